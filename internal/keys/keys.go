@@ -1,0 +1,100 @@
+// Package keys holds a council's keys: the ES256 key that signs its records,
+// the Ed25519 keys of its log and of its witness, the Ed25519 key of its node,
+// and the council secret from which record ids are made.
+//
+// # Files
+//
+// A [Ring] lives in one directory of mode 0700, in files of mode 0600:
+//
+//	record.pem   P-256 private key, PKCS #8 (RFC 5958); or, instead of it,
+//	record.kms   one line, a sigstore KMS reference such as "name://key"
+//	log.pem      Ed25519 private key, PKCS #8: signs checkpoints
+//	witness.pem  Ed25519 private key, PKCS #8: cosigns the checkpoints of others
+//	node.pem     Ed25519 private key, PKCS #8: the node's libp2p identity
+//	secret.pem   the council secret, 32 bytes, PEM type "STILE SECRET"
+//
+// With a passphrase the private keys are PEM of type "ENCRYPTED SIGSTORE
+// PRIVATE KEY" as sigstore's cryptoutils writes them, so that cosign and this
+// package read each other's, and the secret is "ENCRYPTED STILE SECRET" in the
+// same envelope (scrypt and NaCl secretbox). Plain PKCS #8, SEC 1 ("EC PRIVATE
+// KEY") and PKCS #8 with PBES2 ("ENCRYPTED PRIVATE KEY", what openssl writes)
+// are read as well.
+//
+// The witness key is apart from the log key so that neither can be made to
+// speak for the other, and so that a log can be re-keyed without losing the
+// witness (c2sp.org/tlog-cosignature).
+//
+// A record key named by record.kms never enters the process: every signature
+// is asked of the program sigstore-kms-name found on PATH, sigstore's plugin
+// mechanism. No cloud provider's library is linked.
+package keys
+
+import (
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// A Ring is every key of one council. All fields are set. The methods of a
+// Ring and of its keys may be called concurrently.
+type Ring struct {
+	Record *RecordKey         // signs records and events
+	Log    *LogKey            // signs and cosigns checkpoints
+	Node   ed25519.PrivateKey // authenticates the node to other nodes
+	Secret [32]byte           // makes record ids that tell nothing; never leaves the node
+}
+
+// Generate makes a ring in memory, with keys that are gone when the process
+// ends.
+func Generate(c name.Council) (*Ring, error) {
+	r := new(Ring)
+	rec, err := newP256()
+	if err != nil {
+		return nil, fmt.Errorf("generate record key: %w", err)
+	}
+	if r.Record, err = newRecordKey(rec); err != nil {
+		return nil, err
+	}
+	var seeds [3]ed25519.PrivateKey
+	for i := range seeds {
+		if _, seeds[i], err = ed25519.GenerateKey(rand.Reader); err != nil {
+			return nil, fmt.Errorf("generate Ed25519 key: %w", err)
+		}
+	}
+	if r.Log, err = newLogKey(c, seeds[0], seeds[1]); err != nil {
+		return nil, err
+	}
+	r.Node = seeds[2]
+	if _, err = rand.Read(r.Secret[:]); err != nil {
+		return nil, fmt.Errorf("generate council secret: %w", err)
+	}
+	return r, nil
+}
+
+// RecordID returns the opaque id of the council's record with the natural key
+// key in the standard n: the first 16 bytes of HMAC-SHA256 (RFC 2104) under the
+// council secret of the standard's name, a zero byte and the key.
+//
+// The same key always gives the same id, and without the secret the id says
+// nothing about the key, however few keys there are to guess from.
+func (r *Ring) RecordID(n name.StandardName, key string) name.Record {
+	// A standard's name has no zero byte, so the two parts cannot run together.
+	h := hmac.New(sha256.New, r.Secret[:])
+	buf := make([]byte, 0, 256)
+	buf = append(buf, n...)
+	buf = append(buf, 0)
+	buf = append(buf, key...)
+	h.Write(buf)
+	var sum [sha256.Size]byte
+	h.Sum(sum[:0])
+	return name.RecordFrom([16]byte(sum[:16]))
+}
+
+// ErrPassphrase says that a key is encrypted and that the passphrase given is
+// missing or wrong.
+var ErrPassphrase = errors.New("wrong or missing passphrase")

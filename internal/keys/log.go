@@ -1,0 +1,84 @@
+package keys
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	fnote "github.com/transparency-dev/formats/note"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// A LogKey signs the checkpoints of a council's own log (c2sp.org/tlog-checkpoint)
+// and cosigns those of others (c2sp.org/tlog-cosignature). It holds a key for
+// each, and may be used concurrently.
+type LogKey struct {
+	signer        note.Signer
+	cosigner      note.Signer
+	verifierKey   string
+	cosignerVKey  string
+	logPublic     ed25519.PublicKey
+	witnessPublic ed25519.PublicKey
+}
+
+func newLogKey(c name.Council, log, witness ed25519.PrivateKey) (*LogKey, error) {
+	k := &LogKey{
+		logPublic:     log.Public().(ed25519.PublicKey),
+		witnessPublic: witness.Public().(ed25519.PublicKey),
+	}
+	skey, vkey, err := noteKeys(c.Origin(), log)
+	if err != nil {
+		return nil, fmt.Errorf("load log key: %w", err)
+	}
+	if k.signer, err = note.NewSigner(skey); err != nil {
+		return nil, fmt.Errorf("load log key: %w", err)
+	}
+	k.verifierKey = vkey
+
+	skey, vkey, err = noteKeys(string(c), witness)
+	if err != nil {
+		return nil, fmt.Errorf("load witness key: %w", err)
+	}
+	if k.cosigner, err = fnote.NewSignerForCosignatureV1(skey); err != nil {
+		return nil, fmt.Errorf("load witness key: %w", err)
+	}
+	// The key type of a cosigner is 4, and its hash covers the type, so the
+	// string an outsider pins must name it (c2sp.org/tlog-cosignature).
+	if k.cosignerVKey, err = fnote.VKeyToCosignatureV1(vkey); err != nil {
+		return nil, fmt.Errorf("load witness key: %w", err)
+	}
+	return k, nil
+}
+
+// noteKeys returns the signer and verifier strings of an Ed25519 key in the
+// forms of golang.org/x/mod/sumdb/note, algorithm 1.
+func noteKeys(who string, priv ed25519.PrivateKey) (skey, vkey string, err error) {
+	vkey, err = note.NewEd25519VerifierKey(who, priv.Public().(ed25519.PublicKey))
+	if err != nil {
+		return "", "", err
+	}
+	hash := strings.Split(vkey, "+")[1]
+	return "PRIVATE+KEY+" + who + "+" + hash + "+" +
+		base64.StdEncoding.EncodeToString(append([]byte{1}, priv.Seed()...)), vkey, nil
+}
+
+// Signer returns the signer of the council's own checkpoints. Its name is the
+// log's origin.
+func (k *LogKey) Signer() note.Signer { return k.signer }
+
+// Verifier returns the verifier key of the council's own checkpoints,
+// "origin+hash+key" (golang.org/x/mod/sumdb/note). note.NewVerifier reads it.
+func (k *LogKey) Verifier() string { return k.verifierKey }
+
+// Cosigner returns the signer of cosignature/v1 lines on the checkpoints of
+// others. Its name is the council's domain. It stamps each signature with the
+// time of signing.
+func (k *LogKey) Cosigner() note.Signer { return k.cosigner }
+
+// CosignerVerifier returns the verifier key of the council's cosignatures,
+// "council+hash+key" with key type 4. NewVerifierForCosignatureV1 of
+// transparency-dev/formats/note reads it.
+func (k *LogKey) CosignerVerifier() string { return k.cosignerVKey }
