@@ -1,0 +1,576 @@
+// Package strictjson is the one reader of JSON at every door, and the one
+// printer of what is signed.
+//
+// [Decode] accepts RFC 8259 texts that are also I-JSON (RFC 7493), so that no
+// two programs can read the same bytes differently. It refuses a byte order
+// mark, invalid UTF-8, a lone surrogate, two members of one name, anything
+// after the value, and numbers that a float64 cannot hold in order: integers
+// beyond ±(2^53−1), exponents beyond ±308, anything so near to zero that it
+// would read as zero, tokens of more than 40 bytes. Every size is bounded by
+// [Limits].
+//
+// [Canonical] prints a decoded value in one way only: members sorted and
+// strings escaped as RFC 8785 says, no space between tokens, and every number
+// token kept as it was given, for re-spelling a number could change it.
+// [AppendJCS] is RFC 8785 to the letter, numbers included.
+//
+// A decoded value is built of map[string]any, []any, string, [json.Number],
+// bool and nil. No error of this package holds a value: only an offset, the
+// JSON Pointer of the place, and the rule.
+package strictjson
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits bounds what [Decode] accepts. A field that is zero or less stands for
+// its default.
+type Limits struct {
+	Bytes     int // of the whole text; default 1 MiB
+	Depth     int // arrays and objects inside one another; default 64
+	Values    int // values of every kind, containers included; default 100 000
+	StringLen int // bytes of one string or member name, unescaped; default 256 KiB
+	NumberLen int // bytes of one number token; default 40
+
+	// WideNumbers lifts the bound of ±(2^53−1), for schemas only, where a
+	// publisher may write the largest 64-bit integer as a maximum. A value must
+	// still fit a float64 and its exponent ±308.
+	WideNumbers bool
+}
+
+// DefaultLimits returns the limits for one record.
+func DefaultLimits() Limits { return Limits{}.orDefault() }
+
+func (l Limits) orDefault() Limits {
+	set := func(n *int, v int) {
+		if *n <= 0 {
+			*n = v
+		}
+	}
+	set(&l.Bytes, 1<<20)
+	set(&l.Depth, 64)
+	set(&l.Values, 100_000)
+	set(&l.StringLen, 256<<10)
+	set(&l.NumberLen, 40)
+	return l
+}
+
+// The rules that an [Error] can name.
+const (
+	RuleSize         = "size"          // more bytes than Limits.Bytes
+	RuleDepth        = "depth"         // nested deeper than Limits.Depth
+	RuleValues       = "values"        // more values than Limits.Values
+	RuleString       = "string-length" // a string longer than Limits.StringLen
+	RuleNumber       = "number"        // not a number JSON has, or one that cannot be held exactly enough
+	RuleUTF8         = "utf-8"         // bytes that are not UTF-8
+	RuleBOM          = "bom"           // a byte order mark at the start
+	RuleSurrogate    = "surrogate"     // half of a UTF-16 pair, escaped
+	RuleDuplicateKey = "duplicate-key" // a member name twice in one object
+	RuleTrailingData = "trailing-data" // something after the value
+	RuleSyntax       = "syntax"        // not JSON
+)
+
+// An Error says why a text was refused. It never holds a value.
+type Error struct {
+	Offset  int    // bytes from the start of the text
+	Pointer string // RFC 6901 pointer to the place, at most 512 bytes; "" is the whole text
+	Rule    string // one of the Rule constants
+	Fix     string // what to do about it, in plain words
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("read json: %s at byte %d, place %q: %s", e.Rule, e.Offset, e.Pointer, e.Fix)
+}
+
+// maxPointer is the longest pointer an Error carries. A longer one is cut to
+// the nearest ancestor that fits.
+const maxPointer = 512
+
+// Decode reads one JSON text. Errors are of type *[Error]. The result does not
+// alias b. Decode may be called concurrently.
+func Decode(b []byte, lim Limits) (any, error) {
+	lim = lim.orDefault()
+	d := decoder{lim: lim, depth: lim.Depth, values: lim.Values}
+	var room [24]member // enough for most records: no garbage for them
+	d.stack = room[:0]
+	v, err := d.text(b)
+	if err != nil {
+		err.Pointer = d.pointer()
+		return nil, err
+	}
+	return v, nil
+}
+
+type member struct {
+	key string
+	val any
+	off int // of the key, for the report of a duplicate
+}
+
+type decoder struct {
+	s      string
+	i      int // next byte of s
+	bad    int // offset of the first byte that is not UTF-8; len(s) when all is well
+	depth  int // levels left
+	values int // values left
+	lim    Limits
+	stack  []member // members and elements of the containers that are still open
+	path   []string // reference tokens of an error's place, innermost first
+}
+
+func (d *decoder) text(b []byte) (any, *Error) {
+	if len(b) > d.lim.Bytes {
+		return nil, &Error{Offset: d.lim.Bytes, Rule: RuleSize, Fix: fmt.Sprintf("send at most %d bytes in one document", d.lim.Bytes)}
+	}
+	if len(b) >= 3 && b[0] == 0xEF && b[1] == 0xBB && b[2] == 0xBF {
+		return nil, &Error{Rule: RuleBOM, Fix: "save the text as UTF-8 without a byte order mark"}
+	}
+	d.s = string(b)
+	d.bad = len(d.s)
+	if !utf8.ValidString(d.s) {
+		d.bad = firstInvalid(d.s)
+	}
+	d.space()
+	v, err := d.value()
+	if err != nil {
+		return nil, err
+	}
+	d.space()
+	if d.i < len(d.s) {
+		return nil, d.fail(RuleTrailingData, "end the text after the one value; records one per line are NDJSON, which is read line by line")
+	}
+	return v, nil
+}
+
+func firstInvalid(s string) int {
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && n <= 1 {
+			return i
+		}
+		i += n
+	}
+	return len(s)
+}
+
+func (d *decoder) fail(rule, fix string) *Error {
+	// Outside a string a byte that is not UTF-8 can only be a syntax error; say
+	// what it truly is, since the cure is another.
+	if d.bad <= d.i && d.bad < len(d.s) {
+		return d.notUTF8()
+	}
+	return &Error{Offset: d.i, Rule: rule, Fix: fix}
+}
+
+func (d *decoder) notUTF8() *Error {
+	return &Error{Offset: d.bad, Rule: RuleUTF8, Fix: "save the text as UTF-8 (not Windows-1252 or UTF-16)"}
+}
+
+func (d *decoder) syntax() *Error {
+	if d.i >= len(d.s) {
+		return d.fail(RuleSyntax, "the text ends in the middle; send all of it")
+	}
+	return d.fail(RuleSyntax, "write valid JSON (RFC 8259): check quotes, commas and brackets near here")
+}
+
+func (d *decoder) space() {
+	for d.i < len(d.s) {
+		switch d.s[d.i] {
+		case ' ', '\n', '\r', '\t':
+			d.i++
+		default:
+			return
+		}
+	}
+}
+
+func (d *decoder) value() (any, *Error) {
+	if d.values--; d.values < 0 {
+		return nil, d.fail(RuleValues, fmt.Sprintf("send at most %d values in one document", d.lim.Values))
+	}
+	if d.i >= len(d.s) {
+		return nil, d.syntax()
+	}
+	switch c := d.s[d.i]; c {
+	case '"':
+		s, err := d.str()
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case '{':
+		return d.object()
+	case '[':
+		return d.array()
+	case 't':
+		if strings.HasPrefix(d.s[d.i:], "true") {
+			d.i += 4
+			return true, nil
+		}
+	case 'f':
+		if strings.HasPrefix(d.s[d.i:], "false") {
+			d.i += 5
+			return false, nil
+		}
+	case 'n':
+		if strings.HasPrefix(d.s[d.i:], "null") {
+			d.i += 4
+			return nil, nil
+		}
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		n, err := d.number()
+		if err != nil {
+			return nil, err
+		}
+		return n, nil
+	case 'N', 'I', '+', '.':
+		return nil, d.fail(RuleNumber, "JSON has no NaN, Infinity, leading + or bare decimal point; write null for a number that is not known")
+	}
+	return nil, d.syntax()
+}
+
+func (d *decoder) enter() *Error {
+	if d.depth--; d.depth < 0 {
+		return d.fail(RuleDepth, fmt.Sprintf("nest at most %d levels deep", d.lim.Depth))
+	}
+	d.i++ // the bracket
+	d.space()
+	return nil
+}
+
+func (d *decoder) object() (any, *Error) {
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	base := len(d.stack)
+	for first := true; ; first = false {
+		if d.i < len(d.s) && d.s[d.i] == '}' && first {
+			break
+		}
+		off := d.i
+		if off >= len(d.s) || d.s[off] != '"' {
+			return nil, d.syntax()
+		}
+		key, err := d.str()
+		if err != nil {
+			return nil, err
+		}
+		d.space()
+		if d.i >= len(d.s) || d.s[d.i] != ':' {
+			return nil, d.syntax()
+		}
+		d.i++
+		d.space()
+		v, err := d.value()
+		if err != nil {
+			d.path = append(d.path, key)
+			return nil, err
+		}
+		d.stack = append(d.stack, member{key, v, off})
+		d.space()
+		if d.i >= len(d.s) {
+			return nil, d.syntax()
+		}
+		if d.s[d.i] == '}' {
+			break
+		}
+		if d.s[d.i] != ',' {
+			return nil, d.syntax()
+		}
+		d.i++
+		d.space()
+	}
+	d.i++
+	d.depth++
+	members := d.stack[base:]
+	m := make(map[string]any, len(members))
+	for n, e := range members {
+		m[e.key] = e.val
+		if len(m) != n+1 {
+			d.path = append(d.path, e.key)
+			return nil, &Error{Offset: e.off, Rule: RuleDuplicateKey, Fix: "name each member of an object once"}
+		}
+	}
+	clear(members) // the stack must not keep values alive, nor grow with them
+	d.stack = d.stack[:base]
+	return m, nil
+}
+
+func (d *decoder) array() (any, *Error) {
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	base := len(d.stack)
+	for n := 0; ; n++ {
+		if d.i < len(d.s) && d.s[d.i] == ']' && n == 0 {
+			break
+		}
+		v, err := d.value()
+		if err != nil {
+			d.path = append(d.path, strconv.Itoa(n))
+			return nil, err
+		}
+		d.stack = append(d.stack, member{val: v})
+		d.space()
+		if d.i >= len(d.s) {
+			return nil, d.syntax()
+		}
+		if d.s[d.i] == ']' {
+			break
+		}
+		if d.s[d.i] != ',' {
+			return nil, d.syntax()
+		}
+		d.i++
+		d.space()
+	}
+	d.i++
+	d.depth++
+	elements := d.stack[base:]
+	a := make([]any, len(elements))
+	for n := range elements {
+		a[n] = elements[n].val
+	}
+	clear(elements)
+	d.stack = d.stack[:base]
+	return a, nil
+}
+
+// pointer spells the path collected while an error travelled outwards.
+func (d *decoder) pointer() string {
+	var b strings.Builder
+	for i := len(d.path) - 1; i >= 0; i-- {
+		tok := strings.ReplaceAll(strings.ReplaceAll(d.path[i], "~", "~0"), "/", "~1")
+		if b.Len()+1+len(tok) > maxPointer {
+			break
+		}
+		b.WriteByte('/')
+		b.WriteString(tok)
+	}
+	return b.String()
+}
+
+// maxSafe is the largest integer that a float64, and so every JSON library,
+// holds without a neighbour that reads the same (RFC 7493 section 2.2).
+const maxSafe = 1<<53 - 1
+
+const maxSafeDigits = "9007199254740991"
+
+func (d *decoder) number() (json.Number, *Error) {
+	s, start := d.s, d.i
+	i := start
+	if s[i] == '-' {
+		i++
+	}
+	digits := i
+	for i < len(s) && '0' <= s[i] && s[i] <= '9' {
+		i++
+	}
+	whole := i - digits
+	switch {
+	case whole == 0 && i == len(s):
+		d.i = i
+		return "", d.syntax()
+	case whole == 0:
+		return "", d.fail(RuleNumber, "put a digit after the minus sign; JSON has no -Infinity")
+	case whole > 1 && s[digits] == '0':
+		return "", d.fail(RuleNumber, "write the number without leading zeros, or as a string if the zeros matter")
+	}
+	plain, exp := true, 0
+	if i < len(s) && s[i] == '.' {
+		plain = false
+		i++
+		n := i
+		for i < len(s) && '0' <= s[i] && s[i] <= '9' {
+			i++
+		}
+		if i == n {
+			d.i = i
+			return "", d.syntax()
+		}
+	}
+	hasExp := i < len(s) && (s[i] == 'e' || s[i] == 'E')
+	if hasExp {
+		i++
+		if i < len(s) && (s[i] == '+' || s[i] == '-') {
+			i++
+		}
+		n := i
+		for i < len(s) && '0' <= s[i] && s[i] <= '9' {
+			// Saturate: the value of 1e10000000 is never computed.
+			exp = min(exp*10+int(s[i]-'0'), 1000)
+			i++
+		}
+		if i == n {
+			d.i = i
+			return "", d.syntax()
+		}
+	}
+	tok := s[start:i]
+	if len(tok) > d.lim.NumberLen {
+		return "", d.fail(RuleNumber, fmt.Sprintf("write a number in at most %d bytes, or as a string", d.lim.NumberLen))
+	}
+	if exp > 308 {
+		return "", d.fail(RuleNumber, "write a number with an exponent of at most 308")
+	}
+	// Up to 15 digits before the point the magnitude is safe without looking.
+	if hasExp || whole > 15 {
+		if plain && !hasExp && whole == len(maxSafeDigits) && s[digits:i] <= maxSafeDigits {
+			d.i = i
+			return json.Number(tok), nil
+		}
+		f, err := strconv.ParseFloat(tok, 64)
+		if err != nil {
+			return "", d.fail(RuleNumber, "write a number that fits a 64-bit float")
+		}
+		// What is so small that it reads as nothing, or as few digits, is refused too.
+		if a := math.Abs(f); a < 1e-308 && strings.Trim(mantissa(tok), "-.0") != "" {
+			return "", d.fail(RuleNumber, "write a number not nearer to zero than 1e-308")
+		}
+		// A float64 beyond 2^53 is a whole number whatever digits followed the
+		// point, so one bound serves 1e20, 9007199254740993 and 1e16.5 alike.
+		if !d.lim.WideNumbers && (f > maxSafe || f < -maxSafe || plain && !hasExp) {
+			return "", d.fail(RuleNumber, "carry numbers beyond 9007199254740991 as strings")
+		}
+	}
+	d.i = i
+	return json.Number(tok), nil
+}
+
+func mantissa(tok string) string {
+	if i := strings.IndexAny(tok, "eE"); i >= 0 {
+		return tok[:i]
+	}
+	return tok
+}
+
+func (d *decoder) str() (string, *Error) {
+	s := d.s
+	start := d.i + 1
+	i := start
+	for i < len(s) {
+		c := s[i]
+		if c == '"' {
+			if d.bad < i {
+				return "", d.notUTF8()
+			}
+			d.i = i + 1
+			if i-start > d.lim.StringLen {
+				return "", d.tooLong()
+			}
+			return s[start:i], nil
+		}
+		if c == '\\' {
+			return d.escaped(start, i)
+		}
+		if c < 0x20 {
+			d.i = i
+			return "", d.fail(RuleSyntax, "escape control characters in strings, such as \\n for a new line")
+		}
+		i++
+	}
+	d.i = i
+	return "", d.syntax()
+}
+
+func (d *decoder) tooLong() *Error {
+	return d.fail(RuleString, fmt.Sprintf("keep strings to %d bytes", d.lim.StringLen))
+}
+
+// escaped reads the rest of a string that began at start and has its first
+// backslash at i.
+func (d *decoder) escaped(start, i int) (string, *Error) {
+	s := d.s
+	buf := make([]byte, 0, i-start+32)
+	buf = append(buf, s[start:i]...)
+	for i < len(s) {
+		c := s[i]
+		switch {
+		case c == '"':
+			if d.bad < i {
+				return "", d.notUTF8()
+			}
+			d.i = i + 1
+			if len(buf) > d.lim.StringLen {
+				return "", d.tooLong()
+			}
+			return string(buf), nil
+		case c < 0x20:
+			d.i = i
+			return "", d.fail(RuleSyntax, "escape control characters in strings, such as \\n for a new line")
+		case c != '\\':
+			buf = append(buf, c)
+			i++
+			continue
+		}
+		d.i = i // of the backslash, for errors
+		if i+1 >= len(s) {
+			d.i = len(s)
+			return "", d.syntax()
+		}
+		c = s[i+1]
+		i += 2
+		switch c {
+		case '"', '\\', '/':
+			buf = append(buf, c)
+		case 'b':
+			buf = append(buf, '\b')
+		case 'f':
+			buf = append(buf, '\f')
+		case 'n':
+			buf = append(buf, '\n')
+		case 'r':
+			buf = append(buf, '\r')
+		case 't':
+			buf = append(buf, '\t')
+		case 'u':
+			r, ok := hex4(s, i)
+			if !ok {
+				return "", d.syntax()
+			}
+			i += 4
+			if r >= 0xD800 && r < 0xE000 {
+				var low rune
+				if r < 0xDC00 && strings.HasPrefix(s[i:], `\u`) {
+					low, _ = hex4(s, i+2)
+				}
+				if low < 0xDC00 || low > 0xDFFF {
+					return "", d.fail(RuleSurrogate, "write a character beyond U+FFFF as itself, or escape both halves")
+				}
+				i += 6
+				r = (r-0xD800)<<10 + (low - 0xDC00) + 0x10000
+			}
+			buf = utf8.AppendRune(buf, r)
+		default:
+			return "", d.syntax()
+		}
+	}
+	d.i = i
+	return "", d.syntax()
+}
+
+func hex4(s string, i int) (rune, bool) {
+	if i+4 > len(s) {
+		return 0, false
+	}
+	var r rune
+	for _, c := range []byte(s[i : i+4]) {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
