@@ -1,0 +1,60 @@
+# What a newcomer needs is `make demo` and `make test`. CI runs `make test`.
+#
+# There is nothing to configure. GO and TIMEOUT may be given on the command
+# line: make test GO=go1.26.8
+
+GO      ?= go
+TIMEOUT ?= 14m
+BENCH   ?= .
+
+.PHONY: demo test check bench build generate need clean
+
+## demo: build, then run three councils and an auditor on this machine
+demo: build
+	./bin/stile demo
+
+## build: bin/stile and bin/stile-audit
+build:
+	@mkdir -p bin
+	@for cmd in stile stile-audit; do \
+		if [ -d cmd/$$cmd ]; then \
+			echo "build bin/$$cmd"; \
+			$(GO) build -trimpath -o bin/$$cmd ./cmd/$$cmd || exit 1; \
+		else \
+			echo "build bin/$$cmd: cmd/$$cmd is not written yet, skipped"; \
+		fi; \
+	done
+
+## test: every check and every test, under the race detector
+test: need check
+	@echo "test  (race detector on; at most $(TIMEOUT) a package)"
+	@$(GO) test -race -timeout $(TIMEOUT) ./...
+	@echo "test  all passed"
+
+## check: gofmt, go vet, staticcheck
+check:
+	@echo "check gofmt"
+	@bad=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./...)); \
+		if [ -n "$$bad" ]; then \
+			echo "gofmt: these files are not formatted:"; echo "$$bad"; \
+			echo "Try: gofmt -w FILE"; exit 1; \
+		fi
+	@echo "check go vet"
+	@$(GO) vet ./...
+	@echo "check staticcheck"
+	@$(GO) tool staticcheck ./...
+
+## bench: every benchmark, or those named by BENCH=regexp
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
+
+## generate: write the generated files again (they are committed)
+generate:
+	$(GO) generate ./...
+
+## need: see that the tools which the tests call are here
+need:
+	@./.ci/need
+
+clean:
+	rm -rf bin

@@ -1,0 +1,168 @@
+// Package stile_test keeps the rules of the whole house: which package may
+// import which, what an auditor's program links, and that everything exported
+// says what it is.
+package stile_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/stile-exchange/stile"
+
+// policy is the order of the rooms. A package may import packages on lines
+// above its own, never one on its own line or below. "x/*" is every package
+// under x. What a room is for stands in its package comment.
+const policy = `
+	internal/name  internal/strictjson  schemas  internal/wire/wirepb
+	internal/keys  internal/standard  internal/tlog  config
+	internal/record  internal/agreement  internal/directory
+	internal/ledger  internal/audit  internal/wire  internal/intake
+	internal/wire/*
+	internal/peersync  internal/footprint
+	node
+	internal/api  internal/web
+	examples/*
+	cmd/*  internal/simtest
+	.
+`
+
+// reserved lists dependencies that one room alone may import, so that each can
+// be replaced, or read, in one place.
+var reserved = map[string]string{
+	"github.com/libp2p/":                     "internal/wire",
+	"github.com/dgraph-io/badger":            "internal/ledger",
+	"github.com/hashicorp/raft":              "internal/footprint",
+	"github.com/sigstore/":                   "internal/keys",
+	"github.com/santhosh-tekuri/jsonschema/": "internal/standard",
+	"cel.dev/":                               "internal/agreement",
+}
+
+// An auditor's program must be short enough to read, so these packages may not
+// link, at any distance, what runs a node.
+var (
+	auditors      = []string{"internal/audit", "cmd/stile-audit"}
+	auditorsAvoid = []string{"github.com/libp2p/", "github.com/dgraph-io/badger", "github.com/hashicorp/raft"}
+)
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string // of the package itself, without its tests
+	Deps       []string // all it links
+}
+
+func TestImportOrder(t *testing.T) {
+	var lines [][]string
+	for line := range strings.Lines(policy) {
+		if f := strings.Fields(line); len(f) > 0 {
+			lines = append(lines, f)
+		}
+	}
+	rank := func(pkg string) int {
+		// An exact name says more than a pattern, wherever the two stand.
+		for i, line := range lines {
+			if slices.Contains(line, pkg) {
+				return i
+			}
+		}
+		for i, line := range lines {
+			for _, p := range line {
+				if dir, ok := strings.CutSuffix(p, "/*"); ok && strings.HasPrefix(pkg, dir+"/") {
+					return i
+				}
+			}
+		}
+		return -1
+	}
+	for _, p := range list(t) {
+		here := local(p.ImportPath)
+		if rank(here) < 0 {
+			t.Errorf("package %s stands on no line of the policy in deps_test.go.\n"+
+				"A new package is a decision, not a fix: it needs two importers or some 300 lines of thought.", here)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if imp != module && !strings.HasPrefix(imp, module+"/") {
+				continue
+			}
+			if there := local(imp); rank(there) >= rank(here) {
+				t.Errorf("%s imports %s, which stands on its own line of the policy in deps_test.go or below.\n"+
+					"Moving a package is a decision, not a fix. If a change wants this import, a door is in the wrong place:\n"+
+					"let the lower room hand the upper one what it needs, or talk about the order first.", here, there)
+			}
+		}
+	}
+}
+
+func TestReservedDependencies(t *testing.T) {
+	for _, p := range list(t) {
+		here := local(p.ImportPath)
+		for _, imp := range p.Imports {
+			for prefix, room := range reserved {
+				if strings.HasPrefix(imp, prefix) && here != room && !strings.HasPrefix(here, room+"/") {
+					t.Errorf("%s imports %s, which only %s may do (see docs/decisions/0008-dependencies.md)", here, imp, room)
+				}
+			}
+		}
+	}
+}
+
+func TestAuditorLinksLittle(t *testing.T) {
+	all := list(t)
+	for _, want := range auditors {
+		i := slices.IndexFunc(all, func(p goPackage) bool { return local(p.ImportPath) == want })
+		if i < 0 {
+			t.Logf("%s is not written yet", want)
+			continue
+		}
+		for _, dep := range all[i].Deps {
+			for _, prefix := range auditorsAvoid {
+				if strings.HasPrefix(dep, prefix) {
+					t.Errorf("%s links %s. An auditor's program must be short enough to read.", want, dep)
+				}
+			}
+		}
+	}
+}
+
+// list returns every package of the module as the go command sees it. A
+// package that does not compile is another test's business (-e).
+func list(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Imports,Deps", "./...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	var all []goPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("read go list: %v", err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < 2 {
+		t.Fatalf("go list found %d packages", len(all))
+	}
+	return all
+}
+
+// local returns an import path of this module as the policy writes it.
+func local(importPath string) string {
+	if importPath == module {
+		return "."
+	}
+	return path.Clean(strings.TrimPrefix(importPath, module+"/"))
+}
