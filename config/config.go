@@ -1,0 +1,299 @@
+// Package config is a council's configuration: one YAML file, one struct, and
+// the loader that checks it.
+//
+// The comment on each field of [Config] is its manual. The file example.yaml
+// beside this package holds every key and is loaded by a test. A key that is
+// not known is an error, and all problems of a file are reported at once, each
+// with its line. There are no environment variables; secrets are named by
+// file path, so that none stands in the file or on a command line.
+//
+// The format is numbered. A file of an older number keeps loading: the
+// history is on [Version], and testdata holds a sample of each.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// Version is the number of the format that this package writes.
+//
+//	1  the first
+const Version = 1
+
+// FileName is the name of the configuration inside a data folder, where it is
+// looked for when no other file is named.
+const FileName = "stile.yaml"
+
+// maxFile caps a configuration, in bytes. A longer one is some other file.
+const maxFile = 1 << 20
+
+// A Config is the configuration of one node. The zero value is not usable; see
+// [Default] and [Load].
+type Config struct {
+	// Version is the number of the file's format, see [Version]. It must be
+	// given, so that a later Stile knows how to read the file.
+	Version int `yaml:"version"`
+
+	// Council is the domain of the council whose node this is, such as
+	// northmoor.gov.uk. It must be given, and it cannot change later: every
+	// record says who issued it.
+	Council name.Council `yaml:"council"`
+
+	// Data is the folder of everything the node keeps: ledger, keys,
+	// standards, directory. Default: the folder the configuration stands in.
+	// It must exist (stile init makes it), since a mistyped path must not
+	// found an empty ledger. Back it up as a whole.
+	Data string `yaml:"data"`
+
+	// Directory is the folder with a file for each member. Default:
+	// "directory" in the data folder. Who can write it decides whose
+	// signatures are believed.
+	Directory string `yaml:"directory"`
+
+	// AdminSocket is the Unix socket on which commands reach a running node.
+	// Default: "admin.sock" in the data folder. Whoever may open it may do
+	// everything the node may; it is made readable by its owner only. At most
+	// 100 bytes long, a limit of the operating system.
+	AdminSocket string `yaml:"admin_socket"`
+
+	// PassphraseFile holds the passphrase of the key files, in its first line.
+	// Empty, the default, is for keys that are not encrypted, and for a
+	// terminal on which to ask. The file must be readable by its owner only.
+	PassphraseFile string `yaml:"passphrase_file"`
+
+	// EncryptionKeyFile holds the key that encrypts the ledger on disk: 16, 24
+	// or 32 random bytes and nothing else (AES-128, -192 or -256). Empty, the
+	// default, leaves encryption to the disk. It is set when the ledger is
+	// made: a ledger made without it cannot be opened with it, nor the other
+	// way round. Lose this file and the ledger is lost. The file must be
+	// readable by its owner only.
+	EncryptionKeyFile string `yaml:"encryption_key_file"`
+
+	// Listen lists the addresses on which partners reach this node, as libp2p
+	// multiaddrs over TCP or QUIC. Default: port 7845 of every interface, both
+	// ways. An empty list only dials out.
+	Listen []string `yaml:"listen"`
+
+	// Announce lists the addresses that partners should use, when they differ
+	// from those listened on, such as behind a firewall that forwards a port.
+	// Default: those listened on.
+	Announce []string `yaml:"announce"`
+
+	// CosignWait is how long a checkpoint waits for partners to cosign it
+	// before it is published without them, in seconds. Default 5, at most 60;
+	// 0 does not wait.
+	CosignWait int `yaml:"cosign_wait"`
+
+	// Limits bound what one input may cost.
+	Limits Limits `yaml:"limits"`
+
+	// Log says what the node writes to standard error while it runs.
+	Log Log `yaml:"log"`
+}
+
+// Limits bound what one input may cost.
+type Limits struct {
+	// RecordBytes is the size of the largest record taken, in bytes of JSON,
+	// and of the longest row of a CSV file. Default 1048576, from 1024 to
+	// 16777216. Partners refuse what is over their own limit.
+	RecordBytes int `yaml:"record_bytes"`
+
+	// ImportWorkers is how many records are mapped and validated at a time.
+	// Default 0, one for each processor; at most 256.
+	ImportWorkers int `yaml:"import_workers"`
+
+	// MinFreeMiB is the free disk space, in MiB, below which the node takes no
+	// more records while it goes on reading. Default 128, from 16 to 1048576.
+	MinFreeMiB int `yaml:"min_free_mib"`
+}
+
+// Log says what the node writes to standard error while it runs. No setting
+// makes it write a field's value.
+type Log struct {
+	// Level is the least level written: debug, info, warn or error. Default
+	// info.
+	Level string `yaml:"level"`
+
+	// Format is text, for people, or json, one object to a line. Default text.
+	Format string `yaml:"format"`
+}
+
+// Default returns the configuration of a council whose file says no more than
+// version and council, for a file in the folder dir. Paths are absolute when
+// dir is.
+func Default(c name.Council, dir string) *Config {
+	cfg := preset()
+	cfg.Version, cfg.Council = Version, c
+	cfg.settle(dir)
+	return cfg
+}
+
+// preset returns the defaults that do not hang on another field.
+func preset() *Config {
+	return &Config{
+		Listen: []string{
+			"/ip4/0.0.0.0/tcp/7845", "/ip4/0.0.0.0/udp/7845/quic-v1",
+			"/ip6/::/tcp/7845", "/ip6/::/udp/7845/quic-v1",
+		},
+		CosignWait: 5,
+		Limits:     Limits{RecordBytes: 1 << 20, MinFreeMiB: 128},
+		Log:        Log{Level: "info", Format: "text"},
+	}
+}
+
+// settle fills in what hangs on another field and makes every path stand on
+// its own. A relative path is meant from dir, the folder of the file, so that
+// a data folder can be moved as a whole.
+func (c *Config) settle(dir string) {
+	from := func(base, p string) string {
+		if p == "" || filepath.IsAbs(p) {
+			return p
+		}
+		return filepath.Join(base, p)
+	}
+	if c.Data == "" {
+		c.Data = "."
+	}
+	c.Data = from(dir, c.Data)
+	if c.Directory == "" {
+		c.Directory = filepath.Join(c.Data, "directory")
+	}
+	if c.AdminSocket == "" {
+		c.AdminSocket = filepath.Join(c.Data, "admin.sock")
+	}
+	for _, p := range []*string{&c.Directory, &c.AdminSocket, &c.PassphraseFile, &c.EncryptionKeyFile} {
+		*p = from(dir, *p)
+	}
+	if c.Listen == nil {
+		c.Listen = []string{}
+	}
+	if c.Announce == nil {
+		c.Announce = []string{}
+	}
+}
+
+// Workers returns how many records to map and validate at a time, at least 1.
+func (l Limits) Workers() int {
+	if l.ImportWorkers > 0 {
+		return l.ImportWorkers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// MinFree returns MinFreeMiB in bytes.
+func (l Limits) MinFree() uint64 { return uint64(l.MinFreeMiB) << 20 }
+
+// Load reads and checks the configuration in the file at path. The error
+// joins every problem of the file; each is an [*Error].
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open configuration: %w", err)
+	}
+	defer f.Close()
+	b, err := readCapped(f, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration %q: %w", path, err)
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("open configuration: %w", err)
+	}
+	return Parse(b, path, dir)
+}
+
+// Passphrase returns the passphrase of the key files, or nil when no file is
+// named. The caller may overwrite it after use.
+func (c *Config) Passphrase() ([]byte, error) {
+	if c.PassphraseFile == "" {
+		return nil, nil
+	}
+	b, err := readSecret(c.PassphraseFile)
+	if err != nil {
+		return nil, fmt.Errorf("read passphrase_file: %w", err)
+	}
+	for i, ch := range b {
+		if ch == '\n' || ch == '\r' {
+			b = b[:i]
+			break
+		}
+	}
+	if len(b) == 0 {
+		return nil, fmt.Errorf("read passphrase_file: the first line of %q is empty", c.PassphraseFile)
+	}
+	return b, nil
+}
+
+// EncryptionKey returns the 16, 24 or 32 bytes that encrypt the ledger on
+// disk, or nil when no file is named.
+func (c *Config) EncryptionKey() ([]byte, error) {
+	if c.EncryptionKeyFile == "" {
+		return nil, nil
+	}
+	b, err := readSecret(c.EncryptionKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read encryption_key_file: %w", err)
+	}
+	switch len(b) {
+	case 16, 24, 32:
+		return b, nil
+	}
+	return nil, fmt.Errorf("read encryption_key_file: %q holds %d bytes: want 16, 24 or 32 random bytes and nothing after them, not even a line end",
+		c.EncryptionKeyFile, len(b))
+}
+
+// CheckFolders reports, joined, every folder and file the configuration names
+// that is not there, and every secret others could read. It writes nothing.
+// Load does not call it, since stile init makes the folders.
+func (c *Config) CheckFolders() error {
+	var errs []error
+	for _, d := range []struct{ key, path string }{{"data", c.Data}, {"directory", c.Directory}} {
+		switch st, err := os.Stat(d.path); {
+		case errors.Is(err, fs.ErrNotExist):
+			errs = append(errs, fmt.Errorf("%s: folder %q does not exist", d.key, d.path))
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", d.key, err))
+		case !st.IsDir():
+			errs = append(errs, fmt.Errorf("%s: %q is not a folder", d.key, d.path))
+		}
+	}
+	if p, err := c.Passphrase(); err != nil {
+		errs = append(errs, err)
+	} else {
+		clear(p)
+	}
+	if k, err := c.EncryptionKey(); err != nil {
+		errs = append(errs, err)
+	} else {
+		clear(k)
+	}
+	return errors.Join(errs...)
+}
+
+// readSecret reads a small file that only its owner may read.
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%q is not a regular file", path)
+	}
+	// The mode bits mean nothing on Windows, where Go reports 0666 for all.
+	if runtime.GOOS != "windows" && st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%q can be read by others (mode %04o): want 0600", path, st.Mode().Perm())
+	}
+	return readCapped(f, 4096)
+}
