@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -19,6 +18,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/kms"
 	"github.com/sigstore/sigstore/pkg/signature/options"
+
+	"github.com/stile-exchange/stile/internal/strictjson"
 )
 
 // SignatureSize is the length in bytes of an ES256 signature: r and s, each 32
@@ -203,8 +204,12 @@ func ParseRecordPublic(b []byte) (*RecordPublic, error) {
 }
 
 func parseJWK(b []byte) (*RecordPublic, error) {
-	var m map[string]any
-	if len(b) > 8<<10 || json.Unmarshal(b, &m) != nil {
+	v, err := strictjson.Decode(b, strictjson.Limits{Bytes: 8 << 10, Depth: 4})
+	if err != nil {
+		return nil, fmt.Errorf("read public key: %w", err)
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
 		return nil, errNotP256
 	}
 	if m["kty"] != "EC" || m["crv"] != "P-256" {
