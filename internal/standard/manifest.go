@@ -1,0 +1,203 @@
+package standard
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// A Manifest says of a standard what JSON Schema does not:
+//
+//	name: standards.example/housing-need   # publisher/name
+//	version: 1.2.0                         # semver 2.0.0, no pre-release
+//	title: Housing need referral
+//	description: …                         # plain words, optional
+//	licence: OGL-UK-3.0                    # optional
+//	source: [https://…]                    # where its facts come from; one or a list, optional
+//	status: live                           # draft, candidate, live, retired
+//	key: [/reference]                      # natural key within one council
+//	classes:                               # by JSON Pointer, "*" for every element
+//	  /district: open                      # open, internal, personal, special, criminal
+//	  /applicant/name: personal
+//	measures: {fresh_within: P7D}          # ISO 8601
+//	resources:                             # further schema documents by address
+//	  https://example.org/other.json: other.json
+//
+// A class holds at its place and below until a deeper pointer says otherwise;
+// what nothing names is personal. An open place may not stand below a place
+// that is named as anything else, for the container would have to be withheld
+// and shown at once.
+type Manifest struct {
+	Name        name.Standard
+	Title       string
+	Description string
+	Licence     string
+	Source      []string
+	Status      Status
+	Key         []name.Field // at least one, in the order given
+	Classes     map[name.Field]Class
+	Measures    Measures
+	Resources   map[string]string // address to slash path
+}
+
+// Measures says what compliance means beyond valid records.
+type Measures struct {
+	FreshWithin Duration // how old the newest version of a record may be; zero when not said
+}
+
+// Caps on a manifest.
+const (
+	maxManifest  = 256 << 10 // bytes
+	maxKeys      = 8
+	maxClasses   = 2000
+	maxResources = 100
+	maxText      = 8 << 10 // bytes of a title, description or source
+)
+
+type manifestFile struct {
+	Name        string            `yaml:"name"`
+	Version     string            `yaml:"version"`
+	Title       string            `yaml:"title"`
+	Description string            `yaml:"description"`
+	Licence     string            `yaml:"licence"`
+	Source      oneOrMany         `yaml:"source"`
+	Status      string            `yaml:"status"`
+	Key         []string          `yaml:"key"`
+	Classes     map[string]string `yaml:"classes"`
+	Measures    struct {
+		FreshWithin string `yaml:"fresh_within"`
+	} `yaml:"measures"`
+	Resources map[string]string `yaml:"resources"`
+}
+
+type oneOrMany []string
+
+func (o *oneOrMany) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		*o = oneOrMany{n.Value}
+		return nil
+	}
+	return n.Decode((*[]string)(o))
+}
+
+// parseManifest reads standard.yaml and reports every fault it finds.
+func parseManifest(b []byte) (*Manifest, error) {
+	if len(b) > maxManifest {
+		return nil, fmt.Errorf("manifest is over %d bytes", maxManifest)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	dec.KnownFields(true)
+	var f manifestFile
+	if err := dec.Decode(&f); err != nil {
+		if err == io.EOF {
+			return nil, errors.New("manifest is empty")
+		}
+		return nil, err
+	}
+	if err := dec.Decode(new(any)); err != io.EOF {
+		return nil, errors.New("manifest has more than one YAML document")
+	}
+	var errs []error
+	fault := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	m := &Manifest{
+		Title: f.Title, Description: strings.TrimSpace(f.Description), Licence: f.Licence, Source: f.Source,
+		Status: Status(f.Status), Classes: map[name.Field]Class{}, Resources: f.Resources,
+	}
+	var err error
+	m.Name.Name, err = name.ParseStandardName(f.Name)
+	fault(err)
+	m.Name.Version, err = name.ParseVersion(f.Version)
+	fault(err)
+	if f.Title == "" {
+		fault(errors.New("title is empty"))
+	}
+	for _, s := range append([]string{f.Title, f.Description, f.Licence}, f.Source...) {
+		if len(s) > maxText {
+			fault(fmt.Errorf("a text is over %d bytes", maxText))
+		}
+	}
+	if !m.Status.valid() {
+		fault(fmt.Errorf("status %q: want draft, candidate, live or retired", clip(f.Status)))
+	}
+	m.Key, err = parseKey(f.Key)
+	fault(err)
+	if len(f.Classes) > maxClasses {
+		fault(fmt.Errorf("classes names over %d places", maxClasses))
+	} else {
+		for p, c := range f.Classes {
+			field, err := name.ParseField(p)
+			fault(err)
+			if !Class(c).valid() {
+				fault(fmt.Errorf("class of %q is %q: want open, internal, personal, special or criminal", clip(p), clip(c)))
+			}
+			m.Classes[field] = Class(c)
+		}
+		fault(checkClasses(m.Classes))
+	}
+	if s := f.Measures.FreshWithin; s != "" {
+		m.Measures.FreshWithin, err = ParseDuration(s)
+		fault(err)
+	}
+	if len(f.Resources) > maxResources {
+		fault(fmt.Errorf("resources names over %d documents", maxResources))
+	}
+	// In one order, so that the same manifest always gives the same report.
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return m, nil
+}
+
+func parseKey(key []string) ([]name.Field, error) {
+	if len(key) == 0 || len(key) > maxKeys {
+		return nil, fmt.Errorf("key: want 1 to %d pointers, such as [/reference]", maxKeys)
+	}
+	var out []name.Field
+	for _, s := range key {
+		f, err := name.ParseField(s)
+		if err != nil {
+			return nil, fmt.Errorf("key: %w", err)
+		}
+		if f == "" || slices.Contains(f.Tokens(), "*") {
+			return nil, fmt.Errorf("key %q: want a pointer to one member, not the whole record or every element", clip(s))
+		}
+		if slices.Contains(out, f) {
+			return nil, fmt.Errorf("key %q: is named twice", clip(s))
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// checkClasses refuses an open place below one that is named otherwise. The
+// root is exempt: it is in clear whatever its members are.
+func checkClasses(classes map[name.Field]Class) error {
+	var errs []error
+	for f, c := range classes {
+		if c != Open {
+			continue
+		}
+		for p := f; p != ""; {
+			if p = parent(p); p == "" {
+				break
+			}
+			if d, ok := classes[p]; ok && d != Open {
+				errs = append(errs, fmt.Errorf("class of %q is open, but %q above it is %s", clip(string(f)), clip(string(p)), d))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,170 @@
+// Package standard holds published data standards and judges records by them.
+//
+// A standard is a directory, or an archive of one:
+//
+//	standard.yaml             the manifest: name, version, key, classes (see [Manifest])
+//	schema.json               JSON Schema, draft 4, 6, 7, 2019-09 or 2020-12, as its publisher wrote it
+//	schemas/*.json            further schema documents it refers to, each under its own $id and file name
+//	examples/valid/*.json     records that must pass
+//	examples/invalid/*.json   records that must not
+//
+// A schema comes from outside and is treated so. It may refer only to what
+// stands in the directory and to the meta-schemas of JSON Schema, never to a
+// file or the network. Its size, depth, patterns and fan-out are capped, and
+// every validation has a step and time budget (see [Standard.Validate]).
+//
+// No [Problem] holds a value of the record it is about.
+package standard
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/strictjson"
+)
+
+// A Class says how a place in a record may be handled.
+type Class string
+
+// The classes, from the freest on. Personal, special and criminal are the
+// personal data, special category data (article 9) and criminal offence data
+// (article 10) of the UK GDPR.
+const (
+	Open     Class = "open"     // public: travels in clear in every token
+	Internal Class = "internal" // not about a person, not public
+	Personal Class = "personal"
+	Special  Class = "special"
+	Criminal Class = "criminal"
+)
+
+func (c Class) valid() bool {
+	return c == Open || c == Internal || c == Personal || c == Special || c == Criminal
+}
+
+// A Status says where a version of a standard stands in its life.
+type Status string
+
+// The statuses, in the order of a life.
+const (
+	Draft     Status = "draft"
+	Candidate Status = "candidate"
+	Live      Status = "live"
+	Retired   Status = "retired"
+)
+
+func (s Status) valid() bool {
+	return s == Draft || s == Candidate || s == Live || s == Retired
+}
+
+// A Standard is one version of a data standard, compiled. It does not change
+// and may be used concurrently.
+type Standard struct {
+	manifest  Manifest
+	files     map[string][]byte // what the standard is made of, by slash path
+	integrity string
+	layout    *Layout
+	engine    *engine
+	valid     []Example
+	invalid   []Example
+}
+
+// Load reads a standard from a directory. Files other than those named in the
+// package comment, and in the manifest's resources, are not read.
+//
+// Load refuses a manifest with unknown or missing headings, a schema that is
+// not valid, that refers outside the directory or that exceeds a cap, and
+// anything that is not a regular file. Errors name the file.
+func Load(fsys fs.FS) (*Standard, error) {
+	files, err := readDir(fsys)
+	if err != nil {
+		return nil, fmt.Errorf("load standard: %w", err)
+	}
+	s, err := load(files)
+	if err != nil {
+		return nil, fmt.Errorf("load standard: %w", err)
+	}
+	return s, nil
+}
+
+func load(files map[string][]byte) (*Standard, error) {
+	for _, n := range []string{"standard.yaml", "schema.json"} {
+		if files[n] == nil {
+			return nil, fmt.Errorf("read %s: %w", n, fs.ErrNotExist)
+		}
+	}
+	m, err := parseManifest(files["standard.yaml"])
+	if err != nil {
+		return nil, fmt.Errorf("read standard.yaml: %w", err)
+	}
+	s := &Standard{manifest: *m, files: files}
+	sum := sha256.Sum256(files["schema.json"])
+	s.integrity = "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+	s.layout = newLayout(m.Classes)
+	if s.engine, err = newEngine(files, m.Resources); err != nil {
+		return nil, err
+	}
+	s.valid = examples(files, "examples/valid/")
+	s.invalid = examples(files, "examples/invalid/")
+	return s, nil
+}
+
+// Name returns the standard's name and version.
+func (s *Standard) Name() name.Standard { return s.manifest.Name }
+
+// Manifest returns a copy of the manifest.
+func (s *Standard) Manifest() Manifest {
+	m := s.manifest
+	m.Source = slices.Clone(m.Source)
+	m.Key = slices.Clone(m.Key)
+	m.Classes = maps.Clone(m.Classes)
+	m.Resources = maps.Clone(m.Resources)
+	return m
+}
+
+// Schema returns a copy of the bytes of schema.json.
+func (s *Standard) Schema() []byte { return slices.Clone(s.files["schema.json"]) }
+
+// Integrity returns "sha256-" and the base64 SHA-256 of the bytes of
+// schema.json, as W3C Subresource Integrity section 3.1 writes it. It is the
+// std#integrity claim of every record in this standard.
+func (s *Standard) Integrity() string { return s.integrity }
+
+// Layout returns the tree of places that can be withheld by themselves. It is
+// shared: do not change it.
+func (s *Standard) Layout() *Layout { return s.layout }
+
+// Class returns the class of a place: the one the manifest sets there or at
+// its nearest named ancestor, else [Personal].
+func (s *Standard) Class(f name.Field) Class { return classOf(s.manifest.Classes, f) }
+
+// Key returns the record's natural key: the RFC 8785 text of the array of the
+// values at the manifest's key pointers, such as ["26/0001/PA"]. The error is a
+// *[Problem] when one of them is missing, null, or not a string, number or
+// boolean.
+func (s *Standard) Key(record any) (string, error) {
+	values := make([]any, 0, 2)
+	for _, f := range s.manifest.Key {
+		v := record
+		for _, tok := range f.Tokens() {
+			m, _ := v.(map[string]any)
+			v = m[tok]
+		}
+		switch v.(type) {
+		case nil:
+			return "", &Problem{Pointer: string(f), Rule: "key", Detail: "is part of the record's key and is missing or null", Fix: "fill it in; without it the record cannot be told from others"}
+		case map[string]any, []any:
+			return "", &Problem{Pointer: string(f), Rule: "key", Detail: "is part of the record's key and is not a single value", Fix: "give one string or number"}
+		}
+		values = append(values, v)
+	}
+	b, err := strictjson.AppendJCS(nil, values)
+	if err != nil {
+		return "", &Problem{Rule: "key", Detail: "has a key that cannot be written as JSON", Fix: "give strings or numbers"}
+	}
+	return string(b), nil
+}
