@@ -1,0 +1,499 @@
+package record
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Seed is the one secret of a record's version, 32 random bytes, from which
+// the salt of each of its fields is made. Whoever has it can test guesses at
+// every withheld field, so it never leaves the node; erasing it with the body
+// leaves digests that tell nothing.
+type Seed [32]byte
+
+const (
+	saltSize = 16 // bytes: the 128 bits that RFC 9901 section 9.3 asks for
+	saltLen  = 22 // characters in base64url
+)
+
+// A Draft is a record or event ready to be signed. It is immutable and may be
+// used concurrently.
+type Draft struct {
+	// raw is the finished token with a gap for ".signature" after the signing input.
+	raw   []byte
+	input int // length of the signing input
+	kind  kind
+	kid   string
+	entry tlog.Hash
+	texts []span // the disclosures in raw
+	nodes []node // the same, with their places
+}
+
+const sigGap = 1 + 86 // "." and 64 bytes in base64url
+
+// SigningInput returns what is to be signed: header, a dot and payload (RFC 7515
+// section 5.1). The caller must not change it.
+func (d *Draft) SigningInput() []byte { return d.raw[:d.input:d.input] }
+
+// Entry returns the log entry: the SHA-256 of the signing input.
+func (d *Draft) Entry() tlog.Hash { return d.entry }
+
+// Seal returns the token with the signature sig, [keys.SignatureSize] bytes. It
+// does not check the signature.
+func (d *Draft) Seal(sig []byte) *Token {
+	if len(sig) != keys.SignatureSize {
+		panic("internal error: a signature of " + strconv.Itoa(len(sig)) + " bytes")
+	}
+	raw := bytes.Clone(d.raw)
+	raw[d.input] = '.'
+	b64.Encode(raw[d.input+1:], sig)
+	return &Token{raw: raw, input: d.input, kind: d.kind, kid: d.kid, sig: [keys.SignatureSize]byte(sig),
+		entry: d.entry, texts: d.texts, nodes: d.nodes, known: true}
+}
+
+// A builder makes one draft at a time. Its buffers are used again.
+type builder struct {
+	mac    hash.Hash // HMAC-SHA256 under the seed
+	path   []byte    // pointer of the place at hand
+	points []byte    // the pointers of nodes, end to end
+	out    []byte    // a stack of JSON texts: payload, and on it the disclosures being made
+	texts  []byte    // finished disclosures, base64url, end to end
+	nodes  []draftNode
+	todo   []member           // a stack: the members of the objects at hand
+	hidden [][digestLen]byte  // a stack: the digests of the objects at hand
+	sum    [sha256.Size]byte  // scratch
+	room   [saltLen + 42]byte // scratch
+}
+
+type draftNode struct {
+	text, pointer span
+	parent        int
+	shell         bool
+}
+
+type member struct {
+	key    string
+	val    any
+	layout *standard.Layout
+	plan   plan
+}
+
+// A plan says how the value at one place is written.
+type plan uint8
+
+const (
+	whole       plan = iota // in clear, all of it
+	open                    // a container in clear, its contents each as planned
+	hiddenWhole             // one disclosure, all of it
+	hiddenShell             // a disclosure of the container, its contents each as planned
+)
+
+func planFor(v any, l *standard.Layout) plan {
+	structured := false
+	switch v.(type) {
+	case map[string]any:
+		structured = l.Members != nil
+	case []any:
+		structured = l.Elements != nil
+	}
+	switch {
+	case structured && l.Shell():
+		return open
+	case structured:
+		return hiddenShell
+	case l.Open:
+		return whole
+	}
+	return hiddenWhole
+}
+
+var builders = sync.Pool{New: func() any { return new(builder) }}
+
+// Build writes a record's version down for signing with the key kid.
+//
+// body is the record as [strictjson.Decode] gives it, nil for [Delete]; the layout l
+// says of each place whether it is said in clear, and may be nil for Delete. Build is
+// deterministic: the same arguments give the same bytes, in every version of this package.
+// It does not keep or change its arguments.
+//
+// It returns an error wrapping [ErrClaims] if the claims contradict themselves,
+// and a [*Refusal] for a body that no token can carry: one with a member named
+// "_sd", "_sd_alg" or "...", nested deeper than [MaxDepth], or too large.
+func Build(c Claims, kid string, l *standard.Layout, body map[string]any, seed Seed) (*Draft, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("build record: %w", err)
+	}
+	if (body == nil) != (c.Op == Delete) || (body != nil && l == nil) {
+		return nil, fmt.Errorf("build record: %w: a %s has a body, and a %s none", ErrClaims, Put, Delete)
+	}
+	b := builders.Get().(*builder)
+	b.reset(seed)
+
+	b.out = append(b.out, `{"_sd_alg":"sha-256",`...)
+	if body != nil {
+		b.out = append(b.out, `"body":`...)
+		if err := b.object(body, l, -1, 1); err != nil {
+			return nil, fmt.Errorf("build record: %w", err)
+		}
+		b.out = append(b.out, ',')
+	}
+	b.out = c.append(b.out)
+	b.out = append(b.out, '}')
+	if len(b.points) > maxPointers {
+		return nil, fmt.Errorf("build record: %w", &Refusal{Rule: RuleSize, Detail: "the names of the fields are too long together"})
+	}
+	d, err := b.draft(kid)
+	if err != nil {
+		return nil, fmt.Errorf("build record: %w", err)
+	}
+	// A builder that met an error still points at values, and one that made a
+	// giant still has its room: neither is used again.
+	if cap(b.out)+cap(b.texts)+cap(b.points) <= 256<<10 {
+		b.mac = nil
+		builders.Put(b)
+	}
+	return d, nil
+}
+
+func (b *builder) reset(seed Seed) {
+	b.mac = hmac.New(sha256.New, seed[:])
+	b.path, b.points, b.out, b.texts = b.path[:0], b.points[:0], b.out[:0], b.texts[:0]
+	b.nodes, b.todo, b.hidden = b.nodes[:0], b.todo[:0], b.hidden[:0]
+}
+
+func (b *builder) refuse(rule, detail string) error {
+	return &Refusal{Rule: rule, Pointer: cutPointer(b.path), Detail: detail}
+}
+
+// object appends m to b.out, in clear as far as the layout says.
+func (b *builder) object(m map[string]any, l *standard.Layout, parent, depth int) error {
+	if depth > MaxDepth {
+		return b.refuse(RuleDepth, "nested too deep")
+	}
+	from, at, digests := len(b.todo), len(b.path), len(b.hidden)
+	for k, v := range m {
+		if isReserved(k) {
+			return b.refuse(RuleReserved, strconv.Quote(k)+" cannot be the name of a field")
+		}
+		lm := l.Member(k)
+		b.todo = append(b.todo, member{k, v, lm, planFor(v, lm)})
+	}
+	to := len(b.todo)
+	slices.SortFunc(b.todo[from:], func(x, y member) int { return compareNames(x.key, y.key) })
+
+	// First what is hidden, since the digests are among what is said in clear.
+	// b.todo may move while members are written: index it afresh each time.
+	for i := from; i < to; i++ {
+		t := b.todo[i]
+		if t.plan == whole || t.plan == open {
+			continue
+		}
+		b.path = appendToken(b.path, t.key)
+		digest, err := b.disclosure(t, true, parent, depth)
+		if err != nil {
+			return err
+		}
+		b.hidden = append(b.hidden, digest)
+		b.path = b.path[:at]
+	}
+	sds := b.hidden[digests:]
+	slices.SortFunc(sds, func(x, y [digestLen]byte) int { return bytes.Compare(x[:], y[:]) })
+
+	b.out = append(b.out, '{')
+	first, wrote := true, len(sds) == 0
+	comma := func() {
+		if !first {
+			b.out = append(b.out, ',')
+		}
+		first = false
+	}
+	sd := func() {
+		comma()
+		b.out = append(b.out, `"_sd":[`...)
+		for i := range b.hidden[digests:] {
+			if i > 0 {
+				b.out = append(b.out, ',')
+			}
+			b.out = append(b.out, '"')
+			b.out = append(b.out, b.hidden[digests+i][:]...)
+			b.out = append(b.out, '"')
+		}
+		b.out = append(b.out, ']')
+		wrote = true
+	}
+	for i := from; i < to; i++ {
+		t := b.todo[i]
+		if t.plan != whole && t.plan != open {
+			continue
+		}
+		if !wrote && compareNames(sdKey, t.key) < 0 {
+			sd()
+		}
+		comma()
+		b.out = append(strictjson.AppendString(b.out, t.key), ':')
+		b.path = appendToken(b.path, t.key)
+		if err := b.clear(t, parent, depth); err != nil {
+			return err
+		}
+		b.path = b.path[:at]
+	}
+	if !wrote {
+		sd()
+	}
+	b.out = append(b.out, '}')
+	clear(b.todo[from:]) // keep no value alive in the pool
+	b.todo = b.todo[:from]
+	b.hidden = b.hidden[:digests]
+	return nil
+}
+
+func (b *builder) array(a []any, l *standard.Layout, parent, depth int) error {
+	if depth > MaxDepth {
+		return b.refuse(RuleDepth, "nested too deep")
+	}
+	at := len(b.path)
+	le := l.Element()
+	b.out = append(b.out, '[')
+	for i, v := range a {
+		if i > 0 {
+			b.out = append(b.out, ',')
+		}
+		b.path = strconv.AppendInt(append(b.path[:at], '/'), int64(i), 10)
+		t := member{val: v, layout: le, plan: planFor(v, le)}
+		if t.plan == whole || t.plan == open {
+			if err := b.clear(t, parent, depth); err != nil {
+				return err
+			}
+			continue
+		}
+		digest, err := b.disclosure(t, false, parent, depth)
+		if err != nil {
+			return err
+		}
+		b.out = append(b.out, `{"...":"`...)
+		b.out = append(b.out, digest[:]...)
+		b.out = append(b.out, `"}`...)
+	}
+	b.path = b.path[:at]
+	b.out = append(b.out, ']')
+	return nil
+}
+
+// container appends the contents of t, each as planned.
+func (b *builder) container(t member, parent, depth int) error {
+	if m, ok := t.val.(map[string]any); ok {
+		return b.object(m, t.layout, parent, depth)
+	}
+	return b.array(t.val.([]any), t.layout, parent, depth)
+}
+
+// clear appends a value said in clear.
+func (b *builder) clear(t member, parent, depth int) error {
+	if t.plan == open {
+		return b.container(t, parent, depth+1)
+	}
+	if err := b.check(t.val, depth+1); err != nil {
+		return err
+	}
+	b.out = strictjson.AppendCanonical(b.out, t.val)
+	return nil
+}
+
+// disclosure makes the disclosure of the value at the place at hand (RFC 9901
+// section 4.2) and returns its digest in base64url (section 4.2.3).
+func (b *builder) disclosure(t member, named bool, parent, depth int) (digest [digestLen]byte, err error) {
+	n := len(b.nodes)
+	pointer := span{len(b.points), len(b.points) + len(b.path)}
+	b.points = append(b.points, b.path...)
+	shell := t.plan == hiddenShell || isShell(t.val)
+	b.nodes = append(b.nodes, draftNode{pointer: pointer, parent: parent, shell: shell})
+
+	from := len(b.out)
+	b.out = append(b.out, '[', '"')
+	b.mac.Reset()
+	b.mac.Write(b.path)
+	b.mac.Sum(b.sum[:0])
+	b.out = b64.AppendEncode(b.out, b.sum[:saltSize])
+	b.out = append(b.out, '"', ',')
+	if named {
+		b.out = append(strictjson.AppendString(b.out, t.key), ',')
+	}
+	if t.plan == hiddenShell {
+		// The disclosures inside are made on top of this half-written one.
+		if err := b.container(t, n, depth+1); err != nil {
+			return digest, err
+		}
+	} else {
+		if err := b.check(t.val, depth+1); err != nil {
+			return digest, err
+		}
+		b.out = strictjson.AppendCanonical(b.out, t.val)
+	}
+	b.out = append(b.out, ']')
+
+	text := len(b.texts)
+	b.texts = b64.AppendEncode(b.texts, b.out[from:])
+	b.out = b.out[:from]
+	b.nodes[n].text = span{text, len(b.texts)}
+	sum := sha256.Sum256(b.texts[text:])
+	b64.Encode(digest[:], sum[:])
+	return digest, nil
+}
+
+// check reports why v cannot be written as it is.
+func (b *builder) check(v any, depth int) error {
+	if r := unwritable(v, depth, false); r != nil {
+		r.Pointer = cutPointer(b.path)
+		return r
+	}
+	return nil
+}
+
+// unwritable says why v, which lies depth levels deep, cannot be written into a
+// token, or nil. reservedToo lets members have the names that SD-JWT reserves.
+func unwritable(v any, depth int, reservedToo bool) *Refusal {
+	switch v := v.(type) {
+	case string, nil, bool, json.Number:
+		return nil
+	case map[string]any:
+		if depth > MaxDepth {
+			return &Refusal{Rule: RuleDepth, Detail: "nested too deep"}
+		}
+		for k, e := range v {
+			if isReserved(k) && !reservedToo {
+				return &Refusal{Rule: RuleReserved, Detail: strconv.Quote(k) + " cannot be the name of a field"}
+			}
+			if r := unwritable(e, depth+1, reservedToo); r != nil {
+				return r
+			}
+		}
+		return nil
+	case []any:
+		if depth > MaxDepth {
+			return &Refusal{Rule: RuleDepth, Detail: "nested too deep"}
+		}
+		for _, e := range v {
+			if r := unwritable(e, depth+1, reservedToo); r != nil {
+				return r
+			}
+		}
+		return nil
+	}
+	return &Refusal{Rule: RuleJSON, Detail: fmt.Sprintf("a %T is not JSON as it is read here", v)}
+}
+
+// draft puts the parts together in one piece of memory.
+func (b *builder) draft(kid string) (*Draft, error) {
+	header, err := appendHeader(b.room[:0], kindRecord, kid)
+	if err != nil {
+		return nil, err
+	}
+	input := b64.EncodedLen(len(header)) + 1 + b64.EncodedLen(len(b.out))
+	size := input + sigGap + 1 + len(b.texts) + len(b.nodes)
+	if size > MaxToken {
+		return nil, &Refusal{Rule: RuleSize, Detail: fmt.Sprintf("as a token it would have more than %d bytes", MaxToken)}
+	}
+	raw := make([]byte, 0, size)
+	raw = b64.AppendEncode(raw, header)
+	raw = append(raw, '.')
+	raw = b64.AppendEncode(raw, b.out)
+	d := &Draft{input: input, kind: kindRecord, kid: kid, entry: sha256.Sum256(raw)}
+	raw = append(raw[:input+sigGap], '~')
+
+	points := string(b.points)
+	d.texts, d.nodes = make([]span, len(b.nodes)), make([]node, len(b.nodes))
+	for i, n := range b.nodes {
+		at := len(raw)
+		raw = append(raw, n.text.of(b.texts)...)
+		d.texts[i] = span{at, len(raw)}
+		raw = append(raw, '~')
+		d.nodes[i] = node{text: i, parent: n.parent, shell: n.shell, pointer: points[n.pointer.from:n.pointer.to]}
+	}
+	d.raw = raw
+	return d, nil
+}
+
+// append appends the claims but the body, without the braces, in canonical order.
+func (c *Claims) append(dst []byte) []byte {
+	dst = append(dst, `"iat":`...)
+	dst = strconv.AppendInt(dst, c.IssuedAt, 10)
+	dst = append(dst, `,"iss":"https://`...)
+	dst = append(dst, c.Council...)
+	dst = append(dst, `","op":"`...)
+	dst = append(dst, c.Op...)
+	if c.Version > 1 {
+		dst = append(dst, `","prev":"`...)
+		dst = b64.AppendEncode(dst, c.Prev[:])
+	}
+	dst = append(dst, `","rec":"`...)
+	dst = append(dst, c.Record...)
+	dst = append(dst, `","std":"`...)
+	dst = append(dst, c.Standard.String()...)
+	dst = append(dst, `","std#integrity":"`...)
+	dst = append(dst, c.Integrity...)
+	dst = append(dst, `","ver":`...)
+	return strconv.AppendUint(dst, c.Version, 10)
+}
+
+// ErrClaims is wrapped when a record's or an event's claims cannot be: a first
+// version with a predecessor, a delete with a body, a name outside its grammar.
+var ErrClaims = errors.New("claims do not hold together")
+
+// check reports claims that View would refuse.
+func (c *Claims) check() error {
+	if _, err := name.ParseCouncil(string(c.Council)); err != nil {
+		return fmt.Errorf("%w: %w", ErrClaims, err)
+	}
+	if _, err := name.ParseRecord(string(c.Record)); err != nil {
+		return fmt.Errorf("%w: %w", ErrClaims, err)
+	}
+	if c.Standard.Version.Compare(name.Version{}) < 0 {
+		return fmt.Errorf("%w: a standard's version is below zero", ErrClaims)
+	}
+	if _, err := name.ParseStandardName(string(c.Standard.Name)); err != nil {
+		return fmt.Errorf("%w: %w", ErrClaims, err)
+	}
+	switch {
+	case c.IssuedAt < 0 || c.IssuedAt > maxInteger:
+		return fmt.Errorf("%w: issued at a time that cannot be written", ErrClaims)
+	case c.Version < 1 || c.Version > maxInteger:
+		return fmt.Errorf("%w: versions count from 1", ErrClaims)
+	case (c.Version == 1) != (c.Prev == tlog.Hash{}):
+		return fmt.Errorf("%w: version 1 has no predecessor and every other has one", ErrClaims)
+	case c.Op != Put && c.Op != Delete:
+		return fmt.Errorf("%w: the operation is neither %s nor %s", ErrClaims, Put, Delete)
+	case !isIntegrity(c.Integrity):
+		return fmt.Errorf("%w: the standard's integrity is not sha256- and 32 bytes in base64", ErrClaims)
+	}
+	return nil
+}
+
+// compareNames orders member names by UTF-16 code units (RFC 8785 section
+// 3.2.3), as strictjson prints them. UTF-8 keeps that order but for characters
+// beyond U+FFFF, whose first byte is F0 or more where a surrogate is below EE.
+func compareNames(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if x, y := a[i], b[i]; x != y {
+			if x >= 0xEE && y >= 0xEE && (x >= 0xF0) != (y >= 0xF0) {
+				return int(y) - int(x)
+			}
+			return int(x) - int(y)
+		}
+	}
+	return len(a) - len(b)
+}

@@ -1,0 +1,508 @@
+// Package record issues, withholds from and reads what a council says: records,
+// each version a selectively disclosable token (SD-JWT, RFC 9901), and events,
+// each a plain signed token (JWS, RFC 7515).
+//
+// # A record token
+//
+// A token is a compact SD-JWT: header, payload and signature with dots between,
+// then "~", then each disclosure and "~". The last part is empty: key binding
+// is not used. All parts are base64url without padding. The header is exactly
+//
+//	{"alg":"ES256","kid":"<43 characters>","typ":"stile-record+sd-jwt"}
+//
+// and the payload is canonical JSON (package strictjson) of exactly these
+// claims:
+//
+//	_sd_alg        "sha-256"
+//	body           the record; absent when op is "delete"
+//	iat            seconds since 1970 UTC, as the council claims
+//	iss            "https://" and the council's domain
+//	op             "put" or "delete"
+//	prev           entry of the version before, 43 characters; absent at version 1
+//	rec            the record's id, 26 characters
+//	std            the standard, "standards.example/housing-need@1.2.0"
+//	std#integrity  "sha256-" and the base64 of the SHA-256 of its schema
+//	ver            1, 2, 3 …
+//
+// # Disclosures
+//
+// The standard's layout says which places of the body are said in clear. A
+// hidden member is left out of its object and its digest put into the object's "_sd", an
+// array of strings in ascending order; a hidden element of an array is replaced
+// by {"...": digest}. A hidden container for which the layout has structure is
+// disclosed as a shell, in which every member or element is again a digest. A
+// place whose value is not the container that the layout has there is one value
+// of that place's class.
+//
+// A disclosure is the canonical JSON array [salt, name, value], or [salt, value]
+// for an element. The salt is the base64url of the first 16 bytes of
+// HMAC-SHA256(seed, pointer), where seed is the version's secret ([Seed]) and
+// pointer the place's concrete JSON Pointer (RFC 6901) in the body, such as
+// "/documents/0/title". Disclosures stand in the order in which their places
+// are met: at each object first its hidden members, by name, each before what it holds,
+// then what is in clear, by name; arrays in order.
+//
+// The entry of a token in the log is the SHA-256 of its signing input, so
+// withholding disclosures changes neither entry nor signature.
+//
+// # Reading
+//
+// [Token.View] follows RFC 9901 section 7.1 and is stricter where the RFC leaves
+// a choice, so that one meaning has one encoding: payload and disclosures must
+// be canonical, digests sorted and well formed, salts 16 bytes. It is all or
+// nothing: any fault refuses the token. Signatures are checked apart, by
+// [Token.Verify], since a receiver may have another proof.
+//
+// # Events
+//
+// An event token is a compact JWS with the header
+//
+//	{"alg":"ES256","kid":"<43 characters>","typ":"stile-event+jws"}
+//
+// and the canonical payload {"body":{…},"event":kind,"iat":…,"iss":…}.
+package record
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// An Op says what a version does to its record.
+type Op string
+
+// The operations.
+const (
+	Put    Op = "put"    // the record is now as the body says
+	Delete Op = "delete" // the record is no more
+)
+
+// Claims are what a token says about a version of a record, beside the record.
+type Claims struct {
+	Council   name.Council // who says so
+	IssuedAt  int64        // seconds since 1970 UTC, as claimed; trusted time comes from witnesses
+	Standard  name.Standard
+	Integrity string // "sha256-" and the base64 of the SHA-256 of the standard's schema (W3C SRI)
+	Record    name.Record
+	Version   uint64    // from 1
+	Prev      tlog.Hash // entry of the version before; zero at version 1
+	Op        Op
+}
+
+const maxInteger = 1<<53 - 1
+
+// A Refusal says why a token, or a body that was to become one, was not
+// accepted. It holds names of fields but never a value, so its text may be sent
+// to whoever offered the token.
+type Refusal struct {
+	Rule    string // one of the Rule constants
+	Pointer string // place in the body or event, RFC 6901, cut to some 512 bytes; "" is the whole
+	Detail  string // in plain words
+}
+
+func (r *Refusal) Error() string {
+	if r.Pointer == "" {
+		return r.Rule + ": " + r.Detail
+	}
+	return fmt.Sprintf("%s at %q: %s", r.Rule, r.Pointer, r.Detail)
+}
+
+// The rules that a Refusal names.
+const (
+	RuleSize         = "size"          // larger than a token may be
+	RuleForm         = "form"          // not made up as such a token is
+	RuleEncoding     = "encoding"      // base64url with padding, line feeds, loose bits or other characters
+	RuleKeyBinding   = "key-binding"   // a key binding token, or anything, after the last "~"
+	RuleHeader       = "header"        // not the one header such a token has
+	RuleAlgorithm    = "algorithm"     // signed with another algorithm than ES256
+	RuleJSON         = "json"          // not strict JSON
+	RuleCanonical    = "canonical"     // JSON, but not in the one form
+	RuleClaims       = "claims"        // a claim is missing, unexpected or wrong
+	RuleDigestAlg    = "digest-alg"    // "_sd_alg" is not sha-256
+	RuleDisclosure   = "disclosure"    // not an array of the right length with the right types
+	RuleUnreferenced = "unreferenced"  // a disclosure for which no digest stands in the token
+	RuleDuplicate    = "duplicate"     // a disclosure or a digest twice
+	RuleReserved     = "reserved-name" // "_sd", "_sd_alg" or "..." as a claim name
+	RuleTaken        = "claim-exists"  // a disclosed claim is there already
+	RuleDepth        = "depth"         // nested deeper than MaxDepth
+)
+
+type kind uint8
+
+const (
+	kindRecord kind = iota
+	kindEvent
+)
+
+func (k kind) typ() string {
+	if k == kindEvent {
+		return "stile-event+jws"
+	}
+	return "stile-record+sd-jwt"
+}
+
+// A Token is one signed record or event: parsed, or sealed from a draft. It is
+// immutable and may be used concurrently.
+type Token struct {
+	raw   []byte
+	input int // length of the signing input
+	kind  kind
+	kid   string
+	sig   [keys.SignatureSize]byte
+	entry tlog.Hash
+	texts []span // the disclosures in raw
+
+	parts *compact // of a parsed token
+	nodes []node   // of a sealed token: the place of each disclosure
+	known bool     // nodes is set
+}
+
+// Parse reads a record token. It checks the form of the parts and the header,
+// and the size; what the token says is for [Token.View] and who says it for
+// [Token.Verify]. It keeps no part of b. What Parse accepts, Bytes gives back.
+//
+// An error is a [*Refusal].
+func Parse(b []byte) (*Token, error) {
+	c, err := cut(b)
+	if err != nil {
+		return nil, err
+	}
+	return newToken(c, kindRecord)
+}
+
+func newToken(c *compact, k kind) (*Token, error) {
+	kid, err := readHeader(c.header.of(c.dec), k)
+	if err != nil {
+		return nil, err
+	}
+	sig := c.signature.of(c.dec)
+	if len(sig) != keys.SignatureSize {
+		return nil, &Refusal{Rule: RuleForm, Detail: "an ES256 signature has 64 bytes"}
+	}
+	return &Token{raw: c.raw, input: c.input.to, kind: k, kid: kid, sig: [keys.SignatureSize]byte(sig),
+		entry: sha256.Sum256(c.input.of(c.raw)), texts: c.texts, parts: c}, nil
+}
+
+const (
+	headerStart = `{"alg":"ES256","kid":"`
+	headerTyp   = `","typ":"`
+	headerEnd   = `"}`
+)
+
+// appendHeader appends the one header that tokens of kind k have.
+func appendHeader(dst []byte, k kind, kid string) ([]byte, error) {
+	if !isDigest(kid) {
+		return nil, fmt.Errorf("%w: the key's id is not a SHA-256 thumbprint", ErrClaims)
+	}
+	dst = append(dst, headerStart...)
+	dst = append(dst, kid...)
+	dst = append(dst, headerTyp...)
+	dst = append(dst, k.typ()...)
+	return append(dst, headerEnd...), nil
+}
+
+// readHeader returns the key's id out of a header.
+func readHeader(h []byte, k kind) (string, error) {
+	if rest, ok := bytes.CutPrefix(h, []byte(headerStart)); ok && len(rest) > digestLen {
+		kid := string(rest[:digestLen])
+		var room [160]byte
+		if want, err := appendHeader(room[:0], k, kid); err == nil && bytes.Equal(want, h) {
+			return kid, nil
+		}
+	}
+	// It is not; find out what is wrong with it, for whoever must mend it.
+	v, err := strictjson.Decode(h, strictjson.Limits{Bytes: 8 << 10, Depth: 4})
+	if err != nil {
+		return "", jsonRefusal("the header", err)
+	}
+	m, _ := v.(map[string]any)
+	if m["alg"] != "ES256" {
+		return "", &Refusal{Rule: RuleAlgorithm, Detail: "the algorithm is not ES256"}
+	}
+	if m["typ"] != k.typ() {
+		return "", &Refusal{Rule: RuleHeader, Detail: "the type is not " + k.typ()}
+	}
+	return "", &Refusal{Rule: RuleHeader, Detail: `the header is not {"alg":"ES256","kid":…,"typ":"` + k.typ() + `"} to the byte`}
+}
+
+// Bytes returns the token as it is sent. The caller must not change it.
+func (t *Token) Bytes() []byte { return t.raw }
+
+// SigningInput returns what was signed (RFC 7515 section 5.1). The caller must
+// not change it.
+func (t *Token) SigningInput() []byte { return t.raw[:t.input:t.input] }
+
+// Entry returns the token's log entry: the SHA-256 of its signing input.
+func (t *Token) Entry() tlog.Hash { return t.entry }
+
+// KeyID returns the id of the key that the token says it is signed with, as
+// [keys.RecordPublic.ID] prints it.
+func (t *Token) KeyID() string { return t.kid }
+
+// Signature returns the ES256 signature, [keys.SignatureSize] bytes.
+func (t *Token) Signature() []byte { return bytes.Clone(t.sig[:]) }
+
+// ErrOtherKey says that a token names another key than the one it is verified
+// with.
+var ErrOtherKey = errors.New("token is signed with another key")
+
+// Verify checks that the token was signed with key, and nothing else. It
+// returns [ErrOtherKey] if the token names another key and
+// [keys.ErrSignature] if the signature does not hold.
+func (t *Token) Verify(key *keys.RecordPublic) error {
+	if key.ID() != t.kid {
+		return ErrOtherKey
+	}
+	return key.Verify(t.SigningInput(), t.sig[:])
+}
+
+// A View is what a token says to whoever holds it.
+type View struct {
+	Claims
+
+	// Body is the visible part of the record, as strictjson values: nil for a
+	// Delete. Elements withheld from an array are left out, so those after them move
+	// up. It belongs to the caller.
+	Body map[string]any
+
+	// Withheld counts the digests for which the token has no disclosure. What
+	// lies inside something withheld is not counted: it cannot be seen.
+	Withheld int
+
+	// Disclosed holds the pointer of each disclosure, concrete RFC 6901 pointers
+	// into Body, sorted.
+	Disclosed []string
+}
+
+// View returns what a record token says. It checks every rule of RFC 9901 section 7.1 and of
+// the package comment but the signature, for which there is Verify. Every call
+// gives a View of its own. An error is a [*Refusal].
+func (t *Token) View() (*View, error) {
+	v, w, err := t.view()
+	if err != nil {
+		return nil, err
+	}
+	v.Withheld = w.withheld
+	v.Disclosed = make([]string, len(w.nodes))
+	for i, n := range w.nodes {
+		v.Disclosed[i] = n.pointer
+	}
+	slices.Sort(v.Disclosed)
+	return v, nil
+}
+
+func (t *Token) view() (*View, *weaver, error) {
+	if t.kind != kindRecord {
+		return nil, nil, &Refusal{Rule: RuleHeader, Detail: "the token is an event"}
+	}
+	c := t.parts
+	if c == nil { // sealed here, and so never taken apart yet
+		var err error
+		if c, err = cut(t.raw); err != nil {
+			return nil, nil, err
+		}
+	}
+	payload := c.payload.of(c.dec)
+	decoded, err := strictjson.Decode(payload, jsonLimits())
+	if err != nil {
+		return nil, nil, jsonRefusal("the payload", err)
+	}
+	m, ok := decoded.(map[string]any)
+	if !ok {
+		return nil, nil, claim("", "the payload is not an object")
+	}
+	w, err := newWeaver(c, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Before weaving changes it.
+	w.scratch = strictjson.AppendCanonical(w.scratch, m)
+	if !bytes.Equal(w.scratch, payload) {
+		return nil, nil, &Refusal{Rule: RuleCanonical, Detail: "the payload is not in canonical form"}
+	}
+	v := new(View)
+	body, err := v.Claims.read(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	if body != nil {
+		if err := w.object(body, -1, 1); err != nil {
+			return nil, nil, err
+		}
+		v.Body = body
+	}
+	if err := w.done(); err != nil {
+		return nil, nil, err
+	}
+	return v, w, nil
+}
+
+func claim(key, detail string) error {
+	if key == "" {
+		return &Refusal{Rule: RuleClaims, Detail: detail}
+	}
+	return &Refusal{Rule: RuleClaims, Detail: strconv.Quote(key) + " " + detail}
+}
+
+// read takes the claims out of a payload and returns its body, nil for a
+// Delete. Every member must be one of those in the package comment.
+func (c *Claims) read(m map[string]any) (body map[string]any, err error) {
+	if m[algKey] != sha256ID {
+		return nil, &Refusal{Rule: RuleDigestAlg, Detail: `"_sd_alg" is not "sha-256"`}
+	}
+	known := 1
+	text := func(key string) (string, error) {
+		s, ok := m[key].(string)
+		if !ok {
+			return "", claim(key, "is missing or not a string")
+		}
+		known++
+		return s, nil
+	}
+	var s string
+	if s, err = text("iss"); err != nil {
+		return nil, err
+	}
+	if c.Council, err = name.ParseIssuer(s); err != nil {
+		return nil, claim("iss", "is not https:// and a council's domain")
+	}
+	if s, err = text("op"); err != nil {
+		return nil, err
+	}
+	if c.Op = Op(s); c.Op != Put && c.Op != Delete {
+		return nil, claim("op", "is neither put nor delete")
+	}
+	if s, err = text("rec"); err != nil {
+		return nil, err
+	}
+	if c.Record, err = name.ParseRecord(s); err != nil {
+		return nil, claim("rec", "is not a record's id")
+	}
+	if s, err = text("std"); err != nil {
+		return nil, err
+	}
+	if c.Standard, err = name.ParseStandard(s); err != nil {
+		return nil, claim("std", "is not a standard's name and version")
+	}
+	if c.Integrity, err = text("std#integrity"); err != nil {
+		return nil, err
+	}
+	if !isIntegrity(c.Integrity) {
+		return nil, claim("std#integrity", "is not sha256- and 32 bytes in base64")
+	}
+	iat, ok := natural(m["iat"])
+	if !ok {
+		return nil, claim("iat", "is not a whole number of seconds since 1970")
+	}
+	c.IssuedAt = int64(iat)
+	if c.Version, ok = natural(m["ver"]); !ok || c.Version == 0 {
+		return nil, claim("ver", "is not a whole number from 1")
+	}
+	known += 2
+	if c.Version > 1 {
+		if s, err = text("prev"); err != nil {
+			return nil, err
+		}
+		if !isDigest(s) {
+			return nil, claim("prev", "is not 32 bytes in base64url")
+		}
+		if _, err := b64.Decode(c.Prev[:], []byte(s)); err != nil || c.Prev == (tlog.Hash{}) {
+			return nil, claim("prev", "is not an entry")
+		}
+	}
+	if c.Op == Put {
+		if body, ok = m["body"].(map[string]any); !ok {
+			return nil, claim("body", "is missing or not an object")
+		}
+		known++
+	}
+	if len(m) != known {
+		return nil, claim("", "the payload has a claim that such a record does not have")
+	}
+	return body, nil
+}
+
+// natural returns a whole number from 0 to 2^53-1, written in digits alone.
+func natural(v any) (uint64, bool) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return 0, false
+	}
+	u, err := strconv.ParseUint(string(n), 10, 64)
+	return u, err == nil && u <= maxInteger
+}
+
+// isIntegrity reports whether s is "sha256-" and 32 bytes in base64 with padding.
+func isIntegrity(s string) bool {
+	h, ok := strings.CutPrefix(s, "sha256-")
+	if !ok || len(h) != 44 || strings.ContainsAny(h, "\r\n") {
+		return false
+	}
+	var buf [33]byte
+	n, err := base64.StdEncoding.Strict().Decode(buf[:], []byte(h))
+	return err == nil && n == sha256.Size
+}
+
+// ErrWithheld says that a token to present from has had disclosures withheld
+// already.
+var ErrWithheld = errors.New("token is not whole: some of it was withheld")
+
+// Present returns the token with only the disclosures that keep allows.
+//
+// keep is asked at most once for each disclosure, the outer before the inner,
+// with the concrete RFC 6901 pointer of its place; shell tells that what is
+// disclosed there is an object or array that says only how much it holds, since each member
+// or element has a disclosure of its own, or it is empty. What lies inside
+// something that keep does not allow is dropped without asking.
+//
+// The token must be whole, with a disclosure for every digest, since places in
+// an array cannot otherwise be named; if it is not the error wraps [ErrWithheld].
+// The result has the same entry and signature.
+func (t *Token) Present(keep func(pointer string, shell bool) bool) (*Token, error) {
+	nodes := t.nodes
+	if !t.known {
+		_, w, err := t.view()
+		if err != nil {
+			return nil, fmt.Errorf("present record: %w", err)
+		}
+		if w.withheld > 0 {
+			return nil, fmt.Errorf("present record: %w", ErrWithheld)
+		}
+		nodes = w.nodes
+	} else if t.kind != kindRecord {
+		return nil, fmt.Errorf("present record: %w", &Refusal{Rule: RuleHeader, Detail: "the token is an event"})
+	}
+	kept := make([]bool, len(nodes)) // by node; a parent comes before what it holds
+	send := make([]bool, len(nodes)) // by disclosure
+	size, count := t.input+sigGap+1, 0
+	for i, n := range nodes {
+		if (n.parent < 0 || kept[n.parent]) && keep(n.pointer, n.shell) {
+			kept[i], send[n.text] = true, true
+			size += t.texts[n.text].to - t.texts[n.text].from + 1
+			count++
+		}
+	}
+	p := &Token{input: t.input, kind: t.kind, kid: t.kid, sig: t.sig, entry: t.entry}
+	p.raw = append(make([]byte, 0, size), t.raw[:t.input+sigGap+1]...)
+	p.texts = make([]span, 0, count)
+	for i, s := range t.texts {
+		if send[i] {
+			at := len(p.raw)
+			p.raw = append(p.raw, s.of(t.raw)...)
+			p.texts = append(p.texts, span{at, len(p.raw)})
+			p.raw = append(p.raw, '~')
+		}
+	}
+	return p, nil
+}
