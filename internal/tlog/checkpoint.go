@@ -3,7 +3,6 @@ package tlog
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/transparency-dev/formats/log"
 	"golang.org/x/mod/sumdb/note"
@@ -123,13 +122,4 @@ func signedBy(n *note.Note, name string) bool {
 // consistency proof can tell.
 func Fork(a, b Checkpoint) bool {
 	return a.Origin == b.Origin && a.Size == b.Size && a.Root != b.Root
-}
-
-// body returns the text of a note, signatures and blank line cut off.
-func noteBody(signed []byte) (string, bool) {
-	i := strings.LastIndex(string(signed), "\n\n")
-	if i < 0 {
-		return "", false
-	}
-	return string(signed[:i+1]), true
 }

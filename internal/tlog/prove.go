@@ -38,12 +38,18 @@ func Inclusion(r TileReader, index, size uint64) ([]Hash, error) {
 }
 
 // VerifyInclusion checks that entry stands at index in the tree of the given
-// size and root. The error wraps [ErrIndex] or [ErrProof].
+// size and root, which come from one checkpoint: a path alone does not pin the
+// size. The error wraps [ErrIndex] unless index < size <= MaxSize, or [ErrProof].
 func VerifyInclusion(entry Hash, index, size uint64, root Hash, path []Hash) error {
+	return verifyLeaf(Leaf(entry), index, size, root, path)
+}
+
+// verifyLeaf is VerifyInclusion for logs whose entries are not 32 bytes, which
+// is to say for the published test vectors.
+func verifyLeaf(leaf Hash, index, size uint64, root Hash, path []Hash) error {
 	if size > MaxSize || index >= size {
 		return fmt.Errorf("verify inclusion: %w: index %d in a log of %d", ErrIndex, index, size)
 	}
-	leaf := Leaf(entry)
 	err := proof.VerifyInclusion(rfc6962.DefaultHasher, index, size, leaf[:], byteSlices(path), root[:])
 	if err != nil {
 		// The library's text is dropped: it prints the roots as lists of numbers.
