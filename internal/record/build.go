@@ -41,6 +41,8 @@ type Draft struct {
 	entry tlog.Hash
 	texts []span // the disclosures in raw
 	nodes []node // the same, with their places
+
+	points string // the pointers of nodes, end to end
 }
 
 const sigGap = 1 + 86 // "." and 64 bytes in base64url
@@ -62,7 +64,7 @@ func (d *Draft) Seal(sig []byte) *Token {
 	raw[d.input] = '.'
 	b64.Encode(raw[d.input+1:], sig)
 	return &Token{raw: raw, input: d.input, kind: d.kind, kid: d.kid, sig: [keys.SignatureSize]byte(sig),
-		entry: d.entry, texts: d.texts, nodes: d.nodes, known: true}
+		entry: d.entry, texts: d.texts, nodes: d.nodes, points: d.points, known: true}
 }
 
 // A builder makes one draft at a time. Its buffers are used again.
@@ -79,10 +81,10 @@ type builder struct {
 	room   [saltLen + 42]byte // scratch
 }
 
+// A draftNode is a node whose disclosure is not yet in its place in the token.
 type draftNode struct {
-	text, pointer span
-	parent        int
-	shell         bool
+	node
+	made span // in texts
 }
 
 type member struct {
@@ -320,7 +322,7 @@ func (b *builder) disclosure(t member, named bool, parent, depth int) (digest [d
 	pointer := span{len(b.points), len(b.points) + len(b.path)}
 	b.points = append(b.points, b.path...)
 	shell := t.plan == hiddenShell || isShell(t.val)
-	b.nodes = append(b.nodes, draftNode{pointer: pointer, parent: parent, shell: shell})
+	b.nodes = append(b.nodes, draftNode{node: node{text: n, parent: parent, shell: shell, pointer: pointer}})
 
 	from := len(b.out)
 	b.out = append(b.out, '[', '"')
@@ -348,7 +350,7 @@ func (b *builder) disclosure(t member, named bool, parent, depth int) (digest [d
 	text := len(b.texts)
 	b.texts = b64.AppendEncode(b.texts, b.out[from:])
 	b.out = b.out[:from]
-	b.nodes[n].text = span{text, len(b.texts)}
+	b.nodes[n].made = span{text, len(b.texts)}
 	sum := sha256.Sum256(b.texts[text:])
 	b64.Encode(digest[:], sum[:])
 	return digest, nil
@@ -414,14 +416,14 @@ func (b *builder) draft(kid string) (*Draft, error) {
 	d := &Draft{input: input, kind: kindRecord, kid: kid, entry: sha256.Sum256(raw)}
 	raw = append(raw[:input+sigGap], '~')
 
-	points := string(b.points)
+	d.points = string(b.points)
 	d.texts, d.nodes = make([]span, len(b.nodes)), make([]node, len(b.nodes))
 	for i, n := range b.nodes {
 		at := len(raw)
-		raw = append(raw, n.text.of(b.texts)...)
+		raw = append(raw, n.made.of(b.texts)...)
 		d.texts[i] = span{at, len(raw)}
 		raw = append(raw, '~')
-		d.nodes[i] = node{text: i, parent: n.parent, shell: n.shell, pointer: points[n.pointer.from:n.pointer.to]}
+		d.nodes[i] = n.node
 	}
 	d.raw = raw
 	return d, nil

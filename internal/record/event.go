@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -96,7 +97,8 @@ func ParseEvent(b []byte) (*Token, *Event, error) {
 	if e.Kind, _ = m["event"].(string); !isKind(e.Kind) {
 		return nil, nil, claim("event", "is not a word of a-z, 0-9 and -")
 	}
-	iat, ok := natural(m["iat"])
+	n, _ := m["iat"].(json.Number)
+	iat, ok := natural(string(n))
 	if !ok {
 		return nil, nil, claim("iat", "is not a whole number of seconds since 1970")
 	}

@@ -163,9 +163,10 @@ type Token struct {
 	entry tlog.Hash
 	texts []span // the disclosures in raw
 
-	parts *compact // of a parsed token
-	nodes []node   // of a sealed token: the place of each disclosure
-	known bool     // nodes is set
+	parts  *compact // of a parsed token
+	nodes  []node   // of a sealed token: the place of each disclosure
+	points string   // the pointers of nodes, end to end
+	known  bool     // nodes is set
 }
 
 // Parse reads a record token. It checks the form of the parts and the header,
@@ -285,20 +286,24 @@ type View struct {
 	Disclosed []string
 }
 
-// View returns what a record token says. It checks every rule of RFC 9901 section 7.1 and of
-// the package comment but the signature, for which there is Verify. Every call
-// gives a View of its own. An error is a [*Refusal].
+// View returns what a record token says. It checks every rule of RFC 9901
+// section 7.1 and of the package comment but the signature, for which there is
+// Verify. Every call gives a View of its own. An error is a [*Refusal].
 func (t *Token) View() (*View, error) {
 	v, w, err := t.view()
 	if err != nil {
 		return nil, err
 	}
 	v.Withheld = w.withheld
-	v.Disclosed = make([]string, len(w.nodes))
-	for i, n := range w.nodes {
-		v.Disclosed[i] = n.pointer
+	if len(w.nodes) > 0 {
+		points := string(w.points)
+		v.Disclosed = make([]string, len(w.nodes))
+		for i, n := range w.nodes {
+			v.Disclosed[i] = points[n.pointer.from:n.pointer.to]
+		}
+		slices.Sort(v.Disclosed)
 	}
-	slices.Sort(v.Disclosed)
+	w.release()
 	return v, nil
 }
 
@@ -313,26 +318,12 @@ func (t *Token) view() (*View, *weaver, error) {
 			return nil, nil, err
 		}
 	}
-	payload := c.payload.of(c.dec)
-	decoded, err := strictjson.Decode(payload, jsonLimits())
-	if err != nil {
-		return nil, nil, jsonRefusal("the payload", err)
-	}
-	m, ok := decoded.(map[string]any)
-	if !ok {
-		return nil, nil, claim("", "the payload is not an object")
-	}
 	w, err := newWeaver(c, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	// Before weaving changes it.
-	w.scratch = strictjson.AppendCanonical(w.scratch, m)
-	if !bytes.Equal(w.scratch, payload) {
-		return nil, nil, &Refusal{Rule: RuleCanonical, Detail: "the payload is not in canonical form"}
-	}
 	v := new(View)
-	body, err := v.Claims.read(m)
+	body, err := w.claims(&v.Claims)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -348,12 +339,96 @@ func (t *Token) view() (*View, *weaver, error) {
 	return v, w, nil
 }
 
-func claim(key, detail string) error {
-	if key == "" {
-		return &Refusal{Rule: RuleClaims, Detail: detail}
+// claims reads the payload into c and returns its body, still with its
+// digests, or nil for a Delete.
+func (w *weaver) claims(c *Claims) (body map[string]any, err error) {
+	text := w.c.payload.of(w.c.dec)
+	if at, ok := w.scan(c); ok {
+		if at.from == at.to {
+			return nil, nil
+		}
+		if body, ok := w.canonical(at.of(text)).(map[string]any); ok {
+			return body, nil
+		}
 	}
-	return &Refusal{Rule: RuleClaims, Detail: strconv.Quote(key) + " " + detail}
+	// Something is wrong with it. Read it again, slowly, to say what.
+	v, err := strictjson.Decode(text, jsonLimits())
+	if err != nil {
+		return nil, jsonRefusal("the payload", err)
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, claim("", "the payload is not an object")
+	}
+	if body, err = c.read(m); err != nil {
+		return nil, err
+	}
+	return nil, &Refusal{Rule: RuleCanonical, Detail: "the payload is not in canonical form"}
 }
+
+// canonical returns the value of a text in canonical form, and nil for any other.
+func (w *weaver) canonical(text []byte) any {
+	v, err := strictjson.Decode(text, jsonLimits())
+	if err != nil {
+		return nil
+	}
+	w.scratch = strictjson.AppendCanonical(w.scratch[:0], v)
+	if !bytes.Equal(w.scratch, text) {
+		return nil
+	}
+	return v
+}
+
+// scan reads the claims of a payload in canonical form but for the body, and
+// returns where the body stands in it, nowhere for a Delete. In that form the
+// claims stand in one order and none can hold a quotation mark, so there is
+// nothing to parse; that it was that form is known in the end by printing the claims
+// again. false says that the payload is not what it should be.
+func (w *weaver) scan(c *Claims) (body span, ok bool) {
+	const start, bodyStart = `{"_sd_alg":"sha-256",`, `{"_sd_alg":"sha-256","body":`
+	s := w.dec[w.c.payload.from:w.c.payload.to]
+	at := len(start)
+	if strings.HasPrefix(s, bodyStart) {
+		at = strings.LastIndex(s, `,"iat":`)
+		if at < len(bodyStart) {
+			return body, false
+		}
+		body = span{len(bodyStart), at}
+		at++
+	} else if !strings.HasPrefix(s, start) {
+		return body, false
+	}
+	var f claimTexts
+	rest := s[at:]
+	take := func(until string) string {
+		v, after, found := strings.Cut(rest, until)
+		ok = ok && found
+		rest = after
+		return v
+	}
+	ok = true
+	take(`"iat":`)
+	f.iat = take(`,"iss":"`)
+	f.iss = take(`","op":"`)
+	f.op = take(`",`)
+	if strings.HasPrefix(rest, `"prev":"`) {
+		take(`"prev":"`)
+		f.prev = take(`",`)
+	}
+	take(`"rec":"`)
+	f.rec = take(`","std":"`)
+	f.std = take(`","std#integrity":"`)
+	f.integrity = take(`","ver":`)
+	f.ver = take(`}`)
+	if !ok || rest != "" || c.set(f) != nil || (c.Op == Delete) != (body.to == 0) {
+		return body, false
+	}
+	w.scratch = append(c.append(w.scratch[:0]), '}')
+	return body, string(w.scratch) == s[at:]
+}
+
+// claimTexts are the claims as they stand in the payload, without quotation marks.
+type claimTexts struct{ iat, iss, op, prev, rec, std, integrity, ver string }
 
 // read takes the claims out of a payload and returns its body, nil for a
 // Delete. Every member must be one of those in the package comment.
@@ -361,67 +436,36 @@ func (c *Claims) read(m map[string]any) (body map[string]any, err error) {
 	if m[algKey] != sha256ID {
 		return nil, &Refusal{Rule: RuleDigestAlg, Detail: `"_sd_alg" is not "sha-256"`}
 	}
+	var f claimTexts
 	known := 1
-	text := func(key string) (string, error) {
-		s, ok := m[key].(string)
-		if !ok {
-			return "", claim(key, "is missing or not a string")
+	for _, t := range []struct {
+		key string
+		to  *string
+	}{{"iss", &f.iss}, {"op", &f.op}, {"prev", &f.prev}, {"rec", &f.rec}, {"std", &f.std}, {"std#integrity", &f.integrity}} {
+		v, there := m[t.key]
+		s, ok := v.(string)
+		if !there && t.key == "prev" {
+			continue
 		}
+		if !ok || s == "" {
+			return nil, claim(t.key, "is missing or not a text")
+		}
+		*t.to = s
 		known++
-		return s, nil
 	}
-	var s string
-	if s, err = text("iss"); err != nil {
-		return nil, err
-	}
-	if c.Council, err = name.ParseIssuer(s); err != nil {
-		return nil, claim("iss", "is not https:// and a council's domain")
-	}
-	if s, err = text("op"); err != nil {
-		return nil, err
-	}
-	if c.Op = Op(s); c.Op != Put && c.Op != Delete {
-		return nil, claim("op", "is neither put nor delete")
-	}
-	if s, err = text("rec"); err != nil {
-		return nil, err
-	}
-	if c.Record, err = name.ParseRecord(s); err != nil {
-		return nil, claim("rec", "is not a record's id")
-	}
-	if s, err = text("std"); err != nil {
-		return nil, err
-	}
-	if c.Standard, err = name.ParseStandard(s); err != nil {
-		return nil, claim("std", "is not a standard's name and version")
-	}
-	if c.Integrity, err = text("std#integrity"); err != nil {
-		return nil, err
-	}
-	if !isIntegrity(c.Integrity) {
-		return nil, claim("std#integrity", "is not sha256- and 32 bytes in base64")
-	}
-	iat, ok := natural(m["iat"])
-	if !ok {
-		return nil, claim("iat", "is not a whole number of seconds since 1970")
-	}
-	c.IssuedAt = int64(iat)
-	if c.Version, ok = natural(m["ver"]); !ok || c.Version == 0 {
-		return nil, claim("ver", "is not a whole number from 1")
-	}
-	known += 2
-	if c.Version > 1 {
-		if s, err = text("prev"); err != nil {
-			return nil, err
+	for key, to := range map[string]*string{"iat": &f.iat, "ver": &f.ver} {
+		n, ok := m[key].(json.Number)
+		if !ok {
+			return nil, claim(key, "is missing or not a number")
 		}
-		if !isDigest(s) {
-			return nil, claim("prev", "is not 32 bytes in base64url")
-		}
-		if _, err := b64.Decode(c.Prev[:], []byte(s)); err != nil || c.Prev == (tlog.Hash{}) {
-			return nil, claim("prev", "is not an entry")
-		}
+		*to = string(n)
+		known++
+	}
+	if err := c.set(f); err != nil {
+		return nil, err
 	}
 	if c.Op == Put {
+		var ok bool
 		if body, ok = m["body"].(map[string]any); !ok {
 			return nil, claim("body", "is missing or not an object")
 		}
@@ -433,14 +477,54 @@ func (c *Claims) read(m map[string]any) (body map[string]any, err error) {
 	return body, nil
 }
 
-// natural returns a whole number from 0 to 2^53-1, written in digits alone.
-func natural(v any) (uint64, bool) {
-	n, ok := v.(json.Number)
-	if !ok {
-		return 0, false
+// set reads the texts of the claims, each in the one form that append prints.
+func (c *Claims) set(f claimTexts) (err error) {
+	if c.Council, err = name.ParseIssuer(f.iss); err != nil {
+		return claim("iss", "is not https:// and a council's domain")
 	}
-	u, err := strconv.ParseUint(string(n), 10, 64)
-	return u, err == nil && u <= maxInteger
+	if c.Op = Op(f.op); c.Op != Put && c.Op != Delete {
+		return claim("op", "is neither put nor delete")
+	}
+	if c.Record, err = name.ParseRecord(f.rec); err != nil {
+		return claim("rec", "is not a record's id")
+	}
+	if c.Standard, err = name.ParseStandard(f.std); err != nil {
+		return claim("std", "is not a standard's name and version")
+	}
+	if c.Integrity = f.integrity; !isIntegrity(f.integrity) {
+		return claim("std#integrity", "is not sha256- and 32 bytes in base64")
+	}
+	iat, ok := natural(f.iat)
+	if !ok {
+		return claim("iat", "is not a whole number of seconds since 1970")
+	}
+	c.IssuedAt = int64(iat)
+	if c.Version, ok = natural(f.ver); !ok || c.Version == 0 {
+		return claim("ver", "is not a whole number from 1")
+	}
+	if (c.Version > 1) != (f.prev != "") {
+		return claim("prev", "is there at version 1 or not there at a later one")
+	}
+	if c.Version > 1 {
+		b, err := appendDecoded(c.Prev[:0], []byte(f.prev))
+		if err != nil || len(b) != len(c.Prev) || c.Prev == (tlog.Hash{}) {
+			return claim("prev", "is not an entry: 32 bytes in base64url")
+		}
+	}
+	return nil
+}
+
+func claim(key, detail string) error {
+	if key == "" {
+		return &Refusal{Rule: RuleClaims, Detail: detail}
+	}
+	return &Refusal{Rule: RuleClaims, Detail: strconv.Quote(key) + " " + detail}
+}
+
+// natural returns a whole number from 0 to 2^53-1, written in digits alone.
+func natural(s string) (uint64, bool) {
+	u, err := strconv.ParseUint(s, 10, 64)
+	return u, err == nil && u <= maxInteger && (s[0] != '0' || len(s) == 1)
 }
 
 // isIntegrity reports whether s is "sha256-" and 32 bytes in base64 with padding.
@@ -470,7 +554,7 @@ var ErrWithheld = errors.New("token is not whole: some of it was withheld")
 // an array cannot otherwise be named; if it is not the error wraps [ErrWithheld].
 // The result has the same entry and signature.
 func (t *Token) Present(keep func(pointer string, shell bool) bool) (*Token, error) {
-	nodes := t.nodes
+	nodes, points := t.nodes, t.points
 	if !t.known {
 		_, w, err := t.view()
 		if err != nil {
@@ -479,7 +563,7 @@ func (t *Token) Present(keep func(pointer string, shell bool) bool) (*Token, err
 		if w.withheld > 0 {
 			return nil, fmt.Errorf("present record: %w", ErrWithheld)
 		}
-		nodes = w.nodes
+		nodes, points = w.nodes, string(w.points)
 	} else if t.kind != kindRecord {
 		return nil, fmt.Errorf("present record: %w", &Refusal{Rule: RuleHeader, Detail: "the token is an event"})
 	}
@@ -487,7 +571,7 @@ func (t *Token) Present(keep func(pointer string, shell bool) bool) (*Token, err
 	send := make([]bool, len(nodes)) // by disclosure
 	size, count := t.input+sigGap+1, 0
 	for i, n := range nodes {
-		if (n.parent < 0 || kept[n.parent]) && keep(n.pointer, n.shell) {
+		if (n.parent < 0 || kept[n.parent]) && keep(points[n.pointer.from:n.pointer.to], n.shell) {
 			kept[i], send[n.text] = true, true
 			size += t.texts[n.text].to - t.texts[n.text].from + 1
 			count++

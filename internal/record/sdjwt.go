@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
 
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -160,40 +164,49 @@ func (c *compact) decode(from, to int) (span, error) {
 
 // A node is one disclosure of a token, once its place is known.
 type node struct {
-	text    int    // which disclosure
-	parent  int    // the node it lies in, or -1
-	shell   bool   // see Token.Present
-	pointer string // concrete RFC 6901 pointer of its place
+	text    int  // which disclosure
+	parent  int  // the node it lies in, or -1
+	shell   bool // see Token.Present
+	pointer span // concrete RFC 6901 pointer of its place, in the points beside the nodes
 }
 
 // A weaver puts disclosures back into a payload by RFC 9901 section 7.1 step 3.
+// It is used for one token at a time and then again for another.
 type weaver struct {
 	strict bool // the stricter form that records have; see the package comment
 
 	c     *compact
+	dec   string           // c.dec, for strings to be cut from
 	index map[string]int32 // digest → disclosure; seen once a digest has used it or stands without one
 	used  int              // disclosures put in place
 
 	nodes    []node
+	points   []byte // the pointers of nodes, end to end
 	withheld int    // digests that no disclosure answers
 	path     []byte // pointer of the place at hand
-	pointers int    // bytes of all pointers so far
 	scratch  []byte
 }
 
 const seen = -1
 
+var weavers = sync.Pool{New: func() any { return &weaver{index: make(map[string]int32, 64)} }}
+
+// newWeaver returns a weaver for c. Its release must be called, unless it is
+// left to the garbage collector.
 func newWeaver(c *compact, strict bool) (*weaver, error) {
-	n := len(c.texts)
-	w := &weaver{strict: strict, c: c, index: make(map[string]int32, 2*n+8), nodes: make([]node, 0, n)}
-	// One string holds every digest, so that each key of the index costs nothing.
-	buf := make([]byte, 0, n*digestLen)
+	w := weavers.Get().(*weaver)
+	w.strict, w.c = strict, c
+	w.nodes, w.points, w.path, w.used, w.withheld = w.nodes[:0], w.points[:0], w.path[:0], 0, 0
+	w.dec = string(c.dec)
+
+	// One string holds every digest, so that the keys of the index cost nothing.
+	w.scratch = w.scratch[:0]
 	for _, t := range c.texts {
 		sum := sha256.Sum256(t.of(c.raw))
-		buf = b64.AppendEncode(buf, sum[:])
+		w.scratch = b64.AppendEncode(w.scratch, sum[:])
 	}
-	digests := string(buf)
-	for i := range n {
+	digests := string(w.scratch)
+	for i := range c.texts {
 		d := digests[i*digestLen : (i+1)*digestLen]
 		if _, twice := w.index[d]; twice {
 			return nil, &Refusal{Rule: RuleDuplicate, Detail: "a disclosure is given twice"}
@@ -201,6 +214,16 @@ func newWeaver(c *compact, strict bool) (*weaver, error) {
 		w.index[d] = int32(i)
 	}
 	return w, nil
+}
+
+// release gives w back for another token.
+func (w *weaver) release() {
+	if len(w.index) > 512 || cap(w.scratch) > 64<<10 || cap(w.points) > 64<<10 {
+		return // made for a giant
+	}
+	clear(w.index)
+	w.c, w.dec = nil, ""
+	weavers.Put(w)
 }
 
 // done checks that every disclosure was put in place (section 7.1 step 5).
@@ -246,38 +269,124 @@ func isDigest(s string) bool {
 	return err == nil && len(b) == sha256.Size
 }
 
-// open reads disclosure i, which must be an array of arity values, the first a
-// string (section 4.2).
-func (w *weaver) open(i, arity int) ([]any, error) {
-	text := w.c.disclosures[i].of(w.c.dec)
+// open reads disclosure i, which must be an array of three values, salt, name
+// and value, if named, and else of two, salt and value (section 4.2).
+func (w *weaver) open(i int, named bool) (key string, value any, err error) {
+	at := w.c.disclosures[i]
+	if w.strict {
+		if key, value, ok := openPlain(w.dec[at.from:at.to], named); ok {
+			return key, value, nil
+		}
+	}
+	text := at.of(w.c.dec)
 	v, err := strictjson.Decode(text, jsonLimits())
 	if err != nil {
-		return nil, jsonRefusal("disclosure "+strconv.Itoa(i+1), err)
+		return "", nil, jsonRefusal("disclosure "+strconv.Itoa(i+1), err)
 	}
 	a, ok := v.([]any)
 	if !ok {
-		return nil, w.refuse(RuleDisclosure, "a disclosure is not an array")
+		return "", nil, w.refuse(RuleDisclosure, "a disclosure is not an array")
 	}
-	if len(a) != arity {
-		if arity == 3 {
-			return nil, w.refuse(RuleDisclosure, "the disclosure of an object's member has three values: salt, name, value")
-		}
-		return nil, w.refuse(RuleDisclosure, "the disclosure of an array's element has two values: salt, value")
+	if named && len(a) != 3 {
+		return "", nil, w.refuse(RuleDisclosure, "the disclosure of an object's member has three values: salt, name, value")
+	}
+	if !named && len(a) != 2 {
+		return "", nil, w.refuse(RuleDisclosure, "the disclosure of an array's element has two values: salt, value")
 	}
 	salt, ok := a[0].(string)
 	if !ok {
-		return nil, w.refuse(RuleDisclosure, "the salt of a disclosure is not a string")
+		return "", nil, w.refuse(RuleDisclosure, "the salt of a disclosure is not a string")
+	}
+	if named {
+		if key, ok = a[1].(string); !ok {
+			return "", nil, w.refuse(RuleDisclosure, "the claim name of a disclosure is not a string")
+		}
 	}
 	if w.strict {
 		if !isSalt(salt) {
-			return nil, w.refuse(RuleDisclosure, "the salt of a disclosure is not 16 bytes in base64url")
+			return "", nil, w.refuse(RuleDisclosure, "the salt of a disclosure is not 16 bytes in base64url")
 		}
 		w.scratch = strictjson.AppendCanonical(w.scratch[:0], a)
 		if !bytes.Equal(w.scratch, text) {
-			return nil, w.refuse(RuleCanonical, "a disclosure is not in canonical form")
+			return "", nil, w.refuse(RuleCanonical, "a disclosure is not in canonical form")
 		}
 	}
-	return a, nil
+	return key, a[len(a)-1], nil
+}
+
+// openPlain reads a disclosure in canonical form whose name and value are of
+// the plainest sorts, as nearly all are; a general reader takes five times as
+// long. What it accepts is exactly what open would make of it
+// (FuzzOpenPlain); false says only that open must look.
+func openPlain(s string, named bool) (key string, value any, ok bool) {
+	const start = 2 + saltLen + 2 // ["salt",
+	if len(s) < start+2 || s[:2] != `["` || !isSalt(s[2:2+saltLen]) || s[start-2:start] != `",` || s[len(s)-1] != ']' {
+		return "", nil, false
+	}
+	s = s[start : len(s)-1]
+	if named {
+		if s[0] != '"' {
+			return "", nil, false
+		}
+		end := strings.IndexByte(s[1:], '"') + 1
+		if end < 1 || end+2 >= len(s) || s[end+1] != ',' || !isPlain(s[1:end]) {
+			return "", nil, false
+		}
+		key, s = s[1:end], s[end+2:]
+	}
+	switch c := s[0]; {
+	case c == '"':
+		if len(s) < 2 || s[len(s)-1] != '"' || !isPlain(s[1:len(s)-1]) {
+			return "", nil, false
+		}
+		return key, s[1 : len(s)-1], true
+	case c == '-' || (c >= '0' && c <= '9'):
+		return key, json.Number(s), isPlainNumber(s)
+	}
+	switch s {
+	case "null":
+		return key, nil, true
+	case "true":
+		return key, true, true
+	case "false":
+		return key, false, true
+	}
+	return "", nil, false
+}
+
+// isPlain reports whether s stands between the quotation marks of a JSON string
+// as it is, and is not long.
+func isPlain(s string) bool {
+	if len(s) > 4<<10 {
+		return false
+	}
+	ascii := true
+	for i := range len(s) {
+		c := s[i]
+		if c < 0x20 || c == '"' || c == '\\' {
+			return false
+		}
+		ascii = ascii && c < 0x80
+	}
+	return ascii || utf8.ValidString(s)
+}
+
+// isPlainNumber reports whether s is a JSON number without an exponent, of so
+// few digits that no limit of strictjson is near.
+func isPlainNumber(s string) bool {
+	s = strings.TrimPrefix(s, "-")
+	whole, frac, dot := strings.Cut(s, ".")
+	return digits(whole, 15) && (whole[0] != '0' || len(whole) == 1) && (!dot || digits(frac, 15))
+}
+
+// digits reports whether s is 1 to most decimal digits.
+func digits(s string, most int) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= most
 }
 
 func isSalt(s string) bool {
@@ -297,10 +406,12 @@ func isSalt(s string) bool {
 
 // placed notes that disclosure i lies at the place at hand, with value v.
 func (w *weaver) placed(i, parent int, v any) (int, error) {
-	if w.pointers += len(w.path); w.pointers > maxPointers {
+	at := span{len(w.points), len(w.points) + len(w.path)}
+	if at.to > maxPointers {
 		return 0, w.refuse(RuleSize, "the names of the disclosures are too long together")
 	}
-	w.nodes = append(w.nodes, node{text: i, parent: parent, shell: isShell(v), pointer: string(w.path)})
+	w.points = append(w.points, w.path...)
+	w.nodes = append(w.nodes, node{text: i, parent: parent, shell: isShell(v), pointer: at})
 	return len(w.nodes) - 1, nil
 }
 
@@ -381,13 +492,9 @@ func (w *weaver) object(m map[string]any, parent, depth int) error {
 		if !ok {
 			continue
 		}
-		a, err := w.open(i, 3)
+		k, v, err := w.open(i, true)
 		if err != nil {
 			return err
-		}
-		k, ok := a[1].(string)
-		if !ok {
-			return w.refuse(RuleDisclosure, "the claim name of a disclosure is not a string")
 		}
 		if isReserved(k) {
 			return w.refuse(RuleReserved, strconv.Quote(k)+" is disclosed as a claim name")
@@ -397,11 +504,11 @@ func (w *weaver) object(m map[string]any, parent, depth int) error {
 		if _, taken := m[k]; taken {
 			return w.refuse(RuleTaken, "a claim is disclosed that is there already")
 		}
-		n, err := w.placed(i, parent, a[2])
+		n, err := w.placed(i, parent, v)
 		if err != nil {
 			return err
 		}
-		if m[k], err = w.weave(a[2], n, depth+1); err != nil {
+		if m[k], err = w.weave(v, n, depth+1); err != nil {
 			return err
 		}
 		w.path = w.path[:at]
@@ -431,11 +538,9 @@ func (w *weaver) array(a []any, parent, depth int) ([]any, error) {
 				if !ok {
 					continue // withheld: the element is left out (step 3.4)
 				}
-				d, err := w.open(i, 2)
-				if err != nil {
+				if _, e, err = w.open(i, false); err != nil {
 					return nil, err
 				}
-				e = d[1]
 				if inside, err = w.placed(i, parent, e); err != nil {
 					return nil, err
 				}
@@ -460,22 +565,12 @@ func (w *weaver) sorted(digests []any) error {
 	ok := slices.IsSortedFunc(digests, func(a, b any) int {
 		x, _ := a.(string)
 		y, _ := b.(string)
-		return bytesCompare(x, y)
+		return strings.Compare(x, y)
 	})
 	if !ok {
 		return w.refuse(RuleCanonical, `"_sd" is not sorted`)
 	}
 	return nil
-}
-
-func bytesCompare(a, b string) int {
-	if a < b {
-		return -1
-	}
-	if a > b {
-		return 1
-	}
-	return 0
 }
 
 func isReserved(k string) bool { return k == sdKey || k == dotsKey || k == algKey }
