@@ -1,0 +1,636 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Feed is what one agreement lets out, in log order: for every record that
+// ever matched, either its newest version or the withdrawal that followed. A
+// newer item of a record takes the place of the older, so a feed read from the
+// start is a first copy and a feed read from a cursor is everything since.
+//
+// A notices feed holds instead the events addressed to one council:
+// agreements proposed to it and signatures it needs.
+//
+// A Feed is immutable; the ledger replaces it as it grows.
+type Feed struct {
+	Agreement name.Agreement // "" for a notices feed
+	Version   int            // of the agreement
+	Digest    agreement.Digest
+	To        []name.Council // who may read it
+	Records   int            // live records in it
+	End       uint64         // one past the last item's log index
+	Ready     bool           // existing records have been matched
+
+	number uint32
+	closed bool
+	line   name.StandardLine
+	doc    *agreement.Agreement
+	terms  *agreement.Terms // nil for notices
+}
+
+// takes reports whether versions of a standard belong in the feed.
+func (f *Feed) takes(s name.Standard) bool {
+	return f.terms != nil && !f.closed && f.line == s.Line()
+}
+
+// Terms returns the compiled agreement; nil for a notices feed.
+func (f *Feed) Terms() *agreement.Terms { return f.terms }
+
+// Closed reports that the feed lets nothing more out.
+func (f *Feed) Closed() bool { return f.closed }
+
+type storedFeed struct {
+	Agreement json.RawMessage `json:"agreement,omitempty"` // canonical bytes
+	Standard  name.Standard   `json:"standard,omitzero"`   // the version the terms were compiled with
+	To        []name.Council  `json:"to"`
+	Ready     bool            `json:"ready"`
+	Closed    bool            `json:"closed"`
+}
+
+func (l *Ledger) loadFeeds(txn *badger.Txn) error {
+	return walk(txn, []byte("F"), func(key, value []byte) error {
+		var s storedFeed
+		if err := unmarshal(value, &s); err != nil {
+			return err
+		}
+		f := &Feed{number: binary.BigEndian.Uint32(key[1:]), To: s.To, Ready: s.Ready, closed: s.Closed}
+		if s.Agreement != nil {
+			a, err := agreement.ParseCanonical(s.Agreement)
+			if err != nil {
+				return fmt.Errorf("read feed %d: %w: %w", f.number, ErrDamaged, err)
+			}
+			if err := l.compile(f, a, s.Standard); err != nil {
+				return fmt.Errorf("read feed %d: %w", f.number, err)
+			}
+		}
+		if b, err := valueOf(txn, numKey4('g', f.number)); err == nil {
+			f = f.withCounters(b)
+		} else if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		l.feeds = append(l.feeds, f)
+		return nil
+	})
+}
+
+func (l *Ledger) compile(f *Feed, a *agreement.Agreement, std name.Standard) error {
+	k, err := l.known(std)
+	if err != nil {
+		return err
+	}
+	if f.terms, err = a.Compile(k.std); err != nil {
+		return err
+	}
+	f.doc, f.line = a, a.Standard
+	f.Agreement, f.Version, f.Digest = a.Name, a.Version, a.Digest()
+	return nil
+}
+
+func (f *Feed) store(std name.Standard) ([]byte, error) {
+	s := storedFeed{To: f.To, Ready: f.Ready, Closed: f.closed}
+	if f.doc != nil {
+		s.Agreement, s.Standard = f.doc.Canonical(), std
+	}
+	return marshal(s)
+}
+
+// Feeds returns the feeds as they are now.
+func (l *Ledger) Feeds() []*Feed {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return slices.Clone(l.feeds)
+}
+
+// Feed returns the open feed of one text of an agreement, ErrNotFound when
+// there is none.
+func (l *Ledger) Feed(a name.Agreement, d agreement.Digest) (*Feed, error) {
+	for _, f := range l.Feeds() {
+		if f.Agreement == a && f.Digest == d && !f.closed {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("agreement %s: %w", a, ErrNotFound)
+}
+
+// Notices returns the feed of events addressed to a council, ErrNotFound when
+// none ever was.
+func (l *Ledger) Notices(to name.Council) (*Feed, error) {
+	for _, f := range l.Feeds() {
+		if f.Agreement == "" && slices.Contains(f.To, to) {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("notices to %s: %w", to, ErrNotFound)
+}
+
+// OpenFeed keeps the index of an agreement from now on and matches the records
+// there are against it. It returns when the feed is ready. Opening a feed
+// again goes on where a crash left it.
+func (l *Ledger) OpenFeed(ctx context.Context, a *agreement.Agreement) error {
+	std, err := l.StandardOf(a.Standard)
+	if err != nil {
+		return err
+	}
+	var f *Feed
+	err = l.do(ctx, true, func(t *tx) error {
+		for _, g := range l.Feeds() {
+			if g.Agreement == a.Name && g.Digest == a.Digest() {
+				f = g
+				return nil
+			}
+		}
+		f = &Feed{number: uint32(len(l.Feeds())), To: a.To}
+		if err := l.compile(f, a, std.Name()); err != nil {
+			return err
+		}
+		return t.newFeed(f, std.Name())
+	})
+	if err != nil {
+		return fmt.Errorf("open feed of %s: %w", a.Name, err)
+	}
+	if f.Ready || f.closed {
+		return nil
+	}
+	if err := l.backfill(ctx, f); err != nil {
+		return fmt.Errorf("open feed of %s: %w", a.Name, err)
+	}
+	return l.do(ctx, true, func(t *tx) error {
+		return t.changeFeed(f.number, std.Name(), func(g *Feed) { g.Ready = true })
+	})
+}
+
+// CloseFeed stops letting anything out under an agreement. What partners hold
+// they delete when they learn of the end.
+func (l *Ledger) CloseFeed(ctx context.Context, a name.Agreement, d agreement.Digest) error {
+	return l.do(ctx, true, func(t *tx) error {
+		f, err := l.Feed(a, d)
+		if err != nil {
+			return err
+		}
+		std, err := l.StandardOf(f.line)
+		if err != nil {
+			return err
+		}
+		return t.changeFeed(f.number, std.Name(), func(g *Feed) { g.closed = true })
+	})
+}
+
+// newFeed and changeFeed run in a job that is alone, so that Ledger.feeds is
+// up to date.
+func (t *tx) newFeed(f *Feed, std name.Standard) error {
+	b, err := f.store(std)
+	if err != nil {
+		return err
+	}
+	t.set(numKey4('F', f.number), b)
+	t.after = append(t.after, func() {
+		t.l.feeds = append(slices.Clone(t.l.feeds), f)
+		t.l.standards.gen++
+	})
+	return nil
+}
+
+func (t *tx) changeFeed(number uint32, std name.Standard, change func(*Feed)) error {
+	f := *t.l.Feeds()[number]
+	change(&f)
+	b, err := f.store(std)
+	if err != nil {
+		return err
+	}
+	t.set(numKey4('F', number), b)
+	t.after = append(t.after, func() {
+		g := *t.l.feeds[number]
+		change(&g)
+		t.l.feeds = slices.Clone(t.l.feeds)
+		t.l.feeds[number] = &g
+		t.l.standards.gen++
+	})
+	return nil
+}
+
+const backfillChunk = 2000
+
+// backfill matches the records written before the feed was opened. Those
+// written since are in it already: the writer looks at the head again before
+// it believes what was matched here.
+func (l *Ledger) backfill(ctx context.Context, f *Feed) error {
+	type found struct {
+		index  uint64
+		record [16]byte
+	}
+	from, more := uint64(0), true
+	for more {
+		var chunk []*Version
+		more = false
+		err := l.View(func(v *View) error {
+			return v.Scan(f.line.Name, from, func(ver *Version, err error) bool {
+				switch {
+				case errors.Is(err, ErrDamaged):
+					// It cannot be shared, and must not hold up the rest.
+					l.o.Log.Error("record left out of an agreement", "agreement", f.Agreement, "error", err.Error())
+					return true
+				case ver.Claims.Standard.Line() != f.line:
+					return true
+				}
+				if len(chunk) == backfillChunk {
+					from, more = ver.Index, true
+					return false
+				}
+				chunk = append(chunk, ver)
+				return true
+			})
+		})
+		if err != nil {
+			return err
+		}
+		var hits []found
+		for i, match := range matchAll(f.terms, chunk) {
+			if match {
+				hits = append(hits, found{chunk[i].Index, chunk[i].Claims.Record.Bytes()})
+			}
+		}
+		err = l.do(ctx, false, func(t *tx) error {
+			for _, h := range hits {
+				raw, err := t.lookup(headKey(h.record))
+				if err != nil {
+					return err
+				}
+				now, err := decodeHead(raw)
+				if err != nil {
+					return err
+				}
+				if now.index != h.index {
+					continue
+				}
+				if _, err := t.lookup(memberKey(f.number, h.record)); err == nil {
+					continue
+				} else if !errors.Is(err, ErrNotFound) {
+					return err
+				}
+				t.set(feedItemKey(f.number, h.index), encodeItem(itemPut, h.record))
+				t.set(memberKey(f.number, h.record), membership{itemPut, h.index}.encode())
+				t.feed(f.number, feedDelta{records: 1, last: h.index})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func matchAll(terms *agreement.Terms, recs []*Version) []bool {
+	out := make([]bool, len(recs))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers() {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(recs) {
+					return
+				}
+				out[i] = terms.Match(recs[i].Body)
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// AppendNotice puts an event into the log and into the notices feeds of the
+// councils it is addressed to. It returns its log index and JWS.
+func (l *Ledger) AppendNotice(ctx context.Context, kind string, body map[string]any, to ...name.Council) (uint64, []byte, error) {
+	for _, c := range to {
+		if _, err := l.Notices(c); err == nil {
+			continue
+		}
+		err := l.do(ctx, true, func(t *tx) error {
+			if _, err := l.Notices(c); err == nil {
+				return nil
+			}
+			return t.newFeed(&Feed{number: uint32(len(l.Feeds())), To: []name.Council{c}, Ready: true}, name.Standard{})
+		})
+		if err != nil {
+			return 0, nil, err
+		}
+	}
+	return l.appendEvent(ctx, kind, body, to)
+}
+
+// address puts the event at index into notices feeds.
+func (t *tx) address(index uint64, to []name.Council) error {
+	for _, c := range to {
+		f, err := t.l.Notices(c)
+		if err != nil {
+			return err
+		}
+		t.set(feedItemKey(f.number, index), encodeItem(itemEvent, [16]byte{}))
+		t.feed(f.number, feedDelta{last: index})
+	}
+	return nil
+}
+
+// A Page is part of a feed, with what proves it.
+type Page struct {
+	Items      []PageItem
+	Cursor     uint64 // where the next page starts
+	Live       bool   // there was no more when the page was read
+	Records    int    // live records in the feed
+	Checkpoint tlog.Checkpoint
+	Note       []byte      // signed checkpoint
+	Inclusion  []tlog.Hash // tlog batch proof of every item at Checkpoint
+	Damaged    []uint64    // entries left out because they are damaged on disk
+}
+
+// A PageItem is one entry of a page.
+type PageItem struct {
+	Index uint64
+	Token []byte // a record token with the agreed disclosures, or an event
+}
+
+// Limits of a page, so that it fits one message and one commit of the partner.
+const (
+	MaxPageItems = 1000
+	MaxPageBytes = 2 << 20
+)
+
+// Page reads a feed from a cursor on.
+func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
+	p := &Page{}
+	err := l.View(func(v *View) error {
+		p.Checkpoint, p.Note = v.Checkpoint()
+		type want struct {
+			index uint64
+			kind  byte
+			raw   []byte
+			leaf  tlog.Hash
+			token []byte
+			err   error
+		}
+		var wants []*want
+		o := badger.DefaultIteratorOptions
+		o.Prefix = numKey4('f', f.number)
+		it := v.txn.NewIterator(o)
+		defer it.Close()
+		size := 0
+		p.Live = true
+		p.Cursor = max(cursor, p.Checkpoint.Size)
+		for it.Seek(feedItemKey(f.number, cursor)); it.Valid(); it.Next() {
+			index := indexAtEnd(it)
+			if len(wants) == MaxPageItems || size >= MaxPageBytes {
+				p.Live, p.Cursor = false, index
+				break
+			}
+			val, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrStorage, err)
+			}
+			kind, _, err := decodeItem(val)
+			if err != nil {
+				return err
+			}
+			w := &want{index: index, kind: kind}
+			if w.raw, w.err = v.raw(index); w.err == nil {
+				w.leaf, w.err = v.leaf(index)
+			}
+			if errors.Is(w.err, ErrStorage) {
+				return w.err
+			}
+			size += 2 * len(w.raw) // what the token grows to
+			wants = append(wants, w)
+		}
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		work := func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(wants) {
+					return
+				}
+				w := wants[i]
+				if w.err == nil {
+					w.token, w.err = l.present(f, w.index, w.kind, w.raw, w.leaf)
+				}
+			}
+		}
+		for range min(workers(), (len(wants)+15)/16) - 1 {
+			wg.Go(work)
+		}
+		work()
+		wg.Wait()
+		var indices []uint64
+		for _, w := range wants {
+			if w.err != nil {
+				l.o.Log.Error("entry left out of an exchange", "agreement", f.Agreement, "error", w.err.Error())
+				p.Damaged = append(p.Damaged, w.index)
+				continue
+			}
+			p.Items = append(p.Items, PageItem{w.index, w.token})
+			indices = append(indices, w.index)
+		}
+		p.Records = f.Records
+		if b, err := valueOf(v.txn, numKey4('g', f.number)); err == nil {
+			p.Records = f.withCounters(b).Records
+		}
+		if len(indices) == 0 {
+			return nil
+		}
+		var err error
+		p.Inclusion, err = tlog.ProveBatch(v, indices, p.Checkpoint.Size)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read feed of %s: %w", f.Agreement, err)
+	}
+	return p, nil
+}
+
+// present returns an entry as the feed lets it out.
+func (l *Ledger) present(f *Feed, index uint64, kind byte, raw []byte, leaf tlog.Hash) ([]byte, error) {
+	if kind != itemPut {
+		if raw[0] != kindEvent {
+			return nil, fmt.Errorf("entry %d: %w: is not an event", index, ErrDamaged)
+		}
+		if _, _, err := checkEvent(raw[1:], leaf); err != nil {
+			return nil, fmt.Errorf("entry %d: %w", index, err)
+		}
+		return raw[1:], nil
+	}
+	if f.terms == nil {
+		return nil, fmt.Errorf("entry %d: %w: a record in a notices feed", index, ErrDamaged)
+	}
+	ver, err := l.rebuild(index, raw, leaf)
+	if err != nil {
+		return nil, err
+	}
+	// The index said that it matched. Ask the filter again: what leaves is
+	// decided by the agreement, not by what is stored beside it.
+	if !f.terms.Match(ver.Body) {
+		return nil, fmt.Errorf("entry %d: %w: stands in a feed it does not match", index, ErrDamaged)
+	}
+	t, err := ver.Token.Present(f.terms.Keep)
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", index, err)
+	}
+	return t.Bytes(), nil
+}
+
+// Consistency proves that the log at a later size extends the log at an
+// earlier one.
+func (l *Ledger) Consistency(from, to uint64) (proof []tlog.Hash, err error) {
+	err = l.View(func(v *View) error {
+		proof, err = tlog.Consistency(v, from, to)
+		return err
+	})
+	return proof, err
+}
+
+// A Partner is how far one council has come in one feed.
+type Partner struct {
+	Council   name.Council `json:"council"`
+	Cursor    uint64       `json:"cursor"`            // acknowledged: everything before it is held or refused there
+	Held      int          `json:"held"`              // records it says it holds
+	Disclosed uint64       `json:"disclosed"`         // one past the last entry ever sent to it
+	Refused   int          `json:"refused,omitempty"` // items it refused
+	LastAck   time.Time    `json:"last_ack,omitzero"`
+	Behind    string       `json:"behind,omitempty"` // what went wrong last, in words
+}
+
+func partnerKey(feed uint32, c name.Council) []byte { return append(numKey4('p', feed), c...) }
+
+// Partner returns how far a council has come in a feed.
+func (v *View) Partner(f *Feed, c name.Council) (Partner, error) {
+	p := Partner{Council: c}
+	b, err := valueOf(v.txn, partnerKey(f.number, c))
+	if errors.Is(err, ErrNotFound) {
+		return p, nil
+	}
+	if err == nil {
+		err = unmarshal(b, &p)
+	}
+	return p, err
+}
+
+func (t *tx) partner(f *Feed, c name.Council, change func(*Partner)) error {
+	p := Partner{Council: c}
+	b, err := t.lookup(partnerKey(f.number, c))
+	if err == nil {
+		err = unmarshal(b, &p)
+	} else if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	change(&p)
+	if b, err = marshal(p); err != nil {
+		return err
+	}
+	t.set(partnerKey(f.number, c), b)
+	return nil
+}
+
+// Disclose logs that items are about to go to a partner. It returns when that
+// is durable, so that nothing leaves unlogged.
+func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items []PageItem) error {
+	if f.terms == nil || len(items) == 0 {
+		return nil
+	}
+	entries := make([]any, len(items))
+	for i, it := range items {
+		entries[i] = it.Index
+	}
+	return l.do(ctx, false, func(t *tx) error {
+		t.event(KindDisclosure, map[string]any{
+			"agreement": string(f.Agreement), "version": int64(f.Version), "to": string(to), "entries": entries,
+		})
+		return t.partner(f, to, func(p *Partner) { p.Disclosed = max(p.Disclosed, items[len(items)-1].Index+1) })
+	})
+}
+
+// An Ack is what a partner answered to a page.
+type Ack struct {
+	Cursor  uint64
+	Held    int
+	Refused int    // items of the page it refused
+	Receipt []byte // signed event of the partner; nil when the page had no items
+}
+
+// Acknowledge keeps a partner's receipt and moves its cursor.
+func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a Ack) error {
+	return l.do(ctx, false, func(t *tx) error {
+		if a.Receipt != nil {
+			t.set(append(receiptKey(f.number, a.Cursor), from...), a.Receipt)
+		}
+		now := l.o.Now().UTC()
+		return t.partner(f, from, func(p *Partner) {
+			p.Cursor, p.Held, p.LastAck, p.Behind = a.Cursor, a.Held, now, ""
+			p.Refused += a.Refused
+		})
+	})
+}
+
+// Receipts calls f with the receipts a council gave for a feed, oldest first.
+func (v *View) Receipts(f *Feed, from name.Council, fn func(jws []byte) bool) error {
+	err := walk(v.txn, numKey4('r', f.number), func(key, value []byte) error {
+		if string(key[13:]) == string(from) && !fn(value) {
+			return errStopWalk
+		}
+		return nil
+	})
+	if err == errStopWalk {
+		return nil
+	}
+	return err
+}
+
+// Outstanding calls fn with the withdrawals of a feed that a partner has not
+// acknowledged: the log index of the withdrawal event and the record.
+func (v *View) Outstanding(f *Feed, p Partner, fn func(index uint64, r name.Record) bool) error {
+	o := badger.DefaultIteratorOptions
+	o.Prefix = numKey4('f', f.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Seek(feedItemKey(f.number, p.Cursor)); it.Valid(); it.Next() {
+		b, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		kind, r, err := decodeItem(b)
+		if err != nil {
+			return err
+		}
+		if kind == itemWithdraw && !fn(indexAtEnd(it), r) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// InFeed reports where a record stands in a feed: the log index of its newest
+// item and whether that is a withdrawal. ErrNotFound when it never was in it.
+func (v *View) InFeed(f *Feed, r name.Record) (index uint64, withdrawn bool, err error) {
+	b, err := valueOf(v.txn, memberKey(f.number, r.Bytes()))
+	if err != nil {
+		return 0, false, err
+	}
+	m, err := decodeMembership(b)
+	return m.index, m.kind == itemWithdraw, err
+}

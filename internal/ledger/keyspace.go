@@ -1,0 +1,156 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// The Badger key space. Every key starts with one letter; numbers are
+// big-endian so that an iterator walks them in order. Letters are never given a
+// second meaning: a new layout takes a new letter and raises layoutVersion.
+//
+//	V                        layout version, one byte
+//	e index8                 entry: see entry.go
+//	t level1 tile8           hash tile, 32 bytes a hash, the right-most may be partial
+//	c                        signed checkpoint (a note), size and root equal to the tiles
+//	w council                latest cosignature by a witness: see witness.go
+//	h record16               head of one of our records
+//	s standard4 index8       record16, for the current version of every live record
+//	k kind 0 index8          empty: events by kind
+//	n standard4              "publisher/name@1.2.0 sha256-…": numbers used in entries
+//	N "name@version"         archive of an adopted standard
+//	K key4                   key id: numbers used in entries
+//	F feed4                  feed: JSON, see feed.go
+//	f feed4 index8           item of a feed: kind1 record16
+//	m feed4 record16         where a record stands in a feed: kind1 index8
+//	r feed4 cursor8          receipt (JWS) of the partner
+//	S source4                source: JSON, see source.go
+//	H source4 record16       holding: a record another council sent us
+//	P source4 index8         record16: holdings in the sender's log order
+//	E source4 index8         event another council addressed to us (JWS)
+//	Q source4 index8         refusal: JSON, what a partner sent and we did not take
+//	x standard4 reference    an offer held back at the gate: JSON
+const layoutVersion = 1
+
+var (
+	keyLayout     = []byte("V")
+	keyCheckpoint = []byte("c")
+)
+
+func numKey(letter byte, n uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{letter}, n)
+}
+
+func numKey4(letter byte, n uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{letter}, n)
+}
+
+func entryKey(index uint64) []byte { return numKey('e', index) }
+
+func tileKey(level int, index uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{'t', byte(level)}, index)
+}
+
+func headKey(r [16]byte) []byte { return append([]byte{'h'}, r[:]...) }
+
+func standardIndexKey(std uint32, index uint64) []byte {
+	return binary.BigEndian.AppendUint64(numKey4('s', std), index)
+}
+
+func eventKindKey(kind string, index uint64) []byte {
+	return binary.BigEndian.AppendUint64(eventKindPrefix(kind), index)
+}
+
+func eventKindPrefix(kind string) []byte {
+	return append(append([]byte{'k'}, kind...), 0)
+}
+
+func feedItemKey(feed uint32, index uint64) []byte {
+	return binary.BigEndian.AppendUint64(numKey4('f', feed), index)
+}
+
+func memberKey(feed uint32, r [16]byte) []byte { return append(numKey4('m', feed), r[:]...) }
+
+func receiptKey(feed uint32, cursor uint64) []byte {
+	return binary.BigEndian.AppendUint64(numKey4('r', feed), cursor)
+}
+
+func holdingKey(source uint32, r [16]byte) []byte { return append(numKey4('H', source), r[:]...) }
+
+func positionKey(letter byte, source uint32, index uint64) []byte {
+	return binary.BigEndian.AppendUint64(numKey4(letter, source), index)
+}
+
+// A head is what the ledger knows of the newest version of one of its records
+// without reading the entry.
+type head struct {
+	index    uint64
+	version  uint64
+	standard uint32
+	live     bool      // the newest version is a put
+	digest   [16]byte  // of the canonical body and the standard; tells an unchanged offer
+	entry    tlog.Hash // prev of the next version
+}
+
+func (h head) encode() []byte {
+	b := make([]byte, 0, 8+8+4+1+16+32)
+	b = binary.BigEndian.AppendUint64(b, h.index)
+	b = binary.BigEndian.AppendUint64(b, h.version)
+	b = binary.BigEndian.AppendUint32(b, h.standard)
+	if h.live {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	b = append(b, h.digest[:]...)
+	return append(b, h.entry[:]...)
+}
+
+func decodeHead(b []byte) (h head, err error) {
+	if len(b) != 69 {
+		return h, fmt.Errorf("%w: head has %d bytes", ErrDamaged, len(b))
+	}
+	h.index = binary.BigEndian.Uint64(b)
+	h.version = binary.BigEndian.Uint64(b[8:])
+	h.standard = binary.BigEndian.Uint32(b[16:])
+	h.live = b[20] == 1
+	copy(h.digest[:], b[21:])
+	copy(h.entry[:], b[37:])
+	return h, nil
+}
+
+// The two kinds of feed item.
+const (
+	itemPut      byte = 1 // the entry is a record version
+	itemWithdraw byte = 2 // the entry is a withdrawal event
+	itemEvent    byte = 3 // the entry is an event addressed to a partner
+)
+
+// A membership says where a record stands in a feed.
+type membership struct {
+	kind  byte // itemPut or itemWithdraw
+	index uint64
+}
+
+func (m membership) encode() []byte {
+	return binary.BigEndian.AppendUint64([]byte{m.kind}, m.index)
+}
+
+func decodeMembership(b []byte) (membership, error) {
+	if len(b) != 9 {
+		return membership{}, fmt.Errorf("%w: feed membership has %d bytes", ErrDamaged, len(b))
+	}
+	return membership{b[0], binary.BigEndian.Uint64(b[1:])}, nil
+}
+
+func encodeItem(kind byte, r [16]byte) []byte { return append([]byte{kind}, r[:]...) }
+
+func decodeItem(b []byte) (kind byte, r name.Record, err error) {
+	if len(b) != 17 {
+		return 0, "", fmt.Errorf("%w: feed item has %d bytes", ErrDamaged, len(b))
+	}
+	return b[0], name.RecordFrom([16]byte(b[1:])), nil
+}

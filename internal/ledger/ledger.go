@@ -1,0 +1,338 @@
+// Package ledger keeps everything one council has said, in order, under one
+// transparency log, in Badger.
+//
+// The invariant: what a caller was told yes about is on disk, in one
+// transaction with its leaf, its indexes and the signed checkpoint that covers
+// it; and nothing is read back as true that does not hash to its leaf. See
+// DESIGN.md in this folder.
+//
+// A ledger has one writer, which groups what waits for it into one
+// transaction. All methods may be called concurrently.
+package ledger
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// Errors of this package, to be checked with errors.Is.
+var (
+	// ErrNotFound: the ledger holds no such thing.
+	ErrNotFound = errors.New("not found")
+	// ErrDamaged: what is on disk does not hash to what the log says. The
+	// error text names the log index, never a value.
+	ErrDamaged = errors.New("damaged on disk")
+	// ErrConflict: the record is not at the version the caller named.
+	ErrConflict = errors.New("changed meanwhile")
+	// ErrClosed: the ledger was closed.
+	ErrClosed = errors.New("ledger is closed")
+	// ErrStorage: the disk failed. The ledger takes no more writes; the
+	// process should end, and be started again once the disk is well.
+	ErrStorage = errors.New("storage failed")
+	// ErrFull: the disk has less free space than Options.MinFree. Nothing was
+	// written; reading goes on.
+	ErrFull = errors.New("disk is nearly full")
+	// ErrInUse: another process holds the data folder.
+	ErrInUse = errors.New("data folder is in use by another process")
+	// ErrNewer: the data folder was written by a newer version of Stile.
+	ErrNewer = errors.New("data folder was written by a newer version")
+)
+
+// Options say how to open a ledger.
+type Options struct {
+	Dir           string       // folder of the Badger store; made when missing
+	Council       name.Council // whose ledger it is
+	Keys          *keys.Ring
+	EncryptionKey []byte           // encryption at rest: 16, 24 or 32 bytes; nil for none
+	Now           func() time.Time // default time.Now
+	Rand          io.Reader        // seeds of records; default crypto/rand
+	Log           *slog.Logger     // default discards
+	MinFree       uint64           // bytes of free disk below which writes are refused; default 128 MiB
+	InMemory      bool             // keep nothing on disk; for tests and simulations
+
+	// Fatal is called once, on its own goroutine, when storage fails.
+	Fatal func(error)
+}
+
+// A Ledger is one council's open ledger.
+type Ledger struct {
+	o    Options
+	db   *badger.DB
+	key  string // id of the record key
+	sign keySigner
+
+	tiles tileCache
+	empty []byte // signed checkpoint of the empty log; nil once there is another
+
+	// What the writer keeps, touched by it alone.
+	w writer
+
+	mu        sync.RWMutex // guards what follows
+	tree      *tlog.Tree   // the committed right edge; replaced, never changed
+	note      []byte       // the signed checkpoint of tree
+	standards standardTable
+	feeds     []*Feed // by number; a feed is replaced, never changed
+	sources   []*Source
+	changed   chan struct{} // closed at the next commit
+
+	jobs   chan *job
+	closed chan struct{}
+	done   chan struct{} // the writer has ended
+	once   sync.Once
+	failed atomic.Pointer[error]
+}
+
+type keySigner interface {
+	Sign(signingInput []byte) ([]byte, error)
+}
+
+// Open opens the ledger in o.Dir, or founds an empty one there. It returns
+// ErrInUse when another process has it open.
+func Open(o Options) (*Ledger, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Fatal == nil {
+		o.Fatal = func(error) {}
+	}
+	if o.MinFree == 0 {
+		o.MinFree = 128 << 20
+	}
+	db, err := openBadger(o)
+	if err != nil {
+		return nil, err
+	}
+	l := &Ledger{
+		o: o, db: db,
+		key:     o.Keys.Record.ID(),
+		sign:    o.Keys.Record,
+		changed: make(chan struct{}),
+		jobs:    make(chan *job, 256),
+		closed:  make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	if err := l.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), db.Close())
+	}
+	go l.write()
+	return l, nil
+}
+
+func openBadger(o Options) (*badger.DB, error) {
+	dir := o.Dir
+	if o.InMemory {
+		dir = ""
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	bo := badger.DefaultOptions(dir).
+		WithInMemory(o.InMemory).
+		WithSyncWrites(!o.InMemory). // off by default in Badger
+		WithDetectConflicts(false).  // there is one writer
+		WithNumVersionsToKeep(1).
+		WithValueThreshold(1 << 20). // keep values in the tree, where they are compressed and can be dropped
+		WithMemTableSize(32 << 20).
+		WithNumMemtables(2).
+		WithNumLevelZeroTables(4).
+		WithNumLevelZeroTablesStall(12).
+		WithNumCompactors(2).
+		WithBaseTableSize(4 << 20).
+		WithBlockCacheSize(48 << 20).
+		WithIndexCacheSize(32 << 20).
+		WithCompression(options.ZSTD).
+		WithZSTDCompressionLevel(1).
+		WithBlockSize(16 << 10).
+		WithValueLogFileSize(64 << 20).
+		WithMetricsEnabled(false).
+		WithLogger(badgerLog{o.Log})
+	if len(o.EncryptionKey) > 0 {
+		bo = bo.WithEncryptionKey(o.EncryptionKey)
+	}
+	db, err := badger.Open(bo)
+	switch {
+	case err == nil:
+		return db, nil
+	case strings.Contains(err.Error(), "Cannot acquire directory lock"):
+		return nil, fmt.Errorf("open ledger: %w: %s", ErrInUse, filepath.Clean(o.Dir))
+	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
+		return nil, fmt.Errorf("open ledger: the encryption key is not the one this folder was written with")
+	}
+	return nil, fmt.Errorf("open ledger: %w: %w", ErrStorage, err)
+}
+
+// load reads the small state that lives in memory: the right edge of the log,
+// the standards, the feeds and the sources.
+func (l *Ledger) load() error {
+	return l.db.View(func(txn *badger.Txn) error {
+		layout, err := valueOf(txn, keyLayout)
+		switch {
+		case errors.Is(err, ErrNotFound): // an empty store
+		case err != nil:
+			return err
+		case len(layout) != 1 || layout[0] > layoutVersion:
+			return ErrNewer
+		}
+		tree, note, err := l.loadLog(txn)
+		if err != nil {
+			return err
+		}
+		l.tree, l.note, l.w.next = tree, note, tree.Size()
+		if err := l.loadStandards(txn); err != nil {
+			return err
+		}
+		if err := l.loadKeys(txn); err != nil {
+			return err
+		}
+		if err := l.loadFeeds(txn); err != nil {
+			return err
+		}
+		return l.loadSources(txn)
+	})
+}
+
+// loadLog opens the log at its stored checkpoint, whose signature and root it
+// checks against the key and the tiles.
+func (l *Ledger) loadLog(txn *badger.Txn) (*tlog.Tree, []byte, error) {
+	stored, err := valueOf(txn, keyCheckpoint)
+	if errors.Is(err, ErrNotFound) {
+		tree, err := tlog.OpenTree(0, txnTiles{txn})
+		if err != nil {
+			return nil, nil, err
+		}
+		l.empty, err = l.signCheckpoint(tree)
+		return tree, l.empty, err
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	_, signed, err := decodeCheckpoint(l.o.Council.Origin(), stored)
+	if err != nil {
+		return nil, nil, err
+	}
+	verifier, err := note.NewVerifier(l.o.Keys.Log.Verifier())
+	if err != nil {
+		return nil, nil, err
+	}
+	cp, _, err := tlog.OpenCheckpoint(signed, l.o.Council.Origin(), verifier)
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	tree, err := tlog.OpenTree(cp.Size, txnTiles{txn})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: log: %w", ErrDamaged, err)
+	}
+	if tree.Root() != cp.Root {
+		return nil, nil, fmt.Errorf("%w: tiles and checkpoint disagree at size %d", ErrDamaged, cp.Size)
+	}
+	return tree, signed, nil
+}
+
+// A stored checkpoint is size8 root32 and the signed note that says them, so
+// that a reader need not parse the note.
+func encodeCheckpoint(cp tlog.Checkpoint, signed []byte) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 40+len(signed)), cp.Size)
+	return append(append(b, cp.Root[:]...), signed...)
+}
+
+func decodeCheckpoint(origin string, b []byte) (tlog.Checkpoint, []byte, error) {
+	if len(b) < 40 {
+		return tlog.Checkpoint{}, nil, fmt.Errorf("%w: stored checkpoint is short", ErrDamaged)
+	}
+	return tlog.Checkpoint{Origin: origin, Size: binary.BigEndian.Uint64(b), Root: tlog.Hash(b[8:40])}, b[40:], nil
+}
+
+func (l *Ledger) signCheckpoint(t *tlog.Tree) ([]byte, error) {
+	return tlog.SignCheckpoint(tlog.Checkpoint{
+		Origin: l.o.Council.Origin(), Size: t.Size(), Root: t.Root(),
+	}, l.o.Keys.Log.Signer())
+}
+
+// Close waits for the writes under way and closes the store.
+func (l *Ledger) Close() error {
+	first := false
+	l.once.Do(func() { first = true; close(l.closed) })
+	<-l.done
+	if !first {
+		return nil
+	}
+	if err := l.db.Close(); err != nil {
+		return fmt.Errorf("close ledger: %w: %w", ErrStorage, err)
+	}
+	return nil
+}
+
+// Council returns whose ledger it is.
+func (l *Ledger) Council() name.Council { return l.o.Council }
+
+// Changed returns a channel that is closed at the next commit. Take it before
+// looking at the state that is waited for.
+func (l *Ledger) Changed() <-chan struct{} {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.changed
+}
+
+// Size returns how many entries the log has.
+func (l *Ledger) Size() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.tree.Size()
+}
+
+// DiskBytes returns the bytes of the store's files.
+func (l *Ledger) DiskBytes() (uint64, error) {
+	if l.o.InMemory {
+		return 0, nil
+	}
+	var n uint64
+	err := filepath.WalkDir(l.o.Dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := diskUse(d)
+		n += b
+		return err
+	})
+	return n, err
+}
+
+func workers() int { return max(1, runtime.GOMAXPROCS(0)) }
+
+// badgerLog hands Badger's own messages on. They name files and sizes, never
+// values.
+type badgerLog struct{ *slog.Logger }
+
+func (b badgerLog) Errorf(f string, a ...any) {
+	b.Error("badger", "message", strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+func (b badgerLog) Warningf(f string, a ...any) {
+	b.Warn("badger", "message", strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+func (b badgerLog) Infof(f string, a ...any)  {}
+func (b badgerLog) Debugf(f string, a ...any) {}

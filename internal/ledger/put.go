@@ -1,0 +1,293 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/strictjson"
+)
+
+// Outcome says what became of an offer.
+type Outcome string
+
+// The outcomes of an offer.
+const (
+	Created   Outcome = "created"   // version 1, or the first after a delete
+	Changed   Outcome = "changed"   // a new version
+	Unchanged Outcome = "unchanged" // the same body under the same standard: no new version
+	Deleted   Outcome = "deleted"
+)
+
+// A Result says where an offer ended up.
+type Result struct {
+	Record    name.Record
+	Version   uint64
+	Index     uint64 // log index of that version
+	Outcome   Outcome
+	Withdrawn int // feeds the record left by this change
+}
+
+// An Offer is a change of one record, ready to be written: validated by the
+// caller, keyed and matched against the agreements' row filters.
+type Offer struct {
+	remove   bool
+	std      *knownStandard
+	record   [16]byte
+	body     map[string]any
+	canon    []byte
+	digest   [16]byte
+	expect   uint64 // version the record must be at; 0 for any
+	feedsGen int
+	match    map[uint32]bool // by feed; nil for a delete
+
+	result Result
+	err    error
+}
+
+// Offer prepares a valid record of an adopted standard. It does not validate.
+// The error is a *standard.Problem when the record has no natural key,
+// ErrNotFound when the standard is not adopted. Offer keeps body.
+func (l *Ledger) Offer(std *standard.Standard, body map[string]any) (*Offer, error) {
+	key, err := std.Key(body)
+	if err != nil {
+		return nil, err
+	}
+	known, err := l.known(std.Name())
+	if err != nil {
+		return nil, err
+	}
+	o := &Offer{std: known, record: l.o.Keys.RecordID(std.Name().Name, key).Bytes(), body: body}
+	o.canon = strictjson.Canonical(body)
+	h := sha256.New()
+	h.Write([]byte(known.integrity))
+	h.Write([]byte{0})
+	h.Write(o.canon)
+	copy(o.digest[:], h.Sum(nil))
+	l.matchOffer(o)
+	return o, nil
+}
+
+// OfferDelete prepares the deletion of a record.
+func (l *Ledger) OfferDelete(r name.Record) *Offer {
+	return &Offer{remove: true, record: r.Bytes()}
+}
+
+// At makes the offer fail with ErrConflict unless the record is at this
+// version when its turn comes.
+func (o *Offer) At(version uint64) *Offer { o.expect = version; return o }
+
+// Result returns what became of the offer, once it has been written.
+func (o *Offer) Result() (Result, error) { return o.result, o.err }
+
+// matchOffer evaluates the row filters of the feeds there are now.
+func (l *Ledger) matchOffer(o *Offer) {
+	l.mu.RLock()
+	feeds, gen := l.feeds, l.standards.gen
+	l.mu.RUnlock()
+	o.feedsGen, o.match = gen, nil
+	for _, f := range feeds {
+		if f.takes(o.std.name) && f.terms.Match(o.body) {
+			if o.match == nil {
+				o.match = map[uint32]bool{}
+			}
+			o.match[f.number] = true
+		}
+	}
+}
+
+// A Pending is a run of offers on its way to disk.
+type Pending struct {
+	l *Ledger
+	j *job
+}
+
+// Submit queues offers, to be written in order behind those submitted before.
+// One offer's error does not touch the others.
+func (l *Ledger) Submit(ctx context.Context, offers []*Offer) (*Pending, error) {
+	j := &job{offers: offers}
+	if err := l.send(ctx, j); err != nil {
+		return nil, err
+	}
+	return &Pending{l, j}, nil
+}
+
+// Wait returns when every offer is durable or refused; see Offer.Result. Its
+// own error means that the outcome of all of them is unknown.
+func (p *Pending) Wait(ctx context.Context) error { return p.l.wait(ctx, p.j) }
+
+// Write submits offers and waits.
+func (l *Ledger) Write(ctx context.Context, offers ...*Offer) error {
+	p, err := l.Submit(ctx, offers)
+	if err != nil {
+		return err
+	}
+	return p.Wait(ctx)
+}
+
+// prepare gives an offer its version, its place in the log and its effects on
+// the indexes. It changes the batch only when it succeeds.
+func (l *Ledger) prepare(b *batch, o *Offer) error {
+	var old head
+	had := false
+	raw, err := l.lookup(b, headKey(o.record))
+	switch {
+	case err == nil:
+		if old, err = decodeHead(raw); err != nil {
+			return err
+		}
+		had = true
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	id := name.RecordFrom(o.record)
+	if o.expect != 0 && (!had || old.version != o.expect) {
+		return fmt.Errorf("record %s: %w: it is at version %d, not %d", id, ErrConflict, old.version, o.expect)
+	}
+	if o.remove {
+		if !had || !old.live {
+			return fmt.Errorf("record %s: %w", id, ErrNotFound)
+		}
+		l.mu.RLock()
+		o.std = l.standards.list[old.standard]
+		l.mu.RUnlock()
+	} else {
+		if had && old.live && old.digest == o.digest && old.standard == o.std.number {
+			o.result = Result{Record: id, Version: old.version, Index: old.index, Outcome: Unchanged}
+			return nil
+		}
+		l.mu.RLock()
+		stale := o.feedsGen != l.standards.gen
+		l.mu.RUnlock()
+		if stale { // a feed was opened since the offer was matched
+			l.matchOffer(o)
+		}
+	}
+	var seed record.Seed
+	if !o.remove {
+		if seed, err = l.newSeed(); err != nil {
+			return err
+		}
+	}
+	effects, err := l.feedEffects(b, o, had)
+	if err != nil {
+		return err
+	}
+
+	// From here on nothing can fail: the index is taken.
+	p := &pending{
+		index: l.w.next,
+		stored: &storedRecord{
+			op: record.Put, standard: o.std.number, key: l.standards.key, issuedAt: b.iat,
+			version: old.version + 1, record: o.record, prev: old.entry, prevIndex: old.index,
+			seed: seed, body: o.canon,
+		},
+		claims: record.Claims{
+			Council: l.o.Council, IssuedAt: b.iat, Standard: o.std.name, Integrity: o.std.integrity,
+			Record: id, Version: old.version + 1, Prev: old.entry, Op: record.Put,
+		},
+		body:   o.body,
+		layout: o.std.std.Layout(),
+		head: head{
+			index: l.w.next, version: old.version + 1, standard: o.std.number, live: !o.remove, digest: o.digest,
+		},
+	}
+	o.result = Result{Record: id, Version: p.claims.Version, Index: p.index, Outcome: Changed}
+	switch {
+	case o.remove:
+		p.stored.op, p.claims.Op, p.body = record.Delete, record.Delete, nil
+		o.result.Outcome = Deleted
+	case !had || !old.live:
+		o.result.Outcome = Created
+	}
+	l.w.next++
+	b.entries = append(b.entries, p)
+	b.touched[o.record] = true
+	b.bytes += len(o.canon) + 400
+	if had && old.live {
+		b.sets[string(standardIndexKey(old.standard, old.index))] = nil
+	}
+	if !o.remove {
+		b.sets[string(standardIndexKey(o.std.number, p.index))] = bytes.Clone(o.record[:])
+	}
+	for _, e := range effects {
+		o.result.Withdrawn += l.applyEffect(b, e, p)
+	}
+	return nil
+}
+
+// An effect is what one change of a record does to one feed.
+type effect struct {
+	feed   *Feed
+	had    bool // the record stood in the feed as a put, at was
+	was    uint64
+	old    *membership
+	enters bool
+}
+
+func (l *Ledger) feedEffects(b *batch, o *Offer, had bool) ([]effect, error) {
+	l.mu.RLock()
+	feeds := l.feeds
+	l.mu.RUnlock()
+	var out []effect
+	for _, f := range feeds {
+		if f.terms == nil || f.closed || f.line.Name != o.std.name.Name {
+			continue
+		}
+		e := effect{feed: f, enters: o.match[f.number]}
+		if had { // a new record stands in no feed
+			raw, err := l.lookup(b, memberKey(f.number, o.record))
+			if err == nil {
+				m, err := decodeMembership(raw)
+				if err != nil {
+					return nil, err
+				}
+				e.old, e.had, e.was = &m, m.kind == itemPut, m.index
+			} else if !errors.Is(err, ErrNotFound) {
+				return nil, err
+			}
+		}
+		if e.enters || e.had {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// applyEffect writes the feed items of one change and returns 1 when the
+// record left the feed. Leaving is said by a signed withdrawal in the log.
+func (l *Ledger) applyEffect(b *batch, e effect, p *pending) int {
+	f := e.feed.number
+	if e.old != nil {
+		b.sets[string(feedItemKey(f, e.was))] = nil
+	}
+	kind, index, d, withdrawn := itemPut, p.index, feedDelta{}, 0
+	if e.enters {
+		if !e.had {
+			d.records = 1
+		}
+	} else {
+		reason := WithdrawnNoMatch
+		if p.claims.Op == record.Delete {
+			reason = WithdrawnDeleted
+		}
+		w := &pending{index: l.w.next, event: &record.Event{
+			Council: l.o.Council, IssuedAt: b.iat, Kind: KindWithdrawal,
+			Body: withdrawalBody(e.feed, p.claims.Record, reason, e.was),
+		}}
+		l.w.next++
+		b.entries = append(b.entries, w)
+		kind, index, withdrawn = itemWithdraw, w.index, 1
+		d.records = -1
+	}
+	d.last = index
+	b.sets[string(feedItemKey(f, index))] = encodeItem(kind, p.stored.record)
+	b.sets[string(memberKey(f, p.stored.record))] = membership{kind, index}.encode()
+	l.moveFeed(b, f, d)
+	return withdrawn
+}

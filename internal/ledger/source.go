@@ -1,0 +1,506 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Source is one feed of another council that this node copies, and how far
+// it has come. It is immutable; the ledger replaces it.
+type Source struct {
+	From      name.Council   `json:"from"`
+	Agreement name.Agreement `json:"agreement,omitempty"` // "" for notices
+	Digest    string         `json:"digest,omitempty"`    // of the agreement's text the copy is of
+	Cursor    uint64         `json:"cursor"`              // next log index wanted
+	Size      uint64         `json:"size"`                // of the newest checkpoint seen
+	Root      []byte         `json:"root,omitempty"`
+	Note      []byte         `json:"note,omitempty"` // that checkpoint
+	Records   int            `json:"records"`        // held
+	Offered   int            `json:"offered"`        // records the sender said the feed holds
+	Verified  uint64         `json:"verified"`       // every holding before this index had its own signature checked
+	Refused   int            `json:"refused,omitempty"`
+	Withdrawn int            `json:"withdrawn,omitempty"`
+	LastAt    time.Time      `json:"last_at,omitzero"` // of the last delivery
+	Ended     bool           `json:"ended,omitempty"`  // the agreement is over and everything was deleted
+
+	number uint32
+}
+
+// Restart makes the next delivery start from the beginning, because another
+// text of the agreement is in force and has a feed of its own. What is held
+// stays until that feed replaces or withdraws it.
+func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
+	return l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		c.Cursor, c.Verified, c.Digest = 0, 0, digest
+		return t.source(c)
+	})
+}
+
+func (l *Ledger) loadSources(txn *badger.Txn) error {
+	return walk(txn, []byte("S"), func(key, value []byte) error {
+		s := &Source{number: binary.BigEndian.Uint32(key[1:])}
+		if err := unmarshal(value, s); err != nil {
+			return err
+		}
+		l.sources = append(l.sources, s)
+		return nil
+	})
+}
+
+// Sources returns the feeds of other councils that were ever copied here.
+func (l *Ledger) Sources() []*Source {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return slices.Clone(l.sources)
+}
+
+// Source returns one of them, ErrNotFound when nothing ever came.
+func (l *Ledger) Source(from name.Council, a name.Agreement) (*Source, error) {
+	for _, s := range l.Sources() {
+		if s.From == from && s.Agreement == a {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("copy of %s from %s: %w", a, from, ErrNotFound)
+}
+
+// OpenSource makes the place that deliveries of a feed go to.
+func (l *Ledger) OpenSource(ctx context.Context, from name.Council, a name.Agreement) (*Source, error) {
+	if s, err := l.Source(from, a); err == nil {
+		return s, nil
+	}
+	err := l.do(ctx, true, func(t *tx) error {
+		if _, err := l.Source(from, a); err == nil {
+			return nil
+		}
+		s := &Source{From: from, Agreement: a, number: uint32(len(l.Sources()))}
+		return t.source(s)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.Source(from, a)
+}
+
+// source stores a source and makes it the one readers see.
+func (t *tx) source(s *Source) error {
+	b, err := marshal(s)
+	if err != nil {
+		return err
+	}
+	t.set(numKey4('S', s.number), b)
+	t.after = append(t.after, func() {
+		t.l.sources = slices.Clone(t.l.sources)
+		if int(s.number) == len(t.l.sources) {
+			t.l.sources = append(t.l.sources, s)
+		} else {
+			t.l.sources[s.number] = s
+		}
+	})
+	return nil
+}
+
+// current reads the source as the batches under way leave it.
+func (t *tx) current(s *Source) (*Source, error) {
+	b, err := t.lookup(numKey4('S', s.number))
+	if err != nil {
+		return nil, err
+	}
+	c := &Source{number: s.number}
+	return c, unmarshal(b, c)
+}
+
+// A Refusal is what a partner sent and this node did not take. It names the
+// rule and the place, never a value.
+type Refusal struct {
+	From      name.Council   `json:"from"`
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Index     uint64         `json:"entry"` // log index at the sender
+	Pointer   string         `json:"pointer,omitempty"`
+	Rule      string         `json:"rule"`
+	At        time.Time      `json:"at"`
+}
+
+// A Delivery is a page of another council's feed that has been checked
+// against its log and the agreement, ready to be kept.
+type Delivery struct {
+	Checkpoint tlog.Checkpoint
+	Note       []byte
+	Cursor     uint64 // after this page
+	Offered    int    // records the sender says the feed holds
+	Puts       []Put
+	Withdrawn  []Withdrawal
+	Events     []PageItem // of a notices feed
+	Refused    []Refusal
+	Verified   bool // the records' own signatures were checked
+}
+
+// A Put is one record version in a delivery.
+type Put struct {
+	Index   uint64
+	Record  name.Record
+	Version uint64
+	Entry   tlog.Hash // SHA-256 of the token's signing input
+	Token   []byte
+}
+
+// A Withdrawal in a delivery: the event's index and what it takes back.
+type Withdrawal struct {
+	Index  uint64
+	Record name.Record
+}
+
+// ErrStale: the delivery does not start where this node is.
+var ErrStale = errors.New("delivery is out of order")
+
+// Receive keeps a delivery: records, receipt and cursor in one transaction.
+// Withdrawn records are erased from the files on disk before the receipt says
+// so. It returns the receipt, a signed event of this council, or nil when
+// there was nothing to receipt.
+func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, error) {
+	if len(d.Withdrawn) > 0 {
+		if err := l.erase(ctx, s, d.Withdrawn); err != nil {
+			return nil, err
+		}
+	}
+	var receipt *pending
+	err := l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		before := c.Cursor
+		if d.Cursor < c.Cursor || d.Checkpoint.Size < c.Size {
+			return ErrStale
+		}
+		taken := make([]any, 0, len(d.Puts))
+		for i := range d.Puts {
+			took, err := t.keep(c, &d.Puts[i])
+			if err != nil {
+				return err
+			}
+			if took {
+				taken = append(taken, d.Puts[i].Index)
+			}
+		}
+		for _, e := range d.Events {
+			t.set(positionKey('E', c.number, e.Index), e.Token)
+		}
+		for i, r := range d.Refused {
+			b, err := marshal(r)
+			if err != nil {
+				return err
+			}
+			// Keep the newest few hundred: a partner must not fill our disk.
+			t.set(positionKey('Q', c.number, uint64(c.Refused+i)%maxRefusals), b)
+		}
+		c.Refused += len(d.Refused)
+		c.Cursor, c.Size, c.Root, c.Note = d.Cursor, d.Checkpoint.Size, d.Checkpoint.Root[:], d.Note
+		c.Offered, c.LastAt, c.Ended = d.Offered, l.o.Now().UTC(), false
+		if d.Verified && c.Verified >= before {
+			c.Verified = c.Cursor
+		}
+		if len(d.Puts)+len(d.Withdrawn)+len(d.Refused) > 0 {
+			receipt = t.event(KindReceipt, receiptBody(c, d, taken))
+		}
+		return t.source(c)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keep delivery from %s: %w", s.From, err)
+	}
+	if receipt == nil {
+		return nil, nil
+	}
+	return receipt.token.Bytes(), nil
+}
+
+const maxRefusals = 500
+
+// receiptBody is what a receipt says: which entries of whose log, under which
+// agreement, were taken, refused (with the rule) or deleted, and at which
+// checkpoint of that log.
+func receiptBody(s *Source, d *Delivery, taken []any) map[string]any {
+	deleted := make([]any, len(d.Withdrawn))
+	for i, w := range d.Withdrawn {
+		deleted[i] = w.Index
+	}
+	refused := make([]any, len(d.Refused))
+	for i, r := range d.Refused {
+		refused[i] = map[string]any{"entry": r.Index, "rule": r.Rule, "pointer": r.Pointer}
+	}
+	return map[string]any{
+		"agreement": string(s.Agreement), "from": string(s.From),
+		"size": d.Checkpoint.Size, "root": d.Checkpoint.Root.String(), "cursor": d.Cursor,
+		"held": taken, "refused": refused, "deleted": deleted,
+	}
+}
+
+func encodeHolding(p *Put) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 48+len(p.Token)), p.Index)
+	b = binary.BigEndian.AppendUint64(b, p.Version)
+	b = append(b, p.Entry[:]...)
+	return append(b, p.Token...)
+}
+
+// keep stores one record version unless a newer one is there.
+func (t *tx) keep(s *Source, p *Put) (bool, error) {
+	id := p.Record.Bytes()
+	old, err := t.lookup(holdingKey(s.number, id))
+	switch {
+	case errors.Is(err, ErrNotFound):
+		s.Records++
+	case err != nil:
+		return false, err
+	case len(old) < 48:
+		return false, fmt.Errorf("%w: holding is short", ErrDamaged)
+	default:
+		was := binary.BigEndian.Uint64(old)
+		if was > p.Index || binary.BigEndian.Uint64(old[8:]) > p.Version {
+			return false, nil
+		}
+		t.remove(positionKey('P', s.number, was))
+	}
+	t.set(holdingKey(s.number, id), encodeHolding(p))
+	t.set(positionKey('P', s.number, p.Index), id[:])
+	return true, nil
+}
+
+// erase deletes holdings, then makes Badger rewrite the tables that held
+// them: a deleted key alone would stay in the files until some later
+// compaction. A crash in between leaves the cursor where it was, so the
+// withdrawals come again.
+func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
+	var drop [][]byte
+	err := l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		for _, w := range ws {
+			key := holdingKey(s.number, w.Record.Bytes())
+			old, err := t.lookup(key)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			drop = append(drop, key)
+			if err != nil {
+				continue // never held, or deleted before a crash
+			}
+			if len(old) >= 48 {
+				t.remove(positionKey('P', s.number, binary.BigEndian.Uint64(old)))
+			}
+			t.remove(key)
+			c.Records--
+			c.Withdrawn++
+		}
+		return t.source(c)
+	})
+	if err != nil {
+		return fmt.Errorf("delete withdrawn records of %s: %w", s.From, err)
+	}
+	err = l.do(ctx, true, func(*tx) error {
+		if err := l.db.DropPrefix(drop...); err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("erase withdrawn records of %s: %w", s.From, err)
+	}
+	return nil
+}
+
+// End deletes everything held under an agreement that is over and logs a
+// receipt that says so, which it returns.
+func (l *Ledger) End(ctx context.Context, s *Source, reason string) ([]byte, error) {
+	err := l.do(ctx, true, func(*tx) error {
+		if err := l.db.DropPrefix(numKey4('H', s.number), numKey4('P', s.number)); err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("delete what %s shared: %w", s.From, err)
+	}
+	_, jws, err := func() (uint64, []byte, error) {
+		var p *pending
+		err := l.do(ctx, false, func(t *tx) error {
+			c, err := t.current(s)
+			if err != nil {
+				return err
+			}
+			n := c.Records
+			c.Records, c.Ended = 0, true
+			c.Withdrawn += n
+			p = t.event(KindReceipt, map[string]any{
+				"agreement": string(c.Agreement), "from": string(c.From), "size": c.Size,
+				"cursor": c.Cursor, "deleted_all": int64(n), "reason": reason,
+			})
+			return t.source(c)
+		})
+		if err != nil {
+			return 0, nil, err
+		}
+		return p.index, p.token.Bytes(), nil
+	}()
+	return jws, err
+}
+
+// A Holding is a record another council sent.
+type Holding struct {
+	Index   uint64 // in the sender's log
+	Version uint64
+	Token   *record.Token
+	View    *record.View // what of it may be seen here
+}
+
+func decodeHolding(b []byte) (*Holding, error) {
+	if len(b) < 48 {
+		return nil, fmt.Errorf("holding: %w: short", ErrDamaged)
+	}
+	h := &Holding{Index: binary.BigEndian.Uint64(b), Version: binary.BigEndian.Uint64(b[8:])}
+	damaged := func(what string) error {
+		return fmt.Errorf("holding of entry %d: %w: %s", h.Index, ErrDamaged, what)
+	}
+	var err error
+	if h.Token, err = record.Parse(b[48:]); err != nil {
+		return nil, damaged("token does not parse")
+	}
+	if h.Token.Entry() != tlog.Hash(b[16:48]) {
+		return nil, damaged("token does not hash to the entry that was proved")
+	}
+	if h.View, err = h.Token.View(); err != nil {
+		return nil, damaged("disclosures do not match the signed digests")
+	}
+	return h, nil
+}
+
+// Holding returns a record held from a source, checked against the entry that
+// was proved when it came. ErrDamaged when it is not that any more.
+func (v *View) Holding(s *Source, r name.Record) (*Holding, error) {
+	b, err := valueOf(v.txn, holdingKey(s.number, r.Bytes()))
+	if err != nil {
+		return nil, fmt.Errorf("record %s: %w", r, err)
+	}
+	return decodeHolding(b)
+}
+
+// Holdings calls f with the records held from a source in the sender's log
+// order, from an index on, until f returns false. A damaged one is handed on
+// as an error.
+func (v *View) Holdings(s *Source, from uint64, f func(*Holding, error) bool) error {
+	o := badger.DefaultIteratorOptions
+	o.Prefix = numKey4('P', s.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Seek(positionKey('P', s.number, from)); it.Valid(); it.Next() {
+		id, err := it.Item().ValueCopy(nil)
+		if err != nil || len(id) != 16 {
+			return fmt.Errorf("%w: position %d: %w", ErrStorage, indexAtEnd(it), err)
+		}
+		h, err := v.Holding(s, name.RecordFrom([16]byte(id)))
+		if !f(h, err) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// MarkVerified records that every holding before an index had its own
+// signature checked; those whose signature is bad are deleted and kept as
+// refusals.
+func (l *Ledger) MarkVerified(ctx context.Context, s *Source, upTo uint64, bad []Refusal, gone []name.Record) error {
+	return l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		for i, r := range bad {
+			b, err := marshal(r)
+			if err != nil {
+				return err
+			}
+			t.set(positionKey('Q', c.number, uint64(c.Refused+i)%maxRefusals), b)
+		}
+		for _, id := range gone {
+			t.remove(holdingKey(c.number, id.Bytes()))
+			c.Records--
+		}
+		c.Refused += len(bad)
+		c.Verified = max(c.Verified, upTo)
+		return t.source(c)
+	})
+}
+
+// Refuse keeps a refusal that belongs to no delivery, such as a checkpoint
+// that does not verify.
+func (l *Ledger) Refuse(ctx context.Context, s *Source, r Refusal) error {
+	return l.MarkVerified(ctx, s, 0, []Refusal{r}, nil)
+}
+
+// Refusals calls f with the newest refusals of a source, in no order.
+func (v *View) Refusals(s *Source, f func(Refusal) bool) error {
+	err := walk(v.txn, numKey4('Q', s.number), func(_, value []byte) error {
+		var r Refusal
+		if err := unmarshal(value, &r); err != nil {
+			return err
+		}
+		if !f(r) {
+			return errStopWalk
+		}
+		return nil
+	})
+	if err == errStopWalk {
+		return nil
+	}
+	return err
+}
+
+// ReceivedEvents calls f with the events a council addressed to this one, in
+// the order of its log.
+func (v *View) ReceivedEvents(s *Source, f func(index uint64, jws []byte) error) error {
+	return walk(v.txn, numKey4('E', s.number), func(key, value []byte) error {
+		return f(binary.BigEndian.Uint64(key[len(key)-8:]), value)
+	})
+}
+
+var errStopWalk = errors.New("stop")
+
+func marshal(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("internal error: %w", err)
+	}
+	return b, nil
+}
+
+func unmarshal(b []byte, v any) error {
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%w: stored state: %w", ErrDamaged, err)
+	}
+	return nil
+}
+
+// checkEvent reads a stored event and checks it against its leaf.
+func checkEvent(jws []byte, leaf tlog.Hash) (*record.Token, *record.Event, error) {
+	t, ev, err := record.ParseEvent(jws)
+	if err != nil || tlog.Leaf(t.Entry()) != leaf {
+		return nil, nil, fmt.Errorf("%w: does not hash to its leaf in the log", ErrDamaged)
+	}
+	return t, ev, nil
+}

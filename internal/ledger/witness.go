@@ -1,0 +1,47 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Cosigned is a checkpoint of this log with a witness's cosignature.
+type Cosigned struct {
+	Witness    name.Council
+	Checkpoint tlog.Checkpoint
+	Note       []byte // signed by the log and cosigned
+}
+
+// Cosign keeps the newest checkpoint a witness has cosigned: cp and the note
+// that says it, whose signatures the caller has verified.
+func (l *Ledger) Cosign(ctx context.Context, witness name.Council, cp tlog.Checkpoint, signed []byte) error {
+	key := append([]byte("w"), witness...)
+	return l.do(ctx, false, func(t *tx) error {
+		old, err := t.lookup(key)
+		if err == nil {
+			if was, _, err := decodeCheckpoint(cp.Origin, old); err == nil && was.Size > cp.Size {
+				return nil
+			}
+		} else if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		t.set(key, encodeCheckpoint(cp, signed))
+		return nil
+	})
+}
+
+// Cosigned returns the newest cosigned checkpoint of every witness.
+func (v *View) Cosigned() (out []Cosigned, err error) {
+	err = walk(v.txn, []byte("w"), func(key, value []byte) error {
+		cp, signed, err := decodeCheckpoint(v.cp.Origin, value)
+		if err != nil {
+			return err
+		}
+		out = append(out, Cosigned{name.Council(key[1:]), cp, signed})
+		return nil
+	})
+	return out, err
+}

@@ -1,0 +1,570 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// Bounds of one group commit. Badger takes 15% of its memory table, some
+// 9 MiB, in one transaction.
+const (
+	maxBatchEntries = 1000
+	maxBatchBytes   = 3 << 20
+)
+
+// A job is what the writer is asked to do: offers, or a function that reads
+// and writes through a Tx. Jobs are done in the order they were sent.
+type job struct {
+	offers []*Offer
+	at     int // offers before it are done
+	run    func(*tx) error
+	// alone: run walks the store, so nothing may be in flight beside it.
+	alone bool
+	done  chan error // buffered
+}
+
+// writer is the state that only the writing goroutine touches.
+type writer struct {
+	next     uint64 // index of the next entry
+	inflight *batch // being committed; nil when none is
+}
+
+// A batch is one group commit in the making.
+type batch struct {
+	sets     map[string][]byte // nil value: delete
+	entries  []*pending
+	touched  map[[16]byte]bool // records whose head this batch moves
+	feeds    map[uint32]feedDelta
+	bytes    int
+	jobs     []*job   // told when the batch is durable
+	after    []func() // run when the batch is durable, before the jobs are told
+	tree     *tlog.Tree
+	note     []byte
+	iat      int64
+	finished chan error
+}
+
+type feedDelta struct {
+	records int
+	last    uint64 // highest index in the feed, 0 for unchanged
+}
+
+// pending is an entry that has its place in the log and waits for its
+// signature.
+type pending struct {
+	index uint64
+	// a record:
+	stored *storedRecord
+	claims record.Claims
+	body   map[string]any
+	layout *standard.Layout
+	head   head
+	// or an event:
+	event *record.Event
+
+	draft *record.Draft
+	token *record.Token
+	err   error
+}
+
+func (l *Ledger) send(ctx context.Context, j *job) error {
+	j.done = make(chan error, 1)
+	select {
+	case <-l.closed:
+		return l.closedErr()
+	default:
+	}
+	select {
+	case l.jobs <- j:
+		return nil
+	case <-l.closed:
+		return l.closedErr()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// wait waits until the job is durable. A caller that gives up leaves the job
+// running: what it wrote may be there.
+func (l *Ledger) wait(ctx context.Context, j *job) error {
+	select {
+	case err := <-j.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *Ledger) do(ctx context.Context, alone bool, run func(*tx) error) error {
+	j := &job{run: run, alone: alone}
+	if err := l.send(ctx, j); err != nil {
+		return err
+	}
+	return l.wait(ctx, j)
+}
+
+func (l *Ledger) closedErr() error {
+	if p := l.failed.Load(); p != nil {
+		return *p
+	}
+	return ErrClosed
+}
+
+// write is the writer: it fills a batch from the waiting jobs, signs it on all
+// cores while the batch before is being synced to disk, and hands it on.
+func (l *Ledger) write() {
+	defer close(l.done)
+	var waiting []*job
+	closed := false
+	for {
+		if len(waiting) == 0 && !closed {
+			select {
+			case j := <-l.jobs:
+				waiting = append(waiting, j)
+			case <-l.closed:
+				closed = true
+			}
+		}
+	drain:
+		for len(waiting) < cap(l.jobs) {
+			select {
+			case j := <-l.jobs:
+				waiting = append(waiting, j)
+			default:
+				break drain
+			}
+		}
+		if len(waiting) == 0 {
+			if closed {
+				l.settle()
+				return
+			}
+			continue
+		}
+		if p := l.failed.Load(); p != nil {
+			for _, j := range waiting {
+				j.done <- *p
+			}
+			waiting = nil
+			continue
+		}
+		if waiting[0].alone {
+			l.settle()
+		}
+		b := l.newBatch()
+		waiting = l.fill(b, waiting)
+		l.signAll(b)
+		l.assemble(b)
+		l.settle()
+		l.commit(b)
+	}
+}
+
+// settle waits for the batch in flight.
+func (l *Ledger) settle() {
+	if l.w.inflight == nil {
+		return
+	}
+	err := <-l.w.inflight.finished
+	l.w.inflight = nil
+	if err != nil {
+		l.fail(err)
+	}
+}
+
+// fail stops the ledger: whether the failed update is on disk is not known,
+// so nothing may be written or promised after it.
+func (l *Ledger) fail(err error) {
+	err = fmt.Errorf("%w: %w", ErrStorage, err)
+	if l.failed.CompareAndSwap(nil, &err) {
+		l.o.Log.Error("storage failed; no more writes are taken", "error", err.Error())
+		go l.o.Fatal(err)
+	}
+}
+
+func (l *Ledger) newBatch() *batch {
+	return &batch{
+		sets:     map[string][]byte{},
+		touched:  map[[16]byte]bool{},
+		feeds:    map[uint32]feedDelta{},
+		iat:      l.o.Now().Unix(),
+		finished: make(chan error, 1),
+	}
+}
+
+// fill takes as much of the waiting jobs as fits one batch and returns the rest.
+func (l *Ledger) fill(b *batch, waiting []*job) []*job {
+	for len(waiting) > 0 && len(b.entries) < maxBatchEntries && b.bytes < maxBatchBytes {
+		j := waiting[0]
+		if j.alone && (len(b.jobs) > 0 || l.w.inflight != nil) {
+			break
+		}
+		if err := l.roomOnDisk(); err != nil {
+			j.done <- err
+			waiting = waiting[1:]
+			continue
+		}
+		if j.run != nil {
+			t := &tx{l: l, b: b, sets: map[string][]byte{}}
+			if err := j.run(t); err != nil {
+				l.w.next -= uint64(len(t.entries))
+				if errors.Is(err, ErrStorage) {
+					l.fail(err)
+				}
+				j.done <- err
+			} else {
+				t.merge()
+				b.jobs = append(b.jobs, j)
+			}
+			waiting = waiting[1:]
+			if j.alone {
+				break
+			}
+			continue
+		}
+		for ; j.at < len(j.offers); j.at++ {
+			if len(b.entries) >= maxBatchEntries || b.bytes >= maxBatchBytes {
+				return waiting
+			}
+			o := j.offers[j.at]
+			if b.touched[o.record] {
+				return waiting // its version before is in this batch and not signed yet
+			}
+			if err := l.prepare(b, o); err != nil {
+				if errors.Is(err, ErrStorage) {
+					l.fail(err)
+					j.done <- *l.failed.Load()
+					return waiting[1:]
+				}
+				o.err = err
+			}
+		}
+		b.jobs = append(b.jobs, j)
+		waiting = waiting[1:]
+	}
+	return waiting
+}
+
+func (l *Ledger) roomOnDisk() error {
+	if l.o.InMemory {
+		return nil
+	}
+	free, err := freeDisk(l.o.Dir)
+	if err != nil {
+		return fmt.Errorf("%w: read free space: %w", ErrStorage, err)
+	}
+	if free < l.o.MinFree {
+		// Badger maps its files: running out under it would end the process
+		// by a signal rather than an error.
+		return fmt.Errorf("%w: %d MiB free, want %d MiB", ErrFull, free>>20, l.o.MinFree>>20)
+	}
+	return nil
+}
+
+// signAll builds and signs the batch's entries on all cores.
+func (l *Ledger) signAll(b *batch) {
+	var next atomic.Int64
+	work := func() {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(b.entries) {
+				return
+			}
+			l.seal(b.entries[i])
+		}
+	}
+	n := min(workers(), (len(b.entries)+7)/8)
+	var wg sync.WaitGroup
+	for range n - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+}
+
+func (l *Ledger) seal(p *pending) {
+	if p.event != nil {
+		p.draft, p.err = record.BuildEvent(*p.event, l.key)
+	} else {
+		p.draft, p.err = record.Build(p.claims, l.key, p.layout, p.body, p.stored.seed)
+	}
+	if p.err != nil {
+		return
+	}
+	sig, err := l.sign.Sign(p.draft.SigningInput())
+	if err != nil {
+		p.err = fmt.Errorf("sign entry: %w", err)
+		return
+	}
+	if p.event != nil {
+		p.token = p.draft.Seal(sig)
+	} else {
+		p.stored.sig = sig
+		p.head.entry = p.draft.Entry()
+	}
+}
+
+// assemble turns the signed entries into what is stored.
+func (l *Ledger) assemble(b *batch) {
+	for _, p := range b.entries {
+		if p.err != nil {
+			// A body the gate took but no token can be made of, or a key that
+			// does not sign. The indexes of the batch are given out already,
+			// so the ledger cannot go on without this entry.
+			l.fail(fmt.Errorf("entry %d: %w", p.index, p.err))
+			return
+		}
+		if p.event != nil {
+			b.sets[string(entryKey(p.index))] = append([]byte{kindEvent}, p.token.Bytes()...)
+			b.sets[string(eventKindKey(p.event.Kind, p.index))] = []byte{}
+		} else {
+			b.sets[string(entryKey(p.index))] = p.stored.encode()
+			b.sets[string(headKey(p.stored.record))] = p.head.encode()
+		}
+	}
+}
+
+// commit hands the batch to Badger and returns; b.finished tells the end.
+//
+// Nothing of the batch is durable before txn.Commit returns, and then all of
+// it is: a crash before leaves the log at the last checkpoint, after it at the
+// new one. There is no state between for recovery to mend.
+func (l *Ledger) commit(b *batch) {
+	if l.failed.Load() != nil {
+		l.finish(b, *l.failed.Load())
+		return
+	}
+	l.w.inflight = b
+	l.mu.RLock()
+	tree, old := l.tree, l.note
+	l.mu.RUnlock()
+	go func() {
+		b.tree, b.note = tree, old
+		log := map[string][]byte{}
+		if len(b.entries) > 0 {
+			hashes := make([]tlog.Hash, len(b.entries))
+			for i, p := range b.entries {
+				hashes[i] = p.draft.Entry()
+			}
+			b.tree = tree.Clone()
+			// Not into b.sets: the writer reads those for the next batch.
+			for _, t := range b.tree.Append(hashes) {
+				log[string(tileKey(t.Level, t.Index))] = t.Data
+			}
+			var err error
+			if b.note, err = l.signCheckpoint(b.tree); err != nil {
+				l.finish(b, err)
+				return
+			}
+			log[string(keyCheckpoint)] = encodeCheckpoint(tlog.Checkpoint{Size: b.tree.Size(), Root: b.tree.Root()}, b.note)
+			if b.tree.Size() == uint64(len(b.entries)) {
+				log[string(keyLayout)] = []byte{layoutVersion}
+			}
+		}
+		l.finish(b, l.store(b.sets, log))
+	}()
+}
+
+// store writes one transaction.
+func (l *Ledger) store(groups ...map[string][]byte) error {
+	txn := l.db.NewTransaction(true)
+	defer txn.Discard()
+	n := 0
+	for _, sets := range groups {
+		for k, v := range sets {
+			var err error
+			if v == nil {
+				err = txn.Delete([]byte(k))
+			} else {
+				err = txn.SetEntry(&badger.Entry{Key: []byte(k), Value: v})
+			}
+			if err != nil {
+				return fmt.Errorf("write: %w", err)
+			}
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	if err := txn.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// finish makes a durable batch visible, then tells those who wait for it.
+func (l *Ledger) finish(b *batch, err error) {
+	if err == nil {
+		l.mu.Lock()
+		l.tree, l.note = b.tree, b.note
+		for n, d := range b.feeds {
+			l.feeds[n] = l.feeds[n].with(d)
+		}
+		for _, f := range b.after {
+			f()
+		}
+		close(l.changed)
+		l.changed = make(chan struct{})
+		l.mu.Unlock()
+	} else {
+		l.fail(err)
+		err = *l.failed.Load()
+	}
+	for _, j := range b.jobs {
+		j.done <- err
+	}
+	b.finished <- err
+}
+
+// lookup reads a key as it will stand when the batches under way are durable.
+func (l *Ledger) lookup(b *batch, key []byte) ([]byte, error) {
+	for _, q := range []*batch{b, l.w.inflight} {
+		if q == nil {
+			continue
+		}
+		if v, ok := q.sets[string(key)]; ok {
+			if v == nil {
+				return nil, ErrNotFound
+			}
+			return v, nil
+		}
+	}
+	var v []byte
+	err := l.db.View(func(txn *badger.Txn) (err error) {
+		v, err = valueOf(txn, key)
+		return err
+	})
+	return v, err
+}
+
+// A tx is what a job may do to the store: its reads see the batches before
+// it, its writes join the batch when the job returns nil.
+type tx struct {
+	l       *Ledger
+	b       *batch
+	sets    map[string][]byte
+	entries []*pending
+	after   []func()
+	feeds   map[uint32]feedDelta
+}
+
+func (t *tx) lookup(key []byte) ([]byte, error) {
+	if v, ok := t.sets[string(key)]; ok {
+		if v == nil {
+			return nil, ErrNotFound
+		}
+		return v, nil
+	}
+	return t.l.lookup(t.b, key)
+}
+
+func (t *tx) set(key, value []byte) { t.sets[string(key)] = value }
+func (t *tx) remove(key []byte)     { t.sets[string(key)] = nil }
+
+// event puts an event into the log. Its token is there once the batch is
+// signed.
+func (t *tx) event(kind string, body map[string]any) *pending {
+	p := &pending{index: t.l.w.next, event: &record.Event{
+		Council: t.l.o.Council, IssuedAt: t.b.iat, Kind: kind, Body: body,
+	}}
+	t.l.w.next++
+	t.entries = append(t.entries, p)
+	return p
+}
+
+// feed moves a feed's counters.
+func (t *tx) feed(n uint32, d feedDelta) {
+	if t.feeds == nil {
+		t.feeds = map[uint32]feedDelta{}
+	}
+	t.feeds[n] = t.feeds[n].plus(d)
+}
+
+func (t *tx) merge() {
+	for k, v := range t.sets {
+		t.b.sets[k] = v
+		t.b.bytes += len(k) + len(v)
+	}
+	t.b.entries = append(t.b.entries, t.entries...)
+	t.b.after = append(t.b.after, t.after...)
+	for n, d := range t.feeds {
+		t.l.moveFeed(t.b, n, d)
+	}
+}
+
+func (d feedDelta) plus(e feedDelta) feedDelta {
+	return feedDelta{d.records + e.records, max(d.last, e.last)}
+}
+
+// moveFeed adds to a feed's counters and stores them with the batch.
+func (l *Ledger) moveFeed(b *batch, n uint32, d feedDelta) {
+	b.feeds[n] = b.feeds[n].plus(d)
+	l.mu.RLock()
+	f := l.feeds[n]
+	l.mu.RUnlock()
+	if q := l.w.inflight; q != nil {
+		// The batch in flight may or may not have been counted in yet: count
+		// from the stored numbers instead, which lookup sees in either case.
+		if v, ok := q.sets[string(numKey4('g', n))]; ok {
+			f = f.withCounters(v)
+		}
+	}
+	f = f.with(b.feeds[n])
+	b.sets[string(numKey4('g', n))] = f.counters()
+}
+
+func (f *Feed) counters() []byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(f.Records))
+	return binary.BigEndian.AppendUint64(b, f.End)
+}
+
+func (f *Feed) withCounters(b []byte) *Feed {
+	g := *f
+	if len(b) == 16 {
+		g.Records = int(binary.BigEndian.Uint64(b))
+		g.End = binary.BigEndian.Uint64(b[8:])
+	}
+	return &g
+}
+
+func (f *Feed) with(d feedDelta) *Feed {
+	g := *f
+	g.Records += d.records
+	if d.last > 0 {
+		g.End = max(g.End, d.last+1)
+	}
+	return &g
+}
+
+func (l *Ledger) newSeed() (s record.Seed, err error) {
+	if _, err := io.ReadFull(l.o.Rand, s[:]); err != nil {
+		return s, fmt.Errorf("read randomness: %w", err)
+	}
+	return s, nil
+}
+
+// appendEvent puts one event into the log and returns its index and JWS.
+func (l *Ledger) appendEvent(ctx context.Context, kind string, body map[string]any, to []name.Council) (uint64, []byte, error) {
+	var p *pending
+	err := l.do(ctx, false, func(t *tx) error {
+		p = t.event(kind, body)
+		return t.address(p.index, to)
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	return p.index, p.token.Bytes(), nil
+}
