@@ -1,0 +1,171 @@
+package peersync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+)
+
+// silence is how long a receiver waits for a sender that beats every
+// beatEvery.
+const silence = 3 * time.Minute
+
+// refused is a sender's refusal of the whole feed.
+type refused struct{ code, reason string }
+
+func (r *refused) Error() string { return "refused (" + r.code + "): " + r.reason }
+
+// pullOnce copies one feed until the stream breaks, the sender refuses or
+// lies, or ctx ends. It reports whether anything was kept.
+func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err error) {
+	src, err := s.o.Ledger.OpenSource(ctx, p.key.from, p.key.agreement)
+	if err != nil {
+		return false, err
+	}
+	c, hello, err := s.checker(ctx, src)
+	if err != nil {
+		return false, err
+	}
+	st, err := s.o.Network.Open(ctx, p.key.from, wirepb.Protocol)
+	if err != nil {
+		return false, err
+	}
+	defer st.Close()
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+
+	st.SetDeadline(s.o.Now().Add(helloWithin))
+	in, out := wirepb.NewReader(st), wirepb.NewWriter(st)
+	if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Hello{Hello: hello}}); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	p.connected = true
+	s.mu.Unlock()
+	for {
+		st.SetDeadline(s.o.Now().Add(silence))
+		f, err := in.Read()
+		if err != nil {
+			st.Reset()
+			return progress, fmt.Errorf("read batch: %w", err)
+		}
+		if r := f.GetRefuse(); r != nil {
+			return progress, &refused{limit(r.GetCode(), 64), limit(r.GetReason(), 300)}
+		}
+		b := f.GetBatch()
+		if b == nil {
+			st.Reset()
+			return progress, fmt.Errorf("frame: %w: neither batch nor refusal", ErrLied)
+		}
+		ack, d, err := s.take(ctx, c, p, b)
+		if err != nil {
+			st.Reset()
+			return progress, err
+		}
+		progress = true
+		st.SetDeadline(s.o.Now().Add(helloWithin))
+		if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Ack{Ack: ack}}); err != nil {
+			return progress, err
+		}
+		s.mu.Lock()
+		p.live, p.problem, p.since = b.GetLive(), "", time.Time{}
+		s.mu.Unlock()
+		if p.key.agreement == "" {
+			for _, e := range d.Events {
+				s.o.Agreements.Notice(p.key.from, e.Index, e.Token)
+			}
+		}
+	}
+}
+
+// limit shortens a text from outside for logs and status pages.
+func limit(s string, n int) string {
+	if len(s) > n {
+		s = s[:n]
+	}
+	return s
+}
+
+// take checks a batch, keeps it and makes the answer.
+func (s *Syncer) take(ctx context.Context, c *checker, p *pull, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
+	src, err := s.o.Ledger.Source(p.key.from, p.key.agreement)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := c.delivery(src, b)
+	if errors.Is(err, ErrLied) {
+		// Kept as evidence, so that status shows it after the stream is gone.
+		r := ledger.Refusal{From: p.key.from, Agreement: p.key.agreement, Index: src.Cursor, Rule: "batch: " + err.Error(), At: s.o.Now().UTC()}
+		if rerr := s.o.Ledger.Refuse(ctx, src, r); rerr != nil {
+			return nil, nil, rerr
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	receipt, err := s.o.Ledger.Receive(ctx, src, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, r := range d.Refused {
+		s.o.Log.Warn("refused part of a delivery", "from", r.From, "agreement", r.Agreement, "entry", r.Index, "rule", r.Rule, "pointer", r.Pointer)
+	}
+	ack := &wirepb.Ack{Cursor: d.Cursor, Receipt: receipt}
+	if now, err := s.o.Ledger.Source(p.key.from, p.key.agreement); err == nil {
+		ack.Held = uint64(max(0, now.Records))
+	}
+	// We have checked that this checkpoint extends the last one we saw, which
+	// is what a witness vouches for (c2sp.org/tlog-witness).
+	if d.Checkpoint.Size > 0 {
+		if ack.Cosignature, _, err = tlog.Cosign(d.Checkpoint, s.o.Keys.Log.Cosigner()); err != nil {
+			return nil, nil, fmt.Errorf("cosign checkpoint: %w", err)
+		}
+	}
+	return ack, d, nil
+}
+
+// checker gathers what batches of a source are checked against, and the hello
+// that asks for them.
+func (s *Syncer) checker(ctx context.Context, src *ledger.Source) (*checker, *wirepb.Hello, error) {
+	m, ok := s.o.Directory.Member(src.From)
+	if !ok {
+		return nil, nil, wire.ErrNotMember
+	}
+	v, err := m.LogVerifier()
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &checker{from: m, log: v, stds: s.o.Ledger.Standard, now: s.o.Now}
+	h := &wirepb.Hello{Version: wirepb.Version, Feed: noticesFeed, Cursor: src.Cursor, TreeSize: src.Size}
+	if src.Agreement == "" {
+		return c, h, nil
+	}
+	doc, why := s.o.Agreements.InForce(src.Agreement, s.o.Now())
+	if doc == nil {
+		return nil, nil, errors.New(why)
+	}
+	std, err := s.o.Ledger.StandardOf(doc.Standard)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %s", ErrStandardMissing, doc.Standard)
+	}
+	if c.terms, err = doc.Compile(std); err != nil {
+		return nil, nil, err
+	}
+	c.doc, c.rows = doc, c.terms.RowsCheckable()
+	d := doc.Digest()
+	h.Feed, h.AgreementDigest = string(doc.Name), d[:]
+	if d.String() != src.Digest {
+		// The first copy; or another text of the agreement, which has an index
+		// of its own, so that the copy starts over.
+		if err := s.o.Ledger.Restart(ctx, src, d.String()); err != nil {
+			return nil, nil, err
+		}
+		h.Cursor = 0
+	}
+	return c, h, nil
+}

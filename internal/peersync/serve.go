@@ -1,0 +1,300 @@
+package peersync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+)
+
+// Timing of a stream.
+const (
+	helloWithin = 30 * time.Second // the first frame of a stream
+	ackWithin   = 2 * time.Minute  // the answer to a batch; the receiver syncs it to disk first
+	beatEvery   = 20 * time.Second // an idle sender offers its newest checkpoint, and asks the agreement again
+	window      = 2                // batches sent and not yet acknowledged
+)
+
+// Codes of a refusal. The reason beside it is for people.
+const (
+	codeVersion  = "protocol-version"
+	codeNoAgree  = "not-agreed"    // no such agreement with you; also said when there is one with somebody else
+	codeNotNow   = "not-in-force"  // with the reason in words
+	codeOther    = "other-version" // another text of the agreement is in force
+	codeNotReady = "not-ready"     // the index is being made; come back soon
+	codeRollback = "rollback"      // you have seen more of our log than there is
+	codeBadAck   = "bad-answer"
+)
+
+// serve answers one stream: it refuses, or sends the feed until the stream
+// ends, the agreement does, or ctx does.
+func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
+	defer st.Close()
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+	log := s.o.Log.With("to", to)
+	in, out := wirepb.NewReader(st), wirepb.NewWriter(st)
+	st.SetDeadline(s.o.Now().Add(helloWithin))
+	f, err := in.Read()
+	hello := f.GetHello()
+	if err != nil || hello == nil {
+		log.Warn("stream refused", "because", "no hello")
+		st.Reset()
+		return
+	}
+	st.SetDeadline(time.Time{})
+	feed, refusal := s.permit(to, hello)
+	if refusal != nil {
+		log.Info("stream refused", "feed", hello.GetFeed(), "because", refusal.GetCode())
+		st.SetDeadline(s.o.Now().Add(helloWithin))
+		out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
+		st.CloseWrite()
+		return
+	}
+
+	k := serveKey{to, feed.Agreement}
+	s.mu.Lock()
+	s.serving[k]++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.serving[k]--
+		s.mu.Unlock()
+	}()
+	if err := s.send(ctx, to, feed, hello, st, in, out); err != nil && ctx.Err() == nil {
+		log.Info("sending stopped", "agreement", feed.Agreement, "because", err.Error())
+		if errors.Is(err, errStopServing) {
+			st.CloseWrite()
+			return
+		}
+		st.Reset()
+	}
+}
+
+// permit finds the feed that a hello asks for, or says why it may not have it.
+// It says the same of an agreement that does not exist and of one with others.
+func (s *Syncer) permit(to name.Council, h *wirepb.Hello) (*ledger.Feed, *wirepb.Refuse) {
+	refuse := func(code, reason string) (*ledger.Feed, *wirepb.Refuse) {
+		return nil, &wirepb.Refuse{Code: code, Reason: reason}
+	}
+	if h.GetVersion() != wirepb.Version {
+		return refuse(codeVersion, fmt.Sprintf("this node speaks version %d", wirepb.Version))
+	}
+	if h.GetTreeSize() > s.o.Ledger.Size() {
+		s.o.Log.Error("a partner has seen more of our log than there is: was this node restored from an old backup?",
+			"partner", to, "size", s.o.Ledger.Size(), "seen", h.GetTreeSize())
+		return refuse(codeRollback, "our log is shorter than what you have seen of it")
+	}
+	if h.GetFeed() == noticesFeed {
+		f, err := s.o.Ledger.Notices(to)
+		if err != nil {
+			return refuse(codeNotReady, "there are no notices for you")
+		}
+		return f, nil
+	}
+	a, err := name.ParseAgreement(h.GetFeed())
+	if err != nil {
+		return refuse(codeNoAgree, "no such agreement with you")
+	}
+	doc, why := s.o.Agreements.InForce(a, s.o.Now())
+	if doc == nil || doc.From != s.o.Self || !slices.Contains(doc.To, to) {
+		if doc == nil && why != "" && s.party(a, to) {
+			return refuse(codeNotNow, why)
+		}
+		return refuse(codeNoAgree, "no such agreement with you")
+	}
+	if d := doc.Digest(); !bytes.Equal(d[:], h.GetAgreementDigest()) {
+		return refuse(codeOther, fmt.Sprintf("version %d of the agreement is in force", doc.Version))
+	}
+	f, err := s.o.Ledger.Feed(a, doc.Digest())
+	if err != nil || !f.Ready {
+		return refuse(codeNotReady, "the agreement's index is being made")
+	}
+	return f, nil
+}
+
+// party reports whether a council is named as receiver of an agreement whose
+// feed there is here.
+func (s *Syncer) party(a name.Agreement, c name.Council) bool {
+	for _, f := range s.o.Ledger.Feeds() {
+		if f.Agreement == a && slices.Contains(f.To, c) {
+			return true
+		}
+	}
+	return false
+}
+
+var errStopServing = errors.New("the agreement no longer allows it")
+
+// send sends a feed from where the receiver is, then what is new as it comes.
+func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, out *wirepb.Writer) error {
+	acks := make(chan error, 1)
+	sent := make(chan *ledger.Page, window) // sent and not yet acknowledged
+	go func() { acks <- s.acknowledgeAll(ctx, to, feed, st, in, sent) }()
+
+	cursor, seen := h.GetCursor(), h.GetTreeSize()
+	beat := time.NewTimer(0)
+	defer beat.Stop()
+	due := true
+	for {
+		changed := s.o.Ledger.Changed()
+		if feed.Agreement != "" {
+			// Asked again before every batch: an agreement can end between two.
+			doc, why := s.o.Agreements.InForce(feed.Agreement, s.o.Now())
+			if doc == nil || doc.Digest() != feed.Digest {
+				out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: &wirepb.Refuse{Code: codeNotNow, Reason: why}}})
+				return fmt.Errorf("%w: %s", errStopServing, why)
+			}
+		}
+		page, err := s.o.Ledger.Page(feed, cursor)
+		if err != nil {
+			return err
+		}
+		if len(page.Items) > 0 || (due && page.Checkpoint.Size > 0) {
+			select {
+			case sent <- page:
+			case err := <-acks:
+				return err
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if err := s.sendPage(ctx, to, feed, page, seen, st, out); err != nil {
+				return err
+			}
+			cursor, seen, due = page.Cursor, page.Checkpoint.Size, false
+			beat.Reset(beatEvery)
+			if !page.Live {
+				continue
+			}
+		}
+		select {
+		case <-changed:
+		case <-beat.C:
+			due = s.o.Ledger.Size() > seen
+			beat.Reset(beatEvery)
+		case err := <-acks:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Syncer) sendPage(ctx context.Context, to name.Council, feed *ledger.Feed, page *ledger.Page, seen uint64, st wire.Stream, out *wirepb.Writer) error {
+	b := &wirepb.Batch{
+		Checkpoint: page.Note,
+		Inclusion:  tlog.JoinHashes(page.Inclusion),
+		Cursor:     page.Cursor,
+		Records:    uint64(page.Records),
+		Live:       page.Live,
+		Items:      make([]*wirepb.Item, len(page.Items)),
+	}
+	for i, it := range page.Items {
+		b.Items[i] = &wirepb.Item{Index: it.Index, Token: it.Token}
+	}
+	if seen > 0 && seen < page.Checkpoint.Size {
+		proof, err := s.o.Ledger.Consistency(seen, page.Checkpoint.Size)
+		if err != nil {
+			return err
+		}
+		b.Consistency = tlog.JoinHashes(proof)
+	}
+	// Durable before a byte leaves: what left can be proved even if this node
+	// stops in the next instant.
+	if err := s.o.Ledger.Disclose(ctx, feed, to, page.Items); err != nil {
+		return err
+	}
+	st.SetDeadline(s.o.Now().Add(ackWithin))
+	return out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Batch{Batch: b}})
+}
+
+// acknowledgeAll reads the receiver's answers, which come in the order of the
+// pages sent, until the stream ends or one does not hold.
+func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, feed *ledger.Feed, st wire.Stream, in *wirepb.Reader, sent chan *ledger.Page) error {
+	for {
+		f, err := in.Read()
+		if err != nil {
+			return err
+		}
+		select {
+		case page := <-sent:
+			if err := s.acknowledge(ctx, to, feed, page, f.GetAck()); err != nil {
+				return err
+			}
+			if len(sent) == 0 {
+				st.SetDeadline(time.Time{})
+			}
+		default:
+			return fmt.Errorf("acknowledgement: %w: of nothing that was sent", ErrLied)
+		}
+	}
+}
+
+// acknowledge checks and keeps what a receiver answered to a page.
+func (s *Syncer) acknowledge(ctx context.Context, to name.Council, feed *ledger.Feed, page *ledger.Page, a *wirepb.Ack) error {
+	if a == nil {
+		return errors.New("answer is not an acknowledgement")
+	}
+	m, ok := s.o.Directory.Member(to)
+	if !ok {
+		return fmt.Errorf("%s has left the directory", to)
+	}
+	ack := ledger.Ack{Cursor: a.GetCursor(), Held: int(min(a.GetHeld(), 1<<40))}
+	if ack.Cursor != page.Cursor {
+		return fmt.Errorf("acknowledgement: %w: cursor %d, sent %d", ErrLied, ack.Cursor, page.Cursor)
+	}
+	if len(a.GetReceipt()) > 0 {
+		ev, err := openEvent(m, a.GetReceipt())
+		if err != nil || ev.badKey || ev.badSignature || ev.Council != to || ev.Kind != ledger.KindReceipt {
+			return fmt.Errorf("receipt: %w", ErrLied)
+		}
+		r, err := ledger.ReceiptOf(ev.Event)
+		if err != nil || r.Agreement != feed.Agreement || r.From != s.o.Self || r.Cursor != ack.Cursor {
+			return fmt.Errorf("receipt: %w: it is for something else", ErrLied)
+		}
+		ack.Receipt, ack.Refused = a.GetReceipt(), r.Refused
+		if r.Refused > 0 {
+			s.o.Log.Warn("a partner refused some of what we sent", "partner", to, "agreement", feed.Agreement, "items", r.Refused)
+		}
+	}
+	if err := s.o.Ledger.Acknowledge(ctx, feed, to, ack); err != nil {
+		return err
+	}
+	if len(a.GetCosignature()) == 0 {
+		return nil
+	}
+	signed, err := cosigned(page, a.GetCosignature(), m)
+	if err != nil {
+		return fmt.Errorf("cosignature: %w: %w", ErrLied, err)
+	}
+	return s.o.Ledger.Cosign(ctx, to, page.Checkpoint, signed)
+}
+
+// cosigned returns the page's checkpoint note with the receiver's cosignature,
+// which it verifies.
+func cosigned(page *ledger.Page, line []byte, m directory.Member) ([]byte, error) {
+	w, err := m.WitnessVerifier()
+	if err != nil {
+		return nil, err
+	}
+	signed, err := tlog.AddCosignature(page.Note, line, w)
+	if err != nil {
+		return nil, err
+	}
+	_, n, err := tlog.OpenCheckpoint(signed, page.Checkpoint.Origin, w)
+	if err != nil {
+		return nil, err
+	}
+	if len(tlog.Cosignatures(n, w)) == 0 {
+		return nil, errors.New("is not by the witness key in the directory")
+	}
+	return signed, nil
+}
