@@ -1,0 +1,267 @@
+package directory
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+const dateForm = "2006-01-02"
+
+// text is a scalar and the line it stood on. Reading every field as text lets
+// one pass report all that is wrong, each with its line.
+type text struct {
+	s    string
+	line int
+}
+
+// UnmarshalYAML takes the scalar as it was typed, whatever type YAML sees in it:
+// a date stays a date, and a title may be a number.
+func (t *text) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.ScalarNode {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: want one value, not a list or a mapping", n.Line)}}
+	}
+	t.s, t.line = n.Value, n.Line
+	return nil
+}
+
+// jwk is a JSON Web Key, as a JSON text or as the mapping that JSON is in YAML.
+type jwk struct{ text }
+
+func (j *jwk) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return j.text.UnmarshalYAML(n)
+	}
+	var m map[string]string
+	if err := n.Decode(&m); err != nil {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: want a JSON Web Key", n.Line)}}
+	}
+	b, err := json.Marshal(m)
+	j.s, j.line = string(b), n.Line
+	return err
+}
+
+type fileIn struct {
+	Council text
+	Title   text
+	GSS     text
+	Role    text
+	Keys    struct {
+		Record []struct {
+			Kid text
+			PEM text
+			JWK jwk
+		}
+		Log     text
+		Witness text
+		Node    text
+	}
+	Addresses []text
+	ValidFrom text `yaml:"valid_from"`
+	Contact   text
+}
+
+// ParseMember reads one member file. All that is wrong is reported, joined;
+// each error is a *[Problem] with its line. What it returns without error has
+// passed Check.
+func ParseMember(b []byte) (Member, error) {
+	if len(b) > MaxFile {
+		return Member{}, &Problem{Rule: fmt.Sprintf("want at most %d bytes", MaxFile)}
+	}
+	if !utf8.Valid(b) || bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
+		return Member{}, &Problem{Rule: "want UTF-8 without a byte order mark"}
+	}
+	var in fileIn
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(&in); err != nil {
+		return Member{}, yamlProblems(err)
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return Member{}, &Problem{Rule: "want one YAML document"}
+	}
+
+	m := Member{
+		Council:    name.Council(in.Council.s),
+		Title:      in.Title.s,
+		GSS:        in.GSS.s,
+		Role:       Role(in.Role.s),
+		LogKey:     in.Keys.Log.s,
+		WitnessKey: in.Keys.Witness.s,
+		Node:       in.Keys.Node.s,
+		Contact:    in.Contact.s,
+	}
+	lines := map[string]int{
+		"council": in.Council.line, "title": in.Title.line, "gss": in.GSS.line, "role": in.Role.line,
+		"keys.log": in.Keys.Log.line, "keys.witness": in.Keys.Witness.line, "keys.node": in.Keys.Node.line,
+		"valid_from": in.ValidFrom.line, "contact": in.Contact.line,
+	}
+	var errs []error
+	bad := func(field, rule string) {
+		errs = append(errs, &Problem{Line: lines[field], Field: field, Rule: rule})
+	}
+	for i, k := range in.Keys.Record {
+		field := fmt.Sprintf("keys.record[%d]", i)
+		lines[field] = max(k.Kid.line, k.PEM.line, k.JWK.line)
+		if (k.PEM.s == "") == (k.JWK.s == "") {
+			bad(field, "want either pem or jwk")
+			continue
+		}
+		p, err := keys.ParseRecordPublic([]byte(k.PEM.s + k.JWK.s))
+		if err != nil {
+			bad(field, "want one P-256 public key")
+			continue
+		}
+		// The kid is redundant, and that is its use: a key pasted under the
+		// wrong kid is noticed here and not when its first record is refused.
+		if k.Kid.s != p.ID() {
+			bad(field, "the kid is not the thumbprint of the key")
+			continue
+		}
+		m.RecordKeys = append(m.RecordKeys, p)
+	}
+	for i, a := range in.Addresses {
+		m.Addresses = append(m.Addresses, a.s)
+		lines[fmt.Sprintf("addresses[%d]", i)] = a.line
+	}
+	// A day that does not print back, such as 2026-11-1, leaves the zero time
+	// for Check to refuse.
+	if t, err := time.Parse(dateForm, in.ValidFrom.s); err == nil && t.Format(dateForm) == in.ValidFrom.s {
+		m.ValidFrom = t
+	}
+	badKeys := len(errs) > 0
+	m.check(func(field, rule string) {
+		if field == "keys.record" && badKeys {
+			return // already said, and better
+		}
+		bad(field, rule)
+	})
+	if len(errs) > 0 {
+		return Member{}, errors.Join(errs...)
+	}
+	return m, nil
+}
+
+var (
+	yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)`)
+	// What the library says of a value, in backquotes, may be somebody's.
+	yamlQuote = regexp.MustCompile("(?s) `.*`")
+	goType    = regexp.MustCompile(` (in type|into|of type) \S.*$`)
+)
+
+// yamlProblems turns the library's errors into Problems: the line kept, Go's
+// types and what the file held left out.
+func yamlProblems(err error) error {
+	if errors.Is(err, io.EOF) {
+		return &Problem{Rule: "the file is empty"}
+	}
+	texts := []string{err.Error()}
+	var te *yaml.TypeError
+	if errors.As(err, &te) {
+		texts = te.Errors
+	}
+	var errs []error
+	for _, s := range texts {
+		p := &Problem{Rule: "not YAML that can be read"}
+		if f := yamlLine.FindStringSubmatch(s); f != nil {
+			p.Line, _ = strconv.Atoi(f[1])
+			s = f[2]
+		}
+		s = goType.ReplaceAllString(yamlQuote.ReplaceAllString(s, ""), "")
+		s = strings.TrimPrefix(s, "yaml: ")
+		switch {
+		case strings.HasPrefix(s, "field ") && strings.HasSuffix(s, " not found"):
+			p.Field, p.Rule = clip(strings.TrimSuffix(s[len("field "):], " not found")), "no such field"
+		case strings.HasPrefix(s, "cannot unmarshal"):
+			p.Rule = "a value of another kind is wanted here"
+		case s != "":
+			p.Rule = clip(s)
+		}
+		errs = append(errs, p)
+	}
+	return errors.Join(errs...)
+}
+
+// clip makes a name out of a file fit to print in one line.
+func clip(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '·'
+		}
+		return r
+	}, s)
+	if len(s) > 100 {
+		s = strings.ToValidUTF8(s[:100], "") + "…"
+	}
+	return s
+}
+
+type fileOut struct {
+	Council string   `yaml:"council"`
+	Title   string   `yaml:"title"`
+	GSS     string   `yaml:"gss,omitempty"`
+	Role    string   `yaml:"role"`
+	Keys    *keysOut `yaml:"keys,omitempty"`
+
+	Addresses []string `yaml:"addresses,omitempty"`
+	ValidFrom dayOut   `yaml:"valid_from"`
+	Contact   string   `yaml:"contact,omitempty"`
+}
+
+type keysOut struct {
+	Record  []recordOut `yaml:"record,omitempty"`
+	Log     string      `yaml:"log,omitempty"`
+	Witness string      `yaml:"witness,omitempty"`
+	Node    string      `yaml:"node,omitempty"`
+}
+
+type recordOut struct {
+	Kid string `yaml:"kid"`
+	PEM string `yaml:"pem"`
+}
+
+// dayOut prints as a plain date, which a string would be quoted for.
+type dayOut time.Time
+
+func (d dayOut) MarshalYAML() (any, error) {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!timestamp", Value: time.Time(d).Format(dateForm)}, nil
+}
+
+// YAML returns m as a member file; [ParseMember] reads it back as the same
+// member. m must pass Check.
+func (m Member) YAML() []byte {
+	out := fileOut{
+		Council: string(m.Council), Title: m.Title, GSS: m.GSS, Role: string(m.Role),
+		Addresses: m.Addresses, ValidFrom: dayOut(m.ValidFrom), Contact: m.Contact,
+	}
+	k := &keysOut{Log: m.LogKey, Witness: m.WitnessKey, Node: m.Node}
+	for _, p := range m.RecordKeys {
+		k.Record = append(k.Record, recordOut{Kid: p.ID(), PEM: string(p.PEM())})
+	}
+	if len(k.Record) > 0 || k.Log+k.Witness+k.Node != "" {
+		out.Keys = k
+	}
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(out); err != nil {
+		panic("internal error: a member does not marshal: " + err.Error()) // strings only
+	}
+	if err := e.Close(); err != nil {
+		panic("internal error: a member does not marshal: " + err.Error())
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,266 @@
+// Package directory says who is a member of the exchange, and with which keys,
+// addresses and role.
+//
+// Today a directory is a folder that each node holds, one YAML file a member,
+// named after its council: northmoor.gov.uk.yaml. A file reads
+//
+//	council: northmoor.gov.uk            # its domain, and the file's name
+//	title: Northmoor Borough Council
+//	gss: E07000998                       # ONS code; needed for role council, else optional
+//	role: council                        # council, footprint, standards-body, auditor or regulator
+//	keys:                                # all four for role council; any of them for others
+//	  record:                            # ES256, newest last; old ones stay while their records do
+//	    - kid: 3q2-7w…                   # RFC 7638 thumbprint, checked against the key
+//	      pem: |                         # or jwk: {"kty":"EC",…}
+//	        -----BEGIN PUBLIC KEY-----
+//	        …
+//	  log: northmoor.gov.uk/stile+…      # c2sp.org/signed-note verifier key of its log
+//	  witness: northmoor.gov.uk+…        # c2sp.org/tlog-cosignature verifier key, type 4
+//	  node: 12D3KooW…                    # libp2p peer id of its node, Ed25519, base58
+//	addresses:                           # where its node listens, multiaddrs; none if it only dials out
+//	  - /ip4/192.0.2.1/udp/7400/quic-v1
+//	valid_from: 2026-11-01               # a member from the start of that day, UTC
+//	contact: data@northmoor.gov.uk       # whom to ask, in words; optional
+//
+// A field or a file that is not understood is an error: to guess would be to
+// admit somebody. Fields may be added; one that is there keeps its meaning.
+//
+// # The seam
+//
+// Everybody asks through [Directory], and only [Open] and [Directory.Add] know
+// that there is a folder. When the directory is distributed by TUF, another
+// constructor fills the same type with members from verified targets, and
+// Reload fetches. Nothing else changes: a [Member] says nothing of where it came
+// from. What TUF adds, from which log index a key is revoked and who succeeds
+// whom, comes as fields of Member.
+package directory
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Role is what a member is in the exchange.
+type Role string
+
+// The roles.
+const (
+	RoleCouncil       Role = "council"
+	RoleFootprint     Role = "footprint" // several councils that keep one ledger
+	RoleStandardsBody Role = "standards-body"
+	RoleAuditor       Role = "auditor"
+	RoleRegulator     Role = "regulator"
+)
+
+// A Member is one organisation in the directory. One that came from a
+// [Directory] or [ParseMember] has passed Check; its slices are shared and must
+// not be changed.
+type Member struct {
+	Council    name.Council
+	Title      string               // what people call it
+	GSS        string               // ONS code, "E07000998"; "" if it has none
+	Role       Role                 //
+	RecordKeys []*keys.RecordPublic // sign its records and events; newest last
+	LogKey     string               // verifier key of its log, named Council.Origin(); "" if it keeps none
+	WitnessKey string               // verifier key of its cosignatures, named Council; "" if it does not witness
+	Node       string               // peer id of its node, as [NodeID]; "" if it runs none
+	Addresses  []string             // multiaddrs its node listens on; may be empty
+	ValidFrom  time.Time            // midnight UTC of the day it became a member
+	Contact    string               // "" or whom to ask, in words
+
+	log, witness note.Verifier // LogKey and WitnessKey, parsed by Check; nil if ""
+}
+
+// FromRing returns a Member for c with the public halves of a ring's keys. The
+// caller fills in the rest.
+func FromRing(c name.Council, r *keys.Ring) Member {
+	return Member{
+		Council:    c,
+		RecordKeys: []*keys.RecordPublic{r.Record.Public()},
+		LogKey:     r.Log.Verifier(),
+		WitnessKey: r.Log.CosignerVerifier(),
+		Node:       NodeID(r.Node.Public().(ed25519.PublicKey)),
+	}
+}
+
+// RecordKey returns the member's record key with the given id, the "kid" of a
+// token.
+func (m Member) RecordKey(kid string) (*keys.RecordPublic, bool) {
+	for _, k := range m.RecordKeys {
+		if k.ID() == kid {
+			return k, true
+		}
+	}
+	return nil, false
+}
+
+// ErrNoKey is returned when a member has no key of the kind asked for.
+var ErrNoKey = errors.New("member has no such key")
+
+// LogVerifier returns the verifier of the member's checkpoints. The error is
+// [ErrNoKey], or wraps tlog.ErrKey for a Member that has not passed Check.
+func (m Member) LogVerifier() (note.Verifier, error) {
+	if m.log != nil || m.LogKey == "" {
+		return orNoKey(m.log)
+	}
+	return tlog.ParseLogKey(m.LogKey)
+}
+
+// WitnessVerifier returns the verifier of the member's cosignatures. Errors are
+// those of LogVerifier.
+func (m Member) WitnessVerifier() (note.Verifier, error) {
+	if m.witness != nil || m.WitnessKey == "" {
+		return orNoKey(m.witness)
+	}
+	return tlog.ParseWitnessKey(m.WitnessKey)
+}
+
+func orNoKey(v note.Verifier) (note.Verifier, error) {
+	if v == nil {
+		return nil, ErrNoKey
+	}
+	return v, nil
+}
+
+// ValidAt reports whether the membership has begun at t.
+func (m Member) ValidAt(t time.Time) bool { return !t.Before(m.ValidFrom) }
+
+// Limits on a member file.
+const (
+	MaxFile       = 64 << 10 // bytes
+	maxText       = 200      // bytes of a title or a contact
+	maxRecordKeys = 32
+	maxAddresses  = 32
+)
+
+// ErrMember is wrapped by every [Problem].
+var ErrMember = errors.New("member is not valid")
+
+// A Problem is one thing wrong with a member or its file. It never holds the
+// text that is wrong.
+type Problem struct {
+	File  string // name of the file; "" when there is none
+	Line  int    // from 1; 0 when no line is to blame
+	Field string // such as "keys.log"; "" is the whole member
+	Rule  string // what is wanted
+}
+
+// Error prints the problem as "file:line: field: rule".
+func (p *Problem) Error() string {
+	var b bytes.Buffer
+	if p.File != "" {
+		fmt.Fprintf(&b, "%s:", p.File)
+	}
+	if p.Line > 0 {
+		if p.File == "" {
+			b.WriteString("line ")
+		}
+		fmt.Fprintf(&b, "%d:", p.Line)
+	}
+	if b.Len() > 0 {
+		b.WriteByte(' ')
+	}
+	if p.Field != "" {
+		fmt.Fprintf(&b, "%s: ", p.Field)
+	}
+	b.WriteString(p.Rule)
+	return b.String()
+}
+
+// Unwrap returns [ErrMember].
+func (p *Problem) Unwrap() error { return ErrMember }
+
+// Check reports every problem with m, joined; each is a *[Problem]. It looks at
+// m alone: that no two members share a key is for the Directory to see.
+func (m *Member) Check() error {
+	var errs []error
+	m.check(func(field, rule string) { errs = append(errs, &Problem{Field: field, Rule: rule}) })
+	return errors.Join(errs...)
+}
+
+// check calls bad for each problem, and keeps the parsed verifiers.
+func (m *Member) check(bad func(field, rule string)) {
+	m.log, m.witness = nil, nil
+	if _, err := name.ParseCouncil(string(m.Council)); err != nil {
+		// Half of the rules below speak of the council's name.
+		bad("council", "want a domain in lower case, such as northmoor.gov.uk")
+		return
+	}
+	if m.Title == "" || !plainText(m.Title) {
+		bad("title", "want a name of 1 to 200 bytes, on one line")
+	}
+	if !plainText(m.Contact) {
+		bad("contact", "want at most 200 bytes, on one line")
+	}
+	switch m.Role {
+	case RoleCouncil, RoleFootprint, RoleStandardsBody, RoleAuditor, RoleRegulator:
+	default:
+		bad("role", "want council, footprint, standards-body, auditor or regulator")
+	}
+	// A council is what agreements are made with, so it must be possible to
+	// say which one, and to verify and reach it.
+	council := m.Role == RoleCouncil
+	if m.GSS == "" && council || m.GSS != "" && !isGSS(m.GSS) {
+		bad("gss", "want E, W, S or N and eight digits, such as E07000998")
+	}
+	if len(m.RecordKeys) == 0 && council || len(m.RecordKeys) > maxRecordKeys {
+		bad("keys.record", fmt.Sprintf("want 1 to %d keys", maxRecordKeys))
+	}
+	for i, k := range m.RecordKeys {
+		if slices.ContainsFunc(m.RecordKeys[:i], func(o *keys.RecordPublic) bool { return o.ID() == k.ID() }) {
+			bad(fmt.Sprintf("keys.record[%d]", i), "the same key is there before")
+		}
+	}
+	if m.LogKey != "" || council {
+		v, err := tlog.ParseLogKey(m.LogKey)
+		if err != nil || v.Name() != m.Council.Origin() {
+			bad("keys.log", fmt.Sprintf("want an Ed25519 verifier key named %q", m.Council.Origin()))
+		} else {
+			m.log = v
+		}
+	}
+	if m.WitnessKey != "" || council {
+		v, err := tlog.ParseWitnessKey(m.WitnessKey)
+		if err != nil || v.Name() != string(m.Council) {
+			bad("keys.witness", fmt.Sprintf("want a cosignature/v1 verifier key, type 4, named %q", m.Council))
+		} else {
+			m.witness = v
+		}
+	}
+	if (m.Node != "" || council) && !isNodeID(m.Node) {
+		bad("keys.node", "want the peer id of an Ed25519 key in base58, 12D3KooW…")
+	}
+	if len(m.Addresses) > maxAddresses {
+		bad("addresses", fmt.Sprintf("want at most %d", maxAddresses))
+	}
+	if len(m.Addresses) > 0 && m.Node == "" {
+		bad("addresses", "want keys.node too: an address without a peer id cannot be trusted")
+	}
+	for i, a := range m.Addresses {
+		field := fmt.Sprintf("addresses[%d]", i)
+		if !isAddress(a) {
+			bad(field, "want a TCP or QUIC multiaddr, such as /dns4/stile.northmoor.gov.uk/tcp/7400")
+		}
+		if slices.Contains(m.Addresses[:i], a) {
+			bad(field, "the same address is there before")
+		}
+	}
+	if y := m.ValidFrom.Year(); y < 2000 || y > 9999 || !m.ValidFrom.Equal(midnight(m.ValidFrom)) {
+		bad("valid_from", "want a day, such as 2026-11-01")
+	}
+}
+
+func midnight(t time.Time) time.Time {
+	y, mo, d := t.UTC().Date()
+	return time.Date(y, mo, d, 0, 0, 0, 0, time.UTC)
+}
