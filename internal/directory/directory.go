@@ -51,7 +51,8 @@ func Open(dir string) (*Directory, error) {
 	return d, nil
 }
 
-// Member returns the member that c names.
+// Member returns the member that c names. One whose membership has yet to begin
+// is returned too: see [Member.ValidAt].
 func (d *Directory) Member(c name.Council) (Member, bool) {
 	v := d.view.Load()
 	i, ok := v.council[c]

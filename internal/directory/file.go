@@ -41,6 +41,7 @@ func (t *text) UnmarshalYAML(n *yaml.Node) error {
 // jwk is a JSON Web Key, as a JSON text or as the mapping that JSON is in YAML.
 type jwk struct{ text }
 
+// UnmarshalYAML takes the key in either form.
 func (j *jwk) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode {
 		return j.text.UnmarshalYAML(n)
@@ -236,6 +237,7 @@ type recordOut struct {
 // dayOut prints as a plain date, which a string would be quoted for.
 type dayOut time.Time
 
+// MarshalYAML prints the day without quotes.
 func (d dayOut) MarshalYAML() (any, error) {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!timestamp", Value: time.Time(d).Format(dateForm)}, nil
 }
