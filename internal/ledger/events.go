@@ -35,8 +35,8 @@ const (
 
 func withdrawalBody(f *Feed, r name.Record, reason string, was uint64) map[string]any {
 	return map[string]any{
-		"agreement": string(f.Agreement), "version": int64(f.Version),
-		"record": string(r), "reason": reason, "entry": was,
+		"agreement": string(f.Agreement), "version": decimal(f.Version),
+		"record": string(r), "reason": reason, "entry": decimal(was),
 	}
 }
 
@@ -105,6 +105,9 @@ func ReceiptOf(e *record.Event) (*Receipt, error) {
 	r.DeletedAll = int(min(all, 1<<40))
 	return r, nil
 }
+
+// decimal returns a number as the strict reader would.
+func decimal[N int | uint64](n N) json.Number { return json.Number(fmt.Sprint(n)) }
 
 func number(v any) (uint64, bool) {
 	n, ok := v.(json.Number)

@@ -190,6 +190,50 @@ func (l *Ledger) CloseFeed(ctx context.Context, a name.Agreement, d agreement.Di
 	})
 }
 
+// Supersede withdraws from the feed of an agreement's new text what its old
+// text let out and the new one does not, then closes the old feed. A crash in
+// between leaves it to be done again.
+func (l *Ledger) Supersede(ctx context.Context, old, now *Feed) error {
+	type place struct {
+		record [16]byte
+		membership
+	}
+	var places []place
+	err := l.View(func(v *View) error {
+		return walk(v.txn, numKey4('m', old.number), func(key, value []byte) error {
+			m, err := decodeMembership(value)
+			places = append(places, place{[16]byte(key[5:]), m})
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(places, 500) {
+		err := l.do(ctx, false, func(t *tx) error {
+			for _, p := range chunk {
+				if _, err := t.lookup(memberKey(now.number, p.record)); err == nil {
+					continue
+				} else if !errors.Is(err, ErrNotFound) {
+					return err
+				}
+				index := p.index
+				if p.kind == itemPut {
+					index = t.event(KindWithdrawal, withdrawalBody(now, name.RecordFrom(p.record), WithdrawnNoMatch, p.index)).index
+				}
+				t.set(feedItemKey(now.number, index), encodeItem(itemWithdraw, p.record))
+				t.set(memberKey(now.number, p.record), membership{itemWithdraw, index}.encode())
+				t.feed(now.number, feedDelta{last: index})
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("supersede %s version %d: %w", old.Agreement, old.Version, err)
+		}
+	}
+	return l.CloseFeed(ctx, old.Agreement, old.Digest)
+}
+
 // newFeed and changeFeed run in a job that is alone, so that Ledger.feeds is
 // up to date.
 func (t *tx) newFeed(f *Feed, std name.Standard) error {
@@ -318,20 +362,32 @@ func matchAll(terms *agreement.Terms, recs []*Version) []bool {
 // councils it is addressed to. It returns its log index and JWS.
 func (l *Ledger) AppendNotice(ctx context.Context, kind string, body map[string]any, to ...name.Council) (uint64, []byte, error) {
 	for _, c := range to {
-		if _, err := l.Notices(c); err == nil {
-			continue
-		}
-		err := l.do(ctx, true, func(t *tx) error {
-			if _, err := l.Notices(c); err == nil {
-				return nil
-			}
-			return t.newFeed(&Feed{number: uint32(len(l.Feeds())), To: []name.Council{c}, Ready: true}, name.Standard{})
-		})
-		if err != nil {
+		if err := l.openNotices(ctx, c); err != nil {
 			return 0, nil, err
 		}
 	}
-	return l.appendEvent(ctx, kind, body, to)
+	var p *pending
+	err := l.do(ctx, false, func(t *tx) error {
+		p = t.event(kind, body)
+		return t.address(p.index, to)
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("log %s: %w", kind, err)
+	}
+	return p.index, p.token.Bytes(), nil
+}
+
+// openNotices makes sure that there is a feed of what is addressed to a council.
+func (l *Ledger) openNotices(ctx context.Context, c name.Council) error {
+	if _, err := l.Notices(c); err == nil {
+		return nil
+	}
+	return l.do(ctx, true, func(t *tx) error {
+		if _, err := l.Notices(c); err == nil {
+			return nil
+		}
+		return t.newFeed(&Feed{number: uint32(len(l.Feeds())), To: []name.Council{c}, Ready: true}, name.Standard{})
+	})
 }
 
 // address puts the event at index into notices feeds.
@@ -555,11 +611,11 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 	}
 	entries := make([]any, len(items))
 	for i, it := range items {
-		entries[i] = it.Index
+		entries[i] = decimal(it.Index)
 	}
 	return l.do(ctx, false, func(t *tx) error {
 		t.event(KindDisclosure, map[string]any{
-			"agreement": string(f.Agreement), "version": int64(f.Version), "to": string(to), "entries": entries,
+			"agreement": string(f.Agreement), "version": decimal(f.Version), "to": string(to), "entries": entries,
 		})
 		return t.partner(f, to, func(p *Partner) { p.Disclosed = max(p.Disclosed, items[len(items)-1].Index+1) })
 	})

@@ -195,7 +195,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 				return err
 			}
 			if took {
-				taken = append(taken, d.Puts[i].Index)
+				taken = append(taken, decimal(d.Puts[i].Index))
 			}
 		}
 		for _, e := range d.Events {
@@ -237,15 +237,15 @@ const maxRefusals = 500
 func receiptBody(s *Source, d *Delivery, taken []any) map[string]any {
 	deleted := make([]any, len(d.Withdrawn))
 	for i, w := range d.Withdrawn {
-		deleted[i] = w.Index
+		deleted[i] = decimal(w.Index)
 	}
 	refused := make([]any, len(d.Refused))
 	for i, r := range d.Refused {
-		refused[i] = map[string]any{"entry": r.Index, "rule": r.Rule, "pointer": r.Pointer}
+		refused[i] = map[string]any{"entry": decimal(r.Index), "rule": r.Rule, "pointer": r.Pointer}
 	}
 	return map[string]any{
 		"agreement": string(s.Agreement), "from": string(s.From),
-		"size": d.Checkpoint.Size, "root": d.Checkpoint.Root.String(), "cursor": d.Cursor,
+		"size": decimal(d.Checkpoint.Size), "root": d.Checkpoint.Root.String(), "cursor": decimal(d.Cursor),
 		"held": taken, "refused": refused, "deleted": deleted,
 	}
 }
@@ -325,9 +325,12 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 	return nil
 }
 
-// End deletes everything held under an agreement that is over and logs a
-// receipt that says so, which it returns.
-func (l *Ledger) End(ctx context.Context, s *Source, reason string) ([]byte, error) {
+// End deletes everything held under an agreement that is over, from the files
+// on disk too, and sends its council a receipt among the notices.
+func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
+	if err := l.openNotices(ctx, s.From); err != nil {
+		return err
+	}
 	err := l.do(ctx, true, func(*tx) error {
 		if err := l.db.DropPrefix(numKey4('H', s.number), numKey4('P', s.number)); err != nil {
 			return fmt.Errorf("%w: %w", ErrStorage, err)
@@ -335,30 +338,24 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) ([]byte, err
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("delete what %s shared: %w", s.From, err)
+		return fmt.Errorf("delete what %s shared: %w", s.From, err)
 	}
-	_, jws, err := func() (uint64, []byte, error) {
-		var p *pending
-		err := l.do(ctx, false, func(t *tx) error {
-			c, err := t.current(s)
-			if err != nil {
-				return err
-			}
-			n := c.Records
-			c.Records, c.Ended = 0, true
-			c.Withdrawn += n
-			p = t.event(KindReceipt, map[string]any{
-				"agreement": string(c.Agreement), "from": string(c.From), "size": c.Size,
-				"cursor": c.Cursor, "deleted_all": int64(n), "reason": reason,
-			})
-			return t.source(c)
-		})
+	return l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
 		if err != nil {
-			return 0, nil, err
+			return err
 		}
-		return p.index, p.token.Bytes(), nil
-	}()
-	return jws, err
+		p := t.event(KindReceipt, map[string]any{
+			"agreement": string(c.Agreement), "from": string(c.From), "size": decimal(c.Size),
+			"cursor": decimal(c.Cursor), "deleted_all": decimal(c.Records), "reason": reason,
+		})
+		c.Withdrawn += c.Records
+		c.Records, c.Ended = 0, true
+		if err := t.address(p.index, []name.Council{c.From}); err != nil {
+			return err
+		}
+		return t.source(c)
+	})
 }
 
 // A Holding is a record another council sent.
@@ -503,4 +500,17 @@ func checkEvent(jws []byte, leaf tlog.Hash) (*record.Token, *record.Event, error
 		return nil, nil, fmt.Errorf("%w: does not hash to its leaf in the log", ErrDamaged)
 	}
 	return t, ev, nil
+}
+
+// HoldingsBefore counts the holdings of a source whose entry is before an index.
+func (v *View) HoldingsBefore(s *Source, index uint64) (int, error) {
+	o := badger.DefaultIteratorOptions
+	o.PrefetchValues, o.Prefix = false, numKey4('P', s.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	n := 0
+	for it.Rewind(); it.Valid() && indexAtEnd(it) < index; it.Next() {
+		n++
+	}
+	return n, nil
 }

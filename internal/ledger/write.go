@@ -11,7 +11,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -554,17 +553,4 @@ func (l *Ledger) newSeed() (s record.Seed, err error) {
 		return s, fmt.Errorf("read randomness: %w", err)
 	}
 	return s, nil
-}
-
-// appendEvent puts one event into the log and returns its index and JWS.
-func (l *Ledger) appendEvent(ctx context.Context, kind string, body map[string]any, to []name.Council) (uint64, []byte, error) {
-	var p *pending
-	err := l.do(ctx, false, func(t *tx) error {
-		p = t.event(kind, body)
-		return t.address(p.index, to)
-	})
-	if err != nil {
-		return 0, nil, err
-	}
-	return p.index, p.token.Bytes(), nil
 }

@@ -285,16 +285,5 @@ func cosigned(page *ledger.Page, line []byte, m directory.Member) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	signed, err := tlog.AddCosignature(page.Note, line, w)
-	if err != nil {
-		return nil, err
-	}
-	_, n, err := tlog.OpenCheckpoint(signed, page.Checkpoint.Origin, w)
-	if err != nil {
-		return nil, err
-	}
-	if len(tlog.Cosignatures(n, w)) == 0 {
-		return nil, errors.New("is not by the witness key in the directory")
-	}
-	return signed, nil
+	return tlog.AddCosignature(page.Note, line, w)
 }

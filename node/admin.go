@@ -1,0 +1,210 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+)
+
+// maxRequest caps a request on the admin socket, in bytes.
+const maxRequest = 64 << 20
+
+// ErrNotRunning: no node answers on the admin socket.
+var ErrNotRunning = errors.New("no node is running")
+
+// serveAdmin answers operations on the admin socket until ctx ends. The
+// socket is HTTP/1.1: POST /OPERATION with the request as JSON; 200 and the
+// reply, or 422 and an Error. Who may open the socket is a matter of file
+// permissions: it is made for its owner alone.
+func (n *Node) serveAdmin(ctx context.Context) error {
+	path := n.cfg.AdminSocket
+	// Only one process can hold the ledger, and we do: a socket that is there
+	// was left behind by a process that is gone.
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("open admin socket: %w", err)
+	}
+	// Made in a folder of our own, closed to others, and then moved: a socket
+	// made in place could be opened by others until its mode is set.
+	tmp, err := os.MkdirTemp(filepath.Dir(path), ".admin")
+	if err != nil {
+		return fmt.Errorf("open admin socket: %w", err)
+	}
+	defer os.RemoveAll(tmp)
+	l, err := net.Listen("unix", filepath.Join(tmp, "s"))
+	if err != nil {
+		return fmt.Errorf("open admin socket: %w", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := errors.Join(os.Chmod(filepath.Join(tmp, "s"), 0o600), os.Rename(filepath.Join(tmp, "s"), path)); err != nil {
+		return fmt.Errorf("open admin socket: %w", errors.Join(err, l.Close()))
+	}
+	srv := &http.Server{
+		Handler:           http.HandlerFunc(n.answer),
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if srv.Shutdown(grace) != nil {
+			srv.Close()
+		}
+	})
+	defer stop()
+	err = srv.Serve(l)
+	os.Remove(path)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func (n *Node) answer(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	reply := func(code int, v any) {
+		w.WriteHeader(code)
+		if err := json.NewEncoder(w).Encode(v); err != nil {
+			n.log.Debug("answer on the admin socket", "error", err.Error())
+		}
+	}
+	if r.Method != http.MethodPost {
+		reply(http.StatusMethodNotAllowed, fail(Usage, "", "operations are called with POST"))
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err != nil {
+		reply(http.StatusRequestEntityTooLarge, fail(Usage, "send fewer records at a time", "request is larger than %d MiB", maxRequest>>20))
+		return
+	}
+	out, err := n.run(r.Context(), strings.TrimPrefix(r.URL.Path, "/"), body)
+	if err != nil {
+		reply(http.StatusUnprocessableEntity, asError(err))
+		return
+	}
+	reply(http.StatusOK, out)
+}
+
+func (n *Node) run(ctx context.Context, name string, in json.RawMessage) (any, error) {
+	f, ok := operations[name]
+	if !ok {
+		return nil, fail(Usage, "use the same version of Stile for the command and the node", "the node has no operation %q", name)
+	}
+	return f(ctx, n, in)
+}
+
+// Call carries out an operation in this process.
+func (n *Node) Call(ctx context.Context, op string, in, out any) error {
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	v, err := n.run(ctx, op, raw)
+	if err != nil {
+		return asError(err)
+	}
+	if out == nil {
+		return nil
+	}
+	// Through JSON, so that a command sees the same whoever answered it.
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	return json.Unmarshal(b, out)
+}
+
+// asError turns any error into one fit to be shown.
+func asError(err error) *Error {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, ledger.ErrNotFound):
+		return fail(NotFound, "", "%v", err)
+	case errors.Is(err, ledger.ErrDamaged):
+		return fail(Unverified, "restore this record from a backup or offer it again; the log still proves what it was", "%v", err)
+	case errors.Is(err, ledger.ErrConflict):
+		return fail(Conflict, "read the record again", "%v", err)
+	case errors.Is(err, ledger.ErrFull):
+		return fail(Failed, "free some disk space", "%v", err)
+	case errors.Is(err, ledger.ErrInUse):
+		return fail(Conflict, "stop the other process, or talk to it through its admin socket", "%v", err)
+	case errors.Is(err, ledger.ErrStorage):
+		return fail(Failed, "check the disk, then start the node again", "%v", err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fail(Failed, "", "stopped before it was done")
+	}
+	return fail(Failed, "", "%v", err)
+}
+
+// A Client calls operations of a running node through its admin socket.
+type Client struct{ http *http.Client }
+
+// Dial connects to the node whose admin socket is at path. It returns
+// ErrNotRunning when none answers.
+func Dial(ctx context.Context, path string) (*Client, error) {
+	d := net.Dialer{Timeout: 5 * time.Second}
+	c, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("%w at %s", ErrNotRunning, path)
+	}
+	c.Close()
+	return &Client{&http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", path)
+		},
+		MaxIdleConnsPerHost: 4,
+	}}}, nil
+}
+
+// Call carries out an operation at the node.
+func (c *Client) Call(ctx context.Context, op string, in, out any) error {
+	raw, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://stile/"+op, bytes.NewReader(raw))
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return asError(ctx.Err())
+		}
+		return fail(Failed, "look at the node's log", "the node did not answer: %v", errors.Unwrap(err))
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fail(Failed, "look at the node's log", "the node's answer broke off: %v", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		e := &Error{}
+		if json.Unmarshal(b, e) != nil || e.Kind == "" {
+			return fail(Failed, "use the same version of Stile for the command and the node", "the node answered %s", resp.Status)
+		}
+		return e
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(b, out)
+}
+
+// Close lets go of the socket.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}

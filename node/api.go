@@ -1,0 +1,290 @@
+package node
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/standard"
+)
+
+// Offered is one record offered to the node, with the name its sender knows it
+// by.
+type Offered struct {
+	Row       int             `json:"row,omitempty"`       // in the sender's file, from 1
+	Reference string          `json:"reference,omitempty"` // the sender's own
+	Record    json.RawMessage `json:"record"`
+}
+
+// OfferRequest offers records of one standard, in order.
+type OfferRequest struct {
+	Standard string    `json:"standard"` // publisher/name@version, or @major for the newest adopted
+	Records  []Offered `json:"records"`
+	DryRun   bool      `json:"dry_run,omitempty"` // validate only
+	Hold     bool      `json:"hold,omitempty"`    // keep refused offers, to be listed and mended
+}
+
+// OfferReply says what became of each record, in the order offered.
+type OfferReply struct {
+	Results []OfferResult `json:"results"`
+}
+
+// OfferResult is what became of one offered record. Outcome is empty when it
+// was refused, and in a dry run "valid".
+type OfferResult struct {
+	Row       int                `json:"row,omitempty"`
+	Reference string             `json:"reference,omitempty"`
+	Record    name.Record        `json:"record,omitempty"`
+	Version   uint64             `json:"version,omitempty"`
+	Index     uint64             `json:"entry,omitempty"`
+	Outcome   ledger.Outcome     `json:"outcome,omitempty"`
+	Withdrawn int                `json:"withdrawn,omitempty"` // agreements the record left by this change
+	Problems  []standard.Problem `json:"problems,omitempty"`
+}
+
+// OutcomeValid is the outcome of a valid record in a dry run.
+const OutcomeValid ledger.Outcome = "valid"
+
+// RecordRequest names one record: its id, or a standard and the natural key's
+// value, or a standard and JSON array of values. From names the council it is
+// held from; empty means our own.
+type RecordRequest struct {
+	Record   string       `json:"record"`             // id, or the natural key
+	Standard string       `json:"standard,omitempty"` // needed for a natural key; publisher/name is enough
+	From     name.Council `json:"from,omitempty"`
+}
+
+// RecordReply is one version of a record.
+type RecordReply struct {
+	Council   name.Council    `json:"council"`
+	Record    name.Record     `json:"record"`
+	Standard  name.Standard   `json:"standard"`
+	Version   uint64          `json:"version"`
+	Op        string          `json:"op"`
+	Index     uint64          `json:"entry"` // in the issuer's log
+	IssuedAt  time.Time       `json:"issued_at"`
+	Agreement name.Agreement  `json:"agreement,omitempty"` // under which it is held here; empty for our own
+	Withheld  int             `json:"withheld"`            // fields the issuer kept back
+	Disclosed []string        `json:"disclosed,omitempty"` // pointers of the fields that were disclosed one by one
+	Body      json.RawMessage `json:"body,omitempty"`
+	Token     string          `json:"token,omitempty"`
+	Signature string          `json:"signature"` // "checked" or "log only": see the word in docs
+}
+
+// ListRequest lists records of a standard, a page at a time.
+type ListRequest struct {
+	Standard string       `json:"standard,omitempty"` // publisher/name, any version; empty lists all
+	From     name.Council `json:"from,omitempty"`     // held from this council; empty: our own
+	Cursor   uint64       `json:"cursor,omitempty"`
+	Limit    int          `json:"limit,omitempty"` // default 100, at most 1000
+	Bodies   bool         `json:"bodies,omitempty"`
+}
+
+// ListReply is a page of records. Cursor is 0 when it is the last.
+type ListReply struct {
+	Records []RecordReply `json:"records"`
+	Damaged []string      `json:"damaged,omitempty"` // what was left out because it is damaged on disk
+	Cursor  uint64        `json:"cursor,omitempty"`
+}
+
+// HistoryReply is every version of a record, newest first.
+type HistoryReply struct {
+	Versions []RecordReply `json:"versions"`
+}
+
+// DeleteReply says what a deletion did.
+type DeleteReply struct {
+	Record    name.Record `json:"record"`
+	Version   uint64      `json:"version"`
+	Withdrawn int         `json:"withdrawn"`
+}
+
+// ProofReply is a c2sp.org/tlog-proof file that shows that a record version is
+// in the log, and the token it is about.
+type ProofReply struct {
+	Record  name.Record    `json:"record"`
+	Index   uint64         `json:"entry"`
+	Token   string         `json:"token"`
+	Proof   string         `json:"proof"`
+	Witness []name.Council `json:"witnesses"`
+}
+
+// StandardReply describes an adopted standard.
+type StandardReply struct {
+	Name        name.Standard     `json:"name"`
+	Title       string            `json:"title"`
+	Description string            `json:"description,omitempty"`
+	Status      string            `json:"status"`
+	Integrity   string            `json:"integrity"`
+	Key         []string          `json:"key"`
+	Classes     map[string]string `json:"classes,omitempty"`
+	Records     int               `json:"records"` // live records of ours
+	Source      []string          `json:"source,omitempty"`
+}
+
+// AddStandardRequest adopts a standard from its archive (zip or tar.gz), or a
+// shipped one by name.
+type AddStandardRequest struct {
+	Archive []byte `json:"archive,omitempty"`
+	Shipped string `json:"shipped,omitempty"` // publisher/name or slug of a standard that comes with Stile
+}
+
+// AgreementRequest names an agreement, or carries its YAML document.
+type AgreementRequest struct {
+	Name     string `json:"name,omitempty"`
+	Document []byte `json:"document,omitempty"` // YAML
+	Version  int    `json:"version,omitempty"`  // 0: the newest
+	Reason   string `json:"reason,omitempty"`   // of an end
+	Samples  int    `json:"samples,omitempty"`  // of a preview
+}
+
+// AgreementReply describes one version of an agreement.
+type AgreementReply struct {
+	Name     name.Agreement    `json:"name"`
+	Version  int               `json:"version"`
+	Digest   string            `json:"digest"`
+	From     name.Council      `json:"from"`
+	To       []name.Council    `json:"to"`
+	Mode     string            `json:"mode"`
+	Standard name.StandardLine `json:"standard"`
+	InForce  bool              `json:"in_force"`
+	Why      string            `json:"why,omitempty"` // why it is not, in words
+	Signed   []name.Council    `json:"signed"`
+	Waiting  []name.Council    `json:"waiting,omitempty"`  // whose signatures are missing
+	Document string            `json:"document,omitempty"` // YAML
+	Partners []PartnerReply    `json:"partners,omitempty"`
+}
+
+// PartnerReply is one partner under one agreement: how far the exchange is.
+type PartnerReply struct {
+	Council     name.Council   `json:"council"`
+	Agreement   name.Agreement `json:"agreement"`
+	Direction   string         `json:"direction"` // "to": we send; "from": we receive
+	InStep      bool           `json:"in_step"`
+	Behind      string         `json:"behind,omitempty"` // because, in words
+	Connected   bool           `json:"connected"`
+	Offered     int            `json:"offered"`            // records the agreement lets out now
+	Held        int            `json:"held"`               // records the receiver holds
+	Verified    int            `json:"verified,omitempty"` // direction from: whose own signature was checked; the rest stand on the sender's signed log
+	Withheld    int            `json:"withheld,omitempty"` // direction from: fields kept back, over all records; only where asked for
+	Refused     int            `json:"refused,omitempty"`
+	Outstanding int            `json:"outstanding,omitempty"` // withdrawals not receipted
+	OldestHours float64        `json:"oldest_hours,omitempty"`
+	LastAt      time.Time      `json:"last_at,omitzero"`
+}
+
+// PreviewReply says what an agreement would let out of the records there are.
+type PreviewReply struct {
+	Name     name.Agreement     `json:"name"`
+	Problems []standard.Problem `json:"problems,omitempty"` // why it cannot be signed yet
+	Records  int                `json:"records"`            // of the standard, looked at
+	Matched  int                `json:"matched"`
+	Errors   int                `json:"errors,omitempty"` // rows the filter failed on: not sent
+	Fields   []FieldCount       `json:"fields"`
+	Samples  []json.RawMessage  `json:"samples,omitempty"` // rows as the partner would see them
+	Widens   []string           `json:"widens,omitempty"`  // against the version in force, in words
+}
+
+// FieldCount says how often a field is filled in the matching rows, and
+// whether it travels.
+type FieldCount struct {
+	Field  string `json:"field"`
+	Class  string `json:"class"`
+	Sent   bool   `json:"sent"`
+	Filled int    `json:"filled"`
+}
+
+// WhyReply answers why a partner has or lacks a record.
+type WhyReply struct {
+	Record  name.Record  `json:"record"`
+	Partner name.Council `json:"partner"`
+	Has     bool         `json:"has"`    // the partner acknowledged it and it was not withdrawn since
+	Answer  string       `json:"answer"` // one sentence
+	Steps   []WhyStep    `json:"steps"`  // rule by rule
+	Fields  []WhyField   `json:"fields,omitempty"`
+}
+
+// WhyStep is one rule that was looked at.
+type WhyStep struct {
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Rule      string         `json:"rule"`
+	Holds     bool           `json:"holds"`
+	Detail    string         `json:"detail,omitempty"`
+}
+
+// WhyField is what happens to one field of the record.
+type WhyField struct {
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Field     string         `json:"field"`
+	Sent      bool           `json:"sent"`
+	Because   string         `json:"because"`
+}
+
+// StatusReply is the state of the node.
+type StatusReply struct {
+	Council    name.Council     `json:"council"`
+	Running    bool             `json:"running"` // answered by a running node; false: read from the folder
+	Since      time.Time        `json:"since,omitzero"`
+	Version    string           `json:"version"`
+	Addresses  []string         `json:"addresses,omitempty"`
+	LogSize    uint64           `json:"log_size"`
+	LogRoot    string           `json:"log_root"`
+	Records    map[string]int   `json:"records"` // live records of ours by standard
+	Held       int              `json:"held"`    // offers held back at the gate
+	Holdings   int              `json:"holdings"`
+	Witnesses  []WitnessReply   `json:"witnesses,omitempty"`
+	Partners   []PartnerReply   `json:"partners,omitempty"`
+	Agreements []AgreementReply `json:"agreements,omitempty"` // not in force, and why
+	Refusals   []ledger.Refusal `json:"refusals,omitempty"`   // newest, of all partners
+	Links      []peersync.Link  `json:"links,omitempty"`
+	DiskBytes  uint64           `json:"disk_bytes"`
+	Warnings   []string         `json:"warnings,omitempty"`
+}
+
+// WitnessReply is a partner that has cosigned our log.
+type WitnessReply struct {
+	Council name.Council `json:"council"`
+	Size    uint64       `json:"size"`
+}
+
+// BundleRequest asks for an audit bundle. With an agreement it holds what went
+// under it and what came back; with records, those; with neither, all records
+// of ours of a standard.
+type BundleRequest struct {
+	Agreement string   `json:"agreement,omitempty"`
+	Standard  string   `json:"standard,omitempty"`
+	Records   []string `json:"records,omitempty"` // ids
+	Full      bool     `json:"full,omitempty"`    // every field, not only the agreed ones; needs no agreement
+}
+
+// BundleReply is a .stile file.
+type BundleReply struct {
+	Bundle  []byte `json:"bundle"`
+	Entries int    `json:"entries"`
+}
+
+// MemberRequest adds or replaces a member in the directory folder.
+type MemberRequest struct {
+	Document []byte `json:"document"` // member file, YAML
+}
+
+// MemberReply describes a member of the directory.
+type MemberReply struct {
+	Council   name.Council `json:"council"`
+	Title     string       `json:"title,omitempty"`
+	GSS       string       `json:"gss,omitempty"`
+	Role      string       `json:"role"`
+	Addresses []string     `json:"addresses,omitempty"`
+	Self      bool         `json:"self,omitempty"`
+	Document  string       `json:"document,omitempty"` // member file, YAML
+}
+
+// HeldReply lists offers held back at the gate.
+type HeldReply struct {
+	Held []ledger.Held `json:"held"`
+}
+
+// Empty is the request or reply of an operation that has none.
+type Empty struct{}

@@ -1,0 +1,446 @@
+// Package node joins the parts of Stile into one council's node: it opens the
+// ledger, keeps the agreements, exchanges records with partners and answers
+// the operations that commands and other programs ask for.
+//
+// A data folder holds all of it:
+//
+//	stile.yaml     configuration (package config)
+//	keys/          the council's private keys; who has these can speak for it
+//	ledger/        the Badger store; altering it is detected on reading, not prevented
+//	directory/     a file for each member; who can write here decides whose signatures are believed
+//	admin.sock     while the node runs: whoever can open it may do everything the node may
+//
+// Init makes one, Open opens it, and Run exchanges records until it is told to
+// stop. Operations work before, during and after Run.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/schemas"
+)
+
+// InitOptions say what data folder to make.
+type InitOptions struct {
+	Dir            string       // made when missing; must hold no node yet
+	Council        name.Council // whose node it is
+	Title          string       // what people call the council; default the domain
+	GSS            string       // its ONS code, such as E07000998; "" leaves the role an auditor's, who needs none
+	Role           directory.Role
+	Listen         []string // multiaddrs; default as in config
+	Addresses      []string // what partners dial; default what is listened on, where that is one address
+	PassphraseFile string   // encrypts the keys; "" leaves them to the folder's permissions
+	NoStandards    bool     // do not adopt the standards that come with Stile
+	Now            func() time.Time
+}
+
+// Init founds a data folder: keys, configuration, an empty ledger with the
+// shipped standards adopted, and a directory of one. It refuses a folder that
+// holds a node already, and leaves nothing behind when it fails.
+func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, config.FileName)); err == nil {
+		return nil, fail(Conflict, "name another folder with --data", "%s holds a node already", dir)
+	}
+	if es, err := os.ReadDir(dir); err == nil && len(es) > 0 {
+		return nil, fail(Conflict, "name an empty or a new folder with --data", "%s is not empty", dir)
+	}
+	cfg = config.Default(o.Council, dir)
+	if o.Listen != nil {
+		cfg.Listen = o.Listen
+	}
+	if o.PassphraseFile != "" {
+		if cfg.PassphraseFile, err = filepath.Abs(o.PassphraseFile); err != nil {
+			return nil, err
+		}
+	}
+	pass, err := cfg.Passphrase()
+	if err != nil {
+		return nil, fail(Failed, "write the passphrase into a file of mode 0600", "%v", err)
+	}
+	_, statErr := os.Stat(dir)
+	if err := os.MkdirAll(filepath.Join(dir, "directory"), 0o700); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			for _, made := range []string{"keys", "ledger", "directory", config.FileName} {
+				os.RemoveAll(filepath.Join(dir, made))
+			}
+			if os.IsNotExist(statErr) {
+				os.Remove(dir)
+			}
+		}
+	}()
+	ring, err := keys.Create(filepath.Join(dir, "keys"), o.Council, pass)
+	if err != nil {
+		return nil, err
+	}
+	m := directory.FromRing(o.Council, ring)
+	m.Title, m.GSS, m.Role, m.Addresses = o.Title, o.GSS, o.Role, o.Addresses
+	m.ValidFrom = o.Now().UTC().Truncate(24 * time.Hour)
+	if m.Title == "" {
+		m.Title = string(o.Council)
+	}
+	if m.Role == "" {
+		m.Role = directory.RoleCouncil
+		if m.GSS == "" {
+			m.Role = directory.RoleAuditor
+		}
+	}
+	if err := directory.Write(cfg.Directory, m); err != nil {
+		return nil, fail(Usage, "", "%v", err)
+	}
+	if err := writeConfig(cfg, filepath.Join(dir, config.FileName)); err != nil {
+		return nil, err
+	}
+	n, err := Open(cfg, Options{Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	if !o.NoStandards {
+		for _, f := range schemas.All() {
+			std, err := standard.Load(f)
+			if err != nil {
+				return nil, fmt.Errorf("load shipped standard: %w", err)
+			}
+			if err := n.ledger.Adopt(ctx, std); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return cfg, nil
+}
+
+// writeConfig writes a configuration that says what is not a default.
+func writeConfig(cfg *config.Config, path string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Written by stile init. The manual of every key is in the example file of\n# package config; what is not here has its default.\n\n")
+	fmt.Fprintf(&b, "version: %d\ncouncil: %s\n", cfg.Version, cfg.Council)
+	if cfg.PassphraseFile != "" {
+		fmt.Fprintf(&b, "passphrase_file: %q\n", cfg.PassphraseFile)
+	}
+	if def := config.Default(cfg.Council, cfg.Data); !slices.Equal(def.Listen, cfg.Listen) {
+		fmt.Fprintf(&b, "listen:\n")
+		for _, a := range cfg.Listen {
+			fmt.Fprintf(&b, "  - %s\n", a)
+		}
+	}
+	return os.WriteFile(path, []byte(b.String()), 0o600)
+}
+
+// Options say how to open a node.
+type Options struct {
+	Log     *slog.Logger     // default discards
+	Now     func() time.Time // default time.Now
+	Version string           // of the program, for status
+
+	// Network is used instead of libp2p, in tests.
+	Network wire.Network
+	// Fatal is called when storage fails; the process should end. Default logs.
+	Fatal func(error)
+}
+
+// A Node is one council's open node. All methods may be called concurrently.
+type Node struct {
+	cfg       *config.Config
+	o         Options
+	log       *slog.Logger
+	now       func() time.Time
+	keys      *keys.Ring
+	directory *directory.Directory
+	ledger    *ledger.Ledger
+	book      *book
+
+	ready chan struct{}
+	once  sync.Once
+
+	mu    sync.Mutex // guards what follows
+	host  *wire.Host
+	net   wire.Network
+	sync  *peersync.Syncer
+	since time.Time
+}
+
+// Open opens the data folder that cfg names. It opens no network; see Run.
+func Open(cfg *config.Config, o Options) (*Node, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := cfg.CheckFolders(); err != nil {
+		return nil, fail(NotFound, "stile init --data DIR --council DOMAIN makes a data folder", "%v", err)
+	}
+	pass, err := cfg.Passphrase()
+	if err != nil {
+		return nil, err
+	}
+	ring, err := keys.Open(filepath.Join(cfg.Data, "keys"), cfg.Council, pass)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := directory.Open(cfg.Directory)
+	if err != nil {
+		return nil, fail(Failed, "mend or remove the file it names", "%v", err)
+	}
+	enc, err := cfg.EncryptionKey()
+	if err != nil {
+		return nil, err
+	}
+	l, err := ledger.Open(ledger.Options{
+		Dir: filepath.Join(cfg.Data, "ledger"), Council: cfg.Council, Keys: ring, EncryptionKey: enc,
+		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Fatal: o.Fatal,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, directory: dir, ledger: l,
+		ready: make(chan struct{}),
+	}
+	if n.book, err = openBook(n); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return n, nil
+}
+
+// Close closes the node. Run must have returned.
+func (n *Node) Close() error { return n.ledger.Close() }
+
+// Ready returns a channel that is closed once Run can be reached by partners
+// and by commands.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Addresses returns the multiaddrs that the node listens at while it runs.
+func (n *Node) Addresses() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.host == nil {
+		return nil
+	}
+	return n.host.Addresses()
+}
+
+// Run opens the network and the admin socket and exchanges records until ctx
+// ends, which is no error.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := n.book.resume(ctx); err != nil {
+		return err
+	}
+	net := n.o.Network
+	if net == nil {
+		h, err := wire.Open(wire.Options{
+			Key: n.keys.Node, Self: n.cfg.Council, Directory: members{n.directory}, Listen: n.cfg.Listen, Logger: n.log,
+		})
+		if err != nil {
+			return fail(Failed, "see the addresses under listen in "+config.FileName, "%v", err)
+		}
+		defer h.Close()
+		net = h
+		n.mu.Lock()
+		n.host = h
+		n.mu.Unlock()
+	}
+	s := peersync.New(peersync.Options{
+		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
+		Network: net, Agreements: n.book, Log: n.log, Now: n.now,
+	})
+	n.mu.Lock()
+	n.net, n.sync, n.since = net, s, n.now().UTC()
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		n.net, n.sync, n.host = nil, nil, nil
+		n.mu.Unlock()
+	}()
+
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	stop := func(what string, err error) {
+		if err != nil && ctx.Err() == nil {
+			cancel(fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	wg.Go(func() { stop("exchange", s.Run(ctx)) })
+	wg.Go(func() {
+		wire.Keep(ctx, net, s.Partners, func(c name.Council, err error) {
+			if err != nil {
+				n.log.Info("partner not reached", "partner", c, "because", err.Error())
+			}
+		})
+	})
+	wg.Go(func() { n.book.keep(ctx) })
+	if n.cfg.AdminSocket != "" && n.o.Network == nil {
+		wg.Go(func() { stop("admin socket", n.serveAdmin(ctx)) })
+		if err := n.awaitAdmin(ctx); err != nil {
+			cancel(err)
+		}
+	}
+	n.once.Do(func() { close(n.ready) })
+	<-ctx.Done()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// awaitAdmin returns once the admin socket answers.
+func (n *Node) awaitAdmin(ctx context.Context) error {
+	for {
+		c, err := Dial(ctx, n.cfg.AdminSocket)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// changed makes the exchange look again at agreements and members.
+func (n *Node) changed() {
+	n.mu.Lock()
+	s, h := n.sync, n.host
+	n.mu.Unlock()
+	if h != nil {
+		h.Refresh()
+	}
+	if s != nil {
+		s.Refresh()
+	}
+}
+
+// members shows the directory to wire.
+type members struct{ d *directory.Directory }
+
+func (m members) Member(c name.Council) (wire.Member, bool) {
+	e, ok := m.d.Member(c)
+	return wire.Member{Node: e.Node, Addresses: e.Addresses}, ok && e.Node != ""
+}
+
+func (m members) ByNode(id string) (name.Council, bool) {
+	e, ok := m.d.ByNode(id)
+	return e.Council, ok
+}
+
+func (n *Node) listMembers(ctx context.Context, _ Empty) ([]MemberReply, error) {
+	out := []MemberReply{}
+	for _, m := range n.directory.Members() {
+		out = append(out, n.memberReply(m))
+	}
+	return out, nil
+}
+
+func (n *Node) memberReply(m directory.Member) MemberReply {
+	return MemberReply{
+		Council: m.Council, Title: m.Title, GSS: m.GSS, Role: string(m.Role), Addresses: m.Addresses,
+		Self: m.Council == n.cfg.Council, Document: string(m.YAML()),
+	}
+}
+
+func (n *Node) showMember(ctx context.Context, in MemberNameRequest) (*MemberReply, error) {
+	c := n.cfg.Council
+	if in.Council != "" {
+		var err error
+		if c, err = name.ParseCouncil(strings.ToLower(in.Council)); err != nil {
+			return nil, fail(Usage, "", "%v", err)
+		}
+	}
+	m, ok := n.directory.Member(c)
+	if !ok {
+		return nil, fail(NotFound, "stile council list", "%s is not in the directory", c)
+	}
+	r := n.memberReply(m)
+	return &r, nil
+}
+
+func (n *Node) addMember(ctx context.Context, in MemberRequest) (*MemberReply, error) {
+	m, err := directory.ParseMember(in.Document)
+	if err != nil {
+		return nil, fail(Invalid, "", "%v", err)
+	}
+	if m.Council == n.cfg.Council {
+		own := directory.FromRing(n.cfg.Council, n.keys)
+		if m.Node != own.Node || !slices.EqualFunc(m.RecordKeys, own.RecordKeys, func(a, b *keys.RecordPublic) bool { return a.ID() == b.ID() }) {
+			return nil, fail(Refused, "", "the file names other keys than this node has")
+		}
+	}
+	if err := n.directory.Add(m); err != nil {
+		return nil, fail(Conflict, "", "%v", err)
+	}
+	n.changed()
+	r := n.memberReply(m)
+	return &r, nil
+}
+
+func (n *Node) retry(ctx context.Context, _ Empty) (*Empty, error) {
+	if err := n.directory.Reload(); err != nil {
+		return nil, fail(Failed, "mend the file it names; the directory as it was before goes on being used", "%v", err)
+	}
+	n.changed()
+	n.mu.Lock()
+	s := n.sync
+	n.mu.Unlock()
+	if s == nil {
+		return nil, fail(Behind, "stile serve", "the node is not running")
+	}
+	s.Retry()
+	return &Empty{}, nil
+}
+
+// operations is the table behind Call and the admin socket.
+var operations = map[string]op{
+	OpStatus:           operation((*Node).status),
+	OpOffer:            operation((*Node).offer),
+	OpRecordList:       operation((*Node).listRecords),
+	OpRecordShow:       operation((*Node).showRecord),
+	OpRecordHistory:    operation((*Node).recordHistory),
+	OpRecordProof:      operation((*Node).recordProof),
+	OpRecordDelete:     operation((*Node).deleteRecord),
+	OpRecordHeld:       operation((*Node).listHeld),
+	OpStandardAdd:      operation((*Node).addStandard),
+	OpStandardList:     operation((*Node).listStandards),
+	OpStandardShow:     operation((*Node).showStandard),
+	OpStandardArchive:  operation((*Node).standardArchive),
+	OpAgreementPreview: operation((*Node).previewAgreement),
+	OpAgreementSign:    operation((*Node).signAgreement),
+	OpAgreementEnd:     operation((*Node).endAgreement),
+	OpAgreementList:    operation((*Node).listAgreements),
+	OpAgreementShow:    operation((*Node).showAgreement),
+	OpWhy:              operation((*Node).why),
+	OpBundle:           operation((*Node).bundle),
+	OpMemberAdd:        operation((*Node).addMember),
+	OpMemberList:       operation((*Node).listMembers),
+	OpMemberShow:       operation((*Node).showMember),
+	OpRetry:            operation((*Node).retry),
+}

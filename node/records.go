@@ -1,0 +1,536 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// standardNamed finds an adopted standard by version, line or bare name.
+func (n *Node) standardNamed(s string) (*standard.Standard, error) {
+	const try = "stile standard list"
+	if full, err := name.ParseStandard(s); err == nil {
+		std, err := n.ledger.Standard(full)
+		if err != nil {
+			return nil, fail(NotFound, try, "%v", err)
+		}
+		return std, nil
+	}
+	if line, err := name.ParseStandardLine(s); err == nil {
+		std, err := n.ledger.StandardOf(line)
+		if err != nil {
+			return nil, fail(NotFound, try, "%v", err)
+		}
+		return std, nil
+	}
+	bare, err := name.ParseStandardName(s)
+	if err != nil {
+		// A slug alone will do where it can mean one thing only.
+		var found *standard.Standard
+		for _, std := range n.ledger.Standards() {
+			if std.Name().Name.Slug() == s {
+				if found != nil && found.Name().Name != std.Name().Name {
+					return nil, fail(Usage, try, "%q could be %s or %s", s, found.Name(), std.Name())
+				}
+				found = std
+			}
+		}
+		if found == nil {
+			return nil, fail(NotFound, try, "no adopted standard is named %q", s)
+		}
+		return found, nil
+	}
+	var found *standard.Standard
+	for _, std := range n.ledger.Standards() { // ascending versions
+		if std.Name().Name == bare {
+			found = std
+		}
+	}
+	if found == nil {
+		return nil, fail(NotFound, try, "standard %s is not adopted here", bare)
+	}
+	return found, nil
+}
+
+func (n *Node) offer(ctx context.Context, in OfferRequest) (*OfferReply, error) {
+	std, err := n.standardNamed(in.Standard)
+	if err != nil {
+		return nil, err
+	}
+	out := &OfferReply{Results: make([]OfferResult, len(in.Records))}
+	offers := make([]*ledger.Offer, len(in.Records))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	work := func() {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(in.Records) || ctx.Err() != nil {
+				return
+			}
+			r := &out.Results[i]
+			r.Row, r.Reference = in.Records[i].Row, in.Records[i].Reference
+			offers[i], r.Problems = n.gate(std, in.Records[i].Record)
+		}
+	}
+	for range min(n.cfg.Limits.Workers(), (len(in.Records)+15)/16) - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if in.DryRun {
+		for i := range out.Results {
+			if offers[i] != nil {
+				out.Results[i].Outcome = OutcomeValid
+			}
+		}
+		return out, nil
+	}
+	if err := n.writeOffers(ctx, offers, out.Results); err != nil {
+		return nil, err
+	}
+	if in.Hold {
+		return out, n.hold(ctx, std, in.Records, out.Results)
+	}
+	return out, nil
+}
+
+// gate reads and validates one record. It returns an offer or problems.
+func (n *Node) gate(std *standard.Standard, raw []byte) (*ledger.Offer, []standard.Problem) {
+	limits := strictjson.DefaultLimits()
+	limits.Bytes = n.cfg.Limits.RecordBytes
+	v, err := strictjson.Decode(raw, limits)
+	if err != nil {
+		var e *strictjson.Error
+		if errors.As(err, &e) {
+			return nil, []standard.Problem{{Pointer: e.Pointer, Rule: e.Rule, Detail: e.Error(), Fix: e.Fix}}
+		}
+		return nil, []standard.Problem{{Rule: "json", Detail: err.Error()}}
+	}
+	if ps := std.Validate(v); len(ps) > 0 {
+		return nil, ps
+	}
+	body, ok := v.(map[string]any)
+	if !ok {
+		return nil, []standard.Problem{{Rule: "type", Detail: "a record must be a JSON object"}}
+	}
+	o, err := n.ledger.Offer(std, body)
+	if err == nil {
+		return o, nil
+	}
+	var p *standard.Problem
+	var r *record.Refusal
+	switch {
+	case errors.As(err, &p):
+		return nil, []standard.Problem{*p}
+	case errors.As(err, &r):
+		return nil, []standard.Problem{{Pointer: r.Pointer, Rule: r.Rule, Detail: r.Detail}}
+	}
+	return nil, []standard.Problem{{Rule: "standard", Detail: err.Error()}}
+}
+
+func (n *Node) writeOffers(ctx context.Context, offers []*ledger.Offer, results []OfferResult) error {
+	var valid []*ledger.Offer
+	for _, o := range offers {
+		if o != nil {
+			valid = append(valid, o)
+		}
+	}
+	if len(valid) == 0 {
+		return nil
+	}
+	if err := n.ledger.Write(ctx, valid...); err != nil {
+		return err
+	}
+	for i, o := range offers {
+		if o == nil {
+			continue
+		}
+		r, err := o.Result()
+		if err != nil {
+			return err
+		}
+		x := &results[i]
+		x.Record, x.Version, x.Index, x.Outcome, x.Withdrawn = r.Record, r.Version, r.Index, r.Outcome, r.Withdrawn
+	}
+	return nil
+}
+
+func (n *Node) hold(ctx context.Context, std *standard.Standard, offered []Offered, results []OfferResult) error {
+	var held []ledger.Held
+	var taken []string
+	for i, r := range results {
+		if r.Reference == "" && len(r.Problems) > 0 {
+			// Without a reference of its own it could never be told from
+			// another; the importer's report is where it stands.
+			continue
+		}
+		if len(r.Problems) == 0 {
+			taken = append(taken, r.Reference)
+			continue
+		}
+		h := ledger.Held{Standard: std.Name(), Reference: r.Reference, At: n.now().Unix(), Problems: r.Problems}
+		if len(offered[i].Record) <= n.cfg.Limits.RecordBytes {
+			h.Offered = offered[i].Record
+		}
+		held = append(held, h)
+	}
+	return n.ledger.Hold(ctx, std.Name(), held, taken)
+}
+
+// recordID resolves what a person typed to a record id: the id itself, or a
+// natural key of one of our own records.
+func (n *Node) recordID(typed, std string) (name.Record, error) {
+	if r, err := name.ParseRecord(typed); err == nil && std == "" {
+		return r, nil
+	}
+	if std == "" {
+		var found name.Record
+		err := n.ledger.View(func(v *ledger.View) error {
+			for _, s := range n.ledger.Standards() {
+				id := n.keys.RecordID(s.Name().Name, naturalKey(typed))
+				if _, err := v.Current(id); err == nil {
+					found = id
+					return nil
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return "", err
+		}
+		if found == "" {
+			return "", fail(NotFound, "name the standard with --standard, or give the record's id", "no record of ours has the key %q", typed)
+		}
+		return found, nil
+	}
+	s, err := n.standardNamed(std)
+	if err != nil {
+		return "", err
+	}
+	return n.keys.RecordID(s.Name().Name, naturalKey(typed)), nil
+}
+
+// naturalKey is the key as standard.Key spells it: a JSON array of the values
+// at the key's pointers. Somebody who types A/12 means the one string.
+func naturalKey(typed string) string {
+	if strings.HasPrefix(typed, "[") {
+		if v, err := strictjson.Decode([]byte(typed), strictjson.DefaultLimits()); err == nil {
+			return string(strictjson.Canonical(v))
+		}
+	}
+	return string(strictjson.Canonical([]any{typed}))
+}
+
+func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, error) {
+	var out *RecordReply
+	if in.From != "" && in.From != n.cfg.Council {
+		h, src, err := n.findHolding(in)
+		if err != nil {
+			return nil, err
+		}
+		return n.holdingReply(src, h, true), nil
+	}
+	id, err := n.recordID(in.Record, in.Standard)
+	if err != nil {
+		return nil, err
+	}
+	err = n.ledger.View(func(v *ledger.View) error {
+		ver, err := v.Current(id)
+		if err != nil {
+			return err
+		}
+		out = n.versionReply(ver, true)
+		return nil
+	})
+	return out, err
+}
+
+// findHolding finds a record held from another council. Its key is not known
+// here unless it was disclosed, so that a typed key is looked for among the
+// holdings' visible keys.
+func (n *Node) findHolding(in RecordRequest) (*ledger.Holding, *ledger.Source, error) {
+	for _, src := range n.ledger.Sources() {
+		if src.From != in.From || src.Agreement == "" {
+			continue
+		}
+		var found *ledger.Holding
+		err := n.ledger.View(func(v *ledger.View) error {
+			if id, err := name.ParseRecord(in.Record); err == nil {
+				found, err = v.Holding(src, id)
+				if errors.Is(err, ledger.ErrNotFound) {
+					return nil
+				}
+				return err
+			}
+			want := naturalKey(in.Record)
+			return v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
+				if err != nil {
+					return true
+				}
+				std, err := n.ledger.Standard(h.View.Standard)
+				if err != nil {
+					return true
+				}
+				if k, err := std.Key(h.View.Body); err == nil && k == want {
+					found = h
+					return false
+				}
+				return true
+			})
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		if found != nil {
+			return found, src, nil
+		}
+	}
+	return nil, nil, fail(NotFound, "stile record list --from "+string(in.From), "no record held from %s is named %q", in.From, in.Record)
+}
+
+func (n *Node) versionReply(ver *ledger.Version, whole bool) *RecordReply {
+	c := ver.Claims
+	r := &RecordReply{
+		Council: c.Council, Record: c.Record, Standard: c.Standard, Version: c.Version, Op: string(c.Op),
+		Index: ver.Index, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), Signature: "checked",
+	}
+	if whole {
+		r.Token = string(ver.Token.Bytes())
+		if ver.Body != nil {
+			r.Body = strictjson.Canonical(ver.Body)
+		}
+		if key := n.keys.Record.Public(); ver.Token.KeyID() == key.ID() && ver.Token.Verify(key) != nil {
+			r.Signature = "does not verify"
+		}
+	}
+	return r
+}
+
+func (n *Node) holdingReply(src *ledger.Source, h *ledger.Holding, whole bool) *RecordReply {
+	v := h.View
+	r := &RecordReply{
+		Council: v.Council, Record: v.Record, Standard: v.Standard, Version: v.Version, Op: string(v.Op),
+		Index: h.Index, IssuedAt: time.Unix(v.IssuedAt, 0).UTC(), Agreement: src.Agreement,
+		Withheld: v.Withheld, Signature: "log only",
+	}
+	if h.Index < src.Verified {
+		r.Signature = "checked"
+	}
+	if whole {
+		r.Token, r.Body, r.Disclosed = string(h.Token.Bytes()), strictjson.Canonical(v.Body), v.Disclosed
+		if m, ok := n.directory.Member(src.From); ok {
+			if key, ok := m.RecordKey(h.Token.KeyID()); ok {
+				r.Signature = "checked"
+				if h.Token.Verify(key) != nil {
+					r.Signature = "does not verify"
+				}
+			}
+		}
+	}
+	return r
+}
+
+const maxList = 1000
+
+func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, error) {
+	if in.Limit <= 0 {
+		in.Limit = 100
+	}
+	in.Limit = min(in.Limit, maxList)
+	if in.From != "" && in.From != n.cfg.Council {
+		return n.listHoldings(in)
+	}
+	var names []name.StandardName
+	if in.Standard != "" {
+		std, err := n.standardNamed(in.Standard)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, std.Name().Name)
+	} else {
+		for _, s := range n.ledger.Standards() {
+			if len(names) == 0 || names[len(names)-1] != s.Name().Name {
+				names = append(names, s.Name().Name)
+			}
+		}
+	}
+	out := &ListReply{Records: []RecordReply{}}
+	err := n.ledger.View(func(v *ledger.View) error {
+		for i, std := range names {
+			err := v.Scan(std, in.Cursor, func(ver *ledger.Version, err error) bool {
+				if err != nil {
+					out.Damaged = append(out.Damaged, err.Error())
+					return true
+				}
+				if len(out.Records) == in.Limit {
+					out.Cursor = ver.Index
+					return false
+				}
+				r := n.versionReply(ver, false)
+				if in.Bodies {
+					r.Body = strictjson.Canonical(ver.Body)
+				}
+				out.Records = append(out.Records, *r)
+				return true
+			})
+			if err != nil || out.Cursor != 0 {
+				return err
+			}
+			if len(names) > 1 && i == 0 && in.Cursor != 0 {
+				return fail(Usage, "name one with --standard", "a list of several standards cannot be continued")
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
+	out := &ListReply{Records: []RecordReply{}}
+	seen := false
+	err := n.ledger.View(func(v *ledger.View) error {
+		for _, src := range n.ledger.Sources() {
+			if src.From != in.From || src.Agreement == "" {
+				continue
+			}
+			seen = true
+			err := v.Holdings(src, in.Cursor, func(h *ledger.Holding, err error) bool {
+				if err != nil {
+					out.Damaged = append(out.Damaged, err.Error())
+					return true
+				}
+				if in.Standard != "" && !strings.HasPrefix(h.View.Standard.String(), in.Standard) && h.View.Standard.Name.Slug() != in.Standard {
+					return true
+				}
+				if len(out.Records) == in.Limit {
+					out.Cursor = h.Index
+					return false
+				}
+				r := n.holdingReply(src, h, false)
+				if in.Bodies {
+					r.Body = strictjson.Canonical(h.View.Body)
+				}
+				out.Records = append(out.Records, *r)
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && !seen {
+		return nil, fail(NotFound, "stile agreement list", "nothing was ever copied from %s", in.From)
+	}
+	return out, err
+}
+
+func (n *Node) recordHistory(ctx context.Context, in RecordRequest) (*HistoryReply, error) {
+	id, err := n.recordID(in.Record, in.Standard)
+	if err != nil {
+		return nil, err
+	}
+	out := &HistoryReply{}
+	err = n.ledger.View(func(v *ledger.View) error {
+		ver, err := v.Current(id)
+		for err == nil {
+			out.Versions = append(out.Versions, *n.versionReply(ver, false))
+			ver, err = v.Before(ver)
+		}
+		if errors.Is(err, ledger.ErrNotFound) && len(out.Versions) > 0 {
+			return nil
+		}
+		return err
+	})
+	return out, err
+}
+
+// recordProof proves the newest version of a record against the newest
+// cosigned checkpoint that covers it, or against our own when none does yet.
+func (n *Node) recordProof(ctx context.Context, in RecordRequest) (*ProofReply, error) {
+	id, err := n.recordID(in.Record, in.Standard)
+	if err != nil {
+		return nil, err
+	}
+	var out *ProofReply
+	err = n.ledger.View(func(v *ledger.View) error {
+		ver, err := v.Current(id)
+		if err != nil {
+			return err
+		}
+		_, signed := v.Checkpoint()
+		out = &ProofReply{Record: id, Index: ver.Index, Token: string(ver.Token.Bytes())}
+		ws, err := v.Cosigned()
+		if err != nil {
+			return err
+		}
+		best := uint64(0)
+		for _, w := range ws {
+			if w.Checkpoint.Size > ver.Index && w.Checkpoint.Size > best {
+				best, signed, out.Witness = w.Checkpoint.Size, w.Note, []name.Council{w.Witness}
+			}
+		}
+		p, err := tlog.NewProof(v, ver.Index, signed)
+		if err != nil {
+			return fmt.Errorf("prove entry %d: %w", ver.Index, err)
+		}
+		out.Proof = string(p.Marshal())
+		return nil
+	})
+	return out, err
+}
+
+func (n *Node) deleteRecord(ctx context.Context, in RecordRequest) (*DeleteReply, error) {
+	id, err := n.recordID(in.Record, in.Standard)
+	if err != nil {
+		return nil, err
+	}
+	o := n.ledger.OfferDelete(id)
+	if err := n.ledger.Write(ctx, o); err != nil {
+		return nil, err
+	}
+	r, err := o.Result()
+	if err != nil {
+		return nil, err
+	}
+	return &DeleteReply{Record: r.Record, Version: r.Version, Withdrawn: r.Withdrawn}, nil
+}
+
+func (n *Node) listHeld(ctx context.Context, in ListRequest) (*HeldReply, error) {
+	out := &HeldReply{Held: []ledger.Held{}}
+	limit := in.Limit
+	if limit <= 0 || limit > maxList {
+		limit = maxList
+	}
+	err := n.ledger.View(func(v *ledger.View) error {
+		return v.Held(func(h ledger.Held) bool {
+			if in.Standard != "" && !strings.HasPrefix(h.Standard.String(), in.Standard) && h.Standard.Name.Slug() != in.Standard {
+				return true
+			}
+			if !in.Bodies {
+				h.Offered = nil
+			}
+			out.Held = append(out.Held, h)
+			return len(out.Held) < limit
+		})
+	})
+	return out, err
+}
+
+// compact keeps a JSON document as it is on the wire.
+func compact(v any) json.RawMessage { return strictjson.Canonical(v) }

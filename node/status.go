@@ -1,0 +1,221 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/peersync"
+)
+
+// maxRefusalsShown bounds the refusals a status shows.
+const maxRefusalsShown = 20
+
+func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
+	n.mu.Lock()
+	s, since := n.sync, n.since
+	n.mu.Unlock()
+	out := &StatusReply{
+		Council: n.cfg.Council, Running: s != nil, Version: n.o.Version, Addresses: n.Addresses(),
+		Records: map[string]int{},
+	}
+	if s != nil {
+		out.Since, out.Links = since, s.Pulling()
+	}
+	err := n.ledger.View(func(v *ledger.View) error {
+		cp, _ := v.Checkpoint()
+		out.LogSize, out.LogRoot = cp.Size, cp.Root.String()
+		for std, count := range v.Count() {
+			out.Records[std.String()] = count
+		}
+		out.Held = v.HeldCount()
+		ws, err := v.Cosigned()
+		if err != nil {
+			return err
+		}
+		for _, w := range ws {
+			out.Witnesses = append(out.Witnesses, WitnessReply{w.Witness, w.Checkpoint.Size})
+		}
+		for _, src := range n.ledger.Sources() {
+			out.Holdings += src.Records
+			err := v.Refusals(src, func(r ledger.Refusal) bool { out.Refusals = append(out.Refusals, r); return true })
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(out.Refusals, func(a, b ledger.Refusal) int { return b.At.Compare(a.At) })
+	out.Refusals = out.Refusals[:min(len(out.Refusals), maxRefusalsShown)]
+	if out.Partners, err = n.partners(false); err != nil {
+		return nil, err
+	}
+	now := n.now()
+	for _, st := range n.book.all(now) {
+		if !st.InForce() {
+			out.Agreements = append(out.Agreements, reply(st))
+		}
+		if r := st.Agreement.Review; st.InForce() && r != "" && now.After(r.Time()) {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("agreement %s was due for review on %s", st.Agreement.Name, r))
+		}
+	}
+	if n.cfg.PassphraseFile == "" {
+		out.Warnings = append(out.Warnings, "the keys are not encrypted: whoever can read the folder keys/ can speak for the council")
+	}
+	out.DiskBytes, err = n.ledger.DiskBytes()
+	return out, err
+}
+
+// partners says, for every agreement in force and every other party, how far
+// the exchange is. With withheld set it counts withheld fields, which reads
+// every holding.
+func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
+	n.mu.Lock()
+	s, net := n.sync, n.net
+	n.mu.Unlock()
+	var connected []name.Council
+	if net != nil {
+		connected = net.Connected()
+	}
+	now := n.now()
+	var out []PartnerReply
+	err := n.ledger.View(func(v *ledger.View) error {
+		for _, st := range n.book.all(now) {
+			a := st.Agreement
+			if a.From == n.cfg.Council {
+				// Feeds that are over stay listed until the partner says that
+				// everything is deleted.
+				for _, f := range n.ledger.Feeds() {
+					if f.Agreement != a.Name || f.Digest != st.Digest {
+						continue
+					}
+					for _, c := range a.To {
+						p, err := n.sendingTo(v, f, c, st, s, slices.Contains(connected, c))
+						if err != nil {
+							return err
+						}
+						if st.InForce() || p.Outstanding > 0 {
+							out = append(out, p)
+						}
+					}
+				}
+			} else if st.InForce() && slices.Contains(a.To, n.cfg.Council) {
+				p, err := n.receivingFrom(v, a, s, slices.Contains(connected, a.From), withheld)
+				if err != nil {
+					return err
+				}
+				out = append(out, p)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agreement.Status, s *peersync.Syncer, connected bool) (PartnerReply, error) {
+	p, err := v.Partner(f, c)
+	if err != nil {
+		return PartnerReply{}, err
+	}
+	r := PartnerReply{
+		Council: c, Agreement: f.Agreement, Direction: "to", Connected: connected,
+		Offered: f.Records, Held: p.Held, Refused: p.Refused, LastAt: p.LastAck,
+	}
+	oldest := time.Time{}
+	err = v.Outstanding(f, p, func(index uint64, _ name.Record) bool {
+		r.Outstanding++
+		if ev, _, err := v.Event(index); err == nil && oldest.IsZero() {
+			oldest = time.Unix(ev.IssuedAt, 0)
+		}
+		return true
+	})
+	if err != nil {
+		return r, err
+	}
+	if !st.InForce() {
+		if r.Outstanding = 0; p.Held > 0 {
+			r.Outstanding = p.Held
+			r.Behind = fmt.Sprintf("the agreement is over (%s) and it has not said that it deleted %s", st.Why, plural(p.Held, "record"))
+		}
+		return r, nil
+	}
+	if !oldest.IsZero() {
+		r.OldestHours = n.now().Sub(oldest).Hours()
+	}
+	switch {
+	case !f.Ready:
+		r.Behind = "the index of the agreement is being made"
+	case p.Cursor >= f.End:
+		r.InStep = true
+	case s == nil:
+		r.Behind = "this node is not running"
+	case !connected && p.LastAck.IsZero():
+		r.Behind = "it has never been connected"
+	case !connected:
+		r.Behind = fmt.Sprintf("it is not connected; it last answered %s", p.LastAck.UTC().Format(time.DateTime+" MST"))
+	case !s.Serving(c, f.Agreement):
+		r.Behind = "it is connected and has not asked for this agreement's records"
+	default:
+		r.Behind = "records are on their way"
+	}
+	return r, nil
+}
+
+func (n *Node) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync.Syncer, connected, withheld bool) (PartnerReply, error) {
+	r := PartnerReply{Council: a.From, Agreement: a.Name, Direction: "from", Connected: connected}
+	src, err := n.ledger.Source(a.From, a.Name)
+	if err == nil {
+		r.Offered, r.Held, r.Refused, r.LastAt, r.Verified = src.Offered, src.Records, src.Refused, src.LastAt, src.Records
+		if src.Verified < src.Cursor {
+			if r.Verified, err = v.HoldingsBefore(src, src.Verified); err != nil {
+				return r, err
+			}
+		}
+		if withheld {
+			err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
+				if err == nil {
+					r.Withheld += h.View.Withheld
+				}
+				return true
+			})
+			if err != nil {
+				return r, err
+			}
+		}
+	}
+	if s == nil {
+		r.Behind = "this node is not running"
+		return r, nil
+	}
+	r.Behind = "the copy has not begun"
+	for _, l := range s.Pulling() {
+		if l.Council != a.From || l.Agreement != a.Name {
+			continue
+		}
+		switch {
+		case l.Problem != "":
+			r.Behind = l.Problem
+		case l.Live && l.Connected:
+			r.InStep, r.Behind = true, ""
+		case l.Connected:
+			r.Behind = "records are on their way"
+		default:
+			r.Behind = "it is not connected"
+		}
+	}
+	return r, nil
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,147 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+)
+
+// why says, rule by rule and field by field, why a partner has or lacks one of
+// our records.
+func (n *Node) why(ctx context.Context, in WhyRequest) (*WhyReply, error) {
+	partner, err := name.ParseCouncil(strings.ToLower(in.Partner))
+	if err != nil {
+		return nil, fail(Usage, "stile council list", "%v", err)
+	}
+	id, err := n.recordID(in.Record, in.Standard)
+	if err != nil {
+		return nil, err
+	}
+	out := &WhyReply{Record: id, Partner: partner, Steps: []WhyStep{}}
+	step := func(a name.Agreement, holds bool, rule, detail string) bool {
+		out.Steps = append(out.Steps, WhyStep{Agreement: a, Rule: rule, Holds: holds, Detail: detail})
+		return holds
+	}
+	err = n.ledger.View(func(v *ledger.View) error {
+		ver, err := v.Current(id)
+		if err != nil {
+			return err
+		}
+		live := ver.Claims.Op == record.Put
+		step("", live, "the record exists", map[bool]string{true: fmt.Sprintf("version %d, %s", ver.Claims.Version, ver.Claims.Standard), false: "it was deleted"}[live])
+		_, member := n.directory.Member(partner)
+		step("", member, "the partner is in the directory", string(partner))
+
+		found := false
+		for _, st := range n.book.all(n.now()) {
+			a := st.Agreement
+			if a.From != n.cfg.Council || !slices.Contains(a.To, partner) || a.Standard.Name != ver.Claims.Standard.Name {
+				continue
+			}
+			found = true
+			has, err := n.whyAgreement(v, st, partner, ver, out, step)
+			if err != nil {
+				return err
+			}
+			out.Has = out.Has || has
+		}
+		if !found {
+			step("", false, "an agreement covers this standard", fmt.Sprintf("no agreement lets %s have %s", partner, ver.Claims.Standard.Name))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	verb := "has"
+	if !out.Has {
+		verb = "does not have"
+	}
+	out.Answer = fmt.Sprintf("%s %s this record", partner, verb)
+	for _, s := range out.Steps {
+		if !s.Holds {
+			out.Answer += ": " + s.Rule + ": no"
+			if s.Detail != "" {
+				out.Answer += " (" + s.Detail + ")"
+			}
+			break
+		}
+	}
+	return out, nil
+}
+
+func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Council, ver *ledger.Version, out *WhyReply, step func(name.Agreement, bool, string, string) bool) (bool, error) {
+	a := st.Agreement
+	step(a.Name, st.InForce(), "the agreement is in force", st.Why)
+	step(a.Name, a.Standard == ver.Claims.Standard.Line(), "it speaks of this version of the standard", fmt.Sprintf("%s; the record is %s", a.Standard, ver.Claims.Standard))
+	std, err := n.ledger.StandardOf(a.Standard)
+	if err != nil {
+		step(a.Name, false, "its standard is adopted here", err.Error())
+		return false, nil
+	}
+	terms, err := a.Compile(std)
+	if err != nil {
+		return false, err
+	}
+	if ver.Body != nil {
+		for _, r := range terms.Explain(ver.Body) {
+			if r.Rule == "field" {
+				out.Fields = append(out.Fields, WhyField{
+					Agreement: a.Name, Field: r.Text, Sent: r.Outcome != agreement.Withheld,
+					Because: because(r),
+				})
+				continue
+			}
+			detail := r.Detail
+			for _, alt := range r.Any {
+				detail += fmt.Sprintf("; %s: %s", alt.Text, alt.Outcome)
+			}
+			step(a.Name, r.Outcome == agreement.Met, "row filter: "+r.Text, strings.TrimPrefix(detail, "; "))
+		}
+	}
+	f, err := n.ledger.Feed(a.Name, st.Digest)
+	if err != nil {
+		step(a.Name, false, "this node has signed it and keeps its index", "")
+		return false, nil
+	}
+	at, withdrawn, err := v.InFeed(f, ver.Claims.Record)
+	if errors.Is(err, ledger.ErrNotFound) {
+		step(a.Name, false, "the record stands in the agreement's index", "it never matched")
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	p, err := v.Partner(f, partner)
+	if err != nil {
+		return false, err
+	}
+	if withdrawn {
+		if p.Cursor > at {
+			step(a.Name, false, "the record stands in the agreement's index", fmt.Sprintf("withdrawn by entry %d, and the partner said that it deleted it", at))
+			return false, nil
+		}
+		step(a.Name, false, "the record stands in the agreement's index", fmt.Sprintf("withdrawn by entry %d, which the partner has not acknowledged", at))
+		return p.Disclosed > 0 && p.Cursor > 0, nil
+	}
+	step(a.Name, true, "the record stands in the agreement's index", fmt.Sprintf("at entry %d", at))
+	got := step(a.Name, p.Cursor > at, "the partner has acknowledged it", fmt.Sprintf("its receipts reach to entry %d; the record is at %d", p.Cursor, at))
+	return got, nil
+}
+
+func because(r agreement.Reason) string {
+	switch r.Outcome {
+	case agreement.IsOpen:
+		return "open: stands in clear in every token"
+	case agreement.IsAgreed:
+		return "agreed; class " + r.Detail
+	}
+	return "not among the agreed fields; class " + r.Detail
+}
