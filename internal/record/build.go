@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/name"
@@ -75,6 +76,7 @@ type builder struct {
 	out    []byte    // a stack of JSON texts: payload, and on it the disclosures being made
 	texts  []byte    // finished disclosures, base64url, end to end
 	nodes  []draftNode
+	values int                // met so far
 	todo   []member           // a stack: the members of the objects at hand
 	hidden [][digestLen]byte  // a stack: the digests of the objects at hand
 	sum    [sha256.Size]byte  // scratch
@@ -134,7 +136,8 @@ var builders = sync.Pool{New: func() any { return new(builder) }}
 //
 // It returns an error wrapping [ErrClaims] if the claims contradict themselves,
 // and a [*Refusal] for a body that no token can carry: one with a member named
-// "_sd", "_sd_alg" or "...", nested deeper than [MaxDepth], or too large.
+// "_sd", "_sd_alg" or "...", nested deeper than [MaxDepth], of more than
+// [MaxValues] values, or too large for [MaxToken].
 func Build(c Claims, kid string, l *standard.Layout, body map[string]any, seed Seed) (*Draft, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("build record: %w", err)
@@ -174,7 +177,7 @@ func Build(c Claims, kid string, l *standard.Layout, body map[string]any, seed S
 func (b *builder) reset(seed Seed) {
 	b.mac = hmac.New(sha256.New, seed[:])
 	b.path, b.points, b.out, b.texts = b.path[:0], b.points[:0], b.out[:0], b.texts[:0]
-	b.nodes, b.todo, b.hidden = b.nodes[:0], b.todo[:0], b.hidden[:0]
+	b.nodes, b.todo, b.hidden, b.values = b.nodes[:0], b.todo[:0], b.hidden[:0], 0
 }
 
 func (b *builder) refuse(rule, detail string) error {
@@ -186,10 +189,16 @@ func (b *builder) object(m map[string]any, l *standard.Layout, parent, depth int
 	if depth > MaxDepth {
 		return b.refuse(RuleDepth, "nested too deep")
 	}
+	if err := b.count(); err != nil {
+		return err
+	}
 	from, at, digests := len(b.todo), len(b.path), len(b.hidden)
 	for k, v := range m {
 		if isReserved(k) {
 			return b.refuse(RuleReserved, strconv.Quote(k)+" cannot be the name of a field")
+		}
+		if r := unwritableText(k); r != nil {
+			return r
 		}
 		lm := l.Member(k)
 		b.todo = append(b.todo, member{k, v, lm, planFor(v, lm)})
@@ -266,6 +275,9 @@ func (b *builder) object(m map[string]any, l *standard.Layout, parent, depth int
 func (b *builder) array(a []any, l *standard.Layout, parent, depth int) error {
 	if depth > MaxDepth {
 		return b.refuse(RuleDepth, "nested too deep")
+	}
+	if err := b.count(); err != nil {
+		return err
 	}
 	at := len(b.path)
 	le := l.Element()
@@ -358,18 +370,39 @@ func (b *builder) disclosure(t member, named bool, parent, depth int) (digest [d
 
 // check reports why v cannot be written as it is.
 func (b *builder) check(v any, depth int) error {
-	if r := unwritable(v, depth, false); r != nil {
+	if r := unwritable(v, depth, false, &b.values); r != nil {
 		r.Pointer = cutPointer(b.path)
 		return r
 	}
 	return nil
 }
 
+// count reports whether there are too many values.
+func (b *builder) count() error {
+	if b.values++; b.values > MaxValues {
+		return b.refuse(RuleSize, fmt.Sprintf("more than %d values", MaxValues))
+	}
+	return nil
+}
+
 // unwritable says why v, which lies depth levels deep, cannot be written into a
-// token, or nil. reservedToo lets members have the names that SD-JWT reserves.
-func unwritable(v any, depth int, reservedToo bool) *Refusal {
+// token, or nil. It adds to values how many it has met. reservedToo lets
+// members have the names that SD-JWT reserves.
+func unwritable(v any, depth int, reservedToo bool, values *int) *Refusal {
+	if *values++; *values > MaxValues {
+		return &Refusal{Rule: RuleSize, Detail: fmt.Sprintf("more than %d values", MaxValues)}
+	}
 	switch v := v.(type) {
-	case string, nil, bool, json.Number:
+	case nil, bool:
+		return nil
+	case string:
+		return unwritableText(v)
+	case json.Number:
+		if !isPlainNumber(string(v)) {
+			if n, err := strictjson.Decode([]byte(v), jsonLimits()); err != nil || n != v {
+				return &Refusal{Rule: RuleJSON, Detail: "a number is not one that JSON can carry"}
+			}
+		}
 		return nil
 	case map[string]any:
 		if depth > MaxDepth {
@@ -379,7 +412,10 @@ func unwritable(v any, depth int, reservedToo bool) *Refusal {
 			if isReserved(k) && !reservedToo {
 				return &Refusal{Rule: RuleReserved, Detail: strconv.Quote(k) + " cannot be the name of a field"}
 			}
-			if r := unwritable(e, depth+1, reservedToo); r != nil {
+			if r := unwritableText(k); r != nil {
+				return r
+			}
+			if r := unwritable(e, depth+1, reservedToo, values); r != nil {
 				return r
 			}
 		}
@@ -389,13 +425,20 @@ func unwritable(v any, depth int, reservedToo bool) *Refusal {
 			return &Refusal{Rule: RuleDepth, Detail: "nested too deep"}
 		}
 		for _, e := range v {
-			if r := unwritable(e, depth+1, reservedToo); r != nil {
+			if r := unwritable(e, depth+1, reservedToo, values); r != nil {
 				return r
 			}
 		}
 		return nil
 	}
 	return &Refusal{Rule: RuleJSON, Detail: fmt.Sprintf("a %T is not JSON as it is read here", v)}
+}
+
+func unwritableText(s string) *Refusal {
+	if !utf8.ValidString(s) {
+		return &Refusal{Rule: RuleJSON, Detail: "a text is not UTF-8"}
+	}
+	return nil
 }
 
 // draft puts the parts together in one piece of memory.
@@ -463,8 +506,10 @@ func (c *Claims) check() error {
 	if _, err := name.ParseRecord(string(c.Record)); err != nil {
 		return fmt.Errorf("%w: %w", ErrClaims, err)
 	}
-	if c.Standard.Version.Compare(name.Version{}) < 0 {
-		return fmt.Errorf("%w: a standard's version is below zero", ErrClaims)
+	for _, n := range []int{c.Standard.Version.Major, c.Standard.Version.Minor, c.Standard.Version.Patch} {
+		if n < 0 || n > 999_999 {
+			return fmt.Errorf("%w: the standard's version is outside its grammar", ErrClaims)
+		}
 	}
 	if _, err := name.ParseStandardName(string(c.Standard.Name)); err != nil {
 		return fmt.Errorf("%w: %w", ErrClaims, err)

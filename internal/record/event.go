@@ -33,7 +33,8 @@ func BuildEvent(e Event, kid string) (*Draft, error) {
 	if !isKind(e.Kind) {
 		return nil, fmt.Errorf("build event: %w: the kind is not a word of a-z, 0-9 and -", ErrClaims)
 	}
-	if r := unwritable(e.Body, 1, true); r != nil {
+	values := 0
+	if r := unwritable(e.Body, 1, true, &values); r != nil {
 		return nil, fmt.Errorf("build event: %w", r)
 	}
 	header, err := appendHeader(nil, kindEvent, kid)

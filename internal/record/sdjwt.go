@@ -30,6 +30,9 @@ const (
 	// the body itself.
 	MaxDepth = 64
 
+	// MaxValues is how many values a body may have, objects and arrays included.
+	MaxValues = 100_000
+
 	// maxPointers bounds the bytes of all pointers of one token together. A
 	// short token can otherwise ask for gigabytes: one long claim name with
 	// thousands of disclosures below it, each pointer repeating the name.
@@ -43,11 +46,11 @@ const (
 	digestLen = 43 // characters of a SHA-256 digest in base64url
 )
 
-// jsonLimits are those of a payload or a disclosure. A digest beside or in the
-// place of a value adds up to two levels to a body, and two values for each
-// place.
+// jsonLimits are those of a payload or a disclosure: wide enough for all that
+// Build makes. A digest beside or in the place of a value adds up to two levels
+// to a body, and up to three values for each place.
 func jsonLimits() strictjson.Limits {
-	return strictjson.Limits{Bytes: MaxToken, Depth: MaxDepth + 8, Values: 400_000}
+	return strictjson.Limits{Bytes: MaxToken, Depth: MaxDepth + 8, Values: 4 * MaxValues, StringLen: MaxToken}
 }
 
 var b64 = base64.RawURLEncoding.Strict()
