@@ -1,74 +1,162 @@
 package standard
 
 import (
-	"errors"
-	"fmt"
+	"hash/maphash"
+	"runtime"
 	"slices"
-	"strings"
+	"sync"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/stile-exchange/stile/internal/name"
-	"github.com/stile-exchange/stile/internal/strictjson"
 )
 
-const base = "stile://standard/"
-
+// An engine judges records by a standard's schema, within a budget.
+//
+// The schema engine cannot be told to stop, and a validation left running in
+// the background would be a leak that any record can cause. So each validation
+// borrows a machine, a compiled copy of the schema whose every step counts
+// against that machine's budget and ends the validation in place when it is
+// spent. Nothing is left running, nothing is blamed on later records, and the
+// usual path costs one lock and a counter.
 type engine struct {
-	schema *jsonschema.Schema
-	doc    any
+	lib      *library
+	whole    pool // judges whole records
+	visible  pool // judges what is visible of records
+	patterns map[string]*pattern
+	compile  sync.Mutex // guards patterns
 }
 
-type closed struct{}
+// A pool is the machines of one kind. Copies are compiled as they are wanted,
+// one for each processor at most; a further caller waits for one.
+type pool struct {
+	mu       sync.Mutex
+	machines []*machine
+	next     int
+}
 
-func (closed) Load(url string) (any, error) {
-	return nil, errors.New("is not in the standard's directory")
+// A machine is one compiled copy of a schema.
+type machine struct {
+	mu       sync.Mutex // held by the validation that borrows the machine
+	root     *jsonschema.Schema
+	seed     maphash.Seed
+	steps    int
+	check    int // when to look at the clock again
+	deadline time.Time
 }
 
 func newEngine(files map[string][]byte, resources map[string]string) (*engine, error) {
-	doc, err := strictjson.Decode(files["schema.json"], strictjson.Limits{Bytes: maxFile, Depth: 256, Values: 1 << 20, WideNumbers: true})
-	if err != nil {
-		return nil, fmt.Errorf("read schema.json: %w", err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	c.UseLoader(closed{})
-	if err := c.AddResource(base+"schema.json", doc); err != nil {
-		return nil, err
-	}
-	sch, err := c.Compile(base + "schema.json")
+	lib, err := newLibrary(files, resources)
 	if err != nil {
 		return nil, err
 	}
-	return &engine{sch, doc}, nil
+	e := &engine{lib: lib, patterns: map[string]*pattern{}}
+	m, err := e.newMachine(false)
+	if err != nil {
+		return nil, err
+	}
+	e.whole.machines = []*machine{m}
+	return e, nil
 }
 
-func (e *engine) requires(f name.Field) bool { return true }
-
-// Validate judges a record.
-func (s *Standard) Validate(record any) []Problem {
-	err := s.engine.schema.Validate(record)
-	if err == nil {
-		return nil
+func (e *engine) newMachine(visible bool) (*machine, error) {
+	e.compile.Lock()
+	defer e.compile.Unlock()
+	m := &machine{seed: maphash.MakeSeed()}
+	g, err := e.lib.compile(m, e.patterns)
+	if err != nil {
+		return nil, err
 	}
-	var out []Problem
-	var walk func(v *jsonschema.ValidationError)
-	walk = func(v *jsonschema.ValidationError) {
-		if len(v.Causes) == 0 {
-			var p name.Field
-			for _, t := range v.InstanceLocation {
-				p = p.Child(t)
+	if err := g.check(); err != nil {
+		return nil, err
+	}
+	for _, s := range g.all {
+		if s.Bool == nil {
+			m.take(s, visible)
+		}
+	}
+	m.root = g.root
+	return m, nil
+}
+
+// borrow returns a locked machine.
+func (e *engine) borrow(p *pool, visible bool) *machine {
+	p.mu.Lock()
+	for _, m := range p.machines {
+		if m.mu.TryLock() {
+			p.mu.Unlock()
+			return m
+		}
+	}
+	if len(p.machines) < max(runtime.GOMAXPROCS(0), 1) {
+		m, err := e.newMachine(visible)
+		if err != nil {
+			// It compiled once, at Load, from the same documents.
+			panic("internal error: " + err.Error())
+		}
+		m.mu.Lock()
+		p.machines = append(p.machines, m)
+		p.mu.Unlock()
+		return m
+	}
+	p.next++
+	m := p.machines[p.next%len(p.machines)]
+	p.mu.Unlock()
+	m.mu.Lock()
+	return m
+}
+
+// judge validates v and returns what the engine finds wrong. spent reports that
+// the budget ran out; broken that the engine failed.
+func (e *engine) judge(v any, visible bool) (verr *jsonschema.ValidationError, spent, broken bool) {
+	p := &e.whole
+	if visible {
+		p = &e.visible
+	}
+	m := e.borrow(p, visible)
+	defer m.mu.Unlock()
+	defer func() {
+		switch r := recover(); r {
+		case nil:
+		case errBudget:
+			spent = true
+		default:
+			broken = true
+		}
+	}()
+	m.steps, m.check = 0, 4096
+	m.deadline = time.Now().Add(maxTime)
+	if err := m.root.Validate(v); err != nil {
+		verr = err.(*jsonschema.ValidationError)
+	}
+	return verr, false, false
+}
+
+// requires reports whether the schema requires every member on the way to f.
+func (e *engine) requires(f name.Field) bool {
+	at := []*jsonschema.Schema{e.whole.machines[0].root}
+	for _, tok := range f.Tokens() {
+		// Everything that always judges the same value.
+		for i := 0; i < len(at) && i < 1000; i++ {
+			for _, s := range always(at[i]) {
+				if !slices.Contains(at, s) {
+					at = append(at, s)
+				}
 			}
-			out = append(out, Problem{Pointer: string(p), Rule: strings.Join(v.ErrorKind.KeywordPath(), "/"), Detail: "breaks the schema"})
 		}
-		for _, c := range v.Causes {
-			walk(c)
+		required := false
+		var next []*jsonschema.Schema
+		for _, s := range at {
+			required = required || slices.Contains(s.Required, tok)
+			if p := s.Properties[tok]; p != nil {
+				next = append(next, p)
+			}
 		}
+		if !required {
+			return false
+		}
+		at = next
 	}
-	walk(err.(*jsonschema.ValidationError))
-	slices.SortFunc(out, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
-	return out
+	return true
 }
-
-// ValidateVisible judges a record some of whose members are withheld.
-func (s *Standard) ValidateVisible(record any) []Problem { return nil }

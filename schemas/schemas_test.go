@@ -1,0 +1,100 @@
+package schemas_test
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/schemas"
+)
+
+// Every shipped standard loads, stands under its own name, and its examples do
+// what their folder says.
+func TestShipped(t *testing.T) {
+	if len(schemas.All()) != 3 {
+		t.Fatalf("%d standards", len(schemas.All()))
+	}
+	for _, dir := range schemas.Names() {
+		s, err := standard.Load(schemas.FS(dir))
+		if err != nil {
+			t.Errorf("%s: %v", dir, err)
+			continue
+		}
+		m := s.Manifest()
+		if got := s.Name().Name.Slug() + "/" + s.Name().Version.String(); got != dir || s.Name().Name.Publisher() != "standards.stile.example" {
+			t.Errorf("%s is named %s", dir, s.Name())
+		}
+		if m.Status != standard.Live || m.Description == "" || len(m.Source) < 2 || m.Licence == "" {
+			t.Errorf("%s: manifest %+v", dir, m)
+		}
+		for _, p := range s.CheckExamples() {
+			t.Errorf("%s: %s %s: %s", dir, p.Pointer, p.Rule, p.Detail)
+		}
+		valid, invalid := s.Examples()
+		if len(valid) < 3 || len(invalid) < 4 {
+			t.Errorf("%s: %d valid and %d invalid examples", dir, len(valid), len(invalid))
+		}
+		for _, e := range invalid {
+			checkReason(t, s, e)
+		}
+		again, err := standard.LoadArchive(s.Archive())
+		if err != nil || again.Integrity() != s.Integrity() || string(again.Archive()) != string(s.Archive()) {
+			t.Errorf("%s: archive does not come back: %v", dir, err)
+		}
+	}
+}
+
+// checkReason reads the reason off an invalid example's file name: the rule, a
+// hyphen and the place, its tokens joined by full stops. It must be the only one.
+func checkReason(t *testing.T, s *standard.Standard, e standard.Example) {
+	rule, place, _ := strings.Cut(strings.TrimSuffix(path.Base(e.File), ".json"), "-")
+	pointer := ""
+	if place != "" {
+		pointer = "/" + strings.ReplaceAll(place, ".", "/")
+	}
+	ps := s.Validate(e.Record)
+	if len(ps) != 1 || ps[0].Rule != rule || ps[0].Pointer != pointer {
+		t.Errorf("%s %s: got %+v, want only %s at %q", s.Name(), e.File, ps, rule, pointer)
+	}
+}
+
+// Every place that a schema names has a class of its own or under a named
+// ancestor: personal by oversight and personal by decision must not look alike.
+func TestEveryFieldHasAClass(t *testing.T) {
+	for _, fsys := range schemas.All() {
+		s, err := standard.Load(fsys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		classes := s.Manifest().Classes
+		valid, _ := s.Examples()
+		for _, e := range valid {
+			for k := range e.Record.(map[string]any) {
+				f := name.Field("").Child(k)
+				_, named := classes[f]
+				_, all := classes[""]
+				if !named && !all {
+					t.Errorf("%s: %s has no class", s.Name(), f)
+				}
+			}
+		}
+	}
+}
+
+// The benchmark's permitted subset must hold every open field of the planning
+// standard, since open fields travel in every token.
+func TestPlanningOpenFields(t *testing.T) {
+	s, err := standard.Load(schemas.FS("planning-application/1.0.0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	permitted := []string{"/reference", "/organisation", "/district", "/address", "/postcode", "/longitude", "/latitude", "/applicationType", "/status", "/description", "/decision", "/decisionDate"}
+	for f, c := range s.Manifest().Classes {
+		if c == standard.Open && !slices.Contains(permitted, string(f)) {
+			t.Errorf("%s is open but not in the permitted subset", f)
+		}
+	}
+}
