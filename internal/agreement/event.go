@@ -1,0 +1,161 @@
+package agreement
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/strictjson"
+)
+
+// The kinds of ledger event that this package understands.
+const (
+	KindProposal  = "agreement"           // body of a Proposal, by the sender
+	KindSignature = "agreement-signature" // body of a Signature, by each party
+	KindSuspend   = "agreement-suspend"   // body of a Notice, by any party
+	KindResume    = "agreement-resume"    // body of a Notice, by the party that suspended
+	KindEnd       = "agreement-end"       // body of a Notice, by any party; it is final
+)
+
+// ErrEvent is wrapped by every error about the body of an event.
+var ErrEvent = errors.New("agreement event is malformed")
+
+// A Proposal puts a document before its parties. It does not sign it. Body:
+//
+//	{"agreement":"northmoor.gov.uk/people","digest":"<64 hex>","document":{…},"version":1}
+//
+// document is the canonical JSON itself, so the event's own bytes, being
+// canonical, contain the bytes that digest is the SHA-256 of.
+type Proposal struct{ Agreement *Agreement }
+
+// Body returns the event's body as strictjson decodes it.
+func (p Proposal) Body() map[string]any {
+	return bodyOf(p.Agreement.Ref(), map[string]any{"document": p.Agreement.document()})
+}
+
+// ParseProposal reads a body. Name, version and digest are those of the document.
+func ParseProposal(body any) (Proposal, error) {
+	m, ref, err := parseBody(body, "document")
+	if err != nil {
+		return Proposal{}, err
+	}
+	a, err := fromDocument(m["document"])
+	if err != nil {
+		return Proposal{}, fmt.Errorf("%w: %w", ErrEvent, err)
+	}
+	given, err := strictjson.AppendJCS(nil, m["document"])
+	if err != nil || !bytes.Equal(given, a.Canonical()) {
+		return Proposal{}, fmt.Errorf("%w: document: not in canonical form", ErrEvent)
+	}
+	if a.Ref() != ref {
+		return Proposal{}, fmt.Errorf("%w: agreement, version or digest is not that of the document", ErrEvent)
+	}
+	return Proposal{a}, nil
+}
+
+// A Ref names one document beyond doubt.
+type Ref struct {
+	Agreement name.Agreement
+	Version   int
+	Digest    Digest
+}
+
+// Ref returns the reference to a.
+func (a *Agreement) Ref() Ref { return Ref{a.Name, a.Version, a.Digest()} }
+
+// A Signature is a party's consent to a document. The event that carries it is
+// signed with the council's record key; there is no other signature. Body:
+//
+//	{"agreement":"northmoor.gov.uk/people","digest":"<64 hex>","version":1}
+type Signature struct{ Ref }
+
+// Body returns the event's body as strictjson decodes it.
+func (s Signature) Body() map[string]any { return bodyOf(s.Ref, nil) }
+
+// ParseSignature reads a body.
+func ParseSignature(body any) (Signature, error) {
+	_, ref, err := parseBody(body)
+	return Signature{ref}, err
+}
+
+// A Notice ends, suspends or resumes a document from the instant At, in whole
+// seconds. Reason is for people and must hold nobody's personal data. Body:
+//
+//	{"agreement":"northmoor.gov.uk/people","at":1796083200,"digest":"<64 hex>","reason":"…","version":1}
+type Notice struct {
+	Ref
+	Reason string
+	At     time.Time
+}
+
+// Body returns the event's body as strictjson decodes it.
+func (n Notice) Body() map[string]any {
+	return bodyOf(n.Ref, map[string]any{
+		"at":     json.Number(strconv.FormatInt(n.At.Unix(), 10)),
+		"reason": n.Reason,
+	})
+}
+
+// ParseNotice reads a body. The reason must not be empty.
+func ParseNotice(body any) (Notice, error) {
+	m, ref, err := parseBody(body, "at", "reason")
+	if err != nil {
+		return Notice{}, err
+	}
+	n := Notice{Ref: ref}
+	var ok bool
+	if n.Reason, ok = m["reason"].(string); !ok || n.Reason == "" || textForm(n.Reason) != nil {
+		return Notice{}, fmt.Errorf("%w: reason: want a text", ErrEvent)
+	}
+	at, ok := m["at"].(json.Number)
+	sec, err := strconv.ParseInt(at.String(), 10, 64)
+	if !ok || err != nil || sec < 0 || sec > 1<<40 || strconv.FormatInt(sec, 10) != at.String() {
+		return Notice{}, fmt.Errorf("%w: at: want seconds since 1970", ErrEvent)
+	}
+	n.At = time.Unix(sec, 0).UTC()
+	return n, nil
+}
+
+func bodyOf(r Ref, more map[string]any) map[string]any {
+	m := map[string]any{
+		"agreement": string(r.Agreement),
+		"digest":    r.Digest.String(),
+		"version":   json.Number(strconv.Itoa(r.Version)),
+	}
+	for k, v := range more {
+		m[k] = v
+	}
+	return m
+}
+
+// parseBody reads what every body has, and holds it to the members it may have.
+func parseBody(body any, more ...string) (m map[string]any, ref Ref, err error) {
+	m, ok := body.(map[string]any)
+	if !ok || len(m) != 3+len(more) {
+		return nil, ref, fmt.Errorf("%w: want an object of %d members", ErrEvent, 3+len(more))
+	}
+	for _, k := range more {
+		if _, ok := m[k]; !ok {
+			return nil, ref, fmt.Errorf("%w: %s is missing", ErrEvent, k)
+		}
+	}
+	n, _ := m["agreement"].(string)
+	if ref.Agreement, err = name.ParseAgreement(n); err != nil {
+		return nil, ref, fmt.Errorf("%w: %w", ErrEvent, err)
+	}
+	d, _ := m["digest"].(string)
+	if ref.Digest, err = ParseDigest(d); err != nil {
+		return nil, ref, fmt.Errorf("%w: digest: %w", ErrEvent, err)
+	}
+	v, _ := m["version"].(json.Number)
+	a := new(Agreement)
+	if err := setVersion(a, value{text: v.String()}); err != nil {
+		return nil, ref, fmt.Errorf("%w: version: %w", ErrEvent, err)
+	}
+	ref.Version = a.Version
+	return m, ref, nil
+}

@@ -1,0 +1,410 @@
+package agreement
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// The reasons for which State.Apply refuses an event.
+var (
+	// ErrNotParty: the council may not say this about the agreement.
+	ErrNotParty = errors.New("council is not a party to the agreement")
+	// ErrConflict: it contradicts what is already known, such as another digest.
+	ErrConflict = errors.New("event contradicts the agreement")
+	// ErrUnsignable: the document lacks headings.
+	ErrUnsignable = errors.New("agreement is incomplete")
+	// ErrTooMany: the council has spoken of too many agreements nobody proposed.
+	ErrTooMany = errors.New("too many events about agreements that are not known")
+)
+
+// maxWaiting bounds, for each council, the events kept about documents that
+// have not been seen.
+const maxWaiting = 256
+
+// State is what ledgers have said about agreements: which documents were
+// proposed, who signed, suspended, resumed and ended what. It decides whether
+// an agreement is in force.
+//
+// It is a pure fold: the same events give the same State. The events of one
+// council must come in the order of its ledger; how the ledgers of several
+// councils are interleaved makes no difference, so that a signature may arrive
+// before the document it signs. Such an event is kept, and judged when the
+// document comes.
+//
+// A State is not safe for concurrent use. The zero State is not ready; see
+// [NewState].
+type State struct {
+	agreements map[name.Agreement]map[int]*version
+	waiting    map[name.Agreement]map[int][]saying
+	waits      map[name.Council]int
+}
+
+// A version is one document and all that was said of it.
+type version struct {
+	doc      *Agreement
+	ref      Ref
+	proposed time.Time
+	signed   map[name.Council]time.Time
+	notices  map[name.Council][]notice // in the order of each council's ledger
+}
+
+type notice struct {
+	kind string
+	Notice
+}
+
+// A saying is an event about a document that is not known yet.
+type saying struct {
+	council name.Council
+	kind    string
+	ref     Ref
+	notice  Notice
+	at      time.Time
+}
+
+// NewState returns a State that knows nothing.
+func NewState() *State {
+	return &State{
+		agreements: make(map[name.Agreement]map[int]*version),
+		waiting:    make(map[name.Agreement]map[int][]saying),
+		waits:      make(map[name.Council]int),
+	}
+}
+
+// Apply takes in one event from the ledger of council, whose signature and
+// place in the ledger the caller has checked; at is when the council says it
+// was made. body is as strictjson decodes it.
+//
+// An event that repeats what is known changes nothing and is no error. Errors
+// wrap [ErrEvent], [ErrNotParty], [ErrConflict], [ErrUnsignable] or
+// [ErrTooMany], and then the State is unchanged. Kinds of other packages are an
+// error wrapping ErrEvent.
+func (s *State) Apply(council name.Council, kind string, body any, at time.Time) error {
+	err := s.apply(council, kind, body, at)
+	if err != nil {
+		return fmt.Errorf("apply %s of %s: %w", kind, council, err)
+	}
+	return nil
+}
+
+func (s *State) apply(council name.Council, kind string, body any, at time.Time) error {
+	e := saying{council: council, kind: kind, at: at.UTC()}
+	switch kind {
+	case KindProposal:
+		p, err := ParseProposal(body)
+		if err != nil {
+			return err
+		}
+		return s.propose(council, p.Agreement, e.at)
+	case KindSignature:
+		sig, err := ParseSignature(body)
+		if err != nil {
+			return err
+		}
+		e.ref = sig.Ref
+	case KindSuspend, KindResume, KindEnd:
+		n, err := ParseNotice(body)
+		if err != nil {
+			return err
+		}
+		e.ref, e.notice = n.Ref, n
+	default:
+		return fmt.Errorf("%w: unknown kind %.40q", ErrEvent, kind)
+	}
+	if v := s.agreements[e.ref.Agreement][e.ref.Version]; v != nil {
+		return v.hear(e)
+	}
+	if s.waits[council] >= maxWaiting {
+		return ErrTooMany
+	}
+	s.waits[council]++
+	if s.waiting[e.ref.Agreement] == nil {
+		s.waiting[e.ref.Agreement] = make(map[int][]saying)
+	}
+	s.waiting[e.ref.Agreement][e.ref.Version] = append(s.waiting[e.ref.Agreement][e.ref.Version], e)
+	return nil
+}
+
+// propose takes in a document. Only the sender proposes, so that the order of
+// one ledger settles which document a version number stands for.
+func (s *State) propose(council name.Council, doc *Agreement, at time.Time) error {
+	if council != doc.From {
+		return fmt.Errorf("%w: only %s proposes %s", ErrNotParty, doc.From, doc.Name)
+	}
+	versions := s.agreements[doc.Name]
+	if v := versions[doc.Version]; v != nil {
+		if v.ref != doc.Ref() {
+			return fmt.Errorf("%w: version %d of %s is another document; propose a higher version", ErrConflict, doc.Version, doc.Name)
+		}
+		return nil
+	}
+	for n := range versions {
+		if n > doc.Version {
+			return fmt.Errorf("%w: version %d of %s came before", ErrConflict, n, doc.Name)
+		}
+	}
+	if versions == nil {
+		versions = make(map[int]*version)
+		s.agreements[doc.Name] = versions
+	}
+	v := &version{doc: doc, ref: doc.Ref(), proposed: at,
+		signed:  make(map[name.Council]time.Time),
+		notices: make(map[name.Council][]notice)}
+	versions[doc.Version] = v
+	for _, e := range s.waiting[doc.Name][doc.Version] {
+		s.waits[e.council]--
+		// What does not fit the document is dropped, as it would have been
+		// refused in its turn.
+		_ = v.hear(e)
+	}
+	delete(s.waiting[doc.Name], doc.Version)
+	return nil
+}
+
+// hear takes in what a council says of a known document.
+func (v *version) hear(e saying) error {
+	switch {
+	case !v.doc.Party(e.council):
+		return fmt.Errorf("%w: %s", ErrNotParty, v.doc.Name)
+	case e.ref != v.ref:
+		return fmt.Errorf("%w: version %d of %s has another digest", ErrConflict, v.ref.Version, v.doc.Name)
+	}
+	if e.kind == KindSignature {
+		if missing := v.doc.Incomplete(); len(missing) > 0 {
+			return fmt.Errorf("%w: %s", ErrUnsignable, strings.Join(missing, ", "))
+		}
+		if _, ok := v.signed[e.council]; !ok {
+			v.signed[e.council] = e.at
+		}
+		return nil
+	}
+	said := v.notices[e.council]
+	if e.kind == KindResume && !slices.ContainsFunc(said, func(n notice) bool { return n.kind == KindSuspend }) {
+		return fmt.Errorf("%w: %s has not suspended %s", ErrConflict, e.council, v.doc.Name)
+	}
+	n := notice{e.kind, e.notice}
+	if len(said) > 0 && said[len(said)-1] == n {
+		return nil
+	}
+	v.notices[e.council] = append(said, n)
+	return nil
+}
+
+// A Phase is where a document stands in its life, in one word.
+type Phase string
+
+// The phases.
+const (
+	Proposed   Phase = "proposed"   // not signed by all
+	Waiting    Phase = "waiting"    // signed, starts later
+	InForce    Phase = "in force"   // records travel
+	Suspended  Phase = "suspended"  // by a party, for now
+	Ended      Phase = "ended"      // by a party or its own date
+	Superseded Phase = "superseded" // a later version took its place
+)
+
+// A Status says where one version of an agreement stands at an instant.
+type Status struct {
+	Agreement *Agreement
+	Digest    Digest
+	Phase     Phase
+	Why       string                     // why it is not in force, in words; "" when it is
+	Proposed  time.Time                  // as claimed by the sender
+	Signed    map[name.Council]time.Time // as claimed by each; never nil
+	Awaiting  []name.Council             // parties that have not signed
+}
+
+// InForce reports whether records may travel.
+func (s Status) InForce() bool { return s.Phase == InForce }
+
+// Names returns every agreement that was proposed, sorted.
+func (s *State) Names() []name.Agreement { return slices.Sorted(maps.Keys(s.agreements)) }
+
+// Versions returns the status of every version of an agreement at the instant
+// now, the highest first; nil when none was proposed.
+func (s *State) Versions(n name.Agreement, now time.Time) []Status {
+	var out []Status
+	by := 0 // the version that took over, 0 for none
+	for _, nr := range slices.Backward(slices.Sorted(maps.Keys(s.agreements[n]))) {
+		v := s.agreements[n][nr]
+		st := v.status(now)
+		if by != 0 && st.Phase != Ended {
+			st.Phase, st.Why = Superseded, fmt.Sprintf("superseded by version %d", by)
+		}
+		if by == 0 && v.tookOver(now) {
+			by = nr
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+// Status returns the version of an agreement that is in force at the instant
+// now or, when none is, the highest that was proposed.
+func (s *State) Status(n name.Agreement, now time.Time) (Status, bool) {
+	all := s.Versions(n, now)
+	if len(all) == 0 {
+		return Status{}, false
+	}
+	for _, st := range all {
+		if st.InForce() {
+			return st, true
+		}
+	}
+	return all[0], true
+}
+
+// InForce returns the agreements in force at the instant now, sorted by name,
+// at most one version of each.
+func (s *State) InForce(now time.Time) []*Agreement {
+	var out []*Agreement
+	for _, n := range s.Names() {
+		if st, ok := s.Status(n, now); ok && st.InForce() {
+			out = append(out, st.Agreement)
+		}
+	}
+	return out
+}
+
+// Find returns the document that was proposed under a version.
+func (s *State) Find(n name.Agreement, version int) (*Agreement, bool) {
+	if v := s.agreements[n][version]; v != nil {
+		return v.doc, true
+	}
+	return nil, false
+}
+
+// NextChange returns the first instant after now at which something may come
+// into force, end, be suspended or be resumed without another event; false when
+// there is none.
+func (s *State) NextChange(now time.Time) (time.Time, bool) {
+	var next time.Time
+	consider := func(t time.Time) {
+		if t.After(now) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	for _, versions := range s.agreements {
+		for _, v := range versions {
+			consider(v.doc.Starts.Time())
+			consider(v.doc.Ends.Time())
+			for _, said := range v.notices {
+				for _, n := range said {
+					consider(n.At)
+				}
+			}
+		}
+	}
+	return next, !next.IsZero()
+}
+
+func (v *version) status(now time.Time) Status {
+	st := Status{Agreement: v.doc, Digest: v.ref.Digest, Phase: InForce, Proposed: v.proposed, Signed: maps.Clone(v.signed)}
+	signed := make(map[name.Council]bool, len(v.signed))
+	for _, c := range v.doc.Parties() {
+		if _, ok := v.signed[c]; ok {
+			signed[c] = true
+		} else {
+			st.Awaiting = append(st.Awaiting, c)
+		}
+	}
+	ok, why := v.doc.InForce(now, signed)
+	if !ok {
+		st.Why = why
+		switch {
+		case v.doc.Ends != "" && !now.Before(v.doc.Ends.Time()):
+			st.Phase = Ended
+		case len(st.Awaiting) > 0:
+			st.Phase = Proposed
+		default:
+			st.Phase = Waiting
+		}
+	}
+	if end, ok := v.end(now); ok && st.Phase != Ended {
+		st.Phase, st.Why = Ended, end
+	}
+	if by := v.suspenders(now); len(by) > 0 && st.Phase == InForce {
+		st.Phase, st.Why = Suspended, "suspended by "+strings.Join(by, " and ")
+	}
+	return st
+}
+
+// tookOver reports whether the version has ever come into force. From then on
+// it stands in the place of earlier ones: that it has ended or is suspended
+// since brings none of them back.
+func (v *version) tookOver(now time.Time) bool {
+	from := v.doc.Starts.Time()
+	for _, c := range v.doc.Parties() {
+		at, ok := v.signed[c]
+		if !ok {
+			return false
+		}
+		if at.After(from) {
+			from = at
+		}
+	}
+	if v.doc.Starts == "" || now.Before(from) {
+		return false
+	}
+	if v.doc.Ends != "" && !from.Before(v.doc.Ends.Time()) {
+		return false
+	}
+	_, ended := v.firstEnd(from)
+	return !ended
+}
+
+type ending struct {
+	by name.Council
+	Notice
+}
+
+// end returns the first ending that has come, in words.
+func (v *version) end(now time.Time) (string, bool) {
+	first, ok := v.firstEnd(now)
+	if !ok {
+		return "", false
+	}
+	return fmt.Sprintf("ended %s by %s: %s", first.At.Format(time.DateOnly), first.by, first.Reason), true
+}
+
+func (v *version) firstEnd(now time.Time) (first ending, ok bool) {
+	var ends []ending
+	for c, said := range v.notices {
+		for _, n := range said {
+			if n.kind == KindEnd && !now.Before(n.At) {
+				ends = append(ends, ending{c, n.Notice})
+			}
+		}
+	}
+	if len(ends) == 0 {
+		return ending{}, false
+	}
+	return slices.MinFunc(ends, func(a, b ending) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.by, b.by))
+	}), true
+}
+
+// suspenders returns, in words, the parties whose last word by now is that the
+// agreement is suspended, sorted.
+func (v *version) suspenders(now time.Time) []string {
+	var out []string
+	for _, c := range slices.Sorted(maps.Keys(v.notices)) {
+		var last notice
+		for _, n := range v.notices[c] {
+			if n.kind != KindEnd && !now.Before(n.At) {
+				last = n
+			}
+		}
+		if last.kind == KindSuspend {
+			out = append(out, fmt.Sprintf("%s since %s: %s", c, last.At.Format(time.DateOnly), last.Reason))
+		}
+	}
+	return out
+}
