@@ -1,0 +1,348 @@
+package intake
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits on the shape of a CSV file.
+const (
+	maxColumns    = 2000 // headings
+	maxTitleRows  = 100  // rows looked at to find the headings
+	maxHeadingLen = 1000 // bytes
+)
+
+// A table is a CSV file below its headings.
+type table struct {
+	src      *source
+	delim    byte
+	row      int // number of the last row taken, as a spreadsheet counts
+	headings []string
+	blank    int // rows passed over
+
+	spans []span // cells of the row being taken apart
+}
+
+// A span is one cell in the window.
+type span struct {
+	from, to int
+	quoted   bool // from and to are inside the marks
+	doubled  bool // it holds a doubled mark
+}
+
+func (r *Reader) openCSV(in io.Reader) error {
+	m := r.o.Mapping
+	c, err := compile(m)
+	if err != nil {
+		return err
+	}
+	enc := encUTF8
+	if m.Encoding != "" {
+		enc = encoding(m.Encoding)
+	}
+	src, err := newSource(in, enc, r.o.Limits.Bytes)
+	if err != nil {
+		return err
+	}
+	delim := byte(',')
+	if m.Delimiter != "" {
+		delim = m.Delimiter[0]
+	}
+	r.in = src
+	r.table = &table{src: src, delim: delim}
+	if err := r.table.findHeadings(m); err != nil {
+		return err
+	}
+	if r.plan, err = c.onto(r.table.headings, r); err != nil {
+		return err
+	}
+	r.scan = func() (Raw, error) { return r.table.next(m.ShortRows) }
+	return nil
+}
+
+// findHeadings takes the rows down to the headings.
+func (t *table) findHeadings(m *Mapping) error {
+	row := 1
+	if m.HeaderRow != nil {
+		row = *m.HeaderRow
+	}
+	if row == 0 && len(m.HeaderFind) == 0 {
+		return nil
+	}
+	for {
+		raw, err := t.take()
+		if errors.Is(err, io.EOF) {
+			if len(m.HeaderFind) > 0 {
+				return noHeadings(m, "the file ends before a row with them")
+			}
+			return &FileError{Rule: RuleHeadings, Detail: fmt.Sprintf("the file has no row %d, where the headings should be", row)}
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(m.HeaderFind) > 0:
+			if raw.bad == nil && hasAll(raw.cells, m.HeaderFind) {
+				return t.head(raw)
+			}
+			if t.row >= maxTitleRows {
+				return noHeadings(m, fmt.Sprintf("none of the first %d rows has them", maxTitleRows))
+			}
+		case t.row == row:
+			if raw.bad != nil {
+				return &FileError{Rule: raw.bad.Rule, Line: raw.Line, Detail: "the heading row: " + raw.bad.Detail, Fix: raw.bad.Fix}
+			}
+			return t.head(raw)
+		}
+	}
+}
+
+func noHeadings(m *Mapping, why string) error {
+	return &FileError{Rule: RuleHeadings,
+		Detail: fmt.Sprintf("no row has the headings %q: %s", m.HeaderFind, why),
+		Fix:    "name headings that stand in the file under header_find, and check encoding and delimiter"}
+}
+
+func hasAll(cells, want []string) bool {
+	folded := make(map[string]bool, len(cells))
+	for _, c := range cells {
+		folded[fold(c)] = true
+	}
+	for _, w := range want {
+		if !folded[fold(w)] {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *table) head(raw Raw) error {
+	if len(raw.cells) > maxColumns {
+		return &FileError{Rule: RuleHeadings, Line: raw.Line, Detail: fmt.Sprintf("more than %d headings", maxColumns)}
+	}
+	for _, c := range raw.cells {
+		// A heading with a NUL is what UTF-16 looks like when it is read as
+		// something else.
+		if strings.ContainsRune(c, 0) {
+			return &FileError{Rule: RuleEncoding, Line: raw.Line, Detail: "the headings hold NUL characters",
+				Fix: "set encoding: utf-16le if the file was saved as \"Unicode\""}
+		}
+		if len(c) > maxHeadingLen {
+			return &FileError{Rule: RuleHeadings, Line: raw.Line, Detail: fmt.Sprintf("a heading is longer than %d bytes", maxHeadingLen),
+				Fix: "check header_row, delimiter and quotation marks"}
+		}
+	}
+	t.headings = raw.cells
+	return nil
+}
+
+// next returns the next row that is not blank.
+func (t *table) next(short bool) (Raw, error) {
+	for {
+		raw, err := t.take()
+		if err != nil {
+			return Raw{}, err
+		}
+		if raw.bad != nil {
+			return raw, nil
+		}
+		if allBlank(raw.cells) {
+			t.blank++
+			continue
+		}
+		// Without headings the first row says how wide the file is.
+		if t.headings == nil {
+			t.headings = make([]string, len(raw.cells))
+		}
+		n := len(t.headings)
+		switch {
+		case len(raw.cells) > n && allBlank(raw.cells[n:]):
+			raw.cells = raw.cells[:n]
+		case len(raw.cells) > n || (len(raw.cells) < n && !short):
+			raw.bad = &Problem{Rule: RuleColumns,
+				Detail: fmt.Sprintf("the row has %s and the headings are %d", count(len(raw.cells), "cell", "cells"), n),
+				Fix:    "look for a delimiter or a line end inside a cell, which must then stand in quotation marks"}
+		case len(raw.cells) < n:
+			raw.cells = append(raw.cells, make([]string, n-len(raw.cells))...)
+		}
+		return raw, nil
+	}
+}
+
+func allBlank(cells []string) bool {
+	for _, c := range cells {
+		if strings.TrimSpace(c) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// take takes the next row apart, blank or not, and returns io.EOF after the
+// last.
+func (t *table) take() (Raw, error) {
+	s := t.src
+	end, fault := t.split()
+	if err := s.failed(); err != nil && end < 0 {
+		return Raw{}, fmt.Errorf("read csv: line %d: %w", s.line, err)
+	}
+	w := s.window()
+	if end < 0 {
+		end = len(w) // the last row may do without a line end
+	}
+	if end == 0 {
+		return Raw{}, io.EOF
+	}
+	t.row++
+	raw := Raw{Number: t.row, Line: s.line}
+	if fault == "" && end > s.limit+2 {
+		fault = faultLong // it stood in the window only because the window is never small
+	}
+	switch fault {
+	case "":
+		raw.cells = t.cells(w[:end])
+		if !utf8.Valid(w[:end]) {
+			raw.bad = &Problem{Rule: RuleEncoding, Detail: "the row holds bytes that are not " + string(s.enc), Fix: encodingFix(s.enc)}
+		}
+		s.take(end)
+	case faultLong:
+		s.skipLine()
+		raw.bad = tooLong(s.limit, "row")
+	default:
+		// Which of the lines below belong to the cell nobody can tell. Were
+		// they skipped, one stray mark could cost all rows down to the next;
+		// read as rows, those that are rows are kept and what was inside the
+		// cell shows as rows with the wrong number of cells.
+		raw.bad = &Problem{Rule: RuleQuotes, Detail: fault + "; reading went on with the line below",
+			Fix: "close every quotation mark, and write one that belongs to the text of a quoted cell twice"}
+		if n := len(t.spans); n < len(t.headings) {
+			raw.bad.Column = t.headings[n]
+		}
+		if i := bytes.IndexAny(w, "\r\n"); i < 0 {
+			s.skipLine()
+		} else if i+1 < len(w) && w[i] == '\r' && w[i+1] == '\n' {
+			s.take(i + 2)
+		} else {
+			s.take(i + 1)
+		}
+	}
+	return raw, nil
+}
+
+func encodingFix(e encoding) string {
+	if e == encUTF8 {
+		return "set encoding: windows-1252 in the mapping if the file came from a spreadsheet on Windows"
+	}
+	return "check the encoding in the mapping"
+}
+
+// What split can find wrong with a row. All but faultLong are about
+// quotation marks and say so to the reader of a report.
+const (
+	faultInside = "a quotation mark closes before the end of its cell"
+	faultOpen   = "a quotation mark opens a cell and is never closed"
+	faultFar    = "a quotation mark opens a cell and is not closed within the limit of one row"
+	faultLong   = "long"
+)
+
+// split finds the cells of the row that begins at the window's start, widening
+// the window as it needs, and returns where the row ends, its line end
+// included, or -1 when the file ends first. What has been looked at is not
+// looked at again when the window widens. Offsets are from the window's start.
+func (t *table) split() (end int, fault string) {
+	s, w, pos := t.src, t.src.window(), 0
+	t.spans = t.spans[:0]
+	// need makes sure that w[i] can be looked at.
+	need := func(i int) bool {
+		for i >= len(w) {
+			if !s.more() {
+				return false
+			}
+			w = s.window()
+		}
+		return true
+	}
+	ended := func() (int, string) {
+		if s.full() {
+			return -1, faultLong
+		}
+		return -1, ""
+	}
+	for {
+		if !need(pos) {
+			if pos > 0 { // the file ends with a delimiter, after which stands a cell
+				t.spans = append(t.spans, span{from: pos, to: pos})
+			}
+			return ended()
+		}
+		cell := span{from: pos}
+		if w[pos] == '"' {
+			pos++
+			cell = span{from: pos, quoted: true}
+			for {
+				i := bytes.IndexByte(w[min(pos, len(w)):], '"')
+				if i < 0 {
+					if pos = len(w); !need(pos) {
+						if s.full() {
+							return -1, faultFar
+						}
+						return -1, faultOpen
+					}
+					continue
+				}
+				pos += i + 1
+				if !need(pos) || w[pos] != '"' {
+					break
+				}
+				cell.doubled = true
+				pos++
+			}
+			cell.to = pos - 1
+		} else {
+			for need(pos) && w[pos] != t.delim && w[pos] != '\n' && w[pos] != '\r' {
+				pos++
+			}
+			cell.to = pos
+		}
+		t.spans = append(t.spans, cell)
+		if !need(pos) {
+			return ended()
+		}
+		switch w[pos] {
+		case t.delim:
+			pos++
+		case '\n':
+			return pos + 1, ""
+		case '\r':
+			if need(pos+1) && w[pos+1] == '\n' {
+				pos++
+			}
+			return pos + 1, ""
+		default:
+			t.spans = t.spans[:len(t.spans)-1]
+			return -1, faultInside
+		}
+	}
+}
+
+// cells copies the cells that split found out of the window.
+func (t *table) cells(row []byte) []string {
+	all := string(row)
+	cells := make([]string, len(t.spans))
+	for i, c := range t.spans {
+		text := all[c.from:c.to]
+		if c.doubled {
+			text = strings.ReplaceAll(text, `""`, `"`)
+		}
+		if c.quoted && strings.IndexByte(text, '\r') >= 0 {
+			// The same text in a file with other line ends is the same text.
+			text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
+		}
+		cells[i] = text
+	}
+	return cells
+}

@@ -1,0 +1,315 @@
+// Package intake turns the files people have, CSV, NDJSON and JSON, into the
+// records a standard asks for, one row at a time.
+//
+// Nothing is guessed in silence. What a CSV file's columns mean, how it is
+// encoded and how it writes dates and numbers stands in a [Mapping], a YAML
+// file that a data officer writes once for each source. A row that cannot be
+// read as declared becomes a [Row] with problems, in its place and with its
+// number, and reading goes on with the next; so a caller can keep the good
+// rows, or none, and lose nothing without knowing.
+//
+// Memory is bounded by the longest row, not by the file.
+//
+// # Where values may appear
+//
+// A problem names the row, the sender's own reference, the heading, the JSON
+// Pointer and the rule, and has the offending cell in a field of its own,
+// [Problem.Value], which is never marshalled. Only the importer's own report
+// prints it, to the person who brought the file.
+//
+// # JSON
+//
+// Format [JSON] is one text: an array of records, one record alone, or a
+// larger text with the array at [Options].At. Format [NDJSON] is one record to a
+// line; blank lines are passed over. Every record is read by package
+// strictjson. A UTF-8 byte order mark at the start of a file is passed over.
+//
+// # CSV
+//
+// RFC 4180, with a declared delimiter. Rows end with LF, CRLF or CR. A cell
+// whose first character is a quotation mark runs to the closing one and may
+// hold line ends, which are all read as LF; anything after the closing mark
+// but a delimiter or the end of the row makes the row a problem. A quotation
+// mark anywhere else in a cell stands for itself. When a quotation mark is
+// never closed, or not within the limit of one row, that row is a problem and
+// reading goes on with the line below it. Rows whose cells are all blank are
+// passed over. A row with fewer cells than there are headings, or with more
+// of which one is not blank, is a problem.
+package intake
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/strictjson"
+)
+
+// A Format is how a file holds its records.
+type Format string
+
+// The formats read today.
+const (
+	JSON   Format = "json"   // one text: an array, one record, or an array inside
+	NDJSON Format = "ndjson" // one record to a line
+	CSV    Format = "csv"    // rows, read through a Mapping
+)
+
+// ParseFormat reads a format as users type it.
+func ParseFormat(s string) (Format, error) {
+	switch f := Format(s); f {
+	case JSON, NDJSON, CSV:
+		return f, nil
+	}
+	return "", fmt.Errorf("read format %q: want json, ndjson or csv", s)
+}
+
+// FormatOf returns the format that a file's name stands for, by its ending:
+// .json and .geojson, .ndjson and .jsonl, .csv, .tsv and .txt.
+func FormatOf(file string) (Format, bool) {
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".json", ".geojson":
+		return JSON, true
+	case ".ndjson", ".jsonl":
+		return NDJSON, true
+	case ".csv", ".tsv", ".txt":
+		return CSV, true
+	}
+	return "", false
+}
+
+// Options say how to read a file.
+type Options struct {
+	Format    Format
+	Mapping   *Mapping          // what the columns mean; CSV needs it and nothing else takes it
+	At        name.Field        // JSON only: the array of records inside the text; "" is the text itself
+	Reference []name.Field      // what the sender knows a record by, for reports; the standard's key
+	Limits    strictjson.Limits // of one record; Bytes is also the longest row of a CSV file
+}
+
+// A Problem says why a row could not be taken.
+type Problem struct {
+	Pointer string `json:"pointer"`          // RFC 6901, in the record; "" is the whole row
+	Column  string `json:"column,omitempty"` // heading as it stands in the file; "" when none is meant
+	Rule    string `json:"rule"`             // one of the Rule constants, of strictjson's, or a JSON Schema keyword
+	Detail  string `json:"detail"`           // what is wrong, without the value
+	Fix     string `json:"fix,omitempty"`    // what to do about it
+
+	// Value is the cell or the JSON value that is meant, cut short. It may be
+	// personal data and is for the importer's own report alone.
+	Value string `json:"-"`
+}
+
+// The rules of this package that a Problem or a FileError can name.
+const (
+	RuleEncoding  = "encoding"          // bytes that the declared encoding does not have
+	RuleControl   = "control-character" // a control character other than tab and line end
+	RuleSize      = "size"              // a row or record over the limit
+	RuleQuotes    = "quotes"            // quotation marks that do not pair
+	RuleColumns   = "columns"           // a row with more or fewer cells than headings
+	RuleHeadings  = "headings"          // headings that are missing, or twice there
+	RuleRequired  = "required"          // a blank cell where the mapping wants one filled
+	RuleNumber    = "number"            // not a number as the mapping writes them
+	RuleInteger   = "integer"           // not a whole number
+	RuleBoolean   = "boolean"           // neither yes nor no
+	RuleDate      = "date"              // not a date in any declared format
+	RuleDateTime  = "date-time"         // not a time in any declared format
+	RuleText      = "string-length"     // text over the limit
+	RuleTruncated = "truncated"         // the file ends in the middle of a record
+	RuleShape     = "shape"             // a record that is not a JSON object, or a text without the array
+)
+
+// A FileError says why a file as a whole cannot be read, or not to its end.
+// Its text names headings of the mapping, never anything from the file.
+type FileError struct {
+	Rule   string // one of the Rule constants
+	Detail string // what is wrong
+	Fix    string // what to do about it
+	Line   int    // 1 is the first; 0 when no line is meant
+
+	// Found are the headings that stand in the file, when Rule is
+	// RuleHeadings. A heading row that is not one may hold personal data, so
+	// they are for the importer's own report alone.
+	Found []string
+}
+
+func (e *FileError) Error() string {
+	s := "read file: "
+	if e.Line > 0 {
+		s = fmt.Sprintf("read file: line %d: ", e.Line)
+	}
+	return s + e.Detail
+}
+
+// Raw is one row as it stands in the file, not yet read.
+type Raw struct {
+	Number int // as a person counts: a spreadsheet's row, the line of NDJSON, the place in a JSON array, from 1
+	Line   int // line of the file where the row starts, from 1
+
+	text  []byte   // JSON: the bytes of the record
+	cells []string // CSV: one for each cell in the file
+	bad   *Problem // why it could not be taken apart
+}
+
+// A Row is one row, read.
+type Row struct {
+	Number    int            // as a person counts, see Raw
+	Line      int            // line of the file where the row starts, from 1
+	Reference string         // what the sender calls it; "" when unreadable
+	Record    map[string]any // as strictjson.Decode gives it; nil when there are Problems
+	Problems  []Problem      // none: the row was read
+	Text      []byte         // JSON: the bytes of the record
+	Cells     []string       // CSV: the cells as they stand in the file
+}
+
+// A Reader reads the rows of one file.
+//
+// Scan and Next may be called by one goroutine at a time. Read may be called
+// concurrently, with Scan as well: taking a file into rows is one goroutine's
+// work, reading the rows that of as many as there are processors.
+type Reader struct {
+	o     Options
+	in    *source
+	scan  func() (Raw, error)
+	plan  *plan // of the mapping, onto the headings of this file; CSV only
+	table *table
+	notes []string
+	end   error // what Scan returns from now on
+}
+
+// Open starts reading a file. The first bytes are read, and for CSV the rows
+// down to the headings. It returns a [*FileError] when the file as a whole
+// cannot be read as declared, and another error when reading r fails or the
+// options are at odds.
+func Open(r io.Reader, o Options) (*Reader, error) {
+	if o.Limits.Bytes <= 0 {
+		o.Limits.Bytes = strictjson.DefaultLimits().Bytes
+	}
+	if o.Limits.StringLen <= 0 {
+		o.Limits.StringLen = strictjson.DefaultLimits().StringLen
+	}
+	rd := &Reader{o: o}
+	var err error
+	switch o.Format {
+	case CSV:
+		if o.Mapping == nil {
+			return nil, errors.New("read CSV: a mapping must say what the columns mean")
+		}
+		if o.At != "" {
+			return nil, errors.New("read CSV: there is no place inside a CSV file to read from")
+		}
+		err = rd.openCSV(r)
+	case JSON, NDJSON:
+		if o.Mapping != nil {
+			return nil, fmt.Errorf("read %s: a mapping is for CSV", o.Format)
+		}
+		if o.At != "" && o.Format == NDJSON {
+			return nil, errors.New("read ndjson: there is no place inside NDJSON to read from")
+		}
+		err = rd.openJSON(r)
+	default:
+		return nil, fmt.Errorf("read format %q: want json, ndjson or csv", o.Format)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rd, nil
+}
+
+// Scan returns the next row as it stands in the file, and io.EOF after the
+// last. A row that could not be taken apart is returned as a row; Read then
+// says why. Any other error than io.EOF ends the file for good: a [*FileError]
+// when the rest cannot be read as declared, or the error of the io.Reader. The
+// Raw keeps its meaning after later calls.
+func (r *Reader) Scan() (Raw, error) {
+	if r.end != nil {
+		return Raw{}, r.end
+	}
+	raw, err := r.scan()
+	if err != nil {
+		r.end = err
+		r.lastNotes()
+	}
+	return raw, err
+}
+
+// Read reads a row that Scan returned. It may be called concurrently.
+func (r *Reader) Read(raw Raw) Row {
+	row := Row{Number: raw.Number, Line: raw.Line, Text: raw.text, Cells: raw.cells}
+	switch {
+	case raw.bad != nil:
+		row.Problems = []Problem{*raw.bad}
+		if r.plan != nil {
+			row.Reference = r.plan.reference(raw.cells)
+		}
+	case r.plan != nil:
+		r.plan.read(&row)
+	default:
+		r.readJSON(&row)
+	}
+	return row
+}
+
+// Next is Scan and then Read.
+func (r *Reader) Next() (Row, error) {
+	raw, err := r.Scan()
+	if err != nil {
+		return Row{}, err
+	}
+	return r.Read(raw), nil
+}
+
+// Headings returns the headings of a CSV file as they stand in it, and nil for
+// other formats.
+func (r *Reader) Headings() []string {
+	if r.table == nil {
+		return nil
+	}
+	return r.table.headings
+}
+
+// Notes returns what a person should know of the file beside its problems,
+// such as headings that the mapping does not name; complete after the last
+// row. Headings come from the file: the notes are for the importer's own
+// report.
+func (r *Reader) Notes() []string { return r.notes }
+
+func (r *Reader) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
+
+func (r *Reader) lastNotes() {
+	if r.table != nil && r.table.blank > 0 {
+		r.note("%s blank and passed over", count(r.table.blank, "row was", "rows were"))
+	}
+	if r.in.utf8Twin() {
+		r.note("every accented letter of this file is also valid UTF-8: if letters look wrong, set encoding: utf-8 in the mapping")
+	}
+}
+
+// Explain turns what the standard has against a record into problems of its
+// row: each with the heading it came from and, for the importer's own report,
+// the value.
+func (r *Reader) Explain(row Row, problems []standard.Problem) []Problem {
+	out := make([]Problem, len(problems))
+	for i, p := range problems {
+		out[i] = Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix}
+		if r.plan != nil {
+			r.plan.locate(&out[i], row)
+		} else if v, ok := lookup(row.Record, p.Pointer); ok {
+			out[i].Value = scalarText(v)
+		}
+	}
+	return out
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
