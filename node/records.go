@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,42 +72,77 @@ func (n *Node) offer(ctx context.Context, in OfferRequest) (*OfferReply, error) 
 	}
 	out := &OfferReply{Results: make([]OfferResult, len(in.Records))}
 	offers := make([]*ledger.Offer, len(in.Records))
+	var waiting []*ledger.Pending
+	for from := 0; from < len(in.Records); from += offerChunk {
+		to := min(from+offerChunk, len(in.Records))
+		n.gateAll(ctx, std, in.Records[from:to], offers[from:to], out.Results[from:to])
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if in.DryRun {
+			continue
+		}
+		valid := slices.DeleteFunc(slices.Clone(offers[from:to]), func(o *ledger.Offer) bool { return o == nil })
+		if len(valid) == 0 {
+			continue
+		}
+		// Submitted in order, so that the later of two rows with one key wins;
+		// the next chunk is validated while this one is signed and synced.
+		p, err := n.ledger.Submit(ctx, valid)
+		if err != nil {
+			return nil, err
+		}
+		waiting = append(waiting, p)
+	}
+	for _, p := range waiting {
+		if err := p.Wait(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for i, o := range offers {
+		if o == nil {
+			continue
+		}
+		x := &out.Results[i]
+		if in.DryRun {
+			x.Outcome = OutcomeValid
+			continue
+		}
+		r, err := o.Result()
+		if err != nil {
+			return nil, err
+		}
+		x.Record, x.Version, x.Index, x.Outcome, x.Withdrawn = r.Record, r.Version, r.Index, r.Outcome, r.Withdrawn
+	}
+	if in.Hold && !in.DryRun {
+		return out, n.hold(ctx, std, in.Records, out.Results)
+	}
+	return out, nil
+}
+
+// offerChunk is how many records are validated before they go to the ledger.
+const offerChunk = 500
+
+// gateAll validates records on all cores: each ends as an offer or as problems.
+func (n *Node) gateAll(ctx context.Context, std *standard.Standard, records []Offered, offers []*ledger.Offer, results []OfferResult) {
 	var next atomic.Int64
-	var wg sync.WaitGroup
 	work := func() {
 		for {
 			i := int(next.Add(1)) - 1
-			if i >= len(in.Records) || ctx.Err() != nil {
+			if i >= len(records) || ctx.Err() != nil {
 				return
 			}
-			r := &out.Results[i]
-			r.Row, r.Reference = in.Records[i].Row, in.Records[i].Reference
-			offers[i], r.Problems = n.gate(std, in.Records[i].Record)
+			r := &results[i]
+			r.Row, r.Reference = records[i].Row, records[i].Reference
+			offers[i], r.Problems = n.gate(std, records[i].Record)
 		}
 	}
-	for range min(n.cfg.Limits.Workers(), (len(in.Records)+15)/16) - 1 {
+	var wg sync.WaitGroup
+	for range min(n.cfg.Limits.Workers(), (len(records)+15)/16) - 1 {
 		wg.Go(work)
 	}
 	work()
 	wg.Wait()
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if in.DryRun {
-		for i := range out.Results {
-			if offers[i] != nil {
-				out.Results[i].Outcome = OutcomeValid
-			}
-		}
-		return out, nil
-	}
-	if err := n.writeOffers(ctx, offers, out.Results); err != nil {
-		return nil, err
-	}
-	if in.Hold {
-		return out, n.hold(ctx, std, in.Records, out.Results)
-	}
-	return out, nil
 }
 
 // gate reads and validates one record. It returns an offer or problems.
@@ -141,33 +177,6 @@ func (n *Node) gate(std *standard.Standard, raw []byte) (*ledger.Offer, []standa
 		return nil, []standard.Problem{{Pointer: r.Pointer, Rule: r.Rule, Detail: r.Detail}}
 	}
 	return nil, []standard.Problem{{Rule: "standard", Detail: err.Error()}}
-}
-
-func (n *Node) writeOffers(ctx context.Context, offers []*ledger.Offer, results []OfferResult) error {
-	var valid []*ledger.Offer
-	for _, o := range offers {
-		if o != nil {
-			valid = append(valid, o)
-		}
-	}
-	if len(valid) == 0 {
-		return nil
-	}
-	if err := n.ledger.Write(ctx, valid...); err != nil {
-		return err
-	}
-	for i, o := range offers {
-		if o == nil {
-			continue
-		}
-		r, err := o.Result()
-		if err != nil {
-			return err
-		}
-		x := &results[i]
-		x.Record, x.Version, x.Index, x.Outcome, x.Withdrawn = r.Record, r.Version, r.Index, r.Outcome, r.Withdrawn
-	}
-	return nil
 }
 
 func (n *Node) hold(ctx context.Context, std *standard.Standard, offered []Offered, results []OfferResult) error {

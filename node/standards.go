@@ -12,8 +12,8 @@ import (
 
 func (n *Node) counts() (c map[name.Standard]int, err error) {
 	err = n.ledger.View(func(v *ledger.View) error {
-		c = v.Count()
-		return nil
+		c, err = v.Count()
+		return err
 	})
 	return c, err
 }

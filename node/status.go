@@ -29,7 +29,11 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	err := n.ledger.View(func(v *ledger.View) error {
 		cp, _ := v.Checkpoint()
 		out.LogSize, out.LogRoot = cp.Size, cp.Root.String()
-		for std, count := range v.Count() {
+		counts, err := v.Count()
+		if err != nil {
+			return err
+		}
+		for std, count := range counts {
 			out.Records[std.String()] = count
 		}
 		out.Held = v.HeldCount()

@@ -362,7 +362,7 @@ func matchAll(terms *agreement.Terms, recs []*Version) []bool {
 // councils it is addressed to. It returns its log index and JWS.
 func (l *Ledger) AppendNotice(ctx context.Context, kind string, body map[string]any, to ...name.Council) (uint64, []byte, error) {
 	for _, c := range to {
-		if err := l.openNotices(ctx, c); err != nil {
+		if _, err := l.OpenNotices(ctx, c); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -377,17 +377,22 @@ func (l *Ledger) AppendNotice(ctx context.Context, kind string, body map[string]
 	return p.index, p.token.Bytes(), nil
 }
 
-// openNotices makes sure that there is a feed of what is addressed to a council.
-func (l *Ledger) openNotices(ctx context.Context, c name.Council) error {
-	if _, err := l.Notices(c); err == nil {
-		return nil
+// OpenNotices returns the feed of what is addressed to a council, making it
+// when there is none yet.
+func (l *Ledger) OpenNotices(ctx context.Context, c name.Council) (*Feed, error) {
+	if f, err := l.Notices(c); err == nil {
+		return f, nil
 	}
-	return l.do(ctx, true, func(t *tx) error {
+	err := l.do(ctx, true, func(t *tx) error {
 		if _, err := l.Notices(c); err == nil {
 			return nil
 		}
 		return t.newFeed(&Feed{number: uint32(len(l.Feeds())), To: []name.Council{c}, Ready: true}, name.Standard{})
 	})
+	if err != nil {
+		return nil, err
+	}
+	return l.Notices(c)
 }
 
 // address puts the event at index into notices feeds.

@@ -19,6 +19,7 @@ import (
 //	w council                latest cosignature by a witness: see witness.go
 //	h record16               head of one of our records
 //	s standard4 index8       record16, for the current version of every live record
+//	o standard4              count8: live records of the standard
 //	k kind 0 index8          empty: events by kind
 //	n standard4              "publisher/name@1.2.0 sha256-…": numbers used in entries
 //	N "name@version"         archive of an adopted standard

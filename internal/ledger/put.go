@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -178,6 +179,17 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	if err != nil {
 		return err
 	}
+	counts := map[uint32]uint64{}
+	if had && old.live {
+		if err := l.count(b, counts, old.standard, -1); err != nil {
+			return err
+		}
+	}
+	if !o.remove {
+		if err := l.count(b, counts, o.std.number, +1); err != nil {
+			return err
+		}
+	}
 
 	// From here on nothing can fail: the index is taken.
 	p := &pending{
@@ -209,6 +221,9 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	b.entries = append(b.entries, p)
 	b.touched[o.record] = true
 	b.bytes += len(o.canon) + 400
+	for std, c := range counts {
+		b.sets[string(numKey4('o', std))] = binary.BigEndian.AppendUint64(nil, c)
+	}
 	if had && old.live {
 		b.sets[string(standardIndexKey(old.standard, old.index))] = nil
 	}
@@ -218,6 +233,23 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	for _, e := range effects {
 		o.result.Withdrawn += l.applyEffect(b, e, p)
 	}
+	return nil
+}
+
+// count puts into counts how many live records of a standard there are after
+// one more or less.
+func (l *Ledger) count(b *batch, counts map[uint32]uint64, std uint32, d int) error {
+	c, known := counts[std]
+	if !known {
+		v, err := l.lookup(b, numKey4('o', std))
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if len(v) == 8 {
+			c = binary.BigEndian.Uint64(v)
+		}
+	}
+	counts[std] = c + uint64(d)
 	return nil
 }
 

@@ -328,7 +328,7 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 // End deletes everything held under an agreement that is over, from the files
 // on disk too, and sends its council a receipt among the notices.
 func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
-	if err := l.openNotices(ctx, s.From); err != nil {
+	if _, err := l.OpenNotices(ctx, s.From); err != nil {
 		return err
 	}
 	err := l.do(ctx, true, func(*tx) error {

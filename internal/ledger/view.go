@@ -332,18 +332,21 @@ func (v *View) Entry(index uint64) (tlog.Hash, []byte, error) {
 }
 
 // Count returns how many live records of each adopted standard there are.
-func (v *View) Count() map[name.Standard]int {
+func (v *View) Count() (map[name.Standard]int, error) {
 	n := map[name.Standard]int{}
 	for num, s := range v.l.standardList() {
-		o := badger.DefaultIteratorOptions
-		o.PrefetchValues, o.Prefix = false, numKey4('s', uint32(num))
-		it := v.txn.NewIterator(o)
-		for it.Rewind(); it.Valid(); it.Next() {
-			n[s.name]++
+		b, err := valueOf(v.txn, numKey4('o', uint32(num)))
+		if errors.Is(err, ErrNotFound) {
+			continue
 		}
-		it.Close()
+		if err != nil {
+			return nil, err
+		}
+		if len(b) == 8 {
+			n[s.name] = int(binary.BigEndian.Uint64(b))
+		}
 	}
-	return n
+	return n, nil
 }
 
 // valueOf returns a copy of the value under key, ErrNotFound when there is none.

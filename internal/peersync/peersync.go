@@ -255,7 +255,7 @@ func (s *Syncer) review(ctx context.Context, wg *sync.WaitGroup) {
 // Bounds of the pause before a failed pull is tried again. A partner that
 // connects cuts it short.
 const (
-	pauseLeast = 500 * time.Millisecond
+	pauseLeast = 100 * time.Millisecond
 	pauseMost  = time.Minute
 )
 

@@ -51,7 +51,7 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 		return
 	}
 	st.SetDeadline(time.Time{})
-	feed, refusal := s.permit(to, hello)
+	feed, refusal := s.permit(ctx, to, hello)
 	if refusal != nil {
 		log.Info("stream refused", "feed", hello.GetFeed(), "because", refusal.GetCode())
 		st.SetDeadline(s.o.Now().Add(helloWithin))
@@ -81,7 +81,7 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 
 // permit finds the feed that a hello asks for, or says why it may not have it.
 // It says the same of an agreement that does not exist and of one with others.
-func (s *Syncer) permit(to name.Council, h *wirepb.Hello) (*ledger.Feed, *wirepb.Refuse) {
+func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (*ledger.Feed, *wirepb.Refuse) {
 	refuse := func(code, reason string) (*ledger.Feed, *wirepb.Refuse) {
 		return nil, &wirepb.Refuse{Code: code, Reason: reason}
 	}
@@ -94,9 +94,11 @@ func (s *Syncer) permit(to name.Council, h *wirepb.Hello) (*ledger.Feed, *wirepb
 		return refuse(codeRollback, "our log is shorter than what you have seen of it")
 	}
 	if h.GetFeed() == noticesFeed {
-		f, err := s.o.Ledger.Notices(to)
+		// Made when first asked for: the stream then waits for what may come,
+		// instead of asking again and again.
+		f, err := s.o.Ledger.OpenNotices(ctx, to)
 		if err != nil {
-			return refuse(codeNotReady, "there are no notices for you")
+			return refuse(codeNotReady, "notices cannot be read now")
 		}
 		return f, nil
 	}
