@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"github.com/sigstore/sigstore/pkg/signature"
-	"github.com/sigstore/sigstore/pkg/signature/kms"
+	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin/handler"
 	fnote "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -192,17 +192,80 @@ func TestCreateThatFailsLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestRecordKeyBehindKMS reads a record key by reference, through the same door
-// that sigstore's plugins use.
+// pluginName is the file name under which this test's own binary serves as a
+// plugin of sigstore's.
+const pluginName = "sigstore-kms-stiletest"
+
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == pluginName {
+		plugin()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// plugin answers one question as a KMS plugin would, each kind of key in its
+// own way.
+func plugin() {
+	args, err := handler.GetPluginArgs(os.Args)
+	if err != nil {
+		handler.WriteErrorResponse(os.Stdout, err)
+		return
+	}
+	if args.InitOptions.CtxDeadline != nil {
+		handler.WriteErrorResponse(os.Stdout, errors.New("the key has a deadline"))
+		return
+	}
+	if args.InitOptions.KeyResourceID == "mute" {
+		os.Stdout.WriteString("{}")
+		return
+	}
+	b, err := os.ReadFile(os.Getenv("STILE_TEST_KEY"))
+	if err != nil {
+		handler.WriteErrorResponse(os.Stdout, err)
+		return
+	}
+	priv, err := x509.ParseECPrivateKey(b)
+	if err != nil {
+		handler.WriteErrorResponse(os.Stdout, err)
+		return
+	}
+	sv, err := signature.LoadECDSASignerVerifier(priv, crypto.SHA256)
+	if err != nil {
+		handler.WriteErrorResponse(os.Stdout, err)
+		return
+	}
+	handler.Dispatch(os.Stdout, os.Stdin, args, fakeKMS{sv, args.InitOptions.KeyResourceID == "liar"})
+}
+
+// TestRecordKeyBehindKMS reads a record key by reference through sigstore's
+// plugin mechanism, with this test's binary as the plugin.
 func TestRecordKeyBehindKMS(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the plugin is a symbolic link")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	if err := os.Symlink(self, filepath.Join(bin, pluginName)); err != nil {
+		t.Fatal(err)
+	}
 	priv, err := newP256()
 	if err != nil {
 		t.Fatal(err)
 	}
-	kms.AddProvider("stiletest://", func(_ context.Context, ref string, h crypto.Hash, _ ...signature.RPCOption) (kms.SignerVerifier, error) {
-		sv, err := signature.LoadECDSASignerVerifier(priv, h)
-		return fakeKMS{sv, strings.HasSuffix(ref, "liar")}, err
-	})
+	der, err := x509.MarshalECPrivateKey(priv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bin, "key"), der, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	t.Setenv("STILE_TEST_KEY", filepath.Join(bin, "key"))
+
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, kmsFile), []byte("stiletest://records\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -214,12 +277,17 @@ func TestRecordKeyBehindKMS(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, recordFile)); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("a private record key was written beside record.kms")
 	}
-	sig, err := r.Record.Sign([]byte("hello"))
-	if err != nil {
-		t.Fatal(err)
+	if want, err := newRecordPublic(&priv.PublicKey); err != nil || r.Record.ID() != want.ID() {
+		t.Errorf("the key is %s, want %s (%v)", r.Record.ID(), want.ID(), err)
 	}
-	if err := r.Record.Public().Verify([]byte("hello"), sig); err != nil {
-		t.Error(err)
+	for range 3 {
+		sig, err := r.Record.Sign([]byte("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Record.Public().Verify([]byte("hello"), sig); err != nil {
+			t.Error(err)
+		}
 	}
 
 	liar, err := openKMS("stiletest://liar")
@@ -228,6 +296,13 @@ func TestRecordKeyBehindKMS(t *testing.T) {
 	}
 	if _, err := liar.Sign([]byte("hello")); !errors.Is(err, ErrSignature) {
 		t.Errorf("a signature of something else: got %v, want ErrSignature", err)
+	}
+	if _, err := openKMS("stiletest://mute"); err == nil {
+		t.Error("a plugin that answers nothing gave a key")
+	}
+	t.Setenv("STILE_TEST_KEY", "gone")
+	if _, err := r.Record.Sign([]byte("hello")); err == nil {
+		t.Error("signed without the key")
 	}
 }
 

@@ -42,9 +42,11 @@ type RecordKey struct {
 // private key. The public key of s must be on P-256. Every signature s makes is
 // verified before it is passed on.
 func NewRecordKey(s signature.Signer) (*RecordKey, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), kmsTimeout)
-	defer cancel()
-	pub, err := s.PublicKey(options.WithContext(ctx))
+	var pub crypto.PublicKey
+	err := ask(func(ctx context.Context) (err error) {
+		pub, err = s.PublicKey(options.WithContext(ctx))
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read record key's public key: %w", err)
 	}
@@ -57,9 +59,9 @@ func NewRecordKey(s signature.Signer) (*RecordKey, error) {
 
 // openKMS returns the record key that a sigstore KMS reference names.
 func openKMS(ref string) (*RecordKey, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), kmsTimeout)
-	defer cancel()
-	sv, err := kms.Get(ctx, ref, crypto.SHA256)
+	// A deadline given here would not bound this call but be handed to the plugin
+	// with every later one, and so end the key's life.
+	sv, err := kms.Get(context.Background(), ref, crypto.SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("open record key %q: %w", ref, err)
 	}
@@ -68,6 +70,20 @@ func openKMS(ref string) (*RecordKey, error) {
 		return nil, fmt.Errorf("open record key %q: %w", ref, err)
 	}
 	return k, nil
+}
+
+// ask puts one question to whatever holds a key elsewhere. sigstore's plugin
+// client dereferences a nil pointer when a plugin's answer is not to the
+// question; that must not end the node.
+func ask(question func(context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), kmsTimeout)
+	defer cancel()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the answer was not understood: %v", r)
+		}
+	}()
+	return question(ctx)
 }
 
 func newP256() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
@@ -103,9 +119,11 @@ func (k *RecordKey) Sign(signingInput []byte) ([]byte, error) {
 		}
 		return rawSignature(der)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), kmsTimeout)
-	defer cancel()
-	der, err := k.signer.SignMessage(bytes.NewReader(signingInput), options.WithContext(ctx))
+	var der []byte
+	err := ask(func(ctx context.Context) (err error) {
+		der, err = k.signer.SignMessage(bytes.NewReader(signingInput), options.WithContext(ctx))
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("sign with record key: %w", err)
 	}
