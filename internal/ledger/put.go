@@ -51,9 +51,40 @@ type Offer struct {
 	err    error
 }
 
+// A record of at most these bytes and this depth, with no name that SD-JWT
+// might have a use for, always makes a token.
+const (
+	plainBytes = 128 << 10
+	plainDepth = 16
+)
+
+// plain reports whether v is no deeper than depth and no member's name starts
+// with "_" or ".".
+func plain(v any, depth int) bool {
+	if depth == 0 {
+		return false
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			if k != "" && (k[0] == '_' || k[0] == '.') || !plain(e, depth-1) {
+				return false
+			}
+		}
+	case []any:
+		for _, e := range v {
+			if !plain(e, depth-1) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Offer prepares a valid record of an adopted standard. It does not validate.
-// The error is a *standard.Problem when the record has no natural key,
-// ErrNotFound when the standard is not adopted. Offer keeps body.
+// The error is a *standard.Problem when the record has no natural key, a
+// *record.Refusal when no token can be made of it, ErrNotFound when the
+// standard is not adopted. Offer keeps body.
 func (l *Ledger) Offer(std *standard.Standard, body map[string]any) (*Offer, error) {
 	key, err := std.Key(body)
 	if err != nil {
@@ -65,6 +96,17 @@ func (l *Ledger) Offer(std *standard.Standard, body map[string]any) (*Offer, err
 	}
 	o := &Offer{std: known, record: l.o.Keys.RecordID(std.Name().Name, key).Bytes(), body: body}
 	o.canon = strictjson.Canonical(body)
+	if len(o.canon) > plainBytes || !plain(body, plainDepth) {
+		// The writer gives out the record's place in the log before its token
+		// is made, so that nothing may go wrong with that: try it here.
+		_, err := record.Build(record.Claims{
+			Council: l.o.Council, Standard: std.Name(), Integrity: std.Integrity(),
+			Record: name.RecordFrom(o.record), Version: 1, Op: record.Put,
+		}, l.key, std.Layout(), body, record.Seed{})
+		if err != nil {
+			return nil, err
+		}
+	}
 	h := sha256.New()
 	h.Write([]byte(known.integrity))
 	h.Write([]byte{0})
