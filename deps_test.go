@@ -21,7 +21,7 @@ const module = "github.com/stile-exchange/stile"
 // above its own, never one on its own line or below. "x/*" is every package
 // under x. What a room is for stands in its package comment.
 const policy = `
-	internal/name  internal/strictjson  schemas  internal/wire/wirepb
+	internal/name  internal/strictjson  schemas
 	internal/keys  internal/standard  internal/tlog  config
 	internal/record  internal/agreement  internal/directory
 	internal/ledger  internal/audit  internal/wire  internal/intake
