@@ -100,6 +100,9 @@ type Ledger struct {
 	done   chan struct{} // the writer has ended
 	once   sync.Once
 	failed atomic.Pointer[error]
+	// viewing is held for reading by every View, for writing by Close alone:
+	// Badger's files must not go from under a reader.
+	viewing sync.RWMutex
 }
 
 type keySigner interface {
@@ -144,6 +147,9 @@ func Open(o Options) (*Ledger, error) {
 	return l, nil
 }
 
+// valueThreshold is the length from which Badger keeps a value beside its tree.
+const valueThreshold = 1 << 20
+
 func openBadger(o Options) (*badger.DB, error) {
 	dir := o.Dir
 	if o.InMemory {
@@ -156,7 +162,7 @@ func openBadger(o Options) (*badger.DB, error) {
 		WithSyncWrites(!o.InMemory). // off by default in Badger
 		WithDetectConflicts(false).  // there is one writer
 		WithNumVersionsToKeep(1).
-		WithValueThreshold(1 << 20). // keep values in the tree, where they are compressed and can be dropped
+		WithValueThreshold(valueThreshold). // keep values in the tree, where they are compressed and can be dropped
 		WithMemTableSize(32 << 20).
 		WithNumMemtables(2).
 		WithNumLevelZeroTables(4).
@@ -273,7 +279,7 @@ func (l *Ledger) signCheckpoint(t *tlog.Tree) ([]byte, error) {
 	}, l.o.Keys.Log.Signer())
 }
 
-// Close waits for the writes under way and closes the store.
+// Close waits for the writes and views under way and closes the store.
 func (l *Ledger) Close() error {
 	first := false
 	l.once.Do(func() { first = true; close(l.closed) })
@@ -281,6 +287,8 @@ func (l *Ledger) Close() error {
 	if !first {
 		return nil
 	}
+	l.viewing.Lock()
+	defer l.viewing.Unlock()
 	if err := l.db.Close(); err != nil {
 		return fmt.Errorf("close ledger: %w: %w", ErrStorage, err)
 	}

@@ -267,10 +267,10 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 		b.sets[string(numKey4('o', std))] = binary.BigEndian.AppendUint64(nil, c)
 	}
 	if had && old.live {
-		b.sets[string(standardIndexKey(old.standard, old.index))] = nil
+		b.set(standardIndexKey(old.standard, old.index), nil)
 	}
 	if !o.remove {
-		b.sets[string(standardIndexKey(o.std.number, p.index))] = bytes.Clone(o.record[:])
+		b.set(standardIndexKey(o.std.number, p.index), bytes.Clone(o.record[:]))
 	}
 	for _, e := range effects {
 		o.result.Withdrawn += l.applyEffect(b, e, p)
@@ -338,7 +338,7 @@ func (l *Ledger) feedEffects(b *batch, o *Offer, had bool) ([]effect, error) {
 func (l *Ledger) applyEffect(b *batch, e effect, p *pending) int {
 	f := e.feed.number
 	if e.old != nil {
-		b.sets[string(feedItemKey(f, e.was))] = nil
+		b.set(feedItemKey(f, e.was), nil)
 	}
 	kind, index, d, withdrawn := itemPut, p.index, feedDelta{}, 0
 	if e.enters {
@@ -356,12 +356,13 @@ func (l *Ledger) applyEffect(b *batch, e effect, p *pending) int {
 		}}
 		l.w.next++
 		b.entries = append(b.entries, w)
+		b.bytes += 1000
 		kind, index, withdrawn = itemWithdraw, w.index, 1
 		d.records = -1
 	}
 	d.last = index
-	b.sets[string(feedItemKey(f, index))] = encodeItem(kind, p.stored.record)
-	b.sets[string(memberKey(f, p.stored.record))] = membership{kind, index}.encode()
+	b.set(feedItemKey(f, index), encodeItem(kind, p.stored.record))
+	b.set(memberKey(f, p.stored.record), membership{kind, index}.encode())
 	l.moveFeed(b, f, d)
 	return withdrawn
 }

@@ -27,6 +27,11 @@ type View struct {
 
 // View calls f with the ledger as it stands now.
 func (l *Ledger) View(f func(*View) error) error {
+	// The lock cannot be had only when Close has it or waits for it.
+	if !l.viewing.TryRLock() {
+		return ErrClosed
+	}
+	defer l.viewing.RUnlock()
 	select {
 	case <-l.closed:
 		return ErrClosed

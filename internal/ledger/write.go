@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -13,22 +14,31 @@ import (
 
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
-// Bounds of one group commit. Badger takes 15% of its memory table, some
-// 9 MiB, in one transaction.
+// Bounds of one group commit. Badger takes 15% of its memory table in one
+// transaction, here 4.8 MiB and 52 428 keys: one more of either is an error,
+// and would end the ledger. The bounds leave room for what is not counted
+// until the batch is signed, and for one more offer or job.
 const (
 	maxBatchEntries = 1000
 	maxBatchBytes   = 3 << 20
+	maxBatchKeys    = 40_000
+	maxJobBytes     = 7 << 19 // of a single job: 3.5 MiB
 )
+
+// errTooBig: one job is more than a transaction can hold.
+var errTooBig = errors.New("too large for one transaction")
 
 // A job is what the writer is asked to do: offers, or a function that reads
 // and writes through a Tx. Jobs are done in the order they were sent.
 type job struct {
 	offers []*Offer
 	at     int // offers before it are done
-	run    func(*tx) error
+	// run may be called again, when what it wrote did not fit the batch.
+	run func(*tx) error
 	// alone: run walks the store, so nothing may be in flight beside it.
 	alone bool
 	done  chan error // buffered
@@ -46,7 +56,8 @@ type batch struct {
 	entries  []*pending
 	touched  map[[16]byte]bool // records whose head this batch moves
 	feeds    map[uint32]feedDelta
-	bytes    int
+	bytes    int      // about what the transaction will count
+	alone    bool     // of one job that is alone
 	jobs     []*job   // told when the batch is durable
 	after    []func() // run when the batch is durable, before the jobs are told
 	tree     *tlog.Tree
@@ -103,6 +114,15 @@ func (l *Ledger) wait(ctx context.Context, j *job) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-l.done:
+	}
+	// The writer has ended. It answered all that it took; this job may have
+	// come into the queue behind its back.
+	select {
+	case err := <-j.done:
+		return err
+	default:
+		return l.closedErr()
 	}
 }
 
@@ -168,6 +188,11 @@ func (l *Ledger) write() {
 		l.assemble(b)
 		l.settle()
 		l.commit(b)
+		if b.alone {
+			// What it changed, a feed opened, is seen by the next batch only
+			// once it is committed: an offer prepared before would miss it.
+			l.settle()
+		}
 	}
 }
 
@@ -205,7 +230,7 @@ func (l *Ledger) newBatch() *batch {
 
 // fill takes as much of the waiting jobs as fits one batch and returns the rest.
 func (l *Ledger) fill(b *batch, waiting []*job) []*job {
-	for len(waiting) > 0 && len(b.entries) < maxBatchEntries && b.bytes < maxBatchBytes {
+	for len(waiting) > 0 && !b.full() {
 		j := waiting[0]
 		if j.alone && (len(b.jobs) > 0 || l.w.inflight != nil) {
 			break
@@ -217,24 +242,37 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 		}
 		if j.run != nil {
 			t := &tx{l: l, b: b, sets: map[string][]byte{}}
-			if err := j.run(t); err != nil {
+			err := j.run(t)
+			size := t.size()
+			if err == nil && size > maxJobBytes {
+				err = fmt.Errorf("write %d bytes: %w", size, errTooBig)
+			}
+			if err != nil {
 				l.w.next -= uint64(len(t.entries))
 				if errors.Is(err, ErrStorage) {
 					l.fail(err)
 				}
 				j.done <- err
-			} else {
-				t.merge()
-				b.jobs = append(b.jobs, j)
+				waiting = waiting[1:]
+				continue
 			}
+			if len(b.jobs) > 0 && b.bytes+size > maxJobBytes {
+				// It does not fit beside the others: it runs again, in the next
+				// batch.
+				l.w.next -= uint64(len(t.entries))
+				break
+			}
+			t.merge(size)
+			b.jobs = append(b.jobs, j)
 			waiting = waiting[1:]
 			if j.alone {
+				b.alone = true
 				break
 			}
 			continue
 		}
 		for ; j.at < len(j.offers); j.at++ {
-			if len(b.entries) >= maxBatchEntries || b.bytes >= maxBatchBytes {
+			if b.full() {
 				return waiting
 			}
 			o := j.offers[j.at]
@@ -254,6 +292,24 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 		waiting = waiting[1:]
 	}
 	return waiting
+}
+
+func (b *batch) full() bool {
+	return len(b.entries) >= maxBatchEntries || b.bytes >= maxBatchBytes || len(b.sets) >= maxBatchKeys
+}
+
+// set adds a write to the batch; a nil value deletes.
+func (b *batch) set(key, value []byte) {
+	b.sets[string(key)] = value
+	b.bytes += writeSize(key, value)
+}
+
+// writeSize is what Badger counts one write as, or a little more.
+func writeSize(key, value []byte) int {
+	if len(value) >= valueThreshold {
+		return len(key) + 32 // it goes beside the tree
+	}
+	return len(key) + len(value) + 16
 }
 
 func (l *Ledger) roomOnDisk() error {
@@ -409,8 +465,11 @@ func (l *Ledger) finish(b *batch, err error) {
 	if err == nil {
 		l.mu.Lock()
 		l.tree, l.note = b.tree, b.note
-		for n, d := range b.feeds {
-			l.feeds[n] = l.feeds[n].with(d)
+		if len(b.feeds) > 0 {
+			l.feeds = slices.Clone(l.feeds) // somebody may be walking the old one
+			for n, d := range b.feeds {
+				l.feeds[n] = l.feeds[n].with(d)
+			}
 		}
 		for _, f := range b.after {
 			f()
@@ -492,11 +551,23 @@ func (t *tx) feed(n uint32, d feedDelta) {
 	t.feeds[n] = t.feeds[n].plus(d)
 }
 
-func (t *tx) merge() {
+// size is about what the job adds to the transaction.
+func (t *tx) size() int {
+	n := 0
+	for k, v := range t.sets {
+		n += writeSize([]byte(k), v)
+	}
+	for _, p := range t.entries {
+		n += 300 + len(strictjson.Canonical(p.event.Body))*4/3
+	}
+	return n
+}
+
+func (t *tx) merge(size int) {
 	for k, v := range t.sets {
 		t.b.sets[k] = v
-		t.b.bytes += len(k) + len(v)
 	}
+	t.b.bytes += size
 	t.b.entries = append(t.b.entries, t.entries...)
 	t.b.after = append(t.b.after, t.after...)
 	for n, d := range t.feeds {
@@ -522,7 +593,7 @@ func (l *Ledger) moveFeed(b *batch, n uint32, d feedDelta) {
 		}
 	}
 	f = f.with(b.feeds[n])
-	b.sets[string(numKey4('g', n))] = f.counters()
+	b.set(numKey4('g', n), f.counters())
 }
 
 func (f *Feed) counters() []byte {
