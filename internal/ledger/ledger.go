@@ -119,7 +119,7 @@ func Open(o Options) (*Ledger, error) {
 		o.Rand = rand.Reader
 	}
 	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+		o.Log = discard()
 	}
 	if o.Fatal == nil {
 		o.Fatal = func(error) {}
@@ -329,6 +329,8 @@ func (l *Ledger) DiskBytes() (uint64, error) {
 	})
 	return n, err
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func workers() int { return max(1, runtime.GOMAXPROCS(0)) }
 

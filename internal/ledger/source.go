@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -46,7 +47,7 @@ func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
 		if err != nil {
 			return err
 		}
-		c.Cursor, c.Verified, c.Digest = 0, 0, digest
+		c.Cursor, c.Verified, c.Digest, c.Ended = 0, 0, digest, false
 		return t.source(c)
 	})
 }
@@ -165,13 +166,18 @@ type Withdrawal struct {
 	Record name.Record
 }
 
-// ErrStale: the delivery does not start where this node is.
+// ErrStale: the delivery does not start where this node is, or what it was
+// sent under is over.
 var ErrStale = errors.New("delivery is out of order")
 
-// Receive keeps a delivery: records, receipt and cursor in one transaction.
-// Withdrawn records are erased from the files on disk before the receipt says
-// so. It returns the receipt, a signed event of this council, or nil when
-// there was nothing to receipt.
+// Receive keeps a delivery that was checked against s: records, receipt and
+// cursor in one transaction. Withdrawn records are erased from the files on
+// disk before the receipt says so. It returns the receipt, a signed event of
+// this council, or nil when there was nothing to receipt.
+//
+// It returns ErrStale, having kept nothing, when the copy has moved on from s
+// meanwhile: another delivery was kept, the copy was restarted, or everything
+// was deleted because the agreement is over.
 func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, error) {
 	if len(d.Withdrawn) > 0 {
 		if err := l.erase(ctx, s, d.Withdrawn); err != nil {
@@ -184,10 +190,10 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if err != nil {
 			return err
 		}
-		before := c.Cursor
-		if d.Cursor < c.Cursor || d.Checkpoint.Size < c.Size {
+		if !c.at(s) || d.Cursor < c.Cursor || d.Checkpoint.Size < c.Size {
 			return ErrStale
 		}
+		before := c.Cursor
 		taken := make([]any, 0, len(d.Puts))
 		for i := range d.Puts {
 			took, err := t.keep(c, &d.Puts[i])
@@ -201,17 +207,11 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		for _, e := range d.Events {
 			t.set(positionKey('E', c.number, e.Index), e.Token)
 		}
-		for i, r := range d.Refused {
-			b, err := marshal(r)
-			if err != nil {
-				return err
-			}
-			// Keep the newest few hundred: a partner must not fill our disk.
-			t.set(positionKey('Q', c.number, uint64(c.Refused+i)%maxRefusals), b)
+		if err := t.refusals(c, d.Refused); err != nil {
+			return err
 		}
-		c.Refused += len(d.Refused)
 		c.Cursor, c.Size, c.Root, c.Note = d.Cursor, d.Checkpoint.Size, d.Checkpoint.Root[:], d.Note
-		c.Offered, c.LastAt, c.Ended = d.Offered, l.o.Now().UTC(), false
+		c.Offered, c.LastAt = d.Offered, l.o.Now().UTC()
 		if d.Verified && c.Verified >= before {
 			c.Verified = c.Cursor
 		}
@@ -229,6 +229,13 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 	return receipt.token.Bytes(), nil
 }
 
+// at reports whether the copy is where s was.
+func (s *Source) at(was *Source) bool {
+	return !s.Ended && s.Cursor == was.Cursor && s.Digest == was.Digest && s.Size == was.Size && bytes.Equal(s.Root, was.Root)
+}
+
+// maxRefusals is how many refusals of one source are kept: a partner must not
+// fill our disk.
 const maxRefusals = 500
 
 // receiptBody is what a receipt says: which entries of whose log, under which
@@ -262,7 +269,7 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	id := p.Record.Bytes()
 	old, err := t.lookup(holdingKey(s.number, id))
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrNotFound) || err == nil && len(old) == 0:
 		s.Records++
 	case err != nil:
 		return false, err
@@ -280,70 +287,94 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	return true, nil
 }
 
-// erase deletes holdings, then makes Badger rewrite the tables that held
-// them: a deleted key alone would stay in the files until some later
+// erase deletes holdings and makes Badger rewrite the tables that held them: a
+// deleted key alone would leave the value in the files until some later
 // compaction. A crash in between leaves the cursor where it was, so the
 // withdrawals come again.
 func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 	var drop [][]byte
 	err := l.do(ctx, false, func(t *tx) error {
+		drop = nil
 		c, err := t.current(s)
 		if err != nil {
 			return err
 		}
+		if !c.at(s) {
+			return ErrStale
+		}
 		for _, w := range ws {
-			key := holdingKey(s.number, w.Record.Bytes())
-			old, err := t.lookup(key)
-			if err != nil && !errors.Is(err, ErrNotFound) {
+			had, err := t.blank(c, w.Record)
+			if err != nil {
 				return err
 			}
-			drop = append(drop, key)
-			if err != nil {
-				continue // never held, or deleted before a crash
+			if had {
+				c.Withdrawn++
 			}
-			if len(old) >= 48 {
-				t.remove(positionKey('P', s.number, binary.BigEndian.Uint64(old)))
-			}
-			t.remove(key)
-			c.Records--
-			c.Withdrawn++
+			// Never held, or blanked before a crash: then it is dropped again.
+			drop = append(drop, holdingKey(s.number, w.Record.Bytes()))
 		}
 		return t.source(c)
 	})
 	if err != nil {
 		return fmt.Errorf("delete withdrawn records of %s: %w", s.From, err)
 	}
-	err = l.do(ctx, true, func(*tx) error {
-		if err := l.db.DropPrefix(drop...); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := l.drop(ctx, drop...); err != nil {
 		return fmt.Errorf("erase withdrawn records of %s: %w", s.From, err)
 	}
 	return nil
 }
 
-// End deletes everything held under an agreement that is over, from the files
-// on disk too, and sends its council a receipt among the notices.
-func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
-	if _, err := l.OpenNotices(ctx, s.From); err != nil {
-		return err
+// blank makes a holding empty, which counts as not there, and reports whether
+// there was one. Badger drops nothing under a prefix where it finds no live
+// key, so the key stays, with nothing in it, until drop.
+func (t *tx) blank(c *Source, r name.Record) (bool, error) {
+	key := holdingKey(c.number, r.Bytes())
+	old, err := t.lookup(key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
 	}
-	err := l.do(ctx, true, func(*tx) error {
-		if err := l.db.DropPrefix(numKey4('H', s.number), numKey4('P', s.number)); err != nil {
+	if err != nil {
+		return false, err
+	}
+	t.set(key, []byte{})
+	if len(old) < 8 {
+		return false, nil
+	}
+	t.remove(positionKey('P', c.number, binary.BigEndian.Uint64(old)))
+	c.Records--
+	return true, nil
+}
+
+// drop removes every version of every key under the prefixes from the files on
+// disk, the write-ahead log included.
+func (l *Ledger) drop(ctx context.Context, prefixes ...[]byte) error {
+	return l.do(ctx, true, func(*tx) error {
+		if err := l.db.DropPrefix(prefixes...); err != nil {
 			return fmt.Errorf("%w: %w", ErrStorage, err)
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("delete what %s shared: %w", s.From, err)
+}
+
+// End deletes everything held under an agreement that is over, from the files
+// on disk too, and sends its council a receipt among the notices. After it
+// nothing is kept from s until Restart.
+func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
+	if _, err := l.OpenNotices(ctx, s.From); err != nil {
+		return err
 	}
-	return l.do(ctx, false, func(t *tx) error {
+	err := l.do(ctx, true, func(t *tx) error {
 		c, err := t.current(s)
 		if err != nil {
 			return err
+		}
+		if c.Ended || c.Digest != s.Digest {
+			return nil // done meanwhile, or begun anew under another text
+		}
+		// Gone before the receipt says so. A crash in between leaves the source
+		// as it was, so that whoever finds the agreement over begins again.
+		if err := l.db.DropPrefix(numKey4('H', s.number), numKey4('P', s.number)); err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
 		}
 		p := t.event(KindReceipt, map[string]any{
 			"agreement": string(c.Agreement), "from": string(c.From), "size": decimal(c.Size),
@@ -356,6 +387,10 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		}
 		return t.source(c)
 	})
+	if err != nil {
+		return fmt.Errorf("delete what %s shared: %w", s.From, err)
+	}
+	return nil
 }
 
 // A Holding is a record another council sent.
@@ -391,6 +426,9 @@ func decodeHolding(b []byte) (*Holding, error) {
 // was proved when it came. ErrDamaged when it is not that any more.
 func (v *View) Holding(s *Source, r name.Record) (*Holding, error) {
 	b, err := valueOf(v.txn, holdingKey(s.number, r.Bytes()))
+	if err == nil && len(b) == 0 { // blanked, to be dropped
+		err = ErrNotFound
+	}
 	if err != nil {
 		return nil, fmt.Errorf("record %s: %w", r, err)
 	}
@@ -418,36 +456,79 @@ func (v *View) Holdings(s *Source, from uint64, f func(*Holding, error) bool) er
 	return nil
 }
 
-// MarkVerified records that every holding before an index had its own
-// signature checked; those whose signature is bad are deleted and kept as
-// refusals.
-func (l *Ledger) MarkVerified(ctx context.Context, s *Source, upTo uint64, bad []Refusal, gone []name.Record) error {
-	return l.do(ctx, false, func(t *tx) error {
+// MarkVerified records that every holding of s before an index had its own
+// signature checked. Those whose signature is bad are given as refusals, each
+// with its record: they are erased, unless a newer version has taken their
+// place, and the refusals kept. It does nothing when the copy was restarted
+// since s was read.
+func (l *Ledger) MarkVerified(ctx context.Context, s *Source, upTo uint64, bad []Refusal, of []name.Record) error {
+	var drop [][]byte
+	err := l.do(ctx, false, func(t *tx) error {
+		drop = nil
 		c, err := t.current(s)
 		if err != nil {
 			return err
 		}
-		for i, r := range bad {
-			b, err := marshal(r)
-			if err != nil {
+		if c.Digest != s.Digest || c.Verified != s.Verified || c.Ended {
+			return nil
+		}
+		for i, id := range of {
+			old, err := t.lookup(holdingKey(c.number, id.Bytes()))
+			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err
 			}
-			t.set(positionKey('Q', c.number, uint64(c.Refused+i)%maxRefusals), b)
+			if len(old) < 8 || binary.BigEndian.Uint64(old) != bad[i].Index {
+				continue
+			}
+			if _, err := t.blank(c, id); err != nil {
+				return err
+			}
+			drop = append(drop, holdingKey(c.number, id.Bytes()))
 		}
-		for _, id := range gone {
-			t.remove(holdingKey(c.number, id.Bytes()))
-			c.Records--
+		if err := t.refusals(c, bad); err != nil {
+			return err
 		}
-		c.Refused += len(bad)
 		c.Verified = max(c.Verified, upTo)
 		return t.source(c)
 	})
+	if err != nil {
+		return fmt.Errorf("mark what is verified of %s: %w", s.From, err)
+	}
+	if len(drop) == 0 {
+		return nil
+	}
+	if err := l.drop(ctx, drop...); err != nil {
+		return fmt.Errorf("erase refused records of %s: %w", s.From, err)
+	}
+	return nil
+}
+
+// refusals keeps refusals with a source, of which the newest maxRefusals stay.
+func (t *tx) refusals(c *Source, rs []Refusal) error {
+	for i, r := range rs {
+		b, err := marshal(r)
+		if err != nil {
+			return err
+		}
+		t.set(positionKey('Q', c.number, uint64(c.Refused+i)%maxRefusals), b)
+	}
+	c.Refused += len(rs)
+	return nil
 }
 
 // Refuse keeps a refusal that belongs to no delivery, such as a checkpoint
 // that does not verify.
 func (l *Ledger) Refuse(ctx context.Context, s *Source, r Refusal) error {
-	return l.MarkVerified(ctx, s, 0, []Refusal{r}, nil)
+	return l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		if err := t.refusals(c, []Refusal{r}); err != nil {
+			return err
+		}
+		return t.source(c)
+	})
 }
 
 // Refusals calls f with the newest refusals of a source, in no order.
