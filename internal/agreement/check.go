@@ -61,13 +61,21 @@ func (a *Agreement) Check(std *standard.Standard) []Problem {
 }
 
 // Incomplete returns the headings that must be filled in and are empty, such
-// as "lawful_basis/article_6", in order. It is the part of Check that needs no
-// standard and never changes its mind, so that every node which replays a
-// ledger decides alike; see [State].
+// as "lawful_basis/article_6" or "roles/saltby.gov.uk", in order. It is the
+// part of Check that needs no standard and never changes its mind, so that
+// every node which replays a ledger decides alike; see [State].
 func (a *Agreement) Incomplete() []string {
 	var out []string
 	for _, h := range headings {
-		if v := h.get(a); v.empty() && !h.optional && !(h.key == "fields" && a.Mode == Aggregate) {
+		v := h.get(a)
+		switch {
+		case h.kind == isTable && !v.empty():
+			for _, c := range a.Parties() {
+				if v.table[string(c)] == "" {
+					out = append(out, h.key+"/"+string(c))
+				}
+			}
+		case v.empty() && !h.optional && !(h.key == "fields" && a.Mode == Aggregate):
 			out = append(out, h.key)
 		}
 	}
@@ -77,7 +85,12 @@ func (a *Agreement) Incomplete() []string {
 // placeholders are what people write to say that they have not written yet.
 var placeholders = regexp.MustCompile(`(?i)^[\pP\pS\s]*(tb[acd]|todo|to ?do|to be (confirmed|agreed|decided|added)|n ?/? ?a|none|nil|not applicable|xx+|placeholder|lorem ipsum.*)?[\pP\pS\s]*$`)
 
-var article6 = regexp.MustCompile(`\b6 ?\(1\) ?\((a|b|c|d|e|ea|f)\)`)
+// The points of UK GDPR articles 6(1) and 9(2); 6(1)(ea), recognised legitimate
+// interests, is of the Data (Use and Access) Act 2025, section 70.
+var (
+	article6 = regexp.MustCompile(`\b6 ?\(1\) ?\((a|b|c|d|e|ea|f)\)`)
+	article9 = regexp.MustCompile(`\b9 ?\(2\) ?\([a-j]\)`)
+)
 
 func (a *Agreement) checkHeadings() []Problem {
 	var ps []Problem
@@ -85,7 +98,11 @@ func (a *Agreement) checkHeadings() []Problem {
 		ps = append(ps, Problem{Pointer: "/" + key, Rule: rule, Detail: detail, Fix: fix})
 	}
 	for _, key := range a.Incomplete() {
-		h, _ := headingFor(key)
+		h, ok := headingFor(key)
+		if !ok { // an entry of a table
+			table, _, _ := strings.Cut(key, "/")
+			h, _ = headingFor(table)
+		}
 		say(key, RuleEmpty, "is empty", h.ask)
 	}
 	for _, h := range headings {
@@ -121,18 +138,13 @@ func (a *Agreement) checkHeadings() []Problem {
 
 // checkTable holds a table to the parties.
 func (a *Agreement) checkTable(key string, t map[string]string, say func(key, rule, detail, fix string)) {
-	if len(t) == 0 {
-		return // reported as empty
-	}
 	h, _ := headingFor(key)
-	for _, c := range a.Parties() {
-		if v, ok := t[string(c)]; !ok || v == "" || placeholders.MatchString(v) {
-			say(key+"/"+string(c), RuleEmpty, "is empty", h.ask)
-		}
-	}
 	for _, c := range slices.Sorted(maps.Keys(t)) {
-		if !a.Party(name.Council(c)) {
+		switch {
+		case !a.Party(name.Council(c)):
 			say(key+"/"+c, RuleParties, "is not a party to this agreement", "remove it, or add it to the receivers")
+		case t[c] != "" && placeholders.MatchString(t[c]):
+			say(key+"/"+c, RuleEmpty, "says nothing yet", h.ask)
 		}
 	}
 }
@@ -187,6 +199,9 @@ func (a *Agreement) terms(std *standard.Standard) (*Terms, []Problem) {
 	a.checkFields(std, say)
 	known.check("fields", a.Fields)
 	known.check("match", a.Match)
+	if slices.Contains(a.Match, "") {
+		say("match", RuleForm, "has the whole record", "list the fields a partner may ask by")
+	}
 	if len(ps) > 0 {
 		return t, ps
 	}
@@ -260,6 +275,11 @@ func (a *Agreement) checkBasis(std *standard.Standard, t *Terms) []Problem {
 	}
 	if f, ok := found[standard.Special]; ok {
 		ask("lawful_basis/special_condition", f, "special category", a.LawfulBasis.SpecialCondition, "9")
+		if c := a.LawfulBasis.SpecialCondition; c != "" && !article9.MatchString(c) {
+			h, _ := headingFor("lawful_basis/special_condition")
+			ps = append(ps, Problem{Pointer: "/lawful_basis/special_condition", Rule: RuleForm,
+				Detail: fmt.Sprintf("names no point of article 9(2), and %s is special category data", f), Fix: h.ask})
+		}
 	}
 	if f, ok := found[standard.Criminal]; ok {
 		ask("lawful_basis/criminal_condition", f, "criminal offence", a.LawfulBasis.CriminalCondition, "10")

@@ -323,6 +323,32 @@ func TestCheckDates(t *testing.T) {
 	}
 }
 
+// Texts made of what YAML finds hard, in every place a text can stand.
+func TestAnyTextComesThroughYAML(t *testing.T) {
+	pieces := []string{" ", " ", "  ", "\n", "\n\n", "\n  ", ":", ": ", " #", "#", "- ", "-", "---", "...", "'", "\"", "\\", "|", ">", "&", "*", "!", "%", "@", "`", "{", "}", "[", "]", ",", "?",
+		"true", "null", "~", "1", "0x1", "1e3", "2026-12-01", "a", "word", "é", "\u00a0", "\u3000", "🚲", "\t", "\r\n", "\u200b", strings.Repeat("long ", 20), "<<", "=", "=="}
+	r := newRand(5)
+	for range 20000 {
+		var b strings.Builder
+		for range 1 + r.IntN(8) {
+			b.WriteString(pieces[r.IntN(len(pieces))])
+		}
+		s := tidy(b.String())
+		if err := textForm(s); err != nil {
+			t.Fatalf("%q: %v", s, err)
+		}
+		a := simple(s, "/id")
+		a.Purpose, a.LawfulBasis.LegalPower, a.Contacts["b.example"] = s, s, s
+		back, err := Parse(a.YAML())
+		if err != nil {
+			t.Fatalf("%q: %v in\n%s", s, err, a.YAML())
+		}
+		if back.Purpose != s || back.LawfulBasis.LegalPower != s || back.Contacts["b.example"] != s || back.Rows != s || back.Digest() != a.Digest() {
+			t.Fatalf("%q comes back as %q from\n%s", s, back.Purpose, a.YAML())
+		}
+	}
+}
+
 func TestDuration(t *testing.T) {
 	from := time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC)
 	for in, want := range map[string]string{"P1Y": "2025-03-01", "P6Y": "2030-03-01", "P90D": "2024-05-29", "P2W": "2024-03-14", "P1Y6M": "2025-08-29"} {

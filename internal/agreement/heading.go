@@ -121,7 +121,7 @@ var headings = []heading{
 	{key: "roles", kind: isTable, ask: "For each party: controller, joint controller or processor.",
 		get: func(a *Agreement) value { return value{table: table(a.Roles)} },
 		set: setRoles},
-	{key: "contacts", kind: isTable, ask: "For each party: its data protection officer or whoever answers for this sharing, by post and address.",
+	{key: "contacts", kind: isTable, ask: "For each party: its data protection officer or whoever answers for this sharing, by job title and address.",
 		get: func(a *Agreement) value { return value{table: table(a.Contacts)} },
 		set: setContacts},
 	text("rights_contact", "Where a person asks to see, correct or erase their record or complains, and which party answers.",

@@ -18,7 +18,7 @@ import (
 // Keep is what Present says, holds nothing that Excess finds, holds every
 // agreed value, and holds no value that is neither agreed nor open.
 func TestPresentedTokensHoldNoExcess(t *testing.T) {
-	rounds := 1500
+	rounds := 800
 	if testing.Short() || raceEnabled {
 		rounds = 200
 	}

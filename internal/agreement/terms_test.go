@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -136,6 +137,25 @@ func TestKeepAndExcess(t *testing.T) {
 	if got := terms.Excess(nil); got != nil {
 		t.Errorf("Excess of a deletion = %q", got)
 	}
+}
+
+func TestTermsAreConcurrent(t *testing.T) {
+	terms := compile(t, parsed(t), loadStandard(t, "housing-need/1.0.0"))
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			rec := map[string]any{"moved_to": "E07000999", "status": []any{"received", "closed"}[i%2], "nino": "x"}
+			for range 300 {
+				if got := terms.Match(rec); got != (i%2 == 0) {
+					t.Errorf("record %d: %v", i, got)
+				}
+				if len(terms.Excess(rec)) != 1 || len(terms.Present(rec)) != 2 || len(terms.Explain(rec)) != 5 {
+					t.Errorf("record %d is presented otherwise", i)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // In mode aggregate nothing travels, whatever the fields say.
@@ -341,6 +361,9 @@ func TestLegalConditions(t *testing.T) {
 			a.Fields = []name.Field{"/crime", "/person"}
 			a.LawfulBasis.SpecialCondition, a.LawfulBasis.CriminalCondition = "9(2)(g)", "Schedule 1 paragraph 6"
 		}, nil},
+		{"stated without a point", func(a *Agreement) {
+			a.Fields, a.LawfulBasis.SpecialCondition = []name.Field{"/person"}, "yes"
+		}, []string{special}},
 		{"stated without need", func(a *Agreement) { a.LawfulBasis.SpecialCondition = "9(2)(g), since the list itself tells" }, nil},
 		{"no point of article 6", func(a *Agreement) { a.Fields, a.LawfulBasis.Article6 = []name.Field{"/who"}, "public task" }, []string{art6}},
 		{"recognised legitimate interests", func(a *Agreement) { a.Fields, a.LawfulBasis.Article6 = []name.Field{"/who"}, "Article 6(1)(ea)" }, nil},
@@ -376,6 +399,7 @@ func TestCheckForm(t *testing.T) {
 		{"a contact to be confirmed", func(a *Agreement) { a.Contacts["b.example"] = "tbc" }, "/contacts/b.example", RuleEmpty},
 		{"match without lookup", func(a *Agreement) { a.Match = []name.Field{"/id"} }, "/match", RuleMode},
 		{"lookup without match", func(a *Agreement) { a.Mode = Lookup }, "/match", RuleEmpty},
+		{"asked by the whole record", func(a *Agreement) { a.Mode, a.Match = Lookup, []name.Field{""} }, "/match", RuleForm},
 		{"a copy kept for no time", func(a *Agreement) { a.Retention = "P0D" }, "/retention", RuleForm},
 		{"another standard", func(a *Agreement) { a.Standard.Major = 3 }, "/standard", RuleStandard},
 	} {
