@@ -180,8 +180,11 @@ func importFile(t *testing.T, path string, m *intake.Mapping, std *standard.Stan
 			t.Fatal(err)
 		}
 		var found []intake.Problem
-		if row.Record != nil {
+		switch {
+		case row.Record != nil:
 			found = r.Explain(row, std.Validate(row.Record))
+		case row.Partial != nil:
+			found = r.Explain(row, std.Validate(row.Partial))
 		}
 		rep.Add(row, intake.New, found...)
 		if len(row.Problems)+len(found) > 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -22,7 +23,9 @@ type table struct {
 	delim    byte
 	row      int // number of the last row taken, as a spreadsheet counts
 	headings []string
-	blank    int // rows passed over
+	blank    int   // rows passed over
+	loose    []int // columns without a heading that nobody asked for, as long as they were blank
+	filled   []int // those that were not
 
 	spans []span // cells of the row being taken apart
 }
@@ -169,6 +172,13 @@ func (t *table) next(short bool) (Raw, error) {
 		case len(raw.cells) < n:
 			raw.cells = append(raw.cells, make([]string, n-len(raw.cells))...)
 		}
+		t.loose = slices.DeleteFunc(t.loose, func(i int) bool {
+			lost := i < len(raw.cells) && strings.TrimSpace(raw.cells[i]) != ""
+			if lost {
+				t.filled = append(t.filled, i)
+			}
+			return lost
+		})
 		return raw, nil
 	}
 }
@@ -222,11 +232,20 @@ func (t *table) take() (Raw, error) {
 		if n := len(t.spans); n < len(t.headings) {
 			raw.bad.Column = t.headings[n]
 		}
-		if i := bytes.IndexAny(w, "\r\n"); i < 0 {
+		i := bytes.IndexAny(w, "\r\n")
+		for (i < 0 || (w[i] == '\r' && i+1 == len(w))) && s.more() {
+			w = s.window()
+			i = bytes.IndexAny(w, "\r\n")
+		}
+		switch {
+		case i < 0:
+			raw.text = bytes.Clone(w)
 			s.skipLine()
-		} else if i+1 < len(w) && w[i] == '\r' && w[i+1] == '\n' {
+		case w[i] == '\r' && i+1 < len(w) && w[i+1] == '\n':
+			raw.text = bytes.Clone(w[:i])
 			s.take(i + 2)
-		} else {
+		default:
+			raw.text = bytes.Clone(w[:i])
 			s.take(i + 1)
 		}
 	}

@@ -42,6 +42,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/name"
@@ -162,8 +163,14 @@ type Row struct {
 	Reference string         // what the sender calls it; "" when unreadable
 	Record    map[string]any // as strictjson.Decode gives it; nil when there are Problems
 	Problems  []Problem      // none: the row was read
-	Text      []byte         // JSON: the bytes of the record
-	Cells     []string       // CSV: the cells as they stand in the file
+
+	// Partial is what could be read of a CSV row that has Problems: the record
+	// without the cells in question. It is for the standard to judge, so that
+	// a person is told everything at once, and is never a record.
+	Partial map[string]any
+
+	Text  []byte   // JSON: the bytes of the record; CSV: the line, when it could not be taken apart
+	Cells []string // CSV: the cells as they stand in the file
 }
 
 // A Reader reads the rows of one file.
@@ -283,6 +290,12 @@ func (r *Reader) note(format string, args ...any) {
 }
 
 func (r *Reader) lastNotes() {
+	if r.table != nil && len(r.table.filled) > 0 {
+		slices.Sort(r.table.filled)
+		for _, i := range r.table.filled {
+			r.note("column %d has cells and no heading, and is not in the mapping: it was left out", i+1)
+		}
+	}
 	if r.table != nil && r.table.blank > 0 {
 		r.note("%s blank and passed over", count(r.table.blank, "row was", "rows were"))
 	}
@@ -291,18 +304,23 @@ func (r *Reader) lastNotes() {
 	}
 }
 
-// Explain turns what the standard has against a record into problems of its
-// row: each with the heading it came from and, for the importer's own report,
-// the value.
+// Explain turns what the standard has against a record, or against what could
+// be read of one (Row.Partial), into problems of its row: each with the heading
+// it came from and, for the importer's own report, the value. What follows from
+// a problem the row already has is left out. It may be called concurrently.
 func (r *Reader) Explain(row Row, problems []standard.Problem) []Problem {
-	out := make([]Problem, len(problems))
-	for i, p := range problems {
-		out[i] = Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix}
-		if r.plan != nil {
-			r.plan.locate(&out[i], row)
-		} else if v, ok := lookup(row.Record, p.Pointer); ok {
-			out[i].Value = scalarText(v)
+	var out []Problem
+	for _, p := range problems {
+		if told(row, p) {
+			continue
 		}
+		q := Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix}
+		if r.plan != nil {
+			r.plan.locate(&q, row)
+		} else if v, ok := lookup(row.Record, p.Pointer); ok {
+			q.Value = scalarText(v)
+		}
+		out = append(out, q)
 	}
 	return out
 }

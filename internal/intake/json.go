@@ -34,11 +34,7 @@ func (r *Reader) openJSON(in io.Reader) error {
 func (r *Reader) readJSON(row *Row) {
 	v, err := strictjson.Decode(row.Text, r.o.Limits)
 	if err != nil {
-		var se *strictjson.Error
-		if !errors.As(err, &se) {
-			panic("internal error: strict reader: " + err.Error())
-		}
-		row.Problems = []Problem{{Pointer: se.Pointer, Rule: se.Rule, Detail: jsonDetail(se), Fix: se.Fix}}
+		row.Problems = []Problem{jsonProblem(err)}
 		return
 	}
 	rec, ok := v.(map[string]any)
@@ -49,6 +45,15 @@ func (r *Reader) readJSON(row *Row) {
 	}
 	row.Reference = reference(rec, r.o.Reference)
 	row.Record = rec
+}
+
+// jsonProblem is what the strict reader has against a record.
+func jsonProblem(err error) Problem {
+	var se *strictjson.Error
+	if !errors.As(err, &se) {
+		panic("internal error: strict reader: " + err.Error())
+	}
+	return Problem{Pointer: se.Pointer, Rule: se.Rule, Detail: jsonDetail(se), Fix: se.Fix}
 }
 
 // jsonDetail says where in the record's own bytes the fault is, which an

@@ -69,7 +69,7 @@ type Mapping struct {
 	ShortRows  bool              `yaml:"short_rows,omitempty"`
 	Columns    []Column          `yaml:"columns"`
 	Constants  Constants         `yaml:"constants,omitempty"`
-	Ignore     []string          `yaml:"ignore,omitempty"` // headings that are left out on purpose
+	Ignore     []string          `yaml:"ignore,omitempty"` // headings that are left out on purpose; "" for columns without one
 }
 
 // A Column says where the cells of one column go, and what they hold.

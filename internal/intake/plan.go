@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 )
 
@@ -221,10 +222,16 @@ func compile(m *Mapping) (*compiled, error) {
 	return c, nil
 }
 
+// isScalar reports whether v is a JSON scalar as the strict reader gives it.
 func isScalar(v any) bool {
-	switch v.(type) {
-	case nil, bool, string, json.Number:
+	switch t := v.(type) {
+	case nil, bool:
 		return true
+	case string:
+		return utf8.ValidString(t) && len(t) <= strictjson.DefaultLimits().StringLen
+	case json.Number:
+		n, err := strictjson.Decode([]byte(t), strictjson.Limits{})
+		return err == nil && n == v
 	}
 	return false
 }
@@ -306,12 +313,17 @@ type plan struct {
 	*compiled
 	limits strictjson.Limits
 	ref    []*column // what the sender calls a row
+	extra  int       // bytes that constants add to a record, at most
 }
 
 // onto finds the columns of a file. What the file has and the mapping does
 // not name goes to the reader's notes.
 func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 	p := &plan{compiled: c, limits: r.o.Limits}
+	for to, v := range c.m.Constants {
+		text, _ := v.(string)
+		p.extra += len(to) + len(text)
+	}
 	folded := make([]string, len(headings))
 	at := map[string][]int{}
 	for i, h := range headings {
@@ -382,7 +394,11 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 	var unused []string // headings nobody has asked for
 	ignored := foldSet(c.m.Ignore)
 	for i, h := range headings {
-		if !used[i] && !ignored[folded[i]] && folded[i] != "" {
+		switch {
+		case used[i] || ignored[folded[i]] || slices.Contains(unused, h):
+		case folded[i] == "":
+			r.table.loose = append(r.table.loose, i)
+		default:
 			unused = append(unused, h)
 		}
 	}
@@ -448,15 +464,27 @@ func (p *plan) reference(cells []string) string {
 // read makes the record of a row.
 func (p *plan) read(row *Row) {
 	row.Reference = p.reference(row.Cells)
-	v, present := p.build(p.root, row)
+	v, _ := p.build(p.root, row)
+	rec := v.(map[string]any)
 	if len(row.Problems) > 0 {
 		slices.SortStableFunc(row.Problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
+		row.Partial = rec
 		return
 	}
-	if !present {
-		v = map[string]any{}
+	// A record from CSV must be one that could have come as JSON. Small rows
+	// always are; a large one may have grown by escapes, or been split into
+	// more values than a record may have.
+	size := p.extra
+	for _, c := range row.Cells {
+		size += len(c)
 	}
-	row.Record = v.(map[string]any)
+	if size > 64<<10 {
+		if _, err := strictjson.Decode(strictjson.Canonical(rec), p.limits); err != nil {
+			row.Problems = []Problem{jsonProblem(err)}
+			return
+		}
+	}
+	row.Record = rec
 }
 
 // build returns the value of a place, and whether there is one.
@@ -760,6 +788,18 @@ func (p *plan) locate(prob *Problem, row Row) {
 			return
 		}
 	}
+}
+
+// told reports whether a problem of the standard follows from one that the
+// mapping has already found: what could not be read is missing from what the
+// standard was shown.
+func told(row Row, p standard.Problem) bool {
+	if len(row.Problems) == 0 {
+		return false
+	}
+	return p.Pointer == "" || slices.ContainsFunc(row.Problems, func(q Problem) bool {
+		return q.Pointer != "" && (name.Field(p.Pointer).Under(name.Field(q.Pointer)) || name.Field(q.Pointer).Under(name.Field(p.Pointer)))
+	})
 }
 
 // cut shortens a text for a report.

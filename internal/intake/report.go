@@ -255,20 +255,20 @@ func visible(s string) string {
 	}, s)
 }
 
-// jsonProblem is a Problem with its value, which Problem itself never
+// A shownProblem is a Problem with its value, which Problem itself never
 // marshals.
-type jsonProblem struct {
+type shownProblem struct {
 	Problem
 	Value string `json:"value,omitempty"`
 }
 
-type jsonRefusal struct {
+type shownRefusal struct {
 	Refusal
-	Problems []jsonProblem `json:"problems"`
+	Problems []shownProblem `json:"problems"`
 }
 
-func (r Refusal) json(values bool) jsonRefusal {
-	j := jsonRefusal{Refusal: r, Problems: make([]jsonProblem, len(r.Problems))}
+func (r Refusal) json(values bool) shownRefusal {
+	j := shownRefusal{Refusal: r, Problems: make([]shownProblem, len(r.Problems))}
 	for i, p := range r.Problems {
 		j.Problems[i].Problem = p
 		if values {
@@ -291,20 +291,20 @@ func (p *Report) WriteJSON(w io.Writer, values bool) error {
 		First   int    `json:"first_row"`
 	}
 	doc := struct {
-		File      string        `json:"file"`
-		Format    Format        `json:"format"`
-		Standard  string        `json:"standard,omitempty"`
-		DryRun    bool          `json:"dry_run"`
-		Stopped   string        `json:"stopped,omitempty"`
-		Rows      int           `json:"rows"`
-		New       int           `json:"new"`
-		Changed   int           `json:"changed"`
-		Unchanged int           `json:"unchanged"`
-		Refused   int           `json:"refused"`
-		Reasons   []kind        `json:"reasons"`
-		Refusals  []jsonRefusal `json:"refusals"`
-		Notes     []string      `json:"notes"`
-	}{p.File, p.Format, p.Standard, p.DryRun, p.Stopped, p.Rows, p.New, p.Changed, p.Unchanged, p.Refused, []kind{}, []jsonRefusal{}, []string{}}
+		File      string         `json:"file"`
+		Format    Format         `json:"format"`
+		Standard  string         `json:"standard,omitempty"`
+		DryRun    bool           `json:"dry_run"`
+		Stopped   string         `json:"stopped,omitempty"`
+		Rows      int            `json:"rows"`
+		New       int            `json:"new"`
+		Changed   int            `json:"changed"`
+		Unchanged int            `json:"unchanged"`
+		Refused   int            `json:"refused"`
+		Reasons   []kind         `json:"reasons"`
+		Refusals  []shownRefusal `json:"refusals"`
+		Notes     []string       `json:"notes"`
+	}{p.File, p.Format, p.Standard, p.DryRun, p.Stopped, p.Rows, p.New, p.Changed, p.Unchanged, p.Refused, []kind{}, []shownRefusal{}, []string{}}
 	for _, g := range p.kinds() {
 		doc.Reasons = append(doc.Reasons, kind{g.pointer, g.column, g.rule, g.detail, g.fix, g.rows, g.first})
 	}
@@ -319,7 +319,8 @@ func (p *Report) WriteJSON(w io.Writer, values bool) error {
 }
 
 // Rejects writes every refused row to a file that can go back to the supplier:
-// for CSV the row as it came, behind columns that say what is wrong; for JSON
+// for CSV the row as it came, or its line where it could not be taken apart,
+// behind columns that say what is wrong; for JSON
 // a line of NDJSON with the problems and the record's own text. Unlike a
 // Report it keeps nothing in memory. It is for one goroutine at a time.
 type Rejects struct {
@@ -365,7 +366,7 @@ func (j *Rejects) Add(row Row, problems ...Problem) error {
 	all := append(slices.Clip(row.Problems), problems...)
 	if j.json != nil {
 		line := struct {
-			jsonRefusal
+			shownRefusal
 			Text string `json:"text"`
 		}{Refusal{row.Number, row.Line, row.Reference, all}.json(true), string(row.Text)}
 		enc := json.NewEncoder(j.json)
@@ -386,6 +387,9 @@ func (j *Rejects) Add(row Row, problems ...Problem) error {
 		}
 	}
 	cells := append([]string{strconv.Itoa(row.Number), strings.Join(wrong, "; "), strings.Join(fix, "; ")}, row.Cells...)
+	if row.Cells == nil && len(row.Text) > 0 {
+		cells = append(cells, strings.ToValidUTF8(string(row.Text), "\uFFFD"))
+	}
 	return j.csv.Write(cells)
 }
 
