@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/stile-exchange/stile/internal/keys"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -470,63 +468,6 @@ func (b *builder) draft(kid string) (*Draft, error) {
 	}
 	d.raw = raw
 	return d, nil
-}
-
-// append appends the claims but the body, without the braces, in canonical order.
-func (c *Claims) append(dst []byte) []byte {
-	dst = append(dst, `"iat":`...)
-	dst = strconv.AppendInt(dst, c.IssuedAt, 10)
-	dst = append(dst, `,"iss":"https://`...)
-	dst = append(dst, c.Council...)
-	dst = append(dst, `","op":"`...)
-	dst = append(dst, c.Op...)
-	if c.Version > 1 {
-		dst = append(dst, `","prev":"`...)
-		dst = b64.AppendEncode(dst, c.Prev[:])
-	}
-	dst = append(dst, `","rec":"`...)
-	dst = append(dst, c.Record...)
-	dst = append(dst, `","std":"`...)
-	dst = append(dst, c.Standard.String()...)
-	dst = append(dst, `","std#integrity":"`...)
-	dst = append(dst, c.Integrity...)
-	dst = append(dst, `","ver":`...)
-	return strconv.AppendUint(dst, c.Version, 10)
-}
-
-// ErrClaims is wrapped when a record's or an event's claims cannot be: a first
-// version with a predecessor, a delete with a body, a name outside its grammar.
-var ErrClaims = errors.New("claims do not hold together")
-
-// check reports claims that View would refuse.
-func (c *Claims) check() error {
-	if _, err := name.ParseCouncil(string(c.Council)); err != nil {
-		return fmt.Errorf("%w: %w", ErrClaims, err)
-	}
-	if _, err := name.ParseRecord(string(c.Record)); err != nil {
-		return fmt.Errorf("%w: %w", ErrClaims, err)
-	}
-	for _, n := range []int{c.Standard.Version.Major, c.Standard.Version.Minor, c.Standard.Version.Patch} {
-		if n < 0 || n > 999_999 {
-			return fmt.Errorf("%w: the standard's version is outside its grammar", ErrClaims)
-		}
-	}
-	if _, err := name.ParseStandardName(string(c.Standard.Name)); err != nil {
-		return fmt.Errorf("%w: %w", ErrClaims, err)
-	}
-	switch {
-	case c.IssuedAt < 0 || c.IssuedAt > maxInteger:
-		return fmt.Errorf("%w: issued at a time that cannot be written", ErrClaims)
-	case c.Version < 1 || c.Version > maxInteger:
-		return fmt.Errorf("%w: versions count from 1", ErrClaims)
-	case (c.Version == 1) != (c.Prev == tlog.Hash{}):
-		return fmt.Errorf("%w: version 1 has no predecessor and every other has one", ErrClaims)
-	case c.Op != Put && c.Op != Delete:
-		return fmt.Errorf("%w: the operation is neither %s nor %s", ErrClaims, Put, Delete)
-	case !isIntegrity(c.Integrity):
-		return fmt.Errorf("%w: the standard's integrity is not sha256- and 32 bytes in base64", ErrClaims)
-	}
-	return nil
 }
 
 // compareNames orders member names by UTF-16 code units (RFC 8785 section

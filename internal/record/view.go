@@ -1,0 +1,168 @@
+package record
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/strictjson"
+)
+
+// A View is what a token says to whoever holds it.
+type View struct {
+	Claims
+
+	// Body is the visible part of the record, as strictjson values: nil for a
+	// Delete. Elements withheld from an array are left out, so those after them move
+	// up. It belongs to the caller.
+	Body map[string]any
+
+	// Withheld counts the digests for which the token has no disclosure. What
+	// lies inside something withheld is not counted: it cannot be seen.
+	Withheld int
+
+	// Disclosed holds the pointer of each disclosure, concrete RFC 6901 pointers
+	// into Body, sorted.
+	Disclosed []string
+}
+
+// View returns what a record token says. It checks every rule of RFC 9901
+// section 7.1 and of the package comment but the signature, for which there is
+// Verify. Every call gives a View of its own. An error is a [*Refusal].
+func (t *Token) View() (*View, error) {
+	v, w, err := t.view()
+	if err != nil {
+		return nil, err
+	}
+	v.Withheld = w.withheld
+	if len(w.nodes) > 0 {
+		points := string(w.points)
+		v.Disclosed = make([]string, len(w.nodes))
+		for i, n := range w.nodes {
+			v.Disclosed[i] = points[n.pointer.from:n.pointer.to]
+		}
+		slices.Sort(v.Disclosed)
+	}
+	w.release()
+	return v, nil
+}
+
+func (t *Token) view() (*View, *weaver, error) {
+	if t.kind != kindRecord {
+		return nil, nil, &Refusal{Rule: RuleHeader, Detail: "the token is an event"}
+	}
+	c := t.parts
+	if c == nil { // sealed here, and so never taken apart yet
+		var err error
+		if c, err = cut(t.raw); err != nil {
+			return nil, nil, err
+		}
+	}
+	w, err := newWeaver(c, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	v := new(View)
+	body, err := w.claims(&v.Claims)
+	if err != nil {
+		return nil, nil, err
+	}
+	if body != nil {
+		if err := w.object(body, -1, 1); err != nil {
+			return nil, nil, err
+		}
+		v.Body = body
+	}
+	if err := w.done(); err != nil {
+		return nil, nil, err
+	}
+	return v, w, nil
+}
+
+// claims reads the payload into c and returns its body, still with its
+// digests, or nil for a Delete.
+func (w *weaver) claims(c *Claims) (body map[string]any, err error) {
+	text := w.c.payload.of(w.c.dec)
+	if at, ok := w.scan(c); ok {
+		if at.from == at.to {
+			return nil, nil
+		}
+		if body, ok := w.canonical(at.of(text)).(map[string]any); ok {
+			return body, nil
+		}
+	}
+	// Something is wrong with it. Read it again, slowly, to say what.
+	v, err := strictjson.Decode(text, jsonLimits())
+	if err != nil {
+		return nil, jsonRefusal("the payload", err)
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, claim("", "the payload is not an object")
+	}
+	if body, err = c.read(m); err != nil {
+		return nil, err
+	}
+	return nil, &Refusal{Rule: RuleCanonical, Detail: "the payload is not in canonical form"}
+}
+
+// canonical returns the value of a text in canonical form, and nil for any other.
+func (w *weaver) canonical(text []byte) any {
+	v, err := strictjson.Decode(text, jsonLimits())
+	if err != nil {
+		return nil
+	}
+	w.scratch = strictjson.AppendCanonical(w.scratch[:0], v)
+	if !bytes.Equal(w.scratch, text) {
+		return nil
+	}
+	return v
+}
+
+// scan reads the claims of a payload in canonical form but for the body, and
+// returns where the body stands in it, nowhere for a Delete. In that form the
+// claims stand in one order and none can hold a quotation mark, so there is
+// nothing to parse; that it was that form is known in the end by printing the claims
+// again. false says that the payload is not what it should be.
+func (w *weaver) scan(c *Claims) (body span, ok bool) {
+	const start, bodyStart = `{"_sd_alg":"sha-256",`, `{"_sd_alg":"sha-256","body":`
+	s := w.dec[w.c.payload.from:w.c.payload.to]
+	at := len(start)
+	if strings.HasPrefix(s, bodyStart) {
+		at = strings.LastIndex(s, `,"iat":`)
+		if at < len(bodyStart) {
+			return body, false
+		}
+		body = span{len(bodyStart), at}
+		at++
+	} else if !strings.HasPrefix(s, start) {
+		return body, false
+	}
+	var f claimTexts
+	rest := s[at:]
+	take := func(until string) string {
+		v, after, found := strings.Cut(rest, until)
+		ok = ok && found
+		rest = after
+		return v
+	}
+	ok = true
+	take(`"iat":`)
+	f.iat = take(`,"iss":"`)
+	f.iss = take(`","op":"`)
+	f.op = take(`",`)
+	if strings.HasPrefix(rest, `"prev":"`) {
+		take(`"prev":"`)
+		f.prev = take(`",`)
+	}
+	take(`"rec":"`)
+	f.rec = take(`","std":"`)
+	f.std = take(`","std#integrity":"`)
+	f.integrity = take(`","ver":`)
+	f.ver = take(`}`)
+	if !ok || rest != "" || c.set(f) != nil || (c.Op == Delete) != (body.to == 0) {
+		return body, false
+	}
+	w.scratch = append(c.append(w.scratch[:0]), '}')
+	return body, string(w.scratch) == s[at:]
+}
