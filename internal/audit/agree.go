@@ -1,0 +1,517 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A paper is one version of an agreement that the bundle holds.
+type paper struct {
+	doc   *agreement.Agreement
+	place string
+	ours  uint64 // log index of the issuing council's signature
+	first uint64 // log index of the first disclosure under it
+	used  bool   // there is one
+	said  []said // notices of the issuing council, in order
+}
+
+// readAgreements reads the documents, and compiles those of the agreement
+// covered for each standard that is here.
+func (v *verifier) readAgreements() {
+	v.papers, v.state = map[agreementID]*paper{}, agreement.NewState()
+	t := v.on(CheckAgreements)
+	for _, f := range v.contents.agreements { // by name and version
+		b, err := readFile(f.file)
+		if err != nil {
+			v.on(CheckContents).fail(f.file.Name, "is damaged", "")
+			continue
+		}
+		doc, err := agreement.ParseCanonical(b)
+		if err != nil || doc.Name != f.id.name || doc.Version != f.id.version {
+			t.fail(f.file.Name, "is not the canonical text of that agreement", "")
+			continue
+		}
+		p := &paper{doc: doc, place: f.file.Name}
+		// The document stands here for its proposal: which text the parties
+		// meant is settled by the digest that each of them signed.
+		err = v.state.Apply(doc.From, agreement.KindProposal, agreement.Proposal{Agreement: doc}.Body(), time.Unix(0, 0))
+		if err != nil {
+			t.fail(f.file.Name, "contradicts another version of it", "")
+			continue
+		}
+		v.papers[f.id] = p
+		if doc.Name == v.covers.Agreement {
+			v.covered = append(v.covered, p)
+		}
+		v.checkPaper(p)
+	}
+	for _, k := range v.standards {
+		k.terms = make([]*agreement.Terms, len(v.covered))
+		for i, p := range v.covered {
+			if p.doc.Standard == k.std.Name().Line() {
+				// Terms that do not compile let nothing through; checkPaper has
+				// said so if no version of the standard fits.
+				k.terms[i], _ = p.doc.Compile(k.std)
+			}
+		}
+	}
+	switch {
+	case len(v.papers) > 0:
+		v.say(CheckAgreements, "%s in the canonical text that is signed, with every heading filled in as the standard asks.", count(t.ok, "agreement document"))
+	case v.covers.Agreement != "":
+		t.skip(1)
+		v.say(CheckAgreements, "The text of %s is not in the file.", v.covers.Agreement)
+	default:
+		v.say(CheckAgreements, "The file is not about an agreement.")
+	}
+}
+
+// checkPaper asks of a document what was asked before it could be signed.
+func (v *verifier) checkPaper(p *paper) {
+	t := v.on(CheckAgreements)
+	var problem *agreement.Problem
+	fits, tried := false, false
+	for _, n := range v.standardNames() {
+		k := v.standards[n]
+		if n.Line() != p.doc.Standard {
+			continue
+		}
+		// One version of the line that it fits is enough: a later version may
+		// have a field that the agreement could not know.
+		tried = true
+		ps := p.doc.Check(k.std)
+		if len(ps) == 0 {
+			fits = true
+			break
+		}
+		problem = &ps[0]
+	}
+	switch missing := p.doc.Incomplete(); {
+	case len(missing) > 0:
+		t.fail(p.place, "lacks what must be filled in before it may be signed", "/"+missing[0])
+	case !tried:
+		t.skip(1)
+		v.say(CheckAgreements, "The standard that %s version %d is about is not here, so whether it fits it was not checked.", p.doc.Name, p.doc.Version)
+	case !fits:
+		t.fail(p.place, "could not have been signed: "+problem.Rule, problem.Pointer)
+	default:
+		t.pass(1)
+	}
+}
+
+func (v *verifier) standardNames() []name.Standard {
+	var out []name.Standard
+	for n := range v.standards {
+		out = append(out, n)
+	}
+	slices.SortFunc(out, func(a, b name.Standard) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}
+
+// judgeAgreements takes in what the parties said, then asks of each disclosure
+// whether the agreement was in force.
+func (v *verifier) judgeAgreements() {
+	t := v.on(CheckAgreementSignatures)
+	v.outlooks = map[name.Agreement]outlook{}
+	for i := range v.events {
+		s := &v.events[i]
+		v.hear(s, func(check, rule string) { v.on(check).failEntry(s.index, rule, "") })
+	}
+	for i := range v.foreign {
+		s := &v.foreign[i]
+		v.hear(s, func(check, rule string) { v.on(check).fail(place(eventsPath(s.by), s.line), rule, "") })
+	}
+	for _, id := range v.paperIDs() {
+		p := v.papers[id]
+		var missing []string
+		for _, st := range v.state.Versions(id.name, time.Unix(0, 0)) {
+			if st.Agreement.Version != p.doc.Version {
+				continue
+			}
+			t.pass(len(st.Signed))
+			for _, c := range st.Awaiting {
+				missing = append(missing, string(c))
+				t.skip(1)
+			}
+		}
+		if len(missing) > 0 {
+			v.say(CheckAgreementSignatures, "Version %d of %s: no valid signature of %s is in the file.", p.doc.Version, p.doc.Name, strings.Join(missing, " and "))
+		} else {
+			v.say(CheckAgreementSignatures, "Version %d of %s was signed, in exactly this text, by %s (SHA-256 %s).", p.doc.Version, p.doc.Name, councils(p.doc.Parties()), p.doc.Digest())
+		}
+	}
+	if len(v.papers) == 0 {
+		v.say(CheckAgreementSignatures, "There is no agreement in the file.")
+	}
+	v.judgeInForce()
+}
+
+func (v *verifier) paperIDs() []agreementID {
+	var out []agreementID
+	for _, f := range v.contents.agreements {
+		if v.papers[f.id] != nil {
+			out = append(out, f.id)
+		}
+	}
+	return out
+}
+
+const maxNotices = 1000
+
+// hear takes in an event about an agreement.
+func (v *verifier) hear(s *said, fail func(check, rule string)) {
+	switch s.kind {
+	case agreement.KindProposal, agreement.KindSignature, agreement.KindSuspend, agreement.KindResume, agreement.KindEnd:
+	default:
+		return
+	}
+	p := v.papers[agreementID{s.agreement, int(s.version)}]
+	if p == nil {
+		return // about a version that is not here
+	}
+	check := CheckInForce
+	body := s.notice.Body
+	switch s.kind {
+	case agreement.KindProposal:
+		if s.ref.Digest != p.doc.Digest() {
+			fail(CheckAgreements, "proposes another text than "+p.place)
+		}
+		return
+	case agreement.KindSignature:
+		check, body = CheckAgreementSignatures, agreement.Signature{Ref: s.ref}.Body
+	default:
+		// Each is looked at again for every disclosure; people give a few.
+		if v.notices++; v.notices > maxNotices {
+			fail(check, "is one suspension or ending too many to look at")
+			return
+		}
+	}
+	switch err := v.state.Apply(s.by, s.kind, body(), time.Unix(s.issuedAt, 0)); {
+	case errors.Is(err, agreement.ErrConflict) && s.ref.Digest != p.doc.Digest():
+		fail(check, "is about another text than "+p.place)
+	case errors.Is(err, agreement.ErrNotParty):
+		fail(check, "is by a council that is not a party to "+p.place)
+	case err != nil:
+		fail(check, "cannot be said of "+p.place)
+	case s.by == v.council && s.kind == agreement.KindSignature:
+		p.ours = s.index
+	case s.by == v.council:
+		p.said = append(p.said, *s)
+	}
+}
+
+// judgeInForce asks of each logged disclosure whether the agreement it names
+// was in force when it was logged, by the council's own clock.
+func (v *verifier) judgeInForce() {
+	t := v.on(CheckInForce)
+	for i := range v.events {
+		d := &v.events[i]
+		if d.kind != kindDisclosure {
+			continue
+		}
+		v.counts.Disclosures++
+		p := v.papers[agreementID{d.agreement, int(d.version)}]
+		if p == nil {
+			t.skip(1)
+			continue
+		}
+		if !p.used {
+			p.used, p.first = true, d.index
+		}
+		switch rule, sure := v.outOfForce(p, d); {
+		case rule == "":
+			t.pass(1)
+		case sure:
+			t.failEntry(d.index, rule, "")
+		default:
+			t.skip(1)
+			v.say(CheckInForce, "Entry %d: %s; whether %s had heard of it by then cannot be seen from this file.", d.index, rule, v.council)
+		}
+	}
+	switch {
+	case t.ok+t.failed+t.undone == 0:
+		v.say(CheckInForce, "No disclosure under an agreement is in the file.")
+	default:
+		v.say(CheckInForce, "%s of records went out while the agreement was in force, by the clock of %s.", count(t.ok, "logged batch"), v.council)
+	}
+}
+
+// outOfForce says why p was not in force at disclosure d, "" when it was. sure
+// is false when the reason lies with another council, and the issuing council
+// may not have known of it: news travels when nodes are connected.
+func (v *verifier) outOfForce(p *paper, d *said) (rule string, sure bool) {
+	if p.doc.From != v.council || !slices.Contains(p.doc.To, d.to) {
+		return "went to a council that the agreement does not let receive", true
+	}
+	at := time.Unix(d.issuedAt, 0)
+	for _, st := range v.versionsAt(p.doc.Name, at) {
+		if st.Agreement.Version != p.doc.Version {
+			continue
+		}
+		for _, c := range p.doc.Parties() {
+			when, ok := st.Signed[c]
+			switch {
+			case !ok:
+				return "went out under an agreement that " + string(c) + " is not shown to have signed", true
+			case when.After(at.Add(skew)):
+				return "went out before " + string(c) + " signed the agreement", true
+			}
+		}
+		if p.ours > d.index {
+			return "stands in the log before the council's own signature of the agreement", true
+		}
+		switch st.Phase {
+		case agreement.InForce:
+			return "", true
+		case agreement.Superseded:
+			return "went out under a version that a later one had replaced", v.usedLater(d)
+		case agreement.Suspended, agreement.Ended:
+			byDate := p.doc.Ends != "" && !at.Before(p.doc.Ends.Time())
+			return "went out after the agreement had " + ending[st.Phase], byDate || p.stopped(at)
+		}
+		return "went out before the agreement was in force", true
+	}
+	return "went out under an agreement that cannot be read", true
+}
+
+var ending = map[agreement.Phase]string{agreement.Suspended: "been suspended", agreement.Ended: "ended"}
+
+// stopped reports whether the issuing council itself had ended or suspended the
+// agreement by then.
+func (p *paper) stopped(at time.Time) bool {
+	stopped := false
+	for _, s := range p.said {
+		if at.Before(s.notice.At) {
+			continue
+		}
+		switch s.kind {
+		case agreement.KindEnd:
+			return true
+		default:
+			stopped = s.kind == agreement.KindSuspend
+		}
+	}
+	return stopped
+}
+
+// usedLater reports whether the council had let something out under a later
+// version of the agreement before disclosure d.
+func (v *verifier) usedLater(d *said) bool {
+	for id, p := range v.papers {
+		if id.name == d.agreement && uint64(id.version) > d.version && p.used && p.first < d.index {
+			return true
+		}
+	}
+	return false
+}
+
+// An outlook is what the parties' words make of an agreement, and for how long
+// nothing changes in it.
+type outlook struct {
+	from, until time.Time
+	versions    []agreement.Status
+}
+
+// versionsAt returns the state of an agreement's versions at an instant. There
+// may be as many disclosures as records, and few changes between them.
+func (v *verifier) versionsAt(n name.Agreement, at time.Time) []agreement.Status {
+	if o := v.outlooks[n]; o.versions != nil && !at.Before(o.from) && (o.until.IsZero() || at.Before(o.until)) {
+		return o.versions
+	}
+	o := outlook{from: at, versions: v.state.Versions(n, at)}
+	o.until, _ = v.state.NextChange(at)
+	for _, st := range o.versions {
+		for _, when := range st.Signed { // a version takes over when the last party signs
+			if when.After(at) && (o.until.IsZero() || when.Before(o.until)) {
+				o.until = when
+			}
+		}
+	}
+	v.outlooks[n] = o
+	return o.versions
+}
+
+// judgeStandards compares standards with what the log says was adopted.
+func (v *verifier) judgeStandards() {
+	t := v.on(CheckStandards)
+	for _, s := range v.events {
+		if k := v.standards[s.standard]; s.kind == kindAdopted && k != nil && k.std.Integrity() != s.integrity {
+			t.failEntry(s.index, "adopted another schema of "+s.standard.String()+" than is here", "")
+		}
+	}
+	fromFile := 0
+	for _, k := range v.standards {
+		if !k.given {
+			fromFile++
+		}
+	}
+	v.say(CheckStandards, "%s made with a schema that is here, by the SHA-256 that the council signed into each.", was(t.ok, "record"))
+	if fromFile > 0 {
+		v.say(CheckStandards, "%s from this file: that it is what its publisher published was not compared.", was(fromFile, "standard"))
+	}
+	if t.undone > 0 {
+		v.say(CheckStandards, "%s of a standard that is not here.", was(t.undone, "record"))
+	}
+}
+
+// was says "1 record is" or "2 records are".
+func was(n int, thing string) string {
+	if n == 1 {
+		return count(n, thing) + " is"
+	}
+	return count(n, thing) + " are"
+}
+
+func councils(cs []name.Council) string {
+	var s []string
+	for _, c := range cs {
+		s = append(s, string(c))
+	}
+	if len(s) < 2 {
+		return strings.Join(s, "")
+	}
+	return strings.Join(s[:len(s)-1], ", ") + " and " + s[len(s)-1]
+}
+
+// judgeVersions looks at the versions of each record, and for anything that is
+// in the log twice.
+func (v *verifier) judgeVersions() {
+	type last struct {
+		version  uint64
+		entry    tlog.Hash
+		standard name.StandardName
+	}
+	chains, twice := v.on(CheckVersions), v.on(CheckDuplicates)
+	newest := make(map[[16]byte]last, len(v.records))
+	seen := make(map[tlog.Hash]struct{}, len(v.records)+len(v.events))
+	again := func(index uint64, h tlog.Hash) bool {
+		if _, ok := seen[h]; ok {
+			twice.failEntry(index, "is the same as an entry before it", "")
+			return true
+		}
+		seen[h] = struct{}{}
+		return false
+	}
+	for i := range v.records {
+		r := &v.records[i]
+		old, ok := newest[r.record]
+		switch {
+		case again(r.index, r.entry):
+			continue
+		case ok && r.version == old.version:
+			twice.failEntry(r.index, "is a second text of a version that stands before it", "")
+			continue
+		}
+		twice.pass(1)
+		switch {
+		case ok && r.version < old.version:
+			chains.failEntry(r.index, "is an earlier version than one that stands before it", "")
+		case ok && old.standard != r.standard.Name:
+			chains.failEntry(r.index, "is of another standard than the version before it", "")
+		case ok && r.version == old.version+1 && r.prev != old.entry:
+			chains.failEntry(r.index, "does not name the version before it that stands here", "")
+		case ok && r.version == old.version+1, !ok && r.version == 1:
+			chains.pass(1)
+		default:
+			chains.skip(1)
+		}
+		newest[r.record] = last{r.version, r.entry, r.standard.Name}
+	}
+	for i := range v.events {
+		if !again(v.events[i].index, v.events[i].hash) {
+			twice.pass(1)
+		}
+	}
+	v.say(CheckVersions, "%s: each is the first, or names by digest the version before it.", count(chains.ok, "record version"))
+	if chains.undone > 0 {
+		v.say(CheckVersions, "For %s the version before is not in the file.", count(chains.undone, "record version"))
+	}
+	v.say(CheckDuplicates, "%s, none of them twice.", count(twice.ok, "entry"))
+}
+
+func (v *verifier) sayRecords() {
+	n := v.counts.Records
+	say := func(check, none, format string, a ...any) {
+		if t := v.on(check); t.ok+t.failed+t.undone == 0 {
+			v.say(check, "%s", none)
+		} else {
+			v.say(check, format, a...)
+		}
+	}
+	const noRecord = "There is no record in the file."
+	say(CheckRecordSignatures, noRecord, "%s, each with its own valid signature by %s (ES256).", count(v.on(CheckRecordSignatures).ok, "record"), v.council)
+	say(CheckEventSignatures, "There is no event in the file.", "%s, each with a valid signature of the council that says it.", count(v.on(CheckEventSignatures).ok, "event"))
+	say(CheckTokens, "There is nothing in the file.", "%s in the one form that such tokens have.", count(v.on(CheckTokens).ok, "token"))
+	say(CheckDisclosures, noRecord, "In %s, %s disclosed and %s withheld. Every disclosed one is what was signed; what was withheld cannot be read here.",
+		count(n, "record"), was(v.counts.Disclosed, "field"), number(v.counts.Withheld))
+	say(CheckInclusion, "There is no entry in the file.", "%s shown to be in the log at its checkpoint.", was(v.on(CheckInclusion).ok, "entry"))
+	if t := v.on(CheckInclusion); t.undone > 0 {
+		v.say(CheckInclusion, "%s not compared with the log, for want of a checkpoint that holds.", was(t.undone, "entry"))
+	}
+	say(CheckValid, "There is no record in the file that says anything.", "What can be seen of %s obeys its standard. What is withheld was not looked at.", count(v.on(CheckValid).ok, "record"))
+	if t := v.on(CheckValid); t.undone > 0 {
+		v.say(CheckValid, "For %s the standard is not here.", count(t.undone, "record"))
+	}
+}
+
+// judgeTimes compares the times that entries claim with each other and with
+// those of witnesses.
+func (v *verifier) judgeTimes() {
+	t := v.on(CheckTimes)
+	// The earliest time at which a witness had seen the log at a size above i.
+	slices.SortFunc(v.witnessed, func(a, b Witnessed) int { return cmpUint(a.Size, b.Size) })
+	earliest := make([]time.Time, len(v.witnessed))
+	for i := len(earliest) - 1; i >= 0; i-- {
+		if earliest[i] = v.witnessed[i].Time; i+1 < len(earliest) && earliest[i+1].Before(earliest[i]) {
+			earliest[i] = earliest[i+1]
+		}
+	}
+	var before int64
+	w, r, e := 0, 0, 0
+	for r < len(v.records) || e < len(v.events) {
+		var index uint64
+		var at int64
+		if e == len(v.events) || r < len(v.records) && v.records[r].index < v.events[e].index {
+			index, at = v.records[r].index, v.records[r].issuedAt
+			r++
+		} else {
+			index, at = v.events[e].index, v.events[e].issuedAt
+			e++
+		}
+		for w < len(v.witnessed) && v.witnessed[w].Size <= index {
+			w++
+		}
+		switch {
+		case at < before-int64(skew/time.Second):
+			t.failEntry(index, "claims to be earlier than the entry before it", "")
+		case w < len(v.witnessed) && time.Unix(at, 0).After(earliest[w].Add(skew)):
+			t.failEntry(index, "claims to be later than a witness saw it", "")
+		case w < len(v.witnessed):
+			t.pass(1)
+		default:
+			t.skip(1)
+		}
+		before = at
+	}
+	v.say(CheckTimes, "%s no later than a witness saw the log with it, and in the order of the log, within %s.", claim(t.ok, "entry"), minutes(skew))
+	if t.undone > 0 {
+		v.say(CheckTimes, "%s newer than any cosigned checkpoint here: when they were made is the word of %s.", was(t.undone, "entry"), v.council)
+	}
+	v.sayRecords()
+}
+
+func claim(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing + " claims a time"
+	}
+	return count(n, thing) + " claim times"
+}
+
+func minutes(d time.Duration) string { return fmt.Sprintf("%d minutes", d/time.Minute) }

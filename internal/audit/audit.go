@@ -1,0 +1,275 @@
+// Package audit writes and verifies what a council hands to an auditor: one
+// file that shows what it said, to whom it went and on what terms, and that
+// can be checked without a network, a node or anybody's word but the keys.
+//
+// # The file
+//
+// An audit bundle, NAME.stile, is a zip archive (PKWARE APPNOTE 6.3, methods 0
+// and 8, no encryption) of these files and no others:
+//
+//	entries/NNNN.ndjson                 a chunk of the log, up to 1000 entries
+//	proofs/NNNN.bin                     shows that the chunk is in the log
+//	agreements/COUNCIL/SLUG@N.json      canonical bytes of version N (package agreement)
+//	checkpoints/SIZE.note               signed checkpoint of the log at SIZE entries
+//	checkpoints/SIZE.proof              shows that the log at SIZE is where the main one began
+//	directory/COUNCIL.yaml              member file (package directory)
+//	events/COUNCIL.ndjson               events that other councils sent
+//	standards/PUBLISHER/SLUG@A.B.C.zip  archive of a standard (package standard)
+//	bundle.json                         what the bundle is
+//
+// Writers put the chunks first, in order, each before its proof, as they are
+// streamed; then the rest sorted by path; bundle.json last; times zero. Readers
+// do not depend on the order. A path twice, a path that is not spelt as above, or
+// a file of another kind makes the bundle unreadable: nothing in it is passed over.
+//
+// bundle.json is one canonical JSON object (package strictjson):
+//
+//	{"checkpoint":1234,"council":"northmoor.gov.uk",
+//	 "counts":{"agreements":1,"checkpoints":2,"entries":2,"events":1,"members":2,"standards":1},
+//	 "covers":{"agreement":"northmoor.gov.uk/people-moving-to-saltby"},
+//	 "created":"2026-12-02T09:00:00Z","format":1}
+//
+// without the line breaks. council is whose log the entries are of, checkpoint
+// the size of the main checkpoint, and covers what the entries were chosen by:
+// "agreement" (what went under it and came back), "standard" (publisher/name),
+// "records" (ids), none or several of them. It is signed by nobody; it says
+// what to look for, and proves nothing.
+//
+// A chunk holds one line for each entry, by rising index within a chunk and
+// from one chunk to the next, spelt in this one way, each line ended by a line feed:
+//
+//	{"entry":17,"token":"eyJhbGci…~WyJ…~"}
+//
+// The token is a record with the disclosures that were chosen, or an event
+// (package record). Chunks are numbered from 0000 without a gap. proofs/NNNN.bin
+// is the batch proof (package tlog) of the chunk's indices at the main
+// checkpoint, 32 bytes a hash and nothing else.
+//
+// checkpoints holds the main note, and every other one that a witness cosigned;
+// each smaller one has beside it the RFC 6962 consistency proof to the main
+// one, 32 bytes a hash, empty for size 0 alone.
+//
+// An events file holds the events of one other council that concern the log:
+// signatures of agreements, receipts. They come in the order of that council's
+// log, but without proof of a place in it, a line each:
+//
+//	{"token":"eyJhbGci…"}
+//
+// # Limits
+//
+// [MaxChunks] chunks of [MaxChunk] entries and [MaxChunkBytes] bytes; other
+// limits are the constants beside them. A reader judges sizes before it
+// unpacks, and again while it does.
+//
+// # Rule for change
+//
+// Whatever a reader of format 1 would refuse or would misunderstand takes a new
+// format number, and so does a new kind of file or a new member of bundle.json.
+// The number's history: 1, the first.
+//
+// # Verifying
+//
+// [Verify] runs every check in the list of Check constants and reports on each:
+// what was found in order, what was not, and what could not be checked and why.
+// Its memory is bounded by [Options.Parallel] chunks and some 300 bytes for each
+// entry. [VerifyToken] does what of it can be done for a single token.
+package audit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/strictjson"
+)
+
+// Format is the number of the format that this package writes and reads.
+const Format = 1
+
+// Limits on a bundle. Sizes are in bytes, unpacked.
+const (
+	MaxChunks     = 4000      // chunks
+	MaxChunk      = 1000      // entries in a chunk
+	MaxChunkBytes = 64 << 20  // entries/NNNN.ndjson
+	MaxFiles      = 10_000    // files in the archive
+	MaxEvents     = 128 << 20 // all of events/ together
+	MaxMembers    = 500
+	MaxStandards  = 64
+	MaxAgreements = 64 // versions, of all agreements together
+	MaxNotes      = 500
+	MaxRecords    = 10_000   // ids in covers
+	maxHeader     = 1 << 20  // bundle.json
+	maxArchive    = 32 << 20 // one standard, as package standard has it
+	maxStandards  = 128 << 20
+)
+
+// ErrBundle is wrapped by every error that is the bundle's own: it is not one,
+// it is damaged, or it goes beyond a limit. Nothing can be said of such a file.
+var ErrBundle = errors.New("not a readable audit bundle")
+
+// A Header says what a bundle is.
+type Header struct {
+	Council name.Council // whose log the entries are of
+	Created time.Time    // UTC, whole seconds
+	Covers  Covers
+}
+
+// Covers says what the entries of a bundle were chosen by. Fields that are
+// empty did not limit the choice.
+type Covers struct {
+	Agreement name.Agreement    `json:"agreement,omitempty"`
+	Standard  name.StandardName `json:"standard,omitempty"`
+	Records   []name.Record     `json:"records,omitempty"`
+}
+
+// String says in words what is covered.
+func (c Covers) String() string {
+	s := "entries of the log, chosen by nothing it states"
+	switch {
+	case c.Agreement != "":
+		s = "what went under agreement " + string(c.Agreement) + " and what came back"
+	case c.Standard != "":
+		s = "records of standard " + string(c.Standard)
+	case len(c.Records) > 0:
+		s = "chosen records"
+	}
+	if n := len(c.Records); n > 0 {
+		s += fmt.Sprintf(" (%d chosen by id)", n)
+	}
+	return s
+}
+
+// Sizes counts what a bundle holds, as bundle.json states it.
+type Sizes struct {
+	Agreements  int `json:"agreements"` // versions
+	Checkpoints int `json:"checkpoints"`
+	Entries     int `json:"entries"` // of the council's own log, in chunks
+	Events      int `json:"events"`  // by other councils
+	Members     int `json:"members"`
+	Standards   int `json:"standards"`
+}
+
+// document is bundle.json.
+type document struct {
+	Header
+	Checkpoint uint64
+	Sizes      Sizes
+}
+
+func (d *document) encode() []byte {
+	covers := map[string]any{}
+	if d.Covers.Agreement != "" {
+		covers["agreement"] = string(d.Covers.Agreement)
+	}
+	if d.Covers.Standard != "" {
+		covers["standard"] = string(d.Covers.Standard)
+	}
+	if len(d.Covers.Records) > 0 {
+		ids := make([]any, len(d.Covers.Records))
+		for i, r := range d.Covers.Records {
+			ids[i] = string(r)
+		}
+		covers["records"] = ids
+	}
+	counts := map[string]any{}
+	for _, c := range d.Sizes.fields() {
+		counts[c.key] = *c.n
+	}
+	return strictjson.Canonical(map[string]any{
+		"format": Format, "council": string(d.Council), "created": d.Created.UTC().Format(time.RFC3339),
+		"checkpoint": d.Checkpoint, "covers": covers, "counts": counts,
+	})
+}
+
+type sizeField struct {
+	key string
+	n   *int
+}
+
+func (s *Sizes) fields() []sizeField {
+	return []sizeField{
+		{"agreements", &s.Agreements}, {"checkpoints", &s.Checkpoints}, {"entries", &s.Entries},
+		{"events", &s.Events}, {"members", &s.Members}, {"standards", &s.Standards},
+	}
+}
+
+// decodeDocument reads bundle.json; what it accepts, encode prints again.
+func decodeDocument(b []byte) (*document, error) {
+	bad := func(format string, a ...any) (*document, error) {
+		return nil, fmt.Errorf("%w: bundle.json: %s", ErrBundle, fmt.Sprintf(format, a...))
+	}
+	v, err := strictjson.Decode(b, strictjson.Limits{Bytes: maxHeader, Depth: 4})
+	if err != nil {
+		return bad("%v", err)
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return bad("is not an object")
+	}
+	// The number first: of another format nothing else is known.
+	if f, ok := wholeNumber(m["format"]); !ok || f != Format {
+		return bad("this program reads format %d, and the file is of another: use a newer stile-audit", Format)
+	}
+	d := &document{}
+	council, _ := m["council"].(string)
+	if d.Council, err = name.ParseCouncil(council); err != nil {
+		return bad("%v", err)
+	}
+	created, _ := m["created"].(string)
+	if d.Created, err = time.Parse(time.RFC3339, created); err != nil {
+		return bad("created is not a time")
+	}
+	if d.Checkpoint, ok = wholeNumber(m["checkpoint"]); !ok {
+		return bad("checkpoint is not a size")
+	}
+	counts, _ := m["counts"].(map[string]any)
+	for _, c := range d.Sizes.fields() {
+		n, ok := wholeNumber(counts[c.key])
+		if !ok {
+			return bad("counts has no number of %s", c.key)
+		}
+		*c.n = int(n)
+	}
+	covers, _ := m["covers"].(map[string]any)
+	if s, ok := covers["agreement"].(string); ok {
+		if d.Covers.Agreement, err = name.ParseAgreement(s); err != nil {
+			return bad("%v", err)
+		}
+	}
+	if s, ok := covers["standard"].(string); ok {
+		if d.Covers.Standard, err = name.ParseStandardName(s); err != nil {
+			return bad("%v", err)
+		}
+	}
+	ids, _ := covers["records"].([]any)
+	if len(ids) > MaxRecords {
+		return bad("covers more than %d records", MaxRecords)
+	}
+	for _, id := range ids {
+		s, _ := id.(string)
+		r, err := name.ParseRecord(s)
+		if err != nil {
+			return bad("%v", err)
+		}
+		d.Covers.Records = append(d.Covers.Records, r)
+	}
+	// Whatever was not understood above is not printed again.
+	if !slices.Equal(d.encode(), b) {
+		return bad("holds something that format %d does not have, or is not in the one spelling", Format)
+	}
+	return d, nil
+}
+
+// wholeNumber reads a JSON number that is a count, an index or a size.
+func wholeNumber(v any) (uint64, bool) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return 0, false
+	}
+	u, err := strconv.ParseUint(string(n), 10, 53)
+	return u, err == nil && strconv.FormatUint(u, 10) == string(n)
+}

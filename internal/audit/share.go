@@ -1,0 +1,366 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// A receiver is what the file shows of one council that received records.
+type receiver struct {
+	council   name.Council
+	sent      []uint64            // bits over verifier.records: in a logged disclosure to it
+	held      []uint64            // in a receipt of it
+	refused   []uint64            // in a receipt of it, as refused
+	takenBack map[[16]byte]uint64 // records whose withdrawal it was sent so far, and its log index
+	deleted   map[uint64]bool     // withdrawals, by log index, that it signed for
+	all       bool                // it signed that it deleted everything
+}
+
+func set(bits []uint64, i int)      { bits[i/64] |= 1 << (i % 64) }
+func get(bits []uint64, i int) bool { return bits[i/64]>>(i%64)&1 == 1 }
+
+// sharing is what went to whom, gathered from the log and from receipts.
+type sharing struct {
+	v         *verifier
+	receivers map[name.Council]*receiver
+	under     []uint64 // by record: bits of the covered versions that disclosures of it name
+	covered   []uint64 // bits over records: in a disclosure under the covered agreement
+	absent    int      // entries that disclosures name and that are not in the file
+}
+
+func (s *sharing) receiver(c name.Council) *receiver {
+	r := s.receivers[c]
+	if r == nil {
+		words := (len(s.v.records) + 63) / 64
+		r = &receiver{c, make([]uint64, words), make([]uint64, words), make([]uint64, words), map[[16]byte]uint64{}, map[uint64]bool{}, false}
+		s.receivers[c] = r
+	}
+	return r
+}
+
+// recordAt returns the place in v.records of the record at a log index.
+func (v *verifier) recordAt(index uint64) (int, bool) {
+	return slices.BinarySearchFunc(v.records, index, func(f fact, n uint64) int { return cmpUint(f.index, n) })
+}
+
+// eventAt returns the council's event at a log index; nil when it is not here.
+func (v *verifier) eventAt(index uint64) *said {
+	i, ok := slices.BinarySearchFunc(v.events, index, func(s said, n uint64) int { return cmpUint(s.index, n) })
+	if !ok {
+		return nil
+	}
+	return &v.events[i]
+}
+
+// judgeSharing follows what went out: logged before it went, within the
+// agreement, signed for, and deleted when it was taken back.
+func (v *verifier) judgeSharing() {
+	s := &sharing{v: v, receivers: map[name.Council]*receiver{}, under: make([]uint64, len(v.records)), covered: make([]uint64, (len(v.records)+63)/64)}
+	for i := range v.events {
+		if d := &v.events[i]; d.kind == kindDisclosure {
+			s.disclosure(d)
+		}
+	}
+	for i := range v.foreign {
+		if r := &v.foreign[i]; r.kind == kindReceipt {
+			s.receipt(r)
+		}
+	}
+	s.withdrawals()
+	s.judgeLogged()
+	s.judgeTerms()
+	s.sayReceipts()
+}
+
+// disclosure takes in one logged batch.
+func (s *sharing) disclosure(d *said) {
+	v, t := s.v, s.v.on(CheckLogged)
+	r := s.receiver(d.to)
+	bit := uint64(0)
+	for i, p := range v.covered {
+		if p.doc.Name == d.agreement && uint64(p.doc.Version) == d.version {
+			bit = 1 << i
+		}
+	}
+	for _, index := range d.entries {
+		if index >= d.index {
+			t.failEntry(d.index, "says that an entry went out that came after it", "")
+			return
+		}
+		if i, ok := v.recordAt(index); ok {
+			set(r.sent, i)
+			s.under[i] |= bit
+			if d.agreement == v.covers.Agreement {
+				set(s.covered, i)
+			}
+			// A record may come back as a new version, and never as an old one.
+			if w, ok := r.takenBack[v.records[i].record]; ok && index < w {
+				v.on(CheckWithdrawals).failEntry(index, fmt.Sprintf("went to %s again after it had been taken back", d.to), "")
+			}
+		} else if e := v.eventAt(index); e != nil {
+			if e.kind == kindWithdrawal {
+				r.takenBack[e.record.Bytes()] = index
+			}
+		} else {
+			s.absent++
+		}
+	}
+}
+
+// receipt takes in what a receiver signed for.
+func (s *sharing) receipt(e *said) {
+	v, t, at := s.v, s.v.on(CheckReceipts), place(eventsPath(e.by), e.line)
+	v.counts.Receipts++
+	if e.from != v.council {
+		t.fail(at, "is a receipt for what another council sent", "")
+		return
+	}
+	if !v.mayReceive(e.agreement, e.by) {
+		t.fail(at, "is by a council that the agreement does not let receive", "")
+		return
+	}
+	if root, ok := v.roots[e.size]; ok && !e.all {
+		if root != e.root {
+			v.on(CheckHistory).fail(at, fmt.Sprintf("names another root of the log at %s than the checkpoint here: the log told two stories", count(int(e.size), "entry")), "")
+		} else {
+			v.on(CheckHistory).pass(1)
+			v.sameRoot++
+		}
+	}
+	r := s.receiver(e.by)
+	r.all = r.all || e.all
+	mark := func(bits, list []uint64, rule string) bool {
+		for _, index := range list {
+			if index >= e.size {
+				t.fail(at, "signs for an entry beyond the checkpoint that it names", "")
+				return false
+			}
+			i, ok := v.recordAt(index)
+			if !ok {
+				continue
+			}
+			// What is about another agreement may have been disclosed by an
+			// event that is not here.
+			if e.agreement == v.covers.Agreement && !get(r.sent, i) {
+				t.failEntry(index, fmt.Sprintf("was %s by %s, and no logged disclosure says that it went there", rule, e.by), "")
+				return false
+			}
+			set(bits, i)
+		}
+		return true
+	}
+	if !mark(r.held, e.entries, "signed for") || !mark(r.refused, e.refused, "refused") {
+		return
+	}
+	for _, index := range e.deleted {
+		w := v.eventAt(index)
+		if w != nil && w.kind != kindWithdrawal {
+			t.fail(at, fmt.Sprintf("says that entry %d was obeyed as a withdrawal, and it is none", index), "")
+			return
+		}
+		if w != nil {
+			r.deleted[index] = true
+		}
+	}
+	t.pass(1)
+}
+
+// mayReceive reports whether some version of an agreement lets a council
+// receive; of one whose text is not here nothing can be said.
+func (v *verifier) mayReceive(a name.Agreement, c name.Council) bool {
+	here := false
+	for id, p := range v.papers {
+		if id.name == a {
+			here = true
+			if slices.Contains(p.doc.To, c) {
+				return true
+			}
+		}
+	}
+	return !here
+}
+
+// withdrawals looks at each withdrawal: that it takes back what it says, and
+// who has signed that it is deleted.
+func (s *sharing) withdrawals() {
+	v, t := s.v, s.v.on(CheckWithdrawals)
+	waiting := map[name.Council]int{}
+	for i := range v.events {
+		w := &v.events[i]
+		if w.kind != kindWithdrawal {
+			continue
+		}
+		v.counts.Withdrawals++
+		if i, ok := v.recordAt(w.entry); ok && v.records[i].record != w.record.Bytes() {
+			t.failEntry(w.index, "takes back an entry that is of another record", "")
+			continue
+		}
+		if w.entry >= w.index {
+			t.failEntry(w.index, "takes back an entry that comes after it", "")
+			continue
+		}
+		p := v.papers[agreementID{w.agreement, int(w.version)}]
+		if p == nil {
+			t.skip(1)
+			continue
+		}
+		obeyed := true
+		for _, c := range p.doc.To {
+			if r := s.receiver(c); !r.all && !r.deleted[w.index] {
+				waiting[c]++
+				obeyed = false
+			}
+		}
+		if obeyed {
+			t.pass(1)
+		} else {
+			t.skip(1)
+		}
+	}
+	if v.counts.Withdrawals == 0 {
+		v.say(CheckWithdrawals, "No withdrawal is in the file.")
+		return
+	}
+	v.say(CheckWithdrawals, "Of %s, every receiver signed that it deleted what %s took back.", count(v.counts.Withdrawals, "withdrawal"), number(t.ok))
+	for _, c := range sortedCouncils(waiting) {
+		v.say(CheckWithdrawals, "For %s there is no receipt by %s in the file.", number(waiting[c]), c)
+	}
+}
+
+// judgeLogged asks of each record in a bundle about an agreement whether the
+// log says that it went out.
+func (s *sharing) judgeLogged() {
+	v, t := s.v, s.v.on(CheckLogged)
+	if v.covers.Agreement == "" {
+		v.say(CheckLogged, "The file is not about an agreement, so no record in it needs to have gone to anybody.")
+		return
+	}
+	for i, r := range v.records {
+		switch {
+		case get(s.covered, i):
+			t.pass(1)
+		case r.put:
+			t.failEntry(r.index, "is in no logged disclosure under the agreement", "")
+		}
+	}
+	v.say(CheckLogged, "%s in disclosures that the council logged before sending.", was(t.ok, "record"))
+	if s.absent > 0 {
+		t.skip(s.absent)
+		v.say(CheckLogged, "Disclosures also name %s that the file does not hold, such as versions that newer ones replaced; they were not looked at.", count(s.absent, "entry"))
+	}
+}
+
+// judgeTerms holds each record against the agreement's fields and rows.
+func (s *sharing) judgeTerms() {
+	v, fields, rows := s.v, s.v.on(CheckFields), s.v.on(CheckRows)
+	if len(v.covered) == 0 {
+		why := "The file is not about an agreement, so there is none to compare records with."
+		if v.covers.Agreement != "" {
+			why = "The agreement that the file is about is not in it in a form that can be read, so records were not compared with it."
+			fields.skip(len(v.records))
+			rows.skip(len(v.records))
+		}
+		v.say(CheckFields, "%s", why)
+		v.say(CheckRows, "%s", why)
+		return
+	}
+	for i, r := range v.records {
+		if !r.put {
+			continue
+		}
+		// The versions it went out under; for one that none is known of, the
+		// newest.
+		mask := s.under[i] & r.hasTerms
+		if mask == 0 {
+			mask = r.hasTerms & (1 << (len(v.covered) - 1))
+		}
+		switch {
+		case !r.known:
+			fields.skip(1)
+			rows.skip(1)
+			continue
+		case mask == 0:
+			fields.failEntry(r.index, "is of a standard, or a version of it, that the agreement does not speak of", "")
+			continue
+		case r.inFields&mask == 0:
+			fields.failEntry(r.index, "shows a field that the agreement does not let out", r.excess)
+		default:
+			fields.pass(1)
+		}
+		switch {
+		case r.inRows&mask != 0:
+			rows.pass(1)
+		case mask&^r.seesRows == 0:
+			rows.failEntry(r.index, "is not one that the agreement's filter picks", "")
+		default:
+			rows.skip(1)
+		}
+	}
+	v.say(CheckFields, "%s nothing but fields of the agreement. This is how the council presents them here; a receiver's own bundle shows what it holds.", show(fields.ok))
+	if rows.ok+rows.failed > 0 {
+		v.say(CheckRows, "%s picked by the agreement's filter, as far as it reads fields that travel.", was(rows.ok, "record"))
+	}
+	if rows.undone > 0 {
+		v.say(CheckRows, "For %s the filter reads fields that are withheld here, so only the council can show that they match.", count(rows.undone, "record"))
+	}
+	if fields.undone > 0 {
+		v.say(CheckFields, "For %s the standard is not here.", count(fields.undone, "record"))
+	}
+}
+
+func show(n int) string {
+	if n == 1 {
+		return "1 record shows"
+	}
+	return count(n, "record") + " show"
+}
+
+// sayReceipts counts, for each receiver, what it signed for.
+func (s *sharing) sayReceipts() {
+	v, t := s.v, s.v.on(CheckReceipts)
+	if v.counts.Receipts == 0 && t.failed == 0 {
+		v.say(CheckReceipts, "No receipt is in the file.")
+	}
+	for _, c := range sortedCouncils(s.receivers) {
+		r := s.receivers[c]
+		sent, held, refused := 0, 0, 0
+		for i := range v.records {
+			if get(r.sent, i) {
+				sent++
+				switch {
+				case get(r.held, i):
+					held++
+				case get(r.refused, i):
+					refused++
+				}
+			}
+		}
+		if sent > 0 {
+			v.say(CheckReceipts, "%s signed for %s of %s that went to it.", c, number(held), count(sent, "record"))
+		}
+		if refused > 0 {
+			v.say(CheckReceipts, "It refused %s.", number(refused))
+		}
+		if rest := sent - held - refused; rest > 0 {
+			t.skip(rest)
+			v.say(CheckReceipts, "For %s there is no receipt in the file.", number(rest))
+		}
+		if r.all {
+			v.say(CheckReceipts, "%s signed that it deleted everything it held when the agreement was over.", c)
+		}
+	}
+	if v.counts.Receipts > 0 {
+		v.say(CheckReceipts, "That the receipts stand in the receivers' own logs was not checked.")
+	}
+}
+
+func sortedCouncils[T any](m map[name.Council]T) []name.Council {
+	var out []name.Council
+	for c := range m {
+		out = append(out, c)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,204 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// proofStart begins every c2sp.org/tlog-proof file.
+const proofStart = "c2sp.org/tlog-proof@v1\n"
+
+// IsProof reports whether b begins like a c2sp.org/tlog-proof file.
+func IsProof(b []byte) bool { return bytes.HasPrefix(b, []byte(proofStart)) }
+
+// VerifyToken checks a single token, a record or an event, as someone holds it.
+// Line feeds at its end mean nothing. proof is a c2sp.org/tlog-proof file that
+// shows it in its council's log; nil when there is none.
+//
+// The keys come from o.Trust alone, as a token carries none. The Report says
+// which checks a single token leaves undone. The error wraps [ErrToken] when
+// token, or proof, is none.
+func VerifyToken(token, proof []byte, o Options) (*Report, error) {
+	token = bytes.TrimRight(token, "\r\n")
+	v := &verifier{contents: &contents{}, ring: newKeyring(o.Trust), sheet: newSheet(), used: map[Key]bool{}}
+	v.readStandards(o.Standards)
+	r := &Report{Kind: "record"}
+	c := &chunk{sheet: v.sheet, used: v.used}
+	var t *record.Token
+	var err error
+	if bytes.IndexByte(token, '~') >= 0 {
+		if t, err = record.Parse(token); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrToken, err)
+		}
+		r.Subject, err = v.tokenRecord(c, t)
+	} else {
+		r.Kind = "event"
+		r.Subject, t, err = v.tokenEvent(token)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	r.Council = v.council
+
+	if v.council != "" {
+		check := CheckRecordSignatures
+		if r.Kind == "event" {
+			check = CheckEventSignatures
+		}
+		v.tokenSignature(check, t)
+	}
+	if err := v.tokenProof(r, t, proof); err != nil {
+		return nil, err
+	}
+	if r.Kind == "record" {
+		v.counts.Records, v.counts.Disclosed, v.counts.Withheld = len(c.records), c.disclosed, c.withheld
+		v.say(CheckLogged, "A token does not say to whom it went, nor under which agreement: ask for an audit bundle.")
+		v.say(CheckVersions, "Whether a newer version stands in the log, or the record was taken back, a single token cannot tell.")
+	} else {
+		v.counts.Events = 1
+	}
+	v.counts.Entries = 1
+	r.Counts, r.Witnesses, r.Keys = v.counts, v.witnessed, v.ring.account(v.sheet, v.used)
+	r.Checks, r.Result = v.checks()
+	return r, nil
+}
+
+// ErrToken is wrapped when what was given is no token, or no proof.
+var ErrToken = errors.New("not a token that can be read")
+
+// tokenRecord checks what a record says, and says it in words.
+func (v *verifier) tokenRecord(c *chunk, t *record.Token) (string, error) {
+	view, err := t.View()
+	if err != nil {
+		r := refusal(err)
+		v.on(CheckDisclosures).fail("token", r.Rule+": "+r.Detail, r.Pointer)
+		v.say(CheckDisclosures, "What the token discloses is not what was signed.")
+		return "A record whose disclosures cannot be believed.", nil
+	}
+	v.council = view.Council
+	c.disclosed, c.withheld = len(view.Disclosed), view.Withheld
+	v.on(CheckDisclosures).pass(1)
+	v.say(CheckDisclosures, "%s disclosed, each as it was signed, and %s withheld, which cannot be read here.", was(c.disclosed, "field"), number(c.withheld))
+	fa := fact{put: view.Op == record.Put}
+	v.readBody(c, view, &fa)
+	for _, check := range []string{CheckStandards, CheckValid} {
+		for i := range v.on(check).failures { // a token has no index
+			f := &v.on(check).failures[i]
+			f.Place, f.Entry = "token", nil
+		}
+	}
+	if fa.known {
+		v.say(CheckStandards, "The record is in %s, whose schema it names by SHA-256.", view.Standard)
+	} else {
+		v.say(CheckStandards, "The record says it is in %s.", view.Standard)
+	}
+	switch {
+	case !fa.put:
+		v.say(CheckValid, "The token says that the record was deleted, so there is nothing to hold against the standard.")
+	case fa.known:
+		v.say(CheckValid, "What can be seen of the record was held against %s.", view.Standard)
+	default:
+		v.say(CheckValid, "Without the schema it was made with, what the record says was not held against any.")
+	}
+	c.records = append(c.records, fa)
+	what := "what record"
+	if view.Op == record.Delete {
+		what = "the deletion of what was record"
+	}
+	return fmt.Sprintf("Token of %s for %s %s, version %d, in %s, made %s by its own clock.",
+		view.Council, what, view.Record, view.Version, view.Standard, clock(view.IssuedAt)), nil
+}
+
+func (v *verifier) tokenEvent(b []byte) (string, *record.Token, error) {
+	t, ev, err := record.ParseEvent(b)
+	if err != nil {
+		return "", nil, err
+	}
+	v.council = ev.Council
+	return fmt.Sprintf("Event of %s, of kind %q, made %s by its own clock.", ev.Council, ev.Kind, clock(ev.IssuedAt)), t, nil
+}
+
+func (v *verifier) tokenSignature(check string, t *record.Token) {
+	key, rule := v.ring.record(v.council, t.KeyID())
+	_, told := v.ring.trusted[holder{v.council, UseRecord}]
+	switch {
+	case rule == ruleNoKey:
+		// Not known, or known by its thumbprint alone.
+		v.on(check).skip(1)
+		v.say(check, "The token says it is signed with key %s of %s. That key is not here, so the signature was not checked.", t.KeyID(), v.council)
+	case rule != "" && told:
+		v.on(check).fail("token", rule, "")
+		v.say(check, "The token says it is signed with key %s.", t.KeyID())
+	case t.Verify(key) != nil:
+		v.on(check).fail("token", ruleNoSuchSign, "")
+		v.say(check, "The signature is not by %s.", v.council)
+	default:
+		v.used[Key{v.council, UseRecord, t.KeyID()}] = true
+		v.on(check).pass(1)
+		v.say(check, "Signed by %s (ES256, key %s).", v.council, t.KeyID())
+	}
+}
+
+// tokenProof checks that the token's entry is in its council's log.
+func (v *verifier) tokenProof(r *Report, t *record.Token, proof []byte) error {
+	if proof == nil {
+		v.say(CheckInclusion, "No proof was given that the token is in the log of the council.")
+		return nil
+	}
+	p, err := tlog.ParseProof(proof)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	logs := v.ring.verifiers(v.council, UseLog)
+	if v.council == "" || len(logs) == 0 {
+		v.on(CheckInclusion).skip(1)
+		v.say(CheckInclusion, "There is no log key of the council to check the proof with.")
+		return nil
+	}
+	for _, l := range logs {
+		cp, _, err := tlog.OpenCheckpoint(p.Checkpoint, v.council.Origin(), l.v)
+		if err != nil {
+			continue
+		}
+		v.used[l.Key] = true
+		v.on(CheckCheckpoint).pass(1)
+		v.say(CheckCheckpoint, "The log of %s signed that it had %s with root %s.", v.council, count(int(cp.Size), "entry"), cp.Root)
+		r.LogSize, r.LogRoot = cp.Size, cp.Root.String()
+		if err := tlog.VerifyInclusion(t.Entry(), p.Index, cp.Size, cp.Root, p.Path); err != nil {
+			v.on(CheckInclusion).fail("proof", "does not show that this token is in the log", "")
+			return nil
+		}
+		v.on(CheckInclusion).pass(1)
+		v.say(CheckInclusion, "The token is entry %d of that log.", p.Index)
+		v.readWitnesses(cp.Size, p.Checkpoint)
+		v.sayWitnesses()
+		return nil
+	}
+	v.on(CheckCheckpoint).fail("proof", "its checkpoint is not signed by the log of "+string(v.council), "")
+	v.on(CheckInclusion).skip(1)
+	v.say(CheckInclusion, "Without a checkpoint that holds, nothing can be shown to be in the log.")
+	return nil
+}
+
+// Visible returns what can be seen of a record, as canonical JSON, for whoever
+// holds its token anyway; nil for a deletion. It checks all but the signature.
+func Visible(token []byte) ([]byte, name.Standard, error) {
+	t, err := record.Parse(bytes.TrimRight(token, "\r\n"))
+	if err != nil {
+		return nil, name.Standard{}, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	view, err := t.View()
+	if err != nil {
+		return nil, name.Standard{}, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	if view.Body == nil {
+		return nil, view.Standard, nil
+	}
+	return strictjson.Canonical(view.Body), view.Standard, nil
+}

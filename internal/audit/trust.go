@@ -1,0 +1,358 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Use is what a council's key is for.
+type Use string
+
+// The uses.
+const (
+	UseRecord  Use = "record"  // signs records and events; ID is its RFC 7638 thumbprint
+	UseLog     Use = "log"     // signs checkpoints; ID is its verifier key
+	UseWitness Use = "witness" // cosigns checkpoints; ID is its verifier key
+)
+
+// A Key names a public key of a council beyond doubt. It prints as three words,
+//
+//	northmoor.gov.uk record 3q2-7wAB…
+//
+// which is a line that people can compare, and that [ReadTrust] reads.
+type Key struct {
+	Council name.Council `json:"council"`
+	Use     Use          `json:"use"`
+	ID      string       `json:"id"`
+}
+
+func (k Key) String() string { return string(k.Council) + " " + string(k.Use) + " " + k.ID }
+
+// ErrTrust is wrapped by every error about keys that an auditor gives.
+var ErrTrust = errors.New("keys cannot be used")
+
+// ParseKey reads what String prints.
+func ParseKey(s string) (Key, error) {
+	f := strings.Fields(s)
+	if len(f) != 3 {
+		return Key{}, fmt.Errorf("%w: want council, use and key", ErrTrust)
+	}
+	c, err := name.ParseCouncil(f[0])
+	if err != nil {
+		return Key{}, fmt.Errorf("%w: %w", ErrTrust, err)
+	}
+	k := Key{c, Use(f[1]), f[2]}
+	var v note.Verifier
+	switch k.Use {
+	case UseRecord:
+		if len(k.ID) != 43 || !isToken([]byte(k.ID)) {
+			return Key{}, fmt.Errorf("%w: a record key of %s: want the 43 characters of its thumbprint", ErrTrust, c)
+		}
+		return k, nil
+	case UseLog:
+		v, err = tlog.ParseLogKey(k.ID)
+		if err == nil && v.Name() != c.Origin() {
+			err = errors.New("is another log's")
+		}
+	case UseWitness:
+		v, err = tlog.ParseWitnessKey(k.ID)
+		if err == nil && v.Name() != string(c) {
+			err = errors.New("is another witness's")
+		}
+	default:
+		return Key{}, fmt.Errorf("%w: want record, log or witness before the key", ErrTrust)
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("%w: %s key of %s: %w", ErrTrust, k.Use, c, err)
+	}
+	return k, nil
+}
+
+// Trust is what the auditor knows about keys from elsewhere than the file that
+// is verified: member files, single keys, or both. For each council and use it
+// speaks of, only the keys it names are believed.
+type Trust struct {
+	Members []directory.Member
+	Keys    []Key
+}
+
+// Add adds what o knows.
+func (t *Trust) Add(o Trust) {
+	t.Members = append(t.Members, o.Members...)
+	t.Keys = append(t.Keys, o.Keys...)
+}
+
+// ReadTrust reads trust from a path: a folder of member files, one member file
+// (.yaml), or a text file with one [Key] a line, where lines that begin with #
+// and empty ones mean nothing. The error wraps [ErrTrust], or is that of the
+// file system.
+func ReadTrust(path string) (Trust, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return Trust{}, fmt.Errorf("read keys: %w", err)
+	}
+	if fi.IsDir() {
+		d, err := directory.Open(path)
+		if err != nil {
+			return Trust{}, fmt.Errorf("%w: %w", ErrTrust, err)
+		}
+		if len(d.Members()) == 0 {
+			return Trust{}, fmt.Errorf("%w: no member file (.yaml) in %s", ErrTrust, path)
+		}
+		return Trust{Members: d.Members()}, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Trust{}, fmt.Errorf("read keys: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return Trust{}, fmt.Errorf("read keys: %w", err)
+	}
+	if ext := filepath.Ext(path); ext == ".yaml" || ext == ".yml" {
+		m, err := directory.ParseMember(b)
+		if err != nil {
+			return Trust{}, fmt.Errorf("%w: %s: %w", ErrTrust, filepath.Base(path), err)
+		}
+		return Trust{Members: []directory.Member{m}}, nil
+	}
+	var t Trust
+	s := bufio.NewScanner(bytes.NewReader(b))
+	for n := 1; s.Scan(); n++ {
+		line := strings.TrimSpace(s.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		k, err := ParseKey(line)
+		if err != nil {
+			return Trust{}, fmt.Errorf("%s line %d: %w", filepath.Base(path), n, err)
+		}
+		t.Keys = append(t.Keys, k)
+	}
+	if len(t.Keys) == 0 {
+		return Trust{}, fmt.Errorf("%w: no key in %s", ErrTrust, path)
+	}
+	return t, nil
+}
+
+// A Source says where the belief in a key comes from.
+type Source string
+
+// The sources.
+const (
+	FromAuditor Source = "auditor" // given by the auditor
+	FromFile    Source = "file"    // stands in the verified file alone
+)
+
+func (s Source) words() string {
+	if s == FromAuditor {
+		return "given by you"
+	}
+	return "from this file alone: compare it with one that " +
+		"the council publishes or reads to you"
+}
+
+// A UsedKey is a key that signatures were checked with, and where the belief in
+// it comes from.
+type UsedKey struct {
+	Key
+	Source Source `json:"source"`
+}
+
+// holder is a council and a use of its keys.
+type holder struct {
+	council name.Council
+	use     Use
+}
+
+// keyring knows which keys to believe. It is filled first and then only read,
+// concurrently.
+type keyring struct {
+	trusted map[holder]map[string]bool // by id; an entry for a holder is the last word on it
+	records map[Key]*keys.RecordPublic
+	logs    map[holder]map[string]note.Verifier // logs and witnesses, by id
+	bundled map[holder]map[string]bool          // ids that the file itself gives
+}
+
+func newKeyring(t Trust) *keyring {
+	r := &keyring{trusted: map[holder]map[string]bool{}, records: map[Key]*keys.RecordPublic{},
+		logs: map[holder]map[string]note.Verifier{}, bundled: map[holder]map[string]bool{}}
+	for _, m := range t.Members {
+		for _, u := range []Use{UseRecord, UseLog, UseWitness} {
+			r.trust(holder{m.Council, u})
+		}
+		for _, k := range r.learn(m) {
+			r.trust(holder{k.Council, k.Use})[k.ID] = true
+		}
+	}
+	for _, k := range t.Keys {
+		h := holder{k.Council, k.Use}
+		r.trust(h)[k.ID] = true
+		// A verifier key is the key itself; a thumbprint needs the key from
+		// the file.
+		var v note.Verifier
+		var err error
+		switch k.Use {
+		case UseLog:
+			v, err = tlog.ParseLogKey(k.ID)
+		case UseWitness:
+			v, err = tlog.ParseWitnessKey(k.ID)
+		}
+		if v != nil && err == nil {
+			r.verifier(h, k.ID, v)
+		}
+	}
+	return r
+}
+
+func (r *keyring) trust(h holder) map[string]bool {
+	if r.trusted[h] == nil {
+		r.trusted[h] = map[string]bool{}
+	}
+	return r.trusted[h]
+}
+
+func (r *keyring) verifier(h holder, id string, v note.Verifier) {
+	if r.logs[h] == nil {
+		r.logs[h] = map[string]note.Verifier{}
+	}
+	r.logs[h][id] = v
+}
+
+// learn takes in a member's keys and returns them.
+func (r *keyring) learn(m directory.Member) (all []Key) {
+	for _, p := range m.RecordKeys {
+		k := Key{m.Council, UseRecord, p.ID()}
+		r.records[k] = p
+		all = append(all, k)
+	}
+	if v, err := m.LogVerifier(); err == nil {
+		r.verifier(holder{m.Council, UseLog}, m.LogKey, v)
+		all = append(all, Key{m.Council, UseLog, m.LogKey})
+	}
+	if v, err := m.WitnessVerifier(); err == nil {
+		r.verifier(holder{m.Council, UseWitness}, m.WitnessKey, v)
+		all = append(all, Key{m.Council, UseWitness, m.WitnessKey})
+	}
+	return all
+}
+
+// bundle takes in a member file of the bundle, and returns the keys in it that
+// contradict what the auditor gave.
+func (r *keyring) bundle(m directory.Member) (other []Key) {
+	for _, k := range r.learn(m) {
+		h := holder{k.Council, k.Use}
+		if r.bundled[h] == nil {
+			r.bundled[h] = map[string]bool{}
+		}
+		r.bundled[h][k.ID] = true
+		if t, ok := r.trusted[h]; ok && !t[k.ID] {
+			other = append(other, k)
+		}
+	}
+	return other
+}
+
+// The reasons for which a key is not used, as rules of a failure.
+const (
+	ruleNoKey      = "is signed with a key that is not here"
+	ruleOtherKey   = "is signed with a key that is not among those you gave for the council"
+	ruleNoSuchSign = "has no valid signature"
+)
+
+// record returns the record key of a council by id, or the rule it breaks.
+func (r *keyring) record(c name.Council, id string) (*keys.RecordPublic, string) {
+	if t, ok := r.trusted[holder{c, UseRecord}]; ok && !t[id] {
+		return nil, ruleOtherKey
+	}
+	if p := r.records[Key{c, UseRecord, id}]; p != nil {
+		return p, ""
+	}
+	return nil, ruleNoKey
+}
+
+// verifiers returns the keys of a council's log or witness that may be used.
+func (r *keyring) verifiers(c name.Council, u Use) (out []keyed) {
+	h := holder{c, u}
+	t, given := r.trusted[h]
+	for id, v := range r.logs[h] {
+		if !given || t[id] {
+			out = append(out, keyed{Key{c, u, id}, v})
+		}
+	}
+	slices.SortFunc(out, func(a, b keyed) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+type keyed struct {
+	Key
+	v note.Verifier
+}
+
+// councils returns every council with a key of that use, sorted.
+func (r *keyring) councils(u Use) (out []name.Council) {
+	for h := range r.logs {
+		if h.use == u {
+			out = append(out, h.council)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// source says where the belief in a key comes from.
+func (r *keyring) source(k Key) Source {
+	if r.trusted[holder{k.Council, k.Use}][k.ID] {
+		return FromAuditor
+	}
+	return FromFile
+}
+
+// account writes the check of keys: which were used, and whence they came.
+func (r *keyring) account(s *sheet, used map[Key]bool) (out []UsedKey) {
+	t := s.on(CheckKeys)
+	alone := map[name.Council]bool{}
+	for k := range used {
+		u := UsedKey{k, r.source(k)}
+		if u.Source == FromAuditor {
+			t.pass(1)
+		} else {
+			t.skip(1)
+			alone[k.Council] = true
+		}
+		out = append(out, u)
+	}
+	slices.SortFunc(out, func(a, b UsedKey) int { return cmp.Compare(a.String(), b.String()) })
+	switch {
+	case len(out) == 0:
+		s.say(CheckKeys, "No signature could be checked, for want of a key.")
+	case len(alone) == 0:
+		s.say(CheckKeys, "Every signature was checked with keys that you gave.")
+	default:
+		var who []string
+		for c := range alone {
+			who = append(who, string(c))
+		}
+		slices.Sort(who)
+		s.say(CheckKeys, "The keys of %s come from this file alone. Whoever made the file chose them, so until you compare them with "+
+			"keys that you have from elsewhere, all that is said below holds only for a file that may be somebody else's. "+
+			"The keys are listed at the end; give those you trust with --trust.", strings.Join(who, ", "))
+	}
+	return out
+}
