@@ -15,6 +15,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
@@ -40,15 +41,41 @@ type Feed struct {
 	closed bool
 	line   name.StandardLine
 	doc    *agreement.Agreement
+	std    name.Standard    // the version terms is compiled for
 	terms  *agreement.Terms // nil for notices
+	byStd  *sync.Map        // name.Standard to *agreement.Terms, nil where there are none
 }
 
-// takes reports whether versions of a standard belong in the feed.
-func (f *Feed) takes(s name.Standard) bool {
-	return f.terms != nil && !f.closed && f.line == s.Line()
+// takes reports whether a record belongs in the feed.
+func (f *Feed) takes(std *standard.Standard, body any) bool {
+	if f.closed {
+		return false
+	}
+	t := f.termsFor(std)
+	return t != nil && t.Match(body)
 }
 
-// Terms returns the compiled agreement; nil for a notices feed.
+// termsFor returns what the agreement means for one version of its standard:
+// nil when it lets nothing of that version out, because it is of another line
+// or calls open what the agreement does not list, or because records do not
+// travel under this agreement at all.
+func (f *Feed) termsFor(std *standard.Standard) *agreement.Terms {
+	if f.terms == nil || f.line != std.Name().Line() || f.doc.Mode != agreement.Replicate {
+		return nil
+	}
+	if t, ok := f.byStd.Load(std.Name()); ok {
+		return t.(*agreement.Terms)
+	}
+	t, err := f.doc.Compile(std)
+	if err != nil {
+		t = nil
+	}
+	f.byStd.Store(std.Name(), t)
+	return t
+}
+
+// Terms returns the agreement compiled for the version of the standard that
+// was the newest when the feed was opened; nil for a notices feed.
 func (f *Feed) Terms() *agreement.Terms { return f.terms }
 
 // Closed reports that the feed lets nothing more out.
@@ -96,15 +123,15 @@ func (l *Ledger) compile(f *Feed, a *agreement.Agreement, std name.Standard) err
 	if f.terms, err = a.Compile(k.std); err != nil {
 		return err
 	}
-	f.doc, f.line = a, a.Standard
+	f.doc, f.std, f.line, f.byStd = a, std, a.Standard, new(sync.Map)
 	f.Agreement, f.Version, f.Digest = a.Name, a.Version, a.Digest()
 	return nil
 }
 
-func (f *Feed) store(std name.Standard) ([]byte, error) {
+func (f *Feed) store() ([]byte, error) {
 	s := storedFeed{To: f.To, Ready: f.Ready, Closed: f.closed}
 	if f.doc != nil {
-		s.Agreement, s.Standard = f.doc.Canonical(), std
+		s.Agreement, s.Standard = f.doc.Canonical(), f.std
 	}
 	return marshal(s)
 }
@@ -158,7 +185,7 @@ func (l *Ledger) OpenFeed(ctx context.Context, a *agreement.Agreement) error {
 		if err := l.compile(f, a, std.Name()); err != nil {
 			return err
 		}
-		return t.newFeed(f, std.Name())
+		return t.newFeed(f)
 	})
 	if err != nil {
 		return fmt.Errorf("open feed of %s: %w", a.Name, err)
@@ -170,74 +197,96 @@ func (l *Ledger) OpenFeed(ctx context.Context, a *agreement.Agreement) error {
 		return fmt.Errorf("open feed of %s: %w", a.Name, err)
 	}
 	return l.do(ctx, true, func(t *tx) error {
-		return t.changeFeed(f.number, std.Name(), func(g *Feed) { g.Ready = true })
+		return t.changeFeed(f.number, func(g *Feed) { g.Ready = true })
 	})
 }
 
 // CloseFeed stops letting anything out under an agreement. What partners hold
 // they delete when they learn of the end.
 func (l *Ledger) CloseFeed(ctx context.Context, a name.Agreement, d agreement.Digest) error {
-	return l.do(ctx, true, func(t *tx) error {
-		f, err := l.Feed(a, d)
-		if err != nil {
-			return err
-		}
-		std, err := l.StandardOf(f.line)
-		if err != nil {
-			return err
-		}
-		return t.changeFeed(f.number, std.Name(), func(g *Feed) { g.closed = true })
-	})
+	return l.do(ctx, true, func(t *tx) error { return t.closeFeed(a, d) })
+}
+
+func (t *tx) closeFeed(a name.Agreement, d agreement.Digest) error {
+	f, err := t.l.Feed(a, d)
+	if err != nil {
+		return err
+	}
+	return t.changeFeed(f.number, func(g *Feed) { g.closed = true })
 }
 
 // Supersede withdraws from the feed of an agreement's new text what its old
 // text let out and the new one does not, then closes the old feed. A crash in
 // between leaves it to be done again.
+//
+// The new feed may be read only when Supersede has returned: until then it
+// lacks withdrawals, some of them at indexes that a reader would have passed.
 func (l *Ledger) Supersede(ctx context.Context, old, now *Feed) error {
-	type place struct {
-		record [16]byte
-		membership
-	}
-	var places []place
-	err := l.View(func(v *View) error {
-		return walk(v.txn, numKey4('m', old.number), func(key, value []byte) error {
-			m, err := decodeMembership(value)
-			places = append(places, place{[16]byte(key[5:]), m})
-			return err
-		})
-	})
+	places, err := l.places(old)
 	if err != nil {
 		return err
 	}
 	for chunk := range slices.Chunk(places, 500) {
-		err := l.do(ctx, false, func(t *tx) error {
-			for _, p := range chunk {
-				if _, err := t.lookup(memberKey(now.number, p.record)); err == nil {
-					continue
-				} else if !errors.Is(err, ErrNotFound) {
-					return err
-				}
-				index := p.index
-				if p.kind == itemPut {
-					index = t.event(KindWithdrawal, withdrawalBody(now, name.RecordFrom(p.record), WithdrawnNoMatch, p.index)).index
-				}
-				t.set(feedItemKey(now.number, index), encodeItem(itemWithdraw, p.record))
-				t.set(memberKey(now.number, p.record), membership{itemWithdraw, index}.encode())
-				t.feed(now.number, feedDelta{last: index})
-			}
-			return nil
-		})
+		err := l.do(ctx, false, func(t *tx) error { return t.supersede(chunk, now) })
 		if err != nil {
 			return fmt.Errorf("supersede %s version %d: %w", old.Agreement, old.Version, err)
 		}
 	}
-	return l.CloseFeed(ctx, old.Agreement, old.Digest)
+	// What has come into the old feed since, with the closing.
+	err = l.do(ctx, true, func(t *tx) error {
+		if places, err = l.places(old); err != nil {
+			return err
+		}
+		if err := t.supersede(places, now); err != nil {
+			return err
+		}
+		return t.closeFeed(old.Agreement, old.Digest)
+	})
+	if err != nil {
+		return fmt.Errorf("supersede %s version %d: %w", old.Agreement, old.Version, err)
+	}
+	return nil
+}
+
+// A place is where one record stands in a feed.
+type place struct {
+	record [16]byte
+	membership
+}
+
+func (l *Ledger) places(f *Feed) (out []place, err error) {
+	err = l.View(func(v *View) error {
+		return walk(v.txn, numKey4('m', f.number), func(key, value []byte) error {
+			m, err := decodeMembership(value)
+			out = append(out, place{[16]byte(key[5:]), m})
+			return err
+		})
+	})
+	return out, err
+}
+
+func (t *tx) supersede(places []place, now *Feed) error {
+	for _, p := range places {
+		if _, err := t.lookup(memberKey(now.number, p.record)); err == nil {
+			continue
+		} else if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		index := p.index
+		if p.kind == itemPut {
+			index = t.event(KindWithdrawal, withdrawalBody(now, name.RecordFrom(p.record), WithdrawnNoMatch, p.index)).index
+		}
+		t.set(feedItemKey(now.number, index), encodeItem(itemWithdraw, p.record))
+		t.set(memberKey(now.number, p.record), membership{itemWithdraw, index}.encode())
+		t.feed(now.number, feedDelta{end: index + 1})
+	}
+	return nil
 }
 
 // newFeed and changeFeed run in a job that is alone, so that Ledger.feeds is
 // up to date.
-func (t *tx) newFeed(f *Feed, std name.Standard) error {
-	b, err := f.store(std)
+func (t *tx) newFeed(f *Feed) error {
+	b, err := f.store()
 	if err != nil {
 		return err
 	}
@@ -249,10 +298,10 @@ func (t *tx) newFeed(f *Feed, std name.Standard) error {
 	return nil
 }
 
-func (t *tx) changeFeed(number uint32, std name.Standard, change func(*Feed)) error {
+func (t *tx) changeFeed(number uint32, change func(*Feed)) error {
 	f := *t.l.Feeds()[number]
 	change(&f)
-	b, err := f.store(std)
+	b, err := f.store()
 	if err != nil {
 		return err
 	}
@@ -303,7 +352,7 @@ func (l *Ledger) backfill(ctx context.Context, f *Feed) error {
 			return err
 		}
 		var hits []found
-		for i, match := range matchAll(f.terms, chunk) {
+		for i, match := range matchAll(f, chunk) {
 			if match {
 				hits = append(hits, found{chunk[i].Index, chunk[i].Claims.Record.Bytes()})
 			}
@@ -328,7 +377,7 @@ func (l *Ledger) backfill(ctx context.Context, f *Feed) error {
 				}
 				t.set(feedItemKey(f.number, h.index), encodeItem(itemPut, h.record))
 				t.set(memberKey(f.number, h.record), membership{itemPut, h.index}.encode())
-				t.feed(f.number, feedDelta{records: 1, last: h.index})
+				t.feed(f.number, feedDelta{records: 1, end: h.index + 1})
 			}
 			return nil
 		})
@@ -339,7 +388,7 @@ func (l *Ledger) backfill(ctx context.Context, f *Feed) error {
 	return nil
 }
 
-func matchAll(terms *agreement.Terms, recs []*Version) []bool {
+func matchAll(f *Feed, recs []*Version) []bool {
 	out := make([]bool, len(recs))
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -350,7 +399,7 @@ func matchAll(terms *agreement.Terms, recs []*Version) []bool {
 				if i >= len(recs) {
 					return
 				}
-				out[i] = terms.Match(recs[i].Body)
+				out[i] = f.takes(recs[i].Standard, recs[i].Body)
 			}
 		})
 	}
@@ -387,7 +436,7 @@ func (l *Ledger) OpenNotices(ctx context.Context, c name.Council) (*Feed, error)
 		if _, err := l.Notices(c); err == nil {
 			return nil
 		}
-		return t.newFeed(&Feed{number: uint32(len(l.Feeds())), To: []name.Council{c}, Ready: true}, name.Standard{})
+		return t.newFeed(&Feed{number: uint32(len(l.Feeds())), To: []name.Council{c}, Ready: true})
 	})
 	if err != nil {
 		return nil, err
@@ -403,7 +452,7 @@ func (t *tx) address(index uint64, to []name.Council) error {
 			return err
 		}
 		t.set(feedItemKey(f.number, index), encodeItem(itemEvent, [16]byte{}))
-		t.feed(f.number, feedDelta{last: index})
+		t.feed(f.number, feedDelta{end: index + 1})
 	}
 	return nil
 }
@@ -429,7 +478,7 @@ type PageItem struct {
 // Limits of a page, so that it fits one message and one commit of the partner.
 const (
 	MaxPageItems = 1000
-	MaxPageBytes = 2 << 20
+	MaxPageBytes = 2 << 20 // of tokens; one that is longer makes a page of its own
 )
 
 // Page reads a feed from a cursor on.
@@ -496,6 +545,15 @@ func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
 		}
 		work()
 		wg.Wait()
+		// A record of many small fields grows by more than was reckoned with
+		// above. What goes beyond the limit is left to the next page.
+		size = 0
+		for i, w := range wants {
+			if size += len(w.token); i > 0 && size > MaxPageBytes {
+				p.Live, p.Cursor, wants = false, w.index, wants[:i]
+				break
+			}
+		}
 		var indices []uint64
 		for _, w := range wants {
 			if w.err != nil {
@@ -543,10 +601,11 @@ func (l *Ledger) present(f *Feed, index uint64, kind byte, raw []byte, leaf tlog
 	}
 	// The index said that it matched. Ask the filter again: what leaves is
 	// decided by the agreement, not by what is stored beside it.
-	if !f.terms.Match(ver.Body) {
+	terms := f.termsFor(ver.Standard)
+	if terms == nil || !terms.Match(ver.Body) {
 		return nil, fmt.Errorf("entry %d: %w: stands in a feed it does not match", index, ErrDamaged)
 	}
-	t, err := ver.Token.Present(f.terms.Keep)
+	t, err := ver.Token.Present(terms.Keep)
 	if err != nil {
 		return nil, fmt.Errorf("entry %d: %w", index, err)
 	}
@@ -609,7 +668,8 @@ func (t *tx) partner(f *Feed, c name.Council, change func(*Partner)) error {
 }
 
 // Disclose logs that items are about to go to a partner. It returns when that
-// is durable, so that nothing leaves unlogged.
+// is durable, so that nothing leaves unlogged. It returns ErrNotFound when the
+// feed was closed meanwhile: then they must not go.
 func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items []PageItem) error {
 	if f.terms == nil || len(items) == 0 {
 		return nil
@@ -619,6 +679,9 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 		entries[i] = decimal(it.Index)
 	}
 	return l.do(ctx, false, func(t *tx) error {
+		if l.Feeds()[f.number].closed {
+			return fmt.Errorf("disclose under %s: the agreement's feed is closed: %w", f.Agreement, ErrNotFound)
+		}
 		t.event(KindDisclosure, map[string]any{
 			"agreement": string(f.Agreement), "version": decimal(f.Version), "to": string(to), "entries": entries,
 		})

@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
 )
 
 // Outcome says what became of an offer.
@@ -54,7 +55,7 @@ type Offer struct {
 // A record of at most these bytes and this depth, with no name that SD-JWT
 // might have a use for, always makes a token.
 const (
-	plainBytes = 128 << 10
+	plainBytes = 32 << 10 // an array of digits, each hidden by itself, grows some fiftyfold
 	plainDepth = 16
 )
 
@@ -98,10 +99,11 @@ func (l *Ledger) Offer(std *standard.Standard, body map[string]any) (*Offer, err
 	o.canon = strictjson.Canonical(body)
 	if len(o.canon) > plainBytes || !plain(body, plainDepth) {
 		// The writer gives out the record's place in the log before its token
-		// is made, so that nothing may go wrong with that: try it here.
+		// is made, so that nothing may go wrong with that: try it here, with
+		// the longest claims there can be.
 		_, err := record.Build(record.Claims{
-			Council: l.o.Council, Standard: std.Name(), Integrity: std.Integrity(),
-			Record: name.RecordFrom(o.record), Version: 1, Op: record.Put,
+			Council: l.o.Council, IssuedAt: 1<<53 - 1, Standard: std.Name(), Integrity: std.Integrity(),
+			Record: name.RecordFrom(o.record), Version: 1<<53 - 1, Prev: tlog.Hash{1}, Op: record.Put,
 		}, l.key, std.Layout(), body, record.Seed{})
 		if err != nil {
 			return nil, err
@@ -135,7 +137,7 @@ func (l *Ledger) matchOffer(o *Offer) {
 	l.mu.RUnlock()
 	o.feedsGen, o.match = gen, nil
 	for _, f := range feeds {
-		if f.takes(o.std.name) && f.terms.Match(o.body) {
+		if f.takes(o.std.std, o.body) {
 			if o.match == nil {
 				o.match = map[uint32]bool{}
 			}
@@ -360,7 +362,7 @@ func (l *Ledger) applyEffect(b *batch, e effect, p *pending) int {
 		kind, index, withdrawn = itemWithdraw, w.index, 1
 		d.records = -1
 	}
-	d.last = index
+	d.end = index + 1
 	b.set(feedItemKey(f, index), encodeItem(kind, p.stored.record))
 	b.set(memberKey(f, p.stored.record), membership{kind, index}.encode())
 	l.moveFeed(b, f, d)

@@ -68,7 +68,7 @@ type batch struct {
 
 type feedDelta struct {
 	records int
-	last    uint64 // highest index in the feed, 0 for unchanged
+	end     uint64 // one past the highest index in the feed, 0 for unchanged
 }
 
 // pending is an entry that has its place in the log and waits for its
@@ -576,7 +576,7 @@ func (t *tx) merge(size int) {
 }
 
 func (d feedDelta) plus(e feedDelta) feedDelta {
-	return feedDelta{d.records + e.records, max(d.last, e.last)}
+	return feedDelta{d.records + e.records, max(d.end, e.end)}
 }
 
 // moveFeed adds to a feed's counters and stores them with the batch.
@@ -613,9 +613,7 @@ func (f *Feed) withCounters(b []byte) *Feed {
 func (f *Feed) with(d feedDelta) *Feed {
 	g := *f
 	g.Records += d.records
-	if d.last > 0 {
-		g.End = max(g.End, d.last+1)
-	}
+	g.End = max(g.End, d.end)
 	return &g
 }
 
