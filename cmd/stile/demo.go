@@ -1,0 +1,582 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/examples/generate"
+	"github.com/stile-exchange/stile/examples/people"
+	"github.com/stile-exchange/stile/examples/planning"
+	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node"
+)
+
+const demoHelp = `Three made-up councils and an auditor, each with a data folder of its own, run
+on this machine and speak libp2p with each other over loopback. Northmoor takes
+in referrals of people who are moving, and planning applications. It signs an
+agreement with Saltby, and what the agreement allows, and nothing else, crosses.
+
+Each step prints what happened and the command that shows it. The folder is
+deleted at the end unless --keep names one, so that the commands can be tried.
+No record is of a real person or place.`
+
+func (a *app) demoCommand() *cobra.Command {
+	var keep string
+	var people, applications int
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Show the whole exchange on this machine, in seconds",
+		Long:  demoHelp,
+		Args:  takes(0, 0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d := &demo{app: a, people: people, applications: applications, nodes: map[name.Council]*demoNode{}}
+			return d.run(cmd.Context(), keep)
+		},
+	}
+	c.Flags().StringVar(&keep, "keep", "", "empty or new `folder` to keep everything in")
+	c.Flags().IntVar(&people, "people", 3000, "how many referrals to make up")
+	c.Flags().IntVar(&applications, "applications", 2000, "how many planning applications to make up")
+	return c
+}
+
+// The cast. Their domains and codes are not those of any council.
+const (
+	northmoor  = name.Council("northmoor.gov.uk")
+	saltby     = name.Council("saltby.gov.uk")
+	wetherholm = name.Council("wetherholm.gov.uk")
+
+	northmoorCode, saltbyCode, wetherholmCode = "E07000998", "E07000999", "E07000997"
+
+	peopleAgreement   = "northmoor.gov.uk/people-moving-to-saltby"
+	planningAgreement = "northmoor.gov.uk/planning-near-saltby"
+)
+
+// A demo is one run of the demonstration.
+type demo struct {
+	*app
+	dir                  string
+	people, applications int
+	nodes                map[name.Council]*demoNode
+	step                 int
+	started              time.Time
+}
+
+// A demoNode is a council's node running in this process.
+type demoNode struct {
+	*node.Node
+	cfg   *config.Config
+	stop  context.CancelFunc
+	ended chan error
+}
+
+func (d *demo) run(ctx context.Context, keep string) (err error) {
+	d.started = time.Now()
+	if d.dir, err = demoFolder(keep); err != nil {
+		return err
+	}
+	if keep == "" {
+		defer os.RemoveAll(d.dir)
+	}
+	defer func() {
+		for _, n := range d.nodes {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	d.printf("Three made-up councils and an auditor, on this machine only. Folder: %s\n", d.dir)
+	for _, step := range []func(context.Context) error{
+		d.standards, d.recordsIn, d.agree, d.exchange, d.altered, d.moves, d.audit,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	d.printf("\nDone in %.1f seconds.\n", time.Since(d.started).Seconds())
+	if keep == "" {
+		d.printf("Everything was made up and is deleted now. To keep it and try the commands above:\n\n    stile demo --keep DIR\n")
+		return nil
+	}
+	d.printf("Kept in %s. Try next:\n\n", d.dir)
+	d.command("stile status --data %s", d.folder(northmoor))
+	d.command("stile agreement show %s --data %s", peopleAgreement, d.folder(northmoor))
+	d.command("stile serve --data %s     (in another terminal, and the same for saltby)", d.folder(northmoor))
+	return nil
+}
+
+func demoFolder(keep string) (string, error) {
+	if keep == "" {
+		return os.MkdirTemp("", "stile-demo-")
+	}
+	if es, err := os.ReadDir(keep); err == nil && len(es) > 0 {
+		return "", &node.Error{Kind: node.Conflict, Message: fmt.Sprintf("%s is not empty", keep), Try: "stile demo --keep with a new folder"}
+	}
+	if err := os.MkdirAll(keep, 0o700); err != nil {
+		return "", err
+	}
+	return filepath.Abs(keep)
+}
+
+func (d *demo) folder(c name.Council) string {
+	short, _, _ := strings.Cut(string(c), ".")
+	return filepath.Join(d.dir, short)
+}
+
+func (d *demo) title(s string) {
+	d.step++
+	d.printf("\n%d. %s\n", d.step, s)
+}
+
+func (d *demo) say(format string, args ...any) { d.printf("   "+format+"\n", args...) }
+
+func (d *demo) command(format string, args ...any) { d.printf("      $ "+format+"\n", args...) }
+
+// op calls an operation of a council's node.
+func op[Out any](ctx context.Context, d *demo, c name.Council, what string, in any) (out Out, err error) {
+	err = d.nodes[c].Call(ctx, what, in, &out)
+	if err != nil {
+		err = fmt.Errorf("%s at %s: %w", what, c, err)
+	}
+	return out, err
+}
+
+// await polls until f says true, or a minute has gone by.
+func (d *demo) await(ctx context.Context, what string, f func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for {
+		ok, err := f()
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited in vain until %s", what)
+		case <-t.C:
+		}
+	}
+}
+
+// standards founds the councils' nodes and lets them know each other.
+func (d *demo) standards(ctx context.Context) error {
+	d.title("Three nodes, with the standards that come with Stile")
+	for _, c := range []struct {
+		council    name.Council
+		title, gss string
+	}{
+		{northmoor, "Northmoor District Council", northmoorCode},
+		{saltby, "Saltby Borough Council", saltbyCode},
+		{wetherholm, "Wetherholm District Council", wetherholmCode},
+	} {
+		listen, err := freeAddress()
+		if err != nil {
+			return err
+		}
+		if _, err := node.Init(ctx, node.InitOptions{
+			Dir: d.folder(c.council), Council: c.council, Title: c.title, GSS: c.gss,
+			Listen: []string{listen}, Addresses: []string{listen},
+		}); err != nil {
+			return err
+		}
+		if err := d.start(ctx, c.council); err != nil {
+			return err
+		}
+	}
+	trust := filepath.Join(d.dir, "auditor", "trust")
+	if err := os.MkdirAll(trust, 0o700); err != nil {
+		return err
+	}
+	for c := range d.nodes {
+		m, err := op[node.MemberReply](ctx, d, c, node.OpMemberShow, node.MemberNameRequest{})
+		if err != nil {
+			return err
+		}
+		for other := range d.nodes {
+			if _, err := op[node.MemberReply](ctx, d, other, node.OpMemberAdd, node.MemberRequest{Document: []byte(m.Document)}); err != nil {
+				return err
+			}
+		}
+		// The auditor asked each council for its public keys.
+		if err := os.WriteFile(filepath.Join(trust, string(c)+".yaml"), []byte(m.Document), 0o600); err != nil {
+			return err
+		}
+	}
+	stds, err := op[[]node.StandardReply](ctx, d, northmoor, node.OpStandardList, nil)
+	if err != nil {
+		return err
+	}
+	for _, s := range stds {
+		d.say("%s  %s", s.Name, s.Title)
+	}
+	d.say("Each council has its own keys, its own ledger and the others' public keys.")
+	d.command("stile standard list --data %s", d.folder(northmoor))
+	return nil
+}
+
+// freeAddress finds a loopback port that nobody listens on.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port), nil
+}
+
+func (d *demo) start(ctx context.Context, c name.Council) error {
+	cfg, err := config.Load(filepath.Join(d.folder(c), config.FileName))
+	if err != nil {
+		return err
+	}
+	// The demonstration writes some tens of megabytes; let it run on a small disk.
+	cfg.Limits.MinFreeMiB = 16
+	n, err := node.Open(cfg, node.Options{Version: version().String()})
+	if err != nil {
+		return err
+	}
+	rctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	dn := &demoNode{Node: n, cfg: cfg, stop: stop, ended: make(chan error, 1)}
+	go func() { dn.ended <- n.Run(rctx) }()
+	d.nodes[c] = dn
+	select {
+	case <-n.Ready():
+		return nil
+	case err := <-dn.ended:
+		dn.ended <- err
+		return fmt.Errorf("start %s: %w", c, err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (n *demoNode) close() error {
+	n.stop()
+	return errors.Join(<-n.ended, n.Close())
+}
+
+// recordsIn offers made-up records, some of them broken in ways real ones are.
+func (d *demo) recordsIn(ctx context.Context) error {
+	d.title("Records in: validated, signed and logged; what is wrong is held back, with reasons")
+	var offers []node.Offered
+	for i := range d.people {
+		offers = append(offers, node.Offered{Row: i + 1, Record: generate.HousingNeed(1, i, northmoorCode, []string{saltbyCode, wetherholmCode})})
+	}
+	for i, breakIt := range brokenReferrals() {
+		var rec map[string]any
+		if err := json.Unmarshal(generate.HousingNeed(1, d.people+i, northmoorCode, []string{saltbyCode}), &rec); err != nil {
+			return err
+		}
+		ref := rec["reference"].(string)
+		breakIt(rec)
+		b, err := json.Marshal(rec)
+		if err != nil {
+			return err
+		}
+		offers = append(offers, node.Offered{Row: d.people + i + 1, Reference: ref, Record: b})
+	}
+	if err := d.offer(ctx, "housing-need", "referrals.ndjson", offers); err != nil {
+		return err
+	}
+	offers = nil
+	for i := range d.applications {
+		offers = append(offers, node.Offered{Row: i + 1, Record: generate.PlanningApplication(1, i)})
+	}
+	return d.offer(ctx, "planning-application", "applications.ndjson", offers)
+}
+
+// brokenReferrals are the mistakes that a case system's export makes.
+func brokenReferrals() []func(map[string]any) {
+	return []func(map[string]any){
+		func(r map[string]any) { delete(r, "consent") },
+		func(r map[string]any) { delete(r, "consent") },
+		func(r map[string]any) { r["referred_on"] = "31/02/2026" },
+		func(r map[string]any) { r["moved_to"] = "Saltby" },
+		func(r map[string]any) { r["status"] = "open" },
+		func(r map[string]any) { r["nino"] = "QQ 12 34 56 C" },
+		func(r map[string]any) { r["case_worker_comment"] = "rang twice" },
+		func(r map[string]any) { r["applicant"].(map[string]any)["contact"] = map[string]any{} },
+	}
+}
+
+func (d *demo) offer(ctx context.Context, std, file string, offers []node.Offered) error {
+	at := time.Now()
+	rules := map[string]int{}
+	taken, refused := 0, 0
+	for chunk := range slices.Chunk(offers, 4000) {
+		r, err := op[node.OfferReply](ctx, d, northmoor, node.OpOffer, node.OfferRequest{Standard: std, Records: chunk, Hold: true})
+		if err != nil {
+			return err
+		}
+		for _, x := range r.Results {
+			if len(x.Problems) == 0 {
+				taken++
+				continue
+			}
+			refused++
+			p := x.Problems[0]
+			rules[fmt.Sprintf("%s at %q", p.Rule, p.Pointer)]++
+		}
+	}
+	took := time.Since(at)
+	// The file that a person would import, to do the same by hand.
+	var b bytes.Buffer
+	for _, o := range offers {
+		b.Write(o.Record)
+		b.WriteByte('\n')
+	}
+	path := filepath.Join(d.folder(northmoor), file)
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		return err
+	}
+	d.say("%s taken in %.1f s, %s refused%s", plural(taken, std+" record", std+" records"), took.Seconds(), number(refused), tallyOf(rules))
+	if refused > 0 {
+		d.command("stile record held --data %s", d.folder(northmoor))
+	}
+	d.command("stile import %s --standard %s --dry-run --data %s", path, std, d.folder(northmoor))
+	return nil
+}
+
+func tallyOf(rules map[string]int) string {
+	if len(rules) == 0 {
+		return "."
+	}
+	var parts []string
+	for r, n := range rules {
+		parts = append(parts, fmt.Sprintf("%d %s", n, r))
+	}
+	slices.Sort(parts)
+	return ":\n        " + strings.Join(parts, "\n        ")
+}
+
+// agree previews and signs the agreements, at Northmoor and then at Saltby.
+func (d *demo) agree(ctx context.Context) error {
+	d.title("Two agreements: previewed on the real records, then signed by both councils")
+	for _, doc := range []struct {
+		name string
+		file string
+		text []byte
+	}{
+		{peopleAgreement, "people.agreement.yaml", people.Agreement()},
+		{planningAgreement, "planning.agreement.yaml", planning.Agreement()},
+	} {
+		path := filepath.Join(d.folder(northmoor), doc.file)
+		if err := os.WriteFile(path, doc.text, 0o600); err != nil {
+			return err
+		}
+		req := node.AgreementRequest{Document: doc.text}
+		p, err := op[node.PreviewReply](ctx, d, northmoor, node.OpAgreementPreview, req)
+		if err != nil {
+			return err
+		}
+		sent := 0
+		for _, f := range p.Fields {
+			if f.Sent {
+				sent++
+			}
+		}
+		d.say("%s: %s of %s match; %d fields would travel, %d stay.", doc.name, number(p.Matched), plural(p.Records, "record", "records"), sent, len(p.Fields)-sent)
+		d.command("stile agreement preview %s --data %s", path, d.folder(northmoor))
+		if _, err := op[node.AgreementReply](ctx, d, northmoor, node.OpAgreementSign, req); err != nil {
+			return err
+		}
+		err = d.await(ctx, "Saltby has the proposal", func() (bool, error) {
+			list, err := op[[]node.AgreementReply](ctx, d, saltby, node.OpAgreementList, nil)
+			return slices.ContainsFunc(list, func(a node.AgreementReply) bool { return string(a.Name) == doc.name }), err
+		})
+		if err != nil {
+			return err
+		}
+		signed, err := op[node.AgreementReply](ctx, d, saltby, node.OpAgreementSign, node.AgreementRequest{Name: doc.name})
+		if err != nil {
+			return err
+		}
+		if !signed.InForce {
+			return fmt.Errorf("%s is not in force: %s", doc.name, signed.Why)
+		}
+	}
+	d.say("Both are signed by both sides, and in force: each signature is an entry in its council's ledger.")
+	d.command("stile agreement list --data %s", d.folder(saltby))
+	return nil
+}
+
+func (d *demo) partner(ctx context.Context, at name.Council, agreement string) (node.PartnerReply, error) {
+	a, err := op[node.AgreementReply](ctx, d, at, node.OpAgreementShow, node.AgreementRequest{Name: agreement})
+	if err != nil || len(a.Partners) == 0 {
+		return node.PartnerReply{}, err
+	}
+	return a.Partners[0], nil
+}
+
+// exchange waits until what may cross has crossed.
+func (d *demo) exchange(ctx context.Context) error {
+	d.title("What crosses: the agreed rows, with the agreed fields, still verifiable")
+	for _, agreement := range []string{peopleAgreement, planningAgreement} {
+		var p node.PartnerReply
+		err := d.await(ctx, "Saltby is in step", func() (bool, error) {
+			var err error
+			p, err = d.partner(ctx, saltby, agreement)
+			return p.InStep && p.Held == p.Offered && p.Verified == p.Held, err
+		})
+		if err != nil {
+			return err
+		}
+		err = d.await(ctx, "Northmoor has the receipts", func() (bool, error) {
+			q, err := d.partner(ctx, northmoor, agreement)
+			return q.InStep && q.Held == p.Held, err
+		})
+		if err != nil {
+			return err
+		}
+		d.say("%s:", agreement)
+		d.say("   Saltby holds %s, %s withheld, %s of %s signatures verified.",
+			plural(p.Held, "record", "records"), plural(p.Withheld, "field", "fields"), number(p.Verified), number(p.Held))
+	}
+	d.command("stile record list --from %s --data %s", northmoor, d.folder(saltby))
+	s, err := op[node.StatusReply](ctx, d, wetherholm, node.OpStatus, nil)
+	if err != nil {
+		return err
+	}
+	d.say("Wetherholm, which has signed nothing, holds %s.", plural(s.Holdings, "record", "records"))
+	d.command("stile status --data %s", d.folder(wetherholm))
+	return nil
+}
+
+// altered changes a record on Saltby's disk behind its node's back.
+func (d *demo) altered(ctx context.Context) error {
+	d.title("Somebody alters a record on Saltby's disk")
+	if err := d.nodes[saltby].close(); err != nil {
+		return err
+	}
+	delete(d.nodes, saltby)
+	_, rec, err := ledger.Tamper(filepath.Join(d.folder(saltby), "ledger"), nil)
+	if err != nil {
+		return err
+	}
+	if err := d.start(ctx, saltby); err != nil {
+		return err
+	}
+	_, err = op[node.RecordReply](ctx, d, saltby, node.OpRecordShow, node.RecordRequest{Record: string(rec), From: northmoor})
+	e, ok := errors.AsType[*node.Error](err)
+	if !ok || e.Kind != node.Unverified {
+		return fmt.Errorf("the altered record %s was not caught: %w", rec, err)
+	}
+	d.say("One character of record %s was changed, in the database itself. Caught when read:", rec)
+	d.say("   %s", e.Message)
+	d.command("stile record show %s --from %s --data %s", rec, northmoor, d.folder(saltby))
+	return nil
+}
+
+// moves changes one referral so that the agreement no longer covers it.
+func (d *demo) moves(ctx context.Context) error {
+	d.title("A household changes its mind and no longer moves to Saltby")
+	before, err := d.partner(ctx, northmoor, peopleAgreement)
+	if err != nil {
+		return err
+	}
+	rec, ref, err := d.someoneMovingTo(saltbyCode)
+	if err != nil {
+		return err
+	}
+	rec["moved_to"] = wetherholmCode
+	b, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	r, err := op[node.OfferReply](ctx, d, northmoor, node.OpOffer, node.OfferRequest{Standard: "housing-need", Records: []node.Offered{{Record: b}}})
+	if err != nil {
+		return err
+	}
+	x := r.Results[0]
+	if len(x.Problems) > 0 || x.Withdrawn != 1 {
+		return fmt.Errorf("%s was not withdrawn: %+v", ref, x)
+	}
+	err = d.await(ctx, "Saltby has deleted it", func() (bool, error) {
+		p, err := d.partner(ctx, northmoor, peopleAgreement)
+		return p.Held == before.Held-1 && p.Outstanding == 0, err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = op[node.RecordReply](ctx, d, saltby, node.OpRecordShow, node.RecordRequest{Record: string(x.Record), From: northmoor})
+	if e, ok := errors.AsType[*node.Error](err); !ok || e.Kind != node.NotFound {
+		return fmt.Errorf("Saltby still shows the withdrawn record: %w", err)
+	}
+	d.say("Version %d of %s was withdrawn; Saltby deleted its copy and signed a receipt. No withdrawal is outstanding.", x.Version, ref)
+	d.command("stile why %s %s --data %s", saltby, ref, d.folder(northmoor))
+	return nil
+}
+
+// someoneMovingTo makes again the first made-up referral to a council.
+func (d *demo) someoneMovingTo(code string) (map[string]any, string, error) {
+	for i := range d.people {
+		var rec map[string]any
+		if err := json.Unmarshal(generate.HousingNeed(1, i, northmoorCode, []string{saltbyCode, wetherholmCode}), &rec); err != nil {
+			return nil, "", err
+		}
+		if rec["moved_to"] == code {
+			return rec, rec["reference"].(string), nil
+		}
+	}
+	return nil, "", fmt.Errorf("nobody moves to %s", code)
+}
+
+// audit exports what went under an agreement and verifies it as the auditor
+// would: from the file and the councils' public keys alone.
+func (d *demo) audit(ctx context.Context) error {
+	d.title("An auditor verifies it all offline, from one file and the councils' public keys")
+	b, err := op[node.BundleReply](ctx, d, northmoor, node.OpBundle, node.BundleRequest{Agreement: peopleAgreement})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(d.dir, "auditor", "people.stile")
+	if err := os.WriteFile(path, b.Bundle, 0o600); err != nil {
+		return err
+	}
+	trust := filepath.Join(d.dir, "auditor", "trust")
+	keys, err := audit.ReadTrust(trust)
+	if err != nil {
+		return err
+	}
+	report, err := audit.Verify(bytes.NewReader(b.Bundle), int64(len(b.Bundle)), audit.Options{Trust: keys})
+	if err != nil {
+		return err
+	}
+	if !report.OK() {
+		report.WriteText(d.err)
+		return &node.Error{Kind: node.Unverified, Message: "the bundle does not verify"}
+	}
+	done := 0
+	for _, c := range report.Checks {
+		if c.Result == audit.OK {
+			done++
+		}
+	}
+	d.say("%s, %s: %s, %s, %s; %d checks in order, none failed.", filepath.Base(path), size(uint64(len(b.Bundle))),
+		plural(report.Counts.Records, "record version", "record versions"), plural(report.Counts.Receipts, "receipt", "receipts"),
+		plural(report.Counts.Withdrawals, "withdrawal", "withdrawals"), done)
+	d.command("stile verify %s --trust %s", path, trust)
+
+	// And the same file with one byte changed.
+	bad := slices.Clone(b.Bundle)
+	bad[len(bad)/3] ^= 1
+	report, err = audit.Verify(bytes.NewReader(bad), int64(len(bad)), audit.Options{Trust: keys})
+	if err == nil && report.OK() {
+		return &node.Error{Kind: node.Unverified, Message: "a bundle with one byte changed verifies"}
+	}
+	d.say("With one byte of the file changed, it does not verify.")
+	return nil
+}
