@@ -21,11 +21,11 @@ import (
 // spent. Nothing is left running, nothing is blamed on later records, and the
 // usual path costs one lock and a counter.
 type engine struct {
-	lib      *library
-	whole    pool // judges whole records
-	visible  pool // judges what is visible of records
-	patterns map[string]*pattern
-	compile  sync.Mutex // guards patterns
+	compile sync.Mutex // guards lib
+	lib     *library
+	formats Formats
+	whole   pool // judges whole records
+	visible pool // judges what is visible of records
 }
 
 // A pool is the machines of one kind. Copies are compiled as they are wanted,
@@ -38,20 +38,24 @@ type pool struct {
 
 // A machine is one compiled copy of a schema.
 type machine struct {
-	mu       sync.Mutex // held by the validation that borrows the machine
-	root     *jsonschema.Schema
-	seed     maphash.Seed
+	mu   sync.Mutex // held by the validation that borrows the machine
+	root *jsonschema.Schema
+	seed maphash.Seed
+
+	// Of the validation that borrows the machine:
+	record   any
 	steps    int
-	check    int // when to look at the clock again
+	check    int // the steps at which to look at limit and clock again
+	limit    int // steps it may spend, once it has spent the base; 0 not yet known
 	deadline time.Time
 }
 
-func newEngine(files map[string][]byte, resources map[string]string) (*engine, error) {
+func newEngine(files map[string][]byte, resources map[string]string, formats Formats) (*engine, error) {
 	lib, err := newLibrary(files, resources)
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{lib: lib, patterns: map[string]*pattern{}}
+	e := &engine{lib: lib, formats: formats}
 	m, err := e.newMachine(false)
 	if err != nil {
 		return nil, err
@@ -64,7 +68,7 @@ func (e *engine) newMachine(visible bool) (*machine, error) {
 	e.compile.Lock()
 	defer e.compile.Unlock()
 	m := &machine{seed: maphash.MakeSeed()}
-	g, err := e.lib.compile(m, e.patterns)
+	g, err := e.lib.compile(m)
 	if err != nil {
 		return nil, err
 	}
@@ -72,9 +76,13 @@ func (e *engine) newMachine(visible bool) (*machine, error) {
 		return nil, err
 	}
 	for _, s := range g.all {
-		if s.Bool == nil {
-			m.take(s, visible)
+		if s.Bool != nil {
+			continue
 		}
+		if e.formats == Annotation {
+			s.Format = nil
+		}
+		m.take(s, visible)
 	}
 	m.root = g.root
 	return m, nil
@@ -125,8 +133,8 @@ func (e *engine) judge(v any, visible bool) (verr *jsonschema.ValidationError, s
 			broken = true
 		}
 	}()
-	m.steps, m.check = 0, 4096
-	m.deadline = time.Now().Add(maxTime)
+	m.record, m.steps, m.check, m.limit, m.deadline = v, 0, 4096, 0, time.Now().Add(maxTime)
+	defer func() { m.record = nil }()
 	if err := m.root.Validate(v); err != nil {
 		verr = err.(*jsonschema.ValidationError)
 	}

@@ -95,9 +95,9 @@ func describe(e *jsonschema.ValidationError, out *[]Problem) {
 	case *kind.Contains:
 		put("contains", "must list at least one entry of the kind the standard asks for", "add one")
 	case *kind.MinContains:
-		put("minContains", fmt.Sprintf("must list at least %d entries of the kind the standard asks for", k.Want), "add to the list")
+		put("minContains", "must list at least "+count(k.Want, "entry")+" of the kind the standard asks for", "add to the list")
 	case *kind.MaxContains:
-		put("maxContains", fmt.Sprintf("must list at most %d entries of the kind the standard speaks of", k.Want), "shorten the list")
+		put("maxContains", "must list at most "+count(k.Want, "entry")+" of the kind the standard speaks of", "shorten the list")
 	case keyword:
 		if k == "uniqueItems" {
 			put("uniqueItems", fmt.Sprintf("must not list anything twice, nor more than %d entries", maxUnique), "remove the repeats")

@@ -33,11 +33,11 @@ func readDir(fsys fs.FS) (map[string][]byte, error) {
 		// The listing, not Open, tells a symbolic link from a file.
 		list, err := fs.ReadDir(fsys, path.Dir(p))
 		if err != nil {
-			return err
+			return fmt.Errorf("read %q: %w", clip(p), err)
 		}
 		i := slices.IndexFunc(list, func(e fs.DirEntry) bool { return e.Name() == path.Base(p) })
 		if i < 0 {
-			return fmt.Errorf("read %q: %w", p, fs.ErrNotExist)
+			return fmt.Errorf("read %q: %w", clip(p), fs.ErrNotExist)
 		}
 		return readFile(fsys, p, list[i], files, &total)
 	}

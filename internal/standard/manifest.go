@@ -27,6 +27,7 @@ import (
 //	  /district: open                      # open, internal, personal, special, criminal
 //	  /applicant/name: personal
 //	measures: {fresh_within: P7D}          # ISO 8601
+//	format: assertion                      # or annotation, see Formats; optional
 //	resources:                             # further schema documents by address
 //	  https://example.org/other.json: other.json
 //
@@ -44,8 +45,21 @@ type Manifest struct {
 	Key         []name.Field // at least one, in the order given
 	Classes     map[name.Field]Class
 	Measures    Measures
+	Formats     Formats
 	Resources   map[string]string // address to slash path
 }
+
+// Formats says what the schema's keyword format means.
+type Formats string
+
+// Formats are asserted unless the manifest says otherwise. It may for a schema
+// whose publisher, as JSON Schema 2020-12 section 7.2.1 allows, means them as a
+// note: data that the publisher calls valid would be refused. Nothing is said
+// of a value's format then.
+const (
+	Assertion  Formats = "assertion"
+	Annotation Formats = "annotation"
+)
 
 // Measures says what compliance means beyond valid records.
 type Measures struct {
@@ -74,6 +88,7 @@ type manifestFile struct {
 	Measures    struct {
 		FreshWithin string `yaml:"fresh_within"`
 	} `yaml:"measures"`
+	Format    string            `yaml:"format"`
 	Resources map[string]string `yaml:"resources"`
 }
 
@@ -148,6 +163,13 @@ func parseManifest(b []byte) (*Manifest, error) {
 	if s := f.Measures.FreshWithin; s != "" {
 		m.Measures.FreshWithin, err = ParseDuration(s)
 		fault(err)
+	}
+	switch m.Formats = Formats(f.Format); m.Formats {
+	case "":
+		m.Formats = Assertion
+	case Assertion, Annotation:
+	default:
+		fault(fmt.Errorf("format %q: want assertion or annotation", clip(f.Format)))
 	}
 	if len(f.Resources) > maxResources {
 		fault(fmt.Errorf("resources names over %d documents", maxResources))

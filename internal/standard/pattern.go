@@ -17,7 +17,7 @@ import (
 // Caps on a pattern.
 const (
 	maxPattern = 4 << 10 // bytes as written
-	maxProgram = 20_000  // RE2 instructions: repeats multiply, as in ((a{9}){9}){9}
+	maxProgram = 10_000  // RE2 instructions: repeats multiply, as in ((a{9}){9}){9}
 
 	// patternTime ends a match that backtracks without end.
 	patternTime = 25 * time.Millisecond
@@ -37,6 +37,21 @@ type pattern struct {
 // The engine's clock ticks ten times a second unless told otherwise, which
 // would stretch patternTime to fivefold. It can be told only before first use.
 var quickClock = sync.OnceFunc(func() { regexp2.SetTimeoutCheckPeriod(patternTime / 5) })
+
+// A patterns is the patterns of one standard, by source. Not for concurrent use.
+type patterns map[string]*pattern
+
+func (ps patterns) compile(src string) (*pattern, error) {
+	if p := ps[src]; p != nil {
+		return p, nil
+	}
+	p, err := compilePattern(src)
+	if err != nil {
+		return nil, err
+	}
+	ps[src] = p
+	return p, nil
+}
 
 func compilePattern(src string) (p *pattern, err error) {
 	if len(src) > maxPattern {

@@ -186,6 +186,9 @@ func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
+	if thing == "entry" {
+		return strconv.Itoa(n) + " entries"
+	}
 	return strconv.Itoa(n) + " " + thing + "s"
 }
 

@@ -20,7 +20,8 @@ import (
 const (
 	maxDepth     = 128
 	maxValues    = 400_000
-	maxObjects   = 30_000
+	maxObjects   = 60_000
+	maxSchemas   = 12_000 // objects that are schemas by position
 	maxIDs       = 500    // $id, each of which is searched at every object
 	maxOddRefs   = 200    // references to places that are no schema by position
 	maxEnum      = 10_000 // values of one enum
@@ -37,6 +38,8 @@ type library struct {
 	docs    map[string]any // by address, without fragment
 	anchors []string       // addresses of every $dynamicAnchor
 	root    string         // address of schema.json
+
+	patterns patterns // compiled so far
 }
 
 // Load implements jsonschema.URLLoader over what the library holds. The
@@ -51,8 +54,8 @@ func (l *library) Load(url string) (any, error) {
 var errClosed = errors.New("is not among the standard's files, and nothing is fetched from elsewhere; add it to schemas/ or name it in the manifest's resources")
 
 func newLibrary(files map[string][]byte, resources map[string]string) (*library, error) {
-	l := &library{docs: map[string]any{}, root: home + "schema.json"}
-	var sv survey
+	l := &library{docs: map[string]any{}, root: home + "schema.json", patterns: patterns{}}
+	sv := survey{patterns: l.patterns, places: map[string]bool{}, refs: map[string]bool{}}
 	decoded := map[string]any{}
 	add := func(file string) error {
 		if decoded[file] != nil {
@@ -69,6 +72,9 @@ func newLibrary(files map[string][]byte, resources map[string]string) (*library,
 		}
 		decoded[file] = doc
 		l.docs[home+file] = doc
+		if dir, base := path.Split(file); dir == "schemas/" && base != "schema.json" {
+			l.docs[home+base] = doc // publishers keep their schemas side by side
+		}
 		if id := ownID(doc); id != "" {
 			// The first document with an address keeps it; two with one is a fault.
 			if _, ok := l.docs[id]; ok {
@@ -76,7 +82,7 @@ func newLibrary(files map[string][]byte, resources map[string]string) (*library,
 			}
 			l.docs[id] = doc
 		}
-		if err := sv.document(home+file, doc); err != nil {
+		if err := sv.walk(home+file, "", doc, true); err != nil {
 			return fmt.Errorf("read %s: %w", clip(file), err)
 		}
 		return nil
@@ -118,15 +124,9 @@ func ownID(doc any) string {
 type survey struct {
 	objects, ids int
 	anchors      []string
+	patterns     patterns
 	places       map[string]bool // schemas by position, as address#pointer
 	refs         map[string]bool // local references, likewise
-}
-
-func (sv *survey) document(addr string, doc any) error {
-	if sv.places == nil {
-		sv.places, sv.refs = map[string]bool{}, map[string]bool{}
-	}
-	return sv.walk(addr, "", doc, true)
 }
 
 // schemaAt says which keywords hold schemas: themselves (1), one for each
@@ -151,7 +151,9 @@ func (sv *survey) walk(addr, ptr string, v any, schema bool) error {
 			return fmt.Errorf("schema has over %d objects", maxObjects)
 		}
 		if schema {
-			sv.places[addr+"#"+ptr] = true
+			if err := sv.schema(addr+"#"+ptr, v); err != nil {
+				return fmt.Errorf("at %q: %w", clip(ptr), err)
+			}
 		}
 		if _, ok := v["$id"].(string); ok {
 			sv.ids++
@@ -192,6 +194,27 @@ func (sv *survey) walk(addr, ptr string, v any, schema bool) error {
 	return nil
 }
 
+func (sv *survey) schema(place string, v map[string]any) error {
+	sv.places[place] = true
+	if len(sv.places) > maxSchemas {
+		return fmt.Errorf("there are over %d schemas", maxSchemas)
+	}
+	// The engine would say the same of a pattern at far greater length.
+	if p, ok := v["pattern"].(string); ok {
+		if _, err := sv.patterns.compile(p); err != nil {
+			return err
+		}
+	}
+	if ps, ok := v["patternProperties"].(map[string]any); ok {
+		for p := range ps {
+			if _, err := sv.patterns.compile(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (sv *survey) totals() error {
 	if sv.ids > maxIDs {
 		return fmt.Errorf("schema has over %d $id", maxIDs)
@@ -209,11 +232,11 @@ func (sv *survey) totals() error {
 }
 
 // compile makes a graph of schemas, with every keyword still the engine's own.
-func (l *library) compile(m *machine, patterns map[string]*pattern) (graph *graph, err error) {
+func (l *library) compile(m *machine) (g *graph, err error) {
 	defer func() {
 		// The compiler is not ours and reads what strangers wrote.
 		if r := recover(); r != nil {
-			graph, err = nil, errors.New("compile schema: the schema engine cannot read it")
+			g, err = nil, errors.New("compile schema: the schema engine cannot read it")
 		}
 	}()
 	c := jsonschema.NewCompiler()
@@ -224,13 +247,9 @@ func (l *library) compile(m *machine, patterns map[string]*pattern) (graph *grap
 	}
 	c.UseLoader(l)
 	c.UseRegexpEngine(func(src string) (jsonschema.Regexp, error) {
-		p := patterns[src]
-		if p == nil {
-			var err error
-			if p, err = compilePattern(src); err != nil {
-				return nil, err
-			}
-			patterns[src] = p
+		p, err := l.patterns.compile(src)
+		if err != nil {
+			return nil, err
 		}
 		return &watched{p, m}, nil
 	})
@@ -242,7 +261,7 @@ func (l *library) compile(m *machine, patterns map[string]*pattern) (graph *grap
 		}
 		return nil, fmt.Errorf("compile schema: %s", text)
 	}
-	g := newGraph()
+	g = newGraph()
 	g.root = root
 	g.visit(root)
 	// What only a $dynamicRef reaches is hidden from a walk; ask for each by

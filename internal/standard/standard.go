@@ -105,7 +105,7 @@ func load(files map[string][]byte) (*Standard, error) {
 	sum := sha256.Sum256(files["schema.json"])
 	s.integrity = "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 	s.layout = newLayout(m.Classes)
-	if s.engine, err = newEngine(files, m.Resources); err != nil {
+	if s.engine, err = newEngine(files, m.Resources, m.Formats); err != nil {
 		return nil, err
 	}
 	s.valid = examples(files, "examples/valid/")

@@ -107,7 +107,7 @@ func suiteEngine(c suiteCase, remotes map[string]map[string][]byte) (*engine, er
 			files[file], resources[addr] = b, file
 		}
 	}
-	return newEngine(files, resources)
+	return newEngine(files, resources, Assertion)
 }
 
 // TestSuite runs the JSON Schema test suite (github.com/json-schema-org/JSON-
