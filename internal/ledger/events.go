@@ -60,11 +60,15 @@ func WithdrawalOf(e *record.Event) (name.Agreement, name.Record) {
 type Receipt struct {
 	Agreement  name.Agreement
 	From       name.Council // whose log the indexes are of
+	Size       uint64       // of the checkpoint of that log it is about
+	Root       string       // of that checkpoint, as tlog prints it; "" with DeletedAll
 	Cursor     uint64
 	Held       []uint64
 	Deleted    []uint64
 	Refused    int
 	DeletedAll int // everything held under an agreement that is over
+
+	RefusedEntries []uint64
 }
 
 // ReceiptOf reads a receipt event.
@@ -97,6 +101,16 @@ func ReceiptOf(e *record.Event) (*Receipt, error) {
 	}
 	refused, _ := e.Body["refused"].([]any)
 	r.Refused = len(refused)
+	for _, v := range refused {
+		o, _ := v.(map[string]any)
+		n, ok := number(o["entry"])
+		if !ok {
+			return nil, fmt.Errorf("read receipt: \"refused\" holds something without an entry")
+		}
+		r.RefusedEntries = append(r.RefusedEntries, n)
+	}
+	r.Size, _ = number(e.Body["size"])
+	r.Root, _ = e.Body["root"].(string)
 	var ok bool
 	if r.Cursor, ok = number(e.Body["cursor"]); !ok {
 		return nil, fmt.Errorf("read receipt: no cursor")

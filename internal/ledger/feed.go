@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,11 +81,11 @@ func (f *Feed) Terms() *agreement.Terms { return f.terms }
 func (f *Feed) Closed() bool { return f.closed }
 
 type storedFeed struct {
-	Agreement json.RawMessage `json:"agreement,omitempty"` // canonical bytes
-	Standard  name.Standard   `json:"standard,omitzero"`   // the version the terms were compiled with
-	To        []name.Council  `json:"to"`
-	Ready     bool            `json:"ready"`
-	Closed    bool            `json:"closed"`
+	Agreement []byte         `json:"agreement,omitempty"` // canonical bytes; not as JSON, which would be respelled
+	Standard  name.Standard  `json:"standard,omitzero"`   // the version the terms were compiled with
+	To        []name.Council `json:"to"`
+	Ready     bool           `json:"ready"`
+	Closed    bool           `json:"closed"`
 }
 
 func (l *Ledger) loadFeeds(txn *badger.Txn) error {
