@@ -1,0 +1,416 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node"
+)
+
+func (a *app) agreementCommand() *cobra.Command {
+	return noun("agreement", "Draft, preview, sign, list and end agreements", `An agreement says who may receive which rows and fields of a standard, why, on
+what lawful basis and until when. One YAML document is the legal record and the
+configuration in one. Nothing is shared until every party has signed it.
+
+The way of one: draft it, fill in every heading, preview what it would let out,
+sign it, and the partner signs the same text by its name.`,
+		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(), a.agreementEndCommand())
+}
+
+func (a *app) agreementDraftCommand() *cobra.Command {
+	var from, std, rows, slug, out string
+	var to, fields []string
+	c := &cobra.Command{
+		Use:   "draft --to COUNCIL --standard STANDARD",
+		Short: "Write an agreement to fill in",
+		Example: `  stile agreement draft --to saltby.gov.uk --standard housing-need \
+    --fields /reference,/status,/applicant/name --rows 'record.moved_to == "E07000999"' \
+    --slug people-moving-to-saltby --out agreement.yaml`,
+		Args: takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			doc, err := a.draft(cmd.Context(), from, to, std, rows, slug, fields)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(map[string]string{"document": string(doc)})
+			}
+			if err := a.writeNew(out, doc, 0o644); err != nil {
+				return err
+			}
+			if out != "" && out != "-" {
+				a.say("wrote %s; fill in every heading, then: stile agreement preview %s", out, quoted(out))
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&from, "from", "", "`council` that sends; default: our own")
+	f.StringSliceVar(&to, "to", nil, "`councils` that receive, with commas between")
+	f.StringVar(&std, "standard", "", "`standard` of the records")
+	f.StringSliceVar(&fields, "fields", nil, "JSON `pointers` of the fields that travel besides the open ones, with commas between")
+	f.StringVar(&rows, "rows", "", "which records travel, in `CEL`; \"true\" for all")
+	f.StringVar(&slug, "slug", "", "last part of the agreement's `name`; default: the standard's and the receiver's")
+	f.StringVar(&out, "out", "", "new `file` to write; default: standard output")
+	return c
+}
+
+func (a *app) draft(ctx context.Context, from string, to []string, named, rows, slug string, fields []string) ([]byte, error) {
+	if len(to) == 0 || named == "" {
+		return nil, misused("name the receiver with --to and the standard with --standard")
+	}
+	if from == "" {
+		cfg, err := a.load()
+		if err != nil {
+			return nil, misused("name the sender with --from, or the data folder with --data")
+		}
+		from = string(cfg.Council)
+	}
+	sender, err := name.ParseCouncil(strings.ToLower(from))
+	if err != nil {
+		return nil, misused("--from: %v", err)
+	}
+	var receivers []name.Council
+	for _, t := range to {
+		c, err := name.ParseCouncil(strings.ToLower(t))
+		if err != nil {
+			return nil, misused("--to: %v", err)
+		}
+		receivers = append(receivers, c)
+	}
+	std, err := a.standardFor(ctx, named)
+	if err != nil {
+		return nil, err
+	}
+	if slug == "" {
+		first, _, _ := strings.Cut(string(receivers[0]), ".")
+		slug = std.Name().Name.Slug() + "-to-" + first
+	}
+	n, err := name.ParseAgreement(string(sender) + "/" + slug)
+	if err != nil {
+		return nil, misused("--slug: %v", err)
+	}
+	var chosen []name.Field
+	for _, f := range fields {
+		p, err := name.ParseField(f)
+		if err != nil || p == "" {
+			return nil, misused("--fields: %q is no field: want a JSON Pointer, such as /applicant/name", f)
+		}
+		chosen = append(chosen, p)
+	}
+	doc := fillIn(string(agreement.Draft(n, receivers, std)), rows, chosen)
+	if _, err := agreement.Parse([]byte(doc)); err != nil {
+		return nil, failure(node.Usage, "", "--rows or --fields cannot stand in an agreement: %v", err)
+	}
+	return []byte(doc), nil
+}
+
+// fillIn puts rows and fields into a draft, in the places it has for them. The
+// draft keeps its comments, which is why this is done on its text.
+func fillIn(doc, rows string, fields []name.Field) string {
+	lines := strings.Split(doc, "\n")
+	var out []string
+	var rest []name.Field // chosen and not yet written
+	for _, f := range fields {
+		if !slices.Contains(rest, f) {
+			rest = append(rest, f)
+		}
+	}
+	inFields := false
+	flush := func() {
+		for _, f := range rest {
+			out = append(out, "  - "+yamlText(string(f)))
+		}
+		rest = nil
+	}
+	for _, l := range lines {
+		switch {
+		case l == "rows:" && rows != "":
+			l = "rows: " + yamlText(rows)
+		case l == "fields:":
+			inFields = true
+		case inFields && strings.HasPrefix(l, "  - "):
+			rest = slices.DeleteFunc(rest, func(f name.Field) bool { return strings.Trim(l[4:], `"`) == string(f) })
+		case inFields && strings.HasPrefix(l, "  # - "):
+			offered, _, _ := strings.Cut(l[6:], "   (")
+			if i := slices.Index(rest, name.Field(offered)); i >= 0 {
+				l = "  - " + yamlText(offered)
+				rest = slices.Delete(rest, i, i+1)
+			}
+		case inFields:
+			inFields = false
+			flush()
+		}
+		out = append(out, l)
+	}
+	return strings.Join(out, "\n")
+}
+
+// yamlText is a text as YAML reads it in any place.
+func yamlText(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic("internal error: " + err.Error())
+	}
+	return string(b)
+}
+
+// agreementNamed is the request for an agreement that a person named by a file
+// or by its name.
+func (a *app) agreementNamed(named string, version int) (node.AgreementRequest, error) {
+	req := node.AgreementRequest{Version: version}
+	if st, err := os.Stat(named); named == "-" || (err == nil && !st.IsDir()) {
+		var err error
+		req.Document, err = a.readFile(named, agreement.MaxDocument)
+		return req, err
+	}
+	if _, err := name.ParseAgreement(named); err != nil || strings.HasSuffix(named, ".yaml") {
+		return req, failure(node.NotFound, "stile agreement list", "%q is neither a file nor the name of an agreement, such as northmoor.gov.uk/people-moving-to-saltby", named)
+	}
+	req.Name = named
+	return req, nil
+}
+
+func (a *app) agreementPreviewCommand() *cobra.Command {
+	var samples, version int
+	c := &cobra.Command{
+		Use:   "preview FILE|NAME",
+		Short: "Show what an agreement would let out of the records there are",
+		Long: `Preview counts the records that the agreement's filter picks now, and says field
+by field what would be sent and what withheld. With --samples it shows rows as
+the partner would see them. It also lists what keeps the agreement from being
+signed. Nothing is signed and nothing is sent.`,
+		Args: takes(1, 1, "a file or the name of an agreement"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req, err := a.agreementNamed(args[0], version)
+			if err != nil {
+				return err
+			}
+			req.Samples = samples
+			r, err := call[node.PreviewReply](cmd.Context(), a, node.OpAgreementPreview, req)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(r)
+			}
+			a.previewed(r, args[0])
+			return nil
+		},
+	}
+	c.Flags().IntVar(&samples, "samples", 0, "show this `number` of rows as the partner would see them, at most 20")
+	c.Flags().IntVar(&version, "version", 0, "`version` of a named agreement; default: the newest")
+	return c
+}
+
+func (a *app) previewed(r node.PreviewReply, named string) {
+	a.printf("%s\n", r.Name)
+	t := newTable("#", "")
+	t.add(number(r.Records), "records of the standard")
+	t.add(number(r.Matched), "would be sent")
+	t.add(number(r.Records-r.Matched-r.Errors), "would not: the filter does not pick them")
+	if r.Errors > 0 {
+		t.add(number(r.Errors), "would not: the filter fails on them")
+	}
+	t.write(a.out, "  ")
+	if len(r.Fields) > 0 {
+		a.printf("fields of the records that would be sent\n")
+		t = newTable("FIELD", "CLASS", "", "#FILLED IN")
+		for _, f := range r.Fields {
+			what := "withheld"
+			if f.Sent {
+				what = "sent"
+			}
+			t.add(f.Field, f.Class, what, number(f.Filled))
+		}
+		t.write(a.out, "  ")
+	}
+	for i, s := range r.Samples {
+		a.printf("sample %d, as the partner would see it\n%s\n", i+1, pretty(s, "  "))
+	}
+	if len(r.Widens) > 0 {
+		a.printf("against the version before\n")
+		for _, w := range r.Widens {
+			a.printf("  %s\n", clean(w))
+		}
+	}
+	if len(r.Problems) > 0 {
+		a.say("it cannot be signed yet")
+		for _, p := range r.Problems {
+			fmt.Fprintf(a.err, "  %s\n", clean(problemLine(p)))
+		}
+		return
+	}
+	a.say("it can be signed: stile agreement sign %s", quoted(named))
+}
+
+func (a *app) agreementSignCommand() *cobra.Command {
+	var yes bool
+	var version int
+	c := &cobra.Command{
+		Use:   "sign FILE|NAME",
+		Short: "Sign an agreement for our council",
+		Long: `Sign puts our council's signature under an agreement and logs it. The sender
+signs a file, which proposes it to the partner; the partner signs it by its name
+once it has arrived (stile agreement list). It is in force when every party has
+signed and its first day has come.`,
+		Args: takes(1, 1, "a file or the name of an agreement"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req, err := a.agreementNamed(args[0], version)
+			if err != nil {
+				return err
+			}
+			if err := a.sure(yes, "sign %s for our council", args[0]); err != nil {
+				return err
+			}
+			r, err := call[node.AgreementReply](cmd.Context(), a, node.OpAgreementSign, req)
+			if err != nil {
+				if e, ok := err.(*node.Error); ok && len(problemsOf(e)) > 0 {
+					// The list follows from the problems themselves.
+					e.Message, _, _ = strings.Cut(e.Message, ":\n")
+				}
+				return err
+			}
+			if a.json {
+				return a.emit(r)
+			}
+			a.printf("signed %s version %d, document %s\n", r.Name, r.Version, r.Digest)
+			a.printf("signed by %s; %s\n", list(r.Signed), force(r))
+			if len(r.Waiting) > 0 {
+				a.say("next, there: stile agreement sign %s", r.Name)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	c.Flags().IntVar(&version, "version", 0, "`version` of a named agreement; default: the newest")
+	return c
+}
+
+// force says in words whether an agreement is in force.
+func force(r node.AgreementReply) string {
+	if r.InForce {
+		return "in force"
+	}
+	if r.Why == "" {
+		return "not in force"
+	}
+	return "not in force: " + r.Why
+}
+
+func (a *app) agreementListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List agreements and whether they are in force",
+		Args:  takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rs, err := call[[]node.AgreementReply](cmd.Context(), a, node.OpAgreementList, node.Empty{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return emitLines(a, rs)
+			}
+			if len(rs) == 0 {
+				a.say("no agreement yet; stile agreement draft writes one to fill in")
+				return nil
+			}
+			t := newTable("AGREEMENT", "#VERSION", "FROM", "TO", "STANDARD", "STATE")
+			for _, r := range rs {
+				t.add(string(r.Name), number(r.Version), string(r.From), list(r.To), r.Standard.String(), force(r))
+			}
+			t.write(a.out, "")
+			return nil
+		},
+	}
+}
+
+func (a *app) agreementShowCommand() *cobra.Command {
+	var version int
+	var document bool
+	c := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show an agreement: its text, signatures and how the exchange stands",
+		Args:  takes(1, 1, "the name of an agreement"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := call[node.AgreementReply](cmd.Context(), a, node.OpAgreementShow, node.AgreementRequest{Name: args[0], Version: version})
+			if err != nil {
+				return err
+			}
+			switch {
+			case a.json:
+				return a.emit(r)
+			case document:
+				a.printf("%s", r.Document)
+				return nil
+			}
+			t := newTable("", "")
+			t.add("agreement", fmt.Sprintf("%s version %d", r.Name, r.Version))
+			t.add("state", force(r))
+			t.add("signed by", list(r.Signed))
+			if len(r.Waiting) > 0 {
+				t.add("waiting for", list(r.Waiting))
+			}
+			t.add("document", "SHA-256 "+r.Digest)
+			t.write(a.out, "")
+			if len(r.Partners) > 0 {
+				a.printf("\n")
+				partnerTable(r.Partners).write(a.out, "")
+				for _, p := range r.Partners {
+					if p.Direction == "from" {
+						a.printf("%s of %s verified by their own signature; %s withheld\n",
+							number(p.Verified), plural(p.Held, "record", "records"), plural(p.Withheld, "field", "fields"))
+					}
+				}
+			}
+			a.printf("\n")
+			for l := range strings.Lines(r.Document) {
+				a.printf("%s\n", clean(strings.TrimRight(l, "\n")))
+			}
+			return nil
+		},
+	}
+	c.Flags().IntVar(&version, "version", 0, "`version` to show; default: the newest")
+	c.Flags().BoolVar(&document, "document", false, "print the document alone")
+	return c
+}
+
+func (a *app) agreementEndCommand() *cobra.Command {
+	var yes bool
+	var reason string
+	var version int
+	c := &cobra.Command{
+		Use:   "end NAME --reason TEXT",
+		Short: "End an agreement; the receiver deletes what it holds under it",
+		Args:  takes(1, 1, "the name of an agreement"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if strings.TrimSpace(reason) == "" {
+				return misused("say with --reason why it ends; the partner will read it")
+			}
+			if err := a.sure(yes, "end %s, so that the receiver deletes all it holds under it", args[0]); err != nil {
+				return err
+			}
+			r, err := call[node.AgreementReply](cmd.Context(), a, node.OpAgreementEnd, node.AgreementRequest{Name: args[0], Version: version, Reason: reason})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(r)
+			}
+			a.printf("%s version %d: %s\n", r.Name, r.Version, force(r))
+			return nil
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why it ends, in `words`")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	c.Flags().IntVar(&version, "version", 0, "`version` to end; default: the newest")
+	return c
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	im := &importer{app: a, dryRun: true}
+	c := &cobra.Command{
+		Use:   "check FILE --standard STANDARD",
+		Short: "Check a file against a standard and keep nothing",
+		Long: `Check reads a file as import does, holds every record to the standard and says
+what would be refused and why. Nothing is written and nothing is signed.
+
+The standard may be the folder or archive of one, and needs no node then; the
+name of one that the node has adopted; or, where there is no node, the name of
+one that comes with Stile.`,
+		Example: `  stile check application.json --standard planning-application
+  stile check register.csv --mapping register.yaml --standard ./brownfield-site`,
+		Args: takes(1, 1, "one file"),
+		RunE: func(cmd *cobra.Command, args []string) error { return im.run(cmd.Context(), args) },
+	}
+	im.door = func(ctx context.Context) (node.Caller, error) {
+		std, err := a.standardFor(ctx, im.standard)
+		if err != nil {
+			return nil, err
+		}
+		return standardCaller{std}, nil
+	}
+	im.reading.flags(c)
+	c.Flags().StringVar(&im.report, "report", "", "write every refusal to a new `file`: .csv, .json or .txt")
+	c.Flags().BoolVar(&im.values, "values", false, "show the refused values in the report")
+	return c
+}
+
+// standardFor finds a standard by what a person calls it: a folder or archive
+// of one, the name of one that the node has adopted or, where no node is
+// named, of one that comes with Stile.
+func (a *app) standardFor(ctx context.Context, named string) (*standard.Standard, error) {
+	if _, err := os.Stat(named); err == nil {
+		return loadStandard(named)
+	}
+	r, err := call[node.StandardArchiveReply](ctx, a, node.OpStandardArchive, node.StandardRequest{Name: named})
+	if err == nil {
+		return standard.LoadArchive(r.Archive)
+	}
+	if !errors.Is(err, errNoFolder) {
+		return nil, err
+	}
+	shipped, err := shippedLoaded()
+	if err != nil {
+		return nil, err
+	}
+	for _, std := range shipped {
+		n := std.Name()
+		switch named {
+		case n.String(), n.Line().String(), string(n.Name), n.Name.Slug():
+			return std, nil
+		}
+	}
+	return nil, failure(node.NotFound, "name a node's data folder with --data, or the folder of the standard; stile standard list --shipped shows what comes with Stile",
+		"no standard %q comes with Stile, and no node is named that could know it", named)
+}
+
+// loadStandard reads a standard from a folder or an archive.
+func loadStandard(path string) (*standard.Standard, error) {
+	const try = "stile standard check DIR says what is wrong"
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read standard: %w", err)
+	}
+	var std *standard.Standard
+	if st.IsDir() {
+		std, err = standard.Load(os.DirFS(path))
+	} else {
+		var b []byte
+		if b, err = os.ReadFile(path); err == nil {
+			std, err = standard.LoadArchive(b)
+		}
+	}
+	if err != nil {
+		return nil, failure(node.Invalid, try, "%s: %v", path, err)
+	}
+	return std, nil
+}
+
+// A standardCaller judges records by a standard at hand. It answers no other
+// operation than those a check asks.
+type standardCaller struct{ std *standard.Standard }
+
+func (c standardCaller) Close() error { return nil }
+
+// Call carries out the operations that checking records takes.
+func (c standardCaller) Call(ctx context.Context, op string, in, out any) error {
+	switch op {
+	case node.OpStandardShow:
+		reply := out.(*node.StandardReply)
+		reply.Name = c.std.Name()
+		for _, k := range c.std.Manifest().Key {
+			reply.Key = append(reply.Key, string(k))
+		}
+		return nil
+	case node.OpOffer:
+		reply := out.(*node.OfferReply)
+		for _, r := range in.(node.OfferRequest).Records {
+			reply.Results = append(reply.Results, c.judge(r))
+		}
+		return ctx.Err()
+	}
+	return failure(node.Usage, "", "internal error: a check asked for %q", op)
+}
+
+func (c standardCaller) judge(r node.Offered) node.OfferResult {
+	out := node.OfferResult{Row: r.Row, Reference: r.Reference, Outcome: node.OutcomeValid}
+	// What the importer read stays within its limits, whatever the node's are.
+	lim := strictjson.DefaultLimits()
+	lim.Bytes = max(lim.Bytes, len(r.Record))
+	v, err := strictjson.Decode(json.RawMessage(r.Record), lim)
+	if err != nil {
+		out.Problems = []standard.Problem{{Rule: "json", Detail: "cannot be read"}}
+	} else if out.Problems = c.std.Validate(v); len(out.Problems) == 0 {
+		if _, err := c.std.Key(v); err != nil {
+			out.Problems = []standard.Problem{*err.(*standard.Problem)}
+		}
+	}
+	if len(out.Problems) > 0 {
+		out.Outcome = ""
+	}
+	return out
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/node"
+)
+
+// configVariable is the one environment variable there is: the path of the
+// configuration, when neither --config nor --data is given.
+const configVariable = "STILE_CONFIG"
+
+// errNoFolder: nobody said which data folder is meant.
+var errNoFolder = errors.New("no data folder is named")
+
+// load reads the configuration that the flags name.
+func (a *app) load() (*config.Config, error) {
+	path := a.config
+	switch {
+	case path != "":
+	case a.data != "":
+		path = filepath.Join(a.data, config.FileName)
+	default:
+		if path = os.Getenv(configVariable); path == "" {
+			path = config.FileName
+		}
+	}
+	cfg, err := config.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case a.config != "":
+			return nil, failure(node.NotFound, "look at the path again, or name the data folder with --data", "there is no configuration %q", a.config)
+		case a.data != "":
+			if _, err := os.Stat(a.data); err != nil {
+				return nil, failure(node.NotFound, "look at the path again; \"stile init\" makes a data folder", "there is no folder %q", a.data)
+			}
+			return nil, failure(node.NotFound, "stile init --data "+a.data+" --council YOUR-DOMAIN", "the folder %q holds no node: it has no %s", a.data, config.FileName)
+		}
+		return nil, errors.Join(failure(node.NotFound, "name the data folder with --data; \"stile init\" makes one",
+			"no data folder is named, and the folder you stand in is none"), errNoFolder)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if a.data != "" && a.config != "" {
+		if err := move(cfg, a.data); err != nil {
+			return nil, err
+		}
+	}
+	return cfg, nil
+}
+
+// move lets --data win over the data folder that the file names, and takes
+// along what stands in it by default.
+func move(cfg *config.Config, data string) error {
+	data, err := filepath.Abs(data)
+	if err != nil {
+		return err
+	}
+	if cfg.Directory == filepath.Join(cfg.Data, "directory") {
+		cfg.Directory = filepath.Join(data, "directory")
+	}
+	if cfg.AdminSocket == filepath.Join(cfg.Data, "admin.sock") {
+		cfg.AdminSocket = filepath.Join(data, "admin.sock")
+	}
+	cfg.Data = data
+	return nil
+}
+
+// connect returns who carries out operations: the running node when one
+// answers, and else the data folder opened in this process. The caller closes
+// it.
+func (a *app) connect(ctx context.Context) (node.Caller, error) {
+	if a.caller != nil {
+		return a.caller, nil
+	}
+	cfg, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	client, err := node.Dial(ctx, cfg.AdminSocket)
+	if err == nil {
+		return client, nil
+	}
+	if !errors.Is(err, node.ErrNotRunning) {
+		return nil, err
+	}
+	return a.open(cfg, a.err, slog.LevelWarn)
+}
+
+// open opens the data folder in this process. The log goes to w from the given
+// level, or from the configured one when that is higher.
+func (a *app) open(cfg *config.Config, w io.Writer, least slog.Level) (*node.Node, error) {
+	return node.Open(cfg, node.Options{Log: logger(cfg, w, least), Version: version().String()})
+}
+
+func logger(cfg *config.Config, w io.Writer, least slog.Level) *slog.Logger {
+	var level slog.Level
+	if level.UnmarshalText([]byte(cfg.Log.Level)) != nil || level < least {
+		level = least
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

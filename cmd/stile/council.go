@@ -1,0 +1,111 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/node"
+)
+
+func (a *app) councilCommand() *cobra.Command {
+	return noun("council", "List and add members of the directory", `The directory says who is a member of the exchange, with which keys and
+addresses. Only members are listened to. Two councils meet by each adding the
+other's member file, received in a way they trust: who can change these files
+decides whose signatures are believed.`,
+		a.councilListCommand(), a.councilShowCommand(), a.councilAddCommand(), a.councilSelfCommand())
+}
+
+func (a *app) councilListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the members of the directory",
+		Args:  takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rs, err := call[[]node.MemberReply](cmd.Context(), a, node.OpMemberList, node.Empty{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return emitLines(a, rs)
+			}
+			t := newTable("COUNCIL", "ROLE", "GSS", "TITLE", "ADDRESSES")
+			for _, r := range rs {
+				title := r.Title
+				if r.Self {
+					title += " (this node)"
+				}
+				gss := r.GSS
+				if gss == "" {
+					gss = "-"
+				}
+				t.add(string(r.Council), r.Role, gss, title, list(r.Addresses))
+			}
+			t.write(a.out, "")
+			return nil
+		},
+	}
+}
+
+func (a *app) councilShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show COUNCIL",
+		Short: "Print a member's file: keys, addresses and role",
+		Args:  takes(1, 1, "a council"),
+		RunE:  func(cmd *cobra.Command, args []string) error { return a.printMember(cmd, args[0]) },
+	}
+}
+
+func (a *app) councilSelfCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "self",
+		Short: "Print our own member file, to send to a partner",
+		Long: `Self prints the file that a partner adds with "stile council add". It holds
+public keys and addresses, nothing secret; but whoever can swap it on the way
+can pass for you, so let the partner read the kid back to you by another way.`,
+		Example: `  stile council self > northmoor.gov.uk.yaml`,
+		Args:    takes(0, 0, "nothing"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.printMember(cmd, "") },
+	}
+}
+
+func (a *app) printMember(cmd *cobra.Command, council string) error {
+	r, err := call[node.MemberReply](cmd.Context(), a, node.OpMemberShow, node.MemberNameRequest{Council: council})
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.emit(r)
+	}
+	a.printf("%s", r.Document)
+	if !strings.HasSuffix(r.Document, "\n") {
+		a.printf("\n")
+	}
+	return nil
+}
+
+func (a *app) councilAddCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "add FILE",
+		Short: "Add a member to the directory, or replace its file",
+		Args:  takes(1, 1, "a member file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := a.readFile(args[0], 64<<10)
+			if err != nil {
+				return err
+			}
+			r, err := call[node.MemberReply](cmd.Context(), a, node.OpMemberAdd, node.MemberRequest{Document: b})
+			if err != nil {
+				if e, ok := err.(*node.Error); ok && e.Try == "" && e.Kind == node.Invalid {
+					e.Try = "ask the member for the file that stile council self prints"
+				}
+				return err
+			}
+			if a.json {
+				return a.emit(r)
+			}
+			a.printf("added %s (%s), %s\n", r.Council, clean(r.Title), r.Role)
+			return nil
+		},
+	}
+}

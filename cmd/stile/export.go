@@ -1,0 +1,68 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/node"
+)
+
+func (a *app) exportCommand() *cobra.Command {
+	return noun("export", "Write what an auditor can verify offline", `An audit bundle is one .stile file with records, agreements, proofs and
+cosigned checkpoints. "stile verify" checks it without any node.`,
+		a.exportBundleCommand())
+}
+
+func (a *app) exportBundleCommand() *cobra.Command {
+	var req node.BundleRequest
+	var out string
+	c := &cobra.Command{
+		Use:   "bundle --out FILE [--agreement NAME | --standard STANDARD | --record ID]",
+		Short: "Write an audit bundle",
+		Long: `Bundle writes one file for an auditor. With --agreement it holds what went to the
+partner under it, with the fields the partner has, and the receipts that came
+back; with --record those records; with --standard all records of ours of it.
+Fields beyond the open ones are in it only with --full: mind who gets it.`,
+		Example: `  stile export bundle --agreement northmoor.gov.uk/people-moving-to-saltby --out audit.stile`,
+		Args:    takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			chosen := 0
+			for _, set := range []bool{req.Agreement != "", req.Standard != "", len(req.Records) > 0} {
+				if set {
+					chosen++
+				}
+			}
+			switch {
+			case out == "":
+				return misused("name the file to write with --out, such as audit.stile")
+			case chosen != 1:
+				return misused("say what the bundle is of with one of --agreement, --standard and --record")
+			case req.Full && req.Agreement != "":
+				return misused("--full shows every field, and --agreement the agreed ones: choose one")
+			case a.json && out == "-":
+				return misused("--json and a bundle cannot both go to standard output")
+			}
+			r, err := call[node.BundleReply](cmd.Context(), a, node.OpBundle, req)
+			if err != nil {
+				return err
+			}
+			if err := a.writeNew(out, r.Bundle, 0o600); err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(map[string]any{"file": out, "entries": r.Entries, "bytes": len(r.Bundle)})
+			}
+			if out != "-" {
+				a.printf("wrote %s: %s, %s\n", clean(out), plural(r.Entries, "entry", "entries"), size(uint64(len(r.Bundle))))
+				a.say("check it with: stile verify %s", quoted(out))
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&out, "out", "", "new `file` to write; - is standard output")
+	f.StringVar(&req.Agreement, "agreement", "", "what went under this `agreement`, and what came back")
+	f.StringVar(&req.Standard, "standard", "", "records of ours of this `standard`")
+	f.StringSliceVar(&req.Records, "record", nil, "records of ours by `id`; may be given again")
+	f.BoolVar(&req.Full, "full", false, "every field, not only the open ones")
+	return c
+}

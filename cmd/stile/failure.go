@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node"
+)
+
+// failure makes an error with its kind, which decides the exit code, and with
+// what to do about it.
+func failure(k node.Kind, try, format string, args ...any) *node.Error {
+	return &node.Error{Kind: k, Message: fmt.Sprintf(format, args...), Try: try}
+}
+
+func misused(format string, args ...any) *node.Error {
+	return failure(node.Usage, "", format, args...)
+}
+
+func exitCode(k node.Kind) int {
+	switch k {
+	case node.Usage:
+		return 2
+	case node.NotFound:
+		return 3
+	case node.Refused:
+		return 4
+	case node.Invalid:
+		return 5
+	case node.Unverified:
+		return 6
+	case node.Unreachable:
+		return 7
+	case node.Behind:
+		return 8
+	case node.Conflict:
+		return 9
+	}
+	return 1
+}
+
+// explain turns any error into one with a kind and a way on. cmd is the
+// command that failed.
+func explain(cmd *cobra.Command, err error) *node.Error {
+	f := &node.Error{Kind: node.Failed, Message: err.Error()}
+	if e, ok := errors.AsType[*node.Error](err); ok {
+		c := *e
+		f = &c
+	} else if _, ok := errors.AsType[*config.Error](err); ok {
+		f.Kind, f.Try = node.Usage, "mend the file; every key is explained in config/example.yaml"
+	} else {
+		switch {
+		case errors.Is(err, ledger.ErrInUse):
+			f.Kind, f.Message = node.Conflict, "the data folder is in use by another process, which does not answer on the admin socket"
+			f.Try = "wait until the other command is done; run \"stile serve\" and several commands can work side by side"
+		case errors.Is(err, keys.ErrPassphrase):
+			f.Try = "name the file with the passphrase under passphrase_file in stile.yaml"
+		case errors.Is(err, fs.ErrNotExist):
+			f.Kind, f.Try = node.NotFound, "look at the path again"
+		case errors.Is(err, fs.ErrExist):
+			f.Kind, f.Try = node.Conflict, "name another file, or move the old one away"
+		case errors.Is(err, fs.ErrPermission):
+			f.Try = "run it as the user who owns the data folder"
+		case errors.Is(err, context.Canceled):
+			f.Message, f.Try = "stopped before it was done", "run it again: what was done stays done"
+		case cmd != nil && strings.HasPrefix(f.Message, "unknown command "), strings.HasPrefix(f.Message, "required flag(s)"):
+			f.Kind = node.Usage
+			f.Message, _, _ = strings.Cut(f.Message, "\n")
+		}
+	}
+	if f.Try == "" {
+		f.Try = wayOn(cmd, f.Kind)
+	}
+	return f
+}
+
+// wayOn is what to try when an error does not say it itself.
+func wayOn(cmd *cobra.Command, k node.Kind) string {
+	path := "stile"
+	if cmd != nil {
+		path = cmd.CommandPath()
+	}
+	switch k {
+	case node.Usage:
+		return path + " --help"
+	case node.NotFound:
+		if noun, _, ok := strings.Cut(strings.TrimPrefix(path, "stile "), " "); ok && noun != "export" {
+			return "stile " + noun + " list"
+		}
+		return "stile record list"
+	case node.Refused:
+		return "stile agreement list"
+	case node.Unreachable, node.Behind:
+		return "stile status"
+	case node.Unverified:
+		return "ask whoever handed it over for a fresh copy, and keep this one"
+	}
+	return "stile doctor"
+}
+
+// complain says on standard error what went wrong and what to do about it.
+func (a *app) complain(f *node.Error) {
+	if a.json {
+		doc := struct {
+			*node.Error
+			Exit int `json:"exit"`
+		}{f, exitCode(f.Kind)}
+		enc := json.NewEncoder(a.err)
+		enc.SetEscapeHTML(false)
+		enc.Encode(map[string]any{"error": doc})
+		return
+	}
+	for line := range strings.Lines(f.Message) {
+		a.say("%s", strings.TrimRight(line, "\n"))
+	}
+	for _, p := range problemsOf(f) {
+		fmt.Fprintf(a.err, "  %s\n", clean(problemLine(p)))
+	}
+	fmt.Fprintf(a.err, "Try: %s\n", clean(f.Try))
+}
+
+// problemsOf reads the problems of an error, which came through JSON when a
+// running node answered.
+func problemsOf(f *node.Error) []standard.Problem {
+	if f.Problems == nil {
+		return nil
+	}
+	b, err := json.Marshal(f.Problems)
+	if err != nil {
+		return nil
+	}
+	var ps []standard.Problem
+	if json.Unmarshal(b, &ps) != nil {
+		return nil
+	}
+	return ps
+}
+
+func problemLine(p standard.Problem) string {
+	at := p.Pointer
+	if at == "" {
+		at = "(the whole)"
+	}
+	s := fmt.Sprintf("%s: %s", at, p.Detail)
+	if p.Detail == "" {
+		s = fmt.Sprintf("%s: fails %q", at, p.Rule)
+	}
+	if p.Fix != "" {
+		s += ": " + p.Fix
+	}
+	return s
+}
+
+// say talks to the person on standard error.
+func (a *app) say(format string, args ...any) {
+	fmt.Fprintf(a.err, "stile: %s\n", clean(fmt.Sprintf(format, args...)))
+}

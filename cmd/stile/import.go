@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/internal/intake"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node"
+)
+
+// reading is how the files of an import are to be read.
+type reading struct {
+	standard string
+	mapping  string
+	format   string
+	at       string
+}
+
+func (r *reading) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&r.standard, "standard", "", "`standard` the records are in, such as standards.example/housing-need@1")
+	f.StringVar(&r.mapping, "mapping", "", "YAML `file` that says what the columns of a CSV file mean")
+	f.StringVar(&r.format, "format", "", "csv, json or ndjson; default: by the ending of the file's name")
+	f.StringVar(&r.at, "at", "", "JSON `pointer` to the array of records inside a JSON file")
+}
+
+// mappingOf reads the mapping, and from it which standard is meant when no
+// flag says so.
+func (a *app) mappingOf(r *reading) (*intake.Mapping, error) {
+	if r.mapping == "" {
+		if r.standard == "" {
+			return nil, misused("name the standard of the records with --standard")
+		}
+		return nil, nil
+	}
+	b, err := a.readFile(r.mapping, 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	m, err := intake.ParseMapping(b)
+	if err != nil {
+		return nil, failure(node.Usage, "mend "+r.mapping+"; examples/brownfield holds a mapping to go by", "%v", err)
+	}
+	if r.standard == "" {
+		r.standard = m.Standard.String()
+	}
+	return m, nil
+}
+
+const importHelp = `Import reads records from files and offers them to the node, which holds each to
+its standard, signs it and logs it. Good rows are kept and refused ones are
+reported, by row, the sender's own reference, the place, the rule and how to
+mend it; with --all-or-nothing everything is checked first and nothing is kept
+unless every row is good.
+
+JSON is an array of records or one record (--at names an array further in),
+NDJSON is one record to a line. CSV needs a mapping file, which says what each
+column means, how the file is encoded and how it writes dates: nothing is
+guessed. "-" is standard input, with --format.
+
+A record is known by the standard's key: the same record again makes no new
+version, so an import may be repeated at any time. Refused records are held at
+the node too (stile record held) until one with the same reference is taken.
+
+A report never shows the refused values unless --values asks for them. They may
+be personal data: take care where the report goes.`
+
+func (a *app) importCommand() *cobra.Command {
+	im := &importer{app: a, door: a.connect}
+	c := &cobra.Command{
+		Use:   "import FILE... --standard STANDARD",
+		Short: "Take records in from JSON, NDJSON and CSV files",
+		Long:  importHelp,
+		Example: `  stile import planning.ndjson --standard standards.stile.example/planning-application@1
+  stile import register.csv --mapping register.yaml --rejects refused.csv
+  stile import register.csv --mapping register.yaml --dry-run --report report.csv`,
+		Args: takes(1, -1, "at least one file"),
+		RunE: func(cmd *cobra.Command, args []string) error { return im.run(cmd.Context(), args) },
+	}
+	im.reading.flags(c)
+	f := c.Flags()
+	f.BoolVar(&im.dryRun, "dry-run", false, "check everything and keep nothing")
+	f.BoolVar(&im.all, "all-or-nothing", false, "keep nothing unless every row of every file is good")
+	f.StringVar(&im.rejects, "rejects", "", "write the refused rows, as they came, to a new `file`")
+	f.StringVar(&im.report, "report", "", "write every refusal to a new `file`: .csv, .json or .txt")
+	f.BoolVar(&im.values, "values", false, "show the refused values in the report")
+	return c
+}
+
+// An importer is one run of import or check.
+type importer struct {
+	*app
+	reading
+	dryRun, all, values bool
+	rejects, report     string
+
+	door    func(context.Context) (node.Caller, error) // who judges the records
+	caller  node.Caller
+	mapping *intake.Mapping
+	std     node.StandardReply
+	limits  strictjson.Limits
+	key     []name.Field
+	tally   *tally
+}
+
+// batch sizes: a commit for each batch, and the next ones read and validated
+// meanwhile.
+const (
+	batchRows     = 1000
+	batchBytes    = 4 << 20 // of the file
+	batchesAtOnce = 3
+)
+
+func (im *importer) run(ctx context.Context, files []string) (err error) {
+	if im.mapping, err = im.mappingOf(&im.reading); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := im.readable(f); err != nil {
+			return err
+		}
+	}
+	if err := rejectable(im, files); err != nil {
+		return err
+	}
+	if im.caller, err = im.door(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := im.caller.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("close the data folder: %w", cerr)
+		}
+	}()
+	if err := im.prepare(ctx); err != nil {
+		return err
+	}
+	if im.tally, err = newTally(im); err != nil {
+		return err
+	}
+	defer im.tally.close()
+	if im.tally.rejects != nil && im.mapping != nil {
+		im.tally.rejects.source = files[0]
+	}
+
+	if im.all && !im.dryRun {
+		// The check comes first, and only then is anything written. A file
+		// that changes in between is seen.
+		before, err := stamps(files)
+		if err != nil {
+			return err
+		}
+		im.dryRun = true
+		if err := im.each(ctx, files); err != nil {
+			return err
+		}
+		im.dryRun = false
+		if im.tally.refused == 0 && im.tally.broken == 0 {
+			after, err := stamps(files)
+			if err != nil {
+				return err
+			}
+			for i := range before {
+				if before[i] != after[i] {
+					return failure(node.Conflict, "run it again once the file is complete", "%q changed while it was read; nothing was kept", files[i])
+				}
+			}
+			im.tally.startOver()
+			if err := im.each(ctx, files); err != nil {
+				return err
+			}
+		}
+	} else if err := im.each(ctx, files); err != nil {
+		return err
+	}
+	return im.tally.finish(len(files))
+}
+
+// readable finds what is wrong with a file's name before anything is opened.
+func (im *importer) readable(file string) error {
+	format, err := im.formatOf(file)
+	if err != nil {
+		return err
+	}
+	switch {
+	case format == intake.CSV && im.mapping == nil:
+		return failure(node.Usage, "write a mapping, as examples/brownfield shows, and name it with --mapping",
+			"%q is CSV: a mapping must say what its columns mean", file)
+	case format != intake.CSV && im.reading.mapping != "":
+		return misused("%q is %s: a mapping is for CSV", file, format)
+	case im.all && file == "-":
+		return misused("--all-or-nothing reads everything twice, which standard input does not allow: name a file")
+	case file == "-":
+		return nil
+	}
+	st, err := os.Stat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return failure(node.NotFound, "look at the path again", "there is no file %q", file)
+	case err != nil:
+		return fmt.Errorf("read file: %w", err)
+	case st.IsDir():
+		return misused("%q is a folder: want files", file)
+	}
+	return nil
+}
+
+func (im *importer) formatOf(file string) (intake.Format, error) {
+	if im.format != "" {
+		f, err := intake.ParseFormat(im.format)
+		if err != nil {
+			return "", misused("--format: %v", err)
+		}
+		return f, nil
+	}
+	if file == "-" {
+		return "", misused("say with --format what standard input holds: csv, json or ndjson")
+	}
+	f, ok := intake.FormatOf(file)
+	if !ok {
+		return "", misused("%q does not say by its ending what it holds: say it with --format csv, json or ndjson", file)
+	}
+	return f, nil
+}
+
+// prepare asks the node about the standard.
+func (im *importer) prepare(ctx context.Context) error {
+	if err := im.caller.Call(ctx, node.OpStandardShow, node.StandardRequest{Name: im.standard}, &im.std); err != nil {
+		return err
+	}
+	// From here on the very version that was looked at, whatever is adopted
+	// meanwhile.
+	im.standard = im.std.Name.String()
+	if m := im.mapping; m != nil && m.Standard != im.std.Name.Line() {
+		return misused("the mapping is for %s and not for %s", m.Standard, im.std.Name)
+	}
+	for _, k := range im.std.Key {
+		im.key = append(im.key, name.Field(k))
+	}
+	im.limits = strictjson.DefaultLimits()
+	if cfg, err := im.load(); err == nil {
+		im.limits.Bytes = cfg.Limits.RecordBytes
+	}
+	return nil
+}
+
+func (im *importer) open(file string) (*countingReader, *intake.Reader, error) {
+	format, err := im.formatOf(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	at, err := name.ParseField(im.at)
+	if err != nil {
+		return nil, nil, misused("--at: %v", err)
+	}
+	in := &countingReader{ReadCloser: io.NopCloser(im.in), bar: im.tally.bar}
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read file: %w", err)
+		}
+		in.ReadCloser = f
+	}
+	r, err := intake.Open(in, intake.Options{Format: format, Mapping: im.mapping, At: at, Reference: im.key, Limits: im.limits})
+	if err != nil {
+		in.Close()
+		return nil, nil, err
+	}
+	return in, r, nil
+}
+
+// each reads the files one after the other. A file that cannot be read to its
+// end is counted and reported, and the others go on.
+func (im *importer) each(ctx context.Context, files []string) error {
+	im.tally.bar.start(im.err, files, im.dryRun)
+	defer im.tally.bar.stop()
+	for _, file := range files {
+		in, r, err := im.open(file)
+		if err == nil {
+			err = im.offer(ctx, file, in, r)
+			im.tally.notes(file, r.Notes())
+			in.Close()
+		}
+		if fe, ok := errors.AsType[*intake.FileError](err); ok {
+			im.tally.brokenFile(file, fe)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stamps is what tells a file from the same file changed.
+func stamps(files []string) ([]string, error) {
+	var out []string
+	for _, f := range files {
+		st, err := os.Stat(f)
+		if err != nil {
+			return nil, fmt.Errorf("read file: %w", err)
+		}
+		out = append(out, fmt.Sprint(st.Size(), st.ModTime().UnixNano()))
+	}
+	return out, nil
+}
+
+// A countingReader counts the bytes read of a file and moves the progress bar.
+type countingReader struct {
+	io.ReadCloser
+	n   int64
+	bar *bar
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.n += int64(n)
+	c.bar.add(int64(n))
+	return n, err
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"runtime"
+	"sync"
+
+	"github.com/stile-exchange/stile/internal/intake"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node"
+)
+
+// A batch is a run of rows that is offered in one request.
+type batch struct {
+	rows    []intake.Row
+	offered []int // of the rows, those that were offered
+	request node.OfferRequest
+	reply   node.OfferReply
+	err     error
+	done    chan struct{}
+}
+
+// offer offers the rows of a file, a batch at a time and several on their way
+// at once. What became of them is tallied in the order of the file.
+//
+// Two rows of one record must reach the ledger in their order, or the older
+// would stand. Requests may overtake each other, so a batch that holds a record
+// which an earlier one holds too waits until that is done.
+func (im *importer) offer(ctx context.Context, file string, in *countingReader, r *intake.Reader) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var underway []*batch
+	// settle waits for the oldest batches until no more than n are under way.
+	settle := func(n int) error {
+		for len(underway) > n {
+			b := underway[0]
+			underway = underway[1:]
+			<-b.done
+			if b.err != nil {
+				return im.broken(file, b)
+			}
+			im.tally.take(file, r, b)
+		}
+		return nil
+	}
+	seen := im.tally.seen
+	var end error
+	for end == nil {
+		var b *batch
+		if b, end = im.fill(ctx, in, r); len(b.rows) == 0 {
+			break
+		}
+		twice := false
+		for _, i := range b.offered {
+			twice = seen.again(file, b.rows[i], im.key) || twice
+		}
+		limit := batchesAtOnce - 1
+		if twice {
+			limit = 0
+		}
+		if err := settle(limit); err != nil {
+			return err
+		}
+		underway = append(underway, b)
+		go func() {
+			defer close(b.done)
+			if len(b.request.Records) > 0 {
+				b.err = im.caller.Call(ctx, node.OpOffer, b.request, &b.reply)
+				if b.err == nil && len(b.reply.Results) != len(b.request.Records) {
+					b.err = failure(node.Failed, "use the same version of Stile for the command and the node", "the node answered for %d of %d records", len(b.reply.Results), len(b.request.Records))
+				}
+			}
+		}()
+	}
+	if err := settle(0); err != nil {
+		return err
+	}
+	if errors.Is(end, io.EOF) {
+		return nil
+	}
+	return end
+}
+
+// broken says how far an import came that cannot go on.
+func (im *importer) broken(file string, b *batch) error {
+	f := explain(nil, b.err)
+	from, to := b.rows[0].Number, b.rows[len(b.rows)-1].Number
+	f.Message = fmt.Sprintf("%s: the rows before row %d of %q were done; whether rows %d to %d were is not known", f.Message, from, file, from, to)
+	if im.dryRun {
+		f.Message = fmt.Sprintf("%s: checked up to row %d of %q", f.Message, from-1, file)
+	}
+	if f.Try == "" || f.Try == "stile doctor" {
+		f.Try = "run the import again: a record that was taken makes no new version"
+	}
+	return f
+}
+
+// fill reads the next batch, with as many goroutines as there are processors.
+// The error is the end of the file; the batch may hold rows even so.
+func (im *importer) fill(ctx context.Context, in *countingReader, r *intake.Reader) (*batch, error) {
+	b := &batch{done: make(chan struct{})}
+	var raws []intake.Raw
+	var end error
+	for from := in.n; len(raws) < batchRows && in.n-from < batchBytes; {
+		raw, err := r.Scan()
+		if err != nil {
+			end = err
+			break
+		}
+		raws = append(raws, raw)
+	}
+	if end == nil {
+		end = ctx.Err()
+	}
+	b.rows = make([]intake.Row, len(raws))
+	texts := make([][]byte, len(raws))
+	var wg sync.WaitGroup
+	n := runtime.GOMAXPROCS(0)
+	for w := range n {
+		wg.Go(func() {
+			for i := len(raws) * w / n; i < len(raws)*(w+1)/n; i++ {
+				b.rows[i] = r.Read(raws[i])
+				if len(b.rows[i].Problems) > 0 {
+					continue
+				}
+				if texts[i] = b.rows[i].Text; texts[i] == nil {
+					texts[i] = strictjson.Canonical(b.rows[i].Record)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.request = node.OfferRequest{Standard: im.standard, DryRun: im.dryRun, Hold: !im.dryRun && !im.all}
+	for i, row := range b.rows {
+		if len(row.Problems) == 0 {
+			b.offered = append(b.offered, i)
+			b.request.Records = append(b.request.Records, node.Offered{Row: row.Number, Reference: row.Reference, Record: texts[i]})
+		}
+	}
+	return b, end
+}
+
+// A seenKeys remembers which records the files held, by a hash of the key, to
+// tell of a record that stands there twice.
+type seenKeys struct {
+	seed  maphash.Seed
+	rows  map[uint64]int
+	twice []twice
+	more  int
+}
+
+type twice struct {
+	File      string `json:"file"`
+	Reference string `json:"reference"`
+	First     int    `json:"first_row"`
+	Row       int    `json:"row"`
+}
+
+func newSeenKeys() *seenKeys {
+	return &seenKeys{seed: maphash.MakeSeed(), rows: map[uint64]int{}}
+}
+
+// again reports whether a record with the key of this row came before.
+func (s *seenKeys) again(file string, row intake.Row, key []name.Field) bool {
+	values := make([]any, 0, len(key))
+	for _, f := range key {
+		v, ok := fieldOf(row.Record, f)
+		if !ok {
+			return false // it will be refused
+		}
+		values = append(values, v)
+	}
+	h := maphash.Bytes(s.seed, strictjson.Canonical(values))
+	first, ok := s.rows[h]
+	if !ok {
+		s.rows[h] = row.Number
+		return false
+	}
+	if len(s.twice) < 20 {
+		s.twice = append(s.twice, twice{File: file, Reference: row.Reference, First: first, Row: row.Number})
+	} else {
+		s.more++
+	}
+	return true
+}
+
+// fieldOf returns the scalar at a place; a key never goes through an array.
+func fieldOf(rec map[string]any, f name.Field) (any, bool) {
+	var v any = rec
+	for _, tok := range f.Tokens() {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if v, ok = m[tok]; !ok {
+			return nil, false
+		}
+	}
+	return v, true
+}

@@ -1,0 +1,403 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node"
+)
+
+func (a *app) recordCommand() *cobra.Command {
+	return noun("record", "List, show, prove and delete records", `A record is one thing a council knows, in one standard. It is named by its id of
+26 letters, or by the value of its standard's key (with --standard where two
+standards could have it; a key of several values is a JSON array of them).
+
+Records that a partner sent are named with --from, and show what that partner
+disclosed. Values are printed by "record show" and, where asked for, by "record
+list --show" and "record held --values", and by nothing else.`,
+		a.recordListCommand(), a.recordShowCommand(), a.recordHistoryCommand(), a.recordProofCommand(), a.recordDeleteCommand(), a.recordHeldCommand())
+}
+
+// naming is how one record is named.
+type naming struct{ standard, from string }
+
+func (n *naming) flags(c *cobra.Command, from bool) {
+	c.Flags().StringVar(&n.standard, "standard", "", "`standard` of the record, when it is named by its key")
+	if from {
+		c.Flags().StringVar(&n.from, "from", "", "`council` that sent the record; default: our own records")
+	}
+}
+
+func (n *naming) request(record string) node.RecordRequest {
+	return node.RecordRequest{Record: record, Standard: n.standard, From: name.Council(n.from)}
+}
+
+func (a *app) recordListCommand() *cobra.Command {
+	var req node.ListRequest
+	var from string
+	var show []string
+	var all bool
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List records: ours, or those a partner sent",
+		Example: `  stile record list --standard planning-application --limit 20
+  stile record list --from northmoor.gov.uk --show /reference,/status`,
+		Args: takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, f := range show {
+				if _, err := name.ParseField(f); err != nil {
+					return misused("--show: %v", err)
+				}
+			}
+			if req.Limit < 1 {
+				return misused("--limit: want at least 1")
+			}
+			req.From, req.Bodies = name.Council(from), req.Bodies || len(show) > 0
+			return a.listRecords(cmd.Context(), req, show, all)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&req.Standard, "standard", "", "only records of this `standard`, in any version")
+	f.StringVar(&from, "from", "", "`council` that sent the records; default: our own")
+	f.IntVar(&req.Limit, "limit", 100, "list at most this `number`")
+	f.BoolVar(&all, "all", false, "list every record")
+	f.StringSliceVar(&show, "show", nil, "JSON `pointers` of fields to show the values of, with commas between")
+	f.BoolVar(&req.Bodies, "bodies", false, "with --json, the whole records too")
+	return c
+}
+
+// pages calls f for every record that the request asks for, page by page.
+func (a *app) pages(ctx context.Context, req node.ListRequest, all bool, f func(node.RecordReply) error) (damaged []string, more bool, err error) {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer c.Close()
+	names := []string{req.Standard}
+	if req.Standard == "" && req.From == "" {
+		// One standard after the other, since a cursor is of one.
+		var stds []node.StandardReply
+		if err := c.Call(ctx, node.OpStandardList, node.Empty{}, &stds); err != nil {
+			return nil, false, err
+		}
+		names = names[:0]
+		for _, s := range stds {
+			if n := string(s.Name.Name); !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	left := req.Limit
+	for _, n := range names {
+		req.Standard, req.Cursor = n, 0
+		for {
+			req.Limit = 1000
+			if !all {
+				// One more than is wanted shows whether there is more.
+				req.Limit = min(left+1, 1000)
+			}
+			var page node.ListReply
+			if err := c.Call(ctx, node.OpRecordList, req, &page); err != nil {
+				return damaged, false, err
+			}
+			damaged = append(damaged, page.Damaged...)
+			for _, r := range page.Records {
+				if !all && left == 0 {
+					return damaged, true, nil
+				}
+				left--
+				if err := f(r); err != nil {
+					return damaged, false, err
+				}
+			}
+			if req.Cursor = page.Cursor; page.Cursor == 0 {
+				break
+			}
+		}
+	}
+	return damaged, false, nil
+}
+
+func (a *app) listRecords(ctx context.Context, req node.ListRequest, show []string, all bool) error {
+	heads := []string{"RECORD", "STANDARD", "#VERSION", "SIGNED AT", "#ENTRY"}
+	if req.From != "" {
+		heads = append(heads, "#WITHHELD", "SIGNATURE", "AGREEMENT")
+	}
+	var t *table
+	n := 0
+	damaged, more, err := a.pages(ctx, req, all, func(r node.RecordReply) error {
+		n++
+		if a.json {
+			return a.emitLine(r)
+		}
+		if t == nil {
+			t = newTable(append(heads, show...)...)
+		}
+		row := []string{string(r.Record), r.Standard.String(), number(r.Version), at(r.IssuedAt), number(r.Index)}
+		if req.From != "" {
+			row = append(row, number(r.Withheld), r.Signature, string(r.Agreement))
+		}
+		t.add(append(row, shown(r.Body, show)...)...)
+		if len(t.rows) == 5000 { // a long list must not wait for its end
+			t.write(a.out, "")
+			t = nil
+		}
+		return nil
+	})
+	if t != nil {
+		t.write(a.out, "")
+	}
+	if err != nil {
+		return err
+	}
+	for _, d := range damaged {
+		a.say("left out: %s", d)
+	}
+	if more {
+		a.say("there are more than %s; --all lists them", plural(n, "record", "records"))
+	}
+	if n == 0 && len(damaged) == 0 {
+		a.say("no records")
+	}
+	if len(damaged) > 0 {
+		return failure(node.Unverified, "restore them from a backup or offer them again; the log still proves what they were",
+			"%s damaged on disk", plural(len(damaged), "record is", "records are"))
+	}
+	return nil
+}
+
+// shown returns the values at the given places, for a person who asked.
+func shown(body json.RawMessage, fields []string) []string {
+	if len(fields) == 0 {
+		return nil
+	}
+	v, err := strictjson.Decode(body, strictjson.Limits{Bytes: len(body)})
+	out := make([]string, len(fields))
+	for i, f := range fields {
+		out[i] = "-"
+		if err != nil {
+			continue
+		}
+		m, _ := v.(map[string]any)
+		if x, ok := fieldOf(m, name.Field(f)); ok {
+			if s, isText := x.(string); isText {
+				out[i] = s
+			} else {
+				out[i] = string(strictjson.Canonical(x))
+			}
+		}
+	}
+	return out
+}
+
+func (a *app) recordShowCommand() *cobra.Command {
+	var n naming
+	var token bool
+	c := &cobra.Command{
+		Use:   "show RECORD",
+		Short: "Show a record and its values",
+		Args:  takes(1, 1, "a record"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := call[node.RecordReply](cmd.Context(), a, node.OpRecordShow, n.request(args[0]))
+			if err != nil {
+				return err
+			}
+			switch {
+			case token:
+				a.printf("%s\n", r.Token)
+				return nil
+			case a.json:
+				return a.emit(r)
+			}
+			t := newTable("", "")
+			t.add("record", string(r.Record))
+			t.add("issued by", string(r.Council))
+			t.add("standard", r.Standard.String())
+			t.add("version", fmt.Sprintf("%s, signed %s, entry %s of the log", number(r.Version), at(r.IssuedAt), number(r.Index)))
+			if r.Op != "put" {
+				t.add("state", "deleted")
+			}
+			if r.Agreement != "" {
+				t.add("held under", string(r.Agreement))
+				t.add("withheld", plural(r.Withheld, "field", "fields"))
+			}
+			t.add("signature", signature(r.Signature))
+			t.write(a.out, "")
+			if len(r.Body) > 0 {
+				a.printf("\n%s\n", pretty(r.Body, ""))
+			}
+			return nil
+		},
+	}
+	n.flags(c, true)
+	c.Flags().BoolVar(&token, "token", false, "print the signed token (SD-JWT) instead, for other verifiers")
+	return c
+}
+
+// signature says in words what was checked of a record.
+func signature(s string) string {
+	if s == "log only" {
+		return "stands on the sender's signed log; its own signature has not been checked yet"
+	}
+	return s
+}
+
+func (a *app) recordHistoryCommand() *cobra.Command {
+	var n naming
+	c := &cobra.Command{
+		Use:   "history RECORD",
+		Short: "List every version of a record of ours, newest first",
+		Args:  takes(1, 1, "a record"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := call[node.HistoryReply](cmd.Context(), a, node.OpRecordHistory, n.request(args[0]))
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return emitLines(a, r.Versions)
+			}
+			t := newTable("#VERSION", "WHAT", "SIGNED AT", "#ENTRY", "STANDARD")
+			for _, v := range r.Versions {
+				t.add(number(v.Version), v.Op, at(v.IssuedAt), number(v.Index), v.Standard.String())
+			}
+			t.write(a.out, "")
+			return nil
+		},
+	}
+	n.flags(c, false)
+	return c
+}
+
+func (a *app) recordProofCommand() *cobra.Command {
+	var n naming
+	var out string
+	c := &cobra.Command{
+		Use:   "proof RECORD",
+		Short: "Print the proof that a record stands in our log",
+		Long: `Proof prints a c2sp.org/tlog-proof file: whoever has it, the record's token and
+our log's public key can check, without us, that the record stands in the log.
+
+With --out NAME two files are written: NAME.token, the record with all its
+fields, and NAME.tlog-proof.`,
+		Example: `  stile record proof 26/0000001/PA --out decision
+  stile verify decision.token --proof decision.tlog-proof --trust northmoor.gov.uk.yaml`,
+		Args: takes(1, 1, "a record"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := call[node.ProofReply](cmd.Context(), a, node.OpRecordProof, n.request(args[0]))
+			if err != nil {
+				return err
+			}
+			switch {
+			case a.json:
+				return a.emit(r)
+			case out == "":
+				a.printf("%s", r.Proof)
+				return nil
+			}
+			if err := a.writeNew(out+".token", []byte(r.Token+"\n"), 0o600); err != nil {
+				return err
+			}
+			if err := a.writeNew(out+".tlog-proof", []byte(r.Proof), 0o644); err != nil {
+				return err
+			}
+			a.printf("%s.token\n%s.tlog-proof\n", out, out)
+			if len(r.Witness) == 0 {
+				a.say("no partner has cosigned the log since this entry: the proof rests on our own signature alone")
+			}
+			return nil
+		},
+	}
+	n.flags(c, false)
+	c.Flags().StringVar(&out, "out", "", "`name` of the files to write, without their endings")
+	return c
+}
+
+func (a *app) recordDeleteCommand() *cobra.Command {
+	var n naming
+	var yes bool
+	c := &cobra.Command{
+		Use:   "delete RECORD",
+		Short: "Delete a record of ours, and withdraw it from partners",
+		Long: `Delete makes a last version that says the record is gone, withdraws it from every
+partner that had it, and keeps earlier versions provable.`,
+		Args: takes(1, 1, "a record"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.sure(yes, "delete this record and withdraw it from every partner"); err != nil {
+				return err
+			}
+			r, err := call[node.DeleteReply](cmd.Context(), a, node.OpRecordDelete, n.request(args[0]))
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(r)
+			}
+			a.printf("deleted %s by version %s; withdrawn from %s\n", r.Record, number(r.Version), plural(r.Withdrawn, "agreement", "agreements"))
+			return nil
+		},
+	}
+	n.flags(c, false)
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+func (a *app) recordHeldCommand() *cobra.Command {
+	var req node.ListRequest
+	c := &cobra.Command{
+		Use:   "held",
+		Short: "List records held back because they do not fit their standard",
+		Long: `Held lists the offers that were refused and why. One is dropped when a record
+with the same reference is offered again and taken.`,
+		Args: takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := call[node.HeldReply](cmd.Context(), a, node.OpRecordHeld, req)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				for _, h := range r.Held {
+					if err := a.emitLine(heldLine(h)); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			if len(r.Held) == 0 {
+				a.say("nothing is held back")
+				return nil
+			}
+			for _, h := range r.Held {
+				a.printf("%s  %s  since %s\n", clean(h.Reference), h.Standard, at(time.Unix(h.At, 0)))
+				for _, p := range h.Problems {
+					a.printf("    %s\n", clean(problemLine(p)))
+				}
+				if len(h.Offered) > 0 {
+					a.printf("    %s\n", clean(string(h.Offered)))
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&req.Standard, "standard", "", "only those offered in this `standard`")
+	c.Flags().IntVar(&req.Limit, "limit", 1000, "list at most this `number`")
+	c.Flags().BoolVar(&req.Bodies, "values", false, "show the records as they were offered")
+	return c
+}
+
+// heldLine is a held offer with what was offered as text, not as base64.
+func heldLine(h ledger.Held) any {
+	offered := string(h.Offered)
+	h.Offered = nil
+	return struct {
+		ledger.Held
+		Offered string `json:"offered,omitempty"`
+	}{h, offered}
+}

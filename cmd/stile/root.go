@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/node"
+)
+
+// app is one run of the command: the world it may touch and the flags that
+// every command has.
+type app struct {
+	env
+	data   string // --data
+	config string // --config
+	json   bool   // --json
+
+	caller node.Caller // tests answer for a node with it; else nil
+}
+
+const rootHelp = `A stile is the step in a fence that lets people cross and keeps the stock in.
+Stile is the node a council runs so that the records its neighbours may have
+can cross the boundary, and nothing else can.
+
+Every command works on one data folder: the one that --data names, or the one
+whose stile.yaml --config names, or STILE_CONFIG does, or else the folder you
+stand in. While "stile serve" runs in that folder the commands reach it through
+its admin socket; otherwise they open the folder themselves.
+
+Results go to standard output, everything else to standard error. With --json
+a result is one JSON document, and a list is one document to a line.
+
+Exit codes:
+  0  done                                5  data is invalid
+  1  failed                              6  verification failed
+  2  not understood                      7  partner cannot be reached
+  3  not found                           8  behind, or not ready
+  4  refused by agreement or policy      9  conflict`
+
+// Main runs one command and returns its exit code.
+func Main(ctx context.Context, e env, args []string) int {
+	a := &app{env: e}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	f := explain(cmd, err)
+	a.complain(f)
+	return exitCode(f.Kind)
+}
+
+// root builds the tree of commands. A new one is added to its group here.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "stile",
+		Short:         "Exchange records between councils, by agreement",
+		Long:          rootHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.PersistentFlags().StringVar(&a.data, "data", "", "data `folder` of the node")
+	root.PersistentFlags().StringVar(&a.config, "config", "", "configuration `file`; default: stile.yaml in the data folder")
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "print results as JSON")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused("%v", err) })
+	root.CompletionOptions.HiddenDefaultCmd = false
+
+	daily := &cobra.Group{ID: "daily", Title: "Every day:"}
+	nouns := &cobra.Group{ID: "nouns", Title: "One thing at a time:"}
+	root.AddGroup(daily, nouns)
+	for _, c := range []*cobra.Command{
+		a.demoCommand(), a.initCommand(), a.serveCommand(), a.statusCommand(), a.watchCommand(), a.whyCommand(),
+		a.importCommand(), a.checkCommand(), a.verifyCommand(), a.doctorCommand(), a.versionCommand(),
+	} {
+		c.GroupID = daily.ID
+		root.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{
+		a.recordCommand(), a.standardCommand(), a.agreementCommand(), a.councilCommand(), a.exportCommand(),
+	} {
+		c.GroupID = nouns.ID
+		root.AddCommand(c)
+	}
+	root.AddCommand(a.manCommand())
+	root.RunE = func(cmd *cobra.Command, args []string) error { return cmd.Help() }
+	return root
+}
+
+// noun makes the command of a noun, which does nothing without a verb.
+func noun(use, short, long string, verbs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.ArbitraryArgs}
+	c.AddCommand(verbs...)
+	var names []string
+	for _, v := range verbs {
+		names = append(names, v.Name())
+	}
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return misused("stile %s has no verb %q: want one of %s", use, clean(args[0]), strings.Join(names, ", "))
+		}
+		return misused("say what to do: stile %s %s", use, strings.Join(names, "|"))
+	}
+	return c
+}
+
+// takes checks how many arguments there are and says in words what they are,
+// such as "a record".
+func takes(low, high int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case low == 0 && high == 0 && len(args) > 0:
+			return misused("%s takes no argument and was given %d", cmd.CommandPath(), len(args))
+		case len(args) < low || (high >= 0 && len(args) > high):
+			return misused("%s wants %s and was given %s", cmd.CommandPath(), what, plural(len(args), "argument", "arguments"))
+		}
+		return nil
+	}
+}
+
+// call carries out one operation at the node and returns its reply.
+func call[Out any](ctx context.Context, a *app, op string, in any) (out Out, err error) {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return out, err
+	}
+	err = c.Call(ctx, op, in, &out)
+	if cerr := c.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("close the data folder: %w", cerr)
+	}
+	return out, err
+}
+
+func isKind(err error, k node.Kind) bool {
+	e, ok := errors.AsType[*node.Error](err)
+	return ok && e.Kind == k
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/node"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the node until it is told to stop",
+		Long: `Serve opens the data folder, listens for partners, keeps every exchange in step
+and answers the other commands on the admin socket. It ends on SIGTERM or
+SIGINT; what it was told yes about is on disk at every moment, so it may also
+be killed.
+
+The line "ready" on standard output says that partners and commands can reach
+it. The log goes to standard error, as log in stile.yaml says; it never holds
+the value of a field.`,
+		Args: takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.serve(cmd.Context()) },
+	}
+}
+
+func (a *app) serve(ctx context.Context) (err error) {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	n, err := node.Open(cfg, node.Options{
+		Log:     logger(cfg, a.err, slog.LevelDebug),
+		Version: version().String(),
+		Fatal:   func(err error) { stop(err) },
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-n.Ready():
+	}
+	if a.json {
+		a.emitLine(map[string]any{"ready": true, "council": cfg.Council, "addresses": n.Addresses(), "admin_socket": cfg.AdminSocket, "pid": os.Getpid()})
+	} else {
+		a.printf("%s listens on\n", cfg.Council)
+		for _, addr := range n.Addresses() {
+			a.printf("  %s\n", addr)
+		}
+		if len(n.Addresses()) == 0 {
+			a.printf("  nothing: it only dials out\n")
+		}
+		a.printf("ready\n")
+	}
+	err = <-done
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause // storage failed
+	}
+	if err == nil {
+		a.say("stopped")
+	}
+	return err
+}

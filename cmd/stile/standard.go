@@ -1,0 +1,249 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/schemas"
+)
+
+func (a *app) standardCommand() *cobra.Command {
+	return noun("standard", "Adopt, list and check data standards", `A standard says what a record is: a manifest (standard.yaml), a JSON Schema
+(schema.json) and examples, in a folder or an archive of one. A node takes
+records in, and from partners, only in standards it has adopted.`,
+		a.standardAddCommand(), a.standardListCommand(), a.standardShowCommand(), a.standardCheckCommand())
+}
+
+func (a *app) standardAddCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "add DIR|ARCHIVE|NAME",
+		Short: "Adopt a standard",
+		Long: `Add adopts a standard from a folder, from an archive (.zip or .tar.gz), or by the
+name of one that comes with Stile. A version once adopted stays as it is: other
+bytes under the same version are refused.`,
+		Example: `  stile standard add ./digital-planning
+  stile standard add housing-need`,
+		Args: takes(1, 1, "a folder, an archive or a name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var req node.AddStandardRequest
+			if st, err := os.Stat(args[0]); err == nil {
+				if st.IsDir() {
+					std, err := loadStandard(args[0])
+					if err != nil {
+						return err
+					}
+					req.Archive = std.Archive()
+				} else if req.Archive, err = a.readFile(args[0], 32<<20); err != nil {
+					return err
+				}
+			} else if looksLikePath(args[0]) {
+				return failure(node.NotFound, "look at the path again; stile standard list --shipped shows the names that come with Stile", "there is no folder or archive %q", args[0])
+			} else {
+				req.Shipped = args[0]
+			}
+			r, err := call[node.StandardReply](cmd.Context(), a, node.OpStandardAdd, req)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(r)
+			}
+			a.printf("adopted %s: %s\n", r.Name, clean(r.Title))
+			return nil
+		},
+	}
+}
+
+// looksLikePath tells a path that is not there from a name.
+func looksLikePath(s string) bool {
+	if filepath.IsAbs(s) || strings.HasPrefix(s, ".") {
+		return true
+	}
+	switch filepath.Ext(s) {
+	case ".zip", ".gz", ".tgz":
+		return true
+	}
+	return false
+}
+
+func (a *app) standardListCommand() *cobra.Command {
+	var shipped bool
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List the standards the node has adopted",
+		Args:  takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var rs []node.StandardReply
+			var err error
+			if shipped {
+				rs, err = shippedStandards()
+			} else {
+				rs, err = call[[]node.StandardReply](cmd.Context(), a, node.OpStandardList, node.Empty{})
+			}
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return emitLines(a, rs)
+			}
+			if len(rs) == 0 {
+				a.say("no standard is adopted yet; stile standard add adopts one")
+				return nil
+			}
+			t := newTable("STANDARD", "STATUS", "#RECORDS", "TITLE")
+			if shipped {
+				t = newTable("STANDARD", "STATUS", "TITLE")
+			}
+			for _, r := range rs {
+				row := []string{r.Name.String(), r.Status, number(r.Records), r.Title}
+				if shipped {
+					row = slices.Delete(row, 2, 3)
+				}
+				t.add(row...)
+			}
+			t.write(a.out, "")
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&shipped, "shipped", false, "list the standards that come with Stile instead; needs no node")
+	return c
+}
+
+func shippedStandards() ([]node.StandardReply, error) {
+	stds, err := shippedLoaded()
+	if err != nil {
+		return nil, err
+	}
+	var out []node.StandardReply
+	for _, std := range stds {
+		m := std.Manifest()
+		out = append(out, node.StandardReply{Name: m.Name, Title: m.Title, Description: m.Description, Status: string(m.Status), Integrity: std.Integrity(), Source: m.Source})
+	}
+	return out, nil
+}
+
+// shippedLoaded returns the standards that come with Stile.
+func shippedLoaded() (out []*standard.Standard, err error) {
+	for _, f := range schemas.All() {
+		std, err := standard.Load(f)
+		if err != nil {
+			return nil, fmt.Errorf("load shipped standard: %w", err)
+		}
+		out = append(out, std)
+	}
+	return out, nil
+}
+
+func (a *app) standardShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show STANDARD",
+		Short: "Show an adopted standard: its key and the class of each field",
+		Args:  takes(1, 1, "a standard"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := call[node.StandardReply](cmd.Context(), a, node.OpStandardShow, node.StandardRequest{Name: args[0]})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(r)
+			}
+			a.printf("%s: %s\n", r.Name, clean(r.Title))
+			if r.Description != "" {
+				a.printf("%s\n", wrap(clean(strings.Join(strings.Fields(r.Description), " ")), 78))
+			}
+			t := newTable("", "")
+			t.add("status", r.Status)
+			t.add("key", strings.Join(r.Key, ", "))
+			t.add("schema", r.Integrity)
+			t.add("records", number(r.Records))
+			for i, s := range r.Source {
+				label := ""
+				if i == 0 {
+					label = "source"
+				}
+				t.add(label, s)
+			}
+			t.write(a.out, "  ")
+			a.printf("classes; each holds below its place too, and what is not named is personal\n")
+			var fields []string
+			for f := range r.Classes {
+				fields = append(fields, f)
+			}
+			slices.Sort(fields)
+			t = newTable("FIELD", "CLASS")
+			for _, f := range fields {
+				name := f
+				if name == "" {
+					name = "(whole record)"
+				}
+				t.add(name, r.Classes[f])
+			}
+			t.write(a.out, "  ")
+			return nil
+		},
+	}
+}
+
+func (a *app) standardCheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check DIR|ARCHIVE",
+		Short: "Check that a standard can be loaded and that its examples do what they say",
+		Long: `Check loads a standard from a folder or an archive and tries its examples: those
+in examples/valid must pass and those in examples/invalid must not. It needs no
+node.`,
+		Args: takes(1, 1, "a folder or an archive"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			std, err := loadStandard(args[0])
+			if err != nil {
+				if isKind(err, node.Invalid) {
+					e := err.(*node.Error)
+					e.Try = "mend what it names and check again"
+				}
+				return err
+			}
+			problems := std.CheckExamples()
+			valid, invalid := std.Examples()
+			if a.json {
+				if problems == nil {
+					problems = []standard.Problem{}
+				}
+				if err := a.emit(map[string]any{"standard": std.Name(), "integrity": std.Integrity(), "valid": len(valid), "invalid": len(invalid), "problems": problems}); err != nil {
+					return err
+				}
+			} else if len(problems) == 0 {
+				a.printf("%s is good: %s passed and %s refused, as they should be\n", std.Name(),
+					plural(len(valid), "example was", "examples were"), plural(len(invalid), "was", "were"))
+			}
+			if len(problems) > 0 {
+				e := failure(node.Invalid, "mend what it names and check again", "%s: %s", std.Name(), plural(len(problems), "thing is wrong with it", "things are wrong with it"))
+				e.Problems = problems
+				return e
+			}
+			return nil
+		},
+	}
+}
+
+// wrap breaks a text into lines of at most width letters, where it can.
+func wrap(s string, width int) string {
+	var lines []string
+	line := ""
+	for _, w := range strings.Fields(s) {
+		if line != "" && len(line)+1+len(w) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += w
+	}
+	return strings.Join(append(lines, line), "\n")
+}

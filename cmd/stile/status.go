@@ -1,0 +1,196 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/node"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var check bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Say how the node and every exchange stand",
+		Long: `Status says what the node holds and, for each partner, whether it is in step or
+behind, and because of what. It works while the node is down, too.
+
+A partner is in step when it holds, and has receipted, everything its agreement
+lets it have, and has deleted what was withdrawn.`,
+		Args: takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := call[node.StatusReply](cmd.Context(), a, node.OpStatus, node.Empty{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				err = a.emit(s)
+			} else {
+				a.printStatus(s)
+			}
+			if err == nil && check {
+				err = behind(s)
+			}
+			return err
+		},
+	}
+	c.Flags().BoolVar(&check, "check", false, "exit with 8 when a partner is behind or a withdrawal is outstanding")
+	return c
+}
+
+// behind returns an error when something is not as it should be.
+func behind(s node.StatusReply) error {
+	n, out := 0, 0
+	for _, p := range s.Partners {
+		if !p.InStep {
+			n++
+		}
+		out += p.Outstanding
+	}
+	switch {
+	case n > 0:
+		return failure(node.Behind, "", "%s behind", plural(n, "exchange is", "exchanges are"))
+	case out > 0:
+		return failure(node.Behind, "", "%s not receipted", plural(out, "withdrawal is", "withdrawals are"))
+	}
+	return nil
+}
+
+// step says in words how one exchange stands.
+func step(p node.PartnerReply) string {
+	if p.InStep {
+		return "in step"
+	}
+	if p.Behind == "" {
+		return "behind"
+	}
+	return "behind, because " + p.Behind
+}
+
+func partnerTable(ps []node.PartnerReply) *table {
+	t := newTable("PARTNER", "", "AGREEMENT", "#OFFERED", "#HELD", "#REFUSED", "STATE")
+	for _, p := range ps {
+		way := "we send"
+		if p.Direction == "from" {
+			way = "we receive"
+		}
+		t.add(string(p.Council), way, string(p.Agreement), number(p.Offered), number(p.Held), number(p.Refused), step(p))
+	}
+	return t
+}
+
+func (a *app) printStatus(s node.StatusReply) {
+	t := newTable("", "")
+	t.add("council", string(s.Council))
+	if s.Running {
+		t.add("node", fmt.Sprintf("running since %s, version %s", at(s.Since), s.Version))
+		t.add("listens on", list(s.Addresses))
+	} else {
+		t.add("node", "not running; this is read from its folder")
+	}
+	log := plural(s.LogSize, "entry", "entries")
+	if s.LogSize > 0 {
+		log += ", root " + s.LogRoot
+	}
+	t.add("log", log)
+	if len(s.Witnesses) == 0 {
+		t.add("witnesses", "none: no partner has cosigned the log yet")
+	}
+	for i, w := range s.Witnesses {
+		label := ""
+		if i == 0 {
+			label = "witnesses"
+		}
+		text := fmt.Sprintf("%s cosigned it at %s", w.Council, plural(w.Size, "entry", "entries"))
+		if w.Size < s.LogSize {
+			text += fmt.Sprintf(", %s ago", plural(s.LogSize-w.Size, "entry", "entries"))
+		}
+		t.add(label, text)
+	}
+	var stds []string
+	for n := range s.Records {
+		stds = append(stds, n)
+	}
+	slices.Sort(stds)
+	if len(stds) == 0 {
+		t.add("records", "none of ours")
+	}
+	for i, n := range stds {
+		label := ""
+		if i == 0 {
+			label = "records"
+		}
+		t.add(label, fmt.Sprintf("%s of %s", number(s.Records[n]), n))
+	}
+	if s.Holdings > 0 {
+		t.add("from partners", plural(s.Holdings, "record", "records"))
+	}
+	held := "none"
+	if s.Held > 0 {
+		held = number(s.Held) + "; stile record held lists them"
+	}
+	t.add("held back", held)
+	t.add("disk", size(s.DiskBytes))
+	t.write(a.out, "")
+
+	a.printf("\n")
+	if len(s.Partners) == 0 {
+		a.printf("no exchange: no agreement is in force\n")
+	} else {
+		partnerTable(s.Partners).write(a.out, "")
+	}
+	a.printWithdrawals(s.Partners)
+	if len(s.Agreements) > 0 {
+		a.printf("\nagreements not in force\n")
+		t := newTable("AGREEMENT", "#VERSION", "WHY")
+		for _, g := range s.Agreements {
+			t.add(string(g.Name), number(g.Version), g.Why)
+		}
+		t.write(a.out, "  ")
+	}
+	if len(s.Refusals) > 0 {
+		a.printf("\nrefused from partners, newest first\n")
+		t := newTable("WHEN", "FROM", "#ENTRY", "AT", "RULE", "AGREEMENT")
+		for _, r := range s.Refusals {
+			t.add(at(r.At), string(r.From), number(r.Index), r.Pointer, r.Rule, string(r.Agreement))
+		}
+		t.write(a.out, "  ")
+	}
+	if len(s.Warnings) > 0 {
+		a.printf("\nwarnings\n")
+		for _, w := range s.Warnings {
+			a.printf("  %s\n", clean(w))
+		}
+	}
+}
+
+// printWithdrawals lists what partners were told to delete and have not said
+// they did, the oldest first.
+func (a *app) printWithdrawals(ps []node.PartnerReply) {
+	var out []node.PartnerReply
+	for _, p := range ps {
+		if p.Outstanding > 0 {
+			out = append(out, p)
+		}
+	}
+	if len(out) == 0 {
+		return
+	}
+	slices.SortStableFunc(out, func(x, y node.PartnerReply) int {
+		if x.OldestHours > y.OldestHours {
+			return -1
+		}
+		if x.OldestHours < y.OldestHours {
+			return 1
+		}
+		return 0
+	})
+	a.printf("\nwithdrawals that partners have not receipted\n")
+	t := newTable("PARTNER", "AGREEMENT", "#RECORDS", "OLDEST")
+	for _, p := range out {
+		t.add(string(p.Council), string(p.Agreement), number(p.Outstanding), age(p.OldestHours))
+	}
+	t.write(a.out, "  ")
+}

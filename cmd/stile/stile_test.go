@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+
+	"github.com/stile-exchange/stile/node"
+)
+
+var update = flag.Bool("update", false, "write docs/cli.md anew")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"stile": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			os.Exit(Main(ctx, env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+		},
+	})
+}
+
+// TestScripts runs the manual: every file in testdata/script is a story that a
+// person could type.
+//
+// Beside the standard commands of testscript there are
+//
+//	append FILE "GO STRING" [N]   add a text, written as Go has it, N times
+//	await DATA                    wait until the node of a data folder answers
+//	exits CODE stile …            run a command that must exit with this code
+//	count N REGEXP FILE           so many lines of a file match
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			for _, name := range []string{"PORT1", "PORT2"} {
+				port, err := freePort()
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, strconv.Itoa(port))
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"append": appendText, "await": await, "exits": exits, "count": countLines,
+		},
+		RequireUniqueNames: true,
+	})
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func appendText(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: append FILE \"GO STRING\" [N]")
+	}
+	text, err := strconv.Unquote(args[1])
+	ts.Check(err)
+	n := 1
+	if len(args) == 3 {
+		n, err = strconv.Atoi(args[2])
+		ts.Check(err)
+	}
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	_, err = f.WriteString(strings.Repeat(text, n))
+	ts.Check(err)
+	ts.Check(f.Close())
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await DATA")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := node.Dial(ctx, filepath.Join(ts.MkAbs(args[0]), "admin.sock"))
+		if err == nil {
+			c.Close()
+			return
+		}
+		select {
+		case <-ctx.Done():
+			ts.Fatalf("no node answered in %s", args[0])
+		case <-tick.C:
+		}
+	}
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND…")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := "0"
+	if err != nil {
+		code = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if code != args[0] {
+		ts.Fatalf("%s: exit code %s, want %s", strings.Join(args[1:], " "), code, args[0])
+	}
+}
+
+func countLines(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: count N TEXT FILE")
+	}
+	n := 0
+	for line := range strings.Lines(ts.ReadFile(args[2])) {
+		if strings.Contains(line, args[1]) {
+			n++
+		}
+	}
+	if strconv.Itoa(n) != args[0] {
+		ts.Fatalf("%s: %d lines hold %q, want %s", args[2], n, args[1], args[0])
+	}
+}
+
+// run runs a command in this process.
+func run(t *testing.T, in string, args ...string) (code int, out, err string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = Main(t.Context(), env{strings.NewReader(in), &o, &e}, args)
+	return code, o.String(), e.String()
+}
+
+// TestManual keeps docs/cli.md what the commands say of themselves.
+func TestManual(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString("# The commands\n\nWhat `--help` says, on one page. It is made by `go test ./cmd/stile -run TestManual -update` and kept fresh by that test.\n\n")
+	root := (&app{}).root()
+	root.DisableAutoGenTag = true
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Hidden {
+			return
+		}
+		var page bytes.Buffer
+		link := func(file string) string {
+			return "#" + strings.ReplaceAll(strings.TrimSuffix(file, ".md"), "_", "-")
+		}
+		if err := doc.GenMarkdownCustom(c, &page, link); err != nil {
+			t.Fatal(err)
+		}
+		b.Write(page.Bytes())
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(root)
+	path := filepath.Join("..", "..", "docs", "cli.md")
+	if *update {
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(have, b.Bytes()) {
+		t.Errorf("%s is not what the commands say of themselves.\nTry: go test ./cmd/stile -run TestManual -update", path)
+	}
+}
+
+// TestEveryCommandIsTold checks that there is help on everything, and a script
+// for every command.
+func TestEveryCommandIsTold(t *testing.T) {
+	scripts, err := filepath.Glob(filepath.Join("testdata", "script", "*.txt"))
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	var all strings.Builder
+	for _, s := range scripts {
+		b, err := os.ReadFile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(b)
+	}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Short == "" {
+			t.Errorf("%s has no short help", c.CommandPath())
+		}
+		if !c.HasSubCommands() && c.Name() != "demo" && !strings.Contains(all.String(), c.CommandPath()) {
+			t.Errorf("no script runs %q", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk((&app{}).root())
+}
+
+// TestNoValueEscapes runs files through every door whose values hold a canary,
+// and looks for it in all that was printed and written. The sender's own
+// reference is no secret in a report, nor are the names of members, which are
+// places.
+func TestNoValueEscapes(t *testing.T) {
+	const canary = "Zephyrine-Quux-7f3a9"
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	if code, _, e := run(t, "", "init", "--data", data, "--council", "northmoor.gov.uk", "--gss", "E07000998", "--listen", "/ip4/127.0.0.1/tcp/0"); code != 0 {
+		t.Fatal(e)
+	}
+	good := func(ref, desc string) string {
+		return fmt.Sprintf(`{"reference":%q,"organisation":"local-authority:NBR","applicationType":"tree-works","status":"received","receivedDate":"2026-02-16","description":%q}`, ref, desc)
+	}
+	files := map[string]string{
+		"type.json":       `{"reference":"A1","status":"` + canary + `","uprn":"` + canary + `","receivedDate":"` + canary + `","organisation":{"x":"` + canary + `"}}`,
+		"twice.json":      `{"reference":"A1","a":"` + canary + `","a":1}`,
+		"number.json":     `{"reference":"A1","description":"` + canary + `","uprn":1e10000000}`,
+		"truncated.json":  `[` + good("A1", canary) + `,{"reference":"A2","description":"` + canary,
+		"nan.ndjson":      `{"reference":"A1","description":"` + canary + `","x":NaN}` + "\n" + good("A2", "fine") + "\n",
+		"bytes.ndjson":    `{"reference":"A1","description":"` + canary + "\xff" + `"}` + "\n",
+		"text.json":       canary,
+		"deep.json":       `{"a":"` + canary + `","b":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
+		"surrogate.json":  `{"a":"` + canary + `\ud800"}`,
+		"rows.csv":        "Reference,Status,Received,Text\nA1," + canary + "," + canary + ",x\nA2,\"" + canary + ",1,2\n",
+		"other.csv":       "Wrong,Headings\n" + canary + "," + canary + "\n",
+		"broken.mapping":  "mapping: 1\nstandard: 7\n",
+		"good.json":       good("A900", canary),
+		"good.mapping":    "mapping: 1\nstandard: standards.stile.example/planning-application@1\ncolumns:\n  - {to: /reference, from: Reference, required: true}\n  - {to: /status, from: Status}\n  - {to: /receivedDate, from: Received, type: date, formats: [dd/mm/yyyy]}\n  - {to: /description, from: Text}\nconstants:\n  /organisation: local-authority:NBR\n  /applicationType: tree-works\n",
+		"agreement.yaml":  "agreement: northmoor.gov.uk/x\nversion: 1\nfrom: northmoor.gov.uk\nto: [saltby.gov.uk]\nmode: replicate\nstandard: standards.stile.example/planning-application@1\nrows: record.description == \"nothing\"\nfields: [/reference]\n",
+		"not-a.stile":     canary,
+		"not-a-token.txt": canary + "." + canary + "." + canary + "~",
+		"member.yaml":     "council: northmoor.gov.uk\nsecret: " + canary + "\n",
+	}
+	path := func(f string) string { return filepath.Join(dir, f) }
+	for f, text := range files {
+		if err := os.WriteFile(path(f), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	std := []string{"--standard", "planning-application", "--data", data}
+	var commands [][]string
+	for f := range files {
+		switch filepath.Ext(f) {
+		case ".json", ".ndjson":
+			for _, flags := range [][]string{{"--dry-run"}, {"--all-or-nothing"}, {"--json"}, {}} {
+				commands = append(commands, append(append([]string{"import", path(f)}, std...), flags...))
+			}
+			commands = append(commands, append([]string{"check", path(f)}, std...))
+		case ".csv":
+			for _, flags := range [][]string{{"--dry-run"}, {"--json"}, {}} {
+				commands = append(commands, append([]string{"import", path(f), "--mapping", path("good.mapping"), "--data", data}, flags...))
+			}
+		}
+	}
+	reports := []string{path("report.csv"), path("report.json"), path("report.txt")}
+	for _, r := range reports {
+		commands = append(commands, append([]string{"import", path("type.json"), path("nan.ndjson"), "--report", r}, std...))
+	}
+	commands = append(commands,
+		[]string{"import", path("rows.csv"), "--mapping", path("broken.mapping"), "--data", data},
+		[]string{"record", "list", "--data", data}, []string{"record", "list", "--data", data, "--json"},
+		[]string{"record", "held", "--data", data}, []string{"record", "held", "--data", data, "--json"},
+		[]string{"record", "history", "A900", "--data", data}, []string{"record", "proof", "A900", "--data", data},
+		[]string{"status", "--data", data}, []string{"status", "--data", data, "--json"},
+		[]string{"doctor", "--data", data}, []string{"why", "saltby.gov.uk", "A900", "--data", data},
+		[]string{"agreement", "preview", path("agreement.yaml"), "--data", data},
+		[]string{"verify", path("not-a.stile")}, []string{"verify", path("not-a-token.txt")},
+		[]string{"council", "add", path("member.yaml"), "--data", data},
+	)
+	for _, c := range commands {
+		_, out, e := run(t, "", c...)
+		if strings.Contains(out+e, canary) {
+			t.Errorf("stile %s shows a value:\n%s%s", strings.Join(c, " "), out, e)
+		}
+	}
+	for _, r := range reports {
+		b, err := os.ReadFile(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) == 0 || bytes.Contains(b, []byte(canary)) {
+			t.Errorf("%s is empty or shows a value:\n%s", r, b)
+		}
+	}
+	// The same canary is found where values were asked for, so the test can
+	// fail.
+	for _, c := range [][]string{
+		{"record", "show", "A900", "--data", data},
+		{"record", "list", "--data", data, "--show", "/description"},
+		{"record", "held", "--data", data, "--values"},
+		append([]string{"import", path("type.json"), "--dry-run", "--values"}, std...),
+	} {
+		if _, out, e := run(t, "", c...); !strings.Contains(out+e, canary) {
+			t.Errorf("stile %s was asked for values and shows none:\n%s%s", strings.Join(c, " "), out, e)
+		}
+	}
+}
+
+func TestNumber(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 12: "12", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234", -123: "-123"} {
+		if got := number(n); got != want {
+			t.Errorf("number(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestClean(t *testing.T) {
+	if got, want := clean("a\x1b[31mb\u202ec\u0085\n"), "a\uFFFD[31mb\uFFFDc\uFFFD\uFFFD"; got != want {
+		t.Errorf("clean = %q, want %q", got, want)
+	}
+}
+
+func TestInert(t *testing.T) {
+	for in, want := range map[string]string{"=1+1": "'=1+1", "-x": "'-x", "plain": "plain", "": "", "a=b": "a=b"} {
+		if got := inert(in); got != want {
+			t.Errorf("inert(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,425 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/intake"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/node"
+)
+
+// A refusedRow is one row that was not taken, in the importer's own report.
+type refusedRow struct {
+	File      string           `json:"file"`
+	Row       int              `json:"row"`
+	Line      int              `json:"line"`
+	Reference string           `json:"reference,omitempty"`
+	Problems  []refusedProblem `json:"problems"`
+}
+
+// A refusedProblem adds the value, which is there only when it was asked for.
+type refusedProblem struct {
+	intake.Problem
+	Value string `json:"value,omitempty"`
+}
+
+// shownRows is how many refused rows, and how many reasons, the terminal
+// shows.
+const shownRows = 10
+
+// A tally counts what became of the rows and writes the reports.
+type tally struct {
+	im      *importer
+	seen    *seenKeys
+	bar     *bar
+	rows    int
+	refused int // rows
+	broken  int // files that could not be read to their end
+	counts  map[ledger.Outcome]int
+	gone    int // withdrawals
+
+	shown   []refusedRow
+	reasons map[reason]int
+	broke   []brokenFile
+	noted   []string
+
+	report  *report
+	rejects *rejects
+	stream  *stream // of --json
+}
+
+// A reason is what many refused rows may have in common.
+type reason struct{ pointer, rule, detail string }
+
+type brokenFile struct {
+	File   string `json:"file"`
+	Line   int    `json:"line,omitempty"`
+	Rule   string `json:"rule"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+func newTally(im *importer) (*tally, error) {
+	t := &tally{im: im, bar: &bar{}}
+	t.startOver()
+	var err error
+	if im.rejects != "" {
+		if t.rejects, err = newRejects(im); err != nil {
+			return nil, err
+		}
+	}
+	if im.report != "" {
+		if t.report, err = newReport(im); err != nil {
+			t.close()
+			return nil, err
+		}
+	}
+	if im.json {
+		t.stream = &stream{w: im.out}
+	}
+	return t, nil
+}
+
+// startOver forgets the counts of the check that comes before an import of all
+// or nothing.
+func (t *tally) startOver() {
+	t.seen = newSeenKeys()
+	t.rows, t.refused, t.broken, t.gone = 0, 0, 0, 0
+	t.counts = map[ledger.Outcome]int{}
+	t.reasons = map[reason]int{}
+	t.shown, t.broke, t.noted = nil, nil, nil
+}
+
+func (t *tally) close() {
+	t.bar.stop()
+	if t.report != nil {
+		t.report.close()
+	}
+	if t.rejects != nil {
+		t.rejects.close()
+	}
+	if t.stream != nil && !t.stream.ended {
+		t.end(false)
+	}
+}
+
+// take counts a batch whose outcome is known.
+func (t *tally) take(file string, r *intake.Reader, b *batch) {
+	results := make(map[int]node.OfferResult, len(b.offered))
+	for i, row := range b.offered {
+		results[row] = b.reply.Results[i]
+	}
+	for i, row := range b.rows {
+		t.rows++
+		problems := row.Problems
+		if len(problems) == 0 {
+			res := results[i]
+			t.gone += res.Withdrawn
+			if problems = r.Explain(row, res.Problems); len(problems) == 0 {
+				t.counts[res.Outcome]++
+			}
+		}
+		if t.rejects != nil {
+			t.rejects.row(row, len(problems) > 0)
+		}
+		if len(problems) > 0 {
+			t.refuse(file, row, problems)
+		}
+	}
+}
+
+func (t *tally) refuse(file string, row intake.Row, problems []intake.Problem) {
+	t.refused++
+	x := refusedRow{File: file, Row: row.Number, Line: row.Line, Reference: row.Reference}
+	for _, p := range problems {
+		t.reasons[reason{wild(p.Pointer), p.Rule, p.Detail}]++
+		rp := refusedProblem{Problem: p}
+		if t.im.values {
+			rp.Value = p.Value
+		}
+		x.Problems = append(x.Problems, rp)
+	}
+	if len(t.shown) < shownRows {
+		t.shown = append(t.shown, x)
+	}
+	if t.report != nil {
+		t.report.row(x)
+	}
+	if t.stream != nil {
+		t.stream.add(x)
+	}
+}
+
+// wild puts "*" for the places in arrays, so that the same fault in the first
+// and in the third element counts as one.
+func wild(pointer string) string {
+	toks := strings.Split(pointer, "/")
+	for i, t := range toks {
+		if t != "" && strings.Trim(t, "0123456789") == "" {
+			toks[i] = "*"
+		}
+	}
+	return strings.Join(toks, "/")
+}
+
+func (t *tally) brokenFile(file string, e *intake.FileError) {
+	t.broken++
+	b := brokenFile{File: file, Line: e.Line, Rule: e.Rule, Detail: e.Detail, Fix: e.Fix}
+	if len(e.Found) > 0 {
+		b.Detail += fmt.Sprintf("; the headings found are %q", e.Found)
+	}
+	t.broke = append(t.broke, b)
+}
+
+func (t *tally) notes(file string, notes []string) {
+	for _, n := range notes {
+		if n = file + ": " + n; !slices.Contains(t.noted, n) {
+			t.noted = append(t.noted, n)
+		}
+	}
+}
+
+// outcomes in the order they are printed.
+func (t *tally) outcomes() []ledger.Outcome {
+	if t.im.dryRun || t.nothingKept() {
+		return []ledger.Outcome{node.OutcomeValid}
+	}
+	return []ledger.Outcome{ledger.Created, ledger.Changed, ledger.Unchanged}
+}
+
+// nothingKept: all or nothing was asked for, and it was nothing.
+func (t *tally) nothingKept() bool {
+	return t.im.all && !t.im.dryRun && (t.refused > 0 || t.broken > 0)
+}
+
+// finish prints what became of everything and returns an error when something
+// was refused.
+func (t *tally) finish(files int) error {
+	t.bar.stop()
+	var err error
+	if t.report != nil {
+		err = t.report.close()
+	}
+	if t.rejects != nil && err == nil {
+		err = t.rejects.finish()
+	}
+	if t.stream != nil {
+		t.end(true)
+	} else {
+		t.print()
+	}
+	if err != nil {
+		return err
+	}
+	if t.refused == 0 && t.broken == 0 {
+		return nil
+	}
+	return t.verdict()
+}
+
+func (t *tally) verdict() error {
+	var what []string
+	if t.refused > 0 {
+		were := "were"
+		if t.refused == 1 {
+			were = "was"
+		}
+		what = append(what, fmt.Sprintf("%s of %s %s refused", number(t.refused), plural(t.rows, "row", "rows"), were))
+	}
+	if t.broken > 0 {
+		what = append(what, plural(t.broken, "file", "files")+" could not be read to the end")
+	}
+	msg := strings.Join(what, " and ")
+	try := "mend the rows at their source and run it again; --report FILE writes every reason down"
+	if t.im.report != "" {
+		try = "mend the rows that " + t.im.report + " lists at their source, and run it again"
+	}
+	if t.im.rejects != "" && t.refused > 0 {
+		try = "mend " + t.im.rejects + " and import that"
+	}
+	if t.refused == 0 {
+		try = "mend the file, or ask for it again"
+		if f := t.broke[0].Fix; f != "" {
+			try = f
+		}
+	}
+	switch {
+	case t.nothingKept():
+		msg += ": nothing was kept, as --all-or-nothing asks"
+	case !t.im.dryRun && t.rows > t.refused:
+		msg += "; " + plural(t.rows-t.refused, "good one was", "good ones were") + " kept"
+	}
+	return failure(node.Invalid, try, "%s", msg)
+}
+
+// print tells a person what became of the rows: results to standard output,
+// and what was refused, and why, to standard error.
+func (t *tally) print() {
+	im := t.im
+	for _, b := range t.broke {
+		where := b.File
+		if b.Line > 0 {
+			where = fmt.Sprintf("%s line %d", b.File, b.Line)
+		}
+		im.say("%s: %s", where, b.Detail)
+		if b.Fix != "" {
+			fmt.Fprintf(im.err, "    to mend it: %s\n", clean(b.Fix))
+		}
+	}
+	for _, x := range t.shown {
+		fmt.Fprint(im.err, x.text())
+	}
+	if more := t.refused - len(t.shown); more > 0 {
+		hint := "; --report FILE writes them all down"
+		if im.report != "" {
+			hint = "; they are all in " + im.report
+		}
+		im.say("… and %s%s", plural(more, "more refused row", "more refused rows"), hint)
+	}
+	for _, n := range t.noted {
+		im.say("note: %s", n)
+	}
+	for _, d := range t.seen.twice {
+		im.say("note: %s: row %d has the key of row %d (%s): it counts as a later version", d.File, d.Row, d.First, d.Reference)
+	}
+	if t.seen.more > 0 {
+		im.say("note: … and %s", plural(t.seen.more, "more row with the key of an earlier one", "more rows with the key of an earlier one"))
+	}
+
+	verb := "read"
+	if im.dryRun {
+		verb = "checked, nothing written"
+	}
+	im.printf("%s %s, in %s\n", plural(t.rows, "row", "rows"), verb, im.std.Name)
+	s := newTable("", "#")
+	for _, o := range t.outcomes() {
+		s.add(string(o), number(t.counts[o]))
+	}
+	s.add("refused", number(t.refused))
+	if t.gone > 0 {
+		s.add("withdrawn from partners", number(t.gone))
+	}
+	s.write(im.out, "  ")
+	if len(t.reasons) > 0 && t.refused > 1 {
+		im.printf("refused because\n")
+		r := newTable("#ROWS", "AT", "RULE", "WHAT IS WRONG")
+		for _, w := range t.byCount() {
+			p := w.pointer
+			if p == "" {
+				p = "(row)"
+			}
+			r.add(number(t.reasons[w]), p, w.rule, w.detail)
+		}
+		r.write(im.out, "  ")
+	}
+}
+
+func (t *tally) byCount() []reason {
+	var all []reason
+	for w := range t.reasons {
+		all = append(all, w)
+	}
+	slices.SortFunc(all, func(x, y reason) int {
+		if d := t.reasons[y] - t.reasons[x]; d != 0 {
+			return d
+		}
+		return strings.Compare(x.pointer+"\x00"+x.rule+"\x00"+x.detail, y.pointer+"\x00"+y.rule+"\x00"+y.detail)
+	})
+	return all[:min(len(all), shownRows)]
+}
+
+// text is a refused row as the terminal shows it.
+func (x refusedRow) text() string {
+	var b strings.Builder
+	ref := ""
+	if x.Reference != "" {
+		ref = " (" + x.Reference + ")"
+	}
+	fmt.Fprintf(&b, "stile: %s row %d%s:\n", clean(x.File), x.Row, clean(ref))
+	for _, p := range x.Problems {
+		line := fmt.Sprintf("refused at %q: fails %q", p.Pointer, p.Rule)
+		if p.Detail != "" {
+			line += ": " + p.Detail
+		}
+		if p.Column != "" {
+			line += fmt.Sprintf(" (column %q)", p.Column)
+		}
+		if p.Value != "" {
+			line += fmt.Sprintf(": the value is %q", p.Value)
+		}
+		fmt.Fprintf(&b, "    %s\n", clean(line))
+		if p.Fix != "" {
+			fmt.Fprintf(&b, "        to mend it: %s\n", clean(p.Fix))
+		}
+	}
+	return b.String()
+}
+
+// end closes the document of --json.
+func (t *tally) end(complete bool) {
+	counts := map[string]int{"refused": t.refused}
+	for _, o := range t.outcomes() {
+		counts[string(o)] = t.counts[o]
+	}
+	some := func(list any, n int) any {
+		if n == 0 {
+			return []any{}
+		}
+		return list
+	}
+	t.stream.end(map[string]any{
+		"standard": t.im.std.Name, "dry_run": t.im.dryRun, "complete": complete, "rows": t.rows, "counts": counts,
+		"kept": !t.im.dryRun && !t.nothingKept(), "withdrawn": t.gone,
+		"broken_files": some(t.broke, len(t.broke)), "notes": some(t.noted, len(t.noted)), "same_key": some(t.seen.twice, len(t.seen.twice)),
+	})
+}
+
+// A stream writes one JSON document whose long part, the refused rows, goes
+// out as it comes.
+type stream struct {
+	w     io.Writer
+	n     int
+	ended bool
+}
+
+func (s *stream) add(x refusedRow) {
+	sep := ",\n    "
+	if s.n == 0 {
+		sep = "{\n  \"refused_rows\": [\n    "
+	}
+	s.n++
+	fmt.Fprintf(s.w, "%s%s", sep, compactJSON(x))
+}
+
+func (s *stream) end(rest map[string]any) {
+	s.ended = true
+	if s.n == 0 {
+		fmt.Fprint(s.w, "{\n  \"refused_rows\": [")
+	} else {
+		fmt.Fprint(s.w, "\n  ")
+	}
+	fmt.Fprint(s.w, "]")
+	keys := make([]string, 0, len(rest))
+	for k := range rest {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		fmt.Fprintf(s.w, ",\n  %q: %s", k, compactJSON(rest[k]))
+	}
+	fmt.Fprint(s.w, "\n}\n")
+}
+
+func compactJSON(v any) []byte {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic("internal error: print JSON: " + err.Error())
+	}
+	return []byte(strings.TrimRight(b.String(), "\n"))
+}

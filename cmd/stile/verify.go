@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/node"
+)
+
+// maxToken caps a token or a proof that is verified by itself, in bytes.
+const maxToken = 32 << 20
+
+func (a *app) verifyCommand() *cobra.Command {
+	v := &verifying{app: a}
+	c := &cobra.Command{
+		Use:   "verify FILE|TOKEN",
+		Short: "Verify an audit bundle or a record, offline",
+		Long: `Verify checks an audit bundle (.stile), or one record or event as its signed
+token, and says of each check what came of it: in order, failed, or not done and
+why not. It needs no node, no folder and no network.
+
+A file says who signed it, but not that you should believe it. Give the keys you
+trust with --trust: a member file, a folder of them, or a text file with a key
+on each line; verify prints the keys it used in that form. Without --trust the
+keys in the file itself are used, and the report says that they prove nothing
+by themselves.
+
+It exits with 6 when a check failed, and with 5 when the file cannot be read as
+a bundle or a token at all.`,
+		Example: `  stile verify audit.stile --trust northmoor.gov.uk.yaml
+  stile verify decision.token --proof decision.tlog-proof --trust northmoor.gov.uk.yaml
+  stile record show 26/0000001/PA --token | stile verify -`,
+		Args: takes(1, 1, "a file or a token"),
+		RunE: func(cmd *cobra.Command, args []string) error { return v.run(args[0]) },
+	}
+	f := c.Flags()
+	f.StringArrayVar(&v.trust, "trust", nil, "keys to believe: a member `file`, a folder of them, or a list; may be given again")
+	f.StringArrayVar(&v.standards, "standard", nil, "`folder` or archive of a standard as its publisher has it; may be given again")
+	f.StringVar(&v.proof, "proof", "", "tlog-proof `file` of a record: shows that it stands in the log")
+	return c
+}
+
+type verifying struct {
+	*app
+	trust, standards []string
+	proof            string
+}
+
+// tokenForm is a compact SD-JWT or JWS: base64url parts with dots between.
+var tokenForm = regexp.MustCompile(`^eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(~[A-Za-z0-9_~-]*)?$`)
+
+func (v *verifying) run(named string) error {
+	var o audit.Options
+	for _, path := range v.trust {
+		t, err := audit.ReadTrust(path)
+		if errors.Is(err, audit.ErrTrust) {
+			return failure(node.Usage, "name a member file, a folder of them, or a list of keys", "--trust: %v", err)
+		}
+		if err != nil {
+			return err
+		}
+		o.Trust.Add(t)
+	}
+	for _, path := range v.standards {
+		s, err := loadStandard(path)
+		if err != nil {
+			return err
+		}
+		o.Standards = append(o.Standards, s)
+	}
+	r, err := v.verify(named, o)
+	if errors.Is(err, audit.ErrBundle) {
+		return failure(node.Invalid, "ask whoever handed it over for a fresh copy, and keep this one", "%s: %v", short(named), err)
+	}
+	if err != nil {
+		return err
+	}
+	if v.json {
+		_, err = v.out.Write(r.JSON())
+	} else {
+		var b bytes.Buffer
+		if err = r.WriteText(&b); err == nil {
+			for l := range strings.Lines(b.String()) {
+				v.printf("%s\n", clean(strings.TrimRight(l, "\n")))
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if !r.OK() {
+		return failure(node.Unverified, "", "verification failed")
+	}
+	return nil
+}
+
+// verify tells a bundle from a token by what it begins with.
+func (v *verifying) verify(named string, o audit.Options) (*audit.Report, error) {
+	if tokenForm.MatchString(named) {
+		if _, err := os.Stat(named); err != nil {
+			return v.token([]byte(named), o)
+		}
+	}
+	if named == "-" {
+		b, err := v.readFile(named, maxToken)
+		if err != nil {
+			return nil, err
+		}
+		if bytes.HasPrefix(b, []byte("PK")) {
+			return audit.Verify(bytes.NewReader(b), int64(len(b)), o)
+		}
+		return v.token(b, o)
+	}
+	f, err := os.Open(named)
+	if err != nil {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	if !st.Mode().IsRegular() {
+		return nil, misused("%q is not a file: want a bundle or a token", named)
+	}
+	var head [2]byte
+	f.ReadAt(head[:], 0)
+	if string(head[:]) == "PK" || strings.HasSuffix(named, ".stile") {
+		if v.proof != "" {
+			return nil, misused("--proof goes with a token; a bundle has its proofs in it")
+		}
+		return audit.Verify(f, st.Size(), o)
+	}
+	b, err := v.readFile(named, maxToken)
+	if err != nil {
+		return nil, err
+	}
+	return v.token(b, o)
+}
+
+func (v *verifying) token(b []byte, o audit.Options) (*audit.Report, error) {
+	var proof []byte
+	if v.proof != "" {
+		var err error
+		if proof, err = v.readFile(v.proof, maxToken); err != nil {
+			return nil, err
+		}
+	}
+	// Standards that come with Stile are as good as any from elsewhere.
+	shipped, err := shippedLoaded()
+	if err != nil {
+		return nil, err
+	}
+	o.Standards = append(o.Standards, shipped...)
+	r, err := audit.VerifyToken(bytes.TrimSpace(b), proof, o)
+	if err != nil {
+		return nil, failure(node.Invalid, "a token is one line that begins with eyJ; a bundle is a .stile file", "%v", err)
+	}
+	return r, nil
+}
+
+// short is a name as it can stand in a message; a token is not one.
+func short(named string) string {
+	if len(named) > 80 {
+		return named[:80] + "…"
+	}
+	return named
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// A build says which program this is.
+type build struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit,omitempty"`
+	Modified bool   `json:"modified,omitempty"` // built from a tree with changes of its own
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// version reads what the Go tool wrote into the program.
+func version() build {
+	b := build{Version: "development", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		b.Version = v
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value[:min(12, len(s.Value))]
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
+}
+
+// String prints the version and, for a build that has no other mark, the
+// commit.
+func (b build) String() string {
+	if b.Version == "development" && b.Commit != "" {
+		s := b.Version + " at " + b.Commit
+		if b.Modified {
+			s += ", changed"
+		}
+		return s
+	}
+	return b.Version
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Say which Stile this is",
+		Args:  takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b := version()
+			if a.json {
+				return a.emit(b)
+			}
+			a.printf("stile %s (%s, %s)\n", b, b.Go, b.Platform)
+			return nil
+		},
+	}
+}

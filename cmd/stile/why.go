@@ -1,0 +1,77 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node"
+)
+
+func (a *app) whyCommand() *cobra.Command {
+	req := node.WhyRequest{}
+	c := &cobra.Command{
+		Use:   "why PARTNER RECORD",
+		Short: "Say why a partner has or lacks a record, rule by rule and field by field",
+		Long: `Why goes through everything that decides whether a partner has a record of ours:
+the record, the directory, every agreement, its row filter, and what the partner
+receipted. Then it says of each field whether it travels, and why. It shows the
+rules and never the values.`,
+		Example: `  stile why saltby.gov.uk 26/0000001/PA --standard planning-application`,
+		Args:    takes(2, 2, "a partner and a record"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Partner, req.Record = args[0], args[1]
+			r, err := call[node.WhyReply](cmd.Context(), a, node.OpWhy, req)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(r)
+			}
+			a.printWhy(r)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&req.Standard, "standard", "", "`standard` of the record, when it is named by its key")
+	return c
+}
+
+func (a *app) printWhy(r node.WhyReply) {
+	a.printf("%s\n", clean(r.Answer))
+	var agreements []name.Agreement
+	for _, s := range r.Steps {
+		if !slices.Contains(agreements, s.Agreement) {
+			agreements = append(agreements, s.Agreement)
+		}
+	}
+	for _, g := range agreements {
+		if g != "" {
+			a.printf("\nunder %s\n", g)
+		} else {
+			a.printf("\nbefore any agreement\n")
+		}
+		t := newTable("", "RULE", "")
+		for _, s := range r.Steps {
+			if s.Agreement == g {
+				t.add(yesNo(s.Holds), s.Rule, s.Detail)
+			}
+		}
+		t.write(a.out, "  ")
+		f := newTable("FIELD", "", "BECAUSE")
+		for _, x := range r.Fields {
+			if x.Agreement != g {
+				continue
+			}
+			what := "withheld"
+			if x.Sent {
+				what = "sent"
+			}
+			f.add(x.Field, what, x.Because)
+		}
+		if len(f.rows) > 0 {
+			a.printf("\n")
+			f.write(a.out, "  ")
+		}
+	}
+}
