@@ -62,8 +62,12 @@ func (c *checker) delivery(src *ledger.Source, b *wirepb.Batch) (*ledger.Deliver
 		return nil, fmt.Errorf("batch of %d items: %w: more than %d", len(items), ErrLied, ledger.MaxPageItems)
 	}
 	indices := make([]uint64, len(items))
-	at := src.Cursor
+	at, size := src.Cursor, 0
 	for i, it := range items {
+		// An honest page is cut so. A longer one would not fit one commit.
+		if size += len(it.GetToken()); i > 0 && size > ledger.MaxPageBytes {
+			return nil, fmt.Errorf("batch: %w: more than %d bytes of tokens", ErrLied, ledger.MaxPageBytes)
+		}
 		if it.GetIndex() < at || it.GetIndex() >= d.Checkpoint.Size {
 			return nil, fmt.Errorf("item %d of the batch: %w: entry %d is out of order", i, ErrLied, it.GetIndex())
 		}
@@ -110,7 +114,15 @@ func (c *checker) delivery(src *ledger.Source, b *wirepb.Batch) (*ledger.Deliver
 	if err := tlog.VerifyBatch(entries, indices, d.Checkpoint.Size, d.Checkpoint.Root, proof); err != nil {
 		return nil, fmt.Errorf("batch proof: %w: %w", ErrLied, err)
 	}
+	seen := make(map[name.Record]bool, len(items))
 	for i, r := range results {
+		if id := r.about(); id != "" {
+			// A feed holds one item of a record: that of its newest state.
+			if seen[id] {
+				return nil, fmt.Errorf("entry %d: %w: the batch has an item of the same record already", indices[i], ErrLied)
+			}
+			seen[id] = true
+		}
 		switch {
 		case r.refusal != nil:
 			d.Refused = append(d.Refused, *r.refusal)
@@ -168,6 +180,14 @@ type checked struct {
 	err       error // the whole batch is to be refused
 }
 
+// about returns the record that an item to be kept is about, "" for none.
+func (r *checked) about() name.Record {
+	if r.put != nil {
+		return r.put.Record
+	}
+	return r.withdrawn
+}
+
 func (c *checker) item(index uint64, token []byte, signatures bool) checked {
 	if bytes.IndexByte(token, '~') >= 0 {
 		return c.record(index, token, signatures)
@@ -177,7 +197,7 @@ func (c *checker) item(index uint64, token []byte, signatures bool) checked {
 
 func (c *checker) refuse(r checked, index uint64, rule, pointer string) checked {
 	r.put, r.withdrawn = nil, ""
-	r.refusal = &ledger.Refusal{From: c.from.Council, Index: index, Rule: rule, Pointer: pointer, At: c.now().UTC()}
+	r.refusal = &ledger.Refusal{From: c.from.Council, Index: index, Rule: rule, Pointer: limit(pointer, 200), At: c.now().UTC()}
 	if c.doc != nil {
 		r.refusal.Agreement = c.doc.Name
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -83,10 +84,13 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 	}
 }
 
+// errOtherText: begin again, under the text that is in force now.
+var errOtherText = errors.New("another version of the agreement has come into force")
+
 // limit shortens a text from outside for logs and status pages.
 func limit(s string, n int) string {
 	if len(s) > n {
-		s = s[:n]
+		s = strings.ToValidUTF8(s[:n], "")
 	}
 	return s
 }
@@ -96,6 +100,17 @@ func (s *Syncer) take(ctx context.Context, c *checker, p *pull, b *wirepb.Batch)
 	src, err := s.o.Ledger.Source(p.key.from, p.key.agreement)
 	if err != nil {
 		return nil, nil, err
+	}
+	if c.doc != nil {
+		// Asked again for every batch: what is agreed may have changed since
+		// the stream began, and we may know of it before the sender does.
+		doc, why := s.o.Agreements.InForce(c.doc.Name, s.o.Now())
+		if doc == nil {
+			return nil, nil, errors.New(why)
+		}
+		if d := doc.Digest(); d != c.doc.Digest() || d.String() != src.Digest {
+			return nil, nil, errOtherText
+		}
 	}
 	d, err := c.delivery(src, b)
 	if errors.Is(err, ErrLied) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
@@ -21,6 +22,7 @@ const (
 	helloWithin = 30 * time.Second // the first frame of a stream
 	ackWithin   = 2 * time.Minute  // the answer to a batch; the receiver syncs it to disk first
 	beatEvery   = 20 * time.Second // an idle sender offers its newest checkpoint, and asks the agreement again
+	aliveEvery  = time.Minute      // it says something even if there is no news; well below silence
 	window      = 2                // batches sent and not yet acknowledged
 )
 
@@ -32,7 +34,6 @@ const (
 	codeOther    = "other-version" // another text of the agreement is in force
 	codeNotReady = "not-ready"     // the index is being made; come back soon
 	codeRollback = "rollback"      // you have seen more of our log than there is
-	codeBadAck   = "bad-answer"
 )
 
 // serve answers one stream: it refuses, or sends the feed until the stream
@@ -88,10 +89,14 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	if h.GetVersion() != wirepb.Version {
 		return refuse(codeVersion, fmt.Sprintf("this node speaks version %d", wirepb.Version))
 	}
-	if h.GetTreeSize() > s.o.Ledger.Size() {
-		s.o.Log.Error("a partner has seen more of our log than there is: was this node restored from an old backup?",
-			"partner", to, "size", s.o.Ledger.Size(), "seen", h.GetTreeSize())
-		return refuse(codeRollback, "our log is shorter than what you have seen of it")
+	// Asked last: how long our log is we tell only those who may read of it.
+	rollback := func(f *ledger.Feed) (*ledger.Feed, *wirepb.Refuse) {
+		if size := s.o.Ledger.Size(); max(h.GetTreeSize(), h.GetCursor()) > size {
+			s.o.Log.Error("a partner has seen more of our log than there is: was this node restored from an old backup?",
+				"partner", to, "size", size, "seen", h.GetTreeSize(), "cursor", h.GetCursor())
+			return refuse(codeRollback, "our log is shorter than what you have seen of it")
+		}
+		return f, nil
 	}
 	if h.GetFeed() == noticesFeed {
 		// Made when first asked for: the stream then waits for what may come,
@@ -100,7 +105,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		if err != nil {
 			return refuse(codeNotReady, "notices cannot be read now")
 		}
-		return f, nil
+		return rollback(f)
 	}
 	a, err := name.ParseAgreement(h.GetFeed())
 	if err != nil {
@@ -116,11 +121,21 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	if d := doc.Digest(); !bytes.Equal(d[:], h.GetAgreementDigest()) {
 		return refuse(codeOther, fmt.Sprintf("version %d of the agreement is in force", doc.Version))
 	}
+	if doc.Mode != agreement.Replicate {
+		return refuse(codeNoAgree, "records are not copied under this agreement")
+	}
 	f, err := s.o.Ledger.Feed(a, doc.Digest())
 	if err != nil || !f.Ready {
 		return refuse(codeNotReady, "the agreement's index is being made")
 	}
-	return f, nil
+	for _, g := range s.o.Ledger.Feeds() {
+		// Until the feed of the text before is closed this one lacks
+		// withdrawals, some at indexes that the reader would have passed.
+		if g.Agreement == a && g.Version < f.Version && !g.Closed() {
+			return refuse(codeNotReady, "the agreement's index is being made")
+		}
+	}
+	return rollback(f)
 }
 
 // party reports whether a council is named as receiver of an agreement whose
@@ -143,6 +158,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 	go func() { acks <- s.acknowledgeAll(ctx, to, feed, st, in, sent) }()
 
 	cursor, seen := h.GetCursor(), h.GetTreeSize()
+	var said time.Time // when the last page was sent
 	beat := time.NewTimer(0)
 	defer beat.Stop()
 	due := true
@@ -171,7 +187,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 			if err := s.sendPage(ctx, to, feed, page, seen, st, out); err != nil {
 				return err
 			}
-			cursor, seen, due = page.Cursor, page.Checkpoint.Size, false
+			cursor, seen, due, said = page.Cursor, page.Checkpoint.Size, false, s.o.Now()
 			beat.Reset(beatEvery)
 			if !page.Live {
 				continue
@@ -180,7 +196,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 		select {
 		case <-changed:
 		case <-beat.C:
-			due = s.o.Ledger.Size() > seen
+			due = s.o.Ledger.Size() > seen || s.o.Now().Sub(said) >= aliveEvery
 			beat.Reset(beatEvery)
 		case err := <-acks:
 			return err
@@ -253,19 +269,27 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, feed *ledger.
 	if ack.Cursor != page.Cursor {
 		return fmt.Errorf("acknowledgement: %w: cursor %d, sent %d", ErrLied, ack.Cursor, page.Cursor)
 	}
+	if len(a.GetReceipt()) > maxReceipt {
+		return fmt.Errorf("receipt: %w: longer than %d bytes", ErrLied, maxReceipt)
+	}
 	if len(a.GetReceipt()) > 0 {
 		ev, err := openEvent(m, a.GetReceipt())
 		if err != nil || ev.badKey || ev.badSignature || ev.Council != to || ev.Kind != ledger.KindReceipt {
 			return fmt.Errorf("receipt: %w", ErrLied)
 		}
 		r, err := ledger.ReceiptOf(ev.Event)
-		if err != nil || r.Agreement != feed.Agreement || r.From != s.o.Self || r.Cursor != ack.Cursor {
+		if err != nil || r.Agreement != feed.Agreement || r.From != s.o.Self {
 			return fmt.Errorf("receipt: %w: it is for something else", ErrLied)
+		}
+		if err := answers(r, page); err != nil {
+			return err
 		}
 		ack.Receipt, ack.Refused = a.GetReceipt(), r.Refused
 		if r.Refused > 0 {
 			s.o.Log.Warn("a partner refused some of what we sent", "partner", to, "agreement", feed.Agreement, "items", r.Refused)
 		}
+	} else if feed.Agreement != "" && len(page.Items) > 0 {
+		return fmt.Errorf("acknowledgement: %w: without a receipt", ErrLied)
 	}
 	if err := s.o.Ledger.Acknowledge(ctx, feed, to, ack); err != nil {
 		return err
@@ -279,6 +303,41 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, feed *ledger.
 	}
 	return s.o.Ledger.Cosign(ctx, to, page.Checkpoint, signed)
 }
+
+// answers reports what is wrong with a receipt as the answer to a page: it
+// must be about the page's checkpoint and cursor, name only items of the page,
+// and say of every withdrawal in it that it was carried out or refused.
+func answers(r *ledger.Receipt, page *ledger.Page) error {
+	if r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root.String() {
+		return fmt.Errorf("receipt: %w: it is for something else", ErrLied)
+	}
+	sent := make(map[uint64]bool, len(page.Items)) // to whether it is a withdrawal not yet answered
+	for _, it := range page.Items {
+		sent[it.Index] = bytes.IndexByte(it.Token, '~') < 0
+	}
+	for _, list := range [][]uint64{r.Held, r.Deleted, r.RefusedEntries} {
+		for _, i := range list {
+			if _, ok := sent[i]; !ok {
+				return fmt.Errorf("receipt: %w: names entry %d, which was not sent", ErrLied, i)
+			}
+		}
+	}
+	for _, list := range [][]uint64{r.Deleted, r.RefusedEntries} {
+		for _, i := range list {
+			sent[i] = false
+		}
+	}
+	for i, open := range sent {
+		if open {
+			return fmt.Errorf("receipt: %w: says nothing of withdrawal %d", ErrLied, i)
+		}
+	}
+	return nil
+}
+
+// maxReceipt is the longest receipt kept, in bytes: that of a page of which
+// every item was refused has a third of it.
+const maxReceipt = 1 << 20
 
 // cosigned returns the page's checkpoint note with the receiver's cosignature,
 // which it verifies.
