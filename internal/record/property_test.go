@@ -156,7 +156,7 @@ func texts(v any, into map[string]bool) map[string]bool {
 func TestPresentDisclosesExactly(t *testing.T) {
 	key := testRing(t).Record
 	rounds := 1500
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		rounds = 150
 	}
 	seed := rand.Uint64()

@@ -100,7 +100,7 @@ func (w *weaver) claims(c *Claims) (body map[string]any, err error) {
 	if !ok {
 		return nil, claim("", "the payload is not an object")
 	}
-	if body, err = c.read(m); err != nil {
+	if _, err := c.read(m); err != nil {
 		return nil, err
 	}
 	return nil, &Refusal{Rule: RuleCanonical, Detail: "the payload is not in canonical form"}
