@@ -39,6 +39,24 @@
 // Dates are ISO 8601 days and turn at midnight UTC. An agreement without an
 // end is common between councils and is allowed; one without a review is not.
 //
+// # Rows
+//
+// rows is an expression of the Common Expression Language (cel-spec) that comes
+// out as true or false, over one variable, record: the whole record, whether
+// its fields travel or not. A number that is written as an integer is an int,
+// any other a double, and numbers compare across the two; null is null; dates
+// are texts and compare as ISO 8601 orders them, or through timestamp. There
+// are the operators and macros of CEL, has, size, contains, startsWith,
+// endsWith, matches with a pattern written out, lowerAscii, upperAscii, trim,
+// substring, and the conversions int, double, string, bool, timestamp and
+// duration. There is no clock, no time zone and no list but of constants;
+// macros nest twice. Members of an object come in the order of their names.
+//
+// The same filter on the same record comes out the same on every machine. Any
+// error means no: a field that is not there, unlike types, more than some ten
+// milliseconds of work. As everywhere in CEL, what cannot change the outcome is
+// no error: record.gone == "x" || true is true.
+//
 // # Where the headings come from
 //
 // Information Commissioner's Office, "Data sharing: a code of practice",

@@ -12,6 +12,15 @@ import (
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, seed)) }
 
+// rounds is how often to try at random: fewer when short or watched for races,
+// which what is tried at random has none of.
+func rounds(n int) int {
+	if raceEnabled || testing.Short() {
+		n /= 10
+	}
+	return n
+}
+
 // A draft can be read at once, and Check then asks for each heading that it
 // left empty and for nothing else.
 func TestDraft(t *testing.T) {

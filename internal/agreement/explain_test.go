@@ -85,7 +85,7 @@ func TestExplainAgreesWithMatch(t *testing.T) {
 	std := makeStandard(t, anySchema, "/d: open")
 	atoms := []string{`record.a == "x"`, `record.b.c == "x"`, `record.l.exists(i, i.k == "x")`, `has(record.d)`, `record.d > 0`, `record.l[0].m == "y"`}
 	r := newRand(3)
-	for range 2000 {
+	for range rounds(800) {
 		pick := func() string { return atoms[r.IntN(len(atoms))] }
 		rows := pick()
 		for range r.IntN(3) {

@@ -18,11 +18,7 @@ import (
 // Keep is what Present says, holds nothing that Excess finds, holds every
 // agreed value, and holds no value that is neither agreed nor open.
 func TestPresentedTokensHoldNoExcess(t *testing.T) {
-	rounds := 800
-	if testing.Short() || raceEnabled {
-		rounds = 200
-	}
-	for seed := range uint64(rounds) {
+	for seed := range uint64(rounds(800)) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		std := makeStandard(t, anySchema, randomClasses(r)...)
 		a := simple("true", randomFields(r, std)...)

@@ -36,7 +36,8 @@ const maxWaiting = 256
 // council must come in the order of its ledger; how the ledgers of several
 // councils are interleaved makes no difference, so that a signature may arrive
 // before the document it signs. Such an event is kept, and judged when the
-// document comes.
+// document comes. (A council with more than 256 events waiting is the
+// exception: the next is refused, and must be applied again later.)
 //
 // A State is not safe for concurrent use. The zero State is not ready; see
 // [NewState].
@@ -336,28 +337,26 @@ func (v *version) status(now time.Time) Status {
 	return st
 }
 
-// tookOver reports whether the version has ever come into force. From then on
-// it stands in the place of earlier ones: that it has ended or is suspended
-// since brings none of them back.
+// tookOver reports whether the version has taken the place of earlier ones:
+// all have signed it and its first day has come. That it has ended or is
+// suspended since brings none of them back, or a receiver could restore an
+// earlier and wider version by ending a later one. Only the sender can withdraw
+// it before its first day, and so keep the earlier one; a receiver that does so
+// ends the sharing. Times are as claimed, and no council can reorder the
+// ledger of another, so nothing here hangs on who was first.
 func (v *version) tookOver(now time.Time) bool {
-	from := v.doc.Starts.Time()
+	starts := v.doc.Starts.Time()
+	if v.doc.Starts == "" || now.Before(starts) || (v.doc.Ends != "" && v.doc.Ends <= v.doc.Starts) {
+		return false
+	}
 	for _, c := range v.doc.Parties() {
-		at, ok := v.signed[c]
-		if !ok {
+		if _, ok := v.signed[c]; !ok {
 			return false
 		}
-		if at.After(from) {
-			from = at
-		}
 	}
-	if v.doc.Starts == "" || now.Before(from) {
-		return false
-	}
-	if v.doc.Ends != "" && !from.Before(v.doc.Ends.Time()) {
-		return false
-	}
-	_, ended := v.firstEnd(from)
-	return !ended
+	return !slices.ContainsFunc(v.notices[v.doc.From], func(n notice) bool {
+		return n.kind == KindEnd && !n.At.After(starts)
+	})
 }
 
 type ending struct {
@@ -367,14 +366,6 @@ type ending struct {
 
 // end returns the first ending that has come, in words.
 func (v *version) end(now time.Time) (string, bool) {
-	first, ok := v.firstEnd(now)
-	if !ok {
-		return "", false
-	}
-	return fmt.Sprintf("ended %s by %s: %s", first.At.Format(time.DateOnly), first.by, first.Reason), true
-}
-
-func (v *version) firstEnd(now time.Time) (first ending, ok bool) {
 	var ends []ending
 	for c, said := range v.notices {
 		for _, n := range said {
@@ -384,11 +375,12 @@ func (v *version) firstEnd(now time.Time) (first ending, ok bool) {
 		}
 	}
 	if len(ends) == 0 {
-		return ending{}, false
+		return "", false
 	}
-	return slices.MinFunc(ends, func(a, b ending) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.by, b.by))
-	}), true
+	first := slices.MinFunc(ends, func(a, b ending) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.by, b.by), cmp.Compare(a.Reason, b.Reason))
+	})
+	return fmt.Sprintf("ended %s by %s: %s", first.At.Format(time.DateOnly), first.by, first.Reason), true
 }
 
 // suspenders returns, in words, the parties whose last word by now is that the
