@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/gologshim"
 	bhost "github.com/libp2p/go-libp2p/p2p/host/basic"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
@@ -63,7 +64,10 @@ type Options struct {
 	// towards us. 0 means DefaultStreams; at most 256.
 	Streams int
 
-	Logger *slog.Logger // nil: no log
+	// Logger is told who connects and who is refused. libp2p's own messages come
+	// to it at level debug; libp2p has one log for a process, so with several
+	// hosts in one they may all come to the Logger of one. Nil: no log.
+	Logger *slog.Logger
 }
 
 // A Host is a council's node on the network: libp2p over TCP (TLS 1.3 or Noise,
@@ -132,6 +136,7 @@ func open(o Options, t tuning) (h *Host, err error) {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
+	gologshim.SetDefaultHandler(demoted{h.log.Handler()})
 	if h.relays, err = parseRelays(o.Relays); err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ const MaxFrame = 8 << 20
 const (
 	// MaxItems is the most items of a Batch. An item costs its reader some 100
 	// bytes of memory however short it is, so without it a frame of empty ones
-	// would grow fiftyfold when read.
+	// would grow sixtyfold when read.
 	MaxItems = 1 << 15
 
 	// MaxText is the most bytes that a feed's name, a code or a reason may have.

@@ -441,8 +441,9 @@ func testRemoval(t *testing.T, w World) {
 	for _, n := range []wire.Network{a, b, c} {
 		n.Handle(proto, echo)
 	}
-	ended := make(chan struct{})
+	began, ended := make(chan struct{}), make(chan struct{})
 	a.Handle("/stile/wait/1", func(ctx context.Context, _ name.Council, _ wire.Stream) {
+		close(began)
 		<-ctx.Done()
 		close(ended)
 	})
@@ -453,6 +454,7 @@ func testRemoval(t *testing.T, w World) {
 	if _, err := b.Open(t.Context(), north, "/stile/wait/1"); err != nil {
 		t.Fatal(err)
 	}
+	wait(t, "handler called", began)
 
 	w.Remove(salt)
 	if got := a.Connected(); !slices.Equal(got, []name.Council{east}) {
@@ -634,12 +636,14 @@ func testClose(t *testing.T, w World) {
 
 func testHandlerContext(t *testing.T, w World) {
 	a, b := w.Join(t, north), w.Join(t, salt)
-	ended := make(chan struct{})
+	began, ended := make(chan struct{}), make(chan struct{})
 	b.Handle(proto, func(ctx context.Context, _ name.Council, _ wire.Stream) {
+		close(began)
 		<-ctx.Done()
 		close(ended)
 	})
 	open(t, a, salt)
+	wait(t, "handler called", began)
 	a.Close()
 	wait(t, "handler's context ends with the connection", ended)
 }
