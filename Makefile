@@ -34,7 +34,7 @@ test: need check
 ## check: gofmt, go vet, staticcheck
 check:
 	@echo "check gofmt"
-	@bad=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./...)); \
+	@bad=$$(gofmt -l $$(find . -name '*.go' -not -path './.*' -not -path '*/node_modules/*')); \
 		if [ -n "$$bad" ]; then \
 			echo "gofmt: these files are not formatted:"; echo "$$bad"; \
 			echo "Try: gofmt -w FILE"; exit 1; \
