@@ -122,6 +122,8 @@ type StandardReply struct {
 	Classes     map[string]string `json:"classes,omitempty"`
 	Records     int               `json:"records"` // live records of ours
 	Source      []string          `json:"source,omitempty"`
+	// Advice is what its publisher might mend; only in the answer to adopting it.
+	Advice []standard.Problem `json:"advice,omitempty"`
 }
 
 // AddStandardRequest adopts a standard from its archive (zip or tar.gz), or a

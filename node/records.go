@@ -356,6 +356,16 @@ func (n *Node) holdingReply(src *ledger.Source, h *ledger.Holding, whole bool) *
 
 const maxList = 1000
 
+// A list that goes over several standards or agreements is continued at a
+// place in one of them: cursors carry which, above the log index.
+const cursorIndexBits = 48
+
+func cursorAt(list int, index uint64) uint64 { return uint64(list)<<cursorIndexBits | index }
+
+func splitCursor(c uint64) (list int, index uint64) {
+	return int(c >> cursorIndexBits), c & (1<<cursorIndexBits - 1)
+}
+
 func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, error) {
 	if in.Limit <= 0 {
 		in.Limit = 100
@@ -380,14 +390,21 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 	}
 	out := &ListReply{Records: []RecordReply{}}
 	err := n.ledger.View(func(v *ledger.View) error {
+		first, from := splitCursor(in.Cursor)
 		for i, std := range names {
-			err := v.Scan(std, in.Cursor, func(ver *ledger.Version, err error) bool {
+			if i < first {
+				continue
+			}
+			if i > first {
+				from = 0
+			}
+			err := v.Scan(std, from, func(ver *ledger.Version, err error) bool {
 				if err != nil {
 					out.Damaged = append(out.Damaged, err.Error())
 					return true
 				}
 				if len(out.Records) == in.Limit {
-					out.Cursor = ver.Index
+					out.Cursor = cursorAt(i, ver.Index)
 					return false
 				}
 				r := n.versionReply(ver, false)
@@ -400,9 +417,6 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 			if err != nil || out.Cursor != 0 {
 				return err
 			}
-			if len(names) > 1 && i == 0 && in.Cursor != 0 {
-				return fail(Usage, "name one with --standard", "a list of several standards cannot be continued")
-			}
 		}
 		return nil
 	})
@@ -413,12 +427,19 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 	out := &ListReply{Records: []RecordReply{}}
 	seen := false
 	err := n.ledger.View(func(v *ledger.View) error {
-		for _, src := range n.ledger.Sources() {
+		first, from := splitCursor(in.Cursor)
+		for i, src := range n.ledger.Sources() {
 			if src.From != in.From || src.Agreement == "" {
 				continue
 			}
 			seen = true
-			err := v.Holdings(src, in.Cursor, func(h *ledger.Holding, err error) bool {
+			if i < first {
+				continue
+			}
+			if i > first {
+				from = 0
+			}
+			err := v.Holdings(src, from, func(h *ledger.Holding, err error) bool {
 				if err != nil {
 					out.Damaged = append(out.Damaged, err.Error())
 					return true
@@ -427,7 +448,7 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 					return true
 				}
 				if len(out.Records) == in.Limit {
-					out.Cursor = h.Index
+					out.Cursor = cursorAt(i, h.Index)
 					return false
 				}
 				r := n.holdingReply(src, h, false)
@@ -437,7 +458,7 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 				out.Records = append(out.Records, *r)
 				return true
 			})
-			if err != nil {
+			if err != nil || out.Cursor != 0 {
 				return err
 			}
 		}
