@@ -179,8 +179,10 @@ func (h *Host) council(p peer.ID) (name.Council, bool) {
 	if !ok || c == h.self {
 		return "", false
 	}
-	m, ok := h.members.Member(c)
-	return c, ok && m.Node == node
+	if m, ok := h.members.Member(c); !ok || m.Node != node {
+		return "", false
+	}
+	return c, true
 }
 
 // find returns the node of a council, or why there is none to talk to.

@@ -335,6 +335,17 @@ func TestOnlyDirectoryAddresses(t *testing.T) {
 	}
 }
 
+// The directory may name a machine instead of its address.
+func TestDNSAddress(t *testing.T) {
+	w := newTown()
+	a, b := w.open(t, north, wire.Open), w.open(t, salt, wire.Open, onTCP)
+	b.Handle(proto, echo)
+	w.enrol(salt, node(salt), strings.Replace(b.Addresses()[0], "/ip4/127.0.0.1/", "/dns4/localhost/", 1))
+	if err := reach(t.Context(), a, salt); err != nil {
+		t.Error(err)
+	}
+}
+
 // Opening says no rather than listening at some of what was asked for, or
 // beside another process.
 func TestListenFails(t *testing.T) {
