@@ -125,7 +125,8 @@ const (
 )
 
 // A FileError says why a file as a whole cannot be read, or not to its end.
-// Its text names headings of the mapping, never anything from the file.
+// Its text, and Detail, name headings of the mapping and nothing from the file.
+// Fix may suggest a heading of the file that is like one of the mapping's.
 type FileError struct {
 	Rule   string // one of the Rule constants
 	Detail string // what is wrong
