@@ -282,9 +282,54 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 		}
 		t.remove(positionKey('P', s.number, was))
 	}
-	t.set(holdingKey(s.number, id), encodeHolding(p))
+	if err := t.setParts(holdingKey(s.number, id), encodeHolding(p)); err != nil {
+		return false, err
+	}
 	t.set(positionKey('P', s.number, p.Index), id[:])
 	return true, nil
+}
+
+// MaxHolding is the longest token that Receive can keep, in bytes: it has to
+// fit one transaction.
+const MaxHolding = 3 << 20
+
+// holdingPart is the length of the parts a long holding is stored in: the first
+// under its key, the others under the key and one more byte, from 1. Badger
+// would keep a value of 1 MiB beside its tree, and what stands there stays in
+// the file long after it was deleted.
+const holdingPart = 512 << 10
+
+func partKey(key []byte, n int) []byte { return append(bytes.Clone(key), byte(n)) }
+
+// setParts stores a value in as many parts as it needs, and removes those of
+// the value before that are left over.
+func (t *tx) setParts(key, value []byte) error {
+	t.set(key, value[:min(len(value), holdingPart)])
+	n := 1
+	for ; n*holdingPart < len(value); n++ {
+		t.set(partKey(key, n), value[n*holdingPart:min(len(value), (n+1)*holdingPart)])
+	}
+	for ; ; n++ {
+		if _, err := t.lookup(partKey(key, n)); errors.Is(err, ErrNotFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		t.remove(partKey(key, n))
+	}
+}
+
+// partsOf returns a value that setParts stored.
+func partsOf(txn *badger.Txn, key []byte) ([]byte, error) {
+	b, err := valueOf(txn, key)
+	for n := 1; err == nil && len(b) == n*holdingPart; n++ {
+		more, merr := valueOf(txn, partKey(key, n))
+		if errors.Is(merr, ErrNotFound) {
+			break
+		}
+		b, err = append(b, more...), merr
+	}
+	return b, err
 }
 
 // erase deletes holdings and makes Badger rewrite the tables that held them: a
@@ -336,7 +381,9 @@ func (t *tx) blank(c *Source, r name.Record) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	t.set(key, []byte{})
+	if err := t.setParts(key, []byte{}); err != nil {
+		return false, err
+	}
 	if len(old) < 8 {
 		return false, nil
 	}
@@ -425,7 +472,7 @@ func decodeHolding(b []byte) (*Holding, error) {
 // Holding returns a record held from a source, checked against the entry that
 // was proved when it came. ErrDamaged when it is not that any more.
 func (v *View) Holding(s *Source, r name.Record) (*Holding, error) {
-	b, err := valueOf(v.txn, holdingKey(s.number, r.Bytes()))
+	b, err := partsOf(v.txn, holdingKey(s.number, r.Bytes()))
 	if err == nil && len(b) == 0 { // blanked, to be dropped
 		err = ErrNotFound
 	}

@@ -213,6 +213,9 @@ func (c *checker) record(index uint64, token []byte, signature bool) (r checked)
 		return r
 	}
 	r.entry = t.Entry()
+	if len(token) > ledger.MaxHolding {
+		return c.refuse(r, index, "size", "")
+	}
 	if c.terms == nil {
 		return c.refuse(r, index, "a record among notices", "")
 	}

@@ -1,0 +1,252 @@
+package ledger_test
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+)
+
+// newCanary returns a text to put into a field and to look for in the
+// receiver's files: random, so that no compression hides it.
+func newCanary() string { return rand.Text() + rand.Text() }
+
+// onDisk returns which of the canaries stand in the files in dir, and where.
+func onDisk(t testing.TB, dir string, canaries ...string) map[string][]string {
+	t.Helper()
+	// In a disclosure, which is base64, the value may begin at any of three
+	// places within a group of three bytes.
+	of := map[string]string{}
+	var texts []string
+	for _, c := range canaries {
+		for shift := range 3 {
+			enc := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + c))
+			of[enc[4:len(enc)-4]] = c
+		}
+		of[c] = c
+	}
+	for text := range of {
+		texts = append(texts, text)
+	}
+	found, err := ledger.OnDisk(dir, texts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]string{}
+	for text, where := range found {
+		out[of[text]] = append(out[of[text]], where...)
+	}
+	return out
+}
+
+// TestWithdrawnIsGoneFromDisk: a withdrawn record is in no file of the
+// receiver, not in a table, the write-ahead log or the value log.
+func TestWithdrawnIsGoneFromDisk(t *testing.T) {
+	dir := t.TempDir()
+	from := open(t, "", ring(t))
+	to := receiver(t, dir)
+	adopt(t, from, parish(t, "1.0.0"))
+	f := openFeed(t, from, sharing(t, "items", 1, `record.ward == "X"`, "/ward", "/name"))
+
+	const n = 8
+	secrets := make([]string, n)
+	var ids [n]name.Record
+	write := func(i int, ward string) {
+		nm := secrets[i]
+		if i == n-1 {
+			// Longer than what Badger keeps in its tables.
+			nm += strings.Repeat("-", 900<<10)
+		}
+		ids[i] = put(t, from, parish(t, "1.0.0"), item(fmt.Sprint("ref-", i), ward, nm)).Record
+	}
+	for i := range n {
+		secrets[i] = newCanary()
+		write(i, "X")
+	}
+	if err := copyFeed(t.Context(), from, to, f); err != nil {
+		t.Fatal(err)
+	}
+	if found := onDisk(t, dir, secrets...); len(found) != n {
+		t.Fatalf("only %d of %d canaries are found while they are held, so the test proves nothing", len(found), n)
+	}
+	// Some are in tables by now, some in the write-ahead log, and one was
+	// changed: the version before goes too.
+	write(2, "X")
+	if err := copyFeed(t.Context(), from, to, f); err != nil {
+		t.Fatal(err)
+	}
+	gone := []int{0, 2, n - 1}
+	for _, i := range gone {
+		if i == 2 {
+			remove(t, from, ids[i])
+		} else {
+			write(i, "Y")
+		}
+		if err := copyFeed(t.Context(), from, to, f); err != nil {
+			t.Fatal(err)
+		}
+		if found := onDisk(t, dir, secrets[i]); len(found) > 0 {
+			t.Errorf("record %d was withdrawn and stands in %v", i, found)
+		}
+	}
+	if got := holdings(t, to, council, "northmoor.gov.uk/items"); len(got) != n-len(gone) {
+		t.Errorf("%d records are held, want %d", len(got), n-len(gone))
+	}
+	write(0, "X") // and back again
+	if err := copyFeed(t.Context(), from, to, f); err != nil {
+		t.Fatal(err)
+	}
+	if got := holdings(t, to, council, "northmoor.gov.uk/items"); !strings.HasPrefix(got["ref-0"], "3 ") {
+		t.Errorf("after it came back: %.40s", got["ref-0"])
+	}
+
+	// The end takes all of it.
+	s, err := to.Source(council, "northmoor.gov.uk/items")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.End(t.Context(), s, "the pilot is over"); err != nil {
+		t.Fatal(err)
+	}
+	if found := onDisk(t, dir, secrets...); len(found) > 0 {
+		t.Errorf("the agreement is over and records stand in %v", found)
+	}
+	if got := holdings(t, to, council, "northmoor.gov.uk/items"); len(got) != 0 {
+		t.Errorf("held after the end: %v", got)
+	}
+	// What was on its way when it ended is not kept behind it.
+	s, err = to.Source(council, "northmoor.gov.uk/items")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(3, "X")
+	p, err := from.Page(f, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := delivery(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := to.Receive(t.Context(), s, d); err == nil || len(onDisk(t, dir, secrets[3])) > 0 {
+		t.Errorf("kept after the end: %v", err)
+	}
+}
+
+// TestBadSignatureIsErased: a holding whose signature turns out to be bad goes
+// from the files, with its place in the order; a version that has come since
+// stays.
+func TestBadSignatureIsErased(t *testing.T) {
+	dir := t.TempDir()
+	from := open(t, "", ring(t))
+	to := receiver(t, dir)
+	std := parish(t, "1.0.0")
+	adopt(t, from, std)
+	f := openFeed(t, from, sharing(t, "items", 1, "true", "/ward", "/name"))
+	bad, good := newCanary(), newCanary()
+	first := put(t, from, std, item("bad", "X", bad))
+	second := put(t, from, std, item("good", "X", good))
+	if err := copyFeed(t.Context(), from, to, f); err != nil {
+		t.Fatal(err)
+	}
+	was, err := to.Source(council, f.Agreement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, from, std, item("good", "Y", good)) // meanwhile
+	if err := copyFeed(t.Context(), from, to, f); err != nil {
+		t.Fatal(err)
+	}
+	now, err := to.Source(council, f.Agreement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.MarkVerified(t.Context(), was, was.Cursor, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	refusals := []ledger.Refusal{{From: council, Index: first.Index, Rule: "signature"}, {From: council, Index: second.Index, Rule: "signature"}}
+	if err := to.MarkVerified(t.Context(), now, now.Cursor, refusals, []name.Record{first.Record, second.Record}); err != nil {
+		t.Fatal(err)
+	}
+	if got := holdings(t, to, council, f.Agreement); len(got) != 1 || !strings.HasPrefix(got["good"], "2 ") {
+		t.Errorf("held: %v", got)
+	}
+	found := onDisk(t, dir, bad, good)
+	if where := found[bad]; len(where) > 0 {
+		t.Errorf("it was refused and stands in %v", where)
+	}
+	if len(found[good]) == 0 {
+		t.Errorf("the newer version is gone")
+	}
+}
+
+// TestReceiveIsOrdered: a delivery is kept once, and only where it belongs.
+func TestReceiveIsOrdered(t *testing.T) {
+	from, to := open(t, "", ring(t)), receiver(t, "")
+	std := parish(t, "1.0.0")
+	adopt(t, from, std)
+	f := openFeed(t, from, sharing(t, "items", 1, "true", "/ward", "/name"))
+	for i := range 5 {
+		put(t, from, std, item(fmt.Sprint(i), "X", "n"))
+	}
+	s, err := to.OpenSource(t.Context(), council, f.Agreement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := from.Page(f, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := delivery(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := to.Receive(t.Context(), s, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ev, err := record.ParseEvent(jws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := ledger.ReceiptOf(ev)
+	if err != nil || len(r.Held) != 5 || r.From != council || r.Cursor != p.Cursor || r.Size != p.Checkpoint.Size || r.Root != p.Checkpoint.Root.String() {
+		t.Errorf("receipt %+v, %v", r, err)
+	}
+	before := holdings(t, to, council, f.Agreement)
+	if _, err := to.Receive(t.Context(), s, d); err == nil {
+		t.Error("the same delivery was kept twice")
+	}
+	// One that was checked before the copy was restarted.
+	s, err = to.Source(council, f.Agreement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Restart(t.Context(), s, "other"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := to.Receive(t.Context(), s, d); err == nil {
+		t.Error("a delivery under the text before was kept")
+	}
+	if err := to.MarkVerified(t.Context(), s, s.Cursor, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = to.Source(council, f.Agreement); err != nil || s.Verified != 0 {
+		t.Errorf("marks of before the restart hold on: verified before %d, %v", s.Verified, err)
+	}
+	if got := holdings(t, to, council, f.Agreement); !maps.Equal(got, before) {
+		t.Errorf("held %v, want %v", got, before)
+	}
+	if _, err := to.Receive(t.Context(), s, d); err != nil { // from the start again
+		t.Fatal(err)
+	}
+	if got := holdings(t, to, council, f.Agreement); !maps.Equal(got, before) {
+		t.Errorf("held %v, want %v", got, before)
+	}
+}
