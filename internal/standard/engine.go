@@ -29,12 +29,17 @@ type engine struct {
 }
 
 // A pool is the machines of one kind. Copies are compiled as they are wanted,
-// one for each processor at most; a further caller waits for one.
+// one for each processor up to maxMachines; a further caller waits for one.
 type pool struct {
 	mu       sync.Mutex
 	machines []*machine
+	making   int // machines being compiled
 	next     int
 }
+
+// maxMachines bounds the memory of a large schema on a large computer: a copy
+// of the largest published one takes 7 MB.
+const maxMachines = 8
 
 // A machine is one compiled copy of a schema.
 type machine struct {
@@ -91,19 +96,22 @@ func (e *engine) newMachine(visible bool) (*machine, error) {
 // borrow returns a locked machine.
 func (e *engine) borrow(p *pool, visible bool) *machine {
 	p.mu.Lock()
+	if len(p.machines) == 0 {
+		p.machines = append(p.machines, e.copyMachine(visible))
+	}
 	for _, m := range p.machines {
 		if m.mu.TryLock() {
 			p.mu.Unlock()
 			return m
 		}
 	}
-	if len(p.machines) < max(runtime.GOMAXPROCS(0), 1) {
-		m, err := e.newMachine(visible)
-		if err != nil {
-			// It compiled once, at Load, from the same documents.
-			panic("internal error: " + err.Error())
-		}
+	if len(p.machines)+p.making < min(runtime.GOMAXPROCS(0), maxMachines) {
+		p.making++
+		p.mu.Unlock() // others go on with the machines there are
+		m := e.copyMachine(visible)
 		m.mu.Lock()
+		p.mu.Lock()
+		p.making--
 		p.machines = append(p.machines, m)
 		p.mu.Unlock()
 		return m
@@ -112,6 +120,15 @@ func (e *engine) borrow(p *pool, visible bool) *machine {
 	m := p.machines[p.next%len(p.machines)]
 	p.mu.Unlock()
 	m.mu.Lock()
+	return m
+}
+
+// copyMachine compiles once more what compiled at Load, from the same documents.
+func (e *engine) copyMachine(visible bool) *machine {
+	m, err := e.newMachine(visible)
+	if err != nil {
+		panic("internal error: " + err.Error())
+	}
 	return m
 }
 

@@ -157,6 +157,7 @@ func TestHostileValidationsEnd(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
+		s.ValidateVisible(nil) // compiled on first use
 		before := runtime.NumGoroutine()
 		for _, judge := range []func(any) []Problem{s.Validate, s.ValidateVisible} {
 			start := time.Now()
@@ -178,6 +179,27 @@ func TestHostileValidationsEnd(t *testing.T) {
 		if ps := s.Validate(nil); len(ps) == 1 && ps[0].Rule == "engine" {
 			t.Errorf("%s: the standard is broken for the next record: %+v", c.name, ps)
 		}
+	}
+}
+
+// The engine calls itself for every schema of a chain at every level of a
+// record. At both caps at once it must not run out of stack, which no recover
+// would catch.
+func TestLongestChainInDeepestRecord(t *testing.T) {
+	const links = maxChain - 2
+	var schema strings.Builder
+	schema.WriteString(`{"$ref":"#/$defs/d0","$defs":{`)
+	for i := range links / 2 { // an allOf and a $ref are two links
+		fmt.Fprintf(&schema, `"d%d":{"allOf":[{"$ref":"#/$defs/d%d"}]},`, i, i+1)
+	}
+	fmt.Fprintf(&schema, `"d%d":{"properties":{"a":{"$ref":"#/$defs/d0"}}}}}`, links/2)
+	s := mustLoad(t, pack(schema.String()))
+	v, err := strictjson.Decode([]byte(strings.Repeat(`{"a":`, 64)+`1`+strings.Repeat(`}`, 64)), strictjson.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ps := s.Validate(v); ps != nil {
+		t.Errorf("got %+v", ps)
 	}
 }
 

@@ -63,7 +63,7 @@ const (
 
 // Measures says what compliance means beyond valid records.
 type Measures struct {
-	FreshWithin Duration // how old the newest version of a record may be; zero when not said
+	FreshWithin Duration // how long ago a council may last have put or renewed a record in the standard; zero when not said
 }
 
 // Caps on a manifest.

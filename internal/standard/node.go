@@ -1,11 +1,8 @@
 package standard
 
 import (
-	"errors"
-	"hash/maphash"
 	"math/big"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -22,8 +19,7 @@ import (
 // fractions and enums one by one, at several times the cost of all the rest.
 type node struct {
 	m      *machine
-	weight int // what a visit spends, beside the size of the value
-	title  string
+	weight int    // what a visit spends, beside the size of the value
 	about  string // the schema's description
 
 	types  kinds
@@ -94,7 +90,7 @@ func newBound(r *big.Rat) *bound {
 // the place of s's format. With visible set, keywords that a withheld part of a
 // container could answer are dropped.
 func (m *machine) take(s *jsonschema.Schema, visible bool) {
-	n := &node{m: m, title: s.Title, about: s.Description}
+	n := &node{m: m, about: s.Description}
 	n.weight = 1 + (len(s.AllOf)+len(s.AnyOf)+len(s.OneOf)+len(s.Required)+len(s.Dependencies)+len(s.DependentRequired)+len(s.DependentSchemas))/8
 	n.types = kindsOf(s.Types)
 	s.Types = nil
@@ -254,200 +250,6 @@ func (fs faults) err() error {
 
 func (fs faults) Error() string { return fs[0].rule }
 
-// A values is the content of an enum or a const.
-type values struct {
-	list    []any // in the schema's order
-	strings map[string]bool
-	numbers map[string]bool // decimal keys
-	other   []any           // null, booleans and containers
-	weight  int             // of comparing with other
-	any     bool            // containers match unseen
-}
-
-func newValues(list []any, visible bool) *values {
-	vs := &values{list: list, strings: map[string]bool{}, any: visible}
-	for _, v := range list {
-		switch kindOf(v) {
-		case isString:
-			vs.strings[v.(string)] = true
-		case isNumber:
-			if vs.numbers == nil {
-				vs.numbers = map[string]bool{}
-			}
-			if d, ok := decimalOf(v); ok {
-				vs.numbers[d.key()] = true
-			}
-		default:
-			vs.other = append(vs.other, v)
-			vs.weight += size(v)
-		}
-	}
-	return vs
-}
-
-func (vs *values) has(v any, m *machine) bool {
-	switch k := kindOf(v); k {
-	case isString:
-		return vs.strings[v.(string)]
-	case isNumber:
-		if vs.numbers == nil {
-			return false
-		}
-		d, ok := decimalOf(v)
-		return ok && vs.numbers[d.key()]
-	case isArray, isObject:
-		if vs.any {
-			return true
-		}
-		m.spend(vs.weight / 4)
-	}
-	for _, o := range vs.other {
-		if equal(v, o) {
-			return true
-		}
-	}
-	return false
-}
-
-func size(v any) int {
-	n := 1
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			n += size(e)
-		}
-	case map[string]any:
-		for _, e := range v {
-			n += 1 + size(e)
-		}
-	}
-	return n
-}
-
-// equal is JSON Schema's equality: numbers by value, objects without order.
-func equal(a, b any) bool {
-	switch a := a.(type) {
-	case nil:
-		return b == nil
-	case bool:
-		c, ok := b.(bool)
-		return ok && a == c
-	case string:
-		c, ok := b.(string)
-		return ok && a == c
-	case []any:
-		c, ok := b.([]any)
-		if !ok || len(a) != len(c) {
-			return false
-		}
-		for i := range a {
-			if !equal(a[i], c[i]) {
-				return false
-			}
-		}
-		return true
-	case map[string]any:
-		c, ok := b.(map[string]any)
-		if !ok || len(a) != len(c) {
-			return false
-		}
-		for k, v := range a {
-			w, ok := c[k]
-			if !ok || !equal(v, w) {
-				return false
-			}
-		}
-		return true
-	}
-	d, ok := decimalOf(a)
-	e, ok2 := decimalOf(b)
-	return ok && ok2 && d == e
-}
-
-// unique stands for uniqueItems. The engine hashes items without saying where
-// one ends, so that thousands of nested empty arrays share a hash and each is
-// compared with all; here every container states its length.
-type unique struct{ m *machine }
-
-// maxUnique is the longest array that uniqueItems is asked of.
-const maxUnique = 20_000
-
-// Validate implements jsonschema.SchemaExt.
-func (u unique) Validate(ctx *jsonschema.ValidatorContext, v any) {
-	list, ok := v.([]any)
-	if !ok || len(list) < 2 {
-		return
-	}
-	if len(list) > maxUnique {
-		ctx.AddError(keyword("uniqueItems"))
-		return
-	}
-	u.m.spend(size(list) / 2)
-	seen := make(map[uint64][]int, len(list))
-	var h maphash.Hash
-	h.SetSeed(u.m.seed)
-	for i, e := range list {
-		h.Reset()
-		hash(&h, e)
-		sum := h.Sum64()
-		for _, j := range seen[sum] {
-			if equal(e, list[j]) {
-				ctx.AddError(keyword("uniqueItems"))
-				return
-			}
-		}
-		seen[sum] = append(seen[sum], i)
-	}
-}
-
-func hash(h *maphash.Hash, v any) {
-	switch v := v.(type) {
-	case nil:
-		h.WriteByte('0')
-	case bool:
-		if v {
-			h.WriteByte('t')
-		} else {
-			h.WriteByte('f')
-		}
-	case string:
-		hashLen(h, 's', len(v))
-		h.WriteString(v)
-	case []any:
-		hashLen(h, 'a', len(v))
-		for _, e := range v {
-			hash(h, e)
-		}
-	case map[string]any:
-		hashLen(h, 'o', len(v))
-		// Without order: the sum of the members' own hashes.
-		var sum uint64
-		for k, e := range v {
-			var g maphash.Hash
-			g.SetSeed(h.Seed())
-			hashLen(&g, 'k', len(k))
-			g.WriteString(k)
-			hash(&g, e)
-			sum += g.Sum64()
-		}
-		hashLen(h, 'S', int(sum))
-	default:
-		d, _ := decimalOf(v)
-		k := d.key()
-		hashLen(h, 'n', len(k))
-		h.WriteString(k)
-	}
-}
-
-func hashLen(h *maphash.Hash, tag byte, n int) {
-	var b [9]byte
-	b[0] = tag
-	for i := range 8 {
-		b[1+i] = byte(uint64(n) >> (8 * i))
-	}
-	h.Write(b[:])
-}
-
 // names stands for propertyNames, so that a problem points at the member
 // whose name is wrong; the engine's own pointer may be of another member.
 type names struct{ schema *jsonschema.Schema }
@@ -514,52 +316,4 @@ func regexFormat(v any) error {
 	}
 	_, err := compilePattern(s)
 	return err
-}
-
-// The budget of one validation. A step is one schema met by one value, from
-// 0.1 to 1 µs with the length of the chain of schemas it stands in. The largest
-// published examples take fewer than 20 000; a package of 379 grants, 1 MB and
-// 15 000 values, takes 59 000. So a record may spend a base and more with its
-// own size, and a small record cannot be dear. The clock is for what steps do
-// not see; it is wide, so that a busy machine does not change a verdict.
-const (
-	baseSteps     = 50_000
-	stepsPerValue = 20
-	maxSteps      = 250_000
-	maxTime       = time.Second
-)
-
-var errBudget = errors.New("budget spent")
-
-// spend counts steps, and ends the validation when they or the time are up.
-func (m *machine) spend(n int) {
-	m.steps += n
-	if m.steps < m.check {
-		return
-	}
-	if m.steps > baseSteps && m.limit == 0 {
-		m.limit = min(baseSteps+stepsPerValue*size(m.record)+textSize(m.record)/4, maxSteps)
-	}
-	if m.steps > max(m.limit, baseSteps) || time.Now().After(m.deadline) {
-		panic(errBudget)
-	}
-	m.check = m.steps + 4096
-}
-
-// textSize counts the bytes of v's strings.
-func textSize(v any) int {
-	n := 0
-	switch v := v.(type) {
-	case string:
-		n = len(v)
-	case []any:
-		for _, e := range v {
-			n += textSize(e)
-		}
-	case map[string]any:
-		for k, e := range v {
-			n += len(k) + textSize(e)
-		}
-	}
-	return n
 }

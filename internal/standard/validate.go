@@ -11,11 +11,11 @@ const maxProblems = 50
 // Validate judges a record, decoded by strictjson, and returns what is wrong
 // with it, sorted by pointer, at most 50 problems; nil when it is valid.
 //
-// A validation that goes beyond the budget, 400 000 steps (well under a tenth
-// of a second) or one second of clock, ends and the record is refused with the
-// rule "budget": no record can hold up others. Validate may be called
-// concurrently; as many validations of one standard run at once as there are
-// processors.
+// A validation that goes beyond its budget of steps, some 0.1 s, or one second
+// of clock, ends there and then, and the record is refused with the rule
+// "budget": no record can hold up others, nor count against those after it.
+// Validate may be called concurrently; as many validations of one standard run
+// at once as there are processors, up to eight.
 func (s *Standard) Validate(record any) []Problem { return s.judge(record, false) }
 
 // ValidateVisible judges what is visible of a record some of whose members or
