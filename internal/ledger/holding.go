@@ -1,0 +1,191 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Holding is a record another council sent.
+type Holding struct {
+	Index   uint64 // in the sender's log
+	Version uint64
+	Token   *record.Token
+	View    *record.View // what of it may be seen here
+}
+
+func decodeHolding(b []byte) (*Holding, error) {
+	if len(b) < 48 {
+		return nil, fmt.Errorf("holding: %w: short", ErrDamaged)
+	}
+	h := &Holding{Index: binary.BigEndian.Uint64(b), Version: binary.BigEndian.Uint64(b[8:])}
+	damaged := func(what string) error {
+		return fmt.Errorf("holding of entry %d: %w: %s", h.Index, ErrDamaged, what)
+	}
+	var err error
+	if h.Token, err = record.Parse(b[48:]); err != nil {
+		return nil, damaged("token does not parse")
+	}
+	if h.Token.Entry() != tlog.Hash(b[16:48]) {
+		return nil, damaged("token does not hash to the entry that was proved")
+	}
+	if h.View, err = h.Token.View(); err != nil {
+		return nil, damaged("disclosures do not match the signed digests")
+	}
+	return h, nil
+}
+
+// Holding returns a record held from a source, checked against the entry that
+// was proved when it came. ErrDamaged when it is not that any more.
+func (v *View) Holding(s *Source, r name.Record) (*Holding, error) {
+	b, err := partsOf(v.txn, holdingKey(s.number, r.Bytes()))
+	if err == nil && len(b) == 0 { // blanked, to be dropped
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("record %s: %w", r, err)
+	}
+	return decodeHolding(b)
+}
+
+// Holdings calls f with the records held from a source in the sender's log
+// order, from an index on, until f returns false. A damaged one is handed on
+// as an error.
+func (v *View) Holdings(s *Source, from uint64, f func(*Holding, error) bool) error {
+	o := badger.DefaultIteratorOptions
+	o.Prefix = numKey4('P', s.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Seek(positionKey('P', s.number, from)); it.Valid(); it.Next() {
+		id, err := it.Item().ValueCopy(nil)
+		if err != nil || len(id) != 16 {
+			return fmt.Errorf("%w: position %d: %w", ErrStorage, indexAtEnd(it), err)
+		}
+		h, err := v.Holding(s, name.RecordFrom([16]byte(id)))
+		if !f(h, err) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// MarkVerified records that every holding of s before an index had its own
+// signature checked. Those whose signature is bad are given as refusals, each
+// with its record: they are erased, unless a newer version has taken their
+// place, and the refusals kept. It does nothing when the copy was restarted
+// since s was read.
+func (l *Ledger) MarkVerified(ctx context.Context, s *Source, upTo uint64, bad []Refusal, of []name.Record) error {
+	var drop [][]byte
+	err := l.do(ctx, false, func(t *tx) error {
+		drop = nil
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		if c.Digest != s.Digest || c.Verified != s.Verified || c.Ended {
+			return nil
+		}
+		for i, id := range of {
+			old, err := t.lookup(holdingKey(c.number, id.Bytes()))
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			if len(old) < 8 || binary.BigEndian.Uint64(old) != bad[i].Index {
+				continue
+			}
+			if _, err := t.blank(c, id); err != nil {
+				return err
+			}
+			drop = append(drop, holdingKey(c.number, id.Bytes()))
+		}
+		if err := t.refusals(c, bad); err != nil {
+			return err
+		}
+		c.Verified = max(c.Verified, upTo)
+		return t.source(c)
+	})
+	if err != nil {
+		return fmt.Errorf("mark what is verified of %s: %w", s.From, err)
+	}
+	if len(drop) == 0 {
+		return nil
+	}
+	if err := l.drop(ctx, drop...); err != nil {
+		return fmt.Errorf("erase refused records of %s: %w", s.From, err)
+	}
+	return nil
+}
+
+// refusals keeps refusals with a source, of which the newest maxRefusals stay.
+func (t *tx) refusals(c *Source, rs []Refusal) error {
+	for i, r := range rs {
+		b, err := marshal(r)
+		if err != nil {
+			return err
+		}
+		t.set(positionKey('Q', c.number, uint64(c.Refused+i)%maxRefusals), b)
+	}
+	c.Refused += len(rs)
+	return nil
+}
+
+// Refuse keeps a refusal that belongs to no delivery, such as a checkpoint
+// that does not verify.
+func (l *Ledger) Refuse(ctx context.Context, s *Source, r Refusal) error {
+	return l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		if err := t.refusals(c, []Refusal{r}); err != nil {
+			return err
+		}
+		return t.source(c)
+	})
+}
+
+// Refusals calls f with the newest refusals of a source, in no order.
+func (v *View) Refusals(s *Source, f func(Refusal) bool) error {
+	err := walk(v.txn, numKey4('Q', s.number), func(_, value []byte) error {
+		var r Refusal
+		if err := unmarshal(value, &r); err != nil {
+			return err
+		}
+		if !f(r) {
+			return errStopWalk
+		}
+		return nil
+	})
+	if err == errStopWalk {
+		return nil
+	}
+	return err
+}
+
+// ReceivedEvents calls f with the events a council addressed to this one, in
+// the order of its log.
+func (v *View) ReceivedEvents(s *Source, f func(index uint64, jws []byte) error) error {
+	return walk(v.txn, numKey4('E', s.number), func(key, value []byte) error {
+		return f(binary.BigEndian.Uint64(key[len(key)-8:]), value)
+	})
+}
+
+// HoldingsBefore counts the holdings of a source whose entry is before an index.
+func (v *View) HoldingsBefore(s *Source, index uint64) (int, error) {
+	o := badger.DefaultIteratorOptions
+	o.PrefetchValues, o.Prefix = false, numKey4('P', s.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	n := 0
+	for it.Rewind(); it.Valid() && indexAtEnd(it) < index; it.Next() {
+		n++
+	}
+	return n, nil
+}

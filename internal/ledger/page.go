@@ -1,0 +1,177 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Page is part of a feed, with what proves it.
+type Page struct {
+	Items      []PageItem
+	Cursor     uint64 // where the next page starts
+	Live       bool   // there was no more when the page was read
+	Records    int    // live records in the feed
+	Checkpoint tlog.Checkpoint
+	Note       []byte      // signed checkpoint
+	Inclusion  []tlog.Hash // tlog batch proof of every item at Checkpoint
+	Damaged    []uint64    // entries left out because they are damaged on disk
+}
+
+// A PageItem is one entry of a page.
+type PageItem struct {
+	Index uint64
+	Token []byte // a record token with the agreed disclosures, or an event
+}
+
+// Limits of a page, so that it fits one message and one commit of the partner.
+const (
+	MaxPageItems = 1000
+	MaxPageBytes = 2 << 20 // of tokens; one that is longer makes a page of its own
+)
+
+// Page reads a feed from a cursor on.
+func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
+	p := &Page{}
+	err := l.View(func(v *View) error {
+		p.Checkpoint, p.Note = v.Checkpoint()
+		type want struct {
+			index uint64
+			kind  byte
+			raw   []byte
+			leaf  tlog.Hash
+			token []byte
+			err   error
+		}
+		var wants []*want
+		o := badger.DefaultIteratorOptions
+		o.Prefix = numKey4('f', f.number)
+		it := v.txn.NewIterator(o)
+		defer it.Close()
+		size := 0
+		p.Live = true
+		p.Cursor = max(cursor, p.Checkpoint.Size)
+		for it.Seek(feedItemKey(f.number, cursor)); it.Valid(); it.Next() {
+			index := indexAtEnd(it)
+			if len(wants) == MaxPageItems || size >= MaxPageBytes {
+				p.Live, p.Cursor = false, index
+				break
+			}
+			val, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrStorage, err)
+			}
+			kind, _, err := decodeItem(val)
+			if err != nil {
+				return err
+			}
+			w := &want{index: index, kind: kind}
+			if w.raw, w.err = v.raw(index); w.err == nil {
+				w.leaf, w.err = v.leaf(index)
+			}
+			if errors.Is(w.err, ErrStorage) {
+				return w.err
+			}
+			size += 2 * len(w.raw) // what the token grows to
+			wants = append(wants, w)
+		}
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		work := func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(wants) {
+					return
+				}
+				w := wants[i]
+				if w.err == nil {
+					w.token, w.err = l.present(f, w.index, w.kind, w.raw, w.leaf)
+				}
+			}
+		}
+		for range min(workers(), (len(wants)+15)/16) - 1 {
+			wg.Go(work)
+		}
+		work()
+		wg.Wait()
+		// A record of many small fields grows by more than was reckoned with
+		// above. What goes beyond the limit is left to the next page.
+		size = 0
+		for i, w := range wants {
+			if size += len(w.token); i > 0 && size > MaxPageBytes {
+				p.Live, p.Cursor, wants = false, w.index, wants[:i]
+				break
+			}
+		}
+		var indices []uint64
+		for _, w := range wants {
+			if w.err != nil {
+				l.o.Log.Error("entry left out of an exchange", "agreement", f.Agreement, "error", w.err.Error())
+				p.Damaged = append(p.Damaged, w.index)
+				continue
+			}
+			p.Items = append(p.Items, PageItem{w.index, w.token})
+			indices = append(indices, w.index)
+		}
+		p.Records = f.Records
+		if b, err := valueOf(v.txn, numKey4('g', f.number)); err == nil {
+			p.Records = f.withCounters(b).Records
+		}
+		if len(indices) == 0 {
+			return nil
+		}
+		var err error
+		p.Inclusion, err = tlog.ProveBatch(v, indices, p.Checkpoint.Size)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read feed of %s: %w", f.Agreement, err)
+	}
+	return p, nil
+}
+
+// present returns an entry as the feed lets it out.
+func (l *Ledger) present(f *Feed, index uint64, kind byte, raw []byte, leaf tlog.Hash) ([]byte, error) {
+	if kind != itemPut {
+		if raw[0] != kindEvent {
+			return nil, fmt.Errorf("entry %d: %w: is not an event", index, ErrDamaged)
+		}
+		if _, _, err := checkEvent(raw[1:], leaf); err != nil {
+			return nil, fmt.Errorf("entry %d: %w", index, err)
+		}
+		return raw[1:], nil
+	}
+	if f.terms == nil {
+		return nil, fmt.Errorf("entry %d: %w: a record in a notices feed", index, ErrDamaged)
+	}
+	ver, err := l.rebuild(index, raw, leaf)
+	if err != nil {
+		return nil, err
+	}
+	// The index said that it matched. Ask the filter again: what leaves is
+	// decided by the agreement, not by what is stored beside it.
+	terms := f.termsFor(ver.Standard)
+	if terms == nil || !terms.Match(ver.Body) {
+		return nil, fmt.Errorf("entry %d: %w: stands in a feed it does not match", index, ErrDamaged)
+	}
+	t, err := ver.Token.Present(terms.Keep)
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", index, err)
+	}
+	return t.Bytes(), nil
+}
+
+// Consistency proves that the log at a later size extends the log at an
+// earlier one.
+func (l *Ledger) Consistency(from, to uint64) (proof []tlog.Hash, err error) {
+	err = l.View(func(v *View) error {
+		proof, err = tlog.Consistency(v, from, to)
+		return err
+	})
+	return proof, err
+}

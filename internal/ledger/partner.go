@@ -1,0 +1,149 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// A Partner is how far one council has come in one feed.
+type Partner struct {
+	Council   name.Council `json:"council"`
+	Cursor    uint64       `json:"cursor"`            // acknowledged: everything before it is held or refused there
+	Held      int          `json:"held"`              // records it says it holds
+	Disclosed uint64       `json:"disclosed"`         // one past the last entry ever sent to it
+	Refused   int          `json:"refused,omitempty"` // items it refused
+	LastAck   time.Time    `json:"last_ack,omitzero"`
+	Behind    string       `json:"behind,omitempty"` // what went wrong last, in words
+}
+
+func partnerKey(feed uint32, c name.Council) []byte { return append(numKey4('p', feed), c...) }
+
+// Partner returns how far a council has come in a feed.
+func (v *View) Partner(f *Feed, c name.Council) (Partner, error) {
+	p := Partner{Council: c}
+	b, err := valueOf(v.txn, partnerKey(f.number, c))
+	if errors.Is(err, ErrNotFound) {
+		return p, nil
+	}
+	if err == nil {
+		err = unmarshal(b, &p)
+	}
+	return p, err
+}
+
+func (t *tx) partner(f *Feed, c name.Council, change func(*Partner)) error {
+	p := Partner{Council: c}
+	b, err := t.lookup(partnerKey(f.number, c))
+	if err == nil {
+		err = unmarshal(b, &p)
+	} else if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	change(&p)
+	if b, err = marshal(p); err != nil {
+		return err
+	}
+	t.set(partnerKey(f.number, c), b)
+	return nil
+}
+
+// Disclose logs that items are about to go to a partner. It returns when that
+// is durable, so that nothing leaves unlogged. It returns ErrNotFound when the
+// feed was closed meanwhile: then they must not go.
+func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items []PageItem) error {
+	if f.terms == nil || len(items) == 0 {
+		return nil
+	}
+	entries := make([]any, len(items))
+	for i, it := range items {
+		entries[i] = decimal(it.Index)
+	}
+	return l.do(ctx, false, func(t *tx) error {
+		if l.Feeds()[f.number].closed {
+			return fmt.Errorf("disclose under %s: the agreement's feed is closed: %w", f.Agreement, ErrNotFound)
+		}
+		t.event(KindDisclosure, map[string]any{
+			"agreement": string(f.Agreement), "version": decimal(f.Version), "to": string(to), "entries": entries,
+		})
+		return t.partner(f, to, func(p *Partner) { p.Disclosed = max(p.Disclosed, items[len(items)-1].Index+1) })
+	})
+}
+
+// An Ack is what a partner answered to a page.
+type Ack struct {
+	Cursor  uint64
+	Held    int
+	Refused int    // items of the page it refused
+	Receipt []byte // signed event of the partner; nil when the page had no items
+}
+
+// Acknowledge keeps a partner's receipt and moves its cursor.
+func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a Ack) error {
+	return l.do(ctx, false, func(t *tx) error {
+		if a.Receipt != nil {
+			t.set(append(receiptKey(f.number, a.Cursor), from...), a.Receipt)
+		}
+		now := l.o.Now().UTC()
+		return t.partner(f, from, func(p *Partner) {
+			p.Cursor, p.Held, p.LastAck, p.Behind = a.Cursor, a.Held, now, ""
+			p.Refused += a.Refused
+		})
+	})
+}
+
+// Receipts calls f with the receipts a council gave for a feed, oldest first.
+func (v *View) Receipts(f *Feed, from name.Council, fn func(jws []byte) bool) error {
+	err := walk(v.txn, numKey4('r', f.number), func(key, value []byte) error {
+		if string(key[13:]) == string(from) && !fn(value) {
+			return errStopWalk
+		}
+		return nil
+	})
+	if err == errStopWalk {
+		return nil
+	}
+	return err
+}
+
+// Outstanding calls fn with the withdrawals of a feed that a partner has not
+// acknowledged: the log index of the withdrawal event and the record.
+func (v *View) Outstanding(f *Feed, p Partner, fn func(index uint64, r name.Record) bool) error {
+	o := badger.DefaultIteratorOptions
+	o.Prefix = numKey4('f', f.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Seek(feedItemKey(f.number, p.Cursor)); it.Valid(); it.Next() {
+		b, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		kind, r, err := decodeItem(b)
+		if err != nil {
+			return err
+		}
+		if kind == itemWithdraw && !fn(indexAtEnd(it), r) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// InFeed reports where a record stands in a feed: the log index of its newest
+// item and whether that is a withdrawal. ErrNotFound when it never was in it.
+func (v *View) InFeed(f *Feed, r name.Record) (index uint64, withdrawn bool, err error) {
+	b, err := valueOf(v.txn, memberKey(f.number, r.Bytes()))
+	if err != nil {
+		return 0, false, err
+	}
+	m, err := decodeMembership(b)
+	return m.index, m.kind == itemWithdraw, err
+}

@@ -1,0 +1,329 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Refusal is what a partner sent and this node did not take. It names the
+// rule and the place, never a value.
+type Refusal struct {
+	From      name.Council   `json:"from"`
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Index     uint64         `json:"entry"` // log index at the sender
+	Pointer   string         `json:"pointer,omitempty"`
+	Rule      string         `json:"rule"`
+	At        time.Time      `json:"at"`
+}
+
+// A Delivery is a page of another council's feed that has been checked
+// against its log and the agreement, ready to be kept.
+type Delivery struct {
+	Checkpoint tlog.Checkpoint
+	Note       []byte
+	Cursor     uint64 // after this page
+	Offered    int    // records the sender says the feed holds
+	Puts       []Put
+	Withdrawn  []Withdrawal
+	Events     []PageItem // of a notices feed
+	Refused    []Refusal
+	Verified   bool // the records' own signatures were checked
+}
+
+// A Put is one record version in a delivery.
+type Put struct {
+	Index   uint64
+	Record  name.Record
+	Version uint64
+	Entry   tlog.Hash // SHA-256 of the token's signing input
+	Token   []byte
+}
+
+// A Withdrawal in a delivery: the event's index and what it takes back.
+type Withdrawal struct {
+	Index  uint64
+	Record name.Record
+}
+
+// ErrStale: the delivery does not start where this node is, or what it was
+// sent under is over.
+var ErrStale = errors.New("delivery is out of order")
+
+// Receive keeps a delivery that was checked against s: records, receipt and
+// cursor in one transaction. Withdrawn records are erased from the files on
+// disk before the receipt says so. It returns the receipt, a signed event of
+// this council, or nil when there was nothing to receipt.
+//
+// It returns ErrStale, having kept nothing, when the copy has moved on from s
+// meanwhile: another delivery was kept, the copy was restarted, or everything
+// was deleted because the agreement is over.
+func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, error) {
+	if len(d.Withdrawn) > 0 {
+		if err := l.erase(ctx, s, d.Withdrawn); err != nil {
+			return nil, err
+		}
+	}
+	var receipt *pending
+	err := l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		if !c.at(s) || d.Cursor < c.Cursor || d.Checkpoint.Size < c.Size {
+			return ErrStale
+		}
+		before := c.Cursor
+		taken := make([]any, 0, len(d.Puts))
+		for i := range d.Puts {
+			took, err := t.keep(c, &d.Puts[i])
+			if err != nil {
+				return err
+			}
+			if took {
+				taken = append(taken, decimal(d.Puts[i].Index))
+			}
+		}
+		for _, e := range d.Events {
+			t.set(positionKey('E', c.number, e.Index), e.Token)
+		}
+		if err := t.refusals(c, d.Refused); err != nil {
+			return err
+		}
+		c.Cursor, c.Size, c.Root, c.Note = d.Cursor, d.Checkpoint.Size, d.Checkpoint.Root[:], d.Note
+		c.Offered, c.LastAt = d.Offered, l.o.Now().UTC()
+		if d.Verified && c.Verified >= before {
+			c.Verified = c.Cursor
+		}
+		if len(d.Puts)+len(d.Withdrawn)+len(d.Refused) > 0 {
+			receipt = t.event(KindReceipt, receiptBody(c, d, taken))
+		}
+		return t.source(c)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keep delivery from %s: %w", s.From, err)
+	}
+	if receipt == nil {
+		return nil, nil
+	}
+	return receipt.token.Bytes(), nil
+}
+
+// at reports whether the copy is where s was.
+func (s *Source) at(was *Source) bool {
+	return !s.Ended && s.Cursor == was.Cursor && s.Digest == was.Digest && s.Size == was.Size && bytes.Equal(s.Root, was.Root)
+}
+
+// maxRefusals is how many refusals of one source are kept: a partner must not
+// fill our disk.
+const maxRefusals = 500
+
+// receiptBody is what a receipt says: which entries of whose log, under which
+// agreement, were taken, refused (with the rule) or deleted, and at which
+// checkpoint of that log.
+func receiptBody(s *Source, d *Delivery, taken []any) map[string]any {
+	deleted := make([]any, len(d.Withdrawn))
+	for i, w := range d.Withdrawn {
+		deleted[i] = decimal(w.Index)
+	}
+	refused := make([]any, len(d.Refused))
+	for i, r := range d.Refused {
+		refused[i] = map[string]any{"entry": decimal(r.Index), "rule": r.Rule, "pointer": r.Pointer}
+	}
+	return map[string]any{
+		"agreement": string(s.Agreement), "from": string(s.From),
+		"size": decimal(d.Checkpoint.Size), "root": d.Checkpoint.Root.String(), "cursor": decimal(d.Cursor),
+		"held": taken, "refused": refused, "deleted": deleted,
+	}
+}
+
+func encodeHolding(p *Put) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 48+len(p.Token)), p.Index)
+	b = binary.BigEndian.AppendUint64(b, p.Version)
+	b = append(b, p.Entry[:]...)
+	return append(b, p.Token...)
+}
+
+// keep stores one record version unless a newer one is there.
+func (t *tx) keep(s *Source, p *Put) (bool, error) {
+	id := p.Record.Bytes()
+	old, err := t.lookup(holdingKey(s.number, id))
+	switch {
+	case errors.Is(err, ErrNotFound) || err == nil && len(old) == 0:
+		s.Records++
+	case err != nil:
+		return false, err
+	case len(old) < 48:
+		return false, fmt.Errorf("%w: holding is short", ErrDamaged)
+	default:
+		was := binary.BigEndian.Uint64(old)
+		if was > p.Index || binary.BigEndian.Uint64(old[8:]) > p.Version {
+			return false, nil
+		}
+		t.remove(positionKey('P', s.number, was))
+	}
+	if err := t.setParts(holdingKey(s.number, id), encodeHolding(p)); err != nil {
+		return false, err
+	}
+	t.set(positionKey('P', s.number, p.Index), id[:])
+	return true, nil
+}
+
+// MaxHolding is the longest token that Receive can keep, in bytes: it has to
+// fit one transaction.
+const MaxHolding = 3 << 20
+
+// holdingPart is the length of the parts a long holding is stored in: the first
+// under its key, the others under the key and one more byte, from 1. Badger
+// would keep a value of 1 MiB beside its tree, and what stands there stays in
+// the file long after it was deleted.
+const holdingPart = 512 << 10
+
+func partKey(key []byte, n int) []byte { return append(bytes.Clone(key), byte(n)) }
+
+// setParts stores a value in as many parts as it needs, and removes those of
+// the value before that are left over.
+func (t *tx) setParts(key, value []byte) error {
+	t.set(key, value[:min(len(value), holdingPart)])
+	n := 1
+	for ; n*holdingPart < len(value); n++ {
+		t.set(partKey(key, n), value[n*holdingPart:min(len(value), (n+1)*holdingPart)])
+	}
+	for ; ; n++ {
+		if _, err := t.lookup(partKey(key, n)); errors.Is(err, ErrNotFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		t.remove(partKey(key, n))
+	}
+}
+
+// partsOf returns a value that setParts stored.
+func partsOf(txn *badger.Txn, key []byte) ([]byte, error) {
+	b, err := valueOf(txn, key)
+	for n := 1; err == nil && len(b) == n*holdingPart; n++ {
+		more, merr := valueOf(txn, partKey(key, n))
+		if errors.Is(merr, ErrNotFound) {
+			break
+		}
+		b, err = append(b, more...), merr
+	}
+	return b, err
+}
+
+// erase deletes holdings and makes Badger rewrite the tables that held them: a
+// deleted key alone would leave the value in the files until some later
+// compaction. A crash in between leaves the cursor where it was, so the
+// withdrawals come again.
+func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
+	var drop [][]byte
+	err := l.do(ctx, false, func(t *tx) error {
+		drop = nil
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		if !c.at(s) {
+			return ErrStale
+		}
+		for _, w := range ws {
+			had, err := t.blank(c, w.Record)
+			if err != nil {
+				return err
+			}
+			if had {
+				c.Withdrawn++
+			}
+			// Never held, or blanked before a crash: then it is dropped again.
+			drop = append(drop, holdingKey(s.number, w.Record.Bytes()))
+		}
+		return t.source(c)
+	})
+	if err != nil {
+		return fmt.Errorf("delete withdrawn records of %s: %w", s.From, err)
+	}
+	if err := l.drop(ctx, drop...); err != nil {
+		return fmt.Errorf("erase withdrawn records of %s: %w", s.From, err)
+	}
+	return nil
+}
+
+// blank makes a holding empty, which counts as not there, and reports whether
+// there was one. Badger drops nothing under a prefix where it finds no live
+// key, so the key stays, with nothing in it, until drop.
+func (t *tx) blank(c *Source, r name.Record) (bool, error) {
+	key := holdingKey(c.number, r.Bytes())
+	old, err := t.lookup(key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := t.setParts(key, []byte{}); err != nil {
+		return false, err
+	}
+	if len(old) < 8 {
+		return false, nil
+	}
+	t.remove(positionKey('P', c.number, binary.BigEndian.Uint64(old)))
+	c.Records--
+	return true, nil
+}
+
+// drop removes every version of every key under the prefixes from the files on
+// disk, the write-ahead log included.
+func (l *Ledger) drop(ctx context.Context, prefixes ...[]byte) error {
+	return l.do(ctx, true, func(*tx) error {
+		if err := l.db.DropPrefix(prefixes...); err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		return nil
+	})
+}
+
+// End deletes everything held under an agreement that is over, from the files
+// on disk too, and sends its council a receipt among the notices. After it
+// nothing is kept from s until Restart.
+func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
+	if _, err := l.OpenNotices(ctx, s.From); err != nil {
+		return err
+	}
+	err := l.do(ctx, true, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		if c.Ended || c.Digest != s.Digest {
+			return nil // done meanwhile, or begun anew under another text
+		}
+		// Gone before the receipt says so. A crash in between leaves the source
+		// as it was, so that whoever finds the agreement over begins again.
+		if err := l.db.DropPrefix(numKey4('H', s.number), numKey4('P', s.number)); err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		p := t.event(KindReceipt, map[string]any{
+			"agreement": string(c.Agreement), "from": string(c.From), "size": decimal(c.Size),
+			"cursor": decimal(c.Cursor), "deleted_all": decimal(c.Records), "reason": reason,
+		})
+		c.Withdrawn += c.Records
+		c.Records, c.Ended = 0, true
+		if err := t.address(p.index, []name.Council{c.From}); err != nil {
+			return err
+		}
+		return t.source(c)
+	})
+	if err != nil {
+		return fmt.Errorf("delete what %s shared: %w", s.From, err)
+	}
+	return nil
+}
