@@ -513,7 +513,7 @@ func (d *demo) moves(ctx context.Context) error {
 	}
 	_, err = op[node.RecordReply](ctx, d, saltby, node.OpRecordShow, node.RecordRequest{Record: string(x.Record), From: northmoor})
 	if e, ok := errors.AsType[*node.Error](err); !ok || e.Kind != node.NotFound {
-		return fmt.Errorf("Saltby still shows the withdrawn record: %w", err)
+		return fmt.Errorf("the withdrawn record is still shown at Saltby: %w", err)
 	}
 	d.say("Version %d of %s was withdrawn; Saltby deleted its copy and signed a receipt. No withdrawal is outstanding.", x.Version, ref)
 	d.command("stile why %s %s --data %s", saltby, ref, d.folder(northmoor))

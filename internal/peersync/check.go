@@ -38,14 +38,13 @@ const inlineSignatures = 64
 
 // A checker holds what a batch from one feed is checked against.
 type checker struct {
-	from   directory.Member
-	log    note.Verifier
-	doc    *agreement.Agreement // nil for notices
-	terms  *agreement.Terms
-	stds   func(name.Standard) (*standard.Standard, error)
-	now    func() time.Time
-	rows   bool // the row filter reads only fields we are sent
-	events map[string]bool
+	from  directory.Member
+	log   note.Verifier
+	doc   *agreement.Agreement // nil for notices
+	terms *agreement.Terms
+	stds  func(name.Standard) (*standard.Standard, error)
+	now   func() time.Time
+	rows  bool // the row filter reads only fields we are sent
 }
 
 // delivery checks a batch against the sender's log, the agreement and the
