@@ -32,7 +32,8 @@ const (
 // A Draft is a record or event ready to be signed. It is immutable and may be
 // used concurrently.
 type Draft struct {
-	// raw is the finished token with a gap for ".signature" after the signing input.
+	// raw is the finished token with a gap for ".signature" after the signing
+	// input.
 	raw   []byte
 	input int // length of the signing input
 	kind  kind
@@ -127,10 +128,11 @@ var builders = sync.Pool{New: func() any { return new(builder) }}
 
 // Build writes a record's version down for signing with the key kid.
 //
-// body is the record as [strictjson.Decode] gives it, nil for [Delete]; the layout l
-// says of each place whether it is said in clear, and may be nil for Delete. Build is
-// deterministic: the same arguments give the same bytes, in every version of this package.
-// It does not keep or change its arguments.
+// body is the record as [strictjson.Decode] gives it, nil for [Delete]; the
+// layout l says of each place whether it is said in clear, and may be nil for
+// Delete. Build is deterministic: the same arguments give the same bytes, in
+// every version of this package, for a ledger makes a token anew each time it is
+// read. It does not keep or change its arguments and may be called concurrently.
 //
 // It returns an error wrapping [ErrClaims] if the claims contradict themselves,
 // and a [*Refusal] for a body that no token can carry: one with a member named
@@ -220,6 +222,8 @@ func (b *builder) object(m map[string]any, l *standard.Layout, parent, depth int
 		b.path = b.path[:at]
 	}
 	sds := b.hidden[digests:]
+	// In the order of digests, since any other would tell something of the names
+	// (RFC 9901 section 4.2.4.1).
 	slices.SortFunc(sds, func(x, y [digestLen]byte) int { return bytes.Compare(x[:], y[:]) })
 
 	b.out = append(b.out, '{')
@@ -345,7 +349,8 @@ func (b *builder) disclosure(t member, named bool, parent, depth int) (digest [d
 		b.out = append(strictjson.AppendString(b.out, t.key), ',')
 	}
 	if t.plan == hiddenShell {
-		// The disclosures inside are made on top of this half-written one.
+		// The disclosures inside are made on top of this half-written one, and
+		// are gone from there again before it goes on.
 		if err := b.container(t, n, depth+1); err != nil {
 			return digest, err
 		}

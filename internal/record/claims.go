@@ -17,7 +17,9 @@ import (
 // version with a predecessor, a delete with a body, a name outside its grammar.
 var ErrClaims = errors.New("claims do not hold together")
 
-// append appends the claims but the body, without the braces, in canonical order.
+// append appends the claims but the body, without the braces, in canonical
+// order. No value needs escaping: check or set has held each to a grammar without
+// quotation marks, backslashes or controls.
 func (c *Claims) append(dst []byte) []byte {
 	dst = append(dst, `"iat":`...)
 	dst = strconv.AppendInt(dst, c.IssuedAt, 10)
@@ -39,7 +41,7 @@ func (c *Claims) append(dst []byte) []byte {
 	return strconv.AppendUint(dst, c.Version, 10)
 }
 
-// check reports claims that View would refuse.
+// check reports claims that View would refuse, so that none is ever signed.
 func (c *Claims) check() error {
 	if _, err := name.ParseCouncil(string(c.Council)); err != nil {
 		return fmt.Errorf("%w: %w", ErrClaims, err)
@@ -73,11 +75,12 @@ func (c *Claims) check() error {
 // claimTexts are the claims as they stand in the payload, without quotation marks.
 type claimTexts struct{ iat, iss, op, prev, rec, std, integrity, ver string }
 
-// read takes the claims out of a payload and returns its body, nil for a
-// Delete. Every member must be one of those in the package comment.
-func (c *Claims) read(m map[string]any) (body map[string]any, err error) {
+// fault says what is wrong with the claims of a payload, body included: one is
+// missing, of another type or form, or there beside those of the package
+// comment. It returns nil if only their spelling can be. c is scratch.
+func (c *Claims) fault(m map[string]any) error {
 	if m[algKey] != sha256ID {
-		return nil, &Refusal{Rule: RuleDigestAlg, Detail: `"_sd_alg" is not "sha-256"`}
+		return &Refusal{Rule: RuleDigestAlg, Detail: `"_sd_alg" is not "sha-256"`}
 	}
 	var f claimTexts
 	known := 1
@@ -91,33 +94,37 @@ func (c *Claims) read(m map[string]any) (body map[string]any, err error) {
 			continue
 		}
 		if !ok || s == "" {
-			return nil, claim(t.key, "is missing or not a text")
+			return claim(t.key, "is missing or not a text")
 		}
 		*t.to = s
 		known++
 	}
-	for key, to := range map[string]*string{"iat": &f.iat, "ver": &f.ver} {
-		n, ok := m[key].(json.Number)
+	for _, t := range []struct {
+		key string
+		to  *string
+	}{{"iat", &f.iat}, {"ver", &f.ver}} {
+		n, ok := m[t.key].(json.Number)
 		if !ok {
-			return nil, claim(key, "is missing or not a number")
+			return claim(t.key, "is missing or not a number")
 		}
-		*to = string(n)
+		*t.to = string(n)
 		known++
 	}
 	if err := c.set(f); err != nil {
-		return nil, err
+		return err
 	}
 	if c.Op == Put {
-		var ok bool
-		if body, ok = m["body"].(map[string]any); !ok {
-			return nil, claim("body", "is missing or not an object")
+		if _, ok := m["body"].(map[string]any); !ok {
+			return claim("body", "is missing or not an object")
 		}
 		known++
 	}
+	// A claim we do not know might mean something to another reader, "exp" or
+	// "cnf" above all. What is signed must mean one thing to everybody.
 	if len(m) != known {
-		return nil, claim("", "the payload has a claim that such a record does not have")
+		return claim("", "the payload has a claim that such a record does not have")
 	}
-	return body, nil
+	return nil
 }
 
 // set reads the texts of the claims, each in the one form that append prints.
@@ -145,6 +152,7 @@ func (c *Claims) set(f claimTexts) (err error) {
 	if c.Version, ok = natural(f.ver); !ok || c.Version == 0 {
 		return claim("ver", "is not a whole number from 1")
 	}
+	// Versions form a chain with one beginning.
 	if (c.Version > 1) != (f.prev != "") {
 		return claim("prev", "is there at version 1 or not there at a later one")
 	}

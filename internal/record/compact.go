@@ -11,7 +11,8 @@ import (
 var b64 = base64.RawURLEncoding.Strict()
 
 // appendDecoded appends what the base64url text src spells (RFC 7515 section 2).
-// It takes the one spelling only: no padding, no line feeds, no loose bits at the end.
+// It takes the one spelling only: no padding, no line feeds, no loose bits at
+// the end.
 func appendDecoded(dst, src []byte) ([]byte, error) {
 	n := len(dst)
 	// encoding/base64 skips CR and LF even when strict. What it skips makes the
@@ -58,6 +59,8 @@ func cut(b []byte) (*compact, error) {
 	if end < 0 {
 		return nil, &Refusal{Rule: RuleForm, Detail: "no ~ after the signature"}
 	}
+	// RFC 9901 section 4: with a key binding JWT the last part is not empty. To
+	// drop it unread would be to accept what nobody checked.
 	if b[len(b)-1] != '~' {
 		return nil, &Refusal{Rule: RuleKeyBinding, Detail: "something follows the last ~; key binding is not used"}
 	}
@@ -95,7 +98,7 @@ func cutJWS(b []byte, end int) (*compact, error) {
 		return nil, &Refusal{Rule: RuleForm, Detail: "the signed part is not three parts with two dots between"}
 	}
 	c := &compact{
-		raw:   bytes.Clone(b),
+		raw:   bytes.Clone(b), // b may be a network buffer that is used again
 		input: span{0, dot2},
 		dec:   make([]byte, 0, b64.DecodedLen(len(b))),
 	}

@@ -27,20 +27,21 @@
 // # Disclosures
 //
 // The standard's layout says which places of the body are said in clear. A
-// hidden member is left out of its object and its digest put into the object's "_sd", an
-// array of strings in ascending order; a hidden element of an array is replaced
-// by {"...": digest}. A hidden container for which the layout has structure is
-// disclosed as a shell, in which every member or element is again a digest. A
-// place whose value is not the container that the layout has there is one value
-// of that place's class.
+// hidden member is left out of its object and its digest put into the object's
+// "_sd", an array of strings in ascending order; a hidden element of an array is
+// replaced by {"...": digest}. A hidden container for which the layout has
+// structure is disclosed as a shell, in which every member or element is again a
+// digest. A place whose value is not the container that the layout has there is
+// one value of that place's class.
 //
 // A disclosure is the canonical JSON array [salt, name, value], or [salt, value]
 // for an element. The salt is the base64url of the first 16 bytes of
 // HMAC-SHA256(seed, pointer), where seed is the version's secret ([Seed]) and
 // pointer the place's concrete JSON Pointer (RFC 6901) in the body, such as
-// "/documents/0/title". Disclosures stand in the order in which their places
-// are met: at each object first its hidden members, by name, each before what it holds,
-// then what is in clear, by name; arrays in order.
+// "/documents/0/title". Disclosures stand in the order in which their places are
+// met: at each object first its hidden members, by name, each before what it
+// holds, then what is in clear, by name; arrays in order. The order of names is
+// that of canonical JSON.
 //
 // The entry of a token in the log is the SHA-256 of its signing input, so
 // withholding disclosures changes neither entry nor signature.
@@ -274,9 +275,9 @@ var ErrWithheld = errors.New("token is not whole: some of it was withheld")
 //
 // keep is asked at most once for each disclosure, the outer before the inner,
 // with the concrete RFC 6901 pointer of its place; shell tells that what is
-// disclosed there is an object or array that says only how much it holds, since each member
-// or element has a disclosure of its own, or it is empty. What lies inside
-// something that keep does not allow is dropped without asking.
+// disclosed there is an object or array that says only how much it holds, since
+// each member or element has a disclosure of its own, or it is empty. What lies
+// inside something that keep does not allow is dropped without asking.
 //
 // The token must be whole, with a disclosure for every digest, since places in
 // an array cannot otherwise be named; if it is not the error wraps [ErrWithheld].
@@ -295,6 +296,8 @@ func (t *Token) Present(keep func(pointer string, shell bool) bool) (*Token, err
 	} else if t.kind != kindRecord {
 		return nil, fmt.Errorf("present record: %w", &Refusal{Rule: RuleHeader, Detail: "the token is an event"})
 	}
+	// A disclosure whose parent is dropped would be one without a digest, for which
+	// every verifier refuses the token.
 	kept := make([]bool, len(nodes)) // by node; a parent comes before what it holds
 	send := make([]bool, len(nodes)) // by disclosure
 	size, count := t.input+sigGap+1, 0

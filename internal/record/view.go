@@ -13,8 +13,8 @@ type View struct {
 	Claims
 
 	// Body is the visible part of the record, as strictjson values: nil for a
-	// Delete. Elements withheld from an array are left out, so those after them move
-	// up. It belongs to the caller.
+	// Delete. Elements withheld from an array are left out, so those after them
+	// move up. It belongs to the caller.
 	Body map[string]any
 
 	// Withheld counts the digests for which the token has no disclosure. What
@@ -67,6 +67,8 @@ func (t *Token) view() (*View, *weaver, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	// Digests can stand in the body alone: every other claim is a text or a number
+	// of a form that claims has checked.
 	if body != nil {
 		if err := w.object(body, -1, 1); err != nil {
 			return nil, nil, err
@@ -100,9 +102,10 @@ func (w *weaver) claims(c *Claims) (body map[string]any, err error) {
 	if !ok {
 		return nil, claim("", "the payload is not an object")
 	}
-	if _, err := c.read(m); err != nil {
+	if err := c.fault(m); err != nil {
 		return nil, err
 	}
+	// Every claim is right, and body with them; so it is the spelling.
 	return nil, &Refusal{Rule: RuleCanonical, Detail: "the payload is not in canonical form"}
 }
 
@@ -122,13 +125,15 @@ func (w *weaver) canonical(text []byte) any {
 // scan reads the claims of a payload in canonical form but for the body, and
 // returns where the body stands in it, nowhere for a Delete. In that form the
 // claims stand in one order and none can hold a quotation mark, so there is
-// nothing to parse; that it was that form is known in the end by printing the claims
-// again. false says that the payload is not what it should be.
+// nothing to parse; that it was that form is known in the end by printing the
+// claims again. false says that the payload is not what it should be.
 func (w *weaver) scan(c *Claims) (body span, ok bool) {
 	const start, bodyStart = `{"_sd_alg":"sha-256",`, `{"_sd_alg":"sha-256","body":`
 	s := w.dec[w.c.payload.from:w.c.payload.to]
 	at := len(start)
 	if strings.HasPrefix(s, bodyStart) {
+		// The last one, since the body may hold the same text and the claims after
+		// it cannot.
 		at = strings.LastIndex(s, `,"iat":`)
 		if at < len(bodyStart) {
 			return body, false
