@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
@@ -93,11 +92,11 @@ func (l *Ledger) MarkVerified(ctx context.Context, s *Source, upTo uint64, bad [
 			return nil
 		}
 		for i, id := range of {
-			old, err := t.lookup(holdingKey(c.number, id.Bytes()))
-			if err != nil && !errors.Is(err, ErrNotFound) {
+			index, _, had, err := t.held(c, id.Bytes())
+			if err != nil {
 				return err
 			}
-			if len(old) < 8 || binary.BigEndian.Uint64(old) != bad[i].Index {
+			if !had || index != bad[i].Index {
 				continue
 			}
 			if _, err := t.blank(c, id); err != nil {

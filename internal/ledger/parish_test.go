@@ -27,11 +27,19 @@ const (
 // /phone open, which no agreement here lists.
 func parish(t testing.TB, version string) *standard.Standard {
 	t.Helper()
+	s, err := newParish(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newParish(version string) (*standard.Standard, error) {
 	classes := "  /reference: open\n  /ward: internal\n  /scores/*: internal\n"
 	if version != "1.0.0" {
 		classes += "  /phone: open\n"
 	}
-	s, err := standard.Load(fstest.MapFS{
+	return standard.Load(fstest.MapFS{
 		"standard.yaml": {Data: []byte("name: standards.example/parish-item\nversion: " + version + `
 title: Parish item
 status: live
@@ -40,10 +48,6 @@ classes:
 ` + classes)},
 		"schema.json": {Data: []byte(`{"type":"object","required":["reference"],"properties":{"reference":{"type":"string"},"ward":{"type":"string"},"scores":{"type":"array"}}}`)},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 func item(ref, ward, nm string) map[string]any {
@@ -54,7 +58,15 @@ func item(ref, ward, nm string) map[string]any {
 // lets saltby have the rows that the filter picks and the fields named.
 func sharing(t testing.TB, nm string, version int, rows string, fields ...string) *agreement.Agreement {
 	t.Helper()
-	doc := fmt.Sprintf(`
+	a, err := newSharing(nm, version, rows, fields...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newSharing(nm string, version int, rows string, fields ...string) (*agreement.Agreement, error) {
+	return agreement.Parse(fmt.Appendf(nil, `
 agreement: northmoor.gov.uk/%s
 version: %d
 from: northmoor.gov.uk
@@ -64,12 +76,7 @@ standard: standards.example/parish-item@1
 rows: '%s'
 fields: [/reference, %s]
 starts: 2026-01-01
-`, nm, version, rows, strings.Join(fields, ", "))
-	a, err := agreement.Parse([]byte(doc))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
+`, nm, version, rows, strings.Join(fields, ", ")))
 }
 
 // readFeed returns all pages of a feed from a cursor on.

@@ -155,19 +155,15 @@ func encodeHolding(p *Put) []byte {
 // keep stores one record version unless a newer one is there.
 func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	id := p.Record.Bytes()
-	old, err := t.lookup(holdingKey(s.number, id))
+	was, version, had, err := t.held(s, id)
 	switch {
-	case errors.Is(err, ErrNotFound) || err == nil && len(old) == 0:
-		s.Records++
 	case err != nil:
 		return false, err
-	case len(old) < 48:
-		return false, fmt.Errorf("%w: holding is short", ErrDamaged)
+	case !had:
+		s.Records++
+	case was > p.Index || version > p.Version:
+		return false, nil
 	default:
-		was := binary.BigEndian.Uint64(old)
-		if was > p.Index || binary.BigEndian.Uint64(old[8:]) > p.Version {
-			return false, nil
-		}
 		t.remove(positionKey('P', s.number, was))
 	}
 	if err := t.setParts(holdingKey(s.number, id), encodeHolding(p)); err != nil {
@@ -175,6 +171,28 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	}
 	t.set(positionKey('P', s.number, p.Index), id[:])
 	return true, nil
+}
+
+// held returns at which log index and version a record is held, and whether it
+// is: a holding without its place in the order is one that was blanked, and
+// that a crash in the midst of dropping brought back.
+func (t *tx) held(s *Source, id [16]byte) (index, version uint64, had bool, err error) {
+	b, err := t.lookup(holdingKey(s.number, id))
+	if errors.Is(err, ErrNotFound) || err == nil && len(b) == 0 {
+		return 0, 0, false, nil
+	}
+	if err != nil {
+		return 0, 0, false, err
+	}
+	if len(b) < 48 {
+		return 0, 0, false, fmt.Errorf("%w: holding is short", ErrDamaged)
+	}
+	index, version = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
+	at, err := t.lookup(positionKey('P', s.number, index))
+	if errors.Is(err, ErrNotFound) {
+		return 0, 0, false, nil
+	}
+	return index, version, err == nil && bytes.Equal(at, id[:]), err
 }
 
 // MaxHolding is the longest token that Receive can keep, in bytes: it has to
@@ -262,22 +280,21 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 // key, so the key stays, with nothing in it, until drop.
 func (t *tx) blank(c *Source, r name.Record) (bool, error) {
 	key := holdingKey(c.number, r.Bytes())
-	old, err := t.lookup(key)
-	if errors.Is(err, ErrNotFound) {
+	if _, err := t.lookup(key); errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
-	if err != nil {
+	index, _, had, err := t.held(c, r.Bytes())
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return false, err
 	}
 	if err := t.setParts(key, []byte{}); err != nil {
 		return false, err
 	}
-	if len(old) < 8 {
-		return false, nil
+	if had {
+		t.remove(positionKey('P', c.number, index))
+		c.Records--
 	}
-	t.remove(positionKey('P', c.number, binary.BigEndian.Uint64(old)))
-	c.Records--
-	return true, nil
+	return had, nil
 }
 
 // drop removes every version of every key under the prefixes from the files on
