@@ -166,3 +166,41 @@ func TestPublished(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkPublished judges the examples of published standards, and loads
+// their schemas.
+func BenchmarkPublished(b *testing.B) {
+	root := filepath.Dir(data(b, "digital-planning"))
+	for _, p := range published {
+		fsys := publishedDir(b, root, p.schema, p.others, p.formats)
+		s, err := Load(fsys)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var records []any
+		for _, v := range publishedExamples(b, root, p.examples) {
+			if p.records != nil {
+				records = append(records, p.records(v)...)
+			} else {
+				records = append(records, v)
+			}
+		}
+		b.Run("load/"+p.name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := Load(fsys); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("validate/"+p.name, func(b *testing.B) {
+			i := 0
+			for b.Loop() {
+				if ps := s.Validate(records[i%len(records)]); ps != nil {
+					b.Fatal(ps)
+				}
+				i++
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
