@@ -175,7 +175,7 @@ func TestAggregateKeepsNothing(t *testing.T) {
 
 // An open place speaks for what is open below it, not for what is withheld there.
 func TestOpenDoesNotBringWhatIsWithheldBelow(t *testing.T) {
-	std := loadStandard(t, "brownfield-site/1.0.0")
+	std := makeStandard(t, anySchema, `"": open`, `/workingNotes: internal`)
 	a := simple("true", "")
 	a.Standard = std.Name().Line()
 	terms := compile(t, a, std)
