@@ -15,17 +15,55 @@ import (
 // A paper is one version of an agreement that the bundle holds.
 type paper struct {
 	doc   *agreement.Agreement
+	state *agreement.State // what was said of this version, and of no other
 	place string
 	ours  uint64 // log index of the issuing council's signature
 	first uint64 // log index of the first disclosure under it
 	used  bool   // there is one
 	said  []said // notices of the issuing council, in order
+
+	// What state made of it when it was last asked, and for how long nothing
+	// changes in that: there may be as many disclosures as records.
+	status      agreement.Status
+	from, until time.Time
+
+	takesOver time.Time // from when it stands in the place of earlier versions; zero: never
+}
+
+// at returns where the version stands at an instant, whatever later ones did.
+func (p *paper) at(t time.Time) agreement.Status {
+	if p.status.Agreement == nil || t.Before(p.from) || !p.until.IsZero() && !t.Before(p.until) {
+		p.status, _ = p.state.Status(p.doc.Name, t)
+		p.from = t
+		p.until, _ = p.state.NextChange(t)
+	}
+	return p.status
+}
+
+// tookOver returns the time from which the version stands in the place of
+// earlier ones: all have signed it and its first day has come, by their own
+// clocks. It is zero when that never comes.
+func (p *paper) tookOver() time.Time {
+	from := p.doc.Starts.Time()
+	st := p.at(from)
+	for _, when := range st.Signed {
+		if when.After(from) {
+			from = when
+		}
+	}
+	withdrawn := slices.ContainsFunc(p.said, func(s said) bool {
+		return s.kind == agreement.KindEnd && !s.notice.At.After(p.doc.Starts.Time())
+	})
+	if len(st.Awaiting) > 0 || withdrawn {
+		return time.Time{}
+	}
+	return from
 }
 
 // readAgreements reads the documents, and compiles those of the agreement
 // covered for each standard that is here.
 func (v *verifier) readAgreements() {
-	v.papers, v.state = map[agreementID]*paper{}, agreement.NewState()
+	v.papers = map[agreementID]*paper{}
 	t := v.on(CheckAgreements)
 	for _, f := range v.contents.agreements { // by name and version
 		b, err := readFile(f.file)
@@ -38,12 +76,12 @@ func (v *verifier) readAgreements() {
 			t.fail(f.file.Name, "is not the canonical text of that agreement", "")
 			continue
 		}
-		p := &paper{doc: doc, place: f.file.Name}
+		p := &paper{doc: doc, place: f.file.Name, state: agreement.NewState()}
 		// The document stands here for its proposal: which text the parties
 		// meant is settled by the digest that each of them signed.
-		err = v.state.Apply(doc.From, agreement.KindProposal, agreement.Proposal{Agreement: doc}.Body(), time.Unix(0, 0))
+		err = p.state.Apply(doc.From, agreement.KindProposal, agreement.Proposal{Agreement: doc}.Body(), time.Unix(0, 0))
 		if err != nil {
-			t.fail(f.file.Name, "contradicts another version of it", "")
+			t.fail(f.file.Name, "is not a document that could be proposed", "")
 			continue
 		}
 		v.papers[f.id] = p
@@ -119,7 +157,6 @@ func (v *verifier) standardNames() []name.Standard {
 // whether the agreement was in force.
 func (v *verifier) judgeAgreements() {
 	t := v.on(CheckAgreementSignatures)
-	v.outlooks = map[name.Agreement]outlook{}
 	for i := range v.events {
 		s := &v.events[i]
 		v.hear(s, func(check, rule string) { v.on(check).failEntry(s.index, rule, "") })
@@ -130,19 +167,11 @@ func (v *verifier) judgeAgreements() {
 	}
 	for _, id := range v.paperIDs() {
 		p := v.papers[id]
-		var missing []string
-		for _, st := range v.state.Versions(id.name, time.Unix(0, 0)) {
-			if st.Agreement.Version != p.doc.Version {
-				continue
-			}
-			t.pass(len(st.Signed))
-			for _, c := range st.Awaiting {
-				missing = append(missing, string(c))
-				t.skip(1)
-			}
-		}
-		if len(missing) > 0 {
-			v.say(CheckAgreementSignatures, "Version %d of %s: no valid signature of %s is in the file.", p.doc.Version, p.doc.Name, strings.Join(missing, " and "))
+		st := p.at(p.doc.Starts.Time())
+		t.pass(len(st.Signed))
+		t.skip(len(st.Awaiting))
+		if len(st.Awaiting) > 0 {
+			v.say(CheckAgreementSignatures, "Version %d of %s: no valid signature of %s is in the file.", p.doc.Version, p.doc.Name, councils(st.Awaiting))
 		} else {
 			v.say(CheckAgreementSignatures, "Version %d of %s was signed, in exactly this text, by %s (SHA-256 %s).", p.doc.Version, p.doc.Name, councils(p.doc.Parties()), p.doc.Digest())
 		}
@@ -193,7 +222,7 @@ func (v *verifier) hear(s *said, fail func(check, rule string)) {
 			return
 		}
 	}
-	switch err := v.state.Apply(s.by, s.kind, body(), time.Unix(s.issuedAt, 0)); {
+	switch err := p.state.Apply(s.by, s.kind, body(), time.Unix(s.issuedAt, 0)); {
 	case errors.Is(err, agreement.ErrConflict) && s.ref.Digest != p.doc.Digest():
 		fail(check, "is about another text than "+p.place)
 	case errors.Is(err, agreement.ErrNotParty):
@@ -211,6 +240,10 @@ func (v *verifier) hear(s *said, fail func(check, rule string)) {
 // was in force when it was logged, by the council's own clock.
 func (v *verifier) judgeInForce() {
 	t := v.on(CheckInForce)
+	for _, p := range v.papers {
+		p.takesOver = p.tookOver()
+	}
+	var unsure string
 	for i := range v.events {
 		d := &v.events[i]
 		if d.kind != kindDisclosure {
@@ -232,14 +265,19 @@ func (v *verifier) judgeInForce() {
 			t.failEntry(d.index, rule, "")
 		default:
 			t.skip(1)
-			v.say(CheckInForce, "Entry %d: %s; whether %s had heard of it by then cannot be seen from this file.", d.index, rule, v.council)
+			if unsure == "" {
+				unsure = fmt.Sprintf("Entry %d, for one, %s; whether %s had heard of it by then cannot be seen from this file.", d.index, rule, v.council)
+			}
 		}
 	}
 	switch {
-	case t.ok+t.failed+t.undone == 0:
+	case v.counts.Disclosures == 0:
 		v.say(CheckInForce, "No disclosure under an agreement is in the file.")
 	default:
 		v.say(CheckInForce, "%s of records went out while the agreement was in force, by the clock of %s.", count(t.ok, "logged batch"), v.council)
+	}
+	if t.undone > 0 {
+		v.say(CheckInForce, "Of %s this cannot be said. %s", count(t.undone, "batch"), unsure)
 	}
 }
 
@@ -251,34 +289,27 @@ func (v *verifier) outOfForce(p *paper, d *said) (rule string, sure bool) {
 		return "went to a council that the agreement does not let receive", true
 	}
 	at := time.Unix(d.issuedAt, 0)
-	for _, st := range v.versionsAt(p.doc.Name, at) {
-		if st.Agreement.Version != p.doc.Version {
-			continue
+	st := p.at(at)
+	for _, c := range p.doc.Parties() {
+		when, ok := st.Signed[c]
+		switch {
+		case !ok:
+			return "went out under an agreement that " + string(c) + " is not shown to have signed", true
+		case when.After(at.Add(skew)):
+			return "went out before " + string(c) + " signed the agreement", true
 		}
-		for _, c := range p.doc.Parties() {
-			when, ok := st.Signed[c]
-			switch {
-			case !ok:
-				return "went out under an agreement that " + string(c) + " is not shown to have signed", true
-			case when.After(at.Add(skew)):
-				return "went out before " + string(c) + " signed the agreement", true
-			}
-		}
-		if p.ours > d.index {
-			return "stands in the log before the council's own signature of the agreement", true
-		}
-		switch st.Phase {
-		case agreement.InForce:
-			return "", true
-		case agreement.Superseded:
-			return "went out under a version that a later one had replaced", v.usedLater(d)
-		case agreement.Suspended, agreement.Ended:
-			byDate := p.doc.Ends != "" && !at.Before(p.doc.Ends.Time())
-			return "went out after the agreement had " + ending[st.Phase], byDate || p.stopped(at)
-		}
-		return "went out before the agreement was in force", true
 	}
-	return "went out under an agreement that cannot be read", true
+	if p.ours > d.index {
+		return "stands in the log before the council's own signature of the agreement", true
+	}
+	switch st.Phase {
+	case agreement.InForce:
+		return v.superseded(d, at)
+	case agreement.Suspended, agreement.Ended:
+		byDate := p.doc.Ends != "" && !at.Before(p.doc.Ends.Time())
+		return "went out after the agreement had " + ending[st.Phase], byDate || p.stopped(at)
+	}
+	return "went out before the agreement was in force", true
 }
 
 var ending = map[agreement.Phase]string{agreement.Suspended: "been suspended", agreement.Ended: "ended"}
@@ -301,41 +332,22 @@ func (p *paper) stopped(at time.Time) bool {
 	return stopped
 }
 
-// usedLater reports whether the council had let something out under a later
-// version of the agreement before disclosure d.
-func (v *verifier) usedLater(d *said) bool {
+// superseded asks whether a later version had taken the place of that of
+// disclosure d. That the council itself had sent under it shows that it knew.
+func (v *verifier) superseded(d *said, at time.Time) (rule string, sure bool) {
+	const replaced = "went out under a version that a later one had replaced"
 	for id, p := range v.papers {
-		if id.name == d.agreement && uint64(id.version) > d.version && p.used && p.first < d.index {
-			return true
+		if id.name != d.agreement || uint64(id.version) <= d.version {
+			continue
+		}
+		if p.used && p.first < d.index {
+			return replaced, true
+		}
+		if !p.takesOver.IsZero() && p.takesOver.Add(skew).Before(at) {
+			rule = replaced
 		}
 	}
-	return false
-}
-
-// An outlook is what the parties' words make of an agreement, and for how long
-// nothing changes in it.
-type outlook struct {
-	from, until time.Time
-	versions    []agreement.Status
-}
-
-// versionsAt returns the state of an agreement's versions at an instant. There
-// may be as many disclosures as records, and few changes between them.
-func (v *verifier) versionsAt(n name.Agreement, at time.Time) []agreement.Status {
-	if o := v.outlooks[n]; o.versions != nil && !at.Before(o.from) && (o.until.IsZero() || at.Before(o.until)) {
-		return o.versions
-	}
-	o := outlook{from: at, versions: v.state.Versions(n, at)}
-	o.until, _ = v.state.NextChange(at)
-	for _, st := range o.versions {
-		for _, when := range st.Signed { // a version takes over when the last party signs
-			if when.After(at) && (o.until.IsZero() || when.Before(o.until)) {
-				o.until = when
-			}
-		}
-	}
-	v.outlooks[n] = o
-	return o.versions
+	return rule, false
 }
 
 // judgeStandards compares standards with what the log says was adopted.

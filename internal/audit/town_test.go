@@ -100,6 +100,7 @@ type town struct {
 	events    [][]byte // of saltby
 	standards []*standard.Standard
 	header    Header
+	docs      []*agreement.Agreement // earlier versions
 }
 
 type cosigned struct {
@@ -266,6 +267,21 @@ func (w *town) agree() {
 	w.heard(agreement.KindSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
 }
 
+// amend has both sides sign a second version, with one field more.
+func (w *town) amend() {
+	w.t.Helper()
+	next := *w.doc
+	next.Version++
+	next.Fields = append(slices.Clone(w.doc.Fields), "/applicant/phone")
+	w.docs, w.doc = append(w.docs, w.doc), &next
+	var err error
+	w.terms, err = next.Compile(w.std)
+	w.must(err)
+	w.event(agreement.KindProposal, agreement.Proposal{Agreement: w.doc}.Body())
+	w.event(agreement.KindSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
+	w.heard(agreement.KindSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
+}
+
 // live plays an exchange: n records of which two thirds move to Saltby, one
 // that changes and one that is taken back.
 func (w *town) live(n int) {
@@ -339,7 +355,9 @@ func (w *town) bundle(per int) []byte {
 	for _, s := range w.standards {
 		w.must(b.AddStandard(s))
 	}
-	w.must(b.AddAgreement(w.doc))
+	for _, d := range append(w.docs, w.doc) {
+		w.must(b.AddAgreement(d))
+	}
 	for _, e := range w.events {
 		w.must(b.AddEvent(saltby, e))
 	}

@@ -76,8 +76,6 @@ type verifier struct {
 	standards map[name.Standard]*known
 	papers    map[agreementID]*paper
 	covered   []*paper // versions of the agreement covered, lowest first
-	state     *agreement.State
-	outlooks  map[name.Agreement]outlook
 	notices   int
 	sameRoot  int // receipts that name the root of a checkpoint here
 	counts    Counts
