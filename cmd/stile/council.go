@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -85,13 +89,20 @@ func (a *app) printMember(cmd *cobra.Command, council string) error {
 }
 
 func (a *app) councilAddCommand() *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	c := &cobra.Command{
 		Use:   "add FILE",
 		Short: "Add a member to the directory, or replace its file",
-		Args:  takes(1, 1, "a member file"),
+		Long: `Add takes a member file, as the partner's "stile council self" prints it, into the
+directory. A file with other keys than the member had before is said aloud: from
+then on those keys speak for that council.`,
+		Args: takes(1, 1, "a member file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			b, err := a.readFile(args[0], 64<<10)
+			b, err := a.readFile(args[0], directory.MaxFile)
 			if err != nil {
+				return err
+			}
+			if err := a.changesKeys(cmd.Context(), b, yes); err != nil {
 				return err
 			}
 			r, err := call[node.MemberReply](cmd.Context(), a, node.OpMemberAdd, node.MemberRequest{Document: b})
@@ -108,4 +119,42 @@ func (a *app) councilAddCommand() *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+// changesKeys says aloud when a member file replaces the keys of a member, and
+// asks. What cannot be read is for the node to refuse.
+func (a *app) changesKeys(ctx context.Context, document []byte, yes bool) error {
+	m, err := directory.ParseMember(document)
+	if err != nil {
+		return nil
+	}
+	r, err := call[node.MemberReply](ctx, a, node.OpMemberShow, node.MemberNameRequest{Council: string(m.Council)})
+	if isKind(err, node.NotFound) || r.Self {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	old, err := directory.ParseMember([]byte(r.Document))
+	if err != nil {
+		return nil
+	}
+	var changed []string
+	if !slices.EqualFunc(m.RecordKeys, old.RecordKeys, func(x, y *keys.RecordPublic) bool { return x.ID() == y.ID() }) {
+		changed = append(changed, "record")
+	}
+	for _, k := range []struct{ name, was, is string }{
+		{"log", old.LogKey, m.LogKey}, {"witness", old.WitnessKey, m.WitnessKey}, {"node", old.Node, m.Node},
+	} {
+		if k.was != k.is {
+			changed = append(changed, k.name)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	a.say("%s had other keys before (%s): make sure by another way that the new ones are its own", m.Council, strings.Join(changed, ", "))
+	return a.sure(yes, "believe the new keys of %s", m.Council)
 }

@@ -100,6 +100,7 @@ type importer struct {
 	*app
 	reading
 	dryRun, all, values bool
+	writing             bool // the check that --all-or-nothing asks for is passed
 	rejects, report     string
 
 	door    func(context.Context) (node.Caller, error) // who judges the records
@@ -159,7 +160,7 @@ func (im *importer) run(ctx context.Context, files []string) (err error) {
 		}
 		im.dryRun = true
 		if err := im.each(ctx, files); err != nil {
-			return err
+			return im.tally.partly(err)
 		}
 		im.dryRun = false
 		if im.tally.refused == 0 && im.tally.broken == 0 {
@@ -173,12 +174,13 @@ func (im *importer) run(ctx context.Context, files []string) (err error) {
 				}
 			}
 			im.tally.startOver()
+			im.writing = true
 			if err := im.each(ctx, files); err != nil {
-				return err
+				return im.tally.partly(err)
 			}
 		}
 	} else if err := im.each(ctx, files); err != nil {
-		return err
+		return im.tally.partly(err)
 	}
 	return im.tally.finish(len(files))
 }

@@ -42,7 +42,17 @@ func (im *importer) offer(ctx context.Context, file string, in *countingReader, 
 			underway = underway[1:]
 			<-b.done
 			if b.err != nil {
-				return im.broken(file, b)
+				last := b
+				if len(underway) > 0 {
+					last = underway[len(underway)-1]
+				}
+				// What is on its way is stopped, and its end waited for: the
+				// caller closes the folder next.
+				cancel()
+				for _, other := range underway {
+					<-other.done
+				}
+				return im.broken(file, b, last)
 			}
 			im.tally.take(file, r, b)
 		}
@@ -86,16 +96,21 @@ func (im *importer) offer(ctx context.Context, file string, in *countingReader, 
 	return end
 }
 
-// broken says how far an import came that cannot go on.
-func (im *importer) broken(file string, b *batch) error {
-	f := explain(nil, b.err)
-	from, to := b.rows[0].Number, b.rows[len(b.rows)-1].Number
-	f.Message = fmt.Sprintf("%s: the rows before row %d of %q were done; whether rows %d to %d were is not known", f.Message, from, file, from, to)
+// broken says how far an import came that cannot go on: first is the batch that
+// failed, last the newest that was on its way.
+func (im *importer) broken(file string, first, last *batch) error {
+	f := explain(nil, first.err)
+	from, to := first.rows[0].Number, last.rows[len(last.rows)-1].Number
 	if im.dryRun {
-		f.Message = fmt.Sprintf("%s: checked up to row %d of %q", f.Message, from-1, file)
+		f.Message = fmt.Sprintf("%s: %q was checked up to row %d", f.Message, file, from-1)
+	} else {
+		f.Message = fmt.Sprintf("%s: of %q the rows before %d are done, and of rows %d to %d it is not known", f.Message, file, from, from, to)
 	}
-	if f.Try == "" || f.Try == "stile doctor" {
-		f.Try = "run the import again: a record that was taken makes no new version"
+	again := "run the import again: a record that was taken makes no new version"
+	if f.Try == "" || f.Try == "stile doctor" || errors.Is(first.err, context.Canceled) {
+		f.Try = again
+	} else {
+		f.Try += "; then " + again
 	}
 	return f
 }

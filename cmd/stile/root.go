@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,8 @@ stand in. While "stile serve" runs in that folder the commands reach it through
 its admin socket; otherwise they open the folder themselves.
 
 Results go to standard output, everything else to standard error. With --json
-a result is one JSON document, and a list is one document to a line.
+a result is one JSON document, a list is one document to a line, and an error
+is a document on standard error.
 
 Exit codes:
   0  done                                5  data is invalid
@@ -48,18 +50,40 @@ func Main(ctx context.Context, e env, args []string) int {
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
+	out := &sticky{w: a.out}
+	a.out = out
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil && out.err != nil {
+		// A result that did not arrive is no result.
+		err = failure(node.Failed, "look at where standard output goes: is the disk full?", "write results: %v", out.err)
+	}
 	if err == nil {
 		return 0
 	}
 	f := explain(cmd, err)
 	a.complain(f)
 	return exitCode(f.Kind)
+}
+
+// A sticky remembers the first error of a writer, so that printing need not
+// look at each.
+type sticky struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sticky) Write(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.w.Write(p)
+	s.err = err
+	return n, err
 }
 
 // root builds the tree of commands. A new one is added to its group here.

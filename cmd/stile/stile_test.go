@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -42,7 +44,8 @@ func TestMain(m *testing.M) {
 //	append FILE "GO STRING" [N]   add a text, written as Go has it, N times
 //	await DATA                    wait until the node of a data folder answers
 //	exits CODE stile …            run a command that must exit with this code
-//	count N REGEXP FILE           so many lines of a file match
+//	count N TEXT FILE             so many lines of a file hold a text
+//	flip FILE OFFSET              change one bit of a file
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
@@ -57,7 +60,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"append": appendText, "await": await, "exits": exits, "count": countLines,
+			"append": appendText, "await": await, "exits": exits, "count": countLines, "flip": flip,
 		},
 		RequireUniqueNames: true,
 	})
@@ -139,6 +142,17 @@ func countLines(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(n) != args[0] {
 		ts.Fatalf("%s: %d lines hold %q, want %s", args[2], n, args[1], args[0])
 	}
+}
+
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip FILE OFFSET")
+	}
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	b := []byte(ts.ReadFile(args[0]))
+	b[at] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
 }
 
 // run runs a command in this process.
@@ -314,6 +328,66 @@ func TestNoValueEscapes(t *testing.T) {
 		if _, out, e := run(t, "", c...); !strings.Contains(out+e, canary) {
 			t.Errorf("stile %s was asked for values and shows none:\n%s%s", strings.Join(c, " "), out, e)
 		}
+	}
+}
+
+// TestSignals ends a real process in the two ways there are: SIGTERM, after
+// which it leaves in order, and SIGKILL, after which it starts again.
+func TestSignals(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	stile, data := filepath.Join(dir, "stile"), filepath.Join(dir, "data")
+	if err := os.Symlink(exe, stile); err != nil { // TestMain goes by the name
+		t.Skip(err)
+	}
+	if code, _, e := run(t, "", "init", "--data", data, "--council", "northmoor.gov.uk", "--gss", "E07000998", "--listen", "/ip4/127.0.0.1/tcp/0"); code != 0 {
+		t.Fatal(e)
+	}
+	for _, sig := range []os.Signal{syscall.SIGTERM, os.Kill, syscall.SIGTERM} {
+		cmd := exec.CommandContext(t.Context(), stile, "serve", "--data", data)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e bytes.Buffer
+		cmd.Stderr = &e
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for lines.Scan() && lines.Text() != "ready" {
+		}
+		if lines.Text() != "ready" {
+			t.Fatalf("not ready: %s", &e)
+		}
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		for lines.Scan() {
+		}
+		err = cmd.Wait()
+		if sig == syscall.SIGTERM && err != nil {
+			t.Errorf("after SIGTERM: %v\n%s", err, &e)
+		}
+		if _, serr := os.Stat(filepath.Join(data, "admin.sock")); sig == syscall.SIGTERM && !os.IsNotExist(serr) {
+			t.Errorf("after SIGTERM the admin socket is still there: %v", serr)
+		}
+	}
+}
+
+// TestFullOutput: a result that could not be written is a failure.
+func TestFullOutput(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	var e bytes.Buffer
+	if code := Main(t.Context(), env{strings.NewReader(""), full, &e}, []string{"version"}); code != 1 || !strings.Contains(e.String(), "write results: ") {
+		t.Errorf("exit code %d, want 1; %s", code, &e)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -193,7 +194,7 @@ func (t *tally) outcomes() []ledger.Outcome {
 
 // nothingKept: all or nothing was asked for, and it was nothing.
 func (t *tally) nothingKept() bool {
-	return t.im.all && !t.im.dryRun && (t.refused > 0 || t.broken > 0)
+	return t.im.all && !t.im.dryRun && !t.im.writing && (t.refused > 0 || t.broken > 0)
 }
 
 // finish prints what became of everything and returns an error when something
@@ -219,6 +220,19 @@ func (t *tally) finish(files int) error {
 		return nil
 	}
 	return t.verdict()
+}
+
+// partly prints what is known of an import that ends before its time, and
+// returns err.
+func (t *tally) partly(err error) error {
+	t.bar.stop()
+	if t.rejects != nil {
+		err = errors.Join(err, t.rejects.finish())
+	}
+	if t.stream == nil && t.rows > 0 {
+		t.print()
+	}
+	return err
 }
 
 func (t *tally) verdict() error {

@@ -29,11 +29,11 @@ why not. It needs no node, no folder and no network.
 A file says who signed it, but not that you should believe it. Give the keys you
 trust with --trust: a member file, a folder of them, or a text file with a key
 on each line; verify prints the keys it used in that form. Without --trust the
-keys in the file itself are used, and the report says that they prove nothing
-by themselves.
+keys in a bundle are used, and the report says that they prove nothing by
+themselves; a token has none in it.
 
-It exits with 6 when a check failed, and with 5 when the file cannot be read as
-a bundle or a token at all.`,
+It exits with 6 when a check failed or no signature could be checked, and with 5
+when the file cannot be read as a bundle or a token at all.`,
 		Example: `  stile verify audit.stile --trust northmoor.gov.uk.yaml
   stile verify decision.token --proof decision.tlog-proof --trust northmoor.gov.uk.yaml
   stile record show 26/0000001/PA --token | stile verify -`,
@@ -97,6 +97,15 @@ func (v *verifying) run(named string) error {
 	}
 	if !r.OK() {
 		return failure(node.Unverified, "", "verification failed")
+	}
+	// That nothing failed is not enough where nothing could be checked: a
+	// script goes by the exit code alone.
+	k, _ := r.Check(audit.CheckKeys)
+	switch {
+	case k.Count == 0 && k.NotDone == 0:
+		return failure(node.Unverified, "give the member file of the council that signed it with --trust", "nothing vouches for it: no signature could be checked, for want of a key")
+	case k.NotDone > 0:
+		v.say("note: some keys come from the file itself; give those you trust with --trust")
 	}
 	return nil
 }

@@ -70,7 +70,11 @@ func (a *app) printWhy(r node.WhyReply) {
 			f.add(x.Field, what, x.Because)
 		}
 		if len(f.rows) > 0 {
-			a.printf("\n")
+			if r.Has {
+				a.printf("\n  field by field\n")
+			} else {
+				a.printf("\n  field by field, if the record were sent\n")
+			}
 			f.write(a.out, "  ")
 		}
 	}
