@@ -356,6 +356,29 @@ func TestKilledWhileSharing(t *testing.T) {
 	}
 }
 
+// TestEmptyLogFiles: what Badger leaves when it is killed while it makes or
+// removes a log file does not keep the ledger from opening.
+func TestEmptyLogFiles(t *testing.T) {
+	dir, r := t.TempDir(), ring(t)
+	l := open(t, dir, r)
+	adopt(t, l, parish(t, "1.0.0"))
+	was := put(t, l, parish(t, "1.0.0"), item("ref-1", "X", "n"))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, nm := range []string{"00090.mem", "00091.mem", "000090.vlog"} {
+		if err := os.WriteFile(filepath.Join(dir, nm), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l = open(t, dir, r)
+	if ver, err := current(t, l, was.Record); err != nil || ver.Index != was.Index {
+		t.Errorf("after opening: %+v, %v", ver, err)
+	}
+	put(t, l, parish(t, "1.0.0"), item("ref-1", "Y", "n"))
+	checkWhole(t, l)
+}
+
 // checkWhole walks a whole ledger and works everything in it out again: every
 // entry hashes to its leaf, versions chain and are numbered without a gap, and
 // the feeds and counts are what a scan of the records makes of them.

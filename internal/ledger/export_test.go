@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -48,6 +49,16 @@ func Alter(dir string, f func(key, value []byte) []byte) (n int, err error) {
 // and decompressed, whether the store still counts that value or not. The
 // store may be open.
 func OnDisk(dir string, texts ...string) (map[string][]string, error) {
+	for {
+		found, err := onDisk(dir, texts)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // compacted away meanwhile: look at what came of it
+		}
+		return found, err
+	}
+}
+
+func onDisk(dir string, texts []string) (map[string][]string, error) {
 	found := map[string][]string{}
 	look := func(b []byte, where string) {
 		for _, t := range texts {

@@ -181,6 +181,12 @@ func openBadger(o Options) (*badger.DB, error) {
 		bo = bo.WithEncryptionKey(o.EncryptionKey)
 	}
 	db, err := badger.Open(bo)
+	// Killed while it made or removed a log file, Badger leaves one of no
+	// length and does not open; but each try gives one such file its length,
+	// and then it counts as an empty log.
+	for try := 0; try < 8 && err != nil && strings.Contains(err.Error(), "Create a new file"); try++ {
+		db, err = badger.Open(bo)
+	}
 	switch {
 	case err == nil:
 		return db, nil
