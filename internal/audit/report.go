@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/name"
-	"github.com/stile-exchange/stile/internal/tlog"
 )
 
 // A Result is what came of a check.
@@ -102,19 +101,18 @@ type Witnessed struct {
 
 // A Report says of each check what came of it.
 type Report struct {
-	Kind       string       `json:"kind"` // "bundle", "record", "event"
-	Council    name.Council `json:"council,omitempty"`
-	Created    time.Time    `json:"created,omitzero"` // as the bundle says
-	Covers     Covers       `json:"covers,omitzero"`
-	Subject    string       `json:"subject"` // what the file says it is, in words
-	Result     Result       `json:"result"`  // failed when any check did
-	LogSize    uint64       `json:"log_size,omitempty"`
-	LogRoot    string       `json:"log_root,omitempty"` // base64, when the checkpoint's signature holds
-	Counts     Counts       `json:"counts"`
-	Checks     []Check      `json:"checks"`
-	Keys       []UsedKey    `json:"keys,omitempty"`
-	Witnesses  []Witnessed  `json:"witnesses,omitempty"`
-	checkpoint tlog.Checkpoint
+	Kind      string       `json:"kind"` // "bundle", "record", "event"
+	Council   name.Council `json:"council,omitempty"`
+	Created   time.Time    `json:"created,omitzero"` // as the bundle says
+	Covers    Covers       `json:"covers,omitzero"`
+	Subject   string       `json:"subject"` // what the file says it is, in words
+	Result    Result       `json:"result"`  // failed when any check did
+	LogSize   uint64       `json:"log_size,omitempty"`
+	LogRoot   string       `json:"log_root,omitempty"` // base64, when the checkpoint's signature holds
+	Counts    Counts       `json:"counts"`
+	Checks    []Check      `json:"checks"`
+	Keys      []UsedKey    `json:"keys,omitempty"`
+	Witnesses []Witnessed  `json:"witnesses,omitempty"`
 }
 
 // OK reports whether no check failed. It says nothing of checks that were not

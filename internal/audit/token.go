@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -14,18 +13,24 @@ import (
 // proofStart begins every c2sp.org/tlog-proof file.
 const proofStart = "c2sp.org/tlog-proof@v1\n"
 
-// IsProof reports whether b begins like a c2sp.org/tlog-proof file.
-func IsProof(b []byte) bool { return bytes.HasPrefix(b, []byte(proofStart)) }
-
 // VerifyToken checks a single token, a record or an event, as someone holds it.
 // Line feeds at its end mean nothing. proof is a c2sp.org/tlog-proof file that
-// shows it in its council's log; nil when there is none.
+// shows it in its council's log; nil when there is none. In the place of both, token
+// may be a proof file that has the token as its extra data: one file to keep.
 //
 // The keys come from o.Trust alone, as a token carries none. The Report says
 // which checks a single token leaves undone. The error wraps [ErrToken] when
 // token, or proof, is none.
 func VerifyToken(token, proof []byte, o Options) (*Report, error) {
 	token = bytes.TrimRight(token, "\r\n")
+	if proof == nil && bytes.HasPrefix(token, []byte(proofStart)) {
+		proof = append(bytes.Clone(token), '\n') // which ends every proof file
+		p, err := tlog.ParseProof(proof)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrToken, err)
+		}
+		token = p.Extra
+	}
 	v := &verifier{contents: &contents{}, ring: newKeyring(o.Trust), sheet: newSheet(), used: map[Key]bool{}}
 	v.readStandards(o.Standards)
 	r := &Report{Kind: "record"}
@@ -107,9 +112,9 @@ func (v *verifier) tokenRecord(c *chunk, t *record.Token) (string, error) {
 		v.say(CheckValid, "Without the schema it was made with, what the record says was not held against any.")
 	}
 	c.records = append(c.records, fa)
-	what := "what record"
+	what := "record"
 	if view.Op == record.Delete {
-		what = "the deletion of what was record"
+		what = "the deletion of record"
 	}
 	return fmt.Sprintf("Token of %s for %s %s, version %d, in %s, made %s by its own clock.",
 		view.Council, what, view.Record, view.Version, view.Standard, clock(view.IssuedAt)), nil
@@ -186,19 +191,29 @@ func (v *verifier) tokenProof(r *Report, t *record.Token, proof []byte) error {
 	return nil
 }
 
-// Visible returns what can be seen of a record, as canonical JSON, for whoever
-// holds its token anyway; nil for a deletion. It checks all but the signature.
-func Visible(token []byte) ([]byte, name.Standard, error) {
-	t, err := record.Parse(bytes.TrimRight(token, "\r\n"))
+// Visible returns what can be seen of a record or an event, as canonical JSON,
+// for whoever holds its token anyway; "null" for a deletion. Of a record it
+// checks that what is disclosed was signed, but no signature. The error wraps
+// [ErrToken].
+func Visible(token []byte) ([]byte, error) {
+	token = bytes.TrimRight(token, "\r\n")
+	if bytes.IndexByte(token, '~') < 0 {
+		_, ev, err := record.ParseEvent(token)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrToken, err)
+		}
+		return strictjson.Canonical(ev.Body), nil
+	}
+	t, err := record.Parse(token)
 	if err != nil {
-		return nil, name.Standard{}, fmt.Errorf("%w: %w", ErrToken, err)
+		return nil, fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	view, err := t.View()
 	if err != nil {
-		return nil, name.Standard{}, fmt.Errorf("%w: %w", ErrToken, err)
+		return nil, fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	if view.Body == nil {
-		return nil, view.Standard, nil
+		return []byte("null"), nil
 	}
-	return strictjson.Canonical(view.Body), view.Standard, nil
+	return strictjson.Canonical(view.Body), nil
 }

@@ -43,6 +43,13 @@ type Key struct {
 
 func (k Key) String() string { return string(k.Council) + " " + string(k.Use) + " " + k.ID }
 
+// material returns the part of the id that is the key and not its name. A
+// verifier key is "name+hash+key", and the base64 of key may hold a plus too.
+func (k Key) material() string {
+	f := strings.SplitN(k.ID, "+", 3)
+	return f[len(f)-1]
+}
+
 // ErrTrust is wrapped by every error about keys that an auditor gives.
 var ErrTrust = errors.New("keys cannot be used")
 
@@ -350,9 +357,9 @@ func (r *keyring) account(s *sheet, used map[Key]bool) (out []UsedKey) {
 			who = append(who, string(c))
 		}
 		slices.Sort(who)
-		s.say(CheckKeys, "The keys of %s come from this file alone. Whoever made the file chose them, so until you compare them with "+
-			"keys that you have from elsewhere, all that is said below holds only for a file that may be somebody else's. "+
-			"The keys are listed at the end; give those you trust with --trust.", strings.Join(who, ", "))
+		s.say(CheckKeys, "The keys of %s come from this file alone, and whoever made the file chose them. Until you compare them with keys "+
+			"that you have from elsewhere, this report shows that the file agrees with itself, not who made it. "+
+			"The keys are listed at the end; give those you trust with --trust.", strings.Join(who, " and "))
 	}
 	return out
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,11 +110,10 @@ func (v *verifier) readMembers() {
 		}
 		// One key under two names would let one council speak for another.
 		for _, k := range v.ring.learn(m) {
-			material := k.ID[strings.LastIndexByte(k.ID, '+')+1:]
-			if o, ok := owner[material]; ok && o != k.Council {
+			if o, ok := owner[k.material()]; ok && o != k.Council {
 				t.fail(f.file.Name, fmt.Sprintf("gives a key that %s has too", o), "")
 			}
-			owner[material] = k.Council
+			owner[k.material()] = k.Council
 		}
 	}
 }
@@ -231,7 +229,7 @@ func (v *verifier) sayHistory() {
 		v.say(CheckHistory, "There is one checkpoint, so there is no other to compare it with. That the log tells everybody the same story "+
 			"is seen only by comparing this checkpoint with one that somebody else holds.")
 	default:
-		v.say(CheckHistory, "%s shown to be earlier states of the same log.", count(t.ok-v.sameRoot, "checkpoint"))
+		v.say(CheckHistory, "%s shown to be earlier in the same log.", was(t.ok-v.sameRoot, "checkpoint"))
 	}
 	if v.sameRoot > 0 {
 		v.say(CheckHistory, "The root of the log that receivers saw is the one here, in the %s that can be compared.", count(v.sameRoot, "receipt"))

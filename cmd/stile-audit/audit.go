@@ -1,0 +1,338 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/standard"
+)
+
+const usage = `stile-audit verifies what a council hands to an auditor, without a network.
+
+  stile-audit verify FILE     check a bundle (.stile), or one record or event as a token
+  stile-audit show FILE       say what is in it, verifying nothing
+  stile-audit version
+
+FILE may be "-" for standard input.
+
+  --trust PATH      keys to believe: a member file (.yaml), a folder of them, or a
+                    text file with one key a line, as verify prints them; may be
+                    given again
+  --standard PATH   a standard as its publisher has it, folder or archive; may be
+                    given again
+  --proof FILE      with a token: the tlog-proof file that shows it in the log
+  --json            one JSON document instead of text
+
+A file says who signed it, not that you should believe it: without --trust the
+keys come from the file itself, and the report says so.
+
+Exit codes: 0 nothing failed, 1 could not be done, 2 wrong usage, 3 no such file,
+5 not a file that can be read as a bundle or token, 6 verification failed.
+`
+
+// The exit codes, those of stile.
+const (
+	done = iota
+	cannot
+	misused
+	notFound
+	invalid   = 5
+	failed    = 6
+	keepFresh = "ask whoever handed it over for a fresh copy, and keep this one"
+)
+
+// A failure is an error with its exit code and what to do about it.
+type failure struct {
+	code int
+	try  string
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+
+func fail(code int, try, format string, a ...any) error {
+	return &failure{code, try, fmt.Errorf(format, a...)}
+}
+
+// options are what the flags say.
+type options struct {
+	trust, standards list
+	proof            string
+	json             bool
+}
+
+// list is a flag that may be given again.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+// Set adds one.
+func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+// Main runs the command and returns its exit code.
+func Main(e env, args []string) int {
+	err := run(e, args)
+	if err == nil {
+		return done
+	}
+	f, ok := errors.AsType[*failure](err)
+	switch {
+	case ok:
+	case errors.Is(err, fs.ErrNotExist):
+		f = &failure{notFound, "look at the path again", err}
+	default:
+		f = &failure{cannot, "stile-audit help", err}
+	}
+	fmt.Fprintf(e.err, "stile-audit: %s\nTry: %s\n", clean(f.Error()), f.try)
+	return f.code
+}
+
+func run(e env, args []string) error {
+	if len(args) == 0 {
+		return fail(misused, "stile-audit help", "want a command: verify, show or version")
+	}
+	verb, args := args[0], args[1:]
+	var o options
+	switch verb {
+	case "help", "--help", "-h":
+		_, err := io.WriteString(e.out, usage)
+		return err
+	case "version", "--version":
+		_, err := fmt.Fprintf(e.out, "stile-audit %s, bundle format %d\n", version(), audit.Format)
+		return err
+	case "verify", "show":
+	default:
+		return fail(misused, "stile-audit help", "there is no command %q", clean(verb))
+	}
+	files, err := o.parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		_, err := io.WriteString(e.out, usage)
+		return err
+	}
+	if err != nil {
+		return fail(misused, "stile-audit help", "%w", err)
+	}
+	if len(files) != 1 {
+		return fail(misused, "stile-audit "+verb+" FILE", "want one file, not %d", len(files))
+	}
+	in, err := read(e, files[0])
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if verb == "show" {
+		return show(e, in, o)
+	}
+	return verify(e, in, o)
+}
+
+// parse reads flags before and after the file.
+func (o *options) parse(args []string) (files []string, err error) {
+	f := flag.NewFlagSet("stile-audit", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.Var(&o.trust, "trust", "")
+	f.Var(&o.standards, "standard", "")
+	f.StringVar(&o.proof, "proof", "", "")
+	f.BoolVar(&o.json, "json", false, "")
+	for {
+		if err := f.Parse(args); err != nil {
+			return nil, err
+		}
+		if f.NArg() == 0 {
+			return files, nil
+		}
+		files, args = append(files, f.Arg(0)), f.Args()[1:]
+	}
+}
+
+// source is an opened file, a bundle or else small enough to be read whole.
+type source struct {
+	io.ReaderAt
+	io.Closer
+	name   string
+	size   int64
+	bundle bool
+}
+
+// maxToken bounds a file that is not a bundle, and standard input, in bytes.
+const (
+	maxToken = 32 << 20
+	maxInput = 2 << 30
+)
+
+func read(e env, path string) (*source, error) {
+	if path == "-" {
+		b, err := io.ReadAll(io.LimitReader(e.in, maxInput))
+		if err != nil {
+			return nil, fmt.Errorf("read standard input: %w", err)
+		}
+		if len(b) == maxInput {
+			return nil, fail(invalid, "save it to a file and name that", "standard input is too long to be held")
+		}
+		return &source{bytes.NewReader(b), io.NopCloser(nil), "standard input", int64(len(b)), bytes.HasPrefix(b, []byte("PK"))}, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fail(misused, "stile-audit help", "%q is not a file: want a bundle or a token", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	var head [2]byte
+	f.ReadAt(head[:], 0) // a file too short for it is no bundle
+	return &source{f, f, path, fi.Size(), string(head[:]) == "PK" || strings.HasSuffix(path, ".stile")}, nil
+}
+
+// token returns the whole of a file that is not a bundle.
+func (s *source) token() ([]byte, error) {
+	if s.size > maxToken {
+		return nil, fail(invalid, "a token is one line that begins with eyJ; a bundle is a .stile file", "%q is no bundle, and too large for a token", s.name)
+	}
+	b, err := io.ReadAll(io.NewSectionReader(s, 0, s.size))
+	if err != nil {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	return bytes.TrimSpace(b), nil
+}
+
+func verify(e env, in *source, o options) error {
+	var with audit.Options
+	for _, path := range o.trust {
+		t, err := audit.ReadTrust(path)
+		if errors.Is(err, audit.ErrTrust) {
+			return fail(misused, "name a member file, a folder of them, or a list of keys", "--trust: %w", err)
+		}
+		if err != nil {
+			return err
+		}
+		with.Trust.Add(t)
+	}
+	for _, path := range o.standards {
+		s, err := loadStandard(path)
+		if err != nil {
+			return fail(invalid, "name the folder or archive as its publisher has it", "--standard %q: %w", path, err)
+		}
+		with.Standards = append(with.Standards, s)
+	}
+	var r *audit.Report
+	var err error
+	switch {
+	case in.bundle && o.proof != "":
+		return fail(misused, "stile-audit verify FILE", "--proof goes with a token; a bundle has its proofs in it")
+	case in.bundle:
+		if r, err = audit.Verify(in, in.size, with); err != nil {
+			return fail(invalid, keepFresh, "%q: %w", in.name, err)
+		}
+	default:
+		b, err := in.token()
+		if err != nil {
+			return err
+		}
+		var proof []byte
+		if o.proof != "" {
+			if proof, err = readSmall(o.proof); err != nil {
+				return err
+			}
+		}
+		if r, err = audit.VerifyToken(b, proof, with); err != nil {
+			return fail(invalid, "a token is one line that begins with eyJ; a bundle is a .stile file", "%q: %w", in.name, err)
+		}
+	}
+	if o.json {
+		_, err = e.out.Write(r.JSON())
+	} else {
+		err = r.WriteText(e.out)
+	}
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	if !r.OK() {
+		return fail(failed, keepFresh, "verification failed")
+	}
+	return nil
+}
+
+func readSmall(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read proof: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxToken))
+	if err != nil {
+		return nil, fmt.Errorf("read proof: %w", err)
+	}
+	return b, nil
+}
+
+func loadStandard(path string) (*standard.Standard, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if fi.IsDir() {
+		return standard.Load(os.DirFS(path))
+	}
+	b, err := readSmall(path)
+	if err != nil {
+		return nil, err
+	}
+	return standard.LoadArchive(b)
+}
+
+func show(e env, in *source, o options) error {
+	if in.bundle {
+		d, err := audit.Describe(in, in.size)
+		if err != nil {
+			return fail(invalid, keepFresh, "%q: %w", in.name, err)
+		}
+		if o.json {
+			enc := json.NewEncoder(e.out)
+			enc.SetIndent("", "  ")
+			return enc.Encode(d)
+		}
+		return d.WriteText(e.out)
+	}
+	b, err := in.token()
+	if err != nil {
+		return err
+	}
+	v, err := audit.Visible(b)
+	if err != nil {
+		return fail(invalid, "a token is one line that begins with eyJ; a bundle is a .stile file", "%q: %w", in.name, err)
+	}
+	_, err = fmt.Fprintf(e.out, "%s\n", v)
+	return err
+}
+
+// clean makes a text fit for a terminal whatever a path or a file held.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 {
+			return '\u00b7'
+		}
+		return r
+	}, s)
+}
+
+func version() string {
+	b, ok := debug.ReadBuildInfo()
+	if !ok || b.Main.Version == "" {
+		return "(unknown version)"
+	}
+	return b.Main.Version
+}
