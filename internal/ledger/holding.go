@@ -35,10 +35,15 @@ func decodeHolding(b []byte) (*Holding, error) {
 	if h.Token.Entry() != tlog.Hash(b[16:48]) {
 		return nil, damaged("token does not hash to the entry that was proved")
 	}
-	if h.View, err = h.Token.View(); err != nil {
-		return nil, damaged("disclosures do not match the signed digests")
-	}
 	return h, nil
+}
+
+// see reads what the holding discloses.
+func (h *Holding) see() (err error) {
+	if h.View, err = h.Token.View(); err != nil {
+		return fmt.Errorf("holding of entry %d: %w: disclosures do not match the signed digests", h.Index, ErrDamaged)
+	}
+	return nil
 }
 
 // Holding returns a record held from a source, checked against the entry that
@@ -51,13 +56,44 @@ func (v *View) Holding(s *Source, r name.Record) (*Holding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("record %s: %w", r, err)
 	}
-	return decodeHolding(b)
+	h, err := decodeHolding(b)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.see(); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 // Holdings calls f with the records held from a source in the sender's log
 // order, from an index on, until f returns false. A damaged one is handed on
 // as an error.
 func (v *View) Holdings(s *Source, from uint64, f func(*Holding, error) bool) error {
+	return v.positions(s, from, func(_ uint64, r name.Record) bool {
+		return f(v.Holding(s, r))
+	})
+}
+
+// HoldingTokens is Holdings for who wants the tokens alone: each is checked
+// against the entry that was proved, and its disclosures are not looked at.
+func (v *View) HoldingTokens(s *Source, from uint64, f func(uint64, name.Record, *record.Token, error) bool) error {
+	return v.positions(s, from, func(index uint64, r name.Record) bool {
+		b, err := partsOf(v.txn, holdingKey(s.number, r.Bytes()))
+		if err != nil {
+			return f(index, r, nil, err)
+		}
+		h, err := decodeHolding(b)
+		if err != nil {
+			return f(index, r, nil, err)
+		}
+		return f(index, r, h.Token, nil)
+	})
+}
+
+// positions calls f with the place and id of every holding of a source, in the
+// sender's log order, from an index on.
+func (v *View) positions(s *Source, from uint64, f func(uint64, name.Record) bool) error {
 	o := badger.DefaultIteratorOptions
 	o.Prefix = numKey4('P', s.number)
 	it := v.txn.NewIterator(o)
@@ -67,8 +103,7 @@ func (v *View) Holdings(s *Source, from uint64, f func(*Holding, error) bool) er
 		if err != nil || len(id) != 16 {
 			return fmt.Errorf("%w: position %d: %w", ErrStorage, indexAtEnd(it), err)
 		}
-		h, err := v.Holding(s, name.RecordFrom([16]byte(id)))
-		if !f(h, err) {
+		if !f(indexAtEnd(it), name.RecordFrom([16]byte(id))) {
 			return nil
 		}
 	}

@@ -33,6 +33,9 @@ func Tamper(dir string, encryptionKey []byte) (from name.Council, r name.Record,
 		if err != nil {
 			return err
 		}
+		if err := h.see(); err != nil {
+			return err
+		}
 		from, r = h.View.Council, h.View.Record
 		// The last character but one before the final "~" is inside a
 		// disclosed value.
