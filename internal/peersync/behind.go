@@ -8,10 +8,16 @@ import (
 
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
 )
 
 // verifyChunk is how many holdings are verified between two marks.
 const verifyChunk = 2000
+
+// verifyLag is how many of the sender's entries a bulk copy may run ahead of
+// the checking of signatures. Checking one costs as much as all the rest of
+// copying it, so a copy that is behind catches up first.
+const verifyLag = 200_000
 
 // verifyBehind checks the own signature of every holding that came in a large
 // batch, in the sender's log order, and marks how far it is. Until then a
@@ -22,6 +28,9 @@ func (s *Syncer) verifyBehind(ctx context.Context) {
 		busy := false
 		for _, src := range s.o.Ledger.Sources() {
 			if src.Agreement == "" || src.Verified >= src.Cursor {
+				continue
+			}
+			if src.Cursor-src.Verified < verifyLag && s.catchingUp(src) {
 				continue
 			}
 			if err := s.verifySome(ctx, src); err != nil {
@@ -36,8 +45,25 @@ func (s *Syncer) verifyBehind(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-changed:
+		case <-s.caughtUp:
 		}
 	}
+}
+
+// catchingUp reports whether a copy is on its way that has not come to the end
+// of what there is.
+func (s *Syncer) catchingUp(src *ledger.Source) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pulls[pullKey{src.From, src.Agreement}]
+	return p != nil && p.connected && !p.live
+}
+
+// held is a holding as far as its signature goes.
+type held struct {
+	index  uint64
+	record name.Record
+	token  *record.Token
 }
 
 func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
@@ -45,10 +71,10 @@ func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
 	if !ok {
 		return errors.New("it is not in the directory")
 	}
-	var chunk []*ledger.Holding
+	var chunk []held
 	upTo := src.Cursor
 	err := s.o.Ledger.View(func(v *ledger.View) error {
-		return v.Holdings(src, src.Verified, func(h *ledger.Holding, err error) bool {
+		return v.HoldingTokens(src, src.Verified, func(index uint64, r name.Record, t *record.Token, err error) bool {
 			if err != nil {
 				// Damaged on our own disk: not the sender's doing, and shown
 				// when it is read.
@@ -56,10 +82,10 @@ func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
 				return true
 			}
 			if len(chunk) == verifyChunk {
-				upTo = h.Index
+				upTo = index
 				return false
 			}
-			chunk = append(chunk, h)
+			chunk = append(chunk, held{index, r, t})
 			return true
 		})
 	})
@@ -76,8 +102,8 @@ func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
 				if i >= len(chunk) {
 					return
 				}
-				key, ok := m.RecordKey(chunk[i].Token.KeyID())
-				bad[i] = !ok || chunk[i].Token.Verify(key) != nil
+				key, ok := m.RecordKey(chunk[i].token.KeyID())
+				bad[i] = !ok || chunk[i].token.Verify(key) != nil
 			}
 		})
 	}
@@ -90,8 +116,8 @@ func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
 	for i, b := range bad {
 		if b {
 			h := chunk[i]
-			refusals = append(refusals, ledger.Refusal{From: src.From, Agreement: src.Agreement, Index: h.Index, Rule: "signature", At: s.o.Now().UTC()})
-			gone = append(gone, h.View.Record)
+			refusals = append(refusals, ledger.Refusal{From: src.From, Agreement: src.Agreement, Index: h.index, Rule: "signature", At: s.o.Now().UTC()})
+			gone = append(gone, h.record)
 		}
 	}
 	return s.o.Ledger.MarkVerified(ctx, src, upTo, refusals, gone)

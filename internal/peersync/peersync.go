@@ -70,6 +70,8 @@ type Syncer struct {
 	pulls   map[pullKey]*pull
 	serving map[serveKey]int // open streams
 	kicked  chan struct{}
+
+	caughtUp chan struct{} // buffered: a copy came to its end, or broke off
 }
 
 type pullKey struct {
@@ -108,6 +110,8 @@ func New(o Options) *Syncer {
 		pulls:   map[pullKey]*pull{},
 		serving: map[serveKey]int{},
 		kicked:  make(chan struct{}, 1),
+
+		caughtUp: make(chan struct{}, 1),
 	}
 }
 
@@ -171,6 +175,13 @@ func (s *Syncer) Retry() {
 	}
 	s.mu.Unlock()
 	s.Refresh()
+}
+
+func (s *Syncer) wakeVerifier() {
+	select {
+	case s.caughtUp <- struct{}{}:
+	default:
+	}
 }
 
 func (p *pull) again() {
@@ -268,6 +279,7 @@ func (s *Syncer) keepPulling(ctx context.Context, p *pull) {
 		}
 		s.mu.Lock()
 		p.connected, p.live = false, false
+		s.wakeVerifier()
 		if problem := explain(err); problem != p.problem {
 			p.problem, p.since = problem, s.o.Now()
 		}

@@ -74,6 +74,9 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 			return progress, err
 		}
 		s.mu.Lock()
+		if b.GetLive() && !p.live {
+			s.wakeVerifier()
+		}
 		p.live, p.problem, p.since = b.GetLive(), "", time.Time{}
 		s.mu.Unlock()
 		if p.key.agreement == "" {
