@@ -14,6 +14,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/tlog"
 )
 
 // A Feed is what one agreement lets out, in log order: for every record that
@@ -302,45 +303,52 @@ func (t *tx) changeFeed(number uint32, change func(*Feed)) error {
 	return nil
 }
 
-const backfillChunk = 2000
+// A backfill reads so many records, of so many bytes, at a time.
+const (
+	backfillChunk = 2000
+	backfillBytes = 16 << 20
+)
 
 // backfill matches the records written before the feed was opened. Those
 // written since are in it already: the writer looks at the head again before
 // it believes what was matched here.
 func (l *Ledger) backfill(ctx context.Context, f *Feed) error {
-	type found struct {
-		index  uint64
-		record [16]byte
-	}
 	from, more := uint64(0), true
 	for more {
-		var chunk []*Version
+		var chunk []*candidate
 		more = false
-		err := l.View(func(v *View) error {
-			return v.Scan(f.line.Name, from, func(ver *Version, err error) bool {
-				switch {
-				case errors.Is(err, ErrDamaged):
-					// It cannot be shared, and must not hold up the rest.
-					l.o.Log.Error("record left out of an agreement", "agreement", f.Agreement, "error", err.Error())
-					return true
-				case ver.Claims.Standard.Line() != f.line:
-					return true
-				}
-				if len(chunk) == backfillChunk {
-					from, more = ver.Index, true
+		err := l.View(func(v *View) (err error) {
+			size := 0
+			v.current(f.line.Name, from, func(index uint64) bool {
+				if len(chunk) == backfillChunk || size > backfillBytes {
+					from, more = index, true
 					return false
 				}
-				chunk = append(chunk, ver)
+				c := &candidate{index: index}
+				if c.raw, c.err = v.raw(index); c.err == nil {
+					c.leaf, c.err = v.leaf(index)
+				}
+				if errors.Is(c.err, ErrStorage) {
+					err = c.err
+					return false
+				}
+				size += len(c.raw)
+				chunk = append(chunk, c)
 				return true
 			})
+			return err
 		})
 		if err != nil {
 			return err
 		}
-		var hits []found
-		for i, match := range matchAll(f, chunk) {
-			if match {
-				hits = append(hits, found{chunk[i].Index, chunk[i].Claims.Record.Bytes()})
+		l.matchAll(f, chunk)
+		var hits []*candidate
+		for _, c := range chunk {
+			if c.err != nil {
+				// It cannot be shared, and must not hold up the rest.
+				l.o.Log.Error("record left out of an agreement", "agreement", f.Agreement, "error", c.err.Error())
+			} else if c.match {
+				hits = append(hits, c)
 			}
 		}
 		err = l.do(ctx, false, func(t *tx) error {
@@ -374,21 +382,39 @@ func (l *Ledger) backfill(ctx context.Context, f *Feed) error {
 	return nil
 }
 
-func matchAll(f *Feed, recs []*Version) []bool {
-	out := make([]bool, len(recs))
+// A candidate is a record that a new feed may take.
+type candidate struct {
+	index  uint64
+	raw    []byte
+	leaf   tlog.Hash
+	record [16]byte
+	match  bool
+	err    error
+}
+
+// matchAll reads the candidates and matches them against the feed, on all cores.
+func (l *Ledger) matchAll(f *Feed, chunk []*candidate) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range workers() {
 		wg.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(recs) {
+				if i >= len(chunk) {
 					return
 				}
-				out[i] = f.takes(recs[i].Standard, recs[i].Body)
+				c := chunk[i]
+				if c.err != nil {
+					continue
+				}
+				var ver *Version
+				if ver, c.err = l.rebuild(c.index, c.raw, c.leaf); c.err == nil {
+					c.record = ver.Claims.Record.Bytes()
+					c.match = f.takes(ver.Standard, ver.Body)
+				}
+				c.raw = nil
 			}
 		})
 	}
 	wg.Wait()
-	return out
 }

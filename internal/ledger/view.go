@@ -186,8 +186,9 @@ func (l *Ledger) rebuild(index uint64, raw []byte, leaf tlog.Hash) (*Version, er
 	return ver, nil
 }
 
-// bodyLimits are those of the gate with room for what the canonical form adds.
-var bodyLimits = strictjson.Limits{Bytes: 2 << 20, Depth: 96, Values: 200_000, StringLen: 1 << 20}
+// bodyLimits let through every body that a token was made of: what passed the
+// gate once must be read back whatever the gate's limits are now.
+var bodyLimits = strictjson.Limits{Bytes: record.MaxToken, Depth: 96, Values: 200_000, StringLen: record.MaxToken}
 
 // Current returns the newest version of a record, which may be a delete.
 func (v *View) Current(r name.Record) (*Version, error) {
@@ -226,6 +227,13 @@ func (v *View) Before(ver *Version) (*Version, error) {
 // whose newest entry is at from or later, in log order, until f returns false.
 // A damaged record is handed to f as an error with a nil version.
 func (v *View) Scan(std name.StandardName, from uint64, f func(*Version, error) bool) error {
+	v.current(std, from, func(index uint64) bool { return f(v.Version(index)) })
+	return nil
+}
+
+// current calls f with the log index of the current version of every live
+// record of a standard, in order from an index on, until f returns false.
+func (v *View) current(std name.StandardName, from uint64, f func(index uint64) bool) {
 	type place struct {
 		it    *badger.Iterator
 		index uint64
@@ -257,8 +265,8 @@ func (v *View) Scan(std name.StandardName, from uint64, f func(*Version, error) 
 			}
 		}
 		p := open[low]
-		if ver, err := v.Version(p.index); !f(ver, err) {
-			return nil
+		if !f(p.index) {
+			return
 		}
 		if p.it.Next(); p.it.Valid() {
 			p.index = indexAtEnd(p.it)
@@ -267,7 +275,6 @@ func (v *View) Scan(std name.StandardName, from uint64, f func(*Version, error) 
 			open = append(open[:low], open[low+1:]...)
 		}
 	}
-	return nil
 }
 
 // indexAtEnd reads the eight bytes that end the key under the iterator.

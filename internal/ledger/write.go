@@ -503,6 +503,9 @@ func (l *Ledger) lookup(b *batch, key []byte) ([]byte, error) {
 		v, err = valueOf(txn, key)
 		return err
 	})
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrStorage) {
+		err = fmt.Errorf("%w: %w", ErrStorage, err) // of the transaction itself
+	}
 	return v, err
 }
 
