@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -107,8 +108,12 @@ func (a *app) draft(ctx context.Context, from string, to []string, named, rows, 
 		chosen = append(chosen, p)
 	}
 	doc := fillIn(string(agreement.Draft(n, receivers, std)), rows, chosen)
-	if _, err := agreement.Parse([]byte(doc)); err != nil {
+	filled, err := agreement.Parse([]byte(doc))
+	if err != nil {
 		return nil, failure(node.Usage, "", "--rows or --fields cannot stand in an agreement: %v", err)
+	}
+	if strings.TrimSpace(filled.Rows) != strings.TrimSpace(rows) || slices.ContainsFunc(chosen, func(f name.Field) bool { return !slices.Contains(filled.Fields, f) }) {
+		return nil, errors.New("internal error: the draft has no place for rows or fields")
 	}
 	return []byte(doc), nil
 }

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -85,14 +87,33 @@ func (a *app) connect(ctx context.Context) (node.Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := node.Dial(ctx, cfg.AdminSocket)
-	if err == nil {
-		return client, nil
+	// The folder may be held by another short command, or by a node that is
+	// about to answer: both are over in a moment.
+	patience := time.NewTimer(3 * time.Second)
+	defer patience.Stop()
+	for {
+		client, err := node.Dial(ctx, cfg.AdminSocket)
+		if err == nil {
+			return client, nil
+		}
+		if !errors.Is(err, node.ErrNotRunning) {
+			return nil, err
+		}
+		n, err := a.open(cfg, a.err, slog.LevelWarn)
+		if err == nil {
+			return n, nil
+		}
+		if !errors.Is(err, ledger.ErrInUse) {
+			return nil, err
+		}
+		select {
+		case <-patience.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
 	}
-	if !errors.Is(err, node.ErrNotRunning) {
-		return nil, err
-	}
-	return a.open(cfg, a.err, slog.LevelWarn)
 }
 
 // open opens the data folder in this process. The log goes to w from the given

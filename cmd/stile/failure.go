@@ -75,7 +75,11 @@ func explain(cmd *cobra.Command, err error) *node.Error {
 			f.Message, f.Try = "stopped before it was done", "run it again: what was done stays done"
 		case cmd != nil && strings.HasPrefix(f.Message, "unknown command "), strings.HasPrefix(f.Message, "required flag(s)"):
 			f.Kind = node.Usage
-			f.Message, _, _ = strings.Cut(f.Message, "\n")
+			var meant string
+			f.Message, meant, _ = strings.Cut(f.Message, "\n")
+			if w := strings.Fields(meant); len(w) > 0 && cmd != nil { // "Did you mean this?" and the command
+				f.Try = cmd.CommandPath() + " " + w[len(w)-1]
+			}
 		}
 	}
 	if f.Try == "" {

@@ -67,8 +67,9 @@ column means, how the file is encoded and how it writes dates: nothing is
 guessed. "-" is standard input, with --format.
 
 A record is known by the standard's key: the same record again makes no new
-version, so an import may be repeated at any time. Refused records are held at
-the node too (stile record held) until one with the same reference is taken.
+version, so an import may be repeated at any time. A record that can be read but
+does not fit its standard is held at the node too (stile record held), until one
+with the same reference is taken; not so in a dry run or with --all-or-nothing.
 
 A report never shows the refused values unless --values asks for them. They may
 be personal data: take care where the report goes.`

@@ -65,13 +65,12 @@ func (im *importer) offer(ctx context.Context, file string, in *countingReader, 
 		if b, end = im.fill(ctx, in, r); len(b.rows) == 0 {
 			break
 		}
-		twice := false
-		for _, i := range b.offered {
-			twice = seen.again(file, b.rows[i], im.key) || twice
-		}
 		limit := batchesAtOnce - 1
-		if twice {
-			limit = 0
+		for _, i := range b.offered {
+			before, twice := seen.again(file, b.rows[i], im.key)
+			if twice && len(underway) > 0 && before.file == file && before.row >= underway[0].rows[0].Number && before.row < b.rows[0].Number {
+				limit = 0
+			}
 		}
 		if err := settle(limit); err != nil {
 			return err
@@ -161,47 +160,63 @@ func (im *importer) fill(ctx context.Context, in *countingReader, r *intake.Read
 }
 
 // A seenKeys remembers which records the files held, by a hash of the key, to
-// tell of a record that stands there twice.
+// tell of a record that stands there twice. It takes some 60 bytes a record.
 type seenKeys struct {
 	seed  maphash.Seed
-	rows  map[uint64]int
+	last  map[uint64]place // where a key stood last
 	twice []twice
 	more  int
 }
 
+type place struct {
+	file string
+	row  int
+}
+
+// A twice is a row with the key of an earlier one.
 type twice struct {
 	File      string `json:"file"`
-	Reference string `json:"reference"`
-	First     int    `json:"first_row"`
 	Row       int    `json:"row"`
+	Reference string `json:"reference"`
+	OldFile   string `json:"earlier_file"`
+	OldRow    int    `json:"earlier_row"`
+}
+
+func (t twice) String() string {
+	old := fmt.Sprintf("row %d", t.OldRow)
+	if t.OldFile != t.File {
+		old += " of " + t.OldFile
+	}
+	return fmt.Sprintf("%s: row %d has the key of %s (%s): it counts as a later version", t.File, t.Row, old, t.Reference)
 }
 
 func newSeenKeys() *seenKeys {
-	return &seenKeys{seed: maphash.MakeSeed(), rows: map[uint64]int{}}
+	return &seenKeys{seed: maphash.MakeSeed(), last: map[uint64]place{}}
 }
 
-// again reports whether a record with the key of this row came before.
-func (s *seenKeys) again(file string, row intake.Row, key []name.Field) bool {
+// again reports whether a record with the key of this row came before, and
+// where it stood last.
+func (s *seenKeys) again(file string, row intake.Row, key []name.Field) (place, bool) {
 	values := make([]any, 0, len(key))
 	for _, f := range key {
 		v, ok := fieldOf(row.Record, f)
 		if !ok {
-			return false // it will be refused
+			return place{}, false // it will be refused
 		}
 		values = append(values, v)
 	}
 	h := maphash.Bytes(s.seed, strictjson.Canonical(values))
-	first, ok := s.rows[h]
+	before, ok := s.last[h]
+	s.last[h] = place{file, row.Number}
 	if !ok {
-		s.rows[h] = row.Number
-		return false
+		return place{}, false
 	}
-	if len(s.twice) < 20 {
-		s.twice = append(s.twice, twice{File: file, Reference: row.Reference, First: first, Row: row.Number})
+	if len(s.twice) < shownRows {
+		s.twice = append(s.twice, twice{File: file, Row: row.Number, Reference: row.Reference, OldFile: before.file, OldRow: before.row})
 	} else {
 		s.more++
 	}
-	return true
+	return before, true
 }
 
 // fieldOf returns the scalar at a place; a key never goes through an array.

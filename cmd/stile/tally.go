@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -56,6 +57,10 @@ type tally struct {
 // A reason is what many refused rows may have in common.
 type reason struct{ pointer, rule, detail string }
 
+// maxReasons bounds the memory that a file of endlessly different mistakes
+// can cost.
+const maxReasons = 1000
+
 type brokenFile struct {
 	File   string `json:"file"`
 	Line   int    `json:"line,omitempty"`
@@ -75,7 +80,10 @@ func newTally(im *importer) (*tally, error) {
 	}
 	if im.report != "" {
 		if t.report, err = newReport(im); err != nil {
-			t.close()
+			if t.rejects != nil {
+				t.rejects.close()
+				os.Remove(im.rejects)
+			}
 			return nil, err
 		}
 	}
@@ -137,7 +145,7 @@ func (t *tally) refuse(file string, row intake.Row, problems []intake.Problem) {
 	t.refused++
 	x := refusedRow{File: file, Row: row.Number, Line: row.Line, Reference: row.Reference}
 	for _, p := range problems {
-		t.reasons[reason{wild(p.Pointer), p.Rule, p.Detail}]++
+		t.count(wild(p.Pointer), p.Rule, p.Detail)
 		rp := refusedProblem{Problem: p}
 		if t.im.values {
 			rp.Value = p.Value
@@ -153,6 +161,14 @@ func (t *tally) refuse(file string, row intake.Row, problems []intake.Problem) {
 	if t.stream != nil {
 		t.stream.add(x)
 	}
+}
+
+func (t *tally) count(pointer, rule, detail string) {
+	why := reason{pointer, rule, detail}
+	if _, known := t.reasons[why]; !known && len(t.reasons) >= maxReasons {
+		why = reason{"", "…", "for other reasons"}
+	}
+	t.reasons[why]++
 }
 
 // wild puts "*" for the places in arrays, so that the same fault in the first
@@ -298,7 +314,7 @@ func (t *tally) print() {
 		im.say("note: %s", n)
 	}
 	for _, d := range t.seen.twice {
-		im.say("note: %s: row %d has the key of row %d (%s): it counts as a later version", d.File, d.Row, d.First, d.Reference)
+		im.say("note: %s", d)
 	}
 	if t.seen.more > 0 {
 		im.say("note: … and %s", plural(t.seen.more, "more row with the key of an earlier one", "more rows with the key of an earlier one"))
