@@ -112,8 +112,8 @@ func (h head) encode() []byte {
 }
 
 func decodeHead(b []byte) (h head, err error) {
-	if len(b) != 69 {
-		return h, fmt.Errorf("%w: head has %d bytes", ErrDamaged, len(b))
+	if len(b) != 69 || b[20] > 1 {
+		return h, fmt.Errorf("%w: head of %d bytes is none", ErrDamaged, len(b))
 	}
 	h.index = binary.BigEndian.Uint64(b)
 	h.version = binary.BigEndian.Uint64(b[8:])

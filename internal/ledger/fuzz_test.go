@@ -1,0 +1,104 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// FuzzStored: whatever stands in the store, its readers do not panic, and what
+// they accept they write back byte for byte.
+func FuzzStored(f *testing.F) {
+	put := &storedRecord{op: record.Put, standard: 1, key: 2, issuedAt: 3, version: 1, sig: make([]byte, 64), body: []byte(`{"a":1}`)}
+	f.Add(put.encode())
+	put.version, put.prevIndex = 9, 8
+	f.Add(put.encode())
+	f.Add((&storedRecord{op: record.Delete, version: 2, sig: make([]byte, 64)}).encode())
+	f.Add(head{index: 5, version: 6, live: true}.encode())
+	f.Add(membership{itemPut, 77}.encode())
+	f.Add(encodeItem(itemWithdraw, [16]byte{1}))
+	f.Add(encodeCheckpoint(tlog.Checkpoint{Size: 3}, []byte("note")))
+	f.Add(encodeHolding(&Put{Index: 1, Version: 2, Token: []byte("a.b.c~")}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s, err := decodeStoredRecord(b); err == nil && !bytes.Equal(s.encode(), b) {
+			t.Errorf("stored record %x is written as %x", b, s.encode())
+		}
+		if h, err := decodeHead(b); err == nil && !bytes.Equal(h.encode(), b) {
+			t.Errorf("head %x is written as %x", b, h.encode())
+		}
+		if m, err := decodeMembership(b); err == nil && !bytes.Equal(m.encode(), b) {
+			t.Errorf("membership %x is written as %x", b, m.encode())
+		}
+		if k, r, err := decodeItem(b); err == nil && !bytes.Equal(encodeItem(k, r.Bytes()), b) {
+			t.Errorf("item %x is written as %x", b, encodeItem(k, r.Bytes()))
+		}
+		if cp, note, err := decodeCheckpoint("o", b); err == nil && !bytes.Equal(encodeCheckpoint(cp, note), b) {
+			t.Errorf("checkpoint %x is written as %x", b, encodeCheckpoint(cp, note))
+		}
+		if h, err := decodeHolding(b); err == nil {
+			p := &Put{Index: h.Index, Version: h.Version, Entry: h.Token.Entry(), Token: h.Token.Bytes()}
+			if !bytes.Equal(encodeHolding(p), b) {
+				t.Errorf("holding %x is written as %x", b, encodeHolding(p))
+			}
+		}
+	})
+}
+
+// FuzzEventBody: the bodies of events come from other councils.
+func FuzzEventBody(f *testing.F) {
+	for _, s := range []string{
+		`{"agreement":"northmoor.gov.uk/items","version":1,"record":"aaaaaaaaaaaaaaaaaaaaaaaaaa","reason":"r","entry":3}`,
+		`{"agreement":"northmoor.gov.uk/items","from":"northmoor.gov.uk","size":3,"root":"x","cursor":3,"held":[1],"deleted":[2],"refused":[{"entry":0,"rule":"r","pointer":""}]}`,
+		`{"agreement":"northmoor.gov.uk/items","from":"northmoor.gov.uk","size":3,"cursor":3,"deleted_all":4,"reason":"over"}`,
+		`{"held":{},"refused":[1,null],"cursor":-1}`, `{"cursor":1e400}`, `{}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		v, err := strictjson.Decode([]byte(s), strictjson.DefaultLimits())
+		if err != nil {
+			return
+		}
+		body, ok := v.(map[string]any)
+		if !ok {
+			return
+		}
+		a, r := WithdrawalOf(&record.Event{Kind: KindWithdrawal, Body: body})
+		if (a == "") != (r == "") {
+			t.Errorf("half a withdrawal: %q of %q", r, a)
+		}
+		got, err := ReceiptOf(&record.Event{Kind: KindReceipt, Body: body})
+		if err != nil {
+			return
+		}
+		// What was understood says the same when it is said again.
+		held := make([]any, len(got.Held))
+		for i, n := range got.Held {
+			held[i] = decimal(n)
+		}
+		deleted := make([]any, len(got.Deleted))
+		for i, n := range got.Deleted {
+			deleted[i] = decimal(n)
+		}
+		refused := make([]any, len(got.RefusedEntries))
+		for i, n := range got.RefusedEntries {
+			refused[i] = map[string]any{"entry": decimal(n)}
+		}
+		again, err := ReceiptOf(&record.Event{Kind: KindReceipt, Body: map[string]any{
+			"agreement": string(got.Agreement), "from": string(got.From), "size": decimal(got.Size), "root": got.Root,
+			"cursor": decimal(got.Cursor), "held": held, "deleted": deleted, "refused": refused, "deleted_all": decimal(got.DeletedAll),
+		}})
+		if err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+		x, _ := json.Marshal(got)
+		y, _ := json.Marshal(again)
+		if !bytes.Equal(x, y) {
+			t.Errorf("%s is read as %s and again as %s", s, x, y)
+		}
+	})
+}
