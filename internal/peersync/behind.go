@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
@@ -26,11 +27,13 @@ func (s *Syncer) verifyBehind(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := s.o.Ledger.Changed()
 		busy := false
+		var later <-chan time.Time
 		for _, src := range s.o.Ledger.Sources() {
 			if src.Agreement == "" || src.Verified >= src.Cursor {
 				continue
 			}
 			if src.Cursor-src.Verified < verifyLag && s.catchingUp(src) {
+				later = time.After(catchUpPause)
 				continue
 			}
 			if err := s.verifySome(ctx, src); err != nil {
@@ -46,9 +49,14 @@ func (s *Syncer) verifyBehind(ctx context.Context) {
 		case <-ctx.Done():
 		case <-changed:
 		case <-s.caughtUp:
+		case <-later:
 		}
 	}
 }
+
+// catchUpPause is after how long without a batch a copy no longer counts as
+// catching up: that it has not come to the end is the sender's word alone.
+const catchUpPause = 10 * time.Second
 
 // catchingUp reports whether a copy is on its way that has not come to the end
 // of what there is.
@@ -56,7 +64,7 @@ func (s *Syncer) catchingUp(src *ledger.Source) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pulls[pullKey{src.From, src.Agreement}]
-	return p != nil && p.connected && !p.live
+	return p != nil && p.connected && !p.live && s.o.Now().Sub(src.LastAt) < catchUpPause
 }
 
 // held is a holding as far as its signature goes.

@@ -41,10 +41,23 @@ type checker struct {
 	from  directory.Member
 	log   note.Verifier
 	doc   *agreement.Agreement // nil for notices
-	terms *agreement.Terms
 	stds  func(name.Standard) (*standard.Standard, error)
 	now   func() time.Time
-	rows  bool // the row filter reads only fields we are sent
+	byStd sync.Map // name.Standard to *agreement.Terms, nil where there are none
+}
+
+// termsFor returns what the agreement means for one version of its standard,
+// nil when it lets nothing of that version out.
+func (c *checker) termsFor(std *standard.Standard) *agreement.Terms {
+	if t, ok := c.byStd.Load(std.Name()); ok {
+		return t.(*agreement.Terms)
+	}
+	t, err := c.doc.Compile(std)
+	if err != nil {
+		t = nil
+	}
+	c.byStd.Store(std.Name(), t)
+	return t
 }
 
 // delivery checks a batch against the sender's log, the agreement and the
@@ -215,7 +228,7 @@ func (c *checker) record(index uint64, token []byte, signature bool) (r checked)
 	if len(token) > ledger.MaxHolding {
 		return c.refuse(r, index, "size", "")
 	}
-	if c.terms == nil {
+	if c.doc == nil {
 		return c.refuse(r, index, "a record among notices", "")
 	}
 	v, err := t.View()
@@ -238,12 +251,17 @@ func (c *checker) record(index uint64, token []byte, signature bool) (r checked)
 	if std.Integrity() != v.Integrity {
 		return c.refuse(r, index, "standard's schema", "")
 	}
-	if extra := c.terms.Excess(v.Body); len(extra) > 0 {
+	terms := c.termsFor(std)
+	if terms == nil {
+		return c.refuse(r, index, "standard's version", "")
+	}
+	if extra := terms.Excess(v.Body); len(extra) > 0 {
 		// More than the agreement lets us have: never kept, not even the part
 		// that was agreed, so that nothing of it reaches our disk.
 		return c.refuse(r, index, "field beyond the agreement", extra[0])
 	}
-	if c.rows && !c.terms.Match(v.Body) {
+	// Where the row filter reads only fields we are sent, we ask it, too.
+	if terms.RowsCheckable() && !terms.Match(v.Body) {
 		return c.refuse(r, index, "row beyond the agreement", "")
 	}
 	if ps := std.ValidateVisible(v.Body); len(ps) > 0 {

@@ -167,14 +167,10 @@ func (s *Syncer) checker(ctx context.Context, src *ledger.Source) (*checker, *wi
 	if doc == nil {
 		return nil, nil, errors.New(why)
 	}
-	std, err := s.o.Ledger.StandardOf(doc.Standard)
-	if err != nil {
+	if _, err := s.o.Ledger.StandardOf(doc.Standard); err != nil {
 		return nil, nil, fmt.Errorf("%w: %s", ErrStandardMissing, doc.Standard)
 	}
-	if c.terms, err = doc.Compile(std); err != nil {
-		return nil, nil, err
-	}
-	c.doc, c.rows = doc, c.terms.RowsCheckable()
+	c.doc = doc
 	d := doc.Digest()
 	h.Feed, h.AgreementDigest = string(doc.Name), d[:]
 	if d.String() != src.Digest {
