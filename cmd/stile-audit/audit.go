@@ -255,7 +255,7 @@ func verify(e env, in *source, o options) error {
 	if o.json {
 		_, err = e.out.Write(r.JSON())
 	} else {
-		err = r.WriteText(e.out)
+		err = writeClean(e.out, r.WriteText)
 	}
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -305,7 +305,7 @@ func show(e env, in *source, o options) error {
 			enc.SetIndent("", "  ")
 			return enc.Encode(d)
 		}
-		return d.WriteText(e.out)
+		return writeClean(e.out, d.WriteText)
 	}
 	b, err := in.token()
 	if err != nil {
@@ -316,6 +316,16 @@ func show(e env, in *source, o options) error {
 		return fail(invalid, "a token is one line that begins with eyJ; a bundle is a .stile file", "%q: %w", in.name, err)
 	}
 	_, err = fmt.Fprintf(e.out, "%s\n", v)
+	return err
+}
+
+// writeClean writes a text that may quote the file, such as a standard's title.
+func writeClean(w io.Writer, write func(io.Writer) error) error {
+	var b strings.Builder
+	if err := write(&b); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, clean(b.String()))
 	return err
 }
 

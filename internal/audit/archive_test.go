@@ -95,7 +95,7 @@ func TestUnreadable(t *testing.T) {
 		{"path twice", "is there twice", extra(zip.FileHeader{Name: chunkPath(0)})},
 		{"path too long", "lead out", extra(zip.FileHeader{Name: "events/" + strings.Repeat("x", 500)})},
 		{"encrypted", "encrypted", raw(t, files(), func(h *zip.FileHeader) { h.Flags |= 1 })},
-		{"bomb", "times its size", with(chunkPath(0), bytes.Repeat([]byte{' '}, MaxChunkBytes))},
+		{"bomb", "times its size", with(chunkPath(0), bytes.Repeat([]byte{0x20}, 4<<20))},
 		{"chunk too large", "unpack to more than", with("proofs/0000.bin", noise(maxProof+1))},
 		{"bundle.json too large", "unpack to more than", with(documentPath, noise(maxHeader+1))},
 		{"too many files", "", tooMany(t)},

@@ -329,7 +329,7 @@ func (s *sharing) judgeTerms() {
 			rows.skip(1)
 		}
 	}
-	v.say(CheckFields, "%s nothing but fields of the agreement. This is how the council presents them here; a receiver's own bundle shows what it holds.", show(fields.ok))
+	v.say(CheckFields, "%s nothing but fields of the agreement. This is how the council presents them here: what a receiver holds is for the receiver to show.", show(fields.ok))
 	if rows.ok+rows.failed > 0 {
 		v.say(CheckRows, "%s picked by the agreement's filter, as far as it reads fields that travel.", was(rows.ok, "record"))
 	}

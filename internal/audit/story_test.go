@@ -174,6 +174,11 @@ func TestRecordsAlone(t *testing.T) {
 		expect(t, r, check, NotDone)
 	}
 	expect(t, r, CheckDisclosures, OK, "In 2 records, 8 fields are disclosed and 4 withheld")
+
+	w.header.Covers = Covers{Standard: "standards.example/another"}
+	expect(t, verify(t, w.bundle(50), Options{Trust: w.trust()}), CheckContents, Failed)
+	w.header.Covers = Covers{Records: []name.Record{w.last["A"].Record, w.rings[saltby].RecordID("standards.example/another", "A")}}
+	expect(t, verify(t, w.bundle(50), Options{Trust: w.trust()}), CheckContents, OK, "1 record is not in it")
 }
 
 // The filter can be judged only by what travels.

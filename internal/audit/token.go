@@ -22,21 +22,18 @@ const proofStart = "c2sp.org/tlog-proof@v1\n"
 // which checks a single token leaves undone. The error wraps [ErrToken] when
 // token, or proof, is none.
 func VerifyToken(token, proof []byte, o Options) (*Report, error) {
-	token = bytes.TrimRight(token, "\r\n")
-	if proof == nil && bytes.HasPrefix(token, []byte(proofStart)) {
-		proof = append(bytes.Clone(token), '\n') // which ends every proof file
-		p, err := tlog.ParseProof(proof)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrToken, err)
-		}
-		token = p.Extra
+	token, enclosed, err := unwrap(token)
+	if err != nil {
+		return nil, err
+	}
+	if proof == nil {
+		proof = enclosed
 	}
 	v := &verifier{contents: &contents{}, ring: newKeyring(o.Trust), sheet: newSheet(), used: map[Key]bool{}}
 	v.readStandards(o.Standards)
 	r := &Report{Kind: "record"}
 	c := &chunk{sheet: v.sheet, used: v.used}
 	var t *record.Token
-	var err error
 	if bytes.IndexByte(token, '~') >= 0 {
 		if t, err = record.Parse(token); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrToken, err)
@@ -72,6 +69,21 @@ func VerifyToken(token, proof []byte, o Options) (*Report, error) {
 	r.Counts, r.Witnesses, r.Keys = v.counts, v.witnessed, v.ring.account(v.sheet, v.used)
 	r.Checks, r.Result = v.checks()
 	return r, nil
+}
+
+// unwrap takes the token out of a proof file that has it as its extra data, and
+// off the line feeds that a text file ends with.
+func unwrap(b []byte) (token, proof []byte, err error) {
+	b = bytes.TrimRight(b, "\r\n")
+	if !bytes.HasPrefix(b, []byte(proofStart)) {
+		return b, nil, nil
+	}
+	proof = append(bytes.Clone(b), '\n') // which ends every proof file
+	p, err := tlog.ParseProof(proof)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	return p.Extra, proof, nil
 }
 
 // ErrToken is wrapped when what was given is no token, or no proof.
@@ -196,7 +208,10 @@ func (v *verifier) tokenProof(r *Report, t *record.Token, proof []byte) error {
 // checks that what is disclosed was signed, but no signature. The error wraps
 // [ErrToken].
 func Visible(token []byte) ([]byte, error) {
-	token = bytes.TrimRight(token, "\r\n")
+	token, _, err := unwrap(token)
+	if err != nil {
+		return nil, err
+	}
 	if bytes.IndexByte(token, '~') < 0 {
 		_, ev, err := record.ParseEvent(token)
 		if err != nil {

@@ -372,11 +372,35 @@ func (v *verifier) judgeContents() {
 			t.pass(1)
 		}
 	}
+	v.judgeCovers(t)
 	v.counts.Events += len(v.events)
 	v.say(CheckContents, "The file holds %s of the log of %s (%s, %s), and %s by others.",
 		count(v.counts.Entries, "entry"), v.council, count(len(v.records), "record"), count(len(v.events), "event"), count(have.Events, "event"))
 	v.say(CheckComplete, "The log has %s and the file holds %s. Nobody signed the choice: that nothing was left out of it "+
 		"can be seen only in the log itself, at the council.", count(int(v.main.Size), "entry"), number(v.counts.Entries))
+}
+
+// judgeCovers compares the records that are here with what bundle.json says they
+// were chosen by. What an agreement covers is for judgeSharing.
+func (v *verifier) judgeCovers(t *tally) {
+	here := make(map[[16]byte]bool, len(v.covers.Records))
+	for i := range v.records {
+		r := &v.records[i]
+		here[r.record] = true
+		if v.covers.Standard != "" && v.covers.Agreement == "" && r.standard.Name != v.covers.Standard {
+			t.failEntry(r.index, "is of another standard than the file says it covers", "")
+		}
+	}
+	missing := 0
+	for _, id := range v.covers.Records {
+		if !here[id.Bytes()] {
+			missing++
+		}
+	}
+	if missing > 0 {
+		t.skip(missing)
+		v.say(CheckContents, "Of the records that it says it covers, %s not in it.", was(missing, "record"))
+	}
 }
 
 func (v *verifier) report() *Report {
