@@ -23,6 +23,7 @@ type Refusal struct {
 	Pointer   string         `json:"pointer,omitempty"`
 	Rule      string         `json:"rule"`
 	At        time.Time      `json:"at"`
+	Evidence  [][]byte       `json:"evidence,omitempty"` // checkpoints of the sender's log that contradict each other, signed by it
 }
 
 // A Delivery is a page of another council's feed that has been checked

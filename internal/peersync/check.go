@@ -151,20 +151,28 @@ func (c *checker) delivery(src *ledger.Source, b *wirepb.Batch) (*ledger.Deliver
 
 // checkpoint checks the batch's checkpoint: signed by the sender's log, and an
 // extension of the one we hold. Two checkpoints that no one log can have are a
-// fork, which the error says.
+// fork.
 func (c *checker) checkpoint(src *ledger.Source, b *wirepb.Batch) (tlog.Checkpoint, error) {
-	cp, _, err := tlog.OpenCheckpoint(b.GetCheckpoint(), c.from.Council.Origin(), c.log)
+	cp, n, err := tlog.OpenCheckpoint(b.GetCheckpoint(), c.from.Council.Origin(), c.log)
 	if err != nil {
 		return cp, fmt.Errorf("checkpoint: %w: %w", ErrLied, err)
 	}
+	forked := func(what string) error {
+		// Without signatures of keys unknown, which could be any number.
+		told, err := note.Sign(&note.Note{Text: n.Text, Sigs: n.Sigs})
+		if err != nil {
+			return fmt.Errorf("checkpoint: %w: %s", ErrLied, what)
+		}
+		return &fork{what, [][]byte{src.Note, told}}
+	}
 	switch {
-	case cp.Size < src.Size:
-		return cp, fmt.Errorf("checkpoint: %w: its log shrank from %d to %d entries", ErrLied, src.Size, cp.Size)
 	case src.Size == 0:
 		return cp, nil
+	case cp.Size < src.Size:
+		return cp, forked(fmt.Sprintf("its log shrank from %d to %d entries", src.Size, cp.Size))
 	case cp.Size == src.Size:
 		if !bytes.Equal(cp.Root[:], src.Root) {
-			return cp, fmt.Errorf("checkpoint: %w: %w at size %d", ErrLied, errFork, cp.Size)
+			return cp, forked(fmt.Sprintf("it told us of another history before at size %d", cp.Size))
 		}
 		return cp, nil
 	}
@@ -176,12 +184,21 @@ func (c *checker) checkpoint(src *ledger.Source, b *wirepb.Batch) (tlog.Checkpoi
 		return cp, fmt.Errorf("internal error: stored root of %s has %d bytes", src.From, len(src.Root))
 	}
 	if err := tlog.VerifyConsistency(src.Size, tlog.Hash(src.Root), cp.Size, cp.Root, proof); err != nil {
-		return cp, fmt.Errorf("consistency proof: %w: %w between sizes %d and %d", ErrLied, errFork, src.Size, cp.Size)
+		return cp, forked(fmt.Sprintf("it told us of another history before, or has no proof that sizes %d and %d are of one", src.Size, cp.Size))
 	}
 	return cp, nil
 }
 
-var errFork = errors.New("it told us of another history before")
+// A fork is two checkpoints of one log, both signed by it, that it has not
+// shown to be of one history.
+type fork struct {
+	what  string
+	notes [][]byte // the one we hold, the one we were sent
+}
+
+func (f *fork) Error() string { return "checkpoint: " + ErrLied.Error() + ": " + f.what }
+
+func (f *fork) Unwrap() error { return ErrLied }
 
 // checked is what one item turned out to be.
 type checked struct {

@@ -33,6 +33,11 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 	if err != nil {
 		return false, err
 	}
+	defer func() {
+		if errors.Is(err, ErrLied) {
+			err = errors.Join(err, s.keepLie(ctx, p, err))
+		}
+	}()
 	st, err := s.o.Network.Open(ctx, p.key.from, wirepb.Protocol)
 	if err != nil {
 		return false, err
@@ -51,6 +56,9 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 	for {
 		st.SetDeadline(s.o.Now().Add(silence))
 		f, err := in.Read()
+		if errors.Is(err, wirepb.ErrFrame) {
+			err = fmt.Errorf("%w: %w", ErrLied, err)
+		}
 		if err != nil {
 			st.Reset()
 			return progress, fmt.Errorf("read batch: %w", err)
@@ -69,6 +77,13 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 			return progress, err
 		}
 		progress = true
+		if p.key.agreement == "" {
+			// Before the answer: it may not get through, and what is on disk
+			// does not come again.
+			for _, e := range d.Events {
+				s.o.Agreements.Notice(p.key.from, e.Index, e.Token)
+			}
+		}
 		st.SetDeadline(s.o.Now().Add(helloWithin))
 		if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Ack{Ack: ack}}); err != nil {
 			return progress, err
@@ -79,12 +94,21 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 		}
 		p.live, p.problem, p.since = b.GetLive(), "", time.Time{}
 		s.mu.Unlock()
-		if p.key.agreement == "" {
-			for _, e := range d.Events {
-				s.o.Agreements.Notice(p.key.from, e.Index, e.Token)
-			}
-		}
 	}
+}
+
+// keepLie keeps what no honest sender can have sent, as evidence, and so that
+// status shows it after the stream is gone.
+func (s *Syncer) keepLie(ctx context.Context, p *pull, lie error) error {
+	src, err := s.o.Ledger.Source(p.key.from, p.key.agreement)
+	if err != nil {
+		return err
+	}
+	r := ledger.Refusal{From: p.key.from, Agreement: p.key.agreement, Index: src.Cursor, Rule: "batch: " + lie.Error(), At: s.o.Now().UTC()}
+	if f := new(fork); errors.As(lie, &f) {
+		r.Evidence = f.notes
+	}
+	return s.o.Ledger.Refuse(ctx, src, r)
 }
 
 // errOtherText: begin again, under the text that is in force now.
@@ -116,13 +140,6 @@ func (s *Syncer) take(ctx context.Context, c *checker, p *pull, b *wirepb.Batch)
 		}
 	}
 	d, err := c.delivery(src, b)
-	if errors.Is(err, ErrLied) {
-		// Kept as evidence, so that status shows it after the stream is gone.
-		r := ledger.Refusal{From: p.key.from, Agreement: p.key.agreement, Index: src.Cursor, Rule: "batch: " + err.Error(), At: s.o.Now().UTC()}
-		if rerr := s.o.Ledger.Refuse(ctx, src, r); rerr != nil {
-			return nil, nil, rerr
-		}
-	}
 	if err != nil {
 		return nil, nil, err
 	}
