@@ -74,6 +74,9 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 		}
 		h.Covers.Standard = std.Name().Name
 	}
+	if h.Covers.Agreement != "" && (len(ids) > 0 || in.Standard != "") {
+		return nil, fail(Usage, "leave out --record and --standard, or --agreement", "a bundle of an agreement holds all that went under it")
+	}
 	if h.Covers.Agreement == "" && h.Covers.Standard == "" && len(ids) == 0 {
 		return nil, fail(Usage, "--agreement, --standard or --record", "say what the bundle is to cover")
 	}
@@ -192,37 +195,47 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 // entries writes entries in chunks, each with its proof at the view's checkpoint.
 func (b *bundler) entries(ctx context.Context, indices []uint64) error {
 	cp, _ := b.v.Checkpoint()
-	for chunk := range slices.Chunk(indices, 500) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		var es []audit.Entry
-		var at []uint64
-		for _, i := range chunk {
-			token, err := b.entry(i)
-			if errors.Is(err, ledger.ErrDamaged) {
-				b.n.log.Error("entry left out of a bundle", "error", err.Error())
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			es, at = append(es, audit.Entry{Index: i, Token: token}), append(at, i)
-		}
+	var es []audit.Entry
+	var at []uint64
+	size := 0
+	flush := func() error {
 		if len(es) == 0 {
-			continue
+			return nil
 		}
 		proof, err := tlog.ProveBatch(b.v, at, cp.Size)
 		if err != nil {
 			return err
 		}
-		if err := b.w.AddEntries(es, proof); err != nil {
+		err = b.w.AddEntries(es, proof)
+		b.count += len(es)
+		es, at, size = nil, nil, 0
+		return err
+	}
+	for _, i := range indices {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b.count += len(es)
+		token, err := b.entry(i)
+		if errors.Is(err, ledger.ErrDamaged) {
+			b.n.log.Error("entry left out of a bundle", "error", err.Error())
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		es, at, size = append(es, audit.Entry{Index: i, Token: token}), append(at, i), size+len(token)
+		if len(es) == audit.MaxChunk || size > bundleChunkBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return flush()
 }
+
+// bundleChunkBytes ends a chunk of a bundle before its limit is near: one more
+// token has at most 4 MiB.
+const bundleChunkBytes = 4 << 20
 
 func (b *bundler) entry(i uint64) ([]byte, error) {
 	ver, err := b.v.Version(i)
@@ -251,16 +264,13 @@ func (b *bundler) context(st agreement.Status) error {
 	if err != nil {
 		return err
 	}
-	sizes := map[uint64]bool{cp.Size: true}
 	for _, c := range cosigned {
 		b.who[c.Witness] = true
-		if sizes[c.Checkpoint.Size] {
-			continue
-		}
-		sizes[c.Checkpoint.Size] = true
-		proof, err := tlog.Consistency(b.v, c.Checkpoint.Size, cp.Size)
-		if err != nil {
-			return err
+		var proof []tlog.Hash // of one size with the main one: the writer joins the signatures
+		if c.Checkpoint.Size < cp.Size {
+			if proof, err = tlog.Consistency(b.v, c.Checkpoint.Size, cp.Size); err != nil {
+				return err
+			}
 		}
 		if err := b.w.AddCheckpoint(c.Note, proof); err != nil {
 			return err

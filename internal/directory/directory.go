@@ -261,8 +261,8 @@ func newView(members []Member) (*view, error) {
 		}
 		// Under another name the same key has another hash, so the key itself,
 		// the part after the last plus, is compared.
-		claim(m, "keys.log", m.LogKey[strings.LastIndex(m.LogKey, "+")+1:])
-		claim(m, "keys.witness", m.WitnessKey[strings.LastIndex(m.WitnessKey, "+")+1:])
+		claim(m, "keys.log", keyPart(m.LogKey))
+		claim(m, "keys.witness", keyPart(m.WitnessKey))
 	}
 	return v, errors.Join(errs...)
 }
@@ -309,4 +309,12 @@ func syncDir(root *os.Root) error {
 		return fmt.Errorf("sync %s: %w", filepath.Base(root.Name()), err)
 	}
 	return nil
+}
+
+// keyPart returns the key of a verifier key NAME+HASH+KEY, "" for none. The
+// key's base64 may hold a "+" of its own.
+func keyPart(vkey string) string {
+	_, rest, _ := strings.Cut(vkey, "+")
+	_, key, _ := strings.Cut(rest, "+")
+	return key
 }
