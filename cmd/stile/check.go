@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/intake"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node"
@@ -16,6 +17,7 @@ import (
 
 func (a *app) checkCommand() *cobra.Command {
 	im := &importer{app: a, dryRun: true}
+	var draft string
 	c := &cobra.Command{
 		Use:   "check FILE --standard STANDARD",
 		Short: "Check a file against a standard and keep nothing",
@@ -26,9 +28,15 @@ The standard may be the folder or archive of one, and needs no node then; the
 name of one that the node has adopted; or, where there is no node, the name of
 one that comes with Stile.`,
 		Example: `  stile check application.json --standard planning-application
+  stile check register.csv --standard brownfield-site --draft-mapping register.yaml
   stile check register.csv --mapping register.yaml --standard ./brownfield-site`,
 		Args: takes(1, 1, "one file"),
-		RunE: func(cmd *cobra.Command, args []string) error { return im.run(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if draft != "" {
+				return im.draft(cmd.Context(), args[0], draft)
+			}
+			return im.run(cmd.Context(), args)
+		},
 	}
 	im.door = func(ctx context.Context) (node.Caller, error) {
 		std, err := a.standardFor(ctx, im.standard)
@@ -40,7 +48,39 @@ one that comes with Stile.`,
 	im.reading.flags(c)
 	c.Flags().StringVar(&im.report, "report", "", "write every refusal to a new `file`: .csv, .json or .txt")
 	c.Flags().BoolVar(&im.values, "values", false, "show the refused values in the report")
+	c.Flags().StringVar(&draft, "draft-mapping", "", "write a mapping for a CSV file to this new `file`, and check nothing")
 	return c
+}
+
+// draft writes a mapping to begin with for a CSV file.
+func (im *importer) draft(ctx context.Context, file, out string) error {
+	switch {
+	case im.mapping != nil || im.reading.mapping != "":
+		return misused("--draft-mapping writes a mapping and --mapping names one: choose one")
+	case im.standard == "":
+		return misused("name the standard of the records with --standard")
+	}
+	std, err := im.standardFor(ctx, im.standard)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("read file: %w", err)
+	}
+	defer f.Close()
+	sample, err := intake.Look(f)
+	if err != nil {
+		return failure(node.Invalid, "look into the file: it should be CSV with a row of headings", "%s: %v", file, err)
+	}
+	// The draft quotes words that the file has: it is the importer's own.
+	if err := im.writeNew(out, sample.Draft(std), 0o600); err != nil {
+		return err
+	}
+	if out != "-" {
+		im.say("wrote %s: check every line of it, then: stile check %s --mapping %s", out, quoted(file), quoted(out))
+	}
+	return nil
 }
 
 // standardFor finds a standard by what a person calls it: a folder or archive

@@ -194,7 +194,7 @@ func (im *importer) readable(file string) error {
 	}
 	switch {
 	case format == intake.CSV && im.mapping == nil:
-		return failure(node.Usage, "write a mapping, as examples/brownfield shows, and name it with --mapping",
+		return failure(node.Usage, fmt.Sprintf("stile check %s --standard %s --draft-mapping mapping.yaml, mend the draft, and name it with --mapping", quoted(file), quoted(im.standard)),
 			"%q is CSV: a mapping must say what its columns mean", file)
 	case format != intake.CSV && im.reading.mapping != "":
 		return misused("%q is %s: a mapping is for CSV", file, format)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -145,7 +146,10 @@ func (w *watcher) tell(last, now *node.StatusReply) error {
 		say("%s", line)
 	}
 	for _, r := range slices.Backward(now.Refusals) {
-		if !slices.Contains(last.Refusals, r) {
+		same := func(o ledger.Refusal) bool {
+			return o.At.Equal(r.At) && o.From == r.From && o.Index == r.Index && o.Pointer == r.Pointer && o.Rule == r.Rule
+		}
+		if !slices.ContainsFunc(last.Refusals, same) {
 			say("refused from %s: entry %s at %q fails %q", r.From, number(r.Index), r.Pointer, r.Rule)
 		}
 	}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node"
+)
+
+// answers is a node that says one thing to everything.
+type answers struct{ reply any }
+
+func (a answers) Close() error { return nil }
+
+func (a answers) Call(_ context.Context, _ string, _, out any) error {
+	b, err := json.Marshal(a.reply)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, out)
+}
+
+func status() node.StatusReply {
+	at := time.Date(2026, 12, 2, 9, 30, 0, 0, time.UTC)
+	return node.StatusReply{
+		Council: "northmoor.gov.uk", Running: true, Since: at, Version: "1.2.3", Addresses: []string{"/ip4/192.0.2.1/tcp/7845"},
+		LogSize: 1234567, LogRoot: "cm9vdA==", Records: map[string]int{"standards.example/b@1.0.0": 12, "standards.example/a@1.0.0": 1234},
+		Held: 3, DiskBytes: 123456789,
+		Witnesses: []node.WitnessReply{{Council: "saltby.gov.uk", Size: 1234560}},
+		Partners: []node.PartnerReply{
+			{Council: "saltby.gov.uk", Agreement: "northmoor.gov.uk/people", Direction: "to", InStep: true, Offered: 1500, Held: 1500},
+			{Council: "wetherholm.gov.uk", Agreement: "northmoor.gov.uk/people", Direction: "to", Offered: 1500, Held: 1400, Outstanding: 2, OldestHours: 75, Behind: "it is not connected"},
+			{Council: "saltby.gov.uk", Agreement: "saltby.gov.uk/sites", Direction: "from", InStep: true, Offered: 10, Held: 9, Refused: 1},
+		},
+		Agreements: []node.AgreementReply{{Name: "northmoor.gov.uk/new", Version: 2, Standard: name.StandardLine{Name: "standards.example/a", Major: 1}, Why: "awaiting saltby.gov.uk's signature"}},
+		Refusals:   []ledger.Refusal{{From: "saltby.gov.uk", Agreement: "saltby.gov.uk/sites", Index: 17, Pointer: "/no\x1b[2Jte", Rule: "field is not in the agreement", At: at}},
+		Warnings:   []string{"the keys are not encrypted"},
+	}
+}
+
+const statusText = `council     northmoor.gov.uk
+node        running since 2026-12-02 09:30:00 UTC, version 1.2.3
+listens on  /ip4/192.0.2.1/tcp/7845
+log         1,234,567 entries, root cm9vdA==
+witnesses   saltby.gov.uk cosigned it at 1,234,560 entries, 7 entries ago
+records     1,234 of standards.example/a@1.0.0
+            12 of standards.example/b@1.0.0
+held back   3; stile record held lists them
+disk        123.5 MB
+
+PARTNER                        AGREEMENT                OFFERED   HELD  REFUSED  STATE
+saltby.gov.uk      we send     northmoor.gov.uk/people    1,500  1,500        0  in step
+wetherholm.gov.uk  we send     northmoor.gov.uk/people    1,500  1,400        0  behind, because it is not connected
+saltby.gov.uk      we receive  saltby.gov.uk/sites           10      9        1  in step
+
+withdrawals that partners have not receipted
+  PARTNER            AGREEMENT                RECORDS  OLDEST
+  wetherholm.gov.uk  northmoor.gov.uk/people        2  3 days
+
+agreements not in force
+  AGREEMENT             VERSION  WHY
+  northmoor.gov.uk/new        2  awaiting saltby.gov.uk's signature
+
+refused from partners, newest first
+  WHEN                     FROM           ENTRY  AT         RULE                           AGREEMENT
+  2026-12-02 09:30:00 UTC  saltby.gov.uk     17  /no` + "\uFFFD" + `[2Jte  field is not in the agreement  saltby.gov.uk/sites
+
+warnings
+  the keys are not encrypted
+`
+
+// TestStatusText shows every part of a status as a person reads it.
+func TestStatusText(t *testing.T) {
+	var out, talk bytes.Buffer
+	a := &app{env: env{strings.NewReader(""), &out, &talk}, caller: answers{status()}}
+	if code := a.run(t.Context(), []string{"status"}); code != 0 || out.String() != statusText {
+		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, &out, statusText)
+	}
+}
+
+// TestStatusCheck: something that is behind is told by the exit code.
+func TestStatusCheck(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		alter func(*node.StatusReply)
+		want  int
+	}{
+		{"a partner is behind", func(*node.StatusReply) {}, 8},
+		{"a withdrawal is outstanding", func(s *node.StatusReply) { s.Partners[1].InStep = true }, 8},
+		{"all in step", func(s *node.StatusReply) { s.Partners[1].InStep, s.Partners[1].Outstanding = true, 0 }, 0},
+		{"no exchange", func(s *node.StatusReply) { s.Partners = nil }, 0},
+	} {
+		s := status()
+		c.alter(&s)
+		var out, talk bytes.Buffer
+		a := &app{env: env{strings.NewReader(""), &out, &talk}, caller: answers{s}}
+		if code := a.run(t.Context(), []string{"status", "--check"}); code != c.want {
+			t.Errorf("%s: exit code %d, want %d: %s", c.name, code, c.want, &talk)
+		}
+	}
+}
+
+// TestExitCodes keeps the kinds of failure on the codes that the help of stile
+// lists.
+func TestExitCodes(t *testing.T) {
+	want := map[node.Kind]int{
+		node.Failed: 1, node.Usage: 2, node.NotFound: 3, node.Refused: 4, node.Invalid: 5,
+		node.Unverified: 6, node.Unreachable: 7, node.Behind: 8, node.Conflict: 9, "unheard-of": 1,
+	}
+	for k, code := range want {
+		if got := exitCode(k); got != code {
+			t.Errorf("%s: exit code %d, want %d", k, got, code)
+		}
+		// However an error came about, it ends with what to try.
+		var talk bytes.Buffer
+		a := &app{env: env{err: &talk}}
+		a.complain(explain(nil, &node.Error{Kind: k, Message: "it went wrong"}))
+		lines := strings.Split(strings.TrimSpace(talk.String()), "\n")
+		if len(lines) != 2 || lines[0] != "stile: it went wrong" || len(lines[1]) <= len("Try: ") || !strings.HasPrefix(lines[1], "Try: ") {
+			t.Errorf("%s: %q", k, talk.String())
+		}
+	}
+}
