@@ -97,12 +97,15 @@ func introduce(t testing.TB, nodes ...*running) {
 	}
 }
 
+// pollEvery is short beside what is waited for, and long beside what asking costs.
+const pollEvery = 20 * time.Millisecond
+
 // await polls f until it says true.
 func await(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for !f() {
 		select {
