@@ -1,0 +1,386 @@
+package peersync_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/wire"
+)
+
+const (
+	northmoor = name.Council("northmoor.gov.uk") // shares, or lies
+	saltby    = name.Council("saltby.gov.uk")    // receives, or lies
+	hexwell   = name.Council("hexwell.gov.uk")   // honest neighbour of both
+)
+
+// A town is a few councils on a network in memory, in one bubble of virtual
+// time. Each has keys and stands in the directory; whoever runs a node has a
+// ledger and a Syncer, the others are played by the test.
+type town struct {
+	t     *testing.T
+	world *wire.Memory
+	dir   *directory.Directory
+	rings map[name.Council]*keys.Ring
+}
+
+// warm makes what Badger makes once in a process and shares, an encoder and a
+// decoder with channels in them, before any bubble: made in one they would not
+// be fit for use in another.
+var warm = sync.OnceValue(func() error {
+	dir, err := os.MkdirTemp("", "warm")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r, err := keys.Generate(northmoor)
+	if err != nil {
+		return err
+	}
+	for range 2 { // to write a table, and to read it
+		l, err := ledger.Open(ledger.Options{Dir: dir, Council: northmoor, Keys: r, MinFree: 1})
+		if err != nil {
+			return err
+		}
+		if _, err := l.OpenNotices(context.Background(), saltby); err != nil {
+			return err
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
+// inTown runs f in a bubble, with the directory made.
+func inTown(t *testing.T, f func(t *testing.T, w *town)) {
+	t.Helper()
+	if err := warm(); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	rings := map[name.Council]*keys.Ring{}
+	for i, c := range []name.Council{northmoor, saltby, hexwell} {
+		r, err := keys.Generate(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rings[c] = r
+		m := directory.FromRing(c, r)
+		m.Title, m.GSS, m.Role = string(c), fmt.Sprintf("E0700099%d", i), directory.RoleCouncil
+		m.ValidFrom = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+		if err := directory.Write(folder, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d, err := directory.Open(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, &town{t: t, world: wire.NewMemory(), dir: d, rings: rings})
+	})
+}
+
+// parish returns a made-up standard: reference open, ward internal, all else
+// personal. From version 1.1.0 on it calls /phone open.
+func parish(t testing.TB, nm, version string) *standard.Standard {
+	t.Helper()
+	classes := "  /reference: open\n  /ward: internal\n"
+	if version != "1.0.0" {
+		classes += "  /phone: open\n"
+	}
+	s, err := standard.Load(fstest.MapFS{
+		"standard.yaml": {Data: []byte("name: standards.example/" + nm + "\nversion: " + version + "\ntitle: Parish item\nstatus: live\nkey: [/reference]\nclasses:\n" + classes)},
+		"schema.json": {Data: []byte(`{"type":"object","required":["reference"],"properties":{
+			"reference":{"type":"string"},"ward":{"type":"string","maxLength":8},"name":{"type":"string"},"phone":{"type":"string"}}}`)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// terms returns an agreement: its sender lets its receivers have reference and
+// ward of the rows of ward X.
+func terms(t testing.TB, from name.Council, nm string, version int, edit func(*agreement.Agreement), to ...name.Council) *agreement.Agreement {
+	t.Helper()
+	a := &agreement.Agreement{
+		Name: name.Agreement(string(from) + "/" + nm), Version: version, From: from, To: to, Mode: agreement.Replicate,
+		Standard: parish(t, "parish-item", "1.0.0").Name().Line(), Rows: `record.ward == "X"`,
+		Fields: []name.Field{"/reference", "/ward"}, Starts: "2000-01-01",
+	}
+	if edit != nil {
+		edit(a)
+	}
+	again, err := agreement.ParseCanonical(a.Canonical())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
+
+// A book is the agreements as one council sees them.
+type book struct {
+	self name.Council
+
+	mu      sync.Mutex
+	force   map[name.Agreement]*agreement.Agreement
+	notices []string
+}
+
+func (b *book) set(as ...*agreement.Agreement) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range as {
+		b.force[a.Name] = a
+	}
+}
+
+func (b *book) end(a name.Agreement) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.force[a] = nil
+}
+
+func (b *book) InForce(a name.Agreement, now time.Time) (*agreement.Agreement, string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	doc, known := b.force[a]
+	switch {
+	case !known:
+		return nil, "no such agreement was proposed"
+	case doc == nil:
+		return nil, "ended 2026-01-01 by northmoor.gov.uk: over"
+	}
+	return doc, ""
+}
+
+func (b *book) Inbound(now time.Time) (out []*agreement.Agreement) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.force {
+		if a != nil && slices.Contains(a.To, b.self) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func (b *book) Related() (out []name.Council) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.force {
+		if a != nil && a.Party(b.self) {
+			out = append(out, a.Parties()...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (b *book) Notice(from name.Council, index uint64, jws []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ev, err := record.ParseEvent(jws)
+	if err != nil {
+		panic(err)
+	}
+	b.notices = append(b.notices, fmt.Sprintf("%s %d %s", from, index, ev.Kind))
+}
+
+// A house is a council that runs a node.
+type house struct {
+	*peersync.Syncer
+	w      *town
+	self   name.Council
+	ledger *ledger.Ledger
+	net    *wire.MemoryNode
+	book   *book
+	stop   func()
+}
+
+// run starts a council's node with some agreements in force, those it sends
+// under with their feeds open.
+func (w *town) run(c name.Council, as ...*agreement.Agreement) *house {
+	w.t.Helper()
+	l, err := ledger.Open(ledger.Options{
+		Council: c, Keys: w.rings[c], InMemory: true, Log: w.log(c),
+		Fatal: func(err error) { w.t.Errorf("%s ended: %v", c, err) },
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	h := &house{w: w, self: c, ledger: l, net: w.world.Node(c), book: &book{self: c, force: map[name.Agreement]*agreement.Agreement{}}}
+	if err := l.Adopt(w.t.Context(), parish(w.t, "parish-item", "1.0.0")); err != nil {
+		w.t.Fatal(err)
+	}
+	h.agree(as...)
+	h.Syncer = peersync.New(peersync.Options{
+		Self: c, Ledger: l, Keys: w.rings[c], Directory: w.dir, Network: h.net, Agreements: h.book, Log: w.log(c),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { h.Run(ctx) })
+	wg.Go(func() { wire.Keep(ctx, h.net, h.Partners, nil) })
+	h.stop = sync.OnceFunc(func() {
+		cancel()
+		wg.Wait()
+		h.net.Close()
+		if err := l.Close(); err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.t.Cleanup(h.stop)
+	return h
+}
+
+func (w *town) log(c name.Council) *slog.Logger {
+	if os.Getenv("STILE_TEST_LOG") == "" {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", c)
+}
+
+func (h *house) agree(as ...*agreement.Agreement) {
+	h.w.t.Helper()
+	h.book.set(as...)
+	for _, a := range as {
+		if a.From == h.self {
+			if err := h.ledger.OpenFeed(h.w.t.Context(), a); err != nil {
+				h.w.t.Fatal(err)
+			}
+		}
+	}
+	if h.Syncer != nil {
+		h.Refresh()
+	}
+}
+
+func item(ref, ward string) map[string]any {
+	return map[string]any{"reference": ref, "ward": ward, "name": "CANARY " + ref}
+}
+
+func (h *house) put(bodies ...map[string]any) []ledger.Result {
+	h.w.t.Helper()
+	std := parish(h.w.t, "parish-item", "1.0.0")
+	var offers []*ledger.Offer
+	for _, b := range bodies {
+		o, err := h.ledger.Offer(std, b)
+		if err != nil {
+			h.w.t.Fatal(err)
+		}
+		offers = append(offers, o)
+	}
+	if err := h.ledger.Write(h.w.t.Context(), offers...); err != nil {
+		h.w.t.Fatal(err)
+	}
+	var out []ledger.Result
+	for _, o := range offers {
+		r, err := o.Result()
+		if err != nil {
+			h.w.t.Fatal(err)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// held returns what a house holds from a council under an agreement: version
+// by reference. Whatever is held must verify.
+func (h *house) held(a name.Agreement) map[string]uint64 {
+	h.w.t.Helper()
+	from := name.Council(a[:strings.IndexByte(string(a), '/')])
+	src, err := h.ledger.Source(from, a)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil
+	}
+	out := map[string]uint64{}
+	err = h.ledger.View(func(v *ledger.View) error {
+		return v.Holdings(src, 0, func(hd *ledger.Holding, err error) bool {
+			if err != nil {
+				h.w.t.Errorf("holding: %v", err)
+				return true
+			}
+			if hd.View.Council != from || hd.View.Body["name"] != nil {
+				h.w.t.Errorf("%s holds entry %d of %s with %v", h.self, hd.Index, hd.View.Council, hd.View.Disclosed)
+			}
+			out[hd.View.Body["reference"].(string)] = hd.View.Version
+			return true
+		})
+	})
+	if err != nil {
+		h.w.t.Fatal(err)
+	}
+	if src.Records != len(out) {
+		h.w.t.Errorf("%s counts %d records of %s and holds %d", h.self, src.Records, a, len(out))
+	}
+	return out
+}
+
+// refusals returns the rules that a house refused something of an agreement by.
+func (h *house) refusals(from name.Council, a name.Agreement) (rules []string) {
+	h.w.t.Helper()
+	src, err := h.ledger.Source(from, a)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil
+	}
+	err = h.ledger.View(func(v *ledger.View) error {
+		return v.Refusals(src, func(r ledger.Refusal) bool {
+			rules = append(rules, r.Rule)
+			return true
+		})
+	})
+	if err != nil {
+		h.w.t.Fatal(err)
+	}
+	return rules
+}
+
+func (h *house) source(a name.Agreement) *ledger.Source {
+	h.w.t.Helper()
+	src, err := h.ledger.Source(name.Council(a[:strings.IndexByte(string(a), '/')]), a)
+	if err != nil {
+		return &ledger.Source{}
+	}
+	return src
+}
+
+// await lets virtual time pass until f says true.
+func (w *town) await(what string, f func() bool) {
+	w.t.Helper()
+	for range 600 {
+		synctest.Wait()
+		if f() {
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	w.t.Fatalf("waited two minutes in vain until %s", what)
+}
+
+func keysOf[V any](m map[string]V) string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
+}
