@@ -64,8 +64,8 @@ type Config struct {
 	AdminSocket string `yaml:"admin_socket"`
 
 	// PassphraseFile holds the passphrase of the key files, in its first line.
-	// Empty, the default, is for keys that are not encrypted, and for a
-	// terminal on which to ask. The file must be readable by its owner only.
+	// Empty, the default, is for keys that are not encrypted. The file must be
+	// readable by its owner only.
 	PassphraseFile string `yaml:"passphrase_file"`
 
 	// EncryptionKeyFile holds the key that encrypts the ledger on disk: 16, 24

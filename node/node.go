@@ -39,15 +39,15 @@ import (
 
 // InitOptions say what data folder to make.
 type InitOptions struct {
-	Dir            string       // made when missing; must hold no node yet
-	Council        name.Council // whose node it is
-	Title          string       // what people call the council; default the domain
-	GSS            string       // its ONS code, such as E07000998; "" leaves the role an auditor's, who needs none
-	Role           directory.Role
-	Listen         []string // multiaddrs; default as in config
-	Addresses      []string // what partners dial; default what is listened on, where that is one address
-	PassphraseFile string   // encrypts the keys; "" leaves them to the folder's permissions
-	NoStandards    bool     // do not adopt the standards that come with Stile
+	Dir            string         // made when missing; must hold no node yet
+	Council        name.Council   // whose node it is
+	Title          string         // what people call the council; default the domain
+	GSS            string         // its ONS code, such as E07000998; "" when it has none
+	Role           directory.Role // default council
+	Listen         []string       // multiaddrs; default as in config
+	Addresses      []string       // what partners dial; default what is listened on, where that is one address
+	PassphraseFile string         // encrypts the keys; "" leaves them to the folder's permissions
+	NoStandards    bool           // do not adopt the standards that come with Stile
 	Now            func() time.Time
 }
 
@@ -107,9 +107,6 @@ func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
 	}
 	if m.Role == "" {
 		m.Role = directory.RoleCouncil
-		if m.GSS == "" {
-			m.Role = directory.RoleAuditor
-		}
 	}
 	if err := directory.Write(cfg.Directory, m); err != nil {
 		return nil, fail(Usage, "", "%v", err)

@@ -223,7 +223,7 @@ func (n *Node) recordID(typed, std string) (name.Record, error) {
 			return "", err
 		}
 		if found == "" {
-			return "", fail(NotFound, "name the standard with --standard, or give the record's id", "no record of ours has the key %q", typed)
+			return "", fail(NotFound, "name the standard with --standard, or give the record's id", "no record of ours has that key")
 		}
 		return found, nil
 	}
@@ -309,7 +309,7 @@ func (n *Node) findHolding(in RecordRequest) (*ledger.Holding, *ledger.Source, e
 			return found, src, nil
 		}
 	}
-	return nil, nil, fail(NotFound, "stile record list --from "+string(in.From), "no record held from %s is named %q", in.From, in.Record)
+	return nil, nil, fail(NotFound, "stile record list --from "+string(in.From), "no record held from %s has that id or key", in.From)
 }
 
 func (n *Node) versionReply(ver *ledger.Version, whole bool) *RecordReply {

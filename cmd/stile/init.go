@@ -28,8 +28,8 @@ Whoever holds the files under keys/ can speak for the council. They are
 readable by their owner alone; with --passphrase-file they are encrypted too,
 and the node reads the passphrase from that file when it starts.
 
-A council is known by its domain and, in the directory, by its ONS code
-(--gss). Without one the node is an auditor's, who shares no records.`,
+A council is known by its domain. Its ONS code (--gss) goes into its member
+file, so that partners can tell whose area it is.`,
 		Example: `  stile init --data /var/lib/stile --council northmoor.gov.uk \
     --title "Northmoor Borough Council" --gss E07000998`,
 		Args: takes(0, 0, "nothing"),
@@ -66,7 +66,7 @@ A council is known by its domain and, in the directory, by its ONS code
 	f.StringVar(&council, "council", "", "`domain` of the council, such as northmoor.gov.uk")
 	f.StringVar(&o.Title, "title", "", "what people call the council; default: the domain")
 	f.StringVar(&o.GSS, "gss", "", "ONS `code` of the council, such as E07000998")
-	f.StringVar(&role, "role", "", "council, footprint, standards-body, auditor or regulator; default: council with --gss, else auditor")
+	f.StringVar(&role, "role", "", "council, footprint, standards-body, auditor or regulator; default: council")
 	f.StringArrayVar(&o.Listen, "listen", nil, "`address` to listen on, a multiaddr; may be given again; default: port 7845 of every interface, TCP and QUIC")
 	f.StringArrayVar(&o.Addresses, "address", nil, "`address` at which partners reach the node, a multiaddr; may be given again; default: those of --listen that name one interface and a port")
 	f.StringVar(&o.PassphraseFile, "passphrase-file", "", "`file` whose first line encrypts the keys; readable by its owner alone")
@@ -130,8 +130,8 @@ func (a *app) founded(cmd *cobra.Command, cfg *config.Config) error {
 	if len(self.Addresses) == 0 {
 		a.say("the member file names no address, so partners cannot dial this node: it will dial them")
 	}
-	if self.Role == string(directory.RoleAuditor) && !cmd.Flags().Changed("role") {
-		a.say("no --gss was given, so the directory has this node as an auditor's")
+	if self.Role == string(directory.RoleCouncil) && self.GSS == "" {
+		a.say("no --gss was given, so the member file does not say whose area this is")
 	}
 	data := "--data " + quoted(a.data)
 	next := newTable("", "")

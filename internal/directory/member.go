@@ -6,7 +6,7 @@
 //
 //	council: northmoor.gov.uk            # its domain, and the file's name
 //	title: Northmoor Borough Council
-//	gss: E07000998                       # ONS code; needed for role council, else optional
+//	gss: E07000998                       # ONS code; optional
 //	role: council                        # council, footprint, standards-body, auditor or regulator
 //	keys:                                # all four for role council; any of them for others
 //	  record:                            # ES256, newest last; old ones stay while their records do
@@ -210,7 +210,7 @@ func (m *Member) check(bad func(field, rule string)) {
 	// A council is what agreements are made with, so it must be possible to
 	// say which one, and to verify and reach it.
 	council := m.Role == RoleCouncil
-	if m.GSS == "" && council || m.GSS != "" && !isGSS(m.GSS) {
+	if m.GSS != "" && !isGSS(m.GSS) {
 		bad("gss", "want E, W, S or N and eight digits, such as E07000998")
 	}
 	if len(m.RecordKeys) == 0 && council || len(m.RecordKeys) > maxRecordKeys {

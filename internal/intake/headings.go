@@ -121,3 +121,17 @@ func distance(a, b []rune) int {
 	}
 	return row[len(b)]
 }
+
+// visible makes text from a file safe to print: a terminal must not obey it,
+// and it stays on one line.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		return '\uFFFD'
+	}, s)
+}

@@ -12,6 +12,15 @@ import (
 	"github.com/stile-exchange/stile/internal/strictjson"
 )
 
+const people = `mapping: 1
+standard: standards.example/people@1
+columns:
+  - {to: /ref, from: Ref, required: true}
+  - {to: /born, from: Date of birth, type: date, formats: [dd/mm/yyyy]}
+  - {to: /name, from: Name}
+  - {to: /tags, from: Tags, split: ";", type: integer}
+`
+
 // One goroutine takes the file apart while others read its rows.
 func TestReadConcurrently(t *testing.T) {
 	const n = 2000
