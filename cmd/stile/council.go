@@ -17,7 +17,7 @@ func (a *app) councilCommand() *cobra.Command {
 addresses. Only members are listened to. Two councils meet by each adding the
 other's member file, received in a way they trust: who can change these files
 decides whose signatures are believed.`,
-		a.councilListCommand(), a.councilShowCommand(), a.councilAddCommand(), a.councilSelfCommand())
+		a.councilListCommand(), a.councilShowCommand(), a.councilAddCommand(), a.councilSelfCommand(), a.councilReloadCommand())
 }
 
 func (a *app) councilListCommand() *cobra.Command {
@@ -57,6 +57,22 @@ func (a *app) councilShowCommand() *cobra.Command {
 		Short: "Print a member's file: keys, addresses and role",
 		Args:  takes(1, 1, "a council"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return a.printMember(cmd, args[0]) },
+	}
+}
+
+func (a *app) councilReloadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "Have the running node read the directory's files again and try its partners now",
+		Long: `Reload has the running node read the files in its directory folder again, after
+they were changed by other means than "stile council add", and try every
+exchange that waits after a failure at once. A file that cannot be read changes
+nothing: the directory as it was goes on being used.`,
+		Args: takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, err := call[node.Empty](cmd.Context(), a, node.OpRetry, node.Empty{})
+			return err
+		},
 	}
 }
 

@@ -3,6 +3,7 @@ package audit
 import (
 	"archive/zip"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -183,11 +184,54 @@ func inOrder(files map[int]*zip.File, path func(int) string) ([]*zip.File, error
 
 var errDirectory = errors.New("table of contents is too long")
 
+var errAround = fmt.Errorf("%w: something stands before or behind the archive, which nobody would read", ErrBundle)
+
+// endsAsArchive checks that the file ends with the record that ends a zip,
+// without a comment, and that this one belongs to what stands before it.
+func endsAsArchive(r io.ReaderAt, size int64) error {
+	var last [22]byte
+	if size < int64(len(last)) {
+		return fmt.Errorf("%w: too short", ErrBundle)
+	}
+	if _, err := r.ReadAt(last[:], size-int64(len(last))); err != nil && err != io.EOF {
+		return err
+	}
+	if string(last[:4]) != "PK\x05\x06" || last[20] != 0 || last[21] != 0 {
+		return errAround
+	}
+	// The table of contents stands right before its end, unless the archive is
+	// so large (zip64) that the numbers are written elsewhere.
+	length, offset := binary.LittleEndian.Uint32(last[12:]), binary.LittleEndian.Uint32(last[16:])
+	if length != 1<<32-1 && offset != 1<<32-1 && int64(length)+int64(offset)+int64(len(last)) != size {
+		return errAround
+	}
+	return nil
+}
+
+// beginsAsArchive checks that the file begins with one of the archive's files:
+// a zip may stand behind anything, another zip included.
+func beginsAsArchive(r io.ReaderAt, zr *zip.Reader) error {
+	var head [30]byte // local file header; name and extra field lengths at its end
+	if _, err := r.ReadAt(head[:], 0); err != nil || string(head[:4]) != "PK\x03\x04" {
+		return errAround
+	}
+	data := int64(len(head)) + int64(binary.LittleEndian.Uint16(head[26:])) + int64(binary.LittleEndian.Uint16(head[28:]))
+	for _, f := range zr.File {
+		if at, err := f.DataOffset(); err == nil && at == data {
+			return nil
+		}
+	}
+	return errAround
+}
+
 // readDirectory opens the zip. Reading the table of contents takes memory
 // several times its size before the number of files can be looked at, so what
 // is read of it is bounded from below.
 func readDirectory(r io.ReaderAt, size int64) (*zip.Reader, error) {
 	b := &bounded{r: r, left: 2*64<<10 + MaxFiles*(46+maxPath)}
+	if err := endsAsArchive(r, size); err != nil {
+		return nil, err
+	}
 	zr, err := zip.NewReader(b, size)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBundle, err)
@@ -196,6 +240,9 @@ func readDirectory(r io.ReaderAt, size int64) (*zip.Reader, error) {
 		return nil, fmt.Errorf("%w: more than %d files", ErrBundle, MaxFiles)
 	}
 	b.left = -1 // the files themselves have limits of their own
+	if err := beginsAsArchive(r, zr); err != nil {
+		return nil, err
+	}
 	return zr, nil
 }
 

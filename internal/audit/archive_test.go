@@ -175,6 +175,23 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// TestNothingAround: bytes before or behind the archive would be read by nobody.
+func TestNothingAround(t *testing.T) {
+	w := newTown(t)
+	w.live(3)
+	whole := w.bundle(5)
+	for what, b := range map[string][]byte{
+		"before":                  append([]byte("x"), whole...),
+		"behind":                  append(bytes.Clone(whole), 'x'),
+		"a second archive behind": append(bytes.Clone(whole), whole...),
+		"comment":                 append(bytes.Clone(whole[:len(whole)-2]), 1, 0, 'x'),
+	} {
+		if _, err := Verify(bytes.NewReader(b), int64(len(b)), Options{Trust: w.trust()}); !errors.Is(err, ErrBundle) {
+			t.Errorf("%s: Verify: %v; want %v", what, err, ErrBundle)
+		}
+	}
+}
+
 // TestDirectoryBound: a table of contents that never ends is given up on before
 // it fills the memory.
 func TestDirectoryBound(t *testing.T) {
