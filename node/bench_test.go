@@ -144,7 +144,7 @@ func BenchmarkFirstCopy(b *testing.B) {
 		call[node.AgreementReply](b, to, node.OpAgreementSign, node.AgreementRequest{Name: "northmoor.gov.uk/planning-for-saltby"})
 		await(b, "everything is held", func() bool { return partnerOf(b, to).Held == want })
 		b.ReportMetric(float64(want)/time.Since(at).Seconds(), "held/s")
-		await(b, "everything is verified", func() bool { return partnerOf(b, to).Verified == want })
+		awaitEvery(b, 200*time.Millisecond, "everything is verified", func() bool { return partnerOf(b, to).Verified == want })
 		b.ReportMetric(float64(want)/time.Since(at).Seconds(), "verified/s")
 		b.ReportMetric((cpuSeconds()-cpu)*1e6/float64(want), "cpu-us/record")
 		b.ReportMetric(resident(), "peak-MiB")
@@ -168,7 +168,7 @@ func BenchmarkLiveCopy(b *testing.B) {
 		want := call[node.PreviewReply](b, from, node.OpAgreementPreview, node.AgreementRequest{Document: []byte(planningAgreement)}).Matched
 		await(b, "everything is held", func() bool { return partnerOf(b, to).Held == want })
 		b.ReportMetric(float64(want)/time.Since(at).Seconds(), "held/s")
-		await(b, "everything is verified", func() bool { return partnerOf(b, to).Verified == want })
+		awaitEvery(b, 200*time.Millisecond, "everything is verified", func() bool { return partnerOf(b, to).Verified == want })
 		b.ReportMetric(float64(want)/time.Since(at).Seconds(), "verified/s")
 		from.stop()
 		to.stop()

@@ -103,9 +103,14 @@ const pollEvery = 20 * time.Millisecond
 // await polls f until it says true.
 func await(t testing.TB, what string, f func() bool) {
 	t.Helper()
+	awaitEvery(t, pollEvery, what, f)
+}
+
+func awaitEvery(t testing.TB, every time.Duration, what string, f func() bool) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !f() {
 		select {

@@ -18,8 +18,9 @@ const (
 	// to, entries (log indexes, ascending).
 	KindDisclosure = "disclosure"
 	// KindReceipt says what became of a delivery. Body: agreement, from, size
-	// and root of the sender's checkpoint, cursor, held, deleted (log indexes
-	// at the sender), refused (objects of entry, rule, pointer); or, when the
+	// and root of the sender's checkpoint, since and cursor (where the delivery
+	// began and ended), held, deleted (log indexes at the sender), refused
+	// (objects of entry, rule, pointer); or, when the
 	// agreement is over, deleted_all (a count) and reason.
 	KindReceipt = "receipt"
 	// KindAdopted says that a standard was taken into use. Body: standard,
@@ -62,7 +63,8 @@ type Receipt struct {
 	From       name.Council // whose log the indexes are of
 	Size       uint64       // of the checkpoint of that log it is about
 	Root       string       // of that checkpoint, as tlog prints it; "" with DeletedAll
-	Cursor     uint64
+	Since      uint64       // the cursor of the delivery, and
+	Cursor     uint64       // the one after it
 	Held       []uint64
 	Deleted    []uint64
 	Refused    int
@@ -109,6 +111,7 @@ func ReceiptOf(e *record.Event) (*Receipt, error) {
 		}
 		r.RefusedEntries = append(r.RefusedEntries, n)
 	}
+	r.Since, _ = number(e.Body["since"])
 	r.Size, _ = number(e.Body["size"])
 	r.Root, _ = e.Body["root"].(string)
 	var ok bool

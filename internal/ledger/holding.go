@@ -75,19 +75,29 @@ func (v *View) Holdings(s *Source, from uint64, f func(*Holding, error) bool) er
 	})
 }
 
-// HoldingTokens is Holdings for who wants the tokens alone: each is checked
-// against the entry that was proved, and its disclosures are not looked at.
-func (v *View) HoldingTokens(s *Source, from uint64, f func(uint64, name.Record, *record.Token, error) bool) error {
+// A Kept is a holding as it lies on disk.
+type Kept struct {
+	Index  uint64
+	Record name.Record
+	stored []byte
+}
+
+// Token reads the holding's token, checked against the entry that was proved;
+// its disclosures are not looked at. It may be called from any goroutine, and
+// after the view has ended.
+func (k Kept) Token() (*record.Token, error) {
+	h, err := decodeHolding(k.stored)
+	if err != nil {
+		return nil, err
+	}
+	return h.Token, nil
+}
+
+// Kept is Holdings for who wants many tokens and can read them at once.
+func (v *View) Kept(s *Source, from uint64, f func(Kept, error) bool) error {
 	return v.positions(s, from, func(index uint64, r name.Record) bool {
 		b, err := partsOf(v.txn, holdingKey(s.number, r.Bytes()))
-		if err != nil {
-			return f(index, r, nil, err)
-		}
-		h, err := decodeHolding(b)
-		if err != nil {
-			return f(index, r, nil, err)
-		}
-		return f(index, r, h.Token, nil)
+		return f(Kept{index, r, b}, err)
 	})
 }
 

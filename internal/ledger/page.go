@@ -14,6 +14,7 @@ import (
 // A Page is part of a feed, with what proves it.
 type Page struct {
 	Items      []PageItem
+	Since      uint64 // the cursor it was read from
 	Cursor     uint64 // where the next page starts
 	Live       bool   // there was no more when the page was read
 	Records    int    // live records in the feed
@@ -37,7 +38,7 @@ const (
 
 // Page reads a feed from a cursor on.
 func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
-	p := &Page{}
+	p := &Page{Since: cursor}
 	err := l.View(func(v *View) error {
 		p.Checkpoint, p.Note = v.Checkpoint()
 		type want struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -80,23 +81,51 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 
 // An Ack is what a partner answered to a page.
 type Ack struct {
-	Cursor  uint64
+	Since   uint64 // the cursor the page was read from
+	Cursor  uint64 // and the one after it
 	Held    int
 	Refused int    // items of the page it refused
 	Receipt []byte // signed event of the partner; nil when the page had no items
+	Late    bool   // a receipt that was given before and did not get through
 }
 
-// Acknowledge keeps a partner's receipt and moves its cursor.
+// Acknowledge keeps a partner's receipt and moves its cursor. The cursor does
+// not pass a withdrawal without a receipt that covers it: a partner that goes
+// on from beyond one, and gives no late receipt for it, stays where it was.
 func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a Ack) error {
 	return l.do(ctx, false, func(t *tx) error {
 		if a.Receipt != nil {
-			t.set(append(receiptKey(f.number, a.Cursor), from...), a.Receipt)
+			key := append(receiptKey(f.number, a.Cursor), from...)
+			if _, err := t.lookup(key); err == nil && a.Late {
+				return nil
+			}
+			t.set(key, a.Receipt)
 		}
 		now := l.o.Now().UTC()
-		return t.partner(f, from, func(p *Partner) {
-			p.Cursor, p.Held, p.LastAck, p.Behind = a.Cursor, a.Held, now, ""
+		var skips error
+		err := t.partner(f, from, func(p *Partner) {
+			skipped := false
+			if a.Since > p.Cursor {
+				skips = l.View(func(v *View) error {
+					return v.Withdrawals(f, p.Cursor, a.Since, func(uint64, name.Record) bool {
+						skipped = true
+						return false
+					})
+				})
+			}
+			switch {
+			case a.Late:
+				if !skipped {
+					p.Cursor = max(p.Cursor, a.Cursor)
+				}
+				return
+			case !skipped:
+				p.Cursor = a.Cursor
+			}
+			p.Held, p.LastAck, p.Behind = a.Held, now, ""
 			p.Refused += a.Refused
 		})
+		return errors.Join(err, skips)
 	})
 }
 
@@ -117,11 +146,17 @@ func (v *View) Receipts(f *Feed, from name.Council, fn func(jws []byte) bool) er
 // Outstanding calls fn with the withdrawals of a feed that a partner has not
 // acknowledged: the log index of the withdrawal event and the record.
 func (v *View) Outstanding(f *Feed, p Partner, fn func(index uint64, r name.Record) bool) error {
+	return v.Withdrawals(f, p.Cursor, math.MaxUint64, fn)
+}
+
+// Withdrawals calls fn with the withdrawals that stand in a feed from one
+// index up to, but not including, another, in order, until fn returns false.
+func (v *View) Withdrawals(f *Feed, from, to uint64, fn func(index uint64, r name.Record) bool) error {
 	o := badger.DefaultIteratorOptions
 	o.Prefix = numKey4('f', f.number)
 	it := v.txn.NewIterator(o)
 	defer it.Close()
-	for it.Seek(feedItemKey(f.number, p.Cursor)); it.Valid(); it.Next() {
+	for it.Seek(feedItemKey(f.number, from)); it.Valid() && indexAtEnd(it) < to; it.Next() {
 		b, err := it.Item().ValueCopy(nil)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrStorage, err)

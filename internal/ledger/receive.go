@@ -105,7 +105,8 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			c.Verified = c.Cursor
 		}
 		if len(d.Puts)+len(d.Withdrawn)+len(d.Refused) > 0 {
-			receipt = t.event(KindReceipt, receiptBody(c, d, taken))
+			receipt = t.event(KindReceipt, receiptBody(c, d, before, taken))
+			c.Receipts = append(c.Receipts[max(0, len(c.Receipts)-lateReceipts+1):], receipt.index)
 		}
 		return t.source(c)
 	})
@@ -130,7 +131,7 @@ const maxRefusals = 500
 // receiptBody is what a receipt says: which entries of whose log, under which
 // agreement, were taken, refused (with the rule) or deleted, and at which
 // checkpoint of that log.
-func receiptBody(s *Source, d *Delivery, taken []any) map[string]any {
+func receiptBody(s *Source, d *Delivery, since uint64, taken []any) map[string]any {
 	deleted := make([]any, len(d.Withdrawn))
 	for i, w := range d.Withdrawn {
 		deleted[i] = decimal(w.Index)
@@ -141,7 +142,7 @@ func receiptBody(s *Source, d *Delivery, taken []any) map[string]any {
 	}
 	return map[string]any{
 		"agreement": string(s.Agreement), "from": string(s.From),
-		"size": decimal(d.Checkpoint.Size), "root": d.Checkpoint.Root.String(), "cursor": decimal(d.Cursor),
+		"size": decimal(d.Checkpoint.Size), "root": d.Checkpoint.Root.String(), "since": decimal(since), "cursor": decimal(d.Cursor),
 		"held": taken, "refused": refused, "deleted": deleted,
 	}
 }

@@ -31,11 +31,17 @@ type Source struct {
 	Verified  uint64         `json:"verified"`       // every holding before this index had its own signature checked
 	Refused   int            `json:"refused,omitempty"`
 	Withdrawn int            `json:"withdrawn,omitempty"`
-	LastAt    time.Time      `json:"last_at,omitzero"` // of the last delivery
-	Ended     bool           `json:"ended,omitempty"`  // the agreement is over and everything was deleted
+	LastAt    time.Time      `json:"last_at,omitzero"`   // of the last delivery
+	Receipts  []uint64       `json:"receipts,omitempty"` // log indexes here of the last receipts, which may not have got through
+	Ended     bool           `json:"ended,omitempty"`    // the agreement is over and everything was deleted
 
 	number uint32
 }
+
+// lateReceipts is how many of a source's receipts are repeated when a stream
+// begins anew: those of the batches a sender has under way, and one that it was
+// just keeping.
+const lateReceipts = 4
 
 // Restart makes the next delivery start from the beginning, because another
 // text of the agreement is in force and has a feed of its own. What is held
@@ -46,7 +52,7 @@ func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
 		if err != nil {
 			return err
 		}
-		c.Cursor, c.Verified, c.Digest, c.Ended = 0, 0, digest, false
+		c.Cursor, c.Verified, c.Digest, c.Ended, c.Receipts = 0, 0, digest, false, nil
 		return t.source(c)
 	})
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
-	"github.com/stile-exchange/stile/internal/record"
 )
 
 // verifyChunk is how many holdings are verified between two marks.
@@ -67,33 +66,22 @@ func (s *Syncer) catchingUp(src *ledger.Source) bool {
 	return p != nil && p.connected && !p.live && s.o.Now().Sub(src.LastAt) < catchUpPause
 }
 
-// held is a holding as far as its signature goes.
-type held struct {
-	index  uint64
-	record name.Record
-	token  *record.Token
-}
-
 func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
 	m, ok := s.o.Directory.Member(src.From)
 	if !ok {
 		return errors.New("it is not in the directory")
 	}
-	var chunk []held
+	var chunk []ledger.Kept
 	upTo := src.Cursor
 	err := s.o.Ledger.View(func(v *ledger.View) error {
-		return v.HoldingTokens(src, src.Verified, func(index uint64, r name.Record, t *record.Token, err error) bool {
-			if err != nil {
-				// Damaged on our own disk: not the sender's doing, and shown
-				// when it is read.
-				s.o.Log.Error("holding is damaged", "from", src.From, "error", err.Error())
-				return true
-			}
+		return v.Kept(src, src.Verified, func(k ledger.Kept, err error) bool {
 			if len(chunk) == verifyChunk {
-				upTo = index
+				upTo = k.Index
 				return false
 			}
-			chunk = append(chunk, held{index, r, t})
+			if err == nil { // else withdrawn, and about to leave the index
+				chunk = append(chunk, k)
+			}
 			return true
 		})
 	})
@@ -110,8 +98,15 @@ func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
 				if i >= len(chunk) {
 					return
 				}
-				key, ok := m.RecordKey(chunk[i].token.KeyID())
-				bad[i] = !ok || chunk[i].token.Verify(key) != nil
+				t, err := chunk[i].Token()
+				if err != nil {
+					// Damaged on our own disk: not the sender's doing, and shown
+					// when it is read.
+					s.o.Log.Error("holding is damaged", "from", src.From, "error", err.Error())
+					continue
+				}
+				key, ok := m.RecordKey(t.KeyID())
+				bad[i] = !ok || t.Verify(key) != nil
 			}
 		})
 	}
@@ -124,8 +119,8 @@ func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
 	for i, b := range bad {
 		if b {
 			h := chunk[i]
-			refusals = append(refusals, ledger.Refusal{From: src.From, Agreement: src.Agreement, Index: h.index, Rule: "signature", At: s.o.Now().UTC()})
-			gone = append(gone, h.record)
+			refusals = append(refusals, ledger.Refusal{From: src.From, Agreement: src.Agreement, Index: h.Index, Rule: "signature", At: s.o.Now().UTC()})
+			gone = append(gone, h.Record)
 		}
 	}
 	return s.o.Ledger.MarkVerified(ctx, src, upTo, refusals, gone)

@@ -158,9 +158,10 @@ func marshal(t testing.TB, m proto.Message) string {
 // A greedy is a receiver played by the test, that can answer honestly.
 type greedy struct {
 	*exchange
-	w    *town
-	ring *keys.Ring
-	name name.Agreement
+	w     *town
+	ring  *keys.Ring
+	name  name.Agreement
+	since uint64 // cursor of the batch before
 }
 
 // receipt returns the honest answer to a batch, with its receipt's body as
@@ -179,7 +180,7 @@ func (g *greedy) ack(b *wirepb.Batch, edit func(body map[string]any)) *wirepb.Ac
 	}
 	body := map[string]any{
 		"agreement": string(g.name), "from": string(northmoor), "size": json.Number(fmt.Sprint(cp.Size)), "root": cp.Root.String(),
-		"cursor": json.Number(fmt.Sprint(b.GetCursor())), "held": held, "refused": []any{}, "deleted": deleted,
+		"since": json.Number(fmt.Sprint(g.since)), "cursor": json.Number(fmt.Sprint(b.GetCursor())), "held": held, "refused": []any{}, "deleted": deleted,
 	}
 	if edit != nil {
 		edit(body)
@@ -248,6 +249,7 @@ var falsehoods = map[string]func(g *greedy, b *wirepb.Batch) error{
 	"receipt under another agreement":        edited("agreement", "hexwell.gov.uk/items"),
 	"receipt for another council's log":      edited("from", "hexwell.gov.uk"),
 	"receipt at another cursor":              edited("cursor", json.Number("1")),
+	"receipt from another cursor":            edited("since", json.Number("0")),
 	"receipt at another size":                edited("size", json.Number("1")),
 	"receipt at another root":                edited("root", tlog.Hash{}.String()),
 	"receipt of what was not sent":           edited("held", []any{json.Number("9999")}),
@@ -354,7 +356,7 @@ func TestLyingReceiver(t *testing.T) {
 				b := terms(t, northmoor, "neighbours", 1, nil, hexwell)
 				n, h := w.run(northmoor, a, b), w.run(hexwell, b)
 				n.put(item("one", "X"), item("two", "X"))
-				g := &greedy{w.ask(saltby, hello(string(planning), a.Digest(), nil)), w, w.rings[saltby], planning}
+				g := &greedy{w.ask(saltby, hello(string(planning), a.Digest(), nil)), w, w.rings[saltby], planning, 0}
 				first := g.batch()
 				if err := g.answer(g.ack(first, nil)); err != nil {
 					t.Fatal(err)
@@ -398,6 +400,7 @@ func TestLyingReceiver(t *testing.T) {
 					t.Fatalf("the honest answer was not kept: %s", got)
 				}
 				n.put(item("one", "Y"))
+				g.since = first.GetCursor()
 				second := g.batch()
 				if len(second.GetItems()) != 1 {
 					t.Fatalf("%d items", len(second.GetItems()))
@@ -441,6 +444,93 @@ func TestLyingReceiver(t *testing.T) {
 	}
 }
 
+// TestSkippingWithdrawals: a receiver that goes on from beyond a withdrawal
+// does not get it off the list; the receipt that was lost does.
+func TestSkippingWithdrawals(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		a := terms(t, northmoor, "items", 1, nil, saltby)
+		n := w.run(northmoor, a)
+		n.put(item("one", "X"), item("two", "X"))
+		f, err := n.ledger.Feed(planning, a.Digest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := func() (count int) {
+			err := n.ledger.View(func(v *ledger.View) error {
+				p, err := v.Partner(f, saltby)
+				if err != nil {
+					return err
+				}
+				return v.Outstanding(f, p, func(uint64, name.Record) bool { count++; return true })
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return count
+		}
+		ask := func(cursor uint64) *greedy {
+			x := w.ask(saltby, hello(string(planning), a.Digest(), func(h *wirepb.Hello) { h.Cursor = cursor }))
+			return &greedy{x, w, w.rings[saltby], planning, cursor}
+		}
+		g := ask(0)
+		first := g.batch()
+		if err := g.answer(g.ack(first, nil)); err != nil {
+			t.Fatal(err)
+		}
+		n.put(item("one", "Y"))
+		g.since = first.GetCursor()
+		second := g.batch()
+		lost := g.ack(second, nil) // stored there, and never sent
+		lost.Cosignature = nil
+		lying := g.ack(second, func(m map[string]any) { m["deleted"] = []any{} })
+		lying.Cosignature = nil
+		g.Reset()
+
+		for _, late := range []*wirepb.Ack{nil, lying} {
+			g = ask(second.GetCursor())
+			if late != nil {
+				if err := g.answer(late); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n.put(item(fmt.Sprint("more", late == nil), "X"))
+			for {
+				b := g.batch()
+				if err := g.answer(g.ack(b, nil)); err != nil {
+					t.Fatal(err)
+				}
+				if g.since = b.GetCursor(); len(b.GetItems()) > 0 {
+					break
+				}
+			}
+			synctest.Wait()
+			if open() != 1 {
+				t.Errorf("%d are outstanding, want 1", open())
+			}
+			g.Reset()
+		}
+		g = ask(second.GetCursor())
+		if err := g.answer(lost); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if open() != 0 {
+			t.Errorf("%d are outstanding after the receipt", open())
+		}
+		// One for another history is none.
+		g.Reset()
+		g = ask(second.GetCursor())
+		forged := g.ack(second, func(m map[string]any) { m["root"] = tlog.Hash{}.String() })
+		if err := g.answer(forged); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n.Serving(saltby, planning) {
+			t.Error("a late receipt for another history was taken")
+		}
+	})
+}
+
 // TestNeverAnswering: a receiver that does not answer gets two batches, not the
 // whole feed, and is dropped.
 func TestNeverAnswering(t *testing.T) {
@@ -476,7 +566,7 @@ func TestAgreementEndsMidway(t *testing.T) {
 		a := terms(t, northmoor, "items", 1, nil, saltby)
 		n := w.run(northmoor, a)
 		n.put(item("one", "X"))
-		g := &greedy{w.ask(saltby, hello(string(planning), a.Digest(), nil)), w, w.rings[saltby], planning}
+		g := &greedy{w.ask(saltby, hello(string(planning), a.Digest(), nil)), w, w.rings[saltby], planning, 0}
 		if err := g.answer(g.ack(g.batch(), nil)); err != nil {
 			t.Fatal(err)
 		}

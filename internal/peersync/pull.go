@@ -50,6 +50,12 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 	if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Hello{Hello: hello}}); err != nil {
 		return false, err
 	}
+	if hello.GetCursor() > 0 {
+		// What we answered last may not have got through.
+		if err := s.repeat(src, out); err != nil {
+			return false, err
+		}
+	}
 	s.mu.Lock()
 	p.connected = true
 	s.mu.Unlock()
@@ -95,6 +101,31 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 		p.live, p.problem, p.since = b.GetLive(), "", time.Time{}
 		s.mu.Unlock()
 	}
+}
+
+// repeat sends the last receipts given for a source again.
+func (s *Syncer) repeat(src *ledger.Source, out *wirepb.Writer) error {
+	for _, i := range src.Receipts {
+		var a wirepb.Ack
+		err := s.o.Ledger.View(func(v *ledger.View) error {
+			ev, jws, err := v.Event(i)
+			if err != nil {
+				return err
+			}
+			r, err := ledger.ReceiptOf(ev)
+			if err == nil {
+				a.Cursor, a.Receipt = r.Cursor, jws
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Ack{Ack: &a}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keepLie keeps what no honest sender can have sent, as evidence, and so that

@@ -155,7 +155,7 @@ var errStopServing = errors.New("the agreement no longer allows it")
 func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, out *wirepb.Writer) error {
 	acks := make(chan error, 1)
 	sent := make(chan *ledger.Page, window) // sent and not yet acknowledged
-	go func() { acks <- s.acknowledgeAll(ctx, to, feed, st, in, sent) }()
+	go func() { acks <- s.acknowledgeAll(ctx, to, feed, h.GetCursor(), st, in, sent) }()
 
 	cursor, seen := h.GetCursor(), h.GetTreeSize()
 	var said time.Time // when the last page was sent
@@ -234,14 +234,23 @@ func (s *Syncer) sendPage(ctx context.Context, to name.Council, feed *ledger.Fee
 	return out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Batch{Batch: b}})
 }
 
-// acknowledgeAll reads the receiver's answers, which come in the order of the
-// pages sent, until the stream ends or one does not hold.
-func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, feed *ledger.Feed, st wire.Stream, in *wirepb.Reader, sent chan *ledger.Page) error {
-	for {
+// acknowledgeAll reads the receiver's answers until the stream ends or one does
+// not hold: first the receipts that it repeats, of batches before start, then
+// its answers to the pages sent, in their order.
+func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, feed *ledger.Feed, start uint64, st wire.Stream, in *wirepb.Reader, sent chan *ledger.Page) error {
+	for late := 0; ; {
 		f, err := in.Read()
 		if err != nil {
 			return err
 		}
+		if a := f.GetAck(); len(a.GetReceipt()) > 0 && a.GetCursor() <= start && late < maxLate {
+			late++
+			if err := s.acknowledgeLate(ctx, to, feed, a); err != nil {
+				return err
+			}
+			continue
+		}
+		late = maxLate
 		select {
 		case page := <-sent:
 			if err := s.acknowledge(ctx, to, feed, page, f.GetAck()); err != nil {
@@ -265,21 +274,14 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, feed *ledger.
 	if !ok {
 		return fmt.Errorf("%s has left the directory", to)
 	}
-	ack := ledger.Ack{Cursor: a.GetCursor(), Held: int(min(a.GetHeld(), 1<<40))}
+	ack := ledger.Ack{Since: page.Since, Cursor: a.GetCursor(), Held: int(min(a.GetHeld(), 1<<40))}
 	if ack.Cursor != page.Cursor {
 		return fmt.Errorf("acknowledgement: %w: cursor %d, sent %d", ErrLied, ack.Cursor, page.Cursor)
 	}
-	if len(a.GetReceipt()) > maxReceipt {
-		return fmt.Errorf("receipt: %w: longer than %d bytes", ErrLied, maxReceipt)
-	}
 	if len(a.GetReceipt()) > 0 {
-		ev, err := openEvent(m, a.GetReceipt())
-		if err != nil || ev.badKey || ev.badSignature || ev.Council != to || ev.Kind != ledger.KindReceipt {
-			return fmt.Errorf("receipt: %w", ErrLied)
-		}
-		r, err := ledger.ReceiptOf(ev.Event)
-		if err != nil || r.Agreement != feed.Agreement || r.From != s.o.Self {
-			return fmt.Errorf("receipt: %w: it is for something else", ErrLied)
+		r, err := s.receipt(m, feed, a)
+		if err != nil {
+			return err
 		}
 		if err := answers(r, page); err != nil {
 			return err
@@ -304,11 +306,73 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, feed *ledger.
 	return s.o.Ledger.Cosign(ctx, to, page.Checkpoint, signed)
 }
 
+// maxLate is the most receipts that a receiver may repeat.
+const maxLate = 8
+
+// acknowledgeLate keeps a receipt for a batch of an earlier stream, whose page
+// is forgotten by now: it must be about a checkpoint that our log had.
+func (s *Syncer) acknowledgeLate(ctx context.Context, to name.Council, feed *ledger.Feed, a *wirepb.Ack) error {
+	m, ok := s.o.Directory.Member(to)
+	if !ok {
+		return fmt.Errorf("%s has left the directory", to)
+	}
+	r, err := s.receipt(m, feed, a)
+	if err != nil {
+		return err
+	}
+	if r.Cursor != a.GetCursor() || r.Since > r.Cursor || r.Cursor > r.Size {
+		return fmt.Errorf("receipt: %w: it is for something else", ErrLied)
+	}
+	err = s.o.Ledger.View(func(v *ledger.View) error {
+		if cp, _ := v.Checkpoint(); r.Size > cp.Size {
+			return fmt.Errorf("receipt: %w: our log never had %d entries", ErrLied, r.Size)
+		}
+		tree, err := tlog.OpenTree(r.Size, v)
+		if err == nil && tree.Root().String() != r.Root {
+			err = fmt.Errorf("receipt: %w: our log never had that root", ErrLied)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// Of the page only what is withdrawn still matters: a withdrawal that it
+	// says nothing of stays outstanding.
+	var silent bool
+	err = s.o.Ledger.View(func(v *ledger.View) error {
+		return v.Withdrawals(feed, r.Since, r.Cursor, func(i uint64, _ name.Record) bool {
+			silent = !slices.Contains(r.Deleted, i) && !slices.Contains(r.RefusedEntries, i)
+			return !silent
+		})
+	})
+	if err != nil || silent {
+		return err
+	}
+	return s.o.Ledger.Acknowledge(ctx, feed, to, ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: a.GetReceipt(), Late: true})
+}
+
+// receipt reads the receipt in an answer: it must be the receiver's own, signed
+// by it, and about this feed.
+func (s *Syncer) receipt(m directory.Member, feed *ledger.Feed, a *wirepb.Ack) (*ledger.Receipt, error) {
+	if len(a.GetReceipt()) > maxReceipt {
+		return nil, fmt.Errorf("receipt: %w: longer than %d bytes", ErrLied, maxReceipt)
+	}
+	ev, err := openEvent(m, a.GetReceipt())
+	if err != nil || ev.badKey || ev.badSignature || ev.Council != m.Council || ev.Kind != ledger.KindReceipt {
+		return nil, fmt.Errorf("receipt: %w", ErrLied)
+	}
+	r, err := ledger.ReceiptOf(ev.Event)
+	if err != nil || r.Agreement != feed.Agreement || r.From != s.o.Self {
+		return nil, fmt.Errorf("receipt: %w: it is for something else", ErrLied)
+	}
+	return r, nil
+}
+
 // answers reports what is wrong with a receipt as the answer to a page: it
 // must be about the page's checkpoint and cursor, name only items of the page,
 // and say of every withdrawal in it that it was carried out or refused.
 func answers(r *ledger.Receipt, page *ledger.Page) error {
-	if r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root.String() {
+	if r.Since != page.Since || r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root.String() {
 		return fmt.Errorf("receipt: %w: it is for something else", ErrLied)
 	}
 	sent := make(map[uint64]bool, len(page.Items)) // to whether it is a withdrawal not yet answered

@@ -125,9 +125,56 @@ func TestCuts(t *testing.T) {
 				w.world.Heal(northmoor, saltby)
 				w.world.OnWrite(nil)
 				w.await("it is in step", func() bool { return fmt.Sprint(s.held(planning)) == fmt.Sprint(want) })
+				checkReceipts(t, w, n, s, a)
 			})
 		})
 	}
+}
+
+// checkReceipts: every receipt that the receiver has logged is with the sender,
+// whatever became of the answer that carried it, and no withdrawal waits for one.
+func checkReceipts(t *testing.T, w *town, n, s *house, a *agreement.Agreement) {
+	t.Helper()
+	given := map[string]bool{}
+	err := s.ledger.View(func(v *ledger.View) error {
+		v.Events(ledger.KindReceipt, 0, func(i uint64) bool {
+			_, jws, err := v.Event(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			given[string(jws)] = true
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := n.ledger.Feed(a.Name, a.Digest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.await("every receipt has arrived", func() bool {
+		got, open := 0, 0
+		err := n.ledger.View(func(v *ledger.View) error {
+			p, err := v.Partner(f, s.self)
+			if err != nil {
+				return err
+			}
+			err = v.Outstanding(f, p, func(uint64, name.Record) bool { open++; return true })
+			if err != nil {
+				return err
+			}
+			return v.Receipts(f, s.self, func(jws []byte) bool {
+				if !given[string(jws)] {
+					t.Error("the sender has a receipt that the receiver has not logged")
+				}
+				got++
+				return true
+			})
+		})
+		return err == nil && got == len(given) && open == 0
+	})
 }
 
 // TestNewText: a new version of the agreement takes the place of the old at
