@@ -16,7 +16,9 @@
 //
 // Either side may send Refuse in place of its next message and then closes. A
 // broken stream is taken up again by a new Hello whose cursor is that of the
-// last batch stored. A batch may come twice and then changes nothing.
+// last batch stored, and after it the Acks of the last few batches stored, with
+// receipt and without cosignature, since they may not have arrived. A batch may
+// come twice and then changes nothing.
 //
 // The receiver believes nothing here for its own sake. What it believes are
 // signatures: of the tokens, and of the checkpoint with the proofs that lead
