@@ -342,7 +342,7 @@ func (d *demo) offer(ctx context.Context, std, file string, offers []node.Offere
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		return err
 	}
-	d.say("%s taken in %.1f s, %s refused%s", plural(taken, std+" record", std+" records"), took.Seconds(), number(refused), tallyOf(rules))
+	d.say("%s accepted in %.1f s, %s refused%s", plural(taken, std+" record", std+" records"), took.Seconds(), number(refused), tallyOf(rules))
 	if refused > 0 {
 		d.command("stile record held --data %s", d.folder(northmoor))
 	}
