@@ -24,6 +24,7 @@ const policy = `
 	internal/name  internal/strictjson  schemas
 	internal/keys  internal/standard  internal/tlog  config
 	internal/record  internal/agreement  internal/directory
+	internal/directory/*
 	internal/ledger  internal/audit  internal/wire  internal/intake
 	internal/wire/*
 	internal/peersync  internal/footprint
