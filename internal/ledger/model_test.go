@@ -30,7 +30,6 @@ type model struct {
 }
 
 type modelRecord struct {
-	id       name.Record
 	versions []modelVersion
 }
 
