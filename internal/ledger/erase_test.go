@@ -250,3 +250,54 @@ func TestReceiveIsOrdered(t *testing.T) {
 		t.Errorf("held %v, want %v", got, before)
 	}
 }
+
+// TestSweep: what was held under a text that had ended, and is not given again
+// under the one that is in force, is erased once that is read to its end.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	from := open(t, "", ring(t))
+	to := receiver(t, dir)
+	std := parish(t, "1.0.0")
+	adopt(t, from, std)
+	first := sharing(t, "items", 1, `record.ward != "Z"`, "/ward", "/name")
+	f := openFeed(t, from, first)
+	gone, stays := newCanary(), newCanary()
+	put(t, from, std, item("gone", "Y", gone))
+	put(t, from, std, item("stays", "X", stays))
+	if err := copyFeed(t.Context(), from, to, f); err != nil {
+		t.Fatal(err)
+	}
+	if err := from.CloseFeed(t.Context(), first.Name, first.Digest()); err != nil {
+		t.Fatal(err)
+	}
+	f = openFeed(t, from, sharing(t, "items", 2, `record.ward == "X"`, "/ward", "/name"))
+	if err := copyFeed(t.Context(), from, to, f); err != nil {
+		t.Fatal(err)
+	}
+	if got := holdings(t, to, council, f.Agreement); len(got) != 1 || got["stays"] == "" {
+		t.Errorf("held: %v", got)
+	}
+	if found := onDisk(t, dir, gone, stays); len(found[gone]) > 0 || len(found[stays]) == 0 {
+		t.Errorf("on disk: %v", found)
+	}
+	said := 0
+	err := to.View(func(v *ledger.View) error {
+		v.Events(ledger.KindReceipt, 0, func(i uint64) bool {
+			ev, _, err := v.Event(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r, err := ledger.ReceiptOf(ev); err != nil || len(r.Deleted) == 1 {
+				said++
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil || said != 1 {
+		t.Errorf("the deletion is logged %d times, %v", said, err)
+	}
+	if s, err := to.Source(council, f.Agreement); err != nil || s.Sweep {
+		t.Errorf("still to be swept: %+v, %v", s, err)
+	}
+}

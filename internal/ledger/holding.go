@@ -70,7 +70,7 @@ func (v *View) Holding(s *Source, r name.Record) (*Holding, error) {
 // order, from an index on, until f returns false. A damaged one is handed on
 // as an error.
 func (v *View) Holdings(s *Source, from uint64, f func(*Holding, error) bool) error {
-	return v.positions(s, from, func(_ uint64, r name.Record) bool {
+	return v.positions(s, from, func(_ uint64, r name.Record, _ uint32) bool {
 		return f(v.Holding(s, r))
 	})
 }
@@ -95,25 +95,28 @@ func (k Kept) Token() (*record.Token, error) {
 
 // Kept is Holdings for who wants many tokens and can read them at once.
 func (v *View) Kept(s *Source, from uint64, f func(Kept, error) bool) error {
-	return v.positions(s, from, func(index uint64, r name.Record) bool {
+	return v.positions(s, from, func(index uint64, r name.Record, _ uint32) bool {
 		b, err := partsOf(v.txn, holdingKey(s.number, r.Bytes()))
 		return f(Kept{index, r, b}, err)
 	})
 }
 
-// positions calls f with the place and id of every holding of a source, in the
-// sender's log order, from an index on.
-func (v *View) positions(s *Source, from uint64, f func(uint64, name.Record) bool) error {
+// positions calls f with the place, id and generation of every holding of a
+// source, in the sender's log order, from an index on.
+func (v *View) positions(s *Source, from uint64, f func(uint64, name.Record, uint32) bool) error {
 	o := badger.DefaultIteratorOptions
 	o.Prefix = numKey4('P', s.number)
 	it := v.txn.NewIterator(o)
 	defer it.Close()
 	for it.Seek(positionKey('P', s.number, from)); it.Valid(); it.Next() {
 		id, err := it.Item().ValueCopy(nil)
-		if err != nil || len(id) != 16 {
+		if err != nil {
 			return fmt.Errorf("%w: position %d: %w", ErrStorage, indexAtEnd(it), err)
 		}
-		if !f(indexAtEnd(it), name.RecordFrom([16]byte(id))) {
+		if len(id) != 20 {
+			return fmt.Errorf("%w: position %d has %d bytes", ErrDamaged, indexAtEnd(it), len(id))
+		}
+		if !f(indexAtEnd(it), name.RecordFrom([16]byte(id[:16])), binary.BigEndian.Uint32(id[16:])) {
 			return nil
 		}
 	}

@@ -38,6 +38,7 @@ type Delivery struct {
 	Events     []PageItem // of a notices feed
 	Refused    []Refusal
 	Verified   bool // the records' own signatures were checked
+	Live       bool // with it the feed is read to its end
 }
 
 // A Put is one record version in a delivery.
@@ -113,10 +114,61 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("keep delivery from %s: %w", s.From, err)
 	}
+	if d.Live && s.Sweep {
+		if err := l.sweep(ctx, s); err != nil {
+			return nil, fmt.Errorf("sweep the copy of %s: %w", s.Agreement, err)
+		}
+	}
 	if receipt == nil {
 		return nil, nil
 	}
 	return receipt.token.Bytes(), nil
+}
+
+// sweep erases what is held under an earlier text of the agreement and was not
+// given again under the one in force. An honest sender withdraws that if the
+// one text took over from the other; it does not if the other had ended before.
+func (l *Ledger) sweep(ctx context.Context, s *Source) error {
+	for {
+		now, err := l.Source(s.From, s.Agreement)
+		if err != nil || now.Digest != s.Digest || now.Ended {
+			return err
+		}
+		var left []Withdrawal
+		err = l.View(func(v *View) error {
+			return v.positions(now, 0, func(index uint64, r name.Record, generation uint32) bool {
+				if generation != now.Generation {
+					left = append(left, Withdrawal{index, r})
+				}
+				return len(left) < 1000
+			})
+		})
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			if err := l.erase(ctx, now, left); err != nil {
+				return err
+			}
+		}
+		err = l.do(ctx, false, func(t *tx) error {
+			c, err := t.current(now)
+			if err != nil || len(left) == 0 && !c.at(now) {
+				return err
+			}
+			if len(left) == 0 {
+				c.Sweep = false
+				return t.source(c)
+			}
+			body := receiptBody(c, &Delivery{Checkpoint: tlog.Checkpoint{Size: c.Size, Root: tlog.Hash(c.Root)}, Cursor: c.Cursor, Withdrawn: left}, c.Cursor, []any{})
+			body["reason"] = "not under the agreement in force"
+			t.event(KindReceipt, body)
+			return nil
+		})
+		if err != nil || len(left) == 0 {
+			return err
+		}
+	}
 }
 
 // at reports whether the copy is where s was.
@@ -171,7 +223,7 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	if err := t.setParts(holdingKey(s.number, id), encodeHolding(p)); err != nil {
 		return false, err
 	}
-	t.set(positionKey('P', s.number, p.Index), id[:])
+	t.set(positionKey('P', s.number, p.Index), binary.BigEndian.AppendUint32(id[:], s.Generation))
 	return true, nil
 }
 
@@ -194,7 +246,7 @@ func (t *tx) held(s *Source, id [16]byte) (index, version uint64, had bool, err 
 	if errors.Is(err, ErrNotFound) {
 		return 0, 0, false, nil
 	}
-	return index, version, err == nil && bytes.Equal(at, id[:]), err
+	return index, version, err == nil && bytes.HasPrefix(at, id[:]), err
 }
 
 // MaxHolding is the longest token that Receive can keep, in bytes: it has to

@@ -32,8 +32,13 @@ type Source struct {
 	Refused   int            `json:"refused,omitempty"`
 	Withdrawn int            `json:"withdrawn,omitempty"`
 	LastAt    time.Time      `json:"last_at,omitzero"`   // of the last delivery
+	Sweep     bool           `json:"sweep,omitempty"`    // something of an earlier text of the agreement may still be held
 	Receipts  []uint64       `json:"receipts,omitempty"` // log indexes here of the last receipts, which may not have got through
 	Ended     bool           `json:"ended,omitempty"`    // the agreement is over and everything was deleted
+
+	// Generation grows with each Restart. A holding has that of when it was
+	// last given.
+	Generation uint32 `json:"generation,omitempty"`
 
 	number uint32
 }
@@ -45,7 +50,8 @@ const lateReceipts = 4
 
 // Restart makes the next delivery start from the beginning, because another
 // text of the agreement is in force and has a feed of its own. What is held
-// stays until that feed replaces or withdraws it.
+// stays until that feed replaces or withdraws it, or has been read to its end
+// and did neither.
 func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
 	return l.do(ctx, false, func(t *tx) error {
 		c, err := t.current(s)
@@ -53,6 +59,7 @@ func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
 			return err
 		}
 		c.Cursor, c.Verified, c.Digest, c.Ended, c.Receipts = 0, 0, digest, false, nil
+		c.Generation, c.Sweep = c.Generation+1, c.Sweep || c.Records > 0
 		return t.source(c)
 	})
 }

@@ -64,7 +64,7 @@ func (c *checker) termsFor(std *standard.Standard) *agreement.Terms {
 // standard. The result holds what may be kept and, for each item that may
 // not, a refusal. An error refuses the batch as a whole.
 func (c *checker) delivery(src *ledger.Source, b *wirepb.Batch) (*ledger.Delivery, error) {
-	d := &ledger.Delivery{Note: b.GetCheckpoint(), Cursor: b.GetCursor(), Offered: int(min(b.GetRecords(), 1<<40))}
+	d := &ledger.Delivery{Note: b.GetCheckpoint(), Cursor: b.GetCursor(), Live: b.GetLive(), Offered: int(min(b.GetRecords(), 1<<40))}
 	var err error
 	if d.Checkpoint, err = c.checkpoint(src, b); err != nil {
 		return nil, err
