@@ -167,15 +167,65 @@ func (b *book) receipt(from name.Council, ev *record.Event, jws []byte) error {
 	if err != nil || r.From != b.n.cfg.Council {
 		return err
 	}
+	now := b.n.now()
 	for _, f := range b.n.ledger.Feeds() {
-		if f.Agreement == r.Agreement && slices.Contains(f.To, from) {
-			err := b.n.ledger.Acknowledge(context.Background(), f, from, ledger.Ack{Cursor: f.End, Receipt: jws})
+		if f.Agreement != r.Agreement || !slices.Contains(f.To, from) {
+			continue
+		}
+		// A later text may be in force by now, or wait to be: it is not about
+		// that one.
+		over := slices.ContainsFunc(b.versions(f.Agreement, now), func(st agreement.Status) bool {
+			return st.Digest == f.Digest && (st.Phase == agreement.Ended || st.Phase == agreement.Superseded)
+		})
+		if !over {
+			continue
+		}
+		var p ledger.Partner
+		err := b.n.ledger.View(func(v *ledger.View) (err error) {
+			p, err = v.Partner(f, from)
+			return err
+		})
+		if err == nil && (p.Held > 0 || p.Cursor < f.End) {
+			err = b.n.ledger.Acknowledge(context.Background(), f, from, ledger.Ack{Cursor: f.End, Receipt: jws})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receipts takes in again the receipts that were on disk when the node stopped:
+// it may have stopped before it took them in.
+func (b *book) receipts() error {
+	type given struct {
+		from name.Council
+		ev   *record.Event
+		jws  []byte
+	}
+	var list []given
+	err := b.n.ledger.View(func(v *ledger.View) error {
+		for _, src := range b.n.ledger.Sources() {
+			if src.Agreement != "" {
+				continue
+			}
+			err := v.ReceivedEvents(src, func(_ uint64, jws []byte) error {
+				_, ev, err := record.ParseEvent(jws)
+				if err == nil && ev.Kind == ledger.KindReceipt && ev.Council == src.From {
+					list = append(list, given{src.From, ev, jws})
+				}
+				return err
+			})
 			if err != nil {
 				return err
 			}
 		}
+		return nil
+	})
+	for _, g := range list {
+		err = errors.Join(err, b.receipt(g.from, g.ev, g.jws))
 	}
-	return nil
+	return err
 }
 
 func (b *book) stir() {
@@ -203,7 +253,7 @@ func (b *book) resume(ctx context.Context) error {
 			}
 		}
 	}
-	return b.settle(ctx)
+	return errors.Join(b.receipts(), b.settle(ctx))
 }
 
 // keep acts on what the clock and the partners change: agreements that come
@@ -262,13 +312,29 @@ func (b *book) settle(ctx context.Context) error {
 		if src.Agreement == "" || src.Ended {
 			continue
 		}
-		if st, ok := b.status(src.Agreement, now); ok && st.Phase == agreement.Ended {
-			b.n.log.Info("agreement is over; deleting what was held under it", "agreement", src.Agreement, "because", st.Why)
-			errs = append(errs, b.n.ledger.End(ctx, src, st.Why))
+		if why, over := b.over(src, now); over {
+			b.n.log.Info("agreement is over; deleting what was held under it", "agreement", src.Agreement, "because", why)
+			errs = append(errs, b.n.ledger.End(ctx, src, why))
 			b.n.changed()
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// over reports whether what a source holds is held under nothing any more, and
+// why in words: no text of the agreement is in force, and the one the copy is
+// of has ended or given way to another. A later text that is only proposed
+// keeps nothing.
+func (b *book) over(src *ledger.Source, now time.Time) (why string, over bool) {
+	for i, st := range b.versions(src.Agreement, now) {
+		if st.InForce() {
+			return "", false
+		}
+		if st.Digest.String() == src.Digest || src.Digest == "" && i == 0 {
+			why, over = st.Why, st.Phase == agreement.Ended || st.Phase == agreement.Superseded
+		}
+	}
+	return why, over
 }
 
 // document finds the agreement that a request means: the document it carries,
