@@ -3,9 +3,11 @@ package ledger_test
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -299,5 +301,69 @@ func TestSweep(t *testing.T) {
 	}
 	if s, err := to.Source(council, f.Agreement); err != nil || s.Sweep {
 		t.Errorf("still to be swept: %+v, %v", s, err)
+	}
+}
+
+// TestReadingWhileErasing: who reads while records are erased sees them or does
+// not, and nothing damaged.
+func TestReadingWhileErasing(t *testing.T) {
+	from, to := open(t, "", ring(t)), receiver(t, t.TempDir())
+	std := parish(t, "1.0.0")
+	adopt(t, from, std)
+	f := openFeed(t, from, sharing(t, "items", 1, `record.ward == "X"`, "/ward"))
+	for i := range 40 {
+		put(t, from, std, item(fmt.Sprint("ref-", i), "X", "n"))
+	}
+	if err := copyFeed(t.Context(), from, to, f); err != nil {
+		t.Fatal(err)
+	}
+	s, err := to.Source(council, f.Agreement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				err := to.View(func(v *ledger.View) error {
+					return errors.Join(
+						v.Holdings(s, 0, func(_ *ledger.Holding, err error) bool {
+							if err != nil {
+								t.Errorf("holding: %v", err)
+							}
+							return true
+						}),
+						v.Kept(s, 0, func(k ledger.Kept, err error) bool {
+							if _, terr := k.Token(); err != nil || terr != nil {
+								t.Errorf("kept: %v, %v", err, terr)
+							}
+							return true
+						}))
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 12 {
+		put(t, from, std, item(fmt.Sprint("ref-", i), "Y", "n"))
+		if err := copyFeed(t.Context(), from, to, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := to.End(t.Context(), s, "over"); err != nil {
+		t.Fatal(err)
+	}
+	close(stop)
+	wg.Wait()
+	if now, err := to.Source(council, f.Agreement); err != nil || !now.Ended || now.Ending || now.Records != 0 {
+		t.Errorf("after the end: %+v, %v", now, err)
 	}
 }

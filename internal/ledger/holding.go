@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
@@ -70,8 +71,12 @@ func (v *View) Holding(s *Source, r name.Record) (*Holding, error) {
 // order, from an index on, until f returns false. A damaged one is handed on
 // as an error.
 func (v *View) Holdings(s *Source, from uint64, f func(*Holding, error) bool) error {
-	return v.positions(s, from, func(_ uint64, r name.Record, _ uint32) bool {
-		return f(v.Holding(s, r))
+	return v.positions(s, from, func(index uint64, r name.Record, _ uint32) bool {
+		h, err := v.Holding(s, r)
+		if errors.Is(err, ErrNotFound) && v.erased(s, index) {
+			return true
+		}
+		return f(h, err)
 	})
 }
 
@@ -97,8 +102,24 @@ func (k Kept) Token() (*record.Token, error) {
 func (v *View) Kept(s *Source, from uint64, f func(Kept, error) bool) error {
 	return v.positions(s, from, func(index uint64, r name.Record, _ uint32) bool {
 		b, err := partsOf(v.txn, holdingKey(s.number, r.Bytes()))
+		if (errors.Is(err, ErrNotFound) || err == nil && len(b) == 0) && v.erased(s, index) {
+			return true
+		}
 		return f(Kept{index, r, b}, err)
 	})
+}
+
+// erased reports whether a holding that is missing was erased since the view
+// began: what Badger drops is gone for every reader, whenever it began.
+func (v *View) erased(s *Source, index uint64) bool {
+	if now := v.l.Sources()[s.number]; now.Ending || now.Ended {
+		return true
+	}
+	err := v.l.db.View(func(txn *badger.Txn) error {
+		_, err := valueOf(txn, positionKey('P', s.number, index))
+		return err
+	})
+	return errors.Is(err, ErrNotFound)
 }
 
 // positions calls f with the place, id and generation of every holding of a

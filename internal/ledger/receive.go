@@ -173,7 +173,7 @@ func (l *Ledger) sweep(ctx context.Context, s *Source) error {
 
 // at reports whether the copy is where s was.
 func (s *Source) at(was *Source) bool {
-	return !s.Ended && s.Cursor == was.Cursor && s.Digest == was.Digest && s.Size == was.Size && bytes.Equal(s.Root, was.Root)
+	return !s.Ended && !s.Ending && s.Cursor == was.Cursor && s.Digest == was.Digest && s.Size == was.Size && bytes.Equal(s.Root, was.Root)
 }
 
 // maxRefusals is how many refusals of one source are kept: a partner must not
@@ -369,12 +369,23 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 	if _, err := l.OpenNotices(ctx, s.From); err != nil {
 		return err
 	}
-	err := l.do(ctx, true, func(t *tx) error {
+	err := l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil || c.Ended || c.Digest != s.Digest {
+			return err
+		}
+		c.Ending = true // readers who miss a holding from here on know why
+		return t.source(c)
+	})
+	if err != nil {
+		return fmt.Errorf("delete what %s shared: %w", s.From, err)
+	}
+	err = l.do(ctx, true, func(t *tx) error {
 		c, err := t.current(s)
 		if err != nil {
 			return err
 		}
-		if c.Ended || c.Digest != s.Digest {
+		if !c.Ending || c.Digest != s.Digest {
 			return nil // done meanwhile, or begun anew under another text
 		}
 		// Gone before the receipt says so. A crash in between leaves the source
@@ -387,7 +398,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 			"cursor": decimal(c.Cursor), "deleted_all": decimal(c.Records), "reason": reason,
 		})
 		c.Withdrawn += c.Records
-		c.Records, c.Ended = 0, true
+		c.Records, c.Ended, c.Ending = 0, true, false
 		if err := t.address(p.index, []name.Council{c.From}); err != nil {
 			return err
 		}

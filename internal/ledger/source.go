@@ -36,6 +36,8 @@ type Source struct {
 	Receipts  []uint64       `json:"receipts,omitempty"` // log indexes here of the last receipts, which may not have got through
 	Ended     bool           `json:"ended,omitempty"`    // the agreement is over and everything was deleted
 
+	// Ending: everything is being deleted. Nothing is kept any more.
+	Ending bool `json:"ending,omitempty"`
 	// Generation grows with each Restart. A holding has that of when it was
 	// last given.
 	Generation uint32 `json:"generation,omitempty"`
@@ -59,7 +61,7 @@ func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
 			return err
 		}
 		c.Cursor, c.Verified, c.Digest, c.Ended, c.Receipts = 0, 0, digest, false, nil
-		c.Generation, c.Sweep = c.Generation+1, c.Sweep || c.Records > 0
+		c.Ending, c.Generation, c.Sweep = false, c.Generation+1, c.Sweep || c.Records > 0
 		return t.source(c)
 	})
 }
