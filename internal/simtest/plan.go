@@ -1,0 +1,401 @@
+package simtest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node"
+)
+
+func now() time.Time { return time.Now() }
+
+// Step does one random thing and lets a little time pass. Then it looks at what
+// every council holds.
+func (w *World) Step() {
+	w.t.Helper()
+	c := w.councils[w.rng.IntN(len(w.councils))]
+	type choice struct {
+		weight int
+		do     func()
+	}
+	choices := []choice{
+		{30, func() { w.write(c, 1+w.rng.IntN(4)) }},
+		{3, func() { w.write(c, 70+w.rng.IntN(60)) }}, // more than is checked at once
+		{9, func() { w.remove(c) }},
+		{10, func() { w.propose(c) }},
+		{14, func() { w.sign(c) }},
+		{3, func() { w.end(c) }},
+		{5, func() { w.restart(c) }},
+		{5, func() { w.crash(c) }},
+		{8, func() { w.link(c) }},
+		{8, func() { w.weather() }},
+		{8, func() {
+			w.tell("time passes")
+			time.Sleep(time.Duration(w.rng.IntN(90)) * time.Second)
+		}},
+	}
+	total := 0
+	for _, x := range choices {
+		total += x.weight
+	}
+	for n := w.rng.IntN(total); ; choices = choices[1:] {
+		if n -= choices[0].weight; n < 0 {
+			choices[0].do()
+			break
+		}
+	}
+	if w.rng.IntN(3) > 0 {
+		time.Sleep(time.Duration(w.rng.IntN(1500)) * time.Millisecond)
+	}
+	w.glance()
+	w.sound()
+}
+
+// up makes sure that a council's node runs.
+func (c *Council) up() {
+	if c.node == nil {
+		c.w.tell("%s comes up", c.Name)
+		c.start()
+	}
+}
+
+// write has a council put some records, new or changed or the same again.
+func (w *World) write(c *Council, n int) {
+	w.t.Helper()
+	c.up()
+	in := node.OfferRequest{Standard: string(caseName)}
+	var wants []uint64
+	w.mu.Lock()
+	for range n {
+		ref := fmt.Sprint("case-", w.rng.IntN(12))
+		if n > 10 {
+			ref = fmt.Sprint("bulk-", w.rng.IntN(120))
+		}
+		f := c.facts[ref]
+		if f == nil {
+			f = &fact{}
+			c.facts[ref] = f
+		}
+		body := f.now()
+		if body == nil || w.rng.IntN(8) > 0 {
+			body = w.body(ref)
+		}
+		if !reflect.DeepEqual(body, f.now()) {
+			f.versions = append(f.versions, body)
+		}
+		b, err := json.Marshal(body)
+		if err != nil {
+			panic(err)
+		}
+		in.Records = append(in.Records, node.Offered{Row: len(in.Records) + 1, Record: b})
+		wants = append(wants, uint64(len(f.versions)))
+	}
+	w.mu.Unlock()
+	w.tell("%s writes %d", c.Name, n)
+	var out node.OfferReply
+	c.call(node.OpOffer, in, &out)
+	for i, r := range out.Results {
+		if len(r.Problems) > 0 || r.Version != wants[i] {
+			w.fail("%s wrote a record and was told %+v, want version %d", c.Name, r, wants[i])
+		}
+	}
+}
+
+func (w *World) remove(c *Council) {
+	w.t.Helper()
+	c.up()
+	ref := fmt.Sprint("case-", w.rng.IntN(12))
+	w.mu.Lock()
+	f := c.facts[ref]
+	there := f.now() != nil
+	if there {
+		f.versions = append(f.versions, nil)
+	}
+	w.mu.Unlock()
+	if there {
+		w.tell("%s deletes %s", c.Name, ref)
+		c.call(node.OpRecordDelete, node.RecordRequest{Record: ref, Standard: string(caseName)}, nil)
+	}
+}
+
+// propose has a council sign a new agreement, or the next version of one.
+func (w *World) propose(c *Council) {
+	w.t.Helper()
+	c.up()
+	nm := name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, w.rng.IntN(2)))
+	w.mu.Lock()
+	texts := w.texts[nm]
+	over := w.overFrom[nm]
+	w.mu.Unlock()
+	if len(texts) > 3 || over {
+		return
+	}
+	var to []name.Council
+	if len(texts) > 0 {
+		to = texts[0].doc.To
+	} else {
+		for _, other := range w.councils {
+			if other != c && (len(to) == 0 || w.rng.IntN(3) == 0) && w.rng.IntN(3) > 0 {
+				to = append(to, other.Name)
+			}
+		}
+		if len(to) == 0 {
+			return
+		}
+	}
+	x := w.text(nm, len(texts)+1, c.Name, to)
+	w.mu.Lock()
+	w.texts[nm] = append(w.texts[nm], x)
+	w.mu.Unlock()
+	w.tell("%s proposes %s version %d to %v: %s of %v", c.Name, nm, x.doc.Version, to, x.rule.cel, x.fields)
+	w.say(c.Name, agreement.KindProposal, agreement.Proposal{Agreement: x.doc}.Body())
+	w.say(c.Name, agreement.KindSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
+	c.call(node.OpAgreementSign, node.AgreementRequest{Document: x.doc.YAML()}, nil)
+}
+
+// say tells the model what a council says of an agreement: before the council
+// does, since its partners may act on it at once.
+func (w *World) say(c name.Council, kind string, body map[string]any) {
+	w.t.Helper()
+	v, err := strictjson.Decode(strictjson.Canonical(body), strictjson.DefaultLimits())
+	if err != nil {
+		panic(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.state.Apply(c, kind, v, now()); err != nil {
+		w.t.Fatalf("%s: %s: %v", c, kind, err)
+	}
+	for nm := range w.overFrom {
+		// A later text, proposed before, may come into force after the end.
+		if st, ok := w.state.Status(nm, now()); ok && st.InForce() {
+			delete(w.overFrom, nm)
+		}
+	}
+}
+
+// pick returns a text, nil when there is none yet that f takes.
+func (w *World) pick(f func(x *text) bool) *text {
+	var list []*text
+	for _, c := range w.councils {
+		for i := range 2 {
+			for _, x := range w.texts[name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, i))] {
+				if f(x) {
+					list = append(list, x)
+				}
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return list[w.rng.IntN(len(list))]
+}
+
+// sign has a council sign something that it was sent.
+func (w *World) sign(c *Council) {
+	w.t.Helper()
+	x := w.pick(func(x *text) bool { return slices.Contains(x.doc.To, c.Name) })
+	if x == nil {
+		return
+	}
+	c.up()
+	// Only what has arrived there can be signed.
+	in := node.AgreementRequest{Name: string(x.doc.Name), Version: x.doc.Version}
+	if err := c.try(node.OpAgreementShow, in, nil); err != nil {
+		return
+	}
+	w.tell("%s signs %s version %d", c.Name, x.doc.Name, x.doc.Version)
+	w.say(c.Name, agreement.KindSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
+	c.call(node.OpAgreementSign, in, nil)
+}
+
+// end has a council end the version of an agreement that is in force.
+func (w *World) end(c *Council) {
+	w.t.Helper()
+	x := w.pick(func(x *text) bool {
+		st, ok := w.state.Status(x.doc.Name, now())
+		return x.doc.Party(c.Name) && ok && st.InForce() && st.Digest == x.doc.Digest()
+	})
+	if x == nil {
+		return
+	}
+	c.up()
+	in := node.AgreementRequest{Name: string(x.doc.Name), Version: x.doc.Version, Reason: "enough"}
+	if err := c.try(node.OpAgreementShow, in, nil); err != nil {
+		return
+	}
+	w.tell("%s ends %s version %d", c.Name, x.doc.Name, x.doc.Version)
+	at := now().UTC().Truncate(time.Second)
+	w.say(c.Name, agreement.KindEnd, agreement.Notice{Ref: x.doc.Ref(), Reason: in.Reason, At: at}.Body())
+	c.call(node.OpAgreementEnd, in, nil)
+	if c.Name == x.doc.From {
+		w.mu.Lock()
+		if st, ok := w.state.Status(x.doc.Name, now()); ok && !st.InForce() {
+			w.overFrom[x.doc.Name] = true
+		}
+		w.mu.Unlock()
+	}
+}
+
+func (w *World) restart(c *Council) {
+	w.t.Helper()
+	w.tell("%s stops", c.Name)
+	c.halt()
+	if w.rng.IntN(2) == 0 {
+		c.up()
+	}
+}
+
+func (w *World) crash(c *Council) {
+	w.t.Helper()
+	if c.node == nil {
+		return
+	}
+	w.tell("%s is killed", c.Name)
+	c.kill()
+	if w.rng.IntN(2) == 0 {
+		c.up()
+	}
+}
+
+// link does something to the links of a council.
+func (w *World) link(c *Council) {
+	other := w.councils[w.rng.IntN(len(w.councils))]
+	if other == c {
+		return
+	}
+	switch w.rng.IntN(7) {
+	case 0:
+		w.tell("cut %s %s", c.Name, other.Name)
+		w.net.Cut(c.Name, other.Name)
+	case 1:
+		w.tell("cut %s to %s", c.Name, other.Name)
+		w.net.CutOneWay(c.Name, other.Name)
+	case 2, 3:
+		w.tell("heal %s %s", c.Name, other.Name)
+		w.net.Heal(c.Name, other.Name)
+	case 4:
+		w.tell("disconnect %s %s", c.Name, other.Name)
+		w.net.Disconnect(c.Name, other.Name)
+	case 5:
+		w.tell("reset all streams")
+		w.net.ResetStreams()
+	case 6:
+		d := time.Duration(w.rng.IntN(400)) * time.Millisecond
+		w.tell("delay %s to %s %v", c.Name, other.Name, d)
+		w.net.SetLink(c.Name, other.Name, wire.Link{Delay: d, Bandwidth: 20_000 << w.rng.IntN(8)})
+	}
+}
+
+// weather sets how many writes are lost, of which the writer is told though
+// they arrive, or of which a part arrives.
+func (w *World) weather() {
+	rate := []int{0, 0, 30, 8}[w.rng.IntN(4)]
+	w.tell("one write in %d fails", rate)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fault = nil; rate == 0 {
+		return
+	}
+	seed := w.rng.Uint64()
+	n := uint64(0)
+	w.fault = func(wr wire.Write) wire.Fault {
+		w.mu.Lock()
+		n++
+		h := (seed + n) * 0x9e3779b97f4a7c15
+		w.mu.Unlock()
+		if h>>32%uint64(rate) != 0 {
+			return wire.None
+		}
+		switch h >> 20 % 3 {
+		case 0:
+			return wire.Lost
+		case 1:
+			return wire.Unsure
+		}
+		return wire.Truncated(int(h >> 24 % 4000))
+	}
+}
+
+// Fair heals every link, ends the weather and brings every node up.
+func (w *World) Fair() {
+	w.t.Helper()
+	w.tell("fair weather")
+	w.mu.Lock()
+	w.fault = nil
+	w.mu.Unlock()
+	for i, c := range w.councils {
+		for _, other := range w.councils[:i] {
+			w.net.Heal(c.Name, other.Name)
+			w.net.SetLink(c.Name, other.Name, wire.Link{})
+			w.net.SetLink(other.Name, c.Name, wire.Link{})
+		}
+		c.up()
+	}
+}
+
+// glance looks at what every running council holds from the others: nothing
+// that no text allows, and nothing twice (I2, I3 at every moment).
+func (w *World) glance() {
+	w.t.Helper()
+	for _, c := range w.councils {
+		if c.node == nil {
+			continue
+		}
+		for _, from := range w.councils {
+			if from == c {
+				continue
+			}
+			seen := map[string]bool{}
+			for _, r := range c.holdings(from.Name) {
+				key := string(r.Agreement) + " " + string(r.Record)
+				if seen[key] {
+					w.breach("%s holds %s twice", c.Name, key)
+				}
+				seen[key] = true
+				allowed := false
+				places := canaries(r.Body)
+				w.mu.Lock()
+				for _, x := range w.texts[r.Agreement] {
+					allowed = allowed || w.signedByAll(x.doc) && !slices.ContainsFunc(places, func(p string) bool { return !covers(x.fields, p) })
+				}
+				w.mu.Unlock()
+				if !allowed {
+					w.breach("%s holds of %s under %s what no signed text allows: %v", c.Name, from.Name, r.Agreement, places)
+				}
+			}
+		}
+	}
+}
+
+// holdings lists what a council holds from another.
+func (c *Council) holdings(from name.Council) (out []node.RecordReply) {
+	c.w.t.Helper()
+	in := node.ListRequest{From: from, Limit: 1000, Bodies: true}
+	for {
+		var page node.ListReply
+		if err := c.try(node.OpRecordList, in, &page); err != nil {
+			var e *node.Error
+			if errors.As(err, &e) && e.Kind == node.NotFound {
+				return nil
+			}
+			c.w.fail("%s: list holdings from %s: %v", c.Name, from, err)
+		}
+		if len(page.Damaged) > 0 {
+			c.w.breach("%s: damaged: %v", c.Name, page.Damaged)
+		}
+		out = append(out, page.Records...)
+		if in.Cursor = page.Cursor; in.Cursor == 0 {
+			return out
+		}
+	}
+}

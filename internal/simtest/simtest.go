@@ -1,0 +1,319 @@
+// Package simtest runs councils in a world in memory, with weather, and checks
+// what holds whatever happens.
+//
+// A [World] has a few councils, each a real node (package node) with its ledger
+// on disk, on a network in memory that loses, cuts and delays. [World.Step]
+// does one random thing: somebody writes, deletes, signs, amends or ends an
+// agreement, a link breaks, a node is restarted or killed. [World.Check] lets
+// the world come to rest and then walks all of it, against a model that knows
+// only what was written and what was signed.
+//
+// The invariants are those of the design:
+//
+//	I2  no record is held twice or lost between two councils
+//	I3  no field or row beyond an agreement ever leaves, on any path
+//	I4  every held record verifies to its issuer and to a cosigned checkpoint
+//	I5  checkpoints only grow
+//	I6  a withdrawn record is gone from the partner and receipted
+//	I7  logs and errors hold no field's value
+//
+// I3 and I7 are watched at every moment: every value is a canary that names
+// its field, every frame that leaves a council is taken apart, and so is every
+// line a node logs.
+//
+// A World lives in a bubble of package testing/synctest, where hours of it
+// pass at once. Its seed fixes what is tried and when, but not how goroutines
+// are scheduled, so a seed that failed may have to be run more than once.
+package simtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node"
+)
+
+// A World is some councils and the network between them. It belongs to one
+// goroutine, that of the test.
+type World struct {
+	t        testing.TB
+	rng      *rand.Rand
+	net      *wire.Memory
+	dir      string
+	councils []*Council
+	story    []string // what was done, for a failure to print
+	last     map[name.Council]tlog.Checkpoint
+	counter  int // of canaries
+
+	mu       sync.Mutex // guards what follows, and each Council's facts
+	state    *agreement.State
+	texts    map[name.Agreement][]*text
+	overFrom map[name.Agreement]bool // ended by the sender itself: nothing may leave
+	feeds    map[uint64]string       // feed that a stream asked for
+	fault    func(wire.Write) wire.Fault
+	broken   []string // what the tap and the logs saw
+}
+
+// A Council is one council of a World: what it knows, and its node.
+type Council struct {
+	Name name.Council
+
+	w     *World
+	dir   string
+	lives int
+	cfg   *config.Config
+	ring  *keys.Ring
+	facts map[string]*fact // by reference; guarded by World.mu
+
+	node  *node.Node // nil while it is down
+	net   *wire.MemoryNode
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// A fact is a record as its council wrote it: the body of every version, nil
+// where it was deleted.
+type fact struct{ versions []map[string]any }
+
+func (f *fact) now() map[string]any {
+	if f == nil || len(f.versions) == 0 {
+		return nil
+	}
+	return f.versions[len(f.versions)-1]
+}
+
+var towns = []name.Council{"northmoor.gov.uk", "saltby.gov.uk", "hexwell.gov.uk", "marlow.gov.uk"}
+
+// New founds a world of n councils, at most four, each in the directory of the
+// others. It must be called in a bubble, after [Warm].
+func New(t testing.TB, seed uint64, n int) *World {
+	t.Helper()
+	w := &World{
+		t: t, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(),
+		last: map[name.Council]tlog.Checkpoint{}, state: agreement.NewState(), texts: map[name.Agreement][]*text{},
+		overFrom: map[name.Agreement]bool{}, feeds: map[uint64]string{},
+	}
+	w.net.OnWrite(w.tap)
+	std := caseStandard(t)
+	for i, nm := range towns[:n] {
+		c := &Council{w: w, Name: nm, dir: filepath.Join(w.dir, fmt.Sprint(nm, "-0")), facts: map[string]*fact{}}
+		var err error
+		c.cfg, err = node.Init(t.Context(), node.InitOptions{
+			Dir: c.dir, Council: nm, GSS: fmt.Sprintf("E0700099%d", i), Listen: []string{}, NoStandards: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.ring, err = keys.Open(filepath.Join(c.dir, "keys"), nm, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.councils = append(w.councils, c)
+	}
+	for _, c := range w.councils {
+		for _, other := range w.councils {
+			own, err := directory.Open(filepath.Join(other.dir, "directory"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, _ := own.Member(other.Name)
+			if err := directory.Write(filepath.Join(c.dir, "directory"), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.start()
+		c.call(node.OpStandardAdd, node.AddStandardRequest{Archive: std.Archive()}, nil)
+	}
+	t.Cleanup(w.Close)
+	return w
+}
+
+// Close stops every node.
+func (w *World) Close() {
+	for _, c := range w.councils {
+		c.halt()
+	}
+}
+
+// start opens the council's folder and runs its node.
+func (c *Council) start() {
+	w := c.w
+	w.t.Helper()
+	cfg := config.Default(c.Name, c.dir)
+	cfg.Limits.MinFreeMiB = 16
+	c.net = w.net.Node(c.Name)
+	n, err := node.Open(cfg, node.Options{
+		Network: c.net, Log: slog.New(&watch{w: w, of: c.Name}),
+		Fatal: func(err error) { w.breach("%s ended: %v", c.Name, err) },
+	})
+	if err != nil {
+		w.t.Fatalf("start %s: %v", c.Name, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.node, c.stop, c.ended = n, cancel, make(chan error, 1)
+	go func() { c.ended <- n.Run(ctx) }()
+	<-n.Ready()
+}
+
+// halt stops the node in good order.
+func (c *Council) halt() {
+	if c.node == nil {
+		return
+	}
+	c.stop()
+	if err := <-c.ended; err != nil {
+		c.w.breach("%s: run: %v", c.Name, err)
+	}
+	c.net.Close()
+	if err := c.node.Close(); err != nil {
+		c.w.breach("%s: close: %v", c.Name, err)
+	}
+	c.node = nil
+}
+
+// kill stops the node as a power cut would, at this very instant: it comes up
+// again with what its folder holds now, whatever it does on its way down. All
+// else in the bubble stands still meanwhile.
+func (c *Council) kill() {
+	synctest.Wait()
+	c.lives++
+	copied := filepath.Join(c.w.dir, fmt.Sprint(c.Name, "-", c.lives))
+	if err := copyTree(copied, c.dir); err != nil {
+		c.w.t.Fatal(err)
+	}
+	c.net.Close() // nothing that it does from here on gets out
+	c.halt()
+	if err := os.RemoveAll(c.dir); err != nil {
+		c.w.t.Fatal(err)
+	}
+	c.dir = copied
+}
+
+// call carries out an operation on the council's node; what it fails with is
+// the node's *Error.
+func (c *Council) try(op string, in, out any) error {
+	err := c.node.Call(c.w.t.Context(), op, in, out)
+	if err != nil && strings.Contains(err.Error(), canaryWord) {
+		c.w.breach("%s: an error holds a value", c.Name)
+	}
+	return err
+}
+
+func (c *Council) call(op string, in, out any) {
+	c.w.t.Helper()
+	if err := c.try(op, in, out); err != nil {
+		c.w.fail("%s: %s: %v", c.Name, op, err)
+	}
+}
+
+// breach notes that an invariant does not hold; it may be called from any
+// goroutine. The next step or check fails on it.
+func (w *World) breach(format string, a ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.broken) < 20 {
+		w.broken = append(w.broken, fmt.Sprintf(format, a...))
+	}
+}
+
+// sound fails the test if anything was noted.
+func (w *World) sound() {
+	w.t.Helper()
+	w.mu.Lock()
+	broken := w.broken
+	w.mu.Unlock()
+	if len(broken) > 0 {
+		w.fail("%s", strings.Join(broken, "\n"))
+	}
+}
+
+func (w *World) fail(format string, a ...any) {
+	w.t.Helper()
+	w.t.Fatalf("%s\n\nwhat was done:\n  %s", fmt.Sprintf(format, a...), strings.Join(w.story, "\n  "))
+}
+
+func (w *World) tell(format string, a ...any) {
+	at := time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).Round(time.Millisecond)
+	w.story = append(w.story, fmt.Sprintf("%-10s ", at)+fmt.Sprintf(format, a...))
+}
+
+// watch is a log handler that looks for values in what nodes log (I7).
+type watch struct {
+	w     *World
+	of    name.Council
+	attrs string
+}
+
+func (h *watch) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *watch) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString(r.Message + h.attrs)
+	r.Attrs(func(a slog.Attr) bool { fmt.Fprintf(&b, " %s=%v", a.Key, a.Value); return true })
+	if strings.Contains(b.String(), canaryWord) {
+		h.w.breach("%s logs a value (%q)", h.of, r.Message)
+	}
+	if os.Getenv("STILE_TEST_LOG") != "" {
+		fmt.Fprintf(os.Stderr, "%s %s %s %s\n", r.Time.Format("15:04:05.000"), h.of, r.Level, &b)
+	}
+	return nil
+}
+
+func (h *watch) WithAttrs(as []slog.Attr) slog.Handler {
+	g := *h
+	for _, a := range as {
+		g.attrs += fmt.Sprintf(" %s=%v", a.Key, a.Value)
+	}
+	return &g
+}
+
+func (h *watch) WithGroup(string) slog.Handler { return h }
+
+// Warm makes what Badger makes once in a process and shares, an encoder and a
+// decoder with channels in them. Made in a bubble they would be of no use in
+// the next. Call it before the first bubble.
+var Warm = sync.OnceValue(func() error {
+	dir, err := os.MkdirTemp("", "warm")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r, err := keys.Generate(towns[0])
+	if err != nil {
+		return err
+	}
+	for range 2 { // to write a table, and to read it
+		l, err := ledger.Open(ledger.Options{Dir: dir, Council: towns[0], Keys: r, MinFree: 1})
+		if err != nil {
+			return err
+		}
+		_, err = l.OpenNotices(context.Background(), towns[1])
+		if err := errors.Join(err, l.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
+func (w *World) council(n name.Council) *Council {
+	i := slices.IndexFunc(w.councils, func(c *Council) bool { return c.Name == n })
+	return w.councils[i]
+}

@@ -1,0 +1,148 @@
+package simtest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+)
+
+// tap sees every write of every council before anything becomes of it. It takes
+// the frame apart, holds what is in it against what was signed (I3), and says
+// what the weather does to it.
+func (w *World) tap(wr wire.Write) wire.Fault {
+	if wr.Protocol == wirepb.Protocol {
+		f, err := wirepb.NewReader(bytes.NewReader(wr.Data)).Read()
+		switch {
+		case err != nil:
+			w.breach("%s sends what is no frame: %v", wr.From, err)
+		case f.GetHello() != nil:
+			w.mu.Lock()
+			w.feeds[wr.Stream] = f.GetHello().GetFeed()
+			w.mu.Unlock()
+		case f.GetBatch() != nil:
+			w.mu.Lock()
+			feed := w.feeds[wr.Stream]
+			w.mu.Unlock()
+			w.tapBatch(wr.From, wr.To, feed, f.GetBatch())
+		default:
+			if strings.Contains(f.String(), canaryWord) {
+				w.breach("%s sends a value to %s outside a batch", wr.From, wr.To)
+			}
+		}
+	}
+	w.mu.Lock()
+	fault := w.fault
+	w.mu.Unlock()
+	if fault == nil {
+		return wire.None
+	}
+	return fault(wr)
+}
+
+func (w *World) tapBatch(from, to name.Council, feed string, b *wirepb.Batch) {
+	for _, it := range b.GetItems() {
+		if bytes.IndexByte(it.GetToken(), '~') < 0 {
+			if places := canaries(it.GetToken()); len(places) > 0 {
+				w.breach("%s sends an event with values to %s", from, to)
+			}
+			continue
+		}
+		if why := w.tapRecord(from, to, feed, it.GetToken()); why != "" {
+			w.breach("%s sends entry %d to %s under %s: %s", from, it.GetIndex(), to, feed, why)
+		}
+	}
+}
+
+// tapRecord returns why a record may not go from one council to another, ""
+// if it may: some text that all parties have signed must pick the whole record
+// and list every field that is visible of it.
+func (w *World) tapRecord(from, to name.Council, feed string, token []byte) string {
+	tok, err := record.Parse(token)
+	if err != nil {
+		return err.Error()
+	}
+	v, err := tok.View()
+	if err != nil {
+		return err.Error()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ref, _ := v.Body["reference"].(string)
+	f := w.council(from).facts[ref]
+	if v.Council != from || f == nil || int(v.Version) > len(f.versions) || f.versions[v.Version-1] == nil {
+		return fmt.Sprintf("version %d of %q of %s was never written", v.Version, ref, v.Council)
+	}
+	nm := name.Agreement(feed)
+	if w.overFrom[nm] {
+		return "the sender has ended the agreement"
+	}
+	why := "no text of it was signed by all"
+	for _, x := range w.texts[nm] {
+		if !x.doc.Party(to) || x.doc.From != from || !w.signedByAll(x.doc) {
+			continue
+		}
+		if !x.rule.fn(f.versions[v.Version-1]) {
+			why = "no text of it picks the row"
+			continue
+		}
+		why = x.beyond(v, token)
+		if why == "" {
+			return ""
+		}
+	}
+	return why
+}
+
+// beyond returns what is visible of a record that the text does not list.
+func (x *text) beyond(v *record.View, token []byte) string {
+	for _, place := range append(canaries(token), v.Disclosed...) {
+		// An emptied container above a listed field is no value.
+		if place != "/person" && place != "/notes" && !covers(x.fields, place) {
+			return "it shows " + place
+		}
+	}
+	for k := range v.Body {
+		if k != "reference" && k != "person" && k != "notes" && !covers(x.fields, "/"+k) {
+			return "it shows /" + k
+		}
+	}
+	return ""
+}
+
+// signedByAll: w.mu is held.
+func (w *World) signedByAll(doc *agreement.Agreement) bool {
+	for _, st := range w.state.Versions(doc.Name, now()) {
+		if st.Digest == doc.Digest() {
+			return len(st.Awaiting) == 0
+		}
+	}
+	return false
+}
+
+var place = regexp.MustCompile(canaryWord + ` (/[a-z/0-9]*)`)
+
+// canaries returns the places of all values that stand in a token, in clear or
+// in any part of it that is base64.
+func canaries(token []byte) (places []string) {
+	add := func(b []byte) {
+		for _, m := range place.FindAllSubmatch(b, -1) {
+			places = append(places, string(m[1]))
+		}
+	}
+	add(token)
+	for _, part := range bytes.FieldsFunc(token, func(r rune) bool { return r == '.' || r == '~' }) {
+		b := make([]byte, base64.RawURLEncoding.DecodedLen(len(part)))
+		if n, err := base64.RawURLEncoding.Decode(b, part); err == nil {
+			add(b[:n])
+		}
+	}
+	return places
+}

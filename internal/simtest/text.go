@@ -1,0 +1,201 @@
+package simtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
+)
+
+// caseStandard returns a made-up standard with something of everything: open,
+// internal and personal fields, nested and in an array.
+func caseStandard(t testing.TB) *standard.Standard {
+	t.Helper()
+	s, err := standard.Load(fstest.MapFS{
+		"standard.yaml": {Data: []byte(`
+name: standards.example/case
+version: 1.0.0
+title: Case
+status: live
+key: [/reference]
+classes:
+  /reference: open
+  /ward: internal
+  /count: internal
+  /person/name: personal
+  /person/phone: personal
+  /notes/*: personal
+  /secret: special
+`)},
+		"schema.json": {Data: []byte(`{
+	"type": "object", "required": ["reference", "ward", "count", "person", "notes", "secret"],
+	"properties": {
+		"reference": {"type": "string"}, "ward": {"type": "string"}, "count": {"type": "integer"},
+		"person": {"type": "object", "properties": {"name": {"type": "string"}, "phone": {"type": "string"}}},
+		"notes": {"type": "array", "items": {"type": "string"}}, "secret": {"type": "string"}
+	}
+}`)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+const caseName = name.StandardName("standards.example/case")
+
+// canaryWord begins every text value of a record, and nothing else.
+const canaryWord = "CANARY"
+
+// body makes a record, every text of which names its place.
+func (w *World) body(ref string) map[string]any {
+	w.counter++
+	canary := func(place string) string { return fmt.Sprint(canaryWord, " ", place, " ", w.counter) }
+	notes := []any{}
+	for i := range w.rng.IntN(3) {
+		notes = append(notes, canary(fmt.Sprint("/notes/", i)))
+	}
+	return map[string]any{
+		"reference": ref, "ward": string("XYZ"[w.rng.IntN(3)]), "count": json.Number(fmt.Sprint(w.rng.IntN(6))),
+		"person": map[string]any{"name": canary("/person/name"), "phone": canary("/person/phone")},
+		"notes":  notes, "secret": canary("/secret"),
+	}
+}
+
+// A rule is a row filter, in CEL and in Go.
+type rule struct {
+	cel string
+	fn  func(body map[string]any) bool
+}
+
+var rules = []rule{
+	{`record.ward == "X"`, func(b map[string]any) bool { return b["ward"] == "X" }},
+	{`record.ward != "Z"`, func(b map[string]any) bool { return b["ward"] != "Z" }},
+	{`record.count > 2`, func(b map[string]any) bool { n, _ := b["count"].(json.Number).Int64(); return n > 2 }},
+	{`record.notes.size() > 0`, func(b map[string]any) bool { return len(b["notes"].([]any)) > 0 }},
+	{`true`, func(b map[string]any) bool { return true }},
+}
+
+// Nobody ever agrees to /secret.
+var fieldSets = [][]name.Field{
+	{"/reference", "/ward", "/count", "/person/name", "/person/phone", "/notes/*"},
+	{"/reference", "/ward", "/person/name"},
+	{"/reference", "/ward", "/notes/*"},
+	{"/reference", "/count"},
+	{"/reference", "/person"},
+}
+
+// A text is one version of an agreement, and what it means in Go.
+type text struct {
+	doc    *agreement.Agreement
+	rule   rule
+	fields []name.Field
+}
+
+// text makes a document that can be signed.
+func (w *World) text(nm name.Agreement, version int, from name.Council, to []name.Council) *text {
+	x := &text{rule: rules[w.rng.IntN(len(rules))], fields: fieldSets[w.rng.IntN(len(fieldSets))]}
+	var b strings.Builder
+	fmt.Fprintf(&b, "agreement: %s\nversion: %d\nfrom: %s\nto: [", nm, version, from)
+	for i, c := range to {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(c))
+	}
+	fmt.Fprintf(&b, "]\nmode: replicate\nstandard: %s@1\nrows: '%s'\nfields: [", caseName, x.rule.cel)
+	for i, f := range x.fields {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(f))
+	}
+	b.WriteString(`]
+purpose: To see what holds.
+necessity: Nothing else shows it.
+data_items: Made-up cases.
+lawful_basis:
+  article_6: 6(1)(e) public task
+  legal_power: Local Government Act 1972, section 111
+  special_condition: none, nothing special is shared
+dpia: Screened.
+rights_contact: dpo@example.org
+accuracy: Corrections follow at once.
+retention: P1Y
+disposal: Deleted.
+security: Tests only.
+review: 2000-06-01
+starts: 2000-01-01
+ends: 2010-01-01
+exit: At once.
+roles:
+`)
+	for _, c := range append([]name.Council{from}, to...) {
+		fmt.Fprintf(&b, "  %s: controller\n", c)
+	}
+	b.WriteString("contacts:\n")
+	for _, c := range append([]name.Council{from}, to...) {
+		fmt.Fprintf(&b, "  %s: dpo@%s\n", c, c)
+	}
+	var err error
+	if x.doc, err = agreement.Parse([]byte(b.String())); err != nil {
+		w.fail("%v in\n%s", err, &b)
+	}
+	return x
+}
+
+// covers reports whether one of the fields is, or is above, a place.
+func covers(fields []name.Field, place string) bool {
+	for _, f := range fields {
+		if p := strings.Split(place, "/"); matches(strings.Split(string(f), "/"), p) {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(field, place []string) bool {
+	if len(place) < len(field) {
+		return false
+	}
+	for i, tok := range field {
+		if tok != "*" && tok != place[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// seen returns what of a body the text lets its receivers see, as JSON with
+// sorted members.
+func (x *text) seen(body map[string]any) string {
+	out := map[string]any{"reference": body["reference"]}
+	if covers(x.fields, "/ward") {
+		out["ward"] = body["ward"]
+	}
+	if covers(x.fields, "/count") {
+		out["count"] = body["count"]
+	}
+	person := map[string]any{}
+	for _, k := range []string{"name", "phone"} {
+		if covers(x.fields, "/person/"+k) {
+			person[k] = body["person"].(map[string]any)[k]
+		}
+	}
+	if len(person) > 0 {
+		out["person"] = person
+	}
+	if covers(x.fields, "/notes/0") {
+		out["notes"] = body["notes"]
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
