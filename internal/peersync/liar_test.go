@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -296,9 +297,9 @@ func TestLyingSender(t *testing.T) {
 				s, h := w.run(saltby, a, b), w.run(hexwell, b)
 				f := newForger(t, w.rings[northmoor])
 				f.record("good-0", nil)
-				told := 0
+				var told atomic.Int32
 				stage := w.perform(northmoor, func(x *exchange) {
-					if told > 0 {
+					if told.Load() > 0 {
 						return // once is enough; then silence
 					}
 					if err := x.send(f.batch(0, 0)); err != nil {
@@ -308,12 +309,12 @@ func TestLyingSender(t *testing.T) {
 						t.Errorf("the honest batch was not acknowledged: %v", err)
 						return
 					}
-					told++
+					told.Add(1)
 					if err := l.tell(w, f, x); err != nil && l.rule != "" {
 						t.Logf("telling it: %v", err)
 					}
 				})
-				w.await("it is told", func() bool { return told > 0 })
+				w.await("it is told", func() bool { return told.Load() > 0 })
 				synctest.Wait()
 
 				start := time.Now()
