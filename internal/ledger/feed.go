@@ -189,17 +189,21 @@ func (l *Ledger) OpenFeed(ctx context.Context, a *agreement.Agreement) error {
 }
 
 // CloseFeed stops letting anything out under an agreement. What partners hold
-// they delete when they learn of the end.
+// they delete when they learn of the end. Closing it again does nothing.
 func (l *Ledger) CloseFeed(ctx context.Context, a name.Agreement, d agreement.Digest) error {
 	return l.do(ctx, true, func(t *tx) error { return t.closeFeed(a, d) })
 }
 
 func (t *tx) closeFeed(a name.Agreement, d agreement.Digest) error {
-	f, err := t.l.Feed(a, d)
-	if err != nil {
-		return err
+	for _, f := range t.l.Feeds() {
+		if f.Agreement == a && f.Digest == d {
+			if f.closed {
+				return nil
+			}
+			return t.changeFeed(f.number, func(g *Feed) { g.closed = true })
+		}
 	}
-	return t.changeFeed(f.number, func(g *Feed) { g.closed = true })
+	return fmt.Errorf("agreement %s: %w", a, ErrNotFound)
 }
 
 // Supersede withdraws from the feed of an agreement's new text what its old
