@@ -186,7 +186,7 @@ func (b *book) receipt(from name.Council, ev *record.Event, jws []byte) error {
 			return err
 		})
 		if err == nil && (p.Held > 0 || p.Cursor < f.End) {
-			err = b.n.ledger.Acknowledge(context.Background(), f, from, ledger.Ack{Cursor: f.End, Receipt: jws})
+			err = b.n.ledger.Acknowledge(context.Background(), f, from, ledger.Ack{Cursor: f.End, Receipt: jws, Done: true})
 		}
 		if err != nil {
 			return err

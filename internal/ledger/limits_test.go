@@ -598,3 +598,29 @@ func TestHold(t *testing.T) {
 		t.Error("holding back says something in the log")
 	}
 }
+
+// TestLastWord: what a partner said when it had deleted everything stands,
+// whatever answers of before come in after it.
+func TestLastWord(t *testing.T) {
+	l := open(t, "", ring(t))
+	std := parish(t, "1.0.0")
+	adopt(t, l, std)
+	f := openFeed(t, l, sharing(t, "items", 1, "true", "/ward"))
+	put(t, l, std, item("ref-1", "X", "n"))
+	for _, a := range []ledger.Ack{
+		{Cursor: 2, Held: 1, Receipt: []byte("one")}, {Cursor: 2, Receipt: []byte("last"), Done: true}, {Cursor: 2, Held: 1, Receipt: []byte("late")},
+	} {
+		if err := l.Acknowledge(t.Context(), f, saltby, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := l.View(func(v *ledger.View) error {
+		if p, err := v.Partner(f, saltby); err != nil || p.Held != 0 || !p.Done {
+			t.Errorf("partner %+v, %v", p, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

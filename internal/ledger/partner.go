@@ -21,6 +21,7 @@ type Partner struct {
 	Refused   int          `json:"refused,omitempty"` // items it refused
 	LastAck   time.Time    `json:"last_ack,omitzero"`
 	Behind    string       `json:"behind,omitempty"` // what went wrong last, in words
+	Done      bool         `json:"done,omitempty"`   // it has deleted everything, since the agreement is over
 }
 
 func partnerKey(feed uint32, c name.Council) []byte { return append(numKey4('p', feed), c...) }
@@ -87,6 +88,7 @@ type Ack struct {
 	Refused int    // items of the page it refused
 	Receipt []byte // signed event of the partner; nil when the page had no items
 	Late    bool   // a receipt that was given before and did not get through
+	Done    bool   // the agreement is over, and the receipt says that everything was deleted
 }
 
 // Acknowledge keeps a partner's receipt and moves its cursor. The cursor does
@@ -104,6 +106,9 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 		now := l.o.Now().UTC()
 		var skips error
 		err := t.partner(f, from, func(p *Partner) {
+			if p.Done && !a.Done {
+				return // an answer that was under way when it said its last word
+			}
 			skipped := false
 			if a.Since > p.Cursor {
 				skips = l.View(func(v *View) error {
@@ -124,6 +129,7 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 			}
 			p.Held, p.LastAck, p.Behind = a.Held, now, ""
 			p.Refused += a.Refused
+			p.Done = a.Done
 		})
 		return errors.Join(err, skips)
 	})
