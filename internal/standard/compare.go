@@ -1,0 +1,4 @@
+package standard
+
+// schemas compares the two schemas.
+func (c *comparison) schemas() {}
