@@ -19,48 +19,56 @@ import (
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
-// standardNamed finds an adopted standard by version, line or bare name.
+// standardNamed finds an adopted standard by its version, its line or its bare
+// name, of which the slug alone will do where it can mean one thing only. A
+// line is its newest adopted version; a bare name the newest that its publisher
+// calls live or, when none is, the newest.
 func (n *Node) standardNamed(s string) (*standard.Standard, error) {
 	const try = "stile standard list"
-	if full, err := name.ParseStandard(s); err == nil {
-		std, err := n.ledger.Standard(full)
-		if err != nil {
-			return nil, fail(NotFound, try, "%v", err)
-		}
-		return std, nil
-	}
-	if line, err := name.ParseStandardLine(s); err == nil {
-		std, err := n.ledger.StandardOf(line)
-		if err != nil {
-			return nil, fail(NotFound, try, "%v", err)
-		}
-		return std, nil
-	}
-	bare, err := name.ParseStandardName(s)
+	bare, version, versioned := strings.Cut(s, "@")
+	nm, err := name.ParseStandardName(bare)
 	if err != nil {
-		// A slug alone will do where it can mean one thing only.
-		var found *standard.Standard
 		for _, std := range n.ledger.Standards() {
-			if std.Name().Name.Slug() == s {
-				if found != nil && found.Name().Name != std.Name().Name {
-					return nil, fail(Usage, try, "%q could be %s or %s", s, found.Name(), std.Name())
-				}
-				found = std
+			if std.Name().Name.Slug() != bare || std.Name().Name == nm {
+				continue
 			}
+			if nm != "" {
+				return nil, fail(Usage, try, "%q could be %s or %s", s, nm, std.Name().Name)
+			}
+			nm = std.Name().Name
 		}
-		if found == nil {
+		if nm == "" {
 			return nil, fail(NotFound, try, "no adopted standard is named %q", s)
 		}
-		return found, nil
 	}
-	var found *standard.Standard
+	if !versioned {
+		return n.newest(nm)
+	}
+	var std *standard.Standard
+	full := string(nm) + "@" + version
+	if v, verr := name.ParseStandard(full); verr == nil {
+		std, err = n.ledger.Standard(v)
+	} else if line, lerr := name.ParseStandardLine(full); lerr == nil {
+		std, err = n.ledger.StandardOf(line)
+	} else {
+		return nil, fail(Usage, try, "%v", verr)
+	}
+	if err != nil {
+		return nil, fail(NotFound, try, "%v", err)
+	}
+	return std, nil
+}
+
+// newest returns the newest adopted version that is live, or the newest.
+func (n *Node) newest(nm name.StandardName) (found *standard.Standard, err error) {
 	for _, std := range n.ledger.Standards() { // ascending versions
-		if std.Name().Name == bare {
+		live := std.Manifest().Status == standard.Live
+		if std.Name().Name == nm && (found == nil || live || found.Manifest().Status != standard.Live) {
 			found = std
 		}
 	}
 	if found == nil {
-		return nil, fail(NotFound, try, "standard %s is not adopted here", bare)
+		return nil, fail(NotFound, "stile standard list", "standard %s is not adopted here", nm)
 	}
 	return found, nil
 }
@@ -208,30 +216,54 @@ func (n *Node) recordID(typed, std string) (name.Record, error) {
 		return r, nil
 	}
 	if std == "" {
-		var found name.Record
-		err := n.ledger.View(func(v *ledger.View) error {
-			for _, s := range n.ledger.Standards() {
-				id := n.keys.RecordID(s.Name().Name, naturalKey(typed))
-				if _, err := v.Current(id); err == nil {
-					found = id
-					return nil
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return "", err
-		}
-		if found == "" {
-			return "", fail(NotFound, "name the standard with --standard, or give the record's id", "no record of ours has that key")
-		}
-		return found, nil
+		return n.recordWithKey(naturalKey(typed), n.ledger.Standards())
 	}
 	s, err := n.standardNamed(std)
 	if err != nil {
 		return "", err
 	}
-	return n.keys.RecordID(s.Name().Name, naturalKey(typed)), nil
+	if strings.Contains(std, "@") {
+		return n.keys.RecordID(s.Name().Line(), naturalKey(typed)), nil
+	}
+	all := n.ledger.Standards()
+	id, err := n.recordWithKey(naturalKey(typed), slices.DeleteFunc(all, func(o *standard.Standard) bool { return o.Name().Name != s.Name().Name }))
+	if isNotFound(err) {
+		return n.keys.RecordID(s.Name().Line(), naturalKey(typed)), nil
+	}
+	return id, err
+}
+
+// recordWithKey finds one of our own records by its natural key. Where two
+// majors of a standard have it, that of the newer one is meant, unless it was
+// deleted and the older was not.
+func (n *Node) recordWithKey(key string, among []*standard.Standard) (found name.Record, err error) {
+	var of name.StandardName
+	live := false
+	err = n.ledger.View(func(v *ledger.View) error {
+		for _, s := range among { // ascending versions of each name
+			if of != "" && s.Name().Name != of {
+				continue
+			}
+			id := n.keys.RecordID(s.Name().Line(), key)
+			ver, err := v.Current(id)
+			if err != nil {
+				continue
+			}
+			if put := ver.Claims.Op == record.Put; put || !live {
+				found, of, live = id, s.Name().Name, put
+			}
+		}
+		return nil
+	})
+	if err == nil && found == "" {
+		err = fail(NotFound, "name the standard with --standard, or give the record's id", "no record of ours has that key")
+	}
+	return found, err
+}
+
+func isNotFound(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == NotFound
 }
 
 // naturalKey is the key as standard.Key spells it: a JSON array of the values

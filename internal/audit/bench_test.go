@@ -69,7 +69,7 @@ func planningTown(t testing.TB, n int) *town {
 		ref := strconv.Itoa(i)
 		body["reference"] = ref
 		d, err := record.Build(record.Claims{Council: northmoor, IssuedAt: w.now, Standard: w.std.Name(), Integrity: w.std.Integrity(),
-			Record: ring.RecordID(w.std.Name().Name, ref), Version: 1, Op: record.Put}, kid, w.std.Layout(), body, record.Seed{byte(i), byte(i >> 8), byte(i >> 16)})
+			Record: ring.RecordID(w.std.Name().Line(), ref), Version: 1, Op: record.Put}, kid, w.std.Layout(), body, record.Seed{byte(i), byte(i >> 8), byte(i >> 16)})
 		w.must(err)
 		tok := w.sign(d, ring)
 		p, err := tok.Present(w.terms.Keep)

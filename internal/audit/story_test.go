@@ -177,7 +177,7 @@ func TestRecordsAlone(t *testing.T) {
 
 	w.header.Covers = Covers{Standard: "standards.example/another"}
 	expect(t, verify(t, w.bundle(50), Options{Trust: w.trust()}), CheckContents, Failed)
-	w.header.Covers = Covers{Records: []name.Record{w.last["A"].Record, w.rings[saltby].RecordID("standards.example/another", "A")}}
+	w.header.Covers = Covers{Records: []name.Record{w.last["A"].Record, w.rings[saltby].RecordID(name.StandardLine{Name: "standards.example/another", Major: 1}, "A")}}
 	expect(t, verify(t, w.bundle(50), Options{Trust: w.trust()}), CheckContents, OK, "1 record is not in it")
 }
 

@@ -192,7 +192,7 @@ func (w *town) draft(by name.Council, ref, movedTo string) *record.Draft {
 	w.must(err)
 	w.now++
 	c := record.Claims{Council: by, IssuedAt: w.now, Standard: w.std.Name(), Integrity: w.std.Integrity(),
-		Record: w.rings[northmoor].RecordID(w.std.Name().Name, ref), Version: 1, Op: record.Put}
+		Record: w.rings[northmoor].RecordID(w.std.Name().Line(), ref), Version: 1, Op: record.Put}
 	if old := w.last[ref]; old != nil {
 		c.Version, c.Prev = old.Version+1, w.entries[ref]
 	}

@@ -36,6 +36,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/stile-exchange/stile/internal/name"
 )
@@ -77,16 +78,24 @@ func Generate(c name.Council) (*Ring, error) {
 }
 
 // RecordID returns the opaque id of the council's record with the natural key
-// key in the standard n: the first 16 bytes of HMAC-SHA256 (RFC 2104) under the
-// council secret of the standard's name, a zero byte and the key.
+// key in a line of a standard: the first 16 bytes of HMAC-SHA256 (RFC 2104)
+// under the council secret of the line, a zero byte and the key. The line is
+// written publisher/name for major 1 and publisher/name@2 for any other.
 //
 // The same key always gives the same id, and without the secret the id says
-// nothing about the key, however few keys there are to guess from.
-func (r *Ring) RecordID(n name.StandardName, key string) name.Record {
-	// A standard's name has no zero byte, so the two parts cannot run together.
+// nothing about the key, however few keys there are to guess from. Two majors
+// of one standard have ids of their own: a council may hold the same case in
+// both, each as a record with versions of its own.
+func (r *Ring) RecordID(l name.StandardLine, key string) name.Record {
+	// A standard's name has no zero byte and no "@", so the parts cannot run
+	// together.
 	h := hmac.New(sha256.New, r.Secret[:])
 	buf := make([]byte, 0, 256)
-	buf = append(buf, n...)
+	buf = append(buf, l.Name...)
+	if l.Major != 1 {
+		buf = append(buf, '@')
+		buf = strconv.AppendInt(buf, int64(l.Major), 10)
+	}
 	buf = append(buf, 0)
 	buf = append(buf, key...)
 	h.Write(buf)

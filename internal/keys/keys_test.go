@@ -27,6 +27,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/kms/cliplugin/handler"
 	fnote "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/stile-exchange/stile/internal/name"
 )
 
 const council = "northmoor.gov.uk"
@@ -510,15 +512,22 @@ func TestRecordID(t *testing.T) {
 	// Computed with openssl: printf 'standards.example/a\0["1"]' |
 	// openssl dgst -sha256 -mac HMAC -macopt hexkey:$(printf 'a test secret' | sha256sum)
 	const want = "jwbbimh7lrsnf3u5nh6rsrpene"
-	if got := r.RecordID("standards.example/a", `["1"]`); string(got) != want {
+	a, b := name.StandardLine{Name: "standards.example/a", Major: 1}, name.StandardLine{Name: "standards.example/b", Major: 1}
+	if got := r.RecordID(a, `["1"]`); string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	a2 := name.StandardLine{Name: "standards.example/a", Major: 2}
+	// The same with 'standards.example/a@2\0["1"]'.
+	const want2 = "avsntncnjpvk6m5n4ruzuonfbm"
+	if got := r.RecordID(a2, `["1"]`); string(got) != want2 {
+		t.Errorf("major 2: got %s, want %s", got, want2)
 	}
 	other := *r
 	other.Secret[0] ^= 1
 	seen := map[any]bool{}
 	for _, id := range []any{
-		r.RecordID("standards.example/a", "1"), r.RecordID("standards.example/a", "2"),
-		r.RecordID("standards.example/b", "1"), other.RecordID("standards.example/a", "1"),
+		r.RecordID(a, "1"), r.RecordID(a, "2"), r.RecordID(b, "1"), r.RecordID(a2, "1"), other.RecordID(a, "1"),
+		r.RecordID(name.StandardLine{Name: a.Name}, "1"), r.RecordID(name.StandardLine{Name: a.Name, Major: 12}, "1"),
 	} {
 		if seen[id] {
 			t.Errorf("two records share the id %v", id)

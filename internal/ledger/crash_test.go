@@ -137,7 +137,7 @@ func childWrites(dir string) error {
 							errs <- err
 							return
 						}
-						offers = append(offers, l.OfferDelete(r.RecordID(std.Name().Name, key)))
+						offers = append(offers, l.OfferDelete(r.RecordID(std.Name().Line(), key)))
 						continue
 					}
 					o, err := l.Offer(std, body)

@@ -246,7 +246,7 @@ func (p *pairing) write(n int) {
 			if err != nil {
 				p.t.Fatal(err)
 			}
-			o = p.l.OfferDelete(p.ring.RecordID(p.stds[std].Name().Name, key))
+			o = p.l.OfferDelete(p.ring.RecordID(p.stds[std].Name().Line(), key))
 		} else {
 			var err error
 			if o, err = p.l.Offer(p.stds[std], maps.Clone(body)); err != nil {
@@ -353,7 +353,7 @@ func (p *pairing) id(ref string) name.Record {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return p.ring.RecordID(p.stds["1.0.0"].Name().Name, key)
+	return p.ring.RecordID(p.stds["1.0.0"].Name().Line(), key)
 }
 
 // check compares everything that can be asked of the ledger with the model.

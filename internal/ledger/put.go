@@ -95,7 +95,7 @@ func (l *Ledger) Offer(std *standard.Standard, body map[string]any) (*Offer, err
 	if err != nil {
 		return nil, err
 	}
-	o := &Offer{std: known, record: l.o.Keys.RecordID(std.Name().Name, key).Bytes(), body: body}
+	o := &Offer{std: known, record: l.o.Keys.RecordID(std.Name().Line(), key).Bytes(), body: body}
 	o.canon = strictjson.Canonical(body)
 	if len(o.canon) > plainBytes || !plain(body, plainDepth) {
 		// The writer gives out the record's place in the log before its token

@@ -89,7 +89,7 @@ func (f *forger) record(ref string, edit func(*forgery)) uint64 {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	x.claims.Record = f.ring.RecordID(std.Name().Name, string(key))
+	x.claims.Record = f.ring.RecordID(std.Name().Line(), string(key))
 	if edit != nil {
 		edit(x)
 	}
@@ -139,7 +139,7 @@ func (f *forger) withdrawal(a name.Agreement, ref string) map[string]any {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	std := parish(f.t, "parish-item", "1.0.0").Name().Name
+	std := parish(f.t, "parish-item", "1.0.0").Name().Line()
 	return map[string]any{
 		"agreement": string(a), "version": json.Number("1"), "record": string(f.ring.RecordID(std, string(key))),
 		"reason": ledger.WithdrawnNoMatch, "entry": json.Number("0"),

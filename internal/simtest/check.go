@@ -283,7 +283,7 @@ func (e *estate) walkFacts(v *ledger.View) error {
 		if len(f.versions) == 0 {
 			continue
 		}
-		ver, err := v.Current(e.ring.RecordID(caseName, fmt.Sprintf("[%q]", ref)))
+		ver, err := v.Current(e.ring.RecordID(name.StandardLine{Name: caseName, Major: 1}, fmt.Sprintf("[%q]", ref)))
 		for i := len(f.versions) - 1; i >= 0; i-- {
 			if err != nil {
 				return fmt.Errorf("%s version %d: %w", ref, i+1, err)
