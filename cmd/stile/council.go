@@ -17,7 +17,7 @@ func (a *app) councilCommand() *cobra.Command {
 addresses. Only members are listened to. Two councils meet by each adding the
 other's member file, received in a way they trust: who can change these files
 decides whose signatures are believed.`,
-		a.councilListCommand(), a.councilShowCommand(), a.councilAddCommand(), a.councilSelfCommand(), a.councilReloadCommand())
+		a.councilListCommand(), a.councilShowCommand(), a.councilAddCommand(), a.councilSelfCommand(), a.councilReloadCommand(), a.councilReferenceCommand())
 }
 
 func (a *app) councilListCommand() *cobra.Command {
