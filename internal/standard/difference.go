@@ -1,7 +1,9 @@
 package standard
 
 import (
+	"bytes"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -63,6 +65,7 @@ func Compare(from, to *Standard) *Difference {
 	c.manifests()
 	c.classes()
 	c.examples()
+	c.files()
 	d := &Difference{From: from.Name(), To: to.Name(), Needs: Patch, Changes: []Change{}}
 	slices.SortStableFunc(c.changes, func(a, b Change) int {
 		if n := b.Level.rank() - a.Level.rank(); n != 0 {
@@ -283,6 +286,39 @@ func (c *comparison) isNew(f name.Field, set map[name.Field]bool) bool {
 		if f == "" {
 			return false
 		}
+	}
+}
+
+// files notes what changed in the bytes and is said nowhere else.
+func (c *comparison) files() {
+	added, gone, changed := 0, 0, 0
+	for p, b := range c.to.files {
+		if a, ok := c.from.files[p]; path.Dir(path.Dir(p)) == "examples" {
+			switch {
+			case !ok:
+				added++
+			case !bytes.Equal(a, b):
+				changed++
+			}
+		}
+	}
+	for p := range c.from.files {
+		if _, ok := c.to.files[p]; !ok && path.Dir(path.Dir(p)) == "examples" {
+			gone++
+		}
+	}
+	if added+gone+changed > 0 {
+		c.say(Patch, "examples", fmt.Sprintf("other examples: %d added, %d changed, %d gone", added, changed, gone), "")
+	}
+	if len(c.changes) > 0 {
+		return
+	}
+	if c.from.integrity != c.to.integrity {
+		c.say(Patch, "schema.json", "is written differently, with the same meaning", "")
+	}
+	a, b := c.from.files["standard.yaml"], c.to.files["standard.yaml"]
+	if !bytes.Equal(a, b) && c.from.Name() == c.to.Name() {
+		c.say(Patch, "standard.yaml", "is written differently, with the same meaning", "")
 	}
 }
 

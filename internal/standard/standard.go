@@ -7,6 +7,7 @@
 //	schemas/*.json            further schema documents it refers to, each under its own $id and file name
 //	examples/valid/*.json     records that must pass
 //	examples/invalid/*.json   records that must not
+//	mappings/1.yaml           how a record of an older major becomes one of this version (see [Mapping]); optional
 //
 // A schema comes from outside and is treated so. It may refer only to what
 // stands in the directory and to the meta-schemas of JSON Schema, never to a
@@ -17,11 +18,13 @@
 package standard
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 
 	"github.com/stile-exchange/stile/internal/name"
@@ -71,6 +74,7 @@ type Standard struct {
 	engine    *engine
 	valid     []Example
 	invalid   []Example
+	mappings  map[int]*Mapping // by the major they start from
 }
 
 // Load reads a standard from a directory. Files other than those named in the
@@ -102,15 +106,44 @@ func load(files map[string][]byte) (*Standard, error) {
 		return nil, fmt.Errorf("read standard.yaml: %w", err)
 	}
 	s := &Standard{manifest: *m, files: files}
-	sum := sha256.Sum256(files["schema.json"])
-	s.integrity = "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+	s.integrity = integrity(files, m.Resources)
 	s.layout = newLayout(m.Classes)
 	if s.engine, err = newEngine(files, m.Resources, m.Formats); err != nil {
+		return nil, err
+	}
+	if s.mappings, err = loadMappings(files, m.Name); err != nil {
 		return nil, err
 	}
 	s.valid = examples(files, "examples/valid/")
 	s.invalid = examples(files, "examples/invalid/")
 	return s, nil
+}
+
+// integrity is the digest that Integrity describes.
+func integrity(files map[string][]byte, resources map[string]string) string {
+	docs := map[string]bool{"schema.json": true}
+	for p := range files {
+		if path.Dir(p) == "schemas" {
+			docs[p] = true
+		}
+	}
+	for _, p := range resources {
+		docs[p] = true
+	}
+	text := files["schema.json"]
+	if len(docs) > 1 || len(resources) > 0 {
+		var b bytes.Buffer
+		b.WriteString("stile schema documents 1\n")
+		for _, p := range slices.Sorted(maps.Keys(docs)) {
+			fmt.Fprintf(&b, "file %q %x\n", p, sha256.Sum256(files[p]))
+		}
+		for _, addr := range slices.Sorted(maps.Keys(resources)) {
+			fmt.Fprintf(&b, "address %q %q\n", addr, resources[addr])
+		}
+		text = b.Bytes()
+	}
+	sum := sha256.Sum256(text)
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // Name returns the standard's name and version.
@@ -129,9 +162,16 @@ func (s *Standard) Manifest() Manifest {
 // Schema returns a copy of the bytes of schema.json.
 func (s *Standard) Schema() []byte { return slices.Clone(s.files["schema.json"]) }
 
-// Integrity returns "sha256-" and the base64 SHA-256 of the bytes of
-// schema.json, as W3C Subresource Integrity section 3.1 writes it. It is the
-// std#integrity claim of every record in this standard.
+// Integrity returns "sha256-" and a base64 SHA-256, as W3C Subresource
+// Integrity section 3.1 writes it. It is the std#integrity claim of every
+// record in this standard. The digest is that of the bytes of schema.json when
+// this is the standard's only schema document. Where others stand beside it
+// they say as much of a record as it does, so then the digest is that of this
+// text, its lines sorted within each kind and each ended by a line feed:
+//
+//	stile schema documents 1
+//	file "<path>" <lower-case hex SHA-256 of the file>   for every schema document
+//	address "<address>" "<path>"                         for every one of the manifest's resources
 func (s *Standard) Integrity() string { return s.integrity }
 
 // Layout returns the tree of places that can be withheld by themselves. It is
