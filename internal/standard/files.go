@@ -60,6 +60,17 @@ func readDir(fsys fs.FS) (map[string][]byte, error) {
 			}
 		}
 	}
+	list, err := fs.ReadDir(fsys, "mappings")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range list {
+		if p := "mappings/" + e.Name(); path.Ext(p) == ".yaml" {
+			if err := readFile(fsys, p, e, files, &total); err != nil {
+				return nil, err
+			}
+		}
+	}
 	// The manifest is read again, whole, by load; here only for its file names.
 	if m, err := parseManifest(files["standard.yaml"]); err == nil {
 		for _, p := range m.Resources {
@@ -285,6 +296,9 @@ func partsOf(files map[string][]byte) (map[string][]byte, error) {
 		part := p == "standard.yaml" || p == "schema.json"
 		if dir == "schemas/" || dir == "examples/valid/" || dir == "examples/invalid/" {
 			part = path.Ext(base) == ".json"
+		}
+		if dir == "mappings/" {
+			part = path.Ext(base) == ".yaml"
 		}
 		if part {
 			out[p] = b
