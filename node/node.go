@@ -7,7 +7,8 @@
 //	stile.yaml     configuration (package config)
 //	keys/          the council's private keys; who has these can speak for it
 //	ledger/        the Badger store; altering it is detected on reading, not prevented
-//	directory/     a file for each member; who can write here decides whose signatures are believed
+//	directory/     who is a member, by TUF; who can write here can set it back to an older state, and no more
+//	authority/     where this node is the directory's host: what it publishes, and what waits for signatures
 //	admin.sock     while the node runs: whoever can open it may do everything the node may
 //
 // Init makes one, Open opens it, and Run exchanges records until it is told to
@@ -24,10 +25,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
@@ -82,12 +85,12 @@ func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
 		return nil, fail(Failed, "write the passphrase into a file of mode 0600", "%v", err)
 	}
 	_, statErr := os.Stat(dir)
-	if err := os.MkdirAll(filepath.Join(dir, "directory"), 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			for _, made := range []string{"keys", "ledger", "directory", config.FileName} {
+			for _, made := range []string{"keys", "ledger", "directory", authorityName, config.FileName} {
 				os.RemoveAll(filepath.Join(dir, made))
 			}
 			if os.IsNotExist(statErr) {
@@ -108,8 +111,11 @@ func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
 	if m.Role == "" {
 		m.Role = directory.RoleCouncil
 	}
-	if err := directory.Write(cfg.Directory, m); err != nil {
+	if err := m.Check(); err != nil {
 		return nil, fail(Usage, "", "%v", err)
+	}
+	if err := foundSole(ctx, cfg, pass, o.Now, m); err != nil {
+		return nil, err
 	}
 	if err := writeConfig(cfg, filepath.Join(dir, config.FileName)); err != nil {
 		return nil, err
@@ -169,12 +175,18 @@ type Node struct {
 	log       *slog.Logger
 	now       func() time.Time
 	keys      *keys.Ring
-	directory *directory.Directory
+	directory *directory.Directory          // what tuf says, in view
+	tuf       atomic.Pointer[tufdir.Client] // replaced when the node joins another directory
+	guest     atomic.Pointer[wire.Member]   // whom we fetch a directory from that we are not yet in
+	asking    chan struct{}                 // buffered: the directory is to be looked after
 	ledger    *ledger.Ledger
 	book      *book
 
 	ready chan struct{}
 	once  sync.Once
+
+	hosting    sync.Mutex // held while what we publish is changed
+	refreshing sync.Mutex // held while mirrors are asked
 
 	mu    sync.Mutex // guards what follows
 	host  *wire.Host
@@ -191,6 +203,9 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if err := mendDirectory(cfg); err != nil {
+		return nil, err
+	}
 	if err := cfg.CheckFolders(); err != nil {
 		return nil, fail(NotFound, "stile init --data DIR --council DOMAIN makes a data folder", "%v", err)
 	}
@@ -201,10 +216,6 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	ring, err := keys.Open(filepath.Join(cfg.Data, "keys"), cfg.Council, pass)
 	if err != nil {
 		return nil, err
-	}
-	dir, err := directory.Open(cfg.Directory)
-	if err != nil {
-		return nil, fail(Failed, "mend or remove the file it names", "%v", err)
 	}
 	enc, err := cfg.EncryptionKey()
 	if err != nil {
@@ -218,17 +229,41 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, directory: dir, ledger: l,
-		ready: make(chan struct{}),
+		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l,
+		ready: make(chan struct{}), asking: make(chan struct{}, 1),
 	}
-	if n.book, err = openBook(n); err != nil {
-		return nil, errors.Join(err, l.Close())
+	// The ledger is open, so no other process has the folder: only one may use
+	// a directory's at a time.
+	if err := n.begin(pass); err != nil {
+		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
 }
 
+func (n *Node) begin(pass []byte) error {
+	c, err := openDirectory(context.Background(), n.cfg, pass, n.now)
+	if err != nil {
+		return fail(Failed, "mend or remove the file it names, or restore the folder directory/ from a backup", "%v", err)
+	}
+	n.tuf.Store(c)
+	if n.directory, err = directory.New(); err != nil {
+		return err
+	}
+	if err := n.showEdition(); err != nil {
+		return err
+	}
+	n.book, err = openBook(n)
+	return err
+}
+
 // Close closes the node. Run must have returned.
-func (n *Node) Close() error { return n.ledger.Close() }
+func (n *Node) Close() error {
+	err := n.ledger.Close()
+	if c := n.client(); c != nil {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
 
 // Ready returns a channel that is closed once Run can be reached by partners
 // and by commands.
@@ -255,7 +290,7 @@ func (n *Node) Run(ctx context.Context) error {
 	net := n.o.Network
 	if net == nil {
 		h, err := wire.Open(wire.Options{
-			Key: n.keys.Node, Self: n.cfg.Council, Directory: members{n.directory}, Listen: n.cfg.Listen, Logger: n.log,
+			Key: n.keys.Node, Self: n.cfg.Council, Directory: members{n}, Listen: n.cfg.Listen, Logger: n.log,
 		})
 		if err != nil {
 			return fail(Failed, "see the addresses under listen in "+config.FileName, "%v", err)
@@ -266,6 +301,13 @@ func (n *Node) Run(ctx context.Context) error {
 		n.host = h
 		n.mu.Unlock()
 	}
+	net.Handle(directoryProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
+		sctx, stop := context.WithCancel(sctx)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)()
+		n.serveDirectory(sctx, from, st)
+	})
+	net.OnConnect(func(name.Council) { n.ask() })
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
 		Network: net, Agreements: n.book, Log: n.log, Now: n.now,
@@ -295,6 +337,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	})
 	wg.Go(func() { n.book.keep(ctx) })
+	wg.Go(func() { n.keepDirectory(ctx) })
 	if n.cfg.AdminSocket != "" && n.o.Network == nil {
 		wg.Go(func() { stop("admin socket", n.serveAdmin(ctx)) })
 		if err := n.awaitAdmin(ctx); err != nil {
@@ -337,17 +380,28 @@ func (n *Node) changed() {
 	}
 }
 
-// members shows the directory to wire.
-type members struct{ d *directory.Directory }
+// members shows the directory to wire: who is a member at this moment, and
+// whoever we are fetching a directory from.
+type members struct{ n *Node }
 
 func (m members) Member(c name.Council) (wire.Member, bool) {
-	e, ok := m.d.Member(c)
-	return wire.Member{Node: e.Node, Addresses: e.Addresses}, ok && e.Node != ""
+	if c == guestName {
+		g := m.n.guest.Load()
+		if g == nil {
+			return wire.Member{}, false
+		}
+		return *g, true
+	}
+	e, ok := m.n.directory.Member(c)
+	return wire.Member{Node: e.Node, Addresses: e.Addresses}, ok && e.Node != "" && e.ActiveAt(m.n.now())
 }
 
 func (m members) ByNode(id string) (name.Council, bool) {
-	e, ok := m.d.ByNode(id)
-	return e.Council, ok
+	if e, ok := m.n.directory.ByNode(id); ok {
+		return e.Council, e.ActiveAt(m.n.now())
+	}
+	g := m.n.guest.Load()
+	return guestName, g != nil && g.Node == id
 }
 
 func (n *Node) listMembers(ctx context.Context, _ Empty) ([]MemberReply, error) {
@@ -392,19 +446,30 @@ func (n *Node) addMember(ctx context.Context, in MemberRequest) (*MemberReply, e
 			return nil, fail(Refused, "", "the file names other keys than this node has")
 		}
 	}
-	if err := n.directory.Add(m); err != nil {
+	if !n.hosts() {
+		return nil, fail(Refused, "send the file to the registrar of the directory", "this node follows a directory that another hosts, and only its registrar admits members")
+	}
+	waiting, err := n.publish(ctx, func(r *tufdir.Repository, now time.Time) error {
+		return admit(r, m, now)
+	})
+	if err != nil {
+		if k := asError(err); k.Kind != Failed {
+			return nil, k
+		}
 		return nil, fail(Conflict, "", "%v", err)
 	}
-	n.changed()
+	if slices.Contains(waiting, tufdir.RoleMembers) {
+		return nil, fail(Behind, "stile directory sign shows how the registrar signs it", "%s is prepared, and waits for the registrar's signature", m.Council)
+	}
+	m, _ = n.directory.Member(m.Council)
 	r := n.memberReply(m)
 	return &r, nil
 }
 
 func (n *Node) retry(ctx context.Context, _ Empty) (*Empty, error) {
-	if err := n.directory.Reload(); err != nil {
-		return nil, fail(Failed, "mend the file it names; the directory as it was before goes on being used", "%v", err)
+	if err := n.refresh(ctx); err != nil {
+		return nil, fail(Failed, "see whether the members it names can be reached; the directory as it was before goes on being used", "%v", err)
 	}
-	n.changed()
 	n.mu.Lock()
 	s := n.sync
 	n.mu.Unlock()
@@ -439,5 +504,9 @@ var operations = map[string]op{
 	OpMemberAdd:        operation((*Node).addMember),
 	OpMemberList:       operation((*Node).listMembers),
 	OpMemberShow:       operation((*Node).showMember),
+	OpDirectoryShow:    operation((*Node).showDirectory),
+	OpDirectoryRefresh: operation((*Node).refreshDirectory),
+	OpDirectoryInvite:  operation((*Node).invite),
+	OpDirectoryJoin:    operation((*Node).join),
 	OpRetry:            operation((*Node).retry),
 }

@@ -62,6 +62,10 @@ const (
 	OpMemberAdd        = "council.add"       // MemberRequest → MemberReply
 	OpMemberList       = "council.list"      // Empty → []MemberReply
 	OpMemberShow       = "council.show"      // MemberNameRequest → MemberReply
+	OpDirectoryShow    = "directory.show"    // Empty → DirectoryReply
+	OpDirectoryRefresh = "directory.refresh" // Empty → DirectoryReply: ask for news of it now
+	OpDirectoryInvite  = "directory.invite"  // InviteRequest → InviteReply
+	OpDirectoryJoin    = "directory.join"    // JoinRequest → DirectoryReply
 	OpRetry            = "sync.retry"        // Empty → Empty: waiting copies try again now
 )
 

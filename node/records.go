@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
@@ -375,11 +376,15 @@ func (n *Node) holdingReply(src *ledger.Source, h *ledger.Holding, whole bool) *
 	if whole {
 		r.Token, r.Body, r.Disclosed = string(h.Token.Bytes()), strictjson.Canonical(v.Body), v.Disclosed
 		if m, ok := n.directory.Member(src.From); ok {
-			if key, ok := m.RecordKey(h.Token.KeyID()); ok {
+			key, err := m.RecordKeyAt(h.Token.KeyID(), h.Index)
+			switch {
+			case errors.Is(err, directory.ErrRevoked):
+				r.Signature = "revoked key"
+			case err != nil:
+			case h.Token.Verify(key) != nil:
+				r.Signature = "does not verify"
+			default:
 				r.Signature = "checked"
-				if h.Token.Verify(key) != nil {
-					r.Signature = "does not verify"
-				}
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/node"
 )
@@ -136,31 +137,30 @@ func (d *doctor) keys(cfg *config.Config) {
 		encrypted = "encrypted"
 	}
 	d.good("keys", "record key %s, %s", ring.Record.ID(), encrypted)
-	dirs, err := directory.Open(cfg.Directory)
+	members, err := tufdir.ReadMembers(cfg.Directory)
 	if err != nil {
 		return // said by directory
 	}
 	own := directory.FromRing(cfg.Council, ring)
-	m, ok := dirs.Member(cfg.Council)
+	i := slices.IndexFunc(members, func(m directory.Member) bool { return m.Council == cfg.Council })
 	switch {
-	case !ok:
-		d.bad("directory", "restore "+string(cfg.Council)+".yaml from a backup", "our own member file is missing")
+	case i < 0:
+		d.bad("directory", "restore the folder directory/ from a backup, or ask the directory's registrar", "we are not in the directory")
 	default:
+		m := members[i]
 		if _, has := m.RecordKey(ring.Record.ID()); !has || m.Node != own.Node || m.LogKey != own.LogKey {
-			d.bad("directory", "restore "+string(cfg.Council)+".yaml, or keys/, from the same backup", "our own member file names other keys than keys/ holds")
+			d.bad("directory", "restore directory/ and keys/ from the same backup, or send stile council self to the directory's registrar", "the directory names other keys for us than keys/ holds")
 		}
 	}
 }
 
 func (d *doctor) directory(cfg *config.Config) {
-	dir, err := directory.Open(cfg.Directory)
+	members, err := tufdir.ReadMembers(cfg.Directory)
 	if err != nil {
-		for l := range strings.Lines(err.Error()) {
-			d.bad("directory", "mend or remove the file it names", "%s", strings.TrimSpace(l))
-		}
+		d.bad("directory", "restore the folder directory/ from a backup", "%v", err)
 		return
 	}
-	n := len(dir.Members())
+	n := len(members)
 	if n <= 1 {
 		d.add("note", "directory", "stile council add FILE adds a partner's member file", "no member but ourselves")
 		return

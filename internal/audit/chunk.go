@@ -221,7 +221,7 @@ func (v *verifier) readBody(c *chunk, view *record.View, fa *fact) {
 
 // verifySignature checks a token's own signature, and reports whether it holds.
 func (v *verifier) verifySignature(c *chunk, check string, index uint64, t *record.Token) bool {
-	key, rule := v.ring.record(v.council, t.KeyID())
+	key, rule := v.ring.record(v.council, t.KeyID(), index)
 	if rule == "" && t.Verify(key) != nil {
 		rule = ruleNoSuchSign
 	}

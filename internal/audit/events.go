@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -256,7 +257,8 @@ func (v *verifier) readForeign(by name.Council, at string, n int, line []byte) {
 		return
 	}
 	v.on(CheckTokens).pass(1)
-	key, rule := v.ring.record(by, t.KeyID())
+	// Where it stands in the log of its council the file does not say.
+	key, rule := v.ring.record(by, t.KeyID(), directory.AnyPlace)
 	if rule == "" && t.Verify(key) != nil {
 		rule = ruleNoSuchSign
 	}

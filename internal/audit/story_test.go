@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
-	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -101,7 +100,7 @@ func TestReadTrust(t *testing.T) {
 		t.Errorf("an empty folder: %v", err)
 	}
 	for _, c := range []name.Council{northmoor, saltby} {
-		if err := directory.Write(dir, w.member(c)); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, string(c)+".yaml"), yamlOf(w, c), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -482,10 +481,11 @@ func makeSample(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.MkdirAll(filepath.Join(dir, "directory"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []name.Council{northmoor, saltby} {
-		if err := directory.Write(filepath.Join(dir, "directory"), w.member(c)); err != nil {
-			t.Fatal(err)
-		}
+		write(filepath.Join("directory", string(c)+".yaml"), yamlOf(w, c))
 	}
 	write("moving.stile", b)
 	lines := "# the keys that northmoor.gov.uk and saltby.gov.uk publish\n"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -53,7 +54,13 @@ func VerifyToken(token, proof []byte, o Options) (*Report, error) {
 		if r.Kind == "event" {
 			check = CheckEventSignatures
 		}
-		v.tokenSignature(check, t)
+		// What the proof says of the place is believed here: one that is not
+		// true does not verify below.
+		place := uint64(directory.AnyPlace)
+		if p, err := tlog.ParseProof(proof); err == nil {
+			place = p.Index
+		}
+		v.tokenSignature(check, t, place)
 	}
 	if err := v.tokenProof(r, t, proof); err != nil {
 		return nil, err
@@ -141,14 +148,18 @@ func (v *verifier) tokenEvent(b []byte) (string, *record.Token, error) {
 	return fmt.Sprintf("Event of %s, of kind %q, made %s by its own clock.", ev.Council, ev.Kind, clock(ev.IssuedAt)), t, nil
 }
 
-func (v *verifier) tokenSignature(check string, t *record.Token) {
-	key, rule := v.ring.record(v.council, t.KeyID())
+func (v *verifier) tokenSignature(check string, t *record.Token, place uint64) {
+	key, rule := v.ring.record(v.council, t.KeyID(), place)
 	_, told := v.ring.trusted[holder{v.council, UseRecord}]
 	switch {
 	case rule == ruleNoKey:
 		// Not known, or known by its thumbprint alone.
 		v.on(check).skip(1)
 		v.say(check, "The token says it is signed with key %s of %s. That key is not here, so the signature was not checked.", t.KeyID(), v.council)
+	case rule == ruleRevoked:
+		v.on(check).fail("token", rule, "")
+		v.say(check, "The token is signed with key %s, which is revoked from entry %d of the log on; only a proof that it stands before that would bear it out.",
+			t.KeyID(), v.ring.revoked[Key{v.council, UseRecord, t.KeyID()}])
 	case rule != "" && told:
 		v.on(check).fail("token", rule, "")
 		v.say(check, "The token says it is signed with key %s.", t.KeyID())

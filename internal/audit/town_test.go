@@ -427,3 +427,10 @@ func setCount(files map[string][]byte, key string, n int) {
 	v.(map[string]any)["counts"].(map[string]any)[key] = json.Number(strconv.Itoa(n))
 	files[documentPath] = strictjson.Canonical(v)
 }
+
+// yamlOf returns a council's member file.
+func yamlOf(w *town, c name.Council) []byte {
+	m := w.member(c)
+	w.must(m.Check())
+	return m.YAML()
+}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -104,7 +105,8 @@ func (t *Trust) Add(o Trust) {
 	t.Keys = append(t.Keys, o.Keys...)
 }
 
-// ReadTrust reads trust from a path: a folder of member files, one member file
+// ReadTrust reads trust from a path: the directory folder of a node, whose
+// members are those that its root vouches for; a folder of member files, one member file
 // (.yaml), or a text file with one [Key] a line, where lines that begin with #
 // and empty ones mean nothing. The error wraps [ErrTrust], or is that of the
 // file system.
@@ -114,14 +116,17 @@ func ReadTrust(path string) (Trust, error) {
 		return Trust{}, fmt.Errorf("read keys: %w", err)
 	}
 	if fi.IsDir() {
-		d, err := directory.Open(path)
+		members, err := tufdir.ReadMembers(path)
+		if errors.Is(err, os.ErrNotExist) {
+			members, err = directory.Read(path)
+		}
 		if err != nil {
 			return Trust{}, fmt.Errorf("%w: %w", ErrTrust, err)
 		}
-		if len(d.Members()) == 0 {
+		if len(members) == 0 {
 			return Trust{}, fmt.Errorf("%w: no member file (.yaml) in %s", ErrTrust, path)
 		}
-		return Trust{Members: d.Members()}, nil
+		return Trust{Members: members}, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -193,12 +198,13 @@ type holder struct {
 type keyring struct {
 	trusted map[holder]map[string]bool // by id; an entry for a holder is the last word on it
 	records map[Key]*keys.RecordPublic
+	revoked map[Key]uint64                      // from which entry of the log on; the least that anybody says
 	logs    map[holder]map[string]note.Verifier // logs and witnesses, by id
 	bundled map[holder]map[string]bool          // ids that the file itself gives
 }
 
 func newKeyring(t Trust) *keyring {
-	r := &keyring{trusted: map[holder]map[string]bool{}, records: map[Key]*keys.RecordPublic{},
+	r := &keyring{trusted: map[holder]map[string]bool{}, records: map[Key]*keys.RecordPublic{}, revoked: map[Key]uint64{},
 		logs: map[holder]map[string]note.Verifier{}, bundled: map[holder]map[string]bool{}}
 	for _, m := range t.Members {
 		for _, u := range []Use{UseRecord, UseLog, UseWitness} {
@@ -249,6 +255,12 @@ func (r *keyring) learn(m directory.Member) (all []Key) {
 		r.records[k] = p
 		all = append(all, k)
 	}
+	for _, v := range m.Revocations {
+		k := Key{m.Council, UseRecord, v.KID}
+		if from, ok := r.revoked[k]; !ok || v.FromIndex < from {
+			r.revoked[k] = v.FromIndex
+		}
+	}
 	if v, err := m.LogVerifier(); err == nil {
 		r.verifier(holder{m.Council, UseLog}, m.LogKey, v)
 		all = append(all, Key{m.Council, UseLog, m.LogKey})
@@ -281,12 +293,17 @@ const (
 	ruleNoKey      = "is signed with a key that is not here"
 	ruleOtherKey   = "is signed with a key that is not among those you gave for the council"
 	ruleNoSuchSign = "has no valid signature"
+	ruleRevoked    = "is signed with a key that is revoked from an earlier entry of the log on"
 )
 
-// record returns the record key of a council by id, or the rule it breaks.
-func (r *keyring) record(c name.Council, id string) (*keys.RecordPublic, string) {
+// record returns the record key of a council by id, for an entry of its log, or
+// the rule it breaks. The place may be directory.AnyPlace.
+func (r *keyring) record(c name.Council, id string, index uint64) (*keys.RecordPublic, string) {
 	if t, ok := r.trusted[holder{c, UseRecord}]; ok && !t[id] {
 		return nil, ruleOtherKey
+	}
+	if from, ok := r.revoked[Key{c, UseRecord, id}]; ok && index >= from {
+		return nil, ruleRevoked
 	}
 	if p := r.records[Key{c, UseRecord, id}]; p != nil {
 		return p, ""

@@ -1,17 +1,15 @@
 package directory
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/name"
 )
@@ -22,12 +20,9 @@ const maxMembers = 10_000
 const suffix = ".yaml"
 
 // A Directory answers who is a member. It may be used concurrently; every
-// answer comes from one consistent view, replaced whole by Reload and Add.
+// answer comes from one consistent view, replaced whole by Replace.
 type Directory struct {
-	dir  string
 	view atomic.Pointer[view]
-
-	mu sync.Mutex // held while reading or writing the folder
 }
 
 // view is what was true at one reading. It never changes.
@@ -35,24 +30,48 @@ type view struct {
 	members []Member // by Council
 	council map[name.Council]int
 	node    map[string]int
+	good    func(now time.Time) error // nil: always
 }
 
-// Open reads the directory in the folder dir. The folder must exist, and may be
-// empty. Files whose names do not end in ".yaml" or that begin with "." are
-// passed over.
-//
-// The error joins a *[Problem] for everything wrong in any file, or is that of
-// the file system.
-func Open(dir string) (*Directory, error) {
-	d := &Directory{dir: dir}
-	if err := d.Reload(); err != nil {
+// New returns a Directory of members, on whose word exchange may always go on.
+// Errors are those of [Directory.Replace].
+func New(members ...Member) (*Directory, error) {
+	d := new(Directory)
+	d.view.Store(&view{})
+	if err := d.Replace(members, nil); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
-// Member returns the member that c names. One whose membership has yet to begin
-// is returned too: see [Member.ValidAt].
+// Replace takes members into view, in the place of all there were. good says
+// at any instant whether exchange may go on, on the word of this edition; nil is
+// always. Each member must have passed Check.
+//
+// It refuses, with a *[Problem] for each, members that share a key; the view is
+// then what it was.
+func (d *Directory) Replace(members []Member, good func(now time.Time) error) error {
+	v, err := newView(slices.Clone(members))
+	if err != nil {
+		return fmt.Errorf("open directory: %w", err)
+	}
+	v.good = good
+	d.view.Store(v)
+	return nil
+}
+
+// Exchange returns nil while records may be exchanged on the word of this
+// directory, and otherwise why not, in words: nobody has vouched for it lately.
+// What was exchanged before goes on being verified.
+func (d *Directory) Exchange(now time.Time) error {
+	if good := d.view.Load().good; good != nil {
+		return good(now)
+	}
+	return nil
+}
+
+// Member returns the member that c names. One whose membership has yet to begin,
+// or has ended, is returned too: see [Member.ActiveAt].
 func (d *Directory) Member(c name.Council) (Member, bool) {
 	v := d.view.Load()
 	i, ok := v.council[c]
@@ -76,79 +95,26 @@ func (d *Directory) ByNode(id string) (Member, bool) {
 // Members returns all members, sorted by council. The slice is the caller's.
 func (d *Directory) Members() []Member { return slices.Clone(d.view.Load().members) }
 
-// Reload reads the folder again. On any error, those of [Open], the members stay
-// what they were: a file half edited shuts nobody out and lets nobody in.
-func (d *Directory) Reload() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	root, err := os.OpenRoot(d.dir)
-	if err != nil {
-		return fmt.Errorf("open directory: %w", err)
-	}
-	defer root.Close()
-	members, err := readAll(root)
-	if err != nil {
-		return fmt.Errorf("open directory: %w", err)
-	}
-	v, err := newView(members)
-	if err != nil {
-		return fmt.Errorf("open directory: %w", err)
-	}
-	d.view.Store(v)
-	return nil
-}
-
-// Add writes m into the folder, in the place of the member of that council if
-// there is one, and takes it and whatever else has changed there into view.
+// Read reads a folder of member files, as an auditor may keep one. The folder
+// must exist, and may be empty. Files whose names do not end in ".yaml" or that
+// begin with "." are passed over. Members come sorted by council.
 //
-// When Add returns without error the file is on disk, whole; on an error the
-// folder and the view are as before, unless syncing the folder itself failed. It refuses a
-// member that does not pass Check or shares a key with another. Two programs
-// that add at the same moment can still write two such members; then Reload
-// refuses both.
-func (d *Directory) Add(m Member) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := m.Check(); err != nil {
-		return fmt.Errorf("add member: %w", err)
-	}
-	// What is kept is what was written, with every slice our own.
-	m, err := ParseMember(m.YAML())
+// The error joins a *[Problem] for everything wrong in any file, two that share a
+// key included, or is that of the file system.
+func Read(dir string) ([]Member, error) {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return fmt.Errorf("add member: %w", err)
-	}
-	root, err := os.OpenRoot(d.dir)
-	if err != nil {
-		return fmt.Errorf("add member: %w", err)
+		return nil, fmt.Errorf("read members: %w", err)
 	}
 	defer root.Close()
 	members, err := readAll(root)
+	if err == nil {
+		_, err = newView(members)
+	}
 	if err != nil {
-		return fmt.Errorf("add member: %w", err)
+		return nil, fmt.Errorf("read members: %w", err)
 	}
-	members = slices.DeleteFunc(members, func(o Member) bool { return o.Council == m.Council })
-	v, err := newView(append(members, m))
-	if err != nil {
-		return fmt.Errorf("add member: %w", err)
-	}
-	if err := write(root, string(m.Council)+suffix, m.YAML()); err != nil {
-		return fmt.Errorf("add member: %w", err)
-	}
-	d.view.Store(v)
-	return nil
-}
-
-// Write adds m to the directory in the folder dir, which it makes if need be.
-// It is [Open] and [Directory.Add] for a program that does nothing else with it.
-func Write(dir string, m Member) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("add member: %w", err)
-	}
-	d, err := Open(dir)
-	if err != nil {
-		return err
-	}
-	return d.Add(m)
+	return members, nil
 }
 
 // readAll reads every member file. An [os.Root] keeps a symbolic link from
@@ -265,50 +231,6 @@ func newView(members []Member) (*view, error) {
 		claim(m, "keys.witness", keyPart(m.WitnessKey))
 	}
 	return v, errors.Join(errs...)
-}
-
-// write replaces file with b in one step: whoever reads the folder, at any moment
-// or after a crash, sees the old file or the new one.
-func write(root *os.Root, file string, b []byte) (err error) {
-	// Begins with a dot: a leftover of a crash is passed over by readAll.
-	temp := "." + file + "." + rand.Text()
-	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			root.Remove(temp)
-		}
-	}()
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	if err = root.Rename(temp, file); err != nil {
-		return err
-	}
-	// Now the new file is what is read; a power cut may still bring the old one
-	// back, until the folder is on disk too.
-	return syncDir(root)
-}
-
-func syncDir(root *os.Root) error {
-	f, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("sync %s: %w", filepath.Base(root.Name()), err)
-	}
-	return nil
 }
 
 // keyPart returns the key of a verifier key NAME+HASH+KEY, "" for none. The

@@ -40,27 +40,33 @@ func newMember(t testing.TB, c name.Council) Member {
 // same compares what two members print, which is all of them.
 func same(a, b Member) bool { return bytes.Equal(a.YAML(), b.YAML()) }
 
-func TestWhatIsAddedIsFound(t *testing.T) {
+// folder writes member files.
+func folder(t testing.TB, members ...Member) string {
+	t.Helper()
 	dir := t.TempDir()
-	d, err := Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := d.Member("northmoor.gov.uk"); ok || len(d.Members()) != 0 {
-		t.Error("an empty directory has a member")
-	}
-	saltby, northmoor := newMember(t, "saltby.gov.uk"), newMember(t, "northmoor.gov.uk")
-	auditor := Member{Council: "auditor.example", Title: "An auditor", Role: RoleAuditor, ValidFrom: day}
-	for _, m := range []Member{saltby, northmoor, auditor} {
-		if err := d.Add(m); err != nil {
+	for _, m := range members {
+		if err := os.WriteFile(filepath.Join(dir, string(m.Council)+".yaml"), m.YAML(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	reopened, err := Open(dir)
+	return dir
+}
+
+func TestMembersAreFound(t *testing.T) {
+	if d, err := New(); err != nil || len(d.Members()) != 0 {
+		t.Errorf("an empty directory: %v", err)
+	}
+	saltby, northmoor := newMember(t, "saltby.gov.uk"), newMember(t, "northmoor.gov.uk")
+	auditor := Member{Council: "auditor.example", Title: "An auditor", Role: RoleAuditor, ValidFrom: day}
+	read, err := Read(folder(t, saltby, northmoor, auditor))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range []*Directory{d, reopened} {
+	for _, members := range [][]Member{{saltby, northmoor, auditor}, read} {
+		d, err := New(members...)
+		if err != nil {
+			t.Fatal(err)
+		}
 		ms := d.Members()
 		if len(ms) != 3 || ms[0].Council != "auditor.example" || ms[1].Council != "northmoor.gov.uk" || ms[2].Council != "saltby.gov.uk" {
 			t.Errorf("members %v, not three in order", ms)
@@ -90,22 +96,70 @@ func TestWhatIsAddedIsFound(t *testing.T) {
 		if _, err := ms[0].LogVerifier(); err != ErrNoKey {
 			t.Errorf("log verifier of one without a log: %v", err)
 		}
+		if err := d.Exchange(day); err != nil {
+			t.Errorf("a directory that does not expire: %v", err)
+		}
+		expired := errors.New("expired")
+		if err := d.Replace(members[:1], func(now time.Time) error {
+			if now.After(day) {
+				return expired
+			}
+			return nil
+		}); err != nil || len(d.Members()) != 1 {
+			t.Errorf("replaced by one: %v, %d members", err, len(d.Members()))
+		}
+		if d.Exchange(day) != nil || d.Exchange(day.Add(1)) != expired {
+			t.Error("the edition's own word on exchange is not heard")
+		}
 	}
-	if m := saltby; m.ValidAt(day.Add(-time.Second)) || !m.ValidAt(day) {
-		t.Error("a membership begins at midnight UTC")
-	}
+}
 
-	// A changed member takes its own place.
-	saltby.Title = "Saltby Town Council"
-	if err := d.Add(saltby); err != nil {
+// A membership begins and ends at midnight UTC, and a key that is revoked from
+// an entry on is believed before it.
+func TestWhatTheDirectoryAdds(t *testing.T) {
+	m := newMember(t, "northmoor.gov.uk")
+	kid := m.RecordKeys[0].ID()
+	m.Ended = day.AddDate(2, 0, 0)
+	m.Successors = []name.Council{"newmoor.gov.uk", "saltby.gov.uk"}
+	m.Predecessors = []name.Council{"oldmoor.gov.uk"}
+	m.Revocations = []Revocation{{kid, 1000}}
+	if err := m.Check(); err != nil {
 		t.Fatal(err)
 	}
-	if m, _ := d.Member("saltby.gov.uk"); m.Title != saltby.Title || len(d.Members()) != 3 {
-		t.Errorf("title %q of %d members", m.Title, len(d.Members()))
+	back, err := ParseMember(m.YAML())
+	if err != nil || !same(m, back) || !reflect.DeepEqual(back.Revocations, m.Revocations) || !back.Ended.Equal(m.Ended) {
+		t.Errorf("read back as\n%s\n%v", back.YAML(), err)
 	}
-	files, err := os.ReadDir(dir)
-	if err != nil || len(files) != 3 {
-		t.Errorf("%d files, %v, want 3 and no leftovers", len(files), err)
+	for at, want := range map[time.Time]bool{day.Add(-1): false, day: true, m.Ended.Add(-1): true, m.Ended: false} {
+		if m.ActiveAt(at) != want {
+			t.Errorf("active at %s: %v", at, !want)
+		}
+	}
+	for _, c := range []struct {
+		kid   string
+		index uint64
+		want  error
+	}{{kid, 999, nil}, {kid, 1000, ErrRevoked}, {kid, AnyPlace, ErrRevoked}, {"none", 0, ErrNoKey}} {
+		if _, err := m.RecordKeyAt(c.kid, c.index); !errors.Is(err, c.want) {
+			t.Errorf("key at %d: %v, want %v", c.index, err, c.want)
+		}
+	}
+	if b := m.Bare(); !b.Ended.IsZero() || b.Successors != nil || b.Predecessors != nil || b.Revocations != nil {
+		t.Error("a bare member says what the directory says")
+	}
+	for what, spoil := range map[string]func(*Member){
+		"ended before it began":       func(m *Member) { m.Ended = m.ValidFrom },
+		"successors out of order":     func(m *Member) { m.Successors = []name.Council{"b.uk", "a.uk"} },
+		"the same successor twice":    func(m *Member) { m.Successors = []name.Council{"a.uk", "a.uk"} },
+		"its own predecessor":         func(m *Member) { m.Predecessors = []name.Council{m.Council} },
+		"a key revoked that it lacks": func(m *Member) { m.Revocations = []Revocation{{"none", 1}} },
+		"a place beyond any log":      func(m *Member) { m.Revocations = []Revocation{{kid, 1 << 53}} },
+	} {
+		bad := m
+		spoil(&bad)
+		if err := bad.Check(); !errors.Is(err, ErrMember) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
@@ -230,7 +284,7 @@ func TestProblemsNameFileAndLine(t *testing.T) {
 
 		dir := t.TempDir()
 		write := os.WriteFile(filepath.Join(dir, "northmoor.gov.uk.yaml"), []byte(c.file), 0o644)
-		if _, err := Open(dir); write != nil || !errors.Is(err, ErrMember) || !strings.Contains(err.Error(), "northmoor.gov.uk.yaml:") {
+		if _, err := Read(dir); write != nil || !errors.Is(err, ErrMember) || !strings.Contains(err.Error(), "northmoor.gov.uk.yaml:") {
 			t.Errorf("%s: %v does not name the file", name, err)
 		}
 	}
@@ -247,7 +301,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := Open(dir)
+	_, err := Read(dir)
 	for _, want := range []string{
 		"northmoor.gov.uk.yaml:2: title:", "northmoor.gov.uk.yaml:3: gss:", "northmoor.gov.uk.yaml: role:",
 		"saltby.gov.uk.yaml:1: coucil: no such field", "saltby.gov.uk.yaml:2: titel: no such field",
@@ -258,77 +312,28 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
-// A bad file changes nothing until it is put right.
-func TestReloadKeepsTheOldView(t *testing.T) {
-	dir := t.TempDir()
-	d, err := Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := newMember(t, "northmoor.gov.uk")
-	if err := d.Add(m); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "northmoor.gov.uk.yaml")
-	put := func(b []byte) {
-		if err := os.WriteFile(file, b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	put(m.YAML()[:100])
-	if err := d.Reload(); !errors.Is(err, ErrMember) {
-		t.Errorf("half a file: %v", err)
-	}
-	if err := d.Add(newMember(t, "saltby.gov.uk")); !errors.Is(err, ErrMember) {
-		t.Errorf("added beside half a file: %v", err)
-	}
-	if got, ok := d.Member("northmoor.gov.uk"); !ok || !same(got, m) || len(d.Members()) != 1 {
-		t.Error("the old view is gone")
-	}
-	put(bytes.Replace(m.YAML(), []byte("The Council"), []byte("The Borough"), 1))
-	if err := d.Reload(); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := d.Member("northmoor.gov.uk"); !strings.HasPrefix(got.Title, "The Borough") {
-		t.Errorf("title %q", got.Title)
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Reload(); err == nil || len(d.Members()) != 1 {
-		t.Errorf("folder gone: %v, %d members", err, len(d.Members()))
-	}
-	if _, err := Open(dir); err == nil {
-		t.Error("a folder that is not there was opened")
-	}
-}
-
 func TestKeysAreNotShared(t *testing.T) {
 	a, b := newMember(t, "northmoor.gov.uk"), newMember(t, "saltby.gov.uk")
 	for field, change := range map[string]func(*Member){
 		"keys.node":   func(m *Member) { m.Node = a.Node },
 		"keys.record": func(m *Member) { m.RecordKeys = append(m.RecordKeys[:1:1], a.RecordKeys[0]) },
 	} {
-		dir := t.TempDir()
-		if err := Write(dir, a); err != nil {
+		d, err := New(a)
+		if err != nil {
 			t.Fatal(err)
 		}
 		bad := b
 		change(&bad)
-		err := Write(dir, bad)
+		err = d.Replace([]Member{a, bad}, nil)
 		p, ok := errors.AsType[*Problem](err)
 		if !ok || p.Field != field || p.File != "saltby.gov.uk.yaml" || !strings.Contains(p.Rule, "northmoor.gov.uk") {
 			t.Errorf("%s shared: %v", field, err)
 		}
-		if _, err := os.Stat(filepath.Join(dir, "saltby.gov.uk.yaml")); !os.IsNotExist(err) {
-			t.Errorf("%s shared: the file was written", field)
+		if len(d.Members()) != 1 {
+			t.Errorf("%s shared: the old view is gone", field)
 		}
-		// Put there by hand, it is refused as well.
-		if err := os.WriteFile(filepath.Join(dir, "saltby.gov.uk.yaml"), bad.YAML(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Open(dir); !errors.Is(err, ErrMember) {
-			t.Errorf("%s shared, by hand: %v", field, err)
+		if _, err := Read(folder(t, a, bad)); !errors.Is(err, ErrMember) {
+			t.Errorf("%s shared, in a folder: %v", field, err)
 		}
 	}
 	twice := a
@@ -360,8 +365,8 @@ func TestNamesOfFiles(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, file), m.YAML(), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		d, err := Open(dir)
-		if want && (err != nil || len(d.Members()) != 0) {
+		members, err := Read(dir)
+		if want && (err != nil || len(members) != 0) {
 			t.Errorf("%q: %v, want it passed over", file, err)
 		}
 		if !want && !errors.Is(err, ErrMember) {
@@ -377,29 +382,21 @@ func TestNamesOfFiles(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "northmoor.gov.uk.yaml")); err != nil {
 		t.Skip("no symbolic links here:", err)
 	}
-	if _, err := Open(dir); err == nil {
+	if _, err := Read(dir); err == nil {
 		t.Error("a link led out of the folder")
 	}
 	dir = t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "northmoor.gov.uk.yaml"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); !errors.Is(err, ErrMember) {
+	if _, err := Read(dir); !errors.Is(err, ErrMember) {
 		t.Errorf("a folder for a file: %v", err)
-	}
-	// No name can lead Add elsewhere.
-	for _, c := range []name.Council{"", "../northmoor.gov.uk", "/etc/passwd", "a/b.uk", "northmoor.gov.uk/x", "."} {
-		bad := m
-		bad.Council = c
-		if err := Write(t.TempDir(), bad); !errors.Is(err, ErrMember) {
-			t.Errorf("council %q: %v", c, err)
-		}
 	}
 }
 
 // Readers always see one whole view while members are added and read again.
 func TestViewsAreWhole(t *testing.T) {
-	d, err := Open(t.TempDir())
+	d, err := New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -429,11 +426,8 @@ func TestViewsAreWhole(t *testing.T) {
 			}
 		})
 	}
-	for _, m := range members {
-		if err := d.Add(m); err != nil {
-			t.Error(err)
-		}
-		if err := d.Reload(); err != nil {
+	for i := range members {
+		if err := d.Replace(members[:i+1], nil); err != nil {
 			t.Error(err)
 		}
 	}

@@ -73,6 +73,14 @@ type fileIn struct {
 	Addresses []text
 	ValidFrom text `yaml:"valid_from"`
 	Contact   text
+
+	Ended        text
+	Predecessors []text
+	Successors   []text
+	Revoked      []struct {
+		Kid       text
+		FromEntry text `yaml:"from_entry"`
+	}
 }
 
 // ParseMember reads one member file. All that is wrong is reported, joined;
@@ -108,7 +116,7 @@ func ParseMember(b []byte) (Member, error) {
 	lines := map[string]int{
 		"council": in.Council.line, "title": in.Title.line, "gss": in.GSS.line, "role": in.Role.line,
 		"keys.log": in.Keys.Log.line, "keys.witness": in.Keys.Witness.line, "keys.node": in.Keys.Node.line,
-		"valid_from": in.ValidFrom.line, "contact": in.Contact.line,
+		"valid_from": in.ValidFrom.line, "contact": in.Contact.line, "ended": in.Ended.line,
 	}
 	var errs []error
 	bad := func(field, rule string) {
@@ -144,6 +152,32 @@ func ParseMember(b []byte) (Member, error) {
 		m.ValidFrom = t
 	}
 	badKeys := len(errs) > 0
+	if t, err := time.Parse(dateForm, in.Ended.s); err == nil && t.Format(dateForm) == in.Ended.s {
+		m.Ended = t
+	} else if in.Ended.s != "" {
+		bad("ended", "want a day, such as 2028-04-01")
+	}
+	for _, l := range []struct {
+		field string
+		in    []text
+		out   *[]name.Council
+	}{{"predecessors", in.Predecessors, &m.Predecessors}, {"successors", in.Successors, &m.Successors}} {
+		for _, c := range l.in {
+			lines[l.field] = c.line
+			*l.out = append(*l.out, name.Council(c.s))
+		}
+	}
+	for i, r := range in.Revoked {
+		field := fmt.Sprintf("revoked[%d]", i)
+		lines[field] = max(r.Kid.line, r.FromEntry.line)
+		// Digits that print back: one number has one spelling.
+		n, err := strconv.ParseUint(r.FromEntry.s, 10, 53)
+		if err != nil || strconv.FormatUint(n, 10) != r.FromEntry.s {
+			bad(field, "want from_entry, a whole number from 0")
+			n = 0
+		}
+		m.Revocations = append(m.Revocations, Revocation{r.Kid.s, n})
+	}
 	m.check(func(field, rule string) {
 		if field == "keys.record" && badKeys {
 			return // already said, and better
@@ -220,6 +254,16 @@ type fileOut struct {
 	Addresses []string `yaml:"addresses,omitempty"`
 	ValidFrom dayOut   `yaml:"valid_from"`
 	Contact   string   `yaml:"contact,omitempty"`
+
+	Ended        *dayOut        `yaml:"ended,omitempty"`
+	Predecessors []name.Council `yaml:"predecessors,omitempty"`
+	Successors   []name.Council `yaml:"successors,omitempty"`
+	Revoked      []revokedOut   `yaml:"revoked,omitempty"`
+}
+
+type revokedOut struct {
+	Kid       string `yaml:"kid"`
+	FromEntry uint64 `yaml:"from_entry"`
 }
 
 type keysOut struct {
@@ -248,6 +292,13 @@ func (m Member) YAML() []byte {
 	out := fileOut{
 		Council: string(m.Council), Title: m.Title, GSS: m.GSS, Role: string(m.Role),
 		Addresses: m.Addresses, ValidFrom: dayOut(m.ValidFrom), Contact: m.Contact,
+	}
+	if !m.Ended.IsZero() {
+		out.Ended = (*dayOut)(&m.Ended)
+	}
+	out.Predecessors, out.Successors = m.Predecessors, m.Successors
+	for _, r := range m.Revocations {
+		out.Revoked = append(out.Revoked, revokedOut{r.KID, r.FromIndex})
 	}
 	k := &keysOut{Log: m.LogKey, Witness: m.WitnessKey, Node: m.Node}
 	for _, p := range m.RecordKeys {

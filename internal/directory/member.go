@@ -1,8 +1,8 @@
 // Package directory says who is a member of the exchange, and with which keys,
 // addresses and role.
 //
-// Today a directory is a folder that each node holds, one YAML file a member,
-// named after its council: northmoor.gov.uk.yaml. A file reads
+// Each member has one YAML file, named after its council: northmoor.gov.uk.yaml.
+// A file reads
 //
 //	council: northmoor.gov.uk            # its domain, and the file's name
 //	title: Northmoor Borough Council
@@ -22,17 +22,23 @@
 //	valid_from: 2026-11-01               # a member from the start of that day, UTC
 //	contact: data@northmoor.gov.uk       # whom to ask, in words; optional
 //
+// and, where the directory has more to say of the member than it says of itself,
+//
+//	ended: 2028-04-01                    # no longer a member from the start of that day, UTC
+//	predecessors: [oldmoor.gov.uk]       # whose duties it took over
+//	successors: [newmoor.gov.uk]         # who took over its own
+//	revoked:
+//	  - kid: 3q2-7w…                     # a key under keys.record
+//	    from_entry: 1234                 # of its log; what stands before goes on being believed
+//
 // A field or a file that is not understood is an error: to guess would be to
 // admit somebody. Fields may be added; one that is there keeps its meaning.
 //
 // # The seam
 //
-// Everybody asks through [Directory], and only [Open] and [Directory.Add] know
-// that there is a folder. When the directory is distributed by TUF, another
-// constructor fills the same type with members from verified targets, and
-// Reload fetches. Nothing else changes: a [Member] says nothing of where it came
-// from. What TUF adds, from which log index a key is revoked and who succeeds
-// whom, comes as fields of Member.
+// Everybody asks through [Directory]. How it comes to be known is no matter
+// here: package tufdir distributes it, and whoever runs a node puts each verified
+// edition into view with [Directory.Replace].
 package directory
 
 import (
@@ -40,6 +46,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -78,7 +85,22 @@ type Member struct {
 	ValidFrom  time.Time            // midnight UTC of the day it became a member
 	Contact    string               // "" or whom to ask, in words
 
+	// What the directory says of a member beside what it says of itself.
+	Ended        time.Time      // midnight UTC of the first day it is no longer a member; zero while it is
+	Predecessors []name.Council // whose duties it took over, sorted
+	Successors   []name.Council // who took over its own, sorted
+	Revocations  []Revocation   // sorted by KID, each once
+
 	log, witness note.Verifier // LogKey and WitnessKey, parsed by Check; nil if ""
+}
+
+// A Revocation says that a record key is not to be believed from an entry of
+// its owner's log on. What stands before in the log still verifies: a place
+// in a log that partners have cosigned cannot be claimed afterwards, as a time
+// can.
+type Revocation struct {
+	KID       string // RFC 7638 thumbprint of the record key
+	FromIndex uint64 // the first entry that is not believed; at most 2^53−1
 }
 
 // FromRing returns a Member for c with the public halves of a ring's keys. The
@@ -103,6 +125,31 @@ func (m Member) RecordKey(kid string) (*keys.RecordPublic, bool) {
 	}
 	return nil, false
 }
+
+// ErrRevoked is returned for a record key that is not to be believed at the
+// place in the log that was asked about.
+var ErrRevoked = errors.New("key is revoked from an earlier place in the log on")
+
+// RecordKeyAt returns the record key with the id kid for the entry at index of
+// the member's log, counted from 0. The error is [ErrNoKey], or [ErrRevoked].
+// What an ended member logged still verifies.
+func (m Member) RecordKeyAt(kid string, index uint64) (*keys.RecordPublic, error) {
+	k, ok := m.RecordKey(kid)
+	if !ok {
+		return nil, ErrNoKey
+	}
+	for _, r := range m.Revocations {
+		if r.KID == kid && index >= r.FromIndex {
+			return nil, ErrRevoked
+		}
+	}
+	return k, nil
+}
+
+// AnyPlace is the index to ask RecordKeyAt with when it is not known where in
+// the log something stands: a key that is revoked from anywhere on is then not
+// believed.
+const AnyPlace = math.MaxUint64
 
 // ErrNoKey is returned when a member has no key of the kind asked for.
 var ErrNoKey = errors.New("member has no such key")
@@ -132,8 +179,17 @@ func orNoKey(v note.Verifier) (note.Verifier, error) {
 	return v, nil
 }
 
-// ValidAt reports whether the membership has begun at t.
-func (m Member) ValidAt(t time.Time) bool { return !t.Before(m.ValidFrom) }
+// ActiveAt reports whether m is a member at t: begun, and not ended.
+func (m Member) ActiveAt(t time.Time) bool {
+	return !t.Before(m.ValidFrom) && (m.Ended.IsZero() || t.Before(m.Ended))
+}
+
+// Bare returns m as it speaks of itself, without what the directory adds: its
+// end, who succeeds whom, and which keys are revoked.
+func (m Member) Bare() Member {
+	m.Ended, m.Predecessors, m.Successors, m.Revocations = time.Time{}, nil, nil, nil
+	return m
+}
 
 // Limits on a member file.
 const (
@@ -141,6 +197,7 @@ const (
 	maxText       = 200      // bytes of a title or a contact
 	maxRecordKeys = 32
 	maxAddresses  = 32
+	maxList       = 64 // revocations, predecessors, successors
 )
 
 // ErrMember is wrapped by every [Problem].
@@ -257,6 +314,25 @@ func (m *Member) check(bad func(field, rule string)) {
 	}
 	if y := m.ValidFrom.Year(); y < 2000 || y > 9999 || !m.ValidFrom.Equal(midnight(m.ValidFrom)) {
 		bad("valid_from", "want a day, such as 2026-11-01")
+	}
+	if !m.Ended.IsZero() && (m.Ended.Year() > 9999 || !m.Ended.Equal(midnight(m.Ended)) || !m.Ended.After(m.ValidFrom)) {
+		bad("ended", "want a day after valid_from, such as 2028-04-01")
+	}
+	for field, list := range map[string][]name.Council{"predecessors": m.Predecessors, "successors": m.Successors} {
+		ok := len(list) <= maxList
+		for i, c := range list {
+			_, err := name.ParseCouncil(string(c))
+			ok = ok && err == nil && c != m.Council && (i == 0 || list[i-1] < c)
+		}
+		if !ok {
+			bad(field, fmt.Sprintf("want at most %d other councils, sorted, each once", maxList))
+		}
+	}
+	for i, r := range m.Revocations {
+		// The key must stay, or what it signed before could not be verified.
+		if _, ok := m.RecordKey(r.KID); !ok || r.FromIndex > 1<<53-1 || i >= maxList || i > 0 && r.KID <= m.Revocations[i-1].KID {
+			bad(fmt.Sprintf("revoked[%d]", i), "want the kid of a key in keys.record, sorted, each once, and an entry of its log")
+		}
 	}
 }
 

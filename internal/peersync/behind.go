@@ -105,8 +105,8 @@ func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
 					s.o.Log.Error("holding is damaged", "from", src.From, "error", err.Error())
 					continue
 				}
-				key, ok := m.RecordKey(t.KeyID())
-				bad[i] = !ok || t.Verify(key) != nil
+				key, err := m.RecordKeyAt(t.KeyID(), chunk[i].Index)
+				bad[i] = err != nil || t.Verify(key) != nil
 			}
 		})
 	}

@@ -284,9 +284,9 @@ func (c *checker) record(index uint64, token []byte, signature bool) (r checked)
 	if ps := std.ValidateVisible(v.Body); len(ps) > 0 {
 		return c.refuse(r, index, "standard: "+ps[0].Rule, ps[0].Pointer)
 	}
-	key, ok := c.from.RecordKey(t.KeyID())
-	if !ok {
-		return c.refuse(r, index, "signing key", "")
+	key, err := c.from.RecordKeyAt(t.KeyID(), index)
+	if err != nil {
+		return c.refuse(r, index, keyRule(err), "")
 	}
 	if signature {
 		if err := t.Verify(key); err != nil {
@@ -301,14 +301,14 @@ func (c *checker) record(index uint64, token []byte, signature bool) (r checked)
 // Events are few, and deleting on one must be founded: their signatures are
 // always checked first.
 func (c *checker) event(index uint64, token []byte) (r checked) {
-	ev, err := openEvent(c.from, token)
+	ev, err := openEvent(c.from, index, token)
 	if err != nil {
 		r.err = fmt.Errorf("%w: event: %w", ErrLied, err)
 		return r
 	}
 	r.entry = ev.entry
-	if ev.badKey {
-		return c.refuse(r, index, "signing key", "")
+	if ev.badKey != nil {
+		return c.refuse(r, index, keyRule(ev.badKey), "")
 	}
 	if ev.badSignature {
 		return c.refuse(r, index, "signature", "")
@@ -334,21 +334,30 @@ func (c *checker) event(index uint64, token []byte) (r checked) {
 type openedEvent struct {
 	*record.Event
 	entry        tlog.Hash
-	badKey       bool // signed with a key the directory does not give the council
+	badKey       error // signed with a key the directory does not give the council, or not for that place
 	badSignature bool
 }
 
-func openEvent(m directory.Member, jws []byte) (*openedEvent, error) {
+// openEvent reads an event at an index of m's log, which may be directory.AnyPlace.
+func openEvent(m directory.Member, index uint64, jws []byte) (*openedEvent, error) {
 	t, ev, err := record.ParseEvent(jws)
 	if err != nil {
 		return nil, err
 	}
 	o := &openedEvent{Event: ev, entry: t.Entry()}
-	key, ok := m.RecordKey(t.KeyID())
-	if !ok {
-		o.badKey = true
+	key, err := m.RecordKeyAt(t.KeyID(), index)
+	if err != nil {
+		o.badKey = err
 	} else if t.Verify(key) != nil {
 		o.badSignature = true
 	}
 	return o, nil
+}
+
+// keyRule is the rule that a signature breaks whose key is not to be used.
+func keyRule(err error) string {
+	if errors.Is(err, directory.ErrRevoked) {
+		return "revoked key"
+	}
+	return "signing key"
 }

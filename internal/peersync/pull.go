@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -25,6 +27,9 @@ func (r *refused) Error() string { return "refused (" + r.code + "): " + r.reaso
 // pullOnce copies one feed until the stream breaks, the sender refuses or
 // lies, or ctx ends. It reports whether anything was kept.
 func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err error) {
+	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
+		return false, err
+	}
 	src, err := s.o.Ledger.OpenSource(ctx, p.key.from, p.key.agreement)
 	if err != nil {
 		return false, err
@@ -112,6 +117,9 @@ func (s *Syncer) repeat(src *ledger.Source, out *wirepb.Writer) error {
 			if err != nil {
 				return err
 			}
+			if t, _, err := record.ParseEvent(jws); err != nil || s.lapsed(t.KeyID()) {
+				return err
+			}
 			r, err := ledger.ReceiptOf(ev)
 			if err == nil {
 				a.Cursor, a.Receipt = r.Cursor, jws
@@ -121,11 +129,26 @@ func (s *Syncer) repeat(src *ledger.Source, out *wirepb.Writer) error {
 		if err != nil {
 			return err
 		}
+		if a.Receipt == nil {
+			continue
+		}
 		if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Ack{Ack: &a}}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lapsed reports whether a key of ours is revoked from anywhere on. The other
+// side cannot place a receipt in our log, so it believes none that such a key
+// has signed.
+func (s *Syncer) lapsed(kid string) bool {
+	m, ok := s.o.Directory.Member(s.o.Self)
+	if !ok {
+		return false
+	}
+	_, err := m.RecordKeyAt(kid, directory.AnyPlace)
+	return errors.Is(err, directory.ErrRevoked)
 }
 
 // keepLie keeps what no honest sender can have sent, as evidence, and so that
@@ -159,6 +182,10 @@ func (s *Syncer) take(ctx context.Context, c *checker, p *pull, b *wirepb.Batch)
 	if err != nil {
 		return nil, nil, err
 	}
+	// Asked again for every batch, since it goes by the clock.
+	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
+		return nil, nil, err
+	}
 	if c.doc != nil {
 		// Asked again for every batch: what is agreed may have changed since
 		// the stream began, and we may know of it before the sender does.
@@ -169,6 +196,10 @@ func (s *Syncer) take(ctx context.Context, c *checker, p *pull, b *wirepb.Batch)
 		if d := doc.Digest(); d != c.doc.Digest() || d.String() != src.Digest {
 			return nil, nil, errOtherText
 		}
+	}
+	// A key may have been revoked since the stream began.
+	if m, ok := s.o.Directory.Member(p.key.from); ok {
+		c.from = m
 	}
 	d, err := c.delivery(src, b)
 	if err != nil {

@@ -28,12 +28,13 @@ const (
 
 // Codes of a refusal. The reason beside it is for people.
 const (
-	codeVersion  = "protocol-version"
-	codeNoAgree  = "not-agreed"    // no such agreement with you; also said when there is one with somebody else
-	codeNotNow   = "not-in-force"  // with the reason in words
-	codeOther    = "other-version" // another text of the agreement is in force
-	codeNotReady = "not-ready"     // the index is being made; come back soon
-	codeRollback = "rollback"      // you have seen more of our log than there is
+	codeVersion   = "protocol-version"
+	codeNoAgree   = "not-agreed"    // no such agreement with you; also said when there is one with somebody else
+	codeNotNow    = "not-in-force"  // with the reason in words
+	codeOther     = "other-version" // another text of the agreement is in force
+	codeNotReady  = "not-ready"     // the index is being made; come back soon
+	codeDirectory = "directory"     // nobody has vouched for our directory lately
+	codeRollback  = "rollback"      // you have seen more of our log than there is
 )
 
 // serve answers one stream: it refuses, or sends the feed until the stream
@@ -88,6 +89,12 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	}
 	if h.GetVersion() != wirepb.Version {
 		return refuse(codeVersion, fmt.Sprintf("this node speaks version %d", wirepb.Version))
+	}
+	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
+		return refuse(codeDirectory, err.Error())
+	}
+	if m, ok := s.o.Directory.Member(to); !ok || !m.ActiveAt(s.o.Now()) {
+		return refuse(codeNoAgree, "you are no member of our directory")
 	}
 	// Asked last: how long our log is we tell only those who may read of it.
 	rollback := func(f *ledger.Feed) (*ledger.Feed, *wirepb.Refuse) {
@@ -357,8 +364,8 @@ func (s *Syncer) receipt(m directory.Member, feed *ledger.Feed, a *wirepb.Ack) (
 	if len(a.GetReceipt()) > maxReceipt {
 		return nil, fmt.Errorf("receipt: %w: longer than %d bytes", ErrLied, maxReceipt)
 	}
-	ev, err := openEvent(m, a.GetReceipt())
-	if err != nil || ev.badKey || ev.badSignature || ev.Council != m.Council || ev.Kind != ledger.KindReceipt {
+	ev, err := openEvent(m, directory.AnyPlace, a.GetReceipt())
+	if err != nil || ev.badKey != nil || ev.badSignature || ev.Council != m.Council || ev.Kind != ledger.KindReceipt {
 		return nil, fmt.Errorf("receipt: %w", ErrLied)
 	}
 	r, err := ledger.ReceiptOf(ev.Event)

@@ -75,7 +75,7 @@ func inTown(t *testing.T, f func(t *testing.T, w *town)) {
 	if err := warm(); err != nil {
 		t.Fatal(err)
 	}
-	folder := t.TempDir()
+	var members []directory.Member
 	rings := map[name.Council]*keys.Ring{}
 	for i, c := range []name.Council{northmoor, saltby, hexwell} {
 		r, err := keys.Generate(c)
@@ -86,12 +86,13 @@ func inTown(t *testing.T, f func(t *testing.T, w *town)) {
 		m := directory.FromRing(c, r)
 		m.Title, m.GSS, m.Role = string(c), fmt.Sprintf("E0700099%d", i), directory.RoleCouncil
 		m.ValidFrom = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-		if err := directory.Write(folder, m); err != nil {
+		if err := m.Check(); err != nil {
 			t.Fatal(err)
 		}
+		members = append(members, m)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		d, err := directory.Open(folder)
+		d, err := directory.New(members...)
 		if err != nil {
 			t.Fatal(err)
 		}

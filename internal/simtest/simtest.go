@@ -43,7 +43,6 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/agreement"
-	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
@@ -129,17 +128,14 @@ func New(t testing.TB, seed uint64, n int) *World {
 		w.councils = append(w.councils, c)
 	}
 	for _, c := range w.councils {
-		for _, other := range w.councils {
-			own, err := directory.Open(filepath.Join(other.dir, "directory"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			m, _ := own.Member(other.Name)
-			if err := directory.Write(filepath.Join(c.dir, "directory"), m); err != nil {
-				t.Fatal(err)
-			}
-		}
 		c.start()
+	}
+	for _, c := range w.councils {
+		for _, other := range w.councils {
+			var m node.MemberReply
+			other.call(node.OpMemberShow, node.MemberNameRequest{}, &m)
+			c.call(node.OpMemberAdd, node.MemberRequest{Document: []byte(m.Document)}, nil)
+		}
 		c.call(node.OpStandardAdd, node.AddStandardRequest{Archive: std.Archive()}, nil)
 	}
 	t.Cleanup(w.Close)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
 )
@@ -335,4 +336,21 @@ func (c *Client) Standard(n name.Standard) (*standard.Standard, error) {
 func (c *Client) RootHash() (sum [32]byte, version int64, err error) {
 	root, version, err := c.Root()
 	return sha256.Sum256(root), version, err
+}
+
+// ReadMembers returns the members that a Client's folder holds, whole (see
+// [Entry.Full]) and sorted by council, verified from the root in it but not held
+// against the clock: what was said then was said. The error wraps
+// fs.ErrNotExist when the folder follows no directory.
+func ReadMembers(dir string) ([]directory.Member, error) {
+	c, err := Open(dir, Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	members := []directory.Member{}
+	for _, e := range c.View().Members() {
+		members = append(members, e.Full())
+	}
+	return members, nil
 }

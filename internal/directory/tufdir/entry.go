@@ -5,10 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/stile-exchange/stile/internal/directory"
-	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/name"
 )
 
@@ -19,29 +17,13 @@ type Entry struct {
 	Extra  MemberExtra
 }
 
-// ActiveAt reports whether e is a member at t: begun, and not ended.
-func (e Entry) ActiveAt(t time.Time) bool {
-	return e.Member.ValidAt(t) && (e.Extra.Ended.IsZero() || t.Before(e.Extra.Ended))
-}
-
-// ErrRevoked is returned for a record key that is not to be believed at the
-// place asked about.
-var ErrRevoked = errors.New("key is revoked from an earlier place in the log on")
-
-// RecordKeyAt returns the record key with the id kid for the entry at index of
-// the member's log, counted from 0. The error is directory.ErrNoKey when it
-// has no such key, or [ErrRevoked]. What an ended member logged still verifies.
-func (e Entry) RecordKeyAt(kid string, index uint64) (*keys.RecordPublic, error) {
-	k, ok := e.Member.RecordKey(kid)
-	if !ok {
-		return nil, directory.ErrNoKey
-	}
-	for _, r := range e.Extra.Revocations {
-		if r.KID == kid && index >= r.FromIndex {
-			return nil, ErrRevoked
-		}
-	}
-	return k, nil
+// Full returns the member with what the directory says of it, as those who
+// verify and exchange need it.
+func (e Entry) Full() directory.Member {
+	m := e.Member
+	m.Ended, m.Predecessors, m.Successors = e.Extra.Ended, e.Extra.Predecessors, e.Extra.Successors
+	m.Revocations = e.Extra.Revocations
+	return m
 }
 
 // parseEntry reads a member's file and custom, and checks one against the other.
@@ -62,6 +44,9 @@ func (e Entry) check(c name.Council) error {
 	m, x := e.Member, e.Extra
 	if m.Council != c {
 		return errors.New("the member file is that of another council")
+	}
+	if !m.Ended.IsZero() || len(m.Predecessors)+len(m.Successors)+len(m.Revocations) > 0 {
+		return errors.New("the member file says what is for the directory to say: its end, its successors or what is revoked")
 	}
 	if x.Role != m.Role || x.GSS != m.GSS || !x.ValidFrom.Equal(m.ValidFrom) {
 		return errors.New("role, gss or valid_from is not what the member file says")

@@ -28,20 +28,11 @@ import (
 type MemberExtra struct {
 	Role         directory.Role
 	GSS          string
-	ValidFrom    time.Time      // midnight UTC
-	Ended        time.Time      // midnight UTC of the first day it is no longer a member; zero while it is
-	Predecessors []name.Council // whose duties it took over, sorted
-	Successors   []name.Council // who took over its own, sorted
-	Revocations  []Revocation   // by KID, each once
-}
-
-// A Revocation says that a record key is not to be believed from an entry of
-// its owner's log on. What stands before in the log still verifies: a place
-// in a log that partners have cosigned cannot be claimed afterwards, as a time
-// can.
-type Revocation struct {
-	KID       string // RFC 7638 thumbprint of the record key
-	FromIndex uint64 // the first entry that is not believed; at most 2^53−1
+	ValidFrom    time.Time              // midnight UTC
+	Ended        time.Time              // midnight UTC of the first day it is no longer a member; zero while it is
+	Predecessors []name.Council         // whose duties it took over, sorted
+	Successors   []name.Council         // who took over its own, sorted
+	Revocations  []directory.Revocation // by KID, each once
 }
 
 // A StandardExtra is the "custom" of a standard's target. As JSON:
@@ -122,7 +113,7 @@ func ParseMemberExtra(b []byte) (MemberExtra, error) {
 		Successors:   f.councils("successors"),
 	}
 	for _, r := range f.list("revocations") {
-		e.Revocations = append(e.Revocations, Revocation{KID: r.text("kid", true), FromIndex: r.index("from_index")})
+		e.Revocations = append(e.Revocations, directory.Revocation{KID: r.text("kid", true), FromIndex: r.index("from_index")})
 		f.join(r)
 	}
 	if err := f.done(); err != nil {

@@ -17,7 +17,7 @@ import (
 func fullExtra() MemberExtra {
 	return MemberExtra{Role: directory.RoleCouncil, GSS: "E07000998", ValidFrom: day, Ended: day.AddDate(1, 0, 0),
 		Predecessors: []name.Council{"a.example", "b.example"}, Successors: []name.Council{"c.example"},
-		Revocations: []Revocation{{strings.Repeat("A", 43), 0}, {strings.Repeat("B", 43), maxIndex}}}
+		Revocations: []directory.Revocation{{KID: strings.Repeat("A", 43), FromIndex: 0}, {KID: strings.Repeat("B", 43), FromIndex: maxIndex}}}
 }
 
 func TestExtraPrintsAndReadsBack(t *testing.T) {

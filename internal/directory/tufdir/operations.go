@@ -134,6 +134,7 @@ func (r *Repository) Admit(m directory.Member, now time.Time) error {
 	if f := r.newest(RoleMembers).Signed.Targets[memberTarget(m.Council)]; f != nil {
 		return fmt.Errorf("admit %q: %w", clip(string(m.Council), 80), ErrMember)
 	}
+	m = m.Bare() // its own node prints it whole
 	e := Entry{m, MemberExtra{Role: m.Role, GSS: m.GSS, ValidFrom: m.ValidFrom}}
 	if err := r.put(e, now); err != nil {
 		return fmt.Errorf("admit %q: %w", clip(string(m.Council), 80), err)
@@ -221,7 +222,7 @@ func (r *Repository) Amend(m directory.Member, now time.Time) error {
 	if !same {
 		return fmt.Errorf("amend member %q: keys, role and valid_from %w this way", string(m.Council), ErrKept)
 	}
-	e.Member = m
+	e.Member = m.Bare()
 	e.Extra.GSS = m.GSS
 	if err := r.put(e, now); err != nil {
 		return fmt.Errorf("amend member %q: %w", string(m.Council), err)
@@ -277,9 +278,9 @@ func (r *Repository) RevokeKey(c name.Council, kid string, from uint64, now time
 	if from > maxIndex {
 		return fmt.Errorf("revoke key of %q: want an index in its log", string(c))
 	}
-	i, found := slices.BinarySearchFunc(e.Extra.Revocations, kid, func(v Revocation, kid string) int { return strings.Compare(v.KID, kid) })
+	i, found := slices.BinarySearchFunc(e.Extra.Revocations, kid, func(v directory.Revocation, kid string) int { return strings.Compare(v.KID, kid) })
 	if !found {
-		e.Extra.Revocations = slices.Insert(e.Extra.Revocations, i, Revocation{KID: kid, FromIndex: from})
+		e.Extra.Revocations = slices.Insert(e.Extra.Revocations, i, directory.Revocation{KID: kid, FromIndex: from})
 	} else if was := e.Extra.Revocations[i].FromIndex; from > was {
 		return fmt.Errorf("revoke key of %q: a revocation from entry %d %w", string(c), was, ErrKept)
 	}

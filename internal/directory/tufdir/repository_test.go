@@ -256,12 +256,12 @@ func TestMembersComeChangeAndGo(t *testing.T) {
 		kid   string
 		index uint64
 		want  error
-	}{{old, 999, nil}, {old, 1000, ErrRevoked}, {old, 1 << 40, ErrRevoked}, {ring.Record.ID(), 1 << 40, nil}, {"nokey", 0, directory.ErrNoKey}} {
-		if _, err := e.RecordKeyAt(at.kid, at.index); !errors.Is(err, at.want) {
+	}{{old, 999, nil}, {old, 1000, directory.ErrRevoked}, {old, 1 << 40, directory.ErrRevoked}, {ring.Record.ID(), 1 << 40, nil}, {"nokey", 0, directory.ErrNoKey}} {
+		if _, err := e.Full().RecordKeyAt(at.kid, at.index); !errors.Is(err, at.want) {
 			t.Errorf("key %.8s at %d: got %v, want %v", at.kid, at.index, err, at.want)
 		}
 	}
-	if !e.ActiveAt(merge.Add(-time.Second)) || e.ActiveAt(merge) || e.ActiveAt(day.Add(-time.Second)) {
+	if !e.Full().ActiveAt(merge.Add(-time.Second)) || e.Full().ActiveAt(merge) || e.Full().ActiveAt(day.Add(-time.Second)) {
 		t.Error("northmoor is not a member from its first day to the merger")
 	}
 	young, _ := v.Member("newmoor.gov.uk")

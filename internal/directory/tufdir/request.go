@@ -166,6 +166,19 @@ type Waiting struct {
 	Ready   bool     // they are
 }
 
+// Left returns how long each published role goes on being believed, but for
+// snapshot and timestamp, which Publish signs anew.
+func (r *Repository) Left(now time.Time) map[string]time.Duration {
+	left := map[string]time.Duration{}
+	if r.root != nil {
+		left[metadata.ROOT] = r.root.Signed.Expires.Sub(now)
+	}
+	for role, md := range r.targets {
+		left[role] = md.Signed.Expires.Sub(now)
+	}
+	return left
+}
+
 // Waiting lists what is prepared and not published, root and targets first.
 func (r *Repository) Waiting() []Waiting {
 	var out []Waiting

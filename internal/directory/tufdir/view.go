@@ -49,7 +49,7 @@ type View struct {
 }
 
 // Members returns all members sorted by council, those that have ended or
-// have yet to begin among them: see [Entry.ActiveAt]. The slice is the caller's.
+// have yet to begin among them: see directory.Member.ActiveAt. The slice is the caller's.
 func (v *View) Members() []Entry { return slices.Clone(v.members) }
 
 // Member returns the member that c names.
