@@ -52,9 +52,10 @@ type Config struct {
 	// found an empty ledger. Back it up as a whole.
 	Data string `yaml:"data"`
 
-	// Directory is the folder with a file for each member. Default:
-	// "directory" in the data folder. Who can write it decides whose
-	// signatures are believed.
+	// Directory is the folder of the directory that the node follows: signed
+	// files, and the root they are verified from. Default: "directory" in the
+	// data folder. Who can write it can set the node back to an older state
+	// of the directory, or to another directory altogether.
 	Directory string `yaml:"directory"`
 
 	// AdminSocket is the Unix socket on which commands reach a running node.
@@ -85,6 +86,12 @@ type Config struct {
 	// from those listened on, such as behind a firewall that forwards a port.
 	// Default: those listened on.
 	Announce []string `yaml:"announce"`
+
+	// HTTPListen is the address and port, such as 127.0.0.1:7846, at which the
+	// node serves over HTTP, without login, what anybody may have: the signed
+	// files of the directory, below /directory/, for newcomers and auditors.
+	// Empty, the default, serves nothing. For HTTPS put a web server before it.
+	HTTPListen string `yaml:"http_listen"`
 
 	// CosignWait is how long a checkpoint waits for partners to cosign it
 	// before it is published without them, in seconds. Default 5, at most 60;

@@ -46,7 +46,8 @@ func TestExample(t *testing.T) {
 
 	dir, _ := filepath.Abs(".")
 	want := Default("northmoor.gov.uk", dir)
-	want.PassphraseFile, want.EncryptionKeyFile, want.Announce = got.PassphraseFile, got.EncryptionKeyFile, got.Announce
+	want.PassphraseFile, want.EncryptionKeyFile, want.Announce, want.HTTPListen =
+		got.PassphraseFile, got.EncryptionKeyFile, got.Announce, got.HTTPListen
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("example.yaml is not the defaults:\ngot  %+v\nwant %+v", got, want)
 	}

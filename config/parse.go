@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"regexp"
 	"slices"
 	"strconv"
@@ -209,7 +210,7 @@ func words(goType string) string {
 func meant(key string) string {
 	known := []string{
 		"version", "council", "data", "directory", "admin_socket", "passphrase_file", "encryption_key_file", "listen",
-		"announce", "cosign_wait", "limits", "record_bytes", "import_workers", "min_free_mib", "log", "level", "format",
+		"announce", "http_listen", "cosign_wait", "limits", "record_bytes", "import_workers", "min_free_mib", "log", "level", "format",
 	}
 	bare := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(key))
 	for _, k := range known {
@@ -257,6 +258,11 @@ func (p *parser) check(c *Config) {
 			if slices.Contains(l.addrs[:i], a) {
 				p.fail(l.key, "address %d stands there twice", i+1)
 			}
+		}
+	}
+	if c.HTTPListen != "" {
+		if _, port, err := net.SplitHostPort(c.HTTPListen); err != nil || port == "" {
+			p.fail("http_listen", "want an address and a port, such as 127.0.0.1:7846")
 		}
 	}
 	within("cosign_wait", c.CosignWait, 0, 60)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -73,7 +74,7 @@ func (n *Node) fetcher(ctx context.Context, m mirror) (f tufdir.Fetcher, done fu
 		return f, func() {}, err
 	}
 	n.mu.Lock()
-	net := n.net
+	network := n.net
 	n.mu.Unlock()
 	to, closeNet := m.council, func() {}
 	if m.address != "" {
@@ -93,20 +94,20 @@ func (n *Node) fetcher(ctx context.Context, m mirror) (f tufdir.Fetcher, done fu
 				n.changed()
 			}
 		}
-		if net == nil {
+		if network == nil {
 			h, err := wire.Open(wire.Options{Key: n.keys.Node, Self: n.cfg.Council, Directory: members{n}, Logger: n.log})
 			if err != nil {
 				closeNet()
 				return nil, nil, err
 			}
 			forget := closeNet
-			net, closeNet = h, func() { h.Close(); forget() }
+			network, closeNet = h, func() { h.Close(); forget() }
 		}
 	}
-	if net == nil {
+	if network == nil {
 		return nil, nil, errors.New("this node is not running")
 	}
-	s := &fileStreams{open: func(ctx context.Context) (wire.Stream, error) { return net.Open(ctx, to, directoryProtocol) }, now: n.now}
+	s := &fileStreams{open: func(ctx context.Context) (wire.Stream, error) { return network.Open(ctx, to, directoryProtocol) }, now: n.now}
 	return s.fetch, func() { s.close(); closeNet() }, nil
 }
 
@@ -218,4 +219,31 @@ func (f *fileStream) file(path string, max int64, now func() time.Time) (content
 			return content, false, nil
 		}
 	}
+}
+
+// serveHTTP serves over HTTP what anybody may have, until ctx ends: below
+// /directory/ the files of the directory.
+func (n *Node) serveHTTP(ctx context.Context) error {
+	l, err := net.Listen("tcp", n.cfg.HTTPListen)
+	if err != nil {
+		return fmt.Errorf("open HTTP: %w", err)
+	}
+	n.mu.Lock()
+	n.http = l.Addr().String()
+	n.mu.Unlock()
+	mux := http.NewServeMux()
+	mux.Handle("/directory/", http.StripPrefix("/directory", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n.client().Mirror().ServeHTTP(w, r)
+	})))
+	srv := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	defer context.AfterFunc(ctx, func() { srv.Close() })()
+	n.log.Info("serving the directory over HTTP", "address", l.Addr().String())
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
 }

@@ -191,6 +191,7 @@ type Node struct {
 	mu    sync.Mutex // guards what follows
 	host  *wire.Host
 	net   wire.Network
+	http  string // address that HTTP is served at; "" where it is not
 	sync  *peersync.Syncer
 	since time.Time
 }
@@ -338,6 +339,9 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { n.book.keep(ctx) })
 	wg.Go(func() { n.keepDirectory(ctx) })
+	if n.cfg.HTTPListen != "" {
+		wg.Go(func() { stop("HTTP", n.serveHTTP(ctx)) })
+	}
 	if n.cfg.AdminSocket != "" && n.o.Network == nil {
 		wg.Go(func() { stop("admin socket", n.serveAdmin(ctx)) })
 		if err := n.awaitAdmin(ctx); err != nil {
