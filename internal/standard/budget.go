@@ -16,6 +16,10 @@ const (
 	stepsPerValue = 20
 	maxSteps      = 250_000
 	maxTime       = time.Second
+
+	// maxSlow bounds the time of all of a record's matches that backtrack: each
+	// by itself may be within patternTime, and a record may hold thousands.
+	maxSlow = 3 * patternTime
 )
 
 var errBudget = errors.New("budget spent")
@@ -33,6 +37,20 @@ func (m *machine) spend(n int) {
 		panic(errBudget)
 	}
 	m.check = m.steps + 4096
+}
+
+// match matches s, which has been paid for unless the pattern backtracks.
+func (m *machine) match(p *pattern, s string) bool {
+	if p.slow == nil {
+		ok, _ := p.match(s)
+		return ok
+	}
+	start := time.Now()
+	ok, done := p.match(s)
+	if m.slow += time.Since(start); !done || m.slow > maxSlow {
+		panic(errBudget)
+	}
+	return ok
 }
 
 // textSize counts the bytes of v's strings.

@@ -53,12 +53,13 @@ type machine struct {
 	check    int // the steps at which to look at limit and clock again
 	limit    int // steps it may spend, once it has spent the base; 0 not yet known
 	deadline time.Time
+	slow     time.Duration // spent on patterns that backtrack
 }
 
 func newEngine(files map[string][]byte, resources map[string]string, formats Formats) (*engine, error) {
-	lib, err := newLibrary(files, resources)
-	if err != nil {
-		return nil, err
+	lib, flaws := newLibrary(files, resources)
+	if len(flaws) > 0 {
+		return nil, flaws[0].error()
 	}
 	e := &engine{lib: lib, formats: formats}
 	m, err := e.newMachine(false)
@@ -150,7 +151,7 @@ func (e *engine) judge(v any, visible bool) (verr *jsonschema.ValidationError, s
 			broken = true
 		}
 	}()
-	m.record, m.steps, m.check, m.limit, m.deadline = v, 0, 4096, 0, time.Now().Add(maxTime)
+	m.record, m.steps, m.check, m.limit, m.deadline, m.slow = v, 0, 4096, 0, time.Now().Add(maxTime), 0
 	defer func() { m.record = nil }()
 	if err := m.root.Validate(v); err != nil {
 		verr = err.(*jsonschema.ValidationError)

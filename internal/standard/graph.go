@@ -85,9 +85,10 @@ func below(s *jsonschema.Schema) []*jsonschema.Schema {
 
 var errEndless = errors.New("compile schema: a schema refers to itself without end")
 
-// check refuses a schema that is defined by nothing but itself, and chains so
-// long that the engine, which calls itself at every link and at every level of
-// a record, could run out of stack: that ends a Go program.
+// check refuses a schema that is defined by nothing but itself; chains so long
+// that the engine, which calls itself at every link and at every level of a
+// record, could run out of stack: that ends a Go program; and references that
+// multiply, which would spend every record's budget.
 func (g *graph) check() error {
 	if g.longest(always) < 0 {
 		return errEndless
@@ -105,7 +106,47 @@ func (g *graph) check() error {
 	if chain > maxChain {
 		return fmt.Errorf("compile schema: over %d schemas judge one value, each through the last", maxChain)
 	}
+	if g.dearest(maxFanOut+1) > maxFanOut {
+		return fmt.Errorf("compile schema: over %d schemas judge one value, counting each as often as it is referred to", maxFanOut)
+	}
 	return nil
+}
+
+// dearest returns how many schemas judge one value in the worst case, counting
+// one as often as it is come to: where each of forty schemas refers twice to
+// the next, that is 2^40. It never exceeds most. A cycle, which the engine
+// itself ends, counts once round.
+func (g *graph) dearest(most int) int {
+	const underWay = -1
+	cost := map[*jsonschema.Schema]int{}
+	var visit func(s *jsonschema.Schema) int
+	visit = func(s *jsonschema.Schema) int {
+		switch c := cost[s]; c {
+		case 0:
+		case underWay:
+			return 1
+		default:
+			return c
+		}
+		cost[s] = underWay
+		sum := 1
+		next := append(slices.Clip(always(s)), perhaps(s)...)
+		if s.DynamicRef != nil {
+			next = append(next, g.dynamic[s.DynamicRef.Anchor]...)
+		}
+		for _, t := range next {
+			if t != nil {
+				sum = min(sum+visit(t), most)
+			}
+		}
+		cost[s] = sum
+		return sum
+	}
+	worst := 0
+	for _, s := range g.all {
+		worst = max(worst, visit(s))
+	}
+	return worst
 }
 
 // longest returns a bound on the number of schemas on a path through next that

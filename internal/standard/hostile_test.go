@@ -28,6 +28,13 @@ func TestHostileSchemasRefused(t *testing.T) {
 		}
 		return b.String()
 	}
+	chain := func(n int, link string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `"d%d":`+link+`,`, i, i+1, i+1)
+		}
+		return b.String()
+	}
 	for _, c := range []struct{ name, schema, want string }{
 		{"not json", `{`, "syntax"},
 		{"not an object", `[]`, "not a JSON Schema"},
@@ -52,6 +59,13 @@ func TestHostileSchemasRefused(t *testing.T) {
 		{"itself by a ring", `{"$ref":"#/$defs/a","$defs":{"a":{"allOf":[{"$ref":"#/$defs/b"}]},"b":{"$ref":"#/$defs/a"}}}`, "itself without end"},
 		{"a chain of references", `{"$ref":"#/$defs/d0","$defs":{` + defs(400, `"d%d":{"$ref":"#/$defs/d%d"}`) + `,"d400":{}}}`, "schemas judge one value"},
 		{"a chain in draft 4", `{"$schema":"http://json-schema.org/draft-04/schema#","$ref":"#/definitions/d0","definitions":{` + defs(400, `"d%d":{"$ref":"#/definitions/d%d"}`) + `,"d400":{}}}`, "schemas judge one value"},
+		{"allOf doubles", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"allOf":[{"$ref":"#/$defs/d%d"},{"$ref":"#/$defs/d%d"}]}`) + `"d40":{"type":"object"}}}`, "as often as it is referred to"},
+		{"anyOf doubles and fails by type", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"anyOf":[{"$ref":"#/$defs/d%d"},{"$ref":"#/$defs/d%d"}]}`) + `"d40":{"type":"string"}}}`, "as often as it is referred to"},
+		{"anyOf doubles and fails by false", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"anyOf":[{"$ref":"#/$defs/d%d"},{"$ref":"#/$defs/d%d"}]}`) + `"d40":false}}`, "as often as it is referred to"},
+		{"oneOf doubles", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"oneOf":[{"$ref":"#/$defs/d%d"},{"$ref":"#/$defs/d%d"}]}`) + `"d40":{"const":1}}}`, "as often as it is referred to"},
+		{"if doubles", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"if":{"$ref":"#/$defs/d%d"},"then":{"$ref":"#/$defs/d%d"}}`) + `"d40":true}}`, "as often as it is referred to"},
+		{"not doubles", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"not":{"$ref":"#/$defs/d%d"},"anyOf":[{"$ref":"#/$defs/d%d"},true]}`) + `"d40":true}}`, "as often as it is referred to"},
+		{"draft 4 references double", `{"$schema":"http://json-schema.org/draft-04/schema#","$ref":"#/definitions/d0","definitions":{` + chain(40, `{"allOf":[{"$ref":"#/definitions/d%d"},{"$ref":"#/definitions/d%d"}]}`) + `"d40":{}}}`, "as often as it is referred to"},
 		{"a file", `{"$ref":"file:///etc/passwd"}`, "nothing is fetched"},
 		{"a relative file", `{"$ref":"../../../../etc/passwd"}`, "nothing is fetched"},
 		{"the network", `{"$ref":"https://standards.example/other.json"}`, "nothing is fetched"},
@@ -103,23 +117,9 @@ func TestSchemaAtTheCaps(t *testing.T) {
 // within the budget, in one goroutine, and the standard goes on.
 func TestHostileValidationsEnd(t *testing.T) {
 	rep := strings.Repeat
-	chain := func(n int, link string) string {
-		var b strings.Builder
-		for i := range n {
-			fmt.Fprintf(&b, `"d%d":`+link+`,`, i, i+1, i+1)
-		}
-		return b.String()
-	}
 	longString := `"` + rep("a", 200_000) + `!"`
 	deep := rep(`{"a":`, 40) + `1` + rep(`}`, 40)
 	for _, c := range []struct{ name, schema, record string }{
-		{"allOf doubles", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"allOf":[{"$ref":"#/$defs/d%d"},{"$ref":"#/$defs/d%d"}]}`) + `"d40":{"type":"object"}}}`, `{}`},
-		{"anyOf doubles and fails by type", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"anyOf":[{"$ref":"#/$defs/d%d"},{"$ref":"#/$defs/d%d"}]}`) + `"d40":{"type":"string"}}}`, `{}`},
-		{"anyOf doubles and fails by false", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"anyOf":[{"$ref":"#/$defs/d%d"},{"$ref":"#/$defs/d%d"}]}`) + `"d40":false}}`, `{}`},
-		{"oneOf doubles", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"oneOf":[{"$ref":"#/$defs/d%d"},{"$ref":"#/$defs/d%d"}]}`) + `"d40":{"const":1}}}`, `{}`},
-		{"if doubles", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"if":{"$ref":"#/$defs/d%d"},"then":{"$ref":"#/$defs/d%d"}}`) + `"d40":true}}`, `{}`},
-		{"not doubles", `{"$ref":"#/$defs/d0","$defs":{` + chain(40, `{"not":{"$ref":"#/$defs/d%d"},"anyOf":[{"$ref":"#/$defs/d%d"},true]}`) + `"d40":true}}`, `{}`},
-		{"draft 4 references double", `{"$schema":"http://json-schema.org/draft-04/schema#","$ref":"#/definitions/d0","definitions":{` + chain(40, `{"allOf":[{"$ref":"#/definitions/d%d"},{"$ref":"#/definitions/d%d"}]}`) + `"d40":{}}}`, `{}`},
 		{"members double at each level", `{"allOf":[{"properties":{"a":{"$ref":"#"}}},{"properties":{"a":{"$ref":"#"}}}]}`, deep},
 		{"names double at each level", `{"allOf":[{"patternProperties":{"a":{"$ref":"#"}}},{"patternProperties":{"^a":{"$ref":"#"}}}]}`, deep},
 		{"dependent schemas double", `{"dependentSchemas":{"a":{"properties":{"a":{"$ref":"#"}}}},"properties":{"a":{"$ref":"#"}}}`, deep},

@@ -104,25 +104,40 @@ func (o *oneOrMany) UnmarshalYAML(n *yaml.Node) error {
 
 // parseManifest reads standard.yaml and reports every fault it finds.
 func parseManifest(b []byte) (*Manifest, error) {
+	m, flaws := readManifest(b)
+	if len(flaws) > 0 {
+		errs := make([]error, 0, len(flaws))
+		for _, f := range flaws {
+			errs = append(errs, f.err)
+		}
+		return nil, errors.Join(errs...)
+	}
+	return m, nil
+}
+
+// readManifest reads standard.yaml: as much of it as can be read, which is nil
+// when it is no manifest at all, and what is wrong with it, sorted.
+func readManifest(b []byte) (*Manifest, []flaw) {
+	whole := func(err error) []flaw { return []flaw{{file: "standard.yaml", err: err}} }
 	if len(b) > maxManifest {
-		return nil, fmt.Errorf("manifest is over %d bytes", maxManifest)
+		return nil, whole(fmt.Errorf("manifest is over %d bytes", maxManifest))
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	dec.KnownFields(true)
 	var f manifestFile
 	if err := dec.Decode(&f); err != nil {
 		if err == io.EOF {
-			return nil, errors.New("manifest is empty")
+			return nil, whole(errors.New("manifest is empty"))
 		}
-		return nil, err
+		return nil, whole(err)
 	}
 	if err := dec.Decode(new(any)); err != io.EOF {
-		return nil, errors.New("manifest has more than one YAML document")
+		return nil, whole(errors.New("manifest has more than one YAML document"))
 	}
-	var errs []error
-	fault := func(err error) {
+	var flaws []flaw
+	fault := func(at string, err error) {
 		if err != nil {
-			errs = append(errs, err)
+			flaws = append(flaws, flaw{file: "standard.yaml", ptr: at, err: err})
 		}
 	}
 	m := &Manifest{
@@ -131,55 +146,67 @@ func parseManifest(b []byte) (*Manifest, error) {
 	}
 	var err error
 	m.Name.Name, err = name.ParseStandardName(f.Name)
-	fault(err)
+	fault("/name", err)
 	m.Name.Version, err = name.ParseVersion(f.Version)
-	fault(err)
+	fault("/version", err)
 	if f.Title == "" {
-		fault(errors.New("title is empty"))
+		fault("/title", errors.New("title is empty"))
 	}
 	for _, s := range append([]string{f.Title, f.Description, f.Licence}, f.Source...) {
 		if len(s) > maxText {
-			fault(fmt.Errorf("a text is over %d bytes", maxText))
+			fault("", fmt.Errorf("a text is over %d bytes", maxText))
 		}
 	}
 	if !m.Status.valid() {
-		fault(fmt.Errorf("status %q: want draft, candidate, live or retired", clip(f.Status)))
+		fault("/status", fmt.Errorf("status %q: want draft, candidate, live or retired", clip(f.Status)))
 	}
 	m.Key, err = parseKey(f.Key)
-	fault(err)
+	fault("/key", err)
 	if len(f.Classes) > maxClasses {
-		fault(fmt.Errorf("classes names over %d places", maxClasses))
+		fault("/classes", fmt.Errorf("classes names over %d places", maxClasses))
 	} else {
 		for p, c := range f.Classes {
 			field, err := name.ParseField(p)
-			fault(err)
+			at := "/classes/" + name.Escape(p)
+			fault(at, err)
 			if !Class(c).valid() {
-				fault(fmt.Errorf("class of %q is %q: want open, internal, personal, special or criminal", clip(p), clip(c)))
+				fault(at, fmt.Errorf("class of %q is %q: want open, internal, personal, special or criminal", clip(p), clip(c)))
 			}
 			m.Classes[field] = Class(c)
 		}
-		fault(checkClasses(m.Classes))
+		fault("/classes", checkClasses(m.Classes))
 	}
 	if s := f.Measures.FreshWithin; s != "" {
 		m.Measures.FreshWithin, err = ParseDuration(s)
-		fault(err)
+		fault("/measures/fresh_within", err)
 	}
 	switch m.Formats = Formats(f.Format); m.Formats {
 	case "":
 		m.Formats = Assertion
 	case Assertion, Annotation:
 	default:
-		fault(fmt.Errorf("format %q: want assertion or annotation", clip(f.Format)))
+		fault("/format", fmt.Errorf("format %q: want assertion or annotation", clip(f.Format)))
 	}
 	if len(f.Resources) > maxResources {
-		fault(fmt.Errorf("resources names over %d documents", maxResources))
+		fault("/resources", fmt.Errorf("resources names over %d documents", maxResources))
 	}
 	// In one order, so that the same manifest always gives the same report.
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	slices.SortFunc(flaws, func(a, b flaw) int { return strings.Compare(a.err.Error(), b.err.Error()) })
+	return m, flaws
+}
+
+// A flaw is one thing for which a standard is not loaded, and where it stands.
+type flaw struct {
+	file string // slash path
+	ptr  string // JSON Pointer in it
+	err  error  // without the place
+}
+
+func (f flaw) error() error {
+	if f.ptr == "" || f.file == "standard.yaml" {
+		return fmt.Errorf("read %s: %w", clip(f.file), f.err)
 	}
-	return m, nil
+	return fmt.Errorf("read %s: at %q: %w", clip(f.file), clip(f.ptr), f.err)
 }
 
 func parseKey(key []string) ([]name.Field, error) {

@@ -182,11 +182,7 @@ func (n *node) checkString(s string, fs *faults) {
 		}
 	}
 	if n.re != nil {
-		ok, done := n.re.match(s)
-		if !done {
-			panic(errBudget)
-		}
-		if !ok {
+		if !n.m.match(n.re, s) {
 			fs.add("pattern", n, isString)
 		}
 	}
@@ -286,11 +282,7 @@ type watched struct {
 // MatchString implements jsonschema.Regexp.
 func (w *watched) MatchString(s string) bool {
 	w.m.spend(w.cost(s))
-	ok, done := w.match(s)
-	if !done {
-		panic(errBudget)
-	}
-	return ok
+	return w.m.match(w.pattern, s)
 }
 
 // String implements jsonschema.Regexp.

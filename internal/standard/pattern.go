@@ -24,14 +24,22 @@ const (
 )
 
 // A pattern is one regular expression of a schema. JSON Schema means ECMA-262
-// with the u flag. What RE2 can say, it says, in time linear in the text; only
+// with the u flag. What RE2 can say, it says, in time linear in the text. That
+// includes look-ahead right after a leading ^, which is how publishers say "but
+// not these": there each look-ahead is a pattern of its own. Only other
 // look-around, back references and repeats over 1000 go to an engine that can
 // run away, on a clock. It does not change and is shared.
 type pattern struct {
 	source string
-	re     *regexp.Regexp
+	parts  []part // all of which decide
 	insts  int
-	slow   *regexp2.Regexp // when re is nil
+	slow   *regexp2.Regexp // when there are no parts
+}
+
+// A part is a pattern of RE2 that must match, or must not.
+type part struct {
+	re  *regexp.Regexp
+	not bool
 }
 
 // The engine's clock ticks ten times a second unless told otherwise, which
@@ -58,23 +66,34 @@ func compilePattern(src string) (p *pattern, err error) {
 		return nil, fmt.Errorf("pattern is over %d bytes", maxPattern)
 	}
 	p = &pattern{source: src}
-	re2, ok, err := toRE2(src)
-	if err != nil {
-		return nil, err
-	}
-	if ok {
-		if tree, err := syntax.Parse(re2, syntax.Perl); err == nil {
-			prog, err := syntax.Compile(tree.Simplify())
-			if err != nil {
-				return nil, err
-			}
-			if p.insts = len(prog.Inst); p.insts > maxProgram {
-				return nil, errors.New("pattern repeats too much")
-			}
-			p.re, err = regexp.Compile(re2)
-			return p, err
+	sayable := true
+	for _, a := range lookAheads(src) {
+		re2, ok, err := toRE2(a.src)
+		if err != nil {
+			return nil, err
 		}
+		tree, err := syntax.Parse(re2, syntax.Perl)
+		if !ok || err != nil {
+			sayable = false
+			break
+		}
+		prog, err := syntax.Compile(tree.Simplify())
+		if err != nil {
+			return nil, err
+		}
+		if p.insts += len(prog.Inst); p.insts > maxProgram {
+			return nil, errors.New("pattern repeats too much")
+		}
+		re, err := regexp.Compile(re2)
+		if err != nil {
+			return nil, err
+		}
+		p.parts = append(p.parts, part{re, a.not})
 	}
+	if sayable {
+		return p, nil
+	}
+	p.parts, p.insts = nil, 0
 	defer func() {
 		if recover() != nil {
 			p, err = nil, errors.New("pattern is not a regular expression")
@@ -89,14 +108,99 @@ func compilePattern(src string) (p *pattern, err error) {
 	return p, nil
 }
 
+// An ahead is one of the patterns that a pattern with look-ahead comes to.
+type ahead struct {
+	src string
+	not bool
+}
+
+// lookAheads divides a pattern that begins with ^ and look-aheads into them and
+// the rest, each anchored by itself; any other pattern is its own rest.
+func lookAheads(src string) []ahead {
+	whole := []ahead{{src, false}}
+	if !strings.HasPrefix(src, "^") {
+		return whole
+	}
+	var out []ahead
+	at := 1
+	for strings.HasPrefix(src[at:], "(?=") || strings.HasPrefix(src[at:], "(?!") {
+		end := groupEnd(src, at)
+		if end < 0 {
+			return whole
+		}
+		out = append(out, ahead{"^(?:" + src[at+3:end-1] + ")", src[at+2] == '!'})
+		if at = end; at < len(src) && strings.IndexByte("*+?{", src[at]) >= 0 {
+			return whole // a repeated look-ahead
+		}
+	}
+	if out == nil {
+		return whole
+	}
+	// ^ binds tighter than |, and groups are counted across the look-aheads.
+	rest := src[at:]
+	if groupEnd("(?:"+rest+")", 0) != len(rest)+4 || topLevelOr(rest) {
+		return whole
+	}
+	return append(out, ahead{"^(?:" + rest + ")", false})
+}
+
+// groupEnd returns the index after the parenthesis that closes the one at i, or
+// -1.
+func groupEnd(src string, i int) int {
+	depth, class := 0, false
+	for ; i < len(src); i++ {
+		switch c := src[i]; {
+		case c == '\\':
+			i++
+		case class:
+			class = c != ']'
+		case c == '[':
+			class = true
+		case c == '(':
+			depth++
+		case c == ')':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return -1
+}
+
+func topLevelOr(src string) bool {
+	depth, class := 0, false
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; {
+		case c == '\\':
+			i++
+		case class:
+			class = c != ']'
+		case c == '[':
+			class = true
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == '|' && depth == 0:
+			return true
+		}
+	}
+	return false
+}
+
 // cost is what a match against s spends of the budget.
 func (p *pattern) cost(s string) int { return 1 + p.insts*len(s)/32 }
 
 // match reports whether s holds a match, and false for done when the match was
 // given up.
 func (p *pattern) match(s string) (matched, done bool) {
-	if p.re != nil {
-		return p.re.MatchString(s), true
+	if p.slow == nil {
+		for _, part := range p.parts {
+			if part.re.MatchString(s) == part.not {
+				return false, true
+			}
+		}
+		return true, true
 	}
 	ok, err := p.slow.MatchString(s)
 	return ok, err == nil

@@ -1,9 +1,12 @@
 package standard
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,6 +29,7 @@ const (
 	maxOddRefs   = 200    // references to places that are no schema by position
 	maxEnum      = 10_000 // values of one enum
 	maxChain     = 200    // schemas that judge one value, each through the last
+	maxFanOut    = 20_000 // schemas that judge one value, in all; the largest published one has 606
 	maxErrorText = 2000
 )
 
@@ -53,24 +57,30 @@ func (l *library) Load(url string) (any, error) {
 
 var errClosed = errors.New("is not among the standard's files, and nothing is fetched from elsewhere; add it to schemas/ or name it in the manifest's resources")
 
-func newLibrary(files map[string][]byte, resources map[string]string) (*library, error) {
+// newLibrary reads the schema documents among files. With a flaw among those it
+// reports, sorted and in part where there are very many, the library is not to
+// be compiled.
+func newLibrary(files map[string][]byte, resources map[string]string) (*library, []flaw) {
 	l := &library{docs: map[string]any{}, root: home + "schema.json", patterns: patterns{}}
-	sv := survey{patterns: l.patterns, places: map[string]bool{}, refs: map[string]bool{}}
+	sv := &survey{patterns: l.patterns, places: map[string]bool{}, refs: map[string]bool{}}
 	decoded := map[string]any{}
-	add := func(file string) error {
-		if decoded[file] != nil {
-			return nil
+	add := func(file string) {
+		if _, ok := decoded[file]; ok {
+			return
 		}
-		doc, err := strictjson.Decode(files[file], strictjson.Limits{Bytes: maxFile, Depth: maxDepth, Values: maxValues, WideNumbers: true})
+		sv.file = file
+		doc, err := strictjson.Decode(files[file], schemaLimits())
+		decoded[file] = doc
 		if err != nil {
-			return fmt.Errorf("read %s: %w", clip(file), err)
+			sv.flaw("", err)
+			return
 		}
 		switch doc.(type) {
 		case map[string]any, bool:
 		default:
-			return fmt.Errorf("read %s: is not a JSON Schema, which is an object", clip(file))
+			sv.flaw("", errNotSchema)
+			return
 		}
-		decoded[file] = doc
 		l.docs[home+file] = doc
 		if dir, base := path.Split(file); dir == "schemas/" && base != "schema.json" {
 			l.docs[home+base] = doc // publishers keep their schemas side by side
@@ -78,34 +88,37 @@ func newLibrary(files map[string][]byte, resources map[string]string) (*library,
 		if id := ownID(doc); id != "" {
 			// The first document with an address keeps it; two with one is a fault.
 			if _, ok := l.docs[id]; ok {
-				return fmt.Errorf("read %s: its $id is already that of another document", clip(file))
+				sv.flaw("/$id", errors.New("its $id is already that of another document"))
+			} else {
+				l.docs[id] = doc
 			}
-			l.docs[id] = doc
 		}
-		if err := sv.walk(home+file, "", doc, true); err != nil {
-			return fmt.Errorf("read %s: %w", clip(file), err)
-		}
-		return nil
+		sv.walk(home+file, "", doc, true)
 	}
-	if err := add("schema.json"); err != nil {
-		return nil, err
-	}
-	for f := range files {
+	add("schema.json")
+	for _, f := range slices.Sorted(maps.Keys(files)) {
 		if path.Dir(f) == "schemas" {
-			if err := add(f); err != nil {
-				return nil, err
-			}
+			add(f)
 		}
 	}
-	for addr, f := range resources {
-		if err := add(f); err != nil {
-			return nil, err
-		}
+	for _, addr := range slices.Sorted(maps.Keys(resources)) {
+		f := resources[addr]
+		add(f)
 		addr, _, _ = strings.Cut(addr, "#")
 		l.docs[addr] = decoded[f]
 	}
 	l.anchors = sv.anchors
-	return l, sv.totals()
+	sv.totals()
+	slices.SortStableFunc(sv.flaws, func(a, b flaw) int {
+		return cmp.Or(strings.Compare(a.file, b.file), strings.Compare(a.ptr, b.ptr))
+	})
+	return l, sv.flaws
+}
+
+var errNotSchema = errors.New("is not a JSON Schema, which is an object")
+
+func schemaLimits() strictjson.Limits {
+	return strictjson.Limits{Bytes: maxFile, Depth: maxDepth, Values: maxValues, WideNumbers: true}
 }
 
 // ownID returns a document's $id, or id of draft 4, without its fragment.
@@ -122,11 +135,27 @@ func ownID(doc any) string {
 
 // A survey counts what would be slow to compile.
 type survey struct {
+	file         string // being walked
+	flaws        []flaw
+	stop         bool // too much to go on
 	objects, ids int
 	anchors      []string
 	patterns     patterns
 	places       map[string]bool // schemas by position, as address#pointer
 	refs         map[string]bool // local references, likewise
+}
+
+// maxFlaws is how many flaws a survey notes before it stops.
+const maxFlaws = 100
+
+func (sv *survey) flaw(ptr string, err error) {
+	sv.flaws = append(sv.flaws, flaw{sv.file, ptr, err})
+	sv.stop = sv.stop || len(sv.flaws) == maxFlaws
+}
+
+func (sv *survey) flood(err error) {
+	sv.flaw("", err)
+	sv.stop = true
 }
 
 // schemaAt says which keywords hold schemas: themselves (1), one for each
@@ -138,22 +167,22 @@ var schemaAt = map[string]uint8{
 	"$defs": 3, "definitions": 3, "dependencies": 3, "dependentSchemas": 3, "patternProperties": 3, "properties": 3,
 }
 
-func (sv *survey) walk(addr, ptr string, v any, schema bool) error {
+func (sv *survey) walk(addr, ptr string, v any, schema bool) {
+	if sv.stop {
+		return
+	}
 	switch v := v.(type) {
 	case []any:
 		for i, e := range v {
-			if err := sv.walk(addr, ptr+"/"+strconv.Itoa(i), e, schema); err != nil {
-				return err
-			}
+			sv.walk(addr, ptr+"/"+strconv.Itoa(i), e, schema)
 		}
 	case map[string]any:
 		if sv.objects++; sv.objects > maxObjects {
-			return fmt.Errorf("schema has over %d objects", maxObjects)
+			sv.flood(fmt.Errorf("schema has over %d objects", maxObjects))
+			return
 		}
 		if schema {
-			if err := sv.schema(addr+"#"+ptr, v); err != nil {
-				return fmt.Errorf("at %q: %w", clip(ptr), err)
-			}
+			sv.schema(addr, ptr, v)
 		}
 		if _, ok := v["$id"].(string); ok {
 			sv.ids++
@@ -165,59 +194,57 @@ func (sv *survey) walk(addr, ptr string, v any, schema bool) error {
 			sv.refs[addr+r] = true
 		}
 		if e, ok := v["enum"].([]any); ok && len(e) > maxEnum {
-			return fmt.Errorf("at %q: enum has over %d values", clip(ptr), maxEnum)
+			sv.flaw(ptr, fmt.Errorf("enum has over %d values", maxEnum))
 		}
-		for k, e := range v {
-			p := ptr + "/" + name.Escape(k)
-			switch at := schemaAt[k]; {
-			case at == 1 || at == 2 && schema:
-				if err := sv.walk(addr, p, e, schema); err != nil {
-					return err
-				}
-			case at == 3:
-				members, ok := e.(map[string]any)
-				if !ok {
-					continue
-				}
-				for name2, s := range members {
-					if err := sv.walk(addr, p+"/"+name.Escape(name2), s, schema); err != nil {
-						return err
-					}
-				}
-			default:
-				if err := sv.walk(addr, p, e, false); err != nil {
-					return err
-				}
-			}
-		}
+		each(v, ptr, schema, func(p string, e any, schema bool) { sv.walk(addr, p, e, schema) })
 	}
-	return nil
 }
 
-func (sv *survey) schema(place string, v map[string]any) error {
-	sv.places[place] = true
+// each visits what stands in an object of a schema document, at ptr: a schema
+// or something in which schemas stand, or another value. schema says whether
+// the object itself is a schema by its position.
+func each(v map[string]any, ptr string, schema bool, visit func(ptr string, v any, schema bool)) {
+	for k, e := range v {
+		p := ptr + "/" + name.Escape(k)
+		switch at := schemaAt[k]; {
+		case at == 1 || at == 2 && schema:
+			visit(p, e, schema)
+		case at == 3:
+			members, _ := e.(map[string]any)
+			for n, s := range members {
+				visit(p+"/"+name.Escape(n), s, schema)
+			}
+		default:
+			visit(p, e, false)
+		}
+	}
+}
+
+func (sv *survey) schema(addr, ptr string, v map[string]any) {
+	sv.places[addr+"#"+ptr] = true
 	if len(sv.places) > maxSchemas {
-		return fmt.Errorf("there are over %d schemas", maxSchemas)
+		sv.flood(fmt.Errorf("there are over %d schemas", maxSchemas))
+		return
 	}
 	// The engine would say the same of a pattern at far greater length.
 	if p, ok := v["pattern"].(string); ok {
 		if _, err := sv.patterns.compile(p); err != nil {
-			return err
+			sv.flaw(ptr, err)
 		}
 	}
 	if ps, ok := v["patternProperties"].(map[string]any); ok {
 		for p := range ps {
 			if _, err := sv.patterns.compile(p); err != nil {
-				return err
+				sv.flaw(ptr, err)
 			}
 		}
 	}
-	return nil
 }
 
-func (sv *survey) totals() error {
+func (sv *survey) totals() {
+	sv.file = "schema.json"
 	if sv.ids > maxIDs {
-		return fmt.Errorf("schema has over %d $id", maxIDs)
+		sv.flood(fmt.Errorf("schema has over %d $id", maxIDs))
 	}
 	odd := 0
 	for r := range sv.refs {
@@ -225,11 +252,20 @@ func (sv *survey) totals() error {
 			odd++
 		}
 	}
-	if odd > maxOddRefs {
-		return fmt.Errorf("schema refers to over %d places that hold no schema by position; put them under $defs", maxOddRefs)
+	if odd > maxOddRefs && !sv.stop {
+		sv.flood(fmt.Errorf("schema refers to over %d places that hold no schema by position; put them under $defs", maxOddRefs))
 	}
-	return nil
 }
+
+// A compileError is the engine's refusal of a schema. Its text has been cut;
+// the engine's own error holds all.
+type compileError struct {
+	text  string
+	cause error
+}
+
+func (e *compileError) Error() string { return "compile schema: " + e.text }
+func (e *compileError) Unwrap() error { return e.cause }
 
 // compile makes a graph of schemas, with every keyword still the engine's own.
 func (l *library) compile(m *machine) (g *graph, err error) {
@@ -259,7 +295,7 @@ func (l *library) compile(m *machine) (g *graph, err error) {
 		if len(text) > maxErrorText {
 			text = text[:maxErrorText] + "…"
 		}
-		return nil, fmt.Errorf("compile schema: %s", text)
+		return nil, &compileError{text, err}
 	}
 	g = newGraph()
 	g.root = root

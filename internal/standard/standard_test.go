@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -36,14 +37,45 @@ func sample() fstest.MapFS {
 	}
 }
 
+// A schema that stands alone is known by the digest of its bytes; one with
+// others beside it by a digest of them all.
+func TestIntegrity(t *testing.T) {
+	digest := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+	}
+	alone := pack(`{"type":"object"}`)
+	if got, want := mustLoad(t, alone).Integrity(), digest(`{"type":"object"}`); got != want {
+		t.Errorf("alone: got %s, want %s", got, want)
+	}
+	files := sample()
+	text := "stile schema documents 1\n"
+	for _, f := range []string{"more/part.json", "schema.json", "schemas/colour.json"} {
+		text += fmt.Sprintf("file %q %x\n", f, sha256.Sum256(files[f].Data))
+	}
+	text += "address \"https://example.org/part.json\" \"more/part.json\"\n"
+	want := digest(text)
+	if got := mustLoad(t, files).Integrity(); got != want {
+		t.Errorf("with others: got %s, want %s", got, want)
+	}
+	for f, with := range map[string]string{"more/part.json": `{"type":"array"}`, "schemas/colour.json": `{}`} {
+		changed := sample()
+		changed[f] = &fstest.MapFile{Data: []byte(with)}
+		if mustLoad(t, changed).Integrity() == want {
+			t.Errorf("%s may change unseen", f)
+		}
+	}
+	elsewhere := sample()
+	elsewhere["standard.yaml"] = &fstest.MapFile{Data: []byte(strings.Replace(string(files["standard.yaml"].Data), "more/part.json}", "more/part.json, 'urn:x': more/part.json}", 1))}
+	if mustLoad(t, elsewhere).Integrity() == want {
+		t.Error("an address may change unseen")
+	}
+}
+
 func TestLoad(t *testing.T) {
 	s := mustLoad(t, sample())
 	if got := s.Name().String(); got != "standards.example/test@1.0.0" {
 		t.Errorf("name %s", got)
-	}
-	sum := sha256.Sum256(sample()["schema.json"].Data)
-	if want := "sha256-" + base64.StdEncoding.EncodeToString(sum[:]); s.Integrity() != want {
-		t.Errorf("integrity %s, want %s", s.Integrity(), want)
 	}
 	if ps := s.CheckExamples(); ps != nil {
 		t.Errorf("examples: %+v", ps)
@@ -521,18 +553,18 @@ func TestPatterns(t *testing.T) {
 		}
 		for _, s := range c.yes {
 			if ok, done := p.match(s); !ok || !done {
-				t.Errorf("%s does not match %q (RE2 %v)", c.pattern, s, p.re)
+				t.Errorf("%s does not match %q (RE2 %v)", c.pattern, s, p.parts)
 			}
 		}
 		for _, s := range c.no {
 			if ok, done := p.match(s); ok || !done {
-				t.Errorf("%s matches %q (RE2 %v)", c.pattern, s, p.re)
+				t.Errorf("%s matches %q (RE2 %v)", c.pattern, s, p.parts)
 			}
 		}
 	}
 	for _, bad := range []string{`\Z`, `\a`, `\A`, `\Q.\E`, `\8`, `\u12`, `\u{110000}`, `\p{Nonsense}`, `\p`, `\c1`, `\x4`, `\`, `[\B]`, `\00`, `(`, `[`, `[b-a]`, `*`, strings.Repeat("a", maxPattern+1)} {
 		if p, err := compilePattern(bad); err == nil && bad != `\8` {
-			t.Errorf("%.40q compiles (RE2 %v)", bad, p.re)
+			t.Errorf("%.40q compiles (RE2 %v)", bad, p.parts)
 		}
 	}
 }
