@@ -26,6 +26,10 @@ const (
 	// KindAdopted says that a standard was taken into use. Body: standard,
 	// integrity.
 	KindAdopted = "standard-adopted"
+	// KindMapped says that records of a standard are made by the mapping it
+	// ships, from those of an older major, or no longer. Body: standard, from
+	// (the major), on.
+	KindMapped = "standard-mapped"
 )
 
 // Why a record was withdrawn from a partner.

@@ -93,6 +93,7 @@ type Ledger struct {
 	standards standardTable
 	feeds     []*Feed // by number; a feed is replaced, never changed
 	sources   []*Source
+	mapped    []Mapped      // replaced, never changed
 	changed   chan struct{} // closed at the next commit
 
 	jobs   chan *job
@@ -222,6 +223,9 @@ func (l *Ledger) load() error {
 			return err
 		}
 		if err := l.loadFeeds(txn); err != nil {
+			return err
+		}
+		if err := l.loadMapped(txn); err != nil {
 			return err
 		}
 		return l.loadSources(txn)

@@ -47,6 +47,8 @@ type Offer struct {
 	expect   uint64 // version the record must be at; 0 for any
 	feedsGen int
 	match    map[uint32]bool // by feed; nil for a delete
+	source   [16]byte        // see MadeFrom
+	made     bool
 
 	result Result
 	err    error
@@ -201,9 +203,18 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 		l.mu.RLock()
 		o.std = l.standards.list[old.standard]
 		l.mu.RUnlock()
-	} else {
+	}
+	line := o.std.name.Line()
+	ties, err := l.tie(b, o, line, old, had)
+	if err != nil {
+		return err
+	}
+	if !o.remove {
 		if had && old.live && old.digest == o.digest && old.standard == o.std.number {
 			o.result = Result{Record: id, Version: old.version, Index: old.index, Outcome: Unchanged}
+			if ties {
+				return l.tied(b, o, line)
+			}
 			return nil
 		}
 		l.mu.RLock()
@@ -231,6 +242,12 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	}
 	if !o.remove {
 		if err := l.count(b, counts, o.std.number, +1); err != nil {
+			return err
+		}
+	}
+
+	if ties {
+		if err := l.tied(b, o, line); err != nil {
 			return err
 		}
 	}
