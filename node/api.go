@@ -242,7 +242,17 @@ type StatusReply struct {
 	Refusals   []ledger.Refusal `json:"refusals,omitempty"`   // newest, of all partners
 	Links      []peersync.Link  `json:"links,omitempty"`
 	DiskBytes  uint64           `json:"disk_bytes"`
+	Directory  DirectoryHealth  `json:"directory"`
 	Warnings   []string         `json:"warnings,omitempty"`
+}
+
+// DirectoryHealth says whether the directory is to be relied upon. Exchange
+// stops when it has expired; local work goes on.
+type DirectoryHealth struct {
+	State   string    `json:"state"`            // fresh, expiring (within 14 days), expired or empty
+	Expires time.Time `json:"expires,omitzero"` // what expires first
+	Days    int       `json:"days"`             // whole days until then
+	Text    string    `json:"text"`             // in a sentence
 }
 
 // WitnessReply is a partner that has cosigned our log.

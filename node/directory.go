@@ -46,11 +46,12 @@ const (
 // directory, a tufdir.Repository. It is there only where it is a host.
 func AuthorityDir(cfg *config.Config) string { return filepath.Join(cfg.Data, authorityName) }
 
-// DirectoryKeys returns the directory keys that this node holds: the online one
-// first, nil where it has none, and all of them, which sign whatever they count
-// for.
+// DirectoryKeys returns the directory keys that this node holds: the one that
+// signs what is published, nil where it has none, and all of them, which sign
+// whatever they count for. While a federation is being founded its keys are
+// there beside that of the directory of one, which goes on being published.
 func DirectoryKeys(cfg *config.Config, passphrase []byte) (online *tufdir.Key, all []*tufdir.Key, err error) {
-	for _, file := range []string{onlineKeyName, soleKeyName, registrarKeyName} {
+	for _, file := range []string{soleKeyName, onlineKeyName, registrarKeyName} {
 		k, err := tufdir.OpenKey(filepath.Join(cfg.Data, "keys", file), passphrase)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -66,6 +66,9 @@ const (
 	OpDirectoryRefresh = "directory.refresh" // Empty → DirectoryReply: ask for news of it now
 	OpDirectoryInvite  = "directory.invite"  // InviteRequest → InviteReply
 	OpDirectoryJoin    = "directory.join"    // JoinRequest → DirectoryReply
+	OpDirectoryFollow  = "directory.follow"  // Empty → DirectoryReply: host the directory that was prepared here, and follow it
+	OpPublishedList    = "published.list"    // Empty → []PublishedReply: what the directory has
+	OpPublishedArchive = "published.archive" // StandardRequest (publisher/name@version) → StandardArchiveReply
 	OpRetry            = "sync.retry"        // Empty → Empty: waiting copies try again now
 )
 

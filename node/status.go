@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/peersync"
@@ -72,6 +73,14 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	}
 	if n.cfg.PassphraseFile == "" {
 		out.Warnings = append(out.Warnings, "the keys are not encrypted: whoever can read the folder keys/ can speak for the council")
+	}
+	h := n.client().View().Health(now)
+	out.Directory = DirectoryHealth{State: string(h.State), Expires: h.Expires, Days: h.DaysLeft, Text: h.String()}
+	if h.State != tufdir.Fresh {
+		out.Warnings = append(out.Warnings, h.String())
+	}
+	for _, r := range n.client().View().Refused() {
+		out.Warnings = append(out.Warnings, "part of the directory is not believed: "+r.Error())
 	}
 	out.DiskBytes, err = n.ledger.DiskBytes()
 	return out, err
@@ -215,6 +224,14 @@ func (n *Node) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync
 		}
 	}
 	return r, nil
+}
+
+// expiredWords says what has become of a directory that is not to be relied on.
+func expiredWords(s tufdir.State) string {
+	if s == tufdir.Empty {
+		return "has not been fetched yet"
+	}
+	return "has expired"
 }
 
 func plural(n int, what string) string {

@@ -36,8 +36,15 @@ func (n *Node) why(ctx context.Context, in WhyRequest) (*WhyReply, error) {
 		}
 		live := ver.Claims.Op == record.Put
 		step("", live, "the record exists", map[bool]string{true: fmt.Sprintf("version %d, %s", ver.Claims.Version, ver.Claims.Standard), false: "it was deleted"}[live])
-		_, member := n.directory.Member(partner)
-		step("", member, "the partner is in the directory", string(partner))
+		m, member := n.directory.Member(partner)
+		detail := string(partner)
+		if member && !m.ActiveAt(n.now()) {
+			member, detail = false, fmt.Sprintf("the membership of %s has ended, or has not begun", partner)
+		}
+		step("", member, "the partner is in the directory", detail)
+		if edition := n.client().View(); edition.Exchange(n.now()) != nil {
+			step("", false, "the directory is to be relied upon", "it "+expiredWords(edition.Health(n.now()).State)+", so exchange has stopped; local work goes on")
+		}
 
 		found := false
 		for _, st := range n.book.all(n.now()) {

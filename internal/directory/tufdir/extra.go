@@ -172,6 +172,21 @@ func ParseStandardExtra(b []byte) (StandardExtra, error) {
 	return e, e.check()
 }
 
+// StatusOn returns where the standard stands at an instant. Before the first
+// step it is what the first step says.
+func (e StandardExtra) StatusOn(t time.Time) standard.Status {
+	if len(e.History) == 0 {
+		return ""
+	}
+	s := e.History[0].Status
+	for _, step := range e.History {
+		if !step.On.After(t) {
+			s = step.Status
+		}
+	}
+	return s
+}
+
 // Status returns where the standard stands: the status of the last step.
 func (e StandardExtra) Status() standard.Status {
 	if len(e.History) == 0 {
