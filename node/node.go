@@ -266,6 +266,10 @@ func (n *Node) Close() error {
 	return err
 }
 
+// Config returns the configuration that the node was opened with; it must not be
+// changed.
+func (n *Node) Config() *config.Config { return n.cfg }
+
 // Ready returns a channel that is closed once Run can be reached by partners
 // and by commands.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
@@ -512,5 +516,8 @@ var operations = map[string]op{
 	OpDirectoryRefresh: operation((*Node).refreshDirectory),
 	OpDirectoryInvite:  operation((*Node).invite),
 	OpDirectoryJoin:    operation((*Node).join),
+	OpDirectoryFollow:  operation((*Node).followOwn),
+	OpPublishedList:    operation((*Node).listPublished),
+	OpPublishedArchive: operation((*Node).publishedArchive),
 	OpRetry:            operation((*Node).retry),
 }
