@@ -23,7 +23,7 @@ const module = "github.com/stile-exchange/stile"
 const policy = `
 	internal/name  internal/strictjson  schemas  schemas/*
 	internal/keys  internal/standard  internal/tlog  config
-	internal/record  internal/agreement  internal/directory
+	internal/record  internal/agreement  internal/directory  internal/measure
 	internal/directory/*
 	internal/ledger  internal/audit  internal/wire  internal/intake
 	internal/wire/*

@@ -10,13 +10,13 @@ import (
 	"io/fs"
 )
 
-//go:embed planning-application brownfield-site housing-need
+//go:embed planning-application brownfield-site housing-need compliance-statement
 var files embed.FS
 
 // Names lists the standards, sorted, each as "name/version", which is also its
 // directory.
 func Names() []string {
-	return []string{"brownfield-site/1.0.0", "housing-need/1.0.0", "planning-application/1.0.0"}
+	return []string{"brownfield-site/1.0.0", "compliance-statement/1.0.0", "housing-need/1.0.0", "planning-application/1.0.0"}
 }
 
 // FS returns the directory of one of [Names]. Any other name panics.

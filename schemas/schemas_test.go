@@ -14,7 +14,7 @@ import (
 // Every shipped standard loads, stands under its own name, and its examples do
 // what their folder says.
 func TestShipped(t *testing.T) {
-	if len(schemas.All()) != 3 {
+	if len(schemas.All()) != 4 {
 		t.Fatalf("%d standards", len(schemas.All()))
 	}
 	for _, dir := range schemas.Names() {

@@ -35,6 +35,8 @@ import (
 //	E source4 index8         event another council addressed to us (JWS)
 //	Q source4 index8         refusal: JSON, what a partner sent and we did not take
 //	x standard4 reference    an offer held back at the gate: JSON
+//	y z Y Z                  what the gate counted: see gate.go
+//	u U                      what was looked at of what others sent: see used.go
 //	j line                   records made by a mapping: JSON, see mapped.go
 //	J line 0 record16        a made record: record16 it was made from
 //	l line 0 record16        record16 that was made in the line from one of ours

@@ -225,6 +225,9 @@ func (l *Ledger) load() error {
 		if err := l.loadFeeds(txn); err != nil {
 			return err
 		}
+		if err := l.loadMarks(txn); err != nil {
+			return err
+		}
 		if err := l.loadMapped(txn); err != nil {
 			return err
 		}

@@ -49,6 +49,9 @@ type Offer struct {
 	match    map[uint32]bool // by feed; nil for a delete
 	source   [16]byte        // see MadeFrom
 	made     bool
+	// reference is the sender's own name for the record; "" when not given.
+	reference string
+	refused   *gateRefusal // the gate did not take it: it is only counted
 
 	result Result
 	err    error
@@ -180,6 +183,9 @@ func (l *Ledger) Write(ctx context.Context, offers ...*Offer) error {
 // prepare gives an offer its version, its place in the log and its effects on
 // the indexes. It changes the batch only when it succeeds.
 func (l *Ledger) prepare(b *batch, o *Offer) error {
+	if o.refused != nil {
+		return l.prepareRefused(b, o)
+	}
 	var old head
 	had := false
 	raw, err := l.lookup(b, headKey(o.record))
@@ -196,6 +202,7 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	if o.expect != 0 && (!had || old.version != o.expect) {
 		return fmt.Errorf("record %s: %w: it is at version %d, not %d", id, ErrConflict, old.version, o.expect)
 	}
+	var marks [][16]byte // of refused offers of the record
 	if o.remove {
 		if !had || !old.live {
 			return fmt.Errorf("record %s: %w", id, ErrNotFound)
@@ -210,7 +217,11 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 		return err
 	}
 	if !o.remove {
+		if marks, err = l.marksOfOffer(b, o); err != nil {
+			return err
+		}
 		if had && old.live && old.digest == o.digest && old.standard == o.std.number {
+			l.unmark(b, marks)
 			o.result = Result{Record: id, Version: old.version, Index: old.index, Outcome: Unchanged}
 			if ties {
 				return l.tied(b, o, line)
@@ -246,6 +257,13 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 		}
 	}
 
+	var gate *gateCount
+	if !had && !o.made { // so it is no removal, and was offered by somebody
+		if gate, err = l.gate(b, o.std.number); err != nil {
+			return err
+		}
+	}
+
 	if ties {
 		if err := l.tied(b, o, line); err != nil {
 			return err
@@ -253,6 +271,10 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	}
 
 	// From here on nothing can fail: the index is taken.
+	if gate != nil {
+		gate.countTaken(b, len(marks) > 0)
+	}
+	l.unmark(b, marks)
 	p := &pending{
 		index: l.w.next,
 		stored: &storedRecord{

@@ -344,6 +344,7 @@ func (t *tx) blank(c *Source, r name.Record) (bool, error) {
 	if err := t.setParts(key, []byte{}); err != nil {
 		return false, err
 	}
+	t.remove(usedKey(c.number, r.Bytes()))
 	if had {
 		t.remove(positionKey('P', c.number, index))
 		c.Records--
@@ -390,7 +391,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		}
 		// Gone before the receipt says so. A crash in between leaves the source
 		// as it was, so that whoever finds the agreement over begins again.
-		if err := l.db.DropPrefix(numKey4('H', s.number), numKey4('P', s.number)); err != nil {
+		if err := l.db.DropPrefix(numKey4('H', s.number), numKey4('P', s.number), numKey4('u', s.number)); err != nil {
 			return fmt.Errorf("%w: %w", ErrStorage, err)
 		}
 		p := t.event(KindReceipt, map[string]any{

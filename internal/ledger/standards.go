@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
 )
@@ -20,6 +22,9 @@ type knownStandard struct {
 	name      name.Standard
 	integrity string
 	std       *standard.Standard
+
+	once  sync.Once
+	where *measure.Places // see places
 }
 
 // standardTable is guarded by Ledger.mu; its slices are replaced, not changed.

@@ -46,6 +46,7 @@ type job struct {
 type writer struct {
 	next     uint64 // index of the next entry
 	inflight *batch // being committed; nil when none is
+	marks    int    // of refused offers: see gate.go
 }
 
 // A batch is one group commit in the making.
@@ -54,10 +55,11 @@ type batch struct {
 	entries  []*pending
 	touched  map[[16]byte]bool // records whose head this batch moves
 	feeds    map[uint32]feedDelta
-	bytes    int      // about what the transaction will count
-	alone    bool     // of one job that is alone
-	jobs     []*job   // told when the batch is durable
-	after    []func() // run when the batch is durable, before the jobs are told
+	gate     map[uint32]*gateCount // by standard; nil until something is counted
+	bytes    int                   // about what the transaction will count
+	alone    bool                  // of one job that is alone
+	jobs     []*job                // told when the batch is durable
+	after    []func()              // run when the batch is durable, before the jobs are told
 	tree     *tlog.Tree
 	note     []byte
 	iat      int64
@@ -371,6 +373,10 @@ func (l *Ledger) seal(p *pending) {
 
 // assemble turns the signed entries into what is stored.
 func (l *Ledger) assemble(b *batch) {
+	if err := b.storeGate(); err != nil {
+		l.fail(err)
+		return
+	}
 	for _, p := range b.entries {
 		if p.err != nil {
 			// A body the gate took but no token can be made of, or a key that

@@ -1,0 +1,498 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/measure"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// What the gate counts lies beside the records and is written in their
+// transactions:
+//
+//	y standard4   since8 seen8 valid8: first offers in that version
+//	z standard4   what offers broke: JSON, see gateErrors
+//	Y id16        digest8: an offer that was refused and not taken since
+//	Z             count8: how many of these there are
+//
+// A first offer is the first time that a record comes to the gate. A record is
+// known by its natural key, and one that has none that can be read by its
+// sender's reference, or else by its bytes. So an offer is a first one when no
+// version of the record was ever logged and no mark of it stands under Y. A
+// mark goes when the record is taken: from then on the log knows it.
+//
+// While no mark stands anywhere, which is the rule, none is looked for.
+
+// A Refused is an offer that the gate did not take.
+type Refused struct {
+	Key       string // natural key as standard.Key spells it; "" when the record has none that can be read
+	Reference string // the sender's own; may be ""
+	Offered   []byte // as it came; only hashed, and only when there is neither key nor reference
+	Problems  []standard.Problem
+}
+
+// gateRefusal is what an offer of a refused record carries.
+type gateRefusal struct {
+	ids    [][16]byte
+	keyed  bool // ids[0] is a record's id
+	broken []errorKey
+	digest [8]byte // of broken
+}
+
+type errorKey struct {
+	Rule  string
+	Field name.Field
+}
+
+// OfferRefused prepares the count of a refused offer. It goes to Submit in its
+// place among the others, since what is a first offer depends on what came
+// before. It makes no entry in the log, and its Result means nothing.
+// ErrNotFound when the standard is not adopted.
+func (l *Ledger) OfferRefused(std name.Standard, r Refused) (*Offer, error) {
+	known, err := l.known(std)
+	if err != nil {
+		return nil, err
+	}
+	g := &gateRefusal{}
+	switch {
+	case r.Key != "":
+		g.keyed = true
+		g.ids = append(g.ids, l.o.Keys.RecordID(std.Line(), r.Key).Bytes())
+		if r.Reference != "" {
+			g.ids = append(g.ids, referenceID(std, r.Reference))
+		}
+	case r.Reference != "":
+		g.ids = append(g.ids, referenceID(std, r.Reference))
+	default:
+		g.ids = append(g.ids, hashID("bytes", std, r.Offered))
+	}
+	places := known.places()
+	for _, p := range r.Problems {
+		g.broken = append(g.broken, errorKey{ruleOf(p.Rule), places.Fold(p.Pointer)})
+	}
+	slices.SortFunc(g.broken, func(a, b errorKey) int {
+		if a.Field != b.Field {
+			return slices.Compare([]byte(a.Field), []byte(b.Field))
+		}
+		return slices.Compare([]byte(a.Rule), []byte(b.Rule))
+	})
+	g.broken = slices.Compact(g.broken)
+	h := sha256.New()
+	for _, e := range g.broken {
+		fmt.Fprintf(h, "%s\x00%s\x00", e.Rule, e.Field)
+	}
+	copy(g.digest[:], h.Sum(nil))
+	return &Offer{std: known, refused: g}, nil
+}
+
+// ruleOf keeps a rule's name to letters that a statement may hold: rules come
+// from schemas, and vocabularies may add their own.
+func ruleOf(rule string) string {
+	b := []byte(rule)
+	b = b[:min(len(b), 60)]
+	for i, c := range b {
+		if c|0x20 < 'a' || c|0x20 > 'z' {
+			if c != '$' && c != '_' {
+				b[i] = '-'
+			}
+		}
+	}
+	if len(b) == 0 {
+		return "other"
+	}
+	return string(b)
+}
+
+// As says under which reference its sender knows the record. An offer that was
+// refused under it before then counts as the same record's.
+func (o *Offer) As(reference string) *Offer { o.reference = reference; return o }
+
+func referenceID(std name.Standard, reference string) [16]byte {
+	return hashID("reference", std, []byte(reference))
+}
+
+func hashID(kind string, std name.Standard, b []byte) [16]byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00%s\x00", kind, std.Line())
+	h.Write(b)
+	return [16]byte(h.Sum(nil)[:16])
+}
+
+func markKey(id [16]byte) []byte { return append([]byte{'Y'}, id[:]...) }
+
+var keyMarks = []byte("Z")
+
+// places returns the places of the standard, worked out when first asked for.
+func (k *knownStandard) places() *measure.Places {
+	k.once.Do(func() { k.where = measure.PlacesOf(k.std) })
+	return k.where
+}
+
+// A gateCount is what a batch leaves of one version's counters.
+type gateCount struct {
+	since       int64
+	seen, valid uint64
+	errors      *gateErrors // nil while the batch refused nothing
+}
+
+// gateErrors is what offers broke. Rules and places are the standard's own, so
+// that there are only so many; past maxGateErrors they are counted together.
+type gateErrors struct {
+	Counts []measure.Error `json:"counts"` // in the order they first came
+	Other  int             `json:"other"`
+
+	at map[errorKey]int
+}
+
+const maxGateErrors = 400
+
+func (e *gateErrors) add(k errorKey) {
+	if e.at == nil {
+		e.at = make(map[errorKey]int, len(e.Counts))
+		for i, c := range e.Counts {
+			e.at[errorKey{c.Rule, c.Field}] = i
+		}
+	}
+	i, ok := e.at[k]
+	switch {
+	case ok:
+		e.Counts[i].Count++
+	case len(e.Counts) < maxGateErrors:
+		e.at[k] = len(e.Counts)
+		e.Counts = append(e.Counts, measure.Error{Rule: k.Rule, Field: k.Field, Count: 1})
+	default:
+		e.Other++
+	}
+}
+
+// gate returns the counters of a version as the batches under way leave them.
+func (l *Ledger) gate(b *batch, std uint32) (*gateCount, error) {
+	if c := b.gate[std]; c != nil {
+		return c, nil
+	}
+	v, err := l.lookup(b, numKey4('y', std))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	c, err := decodeGate(v)
+	if err != nil {
+		return nil, err
+	}
+	if b.gate == nil {
+		b.gate = map[uint32]*gateCount{}
+	}
+	b.gate[std] = c
+	b.bytes += 64
+	return c, nil
+}
+
+func decodeGate(v []byte) (*gateCount, error) {
+	switch len(v) {
+	case 0:
+		return &gateCount{}, nil
+	case 24:
+		return &gateCount{since: int64(binary.BigEndian.Uint64(v)), seen: binary.BigEndian.Uint64(v[8:]), valid: binary.BigEndian.Uint64(v[16:])}, nil
+	}
+	return nil, fmt.Errorf("%w: counters of the gate have %d bytes", ErrDamaged, len(v))
+}
+
+// storeGate puts the counters that the batch moved among its writes.
+func (b *batch) storeGate() error {
+	for std, c := range b.gate {
+		if c.since == 0 {
+			continue // looked at, and nothing counted
+		}
+		v := binary.BigEndian.AppendUint64(make([]byte, 0, 24), uint64(c.since))
+		v = binary.BigEndian.AppendUint64(v, c.seen)
+		b.sets[string(numKey4('y', std))] = binary.BigEndian.AppendUint64(v, c.valid)
+		if c.errors != nil {
+			e, err := marshal(c.errors)
+			if err != nil {
+				return err
+			}
+			b.sets[string(numKey4('z', std))] = e
+		}
+	}
+	return nil
+}
+
+// marksOf returns which of some ids are marked, and with what.
+func (l *Ledger) marksOf(b *batch, ids ...[16]byte) (found [][16]byte, digests [][]byte, err error) {
+	if l.w.marks == 0 {
+		return nil, nil, nil
+	}
+	for _, id := range ids {
+		v, err := l.lookup(b, markKey(id))
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		found, digests = append(found, id), append(digests, v)
+	}
+	return found, digests, nil
+}
+
+// marksOfOffer returns the marks that a valid offer's record stands under.
+func (l *Ledger) marksOfOffer(b *batch, o *Offer) ([][16]byte, error) {
+	if l.w.marks == 0 {
+		return nil, nil
+	}
+	ids := [][16]byte{o.record}
+	if o.reference != "" {
+		ids = append(ids, referenceID(o.std.name, o.reference))
+	}
+	found, _, err := l.marksOf(b, ids...)
+	return found, err
+}
+
+// unmark takes away marks of a record that was taken.
+func (l *Ledger) unmark(b *batch, ids [][16]byte) {
+	for _, id := range ids {
+		b.set(markKey(id), nil)
+	}
+	l.moveMarks(b, -len(ids))
+}
+
+func (l *Ledger) moveMarks(b *batch, d int) {
+	if d == 0 {
+		return
+	}
+	l.w.marks = max(0, l.w.marks+d)
+	b.sets[string(keyMarks)] = binary.BigEndian.AppendUint64(nil, uint64(l.w.marks))
+}
+
+// countTaken counts a valid offer that made a new record.
+func (c *gateCount) countTaken(b *batch, before bool) {
+	if c.since == 0 {
+		c.since = b.iat
+	}
+	if !before {
+		c.seen++
+		c.valid++
+	}
+}
+
+// prepareRefused counts a refused offer. It changes the batch only when it
+// succeeds.
+func (l *Ledger) prepareRefused(b *batch, o *Offer) error {
+	g := o.refused
+	before := false
+	if g.keyed {
+		_, err := l.lookup(b, headKey(g.ids[0]))
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		// What the batch itself makes has no head yet.
+		before = err == nil || b.touched[g.ids[0]]
+	}
+	marked, digests, err := l.marksOf(b, g.ids...)
+	if err != nil {
+		return err
+	}
+	c, err := l.gate(b, o.std.number)
+	if err != nil {
+		return err
+	}
+	errs := c.errors
+	if errs == nil {
+		errs = &gateErrors{}
+		v, err := l.lookup(b, numKey4('z', o.std.number))
+		if err == nil {
+			err = unmarshal(v, errs)
+		} else if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		b.bytes += maxGateErrors * 80
+	}
+
+	// From here on nothing can fail.
+	c.errors = errs
+	if c.since == 0 {
+		c.since = b.iat
+	}
+	if !before && len(marked) == 0 {
+		c.seen++
+	}
+	same := func(d []byte) bool { return string(d) == string(g.digest[:]) }
+	if !slices.ContainsFunc(digests, same) {
+		for _, k := range g.broken {
+			errs.add(k)
+		}
+	}
+	fresh := 0
+	for _, id := range g.ids {
+		i := slices.Index(marked, id)
+		if i < 0 {
+			fresh++
+		}
+		if i < 0 || !same(digests[i]) {
+			b.set(markKey(id), g.digest[:])
+		}
+	}
+	l.moveMarks(b, fresh)
+	return nil
+}
+
+// loadMarks reads how many marks there are.
+func (l *Ledger) loadMarks(txn *badger.Txn) error {
+	v, err := valueOf(txn, keyMarks)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err == nil && len(v) != 8 {
+		err = fmt.Errorf("%w: count of marks has %d bytes", ErrDamaged, len(v))
+	}
+	if err == nil {
+		l.w.marks = int(binary.BigEndian.Uint64(v))
+	}
+	return err
+}
+
+// A Gate is what the gate counted for one version of a standard.
+type Gate struct {
+	Since       time.Time // when the counting began; zero when nothing came
+	Seen, Valid int       // first offers, and those of them that were taken at once
+	// Errors says what refused offers broke, each rule and place once for as
+	// long as one record goes on breaking the same; in the order they first came.
+	Errors []measure.Error
+	Other  int // of rules and places past the first 400
+	Held   int // offers held back now
+}
+
+// Gate returns what the gate counted for a version of a standard; ErrNotFound
+// when it is not adopted.
+func (v *View) Gate(std name.Standard) (g Gate, err error) {
+	k, err := v.l.known(std)
+	if err != nil {
+		return g, err
+	}
+	b, err := valueOf(v.txn, numKey4('y', k.number))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return g, err
+	}
+	c, err := decodeGate(b)
+	if err != nil {
+		return g, err
+	}
+	if c.since != 0 {
+		g.Since, g.Seen, g.Valid = time.Unix(c.since, 0).UTC(), int(c.seen), int(c.valid)
+	}
+	var e gateErrors
+	if b, err = valueOf(v.txn, numKey4('z', k.number)); err == nil {
+		err = unmarshal(b, &e)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return g, err
+	}
+	g.Errors, g.Other = e.Counts, e.Other
+	o := badger.DefaultIteratorOptions
+	o.PrefetchValues, o.Prefix = false, numKey4('x', k.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		g.Held++
+	}
+	return g, nil
+}
+
+// Survey calls f with the log index of every live record of one version of a
+// standard, in order, and with its version, checked against the log; nil when
+// it is damaged on disk. It reads on all cores; f is called from one goroutine.
+func (v *View) Survey(ctx context.Context, std name.Standard, f func(index uint64, ver *Version)) error {
+	k, err := v.l.known(std)
+	if err != nil {
+		return err
+	}
+	type read struct {
+		index uint64
+		raw   []byte
+		leaf  tlog.Hash
+		ver   *Version
+		err   error
+	}
+	var chunk []*read
+	size := 0
+	flush := func() error {
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		for range workers() {
+			wg.Go(func() {
+				for {
+					i := int(next.Add(1)) - 1
+					if i >= len(chunk) {
+						return
+					}
+					if r := chunk[i]; r.err == nil {
+						r.ver, r.err = v.l.rebuild(r.index, r.raw, r.leaf)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for _, r := range chunk {
+			if errors.Is(r.err, ErrStorage) {
+				return r.err
+			}
+			f(r.index, r.ver)
+		}
+		chunk, size = chunk[:0], 0
+		return ctx.Err()
+	}
+	o := badger.DefaultIteratorOptions
+	o.PrefetchValues, o.Prefix = false, numKey4('s', k.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		r := &read{index: indexAtEnd(it)}
+		if r.raw, r.err = v.raw(r.index); r.err == nil {
+			r.leaf, r.err = v.leaf(r.index)
+		}
+		size += len(r.raw)
+		if chunk = append(chunk, r); len(chunk) == backfillChunk || size > backfillBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// Items calls fn with the log index of every record that a feed lets out now,
+// in order, until fn returns false.
+func (v *View) Items(f *Feed, fn func(index uint64) bool) error {
+	o := badger.DefaultIteratorOptions
+	o.Prefix = numKey4('f', f.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		b, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		kind, _, err := decodeItem(b)
+		if err != nil {
+			return err
+		}
+		if kind == itemPut && !fn(indexAtEnd(it)) {
+			return nil
+		}
+	}
+	return nil
+}
