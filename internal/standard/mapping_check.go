@@ -73,7 +73,7 @@ func (f *flow) lacks(at name.Field) bool {
 type mapCheck struct {
 	m        *Mapping
 	from, to *Standard
-	old, new places
+	old, new atlas
 	flows    []flow
 	problems []Problem
 }
@@ -82,13 +82,13 @@ func newMapCheck(m *Mapping, from, to *Standard) (*mapCheck, error) {
 	c := &mapCheck{m: m, from: from, to: to}
 	for _, x := range []struct {
 		of   *Standard
-		into *places
+		into *atlas
 	}{{from, &c.old}, {to, &c.new}} {
 		g, err := x.of.engine.graph()
 		if err != nil {
 			return nil, err
 		}
-		*x.into = places{together(judges{g.root})}
+		*x.into = atlas{together(judges{g.root})}
 	}
 	known := c.old.named()
 	seen := map[name.Field]bool{}
@@ -307,23 +307,23 @@ func (c *mapCheck) examples() {
 	}
 }
 
-// places is a schema, asked which places a record that it takes can have.
-type places struct{ root judges }
+// An atlas is a schema, asked which places a record that it takes can have.
+type atlas struct{ root judges }
 
 // at returns what judges the values at f, as far as it always does.
-func (p places) at(f name.Field) judges {
+func (p atlas) at(f name.Field) judges {
 	js, _ := p.walk(f)
 	return js
 }
 
 // mayHold reports whether a record can have anything at f, or that it cannot be
 // told.
-func (p places) mayHold(f name.Field) bool {
+func (p atlas) mayHold(f name.Field) bool {
 	_, may := p.walk(f)
 	return may
 }
 
-func (p places) walk(f name.Field) (judges, bool) {
+func (p atlas) walk(f name.Field) (judges, bool) {
 	js := p.root
 	for _, tok := range f.Tokens() {
 		k := js.kinds()
@@ -362,7 +362,7 @@ func (p places) walk(f name.Field) (judges, bool) {
 
 // closed reports whether everything that can stand below f is a place of its
 // own: f is an object whose members are all named, or an array.
-func (p places) closed(f name.Field) bool {
+func (p atlas) closed(f name.Field) bool {
 	js, may := p.walk(f)
 	if !may || len(js) == 0 {
 		return false
@@ -377,7 +377,7 @@ func (p places) closed(f name.Field) bool {
 }
 
 // named returns the places that the schema names, the shallow ones first.
-func (p places) named() (out []name.Field) {
+func (p atlas) named() (out []name.Field) {
 	const most = 5000
 	type item struct {
 		at name.Field
@@ -417,4 +417,20 @@ func (p places) named() (out []name.Field) {
 		}
 	}
 	return out
+}
+
+// MayHold tells of several places at once whether a record of s can have
+// anything there. What the schema does not close is true, and so is what cannot
+// be told.
+func (s *Standard) MayHold(fields []name.Field) ([]bool, error) {
+	g, err := s.engine.graph()
+	if err != nil {
+		return nil, err
+	}
+	p := atlas{together(judges{g.root})}
+	out := make([]bool, len(fields))
+	for i, f := range fields {
+		out[i] = p.mayHold(f)
+	}
+	return out, nil
 }
