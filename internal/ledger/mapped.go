@@ -21,12 +21,11 @@ import (
 // version ships. Who makes them reads [View.ChangesOf] from Cursor on, offers
 // what the mapping makes of each and moves the cursor.
 type Mapped struct {
-	Standard name.Standard `json:"standard"`          // the records that are made
-	From     int           `json:"from"`              // the major they are made from
-	Since    int64         `json:"since"`             // unix seconds
-	Cursor   uint64        `json:"cursor"`            // log index: every change before it has been followed
-	Ending   bool          `json:"ending,omitempty"`  // what was made is being deleted
-	Refused  int           `json:"refused,omitempty"` // how many cannot be made now; kept by who makes them
+	Standard name.Standard `json:"standard"`         // the records that are made
+	From     int           `json:"from"`             // the major they are made from
+	Since    int64         `json:"since"`            // unix seconds
+	Cursor   uint64        `json:"cursor"`           // log index: every change before it has been followed
+	Ending   bool          `json:"ending,omitempty"` // what was made is being deleted
 }
 
 // Line returns the line that the records are made in.
@@ -170,16 +169,15 @@ func (l *Ledger) Unmapped(ctx context.Context, line name.StandardLine) error {
 	})
 }
 
-// Followed moves the cursor of a mapping, and says how many records cannot be
-// made. It does nothing when the mapping has been begun anew or ended since m
-// was read.
-func (l *Ledger) Followed(ctx context.Context, m Mapped, cursor uint64, refused int) error {
+// Followed moves the cursor of a mapping. It does nothing when the mapping has
+// been begun anew or ended since m was read, or the cursor moved.
+func (l *Ledger) Followed(ctx context.Context, m Mapped, cursor uint64) error {
 	return l.do(ctx, true, func(t *tx) error {
 		now, ok := l.mappedLine(m.Line())
 		if !ok || now.Ending || now.Standard != m.Standard || now.Cursor != m.Cursor {
 			return nil
 		}
-		now.Cursor, now.Refused = cursor, refused
+		now.Cursor = cursor
 		return t.keepMapped(now, false)
 	})
 }

@@ -272,11 +272,11 @@ func TestChangesOf(t *testing.T) {
 		}
 	}
 	m := l.Mapped()[0]
-	if err := l.Followed(t.Context(), m, from, 3); err != nil || l.Mapped()[0].Cursor != from || l.Mapped()[0].Refused != 3 {
+	if err := l.Followed(t.Context(), m, from); err != nil || l.Mapped()[0].Cursor != from {
 		t.Errorf("Followed: %v, %+v", err, l.Mapped())
 	}
 	// Somebody who read the state before does not move it back.
-	if err := l.Followed(t.Context(), m, 1, 0); err != nil || l.Mapped()[0].Cursor != from {
+	if err := l.Followed(t.Context(), m, 1); err != nil || l.Mapped()[0].Cursor != from {
 		t.Errorf("moved back: %v, %+v", err, l.Mapped())
 	}
 }
