@@ -16,6 +16,9 @@ type Offered struct {
 	Row       int             `json:"row,omitempty"`       // in the sender's file, from 1
 	Reference string          `json:"reference,omitempty"` // the sender's own
 	Record    json.RawMessage `json:"record"`
+	// Problems say that the sender's reader could not make a record of it; then
+	// Record is what it could make, or null, and the offer is refused and counted.
+	Problems []standard.Problem `json:"problems,omitempty"`
 }
 
 // OfferRequest offers records of one standard, in order.
@@ -122,15 +125,10 @@ type StandardReply struct {
 	Classes     map[string]string `json:"classes,omitempty"`
 	Records     int               `json:"records"` // live records of ours
 	Source      []string          `json:"source,omitempty"`
-	// Advice is what its publisher might mend; only in the answer to adopting it.
-	Advice []standard.Problem `json:"advice,omitempty"`
-}
-
-// AddStandardRequest adopts a standard from its archive (zip or tar.gz), or a
-// shipped one by name.
-type AddStandardRequest struct {
-	Archive []byte `json:"archive,omitempty"`
-	Shipped string `json:"shipped,omitempty"` // publisher/name or slug of a standard that comes with Stile
+	// Mappings are the majors whose records can be made into records of it.
+	Mappings []int `json:"mappings,omitempty"`
+	// Mapped says how records of it are made from those of an older major.
+	Mapped *MappedReply `json:"mapped,omitempty"`
 }
 
 // AgreementRequest names an agreement, or carries its YAML document.

@@ -498,7 +498,10 @@ var operations = map[string]op{
 	OpRecordProof:      operation((*Node).recordProof),
 	OpRecordDelete:     operation((*Node).deleteRecord),
 	OpRecordHeld:       operation((*Node).listHeld),
-	OpStandardAdd:      operation((*Node).addStandard),
+	OpStandardAdopt:    operation((*Node).adoptStandard),
+	OpStandardPreview:  operation((*Node).previewStandard),
+	OpStandardAgainst:  operation((*Node).judgeRecords),
+	OpStandardServe:    operation((*Node).serveStandard),
 	OpStandardList:     operation((*Node).listStandards),
 	OpStandardShow:     operation((*Node).showStandard),
 	OpStandardArchive:  operation((*Node).standardArchive),
@@ -519,5 +522,6 @@ var operations = map[string]op{
 	OpDirectoryFollow:  operation((*Node).followOwn),
 	OpPublishedList:    operation((*Node).listPublished),
 	OpPublishedArchive: operation((*Node).publishedArchive),
+	OpStandardMeasure:  operation((*Node).measure),
 	OpRetry:            operation((*Node).retry),
 }

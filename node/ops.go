@@ -48,7 +48,10 @@ const (
 	OpRecordProof      = "record.proof"      // RecordRequest → ProofReply
 	OpRecordDelete     = "record.delete"     // RecordRequest → DeleteReply
 	OpRecordHeld       = "record.held"       // ListRequest → HeldReply
-	OpStandardAdd      = "standard.add"      // AddStandardRequest → StandardReply
+	OpStandardAdopt    = "standard.adopt"    // AdoptRequest → AdoptReply
+	OpStandardPreview  = "standard.preview"  // AdoptRequest → AdoptPreview
+	OpStandardAgainst  = "standard.against"  // AgainstRequest → AgainstReply
+	OpStandardServe    = "standard.serve"    // ServeRequest → ServeReply: a page of the work
 	OpStandardList     = "standard.list"     // Empty → []StandardReply
 	OpStandardShow     = "standard.show"     // StandardRequest → StandardReply
 	OpStandardArchive  = "standard.archive"  // StandardRequest → StandardArchiveReply
@@ -69,6 +72,7 @@ const (
 	OpDirectoryFollow  = "directory.follow"  // Empty → DirectoryReply: host the directory that was prepared here, and follow it
 	OpPublishedList    = "published.list"    // Empty → []PublishedReply: what the directory has
 	OpPublishedArchive = "published.archive" // StandardRequest (publisher/name@version) → StandardArchiveReply
+	OpStandardMeasure  = "standard.measure"  // MeasureRequest → MeasureReply
 	OpRetry            = "sync.retry"        // Empty → Empty: waiting copies try again now
 )
 

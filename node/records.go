@@ -91,13 +91,14 @@ func (n *Node) offer(ctx context.Context, in OfferRequest) (*OfferReply, error) 
 		if in.DryRun {
 			continue
 		}
-		valid := slices.DeleteFunc(slices.Clone(offers[from:to]), func(o *ledger.Offer) bool { return o == nil })
-		if len(valid) == 0 {
+		// Those that were refused go with the others, to be counted.
+		chunk := slices.DeleteFunc(slices.Clone(offers[from:to]), func(o *ledger.Offer) bool { return o == nil })
+		if len(chunk) == 0 {
 			continue
 		}
 		// Submitted in order, so that the later of two rows with one key wins;
 		// the next chunk is validated while this one is signed and synced.
-		p, err := n.ledger.Submit(ctx, valid)
+		p, err := n.ledger.Submit(ctx, chunk)
 		if err != nil {
 			return nil, err
 		}
@@ -109,10 +110,10 @@ func (n *Node) offer(ctx context.Context, in OfferRequest) (*OfferReply, error) 
 		}
 	}
 	for i, o := range offers {
-		if o == nil {
+		x := &out.Results[i]
+		if o == nil || len(x.Problems) > 0 {
 			continue
 		}
-		x := &out.Results[i]
 		if in.DryRun {
 			x.Outcome = OutcomeValid
 			continue
@@ -143,7 +144,14 @@ func (n *Node) gateAll(ctx context.Context, std *standard.Standard, records []Of
 			}
 			r := &results[i]
 			r.Row, r.Reference = records[i].Row, records[i].Reference
-			offers[i], r.Problems = n.gate(std, records[i].Record)
+			if r.Problems = records[i].Problems; len(r.Problems) == 0 {
+				offers[i], r.Problems = n.gate(std, records[i].Record)
+			}
+			if offers[i] != nil {
+				offers[i].As(records[i].Reference)
+			} else {
+				offers[i] = n.refusal(std, records[i], r.Problems)
+			}
 		}
 	}
 	var wg sync.WaitGroup
@@ -192,8 +200,8 @@ func (n *Node) hold(ctx context.Context, std *standard.Standard, offered []Offer
 	var held []ledger.Held
 	var taken []string
 	for i, r := range results {
-		if r.Reference == "" && len(r.Problems) > 0 {
-			// Without a reference of its own it could never be told from
+		if len(offered[i].Problems) > 0 || r.Reference == "" && len(r.Problems) > 0 {
+			// It never became a record; or without a reference of its own it could never be told from
 			// another; the importer's report is where it stands.
 			continue
 		}
@@ -285,6 +293,7 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 		if err != nil {
 			return nil, err
 		}
+		n.used(ctx, src, h)
 		return n.holdingReply(src, h, true), nil
 	}
 	id, err := n.recordID(in.Record, in.Standard)
@@ -409,7 +418,7 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 	}
 	in.Limit = min(in.Limit, maxList)
 	if in.From != "" && in.From != n.cfg.Council {
-		return n.listHoldings(in)
+		return n.listHoldings(ctx, in)
 	}
 	var names []name.StandardName
 	if in.Standard != "" {
@@ -460,9 +469,10 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 	return out, err
 }
 
-func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
+func (n *Node) listHoldings(ctx context.Context, in ListRequest) (*ListReply, error) {
 	out := &ListReply{Records: []RecordReply{}}
 	seen := false
+	shown := map[*ledger.Source][]*ledger.Holding{} // with what they say
 	err := n.ledger.View(func(v *ledger.View) error {
 		first, from := splitCursor(in.Cursor)
 		for i, src := range n.ledger.Sources() {
@@ -491,6 +501,7 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 				r := n.holdingReply(src, h, false)
 				if in.Bodies {
 					r.Body = strictjson.Canonical(h.View.Body)
+					shown[src] = append(shown[src], h)
 				}
 				out.Records = append(out.Records, *r)
 				return true
@@ -503,6 +514,9 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 	})
 	if err == nil && !seen {
 		return nil, fail(NotFound, "stile agreement list", "nothing was ever copied from %s", in.From)
+	}
+	for src, hs := range shown {
+		n.used(ctx, src, hs...)
 	}
 	return out, err
 }

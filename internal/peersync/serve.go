@@ -156,7 +156,7 @@ func (s *Syncer) party(a name.Agreement, c name.Council) bool {
 	return false
 }
 
-var errStopServing = errors.New("the agreement no longer allows it")
+var errStopServing = errors.New("it is no longer allowed")
 
 // send sends a feed from where the receiver is, then what is new as it comes.
 func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, out *wirepb.Writer) error {
@@ -171,6 +171,10 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 	due := true
 	for {
 		changed := s.o.Ledger.Changed()
+		if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
+			out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: &wirepb.Refuse{Code: codeDirectory, Reason: err.Error()}}})
+			return fmt.Errorf("%w: %w", errStopServing, err)
+		}
 		if feed.Agreement != "" {
 			// Asked again before every batch: an agreement can end between two.
 			doc, why := s.o.Agreements.InForce(feed.Agreement, s.o.Now())

@@ -1,12 +1,14 @@
 package peersync_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -317,4 +319,75 @@ func TestNoticesArrive(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An edition of the directory that nobody vouches for any longer stops the
+// exchange, streams that are open included, and a newer one lets it go on.
+func TestExpiredDirectory(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		a := terms(t, northmoor, "items", 1, nil, saltby)
+		n, s := w.run(northmoor, a), w.run(saltby, a)
+		n.put(item("before", "X"))
+		w.await("the first is there", func() bool { return len(s.held(planning)) == 1 })
+
+		end := time.Now().Add(time.Hour)
+		if err := w.dir.Replace(w.dir.Members(), func(now time.Time) error {
+			if now.After(end) {
+				return errors.New("the directory expired")
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		n.put(item("meanwhile", "X"))
+		w.await("the second is there", func() bool { return len(s.held(planning)) == 2 })
+		time.Sleep(time.Hour + time.Minute) // of the bubble
+		n.put(item("after", "X"))
+		w.await("both say why nothing comes", func() bool {
+			said := 0
+			for _, l := range s.Pulling() {
+				if strings.Contains(l.Problem, "the directory expired") {
+					said++
+				}
+			}
+			return said >= 2 // the agreement's feed and the notices
+		})
+		time.Sleep(10 * time.Minute)
+		if held := s.held(planning); len(held) != 2 {
+			t.Errorf("%d are held on the word of a directory that has expired", len(held))
+		}
+		if err := w.dir.Replace(w.dir.Members(), nil); err != nil {
+			t.Fatal(err)
+		}
+		w.await("it goes on", func() bool { return len(s.held(planning)) == 3 })
+	})
+}
+
+// A key that is revoked from an entry on: what it signed before is taken, also
+// later, and what it signed after is refused one by one.
+func TestRevokedKey(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		a := terms(t, northmoor, "items", 1, nil, saltby)
+		n := w.run(northmoor, a)
+		n.put(item("before", "X"))
+		from := n.ledger.Size()
+		n.put(item("after", "X"), item("later", "X"))
+		members := w.dir.Members()
+		for i := range members {
+			if members[i].Council == northmoor {
+				members[i].Revocations = []directory.Revocation{{KID: members[i].RecordKeys[0].ID(), FromIndex: from}}
+			}
+		}
+		if err := w.dir.Replace(members, nil); err != nil {
+			t.Fatal(err)
+		}
+		s := w.run(saltby, a)
+		w.await("what is left is refused", func() bool {
+			src, err := s.ledger.Source(northmoor, planning)
+			return err == nil && src.Refused == 2 && len(s.held(planning)) == 1
+		})
+		if s.held(planning)["before"] != 1 {
+			t.Errorf("held %v", s.held(planning))
+		}
+	})
 }

@@ -5,6 +5,9 @@
 // What a [Reader] returns has the form that sync.proto asks for: one known kind,
 // proofs a whole number of hashes, indexes ascending. Whether any of it is true
 // is for the caller to find out.
+//
+// It also holds the two messages of /stile/directory/1, which directory.proto
+// specifies; package node speaks it.
 package wirepb
 
 //go:generate ./generate.sh

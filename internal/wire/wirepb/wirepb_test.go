@@ -175,7 +175,7 @@ func TestHashes(t *testing.T) {
 	}
 }
 
-// The generated file is what the pinned plugin makes of sync.proto.
+// The generated files are what the pinned plugin makes of the .proto files.
 func TestGenerated(t *testing.T) {
 	if _, err := exec.LookPath("protoc"); err != nil {
 		t.Skip("protoc is not installed (Debian package protobuf-compiler): cannot generate again")
@@ -186,16 +186,18 @@ func TestGenerated(t *testing.T) {
 	}
 	// protoc writes its own version into the file; that alone may differ.
 	version := regexp.MustCompile(`(?m)^// \s*protoc\s+v.*\n`)
-	var text [2]string
-	for i, path := range []string{filepath.Join(dir, "internal/wire/wirepb/sync.pb.go"), "sync.pb.go"} {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+	for _, file := range []string{"sync", "directory"} {
+		var text [2]string
+		for i, path := range []string{filepath.Join(dir, "internal/wire/wirepb", file+".pb.go"), file + ".pb.go"} {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text[i] = version.ReplaceAllString(string(b), "")
 		}
-		text[i] = version.ReplaceAllString(string(b), "")
-	}
-	if text[0] != text[1] {
-		t.Error("sync.pb.go is not what sync.proto generates: run go generate ./internal/wire/wirepb")
+		if text[0] != text[1] {
+			t.Errorf("%s.pb.go is not what %s.proto generates: run go generate ./internal/wire/wirepb", file, file)
+		}
 	}
 }
 

@@ -1,0 +1,291 @@
+package node_test
+
+import (
+	"errors"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node"
+)
+
+const hexwell = name.Council("hexwell.gov.uk")
+
+// refusedAs calls an operation that must fail in one way, and returns what it says.
+func refusedAs(t testing.TB, c node.Caller, kind node.Kind, op string, in any) string {
+	t.Helper()
+	err := c.Call(t.Context(), op, in, nil)
+	var e *node.Error
+	if !errors.As(err, &e) || e.Kind != kind {
+		t.Fatalf("%s: %v, want it to fail as %s", op, err, kind)
+	}
+	return e.Message
+}
+
+// enter has the host admit a node, with the addresses it listens at.
+func enter(t testing.TB, host, n *running) {
+	t.Helper()
+	me := call[node.MemberReply](t, n, node.OpMemberShow, node.MemberNameRequest{})
+	m, err := directory.ParseMember([]byte(me.Document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Addresses = n.Addresses()
+	call[node.MemberReply](t, host, node.OpMemberAdd, node.MemberRequest{Document: m.YAML()})
+}
+
+// A node that had a directory of its own joins another's with all that it
+// logged, a third one joins by an invite that leads to the second, and when the
+// host is gone the two of them go on exchanging.
+func TestJoin(t *testing.T) {
+	n, s, h := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999"), start(t, hexwell, "E07000997")
+	offer(t, s, "planning-application", planning(1, "X"))
+	before := call[node.StatusReply](t, s, node.OpStatus, node.Empty{})
+
+	enter(t, n, n)
+	code := call[node.InviteReply](t, n, node.OpDirectoryInvite, node.InviteRequest{})
+	if len(strings.Fields(code.Words)) != 6 {
+		t.Errorf("words %q, want six", code.Words)
+	}
+	if msg := refusedAs(t, s, node.Unreachable, node.OpDirectoryJoin, node.JoinRequest{Code: code.Code}); strings.Contains(msg, "panic") {
+		t.Error(msg)
+	}
+	refusedAs(t, s, node.Usage, node.OpDirectoryJoin, node.JoinRequest{Code: code.Code[:len(code.Code)-3] + "222"})
+
+	enter(t, n, s)
+	d := call[node.DirectoryReply](t, s, node.OpDirectoryJoin, node.JoinRequest{Code: code.Code})
+	host := call[node.DirectoryReply](t, n, node.OpDirectoryShow, node.Empty{})
+	if d.Root != host.Root || d.Members != 2 || d.Host || d.Sole || !host.Host || !host.Sole {
+		t.Errorf("joined %+v\nof %+v", d, host)
+	}
+	after := call[node.StatusReply](t, s, node.OpStatus, node.Empty{})
+	if after.LogSize != before.LogSize+1 || after.Records["standards.stile.example/planning-application@1.0.0"] != 1 {
+		t.Errorf("log of %d entries and %v, want the %d there were and that it joined", after.LogSize, after.Records, before.LogSize)
+	}
+	refusedAs(t, s, node.Conflict, node.OpDirectoryJoin, node.JoinRequest{Code: code.Code})
+	// Only the host admits.
+	me := call[node.MemberReply](t, h, node.OpMemberShow, node.MemberNameRequest{})
+	refusedAs(t, s, node.Refused, node.OpMemberAdd, node.MemberRequest{Document: []byte(me.Document)})
+
+	enter(t, n, h)
+	call[node.DirectoryReply](t, s, node.OpDirectoryRefresh, node.Empty{})
+	if m := call[[]node.MemberReply](t, s, node.OpMemberList, node.Empty{}); len(m) != 3 {
+		t.Errorf("%d members after asking for news, want 3", len(m))
+	}
+	bySaltby := call[node.InviteReply](t, s, node.OpDirectoryInvite, node.InviteRequest{})
+	if bySaltby.Address == code.Address {
+		t.Fatal("the second member's invite leads to the host")
+	}
+	n.stop() // losing the host loses nothing but new admissions
+	call[node.DirectoryReply](t, h, node.OpDirectoryJoin, node.JoinRequest{Code: bySaltby.Code})
+
+	settle(t, s, h)
+	await(t, "hexwell holds saltby's record", func() bool {
+		return call[node.StatusReply](t, h, node.OpStatus, node.Empty{}).Holdings == 1
+	})
+}
+
+// settle has from share its planning applications of district X with to.
+func settle(t testing.TB, from, to *running) {
+	t.Helper()
+	f := call[node.StatusReply](t, from, node.OpStatus, node.Empty{}).Council
+	o := call[node.StatusReply](t, to, node.OpStatus, node.Empty{}).Council
+	doc := strings.NewReplacer(string(northmoor), string(f), string(saltby), string(o)).Replace(planningAgreement)
+	a := call[node.AgreementReply](t, from, node.OpAgreementSign, node.AgreementRequest{Document: []byte(doc)})
+	await(t, "the agreement has arrived", func() bool {
+		return to.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: string(a.Name)}, nil) == nil
+	})
+	call[node.AgreementReply](t, to, node.OpAgreementSign, node.AgreementRequest{Name: string(a.Name)})
+}
+
+// What was logged before a key was revoked goes on being believed, and what
+// came after is not, wherever it is looked at.
+func TestRevokedFromAnEntryOn(t *testing.T) {
+	n, s := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999")
+	introduce(t, n, s)
+	one := offer(t, n, "planning-application", planning(1, "X")).Results[0]
+	settle(t, n, s)
+	await(t, "the first is held", func() bool { return call[node.StatusReply](t, s, node.OpStatus, node.Empty{}).Holdings == 1 })
+
+	// Saltby's directory is its own, and its registrar hears of the theft.
+	m, err := directory.ParseMember([]byte(call[node.MemberReply](t, s, node.OpMemberShow, node.MemberNameRequest{Council: string(northmoor)}).Document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := call[node.StatusReply](t, n, node.OpStatus, node.Empty{}).LogSize
+	publish(t, s, func(r *tufdir.Repository) error {
+		return r.RevokeKey(northmoor, m.RecordKeys[0].ID(), from, time.Now())
+	})
+	two := offer(t, n, "planning-application", planning(2, "X")).Results[0]
+	await(t, "the second is refused", func() bool {
+		for _, r := range call[node.StatusReply](t, s, node.OpStatus, node.Empty{}).Refusals {
+			if r.Rule == "revoked key" && r.Index == two.Index {
+				return true
+			}
+		}
+		return false
+	})
+	r := call[node.RecordReply](t, s, node.OpRecordShow, node.RecordRequest{Record: string(one.Record), From: northmoor})
+	if r.Signature != "checked" {
+		t.Errorf("the first record's signature is %q", r.Signature)
+	}
+	if err := s.Call(t.Context(), node.OpRecordShow, node.RecordRequest{Record: string(two.Record), From: northmoor}, nil); err == nil {
+		t.Error("the second record is held")
+	}
+	doc := call[node.MemberReply](t, s, node.OpMemberShow, node.MemberNameRequest{Council: string(northmoor)}).Document
+	if !strings.Contains(doc, "revoked:") {
+		t.Errorf("the member file that an auditor gets does not say it:\n%s", doc)
+	}
+}
+
+// publish changes what a node hosts as its registrar's commands do, and has the
+// node take note.
+func publish(t testing.TB, r *running, edit func(*tufdir.Repository) error) {
+	t.Helper()
+	cfg := r.Config()
+	repo, err := tufdir.Load(node.AuthorityDir(cfg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	online, all, err := node.DirectoryKeys(cfg, nil)
+	if err != nil || online == nil {
+		t.Fatal(err)
+	}
+	if err := edit(repo); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range all {
+		if _, err := repo.Sign(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := repo.Publish(online, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := repo.Save(node.AuthorityDir(cfg)); err != nil {
+		t.Fatal(err)
+	}
+	call[node.DirectoryReply](t, r, node.OpDirectoryRefresh, node.Empty{})
+}
+
+// A node whose directory nobody vouches for any longer takes records in and
+// says what is the matter; a directory of one is signed anew by its node.
+func TestExpiredDirectory(t *testing.T) {
+	var days atomic.Int64
+	now := func() time.Time {
+		return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC).AddDate(0, 0, int(days.Load()))
+	}
+	open := func(c name.Council) (*node.Node, *config.Config) {
+		cfg, err := node.Init(t.Context(), node.InitOptions{Dir: filepath.Join(t.TempDir(), "data"), Council: c, GSS: "E07000998", Listen: []string{}, Now: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Limits.MinFreeMiB = 16
+		n, err := node.Open(cfg, node.Options{Now: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { n.Close() })
+		return n, cfg
+	}
+	host, _ := open(northmoor)
+	n, cfg := open(saltby)
+	me := call[node.MemberReply](t, n, node.OpMemberShow, node.MemberNameRequest{})
+	call[node.MemberReply](t, host, node.OpMemberAdd, node.MemberRequest{Document: []byte(me.Document)})
+
+	// Over HTTP, which asks nobody who they are.
+	c, err := tufdir.Open(host.Config().Directory, tufdir.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	web := httptest.NewServer(c.Mirror())
+	defer web.Close()
+	code := call[node.InviteReply](t, host, node.OpDirectoryInvite, node.InviteRequest{Address: web.URL})
+	call[node.DirectoryReply](t, n, node.OpDirectoryJoin, node.JoinRequest{Code: code.Code})
+	b, err := os.ReadFile(filepath.Join(cfg.Directory, "mirrors.txt"))
+	if err != nil || !strings.Contains(string(b), web.URL) {
+		t.Errorf("mirrors %q, %v", b, err)
+	}
+
+	for _, step := range []struct {
+		days  int64
+		state string
+	}{{15, "fresh"}, {17, "expiring"}, {31, "expired"}} {
+		days.Store(step.days)
+		d := call[node.DirectoryReply](t, n, node.OpDirectoryShow, node.Empty{})
+		warned := strings.Contains(strings.Join(call[node.StatusReply](t, n, node.OpStatus, node.Empty{}).Warnings, "\n"), "the directory expire")
+		if d.State != step.state || warned != (step.state != "fresh") {
+			t.Errorf("after %d days: %s, warned: %v, want %s", step.days, d.State, warned, step.state)
+		}
+	}
+	if r := offer(t, n, "planning-application", planning(1, "X")); r.Results[0].Version != 1 {
+		t.Errorf("local work stopped: %+v", r)
+	}
+	refusedAs(t, n, node.Behind, node.OpDirectoryInvite, node.InviteRequest{Address: web.URL})
+
+	// The host comes back and signs; the follower is up to date as soon as it
+	// has asked.
+	if d := call[node.DirectoryReply](t, host, node.OpDirectoryRefresh, node.Empty{}); d.State != "fresh" {
+		t.Errorf("the host's own is %s", d.State)
+	}
+	again, err := tufdir.Open(host.Config().Directory, tufdir.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	web.Config.Handler = again.Mirror()
+	if d := call[node.DirectoryReply](t, n, node.OpDirectoryRefresh, node.Empty{}); d.State != "fresh" {
+		t.Errorf("after asking it is %s", d.State)
+	}
+
+	// Two years on, with everything expired, a directory of one mends itself.
+	days.Store(800)
+	if d := call[node.DirectoryReply](t, host, node.OpDirectoryRefresh, node.Empty{}); d.State != "fresh" || d.Expires.Before(now().AddDate(0, 0, 20)) {
+		t.Errorf("the directory of one is %s", d.Health)
+	}
+}
+
+// A folder of member files, as nodes kept before directories were signed.
+func TestPlainMemberFiles(t *testing.T) {
+	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: filepath.Join(t.TempDir(), "data"), Council: northmoor, GSS: "E07000998", Listen: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Limits.MinFreeMiB = 16
+	members, err := tufdir.ReadMembers(cfg.Directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{cfg.Directory, node.AuthorityDir(cfg), filepath.Join(cfg.Data, "keys", "directory.key")} {
+		if err := os.RemoveAll(gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(cfg.Directory, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(cfg.Directory, "northmoor.gov.uk.yaml"), members[0].YAML(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		n, err := node.Open(cfg, node.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := call[node.DirectoryReply](t, n, node.OpDirectoryShow, node.Empty{}); !d.Sole || d.Members != 1 || d.State != "fresh" {
+			t.Errorf("became %+v", d)
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
