@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/intake"
 	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node"
 )
@@ -151,12 +154,33 @@ func (im *importer) fill(ctx context.Context, in *countingReader, r *intake.Read
 	wg.Wait()
 	b.request = node.OfferRequest{Standard: im.standard, DryRun: im.dryRun, Hold: !im.dryRun && !im.all}
 	for i, row := range b.rows {
-		if len(row.Problems) == 0 {
-			b.offered = append(b.offered, i)
-			b.request.Records = append(b.request.Records, node.Offered{Row: row.Number, Reference: row.Reference, Record: texts[i]})
+		o := node.Offered{Row: row.Number, Reference: row.Reference, Record: texts[i]}
+		if len(row.Problems) > 0 {
+			// The node counts what came and could not be taken.
+			o.Record, o.Problems = unread(row)
 		}
+		b.offered = append(b.offered, i)
+		b.request.Records = append(b.request.Records, o)
 	}
 	return b, end
+}
+
+// unread is what the node is told of a row that no record could be made of:
+// what it would be known by, and what is wrong, without the values.
+func unread(row intake.Row) (json.RawMessage, []standard.Problem) {
+	rec := json.RawMessage("null")
+	switch {
+	case row.Partial != nil:
+		rec = strictjson.Canonical(row.Partial)
+	case row.Reference == "":
+		// Told from others by its bytes alone, which need not be JSON.
+		rec = fmt.Appendf(nil, "%q", fmt.Sprintf("sha256-%x", sha256.Sum256(row.Text)))
+	}
+	var ps []standard.Problem
+	for _, p := range row.Problems {
+		ps = append(ps, standard.Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix})
+	}
+	return rec, ps
 }
 
 // A seenKeys remembers which records the files held, by a hash of the key, to
