@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -143,6 +144,48 @@ func TestRevokedFromAnEntryOn(t *testing.T) {
 	doc := call[node.MemberReply](t, s, node.OpMemberShow, node.MemberNameRequest{Council: string(northmoor)}).Document
 	if !strings.Contains(doc, "revoked:") {
 		t.Errorf("the member file that an auditor gets does not say it:\n%s", doc)
+	}
+}
+
+// When councils merge the partner is told who has taken over.
+func TestSucceeded(t *testing.T) {
+	n, s, h := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999"), start(t, hexwell, "E07000997")
+	introduce(t, n, s, h)
+	offer(t, n, "planning-application", planning(1, "X"))
+	settle(t, n, s)
+	await(t, "it is held", func() bool { return call[node.StatusReply](t, s, node.OpStatus, node.Empty{}).Holdings == 1 })
+	publish(t, s, func(r *tufdir.Repository) error {
+		today := time.Now().UTC().Truncate(24 * time.Hour)
+		m, err := r.Members()
+		if err != nil || len(m) != 3 {
+			return fmt.Errorf("%d members, %v", len(m), err)
+		}
+		// They joined today, so the end can be tomorrow at the earliest; what is
+		// tried is a membership that began and ended before.
+		for _, e := range m {
+			if e.Member.Council != saltby {
+				if err := r.Remove(e.Member.Council, today); err != nil {
+					return err
+				}
+				e.Member.ValidFrom = today.AddDate(-1, 0, 0)
+				if err := r.Admit(e.Member, today); err != nil {
+					return err
+				}
+			}
+		}
+		return r.Succeed(northmoor, hexwell, today, today)
+	})
+	var p []node.PartnerReply
+	for _, q := range call[node.StatusReply](t, s, node.OpStatus, node.Empty{}).Partners {
+		if q.Council == northmoor {
+			p = append(p, q)
+		}
+	}
+	if len(p) != 1 || !strings.Contains(p[0].Behind, "hexwell.gov.uk has taken over") || p[0].Connected {
+		t.Errorf("status of the one that ended: %+v", p)
+	}
+	if r := call[node.ListReply](t, s, node.OpRecordList, node.ListRequest{From: northmoor}); len(r.Records) != 1 {
+		t.Errorf("%d records of it are left, want 1: what it said still stands", len(r.Records))
 	}
 }
 

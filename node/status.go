@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -167,6 +168,8 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 		r.Behind = "the index of the agreement is being made"
 	case p.Cursor >= f.End:
 		r.InStep = true
+	case n.gone(c) != "":
+		r.Behind = n.gone(c)
 	case s == nil:
 		r.Behind = "this node is not running"
 	case !connected && p.LastAck.IsZero():
@@ -203,6 +206,9 @@ func (n *Node) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync
 			}
 		}
 	}
+	if r.Behind = n.gone(a.From); r.Behind != "" {
+		return r, nil
+	}
 	if s == nil {
 		r.Behind = "this node is not running"
 		return r, nil
@@ -232,6 +238,31 @@ func expiredWords(s tufdir.State) string {
 		return "has not been fetched yet"
 	}
 	return "has expired"
+}
+
+// gone says in words why nothing can be exchanged with a council by the
+// directory, and who has taken over; "" when something can.
+func (n *Node) gone(c name.Council) string {
+	now := n.now()
+	if err := n.directory.Exchange(now); err != nil {
+		return err.Error()
+	}
+	m, ok := n.directory.Member(c)
+	switch {
+	case !ok:
+		return "it is not in the directory"
+	case now.Before(m.ValidFrom):
+		return fmt.Sprintf("its membership begins on %s", m.ValidFrom.Format(time.DateOnly))
+	case m.ActiveAt(now):
+		return ""
+	case len(m.Successors) == 0:
+		return fmt.Sprintf("its membership ended on %s", m.Ended.Format(time.DateOnly))
+	}
+	var who []string
+	for _, s := range m.Successors {
+		who = append(who, string(s))
+	}
+	return fmt.Sprintf("its membership ended on %s; %s has taken over: agree with it", m.Ended.Format(time.DateOnly), strings.Join(who, " and "))
 }
 
 func plural(n int, what string) string {
