@@ -181,6 +181,8 @@ type Node struct {
 	asking    chan struct{}                 // buffered: the directory is to be looked after
 	ledger    *ledger.Ledger
 	book      *book
+	maker     *maker
+	loaded    shelf
 
 	ready chan struct{}
 	once  sync.Once
@@ -233,6 +235,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l,
 		ready: make(chan struct{}), asking: make(chan struct{}, 1),
 	}
+	n.maker = &maker{n: n, at: map[name.StandardLine]place{}, allowed: map[[2]name.Standard]string{}}
 	// The ledger is open, so no other process has the folder: only one may use
 	// a directory's at a time.
 	if err := n.begin(pass); err != nil {
@@ -342,6 +345,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	})
 	wg.Go(func() { n.book.keep(ctx) })
+	wg.Go(func() { n.maker.keep(ctx) })
 	wg.Go(func() { n.keepDirectory(ctx) })
 	if n.cfg.HTTPListen != "" {
 		wg.Go(func() { stop("HTTP", n.serveHTTP(ctx)) })

@@ -32,7 +32,7 @@ bytes under the same version are refused.`,
   stile standard add housing-need`,
 		Args: takes(1, 1, "a folder, an archive or a name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var req node.AddStandardRequest
+			var req node.AdoptRequest
 			if st, err := os.Stat(args[0]); err == nil {
 				if st.IsDir() {
 					std, err := loadStandard(args[0])
@@ -46,9 +46,9 @@ bytes under the same version are refused.`,
 			} else if looksLikePath(args[0]) {
 				return failure(node.NotFound, "look at the path again; stile standard list --shipped shows the names that come with Stile", "there is no folder or archive %q", args[0])
 			} else {
-				req.Shipped = args[0]
+				req.Name = args[0]
 			}
-			r, err := call[node.StandardReply](cmd.Context(), a, node.OpStandardAdd, req)
+			r, err := call[node.AdoptReply](cmd.Context(), a, node.OpStandardAdopt, req)
 			if err != nil {
 				return err
 			}

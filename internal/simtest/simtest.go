@@ -136,7 +136,7 @@ func New(t testing.TB, seed uint64, n int) *World {
 			other.call(node.OpMemberShow, node.MemberNameRequest{}, &m)
 			c.call(node.OpMemberAdd, node.MemberRequest{Document: []byte(m.Document)}, nil)
 		}
-		c.call(node.OpStandardAdd, node.AddStandardRequest{Archive: std.Archive()}, nil)
+		c.call(node.OpStandardAdopt, node.AdoptRequest{Archive: std.Archive()}, nil)
 	}
 	t.Cleanup(w.Close)
 	return w

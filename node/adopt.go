@@ -1,0 +1,422 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/schemas"
+)
+
+// AdoptRequest names a version of a standard: its archive (zip or tar.gz), or a
+// name. publisher/name@1.2.0 is what is adopted here, stands in the directory or
+// comes with Stile, in this order; publisher/name@1, publisher/name and the name
+// alone are the newest there is, live before any other status.
+type AdoptRequest struct {
+	Archive     []byte `json:"archive,omitempty"`
+	Name        string `json:"name,omitempty"`
+	EvenRetired bool   `json:"even_retired,omitempty"` // adopt what its publisher has retired
+}
+
+// AdoptReply says what was adopted.
+type AdoptReply struct {
+	Name    name.Standard      `json:"name"`
+	Title   string             `json:"title"`
+	Already bool               `json:"already,omitempty"` // the same was adopted before
+	Advice  []standard.Problem `json:"advice,omitempty"`  // what its publisher might mend
+}
+
+// AdoptPreview says what it would mean to adopt a version of a standard.
+type AdoptPreview struct {
+	Name      name.Standard `json:"name"`
+	Title     string        `json:"title"`
+	Publisher name.Council  `json:"publisher"`
+	Licence   string        `json:"licence,omitempty"`
+	Origin    string        `json:"origin"`            // adopted, directory, shipped or file
+	Status    string        `json:"status"`            // today, by the directory, else by its manifest
+	History   []StatusStep  `json:"history,omitempty"` // as the directory has it
+	Integrity string        `json:"integrity"`
+	Adopted   bool          `json:"adopted,omitempty"` // the same is adopted already
+
+	// Older is the version it is compared with: the newest adopted one before it
+	// in its line, else of its name; nil when none is.
+	Older      *name.Standard       `json:"older,omitempty"`
+	Difference *standard.Difference `json:"difference,omitempty"`
+	Version    *standard.Problem    `json:"version,omitempty"` // the number does not tell the difference
+	Records    int                  `json:"records"`           // live records of ours in the line of Older
+	Agreements []AgreementEffect    `json:"agreements,omitempty"`
+	Mapped     *MappedReply         `json:"mapped,omitempty"` // how records of its line are made now
+	Mappings   []MappingPreview     `json:"mappings,omitempty"`
+	Advice     []standard.Problem   `json:"advice,omitempty"`
+}
+
+// AgreementEffect says what a version of a standard means for an agreement.
+type AgreementEffect struct {
+	Agreement name.Agreement    `json:"agreement"`
+	Standard  name.StandardLine `json:"standard"`
+	Sends     bool              `json:"sends"`           // we are the one who sends
+	Other     bool              `json:"other,omitempty"` // it is over another major: nothing of this one leaves under it
+	Stops     bool              `json:"stops,omitempty"` // no record of the version would leave under it
+	Because   []string          `json:"because,omitempty"`
+}
+
+// MappingPreview says what a version makes of records of an older major.
+type MappingPreview struct {
+	From     int                `json:"from"`
+	Steps    []string           `json:"steps"`
+	Problems []standard.Problem `json:"problems,omitempty"` // against the newest adopted version of that major
+}
+
+// A found is a version of a standard and where it was found.
+type found struct {
+	std    *standard.Standard
+	origin string
+	pub    *tufdir.Published // nil when the directory does not have it
+}
+
+// The places a standard may come from.
+const (
+	originAdopted   = "adopted"
+	originDirectory = "directory"
+	originShipped   = "shipped"
+	originFile      = "file"
+)
+
+// find finds the standard that a request names.
+func (n *Node) find(in AdoptRequest) (*found, error) {
+	if len(in.Archive) > 0 {
+		std, err := n.loaded.load(in.Archive)
+		if err != nil {
+			return nil, fail(Invalid, "stile standard check DIR says more", "%v", err)
+		}
+		return n.listed(&found{std: std, origin: originFile}), nil
+	}
+	if full, err := name.ParseStandard(in.Name); err == nil {
+		if std, err := n.ledger.Standard(full); err == nil {
+			return n.listed(&found{std: std, origin: originAdopted}), nil
+		}
+		std, err := n.published(full)
+		if err == nil {
+			return n.listed(&found{std: std, origin: originDirectory}), nil
+		}
+		if !isNotFound(err) {
+			return nil, err
+		}
+	}
+	return n.findNewest(in.Name)
+}
+
+// listed adds what the directory says of it.
+func (n *Node) listed(f *found) *found {
+	if p, ok := n.client().View().Standard(f.std.Name()); ok {
+		f.pub = &p
+	}
+	return f
+}
+
+// status returns where a version stands today.
+func (n *Node) standing(f *found) standard.Status {
+	if f.pub != nil {
+		if s := f.pub.Extra.StatusOn(n.now()); s != "" {
+			return s
+		}
+	}
+	return f.std.Manifest().Status
+}
+
+// findNewest finds the newest version, in the directory or among those that
+// come with Stile, that a name without a version means.
+func (n *Node) findNewest(want string) (*found, error) {
+	var best *found
+	better := func(f *found) bool {
+		if best == nil {
+			return true
+		}
+		a, b := n.standing(f) == standard.Live, n.standing(best) == standard.Live
+		if a != b {
+			return a
+		}
+		return f.std.Name().Version.Compare(best.std.Name().Version) > 0
+	}
+	var shipped string
+	var names []name.StandardName
+	for _, fsys := range schemas.All() {
+		s, err := standard.Load(fsys)
+		if err != nil {
+			return nil, err
+		}
+		shipped += "\n  " + s.Name().String()
+		if f := n.listed(&found{std: s, origin: originShipped}); means(want, s.Name()) && better(f) {
+			best = f
+			names = append(names, s.Name().Name)
+		}
+	}
+	for _, p := range n.client().View().Standards() {
+		if !p.Held || !means(want, p.Name) {
+			continue
+		}
+		names = append(names, p.Name.Name)
+		std, err := n.published(p.Name)
+		if err != nil {
+			n.log.Warn("a published standard is passed over", "standard", p.Name, "because", err.Error())
+			continue
+		}
+		if f := (&found{std: std, origin: originDirectory, pub: &p}); better(f) {
+			best = f
+		}
+	}
+	if slices.Sort(names); len(slices.Compact(names)) > 1 {
+		return nil, fail(Usage, "give publisher/name", "%q could be %s or %s", want, names[0], names[1])
+	}
+	if best == nil {
+		return nil, fail(NotFound, "stile standard list --published shows what the directory has", "no standard named %q is in the directory or comes with Stile; these come with it:%s", want, shipped)
+	}
+	return best, nil
+}
+
+// means reports whether somebody who typed want can mean this version.
+func means(want string, nm name.Standard) bool {
+	bare, version, versioned := strings.Cut(want, "@")
+	if bare != string(nm.Name) && bare != nm.Name.Slug() {
+		return false
+	}
+	return !versioned || version == nm.Version.String() || version == fmt.Sprint(nm.Version.Major)
+}
+
+// A shelf keeps the standard that was loaded last, since one request about it
+// follows another. It may be used concurrently.
+type shelf struct {
+	mu  sync.Mutex
+	sum [32]byte
+	std *standard.Standard
+}
+
+func (s *shelf) load(archive []byte) (*standard.Standard, error) {
+	sum := sha256.Sum256(archive)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.std != nil && s.sum == sum {
+		return s.std, nil
+	}
+	std, err := standard.LoadArchive(archive)
+	if err != nil {
+		return nil, err
+	}
+	s.std, s.sum = std, sum
+	return std, nil
+}
+
+func (n *Node) adoptStandard(ctx context.Context, in AdoptRequest) (*AdoptReply, error) {
+	f, err := n.find(in)
+	if err != nil {
+		return nil, err
+	}
+	std := f.std
+	out := &AdoptReply{Name: std.Name(), Title: std.Manifest().Title}
+	if err := n.same(f); err != nil {
+		return nil, err
+	}
+	if old, err := n.ledger.Standard(std.Name()); err == nil && bytes.Equal(old.Archive(), std.Archive()) {
+		out.Already = true
+		return out, nil
+	}
+	if n.standing(f) == standard.Retired && !in.EvenRetired {
+		return nil, fail(Refused, "stile standard adopt "+std.Name().String()+" --even-retired, or a newer version", "%s is retired: its publisher asks councils to leave it", std.Name())
+	}
+	// An example that misbehaves says that the schema is not what its publisher
+	// thinks. That there are none, or that the key is not required, a council
+	// that adopts somebody else's schema cannot mend: it is told.
+	out.Advice = std.CheckExamples()
+	wrong := slices.DeleteFunc(slices.Clone(out.Advice), func(p standard.Problem) bool {
+		return !strings.HasPrefix(p.Pointer, "examples/valid/") && !strings.HasPrefix(p.Pointer, "examples/invalid/")
+	})
+	if len(wrong) > 0 {
+		return nil, &Error{
+			Kind: Invalid, Message: fmt.Sprintf("%s: %s not do what the folder says", std.Name(), map[bool]string{true: "an example does", false: fmt.Sprintf("%d examples do", len(wrong))}[len(wrong) == 1]),
+			Try: "stile standard check DIR says which", Problems: wrong,
+		}
+	}
+	if err := n.ledger.Adopt(ctx, std); err != nil {
+		return nil, err
+	}
+	n.changed()
+	return out, nil
+}
+
+// same refuses other bytes under a version that is adopted, or published, with
+// these: records say that they fit it, and other councils rely on that.
+func (n *Node) same(f *found) error {
+	nm := f.std.Name()
+	if old, err := n.ledger.Standard(nm); err == nil && !bytes.Equal(old.Archive(), f.std.Archive()) {
+		d := standard.Compare(old, f.std)
+		what := "in what no record can tell"
+		if len(d.Changes) > 0 {
+			c := d.Changes[0]
+			what = strings.TrimSpace(fmt.Sprintf("%s %s", c.Pointer, c.What))
+			if n := len(d.Changes); n > 1 {
+				what += fmt.Sprintf(", and %d more", n-1)
+			}
+		}
+		return fail(Conflict, "give what is new the next version number; stile standard diff shows what is", "%s is adopted here with other bytes, and a version stays as it is (%s)", nm, what)
+	}
+	if f.pub != nil && f.origin != originDirectory && f.pub.Held {
+		if b, err := n.client().Archive(nm); err == nil {
+			if pub, err := standard.LoadArchive(b); err == nil && !bytes.Equal(pub.Archive(), f.std.Archive()) {
+				return fail(Conflict, "stile standard adopt "+nm.String()+" takes it from the directory", "%s has published %s with other bytes than these", nm.Name.Publisher(), nm)
+			}
+		}
+	}
+	return nil
+}
+
+// before returns the adopted version that another is compared with.
+func (n *Node) before(nm name.Standard) *standard.Standard {
+	var inLine, ofName *standard.Standard
+	for _, s := range n.ledger.Standards() { // ascending versions
+		o := s.Name()
+		if o.Name != nm.Name || o.Version.Compare(nm.Version) >= 0 {
+			continue
+		}
+		ofName = s
+		if o.Line() == nm.Line() {
+			inLine = s
+		}
+	}
+	if inLine != nil {
+		return inLine
+	}
+	return ofName
+}
+
+func (n *Node) previewStandard(ctx context.Context, in AdoptRequest) (*AdoptPreview, error) {
+	f, err := n.find(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.same(f); err != nil {
+		return nil, err
+	}
+	std := f.std
+	m := std.Manifest()
+	out := &AdoptPreview{
+		Name: m.Name, Title: m.Title, Publisher: m.Name.Name.Publisher(), Licence: m.Licence, Origin: f.origin,
+		Status: string(n.standing(f)), Integrity: std.Integrity(),
+	}
+	if f.pub != nil {
+		out.History = history(*f.pub)
+	}
+	for _, s := range n.ledger.Standards() {
+		out.Adopted = out.Adopted || s.Name() == m.Name
+	}
+	if !out.Adopted {
+		out.Advice = std.CheckExamples()
+	}
+	if older := n.before(m.Name); older != nil {
+		nm := older.Name()
+		out.Older = &nm
+		out.Difference = standard.Compare(older, std)
+		out.Version = out.Difference.Problem()
+		counts, err := n.counts()
+		if err != nil {
+			return nil, err
+		}
+		for s, c := range counts {
+			if s.Line() == nm.Line() {
+				out.Records += c
+			}
+		}
+	}
+	for _, major := range std.Mappings() {
+		mapping, _ := std.Mapping(major)
+		p := MappingPreview{From: major, Steps: mapping.Words()}
+		if old, err := n.ledger.StandardOf(name.StandardLine{Name: m.Name.Name, Major: major}); err == nil {
+			p.Problems = std.CheckMapping(old)
+		}
+		out.Mappings = append(out.Mappings, p)
+	}
+	for _, s := range n.ledger.Standards() {
+		if s.Name().Line() == m.Name.Line() && out.Mapped == nil {
+			if out.Mapped, err = n.mappedReply(s.Name()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	out.Agreements, err = n.agreementEffects(std)
+	return out, err
+}
+
+// agreementEffects says what a version would mean for the agreements there are.
+func (n *Node) agreementEffects(std *standard.Standard) (out []AgreementEffect, err error) {
+	for _, st := range n.book.all(n.now()) {
+		a := st.Agreement
+		if a.Standard.Name != std.Name().Name || st.Phase == agreement.Ended || st.Phase == agreement.Superseded {
+			continue
+		}
+		e := AgreementEffect{Agreement: a.Name, Standard: a.Standard, Sends: a.From == n.cfg.Council}
+		if e.Other = a.Standard != std.Name().Line(); !e.Other {
+			if err := n.agreementEffect(a, std, &e); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+func (n *Node) agreementEffect(a *agreement.Agreement, std *standard.Standard, e *AgreementEffect) error {
+	old, err := n.ledger.StandardOf(a.Standard)
+	if err != nil {
+		old = nil // signed by the other side, over what is not adopted here yet
+	}
+	has, err := std.MayHold(a.Fields)
+	if err != nil {
+		return err
+	}
+	for i, f := range a.Fields {
+		if !has[i] {
+			e.Because = append(e.Because, fmt.Sprintf("%s, which it lists, is no field of %s", f, std.Name()))
+			continue
+		}
+		if old == nil {
+			continue
+		}
+		was, is := old.Class(f), std.Class(f)
+		switch {
+		case was == is:
+		case is == standard.Open:
+			e.Because = append(e.Because, fmt.Sprintf("%s was %s and would be open: it would travel in clear in every record, under every agreement", f, was))
+		default:
+			e.Because = append(e.Because, fmt.Sprintf("%s was %s and would be %s", f, was, is))
+		}
+	}
+	var before []standard.Problem
+	if old != nil {
+		before = a.Check(old)
+	}
+	for _, p := range a.Check(std) {
+		known := slices.ContainsFunc(before, func(q standard.Problem) bool { return q.Rule == p.Rule && q.Detail == p.Detail })
+		if !known && p.Rule != agreement.RuleUnknown {
+			e.Because = append(e.Because, p.Detail)
+		}
+	}
+	if _, err := a.Compile(std); err != nil {
+		e.Stops = true
+	}
+	return nil
+}
+
+// history is a published version's, as a reply has it.
+func history(p tufdir.Published) (out []StatusStep) {
+	for _, s := range p.Extra.History {
+		out = append(out, StatusStep{string(s.Status), s.On.Format("2006-01-02")})
+	}
+	return out
+}

@@ -1,0 +1,213 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
+)
+
+// AgainstRequest asks how the node's own records of one version, or line, would
+// fare under another version, a page at a time.
+type AgainstRequest struct {
+	From   string       `json:"from"` // publisher/name@1.0.0, or a line publisher/name@1
+	To     AdoptRequest `json:"to"`
+	Cursor uint64       `json:"cursor,omitempty"`
+	Limit  int          `json:"limit,omitempty"` // records looked at; default and at most 1000
+}
+
+// AgainstReply counts a page of records.
+type AgainstReply struct {
+	From    string        `json:"from"`
+	To      name.Standard `json:"to"`
+	Mapped  bool          `json:"mapped,omitempty"` // what the mapping of To makes of each record was judged, not the record
+	Total   int           `json:"total"`            // live records there are to judge, of all pages
+	Looked  int           `json:"looked"`
+	Valid   int           `json:"valid"`
+	Failed  int           `json:"failed"`
+	Damaged int           `json:"damaged,omitempty"` // on disk, and not judged
+	Faults  []FaultCount  `json:"faults"`            // most records first
+	Cursor  uint64        `json:"cursor,omitempty"`  // 0 after the last page
+}
+
+// FaultCount is how many records break a rule at a field.
+type FaultCount struct {
+	Field   string        `json:"field"` // "*" stands for an element of a list; "" is the whole record
+	Rule    string        `json:"rule"`
+	Detail  string        `json:"detail"` // in the standard's words
+	Records int           `json:"records"`
+	IDs     []name.Record `json:"ids"` // some of them
+}
+
+// faultIDs is how many records of a fault are named.
+const faultIDs = 5
+
+// maxFaults bounds the faults that are told apart; the rest count together.
+const maxFaults = 500
+
+// judgeRecords validates records of one version by another.
+func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstReply, error) {
+	f, err := n.find(in.To)
+	if err != nil {
+		return nil, err
+	}
+	of, err := n.standardNamed(in.From)
+	if err != nil {
+		return nil, err
+	}
+	line := of.Name().Line()
+	_, version, _ := strings.Cut(in.From, "@")
+	whole := !strings.Contains(version, ".") // a line
+	out := &AgainstReply{From: of.Name().String(), To: f.std.Name(), Faults: []FaultCount{}}
+	if whole {
+		out.From = line.String()
+	}
+	counted := func(s name.Standard) bool { return s == of.Name() || whole && s.Line() == line }
+	counts, err := n.counts()
+	if err != nil {
+		return nil, err
+	}
+	for s, c := range counts {
+		if counted(s) {
+			out.Total += c
+		}
+	}
+	mapping, mapped := f.std.Mapping(line.Major)
+	out.Mapped = mapped && f.std.Name().Line() != line && f.std.Name().Name == line.Name
+
+	limit := in.Limit
+	if limit <= 0 || limit > maxList {
+		limit = maxList
+	}
+	var page []*ledger.Version
+	err = n.ledger.View(func(v *ledger.View) error {
+		return v.Scan(line.Name, in.Cursor, func(ver *ledger.Version, err error) bool {
+			switch {
+			case err != nil:
+				out.Damaged++
+			case !counted(ver.Claims.Standard):
+			case len(page) == limit:
+				out.Cursor = ver.Index
+				return false
+			default:
+				page = append(page, ver)
+			}
+			return ctx.Err() == nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	problems := make([][]standard.Problem, len(page))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(n.cfg.Limits.Workers(), max(1, len(page)/16)) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(page) || ctx.Err() != nil {
+					return
+				}
+				if !out.Mapped {
+					mapping = nil
+				}
+				problems[i] = judge(f.std, mapping, page[i].Body)
+			}
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	t := tally{}
+	for i, ps := range problems {
+		out.Looked++
+		if len(ps) == 0 {
+			out.Valid++
+			continue
+		}
+		out.Failed++
+		t.add(page[i].Claims.Record, ps)
+	}
+	out.Faults = t.counts()
+	return out, nil
+}
+
+// judge tells what is wrong with a body under a standard, mapped to it first
+// where there is a mapping.
+func judge(std *standard.Standard, m *standard.Mapping, body map[string]any) []standard.Problem {
+	var v any = body
+	var p *standard.Problem
+	if m != nil {
+		var err error
+		if v, err = m.Apply(body); errors.As(err, &p) {
+			return []standard.Problem{*p}
+		}
+	}
+	ps := std.Validate(v)
+	if len(ps) == 0 {
+		if _, err := std.Key(v); errors.As(err, &p) {
+			ps = append(ps, *p)
+		}
+	}
+	return ps
+}
+
+// A tally counts faults, each once for a record.
+type tally map[faultKey]*FaultCount
+
+// A faultKey tells faults apart.
+type faultKey struct{ Field, Rule, Detail string }
+
+func (t tally) add(id name.Record, ps []standard.Problem) {
+	seen := map[faultKey]bool{}
+	for _, p := range ps {
+		k := faultKey{foldPointer(p.Pointer), p.Rule, p.Detail}
+		if len(t) >= maxFaults && t[k] == nil {
+			k = faultKey{Rule: "other", Detail: fmt.Sprintf("breaks a rule beyond the first %d", maxFaults)}
+		}
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		c := t[k]
+		if c == nil {
+			c = &FaultCount{Field: k.Field, Rule: k.Rule, Detail: k.Detail}
+			t[k] = c
+		}
+		if c.Records++; len(c.IDs) < faultIDs {
+			c.IDs = append(c.IDs, id)
+		}
+	}
+}
+
+func (t tally) counts() []FaultCount {
+	out := make([]FaultCount, 0, len(t))
+	for _, c := range t {
+		out = append(out, *c)
+	}
+	slices.SortFunc(out, func(a, b FaultCount) int {
+		return cmp.Or(cmp.Compare(b.Records, a.Records), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Detail, b.Detail))
+	})
+	return out
+}
+
+// foldPointer puts "*" for every number of a pointer, so that the elements of
+// a list count together.
+func foldPointer(p string) string {
+	toks := strings.Split(p, "/")
+	for i, t := range toks {
+		if i > 0 && t != "" && strings.Trim(t, "0123456789") == "" {
+			toks[i] = "*"
+		}
+	}
+	return strings.Join(toks, "/")
+}
