@@ -98,6 +98,12 @@ type Config struct {
 	// 0 does not wait.
 	CosignWait int `yaml:"cosign_wait"`
 
+	// MeasureEvery is how often the running node counts how it complies with
+	// each standard and issues what it counted as records (compliance
+	// statements), in hours. Default 168, a week; at most 8784, a year; 0 is
+	// never, and then "stile standard measure --publish" does it by hand.
+	MeasureEvery int `yaml:"measure_every"`
+
 	// Limits bound what one input may cost.
 	Limits Limits `yaml:"limits"`
 
@@ -149,9 +155,9 @@ func preset() *Config {
 			"/ip4/0.0.0.0/tcp/7845", "/ip4/0.0.0.0/udp/7845/quic-v1",
 			"/ip6/::/tcp/7845", "/ip6/::/udp/7845/quic-v1",
 		},
-		CosignWait: 5,
-		Limits:     Limits{RecordBytes: 1 << 20, MinFreeMiB: 128},
-		Log:        Log{Level: "info", Format: "text"},
+		CosignWait: 5, MeasureEvery: 168,
+		Limits: Limits{RecordBytes: 1 << 20, MinFreeMiB: 128},
+		Log:    Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -345,6 +345,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	})
 	wg.Go(func() { n.book.keep(ctx) })
+	wg.Go(func() { n.keepMeasuring(ctx) })
 	wg.Go(func() { n.maker.keep(ctx) })
 	wg.Go(func() { n.keepDirectory(ctx) })
 	if n.cfg.HTTPListen != "" {
@@ -527,5 +528,6 @@ var operations = map[string]op{
 	OpPublishedList:    operation((*Node).listPublished),
 	OpPublishedArchive: operation((*Node).publishedArchive),
 	OpStandardMeasure:  operation((*Node).measure),
+	OpStandardAdoption: operation((*Node).adoption),
 	OpRetry:            operation((*Node).retry),
 }

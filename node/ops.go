@@ -73,6 +73,7 @@ const (
 	OpPublishedList    = "published.list"    // Empty → []PublishedReply: what the directory has
 	OpPublishedArchive = "published.archive" // StandardRequest (publisher/name@version) → StandardArchiveReply
 	OpStandardMeasure  = "standard.measure"  // MeasureRequest → MeasureReply
+	OpStandardAdoption = "standard.adoption" // AdoptionRequest → measure.Adoption
 	OpRetry            = "sync.retry"        // Empty → Empty: waiting copies try again now
 )
 
