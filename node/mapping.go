@@ -367,10 +367,19 @@ func (n *Node) serveStandard(ctx context.Context, in ServeRequest) (*ServeReply,
 	}
 	line := to.Name().Line()
 	if in.Stop {
-		if err := n.ledger.Unmap(ctx, line); err != nil {
-			return nil, fail(NotFound, "stile standard list", "%v", err)
+		all := n.ledger.Mapped()
+		i := slices.IndexFunc(all, func(m ledger.Mapped) bool { return m.Line() == line })
+		if i < 0 {
+			return nil, fail(NotFound, "stile standard list", "no records of %s are made by a mapping", line)
 		}
-		return n.maker.step(ctx, line)
+		if err := n.ledger.Unmap(ctx, line); err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			return nil, err
+		}
+		r, err := n.maker.step(ctx, line)
+		if err == nil {
+			r.Standard, r.From = all[i].Standard, all[i].Source()
+		}
+		return r, err
 	}
 	from, err := mappingFrom(to, in.From)
 	if err != nil {
@@ -406,7 +415,7 @@ func (n *Node) serveStandard(ctx context.Context, in ServeRequest) (*ServeReply,
 	}
 	r, err := n.maker.step(ctx, line)
 	if err == nil {
-		r.Advice = advice
+		r.Standard, r.From, r.Advice = to.Name(), source, advice
 	}
 	return r, err
 }
