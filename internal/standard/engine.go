@@ -133,9 +133,16 @@ func (e *engine) copyMachine(visible bool) *machine {
 	return m
 }
 
-// judge validates v and returns what the engine finds wrong. spent reports that
-// the budget ran out; broken that the engine failed.
-func (e *engine) judge(v any, visible bool) (verr *jsonschema.ValidationError, spent, broken bool) {
+// A verdict is what a validation came to.
+type verdict struct {
+	err    *jsonschema.ValidationError // what the engine finds wrong; nil: nothing
+	spent  bool                        // the budget ran out
+	broken bool                        // the engine failed
+	steps  int                         // spent of the budget
+}
+
+// judge validates v.
+func (e *engine) judge(v any, visible bool) (got verdict) {
 	p := &e.whole
 	if visible {
 		p = &e.visible
@@ -146,17 +153,17 @@ func (e *engine) judge(v any, visible bool) (verr *jsonschema.ValidationError, s
 		switch r := recover(); r {
 		case nil:
 		case errBudget:
-			spent = true
+			got.spent = true
 		default:
-			broken = true
+			got.broken = true
 		}
+		got.steps, m.record = m.steps, nil
 	}()
 	m.record, m.steps, m.check, m.limit, m.deadline, m.slow = v, 0, 4096, 0, time.Now().Add(maxTime), 0
-	defer func() { m.record = nil }()
 	if err := m.root.Validate(v); err != nil {
-		verr = err.(*jsonschema.ValidationError)
+		got.err = err.(*jsonschema.ValidationError)
 	}
-	return verr, false, false
+	return got
 }
 
 // requires reports whether the schema requires every member on the way to f.

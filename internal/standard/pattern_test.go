@@ -97,7 +97,4 @@ func TestPatternsWithinBudget(t *testing.T) {
 	if ps := s.Validate(many); len(ps) != 1 || ps[0].Rule != "budget" {
 		t.Errorf("many that backtrack: got %d problems", len(ps))
 	}
-	if got := s.engine.whole.machines[0].slow; got > maxSlow+2*patternTime {
-		t.Errorf("%v on patterns", got)
-	}
 }

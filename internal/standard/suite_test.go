@@ -138,9 +138,10 @@ func TestSuite(t *testing.T) {
 			if err != nil {
 				return false, "record refused at the door: " + err.Error()
 			}
-			verr, spent, broken := e.judge(v, false)
-			if spent || broken {
-				return false, fmt.Sprintf("spent %v, broken %v", spent, broken)
+			got := e.judge(v, false)
+			verr := got.err
+			if got.spent || got.broken {
+				return false, fmt.Sprintf("spent %v, broken %v", got.spent, got.broken)
 			}
 			if (verr == nil) != c.valid {
 				return false, fmt.Sprintf("says valid=%v", verr == nil)

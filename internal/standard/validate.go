@@ -31,16 +31,16 @@ func (s *Standard) Validate(record any) []Problem { return s.judge(record, false
 func (s *Standard) ValidateVisible(record any) []Problem { return s.judge(record, true) }
 
 func (s *Standard) judge(record any, visible bool) []Problem {
-	verr, spent, broken := s.engine.judge(record, visible)
+	got := s.engine.judge(record, visible)
 	switch {
-	case spent:
+	case got.spent:
 		return []Problem{{Rule: "budget", Detail: "takes too long to check against this standard", Fix: "send a smaller record; if it is of an ordinary size, tell the standard's publisher"}}
-	case broken:
+	case got.broken:
 		return []Problem{{Rule: "engine", Detail: "cannot be checked against this standard", Fix: "tell the standard's publisher"}}
-	case verr == nil:
+	case got.err == nil:
 		return nil
 	}
-	out := explain(verr)
+	out := explain(got.err)
 	slices.SortFunc(out, func(a, b Problem) int {
 		if c := strings.Compare(a.Pointer, b.Pointer); c != 0 {
 			return c

@@ -61,8 +61,8 @@ func TestVisibleNeverBlamesWithholding(t *testing.T) {
 		for _, share := range []float64{0, 0.2, 0.5, 0.9, 1} {
 			part := withhold(r, v, share)
 			checked++
-			if verr, spent, broken := e.judge(part, true); verr != nil || spent || broken {
-				t.Errorf("%s\n\tof %s\n\tpart %s\n\tis blamed: %v (spent %v, broken %v)", c.key, c.data, strictjson.Canonical(part), verr, spent, broken)
+			if got := e.judge(part, true); got.err != nil || got.spent || got.broken {
+				t.Errorf("%s\n\tof %s\n\tpart %s\n\tis blamed: %v (spent %v, broken %v)", c.key, c.data, strictjson.Canonical(part), got.err, got.spent, got.broken)
 			}
 		}
 	}

@@ -1,0 +1,334 @@
+package standard
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// manifests looks at standard.yaml.
+func (l *linter) manifests() {
+	const file = "standard.yaml"
+	for _, p := range []string{file, "schema.json"} {
+		if l.files[p] == nil && !slices.ContainsFunc(l.found, func(f Finding) bool { return f.Rule == "files" && strings.Contains(f.Detail, strconv.Quote(p)) }) {
+			l.add(SeverityError, p, "", "missing", "is missing", "stile standard new writes one to begin with")
+		}
+	}
+	b := l.files[file]
+	if b == nil {
+		return
+	}
+	m, flaws := readManifest(b)
+	l.manifest = m
+	for _, f := range flaws {
+		l.manifestFlaw(f)
+	}
+	if m == nil {
+		return
+	}
+	if m.Description == "" {
+		l.add(SeverityWarning, file, "", "no-words", "has no description", "say in a few sentences what a record is, for whom, and by which law or decision")
+	}
+	for _, x := range []struct{ has, at, detail, fix string }{
+		{m.Licence, "licence", "names no licence", "say under which terms others may use the standard, such as OGL-UK-3.0"},
+		{strings.Join(m.Source, ""), "source", "names no source", "say where its facts come from: a law, a guidance, a schema that it follows"},
+		{m.Measures.FreshWithin.String(), "measures", "does not say how fresh records should be", "add measures: {fresh_within: P7D} or another span, if you can; compliance is measured by it"},
+	} {
+		if x.has == "" {
+			l.add(SeverityNote, file, "", "no-"+x.at, x.detail, x.fix)
+		}
+	}
+	v := m.Name.Version
+	switch {
+	case m.Status == Live && v.Major == 0:
+		l.add(SeverityWarning, file, "/status", "status", fmt.Sprintf("is live, but %s says that anything may still change", v), "call it 1.0.0 or later, or candidate")
+	case m.Status == Draft && v.Major > 0 && v.Minor == 0 && v.Patch == 0 && v.Major == 1:
+		l.add(SeverityNote, file, "/status", "status", "is a draft of 1.0.0: what is adopted as 1.0.0 stays as it is, also when you change your mind", "call drafts 0.1.0 and so on until it is settled")
+	case m.Status == Retired:
+		l.add(SeverityNote, file, "/status", "status", "is retired: councils are asked not to adopt it, and to leave it", "say in the description what takes its place")
+	}
+	if len(m.Classes) == 0 {
+		l.add(SeverityWarning, file, "", "no-classes", "names no classes, so every field is personal", "name the class of each field under classes: open, internal, personal, special or criminal")
+	}
+	for _, p := range slices.Sorted(maps.Values(m.Resources)) {
+		if l.files[p] == nil && checkPath(p) == nil {
+			l.add(SeverityError, file, "/resources", "missing", fmt.Sprintf("names %q, which is not in the folder", clip(p)), "put the file there, or correct its path")
+		}
+	}
+}
+
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): (.*)$`)
+
+func (l *linter) manifestFlaw(f flaw) {
+	fix := map[string]string{
+		"/name": "write publisher/name, such as standards.example/housing-need", "/version": "write three numbers, such as 1.2.0",
+		"/title": "give it a short title", "/status": "write draft, candidate, live or retired",
+		"/key":     "name the field or fields that tell one record of a council from another, such as [/reference]",
+		"/classes": "open places may only stand below open ones or below places that are not named",
+		"/format":  "write assertion or annotation, or leave it out", "/measures/fresh_within": "write an ISO 8601 duration, such as P7D",
+	}[f.ptr]
+	if fix == "" {
+		fix = "correct it; stile standard new shows each heading with what it means"
+	}
+	// One finding for each line of what the YAML reader found.
+	for _, text := range strings.Split(f.err.Error(), "\n") {
+		text = strings.TrimSpace(text)
+		if text == "" || strings.HasSuffix(text, "unmarshal errors:") {
+			continue
+		}
+		text = strings.ReplaceAll(text, " not found in type standard.manifestFile", " is not a heading of a manifest")
+		text = strings.ReplaceAll(text, "standard.manifestFile", "a manifest")
+		g := Finding{Severity: SeverityError, File: f.file, Pointer: f.ptr, Rule: "manifest", Detail: clipText(text, 500), Fix: fix}
+		if m := yamlLine.FindStringSubmatch(text); m != nil {
+			g.Line, _ = strconv.Atoi(m[1])
+			g.Detail = clipText(m[2], 500)
+		}
+		l.found = append(l.found, g)
+	}
+}
+
+// maybe adds to js what may judge the same value.
+func (g *graph) maybe(js judges) judges {
+	out := together(js)
+	for i := 0; i < len(out) && len(out) < 5000; i++ {
+		next := append(append(judges{}, always(out[i])...), perhaps(out[i])...)
+		if d := out[i].DynamicRef; d != nil {
+			next = append(next, g.dynamic[d.Anchor]...)
+		}
+		for _, s := range next {
+			if s != nil && !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// children returns what may judge each member that a schema of js names, and
+// every element, under "*".
+func (g *graph) children(js judges) map[string]judges {
+	out := map[string]judges{}
+	for _, s := range g.maybe(js) {
+		for n, m := range s.Properties {
+			out[n] = append(out[n], m)
+		}
+		elements := append(append(judges{s.Items2020, s.Contains}, s.PrefixItems...), boolOr(s.AdditionalItems)...)
+		switch items := s.Items.(type) {
+		case *jsonschema.Schema:
+			elements = append(elements, items)
+		case []*jsonschema.Schema:
+			elements = append(elements, items...)
+		}
+		for _, e := range elements {
+			if e != nil {
+				out["*"] = append(out["*"], e)
+			}
+		}
+	}
+	return out
+}
+
+// find returns what may judge the place f, and whether the schema describes it.
+func (g *graph) find(f name.Field) (judges, bool) {
+	at := judges{g.root}
+	for _, tok := range f.Tokens() {
+		next := g.children(at)[tok]
+		if tok != "*" {
+			for _, s := range g.maybe(at) {
+				for re, m := range s.PatternProperties {
+					if re.MatchString(tok) {
+						next = append(next, m)
+					}
+				}
+				if m, ok := s.AdditionalProperties.(*jsonschema.Schema); ok && s.Properties[tok] == nil {
+					next = append(next, m)
+				}
+			}
+		}
+		if len(next) == 0 {
+			return nil, false
+		}
+		at = next
+	}
+	return at, true
+}
+
+// fields compares the classes with what the schema describes.
+func (l *linter) fields() {
+	g, err := l.std.engine.graph()
+	if err != nil {
+		return
+	}
+	classes := l.std.manifest.Classes
+	if _, ok := classes[""]; !ok && len(classes) > 0 {
+		var without []string
+		var walk func(at name.Field, js judges, depth int)
+		walk = func(at name.Field, js judges, depth int) {
+			for n, c := range g.children(js) {
+				f := at.Child(n)
+				if _, ok := classes[f]; ok {
+					continue
+				}
+				below := false
+				for named := range classes {
+					below = below || named.Under(f)
+				}
+				switch {
+				case below && depth < name.MaxFieldDepth:
+					walk(f, c, depth+1)
+				case n != "*":
+					without = append(without, string(f))
+				}
+			}
+		}
+		walk("", judges{g.root}, 0)
+		if n := len(without); n > 0 {
+			slices.Sort(without)
+			l.add(SeverityWarning, "standard.yaml", "/classes", "no-class", fmt.Sprintf("%s without a class, and so personal: %s", fieldsAre(n), quoted(without)), "name each, if only to say personal: that shows somebody thought of it")
+		}
+	}
+	for f := range classes {
+		if f == "" {
+			continue
+		}
+		if _, ok := g.find(f); !ok {
+			l.add(SeverityWarning, "standard.yaml", "/classes/"+name.Escape(string(f)), "class-of-nothing", fmt.Sprintf("gives a class to %q, which the schema does not describe", clip(string(f))), "correct the pointer; what it was meant for is personal until then")
+		}
+		if classes[f] == Open && tellsOfAPerson(f) {
+			l.add(SeverityWarning, "standard.yaml", "/classes/"+name.Escape(string(f)), "open-person", fmt.Sprintf("%q is open, and its name sounds like personal data: it would travel in clear in every record", clip(string(f))), "make it personal, unless it is never about a living person")
+		}
+	}
+	l.open(g)
+}
+
+// tellsOfAPerson reports whether a field's own name says that it is about a
+// person.
+func tellsOfAPerson(f name.Field) bool {
+	toks := f.Tokens()
+	last := strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(toks[len(toks)-1]))
+	return slices.Contains([]string{
+		"nino", "nationalinsurancenumber", "nhsnumber", "dateofbirth", "dob", "birthdate", "surname", "lastname", "familyname", "forename", "firstname",
+		"givenname", "middlename", "gender", "ethnicity", "religion", "disability", "applicantname", "patientname", "childname", "mobile",
+	}, last)
+}
+
+// open tells where a record may hold what the standard does not name.
+func (l *linter) open(g *graph) {
+	type spot struct {
+		at name.Field
+		js judges
+	}
+	var found, clear []string
+	seen := map[*jsonschema.Schema]bool{}
+	todo := []spot{{"", judges{g.root}}}
+	for n := 0; len(todo) > 0 && n < 5000; n++ {
+		s := todo[0]
+		todo = todo[1:]
+		all := together(s.js)
+		fresh := false
+		for _, x := range all {
+			fresh = fresh || !seen[x]
+			seen[x] = true
+		}
+		if !fresh || len(s.at.Tokens()) > name.MaxFieldDepth {
+			continue
+		}
+		if all.kinds()&isObject != 0 && slices.ContainsFunc(all, func(x *jsonschema.Schema) bool { return len(x.Properties) > 0 }) && len(all.others()) == 0 {
+			place := string(s.at)
+			if place == "" {
+				place = "the record itself"
+			}
+			if l.std.Class(s.at) == Open {
+				clear = append(clear, place)
+			} else {
+				found = append(found, place)
+			}
+		}
+		for _, n := range slices.Sorted(maps.Keys(g.children(s.js))) {
+			todo = append(todo, spot{s.at.Child(n), g.children(s.js)[n]})
+		}
+	}
+	const fix = "add \"additionalProperties\": false (or \"unevaluatedProperties\": false beside allOf) where nothing else belongs"
+	if len(clear) > 0 {
+		l.add(SeverityWarning, "schema.json", "", "open-group", "takes fields that it does not name, which would be open and travel in clear: "+quoted(clear), fix)
+	}
+	if len(found) > 0 {
+		l.add(SeverityNote, "schema.json", "", "open-group", "takes fields that it does not name, so a misspelt field is not noticed; they are personal unless a class says otherwise: "+quoted(found), fix)
+	}
+}
+
+// keys looks at what tells one record from another.
+func (l *linter) keys() {
+	g, err := l.std.engine.graph()
+	if err != nil {
+		return
+	}
+	for i, f := range l.std.manifest.Key {
+		at := "/key/" + strconv.Itoa(i)
+		js, ok := g.find(f)
+		switch {
+		case !ok && together(judges{g.root}.others()).forbid():
+			l.add(SeverityError, "standard.yaml", at, "key-unknown", fmt.Sprintf("%q is part of the key, but the schema allows no such field: no record could be taken in", clip(string(f))), "name a field that the schema has")
+			continue
+		case !ok:
+			l.add(SeverityWarning, "standard.yaml", at, "key-unknown", fmt.Sprintf("%q is part of the key, but the schema does not describe it", clip(string(f))), "name a field that the schema has, or describe it")
+			continue
+		case !l.std.engine.requires(f):
+			l.add(SeverityWarning, "standard.yaml", at, "key-optional", fmt.Sprintf("%q is part of the key, but the schema does not require it: a valid record without it is held back", clip(string(f))), "add it to required in the schema, if the schema is yours")
+		}
+		const single = isString | isNumber | isInteger | isBool
+		k := together(js).kinds()
+		if len(js) > 1 { // several forms may describe it, each for itself
+			k = 0
+			for _, s := range js {
+				k |= together(judges{s}).kinds()
+			}
+		}
+		switch {
+		case k&single == 0:
+			l.add(SeverityError, "standard.yaml", at, "key-not-single", fmt.Sprintf("%q is part of the key, but it is %s: no record could be taken in", clip(string(f)), k.words()), "name a field that holds one text or number")
+		case k == anyKind:
+			l.add(SeverityNote, "standard.yaml", at, "key-type", fmt.Sprintf("%q is part of the key, and the schema does not say that it is text or a number", clip(string(f))), "say \"type\": \"string\" in the schema, if the schema is yours")
+		case k&^single != 0:
+			l.add(SeverityNote, "standard.yaml", at, "key-type", fmt.Sprintf("%q is part of the key, and may also be %s: such a record is held back", clip(string(f)), (k&^single).words()), "allow only text or a number, if the schema is yours")
+		}
+	}
+}
+
+// examples tries the examples.
+func (l *linter) examples() {
+	for _, p := range l.std.CheckExamples() {
+		file, ptr, place := strings.Cut(p.Pointer, "#")
+		switch {
+		case file == "standard.yaml": // told by keys
+		case !place && path.Ext(file) == "":
+			l.add(SeverityWarning, file, "", "no-examples", p.Detail, p.Fix+"; a reader understands a standard by its examples")
+		case p.Rule == "key":
+			l.add(SeverityError, file, ptr, "example", p.Detail, p.Fix)
+		case place:
+			l.add(SeverityError, file, ptr, "example", "is refused by the schema: "+p.Detail+" ("+p.Rule+")", p.Fix+", or correct the schema, or move the example to examples/invalid")
+		default:
+			l.add(SeverityError, file, "", "example", p.Detail, p.Fix)
+		}
+	}
+	dearest, steps := "", 0
+	for _, e := range l.std.valid {
+		if e.Err != nil {
+			continue
+		}
+		if got := l.std.engine.judge(e.Record, false); got.steps > steps {
+			dearest, steps = e.File, got.steps
+		}
+	}
+	if steps > baseSteps/2 {
+		l.add(SeverityWarning, dearest, "", "dear", fmt.Sprintf("takes %d steps to check, of some %d that a record may take", steps, baseSteps), "make the schema simpler where many forms are tried one after the other")
+	}
+}
