@@ -18,7 +18,8 @@ func (a *app) standardCommand() *cobra.Command {
 	return noun("standard", "Adopt, list and check data standards", `A standard says what a record is: a manifest (standard.yaml), a JSON Schema
 (schema.json) and examples, in a folder or an archive of one. A node takes
 records in, and from partners, only in standards it has adopted.`,
-		a.standardAddCommand(), a.standardListCommand(), a.standardShowCommand(), a.standardCheckCommand())
+		a.standardAddCommand(), a.standardListCommand(), a.standardShowCommand(), a.standardCheckCommand(),
+		a.standardMeasureCommand(), a.standardAdoptionCommand())
 }
 
 func (a *app) standardAddCommand() *cobra.Command {
