@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -289,6 +290,14 @@ func (b *bundler) context(st agreement.Status) error {
 		if err := b.w.AddStandard(std); err != nil {
 			return err
 		}
+	}
+	who := slices.Collect(maps.Keys(b.who))
+	files, err := b.n.client().Evidence(who...)
+	if err != nil {
+		return err
+	}
+	if err := b.w.AddDirectory(files); err != nil {
+		return err
 	}
 	for c := range b.who {
 		if m, ok := b.n.directory.Member(c); ok {

@@ -1,8 +1,11 @@
 package node_test
 
 import (
+	"archive/zip"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/name"
@@ -331,4 +335,102 @@ func TestPlainMemberFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// An auditor who has nothing but the digest of the directory's root verifies a
+// bundle; with another digest, or with the directory in the file altered, not.
+func TestRootIsEnough(t *testing.T) {
+	n, s := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999")
+	introduce(t, n, s)
+	offer(t, n, "planning-application", planning(1, "X"))
+	settle(t, n, s)
+	await(t, "it is held", func() bool { return call[node.StatusReply](t, s, node.OpStatus, node.Empty{}).Holdings == 1 })
+	d := call[node.DirectoryReply](t, n, node.OpDirectoryShow, node.Empty{})
+	b := call[node.BundleReply](t, n, node.OpBundle, node.BundleRequest{Agreement: "northmoor.gov.uk/planning-for-saltby"}).Bundle
+
+	verify := func(b []byte, root string) *audit.Report {
+		t.Helper()
+		trust, err := audit.ReadTrust("root:" + root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := audit.Verify(bytes.NewReader(b), int64(len(b)), audit.Options{Trust: trust})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r := verify(b, d.Root)
+	if !r.OK() || len(r.Keys) == 0 {
+		t.Errorf("with the root: %+v", r.Checks)
+	}
+	for _, k := range r.Keys {
+		if k.Source != audit.FromDirectory {
+			t.Errorf("%s is believed for the sake of %q", k, k.Source)
+		}
+	}
+	other := call[node.DirectoryReply](t, s, node.OpDirectoryShow, node.Empty{})
+	if verify(b, other.Root).OK() {
+		t.Error("with the root of another directory it verifies")
+	}
+	if _, err := audit.ReadTrust("root:" + d.Root[1:]); !errors.Is(err, audit.ErrTrust) {
+		t.Errorf("a digit short: %v", err)
+	}
+
+	// The files are those of saltby's own directory, in which northmoor could
+	// have been given any keys.
+	swapped := rezip(t, b, s)
+	if verify(swapped, d.Root).OK() {
+		t.Error("with the directory swapped it verifies from the first root")
+	}
+}
+
+// rezip returns a bundle with the directory's files those of another node.
+func rezip(t testing.TB, bundle []byte, from *running) []byte {
+	t.Helper()
+	c, err := tufdir.Open(from.Config().Directory, tufdir.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	files, err := c.Evidence(northmoor, saltby)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := zip.NewReader(bytes.NewReader(bundle), int64(len(bundle)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	add := func(path string, b []byte) {
+		f, err := w.Create(path)
+		if err == nil {
+			_, err = f.Write(b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range in.File {
+		if strings.HasPrefix(f.Name, "tuf/") {
+			continue
+		}
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(f.Name, b)
+	}
+	for path, b := range files {
+		add("tuf/"+path, b)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }

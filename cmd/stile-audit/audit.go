@@ -24,9 +24,10 @@ const usage = `stile-audit verifies what a council hands to an auditor, without 
 
 FILE may be "-" for standard input.
 
-  --trust PATH      keys to believe: a member file (.yaml), a folder of them, or a
-                    text file with one key a line, as verify prints them; may be
-                    given again
+  --trust WHAT      what to believe: root:DIGEST, the root of the directory, which
+                    is enough for a bundle; a node's directory folder; a member
+                    file (.yaml), a folder of them, or a text file with one key a
+                    line, as verify prints them; may be given again
   --standard PATH   a standard as its publisher has it, folder or archive; may be
                     given again
   --proof FILE      with a token: the tlog-proof file that shows it in the log
@@ -214,7 +215,7 @@ func verify(e env, in *source, o options) error {
 	for _, path := range o.trust {
 		t, err := audit.ReadTrust(path)
 		if errors.Is(err, audit.ErrTrust) {
-			return fail(misused, "name a member file, a folder of them, or a list of keys", "--trust: %w", err)
+			return fail(misused, "give root:DIGEST, a member file, a folder of them, or a list of keys", "--trust: %w", err)
 		}
 		if err != nil {
 			return err

@@ -26,22 +26,25 @@ func (a *app) verifyCommand() *cobra.Command {
 token, and says of each check what came of it: in order, failed, or not done and
 why not. It needs no node, no folder and no network.
 
-A file says who signed it, but not that you should believe it. Give the keys you
-trust with --trust: a member file, a folder of them, or a text file with a key
-on each line; verify prints the keys it used in that form. Without --trust the
+A file says who signed it, but not that you should believe it. Give what you
+trust with --trust: the root of the directory, as "root:" and the digest that
+stile directory show prints, which is enough for a bundle; a node's directory/
+folder; a member file, a folder of them, or a text file with a key on each line,
+as verify prints the keys it used. Without --trust the
 keys in a bundle are used, and the report says that they prove nothing by
 themselves; a token has none in it.
 
 It exits with 6 when a check failed or no signature could be checked, and with 5
 when the file cannot be read as a bundle or a token at all.`,
 		Example: `  stile verify audit.stile --trust northmoor.gov.uk.yaml
+  stile verify audit.stile --trust root:4f0c…
   stile verify decision.token --proof decision.tlog-proof --trust northmoor.gov.uk.yaml
   stile record show 26/0000001/PA --token | stile verify -`,
 		Args: takes(1, 1, "a file or a token"),
 		RunE: func(cmd *cobra.Command, args []string) error { return v.run(args[0]) },
 	}
 	f := c.Flags()
-	f.StringArrayVar(&v.trust, "trust", nil, "keys to believe: a member `file`, a folder of them, or a list; may be given again")
+	f.StringArrayVar(&v.trust, "trust", nil, "what to believe: root:DIGEST, a member `file`, a folder of them, or a list of keys; may be given again")
 	f.StringArrayVar(&v.standards, "standard", nil, "`folder` or archive of a standard as its publisher has it; may be given again")
 	f.StringVar(&v.proof, "proof", "", "tlog-proof `file` of a record: shows that it stands in the log")
 	return c
@@ -61,7 +64,7 @@ func (v *verifying) run(named string) error {
 	for _, path := range v.trust {
 		t, err := audit.ReadTrust(path)
 		if errors.Is(err, audit.ErrTrust) {
-			return failure(node.Usage, "name a member file, a folder of them, or a list of keys", "--trust: %v", err)
+			return failure(node.Usage, "give root:DIGEST, a member file, a folder of them, or a list of keys", "--trust: %v", err)
 		}
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/name"
 )
 
@@ -46,6 +47,7 @@ type contents struct {
 	members    []named[name.Council]
 	events     []named[name.Council]
 	standards  []named[name.Standard]
+	tuf        map[string]*zip.File // by path in the directory's tree
 }
 
 // named is a file and what its path names.
@@ -69,10 +71,10 @@ func open(r io.ReaderAt, size int64) (*contents, error) {
 	if err := checkShape(zr.File); err != nil {
 		return nil, err
 	}
-	c := &contents{histories: map[uint64]*zip.File{}}
+	c := &contents{histories: map[uint64]*zip.File{}, tuf: map[string]*zip.File{}}
 	chunks, proofs := map[int]*zip.File{}, map[int]*zip.File{}
 	var header *zip.File
-	var standards, events uint64
+	var standards, events, tuf uint64
 	for _, f := range zr.File {
 		limit, ok := uint64(0), false
 		dir, rest, _ := strings.Cut(f.Name, "/")
@@ -101,6 +103,11 @@ func open(r io.ReaderAt, size int64) (*contents, error) {
 			m, e := name.ParseCouncil(strings.TrimSuffix(rest, ".yaml"))
 			ok = e == nil && memberPath(m) == f.Name
 			c.members, limit = append(c.members, named[name.Council]{m, f}), maxMember
+		case "tuf":
+			var most int64
+			most, ok = tufdir.EvidencePath(rest)
+			c.tuf[rest], limit = f, uint64(most)
+			tuf += f.UncompressedSize64
 		case "events":
 			m, e := name.ParseCouncil(strings.TrimSuffix(rest, ".ndjson"))
 			ok = e == nil && eventsPath(m) == f.Name
@@ -130,8 +137,8 @@ func open(r io.ReaderAt, size int64) (*contents, error) {
 		return nil, fmt.Errorf("%w: bundle.json is missing", ErrBundle)
 	case len(c.members) > MaxMembers, len(c.standards) > MaxStandards, len(c.agreements) > MaxAgreements, len(c.notes) > MaxNotes:
 		return nil, fmt.Errorf("%w: more members, standards, agreements or checkpoints than a bundle may hold", ErrBundle)
-	case standards > maxStandards, events > MaxEvents:
-		return nil, fmt.Errorf("%w: more bytes of standards or events than a bundle may hold", ErrBundle)
+	case standards > maxStandards, events > MaxEvents, tuf > maxTUF:
+		return nil, fmt.Errorf("%w: more bytes of standards, events or the directory than a bundle may hold", ErrBundle)
 	}
 	if c.chunks, err = inOrder(chunks, chunkPath); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@
 //	directory/COUNCIL.yaml              member file (package directory)
 //	events/COUNCIL.ndjson               events that other councils sent
 //	standards/PUBLISHER/SLUG@A.B.C.zip  archive of a standard (package standard)
+//	tuf/PATH                            files of the directory that vouch for the members (package tufdir)
 //	bundle.json                         what the bundle is
 //
 // Writers put the chunks first, in order, each before its proof, as they are
@@ -54,6 +55,11 @@
 // log, but without proof of a place in it, a line each:
 //
 //	{"token":"eyJhbGci…"}
+//
+// tuf holds what leads from the root of the directory that the council follows
+// to the members' files, as they were when the bundle was made. An auditor who
+// gives the digest of the root needs no keys from elsewhere: the files under
+// directory are then held against it. Without it they prove nothing.
 //
 // # Limits
 //
@@ -105,6 +111,7 @@ const (
 	maxHeader     = 1 << 20  // bundle.json
 	maxArchive    = 32 << 20 // one standard, as package standard has it
 	maxStandards  = 128 << 20
+	maxTUF        = 32 << 20 // all of tuf/ together
 )
 
 // ErrBundle is wrapped by every error that is the bundle's own: it is not one,

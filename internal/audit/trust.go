@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -92,25 +93,38 @@ func ParseKey(s string) (Key, error) {
 }
 
 // Trust is what the auditor knows about keys from elsewhere than the file that
-// is verified: member files, single keys, or both. For each council and use it
-// speaks of, only the keys it names are believed.
+// is verified: member files, single keys, the roots of directories, or several
+// of them. For each council and use it speaks of, only the keys it names are
+// believed; a root speaks of those that the directory in a bundle leads to.
 type Trust struct {
 	Members []directory.Member
 	Keys    []Key
+	Roots   [][32]byte // SHA-256 of a directory's root file
+
+	vouched []directory.Member // that a directory in the bundle vouches for, from one of Roots
 }
 
 // Add adds what o knows.
 func (t *Trust) Add(o Trust) {
 	t.Members = append(t.Members, o.Members...)
 	t.Keys = append(t.Keys, o.Keys...)
+	t.Roots = append(t.Roots, o.Roots...)
 }
 
-// ReadTrust reads trust from a path: the directory folder of a node, whose
+// ReadTrust reads trust from "root:" and the 64 hexadecimal digits of a
+// directory's root, as stile directory show prints it; or from a path: the directory folder of a node, whose
 // members are those that its root vouches for; a folder of member files, one member file
 // (.yaml), or a text file with one [Key] a line, where lines that begin with #
 // and empty ones mean nothing. The error wraps [ErrTrust], or is that of the
 // file system.
 func ReadTrust(path string) (Trust, error) {
+	if digits, ok := strings.CutPrefix(path, rootPrefix); ok {
+		var sum [32]byte
+		if n, err := hex.Decode(sum[:], []byte(digits)); err != nil || n != len(sum) {
+			return Trust{}, fmt.Errorf("%w: want 64 hexadecimal digits after %s", ErrTrust, rootPrefix)
+		}
+		return Trust{Roots: [][32]byte{sum}}, nil
+	}
 	fi, err := os.Stat(path)
 	if err != nil {
 		return Trust{}, fmt.Errorf("read keys: %w", err)
@@ -168,13 +182,19 @@ type Source string
 
 // The sources.
 const (
-	FromAuditor Source = "auditor" // given by the auditor
-	FromFile    Source = "file"    // stands in the verified file alone
+	FromAuditor   Source = "auditor"   // given by the auditor
+	FromDirectory Source = "directory" // vouched for by the directory in the file, from a root that the auditor gave
+	FromFile      Source = "file"      // stands in the verified file alone
 )
 
+const rootPrefix = "root:"
+
 func (s Source) words() string {
-	if s == FromAuditor {
+	switch s {
+	case FromAuditor:
 		return "given by you"
+	case FromDirectory:
+		return "vouched for by the directory whose root you gave"
 	}
 	return "from this file alone: compare it with one that " +
 		"the council publishes or reads to you"
@@ -201,12 +221,18 @@ type keyring struct {
 	revoked map[Key]uint64                      // from which entry of the log on; the least that anybody says
 	logs    map[holder]map[string]note.Verifier // logs and witnesses, by id
 	bundled map[holder]map[string]bool          // ids that the file itself gives
+	vouched map[Key]bool                        // trusted for the directory's sake
 }
 
 func newKeyring(t Trust) *keyring {
 	r := &keyring{trusted: map[holder]map[string]bool{}, records: map[Key]*keys.RecordPublic{}, revoked: map[Key]uint64{},
-		logs: map[holder]map[string]note.Verifier{}, bundled: map[holder]map[string]bool{}}
-	for _, m := range t.Members {
+		logs: map[holder]map[string]note.Verifier{}, bundled: map[holder]map[string]bool{}, vouched: map[Key]bool{}}
+	for _, m := range t.vouched {
+		for _, k := range r.learn(m) {
+			r.vouched[k] = true
+		}
+	}
+	for _, m := range slices.Concat(t.Members, t.vouched) {
 		for _, u := range []Use{UseRecord, UseLog, UseWitness} {
 			r.trust(holder{m.Council, u})
 		}
@@ -214,7 +240,13 @@ func newKeyring(t Trust) *keyring {
 			r.trust(holder{k.Council, k.Use})[k.ID] = true
 		}
 	}
+	for _, m := range t.Members {
+		for _, k := range r.learn(m) {
+			delete(r.vouched, k) // known first hand
+		}
+	}
 	for _, k := range t.Keys {
+		delete(r.vouched, k)
 		h := holder{k.Council, k.Use}
 		r.trust(h)[k.ID] = true
 		// A verifier key is the key itself; a thumbprint needs the key from
@@ -342,6 +374,9 @@ func (r *keyring) councils(u Use) (out []name.Council) {
 
 // source says where the belief in a key comes from.
 func (r *keyring) source(k Key) Source {
+	if r.vouched[k] {
+		return FromDirectory
+	}
 	if r.trusted[holder{k.Council, k.Use}][k.ID] {
 		return FromAuditor
 	}
@@ -354,7 +389,7 @@ func (r *keyring) account(s *sheet, used map[Key]bool) (out []UsedKey) {
 	alone := map[name.Council]bool{}
 	for k := range used {
 		u := UsedKey{k, r.source(k)}
-		if u.Source == FromAuditor {
+		if u.Source != FromFile {
 			t.pass(1)
 		} else {
 			t.skip(1)
@@ -367,7 +402,7 @@ func (r *keyring) account(s *sheet, used map[Key]bool) (out []UsedKey) {
 	case len(out) == 0:
 		s.say(CheckKeys, "No signature could be checked, for want of a key.")
 	case len(alone) == 0:
-		s.say(CheckKeys, "Every signature was checked with keys that you gave.")
+		s.say(CheckKeys, "Every signature was checked with keys that you gave%s.", map[bool]string{true: ", or that the directory vouches for whose root you gave"}[len(r.vouched) > 0])
 	default:
 		var who []string
 		for c := range alone {

@@ -2,6 +2,8 @@ package audit
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -37,8 +40,10 @@ func Verify(r io.ReaderAt, size int64, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{contents: c, council: c.doc.Council, covers: c.doc.Covers, ring: newKeyring(o.Trust),
+	v := &verifier{contents: c, council: c.doc.Council, covers: c.doc.Covers,
 		sheet: newSheet(), used: map[Key]bool{}, parallel: o.Parallel}
+	v.readDirectory(&o.Trust)
+	v.ring = newKeyring(o.Trust)
 	if v.parallel <= 0 {
 		v.parallel = runtime.GOMAXPROCS(0)
 	}
@@ -88,6 +93,39 @@ type known struct {
 	std   *standard.Standard
 	given bool               // by the auditor
 	terms []*agreement.Terms // by place in verifier.covered; nil where it says nothing about this standard
+}
+
+// readDirectory follows the directory in the bundle from the root that the auditor
+// gave, if one was given.
+func (v *verifier) readDirectory(t *Trust) {
+	if len(t.Roots) == 0 {
+		return
+	}
+	from := func(_ context.Context, path string, max int64) ([]byte, error) {
+		f := v.tuf[path]
+		if f == nil || f.UncompressedSize64 > uint64(max) {
+			return nil, tufdir.ErrMissing
+		}
+		return readFile(f)
+	}
+	var first error
+	for _, root := range t.Roots {
+		view, err := tufdir.ReadEvidence(context.Background(), root, from)
+		if err != nil {
+			if first == nil || errors.Is(first, tufdir.ErrMissing) {
+				first = err
+			}
+			continue
+		}
+		for _, e := range view.Members() {
+			t.vouched = append(t.vouched, e.Full())
+		}
+		v.say(CheckKeys, "The file holds edition %d of the directory whose root you gave; it was vouched for until %s. Whether a later one says otherwise it cannot tell.",
+			view.Version(), view.Until().Format("2 January 2006"))
+		return
+	}
+	v.on(CheckKeys).fail("tuf", "does not lead from the root of a directory that you gave to its members", "")
+	v.say(CheckKeys, "The directory in the file was not believed: %v.", first)
 }
 
 // readMembers learns the keys.

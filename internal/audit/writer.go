@@ -16,6 +16,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -133,6 +134,18 @@ func (w *Writer) AddMember(file []byte) error {
 		return w.fail(fmt.Errorf("add member: %w", err))
 	}
 	return w.add(memberPath(m.Council), file, &w.doc.Sizes.Members)
+}
+
+// AddDirectory adds files of the directory that vouch for the members, by their
+// path in its tree, as tufdir.Client.Evidence returns them.
+func (w *Writer) AddDirectory(files map[string][]byte) error {
+	for path, b := range files {
+		if limit, ok := tufdir.EvidencePath(path); !ok || int64(len(b)) > limit {
+			return w.fail(fmt.Errorf("add directory: %q is none of its files", path))
+		}
+		w.files["tuf/"+path] = packed(b)
+	}
+	return nil
 }
 
 // AddStandard adds a standard. Adding it again does nothing.

@@ -93,3 +93,15 @@ func (r *Repository) Brought(role string) map[string][]byte {
 	}
 	return out
 }
+
+// SignedBy reports whether the key has signed a file that was exported or
+// published. Whoever signs the next version may compare it with the one before
+// that bears their own signature, since nobody can have changed that.
+func SignedBy(file []byte, p Public) bool {
+	d, err := parseDraft(file)
+	if err != nil {
+		return false
+	}
+	payload, err := d.payload()
+	return err == nil && hasSigned(*d.signatures(), p, payload)
+}

@@ -131,6 +131,15 @@ type Health struct {
 	Bodies   []Expiry  // standards bodies whose file has expired or will within WarnDays
 }
 
+// Until returns when the edition ceases to be believed: the first end of the files
+// that all depend on; UTC. It is zero for the empty View.
+func (v *View) Until() time.Time {
+	if len(v.expiry) == 0 {
+		return time.Time{}
+	}
+	return v.expiry[0].At
+}
+
 // Health returns the state of v at now.
 func (v *View) Health(now time.Time) Health {
 	if len(v.expiry) == 0 {
