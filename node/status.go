@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/standard"
 )
 
 // maxRefusalsShown bounds the refusals a status shows.
@@ -79,6 +80,12 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	out.Directory = DirectoryHealth{State: string(h.State), Expires: h.Expires, Days: h.DaysLeft, Text: h.String()}
 	if h.State != tufdir.Fresh {
 		out.Warnings = append(out.Warnings, h.String())
+	}
+	for _, s := range n.ledger.Standards() {
+		if p, ok := n.client().View().Standard(s.Name()); ok && p.Status() == standard.Retired {
+			on := p.Extra.History[len(p.Extra.History)-1].On
+			out.Warnings = append(out.Warnings, fmt.Sprintf("%s was retired by its publisher on %s", s.Name(), on.Format(time.DateOnly)))
+		}
 	}
 	for _, r := range n.client().View().Refused() {
 		out.Warnings = append(out.Warnings, "part of the directory is not believed: "+r.Error())
