@@ -13,11 +13,12 @@ import (
 )
 
 func (a *app) councilCommand() *cobra.Command {
-	return noun("council", "List and add members of the directory", `The directory says who is a member of the exchange, with which keys and
-addresses. Only members are listened to. Two councils meet by each adding the
-other's member file, received in a way they trust: who can change these files
-decides whose signatures are believed.`,
-		a.councilListCommand(), a.councilShowCommand(), a.councilAddCommand(), a.councilSelfCommand(), a.councilReloadCommand(), a.councilReferenceCommand())
+	return noun("council", "List, add, invite and join members of the directory", `The directory says who is a member of the exchange, with which keys and
+addresses. Only members are listened to. A node begins with a directory of one,
+which it signs itself: two councils can meet by each adding the other's member file,
+received in a way they trust. Several join one directory, by an invite: see "stile
+directory".`,
+		a.councilListCommand(), a.councilShowCommand(), a.councilAddCommand(), a.councilSelfCommand(), a.councilInviteCommand(), a.councilJoinCommand(), a.councilReloadCommand(), a.councilReferenceCommand())
 }
 
 func (a *app) councilListCommand() *cobra.Command {
@@ -63,11 +64,10 @@ func (a *app) councilShowCommand() *cobra.Command {
 func (a *app) councilReloadCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "reload",
-		Short: "Have the running node read the directory's files again and try its partners now",
-		Long: `Reload has the running node read the files in its directory folder again, after
-they were changed by other means than "stile council add", and try every
-exchange that waits after a failure at once. A file that cannot be read changes
-nothing: the directory as it was goes on being used.`,
+		Short: "Have the running node ask for news of the directory and try its partners now",
+		Long: `Reload has the running node ask for news of the directory, and try every exchange
+that waits after a failure at once. When nobody can be reached, or what they have is
+not believed, the directory as it was goes on being used.`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, err := call[node.Empty](cmd.Context(), a, node.OpRetry, node.Empty{})
@@ -80,9 +80,10 @@ func (a *app) councilSelfCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "self",
 		Short: "Print our own member file, to send to a partner",
-		Long: `Self prints the file that a partner adds with "stile council add". It holds
-public keys and addresses, nothing secret; but whoever can swap it on the way
-can pass for you, so let the partner read the kid back to you by another way.`,
+		Long: `Self prints the file that a partner adds with "stile council add", and that the
+registrar of a directory admits with "stile directory admit". It holds public keys
+and addresses, nothing secret; but whoever can swap it on the way can pass for you,
+so let them read the kid back to you by another way.`,
 		Example: `  stile council self > northmoor.gov.uk.yaml`,
 		Args:    takes(0, 0, "nothing"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.printMember(cmd, "") },
@@ -108,10 +109,11 @@ func (a *app) councilAddCommand() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use:   "add FILE",
-		Short: "Add a member to the directory, or replace its file",
+		Short: "Add a member to the directory this node keeps, or bring it up to date",
 		Long: `Add takes a member file, as the partner's "stile council self" prints it, into the
-directory. A file with other keys than the member had before is said aloud: from
-then on those keys speak for that council.`,
+directory that this node keeps and signs. A file with other keys than the member had
+before is said aloud: from then on those keys speak for that council. Where the node
+follows a directory of others, its registrar admits members.`,
 		Args: takes(1, 1, "a member file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := a.readFile(args[0], directory.MaxFile)
