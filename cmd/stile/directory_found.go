@@ -115,13 +115,13 @@ asks for what it needs.`,
 	return c
 }
 
-// ask asks one question on the terminal. It reads byte by byte, so that what
+// question asks one question on the terminal. It reads byte by byte, so that what
 // follows is left for the next question.
-func (a *app) ask(question, otherwise string) (string, error) {
+func (a *app) question(text, otherwise string) (string, error) {
 	if otherwise != "" {
-		question += " [" + otherwise + "]"
+		text += " [" + otherwise + "]"
 	}
-	fmt.Fprintf(a.err, "%s: ", question)
+	fmt.Fprintf(a.err, "%s: ", text)
 	var line []byte
 	for b := make([]byte, 1); len(line) < 4096; {
 		n, err := a.in.Read(b)
@@ -153,8 +153,8 @@ one of them, and not the host, can change it alone. Each runs
 and sends you FILE.pub. Compare the ids of the keys with them by telephone.
 
 `)
-	number := func(question, otherwise string, least, most int) (int, error) {
-		s, err := a.ask(question, otherwise)
+	number := func(text, otherwise string, least, most int) (int, error) {
+		s, err := a.question(text, otherwise)
 		if err != nil {
 			return 0, err
 		}
@@ -169,7 +169,7 @@ and sends you FILE.pub. Compare the ids of the keys with them by telephone.
 		return err
 	}
 	for i := range n {
-		file, err := a.ask(fmt.Sprintf("Public key file of holder %d", i+1), "")
+		file, err := a.question(fmt.Sprintf("Public key file of holder %d", i+1), "")
 		if err != nil {
 			return err
 		}
@@ -189,14 +189,14 @@ into it can admit members; if the registrar keeps it elsewhere, each admission i
 carried to them to sign.
 
 `)
-	file, err := a.ask("Public key file of the registrar, or Enter to keep the key here", "")
+	file, err := a.question("Public key file of the registrar, or Enter to keep the key here", "")
 	if err != nil {
 		return err
 	}
 	if file != "" {
 		f.registrars = []string{file}
 	}
-	answer, err := a.ask("Prepare this directory? Type yes", "")
+	answer, err := a.question("Prepare this directory? Type yes", "")
 	if err == nil && answer != "yes" {
 		err = failure(node.Failed, "type yes", "nothing was done")
 	}
