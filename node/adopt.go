@@ -231,24 +231,32 @@ func (n *Node) adoptStandard(ctx context.Context, in AdoptRequest) (*AdoptReply,
 	if n.standing(f) == standard.Retired && !in.EvenRetired {
 		return nil, fail(Refused, "stile standard adopt "+std.Name().String()+" --even-retired, or a newer version", "%s is retired: its publisher asks councils to leave it", std.Name())
 	}
-	// An example that misbehaves says that the schema is not what its publisher
-	// thinks. That there are none, or that the key is not required, a council
-	// that adopts somebody else's schema cannot mend: it is told.
-	out.Advice = std.CheckExamples()
-	wrong := slices.DeleteFunc(slices.Clone(out.Advice), func(p standard.Problem) bool {
-		return !strings.HasPrefix(p.Pointer, "examples/valid/") && !strings.HasPrefix(p.Pointer, "examples/invalid/")
-	})
-	if len(wrong) > 0 {
-		return nil, &Error{
-			Kind: Invalid, Message: fmt.Sprintf("%s: %s not do what the folder says", std.Name(), map[bool]string{true: "an example does", false: fmt.Sprintf("%d examples do", len(wrong))}[len(wrong) == 1]),
-			Try: "stile standard check DIR says which", Problems: wrong,
-		}
+	if out.Advice, err = sound(std); err != nil {
+		return nil, err
 	}
 	if err := n.ledger.Adopt(ctx, std); err != nil {
 		return nil, err
 	}
 	n.changed()
 	return out, nil
+}
+
+// sound tries a standard's examples. One that misbehaves says that the schema is
+// not what its publisher thinks, and is an error. That there are none, or that
+// the key is not required, a council that adopts somebody else's schema cannot
+// mend: it is told.
+func sound(std *standard.Standard) (advice []standard.Problem, err error) {
+	advice = std.CheckExamples()
+	wrong := slices.DeleteFunc(slices.Clone(advice), func(p standard.Problem) bool {
+		return !strings.HasPrefix(p.Pointer, "examples/valid/") && !strings.HasPrefix(p.Pointer, "examples/invalid/")
+	})
+	if len(wrong) == 0 {
+		return advice, nil
+	}
+	return nil, &Error{
+		Kind: Invalid, Message: fmt.Sprintf("%s: %s not do what the folder says", std.Name(), map[bool]string{true: "an example does", false: fmt.Sprintf("%d examples do", len(wrong))}[len(wrong) == 1]),
+		Try: "stile standard check DIR says which", Problems: wrong,
+	}
 }
 
 // same refuses other bytes under a version that is adopted, or published, with
@@ -317,7 +325,9 @@ func (n *Node) previewStandard(ctx context.Context, in AdoptRequest) (*AdoptPrev
 		out.Adopted = out.Adopted || s.Name() == m.Name
 	}
 	if !out.Adopted {
-		out.Advice = std.CheckExamples()
+		if out.Advice, err = sound(std); err != nil {
+			return nil, err
+		}
 	}
 	if older := n.before(m.Name); older != nil {
 		nm := older.Name()

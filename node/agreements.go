@@ -364,7 +364,7 @@ func (n *Node) document(in AgreementRequest) (*agreement.Agreement, error) {
 func (n *Node) check(a *agreement.Agreement) (*standard.Standard, []standard.Problem, error) {
 	std, err := n.ledger.StandardOf(a.Standard)
 	if err != nil {
-		return nil, nil, fail(NotFound, "stile standard add "+a.Standard.String(), "%v", err)
+		return nil, nil, fail(NotFound, "stile standard adopt "+a.Standard.String(), "%v", err)
 	}
 	return std, a.Check(std), nil
 }

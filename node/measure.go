@@ -124,7 +124,7 @@ func (n *Node) issue(ctx context.Context, out *MeasureReply) error {
 	}
 	r, err := n.offer(ctx, req)
 	if e, ok := errors.AsType[*Error](err); ok && e.Kind == NotFound {
-		return fail(NotFound, "stile standard add compliance-statement", "the standard of statements is not adopted here")
+		return fail(NotFound, "stile standard adopt compliance-statement", "the standard of statements is not adopted here")
 	}
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,48 +17,8 @@ func (a *app) standardCommand() *cobra.Command {
 	return noun("standard", "Adopt, list and check data standards", `A standard says what a record is: a manifest (standard.yaml), a JSON Schema
 (schema.json) and examples, in a folder or an archive of one. A node takes
 records in, and from partners, only in standards it has adopted.`,
-		a.standardAddCommand(), a.standardListCommand(), a.standardShowCommand(), a.standardCheckCommand(),
+		a.standardAdoptCommand(), a.standardServeCommand(), a.standardListCommand(), a.standardShowCommand(), a.standardCheckCommand(),
 		a.standardMeasureCommand(), a.standardAdoptionCommand())
-}
-
-func (a *app) standardAddCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "add DIR|ARCHIVE|NAME",
-		Short: "Adopt a standard",
-		Long: `Add adopts a standard from a folder, from an archive (.zip or .tar.gz), or by the
-name of one that comes with Stile. A version once adopted stays as it is: other
-bytes under the same version are refused.`,
-		Example: `  stile standard add ./digital-planning
-  stile standard add housing-need`,
-		Args: takes(1, 1, "a folder, an archive or a name"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var req node.AdoptRequest
-			if st, err := os.Stat(args[0]); err == nil {
-				if st.IsDir() {
-					std, err := loadStandard(args[0])
-					if err != nil {
-						return err
-					}
-					req.Archive = std.Archive()
-				} else if req.Archive, err = a.readFile(args[0], 32<<20); err != nil {
-					return err
-				}
-			} else if looksLikePath(args[0]) {
-				return failure(node.NotFound, "look at the path again; stile standard list --shipped shows the names that come with Stile", "there is no folder or archive %q", args[0])
-			} else {
-				req.Name = args[0]
-			}
-			r, err := call[node.AdoptReply](cmd.Context(), a, node.OpStandardAdopt, req)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.emit(r)
-			}
-			a.printf("adopted %s: %s\n", r.Name, clean(r.Title))
-			return nil
-		},
-	}
 }
 
 // looksLikePath tells a path that is not there from a name.
@@ -95,7 +54,7 @@ func (a *app) standardListCommand() *cobra.Command {
 				return emitLines(a, rs)
 			}
 			if len(rs) == 0 {
-				a.say("no standard is adopted yet; stile standard add adopts one")
+				a.say("no standard is adopted yet; stile standard adopt adopts one")
 				return nil
 			}
 			t := newTable("STANDARD", "STATUS", "#RECORDS", "TITLE")
@@ -110,6 +69,11 @@ func (a *app) standardListCommand() *cobra.Command {
 				t.add(row...)
 			}
 			t.write(a.out, "")
+			for _, r := range rs {
+				if r.Mapped != nil {
+					a.printf("%s is made from %s: %s\n", r.Name, r.Mapped.From, madeWords(r.Mapped))
+				}
+			}
 			return nil
 		},
 	}
@@ -164,6 +128,12 @@ func (a *app) standardShowCommand() *cobra.Command {
 			t.add("key", strings.Join(r.Key, ", "))
 			t.add("schema", r.Integrity)
 			t.add("records", number(r.Records))
+			if r.Mapped != nil {
+				t.add("made from", fmt.Sprintf("%s, since %s: %s", r.Mapped.From, at(r.Mapped.Since), madeWords(r.Mapped)))
+			}
+			for _, m := range r.Mappings {
+				t.add("mapping", fmt.Sprintf("from major %d", m))
+			}
 			for i, s := range r.Source {
 				label := ""
 				if i == 0 {

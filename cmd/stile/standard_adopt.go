@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node"
+)
+
+// An adoption is what stile standard adopt tells with --json.
+type adoption struct {
+	Preview *node.AdoptPreview `json:"preview"`
+	Records *node.AgainstReply `json:"records,omitempty"` // how our own records would fare
+	Adopted *node.AdoptReply   `json:"adopted,omitempty"` // nil when nothing was done
+}
+
+func (a *app) standardAdoptCommand() *cobra.Command {
+	var yes, dry, evenRetired bool
+	c := &cobra.Command{
+		Use:   "adopt NAME@VERSION|DIR|ARCHIVE",
+		Short: "Adopt a standard, after a look at what that would mean",
+		Long: `Adopt takes a version of a standard into use. It is looked for in the directory
+and among those that come with Stile; a folder or an archive (.zip or .tar.gz)
+will do too. A name without a version is the newest there is.
+
+Where the node has an older version, adopt first tells the difference in words,
+how many of the council's own records would be valid under the new version and
+which would not, and the agreements it touches. Then it asks; --yes answers. No
+record changes by it: each stays in the version it was taken in under until it
+is offered again. A version once adopted stays as it is, and other bytes under
+the same version are refused.`,
+		Example: `  stile standard adopt standards.stile.example/housing-need@1.1.0
+  stile standard adopt ./digital-planning --dry-run
+  stile standard adopt housing-need --yes`,
+		Args: takes(1, 1, "a standard, a folder or an archive"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req, err := a.standardSource(args[0])
+			if err != nil {
+				return err
+			}
+			req.EvenRetired = evenRetired
+			return a.adopt(cmd.Context(), req, args[0], yes, dry)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&yes, "yes", false, "adopt without asking")
+	f.BoolVar(&dry, "dry-run", false, "tell what it would mean and adopt nothing")
+	f.BoolVar(&evenRetired, "even-retired", false, "adopt a version that its publisher has retired")
+	return c
+}
+
+// standardSource reads what a person typed for a standard: a folder, an archive
+// or a name.
+func (a *app) standardSource(typed string) (req node.AdoptRequest, err error) {
+	st, err := os.Stat(typed)
+	switch {
+	case err == nil && st.IsDir():
+		std, err := loadStandard(typed)
+		if err != nil {
+			return req, err
+		}
+		req.Archive = std.Archive()
+	case err == nil:
+		if req.Archive, err = a.readFile(typed, 32<<20); err != nil {
+			return req, err
+		}
+	case looksLikePath(typed):
+		return req, failure(node.NotFound, "look at the path again; stile standard list --shipped shows the names that come with Stile", "there is no folder or archive %q", typed)
+	default:
+		req.Name = typed
+	}
+	return req, nil
+}
+
+func (a *app) adopt(ctx context.Context, req node.AdoptRequest, typed string, yes, dry bool) error {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var p node.AdoptPreview
+	if err := c.Call(ctx, node.OpStandardPreview, req, &p); err != nil {
+		return err
+	}
+	out := adoption{Preview: &p}
+	if p.Older != nil && p.Records > 0 && !p.Adopted {
+		if out.Records, err = a.judgeRecords(ctx, c, p.Older.Line().String(), req); err != nil {
+			return err
+		}
+	}
+	if p.Adopted {
+		if a.json {
+			return a.emit(out)
+		}
+		a.printf("%s is adopted already, with the same bytes\n", p.Name)
+		return nil
+	}
+	if !a.json {
+		a.printPreview(&p, out.Records)
+	}
+	if dry {
+		if a.json {
+			return a.emit(out)
+		}
+		return nil
+	}
+	retired := p.Status == string(standard.Retired)
+	if retired && !req.EvenRetired {
+		return failure(node.Refused, "stile standard adopt "+typed+" --even-retired, or a newer version", "%s is retired: its publisher asks councils to leave it", p.Name)
+	}
+	if (p.Older != nil || retired) && !yes {
+		if err := a.confirm("stile standard adopt "+typed+" --yes", "adopt %s", p.Name); err != nil {
+			return err
+		}
+	}
+	var r node.AdoptReply
+	if err := c.Call(ctx, node.OpStandardAdopt, req, &r); err != nil {
+		return err
+	}
+	if out.Adopted = &r; a.json {
+		return a.emit(out)
+	}
+	a.printf("adopted %s: %s\n", r.Name, clean(r.Title))
+	return nil
+}
+
+// confirm asks the person at the terminal; without one it says what to type
+// instead.
+func (a *app) confirm(try, format string, args ...any) error {
+	what := fmt.Sprintf(format, args...)
+	if !isTerminal(a.in) || !isTerminal(a.err) {
+		return failure(node.Usage, try, "nothing was done: there is nobody to ask whether to %s", what)
+	}
+	fmt.Fprintf(a.err, "%s? [y/N] ", clean(strings.ToUpper(what[:1])+what[1:]))
+	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return nil
+	}
+	return failure(node.Failed, try, "nothing was done")
+}
+
+var originWords = map[string]string{
+	"directory": "the directory", "shipped": "comes with Stile", "file": "a file of yours", "adopted": "adopted here",
+}
+
+// printPreview tells what adopting a version would mean.
+func (a *app) printPreview(p *node.AdoptPreview, records *node.AgainstReply) {
+	a.printf("%s: %s\n", p.Name, clean(p.Title))
+	t := newTable("", "")
+	t.add("published by", string(p.Publisher))
+	status := p.Status
+	var steps []string
+	for _, s := range p.History {
+		steps = append(steps, fmt.Sprintf("%s from %s", s.Status, s.On))
+	}
+	if len(steps) > 0 {
+		status += " (" + strings.Join(steps, ", ") + ")"
+	}
+	t.add("status", status)
+	t.add("from", originWords[p.Origin])
+	if p.Licence != "" {
+		t.add("licence", p.Licence)
+	}
+	t.add("schema", p.Integrity)
+	t.write(a.out, "  ")
+	for _, ad := range p.Advice {
+		a.printf("  its publisher might mend: %s\n", clean(problemLine(ad)))
+	}
+	if p.Older == nil {
+		a.printf("\nIt is the first version of this standard here.\n")
+	} else {
+		a.printf("\nCompared with %s, which is adopted here:\n", p.Older)
+		a.printDifference(p.Difference)
+		if p.Version != nil {
+			a.printf("  Its number does not say so: the version %s. %s\n", clean(p.Version.Detail), clean(sentence(p.Version.Fix)))
+		}
+	}
+	if p.Older != nil {
+		a.printf("\n")
+		if records == nil {
+			a.printf("There are no records of %s here.\n", p.Older.Line())
+		} else {
+			a.printAgainst(records)
+			if p.Older.Line() == p.Name.Line() {
+				a.printf("No record changes: each stays in its version until it is offered again.\n")
+			} else {
+				a.printf("No record changes: %s stays beside %s, and each record in its own.\n", p.Older.Line(), p.Name.Line())
+			}
+		}
+	}
+	a.printEffects(p)
+	for _, m := range p.Mappings {
+		a.printf("\nIts publisher ships a mapping from major %d; stile standard serve %s --from %d would make such records by it:\n", m.From, p.Name.Line(), m.From)
+		for i, s := range m.Steps {
+			a.printf("  %d. %s\n", i+1, clean(s))
+		}
+		for _, q := range m.Problems {
+			a.printf("  wrong with it: %s\n", clean(problemLine(q)))
+		}
+	}
+	if p.Mapped != nil {
+		a.printf("\nRecords of %s are made from those of %s here, in the version they are made in now.\n  stile standard serve %s makes them anew in this one, once it is adopted.\n", p.Name.Line(), p.Mapped.From, p.Name.Line())
+	}
+	a.printf("\n")
+}
+
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
+var levelWords = map[standard.Level]string{standard.Major: "breaking", standard.Minor: "addition", standard.Patch: "wording"}
+
+// printDifference tells what changed between two versions.
+func (a *app) printDifference(d *standard.Difference) {
+	if len(d.Changes) == 0 {
+		a.printf("  nothing that a record or an agreement could tell\n")
+		return
+	}
+	for _, ch := range d.Changes {
+		at := ch.Pointer
+		if at == "" {
+			at = "(the whole record)"
+		}
+		a.printf("  %s: %s %s\n", levelWords[ch.Level], clean(at), clean(ch.What))
+		if ch.Why != "" {
+			a.printf("      %s\n", clean(ch.Why))
+		}
+	}
+}
+
+// printEffects tells what becomes of agreements.
+func (a *app) printEffects(p *node.AdoptPreview) {
+	for i, e := range p.Agreements {
+		if i == 0 {
+			a.printf("\nAgreements over this standard:\n")
+		}
+		who := "we receive"
+		if e.Sends {
+			who = "we send"
+		}
+		a.printf("  %s (%s)\n", e.Agreement, who)
+		switch {
+		case e.Other:
+			a.printf("    is over %s, and nothing of %s leaves under it\n", e.Standard, p.Name.Line())
+		case len(e.Because) == 0 && !e.Stops:
+			a.printf("    goes on as it is\n")
+		}
+		for _, b := range e.Because {
+			a.printf("    %s\n", clean(b))
+		}
+		if e.Stops {
+			a.printf("    so no record of %s leaves under it until both sides sign a new text\n", p.Name)
+		}
+	}
+}
