@@ -95,7 +95,7 @@ func (n *Node) find(in AdoptRequest) (*found, error) {
 	if len(in.Archive) > 0 {
 		std, err := n.loaded.load(in.Archive)
 		if err != nil {
-			return nil, fail(Invalid, "stile standard check DIR says more", "%v", err)
+			return nil, fail(Invalid, "stile standard lint DIR says more", "%v", err)
 		}
 		return n.listed(&found{std: std, origin: originFile}), nil
 	}
@@ -255,7 +255,7 @@ func sound(std *standard.Standard) (advice []standard.Problem, err error) {
 	}
 	return nil, &Error{
 		Kind: Invalid, Message: fmt.Sprintf("%s: %s not do what the folder says", std.Name(), map[bool]string{true: "an example does", false: fmt.Sprintf("%d examples do", len(wrong))}[len(wrong) == 1]),
-		Try: "stile standard check DIR says which", Problems: wrong,
+		Try: "stile standard lint DIR says which", Problems: wrong,
 	}
 }
 

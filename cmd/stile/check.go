@@ -114,7 +114,7 @@ func (a *app) standardFor(ctx context.Context, named string) (*standard.Standard
 
 // loadStandard reads a standard from a folder or an archive.
 func loadStandard(path string) (*standard.Standard, error) {
-	const try = "stile standard check DIR says what is wrong"
+	const try = "stile standard lint DIR says all that is wrong, and what to do"
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("read standard: %w", err)

@@ -14,10 +14,11 @@ import (
 )
 
 func (a *app) standardCommand() *cobra.Command {
-	return noun("standard", "Adopt, list and check data standards", `A standard says what a record is: a manifest (standard.yaml), a JSON Schema
+	return noun("standard", "Write, check, adopt and list data standards", `A standard says what a record is: a manifest (standard.yaml), a JSON Schema
 (schema.json) and examples, in a folder or an archive of one. A node takes
 records in, and from partners, only in standards it has adopted.`,
-		a.standardAdoptCommand(), a.standardServeCommand(), a.standardListCommand(), a.standardShowCommand(), a.standardCheckCommand(),
+		a.standardAdoptCommand(), a.standardServeCommand(), a.standardListCommand(), a.standardShowCommand(),
+		a.standardNewCommand(), a.standardLintCommand(), a.standardDiffCommand(),
 		a.standardMeasureCommand(), a.standardAdoptionCommand())
 }
 
@@ -157,46 +158,6 @@ func (a *app) standardShowCommand() *cobra.Command {
 				t.add(name, r.Classes[f])
 			}
 			t.write(a.out, "  ")
-			return nil
-		},
-	}
-}
-
-func (a *app) standardCheckCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check DIR|ARCHIVE",
-		Short: "Check that a standard can be loaded and that its examples do what they say",
-		Long: `Check loads a standard from a folder or an archive and tries its examples: those
-in examples/valid must pass and those in examples/invalid must not. It needs no
-node.`,
-		Args: takes(1, 1, "a folder or an archive"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			std, err := loadStandard(args[0])
-			if err != nil {
-				if isKind(err, node.Invalid) {
-					e := err.(*node.Error)
-					e.Try = "mend what it names and check again"
-				}
-				return err
-			}
-			problems := std.CheckExamples()
-			valid, invalid := std.Examples()
-			if a.json {
-				if problems == nil {
-					problems = []standard.Problem{}
-				}
-				if err := a.emit(map[string]any{"standard": std.Name(), "integrity": std.Integrity(), "valid": len(valid), "invalid": len(invalid), "problems": problems}); err != nil {
-					return err
-				}
-			} else if len(problems) == 0 {
-				a.printf("%s is good: %s passed and %s refused, as they should be\n", std.Name(),
-					plural(len(valid), "example was", "examples were"), plural(len(invalid), "was", "were"))
-			}
-			if len(problems) > 0 {
-				e := failure(node.Invalid, "mend what it names and check again", "%s: %s", std.Name(), plural(len(problems), "thing is wrong with it", "things are wrong with it"))
-				e.Problems = problems
-				return e
-			}
 			return nil
 		},
 	}
