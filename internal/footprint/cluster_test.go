@@ -1,0 +1,238 @@
+package footprint
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// digest is the hash of all that a member's replica keeps.
+func (w *fens) digest(c name.Council) []byte {
+	w.t.Helper()
+	h := sha256.New()
+	if _, err := w.at(c).fsm.current().WriteTo(h); err != nil {
+		w.t.Fatal(err)
+	}
+	return h.Sum(nil)
+}
+
+// TestFootprint: three councils form one, each writes, each reads, and the
+// checkpoint counts.
+func TestFootprint(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		var last Receipt
+		for _, c := range places[:3] {
+			var es []Entry
+			for i := range 40 {
+				es = append(es, w.token(c, fmt.Sprint("item-", i), 1, tlog.Hash{}))
+			}
+			last = w.put(c, es...)
+			again := w.put(c, es[7])
+			if again.Outcomes[0].Code != Duplicate || again.Outcomes[0].Entry != last.Outcomes[7].Entry {
+				t.Errorf("the same entry again: %+v, want a duplicate of %d", again.Outcomes[0], last.Outcomes[7].Entry)
+			}
+		}
+		for _, c := range places[:3] {
+			if err := w.at(c).Await(t.Context(), last.Position); err != nil {
+				t.Fatal(err)
+			}
+			rec := w.rings[places[2]].RecordID(w.std.Name().Line(), "item-39")
+			e, err := w.at(c).Record(places[2], rec)
+			if err != nil || e.Index != last.Outcomes[39].Entry || e.View.Body["name"] != "somebody" {
+				t.Errorf("%s reads %+v, %v", c, e, err)
+			}
+		}
+		w.same()
+		w.await("a checkpoint counts", func() bool {
+			cp, _ := w.at(places[1]).Checkpoint()
+			return cp.Size == w.at(places[1]).fsm.current().Checkpoint().Size
+		})
+		_, signed := w.at(places[1]).Checkpoint()
+		cp, by, err := tlog.VerifyMajority(signed, fensName.Origin(), w.at(places[1]).Witnesses()...)
+		if err != nil || len(by) < 2 || cp.Root != w.at(places[0]).fsm.current().Checkpoint().Root {
+			t.Errorf("checkpoint: %+v by %v, %v", cp, by, err)
+		}
+		t.Log(w.at(places[0]).Status().Words)
+	})
+}
+
+// TestLeaderKilled: nothing acknowledged is lost, and writing goes on.
+func TestLeaderKilled(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		leader := w.leader().o.Self
+		from := other(leader)
+		for i := range 20 {
+			w.put(from, w.token(from, fmt.Sprint("before-", i), 1, tlog.Hash{}))
+		}
+		w.stop(leader)
+		start := time.Now()
+		r := w.put(from, w.token(from, "after", 1, tlog.Hash{}))
+		if d := time.Since(start); d > 5*time.Second {
+			t.Errorf("the next write took %v", d)
+		}
+		w.start(leader)
+		if err := w.at(leader).Await(t.Context(), r.Position); err != nil {
+			t.Fatal(err)
+		}
+		w.same()
+		for i := range 20 {
+			rec := w.rings[from].RecordID(w.std.Name().Line(), fmt.Sprint("before-", i))
+			if _, err := w.at(leader).Record(from, rec); err != nil {
+				t.Errorf("record %d: %v", i, err)
+			}
+		}
+	})
+}
+
+func other(c name.Council) name.Council {
+	if c == places[0] {
+		return places[1]
+	}
+	return places[0]
+}
+
+// TestMinority: a member alone refuses writes with a reason and goes on
+// serving what it has.
+func TestMinority(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		c := w.leader().o.Self
+		r := w.put(c, w.token(c, "known", 1, tlog.Hash{}))
+		var rest []name.Council
+		for _, o := range places[:3] {
+			if o != c {
+				rest = append(rest, o)
+				w.world.Cut(c, o)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_, err := w.at(c).Put(ctx, w.token(c, "alone", 1, tlog.Hash{}))
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("a minority wrote: %v", err)
+		}
+		t.Log(err)
+		if _, err := w.at(c).Latest(ctx); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("a minority answered a linearizable read: %v", err)
+		}
+		if _, err := w.at(c).Record(c, w.rings[c].RecordID(w.std.Name().Line(), "known")); err != nil {
+			t.Errorf("local read: %v", err)
+		}
+		t.Log(w.at(c).Status().Words)
+		w.put(rest[0], w.token(rest[0], "majority", 1, tlog.Hash{}))
+		for _, o := range rest {
+			w.world.Heal(c, o)
+		}
+		w.put(c, w.token(c, "alone", 1, tlog.Hash{}))
+		_ = r
+		w.same()
+	})
+}
+
+// TestPowerLoss: all members stop at once and come back.
+func TestPowerLoss(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		c := places[1]
+		for i := range 10 {
+			w.put(c, w.token(c, fmt.Sprint("item-", i), 1, tlog.Hash{}))
+		}
+		size := w.leader().fsm.current().Checkpoint().Size
+		for _, o := range places[:3] {
+			w.stop(o)
+		}
+		for _, o := range places[:3] {
+			w.start(o)
+		}
+		w.put(c, w.token(c, "after", 1, tlog.Hash{}))
+		w.same()
+		if got := w.at(c).fsm.current().Checkpoint().Size; got != size+1 {
+			t.Errorf("%d entries, want %d", got, size+1)
+		}
+	})
+}
+
+// TestSnapshot: a member that was away longer than the log reaches back is
+// brought up by a snapshot, and a lost disk by a new incarnation.
+func TestSnapshot(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.tune = func(o *Options) { o.SnapshotAfter, o.KeepLog, o.segment = 8, 4, 8<<10 }
+		w.form(3)
+		away := other(w.leader().o.Self)
+		writer := w.leader().o.Self
+		w.stop(away)
+		for i := range 40 {
+			w.put(writer, w.token(writer, fmt.Sprint("item-", i), 1, tlog.Hash{}))
+		}
+		for _, c := range w.up() {
+			if err := w.at(c).raft.Snapshot().Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if first, err := w.leader().logs.FirstIndex(); err != nil || first < 50 {
+			t.Fatalf("the log begins at %d, %v", first, err)
+		}
+		w.start(away)
+		w.await("it is level", func() bool {
+			return w.at(away).fsm.current().Applied() >= w.leader().fsm.current().Applied()
+		})
+		w.same()
+		if dir, err := w.at(away).folder.current(); err != nil || dir == "replica-1" {
+			t.Errorf("no snapshot was installed: %s, %v", dir, err)
+		}
+		// Its disk is lost: under the same name it is another replica, which
+		// nobody lets vote until a majority has agreed.
+		w.stop(away)
+		w.gen[away]++
+		if _, err := Join(t.Context(), w.options(away), writer); err == nil {
+			t.Fatal("joined again without an invitation")
+		}
+		w.gen[away]++
+		w.admit(away)
+		w.await("it votes again", func() bool {
+			return w.voters() == 3 && len(w.leader().raft.GetConfiguration().Configuration().Servers) == 3
+		})
+		w.put(away, w.token(away, "back", 1, tlog.Hash{}))
+		w.same()
+	})
+}
+
+// TestWithdrawal: what is withdrawn is gone from every member, and comes back
+// only as something newer.
+func TestWithdrawal(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		c := places[1]
+		first := w.token(c, "item", 1, tlog.Hash{}, "name", "Ada Secretsurname")
+		chk := check(first)
+		second := w.token(c, "item", 2, chk.token.Entry(), "name", "Ada Secretsurname")
+		w.put(c, first, second)
+		rec := w.rings[c].RecordID(w.std.Name().Line(), "item")
+		wd := w.event(c, ledger.KindWithdrawal, map[string]any{"agreement": "saltby.gov.uk/items", "record": string(rec), "reason": "over"})
+		w.put(c, wd)
+		w.same()
+		for _, o := range places[:3] {
+			if _, err := w.at(o).Record(c, rec); !errors.Is(err, ledger.ErrNotFound) {
+				t.Errorf("%s still has it: %v", o, err)
+			}
+			var all bytes.Buffer
+			if _, err := w.at(o).fsm.current().WriteTo(&all); err != nil || bytes.Contains(all.Bytes(), second.Token) {
+				t.Errorf("%s streams it: %v", o, err)
+			}
+		}
+		r, err := w.at(c).Put(t.Context(), second)
+		if err != nil || r.Outcomes[0].Rule != RuleGone {
+			t.Errorf("an old version after the withdrawal: %+v, %v", r, err)
+		}
+	})
+}

@@ -1,0 +1,236 @@
+package footprint
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// A command is one entry of the raft log:
+//
+//	version1 kind1 at8 rest
+//
+// version is 1. at is the proposing member's clock, seconds since 1970, the
+// only time that applying knows. Numbers of fixed length are big-endian; a text
+// or bytes are a length, an unsigned varint in its shortest form, then that
+// many bytes. By kind, rest is:
+//
+//	1 batch: number of groups, unsigned varint, at least 1; each group:
+//	         contributor, agreement (both texts), since8, cursor8, number of
+//	         entries, unsigned varint; each entry: token, attachment (bytes)
+//	2 mark:  nothing. Every member cosigns the tree as it stands here.
+//
+// A member that does not know the version or the kind stops rather than skip a
+// command that the others apply. So a new version may be proposed only once
+// every member says that it speaks it (status), and the old is read forever.
+type command struct {
+	kind   byte
+	at     int64
+	groups []group
+}
+
+const (
+	commandVersion = 1
+	commandBatch   = 1
+	commandMark    = 2
+)
+
+// A group is what one council contributes at one time.
+type group struct {
+	contributor name.Council
+	// agreement is not empty when the entries are a page of the agreement's
+	// feed: then since must be where the page before ended, and cursor is
+	// where this one does. That makes a page arrive exactly once, however often
+	// it is sent.
+	agreement     name.Agreement
+	since, cursor uint64
+	entries       []Entry
+}
+
+// An Entry is offered to a footprint's ledger.
+type Entry struct {
+	Token []byte // a record token with the disclosures to be shared, or an event
+	// Attachment is what the event speaks of and carries a digest of: the archive
+	// of an adopted standard. Nil otherwise.
+	Attachment []byte
+}
+
+func (e Entry) size() int { return len(e.Token) + len(e.Attachment) + 20 }
+
+// Bounds of a command: that many bytes and entries, with their indexes, fit one
+// transaction of a replica.
+const (
+	MaxEntry       = 3 << 20 // bytes of one entry, attachment included
+	maxBatchBytes  = 1 << 20 // of a batch, unless one entry alone has more
+	maxBatchGroup  = 1000    // entries of a group
+	maxBatchCount  = 2000    // entries of a batch
+	maxGroupsBatch = 1000
+)
+
+var errCommand = errors.New("not a command")
+
+func (c command) encode() []byte {
+	n := 16
+	for _, g := range c.groups {
+		n += len(g.contributor) + len(g.agreement) + 32
+		for _, e := range g.entries {
+			n += e.size()
+		}
+	}
+	b := append(make([]byte, 0, n), commandVersion, c.kind)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.at))
+	if c.kind != commandBatch {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.groups)))
+	for _, g := range c.groups {
+		b = g.append(b)
+	}
+	return b
+}
+
+func (g group) append(b []byte) []byte {
+	b = appendBytes(b, []byte(g.contributor))
+	b = appendBytes(b, []byte(g.agreement))
+	b = binary.BigEndian.AppendUint64(b, g.since)
+	b = binary.BigEndian.AppendUint64(b, g.cursor)
+	b = binary.AppendUvarint(b, uint64(len(g.entries)))
+	for _, e := range g.entries {
+		b = appendBytes(appendBytes(b, e.Token), e.Attachment)
+	}
+	return b
+}
+
+func (g group) size() int {
+	n := len(g.contributor) + len(g.agreement) + 32
+	for _, e := range g.entries {
+		n += e.size()
+	}
+	return n
+}
+
+func appendBytes(b, v []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(v))), v...)
+}
+
+// parseCommand reads what encode wrote, and nothing else. The result shares
+// memory with b. errNewer when the version or kind is not known.
+func parseCommand(b []byte) (c command, err error) {
+	r := reader{b: b}
+	version := r.byte()
+	c.kind = r.byte()
+	c.at = int64(r.uint64())
+	if r.bad {
+		return c, fmt.Errorf("%w: %d bytes", errCommand, len(b))
+	}
+	if version != commandVersion || c.kind != commandBatch && c.kind != commandMark {
+		return c, fmt.Errorf("%w: version %d, kind %d", errNewer, version, c.kind)
+	}
+	if c.kind == commandBatch {
+		n := r.count(maxGroupsBatch)
+		for range n {
+			c.groups = append(c.groups, r.group())
+		}
+		if n == 0 {
+			r.bad = true
+		}
+	}
+	if r.bad || len(r.b) > 0 {
+		return command{}, fmt.Errorf("%w: made up wrongly", errCommand)
+	}
+	return c, nil
+}
+
+func parseGroup(b []byte) (group, error) {
+	r := reader{b: b}
+	g := r.group()
+	if r.bad || len(r.b) > 0 {
+		return group{}, fmt.Errorf("%w: made up wrongly", errCommand)
+	}
+	return g, nil
+}
+
+// A reader takes a message apart; once anything was wrong bad is set and
+// nothing more is read.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) take(n int) []byte {
+	if r.bad || n < 0 || n > len(r.b) {
+		r.bad = true
+		return nil
+	}
+	v := r.b[:n:n]
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) byte() byte {
+	if v := r.take(1); v != nil {
+		return v[0]
+	}
+	return 0
+}
+
+func (r *reader) uint64() uint64 {
+	if v := r.take(8); v != nil {
+		return binary.BigEndian.Uint64(v)
+	}
+	return 0
+}
+
+func (r *reader) count(limit uint64) int {
+	n, l := binary.Uvarint(r.b)
+	// The last byte of a longer spelling is zero.
+	if r.bad || l <= 0 || l > 1 && r.b[l-1] == 0 || n > limit {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[l:]
+	return int(n)
+}
+
+func (r *reader) bytes() []byte {
+	n := r.count(MaxEntry)
+	if r.bad || n == 0 {
+		return nil
+	}
+	return r.take(n)
+}
+
+func (r *reader) group() (g group) {
+	contributor, agreement := r.bytes(), r.bytes()
+	g.since, g.cursor = r.uint64(), r.uint64()
+	n := r.count(maxBatchGroup)
+	if r.bad {
+		return g
+	}
+	c, err := name.ParseCouncil(string(contributor))
+	if err != nil {
+		r.bad = true
+		return g
+	}
+	g.contributor = c
+	if len(agreement) > 0 {
+		if g.agreement, err = name.ParseAgreement(string(agreement)); err != nil || g.cursor < g.since {
+			r.bad = true
+			return g
+		}
+	} else if g.since|g.cursor != 0 {
+		r.bad = true
+		return g
+	}
+	for range n {
+		e := Entry{Token: r.bytes(), Attachment: r.bytes()}
+		if r.bad || len(e.Token) == 0 {
+			r.bad = true
+			return g
+		}
+		g.entries = append(g.entries, e)
+	}
+	return g
+}

@@ -1,0 +1,530 @@
+// Package footprint keeps a ledger that several councils share, on a raft
+// cluster of their nodes (hashicorp/raft).
+//
+// The invariant: what was acknowledged is on the disks of a majority of member
+// councils and is applied, once and at the same place, by every member; nothing
+// is in the ledger that its contributor did not sign; and a checkpoint counts
+// only once a majority has cosigned that exact tree. See DESIGN.md.
+package footprint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
+)
+
+// Errors of this package, to be checked with errors.Is.
+var (
+	// ErrUnavailable: too few members answer for anything to be decided. The
+	// error says who is missing, in words. What was offered may still be
+	// committed later; offering it again does no harm.
+	ErrUnavailable = errors.New("the footprint cannot decide now")
+	// ErrClosed: the footprint was closed.
+	ErrClosed = errors.New("footprint is closed")
+	// ErrStopped: this member's replica has stopped applying.
+	ErrStopped = errors.New("this member's replica has stopped")
+	// ErrLost: the folder's log is missing or another's, so it is not known how
+	// this member voted. It must join again as a new replica.
+	ErrLost = errors.New("this member's log was lost: it must join again as a new replica")
+	// ErrFull: the disk is nearly full; nothing is written.
+	ErrFull = errors.New("disk is nearly full")
+)
+
+// Members is what a footprint asks of the directory.
+type Members interface {
+	Member(name.Council) (directory.Member, bool)
+}
+
+// Options say how to open a member's replica of a footprint.
+type Options struct {
+	Dir           string       // folder of this footprint
+	Name          name.Council // the footprint's
+	Self          name.Council // the member
+	Keys          *keys.Ring
+	Hub           *Hub
+	Directory     Members
+	EncryptionKey []byte           // of the replica at rest; nil for none
+	Now           func() time.Time // default time.Now
+	Rand          io.Reader        // incarnations; default crypto/rand
+	Log           *slog.Logger     // default discards
+	MinFree       uint64           // bytes of free disk below which nothing is proposed; default 128 MiB
+
+	// Sign makes an event signed by the council and is where a node also puts
+	// it into the council's own ledger. Default signs with Keys alone.
+	Sign func(ctx context.Context, kind string, body map[string]any) ([]byte, error)
+	// Fatal is called once when the replica stops for good.
+	Fatal func(error)
+
+	// Heartbeat is how long members wait for a leader's word before they elect
+	// another. Default one second.
+	Heartbeat time.Duration
+	// MarkEvery is how often at most the members cosign the tree. Default half a
+	// second.
+	MarkEvery time.Duration
+	// SnapshotAfter is how many commands the log grows by before it may be cut,
+	// and KeepLog how many stay for members that are a little behind. Defaults
+	// 1024 and 1024. A command is at most 3 MiB, most are one batch.
+	SnapshotAfter, KeepLog uint64
+
+	segment int // bytes of a file of raft's log; 0 for 64 MiB. A log is cut by whole files
+}
+
+// A Footprint is one member's open replica. All methods may be called
+// concurrently.
+type Footprint struct {
+	o      Options
+	folder *folder
+	fsm    *fsm
+	logs   *raftLog
+	layer  *streamLayer
+	trans  *raft.NetworkTransport
+	raft   *raft.Raft
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	notify chan bool
+
+	queue  chan *proposal
+	ready  atomic.Pointer[term] // the term this member leads, once all before it is applied
+	kick   chan struct{}        // something changed for the leader to look at
+	marks  chan struct{}        // a tree to cosign
+	eraser chan struct{}        // something to erase
+	closed atomic.Bool
+
+	standards sync.Map // name.Standard to *standard.Standard
+
+	cosigned cosigned
+
+	mu      sync.Mutex // guards what follows
+	contact map[name.Council]contact
+	peers   map[name.Council]Peer // what each member last said of itself
+	full    bool
+}
+
+type contact struct {
+	at  time.Time // last heard from
+	err error     // what went wrong last; nil when nothing did
+}
+
+// Found makes a footprint of one member, this one. It takes records once three
+// councils have joined. member is this council's entry of the directory.
+func Found(ctx context.Context, o Options, member directory.Member) (*Footprint, error) {
+	if member.Council != o.Self {
+		return nil, fmt.Errorf("found %s: the directory entry is not this council's", o.Name)
+	}
+	if err := makeFolder(o.Dir, identity{Footprint: o.Name, Council: o.Self}, o.Rand); err != nil {
+		return nil, fmt.Errorf("found %s: %w", o.Name, err)
+	}
+	f, err := open(o, true)
+	if err != nil {
+		return nil, fmt.Errorf("found %s: %w", o.Name, err)
+	}
+	body := map[string]any{"footprint": string(o.Name), "member": string(member.Bare().YAML()), "incarnation": f.folder.id.Incarnation}
+	if _, err := f.say(ctx, KindFounded, body); err != nil {
+		return nil, errors.Join(fmt.Errorf("found %s: %w", o.Name, err), f.Close())
+	}
+	return f, nil
+}
+
+// Join makes a new replica and asks the members, of whom contacts are some, to
+// take it in. A majority must have agreed to that before. On return the replica
+// is a member and is being brought up to date; it votes once it is.
+func Join(ctx context.Context, o Options, contacts ...name.Council) (*Footprint, error) {
+	if err := makeFolder(o.Dir, identity{Footprint: o.Name, Council: o.Self, Contacts: contacts}, o.Rand); err != nil {
+		return nil, fmt.Errorf("join %s: %w", o.Name, err)
+	}
+	f, err := open(o, false)
+	if err != nil {
+		return nil, fmt.Errorf("join %s: %w", o.Name, err)
+	}
+	if err := f.Rejoin(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("join %s: %w", o.Name, err), f.Close())
+	}
+	return f, nil
+}
+
+// Rejoin asks again what Join asks, for a replica whose joining did not get
+// through. Asking again after it did changes nothing.
+func (f *Footprint) Rejoin(ctx context.Context) error {
+	jws, err := f.sign(ctx, KindJoined, map[string]any{"incarnation": f.folder.id.Incarnation})
+	if err != nil {
+		return err
+	}
+	r, err := f.contribute(ctx, group{contributor: f.o.Self, entries: []Entry{{Token: jws}}})
+	if err != nil {
+		return err
+	}
+	if o := r.Outcomes[0]; o.Code == Refused && o.Rule != "incarnation" {
+		return &Refusal{o.Rule}
+	}
+	return nil
+}
+
+// Open opens a replica that Found or Join made.
+func Open(o Options) (*Footprint, error) {
+	f, err := open(o, false)
+	if err != nil {
+		return nil, fmt.Errorf("open footprint %s: %w", o.Name, err)
+	}
+	return f, nil
+}
+
+func (o *Options) defaults() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.MinFree == 0 {
+		o.MinFree = 128 << 20
+	}
+	if o.Fatal == nil {
+		o.Fatal = func(error) {}
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = time.Second
+	}
+	if o.MarkEvery == 0 {
+		o.MarkEvery = 500 * time.Millisecond
+	}
+	if o.SnapshotAfter == 0 {
+		o.SnapshotAfter = 1024
+	}
+	if o.KeepLog == 0 {
+		o.KeepLog = 1024
+	}
+	if o.Sign == nil {
+		ring, self, now := o.Keys, o.Self, o.Now
+		o.Sign = func(_ context.Context, kind string, body map[string]any) ([]byte, error) {
+			d, err := record.BuildEvent(record.Event{Council: self, IssuedAt: now().Unix(), Kind: kind, Body: body}, ring.Record.ID())
+			if err != nil {
+				return nil, err
+			}
+			sig, err := ring.Record.Sign(d.SigningInput())
+			if err != nil {
+				return nil, err
+			}
+			return d.Seal(sig).Bytes(), nil
+		}
+	}
+}
+
+// stableIncarnation is the key in raft's stable store that ties it to the
+// folder.
+var stableIncarnation = []byte("stile incarnation")
+
+func open(o Options, found bool) (_ *Footprint, err error) {
+	o.defaults()
+	fold, err := openFolder(o.Dir, ledger.ReplicaOptions{Name: o.Name, EncryptionKey: o.EncryptionKey, Log: o.Log}, o.Self)
+	if err != nil {
+		return nil, err
+	}
+	f := &Footprint{
+		o: o, folder: fold,
+		notify: make(chan bool, 16), queue: make(chan *proposal, 256),
+		kick: make(chan struct{}, 1), marks: make(chan struct{}, 1), eraser: make(chan struct{}, 1),
+		contact: map[name.Council]contact{}, peers: map[name.Council]Peer{},
+	}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			f.cancel()
+		}
+	}()
+	if f.fsm, err = openFSM(fold, o.Log); err != nil {
+		return nil, err
+	}
+	f.fsm.onFail = f.stopped
+	f.fsm.applied = f.didApply
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.fsm.close())
+		}
+	}()
+	if err := f.cosigned.load(fold); err != nil {
+		return nil, err
+	}
+	fresh := f.fsm.replica.Applied() == 0 && f.fsm.replica.Checkpoint().Size == 0
+	if err := f.openLog(fresh); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.logs.Close())
+		}
+	}()
+	if err := f.openRaft(found); err != nil {
+		return nil, err
+	}
+	f.wg.Go(f.propose)
+	f.wg.Go(f.lead)
+	f.wg.Go(f.cosign)
+	f.wg.Go(f.erase)
+	f.wake(f.marks)
+	f.wake(f.eraser)
+	return f, nil
+}
+
+// A raftLog is raft's log and its stable store, which holds the vote.
+type raftLog struct {
+	*wal.WAL
+	meta *metadb.BoltMetaDB
+}
+
+func openLog(dir string, segment int) (*raftLog, error) {
+	if segment == 0 {
+		segment = 64 << 20
+	}
+	meta := &metadb.BoltMetaDB{}
+	w, err := wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentSize(segment))
+	if err != nil {
+		return nil, errors.Join(err, meta.Close())
+	}
+	return &raftLog{w, meta}, nil
+}
+
+// Close closes the log and what it was given: its own Close leaves the latter
+// open, and locked.
+func (l *raftLog) Close() error { return errors.Join(l.WAL.Close(), l.meta.Close()) }
+
+// openLog opens raft's log and checks that it is the one that was made with
+// the folder: a member whose log is gone does not know how it voted.
+func (f *Footprint) openLog(fresh bool) error {
+	dir := filepath.Join(f.o.Dir, "log")
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	logs, err := openLog(dir, f.o.segment)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	f.logs = logs
+	mark, err := logs.Get(stableIncarnation)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("open log: %w", err)
+	case string(mark) == f.folder.id.Incarnation:
+		return nil
+	case len(mark) > 0 || !fresh:
+		err = ErrLost
+	default:
+		// Written before the first vote can be.
+		if err = logs.Set(stableIncarnation, []byte(f.folder.id.Incarnation)); err == nil {
+			return nil
+		}
+	}
+	return errors.Join(err, logs.Close())
+}
+
+func (f *Footprint) openRaft(found bool) error {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(f.server())
+	c.HeartbeatTimeout, c.ElectionTimeout = f.o.Heartbeat, f.o.Heartbeat
+	c.LeaderLeaseTimeout = f.o.Heartbeat / 2
+	// Entries are whole batches: a few make a full message.
+	c.MaxAppendEntries = 16
+	c.CommitTimeout = 20 * time.Millisecond
+	c.SnapshotThreshold, c.TrailingLogs = f.o.SnapshotAfter, f.o.KeepLog
+	c.SnapshotInterval = 30 * time.Second
+	c.NoSnapshotRestoreOnStart = true // the replica is on disk
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	c.NotifyCh = f.notify
+	c.Logger = newLogger(f.o.Log)
+	f.layer = newStreamLayer(f)
+	f.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: f.layer, MaxPool: 3, Timeout: 10 * time.Second, Logger: c.Logger,
+	})
+	if found {
+		err := raft.BootstrapCluster(c, f.logs, f.logs, f.fsm.snaps, f.trans, raft.Configuration{
+			Servers: []raft.Server{{Suffrage: raft.Voter, ID: c.LocalID, Address: raft.ServerAddress(f.server())}},
+		})
+		if err != nil {
+			return errors.Join(fmt.Errorf("found the cluster: %w", err), f.trans.Close())
+		}
+	}
+	if err := f.o.Hub.add(f); err != nil {
+		return errors.Join(err, f.trans.Close())
+	}
+	var err error
+	if f.raft, err = raft.NewRaft(c, f.fsm, f.logs, f.logs, f.fsm.snaps, f.trans); err != nil {
+		f.o.Hub.remove(f)
+		return errors.Join(fmt.Errorf("start raft: %w", err), f.trans.Close())
+	}
+	return nil
+}
+
+// newLogger hands raft's messages on from level warning. They name servers,
+// terms and indexes, never entries.
+func newLogger(l *slog.Logger) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Warn, Output: lineWriter{l}, DisableTime: true})
+}
+
+type lineWriter struct{ l *slog.Logger }
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	w.l.Info("raft", "message", string(b))
+	return len(b), nil
+}
+
+// Close stops taking part and closes the replica. What was under way may or
+// may not be committed.
+func (f *Footprint) Close() error {
+	if !f.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	f.o.Hub.remove(f)
+	f.cancel()
+	err := f.raft.Shutdown().Error()
+	err = errors.Join(err, f.trans.Close())
+	f.wg.Wait()
+	return errors.Join(err, f.logs.Close(), f.fsm.close())
+}
+
+// stopped takes the member out of the cluster when its replica can go no
+// further: it must not lead, nor let the log be cut.
+func (f *Footprint) stopped(err error) {
+	f.raft.Shutdown()
+	f.o.Fatal(err)
+}
+
+// didApply is told after each batch, on the goroutine that applies.
+func (f *Footprint) didApply(e effects) {
+	if e.marked {
+		f.wake(f.marks)
+	}
+	if e.members {
+		f.wake(f.kick)
+	}
+	if e.erased {
+		f.wake(f.eraser)
+	}
+}
+
+func (f *Footprint) wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// erase takes withdrawn records off the disk.
+func (f *Footprint) erase() {
+	for {
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-f.eraser:
+		}
+		for {
+			n, err := f.fsm.eraseSome()
+			if err != nil && f.ctx.Err() == nil {
+				f.fsm.fail(err)
+			}
+			if n == 0 || err != nil {
+				break
+			}
+		}
+	}
+}
+
+func (m *fsm) eraseSome() (int, error) {
+	m.swap.RLock()
+	defer m.swap.RUnlock()
+	return m.replica.Erase()
+}
+
+// server is the id by which raft knows this replica.
+func (f *Footprint) server() string { return serverID(f.o.Self, f.folder.id.Incarnation) }
+
+// Name returns the footprint's name.
+func (f *Footprint) Name() name.Council { return f.o.Name }
+
+// knows reports whether a council may talk to this replica: it is a member or
+// invited, or this replica is too new to know and was told of it.
+func (f *Footprint) knows(c name.Council) bool {
+	s := f.fsm.state.Load()
+	if s.members[c] != nil || s.invited[c] != nil || c == f.o.Self {
+		return true
+	}
+	if len(s.members) > 0 {
+		return false
+	}
+	// Not a word from the leader yet, who may be any of the members. It proved
+	// its key to the network as a council of the directory; what it brings is
+	// signed and must be cosigned by a majority to count.
+	m, ok := f.o.Directory.Member(c)
+	return ok && (m.Role == directory.RoleCouncil || m.Role == "")
+}
+
+func (f *Footprint) heard(c name.Council, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := f.contact[c]
+	k.err = err
+	if err == nil {
+		k.at = f.o.Now()
+	}
+	f.contact[c] = k
+}
+
+// standard returns a standard that the footprint has adopted.
+func (f *Footprint) standard(n name.Standard) (*standard.Standard, error) {
+	if s, ok := f.standards.Load(n); ok {
+		return s.(*standard.Standard), nil
+	}
+	var std *standard.Standard
+	err := f.fsm.view(func(v *ledger.ReplicaView) (err error) {
+		std, err = loadStandard(v, n)
+		return err
+	})
+	if err == nil {
+		f.standards.Store(n, std)
+	}
+	return std, err
+}
+
+// sign makes an event of this council about the footprint.
+func (f *Footprint) sign(ctx context.Context, kind string, body map[string]any) ([]byte, error) {
+	body["footprint"] = string(f.o.Name)
+	return f.o.Sign(ctx, kind, body)
+}
+
+// say signs an event and has it put into the ledger.
+func (f *Footprint) say(ctx context.Context, kind string, body map[string]any) (Receipt, error) {
+	jws, err := f.sign(ctx, kind, body)
+	if err != nil {
+		return Receipt{}, err
+	}
+	r, err := f.contribute(ctx, group{contributor: f.o.Self, entries: []Entry{{Token: jws}}})
+	if err == nil && r.Outcomes[0].Code == Refused {
+		err = &Refusal{r.Outcomes[0].Rule}
+	}
+	return r, err
+}
+
+// A Refusal says why the footprint did not take an entry: a rule, in words,
+// never a value.
+type Refusal struct{ Rule string }
+
+// Error returns the rule.
+func (r *Refusal) Error() string { return "refused: " + r.Rule }

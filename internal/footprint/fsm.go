@@ -1,0 +1,394 @@
+package footprint
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+var errNewer = errors.New("command of a newer version of Stile: this node must be upgraded before it can go on")
+
+// An fsm applies committed commands to the replica. It implements
+// raft.BatchingFSM.
+type fsm struct {
+	name   name.Council
+	log    *slog.Logger
+	folder *folder
+	snaps  *snapshotStore
+
+	// swap is held for reading by whoever uses the replica, for writing when a
+	// snapshot takes its place.
+	swap    sync.RWMutex
+	replica *ledger.Replica
+	state   atomic.Pointer[state]
+
+	// trusted are entries this member has checked before it proposed them, so
+	// that applying need not do it again. Bounded: what does not fit is checked
+	// again.
+	trust   sync.Mutex
+	trusted map[[32]byte]*checked
+
+	failed  atomic.Pointer[error]
+	onFail  func(error)
+	applied func(effects)
+}
+
+// effects are what a batch of commands did, beside the entries.
+type effects struct {
+	marked  bool
+	members bool
+	erased  bool
+	batches bool
+}
+
+// A reply is what applying a command gives: an outcome for each entry of each
+// group.
+type reply struct {
+	position uint64
+	outcomes [][]Outcome
+}
+
+func openFSM(f *folder, log *slog.Logger) (*fsm, error) {
+	m := &fsm{name: f.id.Footprint, log: log, folder: f, trusted: map[[32]byte]*checked{}, onFail: func(error) {}, applied: func(effects) {}}
+	m.snaps = &snapshotStore{f, m.current}
+	replica, err := f.openReplica()
+	if err != nil {
+		return nil, err
+	}
+	if m.replica, err = m.snaps.resume(replica); err == nil {
+		err = m.reload()
+	}
+	if err != nil {
+		return nil, errors.Join(err, m.replica.Close())
+	}
+	return m, nil
+}
+
+func (m *fsm) reload() error {
+	return m.replica.View(func(v *ledger.ReplicaView) error {
+		s, err := loadState(v)
+		if err == nil {
+			m.state.Store(s)
+		}
+		return err
+	})
+}
+
+func (m *fsm) current() *ledger.Replica {
+	m.swap.RLock()
+	defer m.swap.RUnlock()
+	return m.replica
+}
+
+// view reads the replica and the state that goes with it.
+func (m *fsm) view(f func(*ledger.ReplicaView) error) error {
+	m.swap.RLock()
+	defer m.swap.RUnlock()
+	return m.replica.View(f)
+}
+
+func (m *fsm) close() error {
+	m.swap.Lock()
+	defer m.swap.Unlock()
+	return m.replica.Close()
+}
+
+// fail stops applying for good: what the store holds is not known, or a
+// command is not understood.
+func (m *fsm) fail(err error) {
+	if m.failed.CompareAndSwap(nil, &err) {
+		m.log.Error("the footprint's replica has stopped", "footprint", m.name, "because", err.Error())
+		go m.onFail(err)
+	}
+}
+
+func (m *fsm) failure() error {
+	if p := m.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Apply implements raft.FSM.
+func (m *fsm) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
+
+// ApplyBatch implements raft.BatchingFSM. Commands go into as few transactions
+// as hold them, each with its position.
+func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
+	out := make([]any, len(logs))
+	commands := make([]command, len(logs))
+	replica := m.current()
+	done := replica.Applied()
+	var work []*checked
+	entries := make([][][]*checked, len(logs))
+	for i, l := range logs {
+		if l.Type != raft.LogCommand || l.Index <= done {
+			continue
+		}
+		c, err := parseCommand(l.Data)
+		if err != nil {
+			// Nothing that was proposed by this version. To go on would be to
+			// differ from those who know what it means.
+			m.fail(fmt.Errorf("position %d: %w", l.Index, err))
+			break
+		}
+		commands[i] = c
+		entries[i] = make([][]*checked, len(c.groups))
+		for g := range c.groups {
+			for _, e := range c.groups[g].entries {
+				k := m.known(e)
+				if k == nil {
+					k = &checked{offered: e}
+					work = append(work, k)
+				}
+				entries[i][g] = append(entries[i][g], k)
+			}
+		}
+	}
+	m.checkAll(work)
+	var all effects
+	for i, end := 0, 0; i < len(logs); i = end {
+		if err := m.failure(); err != nil {
+			for ; i < len(logs); i++ {
+				out[i] = err
+			}
+			break
+		}
+		for size := 0; end < len(logs); end++ {
+			size += applyCost(logs[end], entries[end])
+			if end > i && size > ledger.MaxReplicaWrite*3/4 {
+				break
+			}
+		}
+		next := *m.state.Load()
+		var eff effects
+		err := replica.Apply(lastPosition(logs[i:end], done), func(t *ledger.ReplicaTx) error {
+			for n := i; n < end; n++ {
+				if logs[n].Type != raft.LogCommand || logs[n].Index <= done {
+					continue
+				}
+				a := applier{name: m.name, s: &next, t: t, at: commands[n].at, counts: map[string]int64{}}
+				r, err := a.command(commands[n], entries[n])
+				if err != nil {
+					return err
+				}
+				r.position = logs[n].Index
+				out[n] = r
+				eff.marked = eff.marked || a.marked
+				eff.members = eff.members || a.members
+				eff.erased = eff.erased || a.erased
+				eff.batches = true
+			}
+			return nil
+		})
+		if err != nil {
+			// Whether it is on disk is not known, or it cannot be applied at
+			// all; the next start finds out from the stored position.
+			m.fail(err)
+			for n := i; n < end; n++ {
+				out[n] = m.failure()
+			}
+			continue
+		}
+		if eff.batches {
+			m.state.Store(&next)
+			all.marked = all.marked || eff.marked
+			all.members = all.members || eff.members
+			all.erased = all.erased || eff.erased
+			all.batches = true
+		}
+	}
+	if all.batches {
+		m.applied(all)
+	}
+	return out
+}
+
+// applyCost is about what a command writes to the replica.
+func applyCost(l *raft.Log, groups [][]*checked) int {
+	n := len(l.Data)
+	for _, g := range groups {
+		n += 400 * len(g)
+	}
+	return n
+}
+
+// lastPosition returns the position of the last command to be applied; 0 when
+// there is none, which applies nothing.
+func lastPosition(logs []*raft.Log, done uint64) uint64 {
+	for i := len(logs) - 1; i >= 0; i-- {
+		if logs[i].Type == raft.LogCommand && logs[i].Index > done {
+			return logs[i].Index
+		}
+	}
+	return 0
+}
+
+func (a *applier) command(c command, entries [][]*checked) (reply, error) {
+	var r reply
+	if c.kind == commandMark {
+		a.s.Marked = a.t.Next()
+		a.marked = true
+	}
+	for i, g := range c.groups {
+		out, err := a.group(g, entries[i])
+		if err != nil {
+			return r, err
+		}
+		r.outcomes = append(r.outcomes, out)
+	}
+	return r, a.finish()
+}
+
+// checkAll takes entries apart and verifies their signatures on all cores, by
+// the keys of the members there are; one whose member changes meanwhile is
+// verified again when its turn comes.
+func (m *fsm) checkAll(cs []*checked) {
+	s := m.state.Load()
+	each(len(cs), func(i int) {
+		c := cs[i]
+		*c = *check(c.offered)
+		if c.rule == "" {
+			if mem := s.members[c.signer()]; mem != nil {
+				c.verify(mem)
+			}
+		}
+	})
+}
+
+// each calls f with every number below n, on all cores.
+func each(n int, f func(int)) {
+	workers := min(runtime.GOMAXPROCS(0), (n+7)/8)
+	if workers <= 1 {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+const maxTrusted = 8192
+
+func (m *fsm) trustEntry(c *checked) {
+	m.trust.Lock()
+	defer m.trust.Unlock()
+	if len(m.trusted) < maxTrusted {
+		m.trusted[digestOf(c.offered)] = c
+	} else {
+		clear(m.trusted)
+	}
+}
+
+// known returns an entry that this member checked before, once.
+func (m *fsm) known(e Entry) *checked {
+	m.trust.Lock()
+	defer m.trust.Unlock()
+	if len(m.trusted) == 0 {
+		return nil
+	}
+	d := digestOf(e)
+	c := m.trusted[d]
+	delete(m.trusted, d)
+	return c
+}
+
+// Snapshot implements raft.FSM.
+func (m *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if err := m.failure(); err != nil {
+		return nil, err
+	}
+	return asFarAs{m.current().Applied()}, nil
+}
+
+// An asFarAs is a snapshot of which the replica itself is the content.
+type asFarAs struct{ applied uint64 }
+
+// Persist implements raft.FSMSnapshot.
+func (n asFarAs) Persist(s raft.SnapshotSink) error {
+	k, ok := s.(*sink)
+	if !ok {
+		return errors.Join(s.Cancel(), fmt.Errorf("internal error: snapshot into %T", s))
+	}
+	k.meta.Applied = n.applied
+	return k.Close()
+}
+
+// Release implements raft.FSMSnapshot.
+func (asFarAs) Release() {}
+
+// Restore implements raft.FSM: it puts a snapshot in the place of the replica.
+// The replica stays until the new one is whole and checked and is shown to
+// extend it.
+func (m *fsm) Restore(r io.ReadCloser) error {
+	defer r.Close()
+	if err := m.failure(); err != nil {
+		return err
+	}
+	next, dir, err := m.folder.load(r)
+	if err != nil {
+		return err
+	}
+	if err := extends(m.current(), next); err != nil {
+		return errors.Join(err, next.Close())
+	}
+	if err := m.folder.adopt(dir); err != nil {
+		return errors.Join(err, next.Close())
+	}
+	m.swap.Lock()
+	old := m.replica
+	m.replica = next
+	m.swap.Unlock()
+	if err := errors.Join(old.Close(), m.reload(), m.snaps.installed(next.Applied())); err != nil {
+		m.fail(err)
+		return err
+	}
+	m.applied(effects{marked: true, members: true, erased: true, batches: true})
+	return nil
+}
+
+// extends shows that a log begins with all of another.
+func extends(old, next *ledger.Replica) error {
+	was := old.Checkpoint()
+	return next.View(func(v *ledger.ReplicaView) error {
+		root, err := rootAt(v, was.Size)
+		if err != nil {
+			return err
+		}
+		if root != was.Root || v.Applied() < old.Applied() {
+			return fmt.Errorf("the snapshot does not extend the %d entries held here", was.Size)
+		}
+		return nil
+	})
+}
+
+// rootAt returns the root that the log had at an earlier size.
+func rootAt(v *ledger.ReplicaView, size uint64) (tlog.Hash, error) {
+	if size > v.Checkpoint().Size {
+		return tlog.Hash{}, fmt.Errorf("the log has %d entries, not %d", v.Checkpoint().Size, size)
+	}
+	tree, err := tlog.OpenTree(size, v)
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	return tree.Root(), nil
+}

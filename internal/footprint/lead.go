@@ -1,0 +1,266 @@
+package footprint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+func makeDir(dir string) error { return os.MkdirAll(dir, 0o700) }
+
+// A term is one time during which this member leads.
+type term struct{}
+
+// lead does what only the leader does: it marks the tree for cosigning and
+// makes raft's voters what the ledger says the members are.
+func (f *Footprint) lead() {
+	tick := time.NewTicker(f.o.MarkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-f.notify:
+		case <-f.kick:
+		case <-tick.C:
+		}
+		if f.raft.State() != raft.Leader {
+			f.ready.Store(nil)
+			continue
+		}
+		if f.ready.Load() == nil {
+			// Everything an earlier leader committed is applied before this one
+			// answers a read or decides about members.
+			if err := f.raft.Barrier(10 * time.Second).Error(); err != nil {
+				continue
+			}
+			f.ready.Store(&term{})
+		}
+		f.mark()
+		f.reconcile()
+	}
+}
+
+// mark has the members cosign what was added since the last mark.
+func (f *Footprint) mark() {
+	s := f.fsm.state.Load()
+	if size := f.fsm.current().Checkpoint().Size; size == 0 || s.Marked == size {
+		return
+	}
+	c := command{kind: commandMark, at: f.o.Now().Unix()}
+	if err := f.raft.Apply(c.encode(), time.Second).Error(); err != nil {
+		f.o.Log.Debug("mark", "footprint", f.o.Name, "error", err.Error())
+	}
+}
+
+// caughtUp is how many positions a new member may be behind when it is given a
+// vote.
+const caughtUp = 64
+
+// reconcile makes at most one change to raft's servers, so that they come to be
+// what the ledger says. Whoever leads does it, so a leader lost in the middle
+// leaves nothing half done.
+func (f *Footprint) reconcile() {
+	future := f.raft.GetConfiguration()
+	if future.Error() != nil {
+		return
+	}
+	servers := future.Configuration().Servers
+	s := f.fsm.state.Load()
+	want := map[raft.ServerID]*member{}
+	for _, m := range s.members {
+		want[raft.ServerID(m.server())] = m
+	}
+	if len(want) == 0 {
+		return
+	}
+	index := future.Index()
+	report := func(what string, id raft.ServerID, err error) {
+		if err != nil {
+			f.o.Log.Info(what+" not done yet", "footprint", f.o.Name, "server", id, "error", err.Error())
+			return
+		}
+		f.o.Log.Info(what, "footprint", f.o.Name, "server", id)
+	}
+	f.mu.Lock()
+	full := f.full
+	f.mu.Unlock()
+	self := raft.ServerID(f.server())
+	if want[self] == nil || full {
+		// Not ours to lead any more. The next leader takes us out.
+		err := f.raft.LeadershipTransfer().Error()
+		report("handing the lead on", self, err)
+		if err == nil || want[self] != nil {
+			return
+		}
+	}
+	for _, srv := range servers {
+		if want[srv.ID] == nil && srv.ID != self {
+			report("removing a server", srv.ID, f.raft.RemoveServer(srv.ID, index, time.Second).Error())
+			return
+		}
+	}
+	for _, c := range s.councils() {
+		id := raft.ServerID(s.members[c].server())
+		i := slices.IndexFunc(servers, func(srv raft.Server) bool { return srv.ID == id })
+		switch {
+		case i < 0:
+			report("adding a server without a vote", id, f.raft.AddNonvoter(id, raft.ServerAddress(id), index, time.Second).Error())
+			return
+		case servers[i].Suffrage != raft.Voter:
+			// It may be away; the others' changes wait for it no longer than
+			// this question.
+			p, err := f.peer(c, time.Second)
+			if err != nil || p.Server != string(id) || p.Applied+caughtUp < f.fsm.current().Applied() {
+				continue
+			}
+			report("giving a server a vote", id, f.raft.AddVoter(id, raft.ServerAddress(id), index, time.Second).Error())
+			return
+		}
+	}
+}
+
+// peer asks a member how it is.
+func (f *Footprint) peer(c name.Council, within time.Duration) (Peer, error) {
+	ctx, cancel := context.WithTimeout(f.ctx, within)
+	defer cancel()
+	start := time.Now()
+	b, err := f.ask(ctx, c, askSelf, nil)
+	var p Peer
+	if err == nil {
+		err = json.Unmarshal(b, &p)
+	}
+	if err != nil {
+		return p, err
+	}
+	p.took = time.Since(start)
+	f.mu.Lock()
+	f.peers[c] = p
+	f.mu.Unlock()
+	return p, nil
+}
+
+// Invite proposes that a council may join with the keys of its directory entry,
+// or, when it is a member, that it may join again after it lost its disk. The
+// proposal counts as this member's agreement.
+func (f *Footprint) Invite(ctx context.Context, c name.Council) (Receipt, error) {
+	m, ok := f.o.Directory.Member(c)
+	if !ok {
+		return Receipt{}, fmt.Errorf("invite %s: not in the directory", c)
+	}
+	return f.change(ctx, map[string]any{"change": changeAdmit, "council": string(c), "member": string(m.Bare().YAML())})
+}
+
+// Remove proposes that a council is a member no longer, nor invited. A council
+// leaves by proposing that itself.
+func (f *Footprint) Remove(ctx context.Context, c name.Council) (Receipt, error) {
+	return f.change(ctx, map[string]any{"change": changeRemove, "council": string(c)})
+}
+
+func (f *Footprint) change(ctx context.Context, body map[string]any) (Receipt, error) {
+	if err := f.catchUp(ctx); err != nil {
+		return Receipt{}, err
+	}
+	s := f.fsm.state.Load()
+	if s.Open != nil && f.o.Now().Unix() < s.Open.At+changeLapses {
+		return Receipt{}, &Refusal{RuleOneChange}
+	}
+	body["number"] = fmt.Sprint(s.Changes + 1)
+	r, err := f.say(ctx, KindChange, body)
+	if err == nil {
+		err = f.Await(ctx, r.Position)
+	}
+	return r, err
+}
+
+// catchUp brings this member to where the footprint is, so that what it says
+// next is about that.
+func (f *Footprint) catchUp(ctx context.Context) error {
+	p, err := f.Latest(ctx)
+	if err == nil {
+		err = f.Await(ctx, p)
+	}
+	return err
+}
+
+// Agree agrees to the change of membership under way, which must be about the
+// council named: nobody agrees to what he did not read. An admission is agreed
+// to only when the keys it names are those of this member's own directory.
+func (f *Footprint) Agree(ctx context.Context, about name.Council) (Receipt, error) {
+	if err := f.catchUp(ctx); err != nil {
+		return Receipt{}, err
+	}
+	o := f.fsm.state.Load().Open
+	if o == nil || o.Council != about {
+		return Receipt{}, &Refusal{RuleNoChange}
+	}
+	if o.Change == changeAdmit {
+		m, ok := f.o.Directory.Member(about)
+		if !ok || !sameKeys(m, o.Document) {
+			return Receipt{}, errors.New("the proposal names other keys for " + string(about) + " than this member's directory")
+		}
+	}
+	r, err := f.say(ctx, KindAgreed, map[string]any{"entry": o.Entry.String()})
+	if err == nil {
+		err = f.Await(ctx, r.Position)
+	}
+	return r, err
+}
+
+// Cancel takes this member's own proposal back.
+func (f *Footprint) Cancel(ctx context.Context) (Receipt, error) {
+	if err := f.catchUp(ctx); err != nil {
+		return Receipt{}, err
+	}
+	o := f.fsm.state.Load().Open
+	if o == nil || o.By != f.o.Self {
+		return Receipt{}, &Refusal{RuleNoChange}
+	}
+	return f.say(ctx, KindCancelled, map[string]any{"entry": o.Entry.String()})
+}
+
+// Transfer hands the lead to another member, or with "" to any. Only the
+// leader can; on another member it is errNotLeader in words.
+func (f *Footprint) Transfer(to name.Council) error {
+	if f.raft.State() != raft.Leader {
+		_, id := f.raft.LeaderWithID()
+		c, _, _ := parseServer(string(id))
+		if c == "" {
+			return fmt.Errorf("transfer: %w", errNoLeader)
+		}
+		return fmt.Errorf("transfer: %s leads: only its own node can hand the lead on", c)
+	}
+	if to == "" {
+		return f.raft.LeadershipTransfer().Error()
+	}
+	m := f.fsm.state.Load().members[to]
+	if m == nil {
+		return &Refusal{RuleMember}
+	}
+	return f.raft.LeadershipTransferToServer(raft.ServerID(m.server()), raft.ServerAddress(m.server())).Error()
+}
+
+// Adopt takes a standard into use for the footprint.
+func (f *Footprint) Adopt(ctx context.Context, archive []byte, n name.Standard, integrity string) (Receipt, error) {
+	if s := f.fsm.state.Load().standards[n]; s == integrity && s != "" {
+		return Receipt{Position: f.fsm.current().Applied(), Outcomes: []Outcome{{Code: Duplicate}}}, nil
+	}
+	jws, err := f.o.Sign(ctx, ledger.KindAdopted, map[string]any{"standard": n.String(), "integrity": integrity})
+	if err != nil {
+		return Receipt{}, err
+	}
+	r, err := f.contribute(ctx, group{contributor: f.o.Self, entries: []Entry{{Token: jws, Attachment: archive}}})
+	if err == nil && r.Outcomes[0].Code == Refused {
+		err = &Refusal{r.Outcomes[0].Rule}
+	}
+	return r, err
+}

@@ -1,0 +1,485 @@
+package footprint
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// The sizes of a footprint. Records are taken once MinMembers councils have
+// joined: with fewer, one loss would stop it or one council would decide alone.
+const (
+	MinMembers = 3
+	MaxMembers = 12
+)
+
+// A Code says what became of an entry.
+type Code byte
+
+// The codes of an Outcome.
+const (
+	Accepted  Code = 1 // it stands in the log
+	Duplicate Code = 2 // it stood there before
+	Refused   Code = 3
+)
+
+// An Outcome says what became of one entry offered to the footprint.
+type Outcome struct {
+	Code  Code
+	Entry uint64 // log index, unless refused
+	// Rule is why it was refused, in plain words: it names a rule and never a
+	// value, so it may be sent to whoever offered the entry.
+	Rule string
+}
+
+// Evidence is what a member signed that no honest member signs.
+type Evidence struct {
+	Council name.Council `json:"council"`
+	At      int64        `json:"at"` // unix seconds
+	What    string       `json:"what"`
+	Signed  []string     `json:"signed,omitempty"` // what contradicts: tokens without disclosures, or checkpoint notes
+}
+
+// A checked entry has been taken apart; its signature is checked against what
+// the footprint knows of its signer, once, by verify.
+type checked struct {
+	offered  Entry
+	token    *record.Token
+	view     *record.View  // of a record
+	event    *record.Event // or an event
+	rule     string        // why it is not an entry at all
+	verified string        // id of the key its signature was verified with
+}
+
+func check(e Entry) *checked {
+	c := &checked{offered: e}
+	var err error
+	switch {
+	case len(e.Token)+len(e.Attachment) > MaxEntry:
+		c.rule = "size"
+	case bytes.IndexByte(e.Token, '~') >= 0:
+		if c.token, err = record.Parse(e.Token); err == nil {
+			c.view, err = c.token.View()
+		}
+		if len(e.Attachment) > 0 {
+			c.rule = "attachment"
+		}
+	default:
+		c.token, c.event, err = record.ParseEvent(e.Token)
+	}
+	if err != nil {
+		c.rule = "form"
+		if r, ok := errors.AsType[*record.Refusal](err); ok {
+			c.rule = r.Rule
+		}
+	}
+	return c
+}
+
+func (c *checked) signer() name.Council {
+	if c.view != nil {
+		return c.view.Council
+	}
+	return c.event.Council
+}
+
+// verify checks that the entry is signed with one of m's keys. It returns the
+// rule that is broken, or "".
+func (c *checked) verify(m *member) string {
+	if c.verified != "" && c.verified == c.token.KeyID() {
+		if _, ok := m.entry.RecordKey(c.verified); ok {
+			return ""
+		}
+	}
+	key, ok := m.entry.RecordKey(c.token.KeyID())
+	if !ok {
+		return "signing key"
+	}
+	if c.token.Verify(key) != nil {
+		return "signature"
+	}
+	c.verified = c.token.KeyID()
+	return ""
+}
+
+// digestOf names an offered entry, disclosures and attachment included.
+func digestOf(e Entry) [32]byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d ", len(e.Token))
+	h.Write(e.Token)
+	h.Write(e.Attachment)
+	return [32]byte(h.Sum(nil))
+}
+
+// An applier applies one command to a state and a transaction. Everything it
+// decides follows from these and the command alone: no clock, no directory, no
+// randomness, no order of a map. What needs time to decide, whether a record
+// obeys its standard's schema, is therefore asked before a command is proposed
+// and again behind it, not here.
+type applier struct {
+	name name.Council
+	s    *state
+	t    *ledger.ReplicaTx
+	at   int64
+	// counts of live records moved by this command
+	counts map[string]int64
+
+	marked  bool
+	erased  bool
+	members bool // something about membership changed
+}
+
+func refused(rule string) Outcome { return Outcome{Code: Refused, Rule: rule} }
+
+// group applies what one council contributes. The error is of the store.
+func (a *applier) group(g group, cs []*checked) ([]Outcome, error) {
+	out := make([]Outcome, len(cs))
+	all := func(rule string) []Outcome {
+		for i := range out {
+			out[i] = refused(rule)
+		}
+		return out
+	}
+	flow := "f" + string(g.contributor) + "\x00" + string(g.agreement)
+	if g.agreement != "" {
+		if a.s.members[g.contributor] == nil {
+			return all(RuleMember), nil
+		}
+		cursor, err := number(a.t, flow)
+		if err != nil {
+			return nil, err
+		}
+		if cursor != g.since {
+			return all(RuleOrder), nil
+		}
+	}
+	for i, c := range cs {
+		o, err := a.entry(g, c)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = o
+	}
+	if g.agreement != "" {
+		setNumber(a.t, flow, g.cursor)
+	}
+	return out, nil
+}
+
+// The rules by which entries are refused.
+const (
+	RuleMember   = "not a member of this footprint"
+	RuleIssuer   = "signed by another council than the one that offers it"
+	RuleOrder    = "page is out of order"
+	RuleForming  = "the footprint takes records once three councils have joined"
+	RuleStandard = "standard is not adopted by this footprint"
+	RuleSchema   = "standard has another schema here"
+	RuleVersion  = "a newer version of the record is here already"
+	RuleTwice    = "another version of the record has the same number"
+	RuleChain    = "the version before is another one here"
+	RuleGone     = "the record was withdrawn"
+)
+
+func (a *applier) entry(g group, c *checked) (Outcome, error) {
+	if c.rule != "" {
+		return refused(c.rule), nil
+	}
+	if c.signer() != g.contributor {
+		return refused(RuleIssuer), nil
+	}
+	if c.event != nil && c.event.Kind != ledger.KindWithdrawal && c.event.Kind != ledger.KindAdopted {
+		return a.membership(c)
+	}
+	m := a.s.members[g.contributor]
+	if m == nil {
+		return refused(RuleMember), nil
+	}
+	if rule := c.verify(m); rule != "" {
+		return refused(rule), nil
+	}
+	switch {
+	case c.view != nil:
+		return a.record(g, c)
+	case c.event.Kind == ledger.KindAdopted:
+		return a.adopt(c)
+	}
+	return a.withdraw(g, c)
+}
+
+// seen returns the log index of an entry that is in the log.
+func (a *applier) seen(entry tlog.Hash) (uint64, bool, error) {
+	n, err := a.t.Lookup("d" + string(entry[:]))
+	if errors.Is(err, ledger.ErrNotFound) {
+		return 0, false, nil
+	}
+	if err != nil || len(n) != 8 {
+		return 0, false, errors.Join(err, fmt.Errorf("%w: index of an entry", ledger.ErrDamaged))
+	}
+	i, err := number(a.t, "d"+string(entry[:]))
+	return i, true, err
+}
+
+func (a *applier) append(c *checked, kind byte, before uint64) Outcome {
+	entry := c.token.Entry()
+	n := a.t.Append(entry, keep(kind, before, c.token.Bytes()))
+	setNumber(a.t, "d"+string(entry[:]), n)
+	return Outcome{Code: Accepted, Entry: n}
+}
+
+func (a *applier) record(g group, c *checked) (Outcome, error) {
+	v := c.view
+	if !a.s.Formed {
+		return refused(RuleForming), nil
+	}
+	switch integrity, ok := a.s.standards[v.Standard]; {
+	case !ok:
+		return refused(RuleStandard), nil
+	case integrity != v.Integrity:
+		return refused(RuleSchema), nil
+	}
+	entry := c.token.Entry()
+	key := headKey(v.Council, v.Record)
+	var old head
+	raw, err := a.t.Lookup(key)
+	switch {
+	case err == nil:
+		if old, err = decodeHead(raw); err != nil {
+			return Outcome{}, err
+		}
+	case !errors.Is(err, ledger.ErrNotFound):
+		return Outcome{}, err
+	}
+	if n, ok, err := a.seen(entry); err != nil {
+		return Outcome{}, err
+	} else if ok && old.state != headWithdrawn {
+		return Outcome{Code: Duplicate, Entry: n}, nil
+	}
+	switch {
+	case old.version == 0: // new here
+	case old.state == headWithdrawn && g.agreement == "" && v.Version <= old.version:
+		// Without a page's cursor this may be an old message that comes late.
+		return refused(RuleGone), nil
+	case old.state == headWithdrawn && v.Version >= old.version:
+		// It is let out again.
+	case v.Version < old.version:
+		return refused(RuleVersion), nil
+	case v.Version == old.version:
+		if err := a.evidence(g, c, old); err != nil {
+			return Outcome{}, err
+		}
+		return refused(RuleTwice), nil
+	case v.Version == old.version+1 && v.Prev != old.entry:
+		if err := a.evidence(g, c, old); err != nil {
+			return Outcome{}, err
+		}
+		return refused(RuleChain), nil
+	}
+	before := uint64(0)
+	if old.version != 0 && old.state != headWithdrawn {
+		before = old.index + 1
+	}
+	o := a.append(c, keptRecord, before)
+	h := head{index: o.Entry, version: v.Version, entry: entry, state: headLive}
+	if v.Op == record.Delete {
+		h.state = headDeleted
+	}
+	count := "n" + string(v.Council) + "\x00" + v.Standard.String()
+	if old.state == headLive {
+		was, err := a.standardOf(old.index)
+		if err != nil {
+			return Outcome{}, err
+		}
+		a.counts["n"+string(v.Council)+"\x00"+was.String()]--
+	}
+	if h.state == headLive {
+		a.counts[count]++
+	}
+	a.t.Set(key, h.encode())
+	return o, nil
+}
+
+// standardOf reads which standard a record in the log is in.
+func (a *applier) standardOf(index uint64) (name.Standard, error) {
+	raw, err := a.t.Entry(index)
+	if err != nil {
+		return name.Standard{}, err
+	}
+	_, _, token, err := unkeep(raw)
+	if err != nil {
+		return name.Standard{}, err
+	}
+	payload, err := payloadOf(token)
+	if err != nil {
+		return name.Standard{}, err
+	}
+	var claims struct {
+		Std name.Standard `json:"std"`
+	}
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		return name.Standard{}, fmt.Errorf("entry %d: %w: %w", index, ledger.ErrDamaged, err)
+	}
+	return claims.Std, nil
+}
+
+func payloadOf(token []byte) ([]byte, error) {
+	_, rest, _ := bytes.Cut(token, []byte("."))
+	payload, _, _ := bytes.Cut(rest, []byte("."))
+	b, err := base64.RawURLEncoding.AppendDecode(nil, payload)
+	if err != nil {
+		return nil, fmt.Errorf("%w: stored token: %w", ledger.ErrDamaged, err)
+	}
+	return b, nil
+}
+
+// evidence keeps two signed versions that no honest council signs, without
+// their disclosures.
+func (a *applier) evidence(g group, c *checked, old head) error {
+	e := Evidence{Council: g.contributor, At: a.at, What: "signed two versions of one record that cannot both be", Signed: []string{signedPart(c.token.Bytes())}}
+	if raw, err := a.t.Entry(old.index); err == nil {
+		if _, _, token, err := unkeep(raw); err == nil {
+			e.Signed = append(e.Signed, signedPart(token))
+		}
+	} else if !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	return setJSON(a.t, evidenceKey(c.token.Entry()), e)
+}
+
+func evidenceKey(h tlog.Hash) string { return "v" + string(h[:]) }
+
+func signedPart(token []byte) string {
+	jws, _, _ := bytes.Cut(token, []byte("~"))
+	return string(jws)
+}
+
+// withdraw erases every version of a record that the withdrawal takes back.
+func (a *applier) withdraw(g group, c *checked) (Outcome, error) {
+	if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
+		return Outcome{Code: Duplicate, Entry: n}, err
+	}
+	agr, rec := ledger.WithdrawalOf(c.event)
+	if rec == "" || g.agreement != "" && agr != g.agreement {
+		return refused("withdrawal"), nil
+	}
+	key := headKey(g.contributor, rec)
+	raw, err := a.t.Lookup(key)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return Outcome{}, err
+	}
+	if err == nil {
+		h, err := decodeHead(raw)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if h.state == headLive {
+			std, err := a.standardOf(h.index)
+			if err != nil {
+				return Outcome{}, err
+			}
+			a.counts["n"+string(g.contributor)+"\x00"+std.String()]--
+		}
+		if h.state != headWithdrawn {
+			if err := a.erase(h.index); err != nil {
+				return Outcome{}, err
+			}
+			h.state = headWithdrawn
+			a.t.Set(key, h.encode())
+		}
+	}
+	return a.append(c, keptEvent, 0), nil
+}
+
+// erase deletes a version and all before it.
+func (a *applier) erase(index uint64) error {
+	for {
+		raw, err := a.t.Entry(index)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, before, _, err := unkeep(raw)
+		if err != nil {
+			return err
+		}
+		a.t.EraseEntry(index)
+		a.erased = true
+		if before == 0 {
+			return nil
+		}
+		index = before - 1
+	}
+}
+
+// adopt takes a standard into use.
+func (a *applier) adopt(c *checked) (Outcome, error) {
+	if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
+		return Outcome{Code: Duplicate, Entry: n}, err
+	}
+	n, err := name.ParseStandard(text(c.event.Body, "standard"))
+	if err != nil {
+		return refused("standard"), nil
+	}
+	if integrity, ok := a.s.standards[n]; ok {
+		if integrity == text(c.event.Body, "integrity") {
+			return Outcome{Code: Duplicate}, nil
+		}
+		return refused(RuleSchema), nil
+	}
+	std, err := standard.LoadArchive(c.offered.Attachment)
+	if err != nil || std.Name() != n || std.Integrity() != text(c.event.Body, "integrity") {
+		return refused("archive of the standard is not what the entry names"), nil
+	}
+	a.t.Set("a"+n.String(), bytes.Clone(c.offered.Attachment))
+	a.t.Set("A"+n.String(), []byte(std.Integrity()))
+	a.s.standards = maps.Clone(a.s.standards)
+	a.s.standards[n] = std.Integrity()
+	return a.append(c, keptEvent, 0), nil
+}
+
+func text(body map[string]any, key string) string {
+	s, _ := body[key].(string)
+	return s
+}
+
+// finish writes what the groups of a command moved together.
+func (a *applier) finish() error {
+	for key, d := range a.counts {
+		if d == 0 {
+			continue
+		}
+		n, err := number(a.t, key)
+		if err != nil {
+			return err
+		}
+		setNumber(a.t, key, uint64(int64(n)+d))
+	}
+	clear(a.counts)
+	return a.s.save(a.t)
+}
+
+// parseServer returns the member and the incarnation that a raft server id
+// names.
+func parseServer(id string) (name.Council, string, bool) {
+	council, inc, ok := strings.Cut(id, "/")
+	c, err := name.ParseCouncil(council)
+	return c, inc, ok && err == nil && len(inc) == incarnationLen && strings.Trim(inc, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
+func serverID(c name.Council, incarnation string) string { return string(c) + "/" + incarnation }
+
+// incarnationLen is the length of an incarnation: 16 random bytes in lower-case
+// base32.
+const incarnationLen = 26

@@ -1,0 +1,480 @@
+package footprint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Receipt says where entries ended up. Everything in it is committed and
+// applied: Await with its Position on any member, and that member sees it.
+type Receipt struct {
+	Position uint64 // in the replicated log
+	Outcomes []Outcome
+}
+
+// A proposal waits for its turn at the leader.
+type proposal struct {
+	g       group
+	checked []*checked
+	early   []Outcome // by entry; Code 0 where it goes on to be proposed
+	done    chan result
+}
+
+type result struct {
+	r   Receipt
+	err error
+}
+
+// Put offers entries signed by this council, in order, and returns when each
+// stands in the ledger or was refused: committed by a majority and applied by
+// the leader. It may be called again with the same entries when its outcome is
+// not known; what is in already is a duplicate.
+//
+// The error wraps ErrUnavailable when no majority answers before ctx ends, or
+// within ten seconds if it has no end.
+func (f *Footprint) Put(ctx context.Context, entries ...Entry) (Receipt, error) {
+	var all Receipt
+	for len(entries) > 0 {
+		n := page(entries)
+		r, err := f.contribute(ctx, group{contributor: f.o.Self, entries: entries[:n]})
+		if err != nil {
+			return all, err
+		}
+		all.Position = max(all.Position, r.Position)
+		all.Outcomes = append(all.Outcomes, r.Outcomes...)
+		entries = entries[n:]
+	}
+	return all, nil
+}
+
+// Contribute offers a page of an agreement's feed: entries from the cursor
+// since up to cursor. A page that does not start where the one before ended is
+// refused as a whole with RuleOrder and changes nothing. A page already taken
+// is answered with duplicates.
+func (f *Footprint) Contribute(ctx context.Context, a name.Agreement, since, cursor uint64, entries ...Entry) (Receipt, error) {
+	if len(entries) > maxBatchGroup {
+		return Receipt{}, fmt.Errorf("internal error: page of %d entries", len(entries))
+	}
+	return f.contribute(ctx, group{contributor: f.o.Self, agreement: a, since: since, cursor: cursor, entries: entries})
+}
+
+// Contributed returns how far this council's feed of an agreement has come.
+func (f *Footprint) Contributed(a name.Agreement) (cursor uint64, err error) {
+	err = f.fsm.view(func(v *ledger.ReplicaView) error {
+		cursor, err = viewNumber(v, "f"+string(f.o.Self)+"\x00"+string(a))
+		return err
+	})
+	return cursor, err
+}
+
+// page returns how many entries make one group.
+func page(entries []Entry) int {
+	size := 0
+	for i, e := range entries {
+		if size += e.size(); i > 0 && size > maxBatchBytes || i == maxBatchGroup {
+			return i
+		}
+	}
+	return len(entries)
+}
+
+// contribute brings a group to the leader, wherever it is, until it is
+// answered or ctx ends.
+func (f *Footprint) contribute(ctx context.Context, g group) (Receipt, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+	}
+	sent := false
+	var last error
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		if f.closed.Load() {
+			return Receipt{}, ErrClosed
+		}
+		if err := f.fsm.failure(); err != nil {
+			return Receipt{}, fmt.Errorf("%w: %w", ErrStopped, err)
+		}
+		r, err := f.offer(ctx, g)
+		if err == nil {
+			if sent {
+				f.settleRepeat(g, &r)
+			}
+			return r, nil
+		}
+		if !retriable(err) {
+			return r, err
+		}
+		if !errors.Is(err, errNotLeader) && !errors.Is(err, errNoLeader) {
+			sent = true
+			last = err
+		} else if last == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return Receipt{}, f.unavailable(last)
+		case <-f.ctx.Done():
+			return Receipt{}, ErrClosed
+		case <-time.After(wait):
+		}
+	}
+}
+
+// settleRepeat turns the refusal of a page that an earlier try, whose answer
+// was lost, had brought in.
+func (f *Footprint) settleRepeat(g group, r *Receipt) {
+	if g.agreement == "" || !slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return o.Rule == RuleOrder }) {
+		return
+	}
+	if c, err := f.Contributed(g.agreement); err == nil && c == g.cursor {
+		for i := range r.Outcomes {
+			r.Outcomes[i] = Outcome{Code: Duplicate}
+		}
+	}
+}
+
+var (
+	errNotLeader = errors.New("not the leader")
+	errNoLeader  = errors.New("no leader is known")
+	errUnsure    = errors.New("the answer was lost")
+)
+
+func retriable(err error) bool {
+	return errors.Is(err, errNotLeader) || errors.Is(err, errNoLeader) || errors.Is(err, errUnsure)
+}
+
+// offer brings a group to the leader once.
+func (f *Footprint) offer(ctx context.Context, g group) (Receipt, error) {
+	if f.raft.State() == raft.Leader {
+		return f.enqueue(ctx, g)
+	}
+	_, id := f.raft.LeaderWithID()
+	if id != "" {
+		c, _, ok := parseServer(string(id))
+		if !ok || c == f.o.Self {
+			return Receipt{}, errNoLeader
+		}
+		return f.forward(ctx, c, g)
+	}
+	if len(f.fsm.state.Load().members) == 0 {
+		// A new replica that nobody has spoken to: whoever it was told of
+		// passes it on.
+		err := errNoLeader
+		for _, c := range f.folder.id.Contacts {
+			var r Receipt
+			if r, err = f.forward(ctx, c, g); err == nil || !retriable(err) {
+				return r, err
+			}
+		}
+		return Receipt{}, err
+	}
+	return Receipt{}, errNoLeader
+}
+
+// enqueue hands a group to the proposing goroutine and waits.
+func (f *Footprint) enqueue(ctx context.Context, g group) (Receipt, error) {
+	p := &proposal{g: g, done: make(chan result, 1)}
+	select {
+	case f.queue <- p:
+	case <-ctx.Done():
+		return Receipt{}, errNotLeader
+	case <-f.ctx.Done():
+		return Receipt{}, ErrClosed
+	}
+	select {
+	case r := <-p.done:
+		return r.r, r.err
+	case <-ctx.Done():
+		return Receipt{}, errUnsure
+	case <-f.ctx.Done():
+		return Receipt{}, ErrClosed
+	}
+}
+
+// inflight is how many batches are proposed before the first is committed: one
+// on its way to the members' disks, one being checked and encoded, and some for
+// links that are long.
+const inflight = 4
+
+// propose gathers what waits into batches, checks each entry and proposes.
+func (f *Footprint) propose() {
+	slots := make(chan struct{}, inflight)
+	var held *proposal
+	for {
+		var ps []*proposal
+		if held != nil {
+			ps, held = append(ps, held), nil
+		} else {
+			select {
+			case p := <-f.queue:
+				ps = append(ps, p)
+			case <-f.ctx.Done():
+				return
+			}
+		}
+		// A slot first: while the batches before are on their way, more come in
+		// to share the next.
+		select {
+		case slots <- struct{}{}:
+		case <-f.ctx.Done():
+			return
+		}
+		size, count := ps[0].g.size(), len(ps[0].g.entries)
+	gather:
+		for len(ps) < maxGroupsBatch {
+			select {
+			case p := <-f.queue:
+				if size+p.g.size() > maxBatchBytes || count+len(p.g.entries) > maxBatchCount {
+					held = p
+					break gather
+				}
+				size, count = size+p.g.size(), count+len(p.g.entries)
+				ps = append(ps, p)
+			default:
+				break gather
+			}
+		}
+		f.proposeBatch(ps, func() { <-slots })
+	}
+}
+
+// proposeBatch answers what can be answered at once, proposes the rest as one
+// command, and calls free when that is decided.
+func (f *Footprint) proposeBatch(ps []*proposal, free func()) {
+	fail := func(err error) {
+		for _, p := range ps {
+			p.done <- result{err: err}
+		}
+		free()
+	}
+	if f.raft.State() != raft.Leader {
+		fail(errNotLeader)
+		return
+	}
+	if err := f.roomOnDisk(); err != nil {
+		fail(err)
+		return
+	}
+	f.checkBefore(ps)
+	c := command{kind: commandBatch, at: f.o.Now().Unix()}
+	var going []*proposal
+	for _, p := range ps {
+		g := p.g
+		g.entries = nil
+		for i, e := range p.g.entries {
+			if p.early[i].Code == 0 {
+				g.entries = append(g.entries, e)
+				f.fsm.trustEntry(p.checked[i])
+			}
+		}
+		if len(g.entries) == 0 && g.agreement == "" {
+			p.done <- result{r: Receipt{f.fsm.current().Applied(), p.early}}
+			continue
+		}
+		c.groups = append(c.groups, g)
+		going = append(going, p)
+	}
+	ps = going
+	if len(ps) == 0 {
+		free()
+		return
+	}
+	future := f.raft.Apply(c.encode(), 0)
+	f.wg.Go(func() {
+		defer free()
+		err := future.Error()
+		rep, ok := future.Response().(reply)
+		for i, p := range ps {
+			if err != nil || !ok {
+				p.done <- result{err: f.applyError(err, future.Response())}
+				continue
+			}
+			out, n := p.early, 0
+			for k := range out {
+				if out[k].Code == 0 {
+					out[k] = rep.outcomes[i][n]
+					n++
+				}
+			}
+			if p.g.agreement != "" && n == 0 && f.pageRefused(p.g) {
+				for k := range out {
+					out[k] = refused(RuleOrder)
+				}
+			}
+			p.done <- result{r: Receipt{rep.position, out}}
+		}
+	})
+}
+
+// pageRefused reports whether a page none of whose entries was proposed found
+// its cursor elsewhere.
+func (f *Footprint) pageRefused(g group) bool {
+	var c uint64
+	err := f.fsm.view(func(v *ledger.ReplicaView) (err error) {
+		c, err = viewNumber(v, "f"+string(g.contributor)+"\x00"+string(g.agreement))
+		return err
+	})
+	return err != nil || c < g.cursor
+}
+
+func (f *Footprint) applyError(err error, response any) error {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return errNotLeader
+	case err != nil:
+		return fmt.Errorf("%w: %w", errUnsure, err)
+	}
+	if rerr, ok := response.(error); ok {
+		return fmt.Errorf("%w: %w", ErrStopped, rerr)
+	}
+	return fmt.Errorf("%w: nothing was applied", errUnsure)
+}
+
+// checkBefore is what the leader asks of an entry before it proposes it:
+// everything that applying asks as far as it can be told now, and what applying
+// cannot ask, because it takes time or the directory: whether the signing key is
+// still the directory's and the record obeys its standard.
+func (f *Footprint) checkBefore(ps []*proposal) {
+	type at struct{ p, i int }
+	var all []at
+	for n, p := range ps {
+		p.checked = make([]*checked, len(p.g.entries))
+		p.early = make([]Outcome, len(p.g.entries))
+		for i := range p.g.entries {
+			all = append(all, at{n, i})
+		}
+	}
+	s := f.fsm.state.Load()
+	each(len(all), func(n int) {
+		p, i := ps[all[n].p], all[n].i
+		c := check(p.g.entries[i])
+		p.checked[i] = c
+		if rule := f.ruleBefore(s, p.g, c); rule != "" {
+			p.early[i] = refused(rule)
+		}
+	})
+	err := f.fsm.view(func(v *ledger.ReplicaView) error {
+		for _, p := range ps {
+			if p.g.agreement != "" {
+				continue // its cursor tells
+			}
+			for i, c := range p.checked {
+				if p.early[i].Code == 0 && c.view != nil {
+					if n, ok := inLog(v, c); ok {
+						p.early[i] = Outcome{Code: Duplicate, Entry: n}
+					}
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		f.o.Log.Warn("looking for duplicates", "footprint", f.o.Name, "error", err.Error())
+	}
+}
+
+func (f *Footprint) ruleBefore(s *state, g group, c *checked) string {
+	if c.rule != "" {
+		return c.rule
+	}
+	if c.signer() != g.contributor {
+		return RuleIssuer
+	}
+	if e, ok := f.o.Directory.Member(g.contributor); !ok || !e.ActiveAt(f.o.Now()) {
+		return "not in the directory"
+	} else if _, err := e.RecordKeyAt(c.token.KeyID(), math.MaxInt64); err != nil {
+		return "the directory has no such signing key, or it was revoked"
+	}
+	m := s.members[g.contributor]
+	if c.event != nil {
+		return "" // few, and decided when they are applied
+	}
+	if m == nil {
+		return RuleMember
+	}
+	if rule := c.verify(m); rule != "" {
+		return rule
+	}
+	if s.standards[c.view.Standard] == "" {
+		return RuleStandard
+	}
+	if s.standards[c.view.Standard] != c.view.Integrity {
+		return RuleSchema
+	}
+	if c.view.Op == record.Put {
+		std, err := f.standard(c.view.Standard)
+		if err != nil {
+			return RuleStandard
+		}
+		if bad := std.ValidateVisible(c.view.Body); len(bad) > 0 {
+			return "standard: " + bad[0].Rule + " at " + bad[0].Pointer
+		}
+	}
+	return ""
+}
+
+// inLog returns the log index of a record version that is in the log and was
+// not withdrawn.
+func inLog(v *ledger.ReplicaView, c *checked) (uint64, bool) {
+	entry := c.token.Entry()
+	n, err := viewNumber(v, "d"+string(entry[:]))
+	if err != nil || n == 0 && !isFirst(v, entry) {
+		return 0, false
+	}
+	raw, err := v.Lookup(headKey(c.view.Council, c.view.Record))
+	if err != nil {
+		return 0, false
+	}
+	h, err := decodeHead(raw)
+	return n, err == nil && h.state != headWithdrawn
+}
+
+func isFirst(v *ledger.ReplicaView, entry tlog.Hash) bool {
+	_, err := v.Lookup("d" + string(entry[:]))
+	return err == nil
+}
+
+func viewNumber(v *ledger.ReplicaView, key string) (uint64, error) {
+	b, err := v.Lookup(key)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return 0, nil
+	}
+	if err == nil && len(b) != 8 {
+		err = ledger.ErrDamaged
+	}
+	if err != nil {
+		return 0, err
+	}
+	r := reader{b: b}
+	return r.uint64(), nil
+}
+
+// roomOnDisk refuses what would fill the disk. A leader whose disk is nearly
+// full hands the lead on, if it can.
+func (f *Footprint) roomOnDisk() error {
+	free, err := ledger.FreeDisk(f.o.Dir)
+	if err != nil {
+		return fmt.Errorf("read free space: %w", err)
+	}
+	full := free < f.o.MinFree
+	f.mu.Lock()
+	f.full = full
+	f.mu.Unlock()
+	if full {
+		f.wake(f.kick)
+		return fmt.Errorf("%w at %s: %d MiB free, want %d MiB", ErrFull, f.o.Self, free>>20, f.o.MinFree>>20)
+	}
+	return nil
+}

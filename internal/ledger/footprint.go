@@ -1,0 +1,352 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// A Replica is one member's copy of the ledger that a footprint keeps: the same
+// leaves, tiles and tree as a council's own ledger, in the same store, but the
+// entries are other councils', none is signed here, and the checkpoint is not
+// signed by anybody yet. What may become an entry is for package footprint to
+// say; a Replica promises that whatever one Apply writes is on disk whole,
+// with the position in the replicated log that it comes from, or not at all.
+//
+// The keys of its store:
+//
+//	V            layout version, one byte
+//	c            head: size8 root32 applied8
+//	t level1 …   tiles, as in a council's ledger
+//	e index8     entry, as the footprint gave it; absent once it was erased
+//	z index8     an erased entry whose bytes may still be on this disk; in no stream
+//	! text       what the footprint keeps beside its entries
+//
+// One goroutine at a time may call Apply; everything else may be called
+// concurrently.
+type Replica struct {
+	o  ReplicaOptions
+	db *badger.DB
+
+	mu      sync.RWMutex // guards what follows
+	tree    *tlog.Tree   // the committed right edge; replaced, never changed
+	applied uint64
+	changed chan struct{} // closed at the next Apply
+
+	failed  atomic.Pointer[error]
+	closed  atomic.Bool
+	viewing sync.RWMutex // as in Ledger
+}
+
+// ReplicaOptions say how to open a replica.
+type ReplicaOptions struct {
+	Dir           string       // folder of the Badger store; made when missing
+	Name          name.Council // the footprint's
+	EncryptionKey []byte       // encryption at rest: 16, 24 or 32 bytes; nil for none
+	Log           *slog.Logger // default discards
+	InMemory      bool         // keep nothing on disk; for tests
+}
+
+// MaxReplicaWrite is how many bytes of keys and values one Apply may write,
+// tiles and head not counted: with them it still fits Badger's transaction of
+// 4.8 MiB.
+const MaxReplicaWrite = 9 << 19
+
+const (
+	replicaLayout = 1
+	keyErase      = 'z'
+)
+
+// OpenReplica opens the replica in o.Dir, or an empty one. It checks the tree's
+// right edge against the stored root. It returns ErrInUse when another process
+// has it open.
+func OpenReplica(o ReplicaOptions) (*Replica, error) {
+	if o.Log == nil {
+		o.Log = discard()
+	}
+	db, err := openBadger(Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey, Log: o.Log, InMemory: o.InMemory})
+	if err != nil {
+		return nil, err
+	}
+	r := &Replica{o: o, db: db, changed: make(chan struct{})}
+	if err := db.View(r.load); err != nil {
+		return nil, errors.Join(fmt.Errorf("open replica of %s: %w", o.Name, err), db.Close())
+	}
+	return r, nil
+}
+
+func (r *Replica) load(txn *badger.Txn) error {
+	layout, err := valueOf(txn, keyLayout)
+	switch {
+	case errors.Is(err, ErrNotFound): // an empty store
+	case err != nil:
+		return err
+	case len(layout) != 1 || layout[0] > replicaLayout:
+		return ErrNewer
+	}
+	cp, applied, err := r.head(txn)
+	if err != nil {
+		return err
+	}
+	tree, err := tlog.OpenTree(cp.Size, txnTiles{txn})
+	if err != nil {
+		return fmt.Errorf("%w: log: %w", ErrDamaged, err)
+	}
+	if tree.Root() != cp.Root {
+		return fmt.Errorf("%w: tiles and root disagree at size %d", ErrDamaged, cp.Size)
+	}
+	r.tree, r.applied = tree, applied
+	return nil
+}
+
+func (r *Replica) head(txn *badger.Txn) (tlog.Checkpoint, uint64, error) {
+	cp := tlog.Checkpoint{Origin: r.o.Name.Origin(), Root: tlog.EmptyRoot()}
+	b, err := valueOf(txn, keyCheckpoint)
+	if errors.Is(err, ErrNotFound) {
+		return cp, 0, nil
+	}
+	if err != nil {
+		return cp, 0, err
+	}
+	if len(b) != 48 {
+		return cp, 0, fmt.Errorf("%w: head of %d bytes", ErrDamaged, len(b))
+	}
+	cp.Size, cp.Root = binary.BigEndian.Uint64(b), tlog.Hash(b[8:40])
+	return cp, binary.BigEndian.Uint64(b[40:]), nil
+}
+
+// Applied returns the position in the replicated log up to which everything is
+// in the replica.
+func (r *Replica) Applied() uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.applied
+}
+
+// Checkpoint returns size and root of the log as it stands now.
+func (r *Replica) Checkpoint() tlog.Checkpoint {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return tlog.Checkpoint{Origin: r.o.Name.Origin(), Size: r.tree.Size(), Root: r.tree.Root()}
+}
+
+// Changed returns a channel that is closed at the next Apply. Take it before
+// looking at the state that is waited for.
+func (r *Replica) Changed() <-chan struct{} {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.changed
+}
+
+// Apply runs f and commits what it wrote, with the position, in one synced
+// transaction. A position at or before the one applied changes nothing, and f
+// is not run: the same position may come again after a restart. When f returns
+// an error nothing is written and the error is returned.
+//
+// On an error wrapping ErrStorage it is unknown whether the transaction is on
+// disk; the replica then takes no more.
+func (r *Replica) Apply(position uint64, f func(*ReplicaTx) error) error {
+	if p := r.failed.Load(); p != nil {
+		return *p
+	}
+	if !r.viewing.TryRLock() {
+		return ErrClosed
+	}
+	defer r.viewing.RUnlock()
+	if r.closed.Load() {
+		return ErrClosed
+	}
+	r.mu.RLock()
+	tree, applied := r.tree, r.applied
+	r.mu.RUnlock()
+	if position <= applied {
+		return nil
+	}
+	t := &ReplicaTx{r: r, sets: map[string][]byte{}, next: tree.Size()}
+	t.read = r.db.NewTransaction(false)
+	defer t.read.Discard()
+	if err := f(t); err != nil {
+		return err
+	}
+	if t.bytes > MaxReplicaWrite {
+		return fmt.Errorf("apply position %d: write %d bytes: %w", position, t.bytes, errTooBig)
+	}
+	next := tree
+	if len(t.leaves) > 0 {
+		next = tree.Clone()
+		for _, tile := range next.Append(t.leaves) {
+			t.sets[string(tileKey(tile.Level, tile.Index))] = tile.Data
+		}
+	}
+	root := next.Root()
+	head := binary.BigEndian.AppendUint64(make([]byte, 0, 48), next.Size())
+	head = binary.BigEndian.AppendUint64(append(head, root[:]...), position)
+	t.sets[string(keyCheckpoint)] = head
+	if applied == 0 {
+		t.sets[string(keyLayout)] = []byte{replicaLayout}
+	}
+	if err := r.store(t.sets); err != nil {
+		err = fmt.Errorf("%w: %w", ErrStorage, err)
+		r.failed.CompareAndSwap(nil, &err)
+		return err
+	}
+	r.mu.Lock()
+	r.tree, r.applied = next, position
+	close(r.changed)
+	r.changed = make(chan struct{})
+	r.mu.Unlock()
+	return nil
+}
+
+// store writes one transaction. Nothing of it is on disk before Commit returns,
+// and then all of it is.
+func (r *Replica) store(sets map[string][]byte) error {
+	txn := r.db.NewTransaction(true)
+	defer txn.Discard()
+	for k, v := range sets {
+		var err error
+		if v == nil {
+			err = txn.Delete([]byte(k))
+		} else {
+			err = txn.SetEntry(&badger.Entry{Key: []byte(k), Value: v})
+		}
+		if err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+	}
+	return txn.Commit()
+}
+
+// Erase removes the bytes of every entry that an Apply erased from the files on
+// disk, where a deleted key alone would leave them until some later compaction.
+// What a crash interrupts is done by the next call. It returns how many entries
+// there were.
+func (r *Replica) Erase() (int, error) {
+	if !r.viewing.TryRLock() {
+		return 0, ErrClosed
+	}
+	defer r.viewing.RUnlock()
+	if r.closed.Load() {
+		return 0, ErrClosed
+	}
+	var entries [][]byte
+	done := map[string][]byte{}
+	err := r.db.View(func(txn *badger.Txn) error {
+		return walk(txn, []byte{keyErase}, func(key, _ []byte) error {
+			if len(entries) == 1000 {
+				return errStopWalk
+			}
+			entries = append(entries, append([]byte{'e'}, key[1:]...))
+			done[string(key)] = nil
+			return nil
+		})
+	})
+	if err != nil && !errors.Is(err, errStopWalk) || len(entries) == 0 {
+		return 0, err
+	}
+	if err := r.db.DropPrefix(entries...); err != nil {
+		return 0, fmt.Errorf("erase entries: %w: %w", ErrStorage, err)
+	}
+	if err := r.store(done); err != nil {
+		return 0, fmt.Errorf("erase entries: %w: %w", ErrStorage, err)
+	}
+	return len(entries), nil
+}
+
+// Close waits for views and an Apply under way and closes the store.
+func (r *Replica) Close() error {
+	r.viewing.Lock()
+	defer r.viewing.Unlock()
+	if !r.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	if err := r.db.Close(); err != nil {
+		return fmt.Errorf("close replica: %w: %w", ErrStorage, err)
+	}
+	return nil
+}
+
+// DiskBytes returns the bytes of the store's files.
+func (r *Replica) DiskBytes() (uint64, error) {
+	return (&Ledger{o: Options{Dir: r.o.Dir, InMemory: r.o.InMemory}}).DiskBytes()
+}
+
+// FreeDisk returns the bytes that may still be written in the folder dir.
+func FreeDisk(dir string) (uint64, error) { return freeDisk(filepath.Clean(dir)) }
+
+// A ReplicaTx is what one Apply may read and write. Its reads see its own
+// writes. It is for one goroutine, until the function it was handed to returns.
+type ReplicaTx struct {
+	r      *Replica
+	read   *badger.Txn
+	sets   map[string][]byte // nil value: delete
+	leaves []tlog.Hash
+	next   uint64
+	bytes  int
+}
+
+// Next returns the log index of the next entry.
+func (t *ReplicaTx) Next() uint64 { return t.next }
+
+// Bytes returns about how much was written so far; see MaxReplicaWrite.
+func (t *ReplicaTx) Bytes() int { return t.bytes }
+
+// Append puts an entry into the log: the 32 bytes that stand for it and what is
+// kept of it. It returns the log index.
+func (t *ReplicaTx) Append(entry tlog.Hash, kept []byte) uint64 {
+	n := t.next
+	t.next++
+	t.leaves = append(t.leaves, entry)
+	t.set(entryKey(n), kept)
+	return n
+}
+
+// EraseEntry deletes what is kept of an entry; its leaf stays. The bytes leave
+// the disk with the next Replica.Erase. An empty value stays until then, since
+// Badger drops nothing where it finds no live key.
+func (t *ReplicaTx) EraseEntry(index uint64) {
+	t.set(entryKey(index), []byte{})
+	t.set(numKey(keyErase, index), []byte{1})
+}
+
+// Entry returns what is kept of an entry, ErrNotFound when it was erased.
+func (t *ReplicaTx) Entry(index uint64) ([]byte, error) { return t.get(entryKey(index)) }
+
+// Lookup returns the value under a key, or ErrNotFound.
+func (t *ReplicaTx) Lookup(key string) ([]byte, error) { return t.get(stateKey(key)) }
+
+// Set keeps a value under a key. The caller does not change it afterwards.
+func (t *ReplicaTx) Set(key string, value []byte) { t.set(stateKey(key), value) }
+
+// Remove deletes a key.
+func (t *ReplicaTx) Remove(key string) { t.set(stateKey(key), nil) }
+
+func (t *ReplicaTx) set(key, value []byte) {
+	t.sets[string(key)] = value
+	t.bytes += writeSize(key, value)
+}
+
+func (t *ReplicaTx) get(key []byte) ([]byte, error) {
+	v, ok := t.sets[string(key)]
+	if !ok {
+		var err error
+		if v, err = valueOf(t.read, key); err != nil {
+			return nil, err
+		}
+	}
+	if v == nil || key[0] == 'e' && len(v) == 0 {
+		return nil, ErrNotFound
+	}
+	return v, nil
+}
+
+func stateKey(key string) []byte { return append([]byte{'!'}, key...) }
