@@ -19,6 +19,7 @@ func (a *app) standardCommand() *cobra.Command {
 records in, and from partners, only in standards it has adopted.`,
 		a.standardAdoptCommand(), a.standardServeCommand(), a.standardListCommand(), a.standardShowCommand(),
 		a.standardNewCommand(), a.standardLintCommand(), a.standardDiffCommand(),
+		a.standardPublishCommand(), a.standardStatusCommand(), a.standardRetireCommand(), a.standardFetchCommand(),
 		a.standardMeasureCommand(), a.standardAdoptionCommand())
 }
 
@@ -35,12 +36,18 @@ func looksLikePath(s string) bool {
 }
 
 func (a *app) standardListCommand() *cobra.Command {
-	var shipped bool
+	var shipped, published bool
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the standards the node has adopted",
 		Args:  takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if published && shipped {
+				return misused("choose one of --shipped and --published")
+			}
+			if published {
+				return a.listPublished(cmd.Context())
+			}
 			var rs []node.StandardReply
 			var err error
 			if shipped {
@@ -79,6 +86,7 @@ func (a *app) standardListCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&shipped, "shipped", false, "list the standards that come with Stile instead; needs no node")
+	c.Flags().BoolVar(&published, "published", false, "list those that standards bodies published in the directory instead")
 	return c
 }
 
