@@ -46,6 +46,7 @@ func TestMain(m *testing.M) {
 //	exits CODE stile …            run a command that must exit with this code
 //	count N TEXT FILE             so many lines of a file hold a text
 //	flip FILE OFFSET              change one bit of a file
+//	waitfor [!]TEXT COMMAND…      run a command until what it prints holds a text, or no longer does
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
@@ -60,7 +61,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"append": appendText, "await": await, "exits": exits, "count": countLines, "flip": flip,
+			"append": appendText, "await": await, "exits": exits, "count": countLines, "flip": flip, "waitfor": waitFor,
 		},
 		RequireUniqueNames: true,
 	})
@@ -141,6 +142,28 @@ func countLines(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if strconv.Itoa(n) != args[0] {
 		ts.Fatalf("%s: %d lines hold %q, want %s", args[2], n, args[1], args[0])
+	}
+}
+
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: waitfor [!]TEXT COMMAND…")
+	}
+	text, gone := strings.CutPrefix(args[0], "!")
+	deadline := time.NewTimer(60 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && strings.Contains(ts.ReadFile("stdout"), text) != gone {
+			return
+		}
+		select {
+		case <-deadline.C:
+			ts.Fatalf("waited in vain until %q is printed: %s; the last try: %v", text, map[bool]string{true: "no", false: "yes"}[gone], err)
+		case <-tick.C:
+		}
 	}
 }
 

@@ -84,7 +84,7 @@ func (s *step) words() string {
 		if s.keep {
 			other = "any other text stays"
 		}
-		return fmt.Sprintf("translate %s by a table of %s; %s", s.at, countOf(len(s.values), "text", "texts"), other)
+		return fmt.Sprintf("translate %s by a table of %s; %s", s.at, count(len(s.values), "text"), other)
 	case verbText:
 		return fmt.Sprintf("write %s as text", s.at)
 	}
