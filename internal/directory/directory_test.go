@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -164,6 +165,33 @@ func TestWhatTheDirectoryAdds(t *testing.T) {
 }
 
 // The file in the package comment, with real keys in it.
+// A footprint has no keys; its members sign for it.
+func TestMembersOfAFootprint(t *testing.T) {
+	m := Member{
+		Council: "fens.example", Title: "The Fens", Role: RoleFootprint, ValidFrom: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
+		Members: []name.Council{"hexwell.gov.uk", "northmoor.gov.uk", "saltby.gov.uk"},
+	}
+	if err := m.Check(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseMember(m.YAML())
+	if err != nil || !slices.Equal(again.Members, m.Members) || !slices.Equal(again.Bare().Members, m.Members) {
+		t.Errorf("read back: %v, %v\n%s", again.Members, err, m.YAML())
+	}
+	for what, spoil := range map[string]func(*Member){
+		"members of a council": func(m *Member) { m.Role = RoleAuditor },
+		"members unsorted":     func(m *Member) { m.Members = []name.Council{"saltby.gov.uk", "hexwell.gov.uk"} },
+		"member of itself":     func(m *Member) { m.Members = []name.Council{"fens.example"} },
+		"a member twice":       func(m *Member) { m.Members = []name.Council{"saltby.gov.uk", "saltby.gov.uk"} },
+	} {
+		bad := m
+		spoil(&bad)
+		if bad.Check() == nil {
+			t.Errorf("%s: taken", what)
+		}
+	}
+}
+
 func TestFileOfThePackageComment(t *testing.T) {
 	m := newMember(t, "northmoor.gov.uk")
 	k := m.RecordKeys[0]

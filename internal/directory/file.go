@@ -73,6 +73,7 @@ type fileIn struct {
 	Addresses []text
 	ValidFrom text `yaml:"valid_from"`
 	Contact   text
+	Members   []text
 
 	Ended        text
 	Predecessors []text
@@ -161,7 +162,7 @@ func ParseMember(b []byte) (Member, error) {
 		field string
 		in    []text
 		out   *[]name.Council
-	}{{"predecessors", in.Predecessors, &m.Predecessors}, {"successors", in.Successors, &m.Successors}} {
+	}{{"members", in.Members, &m.Members}, {"predecessors", in.Predecessors, &m.Predecessors}, {"successors", in.Successors, &m.Successors}} {
 		for _, c := range l.in {
 			lines[l.field] = c.line
 			*l.out = append(*l.out, name.Council(c.s))
@@ -255,6 +256,8 @@ type fileOut struct {
 	ValidFrom dayOut   `yaml:"valid_from"`
 	Contact   string   `yaml:"contact,omitempty"`
 
+	Members []name.Council `yaml:"members,omitempty"`
+
 	Ended        *dayOut        `yaml:"ended,omitempty"`
 	Predecessors []name.Council `yaml:"predecessors,omitempty"`
 	Successors   []name.Council `yaml:"successors,omitempty"`
@@ -296,7 +299,7 @@ func (m Member) YAML() []byte {
 	if !m.Ended.IsZero() {
 		out.Ended = (*dayOut)(&m.Ended)
 	}
-	out.Predecessors, out.Successors = m.Predecessors, m.Successors
+	out.Members, out.Predecessors, out.Successors = m.Members, m.Predecessors, m.Successors
 	for _, r := range m.Revocations {
 		out.Revoked = append(out.Revoked, revokedOut{r.KID, r.FromIndex})
 	}

@@ -22,6 +22,10 @@
 //	valid_from: 2026-11-01               # a member from the start of that day, UTC
 //	contact: data@northmoor.gov.uk       # whom to ask, in words; optional
 //
+// and of a footprint, which has no keys of its own,
+//
+//	members: [hexwell.gov.uk, saltby.gov.uk]  # the councils that keep it, sorted; what a majority of them signs, it signs
+//
 // and, where the directory has more to say of the member than it says of itself,
 //
 //	ended: 2028-04-01                    # no longer a member from the start of that day, UTC
@@ -84,6 +88,7 @@ type Member struct {
 	Addresses  []string             // multiaddrs its node listens on; may be empty
 	ValidFrom  time.Time            // midnight UTC of the day it became a member
 	Contact    string               // "" or whom to ask, in words
+	Members    []name.Council       // of a footprint: the councils that keep it, sorted; nil for others
 
 	// What the directory says of a member beside what it says of itself.
 	Ended        time.Time      // midnight UTC of the first day it is no longer a member; zero while it is
@@ -198,6 +203,7 @@ const (
 	maxRecordKeys = 32
 	maxAddresses  = 32
 	maxList       = 64 // revocations, predecessors, successors
+	maxFootprint  = 12 // members of a footprint
 )
 
 // ErrMember is wrapped by every [Problem].
@@ -315,16 +321,17 @@ func (m *Member) check(bad func(field, rule string)) {
 	if y := m.ValidFrom.Year(); y < 2000 || y > 9999 || !m.ValidFrom.Equal(midnight(m.ValidFrom)) {
 		bad("valid_from", "want a day, such as 2026-11-01")
 	}
+	if len(m.Members) > 0 && m.Role != RoleFootprint {
+		bad("members", "want none: only a footprint has members")
+	}
+	if len(m.Members) > maxFootprint || !m.others(m.Members) {
+		bad("members", fmt.Sprintf("want at most %d other councils, sorted, each once", maxFootprint))
+	}
 	if !m.Ended.IsZero() && (m.Ended.Year() > 9999 || !m.Ended.Equal(midnight(m.Ended)) || !m.Ended.After(m.ValidFrom)) {
 		bad("ended", "want a day after valid_from, such as 2028-04-01")
 	}
 	for field, list := range map[string][]name.Council{"predecessors": m.Predecessors, "successors": m.Successors} {
-		ok := len(list) <= maxList
-		for i, c := range list {
-			_, err := name.ParseCouncil(string(c))
-			ok = ok && err == nil && c != m.Council && (i == 0 || list[i-1] < c)
-		}
-		if !ok {
+		if len(list) > maxList || !m.others(list) {
 			bad(field, fmt.Sprintf("want at most %d other councils, sorted, each once", maxList))
 		}
 	}
@@ -334,6 +341,16 @@ func (m *Member) check(bad func(field, rule string)) {
 			bad(fmt.Sprintf("revoked[%d]", i), "want the kid of a key in keys.record, sorted, each once, and an entry of its log")
 		}
 	}
+}
+
+// others reports whether a list names other councils, sorted and each once.
+func (m *Member) others(list []name.Council) bool {
+	for i, c := range list {
+		if _, err := name.ParseCouncil(string(c)); err != nil || c == m.Council || i > 0 && list[i-1] >= c {
+			return false
+		}
+	}
+	return true
 }
 
 func midnight(t time.Time) time.Time {
