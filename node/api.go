@@ -267,6 +267,9 @@ type BundleRequest struct {
 	Standard  string   `json:"standard,omitempty"`
 	Records   []string `json:"records,omitempty"` // ids
 	Full      bool     `json:"full,omitempty"`    // every field, not only the agreed ones; needs no agreement
+	// Statement asks for a compliance statement of ours and the records that it
+	// was counted from: its id, or "newest", of Standard where that is given.
+	Statement string `json:"statement,omitempty"`
 }
 
 // BundleReply is a .stile file.

@@ -36,6 +36,9 @@ type bundler struct {
 // the fields that its agreement lets out; without an agreement, with its open
 // fields alone unless the request asks for all.
 func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, error) {
+	if in.Statement != "" {
+		return n.statementBundle(ctx, in)
+	}
 	h := audit.Header{Council: n.cfg.Council, Created: n.now().UTC().Truncate(time.Second)}
 	b := &bundler{n: n, stds: map[name.Standard]bool{}, who: map[name.Council]bool{n.cfg.Council: true}}
 	b.keep = func(string, bool) bool { return in.Full }

@@ -36,6 +36,15 @@ type Options struct {
 // and then there is no Report; otherwise it is r's. Verify may be called
 // concurrently.
 func Verify(r io.ReaderAt, size int64, o Options) (*Report, error) {
+	v, err := examine(r, size, o)
+	if err != nil {
+		return nil, err
+	}
+	return v.report(), nil
+}
+
+// examine runs every check and leaves what it found in the verifier.
+func examine(r io.ReaderAt, size int64, o Options) (*verifier, error) {
 	c, err := open(r, size)
 	if err != nil {
 		return nil, err
@@ -59,7 +68,7 @@ func Verify(r io.ReaderAt, size int64, o Options) (*Report, error) {
 	v.judgeAgreements()
 	v.judgeSharing()
 	v.judgeTimes()
-	return v.report(), nil
+	return v, nil
 }
 
 // A verifier is one run of Verify. Until readEntries all of it is filled by one

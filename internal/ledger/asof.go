@@ -1,0 +1,85 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// LiveAt returns the log indexes of the records of one version of a standard
+// that were live when the log had size entries: for each the newest version
+// before that, ascending. It reads what was logged since, and none of the
+// records that did not change. ErrNotFound when the standard is not adopted or
+// the log never had so many entries.
+func (v *View) LiveAt(std name.Standard, size uint64) (out []uint64, err error) {
+	k, err := v.l.known(std)
+	if err != nil {
+		return nil, err
+	}
+	if size > v.cp.Size {
+		return nil, fmt.Errorf("log of %d entries: %w", size, ErrNotFound)
+	}
+	o := badger.DefaultIteratorOptions
+	o.PrefetchValues, o.Prefix = false, numKey4('s', k.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid() && indexAtEnd(it) < size; it.Next() {
+		out = append(out, indexAtEnd(it))
+	}
+	// A record that was changed or deleted since stands in the index no more, or
+	// later: go back from its first change.
+	seen := map[[16]byte]bool{}
+	for i := size; i < v.cp.Size; i++ {
+		raw, err := v.raw(i)
+		if err != nil {
+			return nil, err
+		}
+		if raw[0] != kindRecord {
+			continue
+		}
+		s, err := decodeStoredRecord(raw)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w: %w", i, ErrDamaged, err)
+		}
+		if seen[s.record] {
+			continue
+		}
+		seen[s.record] = true
+		if s.version == 1 {
+			continue
+		}
+		at := s.prevIndex
+		if raw, err = v.raw(at); err != nil {
+			return nil, err
+		}
+		if s, err = decodeStoredRecord(raw); err != nil {
+			return nil, fmt.Errorf("entry %d: %w: %w", at, ErrDamaged, err)
+		}
+		if at < size && s.op == record.Put && s.standard == k.number {
+			out = append(out, at)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// CheckpointAt returns the checkpoint of the log when it had size entries, with
+// the root that the tiles give, signed again by the log's key: an Ed25519
+// signature of the same text is the same. ErrNotFound when it never had so
+// many, or size is 0.
+func (v *View) CheckpointAt(size uint64) (tlog.Checkpoint, []byte, error) {
+	if size == 0 || size > v.cp.Size {
+		return tlog.Checkpoint{}, nil, fmt.Errorf("log of %d entries: %w", size, ErrNotFound)
+	}
+	tree, err := tlog.OpenTree(size, v)
+	if err != nil {
+		return tlog.Checkpoint{}, nil, fmt.Errorf("%w: log: %w", ErrDamaged, err)
+	}
+	note, err := v.l.signCheckpoint(tree)
+	return tlog.Checkpoint{Origin: v.cp.Origin, Size: size, Root: tree.Root()}, note, err
+}
