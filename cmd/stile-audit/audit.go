@@ -19,6 +19,8 @@ import (
 const usage = `stile-audit verifies what a council hands to an auditor, without a network.
 
   stile-audit verify FILE     check a bundle (.stile), or one record or event as a token
+  stile-audit adoption FILE   check a bundle of a compliance statement and count its figures
+                              again from the records in it
   stile-audit show FILE       say what is in it, verifying nothing
   stile-audit version
 
@@ -37,7 +39,8 @@ A file says who signed it, not that you should believe it: without --trust the
 keys come from the file itself, and the report says so.
 
 Exit codes: 0 nothing failed, 1 could not be done, 2 wrong usage, 3 no such file,
-5 not a file that can be read as a bundle or token, 6 verification failed.
+5 not a file that can be read as a bundle or token, 6 verification failed, or a
+figure differs.
 `
 
 // The exit codes, those of stile.
@@ -110,7 +113,7 @@ func run(e env, args []string) error {
 	case "version", "--version":
 		_, err := fmt.Fprintf(e.out, "stile-audit %s, bundle format %d\n", version(), audit.Format)
 		return err
-	case "verify", "show":
+	case "verify", "show", "adoption":
 	default:
 		return fail(misused, "stile-audit help", "there is no command %q", clean(verb))
 	}
@@ -130,8 +133,11 @@ func run(e env, args []string) error {
 		return err
 	}
 	defer in.Close()
-	if verb == "show" {
+	switch verb {
+	case "show":
 		return show(e, in, o)
+	case "adoption":
+		return adoption(e, in, o)
 	}
 	return verify(e, in, o)
 }
@@ -210,27 +216,65 @@ func (s *source) token() ([]byte, error) {
 	return bytes.TrimSpace(b), nil
 }
 
-func verify(e env, in *source, o options) error {
-	var with audit.Options
+// brought reads what the auditor brings along.
+func (o options) brought() (with audit.Options, err error) {
 	for _, path := range o.trust {
 		t, err := audit.ReadTrust(path)
 		if errors.Is(err, audit.ErrTrust) {
-			return fail(misused, "give root:DIGEST, a member file, a folder of them, or a list of keys", "--trust: %w", err)
+			return with, fail(misused, "give root:DIGEST, a member file, a folder of them, or a list of keys", "--trust: %w", err)
 		}
 		if err != nil {
-			return err
+			return with, err
 		}
 		with.Trust.Add(t)
 	}
 	for _, path := range o.standards {
 		s, err := loadStandard(path)
 		if err != nil {
-			return fail(invalid, "name the folder or archive as its publisher has it", "--standard %q: %w", path, err)
+			return with, fail(invalid, "name the folder or archive as its publisher has it", "--standard %q: %w", path, err)
 		}
 		with.Standards = append(with.Standards, s)
 	}
+	return with, nil
+}
+
+// adoption counts the figures of compliance statements again.
+func adoption(e env, in *source, o options) error {
+	if !in.bundle || o.proof != "" {
+		return fail(misused, "stile-audit adoption FILE", "want the bundle of a compliance statement")
+	}
+	with, err := o.brought()
+	if err != nil {
+		return err
+	}
+	rs, err := audit.Adoption(in, in.size, with)
+	if err != nil {
+		return fail(invalid, "ask the council for: stile export bundle --statement newest --full --out FILE", "%q: %w", in.name, err)
+	}
+	ok := true
+	for _, r := range rs {
+		ok = ok && r.OK()
+		if o.json {
+			_, err = e.out.Write(r.JSON())
+		} else {
+			err = writeClean(e.out, r.WriteText)
+		}
+		if err != nil {
+			return fmt.Errorf("write report: %w", err)
+		}
+	}
+	if !ok {
+		return fail(failed, "ask the council how it came by the figures that differ", "the statement is not borne out by its records")
+	}
+	return nil
+}
+
+func verify(e env, in *source, o options) error {
+	with, err := o.brought()
+	if err != nil {
+		return err
+	}
 	var r *audit.Report
-	var err error
 	switch {
 	case in.bundle && o.proof != "":
 		return fail(misused, "stile-audit verify FILE", "--proof goes with a token; a bundle has its proofs in it")

@@ -16,17 +16,22 @@ func (a *app) exportBundleCommand() *cobra.Command {
 	var req node.BundleRequest
 	var out string
 	c := &cobra.Command{
-		Use:   "bundle --out FILE [--agreement NAME | --standard STANDARD | --record ID]",
+		Use:   "bundle --out FILE [--agreement NAME | --standard STANDARD | --record ID | --statement newest]",
 		Short: "Write an audit bundle",
 		Long: `Bundle writes one file for an auditor. With --agreement it holds what went to the
 partner under it, with the fields the partner has, and the receipts that came
 back; with --record those records; with --standard all records of ours of it.
-Fields beyond the open ones are in it only with --full: mind who gets it.`,
+Fields beyond the open ones are in it only with --full: mind who gets it.
+
+With --statement it holds a compliance statement of ours and the records of its
+standard as they were at its checkpoint, so that an auditor can count again
+(stile audit adoption); with --standard too, the newest one about that.`,
 		Example: `  stile export bundle --agreement northmoor.gov.uk/people-moving-to-saltby --out audit.stile`,
 		Args:    takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			chosen := 0
-			for _, set := range []bool{req.Agreement != "", req.Standard != "", len(req.Records) > 0} {
+			// --standard says which statement, beside --statement.
+			for _, set := range []bool{req.Agreement != "", req.Standard != "" && req.Statement == "", len(req.Records) > 0, req.Statement != ""} {
 				if set {
 					chosen++
 				}
@@ -35,7 +40,7 @@ Fields beyond the open ones are in it only with --full: mind who gets it.`,
 			case out == "":
 				return misused("name the file to write with --out, such as audit.stile")
 			case chosen != 1:
-				return misused("say what the bundle is of with one of --agreement, --standard and --record")
+				return misused("say what the bundle is of with one of --agreement, --standard, --record and --statement")
 			case req.Full && req.Agreement != "":
 				return misused("--full shows every field, and --agreement the agreed ones: choose one")
 			case a.json && out == "-":
@@ -64,5 +69,6 @@ Fields beyond the open ones are in it only with --full: mind who gets it.`,
 	f.StringVar(&req.Standard, "standard", "", "records of ours of this `standard`")
 	f.StringSliceVar(&req.Records, "record", nil, "records of ours by `id`; may be given again")
 	f.BoolVar(&req.Full, "full", false, "every field, not only the open ones")
+	f.StringVar(&req.Statement, "statement", "", "a compliance statement and what it was counted from: its `id`, or newest")
 	return c
 }

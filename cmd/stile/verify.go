@@ -59,24 +59,32 @@ type verifying struct {
 // tokenForm is a compact SD-JWT or JWS: base64url parts with dots between.
 var tokenForm = regexp.MustCompile(`^eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(~[A-Za-z0-9_~-]*)?$`)
 
-func (v *verifying) run(named string) error {
-	var o audit.Options
+// options reads what the auditor brings along.
+func (v *verifying) options() (o audit.Options, err error) {
 	for _, path := range v.trust {
 		t, err := audit.ReadTrust(path)
 		if errors.Is(err, audit.ErrTrust) {
-			return failure(node.Usage, "give root:DIGEST, a member file, a folder of them, or a list of keys", "--trust: %v", err)
+			return o, failure(node.Usage, "give root:DIGEST, a member file, a folder of them, or a list of keys", "--trust: %v", err)
 		}
 		if err != nil {
-			return err
+			return o, err
 		}
 		o.Trust.Add(t)
 	}
 	for _, path := range v.standards {
 		s, err := loadStandard(path)
 		if err != nil {
-			return err
+			return o, err
 		}
 		o.Standards = append(o.Standards, s)
+	}
+	return o, nil
+}
+
+func (v *verifying) run(named string) error {
+	o, err := v.options()
+	if err != nil {
+		return err
 	}
 	r, err := v.verify(named, o)
 	if errors.Is(err, audit.ErrBundle) {
@@ -101,8 +109,12 @@ func (v *verifying) run(named string) error {
 	if !r.OK() {
 		return failure(node.Unverified, "", "verification failed")
 	}
-	// That nothing failed is not enough where nothing could be checked: a
-	// script goes by the exit code alone.
+	return v.vouched(r)
+}
+
+// vouched fails when nothing was checked with any key: that nothing failed is
+// not enough then, since a script goes by the exit code alone.
+func (v *verifying) vouched(r *audit.Report) error {
 	k, _ := r.Check(audit.CheckKeys)
 	switch {
 	case k.Count == 0 && k.NotDone == 0:
