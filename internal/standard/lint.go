@@ -256,8 +256,9 @@ func (l *linter) notJSON(file string, err error) {
 	case strictjson.RuleSize, strictjson.RuleDepth, strictjson.RuleValues:
 		f.Rule, f.Detail = "too-large", fmt.Sprintf("is larger than a schema may be (%s): %d MB, %d deep, %d values", je.Rule, maxFile>>20, maxDepth, maxValues)
 		f.Fix = "leave out what is not needed, or divide it into standards of their own"
-	case strictjson.RuleSyntax:
+	default:
 		if kind := looksLike(b); kind != "" {
+			f.Line = 1
 			f.Detail, f.Fix = "is "+kind+", not JSON", "write a JSON Schema of it; stile standard new drafts one from an example record"
 		}
 	}

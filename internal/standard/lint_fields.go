@@ -167,6 +167,10 @@ func (l *linter) fields() {
 	if err != nil {
 		return
 	}
+	if k := together(judges{g.root}).kinds(); k&isObject == 0 {
+		l.add(SeverityError, "schema.json", "/type", "not-a-record", "asks for "+k.words()+", but a record is a group of fields with a key", "publish the schema of one record; a list of them is what a council sends, not what it agrees on")
+		return
+	}
 	classes := l.std.manifest.Classes
 	if _, ok := classes[""]; !ok && len(classes) > 0 {
 		var without []string
@@ -268,7 +272,7 @@ func (l *linter) open(g *graph) {
 // keys looks at what tells one record from another.
 func (l *linter) keys() {
 	g, err := l.std.engine.graph()
-	if err != nil {
+	if err != nil || together(judges{g.root}).kinds()&isObject == 0 {
 		return
 	}
 	for i, f := range l.std.manifest.Key {

@@ -100,6 +100,8 @@ func TestLintFinds(t *testing.T) {
 		{"not JSON", j, "", "{\n\"a\": 1,\n}", SeverityError, "json", "", 3, "syntax"},
 		{"a name twice", j, "", "{\n\"a\": 1,\n\"a\": 2}", SeverityError, "json", "/a", 3, "duplicate"},
 		{"a list", j, "", "[]", SeverityError, "not-a-schema", "", 0, "object"},
+		{"a schema of a list", j, "", `{"type":"array","items":{"type":"object"}}`, SeverityError, "not-a-record", "/type", 1, "a list"},
+		{"a schema of a list", j, "", "---\ntype: object", SeverityError, "json", "", 1, "YAML"},
 		{"an interface", j, "", `{"swagger":"2.0","definitions":{"a":{}}}`, SeverityError, "not-a-schema", "", 0, "OpenAPI"},
 		{"a table schema", j, "", `{"fields":[{"name":"a"}]}`, SeverityError, "not-a-schema", "", 0, "columns"},
 		{"nothing asked", j, "", `{"$schema":"https://json-schema.org/draft/2020-12/schema","$defs":{"a":{"type":"object"}}}`, SeverityError, "asks-nothing", "", 0, "every record"},
