@@ -176,10 +176,10 @@ func (a *app) printPreview(p *node.AdoptPreview, records *node.AgainstReply) {
 	if p.Older == nil {
 		a.printf("\nIt is the first version of this standard here.\n")
 	} else {
-		a.printf("\nCompared with %s, which is adopted here:\n", p.Older)
-		a.printDifference(p.Difference)
+		a.printf("\nCompared with %s, which is adopted here. ", p.Older)
+		a.printVersions(p.Difference)
 		if p.Version != nil {
-			a.printf("  Its number does not say so: the version %s. %s\n", clean(p.Version.Detail), clean(sentence(p.Version.Fix)))
+			a.printf("Its number does not say so: %s\n", versionAdvice(p.Version))
 		}
 	}
 	if p.Older != nil {
@@ -211,21 +211,10 @@ func (a *app) printPreview(p *node.AdoptPreview, records *node.AgainstReply) {
 	a.printf("\n")
 }
 
-func sentence(s string) string {
-	if s == "" {
-		return ""
-	}
-	return strings.ToUpper(s[:1]) + s[1:] + "."
-}
-
 var levelWords = map[standard.Level]string{standard.Major: "breaking", standard.Minor: "addition", standard.Patch: "wording"}
 
-// printDifference tells what changed between two versions.
+// printDifference tells what changed between two versions, the gravest first.
 func (a *app) printDifference(d *standard.Difference) {
-	if len(d.Changes) == 0 {
-		a.printf("  nothing that a record or an agreement could tell\n")
-		return
-	}
 	for _, ch := range d.Changes {
 		at := ch.Pointer
 		if at == "" {

@@ -62,6 +62,26 @@ func (a *app) judgeRecords(ctx context.Context, c node.Caller, from string, to n
 	return sum, nil
 }
 
+// judgeTyped is judgeRecords for a version as a person typed it.
+func (a *app) judgeTyped(ctx context.Context, from, to string) (*node.AgainstReply, error) {
+	req, err := a.standardSource(to)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return a.judgeRecords(ctx, c, from, req)
+}
+
+// isLine tells publisher/name@1 from publisher/name@1.0.0.
+func isLine(typed string) bool {
+	_, version, ok := strings.Cut(typed, "@")
+	return ok && version != "" && strings.Trim(version, "0123456789") == ""
+}
+
 // printAgainst tells how records would fare.
 func (a *app) printAgainst(r *node.AgainstReply) {
 	whose := "Our own records of " + r.From

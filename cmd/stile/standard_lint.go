@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -61,6 +62,14 @@ when there is an error, and with 0 when there are only warnings and notes.`,
 					if p := d.Problem; p != nil {
 						f := standard.Finding{Severity: standard.SeverityError, File: "standard.yaml", Pointer: p.Pointer[len("standard.yaml#"):], Rule: p.Rule, Detail: p.Detail, Fix: p.Fix}
 						r.Findings = append([]standard.Finding{f}, r.Findings...)
+					}
+					for _, p := range std.CheckMapping(old) {
+						f := standard.Finding{Severity: standard.SeverityWarning, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix}
+						if p.Rule == standard.RuleMappingClass {
+							f.Severity = standard.SeverityError // no node would serve by it
+						}
+						f.File, f.Pointer, _ = strings.Cut(p.Pointer, "#")
+						r.Findings = append(r.Findings, f)
 					}
 				}
 			}
