@@ -72,6 +72,7 @@ func (d *doctor) examine(ctx context.Context) {
 	d.folders(cfg)
 	d.keys(cfg)
 	d.directory(cfg)
+	d.hosted(cfg)
 	d.disk(cfg)
 	d.clock(cfg)
 	if status, running := d.daemon(ctx, cfg); running {
@@ -157,15 +158,60 @@ func (d *doctor) keys(cfg *config.Config) {
 func (d *doctor) directory(cfg *config.Config) {
 	members, err := tufdir.ReadMembers(cfg.Directory)
 	if err != nil {
-		d.bad("directory", "restore the folder directory/ from a backup", "%v", err)
+		d.bad("directory", "restore the folder directory/ from a backup; or take the node out of it by moving the folder away, and join again", "%v", err)
 		return
 	}
 	n := len(members)
-	if n <= 1 {
-		d.add("note", "directory", "stile council add FILE adds a partner's member file", "no member but ourselves")
+	if n == 0 {
+		return // said by keys
+	}
+	if n == 1 {
+		d.add("note", "directory", "stile council add FILE adds a partner's member file, stile council join one directory for many", "no member but ourselves")
 		return
 	}
 	d.good("directory", "%s", plural(n, "member", "members"))
+}
+
+// directoryHealth says from 14 days before its end that a directory expires.
+func (d *doctor) directoryHealth(h node.DirectoryHealth) {
+	switch tufdir.State(h.State) {
+	case tufdir.Fresh:
+		d.good("directory", "%s", h.Text)
+	case tufdir.Expiring:
+		d.add("note", "directory", "stile directory refresh; if that brings no news, ask whom it names", "%s", h.Text)
+	case tufdir.Expired, tufdir.Empty:
+		d.bad("directory", "stile directory refresh; if that brings no news, ask whom it names", "%s; local work goes on", h.Text)
+	}
+}
+
+// hosted looks at what a host of the directory has to keep up: what is signed
+// by hand and ends soon, and the key it publishes with.
+func (d *doctor) hosted(cfg *config.Config) {
+	if _, err := os.Stat(node.AuthorityDir(cfg)); err != nil {
+		return
+	}
+	r, err := tufdir.Load(node.AuthorityDir(cfg))
+	if err != nil {
+		d.bad("authority", "restore the folder authority/ from a backup, or see docs/directory.md on taking it from any mirror", "%v", err)
+		return
+	}
+	if !node.Sole(cfg) {
+		if _, err := os.Stat(node.OnlineKeyFile(cfg)); err != nil {
+			d.bad("authority", "restore the key from a backup, or stile directory rekey --new-online", "this node hosts the directory and has no key to publish it with")
+		}
+	}
+	for role, left := range r.Left(time.Now()) {
+		if left < tufdir.WarnDays*24*time.Hour && !node.Sole(cfg) {
+			d.add("note", "authority", "stile directory renew "+role, "what signs for %s ends in %s", role, age(left.Hours()))
+		}
+	}
+	for _, w := range waitingReplies(r) {
+		try := "stile directory export"
+		if w.Ready {
+			try = "stile directory publish"
+		}
+		d.add("note", "authority", try, "waiting: %s", w.words())
+	}
 }
 
 func (d *doctor) disk(cfg *config.Config) {
@@ -217,6 +263,7 @@ func (d *doctor) daemon(ctx context.Context, cfg *config.Config) (s node.StatusR
 			return s, false
 		}
 		d.good("node", "running since %s, version %s", at(s.Since), s.Version)
+		d.directoryHealth(s.Directory)
 		return s, true
 	}
 	if slices.ContainsFunc(d.found, func(f finding) bool { return f.State == "bad" }) {
@@ -235,6 +282,7 @@ func (d *doctor) daemon(ctx context.Context, cfg *config.Config) (s node.StatusR
 		return s, false
 	}
 	d.good("ledger", "%s", plural(s.LogSize, "entry", "entries"))
+	d.directoryHealth(s.Directory)
 	d.add("note", "node", "stile serve", "not running")
 	return s, false
 }

@@ -132,6 +132,9 @@ func (a *app) printStatus(s node.StatusReply) {
 		held = number(s.Held) + "; stile record held lists them"
 	}
 	t.add("held back", held)
+	if s.Directory.Text != "" {
+		t.add("directory", s.Directory.Text)
+	}
 	t.add("disk", size(s.DiskBytes))
 	t.write(a.out, "")
 
