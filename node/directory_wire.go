@@ -107,7 +107,14 @@ func (n *Node) fetcher(ctx context.Context, m mirror) (f tufdir.Fetcher, done fu
 	if network == nil {
 		return nil, nil, errors.New("this node is not running")
 	}
-	s := &fileStreams{open: func(ctx context.Context) (wire.Stream, error) { return network.Open(ctx, to, directoryProtocol) }, now: n.now}
+	s := &fileStreams{now: n.now, open: func(ctx context.Context) (wire.Stream, error) {
+		st, err := network.Open(ctx, to, directoryProtocol)
+		if err != nil && to == guestName {
+			// A node that does not know us breaks off before it says why.
+			err = fmt.Errorf("the node at %s cannot be reached, or does not let this node in", m.address)
+		}
+		return st, err
+	}}
 	return s.fetch, func() { s.close(); closeNet() }, nil
 }
 

@@ -85,7 +85,7 @@ is ready.`,
 
 func (a *app) printDirectory(r node.DirectoryReply) {
 	t := newTable("", "")
-	t.add("root", fmt.Sprintf("%s…, version %d", r.Root[:min(16, len(r.Root))], r.RootVersion))
+	t.add("root", fmt.Sprintf("%s, version %d", r.Root, r.RootVersion))
 	t.add("edition", number(r.Version))
 	t.add("state", r.Health)
 	switch {
@@ -376,7 +376,7 @@ func (a *app) directoryStatusCommand() *cobra.Command {
 				a.printf("\nbeing prepared in %s, and followed once it is published\n", filepath.Base(h.dir))
 			}
 			a.printf("\n")
-			t := newTable("ROLE", "SIGNED BY", "KEYS", "HOLDS UNTIL")
+			t := newTable("ROLE", "NEEDS", "KEYS", "HOLDS UNTIL")
 			for _, r := range roles {
 				t.add(r.Role, fmt.Sprintf("%d of %d", r.Need, len(r.Keys)), shortIDs(r.Keys), dayOf(r.Until))
 			}
