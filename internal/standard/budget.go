@@ -14,7 +14,7 @@ import (
 const (
 	baseSteps     = 50_000
 	stepsPerValue = 20
-	maxSteps      = 250_000
+	maxSteps      = 150_000
 	maxTime       = time.Second
 
 	// maxSlow bounds the time of all of a record's matches that backtrack: each

@@ -42,7 +42,7 @@ func TestHostileSchemasRefused(t *testing.T) {
 		{"a huge exponent", `{"maximum":1e10000000}`, "number"},
 		{"a tiny exponent", `{"multipleOf":1e-10000000}`, "number"},
 		{"a long number", `{"maximum":` + rep("9", 100_000) + `}`, "number"},
-		{"too large", `{"$comment":"` + rep("x", 5<<20) + `"}`, "larger"},
+		{"too large", `{"$comment":"` + rep("x", 10<<20) + `"}`, "larger"},
 		{"10 000 deep", rep(`{"not":`, 10_000) + `{}` + rep(`}`, 10_000), "depth"},
 		{"10 000 deep in an annotation", `{"default":` + rep(`[`, 10_000) + rep(`]`, 10_000) + `}`, "depth"},
 		{"too many schemas", `{"anyOf":[` + rep(`{"a":1},`, 13_000) + `{}]}`, "schemas"},
@@ -117,6 +117,14 @@ func TestSchemaAtTheCaps(t *testing.T) {
 // within the budget, in one goroutine, and the standard goes on.
 func TestHostileValidationsEnd(t *testing.T) {
 	rep := strings.Repeat
+	// Each of n forms at each of depth levels asks for the next level in n forms.
+	forms := func(depth, n int) string {
+		var b strings.Builder
+		for i := range depth {
+			fmt.Fprintf(&b, `"d%d":{"anyOf":[%s]},`, i, strings.TrimSuffix(rep(fmt.Sprintf(`{"required":["a"],"properties":{"a":{"$ref":"#/$defs/d%d"}}},`, i+1), n), ","))
+		}
+		return fmt.Sprintf(`{"$ref":"#/$defs/d0","$defs":{%s"d%d":{"type":"string"}}}`, b.String(), depth)
+	}
 	longString := `"` + rep("a", 200_000) + `!"`
 	deep := rep(`{"a":`, 40) + `1` + rep(`}`, 40)
 	for _, c := range []struct{ name, schema, record string }{
@@ -142,6 +150,10 @@ func TestHostileValidationsEnd(t *testing.T) {
 			}
 			return b.String() + `"z":1}`
 		}()},
+		{"unique arrays of arrays", `{"items":{"uniqueItems":true,"items":{"uniqueItems":true}}}`, `[` + rep(`[`+rep(`[1,2,3],[3,2,1],`, 20)+`0],`, 400) + `0]`},
+		{"forms of forms", forms(12, 4), `{"a":` + rep(`{"a":`, 11) + `1` + rep(`}`, 12)},
+		{"conditions at each level", `{"if":{"properties":{"a":{"$ref":"#"}}},"then":{"properties":{"a":{"$ref":"#"}}},"else":{"properties":{"a":{"$ref":"#"}}}}`, deep},
+		{"contains at each level", `{"contains":{"$ref":"#"},"items":{"$ref":"#"}}`, rep(`[1,`, 50) + `1` + rep(`]`, 50)},
 		{"a backtracking pattern", `{"pattern":"^(?=(a+)+$)x"}`, longString},
 		{"a backtracking pattern of words", `{"pattern":"^(?!x)(([a-z])+.)+[A-Z]([a-z])+$"}`, longString},
 		{"a back reference", `{"pattern":"^(a*)*\\1b$"}`, longString},
@@ -165,6 +177,13 @@ func TestHostileValidationsEnd(t *testing.T) {
 			took := time.Since(start)
 			if took > soon {
 				t.Errorf("%s: took %v", c.name, took)
+			}
+			// By count, which is the same on every machine: it came to an end
+			// within the budget or was ended.
+			for _, m := range append(s.engine.whole.machines, s.engine.visible.machines...) {
+				if ended := len(ps) == 1 && ps[0].Rule == "budget"; !ended && m.steps > maxSteps+4096 {
+					t.Errorf("%s: %d steps of %d, and not ended", c.name, m.steps, maxSteps)
+				}
 			}
 			if len(ps) == 1 && ps[0].Rule == "budget" {
 				t.Logf("%s: stopped after %v", c.name, took)

@@ -92,6 +92,9 @@ func newBound(r *big.Rat) *bound {
 func (m *machine) take(s *jsonschema.Schema, visible bool) {
 	n := &node{m: m, about: s.Description}
 	n.weight = 1 + (len(s.AllOf)+len(s.AnyOf)+len(s.OneOf)+len(s.Required)+len(s.Dependencies)+len(s.DependentRequired)+len(s.DependentSchemas))/8
+	if s.DynamicRef != nil || s.RecursiveRef != nil {
+		n.weight += 8 // the engine looks back over all that it came through
+	}
 	n.types = kindsOf(s.Types)
 	s.Types = nil
 	if s.Enum != nil {
