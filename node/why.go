@@ -20,7 +20,7 @@ func (n *Node) why(ctx context.Context, in WhyRequest) (*WhyReply, error) {
 	if err != nil {
 		return nil, fail(Usage, "stile council list", "%v", err)
 	}
-	id, err := n.recordID(in.Record, in.Standard)
+	id, err := n.recordFor(partner, in)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +82,37 @@ func (n *Node) why(ctx context.Context, in WhyRequest) (*WhyReply, error) {
 		}
 	}
 	return out, nil
+}
+
+// recordFor finds the record that is asked about. Where a council has the same
+// case in two majors, the one that an agreement lets the partner have is meant.
+func (n *Node) recordFor(partner name.Council, in WhyRequest) (name.Record, error) {
+	id, err := n.recordID(in.Record, in.Standard)
+	if err != nil || string(id) == in.Record || strings.Contains(in.Standard, "@") {
+		return id, err
+	}
+	return id, n.ledger.View(func(v *ledger.View) error {
+		now, err := v.Current(id)
+		if err != nil {
+			return nil // the caller says so
+		}
+		var best name.StandardLine
+		for _, st := range n.book.all(n.now()) {
+			l := st.Agreement.Standard
+			if st.Agreement.From != n.cfg.Council || !slices.Contains(st.Agreement.To, partner) || l.Name != now.Claims.Standard.Name || l.Major < best.Major {
+				continue
+			}
+			if other := n.keys.RecordID(l, naturalKey(in.Record)); has(v, other) {
+				id, best = other, l
+			}
+		}
+		return nil
+	})
+}
+
+func has(v *ledger.View, r name.Record) bool {
+	_, err := v.Current(r)
+	return err == nil
 }
 
 func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Council, ver *ledger.Version, out *WhyReply, step func(name.Agreement, bool, string, string) bool) (bool, error) {
