@@ -183,6 +183,26 @@ func TestCompareTriesExamples(t *testing.T) {
 	}
 }
 
+// A mapping is part of a version too.
+func TestCompareMappings(t *testing.T) {
+	with := func(text string) *Standard {
+		fsys := pack(`{}`)
+		if text != "" {
+			fsys["mappings/0.yaml"] = &fstest.MapFile{Data: []byte(text)}
+		}
+		return mustLoad(t, fsys)
+	}
+	none, one, other := with(""), with("steps: [{remove: /a}]\n"), with("steps: [{remove: /b}]\n")
+	for _, c := range []struct {
+		from, to *Standard
+		want     Level
+	}{{none, one, Minor}, {one, other, Minor}, {one, none, Major}} {
+		if d := Compare(c.from, c.to); len(d.Changes) != 1 || d.Needs != c.want || d.Problem() == nil {
+			t.Errorf("got %+v, want one %s change", d, c.want)
+		}
+	}
+}
+
 func TestDifferenceProblem(t *testing.T) {
 	at := func(v string) name.Standard {
 		n, err := name.ParseStandard("standards.example/test@" + v)

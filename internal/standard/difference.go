@@ -3,6 +3,7 @@ package standard
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -309,6 +310,21 @@ func (c *comparison) files() {
 	}
 	if added+gone+changed > 0 {
 		c.say(Patch, "examples", fmt.Sprintf("other examples: %d added, %d changed, %d gone", added, changed, gone), "")
+	}
+	for _, p := range slices.Sorted(maps.Keys(c.to.files)) {
+		a, ok := c.from.files[p]
+		switch {
+		case path.Dir(p) != "mappings":
+		case !ok:
+			c.say(Minor, p, "is a new mapping, by which records of an older major can be made into this one", "")
+		case !bytes.Equal(a, c.to.files[p]):
+			c.say(Minor, p, "the mapping is another", "records made by it from those of an older major may come out otherwise")
+		}
+	}
+	for p := range c.from.files {
+		if _, ok := c.to.files[p]; !ok && path.Dir(p) == "mappings" && c.from.Name().Version.Major == c.to.Name().Version.Major {
+			c.say(Major, p, "the mapping is gone", "a council that makes its records by it can no longer do so in this version")
+		}
 	}
 	if len(c.changes) > 0 {
 		return

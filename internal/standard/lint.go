@@ -118,6 +118,7 @@ func (l *linter) run() (*Standard, []Finding) {
 	for _, d := range docs {
 		d.walk()
 	}
+	l.mappings()
 	var err error
 	if l.unread {
 		err = fs.ErrNotExist

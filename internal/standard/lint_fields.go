@@ -65,6 +65,32 @@ func (l *linter) manifests() {
 	}
 }
 
+// mappings reads each mapping, where the manifest says of which version.
+func (l *linter) mappings() {
+	if l.manifest == nil || l.manifest.Name.Version == (name.Version{}) {
+		return
+	}
+	for _, p := range slices.Sorted(maps.Keys(l.files)) {
+		if path.Dir(p) != "mappings" {
+			continue
+		}
+		_, err := loadMappings(map[string][]byte{p: l.files[p]}, l.manifest.Name)
+		if err == nil {
+			continue
+		}
+		for _, text := range strings.Split(err.Error(), "\n") {
+			f := Finding{Severity: SeverityError, File: p, Rule: "mapping", Detail: clipText(strings.TrimSpace(strings.TrimPrefix(text, "read "+p+": ")), 500), Fix: "correct it: each step says one of move, copy, remove, add, translate and text"}
+			if m := yamlLine.FindStringSubmatch(f.Detail); m != nil {
+				f.Line, _ = strconv.Atoi(m[1])
+				f.Detail = m[2]
+			}
+			if f.Detail != "" && !strings.HasSuffix(f.Detail, "unmarshal errors:") {
+				l.found = append(l.found, f)
+			}
+		}
+	}
+}
+
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): (.*)$`)
 
 func (l *linter) manifestFlaw(f flaw) {

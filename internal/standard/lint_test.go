@@ -92,6 +92,9 @@ func TestLintFinds(t *testing.T) {
 		{"a key that is a group", y, "key: [/id]", "key: [/person]", SeverityError, "key-not-single", "/key/0", 8, "a group of fields"},
 		{"a key of any type", j, `"id": {"type": "string", `, `"id": {`, SeverityNote, "key-type", "/key/0", 8, "does not say"},
 
+		{"a mapping that is none", "mappings/0.yaml", "", "steps:\n- jump: /a\n", SeverityError, "mapping", "", 2, "jump"},
+		{"a mapping of a major to come", "mappings/3.yaml", "", "steps: []\n", SeverityError, "mapping", "", 0, "older major"},
+
 		{"UTF-8 with a mark", j, "", "\ufeff{}", SeverityError, "encoding", "", 0, "byte order mark"},
 		{"UTF-16", j, "", string(wide(`{"required":["a","a"]}`)), SeverityError, "encoding", "", 0, "UTF-16"},
 		{"UTF-16 and what else is wrong", j, "", string(wide(`{"required":["a","a"]}`)), SeverityError, "required-twice", "/required/1", 1, "twice"},
