@@ -1,0 +1,332 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/measure"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node"
+)
+
+func measured(t testing.TB, n node.Caller, std string) measure.Statement {
+	t.Helper()
+	r := call[node.MeasureReply](t, n, node.OpStandardMeasure, node.MeasureRequest{Standard: std})
+	if len(r.Statements) != 1 {
+		t.Fatalf("%d statements", len(r.Statements))
+	}
+	return r.Statements[0]
+}
+
+// Two councils: what one counts of what it sent is what the other counts of
+// what came, and a record is used once somebody has looked at it.
+func TestMeasureAcrossABorder(t *testing.T) {
+	const std = "planning-application"
+	a, b := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999")
+	introduce(t, a, b)
+	var records []map[string]any
+	for i := range 60 {
+		records = append(records, planning(i, string(rune('X'+i%2))))
+	}
+	offer(t, a, std, records...)
+	broken := planning(99, "X")
+	broken["status"], broken["uprn"] = "CANARY", "CANARY"
+	offer(t, a, std, broken, broken)
+	offer(t, a, std, map[string]any{"CANARY": 1}, planning(0, "X"))
+
+	s := measured(t, a, std)
+	if s.Records != 60 || s.Offers != (measure.Offers{Seen: 62, Valid: 60}) || s.Freshness == nil || s.Freshness.Fresh != 60 || s.GSS != "E07000998" {
+		t.Errorf("%+v", s)
+	}
+	filled := map[name.Field]int{}
+	for _, f := range s.Fields {
+		filled[f.Field] = f.Filled
+	}
+	if filled["/reference"] != 60 || filled["/decision"] != 0 || filled["/uprn"] != 60 {
+		t.Errorf("%+v", s.Fields)
+	}
+	if text, err := s.Record(); err != nil || strings.Contains(string(text), "CANARY") {
+		t.Errorf("the statement holds what a record says: %s, %v", text, err)
+	}
+	if s.Partners != (measure.Partners{}) {
+		t.Errorf("%+v", s.Partners)
+	}
+
+	agree(t, a, b)
+	await(t, "northmoor has the receipts", func() bool { p := partnerOf(t, a); return p.Held == 30 && p.InStep })
+	if s = measured(t, a, std); s.Partners != (measure.Partners{Served: 1, Offered: 30, Delivered: 30, Acknowledged: 30}) {
+		t.Errorf("%+v", s.Partners)
+	}
+	used := func(what string, want measure.Received) {
+		t.Helper()
+		if s := measured(t, b, std); s.Received != want || s.Records != 0 {
+			t.Errorf("%s: %+v, want %+v", what, s.Received, want)
+		}
+	}
+	used("nobody looked", measure.Received{Records: 30})
+	call[node.ListReply](t, b, node.OpRecordList, node.ListRequest{From: northmoor})
+	used("a list without what they say", measure.Received{Records: 30})
+	call[node.RecordReply](t, b, node.OpRecordShow, node.RecordRequest{From: northmoor, Record: "26/0000002/PA", Standard: std})
+	used("one was shown", measure.Received{Records: 30, Used: 1, EverUsed: 1})
+	call[node.ListReply](t, b, node.OpRecordList, node.ListRequest{From: northmoor, Limit: 10, Bodies: true})
+	call[node.ListReply](t, b, node.OpRecordList, node.ListRequest{From: northmoor, Limit: 10, Bodies: true})
+	used("ten were listed, twice", measure.Received{Records: 30, Used: 10, EverUsed: 10})
+	changed := planning(2, "X")
+	changed["status"] = "decided"
+	changed["decision"], changed["decisionDate"] = "granted", "2026-03-01"
+	if r := offer(t, a, std, changed).Results[0]; len(r.Problems) > 0 {
+		t.Fatalf("%+v", r.Problems)
+	}
+	await(t, "the change is receipted", func() bool {
+		return measured(t, a, std).Partners == measure.Partners{Served: 1, Offered: 30, Delivered: 30, Acknowledged: 30}
+	})
+	used("one has a version nobody looked at", measure.Received{Records: 30, Used: 9, EverUsed: 10})
+}
+
+// lie publishes a statement with a change, and returns its bundle.
+func lie(t testing.TB, n *running, full bool, change func(map[string]any)) []byte {
+	t.Helper()
+	s := measured(t, n, "planning-application")
+	b, err := s.Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := strictjson.Decode(b, strictjson.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := v.(map[string]any)
+	change(m)
+	if r := offer(t, n, "compliance-statement", m).Results[0]; len(r.Problems) > 0 {
+		t.Fatalf("%+v", r.Problems)
+	}
+	return call[node.BundleReply](t, n, node.OpBundle, node.BundleRequest{Standard: "planning-application", Statement: "newest", Full: full}).Bundle
+}
+
+func recount(t testing.TB, bundle []byte) *audit.AdoptionReport {
+	t.Helper()
+	rs, err := audit.Adoption(bytes.NewReader(bundle), int64(len(bundle)), audit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rs) != 1 {
+		t.Fatalf("%d statements", len(rs))
+	}
+	return rs[0]
+}
+
+func verdicts(r *audit.AdoptionReport, v audit.Verdict) (out []string) {
+	for _, f := range r.Figures {
+		if f.Verdict == v {
+			out = append(out, fmt.Sprintf("%s: %s/%s", f.Name, f.Stated, f.Counted))
+		}
+	}
+	return out
+}
+
+// Every figure that records can show is counted again: an honest statement
+// agrees though the records changed since, and each lie is caught by itself.
+func TestStatementsAreCountedAgain(t *testing.T) {
+	n := start(t, northmoor, "E07000998")
+	var records []map[string]any
+	for i := range 20 {
+		records = append(records, planning(i, "X"))
+	}
+	offer(t, n, "planning-application", records...)
+	honest := lie(t, n, true, func(map[string]any) {})
+	call[node.DeleteReply](t, n, node.OpRecordDelete, node.RecordRequest{Record: "26/0000003/PA"})
+	offer(t, n, "planning-application", planning(4, "Y"), planning(50, "X"))
+	later := call[node.BundleReply](t, n, node.OpBundle, node.BundleRequest{Statement: "newest", Full: true}).Bundle
+	for what, b := range map[string][]byte{"at once": honest, "after changes": later} {
+		r := recount(t, b)
+		if !r.OK() || len(verdicts(r, audit.Differs)) > 0 || len(verdicts(r, audit.Agrees)) != 5 {
+			t.Errorf("%s: result %s, differs %q, agrees %q", what, r.Result, verdicts(r, audit.Differs), verdicts(r, audit.Agrees))
+		}
+		for _, f := range r.Figures {
+			if f.Verdict == audit.Unknown && f.Because == "" {
+				t.Errorf("%s: nobody says why", f.Name)
+			}
+		}
+	}
+	set := func(path string, v any) func(map[string]any) {
+		return func(m map[string]any) {
+			keys := strings.Split(path, "/")
+			for _, k := range keys[:len(keys)-1] {
+				m = m[k].(map[string]any)
+			}
+			m[keys[len(keys)-1]] = v
+		}
+	}
+	num := func(n int) json.Number { return json.Number(fmt.Sprint(n)) }
+	for want, change := range map[string]func(map[string]any){
+		"live records: 21/20":       set("records", num(21)),
+		"fresh records: 3/20":       set("freshness/fresh", num(3)),
+		"fresh records: 20/":        set("freshness/within", "P10Y"),
+		"fresh records: nothing/20": func(m map[string]any) { delete(m, "freshness") },
+		"filled: /decision: 20/0": func(m map[string]any) {
+			for _, f := range m["fields"].([]any) {
+				if x := f.(map[string]any); x["field"] == "/decision" {
+					x["filled"] = num(20)
+				}
+			}
+		},
+		"fields filled: 1 place/18 places": func(m map[string]any) { m["fields"] = m["fields"].([]any)[:1] },
+		"filled: /zebra: 1/": func(m map[string]any) {
+			m["fields"] = append(m["fields"].([]any), map[string]any{"field": "/zebra", "filled": num(1)})
+		},
+		"state of the log: ": set("checkpoint/root", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
+		"time of counting: ": func(m map[string]any) {
+			m["computed_on"], m["computed_at"], m["counted_since"] = "2020-01-01", "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z"
+		},
+	} {
+		r := recount(t, lie(t, n, true, change))
+		found := false
+		for _, d := range verdicts(r, audit.Differs) {
+			found = found || strings.HasPrefix(d, want)
+		}
+		var text bytes.Buffer
+		if err := r.WriteText(&text); err != nil || len(r.JSON()) == 0 {
+			t.Error(err)
+		}
+		if r.OK() || !found {
+			t.Errorf("want %q to differ, got %s with %q\n%s", want, r.Result, verdicts(r, audit.Differs), &text)
+		}
+	}
+	// With fields withheld nothing is said of what is in them.
+	r := recount(t, lie(t, n, false, func(map[string]any) {}))
+	if !r.OK() || len(verdicts(r, audit.Differs)) > 0 {
+		t.Errorf("withheld: %s, %q", r.Result, verdicts(r, audit.Differs))
+	}
+	unknown := strings.Join(verdicts(r, audit.Unknown), "\n")
+	if !strings.Contains(unknown, "records that are valid now") || !strings.Contains(unknown, "filled: /uprn") {
+		t.Errorf("withheld: %s", unknown)
+	}
+	// A bundle that was altered shows nothing.
+	for at := len(honest) / 3; at < len(honest); at += len(honest) / 3 {
+		bad := bytes.Clone(honest)
+		bad[at] ^= 1
+		if rs, err := audit.Adoption(bytes.NewReader(bad), int64(len(bad)), audit.Options{}); err == nil && rs[0].OK() {
+			t.Errorf("a bundle altered at byte %d was believed", at)
+		}
+	}
+	// One that cannot be true in itself is nothing to count again.
+	s := measured(t, n, "planning-application")
+	s.Offers.Valid, s.Offers.Seen = 1000, 1000
+	b, err := s.Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r2 := call[node.OfferReply](t, n, node.OpOffer, node.OfferRequest{Standard: "compliance-statement", Records: []node.Offered{{Record: b}}})
+	refusedAs(t, n, node.Invalid, node.OpBundle, node.BundleRequest{Statement: string(r2.Results[0].Record)})
+}
+
+// A standards body takes statements in, and says which count for nothing.
+func TestAdoptionRefuses(t *testing.T) {
+	n := start(t, northmoor, "E06000066")
+	offer(t, n, "planning-application", planning(1, "X"))
+	lie(t, n, false, func(map[string]any) {})
+	lie(t, n, false, func(m map[string]any) {
+		m["council"], m["computed_on"], m["computed_at"], m["counted_since"] = "saltby.gov.uk", "2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+		m["checkpoint"].(map[string]any)["origin"] = "saltby.gov.uk/stile"
+	})
+	lie(t, n, false, func(m map[string]any) {
+		m["computed_on"], m["computed_at"] = "2999-01-01", "2999-01-01T00:00:00Z"
+	})
+	lie(t, n, false, func(m map[string]any) {
+		m["computed_on"], m["computed_at"], m["counted_since"] = "2026-01-03", "2026-01-03T00:00:00Z", "2026-01-03T00:00:00Z"
+		m["checkpoint"].(map[string]any)["size"] = json.Number("100000")
+	})
+	a := call[measure.Adoption](t, n, node.OpStandardAdoption, node.AdoptionRequest{})
+	if len(a.Rows) != 1 || a.Rows[0].Region != "South West" || len(a.Refused) != 3 || len(a.Shares) != 1 || a.Shares[0].English != 1 {
+		t.Errorf("%d rows, refused %+v, %+v", len(a.Rows), a.Refused, a.Shares)
+	}
+	for _, r := range a.Refused {
+		if r.Issuer != northmoor || r.Because == "" {
+			t.Errorf("%+v", r)
+		}
+	}
+	refusedAs(t, n, node.NotFound, node.OpStandardAdoption, node.AdoptionRequest{Standard: "housing-need"})
+	refusedAs(t, n, node.NotFound, node.OpBundle, node.BundleRequest{Standard: "housing-need", Statement: "newest"})
+	refusedAs(t, n, node.Usage, node.OpBundle, node.BundleRequest{Statement: "x"})
+	refusedAs(t, n, node.Usage, node.OpStandardMeasure, node.MeasureRequest{Standard: "compliance-statement"})
+}
+
+// A running node makes statements by itself, counted from the newest it made:
+// starting it anew makes none sooner.
+func TestMeasureEvery(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: dir, Council: northmoor, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(later time.Duration, every int, f func(n *node.Node)) {
+		t.Helper()
+		cfg.MeasureEvery = every
+		n, err := node.Open(cfg, node.Options{Now: func() time.Time { return time.Now().Add(later) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- n.Run(ctx) }()
+		<-n.Ready()
+		f(n)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	statements := func(n *node.Node) int {
+		return len(call[node.ListReply](t, n, node.OpRecordList, node.ListRequest{Standard: "compliance-statement"}).Records)
+	}
+	day := 24 * time.Hour
+	run(0, 168, func(n *node.Node) {
+		offer(t, n, "planning-application", planning(1, "X"))
+		if statements(n) != 0 {
+			t.Error("a statement on the first day")
+		}
+	})
+	run(8*day, 0, func(n *node.Node) {
+		if statements(n) != 0 {
+			t.Error("a statement though none was wanted")
+		}
+	})
+	run(8*day, 168, func(n *node.Node) {
+		await(t, "a statement is made", func() bool { return statements(n) == 1 })
+	})
+	run(10*day, 168, func(n *node.Node) {
+		if statements(n) != 1 {
+			t.Error("a second statement after two days")
+		}
+	})
+	run(16*day, 168, func(n *node.Node) {
+		await(t, "a second statement is made", func() bool { return statements(n) == 2 })
+	})
+}
+
+// Rows that an importer could make nothing of are counted, and not held.
+func TestUnreadRowsCount(t *testing.T) {
+	n := start(t, northmoor, "")
+	problem := []standard.Problem{{Pointer: "/receivedDate", Rule: "date"}}
+	call[node.OfferReply](t, n, node.OpOffer, node.OfferRequest{Standard: "planning-application", Hold: true, Records: []node.Offered{
+		{Row: 1, Reference: "26/1", Record: json.RawMessage(`{"reference":"26/1"}`), Problems: problem},
+		{Row: 2, Record: json.RawMessage(`"sha256-1"`), Problems: problem},
+		{Row: 3, Record: json.RawMessage(`null`), Reference: "26/3", Problems: problem},
+	}})
+	s := measured(t, n, "planning-application")
+	if s.Offers != (measure.Offers{Seen: 3}) || s.Held != 0 || len(s.Errors.Listed) != 1 || s.Errors.Listed[0] != (measure.Error{Rule: "date", Field: "/receivedDate", Count: 3}) {
+		t.Errorf("%+v, %d held, %+v", s.Offers, s.Held, s.Errors)
+	}
+}
