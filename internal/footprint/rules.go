@@ -198,7 +198,7 @@ func (a *applier) entry(g group, c *checked) (Outcome, error) {
 	if c.signer() != g.contributor {
 		return refused(RuleIssuer), nil
 	}
-	if c.event != nil && c.event.Kind != ledger.KindWithdrawal && c.event.Kind != ledger.KindAdopted {
+	if c.event != nil && c.event.Kind != ledger.KindWithdrawal && c.event.Kind != ledger.KindAdopted && !aboutAgreement(c.event.Kind) {
 		return a.membership(c)
 	}
 	m := a.s.members[g.contributor]
@@ -213,6 +213,8 @@ func (a *applier) entry(g group, c *checked) (Outcome, error) {
 		return a.record(g, c)
 	case c.event.Kind == ledger.KindAdopted:
 		return a.adopt(c)
+	case aboutAgreement(c.event.Kind):
+		return a.say(c)
 	}
 	return a.withdraw(g, c)
 }

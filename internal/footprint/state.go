@@ -29,6 +29,7 @@ import (
 //	n council 0 publisher/name@version   count8 of live records
 //	f council 0 agreement      cursor8: how far a feed was contributed
 //	v index8                   evidence: JSON, see Evidence
+//	e …, g …                   agreements: see agreements.go
 //
 // It is the same on every member that has applied the same position.
 

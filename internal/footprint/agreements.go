@@ -1,0 +1,163 @@
+package footprint
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
+)
+
+// A footprint has no key of its own, so it signs an agreement, and ends one, by
+// what its members say: once a majority of them have said the same of the same
+// document in this ledger, the footprint has said it. The event that completes
+// the majority stands for all; what was once said stays said, whoever joins or
+// leaves later.
+//
+// The replica keeps two things of it:
+//
+//	e index8                             0 or 1: an event about an agreement, and whether it completed a majority
+//	g kind 0 agreement 0 version 0 digest   who said it: JSON, see voices
+
+// RuleAgreement is why an event about an agreement is refused that does not say
+// which document it means.
+const RuleAgreement = "names no document of an agreement"
+
+// voices are the members that said one thing of one document.
+type voices struct {
+	By   []name.Council `json:"by"`
+	Done bool           `json:"done,omitempty"` // a majority had, at some time
+}
+
+// aboutAgreement reports whether a kind of event is taken into the ledger as
+// something said about an agreement.
+func aboutAgreement(kind string) bool {
+	switch kind {
+	case agreement.KindProposal, agreement.KindSignature, agreement.KindEnd:
+		return true
+	}
+	return false
+}
+
+// say takes in what a member says about an agreement. Whether the agreement
+// names this footprint is not asked here: that needs the document read, and every
+// version of the program must decide this alike.
+func (a *applier) say(c *checked) (Outcome, error) {
+	if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
+		return Outcome{Code: Duplicate, Entry: n}, err
+	}
+	body := c.event.Body
+	agr, err := name.ParseAgreement(text(body, "agreement"))
+	version, ok := body["version"].(json.Number)
+	digest, derr := agreement.ParseDigest(text(body, "digest"))
+	if err != nil || derr != nil || !ok || len(version) > 10 {
+		return refused(RuleAgreement), nil
+	}
+	completes := byte(0)
+	if c.event.Kind != agreement.KindProposal {
+		key := "g" + c.event.Kind + "\x00" + string(agr) + "\x00" + string(version) + "\x00" + digest.String()
+		var v voices
+		raw, err := a.t.Lookup(key)
+		if err == nil {
+			err = json.Unmarshal(raw, &v)
+		} else if errors.Is(err, ledger.ErrNotFound) {
+			err = nil
+		}
+		if err != nil {
+			return Outcome{}, err
+		}
+		if !slices.Contains(v.By, c.event.Council) {
+			v.By = append(v.By, c.event.Council)
+		}
+		agreed := 0
+		for _, by := range v.By {
+			if a.s.members[by] != nil {
+				agreed++
+			}
+		}
+		// Fewer than three councils are no footprint yet and bind nobody.
+		if !v.Done && a.s.Formed && agreed >= a.s.majority() {
+			v.Done, completes = true, 1
+		}
+		if err := setJSON(a.t, key, v); err != nil {
+			return Outcome{}, err
+		}
+	}
+	o := a.append(c, keptEvent, 0)
+	a.t.Set("e"+string(binary.BigEndian.AppendUint64(nil, o.Entry)), []byte{completes})
+	return o, nil
+}
+
+// A Saying is an event about an agreement in the footprint's ledger.
+type Saying struct {
+	Index uint64 // in the footprint's log
+	Event *record.Event
+	Token []byte // the signed event
+	// Completes says that with this event a majority of the members had said the
+	// same, so that the footprint itself has.
+	Completes bool
+}
+
+// Sayings calls fn with the events about agreements from an index on, in the
+// order of the log, until fn returns false.
+func (f *Footprint) Sayings(from uint64, fn func(Saying) bool) error {
+	return f.fsm.view(func(v *ledger.ReplicaView) error {
+		var bad error
+		err := v.Walk("e", func(key string, value []byte) bool {
+			if len(key) != 9 || len(value) != 1 {
+				bad = fmt.Errorf("%w: note of an agreement", ledger.ErrDamaged)
+				return false
+			}
+			i := binary.BigEndian.Uint64([]byte(key[1:]))
+			if i < from {
+				return true
+			}
+			e, err := entryAt(v, i)
+			if err == nil && e.Event == nil {
+				err = fmt.Errorf("entry %d: %w: is not an event", i, ledger.ErrDamaged)
+			}
+			if err != nil {
+				bad = err
+				return false
+			}
+			return fn(Saying{Index: i, Event: e.Event, Token: e.Token.Bytes(), Completes: value[0] == 1})
+		})
+		return errors.Join(err, bad)
+	})
+}
+
+// Changed returns a channel that is closed when this member applies something.
+// Take it before looking at what is waited for. A snapshot that takes the
+// replica's place may close it late: wait no longer than a second or so at once.
+func (f *Footprint) Changed() <-chan struct{} { return f.fsm.current().Changed() }
+
+// Councils returns the members, sorted.
+func (f *Footprint) Councils() []name.Council { return f.fsm.state.Load().councils() }
+
+// Formed reports whether the footprint takes records: three councils have been
+// members at one time.
+func (f *Footprint) Formed() bool { return f.fsm.state.Load().Formed }
+
+// Size returns how many entries the ledger has here.
+func (f *Footprint) Size() uint64 { return f.fsm.current().Checkpoint().Size }
+
+// Standards returns the standards the footprint has adopted, sorted.
+func (f *Footprint) Standards() []name.Standard {
+	var out []name.Standard
+	for n := range f.fsm.state.Load().standards {
+		out = append(out, n)
+	}
+	slices.SortFunc(out, func(a, b name.Standard) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}
+
+// Standard returns a standard that the footprint has adopted, ledger.ErrNotFound
+// when it has not.
+func (f *Footprint) Standard(n name.Standard) (*standard.Standard, error) { return f.standard(n) }
