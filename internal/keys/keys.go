@@ -13,6 +13,10 @@
 //	node.pem     Ed25519 private key, PKCS #8: the node's libp2p identity
 //	secret.pem   the council secret, 32 bytes, PEM type "STILE SECRET"
 //
+// While the record key is being replaced, record.next.pem holds the one that is to
+// follow; and record-<kid>.pem is one that was used before, which is never read. See
+// [Stage] and [Activate].
+//
 // With a passphrase the private keys are PEM of type "ENCRYPTED SIGSTORE
 // PRIVATE KEY" as sigstore's cryptoutils writes them, so that cosign and this
 // package read each other's, and the secret is "ENCRYPTED STILE SECRET" in the

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/node"
+)
+
+func (a *app) keyCommand() *cobra.Command {
+	return noun("key", "List the node's keys, and replace the one that signs records", `The keys under keys/ in the data folder speak for the council: one signs its
+records, others its log, its cosignatures and its connections. Partners believe the
+keys that the directory has of it.`,
+		a.keyListCommand(), a.keyRotateCommand())
+}
+
+// keyRow is one key of a node.
+type keyRow struct {
+	Use       string `json:"use"`
+	ID        string `json:"id"`
+	Directory string `json:"directory"` // what the directory says of it
+}
+
+func (a *app) keyListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the node's keys, and whether the directory has them",
+		Args:  takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			rows, err := keyRows(cfg)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return emitLines(a, rows)
+			}
+			t := newTable("KEY", "ID", "IN THE DIRECTORY")
+			for _, r := range rows {
+				t.add(r.Use, r.ID, r.Directory)
+			}
+			t.write(a.out, "")
+			return nil
+		},
+	}
+}
+
+func keyRows(cfg *config.Config) ([]keyRow, error) {
+	pass, err := cfg.Passphrase()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(pass)
+	dir := filepath.Join(cfg.Data, "keys")
+	ring, err := keys.Open(dir, cfg.Council, pass)
+	if err != nil {
+		return nil, err
+	}
+	own := directory.FromRing(cfg.Council, ring)
+	m, _, err := ownMember(cfg)
+	if err != nil {
+		return nil, err
+	}
+	record := func(kid string) string {
+		if _, has := m.RecordKey(kid); !has {
+			return "no"
+		}
+		for _, r := range m.Revocations {
+			if r.KID == kid {
+				return fmt.Sprintf("revoked from entry %d on", r.FromIndex)
+			}
+		}
+		return "yes"
+	}
+	rows := []keyRow{{"record", ring.Record.ID(), record(ring.Record.ID())}}
+	staged, err := keys.Staged(dir, pass)
+	switch {
+	case err == nil:
+		rows = append(rows, keyRow{"record, to follow", staged.ID(), record(staged.ID())})
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	for _, k := range m.RecordKeys {
+		if k.ID() != ring.Record.ID() && (staged == nil || k.ID() != staged.ID()) {
+			rows = append(rows, keyRow{"record, before", k.ID(), record(k.ID())})
+		}
+	}
+	rows = append(rows, keyRow{"log", own.LogKey, yesNo(m.LogKey == own.LogKey)}, keyRow{"witness", own.WitnessKey, yesNo(m.WitnessKey == own.WitnessKey)},
+		keyRow{"node", own.Node, yesNo(m.Node == own.Node)})
+	_, all, err := node.DirectoryKeys(cfg, pass)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range all {
+		rows = append(rows, keyRow{"directory", shortID(k.Public().ID()), "stile directory status"})
+	}
+	return rows, nil
+}
+
+// ownMember returns what the directory says of this node's council, and since when
+// this node has known it.
+func ownMember(cfg *config.Config) (m directory.Member, since time.Time, err error) {
+	members, err := tufdir.ReadMembers(cfg.Directory)
+	if err != nil {
+		return m, since, err
+	}
+	i := slices.IndexFunc(members, func(m directory.Member) bool { return m.Council == cfg.Council })
+	if i < 0 {
+		return m, since, failure(node.NotFound, "ask the directory's registrar", "%s is not in the directory", cfg.Council)
+	}
+	// Each version of a member's file is a file of its own; the newest is the one
+	// that is believed.
+	files, err := filepath.Glob(filepath.Join(node.MirrorDir(cfg), "targets", "members", "*."+string(cfg.Council)+".yaml"))
+	for _, f := range files {
+		if st, err := os.Stat(f); err == nil && st.ModTime().After(since) {
+			since = st.ModTime()
+		}
+	}
+	return members[i], since, err
+}
+
+// settle is how long a new key stands in the directory before it is used: every
+// node that runs asks for news each hour, and one that is down for a night has it by
+// then.
+const settle = 24 * time.Hour
+
+func (a *app) keyRotateCommand() *cobra.Command {
+	var activate, atOnce, destroy, discard, yes bool
+	var out string
+	c := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace the key that signs records, in two steps",
+		Long: `Rotate replaces the council's record key. Partners refuse what is signed with a key
+that the directory has not, so it takes two steps.
+
+"stile key rotate" makes the new key, which is not used yet, and writes the member
+file that has it, for the registrar: "stile directory rotate-key COUNCIL FILE". On
+the host of the directory it is prepared there at once.
+
+"stile key rotate --activate", with the node stopped, has the node sign with it from
+then on. It wants the directory to have had the key for a day, so that every partner
+has heard of it; with --at-once it does not wait, and what a partner refuses that has
+not heard must be offered again in a new version.
+
+The key before is kept under keys/, or destroyed with --destroy-old; its public half
+stays in the directory, so that what it signed still verifies. If it has fallen into
+other hands, have it revoked besides: stile directory revoke-key. The log and node
+keys are not replaced by this.`,
+		Args: takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (atOnce || destroy) && !activate || activate && (discard || out != "") || discard && out != "" {
+				return misused("--at-once and --destroy-old go with --activate, and --out and --discard without")
+			}
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			pass, err := cfg.Passphrase()
+			if err != nil {
+				return err
+			}
+			defer clear(pass)
+			switch {
+			case discard:
+				err := keys.Unstage(filepath.Join(cfg.Data, "keys"))
+				if err == nil {
+					a.say("the new key is gone; the one in use stays")
+				}
+				return err
+			case activate:
+				return a.activateKey(cfg, pass, atOnce, destroy, yes)
+			}
+			return a.stageKey(cmd, cfg, pass, out)
+		},
+	}
+	c.Flags().BoolVar(&activate, "activate", false, "sign with the new key from now on; the node must be stopped")
+	c.Flags().BoolVar(&atOnce, "at-once", false, "do not wait until the directory has had it for a day")
+	c.Flags().BoolVar(&destroy, "destroy-old", false, "remove the private key that was used before")
+	c.Flags().BoolVar(&discard, "discard", false, "give up the new key that is not yet used")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	c.Flags().StringVar(&out, "out", "", "`file` for the member file with the new key; default: standard output")
+	return c
+}
+
+// stageKey makes the new key and brings it on its way into the directory.
+func (a *app) stageKey(cmd *cobra.Command, cfg *config.Config, pass []byte, out string) error {
+	staged, err := keys.Stage(filepath.Join(cfg.Data, "keys"), pass)
+	if errors.Is(err, keys.ErrKMS) {
+		return failure(node.Refused, "make the new key where the old one is kept, and have the registrar add it: stile directory rotate-key --record", "%v", err)
+	}
+	if err != nil {
+		return err
+	}
+	m, _, err := ownMember(cfg)
+	if err != nil {
+		return err
+	}
+	m = m.Bare()
+	if _, has := m.RecordKey(staged.ID()); !has {
+		m.RecordKeys = append(slices.Clone(m.RecordKeys), staged)
+	}
+	h, err := a.hosting()
+	switch {
+	case err == nil && !h.founding:
+		o, err := a.apply(cmd.Context(), change{edit: func(h *hosted, now time.Time) error { return node.UpdateMember(h.repo, m, now) }})
+		if err != nil {
+			return err
+		}
+		if err := a.told(o, "made a new record key, %s, and put it into the directory", staged.ID()); err != nil {
+			return err
+		}
+	case err != nil && !isKind(err, node.Refused):
+		return err
+	default:
+		if err := a.writeNew(out, m.YAML(), 0o644); err != nil {
+			return err
+		}
+		a.say("made a new record key, %s; send this file to the registrar, for: stile directory rotate-key %s FILE", staged.ID(), cfg.Council)
+	}
+	if node.Sole(cfg) {
+		a.say("partners that keep a directory of their own need it, too: send them what stile council self prints, for: stile council add FILE")
+	}
+	a.say("next, when the directory has had it for a day: stop the node, and stile key rotate --activate")
+	return nil
+}
+
+// activateKey has the node sign with the new key, whose ledger it holds meanwhile so
+// that no process signs with the old one.
+func (a *app) activateKey(cfg *config.Config, pass []byte, atOnce, destroy, yes bool) error {
+	dir := filepath.Join(cfg.Data, "keys")
+	staged, err := keys.Staged(dir, pass)
+	if errors.Is(err, fs.ErrNotExist) {
+		return failure(node.NotFound, "stile key rotate makes one", "there is no new key")
+	}
+	if err != nil {
+		return err
+	}
+	n, err := a.open(cfg, a.err, slog.LevelWarn)
+	if err != nil {
+		if e := explain(nil, err); e.Kind == node.Conflict {
+			return failure(node.Conflict, "stop the node: the key it signs with cannot change under it", "the node is running")
+		}
+		return err
+	}
+	defer n.Close()
+	m, since, err := ownMember(cfg)
+	if err != nil {
+		return err
+	}
+	if _, has := m.RecordKey(staged.ID()); !has {
+		return failure(node.Behind, "have the registrar admit it, and stile directory refresh", "the directory has not the new key yet, so every partner would refuse what it signs")
+	}
+	for _, r := range m.Revocations {
+		if r.KID == staged.ID() {
+			return failure(node.Refused, "stile key rotate --discard, and make another", "the new key is revoked already")
+		}
+	}
+	members, err := tufdir.ReadMembers(cfg.Directory)
+	if err != nil {
+		return err
+	}
+	if left := time.Until(since.Add(settle)); left > 0 && !atOnce && len(members) > 1 {
+		return failure(node.Behind, "wait, or give --at-once", "this node has known it in the directory for %s; some partner may not have heard of it: wait another %s", age(time.Since(since).Hours()), age(left.Hours()))
+	}
+	if destroy {
+		a.say("the private key in use until now is destroyed; on many disks its bytes remain until they are overwritten")
+		if err := a.sure(yes, "destroy it"); err != nil {
+			return err
+		}
+	}
+	if err := keys.Activate(dir, pass, destroy); err != nil {
+		return err
+	}
+	if a.json {
+		return a.emit(map[string]any{"record_key": staged.ID(), "destroyed": destroy})
+	}
+	var kids []string
+	for _, k := range m.RecordKeys {
+		if k.ID() != staged.ID() {
+			kids = append(kids, k.ID())
+		}
+	}
+	a.printf("records are signed with %s from now on; %s stays in the directory for what was signed before\n", staged.ID(), strings.Join(kids, ", "))
+	return nil
+}
