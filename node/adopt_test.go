@@ -182,3 +182,37 @@ func TestPreviewBreaksNumber(t *testing.T) {
 		t.Errorf("3.0.0 is compared with %s", p.Older)
 	}
 }
+
+// BenchmarkJudge is how fast a node judges its own records by another version,
+// and what it holds in memory meanwhile.
+func BenchmarkJudge(b *testing.B) {
+	n := alone(b, northmoor)
+	call[node.AdoptReply](b, n, node.OpStandardAdopt, node.AdoptRequest{Archive: siteTwo(b)})
+	const records = 20_000
+	for i := 0; i < records; i += 1000 {
+		var page []map[string]any
+		for j := range 1000 {
+			page = append(page, entry(fmt.Sprint("S", i+j), "not permissioned"))
+		}
+		offer(b, n, site+"@1", page...)
+	}
+	for name, to := range map[string]string{"SameVersion": site + "@1.0.0", "Mapped": site + "@2.0.0"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				looked := 0
+				req := node.AgainstRequest{From: site + "@1", To: node.AdoptRequest{Name: to}}
+				for {
+					r := call[node.AgainstReply](b, n, node.OpStandardAgainst, req)
+					looked += r.Valid
+					if req.Cursor = r.Cursor; r.Cursor == 0 {
+						break
+					}
+				}
+				if looked != records {
+					b.Fatalf("%d valid", looked)
+				}
+			}
+			b.ReportMetric(records*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}

@@ -1,12 +1,15 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -241,6 +244,17 @@ func TestServeSurvivesRestart(t *testing.T) {
 	if r := serveAll(t, a, node.ServeRequest{Standard: site + "@2"}); r.Made+r.Refused+r.Deleted != 0 {
 		t.Errorf("said again: %+v", r)
 	}
+	// Everything once more, as after a crash between the records and the cursor:
+	// nothing changes.
+	if err := a.Rewind(t.Context(), name.StandardLine{Name: site, Major: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if r := serveAll(t, a, node.ServeRequest{Standard: site + "@2"}); r.Made+r.Refused+r.Deleted != 0 {
+		t.Errorf("done twice: %+v", r)
+	}
+	if now := call[node.StatusReply](t, a, node.OpStatus, node.Empty{}).LogSize; now != size {
+		t.Errorf("done twice, the log grew by %d entries", now-size)
+	}
 	offer(t, a, site+"@1", entry("late", "not permissioned"))
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
@@ -262,4 +276,80 @@ func TestServeSurvivesRestart(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestServeNewVersion: a newer version of the line, once served, makes what was
+// made anew in itself; adopting it alone changes nothing.
+func TestServeNewVersion(t *testing.T) {
+	a := alone(t, northmoor)
+	call[node.AdoptReply](t, a, node.OpStandardAdopt, node.AdoptRequest{Archive: siteTwo(t)})
+	offer(t, a, site+"@1", entry("S1", "permissioned"), entry("S2", "not permissioned"))
+	serveAll(t, a, node.ServeRequest{Standard: site + "@2"})
+	later := fstest.MapFS{}
+	dir := os.DirFS("../internal/standard/testdata/mapped/brownfield-site-2.0.0")
+	err := fs.WalkDir(dir, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(dir, p)
+		b = bytes.Replace(b, []byte("version: 2.0.0"), []byte("version: 2.1.0"), 1)
+		if p == "mappings/1.yaml" {
+			b = append(b, "  - add: /notes\n    value: by 2.1.0\n"...)
+		}
+		later[p] = &fstest.MapFile{Data: b}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	std, err := standard.Load(later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := node.AdoptRequest{Archive: std.Archive()}
+	if p := call[node.AdoptPreview](t, a, node.OpStandardPreview, in); p.Mapped == nil || p.Mapped.Made != 2 || p.Older.Version.String() != "2.0.0" {
+		t.Errorf("preview: %+v", p)
+	}
+	call[node.AdoptReply](t, a, node.OpStandardAdopt, in)
+	offer(t, a, site+"@1", entry("S3", "not permissioned"))
+	made := func() map[string]int {
+		out := map[string]int{}
+		for _, r := range call[node.ListReply](t, a, node.OpRecordList, node.ListRequest{Standard: site, Limit: 1000}).Records {
+			out[r.Standard.Version.String()]++
+		}
+		return out
+	}
+	if got := fmt.Sprint(made()); got != "map[1.0.0:3 2.0.0:2]" {
+		t.Errorf("once 2.1.0 is adopted: %s", got)
+	}
+	serveAll(t, a, node.ServeRequest{Standard: site + "@2"})
+	if got := fmt.Sprint(made()); got != "map[1.0.0:3 2.1.0:3]" {
+		t.Errorf("once 2.1.0 is served: %s", got)
+	}
+	if b := refs(t, a, "", 2)["S1"]; !strings.Contains(b, `"notes":"by 2.1.0"`) {
+		t.Errorf("made as %s", b)
+	}
+}
+
+// BenchmarkServe is how fast a node makes records of a newer major of those it
+// has: mapped, validated, signed, logged and synced.
+func BenchmarkServe(b *testing.B) {
+	const records = 20_000
+	for b.Loop() {
+		b.StopTimer()
+		n := alone(b, northmoor)
+		call[node.AdoptReply](b, n, node.OpStandardAdopt, node.AdoptRequest{Archive: siteTwo(b)})
+		for i := 0; i < records; i += 1000 {
+			var page []map[string]any
+			for j := range 1000 {
+				page = append(page, entry(fmt.Sprint("S", i+j), "not permissioned"))
+			}
+			offer(b, n, site+"@1", page...)
+		}
+		b.StartTimer()
+		if r := serveAll(b, n, node.ServeRequest{Standard: site + "@2"}); r.Made != records {
+			b.Fatalf("made %d", r.Made)
+		}
+	}
+	b.ReportMetric(records*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }

@@ -331,3 +331,33 @@ func FuzzMapping(f *testing.F) {
 		s.CheckMapping(s)
 	})
 }
+
+// BenchmarkMappingApply is what one brownfield entry costs to map, and to map
+// and validate.
+func BenchmarkMappingApply(b *testing.B) {
+	one, two := brownfield(b)
+	m, _ := two.Mapping(1)
+	valid, _ := one.Examples()
+	for _, judged := range []bool{false, true} {
+		b.Run(map[bool]string{false: "Map", true: "MapAndValidate"}[judged], func(b *testing.B) {
+			for b.Loop() {
+				out, err := m.Apply(valid[0].Record)
+				if err != nil || judged && len(two.Validate(out)) > 0 {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
+
+// BenchmarkCheckMapping is what a mapping costs to check against the version
+// before, which happens once.
+func BenchmarkCheckMapping(b *testing.B) {
+	one, two := brownfield(b)
+	for b.Loop() {
+		if ps := two.CheckMapping(one); len(ps) > 0 {
+			b.Fatal(ps)
+		}
+	}
+}
