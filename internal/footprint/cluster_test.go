@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -235,4 +237,35 @@ func TestWithdrawal(t *testing.T) {
 			t.Errorf("an old version after the withdrawal: %+v, %v", r, err)
 		}
 	})
+}
+
+// TestLogOverruled: a log whose end was cut off, as a new leader does with what
+// was never committed, opens again. raft-wal 0.4.0 did not.
+func TestLogOverruled(t *testing.T) {
+	dir := t.TempDir()
+	l, err := openLog(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(10) {
+		if err := l.StoreLog(&raft.Log{Index: i + 1, Term: 1, Data: []byte{byte(i)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.DeleteRange(8, 10); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = openLog(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for i := range uint64(7) {
+		var got raft.Log
+		if err := l.GetLog(i+1, &got); err != nil || got.Data[0] != byte(i) {
+			t.Errorf("entry %d: %v, %v", i+1, got.Data, err)
+		}
+	}
 }

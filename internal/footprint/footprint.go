@@ -21,7 +21,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
-	"github.com/hashicorp/raft-wal/metadb"
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
@@ -93,7 +92,7 @@ type Footprint struct {
 	o      Options
 	folder *folder
 	fsm    *fsm
-	logs   *raftLog
+	logs   *wal.WAL
 	layer  *streamLayer
 	trans  *raft.NetworkTransport
 	raft   *raft.Raft
@@ -284,27 +283,12 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	return f, nil
 }
 
-// A raftLog is raft's log and its stable store, which holds the vote.
-type raftLog struct {
-	*wal.WAL
-	meta *metadb.BoltMetaDB
-}
-
-func openLog(dir string, segment int) (*raftLog, error) {
+func openLog(dir string, segment int) (*wal.WAL, error) {
 	if segment == 0 {
 		segment = 64 << 20
 	}
-	meta := &metadb.BoltMetaDB{}
-	w, err := wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentSize(segment))
-	if err != nil {
-		return nil, errors.Join(err, meta.Close())
-	}
-	return &raftLog{w, meta}, nil
+	return wal.Open(dir, wal.WithSegmentSize(segment))
 }
-
-// Close closes the log and what it was given: its own Close leaves the latter
-// open, and locked.
-func (l *raftLog) Close() error { return errors.Join(l.WAL.Close(), l.meta.Close()) }
 
 // openLog opens raft's log and checks that it is the one that was made with
 // the folder: a member whose log is gone does not know how it voted.
@@ -353,6 +337,10 @@ func (f *Footprint) openRaft(found bool) error {
 	f.layer = newStreamLayer(f)
 	f.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: f.layer, MaxPool: 3, Timeout: 10 * time.Second, Logger: c.Logger,
+		// One message at a time to each member. With raft 1.8.0's pipeline, a
+		// leader deposed while its window is full blocks for good: who reads
+		// the answers has gone, who sends waits for room, and Shutdown for both.
+		MaxRPCsInFlight: 1,
 	})
 	if found {
 		err := raft.BootstrapCluster(c, f.logs, f.logs, f.fsm.snaps, f.trans, raft.Configuration{
