@@ -330,3 +330,22 @@ func TestUnreadRowsCount(t *testing.T) {
 		t.Errorf("%+v, %d held, %+v", s.Offers, s.Held, s.Errors)
 	}
 }
+
+// BenchmarkMeasure counts the lane: what it costs to make a statement.
+func BenchmarkMeasure(b *testing.B) {
+	size := laneSize(b)
+	n := start(b, northmoor, "E07000998")
+	ingest(b, n, lane(size))
+	b.ResetTimer()
+	began := time.Now()
+	for b.Loop() {
+		if s := measured(b, n, "planning-application"); s.Records != size || s.Offers.Valid != size {
+			b.Fatalf("%+v", s)
+		}
+	}
+	b.ReportMetric(float64(b.N*size)/time.Since(began).Seconds(), "records/s")
+	bundle := call[node.MeasureReply](b, n, node.OpStandardMeasure, node.MeasureRequest{Standard: "planning-application", Publish: true})
+	if len(bundle.Published) != 1 {
+		b.Fatal("nothing was published")
+	}
+}
