@@ -71,7 +71,6 @@ type founding struct {
 	threshold           int
 	registrarThreshold  int
 	expiry              []string // role=days
-	yes                 bool
 }
 
 func (a *app) directoryFoundCommand() *cobra.Command {
