@@ -48,20 +48,13 @@ func (n *Node) refusal(std *standard.Standard, r Offered, problems []standard.Pr
 	return o
 }
 
-// used marks holdings that are being shown. Not being able to say so, on a full
-// disk, must not keep anybody from reading.
-func (n *Node) used(ctx context.Context, src *ledger.Source, hs ...*ledger.Holding) {
-	if err := n.ledger.MarkUsed(ctx, src, hs...); err != nil && ctx.Err() == nil {
-		n.log.Warn("records shown are not marked as used", "from", src.From, "error", err.Error())
-	}
-}
-
 // measure counts, and issues what it counted where that is asked for.
 func (n *Node) measure(ctx context.Context, in MeasureRequest) (*MeasureReply, error) {
 	stds, err := n.measured(in.Standard)
 	if err != nil {
 		return nil, err
 	}
+	n.markUsed()
 	out := &MeasureReply{Statements: []measure.Statement{}}
 	now := n.now().UTC().Truncate(time.Second)
 	err = n.ledger.View(func(v *ledger.View) error {

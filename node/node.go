@@ -183,6 +183,7 @@ type Node struct {
 	book      *book
 	maker     *maker
 	loaded    shelf
+	looked    usedQueue
 
 	ready chan struct{}
 	once  sync.Once
@@ -262,6 +263,7 @@ func (n *Node) begin(pass []byte) error {
 
 // Close closes the node. Run must have returned.
 func (n *Node) Close() error {
+	n.looked.close(n)
 	err := n.ledger.Close()
 	if c := n.client(); c != nil {
 		err = errors.Join(err, c.Close())

@@ -293,7 +293,7 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 		if err != nil {
 			return nil, err
 		}
-		n.used(ctx, src, h)
+		n.used(src, h)
 		return n.holdingReply(src, h, true), nil
 	}
 	id, err := n.recordID(in.Record, in.Standard)
@@ -418,7 +418,7 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 	}
 	in.Limit = min(in.Limit, maxList)
 	if in.From != "" && in.From != n.cfg.Council {
-		return n.listHoldings(ctx, in)
+		return n.listHoldings(in)
 	}
 	var names []name.StandardName
 	if in.Standard != "" {
@@ -469,7 +469,7 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 	return out, err
 }
 
-func (n *Node) listHoldings(ctx context.Context, in ListRequest) (*ListReply, error) {
+func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 	out := &ListReply{Records: []RecordReply{}}
 	seen := false
 	shown := map[*ledger.Source][]*ledger.Holding{} // with what they say
@@ -516,7 +516,7 @@ func (n *Node) listHoldings(ctx context.Context, in ListRequest) (*ListReply, er
 		return nil, fail(NotFound, "stile agreement list", "nothing was ever copied from %s", in.From)
 	}
 	for src, hs := range shown {
-		n.used(ctx, src, hs...)
+		n.used(src, hs...)
 	}
 	return out, err
 }

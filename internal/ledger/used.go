@@ -23,18 +23,25 @@ func usedKey(source uint32, r [16]byte) []byte { return append(numKey4('u', sour
 
 func usedCountKey(std name.Standard) []byte { return append([]byte("U"), std.String()...) }
 
-// MarkUsed marks holdings of a source as used in the version they are given in.
+// A Use says that somebody looked at a holding.
+type Use struct {
+	Record   name.Record
+	Index    uint64 // in the sender's log: which version
+	Standard name.Standard
+}
+
+// MarkUsed marks holdings of a source as used in the version that was looked at.
 // It writes nothing when all are marked, and passes over what is not held in
 // that version any more.
-func (l *Ledger) MarkUsed(ctx context.Context, s *Source, used ...*Holding) error {
-	marked := func(lookup func([]byte) ([]byte, error), h *Holding) (bool, error) {
-		b, err := lookup(usedKey(s.number, h.View.Record.Bytes()))
+func (l *Ledger) MarkUsed(ctx context.Context, s *Source, used ...Use) error {
+	marked := func(lookup func([]byte) ([]byte, error), h Use) (bool, error) {
+		b, err := lookup(usedKey(s.number, h.Record.Bytes()))
 		if errors.Is(err, ErrNotFound) {
 			return false, nil
 		}
 		return err == nil && len(b) == 8 && binary.BigEndian.Uint64(b) == h.Index, err
 	}
-	var todo []*Holding
+	var todo []Use
 	err := l.View(func(v *View) error {
 		for _, h := range used {
 			done, err := marked(func(k []byte) ([]byte, error) { return valueOf(v.txn, k) }, h)
@@ -53,7 +60,7 @@ func (l *Ledger) MarkUsed(ctx context.Context, s *Source, used ...*Holding) erro
 	err = l.do(ctx, false, func(t *tx) error {
 		more := map[name.Standard]uint64{}
 		for _, h := range todo {
-			id := h.View.Record.Bytes()
+			id := h.Record.Bytes()
 			index, _, had, err := t.held(s, id)
 			if err != nil {
 				return err
@@ -66,7 +73,7 @@ func (l *Ledger) MarkUsed(ctx context.Context, s *Source, used ...*Holding) erro
 				continue
 			}
 			t.set(usedKey(s.number, id), binary.BigEndian.AppendUint64(nil, h.Index))
-			more[h.View.Standard]++
+			more[h.Standard]++
 		}
 		for std, n := range more {
 			b, err := t.lookup(usedCountKey(std))

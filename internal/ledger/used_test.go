@@ -72,7 +72,11 @@ func TestUsed(t *testing.T) {
 	mark := func(hs ...*ledger.Holding) uint64 {
 		t.Helper()
 		before := to.Transactions()
-		if err := to.MarkUsed(t.Context(), src(), hs...); err != nil {
+		var uses []ledger.Use
+		for _, h := range hs {
+			uses = append(uses, ledger.Use{Record: h.View.Record, Index: h.Index, Standard: h.View.Standard})
+		}
+		if err := to.MarkUsed(t.Context(), src(), uses...); err != nil {
 			t.Fatal(err)
 		}
 		return to.Transactions() - before
