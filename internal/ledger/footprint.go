@@ -45,6 +45,7 @@ type Replica struct {
 	failed  atomic.Pointer[error]
 	closed  atomic.Bool
 	viewing sync.RWMutex // as in Ledger
+	writing sync.Mutex   // held while a transaction is written, or keys are dropped
 }
 
 // ReplicaOptions say how to open a replica.
@@ -210,6 +211,13 @@ func (r *Replica) Apply(position uint64, f func(*ReplicaTx) error) error {
 // store writes one transaction. Nothing of it is on disk before Commit returns,
 // and then all of it is.
 func (r *Replica) store(sets map[string][]byte) error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	return r.write(sets)
+}
+
+// write is store with writing held.
+func (r *Replica) write(sets map[string][]byte) error {
 	txn := r.db.NewTransaction(true)
 	defer txn.Discard()
 	for k, v := range sets {
@@ -253,10 +261,14 @@ func (r *Replica) Erase() (int, error) {
 	if err != nil && !errors.Is(err, errStopWalk) || len(entries) == 0 {
 		return 0, err
 	}
+	// While it drops keys Badger refuses every write, which would be taken for
+	// a disk that fails.
+	r.writing.Lock()
+	defer r.writing.Unlock()
 	if err := r.db.DropPrefix(entries...); err != nil {
 		return 0, fmt.Errorf("erase entries: %w: %w", ErrStorage, err)
 	}
-	if err := r.store(done); err != nil {
+	if err := r.write(done); err != nil {
 		return 0, fmt.Errorf("erase entries: %w: %w", ErrStorage, err)
 	}
 	return len(entries), nil
