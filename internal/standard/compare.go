@@ -23,6 +23,7 @@ import (
 const (
 	maxPairs = 100_000   // pairs of places
 	maxSames = 2_000_000 // pairs of schemas looked at for being the same
+	maxNames = 1_000_000 // pairs of a member's name and a pattern, at one place
 )
 
 // A judges is the schemas that judge a value, every one of them.
@@ -65,6 +66,9 @@ func (c *comparison) schemas() {
 	if x, y := ga.root.DraftVersion, gb.root.DraftVersion; x != y {
 		c.say(Patch, "", fmt.Sprintf("the schema was written in JSON Schema %s and is in %s", draftName(x), draftName(y)), "")
 	}
+	if (ga.dynamicRefs() || gb.dynamicRefs()) && c.from.engine.lib.plain() != c.to.engine.lib.plain() {
+		c.say(Major, "", "cannot tell whether it takes all that it did: a dynamic reference ($dynamicRef, $recursiveRef) means what the schemas around it say", unsure)
+	}
 	p := &pairing{
 		c: c, seen: map[string]bool{}, ids: map[*jsonschema.Schema]int{}, shape: map[*jsonschema.Schema]*shape{},
 		alike: map[[2]*jsonschema.Schema]bool{}, nothing: shapeOf(&jsonschema.Schema{}).own,
@@ -93,7 +97,49 @@ func draftName(v int) string {
 func (e *engine) graph() (*graph, error) {
 	e.compile.Lock()
 	defer e.compile.Unlock()
-	return e.lib.compile(&machine{})
+	return e.lib.compile(nil)
+}
+
+func (g *graph) dynamicRefs() bool {
+	return slices.ContainsFunc(g.all, func(s *jsonschema.Schema) bool { return s.DynamicRef != nil || s.RecursiveRef != nil })
+}
+
+// plain is the text of every document without the words that are for people.
+func (l *library) plain() string {
+	words := []string{"title", "description", "$comment", "examples", "default", "deprecated"}
+	var strip func(v any, schema bool) any
+	strip = func(v any, schema bool) any {
+		switch v := v.(type) {
+		case []any:
+			out := make([]any, len(v))
+			for i, e := range v {
+				out[i] = strip(e, schema)
+			}
+			return out
+		case map[string]any:
+			out := map[string]any{}
+			for k, e := range v {
+				switch members, isMap := e.(map[string]any); {
+				case schema && slices.Contains(words, k):
+				case schemaAt[k] == 3 && isMap:
+					ms := map[string]any{}
+					for n, m := range members {
+						ms[n] = strip(m, schema)
+					}
+					out[k] = ms
+				default:
+					out[k] = strip(e, schemaAt[k] != 0 && schema)
+				}
+			}
+			return out
+		}
+		return v
+	}
+	all := map[string]any{}
+	for addr, doc := range l.docs {
+		all[addr] = strip(doc, true)
+	}
+	return string(strictjson.Canonical(all))
 }
 
 // together adds what always judges the same value as js do.

@@ -101,14 +101,9 @@ func (p *pairing) choices(a, b [][]*jsonschema.Schema, one bool) {
 	if one {
 		rule = "oneOf"
 	}
-	alike := func(x, y []*jsonschema.Schema) bool {
-		return len(x) == len(y) && !slices.ContainsFunc(x, func(s *jsonschema.Schema) bool {
-			return !slices.ContainsFunc(y, func(t *jsonschema.Schema) bool { return p.same(s, t) })
-		})
-	}
 	b = slices.Clone(b)
 	a = slices.DeleteFunc(slices.Clone(a), func(x []*jsonschema.Schema) bool {
-		i := slices.IndexFunc(b, func(y []*jsonschema.Schema) bool { return alike(x, y) })
+		i := slices.IndexFunc(b, func(y []*jsonschema.Schema) bool { return p.sameAll(x, y) })
 		if i >= 0 {
 			b = slices.Delete(b, i, i+1)
 		}

@@ -172,8 +172,61 @@ func (p *pairing) arrays(a, b judges) {
 	p.match(contains(a), contains(b), "what it must list some of", func(x, y *jsonschema.Schema) bool {
 		return p.same(x.Contains, y.Contains) && equalInt(x.MinContains, y.MinContains) && equalInt(x.MaxContains, y.MaxContains)
 	}, nil)
-	p.match(field(a, func(s *jsonschema.Schema) *jsonschema.Schema { return s.UnevaluatedItems }),
-		field(b, func(s *jsonschema.Schema) *jsonschema.Schema { return s.UnevaluatedItems }), "which further entries it may list", p.same, nil)
+	// What unevaluatedItems speaks of depends on all the rest.
+	rest := func(s *jsonschema.Schema) *jsonschema.Schema { return s.UnevaluatedItems }
+	switch ua, ub := field(a, rest), field(b, rest); {
+	case len(ub) > 0 && !p.sameAll(a, b):
+		p.say(Major, p.at, "cannot tell whether it takes all that it did: which entries are left for unevaluatedItems depends on what else changed", unsure)
+	case len(ua) > 0 && len(ub) == 0:
+		p.looser("may now list further entries", "")
+	}
+}
+
+// sameAll reports whether a and b are the same schemas, in any order.
+func (p *pairing) sameAll(a, b []*jsonschema.Schema) bool {
+	b = slices.Clone(b)
+	for _, s := range a {
+		i := slices.IndexFunc(b, func(t *jsonschema.Schema) bool { return p.same(s, t) })
+		if i < 0 {
+			return false
+		}
+		b = slices.Delete(b, i, i+1)
+	}
+	return len(b) == 0
+}
+
+// unevaluated looks at unevaluatedProperties, which speaks of what nothing else
+// has looked at. That can be followed where it stands beside plain properties,
+// and where forms and conditions stayed as they were.
+func (p *pairing) unevaluated(a, b judges) {
+	rest := func(s *jsonschema.Schema) *jsonschema.Schema { return s.UnevaluatedProperties }
+	if len(field(a, rest)) > 0 && len(field(b, rest)) == 0 {
+		p.looser("may now hold fields that nothing else speaks of (unevaluatedProperties is gone)", "")
+	}
+	if len(field(b, rest)) == 0 || p.sameAll(a, b) {
+		return
+	}
+	parts := func(js judges) (out []*jsonschema.Schema) {
+		for _, s := range js {
+			for _, t := range perhaps(s) {
+				if t != nil {
+					out = append(out, t)
+				}
+			}
+		}
+		return out
+	}
+	plain := func(js judges) bool {
+		for i, s := range js {
+			if s.AdditionalProperties != nil || len(s.PatternProperties) > 0 || i > 0 && s.UnevaluatedProperties != nil {
+				return false
+			}
+		}
+		return true
+	}
+	if !plain(a) || !plain(b) || !p.sameAll(parts(a), parts(b)) || !p.sameAll(field(a, rest), field(b, rest)) {
+		p.say(Major, p.at, "cannot tell whether it takes all that it did: which fields are left for unevaluatedProperties depends on what else changed", unsure)
+	}
 }
 
 func equalInt(a, b *int) bool {
@@ -210,9 +263,11 @@ func (js judges) member(n string) (out judges, named bool) {
 
 // others returns what judges a member that nothing names.
 func (js judges) others() (out judges) {
+	// What additionalProperties has looked at is left for nothing else.
+	looked := slices.ContainsFunc(js, func(s *jsonschema.Schema) bool { return s.AdditionalProperties != nil })
 	for _, s := range js {
 		out = append(out, boolOr(s.AdditionalProperties)...)
-		if u := s.UnevaluatedProperties; u != nil && u.Bool != nil && !*u.Bool {
+		if u := s.UnevaluatedProperties; u != nil && !looked {
 			out = append(out, u)
 		}
 	}
@@ -244,8 +299,10 @@ func (p *pairing) objects(a, b judges) {
 	closedA, closedB := together(a.others()).forbid(), together(b.others()).forbid()
 	names := map[string]bool{}
 	needA, needB := map[string]bool{}, map[string]bool{}
+	patterns := 0
 	for i, js := range []judges{a, b} {
 		for _, s := range js {
+			patterns += len(s.PatternProperties)
 			for n := range s.Properties {
 				names[n] = true
 			}
@@ -254,6 +311,10 @@ func (p *pairing) objects(a, b judges) {
 				[]map[string]bool{needA, needB}[i][n] = true
 			}
 		}
+	}
+	if len(names)*patterns > maxNames {
+		p.say(Major, p.at, "cannot tell what changed: it has too many fields and patterns for names", unsure)
+		return
 	}
 	type place struct {
 		name  string
@@ -326,13 +387,7 @@ func (p *pairing) objects(a, b judges) {
 	p.add(p.at, p.when+"in the names of its fields: ", field(a, propertyNames), field(b, propertyNames))
 	p.counts(a, b, "field", "hold", func(s *jsonschema.Schema) (lo, hi *int) { return s.MinProperties, s.MaxProperties })
 	p.dependents(a, b)
-	open := func(s *jsonschema.Schema) *jsonschema.Schema {
-		if u := s.UnevaluatedProperties; u != nil && u.Bool == nil {
-			return u
-		}
-		return nil
-	}
-	p.match(field(a, open), field(b, open), "what fields that it does not name must be", p.same, nil)
+	p.unevaluated(a, b)
 }
 
 func propertyNames(s *jsonschema.Schema) *jsonschema.Schema { return s.PropertyNames }
@@ -353,7 +408,7 @@ func (p *pairing) namePatterns(a, b judges, closedA, closedB bool) {
 		switch _, ok := pb[re]; {
 		case ok:
 			p.add(p.at, fmt.Sprintf("%sin a field whose name fits %s: ", p.when, short), pa[re], pb[re])
-		case closedB:
+		case closedB || len(b.others()) > 0:
 			p.tighter("fields whose name fits "+short+" are no longer described", "a record that gives one may be refused")
 		default:
 			p.looser("fields whose name fits "+short+" are no longer described", "")

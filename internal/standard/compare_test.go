@@ -273,10 +273,10 @@ func TestComparePublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const at = `"type": "object",`
-	text := strings.Replace(string(b), at, `"type": "object", "maxProperties": 99,`, 1)
+	const at = `"type": "object"`
+	text := strings.Replace(string(b), at, at+`, "maxProperties": 99`, 1)
 	if text == string(b) {
-		t.Skip("the schema is not as it was")
+		t.Fatal("the schema is not as it was")
 	}
 	d := Compare(all[0], mustLoad(t, pack(text)))
 	if len(d.Changes) == 0 || d.Needs != Major || !strings.Contains(d.Changes[0].What, "at most 99") {

@@ -276,7 +276,8 @@ func (k keyword) KeywordPath() []string { return []string{string(k)} }
 func (k keyword) LocalizedString(*message.Printer) string { return string(k) }
 
 // A watched is a pattern in patternProperties: the engine matches it, and the
-// machine counts.
+// machine counts. Of a graph that is only read the machine is nil; a pattern
+// that could run away is then taken to match.
 type watched struct {
 	*pattern
 	m *machine
@@ -284,6 +285,13 @@ type watched struct {
 
 // MatchString implements jsonschema.Regexp.
 func (w *watched) MatchString(s string) bool {
+	if w.m == nil {
+		if w.slow != nil {
+			return true
+		}
+		ok, _ := w.match(s)
+		return ok
+	}
 	w.m.spend(w.cost(s))
 	return w.m.match(w.pattern, s)
 }

@@ -245,7 +245,7 @@ func schemaRoot(schema []byte) *jsonschema.Schema {
 	if len(flaws) > 0 {
 		return nil
 	}
-	g, err := lib.compile(&machine{})
+	g, err := lib.compile(nil)
 	if err != nil {
 		return nil
 	}
