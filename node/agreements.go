@@ -24,8 +24,10 @@ type book struct {
 	n    *Node
 	wake chan struct{} // buffered: something was said
 
-	mu    sync.Mutex // guards state
+	mu    sync.Mutex // guards what follows
 	state *agreement.State
+	votes votes
+	known map[string]bool // what footprints are remembered to have said: name and entry
 }
 
 var agreementKinds = []string{
@@ -34,10 +36,10 @@ var agreementKinds = []string{
 
 // openBook reads what was said so far, in the order of each ledger.
 func openBook(n *Node) (*book, error) {
-	b := &book{n: n, wake: make(chan struct{}, 1), state: agreement.NewState()}
+	b := &book{n: n, wake: make(chan struct{}, 1), state: agreement.NewState(), votes: votes{}, known: map[string]bool{}}
 	err := n.ledger.View(func(v *ledger.View) error {
 		var own []uint64
-		for _, k := range agreementKinds {
+		for _, k := range append(slices.Clone(agreementKinds), KindDecided) {
 			v.Events(k, 0, func(i uint64) bool { own = append(own, i); return true })
 		}
 		slices.Sort(own)
@@ -45,6 +47,10 @@ func openBook(n *Node) (*book, error) {
 			ev, _, err := v.Event(i)
 			if err != nil {
 				return err
+			}
+			if ev.Kind == KindDecided {
+				b.decided(ev)
+				continue
 			}
 			b.apply(ev)
 		}
@@ -80,7 +86,13 @@ func (b *book) apply(ev *record.Event) {
 	}
 	b.mu.Lock()
 	err := b.state.Apply(ev.Council, ev.Kind, ev.Body, time.Unix(ev.IssuedAt, 0))
+	b.vote(ev)
+	b.count()
 	b.mu.Unlock()
+	if errors.Is(err, agreement.ErrNotParty) && ev.Kind != agreement.KindProposal {
+		// A member of a footprint that is a party says so for the footprint.
+		return
+	}
 	if err != nil {
 		b.n.log.Warn("an event about an agreement is passed over", "council", ev.Council, "kind", ev.Kind, "because", err.Error())
 	}
@@ -140,6 +152,11 @@ func (b *book) Related() (out []name.Council) {
 		if st.Phase != agreement.Ended && st.Agreement.Party(b.n.cfg.Council) {
 			out = append(out, st.Agreement.Parties()...)
 		}
+	}
+	// A footprint is talked to by talking to its members.
+	out = slices.DeleteFunc(out, b.n.isFootprint)
+	for _, r := range b.n.prints.list() {
+		out = append(out, r.f.Councils()...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -424,8 +441,15 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		return nil, err
 	}
 	self := n.cfg.Council
-	if !a.Party(self) {
+	kept, err := n.keptIn(a)
+	if err != nil {
+		return nil, err
+	}
+	if !a.Party(self) && len(kept) == 0 {
 		return nil, fail(Refused, "", "%s is not a party to %s", self, a.Name)
+	}
+	if err := n.checkFootprints(a, kept); err != nil {
+		return nil, err
 	}
 	_, problems, err := n.check(a)
 	if err != nil {
@@ -442,15 +466,11 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			Try:     "fill in or mend these headings, then stile agreement preview FILE",
 		}
 	}
-	var others []name.Council
-	for _, c := range a.Parties() {
-		if c == self {
-			continue
-		}
+	others := n.hearers(a)
+	for _, c := range others {
 		if _, ok := n.directory.Member(c); !ok {
 			return nil, fail(NotFound, "stile council add FILE", "%s is not in the directory, so its signature could not be checked", c)
 		}
-		others = append(others, c)
 	}
 	known, proposed := n.known(a)
 	if proposed && known.Digest() != a.Digest() {
@@ -461,8 +481,20 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			return nil, err
 		}
 	}
-	if !n.signed(a, self) {
+	switch signed, err := n.vouched(agreement.KindSignature, a.Ref()); {
+	case err != nil:
+		return nil, err
+	case a.Party(self):
+		if n.signed(a, self) {
+			break
+		}
 		if err := n.say(ctx, agreement.KindSignature, agreement.Signature{Ref: a.Ref()}.Body(), others); err != nil {
+			return nil, err
+		}
+	case !proposed:
+		return nil, fail(NotFound, "wait until it has arrived: stile agreement list", "%s has not been proposed to %s", a.Name, kept[0].name)
+	case !signed:
+		if err := n.vouch(ctx, agreement.KindSignature, agreement.Signature{Ref: a.Ref()}.Body(), others); err != nil {
 			return nil, err
 		}
 	}
@@ -471,8 +503,13 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			return nil, err
 		}
 	}
+	unsent := n.relayNow(ctx, kept)
 	n.book.stir()
-	return n.agreementReply(a.Name, a.Version, false)
+	r, err := n.agreementReply(a.Name, a.Version, false)
+	if err == nil {
+		r.Unsent = unsent
+	}
+	return r, err
 }
 
 func (n *Node) known(a *agreement.Agreement) (*agreement.Agreement, bool) {
@@ -517,21 +554,29 @@ func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*Agreemen
 	if strings.TrimSpace(in.Reason) == "" {
 		return nil, fail(Usage, "--reason \"why it ends\"", "an end needs a reason, which the partner will read")
 	}
-	var others []name.Council
-	for _, c := range a.Parties() {
-		if c != n.cfg.Council {
-			others = append(others, c)
-		}
-	}
-	at := n.now().UTC().Truncate(time.Second)
-	if err := n.say(ctx, agreement.KindEnd, agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: at}.Body(), others); err != nil {
+	kept, err := n.keptIn(a)
+	if err != nil {
 		return nil, err
 	}
+	end := agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: n.now().UTC().Truncate(time.Second)}.Body()
+	if a.Party(n.cfg.Council) || len(kept) == 0 {
+		err = n.say(ctx, agreement.KindEnd, end, n.hearers(a))
+	} else {
+		err = n.vouch(ctx, agreement.KindEnd, end, n.hearers(a))
+	}
+	if err != nil {
+		return nil, err
+	}
+	unsent := n.relayNow(ctx, kept)
 	if err := n.book.settle(ctx); err != nil {
 		return nil, err
 	}
 	n.book.stir()
-	return n.agreementReply(a.Name, a.Version, false)
+	r, err := n.agreementReply(a.Name, a.Version, false)
+	if err == nil {
+		r.Unsent = unsent
+	}
+	return r, err
 }
 
 func (n *Node) listAgreements(ctx context.Context, _ Empty) ([]AgreementReply, error) {

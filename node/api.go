@@ -153,6 +153,7 @@ type AgreementReply struct {
 	Why      string            `json:"why,omitempty"` // why it is not, in words
 	Signed   []name.Council    `json:"signed"`
 	Waiting  []name.Council    `json:"waiting,omitempty"`  // whose signatures are missing
+	Unsent   string            `json:"unsent,omitempty"`   // why a footprint has not got what we have just said
 	Document string            `json:"document,omitempty"` // YAML
 	Partners []PartnerReply    `json:"partners,omitempty"`
 }

@@ -9,6 +9,7 @@
 //	ledger/        the Badger store; altering it is detected on reading, not prevented
 //	directory/     who is a member, by TUF; who can write here can set it back to an older state, and no more
 //	authority/     where this node is the directory's host: what it publishes, and what waits for signatures
+//	footprints/    a replica of each ledger kept with others; see docs/footprints.md
 //	admin.sock     while the node runs: whoever can open it may do everything the node may
 //
 // Init makes one, Open opens it, and Run exchanges records until it is told to
@@ -184,6 +185,7 @@ type Node struct {
 	maker     *maker
 	loaded    shelf
 	looked    usedQueue
+	prints    prints
 
 	ready chan struct{}
 	once  sync.Once
@@ -236,6 +238,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l,
 		ready: make(chan struct{}), asking: make(chan struct{}, 1),
 	}
+	n.prints.n = n
 	n.maker = &maker{n: n, at: map[name.StandardLine]place{}, allowed: map[[2]name.Standard]string{}}
 	// The ledger is open, so no other process has the folder: only one may use
 	// a directory's at a time.
@@ -318,6 +321,10 @@ func (n *Node) Run(ctx context.Context) error {
 		n.serveDirectory(sctx, from, st)
 	})
 	net.OnConnect(func(name.Council) { n.ask() })
+	if err := n.prints.begin(ctx, net); err != nil {
+		return err
+	}
+	defer n.prints.end()
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
 		Network: net, Agreements: n.book, Log: n.log, Now: n.now,
@@ -393,6 +400,7 @@ func (n *Node) changed() {
 	if s != nil {
 		s.Refresh()
 	}
+	n.prints.stir()
 }
 
 // members shows the directory to wire: who is a member at this moment, and
@@ -532,4 +540,22 @@ var operations = map[string]op{
 	OpStandardMeasure:  operation((*Node).measure),
 	OpStandardAdoption: operation((*Node).adoption),
 	OpRetry:            operation((*Node).retry),
+
+	OpFootprintFound:      operation((*Node).foundFootprint),
+	OpFootprintJoin:       operation((*Node).joinFootprint),
+	OpFootprintInvite:     operation((*Node).inviteToFootprint),
+	OpFootprintAgree:      operation((*Node).agreeInFootprint),
+	OpFootprintRemove:     operation((*Node).removeFromFootprint),
+	OpFootprintCancel:     operation((*Node).cancelInFootprint),
+	OpFootprintTransfer:   operation((*Node).leadFootprint),
+	OpFootprintStatus:     operation((*Node).footprintStatus),
+	OpFootprintList:       operation((*Node).listFootprints),
+	OpFootprintEntry:      operation((*Node).footprintEntry),
+	OpFootprintPut:        operation((*Node).putIntoFootprint),
+	OpFootprintRecords:    operation((*Node).listFootprintRecords),
+	OpFootprintShow:       operation((*Node).showFootprintRecord),
+	OpFootprintProof:      operation((*Node).footprintProof),
+	OpFootprintCheckpoint: operation((*Node).footprintCheckpoint),
+	OpFootprintEvidence:   operation((*Node).footprintEvidence),
+	OpFootprintAdopt:      operation((*Node).adoptInFootprint),
 }

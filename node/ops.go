@@ -75,6 +75,24 @@ const (
 	OpStandardMeasure  = "standard.measure"  // MeasureRequest → MeasureReply
 	OpStandardAdoption = "standard.adoption" // AdoptionRequest → measure.Adoption
 	OpRetry            = "sync.retry"        // Empty → Empty: waiting copies try again now
+
+	OpFootprintFound      = "footprint.found"      // FootprintRequest → FootprintReply
+	OpFootprintJoin       = "footprint.join"       // FootprintRequest → FootprintReply
+	OpFootprintInvite     = "footprint.invite"     // FootprintRequest → FootprintReply
+	OpFootprintAgree      = "footprint.agree"      // FootprintRequest → FootprintReply
+	OpFootprintRemove     = "footprint.remove"     // FootprintRequest → FootprintReply; our own council: leave
+	OpFootprintCancel     = "footprint.cancel"     // FootprintRequest → FootprintReply
+	OpFootprintTransfer   = "footprint.transfer"   // FootprintRequest → FootprintReply
+	OpFootprintStatus     = "footprint.status"     // FootprintRequest (no name: all) → []FootprintReply
+	OpFootprintList       = "footprint.list"       // Empty → []FootprintReply
+	OpFootprintEntry      = "footprint.entry"      // FootprintRequest → MemberReply: for the directory
+	OpFootprintPut        = "footprint.put"        // FootprintPutRequest → FootprintPutReply
+	OpFootprintRecords    = "footprint.records"    // FootprintListRequest → FootprintListReply
+	OpFootprintShow       = "footprint.show"       // FootprintRecordRequest → FootprintRecord
+	OpFootprintProof      = "footprint.proof"      // FootprintRecordRequest → FootprintProofReply
+	OpFootprintCheckpoint = "footprint.checkpoint" // FootprintRequest → FootprintCheckpointReply
+	OpFootprintEvidence   = "footprint.evidence"   // FootprintRequest → FootprintEvidenceReply
+	OpFootprintAdopt      = "footprint.adopt"      // FootprintAdoptRequest → FootprintAdoptReply
 )
 
 // StandardRequest names an adopted standard: publisher/name@version, or a

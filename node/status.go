@@ -170,6 +170,10 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 	if !oldest.IsZero() {
 		r.OldestHours = n.now().Sub(oldest).Hours()
 	}
+	if n.isFootprint(c) {
+		n.flowWords(&r, f, p)
+		return r, nil
+	}
 	switch {
 	case !f.Ready:
 		r.Behind = "the index of the agreement is being made"

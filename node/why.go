@@ -41,6 +41,9 @@ func (n *Node) why(ctx context.Context, in WhyRequest) (*WhyReply, error) {
 		if member && !m.ActiveAt(n.now()) {
 			member, detail = false, fmt.Sprintf("the membership of %s has ended, or has not begun", partner)
 		}
+		if n.keepsFootprint(partner) {
+			member, detail = true, fmt.Sprintf("%s is a footprint that this node keeps with others", partner)
+		}
 		step("", member, "the partner is in the directory", detail)
 		if edition := n.client().View(); edition.Exchange(n.now()) != nil {
 			step("", false, "the directory is to be relied upon", "it "+expiredWords(edition.Health(n.now()).State)+", so exchange has stopped; local work goes on")

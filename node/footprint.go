@@ -1,0 +1,543 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/wire"
+)
+
+// prints holds the footprints that this node keeps a replica of, each in a
+// folder of its own under footprints/ in the data folder. They are open while
+// the node runs and at no other time: a replica takes part in votes.
+type prints struct {
+	n *Node
+
+	mu  sync.Mutex // guards what follows
+	ctx context.Context
+	hub *footprint.Hub // nil while the node does not run
+	all map[name.Council]*replica
+	wg  sync.WaitGroup // what works for replicas
+}
+
+// A replica is this member's part of one footprint.
+type replica struct {
+	name name.Council
+	f    *footprint.Footprint // nil when it could not be opened
+	err  error                // why not
+	stop context.CancelFunc
+	wake chan struct{} // buffered: agreements have changed
+	// relaying is held while what we said is brought to the footprint.
+	relaying sync.Mutex
+
+	mu    sync.Mutex // guards what follows
+	heard uint64     // index in the footprint's log up to which agreements were read
+	flows map[name.Agreement]flow
+}
+
+const footprintsName = "footprints"
+
+func (n *Node) footprintDir(c name.Council) string {
+	return filepath.Join(n.cfg.Data, footprintsName, string(c))
+}
+
+// footprintFolders lists the footprints that the data folder has, whether or
+// not the node runs.
+func (n *Node) footprintFolders() ([]name.Council, error) {
+	es, err := os.ReadDir(filepath.Join(n.cfg.Data, footprintsName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var out []name.Council
+	for _, e := range es {
+		if c, err := name.ParseCouncil(e.Name()); err == nil && e.IsDir() {
+			out = append(out, c)
+		}
+	}
+	return out, err
+}
+
+// begin opens the footprints that are there. One that cannot be opened does not
+// keep the node from running: its status says why.
+func (p *prints) begin(ctx context.Context, net wire.Network) error {
+	names, err := p.n.footprintFolders()
+	if err != nil {
+		return fmt.Errorf("open footprints: %w", err)
+	}
+	p.mu.Lock()
+	p.ctx, p.hub, p.all = ctx, footprint.NewHub(net), map[name.Council]*replica{}
+	p.mu.Unlock()
+	for _, c := range names {
+		f, err := p.open(c)
+		if err != nil {
+			p.n.log.Error("footprint not opened", "footprint", c, "error", err.Error())
+		}
+		p.keep(c, f, err)
+	}
+	return nil
+}
+
+// end closes the footprints. A member that leads hands the lead on first, so
+// that the others need not wait until they miss it.
+func (p *prints) end() {
+	p.mu.Lock()
+	all := p.all
+	p.hub, p.all = nil, nil
+	p.mu.Unlock()
+	for _, r := range all {
+		r.stop()
+	}
+	p.wg.Wait()
+	for _, r := range all {
+		if r.f == nil {
+			continue
+		}
+		if st := r.f.Councils(); len(st) > 1 {
+			_ = r.f.Transfer("") // only the leader can, and only when somebody can take over
+		}
+		if err := r.f.Close(); err != nil {
+			p.n.log.Error("close footprint", "footprint", r.name, "error", err.Error())
+		}
+	}
+}
+
+func (p *prints) options(c name.Council) (footprint.Options, error) {
+	n := p.n
+	enc, err := n.cfg.EncryptionKey()
+	if err != nil {
+		return footprint.Options{}, err
+	}
+	p.mu.Lock()
+	hub := p.hub
+	p.mu.Unlock()
+	if hub == nil {
+		return footprint.Options{}, errNotServing()
+	}
+	return footprint.Options{
+		Dir: n.footprintDir(c), Name: c, Self: n.cfg.Council, Keys: n.keys, Hub: hub, Directory: n.directory,
+		EncryptionKey: enc, Now: n.now, Log: n.log, MinFree: n.cfg.Limits.MinFree(),
+		// What the council says in a footprint it has said: it stands in its own
+		// ledger too, before anybody else sees it.
+		Sign: func(ctx context.Context, kind string, body map[string]any) ([]byte, error) {
+			_, jws, err := n.ledger.AppendNotice(ctx, kind, body)
+			return jws, err
+		},
+		Fatal: func(err error) {
+			err = fmt.Errorf("footprint %s: %w", c, err)
+			if n.o.Fatal != nil {
+				n.o.Fatal(err)
+			} else {
+				n.log.Error("storage failed", "error", err.Error())
+			}
+		},
+	}, nil
+}
+
+func errNotServing() *Error {
+	return fail(Behind, "stile serve", "the node is not running: a footprint is kept by running nodes")
+}
+
+func (p *prints) open(c name.Council) (*footprint.Footprint, error) {
+	o, err := p.options(c)
+	if err != nil {
+		return nil, err
+	}
+	return footprint.Open(o)
+}
+
+// keep takes an open footprint, or why it is not open, among those of the node.
+func (p *prints) keep(c name.Council, f *footprint.Footprint, err error) *replica {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := &replica{name: c, f: f, err: err, wake: make(chan struct{}, 1), flows: map[name.Agreement]flow{}}
+	if p.all == nil { // the node stopped meanwhile
+		r.stop = func() {}
+		if f != nil {
+			r.f, r.err = nil, errors.Join(errNotServing(), f.Close())
+		}
+		return r
+	}
+	var ctx context.Context
+	ctx, r.stop = context.WithCancel(p.ctx)
+	p.all[c] = r
+	if f != nil {
+		p.wg.Go(func() { p.n.listen(ctx, r) })
+		p.wg.Go(func() { p.n.keepFlowing(ctx, r) })
+	}
+	return r
+}
+
+// stir tells the footprints that agreements have changed.
+func (p *prints) stir() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.all {
+		r.stir()
+	}
+}
+
+func (r *replica) stir() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// list returns the replicas that are open, by name.
+func (p *prints) list() []*replica {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []*replica
+	for _, r := range p.all {
+		if r.f != nil {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b *replica) int { return strings.Compare(string(a.name), string(b.name)) })
+	return out
+}
+
+// at returns the replica of a footprint, nil when this node keeps none that is
+// open.
+func (p *prints) at(c name.Council) *replica {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r := p.all[c]; r != nil && r.f != nil {
+		return r
+	}
+	return nil
+}
+
+// isFootprint reports whether a party of an agreement is a footprint.
+func (n *Node) isFootprint(c name.Council) bool {
+	if _, err := os.Stat(n.footprintDir(c)); err == nil {
+		return true
+	}
+	m, ok := n.directory.Member(c)
+	return ok && m.Role == directory.RoleFootprint
+}
+
+// keepers returns the councils that keep a footprint: as its own ledger says
+// where we are one of them, and otherwise as the directory does.
+func (n *Node) keepers(c name.Council) []name.Council {
+	if r := n.prints.at(c); r != nil {
+		return r.f.Councils()
+	}
+	m, _ := n.directory.Member(c)
+	return m.Members
+}
+
+// footprintNamed finds the replica that a request means.
+func (n *Node) footprintNamed(typed string) (*replica, error) {
+	c, err := name.ParseCouncil(strings.ToLower(typed))
+	if err != nil {
+		return nil, fail(Usage, "stile footprint list", "%v", err)
+	}
+	n.prints.mu.Lock()
+	hub, r := n.prints.hub, n.prints.all[c]
+	n.prints.mu.Unlock()
+	switch {
+	case hub == nil:
+		return nil, errNotServing()
+	case r == nil:
+		return nil, fail(NotFound, "stile footprint list", "this node keeps no footprint named %s", c)
+	case r.f == nil:
+		return nil, footprintError(c, r.err)
+	}
+	return r, nil
+}
+
+// footprintError says what a footprint's error means to a person.
+func footprintError(c name.Council, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	status := "stile footprint status " + string(c)
+	if r, ok := errors.AsType[*footprint.Refusal](err); ok {
+		switch r.Rule {
+		case footprint.RuleForming:
+			return fail(Behind, status, "%s does not take it yet: %s", c, r.Rule)
+		case footprint.RuleOneChange:
+			return fail(Conflict, status, "%s refused: %s", c, r.Rule)
+		case footprint.RuleNotInvited:
+			return fail(Refused, fmt.Sprintf("ask a member for stile footprint invite %s, and the others to agree", c), "%s refused: %s", c, r.Rule)
+		}
+		return fail(Refused, status, "%s refused: %s", c, r.Rule)
+	}
+	switch {
+	case errors.Is(err, footprint.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return fail(Behind, status, "%v", err)
+	case errors.Is(err, footprint.ErrLost):
+		return fail(Conflict, fmt.Sprintf("ask a member for stile footprint invite %s with our council, and then: stile footprint join %s --via COUNCIL", c, c), "%v", err)
+	case errors.Is(err, footprint.ErrExists):
+		return fail(Conflict, status, "%v", err)
+	case errors.Is(err, footprint.ErrFull):
+		return fail(Failed, "free some disk space", "%v", err)
+	case errors.Is(err, footprint.ErrStopped), errors.Is(err, footprint.ErrClosed):
+		return fail(Failed, "look at the node's log, check the disk, and start the node again", "%v", err)
+	}
+	return err
+}
+
+// patience bounds a change of membership: two rounds to the members, of whom
+// one may have to be elected first.
+const patience = 20 * time.Second
+
+// FootprintRequest names a footprint, and where the operation is about one, a
+// council.
+type FootprintRequest struct {
+	Name    string   `json:"name"`
+	Council string   `json:"council,omitempty"`
+	Via     []string `json:"via,omitempty"` // join: members to ask
+}
+
+// FootprintReply is one footprint as this node's replica sees it.
+type FootprintReply struct {
+	Name      name.Council      `json:"name"`
+	Open      bool              `json:"open"`
+	Problem   string            `json:"problem,omitempty"` // why it is not open
+	Status    *footprint.Status `json:"status,omitempty"`
+	Standards []name.Standard   `json:"standards,omitempty"`
+	// Flows are the agreements under which our own records go into it.
+	Flows []PartnerReply `json:"flows,omitempty"`
+}
+
+func (n *Node) foundFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
+	c, err := name.ParseCouncil(strings.ToLower(in.Name))
+	if err != nil {
+		return nil, fail(Usage, "", "a footprint is named by a domain, such as fens.gov.uk: %v", err)
+	}
+	if m, ok := n.directory.Member(c); ok && m.Role != directory.RoleFootprint {
+		return nil, fail(Conflict, "choose another name", "%s is a %s of the directory", c, m.Role)
+	}
+	self, ok := n.directory.Member(n.cfg.Council)
+	if !ok {
+		return nil, fail(NotFound, "stile council list", "this council is not in its own directory")
+	}
+	o, err := n.prints.options(c)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	f, err := footprint.Found(ctx, o, self)
+	if err != nil {
+		return nil, footprintError(c, err)
+	}
+	return n.footprintReply(n.prints.keep(c, f, nil)), nil
+}
+
+// joinFootprint takes up an invitation. It may be said again when it did not get
+// through.
+func (n *Node) joinFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
+	c, err := name.ParseCouncil(strings.ToLower(in.Name))
+	if err != nil {
+		return nil, fail(Usage, "", "%v", err)
+	}
+	var via []name.Council
+	for _, v := range in.Via {
+		m, err := name.ParseCouncil(strings.ToLower(v))
+		if err != nil {
+			return nil, fail(Usage, "stile council list", "%v", err)
+		}
+		if _, ok := n.directory.Member(m); !ok {
+			return nil, fail(NotFound, "stile council list", "%s is not in the directory", m)
+		}
+		via = append(via, m)
+	}
+	o, err := n.prints.options(c)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	n.prints.mu.Lock()
+	r := n.prints.all[c]
+	n.prints.mu.Unlock()
+	switch {
+	case r != nil && r.f != nil:
+		if err := r.f.Rejoin(ctx); err != nil {
+			return nil, footprintError(c, err)
+		}
+		return n.footprintReply(r), nil
+	case r != nil && errors.Is(r.err, footprint.ErrLost):
+		// It is not known how this replica voted, so it never votes again. It is
+		// put aside, since it may hold what nobody else has.
+		aside := filepath.Join(n.cfg.Data, footprintsName, fmt.Sprintf(".lost-%s-%d", c, n.now().Unix()))
+		if err := os.Rename(n.footprintDir(c), aside); err != nil {
+			return nil, err
+		}
+		n.log.Warn("a replica that lost its log was put aside", "footprint", c, "folder", aside)
+	case r != nil:
+		return nil, footprintError(c, r.err)
+	}
+	f, err := footprint.Join(ctx, o, via...)
+	if err != nil {
+		// The replica is there and was closed. It is opened again, so that the
+		// same one joins when this is said again.
+		if g, oerr := n.prints.open(c); oerr == nil {
+			n.prints.keep(c, g, nil)
+		}
+		return nil, footprintError(c, err)
+	}
+	return n.footprintReply(n.prints.keep(c, f, nil)), nil
+}
+
+func (n *Node) inviteToFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
+	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
+		if _, ok := n.directory.Member(c); !ok {
+			return fail(NotFound, "stile council list", "%s is not in the directory, so that its keys are not known", c)
+		}
+		_, err := f.Invite(ctx, c)
+		return err
+	})
+}
+
+func (n *Node) agreeInFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
+	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
+		_, err := f.Agree(ctx, c)
+		return err
+	})
+}
+
+func (n *Node) removeFromFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
+	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
+		_, err := f.Remove(ctx, c)
+		return err
+	})
+}
+
+func (n *Node) cancelInFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
+	in.Council = string(n.cfg.Council)
+	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, _ name.Council) error {
+		_, err := f.Cancel(ctx)
+		return err
+	})
+}
+
+func (n *Node) leadFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
+	to := in.Council
+	in.Council = string(n.cfg.Council)
+	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, _ name.Council) error {
+		var c name.Council
+		if to != "" {
+			var err error
+			if c, err = name.ParseCouncil(strings.ToLower(to)); err != nil {
+				return fail(Usage, "stile council list", "%v", err)
+			}
+		}
+		if err := f.Transfer(c); err != nil {
+			if e := footprintError(f.Name(), err); asError(e).Kind != Failed {
+				return e
+			}
+			return fail(Behind, "stile footprint status "+string(f.Name()), "%v", err)
+		}
+		return nil
+	})
+}
+
+func (n *Node) changeFootprint(ctx context.Context, in FootprintRequest, do func(context.Context, *footprint.Footprint, name.Council) error) (*FootprintReply, error) {
+	r, err := n.footprintNamed(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := name.ParseCouncil(strings.ToLower(in.Council))
+	if err != nil {
+		return nil, fail(Usage, "stile council list", "%v", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := do(ctx, r.f, c); err != nil {
+		return nil, footprintError(r.name, err)
+	}
+	return n.footprintReply(r), nil
+}
+
+func (n *Node) footprintReply(r *replica) *FootprintReply {
+	out := &FootprintReply{Name: r.name, Open: r.f != nil}
+	if r.f == nil {
+		out.Problem = r.err.Error()
+		return out
+	}
+	st := r.f.Status()
+	out.Status, out.Standards = &st, r.f.Standards()
+	if ps, err := n.partners(false); err == nil {
+		for _, p := range ps {
+			if p.Council == r.name {
+				out.Flows = append(out.Flows, p)
+			}
+		}
+	}
+	return out
+}
+
+// footprintStatus says how one footprint stands, or each when none is named.
+func (n *Node) footprintStatus(ctx context.Context, in FootprintRequest) ([]FootprintReply, error) {
+	if in.Name != "" {
+		r, err := n.footprintNamed(in.Name)
+		if err != nil {
+			return nil, err
+		}
+		return []FootprintReply{*n.footprintReply(r)}, nil
+	}
+	n.prints.mu.Lock()
+	running := n.prints.hub != nil
+	n.prints.mu.Unlock()
+	if !running {
+		return nil, errNotServing()
+	}
+	return n.listFootprints(ctx, Empty{})
+}
+
+// listFootprints lists the footprints of the data folder; how they stand only
+// while the node runs.
+func (n *Node) listFootprints(ctx context.Context, _ Empty) ([]FootprintReply, error) {
+	names, err := n.footprintFolders()
+	if err != nil {
+		return nil, err
+	}
+	out := []FootprintReply{}
+	for _, c := range names {
+		n.prints.mu.Lock()
+		r := n.prints.all[c]
+		n.prints.mu.Unlock()
+		if r == nil {
+			out = append(out, FootprintReply{Name: c, Problem: "the node is not running"})
+			continue
+		}
+		out = append(out, *n.footprintReply(r))
+	}
+	return out, nil
+}
+
+// footprintEntry makes the directory's entry of a footprint, for its registrar.
+func (n *Node) footprintEntry(ctx context.Context, in FootprintRequest) (*MemberReply, error) {
+	r, err := n.footprintNamed(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	m := directory.Member{Council: r.name, Title: string(r.name), Role: directory.RoleFootprint, Members: r.f.Councils()}
+	if old, ok := n.directory.Member(r.name); ok {
+		m.Title, m.Contact, m.ValidFrom = old.Title, old.Contact, old.ValidFrom
+	} else {
+		m.ValidFrom = n.now().UTC().Truncate(24 * time.Hour)
+	}
+	if err := m.Check(); err != nil {
+		return nil, err
+	}
+	out := n.memberReply(m)
+	return &out, nil
+}

@@ -1,0 +1,426 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/strictjson"
+)
+
+// How a footprint is party to an agreement. It has no key, so its members sign
+// for it, each with its own node and each in its own ledger; their signatures
+// meet in the footprint's ledger, which says at which of them a majority was
+// reached (footprint.Sayings). That one stands for the footprint's signature, and
+// the state of the agreement is folded as of any other party. Ending is the same.
+//
+// A party that is no member sees the members' signatures as notices, and counts
+// them by the list of members in the directory.
+
+// KindDecided is the event by which a node remembers in its own ledger that a
+// footprint has signed or ended an agreement. Body: footprint, kind, said (the
+// body of the member's event that completed the majority), entry (of it in the
+// footprint's log).
+const KindDecided = "footprint-decided"
+
+// votes are what members of footprints said of agreements that name a footprint
+// this node does not keep.
+type votes map[vote]map[name.Council]*record.Event
+
+type vote struct {
+	kind string
+	ref  agreement.Ref
+}
+
+// maxVotes bounds the votes kept from one council.
+const maxVotes = 1024
+
+// refOf reads which document a signature or an end is about.
+func refOf(ev *record.Event) (agreement.Ref, bool) {
+	switch ev.Kind {
+	case agreement.KindProposal:
+		p, err := agreement.ParseProposal(ev.Body)
+		if err != nil {
+			return agreement.Ref{}, false
+		}
+		return p.Agreement.Ref(), true
+	case agreement.KindSignature:
+		s, err := agreement.ParseSignature(ev.Body)
+		return s.Ref, err == nil
+	case agreement.KindEnd:
+		e, err := agreement.ParseNotice(ev.Body)
+		return e.Ref, err == nil
+	}
+	return agreement.Ref{}, false
+}
+
+// vote keeps what a council said that may count for a footprint. b.mu is held.
+func (b *book) vote(ev *record.Event) {
+	ref, ok := refOf(ev)
+	if !ok || ev.Kind == agreement.KindProposal {
+		return
+	}
+	k, n := vote{ev.Kind, ref}, 0
+	for _, by := range b.votes {
+		if by[ev.Council] != nil {
+			n++
+		}
+	}
+	if b.votes[k][ev.Council] != nil || n >= maxVotes {
+		return
+	}
+	if b.votes[k] == nil {
+		b.votes[k] = map[name.Council]*record.Event{}
+	}
+	b.votes[k][ev.Council] = ev
+}
+
+// count lets what a majority of a footprint's members said count for it, where
+// this node is none of them. b.mu is held.
+func (b *book) count() {
+	for k, by := range b.votes {
+		doc, ok := b.state.Find(k.ref.Agreement, k.ref.Version)
+		if !ok || doc.Ref() != k.ref {
+			continue
+		}
+		for _, p := range doc.Parties() {
+			if !b.n.isFootprint(p) || b.n.keepsFootprint(p) {
+				continue
+			}
+			members := b.n.keepers(p)
+			var said []*record.Event
+			for _, c := range members {
+				if ev := by[c]; ev != nil {
+					said = append(said, ev)
+				}
+			}
+			if len(said) <= len(members)/2 {
+				continue
+			}
+			// The one that completed the majority, by the members' own clocks.
+			slices.SortStableFunc(said, func(x, y *record.Event) int { return int(x.IssuedAt - y.IssuedAt) })
+			ev := said[len(members)/2]
+			if err := b.state.Apply(p, ev.Kind, ev.Body, time.Unix(ev.IssuedAt, 0)); err != nil {
+				b.n.log.Debug("what a footprint said is passed over", "footprint", p, "because", err.Error())
+			}
+		}
+	}
+}
+
+// decided takes in again what a footprint is remembered to have said.
+func (b *book) decided(ev *record.Event) {
+	fp, kind := name.Council(fmt.Sprint(ev.Body["footprint"])), fmt.Sprint(ev.Body["kind"])
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.known[fmt.Sprint(fp, " ", ev.Body["entry"])] = true
+	if err := b.state.Apply(fp, kind, ev.Body["said"], time.Unix(ev.IssuedAt, 0)); err != nil {
+		b.n.log.Warn("what a footprint said is passed over", "footprint", fp, "kind", kind, "because", err.Error())
+	}
+}
+
+// overhear takes in what stands in a footprint's ledger about an agreement. It
+// reports whether the footprint said it too with this, which was not known.
+func (b *book) overhear(fp name.Council, s footprint.Saying) (news bool) {
+	ev := s.Event
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	apply := func(c name.Council) {
+		if err := b.state.Apply(c, ev.Kind, ev.Body, time.Unix(ev.IssuedAt, 0)); err != nil {
+			b.n.log.Warn("an event about an agreement is passed over", "council", c, "kind", ev.Kind, "because", err.Error())
+		}
+	}
+	ref, ok := refOf(ev)
+	if !ok {
+		return false
+	}
+	doc, known := b.state.Find(ref.Agreement, ref.Version)
+	if ev.Kind == agreement.KindProposal || known && doc.Party(ev.Council) {
+		apply(ev.Council)
+	}
+	if !s.Completes {
+		return false
+	}
+	apply(fp)
+	return !b.known[fmt.Sprint(fp, " ", s.Index)]
+}
+
+// hear reads what is new in a footprint's ledger about agreements.
+func (n *Node) hear(ctx context.Context, r *replica) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []footprint.Saying
+	if err := r.f.Sayings(r.heard, func(s footprint.Saying) bool { list = append(list, s); return true }); err != nil {
+		return err
+	}
+	for _, s := range list {
+		if n.book.overhear(r.name, s) {
+			body := map[string]any{
+				"footprint": string(r.name), "kind": s.Event.Kind, "said": s.Event.Body, "entry": json.Number(fmt.Sprint(s.Index)),
+			}
+			if _, _, err := n.ledger.AppendNotice(ctx, KindDecided, body); err != nil {
+				return err
+			}
+			n.book.mu.Lock()
+			n.book.known[fmt.Sprint(r.name, " ", s.Index)] = true
+			n.book.mu.Unlock()
+		}
+		r.heard = s.Index + 1
+	}
+	if len(list) > 0 {
+		n.book.stir()
+	}
+	return nil
+}
+
+// Bounds of the pause between two looks at a footprint's ledger.
+const (
+	listenLeast = 100 * time.Millisecond // under a heavy load of records, too
+	listenMost  = 5 * time.Second        // a snapshot may have come without a word
+)
+
+// listen follows what is said about agreements in a footprint's ledger, and
+// brings there what we said.
+func (n *Node) listen(ctx context.Context, r *replica) {
+	for ctx.Err() == nil {
+		changed := r.f.Changed()
+		err := n.hear(ctx, r)
+		if err == nil {
+			_, err = n.relay(ctx, r)
+		}
+		if err != nil && ctx.Err() == nil {
+			n.log.Info("agreements and a footprint", "footprint", r.name, "because", err.Error())
+		}
+		pause(ctx, listenLeast, nil)
+		pause(ctx, listenMost, changed)
+	}
+}
+
+// pause waits, at most so long.
+func pause(ctx context.Context, d time.Duration, until ...<-chan struct{}) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	var wake <-chan struct{}
+	if len(until) > 0 {
+		wake = until[0]
+	}
+	select {
+	case <-ctx.Done():
+	case <-wake:
+	case <-t.C:
+	}
+}
+
+// relay brings what we said about agreements with a footprint into its ledger,
+// where it is not there yet. It reads our own ledger, which is the only place that
+// has to remember it.
+func (n *Node) relay(ctx context.Context, r *replica) (position uint64, err error) {
+	if !slices.Contains(r.f.Councils(), n.cfg.Council) {
+		return 0, nil
+	}
+	r.relaying.Lock()
+	defer r.relaying.Unlock()
+	own, err := n.saidAbout(r.name)
+	if err != nil || len(own) == 0 {
+		return 0, err
+	}
+	there := map[string]bool{}
+	err = r.f.Sayings(0, func(s footprint.Saying) bool {
+		if s.Event.Council == n.cfg.Council {
+			there[string(s.Token)] = true
+		}
+		return true
+	})
+	if err != nil {
+		return 0, err
+	}
+	var entries []footprint.Entry
+	for _, jws := range own {
+		if !there[string(jws)] {
+			entries = append(entries, footprint.Entry{Token: jws})
+		}
+	}
+	if len(entries) == 0 {
+		return 0, nil
+	}
+	got, err := r.f.Put(ctx, entries...)
+	for _, o := range got.Outcomes {
+		if o.Code == footprint.Refused {
+			err = errors.Join(err, &footprint.Refusal{Rule: o.Rule})
+		}
+	}
+	return got.Position, err
+}
+
+// saidAbout returns, in the order of our ledger, the events by which we proposed,
+// signed or ended agreements that name a footprint.
+func (n *Node) saidAbout(fp name.Council) (out [][]byte, err error) {
+	err = n.ledger.View(func(v *ledger.View) error {
+		var all []uint64
+		for _, k := range []string{agreement.KindProposal, agreement.KindSignature, agreement.KindEnd} {
+			v.Events(k, 0, func(i uint64) bool { all = append(all, i); return true })
+		}
+		slices.Sort(all)
+		for _, i := range all {
+			ev, jws, err := v.Event(i)
+			if err != nil {
+				return err
+			}
+			ref, ok := refOf(ev)
+			if !ok {
+				continue
+			}
+			n.book.mu.Lock()
+			doc, ok := n.book.state.Find(ref.Agreement, ref.Version)
+			n.book.mu.Unlock()
+			if ok && doc.Ref() == ref && doc.Party(fp) {
+				out = append(out, slices.Clone(jws))
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// relayNow brings what we have just said to the footprints of an agreement, and
+// says in words what could not be: it goes on being tried.
+func (n *Node) relayNow(ctx context.Context, kept []*replica) string {
+	for _, r := range kept {
+		p, err := n.relay(ctx, r)
+		if err == nil && p > 0 {
+			if err = r.f.Await(ctx, p); err == nil {
+				err = n.hear(ctx, r)
+			}
+		}
+		if err != nil {
+			return fmt.Sprintf("%s has not got it yet, and gets it as soon as it can: %v", r.name, err)
+		}
+	}
+	return ""
+}
+
+// keepsFootprint reports whether the data folder has a replica of a footprint.
+func (n *Node) keepsFootprint(c name.Council) bool {
+	all, err := n.footprintFolders()
+	return err == nil && slices.Contains(all, c)
+}
+
+// keptIn returns the footprints that are parties of an agreement and that this
+// node is a member of.
+func (n *Node) keptIn(a *agreement.Agreement) (out []*replica, err error) {
+	for _, p := range a.Parties() {
+		if r := n.prints.at(p); r != nil && slices.Contains(r.f.Councils(), n.cfg.Council) {
+			out = append(out, r)
+		} else if n.keepsFootprint(p) {
+			return nil, fail(Behind, "stile footprint status "+string(p), "the replica of %s is not open here", p)
+		}
+	}
+	return out, nil
+}
+
+// checkFootprints returns what keeps an agreement from being signed here because
+// of the footprints it names.
+func (n *Node) checkFootprints(a *agreement.Agreement, kept []*replica) error {
+	if n.isFootprint(a.From) {
+		return fail(Refused, "let its members send, each under an agreement of its own", "%s is a footprint: it receives records and does not send them", a.From)
+	}
+	for _, p := range a.To {
+		if !n.isFootprint(p) {
+			continue
+		}
+		if a.Mode != agreement.Replicate {
+			return fail(Refused, "make it an agreement of its own", "%s is a footprint: records go into it as copies, in mode replicate", p)
+		}
+		if members := n.keepers(p); !slices.Contains(members, a.From) {
+			return fail(Refused, "stile footprint status "+string(p), "%s is not a member of %s: only members' records go into a footprint", a.From, p)
+		}
+		if a.From != n.cfg.Council {
+			continue
+		}
+		if other, ok := n.flowsUnder(p, a.Standard); ok && other != a.Name {
+			return fail(Conflict, "amend that one: give it the next version", "records of %s go into %s under %s already", a.Standard, p, other)
+		}
+	}
+	for _, r := range kept {
+		if !r.f.Formed() {
+			return fail(Behind, "stile footprint status "+string(r.name), "%s cannot sign yet: %s", r.name, footprint.RuleForming)
+		}
+	}
+	return nil
+}
+
+// flowsUnder returns the agreement under which our records of a standard go into
+// a footprint, or have gone there and are not withdrawn yet.
+func (n *Node) flowsUnder(fp name.Council, line name.StandardLine) (found name.Agreement, ok bool) {
+	err := n.ledger.View(func(v *ledger.View) error {
+		for _, f := range n.ledger.Feeds() {
+			if f.Agreement == "" || !slices.Contains(f.To, fp) || f.Terms() == nil || f.Terms().Agreement().Standard != line {
+				continue
+			}
+			p, err := v.Partner(f, fp)
+			if err != nil {
+				return err
+			}
+			if !f.Closed() || p.Held > 0 && !p.Done {
+				found, ok = f.Agreement, true
+				return nil
+			}
+		}
+		return nil
+	})
+	return found, ok || err != nil
+}
+
+// vouch logs what we say about an agreement as a member of a footprint that is
+// its party, when we are none ourselves.
+func (n *Node) vouch(ctx context.Context, kind string, body map[string]any, to []name.Council) error {
+	if _, err := strictjson.Decode(strictjson.Canonical(body), strictjson.DefaultLimits()); err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	_, _, err := n.ledger.AppendNotice(ctx, kind, body, to...)
+	return err
+}
+
+// vouched reports whether we have said something of a document before.
+func (n *Node) vouched(kind string, ref agreement.Ref) (found bool, err error) {
+	err = n.ledger.View(func(v *ledger.View) error {
+		var err error
+		v.Events(kind, 0, func(i uint64) bool {
+			var ev *record.Event
+			if ev, _, err = v.Event(i); err == nil {
+				r, ok := refOf(ev)
+				found = ok && r == ref
+			}
+			return err == nil && !found
+		})
+		return err
+	})
+	return found, err
+}
+
+// hearers are the councils that what we say about an agreement is addressed to:
+// the other parties, and for a footprint that we are not a member of, those who
+// are.
+func (n *Node) hearers(a *agreement.Agreement) []name.Council {
+	to := map[name.Council]bool{}
+	for _, c := range a.Parties() {
+		switch {
+		case !n.isFootprint(c):
+			to[c] = true
+		case !n.keepsFootprint(c):
+			for _, m := range n.keepers(c) {
+				to[m] = true
+			}
+		}
+	}
+	delete(to, n.cfg.Council)
+	return slices.Sorted(maps.Keys(to))
+}

@@ -1,0 +1,460 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+)
+
+// Our records flow into a footprint under an agreement as they do to a partner:
+// what the agreement lets out, from the feed that the ledger keeps of it, logged
+// before it leaves. There is nobody who pulls, so the node brings it: to its own
+// replica, which brings it to whoever leads.
+//
+// What has been brought is known in two places. The ledger holds the cursor, as
+// it does for a partner. The footprint holds a number that every page moves on
+// and that every page must name, so that no page is taken twice, nor late. A page
+// whose answer was lost is brought again under a new number: what is in already
+// is a duplicate there, and what was withdrawn meanwhile is not in the feed.
+
+// KindContributed is the event that says what a footprint took of a page, and so
+// stands where a partner's receipt does. Body: agreement, version, footprint,
+// position (in the footprint's replicated log), since and cursor (of our feed),
+// held and deleted (our log indexes), at (the footprint's log index of each held,
+// in the same order), refused (objects of entry and rule).
+const KindContributed = "footprint-contributed"
+
+// WithdrawnFields is the reason of a withdrawal from a footprint that makes room
+// for the same record with other fields.
+const WithdrawnFields = "other fields are agreed now"
+
+// WithdrawnOver is the reason of a withdrawal from a footprint when the agreement
+// is over.
+const WithdrawnOver = "the agreement is over"
+
+// A flow is how the records of one agreement stand on their way to a footprint.
+type flow struct {
+	problem string // why nothing is brought, in words; "" when nothing is wrong
+	since   time.Time
+}
+
+// Bounds of a part of a page, so that it fits one command even when every record
+// in it has to be withdrawn first.
+const (
+	flowItems = 400
+	flowBytes = 900 << 10
+)
+
+// Bounds of the pause before what went wrong is tried again.
+const (
+	flowLeast = 500 * time.Millisecond
+	flowMost  = 30 * time.Second
+)
+
+// keepFlowing brings our records to a footprint for as long as its replica is
+// open here.
+func (n *Node) keepFlowing(ctx context.Context, r *replica) {
+	wait := flowLeast
+	for ctx.Err() == nil {
+		changed := n.ledger.Changed()
+		if n.flowAll(ctx, r) {
+			wait = flowLeast
+			t := time.NewTimer(flowMost)
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			case <-r.wake:
+			case <-t.C:
+			}
+			t.Stop()
+			continue
+		}
+		// Not at each change of our ledger: a try that fails is one.
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		t.Stop()
+		wait = min(2*wait, flowMost)
+	}
+}
+
+// flowAll brings what each agreement lets out now and withdraws what those that
+// are over let out. It reports whether nothing went wrong.
+func (n *Node) flowAll(ctx context.Context, r *replica) bool {
+	good := true
+	for _, f := range n.ledger.Feeds() {
+		if f.Agreement == "" || !slices.Contains(f.To, r.name) {
+			continue
+		}
+		err := n.flow(ctx, r, f)
+		if ctx.Err() != nil {
+			return false
+		}
+		r.mu.Lock()
+		was := r.flows[f.Agreement]
+		now := flow{}
+		if err != nil {
+			good = false
+			now = flow{err.Error(), n.now().UTC()}
+			if now.problem == was.problem {
+				now.since = was.since
+			}
+		}
+		// A feed of an older text that has nothing to say leaves alone what the
+		// newer one's said.
+		if err != nil || !f.Closed() {
+			r.flows[f.Agreement] = now
+		}
+		r.mu.Unlock()
+		if err != nil && now.problem != was.problem {
+			n.log.Info("records do not go into a footprint", "footprint", r.name, "agreement", f.Agreement, "because", err.Error())
+		}
+	}
+	return good
+}
+
+// flow does what is to be done for one text of an agreement.
+func (n *Node) flow(ctx context.Context, r *replica, f *ledger.Feed) error {
+	for _, st := range n.book.versions(f.Agreement, n.now()) {
+		if st.Digest != f.Digest {
+			continue
+		}
+		switch {
+		case st.InForce() && !f.Closed():
+			return n.bring(ctx, r, f)
+		case st.Phase == agreement.Ended && f.Closed():
+			return n.retract(ctx, r, f)
+		}
+	}
+	return nil
+}
+
+// bring brings what there is to bring of a feed.
+func (n *Node) bring(ctx context.Context, r *replica, f *ledger.Feed) error {
+	if !f.Ready {
+		return nil // the ledger changes when it is
+	}
+	var olds []*ledger.Feed // earlier texts under which it holds something
+	for _, g := range n.ledger.Feeds() {
+		if g.Agreement != f.Agreement || g.Version >= f.Version {
+			continue
+		}
+		if !g.Closed() {
+			return nil // withdrawals from it are still being made
+		}
+		p, err := n.partnerOf(g, r.name)
+		if err != nil {
+			return err
+		}
+		if p.Held > 0 && !p.Done {
+			olds = append(olds, g)
+		}
+	}
+	p, err := n.partnerOf(f, r.name)
+	if err != nil {
+		return err
+	}
+	for cursor := p.Cursor; ; {
+		page, err := n.ledger.Page(f, cursor)
+		if err != nil {
+			return err
+		}
+		if len(page.Items) == 0 {
+			break
+		}
+		for len(page.Items) > 0 {
+			part := *page
+			size := 0
+			for i, it := range page.Items {
+				if size += len(it.Token); i == flowItems || i > 0 && size > flowBytes {
+					part.Items, part.Cursor = page.Items[:i], it.Index
+					break
+				}
+			}
+			if err := n.bringPart(ctx, r, f, &part, len(olds) > 0); err != nil {
+				return err
+			}
+			page.Items, page.Since = page.Items[len(part.Items):], part.Cursor
+		}
+		cursor = page.Cursor
+	}
+	for _, g := range olds {
+		// Everything it let out has been withdrawn or has taken its new form.
+		if err := n.ledger.Acknowledge(ctx, g, r.name, ledger.Ack{Cursor: g.End, Done: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) partnerOf(f *ledger.Feed, c name.Council) (p ledger.Partner, err error) {
+	err = n.ledger.View(func(v *ledger.View) error {
+		p, err = v.Partner(f, c)
+		return err
+	})
+	return p, err
+}
+
+// An offering is an entry on its way, with what it is for us.
+type offering struct {
+	entry footprint.Entry
+	index uint64 // in our log; of the item
+	put   bool   // a record of the page
+	item  bool   // of the page; else a withdrawal that makes room
+}
+
+// bringPart brings part of a page and keeps what became of it.
+func (n *Node) bringPart(ctx context.Context, r *replica, f *ledger.Feed, part *ledger.Page, anew bool) error {
+	// What the footprint holds of ours decides what is to be withdrawn first, so
+	// that this replica must know all that was ever brought.
+	p, err := r.f.Latest(ctx)
+	if err == nil {
+		err = r.f.Await(ctx, p)
+	}
+	if err != nil {
+		return err
+	}
+	if err := n.mayFlow(f); err != nil {
+		return err
+	}
+	offers, err := n.offerings(ctx, r, f, part, anew)
+	if err != nil {
+		return err
+	}
+	// Durable before a byte leaves. It fails when the feed was closed meanwhile.
+	if err := n.ledger.Disclose(ctx, f, r.name, part.Items); err != nil {
+		return err
+	}
+	got, err := n.contribute(ctx, r, f.Agreement, part.Cursor, offers)
+	if err != nil {
+		return err
+	}
+	return n.contributed(ctx, r, f, part, offers, got)
+}
+
+// mayFlow asks again what may have changed since the page was read.
+func (n *Node) mayFlow(f *ledger.Feed) error {
+	if err := n.directory.Exchange(n.now()); err != nil {
+		return err
+	}
+	doc, why := n.book.InForce(f.Agreement, n.now())
+	if doc == nil {
+		return errors.New(why)
+	}
+	if doc.Digest() != f.Digest {
+		return errors.New("another version of the agreement has come into force")
+	}
+	return nil
+}
+
+// offerings makes the entries for part of a page. Where the footprint holds a
+// record with other fields than are agreed now, its withdrawal comes first; with
+// anew set, whichever version it holds.
+func (n *Node) offerings(ctx context.Context, r *replica, f *ledger.Feed, part *ledger.Page, anew bool) ([]offering, error) {
+	adopted := r.f.Standards()
+	var out []offering
+	for _, it := range part.Items {
+		o := offering{entry: footprint.Entry{Token: it.Token}, index: it.Index, item: true}
+		if bytes.IndexByte(it.Token, '~') < 0 {
+			out = append(out, o)
+			continue
+		}
+		t, err := record.Parse(it.Token)
+		if err != nil {
+			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
+		}
+		v, err := t.View()
+		if err != nil {
+			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
+		}
+		if !slices.Contains(adopted, v.Standard) {
+			return nil, fmt.Errorf("%s has not adopted %s: stile footprint adopt %s %s", r.name, v.Standard, r.name, v.Standard)
+		}
+		h, err := r.f.Record(n.cfg.Council, v.Record)
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			return nil, err
+		}
+		if err == nil && h.Token.Entry() != t.Entry() && !anew {
+			h = nil // an older version, with what was agreed then and is now
+		}
+		if err == nil && h != nil && !bytes.Equal(h.Token.Bytes(), it.Token) {
+			w, err := n.withdrawal(ctx, f, v.Record, WithdrawnFields, it.Index)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, offering{entry: footprint.Entry{Token: w}, index: it.Index})
+		}
+		o.put = true
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// withdrawal logs the withdrawal of a record from a footprint.
+func (n *Node) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, reason string, index uint64) ([]byte, error) {
+	_, jws, err := n.ledger.AppendNotice(ctx, ledger.KindWithdrawal, map[string]any{
+		"agreement": string(f.Agreement), "version": json.Number(fmt.Sprint(f.Version)),
+		"record": string(rec), "reason": reason, "entry": json.Number(fmt.Sprint(index)),
+	})
+	return jws, err
+}
+
+// contribute brings entries under the next number of the agreement. It fails when
+// the footprint could not take them as they are now, and nothing is lost then.
+func (n *Node) contribute(ctx context.Context, r *replica, a name.Agreement, cursor uint64, offers []offering) (footprint.Receipt, error) {
+	since, err := r.f.Contributed(a)
+	if err != nil {
+		return footprint.Receipt{}, err
+	}
+	var entries []footprint.Entry
+	for _, o := range offers {
+		entries = append(entries, o.entry)
+	}
+	got, err := r.f.Contribute(ctx, a, since, max(since+1, cursor), entries...)
+	if err != nil {
+		return got, err
+	}
+	for _, o := range got.Outcomes {
+		switch o.Rule {
+		case footprint.RuleMember, footprint.RuleForming, footprint.RuleStandard, footprint.RuleOrder:
+			return got, fmt.Errorf("%s does not take them now: %s", r.name, o.Rule)
+		}
+	}
+	return got, r.f.Await(ctx, got.Position)
+}
+
+// contributed keeps what became of part of a page: in the log, and as the cursor.
+func (n *Node) contributed(ctx context.Context, r *replica, f *ledger.Feed, part *ledger.Page, offers []offering, got footprint.Receipt) error {
+	num := func(i uint64) json.Number { return json.Number(fmt.Sprint(i)) }
+	held, at, deleted, refused := []any{}, []any{}, []any{}, []any{}
+	for i, o := range got.Outcomes {
+		of := offers[i]
+		switch {
+		case !of.item:
+		case o.Code == footprint.Refused:
+			refused = append(refused, map[string]any{"entry": num(of.index), "rule": o.Rule})
+			n.log.Warn("a footprint refused a record", "footprint", r.name, "agreement", f.Agreement, "entry", of.index, "rule", o.Rule)
+		case of.put:
+			held, at = append(held, num(of.index)), append(at, num(o.Entry))
+		default:
+			deleted = append(deleted, num(of.index))
+		}
+	}
+	_, _, err := n.ledger.AppendNotice(ctx, KindContributed, map[string]any{
+		"agreement": string(f.Agreement), "version": num(uint64(f.Version)), "footprint": string(r.name),
+		"position": num(got.Position), "since": num(part.Since), "cursor": num(part.Cursor),
+		"held": held, "at": at, "deleted": deleted, "refused": refused,
+	})
+	if err != nil {
+		return err
+	}
+	there, err := r.held(n.cfg.Council, f.Terms().Agreement().Standard)
+	if err != nil {
+		return err
+	}
+	return n.ledger.Acknowledge(ctx, f, r.name, ledger.Ack{Since: part.Since, Cursor: part.Cursor, Held: there, Refused: len(refused)})
+}
+
+// held is how many live records of a council and a line the footprint holds.
+func (r *replica) held(c name.Council, line name.StandardLine) (total int, err error) {
+	counts, err := r.f.Counts()
+	for std, k := range counts[c] {
+		if std.Line() == line {
+			total += int(k)
+		}
+	}
+	return total, err
+}
+
+// retract withdraws everything that an agreement let into a footprint and that is
+// over now. What there is is read from the footprint: it is what has to go.
+func (n *Node) retract(ctx context.Context, r *replica, f *ledger.Feed) error {
+	p, err := n.partnerOf(f, r.name)
+	if err != nil || p.Done || p.Disclosed == 0 {
+		return err
+	}
+	latest, err := r.f.Latest(ctx)
+	if err == nil {
+		err = r.f.Await(ctx, latest)
+	}
+	if err != nil {
+		return err
+	}
+	line := f.Terms().Agreement().Standard
+	for {
+		l, err := r.f.Records(0, flowItems, func(h *footprint.Held) bool {
+			return h.View.Council == n.cfg.Council && h.View.Standard.Line() == line
+		})
+		if err != nil {
+			return err
+		}
+		if len(l.Records) == 0 {
+			break
+		}
+		offers := make([]offering, len(l.Records))
+		errs := make([]error, len(l.Records))
+		var wg sync.WaitGroup
+		for i, h := range l.Records {
+			// Together, so that the ledger commits many at a time.
+			wg.Go(func() {
+				var jws []byte
+				var was uint64
+				err := n.ledger.View(func(v *ledger.View) (err error) {
+					was, _, err = v.InFeed(f, h.View.Record)
+					return err
+				})
+				if err == nil || errors.Is(err, ledger.ErrNotFound) {
+					jws, err = n.withdrawal(ctx, f, h.View.Record, WithdrawnOver, was)
+				}
+				offers[i], errs[i] = offering{entry: footprint.Entry{Token: jws}, item: true}, err
+			})
+		}
+		wg.Wait()
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		if _, err := n.contribute(ctx, r, f.Agreement, f.End, offers); err != nil {
+			return err
+		}
+	}
+	return n.ledger.Acknowledge(ctx, f, r.name, ledger.Ack{Since: f.End, Cursor: f.End, Done: true})
+}
+
+// flowWords says how the exchange with a footprint stands.
+func (n *Node) flowWords(out *PartnerReply, f *ledger.Feed, p ledger.Partner) {
+	r := n.prints.at(out.Council)
+	out.Connected = r != nil
+	switch {
+	case !f.Ready:
+		out.Behind = "the index of the agreement is being made"
+	case r == nil && !n.keepsFootprint(out.Council):
+		out.Behind = "this node is no member of the footprint"
+	case r != nil && r.problem(f.Agreement) != "":
+		out.Behind = r.problem(f.Agreement)
+	case p.Cursor >= f.End:
+		out.InStep = true
+	case r == nil:
+		out.Behind = "this node is not running, or the footprint is not open in it"
+	default:
+		out.Behind = "records are on their way"
+	}
+}
+
+func (r *replica) problem(a name.Agreement) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.flows[a].problem
+}

@@ -1,0 +1,305 @@
+package node_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node"
+)
+
+const (
+	ironmoor  = name.Council("ironmoor.gov.uk")
+	fens      = "fens.example"
+	planStd   = "standards.stile.example/planning-application@1"
+	planDraft = `{"reference":%q,"organisation":"local-authority:NBR","applicationType":"tree-works","status":"received","description":%q,"receivedDate":"2026-02-16","district":%q,"uprn":100000000001}`
+)
+
+// formFens has three nodes form a footprint that has adopted the planning standard.
+func formFens(t testing.TB) (a, b, c *running) {
+	t.Helper()
+	a, b, c = start(t, northmoor, "E07000998"), start(t, saltby, "E07000999"), start(t, hexwell, "E07000997")
+	introduce(t, a, b, c)
+	call[node.FootprintReply](t, a, node.OpFootprintFound, node.FootprintRequest{Name: fens})
+	call[node.FootprintReply](t, a, node.OpFootprintInvite, node.FootprintRequest{Name: fens, Council: string(saltby)})
+	call[node.FootprintReply](t, b, node.OpFootprintJoin, node.FootprintRequest{Name: fens, Via: []string{string(northmoor)}})
+	call[node.FootprintReply](t, a, node.OpFootprintInvite, node.FootprintRequest{Name: fens, Council: string(hexwell)})
+	call[node.FootprintReply](t, b, node.OpFootprintAgree, node.FootprintRequest{Name: fens, Council: string(hexwell)})
+	call[node.FootprintReply](t, c, node.OpFootprintJoin, node.FootprintRequest{Name: fens, Via: []string{string(northmoor), string(saltby)}})
+	call[node.FootprintAdoptReply](t, a, node.OpFootprintAdopt, node.FootprintAdoptRequest{Name: fens, Standard: "planning-application"})
+	await(t, "all three vote", func() bool {
+		st := fensStatus(t, a)
+		n := 0
+		for _, m := range st.Status.Members {
+			if m.Votes {
+				n++
+			}
+		}
+		return n == 3
+	})
+	return a, b, c
+}
+
+func fensStatus(t testing.TB, n *running) node.FootprintReply {
+	t.Helper()
+	return call[[]node.FootprintReply](t, n, node.OpFootprintStatus, node.FootprintRequest{Name: fens})[0]
+}
+
+func offerPlans(t testing.TB, n *running, records ...string) []node.OfferResult {
+	t.Helper()
+	in := node.OfferRequest{Standard: planStd}
+	for i, r := range records {
+		in.Records = append(in.Records, node.Offered{Row: i + 1, Record: json.RawMessage(r)})
+	}
+	out := call[node.OfferReply](t, n, node.OpOffer, in)
+	for _, r := range out.Results {
+		if r.Outcome == "" {
+			t.Fatalf("refused: %+v", r.Problems)
+		}
+	}
+	return out.Results
+}
+
+// fensRecords returns what a node reads in the footprint, by the reference of each.
+func fensRecords(t testing.TB, n *running, at uint64, linearizable bool) map[string]map[string]any {
+	t.Helper()
+	out := map[string]map[string]any{}
+	in := node.FootprintListRequest{Name: fens, At: at, Linearizable: linearizable, Bodies: true, Limit: 1000}
+	l := call[node.FootprintListReply](t, n, node.OpFootprintRecords, in)
+	for _, r := range l.Records {
+		var body map[string]any
+		if err := json.Unmarshal(r.Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		ref, _ := body["reference"].(string)
+		if out[ref] != nil {
+			t.Errorf("%s stands there twice", ref)
+		}
+		out[ref] = body
+	}
+	return out
+}
+
+func intoFens(slug string, version int, to, fields string) string {
+	roles := ""
+	for _, c := range append([]string{"northmoor.gov.uk"}, strings.Split(to, ", ")...) {
+		if roles != "" {
+			roles += ", "
+		}
+		roles += c + ": controller"
+	}
+	return fmt.Sprintf(`agreement: northmoor.gov.uk/%s
+version: %d
+from: northmoor.gov.uk
+to: [%s]
+mode: replicate
+standard: %s
+rows: record.district == "A"
+fields: [%s]
+purpose: The Fens plan for homes together.
+necessity: They cannot without knowing what is being built.
+data_items: What the fields say.
+lawful_basis:
+  article_6: 6(1)(e) public task
+  legal_power: Town and Country Planning Act 1990, section 69
+dpia: DPIA-2026-114, 1 October 2026
+roles: {%s}
+contacts: {%s}
+rights_contact: dpo@northmoor.gov.uk answers for all.
+accuracy: Corrections travel as new versions within the day.
+retention: P2Y
+disposal: Deleted by the nodes.
+security: Planning policy teams only.
+review: 2999-01-01
+starts: 2020-01-01
+exit: At once.
+`, slug, version, to, planStd, fields, roles, strings.ReplaceAll(roles, ": controller", ": dpo@council.gov.uk"))
+}
+
+// TestFootprintOfNodes: formed, written at one and read at another, by position.
+func TestFootprintOfNodes(t *testing.T) {
+	a, b, c := formFens(t)
+	var ids []string
+	for _, r := range offerPlans(t, b, fmt.Sprintf(planDraft, "S/1", "CANARY", "A"), fmt.Sprintf(planDraft, "S/2", "CANARY", "B")) {
+		ids = append(ids, string(r.Record))
+	}
+	put := call[node.FootprintPutReply](t, b, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids})
+	if put.Results[0].Outcome != "taken" || put.Results[1].Outcome != "taken" {
+		t.Fatalf("put: %+v", put)
+	}
+	for _, n := range []*running{a, c} {
+		got := fensRecords(t, n, put.Position, false)
+		if len(got) != 2 || got["S/1"] == nil || got["S/1"]["uprn"] != nil || got["S/1"]["description"] != nil {
+			t.Errorf("read by position: %v", got)
+		}
+	}
+	if again := call[node.FootprintPutReply](t, b, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids}); again.Results[0].Outcome != "there already" {
+		t.Errorf("again: %+v", again)
+	}
+	show := call[node.FootprintRecord](t, c, node.OpFootprintShow, node.FootprintRecordRequest{Name: fens, Council: string(saltby), Record: "S/2"})
+	if show.Signature != "checked" || show.Council != saltby || show.Withheld == 0 {
+		t.Errorf("show: %+v", show)
+	}
+	proof := call[node.FootprintProofReply](t, c, node.OpFootprintProof, node.FootprintRecordRequest{Name: fens, Council: string(saltby), Record: ids[0]})
+	if len(proof.CosignedBy) < 2 || proof.Members != 3 || !strings.Contains(proof.Proof, "fens.example") {
+		t.Errorf("proof: %+v", proof)
+	}
+	cp := call[node.FootprintCheckpointReply](t, a, node.OpFootprintCheckpoint, node.FootprintRequest{Name: fens})
+	if cp.Size == 0 || len(cp.Keys) != 3 {
+		t.Errorf("checkpoint: %+v", cp)
+	}
+	if ev := call[node.FootprintEvidenceReply](t, a, node.OpFootprintEvidence, node.FootprintRequest{Name: fens}); len(ev.Evidence) != 0 {
+		t.Errorf("evidence: %+v", ev)
+	}
+	if w := fensStatus(t, a).Status.Words; !strings.HasPrefix(w, "2 of 3 must agree; all 3 are up") {
+		t.Errorf("status: %s", w)
+	}
+	refused := func(n *running, op string, in any, kind node.Kind) {
+		t.Helper()
+		err := n.Call(t.Context(), op, in, nil)
+		var e *node.Error
+		if !errors.As(err, &e) || e.Kind != kind {
+			t.Errorf("%s: %v, want %s", op, err, kind)
+		}
+	}
+	refused(a, node.OpFootprintAgree, node.FootprintRequest{Name: fens, Council: string(ironmoor)}, node.Refused)
+	refused(a, node.OpFootprintInvite, node.FootprintRequest{Name: fens, Council: string(ironmoor)}, node.NotFound)
+	refused(a, node.OpFootprintRemove, node.FootprintRequest{Name: fens, Council: string(hexwell)}, node.Refused)
+	refused(a, node.OpFootprintFound, node.FootprintRequest{Name: fens}, node.Conflict)
+	refused(a, node.OpFootprintFound, node.FootprintRequest{Name: string(saltby)}, node.Conflict)
+	refused(a, node.OpFootprintStatus, node.FootprintRequest{Name: "other.example"}, node.NotFound)
+}
+
+// TestFlowIntoFootprint: what an agreement permits goes into the footprint by
+// itself and once, and out again likewise.
+func TestFlowIntoFootprint(t *testing.T) {
+	a, b, c := formFens(t)
+	offerPlans(t, a, fmt.Sprintf(planDraft, "N/1", "one", "A"), fmt.Sprintf(planDraft, "N/2", "two", "A"), fmt.Sprintf(planDraft, "N/3", "three", "B"))
+	sign := func(n *running, in node.AgreementRequest) node.AgreementReply {
+		t.Helper()
+		r := call[node.AgreementReply](t, n, node.OpAgreementSign, in)
+		if r.Unsent != "" {
+			t.Errorf("unsent: %s", r.Unsent)
+		}
+		return r
+	}
+	const agreed = "northmoor.gov.uk/plans"
+	text := func(version int, to, fields string) []byte {
+		return []byte(intoFens("plans", version, to, fields))
+	}
+	few := "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"
+	if r := sign(a, node.AgreementRequest{Document: text(1, fens, few+", /uprn")}); r.InForce {
+		t.Errorf("in force with one signature: %+v", r)
+	}
+	await(t, "hexwell has the text", func() bool {
+		return c.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed}, nil) == nil
+	})
+	// A majority is northmoor, who sends, and one more.
+	if r := sign(c, node.AgreementRequest{Name: agreed}); !r.InForce {
+		t.Errorf("not in force with a majority: %+v", r)
+	}
+	sign(c, node.AgreementRequest{Name: agreed}) // again: nothing happens
+	step := func(n int) {
+		t.Helper()
+		await(t, fmt.Sprintf("northmoor is in step with %d", n), func() bool {
+			r := call[node.AgreementReply](t, a, node.OpAgreementShow, node.AgreementRequest{Name: agreed})
+			for _, p := range r.Partners {
+				if p.Council == fens {
+					return p.InStep && p.Held == n && p.Outstanding == 0
+				}
+			}
+			return false
+		})
+	}
+	step(2)
+	got := fensRecords(t, b, 0, true)
+	if len(got) != 2 || got["N/1"]["uprn"] == nil || got["N/1"]["description"] != nil {
+		t.Errorf("saltby reads %v", got)
+	}
+	why := call[node.WhyReply](t, a, node.OpWhy, node.WhyRequest{Partner: fens, Record: "N/1"})
+	if !why.Has {
+		t.Errorf("why: %+v", why)
+	}
+
+	// Changes, a record that leaves the filter, one that is deleted, a new one.
+	offerPlans(t, a, fmt.Sprintf(planDraft, "N/1", "one again", "A"), fmt.Sprintf(planDraft, "N/2", "two", "B"), fmt.Sprintf(planDraft, "N/4", "four", "A"))
+	step(2)
+	if got = fensRecords(t, c, 0, true); len(got) != 2 || got["N/1"] == nil || got["N/4"] == nil {
+		t.Errorf("hexwell reads %v", got)
+	}
+	offerPlans(t, a, fmt.Sprintf(planDraft, "N/2", "two", "A"))
+	call[node.DeleteReply](t, a, node.OpRecordDelete, node.RecordRequest{Record: "N/4", Standard: planStd})
+	step(2)
+	if got = fensRecords(t, c, 0, true); len(got) != 2 || got["N/2"] == nil {
+		t.Errorf("hexwell reads %v", got)
+	}
+
+	// It stops and starts: nothing is lost and nothing comes twice.
+	size := fensStatus(t, b).Status.Size
+	a.stop()
+	n, err := node.Open(a.Config(), node.Options{Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// While it does not run it still knows that the footprint has signed.
+	if r := call[node.AgreementReply](t, n, node.OpAgreementShow, node.AgreementRequest{Name: agreed}); !r.InForce {
+		t.Errorf("stopped: %+v", r)
+	}
+	a = runAgain(t, n)
+	introduce(t, a, b, c)
+	step(2)
+	if now := fensStatus(t, b).Status.Size; now != size {
+		t.Errorf("%d entries after a restart, had %d", now, size)
+	}
+
+	// A narrower text: what is not agreed any more is gone.
+	sign(a, node.AgreementRequest{Document: text(2, fens, few)})
+	await(t, "saltby has the new text", func() bool {
+		r := node.AgreementReply{}
+		return b.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed, Version: 2}, &r) == nil && r.Version == 2
+	})
+	sign(b, node.AgreementRequest{Name: agreed, Version: 2})
+	await(t, "the property number is gone", func() bool {
+		got := fensRecords(t, c, 0, true)
+		return len(got) == 2 && got["N/1"] != nil && got["N/1"]["uprn"] == nil && got["N/2"]["uprn"] == nil
+	})
+	step(2)
+	if w := call[node.WhyReply](t, a, node.OpWhy, node.WhyRequest{Partner: fens, Record: "N/1"}); !w.Has {
+		t.Errorf("why: %+v", w)
+	}
+
+	// Over: everything goes.
+	call[node.AgreementReply](t, a, node.OpAgreementEnd, node.AgreementRequest{Name: agreed, Reason: "boundary moved"})
+	await(t, "nothing is left", func() bool { return len(fensRecords(t, b, 0, true)) == 0 })
+	await(t, "nothing is outstanding", func() bool {
+		s := call[node.StatusReply](t, a, node.OpStatus, node.Empty{})
+		return len(s.Partners) == 0
+	})
+}
+
+// runAgain runs a node that was opened.
+func runAgain(t testing.TB, n *node.Node) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	select {
+	case <-n.Ready():
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	r := &running{Node: n}
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-ended, n.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(r.stop)
+	return r
+}
