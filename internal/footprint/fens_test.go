@@ -40,9 +40,10 @@ type fens struct {
 	rings map[name.Council]*keys.Ring
 	std   *standard.Standard
 	tune  func(*Options)
+	open  func(name.Council) wire.Network // default: a node of the world
 
 	mu     sync.Mutex
-	nodes  map[name.Council]*wire.MemoryNode
+	nodes  map[name.Council]wire.Network
 	prints map[name.Council]*Footprint
 	gen    map[name.Council]int // of its folder: grows when the disk is lost
 }
@@ -122,7 +123,7 @@ func inFens(t *testing.T, f func(t *testing.T, w *fens)) {
 func newFens(t testing.TB) *fens {
 	w := &fens{
 		t: t, world: wire.NewMemory(), dir: memoryDir(t), book: members{}, rings: rings(), std: parish(t, "1.0.0"), tune: func(*Options) {},
-		nodes: map[name.Council]*wire.MemoryNode{}, prints: map[name.Council]*Footprint{}, gen: map[name.Council]int{},
+		nodes: map[name.Council]wire.Network{}, prints: map[name.Council]*Footprint{}, gen: map[name.Council]int{},
 	}
 	for i, c := range places {
 		m := directory.FromRing(c, w.rings[c])
@@ -164,7 +165,11 @@ func (w *fens) options(c name.Council) Options {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.nodes[c] == nil {
-		w.nodes[c] = w.world.Node(c)
+		if w.open != nil {
+			w.nodes[c] = w.open(c)
+		} else {
+			w.nodes[c] = w.world.Node(c)
+		}
 	}
 	o := Options{
 		Dir: filepath.Join(w.dir, fmt.Sprint(c, "-", w.gen[c])), Name: fensName, Self: c, Keys: w.rings[c], Directory: w.book,

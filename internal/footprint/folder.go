@@ -24,6 +24,7 @@ import (
 // A folder is where one member keeps its replica of one footprint:
 //
 //	identity.json   whose replica of which footprint it is, and its incarnation
+//	began           empty; there once the log has been made
 //	CURRENT         which of the replica folders is the replica
 //	replica-N/      the Badger store
 //	log/            raft's log and its vote
@@ -70,6 +71,12 @@ func makeFolder(dir string, id identity, random io.Reader) error {
 	if _, err := os.Stat(filepath.Join(dir, "identity.json")); err == nil {
 		return ErrExists
 	}
+	return remakeFolder(dir, id, random)
+}
+
+// remakeFolder gives the replica in a folder, if there is one, a new
+// incarnation. Its log and vote must be gone already.
+func remakeFolder(dir string, id identity, random io.Reader) error {
 	var err error
 	if id.Incarnation, err = newIncarnation(random); err != nil {
 		return err
@@ -112,20 +119,28 @@ func (f *folder) openReplica() (*ledger.Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	es, err := os.ReadDir(f.dir)
-	if err != nil {
+	if err := f.tidy(current); err != nil {
 		return nil, err
-	}
-	for _, e := range es {
-		if strings.HasPrefix(e.Name(), "replica-") && e.Name() != current {
-			if err := os.RemoveAll(filepath.Join(f.dir, e.Name())); err != nil {
-				return nil, err
-			}
-		}
 	}
 	o := f.o
 	o.Dir = filepath.Join(f.dir, current)
 	return ledger.OpenReplica(o)
+}
+
+// tidy removes every replica but the current one.
+func (f *folder) tidy(current string) error {
+	es, err := filepath.Glob(filepath.Join(f.dir, "replica-*"))
+	if err != nil {
+		return err
+	}
+	for _, e := range es {
+		if filepath.Base(e) != current {
+			if err := os.RemoveAll(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (f *folder) current() (string, error) {
@@ -383,7 +398,7 @@ func (s *snapshotStore) resume(old *ledger.Replica) (*ledger.Replica, error) {
 	if err := s.f.adopt(dir); err != nil {
 		return old, errors.Join(err, next.Close())
 	}
-	return next, errors.Join(old.Close(), s.installed(next.Applied()))
+	return next, errors.Join(old.Close(), s.installed(next.Applied()), s.f.tidy(dir))
 }
 
 // A sink is a snapshot in the making.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -262,8 +263,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	if err := f.cosigned.load(fold); err != nil {
 		return nil, err
 	}
-	fresh := f.fsm.replica.Applied() == 0 && f.fsm.replica.Checkpoint().Size == 0
-	if err := f.openLog(fresh); err != nil {
+	if err := f.openLog(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -292,8 +292,8 @@ func openLog(dir string, segment int) (*wal.WAL, error) {
 
 // openLog opens raft's log and checks that it is the one that was made with
 // the folder: a member whose log is gone does not know how it voted.
-func (f *Footprint) openLog(fresh bool) error {
-	dir := filepath.Join(f.o.Dir, "log")
+func (f *Footprint) openLog() error {
+	dir, began := filepath.Join(f.o.Dir, "log"), filepath.Join(f.o.Dir, "began")
 	if err := makeDir(dir); err != nil {
 		return err
 	}
@@ -303,16 +303,21 @@ func (f *Footprint) openLog(fresh bool) error {
 	}
 	f.logs = logs
 	mark, err := logs.Get(stableIncarnation)
+	_, berr := os.Stat(began)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("open log: %w", err)
-	case string(mark) == f.folder.id.Incarnation:
-		return nil
-	case len(mark) > 0 || !fresh:
+	case len(mark) > 0 && string(mark) != f.folder.id.Incarnation, len(mark) == 0 && berr == nil:
 		err = ErrLost
 	default:
-		// Written before the first vote can be.
-		if err = logs.Set(stableIncarnation, []byte(f.folder.id.Incarnation)); err == nil {
+		// Both are there before the first vote can be.
+		if len(mark) == 0 {
+			err = logs.Set(stableIncarnation, []byte(f.folder.id.Incarnation))
+		}
+		if err == nil && berr != nil {
+			err = writeFile(began, nil)
+		}
+		if err == nil {
 			return nil
 		}
 	}

@@ -358,7 +358,7 @@ func (m *fsm) Restore(r io.ReadCloser) error {
 	old := m.replica
 	m.replica = next
 	m.swap.Unlock()
-	if err := errors.Join(old.Close(), m.reload(), m.snaps.installed(next.Applied())); err != nil {
+	if err := errors.Join(old.Close(), m.reload(), m.snaps.installed(next.Applied()), m.folder.tidy(dir)); err != nil {
 		m.fail(err)
 		return err
 	}

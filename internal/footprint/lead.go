@@ -95,6 +95,9 @@ func (f *Footprint) reconcile() {
 	full := f.full
 	f.mu.Unlock()
 	self := raft.ServerID(f.server())
+	if want[self] == nil && len(servers) == 1 {
+		return // recovering: the entry that says so comes first
+	}
 	if want[self] == nil || full {
 		// Not ours to lead any more. The next leader takes us out.
 		err := f.raft.LeadershipTransfer().Error()
