@@ -20,6 +20,10 @@ const (
 // manifest, elements of arrays folded to "*". A place that only a record names
 // is never among them: a member's name can be personal data. Places do not
 // change and may be used concurrently.
+//
+// Rule for change: which places a standard has is part of what a statement
+// means, since an auditor works them out again. Another choice of them, or of
+// what fills one, takes a new version of the standard of statements.
 type Places struct {
 	root *place
 	list []name.Field
