@@ -103,8 +103,13 @@ func (n *Node) find(in AdoptRequest) (*found, error) {
 		if std, err := n.ledger.Standard(full); err == nil {
 			return n.listed(&found{std: std, origin: originAdopted}), nil
 		}
+		p, listed := n.client().View().Standard(full)
+		if std := n.loaded.kept(p.SHA256); listed && std != nil {
+			return n.listed(&found{std: std, origin: originDirectory}), nil
+		}
 		std, err := n.published(full)
 		if err == nil {
+			n.loaded.keep(p.SHA256, std)
 			return n.listed(&found{std: std, origin: originDirectory}), nil
 		}
 		if !isNotFound(err) {
@@ -197,6 +202,22 @@ type shelf struct {
 	mu  sync.Mutex
 	sum [32]byte
 	std *standard.Standard
+}
+
+// kept returns the standard whose archive has a digest, nil when it is another.
+func (s *shelf) kept(sum [32]byte) *standard.Standard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sum != sum {
+		return nil
+	}
+	return s.std
+}
+
+func (s *shelf) keep(sum [32]byte, std *standard.Standard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sum, s.std = sum, std
 }
 
 func (s *shelf) load(archive []byte) (*standard.Standard, error) {
@@ -354,7 +375,7 @@ func (n *Node) previewStandard(ctx context.Context, in AdoptRequest) (*AdoptPrev
 	}
 	for _, s := range n.ledger.Standards() {
 		if s.Name().Line() == m.Name.Line() && out.Mapped == nil {
-			if out.Mapped, err = n.mappedReply(s.Name()); err != nil {
+			if out.Mapped, err = n.mappedReply(s.Name(), true); err != nil {
 				return nil, err
 			}
 		}

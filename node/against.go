@@ -81,7 +81,9 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 		}
 	}
 	mapping, mapped := f.std.Mapping(line.Major)
-	out.Mapped = mapped && f.std.Name().Line() != line && f.std.Name().Name == line.Name
+	if out.Mapped = mapped && f.std.Name().Line() != line && f.std.Name().Name == line.Name; !out.Mapped {
+		mapping = nil
+	}
 
 	limit := in.Limit
 	if limit <= 0 || limit > maxList {
@@ -115,9 +117,6 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 				i := int(next.Add(1)) - 1
 				if i >= len(page) || ctx.Err() != nil {
 					return
-				}
-				if !out.Mapped {
-					mapping = nil
 				}
 				problems[i] = judge(f.std, mapping, page[i].Body)
 			}

@@ -394,6 +394,16 @@ func (n *Node) serveStandard(ctx context.Context, in ServeRequest) (*ServeReply,
 		return nil, err
 	}
 	source := name.StandardLine{Name: to.Name().Name, Major: from}
+	served := slices.ContainsFunc(n.ledger.Mapped(), func(m ledger.Mapped) bool {
+		return m.Standard == to.Name() && m.From == from && !m.Ending
+	})
+	if served { // and was checked then; each further page asks here again
+		r, err := n.maker.step(ctx, line)
+		if err == nil {
+			r.Standard, r.From = to.Name(), source
+		}
+		return r, err
+	}
 	var advice, wrong []standard.Problem
 	seen := false
 	for _, s := range n.ledger.Standards() {
@@ -451,19 +461,23 @@ func mappingFrom(to *standard.Standard, from *int) (int, error) {
 type MappedReply struct {
 	From    name.StandardLine `json:"from"`
 	Since   time.Time         `json:"since"`
-	Made    int               `json:"made"`    // records that there are by it
-	Refused int               `json:"refused"` // held back at the gate
+	Made    int               `json:"made"`    // records that there are by it; not counted in a list
+	Refused int               `json:"refused"` // held back at the gate; not counted in a list
 	Behind  bool              `json:"behind,omitempty"`
 	Ending  bool              `json:"ending,omitempty"`
 }
 
 // mappedReply returns how records of a version are made; nil when they are not.
-func (n *Node) mappedReply(std name.Standard) (*MappedReply, error) {
+// To count them reads a line for each.
+func (n *Node) mappedReply(std name.Standard, count bool) (*MappedReply, error) {
 	for _, m := range n.ledger.Mapped() {
 		if m.Standard != std {
 			continue
 		}
 		r := &MappedReply{From: m.Source(), Since: time.Unix(m.Since, 0).UTC(), Ending: m.Ending}
+		if !count {
+			return r, nil
+		}
 		return r, n.ledger.View(func(v *ledger.View) error {
 			err := v.Made(m.Line(), func(_, _ name.Record) bool { r.Made++; return true })
 			if err != nil {

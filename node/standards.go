@@ -39,7 +39,7 @@ func (n *Node) listStandards(ctx context.Context, _ Empty) ([]StandardReply, err
 	out := []StandardReply{}
 	for _, s := range n.ledger.Standards() {
 		r := standardReply(s, counts[s.Name()])
-		if r.Mapped, err = n.mappedReply(s.Name()); err != nil {
+		if r.Mapped, err = n.mappedReply(s.Name(), false); err != nil {
 			return nil, err
 		}
 		out = append(out, r)
@@ -57,7 +57,7 @@ func (n *Node) showStandard(ctx context.Context, in StandardRequest) (*StandardR
 		return nil, err
 	}
 	r := standardReply(s, counts[s.Name()])
-	r.Mapped, err = n.mappedReply(s.Name())
+	r.Mapped, err = n.mappedReply(s.Name(), true)
 	return &r, err
 }
 

@@ -79,7 +79,7 @@ func (a *app) standardListCommand() *cobra.Command {
 			t.write(a.out, "")
 			for _, r := range rs {
 				if r.Mapped != nil {
-					a.printf("%s is made from %s: %s\n", r.Name, r.Mapped.From, madeWords(r.Mapped))
+					a.printf("%s is made from %s by its mapping\n", r.Name, r.Mapped.From)
 				}
 			}
 			return nil

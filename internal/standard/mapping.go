@@ -118,6 +118,7 @@ func (m *Mapping) Words() []string {
 const (
 	maxMappedValues = 200_000
 	maxMappedText   = 8 << 20 // bytes
+	maxMappedVisits = 1_000_000
 )
 
 // Apply returns the record that the mapping makes of record, which it does not
@@ -127,7 +128,7 @@ const (
 // The error is a *[Problem] with the rule "mapping" that names the step and the
 // place. Nobody has validated the result.
 func (m *Mapping) Apply(record any) (any, error) {
-	b := &build{values: maxMappedValues, text: maxMappedText}
+	b := &build{values: maxMappedValues, text: maxMappedText, visits: maxMappedVisits}
 	out, ok := b.clone(record)
 	root, isObject := out.(map[string]any)
 	if !isObject {
@@ -142,10 +143,10 @@ func (m *Mapping) Apply(record any) (any, error) {
 				Fix:    "mend the record that it is made from, or ask the standard's publisher to mend the mapping",
 			}
 		}
-		ok = b.values >= 0 && b.text >= 0
+		ok = b.values >= 0 && b.text >= 0 && b.visits >= 0
 	}
 	if !ok {
-		return nil, &Problem{Rule: ruleMapping, Detail: "grows beyond any record when it is mapped", Fix: "ask the standard's publisher to mend the mapping"}
+		return nil, &Problem{Rule: ruleMapping, Detail: "grows beyond any record when it is mapped, or takes more work", Fix: "ask the standard's publisher to mend the mapping"}
 	}
 	return root, nil
 }
@@ -154,7 +155,7 @@ func (m *Mapping) Apply(record any) (any, error) {
 const ruleMapping = "mapping"
 
 // A build counts what one Apply makes.
-type build struct{ values, text int }
+type build struct{ values, text, visits int }
 
 // clone copies v, as far as the caps allow.
 func (b *build) clone(v any) (any, bool) {
@@ -194,10 +195,10 @@ func (b *build) clone(v any) (any, bool) {
 func (b *build) do(s *step, root map[string]any) (at name.Field, why string) {
 	switch s.verb {
 	case verbRemove:
-		visit(root, s.toks, func(p slot) bool { delete(p.object, p.key); return true })
+		b.visit(root, s.toks, func(p slot) bool { delete(p.object, p.key); return true })
 	case verbTranslate, verbText:
 		at = s.at
-		visit(root, s.toks, func(p slot) bool {
+		b.visit(root, s.toks, func(p slot) bool {
 			var v any
 			if v, why = s.change(p.value()); why == "" {
 				p.set(v)
@@ -210,7 +211,7 @@ func (b *build) do(s *step, root map[string]any) (at name.Field, why string) {
 		for last >= 0 && s.toks[last] != "*" {
 			last--
 		}
-		containers(root, s.toks[:last+1], func(m map[string]any) bool {
+		b.containers(root, s.toks[:last+1], func(m map[string]any) bool {
 			if _, found := lookup(m, s.toks[last+1:]); found {
 				return true
 			}
@@ -224,7 +225,7 @@ func (b *build) do(s *step, root map[string]any) (at name.Field, why string) {
 	case verbMove, verbCopy:
 		at = s.to
 		from, to := s.toks[s.shared:], s.toToks[s.shared:]
-		containers(root, s.toks[:s.shared], func(m map[string]any) bool {
+		b.containers(root, s.toks[:s.shared], func(m map[string]any) bool {
 			v, found := lookup(m, from)
 			if !found {
 				return true
@@ -294,16 +295,20 @@ func (p slot) set(v any) {
 	}
 }
 
-// visit calls f with every slot below v that toks names, until f returns false.
-func visit(v any, toks []string, f func(slot) bool) bool {
+// visit calls f with every slot below v that toks names, until f returns false
+// or there have been too many.
+func (b *build) visit(v any, toks []string, f func(slot) bool) bool {
 	if toks[0] == "*" {
 		list, _ := v.([]any)
 		for i, e := range list {
+			if b.visits--; b.visits < 0 {
+				return false
+			}
 			if len(toks) == 1 {
 				if !f(slot{array: list, index: i}) {
 					return false
 				}
-			} else if !visit(e, toks[1:], f) {
+			} else if !b.visit(e, toks[1:], f) {
 				return false
 			}
 		}
@@ -317,17 +322,17 @@ func visit(v any, toks []string, f func(slot) bool) bool {
 	if len(toks) == 1 {
 		return f(slot{object: m, key: toks[0]})
 	}
-	return visit(e, toks[1:], f)
+	return b.visit(e, toks[1:], f)
 }
 
 // containers calls f with every object below v that toks, empty or ending in
 // "*", names.
-func containers(v map[string]any, toks []string, f func(map[string]any) bool) {
+func (b *build) containers(v map[string]any, toks []string, f func(map[string]any) bool) {
 	if len(toks) == 0 {
 		f(v)
 		return
 	}
-	visit(v, toks, func(p slot) bool {
+	b.visit(v, toks, func(p slot) bool {
 		if m, ok := p.value().(map[string]any); ok {
 			return f(m)
 		}

@@ -27,8 +27,12 @@ const (
 	RuleMappingExample = "mapping-example"
 )
 
-// maxFlows bounds the places that a check follows through a mapping.
-const maxFlows = 20_000
+// Bounds on a check, whose files come from strangers: the places followed
+// through a mapping, and how often it is asked whether there can be such a place.
+const (
+	maxFlows = 20_000
+	maxAsked = 200_000
+)
 
 // CheckMapping tells what is wrong with the mapping that s ships from the major
 // of an older version of the same standard; nil when nothing is, or there is no
@@ -75,8 +79,12 @@ type mapCheck struct {
 	from, to *Standard
 	old, new atlas
 	flows    []flow
+	asked    int
 	problems []Problem
 }
+
+// tooLarge reports that the check has given up; what it gives up on is refused.
+func (c *mapCheck) tooLarge() bool { return len(c.flows) > maxFlows || c.asked > maxAsked }
 
 func newMapCheck(m *Mapping, from, to *Standard) (*mapCheck, error) {
 	c := &mapCheck{m: m, from: from, to: to}
@@ -114,8 +122,11 @@ func (c *mapCheck) say(step int, rule, detail, fix string) {
 // split follows what may stand at f by itself from now on.
 func (c *mapCheck) split(f name.Field) {
 	for _, fl := range slices.Clone(c.flows) {
-		if fl.at == f || !f.Under(fl.at) || fl.added > 0 || len(c.flows) > maxFlows || fl.lacks(f) {
+		if fl.at == f || !f.Under(fl.at) || fl.added > 0 || fl.lacks(f) {
 			continue
+		}
+		if c.asked++; c.tooLarge() {
+			return
 		}
 		n := flow{src: fl.src + f[len(fl.at):], at: f}
 		for _, g := range fl.gone {
@@ -138,6 +149,15 @@ func (c *mapCheck) steps() {
 			continue
 		}
 		c.split(st.at)
+		if c.tooLarge() {
+			return
+		}
+		there := map[[2]name.Field]bool{} // what is copied twice is one place
+		if st.verb == verbCopy {
+			for _, fl := range c.flows {
+				there[[2]name.Field{fl.src, fl.at}] = true
+			}
+		}
 		found := false
 		for j := 0; j < len(c.flows); j++ {
 			fl := c.flows[j]
@@ -156,6 +176,9 @@ func (c *mapCheck) steps() {
 			case verbCopy:
 				// What is copied stands outside the place, or the loop would
 				// meet it again: to lies under at only where at holds no object.
+				if there[[2]name.Field{moved.src, moved.at}] && moved.added == 0 {
+					continue
+				}
 				if !moved.at.Under(st.at) {
 					c.flows = append(c.flows, moved)
 				} else {
@@ -218,7 +241,7 @@ func (c *mapCheck) ends() {
 	for _, f := range slices.Sorted(maps.Keys(c.to.manifest.Classes)) {
 		c.split(f)
 	}
-	if len(c.flows) > maxFlows {
+	if c.tooLarge() {
 		c.say(0, RuleMappingClass, "is too large to be checked", "use fewer steps, or name fewer places in the classes")
 		return
 	}

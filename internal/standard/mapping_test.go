@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -292,6 +293,53 @@ func TestCheckMapping(t *testing.T) {
 	}
 	if ps := dog(t, "2.0.0", "", dogOne, nil).CheckMapping(one); ps != nil {
 		t.Errorf("without a mapping: %+v", ps)
+	}
+}
+
+// TestMappingHostile: a mapping or a manifest made to be costly ends soon, when
+// it is checked and when it is applied.
+func TestMappingHostile(t *testing.T) {
+	began := time.Now()
+	m, _ := dog(t, "2.0.0", "", dogOne, mapping(strings.Repeat("  - translate: /pups/*\n    values: {a: a}\n", 500))).Mapping(1)
+	pups := make([]any, 90_000)
+	for i := range pups {
+		pups[i] = "a"
+	}
+	if _, err := m.Apply(map[string]any{"id": "1", "pups": pups}); err == nil || !strings.Contains(err.Error(), "takes more work") {
+		t.Errorf("45 000 000 values translated: %v", err)
+	}
+	t.Logf("applied, and given up, in %v", time.Since(began))
+
+	began = time.Now()
+	var classes, props, steps strings.Builder
+	for i := range 1900 {
+		fmt.Fprintf(&classes, "  /name/p%d: special\n", i)
+	}
+	for i := range 300 {
+		fmt.Fprintf(&props, `,"q%d":{}`, i)
+		fmt.Fprintf(&steps, "  - copy: /name\n    to: /q%d/x\n", i)
+	}
+	for i := range 200 {
+		fmt.Fprintf(&steps, "  - copy: /q%d\n    to: /r%d\n", i, i)
+	}
+	one, err := newDog("1.0.0", classes.String(), `"name":{"type":"object"}`+props.String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := newDog("2.0.0", "", dogOne, mapping(steps.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := false
+	for _, p := range two.CheckMapping(one) {
+		refused = refused || p.Rule == standard.RuleMappingClass
+	}
+	if !refused {
+		t.Error("a mapping that is too large to check is not refused")
+	}
+	t.Logf("checked, and given up, in %v", time.Since(began))
+	if d := time.Since(began); d > 20*time.Second {
+		t.Errorf("the check took %v", d)
 	}
 }
 
