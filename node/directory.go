@@ -219,9 +219,12 @@ func (n *Node) publish(ctx context.Context, edit func(r *tufdir.Repository, now 
 			}
 		}
 	}
-	for _, k := range all {
-		if _, err := r.Sign(k); err != nil {
-			return nil, err
+	if edit != nil || n.sole() {
+		// What a person prepared and did not want out yet is not signed for them.
+		for _, k := range all {
+			if _, err := r.Sign(k); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if _, err := r.Publish(online, now); err != nil {

@@ -219,9 +219,13 @@ func (a *app) applyOnce(h *hosted, c change) (o outcome, err error) {
 			return o, err
 		}
 	}
-	online, err := h.signLocal()
-	if err != nil {
-		return o, err
+	var online *tufdir.Key
+	if h.founding || !c.prepare {
+		// A key on the node would make what is only prepared ready, and the node's
+		// next publication would put it out.
+		if online, err = h.signLocal(); err != nil {
+			return o, err
+		}
 	}
 	if c.key.file != "" {
 		k, err := c.key.open()

@@ -28,7 +28,7 @@ type registrarFlags struct {
 
 func (f *registrarFlags) register(c *cobra.Command, asks bool) *cobra.Command {
 	f.key.register(c, "`file` of a key that signs it, when it is at hand and not kept on this node")
-	c.Flags().BoolVar(&f.prepare, "prepare-only", false, "prepare it and publish nothing yet")
+	c.Flags().BoolVar(&f.prepare, "prepare-only", false, "prepare it, and sign and publish nothing yet")
 	if asks {
 		c.Flags().BoolVar(&f.yes, "yes", false, "do not ask")
 	}

@@ -23,7 +23,7 @@ import (
 // targets have never been signed, or the keys of one were replaced and what
 // they vouch for not signed again.
 func (r *Repository) Publish(online *Key, now time.Time) ([]string, error) {
-	p := &Repository{dir: r.dir, stamp: r.stamp, base: r.base, fresh: maps.Clone(r.fresh), waiting: r.waiting,
+	p := &Repository{dir: r.dir, stamp: r.stamp, waits: r.waits, base: r.base, fresh: maps.Clone(r.fresh), waiting: r.waiting,
 		root: r.root, timestamp: r.timestamp, snapshot: r.snapshot, targets: maps.Clone(r.targets),
 		pending: maps.Clone(r.pending), parsed: r.parsed}
 	done, err := p.publish(online, now)

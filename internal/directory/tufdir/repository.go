@@ -3,6 +3,7 @@ package tufdir
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,6 +34,7 @@ import (
 type Repository struct {
 	dir     string            // "" until saved
 	stamp   []byte            // the timestamp in dir when it was read
+	waits   [32]byte          // the digest of what waited in dir when it was read; zero is nothing
 	base    Fetcher           // the folder's tree; nil in memory
 	fresh   map[string][]byte // files to be written, by path in the tree
 	waiting map[string][]byte // targets of pending files, by path in the tree
@@ -147,17 +149,17 @@ func (r *Repository) read(p treePath) ([]byte, error) { return r.bytes(p) }
 
 const pendingDir = "pending"
 
-// ErrChanged says that somebody else has published in the folder since it was
-// read. Load it again, and do again what was done.
-var ErrChanged = errors.New("directory was published by somebody else meanwhile")
+// ErrChanged says that somebody else has published or prepared something in the
+// folder since it was read. Load it again, and do again what was done.
+var ErrChanged = errors.New("directory was changed by somebody else meanwhile")
 
 // Save writes r into the folder dir, which it makes if need be. A Repository that
 // was loaded from or saved to a folder stays with it.
 //
 // Files of the tree are written before the timestamp that leads to them, each in
 // one step. When Save returns without an error all is on disk. It returns an error
-// wrapping [ErrChanged] when another has saved there since; two that save at
-// the same instant are not told apart.
+// wrapping [ErrChanged] when another has published or prepared something there since;
+// two that save at the same instant are not told apart.
 func (r *Repository) Save(dir string) error {
 	if r.dir != "" && dir != r.dir {
 		return errors.New("save directory: it lives in another folder")
@@ -175,7 +177,11 @@ func (r *Repository) Save(dir string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("save directory: %w", err)
 	}
-	if !bytes.Equal(now, r.stamp) {
+	there, err := waitsIn(c)
+	if err != nil {
+		return fmt.Errorf("save directory: %w", err)
+	}
+	if !bytes.Equal(now, r.stamp) || there != r.waits {
 		return fmt.Errorf("save directory: %w", ErrChanged)
 	}
 	write := map[string][]byte{}
@@ -204,8 +210,37 @@ func (r *Repository) Save(dir string) error {
 	if err := removeOthers(c.root, waits); err != nil {
 		return fmt.Errorf("save directory: %w", err)
 	}
+	if r.waits, err = waitsIn(c); err != nil {
+		return fmt.Errorf("save directory: %w", err)
+	}
 	r.dir, r.base, r.fresh = dir, FromFS(os.DirFS(dir)), map[string][]byte{}
 	return nil
+}
+
+// waitsIn returns a digest of the files that wait for signatures in a folder. It
+// tells two who change a directory at a time apart, as the timestamp does when
+// one of them publishes.
+func waitsIn(c cache) (sum [32]byte, err error) {
+	entries, err := fs.ReadDir(c.root.FS(), pendingDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return sum, err
+	}
+	h, n := sha256.New(), 0
+	for _, e := range entries { // sorted
+		if e.IsDir() {
+			continue
+		}
+		n++
+		b, err := c.readFile(path.Join(pendingDir, e.Name()), maxTargets)
+		if err != nil {
+			return sum, err
+		}
+		fmt.Fprintf(h, "%q %x\n", e.Name(), sha256.Sum256(b))
+	}
+	if n > 0 {
+		sum = [32]byte(h.Sum(nil))
+	}
+	return sum, nil
 }
 
 // removeOthers removes from pending/ what waits no longer.
@@ -252,6 +287,9 @@ func (r *Repository) load(c cache) (err error) {
 		if err := r.loadPublished(); err != nil {
 			return err
 		}
+	}
+	if r.waits, err = waitsIn(c); err != nil {
+		return err
 	}
 	entries, err := fs.ReadDir(c.root.FS(), pendingDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
