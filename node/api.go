@@ -78,7 +78,7 @@ type RecordReply struct {
 
 // ListRequest lists records of a standard, a page at a time.
 type ListRequest struct {
-	Standard string       `json:"standard,omitempty"` // publisher/name, any version; empty lists all
+	Standard string       `json:"standard,omitempty"` // publisher/name, of any version; or with @1 or @1.2.0, of those; empty lists all
 	From     name.Council `json:"from,omitempty"`     // held from this council; empty: our own
 	Cursor   uint64       `json:"cursor,omitempty"`
 	Limit    int          `json:"limit,omitempty"` // default 100, at most 1000

@@ -449,6 +449,9 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 					out.Damaged = append(out.Damaged, err.Error())
 					return true
 				}
+				if in.Standard != "" && !means(in.Standard, ver.Claims.Standard) {
+					return true
+				}
 				if len(out.Records) == in.Limit {
 					out.Cursor = cursorAt(i, ver.Index)
 					return false
@@ -491,7 +494,7 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 					out.Damaged = append(out.Damaged, err.Error())
 					return true
 				}
-				if in.Standard != "" && !strings.HasPrefix(h.View.Standard.String(), in.Standard) && h.View.Standard.Name.Slug() != in.Standard {
+				if in.Standard != "" && !means(in.Standard, h.View.Standard) {
 					return true
 				}
 				if len(out.Records) == in.Limit {
@@ -600,7 +603,7 @@ func (n *Node) listHeld(ctx context.Context, in ListRequest) (*HeldReply, error)
 	}
 	err := n.ledger.View(func(v *ledger.View) error {
 		return v.Held(func(h ledger.Held) bool {
-			if in.Standard != "" && !strings.HasPrefix(h.Standard.String(), in.Standard) && h.Standard.Name.Slug() != in.Standard {
+			if in.Standard != "" && !means(in.Standard, h.Standard) {
 				return true
 			}
 			if !in.Bodies {

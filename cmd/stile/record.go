@@ -65,7 +65,7 @@ func (a *app) recordListCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&req.Standard, "standard", "", "only records of this `standard`, in any version")
+	f.StringVar(&req.Standard, "standard", "", "only records of this `standard`; with @2, of this major")
 	f.StringVar(&from, "from", "", "`council` that sent the records; default: our own")
 	f.IntVar(&req.Limit, "limit", 100, "list at most this `number`")
 	f.BoolVar(&all, "all", false, "list every record")

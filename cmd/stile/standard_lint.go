@@ -27,8 +27,9 @@ once, each with where it stands and what to do:
   warning  it can be adopted, and is likely not what its publisher means
   note     for a person to know or decide
 
-With --previous it also says what changed since that version and whether the
-version number is a large enough step. It needs no node. It ends with exit code 5
+With --previous it also says what changed since that version, whether the version
+number is a large enough step, and what is wrong with a mapping from that major.
+It needs no node. It ends with exit code 5
 when there is an error, and with 0 when there are only warnings and notes.`,
 		Example: `  stile standard lint ./housing-need
   stile standard lint ./housing-need --previous standards.stile.example/housing-need@1.0.0
