@@ -263,8 +263,11 @@ func TestComparePublished(t *testing.T) {
 		if d := Compare(s, s); len(d.Changes) > 0 {
 			t.Errorf("%s differs from itself: %+v", published[i].name, d.Changes[:1])
 		}
+		if i%4 != 1 {
+			continue
+		}
 		d := Compare(all[0], s)
-		if i > 0 && d.Needs != Major {
+		if d.Needs != Major {
 			t.Errorf("%s to %s: %s", published[0].name, published[i].name, d.Needs)
 		}
 	}

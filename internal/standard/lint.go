@@ -84,6 +84,7 @@ type linter struct {
 	unread   bool // there are files that could not be read
 	manifest *Manifest
 	std      *Standard
+	graph    *graph // of std
 	found    []Finding
 	tried    time.Duration // spent on trying patterns
 }
@@ -128,7 +129,7 @@ func (l *linter) run() (*Standard, []Finding) {
 	l.references(docs, err != nil)
 	if err != nil {
 		l.refusal(err)
-	} else {
+	} else if l.graph, err = l.std.engine.graph(); err == nil { // it compiled at Load
 		l.fields()
 		l.keys()
 		l.examples()

