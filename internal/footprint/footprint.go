@@ -84,7 +84,8 @@ type Options struct {
 	// 1024 and 1024. A command is at most 3 MiB, most are one batch.
 	SnapshotAfter, KeepLog uint64
 
-	segment int // bytes of a file of raft's log; 0 for 64 MiB. A log is cut by whole files
+	free    func(dir string) (uint64, error) // bytes of free disk
+	segment int                              // bytes of a file of raft's log; 0 for 64 MiB. A log is cut by whole files
 }
 
 // A Footprint is one member's open replica. All methods may be called
@@ -199,6 +200,9 @@ func (o *Options) defaults() {
 	}
 	if o.Fatal == nil {
 		o.Fatal = func(error) {}
+	}
+	if o.free == nil {
+		o.free = ledger.FreeDisk
 	}
 	if o.Heartbeat == 0 {
 		o.Heartbeat = time.Second

@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/stile-exchange/stile/internal/directory"
-	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
 )
 
@@ -31,7 +30,7 @@ type Peer struct {
 func (f *Footprint) self() Peer {
 	r := f.fsm.current()
 	p := Peer{Server: f.server(), Applied: r.Applied(), Size: r.Checkpoint().Size, Speaks: commandVersion}
-	if free, err := ledger.FreeDisk(f.o.Dir); err == nil {
+	if free, err := f.o.free(f.o.Dir); err == nil {
 		p.Free, p.Full = free, free < f.o.MinFree
 	}
 	if err := f.fsm.failure(); err != nil {

@@ -464,7 +464,7 @@ func viewNumber(v *ledger.ReplicaView, key string) (uint64, error) {
 // roomOnDisk refuses what would fill the disk. A leader whose disk is nearly
 // full hands the lead on, if it can.
 func (f *Footprint) roomOnDisk() error {
-	free, err := ledger.FreeDisk(f.o.Dir)
+	free, err := f.o.free(f.o.Dir)
 	if err != nil {
 		return fmt.Errorf("read free space: %w", err)
 	}
