@@ -245,7 +245,7 @@ func (a *app) applyOnce(h *hosted, c change) (o outcome, err error) {
 			return o, err
 		}
 	}
-	o.Waiting = waitingReplies(h.repo)
+	o.Waiting = h.waiting()
 	return o, h.repo.Save(h.dir)
 }
 
@@ -290,6 +290,8 @@ type waitingReply struct {
 	Expires time.Time     `json:"expires"`
 	Ready   bool          `json:"ready"`
 	Needs   []quorumReply `json:"needs"`
+
+	names keyNames
 }
 
 type quorumReply struct {
@@ -299,10 +301,12 @@ type quorumReply struct {
 	Missing []string `json:"missing"` // of those who may still sign
 }
 
-func waitingReplies(r *tufdir.Repository) []waitingReply {
+func (h *hosted) waiting() []waitingReply {
 	var out []waitingReply
-	for _, w := range r.Waiting() {
-		out = append(out, waitingOf(w))
+	for _, w := range h.repo.Waiting() {
+		r := waitingOf(w)
+		r.names = h.names()
+		out = append(out, r)
 	}
 	return out
 }
@@ -330,7 +334,10 @@ func (w waitingReply) words() string {
 			s += []string{" of the holders there are", " of the holders there will be"}[i]
 		}
 		if len(q.Signed) < q.Need {
-			s += fmt.Sprintf(", %s may sign", shortIDs(q.Missing))
+			if len(q.Signed) > 0 {
+				s += fmt.Sprintf(" (%s)", w.names.list(q.Signed))
+			}
+			s += fmt.Sprintf(", %s may sign", w.names.list(q.Missing))
 		}
 	}
 	if w.Ready {
@@ -342,10 +349,51 @@ func (w waitingReply) words() string {
 // shortID prints what people compare of a key's id.
 func shortID(id string) string { return id[:min(16, len(id))] }
 
-func shortIDs(ids []string) string {
+// keyNames says of keys whose they are, as the host wrote down when it was given
+// them: their files' names. It is for people to read; nothing is decided by it.
+type keyNames map[string]string
+
+// keyNamesFile stands beside a hosted directory's tree: a key's id and its name, one
+// to a line.
+const keyNamesFile = "names.txt"
+
+func (h *hosted) names() keyNames {
+	out := keyNames{}
+	b, err := os.ReadFile(filepath.Join(h.dir, keyNamesFile))
+	if err != nil {
+		return out
+	}
+	for l := range strings.Lines(string(b)) {
+		if id, name, ok := strings.Cut(strings.TrimSpace(l), " "); ok {
+			out[id] = name
+		}
+	}
+	return out
+}
+
+// remember writes down whose keys are in files that were given.
+func (h *hosted) remember(files []string, publics []tufdir.Public) error {
+	if len(files) == 0 {
+		return nil
+	}
+	names := h.names()
+	for i, p := range publics {
+		names[p.ID()] = strings.TrimSuffix(strings.TrimSuffix(filepath.Base(files[i]), ".pub"), ".key")
+	}
+	var b strings.Builder
+	for _, id := range slices.Sorted(keysOf(names)) {
+		fmt.Fprintf(&b, "%s %s\n", id, clean(names[id]))
+	}
+	return os.WriteFile(filepath.Join(h.dir, keyNamesFile), []byte(b.String()), 0o644)
+}
+
+// list prints keys as people compare them, with their names where they have any.
+func (n keyNames) list(ids []string) string {
 	out := make([]string, len(ids))
 	for i, id := range ids {
-		out[i] = shortID(id)
+		if out[i] = shortID(id); n[id] != "" {
+			out[i] = n[id] + " " + out[i]
+		}
 	}
 	return strings.Join(out, " or ")
 }
@@ -367,7 +415,7 @@ func (a *app) directoryStatusCommand() *cobra.Command {
 			var roles []roleReply
 			var waiting []waitingReply
 			if h != nil {
-				roles, waiting = roleReplies(h.repo, time.Now()), waitingReplies(h.repo)
+				roles, waiting = roleReplies(h.repo, time.Now()), h.waiting()
 			}
 			if a.json {
 				return a.emit(map[string]any{"directory": d, "founding": h != nil && h.founding, "roles": roles, "waiting": waiting})
@@ -382,7 +430,7 @@ func (a *app) directoryStatusCommand() *cobra.Command {
 			a.printf("\n")
 			t := newTable("ROLE", "NEEDS", "KEYS", "HOLDS UNTIL")
 			for _, r := range roles {
-				t.add(r.Role, fmt.Sprintf("%d of %d", r.Need, len(r.Keys)), shortIDs(r.Keys), dayOf(r.Until))
+				t.add(r.Role, fmt.Sprintf("%d of %d", r.Need, len(r.Keys)), h.names().list(r.Keys), dayOf(r.Until))
 			}
 			t.write(a.out, "")
 			if len(waiting) == 0 {

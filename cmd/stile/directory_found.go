@@ -255,6 +255,13 @@ func (a *app) found(f founding) error {
 	if err := r.Save(next); err != nil {
 		return err
 	}
+	if registrar != nil {
+		f.registrars = []string{node.RegistrarKeyFile(cfg)}
+	}
+	err = errors.Join(h.remember(f.holders, holders), h.remember(f.registrars, registrars), h.remember([]string{node.OnlineKeyFile(cfg)}, []tufdir.Public{online.Public()}))
+	if err != nil {
+		return err
+	}
 	var names []name.Council
 	for _, m := range carried {
 		names = append(names, m.Council)
@@ -262,7 +269,7 @@ func (a *app) found(f founding) error {
 	if !a.json && len(left) > 0 {
 		a.say("not carried over, since they are members of the directory followed now: %s", list(left))
 	}
-	return a.told(outcome{Founding: true, Waiting: waitingReplies(r)}, "prepared a directory with %s, of whom %d must sign, and the members %s",
+	return a.told(outcome{Founding: true, Waiting: h.waiting()}, "prepared a directory with %s, of whom %d must sign, and the members %s",
 		plural(len(holders), "holder", "holders"), r.Roles()[0].Need, list(names))
 }
 
@@ -325,15 +332,15 @@ func hostKeys(cfg *config.Config, withRegistrar bool) (online, registrar *tufdir
 		return nil, nil, err
 	}
 	defer clear(pass)
-	make := func(file string) (*tufdir.Key, error) {
+	keyIn := func(file string) (*tufdir.Key, error) {
 		k, err := tufdir.CreateKey(file, pass)
 		if errors.Is(err, keys.ErrExists) {
 			return tufdir.OpenKey(file, pass)
 		}
 		return k, err
 	}
-	if online, err = make(node.OnlineKeyFile(cfg)); err == nil && withRegistrar {
-		registrar, err = make(node.RegistrarKeyFile(cfg))
+	if online, err = keyIn(node.OnlineKeyFile(cfg)); err == nil && withRegistrar {
+		registrar, err = keyIn(node.RegistrarKeyFile(cfg))
 	}
 	return online, registrar, err
 }
@@ -383,11 +390,14 @@ had counts no more once the new root is out.`,
 			if err != nil {
 				return err
 			}
-			r, err := takeOver(cfg, next, publics, threshold)
+			h, err := takeOver(cfg, next, publics, threshold)
 			if err != nil {
 				return errors.Join(directoryFailure(err), os.RemoveAll(next))
 			}
-			return a.told(outcome{Founding: true, Waiting: waitingReplies(r)}, "prepared to host the directory from the copy here")
+			if err := h.remember(registrars, publics); err != nil {
+				return err
+			}
+			return a.told(outcome{Founding: true, Waiting: h.waiting()}, "prepared to host the directory from the copy here")
 		},
 	}
 	c.Flags().StringArrayVar(&registrars, "registrar", nil, "public key `file` of a new registrar; may be given again; default: the registrar there is")
@@ -395,7 +405,7 @@ had counts no more once the new root is out.`,
 	return c
 }
 
-func takeOver(cfg *config.Config, next string, registrars []tufdir.Public, threshold int) (*tufdir.Repository, error) {
+func takeOver(cfg *config.Config, next string, registrars []tufdir.Public, threshold int) (*hosted, error) {
 	if err := os.MkdirAll(next, 0o755); err != nil {
 		return nil, err
 	}
@@ -423,7 +433,7 @@ func takeOver(cfg *config.Config, next string, registrars []tufdir.Public, thres
 	if _, err := h.signLocal(); err != nil {
 		return nil, err
 	}
-	return r, r.Save(next)
+	return h, r.Save(next)
 }
 
 func (a *app) directoryDiscardCommand() *cobra.Command {

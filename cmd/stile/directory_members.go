@@ -358,7 +358,9 @@ it. The holders must sign this.`,
 			if err != nil {
 				return err
 			}
-			o, err := a.apply(cmd.Context(), change{key: f.key, prepare: f.prepare, edit: func(h *hosted, now time.Time) error { return h.repo.SetBody(body, publics, threshold, now) }})
+			o, err := a.apply(cmd.Context(), change{key: f.key, prepare: f.prepare, edit: func(h *hosted, now time.Time) error {
+				return errors.Join(h.repo.SetBody(body, publics, threshold, now), h.remember(files, publics))
+			}})
 			if err != nil {
 				return err
 			}
@@ -427,6 +429,9 @@ others by the holders. A key that has fallen into other hands is replaced so.`,
 				}
 				if !h.founding && node.Sole(h.cfg) {
 					return failure(node.Refused, "stile directory found", "this is a directory of one, whose one key is this node's")
+				}
+				if err := errors.Join(h.remember(holders, hs), h.remember(registrars, rs)); err != nil {
+					return err
 				}
 				root, online := h.repo.Roles()[0], h.repo.Roles()[2].Keys
 				if len(hs) == 0 {

@@ -261,7 +261,7 @@ func (a *app) publishFirst(cmd *cobra.Command, h *hosted) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range waitingReplies(h.repo) {
+	for _, w := range h.waiting() {
 		if slices.Contains([]string{"root", "targets", tufdir.RoleMembers}, w.Role) && !w.Ready {
 			return failure(node.Behind, "stile directory export writes the file for those who have yet to sign", "not enough have signed: %s", w.words())
 		}
@@ -291,7 +291,7 @@ func (a *app) publishFirst(cmd *cobra.Command, h *hosted) error {
 	if err != nil {
 		return err
 	}
-	o.Waiting = waitingReplies(h.repo)
+	o.Waiting = h.waiting()
 	if err := a.told(o, "this node now follows and hosts the directory with root %s…, of %s", r.Root[:16], plural(len(members), "member", "members")); err != nil {
 		return err
 	}

@@ -205,7 +205,7 @@ func (d *doctor) hosted(cfg *config.Config) {
 			d.add("note", "authority", "stile directory renew "+role, "what signs for %s ends in %s", role, age(left.Hours()))
 		}
 	}
-	for _, w := range waitingReplies(r) {
+	for _, w := range (&hosted{cfg: cfg, dir: node.AuthorityDir(cfg), repo: r}).waiting() {
 		try := "stile directory export"
 		if w.Ready {
 			try = "stile directory publish"
