@@ -148,6 +148,9 @@ func (f *Footprint) Formed() bool { return f.fsm.state.Load().Formed }
 // Size returns how many entries the ledger has here.
 func (f *Footprint) Size() uint64 { return f.fsm.current().Checkpoint().Size }
 
+// Position returns how far in the replicated log this member has applied.
+func (f *Footprint) Position() uint64 { return f.fsm.current().Applied() }
+
 // Standards returns the standards the footprint has adopted, sorted.
 func (f *Footprint) Standards() []name.Standard {
 	var out []name.Standard

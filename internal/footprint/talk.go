@@ -176,6 +176,10 @@ func (e talkError) err(from name.Council) error {
 		return fmt.Errorf("%s: %w", from, errUnsure)
 	case "full":
 		return fmt.Errorf("%w at %s", ErrFull, from)
+	case "refused":
+		if e.Text == RuleMember {
+			return fmt.Errorf("%s: %w", from, &Refusal{RuleMember})
+		}
 	}
 	return fmt.Errorf("%s answered: %q", from, text)
 }
