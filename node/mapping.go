@@ -141,9 +141,6 @@ func (k *maker) follow(ctx context.Context, m ledger.Mapped, out *ServeReply) er
 		if p.offer != nil {
 			offers = append(offers, p.offer)
 		}
-		if p.refused != nil {
-			offers = append(offers, p.refused)
-		}
 	}
 	if len(offers) > 0 {
 		if err := k.n.ledger.Write(ctx, offers...); err != nil {
@@ -191,7 +188,6 @@ const cursorEvery = 50_000
 type making struct {
 	old      *ledger.Offer // deletes what was made before, where that is another record
 	offer    *ledger.Offer
-	refused  *ledger.Offer // counts that the gate did not take it
 	raw      []byte
 	problems []standard.Problem
 }
@@ -208,11 +204,7 @@ func (k *maker) makeAll(ctx context.Context, to *standard.Standard, mapping *sta
 				if i >= len(changes) || ctx.Err() != nil {
 					return
 				}
-				p := k.make(to, mapping, changes[i])
-				if len(p.problems) > 0 && changes[i].Err == nil {
-					p.refused = k.n.refusal(to, Offered{Reference: madeReference + string(changes[i].Record), Record: p.raw}, p.problems)
-				}
-				out[i] = p
+				out[i] = k.make(to, mapping, changes[i])
 			}
 		})
 	}
