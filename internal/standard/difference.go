@@ -338,27 +338,43 @@ func (c *comparison) files() {
 	}
 }
 
-// examples tries each version's examples by the other's schema.
+// examples tries each version's examples by the other's schema. Those that are
+// refused alike are named together.
 func (c *comparison) examples() {
+	type refusal struct{ at, detail string }
+	refused := map[refusal][]string{}
+	put := func(at, detail, file string) {
+		if fs := refused[refusal{at, detail}]; !slices.Contains(fs, file) {
+			refused[refusal{at, detail}] = append(fs, file)
+		}
+	}
 	for _, e := range c.from.valid {
 		if e.Err != nil || len(c.from.Validate(e.Record)) > 0 {
 			continue
 		}
 		for i, p := range c.to.Validate(e.Record) {
-			if i == 3 {
+			if i == 10 {
 				break
 			}
-			c.say(Major, p.Pointer, fmt.Sprintf("%s of %s is refused: %s", e.File, c.from.Name().Version, p.Detail), "it was valid")
+			put(p.Pointer, p.Detail, e.File)
 		}
 		if _, err := c.to.Key(e.Record); err != nil {
 			if _, err := c.from.Key(e.Record); err == nil {
-				c.say(Major, "standard.yaml#/key", fmt.Sprintf("%s of %s has no key", e.File, c.from.Name().Version), "it had one")
+				put("standard.yaml#/key", "it has no key", e.File)
 			}
 		}
 	}
+	version := c.from.Name().Version
+	for r, files := range refused {
+		verb, was := "is", "it was valid"
+		if len(files) > 1 {
+			verb, was = "are", "they were valid"
+		}
+		c.say(Major, r.at, fmt.Sprintf("%s of %s %s refused: %s", quoted(files), version, verb, r.detail), was)
+	}
 	for _, e := range c.from.invalid {
 		if e.Err == nil && len(c.from.Validate(e.Record)) > 0 && len(c.to.Validate(e.Record)) == 0 {
-			c.say(Minor, "", fmt.Sprintf("%s of %s is now valid", e.File, c.from.Name().Version), "it was refused")
+			c.say(Minor, "", fmt.Sprintf("%s of %s is now valid", e.File, version), "it was refused")
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -197,46 +198,60 @@ func guessOf(schema []byte) (key string, fields []string) {
 	if root == nil {
 		return key, []string{key}
 	}
-	required := map[string]bool{}
-	single := map[string]bool{}
 	g := newGraph()
-	for n, js := range g.children(judges{root}) {
-		if n == "*" {
-			continue
-		}
-		fields = append(fields, string(name.Field("").Child(n)))
-		k := together(js).kinds()
-		single[n] = k&(isArray|isObject|isNull|isBool) == 0
-	}
-	for _, s := range together(judges{root}) {
-		for _, n := range s.Required {
-			required[n] = true
-		}
-	}
-	slices.Sort(fields)
-	best := -1
-	for _, f := range fields {
-		toks := name.Field(f).Tokens()
-		n := strings.ToLower(toks[0])
-		score := 0
-		for i, want := range []string{"code", "number", "uri", "identifier", "reference", "ref", "id"} {
-			if n == want {
-				score += 20 + i
-			} else if strings.HasSuffix(n, want) {
-				score += 5 + i
+	best := 0
+	var look func(at name.Field, js judges, depth int)
+	look = func(at name.Field, js judges, depth int) {
+		required := map[string]bool{}
+		for _, s := range g.maybe(js) {
+			for _, n := range s.Required {
+				required[n] = true
 			}
 		}
-		if required[toks[0]] {
-			score += 40
-		}
-		if !single[toks[0]] || score == 40 && best >= 0 {
-			continue
-		}
-		if score > best && score > 0 {
-			key, best = f, score
+		children := g.children(js)
+		for _, n := range slices.Sorted(maps.Keys(children)) {
+			if n == "*" {
+				continue
+			}
+			f := at.Child(n)
+			if depth == 0 {
+				fields = append(fields, string(f))
+			}
+			k := together(children[n]).kinds()
+			if len(children[n]) > 1 { // of several forms
+				k = 0
+				for _, s := range children[n] {
+					k |= together(judges{s}).kinds()
+				}
+			}
+			score := keyScore(n) - 20*depth
+			if required[n] {
+				score += 40
+			}
+			if keyScore(n) > 0 && k&(isArray|isObject|isNull|isBool) == 0 && score > best {
+				key, best = string(f), score
+			}
+			if required[n] && k&isObject != 0 && depth < 2 {
+				look(f, children[n], depth+1)
+			}
 		}
 	}
+	look("", judges{root}, 0)
 	return key, fields
+}
+
+// keyScore says how much a field's name sounds like that of a key.
+func keyScore(n string) int {
+	n = strings.ToLower(n)
+	for i, want := range []string{"id", "reference", "ref", "identifier", "uri", "number", "code"} {
+		if n == want {
+			return 30 - i
+		}
+		if strings.HasSuffix(n, want) {
+			return 10 - i
+		}
+	}
+	return 0
 }
 
 // schemaRoot compiles a schema that stands alone; nil when it cannot be.

@@ -131,6 +131,7 @@ func TestStartFromPublished(t *testing.T) {
 		"waste-services/schemas/service.schema.json":    "/id",
 		"open311-georeport/service.json":                "/service_code",
 		"ocds/schema/release-schema.json":               "/id",
+		"digital-planning/schemas/application.json":     "/metadata/id",
 	} {
 		b, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {
