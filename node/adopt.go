@@ -153,11 +153,11 @@ func (n *Node) findNewest(want string) (*found, error) {
 	}
 	var shipped string
 	var names []name.StandardName
-	for _, fsys := range schemas.All() {
-		s, err := standard.Load(fsys)
-		if err != nil {
-			return nil, err
-		}
+	all, err := n.loaded.shipped()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
 		shipped += "\n  " + s.Name().String()
 		if f := n.listed(&found{std: s, origin: originShipped}); means(want, s.Name()) && better(f) {
 			best = f
@@ -197,11 +197,28 @@ func means(want string, nm name.Standard) bool {
 }
 
 // A shelf keeps the standard that was loaded last, since one request about it
-// follows another. It may be used concurrently.
+// follows another, and those that come with Stile. It may be used concurrently.
 type shelf struct {
 	mu  sync.Mutex
 	sum [32]byte
 	std *standard.Standard
+	own []*standard.Standard
+}
+
+// shipped returns the standards that come with Stile.
+func (s *shelf) shipped() ([]*standard.Standard, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.own == nil {
+		for _, fsys := range schemas.All() {
+			std, err := standard.Load(fsys)
+			if err != nil {
+				return nil, fmt.Errorf("load shipped standard: %w", err)
+			}
+			s.own = append(s.own, std)
+		}
+	}
+	return s.own, nil
 }
 
 // kept returns the standard whose archive has a digest, nil when it is another.

@@ -88,6 +88,9 @@ func (a *app) adopt(ctx context.Context, req node.AdoptRequest, typed string, ye
 	if err := c.Call(ctx, node.OpStandardPreview, req, &p); err != nil {
 		return err
 	}
+	if req.Name != "" {
+		req.Name = p.Name.String() // what was shown is what is adopted
+	}
 	out := adoption{Preview: &p}
 	if p.Older != nil && p.Records > 0 && !p.Adopted {
 		if out.Records, err = a.judgeRecords(ctx, c, p.Older.Line().String(), req); err != nil {
