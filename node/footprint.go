@@ -302,6 +302,9 @@ type FootprintRequest struct {
 	Name    string   `json:"name"`
 	Council string   `json:"council,omitempty"`
 	Via     []string `json:"via,omitempty"` // join: members to ask
+	// Anew has join put the replica that is there aside, which never votes again,
+	// and join as a new one.
+	Anew bool `json:"anew,omitempty"`
 }
 
 // FootprintReply is one footprint as this node's replica sees it.
@@ -368,19 +371,17 @@ func (n *Node) joinFootprint(ctx context.Context, in FootprintRequest) (*Footpri
 	r := n.prints.all[c]
 	n.prints.mu.Unlock()
 	switch {
-	case r != nil && r.f != nil:
-		if err := r.f.Rejoin(ctx); err != nil {
-			return nil, footprintError(c, err)
-		}
-		return n.footprintReply(r), nil
-	case r != nil && errors.Is(r.err, footprint.ErrLost):
-		// It is not known how this replica voted, so it never votes again. It is
-		// put aside, since it may hold what nobody else has.
-		aside := filepath.Join(n.cfg.Data, footprintsName, fmt.Sprintf(".lost-%s-%d", c, n.now().Unix()))
-		if err := os.Rename(n.footprintDir(c), aside); err != nil {
+	case r != nil && (in.Anew || errors.Is(r.err, footprint.ErrLost)):
+		// It may hold what nobody else has, so that it is not deleted.
+		n.prints.drop(r)
+		if err := footprint.SetAside(o.Dir); err != nil {
 			return nil, err
 		}
-		n.log.Warn("a replica that lost its log was put aside", "footprint", c, "folder", aside)
+	case r != nil && r.f != nil:
+		if err := r.f.Rejoin(ctx); err != nil {
+			return nil, footprintError(c, notInvited(err))
+		}
+		return n.footprintReply(r), nil
 	case r != nil:
 		return nil, footprintError(c, r.err)
 	}
@@ -391,9 +392,18 @@ func (n *Node) joinFootprint(ctx context.Context, in FootprintRequest) (*Footpri
 		if g, oerr := n.prints.open(c); oerr == nil {
 			n.prints.keep(c, g, nil)
 		}
-		return nil, footprintError(c, err)
+		return nil, footprintError(c, notInvited(err))
 	}
 	return n.footprintReply(n.prints.keep(c, f, nil)), nil
+}
+
+// notInvited turns the answer to a council that is not known into the one it
+// means when that wants to join.
+func notInvited(err error) error {
+	if r, ok := errors.AsType[*footprint.Refusal](err); ok && r.Rule == footprint.RuleMember {
+		return &footprint.Refusal{Rule: footprint.RuleNotInvited}
+	}
+	return err
 }
 
 func (n *Node) inviteToFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {

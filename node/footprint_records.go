@@ -160,9 +160,13 @@ type FootprintRecord struct {
 	Signature string          `json:"signature,omitempty"` // "checked", or what is wrong
 }
 
+// readPatience bounds how long a read waits to be fresh: longer than the members
+// take to choose another leader.
+const readPatience = 8 * time.Second
+
 // fresh waits until a read here is as fresh as was asked for.
 func (r *replica) fresh(ctx context.Context, linearizable bool, at uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
 	defer cancel()
 	if linearizable {
 		p, err := r.f.Latest(ctx)

@@ -558,4 +558,6 @@ var operations = map[string]op{
 	OpFootprintCheckpoint: operation((*Node).footprintCheckpoint),
 	OpFootprintEvidence:   operation((*Node).footprintEvidence),
 	OpFootprintAdopt:      operation((*Node).adoptInFootprint),
+	OpFootprintBackup:     operation((*Node).backupFootprint),
+	OpFootprintRecover:    operation((*Node).recoverFootprint),
 }

@@ -93,6 +93,8 @@ const (
 	OpFootprintCheckpoint = "footprint.checkpoint" // FootprintRequest → FootprintCheckpointReply
 	OpFootprintEvidence   = "footprint.evidence"   // FootprintRequest → FootprintEvidenceReply
 	OpFootprintAdopt      = "footprint.adopt"      // FootprintAdoptRequest → FootprintAdoptReply
+	OpFootprintBackup     = "footprint.backup"     // FootprintBackupRequest → FootprintBackupReply
+	OpFootprintRecover    = "footprint.recover"    // FootprintRecoverRequest → FootprintReply
 )
 
 // StandardRequest names an adopted standard: publisher/name@version, or a

@@ -266,7 +266,8 @@ func (a *app) agreementSignCommand() *cobra.Command {
 		Long: `Sign puts our council's signature under an agreement and logs it. The sender
 signs a file, which proposes it to the partner; the partner signs it by its name
 once it has arrived (stile agreement list). It is in force when every party has
-signed and its first day has come.`,
+signed and its first day has come. A footprint that is a party has signed once a
+majority of its members has, each with this command on its own node.`,
 		Args: takes(1, 1, "a file or the name of an agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req, err := a.agreementNamed(args[0], version)
@@ -289,6 +290,9 @@ signed and its first day has come.`,
 			}
 			a.printf("signed %s version %d, document %s\n", r.Name, r.Version, r.Digest)
 			a.printf("signed by %s; %s\n", list(r.Signed), force(r))
+			if r.Unsent != "" {
+				a.say("%s", r.Unsent)
+			}
 			if len(r.Waiting) > 0 {
 				a.say("next, there: stile agreement sign %s", r.Name)
 			}
