@@ -83,6 +83,30 @@ func TestLeaderThatChecksNothing(t *testing.T) {
 	})
 }
 
+// TestBrokenStandard: a record that breaks its standard, let in by a leader that
+// does not ask, is in every member's ledger and every member's evidence.
+func TestBrokenStandard(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		a := places[0]
+		bad := w.token(a, "bad", 1, tlog.Hash{}, "ward", "far too long a ward")
+		r, err := w.at(a).Put(t.Context(), bad)
+		if err != nil || !strings.HasPrefix(r.Outcomes[0].Rule, "standard: maxLength at /ward") {
+			t.Errorf("an honest leader: %+v, %v", r, err)
+		}
+		if got := w.propose(group{contributor: a, entries: []Entry{bad}}).outcomes[0][0]; got.Code != Accepted {
+			t.Errorf("%+v", got)
+		}
+		w.same()
+		for _, c := range places[:3] {
+			w.await("evidence", func() bool {
+				ev, err := w.at(c).Evidence()
+				return err == nil && len(ev) == 1 && ev[0].Council == a && strings.Contains(ev[0].What, "maxLength")
+			})
+		}
+	})
+}
+
 // TestEquivocation: a member that cosigns another tree is found out by everybody
 // it tells, and its cosignature counts for nothing.
 func TestEquivocation(t *testing.T) {
