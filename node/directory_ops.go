@@ -119,7 +119,7 @@ func (n *Node) invite(ctx context.Context, in InviteRequest) (*InviteReply, erro
 	if in.Address == "" {
 		m, _ := n.directory.Member(n.cfg.Council)
 		if len(m.Addresses) == 0 {
-			return nil, fail(Usage, "give --address, such as https://directory.example.org or /dns4/stile.northmoor.gov.uk/tcp/7845/p2p/"+m.Node,
+			return nil, fail(Usage, "give --address, such as https://stile.northmoor.gov.uk/directory or /dns4/stile.northmoor.gov.uk/tcp/7845/p2p/"+m.Node,
 				"this node has no address in the directory that a newcomer could dial")
 		}
 		in.Address = m.Addresses[0] + "/p2p/" + m.Node
@@ -182,6 +182,8 @@ func (n *Node) join(ctx context.Context, in JoinRequest) (*DirectoryReply, error
 			return nil, fail(Refused, "ask for another invite", "%v", err)
 		case errors.Is(err, tufdir.ErrMismatch), errors.Is(err, tufdir.ErrRollback), errors.Is(err, tufdir.ErrSignatures), errors.Is(err, tufdir.ErrExpired):
 			return nil, fail(Unverified, "read the six words to each other again; somebody may have changed the code, or the directory is not kept up", "%v", err)
+		case errors.Is(err, tufdir.ErrMissing):
+			return nil, fail(Unreachable, "ask for another invite; over HTTP the address of a node's directory ends in /directory", "the invite's address has not that directory, or not all of it: %v", err)
 		}
 		return nil, fail(Unreachable, "ask the directory's registrar whether this node has been admitted: stile council self prints what to send", "%v", err)
 	}

@@ -44,7 +44,7 @@ see "stile directory admit".`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&req.Address, "address", "", "`address` of a node or web server that has the directory; default: this node's own")
+	c.Flags().StringVar(&req.Address, "address", "", "`address` of a node or web server that has the directory, such as https://stile.northmoor.gov.uk/directory; default: this node's own")
 	c.Flags().IntVar(&req.Days, "days", 0, "for how many days the code is good; default 14")
 	return c
 }
