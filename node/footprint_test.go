@@ -303,3 +303,48 @@ func runAgain(t testing.TB, n *node.Node) *running {
 	t.Cleanup(r.stop)
 	return r
 }
+
+// TestPartnerOutsideAFootprint: a council that is no member is party to an
+// agreement beside a footprint, and knows from the directory whose signatures
+// count for it.
+func TestPartnerOutsideAFootprint(t *testing.T) {
+	a, b, c := formFens(t)
+	d := start(t, ironmoor, "E07000996")
+	introduce(t, a, b, c, d)
+	offerPlans(t, a, fmt.Sprintf(planDraft, "N/1", "one", "A"), fmt.Sprintf(planDraft, "N/2", "two", "B"))
+	entry := call[node.MemberReply](t, b, node.OpFootprintEntry, node.FootprintRequest{Name: fens})
+	call[node.MemberReply](t, d, node.OpMemberAdd, node.MemberRequest{Document: []byte(entry.Document)})
+	const agreed = "northmoor.gov.uk/plans"
+	text := intoFens("plans", 1, "fens.example, ironmoor.gov.uk", "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate")
+	call[node.AgreementReply](t, a, node.OpAgreementSign, node.AgreementRequest{Document: []byte(text)})
+	for _, n := range []*running{b, d} {
+		await(t, "the text has arrived", func() bool {
+			return n.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed}, nil) == nil
+		})
+	}
+	r := call[node.AgreementReply](t, d, node.OpAgreementSign, node.AgreementRequest{Name: agreed})
+	if r.InForce || fmt.Sprint(r.Waiting) != "[fens.example]" {
+		t.Errorf("before a majority of the footprint: %+v", r)
+	}
+	call[node.AgreementReply](t, b, node.OpAgreementSign, node.AgreementRequest{Name: agreed})
+	for _, n := range []*running{a, b, c, d} {
+		await(t, "it is in force everywhere", func() bool {
+			return call[node.AgreementReply](t, n, node.OpAgreementShow, node.AgreementRequest{Name: agreed}).InForce
+		})
+	}
+	await(t, "both receivers are in step", func() bool {
+		n := 0
+		for _, p := range call[node.StatusReply](t, a, node.OpStatus, node.Empty{}).Partners {
+			if p.InStep && p.Held == 1 {
+				n++
+			}
+		}
+		return n == 2
+	})
+	// One that is no member cannot send into it.
+	other := strings.ReplaceAll(intoFens("plans", 1, "fens.example", "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"), "northmoor.gov.uk", "ironmoor.gov.uk")
+	err := d.Call(t.Context(), node.OpAgreementSign, node.AgreementRequest{Document: []byte(other)}, nil)
+	if e, ok := errors.AsType[*node.Error](err); !ok || e.Kind != node.Refused {
+		t.Errorf("an outsider sends: %v", err)
+	}
+}
