@@ -52,10 +52,13 @@ type AdoptPreview struct {
 	Difference *standard.Difference `json:"difference,omitempty"`
 	Version    *standard.Problem    `json:"version,omitempty"` // the number does not tell the difference
 	Records    int                  `json:"records"`           // live records of ours in the line of Older
-	Agreements []AgreementEffect    `json:"agreements,omitempty"`
-	Mapped     *MappedReply         `json:"mapped,omitempty"` // how records of its line are made now
-	Mappings   []MappingPreview     `json:"mappings,omitempty"`
-	Advice     []standard.Problem   `json:"advice,omitempty"`
+	// Means lists what will mean this version, where it is named so: its line,
+	// the standard's name, or both. An import may name it that way.
+	Means      []string           `json:"means,omitempty"`
+	Agreements []AgreementEffect  `json:"agreements,omitempty"`
+	Mapped     *MappedReply       `json:"mapped,omitempty"` // how records of its line are made now
+	Mappings   []MappingPreview   `json:"mappings,omitempty"`
+	Advice     []standard.Problem `json:"advice,omitempty"`
 }
 
 // AgreementEffect says what a version of a standard means for an agreement.
@@ -379,6 +382,18 @@ func (n *Node) previewStandard(ctx context.Context, in AdoptRequest) (*AdoptPrev
 		for s, c := range counts {
 			if s.Line() == nm.Line() {
 				out.Records += c
+			}
+		}
+	}
+	if !out.Adopted {
+		for _, nm := range []string{m.Name.Line().String(), string(m.Name.Name)} {
+			now, err := n.standardNamed(nm)
+			if err != nil {
+				continue // it means nothing yet
+			}
+			was, is := n.standing(n.listed(&found{std: now})) == standard.Live, out.Status == string(standard.Live)
+			if is && !was || is == was && m.Name.Version.Compare(now.Name().Version) > 0 {
+				out.Means = append(out.Means, nm)
 			}
 		}
 	}

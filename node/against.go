@@ -53,6 +53,9 @@ const faultIDs = 5
 // maxFaults bounds the faults that are told apart; the rest count together.
 const maxFaults = 500
 
+// againstBytes bounds a page of large records, by their tokens.
+const againstBytes = 16 << 20
+
 // judgeRecords validates records of one version by another.
 func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstReply, error) {
 	f, err := n.find(in.To)
@@ -90,17 +93,19 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 		limit = maxList
 	}
 	var page []*ledger.Version
+	size := 0
 	err = n.ledger.View(func(v *ledger.View) error {
 		return v.Scan(line.Name, in.Cursor, func(ver *ledger.Version, err error) bool {
 			switch {
 			case err != nil:
 				out.Damaged++
 			case !counted(ver.Claims.Standard):
-			case len(page) == limit:
+			case len(page) == limit || size > againstBytes:
 				out.Cursor = ver.Index
 				return false
 			default:
 				page = append(page, ver)
+				size += len(ver.Token.Bytes())
 			}
 			return ctx.Err() == nil
 		})

@@ -73,7 +73,8 @@ type RecordReply struct {
 	Disclosed []string        `json:"disclosed,omitempty"` // pointers of the fields that were disclosed one by one
 	Body      json.RawMessage `json:"body,omitempty"`
 	Token     string          `json:"token,omitempty"`
-	Signature string          `json:"signature"` // "checked" or "log only": see the word in docs
+	MadeFrom  name.Record     `json:"made_from,omitempty"` // record of ours that a mapping made it from; only where it is shown alone
+	Signature string          `json:"signature"`           // "checked" or "log only": see the word in docs
 }
 
 // ListRequest lists records of a standard, a page at a time.

@@ -22,8 +22,8 @@ import (
 
 // standardNamed finds an adopted standard by its version, its line or its bare
 // name, of which the slug alone will do where it can mean one thing only. A
-// line is its newest adopted version; a bare name the newest that its publisher
-// calls live or, when none is, the newest.
+// line, or a bare name, is the newest adopted version of it that is live today
+// or, when none is, the newest.
 func (n *Node) standardNamed(s string) (*standard.Standard, error) {
 	const try = "stile standard list"
 	bare, version, versioned := strings.Cut(s, "@")
@@ -42,36 +42,33 @@ func (n *Node) standardNamed(s string) (*standard.Standard, error) {
 			return nil, fail(NotFound, try, "no adopted standard is named %q", s)
 		}
 	}
-	if !versioned {
-		return n.newest(nm)
-	}
-	var std *standard.Standard
 	full := string(nm) + "@" + version
-	if v, verr := name.ParseStandard(full); verr == nil {
-		std, err = n.ledger.Standard(v)
-	} else if line, lerr := name.ParseStandardLine(full); lerr == nil {
-		std, err = n.ledger.StandardOf(line)
-	} else {
-		return nil, fail(Usage, try, "%v", verr)
+	line, lerr := name.ParseStandardLine(full)
+	if versioned && lerr != nil {
+		v, err := name.ParseStandard(full)
+		if err != nil {
+			return nil, fail(Usage, try, "%v", err)
+		}
+		std, err := n.ledger.Standard(v)
+		if err != nil {
+			return nil, fail(NotFound, try, "%v", err)
+		}
+		return std, nil
 	}
-	if err != nil {
-		return nil, fail(NotFound, try, "%v", err)
-	}
-	return std, nil
-}
-
-// newest returns the newest adopted version that is live, or the newest.
-func (n *Node) newest(nm name.StandardName) (found *standard.Standard, err error) {
+	var best *standard.Standard
+	bestLive := false
 	for _, std := range n.ledger.Standards() { // ascending versions
-		live := std.Manifest().Status == standard.Live
-		if std.Name().Name == nm && (found == nil || live || found.Manifest().Status != standard.Live) {
-			found = std
+		if std.Name().Name != nm || versioned && std.Name().Line() != line {
+			continue
+		}
+		if live := n.standing(n.listed(&found{std: std})) == standard.Live; live || !bestLive {
+			best, bestLive = std, live
 		}
 	}
-	if found == nil {
-		return nil, fail(NotFound, "stile standard list", "standard %s is not adopted here", nm)
+	if best == nil {
+		return nil, fail(NotFound, try, "standard %s is not adopted here", strings.TrimSuffix(full, "@"))
 	}
-	return found, nil
+	return best, nil
 }
 
 func (n *Node) offer(ctx context.Context, in OfferRequest) (*OfferReply, error) {
@@ -306,6 +303,7 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 			return err
 		}
 		out = n.versionReply(ver, true)
+		out.MadeFrom, _ = v.MadeFrom(ver.Standard, id)
 		return nil
 	})
 	return out, err

@@ -229,6 +229,9 @@ func (a *app) recordShowCommand() *cobra.Command {
 				t.add("held under", string(r.Agreement))
 				t.add("withheld", plural(r.Withheld, "field", "fields"))
 			}
+			if r.MadeFrom != "" {
+				t.add("made from", "record "+string(r.MadeFrom)+", by the standard's mapping")
+			}
 			t.add("signature", signature(r.Signature))
 			t.write(a.out, "")
 			if len(r.Body) > 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -119,6 +120,9 @@ func (a *app) adopt(ctx context.Context, req node.AdoptRequest, typed string, ye
 	}
 	if (p.Older != nil || retired) && !yes {
 		if err := a.confirm("stile standard adopt "+typed+" --yes", "adopt %s", p.Name); err != nil {
+			if a.json {
+				return errors.Join(a.emit(out), err)
+			}
 			return err
 		}
 	}
@@ -197,6 +201,9 @@ func (a *app) printPreview(p *node.AdoptPreview, records *node.AgainstReply) {
 				a.printf("No record changes: %s stays beside %s, and each record in its own.\n", p.Older.Line(), p.Name.Line())
 			}
 		}
+	}
+	if len(p.Means) > 0 {
+		a.printf("Whoever imports into %s without a full version is held to %s from then on.\n", strings.Join(p.Means, ", or into "), p.Name.Version)
 	}
 	a.printEffects(p)
 	for _, m := range p.Mappings {
