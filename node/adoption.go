@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -17,6 +18,10 @@ type AdoptionRequest struct {
 	At       time.Time `json:"at,omitzero"`        // the day, to its end; default now
 }
 
+// maxStatements bounds what one council's statements may cost those who read
+// them: twenty standards, weekly, for fifty years.
+const maxStatements = 52_000
+
 // adoption gathers the statements that members sent, and our own. Who signed
 // each, and that it is what was signed, was checked when it came; what it says
 // is the council's word.
@@ -26,7 +31,14 @@ func (n *Node) adoption(ctx context.Context, in AdoptionRequest) (*measure.Adopt
 	}
 	var given []measure.Given
 	var refused []measure.RefusedGiven
+	from := map[name.Council]int{}
 	take := func(g measure.Given, version name.Version, body map[string]any) {
+		if from[g.Issuer]++; from[g.Issuer] > maxStatements {
+			if from[g.Issuer] == maxStatements+1 {
+				refused = append(refused, measure.RefusedGiven{Given: g, Because: fmt.Sprintf("it and those after it are more than the %d that one council may have", maxStatements)})
+			}
+			return
+		}
 		if version.Major != 1 {
 			refused = append(refused, measure.RefusedGiven{Given: g, Because: "it is in a later form of statement than this program reads"})
 			return

@@ -117,8 +117,11 @@ func (v *adoptionView) print(r *measure.Adoption) error {
 	return nil
 }
 
+// maxColumns is how many standards have a column of their own in the matrix.
+const maxColumns = 5
+
 // matrix is councils by standards: with one standard a column for each figure,
-// with several a column for each standard.
+// with several a column for each standard, with many a row for each statement.
 func (v *adoptionView) matrix(r *measure.Adoption) (head []string, rows [][]string) {
 	var stds []name.StandardName
 	for _, s := range r.Shares {
@@ -129,6 +132,15 @@ func (v *adoptionView) matrix(r *measure.Adoption) (head []string, rows [][]stri
 		for _, x := range r.Rows {
 			s := x.Statement
 			rows = append(rows, []string{string(x.Council), dash(x.Region), s.Standard.Version.String(), number(s.Records),
+				percent(s.Offers.Valid, s.Offers.Seen), freshShare(s), number(s.Partners.Served), s.ComputedOn})
+		}
+		return head, rows
+	}
+	if len(stds) > maxColumns {
+		head = []string{"COUNCIL", "REGION", "STANDARD", "#RECORDS", "#VALID", "#FRESH", "#PARTNERS", "COUNTED"}
+		for _, x := range r.Rows {
+			s := x.Statement
+			rows = append(rows, []string{string(x.Council), dash(x.Region), s.Standard.String(), number(s.Records),
 				percent(s.Offers.Valid, s.Offers.Seen), freshShare(s), number(s.Partners.Served), s.ComputedOn})
 		}
 		return head, rows
@@ -171,7 +183,7 @@ func freshShare(s measure.Statement) string {
 
 // shares says under the matrix how many councils have adopted each standard.
 func (v *adoptionView) shares(r *measure.Adoption) {
-	if len(r.Shares) > 1 {
+	if n := len(r.Shares); n > 1 && n <= maxColumns {
 		v.printf("each: version, records, valid when first offered, fresh, partners\n")
 	}
 	for _, s := range r.Shares {
@@ -189,7 +201,11 @@ func (v *adoptionView) shares(r *measure.Adoption) {
 
 // refused says aloud which statements count for nothing.
 func (v *adoptionView) refused(r *measure.Adoption) {
-	for _, x := range r.Refused {
+	for i, x := range r.Refused {
+		if i == shownRows {
+			v.say("and %s more were refused; --json lists them", number(len(r.Refused)-i))
+			break
+		}
 		v.say("refused: statement %s that %s signed: %s", x.Record, x.Issuer, x.Because)
 	}
 }

@@ -158,7 +158,8 @@ type gateErrors struct {
 
 const maxGateErrors = 400
 
-func (e *gateErrors) add(k errorKey) {
+// add counts one more and returns by how many bytes the stored form may grow.
+func (e *gateErrors) add(k errorKey) (grows int) {
 	if e.at == nil {
 		e.at = make(map[errorKey]int, len(e.Counts))
 		for i, c := range e.Counts {
@@ -172,9 +173,11 @@ func (e *gateErrors) add(k errorKey) {
 	case len(e.Counts) < maxGateErrors:
 		e.at[k] = len(e.Counts)
 		e.Counts = append(e.Counts, measure.Error{Rule: k.Rule, Field: k.Field, Count: 1})
+		return 2*(len(k.Rule)+len(k.Field)) + 64 // as JSON, with room for escapes
 	default:
 		e.Other++
 	}
+	return 1
 }
 
 // gate returns the counters of a version as the batches under way leave them.
@@ -307,19 +310,19 @@ func (l *Ledger) prepareRefused(b *batch, o *Offer) error {
 	if err != nil {
 		return err
 	}
-	errs := c.errors
+	errs, size := c.errors, 0
 	if errs == nil {
 		errs = &gateErrors{}
 		v, err := l.lookup(b, numKey4('z', o.std.number))
 		if err == nil {
 			err = unmarshal(v, errs)
+			size = len(v)
 		} else if errors.Is(err, ErrNotFound) {
 			err = nil
 		}
 		if err != nil {
 			return err
 		}
-		b.bytes += maxGateErrors * 80
 	}
 
 	// From here on nothing can fail.
@@ -333,9 +336,10 @@ func (l *Ledger) prepareRefused(b *batch, o *Offer) error {
 	same := func(d []byte) bool { return string(d) == string(g.digest[:]) }
 	if !slices.ContainsFunc(digests, same) {
 		for _, k := range g.broken {
-			errs.add(k)
+			size += errs.add(k)
 		}
 	}
+	b.bytes += size
 	fresh := 0
 	for _, id := range g.ids {
 		i := slices.Index(marked, id)

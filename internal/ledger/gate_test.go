@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/measure"
@@ -285,5 +287,39 @@ func TestSurvey(t *testing.T) {
 	})
 	if err != nil || n != 2499 {
 		t.Errorf("%d records, %v", n, err)
+	}
+}
+
+// Counters of many standards with long names fill a batch like anything else,
+// and no transaction grows beyond what the store takes.
+func TestGateFitsTransactions(t *testing.T) {
+	var props []string
+	for i := range 290 {
+		props = append(props, fmt.Sprintf(`"%0440d":{}`, i))
+	}
+	l := open(t, "", ring(t))
+	var offers []*ledger.Offer
+	for v := range 30 {
+		std, err := standard.Load(fstest.MapFS{
+			"standard.yaml": {Data: fmt.Appendf(nil, "name: standards.example/long\nversion: 1.0.%d\ntitle: Long\nstatus: live\nkey: [/id]\n", v)},
+			"schema.json":   {Data: []byte(`{"type":"object","required":["id"],"properties":{"id":{"type":"string"},` + strings.Join(props, ",") + `}}`)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		adopt(t, l, std)
+		for _, rule := range []string{"type", "enum"} {
+			r := ledger.Refused{Key: fmt.Sprintf("[%d]", v)}
+			for i := range 290 {
+				r.Problems = append(r.Problems, standard.Problem{Pointer: fmt.Sprintf("/%0440d", i), Rule: rule})
+			}
+			offers = append(offers, refused(t, l, std.Name(), r))
+		}
+	}
+	submit(t, l, offers...) // open says so when the ledger fails
+	for _, s := range l.Standards() {
+		if g := gate(t, l, s.Name()); len(g.Errors) != 400 || g.Other != 180 {
+			t.Fatalf("%s: %d listed and %d other", s.Name(), len(g.Errors), g.Other)
+		}
 	}
 }

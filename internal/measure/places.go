@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -181,7 +182,8 @@ func (b *surveyor) places() *Places {
 		var next []work
 		add := func(w work, token string, from *node) *place {
 			f := w.field.Child(token)
-			if len(p.list) == MaxPlaces || len(f) > name.MaxFieldLen {
+			// A statement has to hold the place, and one more "*" below it.
+			if len(p.list) == MaxPlaces || len(f)+2 > name.MaxFieldLen || strings.ContainsFunc(token, unicode.IsControl) {
 				return nil
 			}
 			c := &place{at: len(p.list)}
