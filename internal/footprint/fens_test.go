@@ -2,8 +2,10 @@ package footprint
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -137,6 +139,8 @@ func newFens(t testing.TB) *fens {
 	return w
 }
 
+func newHash() hash.Hash { return sha256.New() }
+
 // memoryDir returns a folder on a file system in memory where there is one:
 // what is tried here does not hang on how long a sync takes.
 func memoryDir(t testing.TB) string {
@@ -150,15 +154,19 @@ func memoryDir(t testing.TB) string {
 
 func parish(t testing.TB, version string) *standard.Standard {
 	t.Helper()
-	s, err := standard.Load(fstest.MapFS{
-		"standard.yaml": {Data: []byte("name: standards.example/parish-item\nversion: " + version + "\ntitle: Parish item\nstatus: live\nkey: [/reference]\nclasses:\n  /reference: open\n")},
-		"schema.json": {Data: []byte(`{"type":"object","required":["reference"],"properties":{
-			"reference":{"type":"string"},"ward":{"type":"string","maxLength":8},"name":{"type":"string"}}}`)},
-	})
+	s, err := newParish(version)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func newParish(version string) (*standard.Standard, error) {
+	return standard.Load(fstest.MapFS{
+		"standard.yaml": {Data: []byte("name: standards.example/parish-item\nversion: " + version + "\ntitle: Parish item\nstatus: live\nkey: [/reference]\nclasses:\n  /reference: open\n")},
+		"schema.json": {Data: []byte(`{"type":"object","required":["reference"],"properties":{
+			"reference":{"type":"string"},"ward":{"type":"string","maxLength":8},"name":{"type":"string"}}}`)},
+	})
 }
 
 func (w *fens) options(c name.Council) Options {
@@ -326,6 +334,14 @@ func (w *fens) token(c name.Council, ref string, version uint64, prev tlog.Hash,
 
 func token(t testing.TB, ring *keys.Ring, std *standard.Standard, c name.Council, ref string, version uint64, prev tlog.Hash, more ...string) Entry {
 	t.Helper()
+	e, err := newToken(ring, std, c, ref, version, prev, more...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func newToken(ring *keys.Ring, std *standard.Standard, c name.Council, ref string, version uint64, prev tlog.Hash, more ...string) (Entry, error) {
 	body := map[string]any{"reference": ref, "ward": "X", "name": "somebody"}
 	for i := 0; i+1 < len(more); i += 2 {
 		body[more[i]] = more[i+1]
@@ -337,13 +353,13 @@ func token(t testing.TB, ring *keys.Ring, std *standard.Standard, c name.Council
 		Record: ring.RecordID(std.Name().Line(), ref), Version: version, Prev: prev, Op: record.Put,
 	}, ring.Record.ID(), std.Layout(), body, seed)
 	if err != nil {
-		t.Fatal(err)
+		return Entry{}, err
 	}
 	sig, err := ring.Record.Sign(d.SigningInput())
 	if err != nil {
-		t.Fatal(err)
+		return Entry{}, err
 	}
-	return Entry{Token: d.Seal(sig).Bytes()}
+	return Entry{Token: d.Seal(sig).Bytes()}, nil
 }
 
 func (w *fens) event(c name.Council, kind string, body map[string]any) Entry {

@@ -74,7 +74,7 @@ type Options struct {
 	Fatal func(error)
 
 	// Heartbeat is how long members wait for a leader's word before they elect
-	// another. Default one second.
+	// another; up to twice as long, by chance. Default 0.8 seconds.
 	Heartbeat time.Duration
 	// MarkEvery is how often at most the members cosign the tree. Default half a
 	// second.
@@ -206,7 +206,7 @@ func (o *Options) defaults() {
 		o.free = ledger.FreeDisk
 	}
 	if o.Heartbeat == 0 {
-		o.Heartbeat = time.Second
+		o.Heartbeat = 800 * time.Millisecond
 	}
 	if o.MarkEvery == 0 {
 		o.MarkEvery = 500 * time.Millisecond

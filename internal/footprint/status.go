@@ -167,6 +167,10 @@ func (f *Footprint) Status() Status {
 // slowLink is how long an answer of a few bytes takes on a link called slow.
 const slowLink = 300 * time.Millisecond
 
+// justNow is how many entries a member may be behind without a word: the
+// members are not asked all at one moment.
+const justNow = 16
+
 func because(m *member, p Peer, err error, ms MemberStatus) string {
 	switch {
 	case m == nil:
@@ -179,11 +183,11 @@ func because(m *member, p Peer, err error, ms MemberStatus) string {
 		return "another replica answers there than the one that joined"
 	case p.Full:
 		return "its disk is nearly full"
-	case ms.Behind > 0 && p.took > slowLink:
+	case ms.Behind > justNow && p.took > slowLink:
 		return "its link is slow"
 	case ms.Behind > 0 && !ms.Votes:
 		return "it is being brought up to date"
-	case ms.Behind > 0:
+	case ms.Behind > justNow:
 		return "it is catching up"
 	case !ms.Votes:
 		return "it has no vote yet"

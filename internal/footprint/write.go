@@ -99,7 +99,7 @@ func (f *Footprint) contribute(ctx context.Context, g group) (Receipt, error) {
 	}
 	sent := false
 	var last error
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
 		if f.closed.Load() {
 			return Receipt{}, ErrClosed
 		}

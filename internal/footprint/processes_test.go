@@ -1,0 +1,467 @@
+package footprint
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire"
+)
+
+// TestMain lets this test program be a member's process, too: see memberProcess.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("STILE_FENS_MEMBER"); dir != "" {
+		if err := memberProcess(dir, name.Council(os.Getenv("STILE_FENS_COUNCIL"))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// An order is a line on a member process's standard input; every one is
+// answered by a line.
+type order struct {
+	Do       string         `json:"do"` // found, join, open, invite, agree, adopt, put, status, digest
+	Council  name.Council   `json:"council,omitempty"`
+	Contacts []name.Council `json:"contacts,omitempty"`
+	Ref      string         `json:"ref,omitempty"`
+	Seconds  int            `json:"seconds,omitempty"`
+}
+
+type answer struct {
+	Error   string            `json:"error,omitempty"`
+	Entry   string            `json:"entry,omitempty"` // of put, hex
+	Index   uint64            `json:"index,omitempty"`
+	Status  Status            `json:"status,omitzero"`
+	Digest  string            `json:"digest,omitempty"`
+	Applied uint64            `json:"applied,omitempty"`
+	Entries map[string]uint64 `json:"entries,omitempty"` // digest: index of each record entry by its hex
+}
+
+// memberProcess is one council's process: libp2p, its replica, and orders.
+func memberProcess(dir string, self name.Council) error {
+	ring, err := keys.Open(filepath.Join(dir, "keys", string(self)), self, nil)
+	if err != nil {
+		return err
+	}
+	ms, err := directory.Read(filepath.Join(dir, "directory"))
+	if err != nil {
+		return err
+	}
+	book := members{}
+	for _, m := range ms {
+		book[m.Council] = m
+	}
+	host, err := wire.Open(wire.Options{Key: ring.Node, Self: self, Directory: bookWire{book}, Listen: book[self].Addresses})
+	if err != nil {
+		return err
+	}
+	o := Options{
+		Dir: filepath.Join(dir, string(self)), Name: fensName, Self: self, Keys: ring, Directory: book, Hub: NewHub(host), MinFree: 1,
+	}
+	var f *Footprint
+	out := json.NewEncoder(os.Stdout)
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		var q order
+		if err := json.Unmarshal(in.Bytes(), &q); err != nil {
+			return err
+		}
+		var a answer
+		if err := obey(q, o, &f, &a); err != nil {
+			a.Error = err.Error()
+		}
+		if err := out.Encode(a); err != nil {
+			return err
+		}
+	}
+	return in.Err()
+}
+
+func obey(q order, o Options, f **Footprint, a *answer) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(max(q.Seconds, 1))*time.Second)
+	defer cancel()
+	std, err := newParish("1.0.0")
+	if err != nil {
+		return err
+	}
+	switch q.Do {
+	case "found":
+		m, _ := o.Directory.Member(o.Self)
+		*f, err = Found(ctx, o, m)
+	case "join":
+		*f, err = Join(ctx, o, q.Contacts...)
+	case "open":
+		*f, err = Open(o)
+	case "invite":
+		_, err = (*f).Invite(ctx, q.Council)
+	case "agree":
+		_, err = (*f).Agree(ctx, q.Council)
+	case "adopt":
+		_, err = (*f).Adopt(ctx, std.Archive(), std.Name(), std.Integrity())
+	case "put":
+		e, err := newToken(o.Keys, std, o.Self, q.Ref, 1, tlog.Hash{})
+		if err != nil {
+			return err
+		}
+		r, err := (*f).Put(ctx, e)
+		if err != nil {
+			return err
+		}
+		if r.Outcomes[0].Code == Refused {
+			return &Refusal{r.Outcomes[0].Rule}
+		}
+		h := check(e).token.Entry()
+		a.Entry, a.Index = hex.EncodeToString(h[:]), r.Outcomes[0].Entry
+	case "status":
+		a.Status = (*f).Status()
+	case "digest":
+		h := newHash()
+		if _, err := (*f).Backup(h); err != nil {
+			return err
+		}
+		a.Digest, a.Applied = hex.EncodeToString(h.Sum(nil)), (*f).fsm.current().Applied()
+		a.Entries = map[string]uint64{}
+		return (*f).Entries(0, func(e *Held) bool {
+			if e.View != nil {
+				h := e.Token.Entry()
+				a.Entries[hex.EncodeToString(h[:])] = e.Index
+			}
+			return true
+		})
+	default:
+		err = errors.New("no such order")
+	}
+	return err
+}
+
+// bookWire shows a directory to wire.
+type bookWire struct{ m members }
+
+func (b bookWire) Member(c name.Council) (wire.Member, bool) {
+	m, ok := b.m[c]
+	return wire.Member{Node: m.Node, Addresses: m.Addresses}, ok
+}
+
+func (b bookWire) ByNode(id string) (name.Council, bool) {
+	for c, m := range b.m {
+		if m.Node == id {
+			return c, true
+		}
+	}
+	return "", false
+}
+
+// region is a footprint of processes, each in a network namespace of its own.
+type region struct {
+	t      *testing.T
+	dir    string
+	tag    string
+	procs  map[name.Council]*process
+	acked  map[string]uint64
+	serial int
+}
+
+type process struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+// TestNamespaces runs three and five members as processes in network namespaces:
+// the leader killed, cut off, deaf in one direction, all of them killed, a slow
+// link. It skips where namespaces are refused.
+func TestNamespaces(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	for _, n := range []int{3, 5} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { namespaces(t, n) })
+	}
+}
+
+func namespaces(t *testing.T, n int) {
+	r := newRegion(t, n)
+	cs := places[:n]
+	r.must(cs[0], order{Do: "found", Seconds: 20})
+	for i, c := range cs[1:] {
+		r.must(cs[0], order{Do: "invite", Council: c, Seconds: 20})
+		for _, by := range cs[1 : i+1] {
+			// A majority may have agreed before it is asked.
+			r.ask(by, order{Do: "agree", Council: c, Seconds: 10})
+		}
+		r.must(c, order{Do: "join", Contacts: cs[:1], Seconds: 20})
+	}
+	r.must(cs[0], order{Do: "adopt", Seconds: 20})
+	r.eventually("all vote", func() bool {
+		votes := 0
+		for _, m := range r.must(cs[0], order{Do: "status", Seconds: 5}).Status.Members {
+			if m.Votes {
+				votes++
+			}
+		}
+		return votes == n
+	})
+	for _, c := range cs {
+		r.put(c, 10)
+	}
+
+	leader := r.leader(cs...)
+	rest := without(cs, leader)
+	r.kill(leader)
+	start := time.Now()
+	r.put(rest[0], 1)
+	t.Logf("%d members: %.1f s from killing the leader to the next yes", n, time.Since(start).Seconds())
+	r.start(leader)
+	r.must(leader, order{Do: "open"})
+	r.put(leader, 1)
+
+	leader = r.leader(cs...)
+	rest = without(cs, leader)
+	r.ip("-n", "hub", "link", "set", "v"+r.short(leader), "down")
+	if a := r.ask(leader, order{Do: "put", Ref: "alone", Seconds: 6}); a.Error == "" {
+		t.Error("a leader alone acknowledged a write")
+	} else {
+		t.Logf("alone: %s", a.Error)
+	}
+	if a := r.must(leader, order{Do: "digest", Seconds: 5}); len(a.Entries) == 0 {
+		t.Error("a member alone serves nothing")
+	}
+	r.put(rest[0], 5)
+	r.ip("-n", "hub", "link", "set", "v"+r.short(leader), "up")
+	r.put(leader, 1)
+
+	// It can send nothing to one other, who can send to it.
+	leader = r.leader(cs...)
+	rest = without(cs, leader)
+	r.ip("-n", r.short(leader), "route", "add", "blackhole", r.address(rest[0])+"/32")
+	r.put(rest[1], 3)
+	if a := r.ask(rest[0], order{Do: "put", Ref: "deaf", Seconds: 5}); a.Error != "" {
+		t.Logf("deaf to the leader: %s", a.Error) // over TCP, nothing gets through either way
+	}
+	r.ip("-n", r.short(leader), "route", "del", "blackhole", r.address(rest[0])+"/32")
+	r.put(rest[0], 1)
+
+	if err := exec.Command("tc", "-n", r.ns(rest[1]), "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "400kbit", "burst", "8kb", "latency", "800ms").Run(); err != nil {
+		t.Logf("no slow link: tc: %v", err)
+	} else {
+		r.put(rest[0], 10)
+		t.Log(r.must(rest[0], order{Do: "status", Seconds: 5}).Status.Words)
+	}
+
+	for _, c := range cs {
+		r.kill(c)
+	}
+	for _, c := range cs {
+		r.start(c)
+		r.must(c, order{Do: "open"})
+	}
+	r.put(cs[1], 2)
+	r.level(cs)
+}
+
+// newRegion makes the namespaces and starts a process in each.
+func newRegion(t *testing.T, n int) *region {
+	t.Helper()
+	r := &region{t: t, dir: memoryDir(t), tag: fmt.Sprintf("stile%d", os.Getpid()), procs: map[name.Council]*process{}, acked: map[string]uint64{}}
+	if out, err := exec.Command("ip", "netns", "add", r.tag+"hub").CombinedOutput(); err != nil {
+		t.Skipf("network namespaces are refused here: ip netns add: %v %s", err, out)
+	}
+	t.Cleanup(func() { exec.Command("ip", "netns", "del", r.tag+"hub").Run() })
+	if out, err := exec.Command("ip", "-n", r.tag+"hub", "link", "add", "br0", "type", "bridge").CombinedOutput(); err != nil {
+		t.Skipf("no bridge can be made here: ip link add: %v %s", err, out)
+	}
+	r.ip("-n", "hub", "link", "set", "br0", "up")
+	for i, c := range places[:n] {
+		ring, err := keys.Create(filepath.Join(r.dir, "keys", string(c)), c, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := directory.FromRing(c, ring)
+		m.Title, m.GSS, m.Role = fmt.Sprintf("Council %d", i), fmt.Sprintf("E0700099%d", i), directory.RoleCouncil
+		m.ValidFrom = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+		m.Addresses = []string{"/ip4/" + r.address(c) + "/tcp/7400"}
+		if err := errors.Join(os.MkdirAll(filepath.Join(r.dir, "directory"), 0o700),
+			os.WriteFile(filepath.Join(r.dir, "directory", string(c)+".yaml"), m.YAML(), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		s := r.short(c)
+		r.ip("netns", "add", s)
+		t.Cleanup(func() { exec.Command("ip", "netns", "del", r.ns(c)).Run() })
+		if out, err := exec.Command("ip", "-n", r.tag+"hub", "link", "add", "v"+s, "type", "veth", "peer", "name", "eth0", "netns", r.ns(c)).CombinedOutput(); err != nil {
+			t.Skipf("no link can be made here: %v %s", err, out)
+		}
+		r.ip("-n", "hub", "link", "set", "v"+s, "master", "br0", "up")
+		r.ip("-n", s, "addr", "add", r.address(c)+"/24", "dev", "eth0")
+		r.ip("-n", s, "link", "set", "eth0", "up")
+		r.ip("-n", s, "link", "set", "lo", "up")
+	}
+	t.Cleanup(func() {
+		for c := range r.procs {
+			r.kill(c)
+		}
+	})
+	for _, c := range places[:n] {
+		r.start(c)
+	}
+	return r
+}
+
+func (r *region) short(c name.Council) string { return string(c[:3]) }
+func (r *region) ns(c name.Council) string    { return r.tag + r.short(c) }
+
+func (r *region) address(c name.Council) string {
+	for i, p := range places {
+		if p == c {
+			return fmt.Sprintf("10.77.0.%d", i+1)
+		}
+	}
+	return ""
+}
+
+// ip runs ip; the word after -n, or after "netns add", is a namespace of ours.
+func (r *region) ip(args ...string) {
+	r.t.Helper()
+	if args[0] == "-n" {
+		args[1] = r.tag + args[1]
+	} else {
+		args[2] = r.tag + args[2]
+	}
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		r.t.Fatalf("ip %s: %v %s", strings.Join(args, " "), err, out)
+	}
+}
+
+func (r *region) start(c name.Council) {
+	r.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cmd := exec.Command("ip", "netns", "exec", r.ns(c), self)
+	cmd.Env = append(os.Environ(), "STILE_FENS_MEMBER="+r.dir, "STILE_FENS_COUNCIL="+string(c))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.procs[c] = &process{cmd, in, bufio.NewReaderSize(out, 1<<20)}
+}
+
+// kill ends a process as a power cut would: ip executes the program in its own
+// place, so it is the member that dies.
+func (r *region) kill(c name.Council) {
+	p := r.procs[c]
+	delete(r.procs, c)
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
+}
+
+func (r *region) ask(c name.Council, q order) (a answer) {
+	r.t.Helper()
+	p := r.procs[c]
+	if err := json.NewEncoder(p.in).Encode(q); err != nil {
+		r.t.Fatalf("%s: %v", c, err)
+	}
+	line, err := p.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &a)
+	}
+	if err != nil {
+		r.t.Fatalf("%s: %s: %v", c, q.Do, err)
+	}
+	return a
+}
+
+func (r *region) must(c name.Council, q order) answer {
+	r.t.Helper()
+	a := r.ask(c, q)
+	if a.Error != "" {
+		r.t.Fatalf("%s: %s: %s", c, q.Do, a.Error)
+	}
+	return a
+}
+
+func (r *region) put(c name.Council, n int) {
+	r.t.Helper()
+	for range n {
+		r.serial++
+		a := r.must(c, order{Do: "put", Ref: fmt.Sprint("record-", r.serial), Seconds: 60})
+		r.acked[a.Entry] = a.Index
+	}
+}
+
+func (r *region) leader(cs ...name.Council) (l name.Council) {
+	r.t.Helper()
+	r.eventually("somebody leads", func() bool {
+		l = r.must(cs[0], order{Do: "status", Seconds: 5}).Status.Leader
+		return r.procs[l] != nil && r.must(l, order{Do: "status", Seconds: 5}).Status.Leader == l
+	})
+	return l
+}
+
+func (r *region) eventually(what string, f func() bool) {
+	r.t.Helper()
+	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); {
+		if f() {
+			return
+		}
+	}
+	r.t.Fatalf("waited in vain: %s", what)
+}
+
+// level waits until all members have applied the same, and compares.
+func (r *region) level(cs []name.Council) {
+	r.t.Helper()
+	r.eventually("members are level and the same", func() bool {
+		first := r.must(cs[0], order{Do: "digest"})
+		for _, c := range cs[1:] {
+			a := r.must(c, order{Do: "digest"})
+			if a.Applied == first.Applied && a.Digest != first.Digest {
+				r.t.Fatalf("%s holds another ledger than %s", c, cs[0])
+			}
+			if a.Applied != first.Applied {
+				return false
+			}
+		}
+		for e, i := range r.acked {
+			if at, ok := first.Entries[e]; !ok || at != i {
+				r.t.Fatalf("an entry acknowledged at %d stands at %d (%v)", i, at, ok)
+			}
+		}
+		return true
+	})
+	r.t.Logf("%d acknowledged, each there once on %d members", len(r.acked), len(cs))
+}
+
+func without(cs []name.Council, c name.Council) (out []name.Council) {
+	for _, o := range cs {
+		if o != c {
+			out = append(out, o)
+		}
+	}
+	return out
+}
