@@ -16,14 +16,21 @@ import (
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
-// digest is the hash of all that a member's replica keeps.
-func (w *fens) digest(c name.Council) []byte {
+// digest is the hash of all that a member's replica keeps, and the position it
+// is of.
+func (w *fens) digest(c name.Council) ([]byte, uint64) {
 	w.t.Helper()
-	h := sha256.New()
-	if _, err := w.at(c).fsm.current().WriteTo(h); err != nil {
-		w.t.Fatal(err)
+	for {
+		h := sha256.New()
+		r := w.at(c).fsm.current()
+		at := r.Applied()
+		if _, err := r.WriteTo(h); err != nil {
+			w.t.Fatal(err)
+		}
+		if r.Applied() == at {
+			return h.Sum(nil), at
+		}
 	}
-	return h.Sum(nil)
 }
 
 // TestFootprint: three councils form one, each writes, each reads, and the

@@ -409,13 +409,22 @@ func (w *fens) same() {
 		}
 		return true
 	})
-	var first []byte
-	for _, c := range ups {
-		sum := w.digest(c)
-		if first == nil {
-			first = sum
-		} else if string(first) != string(sum) {
-			w.t.Errorf("%s holds another ledger than %s", c, ups[0])
+	for range 50 {
+		moved := false
+		first, at := w.digest(ups[0])
+		for _, c := range ups[1:] {
+			sum, now := w.digest(c)
+			if moved = now != at; moved {
+				break // a mark was made meanwhile
+			}
+			if string(first) != string(sum) {
+				w.t.Errorf("%s holds another ledger than %s at %d", c, ups[0], at)
+			}
 		}
+		if !moved {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
+	w.t.Error("the members did not come to rest")
 }
