@@ -208,8 +208,11 @@ func (a *app) apply(ctx context.Context, c change) (o outcome, err error) {
 	if h.founding || c.prepare {
 		return o, nil
 	}
-	_, err = call[node.DirectoryReply](ctx, a, node.OpDirectoryRefresh, node.Empty{})
-	return o, err
+	// What is out is out, whatever this node does with it: it looks by itself, too.
+	if _, err := call[node.DirectoryReply](ctx, a, node.OpDirectoryRefresh, node.Empty{}); err != nil {
+		a.say("this node has not taken it in yet (%v); it will within the hour, or after: stile directory refresh", err)
+	}
+	return o, nil
 }
 
 func (a *app) applyOnce(h *hosted, c change) (o outcome, err error) {
