@@ -314,8 +314,8 @@ func TestPublishedDataCrosses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		a.must("standard", "add", dir)
-		b.must("standard", "add", dir)
+		a.must("standard", "adopt", dir)
+		b.must("standard", "adopt", dir)
 	}
 	adopt("digital-planning/application", filepath.Join(digital, "schemas", "application.json"))
 	adopt("digital-planning/pre-application", filepath.Join(digital, "schemas", "preApplication.json"))
