@@ -103,13 +103,14 @@ type Footprint struct {
 	wg     sync.WaitGroup
 	notify chan bool
 
-	queue    chan *proposal
-	ready    atomic.Pointer[term] // the term this member leads, once all before it is applied
-	kick     chan struct{}        // something changed for the leader to look at
-	marks    chan struct{}        // a tree to cosign
-	eraser   chan struct{}        // something to erase
-	inspects chan struct{}        // entries to look at behind applying
-	closed   atomic.Bool
+	queue       chan *proposal
+	ready       atomic.Pointer[term] // the term this member leads, once all before it is applied
+	kick        chan struct{}        // something changed for the leader to look at
+	marks       chan struct{}        // a tree to cosign
+	eraser      chan struct{}        // something to erase
+	inspections chan []inspection    // records to look at behind applying
+	missed      missed
+	closed      atomic.Bool
 
 	standards sync.Map // name.Standard to *standard.Standard
 
@@ -246,7 +247,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	f := &Footprint{
 		o: o, folder: fold,
 		notify: make(chan bool, 16), queue: make(chan *proposal, 256),
-		kick: make(chan struct{}, 1), marks: make(chan struct{}, 1), eraser: make(chan struct{}, 1), inspects: make(chan struct{}, 1),
+		kick: make(chan struct{}, 1), marks: make(chan struct{}, 1), eraser: make(chan struct{}, 1), inspections: make(chan []inspection, 8), missed: missed{wake: make(chan struct{}, 1)},
 		contact: map[name.Council]contact{}, peers: map[name.Council]Peer{},
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
@@ -417,7 +418,7 @@ func (f *Footprint) didApply(e effects) {
 	if e.erased {
 		f.wake(f.eraser)
 	}
-	f.wake(f.inspects)
+	f.later(e.records)
 }
 
 func (f *Footprint) wake(c chan struct{}) {

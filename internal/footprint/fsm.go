@@ -49,6 +49,7 @@ type effects struct {
 	members bool
 	erased  bool
 	batches bool
+	records []inspection // let in, and not looked at by this member before
 }
 
 // A reply is what applying a command gives: an outcome for each entry of each
@@ -188,6 +189,13 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 				eff.members = eff.members || a.members
 				eff.erased = eff.erased || a.erased
 				eff.batches = true
+				for g, out := range r.outcomes {
+					for i, o := range out {
+						if c := entries[n][g][i]; o.Code == Accepted && c.view != nil && !c.asked {
+							eff.records = append(eff.records, inspection{o.Entry, c.view, c.token.Bytes()})
+						}
+					}
+				}
 			}
 			return nil
 		})
@@ -205,6 +213,7 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 			all.marked = all.marked || eff.marked
 			all.members = all.members || eff.members
 			all.erased = all.erased || eff.erased
+			all.records = append(all.records, eff.records...)
 			all.batches = true
 		}
 	}

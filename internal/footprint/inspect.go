@@ -3,12 +3,20 @@ package footprint
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 )
 
-// inspectPage is how many entries are looked at before applying gets its turn.
+// An inspection is a record that was let in and is still to be looked at.
+type inspection struct {
+	index uint64
+	view  *record.View
+	token []byte
+}
+
+// inspectPage is how many entries are read from the replica at one time.
 const inspectPage = 200
 
 // inspect looks, behind applying, at what applying cannot decide: whether each
@@ -17,22 +25,24 @@ const inspectPage = 200
 // let in by a leader that did not ask, and is evidence; it stays in the ledger,
 // since members must not differ about what is in it.
 func (f *Footprint) inspect() {
-	at := f.fsm.current().Checkpoint().Size
 	for {
 		select {
 		case <-f.ctx.Done():
 			return
-		case <-f.inspects:
+		case batch := <-f.inspections:
+			for _, i := range batch {
+				f.inspectRecord(i)
+			}
+			continue
+		case <-f.missed.wake:
 		}
-		for f.ctx.Err() == nil {
-			next, err := f.inspectFrom(at)
+		from, to := f.missed.take()
+		for at := from; at < to && f.ctx.Err() == nil; {
+			next, err := f.inspectFrom(at, to)
 			if err != nil {
 				if !errors.Is(err, ledger.ErrClosed) {
 					f.o.Log.Error("looking at what was let in", "footprint", f.o.Name, "error", err.Error())
 				}
-				break
-			}
-			if next == at {
 				break
 			}
 			at = next
@@ -40,28 +50,79 @@ func (f *Footprint) inspect() {
 	}
 }
 
-func (f *Footprint) inspectFrom(at uint64) (next uint64, err error) {
-	next = at
-	var found []Evidence
+// later hands on what was applied; what there is no room for is read again from
+// the replica when there is time.
+func (f *Footprint) later(batch []inspection) {
+	if len(batch) == 0 {
+		return
+	}
+	select {
+	case f.inspections <- batch:
+	default:
+		f.missed.add(batch[0].index, batch[len(batch)-1].index+1)
+	}
+}
+
+func (f *Footprint) inspectRecord(i inspection) {
+	if i.view.Op != record.Put {
+		return
+	}
+	std, err := f.standard(i.view.Standard)
+	if err != nil {
+		return // it is adopted, or the record would not be in
+	}
+	if bad := std.ValidateVisible(i.view.Body); len(bad) > 0 {
+		f.keepEvidence(Evidence{
+			Council: i.view.Council, At: f.o.Now().Unix(), Signed: []string{signedPart(i.token)},
+			What: fmt.Sprintf("signed entry %d, which breaks its standard: %s at %q", i.index, bad[0].Rule, bad[0].Pointer),
+		})
+	}
+}
+
+func (f *Footprint) inspectFrom(at, to uint64) (next uint64, err error) {
+	var page []inspection
+	next = to
 	err = f.Entries(at, func(e *Held) bool {
+		if e.Index >= to {
+			return false
+		}
 		next = e.Index + 1
-		if e.View == nil || e.View.Op != record.Put {
-			return next < at+inspectPage
-		}
-		std, err := f.standard(e.View.Standard)
-		if err != nil {
-			return next < at+inspectPage // adopted, or it would not be in
-		}
-		if bad := std.ValidateVisible(e.View.Body); len(bad) > 0 {
-			found = append(found, Evidence{
-				Council: e.View.Council, At: f.o.Now().Unix(), Signed: []string{signedPart(e.Token.Bytes())},
-				What: fmt.Sprintf("signed entry %d, which breaks its standard: %s at %q", e.Index, bad[0].Rule, bad[0].Pointer),
-			})
+		if e.View != nil {
+			page = append(page, inspection{e.Index, e.View, e.Token.Bytes()})
 		}
 		return next < at+inspectPage
 	})
-	for _, e := range found {
-		f.keepEvidence(e)
+	for _, i := range page {
+		f.inspectRecord(i)
 	}
 	return next, err
+}
+
+// A missed is a range of the log that is still to be looked at.
+type missed struct {
+	wake chan struct{}
+
+	mu       sync.Mutex // guards what follows
+	from, to uint64
+}
+
+func (m *missed) add(from, to uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.to == 0 {
+		m.from = from
+	}
+	m.from, m.to = min(m.from, from), max(m.to, to)
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (m *missed) take() (from, to uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	from, to = m.from, m.to
+	m.from, m.to = 0, 0
+	return from, to
 }

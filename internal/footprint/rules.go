@@ -60,6 +60,7 @@ type checked struct {
 	event    *record.Event // or an event
 	rule     string        // why it is not an entry at all
 	verified string        // id of the key its signature was verified with
+	asked    bool          // its standard's schema takes it
 }
 
 func check(e Entry) *checked {

@@ -421,6 +421,7 @@ func (f *Footprint) ruleBefore(s *state, g group, c *checked) string {
 		if bad := std.ValidateVisible(c.view.Body); len(bad) > 0 {
 			return "standard: " + bad[0].Rule + " at " + bad[0].Pointer
 		}
+		c.asked = true
 	}
 	return ""
 }
