@@ -283,13 +283,24 @@ var ErrWithheld = errors.New("token is not whole: some of it was withheld")
 // an array cannot otherwise be named; if it is not the error wraps [ErrWithheld].
 // The result has the same entry and signature.
 func (t *Token) Present(keep func(pointer string, shell bool) bool) (*Token, error) {
+	return t.present(keep, true)
+}
+
+// Narrow is Present for a token of which something was withheld before. An
+// element of an array is then named by its place among those that are left, so
+// that keep must treat all elements of an array alike.
+func (t *Token) Narrow(keep func(pointer string, shell bool) bool) (*Token, error) {
+	return t.present(keep, false)
+}
+
+func (t *Token) present(keep func(pointer string, shell bool) bool, whole bool) (*Token, error) {
 	nodes, points := t.nodes, t.points
 	if !t.known {
 		_, w, err := t.view()
 		if err != nil {
 			return nil, fmt.Errorf("present record: %w", err)
 		}
-		if w.withheld > 0 {
+		if whole && w.withheld > 0 {
 			return nil, fmt.Errorf("present record: %w", ErrWithheld)
 		}
 		nodes, points = w.nodes, string(w.points)

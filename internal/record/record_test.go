@@ -174,6 +174,32 @@ func TestPresentWithholds(t *testing.T) {
 	}
 }
 
+// TestNarrow: presenting from a part shows what presenting that from the whole
+// would, where elements are treated alike.
+func TestNarrow(t *testing.T) {
+	key := testRing(t).Record
+	tok := issue(t, key, testClaims(), referralLayout(), decodeBody(t, referral), Seed{7})
+	few := func(p string, _ bool) bool {
+		return p == "/applicant" || p == "/applicant/name" || strings.HasPrefix(p, "/household") && !strings.HasSuffix(p, "/age") || p == "/tags/1"
+	}
+	fewer := func(p string, _ bool) bool { return p == "/applicant" || p == "/notes" || strings.HasPrefix(p, "/tags") }
+	part, err := tok.Present(few)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := part.Narrow(fewer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := tok.Present(func(p string, shell bool) bool { return few(p, shell) && fewer(p, shell) })
+	if err != nil || !bytes.Equal(got.Bytes(), want.Bytes()) {
+		t.Errorf("narrowed\n got %s\nwant %s, %v", got.Bytes(), want.Bytes(), err)
+	}
+	if v := view(t, got); !slices.Equal(v.Disclosed, []string{"/applicant", "/tags/0"}) || got.Verify(key.Public()) != nil {
+		t.Errorf("narrowed discloses %q", v.Disclosed)
+	}
+}
+
 func TestPresentAsksOnceOuterFirst(t *testing.T) {
 	key := testRing(t).Record
 	body := decodeBody(t, referral)
