@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -276,6 +277,11 @@ func TestExpiredDirectory(t *testing.T) {
 	}
 	if r := offer(t, n, "planning-application", planning(1, "X")); r.Results[0].Version != 1 {
 		t.Errorf("local work stopped: %+v", r)
+	} else {
+		why := call[node.WhyReply](t, n, node.OpWhy, node.WhyRequest{Partner: string(northmoor), Record: string(r.Results[0].Record)})
+		if !slices.ContainsFunc(why.Steps, func(s node.WhyStep) bool { return s.Rule == "the directory is to be relied upon" && !s.Holds }) {
+			t.Errorf("why does not say that exchange has stopped: %+v", why.Steps)
+		}
 	}
 	refusedAs(t, n, node.Behind, node.OpDirectoryInvite, node.InviteRequest{Address: web.URL})
 
