@@ -6,6 +6,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
 )
 
 // A Listing is a page of the live records that the footprint holds.
@@ -53,4 +54,24 @@ func (f *Footprint) Records(from uint64, limit int, match func(*Held) bool) (out
 		return nil
 	})
 	return out, err
+}
+
+// ProveEntries proves that entries, by their ascending indexes, stand in the log
+// at a size: a batch proof, see package tlog.
+func (f *Footprint) ProveEntries(indexes []uint64, size uint64) (proof []tlog.Hash, err error) {
+	err = f.fsm.view(func(v *ledger.ReplicaView) error {
+		proof, err = tlog.ProveBatch(v, indexes, size)
+		return err
+	})
+	return proof, err
+}
+
+// Consistency proves that the log at a later size extends the log at an earlier
+// one.
+func (f *Footprint) Consistency(from, to uint64) (proof []tlog.Hash, err error) {
+	err = f.fsm.view(func(v *ledger.ReplicaView) error {
+		proof, err = tlog.Consistency(v, from, to)
+		return err
+	})
+	return proof, err
 }
