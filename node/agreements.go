@@ -86,6 +86,9 @@ func (b *book) apply(ev *record.Event) {
 	}
 	b.mu.Lock()
 	err := b.state.Apply(ev.Council, ev.Kind, ev.Body, time.Unix(ev.IssuedAt, 0))
+	if errors.Is(err, agreement.ErrNotParty) && b.proposed(ev) {
+		err = nil
+	}
 	b.vote(ev)
 	b.count()
 	b.mu.Unlock()
@@ -139,7 +142,8 @@ func (b *book) Inbound(now time.Time) (out []*agreement.Agreement) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, a := range b.state.InForce(now) {
-		if slices.Contains(a.To, b.n.cfg.Council) {
+		// What a footprint sends is fetched from its members; see fetch.
+		if slices.Contains(a.To, b.n.cfg.Council) && !b.n.isFootprint(a.From) {
 			out = append(out, a)
 		}
 	}
@@ -347,7 +351,7 @@ func (b *book) over(src *ledger.Source, now time.Time) (why string, over bool) {
 		if st.InForce() {
 			return "", false
 		}
-		if st.Digest.String() == src.Digest || src.Digest == "" && i == 0 {
+		if strings.HasPrefix(src.Digest, st.Digest.String()) || src.Digest == "" && i == 0 {
 			why, over = st.Why, st.Phase == agreement.Ended || st.Phase == agreement.Superseded
 		}
 	}
@@ -480,6 +484,18 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		if err := n.say(ctx, agreement.KindProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
 			return nil, err
 		}
+	}
+	if !proposed && n.prints.at(a.From) != nil {
+		if err := n.vouch(ctx, agreement.KindProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
+			return nil, err
+		}
+		n.book.mu.Lock()
+		err := n.book.state.Apply(a.From, agreement.KindProposal, agreement.Proposal{Agreement: a}.Body(), n.now())
+		n.book.mu.Unlock()
+		if err != nil {
+			return nil, fail(Refused, "", "%v", err)
+		}
+		proposed = true
 	}
 	switch signed, err := n.vouched(agreement.KindSignature, a.Ref()); {
 	case err != nil:

@@ -84,6 +84,27 @@ func (b *book) vote(ev *record.Event) {
 	b.votes[k][ev.Council] = ev
 }
 
+// proposed takes in a document that a member of a footprint has put before its
+// parties, for the footprint to send under. It reports whether it is one. b.mu is
+// held.
+func (b *book) proposed(ev *record.Event) bool {
+	if ev.Kind != agreement.KindProposal {
+		return false
+	}
+	p, err := agreement.ParseProposal(ev.Body)
+	if err != nil {
+		return false
+	}
+	from := p.Agreement.From
+	if own := ev.Council == b.n.cfg.Council && b.n.keepsFootprint(from); !own && (!b.n.isFootprint(from) || !slices.Contains(b.n.keepers(from), ev.Council)) {
+		return false
+	}
+	if err := b.state.Apply(from, ev.Kind, ev.Body, time.Unix(ev.IssuedAt, 0)); err != nil {
+		b.n.log.Warn("a proposal for a footprint is passed over", "footprint", from, "council", ev.Council, "because", err.Error())
+	}
+	return true
+}
+
 // count lets what a majority of a footprint's members said count for it, where
 // this node is none of them. b.mu is held.
 func (b *book) count() {
@@ -142,8 +163,13 @@ func (b *book) overhear(fp name.Council, s footprint.Saying) (news bool) {
 	if !ok {
 		return false
 	}
-	doc, known := b.state.Find(ref.Agreement, ref.Version)
-	if ev.Kind == agreement.KindProposal || known && doc.Party(ev.Council) {
+	if ev.Kind == agreement.KindProposal {
+		if p, err := agreement.ParseProposal(ev.Body); err == nil && p.Agreement.From == fp {
+			apply(fp) // any member proposes for it; only a majority signs
+		} else {
+			apply(ev.Council)
+		}
+	} else if doc, known := b.state.Find(ref.Agreement, ref.Version); known && doc.Party(ev.Council) {
 		apply(ev.Council)
 	}
 	if !s.Completes {
@@ -330,7 +356,15 @@ func (n *Node) keptIn(a *agreement.Agreement) (out []*replica, err error) {
 // of the footprints it names.
 func (n *Node) checkFootprints(a *agreement.Agreement, kept []*replica) error {
 	if n.isFootprint(a.From) {
-		return fail(Refused, "let its members send, each under an agreement of its own", "%s is a footprint: it receives records and does not send them", a.From)
+		if a.Mode != agreement.Replicate {
+			return fail(Refused, "make it mode replicate", "%s is a footprint: copies are all it sends", a.From)
+		}
+		members := n.keepers(a.From)
+		for _, p := range a.To {
+			if n.isFootprint(p) || slices.Contains(members, p) {
+				return fail(Refused, "name a council outside", "%s is a footprint, and %s is a member of it or a footprint itself", a.From, p)
+			}
+		}
 	}
 	for _, p := range a.To {
 		if !n.isFootprint(p) {

@@ -348,3 +348,67 @@ func TestPartnerOutsideAFootprint(t *testing.T) {
 		t.Errorf("an outsider sends: %v", err)
 	}
 }
+
+// TestFootprintSends: a council outside copies what an agreement with the
+// footprint permits from its members, verified to each contributor and to a
+// checkpoint of a majority; and no record of a member that has not signed.
+func TestFootprintSends(t *testing.T) {
+	a, b, c := formFens(t)
+	d := start(t, ironmoor, "E07000996")
+	introduce(t, a, b, c, d)
+	entry := call[node.MemberReply](t, b, node.OpFootprintEntry, node.FootprintRequest{Name: fens})
+	call[node.MemberReply](t, d, node.OpMemberAdd, node.MemberRequest{Document: []byte(entry.Document)})
+	put := func(n *running, records ...string) {
+		t.Helper()
+		var ids []string
+		for _, r := range offerPlans(t, n, records...) {
+			ids = append(ids, string(r.Record))
+		}
+		call[node.FootprintPutReply](t, n, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids})
+	}
+	put(a, fmt.Sprintf(planDraft, "N/1", "one", "A"), fmt.Sprintf(planDraft, "N/2", "two", "A"))
+	put(b, fmt.Sprintf(planDraft, "S/1", "one", "A"))
+	text := strings.ReplaceAll(intoFens("out", 1, "ironmoor.gov.uk", "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"), "northmoor.gov.uk", fens)
+	text = strings.Replace(text, `rows: record.district == "A"`, `rows: "record.status == \"received\""`, 1)
+	const agreed = fens + "/out"
+	sign := func(n *running) node.AgreementReply {
+		t.Helper()
+		await(t, "the text has arrived", func() bool {
+			return n.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed}, nil) == nil
+		})
+		return call[node.AgreementReply](t, n, node.OpAgreementSign, node.AgreementRequest{Name: agreed})
+	}
+	if r := call[node.AgreementReply](t, a, node.OpAgreementSign, node.AgreementRequest{Document: []byte(text)}); r.InForce || len(r.Signed) != 0 {
+		t.Errorf("one member signed: %+v", r)
+	}
+	sign(d)
+	sign(c)
+	held := func() map[string]name.Council {
+		out := map[string]name.Council{}
+		var l node.ListReply
+		if d.Call(t.Context(), node.OpRecordList, node.ListRequest{From: fens, Bodies: true}, &l) != nil {
+			return out
+		}
+		for _, r := range l.Records {
+			var body map[string]any
+			if err := json.Unmarshal(r.Body, &body); err != nil {
+				t.Fatal(err)
+			}
+			out[fmt.Sprint(body["reference"])] = r.Council
+		}
+		return out
+	}
+	is := func(want string) func() bool { return func() bool { return fmt.Sprint(held()) == want } }
+	await(t, "northmoor's records are at ironmoor", is("map[N/1:northmoor.gov.uk N/2:northmoor.gov.uk]"))
+	sign(b) // and with it, saltby's
+	await(t, "saltby's are too", is("map[N/1:northmoor.gov.uk N/2:northmoor.gov.uk S/1:saltby.gov.uk]"))
+	if p := call[node.StatusReply](t, d, node.OpStatus, node.Empty{}).Partners; len(p) != 1 || !p[0].InStep || p[0].Held != 3 || p[0].Verified != 3 {
+		t.Errorf("status: %+v", p)
+	}
+	// Whichever member answers.
+	c.stop()
+	put(a, strings.Replace(fmt.Sprintf(planDraft, "N/2", "two", "A"), `"received"`, `"withdrawn"`, 1), fmt.Sprintf(planDraft, "N/3", "three", "B"))
+	await(t, "one left the filter and one came", is("map[N/1:northmoor.gov.uk N/3:northmoor.gov.uk S/1:saltby.gov.uk]"))
+	call[node.AgreementReply](t, d, node.OpAgreementEnd, node.AgreementRequest{Name: agreed, Reason: "enough"})
+	await(t, "all is deleted", is("map[]"))
+}

@@ -186,6 +186,7 @@ type Node struct {
 	loaded    shelf
 	looked    usedQueue
 	prints    prints
+	fetches   fetches
 
 	ready chan struct{}
 	once  sync.Once
@@ -321,6 +322,12 @@ func (n *Node) Run(ctx context.Context) error {
 		n.serveDirectory(sctx, from, st)
 	})
 	net.OnConnect(func(name.Council) { n.ask() })
+	net.Handle(outwardProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
+		sctx, stop := context.WithCancel(sctx)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)()
+		n.serveOutward(sctx, from, st)
+	})
 	if err := n.prints.begin(ctx, net); err != nil {
 		return err
 	}
@@ -357,6 +364,7 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.keepMeasuring(ctx) })
 	wg.Go(func() { n.maker.keep(ctx) })
 	wg.Go(func() { n.keepDirectory(ctx) })
+	wg.Go(func() { n.keepFetching(ctx) })
 	if n.cfg.HTTPListen != "" {
 		wg.Go(func() { stop("HTTP", n.serveHTTP(ctx)) })
 	}
@@ -401,6 +409,7 @@ func (n *Node) changed() {
 		s.Refresh()
 	}
 	n.prints.stir()
+	n.fetches.stir()
 }
 
 // members shows the directory to wire: who is a member at this moment, and

@@ -225,6 +225,10 @@ func (n *Node) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync
 		return r, nil
 	}
 	r.Behind = "the copy has not begun"
+	if n.isFootprint(a.From) {
+		n.fetches.words(&r)
+		return r, nil
+	}
 	for _, l := range s.Pulling() {
 		if l.Council != a.From || l.Agreement != a.Name {
 			continue

@@ -1,0 +1,311 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire"
+)
+
+// A footprint sends under an agreement as a council does, except that any of its
+// members may answer, and that nobody signs for the whole: each record is signed
+// by its contributor, and stands in a log whose checkpoint a majority of the
+// members cosigned. A member's records leave only when that member itself has
+// signed the agreement; a majority binds the footprint and gives away nothing of
+// those who did not sign.
+//
+// A stream of this protocol carries one question and its answer, a frame of JSON
+// each. A fetch asks for what follows a cursor, an index of the footprint's log,
+// and is answered when there is something or after outwardWait.
+const outwardProtocol = "/stile/footprint-records/1"
+
+// KindOutward is the event that a member logs before records of a footprint go to
+// a partner outside. Body: footprint, agreement, version, to, entries (indexes of
+// the footprint's log, ascending).
+const KindOutward = "footprint-disclosure"
+
+// KindOutwardReceipt keeps a partner's receipt for records of a footprint. Body:
+// footprint, agreement, from (the partner), receipt (its signed event).
+const KindOutwardReceipt = "footprint-receipt"
+
+const (
+	outwardItems   = 400
+	outwardScan    = 2000 // entries looked at for one answer
+	outwardBytes   = 1 << 20
+	outwardWait    = 15 * time.Second
+	outwardTimeout = 30 * time.Second
+	maxOutwardAsk  = 1 << 20
+	maxOutward     = 6 << 20
+)
+
+// outwardAsk asks a member for records of its footprint.
+type outwardAsk struct {
+	Footprint name.Council   `json:"footprint"`
+	Agreement name.Agreement `json:"agreement"`
+	Digest    string         `json:"digest"`
+	Cursor    uint64         `json:"cursor"`
+	Size      uint64         `json:"size"`              // of the newest checkpoint the asker has seen
+	Receipt   string         `json:"receipt,omitempty"` // for what came last, from whichever member
+}
+
+// outwardAnswer is a page of records, or why there is none.
+type outwardAnswer struct {
+	Refused     string        `json:"refused,omitempty"`
+	Signers     int           `json:"signers,omitempty"` // members that have signed the agreement; only grows
+	Checkpoint  string        `json:"checkpoint,omitempty"`
+	Consistency []byte        `json:"consistency,omitempty"` // from the asker's size
+	Inclusion   []byte        `json:"inclusion,omitempty"`   // batch proof of the items
+	Cursor      uint64        `json:"cursor,omitempty"`
+	Live        bool          `json:"live,omitempty"`
+	Items       []outwardItem `json:"items,omitempty"`
+	Gone        []outwardGone `json:"gone,omitempty"`
+}
+
+type outwardItem struct {
+	Index uint64 `json:"entry"`
+	Token string `json:"token"`
+}
+
+// outwardGone says that a record is to be deleted: withdrawn, deleted, or no
+// longer matching. It is believed on the member's word, since it can only make
+// the asker hold less.
+type outwardGone struct {
+	Index   uint64       `json:"entry"`
+	Council name.Council `json:"council"`
+	Record  name.Record  `json:"record"`
+}
+
+// serveOutward answers one question from outside.
+func (n *Node) serveOutward(ctx context.Context, from name.Council, st wire.Stream) {
+	defer st.Close()
+	st.SetDeadline(time.Now().Add(outwardTimeout))
+	b, err := wire.ReadFrame(bufio.NewReader(st), maxOutwardAsk)
+	var ask outwardAsk
+	if err != nil || json.Unmarshal(b, &ask) != nil {
+		st.Reset()
+		return
+	}
+	st.SetDeadline(time.Time{})
+	answer, err := n.outward(ctx, from, ask)
+	if err != nil {
+		n.log.Warn("records of a footprint not sent", "footprint", ask.Footprint, "to", from, "error", err.Error())
+		answer = &outwardAnswer{Refused: "it cannot be read here now"}
+	}
+	if b, err = json.Marshal(answer); err != nil {
+		st.Reset()
+		return
+	}
+	bw := bufio.NewWriter(st)
+	st.SetDeadline(time.Now().Add(outwardTimeout))
+	if wire.WriteFrame(bw, b) != nil || bw.Flush() != nil {
+		st.Reset()
+	}
+}
+
+func (n *Node) outward(ctx context.Context, from name.Council, ask outwardAsk) (*outwardAnswer, error) {
+	refuse := func(why string) (*outwardAnswer, error) { return &outwardAnswer{Refused: why}, nil }
+	r := n.prints.at(ask.Footprint)
+	if r == nil || !slices.Contains(r.f.Councils(), n.cfg.Council) {
+		return refuse("no replica of that footprint is open here")
+	}
+	if err := n.directory.Exchange(n.now()); err != nil {
+		return refuse(err.Error())
+	}
+	if m, ok := n.directory.Member(from); !ok || !m.ActiveAt(n.now()) {
+		return refuse("you are no member of our directory")
+	}
+	doc, why := n.book.InForce(ask.Agreement, n.now())
+	if doc == nil || doc.From != r.name || !slices.Contains(doc.To, from) {
+		if doc, ok := n.newestText(ask.Agreement); !ok || doc.From != r.name || !slices.Contains(doc.To, from) {
+			why = ""
+		}
+		if why == "" {
+			why = "no such agreement with you"
+		}
+		return refuse(why)
+	}
+	if doc.Digest().String() != ask.Digest {
+		return refuse(fmt.Sprintf("version %d of the agreement is in force", doc.Version))
+	}
+	if err := n.keepOutwardReceipt(ctx, from, ask); err != nil {
+		return nil, err
+	}
+	wait, cancel := context.WithTimeout(ctx, outwardWait)
+	defer cancel()
+	var cp tlog.Checkpoint
+	var signed []byte
+	for {
+		changed := r.f.Changed()
+		if cp, signed = r.f.Checkpoint(); cp.Size > ask.Cursor || wait.Err() != nil {
+			break
+		}
+		pause(wait, time.Second, changed) // a checkpoint comes behind what it covers
+	}
+	switch {
+	case signed == nil:
+		return refuse("no majority has cosigned a checkpoint yet")
+	case cp.Size < ask.Size:
+		return refuse("this member is behind what you have seen")
+	}
+	if doc, _ := n.book.InForce(ask.Agreement, n.now()); doc == nil {
+		return refuse("the agreement is over")
+	}
+	signers, err := r.signers(doc.Ref())
+	if err != nil {
+		return nil, err
+	}
+	out := &outwardAnswer{Signers: len(signers), Checkpoint: string(signed)}
+	if err := n.outwardPage(r, doc, signers, ask.Cursor, cp.Size, out); err != nil {
+		return nil, err
+	}
+	var indexes []uint64
+	list := []any{}
+	for _, it := range out.Items {
+		indexes, list = append(indexes, it.Index), append(list, json.Number(fmt.Sprint(it.Index)))
+	}
+	if len(indexes) > 0 {
+		proof, err := r.f.ProveEntries(indexes, cp.Size)
+		if err != nil {
+			return nil, err
+		}
+		out.Inclusion = tlog.JoinHashes(proof)
+		// Durable before a byte leaves.
+		_, _, err = n.ledger.AppendNotice(ctx, KindOutward, map[string]any{
+			"footprint": string(r.name), "agreement": string(doc.Name), "version": json.Number(fmt.Sprint(doc.Version)), "to": string(from), "entries": list,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if ask.Size > 0 && ask.Size < cp.Size {
+		proof, err := r.f.Consistency(ask.Size, cp.Size)
+		if err != nil {
+			return nil, err
+		}
+		out.Consistency = tlog.JoinHashes(proof)
+	}
+	return out, nil
+}
+
+func (n *Node) newestText(a name.Agreement) (*agreement.Agreement, bool) {
+	st, ok := n.book.status(a, n.now())
+	return st.Agreement, ok
+}
+
+// signers returns the members whose own signatures of a document stand in the
+// footprint's ledger.
+func (r *replica) signers(ref agreement.Ref) (out []name.Council, err error) {
+	err = r.f.Sayings(0, func(s footprint.Saying) bool {
+		if s.Event.Kind == agreement.KindSignature {
+			if of, ok := refOf(s.Event); ok && of == ref && !slices.Contains(out, s.Event.Council) {
+				out = append(out, s.Event.Council)
+			}
+		}
+		return true
+	})
+	return out, err
+}
+
+// outwardPage fills an answer with what follows a cursor.
+func (n *Node) outwardPage(r *replica, doc *agreement.Agreement, signers []name.Council, cursor, size uint64, out *outwardAnswer) error {
+	var all []*footprint.Held
+	out.Cursor, out.Live = max(cursor, size), true
+	err := r.f.Entries(cursor, func(h *footprint.Held) bool {
+		if h.Index >= size {
+			return false
+		}
+		if len(all) == outwardScan {
+			out.Cursor, out.Live = h.Index, false
+			return false
+		}
+		all = append(all, h)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	terms := map[name.Standard]*agreement.Terms{}
+	bytes := 0
+	for _, h := range all {
+		if len(out.Items)+len(out.Gone) == outwardItems || bytes > outwardBytes {
+			out.Cursor, out.Live = h.Index, false
+			break
+		}
+		switch {
+		case h.Erased:
+		case h.Event != nil:
+			_, rec := ledger.WithdrawalOf(h.Event)
+			if rec == "" || !slices.Contains(signers, h.Event.Council) {
+				continue
+			}
+			if _, err := r.f.Record(h.Event.Council, rec); errors.Is(err, ledger.ErrNotFound) {
+				out.Gone = append(out.Gone, outwardGone{h.Index, h.Event.Council, rec})
+			} else if err != nil {
+				return err
+			}
+		case h.View.Standard.Line() != doc.Standard || !slices.Contains(signers, h.View.Council):
+		default:
+			newest, err := r.f.Record(h.View.Council, h.View.Record)
+			if errors.Is(err, ledger.ErrNotFound) || err == nil && newest.Index != h.Index {
+				continue // what took its place, or its withdrawal, stands further on
+			}
+			if err != nil {
+				return err
+			}
+			std := h.View.Standard
+			if _, ok := terms[std]; !ok {
+				s, err := r.f.Standard(std)
+				if err != nil {
+					return err
+				}
+				if terms[std], err = doc.Compile(s); err != nil {
+					terms[std] = nil
+				}
+			}
+			if t := terms[std]; t != nil && h.View.Op == record.Put && t.Match(h.View.Body) {
+				token, err := h.Token.Narrow(t.Keep)
+				if err != nil {
+					return err
+				}
+				out.Items = append(out.Items, outwardItem{h.Index, string(token.Bytes())})
+				bytes += len(token.Bytes())
+			} else if h.View.Version > 1 {
+				out.Gone = append(out.Gone, outwardGone{h.Index, h.View.Council, h.View.Record})
+			}
+		}
+	}
+	return nil
+}
+
+// keepOutwardReceipt keeps what a partner says it did with what came last. One
+// that does not hold is passed over: what was sent is in our log anyway.
+func (n *Node) keepOutwardReceipt(ctx context.Context, from name.Council, ask outwardAsk) error {
+	if ask.Receipt == "" {
+		return nil
+	}
+	t, ev, err := record.ParseEvent([]byte(ask.Receipt))
+	if err != nil || ev.Council != from || ev.Kind != ledger.KindReceipt {
+		return nil
+	}
+	m, _ := n.directory.Member(from)
+	key, err := m.RecordKeyAt(t.KeyID(), directory.AnyPlace)
+	if err != nil || t.Verify(key) != nil {
+		return nil
+	}
+	_, _, err = n.ledger.AppendNotice(ctx, KindOutwardReceipt, map[string]any{
+		"footprint": string(ask.Footprint), "agreement": string(ask.Agreement), "from": string(from), "receipt": ask.Receipt,
+	})
+	return err
+}
