@@ -80,8 +80,8 @@ type Options struct {
 	// second.
 	MarkEvery time.Duration
 	// SnapshotAfter is how many commands the log grows by before it may be cut,
-	// and KeepLog how many stay for members that are a little behind. Defaults
-	// 1024 and 1024. A command is at most 3 MiB, most are one batch.
+	// and KeepLog how many stay for members that are a little behind. Default:
+	// as many as take 128 MiB.
 	SnapshotAfter, KeepLog uint64
 
 	free    func(dir string) (uint64, error) // bytes of free disk
@@ -212,12 +212,6 @@ func (o *Options) defaults() {
 	if o.MarkEvery == 0 {
 		o.MarkEvery = 500 * time.Millisecond
 	}
-	if o.SnapshotAfter == 0 {
-		o.SnapshotAfter = 1024
-	}
-	if o.KeepLog == 0 {
-		o.KeepLog = 1024
-	}
 	if o.Sign == nil {
 		ring, self, now := o.Keys, o.Self, o.Now
 		o.Sign = func(_ context.Context, kind string, body map[string]any) ([]byte, error) {
@@ -285,6 +279,9 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	f.wg.Go(f.cosign)
 	f.wg.Go(f.erase)
 	f.wg.Go(f.inspect)
+	if f.o.KeepLog == 0 {
+		f.wg.Go(f.trim)
+	}
 	f.wake(f.marks)
 	f.wake(f.eraser)
 	return f, nil
@@ -339,7 +336,10 @@ func (f *Footprint) openRaft(found bool) error {
 	// Entries are whole batches: a few make a full message.
 	c.MaxAppendEntries = 16
 	c.CommitTimeout = 20 * time.Millisecond
-	c.SnapshotThreshold, c.TrailingLogs = f.o.SnapshotAfter, f.o.KeepLog
+	c.SnapshotThreshold, c.TrailingLogs = 1024, 1024 // see trim
+	if f.o.KeepLog > 0 {
+		c.SnapshotThreshold, c.TrailingLogs = f.o.SnapshotAfter, f.o.KeepLog
+	}
 	c.SnapshotInterval = 30 * time.Second
 	c.NoSnapshotRestoreOnStart = true // the replica is on disk
 	c.ShutdownOnRemove = false

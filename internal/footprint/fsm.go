@@ -38,6 +38,8 @@ type fsm struct {
 	trust   sync.Mutex
 	trusted map[[32]byte]*checked
 
+	commands, bytes atomic.Uint64 // applied since the start
+
 	failed  atomic.Pointer[error]
 	onFail  func(error)
 	applied func(effects)
@@ -144,6 +146,8 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 			break
 		}
 		commands[i] = c
+		m.commands.Add(1)
+		m.bytes.Add(uint64(len(l.Data)))
 		entries[i] = make([][]*checked, len(c.groups))
 		for g := range c.groups {
 			for _, e := range c.groups[g].entries {

@@ -81,6 +81,7 @@ type Status struct {
 	Checkpoint uint64         `json:"checkpoint"` // size of the newest checkpoint that counts
 	Evidence   int            `json:"evidence"`
 	DiskBytes  uint64         `json:"disk_bytes"`
+	LogBytes   uint64         `json:"log_bytes"` // of raft's log, which is cut by files of 64 MiB
 	Stopped    string         `json:"stopped,omitempty"`
 }
 
@@ -119,6 +120,7 @@ func (f *Footprint) Status() Status {
 	if n, err := f.fsm.current().DiskBytes(); err == nil {
 		st.DiskBytes = n
 	}
+	st.LogBytes = f.logBytes()
 	var servers []raft.Server
 	if c := f.raft.GetConfiguration(); c.Error() == nil {
 		servers = c.Configuration().Servers
