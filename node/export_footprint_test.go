@@ -1,0 +1,44 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// An Answer is what a member sends to a council outside.
+type (
+	Answer     = outwardAnswer
+	AnswerItem = outwardItem
+	AnswerGone = outwardGone
+)
+
+// AnswerTo is what this node, as a member, answers a partner that has nothing yet.
+func (n *Node) AnswerTo(ctx context.Context, to name.Council, a name.Agreement) (*Answer, error) {
+	doc, _ := n.book.InForce(a, n.now())
+	return n.outward(ctx, to, outwardAsk{Footprint: doc.From, Agreement: a, Digest: doc.Digest().String()})
+}
+
+// Judge is what this node, as the partner, makes of an answer from the beginning
+// of the log; with seen set, after the checkpoint it has seen.
+func (n *Node) Judge(a name.Agreement, answer []byte, seen bool) (*ledger.Delivery, error) {
+	doc, why := n.book.InForce(a, n.now())
+	if doc == nil {
+		return nil, fail(Refused, "", "%s", why)
+	}
+	got := &outwardAnswer{}
+	if err := json.Unmarshal(answer, got); err != nil {
+		return nil, err
+	}
+	src := &ledger.Source{From: doc.From, Agreement: a, Digest: doc.Digest().String() + "/" + strconv.Itoa(got.Signers)}
+	if seen {
+		var err error
+		if src, err = n.ledger.Source(doc.From, a); err != nil {
+			return nil, err
+		}
+	}
+	return n.checkAnswer(src, doc, outwardAsk{Digest: doc.Digest().String()}, got)
+}
