@@ -76,13 +76,14 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	if n.cfg.PassphraseFile == "" {
 		out.Warnings = append(out.Warnings, "the keys are not encrypted: whoever can read the folder keys/ can speak for the council")
 	}
+	out.Warnings = append(out.Warnings, n.prints.warnings()...)
 	h := n.client().View().Health(now)
 	out.Directory = DirectoryHealth{State: string(h.State), Expires: h.Expires, Days: h.DaysLeft, Text: h.String()}
 	if h.State != tufdir.Fresh {
 		out.Warnings = append(out.Warnings, h.String())
 	}
 	for _, s := range n.ledger.Standards() {
-		if p, ok := n.client().View().Standard(s.Name()); ok && p.Status() == standard.Retired {
+		if p, ok := n.client().View().Standard(s.Name()); ok && p.Extra.StatusOn(now) == standard.Retired {
 			on := p.Extra.History[len(p.Extra.History)-1].On
 			out.Warnings = append(out.Warnings, fmt.Sprintf("%s was retired by its publisher on %s", s.Name(), on.Format(time.DateOnly)))
 		}
