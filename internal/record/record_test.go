@@ -182,7 +182,9 @@ func TestNarrow(t *testing.T) {
 	few := func(p string, _ bool) bool {
 		return p == "/applicant" || p == "/applicant/name" || strings.HasPrefix(p, "/household") && !strings.HasSuffix(p, "/age") || p == "/tags/1"
 	}
-	fewer := func(p string, _ bool) bool { return p == "/applicant" || p == "/notes" || strings.HasPrefix(p, "/tags") }
+	fewer := func(p string, _ bool) bool {
+		return p == "/applicant" || p == "/notes" || strings.HasPrefix(p, "/tags")
+	}
 	part, err := tok.Present(few)
 	if err != nil {
 		t.Fatal(err)
