@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -218,6 +220,27 @@ func (p *prints) at(c name.Council) *replica {
 	return nil
 }
 
+// warnings says what somebody should look at, without asking any member.
+func (p *prints) warnings() (out []string) {
+	p.mu.Lock()
+	all := slices.Collect(maps.Values(p.all))
+	p.mu.Unlock()
+	for _, r := range all {
+		if r.f == nil {
+			out = append(out, fmt.Sprintf("footprint %s is not open here: %v", r.name, r.err))
+			continue
+		}
+		if ev, err := r.f.Evidence(); err == nil && len(ev) > 0 {
+			out = append(out, fmt.Sprintf("a member of %s did what no honest member does: stile footprint evidence %s", r.name, r.name))
+		}
+		if c := r.f.Councils(); len(c) > 0 && !slices.Contains(c, p.n.cfg.Council) {
+			out = append(out, fmt.Sprintf("we are no member of %s any more and still hold what others shared there: stile footprint discard %s", r.name, r.name))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // isFootprint reports whether a party of an agreement is a footprint.
 func (n *Node) isFootprint(c name.Council) bool {
 	if _, err := os.Stat(n.footprintDir(c)); err == nil {
@@ -428,6 +451,29 @@ func (n *Node) removeFromFootprint(ctx context.Context, in FootprintRequest) (*F
 		_, err := f.Remove(ctx, c)
 		return err
 	})
+}
+
+// KindDiscarded is the event that says that a council deleted its replica of a
+// footprint that it is no member of. Body: footprint, entries (how many).
+const KindDiscarded = "footprint-discarded"
+
+// discardFootprint deletes the replica of a footprint that we have left, or never
+// came to be a member of.
+func (n *Node) discardFootprint(ctx context.Context, in FootprintRequest) (*Empty, error) {
+	r, err := n.footprintNamed(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(r.f.Councils(), n.cfg.Council) {
+		return nil, fail(Refused, "stile footprint leave "+string(r.name), "as far as is known here we are a member of %s", r.name)
+	}
+	size := r.f.Size()
+	n.prints.drop(r)
+	if err := os.RemoveAll(n.footprintDir(r.name)); err != nil {
+		return nil, fail(Failed, "delete the folder by hand", "delete replica: %v", err)
+	}
+	_, _, err = n.ledger.AppendNotice(ctx, KindDiscarded, map[string]any{"footprint": string(r.name), "entries": json.Number(fmt.Sprint(size))})
+	return &Empty{}, err
 }
 
 func (n *Node) cancelInFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {

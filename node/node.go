@@ -569,4 +569,5 @@ var operations = map[string]op{
 	OpFootprintAdopt:      operation((*Node).adoptInFootprint),
 	OpFootprintBackup:     operation((*Node).backupFootprint),
 	OpFootprintRecover:    operation((*Node).recoverFootprint),
+	OpFootprintDiscard:    operation((*Node).discardFootprint),
 }

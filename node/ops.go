@@ -95,6 +95,7 @@ const (
 	OpFootprintAdopt      = "footprint.adopt"      // FootprintAdoptRequest → FootprintAdoptReply
 	OpFootprintBackup     = "footprint.backup"     // FootprintBackupRequest → FootprintBackupReply
 	OpFootprintRecover    = "footprint.recover"    // FootprintRecoverRequest → FootprintReply
+	OpFootprintDiscard    = "footprint.discard"    // FootprintRequest → Empty
 )
 
 // StandardRequest names an adopted standard: publisher/name@version, or a

@@ -23,11 +23,12 @@ those that an agreement with the footprint permits, by themselves, and open fiel
 that somebody puts there. An agreement names the footprint like any council, and is
 signed by it once a majority of its members has signed, each with its own node.
 
-A footprint is kept by running nodes: all of these but "list" want "stile serve".`,
-		a.footprintFoundCommand(), a.footprintInviteCommand(), a.footprintAgreeCommand(), a.footprintJoinCommand(), a.footprintLeaveCommand(),
+A footprint is kept by running nodes: all of these but "list" and "verify" want
+"stile serve".`,
+		a.footprintFoundCommand(), a.footprintInviteCommand(), a.footprintAgreeCommand(), a.footprintJoinCommand(), a.footprintLeaveCommand(), a.footprintDiscardCommand(),
 		a.footprintRemoveCommand(), a.footprintCancelCommand(), a.footprintTransferCommand(), a.footprintStatusCommand(), a.footprintListCommand(),
 		a.footprintAdoptCommand(), a.footprintPutCommand(), a.footprintImportCommand(), a.footprintRecordsCommand(), a.footprintShowCommand(),
-		a.footprintProofCommand(), a.footprintCheckpointCommand(), a.footprintEvidenceCommand(), a.footprintEntryCommand(), a.footprintBackupCommand(),
+		a.footprintProofCommand(), a.footprintVerifyCommand(), a.footprintCheckpointCommand(), a.footprintEvidenceCommand(), a.footprintEntryCommand(), a.footprintBackupCommand(),
 		a.footprintRecoverCommand())
 }
 
@@ -176,7 +177,8 @@ func (a *app) footprintLeaveCommand() *cobra.Command {
 		Short: "Propose that our council is a member no longer",
 		Long: `Leave proposes it; once a majority has agreed we are out. First end the agreements
 under which our records go there, so that they are withdrawn, and wait until stile
-status says so. A footprint keeps at least three members.`,
+status says so. A footprint keeps at least three members. Once we are out, stile
+footprint discard deletes what the others shared.`,
 		Args: takes(1, 1, "the name of the footprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := a.load()
@@ -194,6 +196,32 @@ status says so. A footprint keeps at least three members.`,
 				return err
 			}
 			a.nextStep(r, string(cfg.Council))
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+func (a *app) footprintDiscardCommand() *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:   "discard NAME",
+		Short: "Delete what we hold of a footprint that we have left",
+		Long: `Discard deletes our replica of a footprint that we are no member of, with all that
+others shared in it, and logs that we did.`,
+		Args: takes(1, 1, "the name of the footprint"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.sure(yes, "delete all that we hold of %s", args[0]); err != nil {
+				return err
+			}
+			if _, err := call[node.Empty](cmd.Context(), a, node.OpFootprintDiscard, node.FootprintRequest{Name: args[0]}); err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(map[string]string{"discarded": args[0]})
+			}
+			a.printf("deleted our replica of %s\n", clean(args[0]))
 			return nil
 		},
 	}
