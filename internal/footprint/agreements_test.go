@@ -89,3 +89,28 @@ func TestRecords(t *testing.T) {
 		}
 	})
 }
+
+// TestJoinViaAnyMember: who joins need not know who leads.
+func TestJoinViaAnyMember(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		leader := w.leader().o.Self
+		c, via := places[3], other(leader)
+		if _, err := w.at(leader).Invite(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.at(via).catchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.at(via).Agree(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Join(t.Context(), w.options(c), via)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.set(c, f)
+		w.await("it votes", func() bool { return w.voters() == 4 })
+		w.same()
+	})
+}

@@ -53,7 +53,17 @@ const (
 type talkError struct {
 	Code string `json:"code"` // "not-leader", "unsure", "full", "refused", "stopped"
 	Text string `json:"text"`
+	// Leader is who leads, for a council that is only joining. An older member
+	// does not say.
+	Leader name.Council `json:"leader,omitempty"`
 }
+
+// elsewhere says who leads. It is an errNotLeader.
+type elsewhere struct{ leader name.Council }
+
+func (e *elsewhere) Error() string { return string(e.leader) + " leads" }
+
+func (e *elsewhere) Unwrap() error { return errNotLeader }
 
 type request struct {
 	ask       byte
@@ -154,6 +164,9 @@ func toTalkError(err error) talkError {
 	switch {
 	case errors.Is(err, errNotLeader), errors.Is(err, errNoLeader):
 		e.Code = "not-leader"
+		if to, ok := errors.AsType[*elsewhere](err); ok {
+			e.Leader = to.leader
+		}
 	case errors.Is(err, errUnsure), errors.Is(err, context.DeadlineExceeded):
 		e.Code = "unsure"
 	case errors.Is(err, ErrFull):
@@ -171,6 +184,9 @@ func (e talkError) err(from name.Council) error {
 	}
 	switch e.Code {
 	case "not-leader":
+		if c, err := name.ParseCouncil(string(e.Leader)); err == nil {
+			return fmt.Errorf("%s: %w", from, &elsewhere{c})
+		}
 		return fmt.Errorf("%s: %w", from, errNotLeader)
 	case "unsure":
 		return fmt.Errorf("%s: %w", from, errUnsure)
@@ -214,7 +230,7 @@ func (f *Footprint) serve(ctx context.Context, from name.Council, q request) ([]
 			if !ok || leader == f.o.Self || leader == from {
 				return nil, errNoLeader
 			}
-			return nil, errNotLeader
+			return nil, &elsewhere{leader}
 		}
 		r, err := f.enqueue(ctx, g)
 		if err != nil {

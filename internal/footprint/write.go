@@ -177,6 +177,11 @@ func (f *Footprint) offer(ctx context.Context, g group) (Receipt, error) {
 			if r, err = f.forward(ctx, c, g); err == nil || !retriable(err) {
 				return r, err
 			}
+			if to, ok := errors.AsType[*elsewhere](err); ok && to.leader != c && to.leader != f.o.Self {
+				if r, err = f.forward(ctx, to.leader, g); err == nil || !retriable(err) {
+					return r, err
+				}
+			}
 		}
 		return Receipt{}, err
 	}
