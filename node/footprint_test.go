@@ -412,3 +412,49 @@ func TestFootprintSends(t *testing.T) {
 	call[node.AgreementReply](t, d, node.OpAgreementEnd, node.AgreementRequest{Name: agreed, Reason: "enough"})
 	await(t, "all is deleted", is("map[]"))
 }
+
+// TestLeavingAFootprint: who leaves deletes what the others shared, and the
+// others go on.
+func TestLeavingAFootprint(t *testing.T) {
+	a, b, c := formFens(t)
+	d := start(t, ironmoor, "E07000996")
+	introduce(t, a, b, c, d)
+	change := func(n *running, op string, council name.Council) {
+		t.Helper()
+		call[node.FootprintReply](t, n, op, node.FootprintRequest{Name: fens, Council: string(council)})
+	}
+	change(b, node.OpFootprintInvite, ironmoor)
+	change(c, node.OpFootprintAgree, ironmoor)
+	call[node.FootprintReply](t, d, node.OpFootprintJoin, node.FootprintRequest{Name: fens, Via: []string{string(hexwell)}})
+	await(t, "ironmoor votes", func() bool {
+		for _, m := range fensStatus(t, a).Status.Members {
+			if m.Council == ironmoor {
+				return m.Votes
+			}
+		}
+		return false
+	})
+	change(d, node.OpFootprintRemove, ironmoor)
+	change(a, node.OpFootprintAgree, ironmoor)
+	change(b, node.OpFootprintAgree, ironmoor)
+	await(t, "ironmoor knows that it is out", func() bool {
+		for _, w := range call[node.StatusReply](t, d, node.OpStatus, node.Empty{}).Warnings {
+			if strings.Contains(w, "stile footprint discard fens.example") {
+				return true
+			}
+		}
+		return false
+	})
+	call[node.Empty](t, d, node.OpFootprintDiscard, node.FootprintRequest{Name: fens})
+	if l := call[[]node.FootprintReply](t, d, node.OpFootprintList, node.Empty{}); len(l) != 0 {
+		t.Errorf("still there: %+v", l)
+	}
+	var ids []string
+	for _, r := range offerPlans(t, c, fmt.Sprintf(planDraft, "H/1", "one", "A")) {
+		ids = append(ids, string(r.Record))
+	}
+	call[node.FootprintPutReply](t, c, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids})
+	if w := fensStatus(t, a).Status.Words; !strings.HasPrefix(w, "2 of 3 must agree; all 3 are up") {
+		t.Errorf("status: %s", w)
+	}
+}
