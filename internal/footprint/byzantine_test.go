@@ -257,17 +257,21 @@ type noClose struct{ *bytes.Buffer }
 
 func (noClose) Close() error { return nil }
 
-// TestNewerCommand: a member that does not know a command stops rather than
-// skip it, says so, and does not let its log be cut.
+// TestNewerCommand: a member does not take a command it does not know into its
+// log; were one committed it would stop rather than skip it, say so, and not
+// let its log be cut.
 func TestNewerCommand(t *testing.T) {
 	inFens(t, func(t *testing.T, w *fens) {
 		w.form(3)
+		newer := []byte{2, 1, 0, 0, 0, 0, 0, 0, 0, 0}
 		l := w.leader()
-		before := l.fsm.current().Applied()
-		if err := l.raft.Apply([]byte{2, 1, 0, 0, 0, 0, 0, 0, 0, 0}, time.Second).Error(); err != nil {
-			t.Fatal(err)
+		if err := w.append(l, other(l.o.Self), raft.LogCommand, newer); err == nil || !strings.Contains(err.Error(), "upgraded") {
+			t.Errorf("a newer command was taken into the log: %v", err)
 		}
-		w.await("it has stopped", func() bool { return l.fsm.failure() != nil })
+		before := l.fsm.current().Applied()
+		if r, ok := l.fsm.Apply(&raft.Log{Index: before + 1, Term: 1, Type: raft.LogCommand, Data: newer}).(error); !ok {
+			t.Errorf("it was applied: %v", r)
+		}
 		if _, err := l.Put(t.Context(), w.token(l.o.Self, "x", 1, tlog.Hash{})); !errors.Is(err, ErrStopped) {
 			t.Errorf("it takes writes: %v", err)
 		}
@@ -277,6 +281,74 @@ func TestNewerCommand(t *testing.T) {
 		if _, err := l.fsm.Snapshot(); err == nil {
 			t.Error("it takes a snapshot")
 		}
+	})
+}
+
+// append sends a member an entry of raft's log as from a leader of a later term.
+func (w *fens) append(from *Footprint, to name.Council, kind raft.LogType, data []byte) error {
+	w.t.Helper()
+	f := w.at(to)
+	last, err := f.logs.LastIndex()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var prev raft.Log
+	if err := f.logs.GetLog(last, &prev); err != nil {
+		w.t.Fatal(err)
+	}
+	var resp raft.AppendEntriesResponse
+	return from.trans.AppendEntries(raft.ServerID(f.server()), raft.ServerAddress(f.server()), &raft.AppendEntriesRequest{
+		RPCHeader: raft.RPCHeader{ProtocolVersion: 3, ID: []byte(from.server()), Addr: []byte(from.server())},
+		Term:      prev.Term + 5, Leader: []byte(from.server()), PrevLogEntry: last, PrevLogTerm: prev.Term,
+		Entries: []*raft.Log{{Index: last + 1, Term: prev.Term + 5, Type: kind, Data: data}}, LeaderCommitIndex: last + 1,
+	}, &resp)
+}
+
+// TestRaftMessages: a member that sends raft what raft makes a panic of harms
+// nobody but itself.
+func TestRaftMessages(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		liar := w.at(places[1])
+		for i := range 3 {
+			w.put(places[0], w.token(places[0], fmt.Sprint("item-", i), 1, tlog.Hash{}))
+		}
+		w.same()
+		for what, c := range map[string]struct {
+			kind raft.LogType
+			data []byte
+		}{
+			"a configuration that is none": {raft.LogConfiguration, []byte{0xff, 0x13, 0x37}},
+			"no servers":                   {raft.LogConfiguration, raft.EncodeConfiguration(raft.Configuration{})},
+			"a stranger as server":         {raft.LogConfiguration, raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: "x", Address: "y"}}})},
+			"an unknown kind":              {200, nil},
+			"an old kind":                  {raft.LogAddPeerDeprecated, []byte{0xff}},
+			"nonsense":                     {raft.LogCommand, []byte("nonsense")},
+		} {
+			if err := w.append(liar, places[2], c.kind, c.data); err == nil {
+				t.Errorf("%s was taken", what)
+			}
+		}
+		// What is applied cannot be overwritten, however late the term.
+		victim := w.at(places[2])
+		applied := victim.fsm.current().Applied()
+		var resp raft.AppendEntriesResponse
+		err := liar.trans.AppendEntries(raft.ServerID(victim.server()), raft.ServerAddress(victim.server()), &raft.AppendEntriesRequest{
+			RPCHeader: raft.RPCHeader{ProtocolVersion: 3}, Term: 90, PrevLogEntry: applied - 1, PrevLogTerm: 2,
+			Entries: []*raft.Log{{Index: applied, Term: 90, Type: raft.LogCommand, Data: command{kind: commandMark}.encode()}},
+		}, &resp)
+		if err == nil {
+			t.Error("an applied entry was replaced")
+		}
+		err = liar.trans.InstallSnapshot(raft.ServerID(victim.server()), raft.ServerAddress(victim.server()), &raft.InstallSnapshotRequest{
+			RPCHeader: raft.RPCHeader{ProtocolVersion: 3}, SnapshotVersion: 1, Term: 90, LastLogIndex: 1_000_000, LastLogTerm: 90,
+			Configuration: []byte{0xff, 1, 2, 3}, Size: 5,
+		}, &raft.InstallSnapshotResponse{}, strings.NewReader("hello"))
+		if err == nil {
+			t.Error("a snapshot with a configuration that is none was taken")
+		}
+		w.put(places[0], w.token(places[0], "after", 1, tlog.Hash{}))
+		w.same()
 	})
 }
 

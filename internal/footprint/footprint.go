@@ -354,8 +354,9 @@ func (f *Footprint) openRaft(found bool) error {
 		// the answers has gone, who sends waits for room, and Shutdown for both.
 		MaxRPCsInFlight: 1,
 	})
+	guard := newGuard(f, f.trans)
 	if found {
-		err := raft.BootstrapCluster(c, f.logs, f.logs, f.fsm.snaps, f.trans, raft.Configuration{
+		err := raft.BootstrapCluster(c, f.logs, f.logs, f.fsm.snaps, guard, raft.Configuration{
 			Servers: []raft.Server{{Suffrage: raft.Voter, ID: c.LocalID, Address: raft.ServerAddress(f.server())}},
 		})
 		if err != nil {
@@ -366,10 +367,11 @@ func (f *Footprint) openRaft(found bool) error {
 		return errors.Join(err, f.trans.Close())
 	}
 	var err error
-	if f.raft, err = raft.NewRaft(c, f.fsm, f.logs, f.logs, f.fsm.snaps, f.trans); err != nil {
+	if f.raft, err = raft.NewRaft(c, f.fsm, f.logs, f.logs, f.fsm.snaps, guard); err != nil {
 		f.o.Hub.remove(f)
 		return errors.Join(fmt.Errorf("start raft: %w", err), f.trans.Close())
 	}
+	f.wg.Go(guard.run)
 	return nil
 }
 
