@@ -474,6 +474,11 @@ func TestDiskFull(t *testing.T) {
 		if s := w.at(from).Status(); !strings.Contains(s.Words, "disk is nearly full") {
 			t.Errorf("status: %s", s.Words)
 		}
+		if got, want := full.fsm.current().Applied(), w.leader().fsm.current().Applied(); got >= want {
+			t.Errorf("a full member went on to %d of %d", got, want)
+		}
+		w.put(from, w.token(from, "y", 1, tlog.Hash{}))
+		tight.Store(name.Council("")) // somebody made room
 		w.same()
 	})
 }

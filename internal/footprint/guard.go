@@ -61,7 +61,12 @@ const maxServers = 2 * MaxMembers
 func (g *guard) check(command any) error {
 	switch c := command.(type) {
 	case *raft.AppendEntriesRequest:
-		if err := checkEntries(c); err != nil {
+		if err := checkEntries(c); err != nil || len(c.Entries) == 0 {
+			return err
+		}
+		// Badger maps its files into memory: running out of disk under it ends
+		// the process by a signal. So nothing more is taken well before.
+		if err := g.room(0); err != nil {
 			return err
 		}
 		return g.checkApplied(c)
@@ -72,9 +77,23 @@ func (g *guard) check(command any) error {
 		if c.Size < 0 || c.LastLogIndex == 0 {
 			return errors.New("snapshot of nothing")
 		}
-		return checkServers(c.Configuration)
+		if err := checkServers(c.Configuration); err != nil {
+			return err
+		}
+		// The stream and the replica made of it are there side by side.
+		return g.room(2 * uint64(c.Size))
 	}
 	return nil
+}
+
+// room refuses when the disk would have less left than half of what proposals
+// leave.
+func (g *guard) room(want uint64) error {
+	free, err := g.f.o.free(g.f.o.Dir)
+	if err == nil && free < want+g.f.o.MinFree/2 {
+		err = fmt.Errorf("%w: %d MiB free", ErrFull, free>>20)
+	}
+	return err
 }
 
 func checkEntries(c *raft.AppendEntriesRequest) error {

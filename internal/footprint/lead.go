@@ -53,7 +53,7 @@ func (f *Footprint) lead() {
 // mark has the members cosign what was added since the last mark.
 func (f *Footprint) mark() {
 	s := f.fsm.state.Load()
-	if size := f.fsm.current().Checkpoint().Size; size == 0 || s.Marked == size {
+	if size := f.fsm.current().Checkpoint().Size; size == 0 || s.Marked == size || f.roomOnDisk() != nil {
 		return
 	}
 	c := command{kind: commandMark, at: f.o.Now().Unix()}
