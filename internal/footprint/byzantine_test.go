@@ -299,7 +299,7 @@ func (w *fens) append(from *Footprint, to name.Council, kind raft.LogType, data 
 	var resp raft.AppendEntriesResponse
 	return from.trans.AppendEntries(raft.ServerID(f.server()), raft.ServerAddress(f.server()), &raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: 3, ID: []byte(from.server()), Addr: []byte(from.server())},
-		Term:      prev.Term + 5, Leader: []byte(from.server()), PrevLogEntry: last, PrevLogTerm: prev.Term,
+		Term:      prev.Term + 5, PrevLogEntry: last, PrevLogTerm: prev.Term,
 		Entries: []*raft.Log{{Index: last + 1, Term: prev.Term + 5, Type: kind, Data: data}}, LeaderCommitIndex: last + 1,
 	}, &resp)
 }
