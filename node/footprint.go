@@ -404,6 +404,7 @@ func (n *Node) joinFootprint(ctx context.Context, in FootprintRequest) (*Footpri
 		if err := r.f.Rejoin(ctx); err != nil {
 			return nil, footprintError(c, notInvited(err))
 		}
+		n.awaitJoined(ctx, r.f)
 		return n.footprintReply(r), nil
 	case r != nil:
 		return nil, footprintError(c, r.err)
@@ -417,7 +418,23 @@ func (n *Node) joinFootprint(ctx context.Context, in FootprintRequest) (*Footpri
 		}
 		return nil, footprintError(c, notInvited(err))
 	}
-	return n.footprintReply(n.prints.keep(c, f, nil)), nil
+	r = n.prints.keep(c, f, nil)
+	n.awaitJoined(ctx, f)
+	return n.footprintReply(r), nil
+}
+
+// awaitJoined returns once the replica itself knows that it has joined, or a
+// moment later: the members know it already.
+func (n *Node) awaitJoined(ctx context.Context, f *footprint.Footprint) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		changed := f.Changed()
+		if slices.Contains(f.Councils(), n.cfg.Council) {
+			return
+		}
+		pause(ctx, 200*time.Millisecond, changed)
+	}
 }
 
 // notInvited turns the answer to a council that is not known into the one it
