@@ -6,6 +6,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -250,7 +253,7 @@ func TestWithdrawal(t *testing.T) {
 // was never committed, opens again. raft-wal 0.4.0 did not.
 func TestLogOverruled(t *testing.T) {
 	dir := t.TempDir()
-	l, err := openLog(dir, 0)
+	l, err := openLog(dir, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +268,7 @@ func TestLogOverruled(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if l, err = openLog(dir, 0); err != nil {
+	if l, err = openLog(dir, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
@@ -274,5 +277,84 @@ func TestLogOverruled(t *testing.T) {
 		if err := l.GetLog(i+1, &got); err != nil || got.Data[0] != byte(i) {
 			t.Errorf("entry %d: %v, %v", i+1, got.Data, err)
 		}
+	}
+}
+
+// TestSealedLog: with a key the log reads back what was stored, under that key
+// only.
+func TestSealedLog(t *testing.T) {
+	dir, key := t.TempDir(), bytes.Repeat([]byte{1}, 16)
+	l, err := openLog(dir, 0, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &raft.Log{Index: 1, Term: 2, Type: raft.LogCommand, Data: []byte("Ada Secretsurname")}
+	if err := l.StoreLog(in); err != nil || string(in.Data) != "Ada Secretsurname" {
+		t.Fatalf("stored %q, %v", in.Data, err)
+	}
+	var got raft.Log
+	if err := l.GetLog(1, &got); err != nil || string(got.Data) != "Ada Secretsurname" || got.Term != 2 {
+		t.Errorf("read %q, %v", got.Data, err)
+	}
+	if err := l.WAL.GetLog(1, &got); err != nil || bytes.Contains(got.Data, []byte("Secret")) {
+		t.Errorf("on disk stands %q, %v", got.Data, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range [][]byte{bytes.Repeat([]byte{2}, 16), bytes.Repeat([]byte{1}, 32)} {
+		if _, err := openLog(dir, 0, bad); err == nil || !strings.Contains(err.Error(), "encryption key") {
+			t.Errorf("opened with another key: %v", err)
+		}
+	}
+}
+
+// TestWithdrawnFromTheLog: what was withdrawn leaves raft's log as well, and
+// with a key nothing of it was ever there in clear.
+func TestWithdrawnFromTheLog(t *testing.T) {
+	for _, key := range [][]byte{nil, bytes.Repeat([]byte{7}, 32)} {
+		t.Run(fmt.Sprint(len(key)), func(t *testing.T) {
+			inFens(t, func(t *testing.T, w *fens) {
+				w.tune = func(o *Options) { o.ForgetWithin, o.EncryptionKey = 40*time.Second, key }
+				w.form(3)
+				c := places[1]
+				item := w.token(c, "item", 1, tlog.Hash{}, "name", "Ada Secretsurname")
+				secret := item.Token[len(item.Token)-60:]
+				inLogs := func() (n int) {
+					for _, o := range places[:3] {
+						files, err := filepath.Glob(filepath.Join(w.at(o).o.Dir, "log", "*"))
+						if err != nil || len(files) == 0 {
+							t.Fatal("no log", err)
+						}
+						for _, f := range files {
+							if b, err := os.ReadFile(f); err == nil && bytes.Contains(b, secret) {
+								n++
+							}
+						}
+					}
+					return n
+				}
+				w.put(c, item)
+				w.same()
+				if n := inLogs(); (n > 0) != (key == nil) {
+					t.Errorf("in clear in %d logs", n)
+				}
+				rec := w.rings[c].RecordID(w.std.Name().Line(), "item")
+				w.put(c, w.event(c, ledger.KindWithdrawal, map[string]any{"agreement": "saltby.gov.uk/items", "record": string(rec), "reason": "over"}))
+				time.Sleep(40 * time.Second)
+				if n := inLogs(); n > 0 {
+					t.Errorf("still in %d logs", n)
+				}
+				w.put(c, w.token(c, "after", 1, tlog.Hash{}))
+				for _, o := range places[:3] {
+					w.stop(o)
+				}
+				for _, o := range places[:3] {
+					w.start(o)
+				}
+				w.put(c, w.token(c, "again", 1, tlog.Hash{}))
+				w.same()
+			})
+		})
 	}
 }

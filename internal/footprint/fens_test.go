@@ -83,7 +83,7 @@ var warm = sync.OnceValue(func() error {
 	if err := os.Mkdir(filepath.Join(dir, "log"), 0o700); err != nil {
 		return err
 	}
-	w, err := openLog(filepath.Join(dir, "log"), 0)
+	w, err := openLog(filepath.Join(dir, "log"), 0, nil)
 	if err != nil {
 		return err
 	}

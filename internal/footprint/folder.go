@@ -31,6 +31,7 @@ import (
 //	snapshots/      what raft may forget the log before: see snapshotStore
 //	cosigned.json   the largest tree this member has cosigned
 //	checkpoint      the newest checkpoint that counts, a note
+//	forget.json     since when raft's log may hold something withdrawn
 //	evidence.ndjson what other members signed that no honest member signs
 //
 // The incarnation is made with the folder and never copied into another: a

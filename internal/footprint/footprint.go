@@ -21,7 +21,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
@@ -79,6 +78,10 @@ type Options struct {
 	// MarkEvery is how often at most the members cosign the tree. Default half a
 	// second.
 	MarkEvery time.Duration
+	// ForgetWithin is how long a withdrawn record may stay in raft's log after
+	// it left the replica. Default 24 hours.
+	ForgetWithin time.Duration
+
 	// SnapshotAfter is how many commands the log grows by before it may be cut,
 	// and KeepLog how many stay for members that are a little behind. Default:
 	// as many as take 128 MiB.
@@ -94,7 +97,7 @@ type Footprint struct {
 	o      Options
 	folder *folder
 	fsm    *fsm
-	logs   *wal.WAL
+	logs   *raftLog
 	layer  *streamLayer
 	trans  *raft.NetworkTransport
 	raft   *raft.Raft
@@ -203,6 +206,9 @@ func (o *Options) defaults() {
 	if o.Fatal == nil {
 		o.Fatal = func(error) {}
 	}
+	if o.ForgetWithin == 0 {
+		o.ForgetWithin = 24 * time.Hour
+	}
 	if o.free == nil {
 		o.free = ledger.FreeDisk
 	}
@@ -279,19 +285,10 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	f.wg.Go(f.cosign)
 	f.wg.Go(f.erase)
 	f.wg.Go(f.inspect)
-	if f.o.KeepLog == 0 {
-		f.wg.Go(f.trim)
-	}
+	f.wg.Go(f.trim)
 	f.wake(f.marks)
 	f.wake(f.eraser)
 	return f, nil
-}
-
-func openLog(dir string, segment int) (*wal.WAL, error) {
-	if segment == 0 {
-		segment = 64 << 20
-	}
-	return wal.Open(dir, wal.WithSegmentSize(segment))
 }
 
 // openLog opens raft's log and checks that it is the one that was made with
@@ -301,7 +298,7 @@ func (f *Footprint) openLog() error {
 	if err := makeDir(dir); err != nil {
 		return err
 	}
-	logs, err := openLog(dir, f.o.segment)
+	logs, err := openLog(dir, f.o.segment, f.o.EncryptionKey)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
@@ -439,7 +436,12 @@ func (f *Footprint) erase() {
 		case <-f.eraser:
 		}
 		for {
-			n, err := f.fsm.eraseSome()
+			// Noted before it is done, so that a crash forgets nothing.
+			err := f.forgetLaterIfAny()
+			n := 0
+			if err == nil {
+				n, err = f.fsm.eraseSome()
+			}
 			if err != nil && f.ctx.Err() == nil {
 				f.fsm.fail(err)
 			}
@@ -448,6 +450,13 @@ func (f *Footprint) erase() {
 			}
 		}
 	}
+}
+
+func (f *Footprint) forgetLaterIfAny() error {
+	if !f.fsm.current().Erasing() {
+		return nil
+	}
+	return f.forgetLater()
 }
 
 func (m *fsm) eraseSome() (int, error) {

@@ -119,7 +119,7 @@ func replayAll(fold *folder, o Options) error {
 	if err != nil {
 		return err
 	}
-	logs, err := openLog(dir, o.segment)
+	logs, err := openLog(dir, o.segment, o.EncryptionKey)
 	if err != nil {
 		return errors.Join(err, m.close())
 	}

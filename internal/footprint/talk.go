@@ -134,7 +134,7 @@ func (h *Hub) talk(ctx context.Context, from name.Council, s wire.Stream) {
 	if err == nil {
 		f := h.footprint(q.footprint)
 		if f == nil {
-			err = errors.New("no replica of that footprint is open here")
+			err = fmt.Errorf("%w: no replica of that footprint is open here", errNotLeader) // it may be starting
 		} else {
 			wctx, cancel := context.WithTimeout(ctx, serveTimeout)
 			answer, err = f.serve(wctx, from, q)

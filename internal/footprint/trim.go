@@ -1,9 +1,15 @@
 package footprint
 
 import (
+	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // Bounds of raft's log. A member that is away for less than the log reaches back
@@ -24,20 +30,28 @@ func keepLog(commands, bytes uint64) uint64 {
 	return min(max(keepLogBytes/max(bytes/commands, 1), minKeepLog), maxKeepLog)
 }
 
-// trim has raft cut its log at keepLogBytes or thereabouts. A note of how far
-// the replica is costs next to nothing, so it is taken as often as that needs.
+// trim has raft cut its log at keepLogBytes or thereabouts, and all of it some
+// time after a record was withdrawn: its bytes leave the replica at once, but
+// they are in the log as well, which is dropped by whole files. A note of how
+// far the replica is costs next to nothing, so it is taken as often as that
+// needs.
 func (f *Footprint) trim() {
-	tick := time.NewTicker(30 * time.Second)
+	tick := time.NewTicker(min(30*time.Second, f.o.ForgetWithin/4))
 	defer tick.Stop()
 	was := uint64(0)
+	var tried time.Time
+	var err error
 	for {
 		select {
 		case <-f.ctx.Done():
 			return
 		case <-tick.C:
 		}
+		if tried, err = f.forget(tried); err != nil {
+			f.o.Log.Warn("withdrawn records are still in the log", "footprint", f.o.Name, "error", err.Error())
+		}
 		keep := keepLog(f.fsm.commands.Load(), f.fsm.bytes.Load())
-		if keep > was/2 && keep < 2*was {
+		if f.o.KeepLog > 0 || keep > was/2 && keep < 2*was {
 			continue
 		}
 		c := f.raft.ReloadableConfig()
@@ -48,6 +62,79 @@ func (f *Footprint) trim() {
 		}
 		was = keep
 	}
+}
+
+// A forgetting is what forget.json says: since when the log may hold something
+// withdrawn, and up to which position.
+type forgetting struct {
+	Since    time.Time `json:"since,omitzero"`
+	Position uint64    `json:"position,omitempty"`
+}
+
+// forgetLater notes that the log holds something withdrawn.
+func (f *Footprint) forgetLater() error {
+	last, err := f.logs.LastIndex()
+	if err != nil {
+		return err
+	}
+	f.folder.mu.Lock()
+	defer f.folder.mu.Unlock()
+	g := forgetting{Since: f.o.Now().UTC()}
+	if err := f.folder.readJSON("forget.json", &g); err != nil {
+		return err
+	}
+	g.Position = max(g.Position, last)
+	return f.folder.writeJSON("forget.json", g)
+}
+
+// forget cuts the whole log off when it has held something withdrawn for long
+// enough. Members that are behind are then sent the ledger instead. The log goes
+// by whole files, so in one that is being written to the cut may leave some;
+// then it is tried again.
+func (f *Footprint) forget(tried time.Time) (time.Time, error) {
+	f.folder.mu.Lock()
+	defer f.folder.mu.Unlock()
+	var g forgetting
+	if err := f.folder.readJSON("forget.json", &g); err != nil || g.Since.IsZero() {
+		return tried, err
+	}
+	if oldest, err := f.oldestFile(); err != nil {
+		return tried, err
+	} else if oldest > g.Position {
+		return tried, f.folder.writeJSON("forget.json", forgetting{})
+	}
+	// Half of the time: the other half is for trying again. A clock that went
+	// backwards does not put it off for ever.
+	now := f.o.Now()
+	if age := now.Sub(g.Since); age >= 0 && age < f.o.ForgetWithin/2 || now.Sub(tried) < f.o.ForgetWithin/8 {
+		return tried, nil
+	}
+	c := f.raft.ReloadableConfig()
+	cut := c
+	cut.TrailingLogs = 0
+	if err := f.raft.ReloadConfig(cut); err != nil {
+		return now, err
+	}
+	err := f.raft.Snapshot().Error()
+	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		err = nil
+	}
+	return now, errors.Join(err, f.raft.ReloadConfig(c))
+}
+
+// oldestFile returns the position at which the oldest file of the log begins;
+// raft-wal names each by it.
+func (f *Footprint) oldestFile() (uint64, error) {
+	files, err := filepath.Glob(filepath.Join(f.o.Dir, "log", "*.wal"))
+	if err != nil || len(files) == 0 {
+		return 0, err
+	}
+	base, _, _ := strings.Cut(filepath.Base(slices.Min(files)), "-")
+	n, err := strconv.ParseUint(base, 10, 64)
+	if err != nil {
+		return 0, errors.New("a file of the log is not named by its position")
+	}
+	return n, nil
 }
 
 // logBytes returns what raft's log takes of the disk.

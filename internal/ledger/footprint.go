@@ -234,6 +234,20 @@ func (r *Replica) write(sets map[string][]byte) error {
 	return txn.Commit()
 }
 
+// Erasing reports whether there is something for Erase to do.
+func (r *Replica) Erasing() (any bool) {
+	err := r.View(func(v *ReplicaView) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues, o.Prefix = false, []byte{keyErase}
+		it := v.txn.NewIterator(o)
+		defer it.Close()
+		it.Rewind()
+		any = it.Valid()
+		return nil
+	})
+	return any && err == nil
+}
+
 // Erase removes the bytes of every entry that an Apply erased from the files on
 // disk, where a deleted key alone would leave them until some later compaction.
 // What a crash interrupts is done by the next call. It returns how many entries
