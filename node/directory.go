@@ -302,7 +302,7 @@ func (n *Node) askMirrors(ctx context.Context) error {
 	n.refreshing.Lock()
 	defer n.refreshing.Unlock()
 	var errs []error
-	good := 0
+	good, began := 0, n.now()
 	for _, m := range n.mirrors() {
 		if good == askAtMost || ctx.Err() != nil {
 			break
@@ -326,6 +326,7 @@ func (n *Node) askMirrors(ctx context.Context) error {
 		}
 	}
 	if good > 0 {
+		n.directory.Confirm(began)
 		return nil
 	}
 	if len(errs) == 0 {

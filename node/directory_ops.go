@@ -235,6 +235,7 @@ func (n *Node) follow(joining, tag string) error {
 		return err
 	}
 	n.tuf.Store(c)
+	n.directory.Confirm(time.Time{})
 	return errors.Join(n.showEdition(), old.Close())
 }
 

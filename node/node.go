@@ -258,6 +258,9 @@ func (n *Node) begin(pass []byte) error {
 	if n.directory, err = directory.New(); err != nil {
 		return err
 	}
+	if !n.hosts() {
+		n.directory.Confirm(time.Time{}) // others may know more
+	}
 	if err := n.showEdition(); err != nil {
 		return err
 	}
@@ -334,7 +337,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer n.prints.end()
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
-		Network: net, Agreements: n.book, Log: n.log, Now: n.now,
+		Network: net, Agreements: n.book, Log: n.log, Now: n.now, Ask: n.ask,
 	})
 	n.mu.Lock()
 	n.net, n.sync, n.since = net, s, n.now().UTC()

@@ -30,6 +30,11 @@ var ErrLied = errors.New("does not verify")
 // go on from where it stopped.
 var ErrStandardMissing = errors.New("standard is not adopted here")
 
+// ErrKeyMissing: the batch is signed with a key that the directory does not give
+// its sender, and the directory has not been looked for since: the sender may
+// have changed its key. The exchange goes on when that has been done.
+var ErrKeyMissing = errors.New("signed with a key that our directory does not have")
+
 // inlineSignatures is the size of a batch up to which every record's own
 // signature is checked before the batch is kept. A larger batch is kept on
 // the proof that the sender's log holds every record in it, which one
@@ -43,7 +48,8 @@ type checker struct {
 	doc   *agreement.Agreement // nil for notices
 	stds  func(name.Standard) (*standard.Standard, error)
 	now   func() time.Time
-	byStd sync.Map // name.Standard to *agreement.Terms, nil where there are none
+	news  func(kid string) error // whether there may be news of a key: ErrKeyMissing, or nil
+	byStd sync.Map               // name.Standard to *agreement.Terms, nil where there are none
 }
 
 // termsFor returns what the agreement means for one version of its standard,
@@ -286,6 +292,9 @@ func (c *checker) record(index uint64, token []byte, signature bool) (r checked)
 	}
 	key, err := c.from.RecordKeyAt(t.KeyID(), index)
 	if err != nil {
+		if r.err = c.awaited(err, t.KeyID()); r.err != nil {
+			return r
+		}
 		return c.refuse(r, index, keyRule(err), "")
 	}
 	if signature {
@@ -308,6 +317,9 @@ func (c *checker) event(index uint64, token []byte) (r checked) {
 	}
 	r.entry = ev.entry
 	if ev.badKey != nil {
+		if r.err = c.awaited(ev.badKey, ev.kid); r.err != nil {
+			return r
+		}
 		return c.refuse(r, index, keyRule(ev.badKey), "")
 	}
 	if ev.badSignature {
@@ -334,6 +346,7 @@ func (c *checker) event(index uint64, token []byte) (r checked) {
 type openedEvent struct {
 	*record.Event
 	entry        tlog.Hash
+	kid          string
 	badKey       error // signed with a key the directory does not give the council, or not for that place
 	badSignature bool
 }
@@ -344,7 +357,7 @@ func openEvent(m directory.Member, index uint64, jws []byte) (*openedEvent, erro
 	if err != nil {
 		return nil, err
 	}
-	o := &openedEvent{Event: ev, entry: t.Entry()}
+	o := &openedEvent{Event: ev, entry: t.Entry(), kid: t.KeyID()}
 	key, err := m.RecordKeyAt(t.KeyID(), index)
 	if err != nil {
 		o.badKey = err
@@ -352,6 +365,15 @@ func openEvent(m directory.Member, index uint64, jws []byte) (*openedEvent, erro
 		o.badSignature = true
 	}
 	return o, nil
+}
+
+// awaited returns ErrKeyMissing when a key is not known that may have come into
+// the directory since: nothing of the batch is then kept or refused.
+func (c *checker) awaited(err error, kid string) error {
+	if !errors.Is(err, directory.ErrNoKey) {
+		return nil
+	}
+	return c.news(kid)
 }
 
 // keyRule is the rule that a signature breaks whose key is not to be used.

@@ -60,6 +60,7 @@ type Options struct {
 	Agreements Agreements
 	Log        *slog.Logger     // default discards
 	Now        func() time.Time // default time.Now
+	Ask        func()           // has the directory brought up to date soon; default nothing
 }
 
 // A Syncer serves this council's feeds and pulls those of its partners.
@@ -68,7 +69,8 @@ type Syncer struct {
 
 	mu      sync.Mutex // guards what follows
 	pulls   map[pullKey]*pull
-	serving map[serveKey]int // open streams
+	serving map[serveKey]int     // open streams
+	unknown map[string]time.Time // when a council's key was first met that the directory does not have
 	kicked  chan struct{}
 
 	caughtUp chan struct{} // buffered: a copy came to its end, or broke off
@@ -109,6 +111,7 @@ func New(o Options) *Syncer {
 		o:       o,
 		pulls:   map[pullKey]*pull{},
 		serving: map[serveKey]int{},
+		unknown: map[string]time.Time{},
 		kicked:  make(chan struct{}, 1),
 
 		caughtUp: make(chan struct{}, 1),

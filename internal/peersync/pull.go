@@ -9,6 +9,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -139,6 +140,33 @@ func (s *Syncer) repeat(src *ledger.Source, out *wirepb.Writer) error {
 	return nil
 }
 
+// maxUnknown bounds the keys that are waited for.
+const maxUnknown = 1000
+
+// news returns ErrKeyMissing until the directory has been brought up to date
+// after a key was first met that it does not have.
+func (s *Syncer) news(c name.Council, kid string) error {
+	now := s.o.Now()
+	s.mu.Lock()
+	k := string(c) + " " + kid
+	first, met := s.unknown[k]
+	if !met {
+		if len(s.unknown) >= maxUnknown {
+			clear(s.unknown)
+		}
+		first = now
+		s.unknown[k] = first
+	}
+	s.mu.Unlock()
+	if s.o.Directory.UpToDate(first) {
+		return nil
+	}
+	if s.o.Ask != nil {
+		s.o.Ask()
+	}
+	return fmt.Errorf("%w: it is being brought up to date", ErrKeyMissing)
+}
+
 // lapsed reports whether a key of ours is revoked from anywhere on. The other
 // side cannot place a receipt in our log, so it believes none that such a key
 // has signed.
@@ -237,7 +265,8 @@ func (s *Syncer) checker(ctx context.Context, src *ledger.Source) (*checker, *wi
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &checker{from: m, log: v, stds: s.o.Ledger.Standard, now: s.o.Now}
+	c := &checker{from: m, log: v, stds: s.o.Ledger.Standard, now: s.o.Now,
+		news: func(kid string) error { return s.news(m.Council, kid) }}
 	h := &wirepb.Hello{Version: wirepb.Version, Feed: noticesFeed, Cursor: src.Cursor, TreeSize: src.Size}
 	if src.Agreement == "" {
 		return c, h, nil

@@ -3,14 +3,17 @@ package peersync_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/wire"
 )
 
@@ -389,5 +392,53 @@ func TestRevokedKey(t *testing.T) {
 		if s.held(planning)["before"] != 1 {
 			t.Errorf("held %v", s.held(planning))
 		}
+	})
+}
+
+// A partner that has changed its key is waited for until the directory has been
+// asked: nothing it sent meanwhile is refused for good. A key that no edition
+// has is refused, one record and not the feed.
+func TestNewKey(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		a := terms(t, northmoor, "items", 1, nil, saltby)
+		n := w.run(northmoor, a)
+		n.put(item("new", "X"))
+		members := w.dir.Members()
+		stale := slices.Clone(members)
+		other, err := keys.Generate(northmoor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range stale {
+			if stale[i].Council == northmoor {
+				stale[i].RecordKeys = []*keys.RecordPublic{other.Record.Public()}
+			}
+		}
+		w.dir.Confirm(time.Time{})
+		if err := w.dir.Replace(stale, nil); err != nil {
+			t.Fatal(err)
+		}
+		s := w.run(saltby, a)
+		w.await("it says what it waits for", func() bool {
+			return slices.ContainsFunc(s.Pulling(), func(l peersync.Link) bool {
+				return l.Agreement == planning && strings.Contains(l.Problem, "a key that our directory does not have")
+			})
+		})
+		time.Sleep(time.Hour)
+		if src := s.source(planning); src.Refused > 0 || len(s.held(planning)) > 0 {
+			t.Errorf("%d refused and %v held on the word of an old edition", src.Refused, s.held(planning))
+		}
+		if err := w.dir.Replace(members, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.await("the record is there", func() bool { return s.held(planning)["new"] == 1 })
+
+		if err := w.dir.Replace(stale, nil); err != nil {
+			t.Fatal(err)
+		}
+		n.put(item("forged", "X"))
+		time.Sleep(time.Minute)
+		w.dir.Confirm(time.Now())
+		w.await("what no edition vouches for is refused", func() bool { return s.source(planning).Refused == 1 })
 	})
 }
