@@ -233,6 +233,9 @@ func (p *prints) warnings() (out []string) {
 		if ev, err := r.f.Evidence(); err == nil && len(ev) > 0 {
 			out = append(out, fmt.Sprintf("a member of %s did what no honest member does: stile footprint evidence %s", r.name, r.name))
 		}
+		if m, ok := p.n.directory.Member(r.name); r.f.Formed() && (!ok || !slices.Equal(m.Members, r.f.Councils())) {
+			out = append(out, fmt.Sprintf("the directory does not list the members of %s as they are, so that nobody outside can tell what it has signed: stile footprint entry %s", r.name, r.name))
+		}
 		if c := r.f.Councils(); len(c) > 0 && !slices.Contains(c, p.n.cfg.Council) {
 			out = append(out, fmt.Sprintf("we are no member of %s any more and still hold what others shared there: stile footprint discard %s", r.name, r.name))
 		}

@@ -20,6 +20,7 @@ type paper struct {
 	first uint64 // log index of the first disclosure under it
 	used  bool   // there is one
 	said  []said // notices of the issuing council, in order
+	votes map[saidFor][]said
 
 	// What state made of it when it was last asked, and for how long nothing
 	// changes in that: there may be as many disclosures as records.
@@ -166,6 +167,7 @@ func (v *verifier) judgeAgreements() {
 	}
 	for _, id := range v.paperIDs() {
 		p := v.papers[id]
+		v.carry(p)
 		st := p.at(p.doc.Starts.Time())
 		t.pass(len(st.Signed))
 		t.skip(len(st.Awaiting))
@@ -221,7 +223,9 @@ func (v *verifier) hear(s *said, fail func(check, rule string)) {
 			return
 		}
 	}
+	voted := v.vote(p, s)
 	switch err := p.state.Apply(s.by, s.kind, body(), time.Unix(s.issuedAt, 0)); {
+	case voted && errors.Is(err, agreement.ErrNotParty):
 	case errors.Is(err, agreement.ErrConflict) && s.ref.Digest != p.doc.Digest():
 		fail(check, "is about another text than "+p.place)
 	case errors.Is(err, agreement.ErrNotParty):

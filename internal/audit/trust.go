@@ -222,17 +222,20 @@ type keyring struct {
 	logs    map[holder]map[string]note.Verifier // logs and witnesses, by id
 	bundled map[holder]map[string]bool          // ids that the file itself gives
 	vouched map[Key]bool                        // trusted for the directory's sake
+
+	footprints map[name.Council]footprint
 }
 
 func newKeyring(t Trust) *keyring {
 	r := &keyring{trusted: map[holder]map[string]bool{}, records: map[Key]*keys.RecordPublic{}, revoked: map[Key]uint64{},
-		logs: map[holder]map[string]note.Verifier{}, bundled: map[holder]map[string]bool{}, vouched: map[Key]bool{}}
+		logs: map[holder]map[string]note.Verifier{}, bundled: map[holder]map[string]bool{}, vouched: map[Key]bool{}, footprints: map[name.Council]footprint{}}
 	for _, m := range t.vouched {
 		for _, k := range r.learn(m) {
 			r.vouched[k] = true
 		}
 	}
-	for _, m := range slices.Concat(t.Members, t.vouched) {
+	for _, m := range slices.Concat(t.vouched, t.Members) {
+		r.footprint(m, true) // known first hand is the last word
 		for _, u := range []Use{UseRecord, UseLog, UseWitness} {
 			r.trust(holder{m.Council, u})
 		}
@@ -307,6 +310,7 @@ func (r *keyring) learn(m directory.Member) (all []Key) {
 // bundle takes in a member file of the bundle, and returns the keys in it that
 // contradict what the auditor gave.
 func (r *keyring) bundle(m directory.Member) (other []Key) {
+	r.footprint(m, false)
 	for _, k := range r.learn(m) {
 		h := holder{k.Council, k.Use}
 		if r.bundled[h] == nil {

@@ -1,0 +1,95 @@
+package audit
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/name"
+)
+
+// A footprint has no key: it has signed an agreement, or ended it, once a majority
+// of its members has. Who they are, the directory says; members here are those of
+// its entry that the auditor gave, or of the one in the file where he gave none.
+
+// footprint is a footprint's entry in the directory.
+type footprint struct {
+	members []name.Council
+	given   bool // by the auditor, or vouched for by the directory he trusts
+}
+
+// footprint takes in the entry of a footprint.
+func (r *keyring) footprint(m directory.Member, given bool) {
+	if m.Role != directory.RoleFootprint || len(m.Members) == 0 || !given && r.footprints[m.Council].given {
+		return
+	}
+	r.footprints[m.Council] = footprint{m.Members, given}
+}
+
+// saidFor is one thing that members say for a footprint.
+type saidFor struct {
+	footprint name.Council
+	kind      string
+}
+
+// vote keeps what a council says of p as a member of footprints that are parties.
+// It reports whether it is one.
+func (v *verifier) vote(p *paper, s *said) bool {
+	if s.kind != agreement.KindSignature && s.kind != agreement.KindEnd || s.ref.Digest != p.doc.Digest() {
+		return false
+	}
+	member := false
+	for _, c := range p.doc.Parties() {
+		if !slices.Contains(v.ring.footprints[c].members, s.by) {
+			continue
+		}
+		member = true
+		k := saidFor{c, s.kind}
+		if p.votes == nil {
+			p.votes = map[saidFor][]said{}
+		}
+		if !slices.ContainsFunc(p.votes[k], func(o said) bool { return o.by == s.by }) {
+			p.votes[k] = append(p.votes[k], *s)
+		}
+	}
+	return member
+}
+
+// carry lets what a majority of a footprint's members said count for it: from when
+// the last that it took said so, by their own clocks.
+func (v *verifier) carry(p *paper) {
+	for k, said := range p.votes {
+		fp := v.ring.footprints[k.footprint]
+		need := len(fp.members)/2 + 1
+		if len(said) < need {
+			continue
+		}
+		sortSaid(said)
+		last := said[need-1]
+		body := agreement.Signature{Ref: last.ref}.Body
+		if k.kind == agreement.KindEnd {
+			body = last.notice.Body
+		}
+		if p.state.Apply(k.footprint, k.kind, body(), time.Unix(last.issuedAt, 0)) != nil {
+			continue
+		}
+		if k.kind == agreement.KindSignature {
+			var by []name.Council
+			for _, s := range said {
+				by = append(by, s.by)
+			}
+			slices.Sort(by)
+			from := "the directory that you trust"
+			if !fp.given {
+				from = "this file alone"
+			}
+			v.say(CheckAgreementSignatures, "For %s signed %s, a majority of its %d members; who these are, %s says.", k.footprint, councils(by), len(fp.members), from)
+		}
+	}
+}
+
+func sortSaid(list []said) {
+	slices.SortFunc(list, func(a, b said) int { return cmp.Or(cmp.Compare(a.issuedAt, b.issuedAt), cmp.Compare(a.by, b.by)) })
+}
