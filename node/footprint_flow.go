@@ -137,6 +137,11 @@ func (n *Node) flow(ctx context.Context, r *replica, f *ledger.Feed) error {
 			return n.bring(ctx, r, f)
 		case st.Phase == agreement.Ended && f.Closed():
 			return n.retract(ctx, r, f)
+		case st.Phase == agreement.Superseded && f.Closed():
+			// The newer text's feed sees to it, unless it is for others.
+			if cur, ok := n.book.status(f.Agreement, n.now()); ok && !slices.Contains(cur.Agreement.To, r.name) {
+				return n.retract(ctx, r, f)
+			}
 		}
 	}
 	return nil

@@ -273,7 +273,23 @@ func TestFlowIntoFootprint(t *testing.T) {
 		t.Errorf("why: %+v", w)
 	}
 
-	// Over: everything goes.
+	// A text for others: everything goes.
+	sign(a, node.AgreementRequest{Document: text(3, "saltby.gov.uk", few)})
+	await(t, "saltby has the third text", func() bool {
+		r := node.AgreementReply{}
+		return b.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed, Version: 3}, &r) == nil && r.Version == 3
+	})
+	sign(b, node.AgreementRequest{Name: agreed, Version: 3})
+	await(t, "nothing is left", func() bool { return len(fensRecords(t, b, 0, true)) == 0 })
+
+	// And back, and over.
+	sign(a, node.AgreementRequest{Document: text(4, fens, few)})
+	await(t, "hexwell has the fourth text", func() bool {
+		r := node.AgreementReply{}
+		return c.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed, Version: 4}, &r) == nil && r.Version == 4
+	})
+	sign(c, node.AgreementRequest{Name: agreed, Version: 4})
+	step(2)
 	call[node.AgreementReply](t, a, node.OpAgreementEnd, node.AgreementRequest{Name: agreed, Reason: "boundary moved"})
 	await(t, "nothing is left", func() bool { return len(fensRecords(t, b, 0, true)) == 0 })
 	await(t, "nothing is outstanding", func() bool {
