@@ -147,6 +147,36 @@ func BenchmarkPutOne(b *testing.B) {
 	}
 }
 
+// BenchmarkGrowth: do records cost more as the footprint grows? The metrics are
+// of the first and the last tenth of STILE_GROW records.
+func BenchmarkGrowth(b *testing.B) {
+	total := 100_000
+	if n, err := strconv.Atoi(os.Getenv("STILE_GROW")); err == nil {
+		total = n
+	}
+	w := onLoopback(b)
+	f := w.leader()
+	for range b.N {
+		var at [11]time.Duration
+		at[0] = cpu(b)
+		var signing time.Duration
+		for part := range 10 {
+			for i := range total / 10_000 {
+				before := cpu(b)
+				es := w.records(f.o.Self, int(time.Now().UnixNano()/1000)+i*1000, 1000)
+				signing += cpu(b) - before
+				w.put(f.o.Self, es...)
+			}
+			at[part+1] = cpu(b) - signing
+		}
+		tenth := float64(total) / 10
+		b.ReportMetric(float64((at[1]-at[0]).Microseconds())/tenth, "cpu-µs/first")
+		b.ReportMetric(float64((at[10]-at[9]).Microseconds())/tenth, "cpu-µs/last")
+		s := f.Status()
+		b.ReportMetric(float64(s.DiskBytes)/float64(s.Size), "bytes/record")
+	}
+}
+
 // BenchmarkFailover: how long is nothing acknowledged when the leader is gone
 // from one moment to the next?
 func BenchmarkFailover(b *testing.B) {
