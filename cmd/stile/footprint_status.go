@@ -98,9 +98,9 @@ func (a *app) printFootprint(r node.FootprintReply) {
 	t.add("disk", size(s.DiskBytes))
 	t.write(a.out, "")
 	if ch := s.Change; ch != nil {
-		verb := "admit"
-		if ch.Change != "admit" {
-			verb = "remove"
+		verb := ch.Change
+		if verb == "keys" {
+			verb = "take over the new keys of"
 		}
 		a.printf("\n%s proposes to %s %s; agreed by %s, %d must\n", ch.By, verb, ch.Council, list(ch.Agreed), ch.Needs)
 	}

@@ -6,14 +6,19 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -358,3 +363,44 @@ func TestWithdrawnFromTheLog(t *testing.T) {
 		})
 	}
 }
+
+// TestNewKey: when the directory gives a member a new key, the footprint comes
+// to know it by itself, and only that key's entries follow.
+func TestNewKey(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		var book atomic.Pointer[members]
+		book.Store(&w.book)
+		w.tune = func(o *Options) { o.Directory = current{&book} }
+		w.form(3)
+		c := places[1]
+		w.put(c, w.token(c, "old key", 1, tlog.Hash{}))
+		next, err := keys.Generate(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rotated := *w.rings[c]
+		rotated.Record = next.Record
+		with := func(r *keys.Ring) Entry { return token(t, r, w.std, c, "new key", 1, tlog.Hash{}) }
+		if r, err := w.at(c).Put(t.Context(), with(&rotated)); err != nil || r.Outcomes[0].Code != Refused {
+			t.Errorf("a key that nobody knows: %+v, %v", r, err)
+		}
+		m := w.book[c]
+		m.RecordKeys = append(slices.Clone(m.RecordKeys), next.Record.Public())
+		changed := maps.Clone(w.book)
+		changed[c] = m
+		book.Store(&changed)
+		time.Sleep(3 * followEvery)
+		if r, err := w.at(c).Put(t.Context(), with(&rotated)); err != nil || r.Outcomes[0].Code != Accepted {
+			t.Errorf("the new key: %+v, %v", r, err)
+		}
+		if s := w.leader().fsm.state.Load(); s.Open != nil || s.members[c].server() != w.at(c).server() || w.voters() != 3 {
+			t.Errorf("the member changed: %+v", s.Open)
+		}
+		w.same()
+	})
+}
+
+// current is a directory that is replaced whole.
+type current struct{ m *atomic.Pointer[members] }
+
+func (c current) Member(n name.Council) (directory.Member, bool) { return c.m.Load().Member(n) }

@@ -286,6 +286,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	f.wg.Go(f.erase)
 	f.wg.Go(f.inspect)
 	f.wg.Go(f.trim)
+	f.wg.Go(f.follow)
 	f.wake(f.marks)
 	f.wake(f.eraser)
 	return f, nil

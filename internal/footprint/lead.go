@@ -206,7 +206,7 @@ func (f *Footprint) Agree(ctx context.Context, about name.Council) (Receipt, err
 	if o == nil || o.Council != about {
 		return Receipt{}, &Refusal{RuleNoChange}
 	}
-	if o.Change == changeAdmit {
+	if o.Change != changeRemove {
 		m, ok := f.o.Directory.Member(about)
 		if !ok || !sameKeys(m, o.Document) {
 			return Receipt{}, errors.New("the proposal names other keys for " + string(about) + " than this member's directory")

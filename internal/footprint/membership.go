@@ -20,9 +20,10 @@ const (
 	// (its directory entry, YAML), incarnation.
 	KindFounded = "footprint-founded"
 	// KindChange proposes a change and agrees to it. Body: number (of the
-	// change, counted from 1), change ("admit" or "remove"), council, and for
-	// admit member (directory entry, YAML): with these keys the council may
-	// join, or, when it is a member, join again after it lost its disk.
+	// change, counted from 1), change ("admit", "remove" or "keys"), council,
+	// and for admit and keys member (directory entry, YAML): with these keys the
+	// council may join, or, when it is a member, join again after it lost its
+	// disk; or these are a member's keys from here on.
 	KindChange = "footprint-change"
 	// KindAgreed agrees to the change under way. Body: entry (of the event that
 	// proposed it, base64).
@@ -41,6 +42,7 @@ const (
 const (
 	changeAdmit  = "admit"
 	changeRemove = "remove"
+	changeKeys   = "keys"
 )
 
 // changeLapses is how long a proposal waits for a majority, in seconds of the
@@ -171,13 +173,16 @@ func (a *applier) propose(c *checked) string {
 		By: c.event.Council, At: a.at, Agreed: []name.Council{c.event.Council},
 	}
 	switch o.Change {
-	case changeAdmit:
+	case changeAdmit, changeKeys:
 		o.Document = text(body, "member")
 		m, err := newMember(storedMember{Document: o.Document})
 		if err != nil || m.entry.Council != council || m.entry.Role == directory.RoleFootprint {
 			return "member"
 		}
-		if a.s.members[council] == nil && len(a.s.members) >= MaxMembers {
+		switch member := a.s.members[council] != nil; {
+		case !member && o.Change == changeKeys:
+			return RuleMember
+		case !member && len(a.s.members) >= MaxMembers:
 			return RuleFull
 		}
 	case changeRemove:
@@ -232,7 +237,12 @@ func (a *applier) settle() {
 	if err != nil {
 		return // it was read when it was proposed
 	}
-	a.setInvited(o.Council, m)
+	if o.Change == changeAdmit {
+		a.setInvited(o.Council, m)
+	} else if old := a.s.members[o.Council]; old != nil {
+		m.Incarnation, m.Since, m.Past = old.Incarnation, old.Since, old.Past
+		a.setMember(o.Council, m)
+	}
 }
 
 func (a *applier) recover(m *member, body map[string]any) string {

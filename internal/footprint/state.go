@@ -45,9 +45,9 @@ type stored struct {
 type openChange struct {
 	Entry    tlog.Hash      `json:"entry"` // of the event that proposes it
 	Number   int            `json:"number"`
-	Change   string         `json:"change"` // changeAdmit or changeRemove
+	Change   string         `json:"change"` // changeAdmit, changeRemove or changeKeys
 	Council  name.Council   `json:"council"`
-	Document string         `json:"document,omitempty"` // admit: its directory entry
+	Document string         `json:"document,omitempty"` // its directory entry; of a removal ""
 	By       name.Council   `json:"by"`
 	At       int64          `json:"at"` // unix seconds, as carried in the command
 	Agreed   []name.Council `json:"agreed"`

@@ -56,7 +56,7 @@ type MemberStatus struct {
 
 // A Change is the change of membership under way.
 type Change struct {
-	Change  string         `json:"change"` // "admit" or "remove"
+	Change  string         `json:"change"` // "admit", "remove" or "keys": new keys of a member
 	Council name.Council   `json:"council"`
 	By      name.Council   `json:"by"`
 	Agreed  []name.Council `json:"agreed"`
@@ -238,8 +238,11 @@ func (f *Footprint) words(st Status) string {
 	}
 	if st.Change != nil {
 		verb := "admitting"
-		if st.Change.Change == changeRemove {
+		switch st.Change.Change {
+		case changeRemove:
 			verb = "removing"
+		case changeKeys:
+			verb = "taking over the new keys of"
 		}
 		fmt.Fprintf(&b, "; %s %s waits for %s to agree", verb, f.title(st.Change.Council), f.titles(st.Change.Waiting))
 	}
