@@ -132,11 +132,16 @@ func obey(q order, o Options, f **Footprint, a *answer) (err error) {
 	case "status":
 		a.Status = (*f).Status()
 	case "digest":
-		h := newHash()
-		if _, err := (*f).Backup(h); err != nil {
-			return err
+		// The replica goes on being written to: what is compared must be of the
+		// position that is told with it.
+		for done := false; !done; {
+			h := newHash()
+			a.Applied = (*f).Position()
+			if _, err := (*f).Backup(h); err != nil {
+				return err
+			}
+			a.Digest, done = hex.EncodeToString(h.Sum(nil)), (*f).Position() == a.Applied
 		}
-		a.Digest, a.Applied = hex.EncodeToString(h.Sum(nil)), (*f).fsm.current().Applied()
 		a.Entries = map[string]uint64{}
 		return (*f).Entries(0, func(e *Held) bool {
 			if e.View != nil {
@@ -440,6 +445,9 @@ func (r *region) level(cs []name.Council) {
 		first := r.must(cs[0], order{Do: "digest"})
 		for _, c := range cs[1:] {
 			a := r.must(c, order{Do: "digest"})
+			if a.Digest == "" || first.Digest == "" {
+				return false
+			}
 			if a.Applied == first.Applied && a.Digest != first.Digest {
 				r.t.Fatalf("%s holds another ledger than %s", c, cs[0])
 			}
