@@ -222,7 +222,8 @@ func (s *Syncer) Partners() []name.Council {
 	delete(set, s.o.Self)
 	out := make([]name.Council, 0, len(set))
 	for c := range set {
-		if _, ok := s.o.Directory.Member(c); ok {
+		// Who runs no node, such as a footprint, is reached by its members.
+		if m, ok := s.o.Directory.Member(c); ok && m.Node != "" {
 			out = append(out, c)
 		}
 	}
