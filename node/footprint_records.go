@@ -101,7 +101,7 @@ func (n *Node) putIntoFootprint(ctx context.Context, in FootprintPutRequest) (*F
 	if _, _, err := n.ledger.AppendNotice(ctx, KindPut, map[string]any{"footprint": string(r.name), "entries": list}); err != nil {
 		return nil, err
 	}
-	got, err := r.f.Put(ctx, entries...)
+	got, err := r.put(ctx, entries)
 	if err != nil {
 		return nil, footprintError(r.name, err)
 	}
@@ -116,6 +116,79 @@ func (n *Node) putIntoFootprint(ctx context.Context, in FootprintPutRequest) (*F
 			res.Outcome = "there already"
 		default:
 			res.Outcome = "refused"
+		}
+	}
+	return out, nil
+}
+
+// put offers entries, and waits a moment until this member sees them too: what
+// somebody was told is there he finds when he looks. That they are there does not
+// hang on it.
+func (r *replica) put(ctx context.Context, entries []footprint.Entry) (footprint.Receipt, error) {
+	got, err := r.f.Put(ctx, entries...)
+	if err == nil {
+		wait, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		_ = r.f.Await(wait, got.Position)
+	}
+	return got, err
+}
+
+// WithdrawnByHand is the reason of a withdrawal from a footprint of what was put
+// there without an agreement.
+const WithdrawnByHand = "taken back by the council that put it"
+
+// withdrawFromFootprint takes back records that were put without an agreement.
+// They are erased at every member. What an agreement let in goes out by itself
+// when that says so.
+func (n *Node) withdrawFromFootprint(ctx context.Context, in FootprintPutRequest) (*FootprintPutReply, error) {
+	r, err := n.footprintNamed(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.Records) == 0 || len(in.Records) > maxPut {
+		return nil, fail(Usage, "", "want 1 to %d records at a time", maxPut)
+	}
+	// In the place of an agreement's name, which every withdrawal has.
+	by, err := name.ParseAgreement(string(n.cfg.Council) + "/put-by-hand")
+	if err != nil {
+		return nil, err
+	}
+	out := &FootprintPutReply{}
+	var entries []footprint.Entry
+	for _, typed := range in.Records {
+		id, err := n.recordID(typed, in.Standard)
+		if err != nil {
+			return nil, err
+		}
+		h, err := r.f.Record(n.cfg.Council, id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return nil, fail(NotFound, fmt.Sprintf("stile footprint records %s --of %s", r.name, n.cfg.Council), "%s holds no record %s of ours", r.name, id)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if a, ok := n.flowsUnder(r.name, h.View.Standard.Line()); ok {
+			return nil, fail(Conflict, "stile agreement show "+string(a), "records of %s go in and out of %s by themselves, under %s", h.View.Standard.Line(), r.name, a)
+		}
+		_, jws, err := n.ledger.AppendNotice(ctx, ledger.KindWithdrawal, map[string]any{
+			"agreement": string(by), "version": json.Number("0"), "record": string(id), "reason": WithdrawnByHand, "entry": json.Number("0"),
+		})
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, footprint.Entry{Token: jws})
+		out.Results = append(out.Results, FootprintPutResult{Record: id})
+	}
+	got, err := r.put(ctx, entries)
+	if err != nil {
+		return nil, footprintError(r.name, err)
+	}
+	out.Position = got.Position
+	for i, o := range got.Outcomes {
+		out.Results[i].Entry, out.Results[i].Rule, out.Results[i].Outcome = o.Entry, o.Rule, "withdrawn"
+		if o.Code == footprint.Refused {
+			out.Results[i].Outcome = "refused"
 		}
 	}
 	return out, nil

@@ -564,6 +564,7 @@ var operations = map[string]op{
 	OpFootprintList:       operation((*Node).listFootprints),
 	OpFootprintEntry:      operation((*Node).footprintEntry),
 	OpFootprintPut:        operation((*Node).putIntoFootprint),
+	OpFootprintWithdraw:   operation((*Node).withdrawFromFootprint),
 	OpFootprintRecords:    operation((*Node).listFootprintRecords),
 	OpFootprintShow:       operation((*Node).showFootprintRecord),
 	OpFootprintProof:      operation((*Node).footprintProof),

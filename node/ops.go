@@ -87,6 +87,7 @@ const (
 	OpFootprintList       = "footprint.list"       // Empty → []FootprintReply
 	OpFootprintEntry      = "footprint.entry"      // FootprintRequest → MemberReply: for the directory
 	OpFootprintPut        = "footprint.put"        // FootprintPutRequest → FootprintPutReply
+	OpFootprintWithdraw   = "footprint.withdraw"   // FootprintPutRequest → FootprintPutReply
 	OpFootprintRecords    = "footprint.records"    // FootprintListRequest → FootprintListReply
 	OpFootprintShow       = "footprint.show"       // FootprintRecordRequest → FootprintRecord
 	OpFootprintProof      = "footprint.proof"      // FootprintRecordRequest → FootprintProofReply

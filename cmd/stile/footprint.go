@@ -27,7 +27,7 @@ A footprint is kept by running nodes: all of these but "list" and "verify" want
 "stile serve".`,
 		a.footprintFoundCommand(), a.footprintInviteCommand(), a.footprintAgreeCommand(), a.footprintJoinCommand(), a.footprintLeaveCommand(), a.footprintDiscardCommand(),
 		a.footprintRemoveCommand(), a.footprintCancelCommand(), a.footprintTransferCommand(), a.footprintStatusCommand(), a.footprintListCommand(),
-		a.footprintAdoptCommand(), a.footprintPutCommand(), a.footprintImportCommand(), a.footprintRecordsCommand(), a.footprintShowCommand(),
+		a.footprintAdoptCommand(), a.footprintPutCommand(), a.footprintWithdrawCommand(), a.footprintImportCommand(), a.footprintRecordsCommand(), a.footprintShowCommand(),
 		a.footprintProofCommand(), a.footprintVerifyCommand(), a.footprintCheckpointCommand(), a.footprintEvidenceCommand(), a.footprintEntryCommand(), a.footprintBackupCommand(),
 		a.footprintRecoverCommand())
 }

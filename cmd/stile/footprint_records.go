@@ -36,15 +36,38 @@ All else goes there under an agreement with the footprint, by itself.`,
 		Example: "  stile footprint put fens.example 26/0000001/PA --standard planning-application",
 		Args:    takes(2, -1, "a footprint and records"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.putRecords(cmd.Context(), node.FootprintPutRequest{Name: args[0], Records: args[1:], Standard: std})
+			return a.putRecords(cmd.Context(), node.OpFootprintPut, node.FootprintPutRequest{Name: args[0], Records: args[1:], Standard: std})
 		},
 	}
 	c.Flags().StringVar(&std, "standard", "", "`standard` of the records, when they are named by their key")
 	return c
 }
 
-func (a *app) putRecords(ctx context.Context, req node.FootprintPutRequest) error {
-	r, err := call[node.FootprintPutReply](ctx, a, node.OpFootprintPut, req)
+func (a *app) footprintWithdrawCommand() *cobra.Command {
+	var std string
+	var yes bool
+	c := &cobra.Command{
+		Use:   "withdraw NAME RECORD...",
+		Short: "Take records back from a footprint that were put there by hand",
+		Long: `Withdraw erases records of ours at every member, in all their versions; their places in
+the log stay. A record that was withdrawn can be put again once it has a newer version.
+What flows into the footprint under an agreement is withdrawn by itself.`,
+		Args: takes(2, -1, "a footprint and records"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.sure(yes, "take %s back from %s", plural(len(args)-1, "record", "records"), args[0]); err != nil {
+				return err
+			}
+			return a.putRecords(cmd.Context(), node.OpFootprintWithdraw, node.FootprintPutRequest{Name: args[0], Records: args[1:], Standard: std})
+		},
+	}
+	c.Flags().StringVar(&std, "standard", "", "`standard` of the records, when they are named by their key")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+// putRecords puts records, or takes them back.
+func (a *app) putRecords(ctx context.Context, op string, req node.FootprintPutRequest) error {
+	r, err := call[node.FootprintPutReply](ctx, a, op, req)
 	if err != nil {
 		return err
 	}
