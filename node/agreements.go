@@ -372,11 +372,13 @@ func (n *Node) document(in AgreementRequest) (*agreement.Agreement, error) {
 	if err != nil {
 		return nil, fail(Usage, "stile agreement list", "%v", err)
 	}
-	all := n.book.versions(a, n.now())
-	for _, st := range all {
-		if in.Version == 0 || st.Agreement.Version == in.Version {
-			return st.Agreement, nil
+	for range 2 {
+		for _, st := range n.book.versions(a, n.now()) {
+			if in.Version == 0 || st.Agreement.Version == in.Version {
+				return st.Agreement, nil
+			}
 		}
+		n.hearAll() // it may have been proposed there this moment
 	}
 	return nil, fail(NotFound, "stile agreement list", "no agreement named %s was proposed here", a)
 }

@@ -207,6 +207,25 @@ func (n *Node) hear(ctx context.Context, r *replica) error {
 	return nil
 }
 
+// hearAll reads what is new about agreements in every footprint, as far as a
+// majority answers at once.
+func (n *Node) hearAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	for _, r := range n.prints.list() {
+		p, err := r.f.Latest(ctx)
+		if err == nil {
+			err = r.f.Await(ctx, p)
+		}
+		if err == nil {
+			err = n.hear(ctx, r)
+		}
+		if err != nil {
+			n.log.Debug("agreements and a footprint", "footprint", r.name, "because", err.Error())
+		}
+	}
+}
+
 // Bounds of the pause between two looks at a footprint's ledger.
 const (
 	listenLeast = 100 * time.Millisecond // under a heavy load of records, too

@@ -310,7 +310,7 @@ func (n *Node) checkAnswer(src *ledger.Source, doc *agreement.Agreement, ask out
 	}
 	var entries []tlog.Hash
 	var indexes []uint64
-	at := ask.Cursor
+	at, added := ask.Cursor, 0
 	terms := map[name.Standard]*agreement.Terms{}
 	for _, it := range answer.Items {
 		t, err := record.Parse([]byte(it.Token))
@@ -329,6 +329,9 @@ func (n *Node) checkAnswer(src *ledger.Source, doc *agreement.Agreement, ask out
 			return nil, bad("two entries of one record")
 		default:
 			d.Puts = append(d.Puts, *put)
+			if _, held := n.holder(src, put.Record); !held {
+				added++
+			}
 		}
 	}
 	if len(entries) > 0 {
@@ -345,7 +348,7 @@ func (n *Node) checkAnswer(src *ledger.Source, doc *agreement.Agreement, ask out
 			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: g.Index, Record: g.Record})
 		}
 	}
-	d.Offered = src.Records + len(d.Puts) - len(d.Withdrawn)
+	d.Offered = src.Records + added - len(d.Withdrawn)
 	return d, nil
 }
 
