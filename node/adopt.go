@@ -292,11 +292,31 @@ func sound(std *standard.Standard) (advice []standard.Problem, err error) {
 		return !strings.HasPrefix(p.Pointer, "examples/valid/") && !strings.HasPrefix(p.Pointer, "examples/invalid/")
 	})
 	if len(wrong) == 0 {
-		return advice, nil
+		return advice, broken(std)
 	}
 	return nil, &Error{
 		Kind: Invalid, Message: fmt.Sprintf("%s: %s not do what the folder says", std.Name(), map[bool]string{true: "an example does", false: fmt.Sprintf("%d examples do", len(wrong))}[len(wrong) == 1]),
 		Try: "stile standard lint DIR says which", Problems: wrong,
+	}
+}
+
+// broken refuses a standard of which lint has an error to tell: it could be
+// loaded, but it asks nothing of a record, can be met by none, or has a pattern
+// that runs away.
+func broken(std *standard.Standard) error {
+	var problems []standard.Problem
+	_, findings := standard.LintArchive(std.Archive())
+	for _, f := range findings {
+		if f.Severity == standard.SeverityError {
+			problems = append(problems, standard.Problem{Pointer: f.File + f.Pointer, Rule: f.Rule, Detail: f.Detail, Fix: f.Fix})
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return &Error{
+		Kind: Invalid, Message: fmt.Sprintf("%s: %s: %s", std.Name(), problems[0].Rule, problems[0].Detail),
+		Try: "stile standard lint DIR says what its publisher can do", Problems: problems,
 	}
 }
 

@@ -216,3 +216,17 @@ func BenchmarkJudge(b *testing.B) {
 		})
 	}
 }
+
+// A schema that loads, and of which lint has an error to tell, is refused with
+// what its publisher can do: here a list of allowed values that is empty.
+func TestAdoptBroken(t *testing.T) {
+	n := alone(t, northmoor)
+	msg := refusedAs(t, n, node.Invalid, node.OpStandardAdopt,
+		node.AdoptRequest{Archive: hut(t, "1.0.0", "live", `"id"`, hutOne+`,"state":{"enum":[]}`)})
+	if !strings.Contains(msg, "empty-enum") {
+		t.Errorf("it says %q", msg)
+	}
+	if got := call[[]node.StandardReply](t, n, node.OpStandardList, node.Empty{}); slices.ContainsFunc(got, func(r node.StandardReply) bool { return r.Name.Name == "standards.example/hut" }) {
+		t.Error("it was adopted all the same")
+	}
+}
