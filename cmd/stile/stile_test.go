@@ -27,6 +27,12 @@ import (
 var update = flag.Bool("update", false, "write docs/cli.md anew")
 
 func TestMain(m *testing.M) {
+	// The stories wait for each other's nodes more than they compute, so more
+	// of them go at once than there are processors. -parallel overrides it.
+	testing.Init()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"stile": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
