@@ -449,27 +449,35 @@ func notInvited(err error) error {
 	return err
 }
 
+// heard waits until this node's own replica has what was decided, so that the
+// status told with the answer speaks of it.
+func heard(ctx context.Context, f *footprint.Footprint) func(footprint.Receipt, error) error {
+	return func(r footprint.Receipt, err error) error {
+		if err != nil {
+			return err
+		}
+		return f.Await(ctx, r.Position)
+	}
+}
+
 func (n *Node) inviteToFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
 	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
 		if _, ok := n.directory.Member(c); !ok {
 			return fail(NotFound, "stile council list", "%s is not in the directory, so that its keys are not known", c)
 		}
-		_, err := f.Invite(ctx, c)
-		return err
+		return heard(ctx, f)(f.Invite(ctx, c))
 	})
 }
 
 func (n *Node) agreeInFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
 	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
-		_, err := f.Agree(ctx, c)
-		return err
+		return heard(ctx, f)(f.Agree(ctx, c))
 	})
 }
 
 func (n *Node) removeFromFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
 	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
-		_, err := f.Remove(ctx, c)
-		return err
+		return heard(ctx, f)(f.Remove(ctx, c))
 	})
 }
 
@@ -499,8 +507,7 @@ func (n *Node) discardFootprint(ctx context.Context, in FootprintRequest) (*Empt
 func (n *Node) cancelInFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
 	in.Council = string(n.cfg.Council)
 	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, _ name.Council) error {
-		_, err := f.Cancel(ctx)
-		return err
+		return heard(ctx, f)(f.Cancel(ctx))
 	})
 }
 

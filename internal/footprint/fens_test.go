@@ -250,6 +250,11 @@ func (w *fens) admit(c name.Council) {
 			w.t.Fatalf("%s agrees to %s: %v", by, c, err)
 		}
 	}
+	for _, by := range ups { // any of them may be asked
+		if err := w.at(by).catchUp(ctx); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	f, err := Join(ctx, w.options(c), ups...)
 	if err != nil {
 		w.t.Fatal(err)
