@@ -304,7 +304,7 @@ func TestStandardsAreFrozen(t *testing.T) {
 	w.publish()
 	w.refresh(c)
 	p, _ := c.View().Standard(first.Name())
-	if p.Status() != standard.Retired || len(p.Extra.History) != 2 || !p.Held {
+	if p.Extra.Status() != standard.Retired || len(p.Extra.History) != 2 || !p.Held {
 		t.Errorf("got %+v", p)
 	}
 	if _, err := c.Archive(standardName(t, "standards.example/none@1.0.0")); !errors.Is(err, ErrMissing) {

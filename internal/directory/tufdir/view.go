@@ -9,7 +9,6 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/stile-exchange/stile/internal/name"
-	"github.com/stile-exchange/stile/internal/standard"
 )
 
 // A Published is one version of a standard as the directory has it.
@@ -20,9 +19,6 @@ type Published struct {
 	Extra  StandardExtra
 	Held   bool // the archive is here; false when whoever was asked did not have it
 }
-
-// Status returns where the standard stands now.
-func (p Published) Status() standard.Status { return p.Extra.Status() }
 
 // An Expiry is when a role's file ceases to be believed.
 type Expiry struct {
