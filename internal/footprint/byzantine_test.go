@@ -24,7 +24,7 @@ import (
 // would.
 func (w *fens) propose(groups ...group) reply {
 	w.t.Helper()
-	c := command{kind: commandBatch, at: 1, groups: groups}
+	c := command{version: 1, kind: commandBatch, at: 1, groups: groups}
 	future := w.leader().raft.Apply(c.encode(), time.Second)
 	if err := future.Error(); err != nil {
 		w.t.Fatal(err)
@@ -263,7 +263,7 @@ func (noClose) Close() error { return nil }
 func TestNewerCommand(t *testing.T) {
 	inFens(t, func(t *testing.T, w *fens) {
 		w.form(3)
-		newer := []byte{2, 1, 0, 0, 0, 0, 0, 0, 0, 0}
+		newer := []byte{newestFormat + 1, 1, 0, 0, 0, 0, 0, 0, 0, 0}
 		l := w.leader()
 		if err := w.append(l, other(l.o.Self), raft.LogCommand, newer); err == nil || !strings.Contains(err.Error(), "upgraded") {
 			t.Errorf("a newer command was taken into the log: %v", err)
@@ -335,7 +335,7 @@ func TestRaftMessages(t *testing.T) {
 		var resp raft.AppendEntriesResponse
 		err := liar.trans.AppendEntries(raft.ServerID(victim.server()), raft.ServerAddress(victim.server()), &raft.AppendEntriesRequest{
 			RPCHeader: raft.RPCHeader{ProtocolVersion: 3}, Term: 90, PrevLogEntry: applied - 1, PrevLogTerm: 2,
-			Entries: []*raft.Log{{Index: applied, Term: 90, Type: raft.LogCommand, Data: command{kind: commandMark}.encode()}},
+			Entries: []*raft.Log{{Index: applied, Term: 90, Type: raft.LogCommand, Data: command{version: 1, kind: commandMark}.encode()}},
 		}, &resp)
 		if err == nil {
 			t.Error("an applied entry was replaced")

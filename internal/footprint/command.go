@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stile-exchange/stile/internal/name"
 )
@@ -12,7 +13,7 @@ import (
 //
 //	version1 kind1 at8 rest
 //
-// version is 1. at is the proposing member's clock, seconds since 1970, the
+// version is the format in use: see format.go. at is the proposing member's clock, seconds since 1970, the
 // only time that applying knows. Numbers of fixed length are big-endian; a text
 // or bytes are a length, an unsigned varint in its shortest form, then that
 // many bytes. By kind, rest is:
@@ -21,21 +22,37 @@ import (
 //	         contributor, agreement (both texts), since8, cursor8, number of
 //	         entries, unsigned varint; each entry: token, attachment (bytes)
 //	2 mark:  nothing. Every member cosigns the tree as it stands here.
+//	3 format (from version 2): number of servers, unsigned varint, at least 1;
+//	         each server (text), sorted. The format is version from here on, if
+//	         these are the members' servers.
 //
 // A member that does not know the version or the kind stops rather than skip a
-// command that the others apply. So a new version may be proposed only once
-// every member says that it speaks it (status), and the old is read forever.
+// command that the others apply. So a new version is proposed only once every
+// member understands it, and the old is read forever.
 type command struct {
-	kind   byte
-	at     int64
-	groups []group
+	version byte
+	kind    byte
+	at      int64
+	groups  []group
+	servers []string
 }
 
 const (
-	commandVersion = 1
-	commandBatch   = 1
-	commandMark    = 2
+	commandBatch  = 1
+	commandMark   = 2
+	commandFormat = 3
 )
+
+// inFormat reports whether there is a kind of command in a version.
+func inFormat(version, kind byte) bool {
+	switch kind {
+	case commandBatch, commandMark:
+		return version >= 1
+	case commandFormat:
+		return version >= 2
+	}
+	return false
+}
 
 // A group is what one council contributes at one time.
 type group struct {
@@ -79,14 +96,19 @@ func (c command) encode() []byte {
 			n += e.size()
 		}
 	}
-	b := append(make([]byte, 0, n), commandVersion, c.kind)
+	b := append(make([]byte, 0, n), c.version, c.kind)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.at))
-	if c.kind != commandBatch {
-		return b
-	}
-	b = binary.AppendUvarint(b, uint64(len(c.groups)))
-	for _, g := range c.groups {
-		b = g.append(b)
+	switch c.kind {
+	case commandBatch:
+		b = binary.AppendUvarint(b, uint64(len(c.groups)))
+		for _, g := range c.groups {
+			b = g.append(b)
+		}
+	case commandFormat:
+		b = binary.AppendUvarint(b, uint64(len(c.servers)))
+		for _, s := range c.servers {
+			b = appendBytes(b, []byte(s))
+		}
 	}
 	return b
 }
@@ -116,24 +138,38 @@ func appendBytes(b, v []byte) []byte {
 }
 
 // parseCommand reads what encode wrote, and nothing else. The result shares
-// memory with b. errNewer when the version or kind is not known.
-func parseCommand(b []byte) (c command, err error) {
+// memory with b. errNewer when the version is newer than newest, or the kind is
+// not known in it.
+func parseCommand(b []byte, newest int) (c command, err error) {
 	r := reader{b: b}
-	version := r.byte()
+	c.version = r.byte()
 	c.kind = r.byte()
 	c.at = int64(r.uint64())
 	if r.bad {
 		return c, fmt.Errorf("%w: %d bytes", errCommand, len(b))
 	}
-	if version != commandVersion || c.kind != commandBatch && c.kind != commandMark {
-		return c, fmt.Errorf("%w: version %d, kind %d", errNewer, version, c.kind)
+	if int(c.version) > newest || !inFormat(c.version, c.kind) {
+		return c, fmt.Errorf("command %w (version %d, kind %d)", errNewer, c.version, c.kind)
 	}
-	if c.kind == commandBatch {
+	switch c.kind {
+	case commandBatch:
 		n := r.count(maxGroupsBatch)
 		for range n {
 			c.groups = append(c.groups, r.group())
 		}
 		if n == 0 {
+			r.bad = true
+		}
+	case commandFormat:
+		n := r.count(maxServers)
+		for range n {
+			id := string(r.bytes())
+			if _, _, ok := parseServer(id); !ok {
+				r.bad = true
+			}
+			c.servers = append(c.servers, id)
+		}
+		if n == 0 || !slices.IsSorted(c.servers) {
 			r.bad = true
 		}
 	}

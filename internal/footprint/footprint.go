@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,6 +88,7 @@ type Options struct {
 	// as many as take 128 MiB.
 	SnapshotAfter, KeepLog uint64
 
+	speaks  int                              // newest format understood; 0 for newestFormat
 	free    func(dir string) (uint64, error) // bytes of free disk
 	segment int                              // bytes of a file of raft's log; 0 for 64 MiB. A log is cut by whole files
 }
@@ -110,6 +112,8 @@ type Footprint struct {
 	ready       atomic.Pointer[term] // the term this member leads, once all before it is applied
 	kick        chan struct{}        // something changed for the leader to look at
 	marks       chan struct{}        // a tree to cosign
+	upgrades    chan struct{}        // the members may understand more
+	outdated    atomic.Bool          // something newer than this program understands was sent here
 	eraser      chan struct{}        // something to erase
 	inspections chan []inspection    // records to look at behind applying
 	missed      missed
@@ -170,7 +174,7 @@ func Join(ctx context.Context, o Options, contacts ...name.Council) (*Footprint,
 // Rejoin asks again what Join asks, for a replica whose joining did not get
 // through. Asking again after it did changes nothing.
 func (f *Footprint) Rejoin(ctx context.Context) error {
-	jws, err := f.sign(ctx, KindJoined, map[string]any{"incarnation": f.folder.id.Incarnation})
+	jws, err := f.sign(ctx, KindJoined, map[string]any{"incarnation": f.folder.id.Incarnation, "speaks": strconv.Itoa(f.o.newest())})
 	if err != nil {
 		return err
 	}
@@ -247,7 +251,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	f := &Footprint{
 		o: o, folder: fold,
 		notify: make(chan bool, 16), queue: make(chan *proposal, 256),
-		kick: make(chan struct{}, 1), marks: make(chan struct{}, 1), eraser: make(chan struct{}, 1), inspections: make(chan []inspection, 8), missed: missed{wake: make(chan struct{}, 1)},
+		kick: make(chan struct{}, 1), marks: make(chan struct{}, 1), upgrades: make(chan struct{}, 1), eraser: make(chan struct{}, 1), inspections: make(chan []inspection, 8), missed: missed{wake: make(chan struct{}, 1)},
 		contact: map[name.Council]contact{}, peers: map[name.Council]Peer{},
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
@@ -256,7 +260,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 			f.cancel()
 		}
 	}()
-	if f.fsm, err = openFSM(fold, o.Log); err != nil {
+	if f.fsm, err = openFSM(fold, &o); err != nil {
 		return nil, err
 	}
 	f.fsm.onFail = f.stopped
@@ -283,6 +287,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	f.wg.Go(f.propose)
 	f.wg.Go(f.lead)
 	f.wg.Go(f.cosign)
+	f.wg.Go(f.upgrade)
 	f.wg.Go(f.erase)
 	f.wg.Go(f.inspect)
 	f.wg.Go(f.trim)
@@ -414,6 +419,7 @@ func (f *Footprint) didApply(e effects) {
 	}
 	if e.members {
 		f.wake(f.kick)
+		f.wake(f.upgrades)
 	}
 	if e.erased {
 		f.wake(f.eraser)

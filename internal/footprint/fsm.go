@@ -16,12 +16,11 @@ import (
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
-var errNewer = errors.New("command of a newer version of Stile: this node must be upgraded before it can go on")
-
 // An fsm applies committed commands to the replica. It implements
 // raft.BatchingFSM.
 type fsm struct {
 	name   name.Council
+	newest int // format of commands that is understood
 	log    *slog.Logger
 	folder *folder
 	snaps  *snapshotStore
@@ -61,8 +60,8 @@ type reply struct {
 	outcomes [][]Outcome
 }
 
-func openFSM(f *folder, log *slog.Logger) (*fsm, error) {
-	m := &fsm{name: f.id.Footprint, log: log, folder: f, trusted: map[[32]byte]*checked{}, onFail: func(error) {}, applied: func(effects) {}}
+func openFSM(f *folder, o *Options) (*fsm, error) {
+	m := &fsm{name: f.id.Footprint, newest: o.newest(), log: o.Log, folder: f, trusted: map[[32]byte]*checked{}, onFail: func(error) {}, applied: func(effects) {}}
 	m.snaps = &snapshotStore{f, m.current}
 	replica, err := f.openReplica()
 	if err != nil {
@@ -78,6 +77,9 @@ func openFSM(f *folder, log *slog.Logger) (*fsm, error) {
 }
 
 func (m *fsm) reload() error {
+	if err := m.readable(m.replica); err != nil {
+		return err
+	}
 	return m.replica.View(func(v *ledger.ReplicaView) error {
 		s, err := loadState(v)
 		if err == nil {
@@ -138,7 +140,7 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 		if l.Type != raft.LogCommand || l.Index <= done {
 			continue
 		}
-		c, err := parseCommand(l.Data)
+		c, err := parseCommand(l.Data, m.newest)
 		if err != nil {
 			// Nothing that was proposed by this version. To go on would be to
 			// differ from those who know what it means.
@@ -249,7 +251,21 @@ func lastPosition(logs []*raft.Log, done uint64) uint64 {
 
 func (a *applier) command(c command, entries [][]*checked) (reply, error) {
 	var r reply
-	if c.kind == commandMark {
+	switch {
+	case c.kind == commandFormat:
+		a.moveFormat(c)
+	case int(c.version) > a.s.format():
+		// No honest leader proposes it: an older member would stop at it. It
+		// changes nothing, here as everywhere.
+		for _, g := range c.groups {
+			out := make([]Outcome, len(g.entries))
+			for i := range out {
+				out[i] = refused(RuleWaits)
+			}
+			r.outcomes = append(r.outcomes, out)
+		}
+		return r, nil
+	case c.kind == commandMark:
 		a.s.Marked = a.t.Next()
 		a.marked = true
 	}
@@ -361,7 +377,7 @@ func (m *fsm) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
-	if err := extends(m.current(), next); err != nil {
+	if err := errors.Join(m.readable(next), extends(m.current(), next)); err != nil {
 		return errors.Join(err, next.Close())
 	}
 	if err := m.folder.adopt(dir); err != nil {

@@ -17,13 +17,14 @@ func within(t *testing.T, d time.Duration) (context.Context, context.CancelFunc)
 
 // FuzzCommand: whatever is taken for a command is printed back byte for byte.
 func FuzzCommand(f *testing.F) {
-	f.Add(command{kind: commandMark, at: 5}.encode())
-	f.Add(command{kind: commandBatch, at: -1, groups: []group{
+	f.Add(command{version: 1, kind: commandMark, at: 5}.encode())
+	f.Add(command{version: 1, kind: commandBatch, at: -1, groups: []group{
 		{contributor: "northmoor.gov.uk", entries: []Entry{{Token: []byte("a.b.c~")}, {Token: []byte("d"), Attachment: []byte("zip")}}},
 		{contributor: "saltby.gov.uk", agreement: "saltby.gov.uk/items", since: 3, cursor: 9},
 	}}.encode())
+	f.Add(command{version: 2, kind: commandFormat, at: 5, servers: []string{"a.example/" + strings.Repeat("a", 26)}}.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := parseCommand(b)
+		c, err := parseCommand(b, newestFormat)
 		if err != nil {
 			return
 		}

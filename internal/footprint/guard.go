@@ -61,7 +61,12 @@ const maxServers = 2 * MaxMembers
 func (g *guard) check(command any) error {
 	switch c := command.(type) {
 	case *raft.AppendEntriesRequest:
-		if err := checkEntries(c); err != nil || len(c.Entries) == 0 {
+		if len(c.Entries) == 0 {
+			return nil
+		}
+		err := checkEntries(c, g.f.o.newest())
+		g.f.outdated.Store(errors.Is(err, errNewer))
+		if err != nil {
 			return err
 		}
 		// Badger maps its files into memory: running out of disk under it ends
@@ -96,7 +101,7 @@ func (g *guard) room(want uint64) error {
 	return err
 }
 
-func checkEntries(c *raft.AppendEntriesRequest) error {
+func checkEntries(c *raft.AppendEntriesRequest, newest int) error {
 	next := c.PrevLogEntry + 1
 	for i, l := range c.Entries {
 		if l == nil || l.Index != next+uint64(i) {
@@ -110,7 +115,7 @@ func checkEntries(c *raft.AppendEntriesRequest) error {
 		case raft.LogCommand:
 			// What this member does not understand it does not take into its
 			// log, so it cannot be committed before a majority understands it.
-			if _, err := parseCommand(l.Data); err != nil {
+			if _, err := parseCommand(l.Data, newest); err != nil {
 				return err
 			}
 		case raft.LogConfiguration:

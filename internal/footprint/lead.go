@@ -44,6 +44,7 @@ func (f *Footprint) lead() {
 				continue
 			}
 			f.ready.Store(&term{})
+			f.wake(f.upgrades)
 		}
 		f.mark()
 		f.reconcile()
@@ -56,7 +57,7 @@ func (f *Footprint) mark() {
 	if size := f.fsm.current().Checkpoint().Size; size == 0 || s.Marked == size || f.roomOnDisk() != nil {
 		return
 	}
-	c := command{kind: commandMark, at: f.o.Now().Unix()}
+	c := command{version: byte(s.format()), kind: commandMark, at: f.o.Now().Unix()}
 	if err := f.raft.Apply(c.encode(), time.Second).Error(); err != nil {
 		f.o.Log.Debug("mark", "footprint", f.o.Name, "error", err.Error())
 	}

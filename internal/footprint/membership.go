@@ -1,6 +1,7 @@
 package footprint
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -31,7 +32,8 @@ const (
 	// KindCancelled takes the signer's own proposal back. Body: entry.
 	KindCancelled = "footprint-cancelled"
 	// KindJoined takes up an agreed admission. Body: incarnation (26 characters
-	// of base32, random, of the replica that joins).
+	// of base32, random, of the replica that joins), speaks (the newest format of
+	// commands it understands; absent for 1).
 	KindJoined = "footprint-joined"
 	// KindRecovered says that a majority was lost for good and that the signer
 	// goes on alone from what it held. Body: lost (councils, separated by
@@ -120,6 +122,8 @@ func (a *applier) membership(c *checked) (Outcome, error) {
 	case KindJoined:
 		if a.s.invited[ev.Council] == nil {
 			rule = RuleNotInvited
+		} else if n, err := strconv.Atoi(cmp.Or(text(ev.Body, "speaks"), "1")); err != nil || n < a.s.format() {
+			rule = RuleOlder
 		} else {
 			rule = a.join(signer, text(ev.Body, "incarnation"))
 		}

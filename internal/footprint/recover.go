@@ -115,7 +115,7 @@ func replayAll(fold *folder, o Options) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil // set aside by an earlier try
 	}
-	m, err := openFSM(fold, o.Log)
+	m, err := openFSM(fold, &o)
 	if err != nil {
 		return err
 	}

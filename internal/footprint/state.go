@@ -39,6 +39,7 @@ type stored struct {
 	Open    *openChange `json:"open,omitempty"`   // the one change under way
 	Marked  uint64      `json:"marked"`           // size of the log at the last mark
 	Formed  bool        `json:"formed,omitempty"` // three councils have been members at one time
+	Format  int         `json:"format,omitempty"` // of commands; 0 for 1, as older programs write it
 }
 
 // An openChange is a change of membership that waits for a majority.

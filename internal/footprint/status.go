@@ -19,7 +19,7 @@ type Peer struct {
 	Server  string `json:"server"`
 	Applied uint64 `json:"applied"` // position in the replicated log
 	Size    uint64 `json:"size"`    // entries in the ledger
-	Speaks  int    `json:"speaks"`  // newest version of commands it understands
+	Speaks  int    `json:"speaks"`  // newest format of commands it understands
 	Free    uint64 `json:"free"`    // bytes of free disk
 	Full    bool   `json:"full,omitempty"`
 	Stopped string `json:"stopped,omitempty"` // why it applies nothing any more
@@ -29,7 +29,7 @@ type Peer struct {
 
 func (f *Footprint) self() Peer {
 	r := f.fsm.current()
-	p := Peer{Server: f.server(), Applied: r.Applied(), Size: r.Checkpoint().Size, Speaks: commandVersion}
+	p := Peer{Server: f.server(), Applied: r.Applied(), Size: r.Checkpoint().Size, Speaks: f.o.newest()}
 	if free, err := f.o.free(f.o.Dir); err == nil {
 		p.Free, p.Full = free, free < f.o.MinFree
 	}
@@ -51,7 +51,7 @@ type MemberStatus struct {
 	Size    uint64       `json:"size"`
 	Applied uint64       `json:"position"`
 	Free    uint64       `json:"free_bytes,omitempty"`
-	Speaks  int          `json:"speaks,omitempty"`
+	Speaks  int          `json:"speaks,omitempty"` // newest format it understands, as it said last
 }
 
 // A Change is the change of membership under way.
@@ -82,6 +82,7 @@ type Status struct {
 	Evidence   int            `json:"evidence"`
 	DiskBytes  uint64         `json:"disk_bytes"`
 	LogBytes   uint64         `json:"log_bytes"` // of raft's log, which is cut by files of 64 MiB
+	Format     int            `json:"format"`    // of commands, in use: every member understands it
 	Stopped    string         `json:"stopped,omitempty"`
 }
 
@@ -107,7 +108,7 @@ func (f *Footprint) Status() Status {
 		wg.Go(func() { peers[i], errs[i] = f.peer(c, 2*time.Second) })
 	}
 	wg.Wait()
-	st := Status{Footprint: f.o.Name, Self: f.o.Self, Needs: s.majority(), Formed: s.Formed}
+	st := Status{Footprint: f.o.Name, Self: f.o.Self, Needs: s.majority(), Formed: s.Formed, Format: s.format()}
 	own := f.self()
 	st.Size, st.Position, st.Stopped = own.Size, own.Applied, own.Stopped
 	_, id := f.raft.LeaderWithID()
@@ -143,10 +144,13 @@ func (f *Footprint) Status() Status {
 		last := f.peers[c]
 		f.mu.Unlock()
 		if errs[i] != nil {
-			ms.Size, ms.Applied = last.Size, last.Applied
+			ms.Size, ms.Applied, ms.Speaks = last.Size, last.Applied, last.Speaks
 		}
 		ms.Behind = newest.Size - min(newest.Size, ms.Size)
 		ms.Because = because(m, p, errs[i], ms)
+		if ms.Up && m != nil && p.Speaks < st.Format || c == f.o.Self && f.outdated.Load() {
+			ms.Because = becauseOlder
+		}
 		if ms.Up && m != nil {
 			st.Up++
 		}
@@ -172,6 +176,8 @@ const slowLink = 300 * time.Millisecond
 // justNow is how many entries a member may be behind without a word: the
 // members are not asked all at one moment.
 const justNow = 16
+
+const becauseOlder = "it runs an older version of Stile than the footprint uses and must be upgraded before it can go on"
 
 func because(m *member, p Peer, err error, ms MemberStatus) string {
 	switch {
@@ -244,7 +250,14 @@ func (f *Footprint) words(st Status) string {
 		case changeKeys:
 			verb = "taking over the new keys of"
 		}
-		fmt.Fprintf(&b, "; %s %s waits for %s to agree", verb, f.title(st.Change.Council), f.titles(st.Change.Waiting))
+		fmt.Fprintf(&b, "; %s %s waits for %s to agree", verb, f.title(st.Change.Council), f.titles(st.Change.Waiting, "or"))
+	}
+	if cs := older(st, f.o.newest()); len(cs) > 0 {
+		verb := "run"
+		if len(cs) == 1 {
+			verb = "runs"
+		}
+		fmt.Fprintf(&b, "; %s still %s an older version of Stile, and new kinds of entries wait until every member is upgraded", f.titles(cs, "and"), verb)
 	}
 	if st.Evidence > 0 {
 		fmt.Fprintf(&b, "; there is evidence against a member: see footprint evidence")
@@ -270,13 +283,13 @@ func (f *Footprint) title(c name.Council) string {
 	return string(c)
 }
 
-func (f *Footprint) titles(cs []name.Council) string {
+func (f *Footprint) titles(cs []name.Council, last string) string {
 	var out []string
 	for _, c := range cs {
 		out = append(out, f.title(c))
 	}
 	if len(out) > 1 {
-		return strings.Join(out[:len(out)-1], ", ") + " or " + out[len(out)-1]
+		return strings.Join(out[:len(out)-1], ", ") + " " + last + " " + out[len(out)-1]
 	}
 	return strings.Join(out, "")
 }

@@ -273,7 +273,7 @@ func (f *Footprint) proposeBatch(ps []*proposal, free func()) {
 		return
 	}
 	f.checkBefore(ps)
-	c := command{kind: commandBatch, at: f.o.Now().Unix()}
+	c := command{version: byte(f.speaks()), kind: commandBatch, at: f.o.Now().Unix()}
 	var going []*proposal
 	for _, p := range ps {
 		g := p.g
