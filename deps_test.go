@@ -44,6 +44,7 @@ var reserved = map[string]string{
 	"github.com/sigstore/":                   "internal/keys",
 	"github.com/santhosh-tekuri/jsonschema/": "internal/standard",
 	"cel.dev/":                               "internal/agreement",
+	"github.com/prometheus/":                 "node",
 }
 
 // An auditor's program must be short enough to read, so these packages may not

@@ -93,6 +93,15 @@ type Config struct {
 	// Empty, the default, serves nothing. For HTTPS put a web server before it.
 	HTTPListen string `yaml:"http_listen"`
 
+	// MetricsListen is the address and port, such as 127.0.0.1:7847, at which
+	// the node tells its operators how it does: /metrics in the text format of
+	// Prometheus, /livez and /readyz. Empty, the default, serves nothing. There
+	// is no login: whoever reaches it sees which councils exchange which
+	// standards and how much, and never a record. Keep it on a loopback
+	// address, or on one that the monitoring alone can reach. A node of an older
+	// Stile refuses a file that has this key.
+	MetricsListen string `yaml:"metrics_listen"`
+
 	// CosignWait is how long a checkpoint waits for partners to cosign it
 	// before it is published without them, in seconds. Default 5, at most 60;
 	// 0 does not wait.

@@ -210,7 +210,7 @@ func words(goType string) string {
 func meant(key string) string {
 	known := []string{
 		"version", "council", "data", "directory", "admin_socket", "passphrase_file", "encryption_key_file", "listen",
-		"announce", "http_listen", "cosign_wait", "measure_every", "limits", "record_bytes", "import_workers", "min_free_mib", "log", "level", "format",
+		"announce", "http_listen", "metrics_listen", "cosign_wait", "measure_every", "limits", "record_bytes", "import_workers", "min_free_mib", "log", "level", "format",
 	}
 	bare := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(key))
 	for _, k := range known {
@@ -260,10 +260,15 @@ func (p *parser) check(c *Config) {
 			}
 		}
 	}
-	if c.HTTPListen != "" {
-		if _, port, err := net.SplitHostPort(c.HTTPListen); err != nil || port == "" {
-			p.fail("http_listen", "want an address and a port, such as 127.0.0.1:7846")
+	for _, l := range []struct{ key, address, such string }{
+		{"http_listen", c.HTTPListen, "127.0.0.1:7846"}, {"metrics_listen", c.MetricsListen, "127.0.0.1:7847"},
+	} {
+		if _, port, err := net.SplitHostPort(l.address); l.address != "" && (err != nil || port == "") {
+			p.fail(l.key, "want an address and a port, such as %s", l.such)
 		}
+	}
+	if c.MetricsListen != "" && c.MetricsListen == c.HTTPListen {
+		p.fail("metrics_listen", "is the address of http_listen, which is for the public: want another port")
 	}
 	within("cosign_wait", c.CosignWait, 0, 60)
 	within("measure_every", c.MeasureEvery, 0, 366*24)

@@ -174,7 +174,10 @@ type PartnerReply struct {
 	Refused     int            `json:"refused,omitempty"`
 	Outstanding int            `json:"outstanding,omitempty"` // withdrawals not receipted
 	OldestHours float64        `json:"oldest_hours,omitempty"`
-	LastAt      time.Time      `json:"last_at,omitzero"`
+	// BehindEntries is how far behind the receiver is, at most: direction to, in
+	// entries of our log; direction from, in records.
+	BehindEntries uint64    `json:"behind_entries,omitempty"`
+	LastAt        time.Time `json:"last_at,omitzero"`
 }
 
 // PreviewReply says what an agreement would let out of the records there are.

@@ -42,3 +42,18 @@ func (n *Node) Judge(a name.Agreement, answer []byte, seen bool) (*ledger.Delive
 	}
 	return n.checkAnswer(src, doc, outwardAsk{Digest: doc.Digest().String()}, got)
 }
+
+// Watched is where the node serves its figures, once they have been counted anew.
+func (n *Node) Watched(ctx context.Context) (string, error) {
+	c, err := n.count()
+	if err != nil {
+		return "", err
+	}
+	n.counted.Store(c)
+	for _, r := range n.prints.list() {
+		r.f.Look(ctx)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return "http://" + n.watched, nil
+}

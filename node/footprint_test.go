@@ -243,7 +243,8 @@ func TestFlowIntoFootprint(t *testing.T) {
 	fensRecords(t, b, 0, true) // so that saltby's own replica has all of it
 	size := fensStatus(t, b).Status.Size
 	a.stop()
-	n, err := node.Open(a.Config(), node.Options{Fatal: func(err error) { t.Error(err) }})
+	a.Config().MetricsListen = "127.0.0.1:0"
+	n, err := node.Open(a.Config(), node.Options{Version: "1.2.3", Fatal: func(err error) { t.Error(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,6 +257,25 @@ func TestFlowIntoFootprint(t *testing.T) {
 	step(2)
 	if now := fensStatus(t, b).Status.Size; now != size {
 		t.Errorf("%d entries after a restart, had %d", now, size)
+	}
+	// Whoever watches it sees that it is well, and nothing of any record.
+	got2 := watch(t, a.Node, "one again", "N/1", "plans", "uprn", "100000000001")
+	const out, in = "{direction=out,partner=fens.example,standard=standards.stile.example/planning-application@1}", "{footprint=fens.example}"
+	for figure, want := range map[string]float64{
+		"stile_build_info{version=1.2.3}": 1, "stile_directory_up_to_date{}": 1,
+		"stile_records{standard=standards.stile.example/planning-application@1.0.0}":                      3,
+		"stile_offers_total{outcome=taken,standard=standards.stile.example/planning-application@1.0.0}":   4,
+		"stile_offers_total{outcome=refused,standard=standards.stile.example/planning-application@1.0.0}": 0,
+		"stile_partner_in_step" + out: 1, "stile_partner_records" + out: 2, "stile_partner_outstanding_withdrawals" + out: 0, "stile_partner_behind_entries" + out: 0,
+		"stile_footprint_open" + in: 1, "stile_footprint_members" + in: 3, "stile_footprint_members_voting" + in: 3, "stile_footprint_members_up" + in: 3,
+		"stile_footprint_members_needed" + in: 2, "stile_footprint_has_leader" + in: 1, "stile_footprint_decides" + in: 1,
+		"stile_footprint_entries" + in: float64(size), "stile_footprint_evidence" + in: 0,
+		"stile_footprint_member_behind_entries{council=saltby.gov.uk,footprint=fens.example}":                                                  0,
+		"stile_footprint_records{council=northmoor.gov.uk,footprint=fens.example,standard=standards.stile.example/planning-application@1.0.0}": 2,
+	} {
+		if have, ok := got2[figure]; !ok || have != want {
+			t.Errorf("%s is %v (%v), want %v", figure, have, ok, want)
+		}
 	}
 
 	// A narrower text: what is not agreed any more is gone.

@@ -187,6 +187,7 @@ type Node struct {
 	looked    usedQueue
 	prints    prints
 	fetches   fetches
+	counted   atomic.Pointer[counted] // nil where nobody watches
 
 	ready chan struct{}
 	once  sync.Once
@@ -194,12 +195,13 @@ type Node struct {
 	hosting    sync.Mutex // held while what we publish is changed
 	refreshing sync.Mutex // held while mirrors are asked
 
-	mu    sync.Mutex // guards what follows
-	host  *wire.Host
-	net   wire.Network
-	http  string // address that HTTP is served at; "" where it is not
-	sync  *peersync.Syncer
-	since time.Time
+	mu      sync.Mutex // guards what follows
+	host    *wire.Host
+	net     wire.Network
+	http    string // address that HTTP is served at; "" where it is not
+	watched string // address that monitoring is served at; "" where it is not
+	sync    *peersync.Syncer
+	since   time.Time
 }
 
 // Open opens the data folder that cfg names. It opens no network; see Run.
@@ -370,6 +372,10 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.keepFetching(ctx) })
 	if n.cfg.HTTPListen != "" {
 		wg.Go(func() { stop("HTTP", n.serveHTTP(ctx)) })
+	}
+	if n.cfg.MetricsListen != "" {
+		wg.Go(func() { stop("monitoring", n.serveMetrics(ctx)) })
+		wg.Go(func() { n.keepCounting(ctx) })
 	}
 	if n.cfg.AdminSocket != "" && n.o.Network == nil {
 		wg.Go(func() { stop("admin socket", n.serveAdmin(ctx)) })

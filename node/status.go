@@ -149,6 +149,7 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 	r := PartnerReply{
 		Council: c, Agreement: f.Agreement, Direction: "to", Connected: connected,
 		Offered: f.Records, Held: p.Held, Refused: p.Refused, LastAt: p.LastAck,
+		BehindEntries: f.End - min(f.End, p.Cursor),
 	}
 	oldest := time.Time{}
 	err = v.Outstanding(f, p, func(index uint64, _ name.Record) bool {
@@ -201,6 +202,7 @@ func (n *Node) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync
 	src, err := n.ledger.Source(a.From, a.Name)
 	if err == nil {
 		r.Offered, r.Held, r.Refused, r.LastAt, r.Verified = src.Offered, src.Records, src.Refused, src.LastAt, src.Records
+		r.BehindEntries = uint64(max(0, src.Offered-src.Records-src.Refused))
 		if src.Verified < src.Cursor {
 			if r.Verified, err = v.HoldingsBefore(src, src.Verified); err != nil {
 				return r, err

@@ -75,6 +75,7 @@ func (d *doctor) examine(ctx context.Context) {
 	d.hosted(cfg)
 	d.disk(cfg)
 	d.clock(cfg)
+	d.watched(cfg)
 	if status, running := d.daemon(ctx, cfg); running {
 		d.exchange(status)
 	} else {
@@ -96,6 +97,19 @@ func (d *doctor) folders(cfg *config.Config) {
 	}
 	os.Remove(probe)
 	d.good("folders", "%s can be written", cfg.Data)
+}
+
+// watched looks at where monitoring is served: there is no login.
+func (d *doctor) watched(cfg *config.Config) {
+	if cfg.MetricsListen == "" {
+		return
+	}
+	host, _, err := net.SplitHostPort(cfg.MetricsListen)
+	if ip := net.ParseIP(host); err == nil && (host == "localhost" || ip.IsLoopback()) {
+		d.good("monitoring", "served at %s", cfg.MetricsListen)
+		return
+	}
+	d.add("note", "monitoring", "name a loopback address, or see that only the monitoring reaches this one", "metrics_listen is %s: whoever reaches it sees, without login, with whom we exchange and how much", cfg.MetricsListen)
 }
 
 func (d *doctor) keys(cfg *config.Config) {

@@ -79,6 +79,21 @@ func TestFootprint(t *testing.T) {
 			t.Errorf("checkpoint: %+v by %v, %v", cp, by, err)
 		}
 		t.Log(w.at(places[0]).Status().Words)
+		w.at(places[1]).Look(t.Context())
+		g, l := w.at(places[1]).Figures(), w.leader().Figures()
+		if !g.Decides || g.Leader != w.leader().o.Self || g.Needs != 2 || len(g.Members) != 3 || g.Term == 0 ||
+			g.Position < last.Position || g.Committed < g.Position || g.Checkpoint != g.Size || g.LogLast < g.Position || g.LogBytes == 0 {
+			t.Errorf("figures: %+v", g)
+		}
+		for _, m := range g.Members {
+			if !m.Up || !m.Votes || m.Behind != 0 || m.Heard.IsZero() {
+				t.Errorf("figures of a member: %+v", m)
+			}
+		}
+		if !l.Leads || l.Offered.Accepted < 120 || l.Offered.Duplicate != 3 || l.Offered.Refused+l.Offered.Failed != 0 ||
+			l.Commit.Count < 3 || l.Commit.Counts[len(l.Commit.Counts)-1] != l.Commit.Count || l.Apply.Count < l.Commit.Count {
+			t.Errorf("figures of the leader: %+v", l)
+		}
 	})
 }
 
@@ -206,6 +221,10 @@ func TestSnapshot(t *testing.T) {
 		w.same()
 		if dir, err := w.at(away).folder.current(); err != nil || dir == "replica-1" {
 			t.Errorf("no snapshot was installed: %s, %v", dir, err)
+		}
+		if g, l := w.at(away).Figures().Snapshots, w.leader().Figures().Snapshots; g.Installed != 1 || g.InstalledBytes == 0 ||
+			g.Sent != 0 || l.Sent == 0 || l.SentBytes < g.InstalledBytes || l.Noted == 0 || l.Installed != 0 {
+			t.Errorf("snapshots counted: %+v there, %+v at the leader", g, l)
 		}
 		// Its disk is lost: under the same name it is another replica, which
 		// nobody lets vote until a majority has agreed.

@@ -122,6 +122,7 @@ type Footprint struct {
 	standards sync.Map // name.Standard to *standard.Standard
 
 	cosigned cosigned
+	tally    tally
 
 	mu      sync.Mutex // guards what follows
 	contact map[name.Council]contact
@@ -370,10 +371,12 @@ func (f *Footprint) openRaft(found bool) error {
 		return errors.Join(err, f.trans.Close())
 	}
 	var err error
-	if f.raft, err = raft.NewRaft(c, f.fsm, f.logs, f.logs, f.fsm.snaps, guard); err != nil {
+	t := &f.tally
+	if f.raft, err = raft.NewRaft(c, measured{f.fsm, t}, f.logs, f.logs, measuredStore{f.fsm.snaps, t}, guard); err != nil {
 		f.o.Hub.remove(f)
 		return errors.Join(fmt.Errorf("start raft: %w", err), f.trans.Close())
 	}
+	t.observe(f.raft)
 	f.wg.Go(guard.run)
 	return nil
 }

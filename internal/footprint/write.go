@@ -200,8 +200,10 @@ func (f *Footprint) enqueue(ctx context.Context, g group) (Receipt, error) {
 	}
 	select {
 	case r := <-p.done:
+		f.tally.offered(len(g.entries), r)
 		return r.r, r.err
 	case <-ctx.Done():
+		f.tally.offered(len(g.entries), result{err: errUnsure})
 		return Receipt{}, errUnsure
 	case <-f.ctx.Done():
 		return Receipt{}, ErrClosed
@@ -296,10 +298,14 @@ func (f *Footprint) proposeBatch(ps []*proposal, free func()) {
 		free()
 		return
 	}
+	proposed := time.Now()
 	future := f.raft.Apply(c.encode(), 0)
 	f.wg.Go(func() {
 		defer free()
 		err := future.Error()
+		if err == nil {
+			f.tally.commit.took(time.Since(proposed))
+		}
 		rep, ok := future.Response().(reply)
 		for i, p := range ps {
 			if err != nil || !ok {
