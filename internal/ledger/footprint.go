@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -34,8 +35,9 @@ import (
 // One goroutine at a time may call Apply; everything else may be called
 // concurrently.
 type Replica struct {
-	o  ReplicaOptions
-	db *badger.DB
+	o      ReplicaOptions
+	db     *badger.DB
+	before []byte // of every key
 
 	mu      sync.RWMutex // guards what follows
 	tree    *tlog.Tree   // the committed right edge; replaced, never changed
@@ -55,6 +57,18 @@ type ReplicaOptions struct {
 	EncryptionKey []byte       // encryption at rest: 16, 24 or 32 bytes; nil for none
 	Log           *slog.Logger // default discards
 	InMemory      bool         // keep nothing on disk; for tests
+
+	// Council has the store hold a council's own ledger beside the replica's
+	// keys, which then all begin with one more byte; see Shared.
+	Council bool
+}
+
+// key returns where a key of the replica stands in the store.
+func (r *Replica) key(k []byte) []byte {
+	if len(r.before) == 0 {
+		return k
+	}
+	return slices.Concat(r.before, k)
 }
 
 // MaxReplicaWrite is how many bytes of keys and values one Apply may write,
@@ -78,15 +92,23 @@ func OpenReplica(o ReplicaOptions) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Replica{o: o, db: db, changed: make(chan struct{})}
+	r := newReplica(o, db)
 	if err := db.View(r.load); err != nil {
 		return nil, errors.Join(fmt.Errorf("open replica of %s: %w", o.Name, err), db.Close())
 	}
 	return r, nil
 }
 
+func newReplica(o ReplicaOptions, db *badger.DB) *Replica {
+	r := &Replica{o: o, db: db, changed: make(chan struct{})}
+	if o.Council {
+		r.before = councilPrefix
+	}
+	return r
+}
+
 func (r *Replica) load(txn *badger.Txn) error {
-	layout, err := valueOf(txn, keyLayout)
+	layout, err := valueOf(txn, r.key(keyLayout))
 	switch {
 	case errors.Is(err, ErrNotFound): // an empty store
 	case err != nil:
@@ -98,7 +120,7 @@ func (r *Replica) load(txn *badger.Txn) error {
 	if err != nil {
 		return err
 	}
-	tree, err := tlog.OpenTree(cp.Size, txnTiles{txn})
+	tree, err := tlog.OpenTree(cp.Size, txnTiles{txn, r.before})
 	if err != nil {
 		return fmt.Errorf("%w: log: %w", ErrDamaged, err)
 	}
@@ -111,7 +133,7 @@ func (r *Replica) load(txn *badger.Txn) error {
 
 func (r *Replica) head(txn *badger.Txn) (tlog.Checkpoint, uint64, error) {
 	cp := tlog.Checkpoint{Origin: r.o.Name.Origin(), Root: tlog.EmptyRoot()}
-	b, err := valueOf(txn, keyCheckpoint)
+	b, err := valueOf(txn, r.key(keyCheckpoint))
 	if errors.Is(err, ErrNotFound) {
 		return cp, 0, nil
 	}
@@ -185,15 +207,15 @@ func (r *Replica) Apply(position uint64, f func(*ReplicaTx) error) error {
 	if len(t.leaves) > 0 {
 		next = tree.Clone()
 		for _, tile := range next.Append(t.leaves) {
-			t.sets[string(tileKey(tile.Level, tile.Index))] = tile.Data
+			t.sets[string(r.key(tileKey(tile.Level, tile.Index)))] = tile.Data
 		}
 	}
 	root := next.Root()
 	head := binary.BigEndian.AppendUint64(make([]byte, 0, 48), next.Size())
 	head = binary.BigEndian.AppendUint64(append(head, root[:]...), position)
-	t.sets[string(keyCheckpoint)] = head
+	t.sets[string(r.key(keyCheckpoint))] = head
 	if applied == 0 {
-		t.sets[string(keyLayout)] = []byte{replicaLayout}
+		t.sets[string(r.key(keyLayout))] = []byte{replicaLayout}
 	}
 	if err := r.store(t.sets); err != nil {
 		err = fmt.Errorf("%w: %w", ErrStorage, err)
@@ -218,27 +240,14 @@ func (r *Replica) store(sets map[string][]byte) error {
 
 // write is store with writing held.
 func (r *Replica) write(sets map[string][]byte) error {
-	txn := r.db.NewTransaction(true)
-	defer txn.Discard()
-	for k, v := range sets {
-		var err error
-		if v == nil {
-			err = txn.Delete([]byte(k))
-		} else {
-			err = txn.SetEntry(&badger.Entry{Key: []byte(k), Value: v})
-		}
-		if err != nil {
-			return fmt.Errorf("write: %w", err)
-		}
-	}
-	return txn.Commit()
+	return writeAll(r.db, sets)
 }
 
 // Erasing reports whether there is something for Erase to do.
 func (r *Replica) Erasing() (any bool) {
 	err := r.View(func(v *ReplicaView) error {
 		o := badger.DefaultIteratorOptions
-		o.PrefetchValues, o.Prefix = false, []byte{keyErase}
+		o.PrefetchValues, o.Prefix = false, r.key([]byte{keyErase})
 		it := v.txn.NewIterator(o)
 		defer it.Close()
 		it.Rewind()
@@ -263,11 +272,11 @@ func (r *Replica) Erase() (int, error) {
 	var entries [][]byte
 	done := map[string][]byte{}
 	err := r.db.View(func(txn *badger.Txn) error {
-		return walk(txn, []byte{keyErase}, func(key, _ []byte) error {
+		return walk(txn, r.key([]byte{keyErase}), func(key, _ []byte) error {
 			if len(entries) == 1000 {
 				return errStopWalk
 			}
-			entries = append(entries, append([]byte{'e'}, key[1:]...))
+			entries = append(entries, r.key(append([]byte{'e'}, key[len(r.before)+1:]...)))
 			done[string(key)] = nil
 			return nil
 		})
@@ -357,15 +366,17 @@ func (t *ReplicaTx) Set(key string, value []byte) { t.set(stateKey(key), value) 
 func (t *ReplicaTx) Remove(key string) { t.set(stateKey(key), nil) }
 
 func (t *ReplicaTx) set(key, value []byte) {
+	key = t.r.key(key)
 	t.sets[string(key)] = value
 	t.bytes += writeSize(key, value)
 }
 
 func (t *ReplicaTx) get(key []byte) ([]byte, error) {
-	v, ok := t.sets[string(key)]
+	at := t.r.key(key)
+	v, ok := t.sets[string(at)]
 	if !ok {
 		var err error
-		if v, err = valueOf(t.read, key); err != nil {
+		if v, err = valueOf(t.read, at); err != nil {
 			return nil, err
 		}
 	}

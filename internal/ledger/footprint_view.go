@@ -52,7 +52,7 @@ func (v *ReplicaView) Applied() uint64 { return v.applied }
 
 // Tile implements tlog.TileReader at the view's checkpoint.
 func (v *ReplicaView) Tile(level int, index uint64, width int) ([]byte, error) {
-	return txnTiles{v.txn}.Tile(level, index, width)
+	return txnTiles{v.txn, v.r.before}.Tile(level, index, width)
 }
 
 // Entry returns what is kept of an entry and its leaf hash. It returns
@@ -71,7 +71,7 @@ func (v *ReplicaView) Entry(index uint64) (leaf tlog.Hash, kept []byte, err erro
 		return leaf, nil, err
 	}
 	copy(leaf[:], b[at*tlog.HashSize:])
-	kept, err = valueOf(v.txn, entryKey(index))
+	kept, err = valueOf(v.txn, v.r.key(entryKey(index)))
 	if errors.Is(err, ErrNotFound) || err == nil && len(kept) == 0 {
 		return leaf, nil, nil
 	}
@@ -79,13 +79,15 @@ func (v *ReplicaView) Entry(index uint64) (leaf tlog.Hash, kept []byte, err erro
 }
 
 // Lookup returns the value under a key, or ErrNotFound.
-func (v *ReplicaView) Lookup(key string) ([]byte, error) { return valueOf(v.txn, stateKey(key)) }
+func (v *ReplicaView) Lookup(key string) ([]byte, error) {
+	return valueOf(v.txn, v.r.key(stateKey(key)))
+}
 
 // Walk calls f with each key and value under a prefix, in the order of the
 // keys, until f returns false.
 func (v *ReplicaView) Walk(prefix string, f func(key string, value []byte) bool) error {
-	err := walk(v.txn, stateKey(prefix), func(key, value []byte) error {
-		if !f(string(key[1:]), value) {
+	err := walk(v.txn, v.r.key(stateKey(prefix)), func(key, value []byte) error {
+		if !f(string(key[len(v.r.before)+1:]), value) {
 			return errStopWalk
 		}
 		return nil
@@ -105,7 +107,15 @@ func (v *ReplicaView) Walk(prefix string, f func(key string, value []byte) bool)
 //	SHA-256 of all before
 //
 // A reader believes nothing of it before the digest at the end.
-const replicaStream = "stile-replica 1\n"
+//
+// A store with a council's ledger in it says "stile-machines 1\n" instead.
+func streamStart(o ReplicaOptions) string {
+	what := "stile-replica 1\n"
+	if o.Council {
+		what = "stile-machines 1\n"
+	}
+	return what + string(o.Name) + "\n"
+}
 
 // MaxReplicaValue is the longest value a replica's stream may hold, in bytes.
 const MaxReplicaValue = 8 << 20
@@ -118,19 +128,20 @@ func (r *Replica) WriteTo(w io.Writer) (int64, error) {
 		sum := sha256.New()
 		bw := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<16)
 		count := func(m int, err error) error { n += int64(m); return err }
-		if err := count(bw.WriteString(replicaStream + string(r.o.Name) + "\n")); err != nil {
+		if err := count(bw.WriteString(streamStart(r.o))); err != nil {
 			return err
 		}
 		it := v.txn.NewIterator(badger.DefaultIteratorOptions)
 		defer it.Close()
 		var head []byte
+		erase, entries := r.key([]byte{keyErase}), r.key([]byte{'e'})
 		for it.Rewind(); it.Valid(); it.Next() {
-			if it.Item().Key()[0] == keyErase {
+			if bytes.HasPrefix(it.Item().Key(), erase) {
 				continue
 			}
 			err := it.Item().Value(func(value []byte) error {
 				key := it.Item().Key()
-				if key[0] == 'e' && len(value) == 0 {
+				if len(value) == 0 && bytes.HasPrefix(key, entries) {
 					return nil
 				}
 				head = binary.AppendUvarint(head[:0], uint64(len(key)))
@@ -187,7 +198,7 @@ func LoadReplica(o ReplicaOptions, rd io.Reader) (_ *Replica, err error) {
 		return nil, errors.Join(fmt.Errorf("load replica of %s: %w", o.Name, err), db.Close())
 	}
 	if o.InMemory {
-		r := &Replica{o: o, db: db, changed: make(chan struct{})}
+		r := newReplica(o, db)
 		if err := errors.Join(db.View(r.load), r.check()); err != nil {
 			return nil, errors.Join(err, db.Close())
 		}
@@ -224,7 +235,7 @@ func readStream(o ReplicaOptions, rd io.Reader, set func(key, value []byte) erro
 	sum := sha256.New()
 	br := bufio.NewReaderSize(rd, 1<<16)
 	bad := func(what string) error { return fmt.Errorf("%w: %s", ErrStream, what) }
-	start := []byte(replicaStream + string(o.Name) + "\n")
+	start := []byte(streamStart(o))
 	got := make([]byte, len(start))
 	if _, err := io.ReadFull(br, got); err != nil || !bytes.Equal(got, start) {
 		return bad("another beginning")

@@ -70,6 +70,10 @@ type Options struct {
 	MinFree       uint64           // bytes of free disk below which writes are refused; default 128 MiB
 	InMemory      bool             // keep nothing on disk; for tests and simulations
 
+	// Shared is where the ledger is instead of in a store of its own; Dir,
+	// EncryptionKey and InMemory are then the replica's. Close leaves it open.
+	Shared *Shared
+
 	// Fatal is called once, on its own goroutine, when storage fails.
 	Fatal func(error)
 }
@@ -128,8 +132,14 @@ func Open(o Options) (*Ledger, error) {
 	if o.MinFree == 0 {
 		o.MinFree = 128 << 20
 	}
-	db, err := openBadger(o)
-	if err != nil {
+	var db *badger.DB
+	var err error
+	if s := o.Shared; s != nil {
+		if !s.Replica.o.Council {
+			return nil, errors.New("open ledger: the replica is not one that holds a council's ledger")
+		}
+		db, o.Dir, o.InMemory = s.Replica.db, s.Replica.o.Dir, s.Replica.o.InMemory
+	} else if db, err = openBadger(o); err != nil {
 		return nil, err
 	}
 	l := &Ledger{
@@ -142,7 +152,11 @@ func Open(o Options) (*Ledger, error) {
 		done:    make(chan struct{}),
 	}
 	if err := l.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), db.Close())
+		err = fmt.Errorf("open ledger: %w", err)
+		if o.Shared == nil {
+			err = errors.Join(err, db.Close())
+		}
+		return nil, err
 	}
 	go l.write()
 	return l, nil
@@ -240,7 +254,7 @@ func (l *Ledger) load() error {
 func (l *Ledger) loadLog(txn *badger.Txn) (*tlog.Tree, []byte, error) {
 	stored, err := valueOf(txn, keyCheckpoint)
 	if errors.Is(err, ErrNotFound) {
-		tree, err := tlog.OpenTree(0, txnTiles{txn})
+		tree, err := tlog.OpenTree(0, txnTiles{txn: txn})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -262,7 +276,7 @@ func (l *Ledger) loadLog(txn *badger.Txn) (*tlog.Tree, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	tree, err := tlog.OpenTree(cp.Size, txnTiles{txn})
+	tree, err := tlog.OpenTree(cp.Size, txnTiles{txn: txn})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: log: %w", ErrDamaged, err)
 	}
@@ -302,6 +316,9 @@ func (l *Ledger) Close() error {
 	}
 	l.viewing.Lock()
 	defer l.viewing.Unlock()
+	if l.o.Shared != nil {
+		return nil
+	}
 	if err := l.db.Close(); err != nil {
 		return fmt.Errorf("close ledger: %w: %w", ErrStorage, err)
 	}

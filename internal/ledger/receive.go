@@ -356,10 +356,7 @@ func (t *tx) blank(c *Source, r name.Record) (bool, error) {
 // disk, the write-ahead log included.
 func (l *Ledger) drop(ctx context.Context, prefixes ...[]byte) error {
 	return l.do(ctx, true, func(*tx) error {
-		if err := l.db.DropPrefix(prefixes...); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
-		}
-		return nil
+		return l.dropPrefixes(prefixes...)
 	})
 }
 
@@ -391,8 +388,8 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		}
 		// Gone before the receipt says so. A crash in between leaves the source
 		// as it was, so that whoever finds the agreement over begins again.
-		if err := l.db.DropPrefix(numKey4('H', s.number), numKey4('P', s.number), numKey4('u', s.number)); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
+		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('P', s.number), numKey4('u', s.number)); err != nil {
+			return err
 		}
 		p := t.event(KindReceipt, map[string]any{
 			"agreement": string(c.Agreement), "from": string(c.From), "size": decimal(c.Size),

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
@@ -68,17 +69,25 @@ func (v *View) Tile(level int, index uint64, width int) ([]byte, error) {
 			return t, nil
 		}
 	}
-	t, err := txnTiles{v.txn}.Tile(level, index, width)
+	t, err := txnTiles{txn: v.txn}.Tile(level, index, width)
 	if err == nil && width == tlog.TileWidth {
 		v.l.tiles.add(level, index, t)
 	}
 	return t, err
 }
 
-type txnTiles struct{ txn *badger.Txn }
+// txnTiles reads tiles whose keys begin with before.
+type txnTiles struct {
+	txn    *badger.Txn
+	before []byte
+}
 
 func (t txnTiles) Tile(level int, index uint64, width int) ([]byte, error) {
-	b, err := valueOf(t.txn, tileKey(level, index))
+	key := tileKey(level, index)
+	if len(t.before) > 0 {
+		key = slices.Concat(t.before, key)
+	}
+	b, err := valueOf(t.txn, key)
 	if err != nil {
 		return nil, fmt.Errorf("read tile %d/%d: %w", level, index, err)
 	}

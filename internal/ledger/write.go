@@ -436,34 +436,6 @@ func (l *Ledger) commit(b *batch) {
 	}()
 }
 
-// store writes one transaction.
-func (l *Ledger) store(groups ...map[string][]byte) error {
-	txn := l.db.NewTransaction(true)
-	defer txn.Discard()
-	n := 0
-	for _, sets := range groups {
-		for k, v := range sets {
-			var err error
-			if v == nil {
-				err = txn.Delete([]byte(k))
-			} else {
-				err = txn.SetEntry(&badger.Entry{Key: []byte(k), Value: v})
-			}
-			if err != nil {
-				return fmt.Errorf("write: %w", err)
-			}
-			n++
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	if err := txn.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return nil
-}
-
 // finish makes a durable batch visible, then tells those who wait for it.
 func (l *Ledger) finish(b *batch, err error) {
 	if err == nil {
