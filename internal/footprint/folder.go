@@ -46,11 +46,14 @@ type folder struct {
 }
 
 type identity struct {
-	Version     int            `json:"version"` // 1
+	Version     int            `json:"version"` // 1; of machines 2
 	Footprint   name.Council   `json:"footprint"`
 	Council     name.Council   `json:"council"`
 	Incarnation string         `json:"incarnation"`
 	Contacts    []name.Council `json:"contacts,omitempty"` // members known when it was made
+	// Machines: the members are machines of one council, whose ledger stands in
+	// the replica's store.
+	Machines bool `json:"machines,omitempty"`
 }
 
 func newIncarnation(random io.Reader) (string, error) {
@@ -83,6 +86,9 @@ func remakeFolder(dir string, id identity, random io.Reader) error {
 		return err
 	}
 	id.Version = 1
+	if id.Machines {
+		id.Version = 2 // who knows of none must not open it
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "snapshots"), 0o700); err != nil {
 		return err
 	}
@@ -105,11 +111,12 @@ func openFolder(dir string, o ledger.ReplicaOptions, self name.Council) (*folder
 	}
 	_, _, ok := parseServer(serverID(f.id.Council, f.id.Incarnation))
 	switch {
-	case f.id.Version != 1:
+	case f.id.Version != 1 && f.id.Version != 2:
 		return nil, fmt.Errorf("identity.json: %w", ledger.ErrNewer)
-	case !ok || f.id.Council != self || f.id.Footprint != o.Name:
+	case !ok || f.id.Council != self || f.id.Footprint != o.Name || f.id.Machines != (f.id.Version == 2):
 		return nil, fmt.Errorf("identity.json is not that of %s in %s", self, o.Name)
 	}
+	f.o.Council = f.id.Machines
 	return f, nil
 }
 
@@ -313,7 +320,8 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	}
 	meta := ms[i].SnapshotMeta
 	if f, err := os.Open(filepath.Join(s.dir(), id+".stream")); err == nil {
-		return &meta, f, nil
+		r, err := spoolReader(f, s.f.o.EncryptionKey)
+		return &meta, r, err
 	}
 	tmp, err := os.CreateTemp(s.dir(), ".serve-*")
 	if err != nil {
@@ -323,15 +331,19 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	if err := os.Remove(tmp.Name()); err != nil {
 		return nil, nil, errors.Join(err, tmp.Close())
 	}
-	n, err := s.replica().WriteTo(tmp)
+	var n int64
+	w, err := spoolWriter(tmp, s.f.o.EncryptionKey)
 	if err == nil {
-		_, err = tmp.Seek(0, io.SeekStart)
+		if n, err = s.replica().WriteTo(w); err == nil {
+			_, err = tmp.Seek(0, io.SeekStart)
+		}
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, tmp.Close())
 	}
 	meta.Size = n
-	return &meta, tmp, nil
+	r, err := spoolReader(tmp, s.f.o.EncryptionKey)
+	return &meta, r, err
 }
 
 // installed forgets the streams of received snapshots, and all but the newest
@@ -380,7 +392,7 @@ func (s *snapshotStore) resume(old *ledger.Replica) (*ledger.Replica, error) {
 	if err != nil || len(ms) == 0 {
 		return old, err
 	}
-	stream, err := os.Open(filepath.Join(s.dir(), ms[0].ID+".stream"))
+	file, err := os.Open(filepath.Join(s.dir(), ms[0].ID+".stream"))
 	if errors.Is(err, fs.ErrNotExist) {
 		if old.Applied() < ms[0].Applied {
 			return old, fmt.Errorf("%w: the replica is at position %d, and the log before %d is gone", ledger.ErrDamaged, old.Applied(), ms[0].Applied)
@@ -390,8 +402,13 @@ func (s *snapshotStore) resume(old *ledger.Replica) (*ledger.Replica, error) {
 	if err != nil {
 		return old, err
 	}
-	defer stream.Close()
-	next, dir, err := s.f.load(stream)
+	var next *ledger.Replica
+	var dir string
+	stream, err := spoolReader(file, s.f.o.EncryptionKey)
+	if err == nil {
+		next, dir, err = s.f.load(stream)
+		err = errors.Join(err, stream.Close())
+	}
 	if err != nil {
 		base := filepath.Join(s.dir(), ms[0].ID)
 		return old, errors.Join(os.Remove(base+".json"), os.Remove(base+".stream"))
@@ -407,6 +424,7 @@ type sink struct {
 	s    *snapshotStore
 	meta snapshotMeta
 	file *os.File // nil: nothing but a note
+	w    io.Writer
 }
 
 // ID implements raft.SnapshotSink.
@@ -418,8 +436,11 @@ func (k *sink) Write(b []byte) (n int, err error) {
 		if k.file, err = os.CreateTemp(k.s.dir(), ".received-*"); err != nil {
 			return 0, err
 		}
+		if k.w, err = spoolWriter(k.file, k.s.f.o.EncryptionKey); err != nil {
+			return 0, err
+		}
 	}
-	n, err = k.file.Write(b)
+	n, err = k.w.Write(b)
 	k.meta.Size += int64(n)
 	return n, err
 }
