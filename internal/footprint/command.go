@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
 )
 
@@ -25,6 +26,10 @@ import (
 //	3 format (from version 2): number of servers, unsigned varint, at least 1;
 //	         each server (text), sorted. The format is version from here on, if
 //	         these are the members' servers.
+//	4 writes, among machines of one council alone: term8, in which the machine
+//	         leads; number of keys; each, ascending: key, a byte, and where that is 1 the
+//	         value, where it is 0 the key is deleted; number of prefixes to
+//	         drop; each: prefix. Either keys or prefixes. See machines.go.
 //
 // A member that does not know the version or the kind stops rather than skip a
 // command that the others apply. So a new version is proposed only once every
@@ -35,18 +40,24 @@ type command struct {
 	at      int64
 	groups  []group
 	servers []string
+	term    uint64
+	writes  ledger.Writes
 }
 
 const (
 	commandBatch  = 1
 	commandMark   = 2
 	commandFormat = 3
+	commandWrites = 4
 )
 
 // inFormat reports whether there is a kind of command in a version.
 func inFormat(version, kind byte) bool {
 	switch kind {
 	case commandBatch, commandMark:
+		return version >= 1
+	case commandWrites:
+		// A program older than this kind does not open a machine's folder.
 		return version >= 1
 	case commandFormat:
 		return version >= 2
@@ -109,6 +120,8 @@ func (c command) encode() []byte {
 		for _, s := range c.servers {
 			b = appendBytes(b, []byte(s))
 		}
+	case commandWrites:
+		return c.appendWrites(b)
 	}
 	return b
 }
@@ -152,6 +165,8 @@ func parseCommand(b []byte, newest int) (c command, err error) {
 		return c, fmt.Errorf("command %w (version %d, kind %d)", errNewer, c.version, c.kind)
 	}
 	switch c.kind {
+	case commandWrites:
+		r.writes(&c)
 	case commandBatch:
 		n := r.count(maxGroupsBatch)
 		for range n {
@@ -230,8 +245,10 @@ func (r *reader) count(limit uint64) int {
 	return int(n)
 }
 
-func (r *reader) bytes() []byte {
-	n := r.count(MaxEntry)
+func (r *reader) bytes() []byte { return r.upTo(MaxEntry) }
+
+func (r *reader) upTo(limit uint64) []byte {
+	n := r.count(limit)
 	if r.bad || n == 0 {
 		return nil
 	}

@@ -73,6 +73,13 @@ type Options struct {
 	// Fatal is called once when the replica stops for good.
 	Fatal func(error)
 
+	// Machines has Found, Join and RestoreBackup make a footprint of machines of
+	// one council that keep its ledger alike. Open goes by what was made.
+	Machines bool
+	// Ledger is the folder of a council's ledger, not open, that Found with
+	// Machines takes as what the machines begin with: it is moved. "" for none.
+	Ledger string
+
 	// Heartbeat is how long members wait for a leader's word before they elect
 	// another; up to twice as long, by chance. Default 0.8 seconds.
 	Heartbeat time.Duration
@@ -141,10 +148,15 @@ func Found(ctx context.Context, o Options, member directory.Member) (*Footprint,
 	if member.Council != o.Self {
 		return nil, fmt.Errorf("found %s: the directory entry is not this council's", o.Name)
 	}
-	if err := makeFolder(o.Dir, identity{Footprint: o.Name, Council: o.Self}, o.Rand); err != nil {
+	if err := makeFolder(o.Dir, identity{Footprint: o.Name, Council: o.Self, Machines: o.Machines}, o.Rand); err != nil {
 		return nil, fmt.Errorf("found %s: %w", o.Name, err)
 	}
-	f, err := open(o, true)
+	if o.Machines {
+		if err := beginWith(o); err != nil {
+			return nil, errors.Join(fmt.Errorf("found %s: %w", o.Name, err), os.RemoveAll(o.Dir))
+		}
+	}
+	f, err := open(o, !o.Machines)
 	if err != nil {
 		return nil, fmt.Errorf("found %s: %w", o.Name, err)
 	}
@@ -159,7 +171,7 @@ func Found(ctx context.Context, o Options, member directory.Member) (*Footprint,
 // take it in. A majority must have agreed to that before. On return the replica
 // is a member and is being brought up to date; it votes once it is.
 func Join(ctx context.Context, o Options, contacts ...name.Council) (*Footprint, error) {
-	if err := makeFolder(o.Dir, identity{Footprint: o.Name, Council: o.Self, Contacts: contacts}, o.Rand); err != nil {
+	if err := makeFolder(o.Dir, identity{Footprint: o.Name, Council: o.Self, Contacts: contacts, Machines: o.Machines}, o.Rand); err != nil {
 		return nil, fmt.Errorf("join %s: %w", o.Name, err)
 	}
 	f, err := open(o, false)
@@ -266,6 +278,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	}
 	f.fsm.onFail = f.stopped
 	f.fsm.applied = f.didApply
+	f.fsm.dropping = f.forgetLater
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.fsm.close())

@@ -39,9 +39,14 @@ type fsm struct {
 
 	commands, bytes atomic.Uint64 // applied since the start
 
-	failed  atomic.Pointer[error]
-	onFail  func(error)
-	applied func(effects)
+	// lent is held for reading while a council's ledger is open in the
+	// replica's store, for writing when the store goes from under it.
+	lent sync.RWMutex
+
+	failed   atomic.Pointer[error]
+	onFail   func(error)
+	applied  func(effects)
+	dropping func() error // before something leaves the disk that raft's log holds too
 }
 
 // effects are what a batch of commands did, beside the entries.
@@ -61,7 +66,7 @@ type reply struct {
 }
 
 func openFSM(f *folder, o *Options) (*fsm, error) {
-	m := &fsm{name: f.id.Footprint, newest: o.newest(), log: o.Log, folder: f, trusted: map[[32]byte]*checked{}, onFail: func(error) {}, applied: func(effects) {}}
+	m := &fsm{name: f.id.Footprint, newest: o.newest(), log: o.Log, folder: f, trusted: map[[32]byte]*checked{}, onFail: func(error) {}, applied: func(effects) {}, dropping: func() error { return nil }}
 	m.snaps = &snapshotStore{f, m.current}
 	replica, err := f.openReplica()
 	if err != nil {
@@ -103,6 +108,8 @@ func (m *fsm) view(f func(*ledger.ReplicaView) error) error {
 }
 
 func (m *fsm) close() error {
+	m.lent.Lock()
+	defer m.lent.Unlock()
 	m.swap.Lock()
 	defer m.swap.Unlock()
 	return m.replica.Close()
@@ -141,6 +148,9 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 			continue
 		}
 		c, err := parseCommand(l.Data, m.newest)
+		if err == nil && c.kind == commandWrites && !m.folder.id.Machines {
+			err = errMachines
+		}
 		if err != nil {
 			// Nothing that was proposed by this version. To go on would be to
 			// differ from those who know what it means.
@@ -172,7 +182,7 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 			break
 		}
 		for size := 0; end < len(logs); end++ {
-			size += applyCost(logs[end], entries[end])
+			size += applyCost(logs[end], commands[end], entries[end])
 			if end > i && size > ledger.MaxReplicaWrite*3/4 {
 				break
 			}
@@ -185,6 +195,17 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 					continue
 				}
 				a := applier{name: m.name, s: &next, t: t, at: commands[n].at, counts: map[string]int64{}}
+				if c := commands[n]; c.kind == commandWrites {
+					switch stale, err := a.write(c, logs[n].Term, m.drop); {
+					case err != nil:
+						return err
+					case stale:
+						out[n] = ErrDeposed
+					default:
+						out[n] = reply{position: logs[n].Index}
+					}
+					continue
+				}
 				r, err := a.command(commands[n], entries[n])
 				if err != nil {
 					return err
@@ -230,7 +251,10 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 }
 
 // applyCost is about what a command writes to the replica.
-func applyCost(l *raft.Log, groups [][]*checked) int {
+func applyCost(l *raft.Log, c command, groups [][]*checked) int {
+	if c.kind == commandWrites {
+		return ledger.MaxReplicaWrite // by itself: many small keys fill a transaction too
+	}
 	n := len(l.Data)
 	for _, g := range groups {
 		n += 400 * len(g)
@@ -380,6 +404,9 @@ func (m *fsm) Restore(r io.ReadCloser) error {
 	if err := errors.Join(m.readable(next), extends(m.current(), next)); err != nil {
 		return errors.Join(err, next.Close())
 	}
+	// Whoever has it open led, and has been told that it leads no more.
+	m.lent.Lock()
+	defer m.lent.Unlock()
 	if err := m.folder.adopt(dir); err != nil {
 		return errors.Join(err, next.Close())
 	}

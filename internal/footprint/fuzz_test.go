@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
@@ -23,6 +24,8 @@ func FuzzCommand(f *testing.F) {
 		{contributor: "saltby.gov.uk", agreement: "saltby.gov.uk/items", since: 3, cursor: 9},
 	}}.encode())
 	f.Add(command{version: 2, kind: commandFormat, at: 5, servers: []string{"a.example/" + strings.Repeat("a", 26)}}.encode())
+	f.Add(command{version: 1, kind: commandWrites, term: 3, writes: ledger.Writes{Set: map[string][]byte{"c": []byte("head"), "e1": {}, "x": nil}}}.encode())
+	f.Add(command{version: 1, kind: commandWrites, term: 3, writes: ledger.Writes{Drop: [][]byte{{'H', 0, 0, 0, 1}}}}.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := parseCommand(b, newestFormat)
 		if err != nil {

@@ -64,7 +64,7 @@ func (g *guard) check(command any) error {
 		if len(c.Entries) == 0 {
 			return nil
 		}
-		err := checkEntries(c, g.f.o.newest())
+		err := checkEntries(c, g.f.o.newest(), g.f.Machines())
 		g.f.outdated.Store(errors.Is(err, errNewer))
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ func (g *guard) room(want uint64) error {
 	return err
 }
 
-func checkEntries(c *raft.AppendEntriesRequest, newest int) error {
+func checkEntries(c *raft.AppendEntriesRequest, newest int, machines bool) error {
 	next := c.PrevLogEntry + 1
 	for i, l := range c.Entries {
 		if l == nil || l.Index != next+uint64(i) {
@@ -115,8 +115,11 @@ func checkEntries(c *raft.AppendEntriesRequest, newest int) error {
 		case raft.LogCommand:
 			// What this member does not understand it does not take into its
 			// log, so it cannot be committed before a majority understands it.
-			if _, err := parseCommand(l.Data, newest); err != nil {
+			switch cmd, err := parseCommand(l.Data, newest); {
+			case err != nil:
 				return err
+			case cmd.kind == commandWrites && !machines:
+				return errMachines
 			}
 		case raft.LogConfiguration:
 			if err := checkServers(l.Data); err != nil {

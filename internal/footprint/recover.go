@@ -62,7 +62,7 @@ func Recover(ctx context.Context, o Options, because string) (*Footprint, error)
 // or this member's is worse. o.Dir must hold none; see SetAside.
 func RestoreBackup(ctx context.Context, o Options, backup io.Reader, because string) (*Footprint, error) {
 	f, err := recovered(ctx, o, because, func(o *Options) error {
-		if err := makeFolder(o.Dir, identity{Footprint: o.Name, Council: o.Self}, o.Rand); err != nil {
+		if err := makeFolder(o.Dir, identity{Footprint: o.Name, Council: o.Self, Machines: o.Machines}, o.Rand); err != nil {
 			return err
 		}
 		fold, err := openFolder(o.Dir, ledger.ReplicaOptions{Name: o.Name, EncryptionKey: o.EncryptionKey, Log: o.Log}, o.Self)
@@ -162,18 +162,46 @@ func beginAlone(fold *folder) (lost []string, err error) {
 	if err := errors.Join(err, replica.Close()); err != nil {
 		return nil, err
 	}
+	return lost, noteAlone(fold, applied, applied)
+}
+
+// noteAlone writes the note from which raft begins with this server alone: its
+// log begins after index, and the replica has applied so much.
+func noteAlone(fold *folder, index, applied uint64) error {
 	id := raft.ServerID(serverID(fold.id.Council, fold.id.Incarnation))
 	b, err := json.Marshal(snapshotMeta{SnapshotMeta: raft.SnapshotMeta{
-		Version: 1, ID: fmt.Sprintf("%020d-%020d", applied, 1), Index: applied, Term: 1, ConfigurationIndex: applied,
+		Version: 1, ID: fmt.Sprintf("%020d-%020d", index, 1), Index: index, Term: 1, ConfigurationIndex: index,
 		Configuration: raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: id, Address: raft.ServerAddress(id)}}},
 	}, Applied: applied})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := makeDir(filepath.Join(fold.dir, "snapshots")); err != nil {
-		return nil, err
+		return err
 	}
-	return lost, writeFile(filepath.Join(fold.dir, "snapshots", fmt.Sprintf("%020d-%020d.json", applied, 1)), b)
+	return writeFile(filepath.Join(fold.dir, "snapshots", fmt.Sprintf("%020d-%020d.json", index, 1)), b)
+}
+
+// beginWith makes what machines begin with: the council's ledger, if there is
+// one, which is in no log, so that whoever joins is sent the store and not a log
+// from its beginning.
+func beginWith(o Options) error {
+	fold, err := openFolder(o.Dir, ledger.ReplicaOptions{Name: o.Name, EncryptionKey: o.EncryptionKey, Log: o.Log}, o.Self)
+	if err != nil {
+		return err
+	}
+	if err := noteAlone(fold, 1, 0); err != nil {
+		return err
+	}
+	current, err := fold.current()
+	if err != nil || o.Ledger == "" {
+		return err
+	}
+	// The last step, in one rename: before it the council's node is what it was.
+	if err := os.Rename(o.Ledger, filepath.Join(o.Dir, current)); err != nil {
+		return fmt.Errorf("take the ledger: %w", err)
+	}
+	return errors.Join(syncDir(filepath.Dir(o.Ledger)), syncDir(o.Dir))
 }
 
 // SetAside moves the replica in a folder into a folder of its own in it, so that
