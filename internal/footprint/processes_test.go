@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,11 +39,26 @@ func TestMain(m *testing.M) {
 // An order is a line on a member process's standard input; every one is
 // answered by a line.
 type order struct {
-	Do       string         `json:"do"` // found, join, open, invite, agree, adopt, put, status, digest
+	Do       string         `json:"do"` // found, join, open, invite, agree, adopt, put, status, digest, or await, which answers as status does
 	Council  name.Council   `json:"council,omitempty"`
 	Contacts []name.Council `json:"contacts,omitempty"`
 	Ref      string         `json:"ref,omitempty"`
 	Seconds  int            `json:"seconds,omitempty"`
+	// What await waits for, as far as given: a leader, that many votes, that
+	// position applied, that format in use.
+	Votes    int    `json:"votes,omitempty"`
+	Position uint64 `json:"position,omitempty"`
+	Format   int    `json:"format,omitempty"`
+}
+
+func (q order) met(s Status) bool {
+	votes := 0
+	for _, m := range s.Members {
+		if m.Votes {
+			votes++
+		}
+	}
+	return s.Leader != "" && votes >= q.Votes && s.Position >= q.Position && s.Format >= q.Format
 }
 
 type answer struct {
@@ -94,12 +111,17 @@ func memberProcess(dir string, self name.Council) error {
 	return in.Err()
 }
 
+var errNotOpen = errors.New("the replica is not open")
+
 func obey(q order, o Options, f **Footprint, a *answer) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(max(q.Seconds, 1))*time.Second)
 	defer cancel()
 	std, err := newParish("1.0.0")
 	if err != nil {
 		return err
+	}
+	if *f == nil && !slices.Contains([]string{"found", "join", "open"}, q.Do) {
+		return errNotOpen
 	}
 	switch q.Do {
 	case "found":
@@ -131,6 +153,15 @@ func obey(q order, o Options, f **Footprint, a *answer) (err error) {
 		a.Entry, a.Index = hex.EncodeToString(h[:]), r.Outcomes[0].Entry
 	case "status":
 		a.Status = (*f).Status()
+	case "await":
+		for a.Status = (*f).Status(); !q.met(a.Status); a.Status = (*f).Status() {
+			select {
+			case <-(*f).fsm.current().Changed():
+			case <-time.After(100 * time.Millisecond): // votes and leaders change outside the replica
+			case <-ctx.Done():
+				return fmt.Errorf("waited in vain: %s", a.Status.Words)
+			}
+		}
 	case "digest":
 		// The replica goes on being written to: what is compared must be of the
 		// position that is told with it.
@@ -143,13 +174,20 @@ func obey(q order, o Options, f **Footprint, a *answer) (err error) {
 			a.Digest, done = hex.EncodeToString(h.Sum(nil)), (*f).Position() == a.Applied
 		}
 		a.Entries = map[string]uint64{}
-		return (*f).Entries(0, func(e *Held) bool {
+		twice := false
+		err := (*f).Entries(0, func(e *Held) bool {
 			if e.View != nil {
 				h := e.Token.Entry()
+				_, had := a.Entries[hex.EncodeToString(h[:])]
+				twice = twice || had
 				a.Entries[hex.EncodeToString(h[:])] = e.Index
 			}
 			return true
 		})
+		if twice {
+			err = errors.New("an entry stands there twice")
+		}
+		return err
 	default:
 		err = errors.New("no such order")
 	}
@@ -173,11 +211,15 @@ func (b bookWire) ByNode(id string) (name.Council, bool) {
 	return "", false
 }
 
-// region is a footprint of processes, each in a network namespace of its own.
+// region is a footprint of processes, each in a network namespace of its own or,
+// without a tag, at a port of its own.
 type region struct {
-	t      *testing.T
-	dir    string
-	tag    string
+	t       *testing.T
+	dir     string
+	tag     string
+	program map[name.Council]string // other than this one
+
+	mu     sync.Mutex // guards what follows
 	procs  map[name.Council]*process
 	acked  map[string]uint64
 	serial int
@@ -185,6 +227,8 @@ type region struct {
 
 type process struct {
 	cmd *exec.Cmd
+
+	mu  sync.Mutex // held from an order to its answer
 	in  io.WriteCloser
 	out *bufio.Reader
 }
@@ -204,25 +248,7 @@ func TestNamespaces(t *testing.T) {
 func namespaces(t *testing.T, n int) {
 	r := newRegion(t, n)
 	cs := places[:n]
-	r.must(cs[0], order{Do: "found", Seconds: 20})
-	for i, c := range cs[1:] {
-		r.must(cs[0], order{Do: "invite", Council: c, Seconds: 20})
-		for _, by := range cs[1 : i+1] {
-			// A majority may have agreed before it is asked.
-			r.ask(by, order{Do: "agree", Council: c, Seconds: 10})
-		}
-		r.must(c, order{Do: "join", Contacts: cs[:1], Seconds: 20})
-	}
-	r.must(cs[0], order{Do: "adopt", Seconds: 20})
-	r.eventually("all vote", func() bool {
-		votes := 0
-		for _, m := range r.must(cs[0], order{Do: "status", Seconds: 5}).Status.Members {
-			if m.Votes {
-				votes++
-			}
-		}
-		return votes == n
-	})
+	r.form(cs)
 	for _, c := range cs {
 		r.put(c, 10)
 	}
@@ -281,6 +307,22 @@ func namespaces(t *testing.T, n int) {
 	r.level(cs)
 }
 
+// form has the councils found a footprint and adopt the standard.
+func (r *region) form(cs []name.Council) {
+	r.t.Helper()
+	r.must(cs[0], order{Do: "found", Seconds: 20})
+	for i, c := range cs[1:] {
+		r.must(cs[0], order{Do: "invite", Council: c, Seconds: 20})
+		for _, by := range cs[1 : i+1] {
+			// A majority may have agreed before it is asked.
+			r.ask(by, order{Do: "agree", Council: c, Seconds: 10})
+		}
+		r.must(c, order{Do: "join", Contacts: cs[:1], Seconds: 20})
+	}
+	r.must(cs[0], order{Do: "adopt", Seconds: 20})
+	r.must(cs[0], order{Do: "await", Votes: len(cs), Seconds: 90})
+}
+
 // newRegion makes the namespaces and starts a process in each.
 func newRegion(t *testing.T, n int) *region {
 	t.Helper()
@@ -294,18 +336,7 @@ func newRegion(t *testing.T, n int) *region {
 	}
 	r.ip("-n", "hub", "link", "set", "br0", "up")
 	for i, c := range places[:n] {
-		ring, err := keys.Create(filepath.Join(r.dir, "keys", string(c)), c, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := directory.FromRing(c, ring)
-		m.Title, m.GSS, m.Role = fmt.Sprintf("Council %d", i), fmt.Sprintf("E0700099%d", i), directory.RoleCouncil
-		m.ValidFrom = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-		m.Addresses = []string{"/ip4/" + r.address(c) + "/tcp/7400"}
-		if err := errors.Join(os.MkdirAll(filepath.Join(r.dir, "directory"), 0o700),
-			os.WriteFile(filepath.Join(r.dir, "directory", string(c)+".yaml"), m.YAML(), 0o600)); err != nil {
-			t.Fatal(err)
-		}
+		r.enter(i, c, "/ip4/"+r.address(c)+"/tcp/7400")
 		s := r.short(c)
 		r.ip("netns", "add", s)
 		t.Cleanup(func() { exec.Command("ip", "netns", "del", r.ns(c)).Run() })
@@ -317,15 +348,39 @@ func newRegion(t *testing.T, n int) *region {
 		r.ip("-n", s, "link", "set", "eth0", "up")
 		r.ip("-n", s, "link", "set", "lo", "up")
 	}
-	t.Cleanup(func() {
-		for c := range r.procs {
-			r.kill(c)
+	r.startAll(places[:n])
+	return r
+}
+
+// enter makes a council's keys and its entry in the directory.
+func (r *region) enter(i int, c name.Council, address string) {
+	r.t.Helper()
+	ring, err := keys.Create(filepath.Join(r.dir, "keys", string(c)), c, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	m := directory.FromRing(c, ring)
+	m.Title, m.GSS, m.Role = fmt.Sprintf("Council %d", i), fmt.Sprintf("E0700099%d", i), directory.RoleCouncil
+	m.ValidFrom = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	m.Addresses = []string{address}
+	if err := errors.Join(os.MkdirAll(filepath.Join(r.dir, "directory"), 0o700),
+		os.WriteFile(filepath.Join(r.dir, "directory", string(c)+".yaml"), m.YAML(), 0o600)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *region) startAll(cs []name.Council) {
+	r.t.Helper()
+	r.t.Cleanup(func() {
+		for _, c := range cs {
+			if r.procs[c] != nil {
+				r.kill(c)
+			}
 		}
 	})
-	for _, c := range places[:n] {
+	for _, c := range cs {
 		r.start(c)
 	}
-	return r
 }
 
 func (r *region) short(c name.Council) string { return string(c[:3]) }
@@ -355,11 +410,17 @@ func (r *region) ip(args ...string) {
 
 func (r *region) start(c name.Council) {
 	r.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		r.t.Fatal(err)
+	program := r.program[c]
+	if program == "" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			r.t.Fatal(err)
+		}
 	}
-	cmd := exec.Command("ip", "netns", "exec", r.ns(c), self)
+	cmd := exec.Command(program)
+	if r.tag != "" {
+		cmd = exec.Command("ip", "netns", "exec", r.ns(c), program)
+	}
 	cmd.Env = append(os.Environ(), "STILE_FENS_MEMBER="+r.dir, "STILE_FENS_COUNCIL="+string(c))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -373,32 +434,48 @@ func (r *region) start(c name.Council) {
 	if err := cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
-	r.procs[c] = &process{cmd, in, bufio.NewReaderSize(out, 1<<20)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.procs[c] = &process{cmd: cmd, in: in, out: bufio.NewReaderSize(out, 1<<20)}
+}
+
+func (r *region) process(c name.Council) *process {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.procs[c]
 }
 
 // kill ends a process as a power cut would: ip executes the program in its own
 // place, so it is the member that dies.
 func (r *region) kill(c name.Council) {
-	p := r.procs[c]
+	p := r.process(c)
+	r.mu.Lock()
 	delete(r.procs, c)
+	r.mu.Unlock()
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
 }
 
 func (r *region) ask(c name.Council, q order) (a answer) {
 	r.t.Helper()
-	p := r.procs[c]
+	a, err := r.process(c).ask(q)
+	if err != nil {
+		r.t.Fatalf("%s: %s: %v", c, q.Do, err)
+	}
+	return a
+}
+
+func (p *process) ask(q order) (a answer, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err := json.NewEncoder(p.in).Encode(q); err != nil {
-		r.t.Fatalf("%s: %v", c, err)
+		return a, err
 	}
 	line, err := p.out.ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(line, &a)
 	}
-	if err != nil {
-		r.t.Fatalf("%s: %s: %v", c, q.Do, err)
-	}
-	return a
+	return a, err
 }
 
 func (r *region) must(c name.Council, q order) answer {
@@ -413,55 +490,63 @@ func (r *region) must(c name.Council, q order) answer {
 func (r *region) put(c name.Council, n int) {
 	r.t.Helper()
 	for range n {
-		r.serial++
-		a := r.must(c, order{Do: "put", Ref: fmt.Sprint("record-", r.serial), Seconds: 60})
-		r.acked[a.Entry] = a.Index
+		r.yes(r.must(c, r.next()))
 	}
 }
 
-func (r *region) leader(cs ...name.Council) (l name.Council) {
-	r.t.Helper()
-	r.eventually("somebody leads", func() bool {
-		l = r.must(cs[0], order{Do: "status", Seconds: 5}).Status.Leader
-		return r.procs[l] != nil && r.must(l, order{Do: "status", Seconds: 5}).Status.Leader == l
-	})
-	return l
+// next is the order to put the next record.
+func (r *region) next() order {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.serial++
+	return order{Do: "put", Ref: fmt.Sprint("record-", r.serial), Seconds: 60}
 }
 
-func (r *region) eventually(what string, f func() bool) {
+// yes keeps what was acknowledged.
+func (r *region) yes(a answer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.acked[a.Entry] = a.Index
+}
+
+// leader asks who leads, and whoever is named, until one says that it does.
+func (r *region) leader(cs ...name.Council) name.Council {
 	r.t.Helper()
-	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); {
-		if f() {
-			return
+	l := cs[0]
+	for range 20 {
+		said := r.must(l, order{Do: "await", Seconds: 90}).Status.Leader
+		if said == l {
+			return l
 		}
+		l = said
 	}
-	r.t.Fatalf("waited in vain: %s", what)
+	r.t.Fatal("the members do not agree who leads")
+	return ""
 }
 
 // level waits until all members have applied the same, and compares.
 func (r *region) level(cs []name.Council) {
 	r.t.Helper()
-	r.eventually("members are level and the same", func() bool {
-		first := r.must(cs[0], order{Do: "digest"})
-		for _, c := range cs[1:] {
-			a := r.must(c, order{Do: "digest"})
-			if a.Digest == "" || first.Digest == "" {
-				return false
-			}
-			if a.Applied == first.Applied && a.Digest != first.Digest {
-				r.t.Fatalf("%s holds another ledger than %s", c, cs[0])
-			}
-			if a.Applied != first.Applied {
-				return false
-			}
+	first := r.must(cs[0], order{Do: "digest"})
+	for i := 1; i < len(cs); {
+		r.must(cs[i], order{Do: "await", Position: first.Applied, Seconds: 90})
+		a := r.must(cs[i], order{Do: "digest"})
+		switch {
+		case a.Applied > first.Applied: // a mark was made meanwhile
+			r.must(cs[0], order{Do: "await", Position: a.Applied, Seconds: 90})
+			first = r.must(cs[0], order{Do: "digest"})
+			i = 1
+		case a.Digest != first.Digest:
+			r.t.Fatalf("%s holds another ledger than %s", cs[i], cs[0])
+		default:
+			i++
 		}
-		for e, i := range r.acked {
-			if at, ok := first.Entries[e]; !ok || at != i {
-				r.t.Fatalf("an entry acknowledged at %d stands at %d (%v)", i, at, ok)
-			}
+	}
+	for e, i := range r.acked {
+		if at, ok := first.Entries[e]; !ok || at != i {
+			r.t.Fatalf("an entry acknowledged at %d stands at %d (%v)", i, at, ok)
 		}
-		return true
-	})
+	}
 	r.t.Logf("%d acknowledged, each there once on %d members", len(r.acked), len(cs))
 }
 
