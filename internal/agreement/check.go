@@ -29,6 +29,7 @@ const (
 	RuleSeparable = "separable" // the field cannot be shared without more than it
 	RuleOpen      = "open"      // an open field travels in any case and is not listed
 	RuleMode      = "mode"      // a heading that the mode does not allow
+	RuleGrouping  = "grouping"  // aggregate: records cannot be counted by the field
 )
 
 // Check returns everything that keeps the agreement from being signed, in the
@@ -50,6 +51,11 @@ func (a *Agreement) Check(std *standard.Standard) []Problem {
 	}
 	if t != nil {
 		ps = append(ps, a.checkBasis(std, t)...)
+		// Not among the terms: an agreement signed before this was asked for must
+		// still be read. Whoever counts asks again.
+		if a.Mode == Aggregate {
+			ps = append(ps, a.GroupedBy(std, a.Fields)...)
+		}
 	}
 	order := func(p Problem) int {
 		return slices.IndexFunc(headings, func(h heading) bool {

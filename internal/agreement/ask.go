@@ -1,0 +1,147 @@
+package agreement
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/strictjson"
+)
+
+// Limits on asking by a value, for mode lookup.
+const (
+	MaxAsked  = 512 // bytes of a value that may be asked by; a record's longer ones are not found
+	MaxValues = 64  // values of one record under all match fields together; those that follow are not found
+)
+
+// An Asked is a value of a record that a partner may ask by.
+type Asked struct {
+	Field name.Field // one of the agreement's match fields, as it is written there
+	Value string     // see [Text]
+}
+
+// MayAskBy reports whether a partner may ask by a field.
+func (a *Agreement) MayAskBy(f name.Field) bool {
+	return a.Mode == Lookup && slices.Contains(a.Match, f)
+}
+
+// Asked returns what a record may be asked for by: its values at the match
+// fields, in their order, without repeats, at most MaxValues. It does not ask
+// whether the record matches.
+func (t *Terms) Asked(record map[string]any) []Asked {
+	if t.agreement.Mode != Lookup {
+		return nil
+	}
+	var out []Asked
+	for _, f := range t.agreement.Match {
+		valuesAt(record, f.Tokens(), func(v any) {
+			s, ok := Text(v)
+			if a := (Asked{f, s}); ok && s != "" && len(s) <= MaxAsked && len(out) < MaxValues && !slices.Contains(out, a) {
+				out = append(out, a)
+			}
+		})
+	}
+	return out
+}
+
+// AskedCheckable reports whether what travels of a record shows its values at a
+// match field, so that who asked by it can see that it was the one asked for.
+func (t *Terms) AskedCheckable(f name.Field) bool {
+	return t.agreement.MayAskBy(f) && t.places.covers(f)
+}
+
+// GroupedBy returns what keeps records from being counted by some fields under
+// the agreement; nil when they may be. It asks the classes of std, as Check does
+// of all fields of an agreement of mode aggregate.
+func (a *Agreement) GroupedBy(std *standard.Standard, by []name.Field) []Problem {
+	var ps []Problem
+	for _, f := range by {
+		at := "/fields"
+		say := func(rule, detail, fix string) {
+			ps = append(ps, Problem{Pointer: at, Rule: rule, Detail: fmt.Sprintf("%s %s", shown(f), detail), Fix: fix})
+		}
+		if !slices.Contains(a.Fields, f) {
+			say(RuleMode, "is not one that the agreement lets records be counted by", "count by fields that the agreement lists")
+			continue
+		}
+		if f == "" || slices.Contains(f.Tokens(), "*") {
+			say(RuleGrouping, "has no single value in a record", "list fields with one value in each record")
+			continue
+		}
+		if c, ok := private(std, f); ok {
+			say(RuleGrouping, fmt.Sprintf("is %s data, and counts by it would speak of single people", c), "list fields of class open or internal, or none")
+		}
+	}
+	return ps
+}
+
+// private returns the class of a field, or of something below it, that is about
+// people.
+func private(std *standard.Standard, f name.Field) (standard.Class, bool) {
+	about := func(c standard.Class) bool { return c != standard.Open && c != standard.Internal }
+	if c := std.Class(f); about(c) {
+		return c, true
+	}
+	named := std.Manifest().Classes
+	for _, g := range slices.Sorted(maps.Keys(named)) {
+		if g.Under(f) && about(named[g]) {
+			return named[g], true
+		}
+	}
+	return "", false
+}
+
+// Group returns the texts of a record's values at fields, in their order; nil
+// where there is none, or one that is a list or an object. The fields name no
+// elements of arrays.
+func Group(record map[string]any, by []name.Field) []*string {
+	out := make([]*string, len(by))
+	for i, f := range by {
+		valuesAt(record, f.Tokens(), func(v any) {
+			if s, ok := Text(v); ok {
+				out[i] = &s
+			}
+		})
+	}
+	return out
+}
+
+// Text returns how a single value is written where people ask by it: a string
+// as it is, a number as RFC 8785 writes it, true or false. A null, a list and an
+// object have no text.
+func Text(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case bool:
+		return strconv.FormatBool(v), true
+	case json.Number:
+		b, err := strictjson.AppendJCS(nil, v)
+		return string(b), err == nil
+	}
+	return "", false
+}
+
+// valuesAt calls f with every value at a place; "*" is every element.
+func valuesAt(v any, tokens []string, f func(any)) {
+	if len(tokens) == 0 {
+		f(v)
+		return
+	}
+	switch c := v.(type) {
+	case map[string]any:
+		if m, ok := c[tokens[0]]; ok {
+			valuesAt(m, tokens[1:], f)
+		}
+	case []any:
+		if tokens[0] == "*" {
+			for _, e := range c {
+				valuesAt(e, tokens[1:], f)
+			}
+		}
+	}
+}
