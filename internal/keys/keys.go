@@ -108,6 +108,30 @@ func (r *Ring) RecordID(l name.StandardLine, key string) name.Record {
 	return name.RecordFrom([16]byte(sum[:16]))
 }
 
+// BlindIndex returns the key under which a value is found again that is not to be
+// kept in clear: the first 16 bytes of HMAC-SHA256 (RFC 2104) under the council
+// secret of a byte 1, the length of scope as a byte, scope, field, a zero byte and
+// value. scope says what the index is for, and has at most 255 bytes: the same
+// value has unlike keys in two scopes.
+//
+// Who has the index and not the secret learns how many records share a value
+// and no more, however few values there are to guess from.
+func (r *Ring) BlindIndex(scope []byte, field name.Field, value string) [16]byte {
+	// No line of a standard begins with a byte 1, so this is never what RecordID
+	// hashes; and a field has no zero byte.
+	h := hmac.New(sha256.New, r.Secret[:])
+	buf := make([]byte, 0, 256)
+	buf = append(buf, 1, byte(len(scope)))
+	buf = append(buf, scope...)
+	buf = append(buf, field...)
+	buf = append(buf, 0)
+	buf = append(buf, value...)
+	h.Write(buf)
+	var sum [sha256.Size]byte
+	h.Sum(sum[:0])
+	return [16]byte(sum[:16])
+}
+
 // ErrPassphrase says that a key is encrypted and that the passphrase given is
 // missing or wrong.
 var ErrPassphrase = errors.New("wrong or missing passphrase")
