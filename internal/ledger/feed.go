@@ -25,6 +25,9 @@ import (
 // A notices feed holds instead the events addressed to one council:
 // agreements proposed to it and signatures it needs.
 //
+// Where nothing is copied, in modes lookup and aggregate, it holds the records
+// that match, for questions to be answered from: see [Ledger.Answer].
+//
 // A Feed is immutable; the ledger replaces it as it grows.
 type Feed struct {
 	Agreement name.Agreement // "" for a notices feed
@@ -53,12 +56,15 @@ func (f *Feed) takes(std *standard.Standard, body any) bool {
 	return t != nil && t.Match(body)
 }
 
+// copied reports whether the feed's records are copied to those who may read
+// it; else they are there to be asked for or counted.
+func (f *Feed) copied() bool { return f.doc == nil || f.doc.Mode == agreement.Replicate }
+
 // termsFor returns what the agreement means for one version of its standard:
 // nil when it lets nothing of that version out, because it is of another line
-// or calls open what the agreement does not list, or because records do not
-// travel under this agreement at all.
+// or calls open what the agreement does not list.
 func (f *Feed) termsFor(std *standard.Standard) *agreement.Terms {
-	if f.terms == nil || f.line != std.Name().Line() || f.doc.Mode != agreement.Replicate {
+	if f.terms == nil || f.line != std.Name().Line() {
 		return nil
 	}
 	if t, ok := f.byStd.Load(std.Name()); ok {
@@ -85,6 +91,9 @@ type storedFeed struct {
 	To        []name.Council `json:"to"`
 	Ready     bool           `json:"ready"`
 	Closed    bool           `json:"closed"`
+	// Indexed is set with Ready in modes lookup and aggregate. Earlier versions
+	// kept nothing of them and called that ready.
+	Indexed bool `json:"indexed,omitempty"`
 }
 
 func (l *Ledger) loadFeeds(txn *badger.Txn) error {
@@ -102,6 +111,7 @@ func (l *Ledger) loadFeeds(txn *badger.Txn) error {
 			if err := l.compile(f, a, s.Standard); err != nil {
 				return fmt.Errorf("read feed %d: %w", f.number, err)
 			}
+			f.Ready = f.Ready && (f.copied() || s.Indexed)
 		}
 		if b, err := valueOf(txn, numKey4('g', f.number)); err == nil {
 			f = f.withCounters(b)
@@ -127,7 +137,7 @@ func (l *Ledger) compile(f *Feed, a *agreement.Agreement, std name.Standard) err
 }
 
 func (f *Feed) store() ([]byte, error) {
-	s := storedFeed{To: f.To, Ready: f.Ready, Closed: f.closed}
+	s := storedFeed{To: f.To, Ready: f.Ready, Closed: f.closed, Indexed: f.Ready && !f.copied()}
 	if f.doc != nil {
 		s.Agreement, s.Standard = f.doc.Canonical(), f.std
 	}
@@ -189,9 +199,13 @@ func (l *Ledger) OpenFeed(ctx context.Context, a *agreement.Agreement) error {
 }
 
 // CloseFeed stops letting anything out under an agreement. What partners hold
-// they delete when they learn of the end. Closing it again does nothing.
+// they delete when they learn of the end; an index to answer from is deleted
+// here. Closing it again does nothing.
 func (l *Ledger) CloseFeed(ctx context.Context, a name.Agreement, d agreement.Digest) error {
-	return l.do(ctx, true, func(t *tx) error { return t.closeFeed(a, d) })
+	if err := l.do(ctx, true, func(t *tx) error { return t.closeFeed(a, d) }); err != nil {
+		return err
+	}
+	return l.DropIndexes(ctx)
 }
 
 func (t *tx) closeFeed(a name.Agreement, d agreement.Digest) error {
@@ -212,7 +226,13 @@ func (t *tx) closeFeed(a name.Agreement, d agreement.Digest) error {
 //
 // The new feed may be read only when Supersede has returned: until then it
 // lacks withdrawals, some of them at indexes that a reader would have passed.
+//
+// Where either text lets nothing be copied there is nothing to withdraw: the old
+// feed is closed, and partners delete what they hold when they learn of it.
 func (l *Ledger) Supersede(ctx context.Context, old, now *Feed) error {
+	if !old.copied() || !now.copied() {
+		return l.CloseFeed(ctx, old.Agreement, old.Digest)
+	}
 	places, err := l.places(old)
 	if err != nil {
 		return err
@@ -311,6 +331,7 @@ func (t *tx) changeFeed(number uint32, change func(*Feed)) error {
 const (
 	backfillChunk = 2000
 	backfillBytes = 16 << 20
+	backfillKeys  = 10_000 // written in one transaction
 )
 
 // backfill matches the records written before the feed was opened. Those
@@ -355,35 +376,55 @@ func (l *Ledger) backfill(ctx context.Context, f *Feed) error {
 				hits = append(hits, c)
 			}
 		}
-		err = l.do(ctx, false, func(t *tx) error {
-			for _, h := range hits {
-				raw, err := t.lookup(headKey(h.record))
-				if err != nil {
-					return err
-				}
-				now, err := decodeHead(raw)
-				if err != nil {
-					return err
-				}
-				if now.index != h.index {
-					continue
-				}
-				if _, err := t.lookup(memberKey(f.number, h.record)); err == nil {
-					continue
-				} else if !errors.Is(err, ErrNotFound) {
-					return err
-				}
-				t.set(feedItemKey(f.number, h.index), encodeItem(itemPut, h.record))
-				t.set(memberKey(f.number, h.record), membership{itemPut, h.index}.encode())
-				t.feed(f.number, feedDelta{records: 1, end: h.index + 1})
+		for len(hits) > 0 {
+			n, keys := 0, 0
+			for n < len(hits) && keys < backfillKeys {
+				keys += 3 + len(hits[n].asked)/askedKeyLen
+				n++
 			}
-			return nil
-		})
-		if err != nil {
-			return err
+			if err := l.enter(ctx, f, hits[:n]); err != nil {
+				return err
+			}
+			hits = hits[n:]
 		}
 	}
 	return nil
+}
+
+// enter puts records that match into a new feed, where nothing newer is there.
+func (l *Ledger) enter(ctx context.Context, f *Feed, hits []*candidate) error {
+	return l.do(ctx, false, func(t *tx) error {
+		if l.Feeds()[f.number].closed {
+			return nil // meanwhile: it would be left behind
+		}
+		for _, h := range hits {
+			raw, err := t.lookup(headKey(h.record))
+			if err != nil {
+				return err
+			}
+			now, err := decodeHead(raw)
+			if err != nil {
+				return err
+			}
+			if now.index != h.index {
+				continue
+			}
+			if _, err := t.lookup(memberKey(f.number, h.record)); err == nil {
+				continue
+			} else if !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			t.set(feedItemKey(f.number, h.index), encodeItem(itemPut, h.record))
+			t.set(memberKey(f.number, h.record), membership{itemPut, h.index}.encode())
+			if !f.copied() {
+				askedUnder(f, h.record, nil, h.asked, t.set)
+				t.feed(f.number, feedDelta{records: 1})
+				continue
+			}
+			t.feed(f.number, feedDelta{records: 1, end: h.index + 1})
+		}
+		return nil
+	})
 }
 
 // A candidate is a record that a new feed may take.
@@ -393,6 +434,7 @@ type candidate struct {
 	leaf   tlog.Hash
 	record [16]byte
 	match  bool
+	asked  []byte // see Ledger.askedKeys
 	err    error
 }
 
@@ -414,7 +456,9 @@ func (l *Ledger) matchAll(f *Feed, chunk []*candidate) {
 				var ver *Version
 				if ver, c.err = l.rebuild(c.index, c.raw, c.leaf); c.err == nil {
 					c.record = ver.Claims.Record.Bytes()
-					c.match = f.takes(ver.Standard, ver.Body)
+					if c.match = f.takes(ver.Standard, ver.Body); c.match {
+						c.asked = l.askedKeys(f, ver.Standard, ver.Body)
+					}
 				}
 				c.raw = nil
 			}

@@ -27,6 +27,11 @@ import (
 //	F feed4                  feed: JSON, see feed.go
 //	f feed4 index8           item of a feed: kind1 record16
 //	m feed4 record16         where a record stands in a feed: kind1 index8
+//	a feed4 key16 record16   empty: a record may be asked for by a value: see asked.go
+//	A feed4 record16         the key16 of all values that a record may be asked for by
+//	q council 0 question16   a question that was answered: JSON, see answer.go
+//	d digest32 council       day8 count4: questions of a day: see answer.go
+//	b digest32 key16         day8 index8: counts given out last: see answer.go
 //	r feed4 cursor8          receipt (JWS) of the partner
 //	S source4                source: JSON, see source.go
 //	H source4 record16       holding: a record another council sent us; empty: erased, to be dropped

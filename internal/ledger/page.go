@@ -38,6 +38,9 @@ const (
 
 // Page reads a feed from a cursor on.
 func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
+	if !f.copied() {
+		return nil, fmt.Errorf("read feed of %s: records are not copied under it: %w", f.Agreement, ErrNotFound)
+	}
 	p := &Page{Since: cursor}
 	err := l.View(func(v *View) error {
 		p.Checkpoint, p.Note = v.Checkpoint()

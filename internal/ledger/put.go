@@ -46,8 +46,9 @@ type Offer struct {
 	digest   [16]byte
 	expect   uint64 // version the record must be at; 0 for any
 	feedsGen int
-	match    map[uint32]bool // by feed; nil for a delete
-	source   [16]byte        // see MadeFrom
+	match    map[uint32]bool   // by feed; nil for a delete
+	asked    map[uint32][]byte // by feed: see Ledger.askedKeys; nil for none
+	source   [16]byte          // see MadeFrom
 	made     bool
 	// reference is the sender's own name for the record; "" when not given.
 	reference string
@@ -140,13 +141,19 @@ func (l *Ledger) matchOffer(o *Offer) {
 	l.mu.RLock()
 	feeds, gen := l.feeds, l.standards.gen
 	l.mu.RUnlock()
-	o.feedsGen, o.match = gen, nil
+	o.feedsGen, o.match, o.asked = gen, nil, nil
 	for _, f := range feeds {
 		if f.takes(o.std.std, o.body) {
 			if o.match == nil {
 				o.match = map[uint32]bool{}
 			}
 			o.match[f.number] = true
+			if keys := l.askedKeys(f, o.std.std, o.body); len(keys) > 0 {
+				if o.asked == nil {
+					o.asked = map[uint32][]byte{}
+				}
+				o.asked[f.number] = keys
+			}
 		}
 	}
 }
@@ -343,6 +350,8 @@ type effect struct {
 	was    uint64
 	old    *membership
 	enters bool
+	// Of a feed that records may be asked for by, the keys before and after.
+	wasAsked, asked []byte
 }
 
 func (l *Ledger) feedEffects(b *batch, o *Offer, had bool) ([]effect, error) {
@@ -354,7 +363,7 @@ func (l *Ledger) feedEffects(b *batch, o *Offer, had bool) ([]effect, error) {
 		if f.terms == nil || f.closed || f.line.Name != o.std.name.Name {
 			continue
 		}
-		e := effect{feed: f, enters: o.match[f.number]}
+		e := effect{feed: f, enters: o.match[f.number], asked: o.asked[f.number]}
 		if had { // a new record stands in no feed
 			raw, err := l.lookup(b, memberKey(f.number, o.record))
 			if err == nil {
@@ -363,6 +372,11 @@ func (l *Ledger) feedEffects(b *batch, o *Offer, had bool) ([]effect, error) {
 					return nil, err
 				}
 				e.old, e.had, e.was = &m, m.kind == itemPut, m.index
+				if !f.copied() {
+					if e.wasAsked, err = l.lookup(b, askedKey(f.number, o.record)); err != nil && !errors.Is(err, ErrNotFound) {
+						return nil, err
+					}
+				}
 			} else if !errors.Is(err, ErrNotFound) {
 				return nil, err
 			}
@@ -380,6 +394,10 @@ func (l *Ledger) applyEffect(b *batch, e effect, p *pending) int {
 	f := e.feed.number
 	if e.old != nil {
 		b.set(feedItemKey(f, e.was), nil)
+	}
+	if !e.feed.copied() {
+		l.applyIndex(b, e, p)
+		return 0
 	}
 	kind, index, d, withdrawn := itemPut, p.index, feedDelta{}, 0
 	if e.enters {

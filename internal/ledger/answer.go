@@ -1,0 +1,563 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// Kinds of events about questions. None of them ever holds the value that was
+// asked by.
+const (
+	// KindQuestion says that we are about to ask. Body: agreement, version, to,
+	// question (its id, 32 hexadecimal digits), because (in words), and for whom
+	// (a footprint) when it is not for us; field (asked by) in mode lookup, by (a
+	// list of fields to count by) in mode aggregate.
+	KindQuestion = "question"
+	// KindAnswer says what we are about to answer. Body: what the question says,
+	// with to being who asked, and asked (the entry of its question event),
+	// outcome, records and entries (whose versions are disclosed: ids and log
+	// indexes, in one order), size and root of our log when they were looked up;
+	// in mode aggregate counts (log index of the event of KindCounts) in the place
+	// of records and entries. A footprint's member that answers for it names it
+	// under footprint; entries, size and root are then of its log.
+	KindAnswer = "answer"
+	// KindAnswered is the asker's receipt. Body: agreement, from (who answered),
+	// question, answer (the entry of its answer event), outcome, records and
+	// entries as there, size and root of the checkpoint that proves them.
+	KindAnswered = "answer-receipt"
+)
+
+// What became of a question.
+const (
+	Found   = "found"         // one record or a few
+	Nothing = "nothing found" // whether there is none, or none that may be asked for
+	TooMany = "too many"      // more than one may be told of: none is
+	Counted = "counted"       // in mode aggregate
+)
+
+// MaxFound is the most records that one question is answered with. It asks for
+// one; more come only where a key is shared.
+const MaxFound = 10
+
+// MaxGroupFields is the most fields that records are counted by at once.
+const MaxGroupFields = 4
+
+// A QuestionID is made by the asker, at random.
+type QuestionID [16]byte
+
+// String returns the id as 32 hexadecimal digits.
+func (q QuestionID) String() string { return hex.EncodeToString(q[:]) }
+
+// ParseQuestionID reads what String prints.
+func ParseQuestionID(s string) (q QuestionID, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(q) || hex.EncodeToString(b) != s {
+		return q, fmt.Errorf("a question's id is 32 hexadecimal digits")
+	}
+	return QuestionID(b), nil
+}
+
+// A Question is what a partner asks.
+type Question struct {
+	ID      QuestionID
+	By      name.Council // who asks
+	For     name.Council // the footprint it asks for; "" for itself
+	Event   []byte       // its event of KindQuestion, which was checked
+	Entry   tlog.Hash    // of that event
+	Because string       // as it says there
+
+	Text   agreement.Digest // the text of the agreement it asks under
+	Asked  agreement.Asked  // in mode lookup
+	Groups []name.Field     // in mode aggregate
+	PerDay int              // questions that it may ask in a day under that text
+}
+
+// sum tells another question under the same id, without keeping the value.
+func (l *Ledger) sum(q *Question) string {
+	scope := append([]byte("question"), q.Text[:]...)
+	text := q.Asked.Value
+	for _, f := range q.Groups {
+		text += string(f) + "\x00"
+	}
+	k := l.o.Keys.BlindIndex(scope, q.Asked.Field, text)
+	return hex.EncodeToString(k[:]) + " " + q.Entry.String()
+}
+
+// A Bound says that no more questions are answered for now.
+type Bound struct {
+	PerDay int
+	Opens  time.Time // when the next may be asked
+}
+
+// Error says it in words that may be sent to the asker.
+func (b *Bound) Error() string {
+	return fmt.Sprintf("%d questions have been asked under it today, and no more are answered before %s", b.PerDay, b.Opens.Format("2006-01-02 15:04 MST"))
+}
+
+// ErrChanged: what was answered under the question's id is not so any more.
+var ErrChanged = errors.New("the answer has changed since: ask again as a new question")
+
+// ErrAnotherQuestion: the id was used for another question.
+var ErrAnotherQuestion = errors.New("another question has this id")
+
+// An Answered is a question that was answered, and what shows it.
+type Answered struct {
+	Index   uint64 `json:"index"` // of our event of KindAnswer
+	Sum     string `json:"sum"`
+	Asked   []byte `json:"asked"`             // the asker's signed question
+	Receipt []byte `json:"receipt,omitempty"` // and what it said of the answer
+	// Ours, of a question that we asked: where our receipt stands in our log.
+	ReceiptIndex uint64 `json:"receipt_index,omitempty"`
+}
+
+func questionKey(by name.Council, id QuestionID) []byte {
+	return append(append(append([]byte("q"), by...), 0), id[:]...)
+}
+
+func dayKey(text agreement.Digest, by name.Council) []byte {
+	return append(append([]byte("d"), text[:]...), by...)
+}
+
+// Answered returns what is kept of a question that a council asked, ErrNotFound
+// when it asked none under that id.
+func (v *View) Answered(by name.Council, id QuestionID) (a Answered, err error) {
+	b, err := valueOf(v.txn, questionKey(by, id))
+	if err == nil {
+		err = unmarshal(b, &a)
+	}
+	return a, err
+}
+
+// LogAnswer logs what is about to be answered, in the body of an event of
+// KindAnswer, and returns when that is durable: its log index. A question that was
+// answered before is not logged again: again says so, and the index is of then.
+// The error is a *Bound when there have been too many questions today,
+// ErrAnotherQuestion when the id was used for another.
+func (l *Ledger) LogAnswer(ctx context.Context, q *Question, body map[string]any) (index uint64, again bool, err error) {
+	sum := l.sum(q)
+	err = l.do(ctx, false, func(t *tx) error {
+		index, again = 0, false
+		b, err := t.lookup(questionKey(q.By, q.ID))
+		if err == nil {
+			var a Answered
+			if err := unmarshal(b, &a); err != nil {
+				return err
+			}
+			if a.Sum != sum {
+				return ErrAnotherQuestion
+			}
+			index, again = a.Index, true
+			return nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		now := l.o.Now().UTC()
+		today, n := now.Unix()/86400, uint32(0)
+		if b, err = t.lookup(dayKey(q.Text, q.By)); err == nil && len(b) == 12 {
+			// Not by whether it is another day: a clock that is set back must not
+			// begin a count anew.
+			if day := int64(binary.BigEndian.Uint64(b)); day >= today {
+				today, n = day, binary.BigEndian.Uint32(b[8:])
+			}
+		} else if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if int(n) >= q.PerDay {
+			return &Bound{PerDay: q.PerDay, Opens: time.Unix((today+1)*86400, 0).UTC()}
+		}
+		t.set(dayKey(q.Text, q.By), binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(today)), n+1))
+		index = t.event(KindAnswer, body).index
+		b, err = marshal(Answered{Index: index, Sum: sum, Asked: q.Event})
+		t.set(questionKey(q.By, q.ID), b)
+		return err
+	})
+	return index, again, err
+}
+
+// KeepReceipt keeps what an asker said of the answer to its question. The first
+// counts. ErrNotFound when it asked no such question.
+func (l *Ledger) KeepReceipt(ctx context.Context, by name.Council, id QuestionID, receipt []byte) error {
+	return l.do(ctx, false, func(t *tx) error {
+		b, err := t.lookup(questionKey(by, id))
+		if err != nil {
+			return err
+		}
+		var a Answered
+		if err := unmarshal(b, &a); err != nil || a.Receipt != nil {
+			return err
+		}
+		a.Receipt = receipt
+		if b, err = marshal(a); err == nil {
+			t.set(questionKey(by, id), b)
+		}
+		return err
+	})
+}
+
+// QuestionsToday returns how many questions a council has asked today under the
+// text of an agreement.
+func (v *View) QuestionsToday(text agreement.Digest, by name.Council) (int, error) {
+	b, err := valueOf(v.txn, dayKey(text, by))
+	if errors.Is(err, ErrNotFound) || err == nil && (len(b) != 12 || int64(binary.BigEndian.Uint64(b)) < v.l.o.Now().Unix()/86400) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return int(binary.BigEndian.Uint32(b[8:])), nil
+}
+
+// LogQuestion logs that we are about to ask, in the body of an event of
+// KindQuestion, and returns the signed event once that is durable. A question that
+// was logged before is returned as it was, if it says the same; else the error is
+// ErrAnotherQuestion.
+func (l *Ledger) LogQuestion(ctx context.Context, id QuestionID, body map[string]any) (jws []byte, err error) {
+	var p *pending
+	var before Answered
+	err = l.do(ctx, false, func(t *tx) error {
+		p, before = nil, Answered{}
+		b, err := t.lookup(questionKey(l.o.Council, id))
+		if err == nil {
+			return unmarshal(b, &before)
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		p = t.event(KindQuestion, body)
+		b, err = marshal(Answered{Index: p.index})
+		t.set(questionKey(l.o.Council, id), b)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("log question: %w", err)
+	case p != nil:
+		return p.token.Bytes(), nil
+	}
+	err = l.View(func(v *View) error {
+		ev, b, err := v.Event(before.Index)
+		if err == nil && !bytes.Equal(strictjson.Canonical(ev.Body), strictjson.Canonical(body)) {
+			err = ErrAnotherQuestion
+		}
+		jws = bytes.Clone(b)
+		return err
+	})
+	return jws, err
+}
+
+// LogReceipt logs what we were answered to a question of ours, in the body of an
+// event of KindAnswered, and returns the signed event. What was logged before is
+// returned as it was.
+func (l *Ledger) LogReceipt(ctx context.Context, id QuestionID, body map[string]any) (jws []byte, err error) {
+	var p *pending
+	var a Answered
+	err = l.do(ctx, false, func(t *tx) error {
+		p, a = nil, Answered{}
+		b, err := t.lookup(questionKey(l.o.Council, id))
+		if err == nil {
+			err = unmarshal(b, &a)
+		}
+		if err != nil || a.ReceiptIndex != 0 {
+			return err
+		}
+		p = t.event(KindAnswered, body)
+		a.ReceiptIndex = p.index
+		b, err = marshal(a)
+		t.set(questionKey(l.o.Council, id), b)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("log receipt: %w", err)
+	case p != nil:
+		return p.token.Bytes(), nil
+	}
+	err = l.View(func(v *View) error {
+		_, b, err := v.Event(a.ReceiptIndex)
+		jws = bytes.Clone(b)
+		return err
+	})
+	return jws, err
+}
+
+// Body returns what an event of KindAnswer says of a question in any case; the
+// answerer adds what it answers.
+func (q *Question) Body(a *agreement.Agreement) map[string]any {
+	m := map[string]any{
+		"agreement": string(a.Name), "version": decimal(a.Version), "to": string(q.By),
+		"question": q.ID.String(), "asked": q.Entry.String(), "because": q.Because,
+	}
+	if q.For != "" {
+		m["for"] = string(q.For)
+	}
+	if a.Mode == agreement.Lookup {
+		m["field"] = string(q.Asked.Field)
+	} else {
+		m["by"] = fieldList(q.Groups)
+	}
+	return m
+}
+
+func fieldList(fs []name.Field) []any {
+	out := make([]any, len(fs))
+	for i, f := range fs {
+		out[i] = string(f)
+	}
+	return out
+}
+
+// An Answer is what leaves, with what proves it.
+type Answer struct {
+	Index      uint64 // of the event
+	Event      []byte // of KindAnswer
+	Said       *record.Event
+	Items      []PageItem // the records' tokens with the agreed disclosures, ascending
+	Counts     *PageItem  // in mode aggregate, the event of KindCounts
+	Checkpoint tlog.Checkpoint
+	Note       []byte
+	Inclusion  []tlog.Hash // tlog batch proof of items, counts and event at Checkpoint
+}
+
+// Answer answers a question from a feed of mode lookup: it finds the records, logs
+// that they are about to be disclosed, and returns them once that is durable. A
+// question that was answered before gets the same answer, or ErrChanged when a
+// record in it is not any more what it was.
+//
+// The caller has checked that the feed's agreement is in force and that the asker
+// may ask by the field.
+func (l *Ledger) Answer(ctx context.Context, f *Feed, q *Question) (*Answer, error) {
+	body := q.Body(f.doc)
+	err := l.View(func(v *View) error {
+		found, more, err := v.Find(f, q.Asked, MaxFound)
+		if err != nil {
+			return err
+		}
+		size := 0
+		for _, ver := range found {
+			t, err := ver.Token.Present(f.termsFor(ver.Standard).Keep)
+			if err != nil {
+				return err
+			}
+			size += len(t.Bytes())
+		}
+		DescribeAnswer(body, found, more || len(found) > 1 && size > MaxPageBytes, v.cp)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("answer under %s: %w", f.Agreement, err)
+	}
+	index, _, err := l.LogAnswer(ctx, q, body)
+	if err != nil {
+		return nil, err
+	}
+	a, err := l.answer(f, index)
+	if err != nil {
+		return nil, fmt.Errorf("answer under %s: %w", f.Agreement, err)
+	}
+	return a, nil
+}
+
+// DescribeAnswer writes into the body of an event which records are answered with.
+func DescribeAnswer(body map[string]any, found []*Version, more bool, cp tlog.Checkpoint) {
+	outcome := Found
+	switch {
+	case more:
+		outcome, found = TooMany, nil
+	case len(found) == 0:
+		outcome = Nothing
+	}
+	slices.SortFunc(found, func(a, b *Version) int { return int(int64(a.Index) - int64(b.Index)) })
+	records, entries := make([]any, len(found)), make([]any, len(found))
+	for i, ver := range found {
+		records[i], entries[i] = string(ver.Claims.Record), decimal(ver.Index)
+	}
+	body["outcome"], body["records"], body["entries"] = outcome, records, entries
+	body["size"], body["root"] = decimal(cp.Size), cp.Root.String()
+}
+
+// answer gathers what an event of KindAnswer says is answered.
+func (l *Ledger) answer(f *Feed, index uint64) (*Answer, error) {
+	a := &Answer{Index: index}
+	err := l.View(func(v *View) (err error) {
+		if a.Said, a.Event, err = v.Event(index); err != nil {
+			return err
+		}
+		a.Checkpoint, a.Note = v.Checkpoint()
+		said, err := AnswerOf(a.Said)
+		if err != nil {
+			return err
+		}
+		if said.Agreement != f.Agreement || said.Version != f.Version {
+			return ErrAnotherQuestion
+		}
+		var indexes []uint64
+		for i, at := range said.Entries {
+			ver, err := v.Current(said.Records[i])
+			if err != nil {
+				return err
+			}
+			// Asked again, at the last moment, of the agreement and not of what is
+			// stored beside it.
+			t := f.termsFor(ver.Standard)
+			if ver.Index != at || t == nil || !t.Match(ver.Body) {
+				return ErrChanged
+			}
+			token, err := ver.Token.Present(t.Keep)
+			if err != nil {
+				return err
+			}
+			a.Items, indexes = append(a.Items, PageItem{at, token.Bytes()}), append(indexes, at)
+		}
+		if said.Outcome == Counted {
+			_, jws, err := v.Event(said.Counts)
+			if err != nil {
+				return err
+			}
+			a.Counts, indexes = &PageItem{said.Counts, jws}, append(indexes, said.Counts)
+		}
+		a.Inclusion, err = tlog.ProveBatch(v, append(indexes, index), a.Checkpoint.Size)
+		return err
+	})
+	return a, err
+}
+
+// AnswerSaid is what an event of KindQuestion, KindAnswer or KindAnswered says.
+type AnswerSaid struct {
+	Agreement name.Agreement
+	Version   int          // 0 in a receipt
+	Partner   name.Council // to, or in a receipt from
+	For       name.Council
+	Footprint name.Council
+	Question  QuestionID
+	Asked     string // the entry of the question, or in a receipt of the answer
+	Because   string
+	Field     name.Field
+	Groups    []name.Field
+	Outcome   string // "" in a question
+	Records   []name.Record
+	Entries   []uint64
+	Counts    uint64
+	Size      uint64
+	Root      string
+}
+
+// MaxBecause is the most bytes of a reason for a question.
+const MaxBecause = 300
+
+// AnswerOf reads an event of KindQuestion, KindAnswer or KindAnswered, by whomever
+// it was said. It refuses what those do not say, and passes over members that it
+// does not know.
+func AnswerOf(e *record.Event) (s AnswerSaid, err error) {
+	bad := func(member string) (AnswerSaid, error) {
+		return AnswerSaid{}, fmt.Errorf("read %s: %s is missing or malformed", e.Kind, member)
+	}
+	text := func(member string) string { t, _ := e.Body[member].(string); return t }
+	who, entry := "to", "asked"
+	switch e.Kind {
+	case KindQuestion, KindAnswer:
+	case KindAnswered:
+		who, entry = "from", "answer"
+	default:
+		return s, fmt.Errorf("read answer: event is a %q", e.Kind)
+	}
+	if s.Agreement, err = name.ParseAgreement(text("agreement")); err != nil {
+		return bad("agreement")
+	}
+	if s.Partner, err = name.ParseCouncil(text(who)); err != nil {
+		return bad(who)
+	}
+	if s.Question, err = ParseQuestionID(text("question")); err != nil {
+		return bad("question")
+	}
+	for _, c := range []struct {
+		member string
+		into   *name.Council
+	}{{"for", &s.For}, {"footprint", &s.Footprint}} {
+		if t := text(c.member); t != "" {
+			if *c.into, err = name.ParseCouncil(t); err != nil {
+				return bad(c.member)
+			}
+		}
+	}
+	s.Because = text("because")
+	if len(s.Because) > MaxBecause {
+		return bad("because")
+	}
+	if s.Field, err = name.ParseField(text("field")); err != nil {
+		return bad("field")
+	}
+	by, _ := e.Body["by"].([]any)
+	for _, v := range by {
+		t, ok := v.(string)
+		f, err := name.ParseField(t)
+		if !ok || err != nil || len(by) > MaxGroupFields {
+			return bad("by")
+		}
+		s.Groups = append(s.Groups, f)
+	}
+	if e.Kind != KindAnswered {
+		n, ok := number(e.Body["version"])
+		if !ok || n > agreement.MaxVersion {
+			return bad("version")
+		}
+		s.Version = int(n)
+	}
+	if e.Kind == KindQuestion {
+		return s, nil
+	}
+	if _, err := tlog.ParseHash(text(entry)); err != nil {
+		return bad(entry)
+	}
+	s.Asked, s.Outcome = text(entry), text("outcome")
+	records, _ := e.Body["records"].([]any)
+	entries, _ := e.Body["entries"].([]any)
+	if len(records) != len(entries) || len(records) > MaxFound {
+		return bad("records")
+	}
+	for i := range records {
+		t, _ := records[i].(string)
+		r, err := name.ParseRecord(t)
+		n, ok := number(entries[i])
+		if err != nil || !ok || i > 0 && n <= s.Entries[i-1] {
+			return bad("records")
+		}
+		s.Records, s.Entries = append(s.Records, r), append(s.Entries, n)
+	}
+	ok := true
+	switch s.Outcome {
+	case Found:
+		ok = len(records) > 0
+	case Nothing, TooMany:
+		ok = len(records) == 0
+	case Counted:
+		s.Counts, ok = number(e.Body["counts"])
+		ok = ok && len(records) == 0
+	default:
+		ok = false
+	}
+	if !ok {
+		return bad("outcome")
+	}
+	if s.Size, ok = number(e.Body["size"]); !ok {
+		return bad("size")
+	}
+	if s.Root = text("root"); s.Root != "" {
+		if _, err := tlog.ParseHash(s.Root); err != nil {
+			return bad("root")
+		}
+	}
+	return s, nil
+}
