@@ -6,8 +6,8 @@
 // proofs a whole number of hashes, indexes ascending. Whether any of it is true
 // is for the caller to find out.
 //
-// It also holds the two messages of /stile/directory/1, which directory.proto
-// specifies; package node speaks it.
+// It also holds the messages of /stile/directory/1 and /stile/lookup/1, which
+// directory.proto and lookup.proto specify; package node speaks both.
 package wirepb
 
 //go:generate ./generate.sh
