@@ -155,7 +155,7 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 	}
 	b.keep = terms.Keep
 	set := map[uint64]bool{}
-	kinds := append([]string{ledger.KindWithdrawal, ledger.KindDisclosure, ledger.KindAdopted}, agreementKinds...)
+	kinds := append([]string{ledger.KindWithdrawal, ledger.KindDisclosure, ledger.KindAnswer, ledger.KindAdopted}, agreementKinds...)
 	for _, kind := range kinds {
 		var failed error
 		b.v.Events(kind, 0, func(i uint64) bool {
@@ -171,7 +171,7 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 				}
 			case ev.Body["agreement"] == string(a.Name):
 				set[i] = true
-				if kind == ledger.KindDisclosure {
+				if kind == ledger.KindDisclosure || kind == ledger.KindAnswer {
 					entries, _ := ev.Body["entries"].([]any)
 					for _, e := range entries {
 						if n, ok := e.(json.Number); ok {
@@ -339,6 +339,14 @@ func (b *bundler) fromOthers(st agreement.Status) error {
 			return err
 		}
 	}
+	var failed error
+	b.v.Events(ledger.KindAnswer, 0, func(i uint64) bool {
+		failed = b.asked(a, i)
+		return failed == nil
+	})
+	if failed != nil {
+		return failed
+	}
 	for _, f := range b.n.ledger.Feeds() {
 		if f.Agreement != a {
 			continue
@@ -360,4 +368,28 @@ func (b *bundler) fromOthers(st agreement.Status) error {
 		}
 	}
 	return nil
+}
+
+// asked writes the question that an answer of ours is to, as the asker signed it,
+// and its receipt.
+func (b *bundler) asked(a name.Agreement, index uint64) error {
+	ev, _, err := b.v.Event(index)
+	if err != nil {
+		return err
+	}
+	said, err := ledger.AnswerOf(ev)
+	if err != nil || said.Agreement != a {
+		return err
+	}
+	q, err := b.v.Answered(said.Partner, said.Question)
+	if err != nil {
+		return err
+	}
+	b.who[said.Partner] = true
+	for _, jws := range [][]byte{q.Asked, q.Receipt} {
+		if jws != nil {
+			err = errors.Join(err, b.w.AddEvent(said.Partner, jws))
+		}
+	}
+	return err
 }

@@ -30,6 +30,12 @@ const (
 	// log indexes at the sender; refused: objects with entry. Or, when the
 	// agreement is over, deleted_all: a count.
 	kindReceipt = "receipt"
+	// agreement, version, to, records and entries: what a question is about to be
+	// answered with, as a disclosure; footprint, when they are of its log
+	kindAnswer = "answer"
+	// agreement, from, entries, size and root: what the answer showed the asker, as
+	// a receipt
+	kindAnswered = "answer-receipt"
 	// standard, integrity
 	kindAdopted = "standard-adopted"
 
@@ -75,6 +81,12 @@ func readSaid(ev *record.Event) (s said, err error) {
 		return strings.Clone(t[:min(len(t), maxPath)])
 	}
 	switch ev.Kind {
+	case kindAnswer, kindAnswered:
+		if text("footprint") != "" {
+			return s, nil // its entries are of another log
+		}
+		s.kind = map[string]string{kindAnswer: kindDisclosure, kindAnswered: kindReceipt}[ev.Kind]
+		fallthrough
 	case kindWithdrawal, kindDisclosure, kindReceipt:
 		if s.agreement, err = name.ParseAgreement(text("agreement")); err != nil {
 			return s, bad("agreement")
@@ -106,12 +118,12 @@ func readSaid(ev *record.Event) (s said, err error) {
 		return s, nil
 	}
 	var ok bool
-	if ev.Kind != kindReceipt {
+	if s.kind != kindReceipt {
 		if s.version, ok = wholeNumber(ev.Body["version"]); !ok {
 			return s, bad("version")
 		}
 	}
-	switch ev.Kind {
+	switch s.kind {
 	case kindWithdrawal:
 		if s.record, err = name.ParseRecord(text("record")); err != nil {
 			return s, bad("record")
@@ -139,8 +151,12 @@ func readSaid(ev *record.Event) (s said, err error) {
 		if s.root, err = tlog.ParseHash(text("root")); err != nil {
 			return s, bad("root")
 		}
-		if s.entries, ok = indexes(ev.Body["held"]); !ok {
-			return s, bad("held")
+		held := "held"
+		if ev.Kind == kindAnswered {
+			held = "entries"
+		}
+		if s.entries, ok = indexes(ev.Body[held]); !ok {
+			return s, bad(held)
 		}
 		if s.deleted, ok = indexes(ev.Body["deleted"]); !ok {
 			return s, bad("deleted")
@@ -185,7 +201,7 @@ func indexes(v any) ([]uint64, bool) {
 // reported.
 func checkOf(kind string) string {
 	switch kind {
-	case kindReceipt:
+	case kindReceipt, kindAnswered:
 		return CheckReceipts
 	case agreement.KindSignature:
 		return CheckAgreementSignatures
