@@ -134,6 +134,12 @@ type Limits struct {
 	// MinFreeMiB is the free disk space, in MiB, below which the node takes no
 	// more records while it goes on reading. Default 128, from 16 to 1048576.
 	MinFreeMiB int `yaml:"min_free_mib"`
+
+	// QuestionsPerDay is how many questions a partner may ask in a day, by UTC,
+	// under one agreement of mode lookup or aggregate. More are refused until
+	// midnight, so that nobody finds out by trying. Default 200, from 1 to
+	// 100000.
+	QuestionsPerDay int `yaml:"questions_per_day"`
 }
 
 // Log says what the node writes to standard error while it runs. No setting
@@ -165,7 +171,7 @@ func preset() *Config {
 			"/ip6/::/tcp/7845", "/ip6/::/udp/7845/quic-v1",
 		},
 		CosignWait: 5, MeasureEvery: 168,
-		Limits: Limits{RecordBytes: 1 << 20, MinFreeMiB: 128},
+		Limits: Limits{RecordBytes: 1 << 20, MinFreeMiB: 128, QuestionsPerDay: 200},
 		Log:    Log{Level: "info", Format: "text"},
 	}
 }

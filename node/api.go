@@ -178,6 +178,11 @@ type PartnerReply struct {
 	// entries of our log; direction from, in records.
 	BehindEntries uint64    `json:"behind_entries,omitempty"`
 	LastAt        time.Time `json:"last_at,omitzero"`
+	// Mode is lookup or aggregate, where nothing is copied and the receiver asks;
+	// "" where records are copied. Asked counts, in direction to, the questions of
+	// today.
+	Mode  string `json:"mode,omitempty"`
+	Asked int    `json:"asked,omitempty"`
 }
 
 // PreviewReply says what an agreement would let out of the records there are.

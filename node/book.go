@@ -271,7 +271,7 @@ func (b *book) resume(ctx context.Context) error {
 			}
 		}
 	}
-	return errors.Join(b.receipts(), b.settle(ctx))
+	return errors.Join(b.n.ledger.DropIndexes(ctx), b.receipts(), b.settle(ctx))
 }
 
 // keep acts on what the clock and the partners change: agreements that come
@@ -346,6 +346,9 @@ func (b *book) settle(ctx context.Context) error {
 func (b *book) over(src *ledger.Source, now time.Time) (why string, over bool) {
 	for i, st := range b.versions(src.Agreement, now) {
 		if st.InForce() {
+			if st.Agreement.Mode != agreement.Replicate {
+				return fmt.Sprintf("version %d lets nothing be copied", st.Agreement.Version), true
+			}
 			return "", false
 		}
 		if strings.HasPrefix(src.Digest, st.Digest.String()) || src.Digest == "" && i == 0 {

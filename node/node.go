@@ -38,6 +38,7 @@ import (
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/schemas"
 )
 
@@ -333,6 +334,12 @@ func (n *Node) Run(ctx context.Context) error {
 		defer context.AfterFunc(ctx, stop)()
 		n.serveOutward(sctx, from, st)
 	})
+	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
+		sctx, stop := context.WithCancel(sctx)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)()
+		n.serveLookup(sctx, from, st)
+	})
 	if err := n.prints.begin(ctx, net); err != nil {
 		return err
 	}
@@ -558,6 +565,8 @@ var operations = map[string]op{
 	OpStandardMeasure:  operation((*Node).measure),
 	OpStandardAdoption: operation((*Node).adoption),
 	OpRetry:            operation((*Node).retry),
+	OpLookup:           operation((*Node).lookup),
+	OpLookupList:       operation((*Node).listQuestions),
 
 	OpFootprintFound:      operation((*Node).foundFootprint),
 	OpFootprintJoin:       operation((*Node).joinFootprint),

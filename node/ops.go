@@ -75,6 +75,8 @@ const (
 	OpStandardMeasure  = "standard.measure"  // MeasureRequest → MeasureReply
 	OpStandardAdoption = "standard.adoption" // AdoptionRequest → measure.Adoption
 	OpRetry            = "sync.retry"        // Empty → Empty: waiting copies try again now
+	OpLookup           = "lookup.ask"        // LookupRequest → LookupReply
+	OpLookupList       = "lookup.list"       // LookupListRequest → []QuestionReply
 
 	OpFootprintFound      = "footprint.found"      // FootprintRequest → FootprintReply
 	OpFootprintJoin       = "footprint.join"       // FootprintRequest → FootprintReply

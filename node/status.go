@@ -151,6 +151,18 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 		Offered: f.Records, Held: p.Held, Refused: p.Refused, LastAt: p.LastAck,
 		BehindEntries: f.End - min(f.End, p.Cursor),
 	}
+	if st.Agreement.Mode != agreement.Replicate {
+		r.Mode, r.Behind = string(st.Agreement.Mode), n.gone(c)
+		if n.isFootprint(c) {
+			r.Behind = ""
+		}
+		if !f.Ready {
+			r.Behind = "the index of the agreement is being made"
+		}
+		r.InStep = r.Behind == ""
+		r.Asked, err = v.QuestionsToday(f.Digest, c)
+		return r, err
+	}
 	oldest := time.Time{}
 	err = v.Outstanding(f, p, func(index uint64, _ name.Record) bool {
 		r.Outstanding++
@@ -221,6 +233,10 @@ func (n *Node) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync
 		}
 	}
 	if r.Behind = n.gone(a.From); r.Behind != "" {
+		return r, nil
+	}
+	if a.Mode != agreement.Replicate {
+		r.Mode, r.InStep = string(a.Mode), true
 		return r, nil
 	}
 	if s == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -154,7 +155,11 @@ func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Co
 	}
 	at, withdrawn, err := v.InFeed(f, ver.Claims.Record)
 	if errors.Is(err, ledger.ErrNotFound) {
-		step(a.Name, false, "the record stands in the agreement's index", "it never matched")
+		detail := "it never matched"
+		if a.Mode != agreement.Replicate {
+			detail = "it does not match"
+		}
+		step(a.Name, false, "the record stands in the agreement's index", detail)
 		return false, nil
 	}
 	if err != nil {
@@ -163,6 +168,10 @@ func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Co
 	p, err := v.Partner(f, partner)
 	if err != nil {
 		return false, err
+	}
+	if a.Mode != agreement.Replicate {
+		step(a.Name, true, "the record stands in the agreement's index", fmt.Sprintf("at entry %d", at))
+		return false, n.whyAsked(v, a, partner, ver.Claims.Record, step)
 	}
 	if withdrawn {
 		if p.Cursor > at {
@@ -175,6 +184,31 @@ func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Co
 	step(a.Name, true, "the record stands in the agreement's index", fmt.Sprintf("at entry %d", at))
 	got := step(a.Name, p.Cursor > at, "the partner has acknowledged it", fmt.Sprintf("its receipts reach to entry %d; the record is at %d", p.Cursor, at))
 	return got, nil
+}
+
+// whyAsked says what a partner that may ask was told of a record.
+func (n *Node) whyAsked(v *ledger.View, a *agreement.Agreement, partner name.Council, r name.Record, step func(name.Agreement, bool, string, string) bool) error {
+	rule := "records are copied under it"
+	if a.Mode == agreement.Aggregate {
+		step(a.Name, false, rule, "they are only counted")
+		return nil
+	}
+	times, last := 0, QuestionReply{}
+	var failed error
+	v.Events(ledger.KindAnswer, 0, func(i uint64) bool {
+		var q QuestionReply
+		if q, failed = n.question(v, i); failed == nil && q.Agreement == a.Name && (q.Partner == partner || q.For == partner) && slices.Contains(q.Records, r) {
+			times, last = times+1, q
+		}
+		return failed == nil
+	})
+	detail := fmt.Sprintf("it may ask by %s, and has not asked about this record", fieldWords(a.Match))
+	if times > 0 {
+		detail = fmt.Sprintf("it may ask by %s, and was told of this record %s, last on %s because %q (entry %d)",
+			fieldWords(a.Match), plural(times, "time"), last.At.Format(time.DateOnly), last.Because, last.Entry)
+	}
+	step(a.Name, false, rule, detail)
+	return failed
 }
 
 func because(r agreement.Reason) string {

@@ -374,7 +374,7 @@ func (a *app) agreementShowCommand() *cobra.Command {
 				a.printf("\n")
 				partnerTable(r.Partners).write(a.out, "")
 				for _, p := range r.Partners {
-					if p.Direction == "from" {
+					if p.Direction == "from" && p.Mode == "" {
 						a.printf("%s of %s verified by their own signature; %s withheld\n",
 							number(p.Verified), plural(p.Held, "record", "records"), plural(p.Withheld, "field", "fields"))
 					}

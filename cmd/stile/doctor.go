@@ -308,7 +308,7 @@ func (d *doctor) exchange(s node.StatusReply) {
 		case !p.InStep:
 			d.add("note", about, "stile status", "%s", step(p))
 		default:
-			d.good(about, "in step")
+			d.good(about, "%s", step(p))
 		}
 	}
 }

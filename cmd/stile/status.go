@@ -60,11 +60,17 @@ func behind(s node.StatusReply) error {
 
 // step says in words how one exchange stands.
 func step(p node.PartnerReply) string {
-	if p.InStep {
+	switch {
+	case p.InStep && p.Mode != "" && p.Direction == "from":
+		return "it can be asked"
+	case p.InStep && p.Mode != "":
+		return "it may ask; " + plural(p.Asked, "question", "questions") + " today"
+	case p.InStep:
 		return "in step"
-	}
-	if p.Behind == "" {
+	case p.Behind == "":
 		return "behind"
+	case p.Mode != "":
+		return "not now, because " + p.Behind
 	}
 	return "behind, because " + p.Behind
 }
@@ -72,11 +78,16 @@ func step(p node.PartnerReply) string {
 func partnerTable(ps []node.PartnerReply) *table {
 	t := newTable("PARTNER", "", "AGREEMENT", "#OFFERED", "#HELD", "#REFUSED", "STATE")
 	for _, p := range ps {
-		way := "we send"
-		if p.Direction == "from" {
+		way, offered, held, refused := "we send", number(p.Offered), number(p.Held), number(p.Refused)
+		switch {
+		case p.Mode != "" && p.Direction == "from":
+			way, offered, held, refused = "we ask", "-", "-", "-"
+		case p.Mode != "":
+			way, held, refused = "we answer", "-", "-"
+		case p.Direction == "from":
 			way = "we receive"
 		}
-		t.add(string(p.Council), way, string(p.Agreement), number(p.Offered), number(p.Held), number(p.Refused), step(p))
+		t.add(string(p.Council), way, string(p.Agreement), offered, held, refused, step(p))
 	}
 	return t
 }

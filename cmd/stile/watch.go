@@ -132,6 +132,10 @@ func (w *watcher) tell(last, now *node.StatusReply) error {
 		if p.Held == old.Held && step(p) == step(old) && p.Outstanding == old.Outstanding && p.Refused == old.Refused && old.Council != "" {
 			continue
 		}
+		if p.Mode != "" {
+			say("%s, under %s: %s", p.Council, p.Agreement, step(p))
+			continue
+		}
 		verb := "holds"
 		if p.Direction == "from" {
 			verb = "sends; we hold"

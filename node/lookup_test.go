@@ -1,0 +1,171 @@
+package node_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node"
+)
+
+// lookupAgreement lets to ask from for people who moved, by their national
+// insurance number or reference.
+func lookupAgreement(from, to name.Council, version int, fields string) string {
+	return fmt.Sprintf(`
+agreement: %[1]s/cases
+version: %[3]d
+from: %[1]s
+to: [%[2]s]
+mode: lookup
+standard: standards.stile.example/housing-need@1
+rows: record.moved_to == "E07000999"
+fields: [%[4]s]
+match: [/nino, /reference]
+purpose: To take up a case of somebody who stands at the counter.
+necessity: The caseworker needs to know whether there is a case, and no other cases.
+data_items: Reference, status and the names of the household, about people who have moved.
+lawful_basis:
+  article_6: 6(1)(e) public task
+  legal_power: Housing Act 1996, section 213B
+dpia: DPIA-2026-118, 1 October 2026
+roles: {%[1]s: controller, %[2]s: controller}
+contacts: {%[1]s: dpo@northmoor.gov.uk, %[2]s: dpo@saltby.gov.uk}
+rights_contact: dpo@northmoor.gov.uk answers for both.
+accuracy: Each answer is the newest version.
+retention: P1D
+disposal: Nothing is kept.
+security: Caseworkers only; breaches are told within 24 hours.
+review: 2999-01-01
+starts: 2020-01-01
+exit: At once.
+`, from, to, version, fields)
+}
+
+const caseFields = "/reference, /status, /applicant/name"
+
+func housing(ref, nino, movedTo string) map[string]any {
+	m := map[string]any{
+		"reference": ref, "status": "relief-duty", "referral": "local-connection", "referred_on": "2026-11-02",
+		"district": "E07000998", "moved_to": movedTo, "consent": map[string]any{"given_on": "2026-11-01", "how": "in-writing"},
+		"applicant": map[string]any{"name": "Tomos Whitfield", "date_of_birth": "1988-04-17", "contact": map[string]any{"phone": "01632 960123"}}, "notes": "CANARY",
+	}
+	if nino != "" {
+		m["nino"] = nino
+	}
+	return m
+}
+
+func offerHousing(t testing.TB, n *running, records ...map[string]any) []node.OfferResult {
+	t.Helper()
+	got := offer(t, n, "housing-need", records...).Results
+	for _, r := range got {
+		if len(r.Problems) > 0 {
+			t.Fatalf("refused: %+v", r.Problems)
+		}
+	}
+	return got
+}
+
+// agreed signs a document at each node.
+func agreed(t testing.TB, doc string, who ...*running) {
+	t.Helper()
+	line := strings.SplitN(strings.TrimSpace(doc), "\n", 2)[0]
+	nm := strings.TrimPrefix(line, "agreement: ")
+	call[node.AgreementReply](t, who[0], node.OpAgreementSign, node.AgreementRequest{Document: []byte(doc)})
+	for _, n := range who[1:] {
+		await(t, "the proposal arrives", func() bool {
+			var r node.AgreementReply
+			err := n.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: nm}, &r)
+			return err == nil && strings.Contains(doc, fmt.Sprintf("\nversion: %d\n", r.Version))
+		})
+		call[node.AgreementReply](t, n, node.OpAgreementSign, node.AgreementRequest{Document: []byte(doc)})
+	}
+	for _, n := range who {
+		await(t, "it is in force everywhere", func() bool {
+			return call[node.AgreementReply](t, n, node.OpAgreementShow, node.AgreementRequest{Name: nm}).InForce
+		})
+	}
+}
+
+func TestLookup(t *testing.T) {
+	a, b := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999")
+	introduce(t, a, b)
+	offerHousing(t, a, housing("HN-1", "AB123456C", "E07000999"), housing("HN-2", "AB123457C", "E07000997"), housing("HN-3", "", "E07000999"))
+	agreed(t, lookupAgreement(northmoor, saltby, 1, caseFields), a, b)
+	agreement := "northmoor.gov.uk/cases"
+	ask := func(field, value string) node.LookupRequest {
+		return node.LookupRequest{Agreement: agreement, Field: field, Value: value, Because: "case 2026/77"}
+	}
+
+	// What was there before the agreement is found, with the agreed fields alone.
+	got := call[node.LookupReply](t, b, node.OpLookup, ask("/nino", "AB123456C"))
+	if len(got.Records) != 1 || !got.Receipt {
+		t.Fatalf("answer: %+v", got)
+	}
+	if body := string(got.Records[0].Body); body != `{"applicant":{"name":"Tomos Whitfield"},"reference":"HN-1","status":"relief-duty"}` {
+		t.Errorf("body: %s", body)
+	}
+	// And what came since, and what changed.
+	offerHousing(t, a, housing("HN-4", "AB123459C", "E07000999"), housing("HN-1", "AB123458C", "E07000999"))
+	call[node.LookupReply](t, b, node.OpLookup, ask("/nino", "AB123459C"))
+	call[node.LookupReply](t, b, node.OpLookup, ask("/nino", "AB123458C"))
+	call[node.LookupReply](t, b, node.OpLookup, ask("/reference", "HN-3"))
+
+	// A record outside the filter and one that is not are the same.
+	none := refusedAs(t, b, node.NotFound, node.OpLookup, ask("/nino", "AB123457C"))
+	if other := refusedAs(t, b, node.NotFound, node.OpLookup, ask("/nino", "AB999999C")); other != none {
+		t.Errorf("told apart: %q and %q", none, other)
+	}
+	refusedAs(t, b, node.NotFound, node.OpLookup, ask("/nino", "AB123456C")) // its old number
+	refusedAs(t, b, node.Refused, node.OpLookup, ask("/applicant/name", "Tomos Whitfield"))
+	refusedAs(t, a, node.Refused, node.OpLookup, ask("/nino", "AB123458C"))
+
+	// It leaves the filter, or is deleted.
+	offerHousing(t, a, housing("HN-1", "AB123458C", "E07000997"))
+	call[node.DeleteReply](t, a, node.OpRecordDelete, node.RecordRequest{Record: "HN-3", Standard: "housing-need"})
+	refusedAs(t, b, node.NotFound, node.OpLookup, ask("/nino", "AB123458C"))
+	refusedAs(t, b, node.NotFound, node.OpLookup, ask("/reference", "HN-3"))
+
+	// Both sides have logged every question and no value.
+	for _, n := range []*running{a, b} {
+		all := call[[]node.QuestionReply](t, n, node.OpLookupList, node.LookupListRequest{})
+		if len(all) != 9 {
+			t.Errorf("%d questions logged, want 9: %+v", len(all), all)
+		}
+		for _, q := range all {
+			if q.Because != "case 2026/77" || q.Outcome == "" || !q.Receipt {
+				t.Errorf("logged: %+v", q)
+			}
+		}
+	}
+	if s := call[node.StatusReply](t, b, node.OpStatus, nil); s.Holdings != 0 {
+		t.Errorf("%d records are held", s.Holdings)
+	}
+
+	// Other fields are agreed; then it ends.
+	agreed(t, lookupAgreement(northmoor, saltby, 2, "/reference, /status"), a, b)
+	got = call[node.LookupReply](t, b, node.OpLookup, ask("/reference", "HN-4"))
+	if body := string(got.Records[0].Body); body != `{"reference":"HN-4","status":"relief-duty"}` {
+		t.Errorf("body: %s", body)
+	}
+	call[node.AgreementReply](t, a, node.OpAgreementEnd, node.AgreementRequest{Name: agreement, Reason: "the pilot is over"})
+	await(t, "it is over at saltby", func() bool {
+		return !call[node.AgreementReply](t, b, node.OpAgreementShow, node.AgreementRequest{Name: agreement}).InForce
+	})
+	refusedAs(t, b, node.Refused, node.OpLookup, ask("/reference", "HN-4"))
+	dir := filepath.Join(b.Config().Data, "ledger")
+	b.stop()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		raw, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err == nil && (strings.Contains(string(raw), "AB1234") || strings.Contains(string(raw), "Whitfield")) {
+			t.Errorf("%s holds what was only to be shown", f.Name())
+		}
+	}
+}
