@@ -100,7 +100,17 @@ func (n *Node) run(ctx context.Context, name string, in json.RawMessage) (any, e
 	if !ok {
 		return nil, fail(Usage, "use the same version of Stile for the command and the node", "the node has no operation %q", name)
 	}
-	return f(ctx, n, in)
+	out, err := f(ctx, n, in)
+	if err == nil && n.o.shared != nil && changesFiles(name) {
+		err = n.keepFiles()
+	}
+	return out, err
+}
+
+// changesFiles reports whether an operation may change files that machines of one
+// council keep alike.
+func changesFiles(op string) bool {
+	return op == OpMemberAdd || strings.HasPrefix(op, "directory.")
 }
 
 // Call carries out an operation in this process.

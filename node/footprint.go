@@ -24,6 +24,8 @@ import (
 // the node runs and at no other time: a replica takes part in votes.
 type prints struct {
 	n *Node
+	// serve runs the council's node of a machine that leads, until ctx ends.
+	serve func(context.Context, *replica)
 
 	mu  sync.Mutex // guards what follows
 	ctx context.Context
@@ -38,7 +40,10 @@ type replica struct {
 	f    *footprint.Footprint // nil when it could not be opened
 	err  error                // why not
 	stop context.CancelFunc
-	wake chan struct{} // buffered: agreements have changed
+	// council is whose node this machine runs when it leads; nil in a footprint
+	// of councils.
+	council *councilHere
+	wake    chan struct{} // buffered: agreements have changed
 	// relaying is held while what we said is brought to the footprint.
 	relaying sync.Mutex
 
@@ -172,7 +177,16 @@ func (p *prints) keep(c name.Council, f *footprint.Footprint, err error) *replic
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(p.ctx)
 	p.all[c] = r
-	if f != nil {
+	if f != nil && f.Machines() {
+		if r.council, err = p.n.runs(c); r.council == nil {
+			r.council = &councilHere{}
+			err = errors.Join(err, fmt.Errorf("the file %s is missing from %s", runsName, p.n.footprintDir(c)))
+			r.council.err.Store(&err)
+			return r
+		}
+		p.wg.Go(func() { p.n.checkCouncil(ctx, r) })
+		p.wg.Go(func() { p.serve(ctx, r) })
+	} else if f != nil {
 		p.wg.Go(func() { p.n.listen(ctx, r) })
 		p.wg.Go(func() { p.n.keepFlowing(ctx, r) })
 	}
@@ -233,7 +247,7 @@ func (p *prints) warnings() (out []string) {
 		if ev, err := r.f.Evidence(); err == nil && len(ev) > 0 {
 			out = append(out, fmt.Sprintf("a member of %s did what no honest member does: stile footprint evidence %s", r.name, r.name))
 		}
-		if m, ok := p.n.directory.Member(r.name); r.f.Formed() && (!ok || !slices.Equal(m.Members, r.f.Councils())) {
+		if m, ok := p.n.directory.Member(r.name); r.council == nil && r.f.Formed() && (!ok || !slices.Equal(m.Members, r.f.Councils())) {
 			out = append(out, fmt.Sprintf("the directory does not list the members of %s as they are, so that nobody outside can tell what it has signed: stile footprint entry %s", r.name, r.name))
 		}
 		if c := r.f.Councils(); len(c) > 0 && !slices.Contains(c, p.n.cfg.Council) {
@@ -281,6 +295,16 @@ func (n *Node) footprintNamed(typed string) (*replica, error) {
 		return nil, footprintError(c, r.err)
 	}
 	return r, nil
+}
+
+// footprintOfCouncils is footprintNamed for what machines of one council have no
+// use for: they keep its ledger, and its own node answers for that.
+func (n *Node) footprintOfCouncils(typed string) (*replica, error) {
+	r, err := n.footprintNamed(typed)
+	if err == nil && r.council != nil {
+		return nil, fail(Refused, "the same without footprint, and --data "+r.council.data, "machines of one council keep %s: its own node takes records and answers for them", r.name)
+	}
+	return r, err
 }
 
 // footprintError says what a footprint's error means to a person.
@@ -331,6 +355,9 @@ type FootprintRequest struct {
 	// Anew has join put the replica that is there aside, which never votes again,
 	// and join as a new one.
 	Anew bool `json:"anew,omitempty"`
+	// Runs is the data folder of the council whose node the members, machines of
+	// its own, run in turn: found and join. "" for a footprint of councils.
+	Runs string `json:"runs,omitempty"`
 }
 
 // FootprintReply is one footprint as this node's replica sees it.
@@ -342,6 +369,8 @@ type FootprintReply struct {
 	Standards []name.Standard   `json:"standards,omitempty"`
 	// Flows are the agreements under which our own records go into it.
 	Flows []PartnerReply `json:"flows,omitempty"`
+	// Machines says who runs the council's node, where the members are its machines.
+	Machines *MachinesReply `json:"machines,omitempty"`
 }
 
 func (n *Node) foundFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
@@ -349,7 +378,7 @@ func (n *Node) foundFootprint(ctx context.Context, in FootprintRequest) (*Footpr
 	if err != nil {
 		return nil, fail(Usage, "", "a footprint is named by a domain, such as fens.gov.uk: %v", err)
 	}
-	if m, ok := n.directory.Member(c); ok && m.Role != directory.RoleFootprint {
+	if m, ok := n.directory.Member(c); ok && m.Role != directory.RoleFootprint && in.Runs == "" {
 		return nil, fail(Conflict, "choose another name", "%s is a %s of the directory", c, m.Role)
 	}
 	self, ok := n.directory.Member(n.cfg.Council)
@@ -359,6 +388,16 @@ func (n *Node) foundFootprint(ctx context.Context, in FootprintRequest) (*Footpr
 	o, err := n.prints.options(c)
 	if err != nil {
 		return nil, err
+	}
+	if in.Runs != "" {
+		cfg, store, err := n.machineFor(c, in.Runs)
+		if err == nil {
+			err = n.noteMachine(c, cfg)
+		}
+		if err != nil {
+			return nil, err
+		}
+		o.Machines, o.Ledger = true, store
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -411,6 +450,21 @@ func (n *Node) joinFootprint(ctx context.Context, in FootprintRequest) (*Footpri
 		return n.footprintReply(r), nil
 	case r != nil:
 		return nil, footprintError(c, r.err)
+	}
+	if in.Runs != "" {
+		cfg, store, err := n.machineFor(c, in.Runs)
+		if err == nil && store != "" {
+			err = fail(Conflict, "copy the council's folder without ledger/, or move that away", "%q has a ledger of its own, and the machines have one already", in.Runs)
+		}
+		if err == nil {
+			err = n.noteMachine(c, cfg)
+		}
+		if err != nil {
+			return nil, err
+		}
+		o.Machines = true
+	} else if strings.HasSuffix(string(n.cfg.Council), "."+string(c)) {
+		return nil, fail(Usage, fmt.Sprintf("stile footprint join %s --via COUNCIL --runs DIR", c), "name with --runs the data folder of %s on this machine", c)
 	}
 	f, err := footprint.Join(ctx, o, via...)
 	if err != nil {
@@ -492,6 +546,9 @@ func (n *Node) discardFootprint(ctx context.Context, in FootprintRequest) (*Empt
 	if err != nil {
 		return nil, err
 	}
+	if r.council != nil && slices.Equal(r.f.Councils(), []name.Council{n.cfg.Council}) {
+		return n.giveBack(ctx, r)
+	}
 	if slices.Contains(r.f.Councils(), n.cfg.Council) {
 		return nil, fail(Refused, "stile footprint leave "+string(r.name), "as far as is known here we are a member of %s", r.name)
 	}
@@ -556,7 +613,10 @@ func (n *Node) footprintReply(r *replica) *FootprintReply {
 		return out
 	}
 	st := r.f.Status()
-	out.Status, out.Standards = &st, r.f.Standards()
+	out.Status, out.Standards, out.Machines = &st, r.f.Standards(), r.machines(&st)
+	if r.council != nil {
+		return out
+	}
 	if ps, err := n.partners(false); err == nil {
 		for _, p := range ps {
 			if p.Council == r.name {

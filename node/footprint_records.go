@@ -53,7 +53,7 @@ const maxPut = 1000
 // the record travels. What an agreement lets into the footprint flows by itself,
 // and is refused here: two ways in would hold two texts of one record.
 func (n *Node) putIntoFootprint(ctx context.Context, in FootprintPutRequest) (*FootprintPutReply, error) {
-	r, err := n.footprintNamed(in.Name)
+	r, err := n.footprintOfCouncils(in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ const WithdrawnByHand = "taken back by the council that put it"
 // They are erased at every member. What an agreement let in goes out by itself
 // when that says so.
 func (n *Node) withdrawFromFootprint(ctx context.Context, in FootprintPutRequest) (*FootprintPutReply, error) {
-	r, err := n.footprintNamed(in.Name)
+	r, err := n.footprintOfCouncils(in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +258,7 @@ func (r *replica) fresh(ctx context.Context, linearizable bool, at uint64) error
 }
 
 func (n *Node) listFootprintRecords(ctx context.Context, in FootprintListRequest) (*FootprintListReply, error) {
-	r, err := n.footprintNamed(in.Name)
+	r, err := n.footprintOfCouncils(in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -316,7 +316,7 @@ type FootprintRecordRequest struct {
 }
 
 func (n *Node) footprintHeld(ctx context.Context, in FootprintRecordRequest) (*replica, *footprint.Held, error) {
-	r, err := n.footprintNamed(in.Name)
+	r, err := n.footprintOfCouncils(in.Name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -470,7 +470,7 @@ type FootprintCheckpointReply struct {
 }
 
 func (n *Node) footprintCheckpoint(ctx context.Context, in FootprintRequest) (*FootprintCheckpointReply, error) {
-	r, err := n.footprintNamed(in.Name)
+	r, err := n.footprintOfCouncils(in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -495,7 +495,7 @@ type FootprintEvidenceReply struct {
 }
 
 func (n *Node) footprintEvidence(ctx context.Context, in FootprintRequest) (*FootprintEvidenceReply, error) {
-	r, err := n.footprintNamed(in.Name)
+	r, err := n.footprintOfCouncils(in.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -521,7 +521,7 @@ type FootprintAdoptReply struct {
 }
 
 func (n *Node) adoptInFootprint(ctx context.Context, in FootprintAdoptRequest) (*FootprintAdoptReply, error) {
-	r, err := n.footprintNamed(in.Name)
+	r, err := n.footprintOfCouncils(in.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,7 @@ type FootprintRecoverRequest struct {
 	Lost    []string `json:"lost"`             // who is lost: at least so many that the rest can decide nothing
 	Because string   `json:"because"`          // in words; it stays in the ledger
 	Backup  string   `json:"backup,omitempty"` // file of a backup to take instead of the replica; absolute
+	Runs    string   `json:"runs,omitempty"`   // with Backup, of machines: see FootprintRequest
 }
 
 // recoverFootprint is deliberate and hard to do by mistake: whoever asks for it
@@ -102,6 +103,23 @@ func (n *Node) recoverFootprint(ctx context.Context, in FootprintRecoverRequest)
 	o, err := n.prints.options(c)
 	if err != nil {
 		return nil, err
+	}
+	if in.Runs != "" && in.Backup != "" {
+		cfg, store, err := n.machineFor(c, in.Runs)
+		if err == nil && store != "" {
+			err = fail(Conflict, "move it away: the backup takes its place", "%q has a ledger of its own", in.Runs)
+		}
+		if err == nil {
+			err = n.noteMachine(c, cfg)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if council, err := n.runs(c); err != nil {
+		return nil, err
+	} else if council != nil {
+		o.Machines = true
 	}
 	if r != nil {
 		n.prints.drop(r)

@@ -10,6 +10,7 @@
 //	directory/     who is a member, by TUF; who can write here can set it back to an older state, and no more
 //	authority/     where this node is the directory's host: what it publishes, and what waits for signatures
 //	footprints/    a replica of each ledger kept with others; see docs/footprints.md
+//	machine        where the council runs on several machines: whose folder this is; see docs/machines.md
 //	admin.sock     while the node runs: whoever can open it may do everything the node may
 //
 // Init makes one, Open opens it, and Run exchanges records until it is told to
@@ -168,6 +169,10 @@ type Options struct {
 	Network wire.Network
 	// Fatal is called when storage fails; the process should end. Default logs.
 	Fatal func(error)
+
+	// shared is where the ledger is when this is a council's node on a machine
+	// that leads; see machines.go.
+	shared *ledger.Shared
 }
 
 // A Node is one council's open node. All methods may be called concurrently.
@@ -192,6 +197,9 @@ type Node struct {
 
 	ready chan struct{}
 	once  sync.Once
+
+	keeping sync.Mutex // held while files are kept
+	kept    filesState // guarded by it; see machines_files.go
 
 	hosting    sync.Mutex // held while what we publish is changed
 	refreshing sync.Mutex // held while mirrors are asked
@@ -219,6 +227,11 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	if err := cfg.CheckFolders(); err != nil {
 		return nil, fail(NotFound, "stile init --data DIR --council DOMAIN makes a data folder", "%v", err)
 	}
+	if m, err := readMachine(cfg.Data); err != nil {
+		return nil, err
+	} else if m != nil && o.shared == nil {
+		return nil, m.elsewhere(cfg.Council)
+	}
 	pass, err := cfg.Passphrase()
 	if err != nil {
 		return nil, err
@@ -233,7 +246,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	}
 	l, err := ledger.Open(ledger.Options{
 		Dir: filepath.Join(cfg.Data, "ledger"), Council: cfg.Council, Keys: ring, EncryptionKey: enc,
-		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Fatal: o.Fatal,
+		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Fatal: o.Fatal, Shared: o.shared,
 	})
 	if err != nil {
 		return nil, err
@@ -242,7 +255,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l,
 		ready: make(chan struct{}), asking: make(chan struct{}, 1),
 	}
-	n.prints.n = n
+	n.prints.n, n.prints.serve = n, n.keepCouncil
 	n.maker = &maker{n: n, at: map[name.StandardLine]place{}, allowed: map[[2]name.Standard]string{}}
 	// The ledger is open, so no other process has the folder: only one may use
 	// a directory's at a time.
@@ -377,6 +390,9 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.maker.keep(ctx) })
 	wg.Go(func() { n.keepDirectory(ctx) })
 	wg.Go(func() { n.keepFetching(ctx) })
+	if n.o.shared != nil {
+		wg.Go(func() { n.keepKeepingFiles(ctx) })
+	}
 	if n.cfg.HTTPListen != "" {
 		wg.Go(func() { stop("HTTP", n.serveHTTP(ctx)) })
 	}

@@ -45,17 +45,31 @@ func (a *app) changedFootprint(r node.FootprintReply, format string, args ...any
 }
 
 func (a *app) footprintFoundCommand() *cobra.Command {
-	return &cobra.Command{
+	var req node.FootprintRequest
+	c := &cobra.Command{
 		Use:   "found NAME",
 		Short: "Begin a footprint with our council as its first member",
 		Long: `Found makes a footprint of one council, ours. Its name is a domain that no council
-has. It takes records once three councils have joined.`,
-		Example: "  stile footprint found fens.example",
-		Args:    takes(1, 1, "the name of the footprint"),
+has. It takes records once three councils have joined.
+
+With --runs the members are machines of one council instead, which keep its ledger
+alike, and whichever leads runs its node. NAME is the council's, our own name is one
+below it, and the folder named is the council's data folder, whose node is stopped
+first: its ledger moves into the footprint. See docs/machines.md.`,
+		Example: `  stile footprint found fens.example
+  stile footprint found northmoor.gov.uk --runs /srv/northmoor`,
+		Args: takes(1, 1, "the name of the footprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintFound, node.FootprintRequest{Name: args[0]})
+			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintFound, req)
 			if err != nil {
 				return err
+			}
+			if r.Machines != nil {
+				if err := a.changedFootprint(r, "%s runs on this machine, and goes on where the lead goes", r.Name); err != nil {
+					return err
+				}
+				a.say("next: stile footprint invite %s MACHINE", r.Name)
+				return nil
 			}
 			if err := a.changedFootprint(r, "founded %s", r.Name); err != nil {
 				return err
@@ -63,6 +77,23 @@ has. It takes records once three councils have joined.`,
 			a.say("next: stile footprint invite %s COUNCIL", r.Name)
 			return nil
 		},
+	}
+	runsFlag(c, &req)
+	return c
+}
+
+// runsFlag names the council's data folder, from the root of the disk: the node
+// does not stand where the command is typed.
+func runsFlag(c *cobra.Command, req *node.FootprintRequest) {
+	c.Flags().StringVar(&req.Runs, "runs", "", "data `folder` of the council whose machines the members are")
+	c.PreRunE = func(_ *cobra.Command, args []string) (err error) {
+		if len(args) > 0 {
+			req.Name = args[0]
+		}
+		if req.Runs != "" {
+			req.Runs, err = filepath.Abs(req.Runs)
+		}
+		return err
 	}
 }
 
@@ -150,14 +181,17 @@ func (a *app) footprintJoinCommand() *cobra.Command {
 has caught up. It may be said again when it did not get through.
 
 With --anew the replica that is there is put aside, into a folder within its own,
-and never votes again: so does a member that was recovered without us join again.`,
-		Example: "  stile footprint join fens.example --via northmoor.gov.uk",
-		Args:    takes(1, 1, "the name of the footprint"),
+and never votes again: so does a member that was recovered without us join again.
+
+With --runs a machine joins those of its council; the folder named is a copy of the
+council's data folder without ledger/ and machine.`,
+		Example: `  stile footprint join fens.example --via northmoor.gov.uk
+  stile footprint join northmoor.gov.uk --via one.northmoor.gov.uk --runs /srv/northmoor`,
+		Args: takes(1, 1, "the name of the footprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(req.Via) == 0 {
 				return misused("name with --via a member to ask, such as the council that invited us")
 			}
-			req.Name = args[0]
 			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintJoin, req)
 			if err != nil {
 				return err
@@ -165,6 +199,7 @@ and never votes again: so does a member that was recovered without us join again
 			return a.changedFootprint(r, "joined %s", r.Name)
 		},
 	}
+	runsFlag(c, &req)
 	c.Flags().StringSliceVar(&req.Via, "via", nil, "`councils` that are members, with commas between")
 	c.Flags().BoolVar(&req.Anew, "anew", false, "put the replica that is there aside and join as a new one")
 	return c
@@ -209,7 +244,10 @@ func (a *app) footprintDiscardCommand() *cobra.Command {
 		Use:   "discard NAME",
 		Short: "Delete what we hold of a footprint that we have left",
 		Long: `Discard deletes our replica of a footprint that we are no member of, with all that
-others shared in it, and logs that we did.`,
+others shared in it, and logs that we did.
+
+On the last machine that a council has left it gives the council's ledger back to
+its data folder, whose node then runs by itself.`,
 		Args: takes(1, 1, "the name of the footprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.sure(yes, "delete all that we hold of %s", args[0]); err != nil {
@@ -371,6 +409,7 @@ everything from the others.`,
 func (a *app) footprintRecoverCommand() *cobra.Command {
 	var req node.FootprintRecoverRequest
 	var yes bool
+	var err error
 	c := &cobra.Command{
 		Use:   `recover NAME --lost COUNCIL,COUNCIL --because "WHY"`,
 		Short: "Go on alone when a majority of the members is lost for good",
@@ -394,9 +433,14 @@ With --from a backup takes the place of the replica.`,
 			if strings.TrimSpace(req.Because) == "" {
 				return misused("say with --because what happened: it stays in the ledger")
 			}
-			if req.Backup != "" {
-				var err error
-				if req.Backup, err = filepath.Abs(req.Backup); err != nil {
+			if req.Runs != "" && req.Backup == "" {
+				return misused("--runs is for --from: a replica that is here knows whose node it runs")
+			}
+			for _, path := range []*string{&req.Backup, &req.Runs} {
+				if *path == "" {
+					continue
+				}
+				if *path, err = filepath.Abs(*path); err != nil {
 					return err
 				}
 			}
@@ -419,6 +463,7 @@ With --from a backup takes the place of the replica.`,
 	f.StringSliceVar(&req.Lost, "lost", nil, "`councils` that are lost for good, with commas between")
 	f.StringVar(&req.Because, "because", "", "what happened, in `words`")
 	f.StringVar(&req.Backup, "from", "", "take this backup `file` instead of our replica")
+	f.StringVar(&req.Runs, "runs", "", "with --from, of a council's machines: the council's data `folder`")
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	return c
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -76,6 +77,23 @@ func (a *app) printFootprint(r node.FootprintReply) {
 	t.write(a.out, "")
 	a.printf("\n")
 	t = newTable("", "")
+	if m := r.Machines; m != nil {
+		switch {
+		case m.Here:
+			t.add("runs", string(r.Name)+" here, from "+m.Data+", since "+at(m.Since))
+		case m.By == "":
+			t.add("runs", "nothing now: no machine leads")
+		default:
+			t.add("runs", string(r.Name)+" at "+string(m.By))
+		}
+		if m.Problem != "" {
+			t.add("but", "not here: "+m.Problem)
+		}
+		t.add("disk", size(s.DiskBytes))
+		t.write(a.out, "")
+		a.printChange(s.Change)
+		return
+	}
 	t.add("ledger", plural(s.Size, "entry", "entries")+" here, at position "+number(s.Position))
 	if s.Checkpoint == 0 {
 		t.add("checkpoint", "none that a majority has cosigned yet")
@@ -97,17 +115,23 @@ func (a *app) printFootprint(r node.FootprintReply) {
 	}
 	t.add("disk", size(s.DiskBytes))
 	t.write(a.out, "")
-	if ch := s.Change; ch != nil {
-		verb := ch.Change
-		if verb == "keys" {
-			verb = "take over the new keys of"
-		}
-		a.printf("\n%s proposes to %s %s; agreed by %s, %d must\n", ch.By, verb, ch.Council, list(ch.Agreed), ch.Needs)
-	}
+	a.printChange(s.Change)
 	if len(r.Flows) > 0 {
 		a.printf("\n")
 		partnerTable(r.Flows).write(a.out, "")
 	}
+}
+
+// printChange says which change of membership is under way.
+func (a *app) printChange(ch *footprint.Change) {
+	if ch == nil {
+		return
+	}
+	verb := ch.Change
+	if verb == "keys" {
+		verb = "take over the new keys of"
+	}
+	a.printf("\n%s proposes to %s %s; agreed by %s, %d must\n", ch.By, verb, ch.Council, list(ch.Agreed), ch.Needs)
 }
 
 func (a *app) footprintListCommand() *cobra.Command {

@@ -181,9 +181,9 @@ func (f *Footprint) Look(ctx context.Context) {
 	if ctx.Err() != nil || f.ctx.Err() != nil {
 		return
 	}
-	newest := uint64(0)
+	var newest Peer
 	for _, p := range peers {
-		newest = max(newest, p.Size)
+		newest.Size, newest.Applied = max(newest.Size, p.Size), max(newest.Applied, p.Applied)
 	}
 	ev, err := f.Evidence()
 	now := f.o.Now()
@@ -192,11 +192,11 @@ func (f *Footprint) Look(ctx context.Context) {
 	defer t.mu.Unlock()
 	members := map[name.Council]MemberFigures{}
 	for i, c := range cs {
-		m := MemberFigures{Council: c, Up: up[i], Asked: now, Behind: newest - peers[i].Size}
+		m := MemberFigures{Council: c, Up: up[i], Asked: now, Behind: f.behind(newest, peers[i].Size, peers[i].Applied)}
 		if !up[i] {
 			// It is at least as far as it was when it last said so.
 			f.mu.Lock()
-			m.Behind = newest - min(newest, f.peers[c].Size)
+			m.Behind = f.behind(newest, f.peers[c].Size, f.peers[c].Applied)
 			f.mu.Unlock()
 		}
 		members[c] = m

@@ -194,7 +194,7 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 				if logs[n].Type != raft.LogCommand || logs[n].Index <= done {
 					continue
 				}
-				a := applier{name: m.name, s: &next, t: t, at: commands[n].at, counts: map[string]int64{}}
+				a := applier{name: m.name, machines: m.folder.id.Machines, s: &next, t: t, at: commands[n].at, counts: map[string]int64{}}
 				if c := commands[n]; c.kind == commandWrites {
 					switch stale, err := a.write(c, logs[n].Term, m.drop); {
 					case err != nil:

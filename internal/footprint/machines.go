@@ -5,14 +5,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
 )
 
 // Several machines of one council keep its own ledger alike. To raft they are
@@ -101,6 +106,14 @@ func (r *reader) writes(c *command) {
 // Machines reports whether the members are machines of one council that keep its
 // ledger alike.
 func (f *Footprint) Machines() bool { return f.folder.id.Machines }
+
+// CheckLedger reports whether the council's ledger that the machines keep is one
+// that these keys wrote, as far as this machine has it.
+func (f *Footprint) CheckLedger(c name.Council, ring *keys.Ring) error {
+	f.fsm.swap.RLock()
+	defer f.fsm.swap.RUnlock()
+	return f.fsm.replica.CheckLedger(c, ring)
+}
 
 // A Tenure is a time during which this machine leads, and nobody else does.
 type Tenure struct {
@@ -220,4 +233,32 @@ func (m *fsm) drop(w ledger.Writes) error {
 		return err
 	}
 	return m.current().Drop(w)
+}
+
+// GiveBack ends what machines began: it moves the council's ledger out of the
+// folder of the one that is left, whose replica is closed, to where it is to
+// stand, and deletes the folder. It may be called again when it did not get
+// through.
+func GiveBack(o Options, to string) error {
+	fold, err := openFolder(o.Dir, ledger.ReplicaOptions{Name: o.Name, EncryptionKey: o.EncryptionKey, Log: o.Log}, o.Self)
+	if err != nil {
+		return err
+	}
+	current, err := fold.current()
+	if err != nil {
+		return err
+	}
+	if !fold.id.Machines {
+		return errors.New("give the ledger back: the members are no machines of one council")
+	}
+	if _, err := os.Stat(to); errors.Is(err, fs.ErrNotExist) {
+		err = os.Rename(filepath.Join(o.Dir, current), to)
+		if err = errors.Join(err, syncDir(o.Dir), syncDir(filepath.Dir(to))); err != nil {
+			return fmt.Errorf("give the ledger back: %w", err)
+		}
+	}
+	if err := ledger.Alone(ledger.ReplicaOptions{Dir: to, Name: o.Name, EncryptionKey: o.EncryptionKey, Log: o.Log}); err != nil {
+		return fmt.Errorf("give the ledger back: %w", err)
+	}
+	return os.RemoveAll(o.Dir)
 }

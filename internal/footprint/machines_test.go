@@ -274,6 +274,51 @@ func TestMachines(t *testing.T) {
 	})
 }
 
+// TestMachinesLost: when most machines are lost for good the one that is left goes
+// on, or one that was made from a backup, with the council's ledger.
+func TestMachinesLost(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		c := machinesOf(w, 3)
+		tenure, err := w.leader().Lead(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := c.open(tenure.Store())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.write(t.Context(), l, "a", 1)
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		tenure.Close()
+		w.same()
+		var backup bytes.Buffer
+		if _, err := w.at(places[1]).Backup(&backup); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range places[:3] {
+			w.stop(m)
+		}
+		f, err := Recover(t.Context(), w.options(places[1]), "both server rooms burnt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.set(places[1], f)
+		w.await("it leads", func() bool { return w.leader() != nil })
+		c.check()
+		w.stop(places[1])
+
+		w.gen[places[2]]++
+		if f, err = RestoreBackup(t.Context(), w.options(places[2]), &backup, "nothing else is left"); err != nil {
+			t.Fatal(err)
+		}
+		w.set(places[2], f)
+		w.await("it leads", func() bool { return w.leader() != nil })
+		c.check()
+	})
+}
+
 // TestMachinesInWeather: writing goes on in all kinds of weather, and nothing
 // that was acknowledged is lost.
 func TestMachinesInWeather(t *testing.T) {

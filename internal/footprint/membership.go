@@ -193,7 +193,11 @@ func (a *applier) propose(c *checked) string {
 		if a.s.members[council] == nil && a.s.invited[council] == nil {
 			return RuleMember
 		}
-		if a.s.members[council] != nil && len(a.s.members) <= MinMembers && a.s.Formed {
+		few := a.s.Formed && len(a.s.members) <= MinMembers
+		if a.machines {
+			few = len(a.s.members) == 1 // the council's ledger is there
+		}
+		if a.s.members[council] != nil && few {
 			return RuleFew
 		}
 	default:

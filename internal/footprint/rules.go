@@ -133,6 +133,8 @@ type applier struct {
 	s    *state
 	t    *ledger.ReplicaTx
 	at   int64
+	// machines of one council may be as few as there are.
+	machines bool
 	// counts of live records moved by this command
 	counts map[string]int64
 

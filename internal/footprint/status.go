@@ -46,7 +46,7 @@ type MemberStatus struct {
 	Leads   bool         `json:"leads,omitempty"`
 	Votes   bool         `json:"votes"`
 	Joined  bool         `json:"joined"` // false: invited
-	Behind  uint64       `json:"behind"` // entries
+	Behind  uint64       `json:"behind"` // entries; of a machine, positions
 	Because string       `json:"because,omitempty"`
 	Size    uint64       `json:"size"`
 	Applied uint64       `json:"position"`
@@ -146,7 +146,7 @@ func (f *Footprint) Status() Status {
 		if errs[i] != nil {
 			ms.Size, ms.Applied, ms.Speaks = last.Size, last.Applied, last.Speaks
 		}
-		ms.Behind = newest.Size - min(newest.Size, ms.Size)
+		ms.Behind = f.behind(newest, ms.Size, ms.Applied)
 		ms.Because = because(m, p, errs[i], ms)
 		if ms.Up && m != nil && p.Speaks < st.Format || c == f.o.Self && f.outdated.Load() {
 			ms.Because = becauseOlder
@@ -168,6 +168,15 @@ func (f *Footprint) Status() Status {
 	}
 	st.Words = f.words(st)
 	return st
+}
+
+// behind is how much a member lacks that another has: of entries, and among
+// machines, whose writes are no entries, of positions.
+func (f *Footprint) behind(newest Peer, size, applied uint64) uint64 {
+	if f.Machines() {
+		return newest.Applied - min(newest.Applied, applied)
+	}
+	return newest.Size - min(newest.Size, size)
 }
 
 // slowLink is how long an answer of a few bytes takes on a link called slow.
@@ -215,7 +224,7 @@ func (f *Footprint) words(st Status) string {
 	switch {
 	case members == 0:
 		return "this replica has joined nothing yet: a majority of the members must have invited it"
-	case !st.Formed:
+	case !st.Formed && !f.Machines():
 		fmt.Fprintf(&b, "%s joined; records are taken once three have", counted(members, "council has", "councils have"))
 	default:
 		fmt.Fprintf(&b, "%d of %d must agree; ", st.Needs, members)
@@ -231,7 +240,11 @@ func (f *Footprint) words(st Status) string {
 		switch {
 		case m.Because == "":
 		case m.Behind > 0:
-			fmt.Fprintf(&b, "; %s is %s behind because %s", f.title(m.Council), counted(int(m.Behind), "entry", "entries"), m.Because)
+			one, many := "entry", "entries"
+			if f.Machines() {
+				one, many = "write", "writes"
+			}
+			fmt.Fprintf(&b, "; %s is %s behind because %s", f.title(m.Council), counted(int(m.Behind), one, many), m.Because)
 		default:
 			fmt.Fprintf(&b, "; %s: %s", f.title(m.Council), m.Because)
 		}

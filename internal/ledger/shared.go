@@ -7,6 +7,9 @@ import (
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/name"
 )
 
 // A Shared store is one that several machines of a council keep alike, of which
@@ -93,6 +96,15 @@ func (l *Ledger) dropPrefixes(prefixes ...[]byte) error {
 	return nil
 }
 
+// CheckLedger reports whether the ledger that stands in the replica's store is one
+// that a council's keys wrote, without opening it.
+func (r *Replica) CheckLedger(c name.Council, ring *keys.Ring) error {
+	return r.View(func(v *ReplicaView) error {
+		_, _, err := (&Ledger{o: Options{Council: c, Keys: ring}, db: r.db}).loadLog(v.txn)
+		return err
+	})
+}
+
 // councilPrefix is before every key of a replica in whose store a council's own
 // ledger stands too. No key of a ledger begins with it.
 var councilPrefix = []byte{1}
@@ -144,3 +156,38 @@ func (r *Replica) Drop(w Writes) error {
 // IsKey reports whether a key, or a prefix of keys, is one of a council's ledger
 // and not of the replica it stands in.
 func IsKey(key []byte) bool { return len(key) > 0 && !bytes.HasPrefix(key, councilPrefix) }
+
+// fileLetter begins the keys of files that machines keep alike beside the ledger.
+const fileLetter = 'X'
+
+// Files calls f with every file that is kept beside the ledger, by its path.
+func (s *Shared) Files(f func(path string, content []byte) error) error {
+	return s.Replica.View(func(v *ReplicaView) error {
+		return walk(v.txn, []byte{fileLetter}, func(key, value []byte) error {
+			return f(string(key[1:]), bytes.Clone(value))
+		})
+	})
+}
+
+// Keep has every machine keep files beside the ledger: content by path, nil for a
+// file that is gone. All of it is kept, or nothing.
+func (s *Shared) Keep(files map[string][]byte) error {
+	w := Writes{Set: make(map[string][]byte, len(files))}
+	for path, content := range files {
+		w.Set[string(fileLetter)+path] = content
+	}
+	return s.Commit(w)
+}
+
+// Alone makes the store of a council's machines that of its ledger alone: what the
+// replica kept in it, and files beside the ledger, are dropped.
+func Alone(o ReplicaOptions) error {
+	if o.Log == nil {
+		o.Log = discard()
+	}
+	db, err := openBadger(Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.DropPrefix(councilPrefix, []byte{fileLetter}), db.Close())
+}
