@@ -163,9 +163,11 @@ type AgreementReply struct {
 type PartnerReply struct {
 	Council     name.Council   `json:"council"`
 	Agreement   name.Agreement `json:"agreement"`
-	Direction   string         `json:"direction"` // "to": we send; "from": we receive
+	Direction   string         `json:"direction"`         // "to": we send; "from": we receive
+	Through     name.Council   `json:"through,omitempty"` // direction to: the footprint that sends, of which we are a member
 	InStep      bool           `json:"in_step"`
-	Behind      string         `json:"behind,omitempty"` // because, in words
+	Suspended   bool           `json:"suspended,omitempty"` // by a party; Behind says by whom
+	Behind      string         `json:"behind,omitempty"`    // because, in words
 	Connected   bool           `json:"connected"`
 	Offered     int            `json:"offered"`            // records the agreement lets out now
 	Held        int            `json:"held"`               // records the receiver holds

@@ -24,7 +24,8 @@ type book struct {
 	mu    sync.Mutex // guards what follows
 	state *agreement.State
 	votes votes
-	known map[string]bool // what footprints are remembered to have said: name and entry
+	said  map[saidBy]*record.Event // what a footprint we are no member of said last of suspending
+	known map[string]bool          // what footprints are remembered to have said: name and entry
 }
 
 var agreementKinds = []string{
@@ -33,7 +34,7 @@ var agreementKinds = []string{
 
 // openBook reads what was said so far, in the order of each ledger.
 func openBook(n *Node) (*book, error) {
-	b := &book{n: n, wake: make(chan struct{}, 1), state: agreement.NewState(), votes: votes{}, known: map[string]bool{}}
+	b := &book{n: n, wake: make(chan struct{}, 1), state: agreement.NewState(), votes: votes{}, said: map[saidBy]*record.Event{}, known: map[string]bool{}}
 	err := n.ledger.View(func(v *ledger.View) error {
 		var own []uint64
 		for _, k := range append(slices.Clone(agreementKinds), KindDecided) {
@@ -86,7 +87,9 @@ func (b *book) apply(ev *record.Event) {
 	if errors.Is(err, agreement.ErrNotParty) && b.proposed(ev) {
 		err = nil
 	}
-	b.vote(ev)
+	if ref, ok := b.vote(ev); ok {
+		b.halted(ref)
+	}
 	b.count()
 	b.mu.Unlock()
 	if errors.Is(err, agreement.ErrNotParty) && ev.Kind != agreement.KindProposal {

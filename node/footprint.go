@@ -50,6 +50,7 @@ type replica struct {
 	mu    sync.Mutex // guards what follows
 	heard uint64     // index in the footprint's log up to which agreements were read
 	flows map[name.Agreement]flow
+	asked map[asker]asked // what partners outside last asked us
 }
 
 const footprintsName = "footprints"
@@ -166,7 +167,7 @@ func (p *prints) open(c name.Council) (*footprint.Footprint, error) {
 func (p *prints) keep(c name.Council, f *footprint.Footprint, err error) *replica {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := &replica{name: c, f: f, err: err, wake: make(chan struct{}, 1), flows: map[name.Agreement]flow{}}
+	r := &replica{name: c, f: f, err: err, wake: make(chan struct{}, 1), flows: map[name.Agreement]flow{}, asked: map[asker]asked{}}
 	if p.all == nil { // the node stopped meanwhile
 		r.stop = func() {}
 		if f != nil {

@@ -39,6 +39,7 @@ type votes map[vote]map[name.Council]*record.Event
 type vote struct {
 	kind string
 	ref  agreement.Ref
+	at   int64 // of suspending and resuming, which may be said again: from when
 }
 
 // maxVotes bounds the votes kept from one council.
@@ -56,32 +57,44 @@ func refOf(ev *record.Event) (agreement.Ref, bool) {
 	case agreement.KindSignature:
 		s, err := agreement.ParseSignature(ev.Body)
 		return s.Ref, err == nil
-	case agreement.KindEnd:
+	case agreement.KindEnd, agreement.KindSuspend, agreement.KindResume:
 		e, err := agreement.ParseNotice(ev.Body)
 		return e.Ref, err == nil
 	}
 	return agreement.Ref{}, false
 }
 
-// vote keeps what a council said that may count for a footprint. b.mu is held.
-func (b *book) vote(ev *record.Event) {
+// vote keeps what a council said that may count for a footprint, and reports
+// what document something new was said of. b.mu is held.
+func (b *book) vote(ev *record.Event) (agreement.Ref, bool) {
 	ref, ok := refOf(ev)
-	if !ok || ev.Kind == agreement.KindProposal {
-		return
+	if !ok {
+		return ref, false
 	}
-	k, n := vote{ev.Kind, ref}, 0
+	if ev.Kind == agreement.KindProposal {
+		return ref, true // others may have said something of it already
+	}
+	k, n := vote{kind: ev.Kind, ref: ref}, 0
+	if halts(ev.Kind) {
+		notice, err := agreement.ParseNotice(ev.Body)
+		if err != nil {
+			return ref, false
+		}
+		k.at = notice.At.Unix()
+	}
 	for _, by := range b.votes {
 		if by[ev.Council] != nil {
 			n++
 		}
 	}
 	if b.votes[k][ev.Council] != nil || n >= maxVotes {
-		return
+		return ref, false
 	}
 	if b.votes[k] == nil {
 		b.votes[k] = map[name.Council]*record.Event{}
 	}
 	b.votes[k][ev.Council] = ev
+	return ref, true
 }
 
 // proposed takes in a document that a member of a footprint has put before its
@@ -110,7 +123,7 @@ func (b *book) proposed(ev *record.Event) bool {
 func (b *book) count() {
 	for k, by := range b.votes {
 		doc, ok := b.state.Find(k.ref.Agreement, k.ref.Version)
-		if !ok || doc.Ref() != k.ref {
+		if !ok || doc.Ref() != k.ref || halts(k.kind) {
 			continue
 		}
 		for _, p := range doc.Parties() {
@@ -155,7 +168,11 @@ func (b *book) overhear(fp name.Council, s footprint.Saying) (news bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	apply := func(c name.Council) {
-		if err := b.state.Apply(c, ev.Kind, ev.Body, time.Unix(ev.IssuedAt, 0)); err != nil {
+		body := ev.Body
+		if c == fp {
+			body = forFootprint(ev)
+		}
+		if err := b.state.Apply(c, ev.Kind, body, time.Unix(ev.IssuedAt, 0)); err != nil {
 			b.n.log.Warn("an event about an agreement is passed over", "council", c, "kind", ev.Kind, "because", err.Error())
 		}
 	}
@@ -170,13 +187,29 @@ func (b *book) overhear(fp name.Council, s footprint.Saying) (news bool) {
 			apply(ev.Council)
 		}
 	} else if doc, known := b.state.Find(ref.Agreement, ref.Version); known && doc.Party(ev.Council) {
-		apply(ev.Council)
+		if !halts(ev.Kind) || b.suspendedBy(ref, ev.Council) == (ev.Kind == agreement.KindResume) {
+			apply(ev.Council)
+		}
+		if ev.Kind == agreement.KindSuspend {
+			return false // it is party: for itself, and not for the others
+		}
 	}
-	if !s.Completes {
+	if !s.Completes || ev.Kind == agreement.KindResume && !b.suspendedBy(ref, fp) {
 		return false
 	}
 	apply(fp)
 	return !b.known[fmt.Sprint(fp, " ", s.Index)]
+}
+
+// suspendedBy reports whether a party's word, as far as it is known, is that a
+// document is suspended. b.mu is held.
+func (b *book) suspendedBy(ref agreement.Ref, c name.Council) bool {
+	for _, st := range b.state.Versions(ref.Agreement, b.n.now().Add(time.Hour)) {
+		if st.Digest == ref.Digest {
+			return slices.ContainsFunc(st.Suspensions, func(s agreement.Suspension) bool { return s.By == c })
+		}
+	}
+	return false
 }
 
 // hear reads what is new in a footprint's ledger about agreements.
@@ -190,7 +223,7 @@ func (n *Node) hear(ctx context.Context, r *replica) error {
 	for _, s := range list {
 		if n.book.overhear(r.name, s) {
 			body := map[string]any{
-				"footprint": string(r.name), "kind": s.Event.Kind, "said": s.Event.Body, "entry": json.Number(fmt.Sprint(s.Index)),
+				"footprint": string(r.name), "kind": s.Event.Kind, "said": forFootprint(s.Event), "entry": json.Number(fmt.Sprint(s.Index)),
 			}
 			if _, _, err := n.ledger.AppendNotice(ctx, KindDecided, body); err != nil {
 				return err
@@ -306,11 +339,11 @@ func (n *Node) relay(ctx context.Context, r *replica) (position uint64, err erro
 }
 
 // saidAbout returns, in the order of our ledger, the events by which we proposed,
-// signed or ended agreements that name a footprint.
+// signed, suspended, resumed or ended agreements that name a footprint.
 func (n *Node) saidAbout(fp name.Council) (out [][]byte, err error) {
 	err = n.ledger.View(func(v *ledger.View) error {
 		var all []uint64
-		for _, k := range []string{agreement.KindProposal, agreement.KindSignature, agreement.KindEnd} {
+		for _, k := range agreementKinds {
 			v.Events(k, 0, func(i uint64) bool { all = append(all, i); return true })
 		}
 		slices.Sort(all)

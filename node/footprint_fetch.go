@@ -139,7 +139,7 @@ func (n *Node) fetch(ctx context.Context, doc *agreement.Agreement, f *fetch) er
 	if err != nil {
 		return err
 	}
-	ask := outwardAsk{Footprint: doc.From, Agreement: doc.Name, Digest: doc.Digest().String(), Cursor: src.Cursor, Size: src.Size}
+	ask := outwardAsk{Footprint: doc.From, Agreement: doc.Name, Digest: doc.Digest().String(), Cursor: src.Cursor, Size: src.Size, Held: src.Records}
 	if !strings.HasPrefix(src.Digest, ask.Digest) {
 		ask.Cursor = 0
 	}

@@ -57,6 +57,7 @@ type outwardAsk struct {
 	Digest    string         `json:"digest"`
 	Cursor    uint64         `json:"cursor"`
 	Size      uint64         `json:"size"`              // of the newest checkpoint the asker has seen
+	Held      int            `json:"held,omitempty"`    // records the asker holds
 	Receipt   string         `json:"receipt,omitempty"` // for what came last, from whichever member
 }
 
@@ -142,6 +143,9 @@ func (n *Node) outward(ctx context.Context, from name.Council, ask outwardAsk) (
 	if err := n.keepOutwardReceipt(ctx, from, ask); err != nil {
 		return nil, err
 	}
+	r.mu.Lock()
+	r.asked[asker{ask.Agreement, from}] = asked{n.now().UTC(), ask.Cursor, ask.Held}
+	r.mu.Unlock()
 	wait, cancel := context.WithTimeout(ctx, outwardWait)
 	defer cancel()
 	var cp tlog.Checkpoint
@@ -197,6 +201,50 @@ func (n *Node) outward(ctx context.Context, from name.Council, ask outwardAsk) (
 		out.Consistency = tlog.JoinHashes(proof)
 	}
 	return out, nil
+}
+
+// An asker is a partner outside under an agreement, and asked what it said when
+// it last asked this member. It may ask the others.
+type (
+	asker struct {
+		agreement name.Agreement
+		partner   name.Council
+	}
+	asked struct {
+		at     time.Time
+		cursor uint64
+		held   int
+	}
+)
+
+// outwardTo says how far a partner of a footprint outside has come, as far as this
+// member knows.
+func (n *Node) outwardTo(r *replica, st agreement.Status, c name.Council, connected bool) PartnerReply {
+	a := st.Agreement
+	r.mu.Lock()
+	last, ever := r.asked[asker{a.Name, c}]
+	r.mu.Unlock()
+	out := PartnerReply{
+		Council: c, Agreement: a.Name, Direction: "to", Through: r.name, Connected: connected,
+		Offered: last.held, Held: last.held, LastAt: last.at,
+	}
+	cp, _ := r.f.Checkpoint()
+	switch gone := n.gone(c); {
+	case st.Phase == agreement.Suspended:
+		out.Suspended, out.Behind = true, st.Why
+	case gone != "":
+		out.Behind = gone
+	case !ever:
+		out.Behind = "it has not asked this member since the node started; it may ask the others"
+	case last.cursor >= cp.Size:
+		out.InStep = true
+	default:
+		out.Behind = fmt.Sprintf("it last asked this member %s; it may ask the others", last.at.Format(time.DateTime+" MST"))
+	}
+	if !out.InStep {
+		out.BehindEntries = cp.Size - min(cp.Size, last.cursor)
+	}
+	return out
 }
 
 func (n *Node) newestText(a name.Agreement) (*agreement.Agreement, bool) {

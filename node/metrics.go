@@ -222,6 +222,12 @@ func (c *counted) collect(p sheet) {
 	}
 	all := map[key]*PartnerReply{}
 	for _, r := range c.partners {
+		if r.Through != "" {
+			continue // it asks whichever member it likes
+		}
+		if r.Suspended {
+			r.InStep = true // the others tell
+		}
 		k := key{r.Council, c.standards[r.Agreement], map[string]string{"to": "out", "from": "in"}[r.Direction]}
 		t := all[k]
 		if t == nil {
@@ -229,6 +235,7 @@ func (c *counted) collect(p sheet) {
 			all[k] = &first
 			continue
 		}
+		t.Suspended = t.Suspended && r.Suspended
 		t.InStep, t.Connected = t.InStep && r.InStep, t.Connected || r.Connected
 		t.Held, t.Refused, t.Outstanding, t.BehindEntries = t.Held+r.Held, t.Refused+r.Refused, t.Outstanding+r.Outstanding, t.BehindEntries+r.BehindEntries
 		t.OldestHours = max(t.OldestHours, r.OldestHours)
@@ -238,7 +245,10 @@ func (c *counted) collect(p sheet) {
 	}
 	for k, r := range all {
 		l := []string{"partner", string(k.council), "direction", k.direction, "standard", k.standard.String()}
-		p.gauge("stile_partner_in_step", "1 while the partner has all that the agreements let it have, or we all that they let us have; 0 while not.", truth(r.InStep), l...)
+		p.gauge("stile_partner_suspended", "1 while a party has the agreements suspended; then nothing says whether the partner is in step.", truth(r.Suspended), l...)
+		if !r.Suspended {
+			p.gauge("stile_partner_in_step", "1 while the partner has all that the agreements let it have, or we all that they let us have; 0 while not.", truth(r.InStep), l...)
+		}
 		p.gauge("stile_partner_connected", "1 while there is a connection to the partner.", truth(r.Connected), l...)
 		p.gauge("stile_partner_records", "Records the receiver holds under the agreements.", float64(r.Held), l...)
 		p.gauge("stile_partner_refused", "Records the receiver refused.", float64(r.Refused), l...)

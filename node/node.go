@@ -564,6 +564,8 @@ var operations = map[string]op{
 	OpAgreementPreview: operation((*Node).previewAgreement),
 	OpAgreementSign:    operation((*Node).signAgreement),
 	OpAgreementEnd:     operation((*Node).endAgreement),
+	OpAgreementSuspend: operation((*Node).suspendAgreement),
+	OpAgreementResume:  operation((*Node).resumeAgreement),
 	OpAgreementList:    operation((*Node).listAgreements),
 	OpAgreementShow:    operation((*Node).showAgreement),
 	OpWhy:              operation((*Node).why),

@@ -58,6 +58,8 @@ const (
 	OpAgreementPreview = "agreement.preview" // AgreementRequest → PreviewReply
 	OpAgreementSign    = "agreement.sign"    // AgreementRequest (document or name) → AgreementReply
 	OpAgreementEnd     = "agreement.end"     // AgreementRequest → AgreementReply
+	OpAgreementSuspend = "agreement.suspend" // AgreementRequest → AgreementReply
+	OpAgreementResume  = "agreement.resume"  // AgreementRequest → AgreementReply
 	OpAgreementList    = "agreement.list"    // Empty → []AgreementReply
 	OpAgreementShow    = "agreement.show"    // AgreementRequest → AgreementReply
 	OpWhy              = "why"               // WhyRequest → WhyReply

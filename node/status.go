@@ -110,7 +110,7 @@ func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
 	var out []PartnerReply
 	err := n.ledger.View(func(v *ledger.View) error {
 		for _, st := range n.book.all(now) {
-			a := st.Agreement
+			a, open := st.Agreement, st.InForce() || st.Phase == agreement.Suspended
 			if a.From == n.cfg.Council {
 				// Feeds that are over stay listed until the partner says that
 				// everything is deleted.
@@ -123,17 +123,27 @@ func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
 						if err != nil {
 							return err
 						}
-						if st.InForce() || p.Outstanding > 0 {
+						if open && !st.InForce() {
+							p.InStep, p.Suspended, p.Behind = false, true, st.Why
+						}
+						if open || p.Outstanding > 0 {
 							out = append(out, p)
 						}
 					}
 				}
-			} else if st.InForce() && slices.Contains(a.To, n.cfg.Council) {
+			} else if open && slices.Contains(a.To, n.cfg.Council) {
 				p, err := n.receivingFrom(v, a, s, slices.Contains(connected, a.From), withheld)
 				if err != nil {
 					return err
 				}
+				if !st.InForce() {
+					p.InStep, p.Suspended, p.Behind = false, true, st.Why
+				}
 				out = append(out, p)
+			} else if r := n.prints.at(a.From); open && r != nil {
+				for _, c := range a.To {
+					out = append(out, n.outwardTo(r, st, c, slices.Contains(connected, c)))
+				}
 			}
 		}
 		return nil
@@ -152,7 +162,7 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 		BehindEntries: f.End - min(f.End, p.Cursor),
 	}
 	if st.Agreement.Mode != agreement.Replicate {
-		r.Mode, r.Behind = string(st.Agreement.Mode), n.gone(c)
+		r.Mode, r.Behind, r.BehindEntries = string(st.Agreement.Mode), n.gone(c), 0
 		if n.isFootprint(c) {
 			r.Behind = ""
 		}
@@ -174,15 +184,18 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 	if err != nil {
 		return r, err
 	}
+	if !oldest.IsZero() {
+		r.OldestHours = n.now().Sub(oldest).Hours()
+	}
+	if st.Phase == agreement.Suspended {
+		return r, nil // the caller says by whom
+	}
 	if !st.InForce() {
-		if r.Outstanding = 0; p.Held > 0 {
+		if r.Outstanding, r.OldestHours = 0, 0; p.Held > 0 {
 			r.Outstanding = p.Held
 			r.Behind = fmt.Sprintf("the agreement is over (%s) and it has not said that it deleted %s", st.Why, plural(p.Held, "record"))
 		}
 		return r, nil
-	}
-	if !oldest.IsZero() {
-		r.OldestHours = n.now().Sub(oldest).Hours()
 	}
 	if n.isFootprint(c) {
 		n.flowWords(&r, f, p)

@@ -17,13 +17,14 @@ import (
 )
 
 func (a *app) agreementCommand() *cobra.Command {
-	return noun("agreement", "Draft, preview, sign, list and end agreements", `An agreement says who may receive which rows and fields of a standard, why, on
+	return noun("agreement", "Draft, preview, sign, list, suspend and end agreements", `An agreement says who may receive which rows and fields of a standard, why, on
 what lawful basis and until when. One YAML document is the legal record and the
 configuration in one. Nothing is shared until every party has signed it.
 
 The way of one: draft it, fill in every heading, preview what it would let out,
 sign it, and the partner signs the same text by its name.`,
-		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(), a.agreementEndCommand())
+		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(),
+		a.agreementSuspendCommand(), a.agreementResumeCommand(), a.agreementEndCommand())
 }
 
 func (a *app) agreementDraftCommand() *cobra.Command {
@@ -390,6 +391,77 @@ func (a *app) agreementShowCommand() *cobra.Command {
 	c.Flags().IntVar(&version, "version", 0, "`version` to show; default: the newest")
 	c.Flags().BoolVar(&document, "document", false, "print the document alone")
 	return c
+}
+
+func (a *app) agreementSuspendCommand() *cobra.Command {
+	var yes bool
+	var reason string
+	var version int
+	c := &cobra.Command{
+		Use:   "suspend NAME --reason TEXT",
+		Short: "Stop what travels under an agreement, for now",
+		Long: `Suspend stops at once what travels under an agreement, whichever side says it.
+Nothing is withdrawn: the receiver keeps what it holds, and what changes
+meanwhile, or has to come back, waits until whoever suspended the agreement
+resumes it. To have everything deleted, end the agreement.
+
+Any one member suspends for a footprint, and a majority of its members resumes.
+A member that is itself party, such as the one that sends, suspends and resumes
+for itself alone.`,
+		Args: takes(1, 1, "the name of an agreement"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if strings.TrimSpace(reason) == "" {
+				return misused("say with --reason why it is suspended; the partner will read it")
+			}
+			if err := a.sure(yes, "suspend %s", args[0]); err != nil {
+				return err
+			}
+			return a.halted(cmd.Context(), node.OpAgreementSuspend, node.AgreementRequest{Name: args[0], Version: version, Reason: reason})
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why it is suspended, in `words`")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	c.Flags().IntVar(&version, "version", 0, "`version` to suspend; default: the one in force")
+	return c
+}
+
+func (a *app) agreementResumeCommand() *cobra.Command {
+	var yes bool
+	var reason string
+	var version int
+	c := &cobra.Command{
+		Use:   "resume NAME",
+		Short: "Take our suspension of an agreement back",
+		Long: `Resume lets an agreement that we suspended go on where it was. Where a footprint
+that we are a member of suspended it, it is resumed once a majority of the members
+has said so, each with this command on its own node.`,
+		Args: takes(1, 1, "the name of an agreement"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.sure(yes, "resume %s", args[0]); err != nil {
+				return err
+			}
+			return a.halted(cmd.Context(), node.OpAgreementResume, node.AgreementRequest{Name: args[0], Version: version, Reason: reason})
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why it goes on, in `words`")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	c.Flags().IntVar(&version, "version", 0, "`version` to resume; default: the one suspended")
+	return c
+}
+
+func (a *app) halted(ctx context.Context, op string, req node.AgreementRequest) error {
+	r, err := call[node.AgreementReply](ctx, a, op, req)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.emit(r)
+	}
+	a.printf("%s version %d: %s\n", r.Name, r.Version, force(r))
+	if r.Unsent != "" {
+		a.say("%s", r.Unsent)
+	}
+	return nil
 }
 
 func (a *app) agreementEndCommand() *cobra.Command {

@@ -44,7 +44,7 @@ lets it have, and has deleted what was withdrawn.`,
 func behind(s node.StatusReply) error {
 	n, out := 0, 0
 	for _, p := range s.Partners {
-		if !p.InStep {
+		if !p.InStep && !p.Suspended && p.Through == "" {
 			n++
 		}
 		out += p.Outstanding
@@ -67,6 +67,8 @@ func step(p node.PartnerReply) string {
 		return "it may ask; " + plural(p.Asked, "question", "questions") + " today"
 	case p.InStep:
 		return "in step"
+	case p.Suspended || p.Through != "":
+		return p.Behind
 	case p.Behind == "":
 		return "behind"
 	case p.Mode != "":
@@ -84,6 +86,8 @@ func partnerTable(ps []node.PartnerReply) *table {
 			way, offered, held, refused = "we ask", "-", "-", "-"
 		case p.Mode != "":
 			way, held, refused = "we answer", "-", "-"
+		case p.Through != "":
+			way = string(p.Through) + " sends"
 		case p.Direction == "from":
 			way = "we receive"
 		}

@@ -191,8 +191,8 @@ func (v *version) hear(e saying) error {
 		return fmt.Errorf("%w: %s has not suspended %s", ErrConflict, e.council, v.doc.Name)
 	}
 	n := notice{e.kind, e.notice}
-	if len(said) > 0 && said[len(said)-1] == n {
-		return nil
+	if slices.Contains(said, n) {
+		return nil // news travels more than one way
 	}
 	v.notices[e.council] = append(said, n)
 	return nil
@@ -220,6 +220,16 @@ type Status struct {
 	Proposed  time.Time                  // as claimed by the sender
 	Signed    map[name.Council]time.Time // as claimed by each; never nil
 	Awaiting  []name.Council             // parties that have not signed
+	// Suspensions are those that stand at that instant, whatever the phase, by
+	// party.
+	Suspensions []Suspension
+}
+
+// A Suspension is a party's word that the agreement is suspended, not taken back.
+type Suspension struct {
+	By     name.Council
+	Since  time.Time
+	Reason string
 }
 
 // InForce reports whether records may travel.
@@ -331,7 +341,11 @@ func (v *version) status(now time.Time) Status {
 	if end, ok := v.end(now); ok && st.Phase != Ended {
 		st.Phase, st.Why = Ended, end
 	}
-	if by := v.suspenders(now); len(by) > 0 && st.Phase == InForce {
+	if st.Suspensions = v.suspensions(now); len(st.Suspensions) > 0 && st.Phase == InForce {
+		var by []string
+		for _, s := range st.Suspensions {
+			by = append(by, fmt.Sprintf("%s since %s: %s", s.By, s.Since.Format(time.DateOnly), s.Reason))
+		}
 		st.Phase, st.Why = Suspended, "suspended by "+strings.Join(by, " and ")
 	}
 	return st
@@ -383,10 +397,9 @@ func (v *version) end(now time.Time) (string, bool) {
 	return fmt.Sprintf("ended %s by %s: %s", first.At.Format(time.DateOnly), first.by, first.Reason), true
 }
 
-// suspenders returns, in words, the parties whose last word by now is that the
-// agreement is suspended, sorted.
-func (v *version) suspenders(now time.Time) []string {
-	var out []string
+// suspensions returns those whose last word by now is that the agreement is
+// suspended, sorted by party.
+func (v *version) suspensions(now time.Time) (out []Suspension) {
 	for _, c := range slices.Sorted(maps.Keys(v.notices)) {
 		var last notice
 		for _, n := range v.notices[c] {
@@ -395,7 +408,7 @@ func (v *version) suspenders(now time.Time) []string {
 			}
 		}
 		if last.kind == KindSuspend {
-			out = append(out, fmt.Sprintf("%s since %s: %s", c, last.At.Format(time.DateOnly), last.Reason))
+			out = append(out, Suspension{c, last.At, last.Reason})
 		}
 	}
 	return out

@@ -21,6 +21,7 @@ type paper struct {
 	used  bool   // there is one
 	said  []said // notices of the issuing council, in order
 	votes map[saidFor][]said
+	turns []int64 // seconds in which somebody suspended, resumed or ended it
 
 	// What state made of it when it was last asked, and for how long nothing
 	// changes in that: there may be as many disclosures as records.
@@ -223,6 +224,9 @@ func (v *verifier) hear(s *said, fail func(check, rule string)) {
 			return
 		}
 	}
+	if s.kind != agreement.KindSignature {
+		p.turns = append(p.turns, s.notice.At.Unix())
+	}
 	voted := v.vote(p, s)
 	switch err := p.state.Apply(s.by, s.kind, body(), time.Unix(s.issuedAt, 0)); {
 	case voted && errors.Is(err, agreement.ErrNotParty):
@@ -309,6 +313,11 @@ func (v *verifier) outOfForce(p *paper, d *said) (rule string, sure bool) {
 	case agreement.InForce:
 		return v.superseded(d, at)
 	case agreement.Suspended, agreement.Ended:
+		if slices.Contains(p.turns, d.issuedAt) && !p.stoppedBefore(d.index) {
+			// In that very second it was still, or again, in force: times are in
+			// whole seconds, and our own log has not said it before.
+			return v.superseded(d, at)
+		}
 		byDate := p.doc.Ends != "" && !at.Before(p.doc.Ends.Time())
 		return "went out after the agreement had " + ending[st.Phase], byDate || p.stopped(at)
 	}
@@ -330,6 +339,18 @@ func (p *paper) stopped(at time.Time) bool {
 			return true
 		default:
 			stopped = s.kind == agreement.KindSuspend
+		}
+	}
+	return stopped
+}
+
+// stoppedBefore reports whether the issuing council's own log had said, before an
+// entry, that the agreement was suspended or ended, and nothing else since.
+func (p *paper) stoppedBefore(index uint64) bool {
+	stopped := false
+	for _, s := range p.said {
+		if s.index < index {
+			stopped = s.kind != agreement.KindResume
 		}
 	}
 	return stopped

@@ -37,8 +37,12 @@ type saidFor struct {
 // vote keeps what a council says of p as a member of footprints that are parties.
 // It reports whether it is one.
 func (v *verifier) vote(p *paper, s *said) bool {
-	if s.kind != agreement.KindSignature && s.kind != agreement.KindEnd || s.ref.Digest != p.doc.Digest() {
+	if s.kind == agreement.KindProposal || s.ref.Digest != p.doc.Digest() {
 		return false
+	}
+	halts := s.kind == agreement.KindSuspend || s.kind == agreement.KindResume
+	if halts && p.doc.Party(s.by) {
+		return false // it speaks for itself
 	}
 	member := false
 	for _, c := range p.doc.Parties() {
@@ -50,7 +54,10 @@ func (v *verifier) vote(p *paper, s *said) bool {
 		if p.votes == nil {
 			p.votes = map[saidFor][]said{}
 		}
-		if !slices.ContainsFunc(p.votes[k], func(o said) bool { return o.by == s.by }) {
+		if halts {
+			k.kind = agreement.KindSuspend
+		}
+		if halts || !slices.ContainsFunc(p.votes[k], func(o said) bool { return o.by == s.by }) {
 			p.votes[k] = append(p.votes[k], *s)
 		}
 	}
@@ -63,6 +70,10 @@ func (v *verifier) carry(p *paper) {
 	for k, said := range p.votes {
 		fp := v.ring.footprints[k.footprint]
 		need := len(fp.members)/2 + 1
+		if k.kind == agreement.KindSuspend {
+			p.halted(k.footprint, said, need)
+			continue
+		}
 		if len(said) < need {
 			continue
 		}
@@ -87,6 +98,33 @@ func (v *verifier) carry(p *paper) {
 			}
 			v.say(CheckAgreementSignatures, "For %s signed %s, a majority of its %d members; who these are, %s says.", k.footprint, councils(by), len(fp.members), from)
 		}
+	}
+}
+
+// halted folds what members said about suspending and resuming: one has it
+// suspended for the footprint, and as many as need it resumed, each after the last
+// suspension.
+func (p *paper) halted(fp name.Council, all []said, need int) {
+	slices.SortFunc(all, func(a, b said) int {
+		// In one second the suspension comes last.
+		return cmp.Or(a.notice.At.Compare(b.notice.At), cmp.Compare(a.kind, b.kind), cmp.Compare(a.by, b.by))
+	})
+	suspended := false
+	var resumed []name.Council
+	for _, s := range all {
+		switch {
+		case s.kind == agreement.KindSuspend:
+			suspended, resumed = true, nil
+		case !suspended || slices.Contains(resumed, s.by):
+			continue
+		default:
+			if resumed = append(resumed, s.by); len(resumed) < need {
+				continue
+			}
+			suspended = false
+		}
+		// What does not hold leaves it as it was, as on a node.
+		_ = p.state.Apply(fp, s.kind, s.notice.Body(), time.Unix(s.issuedAt, 0))
 	}
 }
 

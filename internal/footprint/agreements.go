@@ -21,10 +21,16 @@ import (
 // the majority stands for all; what was once said stays said, whoever joins or
 // leaves later.
 //
+// Suspending is the safe direction: one member's word suffices. To resume takes a
+// majority, each of whom says so after the last suspension. What the council says
+// whose name the agreement bears, the sender, it says for itself alone, so that it
+// can stop its own records and go on.
+//
 // The replica keeps two things of it:
 //
 //	e index8                             0 or 1: an event about an agreement, and whether it completed a majority
-//	g kind 0 agreement 0 version 0 digest   who said it: JSON, see voices
+//	g kind 0 agreement 0 version 0 digest   who said it: JSON, see voices. Of
+//	                                        resuming: since the last suspension
 
 // RuleAgreement is why an event about an agreement is refused that does not say
 // which document it means.
@@ -43,7 +49,13 @@ func aboutAgreement(kind string) bool {
 	case agreement.KindProposal, agreement.KindSignature, agreement.KindEnd:
 		return true
 	}
-	return false
+	return halts(kind)
+}
+
+// halts reports whether a kind of event suspends or resumes an agreement. They
+// are taken from format 2 on.
+func halts(kind string) bool {
+	return kind == agreement.KindSuspend || kind == agreement.KindResume
 }
 
 // say takes in what a member says about an agreement. Whether the agreement
@@ -61,33 +73,18 @@ func (a *applier) say(c *checked) (Outcome, error) {
 		return refused(RuleAgreement), nil
 	}
 	completes := byte(0)
-	if c.event.Kind != agreement.KindProposal {
-		key := "g" + c.event.Kind + "\x00" + string(agr) + "\x00" + string(version) + "\x00" + digest.String()
-		var v voices
-		raw, err := a.t.Lookup(key)
-		if err == nil {
-			err = json.Unmarshal(raw, &v)
-		} else if errors.Is(err, ledger.ErrNotFound) {
-			err = nil
-		}
+	switch kind := c.event.Kind; {
+	case kind == agreement.KindProposal:
+	case halts(kind) && a.s.format() < 2:
+		return refused(RuleWaits), nil
+	case halts(kind) && agr.Council() == c.event.Council:
+	default:
+		done, err := a.voice(c.event, "\x00"+string(agr)+"\x00"+string(version)+"\x00"+digest.String())
 		if err != nil {
 			return Outcome{}, err
 		}
-		if !slices.Contains(v.By, c.event.Council) {
-			v.By = append(v.By, c.event.Council)
-		}
-		agreed := 0
-		for _, by := range v.By {
-			if a.s.members[by] != nil {
-				agreed++
-			}
-		}
-		// Fewer than three councils are no footprint yet and bind nobody.
-		if !v.Done && a.s.Formed && agreed >= a.s.majority() {
-			v.Done, completes = true, 1
-		}
-		if err := setJSON(a.t, key, v); err != nil {
-			return Outcome{}, err
+		if done {
+			completes = 1
 		}
 	}
 	o := a.append(c, keptEvent, 0)
@@ -95,13 +92,50 @@ func (a *applier) say(c *checked) (Outcome, error) {
 	return o, nil
 }
 
+// voice counts what a member says of a document, and reports whether the footprint
+// has said it too with this.
+func (a *applier) voice(ev *record.Event, document string) (completes bool, err error) {
+	if ev.Kind == agreement.KindSuspend {
+		// Whoever was for going on did not know of this.
+		return a.s.Formed, setJSON(a.t, "g"+agreement.KindResume+document, voices{})
+	}
+	key := "g" + ev.Kind + document
+	var v voices
+	raw, err := a.t.Lookup(key)
+	if errors.Is(err, ledger.ErrNotFound) && ev.Kind == agreement.KindResume {
+		return false, nil // it was never suspended
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &v)
+	} else if errors.Is(err, ledger.ErrNotFound) {
+		err = nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if !slices.Contains(v.By, ev.Council) {
+		v.By = append(v.By, ev.Council)
+	}
+	agreed := 0
+	for _, by := range v.By {
+		if a.s.members[by] != nil {
+			agreed++
+		}
+	}
+	// Fewer than three councils are no footprint yet and bind nobody.
+	if !v.Done && a.s.Formed && agreed >= a.s.majority() {
+		v.Done, completes = true, true
+	}
+	return completes, setJSON(a.t, key, v)
+}
+
 // A Saying is an event about an agreement in the footprint's ledger.
 type Saying struct {
 	Index uint64 // in the footprint's log
 	Event *record.Event
 	Token []byte // the signed event
-	// Completes says that with this event a majority of the members had said the
-	// same, so that the footprint itself has.
+	// Completes says that with this event the footprint itself has said the same:
+	// a majority of its members has, or one has suspended.
 	Completes bool
 }
 

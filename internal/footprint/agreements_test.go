@@ -56,6 +56,51 @@ func TestSigning(t *testing.T) {
 	})
 }
 
+// TestSuspending: one member suspends for the footprint, a majority resumes, and
+// the sender speaks for itself.
+func TestSuspending(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		w.await("the format is 2", func() bool { return w.leader().speaks() >= 2 })
+		at := 0
+		say := func(c name.Council, kind string) {
+			at++ // each is another event
+			w.put(c, w.event(c, kind, map[string]any{
+				"agreement": "northmoor.gov.uk/items", "version": json.Number("1"), "digest": strings.Repeat("a", 64),
+				"reason": "because", "at": json.Number(fmt.Sprint(at)),
+			}))
+		}
+		north, salt, hex := places[0], places[1], places[2]
+		say(salt, agreement.KindResume) // of nothing
+		say(north, agreement.KindSuspend)
+		say(salt, agreement.KindSuspend)
+		say(hex, agreement.KindResume)
+		say(north, agreement.KindResume) // its own
+		say(hex, agreement.KindSuspend)
+		say(salt, agreement.KindResume)
+		say(hex, agreement.KindResume)
+		say(salt, agreement.KindResume)
+		say(salt, agreement.KindSuspend)
+		w.same()
+		want := "resume saltby, suspend northmoor, suspend saltby completes, resume hexwell, resume northmoor, suspend hexwell completes, " +
+			"resume saltby, resume hexwell completes, resume saltby, suspend saltby completes"
+		for _, c := range places[:3] {
+			var got []string
+			err := w.at(c).Sayings(0, func(s Saying) bool {
+				line := strings.TrimPrefix(s.Event.Kind, "agreement-") + " " + strings.TrimSuffix(string(s.Event.Council), ".gov.uk")
+				if s.Completes {
+					line += " completes"
+				}
+				got = append(got, line)
+				return true
+			})
+			if err != nil || strings.Join(got, ", ") != want {
+				t.Errorf("%s heard %s, %v, want %s", c, strings.Join(got, ", "), err, want)
+			}
+		}
+	})
+}
+
 // TestRecords: a list shows each live record once, in its newest version.
 func TestRecords(t *testing.T) {
 	inFens(t, func(t *testing.T, w *fens) {

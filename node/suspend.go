@@ -1,0 +1,230 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/record"
+)
+
+// Suspending an agreement stops at once what leaves under it, and withdraws
+// nothing: what the receiver holds stays there, and so do changes and withdrawals
+// that come up meanwhile, until whoever suspended it resumes it. Then the
+// exchange goes on where it was.
+//
+// A footprint that is party is suspended by any one of its members, since that is
+// the safe direction, and resumed by a majority. A member that is itself party
+// speaks for itself alone: the sender can stop and go on with its own records.
+
+// suspendAgreement suspends the version in force, or the one named.
+func (n *Node) suspendAgreement(ctx context.Context, in AgreementRequest) (*AgreementReply, error) {
+	if strings.TrimSpace(in.Reason) == "" {
+		return nil, fail(Usage, "--reason \"why it is suspended\"", "suspending needs a reason, which the partner will read")
+	}
+	st, err := n.version(in, func(st agreement.Status) bool { return st.InForce() })
+	if err != nil {
+		return nil, err
+	}
+	a := st.Agreement
+	switch self := n.cfg.Council; {
+	case st.Phase == agreement.Ended, st.Phase == agreement.Superseded:
+		return nil, fail(Conflict, "stile agreement show "+string(a.Name), "version %d of %s is over: %s", a.Version, a.Name, st.Why)
+	case slices.ContainsFunc(st.Suspensions, func(s agreement.Suspension) bool { return s.By == self }):
+		return nil, fail(Conflict, "stile agreement show "+string(a.Name), "%s has suspended it already", self)
+	}
+	return n.halt(ctx, a, agreement.KindSuspend, agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: n.now().UTC().Truncate(time.Second)}, a.Party(n.cfg.Council))
+}
+
+// resumeAgreement takes back our suspension, or agrees that a footprint that we
+// are a member of takes back its own.
+func (n *Node) resumeAgreement(ctx context.Context, in AgreementRequest) (*AgreementReply, error) {
+	st, err := n.version(in, func(st agreement.Status) bool { return len(st.Suspensions) > 0 && st.Phase != agreement.Superseded })
+	if err != nil {
+		return nil, err
+	}
+	a := st.Agreement
+	if st.Phase == agreement.Ended || st.Phase == agreement.Superseded {
+		return nil, fail(Conflict, "stile agreement show "+string(a.Name), "version %d of %s is over: %s", a.Version, a.Name, st.Why)
+	}
+	if len(st.Suspensions) == 0 {
+		return nil, fail(Conflict, "stile agreement show "+string(a.Name), "version %d of %s is not suspended", a.Version, a.Name)
+	}
+	kept, err := n.keptIn(a)
+	if err != nil {
+		return nil, err
+	}
+	// After what it takes back, by whichever clock that was said: in one second
+	// nobody could tell which came last.
+	at, own, ours := n.now().UTC().Truncate(time.Second), false, false
+	var by []string
+	for _, s := range st.Suspensions {
+		own = own || s.By == n.cfg.Council
+		ours = ours || slices.ContainsFunc(kept, func(r *replica) bool { return r.name == s.By })
+		if !at.After(s.Since) {
+			at = s.Since.Add(time.Second)
+		}
+		by = append(by, string(s.By))
+	}
+	if !own && !ours {
+		return nil, fail(Refused, "ask them to resume it", "only who suspended it resumes it: %s", strings.Join(by, " and "))
+	}
+	if in.Reason == "" {
+		in.Reason = "resumed"
+	}
+	return n.halt(ctx, a, agreement.KindResume, agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: at}, own)
+}
+
+// version finds the version of an agreement that a request means: the one it
+// says, or the newest that fits, or the newest.
+func (n *Node) version(in AgreementRequest, fits func(agreement.Status) bool) (agreement.Status, error) {
+	a, err := n.document(in)
+	if err != nil {
+		return agreement.Status{}, err
+	}
+	all := n.book.versions(a.Name, n.now())
+	i := -1
+	if in.Version == 0 && len(in.Document) == 0 {
+		i = slices.IndexFunc(all, fits)
+	}
+	if i < 0 {
+		i = slices.IndexFunc(all, func(st agreement.Status) bool { return st.Digest == a.Digest() })
+	}
+	if i < 0 {
+		return agreement.Status{}, fail(NotFound, "stile agreement list", "%s version %d was not proposed here", a.Name, a.Version)
+	}
+	return all[i], nil
+}
+
+// halt says that an agreement is suspended or resumed, for ourselves when we are
+// a party, and as a member of the footprints that are.
+func (n *Node) halt(ctx context.Context, a *agreement.Agreement, kind string, notice agreement.Notice, own bool) (*AgreementReply, error) {
+	kept, err := n.keptIn(a)
+	if err != nil {
+		return nil, err
+	}
+	if !a.Party(n.cfg.Council) && len(kept) == 0 {
+		return nil, fail(Refused, "", "%s is not a party to %s", n.cfg.Council, a.Name)
+	}
+	// The very same words in one second would be one event, said before.
+	for n.hasSaid(kind, notice) {
+		notice.At = notice.At.Add(time.Second)
+	}
+	if own {
+		err = n.say(ctx, kind, notice.Body(), n.hearers(a))
+	} else {
+		err = n.vouch(ctx, kind, notice.Body(), n.hearers(a))
+	}
+	if err != nil {
+		return nil, err
+	}
+	unsent := n.relayNow(ctx, kept)
+	pause(ctx, min(notice.At.Sub(n.now()), 2*time.Second))
+	n.book.stir()
+	r, err := n.agreementReply(a.Name, a.Version, false)
+	if err == nil {
+		r.Unsent = unsent
+	}
+	return r, err
+}
+
+func (n *Node) hasSaid(kind string, notice agreement.Notice) (found bool) {
+	err := n.ledger.View(func(v *ledger.View) error {
+		var err error
+		v.Events(kind, 0, func(i uint64) bool {
+			var ev *record.Event
+			if ev, _, err = v.Event(i); err == nil {
+				said, perr := agreement.ParseNotice(ev.Body)
+				found = perr == nil && said == notice
+			}
+			return err == nil && !found
+		})
+		return err
+	})
+	return err == nil && found
+}
+
+func halts(kind string) bool {
+	return kind == agreement.KindSuspend || kind == agreement.KindResume
+}
+
+// forFootprint is what a member's event says for its footprint: of a suspension,
+// with the member's name, since one speaks for all.
+func forFootprint(ev *record.Event) map[string]any {
+	if !halts(ev.Kind) {
+		return ev.Body
+	}
+	notice, err := agreement.ParseNotice(ev.Body)
+	if err != nil {
+		return ev.Body
+	}
+	notice.Reason = fmt.Sprintf("%s: %s", ev.Council, notice.Reason)
+	return notice.Body()
+}
+
+// halted folds what members of a footprint that we are not one of said about
+// suspending and resuming a document: one has it suspended, a majority that said
+// so since the last suspension has it resumed. b.mu is held.
+func (b *book) halted(ref agreement.Ref) {
+	doc, ok := b.state.Find(ref.Agreement, ref.Version)
+	if !ok || doc.Ref() != ref {
+		return
+	}
+	for _, p := range doc.Parties() {
+		if !b.n.isFootprint(p) || b.n.keepsFootprint(p) {
+			continue
+		}
+		members := b.n.keepers(p)
+		type word struct {
+			at int64
+			ev *record.Event
+		}
+		var said []word
+		for k, by := range b.votes {
+			if k.ref != ref || !halts(k.kind) {
+				continue
+			}
+			for _, c := range members {
+				if by[c] != nil && !doc.Party(c) {
+					said = append(said, word{k.at, by[c]})
+				}
+			}
+		}
+		slices.SortFunc(said, func(x, y word) int {
+			// In one second the suspension comes last: that is the safe order.
+			return cmp.Or(cmp.Compare(x.at, y.at), cmp.Compare(x.ev.Kind, y.ev.Kind), cmp.Compare(x.ev.Council, y.ev.Council))
+		})
+		var last *record.Event // what the footprint said last
+		var resumed []name.Council
+		for _, w := range said {
+			switch {
+			case w.ev.Kind == agreement.KindSuspend:
+				last, resumed = w.ev, nil
+			case last == nil || last.Kind == agreement.KindResume || slices.Contains(resumed, w.ev.Council):
+			default:
+				if resumed = append(resumed, w.ev.Council); len(resumed) > len(members)/2 {
+					last = w.ev
+				}
+			}
+		}
+		if last == nil || b.said[saidBy{p, ref}] == last {
+			continue
+		}
+		b.said[saidBy{p, ref}] = last
+		if err := b.state.Apply(p, last.Kind, forFootprint(last), time.Unix(last.IssuedAt, 0)); err != nil {
+			b.n.log.Debug("what a footprint said is passed over", "footprint", p, "because", err.Error())
+		}
+	}
+}
+
+// saidBy is a party and a document.
+type saidBy struct {
+	party name.Council
+	ref   agreement.Ref
+}
