@@ -132,7 +132,11 @@ func (a *app) nextStep(r node.FootprintReply, council string) {
 	case ch != nil:
 		a.say("next, at %s: stile footprint agree %s %s", orList(ch.Waiting), r.Name, ch.Council)
 	case slices.ContainsFunc(r.Status.Members, func(m footprint.MemberStatus) bool { return string(m.Council) == strings.ToLower(council) && !m.Joined }):
-		a.say("next, there: stile footprint join %s --via %s", r.Name, r.Status.Self)
+		runs := ""
+		if r.Machines != nil {
+			runs = " --runs " + quoted(r.Machines.Data)
+		}
+		a.say("next, there: stile footprint join %s --via %s%s", r.Name, r.Status.Self, runs)
 	}
 }
 

@@ -228,7 +228,9 @@ func (f *Footprint) words(st Status) string {
 		fmt.Fprintf(&b, "%s joined; records are taken once three have", counted(members, "council has", "councils have"))
 	default:
 		fmt.Fprintf(&b, "%d of %d must agree; ", st.Needs, members)
-		if st.Up == members {
+		if members == 1 {
+			b.WriteString("it is up")
+		} else if st.Up == members {
 			fmt.Fprintf(&b, "all %d are up", members)
 		} else if st.Up == 1 {
 			b.WriteString("1 is up")
@@ -239,6 +241,8 @@ func (f *Footprint) words(st Status) string {
 	for _, m := range st.Members {
 		switch {
 		case m.Because == "":
+		case !m.Joined:
+			fmt.Fprintf(&b, "; %s: %s", f.title(m.Council), m.Because)
 		case m.Behind > 0:
 			one, many := "entry", "entries"
 			if f.Machines() {
