@@ -95,21 +95,6 @@ func private(std *standard.Standard, f name.Field) (standard.Class, bool) {
 	return "", false
 }
 
-// Group returns the texts of a record's values at fields, in their order; nil
-// where there is none, or one that is a list or an object. The fields name no
-// elements of arrays.
-func Group(record map[string]any, by []name.Field) []*string {
-	out := make([]*string, len(by))
-	for i, f := range by {
-		valuesAt(record, f.Tokens(), func(v any) {
-			if s, ok := Text(v); ok {
-				out[i] = &s
-			}
-		})
-	}
-	return out
-}
-
 // Text returns how a single value is written where people ask by it: a string
 // as it is, a number as RFC 8785 writes it, true or false. A null, a list and an
 // object have no text.

@@ -1,0 +1,218 @@
+package agreement
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/strictjson"
+)
+
+func TestAsked(t *testing.T) {
+	std := makeStandard(t, anySchema, "/open: open")
+	a := simple("true", "/open")
+	a.Mode, a.Match = Lookup, []name.Field{"/nino", "/people/*/id", "/open"}
+	terms, err := a.Compile(std)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := terms.Asked(decode(t, `{"nino":"AB","people":[{"id":7},{"id":7},{"id":true},{"id":null},{"id":[]},{"id":""},{}],"open":1.50}`))
+	want := []Asked{{"/nino", "AB"}, {"/people/*/id", "7"}, {"/people/*/id", "true"}, {"/open", "1.5"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("Asked = %v, want %v", got, want)
+	}
+	many := map[string]any{"nino": strings.Repeat("x", MaxAsked+1)}
+	var people []any
+	for i := range 200 {
+		people = append(people, map[string]any{"id": json.Number(fmt.Sprint(i))})
+	}
+	many["people"] = people
+	if got := terms.Asked(many); len(got) != MaxValues {
+		t.Errorf("%d values, want %d", len(got), MaxValues)
+	}
+	if !a.MayAskBy("/nino") || a.MayAskBy("/people/0/id") || a.MayAskBy("") {
+		t.Error("MayAskBy")
+	}
+	if !terms.AskedCheckable("/open") || terms.AskedCheckable("/nino") {
+		t.Error("AskedCheckable")
+	}
+	a.Mode = Aggregate
+	if terms.Asked(many) != nil {
+		t.Error("a record can be asked for in mode aggregate")
+	}
+}
+
+// Records are counted by what the agreement lists and is not about people.
+func TestGroupedBy(t *testing.T) {
+	std := makeStandard(t, anySchema, "/open: open", "/ward: internal", "/who: personal", "/home: internal", "/home/ill: special", "/list: internal")
+	a := simple("true", "/open", "/ward", "/who", "/home", "/list/*")
+	a.Mode = Aggregate
+	for f, want := range map[name.Field]string{
+		"/open": "", "/ward": "", "/who": RuleGrouping, "/home": RuleGrouping, "/list/*": RuleGrouping, "/unlisted": RuleMode,
+	} {
+		got := ""
+		if ps := a.GroupedBy(std, []name.Field{f}); len(ps) > 0 {
+			got = ps[0].Rule
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", f, got, want)
+		}
+	}
+	rules := func() (out []string) {
+		for _, p := range a.Check(std) {
+			out = append(out, p.Rule)
+		}
+		return out
+	}
+	if !slices.Contains(rules(), RuleGrouping) {
+		t.Errorf("it can be signed: %q", rules())
+	}
+	a.Fields = []name.Field{"/open", "/ward"}
+	if slices.Contains(rules(), RuleGrouping) {
+		t.Errorf("it cannot be signed: %q", rules())
+	}
+}
+
+func TestCountsSuppressed(t *testing.T) {
+	a := simple("true")
+	by := []name.Field{"/d", "/s"}
+	tally := NewTally(by)
+	add := func(n int, rec map[string]any) {
+		for range n {
+			if err := tally.Add(rec); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(9, map[string]any{"d": "small", "s": "x"})
+	add(10, map[string]any{"d": "A", "s": "x"})
+	add(12, map[string]any{"d": "A"})
+	add(13, map[string]any{"d": "A", "s": []any{"no text"}})
+	add(23, map[string]any{"d": json.Number("7"), "s": true})
+	c, err := tally.Counts(a, "2026-11-22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, g := range c.Groups {
+		row := ""
+		for _, s := range g.Of {
+			if s == nil {
+				row += "- "
+			} else {
+				row += *s + " "
+			}
+		}
+		got = append(got, fmt.Sprint(row, g.Count))
+	}
+	if want := []string{"7 true 25", "A - 25", "A x 10"}; !slices.Equal(got, want) || c.Total != 60 {
+		t.Errorf("%q, total %d, want %q", got, c.Total, want)
+	}
+	if strings.Contains(string(strictjson.Canonical(c.Body())), "small") {
+		t.Error("a small group is named")
+	}
+	if err := NewTally(by).Add(map[string]any{"d": strings.Repeat("x", MaxGroupText+1)}); !errors.Is(err, ErrGroups) {
+		t.Errorf("a long name: %v", err)
+	}
+	for i := range MaxGroups + 1 {
+		err = tally.Add(map[string]any{"d": fmt.Sprint(i)})
+	}
+	if !errors.Is(err, ErrGroups) {
+		t.Errorf("too many groups: %v", err)
+	}
+}
+
+// What is counted is never below the threshold, within half of the rounding of the
+// truth, and reads back as it was written.
+func TestCountsAnyNumbers(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	a := simple("true")
+	for range 300 {
+		tally, truth := NewTally([]name.Field{"/d"}), map[string]int{}
+		for range r.IntN(300) {
+			d := fmt.Sprint("d", r.IntN(12))
+			truth[d]++
+			if err := tally.Add(map[string]any{"d": d}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := tally.Counts(a, "2026-11-22")
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := 0
+		for _, g := range c.Groups {
+			n := truth[*g.Of[0]]
+			if n < CountThreshold || g.Count < n-2 || g.Count > n+2 || g.Count%CountRounding != 0 {
+				t.Fatalf("%d shown as %d", n, g.Count)
+			}
+			shown++
+		}
+		for _, n := range truth {
+			if n >= CountThreshold {
+				shown--
+			}
+		}
+		back, err := ParseCounts(again(t, c.Body()))
+		if shown != 0 || err != nil || !reflect.DeepEqual(back, c) {
+			t.Fatalf("%d not shown; %+v, %v", -shown, back, err)
+		}
+	}
+}
+
+func again(t testing.TB, body map[string]any) any {
+	t.Helper()
+	v, err := strictjson.Decode(strictjson.Canonical(body), strictjson.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+const someCounts = `{"agreement":"northmoor.gov.uk/plans","by":["/d"],"day":"2026-11-22","groups":[{"count":15,"of":[null]},{"count":10,"of":["A"]}],"rounded":5,"threshold":10,"total":25,"version":1}`
+
+func TestParseCountsRefuses(t *testing.T) {
+	if _, err := ParseCounts(decode(t, someCounts)); err != nil {
+		t.Fatal(err)
+	}
+	for _, edit := range [][2]string{
+		{`"count":15`, `"count":5`}, {`"count":15`, `"count":14`}, {`"total":25`, `"total":26`}, {`"threshold":10`, `"threshold":5`},
+		{`"rounded":5`, `"rounded":1`}, {`[null]`, `["A"]`}, {`[null]`, `["B"]`}, {`[null]`, `[1]`}, {`[null]`, `[null,null]`},
+		{`"2026-11-22"`, `"today"`}, {`["/d"]`, `["/d","/d"]`}, {`"count":15`, `"count":15,"who":"A"`}, {`"version":1`, `"version":-1`},
+	} {
+		if _, err := ParseCounts(decode(t, strings.Replace(someCounts, edit[0], edit[1], 1))); !errors.Is(err, ErrCounts) {
+			t.Errorf("%s is accepted: %v", edit[1], err)
+		}
+	}
+}
+
+// FuzzParseCounts reads counts as a partner might write them. What is accepted is
+// within the rules and has one spelling.
+func FuzzParseCounts(f *testing.F) {
+	f.Add([]byte(someCounts))
+	f.Add([]byte(`{"agreement":"northmoor.gov.uk/plans","by":[],"day":"2026-11-22","groups":[],"rounded":5,"threshold":10,"total":0,"version":1}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		v, err := strictjson.Decode(raw, strictjson.DefaultLimits())
+		if err != nil {
+			return
+		}
+		c, err := ParseCounts(v)
+		if err != nil {
+			return
+		}
+		for _, g := range c.Groups {
+			if g.Count < CountThreshold || g.Count%CountRounding != 0 {
+				t.Fatalf("accepted %d", g.Count)
+			}
+		}
+		if back, err := ParseCounts(again(t, c.Body())); err != nil || !reflect.DeepEqual(back, c) {
+			t.Fatalf("read back: %+v, %v", back, err)
+		}
+	})
+}
