@@ -51,9 +51,6 @@ const (
 // one; more come only where a key is shared.
 const MaxFound = 10
 
-// MaxGroupFields is the most fields that records are counted by at once.
-const MaxGroupFields = 4
-
 // A QuestionID is made by the asker, at random.
 type QuestionID [16]byte
 
@@ -98,12 +95,13 @@ func (l *Ledger) sum(q *Question) string {
 // A Bound says that no more questions are answered for now.
 type Bound struct {
 	PerDay int
+	What   string    // what there may be so many of in a day
 	Opens  time.Time // when the next may be asked
 }
 
 // Error says it in words that may be sent to the asker.
 func (b *Bound) Error() string {
-	return fmt.Sprintf("%d questions have been asked under it today, and no more are answered before %s", b.PerDay, b.Opens.Format("2006-01-02 15:04 MST"))
+	return fmt.Sprintf("%d %s have been asked under it today, and no more are answered before %s", b.PerDay, b.What, b.Opens.Format("2006-01-02 15:04 MST"))
 }
 
 // ErrChanged: what was answered under the question's id is not so any more.
@@ -176,7 +174,7 @@ func (l *Ledger) LogAnswer(ctx context.Context, q *Question, body map[string]any
 			return err
 		}
 		if int(n) >= q.PerDay {
-			return &Bound{PerDay: q.PerDay, Opens: time.Unix((today+1)*86400, 0).UTC()}
+			return &Bound{PerDay: q.PerDay, What: "questions", Opens: time.Unix((today+1)*86400, 0).UTC()}
 		}
 		t.set(dayKey(q.Text, q.By), binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(today)), n+1))
 		index = t.event(KindAnswer, body).index
@@ -421,13 +419,6 @@ func (l *Ledger) answer(f *Feed, index uint64) (*Answer, error) {
 			}
 			a.Items, indexes = append(a.Items, PageItem{at, token.Bytes()}), append(indexes, at)
 		}
-		if said.Outcome == Counted {
-			_, jws, err := v.Event(said.Counts)
-			if err != nil {
-				return err
-			}
-			a.Counts, indexes = &PageItem{said.Counts, jws}, append(indexes, said.Counts)
-		}
 		a.Inclusion, err = tlog.ProveBatch(v, append(indexes, index), a.Checkpoint.Size)
 		return err
 	})
@@ -503,7 +494,7 @@ func AnswerOf(e *record.Event) (s AnswerSaid, err error) {
 	for _, v := range by {
 		t, ok := v.(string)
 		f, err := name.ParseField(t)
-		if !ok || err != nil || len(by) > MaxGroupFields {
+		if !ok || err != nil || len(by) > agreement.MaxGroupFields {
 			return bad("by")
 		}
 		s.Groups = append(s.Groups, f)

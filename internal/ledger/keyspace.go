@@ -31,7 +31,7 @@ import (
 //	A feed4 record16         the key16 of all values that a record may be asked for by
 //	q council 0 question16   a question that was answered: JSON, see answer.go
 //	d digest32 council       day8 count4: questions of a day: see answer.go
-//	b digest32 key16         day8 index8: counts given out last: see answer.go
+//	b digest32               what was counted on a day: JSON, see counts.go
 //	r feed4 cursor8          receipt (JWS) of the partner
 //	S source4                source: JSON, see source.go
 //	H source4 record16       holding: a record another council sent us; empty: erased, to be dropped

@@ -108,6 +108,8 @@ type Ledger struct {
 	// viewing is held for reading by every View, for writing by Close alone:
 	// Badger's files must not go from under a reader.
 	viewing sync.RWMutex
+	// counting is held while records are counted for an answer.
+	counting sync.Mutex
 }
 
 type keySigner interface {

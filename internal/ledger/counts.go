@@ -1,0 +1,211 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// MaxGroupings is how many ways of counting are answered in a day under one text
+// of an agreement: what is not shown in one may be narrowed by another.
+const MaxGroupings = 10
+
+// A countDay is what was counted on a day under one text of an agreement.
+type countDay struct {
+	Day  int64             `json:"day"` // since 1970, by UTC
+	Made map[string]uint64 `json:"made"`
+}
+
+func countKey(text agreement.Digest) []byte { return append([]byte("b"), text[:]...) }
+
+func grouping(by []name.Field) string {
+	parts := make([]string, len(by))
+	for i, f := range by {
+		parts[i] = string(f)
+	}
+	return strings.Join(parts, "\x00")
+}
+
+// Counts returns the log index of the counts of today by some fields, of which
+// there is one event a day: who asks again is given the same. tally is called for
+// the first.
+//
+// The error is agreement.ErrGroups, a *Bound when there have been too many
+// groupings today, or what tally returns.
+func (l *Ledger) Counts(ctx context.Context, a *agreement.Agreement, by []name.Field, tally func() (*agreement.Tally, error)) (uint64, error) {
+	l.counting.Lock() // one at a time: it keeps all cores busy
+	defer l.counting.Unlock()
+	key, text := countKey(a.Digest()), grouping(by)
+	today := func(b []byte, err error) (d countDay, _ error) {
+		if err == nil {
+			err = unmarshal(b, &d)
+		} else if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+		// A clock that is set back must not count a day twice.
+		if now := l.o.Now().Unix() / 86400; err == nil && d.Day < now {
+			d = countDay{Day: now, Made: map[string]uint64{}}
+		}
+		return d, err
+	}
+	var d countDay
+	err := l.View(func(v *View) (err error) {
+		d, err = today(valueOf(v.txn, key))
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if index, ok := d.Made[text]; ok {
+		return index, nil
+	}
+	if len(d.Made) >= MaxGroupings {
+		return 0, &Bound{PerDay: MaxGroupings, What: "ways of counting", Opens: time.Unix((d.Day+1)*86400, 0).UTC()}
+	}
+	t, err := tally()
+	if err != nil {
+		return 0, err
+	}
+	var index uint64
+	err = l.do(ctx, false, func(t2 *tx) error {
+		// The day of the event is that of the writing: midnight may have passed.
+		d, err := today(t2.lookup(key))
+		if err != nil {
+			return err
+		}
+		c, err := t.Counts(a, agreement.Date(time.Unix(d.Day*86400, 0).UTC().Format(time.DateOnly)))
+		if err != nil {
+			return err
+		}
+		index = t2.event(agreement.KindCounts, c.Body()).index
+		d.Made[text] = index
+		b, err := marshal(d)
+		t2.set(key, b)
+		return err
+	})
+	return index, err
+}
+
+// Tally counts the records of a feed of mode aggregate. It reads all of them, each
+// checked against the log.
+func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreement.Tally, error) {
+	t := agreement.NewTally(by)
+	err := l.View(func(v *View) error {
+		var chunk []*candidate
+		size := 0
+		flush := func() error {
+			var next atomic.Int64
+			var wg sync.WaitGroup
+			bodies := make([]map[string]any, len(chunk))
+			for range workers() {
+				wg.Go(func() {
+					for {
+						i := int(next.Add(1)) - 1
+						if i >= len(chunk) {
+							return
+						}
+						c := chunk[i]
+						if c.err != nil {
+							continue
+						}
+						var ver *Version
+						if ver, c.err = l.rebuild(c.index, c.raw, c.leaf); c.err == nil && f.takes(ver.Standard, ver.Body) {
+							bodies[i] = ver.Body
+						}
+					}
+				})
+			}
+			wg.Wait()
+			for i, c := range chunk {
+				if errors.Is(c.err, ErrStorage) {
+					return c.err
+				}
+				if c.err != nil {
+					l.o.Log.Error("record not counted", "agreement", f.Agreement, "error", c.err.Error())
+				}
+				if bodies[i] == nil {
+					continue
+				}
+				if err := t.Add(bodies[i]); err != nil {
+					return err
+				}
+			}
+			chunk, size = chunk[:0], 0
+			return ctx.Err()
+		}
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues, o.Prefix = false, numKey4('f', f.number)
+		it := v.txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			c := &candidate{index: indexAtEnd(it)}
+			if c.raw, c.err = v.raw(c.index); c.err == nil {
+				c.leaf, c.err = v.leaf(c.index)
+			}
+			size += len(c.raw)
+			if chunk = append(chunk, c); len(chunk) == backfillChunk || size > backfillBytes {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+		return flush()
+	})
+	return t, err
+}
+
+// AnswerCounts answers a question with the counts at a log index, as Answer does
+// with records.
+func (l *Ledger) AnswerCounts(ctx context.Context, a *agreement.Agreement, q *Question, counts uint64) (*Answer, error) {
+	body := q.Body(a)
+	err := l.View(func(v *View) error {
+		cp, _ := v.Checkpoint()
+		DescribeAnswer(body, nil, false, cp)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	body["outcome"], body["counts"] = Counted, decimal(counts)
+	index, again, err := l.LogAnswer(ctx, q, body)
+	if err != nil {
+		return nil, err
+	}
+	out := &Answer{Index: index}
+	err = l.View(func(v *View) (err error) {
+		if out.Said, out.Event, err = v.Event(index); err != nil {
+			return err
+		}
+		out.Checkpoint, out.Note = v.Checkpoint()
+		said, err := AnswerOf(out.Said)
+		switch {
+		case err != nil:
+			return err
+		case said.Outcome != Counted || said.Agreement != a.Name || said.Version != a.Version:
+			return ErrAnotherQuestion
+		case again && said.Counts != counts:
+			return ErrChanged // it was asked yesterday
+		}
+		_, jws, err := v.Event(said.Counts)
+		if err != nil {
+			return err
+		}
+		out.Counts = &PageItem{said.Counts, jws}
+		out.Inclusion, err = tlog.ProveBatch(v, []uint64{said.Counts, index}, out.Checkpoint.Size)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("answer under %s: %w", a.Name, err)
+	}
+	return out, nil
+}
