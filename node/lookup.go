@@ -148,6 +148,7 @@ type answered struct {
 	entry   tlog.Hash // of the answer's event
 	cp      tlog.Checkpoint
 	records []RecordReply
+	counts  *agreement.Counts // in mode aggregate
 	receipt bool
 }
 

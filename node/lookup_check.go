@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -94,14 +95,47 @@ func (n *Node) checkAnswered(doc *agreement.Agreement, q *ledger.Question, seen 
 		got.records = append(got.records, *r)
 		hashes, indexes = append(hashes, token.Entry()), append(indexes, e.GetIndex())
 	}
-	if c := a.GetCounts(); c != nil {
-		return nil, notProved("it sent counts")
+	if e := a.GetCounts(); e != nil {
+		if e.GetIndex() != got.said.Counts || e.GetIndex() >= a.GetIndex() {
+			return nil, notProved("it sent other counts than its answer says")
+		}
+		h, err := n.checkCounts(doc, q, m, e, got)
+		if err != nil {
+			return nil, err
+		}
+		hashes, indexes = append(hashes, h), append(indexes, e.GetIndex())
 	}
 	proof, err := tlog.SplitHashes(a.GetInclusion())
 	if err != nil || tlog.VerifyBatch(append(hashes, got.entry), append(indexes, a.GetIndex()), got.cp.Size, got.cp.Root, proof) != nil {
 		return nil, notProved("it has no proof that its answer stands in its log")
 	}
 	return got, nil
+}
+
+// checkCounts checks the counts that were sent as an answer: said by the council,
+// today, of what was asked, and as the agreement's mode lets them be.
+func (n *Node) checkCounts(doc *agreement.Agreement, q *ledger.Question, m directory.Member, e *wirepb.Entry, got *answered) (tlog.Hash, error) {
+	t, ev, err := record.ParseEvent(e.GetToken())
+	if err != nil || ev.Council != m.Council || ev.Kind != agreement.KindCounts {
+		return tlog.Hash{}, notProved("its counts are no event of its own")
+	}
+	key, err := m.RecordKeyAt(t.KeyID(), e.GetIndex())
+	if err != nil || t.Verify(key) != nil {
+		return tlog.Hash{}, notProved("the signature of its counts does not hold")
+	}
+	c, err := agreement.ParseCounts(ev.Body)
+	if err != nil {
+		return tlog.Hash{}, notProved(err.Error())
+	}
+	if c.Agreement != doc.Name || c.Version != doc.Version || !slices.Equal(c.By, q.Groups) {
+		return tlog.Hash{}, notProved("its counts are of something else")
+	}
+	// A day and a half: two clocks that are an hour apart may see two days.
+	if age := n.now().Sub(c.Day.Time()); age < -12*time.Hour || age > 36*time.Hour {
+		return tlog.Hash{}, notProved("its counts are of another day")
+	}
+	got.counts = &c
+	return t.Entry(), nil
 }
 
 func notProved(what string) error { return fmt.Errorf("%w: %s", errNotProved, what) }

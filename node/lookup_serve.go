@@ -126,7 +126,7 @@ func (n *Node) answerQuestion(ctx context.Context, from name.Council, in *wirepb
 	if doc.Mode == agreement.Lookup {
 		a, err = n.ledger.Answer(ctx, f, q)
 	} else {
-		err = unanswer(askNoAgree, "nothing is counted here")
+		a, err = n.countedAnswer(ctx, doc, q, func() (*agreement.Tally, error) { return n.ledger.Tally(ctx, f, q.Groups) })
 	}
 	if err != nil {
 		return nil, nil, answerError(err)
@@ -161,6 +161,15 @@ func (n *Node) answerQuestion(ctx context.Context, from name.Council, in *wirepb
 	return s, out, nil
 }
 
+// countedAnswer answers with the counts of today, which are made once.
+func (n *Node) countedAnswer(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, tally func() (*agreement.Tally, error)) (*ledger.Answer, error) {
+	counts, err := n.ledger.Counts(ctx, doc, q.Groups, tally)
+	if err != nil {
+		return nil, err
+	}
+	return n.ledger.AnswerCounts(ctx, doc, q, counts)
+}
+
 // answerError says what may be told of why there is no answer.
 func answerError(err error) error {
 	var b *ledger.Bound
@@ -169,6 +178,8 @@ func answerError(err error) error {
 		return unanswer(askBound, "%s", b.Error())
 	case errors.Is(err, ledger.ErrChanged):
 		return unanswer(askChanged, "%s", ledger.ErrChanged)
+	case errors.Is(err, agreement.ErrGroups):
+		return unanswer(askLarge, "%s", agreement.ErrGroups)
 	case errors.Is(err, ledger.ErrAnotherQuestion):
 		return unanswer(askEvent, "%s", ledger.ErrAnotherQuestion)
 	}
@@ -186,7 +197,7 @@ func (n *Node) oftenAsked(q *ledger.Question) error {
 		asked, err := v.QuestionsToday(q.Text, q.By)
 		if err == nil && asked >= q.PerDay {
 			now := n.now().UTC()
-			b := &ledger.Bound{PerDay: q.PerDay, Opens: now.Truncate(24 * time.Hour).Add(24 * time.Hour)}
+			b := &ledger.Bound{PerDay: q.PerDay, What: "questions", Opens: now.Truncate(24 * time.Hour).Add(24 * time.Hour)}
 			err = unanswer(askBound, "%s", b.Error())
 		}
 		return err
@@ -243,6 +254,9 @@ func (n *Node) readQuestion(from name.Council, in *wirepb.Question) (*ledger.Que
 		}
 		if ps := doc.GroupedBy(std, said.Groups); len(ps) > 0 {
 			return no(unanswer(askField, "%s", ps[0].Detail))
+		}
+		if !slices.IsSorted(said.Groups) || len(slices.Compact(slices.Clone(said.Groups))) < len(said.Groups) {
+			return no(unanswer(askField, "the fields to count by are not in order, each once"))
 		}
 		q.Groups = said.Groups
 	default:

@@ -584,6 +584,7 @@ var operations = map[string]op{
 	OpStandardAdoption: operation((*Node).adoption),
 	OpRetry:            operation((*Node).retry),
 	OpLookup:           operation((*Node).lookup),
+	OpAggregate:        operation((*Node).aggregate),
 	OpLookupList:       operation((*Node).listQuestions),
 
 	OpFootprintFound:      operation((*Node).foundFootprint),

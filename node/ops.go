@@ -78,6 +78,7 @@ const (
 	OpStandardAdoption = "standard.adoption" // AdoptionRequest → measure.Adoption
 	OpRetry            = "sync.retry"        // Empty → Empty: waiting copies try again now
 	OpLookup           = "lookup.ask"        // LookupRequest → LookupReply
+	OpAggregate        = "aggregate.ask"     // AggregateRequest → AggregateReply
 	OpLookupList       = "lookup.list"       // LookupListRequest → []QuestionReply
 
 	OpFootprintFound      = "footprint.found"      // FootprintRequest → FootprintReply

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"encoding/csv"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/node"
+)
+
+func (a *app) aggregateCommand() *cobra.Command {
+	var req node.AggregateRequest
+	var asCSV bool
+	c := &cobra.Command{
+		Use:   "aggregate AGREEMENT [--by /FIELD,…] --because REASON",
+		Short: "Ask another council for counts of records, under an agreement of mode aggregate",
+		Long: `Aggregate asks the council at the other end of an agreement how many records there
+are, all together or by up to four of the agreement's fields. No record leaves it.
+
+Groups of fewer than ten are not shown, nor whether there are any; all other counts are
+rounded to the nearest five, and the total is of what is shown. The other council counts
+once a day: who asks again is given the same.
+
+Both councils log the question with its reason, and the answer.`,
+		Example: `  stile aggregate northmoor.gov.uk/plans --by /district,/status --because "local plan, table 4"
+  stile aggregate northmoor.gov.uk/plans --by /district --because "local plan, table 4" --csv > plans.csv`,
+		Args: takes(1, 1, "an agreement"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Agreement = args[0]
+			switch {
+			case asCSV && a.json:
+				return misused("choose one of --csv and --json")
+			case req.Because == "":
+				return failure(node.Usage, "--because \"what it is for\"", "say why it is asked: both councils log the reason")
+			}
+			r, err := call[node.AggregateReply](cmd.Context(), a, node.OpAggregate, req)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(r)
+			}
+			if asCSV {
+				err = a.countsCSV(r)
+			} else {
+				a.printCounts(r)
+			}
+			a.say("as of %s; groups of fewer than %d are not shown, nor whether there are any; counts are rounded to the nearest %d", r.Day, r.Threshold, r.Rounded)
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringSliceVar(&req.By, "by", nil, "count by these `fields`, with commas between; default: all together")
+	f.StringVar(&req.Because, "because", "", "the `reason`; both councils log it")
+	f.BoolVar(&asCSV, "csv", false, "print CSV")
+	f.StringVar(&req.Question, "question", "", "ask again, as the same, a question whose answer did not arrive: its `id`")
+	return c
+}
+
+func (a *app) printCounts(r node.AggregateReply) {
+	var heads []string
+	for _, f := range r.By {
+		heads = append(heads, string(f))
+	}
+	t := newTable(append(heads, "#RECORDS")...)
+	for _, g := range r.Groups {
+		var cells []string
+		for _, s := range g.Of {
+			if s == nil {
+				cells = append(cells, "(none)")
+			} else {
+				cells = append(cells, *s)
+			}
+		}
+		t.add(append(cells, number(g.Count))...)
+	}
+	switch {
+	case len(r.Groups) == 0:
+		a.say("no group has %d records or more", r.Threshold)
+		return
+	case len(r.By) > 0:
+		t.add(append([]string{"total shown"}, append(make([]string, len(r.By)-1), number(r.Total))...)...)
+	}
+	t.write(a.out, "")
+}
+
+func (a *app) countsCSV(r node.AggregateReply) error {
+	w := csv.NewWriter(a.out)
+	var row []string
+	for _, f := range r.By {
+		row = append(row, string(f))
+	}
+	if err := w.Write(append(row, "records")); err != nil {
+		return err
+	}
+	for _, g := range r.Groups {
+		row = row[:0]
+		for _, s := range g.Of {
+			if s == nil {
+				row = append(row, "")
+			} else {
+				row = append(row, inert(*s))
+			}
+		}
+		if err := w.Write(append(row, strconv.Itoa(g.Count))); err != nil {
+			return err
+		}
+	}
+	w.Flush()
+	return w.Error()
+}
