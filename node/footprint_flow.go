@@ -172,29 +172,13 @@ func (n *Node) bring(ctx context.Context, r *replica, f *ledger.Feed) error {
 	if err != nil {
 		return err
 	}
-	for cursor := p.Cursor; ; {
-		page, err := n.ledger.Page(f, cursor)
-		if err != nil {
-			return err
-		}
-		if len(page.Items) == 0 {
-			break
-		}
-		for len(page.Items) > 0 {
-			part := *page
-			size := 0
-			for i, it := range page.Items {
-				if size += len(it.Token); i == flowItems || i > 0 && size > flowBytes {
-					part.Items, part.Cursor = page.Items[:i], it.Index
-					break
-				}
-			}
-			if err := n.bringPart(ctx, r, f, &part, len(olds) > 0); err != nil {
-				return err
-			}
-			page.Items, page.Since = page.Items[len(part.Items):], part.Cursor
-		}
-		cursor = page.Cursor
+	b := &bringing{n: n, r: r, f: f, anew: len(olds) > 0}
+	err = b.all(ctx, p.Cursor)
+	if e := b.finish(); e != nil {
+		err = e // what went wrong first
+	}
+	if err != nil {
+		return err
 	}
 	for _, g := range olds {
 		// Everything it let out has been withdrawn or has taken its new form.
@@ -219,35 +203,6 @@ type offering struct {
 	index uint64 // in our log; of the item
 	put   bool   // a record of the page
 	item  bool   // of the page; else a withdrawal that makes room
-}
-
-// bringPart brings part of a page and keeps what became of it.
-func (n *Node) bringPart(ctx context.Context, r *replica, f *ledger.Feed, part *ledger.Page, anew bool) error {
-	// What the footprint holds of ours decides what is to be withdrawn first, so
-	// that this replica must know all that was ever brought.
-	p, err := r.f.Latest(ctx)
-	if err == nil {
-		err = r.f.Await(ctx, p)
-	}
-	if err != nil {
-		return err
-	}
-	if err := n.mayFlow(f); err != nil {
-		return err
-	}
-	offers, err := n.offerings(ctx, r, f, part, anew)
-	if err != nil {
-		return err
-	}
-	// Durable before a byte leaves. It fails when the feed was closed meanwhile.
-	if err := n.ledger.Disclose(ctx, f, r.name, part.Items); err != nil {
-		return err
-	}
-	got, err := n.contribute(ctx, r, f.Agreement, part.Cursor, offers)
-	if err != nil {
-		return err
-	}
-	return n.contributed(ctx, r, f, part, offers, got)
 }
 
 // mayFlow asks again what may have changed since the page was read.
@@ -317,28 +272,47 @@ func (n *Node) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, 
 	return jws, err
 }
 
-// contribute brings entries under the next number of the agreement. It fails when
-// the footprint could not take them as they are now, and nothing is lost then.
+// contribute brings entries under the next number of the agreement, and returns
+// when this replica has what became of them.
 func (n *Node) contribute(ctx context.Context, r *replica, a name.Agreement, cursor uint64, offers []offering) (footprint.Receipt, error) {
 	since, err := r.f.Contributed(a)
 	if err != nil {
 		return footprint.Receipt{}, err
 	}
-	var entries []footprint.Entry
-	for _, o := range offers {
-		entries = append(entries, o.entry)
+	got, err := n.contributeFrom(ctx, r, a, since, max(since+1, cursor), offers)
+	if err != nil {
+		return got, err
 	}
-	got, err := r.f.Contribute(ctx, a, since, max(since+1, cursor), entries...)
+	return got, r.f.Await(ctx, got.Position)
+}
+
+// An untaken error says that the footprint could not take entries as they are
+// now. Nothing is lost then.
+type untaken struct {
+	by   name.Council
+	rule string
+}
+
+func (u *untaken) Error() string { return fmt.Sprintf("%s does not take them now: %s", u.by, u.rule) }
+
+// contributeFrom brings entries that follow on the number since and move it to
+// cursor.
+func (n *Node) contributeFrom(ctx context.Context, r *replica, a name.Agreement, since, cursor uint64, offers []offering) (footprint.Receipt, error) {
+	entries := make([]footprint.Entry, len(offers))
+	for i, o := range offers {
+		entries[i] = o.entry
+	}
+	got, err := r.f.Contribute(ctx, a, since, cursor, entries...)
 	if err != nil {
 		return got, err
 	}
 	for _, o := range got.Outcomes {
 		switch o.Rule {
 		case footprint.RuleMember, footprint.RuleForming, footprint.RuleStandard, footprint.RuleOrder:
-			return got, fmt.Errorf("%s does not take them now: %s", r.name, o.Rule)
+			return got, &untaken{r.name, o.Rule}
 		}
 	}
-	return got, r.f.Await(ctx, got.Position)
+	return got, nil
 }
 
 // contributed keeps what became of part of a page: in the log, and as the cursor.

@@ -157,7 +157,7 @@ func TestEquivocation(t *testing.T) {
 func TestStrangers(t *testing.T) {
 	inFens(t, func(t *testing.T, w *fens) {
 		w.form(3)
-		stranger := &Footprint{o: w.options(places[4])}
+		stranger := &Footprint{o: w.options(places[4]), sending: make(chan struct{}, 1)}
 		stranger.o.defaults()
 		stranger.contact = map[name.Council]contact{}
 		defer func() { w.nodes[places[4]].Close() }()

@@ -116,6 +116,7 @@ type Footprint struct {
 	notify chan bool
 
 	queue       chan *proposal
+	sending     chan struct{}        // held while entries are sent to the leader
 	ready       atomic.Pointer[term] // the term this member leads, once all before it is applied
 	kick        chan struct{}        // something changed for the leader to look at
 	marks       chan struct{}        // a tree to cosign
@@ -263,7 +264,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	}
 	f := &Footprint{
 		o: o, folder: fold,
-		notify: make(chan bool, 16), queue: make(chan *proposal, 256),
+		notify: make(chan bool, 16), queue: make(chan *proposal, 256), sending: make(chan struct{}, 1),
 		kick: make(chan struct{}, 1), marks: make(chan struct{}, 1), upgrades: make(chan struct{}, 1), eraser: make(chan struct{}, 1), inspections: make(chan []inspection, 8), missed: missed{wake: make(chan struct{}, 1)},
 		contact: map[name.Council]contact{}, peers: map[name.Council]Peer{},
 	}

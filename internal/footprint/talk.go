@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -260,6 +261,18 @@ func (f *Footprint) serve(ctx context.Context, from name.Council, q request) ([]
 // ask sends one request to a council and returns its answer.
 func (f *Footprint) ask(ctx context.Context, c name.Council, ask byte, rest []byte) (_ []byte, err error) {
 	defer func() { f.heard(c, err) }()
+	sent := func() {}
+	if ask == askPut {
+		// One after the other, since pages of an agreement that follow on each
+		// other, sent side by side, would overtake each other and be refused.
+		select {
+		case f.sending <- struct{}{}:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("ask %s: %w: %w", c, errNotLeader, ctx.Err()) // nothing was sent
+		}
+		sent = sync.OnceFunc(func() { <-f.sending })
+		defer sent()
+	}
 	s, err := f.o.Hub.net.Open(ctx, c, talkProtocol)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotLeader, err) // nothing was sent
@@ -269,6 +282,7 @@ func (f *Footprint) ask(ctx context.Context, c name.Council, ask byte, rest []by
 	defer stop()
 	bw := bufio.NewWriter(s)
 	err = errors.Join(s.SetDeadline(time.Now().Add(2*talkTimeout)), wire.WriteFrame(bw, request{ask, f.o.Name, rest}.encode()), bw.Flush())
+	sent()
 	var b []byte
 	if err == nil {
 		b, err = wire.ReadFrame(bufio.NewReader(s), maxAnswer)
