@@ -14,8 +14,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
@@ -39,7 +42,7 @@ func TestMain(m *testing.M) {
 // An order is a line on a member process's standard input; every one is
 // answered by a line.
 type order struct {
-	Do       string         `json:"do"` // found, join, open, invite, agree, adopt, put, status, digest, or await, which answers as status does
+	Do       string         `json:"do"` // found, join, open, invite, agree, adopt, put, status, digest, snapshot, client, rest, clock, or await, which answers as status does
 	Council  name.Council   `json:"council,omitempty"`
 	Contacts []name.Council `json:"contacts,omitempty"`
 	Ref      string         `json:"ref,omitempty"`
@@ -89,9 +92,15 @@ func memberProcess(dir string, self name.Council) error {
 	if err != nil {
 		return err
 	}
+	var ahead atomic.Int64 // of the true time, nanoseconds
 	o := Options{
-		Dir: filepath.Join(dir, string(self)), Name: fensName, Self: self, Keys: ring, Directory: book, Hub: NewHub(host), MinFree: 1,
+		Dir: filepath.Join(dir, string(self)), Name: fensName, Self: self, Keys: ring, Directory: book, Hub: NewHub(host), MinFree: minFreeProcess,
+		Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
 	}
+	if os.Getenv("STILE_FENS_SHORT_LOG") != "" {
+		o.SnapshotAfter, o.KeepLog, o.segment = 64, 32, 64<<10
+	}
+	clients := &processClient{dir: dir, self: self, ring: ring}
 	var f *Footprint
 	out := json.NewEncoder(os.Stdout)
 	in := bufio.NewScanner(os.Stdin)
@@ -101,8 +110,18 @@ func memberProcess(dir string, self name.Council) error {
 			return err
 		}
 		var a answer
-		if err := obey(q, o, &f, &a); err != nil {
-			a.Error = err.Error()
+		switch q.Do {
+		case "clock":
+			ahead.Store(int64(q.Seconds) * int64(time.Second))
+		case "client":
+			err = clients.start(f)
+		case "rest":
+			clients.rest()
+		default:
+			err = obey(q, o, &f, &a)
+		}
+		if err != nil {
+			a.Error, err = err.Error(), nil
 		}
 		if err := out.Encode(a); err != nil {
 			return err
@@ -151,6 +170,10 @@ func obey(q order, o Options, f **Footprint, a *answer) (err error) {
 		}
 		h := check(e).token.Entry()
 		a.Entry, a.Index = hex.EncodeToString(h[:]), r.Outcomes[0].Entry
+	case "snapshot":
+		if err := (*f).raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			return err
+		}
 	case "status":
 		a.Status = (*f).Status()
 	case "await":
@@ -217,6 +240,8 @@ type region struct {
 	t       *testing.T
 	dir     string
 	tag     string
+	small   name.Council            // whose disk is a small one; "" where none could be mounted
+	env     []string                // of each process, beside the usual
 	program map[name.Council]string // other than this one
 
 	mu     sync.Mutex // guards what follows
@@ -231,80 +256,6 @@ type process struct {
 	mu  sync.Mutex // held from an order to its answer
 	in  io.WriteCloser
 	out *bufio.Reader
-}
-
-// TestNamespaces runs three and five members as processes in network namespaces:
-// the leader killed, cut off, deaf in one direction, all of them killed, a slow
-// link. It skips where namespaces are refused.
-func TestNamespaces(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
-	for _, n := range []int{3, 5} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) { namespaces(t, n) })
-	}
-}
-
-func namespaces(t *testing.T, n int) {
-	r := newRegion(t, n)
-	cs := places[:n]
-	r.form(cs)
-	for _, c := range cs {
-		r.put(c, 10)
-	}
-
-	leader := r.leader(cs...)
-	rest := without(cs, leader)
-	r.kill(leader)
-	start := time.Now()
-	r.put(rest[0], 1)
-	t.Logf("%d members: %.1f s from killing the leader to the next yes", n, time.Since(start).Seconds())
-	r.start(leader)
-	r.must(leader, order{Do: "open"})
-	r.put(leader, 1)
-
-	leader = r.leader(cs...)
-	rest = without(cs, leader)
-	r.ip("-n", "hub", "link", "set", "v"+r.short(leader), "down")
-	if a := r.ask(leader, order{Do: "put", Ref: "alone", Seconds: 6}); a.Error == "" {
-		t.Error("a leader alone acknowledged a write")
-	} else {
-		t.Logf("alone: %s", a.Error)
-	}
-	if a := r.must(leader, order{Do: "digest", Seconds: 5}); len(a.Entries) == 0 {
-		t.Error("a member alone serves nothing")
-	}
-	r.put(rest[0], 5)
-	r.ip("-n", "hub", "link", "set", "v"+r.short(leader), "up")
-	r.put(leader, 1)
-
-	// It can send nothing to one other, who can send to it.
-	leader = r.leader(cs...)
-	rest = without(cs, leader)
-	r.ip("-n", r.short(leader), "route", "add", "blackhole", r.address(rest[0])+"/32")
-	r.put(rest[1], 3)
-	if a := r.ask(rest[0], order{Do: "put", Ref: "deaf", Seconds: 5}); a.Error != "" {
-		t.Logf("deaf to the leader: %s", a.Error) // over TCP, nothing gets through either way
-	}
-	r.ip("-n", r.short(leader), "route", "del", "blackhole", r.address(rest[0])+"/32")
-	r.put(rest[0], 1)
-
-	if err := exec.Command("tc", "-n", r.ns(rest[1]), "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "400kbit", "burst", "8kb", "latency", "800ms").Run(); err != nil {
-		t.Logf("no slow link: tc: %v", err)
-	} else {
-		r.put(rest[0], 10)
-		t.Log(r.must(rest[0], order{Do: "status", Seconds: 5}).Status.Words)
-	}
-
-	for _, c := range cs {
-		r.kill(c)
-	}
-	for _, c := range cs {
-		r.start(c)
-		r.must(c, order{Do: "open"})
-	}
-	r.put(cs[1], 2)
-	r.level(cs)
 }
 
 // form has the councils found a footprint and adopt the standard.
@@ -324,9 +275,9 @@ func (r *region) form(cs []name.Council) {
 }
 
 // newRegion makes the namespaces and starts a process in each.
-func newRegion(t *testing.T, n int) *region {
+func newRegion(t *testing.T, n int, env ...string) *region {
 	t.Helper()
-	r := &region{t: t, dir: memoryDir(t), tag: fmt.Sprintf("stile%d", os.Getpid()), procs: map[name.Council]*process{}, acked: map[string]uint64{}}
+	r := &region{t: t, dir: memoryDir(t), tag: fmt.Sprintf("stile%d", os.Getpid()), env: env, procs: map[name.Council]*process{}, acked: map[string]uint64{}}
 	if out, err := exec.Command("ip", "netns", "add", r.tag+"hub").CombinedOutput(); err != nil {
 		t.Skipf("network namespaces are refused here: ip netns add: %v %s", err, out)
 	}
@@ -347,6 +298,11 @@ func newRegion(t *testing.T, n int) *region {
 		r.ip("-n", s, "addr", "add", r.address(c)+"/24", "dev", "eth0")
 		r.ip("-n", s, "link", "set", "eth0", "up")
 		r.ip("-n", s, "link", "set", "lo", "up")
+	}
+	disk := filepath.Join(r.dir, string(places[1]))
+	if os.Mkdir(disk, 0o700) == nil && exec.Command("mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", disk).Run() == nil {
+		r.small = places[1]
+		t.Cleanup(func() { exec.Command("umount", "-l", disk).Run() })
 	}
 	r.startAll(places[:n])
 	return r
@@ -422,6 +378,7 @@ func (r *region) start(c name.Council) {
 		cmd = exec.Command("ip", "netns", "exec", r.ns(c), program)
 	}
 	cmd.Env = append(os.Environ(), "STILE_FENS_MEMBER="+r.dir, "STILE_FENS_COUNCIL="+string(c))
+	cmd.Env = append(cmd.Env, r.env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
