@@ -423,3 +423,30 @@ func TestNewKey(t *testing.T) {
 type current struct{ m *atomic.Pointer[members] }
 
 func (c current) Member(n name.Council) (directory.Member, bool) { return c.m.Load().Member(n) }
+
+// TestLeaderUnreachable: a leader behind a broken link says nothing, not even
+// that it is gone. Nobody waits for it for longer than it takes to choose another.
+func TestLeaderUnreachable(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		w.world.Patience(time.Minute)
+		leader := w.leader().o.Self
+		from := other(leader)
+		w.put(from, w.token(from, "before", 1, tlog.Hash{}))
+		for _, c := range places[:3] {
+			if c != leader {
+				w.world.Cut(leader, c)
+			}
+		}
+		start := time.Now()
+		w.put(from, w.token(from, "after", 1, tlog.Hash{}))
+		ctx, cancel := within(t, 10*time.Second)
+		defer cancel()
+		if _, err := w.at(from).Latest(ctx); err != nil {
+			t.Errorf("read: %v", err)
+		}
+		if took := time.Since(start); took > 6*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

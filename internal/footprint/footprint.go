@@ -125,6 +125,7 @@ type Footprint struct {
 	eraser      chan struct{}        // something to erase
 	inspections chan []inspection    // records to look at behind applying
 	missed      missed
+	leaders     leaderWatch
 	closed      atomic.Bool
 
 	standards sync.Map // name.Standard to *standard.Standard
@@ -307,6 +308,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	f.wg.Go(f.inspect)
 	f.wg.Go(f.trim)
 	f.wg.Go(f.follow)
+	f.wg.Go(f.watchLeader)
 	f.wake(f.marks)
 	f.wake(f.eraser)
 	return f, nil

@@ -348,7 +348,10 @@ func (f *Footprint) Latest(ctx context.Context) (uint64, error) {
 			if _, id := f.raft.LeaderWithID(); id != "" {
 				if c, _, ok := parseServer(string(id)); ok && c != f.o.Self {
 					var b []byte
-					if b, err = f.ask(ctx, c, askRead, nil); err == nil && len(b) == 8 {
+					lctx, cancel := f.whileLeads(ctx, c)
+					b, err = f.ask(lctx, c, askRead, nil)
+					cancel()
+					if err == nil && len(b) == 8 {
 						p = binary.BigEndian.Uint64(b)
 					} else if err == nil {
 						err = errors.New("not a position")

@@ -166,6 +166,8 @@ func (f *Footprint) offer(ctx context.Context, g group) (Receipt, error) {
 		if !ok || c == f.o.Self {
 			return Receipt{}, errNoLeader
 		}
+		ctx, cancel := f.whileLeads(ctx, c)
+		defer cancel()
 		return f.forward(ctx, c, g)
 	}
 	if len(f.fsm.state.Load().members) == 0 {
