@@ -285,6 +285,9 @@ func (p sheet) footprint(r *replica) {
 	p.gauge("stile_footprint_members_needed", "How many members must agree to anything.", float64(g.Needs), who...)
 	p.gauge("stile_footprint_has_leader", "1 while a leader is known here.", truth(g.Leader != ""), who...)
 	p.gauge("stile_footprint_leads", "1 while this member leads.", truth(g.Leads), who...)
+	if r.council != nil {
+		p.gauge("stile_machine_runs_council", "1 while this machine runs its council's node.", truth(r.council.node.Load() != nil), who...)
+	}
 	p.gauge("stile_footprint_decides", "1 while something can be decided, as far as is known here: there is a leader, and enough members are up.", truth(g.Decides), who...)
 	p.gauge("stile_footprint_stopped", "1 when this member's replica applies nothing any more.", truth(g.Stopped), who...)
 	p.gauge("stile_footprint_term", "The term of the leader, which grows with each election.", float64(g.Term), who...)
