@@ -21,9 +21,10 @@ type AggregateRequest struct {
 type AggregateReply struct {
 	Agreement name.Agreement    `json:"agreement"`
 	From      name.Council      `json:"from"`
+	By        name.Council      `json:"answered_by"` // From, or a member of the footprint that it is
 	Question  string            `json:"question"`
 	Day       agreement.Date    `json:"day"` // that they are of, by UTC
-	By        []name.Field      `json:"by"`  // in the order asked for
+	Fields    []name.Field      `json:"by"`  // counted by, in the order asked for
 	Groups    []agreement.Group `json:"groups"`
 	Total     int               `json:"total"`     // of the counts there are
 	Threshold int               `json:"threshold"` // groups of fewer are not there
@@ -70,7 +71,7 @@ func (n *Node) aggregate(ctx context.Context, in AggregateRequest) (*AggregateRe
 	}
 	c := got.counts
 	out := &AggregateReply{
-		Agreement: doc.Name, From: doc.From, Question: q.ID.String(), Day: c.Day, By: append([]name.Field{}, by...), Groups: c.Groups, Total: c.Total,
+		Agreement: doc.Name, From: doc.From, By: got.by, Question: q.ID.String(), Day: c.Day, Fields: append([]name.Field{}, by...), Groups: c.Groups, Total: c.Total,
 		Threshold: c.Threshold, Rounded: c.Rounded, Counts: string(got.answer.GetCounts().GetToken()), Answer: string(got.answer.GetEvent()),
 		Entry: got.said.Counts, Size: got.cp.Size, Root: got.cp.Root.String(), Receipt: got.receipt,
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"slices"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -59,9 +58,14 @@ func (n *Node) AnswerQuestion(ctx context.Context, from name.Council, q *wirepb.
 	return a, ""
 }
 
-// JudgeAnswer checks an answer as one that came.
+// JudgeAnswer checks an answer as one that came from whom was asked.
 func (n *Node) JudgeAnswer(p *Posed, a *wirepb.Answer) error {
-	_, err := n.checkAnswered(p.Doc, p.Q, nil, proto.Clone(a).(*wirepb.Answer))
+	return n.JudgeAnswerBy(p.Doc.From, p, a)
+}
+
+// JudgeAnswerBy checks an answer as one that came from a member of a footprint.
+func (n *Node) JudgeAnswerBy(by name.Council, p *Posed, a *wirepb.Answer) error {
+	_, err := n.checkAnswered(by, p.Doc, p.Q, nil, proto.Clone(a).(*wirepb.Answer))
 	return err
 }
 
@@ -116,15 +120,4 @@ func (n *Node) Lie(ctx context.Context, p *Posed, keep func(pointer string, shel
 		out.Inclusion = tlog.JoinHashes(proof)
 		return err
 	})
-}
-
-// Suspend suspends an agreement, or resumes it.
-func (n *Node) Suspend(ctx context.Context, a name.Agreement, on bool) error {
-	st, _ := n.book.status(a, n.now())
-	kind := agreement.KindSuspend
-	if !on {
-		kind = agreement.KindResume
-	}
-	at := n.now().UTC().Truncate(time.Second)
-	return n.say(ctx, kind, agreement.Notice{Ref: st.Agreement.Ref(), Reason: "a breach is looked into", At: at}.Body(), st.Agreement.To)
 }

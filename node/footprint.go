@@ -44,6 +44,7 @@ type replica struct {
 	// of councils.
 	council *councilHere
 	wake    chan struct{} // buffered: agreements have changed
+	asking  askIndexes    // what its records may be asked for by
 	// relaying is held while what we said is brought to the footprint.
 	relaying sync.Mutex
 

@@ -408,9 +408,6 @@ func (n *Node) keptIn(a *agreement.Agreement) (out []*replica, err error) {
 // of the footprints it names.
 func (n *Node) checkFootprints(a *agreement.Agreement, kept []*replica) error {
 	if n.isFootprint(a.From) {
-		if a.Mode != agreement.Replicate {
-			return fail(Refused, "make it mode replicate", "%s is a footprint: copies are all it sends", a.From)
-		}
 		members := n.keepers(a.From)
 		for _, p := range a.To {
 			if n.isFootprint(p) || slices.Contains(members, p) {
@@ -423,7 +420,7 @@ func (n *Node) checkFootprints(a *agreement.Agreement, kept []*replica) error {
 			continue
 		}
 		if a.Mode != agreement.Replicate {
-			return fail(Refused, "make it an agreement of its own", "%s is a footprint: records go into it as copies, in mode replicate", p)
+			continue // its members ask, and nothing goes into it
 		}
 		if members := n.keepers(p); !slices.Contains(members, a.From) {
 			return fail(Refused, "stile footprint status "+string(p), "%s is not a member of %s: only members' records go into a footprint", a.From, p)
@@ -448,7 +445,7 @@ func (n *Node) checkFootprints(a *agreement.Agreement, kept []*replica) error {
 func (n *Node) flowsUnder(fp name.Council, line name.StandardLine) (found name.Agreement, ok bool) {
 	err := n.ledger.View(func(v *ledger.View) error {
 		for _, f := range n.ledger.Feeds() {
-			if f.Agreement == "" || !slices.Contains(f.To, fp) || f.Terms() == nil || f.Terms().Agreement().Standard != line {
+			if f.Agreement == "" || !slices.Contains(f.To, fp) || f.Mode() != agreement.Replicate || f.Terms().Agreement().Standard != line {
 				continue
 			}
 			p, err := v.Partner(f, fp)

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -273,20 +271,11 @@ func (n *Node) checkAnswer(src *ledger.Source, doc *agreement.Agreement, ask out
 	bad := func(format string, a ...any) error {
 		return fmt.Errorf("%w: %s", errNotProved, fmt.Sprintf(format, a...))
 	}
-	var ws []note.Verifier
-	for _, c := range n.keepers(doc.From) {
-		m, ok := n.directory.Member(c)
-		if !ok {
-			return nil, fmt.Errorf("%s keeps %s and is not in the directory", c, doc.From)
-		}
-		w, err := m.WitnessVerifier()
-		if err != nil {
-			return nil, fmt.Errorf("%s keeps %s and has no key to cosign with", c, doc.From)
-		}
-		ws = append(ws, w)
+	ws, err := n.witnessesOf(doc.From)
+	if err != nil {
+		return nil, err
 	}
 	d := &ledger.Delivery{Note: []byte(answer.Checkpoint), Cursor: answer.Cursor, Live: answer.Live, Verified: true}
-	var err error
 	if d.Checkpoint, _, err = tlog.VerifyMajority(d.Note, doc.From.Origin(), ws...); err != nil {
 		// The members may have changed and the directory not know it yet.
 		return nil, fmt.Errorf("its checkpoint is not cosigned by a majority of the members that the directory lists: %w", err)

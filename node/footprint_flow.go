@@ -96,7 +96,7 @@ func (n *Node) keepFlowing(ctx context.Context, r *replica) {
 func (n *Node) flowAll(ctx context.Context, r *replica) bool {
 	good := true
 	for _, f := range n.ledger.Feeds() {
-		if f.Agreement == "" || !slices.Contains(f.To, r.name) {
+		if f.Mode() != agreement.Replicate || !slices.Contains(f.To, r.name) {
 			continue
 		}
 		err := n.flow(ctx, r, f)
@@ -139,7 +139,7 @@ func (n *Node) flow(ctx context.Context, r *replica, f *ledger.Feed) error {
 			return n.retract(ctx, r, f)
 		case st.Phase == agreement.Superseded && f.Closed():
 			// The newer text's feed sees to it, unless it is for others.
-			if cur, ok := n.book.status(f.Agreement, n.now()); ok && !slices.Contains(cur.Agreement.To, r.name) {
+			if cur, ok := n.book.status(f.Agreement, n.now()); ok && (!slices.Contains(cur.Agreement.To, r.name) || cur.Agreement.Mode != agreement.Replicate) {
 				return n.retract(ctx, r, f)
 			}
 		}

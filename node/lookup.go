@@ -42,12 +42,13 @@ type LookupRequest struct {
 type LookupReply struct {
 	Agreement name.Agreement `json:"agreement"`
 	From      name.Council   `json:"from"`
+	By        name.Council   `json:"by"` // who answered: From, or a member of the footprint that it is
 	Question  string         `json:"question"`
 	Outcome   string         `json:"outcome"`
 	Records   []RecordReply  `json:"records"`
 	Answer    string         `json:"answer"` // the signed event of who answered
 	Entry     uint64         `json:"entry"`  // of it in their log
-	Size      uint64         `json:"size"`   // of the checkpoint that proves all of it
+	Size      uint64         `json:"size"`   // of the checkpoint that proves all of it; of a footprint's ledger, the records
 	Root      string         `json:"root"`
 	Receipt   bool           `json:"receipt"` // ours reached them
 }
@@ -78,7 +79,7 @@ func (n *Node) lookup(ctx context.Context, in LookupRequest) (*LookupReply, erro
 		return nil, err
 	}
 	out := &LookupReply{
-		Agreement: doc.Name, From: doc.From, Question: q.ID.String(), Outcome: got.said.Outcome, Records: got.records,
+		Agreement: doc.Name, From: doc.From, By: got.by, Question: q.ID.String(), Outcome: got.said.Outcome, Records: got.records,
 		Answer: string(got.answer.GetEvent()), Entry: got.answer.GetIndex(), Size: got.cp.Size, Root: got.cp.Root.String(), Receipt: got.receipt,
 	}
 	switch out.Outcome {
@@ -115,12 +116,7 @@ func (n *Node) newQuestion(typed string, mode agreement.Mode, because, id string
 	case doc.From == n.cfg.Council:
 		return nil, nil, fail(Refused, show, "under %s others ask %s: it does not ask itself", a, doc.From)
 	case !slices.Contains(doc.To, n.cfg.Council):
-		for _, fp := range doc.To {
-			if n.isFootprint(fp) && n.speaksFor(fp, doc, n.cfg.Council) {
-				q.For = fp
-			}
-		}
-		if q.For == "" {
+		if q.For = n.asksFor(doc); q.For == "" {
 			return nil, nil, fail(Refused, show, "%s may not ask under %s: it is not a receiver, nor a member of one that has signed", n.cfg.Council, a)
 		}
 	}
@@ -141,8 +137,23 @@ func (n *Node) newQuestion(typed string, mode agreement.Mode, because, id string
 	return doc, q, err
 }
 
+// asksFor returns the footprint that we may ask for under an agreement, once it is
+// in force; "" for none.
+func (n *Node) asksFor(doc *agreement.Agreement) name.Council {
+	if doc.Mode == agreement.Replicate || slices.Contains(doc.To, n.cfg.Council) {
+		return ""
+	}
+	for _, fp := range doc.To {
+		if n.speaksFor(fp, doc, n.cfg.Council) {
+			return fp
+		}
+	}
+	return ""
+}
+
 // answered is an answer that holds.
 type answered struct {
+	by      name.Council
 	answer  *wirepb.Answer
 	said    ledger.AnswerSaid
 	entry   tlog.Hash // of the answer's event
@@ -177,9 +188,52 @@ func (n *Node) pose(ctx context.Context, doc *agreement.Agreement, q *ledger.Que
 	if q.Entry, err = entryOf(q.Event); err != nil {
 		return nil, err
 	}
+	members := []name.Council{doc.From}
+	if n.isFootprint(doc.From) {
+		if members = n.keepersConnectedFirst(net, doc.From); len(members) == 0 {
+			return nil, fail(NotFound, "ask a member for what stile footprint entry prints, and add it to the directory", "the directory lists no members of %s", doc.From)
+		}
+	}
+	var last error
+	for _, m := range members {
+		got, err := n.poseTo(ctx, net, m, doc, q)
+		if err == nil {
+			return got, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		// Any member may answer, so that one that does not is no matter. What the
+		// first said is told, unless another knew better.
+		if e, ok := errors.AsType[*Error](err); last == nil || ok && e.Kind == Refused || ok && e.Kind == Unverified {
+			last = err
+		}
+	}
+	return nil, last
+}
+
+// keepersConnectedFirst returns the members of a footprint, those there is a
+// connection to first: they are likely to answer.
+func (n *Node) keepersConnectedFirst(net wire.Network, fp name.Council) []name.Council {
+	members, connected := slices.Clone(n.keepers(fp)), net.Connected()
+	slices.SortStableFunc(members, func(a, b name.Council) int {
+		x, y := slices.Contains(connected, a), slices.Contains(connected, b)
+		switch {
+		case x == y:
+			return 0
+		case x:
+			return -1
+		}
+		return 1
+	})
+	return members
+}
+
+// poseTo asks one council's node, again when the answer does not arrive.
+func (n *Node) poseTo(ctx context.Context, net wire.Network, to name.Council, doc *agreement.Agreement, q *ledger.Question) (*answered, error) {
 	again := "the same command with --question " + q.ID.String() + ": it is logged as one question"
 	for try := 1; ; try++ {
-		got, err := n.poseOnce(ctx, net, doc.From, doc, q)
+		got, err := n.poseOnce(ctx, net, to, doc, q)
 		if err == nil {
 			return got, nil
 		}
@@ -188,19 +242,22 @@ func (n *Node) pose(ctx context.Context, doc *agreement.Agreement, q *ledger.Que
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case errors.As(err, &u):
-			return nil, refusedQuestion(doc, u)
+			return nil, refusedQuestion(doc, to, u)
 		case errors.Is(err, errNotProved):
-			n.log.Error("an answer does not verify", "from", doc.From, "agreement", doc.Name, "question", q.ID.String(), "because", err.Error())
-			n.keepFalseAnswer(ctx, doc, err)
-			return nil, fail(Unverified, "tell "+string(doc.From)+": what was sent is not shown, and why is kept in stile status", "%s answered, and %v", doc.From, err)
+			n.log.Error("an answer does not verify", "from", to, "agreement", doc.Name, "question", q.ID.String(), "because", err.Error())
+			n.keepFalseAnswer(ctx, to, doc, err)
+			return nil, fail(Unverified, "tell "+string(to)+": what was sent is not shown, and why is kept in stile status", "%s answered, and %v", to, err)
 		case lost(err) && try < tries:
 			continue
 		case errors.Is(err, wire.ErrProtocol):
-			return nil, fail(Unreachable, "ask "+string(doc.From)+" to bring its node up to date", "the node of %s does not answer questions", doc.From)
+			return nil, fail(Unreachable, "ask "+string(to)+" to bring its node up to date", "the node of %s does not answer questions", to)
 		case lost(err):
-			return nil, fail(Unreachable, again, "%s was asked, and the answer did not arrive: %v", doc.From, err)
+			return nil, fail(Unreachable, again, "%s was asked, and the answer did not arrive: %v", to, err)
 		}
-		return nil, fail(Unreachable, again, "%s cannot be asked now: %v", doc.From, err)
+		if e, ok := errors.AsType[*Error](err); ok {
+			return nil, e
+		}
+		return nil, fail(Unreachable, again, "%s cannot be asked now: %v", to, err)
 	}
 }
 
@@ -210,7 +267,7 @@ func lost(err error) bool {
 }
 
 // refusedQuestion says to people what a refusal means.
-func refusedQuestion(doc *agreement.Agreement, u *unanswered) error {
+func refusedQuestion(doc *agreement.Agreement, by name.Council, u *unanswered) error {
 	reason := strings.ToValidUTF8(u.reason[:min(len(u.reason), 300)], "")
 	kind, try := Refused, "stile agreement show "+string(doc.Name)
 	switch u.code {
@@ -223,7 +280,7 @@ func refusedQuestion(doc *agreement.Agreement, u *unanswered) error {
 	case askLarge:
 		try = "count by fewer fields, or by fields with fewer values"
 	}
-	return fail(kind, try, "%s refused the question: %s", doc.From, reason)
+	return fail(kind, try, "%s refused the question: %s", by, reason)
 }
 
 // poseOnce asks a council's node once and checks what it answers.
@@ -235,7 +292,7 @@ func (n *Node) poseOnce(ctx context.Context, net wire.Network, to name.Council, 
 	defer st.Close()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
 	in, out := bufio.NewReader(st), bufio.NewWriter(st)
-	seen, _ := n.ledger.Source(doc.From, "")
+	seen, _ := n.ledger.Source(to, "")
 	digest := doc.Digest()
 	m := &wirepb.Question{Version: wirepb.LookupVersion, AgreementDigest: digest[:], Event: q.Event, Value: q.Asked.Value}
 	if seen != nil {
@@ -261,7 +318,7 @@ func (n *Node) poseOnce(ctx context.Context, net wire.Network, to name.Council, 
 	if a.GetCode() != "" {
 		return nil, &unanswered{a.GetCode(), a.GetReason()}
 	}
-	got, err := n.checkAnswered(doc, q, seen, a)
+	got, err := n.checkAnswered(to, doc, q, seen, a)
 	if err != nil {
 		st.Reset()
 		return nil, err
@@ -270,6 +327,12 @@ func (n *Node) poseOnce(ctx context.Context, net wire.Network, to name.Council, 
 		"agreement": string(doc.Name), "from": string(to), "question": q.ID.String(), "answer": got.entry.String(),
 		"outcome": got.said.Outcome, "records": []any{}, "entries": []any{},
 		"size": json.Number(fmt.Sprint(got.cp.Size)), "root": got.cp.Root.String(),
+	}
+	if q.For != "" {
+		body["for"] = string(q.For)
+	}
+	if to != doc.From {
+		body["footprint"] = string(doc.From)
 	}
 	var records, entries []any
 	for i := range got.said.Records {
@@ -295,10 +358,10 @@ func (n *Node) poseOnce(ctx context.Context, net wire.Network, to name.Council, 
 }
 
 // keepFalseAnswer keeps what no honest council can have sent, for status to show.
-func (n *Node) keepFalseAnswer(ctx context.Context, doc *agreement.Agreement, why error) {
-	src, err := n.ledger.OpenSource(ctx, doc.From, "")
+func (n *Node) keepFalseAnswer(ctx context.Context, by name.Council, doc *agreement.Agreement, why error) {
+	src, err := n.ledger.OpenSource(ctx, by, "")
 	if err == nil {
-		r := ledger.Refusal{From: doc.From, Agreement: doc.Name, Rule: "answer: " + why.Error(), At: n.now().UTC()}
+		r := ledger.Refusal{From: by, Agreement: doc.Name, Rule: "answer: " + why.Error(), At: n.now().UTC()}
 		if f := new(forkedAnswer); errors.As(why, &f) {
 			r.Evidence = f.notes
 		}

@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -40,32 +42,46 @@ func entryOf(jws []byte) (tlog.Hash, error) {
 // checkAnswered checks an answer of a council against its log, the question, the
 // agreement and the standards. The error wraps errNotProved when no honest council
 // can have sent it. Nothing of an answer is shown that does not hold as a whole.
-func (n *Node) checkAnswered(doc *agreement.Agreement, q *ledger.Question, seen *ledger.Source, a *wirepb.Answer) (*answered, error) {
-	m, ok := n.directory.Member(doc.From)
+func (n *Node) checkAnswered(by name.Council, doc *agreement.Agreement, q *ledger.Question, seen *ledger.Source, a *wirepb.Answer) (*answered, error) {
+	m, ok := n.directory.Member(by)
 	if !ok {
-		return nil, fmt.Errorf("%s has left the directory", doc.From)
+		return nil, fmt.Errorf("%s has left the directory", by)
 	}
-	v, err := m.LogVerifier()
+	// Of a footprint a member answers: its records stand in the footprint's ledger,
+	// and what the member itself says in the member's.
+	shared := by != doc.From && doc.Mode == agreement.Lookup
+	got, err := &answered{by: by, answer: a, records: []RecordReply{}}, error(nil)
+	switch {
+	case a.GetFootprint() != shared:
+		return nil, notProved("it answers from another log")
+	case shared:
+		got.cp, err = n.footprintCheckpointOf(doc.From, a.GetCheckpoint())
+	default:
+		var v note.Verifier
+		if v, err = m.LogVerifier(); err == nil {
+			got.cp, err = checkAnswerLog(by.Origin(), v, seen, a)
+		}
+		if err == nil && a.GetIndex() >= got.cp.Size {
+			err = notProved("its answer is not in its log")
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	got := &answered{answer: a, records: []RecordReply{}}
-	if got.cp, err = checkAnswerLog(doc.From.Origin(), v, seen, a); err != nil {
-		return nil, err
-	}
-	if a.GetIndex() >= got.cp.Size {
-		return nil, notProved("its answer is not in its log")
+	place := a.GetIndex()
+	if shared {
+		place = directory.AnyPlace // nothing here proves it
 	}
 	// The answer itself: said by them, of this question, under this agreement.
 	t, ev, err := record.ParseEvent(a.GetEvent())
-	if err != nil || ev.Council != doc.From || ev.Kind != ledger.KindAnswer {
+	if err != nil || ev.Council != by || ev.Kind != ledger.KindAnswer {
 		return nil, notProved("its answer is no event of its own")
 	}
-	key, err := m.RecordKeyAt(t.KeyID(), a.GetIndex())
+	key, err := m.RecordKeyAt(t.KeyID(), place)
 	if err != nil || t.Verify(key) != nil {
 		return nil, notProved("the signature of its answer does not hold")
 	}
-	if got.said, err = ledger.AnswerOf(ev); err != nil || !answers(got.said, doc, q) {
+	if got.said, err = ledger.AnswerOf(ev); err != nil || !answers(got.said, doc, q) || (got.said.Footprint == doc.From) != (by != doc.From) {
 		return nil, notProved("its answer is to another question")
 	}
 	got.entry = t.Entry()
@@ -75,7 +91,7 @@ func (n *Node) checkAnswered(doc *agreement.Agreement, q *ledger.Question, seen 
 		return nil, notProved("it sent something else than its answer says")
 	}
 	for i, e := range a.GetEntries() {
-		if e.GetIndex() != got.said.Entries[i] || e.GetIndex() >= a.GetIndex() {
+		if e.GetIndex() != got.said.Entries[i] || e.GetIndex() >= got.cp.Size || !shared && e.GetIndex() >= a.GetIndex() {
 			return nil, notProved("it sent another record than its answer says")
 		}
 		token, r, err := n.checkFound(doc, q, e)
@@ -85,12 +101,8 @@ func (n *Node) checkAnswered(doc *agreement.Agreement, q *ledger.Question, seen 
 		if r.Record != got.said.Records[i] {
 			return nil, notProved("it sent another record than its answer says")
 		}
-		if r.Council != doc.From {
-			return nil, notProved("a record in it was issued by another council")
-		}
-		key, err := m.RecordKeyAt(token.KeyID(), e.GetIndex())
-		if err != nil || token.Verify(key) != nil {
-			return nil, notProved("the signature of a record does not hold")
+		if err := n.checkIssuer(doc, shared, token, r); err != nil {
+			return nil, err
 		}
 		got.records = append(got.records, *r)
 		hashes, indexes = append(hashes, token.Entry()), append(indexes, e.GetIndex())
@@ -105,11 +117,71 @@ func (n *Node) checkAnswered(doc *agreement.Agreement, q *ledger.Question, seen 
 		}
 		hashes, indexes = append(hashes, h), append(indexes, e.GetIndex())
 	}
+	if !shared {
+		hashes, indexes = append(hashes, got.entry), append(indexes, a.GetIndex())
+	}
+	if len(indexes) == 0 {
+		return got, nil
+	}
 	proof, err := tlog.SplitHashes(a.GetInclusion())
-	if err != nil || tlog.VerifyBatch(append(hashes, got.entry), append(indexes, a.GetIndex()), got.cp.Size, got.cp.Root, proof) != nil {
+	if err != nil || tlog.VerifyBatch(hashes, indexes, got.cp.Size, got.cp.Root, proof) != nil {
 		return nil, notProved("it has no proof that its answer stands in its log")
 	}
 	return got, nil
+}
+
+// checkIssuer checks who signed a record: the council that answers or, in a
+// footprint, the member that contributed it.
+func (n *Node) checkIssuer(doc *agreement.Agreement, shared bool, t *record.Token, r *RecordReply) error {
+	place := r.Index
+	switch {
+	case !shared && r.Council != doc.From:
+		return notProved("a record in it was issued by another council")
+	case shared && !slices.Contains(n.keepers(doc.From), r.Council):
+		return notProved("a record in it was issued by a council that is no member")
+	case shared:
+		place = math.MaxInt64 // its place in its issuer's own log is not known
+	}
+	m, ok := n.directory.Member(r.Council)
+	if !ok {
+		return notProved("a record in it was issued by a council that is not in the directory")
+	}
+	key, err := m.RecordKeyAt(t.KeyID(), place)
+	if err != nil || t.Verify(key) != nil {
+		return notProved("the signature of a record does not hold")
+	}
+	return nil
+}
+
+// witnessesOf returns the keys by which the members of a footprint cosign.
+func (n *Node) witnessesOf(fp name.Council) (ws []note.Verifier, err error) {
+	for _, c := range n.keepers(fp) {
+		m, ok := n.directory.Member(c)
+		if !ok {
+			return nil, fmt.Errorf("%s keeps %s and is not in the directory", c, fp)
+		}
+		w, err := m.WitnessVerifier()
+		if err != nil {
+			return nil, fmt.Errorf("%s keeps %s and has no key to cosign with", c, fp)
+		}
+		ws = append(ws, w)
+	}
+	return ws, nil
+}
+
+// footprintCheckpointOf reads a checkpoint of a footprint that more than half of
+// its members cosigned.
+func (n *Node) footprintCheckpointOf(fp name.Council, signed []byte) (tlog.Checkpoint, error) {
+	ws, err := n.witnessesOf(fp)
+	if err != nil {
+		return tlog.Checkpoint{}, fail(Unverified, "stile council list", "%v", err)
+	}
+	cp, _, err := tlog.VerifyMajority(signed, fp.Origin(), ws...)
+	if err != nil {
+		// The members may have changed and the directory not know it yet.
+		return cp, fail(Unverified, "stile council show "+string(fp), "the checkpoint is not cosigned by a majority of the members that the directory lists for %s", fp)
+	}
+	return cp, nil
 }
 
 // checkCounts checks the counts that were sent as an answer: said by the council,

@@ -152,16 +152,17 @@ func TestLyingAsker(t *testing.T) {
 	ask(saltby, pose(func(m map[string]any) { m["version"] = json.Number("2") }), nil, "other-version")
 
 	// While it is suspended nothing is answered, and then the first question is.
-	if err := a.Suspend(t.Context(), "northmoor.gov.uk/cases", true); err != nil {
-		t.Fatal(err)
+	halt := node.AgreementRequest{Name: req.Agreement, Reason: "a breach is looked into"}
+	for i, op := range []string{node.OpAgreementSuspend, node.OpAgreementResume} {
+		call[node.AgreementReply](t, a, op, halt)
+		if i == 0 {
+			ask(saltby, p, nil, "not-in-force")
+		}
+		await(t, "saltby knows", func() bool {
+			r := call[node.AgreementReply](t, b, node.OpAgreementShow, node.AgreementRequest{Name: req.Agreement})
+			return r.InForce == (i == 1)
+		})
 	}
-	ask(saltby, p, nil, "not-in-force")
-	if err := a.Suspend(t.Context(), "northmoor.gov.uk/cases", false); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "saltby knows", func() bool {
-		return call[node.AgreementReply](t, b, node.OpAgreementShow, node.AgreementRequest{Name: req.Agreement}).InForce
-	})
 	for range 3 {
 		ask(saltby, p, nil, "")
 		ask(saltby, p, func(m *wirepb.Question) { m.Value = "AB123457C" }, "question") // another value under the id

@@ -112,15 +112,23 @@ func (n *Node) answerQuestion(ctx context.Context, from name.Council, in *wirepb
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := n.oftenAsked(q); err != nil {
+		return nil, nil, err
+	}
 	if n.isFootprint(doc.From) {
-		return nil, nil, unanswer(askElsewhere, "no replica of that footprint is open here")
+		r := n.prints.at(doc.From)
+		if r == nil || !slices.Contains(r.f.Councils(), n.cfg.Council) {
+			return nil, nil, unanswer(askElsewhere, "no replica of that footprint is open here")
+		}
+		s, out, err := n.answerFor(ctx, r, doc, q, in.GetTreeSize())
+		if err != nil {
+			return nil, nil, answerError(err)
+		}
+		return s, out, n.stillAgreed(doc)
 	}
 	f, err := n.ledger.Feed(doc.Name, doc.Digest())
 	if err != nil || !f.Ready {
 		return nil, nil, unanswer(askNotReady, "the agreement's index is being made")
-	}
-	if err := n.oftenAsked(q); err != nil {
-		return nil, nil, err
 	}
 	var a *ledger.Answer
 	if doc.Mode == agreement.Lookup {
@@ -131,10 +139,24 @@ func (n *Node) answerQuestion(ctx context.Context, from name.Council, in *wirepb
 	if err != nil {
 		return nil, nil, answerError(err)
 	}
-	// Logging it took a moment, in which the agreement may have ended.
-	if now, why := n.book.InForce(doc.Name, n.now()); now == nil || now.Digest() != doc.Digest() {
-		return nil, nil, unanswer(askNotNow, "%s", why)
+	if err := n.stillAgreed(doc); err != nil {
+		return nil, nil, err
 	}
+	out, err := n.wireAnswer(a, in.GetTreeSize())
+	if err != nil {
+		return nil, nil, err
+	}
+	s, _, err := n.loggedAnswer(a.Index)
+	if err != nil {
+		return nil, nil, err
+	}
+	n.log.Info("question answered", "from", from, "agreement", doc.Name, "question", said.Question.String(), "outcome", s.Outcome)
+	return s, out, nil
+}
+
+// wireAnswer puts an answer of our ledger into its message, for an asker that has
+// seen our log at a size.
+func (n *Node) wireAnswer(a *ledger.Answer, seen uint64) (*wirepb.Answer, error) {
 	out := &wirepb.Answer{Event: a.Event, Index: a.Index, Checkpoint: a.Note, Inclusion: tlog.JoinHashes(a.Inclusion)}
 	for _, it := range a.Items {
 		out.Entries = append(out.Entries, &wirepb.Entry{Index: it.Index, Token: it.Token})
@@ -142,23 +164,23 @@ func (n *Node) answerQuestion(ctx context.Context, from name.Council, in *wirepb
 	if a.Counts != nil {
 		out.Counts = &wirepb.Entry{Index: a.Counts.Index, Token: a.Counts.Token}
 	}
-	if size := in.GetTreeSize(); size > 0 && size < a.Checkpoint.Size {
-		proof, err := n.ledger.Consistency(size, a.Checkpoint.Size)
+	if seen > 0 && seen < a.Checkpoint.Size {
+		proof, err := n.ledger.Consistency(seen, a.Checkpoint.Size)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		out.Consistency = tlog.JoinHashes(proof)
 	}
-	t, ev, err := record.ParseEvent(a.Event)
-	if err != nil {
-		return nil, nil, err
+	return out, nil
+}
+
+// stillAgreed refuses what took a moment to log, in which the agreement may have
+// ended.
+func (n *Node) stillAgreed(doc *agreement.Agreement) error {
+	if now, why := n.book.InForce(doc.Name, n.now()); now == nil || now.Digest() != doc.Digest() {
+		return unanswer(askNotNow, "%s", why)
 	}
-	s := &saidAnswer{entry: t.Entry()}
-	if s.AnswerSaid, err = ledger.AnswerOf(ev); err != nil {
-		return nil, nil, err
-	}
-	n.log.Info("question answered", "from", from, "agreement", doc.Name, "question", said.Question.String(), "outcome", s.Outcome)
-	return s, out, nil
+	return nil
 }
 
 // countedAnswer answers with the counts of today, which are made once.
@@ -167,7 +189,7 @@ func (n *Node) countedAnswer(ctx context.Context, doc *agreement.Agreement, q *l
 	if err != nil {
 		return nil, err
 	}
-	return n.ledger.AnswerCounts(ctx, doc, q, counts)
+	return n.ledger.AnswerCounts(ctx, doc, q, counts, q.Body(doc))
 }
 
 // answerError says what may be told of why there is no answer.
@@ -194,7 +216,7 @@ func (n *Node) oftenAsked(q *ledger.Question) error {
 		if !errors.Is(err, ledger.ErrNotFound) {
 			return err // it is not counted again
 		}
-		asked, err := v.QuestionsToday(q.Text, q.By)
+		asked, err := v.QuestionsToday(q.Text, q.Partner())
 		if err == nil && asked >= q.PerDay {
 			now := n.now().UTC()
 			b := &ledger.Bound{PerDay: q.PerDay, What: "questions", Opens: now.Truncate(24 * time.Hour).Add(24 * time.Hour)}
@@ -300,7 +322,27 @@ func (n *Node) mayAsk(doc *agreement.Agreement, from, fp name.Council) bool {
 // speaksFor reports whether a council is a member of a footprint that is party to
 // an agreement and has itself signed it.
 func (n *Node) speaksFor(fp name.Council, doc *agreement.Agreement, c name.Council) bool {
-	return false
+	if !n.isFootprint(fp) || !slices.Contains(n.keepers(fp), c) {
+		return false
+	}
+	signers, err := n.signersOf(fp, doc.Ref())
+	return err == nil && slices.Contains(signers, c)
+}
+
+// signersOf returns the members of a footprint that have signed a document: as
+// its ledger says where we keep it, or else as they told us.
+func (n *Node) signersOf(fp name.Council, ref agreement.Ref) (out []name.Council, err error) {
+	if r := n.prints.at(fp); r != nil {
+		return r.signers(ref)
+	}
+	n.book.mu.Lock()
+	defer n.book.mu.Unlock()
+	for _, c := range n.keepers(fp) {
+		if n.book.votes[vote{kind: agreement.KindSignature, ref: ref}][c] != nil {
+			out = append(out, c)
+		}
+	}
+	return out, nil
 }
 
 // keepAnswerReceipt keeps what an asker says of our answer, once it holds.

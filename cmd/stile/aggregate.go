@@ -60,7 +60,7 @@ Both councils log the question with its reason, and the answer.`,
 
 func (a *app) printCounts(r node.AggregateReply) {
 	var heads []string
-	for _, f := range r.By {
+	for _, f := range r.Fields {
 		heads = append(heads, string(f))
 	}
 	t := newTable(append(heads, "#RECORDS")...)
@@ -79,8 +79,8 @@ func (a *app) printCounts(r node.AggregateReply) {
 	case len(r.Groups) == 0:
 		a.say("no group has %d records or more", r.Threshold)
 		return
-	case len(r.By) > 0:
-		t.add(append([]string{"total shown"}, append(make([]string, len(r.By)-1), number(r.Total))...)...)
+	case len(r.Fields) > 0:
+		t.add(append([]string{"total shown"}, append(make([]string, len(r.Fields)-1), number(r.Total))...)...)
 	}
 	t.write(a.out, "")
 }
@@ -88,7 +88,7 @@ func (a *app) printCounts(r node.AggregateReply) {
 func (a *app) countsCSV(r node.AggregateReply) error {
 	w := csv.NewWriter(a.out)
 	var row []string
-	for _, f := range r.By {
+	for _, f := range r.Fields {
 		row = append(row, string(f))
 	}
 	if err := w.Write(append(row, "records")); err != nil {

@@ -104,7 +104,7 @@ func (a *app) askRecord(ctx context.Context, req node.LookupRequest, token bool)
 		t.write(a.out, "")
 		a.printf("\n%s\n", pretty(x.Body, ""))
 	}
-	a.say("question %s, answered by entry %s of %s; nothing of it is kept here", r.Question, number(r.Entry), r.From)
+	a.say("question %s, answered by entry %s of %s; nothing of it is kept here", r.Question, number(r.Entry), r.By)
 	return nil
 }
 

@@ -34,7 +34,7 @@ const (
 	// answered with, as a disclosure; footprint, when they are of its log
 	kindAnswer = "answer"
 	// agreement, from, entries, size and root: what the answer showed the asker, as
-	// a receipt
+	// a receipt; for, when a footprint's member asked for it
 	kindAnswered = "answer-receipt"
 	// standard, integrity
 	kindAdopted = "standard-adopted"
@@ -82,8 +82,10 @@ func readSaid(ev *record.Event) (s said, err error) {
 	}
 	switch ev.Kind {
 	case kindAnswer, kindAnswered:
-		if text("footprint") != "" {
-			return s, nil // its entries are of another log
+		if text("footprint") != "" || ev.Kind == kindAnswered && text("for") != "" {
+			// Its entries are of another log; or it was asked for a footprint, by
+			// one that is not itself a receiver.
+			return s, nil
 		}
 		s.kind = map[string]string{kindAnswer: kindDisclosure, kindAnswered: kindReceipt}[ev.Kind]
 		fallthrough

@@ -164,7 +164,7 @@ func (l *Ledger) LogAnswer(ctx context.Context, q *Question, body map[string]any
 		}
 		now := l.o.Now().UTC()
 		today, n := now.Unix()/86400, uint32(0)
-		if b, err = t.lookup(dayKey(q.Text, q.By)); err == nil && len(b) == 12 {
+		if b, err = t.lookup(dayKey(q.Text, q.Partner())); err == nil && len(b) == 12 {
 			// Not by whether it is another day: a clock that is set back must not
 			// begin a count anew.
 			if day := int64(binary.BigEndian.Uint64(b)); day >= today {
@@ -176,7 +176,7 @@ func (l *Ledger) LogAnswer(ctx context.Context, q *Question, body map[string]any
 		if int(n) >= q.PerDay {
 			return &Bound{PerDay: q.PerDay, What: "questions", Opens: time.Unix((today+1)*86400, 0).UTC()}
 		}
-		t.set(dayKey(q.Text, q.By), binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(today)), n+1))
+		t.set(dayKey(q.Text, q.Partner()), binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(today)), n+1))
 		index = t.event(KindAnswer, body).index
 		b, err = marshal(Answered{Index: index, Sum: sum, Asked: q.Event})
 		t.set(questionKey(q.By, q.ID), b)
@@ -205,7 +205,16 @@ func (l *Ledger) KeepReceipt(ctx context.Context, by name.Council, id QuestionID
 	})
 }
 
-// QuestionsToday returns how many questions a council has asked today under the
+// Partner returns whose questions are counted together: those of the footprint
+// that it is asked for, or else of who asks.
+func (q *Question) Partner() name.Council {
+	if q.For != "" {
+		return q.For
+	}
+	return q.By
+}
+
+// QuestionsToday returns how many questions a partner has asked today under the
 // text of an agreement.
 func (v *View) QuestionsToday(text agreement.Digest, by name.Council) (int, error) {
 	b, err := valueOf(v.txn, dayKey(text, by))

@@ -165,9 +165,8 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreemen
 }
 
 // AnswerCounts answers a question with the counts at a log index, as Answer does
-// with records.
-func (l *Ledger) AnswerCounts(ctx context.Context, a *agreement.Agreement, q *Question, counts uint64) (*Answer, error) {
-	body := q.Body(a)
+// with records. body is q.Body, and what is to be said beside it.
+func (l *Ledger) AnswerCounts(ctx context.Context, a *agreement.Agreement, q *Question, counts uint64, body map[string]any) (*Answer, error) {
 	err := l.View(func(v *View) error {
 		cp, _ := v.Checkpoint()
 		DescribeAnswer(body, nil, false, cp)
