@@ -60,6 +60,9 @@ func (a *app) printFootprint(r node.FootprintReply) {
 	s := r.Status
 	a.printf("%s: %s\n\n", r.Name, clean(s.Words))
 	t := newTable("MEMBER", "", "#ENTRIES", "#BEHIND", "BECAUSE")
+	if r.Machines != nil { // what they write are no entries of the footprint's
+		t = newTable("MACHINE", "", "#POSITION", "#BEHIND", "BECAUSE")
+	}
 	for _, m := range s.Members {
 		what := "votes"
 		switch {
@@ -72,7 +75,11 @@ func (a *app) printFootprint(r node.FootprintReply) {
 		case !m.Votes:
 			what = "no vote yet"
 		}
-		t.add(string(m.Council), what, number(m.Size), number(m.Behind), m.Because)
+		has := m.Size
+		if r.Machines != nil {
+			has = m.Applied
+		}
+		t.add(string(m.Council), what, number(has), number(m.Behind), m.Because)
 	}
 	t.write(a.out, "")
 	a.printf("\n")
