@@ -20,6 +20,14 @@ import (
 // libp2p over TCP on this machine, on its disk.
 func onLoopback(b *testing.B) *fens {
 	b.Helper()
+	w := loopback(b)
+	w.form(3)
+	return w
+}
+
+// loopback makes the world of it, in which three listen.
+func loopback(b *testing.B) *fens {
+	b.Helper()
 	w := newFens(b)
 	w.dir = b.TempDir()
 	book := &addressBook{w: w, at: map[name.Council][]string{}}
@@ -37,7 +45,6 @@ func onLoopback(b *testing.B) *fens {
 	for _, c := range places[:3] {
 		w.options(c) // listens
 	}
-	w.form(3)
 	return w
 }
 
