@@ -302,6 +302,11 @@ func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*Agree
 				r.Partners = append(r.Partners, p)
 			}
 		}
+		for _, c := range st.Agreement.To {
+			if _, _, _, done := n.confirms.of(c, a); done.Entry > 0 {
+				r.Confirmed = append(r.Confirmed, done)
+			}
+		}
 		return &r, nil
 	}
 	return nil, fail(NotFound, "stile agreement list", "%s version %d was not proposed here", a, version)

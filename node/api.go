@@ -157,6 +157,8 @@ type AgreementReply struct {
 	Unsent   string            `json:"unsent,omitempty"`   // why a footprint has not got what we have just said
 	Document string            `json:"document,omitempty"` // YAML
 	Partners []PartnerReply    `json:"partners,omitempty"`
+	// Confirmed are the receipts of the footprints that receive.
+	Confirmed []ConfirmedReply `json:"confirmed,omitempty"`
 }
 
 // PartnerReply is one partner under one agreement: how far the exchange is.
@@ -176,6 +178,9 @@ type PartnerReply struct {
 	Refused     int            `json:"refused,omitempty"`
 	Outstanding int            `json:"outstanding,omitempty"` // withdrawals not receipted
 	OldestHours float64        `json:"oldest_hours,omitempty"`
+	// Unconfirmed are the members of a footprint that have not confirmed all of
+	// the outstanding withdrawals.
+	Unconfirmed []name.Council `json:"unconfirmed,omitempty"`
 	// BehindEntries is how far behind the receiver is, at most: direction to, in
 	// entries of our log; direction from, in records.
 	BehindEntries uint64    `json:"behind_entries,omitempty"`

@@ -155,7 +155,7 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 	}
 	b.keep = terms.Keep
 	set := map[uint64]bool{}
-	kinds := append([]string{ledger.KindWithdrawal, ledger.KindDisclosure, ledger.KindAnswer, ledger.KindAdopted}, agreementKinds...)
+	kinds := append([]string{ledger.KindWithdrawal, ledger.KindDisclosure, ledger.KindAnswer, ledger.KindAdopted, KindConfirmed}, agreementKinds...)
 	for _, kind := range kinds {
 		var failed error
 		b.v.Events(kind, 0, func(i uint64) bool {
@@ -322,6 +322,11 @@ func (b *bundler) fromOthers(st agreement.Status) error {
 		}
 		for _, c := range v.Agreement.Parties() {
 			b.who[c] = true
+			if b.n.isFootprint(c) {
+				for _, m := range b.n.keepers(c) {
+					b.who[m] = true // they cosign its receipts
+				}
+			}
 		}
 	}
 	for _, src := range b.n.ledger.Sources() {

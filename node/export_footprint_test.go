@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strconv"
 
+	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
 )
@@ -56,4 +57,26 @@ func (n *Node) Watched(ctx context.Context) (string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return "http://" + n.watched, nil
+}
+
+// WithdrawUnnoted withdraws a record from a footprint as a node does that stops
+// before it can note what the footprint took, and recalls it as the next start does.
+func (n *Node) WithdrawUnnoted(ctx context.Context, fp name.Council, a name.Agreement, rec name.Record) error {
+	doc, _ := n.book.InForce(a, n.now())
+	f, err := n.ledger.Feed(a, doc.Digest())
+	if err != nil {
+		return err
+	}
+	r := n.prints.at(fp)
+	_, jws, err := n.withdrawal(ctx, f, rec, WithdrawnOver, 0)
+	if err != nil {
+		return err
+	}
+	if _, err := n.contribute(ctx, r, a, f.End, []offering{{entry: footprint.Entry{Token: jws}}}); err != nil {
+		return err
+	}
+	if err := n.recall(ctx, r); err != nil {
+		return err
+	}
+	return n.recall(ctx, r) // again: nothing is new
 }

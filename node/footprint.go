@@ -48,10 +48,11 @@ type replica struct {
 	// relaying is held while what we said is brought to the footprint.
 	relaying sync.Mutex
 
-	mu    sync.Mutex // guards what follows
-	heard uint64     // index in the footprint's log up to which agreements were read
-	flows map[name.Agreement]flow
-	asked map[asker]asked // what partners outside last asked us
+	mu      sync.Mutex // guards what follows
+	heard   uint64     // index in the footprint's log up to which agreements were read
+	flows   map[name.Agreement]flow
+	asked   map[asker]asked // what partners outside last asked us
+	confirm chan struct{}   // buffered: something waits for the members to confirm it
 }
 
 const footprintsName = "footprints"
@@ -168,7 +169,7 @@ func (p *prints) open(c name.Council) (*footprint.Footprint, error) {
 func (p *prints) keep(c name.Council, f *footprint.Footprint, err error) *replica {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := &replica{name: c, f: f, err: err, wake: make(chan struct{}, 1), flows: map[name.Agreement]flow{}, asked: map[asker]asked{}}
+	r := &replica{name: c, f: f, err: err, wake: make(chan struct{}, 1), flows: map[name.Agreement]flow{}, asked: map[asker]asked{}, confirm: make(chan struct{}, 1)}
 	if p.all == nil { // the node stopped meanwhile
 		r.stop = func() {}
 		if f != nil {
@@ -191,6 +192,7 @@ func (p *prints) keep(c name.Council, f *footprint.Footprint, err error) *replic
 	} else if f != nil {
 		p.wg.Go(func() { p.n.listen(ctx, r) })
 		p.wg.Go(func() { p.n.keepFlowing(ctx, r) })
+		p.wg.Go(func() { p.n.keepConfirming(ctx, r) })
 	}
 	return r
 }

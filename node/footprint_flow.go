@@ -31,8 +31,9 @@ import (
 // KindContributed is the event that says what a footprint took of a page, and so
 // stands where a partner's receipt does. Body: agreement, version, footprint,
 // position (in the footprint's replicated log), since and cursor (of our feed),
-// held and deleted (our log indexes), at (the footprint's log index of each held,
-// in the same order), refused (objects of entry and rule).
+// held and withdrawn (our log indexes), at and withdrawn_at (where each of these
+// stands in the footprint's log, in the same order), refused (objects of entry and
+// rule).
 const KindContributed = "footprint-contributed"
 
 // WithdrawnFields is the reason of a withdrawal from a footprint that makes room
@@ -66,8 +67,15 @@ const (
 // open here.
 func (n *Node) keepFlowing(ctx context.Context, r *replica) {
 	wait := flowLeast
+	recalled := false
 	for ctx.Err() == nil {
 		changed := n.ledger.Changed()
+		if !recalled {
+			err := n.recall(ctx, r)
+			if recalled = err == nil; err != nil && ctx.Err() == nil {
+				n.log.Warn("what a footprint took before is not known", "footprint", r.name, "error", err.Error())
+			}
+		}
 		if n.flowAll(ctx, r) {
 			wait = flowLeast
 			t := time.NewTimer(flowMost)
@@ -201,6 +209,7 @@ func (n *Node) partnerOf(f *ledger.Feed, c name.Council) (p ledger.Partner, err 
 type offering struct {
 	entry footprint.Entry
 	index uint64 // in our log; of the item
+	said  uint64 // of a withdrawal, in our log
 	put   bool   // a record of the page
 	item  bool   // of the page; else a withdrawal that makes room
 }
@@ -227,7 +236,7 @@ func (n *Node) offerings(ctx context.Context, r *replica, f *ledger.Feed, part *
 	adopted := r.f.Standards()
 	var out []offering
 	for _, it := range part.Items {
-		o := offering{entry: footprint.Entry{Token: it.Token}, index: it.Index, item: true}
+		o := offering{entry: footprint.Entry{Token: it.Token}, index: it.Index, said: it.Index, item: true}
 		if bytes.IndexByte(it.Token, '~') < 0 {
 			out = append(out, o)
 			continue
@@ -251,11 +260,11 @@ func (n *Node) offerings(ctx context.Context, r *replica, f *ledger.Feed, part *
 			h = nil // an older version, with what was agreed then and is now
 		}
 		if err == nil && h != nil && !bytes.Equal(h.Token.Bytes(), it.Token) {
-			w, err := n.withdrawal(ctx, f, v.Record, WithdrawnFields, it.Index)
+			said, w, err := n.withdrawal(ctx, f, v.Record, WithdrawnFields, it.Index)
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, offering{entry: footprint.Entry{Token: w}, index: it.Index})
+			out = append(out, offering{entry: footprint.Entry{Token: w}, index: it.Index, said: said})
 		}
 		o.put = true
 		out = append(out, o)
@@ -264,12 +273,11 @@ func (n *Node) offerings(ctx context.Context, r *replica, f *ledger.Feed, part *
 }
 
 // withdrawal logs the withdrawal of a record from a footprint.
-func (n *Node) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, reason string, index uint64) ([]byte, error) {
-	_, jws, err := n.ledger.AppendNotice(ctx, ledger.KindWithdrawal, map[string]any{
+func (n *Node) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, reason string, index uint64) (uint64, []byte, error) {
+	return n.ledger.AppendNotice(ctx, ledger.KindWithdrawal, map[string]any{
 		"agreement": string(f.Agreement), "version": json.Number(fmt.Sprint(f.Version)),
 		"record": string(rec), "reason": reason, "entry": json.Number(fmt.Sprint(index)),
 	})
-	return jws, err
 }
 
 // contribute brings entries under the next number of the agreement, and returns
@@ -317,26 +325,10 @@ func (n *Node) contributeFrom(ctx context.Context, r *replica, a name.Agreement,
 
 // contributed keeps what became of part of a page: in the log, and as the cursor.
 func (n *Node) contributed(ctx context.Context, r *replica, f *ledger.Feed, part *ledger.Page, offers []offering, got footprint.Receipt) error {
-	num := func(i uint64) json.Number { return json.Number(fmt.Sprint(i)) }
-	held, at, deleted, refused := []any{}, []any{}, []any{}, []any{}
-	for i, o := range got.Outcomes {
-		of := offers[i]
-		switch {
-		case !of.item:
-		case o.Code == footprint.Refused:
-			refused = append(refused, map[string]any{"entry": num(of.index), "rule": o.Rule})
-			n.log.Warn("a footprint refused a record", "footprint", r.name, "agreement", f.Agreement, "entry", of.index, "rule", o.Rule)
-		case of.put:
-			held, at = append(held, num(of.index)), append(at, num(o.Entry))
-		default:
-			deleted = append(deleted, num(of.index))
-		}
-	}
-	_, _, err := n.ledger.AppendNotice(ctx, KindContributed, map[string]any{
-		"agreement": string(f.Agreement), "version": num(uint64(f.Version)), "footprint": string(r.name),
-		"position": num(got.Position), "since": num(part.Since), "cursor": num(part.Cursor),
-		"held": held, "at": at, "deleted": deleted, "refused": refused,
-	})
+	held, withdrawn, refused := n.became(r, f.Agreement, offers, got)
+	err := n.noteContributed(ctx, r, f.Agreement, map[string]any{
+		"version": number(uint64(f.Version)), "position": number(got.Position), "since": number(part.Since), "cursor": number(part.Cursor),
+	}, held, withdrawn, refused)
 	if err != nil {
 		return err
 	}
@@ -390,22 +382,30 @@ func (n *Node) retract(ctx context.Context, r *replica, f *ledger.Feed) error {
 			// Together, so that the ledger commits many at a time.
 			wg.Go(func() {
 				var jws []byte
-				var was uint64
+				var was, said uint64
 				err := n.ledger.View(func(v *ledger.View) (err error) {
 					was, _, err = v.InFeed(f, h.View.Record)
 					return err
 				})
 				if err == nil || errors.Is(err, ledger.ErrNotFound) {
-					jws, err = n.withdrawal(ctx, f, h.View.Record, WithdrawnOver, was)
+					said, jws, err = n.withdrawal(ctx, f, h.View.Record, WithdrawnOver, was)
 				}
-				offers[i], errs[i] = offering{entry: footprint.Entry{Token: jws}, item: true}, err
+				offers[i], errs[i] = offering{entry: footprint.Entry{Token: jws}, said: said, item: true}, err
 			})
 		}
 		wg.Wait()
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
-		if _, err := n.contribute(ctx, r, f.Agreement, f.End, offers); err != nil {
+		got, err := n.contribute(ctx, r, f.Agreement, f.End, offers)
+		if err != nil {
+			return err
+		}
+		_, withdrawn, refused := n.became(r, f.Agreement, offers, got)
+		err = n.noteContributed(ctx, r, f.Agreement, map[string]any{
+			"version": number(uint64(f.Version)), "position": number(got.Position), "since": number(f.End), "cursor": number(f.End),
+		}, nil, withdrawn, refused)
+		if err != nil {
 			return err
 		}
 	}

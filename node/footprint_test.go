@@ -311,6 +311,33 @@ func TestFlowIntoFootprint(t *testing.T) {
 	})
 	sign(c, node.AgreementRequest{Name: agreed, Version: 4})
 	step(2)
+	// Who is away has not confirmed what is withdrawn, and is named.
+	c.stop()
+	call[node.DeleteReply](t, a, node.OpRecordDelete, node.RecordRequest{Record: "N/2", Standard: planStd})
+	await(t, "hexwell is waited for", func() bool {
+		r := call[node.AgreementReply](t, a, node.OpAgreementShow, node.AgreementRequest{Name: agreed})
+		return len(r.Partners) == 1 && r.Partners[0].Outstanding == 1 && fmt.Sprint(r.Partners[0].Unconfirmed) == "[hexwell.gov.uk]"
+	})
+	n, err = node.Open(c.Config(), node.Options{Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = runAgain(t, n)
+	introduce(t, a, b, c)
+	step(1)
+	r := call[node.AgreementReply](t, a, node.OpAgreementShow, node.AgreementRequest{Name: agreed})
+	if len(r.Confirmed) != 1 || len(r.Confirmed[0].Members) != 3 || r.Confirmed[0].Withdrawn != 9 {
+		t.Errorf("confirmed: %+v", r.Confirmed)
+	}
+	// One that the node had no time to note before it stopped is receipted as well.
+	last := call[node.RecordReply](t, a, node.OpRecordShow, node.RecordRequest{Record: "N/1", Standard: planStd})
+	if err := a.WithdrawUnnoted(t.Context(), fens, agreed, last.Record); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "it is confirmed", func() bool {
+		r := call[node.AgreementReply](t, a, node.OpAgreementShow, node.AgreementRequest{Name: agreed})
+		return r.Confirmed[0].Withdrawn == 10 && r.Partners[0].Outstanding == 0
+	})
 	call[node.AgreementReply](t, a, node.OpAgreementEnd, node.AgreementRequest{Name: agreed, Reason: "boundary moved"})
 	await(t, "nothing is left", func() bool { return len(fensRecords(t, b, 0, true)) == 0 })
 	await(t, "nothing is outstanding", func() bool {

@@ -193,6 +193,7 @@ type Node struct {
 	looked    usedQueue
 	prints    prints
 	fetches   fetches
+	confirms  confirms
 	counted   atomic.Pointer[counted] // nil where nobody watches
 
 	ready chan struct{}
@@ -280,8 +281,10 @@ func (n *Node) begin(pass []byte) error {
 	if err := n.showEdition(); err != nil {
 		return err
 	}
-	n.book, err = openBook(n)
-	return err
+	if n.book, err = openBook(n); err != nil {
+		return err
+	}
+	return n.confirms.load(n)
 }
 
 // Close closes the node. Run must have returned.

@@ -123,6 +123,9 @@ func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
 						if err != nil {
 							return err
 						}
+						if n.isFootprint(c) {
+							n.confirmedWords(&p)
+						}
 						if open && !st.InForce() {
 							p.InStep, p.Suspended, p.Behind = false, true, st.Why
 						}

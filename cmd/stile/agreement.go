@@ -374,12 +374,17 @@ func (a *app) agreementShowCommand() *cobra.Command {
 			if len(r.Partners) > 0 {
 				a.printf("\n")
 				partnerTable(r.Partners).write(a.out, "")
+				a.printUnconfirmed(r.Partners)
 				for _, p := range r.Partners {
 					if p.Direction == "from" && p.Mode == "" {
 						a.printf("%s of %s verified by their own signature; %s withheld\n",
 							number(p.Verified), plural(p.Held, "record", "records"), plural(p.Withheld, "field", "fields"))
 					}
 				}
+			}
+			for _, c := range r.Confirmed {
+				a.printf("%s: %s taken and %s confirmed by all %d members; the last receipt is entry %s, of %s\n", c.Footprint,
+					plural(c.Held, "record", "records"), plural(c.Withdrawn, "withdrawal", "withdrawals"), len(c.Members), number(c.Entry), at(c.At))
 			}
 			a.printf("\n")
 			for l := range strings.Lines(r.Document) {

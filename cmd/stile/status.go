@@ -96,6 +96,20 @@ func partnerTable(ps []node.PartnerReply) *table {
 	return t
 }
 
+// printUnconfirmed says which members of a footprint have not confirmed what was
+// withdrawn from it.
+func (a *app) printUnconfirmed(ps []node.PartnerReply) {
+	for _, p := range ps {
+		if p.Outstanding > 0 && len(p.Unconfirmed) > 0 {
+			has := "has"
+			if len(p.Unconfirmed) > 1 {
+				has = "have"
+			}
+			a.printf("%s: %s %s not confirmed %s, the oldest %s old\n", p.Council, list(p.Unconfirmed), has, plural(p.Outstanding, "withdrawal", "withdrawals"), age(p.OldestHours))
+		}
+	}
+}
+
 func (a *app) printStatus(s node.StatusReply) {
 	t := newTable("", "")
 	t.add("council", string(s.Council))
@@ -160,6 +174,7 @@ func (a *app) printStatus(s node.StatusReply) {
 		partnerTable(s.Partners).write(a.out, "")
 	}
 	a.printWithdrawals(s.Partners)
+	a.printUnconfirmed(s.Partners)
 	if len(s.Agreements) > 0 {
 		a.printf("\nagreements not in force\n")
 		t := newTable("AGREEMENT", "#VERSION", "WHY")

@@ -67,6 +67,11 @@ type said struct {
 	ref       agreement.Ref    // of an event about an agreement
 	notice    agreement.Notice // agreement-suspend, -resume, -end
 	hash      tlog.Hash        // the entry
+
+	// of a footprint's receipt, see confirmed.go: to is the footprint, entries what
+	// it holds and deleted the withdrawals it took
+	heldAt, deletedAt []uint64 // in the footprint's log
+	covers            []covered
 }
 
 var errBody = errors.New("says nothing that can be understood")
@@ -89,7 +94,7 @@ func readSaid(ev *record.Event) (s said, err error) {
 		}
 		s.kind = map[string]string{kindAnswer: kindDisclosure, kindAnswered: kindReceipt}[ev.Kind]
 		fallthrough
-	case kindWithdrawal, kindDisclosure, kindReceipt:
+	case kindWithdrawal, kindDisclosure, kindReceipt, kindConfirmed:
 		if s.agreement, err = name.ParseAgreement(text("agreement")); err != nil {
 			return s, bad("agreement")
 		}
@@ -117,6 +122,12 @@ func readSaid(ev *record.Event) (s said, err error) {
 		s.notice.Ref = s.ref
 		return s, err
 	default:
+		return s, nil
+	}
+	if s.kind == kindConfirmed {
+		if !s.confirmed(ev) {
+			return s, bad("body")
+		}
 		return s, nil
 	}
 	var ok bool
@@ -182,7 +193,9 @@ func (s *said) refer(r agreement.Ref) {
 }
 
 // listed counts the log indexes that s keeps.
-func (s *said) listed() int { return len(s.entries) + len(s.deleted) + len(s.refused) }
+func (s *said) listed() int {
+	return len(s.entries) + len(s.deleted) + len(s.refused) + len(s.heldAt) + len(s.deletedAt)
+}
 
 // indexes reads a list of log indexes; none is an empty list.
 func indexes(v any) ([]uint64, bool) {

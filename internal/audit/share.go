@@ -16,6 +16,7 @@ type receiver struct {
 	takenBack map[[16]byte]uint64 // records whose withdrawal it was sent so far, and its log index
 	deleted   map[uint64]bool     // withdrawals, by log index, that it signed for
 	all       bool                // it signed that it deleted everything
+	members   []name.Council      // of a footprint: they cosigned what its receipts say
 }
 
 func set(bits []uint64, i int)      { bits[i/64] |= 1 << (i % 64) }
@@ -25,9 +26,12 @@ func get(bits []uint64, i int) bool { return bits[i/64]>>(i%64)&1 == 1 }
 type sharing struct {
 	v         *verifier
 	receivers map[name.Council]*receiver
-	under     []uint64 // by record: bits of the covered versions that disclosures of it name
-	covered   []uint64 // bits over records: in a disclosure under the covered agreement
-	absent    int      // entries that disclosures name and that are not in the file
+	under     []uint64             // by record: bits of the covered versions that disclosures of it name
+	covered   []uint64             // bits over records: in a disclosure under the covered agreement
+	absent    int                  // entries that disclosures name and that are not in the file
+	without   map[name.Council]int // receipts of footprints that lack this member's word
+	signed    bool                 // there is a receipt that its receiver signed
+	strangers bool                 // a receipt is of a footprint whose members nobody named
 }
 
 // maxReceivers bounds the receivers that are followed. What is kept of each
@@ -43,7 +47,7 @@ func (s *sharing) receiver(c name.Council) *receiver {
 			return nil
 		}
 		words := (len(s.v.records) + 63) / 64
-		r = &receiver{c, make([]uint64, words), make([]uint64, words), make([]uint64, words), map[[16]byte]uint64{}, map[uint64]bool{}, false}
+		r = &receiver{c, make([]uint64, words), make([]uint64, words), make([]uint64, words), map[[16]byte]uint64{}, map[uint64]bool{}, false, nil}
 		s.receivers[c] = r
 	}
 	return r
@@ -75,6 +79,11 @@ func (v *verifier) judgeSharing() {
 	for i := range v.foreign {
 		if r := &v.foreign[i]; r.kind == kindReceipt {
 			s.receipt(r)
+		}
+	}
+	for i := range v.events {
+		if e := &v.events[i]; e.kind == kindConfirmed {
+			s.confirm(e)
 		}
 	}
 	s.withdrawals()
@@ -126,6 +135,7 @@ func (s *sharing) disclosure(d *said) {
 func (s *sharing) receipt(e *said) {
 	v, t, at := s.v, s.v.on(CheckReceipts), place(eventsPath(e.by), e.line)
 	v.counts.Receipts++
+	s.signed = true
 	if e.from != v.council {
 		t.fail(at, "is a receipt for what another council sent", "")
 		return
@@ -368,7 +378,9 @@ func (s *sharing) sayReceipts() {
 				}
 			}
 		}
-		if sent > 0 {
+		if r.members != nil {
+			s.sayConfirmed(r, held, sent)
+		} else if sent > 0 {
 			v.say(CheckReceipts, "%s signed for %s of %s that went to it.", c, number(held), count(sent, "record"))
 		}
 		if refused > 0 {
@@ -382,7 +394,13 @@ func (s *sharing) sayReceipts() {
 			v.say(CheckReceipts, "%s signed that it deleted everything it held when the agreement was over.", c)
 		}
 	}
-	if v.counts.Receipts > 0 {
+	for _, c := range sortedCouncils(s.without) {
+		v.say(CheckReceipts, "In %s of a footprint the word of %s, a member by the directory, is missing.", count(s.without[c], "receipt"), c)
+	}
+	if s.strangers {
+		v.say(CheckReceipts, "Of a footprint nobody said who its members are, so that its receipts could not be checked.")
+	}
+	if s.signed {
 		v.say(CheckReceipts, "That the receipts stand in the receivers' own logs was not checked.")
 	}
 }

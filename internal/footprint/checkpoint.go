@@ -49,8 +49,10 @@ type cosigned struct {
 		Size uint64    `json:"size"`
 		Root tlog.Hash `json:"root"`
 	}
-	own   *cosignature // of last, when it was made since the start
-	lines map[uint64]map[name.Council]cosignature
+	own *cosignature // of last, when it was made since the start
+	// latest is the last that each council cosigned, since the start.
+	latest map[name.Council]cosignature
+	lines  map[uint64]map[name.Council]cosignature
 	// newest is the newest checkpoint that counts.
 	newest tlog.Checkpoint
 	signed []byte
@@ -60,7 +62,7 @@ type cosigned struct {
 const keepSizes = 64
 
 func (c *cosigned) load(f *folder) error {
-	c.lines = map[uint64]map[name.Council]cosignature{}
+	c.lines, c.latest = map[uint64]map[name.Council]cosignature{}, map[name.Council]cosignature{}
 	if err := f.readJSON("cosigned.json", &c.last); err != nil {
 		return err
 	}
@@ -231,6 +233,9 @@ func (f *Footprint) takeCosignature(from name.Council, c cosignature) error {
 	k := &f.cosigned
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if c.Size >= k.latest[from].Size {
+		k.latest[from] = c
+	}
 	if c.Size < k.newest.Size {
 		return nil
 	}

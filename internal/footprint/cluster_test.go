@@ -79,6 +79,21 @@ func TestFootprint(t *testing.T) {
 			t.Errorf("checkpoint: %+v by %v, %v", cp, by, err)
 		}
 		t.Log(w.at(places[0]).Status().Words)
+		var covers []Cover
+		w.await("all three cosigned all of it", func() bool {
+			var missing []name.Council
+			covers, missing, err = w.at(places[1]).Covers(t.Context(), cp.Size, true)
+			return err == nil && len(missing) == 0
+		})
+		for _, c := range covers {
+			proof, err := w.at(places[1]).ProveEntries([]uint64{last.Outcomes[3].Entry, last.Outcomes[39].Entry}, c.Size)
+			if err != nil || c.Root != cp.Root && c.Size == cp.Size || len(proof) == 0 {
+				t.Errorf("cover: %+v, %v", c, err)
+			}
+		}
+		if _, missing, err := w.at(places[1]).Covers(t.Context(), cp.Size+1, false); err != nil || len(missing) != 3 {
+			t.Errorf("covers what there is not: %v, %v", missing, err)
+		}
 		w.at(places[1]).Look(t.Context())
 		g, l := w.at(places[1]).Figures(), w.leader().Figures()
 		if !g.Decides || g.Leader != w.leader().o.Self || g.Needs != 2 || len(g.Members) != 3 || g.Term == 0 ||
