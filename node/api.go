@@ -287,11 +287,15 @@ type BundleRequest struct {
 	// Statement asks for a compliance statement of ours and the records that it
 	// was counted from: its id, or "newest", of Standard where that is given.
 	Statement string `json:"statement,omitempty"`
+	// File is where the node writes the bundle: a new file, named from the root of
+	// the disk. Without it the bundle comes in the reply, through memory.
+	File string `json:"file,omitempty"`
 }
 
-// BundleReply is a .stile file.
+// BundleReply is a .stile file, or says what is in the one that was written.
 type BundleReply struct {
-	Bundle  []byte `json:"bundle"`
+	Bundle  []byte `json:"bundle,omitempty"` // nil when it went to a file
+	Bytes   uint64 `json:"bytes"`
 	Entries int    `json:"entries"`
 }
 

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -85,10 +84,12 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 		return nil, fail(Usage, "--agreement, --standard or --record", "say what the bundle is to cover")
 	}
 
-	var out bytes.Buffer
-	var err error
-	if b.w, err = audit.NewWriter(&out, h); err != nil {
+	out, err := openOutlet(in.File)
+	if err != nil {
 		return nil, err
+	}
+	if b.w, err = audit.NewWriter(out, h); err != nil {
+		return out.end(0, err)
 	}
 	err = n.ledger.View(func(v *ledger.View) error {
 		b.v = v
@@ -110,13 +111,10 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 		}
 		return b.context(doc)
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = b.w.Close()
 	}
-	if err := b.w.Close(); err != nil {
-		return nil, err
-	}
-	return &BundleReply{Bundle: out.Bytes(), Entries: b.count}, nil
+	return out.end(b.count, err)
 }
 
 // chosen returns the log indices of the newest versions that covers asks for.

@@ -78,7 +78,8 @@ func watch(t testing.TB, n *node.Node, secrets ...string) map[string]float64 {
 	told := map[string]bool{}
 	for _, f := range regexp.MustCompile(`stile_[a-z_]*[a-z]`).FindAllString(string(manual), -1) {
 		told[f] = true
-		if families[strings.TrimSuffix(f, "_bucket")] == nil {
+		// A council that has one machine has no figures of several.
+		if families[strings.TrimSuffix(f, "_bucket")] == nil && !strings.HasPrefix(f, "stile_machine_") {
 			t.Errorf("docs/operating.md speaks of %s, which there is not", f)
 		}
 	}

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -28,15 +27,18 @@ func (n *Node) statementBundle(ctx context.Context, in BundleRequest) (*BundleRe
 	}
 	b := &bundler{n: n, stds: map[name.Standard]bool{}, who: map[name.Council]bool{n.cfg.Council: true}}
 	b.keep = func(string, bool) bool { return in.Full }
-	var out bytes.Buffer
-	err := n.ledger.View(func(v *ledger.View) error {
+	out, err := openOutlet(in.File)
+	if err != nil {
+		return nil, err
+	}
+	err = n.ledger.View(func(v *ledger.View) error {
 		b.v = v
 		ver, s, err := n.statement(v, in)
 		if err != nil {
 			return err
 		}
 		h := audit.Header{Council: n.cfg.Council, Created: n.now().UTC().Truncate(time.Second), Covers: audit.Covers{Records: []name.Record{ver.Claims.Record}}}
-		if b.w, err = audit.NewWriter(&out, h); err != nil {
+		if b.w, err = audit.NewWriter(out, h); err != nil {
 			return err
 		}
 		now, _ := v.Checkpoint()
@@ -67,13 +69,10 @@ func (n *Node) statementBundle(ctx context.Context, in BundleRequest) (*BundleRe
 		}
 		return b.context(agreement.Status{})
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = b.w.Close()
 	}
-	if err := b.w.Close(); err != nil {
-		return nil, err
-	}
-	return &BundleReply{Bundle: out.Bytes(), Entries: b.count}, nil
+	return out.end(b.count, err)
 }
 
 // statement finds the statement that a request means: by its id, or the newest,

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/node"
@@ -46,18 +48,27 @@ standard as they were at its checkpoint, so that an auditor can count again
 			case a.json && out == "-":
 				return misused("--json and a bundle cannot both go to standard output")
 			}
+			if out != "-" {
+				// The node writes it: there may be gigabytes.
+				var err error
+				if req.File, err = filepath.Abs(out); err != nil {
+					return err
+				}
+			}
 			r, err := call[node.BundleReply](cmd.Context(), a, node.OpBundle, req)
 			if err != nil {
 				return err
 			}
-			if err := a.writeNew(out, r.Bundle, 0o600); err != nil {
-				return err
+			if out == "-" {
+				if err := a.writeNew(out, r.Bundle, 0o600); err != nil {
+					return err
+				}
 			}
 			if a.json {
-				return a.emit(map[string]any{"file": out, "entries": r.Entries, "bytes": len(r.Bundle)})
+				return a.emit(map[string]any{"file": out, "entries": r.Entries, "bytes": r.Bytes})
 			}
 			if out != "-" {
-				a.printf("wrote %s: %s, %s\n", clean(out), plural(r.Entries, "entry", "entries"), size(uint64(len(r.Bundle))))
+				a.printf("wrote %s: %s, %s\n", clean(out), plural(r.Entries, "entry", "entries"), size(r.Bytes))
 				a.say("check it with: stile verify %s", quoted(out))
 			}
 			return nil
