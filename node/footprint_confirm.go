@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -271,7 +272,9 @@ func (n *Node) confirmOne(ctx context.Context, r *replica, k confirmKey, ask boo
 	if err != nil {
 		return false, err
 	}
-	held, withdrawn = inOrder(held), inOrder(withdrawn)
+	if held, withdrawn, err = n.where(r, held, withdrawn); err != nil {
+		return false, err
+	}
 	members := []any{}
 	for _, c := range r.f.Councils() {
 		members = append(members, string(c))
@@ -307,6 +310,58 @@ func (n *Node) confirmOne(ctx context.Context, r *replica, k confirmKey, ask boo
 	}
 	n.confirms.take(index, &record.Event{Council: n.cfg.Council, Kind: KindConfirmed, IssuedAt: n.now().Unix(), Body: body})
 	return true, nil
+}
+
+// where looks whether entries stand where they stood in a footprint's ledger, and
+// leaves out what does not stand there any more: when a majority was lost for good,
+// its end may have gone with it. As nothing else ever changes a place, the last
+// one tells of all.
+func (n *Node) where(r *replica, held, withdrawn []pair) (_, _ []pair, err error) {
+	held, withdrawn = inOrder(held), inOrder(withdrawn)
+	there := func(v *ledger.View, p *pair) (bool, error) {
+		entry, _, err := v.Entry(p.own)
+		if errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrDamaged) {
+			return false, nil // it cannot be shown any more
+		}
+		if err != nil {
+			return false, err
+		}
+		at, ok, err := r.f.Index(entry)
+		was := p.at
+		p.at = at
+		return ok && at == was, err
+	}
+	err = n.ledger.View(func(v *ledger.View) error {
+		last := func(ps []pair) (bool, error) {
+			if len(ps) == 0 {
+				return true, nil
+			}
+			return there(v, &pair{ps[len(ps)-1].own, ps[len(ps)-1].at})
+		}
+		a, err := last(held)
+		b, berr := last(withdrawn)
+		if err = errors.Join(err, berr); err != nil || a && b {
+			return err
+		}
+		for _, ps := range []*[]pair{&held, &withdrawn} {
+			var left []pair
+			for _, p := range *ps {
+				ok, err := there(v, &p)
+				if err != nil {
+					return err
+				}
+				if ok {
+					left = append(left, p)
+				}
+			}
+			if lost := len(*ps) - len(left); lost > 0 {
+				n.log.Warn("no receipt for entries that a footprint has lost, or that cannot be read here", "footprint", r.name, "entries", lost)
+			}
+			*ps = left
+		}
+		return nil
+	})
+	return held, withdrawn, err
 }
 
 // A pair is an entry's place in our log and in the footprint's.
@@ -451,8 +506,8 @@ func (n *Node) became(r *replica, a name.Agreement, offers []offering, got footp
 // confirmedWords says of withdrawals from a footprint who has not confirmed them.
 func (n *Node) confirmedWords(out *PartnerReply) {
 	waiting, oldest, missing, _ := n.confirms.of(out.Council, out.Agreement)
-	if waiting == 0 {
-		return
+	if waiting == 0 || !n.keepsFootprint(out.Council) {
+		return // after discarding it nobody asks any more
 	}
 	out.Outstanding += waiting
 	out.OldestHours = max(out.OldestHours, n.now().Sub(oldest).Hours())
