@@ -301,6 +301,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 		return nil, err
 	}
 	f.wg.Go(f.propose)
+	f.wg.Go(f.checkAhead)
 	f.wg.Go(f.lead)
 	f.wg.Go(f.cosign)
 	f.wg.Go(f.upgrade)

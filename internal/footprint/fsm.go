@@ -31,11 +31,10 @@ type fsm struct {
 	replica *ledger.Replica
 	state   atomic.Pointer[state]
 
-	// trusted are entries this member has checked before it proposed them, so
-	// that applying need not do it again. Bounded: what does not fit is checked
-	// again.
-	trust   sync.Mutex
-	trusted map[[32]byte]*checked
+	ahead *ahead
+	// rechecked counts the entries that were checked for being applied, and not
+	// before they were proposed.
+	rechecked atomic.Uint64
 
 	commands, bytes atomic.Uint64 // applied since the start
 
@@ -66,7 +65,7 @@ type reply struct {
 }
 
 func openFSM(f *folder, o *Options) (*fsm, error) {
-	m := &fsm{name: f.id.Footprint, newest: o.newest(), log: o.Log, folder: f, trusted: map[[32]byte]*checked{}, onFail: func(error) {}, applied: func(effects) {}, dropping: func() error { return nil }}
+	m := &fsm{name: f.id.Footprint, newest: o.newest(), log: o.Log, folder: f, ahead: newAhead(), onFail: func(error) {}, applied: func(effects) {}, dropping: func() error { return nil }}
 	m.snaps = &snapshotStore{f, m.current}
 	replica, err := f.openReplica()
 	if err != nil {
@@ -147,8 +146,8 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 		if l.Type != raft.LogCommand || l.Index <= done {
 			continue
 		}
-		c, err := parseCommand(l.Data, m.newest)
-		if err == nil && c.kind == commandWrites && !m.folder.id.Machines {
+		p, err := m.prepared(l)
+		if err == nil && p.c.kind == commandWrites && !m.folder.id.Machines {
 			err = errMachines
 		}
 		if err != nil {
@@ -157,20 +156,10 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 			m.fail(fmt.Errorf("position %d: %w", l.Index, err))
 			break
 		}
-		commands[i] = c
+		commands[i], entries[i] = p.c, p.entries
 		m.commands.Add(1)
 		m.bytes.Add(uint64(len(l.Data)))
-		entries[i] = make([][]*checked, len(c.groups))
-		for g := range c.groups {
-			for _, e := range c.groups[g].entries {
-				k := m.known(e)
-				if k == nil {
-					k = &checked{offered: e}
-					work = append(work, k)
-				}
-				entries[i][g] = append(entries[i][g], k)
-			}
-		}
+		work = append(work, p.all()...)
 	}
 	m.checkAll(work)
 	var all effects
@@ -303,19 +292,21 @@ func (a *applier) command(c command, entries [][]*checked) (reply, error) {
 	return r, a.finish()
 }
 
-// checkAll takes entries apart and verifies their signatures on all cores, by
-// the keys of the members there are; one whose member changes meanwhile is
-// verified again when its turn comes.
+// checkAll takes entries apart and verifies their signatures on all cores, unless
+// that was done or is being done, by the keys of the members there are; one whose
+// member changes meanwhile is verified again when its turn comes.
 func (m *fsm) checkAll(cs []*checked) {
 	s := m.state.Load()
 	each(len(cs), func(i int) {
 		c := cs[i]
-		*c = *check(c.offered)
-		if c.rule == "" {
-			if mem := s.members[c.signer()]; mem != nil {
-				c.verify(mem)
+		c.looked.Do(func() {
+			m.rechecked.Add(1)
+			if c.takeApart(); c.rule == "" {
+				if mem := s.members[c.signer()]; mem != nil {
+					c.verify(mem)
+				}
 			}
-		}
+		})
 	})
 }
 
@@ -338,31 +329,6 @@ func each(n int, f func(int)) {
 		})
 	}
 	wg.Wait()
-}
-
-const maxTrusted = 8192
-
-func (m *fsm) trustEntry(c *checked) {
-	m.trust.Lock()
-	defer m.trust.Unlock()
-	if len(m.trusted) < maxTrusted {
-		m.trusted[digestOf(c.offered)] = c
-	} else {
-		clear(m.trusted)
-	}
-}
-
-// known returns an entry that this member checked before, once.
-func (m *fsm) known(e Entry) *checked {
-	m.trust.Lock()
-	defer m.trust.Unlock()
-	if len(m.trusted) == 0 {
-		return nil
-	}
-	d := digestOf(e)
-	c := m.trusted[d]
-	delete(m.trusted, d)
-	return c
 }
 
 // Snapshot implements raft.FSM.

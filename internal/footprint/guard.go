@@ -74,7 +74,11 @@ func (g *guard) check(command any) error {
 		if err := g.room(0); err != nil {
 			return err
 		}
-		return g.checkApplied(c)
+		if err := g.checkApplied(c); err != nil {
+			return err
+		}
+		g.f.fsm.receive(c.Entries)
+		return nil
 	case *raft.InstallSnapshotRequest:
 		if c.SnapshotVersion != 1 {
 			return fmt.Errorf("snapshot of version %d", c.SnapshotVersion)

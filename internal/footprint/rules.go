@@ -2,13 +2,13 @@ package footprint
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
@@ -61,10 +61,18 @@ type checked struct {
 	rule     string        // why it is not an entry at all
 	verified string        // id of the key its signature was verified with
 	asked    bool          // its standard's schema takes it
+	looked   sync.Once     // done once it is taken apart and verified
 }
 
+// check takes an entry apart.
 func check(e Entry) *checked {
 	c := &checked{offered: e}
+	c.looked.Do(c.takeApart)
+	return c
+}
+
+func (c *checked) takeApart() {
+	e := c.offered
 	var err error
 	switch {
 	case len(e.Token)+len(e.Attachment) > MaxEntry:
@@ -85,7 +93,6 @@ func check(e Entry) *checked {
 			c.rule = r.Rule
 		}
 	}
-	return c
 }
 
 func (c *checked) signer() name.Council {
@@ -112,15 +119,6 @@ func (c *checked) verify(m *member) string {
 	}
 	c.verified = c.token.KeyID()
 	return ""
-}
-
-// digestOf names an offered entry, disclosures and attachment included.
-func digestOf(e Entry) [32]byte {
-	h := sha256.New()
-	fmt.Fprintf(h, "%d ", len(e.Token))
-	h.Write(e.Token)
-	h.Write(e.Attachment)
-	return [32]byte(h.Sum(nil))
 }
 
 // An applier applies one command to a state and a transaction. Everything it

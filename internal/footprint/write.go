@@ -279,13 +279,15 @@ func (f *Footprint) proposeBatch(ps []*proposal, free func()) {
 	f.checkBefore(ps)
 	c := command{version: byte(f.speaks()), kind: commandBatch, at: f.o.Now().Unix()}
 	var going []*proposal
+	var entries [][]*checked
 	for _, p := range ps {
 		g := p.g
 		g.entries = nil
+		var cs []*checked
 		for i, e := range p.g.entries {
 			if p.early[i].Code == 0 {
 				g.entries = append(g.entries, e)
-				f.fsm.trustEntry(p.checked[i])
+				cs = append(cs, p.checked[i])
 			}
 		}
 		if len(g.entries) == 0 && g.agreement == "" {
@@ -294,6 +296,7 @@ func (f *Footprint) proposeBatch(ps []*proposal, free func()) {
 		}
 		c.groups = append(c.groups, g)
 		going = append(going, p)
+		entries = append(entries, cs)
 	}
 	ps = going
 	if len(ps) == 0 {
@@ -301,10 +304,13 @@ func (f *Footprint) proposeBatch(ps []*proposal, free func()) {
 		return
 	}
 	proposed := time.Now()
-	future := f.raft.Apply(c.encode(), 0)
+	known := &prepared{c.encode(), c, entries}
+	f.fsm.ahead.propose(known)
+	future := f.raft.Apply(known.data, 0)
 	f.wg.Go(func() {
 		defer free()
 		err := future.Error()
+		f.fsm.ahead.decided(known)
 		if err == nil {
 			f.tally.commit.took(time.Since(proposed))
 		}
