@@ -168,6 +168,7 @@ func TestFootprintLookup(t *testing.T) {
 	if d.JudgeAnswerBy(saltby, p, honest) == nil || d.JudgeAnswer(p, honest) == nil {
 		t.Error("northmoor's answer is believed of another")
 	}
+	copiesIntoQuestions(t, a, b, c)
 	// A member that is down does not matter.
 	a.stop()
 	found("S/1")
@@ -183,7 +184,11 @@ func footprintCounts(t testing.TB, a, b, c, d *running) {
 	for i := range 23 {
 		plans = append(plans, fmt.Sprintf(planDraft, fmt.Sprint("C/", i), "one", "C"))
 	}
-	for n, list := range map[*running][]string{a: plans, b: plans[:15]} {
+	var unsigned []string // of a member that has not
+	for i := range 15 {
+		unsigned = append(unsigned, fmt.Sprintf(planDraft, fmt.Sprint("D/", i), "one", "C"))
+	}
+	for n, list := range map[*running][]string{a: plans, b: unsigned} {
 		var ids []string
 		for _, r := range offerPlans(t, n, list...) {
 			ids = append(ids, string(r.Record))
@@ -202,5 +207,27 @@ func footprintCounts(t testing.TB, a, b, c, d *running) {
 	again := call[node.AggregateReply](t, d, node.OpAggregate, req)
 	if again.By != got.By || again.Counts != got.Counts {
 		t.Errorf("counted again by %s", again.By)
+	}
+}
+
+// copiesIntoQuestions: what a footprint held leaves it when the next version of the
+// agreement is one to ask under.
+func copiesIntoQuestions(t testing.TB, a, b, c *running) {
+	offerPlans(t, a, fmt.Sprintf(planDraft, "F/1", "one", "F"))
+	text := strings.Replace(intoFens("plans", 1, fens, openPlanFields), `"A"`, `"F"`, 1)
+	nm := signedBy(t, text, a, b)
+	inForce(t, nm, a, b, c)
+	await(t, "it is in the footprint", func() bool { return fensRecords(t, c, 0, true)["F/1"] != nil })
+	next := asking(strings.Replace(text, "version: 1\n", "version: 2\n", 1))
+	call[node.AgreementReply](t, a, node.OpAgreementSign, node.AgreementRequest{Document: []byte(next)})
+	await(t, "the next text has arrived", func() bool {
+		var r node.AgreementReply
+		return b.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: nm, Version: 2}, &r) == nil && r.Version == 2
+	})
+	call[node.AgreementReply](t, b, node.OpAgreementSign, node.AgreementRequest{Name: nm, Version: 2})
+	await(t, "it has left the footprint", func() bool { return fensRecords(t, c, 0, true)["F/1"] == nil })
+	got := call[node.LookupReply](t, b, node.OpLookup, node.LookupRequest{Agreement: nm, Field: "/reference", Value: "F/1", Because: "case 1"})
+	if len(got.Records) != 1 {
+		t.Errorf("asked: %+v", got)
 	}
 }
