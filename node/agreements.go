@@ -57,7 +57,7 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 	if err != nil {
 		return nil, err
 	}
-	out := &PreviewReply{Name: a.Name, Problems: problems, Fields: []FieldCount{}}
+	out := &PreviewReply{Name: a.Name, Mode: string(a.Mode), Problems: problems, Fields: []FieldCount{}}
 	terms, err := a.Compile(std)
 	if err != nil {
 		// Without rows and fields that can be used there is nothing to count.

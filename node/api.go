@@ -195,6 +195,7 @@ type PartnerReply struct {
 // PreviewReply says what an agreement would let out of the records there are.
 type PreviewReply struct {
 	Name     name.Agreement     `json:"name"`
+	Mode     string             `json:"mode"`
 	Problems []standard.Problem `json:"problems,omitempty"` // why it cannot be signed yet
 	Records  int                `json:"records"`            // of the standard, looked at
 	Matched  int                `json:"matched"`

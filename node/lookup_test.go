@@ -1,11 +1,13 @@
 package node_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/node"
@@ -168,4 +170,48 @@ func TestLookup(t *testing.T) {
 			t.Errorf("%s holds what was only to be shown", f.Name())
 		}
 	}
+}
+
+// BenchmarkLookup asks how long a question takes, from the call that asks until the
+// checked answer, and how long one does that is answered with counts of all.
+func BenchmarkLookup(b *testing.B) {
+	x, y := start(b, northmoor, "E07000998"), start(b, saltby, "E07000999")
+	introduce(b, x, y)
+	x.Config().Limits.QuestionsPerDay = 100_000
+	size := laneSize(b)
+	ingest(b, x, lane(size))
+	text := func(slug, mode, fields string) string {
+		s := strings.Replace(planningAgreement, "northmoor.gov.uk/planning-for-saltby", "northmoor.gov.uk/"+slug, 1)
+		s = strings.Replace(s, `record.district == "X"`, `"true"`, 1)
+		return strings.TrimSpace(strings.Replace(s, "mode: replicate\n", "mode: "+mode+"\n"+fields, 1))
+	}
+	agreed(b, text("asked", "lookup", "match: [/reference]\n"), x, y)
+	counted := text("counted", "aggregate", "")
+	at := strings.Index(counted, "fields: [")
+	agreed(b, counted[:at]+"fields: [/district, /status]"+counted[at+strings.IndexByte(counted[at:], '\n'):], x, y)
+	refs := call[node.ListReply](b, x, node.OpRecordList, node.ListRequest{Limit: 1000, Bodies: true}).Records
+	b.Run(fmt.Sprint("one of ", size), func(b *testing.B) {
+		i := 0
+		for b.Loop() {
+			i++
+			var body struct{ Reference string }
+			if err := json.Unmarshal(refs[i%len(refs)].Body, &body); err != nil {
+				b.Fatal(err)
+			}
+			call[node.LookupReply](b, y, node.OpLookup, node.LookupRequest{Agreement: "northmoor.gov.uk/asked", Field: "/reference", Value: body.Reference, Because: "case 1"})
+		}
+	})
+	// Counted once a day, so it is timed once.
+	began := time.Now()
+	count := func() {
+		call[node.AggregateReply](b, y, node.OpAggregate, node.AggregateRequest{Agreement: "northmoor.gov.uk/counted", By: []string{"/district", "/status"}, Because: "table 1"})
+	}
+	count()
+	rate := float64(size) / time.Since(began).Seconds()
+	b.Run(fmt.Sprint("counts of ", size, ", given again"), func(b *testing.B) {
+		for b.Loop() {
+			count()
+		}
+		b.ReportMetric(rate, "records-counted-first/s")
+	})
 }

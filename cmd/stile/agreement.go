@@ -28,17 +28,21 @@ sign it, and the partner signs the same text by its name.`,
 }
 
 func (a *app) agreementDraftCommand() *cobra.Command {
-	var from, std, rows, slug, out string
-	var to, fields []string
+	var from, std, rows, slug, out, mode string
+	var to, fields, match []string
 	c := &cobra.Command{
 		Use:   "draft --to COUNCIL --standard STANDARD",
 		Short: "Write an agreement to fill in",
 		Example: `  stile agreement draft --to saltby.gov.uk --standard housing-need \
     --fields /reference,/status,/applicant/name --rows 'record.moved_to == "E07000999"' \
-    --slug people-moving-to-saltby --out agreement.yaml`,
+    --slug people-moving-to-saltby --out agreement.yaml
+  stile agreement draft --to saltby.gov.uk --standard housing-need --fields /reference,/status --match /nino`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			doc, err := a.draft(cmd.Context(), from, to, std, rows, slug, fields)
+			if err == nil {
+				doc, err = asked(doc, agreement.Mode(mode), match)
+			}
 			if err != nil {
 				return err
 			}
@@ -59,6 +63,8 @@ func (a *app) agreementDraftCommand() *cobra.Command {
 	f.StringSliceVar(&to, "to", nil, "`councils` that receive, with commas between")
 	f.StringVar(&std, "standard", "", "`standard` of the records")
 	f.StringSliceVar(&fields, "fields", nil, "JSON `pointers` of the fields that travel besides the open ones, with commas between")
+	f.StringVar(&mode, "mode", "", "replicate, lookup or aggregate; `mode` is replicate unless set, and lookup with --match")
+	f.StringSliceVar(&match, "match", nil, "JSON `pointers` of the fields that the receiver may ask by, with commas between")
 	f.StringVar(&rows, "rows", "", "which records travel, in `CEL`; \"true\" for all")
 	f.StringVar(&slug, "slug", "", "last part of the agreement's `name`; default: the standard's and the receiver's")
 	f.StringVar(&out, "out", "", "new `file` to write; default: standard output")
@@ -117,6 +123,38 @@ func (a *app) draft(ctx context.Context, from string, to []string, named, rows, 
 		return nil, errors.New("internal error: the draft has no place for rows or fields")
 	}
 	return []byte(doc), nil
+}
+
+// asked makes of a draft one under which the receiver asks.
+func asked(doc []byte, mode agreement.Mode, match []string) ([]byte, error) {
+	if mode == "" && len(match) > 0 {
+		mode = agreement.Lookup
+	}
+	switch {
+	case mode != "" && mode != agreement.Replicate && mode != agreement.Lookup && mode != agreement.Aggregate:
+		return nil, misused("--mode wants replicate, lookup or aggregate")
+	case len(match) > 0 && mode != agreement.Lookup:
+		return nil, misused("--match is for mode lookup")
+	case mode == "":
+		return doc, nil
+	}
+	out := strings.Replace(string(doc), "\nmode: replicate\n", "\nmode: "+string(mode)+"\n", 1)
+	if len(match) > 0 {
+		list := "\nmatch:\n"
+		for _, f := range match {
+			if p, err := name.ParseField(f); err != nil || p == "" {
+				return nil, misused("--match: %q is no field: want a JSON Pointer, such as /nino", f)
+			}
+			list += "  - " + yamlText(f) + "\n"
+		}
+		out = strings.Replace(out, "\nmatch: []\n", list, 1)
+		out = strings.Replace(out, "\nmatch:\n\n", list+"\n", 1)
+	}
+	a, err := agreement.Parse([]byte(out))
+	if err != nil || a.Mode != mode || len(a.Match) != len(match) {
+		return nil, errors.Join(errors.New("internal error: the draft has no place for mode or match"), err)
+	}
+	return []byte(out), nil
 }
 
 // fillIn puts rows and fields into a draft, in the places it has for them. The
@@ -221,19 +259,26 @@ func (a *app) previewed(r node.PreviewReply, named string) {
 	a.printf("%s\n", r.Name)
 	t := newTable("#", "")
 	t.add(number(r.Records), "records of the standard")
-	t.add(number(r.Matched), "would be sent")
+	would, sent := "would be sent", "sent"
+	switch agreement.Mode(r.Mode) {
+	case agreement.Lookup:
+		would, sent = "could be asked for", "shown"
+	case agreement.Aggregate:
+		would = "would be counted; no record is sent"
+	}
+	t.add(number(r.Matched), would)
 	t.add(number(r.Records-r.Matched-r.Errors), "would not: the filter does not pick them")
 	if r.Errors > 0 {
 		t.add(number(r.Errors), "would not: the filter fails on them")
 	}
 	t.write(a.out, "  ")
-	if len(r.Fields) > 0 {
-		a.printf("fields of the records that would be sent\n")
+	if len(r.Fields) > 0 && r.Mode != string(agreement.Aggregate) {
+		a.printf("fields of the records that %s\n", would)
 		t = newTable("FIELD", "CLASS", "", "#FILLED IN")
 		for _, f := range r.Fields {
 			what := "withheld"
 			if f.Sent {
-				what = "sent"
+				what = sent
 			}
 			t.add(f.Field, f.Class, what, number(f.Filled))
 		}
