@@ -7,7 +7,10 @@ GO      ?= go
 TIMEOUT ?= 14m
 BENCH   ?= .
 
-.PHONY: demo test check bench build generate need clean
+SOAK    ?= 1h
+SEEDS   ?= 200
+
+.PHONY: demo test check bench soak build generate need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -47,6 +50,11 @@ check:
 ## bench: every benchmark, or those named by BENCH=regexp
 bench:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
+
+## soak: new simulated worlds for SOAK, and footprints in SEEDS kinds of weather
+soak:
+	STILE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -run TestSoak -v ./internal/simtest
+	STILE_SEEDS=$(SEEDS) $(GO) test -timeout 0 -count 1 -run 'TestWeather' -v ./internal/footprint
 
 ## generate: write the generated files again (they are committed)
 generate:

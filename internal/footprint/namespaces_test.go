@@ -76,7 +76,7 @@ func (c *processClient) start(f *Footprint) error {
 		defer close(c.done)
 		defer file.Close()
 		for ctx.Err() == nil {
-			pause := time.NewTimer(time.Duration(rand.IntN(60)) * time.Millisecond)
+			pause := time.NewTimer(time.Duration(rand.IntN(150)) * time.Millisecond)
 			select {
 			case <-pause.C:
 			case <-ctx.Done():

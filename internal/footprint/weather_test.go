@@ -73,7 +73,7 @@ func (h *history) add(client int, call time.Time, i in, o uint64, unsure bool) {
 // have given, does every member hold the same, and is every acknowledged entry
 // there once?
 func TestWeather(t *testing.T) {
-	seeds := 6
+	seeds := 4
 	if testing.Short() {
 		seeds = 2
 	}
