@@ -371,6 +371,9 @@ type FootprintReply struct {
 	Problem   string            `json:"problem,omitempty"` // why it is not open
 	Status    *footprint.Status `json:"status,omitempty"`
 	Standards []name.Standard   `json:"standards,omitempty"`
+	// Proposal says what came of the change that was asked for, of invite, agree,
+	// remove and leave.
+	Proposal *ProposalReply `json:"proposal,omitempty"`
 	// Flows are the agreements under which our own records go into it.
 	Flows []PartnerReply `json:"flows,omitempty"`
 	// Machines says who runs the council's node, where the members are its machines.
@@ -519,24 +522,52 @@ func heard(ctx context.Context, f *footprint.Footprint) func(footprint.Receipt, 
 }
 
 func (n *Node) inviteToFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
-	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
+	return proposed(in)(n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
 		if _, ok := n.directory.Member(c); !ok {
 			return fail(NotFound, "stile council list", "%s is not in the directory, so that its keys are not known", c)
 		}
 		return heard(ctx, f)(f.Invite(ctx, c))
-	})
+	}))
 }
 
 func (n *Node) agreeInFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
-	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
+	return proposed(in)(n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
 		return heard(ctx, f)(f.Agree(ctx, c))
-	})
+	}))
 }
 
 func (n *Node) removeFromFootprint(ctx context.Context, in FootprintRequest) (*FootprintReply, error) {
-	return n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
+	return proposed(in)(n.changeFootprint(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) error {
 		return heard(ctx, f)(f.Remove(ctx, c))
-	})
+	}))
+}
+
+// A ProposalReply says what came of a change of membership that was just proposed
+// or agreed to.
+type ProposalReply struct {
+	Council name.Council `json:"council"` // whom it is about
+	// Decided says that a majority has agreed: the council may join, or is out. It
+	// may be that it was decided before.
+	Decided  bool           `json:"decided"`
+	Needs    int            `json:"needs,omitempty"` // how many members must agree
+	Agreed   []name.Council `json:"agreed,omitempty"`
+	Waiting  []name.Council `json:"waiting,omitempty"` // members who have not agreed
+	Position uint64         `json:"position"`          // in the replicated log: wait for it on another member
+}
+
+// proposed adds to a reply what came of the change of membership.
+func proposed(in FootprintRequest) func(*FootprintReply, error) (*FootprintReply, error) {
+	return func(r *FootprintReply, err error) (*FootprintReply, error) {
+		if err != nil || r.Status == nil {
+			return r, err
+		}
+		p := &ProposalReply{Council: name.Council(strings.ToLower(in.Council)), Decided: true, Position: r.Status.Position}
+		if c := r.Status.Change; c != nil && c.Council == p.Council {
+			p.Decided, p.Needs, p.Agreed, p.Waiting = false, c.Needs, c.Agreed, c.Waiting
+		}
+		r.Proposal = p
+		return r, nil
+	}
 }
 
 // KindDiscarded is the event that says that a council deleted its replica of a
