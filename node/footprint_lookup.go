@@ -387,3 +387,15 @@ func (r *replica) tally(doc *agreement.Agreement, by []name.Field, of []name.Cou
 	}
 	return t, nil
 }
+
+// askedToday returns how many questions a partner has asked this member today.
+func (n *Node) askedToday(text agreement.Digest, c name.Council) (asked int) {
+	err := n.ledger.View(func(v *ledger.View) (err error) {
+		asked, err = v.QuestionsToday(text, c)
+		return err
+	})
+	if err != nil {
+		n.log.Error("count questions", "error", err.Error())
+	}
+	return asked
+}

@@ -88,6 +88,11 @@ func TestFootprintLookup(t *testing.T) {
 	if why.Has || !strings.Contains(why.Answer, "was told of this record 2 times") {
 		t.Errorf("why: %s", why.Answer)
 	}
+	for n, want := range map[*running]int{a: 1, c: 0} { // hexwell has not signed
+		if st := call[node.StatusReply](t, n, node.OpStatus, node.Empty{}); len(st.Partners) != want {
+			t.Errorf("status of a member: %+v", st.Partners)
+		}
+	}
 	// Nothing of it goes into the footprint.
 	if got := fensRecords(t, a, 0, true); len(got) != 0 {
 		t.Errorf("in the footprint: %v", got)
@@ -126,6 +131,17 @@ func TestFootprintLookup(t *testing.T) {
 		var r node.LookupReply
 		return d.Call(t.Context(), node.OpLookup, ask(from, "S/1"), &r) == nil
 	})
+	asks := 0
+	for _, n := range []*running{a, b, c} {
+		for _, p := range call[node.StatusReply](t, n, node.OpStatus, node.Empty{}).Partners {
+			if p.Council == ironmoor && p.Direction == "to" && p.Mode == "lookup" && p.InStep {
+				asks += p.Asked
+			}
+		}
+	}
+	if asks < 4 {
+		t.Errorf("the members count %d questions", asks)
+	}
 	// What changes is found as it is, and what is withdrawn is not.
 	put(a, fmt.Sprintf(planDraft, "N/3", "three", "A"))
 	await(t, "what came last is found", func() bool {

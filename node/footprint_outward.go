@@ -228,6 +228,14 @@ func (n *Node) outwardTo(r *replica, st agreement.Status, c name.Council, connec
 		Council: c, Agreement: a.Name, Direction: "to", Through: r.name, Connected: connected,
 		Offered: last.held, Held: last.held, LastAt: last.at,
 	}
+	if a.Mode != agreement.Replicate {
+		out.Mode, out.Behind = string(a.Mode), n.gone(c)
+		out.InStep, out.Asked = out.Behind == "", n.askedToday(st.Digest, c)
+		if st.Phase == agreement.Suspended {
+			out.InStep, out.Suspended, out.Behind = false, true, st.Why
+		}
+		return out
+	}
 	cp, _ := r.f.Checkpoint()
 	switch gone := n.gone(c); {
 	case st.Phase == agreement.Suspended:

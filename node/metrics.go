@@ -239,6 +239,7 @@ func (c *counted) collect(p sheet) {
 		t.InStep, t.Connected = t.InStep && r.InStep, t.Connected || r.Connected
 		t.Held, t.Refused, t.Outstanding, t.BehindEntries = t.Held+r.Held, t.Refused+r.Refused, t.Outstanding+r.Outstanding, t.BehindEntries+r.BehindEntries
 		t.OldestHours = max(t.OldestHours, r.OldestHours)
+		t.Asked += r.Asked
 		if r.LastAt.After(t.LastAt) {
 			t.LastAt = r.LastAt
 		}
@@ -256,6 +257,9 @@ func (c *counted) collect(p sheet) {
 		if k.direction == "out" {
 			p.gauge("stile_partner_outstanding_withdrawals", "Withdrawals for which there is no receipt yet.", float64(r.Outstanding), l...)
 			p.gauge("stile_partner_oldest_withdrawal_age_seconds", "How long the oldest withdrawal without a receipt has waited; 0 when there is none.", r.OldestHours*3600, l...)
+		}
+		if k.direction == "out" && r.Asked > 0 {
+			p.gauge("stile_partner_questions_today", "Questions the partner has asked today, by UTC, under agreements that let it ask.", float64(r.Asked), l...)
 		}
 		if !r.LastAt.IsZero() {
 			p.gauge("stile_partner_last_contact_timestamp_seconds", "When the partner last acknowledged, or last sent, something, in Unix time.", unix(r.LastAt), l...)

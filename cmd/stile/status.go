@@ -63,6 +63,8 @@ func step(p node.PartnerReply) string {
 	switch {
 	case p.InStep && p.Mode != "" && p.Direction == "from":
 		return "it can be asked"
+	case p.InStep && p.Mode != "" && p.Through != "":
+		return "it may ask; this member answered " + plural(p.Asked, "question", "questions") + " today"
 	case p.InStep && p.Mode != "":
 		return "it may ask; " + plural(p.Asked, "question", "questions") + " today"
 	case p.InStep:
@@ -82,6 +84,8 @@ func partnerTable(ps []node.PartnerReply) *table {
 	for _, p := range ps {
 		way, offered, held, refused := "we send", number(p.Offered), number(p.Held), number(p.Refused)
 		switch {
+		case p.Mode != "" && p.Through != "":
+			way, offered, held, refused = string(p.Through)+" answers", "-", "-", "-"
 		case p.Mode != "" && p.Direction == "from":
 			way, offered, held, refused = "we ask", "-", "-", "-"
 		case p.Mode != "":
