@@ -144,7 +144,7 @@ func (n *Node) outward(ctx context.Context, from name.Council, ask outwardAsk) (
 		return nil, err
 	}
 	r.mu.Lock()
-	r.asked[asker{ask.Agreement, from}] = asked{n.now().UTC(), ask.Cursor, ask.Held}
+	r.asked[asker{ask.Agreement, from}] = asked{n.now().UTC(), ask.Cursor, max(ask.Held, 0)}
 	r.mu.Unlock()
 	wait, cancel := context.WithTimeout(ctx, outwardWait)
 	defer cancel()
