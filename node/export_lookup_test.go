@@ -121,3 +121,49 @@ func (n *Node) Lie(ctx context.Context, p *Posed, keep func(pointer string, shel
 		return err
 	})
 }
+
+// PoseCounts logs a question for counts without asking it.
+func (n *Node) PoseCounts(ctx context.Context, a string, by ...name.Field) (*Posed, error) {
+	doc, q, err := n.newQuestion(a, agreement.Aggregate, "table 1", "")
+	if err != nil {
+		return nil, err
+	}
+	q.Groups = by
+	body := q.Body(doc)
+	delete(body, "asked")
+	body["to"] = string(doc.From)
+	if q.Event, err = n.ledger.LogQuestion(ctx, q.ID, body); err != nil {
+		return nil, err
+	}
+	if q.Entry, err = entryOf(q.Event); err != nil {
+		return nil, err
+	}
+	d := doc.Digest()
+	return &Posed{doc, q, &wirepb.Question{Version: 1, AgreementDigest: d[:], Event: q.Event}}, nil
+}
+
+// LieCounts answers a question with counts that say what change makes of one group
+// of fifteen, signed, logged and proved.
+func (n *Node) LieCounts(ctx context.Context, p *Posed, change func(c *agreement.Counts)) (*wirepb.Answer, error) {
+	q, name := *p.Q, "A"
+	q.PerDay = 1 << 30
+	if _, err := rand.Read(q.ID[:]); err != nil { // of the place it is kept under alone
+		return nil, err
+	}
+	c := agreement.Counts{
+		Agreement: p.Doc.Name, Version: p.Doc.Version, Day: agreement.Date(n.now().UTC().Format("2006-01-02")), By: p.Q.Groups,
+		Threshold: agreement.CountThreshold, Rounded: agreement.CountRounding, Groups: []agreement.Group{{Of: []*string{&name}, Count: 15}}, Total: 15,
+	}
+	if change != nil {
+		change(&c)
+	}
+	index, _, err := n.ledger.AppendNotice(ctx, agreement.KindCounts, c.Body())
+	if err != nil {
+		return nil, err
+	}
+	a, err := n.ledger.AnswerCounts(ctx, p.Doc, &q, index, p.Q.Body(p.Doc))
+	if err != nil {
+		return nil, err
+	}
+	return n.wireAnswer(a, 0)
+}

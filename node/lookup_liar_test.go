@@ -8,7 +8,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node"
 )
@@ -183,5 +185,60 @@ func TestLyingAsker(t *testing.T) {
 	}
 	if n != 4 {
 		t.Errorf("%d answers logged, want 4", n)
+	}
+}
+
+// Counts that break the rules are not shown, whoever signed them.
+func TestLyingCounts(t *testing.T) {
+	m := wire.NewMemory()
+	a, b := startIn(t, m, northmoor), startIn(t, m, saltby)
+	introduce(t, a, b)
+	text := strings.Replace(intoFens("counts", 1, string(saltby), "/district, /status"), "mode: replicate", "mode: aggregate", 1)
+	agreed(t, text, a, b)
+	p, err := b.PoseCounts(t.Context(), "northmoor.gov.uk/counts", "/district")
+	if err != nil {
+		t.Fatal(err)
+	}
+	honest, code := a.AnswerQuestion(t.Context(), saltby, p.Msg)
+	if code != "" || b.JudgeAnswer(p, honest) != nil {
+		t.Fatal("an honest answer is refused", code, b.JudgeAnswer(p, honest))
+	}
+	small := "B"
+	for what, c := range map[string]struct {
+		change func(c *agreement.Counts)
+		want   string
+	}{
+		"no lie": {nil, ""},
+		"a small group": {func(c *agreement.Counts) {
+			c.Groups = append(c.Groups, agreement.Group{Of: []*string{&small}, Count: 5})
+		}, "count"},
+		"a true count":      {func(c *agreement.Counts) { c.Groups[0].Count, c.Total = 13, 13 }, "count"},
+		"a true total":      {func(c *agreement.Counts) { c.Total = 17 }, "total"},
+		"a low threshold":   {func(c *agreement.Counts) { c.Threshold = 1 }, "threshold"},
+		"other fields":      {func(c *agreement.Counts) { c.By = []name.Field{"/status"} }, "something else"},
+		"another day":       {func(c *agreement.Counts) { c.Day = "2026-01-01" }, "another day"},
+		"another agreement": {func(c *agreement.Counts) { c.Agreement = "northmoor.gov.uk/other" }, "something else"},
+	} {
+		x, err := a.LieCounts(t.Context(), p, c.change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = b.JudgeAnswer(p, x)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", what, err, c.want)
+		}
+	}
+	other, err := b.PoseCounts(t.Context(), "northmoor.gov.uk/counts", "/organisation")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, code := a.AnswerQuestion(t.Context(), saltby, other.Msg); code != "field" {
+		t.Errorf("by a field that is not agreed: %q", code)
+	}
+	if other, err = b.PoseCounts(t.Context(), "northmoor.gov.uk/counts", "/status", "/district"); err != nil {
+		t.Fatal(err)
+	}
+	if _, code := a.AnswerQuestion(t.Context(), saltby, other.Msg); code != "field" {
+		t.Errorf("out of order, and so the same twice: %q", code)
 	}
 }
