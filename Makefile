@@ -10,7 +10,7 @@ BENCH   ?= .
 SOAK    ?= 1h
 SEEDS   ?= 200
 
-.PHONY: demo test check bench soak build generate need clean
+.PHONY: demo test check bench bench-million soak build generate need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -55,6 +55,10 @@ bench:
 soak:
 	STILE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -run TestSoak -v ./internal/simtest
 	STILE_SEEDS=$(SEEDS) $(GO) test -timeout 0 -count 1 -run 'TestWeather' -v ./internal/footprint
+
+## bench-million: a footprint of three filled to a million records (some 20 minutes)
+bench-million:
+	STILE_GROW=1000000 $(GO) test -run '^$$' -bench BenchmarkGrowth -benchtime 1x -timeout 3h ./internal/footprint
 
 ## generate: write the generated files again (they are committed)
 generate:

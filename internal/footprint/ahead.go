@@ -138,7 +138,7 @@ func (f *Footprint) checkAhead() {
 		case <-f.ctx.Done():
 			return
 		case p := <-f.fsm.ahead.queue:
-			f.fsm.checkAll(p.all())
+			f.fsm.checkAll(p.all(), false)
 		}
 	}
 }

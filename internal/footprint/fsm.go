@@ -161,7 +161,7 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 		m.bytes.Add(uint64(len(l.Data)))
 		work = append(work, p.all()...)
 	}
-	m.checkAll(work)
+	m.checkAll(work, true)
 	var all effects
 	for i, end := 0, 0; i < len(logs); i = end {
 		if err := m.failure(); err != nil {
@@ -295,7 +295,7 @@ func (a *applier) command(c command, entries [][]*checked) (reply, error) {
 // checkAll takes entries apart and verifies their signatures on all cores, unless
 // that was done or is being done, by the keys of the members there are; one whose
 // member changes meanwhile is verified again when its turn comes.
-func (m *fsm) checkAll(cs []*checked) {
+func (m *fsm) checkAll(cs []*checked, applying bool) {
 	s := m.state.Load()
 	each(len(cs), func(i int) {
 		c := cs[i]
@@ -307,6 +307,12 @@ func (m *fsm) checkAll(cs []*checked) {
 				}
 			}
 		})
+		if applying && c.rule == "" && c.verified == "" {
+			// When it came its signer was no member yet, as on a new replica.
+			if mem := s.members[c.signer()]; mem != nil {
+				c.verify(mem)
+			}
+		}
 	})
 }
 
