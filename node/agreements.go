@@ -221,10 +221,12 @@ func (n *Node) say(ctx context.Context, kind string, body map[string]any, to []n
 }
 
 func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*AgreementReply, error) {
-	a, err := n.document(in)
+	// A newer text may have been proposed: what is ended is what is in force.
+	st, err := n.version(in, func(st agreement.Status) bool { return st.InForce() || st.Phase == agreement.Suspended })
 	if err != nil {
 		return nil, err
 	}
+	a := st.Agreement
 	if strings.TrimSpace(in.Reason) == "" {
 		return nil, fail(Usage, "--reason \"why it ends\"", "an end needs a reason, which the partner will read")
 	}

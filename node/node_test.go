@@ -247,8 +247,13 @@ func TestExchange(t *testing.T) {
 		t.Errorf("witnesses: %+v", s.Witnesses)
 	}
 
-	// The end: everything is deleted and receipted.
-	call[node.AgreementReply](t, a, node.OpAgreementEnd, node.AgreementRequest{Name: nm.Name, Reason: "the pilot is over"})
+	// The end: everything is deleted and receipted, though a newer text, which is
+	// not in force, has been proposed.
+	newer := strings.Replace(planningAgreement, "version: 1", "version: 2", 1)
+	call[node.AgreementReply](t, a, node.OpAgreementSign, node.AgreementRequest{Document: []byte(newer)})
+	if r := call[node.AgreementReply](t, a, node.OpAgreementEnd, node.AgreementRequest{Name: nm.Name, Reason: "the pilot is over"}); r.Version != 1 {
+		t.Errorf("version %d was ended", r.Version)
+	}
 	await(t, "saltby has deleted everything", func() bool {
 		return call[node.StatusReply](t, b, node.OpStatus, nil).Holdings == 0
 	})
