@@ -255,11 +255,9 @@ func (c *counted) collect(p sheet) {
 		p.gauge("stile_partner_refused", "Records the receiver refused.", float64(r.Refused), l...)
 		p.gauge("stile_partner_behind_entries", "How far behind the receiver is, at most: outward in entries of our log that it has not acknowledged, inward in records offered and not held.", float64(r.BehindEntries), l...)
 		if k.direction == "out" {
+			p.gauge("stile_partner_questions_today", "Questions the partner has asked today, by UTC, under agreements that let it ask.", float64(r.Asked), l...)
 			p.gauge("stile_partner_outstanding_withdrawals", "Withdrawals for which there is no receipt yet.", float64(r.Outstanding), l...)
 			p.gauge("stile_partner_oldest_withdrawal_age_seconds", "How long the oldest withdrawal without a receipt has waited; 0 when there is none.", r.OldestHours*3600, l...)
-		}
-		if k.direction == "out" && r.Asked > 0 {
-			p.gauge("stile_partner_questions_today", "Questions the partner has asked today, by UTC, under agreements that let it ask.", float64(r.Asked), l...)
 		}
 		if !r.LastAt.IsZero() {
 			p.gauge("stile_partner_last_contact_timestamp_seconds", "When the partner last acknowledged, or last sent, something, in Unix time.", unix(r.LastAt), l...)
