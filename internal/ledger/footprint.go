@@ -181,13 +181,10 @@ func (r *Replica) Apply(position uint64, f func(*ReplicaTx) error) error {
 	if p := r.failed.Load(); p != nil {
 		return *p
 	}
-	if !r.viewing.TryRLock() {
-		return ErrClosed
+	if err := r.hold(); err != nil {
+		return err
 	}
 	defer r.viewing.RUnlock()
-	if r.closed.Load() {
-		return ErrClosed
-	}
 	r.mu.RLock()
 	tree, applied := r.tree, r.applied
 	r.mu.RUnlock()
@@ -230,6 +227,19 @@ func (r *Replica) Apply(position uint64, f func(*ReplicaTx) error) error {
 	return nil
 }
 
+// hold keeps the store's files from going from under whoever uses them, until
+// viewing is released.
+func (r *Replica) hold() error {
+	if !r.viewing.TryRLock() {
+		return ErrClosed
+	}
+	if r.closed.Load() {
+		r.viewing.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
 // store writes one transaction. Nothing of it is on disk before Commit returns,
 // and then all of it is.
 func (r *Replica) store(sets map[string][]byte) error {
@@ -262,13 +272,10 @@ func (r *Replica) Erasing() (any bool) {
 // What a crash interrupts is done by the next call. It returns how many entries
 // there were.
 func (r *Replica) Erase() (int, error) {
-	if !r.viewing.TryRLock() {
-		return 0, ErrClosed
+	if err := r.hold(); err != nil {
+		return 0, err
 	}
 	defer r.viewing.RUnlock()
-	if r.closed.Load() {
-		return 0, ErrClosed
-	}
 	var entries [][]byte
 	done := map[string][]byte{}
 	err := r.db.View(func(txn *badger.Txn) error {

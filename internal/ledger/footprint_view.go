@@ -27,13 +27,10 @@ type ReplicaView struct {
 
 // View calls f with the replica as it stands now.
 func (r *Replica) View(f func(*ReplicaView) error) error {
-	if !r.viewing.TryRLock() {
-		return ErrClosed
+	if err := r.hold(); err != nil {
+		return err
 	}
 	defer r.viewing.RUnlock()
-	if r.closed.Load() {
-		return ErrClosed
-	}
 	return r.db.View(func(txn *badger.Txn) error {
 		v := &ReplicaView{r: r, txn: txn}
 		var err error

@@ -204,6 +204,12 @@ func openBadger(o Options) (*badger.DB, error) {
 	for try := 0; try < 8 && err != nil && strings.Contains(err.Error(), "Create a new file"); try++ {
 		db, err = badger.Open(bo)
 	}
+	// Another program that this process is starting holds a copy of the lock of a
+	// store that was just closed, until it has become that program.
+	for try := 0; try < 5 && err != nil && strings.Contains(err.Error(), "Cannot acquire directory lock"); try++ {
+		time.Sleep(20 * time.Millisecond)
+		db, err = badger.Open(bo)
+	}
 	switch {
 	case err == nil:
 		return db, nil

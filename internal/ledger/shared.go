@@ -136,13 +136,10 @@ func (r *Replica) Drop(w Writes) error {
 	if p := r.failed.Load(); p != nil {
 		return *p
 	}
-	if !r.viewing.TryRLock() {
-		return ErrClosed
+	if err := r.hold(); err != nil {
+		return err
 	}
 	defer r.viewing.RUnlock()
-	if r.closed.Load() {
-		return ErrClosed
-	}
 	r.writing.Lock()
 	defer r.writing.Unlock()
 	if err := r.db.DropPrefix(w.Drop...); err != nil {
