@@ -1,7 +1,9 @@
 package footprint
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -46,9 +48,9 @@ func (f *Footprint) followOnce(ctx context.Context) {
 		about = o.Council
 		_, err = f.Agree(ctx, about)
 	} else if f.ready.Load() != nil {
-		for _, c := range s.councils() {
+		for _, c := range append(s.councils(), slices.Sorted(maps.Keys(s.outside))...) {
 			m, ok := f.o.Directory.Member(c)
-			if !ok || sameKeys(m, s.members[c].Document) {
+			if !ok || sameKeys(m, cmp.Or(s.members[c], s.outside[c]).Document) {
 				continue
 			}
 			about = c

@@ -1,6 +1,7 @@
 package footprint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -302,7 +303,7 @@ func (m *fsm) checkAll(cs []*checked, applying bool) {
 		c.looked.Do(func() {
 			m.rechecked.Add(1)
 			if c.takeApart(); c.rule == "" {
-				if mem := s.members[c.signer()]; mem != nil {
+				if mem := cmp.Or(s.members[c.signer()], s.outside[c.signer()]); mem != nil {
 					c.verify(mem)
 				}
 			}

@@ -21,10 +21,11 @@ const (
 	// (its directory entry, YAML), incarnation.
 	KindFounded = "footprint-founded"
 	// KindChange proposes a change and agrees to it. Body: number (of the
-	// change, counted from 1), change ("admit", "remove" or "keys"), council,
-	// and for admit and keys member (directory entry, YAML): with these keys the
-	// council may join, or, when it is a member, join again after it lost its
-	// disk; or these are a member's keys from here on.
+	// change, counted from 1), change ("admit", "contributor", "remove" or
+	// "keys"), council, and but for remove member (directory entry, YAML): with
+	// these keys the council may join, or, when it is a member, join again after
+	// it lost its disk; or contribute under its agreements; or these are the keys
+	// of a member or contributor from here on.
 	KindChange = "footprint-change"
 	// KindAgreed agrees to the change under way. Body: entry (of the event that
 	// proposed it, base64).
@@ -42,9 +43,10 @@ const (
 )
 
 const (
-	changeAdmit  = "admit"
-	changeRemove = "remove"
-	changeKeys   = "keys"
+	changeAdmit       = "admit"
+	changeContributor = "contributor"
+	changeRemove      = "remove"
+	changeKeys        = "keys"
 )
 
 // changeLapses is how long a proposal waits for a majority, in seconds of the
@@ -153,6 +155,7 @@ func (a *applier) join(m *member, incarnation string) string {
 	n := &member{storedMember{m.Document, incarnation, a.t.Next(), past}, m.entry, m.witness}
 	a.setMember(c, n)
 	a.setInvited(c, nil)
+	a.setOutside(c, nil) // it contributes as a member from here on
 	if len(a.s.members) >= MinMembers {
 		a.s.Formed = true
 	}
@@ -177,6 +180,14 @@ func (a *applier) propose(c *checked) string {
 		By: c.event.Council, At: a.at, Agreed: []name.Council{c.event.Council},
 	}
 	switch o.Change {
+	case changeContributor:
+		if a.machines {
+			return "change"
+		}
+		if a.s.format() < 2 {
+			return RuleWaits
+		}
+		fallthrough
 	case changeAdmit, changeKeys:
 		o.Document = text(body, "member")
 		m, err := newMember(storedMember{Document: o.Document})
@@ -184,13 +195,17 @@ func (a *applier) propose(c *checked) string {
 			return "member"
 		}
 		switch member := a.s.members[council] != nil; {
-		case !member && o.Change == changeKeys:
+		case o.Change == changeKeys && !member && a.s.outside[council] == nil:
 			return RuleMember
-		case !member && len(a.s.members) >= MaxMembers:
+		case o.Change == changeContributor && member:
+			return RuleMemberAlready
+		case o.Change == changeContributor && a.s.outside[council] == nil && len(a.s.outside) >= maxContributors:
+			return RuleManyOutside
+		case o.Change == changeAdmit && !member && len(a.s.members) >= MaxMembers:
 			return RuleFull
 		}
 	case changeRemove:
-		if a.s.members[council] == nil && a.s.invited[council] == nil {
+		if a.s.members[council] == nil && a.s.invited[council] == nil && a.s.outside[council] == nil {
 			return RuleMember
 		}
 		few := a.s.Formed && len(a.s.members) <= MinMembers
@@ -239,17 +254,22 @@ func (a *applier) settle() {
 	if o.Change == changeRemove {
 		a.setMember(o.Council, nil)
 		a.setInvited(o.Council, nil)
+		a.setOutside(o.Council, nil)
 		return
 	}
 	m, err := newMember(storedMember{Document: o.Document})
 	if err != nil {
 		return // it was read when it was proposed
 	}
-	if o.Change == changeAdmit {
+	old := a.s.members[o.Council]
+	switch {
+	case o.Change == changeAdmit:
 		a.setInvited(o.Council, m)
-	} else if old := a.s.members[o.Council]; old != nil {
+	case old != nil && o.Change == changeKeys:
 		m.Incarnation, m.Since, m.Past = old.Incarnation, old.Since, old.Past
 		a.setMember(o.Council, m)
+	case old == nil && (o.Change == changeContributor || a.s.outside[o.Council] != nil):
+		a.setOutside(o.Council, m)
 	}
 }
 

@@ -154,7 +154,7 @@ func (a *applier) group(g group, cs []*checked) ([]Outcome, error) {
 	}
 	flow := "f" + string(g.contributor) + "\x00" + string(g.agreement)
 	if g.agreement != "" {
-		if a.s.members[g.contributor] == nil {
+		if a.s.signer(g) == nil {
 			return all(RuleMember), nil
 		}
 		cursor, err := number(a.t, flow)
@@ -202,9 +202,12 @@ func (a *applier) entry(g group, c *checked) (Outcome, error) {
 	if c.event != nil && c.event.Kind != ledger.KindWithdrawal && c.event.Kind != ledger.KindAdopted && !aboutAgreement(c.event.Kind) {
 		return a.membership(c)
 	}
-	m := a.s.members[g.contributor]
+	m := a.s.signer(g)
 	if m == nil {
 		return refused(RuleMember), nil
+	}
+	if a.s.members[g.contributor] == nil && !c.fromOutside() {
+		return refused(RuleOutside), nil
 	}
 	if rule := c.verify(m); rule != "" {
 		return refused(rule), nil

@@ -22,6 +22,7 @@ import (
 //	s                          state: JSON, see stored
 //	m council                  member: JSON, see storedMember
 //	i council                  invited, not joined yet: JSON, see storedMember
+//	c council                  contributes under agreements: JSON, see storedMember
 //	a publisher/name@version   archive of an adopted standard
 //	A publisher/name@version   its integrity
 //	d entry32                  log index8 of an entry
@@ -46,7 +47,7 @@ type stored struct {
 type openChange struct {
 	Entry    tlog.Hash      `json:"entry"` // of the event that proposes it
 	Number   int            `json:"number"`
-	Change   string         `json:"change"` // changeAdmit, changeRemove or changeKeys
+	Change   string         `json:"change"` // changeAdmit, changeRemove, changeKeys or changeContributor
 	Council  name.Council   `json:"council"`
 	Document string         `json:"document,omitempty"` // its directory entry; of a removal ""
 	By       name.Council   `json:"by"`
@@ -91,12 +92,13 @@ type state struct {
 	stored
 	members   map[name.Council]*member
 	invited   map[name.Council]*member
+	outside   map[name.Council]*member // contributors: see contributor.go
 	standards map[name.Standard]string // integrity
 }
 
 func loadState(v *ledger.ReplicaView) (*state, error) {
 	s := &state{
-		members: map[name.Council]*member{}, invited: map[name.Council]*member{}, standards: map[name.Standard]string{},
+		members: map[name.Council]*member{}, invited: map[name.Council]*member{}, outside: map[name.Council]*member{}, standards: map[name.Standard]string{},
 	}
 	b, err := v.Lookup("s")
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -108,7 +110,7 @@ func loadState(v *ledger.ReplicaView) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	for prefix, into := range map[string]map[name.Council]*member{"m": s.members, "i": s.invited} {
+	for prefix, into := range map[string]map[name.Council]*member{"m": s.members, "i": s.invited, "c": s.outside} {
 		var bad error
 		err := v.Walk(prefix, func(key string, value []byte) bool {
 			var sm storedMember

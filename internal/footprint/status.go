@@ -3,6 +3,7 @@ package footprint
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -56,7 +57,7 @@ type MemberStatus struct {
 
 // A Change is the change of membership under way.
 type Change struct {
-	Change  string         `json:"change"` // "admit", "remove" or "keys": new keys of a member
+	Change  string         `json:"change"` // "admit", "contributor", "remove" or "keys": new keys
 	Council name.Council   `json:"council"`
 	By      name.Council   `json:"by"`
 	Agreed  []name.Council `json:"agreed"`
@@ -66,24 +67,26 @@ type Change struct {
 
 // A Status is how a footprint stands, as one member sees it.
 type Status struct {
-	Footprint  name.Council   `json:"footprint"`
-	Self       name.Council   `json:"self"`
-	Words      string         `json:"words"` // all of it in a sentence or two
-	Needs      int            `json:"needs"` // how many members must agree to anything
-	Up         int            `json:"up"`
-	Formed     bool           `json:"formed"`
-	Decides    bool           `json:"decides"` // a majority answers and has a leader
-	Leader     name.Council   `json:"leader,omitempty"`
-	Members    []MemberStatus `json:"members"`
-	Change     *Change        `json:"change,omitempty"`
-	Size       uint64         `json:"size"`       // entries here
-	Position   uint64         `json:"position"`   // applied here
-	Checkpoint uint64         `json:"checkpoint"` // size of the newest checkpoint that counts
-	Evidence   int            `json:"evidence"`
-	DiskBytes  uint64         `json:"disk_bytes"`
-	LogBytes   uint64         `json:"log_bytes"` // of raft's log, which is cut by files of 64 MiB
-	Format     int            `json:"format"`    // of commands, in use: every member understands it
-	Stopped    string         `json:"stopped,omitempty"`
+	Footprint name.Council   `json:"footprint"`
+	Self      name.Council   `json:"self"`
+	Words     string         `json:"words"` // all of it in a sentence or two
+	Needs     int            `json:"needs"` // how many members must agree to anything
+	Up        int            `json:"up"`
+	Formed    bool           `json:"formed"`
+	Decides   bool           `json:"decides"` // a majority answers and has a leader
+	Leader    name.Council   `json:"leader,omitempty"`
+	Members   []MemberStatus `json:"members"`
+	// Contributors are no members and contribute under agreements.
+	Contributors []name.Council `json:"contributors,omitempty"`
+	Change       *Change        `json:"change,omitempty"`
+	Size         uint64         `json:"size"`       // entries here
+	Position     uint64         `json:"position"`   // applied here
+	Checkpoint   uint64         `json:"checkpoint"` // size of the newest checkpoint that counts
+	Evidence     int            `json:"evidence"`
+	DiskBytes    uint64         `json:"disk_bytes"`
+	LogBytes     uint64         `json:"log_bytes"` // of raft's log, which is cut by files of 64 MiB
+	Format       int            `json:"format"`    // of commands, in use: every member understands it
+	Stopped      string         `json:"stopped,omitempty"`
 }
 
 // Status asks every member how it is, for at most two seconds, and says how the
@@ -111,6 +114,7 @@ func (f *Footprint) Status() Status {
 	st := Status{Footprint: f.o.Name, Self: f.o.Self, Needs: s.majority(), Formed: s.Formed, Format: s.format()}
 	own := f.self()
 	st.Size, st.Position, st.Stopped = own.Size, own.Applied, own.Stopped
+	st.Contributors = slices.Sorted(maps.Keys(s.outside))
 	_, id := f.raft.LeaderWithID()
 	st.Leader, _, _ = parseServer(string(id))
 	cp, _ := f.cosigned.best()
@@ -264,6 +268,8 @@ func (f *Footprint) words(st Status) string {
 		switch st.Change.Change {
 		case changeRemove:
 			verb = "removing"
+		case changeContributor:
+			verb = "taking in records of"
 		case changeKeys:
 			verb = "taking over the new keys of"
 		}
@@ -277,7 +283,7 @@ func (f *Footprint) words(st Status) string {
 		fmt.Fprintf(&b, "; %s still %s an older version of Stile, and new kinds of entries wait until every member is upgraded", f.titles(cs, "and"), verb)
 	}
 	if st.Evidence > 0 {
-		fmt.Fprintf(&b, "; there is evidence against a member: see footprint evidence")
+		fmt.Fprintf(&b, "; there is evidence against a council: see footprint evidence")
 	}
 	return b.String()
 }

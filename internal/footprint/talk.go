@@ -215,7 +215,13 @@ func (f *Footprint) serve(ctx context.Context, from name.Council, q request) ([]
 		if err != nil {
 			return nil, err
 		}
-		if g.contributor != from {
+		if g.contributor != from && g.ofItsOwn() {
+			// What of the contributor's standing each of us has applied may
+			// differ, so that it is no evidence against who brings its page.
+			if s := f.fsm.state.Load(); s.outside[g.contributor] == nil || s.members[from] == nil {
+				return nil, errors.New(RuleMember)
+			}
+		} else if g.contributor != from {
 			// No member passes another's entries on: the council that signed
 			// them brings them itself.
 			f.keepEvidence(Evidence{Council: from, At: f.o.Now().Unix(), What: "offered entries in another council's name"})
@@ -238,7 +244,7 @@ func (f *Footprint) serve(ctx context.Context, from name.Council, q request) ([]
 			return nil, err
 		}
 		for i, o := range r.Outcomes {
-			if o.Rule == "signature" || o.Rule == RuleIssuer {
+			if g.contributor == from && (o.Rule == "signature" || o.Rule == RuleIssuer) {
 				f.keepEvidence(Evidence{Council: from, At: f.o.Now().Unix(), What: "offered an entry: " + o.Rule, Signed: []string{signedPart(g.entries[i].Token)}})
 			}
 		}

@@ -71,11 +71,7 @@ func (f *Footprint) Contribute(ctx context.Context, a name.Agreement, since, cur
 
 // Contributed returns how far this council's feed of an agreement has come.
 func (f *Footprint) Contributed(a name.Agreement) (cursor uint64, err error) {
-	err = f.fsm.view(func(v *ledger.ReplicaView) error {
-		cursor, err = viewNumber(v, "f"+string(f.o.Self)+"\x00"+string(a))
-		return err
-	})
-	return cursor, err
+	return f.ContributedBy(f.o.Self, a)
 }
 
 // page returns how many entries make one group.
@@ -138,7 +134,7 @@ func (f *Footprint) settleRepeat(g group, r *Receipt) {
 	if g.agreement == "" || !slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return o.Rule == RuleOrder }) {
 		return
 	}
-	if c, err := f.Contributed(g.agreement); err == nil && c == g.cursor {
+	if c, err := f.ContributedBy(g.contributor, g.agreement); err == nil && c == g.cursor {
 		for i := range r.Outcomes {
 			r.Outcomes[i] = Outcome{Code: Duplicate}
 		}
@@ -416,7 +412,7 @@ func (f *Footprint) ruleBefore(s *state, g group, c *checked) string {
 	} else if _, err := e.RecordKeyAt(c.token.KeyID(), math.MaxInt64); err != nil {
 		return "the directory has no such signing key, or it was revoked"
 	}
-	m := s.members[g.contributor]
+	m := s.signer(g)
 	if c.event != nil {
 		return "" // few, and decided when they are applied
 	}

@@ -1,0 +1,196 @@
+package footprint
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// letIn has a majority take a council outside in.
+func (w *fens) letIn(c name.Council) {
+	w.t.Helper()
+	w.await(string(c)+" may contribute", func() bool {
+		all := true
+		for _, m := range w.up() {
+			already, err := w.at(m).LetIn(w.t.Context(), c)
+			if err != nil {
+				w.t.Fatalf("%s: %v", m, err)
+			}
+			all = all && already
+		}
+		return all
+	})
+}
+
+// TestContributor: a council outside brings pages of its agreement through any
+// member, each once, and takes records back; it can do nothing else.
+func TestContributor(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.tune = func(o *Options) { o.SnapshotAfter, o.KeepLog, o.segment = 8, 4, 8<<10 }
+		w.form(3)
+		a, b, out := places[0], places[1], places[4]
+		const agreed = "wickham.gov.uk/items"
+		item := w.token(out, "item", 1, tlog.Hash{})
+		if _, err := w.at(a).ContributeFor(t.Context(), out, agreed, 0, 5, item); !isRefusal(err, RuleMember) {
+			t.Errorf("before anybody agreed: %v", err)
+		}
+		w.await("the format is 2", func() bool { return w.leader().speaks() >= 2 })
+		w.letIn(out)
+		// Sent five times through different members, it is in once.
+		var first uint64
+		for i := range 5 {
+			r, err := w.at(places[i%3]).ContributeFor(t.Context(), out, agreed, 0, 5, item)
+			if err != nil || i > 0 && r.Outcomes[0].Code == Accepted {
+				t.Fatalf("page, time %d: %+v, %v", i, r, err)
+			}
+			if i == 0 {
+				first = r.Outcomes[0].Entry
+			}
+		}
+		w.same()
+		rec := w.rings[out].RecordID(w.std.Name().Line(), "item")
+		for _, c := range places[:3] {
+			if h, err := w.at(c).Record(out, rec); err != nil || h.Index != first {
+				t.Errorf("%s holds %+v, %v", c, h, err)
+			}
+			if n, err := w.at(c).ContributedBy(out, agreed); err != nil || n != 5 {
+				t.Errorf("%s: the cursor is %d, %v", c, n, err)
+			}
+		}
+		if st := w.at(b).Status(); len(st.Contributors) != 1 || st.Contributors[0] != out || len(st.Members) != 3 || st.Needs != 2 {
+			t.Errorf("status: %+v", st)
+		}
+
+		// A leader that checks nothing has it say what it may not.
+		event := func(kind string, body map[string]any) Entry { return w.event(out, kind, body) }
+		doc := map[string]any{"agreement": agreed, "version": json.Number("1"), "digest": strings.Repeat("a", 64)}
+		forged := bytes.Clone(w.token(out, "forged", 1, tlog.Hash{}).Token)
+		sig := bytes.LastIndexByte(forged[:bytes.IndexByte(forged, '~')], '.') + 5
+		forged[sig] = map[bool]byte{true: 'A', false: 'B'}[forged[sig] != 'A']
+		page := func(e Entry) group {
+			return group{contributor: out, agreement: agreed, since: 5, cursor: 5, entries: []Entry{e}}
+		}
+		alone := page(item)
+		alone.agreement, alone.since, alone.cursor = "", 0, 0
+		others := page(item)
+		others.agreement = "saltby.gov.uk/items"
+		for _, c := range []struct {
+			what string
+			g    group
+			rule string
+		}{
+			{"a record under no agreement", alone, RuleMember},
+			{"a page of another's agreement", others, RuleMember},
+			{"another's record", page(w.token(a, "item", 1, tlog.Hash{})), RuleIssuer},
+			{"a forged record", page(Entry{Token: forged}), "signature"},
+			{"a standard", page(event(ledger.KindAdopted, map[string]any{"standard": "standards.example/other@1.0.0"})), RuleOutside},
+			{"a signature", page(event(agreement.KindSignature, doc)), RuleOutside},
+			{"an end", page(event(agreement.KindEnd, doc)), RuleOutside},
+			{"a proposal of its own", page(event(KindChange, map[string]any{"footprint": string(fensName), "number": "9", "change": "remove", "council": string(a)})), RuleMember},
+			{"an agreement to a change", page(event(KindAgreed, map[string]any{"footprint": string(fensName)})), RuleMember},
+			{"joining", page(event(KindJoined, map[string]any{"footprint": string(fensName), "incarnation": strings.Repeat("a", 26)})), RuleNotInvited},
+			{"another agreement's withdrawal", page(event(ledger.KindWithdrawal, map[string]any{"agreement": "wickham.gov.uk/other", "record": string(rec), "reason": "over"})), "withdrawal"},
+		} {
+			if got := w.propose(c.g).outcomes[0][0]; got.Code != Refused || got.Rule != c.rule {
+				t.Errorf("%s: %+v, want refused by %q", c.what, got, c.rule)
+			}
+		}
+		// Nor is a member believed that brings what the contributor did not sign;
+		// one that brings it honestly and too late is not blamed.
+		if r, err := w.at(other(w.leader().o.Self)).ContributeFor(t.Context(), out, agreed, 5, 6, Entry{Token: forged}); err != nil || r.Outcomes[0].Rule != "signature" {
+			t.Errorf("a forged page: %+v, %v", r, err)
+		}
+		late := group{contributor: places[5], agreement: "dunholt.gov.uk/items", cursor: 1}
+		if _, err := w.at(other(w.leader().o.Self)).forward(t.Context(), w.leader().o.Self, late); !isRefusal(err, RuleMember) {
+			t.Errorf("a page of nobody: %v", err)
+		}
+		for _, c := range places[:3] {
+			if ev, err := w.at(c).Evidence(); err != nil || len(ev) != 0 {
+				t.Errorf("%s holds evidence against somebody: %+v, %v", c, ev, err)
+			}
+		}
+		w.same()
+
+		// Who was away, and who starts again, knows it.
+		away := other(w.leader().o.Self)
+		w.stop(away)
+		for i := range 30 {
+			w.put(w.leader().o.Self, w.token(w.leader().o.Self, fmt.Sprint("more-", i), 1, tlog.Hash{}))
+		}
+		for _, c := range w.up() {
+			if err := w.at(c).raft.Snapshot().Error(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.start(away)
+		w.same()
+		wd := event(ledger.KindWithdrawal, map[string]any{"agreement": agreed, "record": string(rec), "reason": "over"})
+		from, err := w.at(away).ContributedBy(out, agreed)
+		if err != nil || from != 6 {
+			t.Fatalf("the cursor after a snapshot is %d, %v", from, err)
+		}
+		if r, err := w.at(away).ContributeFor(t.Context(), out, agreed, 6, 7, wd); err != nil || r.Outcomes[0].Code != Accepted {
+			t.Errorf("the withdrawal: %+v, %v", r, err)
+		}
+		w.same()
+		for _, c := range places[:3] {
+			if _, err := w.at(c).Record(out, rec); !errors.Is(err, ledger.ErrNotFound) {
+				t.Errorf("%s still has it: %v", c, err)
+			}
+		}
+
+		// It takes a majority to send it away, and the number of members is no bar.
+		if _, err := w.at(a).Remove(t.Context(), out); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.at(b).Agree(t.Context(), out); err != nil {
+			t.Fatal(err)
+		}
+		w.same()
+		if _, err := w.at(b).ContributeFor(t.Context(), out, agreed, 7, 8, item); !isRefusal(err, RuleMember) {
+			t.Errorf("after it was removed: %v", err)
+		}
+		if got := w.propose(group{contributor: out, agreement: agreed, since: 7, cursor: 8, entries: []Entry{item}}).outcomes[0][0]; got.Rule != RuleMember {
+			t.Errorf("after it was removed: %+v", got)
+		}
+		time.Sleep(time.Second)
+		w.same()
+	})
+}
+
+func isRefusal(err error, rule string) bool {
+	r, ok := errors.AsType[*Refusal](err)
+	return ok && r.Rule == rule
+}
+
+// TestContributorJoins: one that becomes a member goes on where it was.
+func TestContributorJoins(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		w.await("the format is 2", func() bool { return w.leader().speaks() >= 2 })
+		out := places[3]
+		w.letIn(out)
+		const agreed = "eastmere.gov.uk/items"
+		if _, err := w.at(places[1]).ContributeFor(t.Context(), out, agreed, 0, 5, w.token(out, "one", 1, tlog.Hash{})); err != nil {
+			t.Fatal(err)
+		}
+		w.admit(out)
+		w.await("it votes", func() bool { return w.voters() == 4 })
+		w.same()
+		if r, err := w.at(out).Contribute(t.Context(), agreed, 5, 6, w.token(out, "two", 1, tlog.Hash{})); err != nil || r.Outcomes[0].Code != Accepted {
+			t.Errorf("as a member: %+v, %v", r, err)
+		}
+		if cs := w.at(out).Contributors(); len(cs) != 0 {
+			t.Errorf("still contributors: %v", cs)
+		}
+	})
+}
