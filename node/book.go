@@ -158,6 +158,11 @@ func (b *book) Related() (out []name.Council) {
 		}
 	}
 	// A footprint is talked to by talking to its members.
+	for _, c := range out {
+		if b.n.isFootprint(c) && !b.n.keepsFootprint(c) {
+			out = append(out, b.n.keepers(c)...)
+		}
+	}
 	out = slices.DeleteFunc(out, b.n.isFootprint)
 	for _, r := range b.n.prints.list() {
 		out = append(out, r.f.Councils()...)

@@ -72,7 +72,7 @@ func (n *Node) WithdrawUnnoted(ctx context.Context, fp name.Council, a name.Agre
 	if err != nil {
 		return err
 	}
-	if _, err := n.contribute(ctx, r, a, f.End, []offering{{entry: footprint.Entry{Token: jws}}}); err != nil {
+	if _, err := n.contribute(ctx, &r.sink, f, f.End, []offering{{entry: footprint.Entry{Token: jws}}}); err != nil {
 		return err
 	}
 	if err := n.recall(ctx, r); err != nil {

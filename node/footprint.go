@@ -36,23 +36,21 @@ type prints struct {
 
 // A replica is this member's part of one footprint.
 type replica struct {
-	name name.Council
+	sink
 	f    *footprint.Footprint // nil when it could not be opened
 	err  error                // why not
 	stop context.CancelFunc
 	// council is whose node this machine runs when it leads; nil in a footprint
 	// of councils.
 	council *councilHere
-	wake    chan struct{} // buffered: agreements have changed
-	asking  askIndexes    // what its records may be asked for by
+	asking  askIndexes // what its records may be asked for by
 	// relaying is held while what we said is brought to the footprint.
 	relaying sync.Mutex
 
-	mu      sync.Mutex // guards what follows
-	heard   uint64     // index in the footprint's log up to which agreements were read
-	flows   map[name.Agreement]flow
-	asked   map[asker]asked // what partners outside last asked us
-	confirm chan struct{}   // buffered: something waits for the members to confirm it
+	// guarded by sink.mu
+	heard uint64                     // index in the footprint's log up to which agreements were read
+	asked map[asker]asked            // what partners outside last asked us
+	since map[name.Council]time.Time // from when on a council outside could be let in
 }
 
 const footprintsName = "footprints"
@@ -169,7 +167,9 @@ func (p *prints) open(c name.Council) (*footprint.Footprint, error) {
 func (p *prints) keep(c name.Council, f *footprint.Footprint, err error) *replica {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := &replica{name: c, f: f, err: err, wake: make(chan struct{}, 1), flows: map[name.Agreement]flow{}, asked: map[asker]asked{}, confirm: make(chan struct{}, 1)}
+	r := &replica{f: f, err: err, asked: map[asker]asked{}, since: map[name.Council]time.Time{}}
+	r.begin(c, kept{f, p.n.cfg.Council})
+	r.own = r
 	if p.all == nil { // the node stopped meanwhile
 		r.stop = func() {}
 		if f != nil {
@@ -191,7 +191,7 @@ func (p *prints) keep(c name.Council, f *footprint.Footprint, err error) *replic
 		p.wg.Go(func() { p.serve(ctx, r) })
 	} else if f != nil {
 		p.wg.Go(func() { p.n.listen(ctx, r) })
-		p.wg.Go(func() { p.n.keepFlowing(ctx, r) })
+		p.wg.Go(func() { p.n.keepFlowing(ctx, &r.sink) })
 		p.wg.Go(func() { p.n.keepConfirming(ctx, r) })
 	}
 	return r
@@ -206,7 +206,7 @@ func (p *prints) stir() {
 	}
 }
 
-func (r *replica) stir() {
+func (r *sink) stir() {
 	select {
 	case r.wake <- struct{}{}:
 	default:

@@ -274,6 +274,9 @@ func (n *Node) listen(ctx context.Context, r *replica) {
 		if err == nil {
 			_, err = n.relay(ctx, r)
 		}
+		if err == nil {
+			err = n.letIn(ctx, r)
+		}
 		if err != nil && ctx.Err() == nil {
 			n.log.Info("agreements and a footprint", "footprint", r.name, "because", err.Error())
 		}
@@ -422,8 +425,8 @@ func (n *Node) checkFootprints(a *agreement.Agreement, kept []*replica) error {
 		if a.Mode != agreement.Replicate {
 			continue // its members ask, and nothing goes into it
 		}
-		if members := n.keepers(p); !slices.Contains(members, a.From) {
-			return fail(Refused, "stile footprint status "+string(p), "%s is not a member of %s: only members' records go into a footprint", a.From, p)
+		if len(n.keepers(p)) == 0 {
+			return fail(Refused, "ask a member for stile footprint entry "+string(p), "the directory does not say who the members of %s are, and they are whom records are brought to", p)
 		}
 		if a.From != n.cfg.Council {
 			continue

@@ -20,7 +20,7 @@ const underWay = 3
 // that the last one ended.
 type bringing struct {
 	n    *Node
-	r    *replica
+	r    *sink
 	f    *ledger.Feed
 	anew bool // earlier texts of the agreement let something out
 
@@ -102,16 +102,10 @@ func (b *bringing) bring(ctx context.Context, page ledger.Page) error {
 		p.since = p.before.number
 	} else {
 		// What the footprint holds of ours decides what is to be withdrawn
-		// first, so that this replica must know all that was ever brought. A
+		// first, so that what is asked must know all that was ever brought. A
 		// part under way changes nothing about that: it is of the same text.
-		at, err := r.f.Latest(ctx)
-		if err == nil {
-			err = r.f.Await(ctx, at)
-		}
-		if err == nil {
-			p.since, err = r.f.Contributed(b.f.Agreement)
-		}
-		if err != nil {
+		var err error
+		if p.since, err = r.in.number(ctx, b.f); err != nil {
 			return err
 		}
 	}
@@ -134,17 +128,17 @@ func (b *bringing) bring(ctx context.Context, page ledger.Page) error {
 
 // carry brings a part and keeps what became of it, after the part before.
 func (b *bringing) carry(ctx context.Context, p *part) {
-	got, err := b.n.contributeFrom(ctx, b.r, b.f.Agreement, p.since, p.number, p.offers)
+	got, err := b.n.contributeFrom(ctx, b.r, b.f, p.since, p.number, p.offers)
 	if u, ok := errors.AsType[*untaken](err); ok && u.rule == footprint.RuleOrder && p.before != nil {
 		// It overtook the one before, and changed nothing.
 		if <-p.before.taken; p.before.refused == nil {
-			got, err = b.n.contributeFrom(ctx, b.r, b.f.Agreement, p.since, p.number, p.offers)
+			got, err = b.n.contributeFrom(ctx, b.r, b.f, p.since, p.number, p.offers)
 		}
 	}
 	p.refused = err
 	close(p.taken)
 	if err == nil {
-		err = b.r.f.Await(ctx, got.Position)
+		err = b.r.in.await(ctx, got.Position)
 	}
 	if p.before != nil {
 		if <-p.before.done; p.before.err != nil {

@@ -135,6 +135,9 @@ func (c *confirms) take(index uint64, ev *record.Event) {
 		}
 		p.waiting = slices.DeleteFunc(p.waiting, func(w contribution) bool { return w.index <= p.through })
 	case KindContributed:
+		if ev.Body["outside"] == true {
+			return // we hold no cosignatures of what others keep
+		}
 		if p.recent = append(p.recent, index); len(p.recent) > maxRecent {
 			p.recent = slices.Delete(p.recent, 0, 1)
 		}
@@ -458,22 +461,25 @@ func (n *Node) recall(ctx context.Context, r *replica) error {
 	})
 	for a, m := range found {
 		if err == nil {
-			err = n.noteContributed(ctx, r, a, map[string]any{"version": m.version}, nil, m.pairs, nil)
+			err = n.noteContributed(ctx, &r.sink, a, map[string]any{"version": m.version}, nil, m.pairs, nil)
 		}
 	}
 	return err
 }
 
 // noteContributed logs what a footprint took, and waits for its confirmation.
-func (n *Node) noteContributed(ctx context.Context, r *replica, a name.Agreement, body map[string]any, held, withdrawn []pair, refused []any) error {
+func (n *Node) noteContributed(ctx context.Context, r *sink, a name.Agreement, body map[string]any, held, withdrawn []pair, refused []any) error {
 	body["agreement"], body["footprint"], body["refused"] = string(a), string(r.name), refused
 	if refused == nil {
 		body["refused"] = []any{}
 	}
 	body["held"], body["at"] = apart(held)
 	body["withdrawn"], body["withdrawn_at"] = apart(withdrawn)
+	if r.own == nil {
+		body["outside"] = true
+	}
 	index, _, err := n.ledger.AppendNotice(ctx, KindContributed, body)
-	if err != nil {
+	if err != nil || r.own == nil {
 		return err
 	}
 	n.confirms.take(index, &record.Event{Council: n.cfg.Council, Kind: KindContributed, IssuedAt: n.now().Unix(), Body: body})
@@ -486,7 +492,7 @@ func (n *Node) noteContributed(ctx context.Context, r *replica, a name.Agreement
 
 // became sorts what a footprint made of what it was offered: the records it holds
 // and the withdrawals it took, and what it refused.
-func (n *Node) became(r *replica, a name.Agreement, offers []offering, got footprint.Receipt) (held, withdrawn []pair, refused []any) {
+func (n *Node) became(r *sink, a name.Agreement, offers []offering, got footprint.Receipt) (held, withdrawn []pair, refused []any) {
 	for i, o := range got.Outcomes {
 		of := offers[i]
 		switch {

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,13 +66,13 @@ const (
 
 // keepFlowing brings our records to a footprint for as long as its replica is
 // open here.
-func (n *Node) keepFlowing(ctx context.Context, r *replica) {
+func (n *Node) keepFlowing(ctx context.Context, r *sink) {
 	wait := flowLeast
 	recalled := false
 	for ctx.Err() == nil {
 		changed := n.ledger.Changed()
-		if !recalled {
-			err := n.recall(ctx, r)
+		if !recalled && r.own != nil {
+			err := n.recall(ctx, r.own)
 			if recalled = err == nil; err != nil && ctx.Err() == nil {
 				n.log.Warn("what a footprint took before is not known", "footprint", r.name, "error", err.Error())
 			}
@@ -101,7 +102,7 @@ func (n *Node) keepFlowing(ctx context.Context, r *replica) {
 
 // flowAll brings what each agreement lets out now and withdraws what those that
 // are over let out. It reports whether nothing went wrong.
-func (n *Node) flowAll(ctx context.Context, r *replica) bool {
+func (n *Node) flowAll(ctx context.Context, r *sink) bool {
 	good := true
 	for _, f := range n.ledger.Feeds() {
 		if f.Mode() != agreement.Replicate || !slices.Contains(f.To, r.name) {
@@ -135,7 +136,7 @@ func (n *Node) flowAll(ctx context.Context, r *replica) bool {
 }
 
 // flow does what is to be done for one text of an agreement.
-func (n *Node) flow(ctx context.Context, r *replica, f *ledger.Feed) error {
+func (n *Node) flow(ctx context.Context, r *sink, f *ledger.Feed) error {
 	for _, st := range n.book.versions(f.Agreement, n.now()) {
 		if st.Digest != f.Digest {
 			continue
@@ -156,7 +157,7 @@ func (n *Node) flow(ctx context.Context, r *replica, f *ledger.Feed) error {
 }
 
 // bring brings what there is to bring of a feed.
-func (n *Node) bring(ctx context.Context, r *replica, f *ledger.Feed) error {
+func (n *Node) bring(ctx context.Context, r *sink, f *ledger.Feed) error {
 	if !f.Ready {
 		return nil // the ledger changes when it is
 	}
@@ -232,13 +233,15 @@ func (n *Node) mayFlow(f *ledger.Feed) error {
 // offerings makes the entries for part of a page. Where the footprint holds a
 // record with other fields than are agreed now, its withdrawal comes first; with
 // anew set, whichever version it holds.
-func (n *Node) offerings(ctx context.Context, r *replica, f *ledger.Feed, part *ledger.Page, anew bool) ([]offering, error) {
-	adopted := r.f.Standards()
-	var out []offering
-	for _, it := range part.Items {
-		o := offering{entry: footprint.Entry{Token: it.Token}, index: it.Index, said: it.Index, item: true}
+func (n *Node) offerings(ctx context.Context, r *sink, f *ledger.Feed, part *ledger.Page, anew bool) ([]offering, error) {
+	type parsed struct {
+		token *record.Token
+		view  *record.View
+	}
+	all := make([]parsed, len(part.Items))
+	var ids []name.Record
+	for i, it := range part.Items {
 		if bytes.IndexByte(it.Token, '~') < 0 {
-			out = append(out, o)
 			continue
 		}
 		t, err := record.Parse(it.Token)
@@ -249,17 +252,39 @@ func (n *Node) offerings(ctx context.Context, r *replica, f *ledger.Feed, part *
 		if err != nil {
 			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
 		}
-		if !slices.Contains(adopted, v.Standard) {
-			return nil, fmt.Errorf("%s has not adopted %s: stile footprint adopt %s %s", r.name, v.Standard, r.name, v.Standard)
+		all[i], ids = parsed{t, v}, append(ids, v.Record)
+	}
+	var adopted []name.Standard
+	var there map[name.Record]holding
+	if len(ids) > 0 {
+		var err error
+		if adopted, err = r.in.standards(ctx, f); err == nil {
+			there, err = r.in.holds(ctx, f, ids)
 		}
-		h, err := r.f.Record(n.cfg.Council, v.Record)
-		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		if err != nil {
 			return nil, err
 		}
-		if err == nil && h.Token.Entry() != t.Entry() && !anew {
-			h = nil // an older version, with what was agreed then and is now
+	}
+	var out []offering
+	for i, it := range part.Items {
+		o := offering{entry: footprint.Entry{Token: it.Token}, index: it.Index, said: it.Index, item: true}
+		t, v := all[i].token, all[i].view
+		if t == nil {
+			out = append(out, o)
+			continue
 		}
-		if err == nil && h != nil && !bytes.Equal(h.Token.Bytes(), it.Token) {
+		if !slices.Contains(adopted, v.Standard) {
+			who := ""
+			if r.own == nil {
+				who = "ask a member for "
+			}
+			return nil, fmt.Errorf("%s has not adopted %s: %sstile footprint adopt %s %s", r.name, v.Standard, who, r.name, v.Standard)
+		}
+		h, holds := there[v.Record]
+		if holds && h.entry != t.Entry() && !anew {
+			holds = false // an older version, with what was agreed then and is now
+		}
+		if holds && h.token != sha256.Sum256(it.Token) {
 			said, w, err := n.withdrawal(ctx, f, v.Record, WithdrawnFields, it.Index)
 			if err != nil {
 				return nil, err
@@ -281,17 +306,17 @@ func (n *Node) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, 
 }
 
 // contribute brings entries under the next number of the agreement, and returns
-// when this replica has what became of them.
-func (n *Node) contribute(ctx context.Context, r *replica, a name.Agreement, cursor uint64, offers []offering) (footprint.Receipt, error) {
-	since, err := r.f.Contributed(a)
+// when whoever is asked next has what became of them.
+func (n *Node) contribute(ctx context.Context, r *sink, f *ledger.Feed, cursor uint64, offers []offering) (footprint.Receipt, error) {
+	since, err := r.in.number(ctx, f)
 	if err != nil {
 		return footprint.Receipt{}, err
 	}
-	got, err := n.contributeFrom(ctx, r, a, since, max(since+1, cursor), offers)
+	got, err := n.contributeFrom(ctx, r, f, since, max(since+1, cursor), offers)
 	if err != nil {
 		return got, err
 	}
-	return got, r.f.Await(ctx, got.Position)
+	return got, r.in.await(ctx, got.Position)
 }
 
 // An untaken error says that the footprint could not take entries as they are
@@ -305,12 +330,12 @@ func (u *untaken) Error() string { return fmt.Sprintf("%s does not take them now
 
 // contributeFrom brings entries that follow on the number since and move it to
 // cursor.
-func (n *Node) contributeFrom(ctx context.Context, r *replica, a name.Agreement, since, cursor uint64, offers []offering) (footprint.Receipt, error) {
+func (n *Node) contributeFrom(ctx context.Context, r *sink, f *ledger.Feed, since, cursor uint64, offers []offering) (footprint.Receipt, error) {
 	entries := make([]footprint.Entry, len(offers))
 	for i, o := range offers {
 		entries[i] = o.entry
 	}
-	got, err := r.f.Contribute(ctx, a, since, cursor, entries...)
+	got, err := r.in.contribute(ctx, f, since, cursor, entries)
 	if err != nil {
 		return got, err
 	}
@@ -324,7 +349,7 @@ func (n *Node) contributeFrom(ctx context.Context, r *replica, a name.Agreement,
 }
 
 // contributed keeps what became of part of a page: in the log, and as the cursor.
-func (n *Node) contributed(ctx context.Context, r *replica, f *ledger.Feed, part *ledger.Page, offers []offering, got footprint.Receipt) error {
+func (n *Node) contributed(ctx context.Context, r *sink, f *ledger.Feed, part *ledger.Page, offers []offering, got footprint.Receipt) error {
 	held, withdrawn, refused := n.became(r, f.Agreement, offers, got)
 	err := n.noteContributed(ctx, r, f.Agreement, map[string]any{
 		"version": number(uint64(f.Version)), "position": number(got.Position), "since": number(part.Since), "cursor": number(part.Cursor),
@@ -332,63 +357,42 @@ func (n *Node) contributed(ctx context.Context, r *replica, f *ledger.Feed, part
 	if err != nil {
 		return err
 	}
-	there, err := r.held(n.cfg.Council, f.Terms().Agreement().Standard)
+	there, err := r.in.held(ctx, f)
 	if err != nil {
 		return err
 	}
 	return n.ledger.Acknowledge(ctx, f, r.name, ledger.Ack{Since: part.Since, Cursor: part.Cursor, Held: there, Refused: len(refused)})
 }
 
-// held is how many live records of a council and a line the footprint holds.
-func (r *replica) held(c name.Council, line name.StandardLine) (total int, err error) {
-	counts, err := r.f.Counts()
-	for std, k := range counts[c] {
-		if std.Line() == line {
-			total += int(k)
-		}
-	}
-	return total, err
-}
-
 // retract withdraws everything that an agreement let into a footprint and that is
 // over now. What there is is read from the footprint: it is what has to go.
-func (n *Node) retract(ctx context.Context, r *replica, f *ledger.Feed) error {
+func (n *Node) retract(ctx context.Context, r *sink, f *ledger.Feed) error {
 	p, err := n.partnerOf(f, r.name)
 	if err != nil || p.Done || p.Disclosed == 0 {
 		return err
 	}
-	latest, err := r.f.Latest(ctx)
-	if err == nil {
-		err = r.f.Await(ctx, latest)
-	}
-	if err != nil {
-		return err
-	}
-	line := f.Terms().Agreement().Standard
 	for {
-		l, err := r.f.Records(0, flowItems, func(h *footprint.Held) bool {
-			return h.View.Council == n.cfg.Council && h.View.Standard.Line() == line
-		})
+		ours, err := r.in.ours(ctx, f)
 		if err != nil {
 			return err
 		}
-		if len(l.Records) == 0 {
+		if len(ours) == 0 {
 			break
 		}
-		offers := make([]offering, len(l.Records))
-		errs := make([]error, len(l.Records))
+		offers := make([]offering, len(ours))
+		errs := make([]error, len(ours))
 		var wg sync.WaitGroup
-		for i, h := range l.Records {
+		for i, rec := range ours {
 			// Together, so that the ledger commits many at a time.
 			wg.Go(func() {
 				var jws []byte
 				var was, said uint64
 				err := n.ledger.View(func(v *ledger.View) (err error) {
-					was, _, err = v.InFeed(f, h.View.Record)
+					was, _, err = v.InFeed(f, rec)
 					return err
 				})
 				if err == nil || errors.Is(err, ledger.ErrNotFound) {
-					said, jws, err = n.withdrawal(ctx, f, h.View.Record, WithdrawnOver, was)
+					said, jws, err = n.withdrawal(ctx, f, rec, WithdrawnOver, was)
 				}
 				offers[i], errs[i] = offering{entry: footprint.Entry{Token: jws}, said: said, item: true}, err
 			})
@@ -397,7 +401,7 @@ func (n *Node) retract(ctx context.Context, r *replica, f *ledger.Feed) error {
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
-		got, err := n.contribute(ctx, r, f.Agreement, f.End, offers)
+		got, err := n.contribute(ctx, r, f, f.End, offers)
 		if err != nil {
 			return err
 		}
@@ -414,13 +418,17 @@ func (n *Node) retract(ctx context.Context, r *replica, f *ledger.Feed) error {
 
 // flowWords says how the exchange with a footprint stands.
 func (n *Node) flowWords(out *PartnerReply, f *ledger.Feed, p ledger.Partner) {
-	r := n.prints.at(out.Council)
-	out.Connected = r != nil
+	var r *sink
+	if own := n.prints.at(out.Council); own != nil {
+		r = &own.sink
+	} else if r = n.sinks.at(out.Council); r != nil && n.gone(out.Council) != "" {
+		out.Behind = n.gone(out.Council)
+		return
+	}
+	out.Connected = r != nil && (r.own != nil || r.problem(f.Agreement) == "")
 	switch {
 	case !f.Ready:
 		out.Behind = "the index of the agreement is being made"
-	case r == nil && !n.keepsFootprint(out.Council):
-		out.Behind = "this node is no member of the footprint"
 	case r != nil && r.problem(f.Agreement) != "":
 		out.Behind = r.problem(f.Agreement)
 	case p.Cursor >= f.End:
@@ -432,7 +440,7 @@ func (n *Node) flowWords(out *PartnerReply, f *ledger.Feed, p ledger.Partner) {
 	}
 }
 
-func (r *replica) problem(a name.Agreement) string {
+func (r *sink) problem(a name.Agreement) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.flows[a].problem

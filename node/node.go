@@ -194,6 +194,7 @@ type Node struct {
 	prints    prints
 	fetches   fetches
 	confirms  confirms
+	sinks     sinks
 	counted   atomic.Pointer[counted] // nil where nobody watches
 
 	ready chan struct{}
@@ -350,6 +351,12 @@ func (n *Node) Run(ctx context.Context) error {
 		defer context.AfterFunc(ctx, stop)()
 		n.serveOutward(sctx, from, st)
 	})
+	net.Handle(inwardProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
+		sctx, stop := context.WithCancel(sctx)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)()
+		n.serveInward(sctx, from, st)
+	})
 	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
 		sctx, stop := context.WithCancel(sctx)
 		defer stop()
@@ -393,6 +400,7 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.maker.keep(ctx) })
 	wg.Go(func() { n.keepDirectory(ctx) })
 	wg.Go(func() { n.keepFetching(ctx) })
+	wg.Go(func() { n.keepSending(ctx) })
 	if n.o.shared != nil {
 		wg.Go(func() { n.keepKeepingFiles(ctx) })
 	}
@@ -445,6 +453,7 @@ func (n *Node) changed() {
 	}
 	n.prints.stir()
 	n.fetches.stir()
+	n.sinks.stir()
 }
 
 // members shows the directory to wire: who is a member at this moment, and

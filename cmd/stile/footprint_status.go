@@ -117,6 +117,13 @@ func (a *app) printFootprint(r node.FootprintReply) {
 	if len(r.Standards) == 0 {
 		t.add("standards", "none adopted; stile footprint adopt "+string(r.Name)+" STANDARD")
 	}
+	for i, c := range s.Contributors {
+		label := ""
+		if i == 0 {
+			label = "also send"
+		}
+		t.add(label, string(c)+", from outside")
+	}
 	if s.Evidence > 0 {
 		t.add("evidence", plural(s.Evidence, "thing", "things")+" no honest member does; stile footprint evidence "+string(r.Name))
 	}
@@ -135,8 +142,11 @@ func (a *app) printChange(ch *footprint.Change) {
 		return
 	}
 	verb := ch.Change
-	if verb == "keys" {
+	switch verb {
+	case "keys":
 		verb = "take over the new keys of"
+	case "contributor":
+		verb = "take in records of"
 	}
 	a.printf("\n%s proposes to %s %s; agreed by %s, %d must\n", ch.By, verb, ch.Council, list(ch.Agreed), ch.Needs)
 }

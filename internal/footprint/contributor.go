@@ -64,10 +64,10 @@ func (f *Footprint) Contributors() []name.Council {
 }
 
 // LetIn has a council outside become a contributor with the keys of its directory
-// entry. When nobody has proposed that and this member leads, it proposes it; when
-// somebody has, it agrees, once. It reports whether the council may contribute
+// entry. When nobody has proposed that and this member leads, or is told to propose,
+// it proposes it; when somebody has, it agrees, once. It reports whether the council may contribute
 // already. The caller answers for an agreement that this member has signed.
-func (f *Footprint) LetIn(ctx context.Context, c name.Council) (already bool, err error) {
+func (f *Footprint) LetIn(ctx context.Context, c name.Council, propose bool) (already bool, err error) {
 	s := f.fsm.state.Load()
 	switch o := s.Open; {
 	case s.outside[c] != nil || s.members[c] != nil:
@@ -79,7 +79,7 @@ func (f *Footprint) LetIn(ctx context.Context, c name.Council) (already bool, er
 			return false, nil
 		}
 		_, err = f.Agree(ctx, c)
-	case o != nil && f.o.Now().Unix() < o.At+changeLapses || f.ready.Load() == nil || s.format() < 2:
+	case o != nil && f.o.Now().Unix() < o.At+changeLapses || f.ready.Load() == nil && !propose || s.format() < 2:
 		return false, nil // its turn comes
 	default:
 		m, ok := f.o.Directory.Member(c)

@@ -21,7 +21,7 @@ func (w *fens) letIn(c name.Council) {
 	w.await(string(c)+" may contribute", func() bool {
 		all := true
 		for _, m := range w.up() {
-			already, err := w.at(m).LetIn(w.t.Context(), c)
+			already, err := w.at(m).LetIn(w.t.Context(), c, false)
 			if err != nil {
 				w.t.Fatalf("%s: %v", m, err)
 			}

@@ -1,0 +1,103 @@
+package node_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stile-exchange/stile/node"
+)
+
+// TestFlowFromOutside: what an agreement permits goes into a footprint from a
+// council that is no member, through whichever member answers, once, and out again.
+func TestFlowFromOutside(t *testing.T) {
+	a, b, c := formFens(t)
+	d := start(t, ironmoor, "E07000996")
+	introduce(t, a, b, c, d)
+	entry := call[node.MemberReply](t, b, node.OpFootprintEntry, node.FootprintRequest{Name: fens})
+	call[node.MemberReply](t, d, node.OpMemberAdd, node.MemberRequest{Document: []byte(entry.Document)})
+	offerPlans(t, d, fmt.Sprintf(planDraft, "I/1", "one", "A"), fmt.Sprintf(planDraft, "I/2", "two", "A"), fmt.Sprintf(planDraft, "I/3", "three", "B"))
+	const agreed = "ironmoor.gov.uk/plans"
+	text := strings.ReplaceAll(intoFens("plans", 1, fens, "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate, /uprn"), "northmoor.gov.uk", string(ironmoor))
+	call[node.AgreementReply](t, d, node.OpAgreementSign, node.AgreementRequest{Document: []byte(text)})
+	for _, n := range []*running{a, c} {
+		await(t, "the text has arrived", func() bool {
+			return n.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed}, nil) == nil
+		})
+		call[node.AgreementReply](t, n, node.OpAgreementSign, node.AgreementRequest{Name: agreed})
+	}
+	step := func(held int) {
+		t.Helper()
+		var last node.AgreementReply
+		defer func() {
+			if t.Failed() {
+				t.Logf("%+v", last)
+			}
+		}()
+		await(t, fmt.Sprintf("ironmoor is in step with %d", held), func() bool {
+			last = call[node.AgreementReply](t, d, node.OpAgreementShow, node.AgreementRequest{Name: agreed})
+			return len(last.Partners) == 1 && last.Partners[0].InStep && last.Partners[0].Connected && last.Partners[0].Held == held && last.Partners[0].Outstanding == 0
+		})
+	}
+	step(2)
+	for _, n := range []*running{a, b, c} {
+		if got := fensRecords(t, n, 0, true); len(got) != 2 || got["I/1"]["uprn"] == nil || got["I/1"]["description"] != nil {
+			t.Errorf("a member reads %v", got)
+		}
+	}
+	if st := fensStatus(t, b).Status; fmt.Sprint(st.Contributors) != "[ironmoor.gov.uk]" || len(st.Members) != 3 {
+		t.Errorf("status: %+v", st)
+	}
+	show := call[node.FootprintRecord](t, b, node.OpFootprintShow, node.FootprintRecordRequest{Name: fens, Council: string(ironmoor), Record: "I/1"})
+	if show.Signature != "checked" {
+		t.Errorf("show: %+v", show)
+	}
+	if w := call[node.WhyReply](t, d, node.OpWhy, node.WhyRequest{Partner: fens, Record: "I/1"}); !w.Has {
+		t.Errorf("why: %+v", w)
+	}
+
+	// A change, one that leaves the filter, one that is deleted, a new one; with a
+	// member away, another answers.
+	c.stop()
+	offerPlans(t, d, strings.Replace(fmt.Sprintf(planDraft, "I/1", "one", "A"), `"received"`, `"withdrawn"`, 1), fmt.Sprintf(planDraft, "I/2", "two", "B"), fmt.Sprintf(planDraft, "I/4", "four", "A"))
+	step(2)
+	if got := fensRecords(t, b, 0, true); len(got) != 2 || got["I/1"]["status"] != "withdrawn" || got["I/4"] == nil {
+		t.Errorf("saltby reads %v", got)
+	}
+	call[node.DeleteReply](t, d, node.OpRecordDelete, node.RecordRequest{Record: "I/4", Standard: planStd})
+	step(1)
+
+	// It stops and starts: nothing is lost and nothing comes twice.
+	fensRecords(t, b, 0, true)
+	size := fensStatus(t, b).Status.Size
+	again := func(r *running) *running {
+		t.Helper()
+		r.stop()
+		n, err := node.Open(r.Config(), node.Options{Fatal: func(err error) { t.Error(err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return runAgain(t, n)
+	}
+	d, c = again(d), again(c)
+	introduce(t, a, b, c, d)
+	step(1)
+	if now := fensStatus(t, b).Status.Size; now != size {
+		t.Errorf("%d entries after a restart, had %d", now, size)
+	}
+
+	// Over: everything goes, everywhere.
+	call[node.AgreementReply](t, d, node.OpAgreementEnd, node.AgreementRequest{Name: agreed, Reason: "boundary moved"})
+	for _, n := range []*running{a, b, c} {
+		await(t, "nothing is left", func() bool { return len(fensRecords(t, n, 0, true)) == 0 })
+	}
+	await(t, "nothing is outstanding", func() bool {
+		return len(call[node.StatusReply](t, d, node.OpStatus, node.Empty{}).Partners) == 0
+	})
+	// One under no agreement is refused, and a footprint nobody knows the members of.
+	err := d.Call(t.Context(), node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: []string{"I/1"}}, nil)
+	if e, ok := errors.AsType[*node.Error](err); !ok || e.Kind != node.NotFound {
+		t.Errorf("put by hand: %v", err)
+	}
+}
