@@ -8,6 +8,7 @@ import (
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
 )
 
 // An Answer is what a member sends to a council outside.
@@ -79,4 +80,21 @@ func (n *Node) WithdrawUnnoted(ctx context.Context, fp name.Council, a name.Agre
 		return err
 	}
 	return n.recall(ctx, r) // again: nothing is new
+}
+
+// What a council outside asks a member to bring records, and is answered.
+type (
+	InwardAsk    = inwardAsk
+	InwardAnswer = inwardAnswer
+)
+
+// Inward is what this node, as a member, answers a council outside.
+func (n *Node) Inward(ctx context.Context, from name.Council, q InwardAsk) (*InwardAnswer, error) {
+	return n.inward(ctx, from, q)
+}
+
+// JudgeInward is what this node, outside, makes of a proof that entries stand in a
+// footprint's log.
+func (n *Node) JudgeInward(fp name.Council, a *InwardAnswer, entries []tlog.Hash, indexes []uint64) error {
+	return n.checkInward(fp, *a, entries, indexes)
 }

@@ -138,7 +138,7 @@ func (b *bringing) carry(ctx context.Context, p *part) {
 	p.refused = err
 	close(p.taken)
 	if err == nil {
-		err = b.r.in.await(ctx, got.Position)
+		err = b.r.in.settled(ctx, b.f, brought(p.offers), got)
 	}
 	if p.before != nil {
 		if <-p.before.done; p.before.err != nil {

@@ -89,6 +89,9 @@ func (n *Node) keepFlowing(ctx context.Context, r *sink) {
 			t.Stop()
 			continue
 		}
+		if t, ok := r.in.(*through); ok {
+			t.turn.Add(1) // another member may do better
+		}
 		// Not at each change of our ledger: a try that fails is one.
 		t := time.NewTimer(wait)
 		select {
@@ -316,7 +319,7 @@ func (n *Node) contribute(ctx context.Context, r *sink, f *ledger.Feed, cursor u
 	if err != nil {
 		return got, err
 	}
-	return got, r.in.await(ctx, got.Position)
+	return got, r.in.settled(ctx, f, brought(offers), got)
 }
 
 // An untaken error says that the footprint could not take entries as they are
@@ -328,18 +331,26 @@ type untaken struct {
 
 func (u *untaken) Error() string { return fmt.Sprintf("%s does not take them now: %s", u.by, u.rule) }
 
-// contributeFrom brings entries that follow on the number since and move it to
-// cursor.
-func (n *Node) contributeFrom(ctx context.Context, r *sink, f *ledger.Feed, since, cursor uint64, offers []offering) (footprint.Receipt, error) {
+// brought are the entries of offerings.
+func brought(offers []offering) []footprint.Entry {
 	entries := make([]footprint.Entry, len(offers))
 	for i, o := range offers {
 		entries[i] = o.entry
 	}
-	got, err := r.in.contribute(ctx, f, since, cursor, entries)
+	return entries
+}
+
+// contributeFrom brings entries that follow on the number since and move it to
+// cursor.
+func (n *Node) contributeFrom(ctx context.Context, r *sink, f *ledger.Feed, since, cursor uint64, offers []offering) (footprint.Receipt, error) {
+	got, err := r.in.contribute(ctx, f, since, cursor, brought(offers))
 	if err != nil {
 		return got, err
 	}
-	for _, o := range got.Outcomes {
+	for i, o := range got.Outcomes {
+		if r.own == nil && !offers[i].put && o.Code == footprint.Refused {
+			return got, &untaken{r.name, o.Rule} // a withdrawal is never given up on one member's word
+		}
 		switch o.Rule {
 		case footprint.RuleMember, footprint.RuleForming, footprint.RuleStandard, footprint.RuleOrder:
 			return got, &untaken{r.name, o.Rule}

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -43,6 +45,7 @@ const (
 	inwardHolds = "holds" // which of the records named are there
 	inwardList  = "list"  // some of the asker's live records of the agreement's line
 	inwardPage  = "page"  // pass a page on
+	inwardProof = "proof" // that entries stand in the log, once a majority has cosigned that
 )
 
 // inwardAsk is a question of a council outside.
@@ -55,6 +58,7 @@ type inwardAsk struct {
 	Since     uint64         `json:"since,omitempty"`   // page
 	Cursor    uint64         `json:"cursor,omitempty"`  // page
 	Tokens    []string       `json:"tokens,omitempty"`  // page
+	Indexes   []uint64       `json:"indexes,omitempty"` // proof: of the footprint's log, ascending
 }
 
 // inwardAnswer is what a member says, or why it does not.
@@ -67,6 +71,9 @@ type inwardAnswer struct {
 	Records   []name.Record   `json:"records,omitempty"`   // list
 	Position  uint64          `json:"position,omitempty"`  // page
 	Outcomes  []inwardOutcome `json:"outcomes,omitempty"`  // page, in the order offered
+	// Checkpoint is the note and Inclusion the batch proof, of a proof.
+	Checkpoint string `json:"checkpoint,omitempty"`
+	Inclusion  []byte `json:"inclusion,omitempty"`
 }
 
 type inwardHeld struct {
@@ -106,6 +113,11 @@ func parseInwardAsk(b []byte) (q inwardAsk, err error) {
 		ok = ok && t != ""
 	}
 	switch q.Ask {
+	case inwardProof:
+		for i, at := range q.Indexes {
+			ok = ok && at < tlog.MaxSize && (i == 0 || at > q.Indexes[i-1])
+		}
+		ok = ok && len(q.Indexes) > 0 && len(q.Indexes) <= 2*flowItems
 	case inwardState, inwardHolds, inwardList, inwardPage:
 	default:
 		ok = false
@@ -227,6 +239,18 @@ func (n *Node) inward(ctx context.Context, from name.Council, q inwardAsk) (*inw
 		}
 	case inwardList:
 		out.Records, err = k.list(doc.Standard)
+	case inwardProof:
+		last := q.Indexes[len(q.Indexes)-1]
+		cp, signed := r.f.Checkpoint()
+		for ; cp.Size <= last && ctx.Err() == nil; cp, signed = r.f.Checkpoint() {
+			pause(ctx, 100*time.Millisecond)
+		}
+		if cp.Size <= last {
+			return refuse("no majority has cosigned it yet")
+		}
+		var proof []tlog.Hash
+		proof, err = r.f.ProveEntries(q.Indexes, cp.Size)
+		out.Checkpoint, out.Inclusion = string(signed), tlog.JoinHashes(proof)
 	case inwardPage:
 		if why := n.beyondPage(r, doc, q); why != "" {
 			return refuse(why)
@@ -347,6 +371,7 @@ func (n *Node) letIn(ctx context.Context, r *replica) error {
 type through struct {
 	n    *Node
 	name name.Council
+	turn atomic.Uint32 // moves who is asked first
 }
 
 // ask puts a question to the members, one after the other, until one answers it.
@@ -371,7 +396,7 @@ func (t *through) ask(ctx context.Context, f *ledger.Feed, q inwardAsk) (a inwar
 		return a, fmt.Errorf("the directory lists no members of %s", t.name)
 	}
 	var errs []string
-	for _, m := range inTurn(members, net.Connected()) {
+	for _, m := range inTurn(members, net.Connected(), int(t.turn.Load())) {
 		a, err := t.askMember(ctx, net, m, b, q)
 		if err == nil && a.Refused == "" {
 			return a, nil
@@ -458,5 +483,67 @@ func (t *through) contribute(ctx context.Context, f *ledger.Feed, since, cursor 
 	return out, err
 }
 
-// await has nothing to wait for: whoever is asked next has it.
-func (t *through) await(context.Context, uint64) error { return nil }
+// settled believes no member alone: what it said was taken must stand in the log
+// under a checkpoint that more than half of the members, by the directory, cosigned.
+func (t *through) settled(ctx context.Context, f *ledger.Feed, entries []footprint.Entry, got footprint.Receipt) error {
+	at := map[uint64]tlog.Hash{}
+	for i, o := range got.Outcomes {
+		if o.Code == footprint.Refused {
+			continue
+		}
+		entry, err := loggedAs(entries[i].Token)
+		if err != nil {
+			return fmt.Errorf("internal error: %w", err)
+		}
+		if was, ok := at[o.Entry]; ok && was != entry {
+			return fmt.Errorf("%w: two entries at one place", errNotProved)
+		}
+		at[o.Entry] = entry
+	}
+	if len(at) == 0 {
+		return nil
+	}
+	q := inwardAsk{Ask: inwardProof, Indexes: slices.Sorted(maps.Keys(at))}
+	var hashes []tlog.Hash
+	for _, i := range q.Indexes {
+		hashes = append(hashes, at[i])
+	}
+	a, err := t.ask(ctx, f, q)
+	if err != nil {
+		return err
+	}
+	return t.n.checkInward(t.name, a, hashes, q.Indexes)
+}
+
+// checkInward checks the proof that entries stand in a footprint's log.
+func (n *Node) checkInward(fp name.Council, a inwardAnswer, entries []tlog.Hash, indexes []uint64) error {
+	ws, err := n.witnessesOf(fp)
+	if err != nil {
+		return err
+	}
+	cp, _, err := tlog.VerifyMajority([]byte(a.Checkpoint), fp.Origin(), ws...)
+	if err != nil {
+		return fmt.Errorf("its checkpoint is not cosigned by a majority of the members that the directory lists: %w", err)
+	}
+	proof, err := tlog.SplitHashes(a.Inclusion)
+	if err != nil || tlog.VerifyBatch(entries, indexes, cp.Size, cp.Root, proof) != nil {
+		return fmt.Errorf("%w: entries without proof that they stand in the log", errNotProved)
+	}
+	return nil
+}
+
+// loggedAs returns the hash by which a log knows a token.
+func loggedAs(token []byte) (tlog.Hash, error) {
+	if bytes.IndexByte(token, '~') < 0 {
+		t, _, err := record.ParseEvent(token)
+		if err != nil {
+			return tlog.Hash{}, err
+		}
+		return t.Entry(), nil
+	}
+	t, err := record.Parse(token)
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	return t.Entry(), nil
+}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -57,6 +59,37 @@ func TestFlowFromOutside(t *testing.T) {
 		t.Errorf("why: %+v", w)
 	}
 
+	// A member answers the sender alone, passes on what the agreement lets through
+	// alone, and is not believed alone.
+	digest := call[node.AgreementReply](t, d, node.OpAgreementShow, node.AgreementRequest{Name: agreed}).Digest
+	ask := func(from name.Council, ask, digest string, tokens ...string) *node.InwardAnswer {
+		t.Helper()
+		a, err := b.Inward(t.Context(), from, node.InwardAsk{Footprint: fens, Agreement: agreed, Digest: digest, Ask: ask, Cursor: 9, Tokens: tokens, Indexes: []uint64{0}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	if got := ask(ironmoor, "state", digest); got.Refused != "" || got.Held != 2 || got.Cursor == 0 {
+		t.Errorf("the sender asks: %+v", got)
+	}
+	for what, got := range map[string]*node.InwardAnswer{
+		"another council":  ask(hexwell, "state", digest),
+		"a stranger":       ask("nowhere.gov.uk", "list", digest),
+		"another text":     ask(ironmoor, "list", strings.Repeat("a", 64)),
+		"no record":        ask(ironmoor, "page", digest, "a.b.c~"),
+		"no withdrawal":    ask(ironmoor, "page", digest, "a.b.c"),
+		"another's record": ask(hexwell, "page", digest, "a.b.c~"),
+	} {
+		if got.Refused == "" || got.Position != 0 || got.Records != nil {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	proof := ask(ironmoor, "proof", digest)
+	if proof.Refused != "" || d.JudgeInward(fens, proof, []tlog.Hash{{1}}, []uint64{0}) == nil {
+		t.Errorf("what does not stand there was believed: %+v", proof)
+	}
+
 	// A change, one that leaves the filter, one that is deleted, a new one; with a
 	// member away, another answers.
 	c.stop()
@@ -95,7 +128,10 @@ func TestFlowFromOutside(t *testing.T) {
 	await(t, "nothing is outstanding", func() bool {
 		return len(call[node.StatusReply](t, d, node.OpStatus, node.Empty{}).Partners) == 0
 	})
-	// One under no agreement is refused, and a footprint nobody knows the members of.
+	if got := ask(ironmoor, "page", digest, "a.b.c~"); !strings.Contains(got.Refused, "ended") {
+		t.Errorf("a record after the end: %+v", got)
+	}
+	// Under no agreement it puts nothing there.
 	err := d.Call(t.Context(), node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: []string{"I/1"}}, nil)
 	if e, ok := errors.AsType[*node.Error](err); !ok || e.Kind != node.NotFound {
 		t.Errorf("put by hand: %v", err)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -50,8 +49,9 @@ type inlet interface {
 	// when there are none.
 	ours(ctx context.Context, f *ledger.Feed) ([]name.Record, error)
 	contribute(ctx context.Context, f *ledger.Feed, since, cursor uint64, entries []footprint.Entry) (footprint.Receipt, error)
-	// await returns once the inlet knows what was done at a position.
-	await(ctx context.Context, position uint64) error
+	// settled returns once what became of entries is certain: our own replica has
+	// applied it, or a majority has cosigned that they stand in the log.
+	settled(ctx context.Context, f *ledger.Feed, entries []footprint.Entry, got footprint.Receipt) error
 }
 
 // A holding is a record as a footprint holds it.
@@ -136,7 +136,9 @@ func (k kept) contribute(ctx context.Context, f *ledger.Feed, since, cursor uint
 	return k.f.Contribute(ctx, f.Agreement, since, cursor, entries...)
 }
 
-func (k kept) await(ctx context.Context, position uint64) error { return k.f.Await(ctx, position) }
+func (k kept) settled(ctx context.Context, _ *ledger.Feed, _ []footprint.Entry, got footprint.Receipt) error {
+	return k.f.Await(ctx, got.Position)
+}
 
 // sinks are the footprints that our records flow into and that others keep.
 type sinks struct {
@@ -210,15 +212,16 @@ func (s *sinks) put(c name.Council, k *sink) {
 	}
 }
 
-// inTurn returns the members of a footprint, those there is a connection to first:
-// they are likely to answer.
-func inTurn(members, connected []name.Council) []name.Council {
-	members = slices.Clone(members)
+// inTurn returns the members of a footprint, those there is a connection to first,
+// who are likely to answer; among them another stands first at each turn.
+func inTurn(members, connected []name.Council, turn int) []name.Council {
+	turn %= max(len(members), 1)
+	members = slices.Concat(members[turn:], members[:turn])
 	slices.SortStableFunc(members, func(a, b name.Council) int {
 		x, y := slices.Contains(connected, a), slices.Contains(connected, b)
 		switch {
 		case x == y:
-			return strings.Compare(string(a), string(b))
+			return 0
 		case x:
 			return -1
 		}
