@@ -340,8 +340,12 @@ func (n *Node) letIn(ctx context.Context, r *replica) error {
 		return nil
 	}
 	var errs []error
+	proposed := r.f.Proposed()
 	for _, st := range n.book.all(n.now()) {
 		a := st.Agreement
+		if a.From == proposed && st.InForce() && slices.Contains(a.To, r.name) {
+			proposed = ""
+		}
 		if !st.InForce() || a.Mode != agreement.Replicate || !slices.Contains(a.To, r.name) || slices.Contains(members, a.From) || slices.Contains(r.f.Contributors(), a.From) {
 			continue
 		}
@@ -361,6 +365,13 @@ func (n *Node) letIn(ctx context.Context, r *replica) error {
 		r.mu.Unlock()
 		ctx, cancel := context.WithTimeout(ctx, listenMost)
 		_, err = r.f.LetIn(ctx, a.From, waited)
+		cancel()
+		errs = append(errs, err)
+	}
+	if proposed != "" {
+		// The agreement ended before a majority could agree: other changes wait.
+		ctx, cancel := context.WithTimeout(ctx, listenMost)
+		_, err := r.f.Cancel(ctx)
 		cancel()
 		errs = append(errs, err)
 	}

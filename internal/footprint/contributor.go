@@ -94,6 +94,15 @@ func (f *Footprint) LetIn(ctx context.Context, c name.Council, propose bool) (al
 	return false, err
 }
 
+// Proposed returns the council that this member has proposed to let in and that a
+// majority has not agreed to yet; "" for none. Cancel takes it back.
+func (f *Footprint) Proposed() name.Council {
+	if o := f.fsm.state.Load().Open; o != nil && o.By == f.o.Self && o.Change == changeContributor {
+		return o.Council
+	}
+	return ""
+}
+
 // ContributeFor passes on a page of an agreement's feed that a contributor has
 // signed; see Contribute. Whether the agreement is in force is for the caller to
 // ask.

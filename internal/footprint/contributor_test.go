@@ -178,6 +178,14 @@ func TestContributorJoins(t *testing.T) {
 		w.form(3)
 		w.await("the format is 2", func() bool { return w.leader().speaks() >= 2 })
 		out := places[3]
+		// Proposed and taken back: the next change need not wait.
+		l := w.leader()
+		if _, err := l.LetIn(t.Context(), places[4], false); err != nil || l.Proposed() != places[4] {
+			t.Fatalf("proposed %s, %v", l.Proposed(), err)
+		}
+		if r, err := l.Cancel(t.Context()); err != nil || l.Await(t.Context(), r.Position) != nil || l.Proposed() != "" {
+			t.Fatalf("proposed %s, %v", l.Proposed(), err)
+		}
 		w.letIn(out)
 		const agreed = "eastmere.gov.uk/items"
 		if _, err := w.at(places[1]).ContributeFor(t.Context(), out, agreed, 0, 5, w.token(out, "one", 1, tlog.Hash{})); err != nil {
