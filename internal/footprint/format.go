@@ -128,15 +128,16 @@ func (a *applier) moveFormat(c command) {
 	}
 }
 
-// readable refuses a replica of a newer format.
-func (m *fsm) readable(r *ledger.Replica) error {
-	return r.View(func(v *ledger.ReplicaView) error {
-		s, err := loadState(v)
-		if err == nil && s.format() > m.newest {
+// stateOf reads the state that goes with a replica, and refuses one of a newer
+// format.
+func (m *fsm) stateOf(r *ledger.Replica) (s *state, err error) {
+	err = r.View(func(v *ledger.ReplicaView) error {
+		if s, err = loadState(v); err == nil && s.format() > m.newest {
 			err = errNewer
 		}
 		return err
 	})
+	return s, err
 }
 
 // older returns the members that are known to run an older program than some

@@ -72,26 +72,15 @@ func openFSM(f *folder, o *Options) (*fsm, error) {
 	if err != nil {
 		return nil, err
 	}
+	var s *state
 	if m.replica, err = m.snaps.resume(replica); err == nil {
-		err = m.reload()
+		s, err = m.stateOf(m.replica)
 	}
 	if err != nil {
 		return nil, errors.Join(err, m.replica.Close())
 	}
+	m.state.Store(s)
 	return m, nil
-}
-
-func (m *fsm) reload() error {
-	if err := m.readable(m.replica); err != nil {
-		return err
-	}
-	return m.replica.View(func(v *ledger.ReplicaView) error {
-		s, err := loadState(v)
-		if err == nil {
-			m.state.Store(s)
-		}
-		return err
-	})
 }
 
 func (m *fsm) current() *ledger.Replica {
@@ -214,6 +203,11 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 					}
 				}
 			}
+			if eff.batches {
+				// Who has waited for the position decides by the state that goes
+				// with it.
+				t.Then(func() { m.state.Store(&next) })
+			}
 			return nil
 		})
 		if err != nil {
@@ -226,7 +220,6 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 			continue
 		}
 		if eff.batches {
-			m.state.Store(&next)
 			all.marked = all.marked || eff.marked
 			all.members = all.members || eff.members
 			all.erased = all.erased || eff.erased
@@ -374,7 +367,8 @@ func (m *fsm) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(m.readable(next), extends(m.current(), next)); err != nil {
+	state, err := m.stateOf(next)
+	if err = errors.Join(err, extends(m.current(), next)); err != nil {
 		return errors.Join(err, next.Close())
 	}
 	// Whoever has it open led, and has been told that it leads no more.
@@ -386,8 +380,9 @@ func (m *fsm) Restore(r io.ReadCloser) error {
 	m.swap.Lock()
 	old := m.replica
 	m.replica = next
+	m.state.Store(state)
 	m.swap.Unlock()
-	if err := errors.Join(old.Close(), m.reload(), m.snaps.installed(next.Applied()), m.folder.tidy(dir)); err != nil {
+	if err := errors.Join(old.Close(), m.snaps.installed(next.Applied()), m.folder.tidy(dir)); err != nil {
 		m.fail(err)
 		return err
 	}

@@ -221,6 +221,9 @@ func (r *Replica) Apply(position uint64, f func(*ReplicaTx) error) error {
 	}
 	r.mu.Lock()
 	r.tree, r.applied = next, position
+	for _, then := range t.then {
+		then()
+	}
 	close(r.changed)
 	r.changed = make(chan struct{})
 	r.mu.Unlock()
@@ -334,7 +337,12 @@ type ReplicaTx struct {
 	leaves []tlog.Hash
 	next   uint64
 	bytes  int
+	then   []func()
 }
+
+// Then has f called once the transaction is on disk and before anybody is told that
+// it is applied. It must not use the Replica.
+func (t *ReplicaTx) Then(f func()) { t.then = append(t.then, f) }
 
 // Next returns the log index of the next entry.
 func (t *ReplicaTx) Next() uint64 { return t.next }
