@@ -53,7 +53,15 @@ func TestMain(m *testing.M) {
 //	count N TEXT FILE             so many lines of a file hold a text
 //	flip FILE OFFSET              change one bit of a file
 //	waitfor [!]TEXT COMMAND…      run a command until what it prints holds a text, or no longer does
+//
+// The program is the one that users run. Built for the race detector, as the test
+// itself is, it takes most of its time to start, hundreds of times; what its nodes
+// do at once is under the detector in package node.
 func TestScripts(t *testing.T) {
+	bin, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
@@ -64,6 +72,7 @@ func TestScripts(t *testing.T) {
 				}
 				e.Setenv(name, strconv.Itoa(port))
 			}
+			e.Setenv("PATH", filepath.Dir(bin)+string(os.PathListSeparator)+e.Getenv("PATH"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
