@@ -109,10 +109,13 @@ func (f *Footprint) contribute(ctx context.Context, g group) (Receipt, error) {
 			}
 			return r, nil
 		}
-		if !retriable(err) {
+		full := errors.Is(err, ErrFull) // who leads hands the lead on, if anybody can take it
+		if !retriable(err) && !full {
 			return r, err
 		}
-		if !errors.Is(err, errNotLeader) && !errors.Is(err, errNoLeader) {
+		if full {
+			last = err
+		} else if !errors.Is(err, errNotLeader) && !errors.Is(err, errNoLeader) {
 			sent = true
 			last = err
 		} else if last == nil {
@@ -120,6 +123,9 @@ func (f *Footprint) contribute(ctx context.Context, g group) (Receipt, error) {
 		}
 		select {
 		case <-ctx.Done():
+			if full {
+				return Receipt{}, last
+			}
 			return Receipt{}, f.unavailable(last)
 		case <-f.ctx.Done():
 			return Receipt{}, ErrClosed
