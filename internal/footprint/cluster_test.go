@@ -465,3 +465,23 @@ func TestLeaderUnreachable(t *testing.T) {
 		}
 	})
 }
+
+// TestAskedWhileOpening: the other members know no better than to ask a replica
+// that is just being opened. It answers when it is, or that it was closed.
+func TestAskedWhileOpening(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		f := w.at(places[0])
+		opening := &Footprint{o: f.o, fsm: f.fsm, opened: make(chan struct{})}
+		opening.ctx, opening.cancel = context.WithCancel(t.Context())
+		defer opening.cancel()
+		put := group{contributor: places[1], entries: []Entry{w.token(places[1], "x", 1, tlog.Hash{})}}
+		for _, ask := range []byte{askPut, askRead, askSelf} {
+			ctx, cancel := within(t, time.Second)
+			if _, err := opening.serve(ctx, places[1], request{ask, fensName, put.append(nil)}); !errors.Is(err, errNotLeader) {
+				t.Errorf("asked %d: %v", ask, err)
+			}
+			cancel()
+		}
+	})
+}

@@ -126,6 +126,7 @@ type Footprint struct {
 	inspections chan []inspection    // records to look at behind applying
 	missed      missed
 	leaders     leaderWatch
+	opened      chan struct{} // closed once raft is there: members may ask before
 	closed      atomic.Bool
 
 	standards sync.Map // name.Standard to *standard.Standard
@@ -269,6 +270,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 		kick: make(chan struct{}, 1), marks: make(chan struct{}, 1), upgrades: make(chan struct{}, 1), eraser: make(chan struct{}, 1), inspections: make(chan []inspection, 8), missed: missed{wake: make(chan struct{}, 1)},
 		contact: map[name.Council]contact{}, peers: map[name.Council]Peer{},
 	}
+	f.opened = make(chan struct{})
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -394,6 +396,7 @@ func (f *Footprint) openRaft(found bool) error {
 		return errors.Join(fmt.Errorf("start raft: %w", err), f.trans.Close())
 	}
 	t.observe(f.raft)
+	close(f.opened)
 	f.wg.Go(guard.run)
 	return nil
 }
@@ -428,7 +431,11 @@ func (f *Footprint) Close() error {
 // stopped takes the member out of the cluster when its replica can go no
 // further: it must not lead, nor let the log be cut.
 func (f *Footprint) stopped(err error) {
-	f.raft.Shutdown()
+	select {
+	case <-f.opened:
+		f.raft.Shutdown()
+	case <-f.ctx.Done():
+	}
 	f.o.Fatal(err)
 }
 

@@ -202,6 +202,13 @@ func (e talkError) err(from name.Council) error {
 }
 
 func (f *Footprint) serve(ctx context.Context, from name.Council, q request) ([]byte, error) {
+	select {
+	case <-f.opened:
+	case <-f.ctx.Done():
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, errNotLeader
+	}
 	if q.ask == askCheckpoint {
 		_, signed := f.cosigned.best()
 		return signed, nil
