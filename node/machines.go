@@ -77,7 +77,7 @@ func readMachine(data string) (*machineOf, error) {
 // its node does not run.
 func (m *machineOf) elsewhere(c name.Council) *Error {
 	return fail(Behind, fmt.Sprintf("stile footprint status %s --data %s", c, m.Data),
-		"the node of %s runs on whichever of its machines leads, and that is not this one now", c)
+		"the node of %s runs on whichever of its machines leads: while %s does, commands reach it here, and nothing else opens this folder", c, m.Machine)
 }
 
 // machineFor checks that a council's data folder can be run by this machine, and

@@ -5,6 +5,10 @@
 // councils and is applied, once and at the same place, by every member; nothing
 // is in the ledger that its contributor did not sign; and a checkpoint counts
 // only once a majority has cosigned that exact tree. See DESIGN.md.
+//
+// Several machines of one council keep its own ledger alike by the same means: the
+// one that leads opens it, and each of its transactions is on the disks of a
+// majority of them before anybody is told yes. See machines.go.
 package footprint
 
 import (
