@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -104,28 +102,17 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreemen
 		var chunk []*candidate
 		size := 0
 		flush := func() error {
-			var next atomic.Int64
-			var wg sync.WaitGroup
 			bodies := make([]map[string]any, len(chunk))
-			for range workers() {
-				wg.Go(func() {
-					for {
-						i := int(next.Add(1)) - 1
-						if i >= len(chunk) {
-							return
-						}
-						c := chunk[i]
-						if c.err != nil {
-							continue
-						}
-						var ver *Version
-						if ver, c.err = l.rebuild(c.index, c.raw, c.leaf); c.err == nil && f.takes(ver.Standard, ver.Body) {
-							bodies[i] = ver.Body
-						}
-					}
-				})
-			}
-			wg.Wait()
+			onAllCores(len(chunk), 1, func(i int) {
+				c := chunk[i]
+				if c.err != nil {
+					return
+				}
+				var ver *Version
+				if ver, c.err = l.rebuild(c.index, c.raw, c.leaf); c.err == nil && f.takes(ver.Standard, ver.Body) {
+					bodies[i] = ver.Body
+				}
+			})
 			for i, c := range chunk {
 				if errors.Is(c.err, ErrStorage) {
 					return c.err

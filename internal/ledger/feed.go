@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -440,29 +439,18 @@ type candidate struct {
 
 // matchAll reads the candidates and matches them against the feed, on all cores.
 func (l *Ledger) matchAll(f *Feed, chunk []*candidate) {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range workers() {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(chunk) {
-					return
-				}
-				c := chunk[i]
-				if c.err != nil {
-					continue
-				}
-				var ver *Version
-				if ver, c.err = l.rebuild(c.index, c.raw, c.leaf); c.err == nil {
-					c.record = ver.Claims.Record.Bytes()
-					if c.match = f.takes(ver.Standard, ver.Body); c.match {
-						c.asked = l.askedKeys(f, ver.Standard, ver.Body)
-					}
-				}
-				c.raw = nil
+	onAllCores(len(chunk), 1, func(i int) {
+		c := chunk[i]
+		if c.err != nil {
+			return
+		}
+		var ver *Version
+		if ver, c.err = l.rebuild(c.index, c.raw, c.leaf); c.err == nil {
+			c.record = ver.Claims.Record.Bytes()
+			if c.match = f.takes(ver.Standard, ver.Body); c.match {
+				c.asked = l.askedKeys(f, ver.Standard, ver.Body)
 			}
-		})
-	}
-	wg.Wait()
+		}
+		c.raw = nil
+	})
 }

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -434,22 +432,11 @@ func (v *View) Survey(ctx context.Context, std name.Standard, f func(index uint6
 	var chunk []*read
 	size := 0
 	flush := func() error {
-		var next atomic.Int64
-		var wg sync.WaitGroup
-		for range workers() {
-			wg.Go(func() {
-				for {
-					i := int(next.Add(1)) - 1
-					if i >= len(chunk) {
-						return
-					}
-					if r := chunk[i]; r.err == nil {
-						r.ver, r.err = v.l.rebuild(r.index, r.raw, r.leaf)
-					}
-				}
-			})
-		}
-		wg.Wait()
+		onAllCores(len(chunk), 1, func(i int) {
+			if r := chunk[i]; r.err == nil {
+				r.ver, r.err = v.l.rebuild(r.index, r.raw, r.leaf)
+			}
+		})
 		for _, r := range chunk {
 			if errors.Is(r.err, ErrStorage) {
 				return r.err

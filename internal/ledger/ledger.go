@@ -370,7 +370,22 @@ func (l *Ledger) DiskBytes() (uint64, error) {
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func workers() int { return max(1, runtime.GOMAXPROCS(0)) }
+// onAllCores calls f with every number below n, on as many cores as there are
+// times per numbers, and returns when all calls have.
+func onAllCores(n, per int, f func(i int)) {
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			f(i)
+		}
+	}
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), (n+per-1)/per) - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+}
 
 // badgerLog hands Badger's own messages on. They name files and sizes, never
 // values.

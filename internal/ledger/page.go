@@ -3,8 +3,6 @@ package ledger
 import (
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -84,25 +82,11 @@ func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
 			size += 2 * len(w.raw) // what the token grows to
 			wants = append(wants, w)
 		}
-		var next atomic.Int64
-		var wg sync.WaitGroup
-		work := func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(wants) {
-					return
-				}
-				w := wants[i]
-				if w.err == nil {
-					w.token, w.err = l.present(f, w.index, w.kind, w.raw, w.leaf)
-				}
+		onAllCores(len(wants), 16, func(i int) {
+			if w := wants[i]; w.err == nil {
+				w.token, w.err = l.present(f, w.index, w.kind, w.raw, w.leaf)
 			}
-		}
-		for range min(workers(), (len(wants)+15)/16) - 1 {
-			wg.Go(work)
-		}
-		work()
-		wg.Wait()
+		})
 		// A record of many small fields grows by more than was reckoned with
 		// above. What goes beyond the limit is left to the next page.
 		size = 0

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -330,23 +328,7 @@ func (l *Ledger) roomOnDisk() error {
 
 // signAll builds and signs the batch's entries on all cores.
 func (l *Ledger) signAll(b *batch) {
-	var next atomic.Int64
-	work := func() {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= len(b.entries) {
-				return
-			}
-			l.seal(b.entries[i])
-		}
-	}
-	n := min(workers(), (len(b.entries)+7)/8)
-	var wg sync.WaitGroup
-	for range n - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
+	onAllCores(len(b.entries), 8, func(i int) { l.seal(b.entries[i]) })
 }
 
 func (l *Ledger) seal(p *pending) {
