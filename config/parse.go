@@ -14,7 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // An Error is one problem of a configuration file.

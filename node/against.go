@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // AgainstRequest asks how the node's own records of one version, or line, would

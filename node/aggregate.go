@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/stile-exchange/stile/internal/agreement"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // AggregateRequest asks for counts of records.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // book keeps the agreements: what our own ledger and those of the others say

@@ -15,8 +15,8 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Files of a data folder that have to do with the directory.

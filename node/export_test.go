@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Rewind sets the durable cursor of a mapping back to the start, as if the node

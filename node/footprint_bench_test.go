@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // BenchmarkFootprintFlow: how fast do the records of an agreement come from a

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/footprint"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // FuzzInward: a question from outside and a member's answer are read within their

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // TestFlowFromOutside: what an agreement permits goes into a footprint from a

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/footprint"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // FootprintBackupRequest has the node write a backup of a footprint's ledger into

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 const (

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // lookupAgreement lets to ask from for people who moved, by their national

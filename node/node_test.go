@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/directory"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 const (

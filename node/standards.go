@@ -3,8 +3,8 @@ package node
 import (
 	"context"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 func (n *Node) counts() (c map[name.Standard]int, err error) {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Suspending an agreement stops at once what leaves under it, and withdraws

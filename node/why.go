@@ -10,8 +10,8 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // why says, rule by rule and field by field, why a partner has or lacks one of

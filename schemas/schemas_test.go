@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/measure"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 func adopted(t *testing.T, who name.Council, std string, records int) measure.Given {

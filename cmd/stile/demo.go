@@ -21,8 +21,8 @@ import (
 	"github.com/stile-exchange/stile/examples/planning"
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 const demoHelp = `Three made-up councils and an auditor, each with a data folder of its own, run

@@ -12,10 +12,10 @@ import (
 	"sync"
 
 	"github.com/stile-exchange/stile/internal/intake"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A batch is a run of rows that is offered in one request.

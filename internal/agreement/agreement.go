@@ -95,7 +95,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // ErrDocument is wrapped by every error of [Parse] and [ParseCanonical].

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Limits on asking by a value, for mode lookup.

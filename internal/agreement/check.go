@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Problem is one thing that keeps an agreement from being signed. Pointer

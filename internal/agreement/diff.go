@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // How a difference is announced: whether more leaves than before, or is kept

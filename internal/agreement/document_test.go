@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas"
 )
 

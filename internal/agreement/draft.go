@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Draft returns a document to fill in: the headings with a line of guidance

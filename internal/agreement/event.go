@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // The kinds of ledger event that this package understands.

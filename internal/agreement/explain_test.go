@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 func TestExplain(t *testing.T) {

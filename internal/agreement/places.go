@@ -3,8 +3,8 @@ package agreement
 import (
 	"strings"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A place is a node in the tree of what an agreement lets travel. It follows

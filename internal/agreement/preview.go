@@ -5,8 +5,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Preview is what an agreement would do to the records a council has now.

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Terms is what an agreement means for the records of one version of its

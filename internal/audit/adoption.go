@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/measure"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Verdict says what came of counting one figure of a statement again.

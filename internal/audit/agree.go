@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A paper is one version of an agreement that the bundle holds.

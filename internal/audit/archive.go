@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // The paths of a bundle. Each has one spelling, which place reads back.

@@ -89,8 +89,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Format is the number of the format that this package writes and reads.

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A chunk is what was found in one chunk of the log.

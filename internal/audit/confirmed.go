@@ -7,9 +7,9 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // kindConfirmed is how the contributor keeps a footprint's receipt: agreement,

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // judgeStandards compares standards with what the log says was adopted.

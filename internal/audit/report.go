@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Result is what came of a check.

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // expect checks the result of one check, and that its words hold others.

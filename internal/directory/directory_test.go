@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/keys"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 var day = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)

@@ -16,7 +16,7 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 
 	"github.com/stile-exchange/stile/internal/keys"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 const dateForm = "2006-01-02"

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/agreement"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // TestSigning: the footprint has said what a majority of its members have said

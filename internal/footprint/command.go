@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A command is one entry of the raft log:

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A contributor is a council outside that may bring records under its own

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Cover is a checkpoint of the footprint's ledger that members have cosigned.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // The members' keys are in the ledger, since applying asks no directory. When

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Members are upgraded one at a time, so for a while some run an older program.

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/directory"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // The events by which councils become and cease to be members. Each is signed

@@ -22,9 +22,9 @@ import (
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // TestMain lets this test program be a member's process, too: see memberProcess.

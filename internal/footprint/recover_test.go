@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // TestRecover: two of three are lost for good. The third goes on alone from what

@@ -15,8 +15,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // The protocols of a footprint's members among themselves.

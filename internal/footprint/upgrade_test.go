@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // TestUpgradeProcesses: three processes of the program before this one are killed

@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/intake"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // lane returns n lines of the planning lane: the sample over and over, or a

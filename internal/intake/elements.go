@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // elements reads the records of one JSON text as a stream: it finds where

@@ -8,8 +8,8 @@ import (
 	"io"
 	"strings"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 func (r *Reader) openJSON(in io.Reader) error {

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/intake"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 func TestNDJSON(t *testing.T) {

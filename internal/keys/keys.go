@@ -42,7 +42,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Ring is every key of one council. All fields are set. The methods of a

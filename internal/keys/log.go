@@ -9,7 +9,7 @@ import (
 	fnote "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A LogKey signs the checkpoints of a council's own log (c2sp.org/tlog-checkpoint)

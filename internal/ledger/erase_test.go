@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // newCanary returns a text to put into a field and to look for in the

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Kinds of events this package writes; the body of each is an object.

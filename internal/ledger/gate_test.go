@@ -12,8 +12,8 @@ import (
 
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/measure"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 func gate(t testing.TB, l *ledger.Ledger, std name.Standard) (g ledger.Gate) {

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A holding is used once for each version somebody looked at, and the mark goes

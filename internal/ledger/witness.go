@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Cosigned is a checkpoint of this log with a witness's cosignature.

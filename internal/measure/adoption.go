@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas/councils"
 )
 

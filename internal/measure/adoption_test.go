@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/measure"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 func given(t testing.TB, who name.Council, std, day string, records int) measure.Given {

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Limits on the places of one standard. What a schema describes beyond them is

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // verifyChunk is how many holdings are verified between two marks.

@@ -8,8 +8,8 @@ import (
 	"testing/fstest"
 
 	"github.com/stile-exchange/stile/internal/agreement"
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // caseStandard returns a made-up standard with something of everything: open,

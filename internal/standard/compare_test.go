@@ -8,7 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // versions packs two versions of a standard.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Level is the part of a version number that a change asks to raise

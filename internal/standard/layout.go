@@ -1,6 +1,6 @@
 package standard
 
-import "github.com/stile-exchange/stile/internal/name"
+import "github.com/stile-exchange/stile/node/name"
 
 // A Layout says, for one place in a record and all below it, what is said in
 // clear and what can be withheld by itself.

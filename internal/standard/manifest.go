@@ -10,7 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Manifest says of a standard what JSON Schema does not:

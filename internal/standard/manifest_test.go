@@ -6,7 +6,7 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 func TestManifest(t *testing.T) {

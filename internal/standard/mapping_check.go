@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // The rules of what [Standard.CheckMapping] finds.

@@ -27,8 +27,8 @@ import (
 	"path"
 	"slices"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Class says how a place in a record may be handled.

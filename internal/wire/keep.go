@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // How Keep dials.

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Memory is a world of councils joined by a network in memory, with weather.

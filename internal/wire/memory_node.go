@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A MemoryNode is one council's [Network] in a [Memory].

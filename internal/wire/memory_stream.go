@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // memoryWindow is how many bytes may be on their way or unread before a writer

@@ -5,9 +5,9 @@ import (
 
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wiretest"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 const (

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // town is a directory that several hosts share.

@@ -40,7 +40,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Errors of a Network and its streams. They come wrapped with the council they

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A federation of the size of England's: 400 members, and 300 versions of

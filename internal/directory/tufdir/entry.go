@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/directory"
-	"github.com/stile-exchange/stile/internal/name"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // An Entry is one member as the directory has it: its file, and what the

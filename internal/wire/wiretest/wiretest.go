@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/name"
 	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A World makes councils that can reach each other over one kind of network.
