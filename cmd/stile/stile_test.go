@@ -19,12 +19,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 
 	"github.com/stile-exchange/stile/node"
 )
-
-var update = flag.Bool("update", false, "write docs/cli.md anew")
 
 func TestMain(m *testing.M) {
 	// The stories wait for each other's nodes more than they compute, so more
@@ -199,45 +196,6 @@ func run(t *testing.T, in string, args ...string) (code int, out, err string) {
 	var o, e bytes.Buffer
 	code = Main(t.Context(), env{strings.NewReader(in), &o, &e}, args)
 	return code, o.String(), e.String()
-}
-
-// TestManual keeps docs/cli.md what the commands say of themselves.
-func TestManual(t *testing.T) {
-	var b bytes.Buffer
-	b.WriteString("# The commands\n\nWhat `--help` says, on one page. It is made by `go test ./cmd/stile -run TestManual -update` and kept fresh by that test.\n\n")
-	root := (&app{}).root()
-	root.DisableAutoGenTag = true
-	var walk func(c *cobra.Command)
-	walk = func(c *cobra.Command) {
-		if c.Hidden {
-			return
-		}
-		var page bytes.Buffer
-		link := func(file string) string {
-			return "#" + strings.ReplaceAll(strings.TrimSuffix(file, ".md"), "_", "-")
-		}
-		if err := doc.GenMarkdownCustom(c, &page, link); err != nil {
-			t.Fatal(err)
-		}
-		b.Write(page.Bytes())
-		for _, sub := range c.Commands() {
-			walk(sub)
-		}
-	}
-	walk(root)
-	path := filepath.Join("..", "..", "docs", "cli.md")
-	if *update {
-		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(have, b.Bytes()) {
-		t.Errorf("%s is not what the commands say of themselves.\nTry: go test ./cmd/stile -run TestManual -update", path)
-	}
 }
 
 // TestEveryCommandIsTold checks that there is help on everything, and a script
