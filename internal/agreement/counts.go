@@ -156,81 +156,102 @@ func (c Counts) Body() map[string]any {
 // the rules: no group below the threshold, which is at least ours; only multiples
 // of five; a total of what is there; no group twice.
 func ParseCounts(body any) (c Counts, err error) {
-	bad := func(member string) (Counts, error) { return Counts{}, fmt.Errorf("%w: %s", ErrCounts, member) }
 	m, ok := body.(map[string]any)
 	if !ok {
-		return bad("want an object")
+		return Counts{}, badCounts("want an object")
 	}
-	num := func(v any) (int, bool) {
-		s, _ := v.(json.Number)
-		n, err := strconv.Atoi(string(s))
-		return n, err == nil && n >= 0 && n < 1<<40 && strconv.Itoa(n) == string(s)
+	if err := c.parseHead(m); err != nil {
+		return Counts{}, err
 	}
+	groups, ok := m["groups"].([]any)
+	if !ok || len(groups) > MaxGroups {
+		return Counts{}, badCounts("groups")
+	}
+	c.Groups = make([]Group, 0, len(groups))
+	total := 0
+	for i, v := range groups {
+		g, err := c.parseGroup(v)
+		if err != nil {
+			return Counts{}, err
+		}
+		if i > 0 && slices.CompareFunc(c.Groups[i-1].Of, g.Of, compareTexts) >= 0 {
+			return Counts{}, badCounts("groups")
+		}
+		total += g.Count
+		c.Groups = append(c.Groups, g)
+	}
+	if c.Total, ok = countOf(m["total"]); !ok || c.Total != total {
+		return Counts{}, badCounts("total")
+	}
+	return c, nil
+}
+
+func badCounts(member string) error { return fmt.Errorf("%w: %s", ErrCounts, member) }
+
+// countOf reads a number that is not negative and is spelt in the one way.
+func countOf(v any) (int, bool) {
+	s, _ := v.(json.Number)
+	n, err := strconv.Atoi(string(s))
+	return n, err == nil && n >= 0 && n < 1<<40 && strconv.Itoa(n) == string(s)
+}
+
+// parseHead reads everything but the groups and their total.
+func (c *Counts) parseHead(m map[string]any) (err error) {
 	text := func(k string) string { s, _ := m[k].(string); return s }
 	if c.Agreement, err = name.ParseAgreement(text("agreement")); err != nil {
-		return bad("agreement")
+		return badCounts("agreement")
 	}
-	if c.Version, ok = num(m["version"]); !ok || c.Version > MaxVersion {
-		return bad("version")
+	var ok bool
+	if c.Version, ok = countOf(m["version"]); !ok || c.Version > MaxVersion {
+		return badCounts("version")
 	}
 	if c.Day, err = ParseDate(text("day")); err != nil {
-		return bad("day")
+		return badCounts("day")
 	}
 	by, ok := m["by"].([]any)
 	if !ok || len(by) > MaxGroupFields {
-		return bad("by")
+		return badCounts("by")
 	}
 	for i, v := range by {
 		s, ok := v.(string)
 		f, err := name.ParseField(s)
 		if !ok || err != nil || i > 0 && f <= c.By[i-1] {
-			return bad("by")
+			return badCounts("by")
 		}
 		c.By = append(c.By, f)
 	}
-	if c.Threshold, ok = num(m["threshold"]); !ok || c.Threshold < CountThreshold {
-		return bad("threshold")
+	if c.Threshold, ok = countOf(m["threshold"]); !ok || c.Threshold < CountThreshold {
+		return badCounts("threshold")
 	}
-	if c.Rounded, ok = num(m["rounded"]); !ok || c.Rounded < CountRounding || c.Rounded%CountRounding != 0 {
-		return bad("rounded")
+	if c.Rounded, ok = countOf(m["rounded"]); !ok || c.Rounded < CountRounding || c.Rounded%CountRounding != 0 {
+		return badCounts("rounded")
 	}
-	groups, ok := m["groups"].([]any)
-	if !ok || len(groups) > MaxGroups {
-		return bad("groups")
+	return nil
+}
+
+// parseGroup reads one group, whose values are those of c.By in their order.
+func (c *Counts) parseGroup(v any) (g Group, err error) {
+	o, _ := v.(map[string]any)
+	of, ok := o["of"].([]any)
+	if !ok || len(o) != 2 || len(of) != len(c.By) {
+		return g, badCounts("groups")
 	}
-	c.Groups = make([]Group, 0, len(groups))
-	total := 0
-	for i, v := range groups {
-		o, _ := v.(map[string]any)
-		of, ok := o["of"].([]any)
-		if !ok || len(o) != 2 || len(of) != len(by) {
-			return bad("groups")
+	g.Of = make([]*string, len(of))
+	for j, v := range of {
+		s, ok := v.(string)
+		if !ok && v != nil || len(s) > MaxGroupText {
+			return g, badCounts("groups")
 		}
-		g := Group{Of: make([]*string, len(of))}
-		for j, v := range of {
-			s, ok := v.(string)
-			if !ok && v != nil || len(s) > MaxGroupText {
-				return bad("groups")
-			}
-			if ok {
-				g.Of[j] = &s
-			}
+		if ok {
+			g.Of[j] = &s
 		}
-		// A count is rounded, so that it may stand below a threshold that is no
-		// multiple.
-		if g.Count, ok = num(o["count"]); !ok || g.Count%c.Rounded != 0 || g.Count < CountThreshold {
-			return bad("count")
-		}
-		if i > 0 && slices.CompareFunc(c.Groups[i-1].Of, g.Of, compareTexts) >= 0 {
-			return bad("groups")
-		}
-		total += g.Count
-		c.Groups = append(c.Groups, g)
 	}
-	if c.Total, ok = num(m["total"]); !ok || c.Total != total {
-		return bad("total")
+	// A count is rounded, so that it may stand below a threshold that is no
+	// multiple.
+	if g.Count, ok = countOf(o["count"]); !ok || g.Count%c.Rounded != 0 || g.Count < CountThreshold {
+		return g, badCounts("count")
 	}
-	return c, nil
+	return g, nil
 }
 
 // textsAt returns the texts of a record's values at fields, in their order; nil

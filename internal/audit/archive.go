@@ -39,8 +39,11 @@ func agreementPath(a name.Agreement, version int) string {
 // contents is an opened archive, its files sorted out by what their paths say.
 type contents struct {
 	doc        *document
-	chunks     []*zip.File // by number
-	proofs     []*zip.File // by number
+	header     *zip.File
+	numbered   map[string]map[int]*zip.File // chunks and proofs, by folder and number
+	size       map[string]uint64            // bytes that a folder unpacks to
+	chunks     []*zip.File                  // by number
+	proofs     []*zip.File                  // by number
 	agreements []named[agreementID]
 	notes      []named[uint64] // by size
 	histories  map[uint64]*zip.File
@@ -71,60 +74,9 @@ func open(r io.ReaderAt, size int64) (*contents, error) {
 	if err := checkShape(zr.File); err != nil {
 		return nil, err
 	}
-	c := &contents{histories: map[uint64]*zip.File{}, tuf: map[string]*zip.File{}}
-	chunks, proofs := map[int]*zip.File{}, map[int]*zip.File{}
-	var header *zip.File
-	var standards, events, tuf uint64
+	c := &contents{numbered: map[string]map[int]*zip.File{"entries": {}, "proofs": {}}, histories: map[uint64]*zip.File{}, tuf: map[string]*zip.File{}, size: map[string]uint64{}}
 	for _, f := range zr.File {
-		limit, ok := uint64(0), false
-		dir, rest, _ := strings.Cut(f.Name, "/")
-		switch dir {
-		case documentPath:
-			header, limit, ok = f, maxHeader, rest == "" && f.Name == documentPath
-		case "entries":
-			n, e := strconv.Atoi(strings.TrimSuffix(rest, ".ndjson"))
-			ok = e == nil && n >= 0 && n < MaxChunks && chunkPath(n) == f.Name
-			chunks[n], limit = f, MaxChunkBytes
-		case "proofs":
-			n, e := strconv.Atoi(strings.TrimSuffix(rest, ".bin"))
-			ok = e == nil && n >= 0 && n < MaxChunks && proofPath(n) == f.Name
-			proofs[n], limit = f, maxProof
-		case "checkpoints":
-			text, isNote := strings.CutSuffix(rest, ".note")
-			n, e := strconv.ParseUint(strings.TrimSuffix(text, ".proof"), 10, 63)
-			if isNote {
-				ok = e == nil && notePath(n) == f.Name
-				c.notes, limit = append(c.notes, named[uint64]{n, f}), maxNote
-			} else {
-				ok = e == nil && historyPath(n) == f.Name
-				c.histories[n], limit = f, maxHistory
-			}
-		case "directory":
-			m, e := name.ParseCouncil(strings.TrimSuffix(rest, ".yaml"))
-			ok = e == nil && memberPath(m) == f.Name
-			c.members, limit = append(c.members, named[name.Council]{m, f}), maxMember
-		case "tuf":
-			var most int64
-			most, ok = tufdir.EvidencePath(rest)
-			c.tuf[rest], limit = f, uint64(most)
-			tuf += f.UncompressedSize64
-		case "events":
-			m, e := name.ParseCouncil(strings.TrimSuffix(rest, ".ndjson"))
-			ok = e == nil && eventsPath(m) == f.Name
-			c.events, limit = append(c.events, named[name.Council]{m, f}), MaxEvents
-			events += f.UncompressedSize64
-		case "standards":
-			s, e := name.ParseStandard(strings.TrimSuffix(rest, ".zip"))
-			ok = e == nil && standardPath(s) == f.Name
-			c.standards, limit = append(c.standards, named[name.Standard]{s, f}), maxArchive
-			standards += f.UncompressedSize64
-		case "agreements":
-			a, v, _ := strings.Cut(strings.TrimSuffix(rest, ".json"), "@")
-			id, e := name.ParseAgreement(a)
-			n, e2 := strconv.Atoi(v)
-			ok = e == nil && e2 == nil && n > 0 && agreementPath(id, n) == f.Name
-			c.agreements, limit = append(c.agreements, named[agreementID]{agreementID{id, n}, f}), maxAgreement
-		}
+		limit, ok := c.add(f)
 		if !ok {
 			return nil, fmt.Errorf("%w: %.80q is no file that a bundle of format %d has", ErrBundle, f.Name, Format)
 		}
@@ -133,25 +85,89 @@ func open(r io.ReaderAt, size int64) (*contents, error) {
 		}
 	}
 	switch {
-	case header == nil:
+	case c.header == nil:
 		return nil, fmt.Errorf("%w: bundle.json is missing", ErrBundle)
 	case len(c.members) > MaxMembers, len(c.standards) > MaxStandards, len(c.agreements) > MaxAgreements, len(c.notes) > MaxNotes:
 		return nil, fmt.Errorf("%w: more members, standards, agreements or checkpoints than a bundle may hold", ErrBundle)
-	case standards > maxStandards, events > MaxEvents, tuf > maxTUF:
+	case c.size["standards"] > maxStandards, c.size["events"] > MaxEvents, c.size["tuf"] > maxTUF:
 		return nil, fmt.Errorf("%w: more bytes of standards, events or the directory than a bundle may hold", ErrBundle)
 	}
-	if c.chunks, err = inOrder(chunks, chunkPath); err != nil {
+	if c.chunks, err = inOrder(c.numbered["entries"], chunkPath); err != nil {
 		return nil, err
 	}
 	// A proof that is missing is a check that fails, not a file that cannot be
 	// read: proofs has a nil for it.
 	c.proofs = make([]*zip.File, len(c.chunks))
-	for n, f := range proofs {
+	for n, f := range c.numbered["proofs"] {
 		if n >= len(c.proofs) {
 			return nil, fmt.Errorf("%w: %s proves nothing that is here", ErrBundle, f.Name)
 		}
 		c.proofs[n] = f
 	}
+	c.sort()
+	b, err := readFile(c.header)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBundle, err)
+	}
+	c.doc, err = decodeDocument(b)
+	return c, err
+}
+
+// add takes a file of the archive among the contents, by its path, and returns
+// how many bytes it may unpack to. It is false for a path that no bundle has, or
+// that could be spelt in another way.
+func (c *contents) add(f *zip.File) (limit uint64, ok bool) {
+	dir, rest, _ := strings.Cut(f.Name, "/")
+	c.size[dir] += f.UncompressedSize64
+	switch dir {
+	case documentPath:
+		c.header, limit, ok = f, maxHeader, rest == "" && f.Name == documentPath
+	case "entries":
+		n, e := strconv.Atoi(strings.TrimSuffix(rest, ".ndjson"))
+		ok = e == nil && n >= 0 && n < MaxChunks && chunkPath(n) == f.Name
+		c.numbered[dir][n], limit = f, MaxChunkBytes
+	case "proofs":
+		n, e := strconv.Atoi(strings.TrimSuffix(rest, ".bin"))
+		ok = e == nil && n >= 0 && n < MaxChunks && proofPath(n) == f.Name
+		c.numbered[dir][n], limit = f, maxProof
+	case "checkpoints":
+		text, isNote := strings.CutSuffix(rest, ".note")
+		n, e := strconv.ParseUint(strings.TrimSuffix(text, ".proof"), 10, 63)
+		if isNote {
+			ok = e == nil && notePath(n) == f.Name
+			c.notes, limit = append(c.notes, named[uint64]{n, f}), maxNote
+		} else {
+			ok = e == nil && historyPath(n) == f.Name
+			c.histories[n], limit = f, maxHistory
+		}
+	case "directory":
+		m, e := name.ParseCouncil(strings.TrimSuffix(rest, ".yaml"))
+		ok = e == nil && memberPath(m) == f.Name
+		c.members, limit = append(c.members, named[name.Council]{m, f}), maxMember
+	case "tuf":
+		var most int64
+		most, ok = tufdir.EvidencePath(rest)
+		c.tuf[rest], limit = f, uint64(most)
+	case "events":
+		m, e := name.ParseCouncil(strings.TrimSuffix(rest, ".ndjson"))
+		ok = e == nil && eventsPath(m) == f.Name
+		c.events, limit = append(c.events, named[name.Council]{m, f}), MaxEvents
+	case "standards":
+		s, e := name.ParseStandard(strings.TrimSuffix(rest, ".zip"))
+		ok = e == nil && standardPath(s) == f.Name
+		c.standards, limit = append(c.standards, named[name.Standard]{s, f}), maxArchive
+	case "agreements":
+		a, v, _ := strings.Cut(strings.TrimSuffix(rest, ".json"), "@")
+		id, e := name.ParseAgreement(a)
+		n, e2 := strconv.Atoi(v)
+		ok = e == nil && e2 == nil && n > 0 && agreementPath(id, n) == f.Name
+		c.agreements, limit = append(c.agreements, named[agreementID]{agreementID{id, n}, f}), maxAgreement
+	}
+	return limit, ok
+}
+
+// sort puts the files of each kind in the order in which they are verified.
+func (c *contents) sort() {
 	slices.SortFunc(c.agreements, func(a, b named[agreementID]) int {
 		return cmp.Or(cmp.Compare(a.id.name, b.id.name), cmp.Compare(a.id.version, b.id.version))
 	})
@@ -160,13 +176,6 @@ func open(r io.ReaderAt, size int64) (*contents, error) {
 		slices.SortFunc(s, func(a, b named[name.Council]) int { return cmp.Compare(a.id, b.id) })
 	}
 	slices.SortFunc(c.standards, func(a, b named[name.Standard]) int { return cmp.Compare(a.file.Name, b.file.Name) })
-
-	b, err := readFile(header)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBundle, err)
-	}
-	c.doc, err = decodeDocument(b)
-	return c, err
 }
 
 // Limits of files whose format is another package's, in bytes.

@@ -259,6 +259,15 @@ func (m *Member) check(bad func(field, rule string)) {
 		bad("council", "want a domain in lower case, such as northmoor.gov.uk")
 		return
 	}
+	m.checkWho(bad)
+	m.checkKeys(bad)
+	m.checkAddresses(bad)
+	m.checkLife(bad)
+	m.checkRevocations(bad)
+}
+
+// checkWho checks what people call the member, and what it is.
+func (m *Member) checkWho(bad func(field, rule string)) {
 	if m.Title == "" || !plainText(m.Title) {
 		bad("title", "want a name of 1 to 200 bytes, on one line")
 	}
@@ -270,12 +279,16 @@ func (m *Member) check(bad func(field, rule string)) {
 	default:
 		bad("role", "want council, footprint, standards-body, auditor or regulator")
 	}
-	// A council is what agreements are made with, so it must be possible to
-	// say which one, and to verify and reach it.
-	council := m.Role == RoleCouncil
 	if m.GSS != "" && !isGSS(m.GSS) {
 		bad("gss", "want E, W, S or N and eight digits, such as E07000998")
 	}
+}
+
+// checkKeys checks the member's keys and keeps the verifiers of its log. A
+// council is what agreements are made with, so it must be possible to verify it:
+// it has every key. Others may have none.
+func (m *Member) checkKeys(bad func(field, rule string)) {
+	council := m.Role == RoleCouncil
 	if len(m.RecordKeys) == 0 && council || len(m.RecordKeys) > maxRecordKeys {
 		bad("keys.record", fmt.Sprintf("want 1 to %d keys", maxRecordKeys))
 	}
@@ -303,6 +316,10 @@ func (m *Member) check(bad func(field, rule string)) {
 	if (m.Node != "" || council) && !isNodeID(m.Node) {
 		bad("keys.node", "want the peer id of an Ed25519 key in base58, 12D3KooW…")
 	}
+}
+
+// checkAddresses checks where the member's node is dialled.
+func (m *Member) checkAddresses(bad func(field, rule string)) {
 	if len(m.Addresses) > maxAddresses {
 		bad("addresses", fmt.Sprintf("want at most %d", maxAddresses))
 	}
@@ -318,6 +335,11 @@ func (m *Member) check(bad func(field, rule string)) {
 			bad(field, "the same address is there before")
 		}
 	}
+}
+
+// checkLife checks from when until when the member is one, what came before and
+// after it, and of whom a footprint consists.
+func (m *Member) checkLife(bad func(field, rule string)) {
 	if y := m.ValidFrom.Year(); y < 2000 || y > 9999 || !m.ValidFrom.Equal(midnight(m.ValidFrom)) {
 		bad("valid_from", "want a day, such as 2026-11-01")
 	}
@@ -330,11 +352,19 @@ func (m *Member) check(bad func(field, rule string)) {
 	if !m.Ended.IsZero() && (m.Ended.Year() > 9999 || !m.Ended.Equal(midnight(m.Ended)) || !m.Ended.After(m.ValidFrom)) {
 		bad("ended", "want a day after valid_from, such as 2028-04-01")
 	}
-	for field, list := range map[string][]name.Council{"predecessors": m.Predecessors, "successors": m.Successors} {
-		if len(list) > maxList || !m.others(list) {
-			bad(field, fmt.Sprintf("want at most %d other councils, sorted, each once", maxList))
+	for _, list := range []struct {
+		field    string
+		councils []name.Council
+	}{{"predecessors", m.Predecessors}, {"successors", m.Successors}} {
+		if len(list.councils) > maxList || !m.others(list.councils) {
+			bad(list.field, fmt.Sprintf("want at most %d other councils, sorted, each once", maxList))
 		}
 	}
+}
+
+// checkRevocations checks which keys no longer count, and from which entry of the
+// member's log on.
+func (m *Member) checkRevocations(bad func(field, rule string)) {
 	for i, r := range m.Revocations {
 		// The key must stay, or what it signed before could not be verified.
 		if _, ok := m.RecordKey(r.KID); !ok || r.FromIndex > 1<<53-1 || i >= maxList || i > 0 && r.KID <= m.Revocations[i-1].KID {
