@@ -106,6 +106,9 @@ func (n *Node) Lie(ctx context.Context, p *Posed, keep func(pointer string, shel
 		}
 		out.Entries, indexes = append(out.Entries, &wirepb.Entry{Index: ver.Index, Token: t.Bytes()}), append(indexes, ver.Index)
 	}
+	if _, err := n.ledger.Charge(ctx, &q); err != nil {
+		return nil, err
+	}
 	if out.Index, _, err = n.ledger.LogAnswer(ctx, &q, body); err != nil {
 		return nil, err
 	}
@@ -159,6 +162,9 @@ func (n *Node) LieCounts(ctx context.Context, p *Posed, change func(c *agreement
 	}
 	index, _, err := n.ledger.AppendNotice(ctx, agreement.KindCounts, c.Body())
 	if err != nil {
+		return nil, err
+	}
+	if _, err := n.ledger.Charge(ctx, &q); err != nil {
 		return nil, err
 	}
 	a, err := n.ledger.AnswerCounts(ctx, p.Doc, &q, index, p.Q.Body(p.Doc))

@@ -59,8 +59,9 @@ type heldRef struct {
 	record  [16]byte
 }
 
-// finds returns the records that a value may find, and have to be read again.
-func (n *Node) finds(r *replica, doc *agreement.Agreement, asked agreement.Asked) ([]heldRef, error) {
+// finds returns the records that a value may find, and have to be read again; of
+// the footprint's log, the entries before upTo were searched.
+func (n *Node) finds(r *replica, doc *agreement.Agreement, asked agreement.Asked) (refs []heldRef, upTo uint64, err error) {
 	x := &r.asking
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -82,7 +83,7 @@ func (n *Node) finds(r *replica, doc *agreement.Agreement, asked agreement.Asked
 	}
 	var failed error
 	councils := map[name.Council]name.Council{} // one copy of each name
-	err := r.f.Entries(i.next, func(h *footprint.Held) bool {
+	err = r.f.Entries(i.next, func(h *footprint.Held) bool {
 		if failed = n.index(r, x, i, doc, h, councils); failed != nil {
 			return false
 		}
@@ -91,9 +92,9 @@ func (n *Node) finds(r *replica, doc *agreement.Agreement, asked agreement.Asked
 	})
 	if err = errors.Join(err, failed); err != nil {
 		x.drop(text)
-		return nil, err
+		return nil, 0, err
 	}
-	return slices.Clone(i.find[n.keys.BlindIndex(text[:], asked.Field, asked.Value)]), nil
+	return slices.Clone(i.find[n.keys.BlindIndex(text[:], asked.Field, asked.Value)]), i.next, nil
 }
 
 func (x *askIndexes) drop(text agreement.Digest) {
@@ -184,13 +185,15 @@ func (n *Node) answerFor(ctx context.Context, r *replica, doc *agreement.Agreeme
 	if doc.Mode == agreement.Aggregate {
 		return n.countFor(ctx, r, doc, q, signers, body, seen)
 	}
-	found, more, err := n.findIn(r, doc, q, signers)
+	found, more, upTo, err := n.findIn(r, doc, q, signers)
 	if err != nil {
 		return nil, nil, err
 	}
-	cp, signed := n.coveredBy(ctx, r, found)
+	// A checkpoint of all that was searched: by waiting for what was found alone,
+	// or refusing for the want of it, we would say that something was.
+	cp, signed := n.coveredBy(ctx, r, upTo)
 	if signed == nil {
-		return nil, nil, unanswer(askNotReady, "no majority has cosigned a checkpoint yet that covers the answer")
+		return nil, nil, unanswer(askNotReady, "no majority has cosigned a checkpoint yet of all that was searched")
 	}
 	outcome, size := ledger.Found, 0
 	for _, f := range found {
@@ -262,15 +265,15 @@ type foundIn struct {
 }
 
 // findIn finds the records that a question may be answered with, in the order of
-// the footprint's log.
-func (n *Node) findIn(r *replica, doc *agreement.Agreement, q *ledger.Question, signers []name.Council) (found []foundIn, more bool, err error) {
-	refs, err := n.finds(r, doc, q.Asked)
+// the footprint's log, of which the entries before upTo were searched.
+func (n *Node) findIn(r *replica, doc *agreement.Agreement, q *ledger.Question, signers []name.Council) (found []foundIn, more bool, upTo uint64, err error) {
+	refs, upTo, err := n.finds(r, doc, q.Asked)
 	if errors.Is(err, errAskKeys) {
 		n.log.Error("a footprint's records cannot be asked for", "footprint", r.name, "agreement", doc.Name, "error", err.Error())
-		return nil, false, unanswer(askNotReady, "there are more records than this member can be asked about")
+		return nil, false, 0, unanswer(askNotReady, "there are more records than this member can be asked about")
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, false, 0, err
 	}
 	known := map[name.Standard]*agreement.Terms{}
 	for _, ref := range refs {
@@ -282,40 +285,41 @@ func (n *Node) findIn(r *replica, doc *agreement.Agreement, q *ledger.Question, 
 			continue
 		}
 		if err != nil {
-			return nil, false, err
+			return nil, false, 0, err
 		}
+		upTo = max(upTo, h.Index+1) // it may have come since
 		t, err := r.terms(known, doc, h.View)
 		if err != nil {
-			return nil, false, err
+			return nil, false, 0, err
 		}
 		if t == nil || h.View.Op != record.Put || !t.Match(h.View.Body) || !slices.Contains(t.Asked(h.View.Body), q.Asked) {
 			continue // it has just changed
 		}
 		if len(found) == ledger.MaxFound {
-			return nil, true, nil
+			return nil, true, upTo, nil
 		}
 		token, err := h.Token.Narrow(t.Keep)
 		if err != nil {
-			return nil, false, err
+			return nil, false, 0, err
 		}
 		found = append(found, foundIn{h, token})
 	}
 	slices.SortFunc(found, func(a, b foundIn) int { return int(int64(a.held.Index) - int64(b.held.Index)) })
-	return found, false, nil
+	return found, false, upTo, nil
 }
 
 // coverWithin is how long an answer waits for a checkpoint that covers it: one
 // comes a moment behind what it covers.
 const coverWithin = 10 * time.Second
 
-// coveredBy returns a checkpoint of a majority that covers what was found.
-func (n *Node) coveredBy(ctx context.Context, r *replica, found []foundIn) (tlog.Checkpoint, []byte) {
+// coveredBy returns a checkpoint of a majority that covers the entries before upTo.
+func (n *Node) coveredBy(ctx context.Context, r *replica, upTo uint64) (tlog.Checkpoint, []byte) {
 	wait, cancel := context.WithTimeout(ctx, coverWithin)
 	defer cancel()
 	for {
 		changed := r.f.Changed()
 		cp, signed := r.f.Checkpoint()
-		if signed != nil && (len(found) == 0 || found[len(found)-1].held.Index < cp.Size) {
+		if signed != nil && upTo <= cp.Size {
 			return cp, signed
 		}
 		if wait.Err() != nil {
@@ -333,7 +337,7 @@ func (n *Node) countFor(ctx context.Context, r *replica, doc *agreement.Agreemen
 	if who := counter(signers, doc.Digest(), today); who != n.cfg.Council {
 		return nil, nil, unanswer(askElsewhere, "today %s counts for %s", who, r.name)
 	}
-	counts, err := n.ledger.Counts(ctx, doc, q.Groups, func() (*agreement.Tally, error) { return r.tally(doc, q.Groups, signers) })
+	counts, err := n.ledger.Counts(ctx, doc, q, func() (*agreement.Tally, error) { return r.tally(doc, q.Groups, signers) })
 	if err != nil {
 		return nil, nil, err
 	}

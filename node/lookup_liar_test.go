@@ -116,7 +116,7 @@ func resigned(token []byte) []byte {
 func TestLyingAsker(t *testing.T) {
 	a, b, c := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999"), start(t, hexwell, "E07000997")
 	introduce(t, a, b, c)
-	a.Config().Limits.QuestionsPerDay = 4
+	a.Config().Limits.QuestionsPerDay = 7
 	offerHousing(t, a, housing("HN-1", "AB123456C", "E07000999"))
 	agreed(t, lookupAgreement(northmoor, saltby, 1, caseFields), a, b)
 	req := node.LookupRequest{Agreement: "northmoor.gov.uk/cases", Field: "/nino", Value: "AB123456C", Because: "case 1"}
@@ -169,7 +169,8 @@ func TestLyingAsker(t *testing.T) {
 		ask(saltby, p, nil, "")
 		ask(saltby, p, func(m *wirepb.Question) { m.Value = "AB123457C" }, "question") // another value under the id
 	}
-	// Three questions more, and then no more today, but the first may be repeated.
+	// Each of those three was counted. Three questions more, and then no more today,
+	// but the first may be repeated.
 	for range 3 {
 		ask(saltby, pose(nil), nil, "")
 	}

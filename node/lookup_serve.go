@@ -112,8 +112,11 @@ func (n *Node) answerQuestion(ctx context.Context, from name.Council, in *wirepb
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := n.oftenAsked(q); err != nil {
-		return nil, nil, err
+	// From here on the question is charged, whatever becomes of it. Nothing is
+	// looked for before.
+	before, err := n.ledger.Charge(ctx, q)
+	if err != nil {
+		return nil, nil, answerError(err)
 	}
 	if n.isFootprint(doc.From) {
 		r := n.prints.at(doc.From)
@@ -132,7 +135,7 @@ func (n *Node) answerQuestion(ctx context.Context, from name.Council, in *wirepb
 	}
 	var a *ledger.Answer
 	if doc.Mode == agreement.Lookup {
-		a, err = n.ledger.Answer(ctx, f, q)
+		a, err = n.ledger.Answer(ctx, f, q, before)
 	} else {
 		a, err = n.countedAnswer(ctx, doc, q, func() (*agreement.Tally, error) { return n.ledger.Tally(ctx, f, q.Groups) })
 	}
@@ -185,7 +188,7 @@ func (n *Node) stillAgreed(doc *agreement.Agreement) error {
 
 // countedAnswer answers with the counts of today, which are made once.
 func (n *Node) countedAnswer(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, tally func() (*agreement.Tally, error)) (*ledger.Answer, error) {
-	counts, err := n.ledger.Counts(ctx, doc, q.Groups, tally)
+	counts, err := n.ledger.Counts(ctx, doc, q, tally)
 	if err != nil {
 		return nil, err
 	}
@@ -200,30 +203,14 @@ func answerError(err error) error {
 		return unanswer(askBound, "%s", b.Error())
 	case errors.Is(err, ledger.ErrChanged):
 		return unanswer(askChanged, "%s", ledger.ErrChanged)
+	case errors.Is(err, ledger.ErrRepeats):
+		return unanswer(askChanged, "%s", ledger.ErrRepeats)
 	case errors.Is(err, agreement.ErrGroups):
 		return unanswer(askLarge, "%s", agreement.ErrGroups)
 	case errors.Is(err, ledger.ErrAnotherQuestion):
 		return unanswer(askEvent, "%s", ledger.ErrAnotherQuestion)
 	}
 	return err
-}
-
-// oftenAsked refuses a question when there have been too many, before it costs
-// more than a look. The ledger asks again when it counts it.
-func (n *Node) oftenAsked(q *ledger.Question) error {
-	return n.ledger.View(func(v *ledger.View) error {
-		_, err := v.Answered(q.By, q.ID)
-		if !errors.Is(err, ledger.ErrNotFound) {
-			return err // it is not counted again
-		}
-		asked, err := v.QuestionsToday(q.Text, q.Partner())
-		if err == nil && asked >= q.PerDay {
-			now := n.now().UTC()
-			b := &ledger.Bound{PerDay: q.PerDay, What: "questions", Opens: now.Truncate(24 * time.Hour).Add(24 * time.Hour)}
-			err = unanswer(askBound, "%s", b.Error())
-		}
-		return err
-	})
 }
 
 // readQuestion checks a question against the directory and the agreements: who

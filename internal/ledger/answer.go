@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -110,12 +111,21 @@ var ErrChanged = errors.New("the answer has changed since: ask again as a new qu
 // ErrAnotherQuestion: the id was used for another question.
 var ErrAnotherQuestion = errors.New("another question has this id")
 
-// An Answered is a question that was answered, and what shows it.
+// ErrRepeats: a question was asked again too often under its id.
+var ErrRepeats = errors.New("it has been asked again too often: ask as a new question")
+
+// MaxRepeats is how often one question may be asked again without being counted
+// as another. An answer that was lost on the way needs a few; somebody who
+// watches whether an answer changes needs many.
+const MaxRepeats = 10
+
+// An Answered is a question that was asked, and what shows what became of it.
 type Answered struct {
-	Index   uint64 `json:"index"` // of our event of KindAnswer
-	Sum     string `json:"sum"`
-	Asked   []byte `json:"asked"`             // the asker's signed question
-	Receipt []byte `json:"receipt,omitempty"` // and what it said of the answer
+	Index   *uint64 `json:"index,omitempty"` // of our event of KindAnswer, or of KindQuestion for our own; nil while there is none
+	Sum     string  `json:"sum,omitempty"`   // binds the id to the value, see sum
+	Asked   []byte  `json:"asked,omitempty"` // the asker's signed question
+	Repeats int     `json:"repeats,omitempty"`
+	Receipt []byte  `json:"receipt,omitempty"` // what the asker said of the answer
 	// Ours, of a question that we asked: where our receipt stands in our log.
 	ReceiptIndex uint64 `json:"receipt_index,omitempty"`
 }
@@ -138,47 +148,120 @@ func (v *View) Answered(by name.Council, id QuestionID) (a Answered, err error) 
 	return a, err
 }
 
-// LogAnswer logs what is about to be answered, in the body of an event of
-// KindAnswer, and returns when that is durable: its log index. A question that was
-// answered before is not logged again: again says so, and the index is of then.
+// Charge counts a question against the day's bound and binds its id to what it
+// asks, durably. Nothing may be looked for before it returns nil, so that a
+// question costs the asker one of its day whether it is answered, refused or
+// fails afterwards. The same question again is not counted, at most MaxRepeats
+// times: before is then the index of our answer, nil where there is none yet.
+//
 // The error is a *Bound when there have been too many questions today,
-// ErrAnotherQuestion when the id was used for another.
-func (l *Ledger) LogAnswer(ctx context.Context, q *Question, body map[string]any) (index uint64, again bool, err error) {
+// ErrAnotherQuestion when the id was used for another, which is counted too,
+// or ErrRepeats. None of them hangs on what is in the ledger beside the counts.
+func (l *Ledger) Charge(ctx context.Context, q *Question) (before *uint64, err error) {
 	sum := l.sum(q)
+	var refused error
 	err = l.do(ctx, false, func(t *tx) error {
-		index, again = 0, false
+		before, refused = nil, nil
+		var a Answered
 		b, err := t.lookup(questionKey(q.By, q.ID))
-		if err == nil {
-			var a Answered
+		known := err == nil
+		switch {
+		case known:
 			if err := unmarshal(b, &a); err != nil {
 				return err
 			}
-			if a.Sum != sum {
-				return ErrAnotherQuestion
+		case !errors.Is(err, ErrNotFound):
+			return err
+		}
+		if known && hmac.Equal([]byte(a.Sum), []byte(sum)) {
+			if a.Repeats >= MaxRepeats {
+				return ErrRepeats
 			}
-			index, again = a.Index, true
+			a.Repeats++
+			before = a.Index
+		} else {
+			if err := t.count(q); err != nil {
+				return err
+			}
+			if known {
+				// Counted, and nothing else is written: the id stays bound.
+				refused = ErrAnotherQuestion
+				return nil
+			}
+			a = Answered{Sum: sum, Asked: q.Event}
+		}
+		b, err = marshal(a)
+		t.set(questionKey(q.By, q.ID), b)
+		return err
+	})
+	if err == nil {
+		err = refused
+	}
+	return before, err
+}
+
+// A questionDay is how many questions there were on a day.
+type questionDay struct {
+	day   int64 // since 1970, by UTC
+	count int
+}
+
+// questionDay reads the count of today.
+func (l *Ledger) questionDay(b []byte, err error) (questionDay, error) {
+	d := questionDay{day: l.o.Now().UTC().Unix() / 86400}
+	if errors.Is(err, ErrNotFound) {
+		return d, nil
+	}
+	// Not by whether it is another day: a clock that is set back must not begin a
+	// count anew.
+	if err == nil && len(b) == 12 && int64(binary.BigEndian.Uint64(b)) >= d.day {
+		d = questionDay{int64(binary.BigEndian.Uint64(b)), int(binary.BigEndian.Uint32(b[8:]))}
+	}
+	return d, err
+}
+
+// count counts one more question of today, or returns a *Bound.
+func (t *tx) count(q *Question) error {
+	key := dayKey(q.Text, q.Partner())
+	d, err := t.l.questionDay(t.lookup(key))
+	if err != nil {
+		return err
+	}
+	if d.count >= q.PerDay {
+		return &Bound{PerDay: q.PerDay, What: "questions", Opens: time.Unix((d.day+1)*86400, 0).UTC()}
+	}
+	t.set(key, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(d.day)), uint32(d.count+1)))
+	return nil
+}
+
+// LogAnswer logs what is about to be answered, in the body of an event of
+// KindAnswer, and returns when that is durable: its log index. A question that was
+// answered before is not logged again: again says so, and the index is of then.
+// The error is ErrAnotherQuestion for a question that was not charged.
+func (l *Ledger) LogAnswer(ctx context.Context, q *Question, body map[string]any) (index uint64, again bool, err error) {
+	sum := l.sum(q)
+	err = l.do(ctx, false, func(t *tx) error {
+		b, err := t.lookup(questionKey(q.By, q.ID))
+		if errors.Is(err, ErrNotFound) {
+			return ErrAnotherQuestion
+		}
+		var a Answered
+		if err == nil {
+			err = unmarshal(b, &a)
+		}
+		if err != nil {
+			return err
+		}
+		if !hmac.Equal([]byte(a.Sum), []byte(sum)) {
+			return ErrAnotherQuestion
+		}
+		if again = a.Index != nil; again {
+			index = *a.Index
 			return nil
 		}
-		if !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		now := l.o.Now().UTC()
-		today, n := now.Unix()/86400, uint32(0)
-		if b, err = t.lookup(dayKey(q.Text, q.Partner())); err == nil && len(b) == 12 {
-			// Not by whether it is another day: a clock that is set back must not
-			// begin a count anew.
-			if day := int64(binary.BigEndian.Uint64(b)); day >= today {
-				today, n = day, binary.BigEndian.Uint32(b[8:])
-			}
-		} else if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		if int(n) >= q.PerDay {
-			return &Bound{PerDay: q.PerDay, What: "questions", Opens: time.Unix((today+1)*86400, 0).UTC()}
-		}
-		t.set(dayKey(q.Text, q.Partner()), binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(today)), n+1))
 		index = t.event(KindAnswer, body).index
-		b, err = marshal(Answered{Index: index, Sum: sum, Asked: q.Event})
+		a.Index = &index
+		b, err = marshal(a)
 		t.set(questionKey(q.By, q.ID), b)
 		return err
 	})
@@ -215,16 +298,10 @@ func (q *Question) Partner() name.Council {
 }
 
 // QuestionsToday returns how many questions a partner has asked today under the
-// text of an agreement.
+// text of an agreement, however they were answered.
 func (v *View) QuestionsToday(text agreement.Digest, by name.Council) (int, error) {
-	b, err := valueOf(v.txn, dayKey(text, by))
-	if errors.Is(err, ErrNotFound) || err == nil && (len(b) != 12 || int64(binary.BigEndian.Uint64(b)) < v.l.o.Now().Unix()/86400) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	return int(binary.BigEndian.Uint32(b[8:])), nil
+	d, err := v.l.questionDay(valueOf(v.txn, dayKey(text, by)))
+	return d.count, err
 }
 
 // LogQuestion logs that we are about to ask, in the body of an event of
@@ -244,7 +321,7 @@ func (l *Ledger) LogQuestion(ctx context.Context, id QuestionID, body map[string
 			return err
 		}
 		p = t.event(KindQuestion, body)
-		b, err = marshal(Answered{Index: p.index})
+		b, err = marshal(Answered{Index: &p.index})
 		t.set(questionKey(l.o.Council, id), b)
 		return err
 	})
@@ -255,7 +332,10 @@ func (l *Ledger) LogQuestion(ctx context.Context, id QuestionID, body map[string
 		return p.token.Bytes(), nil
 	}
 	err = l.View(func(v *View) error {
-		ev, b, err := v.Event(before.Index)
+		if before.Index == nil {
+			return ErrAnotherQuestion // somebody else's under our name: never
+		}
+		ev, b, err := v.Event(*before.Index)
 		if err == nil && !bytes.Equal(strictjson.Canonical(ev.Body), strictjson.Canonical(body)) {
 			err = ErrAnotherQuestion
 		}
@@ -338,14 +418,26 @@ type Answer struct {
 	Inclusion  []tlog.Hash // tlog batch proof of items, counts and event at Checkpoint
 }
 
-// Answer answers a question from a feed of mode lookup: it finds the records, logs
-// that they are about to be disclosed, and returns them once that is durable. A
-// question that was answered before gets the same answer, or ErrChanged when a
-// record in it is not any more what it was.
+// Answer answers a question that was charged from a feed of mode lookup: it finds
+// the records, logs that they are about to be disclosed, and returns them once
+// that is durable. before is what Charge returned: a question that was answered
+// before gets the same answer, without a search, or ErrChanged when a record in
+// it is not any more what it was.
 //
 // The caller has checked that the feed's agreement is in force and that the asker
 // may ask by the field.
-func (l *Ledger) Answer(ctx context.Context, f *Feed, q *Question) (*Answer, error) {
+func (l *Ledger) Answer(ctx context.Context, f *Feed, q *Question, before *uint64) (*Answer, error) {
+	a, err := l.answerNew(ctx, f, q, before)
+	if err != nil {
+		return nil, fmt.Errorf("answer under %s: %w", f.Agreement, err)
+	}
+	return a, nil
+}
+
+func (l *Ledger) answerNew(ctx context.Context, f *Feed, q *Question, before *uint64) (*Answer, error) {
+	if before != nil {
+		return l.answer(f, *before)
+	}
 	body := q.Body(f.doc)
 	err := l.View(func(v *View) error {
 		found, more, err := v.Find(f, q.Asked, MaxFound)
@@ -364,17 +456,13 @@ func (l *Ledger) Answer(ctx context.Context, f *Feed, q *Question) (*Answer, err
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("answer under %s: %w", f.Agreement, err)
+		return nil, err
 	}
 	index, _, err := l.LogAnswer(ctx, q, body)
 	if err != nil {
 		return nil, err
 	}
-	a, err := l.answer(f, index)
-	if err != nil {
-		return nil, fmt.Errorf("answer under %s: %w", f.Agreement, err)
-	}
-	return a, nil
+	return l.answer(f, index)
 }
 
 // DescribeAnswer writes into the body of an event which records are answered with.

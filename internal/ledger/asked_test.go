@@ -33,6 +33,15 @@ func question(a *agreement.Agreement, id byte, field name.Field, value string) *
 	}
 }
 
+// ask asks as a partner does: the question is charged first.
+func ask(t testing.TB, l *ledger.Ledger, f *ledger.Feed, q *ledger.Question) (*ledger.Answer, error) {
+	before, err := l.Charge(t.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	return l.Answer(t.Context(), f, q, before)
+}
+
 // find returns the references of what a value finds.
 func find(t testing.TB, l *ledger.Ledger, f *ledger.Feed, field name.Field, value string) (refs []string) {
 	t.Helper()
@@ -204,7 +213,7 @@ func TestAnswer(t *testing.T) {
 	}
 	f, _ := l.Feed(a.Name, a.Digest())
 	answer := func(id byte, field name.Field, value string) (*ledger.Answer, error) {
-		return l.Answer(t.Context(), f, question(a, id, field, value))
+		return ask(t, l, f, question(a, id, field, value))
 	}
 	first, err := answer(1, "/reference", "i3")
 	if err != nil {
@@ -249,7 +258,8 @@ func TestAnswer(t *testing.T) {
 		}
 	}
 	// So many questions a day and no more; a clock set back opens nothing.
-	for id := byte(20); id < 67; id++ {
+	// Four were asked, and one more by another value under the id of the first.
+	for id := byte(20); id < 66; id++ {
 		if _, err := answer(id, "/reference", "i4"); err != nil {
 			t.Fatal(id, err)
 		}
@@ -265,6 +275,70 @@ func TestAnswer(t *testing.T) {
 	day = day.Add(26 * time.Hour)
 	if _, err := answer(67, "/reference", "i4"); err != nil {
 		t.Errorf("the day after: %v", err)
+	}
+}
+
+// A question is charged, and its value bound to its id, before anything is looked
+// for; so nobody searches by asking again under an id that was answered.
+func TestQuestionIsChargedFirst(t *testing.T) {
+	dir, keyring := t.TempDir(), ring(t)
+	l := open(t, dir, keyring)
+	a := lookup(t, 1, "A", "/name")
+	charge := func(id byte, value string) error {
+		q := question(a, id, "/reference", value)
+		q.PerDay = 4
+		_, err := l.Charge(t.Context(), q)
+		return err
+	}
+	asked := func() (n int) {
+		t.Helper()
+		if err := l.View(func(v *ledger.View) (err error) {
+			n, err = v.QuestionsToday(a.Digest(), saltby)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	q := question(a, 1, "/reference", "i1")
+	if _, _, err := l.LogAnswer(t.Context(), q, q.Body(a)); !errors.Is(err, ledger.ErrAnotherQuestion) {
+		t.Errorf("what was not charged is answered: %v", err)
+	}
+	if err := charge(1, "i1"); err != nil || asked() != 1 {
+		t.Fatalf("%d questions, %v", asked(), err)
+	}
+	// What fails after that has cost its question, and so has another value.
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, keyring)
+	for i := range 2 {
+		if err := charge(1, fmt.Sprint("i", 2+i)); !errors.Is(err, ledger.ErrAnotherQuestion) || asked() != 2+i {
+			t.Errorf("another value under the id: %d questions, %v", asked(), err)
+		}
+	}
+	// The question itself may be repeated, also when the bound is reached, and not
+	// for ever.
+	if err := charge(2, "i2"); err != nil || asked() != 4 {
+		t.Fatalf("%d questions, %v", asked(), err)
+	}
+	for i := range ledger.MaxRepeats {
+		if err := charge(1, "i1"); err != nil {
+			t.Errorf("repeat %d: %v", i, err)
+		}
+	}
+	if err := charge(1, "i1"); !errors.Is(err, ledger.ErrRepeats) {
+		t.Errorf("one repeat more: %v", err)
+	}
+	// Beyond the bound every question is refused as any other, and writes nothing.
+	for i := range 3 {
+		bound := new(ledger.Bound)
+		if err := charge(1, fmt.Sprint("j", i)); !errors.As(err, &bound) {
+			t.Errorf("another value beyond the bound: %v", err)
+		}
+		if err := charge(byte(10+i), "j"); !errors.As(err, &bound) || asked() != 4 {
+			t.Errorf("a new question beyond the bound: %d questions, %v", asked(), err)
+		}
 	}
 }
 
@@ -330,7 +404,7 @@ func BenchmarkAnswer(b *testing.B) {
 				q := question(a, 0, "/reference", fmt.Sprint("i", n*7919%uint64(size)))
 				q.PerDay = 1 << 30
 				copy(q.ID[:], fmt.Sprintf("%016d", n))
-				if got, err := l.Answer(b.Context(), f, q); err != nil || len(got.Items) != 1 {
+				if got, err := ask(b, l, f, q); err != nil || len(got.Items) != 1 {
 					b.Fatal(got, err)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,14 +15,18 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// MaxGroupings is how many ways of counting are answered in a day under one text
-// of an agreement: what is not shown in one may be narrowed by another.
+// MaxGroupings is how many ways of counting one partner is answered in a day under
+// one text of an agreement: what is not shown in one may be narrowed by another.
 const MaxGroupings = 10
 
-// A countDay is what was counted on a day under one text of an agreement.
+// A countDay is what was counted on a day under one text of an agreement. Counts
+// are made once for everybody; how many ways of counting each partner has asked
+// for is counted apart, so that nobody uses up another's.
 type countDay struct {
-	Day  int64             `json:"day"` // since 1970, by UTC
-	Made map[string]uint64 `json:"made"`
+	Day   int64                     `json:"day"`             // since 1970, by UTC
+	Made  map[string]uint64         `json:"made"`            // log index, by grouping
+	Large map[string]bool           `json:"large,omitempty"` // groupings with too many groups
+	Asked map[name.Council][]string `json:"asked,omitempty"` // groupings, by who asked for them
 }
 
 func countKey(text agreement.Digest) []byte { return append([]byte("b"), text[:]...) }
@@ -34,64 +39,112 @@ func grouping(by []name.Field) string {
 	return strings.Join(parts, "\x00")
 }
 
-// Counts returns the log index of the counts of today by some fields, of which
-// there is one event a day: who asks again is given the same. tally is called for
-// the first.
-//
-// The error is agreement.ErrGroups, a *Bound when there have been too many
-// groupings today, or what tally returns.
-func (l *Ledger) Counts(ctx context.Context, a *agreement.Agreement, by []name.Field, tally func() (*agreement.Tally, error)) (uint64, error) {
-	l.counting.Lock() // one at a time: it keeps all cores busy
-	defer l.counting.Unlock()
-	key, text := countKey(a.Digest()), grouping(by)
-	today := func(b []byte, err error) (d countDay, _ error) {
-		if err == nil {
-			err = unmarshal(b, &d)
-		} else if errors.Is(err, ErrNotFound) {
-			err = nil
-		}
-		// A clock that is set back must not count a day twice.
-		if now := l.o.Now().Unix() / 86400; err == nil && d.Day < now {
-			d = countDay{Day: now, Made: map[string]uint64{}}
-		}
-		return d, err
+// readDay reads what was counted today.
+func (l *Ledger) readDay(b []byte, err error) (d countDay, _ error) {
+	if err == nil {
+		err = unmarshal(b, &d)
+	} else if errors.Is(err, ErrNotFound) {
+		err = nil
 	}
-	var d countDay
-	err := l.View(func(v *View) (err error) {
-		d, err = today(valueOf(v.txn, key))
+	// A clock that is set back must not count a day twice.
+	if now := l.o.Now().Unix() / 86400; err == nil && d.Day < now {
+		d = countDay{Day: now}
+	}
+	if d.Made == nil {
+		d.Made = map[string]uint64{}
+	}
+	if d.Large == nil {
+		d.Large = map[string]bool{}
+	}
+	if d.Asked == nil {
+		d.Asked = map[name.Council][]string{}
+	}
+	return d, err
+}
+
+// changeDay changes what is kept of today, durably.
+func (l *Ledger) changeDay(ctx context.Context, text agreement.Digest, change func(t *tx, d *countDay) error) error {
+	return l.do(ctx, false, func(t *tx) error {
+		d, err := l.readDay(t.lookup(countKey(text)))
+		if err != nil {
+			return err
+		}
+		if err := change(t, &d); err != nil {
+			return err
+		}
+		b, err := marshal(d)
+		t.set(countKey(text), b)
 		return err
 	})
-	if err != nil {
-		return 0, err
+}
+
+// Counts returns the log index of the counts of today that a charged question asks
+// for, of which there is one event a day: who asks again is given the same. tally
+// is called for the first, at most once a day for each way of counting. The way of
+// counting is charged to the partner, durably, before that.
+//
+// The error is agreement.ErrGroups, a *Bound when this partner has asked for too
+// many ways of counting today, or what tally returns.
+func (l *Ledger) Counts(ctx context.Context, a *agreement.Agreement, q *Question, tally func() (*agreement.Tally, error)) (index uint64, err error) {
+	text, by, partner := a.Digest(), grouping(q.Groups), q.Partner()
+	var made, large bool
+	known := func(d *countDay) {
+		index, made = d.Made[by]
+		large = d.Large[by]
 	}
-	if index, ok := d.Made[text]; ok {
+	err = l.changeDay(ctx, text, func(_ *tx, d *countDay) error {
+		known(d)
+		if slices.Contains(d.Asked[partner], by) {
+			return nil
+		}
+		if len(d.Asked[partner]) >= MaxGroupings {
+			return &Bound{PerDay: MaxGroupings, What: "ways of counting", Opens: time.Unix((d.Day+1)*86400, 0).UTC()}
+		}
+		d.Asked[partner] = append(d.Asked[partner], by)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case large:
+		return 0, agreement.ErrGroups
+	case made:
 		return index, nil
 	}
-	if len(d.Made) >= MaxGroupings {
-		return 0, &Bound{PerDay: MaxGroupings, What: "ways of counting", Opens: time.Unix((d.Day+1)*86400, 0).UTC()}
-	}
-	t, err := tally()
-	if err != nil {
-		return 0, err
-	}
-	var index uint64
-	err = l.do(ctx, false, func(t2 *tx) error {
-		// The day of the event is that of the writing: midnight may have passed.
-		d, err := today(t2.lookup(key))
-		if err != nil {
-			return err
-		}
-		c, err := t.Counts(a, agreement.Date(time.Unix(d.Day*86400, 0).UTC().Format(time.DateOnly)))
-		if err != nil {
-			return err
-		}
-		index = t2.event(agreement.KindCounts, c.Body()).index
-		d.Made[text] = index
-		b, err := marshal(d)
-		t2.set(key, b)
+	l.counting.Lock() // one at a time: it keeps all cores busy
+	defer l.counting.Unlock()
+	err = l.View(func(v *View) error {
+		d, err := l.readDay(valueOf(v.txn, countKey(text)))
+		known(&d)
 		return err
 	})
-	return index, err
+	switch {
+	case err != nil:
+		return 0, err
+	case large:
+		return 0, agreement.ErrGroups
+	case made:
+		return index, nil // by another, while this one waited
+	}
+	counted, tallied := tally()
+	if tallied != nil && !errors.Is(tallied, agreement.ErrGroups) {
+		return 0, tallied
+	}
+	err = l.changeDay(ctx, text, func(t *tx, d *countDay) error {
+		if tallied != nil {
+			d.Large[by] = true
+			return nil
+		}
+		// The day of the event is that of the writing: midnight may have passed.
+		c, err := counted.Counts(a, agreement.Date(time.Unix(d.Day*86400, 0).UTC().Format(time.DateOnly)))
+		if err != nil {
+			return err
+		}
+		index = t.event(agreement.KindCounts, c.Body()).index
+		d.Made[by] = index
+		return nil
+	})
+	return index, errors.Join(err, tallied)
 }
 
 // Tally counts the records of a feed of mode aggregate. It reads all of them, each
@@ -152,7 +205,8 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreemen
 }
 
 // AnswerCounts answers a question with the counts at a log index, as Answer does
-// with records. body is q.Body, and what is to be said beside it.
+// with records, a question that was charged. body is q.Body, and what is to be said
+// beside it.
 func (l *Ledger) AnswerCounts(ctx context.Context, a *agreement.Agreement, q *Question, counts uint64, body map[string]any) (*Answer, error) {
 	err := l.View(func(v *View) error {
 		cp, _ := v.Checkpoint()

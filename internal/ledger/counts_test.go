@@ -33,9 +33,15 @@ func TestCountsOnceADay(t *testing.T) {
 			put(t, l, std, item(fmt.Sprint("i", n), "A", "Ann"))
 		}
 	}
-	tallies := 0
-	count := func(by ...name.Field) (uint64, int, error) {
-		index, err := l.Counts(t.Context(), &a, by, func() (*agreement.Tally, error) {
+	tallies, asked := 0, byte(0)
+	countFor := func(partner name.Council, by ...name.Field) (uint64, int, error) {
+		asked++
+		q := question(&a, asked, "", "")
+		q.By, q.Groups = partner, by
+		if _, err := l.Charge(t.Context(), q); err != nil {
+			return 0, 0, err
+		}
+		index, err := l.Counts(t.Context(), &a, q, func() (*agreement.Tally, error) {
 			tallies++
 			f, err := l.Feed(a.Name, a.Digest())
 			if err != nil {
@@ -56,6 +62,7 @@ func TestCountsOnceADay(t *testing.T) {
 		})
 		return index, c.Total, err
 	}
+	count := func(by ...name.Field) (uint64, int, error) { return countFor(saltby, by...) }
 	more(12)
 	first, total, err := count("/ward")
 	if err != nil || total != 10 {
@@ -82,7 +89,62 @@ func TestCountsOnceADay(t *testing.T) {
 	if _, _, err := count("/another"); !errors.As(err, &bound) {
 		t.Errorf("one way of counting more: %v", err)
 	}
-	if _, _, err := count("/ward"); err != nil {
+	last, _, err := count("/ward")
+	if err != nil {
 		t.Errorf("what was counted is not given again: %v", err)
+	}
+	// Another partner is given the same, and has ways of counting of its own.
+	made := tallies
+	if index, _, err := countFor(hexwell, "/ward"); index != last || tallies != made || err != nil {
+		t.Errorf("to another partner: entry %d, want %d, %v", index, last, err)
+	}
+	if _, _, err := countFor(hexwell, "/another"); err != nil {
+		t.Errorf("one partner has used up another's ways of counting: %v", err)
+	}
+}
+
+// Fields that make too many groups cost what others do: a question of the day and
+// one of its ways of counting, and all records are read for them once a day.
+func TestTooManyGroupsIsCharged(t *testing.T) {
+	l := open(t, "", ring(t))
+	a := *sharing(t, "counted", 1, "true", "/ward")
+	a.Mode = agreement.Aggregate
+	tallies := 0
+	for i := range byte(8) {
+		q := question(&a, i, "", "")
+		q.Groups, q.PerDay = []name.Field{"/reference"}, 5
+		_, err := l.Charge(t.Context(), q)
+		if i >= 5 {
+			if bound := new(ledger.Bound); !errors.As(err, &bound) {
+				t.Errorf("question %d of a bound of 5: %v", i, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = l.Counts(t.Context(), &a, q, func() (*agreement.Tally, error) {
+			tallies++
+			return nil, agreement.ErrGroups
+		})
+		if !errors.Is(err, agreement.ErrGroups) {
+			t.Errorf("question %d: %v", i, err)
+		}
+	}
+	if tallies != 1 {
+		t.Errorf("counted %d times in one day, want 1", tallies)
+	}
+	// A tally that fails has been charged before it began.
+	for i := range ledger.MaxGroupings {
+		q := question(&a, byte(100+i), "", "")
+		q.Groups = []name.Field{name.Field(fmt.Sprint("/", i))}
+		if _, err := l.Charge(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		failed := errors.New("interrupted")
+		_, err := l.Counts(t.Context(), &a, q, func() (*agreement.Tally, error) { return nil, failed })
+		if bound := new(ledger.Bound); i < ledger.MaxGroupings-1 && !errors.Is(err, failed) || i == ledger.MaxGroupings-1 && !errors.As(err, &bound) {
+			t.Errorf("way of counting %d: %v", i+1, err)
+		}
 	}
 }
