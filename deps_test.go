@@ -27,6 +27,8 @@ const policy = `
 	internal/directory/*
 	internal/ledger  internal/audit  internal/wire  internal/intake
 	internal/wire/*
+	internal/judge
+	internal/judge/*
 	internal/peersync  internal/footprint
 	node
 	internal/api  internal/web

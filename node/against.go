@@ -123,7 +123,7 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 				if i >= len(page) || ctx.Err() != nil {
 					return
 				}
-				problems[i] = judge(f.std, mapping, page[i].Body)
+				problems[i] = faultsOf(f.std, mapping, page[i].Body)
 			}
 		})
 	}
@@ -145,9 +145,9 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 	return out, nil
 }
 
-// judge tells what is wrong with a body under a standard, mapped to it first
+// faultsOf tells what is wrong with a body under a standard, mapped to it first
 // where there is a mapping.
-func judge(std *standard.Standard, m *standard.Mapping, body map[string]any) []standard.Problem {
+func faultsOf(std *standard.Standard, m *standard.Mapping, body map[string]any) []standard.Problem {
 	var v any = body
 	var p *standard.Problem
 	if m != nil {

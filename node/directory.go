@@ -302,7 +302,7 @@ func (n *Node) askMirrors(ctx context.Context) error {
 	n.refreshing.Lock()
 	defer n.refreshing.Unlock()
 	var errs []error
-	good, began := 0, n.now()
+	good := 0
 	for _, m := range n.mirrors() {
 		if good == askAtMost || ctx.Err() != nil {
 			break
@@ -326,7 +326,6 @@ func (n *Node) askMirrors(ctx context.Context) error {
 		}
 	}
 	if good > 0 {
-		n.directory.Confirm(began)
 		return nil
 	}
 	if len(errs) == 0 {

@@ -235,7 +235,6 @@ func (n *Node) follow(joining, tag string) error {
 		return err
 	}
 	n.tuf.Store(c)
-	n.directory.Confirm(time.Time{})
 	return errors.Join(n.showEdition(), old.Close())
 }
 

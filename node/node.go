@@ -33,6 +33,7 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
@@ -182,7 +183,8 @@ type Node struct {
 	log       *slog.Logger
 	now       func() time.Time
 	keys      *keys.Ring
-	directory *directory.Directory          // what tuf says, in view
+	directory *directory.Directory
+	judge     *judge.Judge                  // of what other councils send          // what tuf says, in view
 	tuf       atomic.Pointer[tufdir.Client] // replaced when the node joins another directory
 	guest     atomic.Pointer[wire.Member]   // whom we fetch a directory from that we are not yet in
 	asking    chan struct{}                 // buffered: the directory is to be looked after
@@ -276,9 +278,7 @@ func (n *Node) begin(pass []byte) error {
 	if n.directory, err = directory.New(); err != nil {
 		return err
 	}
-	if !n.hosts() {
-		n.directory.Confirm(time.Time{}) // others may know more
-	}
+	n.judge = judge.New(judge.Options{Directory: n.directory, Standards: n.ledger.Standard, Now: n.now, Members: n.keepers, Ask: n.ask})
 	if err := n.showEdition(); err != nil {
 		return err
 	}
@@ -369,7 +369,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer n.prints.end()
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
-		Network: net, Agreements: n.book, Log: n.log, Now: n.now, Ask: n.ask,
+		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
 	})
 	n.mu.Lock()
 	n.net, n.sync, n.since = net, s, n.now().UTC()

@@ -23,7 +23,6 @@ const suffix = ".yaml"
 // answer comes from one consistent view, replaced whole by Replace.
 type Directory struct {
 	view atomic.Pointer[view]
-	asOf atomic.Pointer[time.Time] // nil: always
 }
 
 // view is what was true at one reading. It never changes.
@@ -59,18 +58,6 @@ func (d *Directory) Replace(members []Member, good func(now time.Time) error) er
 	v.good = good
 	d.view.Store(v)
 	return nil
-}
-
-// Confirm says that at the instant t the edition in view was the newest there
-// was, as far as others told; the zero time that nobody has told yet. A Directory
-// that is never told is taken to be up to date always, as one is that lives in
-// one place only.
-func (d *Directory) Confirm(t time.Time) { d.asOf.Store(&t) }
-
-// UpToDate reports whether the edition in view is known to be no older than t.
-func (d *Directory) UpToDate(t time.Time) bool {
-	asOf := d.asOf.Load()
-	return asOf == nil || asOf.After(t)
 }
 
 // Exchange returns nil while records may be exchanged on the word of this

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -35,7 +36,10 @@ func (s *Syncer) verifyBehind(ctx context.Context) {
 				later = time.After(catchUpPause)
 				continue
 			}
-			if err := s.verifySome(ctx, src); err != nil {
+			if err := s.verifySome(ctx, src); errors.Is(err, judge.ErrWait) {
+				later = time.After(catchUpPause)
+				continue
+			} else if err != nil {
 				s.o.Log.Error("verify holdings", "from", src.From, "error", err.Error())
 				continue
 			}
@@ -67,10 +71,6 @@ func (s *Syncer) catchingUp(src *ledger.Source) bool {
 }
 
 func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
-	m, ok := s.o.Directory.Member(src.From)
-	if !ok {
-		return errors.New("it is not in the directory")
-	}
 	var chunk []ledger.Kept
 	upTo := src.Cursor
 	err := s.o.Ledger.View(func(v *ledger.View) error {
@@ -88,7 +88,7 @@ func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
 	if err != nil {
 		return err
 	}
-	bad := make([]bool, len(chunk))
+	rules, errs := make([]string, len(chunk)), make([]error, len(chunk))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range parallel() {
@@ -105,21 +105,25 @@ func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {
 					s.o.Log.Error("holding is damaged", "from", src.From, "error", err.Error())
 					continue
 				}
-				key, err := m.RecordKeyAt(t.KeyID(), chunk[i].Index)
-				bad[i] = err != nil || t.Verify(key) != nil
+				rules[i], errs[i] = s.o.Judge.Signed(src.From, t, chunk[i].Index)
 			}
 		})
 	}
 	wg.Wait()
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
 	}
 	var refusals []ledger.Refusal
 	var gone []name.Record
-	for i, b := range bad {
-		if b {
+	for i, rule := range rules {
+		if rule != "" {
 			h := chunk[i]
-			refusals = append(refusals, ledger.Refusal{From: src.From, Agreement: src.Agreement, Index: h.Index, Rule: "signature", At: s.o.Now().UTC()})
+			refusals = append(refusals, ledger.Refusal{From: src.From, Agreement: src.Agreement, Index: h.Index, Rule: rule, At: s.o.Now().UTC()})
 			gone = append(gone, h.Record)
 		}
 	}

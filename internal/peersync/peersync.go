@@ -25,6 +25,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -56,11 +57,11 @@ type Options struct {
 	Ledger     *ledger.Ledger
 	Keys       *keys.Ring
 	Directory  *directory.Directory
+	Judge      *judge.Judge // of what partners send
 	Network    wire.Network
 	Agreements Agreements
 	Log        *slog.Logger     // default discards
 	Now        func() time.Time // default time.Now
-	Ask        func()           // has the directory brought up to date soon; default nothing
 }
 
 // A Syncer serves this council's feeds and pulls those of its partners.
@@ -69,8 +70,7 @@ type Syncer struct {
 
 	mu      sync.Mutex // guards what follows
 	pulls   map[pullKey]*pull
-	serving map[serveKey]int     // open streams
-	unknown map[string]time.Time // when a council's key was first met that the directory does not have
+	serving map[serveKey]int // open streams
 	kicked  chan struct{}
 
 	caughtUp chan struct{} // buffered: a copy came to its end, or broke off
@@ -111,7 +111,6 @@ func New(o Options) *Syncer {
 		o:       o,
 		pulls:   map[pullKey]*pull{},
 		serving: map[serveKey]int{},
-		unknown: map[string]time.Time{},
 		kicked:  make(chan struct{}, 1),
 
 		caughtUp: make(chan struct{}, 1),
@@ -310,7 +309,7 @@ func explain(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case errors.Is(err, ErrLied):
+	case errors.Is(err, judge.ErrLied):
 		return "what it sent does not verify: " + err.Error()
 	case errors.Is(err, wire.ErrWrongNode):
 		return "another node answers at its address"

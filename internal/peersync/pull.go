@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
-	"github.com/stile-exchange/stile/node/name"
 )
 
 // silence is how long a receiver waits for a sender that beats every
@@ -35,12 +35,12 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 	if err != nil {
 		return false, err
 	}
-	c, hello, err := s.checker(ctx, src)
+	c, hello, err := s.caseOf(ctx, src)
 	if err != nil {
 		return false, err
 	}
 	defer func() {
-		if errors.Is(err, ErrLied) {
+		if errors.Is(err, judge.ErrLied) {
 			err = errors.Join(err, s.keepLie(ctx, p, err))
 		}
 	}()
@@ -69,7 +69,7 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 		st.SetDeadline(s.o.Now().Add(silence))
 		f, err := in.Read()
 		if errors.Is(err, wirepb.ErrFrame) {
-			err = fmt.Errorf("%w: %w", ErrLied, err)
+			err = fmt.Errorf("%w: %w", judge.ErrLied, err)
 		}
 		if err != nil {
 			st.Reset()
@@ -81,7 +81,7 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 		b := f.GetBatch()
 		if b == nil {
 			st.Reset()
-			return progress, fmt.Errorf("frame: %w: neither batch nor refusal", ErrLied)
+			return progress, fmt.Errorf("frame: %w: neither batch nor refusal", judge.ErrLied)
 		}
 		ack, d, err := s.take(ctx, c, p, b)
 		if err != nil {
@@ -140,33 +140,6 @@ func (s *Syncer) repeat(src *ledger.Source, out *wirepb.Writer) error {
 	return nil
 }
 
-// maxUnknown bounds the keys that are waited for.
-const maxUnknown = 1000
-
-// news returns ErrKeyMissing until the directory has been brought up to date
-// after a key was first met that it does not have.
-func (s *Syncer) news(c name.Council, kid string) error {
-	now := s.o.Now()
-	s.mu.Lock()
-	k := string(c) + " " + kid
-	first, met := s.unknown[k]
-	if !met {
-		if len(s.unknown) >= maxUnknown {
-			clear(s.unknown)
-		}
-		first = now
-		s.unknown[k] = first
-	}
-	s.mu.Unlock()
-	if s.o.Directory.UpToDate(first) {
-		return nil
-	}
-	if s.o.Ask != nil {
-		s.o.Ask()
-	}
-	return fmt.Errorf("%w: it is being brought up to date", ErrKeyMissing)
-}
-
 // lapsed reports whether a key of ours is revoked from anywhere on. The other
 // side cannot place a receipt in our log, so it believes none that such a key
 // has signed.
@@ -187,8 +160,8 @@ func (s *Syncer) keepLie(ctx context.Context, p *pull, lie error) error {
 		return err
 	}
 	r := ledger.Refusal{From: p.key.from, Agreement: p.key.agreement, Index: src.Cursor, Rule: "batch: " + lie.Error(), At: s.o.Now().UTC()}
-	if f := new(fork); errors.As(lie, &f) {
-		r.Evidence = f.notes
+	if f, ok := errors.AsType[*judge.Fork](lie); ok {
+		r.Evidence = f.Notes
 	}
 	return s.o.Ledger.Refuse(ctx, src, r)
 }
@@ -205,7 +178,7 @@ func limit(s string, n int) string {
 }
 
 // take checks a batch, keeps it and makes the answer.
-func (s *Syncer) take(ctx context.Context, c *checker, p *pull, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
+func (s *Syncer) take(ctx context.Context, c *judge.Case, p *pull, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
 	src, err := s.o.Ledger.Source(p.key.from, p.key.agreement)
 	if err != nil {
 		return nil, nil, err
@@ -214,22 +187,25 @@ func (s *Syncer) take(ctx context.Context, c *checker, p *pull, b *wirepb.Batch)
 	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
 		return nil, nil, err
 	}
-	if c.doc != nil {
+	if was := c.Agreement(); was != nil {
 		// Asked again for every batch: what is agreed may have changed since
 		// the stream began, and we may know of it before the sender does.
-		doc, why := s.o.Agreements.InForce(c.doc.Name, s.o.Now())
+		doc, why := s.o.Agreements.InForce(was.Name, s.o.Now())
 		if doc == nil {
 			return nil, nil, errors.New(why)
 		}
-		if d := doc.Digest(); d != c.doc.Digest() || d.String() != src.Digest {
+		if d := doc.Digest(); d != was.Digest() || d.String() != src.Digest {
 			return nil, nil, errOtherText
 		}
 	}
-	// A key may have been revoked since the stream began.
-	if m, ok := s.o.Directory.Member(p.key.from); ok {
-		c.from = m
+	page := judge.Page{
+		Checkpoint: b.GetCheckpoint(), Consistency: b.GetConsistency(), Inclusion: b.GetInclusion(),
+		Cursor: b.GetCursor(), Offered: b.GetRecords(), Live: b.GetLive(),
 	}
-	d, err := c.delivery(src, b)
+	for _, it := range b.GetItems() {
+		page.Items = append(page.Items, ledger.PageItem{Index: it.GetIndex(), Token: it.GetToken()})
+	}
+	d, err := c.Delivery(src, page)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -254,31 +230,28 @@ func (s *Syncer) take(ctx context.Context, c *checker, p *pull, b *wirepb.Batch)
 	return ack, d, nil
 }
 
-// checker gathers what batches of a source are checked against, and the hello
-// that asks for them.
-func (s *Syncer) checker(ctx context.Context, src *ledger.Source) (*checker, *wirepb.Hello, error) {
-	m, ok := s.o.Directory.Member(src.From)
-	if !ok {
+// caseOf gathers what batches of a source are judged by, and the hello that asks
+// for them.
+func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *wirepb.Hello, error) {
+	if _, ok := s.o.Directory.Member(src.From); !ok {
 		return nil, nil, wire.ErrNotMember
 	}
-	v, err := m.LogVerifier()
-	if err != nil {
-		return nil, nil, err
-	}
-	c := &checker{from: m, log: v, stds: s.o.Ledger.Standard, now: s.o.Now,
-		news: func(kid string) error { return s.news(m.Council, kid) }}
 	h := &wirepb.Hello{Version: wirepb.Version, Feed: noticesFeed, Cursor: src.Cursor, TreeSize: src.Size}
 	if src.Agreement == "" {
-		return c, h, nil
+		c, err := s.o.Judge.Notices(src.From)
+		return c, h, err
 	}
 	doc, why := s.o.Agreements.InForce(src.Agreement, s.o.Now())
 	if doc == nil {
 		return nil, nil, errors.New(why)
 	}
 	if _, err := s.o.Ledger.StandardOf(doc.Standard); err != nil {
-		return nil, nil, fmt.Errorf("%w: %s", ErrStandardMissing, doc.Standard)
+		return nil, nil, fmt.Errorf("%w: %s", judge.ErrStandardMissing, doc.Standard)
 	}
-	c.doc = doc
+	c, err := s.o.Judge.Under(doc)
+	if err != nil {
+		return nil, nil, err
+	}
 	d := doc.Digest()
 	h.Feed, h.AgreementDigest = string(doc.Name), d[:]
 	if d.String() != src.Digest {

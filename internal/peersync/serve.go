@@ -10,6 +10,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -271,7 +272,7 @@ func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, feed *ledg
 				st.SetDeadline(time.Time{})
 			}
 		default:
-			return fmt.Errorf("acknowledgement: %w: of nothing that was sent", ErrLied)
+			return fmt.Errorf("acknowledgement: %w: of nothing that was sent", judge.ErrLied)
 		}
 	}
 }
@@ -287,7 +288,7 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, feed *ledger.
 	}
 	ack := ledger.Ack{Since: page.Since, Cursor: a.GetCursor(), Held: int(min(a.GetHeld(), 1<<40))}
 	if ack.Cursor != page.Cursor {
-		return fmt.Errorf("acknowledgement: %w: cursor %d, sent %d", ErrLied, ack.Cursor, page.Cursor)
+		return fmt.Errorf("acknowledgement: %w: cursor %d, sent %d", judge.ErrLied, ack.Cursor, page.Cursor)
 	}
 	if len(a.GetReceipt()) > 0 {
 		r, err := s.receipt(m, feed, a)
@@ -302,7 +303,7 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, feed *ledger.
 			s.o.Log.Warn("a partner refused some of what we sent", "partner", to, "agreement", feed.Agreement, "items", r.Refused)
 		}
 	} else if feed.Agreement != "" && len(page.Items) > 0 {
-		return fmt.Errorf("acknowledgement: %w: without a receipt", ErrLied)
+		return fmt.Errorf("acknowledgement: %w: without a receipt", judge.ErrLied)
 	}
 	if err := s.o.Ledger.Acknowledge(ctx, feed, to, ack); err != nil {
 		return err
@@ -312,7 +313,7 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, feed *ledger.
 	}
 	signed, err := cosigned(page, a.GetCosignature(), m)
 	if err != nil {
-		return fmt.Errorf("cosignature: %w: %w", ErrLied, err)
+		return fmt.Errorf("cosignature: %w: %w", judge.ErrLied, err)
 	}
 	return s.o.Ledger.Cosign(ctx, to, page.Checkpoint, signed)
 }
@@ -332,15 +333,15 @@ func (s *Syncer) acknowledgeLate(ctx context.Context, to name.Council, feed *led
 		return err
 	}
 	if r.Cursor != a.GetCursor() || r.Since > r.Cursor || r.Cursor > r.Size {
-		return fmt.Errorf("receipt: %w: it is for something else", ErrLied)
+		return fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
 	}
 	err = s.o.Ledger.View(func(v *ledger.View) error {
 		if cp, _ := v.Checkpoint(); r.Size > cp.Size {
-			return fmt.Errorf("receipt: %w: our log never had %d entries", ErrLied, r.Size)
+			return fmt.Errorf("receipt: %w: our log never had %d entries", judge.ErrLied, r.Size)
 		}
 		tree, err := tlog.OpenTree(r.Size, v)
 		if err == nil && tree.Root().String() != r.Root {
-			err = fmt.Errorf("receipt: %w: our log never had that root", ErrLied)
+			err = fmt.Errorf("receipt: %w: our log never had that root", judge.ErrLied)
 		}
 		return err
 	})
@@ -366,15 +367,18 @@ func (s *Syncer) acknowledgeLate(ctx context.Context, to name.Council, feed *led
 // by it, and about this feed.
 func (s *Syncer) receipt(m directory.Member, feed *ledger.Feed, a *wirepb.Ack) (*ledger.Receipt, error) {
 	if len(a.GetReceipt()) > maxReceipt {
-		return nil, fmt.Errorf("receipt: %w: longer than %d bytes", ErrLied, maxReceipt)
+		return nil, fmt.Errorf("receipt: %w: longer than %d bytes", judge.ErrLied, maxReceipt)
 	}
-	ev, err := openEvent(m, directory.AnyPlace, a.GetReceipt())
-	if err != nil || ev.badKey != nil || ev.badSignature || ev.Council != m.Council || ev.Kind != ledger.KindReceipt {
-		return nil, fmt.Errorf("receipt: %w", ErrLied)
+	_, ev, rule, err := s.o.Judge.Event(m.Council, a.GetReceipt(), directory.AnyPlace)
+	if err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
 	}
-	r, err := ledger.ReceiptOf(ev.Event)
+	if rule != "" || ev.Kind != ledger.KindReceipt {
+		return nil, fmt.Errorf("receipt: %w: %s", judge.ErrLied, rule)
+	}
+	r, err := ledger.ReceiptOf(ev)
 	if err != nil || r.Agreement != feed.Agreement || r.From != s.o.Self {
-		return nil, fmt.Errorf("receipt: %w: it is for something else", ErrLied)
+		return nil, fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
 	}
 	return r, nil
 }
@@ -384,7 +388,7 @@ func (s *Syncer) receipt(m directory.Member, feed *ledger.Feed, a *wirepb.Ack) (
 // and say of every withdrawal in it that it was carried out or refused.
 func answers(r *ledger.Receipt, page *ledger.Page) error {
 	if r.Since != page.Since || r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root.String() {
-		return fmt.Errorf("receipt: %w: it is for something else", ErrLied)
+		return fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
 	}
 	sent := make(map[uint64]bool, len(page.Items)) // to whether it is a withdrawal not yet answered
 	for _, it := range page.Items {
@@ -393,7 +397,7 @@ func answers(r *ledger.Receipt, page *ledger.Page) error {
 	for _, list := range [][]uint64{r.Held, r.Deleted, r.RefusedEntries} {
 		for _, i := range list {
 			if _, ok := sent[i]; !ok {
-				return fmt.Errorf("receipt: %w: names entry %d, which was not sent", ErrLied, i)
+				return fmt.Errorf("receipt: %w: names entry %d, which was not sent", judge.ErrLied, i)
 			}
 		}
 	}
@@ -404,7 +408,7 @@ func answers(r *ledger.Receipt, page *ledger.Page) error {
 	}
 	for i, open := range sent {
 		if open {
-			return fmt.Errorf("receipt: %w: says nothing of withdrawal %d", ErrLied, i)
+			return fmt.Errorf("receipt: %w: says nothing of withdrawal %d", judge.ErrLied, i)
 		}
 	}
 	return nil

@@ -1,0 +1,249 @@
+package judge
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// The rules about one item that hold for every delivery. A value that the
+// standard forbids is refused by "standard: " and the keyword that failed.
+const (
+	RuleSize        = "size"
+	RuleNotice      = "a record among notices"
+	RuleDisclosures = "disclosures" // they are not what was signed
+	RuleIssuer      = "issuer"      // of another council than may say it
+	RuleStandard    = "standard"    // of another standard than agreed
+	RuleOperation   = "operation"
+	RuleSchema      = "standard's schema"
+	RuleUnreadable  = "standard's version" // the agreement lets nothing of it out
+	RuleField       = "field beyond the agreement"
+	RuleRow         = "row beyond the agreement"
+	RuleKind        = "kind of event"
+	RuleWithdrawal  = "withdrawal"
+)
+
+// A Case is what deliveries of one sender are judged by: those under one
+// agreement, or its notices. It may be used concurrently.
+type Case struct {
+	j     *Judge
+	log   *Log
+	from  name.Council
+	doc   *agreement.Agreement // nil for notices
+	terms sync.Map             // name.Standard to *agreement.Terms, nil where there are none
+	stds  func(name.Standard) (*standard.Standard, error)
+}
+
+// Under returns the Case of deliveries under an agreement that is in force: what
+// stands in the log of its sender. The error is that of [Judge.Log].
+func (j *Judge) Under(doc *agreement.Agreement) (*Case, error) {
+	l, err := j.Log(doc.From)
+	if err != nil {
+		return nil, err
+	}
+	return &Case{j: j, log: l, from: doc.From, doc: doc, stds: j.o.Standards}, nil
+}
+
+// Notices returns the Case of the events that a council addresses to us. The
+// error is that of [Judge.Log].
+func (j *Judge) Notices(from name.Council) (*Case, error) {
+	l, err := j.Log(from)
+	if err != nil {
+		return nil, err
+	}
+	return &Case{j: j, log: l, from: from}, nil
+}
+
+// Agreement returns the agreement that the Case is of, nil for notices.
+func (c *Case) Agreement() *agreement.Agreement { return c.doc }
+
+// Log returns the log that the deliveries stand in.
+func (c *Case) Log() *Log { return c.log }
+
+// termsFor returns what the agreement means for one version of its standard,
+// nil when it lets nothing of that version out.
+func (c *Case) termsFor(std *standard.Standard) *agreement.Terms {
+	if t, ok := c.terms.Load(std.Name()); ok {
+		return t.(*agreement.Terms)
+	}
+	t, err := c.doc.Compile(std)
+	if err != nil {
+		t = nil
+	}
+	c.terms.Store(std.Name(), t)
+	return t
+}
+
+// A Verdict is about one item.
+type Verdict struct {
+	Entry tlog.Hash
+	Token *record.Token
+	View  *record.View  // of a record
+	Event *record.Event // of an event
+
+	// Rule is why the item is refused, "" for one that may be kept; Pointer is
+	// the place in the record that it speaks of. Neither ever holds a value.
+	Rule, Pointer string
+}
+
+func (v *Verdict) refuse(rule, pointer string) { v.Rule, v.Pointer = rule, limit(pointer, 200) }
+
+// limit shortens a text from outside for logs and status pages.
+func limit(s string, n int) string {
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "")
+	}
+	return s
+}
+
+// Record decides about one version of a record that stands at an index of the
+// log. signature says that its own signature is to be checked now. The error
+// wraps [ErrLied] or [ErrWait]; the entry is set whenever the token can be read.
+func (c *Case) Record(index uint64, token []byte, signature bool) (v Verdict, err error) {
+	if v.Token, err = record.Parse(token); err != nil {
+		return v, fmt.Errorf("%w: token: %w", ErrLied, err)
+	}
+	v.Entry = v.Token.Entry()
+	if len(token) > ledger.MaxHolding {
+		v.refuse(RuleSize, "")
+		return v, nil
+	}
+	if c.doc == nil {
+		v.refuse(RuleNotice, "")
+		return v, nil
+	}
+	if v.View, err = v.Token.View(); err != nil {
+		v.refuse(RuleDisclosures, "")
+		return v, nil
+	}
+	std, err := c.within(&v)
+	if err != nil || v.Rule != "" {
+		return v, err
+	}
+	if ps := std.ValidateVisible(v.View.Body); len(ps) > 0 {
+		v.refuse("standard: "+ps[0].Rule, ps[0].Pointer)
+		return v, nil
+	}
+	rule, err := c.signed(v.View.Council, v.Token, index, signature)
+	if rule == "" && err == nil {
+		rule, err = c.j.Issued(v.View.IssuedAt)
+	}
+	v.refuse(rule, "")
+	return v, err
+}
+
+// within decides whether a record is one that its agreement speaks of, within
+// its rows and fields.
+func (c *Case) within(v *Verdict) (*standard.Standard, error) {
+	switch {
+	case !c.mayIssue(v.View.Council):
+		v.refuse(RuleIssuer, "")
+		return nil, nil
+	case v.View.Standard.Line() != c.doc.Standard:
+		v.refuse(RuleStandard, "")
+		return nil, nil
+	case v.View.Op != record.Put:
+		v.refuse(RuleOperation, "")
+		return nil, nil
+	}
+	std, err := c.stds(v.View.Standard)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrStandardMissing, v.View.Standard)
+	}
+	if std.Integrity() != v.View.Integrity {
+		v.refuse(RuleSchema, "")
+		return nil, nil
+	}
+	terms := c.termsFor(std)
+	if terms == nil {
+		v.refuse(RuleUnreadable, "")
+		return nil, nil
+	}
+	if extra := terms.Excess(v.View.Body); len(extra) > 0 {
+		// More than the agreement lets us have: never kept, not even the part
+		// that was agreed, so that nothing of it reaches our disk.
+		v.refuse(RuleField, extra[0])
+	} else if terms.RowsCheckable() && !terms.Match(v.View.Body) {
+		// Where the row filter reads only fields we are sent, we ask it, too.
+		v.refuse(RuleRow, "")
+	}
+	return std, nil
+}
+
+// mayIssue reports whether records in the log may be of a council: it answers
+// for its own; into a footprint's its members and others bring theirs.
+func (c *Case) mayIssue(by name.Council) bool {
+	if !c.log.Shared() {
+		return by == c.from
+	}
+	_, ok := c.j.o.Directory.Member(by)
+	return ok
+}
+
+// signed decides about the key, and where asked the signature, of an item that
+// stands at an index of the log.
+func (c *Case) signed(by name.Council, t *record.Token, index uint64, signature bool) (string, error) {
+	if c.log.Shared() {
+		index = directory.AnyPlace // of its place in its signer's log nothing is known
+	}
+	if signature {
+		return c.j.Signed(by, t, index)
+	}
+	_, rule, err := c.j.Key(by, t.KeyID(), index)
+	return rule, err
+}
+
+// Event decides about an event that stands at an index of the log: under an
+// agreement, a withdrawal of the record returned; among notices, any.
+func (c *Case) Event(index uint64, jws []byte) (v Verdict, withdrawn name.Record, err error) {
+	place := index
+	if c.log.Shared() {
+		place = directory.AnyPlace
+	}
+	var rule string
+	if v.Token, v.Event, rule, err = c.j.Event(c.from, jws, place); v.Token != nil {
+		v.Entry = v.Token.Entry()
+	}
+	if err != nil || rule != "" {
+		v.refuse(rule, "")
+		return v, "", err
+	}
+	if c.doc == nil {
+		return v, "", nil
+	}
+	if v.Event.Kind != ledger.KindWithdrawal {
+		v.refuse(RuleKind, "")
+		return v, "", nil
+	}
+	agr, rec := ledger.WithdrawalOf(v.Event)
+	if agr != c.doc.Name || rec == "" {
+		v.refuse(RuleWithdrawal, "")
+		return v, "", nil
+	}
+	return v, rec, nil
+}
+
+// isRecord tells a record's token from an event's.
+func isRecord(token []byte) bool { return bytes.IndexByte(token, '~') >= 0 }
+
+// Refusal returns a verdict's refusal as it is kept.
+func (c *Case) Refusal(index uint64, v Verdict) ledger.Refusal {
+	r := ledger.Refusal{From: c.from, Index: index, Rule: v.Rule, Pointer: v.Pointer, At: c.j.o.Now().UTC()}
+	if c.doc != nil {
+		r.Agreement = c.doc.Name
+	}
+	return r
+}
+
+// Waits reports whether an error says that the delivery may still hold, later.
+func Waits(err error) bool { return errors.Is(err, ErrWait) }

@@ -1,0 +1,152 @@
+package judge
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// InlineSignatures is the size of a page up to which every record's own
+// signature is checked before the page is kept. A larger page is kept on
+// the proof that the sender's log holds every record in it, which one
+// checkpoint signature covers, and the signatures are checked close behind.
+const InlineSignatures = 64
+
+// A Page is what a sender answers to a cursor: the entries that follow it, and
+// the proof that they stand in the log.
+type Page struct {
+	Checkpoint  []byte // signed
+	Consistency []byte // that the checkpoint extends the one known before
+	Inclusion   []byte // of all items
+	Items       []ledger.PageItem
+	Cursor      uint64 // where the next page begins
+	Offered     uint64 // records that the sender says there are
+	Live        bool   // there is no more now
+}
+
+// Delivery decides about a page that follows a source's cursor. The result holds
+// what may be kept and, for each item that may not, a refusal. An error refuses
+// the page as a whole, or has it wait; it wraps [ErrLied] or [ErrWait].
+func (c *Case) Delivery(src *ledger.Source, p Page) (*ledger.Delivery, error) {
+	d := &ledger.Delivery{Note: p.Checkpoint, Cursor: p.Cursor, Live: p.Live, Offered: int(min(p.Offered, 1<<40))}
+	var err error
+	if d.Checkpoint, err = c.log.Extend(Head{src.Size, src.Root, src.Note}, p.Checkpoint, p.Consistency); err != nil {
+		return nil, err
+	}
+	indexes, err := order(src.Cursor, d.Checkpoint.Size, p)
+	if err != nil {
+		return nil, err
+	}
+	d.Verified = len(p.Items) <= InlineSignatures
+	if len(p.Items) == 0 {
+		return d, nil
+	}
+	found, err := c.each(p.Items, d.Verified)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]tlog.Hash, len(found))
+	for i := range found {
+		entries[i] = found[i].Entry
+	}
+	if err := Proved(d.Checkpoint, entries, indexes, p.Inclusion); err != nil {
+		return nil, err
+	}
+	return d, c.sort(d, p.Items, found)
+}
+
+// order checks a page's bounds and that its items ascend from a cursor, within
+// the log. It returns their indexes.
+func order(from, size uint64, p Page) ([]uint64, error) {
+	if len(p.Items) > ledger.MaxPageItems {
+		return nil, fmt.Errorf("batch of %d items: %w: more than %d", len(p.Items), ErrLied, ledger.MaxPageItems)
+	}
+	indexes := make([]uint64, len(p.Items))
+	at, bytes := from, 0
+	for i, it := range p.Items {
+		// An honest page is cut so. A longer one would not fit one commit.
+		if bytes += len(it.Token); i > 0 && bytes > ledger.MaxPageBytes {
+			return nil, fmt.Errorf("batch: %w: more than %d bytes of tokens", ErrLied, ledger.MaxPageBytes)
+		}
+		if it.Index < at || it.Index >= size {
+			return nil, fmt.Errorf("item %d of the batch: %w: entry %d is out of order", i, ErrLied, it.Index)
+		}
+		indexes[i], at = it.Index, it.Index+1
+	}
+	if p.Cursor < at || p.Cursor > size {
+		return nil, fmt.Errorf("batch: %w: cursor %d", ErrLied, p.Cursor)
+	}
+	return indexes, nil
+}
+
+// A finding is what one item turned out to be.
+type finding struct {
+	Verdict
+	withdrawn name.Record
+	err       error
+}
+
+// each decides about every item, on as many cores as there are.
+func (c *Case) each(items []ledger.PageItem, signatures bool) ([]finding, error) {
+	found := make([]finding, len(items))
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
+			f := &found[i]
+			if isRecord(items[i].Token) {
+				f.Verdict, f.err = c.Record(items[i].Index, items[i].Token, signatures)
+			} else {
+				f.Verdict, f.withdrawn, f.err = c.Event(items[i].Index, items[i].Token)
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), (len(items)+7)/8) - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+	for i := range found {
+		if found[i].err != nil {
+			return nil, fmt.Errorf("entry %d: %w", items[i].Index, found[i].err)
+		}
+	}
+	return found, nil
+}
+
+// sort puts what was found where it belongs in a delivery.
+func (c *Case) sort(d *ledger.Delivery, items []ledger.PageItem, found []finding) error {
+	seen := make(map[name.Record]bool, len(items))
+	for i, f := range found {
+		index := items[i].Index
+		if f.Rule != "" {
+			d.Refused = append(d.Refused, c.Refusal(index, f.Verdict))
+			continue
+		}
+		about := f.withdrawn
+		if f.View != nil {
+			about = f.View.Record
+		}
+		if about != "" {
+			// A feed holds one item of a record: that of its newest state.
+			if seen[about] {
+				return fmt.Errorf("entry %d: %w: the batch has an item of the same record already", index, ErrLied)
+			}
+			seen[about] = true
+		}
+		switch {
+		case f.View != nil:
+			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: f.View.Record, Version: f.View.Version, Entry: f.Entry, Token: items[i].Token})
+		case f.withdrawn != "":
+			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: index, Record: f.withdrawn})
+		default:
+			d.Events = append(d.Events, items[i])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+// Package judge decides what may be believed of anything that another council
+// has delivered: who may have signed it and with which key, where it stands in
+// whose log, whether it is within the agreement's rows and fields, and whether
+// what can be seen of it fits the standard.
+//
+// Every path on which something comes from another council asks this package:
+// the copy of a partner's feed, notices, what comes out of a footprint and what
+// goes into one, answers to questions. A path says what it was handed and keeps
+// what the verdict lets it keep; it has no rules of its own. Package judgetest
+// holds the deliveries that each path must refuse or wait with.
+//
+// There are three verdicts. What only a liar can send refuses a delivery as a
+// whole: the error wraps [ErrLied]. What is wrong with one item alone refuses
+// that item, by a rule in words. What may still become right is waited for: the
+// error wraps [ErrWait], nothing is kept or refused, and the delivery comes
+// again.
+//
+// Package audit has a checker of its own, on purpose: it must not believe what
+// this one believed. The two share the deliveries in judgetest.
+package judge
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// ErrLied is wrapped by every error that no honest sender can cause: a
+// checkpoint, proof or order that does not hold. The delivery is refused whole
+// and nothing of it is kept.
+var ErrLied = errors.New("does not verify")
+
+// ErrWait is wrapped by the errors of a delivery that cannot be judged yet.
+// Nothing of it is kept and nothing refused: it is to be asked for again.
+var ErrWait = errors.New("cannot be checked yet")
+
+// The errors of what is waited for; each wraps [ErrWait].
+var (
+	// ErrStandardMissing: a standard version is not adopted here. Adopting it
+	// lets the exchange go on from where it stopped.
+	ErrStandardMissing = fmt.Errorf("%w: standard is not adopted here", ErrWait)
+	// ErrKeyMissing: it is signed with a key that our directory has of nobody.
+	// The signer may have changed its key, so that it comes with an edition of
+	// the directory that is not here yet, or was not published yet.
+	ErrKeyMissing = fmt.Errorf("%w: signed with a key that our directory does not have", ErrWait)
+	// ErrClock: it claims to have been issued after now, by our clock.
+	ErrClock = fmt.Errorf("%w: issued later than now by our clock", ErrWait)
+)
+
+// The rules about signatures and times.
+const (
+	RuleKey       = "signing key" // the key is another council's
+	RuleRevoked   = "revoked key"
+	RuleSignature = "signature"
+	RuleFuture    = "issued in the future"
+)
+
+// An entry may claim to have been issued up to clockLead after now: clocks are
+// set by people, and an hour's mistake must hold nothing up. Up to clockWait it
+// is waited for, since it may be our clock that is slow; what claims to come from
+// beyond that is refused.
+const (
+	clockLead = 24 * time.Hour
+	clockWait = 366 * 24 * time.Hour
+)
+
+// Options say what a Judge goes by. Directory, Standards and Now are needed.
+type Options struct {
+	Directory *directory.Directory
+	// Standards returns a standard that is adopted here.
+	Standards func(name.Standard) (*standard.Standard, error)
+	Now       func() time.Time
+	// Members returns the councils that keep a footprint; the default asks the
+	// directory.
+	Members func(footprint name.Council) []name.Council
+	// Ask has the directory brought up to date soon; the default does nothing.
+	Ask func()
+}
+
+// A Judge may be used concurrently. It keeps nothing.
+type Judge struct{ o Options }
+
+// New returns a Judge.
+func New(o Options) *Judge {
+	if o.Members == nil {
+		o.Members = func(c name.Council) []name.Council {
+			m, _ := o.Directory.Member(c)
+			return m.Members
+		}
+	}
+	if o.Ask == nil {
+		o.Ask = func() {}
+	}
+	return &Judge{o}
+}
+
+// Key returns the key that a token of council c names, for a place in c's log;
+// place is [directory.AnyPlace] where the place is not known. If the key may not
+// be used rule says why. The error wraps [ErrKeyMissing] for a key that the
+// directory does not have, of c or any other: it may still come.
+func (j *Judge) Key(c name.Council, kid string, place uint64) (key *keys.RecordPublic, rule string, err error) {
+	m, _ := j.o.Directory.Member(c)
+	key, err = m.RecordKeyAt(kid, place)
+	switch {
+	case err == nil:
+		return key, "", nil
+	case errors.Is(err, directory.ErrRevoked):
+		return nil, RuleRevoked, nil
+	case j.others(kid):
+		return nil, RuleKey, nil
+	}
+	j.o.Ask()
+	return nil, "", fmt.Errorf("%w: key %.16s… of %s", ErrKeyMissing, kid, c)
+}
+
+// others reports whether a key is one of any council in the directory.
+func (j *Judge) others(kid string) bool {
+	return slices.ContainsFunc(j.o.Directory.Members(), func(m directory.Member) bool {
+		_, ok := m.RecordKey(kid)
+		return ok
+	})
+}
+
+// Signed decides whether c signed a token that stands at a place in its log, as
+// Key does.
+func (j *Judge) Signed(c name.Council, t *record.Token, place uint64) (rule string, err error) {
+	key, rule, err := j.Key(c, t.KeyID(), place)
+	if rule == "" && err == nil && t.Verify(key) != nil {
+		rule = RuleSignature
+	}
+	return rule, err
+}
+
+// Issued decides about the time, in seconds since 1970, at which something
+// claims to have been issued. The error wraps [ErrClock].
+func (j *Judge) Issued(at int64) (rule string, err error) {
+	switch ahead := at - j.o.Now().Unix(); {
+	case ahead <= int64(clockLead/time.Second):
+		return "", nil
+	case ahead <= int64(clockWait/time.Second):
+		return "", fmt.Errorf("%w: by more than a day", ErrClock)
+	}
+	return RuleFuture, nil
+}
+
+// Event decides about an event of council c that stands at a place in its log.
+// Events are few, and what is done on one must be founded: the signature is
+// always checked. An event that cannot be read is an error that wraps
+// [ErrLied].
+func (j *Judge) Event(c name.Council, jws []byte, place uint64) (t *record.Token, ev *record.Event, rule string, err error) {
+	if t, ev, err = record.ParseEvent(jws); err != nil {
+		return nil, nil, "", fmt.Errorf("%w: event: %w", ErrLied, err)
+	}
+	if rule, err = j.Signed(c, t, place); rule != "" || err != nil {
+		return t, ev, rule, err
+	}
+	if ev.Council != c {
+		return t, ev, RuleIssuer, nil
+	}
+	rule, err = j.Issued(ev.IssuedAt)
+	return t, ev, rule, err
+}
