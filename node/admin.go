@@ -74,7 +74,7 @@ func (n *Node) answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	reply := func(code int, v any) {
 		w.WriteHeader(code)
-		if err := json.NewEncoder(w).Encode(v); err != nil {
+		if err := encode(w, v); err != nil {
 			n.log.Debug("answer on the admin socket", "error", err.Error())
 		}
 	}
@@ -96,21 +96,14 @@ func (n *Node) answer(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *Node) run(ctx context.Context, name string, in json.RawMessage) (any, error) {
-	f, ok := operations[name]
+	if o, ok := table().byPath[name]; ok {
+		return o.run(ctx, n, in)
+	}
+	f, ok := oldOperations[name]
 	if !ok {
 		return nil, fail(Usage, "use the same version of Stile for the command and the node", "the node has no operation %q", name)
 	}
-	out, err := f(ctx, n, in)
-	if err == nil && n.o.shared != nil && changesFiles(name) {
-		err = n.keepFiles()
-	}
-	return out, err
-}
-
-// changesFiles reports whether an operation may change files that machines of one
-// council keep alike.
-func changesFiles(op string) bool {
-	return op == OpMemberAdd || strings.HasPrefix(op, "directory.")
+	return f(ctx, n, in)
 }
 
 // Call carries out an operation in this process.
@@ -158,8 +151,12 @@ func asError(err error) *Error {
 	return fail(Failed, "", "%v", err)
 }
 
-// A Client calls operations of a running node through its admin socket.
-type Client struct{ http *http.Client }
+// A Client carries out operations at a running node, through its admin socket.
+type Client struct {
+	Operations
+
+	http *http.Client
+}
 
 // Dial connects to the node whose admin socket is at path. It returns
 // ErrNotRunning when none answers.
@@ -170,21 +167,28 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 		return nil, fmt.Errorf("%w at %s", ErrNotRunning, path)
 	}
 	c.Close()
-	return &Client{&http.Client{Transport: &http.Transport{
+	client := &Client{http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return d.DialContext(ctx, "unix", path)
 		},
 		MaxIdleConnsPerHost: 4,
-	}}}, nil
+	}}}
+	client.Operations = Operations{client: client}
+	return client, nil
 }
 
 // Call carries out an operation at the node.
 func (c *Client) Call(ctx context.Context, op string, in, out any) error {
-	raw, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Errorf("internal error: %w", err)
+	return c.call(ctx, op, in, out)
+}
+
+// call carries out the operation at a path. A failure is an *Error.
+func (c *Client) call(ctx context.Context, path string, in, out any) error {
+	var raw bytes.Buffer
+	if err := encode(&raw, in); err != nil {
+		return fail(Usage, "", "request cannot be sent: %v", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://stile/"+op, bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://stile/"+path, &raw)
 	if err != nil {
 		return fmt.Errorf("internal error: %w", err)
 	}
@@ -210,7 +214,18 @@ func (c *Client) Call(ctx context.Context, op string, in, out any) error {
 	if out == nil {
 		return nil
 	}
-	return json.Unmarshal(b, out)
+	if err := json.Unmarshal(b, out); err != nil {
+		return fail(Failed, "use the same version of Stile for the command and the node", "the node's answer is not what was asked for: %v", err)
+	}
+	return nil
+}
+
+// encode writes v as JSON that holds the same text as v: nothing is escaped for
+// pages.
+func encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }
 
 // Close lets go of the socket.

@@ -112,7 +112,16 @@ func (n *Node) refreshDirectory(ctx context.Context, in Empty) (*DirectoryReply,
 	if err := n.refresh(ctx); err != nil {
 		return nil, fail(Unreachable, "name another mirror in directory/"+mirrorsName+", or try again later", "%v", err)
 	}
-	return n.showDirectory(ctx, in)
+	return n.showKept(ctx)
+}
+
+// showKept shows the directory, once the council's other machines have what was
+// changed of it.
+func (n *Node) showKept(ctx context.Context) (*DirectoryReply, error) {
+	if err := n.keepFiles(); err != nil {
+		return nil, err
+	}
+	return n.showDirectory(ctx, Empty{})
 }
 
 func (n *Node) invite(ctx context.Context, in InviteRequest) (*InviteReply, error) {
@@ -209,7 +218,7 @@ func (n *Node) join(ctx context.Context, in JoinRequest) (*DirectoryReply, error
 		return nil, err
 	}
 	done()
-	return n.showDirectory(ctx, Empty{})
+	return n.showKept(ctx)
 }
 
 // follow puts the folder of another directory in the place of the one before,

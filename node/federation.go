@@ -94,7 +94,7 @@ func (n *Node) followOwn(ctx context.Context, _ Empty) (*DirectoryReply, error) 
 	if err := n.showEdition(); err != nil {
 		return nil, err
 	}
-	return n.showDirectory(ctx, Empty{})
+	return n.showKept(ctx)
 }
 
 // enter makes the node follow what r has published, in the place of what it

@@ -178,6 +178,8 @@ type Options struct {
 
 // A Node is one council's open node. All methods may be called concurrently.
 type Node struct {
+	Operations
+
 	cfg       *config.Config
 	o         Options
 	log       *slog.Logger
@@ -259,6 +261,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l,
 		ready: make(chan struct{}), asking: make(chan struct{}, 1),
 	}
+	n.Operations = Operations{node: n}
 	n.prints.n, n.prints.serve = n, n.keepCouncil
 	n.maker = &maker{n: n, at: map[name.StandardLine]place{}, allowed: map[[2]name.Standard]string{}}
 	// The ledger is open, so no other process has the folder: only one may use
@@ -539,7 +542,7 @@ func (n *Node) addMember(ctx context.Context, in MemberRequest) (*MemberReply, e
 	}
 	m, _ = n.directory.Member(m.Council)
 	r := n.memberReply(m)
-	return &r, nil
+	return &r, n.keepFiles()
 }
 
 func (n *Node) retry(ctx context.Context, _ Empty) (*Empty, error) {
@@ -556,68 +559,68 @@ func (n *Node) retry(ctx context.Context, _ Empty) (*Empty, error) {
 	return &Empty{}, nil
 }
 
-// operations is the table behind Call and the admin socket.
-var operations = map[string]op{
-	OpStatus:           operation((*Node).status),
-	OpOffer:            operation((*Node).offer),
-	OpRecordList:       operation((*Node).listRecords),
-	OpRecordShow:       operation((*Node).showRecord),
-	OpRecordHistory:    operation((*Node).recordHistory),
-	OpRecordProof:      operation((*Node).recordProof),
-	OpRecordDelete:     operation((*Node).deleteRecord),
-	OpRecordHeld:       operation((*Node).listHeld),
-	OpStandardAdopt:    operation((*Node).adoptStandard),
-	OpStandardPreview:  operation((*Node).previewStandard),
-	OpStandardAgainst:  operation((*Node).judgeRecords),
-	OpStandardServe:    operation((*Node).serveStandard),
-	OpStandardList:     operation((*Node).listStandards),
-	OpStandardShow:     operation((*Node).showStandard),
-	OpStandardArchive:  operation((*Node).standardArchive),
-	OpAgreementPreview: operation((*Node).previewAgreement),
-	OpAgreementSign:    operation((*Node).signAgreement),
-	OpAgreementEnd:     operation((*Node).endAgreement),
-	OpAgreementSuspend: operation((*Node).suspendAgreement),
-	OpAgreementResume:  operation((*Node).resumeAgreement),
-	OpAgreementList:    operation((*Node).listAgreements),
-	OpAgreementShow:    operation((*Node).showAgreement),
-	OpWhy:              operation((*Node).why),
-	OpBundle:           operation((*Node).bundle),
-	OpMemberAdd:        operation((*Node).addMember),
-	OpMemberList:       operation((*Node).listMembers),
-	OpMemberShow:       operation((*Node).showMember),
-	OpDirectoryShow:    operation((*Node).showDirectory),
-	OpDirectoryRefresh: operation((*Node).refreshDirectory),
-	OpDirectoryInvite:  operation((*Node).invite),
-	OpDirectoryJoin:    operation((*Node).join),
-	OpDirectoryFollow:  operation((*Node).followOwn),
-	OpPublishedList:    operation((*Node).listPublished),
-	OpPublishedArchive: operation((*Node).publishedArchive),
-	OpStandardMeasure:  operation((*Node).measure),
-	OpStandardAdoption: operation((*Node).adoption),
-	OpRetry:            operation((*Node).retry),
-	OpLookup:           operation((*Node).lookup),
-	OpAggregate:        operation((*Node).aggregate),
-	OpLookupList:       operation((*Node).listQuestions),
+// oldOperations is the table behind Call and the admin socket.
+var oldOperations = map[string]op{
+	OpStatus:           oldOperation((*Node).status),
+	OpOffer:            oldOperation((*Node).offer),
+	OpRecordList:       oldOperation((*Node).listRecords),
+	OpRecordShow:       oldOperation((*Node).showRecord),
+	OpRecordHistory:    oldOperation((*Node).recordHistory),
+	OpRecordProof:      oldOperation((*Node).recordProof),
+	OpRecordDelete:     oldOperation((*Node).deleteRecord),
+	OpRecordHeld:       oldOperation((*Node).listHeld),
+	OpStandardAdopt:    oldOperation((*Node).adoptStandard),
+	OpStandardPreview:  oldOperation((*Node).previewStandard),
+	OpStandardAgainst:  oldOperation((*Node).judgeRecords),
+	OpStandardServe:    oldOperation((*Node).serveStandard),
+	OpStandardList:     oldOperation((*Node).listStandards),
+	OpStandardShow:     oldOperation((*Node).showStandard),
+	OpStandardArchive:  oldOperation((*Node).standardArchive),
+	OpAgreementPreview: oldOperation((*Node).previewAgreement),
+	OpAgreementSign:    oldOperation((*Node).signAgreement),
+	OpAgreementEnd:     oldOperation((*Node).endAgreement),
+	OpAgreementSuspend: oldOperation((*Node).suspendAgreement),
+	OpAgreementResume:  oldOperation((*Node).resumeAgreement),
+	OpAgreementList:    oldOperation((*Node).listAgreements),
+	OpAgreementShow:    oldOperation((*Node).showAgreement),
+	OpWhy:              oldOperation((*Node).why),
+	OpBundle:           oldOperation((*Node).bundle),
+	OpMemberAdd:        oldOperation((*Node).addMember),
+	OpMemberList:       oldOperation((*Node).listMembers),
+	OpMemberShow:       oldOperation((*Node).showMember),
+	OpDirectoryShow:    oldOperation((*Node).showDirectory),
+	OpDirectoryRefresh: oldOperation((*Node).refreshDirectory),
+	OpDirectoryInvite:  oldOperation((*Node).invite),
+	OpDirectoryJoin:    oldOperation((*Node).join),
+	OpDirectoryFollow:  oldOperation((*Node).followOwn),
+	OpPublishedList:    oldOperation((*Node).listPublished),
+	OpPublishedArchive: oldOperation((*Node).publishedArchive),
+	OpStandardMeasure:  oldOperation((*Node).measure),
+	OpStandardAdoption: oldOperation((*Node).adoption),
+	OpRetry:            oldOperation((*Node).retry),
+	OpLookup:           oldOperation((*Node).lookup),
+	OpAggregate:        oldOperation((*Node).aggregate),
+	OpLookupList:       oldOperation((*Node).listQuestions),
 
-	OpFootprintFound:      operation((*Node).foundFootprint),
-	OpFootprintJoin:       operation((*Node).joinFootprint),
-	OpFootprintInvite:     operation((*Node).inviteToFootprint),
-	OpFootprintAgree:      operation((*Node).agreeInFootprint),
-	OpFootprintRemove:     operation((*Node).removeFromFootprint),
-	OpFootprintCancel:     operation((*Node).cancelInFootprint),
-	OpFootprintTransfer:   operation((*Node).leadFootprint),
-	OpFootprintStatus:     operation((*Node).footprintStatus),
-	OpFootprintList:       operation((*Node).listFootprints),
-	OpFootprintEntry:      operation((*Node).footprintEntry),
-	OpFootprintPut:        operation((*Node).putIntoFootprint),
-	OpFootprintWithdraw:   operation((*Node).withdrawFromFootprint),
-	OpFootprintRecords:    operation((*Node).listFootprintRecords),
-	OpFootprintShow:       operation((*Node).showFootprintRecord),
-	OpFootprintProof:      operation((*Node).footprintProof),
-	OpFootprintCheckpoint: operation((*Node).footprintCheckpoint),
-	OpFootprintEvidence:   operation((*Node).footprintEvidence),
-	OpFootprintAdopt:      operation((*Node).adoptInFootprint),
-	OpFootprintBackup:     operation((*Node).backupFootprint),
-	OpFootprintRecover:    operation((*Node).recoverFootprint),
-	OpFootprintDiscard:    operation((*Node).discardFootprint),
+	OpFootprintFound:      oldOperation((*Node).foundFootprint),
+	OpFootprintJoin:       oldOperation((*Node).joinFootprint),
+	OpFootprintInvite:     oldOperation((*Node).inviteToFootprint),
+	OpFootprintAgree:      oldOperation((*Node).agreeInFootprint),
+	OpFootprintRemove:     oldOperation((*Node).removeFromFootprint),
+	OpFootprintCancel:     oldOperation((*Node).cancelInFootprint),
+	OpFootprintTransfer:   oldOperation((*Node).leadFootprint),
+	OpFootprintStatus:     oldOperation((*Node).footprintStatus),
+	OpFootprintList:       oldOperation((*Node).listFootprints),
+	OpFootprintEntry:      oldOperation((*Node).footprintEntry),
+	OpFootprintPut:        oldOperation((*Node).putIntoFootprint),
+	OpFootprintWithdraw:   oldOperation((*Node).withdrawFromFootprint),
+	OpFootprintRecords:    oldOperation((*Node).listFootprintRecords),
+	OpFootprintShow:       oldOperation((*Node).showFootprintRecord),
+	OpFootprintProof:      oldOperation((*Node).footprintProof),
+	OpFootprintCheckpoint: oldOperation((*Node).footprintCheckpoint),
+	OpFootprintEvidence:   oldOperation((*Node).footprintEvidence),
+	OpFootprintAdopt:      oldOperation((*Node).adoptInFootprint),
+	OpFootprintBackup:     oldOperation((*Node).backupFootprint),
+	OpFootprintRecover:    oldOperation((*Node).recoverFootprint),
+	OpFootprintDiscard:    oldOperation((*Node).discardFootprint),
 }

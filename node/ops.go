@@ -140,7 +140,7 @@ type Caller interface {
 // reply.
 type op func(ctx context.Context, n *Node, in json.RawMessage) (any, error)
 
-func operation[In, Out any](f func(*Node, context.Context, In) (Out, error)) op {
+func oldOperation[In, Out any](f func(*Node, context.Context, In) (Out, error)) op {
 	return func(ctx context.Context, n *Node, raw json.RawMessage) (any, error) {
 		var in In
 		if len(raw) > 0 {

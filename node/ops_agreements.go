@@ -1,0 +1,48 @@
+package node
+
+import "context"
+
+// Agreements say who may have which rows and fields of which standard.
+type Agreements struct{ to Operations }
+
+// Agreements returns the operations on agreements.
+func (o Operations) Agreements() Agreements { return Agreements{o} }
+
+// Preview says what an agreement would let out of the records there are.
+// Nothing is signed.
+func (a Agreements) Preview(ctx context.Context, in AgreementRequest) (PreviewReply, error) {
+	return do(ctx, a.to, (*Node).previewAgreement, in)
+}
+
+// Sign puts our signature under an agreement: a document, which proposes it, or
+// one that has come, by its name.
+func (a Agreements) Sign(ctx context.Context, in AgreementRequest) (AgreementReply, error) {
+	return do(ctx, a.to, (*Node).signAgreement, in)
+}
+
+// End ends an agreement; the receiver deletes what it holds under it.
+func (a Agreements) End(ctx context.Context, in AgreementRequest) (AgreementReply, error) {
+	return do(ctx, a.to, (*Node).endAgreement, in)
+}
+
+// Suspend stops what travels under an agreement until it is resumed.
+func (a Agreements) Suspend(ctx context.Context, in AgreementRequest) (AgreementReply, error) {
+	return do(ctx, a.to, (*Node).suspendAgreement, in)
+}
+
+// Resume takes our suspension of an agreement back.
+func (a Agreements) Resume(ctx context.Context, in AgreementRequest) (AgreementReply, error) {
+	return do(ctx, a.to, (*Node).resumeAgreement, in)
+}
+
+// List lists the newest version of every agreement, without documents and
+// partners.
+func (a Agreements) List(ctx context.Context) ([]AgreementReply, error) {
+	return list(ctx, a.to, (*Node).listAgreements, Empty{})
+}
+
+// Show describes an agreement, with its document and how the exchange under it
+// stands.
+func (a Agreements) Show(ctx context.Context, in AgreementRequest) (AgreementReply, error) {
+	return do(ctx, a.to, (*Node).showAgreement, in)
+}

@@ -1,0 +1,57 @@
+package node
+
+import "context"
+
+// Councils are the members of the directory.
+type Councils struct{ to Operations }
+
+// Councils returns the operations on councils.
+func (o Operations) Councils() Councils { return Councils{o} }
+
+// Add adds or replaces a member, where this node hosts the directory.
+func (c Councils) Add(ctx context.Context, in MemberRequest) (MemberReply, error) {
+	return do(ctx, c.to, (*Node).addMember, in)
+}
+
+// List lists the members, sorted by name.
+func (c Councils) List(ctx context.Context) ([]MemberReply, error) {
+	return list(ctx, c.to, (*Node).listMembers, Empty{})
+}
+
+// Show describes a member; ourselves where none is named.
+func (c Councils) Show(ctx context.Context, in MemberNameRequest) (MemberReply, error) {
+	return do(ctx, c.to, (*Node).showMember, in)
+}
+
+// Directory says who is a member, by TUF, and which standards are published.
+type Directory struct{ to Operations }
+
+// Directory returns the operations on the directory.
+func (o Operations) Directory() Directory { return Directory{o} }
+
+// Show says how the directory stands.
+func (d Directory) Show(ctx context.Context) (DirectoryReply, error) {
+	return do(ctx, d.to, (*Node).showDirectory, Empty{})
+}
+
+// Refresh asks its mirrors for news of it now.
+func (d Directory) Refresh(ctx context.Context) (DirectoryReply, error) {
+	return do(ctx, d.to, (*Node).refreshDirectory, Empty{})
+}
+
+// Invite makes a code that leads a newcomer to the directory.
+func (d Directory) Invite(ctx context.Context, in InviteRequest) (InviteReply, error) {
+	return do(ctx, d.to, (*Node).invite, in)
+}
+
+// Join leaves the directory that this node has for the one that a code leads
+// to.
+func (d Directory) Join(ctx context.Context, in JoinRequest) (DirectoryReply, error) {
+	return do(ctx, d.to, (*Node).join, in)
+}
+
+// Follow hosts the directory that was prepared in the data folder, and follows
+// it.
+func (d Directory) Follow(ctx context.Context) (DirectoryReply, error) {
+	return do(ctx, d.to, (*Node).followOwn, Empty{})
+}

@@ -1,0 +1,52 @@
+package node
+
+import "context"
+
+// Records are what councils know: our own, and those that partners sent.
+type Records struct{ to Operations }
+
+// Records returns the operations on records.
+func (o Operations) Records() Records { return Records{o} }
+
+// Put offers records of one standard, in order. Each is put through the gate
+// alone: the reply says of each what became of it, and a record that is refused
+// does not hold up the rest. When Put returns, what was taken is signed, logged
+// and on disk.
+func (r Records) Put(ctx context.Context, in OfferRequest) (OfferReply, error) {
+	return do(ctx, r.to, (*Node).offer, in)
+}
+
+// List lists records of a standard, a page at a time, with what a partner
+// disclosed of its own.
+func (r Records) List(ctx context.Context, in ListRequest) (ListReply, error) {
+	return do(ctx, r.to, (*Node).listRecords, in)
+}
+
+// Show returns the newest version of a record. It fails as NotFound where there
+// is none.
+func (r Records) Show(ctx context.Context, in RecordRequest) (RecordReply, error) {
+	return do(ctx, r.to, (*Node).showRecord, in)
+}
+
+// History returns every version of a record of ours, newest first.
+func (r Records) History(ctx context.Context, in RecordRequest) (HistoryReply, error) {
+	return do(ctx, r.to, (*Node).recordHistory, in)
+}
+
+// Prove returns a record's token, and a proof that it stands in its council's
+// log.
+func (r Records) Prove(ctx context.Context, in RecordRequest) (ProofReply, error) {
+	return do(ctx, r.to, (*Node).recordProof, in)
+}
+
+// Delete deletes a record of ours: it logs a version that says so, and
+// withdraws it from every partner.
+func (r Records) Delete(ctx context.Context, in RecordRequest) (DeleteReply, error) {
+	return do(ctx, r.to, (*Node).deleteRecord, in)
+}
+
+// Held lists the offers that were held back at the gate, with what is wrong
+// with each.
+func (r Records) Held(ctx context.Context, in ListRequest) (HeldReply, error) {
+	return do(ctx, r.to, (*Node).listHeld, in)
+}
