@@ -74,6 +74,9 @@ func (n *Node) lookup(ctx context.Context, in LookupRequest) (*LookupReply, erro
 	case len(in.Value) > agreement.MaxAsked || !utf8.ValidString(in.Value):
 		return nil, fail(Usage, "", "the value is no text of at most %d bytes", agreement.MaxAsked)
 	}
+	if fault := name.KeyFault(in.Value); fault != "" {
+		return nil, fail(Usage, "type the value without it", "the value to ask by %s", fault)
+	}
 	got, err := n.pose(ctx, doc, q)
 	if err != nil {
 		return nil, err

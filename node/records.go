@@ -221,6 +221,9 @@ func (n *Node) recordID(typed, std string) (name.Record, error) {
 	if r, err := name.ParseRecord(typed); err == nil && std == "" {
 		return r, nil
 	}
+	if err := keyFault(typed); err != nil {
+		return "", err
+	}
 	if std == "" {
 		return n.recordWithKey(naturalKey(typed), n.ledger.Standards())
 	}
@@ -283,6 +286,25 @@ func naturalKey(typed string) string {
 	return string(strictjson.Canonical([]any{typed}))
 }
 
+// keyFault refuses a typed key that no record has: it would be looked for in
+// vain, and whoever typed it cannot see why.
+func keyFault(typed string) error {
+	parts := []any{typed}
+	if strings.HasPrefix(typed, "[") {
+		if v, err := strictjson.Decode([]byte(typed), strictjson.DefaultLimits()); err == nil {
+			parts, _ = v.([]any)
+		}
+	}
+	for _, p := range parts {
+		if s, ok := p.(string); ok {
+			if fault := name.KeyFault(s); fault != "" {
+				return fail(Usage, "type the key without it, or name the record by its id of 26 letters", "the key %s", fault)
+			}
+		}
+	}
+	return nil
+}
+
 func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, error) {
 	var out *RecordReply
 	if in.From != "" && in.From != n.cfg.Council {
@@ -313,6 +335,9 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 // here unless it was disclosed, so that a typed key is looked for among the
 // holdings' visible keys.
 func (n *Node) findHolding(in RecordRequest) (*ledger.Holding, *ledger.Source, error) {
+	if err := keyFault(in.Record); err != nil {
+		return nil, nil, err
+	}
 	for _, src := range n.ledger.Sources() {
 		if src.From != in.From || src.Agreement == "" {
 			continue

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"runtime"
 	"sync"
@@ -181,66 +180,6 @@ func unread(row intake.Row) (json.RawMessage, []standard.Problem) {
 		ps = append(ps, standard.Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix})
 	}
 	return rec, ps
-}
-
-// A seenKeys remembers which records the files held, by a hash of the key, to
-// tell of a record that stands there twice. It takes some 60 bytes a record.
-type seenKeys struct {
-	seed  maphash.Seed
-	last  map[uint64]place // where a key stood last
-	twice []twice
-	more  int
-}
-
-type place struct {
-	file string
-	row  int
-}
-
-// A twice is a row with the key of an earlier one.
-type twice struct {
-	File      string `json:"file"`
-	Row       int    `json:"row"`
-	Reference string `json:"reference"`
-	OldFile   string `json:"earlier_file"`
-	OldRow    int    `json:"earlier_row"`
-}
-
-func (t twice) String() string {
-	old := fmt.Sprintf("row %d", t.OldRow)
-	if t.OldFile != t.File {
-		old += " of " + t.OldFile
-	}
-	return fmt.Sprintf("%s: row %d has the key of %s (%s): it counts as a later version", t.File, t.Row, old, t.Reference)
-}
-
-func newSeenKeys() *seenKeys {
-	return &seenKeys{seed: maphash.MakeSeed(), last: map[uint64]place{}}
-}
-
-// again reports whether a record with the key of this row came before, and
-// where it stood last.
-func (s *seenKeys) again(file string, row intake.Row, key []name.Field) (place, bool) {
-	values := make([]any, 0, len(key))
-	for _, f := range key {
-		v, ok := fieldOf(row.Record, f)
-		if !ok {
-			return place{}, false // it will be refused
-		}
-		values = append(values, v)
-	}
-	h := maphash.Bytes(s.seed, strictjson.Canonical(values))
-	before, ok := s.last[h]
-	s.last[h] = place{file, row.Number}
-	if !ok {
-		return place{}, false
-	}
-	if len(s.twice) < shownRows {
-		s.twice = append(s.twice, twice{File: file, Row: row.Number, Reference: row.Reference, OldFile: before.file, OldRow: before.row})
-	} else {
-		s.more++
-	}
-	return before, true
 }
 
 // fieldOf returns the scalar at a place; a key never goes through an array.

@@ -27,6 +27,7 @@ type column struct {
 	number  int // in the mapping, from 1
 	index   int // in the file, -1 when the file is without it
 	heading string
+	key     bool  // part of the standard's key
 	also    []int // in the file
 	formats []*dateFormat
 	zone    *time.Location

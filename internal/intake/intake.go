@@ -121,6 +121,7 @@ const (
 	RuleDateTime  = "date-time"         // not a time in any declared format
 	RuleText      = "string-length"     // text over the limit
 	RuleTruncated = "truncated"         // the file ends in the middle of a record
+	RuleKey       = "key"               // a key that cannot be told from another by sight, or that a spreadsheet has ruined
 	RuleShape     = "shape"             // a record that is not a JSON object, or a text without the array
 )
 

@@ -44,6 +44,10 @@ func (r *Reader) readJSON(row *Row) {
 		return
 	}
 	row.Reference = reference(rec, r.o.Reference)
+	if p := ruined(rec, r.o.Reference); p != nil {
+		row.Problems = []Problem{*p}
+		return
+	}
 	row.Record = rec
 }
 

@@ -120,6 +120,9 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 	for _, h := range unused {
 		r.note("the heading %q is not in the mapping: its column was left out", h)
 	}
+	for _, col := range c.columns {
+		col.key = slices.Contains(r.o.Reference, col.To)
+	}
 	if ref := c.m.Reference; ref != "" {
 		is := at[fold(ref)]
 		if len(is) != 1 {
@@ -245,9 +248,16 @@ func (p *plan) cell(col *column, row *Row) (any, bool) {
 			text += col.Join + more
 		}
 	}
+	fault := ""
+	if col.key && text != "" {
+		fault = p.keyFault(col, row.Cells)
+	}
 	bad := func(rule, detail, fix string) (any, bool) {
 		row.Problems = append(row.Problems, Problem{Pointer: string(col.To), Column: col.heading, Rule: rule, Detail: detail, Fix: fix, Value: cut(cell)})
 		return nil, false
+	}
+	if fault != "" {
+		return bad(RuleKey, "is part of the record's key and "+fault, keyFix(fault))
 	}
 	for i := 0; i < len(cell); i++ {
 		if b := cell[i]; b < ' ' && b != '\t' && b != '\n' || b == 0x7F {

@@ -184,8 +184,9 @@ func (s *Standard) Class(f name.Field) Class { return classOf(s.manifest.Classes
 
 // Key returns the record's natural key: the RFC 8785 text of the array of the
 // values at the manifest's key pointers, such as ["26/0001/PA"]. The error is a
-// *[Problem] when one of them is missing, null, or not a string, number or
-// boolean.
+// *[Problem] when one of them is missing, null, not a string, number or
+// boolean, or a text that cannot be told from another by sight
+// ([name.KeyFault]).
 func (s *Standard) Key(record any) (string, error) {
 	values := make([]any, 0, 2)
 	for _, f := range s.manifest.Key {
@@ -194,7 +195,11 @@ func (s *Standard) Key(record any) (string, error) {
 			m, _ := v.(map[string]any)
 			v = m[tok]
 		}
-		switch v.(type) {
+		switch v := v.(type) {
+		case string:
+			if fault := name.KeyFault(v); fault != "" {
+				return "", &Problem{Pointer: string(f), Rule: "key", Detail: "is part of the record's key and " + fault, Fix: "take the character out at the source: a key with it and one without look the same and are two records"}
+			}
 		case nil:
 			return "", &Problem{Pointer: string(f), Rule: "key", Detail: "is part of the record's key and is missing or null", Fix: "fill it in; without it the record cannot be told from others"}
 		case map[string]any, []any:
