@@ -24,7 +24,7 @@ const maxRequest = 64 << 20
 var ErrNotRunning = errors.New("no node is running")
 
 // serveAdmin answers operations on the admin socket until ctx ends. The
-// socket is HTTP/1.1: POST /OPERATION with the request as JSON; 200 and the
+// socket is HTTP/1.1: POST /noun/verb with the request as JSON; 200 and the
 // reply, or 422 and an Error. Who may open the socket is a matter of file
 // permissions: it is made for its owner alone.
 func (n *Node) serveAdmin(ctx context.Context) error {
@@ -95,36 +95,12 @@ func (n *Node) answer(w http.ResponseWriter, r *http.Request) {
 	reply(http.StatusOK, out)
 }
 
-func (n *Node) run(ctx context.Context, name string, in json.RawMessage) (any, error) {
-	if o, ok := table().byPath[name]; ok {
-		return o.run(ctx, n, in)
-	}
-	f, ok := oldOperations[name]
+func (n *Node) run(ctx context.Context, path string, in []byte) (any, error) {
+	o, ok := table().byPath[path]
 	if !ok {
-		return nil, fail(Usage, "use the same version of Stile for the command and the node", "the node has no operation %q", name)
+		return nil, fail(Usage, "use the same version of Stile for the command and the node", "the node has no operation %q", path)
 	}
-	return f(ctx, n, in)
-}
-
-// Call carries out an operation in this process.
-func (n *Node) Call(ctx context.Context, op string, in, out any) error {
-	raw, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Errorf("internal error: %w", err)
-	}
-	v, err := n.run(ctx, op, raw)
-	if err != nil {
-		return asError(err)
-	}
-	if out == nil {
-		return nil
-	}
-	// Through JSON, so that a command sees the same whoever answered it.
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("internal error: %w", err)
-	}
-	return json.Unmarshal(b, out)
+	return o.run(ctx, n, in)
 }
 
 // asError turns any error into one fit to be shown.
@@ -177,11 +153,6 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	return client, nil
 }
 
-// Call carries out an operation at the node.
-func (c *Client) Call(ctx context.Context, op string, in, out any) error {
-	return c.call(ctx, op, in, out)
-}
-
 // call carries out the operation at a path. A failure is an *Error.
 func (c *Client) call(ctx context.Context, path string, in, out any) error {
 	var raw bytes.Buffer
@@ -210,9 +181,6 @@ func (c *Client) call(ctx context.Context, path string, in, out any) error {
 			return fail(Failed, "use the same version of Stile for the command and the node", "the node answered %s", resp.Status)
 		}
 		return e
-	}
-	if out == nil {
-		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {
 		return fail(Failed, "use the same version of Stile for the command and the node", "the node's answer is not what was asked for: %v", err)

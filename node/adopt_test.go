@@ -55,7 +55,7 @@ const hutOne = `"id":{"type":"string"},"doors":{"type":"integer"},"rooms":{"type
 // field, page by page, with ids and without a value; nothing is written.
 func TestJudgeRecords(t *testing.T) {
 	n := alone(t, northmoor)
-	call[node.AdoptReply](t, n, node.OpStandardAdopt, node.AdoptRequest{Archive: hut(t, "1.0.0", "live", `"id"`, hutOne)})
+	call(t, n.Standards().Adopt, node.AdoptRequest{Archive: hut(t, "1.0.0", "live", `"id"`, hutOne)})
 	var huts []map[string]any
 	for i := range 2500 {
 		h := map[string]any{"id": fmt.Sprint("h", i), "doors": i % 5}
@@ -65,13 +65,13 @@ func TestJudgeRecords(t *testing.T) {
 		huts = append(huts, h)
 	}
 	offer(t, n, "standards.example/hut", huts...)
-	size := call[node.StatusReply](t, n, node.OpStatus, node.Empty{}).LogSize
+	size := get(t, n.Status).LogSize
 	next := hut(t, "1.1.0", "live", `"id"`, `"id":{"type":"string"},"doors":{"type":"integer","minimum":1},"rooms":{"type":"array","items":{"type":"object","required":["name"],"properties":{"name":{"const":"x"}}}}`)
 	pages, looked := 0, 0
 	sum := map[string]int{}
 	req := node.AgainstRequest{From: "standards.example/hut@1", To: node.AdoptRequest{Archive: next}}
 	for {
-		r := call[node.AgainstReply](t, n, node.OpStandardAgainst, req)
+		r := call(t, n.Standards().Against, req)
 		if r.Total != 2500 || r.Valid+r.Failed != r.Looked || r.Damaged != 0 || r.Mapped {
 			t.Fatalf("page: %+v", r)
 		}
@@ -92,12 +92,12 @@ func TestJudgeRecords(t *testing.T) {
 	if looked != 2500 || pages != 3 || fmt.Sprint(sum) != fmt.Sprint(want) {
 		t.Errorf("%d records on %d pages: %v, want %v", looked, pages, sum, want)
 	}
-	if now := call[node.StatusReply](t, n, node.OpStatus, node.Empty{}).LogSize; now != size {
+	if now := get(t, n.Status).LogSize; now != size {
 		t.Errorf("looking wrote %d entries", now-size)
 	}
 	// One version of a line alone.
 	offer(t, n, "standards.example/hut", map[string]any{"id": "new", "doors": 3})
-	if r := call[node.AgainstReply](t, n, node.OpStandardAgainst, node.AgainstRequest{From: "standards.example/hut@1.0.0", To: node.AdoptRequest{Name: "standards.example/hut@1.0.0"}}); r.Total != 2501 || r.Failed != 0 {
+	if r := call(t, n.Standards().Against, node.AgainstRequest{From: "standards.example/hut@1.0.0", To: node.AdoptRequest{Name: "standards.example/hut@1.0.0"}}); r.Total != 2501 || r.Failed != 0 {
 		t.Errorf("by their own version: %+v", r)
 	}
 }
@@ -106,15 +106,15 @@ func TestJudgeRecords(t *testing.T) {
 func TestAdoptRefused(t *testing.T) {
 	n := alone(t, northmoor)
 	one := hut(t, "1.0.0", "live", `"id"`, hutOne)
-	if r := call[node.AdoptReply](t, n, node.OpStandardAdopt, node.AdoptRequest{Archive: one}); r.Already {
+	if r := call(t, n.Standards().Adopt, node.AdoptRequest{Archive: one}); r.Already {
 		t.Error("adopted already")
 	}
-	if r := call[node.AdoptReply](t, n, node.OpStandardAdopt, node.AdoptRequest{Archive: one}); !r.Already {
+	if r := call(t, n.Standards().Adopt, node.AdoptRequest{Archive: one}); !r.Already {
 		t.Error("adopted twice")
 	}
 	kind := func(in node.AdoptRequest) node.Kind {
 		t.Helper()
-		err := n.Call(t.Context(), node.OpStandardAdopt, in, nil)
+		err := try(t.Context(), n.Standards().Adopt, in, nil)
 		if err == nil {
 			return ""
 		}
@@ -150,7 +150,7 @@ func TestAdoptRefused(t *testing.T) {
 	for name, want := range map[string]string{
 		"standards.example/hut": "1.0.0", "hut": "1.0.0", "hut@1": "1.0.0", "standards.example/hut@2": "2.0.0", "hut@2.0.0": "2.0.0",
 	} {
-		if s := call[node.StandardReply](t, n, node.OpStandardShow, node.StandardRequest{Name: name}); s.Name.Version.String() != want {
+		if s := call(t, n.Standards().Show, node.StandardRequest{Name: name}); s.Name.Version.String() != want {
 			t.Errorf("%s means %s, want %s", name, s.Name, want)
 		}
 	}
@@ -160,25 +160,25 @@ func TestAdoptRefused(t *testing.T) {
 // told on, and the version can still be adopted.
 func TestPreviewBreaksNumber(t *testing.T) {
 	n := alone(t, northmoor)
-	call[node.AdoptReply](t, n, node.OpStandardAdopt, node.AdoptRequest{Archive: hut(t, "1.0.0", "live", `"id"`, hutOne)})
+	call(t, n.Standards().Adopt, node.AdoptRequest{Archive: hut(t, "1.0.0", "live", `"id"`, hutOne)})
 	in := node.AdoptRequest{Archive: hut(t, "1.0.1", "live", `"id","doors"`, hutOne)}
-	p := call[node.AdoptPreview](t, n, node.OpStandardPreview, in)
+	p := call(t, n.Standards().Preview, in)
 	if p.Older == nil || p.Older.Version.String() != "1.0.0" || p.Version == nil || p.Difference.Needs != standard.Major || p.Adopted || p.Origin != "file" {
 		t.Fatalf("preview: %+v", p)
 	}
 	if !slices.ContainsFunc(p.Difference.Changes, func(c standard.Change) bool { return c.Pointer == "/doors" && c.Level == standard.Major }) {
 		t.Errorf("changes: %+v", p.Difference.Changes)
 	}
-	call[node.AdoptReply](t, n, node.OpStandardAdopt, in)
-	if p = call[node.AdoptPreview](t, n, node.OpStandardPreview, in); !p.Adopted {
+	call(t, n.Standards().Adopt, in)
+	if p = call(t, n.Standards().Preview, in); !p.Adopted {
 		t.Error("not told as adopted")
 	}
 	// Another major is compared with its own line first.
-	call[node.AdoptReply](t, n, node.OpStandardAdopt, node.AdoptRequest{Archive: hut(t, "2.0.0", "live", `"id"`, hutOne)})
-	if p = call[node.AdoptPreview](t, n, node.OpStandardPreview, node.AdoptRequest{Archive: hut(t, "1.1.0", "live", `"id"`, hutOne)}); p.Older.Version.String() != "1.0.1" {
+	call(t, n.Standards().Adopt, node.AdoptRequest{Archive: hut(t, "2.0.0", "live", `"id"`, hutOne)})
+	if p = call(t, n.Standards().Preview, node.AdoptRequest{Archive: hut(t, "1.1.0", "live", `"id"`, hutOne)}); p.Older.Version.String() != "1.0.1" {
 		t.Errorf("1.1.0 is compared with %s", p.Older)
 	}
-	if p = call[node.AdoptPreview](t, n, node.OpStandardPreview, node.AdoptRequest{Archive: hut(t, "3.0.0", "live", `"id"`, hutOne)}); p.Older.Version.String() != "2.0.0" {
+	if p = call(t, n.Standards().Preview, node.AdoptRequest{Archive: hut(t, "3.0.0", "live", `"id"`, hutOne)}); p.Older.Version.String() != "2.0.0" {
 		t.Errorf("3.0.0 is compared with %s", p.Older)
 	}
 }
@@ -187,7 +187,7 @@ func TestPreviewBreaksNumber(t *testing.T) {
 // and what it holds in memory meanwhile.
 func BenchmarkJudge(b *testing.B) {
 	n := alone(b, northmoor)
-	call[node.AdoptReply](b, n, node.OpStandardAdopt, node.AdoptRequest{Archive: siteTwo(b)})
+	call(b, n.Standards().Adopt, node.AdoptRequest{Archive: siteTwo(b)})
 	const records = 20_000
 	for i := 0; i < records; i += 1000 {
 		var page []map[string]any
@@ -202,7 +202,7 @@ func BenchmarkJudge(b *testing.B) {
 				looked := 0
 				req := node.AgainstRequest{From: site + "@1", To: node.AdoptRequest{Name: to}}
 				for {
-					r := call[node.AgainstReply](b, n, node.OpStandardAgainst, req)
+					r := call(b, n.Standards().Against, req)
 					looked += r.Valid
 					if req.Cursor = r.Cursor; r.Cursor == 0 {
 						break
@@ -221,12 +221,11 @@ func BenchmarkJudge(b *testing.B) {
 // what its publisher can do: here a list of allowed values that is empty.
 func TestAdoptBroken(t *testing.T) {
 	n := alone(t, northmoor)
-	msg := refusedAs(t, n, node.Invalid, node.OpStandardAdopt,
-		node.AdoptRequest{Archive: hut(t, "1.0.0", "live", `"id"`, hutOne+`,"state":{"enum":[]}`)})
+	msg := refusedAs(t, node.Invalid, n.Standards().Adopt, node.AdoptRequest{Archive: hut(t, "1.0.0", "live", `"id"`, hutOne+`,"state":{"enum":[]}`)})
 	if !strings.Contains(msg, "empty-enum") {
 		t.Errorf("it says %q", msg)
 	}
-	if got := call[[]node.StandardReply](t, n, node.OpStandardList, node.Empty{}); slices.ContainsFunc(got, func(r node.StandardReply) bool { return r.Name.Name == "standards.example/hut" }) {
+	if got := get(t, n.Standards().List); slices.ContainsFunc(got, func(r node.StandardReply) bool { return r.Name.Name == "standards.example/hut" }) {
 		t.Error("it was adopted all the same")
 	}
 }

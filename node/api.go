@@ -21,22 +21,22 @@ type Offered struct {
 	Problems []standard.Problem `json:"problems,omitempty"`
 }
 
-// OfferRequest offers records of one standard, in order.
-type OfferRequest struct {
+// PutRequest offers records of one standard, in order.
+type PutRequest struct {
 	Standard string    `json:"standard"` // publisher/name@version, or @major for the newest adopted
 	Records  []Offered `json:"records"`
 	DryRun   bool      `json:"dry_run,omitempty"` // validate only
 	Hold     bool      `json:"hold,omitempty"`    // keep refused offers, to be listed and mended
 }
 
-// OfferReply says what became of each record, in the order offered.
-type OfferReply struct {
-	Results []OfferResult `json:"results"`
+// PutReply says what became of each record, in the order offered.
+type PutReply struct {
+	Results []PutResult `json:"results"`
 }
 
-// OfferResult is what became of one offered record. Outcome is empty when it
+// PutResult is what became of one offered record. Outcome is empty when it
 // was refused, and in a dry run "valid".
-type OfferResult struct {
+type PutResult struct {
 	Row       int                `json:"row,omitempty"`
 	Reference string             `json:"reference,omitempty"`
 	Record    name.Record        `json:"record,omitempty"`

@@ -33,10 +33,10 @@ func laneSize(b *testing.B) int {
 }
 
 // lane makes requests of 4,000 records.
-func lane(n int) []node.OfferRequest {
-	var out []node.OfferRequest
+func lane(n int) []node.PutRequest {
+	var out []node.PutRequest
 	for from := 0; from < n; from += 4000 {
-		r := node.OfferRequest{Standard: "planning-application"}
+		r := node.PutRequest{Standard: "planning-application"}
 		for i := from; i < min(n, from+4000); i++ {
 			r.Records = append(r.Records, node.Offered{Row: i + 1, Record: generate.PlanningApplication(1, i)})
 		}
@@ -73,10 +73,10 @@ func resetResident() {
 	os.WriteFile("/proc/self/clear_refs", []byte("5"), 0o600)
 }
 
-func ingest(b *testing.B, n node.Caller, requests []node.OfferRequest) {
+func ingest(b *testing.B, n face, requests []node.PutRequest) {
 	b.Helper()
 	for _, r := range requests {
-		for _, x := range call[node.OfferReply](b, n, node.OpOffer, r).Results {
+		for _, x := range call(b, n.Records().Put, r).Results {
 			if len(x.Problems) > 0 {
 				b.Fatalf("row %d refused: %+v", x.Row, x.Problems)
 			}
@@ -98,7 +98,7 @@ func BenchmarkIngestDurable(b *testing.B) {
 		b.ReportMetric(float64(size)/took, "records/s")
 		b.ReportMetric((cpuSeconds()-cpu)*1e6/float64(size), "cpu-us/record")
 		b.ReportMetric(resident(), "peak-MiB")
-		s := call[node.StatusReply](b, n, node.OpStatus, nil)
+		s := get(b, n.Status)
 		if s.Records["standards.stile.example/planning-application@1.0.0"] != size {
 			b.Fatalf("holds %v", s.Records)
 		}
@@ -110,16 +110,16 @@ func BenchmarkIngestDurable(b *testing.B) {
 // agree signs the lane's agreement on both sides.
 func agree(b testing.TB, from, to *running) {
 	b.Helper()
-	call[node.AgreementReply](b, from, node.OpAgreementSign, node.AgreementRequest{Document: []byte(planningAgreement)})
+	call(b, from.Agreements().Sign, node.AgreementRequest{Document: []byte(planningAgreement)})
 	await(b, "the proposal arrives", func() bool {
-		return len(call[[]node.AgreementReply](b, to, node.OpAgreementList, nil)) == 1
+		return len(get(b, to.Agreements().List)) == 1
 	})
-	call[node.AgreementReply](b, to, node.OpAgreementSign, node.AgreementRequest{Name: "northmoor.gov.uk/planning-for-saltby"})
+	call(b, to.Agreements().Sign, node.AgreementRequest{Name: "northmoor.gov.uk/planning-for-saltby"})
 }
 
-func partnerOf(t testing.TB, n node.Caller) node.PartnerReply {
+func partnerOf(t testing.TB, n face) node.PartnerReply {
 	t.Helper()
-	for _, p := range call[node.StatusReply](t, n, node.OpStatus, nil).Partners {
+	for _, p := range get(t, n.Status).Partners {
 		return p
 	}
 	return node.PartnerReply{}
@@ -134,14 +134,14 @@ func BenchmarkFirstCopy(b *testing.B) {
 		from, to := start(b, northmoor, "E07000998"), start(b, saltby, "E07000999")
 		introduce(b, from, to)
 		ingest(b, from, requests)
-		call[node.AgreementReply](b, from, node.OpAgreementSign, node.AgreementRequest{Document: []byte(planningAgreement)})
+		call(b, from.Agreements().Sign, node.AgreementRequest{Document: []byte(planningAgreement)})
 		await(b, "the proposal arrives", func() bool {
-			return len(call[[]node.AgreementReply](b, to, node.OpAgreementList, nil)) == 1
+			return len(get(b, to.Agreements().List)) == 1
 		})
-		want := call[node.PreviewReply](b, from, node.OpAgreementPreview, node.AgreementRequest{Document: []byte(planningAgreement)}).Matched
+		want := call(b, from.Agreements().Preview, node.AgreementRequest{Document: []byte(planningAgreement)}).Matched
 		resetResident()
 		cpu, at := cpuSeconds(), time.Now()
-		call[node.AgreementReply](b, to, node.OpAgreementSign, node.AgreementRequest{Name: "northmoor.gov.uk/planning-for-saltby"})
+		call(b, to.Agreements().Sign, node.AgreementRequest{Name: "northmoor.gov.uk/planning-for-saltby"})
 		await(b, "everything is held", func() bool { return partnerOf(b, to).Held == want })
 		b.ReportMetric(float64(want)/time.Since(at).Seconds(), "held/s")
 		awaitEvery(b, 200*time.Millisecond, "everything is verified", func() bool { return partnerOf(b, to).Verified == want })
@@ -165,7 +165,7 @@ func BenchmarkLiveCopy(b *testing.B) {
 		at := time.Now()
 		ingest(b, from, requests)
 		b.ReportMetric(float64(size)/time.Since(at).Seconds(), "ingested/s")
-		want := call[node.PreviewReply](b, from, node.OpAgreementPreview, node.AgreementRequest{Document: []byte(planningAgreement)}).Matched
+		want := call(b, from.Agreements().Preview, node.AgreementRequest{Document: []byte(planningAgreement)}).Matched
 		await(b, "everything is held", func() bool { return partnerOf(b, to).Held == want })
 		b.ReportMetric(float64(want)/time.Since(at).Seconds(), "held/s")
 		awaitEvery(b, 200*time.Millisecond, "everything is verified", func() bool { return partnerOf(b, to).Verified == want })
@@ -191,12 +191,12 @@ func BenchmarkWriteToVisible(b *testing.B) {
 		}
 		i++
 		at := time.Now()
-		r := call[node.OfferReply](b, from, node.OpOffer, node.OfferRequest{
+		r := call(b, from.Records().Put, node.PutRequest{
 			Standard: "planning-application", Records: []node.Offered{{Record: rec}},
 		}).Results[0]
 		for {
 			var shown node.RecordReply
-			err := to.Call(b.Context(), node.OpRecordShow, node.RecordRequest{From: northmoor, Record: string(r.Record)}, &shown)
+			err := try(b.Context(), to.Records().Show, node.RecordRequest{From: northmoor, Record: string(r.Record)}, &shown)
 			if err == nil && shown.Version == r.Version {
 				break
 			}

@@ -3,6 +3,7 @@ package node_test
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,12 +27,12 @@ import (
 const hexwell = name.Council("hexwell.gov.uk")
 
 // refusedAs calls an operation that must fail in one way, and returns what it says.
-func refusedAs(t testing.TB, c node.Caller, kind node.Kind, op string, in any) string {
+func refusedAs[In, Out any](t testing.TB, kind node.Kind, f func(context.Context, In) (Out, error), in In) string {
 	t.Helper()
-	err := c.Call(t.Context(), op, in, nil)
+	_, err := f(t.Context(), in)
 	var e *node.Error
 	if !errors.As(err, &e) || e.Kind != kind {
-		t.Fatalf("%s: %v, want it to fail as %s", op, err, kind)
+		t.Fatalf("%T: %v, want it to fail as %s", in, err, kind)
 	}
 	return e.Message
 }
@@ -39,13 +40,13 @@ func refusedAs(t testing.TB, c node.Caller, kind node.Kind, op string, in any) s
 // enter has the host admit a node, with the addresses it listens at.
 func enter(t testing.TB, host, n *running) {
 	t.Helper()
-	me := call[node.MemberReply](t, n, node.OpMemberShow, node.MemberNameRequest{})
+	me := call(t, n.Councils().Show, node.MemberNameRequest{})
 	m, err := directory.ParseMember([]byte(me.Document))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.Addresses = n.Addresses()
-	call[node.MemberReply](t, host, node.OpMemberAdd, node.MemberRequest{Document: m.YAML()})
+	call(t, host.Councils().Add, node.MemberRequest{Document: m.YAML()})
 }
 
 // A node that had a directory of its own joins another's with all that it
@@ -54,62 +55,62 @@ func enter(t testing.TB, host, n *running) {
 func TestJoin(t *testing.T) {
 	n, s, h := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999"), start(t, hexwell, "E07000997")
 	offer(t, s, "planning-application", planning(1, "X"))
-	before := call[node.StatusReply](t, s, node.OpStatus, node.Empty{})
+	before := get(t, s.Status)
 
 	enter(t, n, n)
-	code := call[node.InviteReply](t, n, node.OpDirectoryInvite, node.InviteRequest{})
+	code := call(t, n.Directory().Invite, node.InviteRequest{})
 	if len(strings.Fields(code.Words)) != 6 {
 		t.Errorf("words %q, want six", code.Words)
 	}
-	if msg := refusedAs(t, s, node.Unreachable, node.OpDirectoryJoin, node.JoinRequest{Code: code.Code}); strings.Contains(msg, "panic") {
+	if msg := refusedAs(t, node.Unreachable, s.Directory().Join, node.JoinRequest{Code: code.Code}); strings.Contains(msg, "panic") {
 		t.Error(msg)
 	}
-	refusedAs(t, s, node.Usage, node.OpDirectoryJoin, node.JoinRequest{Code: code.Code[:len(code.Code)-3] + "222"})
+	refusedAs(t, node.Usage, s.Directory().Join, node.JoinRequest{Code: code.Code[:len(code.Code)-3] + "222"})
 
 	enter(t, n, s)
-	d := call[node.DirectoryReply](t, s, node.OpDirectoryJoin, node.JoinRequest{Code: code.Code})
-	host := call[node.DirectoryReply](t, n, node.OpDirectoryShow, node.Empty{})
+	d := call(t, s.Directory().Join, node.JoinRequest{Code: code.Code})
+	host := get(t, n.Directory().Show)
 	if d.Root != host.Root || d.Members != 2 || d.Host || d.Sole || !host.Host || !host.Sole {
 		t.Errorf("joined %+v\nof %+v", d, host)
 	}
-	after := call[node.StatusReply](t, s, node.OpStatus, node.Empty{})
+	after := get(t, s.Status)
 	if after.LogSize != before.LogSize+1 || after.Records["standards.stile.example/planning-application@1.0.0"] != 1 {
 		t.Errorf("log of %d entries and %v, want the %d there were and that it joined", after.LogSize, after.Records, before.LogSize)
 	}
-	refusedAs(t, s, node.Conflict, node.OpDirectoryJoin, node.JoinRequest{Code: code.Code})
+	refusedAs(t, node.Conflict, s.Directory().Join, node.JoinRequest{Code: code.Code})
 	// Only the host admits.
-	me := call[node.MemberReply](t, h, node.OpMemberShow, node.MemberNameRequest{})
-	refusedAs(t, s, node.Refused, node.OpMemberAdd, node.MemberRequest{Document: []byte(me.Document)})
+	me := call(t, h.Councils().Show, node.MemberNameRequest{})
+	refusedAs(t, node.Refused, s.Councils().Add, node.MemberRequest{Document: []byte(me.Document)})
 
 	enter(t, n, h)
-	call[node.DirectoryReply](t, s, node.OpDirectoryRefresh, node.Empty{})
-	if m := call[[]node.MemberReply](t, s, node.OpMemberList, node.Empty{}); len(m) != 3 {
+	get(t, s.Directory().Refresh)
+	if m := get(t, s.Councils().List); len(m) != 3 {
 		t.Errorf("%d members after asking for news, want 3", len(m))
 	}
-	bySaltby := call[node.InviteReply](t, s, node.OpDirectoryInvite, node.InviteRequest{})
+	bySaltby := call(t, s.Directory().Invite, node.InviteRequest{})
 	if bySaltby.Address == code.Address {
 		t.Fatal("the second member's invite leads to the host")
 	}
 	n.stop() // losing the host loses nothing but new admissions
-	call[node.DirectoryReply](t, h, node.OpDirectoryJoin, node.JoinRequest{Code: bySaltby.Code})
+	call(t, h.Directory().Join, node.JoinRequest{Code: bySaltby.Code})
 
 	settle(t, s, h)
 	await(t, "hexwell holds saltby's record", func() bool {
-		return call[node.StatusReply](t, h, node.OpStatus, node.Empty{}).Holdings == 1
+		return get(t, h.Status).Holdings == 1
 	})
 }
 
 // settle has from share its planning applications of district X with to.
 func settle(t testing.TB, from, to *running) {
 	t.Helper()
-	f := call[node.StatusReply](t, from, node.OpStatus, node.Empty{}).Council
-	o := call[node.StatusReply](t, to, node.OpStatus, node.Empty{}).Council
+	f := get(t, from.Status).Council
+	o := get(t, to.Status).Council
 	doc := strings.NewReplacer(string(northmoor), string(f), string(saltby), string(o)).Replace(planningAgreement)
-	a := call[node.AgreementReply](t, from, node.OpAgreementSign, node.AgreementRequest{Document: []byte(doc)})
+	a := call(t, from.Agreements().Sign, node.AgreementRequest{Document: []byte(doc)})
 	await(t, "the agreement has arrived", func() bool {
-		return to.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: string(a.Name)}, nil) == nil
+		return try(t.Context(), to.Agreements().Show, node.AgreementRequest{Name: string(a.Name)}, nil) == nil
 	})
-	call[node.AgreementReply](t, to, node.OpAgreementSign, node.AgreementRequest{Name: string(a.Name)})
+	call(t, to.Agreements().Sign, node.AgreementRequest{Name: string(a.Name)})
 }
 
 // What was logged before a key was revoked goes on being believed, and what
@@ -119,34 +120,34 @@ func TestRevokedFromAnEntryOn(t *testing.T) {
 	introduce(t, n, s)
 	one := offer(t, n, "planning-application", planning(1, "X")).Results[0]
 	settle(t, n, s)
-	await(t, "the first is held", func() bool { return call[node.StatusReply](t, s, node.OpStatus, node.Empty{}).Holdings == 1 })
+	await(t, "the first is held", func() bool { return get(t, s.Status).Holdings == 1 })
 
 	// Saltby's directory is its own, and its registrar hears of the theft.
-	m, err := directory.ParseMember([]byte(call[node.MemberReply](t, s, node.OpMemberShow, node.MemberNameRequest{Council: string(northmoor)}).Document))
+	m, err := directory.ParseMember([]byte(call(t, s.Councils().Show, node.MemberNameRequest{Council: string(northmoor)}).Document))
 	if err != nil {
 		t.Fatal(err)
 	}
-	from := call[node.StatusReply](t, n, node.OpStatus, node.Empty{}).LogSize
+	from := get(t, n.Status).LogSize
 	publish(t, s, func(r *tufdir.Repository) error {
 		return r.RevokeKey(northmoor, m.RecordKeys[0].ID(), from, time.Now())
 	})
 	two := offer(t, n, "planning-application", planning(2, "X")).Results[0]
 	await(t, "the second is refused", func() bool {
-		for _, r := range call[node.StatusReply](t, s, node.OpStatus, node.Empty{}).Refusals {
+		for _, r := range get(t, s.Status).Refusals {
 			if r.Rule == "revoked key" && r.Index == two.Index {
 				return true
 			}
 		}
 		return false
 	})
-	r := call[node.RecordReply](t, s, node.OpRecordShow, node.RecordRequest{Record: string(one.Record), From: northmoor})
+	r := call(t, s.Records().Show, node.RecordRequest{Record: string(one.Record), From: northmoor})
 	if r.Signature != "checked" {
 		t.Errorf("the first record's signature is %q", r.Signature)
 	}
-	if err := s.Call(t.Context(), node.OpRecordShow, node.RecordRequest{Record: string(two.Record), From: northmoor}, nil); err == nil {
+	if err := try(t.Context(), s.Records().Show, node.RecordRequest{Record: string(two.Record), From: northmoor}, nil); err == nil {
 		t.Error("the second record is held")
 	}
-	doc := call[node.MemberReply](t, s, node.OpMemberShow, node.MemberNameRequest{Council: string(northmoor)}).Document
+	doc := call(t, s.Councils().Show, node.MemberNameRequest{Council: string(northmoor)}).Document
 	if !strings.Contains(doc, "revoked:") {
 		t.Errorf("the member file that an auditor gets does not say it:\n%s", doc)
 	}
@@ -158,7 +159,7 @@ func TestSucceeded(t *testing.T) {
 	introduce(t, n, s, h)
 	offer(t, n, "planning-application", planning(1, "X"))
 	settle(t, n, s)
-	await(t, "it is held", func() bool { return call[node.StatusReply](t, s, node.OpStatus, node.Empty{}).Holdings == 1 })
+	await(t, "it is held", func() bool { return get(t, s.Status).Holdings == 1 })
 	publish(t, s, func(r *tufdir.Repository) error {
 		today := time.Now().UTC().Truncate(24 * time.Hour)
 		m, err := r.Members()
@@ -181,7 +182,7 @@ func TestSucceeded(t *testing.T) {
 		return r.Succeed(northmoor, hexwell, today, today)
 	})
 	var p []node.PartnerReply
-	for _, q := range call[node.StatusReply](t, s, node.OpStatus, node.Empty{}).Partners {
+	for _, q := range get(t, s.Status).Partners {
 		if q.Council == northmoor {
 			p = append(p, q)
 		}
@@ -189,7 +190,7 @@ func TestSucceeded(t *testing.T) {
 	if len(p) != 1 || !strings.Contains(p[0].Behind, "hexwell.gov.uk has taken over") || p[0].Connected {
 		t.Errorf("status of the one that ended: %+v", p)
 	}
-	if r := call[node.ListReply](t, s, node.OpRecordList, node.ListRequest{From: northmoor}); len(r.Records) != 1 {
+	if r := call(t, s.Records().List, node.ListRequest{From: northmoor}); len(r.Records) != 1 {
 		t.Errorf("%d records of it are left, want 1: what it said still stands", len(r.Records))
 	}
 }
@@ -221,7 +222,7 @@ func publish(t testing.TB, r *running, edit func(*tufdir.Repository) error) {
 	if err := repo.Save(node.AuthorityDir(cfg)); err != nil {
 		t.Fatal(err)
 	}
-	call[node.DirectoryReply](t, r, node.OpDirectoryRefresh, node.Empty{})
+	get(t, r.Directory().Refresh)
 }
 
 // A node whose directory nobody vouches for any longer takes records in and
@@ -246,8 +247,8 @@ func TestExpiredDirectory(t *testing.T) {
 	}
 	host, _ := open(northmoor)
 	n, cfg := open(saltby)
-	me := call[node.MemberReply](t, n, node.OpMemberShow, node.MemberNameRequest{})
-	call[node.MemberReply](t, host, node.OpMemberAdd, node.MemberRequest{Document: []byte(me.Document)})
+	me := call(t, n.Councils().Show, node.MemberNameRequest{})
+	call(t, host.Councils().Add, node.MemberRequest{Document: []byte(me.Document)})
 
 	// Over HTTP, which asks nobody who they are.
 	c, err := tufdir.Open(host.Config().Directory, tufdir.Options{Now: now})
@@ -257,8 +258,8 @@ func TestExpiredDirectory(t *testing.T) {
 	defer c.Close()
 	web := httptest.NewServer(c.Mirror())
 	defer web.Close()
-	code := call[node.InviteReply](t, host, node.OpDirectoryInvite, node.InviteRequest{Address: web.URL})
-	call[node.DirectoryReply](t, n, node.OpDirectoryJoin, node.JoinRequest{Code: code.Code})
+	code := call(t, host.Directory().Invite, node.InviteRequest{Address: web.URL})
+	call(t, n.Directory().Join, node.JoinRequest{Code: code.Code})
 	b, err := os.ReadFile(filepath.Join(cfg.Directory, "mirrors.txt"))
 	if err != nil || !strings.Contains(string(b), web.URL) {
 		t.Errorf("mirrors %q, %v", b, err)
@@ -269,8 +270,8 @@ func TestExpiredDirectory(t *testing.T) {
 		state string
 	}{{15, "fresh"}, {17, "expiring"}, {31, "expired"}} {
 		days.Store(step.days)
-		d := call[node.DirectoryReply](t, n, node.OpDirectoryShow, node.Empty{})
-		warned := strings.Contains(strings.Join(call[node.StatusReply](t, n, node.OpStatus, node.Empty{}).Warnings, "\n"), "the directory expire")
+		d := get(t, n.Directory().Show)
+		warned := strings.Contains(strings.Join(get(t, n.Status).Warnings, "\n"), "the directory expire")
 		if d.State != step.state || warned != (step.state != "fresh") {
 			t.Errorf("after %d days: %s, warned: %v, want %s", step.days, d.State, warned, step.state)
 		}
@@ -278,16 +279,16 @@ func TestExpiredDirectory(t *testing.T) {
 	if r := offer(t, n, "planning-application", planning(1, "X")); r.Results[0].Version != 1 {
 		t.Errorf("local work stopped: %+v", r)
 	} else {
-		why := call[node.WhyReply](t, n, node.OpWhy, node.WhyRequest{Partner: string(northmoor), Record: string(r.Results[0].Record)})
+		why := call(t, n.Why, node.WhyRequest{Partner: string(northmoor), Record: string(r.Results[0].Record)})
 		if !slices.ContainsFunc(why.Steps, func(s node.WhyStep) bool { return s.Rule == "the directory is to be relied upon" && !s.Holds }) {
 			t.Errorf("why does not say that exchange has stopped: %+v", why.Steps)
 		}
 	}
-	refusedAs(t, n, node.Behind, node.OpDirectoryInvite, node.InviteRequest{Address: web.URL})
+	refusedAs(t, node.Behind, n.Directory().Invite, node.InviteRequest{Address: web.URL})
 
 	// The host comes back and signs; the follower is up to date as soon as it
 	// has asked.
-	if d := call[node.DirectoryReply](t, host, node.OpDirectoryRefresh, node.Empty{}); d.State != "fresh" {
+	if d := get(t, host.Directory().Refresh); d.State != "fresh" {
 		t.Errorf("the host's own is %s", d.State)
 	}
 	again, err := tufdir.Open(host.Config().Directory, tufdir.Options{Now: now})
@@ -296,13 +297,13 @@ func TestExpiredDirectory(t *testing.T) {
 	}
 	defer again.Close()
 	web.Config.Handler = again.Mirror()
-	if d := call[node.DirectoryReply](t, n, node.OpDirectoryRefresh, node.Empty{}); d.State != "fresh" {
+	if d := get(t, n.Directory().Refresh); d.State != "fresh" {
 		t.Errorf("after asking it is %s", d.State)
 	}
 
 	// Two years on, with everything expired, a directory of one mends itself.
 	days.Store(800)
-	if d := call[node.DirectoryReply](t, host, node.OpDirectoryRefresh, node.Empty{}); d.State != "fresh" || d.Expires.Before(now().AddDate(0, 0, 20)) {
+	if d := get(t, host.Directory().Refresh); d.State != "fresh" || d.Expires.Before(now().AddDate(0, 0, 20)) {
 		t.Errorf("the directory of one is %s", d.Health)
 	}
 }
@@ -334,7 +335,7 @@ func TestPlainMemberFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := call[node.DirectoryReply](t, n, node.OpDirectoryShow, node.Empty{}); !d.Sole || d.Members != 1 || d.State != "fresh" {
+		if d := get(t, n.Directory().Show); !d.Sole || d.Members != 1 || d.State != "fresh" {
 			t.Errorf("became %+v", d)
 		}
 		if err := n.Close(); err != nil {
@@ -350,9 +351,9 @@ func TestRootIsEnough(t *testing.T) {
 	introduce(t, n, s)
 	offer(t, n, "planning-application", planning(1, "X"))
 	settle(t, n, s)
-	await(t, "it is held", func() bool { return call[node.StatusReply](t, s, node.OpStatus, node.Empty{}).Holdings == 1 })
-	d := call[node.DirectoryReply](t, n, node.OpDirectoryShow, node.Empty{})
-	b := call[node.BundleReply](t, n, node.OpBundle, node.BundleRequest{Agreement: "northmoor.gov.uk/planning-for-saltby"}).Bundle
+	await(t, "it is held", func() bool { return get(t, s.Status).Holdings == 1 })
+	d := get(t, n.Directory().Show)
+	b := call(t, n.Bundle, node.BundleRequest{Agreement: "northmoor.gov.uk/planning-for-saltby"}).Bundle
 
 	verify := func(b []byte, root string) *audit.Report {
 		t.Helper()
@@ -375,7 +376,7 @@ func TestRootIsEnough(t *testing.T) {
 			t.Errorf("%s is believed for the sake of %q", k, k.Source)
 		}
 	}
-	other := call[node.DirectoryReply](t, s, node.OpDirectoryShow, node.Empty{})
+	other := get(t, s.Directory().Show)
 	if verify(b, other.Root).OK() {
 		t.Error("with the root of another directory it verifies")
 	}

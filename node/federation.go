@@ -18,7 +18,7 @@ import (
 )
 
 // FoundingDir returns the folder in which a directory is prepared that this node
-// is to host, a tufdir.Repository, until OpDirectoryFollow puts it in its place.
+// is to host, a tufdir.Repository, until Directory.Follow puts it in its place.
 func FoundingDir(cfg *config.Config) string { return AuthorityDir(cfg) + ".next" }
 
 // MirrorDir returns the tree of the directory that the node follows, verified:

@@ -22,10 +22,10 @@ func BenchmarkFootprintFlow(b *testing.B) {
 				from, other := x, y
 				if lead := fensStatus(b, x).Status.Leader == northmoor; lead != (who == "leader") {
 					if lead {
-						call[node.FootprintReply](b, x, node.OpFootprintTransfer, node.FootprintRequest{Name: fens, Council: string(saltby)})
+						call(b, x.Footprints().Transfer, node.FootprintRequest{Name: fens, Council: string(saltby)})
 					} else {
 						for _, n := range []*running{y, z} {
-							err := n.Call(b.Context(), node.OpFootprintTransfer, node.FootprintRequest{Name: fens, Council: string(northmoor)}, nil)
+							err := try(b.Context(), n.Footprints().Transfer, node.FootprintRequest{Name: fens, Council: string(northmoor)}, nil)
 							if err != nil {
 								b.Log(err)
 							}
@@ -39,16 +39,16 @@ func BenchmarkFootprintFlow(b *testing.B) {
 				ingest(b, from, requests)
 				text := strings.Replace(intoFens("plans", 1, fens, "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"),
 					`record.district == "A"`, `record.district != "A"`, 1)
-				call[node.AgreementReply](b, from, node.OpAgreementSign, node.AgreementRequest{Document: []byte(text)})
+				call(b, from.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
 				await(b, "the text has arrived", func() bool {
-					return other.Call(b.Context(), node.OpAgreementShow, node.AgreementRequest{Name: "northmoor.gov.uk/plans"}, nil) == nil
+					return try(b.Context(), other.Agreements().Show, node.AgreementRequest{Name: "northmoor.gov.uk/plans"}, nil) == nil
 				})
-				want := call[node.PreviewReply](b, from, node.OpAgreementPreview, node.AgreementRequest{Document: []byte(text)}).Matched
+				want := call(b, from.Agreements().Preview, node.AgreementRequest{Document: []byte(text)}).Matched
 				cpu, at := cpuSeconds(), time.Now()
-				call[node.AgreementReply](b, other, node.OpAgreementSign, node.AgreementRequest{Name: "northmoor.gov.uk/plans"})
+				call(b, other.Agreements().Sign, node.AgreementRequest{Name: "northmoor.gov.uk/plans"})
 				held := 0
 				awaitEvery(b, 50*time.Millisecond, "everything is there", func() bool {
-					for _, p := range call[node.StatusReply](b, from, node.OpStatus, node.Empty{}).Partners {
+					for _, p := range get(b, from.Status).Partners {
 						if p.Council == name.Council(fens) {
 							held = p.Held
 							return p.InStep && p.Held == want

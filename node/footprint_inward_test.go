@@ -17,17 +17,17 @@ func TestFlowFromOutside(t *testing.T) {
 	a, b, c := formFens(t)
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)
-	entry := call[node.MemberReply](t, b, node.OpFootprintEntry, node.FootprintRequest{Name: fens})
-	call[node.MemberReply](t, d, node.OpMemberAdd, node.MemberRequest{Document: []byte(entry.Document)})
+	entry := call(t, b.Footprints().Entry, node.FootprintRequest{Name: fens})
+	call(t, d.Councils().Add, node.MemberRequest{Document: []byte(entry.Document)})
 	offerPlans(t, d, fmt.Sprintf(planDraft, "I/1", "one", "A"), fmt.Sprintf(planDraft, "I/2", "two", "A"), fmt.Sprintf(planDraft, "I/3", "three", "B"))
 	const agreed = "ironmoor.gov.uk/plans"
 	text := strings.ReplaceAll(intoFens("plans", 1, fens, "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate, /uprn"), "northmoor.gov.uk", string(ironmoor))
-	call[node.AgreementReply](t, d, node.OpAgreementSign, node.AgreementRequest{Document: []byte(text)})
+	call(t, d.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
 	for _, n := range []*running{a, c} {
 		await(t, "the text has arrived", func() bool {
-			return n.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed}, nil) == nil
+			return try(t.Context(), n.Agreements().Show, node.AgreementRequest{Name: agreed}, nil) == nil
 		})
-		call[node.AgreementReply](t, n, node.OpAgreementSign, node.AgreementRequest{Name: agreed})
+		call(t, n.Agreements().Sign, node.AgreementRequest{Name: agreed})
 	}
 	step := func(held int) {
 		t.Helper()
@@ -38,7 +38,7 @@ func TestFlowFromOutside(t *testing.T) {
 			}
 		}()
 		await(t, fmt.Sprintf("ironmoor is in step with %d", held), func() bool {
-			last = call[node.AgreementReply](t, d, node.OpAgreementShow, node.AgreementRequest{Name: agreed})
+			last = call(t, d.Agreements().Show, node.AgreementRequest{Name: agreed})
 			return len(last.Partners) == 1 && last.Partners[0].InStep && last.Partners[0].Connected && last.Partners[0].Held == held && last.Partners[0].Outstanding == 0
 		})
 	}
@@ -51,17 +51,17 @@ func TestFlowFromOutside(t *testing.T) {
 	if st := fensStatus(t, b).Status; fmt.Sprint(st.Contributors) != "[ironmoor.gov.uk]" || len(st.Members) != 3 {
 		t.Errorf("status: %+v", st)
 	}
-	show := call[node.FootprintRecord](t, b, node.OpFootprintShow, node.FootprintRecordRequest{Name: fens, Council: string(ironmoor), Record: "I/1"})
+	show := call(t, b.Footprints().Show, node.FootprintRecordRequest{Name: fens, Council: string(ironmoor), Record: "I/1"})
 	if show.Signature != "checked" {
 		t.Errorf("show: %+v", show)
 	}
-	if w := call[node.WhyReply](t, d, node.OpWhy, node.WhyRequest{Partner: fens, Record: "I/1"}); !w.Has {
+	if w := call(t, d.Why, node.WhyRequest{Partner: fens, Record: "I/1"}); !w.Has {
 		t.Errorf("why: %+v", w)
 	}
 
 	// A member answers the sender alone, passes on what the agreement lets through
 	// alone, and is not believed alone.
-	digest := call[node.AgreementReply](t, d, node.OpAgreementShow, node.AgreementRequest{Name: agreed}).Digest
+	digest := call(t, d.Agreements().Show, node.AgreementRequest{Name: agreed}).Digest
 	ask := func(from name.Council, ask, digest string, tokens ...string) *node.InwardAnswer {
 		t.Helper()
 		a, err := b.Inward(t.Context(), from, node.InwardAsk{Footprint: fens, Agreement: agreed, Digest: digest, Ask: ask, Cursor: 9, Tokens: tokens, Indexes: []uint64{0}})
@@ -98,7 +98,7 @@ func TestFlowFromOutside(t *testing.T) {
 	if got := fensRecords(t, b, 0, true); len(got) != 2 || got["I/1"]["status"] != "withdrawn" || got["I/4"] == nil {
 		t.Errorf("saltby reads %v", got)
 	}
-	call[node.DeleteReply](t, d, node.OpRecordDelete, node.RecordRequest{Record: "I/4", Standard: planStd})
+	call(t, d.Records().Delete, node.RecordRequest{Record: "I/4", Standard: planStd})
 	step(1)
 
 	// It stops and starts: nothing is lost and nothing comes twice.
@@ -121,18 +121,18 @@ func TestFlowFromOutside(t *testing.T) {
 	}
 
 	// Over: everything goes, everywhere.
-	call[node.AgreementReply](t, d, node.OpAgreementEnd, node.AgreementRequest{Name: agreed, Reason: "boundary moved"})
+	call(t, d.Agreements().End, node.AgreementRequest{Name: agreed, Reason: "boundary moved"})
 	for _, n := range []*running{a, b, c} {
 		await(t, "nothing is left", func() bool { return len(fensRecords(t, n, 0, true)) == 0 })
 	}
 	await(t, "nothing is outstanding", func() bool {
-		return len(call[node.StatusReply](t, d, node.OpStatus, node.Empty{}).Partners) == 0
+		return len(get(t, d.Status).Partners) == 0
 	})
 	if got := ask(ironmoor, "page", digest, "a.b.c~"); !strings.Contains(got.Refused, "ended") {
 		t.Errorf("a record after the end: %+v", got)
 	}
 	// Under no agreement it puts nothing there.
-	err := d.Call(t.Context(), node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: []string{"I/1"}}, nil)
+	err := try(t.Context(), d.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: []string{"I/1"}}, nil)
 	if e, ok := errors.AsType[*node.Error](err); !ok || e.Kind != node.NotFound {
 		t.Errorf("put by hand: %v", err)
 	}

@@ -18,23 +18,23 @@ func sendingFens(t testing.TB) (a, b, c, d *running, honest *node.Answer) {
 	a, b, c = formFens(t)
 	d = start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)
-	entry := call[node.MemberReply](t, b, node.OpFootprintEntry, node.FootprintRequest{Name: fens})
-	call[node.MemberReply](t, d, node.OpMemberAdd, node.MemberRequest{Document: []byte(entry.Document)})
+	entry := call(t, b.Footprints().Entry, node.FootprintRequest{Name: fens})
+	call(t, d.Councils().Add, node.MemberRequest{Document: []byte(entry.Document)})
 	var ids []string
 	for _, r := range offerPlans(t, a, fmt.Sprintf(planDraft, "N/1", "CANARY", "A"), fmt.Sprintf(planDraft, "N/2", "CANARY", "A")) {
 		ids = append(ids, string(r.Record))
 	}
-	call[node.FootprintPutReply](t, a, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids})
+	call(t, a.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: ids})
 	text := strings.ReplaceAll(intoFens("out", 1, "ironmoor.gov.uk", "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"), "northmoor.gov.uk", fens)
-	call[node.AgreementReply](t, a, node.OpAgreementSign, node.AgreementRequest{Document: []byte(text)})
+	call(t, a.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
 	for _, n := range []*running{c, d} {
 		await(t, "the text has arrived", func() bool {
-			return n.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: outName}, nil) == nil
+			return try(t.Context(), n.Agreements().Show, node.AgreementRequest{Name: outName}, nil) == nil
 		})
-		call[node.AgreementReply](t, n, node.OpAgreementSign, node.AgreementRequest{Name: outName})
+		call(t, n.Agreements().Sign, node.AgreementRequest{Name: outName})
 	}
 	await(t, "ironmoor is in step with 2", func() bool {
-		for _, p := range call[node.StatusReply](t, d, node.OpStatus, node.Empty{}).Partners {
+		for _, p := range get(t, d.Status).Partners {
 			if p.Held == 2 && p.Verified == 2 && p.InStep {
 				return true
 			}
@@ -67,7 +67,7 @@ func TestLyingMember(t *testing.T) {
 		}
 		return b
 	}
-	full := call[node.RecordReply](t, a, node.OpRecordShow, node.RecordRequest{Record: "N/1", Standard: planStd}).Token
+	full := call(t, a.Records().Show, node.RecordRequest{Record: "N/1", Standard: planStd}).Token
 	for _, c := range []struct {
 		what, want string // of the error, or the rule of the refusal
 		spoil      func(*node.Answer)
@@ -115,7 +115,7 @@ func TestLyingMember(t *testing.T) {
 		t.Errorf("honest: %+v, %v", got, err)
 	}
 	// A deletion of what another council contributed is passed over.
-	held := call[node.ListReply](t, d, node.OpRecordList, node.ListRequest{From: fens}).Records[0].Record
+	held := call(t, d.Records().List, node.ListRequest{From: fens}).Records[0].Record
 	got, err := d.Judge(outName, spoilt(func(x *node.Answer) {
 		x.Items, x.Gone = nil, []node.AnswerGone{{Index: 1, Council: saltby, Record: held}}
 	}), true)

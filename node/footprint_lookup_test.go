@@ -19,9 +19,9 @@ func signedBy(t testing.TB, doc string, who ...*running) string {
 		in := node.AgreementRequest{Document: []byte(doc)}
 		if i > 0 {
 			in = node.AgreementRequest{Name: nm}
-			await(t, "the text has arrived", func() bool { return n.Call(t.Context(), node.OpAgreementShow, in, nil) == nil })
+			await(t, "the text has arrived", func() bool { return try(t.Context(), n.Agreements().Show, in, nil) == nil })
 		}
-		call[node.AgreementReply](t, n, node.OpAgreementSign, in)
+		call(t, n.Agreements().Sign, in)
 	}
 	return nm
 }
@@ -31,7 +31,7 @@ func inForce(t testing.TB, nm string, who ...*running) {
 	for _, n := range who {
 		await(t, "it is in force", func() bool {
 			var r node.AgreementReply
-			return n.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: nm}, &r) == nil && r.InForce
+			return try(t.Context(), n.Agreements().Show, node.AgreementRequest{Name: nm}, &r) == nil && r.InForce
 		})
 	}
 }
@@ -49,8 +49,8 @@ func TestFootprintLookup(t *testing.T) {
 	a, b, c := formFens(t)
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)
-	entry := call[node.MemberReply](t, b, node.OpFootprintEntry, node.FootprintRequest{Name: fens})
-	call[node.MemberReply](t, d, node.OpMemberAdd, node.MemberRequest{Document: []byte(entry.Document)})
+	entry := call(t, b.Footprints().Entry, node.FootprintRequest{Name: fens})
+	call(t, d.Councils().Add, node.MemberRequest{Document: []byte(entry.Document)})
 
 	// The footprint asks Ironmoor, which is no member.
 	offerPlans(t, d, fmt.Sprintf(planDraft, "I/1", "one", "A"))
@@ -61,11 +61,11 @@ func TestFootprintLookup(t *testing.T) {
 		return node.LookupRequest{Agreement: nm, Field: "/reference", Value: ref, Because: "case 1"}
 	}
 	for _, n := range []*running{a, b} {
-		if got := call[node.LookupReply](t, n, node.OpLookup, ask(asked, "I/1")); len(got.Records) != 1 || !got.Receipt {
+		if got := call(t, n.Questions().Ask, ask(asked, "I/1")); len(got.Records) != 1 || !got.Receipt {
 			t.Errorf("answer: %+v", got)
 		}
 	}
-	refusedAs(t, c, node.Refused, node.OpLookup, ask(asked, "I/1")) // has not signed
+	refusedAs(t, node.Refused, c.Questions().Ask, ask(asked, "I/1")) // has not signed
 	p, err := a.Pose(t.Context(), ask(asked, "I/1"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -74,22 +74,22 @@ func TestFootprintLookup(t *testing.T) {
 		t.Errorf("another member with northmoor's question: %q", code)
 	}
 	var partners []string
-	for _, q := range call[[]node.QuestionReply](t, d, node.OpLookupList, node.LookupListRequest{}) {
+	for _, q := range call(t, d.Questions().List, node.LookupListRequest{}) {
 		partners = append(partners, fmt.Sprint(q.Partner, " for ", q.For, q.Receipt))
 	}
 	if want := []string{"northmoor.gov.uk for fens.exampletrue", "saltby.gov.uk for fens.exampletrue"}; !slices.Equal(partners, want) {
 		t.Errorf("logged: %q", partners)
 	}
-	st := call[node.StatusReply](t, d, node.OpStatus, node.Empty{})
+	st := get(t, d.Status)
 	if len(st.Partners) != 1 || st.Partners[0].Asked != 2 || !st.Partners[0].InStep {
 		t.Errorf("status: %+v", st.Partners)
 	}
-	why := call[node.WhyReply](t, d, node.OpWhy, node.WhyRequest{Partner: fens, Record: "I/1"})
+	why := call(t, d.Why, node.WhyRequest{Partner: fens, Record: "I/1"})
 	if why.Has || !strings.Contains(why.Answer, "was told of this record 2 times") {
 		t.Errorf("why: %s", why.Answer)
 	}
 	for n, want := range map[*running]int{a: 1, c: 0} { // hexwell has not signed
-		if st := call[node.StatusReply](t, n, node.OpStatus, node.Empty{}); len(st.Partners) != want {
+		if st := get(t, n.Status); len(st.Partners) != want {
 			t.Errorf("status of a member: %+v", st.Partners)
 		}
 	}
@@ -104,7 +104,7 @@ func TestFootprintLookup(t *testing.T) {
 		for _, r := range offerPlans(t, n, records...) {
 			ids = append(ids, string(r.Record))
 		}
-		call[node.FootprintPutReply](t, n, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids})
+		call(t, n.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: ids})
 		return ids
 	}
 	north := put(a, fmt.Sprintf(planDraft, "N/1", "one", "A"), fmt.Sprintf(planDraft, "N/2", "two", "B"))
@@ -114,7 +114,7 @@ func TestFootprintLookup(t *testing.T) {
 	inForce(t, from, a, b, c, d)
 	found := func(ref string) {
 		t.Helper()
-		got := call[node.LookupReply](t, d, node.OpLookup, ask(from, ref))
+		got := call(t, d.Questions().Ask, ask(from, ref))
 		if len(got.Records) != 1 || got.Records[0].Signature != "checked" || !strings.Contains(string(got.Records[0].Body), ref) || !got.Receipt {
 			t.Errorf("%s: %+v", ref, got)
 		}
@@ -122,18 +122,18 @@ func TestFootprintLookup(t *testing.T) {
 	found("N/1")
 	nothing := func(ref string) {
 		t.Helper()
-		refusedAs(t, d, node.NotFound, node.OpLookup, ask(from, ref))
+		refusedAs(t, node.NotFound, d.Questions().Ask, ask(from, ref))
 	}
 	nothing("N/2") // another district
 	nothing("S/1") // saltby has not signed
 	signedBy(t, out, a, b)
 	await(t, "saltby's signature is known", func() bool {
 		var r node.LookupReply
-		return d.Call(t.Context(), node.OpLookup, ask(from, "S/1"), &r) == nil
+		return try(t.Context(), d.Questions().Ask, ask(from, "S/1"), &r) == nil
 	})
 	asks := 0
 	for _, n := range []*running{a, b, c} {
-		for _, p := range call[node.StatusReply](t, n, node.OpStatus, node.Empty{}).Partners {
+		for _, p := range get(t, n.Status).Partners {
 			if p.Council == ironmoor && p.Direction == "to" && p.Mode == "lookup" && p.InStep {
 				asks += p.Asked
 			}
@@ -146,11 +146,11 @@ func TestFootprintLookup(t *testing.T) {
 	put(a, fmt.Sprintf(planDraft, "N/3", "three", "A"))
 	await(t, "what came last is found", func() bool {
 		var r node.LookupReply
-		return d.Call(t.Context(), node.OpLookup, ask(from, "N/3"), &r) == nil
+		return try(t.Context(), d.Questions().Ask, ask(from, "N/3"), &r) == nil
 	})
-	call[node.FootprintPutReply](t, a, node.OpFootprintWithdraw, node.FootprintPutRequest{Name: fens, Records: north[:1]})
+	call(t, a.Footprints().Withdraw, node.FootprintPutRequest{Name: fens, Records: north[:1]})
 	await(t, "what was withdrawn is not found", func() bool {
-		err := d.Call(t.Context(), node.OpLookup, ask(from, "N/1"), nil)
+		err := try(t.Context(), d.Questions().Ask, ask(from, "N/1"), nil)
 		return err != nil && strings.Contains(err.Error(), "knows of no record")
 	})
 	footprintCounts(t, a, b, c, d)
@@ -188,7 +188,7 @@ func TestFootprintLookup(t *testing.T) {
 	// A member that is down does not matter.
 	a.stop()
 	found("S/1")
-	if st := call[node.StatusReply](t, d, node.OpStatus, node.Empty{}); st.Holdings != 0 {
+	if st := get(t, d.Status); st.Holdings != 0 {
 		t.Errorf("%d records are kept", st.Holdings)
 	}
 }
@@ -209,18 +209,18 @@ func footprintCounts(t testing.TB, a, b, c, d *running) {
 		for _, r := range offerPlans(t, n, list...) {
 			ids = append(ids, string(r.Record))
 		}
-		call[node.FootprintPutReply](t, n, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids})
+		call(t, n.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: ids})
 	}
 	text := strings.Replace(intoFens("counts", 1, "ironmoor.gov.uk", "/district"), "mode: replicate", "mode: aggregate", 1)
 	text = strings.Replace(text, `"A"`, `"C"`, 1)
 	nm := signedBy(t, strings.ReplaceAll(text, "northmoor.gov.uk", fens), a, d, c)
 	inForce(t, nm, a, b, c, d)
 	req := node.AggregateRequest{Agreement: nm, By: []string{"/district"}, Because: "local plan"}
-	got := call[node.AggregateReply](t, d, node.OpAggregate, req)
+	got := call(t, d.Questions().Count, req)
 	if len(got.Groups) != 1 || got.Groups[0].Count != 25 || !got.Receipt || got.By == saltby {
 		t.Errorf("counted: %+v", got)
 	}
-	again := call[node.AggregateReply](t, d, node.OpAggregate, req)
+	again := call(t, d.Questions().Count, req)
 	if again.By != got.By || again.Counts != got.Counts {
 		t.Errorf("counted again by %s", again.By)
 	}
@@ -235,14 +235,14 @@ func copiesIntoQuestions(t testing.TB, a, b, c *running) {
 	inForce(t, nm, a, b, c)
 	await(t, "it is in the footprint", func() bool { return fensRecords(t, c, 0, true)["F/1"] != nil })
 	next := asking(strings.Replace(text, "version: 1\n", "version: 2\n", 1))
-	call[node.AgreementReply](t, a, node.OpAgreementSign, node.AgreementRequest{Document: []byte(next)})
+	call(t, a.Agreements().Sign, node.AgreementRequest{Document: []byte(next)})
 	await(t, "the next text has arrived", func() bool {
 		var r node.AgreementReply
-		return b.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: nm, Version: 2}, &r) == nil && r.Version == 2
+		return try(t.Context(), b.Agreements().Show, node.AgreementRequest{Name: nm, Version: 2}, &r) == nil && r.Version == 2
 	})
-	call[node.AgreementReply](t, b, node.OpAgreementSign, node.AgreementRequest{Name: nm, Version: 2})
+	call(t, b.Agreements().Sign, node.AgreementRequest{Name: nm, Version: 2})
 	await(t, "it has left the footprint", func() bool { return fensRecords(t, c, 0, true)["F/1"] == nil })
-	got := call[node.LookupReply](t, b, node.OpLookup, node.LookupRequest{Agreement: nm, Field: "/reference", Value: "F/1", Because: "case 1"})
+	got := call(t, b.Questions().Ask, node.LookupRequest{Agreement: nm, Field: "/reference", Value: "F/1", Because: "case 1"})
 	if len(got.Records) != 1 {
 		t.Errorf("asked: %+v", got)
 	}

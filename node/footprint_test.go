@@ -25,13 +25,13 @@ func formFens(t testing.TB) (a, b, c *running) {
 	t.Helper()
 	a, b, c = start(t, northmoor, "E07000998"), start(t, saltby, "E07000999"), start(t, hexwell, "E07000997")
 	introduce(t, a, b, c)
-	call[node.FootprintReply](t, a, node.OpFootprintFound, node.FootprintRequest{Name: fens})
-	call[node.FootprintReply](t, a, node.OpFootprintInvite, node.FootprintRequest{Name: fens, Council: string(saltby)})
-	call[node.FootprintReply](t, b, node.OpFootprintJoin, node.FootprintRequest{Name: fens, Via: []string{string(northmoor)}})
-	call[node.FootprintReply](t, a, node.OpFootprintInvite, node.FootprintRequest{Name: fens, Council: string(hexwell)})
-	call[node.FootprintReply](t, b, node.OpFootprintAgree, node.FootprintRequest{Name: fens, Council: string(hexwell)})
-	call[node.FootprintReply](t, c, node.OpFootprintJoin, node.FootprintRequest{Name: fens, Via: []string{string(northmoor), string(saltby)}})
-	call[node.FootprintAdoptReply](t, a, node.OpFootprintAdopt, node.FootprintAdoptRequest{Name: fens, Standard: "planning-application"})
+	call(t, a.Footprints().Found, node.FootprintRequest{Name: fens})
+	call(t, a.Footprints().Invite, node.FootprintRequest{Name: fens, Council: string(saltby)})
+	call(t, b.Footprints().Join, node.FootprintRequest{Name: fens, Via: []string{string(northmoor)}})
+	call(t, a.Footprints().Invite, node.FootprintRequest{Name: fens, Council: string(hexwell)})
+	call(t, b.Footprints().Agree, node.FootprintRequest{Name: fens, Council: string(hexwell)})
+	call(t, c.Footprints().Join, node.FootprintRequest{Name: fens, Via: []string{string(northmoor), string(saltby)}})
+	call(t, a.Footprints().Adopt, node.FootprintAdoptRequest{Name: fens, Standard: "planning-application"})
 	await(t, "all three vote", func() bool {
 		st := fensStatus(t, a)
 		n := 0
@@ -47,16 +47,16 @@ func formFens(t testing.TB) (a, b, c *running) {
 
 func fensStatus(t testing.TB, n *running) node.FootprintReply {
 	t.Helper()
-	return call[[]node.FootprintReply](t, n, node.OpFootprintStatus, node.FootprintRequest{Name: fens})[0]
+	return call(t, n.Footprints().Status, node.FootprintRequest{Name: fens})[0]
 }
 
-func offerPlans(t testing.TB, n *running, records ...string) []node.OfferResult {
+func offerPlans(t testing.TB, n *running, records ...string) []node.PutResult {
 	t.Helper()
-	in := node.OfferRequest{Standard: planStd}
+	in := node.PutRequest{Standard: planStd}
 	for i, r := range records {
 		in.Records = append(in.Records, node.Offered{Row: i + 1, Record: json.RawMessage(r)})
 	}
-	out := call[node.OfferReply](t, n, node.OpOffer, in)
+	out := call(t, n.Records().Put, in)
 	for _, r := range out.Results {
 		if r.Outcome == "" {
 			t.Fatalf("refused: %+v", r.Problems)
@@ -70,7 +70,7 @@ func fensRecords(t testing.TB, n *running, at uint64, linearizable bool) map[str
 	t.Helper()
 	out := map[string]map[string]any{}
 	in := node.FootprintListRequest{Name: fens, At: at, Linearizable: linearizable, Bodies: true, Limit: 1000}
-	l := call[node.FootprintListReply](t, n, node.OpFootprintRecords, in)
+	l := call(t, n.Footprints().Records, in)
 	for _, r := range l.Records {
 		var body map[string]any
 		if err := json.Unmarshal(r.Body, &body); err != nil {
@@ -128,7 +128,7 @@ func TestFootprintOfNodes(t *testing.T) {
 	for _, r := range offerPlans(t, b, fmt.Sprintf(planDraft, "S/1", "CANARY", "A"), fmt.Sprintf(planDraft, "S/2", "CANARY", "B")) {
 		ids = append(ids, string(r.Record))
 	}
-	put := call[node.FootprintPutReply](t, b, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids})
+	put := call(t, b.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: ids})
 	if put.Results[0].Outcome != "taken" || put.Results[1].Outcome != "taken" {
 		t.Fatalf("put: %+v", put)
 	}
@@ -138,41 +138,33 @@ func TestFootprintOfNodes(t *testing.T) {
 			t.Errorf("read by position: %v", got)
 		}
 	}
-	if again := call[node.FootprintPutReply](t, b, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids}); again.Results[0].Outcome != "there already" {
+	if again := call(t, b.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: ids}); again.Results[0].Outcome != "there already" {
 		t.Errorf("again: %+v", again)
 	}
-	show := call[node.FootprintRecord](t, c, node.OpFootprintShow, node.FootprintRecordRequest{Name: fens, Council: string(saltby), Record: "S/2"})
+	show := call(t, c.Footprints().Show, node.FootprintRecordRequest{Name: fens, Council: string(saltby), Record: "S/2"})
 	if show.Signature != "checked" || show.Council != saltby || show.Withheld == 0 {
 		t.Errorf("show: %+v", show)
 	}
-	proof := call[node.FootprintProofReply](t, c, node.OpFootprintProof, node.FootprintRecordRequest{Name: fens, Council: string(saltby), Record: ids[0]})
+	proof := call(t, c.Footprints().Prove, node.FootprintRecordRequest{Name: fens, Council: string(saltby), Record: ids[0]})
 	if len(proof.CosignedBy) < 2 || proof.Members != 3 || !strings.Contains(proof.Proof, "fens.example") {
 		t.Errorf("proof: %+v", proof)
 	}
-	cp := call[node.FootprintCheckpointReply](t, a, node.OpFootprintCheckpoint, node.FootprintRequest{Name: fens})
+	cp := call(t, a.Footprints().Checkpoint, node.FootprintRequest{Name: fens})
 	if cp.Size == 0 || len(cp.Keys) != 3 {
 		t.Errorf("checkpoint: %+v", cp)
 	}
-	if ev := call[node.FootprintEvidenceReply](t, a, node.OpFootprintEvidence, node.FootprintRequest{Name: fens}); len(ev.Evidence) != 0 {
+	if ev := call(t, a.Footprints().Evidence, node.FootprintRequest{Name: fens}); len(ev.Evidence) != 0 {
 		t.Errorf("evidence: %+v", ev)
 	}
 	if w := fensStatus(t, a).Status.Words; !strings.HasPrefix(w, "2 of 3 must agree; all 3 are up") {
 		t.Errorf("status: %s", w)
 	}
-	refused := func(n *running, op string, in any, kind node.Kind) {
-		t.Helper()
-		err := n.Call(t.Context(), op, in, nil)
-		var e *node.Error
-		if !errors.As(err, &e) || e.Kind != kind {
-			t.Errorf("%s: %v, want %s", op, err, kind)
-		}
-	}
-	refused(a, node.OpFootprintAgree, node.FootprintRequest{Name: fens, Council: string(ironmoor)}, node.Refused)
-	refused(a, node.OpFootprintInvite, node.FootprintRequest{Name: fens, Council: string(ironmoor)}, node.NotFound)
-	refused(a, node.OpFootprintRemove, node.FootprintRequest{Name: fens, Council: string(hexwell)}, node.Refused)
-	refused(a, node.OpFootprintFound, node.FootprintRequest{Name: fens}, node.Conflict)
-	refused(a, node.OpFootprintFound, node.FootprintRequest{Name: string(saltby)}, node.Conflict)
-	refused(a, node.OpFootprintStatus, node.FootprintRequest{Name: "other.example"}, node.NotFound)
+	refusedAs(t, node.Refused, a.Footprints().Agree, node.FootprintRequest{Name: fens, Council: string(ironmoor)})
+	refusedAs(t, node.NotFound, a.Footprints().Invite, node.FootprintRequest{Name: fens, Council: string(ironmoor)})
+	refusedAs(t, node.Refused, a.Footprints().Remove, node.FootprintRequest{Name: fens, Council: string(hexwell)})
+	refusedAs(t, node.Conflict, a.Footprints().Found, node.FootprintRequest{Name: fens})
+	refusedAs(t, node.Conflict, a.Footprints().Found, node.FootprintRequest{Name: string(saltby)})
+	refusedAs(t, node.NotFound, a.Footprints().Status, node.FootprintRequest{Name: "other.example"})
 }
 
 // TestFlowIntoFootprint: what an agreement permits goes into the footprint by
@@ -182,7 +174,7 @@ func TestFlowIntoFootprint(t *testing.T) {
 	offerPlans(t, a, fmt.Sprintf(planDraft, "N/1", "one", "A"), fmt.Sprintf(planDraft, "N/2", "two", "A"), fmt.Sprintf(planDraft, "N/3", "three", "B"))
 	sign := func(n *running, in node.AgreementRequest) node.AgreementReply {
 		t.Helper()
-		r := call[node.AgreementReply](t, n, node.OpAgreementSign, in)
+		r := call(t, n.Agreements().Sign, in)
 		if r.Unsent != "" {
 			t.Errorf("unsent: %s", r.Unsent)
 		}
@@ -197,7 +189,7 @@ func TestFlowIntoFootprint(t *testing.T) {
 		t.Errorf("in force with one signature: %+v", r)
 	}
 	await(t, "hexwell has the text", func() bool {
-		return c.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed}, nil) == nil
+		return try(t.Context(), c.Agreements().Show, node.AgreementRequest{Name: agreed}, nil) == nil
 	})
 	// A majority is northmoor, who sends, and one more.
 	if r := sign(c, node.AgreementRequest{Name: agreed}); !r.InForce {
@@ -207,7 +199,7 @@ func TestFlowIntoFootprint(t *testing.T) {
 	step := func(n int) {
 		t.Helper()
 		await(t, fmt.Sprintf("northmoor is in step with %d", n), func() bool {
-			r := call[node.AgreementReply](t, a, node.OpAgreementShow, node.AgreementRequest{Name: agreed})
+			r := call(t, a.Agreements().Show, node.AgreementRequest{Name: agreed})
 			for _, p := range r.Partners {
 				if p.Council == fens {
 					return p.InStep && p.Held == n && p.Outstanding == 0
@@ -221,7 +213,7 @@ func TestFlowIntoFootprint(t *testing.T) {
 	if len(got) != 2 || got["N/1"]["uprn"] == nil || got["N/1"]["description"] != nil {
 		t.Errorf("saltby reads %v", got)
 	}
-	why := call[node.WhyReply](t, a, node.OpWhy, node.WhyRequest{Partner: fens, Record: "N/1"})
+	why := call(t, a.Why, node.WhyRequest{Partner: fens, Record: "N/1"})
 	if !why.Has {
 		t.Errorf("why: %+v", why)
 	}
@@ -233,7 +225,7 @@ func TestFlowIntoFootprint(t *testing.T) {
 		t.Errorf("hexwell reads %v", got)
 	}
 	offerPlans(t, a, fmt.Sprintf(planDraft, "N/2", "two", "A"))
-	call[node.DeleteReply](t, a, node.OpRecordDelete, node.RecordRequest{Record: "N/4", Standard: planStd})
+	call(t, a.Records().Delete, node.RecordRequest{Record: "N/4", Standard: planStd})
 	step(2)
 	if got = fensRecords(t, c, 0, true); len(got) != 2 || got["N/2"] == nil {
 		t.Errorf("hexwell reads %v", got)
@@ -249,7 +241,7 @@ func TestFlowIntoFootprint(t *testing.T) {
 		t.Fatal(err)
 	}
 	// While it does not run it still knows that the footprint has signed.
-	if r := call[node.AgreementReply](t, n, node.OpAgreementShow, node.AgreementRequest{Name: agreed}); !r.InForce {
+	if r := call(t, n.Agreements().Show, node.AgreementRequest{Name: agreed}); !r.InForce {
 		t.Errorf("stopped: %+v", r)
 	}
 	a = runAgain(t, n)
@@ -282,7 +274,7 @@ func TestFlowIntoFootprint(t *testing.T) {
 	sign(a, node.AgreementRequest{Document: text(2, fens, few)})
 	await(t, "saltby has the new text", func() bool {
 		r := node.AgreementReply{}
-		return b.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed, Version: 2}, &r) == nil && r.Version == 2
+		return try(t.Context(), b.Agreements().Show, node.AgreementRequest{Name: agreed, Version: 2}, &r) == nil && r.Version == 2
 	})
 	sign(b, node.AgreementRequest{Name: agreed, Version: 2})
 	await(t, "the property number is gone", func() bool {
@@ -290,7 +282,7 @@ func TestFlowIntoFootprint(t *testing.T) {
 		return len(got) == 2 && got["N/1"] != nil && got["N/1"]["uprn"] == nil && got["N/2"]["uprn"] == nil
 	})
 	step(2)
-	if w := call[node.WhyReply](t, a, node.OpWhy, node.WhyRequest{Partner: fens, Record: "N/1"}); !w.Has {
+	if w := call(t, a.Why, node.WhyRequest{Partner: fens, Record: "N/1"}); !w.Has {
 		t.Errorf("why: %+v", w)
 	}
 
@@ -298,7 +290,7 @@ func TestFlowIntoFootprint(t *testing.T) {
 	sign(a, node.AgreementRequest{Document: text(3, "saltby.gov.uk", few)})
 	await(t, "saltby has the third text", func() bool {
 		r := node.AgreementReply{}
-		return b.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed, Version: 3}, &r) == nil && r.Version == 3
+		return try(t.Context(), b.Agreements().Show, node.AgreementRequest{Name: agreed, Version: 3}, &r) == nil && r.Version == 3
 	})
 	sign(b, node.AgreementRequest{Name: agreed, Version: 3})
 	await(t, "nothing is left", func() bool { return len(fensRecords(t, b, 0, true)) == 0 })
@@ -307,15 +299,15 @@ func TestFlowIntoFootprint(t *testing.T) {
 	sign(a, node.AgreementRequest{Document: text(4, fens, few)})
 	await(t, "hexwell has the fourth text", func() bool {
 		r := node.AgreementReply{}
-		return c.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed, Version: 4}, &r) == nil && r.Version == 4
+		return try(t.Context(), c.Agreements().Show, node.AgreementRequest{Name: agreed, Version: 4}, &r) == nil && r.Version == 4
 	})
 	sign(c, node.AgreementRequest{Name: agreed, Version: 4})
 	step(2)
 	// Who is away has not confirmed what is withdrawn, and is named.
 	c.stop()
-	call[node.DeleteReply](t, a, node.OpRecordDelete, node.RecordRequest{Record: "N/2", Standard: planStd})
+	call(t, a.Records().Delete, node.RecordRequest{Record: "N/2", Standard: planStd})
 	await(t, "hexwell is waited for", func() bool {
-		r := call[node.AgreementReply](t, a, node.OpAgreementShow, node.AgreementRequest{Name: agreed})
+		r := call(t, a.Agreements().Show, node.AgreementRequest{Name: agreed})
 		return len(r.Partners) == 1 && r.Partners[0].Outstanding == 1 && fmt.Sprint(r.Partners[0].Unconfirmed) == "[hexwell.gov.uk]"
 	})
 	n, err = node.Open(c.Config(), node.Options{Fatal: func(err error) { t.Error(err) }})
@@ -325,23 +317,23 @@ func TestFlowIntoFootprint(t *testing.T) {
 	c = runAgain(t, n)
 	introduce(t, a, b, c)
 	step(1)
-	r := call[node.AgreementReply](t, a, node.OpAgreementShow, node.AgreementRequest{Name: agreed})
+	r := call(t, a.Agreements().Show, node.AgreementRequest{Name: agreed})
 	if len(r.Confirmed) != 1 || len(r.Confirmed[0].Members) != 3 || r.Confirmed[0].Withdrawn != 9 {
 		t.Errorf("confirmed: %+v", r.Confirmed)
 	}
 	// One that the node had no time to note before it stopped is receipted as well.
-	last := call[node.RecordReply](t, a, node.OpRecordShow, node.RecordRequest{Record: "N/1", Standard: planStd})
+	last := call(t, a.Records().Show, node.RecordRequest{Record: "N/1", Standard: planStd})
 	if err := a.WithdrawUnnoted(t.Context(), fens, agreed, last.Record); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "it is confirmed", func() bool {
-		r := call[node.AgreementReply](t, a, node.OpAgreementShow, node.AgreementRequest{Name: agreed})
+		r := call(t, a.Agreements().Show, node.AgreementRequest{Name: agreed})
 		return r.Confirmed[0].Withdrawn == 10 && r.Partners[0].Outstanding == 0
 	})
-	call[node.AgreementReply](t, a, node.OpAgreementEnd, node.AgreementRequest{Name: agreed, Reason: "boundary moved"})
+	call(t, a.Agreements().End, node.AgreementRequest{Name: agreed, Reason: "boundary moved"})
 	await(t, "nothing is left", func() bool { return len(fensRecords(t, b, 0, true)) == 0 })
 	await(t, "nothing is outstanding", func() bool {
-		s := call[node.StatusReply](t, a, node.OpStatus, node.Empty{})
+		s := get(t, a.Status)
 		return len(s.Partners) == 0
 	})
 }
@@ -376,29 +368,29 @@ func TestPartnerOutsideAFootprint(t *testing.T) {
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)
 	offerPlans(t, a, fmt.Sprintf(planDraft, "N/1", "one", "A"), fmt.Sprintf(planDraft, "N/2", "two", "B"))
-	entry := call[node.MemberReply](t, b, node.OpFootprintEntry, node.FootprintRequest{Name: fens})
-	call[node.MemberReply](t, d, node.OpMemberAdd, node.MemberRequest{Document: []byte(entry.Document)})
+	entry := call(t, b.Footprints().Entry, node.FootprintRequest{Name: fens})
+	call(t, d.Councils().Add, node.MemberRequest{Document: []byte(entry.Document)})
 	const agreed = "northmoor.gov.uk/plans"
 	text := intoFens("plans", 1, "fens.example, ironmoor.gov.uk", "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate")
-	call[node.AgreementReply](t, a, node.OpAgreementSign, node.AgreementRequest{Document: []byte(text)})
+	call(t, a.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
 	for _, n := range []*running{b, d} {
 		await(t, "the text has arrived", func() bool {
-			return n.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed}, nil) == nil
+			return try(t.Context(), n.Agreements().Show, node.AgreementRequest{Name: agreed}, nil) == nil
 		})
 	}
-	r := call[node.AgreementReply](t, d, node.OpAgreementSign, node.AgreementRequest{Name: agreed})
+	r := call(t, d.Agreements().Sign, node.AgreementRequest{Name: agreed})
 	if r.InForce || fmt.Sprint(r.Waiting) != "[fens.example]" {
 		t.Errorf("before a majority of the footprint: %+v", r)
 	}
-	call[node.AgreementReply](t, b, node.OpAgreementSign, node.AgreementRequest{Name: agreed})
+	call(t, b.Agreements().Sign, node.AgreementRequest{Name: agreed})
 	for _, n := range []*running{a, b, c, d} {
 		await(t, "it is in force everywhere", func() bool {
-			return call[node.AgreementReply](t, n, node.OpAgreementShow, node.AgreementRequest{Name: agreed}).InForce
+			return call(t, n.Agreements().Show, node.AgreementRequest{Name: agreed}).InForce
 		})
 	}
 	await(t, "both receivers are in step", func() bool {
 		n := 0
-		for _, p := range call[node.StatusReply](t, a, node.OpStatus, node.Empty{}).Partners {
+		for _, p := range get(t, a.Status).Partners {
 			if p.InStep && p.Held == 1 {
 				n++
 			}
@@ -414,15 +406,15 @@ func TestFootprintSends(t *testing.T) {
 	a, b, c := formFens(t)
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)
-	entry := call[node.MemberReply](t, b, node.OpFootprintEntry, node.FootprintRequest{Name: fens})
-	call[node.MemberReply](t, d, node.OpMemberAdd, node.MemberRequest{Document: []byte(entry.Document)})
+	entry := call(t, b.Footprints().Entry, node.FootprintRequest{Name: fens})
+	call(t, d.Councils().Add, node.MemberRequest{Document: []byte(entry.Document)})
 	put := func(n *running, records ...string) {
 		t.Helper()
 		var ids []string
 		for _, r := range offerPlans(t, n, records...) {
 			ids = append(ids, string(r.Record))
 		}
-		call[node.FootprintPutReply](t, n, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids})
+		call(t, n.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: ids})
 	}
 	put(a, fmt.Sprintf(planDraft, "N/1", "one", "A"), fmt.Sprintf(planDraft, "N/2", "two", "A"))
 	put(b, fmt.Sprintf(planDraft, "S/1", "one", "A"))
@@ -432,11 +424,11 @@ func TestFootprintSends(t *testing.T) {
 	sign := func(n *running) node.AgreementReply {
 		t.Helper()
 		await(t, "the text has arrived", func() bool {
-			return n.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: agreed}, nil) == nil
+			return try(t.Context(), n.Agreements().Show, node.AgreementRequest{Name: agreed}, nil) == nil
 		})
-		return call[node.AgreementReply](t, n, node.OpAgreementSign, node.AgreementRequest{Name: agreed})
+		return call(t, n.Agreements().Sign, node.AgreementRequest{Name: agreed})
 	}
-	if r := call[node.AgreementReply](t, a, node.OpAgreementSign, node.AgreementRequest{Document: []byte(text)}); r.InForce || len(r.Signed) != 0 {
+	if r := call(t, a.Agreements().Sign, node.AgreementRequest{Document: []byte(text)}); r.InForce || len(r.Signed) != 0 {
 		t.Errorf("one member signed: %+v", r)
 	}
 	sign(d)
@@ -444,7 +436,7 @@ func TestFootprintSends(t *testing.T) {
 	held := func() map[string]name.Council {
 		out := map[string]name.Council{}
 		var l node.ListReply
-		if d.Call(t.Context(), node.OpRecordList, node.ListRequest{From: fens, Bodies: true}, &l) != nil {
+		if try(t.Context(), d.Records().List, node.ListRequest{From: fens, Bodies: true}, &l) != nil {
 			return out
 		}
 		for _, r := range l.Records {
@@ -460,14 +452,14 @@ func TestFootprintSends(t *testing.T) {
 	await(t, "northmoor's records are at ironmoor", is("map[N/1:northmoor.gov.uk N/2:northmoor.gov.uk]"))
 	sign(b) // and with it, saltby's
 	await(t, "saltby's are too", is("map[N/1:northmoor.gov.uk N/2:northmoor.gov.uk S/1:saltby.gov.uk]"))
-	if p := call[node.StatusReply](t, d, node.OpStatus, node.Empty{}).Partners; len(p) != 1 || !p[0].InStep || p[0].Held != 3 || p[0].Verified != 3 {
+	if p := get(t, d.Status).Partners; len(p) != 1 || !p[0].InStep || p[0].Held != 3 || p[0].Verified != 3 {
 		t.Errorf("status: %+v", p)
 	}
 	// Whichever member answers.
 	c.stop()
 	put(a, strings.Replace(fmt.Sprintf(planDraft, "N/2", "two", "A"), `"received"`, `"withdrawn"`, 1), fmt.Sprintf(planDraft, "N/3", "three", "B"))
 	await(t, "one left the filter and one came", is("map[N/1:northmoor.gov.uk N/3:northmoor.gov.uk S/1:saltby.gov.uk]"))
-	call[node.AgreementReply](t, d, node.OpAgreementEnd, node.AgreementRequest{Name: agreed, Reason: "enough"})
+	call(t, d.Agreements().End, node.AgreementRequest{Name: agreed, Reason: "enough"})
 	await(t, "all is deleted", is("map[]"))
 }
 
@@ -477,13 +469,10 @@ func TestLeavingAFootprint(t *testing.T) {
 	a, b, c := formFens(t)
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)
-	change := func(n *running, op string, council name.Council) {
-		t.Helper()
-		call[node.FootprintReply](t, n, op, node.FootprintRequest{Name: fens, Council: string(council)})
-	}
-	change(b, node.OpFootprintInvite, ironmoor)
-	change(c, node.OpFootprintAgree, ironmoor)
-	call[node.FootprintReply](t, d, node.OpFootprintJoin, node.FootprintRequest{Name: fens, Via: []string{string(hexwell)}})
+	moved := node.FootprintRequest{Name: fens, Council: string(ironmoor)}
+	call(t, b.Footprints().Invite, moved)
+	call(t, c.Footprints().Agree, moved)
+	call(t, d.Footprints().Join, node.FootprintRequest{Name: fens, Via: []string{string(hexwell)}})
 	await(t, "ironmoor votes", func() bool {
 		for _, m := range fensStatus(t, a).Status.Members {
 			if m.Council == ironmoor {
@@ -492,26 +481,28 @@ func TestLeavingAFootprint(t *testing.T) {
 		}
 		return false
 	})
-	change(d, node.OpFootprintRemove, ironmoor)
-	change(a, node.OpFootprintAgree, ironmoor)
-	change(b, node.OpFootprintAgree, ironmoor)
+	call(t, d.Footprints().Remove, moved)
+	call(t, a.Footprints().Agree, moved)
+	call(t, b.Footprints().Agree, moved)
 	await(t, "ironmoor knows that it is out", func() bool {
-		for _, w := range call[node.StatusReply](t, d, node.OpStatus, node.Empty{}).Warnings {
+		for _, w := range get(t, d.Status).Warnings {
 			if strings.Contains(w, "stile footprint discard fens.example") {
 				return true
 			}
 		}
 		return false
 	})
-	call[node.Empty](t, d, node.OpFootprintDiscard, node.FootprintRequest{Name: fens})
-	if l := call[[]node.FootprintReply](t, d, node.OpFootprintList, node.Empty{}); len(l) != 0 {
+	if err := d.Footprints().Discard(t.Context(), node.FootprintRequest{Name: fens}); err != nil {
+		t.Fatal(err)
+	}
+	if l := get(t, d.Footprints().List); len(l) != 0 {
 		t.Errorf("still there: %+v", l)
 	}
 	var ids []string
 	for _, r := range offerPlans(t, c, fmt.Sprintf(planDraft, "H/1", "one", "A")) {
 		ids = append(ids, string(r.Record))
 	}
-	call[node.FootprintPutReply](t, c, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: ids})
+	call(t, c.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: ids})
 	if w := fensStatus(t, a).Status.Words; !strings.HasPrefix(w, "2 of 3 must agree; all 3 are up") {
 		t.Errorf("status: %s", w)
 	}

@@ -33,7 +33,7 @@ func TestNoSearchBeyondTheBound(t *testing.T) {
 	if code := probe("AB000001C"); code != "" {
 		t.Fatal(code)
 	}
-	asked := func() int { return call[node.StatusReply](t, a, node.OpStatus, nil).Partners[0].Asked }
+	asked := func() int { return get(t, a.Status).Partners[0].Asked }
 	for i := range 20 {
 		// A record of the other council, and none, in turn.
 		want := "question"
@@ -47,7 +47,7 @@ func TestNoSearchBeyondTheBound(t *testing.T) {
 	if code := probe("AB000001C"); code != "" {
 		t.Errorf("the question itself, asked again: %q", code)
 	}
-	if n := len(call[[]node.QuestionReply](t, a, node.OpLookupList, node.LookupListRequest{})); n != 1 {
+	if n := len(call(t, a.Questions().List, node.LookupListRequest{})); n != 1 {
 		t.Errorf("%d answers logged, want 1", n)
 	}
 }

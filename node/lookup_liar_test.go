@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -155,13 +156,13 @@ func TestLyingAsker(t *testing.T) {
 
 	// While it is suspended nothing is answered, and then the first question is.
 	halt := node.AgreementRequest{Name: req.Agreement, Reason: "a breach is looked into"}
-	for i, op := range []string{node.OpAgreementSuspend, node.OpAgreementResume} {
-		call[node.AgreementReply](t, a, op, halt)
+	for i, change := range []func(context.Context, node.AgreementRequest) (node.AgreementReply, error){a.Agreements().Suspend, a.Agreements().Resume} {
+		call(t, change, halt)
 		if i == 0 {
 			ask(saltby, p, nil, "not-in-force")
 		}
 		await(t, "saltby knows", func() bool {
-			r := call[node.AgreementReply](t, b, node.OpAgreementShow, node.AgreementRequest{Name: req.Agreement})
+			r := call(t, b.Agreements().Show, node.AgreementRequest{Name: req.Agreement})
 			return r.InForce == (i == 1)
 		})
 	}
@@ -179,7 +180,7 @@ func TestLyingAsker(t *testing.T) {
 	}
 	ask(saltby, p, nil, "")
 	n := 0
-	for _, q := range call[[]node.QuestionReply](t, a, node.OpLookupList, node.LookupListRequest{}) {
+	for _, q := range call(t, a.Questions().List, node.LookupListRequest{}) {
 		if q.Direction == "answered" {
 			n++
 		}

@@ -60,7 +60,7 @@ func housing(ref, nino, movedTo string) map[string]any {
 	return m
 }
 
-func offerHousing(t testing.TB, n *running, records ...map[string]any) []node.OfferResult {
+func offerHousing(t testing.TB, n *running, records ...map[string]any) []node.PutResult {
 	t.Helper()
 	got := offer(t, n, "housing-need", records...).Results
 	for _, r := range got {
@@ -76,18 +76,18 @@ func agreed(t testing.TB, doc string, who ...*running) {
 	t.Helper()
 	line := strings.SplitN(strings.TrimSpace(doc), "\n", 2)[0]
 	nm := strings.TrimPrefix(line, "agreement: ")
-	call[node.AgreementReply](t, who[0], node.OpAgreementSign, node.AgreementRequest{Document: []byte(doc)})
+	call(t, who[0].Agreements().Sign, node.AgreementRequest{Document: []byte(doc)})
 	for _, n := range who[1:] {
 		await(t, "the proposal arrives", func() bool {
 			var r node.AgreementReply
-			err := n.Call(t.Context(), node.OpAgreementShow, node.AgreementRequest{Name: nm}, &r)
+			err := try(t.Context(), n.Agreements().Show, node.AgreementRequest{Name: nm}, &r)
 			return err == nil && strings.Contains(doc, fmt.Sprintf("\nversion: %d\n", r.Version))
 		})
-		call[node.AgreementReply](t, n, node.OpAgreementSign, node.AgreementRequest{Document: []byte(doc)})
+		call(t, n.Agreements().Sign, node.AgreementRequest{Document: []byte(doc)})
 	}
 	for _, n := range who {
 		await(t, "it is in force everywhere", func() bool {
-			return call[node.AgreementReply](t, n, node.OpAgreementShow, node.AgreementRequest{Name: nm}).InForce
+			return call(t, n.Agreements().Show, node.AgreementRequest{Name: nm}).InForce
 		})
 	}
 }
@@ -103,7 +103,7 @@ func TestLookup(t *testing.T) {
 	}
 
 	// What was there before the agreement is found, with the agreed fields alone.
-	got := call[node.LookupReply](t, b, node.OpLookup, ask("/nino", "AB123456C"))
+	got := call(t, b.Questions().Ask, ask("/nino", "AB123456C"))
 	if len(got.Records) != 1 || !got.Receipt {
 		t.Fatalf("answer: %+v", got)
 	}
@@ -112,28 +112,28 @@ func TestLookup(t *testing.T) {
 	}
 	// And what came since, and what changed.
 	offerHousing(t, a, housing("HN-4", "AB123459C", "E07000999"), housing("HN-1", "AB123458C", "E07000999"))
-	call[node.LookupReply](t, b, node.OpLookup, ask("/nino", "AB123459C"))
-	call[node.LookupReply](t, b, node.OpLookup, ask("/nino", "AB123458C"))
-	call[node.LookupReply](t, b, node.OpLookup, ask("/reference", "HN-3"))
+	call(t, b.Questions().Ask, ask("/nino", "AB123459C"))
+	call(t, b.Questions().Ask, ask("/nino", "AB123458C"))
+	call(t, b.Questions().Ask, ask("/reference", "HN-3"))
 
 	// A record outside the filter and one that is not are the same.
-	none := refusedAs(t, b, node.NotFound, node.OpLookup, ask("/nino", "AB123457C"))
-	if other := refusedAs(t, b, node.NotFound, node.OpLookup, ask("/nino", "AB999999C")); other != none {
+	none := refusedAs(t, node.NotFound, b.Questions().Ask, ask("/nino", "AB123457C"))
+	if other := refusedAs(t, node.NotFound, b.Questions().Ask, ask("/nino", "AB999999C")); other != none {
 		t.Errorf("told apart: %q and %q", none, other)
 	}
-	refusedAs(t, b, node.NotFound, node.OpLookup, ask("/nino", "AB123456C")) // its old number
-	refusedAs(t, b, node.Refused, node.OpLookup, ask("/applicant/name", "Tomos Whitfield"))
-	refusedAs(t, a, node.Refused, node.OpLookup, ask("/nino", "AB123458C"))
+	refusedAs(t, node.NotFound, b.Questions().Ask, ask("/nino", "AB123456C")) // its old number
+	refusedAs(t, node.Refused, b.Questions().Ask, ask("/applicant/name", "Tomos Whitfield"))
+	refusedAs(t, node.Refused, a.Questions().Ask, ask("/nino", "AB123458C"))
 
 	// It leaves the filter, or is deleted.
 	offerHousing(t, a, housing("HN-1", "AB123458C", "E07000997"))
-	call[node.DeleteReply](t, a, node.OpRecordDelete, node.RecordRequest{Record: "HN-3", Standard: "housing-need"})
-	refusedAs(t, b, node.NotFound, node.OpLookup, ask("/nino", "AB123458C"))
-	refusedAs(t, b, node.NotFound, node.OpLookup, ask("/reference", "HN-3"))
+	call(t, a.Records().Delete, node.RecordRequest{Record: "HN-3", Standard: "housing-need"})
+	refusedAs(t, node.NotFound, b.Questions().Ask, ask("/nino", "AB123458C"))
+	refusedAs(t, node.NotFound, b.Questions().Ask, ask("/reference", "HN-3"))
 
 	// Both sides have logged every question and no value.
 	for _, n := range []*running{a, b} {
-		all := call[[]node.QuestionReply](t, n, node.OpLookupList, node.LookupListRequest{})
+		all := call(t, n.Questions().List, node.LookupListRequest{})
 		if len(all) != 9 {
 			t.Errorf("%d questions logged, want 9: %+v", len(all), all)
 		}
@@ -143,21 +143,21 @@ func TestLookup(t *testing.T) {
 			}
 		}
 	}
-	if s := call[node.StatusReply](t, b, node.OpStatus, nil); s.Holdings != 0 {
+	if s := get(t, b.Status); s.Holdings != 0 {
 		t.Errorf("%d records are held", s.Holdings)
 	}
 
 	// Other fields are agreed; then it ends.
 	agreed(t, lookupAgreement(northmoor, saltby, 2, "/reference, /status"), a, b)
-	got = call[node.LookupReply](t, b, node.OpLookup, ask("/reference", "HN-4"))
+	got = call(t, b.Questions().Ask, ask("/reference", "HN-4"))
 	if body := string(got.Records[0].Body); body != `{"reference":"HN-4","status":"relief-duty"}` {
 		t.Errorf("body: %s", body)
 	}
-	call[node.AgreementReply](t, a, node.OpAgreementEnd, node.AgreementRequest{Name: agreement, Reason: "the pilot is over"})
+	call(t, a.Agreements().End, node.AgreementRequest{Name: agreement, Reason: "the pilot is over"})
 	await(t, "it is over at saltby", func() bool {
-		return !call[node.AgreementReply](t, b, node.OpAgreementShow, node.AgreementRequest{Name: agreement}).InForce
+		return !call(t, b.Agreements().Show, node.AgreementRequest{Name: agreement}).InForce
 	})
-	refusedAs(t, b, node.Refused, node.OpLookup, ask("/reference", "HN-4"))
+	refusedAs(t, node.Refused, b.Questions().Ask, ask("/reference", "HN-4"))
 	dir := filepath.Join(b.Config().Data, "ledger")
 	b.stop()
 	files, err := os.ReadDir(dir)
@@ -189,7 +189,7 @@ func BenchmarkLookup(b *testing.B) {
 	counted := text("counted", "aggregate", "")
 	at := strings.Index(counted, "fields: [")
 	agreed(b, counted[:at]+"fields: [/district, /status]"+counted[at+strings.IndexByte(counted[at:], '\n'):], x, y)
-	refs := call[node.ListReply](b, x, node.OpRecordList, node.ListRequest{Limit: 1000, Bodies: true}).Records
+	refs := call(b, x.Records().List, node.ListRequest{Limit: 1000, Bodies: true}).Records
 	b.Run(fmt.Sprint("one of ", size), func(b *testing.B) {
 		i := 0
 		for b.Loop() {
@@ -198,13 +198,13 @@ func BenchmarkLookup(b *testing.B) {
 			if err := json.Unmarshal(refs[i%len(refs)].Body, &body); err != nil {
 				b.Fatal(err)
 			}
-			call[node.LookupReply](b, y, node.OpLookup, node.LookupRequest{Agreement: "northmoor.gov.uk/asked", Field: "/reference", Value: body.Reference, Because: "case 1"})
+			call(b, y.Questions().Ask, node.LookupRequest{Agreement: "northmoor.gov.uk/asked", Field: "/reference", Value: body.Reference, Because: "case 1"})
 		}
 	})
 	// Counted once a day, so it is timed once.
 	began := time.Now()
 	count := func() {
-		call[node.AggregateReply](b, y, node.OpAggregate, node.AggregateRequest{Agreement: "northmoor.gov.uk/counted", By: []string{"/district", "/status"}, Because: "table 1"})
+		call(b, y.Questions().Count, node.AggregateRequest{Agreement: "northmoor.gov.uk/counted", By: []string{"/district", "/status"}, Because: "table 1"})
 	}
 	count()
 	rate := float64(size) / time.Since(began).Seconds()

@@ -74,7 +74,7 @@ func TestLookupInBadWeather(t *testing.T) {
 	receipt := func(f wire.Fault) func(wire.Write) wire.Fault { return when(true, 1, f) }
 	req := node.LookupRequest{Agreement: "northmoor.gov.uk/cases", Field: "/nino", Value: "AB123456C", Because: "case 1"}
 	logged := func(n *running) int {
-		return len(call[[]node.QuestionReply](t, n, node.OpLookupList, node.LookupListRequest{}))
+		return len(call(t, n.Questions().List, node.LookupListRequest{}))
 	}
 	for i, p := range [][]func(wire.Write) wire.Fault{
 		{question(wire.Lost), answer(wire.Lost)},
@@ -82,7 +82,7 @@ func TestLookupInBadWeather(t *testing.T) {
 		{answer(wire.Truncated(100)), answer(wire.Lost)},
 	} {
 		weather(p...)
-		if got := call[node.LookupReply](t, b, node.OpLookup, req); len(got.Records) != 1 {
+		if got := call(t, b.Questions().Ask, req); len(got.Records) != 1 {
 			t.Errorf("%d: %+v", i, got)
 		}
 		if logged(a) != i+1 || logged(b) != i+1 {
@@ -91,26 +91,26 @@ func TestLookupInBadWeather(t *testing.T) {
 	}
 	// It arrives, and the receipt for it does not.
 	weather(receipt(wire.Lost))
-	if got := call[node.LookupReply](t, b, node.OpLookup, req); len(got.Records) != 1 || got.Receipt {
+	if got := call(t, b.Questions().Ask, req); len(got.Records) != 1 || got.Receipt {
 		t.Errorf("without a receipt: %+v", got)
 	}
 	// Nothing gets through; later the same question does.
 	weather(answer(wire.Lost), answer(wire.Lost), answer(wire.Lost))
-	err := b.Call(t.Context(), node.OpLookup, req, nil)
+	err := try(t.Context(), b.Questions().Ask, req, nil)
 	e, ok := errors.AsType[*node.Error](err)
 	if !ok || e.Kind != node.Unreachable {
 		t.Fatalf("no answer: %v", err)
 	}
 	weather()
 	req.Question = regexp.MustCompile(`--question ([0-9a-f]{32})`).FindStringSubmatch(e.Try)[1]
-	if got := call[node.LookupReply](t, b, node.OpLookup, req); len(got.Records) != 1 || got.Question != req.Question {
+	if got := call(t, b.Questions().Ask, req); len(got.Records) != 1 || got.Question != req.Question {
 		t.Errorf("asked again: %+v", got)
 	}
 	if logged(a) != 5 || logged(b) != 5 {
 		t.Errorf("logged %d times here and %d times there, want 5", logged(a), logged(b))
 	}
 	req.Because = "another reason"
-	if text := refusedAs(t, b, node.Conflict, node.OpLookup, req); !strings.Contains(text, "for another reason") {
+	if text := refusedAs(t, node.Conflict, b.Questions().Ask, req); !strings.Contains(text, "for another reason") {
 		t.Error(text)
 	}
 }
@@ -125,21 +125,21 @@ func TestCopiesBecomeQuestions(t *testing.T) {
 	first = strings.Replace(first, "match: [/nino, /reference]\n", "", 1)
 	agreed(t, first, a, b)
 	await(t, "saltby holds a copy", func() bool {
-		return call[node.StatusReply](t, b, node.OpStatus, nil).Holdings == 1
+		return get(t, b.Status).Holdings == 1
 	})
 	agreed(t, lookupAgreement(northmoor, saltby, 2, caseFields), a, b)
 	await(t, "saltby has deleted it", func() bool {
-		return call[node.StatusReply](t, b, node.OpStatus, nil).Holdings == 0
+		return get(t, b.Status).Holdings == 0
 	})
 	await(t, "northmoor has its receipt", func() bool {
-		for _, p := range call[node.StatusReply](t, a, node.OpStatus, nil).Partners {
+		for _, p := range get(t, a.Status).Partners {
 			if p.Outstanding > 0 || p.Held > 0 {
 				return false
 			}
 		}
 		return true
 	})
-	got := call[node.LookupReply](t, b, node.OpLookup, node.LookupRequest{Agreement: "northmoor.gov.uk/cases", Field: "/nino", Value: "AB123456C", Because: "case 1"})
+	got := call(t, b.Questions().Ask, node.LookupRequest{Agreement: "northmoor.gov.uk/cases", Field: "/nino", Value: "AB123456C", Because: "case 1"})
 	if len(got.Records) != 1 {
 		t.Errorf("asked: %+v", got)
 	}

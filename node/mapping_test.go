@@ -64,11 +64,11 @@ const (
 )
 
 // serveAll asks for the mapping until it is done.
-func serveAll(t testing.TB, n node.Caller, in node.ServeRequest) (sum node.ServeReply) {
+func serveAll(t testing.TB, n face, in node.ServeRequest) (sum node.ServeReply) {
 	t.Helper()
 	for first := true; ; first = false {
 		var r node.ServeReply
-		err := n.Call(t.Context(), node.OpStandardServe, in, &r)
+		err := try(t.Context(), n.Standards().Serve, in, &r)
 		if err != nil && in.Stop && !first && err.(*node.Error).Kind == node.NotFound {
 			return sum // the running node has done the rest
 		}
@@ -83,10 +83,10 @@ func serveAll(t testing.TB, n node.Caller, in node.ServeRequest) (sum node.Serve
 }
 
 // refs returns the references of the records of a standard, as list shows them.
-func refs(t testing.TB, n node.Caller, from name.Council, major int) map[string]string {
+func refs(t testing.TB, n face, from name.Council, major int) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	l := call[node.ListReply](t, n, node.OpRecordList, node.ListRequest{Standard: site, From: from, Bodies: true, Limit: 1000})
+	l := call(t, n.Records().List, node.ListRequest{Standard: site, From: from, Bodies: true, Limit: 1000})
 	for _, r := range l.Records {
 		if r.Standard.Version.Major == major {
 			body := string(r.Body)
@@ -103,10 +103,10 @@ func refs(t testing.TB, n node.Caller, from name.Council, major int) map[string]
 func TestServeNewerMajor(t *testing.T) {
 	a, b := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999")
 	introduce(t, a, b)
-	for _, n := range []node.Caller{a, b} {
-		call[node.AdoptReply](t, n, node.OpStandardAdopt, node.AdoptRequest{Archive: siteTwo(t)})
+	for _, n := range []face{a, b} {
+		call(t, n.Standards().Adopt, node.AdoptRequest{Archive: siteTwo(t)})
 	}
-	accepted := func(r node.OfferReply) {
+	accepted := func(r node.PutReply) {
 		t.Helper()
 		for _, x := range r.Results {
 			if len(x.Problems) > 0 {
@@ -120,7 +120,7 @@ func TestServeNewerMajor(t *testing.T) {
 	two := 2
 	one := 1
 	for _, bad := range []node.ServeRequest{{Standard: site + "@1"}, {Standard: site + "@2", From: &two}, {Standard: "standards.example/none@2"}, {Standard: site + "@2", Stop: true}} {
-		if err := a.Call(t.Context(), node.OpStandardServe, bad, nil); err == nil || err.(*node.Error).Kind != node.NotFound {
+		if err := try(t.Context(), a.Standards().Serve, bad, nil); err == nil || err.(*node.Error).Kind != node.NotFound {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
@@ -136,11 +136,11 @@ func TestServeNewerMajor(t *testing.T) {
 	if !strings.Contains(got["S3"], "by hand") {
 		t.Errorf("what was written by hand was overwritten: %s", got["S3"])
 	}
-	held := call[node.HeldReply](t, a, node.OpRecordHeld, node.ListRequest{Standard: site})
+	held := call(t, a.Records().Held, node.ListRequest{Standard: site})
 	if len(held.Held) != 1 || !strings.HasPrefix(held.Held[0].Reference, "made from ") || !strings.Contains(held.Held[0].Problems[0].Detail, "there already, written by hand") {
 		t.Errorf("held: %+v", held.Held)
 	}
-	std := call[node.StandardReply](t, a, node.OpStandardShow, node.StandardRequest{Name: site + "@2"})
+	std := call(t, a.Standards().Show, node.StandardRequest{Name: site + "@2"})
 	if std.Mapped == nil || std.Mapped.Made != 2 || std.Mapped.Refused != 1 || std.Mapped.Behind {
 		t.Errorf("shown as %+v", std.Mapped)
 	}
@@ -148,12 +148,12 @@ func TestServeNewerMajor(t *testing.T) {
 	// Two agreements, one over each major.
 	for major, fields := range map[int]string{1: openOne, 2: openTwo} {
 		doc := siteAgreement(major, fields)
-		call[node.AgreementReply](t, a, node.OpAgreementSign, doc)
+		call(t, a.Agreements().Sign, doc)
 		byName := node.AgreementRequest{Name: fmt.Sprintf("northmoor.gov.uk/sites-%d", major)}
 		await(t, "the proposal has come", func() bool {
-			return b.Call(t.Context(), node.OpAgreementShow, byName, nil) == nil
+			return try(t.Context(), b.Agreements().Show, byName, nil) == nil
 		})
-		call[node.AgreementReply](t, b, node.OpAgreementSign, byName)
+		call(t, b.Agreements().Sign, byName)
 	}
 	step := func(what string, one, two []string) {
 		t.Helper()
@@ -172,7 +172,7 @@ func TestServeNewerMajor(t *testing.T) {
 	}
 	await(t, "something is held", func() bool {
 		var l node.ListReply
-		return b.Call(t.Context(), node.OpRecordList, node.ListRequest{From: northmoor}, &l) == nil && len(l.Records) == 7
+		return try(t.Context(), b.Records().List, node.ListRequest{From: northmoor}, &l) == nil && len(l.Records) == 7
 	})
 	step("both majors have arrived", []string{"S1", "S2", "S3"}, []string{"S1", "S2", "S3", "H1"})
 	for ref, body := range refs(t, b, northmoor, 2) {
@@ -188,27 +188,27 @@ func TestServeNewerMajor(t *testing.T) {
 	accepted(offer(t, a, site+"@1", changed, entry("S4", "not permissioned")))
 	step("a new one is made", []string{"S1", "S2", "S3", "S4"}, []string{"S1", "S2", "S3", "S4", "H1"})
 	await(t, "the change has come", func() bool { return strings.Contains(refs(t, b, northmoor, 2)["S2"], "2 Mill Lane") })
-	err := a.Call(t.Context(), node.OpRecordDelete, node.RecordRequest{Record: "S1", Standard: site + "@2"}, nil)
+	err := try(t.Context(), a.Records().Delete, node.RecordRequest{Record: "S1", Standard: site + "@2"}, nil)
 	if err == nil || err.(*node.Error).Kind != node.Conflict || !strings.Contains(err.Error(), "a mapping keeps it") {
 		t.Errorf("delete what is made: %v", err)
 	}
-	call[node.DeleteReply](t, a, node.OpRecordDelete, node.RecordRequest{Record: "S1", Standard: site + "@1"})
+	call(t, a.Records().Delete, node.RecordRequest{Record: "S1", Standard: site + "@1"})
 	step("what is deleted is gone", []string{"S2", "S3", "S4"}, []string{"S2", "S3", "S4", "H1"})
 
 	// A council that comes to write version 2 itself takes its records over.
 	accepted(offer(t, a, site+"@2", entryTwo("S4")))
 	await(t, "it is taken over", func() bool { return strings.Contains(refs(t, b, northmoor, 2)["S4"], "by hand") })
-	if h := call[node.HistoryReply](t, a, node.OpRecordHistory, node.RecordRequest{Record: "S4", Standard: site + "@2"}); len(h.Versions) != 2 {
+	if h := call(t, a.Records().History, node.RecordRequest{Record: "S4", Standard: site + "@2"}); len(h.Versions) != 2 {
 		t.Errorf("taken over as %d versions of one record, want 2", len(h.Versions))
 	}
 
 	// Stopped, what was made goes and what was written stays.
 	serveAll(t, a, node.ServeRequest{Standard: site + "@2", Stop: true})
 	await(t, "all that was made is gone", func() bool {
-		return call[node.StandardReply](t, a, node.OpStandardShow, node.StandardRequest{Name: site + "@2"}).Mapped == nil
+		return call(t, a.Standards().Show, node.StandardRequest{Name: site + "@2"}).Mapped == nil
 	})
 	step("served no longer", []string{"S2", "S3", "S4"}, []string{"S3", "S4", "H1"})
-	if held := call[node.HeldReply](t, a, node.OpRecordHeld, node.ListRequest{Standard: site}); len(held.Held) != 0 {
+	if held := call(t, a.Records().Held, node.ListRequest{Standard: site}); len(held.Held) != 0 {
 		t.Errorf("still held: %+v", held.Held)
 	}
 }
@@ -231,7 +231,7 @@ func TestServeSurvivesRestart(t *testing.T) {
 		return n
 	}
 	a := reopen()
-	call[node.AdoptReply](t, a, node.OpStandardAdopt, node.AdoptRequest{Archive: siteTwo(t)})
+	call(t, a.Standards().Adopt, node.AdoptRequest{Archive: siteTwo(t)})
 	var first []map[string]any
 	for i := range 1300 {
 		first = append(first, entry(fmt.Sprint("S", i), "not permissioned"))
@@ -240,7 +240,7 @@ func TestServeSurvivesRestart(t *testing.T) {
 	if r := serveAll(t, a, node.ServeRequest{Standard: site + "@2"}); r.Made != 1300 || r.Refused != 0 {
 		t.Fatalf("served: %+v", r)
 	}
-	size := call[node.StatusReply](t, a, node.OpStatus, node.Empty{}).LogSize
+	size := get(t, a.Status).LogSize
 	if r := serveAll(t, a, node.ServeRequest{Standard: site + "@2"}); r.Made+r.Refused+r.Deleted != 0 {
 		t.Errorf("said again: %+v", r)
 	}
@@ -252,7 +252,7 @@ func TestServeSurvivesRestart(t *testing.T) {
 	if r := serveAll(t, a, node.ServeRequest{Standard: site + "@2"}); r.Made+r.Refused+r.Deleted != 0 {
 		t.Errorf("done twice: %+v", r)
 	}
-	if now := call[node.StatusReply](t, a, node.OpStatus, node.Empty{}).LogSize; now != size {
+	if now := get(t, a.Status).LogSize; now != size {
 		t.Errorf("done twice, the log grew by %d entries", now-size)
 	}
 	offer(t, a, site+"@1", entry("late", "not permissioned"))
@@ -264,13 +264,13 @@ func TestServeSurvivesRestart(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
 	await(t, "the late one is made", func() bool {
-		return call[node.StandardReply](t, a, node.OpStandardShow, node.StandardRequest{Name: site + "@2"}).Mapped.Made == 1301
+		return call(t, a.Standards().Show, node.StandardRequest{Name: site + "@2"}).Mapped.Made == 1301
 	})
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if now := call[node.StatusReply](t, a, node.OpStatus, node.Empty{}).LogSize; now != size+2 {
+	if now := get(t, a.Status).LogSize; now != size+2 {
 		t.Errorf("the log grew by %d entries, want 2", now-size)
 	}
 	if err := a.Close(); err != nil {
@@ -282,7 +282,7 @@ func TestServeSurvivesRestart(t *testing.T) {
 // made anew in itself; adopting it alone changes nothing.
 func TestServeNewVersion(t *testing.T) {
 	a := alone(t, northmoor)
-	call[node.AdoptReply](t, a, node.OpStandardAdopt, node.AdoptRequest{Archive: siteTwo(t)})
+	call(t, a.Standards().Adopt, node.AdoptRequest{Archive: siteTwo(t)})
 	offer(t, a, site+"@1", entry("S1", "permissioned"), entry("S2", "not permissioned"))
 	serveAll(t, a, node.ServeRequest{Standard: site + "@2"})
 	later := fstest.MapFS{}
@@ -307,14 +307,14 @@ func TestServeNewVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := node.AdoptRequest{Archive: std.Archive()}
-	if p := call[node.AdoptPreview](t, a, node.OpStandardPreview, in); p.Mapped == nil || p.Mapped.Made != 2 || p.Older.Version.String() != "2.0.0" {
+	if p := call(t, a.Standards().Preview, in); p.Mapped == nil || p.Mapped.Made != 2 || p.Older.Version.String() != "2.0.0" {
 		t.Errorf("preview: %+v", p)
 	}
-	call[node.AdoptReply](t, a, node.OpStandardAdopt, in)
+	call(t, a.Standards().Adopt, in)
 	offer(t, a, site+"@1", entry("S3", "not permissioned"))
 	made := func() map[string]int {
 		out := map[string]int{}
-		for _, r := range call[node.ListReply](t, a, node.OpRecordList, node.ListRequest{Standard: site, Limit: 1000}).Records {
+		for _, r := range call(t, a.Records().List, node.ListRequest{Standard: site, Limit: 1000}).Records {
 			out[r.Standard.Version.String()]++
 		}
 		return out
@@ -338,7 +338,7 @@ func BenchmarkServe(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		n := alone(b, northmoor)
-		call[node.AdoptReply](b, n, node.OpStandardAdopt, node.AdoptRequest{Archive: siteTwo(b)})
+		call(b, n.Standards().Adopt, node.AdoptRequest{Archive: siteTwo(b)})
 		for i := 0; i < records; i += 1000 {
 			var page []map[string]any
 			for j := range 1000 {

@@ -27,7 +27,7 @@ type MeasureRequest struct {
 // MeasureReply holds the statements, by standard and version.
 type MeasureReply struct {
 	Statements []measure.Statement `json:"statements"`
-	Published  []OfferResult       `json:"published,omitempty"` // what became of each, in the same order
+	Published  []PutResult         `json:"published,omitempty"` // what became of each, in the same order
 }
 
 // refusal prepares the count of an offer that the gate did not take; nil when
@@ -107,7 +107,7 @@ func (n *Node) measured(asked string) (out []*standard.Standard, err error) {
 // issue puts statements out as records of our own, by the way that every
 // record goes.
 func (n *Node) issue(ctx context.Context, out *MeasureReply) error {
-	req := OfferRequest{Standard: string(measure.Standard)}
+	req := PutRequest{Standard: string(measure.Standard)}
 	for i := range out.Statements {
 		b, err := out.Statements[i].Record()
 		if err != nil {

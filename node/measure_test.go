@@ -18,9 +18,9 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-func measured(t testing.TB, n node.Caller, std string) measure.Statement {
+func measured(t testing.TB, n face, std string) measure.Statement {
 	t.Helper()
-	r := call[node.MeasureReply](t, n, node.OpStandardMeasure, node.MeasureRequest{Standard: std})
+	r := call(t, n.Standards().Measure, node.MeasureRequest{Standard: std})
 	if len(r.Statements) != 1 {
 		t.Fatalf("%d statements", len(r.Statements))
 	}
@@ -73,12 +73,12 @@ func TestMeasureAcrossABorder(t *testing.T) {
 		}
 	}
 	used("nobody looked", measure.Received{Records: 30})
-	call[node.ListReply](t, b, node.OpRecordList, node.ListRequest{From: northmoor})
+	call(t, b.Records().List, node.ListRequest{From: northmoor})
 	used("a list without what they say", measure.Received{Records: 30})
-	call[node.RecordReply](t, b, node.OpRecordShow, node.RecordRequest{From: northmoor, Record: "26/0000002/PA", Standard: std})
+	call(t, b.Records().Show, node.RecordRequest{From: northmoor, Record: "26/0000002/PA", Standard: std})
 	used("one was shown", measure.Received{Records: 30, Used: 1, EverUsed: 1})
-	call[node.ListReply](t, b, node.OpRecordList, node.ListRequest{From: northmoor, Limit: 10, Bodies: true})
-	call[node.ListReply](t, b, node.OpRecordList, node.ListRequest{From: northmoor, Limit: 10, Bodies: true})
+	call(t, b.Records().List, node.ListRequest{From: northmoor, Limit: 10, Bodies: true})
+	call(t, b.Records().List, node.ListRequest{From: northmoor, Limit: 10, Bodies: true})
 	used("ten were listed, twice", measure.Received{Records: 30, Used: 10, EverUsed: 10})
 	changed := planning(2, "X")
 	changed["status"] = "decided"
@@ -109,7 +109,7 @@ func lie(t testing.TB, n *running, full bool, change func(map[string]any)) []byt
 	if r := offer(t, n, "compliance-statement", m).Results[0]; len(r.Problems) > 0 {
 		t.Fatalf("%+v", r.Problems)
 	}
-	return call[node.BundleReply](t, n, node.OpBundle, node.BundleRequest{Standard: "planning-application", Statement: "newest", Full: full}).Bundle
+	return call(t, n.Bundle, node.BundleRequest{Standard: "planning-application", Statement: "newest", Full: full}).Bundle
 }
 
 func recount(t testing.TB, bundle []byte) *audit.AdoptionReport {
@@ -143,9 +143,9 @@ func TestStatementsAreCountedAgain(t *testing.T) {
 	}
 	offer(t, n, "planning-application", records...)
 	honest := lie(t, n, true, func(map[string]any) {})
-	call[node.DeleteReply](t, n, node.OpRecordDelete, node.RecordRequest{Record: "26/0000003/PA"})
+	call(t, n.Records().Delete, node.RecordRequest{Record: "26/0000003/PA"})
 	offer(t, n, "planning-application", planning(4, "Y"), planning(50, "X"))
-	later := call[node.BundleReply](t, n, node.OpBundle, node.BundleRequest{Statement: "newest", Full: true}).Bundle
+	later := call(t, n.Bundle, node.BundleRequest{Statement: "newest", Full: true}).Bundle
 	for what, b := range map[string][]byte{"at once": honest, "after changes": later} {
 		r := recount(t, b)
 		if !r.OK() || len(verdicts(r, audit.Differs)) > 0 || len(verdicts(r, audit.Agrees)) != 5 {
@@ -225,8 +225,8 @@ func TestStatementsAreCountedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r2 := call[node.OfferReply](t, n, node.OpOffer, node.OfferRequest{Standard: "compliance-statement", Records: []node.Offered{{Record: b}}})
-	refusedAs(t, n, node.Invalid, node.OpBundle, node.BundleRequest{Statement: string(r2.Results[0].Record)})
+	r2 := call(t, n.Records().Put, node.PutRequest{Standard: "compliance-statement", Records: []node.Offered{{Record: b}}})
+	refusedAs(t, node.Invalid, n.Bundle, node.BundleRequest{Statement: string(r2.Results[0].Record)})
 }
 
 // A standards body takes statements in, and says which count for nothing.
@@ -245,7 +245,7 @@ func TestAdoptionRefuses(t *testing.T) {
 		m["computed_on"], m["computed_at"], m["counted_since"] = "2026-01-03", "2026-01-03T00:00:00Z", "2026-01-03T00:00:00Z"
 		m["checkpoint"].(map[string]any)["size"] = json.Number("100000")
 	})
-	a := call[measure.Adoption](t, n, node.OpStandardAdoption, node.AdoptionRequest{})
+	a := call(t, n.Standards().Adoption, node.AdoptionRequest{})
 	if len(a.Rows) != 1 || a.Rows[0].Region != "South West" || len(a.Refused) != 3 || len(a.Shares) != 1 || a.Shares[0].English != 1 {
 		t.Errorf("%d rows, refused %+v, %+v", len(a.Rows), a.Refused, a.Shares)
 	}
@@ -254,10 +254,10 @@ func TestAdoptionRefuses(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	refusedAs(t, n, node.NotFound, node.OpStandardAdoption, node.AdoptionRequest{Standard: "housing-need"})
-	refusedAs(t, n, node.NotFound, node.OpBundle, node.BundleRequest{Standard: "housing-need", Statement: "newest"})
-	refusedAs(t, n, node.Usage, node.OpBundle, node.BundleRequest{Statement: "x"})
-	refusedAs(t, n, node.Usage, node.OpStandardMeasure, node.MeasureRequest{Standard: "compliance-statement"})
+	refusedAs(t, node.NotFound, n.Standards().Adoption, node.AdoptionRequest{Standard: "housing-need"})
+	refusedAs(t, node.NotFound, n.Bundle, node.BundleRequest{Standard: "housing-need", Statement: "newest"})
+	refusedAs(t, node.Usage, n.Bundle, node.BundleRequest{Statement: "x"})
+	refusedAs(t, node.Usage, n.Standards().Measure, node.MeasureRequest{Standard: "compliance-statement"})
 }
 
 // A running node makes statements by itself, counted from the newest it made:
@@ -289,7 +289,7 @@ func TestMeasureEvery(t *testing.T) {
 		}
 	}
 	statements := func(n *node.Node) int {
-		return len(call[node.ListReply](t, n, node.OpRecordList, node.ListRequest{Standard: "compliance-statement"}).Records)
+		return len(call(t, n.Records().List, node.ListRequest{Standard: "compliance-statement"}).Records)
 	}
 	day := 24 * time.Hour
 	run(0, 168, func(n *node.Node) {
@@ -320,7 +320,7 @@ func TestMeasureEvery(t *testing.T) {
 func TestUnreadRowsCount(t *testing.T) {
 	n := start(t, northmoor, "")
 	problem := []standard.Problem{{Pointer: "/receivedDate", Rule: "date"}}
-	call[node.OfferReply](t, n, node.OpOffer, node.OfferRequest{Standard: "planning-application", Hold: true, Records: []node.Offered{
+	call(t, n.Records().Put, node.PutRequest{Standard: "planning-application", Hold: true, Records: []node.Offered{
 		{Row: 1, Reference: "26/1", Record: json.RawMessage(`{"reference":"26/1"}`), Problems: problem},
 		{Row: 2, Record: json.RawMessage(`"sha256-1"`), Problems: problem},
 		{Row: 3, Record: json.RawMessage(`null`), Reference: "26/3", Problems: problem},
@@ -344,7 +344,7 @@ func BenchmarkMeasure(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N*size)/time.Since(began).Seconds(), "records/s")
-	bundle := call[node.MeasureReply](b, n, node.OpStandardMeasure, node.MeasureRequest{Standard: "planning-application", Publish: true})
+	bundle := call(b, n.Standards().Measure, node.MeasureRequest{Standard: "planning-application", Publish: true})
 	if len(bundle.Published) != 1 {
 		b.Fatal("nothing was published")
 	}

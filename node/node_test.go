@@ -27,6 +27,13 @@ type running struct {
 	stop func()
 }
 
+// A face is a node, or one that runs.
+type face interface {
+	Records() node.Records
+	Standards() node.Standards
+	Status(context.Context) (node.StatusReply, error)
+}
+
 // start founds a node in a folder of its own and runs it on loopback.
 func start(t testing.TB, c name.Council, gss string) *running {
 	t.Helper()
@@ -73,26 +80,47 @@ func start(t testing.TB, c name.Council, gss string) *running {
 	return r
 }
 
-func call[Out any](t testing.TB, c node.Caller, op string, in any) (out Out) {
+// call carries out an operation that must not fail.
+func call[In, Out any](t testing.TB, f func(context.Context, In) (Out, error), in In) Out {
 	t.Helper()
-	if err := c.Call(t.Context(), op, in, &out); err != nil {
-		t.Fatalf("%s: %v", op, err)
+	out, err := f(t.Context(), in)
+	if err != nil {
+		t.Fatalf("%T: %v", in, err)
 	}
 	return out
+}
+
+// get carries out an operation that takes nothing and must not fail.
+func get[Out any](t testing.TB, f func(context.Context) (Out, error)) Out {
+	t.Helper()
+	out, err := f(t.Context())
+	if err != nil {
+		t.Fatalf("%T: %v", out, err)
+	}
+	return out
+}
+
+// try carries out an operation; out may be nil.
+func try[In, Out any](ctx context.Context, f func(context.Context, In) (Out, error), in In, out *Out) error {
+	got, err := f(ctx, in)
+	if out != nil {
+		*out = got
+	}
+	return err
 }
 
 // introduce puts each node into the other's directory.
 func introduce(t testing.TB, nodes ...*running) {
 	t.Helper()
 	for _, n := range nodes {
-		me := call[node.MemberReply](t, n, node.OpMemberShow, node.MemberNameRequest{})
+		me := call(t, n.Councils().Show, node.MemberNameRequest{})
 		m, err := directory.ParseMember([]byte(me.Document))
 		if err != nil {
 			t.Fatal(err)
 		}
 		m.Addresses = n.Addresses()
 		for _, other := range nodes {
-			call[node.MemberReply](t, other, node.OpMemberAdd, node.MemberRequest{Document: m.YAML()})
+			call(t, other.Councils().Add, node.MemberRequest{Document: m.YAML()})
 		}
 	}
 }
@@ -132,9 +160,9 @@ func planning(i int, district string) map[string]any {
 	}
 }
 
-func offer(t testing.TB, n node.Caller, std string, records ...map[string]any) node.OfferReply {
+func offer(t testing.TB, n face, std string, records ...map[string]any) node.PutReply {
 	t.Helper()
-	in := node.OfferRequest{Standard: std}
+	in := node.PutRequest{Standard: std}
 	for i, r := range records {
 		b, err := json.Marshal(r)
 		if err != nil {
@@ -142,7 +170,7 @@ func offer(t testing.TB, n node.Caller, std string, records ...map[string]any) n
 		}
 		in.Records = append(in.Records, node.Offered{Row: i + 1, Record: b})
 	}
-	return call[node.OfferReply](t, n, node.OpOffer, in)
+	return call(t, n.Records().Put, in)
 }
 
 const planningAgreement = `
@@ -196,19 +224,19 @@ func TestExchange(t *testing.T) {
 		}
 	}
 	doc := node.AgreementRequest{Document: []byte(planningAgreement)}
-	if p := call[node.PreviewReply](t, a, node.OpAgreementPreview, doc); p.Matched != 100 || len(p.Problems) > 0 {
+	if p := call(t, a.Agreements().Preview, doc); p.Matched != 100 || len(p.Problems) > 0 {
 		t.Fatalf("preview: %+v", p)
 	}
-	call[node.AgreementReply](t, a, node.OpAgreementSign, doc)
+	call(t, a.Agreements().Sign, doc)
 	nm := node.AgreementRequest{Name: "northmoor.gov.uk/planning-for-saltby"}
 	await(t, "the proposal arrives", func() bool {
-		return len(call[[]node.AgreementReply](t, b, node.OpAgreementList, nil)) == 1
+		return len(get(t, b.Agreements().List)) == 1
 	})
-	if got := call[node.AgreementReply](t, b, node.OpAgreementSign, nm); !got.InForce {
+	if got := call(t, b.Agreements().Sign, nm); !got.InForce {
 		t.Fatalf("after both signed: %+v", got)
 	}
-	partner := func(n node.Caller) node.PartnerReply {
-		s := call[node.StatusReply](t, n, node.OpStatus, nil)
+	partner := func(n face) node.PartnerReply {
+		s := get(t, n.Status)
 		if len(s.Partners) != 1 {
 			return node.PartnerReply{}
 		}
@@ -217,7 +245,7 @@ func TestExchange(t *testing.T) {
 	await(t, "saltby holds 100 records", func() bool { p := partner(b); return p.Held == 100 && p.InStep && p.Verified == 100 })
 	await(t, "northmoor has the receipts", func() bool { p := partner(a); return p.Held == 100 && p.InStep })
 
-	shown := call[node.ListReply](t, b, node.OpRecordList, node.ListRequest{From: northmoor, Limit: 1000, Bodies: true})
+	shown := call(t, b.Records().List, node.ListRequest{From: northmoor, Limit: 1000, Bodies: true})
 	if len(shown.Records) != 100 {
 		t.Fatalf("%d records listed", len(shown.Records))
 	}
@@ -236,29 +264,29 @@ func TestExchange(t *testing.T) {
 	if moved.Withdrawn != 1 {
 		t.Fatalf("moving out of the filter: %+v", moved)
 	}
-	call[node.DeleteReply](t, a, node.OpRecordDelete, node.RecordRequest{Record: "26/0000003/PA"})
+	call(t, a.Records().Delete, node.RecordRequest{Record: "26/0000003/PA"})
 	await(t, "saltby holds 99", func() bool { p := partner(b); return p.Held == 99 && p.InStep })
 	await(t, "the withdrawals are receipted", func() bool { p := partner(a); return p.Held == 99 && p.Outstanding == 0 && p.InStep })
-	why := call[node.WhyReply](t, a, node.OpWhy, node.WhyRequest{Partner: string(saltby), Record: "26/0000000/PA"})
+	why := call(t, a.Why, node.WhyRequest{Partner: string(saltby), Record: "26/0000000/PA"})
 	if why.Has || len(why.Steps) == 0 {
 		t.Errorf("why: %+v", why)
 	}
-	if s := call[node.StatusReply](t, a, node.OpStatus, nil); len(s.Witnesses) != 1 {
+	if s := get(t, a.Status); len(s.Witnesses) != 1 {
 		t.Errorf("witnesses: %+v", s.Witnesses)
 	}
 
 	// The end: everything is deleted and receipted, though a newer text, which is
 	// not in force, has been proposed.
 	newer := strings.Replace(planningAgreement, "version: 1", "version: 2", 1)
-	call[node.AgreementReply](t, a, node.OpAgreementSign, node.AgreementRequest{Document: []byte(newer)})
-	if r := call[node.AgreementReply](t, a, node.OpAgreementEnd, node.AgreementRequest{Name: nm.Name, Reason: "the pilot is over"}); r.Version != 1 {
+	call(t, a.Agreements().Sign, node.AgreementRequest{Document: []byte(newer)})
+	if r := call(t, a.Agreements().End, node.AgreementRequest{Name: nm.Name, Reason: "the pilot is over"}); r.Version != 1 {
 		t.Errorf("version %d was ended", r.Version)
 	}
 	await(t, "saltby has deleted everything", func() bool {
-		return call[node.StatusReply](t, b, node.OpStatus, nil).Holdings == 0
+		return get(t, b.Status).Holdings == 0
 	})
 	await(t, "northmoor knows", func() bool {
-		return len(call[node.StatusReply](t, a, node.OpStatus, nil).Partners) == 0
+		return len(get(t, a.Status).Partners) == 0
 	})
 	// Gone from the files, too.
 	b.stop()

@@ -12,7 +12,7 @@ func (o Operations) Records() Records { return Records{o} }
 // alone: the reply says of each what became of it, and a record that is refused
 // does not hold up the rest. When Put returns, what was taken is signed, logged
 // and on disk.
-func (r Records) Put(ctx context.Context, in OfferRequest) (OfferReply, error) {
+func (r Records) Put(ctx context.Context, in PutRequest) (PutReply, error) {
 	return do(ctx, r.to, (*Node).offer, in)
 }
 

@@ -71,12 +71,12 @@ func (n *Node) standardNamed(s string) (*standard.Standard, error) {
 	return best, nil
 }
 
-func (n *Node) offer(ctx context.Context, in OfferRequest) (*OfferReply, error) {
+func (n *Node) offer(ctx context.Context, in PutRequest) (*PutReply, error) {
 	std, err := n.standardNamed(in.Standard)
 	if err != nil {
 		return nil, err
 	}
-	out := &OfferReply{Results: make([]OfferResult, len(in.Records))}
+	out := &PutReply{Results: make([]PutResult, len(in.Records))}
 	offers := make([]*ledger.Offer, len(in.Records))
 	var waiting []*ledger.Pending
 	for from := 0; from < len(in.Records); from += offerChunk {
@@ -131,7 +131,7 @@ func (n *Node) offer(ctx context.Context, in OfferRequest) (*OfferReply, error) 
 const offerChunk = 500
 
 // gateAll validates records on all cores: each ends as an offer or as problems.
-func (n *Node) gateAll(ctx context.Context, std *standard.Standard, records []Offered, offers []*ledger.Offer, results []OfferResult) {
+func (n *Node) gateAll(ctx context.Context, std *standard.Standard, records []Offered, offers []*ledger.Offer, results []PutResult) {
 	var next atomic.Int64
 	work := func() {
 		for {
@@ -193,7 +193,7 @@ func (n *Node) gate(std *standard.Standard, raw []byte) (*ledger.Offer, []standa
 	return nil, []standard.Problem{{Rule: "standard", Detail: err.Error()}}
 }
 
-func (n *Node) hold(ctx context.Context, std *standard.Standard, offered []Offered, results []OfferResult) error {
+func (n *Node) hold(ctx context.Context, std *standard.Standard, offered []Offered, results []PutResult) error {
 	var held []ledger.Held
 	var taken []string
 	for i, r := range results {

@@ -24,12 +24,6 @@ func TestAdoption(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	call := func(op string, in, out any) {
-		t.Helper()
-		if err := n.Call(t.Context(), op, in, out); err != nil {
-			t.Fatalf("%s: %v", op, err)
-		}
-	}
 	site, err := schemas.FS("brownfield-site/1.0.0").Open("examples/valid/permissioned.json")
 	if err != nil {
 		t.Fatal(err)
@@ -38,13 +32,17 @@ func TestAdoption(t *testing.T) {
 	if _, err := b.ReadFrom(site); err != nil {
 		t.Fatal(err)
 	}
-	call(node.OpOffer, node.OfferRequest{Standard: "brownfield-site", Records: []node.Offered{{Record: b.Bytes()}}}, nil)
-	var m node.MeasureReply
-	call(node.OpStandardMeasure, node.MeasureRequest{Publish: true}, &m)
+	put(t, n, "brownfield-site", b.Bytes())
+	m, err := n.Standards().Measure(t.Context(), node.MeasureRequest{Publish: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	file := func(name string) string {
 		t.Helper()
-		var r node.BundleReply
-		call(node.OpBundle, node.BundleRequest{Statement: "newest", Full: true}, &r)
+		r, err := n.Bundle(t.Context(), node.BundleRequest{Statement: "newest", Full: true})
+		if err != nil {
+			t.Fatal(err)
+		}
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, r.Bundle, 0o600); err != nil {
 			t.Fatal(err)
@@ -67,6 +65,15 @@ func TestAdoption(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	call(node.OpOffer, node.OfferRequest{Standard: "compliance-statement", Records: []node.Offered{{Record: lie}}}, nil)
+	put(t, n, "compliance-statement", lie)
 	run(failed, "live records: stated 4, counted 1", file("lie.stile"))
+}
+
+// put puts a record through the gate, which must take it.
+func put(t *testing.T, n *node.Node, std string, record []byte) {
+	t.Helper()
+	r, err := n.Records().Put(t.Context(), node.PutRequest{Standard: std, Records: []node.Offered{{Record: record}}})
+	if err != nil || len(r.Results[0].Problems) > 0 {
+		t.Fatalf("%v %v", err, r)
+	}
 }

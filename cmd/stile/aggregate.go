@@ -34,7 +34,7 @@ Both councils log the question with its reason, and the answer.`,
 			case req.Because == "":
 				return failure(node.Usage, "--because \"what it is for\"", "say why it is asked: both councils log the reason")
 			}
-			r, err := call[node.AggregateReply](cmd.Context(), a, node.OpAggregate, req)
+			r, err := a.node().Questions().Count(cmd.Context(), req)
 			if err != nil {
 				return err
 			}

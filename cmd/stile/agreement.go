@@ -239,7 +239,7 @@ signed. Nothing is signed and nothing is sent.`,
 				return err
 			}
 			req.Samples = samples
-			r, err := call[node.PreviewReply](cmd.Context(), a, node.OpAgreementPreview, req)
+			r, err := a.node().Agreements().Preview(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
@@ -323,7 +323,7 @@ majority of its members has, each with this command on its own node.`,
 			if err := a.sure(yes, "sign %s for our council", args[0]); err != nil {
 				return err
 			}
-			r, err := call[node.AgreementReply](cmd.Context(), a, node.OpAgreementSign, req)
+			r, err := a.node().Agreements().Sign(cmd.Context(), req)
 			if err != nil {
 				if e, ok := err.(*node.Error); ok && len(problemsOf(e)) > 0 {
 					// The list follows from the problems themselves.
@@ -367,7 +367,7 @@ func (a *app) agreementListCommand() *cobra.Command {
 		Short: "List agreements and whether they are in force",
 		Args:  takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rs, err := call[[]node.AgreementReply](cmd.Context(), a, node.OpAgreementList, node.Empty{})
+			rs, err := a.node().Agreements().List(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -396,7 +396,7 @@ func (a *app) agreementShowCommand() *cobra.Command {
 		Short: "Show an agreement: its text, signatures and how the exchange stands",
 		Args:  takes(1, 1, "the name of an agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.AgreementReply](cmd.Context(), a, node.OpAgreementShow, node.AgreementRequest{Name: args[0], Version: version})
+			r, err := a.node().Agreements().Show(cmd.Context(), node.AgreementRequest{Name: args[0], Version: version})
 			if err != nil {
 				return err
 			}
@@ -466,7 +466,7 @@ for itself alone.`,
 			if err := a.sure(yes, "suspend %s", args[0]); err != nil {
 				return err
 			}
-			return a.halted(cmd.Context(), node.OpAgreementSuspend, node.AgreementRequest{Name: args[0], Version: version, Reason: reason})
+			return a.halted(a.node().Agreements().Suspend(cmd.Context(), node.AgreementRequest{Name: args[0], Version: version, Reason: reason}))
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why it is suspended, in `words`")
@@ -490,7 +490,7 @@ has said so, each with this command on its own node.`,
 			if err := a.sure(yes, "resume %s", args[0]); err != nil {
 				return err
 			}
-			return a.halted(cmd.Context(), node.OpAgreementResume, node.AgreementRequest{Name: args[0], Version: version, Reason: reason})
+			return a.halted(a.node().Agreements().Resume(cmd.Context(), node.AgreementRequest{Name: args[0], Version: version, Reason: reason}))
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why it goes on, in `words`")
@@ -499,8 +499,8 @@ has said so, each with this command on its own node.`,
 	return c
 }
 
-func (a *app) halted(ctx context.Context, op string, req node.AgreementRequest) error {
-	r, err := call[node.AgreementReply](ctx, a, op, req)
+// halted says what suspending or resuming an agreement came to.
+func (a *app) halted(r node.AgreementReply, err error) error {
 	if err != nil {
 		return err
 	}
@@ -529,7 +529,7 @@ func (a *app) agreementEndCommand() *cobra.Command {
 			if err := a.sure(yes, "end %s, so that the receiver deletes all it holds under it", args[0]); err != nil {
 				return err
 			}
-			r, err := call[node.AgreementReply](cmd.Context(), a, node.OpAgreementEnd, node.AgreementRequest{Name: args[0], Version: version, Reason: reason})
+			r, err := a.node().Agreements().End(cmd.Context(), node.AgreementRequest{Name: args[0], Version: version, Reason: reason})
 			if err != nil {
 				return err
 			}

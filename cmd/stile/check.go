@@ -38,12 +38,12 @@ one that comes with Stile.`,
 			return im.run(cmd.Context(), args)
 		},
 	}
-	im.door = func(ctx context.Context) (node.Caller, error) {
+	im.door = func(ctx context.Context) (gate, error) {
 		std, err := a.standardFor(ctx, im.standard)
 		if err != nil {
 			return nil, err
 		}
-		return standardCaller{std}, nil
+		return standardGate{std}, nil
 	}
 	im.reading.flags(c)
 	c.Flags().StringVar(&im.report, "report", "", "write every refusal to a new `file`: .csv, .json or .txt")
@@ -90,7 +90,7 @@ func (a *app) standardFor(ctx context.Context, named string) (*standard.Standard
 	if _, err := os.Stat(named); err == nil {
 		return loadStandard(named)
 	}
-	r, err := call[node.StandardArchiveReply](ctx, a, node.OpStandardArchive, node.StandardRequest{Name: named})
+	r, err := a.node().Standards().Archive(ctx, node.StandardRequest{Name: named})
 	if err == nil {
 		return standard.LoadArchive(r.Archive)
 	}
@@ -134,42 +134,36 @@ func loadStandard(path string) (*standard.Standard, error) {
 	return std, nil
 }
 
-// A standardCaller judges records by a standard at hand. It answers no other
-// operation than those a check asks.
-type standardCaller struct{ std *standard.Standard }
+// A standardGate judges records by a standard at hand, and keeps none.
+type standardGate struct{ std *standard.Standard }
 
-func (c standardCaller) Close() error { return nil }
+func (g standardGate) Close() error { return nil }
 
-// Call carries out the operations that checking records takes.
-func (c standardCaller) Call(ctx context.Context, op string, in, out any) error {
-	switch op {
-	case node.OpStandardShow:
-		reply := out.(*node.StandardReply)
-		reply.Name = c.std.Name()
-		for _, k := range c.std.Manifest().Key {
-			reply.Key = append(reply.Key, string(k))
-		}
-		return nil
-	case node.OpOffer:
-		reply := out.(*node.OfferReply)
-		for _, r := range in.(node.OfferRequest).Records {
-			reply.Results = append(reply.Results, c.judge(r))
-		}
-		return ctx.Err()
+func (g standardGate) Show(context.Context, node.StandardRequest) (node.StandardReply, error) {
+	reply := node.StandardReply{Name: g.std.Name()}
+	for _, k := range g.std.Manifest().Key {
+		reply.Key = append(reply.Key, string(k))
 	}
-	return failure(node.Usage, "", "internal error: a check asked for %q", op)
+	return reply, nil
 }
 
-func (c standardCaller) judge(r node.Offered) node.OfferResult {
-	out := node.OfferResult{Row: r.Row, Reference: r.Reference, Outcome: node.OutcomeValid}
+func (g standardGate) Put(ctx context.Context, in node.PutRequest) (reply node.PutReply, err error) {
+	for _, r := range in.Records {
+		reply.Results = append(reply.Results, g.judge(r))
+	}
+	return reply, ctx.Err()
+}
+
+func (g standardGate) judge(r node.Offered) node.PutResult {
+	out := node.PutResult{Row: r.Row, Reference: r.Reference, Outcome: node.OutcomeValid}
 	// What the importer read stays within its limits, whatever the node's are.
 	lim := strictjson.DefaultLimits()
 	lim.Bytes = max(lim.Bytes, len(r.Record))
 	v, err := strictjson.Decode(json.RawMessage(r.Record), lim)
 	if err != nil {
 		out.Problems = []standard.Problem{{Rule: "json", Detail: "cannot be read"}}
-	} else if out.Problems = c.std.Validate(v); len(out.Problems) == 0 {
-		if _, err := c.std.Key(v); err != nil {
+	} else if out.Problems = g.std.Validate(v); len(out.Problems) == 0 {
+		if _, err := g.std.Key(v); err != nil {
 			out.Problems = []standard.Problem{*err.(*standard.Problem)}
 		}
 	}

@@ -76,13 +76,28 @@ func move(cfg *config.Config, data string) error {
 	return nil
 }
 
+// A connection is somebody who carries out operations until it is closed.
+type connection struct {
+	node.Operations
+	io.Closer
+}
+
+// node returns the operations of the node that the flags name. Each connects by
+// itself, so that the data folder is not kept open in between.
+func (a *app) node() node.Operations {
+	return node.Each(func(ctx context.Context) (o node.Operations, c io.Closer, err error) {
+		n, err := a.connect(ctx)
+		if err != nil {
+			return o, nil, err
+		}
+		return n.Operations, n, nil
+	})
+}
+
 // connect returns who carries out operations: the running node when one
 // answers, and else the data folder opened in this process. The caller closes
 // it.
-func (a *app) connect(ctx context.Context) (node.Caller, error) {
-	if a.caller != nil {
-		return a.caller, nil
-	}
+func (a *app) connect(ctx context.Context) (*connection, error) {
 	cfg, err := a.load()
 	if err != nil {
 		return nil, err
@@ -94,14 +109,14 @@ func (a *app) connect(ctx context.Context) (node.Caller, error) {
 	for {
 		client, err := node.Dial(ctx, cfg.AdminSocket)
 		if err == nil {
-			return client, nil
+			return &connection{client.Operations, client}, nil
 		}
 		if !errors.Is(err, node.ErrNotRunning) {
 			return nil, err
 		}
 		n, err := a.open(cfg, a.err, slog.LevelWarn)
 		if err == nil {
-			return n, nil
+			return &connection{n.Operations, n}, nil
 		}
 		if !errors.Is(err, ledger.ErrInUse) {
 			return nil, err

@@ -27,7 +27,7 @@ func (a *app) councilListCommand() *cobra.Command {
 		Short: "List the members of the directory",
 		Args:  takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rs, err := call[[]node.MemberReply](cmd.Context(), a, node.OpMemberList, node.Empty{})
+			rs, err := a.node().Councils().List(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -70,8 +70,7 @@ that waits after a failure at once. When nobody can be reached, or what they hav
 not believed, the directory as it was goes on being used.`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, err := call[node.Empty](cmd.Context(), a, node.OpRetry, node.Empty{})
-			return err
+			return a.node().Retry(cmd.Context())
 		},
 	}
 }
@@ -91,7 +90,7 @@ so let them read the kid back to you by another way.`,
 }
 
 func (a *app) printMember(cmd *cobra.Command, council string) error {
-	r, err := call[node.MemberReply](cmd.Context(), a, node.OpMemberShow, node.MemberNameRequest{Council: council})
+	r, err := a.node().Councils().Show(cmd.Context(), node.MemberNameRequest{Council: council})
 	if err != nil {
 		return err
 	}
@@ -123,7 +122,7 @@ follows a directory of others, its registrar admits members.`,
 			if err := a.changesKeys(cmd.Context(), b, yes); err != nil {
 				return err
 			}
-			r, err := call[node.MemberReply](cmd.Context(), a, node.OpMemberAdd, node.MemberRequest{Document: b})
+			r, err := a.node().Councils().Add(cmd.Context(), node.MemberRequest{Document: b})
 			if err != nil {
 				if e, ok := err.(*node.Error); ok && e.Try == "" && e.Kind == node.Invalid {
 					e.Try = "ask the member for the file that stile council self prints"
@@ -148,7 +147,7 @@ func (a *app) changesKeys(ctx context.Context, document []byte, yes bool) error 
 	if err != nil {
 		return nil
 	}
-	r, err := call[node.MemberReply](ctx, a, node.OpMemberShow, node.MemberNameRequest{Council: string(m.Council)})
+	r, err := a.node().Councils().Show(ctx, node.MemberNameRequest{Council: string(m.Council)})
 	if isKind(err, node.NotFound) || r.Self {
 		return nil
 	}

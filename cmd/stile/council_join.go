@@ -29,7 +29,7 @@ The code leads to the directory; it admits nobody. Who is a member the registrar
 see "stile directory admit".`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.InviteReply](cmd.Context(), a, node.OpDirectoryInvite, req)
+			r, err := a.node().Directory().Invite(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
@@ -97,7 +97,7 @@ from then on. The directory must have admitted this council: send its registrar 
 			default:
 				return misused("give --words with the six words that the other side reads out, or --yes when they were compared")
 			}
-			r, err := call[node.DirectoryReply](cmd.Context(), a, node.OpDirectoryJoin, node.JoinRequest{Code: code})
+			r, err := a.node().Directory().Join(cmd.Context(), node.JoinRequest{Code: code})
 			if err != nil {
 				return err
 			}
@@ -126,11 +126,11 @@ from then on. The directory must have admitted this council: send its registrar 
 // strangers returns the parties of agreements in force that are no members of the
 // directory now.
 func (a *app) strangers(ctx context.Context) ([]name.Council, error) {
-	agreements, err := call[[]node.AgreementReply](ctx, a, node.OpAgreementList, node.Empty{})
+	agreements, err := a.node().Agreements().List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	replies, err := call[[]node.MemberReply](ctx, a, node.OpMemberList, node.Empty{})
+	replies, err := a.node().Councils().List(ctx)
 	if err != nil {
 		return nil, err
 	}

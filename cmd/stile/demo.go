@@ -143,14 +143,8 @@ func (d *demo) say(format string, args ...any) { d.printf("   "+format+"\n", arg
 
 func (d *demo) command(format string, args ...any) { d.printf("      $ "+format+"\n", args...) }
 
-// op calls an operation of a council's node.
-func op[Out any](ctx context.Context, d *demo, c name.Council, what string, in any) (out Out, err error) {
-	err = d.nodes[c].Call(ctx, what, in, &out)
-	if err != nil {
-		err = fmt.Errorf("%s at %s: %w", what, c, err)
-	}
-	return out, err
-}
+// at returns a council's node.
+func (d *demo) at(c name.Council) *node.Node { return d.nodes[c].Node }
 
 // await polls until f says true, or a minute has gone by.
 func (d *demo) await(ctx context.Context, what string, f func() (bool, error)) error {
@@ -201,12 +195,12 @@ func (d *demo) standards(ctx context.Context) error {
 		return err
 	}
 	for c := range d.nodes {
-		m, err := op[node.MemberReply](ctx, d, c, node.OpMemberShow, node.MemberNameRequest{})
+		m, err := d.at(c).Councils().Show(ctx, node.MemberNameRequest{})
 		if err != nil {
 			return err
 		}
 		for other := range d.nodes {
-			if _, err := op[node.MemberReply](ctx, d, other, node.OpMemberAdd, node.MemberRequest{Document: []byte(m.Document)}); err != nil {
+			if _, err := d.at(other).Councils().Add(ctx, node.MemberRequest{Document: []byte(m.Document)}); err != nil {
 				return err
 			}
 		}
@@ -215,7 +209,7 @@ func (d *demo) standards(ctx context.Context) error {
 			return err
 		}
 	}
-	stds, err := op[[]node.StandardReply](ctx, d, northmoor, node.OpStandardList, nil)
+	stds, err := d.at(northmoor).Standards().List(ctx)
 	if err != nil {
 		return err
 	}
@@ -317,7 +311,7 @@ func (d *demo) offer(ctx context.Context, std, file string, offers []node.Offere
 	rules := map[string]int{}
 	taken, refused := 0, 0
 	for chunk := range slices.Chunk(offers, 4000) {
-		r, err := op[node.OfferReply](ctx, d, northmoor, node.OpOffer, node.OfferRequest{Standard: std, Records: chunk, Hold: true})
+		r, err := d.at(northmoor).Records().Put(ctx, node.PutRequest{Standard: std, Records: chunk, Hold: true})
 		if err != nil {
 			return err
 		}
@@ -378,7 +372,7 @@ func (d *demo) agree(ctx context.Context) error {
 			return err
 		}
 		req := node.AgreementRequest{Document: doc.text}
-		p, err := op[node.PreviewReply](ctx, d, northmoor, node.OpAgreementPreview, req)
+		p, err := d.at(northmoor).Agreements().Preview(ctx, req)
 		if err != nil {
 			return err
 		}
@@ -390,17 +384,17 @@ func (d *demo) agree(ctx context.Context) error {
 		}
 		d.say("%s: %s of %s match; %d fields would travel, %d stay.", doc.name, number(p.Matched), plural(p.Records, "record", "records"), sent, len(p.Fields)-sent)
 		d.command("stile agreement preview %s --data %s", path, d.folder(northmoor))
-		if _, err := op[node.AgreementReply](ctx, d, northmoor, node.OpAgreementSign, req); err != nil {
+		if _, err := d.at(northmoor).Agreements().Sign(ctx, req); err != nil {
 			return err
 		}
 		err = d.await(ctx, "Saltby has the proposal", func() (bool, error) {
-			list, err := op[[]node.AgreementReply](ctx, d, saltby, node.OpAgreementList, nil)
+			list, err := d.at(saltby).Agreements().List(ctx)
 			return slices.ContainsFunc(list, func(a node.AgreementReply) bool { return string(a.Name) == doc.name }), err
 		})
 		if err != nil {
 			return err
 		}
-		signed, err := op[node.AgreementReply](ctx, d, saltby, node.OpAgreementSign, node.AgreementRequest{Name: doc.name})
+		signed, err := d.at(saltby).Agreements().Sign(ctx, node.AgreementRequest{Name: doc.name})
 		if err != nil {
 			return err
 		}
@@ -414,7 +408,7 @@ func (d *demo) agree(ctx context.Context) error {
 }
 
 func (d *demo) partner(ctx context.Context, at name.Council, agreement string) (node.PartnerReply, error) {
-	a, err := op[node.AgreementReply](ctx, d, at, node.OpAgreementShow, node.AgreementRequest{Name: agreement})
+	a, err := d.at(at).Agreements().Show(ctx, node.AgreementRequest{Name: agreement})
 	if err != nil || len(a.Partners) == 0 {
 		return node.PartnerReply{}, err
 	}
@@ -446,7 +440,7 @@ func (d *demo) exchange(ctx context.Context) error {
 			plural(p.Held, "record", "records"), plural(p.Withheld, "field", "fields"), number(p.Verified), number(p.Held))
 	}
 	d.command("stile record list --from %s --data %s", northmoor, d.folder(saltby))
-	s, err := op[node.StatusReply](ctx, d, wetherholm, node.OpStatus, nil)
+	s, err := d.at(wetherholm).Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -469,7 +463,7 @@ func (d *demo) altered(ctx context.Context) error {
 	if err := d.start(ctx, saltby); err != nil {
 		return err
 	}
-	_, err = op[node.RecordReply](ctx, d, saltby, node.OpRecordShow, node.RecordRequest{Record: string(rec), From: northmoor})
+	_, err = d.at(saltby).Records().Show(ctx, node.RecordRequest{Record: string(rec), From: northmoor})
 	e, ok := errors.AsType[*node.Error](err)
 	if !ok || e.Kind != node.Unverified {
 		return fmt.Errorf("the altered record %s was not caught: %w", rec, err)
@@ -496,7 +490,7 @@ func (d *demo) moves(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := op[node.OfferReply](ctx, d, northmoor, node.OpOffer, node.OfferRequest{Standard: "housing-need", Records: []node.Offered{{Record: b}}})
+	r, err := d.at(northmoor).Records().Put(ctx, node.PutRequest{Standard: "housing-need", Records: []node.Offered{{Record: b}}})
 	if err != nil {
 		return err
 	}
@@ -511,7 +505,7 @@ func (d *demo) moves(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = op[node.RecordReply](ctx, d, saltby, node.OpRecordShow, node.RecordRequest{Record: string(x.Record), From: northmoor})
+	_, err = d.at(saltby).Records().Show(ctx, node.RecordRequest{Record: string(x.Record), From: northmoor})
 	if e, ok := errors.AsType[*node.Error](err); !ok || e.Kind != node.NotFound {
 		return fmt.Errorf("the withdrawn record is still shown at Saltby: %w", err)
 	}
@@ -538,7 +532,7 @@ func (d *demo) someoneMovingTo(code string) (map[string]any, string, error) {
 // would: from the file and the councils' public keys alone.
 func (d *demo) audit(ctx context.Context) error {
 	d.title("An auditor verifies it all offline, from one file and the councils' public keys")
-	b, err := op[node.BundleReply](ctx, d, northmoor, node.OpBundle, node.BundleRequest{Agreement: peopleAgreement})
+	b, err := d.at(northmoor).Bundle(ctx, node.BundleRequest{Agreement: peopleAgreement})
 	if err != nil {
 		return err
 	}

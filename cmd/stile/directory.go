@@ -44,7 +44,7 @@ func (a *app) directoryShowCommand() *cobra.Command {
 		Short: "Show which directory the node follows, and until when it holds",
 		Args:  takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.DirectoryReply](cmd.Context(), a, node.OpDirectoryShow, node.Empty{})
+			r, err := a.node().Directory().Show(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ itself every hour, and whenever a partner connects. On its host it publishes wha
 is ready.`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.DirectoryReply](cmd.Context(), a, node.OpDirectoryRefresh, node.Empty{})
+			r, err := a.node().Directory().Refresh(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -120,7 +120,7 @@ func (a *app) directoryStatusCommand() *cobra.Command {
 		Short: "Say how the directory stands, who may sign what, and what waits for whom",
 		Args:  takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := call[node.DirectoryReply](cmd.Context(), a, node.OpDirectoryShow, node.Empty{})
+			d, err := a.node().Directory().Show(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -107,7 +107,7 @@ func (a *app) apply(ctx context.Context, c change) (o outcome, err error) {
 		return o, nil
 	}
 	// What is out is out, whatever this node does with it: it looks by itself, too.
-	if _, err := call[node.DirectoryReply](ctx, a, node.OpDirectoryRefresh, node.Empty{}); err != nil {
+	if _, err := a.node().Directory().Refresh(ctx); err != nil {
 		a.say("this node has not taken it in yet (%v); it will within the hour, or after: stile directory refresh", err)
 	}
 	return o, nil

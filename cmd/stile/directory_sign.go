@@ -287,7 +287,7 @@ func (a *app) publishFirst(cmd *cobra.Command, h *hosted) error {
 	if err := h.repo.Save(h.dir); err != nil {
 		return directoryFailure(err)
 	}
-	r, err := call[node.DirectoryReply](cmd.Context(), a, node.OpDirectoryFollow, node.Empty{})
+	r, err := a.node().Directory().Follow(cmd.Context())
 	if err != nil {
 		return err
 	}

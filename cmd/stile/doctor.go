@@ -272,7 +272,7 @@ func (d *doctor) daemon(ctx context.Context, cfg *config.Config) (s node.StatusR
 	client, err := node.Dial(ctx, cfg.AdminSocket)
 	if err == nil {
 		defer client.Close()
-		if err := client.Call(ctx, node.OpStatus, node.Empty{}, &s); err != nil {
+		if s, err = client.Status(ctx); err != nil {
 			d.bad("node", "look at its log, and start it again", "it answers on the admin socket, but not as it should: %v", err)
 			return s, false
 		}
@@ -291,7 +291,7 @@ func (d *doctor) daemon(ctx context.Context, cfg *config.Config) (s node.StatusR
 		return s, false
 	}
 	defer n.Close()
-	if err := n.Call(ctx, node.OpStatus, node.Empty{}, &s); err != nil {
+	if s, err = n.Status(ctx); err != nil {
 		d.bad("ledger", explain(nil, err).Try, "%v", err)
 		return s, false
 	}

@@ -55,7 +55,7 @@ standard as they were at its checkpoint, so that an auditor can count again
 					return err
 				}
 			}
-			r, err := call[node.BundleReply](cmd.Context(), a, node.OpBundle, req)
+			r, err := a.node().Bundle(cmd.Context(), req)
 			if err != nil {
 				return err
 			}

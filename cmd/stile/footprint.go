@@ -60,7 +60,7 @@ first: its ledger moves into the footprint. See docs/machines.md.`,
   stile footprint found northmoor.gov.uk --runs /srv/northmoor`,
 		Args: takes(1, 1, "the name of the footprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintFound, req)
+			r, err := a.node().Footprints().Found(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
@@ -110,7 +110,7 @@ A member that lost its disk is invited again in the same way: it then joins as a
 new replica, and the lost one never votes again.`,
 		Args: takes(2, 2, "a footprint and a council"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintInvite, node.FootprintRequest{Name: args[0], Council: args[1]})
+			r, err := a.node().Footprints().Invite(cmd.Context(), node.FootprintRequest{Name: args[0], Council: args[1]})
 			if err != nil {
 				return err
 			}
@@ -161,7 +161,7 @@ An admission is agreed to only with the keys that our own directory has.`,
 			if err := a.sure(yes, "agree to the change of %s about %s", args[0], args[1]); err != nil {
 				return err
 			}
-			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintAgree, node.FootprintRequest{Name: args[0], Council: args[1]})
+			r, err := a.node().Footprints().Agree(cmd.Context(), node.FootprintRequest{Name: args[0], Council: args[1]})
 			if err != nil {
 				return err
 			}
@@ -196,7 +196,7 @@ council's data folder without ledger/ and machine.`,
 			if len(req.Via) == 0 {
 				return misused("name with --via a member to ask, such as the council that invited us")
 			}
-			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintJoin, req)
+			r, err := a.node().Footprints().Join(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
@@ -227,7 +227,7 @@ footprint discard deletes what the others shared.`,
 			if err := a.sure(yes, "leave %s", args[0]); err != nil {
 				return err
 			}
-			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintRemove, node.FootprintRequest{Name: args[0], Council: string(cfg.Council)})
+			r, err := a.node().Footprints().Remove(cmd.Context(), node.FootprintRequest{Name: args[0], Council: string(cfg.Council)})
 			if err != nil {
 				return err
 			}
@@ -257,7 +257,7 @@ its data folder, whose node then runs by itself.`,
 			if err := a.sure(yes, "delete all that we hold of %s", args[0]); err != nil {
 				return err
 			}
-			if _, err := call[node.Empty](cmd.Context(), a, node.OpFootprintDiscard, node.FootprintRequest{Name: args[0]}); err != nil {
+			if err := a.node().Footprints().Discard(cmd.Context(), node.FootprintRequest{Name: args[0]}); err != nil {
 				return err
 			}
 			if a.json {
@@ -281,7 +281,7 @@ func (a *app) footprintRemoveCommand() *cobra.Command {
 			if err := a.sure(yes, "propose to remove %s from %s", args[1], args[0]); err != nil {
 				return err
 			}
-			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintRemove, node.FootprintRequest{Name: args[0], Council: args[1]})
+			r, err := a.node().Footprints().Remove(cmd.Context(), node.FootprintRequest{Name: args[0], Council: args[1]})
 			if err != nil {
 				return err
 			}
@@ -302,7 +302,7 @@ func (a *app) footprintCancelCommand() *cobra.Command {
 		Short: "Take back the change of membership that we proposed",
 		Args:  takes(1, 1, "the name of the footprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintCancel, node.FootprintRequest{Name: args[0]})
+			r, err := a.node().Footprints().Cancel(cmd.Context(), node.FootprintRequest{Name: args[0]})
 			if err != nil {
 				return err
 			}
@@ -325,7 +325,7 @@ can; without a council it chooses the member that is furthest.`,
 			if len(args) == 2 {
 				req.Council = args[1]
 			}
-			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintTransfer, req)
+			r, err := a.node().Footprints().Transfer(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
@@ -342,7 +342,7 @@ func (a *app) footprintAdoptCommand() *cobra.Command {
 		Example: "  stile footprint adopt fens.example planning-application",
 		Args:    takes(2, 2, "a footprint and a standard"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.FootprintAdoptReply](cmd.Context(), a, node.OpFootprintAdopt, node.FootprintAdoptRequest{Name: args[0], Standard: args[1]})
+			r, err := a.node().Footprints().Adopt(cmd.Context(), node.FootprintAdoptRequest{Name: args[0], Standard: args[1]})
 			if err != nil {
 				return err
 			}
@@ -369,7 +369,7 @@ the directory, or add it with stile council add, and again when members change.`
 		Example: "  stile footprint entry fens.example > fens.yaml",
 		Args:    takes(1, 1, "the name of the footprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.MemberReply](cmd.Context(), a, node.OpFootprintEntry, node.FootprintRequest{Name: args[0]})
+			r, err := a.node().Footprints().Entry(cmd.Context(), node.FootprintRequest{Name: args[0]})
 			if err != nil {
 				return err
 			}
@@ -397,7 +397,7 @@ everything from the others.`,
 			if err != nil {
 				return err
 			}
-			r, err := call[node.FootprintBackupReply](cmd.Context(), a, node.OpFootprintBackup, node.FootprintBackupRequest{Name: args[0], File: file})
+			r, err := a.node().Footprints().Backup(cmd.Context(), node.FootprintBackupRequest{Name: args[0], File: file})
 			if err != nil {
 				return err
 			}
@@ -452,7 +452,7 @@ With --from a backup takes the place of the replica.`,
 				return err
 			}
 			req.Name = args[0]
-			r, err := call[node.FootprintReply](cmd.Context(), a, node.OpFootprintRecover, req)
+			r, err := a.node().Footprints().Recover(cmd.Context(), req)
 			if err != nil {
 				return err
 			}

@@ -36,7 +36,7 @@ All else goes there under an agreement with the footprint, by itself.`,
 		Example: "  stile footprint put fens.example 26/0000001/PA --standard planning-application",
 		Args:    takes(2, -1, "a footprint and records"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.putRecords(cmd.Context(), node.OpFootprintPut, node.FootprintPutRequest{Name: args[0], Records: args[1:], Standard: std})
+			return a.putRecords(cmd.Context(), a.node().Footprints().Put, node.FootprintPutRequest{Name: args[0], Records: args[1:], Standard: std})
 		},
 	}
 	c.Flags().StringVar(&std, "standard", "", "`standard` of the records, when they are named by their key")
@@ -57,7 +57,7 @@ What flows into the footprint under an agreement is withdrawn by itself.`,
 			if err := a.sure(yes, "take %s back from %s", plural(len(args)-1, "record", "records"), args[0]); err != nil {
 				return err
 			}
-			return a.putRecords(cmd.Context(), node.OpFootprintWithdraw, node.FootprintPutRequest{Name: args[0], Records: args[1:], Standard: std})
+			return a.putRecords(cmd.Context(), a.node().Footprints().Withdraw, node.FootprintPutRequest{Name: args[0], Records: args[1:], Standard: std})
 		},
 	}
 	c.Flags().StringVar(&std, "standard", "", "`standard` of the records, when they are named by their key")
@@ -66,8 +66,8 @@ What flows into the footprint under an agreement is withdrawn by itself.`,
 }
 
 // putRecords puts records, or takes them back.
-func (a *app) putRecords(ctx context.Context, op string, req node.FootprintPutRequest) error {
-	r, err := call[node.FootprintPutReply](ctx, a, op, req)
+func (a *app) putRecords(ctx context.Context, do func(context.Context, node.FootprintPutRequest) (node.FootprintPutReply, error), req node.FootprintPutRequest) error {
+	r, err := do(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -109,12 +109,13 @@ there already is not put twice.`,
 		Args:    takes(2, -1, "a footprint and at least one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := &putter{name: args[0]}
-			im.door = func(ctx context.Context) (c node.Caller, err error) {
-				p.Caller, err = a.connect(ctx)
+			im.door = func(ctx context.Context) (gate, error) {
+				c, err := a.connect(ctx)
+				p.nodeGate = nodeGate{c}
 				return p, err
 			}
 			// Whether it can be put at all is asked before anything is taken in.
-			if _, err := call[[]node.FootprintReply](cmd.Context(), a, node.OpFootprintStatus, node.FootprintRequest{Name: p.name}); err != nil {
+			if _, err := a.node().Footprints().Status(cmd.Context(), node.FootprintRequest{Name: p.name}); err != nil {
 				return err
 			}
 			err := im.run(cmd.Context(), args[1:])
@@ -130,7 +131,7 @@ there already is not put twice.`,
 
 // A putter puts into a footprint what the gate takes.
 type putter struct {
-	node.Caller
+	nodeGate
 	name string
 
 	mu            sync.Mutex // guards what follows
@@ -138,15 +139,16 @@ type putter struct {
 	position      uint64
 }
 
-// Call carries out an operation at the node; an offer's records are put.
-func (p *putter) Call(ctx context.Context, op string, in, out any) error {
-	if err := p.Caller.Call(ctx, op, in, out); err != nil || op != node.OpOffer {
-		return err
+// Put puts records through the gate, and what it takes into the footprint.
+func (p *putter) Put(ctx context.Context, in node.PutRequest) (node.PutReply, error) {
+	reply, err := p.nodeGate.Put(ctx, in)
+	if err == nil {
+		err = p.contribute(ctx, reply)
 	}
-	reply, ok := out.(*node.OfferReply)
-	if !ok {
-		return nil
-	}
+	return reply, err
+}
+
+func (p *putter) contribute(ctx context.Context, reply node.PutReply) error {
 	req := node.FootprintPutRequest{Name: p.name}
 	for _, r := range reply.Results {
 		if r.Outcome != "" && r.Record != "" {
@@ -156,8 +158,8 @@ func (p *putter) Call(ctx context.Context, op string, in, out any) error {
 	if len(req.Records) == 0 {
 		return nil
 	}
-	var got node.FootprintPutReply
-	if err := p.Caller.Call(ctx, node.OpFootprintPut, req, &got); err != nil {
+	got, err := p.Footprints().Put(ctx, req)
+	if err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -229,8 +231,8 @@ func (a *app) listFootprintRecords(ctx context.Context, req node.FootprintListRe
 		if !all {
 			req.Limit = min(left, 1000)
 		}
-		var page node.FootprintListReply
-		if err := c.Call(ctx, node.OpFootprintRecords, req, &page); err != nil {
+		page, err := c.Footprints().Records(ctx, req)
+		if err != nil {
 			return err
 		}
 		position, damaged = page.Position, append(damaged, page.Damaged...)
@@ -276,7 +278,7 @@ func (a *app) footprintShowCommand() *cobra.Command {
 		Args:  takes(2, 2, "a footprint and a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Name, req.Record, req.Linearizable, req.At = args[0], args[1], fresh.linearizable, fresh.at
-			r, err := call[node.FootprintRecord](cmd.Context(), a, node.OpFootprintShow, req)
+			r, err := a.node().Footprints().Show(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
@@ -330,7 +332,7 @@ has it, NAME.tlog-proof, and NAME.keys with the members' keys.`,
 		Args: takes(2, 2, "a footprint and a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Name, req.Record = args[0], args[1]
-			r, err := call[node.FootprintProofReply](cmd.Context(), a, node.OpFootprintProof, req)
+			r, err := a.node().Footprints().Prove(cmd.Context(), req)
 			if err != nil {
 				return err
 			}

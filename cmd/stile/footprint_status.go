@@ -20,7 +20,7 @@ func (a *app) footprintStatusCommand() *cobra.Command {
 			if len(args) == 1 {
 				req.Name = args[0]
 			}
-			rs, err := call[[]node.FootprintReply](cmd.Context(), a, node.OpFootprintStatus, req)
+			rs, err := a.node().Footprints().Status(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
@@ -157,7 +157,7 @@ func (a *app) footprintListCommand() *cobra.Command {
 		Short: "List the footprints that this node keeps",
 		Args:  takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rs, err := call[[]node.FootprintReply](cmd.Context(), a, node.OpFootprintList, node.Empty{})
+			rs, err := a.node().Footprints().List(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -191,7 +191,7 @@ counts because more than half of the members cosigned it. With --json the member
 keys, by which anybody can verify it, are beside it.`,
 		Args: takes(1, 1, "the name of the footprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.FootprintCheckpointReply](cmd.Context(), a, node.OpFootprintCheckpoint, node.FootprintRequest{Name: args[0]})
+			r, err := a.node().Footprints().Checkpoint(cmd.Context(), node.FootprintRequest{Name: args[0]})
 			if err != nil {
 				return err
 			}
@@ -218,7 +218,7 @@ entry in another's name. With --json it holds the signed texts that contradict e
 other, which prove it to anybody.`,
 		Args: takes(1, 1, "the name of the footprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.FootprintEvidenceReply](cmd.Context(), a, node.OpFootprintEvidence, node.FootprintRequest{Name: args[0]})
+			r, err := a.node().Footprints().Evidence(cmd.Context(), node.FootprintRequest{Name: args[0]})
 			if err != nil {
 				return err
 			}

@@ -75,7 +75,7 @@ A report never shows the refused values unless --values asks for them. They may
 be personal data: take care where the report goes.`
 
 func (a *app) importCommand() *cobra.Command {
-	im := &importer{app: a, door: a.connect}
+	im := &importer{app: a, door: a.gateOfNode}
 	c := &cobra.Command{
 		Use:   "import FILE... --standard STANDARD",
 		Short: "Take records in from JSON, NDJSON and CSV files",
@@ -96,6 +96,33 @@ func (a *app) importCommand() *cobra.Command {
 	return c
 }
 
+// A gate judges records by one standard: a node, which keeps what it takes, or a
+// standard at hand.
+type gate interface {
+	Show(context.Context, node.StandardRequest) (node.StandardReply, error)
+	Put(context.Context, node.PutRequest) (node.PutReply, error)
+	Close() error
+}
+
+// A nodeGate is the gate of a node.
+type nodeGate struct{ *connection }
+
+func (g nodeGate) Show(ctx context.Context, in node.StandardRequest) (node.StandardReply, error) {
+	return g.Standards().Show(ctx, in)
+}
+
+func (g nodeGate) Put(ctx context.Context, in node.PutRequest) (node.PutReply, error) {
+	return g.Records().Put(ctx, in)
+}
+
+func (a *app) gateOfNode(ctx context.Context) (gate, error) {
+	if a.gate != nil {
+		return a.gate, nil
+	}
+	c, err := a.connect(ctx)
+	return nodeGate{c}, err
+}
+
 // An importer is one run of import or check.
 type importer struct {
 	*app
@@ -104,8 +131,8 @@ type importer struct {
 	writing             bool // the check that --all-or-nothing asks for is passed
 	rejects, report     string
 
-	door    func(context.Context) (node.Caller, error) // who judges the records
-	caller  node.Caller
+	door    func(context.Context) (gate, error) // who judges the records
+	gate    gate
 	mapping *intake.Mapping
 	std     node.StandardReply
 	limits  strictjson.Limits
@@ -133,11 +160,11 @@ func (im *importer) run(ctx context.Context, files []string) (err error) {
 	if err := rejectable(im, files); err != nil {
 		return err
 	}
-	if im.caller, err = im.door(ctx); err != nil {
+	if im.gate, err = im.door(ctx); err != nil {
 		return err
 	}
 	defer func() {
-		if cerr := im.caller.Close(); err == nil && cerr != nil {
+		if cerr := im.gate.Close(); err == nil && cerr != nil {
 			err = fmt.Errorf("close the data folder: %w", cerr)
 		}
 	}()
@@ -235,7 +262,8 @@ func (im *importer) formatOf(file string) (intake.Format, error) {
 
 // prepare asks the node about the standard.
 func (im *importer) prepare(ctx context.Context) error {
-	if err := im.caller.Call(ctx, node.OpStandardShow, node.StandardRequest{Name: im.standard}, &im.std); err != nil {
+	var err error
+	if im.std, err = im.gate.Show(ctx, node.StandardRequest{Name: im.standard}); err != nil {
 		return err
 	}
 	// From here on the very version that was looked at, whatever is adopted

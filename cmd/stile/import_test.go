@@ -36,19 +36,17 @@ type slowNode struct {
 
 func (n *slowNode) Close() error { return nil }
 
-func (n *slowNode) Call(ctx context.Context, op string, in, out any) error {
-	switch op {
-	case node.OpStandardShow:
-		std, err := name.ParseStandard("standards.example/pet@1.0.0")
-		*out.(*node.StandardReply) = node.StandardReply{Name: std, Key: []string{"/id"}}
-		return err
-	case node.OpOffer:
-		return n.offer(ctx, in.(node.OfferRequest), out.(*node.OfferReply))
-	}
-	return fmt.Errorf("operation %q was not expected", op)
+func (n *slowNode) Show(context.Context, node.StandardRequest) (node.StandardReply, error) {
+	std, err := name.ParseStandard("standards.example/pet@1.0.0")
+	return node.StandardReply{Name: std, Key: []string{"/id"}}, err
 }
 
-func (n *slowNode) offer(ctx context.Context, in node.OfferRequest, out *node.OfferReply) error {
+func (n *slowNode) Put(ctx context.Context, in node.PutRequest) (out node.PutReply, err error) {
+	err = n.offer(ctx, in, &out)
+	return out, err
+}
+
+func (n *slowNode) offer(ctx context.Context, in node.PutRequest, out *node.PutReply) error {
 	n.mu.Lock()
 	n.requests++
 	n.most = max(n.most, n.requests)
@@ -81,7 +79,7 @@ func (n *slowNode) offer(ctx context.Context, in node.OfferRequest, out *node.Of
 		if r.Row == n.failAt {
 			return &node.Error{Kind: node.Failed, Message: "the disk is nearly full", Try: "free some disk space"}
 		}
-		res := node.OfferResult{Row: r.Row, Reference: r.Reference}
+		res := node.PutResult{Row: r.Row, Reference: r.Reference}
 		switch {
 		case strings.HasPrefix(r.Reference, "bad"):
 			res.Problems = []standard.Problem{{Pointer: "/list/7", Rule: "type", Detail: "must be text"}}
@@ -128,7 +126,7 @@ func TestImportOrder(t *testing.T) {
 			n := &slowNode{t: t, rand: r, underway: map[string]bool{}, stands: map[string]int{}}
 			var out, talk bytes.Buffer
 			synctest.Test(t, func(t *testing.T) {
-				a := &app{env: env{strings.NewReader(""), &out, &talk}, caller: n}
+				a := &app{env: env{strings.NewReader(""), &out, &talk}, gate: n}
 				if code := a.run(t.Context(), []string{"import", file, "--standard", "pet", "--json"}); code != 0 {
 					t.Fatalf("exit code %d: %s", code, &talk)
 				}
@@ -165,7 +163,7 @@ func TestImportBreaks(t *testing.T) {
 	n := &slowNode{t: t, rand: r, failAt: 4321, underway: map[string]bool{}, stands: map[string]int{}}
 	var out, talk bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
-		a := &app{env: env{strings.NewReader(""), &out, &talk}, caller: n}
+		a := &app{env: env{strings.NewReader(""), &out, &talk}, gate: n}
 		if code := a.run(t.Context(), []string{"import", file, "--standard", "pet"}); code != 1 {
 			t.Errorf("exit code %d, want 1", code)
 		}

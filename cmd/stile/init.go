@@ -93,12 +93,12 @@ func (a *app) founded(cmd *cobra.Command, cfg *config.Config) error {
 	}
 	defer n.Close()
 	ctx := cmd.Context()
-	var self node.MemberReply
-	var standards []node.StandardReply
-	if err := n.Call(ctx, node.OpMemberShow, node.MemberNameRequest{}, &self); err != nil {
+	self, err := n.Councils().Show(ctx, node.MemberNameRequest{})
+	if err != nil {
 		return err
 	}
-	if err := n.Call(ctx, node.OpStandardList, node.Empty{}, &standards); err != nil {
+	standards, err := n.Standards().List(ctx)
+	if err != nil {
 		return err
 	}
 	var names []string

@@ -79,7 +79,7 @@ func (a *app) readValue(ctx context.Context, field string) (string, error) {
 }
 
 func (a *app) askRecord(ctx context.Context, req node.LookupRequest, token bool) error {
-	r, err := call[node.LookupReply](ctx, a, node.OpLookup, req)
+	r, err := a.node().Questions().Ask(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ no log.`,
 			if req.Limit < 1 {
 				return misused("--limit: want at least 1")
 			}
-			rs, err := call[[]node.QuestionReply](cmd.Context(), a, node.OpLookupList, req)
+			rs, err := a.node().Questions().List(cmd.Context(), req)
 			if err != nil {
 				return err
 			}

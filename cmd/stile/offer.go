@@ -21,8 +21,8 @@ import (
 type batch struct {
 	rows    []intake.Row
 	offered []int // of the rows, those that were offered
-	request node.OfferRequest
-	reply   node.OfferReply
+	request node.PutRequest
+	reply   node.PutReply
 	err     error
 	done    chan struct{}
 }
@@ -81,7 +81,7 @@ func (im *importer) offer(ctx context.Context, file string, in *countingReader, 
 		go func() {
 			defer close(b.done)
 			if len(b.request.Records) > 0 {
-				b.err = im.caller.Call(ctx, node.OpOffer, b.request, &b.reply)
+				b.reply, b.err = im.gate.Put(ctx, b.request)
 				if b.err == nil && len(b.reply.Results) != len(b.request.Records) {
 					b.err = failure(node.Failed, "use the same version of Stile for the command and the node", "the node answered for %d of %d records", len(b.reply.Results), len(b.request.Records))
 				}
@@ -151,7 +151,7 @@ func (im *importer) fill(ctx context.Context, in *countingReader, r *intake.Read
 		})
 	}
 	wg.Wait()
-	b.request = node.OfferRequest{Standard: im.standard, DryRun: im.dryRun, Hold: !im.dryRun && !im.all}
+	b.request = node.PutRequest{Standard: im.standard, DryRun: im.dryRun, Hold: !im.dryRun && !im.all}
 	for i, row := range b.rows {
 		o := node.Offered{Row: row.Number, Reference: row.Reference, Record: texts[i]}
 		if len(row.Problems) > 0 {

@@ -84,8 +84,8 @@ func (a *app) pages(ctx context.Context, req node.ListRequest, all bool, f func(
 	names := []string{req.Standard}
 	if req.Standard == "" && req.From == "" {
 		// One standard after the other, since a cursor is of one.
-		var stds []node.StandardReply
-		if err := c.Call(ctx, node.OpStandardList, node.Empty{}, &stds); err != nil {
+		stds, err := c.Standards().List(ctx)
+		if err != nil {
 			return nil, false, err
 		}
 		names = names[:0]
@@ -104,8 +104,8 @@ func (a *app) pages(ctx context.Context, req node.ListRequest, all bool, f func(
 				// One more than is wanted shows whether there is more.
 				req.Limit = min(left+1, 1000)
 			}
-			var page node.ListReply
-			if err := c.Call(ctx, node.OpRecordList, req, &page); err != nil {
+			page, err := c.Records().List(ctx, req)
+			if err != nil {
 				return damaged, false, err
 			}
 			damaged = append(damaged, page.Damaged...)
@@ -206,7 +206,7 @@ func (a *app) recordShowCommand() *cobra.Command {
 		Short: "Show a record and its values",
 		Args:  takes(1, 1, "a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.RecordReply](cmd.Context(), a, node.OpRecordShow, n.request(args[0]))
+			r, err := a.node().Records().Show(cmd.Context(), n.request(args[0]))
 			if err != nil {
 				return err
 			}
@@ -260,7 +260,7 @@ func (a *app) recordHistoryCommand() *cobra.Command {
 		Short: "List every version of a record of ours, newest first",
 		Args:  takes(1, 1, "a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.HistoryReply](cmd.Context(), a, node.OpRecordHistory, n.request(args[0]))
+			r, err := a.node().Records().History(cmd.Context(), n.request(args[0]))
 			if err != nil {
 				return err
 			}
@@ -294,7 +294,7 @@ fields, and NAME.tlog-proof.`,
   stile verify decision.token --proof decision.tlog-proof --trust northmoor.gov.uk.yaml`,
 		Args: takes(1, 1, "a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.ProofReply](cmd.Context(), a, node.OpRecordProof, n.request(args[0]))
+			r, err := a.node().Records().Prove(cmd.Context(), n.request(args[0]))
 			if err != nil {
 				return err
 			}
@@ -336,7 +336,7 @@ partner that had it, and keeps earlier versions provable.`,
 			if err := a.sure(yes, "delete this record and withdraw it from every partner"); err != nil {
 				return err
 			}
-			r, err := call[node.DeleteReply](cmd.Context(), a, node.OpRecordDelete, n.request(args[0]))
+			r, err := a.node().Records().Delete(cmd.Context(), n.request(args[0]))
 			if err != nil {
 				return err
 			}
@@ -361,7 +361,7 @@ func (a *app) recordHeldCommand() *cobra.Command {
 with the same reference is offered again and taken.`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.HeldReply](cmd.Context(), a, node.OpRecordHeld, req)
+			r, err := a.node().Records().Held(cmd.Context(), req)
 			if err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -20,7 +19,7 @@ type app struct {
 	config string // --config
 	json   bool   // --json
 
-	caller node.Caller // tests answer for a node with it; else nil
+	gate gate // tests judge records with it; else nil
 }
 
 const rootHelp = `A stile is the step in a fence that lets people cross and keeps the stock in.
@@ -151,19 +150,6 @@ func takes(low, high int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// call carries out one operation at the node and returns its reply.
-func call[Out any](ctx context.Context, a *app, op string, in any) (out Out, err error) {
-	c, err := a.connect(ctx)
-	if err != nil {
-		return out, err
-	}
-	err = c.Call(ctx, op, in, &out)
-	if cerr := c.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("close the data folder: %w", cerr)
-	}
-	return out, err
 }
 
 func isKind(err error, k node.Kind) bool {

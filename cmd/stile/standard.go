@@ -53,7 +53,7 @@ func (a *app) standardListCommand() *cobra.Command {
 			if shipped {
 				rs, err = shippedStandards()
 			} else {
-				rs, err = call[[]node.StandardReply](cmd.Context(), a, node.OpStandardList, node.Empty{})
+				rs, err = a.node().Standards().List(cmd.Context())
 			}
 			if err != nil {
 				return err
@@ -121,7 +121,7 @@ func (a *app) standardShowCommand() *cobra.Command {
 		Short: "Show an adopted standard: its key and the class of each field",
 		Args:  takes(1, 1, "a standard"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.StandardReply](cmd.Context(), a, node.OpStandardShow, node.StandardRequest{Name: args[0]})
+			r, err := a.node().Standards().Show(cmd.Context(), node.StandardRequest{Name: args[0]})
 			if err != nil {
 				return err
 			}

@@ -85,8 +85,8 @@ func (a *app) adopt(ctx context.Context, req node.AdoptRequest, typed string, ye
 		return err
 	}
 	defer c.Close()
-	var p node.AdoptPreview
-	if err := c.Call(ctx, node.OpStandardPreview, req, &p); err != nil {
+	p, err := c.Standards().Preview(ctx, req)
+	if err != nil {
 		return err
 	}
 	if req.Name != "" {
@@ -94,7 +94,7 @@ func (a *app) adopt(ctx context.Context, req node.AdoptRequest, typed string, ye
 	}
 	out := adoption{Preview: &p}
 	if p.Older != nil && p.Records > 0 && !p.Adopted {
-		if out.Records, err = a.judgeRecords(ctx, c, p.Older.Line().String(), req); err != nil {
+		if out.Records, err = a.judgeRecords(ctx, c.Operations, p.Older.Line().String(), req); err != nil {
 			return err
 		}
 	}
@@ -126,8 +126,8 @@ func (a *app) adopt(ctx context.Context, req node.AdoptRequest, typed string, ye
 			return err
 		}
 	}
-	var r node.AdoptReply
-	if err := c.Call(ctx, node.OpStandardAdopt, req, &r); err != nil {
+	r, err := c.Standards().Adopt(ctx, req)
+	if err != nil {
 		return err
 	}
 	if out.Adopted = &r; a.json {

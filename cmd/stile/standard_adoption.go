@@ -55,7 +55,7 @@ for nothing. An auditor can count again: stile audit adoption.`,
 				}
 				req.At = day
 			}
-			r, err := call[measure.Adoption](cmd.Context(), a, node.OpStandardAdoption, req)
+			r, err := a.node().Standards().Adoption(cmd.Context(), req)
 			if err != nil {
 				return err
 			}

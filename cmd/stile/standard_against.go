@@ -13,7 +13,7 @@ import (
 
 // judgeRecords asks the node how its own records of a version, or of a line,
 // would fare under another, page by page, and adds the pages up.
-func (a *app) judgeRecords(ctx context.Context, c node.Caller, from string, to node.AdoptRequest) (*node.AgainstReply, error) {
+func (a *app) judgeRecords(ctx context.Context, c node.Operations, from string, to node.AdoptRequest) (*node.AgainstReply, error) {
 	sum := &node.AgainstReply{Faults: []node.FaultCount{}}
 	type fault struct{ field, rule, detail string }
 	at := map[fault]int{}
@@ -25,8 +25,8 @@ func (a *app) judgeRecords(ctx context.Context, c node.Caller, from string, to n
 	}()
 	req := node.AgainstRequest{From: from, To: to}
 	for {
-		var page node.AgainstReply
-		if err := c.Call(ctx, node.OpStandardAgainst, req, &page); err != nil {
+		page, err := c.Standards().Against(ctx, req)
+		if err != nil {
 			return nil, err
 		}
 		sum.From, sum.To, sum.Mapped, sum.Total = page.From, page.To, page.Mapped, page.Total
@@ -73,7 +73,7 @@ func (a *app) judgeTyped(ctx context.Context, from, to string) (*node.AgainstRep
 		return nil, err
 	}
 	defer c.Close()
-	return a.judgeRecords(ctx, c, from, req)
+	return a.judgeRecords(ctx, c.Operations, from, req)
 }
 
 // isLine tells publisher/name@1 from publisher/name@1.0.0.

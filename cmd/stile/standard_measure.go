@@ -34,7 +34,7 @@ each figure means stands in docs/measuring.md.`,
 		Args: takes(0, 1, "at most one standard"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Standard = strings.Join(args, "")
-			r, err := call[node.MeasureReply](cmd.Context(), a, node.OpStandardMeasure, req)
+			r, err := a.node().Standards().Measure(cmd.Context(), req)
 			if err != nil {
 				return err
 			}

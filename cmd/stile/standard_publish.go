@@ -161,7 +161,7 @@ func (a *app) publishable(ctx context.Context, path string, with []*standard.Sta
 // there is none. Of the same line there may be none while there is one of an older
 // major; of those with are about to be published.
 func (a *app) versionBefore(ctx context.Context, n name.Standard, with []*standard.Standard) (*standard.Standard, error) {
-	list, err := call[[]node.PublishedReply](ctx, a, node.OpPublishedList, node.Empty{})
+	list, err := a.node().Published().List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (a *app) versionBefore(ctx context.Context, n name.Standard, with []*standa
 	if best.Name == "" {
 		return nil, nil
 	}
-	r, err := call[node.StandardArchiveReply](ctx, a, node.OpPublishedArchive, node.StandardRequest{Name: best.String()})
+	r, err := a.node().Published().Archive(ctx, node.StandardRequest{Name: best.String()})
 	if err != nil {
 		return nil, err
 	}
@@ -336,7 +336,7 @@ func (a *app) standardFetchCommand() *cobra.Command {
 		Short: "Write a published standard's archive to a file",
 		Args:  takes(1, 1, "a standard and its version"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := call[node.StandardArchiveReply](cmd.Context(), a, node.OpPublishedArchive, node.StandardRequest{Name: args[0]})
+			r, err := a.node().Published().Archive(cmd.Context(), node.StandardRequest{Name: args[0]})
 			if err != nil {
 				return err
 			}
@@ -356,7 +356,7 @@ func (a *app) standardFetchCommand() *cobra.Command {
 
 // listPublished prints what the directory has.
 func (a *app) listPublished(ctx context.Context) error {
-	rs, err := call[[]node.PublishedReply](ctx, a, node.OpPublishedList, node.Empty{})
+	rs, err := a.node().Published().List(ctx)
 	if err != nil {
 		return err
 	}

@@ -65,8 +65,7 @@ func (a *app) serveMajor(ctx context.Context, req node.ServeRequest) error {
 	var sum node.ServeReply
 	began, shown := time.Now(), false
 	for first := true; ; first = false {
-		var r node.ServeReply
-		err := c.Call(ctx, node.OpStandardServe, req, &r)
+		r, err := c.Standards().Serve(ctx, req)
 		if err != nil && req.Stop && !first && isKind(err, node.NotFound) {
 			break // the running node did the rest meanwhile
 		}
@@ -94,8 +93,8 @@ func (a *app) serveMajor(ctx context.Context, req node.ServeRequest) error {
 	}
 	// While a node runs, it and this command make records side by side: what
 	// there is counts, not who made it.
-	var std node.StandardReply
-	if err := c.Call(ctx, node.OpStandardShow, node.StandardRequest{Name: sum.Standard.String()}, &std); err != nil {
+	std, err := c.Standards().Show(ctx, node.StandardRequest{Name: sum.Standard.String()})
+	if err != nil {
 		return err
 	}
 	for _, p := range sum.Advice {

@@ -21,7 +21,7 @@ A partner is in step when it holds, and has receipted, everything its agreement
 lets it have, and has deleted what was withdrawn.`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := call[node.StatusReply](cmd.Context(), a, node.OpStatus, node.Empty{})
+			s, err := a.node().Status(cmd.Context())
 			if err != nil {
 				return err
 			}

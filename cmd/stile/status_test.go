@@ -2,28 +2,41 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// answers is a node that says one thing to everything.
-type answers struct{ reply any }
-
-func (a answers) Close() error { return nil }
-
-func (a answers) Call(_ context.Context, _ string, _, out any) error {
-	b, err := json.Marshal(a.reply)
-	if err != nil {
-		return err
+// answering makes a data folder at whose admin socket one thing is said to
+// everything.
+func answering(t *testing.T, reply any) (data string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, config.FileName), []byte("version: 1\ncouncil: northmoor.gov.uk\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	return json.Unmarshal(b, out)
+	l, err := net.Listen("unix", filepath.Join(dir, "admin.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := json.NewEncoder(w).Encode(reply); err != nil {
+			t.Error(err)
+		}
+	})}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	return dir
 }
 
 func status() node.StatusReply {
@@ -78,8 +91,9 @@ warnings
 // TestStatusText shows every part of a status as a person reads it.
 func TestStatusText(t *testing.T) {
 	var out, talk bytes.Buffer
-	a := &app{env: env{strings.NewReader(""), &out, &talk}, caller: answers{status()}}
-	if code := a.run(t.Context(), []string{"status"}); code != 0 || out.String() != statusText {
+	a := &app{env: env{strings.NewReader(""), &out, &talk}}
+	data := answering(t, status())
+	if code := a.run(t.Context(), []string{"status", "--data", data}); code != 0 || out.String() != statusText {
 		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, &out, statusText)
 	}
 }
@@ -99,8 +113,9 @@ func TestStatusCheck(t *testing.T) {
 		s := status()
 		c.alter(&s)
 		var out, talk bytes.Buffer
-		a := &app{env: env{strings.NewReader(""), &out, &talk}, caller: answers{s}}
-		if code := a.run(t.Context(), []string{"status", "--check"}); code != c.want {
+		a := &app{env: env{strings.NewReader(""), &out, &talk}}
+		data := answering(t, s)
+		if code := a.run(t.Context(), []string{"status", "--check", "--data", data}); code != c.want {
 			t.Errorf("%s: exit code %d, want %d: %s", c.name, code, c.want, &talk)
 		}
 	}

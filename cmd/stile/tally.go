@@ -118,7 +118,7 @@ func (t *tally) close() {
 
 // take counts a batch whose outcome is known.
 func (t *tally) take(file string, r *intake.Reader, b *batch) {
-	results := make(map[int]node.OfferResult, len(b.offered))
+	results := make(map[int]node.PutResult, len(b.offered))
 	for i, row := range b.offered {
 		results[row] = b.reply.Results[i]
 	}

@@ -49,16 +49,12 @@ func (w *watcher) run(ctx context.Context) error {
 	}
 	// The folder is not opened in this process: it would keep a node from
 	// starting for as long as somebody watches.
-	var c node.Caller
-	if c = w.caller; c == nil {
-		client, err := node.Dial(ctx, cfg.AdminSocket)
-		if errors.Is(err, node.ErrNotRunning) {
-			return failure(node.Behind, "stile serve, in another window", "the node is not running, so nothing happens")
-		}
-		if err != nil {
-			return err
-		}
-		c = client
+	c, err := node.Dial(ctx, cfg.AdminSocket)
+	if errors.Is(err, node.ErrNotRunning) {
+		return failure(node.Behind, "stile serve, in another window", "the node is not running, so nothing happens")
+	}
+	if err != nil {
+		return err
 	}
 	defer c.Close()
 	limit := ctx
@@ -71,8 +67,8 @@ func (w *watcher) run(ctx context.Context) error {
 	defer tick.Stop()
 	var last *node.StatusReply
 	for {
-		var s node.StatusReply
-		if err := c.Call(limit, node.OpStatus, node.Empty{}, &s); err != nil {
+		s, err := c.Status(limit)
+		if err != nil {
 			if limit.Err() == nil {
 				return err
 			}

@@ -22,7 +22,7 @@ rules and never the values.`,
 		Args:    takes(2, 2, "a partner and a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Partner, req.Record = args[0], args[1]
-			r, err := call[node.WhyReply](cmd.Context(), a, node.OpWhy, req)
+			r, err := a.node().Why(cmd.Context(), req)
 			if err != nil {
 				return err
 			}

@@ -18,7 +18,6 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
-	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -132,8 +131,10 @@ func (w *World) restless() string {
 				}
 			}
 		}
-		var s node.StatusReply
-		c.call(node.OpStatus, nil, &s)
+		s, err := c.node.Status(w.t.Context())
+		if err != nil {
+			w.fail("%s: status: %v", c.Name, err)
+		}
 		for _, p := range s.Partners {
 			if p.Outstanding > 0 || !p.InStep {
 				return fmt.Sprintf("%s: %s %s under %s is %q, %d outstanding, holds %d of %d", c.Name, p.Direction, p.Council, p.Agreement, p.Behind, p.Outstanding, p.Held, p.Offered)

@@ -71,7 +71,7 @@ func (c *Council) up() {
 func (w *World) write(c *Council, n int) {
 	w.t.Helper()
 	c.up()
-	in := node.OfferRequest{Standard: string(caseName)}
+	in := node.PutRequest{Standard: string(caseName)}
 	var wants []uint64
 	w.mu.Lock()
 	for range n {
@@ -100,8 +100,7 @@ func (w *World) write(c *Council, n int) {
 	}
 	w.mu.Unlock()
 	w.tell("%s writes %d", c.Name, n)
-	var out node.OfferReply
-	c.call(node.OpOffer, in, &out)
+	out := call(c, c.node.Records().Put, in)
 	for i, r := range out.Results {
 		if len(r.Problems) > 0 || r.Version != wants[i] {
 			w.fail("%s wrote a record and was told %+v, want version %d", c.Name, r, wants[i])
@@ -122,7 +121,7 @@ func (w *World) remove(c *Council) {
 	w.mu.Unlock()
 	if there {
 		w.tell("%s deletes %s", c.Name, ref)
-		c.call(node.OpRecordDelete, node.RecordRequest{Record: ref, Standard: string(caseName)}, nil)
+		call(c, c.node.Records().Delete, node.RecordRequest{Record: ref, Standard: string(caseName)})
 	}
 }
 
@@ -158,7 +157,7 @@ func (w *World) propose(c *Council) {
 	w.tell("%s proposes %s version %d to %v: %s of %v", c.Name, nm, x.doc.Version, to, x.rule.cel, x.fields)
 	w.say(c.Name, agreement.KindProposal, agreement.Proposal{Agreement: x.doc}.Body())
 	w.say(c.Name, agreement.KindSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
-	c.call(node.OpAgreementSign, node.AgreementRequest{Document: x.doc.YAML()}, nil)
+	call(c, c.node.Agreements().Sign, node.AgreementRequest{Document: x.doc.YAML()})
 }
 
 // say tells the model what a council says of an agreement: before the council
@@ -210,12 +209,12 @@ func (w *World) sign(c *Council) {
 	c.up()
 	// Only what has arrived there can be signed.
 	in := node.AgreementRequest{Name: string(x.doc.Name), Version: x.doc.Version}
-	if err := c.try(node.OpAgreementShow, in, nil); err != nil {
+	if _, err := try(c, c.node.Agreements().Show, in); err != nil {
 		return
 	}
 	w.tell("%s signs %s version %d", c.Name, x.doc.Name, x.doc.Version)
 	w.say(c.Name, agreement.KindSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
-	c.call(node.OpAgreementSign, in, nil)
+	call(c, c.node.Agreements().Sign, in)
 }
 
 // end has a council end the version of an agreement that is in force.
@@ -230,13 +229,13 @@ func (w *World) end(c *Council) {
 	}
 	c.up()
 	in := node.AgreementRequest{Name: string(x.doc.Name), Version: x.doc.Version, Reason: "enough"}
-	if err := c.try(node.OpAgreementShow, in, nil); err != nil {
+	if _, err := try(c, c.node.Agreements().Show, in); err != nil {
 		return
 	}
 	w.tell("%s ends %s version %d", c.Name, x.doc.Name, x.doc.Version)
 	at := now().UTC().Truncate(time.Second)
 	w.say(c.Name, agreement.KindEnd, agreement.Notice{Ref: x.doc.Ref(), Reason: in.Reason, At: at}.Body())
-	c.call(node.OpAgreementEnd, in, nil)
+	call(c, c.node.Agreements().End, in)
 	if c.Name == x.doc.From {
 		w.mu.Lock()
 		if st, ok := w.state.Status(x.doc.Name, now()); ok && !st.InForce() {
@@ -382,8 +381,8 @@ func (c *Council) holdings(from name.Council) (out []node.RecordReply) {
 	c.w.t.Helper()
 	in := node.ListRequest{From: from, Limit: 1000, Bodies: true}
 	for {
-		var page node.ListReply
-		if err := c.try(node.OpRecordList, in, &page); err != nil {
+		page, err := try(c, c.node.Records().List, in)
+		if err != nil {
 			var e *node.Error
 			if errors.As(err, &e) && e.Kind == node.NotFound {
 				return nil

@@ -132,11 +132,10 @@ func New(t testing.TB, seed uint64, n int) *World {
 	}
 	for _, c := range w.councils {
 		for _, other := range w.councils {
-			var m node.MemberReply
-			other.call(node.OpMemberShow, node.MemberNameRequest{}, &m)
-			c.call(node.OpMemberAdd, node.MemberRequest{Document: []byte(m.Document)}, nil)
+			m := call(other, other.node.Councils().Show, node.MemberNameRequest{})
+			call(c, c.node.Councils().Add, node.MemberRequest{Document: []byte(m.Document)})
 		}
-		c.call(node.OpStandardAdopt, node.AdoptRequest{Archive: std.Archive()}, nil)
+		call(c, c.node.Standards().Adopt, node.AdoptRequest{Archive: std.Archive()})
 	}
 	t.Cleanup(w.Close)
 	return w
@@ -203,21 +202,24 @@ func (c *Council) kill() {
 	c.dir = copied
 }
 
-// call carries out an operation on the council's node; what it fails with is
-// the node's *Error.
-func (c *Council) try(op string, in, out any) error {
-	err := c.node.Call(c.w.t.Context(), op, in, out)
+// try carries out an operation on the council's node; what it fails with is the
+// node's *Error.
+func try[In, Out any](c *Council, f func(context.Context, In) (Out, error), in In) (Out, error) {
+	out, err := f(c.w.t.Context(), in)
 	if err != nil && strings.Contains(err.Error(), canaryWord) {
 		c.w.breach("%s: an error holds a value", c.Name)
 	}
-	return err
+	return out, err
 }
 
-func (c *Council) call(op string, in, out any) {
+// call carries out an operation that must not fail.
+func call[In, Out any](c *Council, f func(context.Context, In) (Out, error), in In) Out {
 	c.w.t.Helper()
-	if err := c.try(op, in, out); err != nil {
-		c.w.fail("%s: %s: %v", c.Name, op, err)
+	out, err := try(c, f, in)
+	if err != nil {
+		c.w.fail("%s: %T: %v", c.Name, in, err)
 	}
+	return out
 }
 
 // breach notes that an invariant does not hold; it may be called from any
