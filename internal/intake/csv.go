@@ -2,6 +2,7 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,9 @@ type table struct {
 	delim    byte
 	row      int // number of the last row taken, as a spreadsheet counts
 	headings []string
-	blank    int   // rows passed over
+	titled   bool // the headings stand in the file
+	blank    int  // rows passed over
+	folded   folded
 	loose    []int // columns without a heading that nobody asked for, as long as they were blank
 	filled   []int // those that were not
 
@@ -43,13 +46,12 @@ func (r *Reader) openCSV(in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	enc := encUTF8
-	if m.Encoding != "" {
-		enc = encoding(m.Encoding)
-	}
-	src, err := newSource(in, enc, r.o.Limits.Bytes)
+	src, err := newSource(in, encoding(m.Encoding), r.o.Limits.Bytes)
 	if err != nil {
 		return err
+	}
+	if m.Encoding == "" && src.enc != encUTF8 {
+		r.note("the file begins with the byte order mark of %s and was read as that", src.enc)
 	}
 	delim := byte(',')
 	if m.Delimiter != "" {
@@ -57,13 +59,16 @@ func (r *Reader) openCSV(in io.Reader) error {
 	}
 	r.in = src
 	r.table = &table{src: src, delim: delim}
+	if err := r.table.passSep(r); err != nil {
+		return err
+	}
 	if err := r.table.findHeadings(m); err != nil {
 		return err
 	}
 	if r.plan, err = c.onto(r.table.headings, r); err != nil {
 		return err
 	}
-	r.scan = func() (Raw, error) { return r.table.next(m.ShortRows) }
+	r.scan = func() (Raw, error) { return r.table.next(m) }
 	return nil
 }
 
@@ -76,11 +81,12 @@ func (t *table) findHeadings(m *Mapping) error {
 	if row == 0 && len(m.HeaderFind) == 0 {
 		return nil
 	}
+	var other error // another delimiter would make headings of a row
 	for {
 		raw, err := t.take()
 		if errors.Is(err, io.EOF) {
 			if len(m.HeaderFind) > 0 {
-				return noHeadings(m, "the file ends before a row with them")
+				return cmp.Or(other, noHeadings(m, "the file ends before a row with them"))
 			}
 			return &FileError{Rule: RuleHeadings, Detail: fmt.Sprintf("the file has no row %d, where the headings should be", row)}
 		}
@@ -90,16 +96,22 @@ func (t *table) findHeadings(m *Mapping) error {
 		switch {
 		case len(m.HeaderFind) > 0:
 			if raw.bad == nil && hasAll(raw.cells, m.HeaderFind) {
-				return t.head(raw)
+				return t.head(m, raw)
+			}
+			if other == nil && raw.bad == nil {
+				other = t.otherDelimiter(m, raw.cells)
 			}
 			if t.row >= maxTitleRows {
-				return noHeadings(m, fmt.Sprintf("none of the first %d rows has them", maxTitleRows))
+				return cmp.Or(other, noHeadings(m, fmt.Sprintf("none of the first %d rows has them", maxTitleRows)))
 			}
 		case t.row == row:
 			if raw.bad != nil {
+				if err := t.otherDelimiter(m, []string{string(raw.text)}); err != nil && raw.text != nil {
+					return err
+				}
 				return &FileError{Rule: raw.bad.Rule, Line: raw.Line, Detail: "the heading row: " + raw.bad.Detail, Fix: raw.bad.Fix}
 			}
-			return t.head(raw)
+			return t.head(m, raw)
 		}
 	}
 }
@@ -123,7 +135,7 @@ func hasAll(cells, want []string) bool {
 	return true
 }
 
-func (t *table) head(raw Raw) error {
+func (t *table) head(m *Mapping, raw Raw) error {
 	if len(raw.cells) > maxColumns {
 		return &FileError{Rule: RuleHeadings, Line: raw.Line, Detail: fmt.Sprintf("more than %d headings", maxColumns)}
 	}
@@ -139,12 +151,15 @@ func (t *table) head(raw Raw) error {
 				Fix: "check header_row, delimiter and quotation marks"}
 		}
 	}
-	t.headings = raw.cells
+	if err := t.otherDelimiter(m, raw.cells); err != nil {
+		return err
+	}
+	t.headings, t.titled = raw.cells, true
 	return nil
 }
 
 // next returns the next row that is not blank.
-func (t *table) next(short bool) (Raw, error) {
+func (t *table) next(m *Mapping) (Raw, error) {
 	for {
 		raw, err := t.take()
 		if err != nil {
@@ -159,18 +174,24 @@ func (t *table) next(short bool) (Raw, error) {
 		}
 		// Without headings the first row says how wide the file is.
 		if t.headings == nil {
+			if err := t.otherDelimiter(m, raw.cells); err != nil {
+				return Raw{}, err
+			}
 			t.headings = make([]string, len(raw.cells))
 		}
 		n := len(t.headings)
 		switch {
 		case len(raw.cells) > n && allBlank(raw.cells[n:]):
 			raw.cells = raw.cells[:n]
-		case len(raw.cells) > n || (len(raw.cells) < n && !short):
+		case len(raw.cells) > n || (len(raw.cells) < n && !m.ShortRows):
 			raw.bad = &Problem{Rule: RuleColumns,
 				Detail: fmt.Sprintf("the row has %s and the headings are %d", count(len(raw.cells), "cell", "cells"), n),
 				Fix:    "look for a delimiter or a line end inside a cell, which must then stand in quotation marks"}
 		case len(raw.cells) < n:
 			raw.cells = append(raw.cells, make([]string, n-len(raw.cells))...)
+		}
+		if raw.bad == nil {
+			raw.bad = t.odd(raw.cells)
 		}
 		t.loose = slices.DeleteFunc(t.loose, func(i int) bool {
 			lost := i < len(raw.cells) && strings.TrimSpace(raw.cells[i]) != ""
@@ -212,13 +233,27 @@ func (t *table) take() (Raw, error) {
 	if fault == "" && end > s.limit+2 {
 		fault = faultLong // it stood in the window only because the window is never small
 	}
+	var rows *swallowed
+	if fault == "" {
+		if rows = t.swallows(w[:end]); rows != nil {
+			fault = faultRows
+		}
+	}
 	switch fault {
 	case "":
 		raw.cells = t.cells(w[:end])
 		if !utf8.Valid(w[:end]) {
 			raw.bad = &Problem{Rule: RuleEncoding, Detail: "the row holds bytes that are not " + string(s.enc), Fix: encodingFix(s.enc)}
 		}
+		torn := w[end-1] != '\n' && w[end-1] != '\r' // the last row may do without a line end
 		s.take(end)
+		n := s.line - raw.Line
+		if torn {
+			n++
+		}
+		if n > 1 && t.headings != nil {
+			t.folded.add(raw.Number, n)
+		}
 	case faultLong:
 		s.skipLine()
 		raw.bad = tooLong(s.limit, "row")
@@ -231,6 +266,12 @@ func (t *table) take() (Raw, error) {
 			Fix: "close every quotation mark, and write one that belongs to the text of a quoted cell twice"}
 		if n := len(t.spans); n < len(t.headings) {
 			raw.bad.Column = t.headings[n]
+		}
+		if rows != nil {
+			raw.bad = rows.problem()
+			if rows.cell < len(t.headings) {
+				raw.bad.Column = t.headings[rows.cell]
+			}
 		}
 		i := bytes.IndexAny(w, "\r\n")
 		for (i < 0 || (w[i] == '\r' && i+1 == len(w))) && s.more() {
@@ -265,6 +306,7 @@ const (
 	faultInside = "a quotation mark closes before the end of its cell"
 	faultOpen   = "a quotation mark opens a cell and is never closed"
 	faultFar    = "a quotation mark opens a cell and is not closed within the limit of one row"
+	faultRows   = "a quotation mark opens a cell that holds rows"
 	faultLong   = "long"
 )
 

@@ -140,6 +140,7 @@ func TestCSV(t *testing.T) {
 			2/2 1 {"a":"1","c":"3"}
 			3/3  !encoding
 			4/4  !encoding`},
+		{"utf-16 that only its byte order mark announces", three, utf16le("\ufeffA,B,C\r\n1,é,3\r\n"), `2/2 1 {"a":"1","b":"é","c":"3"}`},
 		{"semicolons", three + "delimiter: \";\"\n", "A;B;C\n1;2,5;3\n", `2/2 1 {"a":"1","b":"2,5","c":"3"}`},
 		{"tabs", three + "delimiter: \"\\t\"\n", "A\tB\tC\n1\t2,5\t3\n", `2/2 1 {"a":"1","b":"2,5","c":"3"}`},
 		{"title rows, counted", three + "header_row: 3\n", "Register of things,,\n\"Printed\non Monday\",,\nA,B,C\n1,2,3\n", `4/5 1 {"a":"1","b":"2","c":"3"}`},
@@ -184,14 +185,14 @@ func TestCSVRefused(t *testing.T) {
 		{"a heading is missing", three, "A,B,D\n1,2,3\n", intake.RuleHeadings, `without "C" (for /c)`, "optional"},
 		{"a heading was renamed", "mapping: 1\nstandard: standards.example/x@1\ncolumns:\n- {to: /a, from: Site Reference}\n", "SiteRef,Other\n", intake.RuleHeadings, `"Site Reference"`, `is "Site Reference" perhaps "SiteRef"?`},
 		{"a heading is there twice", three, "A,B,C,B\n1,2,3,4\n", intake.RuleHeadings, `"B" stands there 2 times`, "position"},
-		{"UTF-16 unannounced", three, utf16le("\ufeffA,B,C\n"), intake.RuleEncoding, "byte order mark of utf-16le", "set encoding: utf-16le"},
+		{"UTF-16 announced as UTF-8", three + "encoding: utf-8\n", utf16le("\ufeffA,B,C\n"), intake.RuleEncoding, "byte order mark of utf-16le", "set encoding: utf-16le"},
 		{"UTF-16 without a mark, unannounced", three, utf16le("A,B,C\n"), intake.RuleEncoding, "NUL", "utf-16"},
 		{"UTF-8 mark on windows-1252", three + "encoding: windows-1252\n", "\ufeffA,B,C\n", intake.RuleEncoding, "byte order mark of utf-8", "set encoding: utf-8"},
 		{"utf-16 without a mark", three + "encoding: utf-16\n", "A,B,C\n", intake.RuleEncoding, "no byte order mark", "utf-16le"},
 		{"headings in another encoding", three, "A,B,\xe9C\n", intake.RuleEncoding, "heading row", "windows-1252"},
 		{"headings not found", three + "header_find: [A, Z]\n", "A,B,C\n1,2,3\n", intake.RuleHeadings, "no row has the headings", "header_find"},
 		{"headings below the end", three + "header_row: 9\n", "A,B,C\n1,2,3\n", intake.RuleHeadings, "no row 9", ""},
-		{"wrong delimiter", three, "A;B;C\n1;2;3\n", intake.RuleHeadings, `without "A" (for /a)`, ""},
+		{"wrong delimiter", three, "A;B;C\n1;2;3\n", intake.RuleDelimiter, "parted by semicolons, and the mapping says commas", `set delimiter: ";"`},
 		{"a position past the last heading", "mapping: 1\nstandard: standards.example/x@1\ncolumns:\n- {to: /a, position: 4}\n", "A,B,C\n", intake.RuleHeadings, "a column 4", ""},
 	} {
 		_, _, err := readAll(t, c.in, intake.Options{Format: intake.CSV, Mapping: mapping(t, c.mapping)})
@@ -341,6 +342,12 @@ func FuzzCSV(f *testing.F) {
 					t.Fatalf("row %d made a record that is not strict JSON: %v", r.Number, err)
 				}
 			}
+		}
+		// What encoding/csv knows nothing of: the structure's faults.
+		if slices.ContainsFunc(rows, func(r intake.Row) bool {
+			return slices.ContainsFunc(r.Problems, func(p intake.Problem) bool { return p.Rule == intake.RuleQuotes })
+		}) || bytes.HasPrefix(bytes.ToLower(b), []byte("sep=")) || bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) {
+			return
 		}
 		text := bytes.TrimPrefix(b, []byte("\ufeff"))
 		if bytes.Contains(bytes.ReplaceAll(text, []byte("\r\n"), nil), []byte("\r")) || bytes.Contains(text, []byte("\n\n")) || bytes.Contains(text, []byte("\n\r\n")) || bytes.HasPrefix(text, []byte("\n")) {

@@ -122,6 +122,8 @@ const (
 	RuleText      = "string-length"     // text over the limit
 	RuleTruncated = "truncated"         // the file ends in the middle of a record
 	RuleKey       = "key"               // a key that cannot be told from another by sight, or that a spreadsheet has ruined
+	RuleDelimiter = "delimiter"         // cells parted by something else than the mapping says
+	RuleTotals    = "totals"            // a row of sums
 	RuleShape     = "shape"             // a record that is not a JSON object, or a text without the array
 )
 
@@ -297,6 +299,9 @@ func (r *Reader) lastNotes() {
 		for _, i := range r.table.filled {
 			r.note("column %d has cells and no heading, and is not in the mapping: it was left out", i+1)
 		}
+	}
+	if r.table != nil {
+		r.table.folded.note(r)
 	}
 	if r.table != nil && r.table.blank > 0 {
 		r.note("%s blank and passed over", count(r.table.blank, "row was", "rows were"))

@@ -29,10 +29,9 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 		text, _ := v.(string)
 		p.extra += len(to) + len(text)
 	}
-	folded := make([]string, len(headings))
+	folded := r.plainHeadings(headings)
 	at := map[string][]int{}
-	for i, h := range headings {
-		folded[i] = fold(h)
+	for i := range headings {
 		at[folded[i]] = append(at[folded[i]], i)
 	}
 	used := make([]bool, len(headings))

@@ -39,7 +39,8 @@ type source struct {
 }
 
 // newSource starts reading r, and holds the byte order mark at its start
-// against the declared encoding.
+// against the declared encoding. Where none is declared ("") the mark says it,
+// and a file without one is UTF-8.
 func newSource(r io.Reader, enc encoding, limit int) (*source, error) {
 	s := &source{r: r, enc: enc, buf: make([]byte, 64<<10), line: 1, limit: limit}
 	var head [4]byte
@@ -62,11 +63,16 @@ func newSource(r io.Reader, enc encoding, limit int) (*source, error) {
 		return nil, &FileError{Rule: RuleEncoding, Detail: "the file was declared as utf-16 and has no byte order mark",
 			Fix: "set encoding: utf-16le or encoding: utf-16be"}
 	case found == "":
+	case enc == "":
+		s.enc = found // nothing was declared, and the file says what it is in
 	case enc == encUTF16 && found != encUTF8:
 		s.enc = found
 	case found != enc:
 		return nil, &FileError{Rule: RuleEncoding, Detail: "the file was declared as " + string(enc) +
 			" and begins with the byte order mark of " + string(found), Fix: "set encoding: " + string(found)}
+	}
+	if s.enc == "" {
+		s.enc = encUTF8
 	}
 	s.r = io.MultiReader(bytes.NewReader(b[mark:]), r)
 	return s, nil

@@ -34,7 +34,7 @@ func KeyFault(s string) string {
 			switch _, size := utf8.DecodeRuneInString(s[i:]); {
 			case r == utf8.RuneError && size == 1:
 				return "is not UTF-8"
-			case r == ' ' || !unseen(r):
+			case r == ' ' || !Unseen(r):
 			case i == 0:
 				return "begins with " + CharName(r)
 			case i+size == len(s):
@@ -53,8 +53,9 @@ func KeyFault(s string) string {
 	return ""
 }
 
-// unseen reports whether a reader cannot tell that r is there, or what it was.
-func unseen(r rune) bool {
+// Unseen reports whether a reader cannot tell that r is there, or what it was;
+// true of U+0020 SPACE as well.
+func Unseen(r rune) bool {
 	return unicode.IsSpace(r) || r == utf8.RuneError || r == '\u2800' ||
 		unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zs, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
