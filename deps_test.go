@@ -29,7 +29,8 @@ const policy = `
 	internal/wire/*
 	internal/judge
 	internal/judge/*
-	internal/peersync  internal/footprint
+	internal/footprint
+	internal/peersync
 	node
 	internal/api  internal/web
 	examples/*

@@ -438,7 +438,7 @@ func (n *Node) previewStandard(ctx context.Context, in AdoptRequest) (*AdoptPrev
 
 // agreementEffects says what a version would mean for the agreements there are.
 func (n *Node) agreementEffects(std *standard.Standard) (out []AgreementEffect, err error) {
-	for _, st := range n.book.all(n.now()) {
+	for _, st := range n.book.Standing(n.now()) {
 		a := st.Agreement
 		if a.Standard.Name != std.Name().Name || st.Phase == agreement.Ended || st.Phase == agreement.Superseded {
 			continue

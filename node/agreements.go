@@ -29,12 +29,14 @@ func (n *Node) document(in AgreementRequest) (*agreement.Agreement, error) {
 		return nil, fail(Usage, "stile agreement list", "%v", err)
 	}
 	for range 2 {
-		for _, st := range n.book.versions(a, n.now()) {
+		for _, st := range n.book.Texts(a, n.now()) {
 			if in.Version == 0 || st.Agreement.Version == in.Version {
 				return st.Agreement, nil
 			}
 		}
-		n.hearAll() // it may have been proposed there this moment
+		if s := n.exchange(); s != nil {
+			s.CatchUp(context.Background()) // it may have been proposed there this moment
+		}
 	}
 	return nil, fail(NotFound, "stile agreement list", "no agreement named %s was proposed here", a)
 }
@@ -143,7 +145,7 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			return nil, err
 		}
 	}
-	if !proposed && n.prints.at(a.From) != nil {
+	if !proposed && n.replicas.at(a.From) != nil {
 		if err := n.vouch(ctx, agreement.KindProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
 			return nil, err
 		}
@@ -193,7 +195,7 @@ func (n *Node) known(a *agreement.Agreement) (*agreement.Agreement, bool) {
 }
 
 func (n *Node) signed(a *agreement.Agreement, c name.Council) bool {
-	for _, st := range n.book.versions(a.Name, n.now()) {
+	for _, st := range n.book.Texts(a.Name, n.now()) {
 		if st.Digest == a.Digest() {
 			_, ok := st.Signed[c]
 			return ok
@@ -257,7 +259,7 @@ func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*Agreemen
 
 func (n *Node) listAgreements(ctx context.Context, _ Empty) ([]AgreementReply, error) {
 	out := []AgreementReply{}
-	for _, st := range n.book.all(n.now()) {
+	for _, st := range n.book.Standing(n.now()) {
 		out = append(out, reply(st))
 	}
 	return out, nil
@@ -286,7 +288,7 @@ func reply(st agreement.Status) AgreementReply {
 }
 
 func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*AgreementReply, error) {
-	for _, st := range n.book.versions(a, n.now()) {
+	for _, st := range n.book.Texts(a, n.now()) {
 		if st.Agreement.Version != version {
 			continue
 		}
@@ -305,8 +307,8 @@ func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*Agree
 			}
 		}
 		for _, c := range st.Agreement.To {
-			if _, _, _, done := n.confirms.of(c, a); done.Entry > 0 {
-				r.Confirmed = append(r.Confirmed, done)
+			if done, _ := n.confirmations.Of(c, a); done.Entry > 0 {
+				r.Confirmed = append(r.Confirmed, ConfirmedReply{c, done.Withdrawn, done.Held, done.Members, done.At, done.Entry})
 			}
 		}
 		return &r, nil

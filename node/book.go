@@ -28,16 +28,12 @@ type book struct {
 	known map[string]bool          // what footprints are remembered to have said: name and entry
 }
 
-var agreementKinds = []string{
-	agreement.KindProposal, agreement.KindSignature, agreement.KindSuspend, agreement.KindResume, agreement.KindEnd,
-}
-
 // openBook reads what was said so far, in the order of each ledger.
 func openBook(n *Node) (*book, error) {
 	b := &book{n: n, wake: make(chan struct{}, 1), state: agreement.NewState(), votes: votes{}, said: map[saidBy]*record.Event{}, known: map[string]bool{}}
 	err := n.ledger.View(func(v *ledger.View) error {
 		var own []uint64
-		for _, k := range append(slices.Clone(agreementKinds), KindDecided) {
+		for _, k := range append(agreement.Kinds(), KindDecided) {
 			v.Events(k, 0, func(i uint64) bool { own = append(own, i); return true })
 		}
 		slices.Sort(own)
@@ -79,7 +75,7 @@ func openBook(n *Node) (*book, error) {
 // apply takes in one event. One that contradicts what is known is passed over,
 // as it is by every node that sees it.
 func (b *book) apply(ev *record.Event) {
-	if !slices.Contains(agreementKinds, ev.Kind) {
+	if !slices.Contains(agreement.Kinds(), ev.Kind) {
 		return
 	}
 	b.mu.Lock()
@@ -107,14 +103,15 @@ func (b *book) status(a name.Agreement, now time.Time) (agreement.Status, bool) 
 	return b.state.Status(a, now)
 }
 
-func (b *book) versions(a name.Agreement, now time.Time) []agreement.Status {
+// Texts implements peersync.Book.
+func (b *book) Texts(a name.Agreement, now time.Time) []agreement.Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state.Versions(a, now)
 }
 
-// all returns where every agreement stands, by name.
-func (b *book) all(now time.Time) (out []agreement.Status) {
+// Standing implements peersync.Book.
+func (b *book) Standing(now time.Time) (out []agreement.Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, a := range b.state.Names() {
@@ -142,8 +139,7 @@ func (b *book) Inbound(now time.Time) (out []*agreement.Agreement) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, a := range b.state.InForce(now) {
-		// What a footprint sends is fetched from its members; see fetch.
-		if slices.Contains(a.To, b.n.cfg.Council) && !b.n.isFootprint(a.From) {
+		if slices.Contains(a.To, b.n.cfg.Council) {
 			out = append(out, a)
 		}
 	}
@@ -152,7 +148,7 @@ func (b *book) Inbound(now time.Time) (out []*agreement.Agreement) {
 
 // Related implements peersync.Agreements.
 func (b *book) Related() (out []name.Council) {
-	for _, st := range b.all(b.n.now()) {
+	for _, st := range b.Standing(b.n.now()) {
 		if st.Phase != agreement.Ended && st.Agreement.Party(b.n.cfg.Council) {
 			out = append(out, st.Agreement.Parties()...)
 		}
@@ -164,7 +160,7 @@ func (b *book) Related() (out []name.Council) {
 		}
 	}
 	out = slices.DeleteFunc(out, b.n.isFootprint)
-	for _, r := range b.n.prints.list() {
+	for _, r := range b.n.replicas.list() {
 		out = append(out, r.f.Councils()...)
 	}
 	slices.Sort(out)
@@ -200,7 +196,7 @@ func (b *book) receipt(from name.Council, ev *record.Event, jws []byte) error {
 		}
 		// A later text may be in force by now, or wait to be: it is not about
 		// that one.
-		over := slices.ContainsFunc(b.versions(f.Agreement, now), func(st agreement.Status) bool {
+		over := slices.ContainsFunc(b.Texts(f.Agreement, now), func(st agreement.Status) bool {
 			return st.Digest == f.Digest && (st.Phase == agreement.Ended || st.Phase == agreement.Superseded)
 		})
 		if !over {
@@ -270,7 +266,7 @@ func (b *book) resume(ctx context.Context) error {
 	names := b.state.Names()
 	b.mu.Unlock()
 	for _, a := range names {
-		for _, st := range b.versions(a, now) {
+		for _, st := range b.Texts(a, now) {
 			if _, signed := st.Signed[b.n.cfg.Council]; !signed || st.Agreement.From != b.n.cfg.Council || st.Phase == agreement.Ended || st.Phase == agreement.Superseded {
 				continue
 			}
@@ -316,7 +312,7 @@ func (b *book) settle(ctx context.Context) error {
 		if f.Agreement == "" || f.Closed() {
 			continue
 		}
-		for _, st := range b.versions(f.Agreement, now) {
+		for _, st := range b.Texts(f.Agreement, now) {
 			if st.Digest != f.Digest {
 				continue
 			}
@@ -352,7 +348,7 @@ func (b *book) settle(ctx context.Context) error {
 // of has ended or given way to another. A later text that is only proposed
 // keeps nothing.
 func (b *book) over(src *ledger.Source, now time.Time) (why string, over bool) {
-	for i, st := range b.versions(src.Agreement, now) {
+	for i, st := range b.Texts(src.Agreement, now) {
 		if st.InForce() {
 			if st.Agreement.Mode != agreement.Replicate {
 				return fmt.Sprintf("version %d lets nothing be copied", st.Agreement.Version), true

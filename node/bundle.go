@@ -14,6 +14,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -153,7 +154,7 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 	}
 	b.keep = terms.Keep
 	set := map[uint64]bool{}
-	kinds := append([]string{ledger.KindWithdrawal, ledger.KindDisclosure, ledger.KindAnswer, ledger.KindAdopted, KindConfirmed}, agreementKinds...)
+	kinds := append([]string{ledger.KindWithdrawal, ledger.KindDisclosure, ledger.KindAnswer, ledger.KindAdopted, peersync.KindConfirmed}, agreement.Kinds()...)
 	for _, kind := range kinds {
 		var failed error
 		b.v.Events(kind, 0, func(i uint64) bool {
@@ -314,7 +315,7 @@ func (b *bundler) context(st agreement.Status) error {
 // signatures and their receipts.
 func (b *bundler) fromOthers(st agreement.Status) error {
 	a := st.Agreement.Name
-	for _, v := range b.n.book.versions(a, b.n.now()) {
+	for _, v := range b.n.book.Texts(a, b.n.now()) {
 		if err := b.w.AddAgreement(v.Agreement); err != nil {
 			return err
 		}

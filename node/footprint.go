@@ -18,10 +18,10 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// prints holds the footprints that this node keeps a replica of, each in a
+// replicas holds the footprints that this node keeps a replica of, each in a
 // folder of its own under footprints/ in the data folder. They are open while
 // the node runs and at no other time: a replica takes part in votes.
-type prints struct {
+type replicas struct {
 	n *Node
 	// serve runs the council's node of a machine that leads, until ctx ends.
 	serve func(context.Context, *replica)
@@ -35,7 +35,7 @@ type prints struct {
 
 // A replica is this member's part of one footprint.
 type replica struct {
-	sink
+	name name.Council
 	f    *footprint.Footprint // nil when it could not be opened
 	err  error                // why not
 	stop context.CancelFunc
@@ -43,13 +43,6 @@ type replica struct {
 	// of councils.
 	council *councilHere
 	asking  askIndexes // what its records may be asked for by
-	// relaying is held while what we said is brought to the footprint.
-	relaying sync.Mutex
-
-	// guarded by sink.mu
-	heard uint64                     // index in the footprint's log up to which agreements were read
-	asked map[asker]asked            // what partners outside last asked us
-	since map[name.Council]time.Time // from when on a council outside could be let in
 }
 
 const footprintsName = "footprints"
@@ -76,7 +69,7 @@ func (n *Node) footprintFolders() ([]name.Council, error) {
 
 // begin opens the footprints that are there. One that cannot be opened does not
 // keep the node from running: its status says why.
-func (p *prints) begin(ctx context.Context, net wire.Network) error {
+func (p *replicas) begin(ctx context.Context, net wire.Network) error {
 	names, err := p.n.footprintFolders()
 	if err != nil {
 		return fmt.Errorf("open footprints: %w", err)
@@ -96,7 +89,7 @@ func (p *prints) begin(ctx context.Context, net wire.Network) error {
 
 // end closes the footprints. A member that leads hands the lead on first, so
 // that the others need not wait until they miss it.
-func (p *prints) end() {
+func (p *replicas) end() {
 	p.mu.Lock()
 	all := p.all
 	p.hub, p.all = nil, nil
@@ -118,7 +111,7 @@ func (p *prints) end() {
 	}
 }
 
-func (p *prints) options(c name.Council) (footprint.Options, error) {
+func (p *replicas) options(c name.Council) (footprint.Options, error) {
 	n := p.n
 	enc, err := n.cfg.EncryptionKey()
 	if err != nil {
@@ -154,7 +147,7 @@ func errNotServing() *Error {
 	return fail(Behind, "stile serve", "the node is not running: a footprint is kept by running nodes")
 }
 
-func (p *prints) open(c name.Council) (*footprint.Footprint, error) {
+func (p *replicas) open(c name.Council) (*footprint.Footprint, error) {
 	o, err := p.options(c)
 	if err != nil {
 		return nil, err
@@ -163,12 +156,11 @@ func (p *prints) open(c name.Council) (*footprint.Footprint, error) {
 }
 
 // keep takes an open footprint, or why it is not open, among those of the node.
-func (p *prints) keep(c name.Council, f *footprint.Footprint, err error) *replica {
+func (p *replicas) keep(c name.Council, f *footprint.Footprint, err error) *replica {
+	defer p.refresh()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := &replica{f: f, err: err, asked: map[asker]asked{}, since: map[name.Council]time.Time{}}
-	r.begin(c, kept{f, p.n.cfg.Council})
-	r.own = r
+	r := &replica{name: c, f: f, err: err}
 	if p.all == nil { // the node stopped meanwhile
 		r.stop = func() {}
 		if f != nil {
@@ -188,32 +180,38 @@ func (p *prints) keep(c name.Council, f *footprint.Footprint, err error) *replic
 		}
 		p.wg.Go(func() { p.n.checkCouncil(ctx, r) })
 		p.wg.Go(func() { p.serve(ctx, r) })
-	} else if f != nil {
-		p.wg.Go(func() { p.n.listen(ctx, r) })
-		p.wg.Go(func() { p.n.keepFlowing(ctx, &r.sink) })
-		p.wg.Go(func() { p.n.keepConfirming(ctx, r) })
 	}
 	return r
 }
 
-// stir tells the footprints that agreements have changed.
-func (p *prints) stir() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, r := range p.all {
-		r.stir()
+// refresh has the exchange look at which replicas are open.
+func (p *replicas) refresh() {
+	if s := p.n.exchange(); s != nil {
+		s.Refresh()
 	}
 }
 
-func (r *sink) stir() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
+// Open implements peersync.Footprints.
+func (p *replicas) Open() (out []*footprint.Footprint) {
+	for _, r := range p.list() {
+		if r.council == nil {
+			out = append(out, r.f)
+		}
 	}
+	return out
 }
+
+// Is implements peersync.Footprints.
+func (p *replicas) Is(c name.Council) bool { return p.n.isFootprint(c) }
+
+// Kept implements peersync.Footprints.
+func (p *replicas) Kept(c name.Council) bool { return p.n.keepsFootprint(c) }
+
+// Members implements peersync.Footprints.
+func (p *replicas) Members(c name.Council) []name.Council { return p.n.keepers(c) }
 
 // list returns the replicas that are open, by name.
-func (p *prints) list() []*replica {
+func (p *replicas) list() []*replica {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []*replica
@@ -228,7 +226,7 @@ func (p *prints) list() []*replica {
 
 // at returns the replica of a footprint, nil when this node keeps none that is
 // open.
-func (p *prints) at(c name.Council) *replica {
+func (p *replicas) at(c name.Council) *replica {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r := p.all[c]; r != nil && r.f != nil {
@@ -238,7 +236,7 @@ func (p *prints) at(c name.Council) *replica {
 }
 
 // warnings says what somebody should look at, without asking any member.
-func (p *prints) warnings() (out []string) {
+func (p *replicas) warnings() (out []string) {
 	p.mu.Lock()
 	all := slices.Collect(maps.Values(p.all))
 	p.mu.Unlock()
@@ -273,7 +271,7 @@ func (n *Node) isFootprint(c name.Council) bool {
 // keepers returns the councils that keep a footprint: as its own ledger says
 // where we are one of them, and otherwise as the directory does.
 func (n *Node) keepers(c name.Council) []name.Council {
-	if r := n.prints.at(c); r != nil {
+	if r := n.replicas.at(c); r != nil {
 		return r.f.Councils()
 	}
 	m, _ := n.directory.Member(c)
@@ -286,9 +284,9 @@ func (n *Node) footprintNamed(typed string) (*replica, error) {
 	if err != nil {
 		return nil, fail(Usage, "stile footprint list", "%v", err)
 	}
-	n.prints.mu.Lock()
-	hub, r := n.prints.hub, n.prints.all[c]
-	n.prints.mu.Unlock()
+	n.replicas.mu.Lock()
+	hub, r := n.replicas.hub, n.replicas.all[c]
+	n.replicas.mu.Unlock()
 	switch {
 	case hub == nil:
 		return nil, errNotServing()
@@ -343,4 +341,19 @@ func footprintError(c name.Council, err error) error {
 		return fail(Failed, "look at the node's log, check the disk, and start the node again", "%v", err)
 	}
 	return err
+}
+
+// pause waits for a time, or until a channel says something.
+func pause(ctx context.Context, d time.Duration, until ...<-chan struct{}) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	var wake <-chan struct{}
+	if len(until) > 0 {
+		wake = until[0]
+	}
+	select {
+	case <-ctx.Done():
+	case <-wake:
+	case <-t.C:
+	}
 }

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,29 +44,10 @@ type vote struct {
 // maxVotes bounds the votes kept from one council.
 const maxVotes = 1024
 
-// refOf reads which document a signature or an end is about.
-func refOf(ev *record.Event) (agreement.Ref, bool) {
-	switch ev.Kind {
-	case agreement.KindProposal:
-		p, err := agreement.ParseProposal(ev.Body)
-		if err != nil {
-			return agreement.Ref{}, false
-		}
-		return p.Agreement.Ref(), true
-	case agreement.KindSignature:
-		s, err := agreement.ParseSignature(ev.Body)
-		return s.Ref, err == nil
-	case agreement.KindEnd, agreement.KindSuspend, agreement.KindResume:
-		e, err := agreement.ParseNotice(ev.Body)
-		return e.Ref, err == nil
-	}
-	return agreement.Ref{}, false
-}
-
 // vote keeps what a council said that may count for a footprint, and reports
 // what document something new was said of. b.mu is held.
 func (b *book) vote(ev *record.Event) (agreement.Ref, bool) {
-	ref, ok := refOf(ev)
+	ref, ok := agreement.RefOf(ev.Kind, ev.Body)
 	if !ok {
 		return ref, false
 	}
@@ -176,7 +156,7 @@ func (b *book) overhear(fp name.Council, s footprint.Saying) (news bool) {
 			b.n.log.Warn("an event about an agreement is passed over", "council", c, "kind", ev.Kind, "because", err.Error())
 		}
 	}
-	ref, ok := refOf(ev)
+	ref, ok := agreement.RefOf(ev.Kind, ev.Body)
 	if !ok {
 		return false
 	}
@@ -212,176 +192,34 @@ func (b *book) suspendedBy(ref agreement.Ref, c name.Council) bool {
 	return false
 }
 
-// hear reads what is new in a footprint's ledger about agreements.
-func (n *Node) hear(ctx context.Context, r *replica) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var list []footprint.Saying
-	if err := r.f.Sayings(r.heard, func(s footprint.Saying) bool { list = append(list, s); return true }); err != nil {
-		return err
-	}
-	for _, s := range list {
-		if n.book.overhear(r.name, s) {
-			body := map[string]any{
-				"footprint": string(r.name), "kind": s.Event.Kind, "said": forFootprint(s.Event), "entry": json.Number(fmt.Sprint(s.Index)),
-			}
-			if _, _, err := n.ledger.AppendNotice(ctx, KindDecided, body); err != nil {
-				return err
-			}
-			n.book.mu.Lock()
-			n.book.known[fmt.Sprint(r.name, " ", s.Index)] = true
-			n.book.mu.Unlock()
-		}
-		r.heard = s.Index + 1
-	}
-	if len(list) > 0 {
-		n.book.stir()
-	}
-	return nil
-}
-
-// hearAll reads what is new about agreements in every footprint, as far as a
-// majority answers at once.
-func (n *Node) hearAll() {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	for _, r := range n.prints.list() {
-		p, err := r.f.Latest(ctx)
-		if err == nil {
-			err = r.f.Await(ctx, p)
-		}
-		if err == nil {
-			err = n.hear(ctx, r)
-		}
-		if err != nil {
-			n.log.Debug("agreements and a footprint", "footprint", r.name, "because", err.Error())
-		}
-	}
-}
-
-// Bounds of the pause between two looks at a footprint's ledger.
-const (
-	listenLeast = 100 * time.Millisecond // under a heavy load of records, too
-	listenMost  = 5 * time.Second        // a snapshot may have come without a word
-)
-
-// listen follows what is said about agreements in a footprint's ledger, and
-// brings there what we said.
-func (n *Node) listen(ctx context.Context, r *replica) {
-	for ctx.Err() == nil {
-		changed := r.f.Changed()
-		err := n.hear(ctx, r)
-		if err == nil {
-			_, err = n.relay(ctx, r)
-		}
-		if err == nil {
-			err = n.letIn(ctx, r)
-		}
-		if err != nil && ctx.Err() == nil {
-			n.log.Info("agreements and a footprint", "footprint", r.name, "because", err.Error())
-		}
-		pause(ctx, listenLeast, nil)
-		pause(ctx, listenMost, changed)
-	}
-}
-
-// pause waits, at most so long.
-func pause(ctx context.Context, d time.Duration, until ...<-chan struct{}) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	var wake <-chan struct{}
-	if len(until) > 0 {
-		wake = until[0]
-	}
-	select {
-	case <-ctx.Done():
-	case <-wake:
-	case <-t.C:
-	}
-}
-
-// relay brings what we said about agreements with a footprint into its ledger,
-// where it is not there yet. It reads our own ledger, which is the only place that
-// has to remember it.
-func (n *Node) relay(ctx context.Context, r *replica) (position uint64, err error) {
-	if !slices.Contains(r.f.Councils(), n.cfg.Council) {
-		return 0, nil
-	}
-	r.relaying.Lock()
-	defer r.relaying.Unlock()
-	own, err := n.saidAbout(r.name)
-	if err != nil || len(own) == 0 {
-		return 0, err
-	}
-	there := map[string]bool{}
-	err = r.f.Sayings(0, func(s footprint.Saying) bool {
-		if s.Event.Council == n.cfg.Council {
-			there[string(s.Token)] = true
-		}
-		return true
-	})
-	if err != nil {
-		return 0, err
-	}
-	var entries []footprint.Entry
-	for _, jws := range own {
-		if !there[string(jws)] {
-			entries = append(entries, footprint.Entry{Token: jws})
-		}
-	}
-	if len(entries) == 0 {
-		return 0, nil
-	}
-	got, err := r.f.Put(ctx, entries...)
-	for _, o := range got.Outcomes {
-		if o.Code == footprint.Refused {
-			err = errors.Join(err, &footprint.Refusal{Rule: o.Rule})
-		}
-	}
-	return got.Position, err
-}
-
-// saidAbout returns, in the order of our ledger, the events by which we proposed,
-// signed, suspended, resumed or ended agreements that name a footprint.
-func (n *Node) saidAbout(fp name.Council) (out [][]byte, err error) {
-	err = n.ledger.View(func(v *ledger.View) error {
-		var all []uint64
-		for _, k := range agreementKinds {
-			v.Events(k, 0, func(i uint64) bool { all = append(all, i); return true })
-		}
-		slices.Sort(all)
-		for _, i := range all {
-			ev, jws, err := v.Event(i)
+// Heard implements peersync.Book.
+func (b *book) Heard(ctx context.Context, fp name.Council, list []footprint.Saying) (int, error) {
+	for i, s := range list {
+		if b.overhear(fp, s) {
+			_, _, err := b.n.ledger.AppendNotice(ctx, KindDecided, map[string]any{
+				"footprint": string(fp), "kind": s.Event.Kind, "said": forFootprint(s.Event), "entry": json.Number(fmt.Sprint(s.Index)),
+			})
 			if err != nil {
-				return err
+				return i, err
 			}
-			ref, ok := refOf(ev)
-			if !ok {
-				continue
-			}
-			n.book.mu.Lock()
-			doc, ok := n.book.state.Find(ref.Agreement, ref.Version)
-			n.book.mu.Unlock()
-			if ok && doc.Ref() == ref && doc.Party(fp) {
-				out = append(out, slices.Clone(jws))
-			}
+			b.mu.Lock()
+			b.known[fmt.Sprint(fp, " ", s.Index)] = true
+			b.mu.Unlock()
 		}
-		return nil
-	})
-	return out, err
+	}
+	b.stir()
+	return len(list), nil
 }
 
 // relayNow brings what we have just said to the footprints of an agreement, and
 // says in words what could not be: it goes on being tried.
-func (n *Node) relayNow(ctx context.Context, kept []*replica) string {
-	for _, r := range kept {
-		p, err := n.relay(ctx, r)
-		if err == nil && p > 0 {
-			if err = r.f.Await(ctx, p); err == nil {
-				err = n.hear(ctx, r)
-			}
-		}
-		if err != nil {
+func (n *Node) relayNow(ctx context.Context, members []*replica) string {
+	s := n.exchange()
+	if s == nil {
+		return ""
+	}
+	for _, r := range members {
+		if err := s.Relay(ctx, r.f); err != nil {
 			return fmt.Sprintf("%s has not got it yet, and gets it as soon as it can: %v", r.name, err)
 		}
 	}
@@ -398,7 +236,7 @@ func (n *Node) keepsFootprint(c name.Council) bool {
 // node is a member of.
 func (n *Node) keptIn(a *agreement.Agreement) (out []*replica, err error) {
 	for _, p := range a.Parties() {
-		if r := n.prints.at(p); r != nil && slices.Contains(r.f.Councils(), n.cfg.Council) {
+		if r := n.replicas.at(p); r != nil && slices.Contains(r.f.Councils(), n.cfg.Council) {
 			out = append(out, r)
 		} else if n.keepsFootprint(p) {
 			return nil, fail(Behind, "stile footprint status "+string(p), "the replica of %s is not open here", p)
@@ -482,7 +320,7 @@ func (n *Node) vouched(kind string, ref agreement.Ref) (found bool, err error) {
 		v.Events(kind, 0, func(i uint64) bool {
 			var ev *record.Event
 			if ev, _, err = v.Event(i); err == nil {
-				r, ok := refOf(ev)
+				r, ok := agreement.RefOf(ev.Kind, ev.Body)
 				found = ok && r == ref
 			}
 			return err == nil && !found

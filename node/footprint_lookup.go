@@ -176,7 +176,7 @@ func (r *replica) terms(known map[name.Standard]*agreement.Terms, doc *agreement
 // answerFor answers a question to a footprint whose replica is here, of an asker
 // that has seen our own log at a size.
 func (n *Node) answerFor(ctx context.Context, r *replica, doc *agreement.Agreement, q *ledger.Question, seen uint64) (*saidAnswer, *wirepb.Answer, error) {
-	signers, err := r.signers(doc.Ref())
+	signers, err := r.f.Signers(doc.Ref())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -61,7 +61,7 @@ func (n *Node) foundFootprint(ctx context.Context, in FootprintRequest) (*Footpr
 	if !ok {
 		return nil, fail(NotFound, "stile council list", "this council is not in its own directory")
 	}
-	o, err := n.prints.options(c)
+	o, err := n.replicas.options(c)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (n *Node) foundFootprint(ctx context.Context, in FootprintRequest) (*Footpr
 	if err != nil {
 		return nil, footprintError(c, err)
 	}
-	return n.footprintReply(n.prints.keep(c, f, nil)), nil
+	return n.footprintReply(n.replicas.keep(c, f, nil)), nil
 }
 
 // joinFootprint takes up an invitation. It may be said again when it did not get
@@ -102,19 +102,19 @@ func (n *Node) joinFootprint(ctx context.Context, in FootprintRequest) (*Footpri
 		}
 		via = append(via, m)
 	}
-	o, err := n.prints.options(c)
+	o, err := n.replicas.options(c)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	n.prints.mu.Lock()
-	r := n.prints.all[c]
-	n.prints.mu.Unlock()
+	n.replicas.mu.Lock()
+	r := n.replicas.all[c]
+	n.replicas.mu.Unlock()
 	switch {
 	case r != nil && (in.Anew || errors.Is(r.err, footprint.ErrLost)):
 		// It may hold what nobody else has, so that it is not deleted.
-		n.prints.drop(r)
+		n.replicas.drop(r)
 		if err := footprint.SetAside(o.Dir); err != nil {
 			return nil, err
 		}
@@ -146,12 +146,12 @@ func (n *Node) joinFootprint(ctx context.Context, in FootprintRequest) (*Footpri
 	if err != nil {
 		// The replica is there and was closed. It is opened again, so that the
 		// same one joins when this is said again.
-		if g, oerr := n.prints.open(c); oerr == nil {
-			n.prints.keep(c, g, nil)
+		if g, oerr := n.replicas.open(c); oerr == nil {
+			n.replicas.keep(c, g, nil)
 		}
 		return nil, footprintError(c, notInvited(err))
 	}
-	r = n.prints.keep(c, f, nil)
+	r = n.replicas.keep(c, f, nil)
 	n.awaitJoined(ctx, f)
 	return n.footprintReply(r), nil
 }
@@ -257,7 +257,7 @@ func (n *Node) discardFootprint(ctx context.Context, in FootprintRequest) (*Empt
 		return nil, fail(Refused, "stile footprint leave "+string(r.name), "as far as is known here we are a member of %s", r.name)
 	}
 	size := r.f.Size()
-	n.prints.drop(r)
+	n.replicas.drop(r)
 	if err := os.RemoveAll(n.footprintDir(r.name)); err != nil {
 		return nil, fail(Failed, "delete the folder by hand", "delete replica: %v", err)
 	}
@@ -340,9 +340,9 @@ func (n *Node) footprintStatus(ctx context.Context, in FootprintRequest) ([]Foot
 		}
 		return []FootprintReply{*n.footprintReply(r)}, nil
 	}
-	n.prints.mu.Lock()
-	running := n.prints.hub != nil
-	n.prints.mu.Unlock()
+	n.replicas.mu.Lock()
+	running := n.replicas.hub != nil
+	n.replicas.mu.Unlock()
 	if !running {
 		return nil, errNotServing()
 	}
@@ -358,9 +358,9 @@ func (n *Node) listFootprints(ctx context.Context, _ Empty) ([]FootprintReply, e
 	}
 	out := []FootprintReply{}
 	for _, c := range names {
-		n.prints.mu.Lock()
-		r := n.prints.all[c]
-		n.prints.mu.Unlock()
+		n.replicas.mu.Lock()
+		r := n.replicas.all[c]
+		n.replicas.mu.Unlock()
 		if r == nil {
 			out = append(out, FootprintReply{Name: c, Problem: "the node is not running"})
 			continue

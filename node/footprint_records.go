@@ -535,6 +535,6 @@ func (n *Node) adoptInFootprint(ctx context.Context, in FootprintAdoptRequest) (
 	if err != nil {
 		return nil, footprintError(r.name, err)
 	}
-	r.stir()
+	n.replicas.refresh()
 	return &FootprintAdoptReply{Standard: std.Name(), Position: got.Position, Already: got.Outcomes[0].Code == footprint.Duplicate}, nil
 }

@@ -87,9 +87,9 @@ func (n *Node) recoverFootprint(ctx context.Context, in FootprintRecoverRequest)
 		}
 		lost = append(lost, l)
 	}
-	n.prints.mu.Lock()
-	running, r := n.prints.hub != nil, n.prints.all[c]
-	n.prints.mu.Unlock()
+	n.replicas.mu.Lock()
+	running, r := n.replicas.hub != nil, n.replicas.all[c]
+	n.replicas.mu.Unlock()
 	switch {
 	case !running:
 		return nil, errNotServing()
@@ -100,7 +100,7 @@ func (n *Node) recoverFootprint(ctx context.Context, in FootprintRecoverRequest)
 			return nil, err
 		}
 	}
-	o, err := n.prints.options(c)
+	o, err := n.replicas.options(c)
 	if err != nil {
 		return nil, err
 	}
@@ -122,22 +122,22 @@ func (n *Node) recoverFootprint(ctx context.Context, in FootprintRecoverRequest)
 		o.Machines = true
 	}
 	if r != nil {
-		n.prints.drop(r)
+		n.replicas.drop(r)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	f, err := n.recovered(ctx, o, in)
 	if err != nil {
 		// What was there is opened again where it can be.
-		if g, oerr := n.prints.open(c); oerr == nil {
-			n.prints.keep(c, g, nil)
+		if g, oerr := n.replicas.open(c); oerr == nil {
+			n.replicas.keep(c, g, nil)
 		} else if r != nil {
-			n.prints.keep(c, nil, oerr)
+			n.replicas.keep(c, nil, oerr)
 		}
 		return nil, footprintError(c, err)
 	}
 	n.log.Warn("a footprint was recovered from this member alone", "footprint", c, "lost", fmt.Sprint(lost))
-	return n.footprintReply(n.prints.keep(c, f, nil)), nil
+	return n.footprintReply(n.replicas.keep(c, f, nil)), nil
 }
 
 func (n *Node) recovered(ctx context.Context, o footprint.Options, in FootprintRecoverRequest) (*footprint.Footprint, error) {
@@ -186,13 +186,14 @@ func lostForGood(r *replica, self name.Council, lost []name.Council) error {
 }
 
 // drop closes a replica and takes it from among those of the node.
-func (p *prints) drop(r *replica) {
+func (p *replicas) drop(r *replica) {
 	p.mu.Lock()
 	if p.all[r.name] == r {
 		delete(p.all, r.name)
 	}
 	p.mu.Unlock()
 	r.stop()
+	p.refresh()
 	if r.f == nil {
 		return
 	}

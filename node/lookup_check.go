@@ -3,11 +3,10 @@ package node
 import (
 	"encoding/json"
 	"fmt"
+	"golang.org/x/mod/sumdb/note"
 	"math"
 	"slices"
 	"time"
-
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
@@ -153,26 +152,10 @@ func (n *Node) checkIssuer(doc *agreement.Agreement, shared bool, t *record.Toke
 	return nil
 }
 
-// witnessesOf returns the keys by which the members of a footprint cosign.
-func (n *Node) witnessesOf(fp name.Council) (ws []note.Verifier, err error) {
-	for _, c := range n.keepers(fp) {
-		m, ok := n.directory.Member(c)
-		if !ok {
-			return nil, fmt.Errorf("%s keeps %s and is not in the directory", c, fp)
-		}
-		w, err := m.WitnessVerifier()
-		if err != nil {
-			return nil, fmt.Errorf("%s keeps %s and has no key to cosign with", c, fp)
-		}
-		ws = append(ws, w)
-	}
-	return ws, nil
-}
-
 // footprintCheckpointOf reads a checkpoint of a footprint that more than half of
 // its members cosigned.
 func (n *Node) footprintCheckpointOf(fp name.Council, signed []byte) (tlog.Checkpoint, error) {
-	ws, err := n.witnessesOf(fp)
+	ws, err := n.directory.Witnesses(n.keepers(fp))
 	if err != nil {
 		return tlog.Checkpoint{}, fail(Unverified, "stile council list", "%v", err)
 	}
@@ -270,7 +253,7 @@ func (n *Node) checkFound(doc *agreement.Agreement, q *ledger.Question, e *wirep
 		return nil, nil, notProved("a record in it is of another schema")
 	}
 	terms, _ := doc.Compile(std) // nil lets nothing through
-	if rule, pointer := beyond(terms, std, v); rule != "" {
+	if rule, pointer := terms.Beyond(std, v.Body); rule != "" {
 		// More than was agreed is not shown, not even the part that was.
 		if pointer != "" {
 			rule += " at " + pointer[:min(len(pointer), 200)]

@@ -119,7 +119,7 @@ func (n *Node) answerQuestion(ctx context.Context, from name.Council, in *wirepb
 		return nil, nil, answerError(err)
 	}
 	if n.isFootprint(doc.From) {
-		r := n.prints.at(doc.From)
+		r := n.replicas.at(doc.From)
 		if r == nil || !slices.Contains(r.f.Councils(), n.cfg.Council) {
 			return nil, nil, unanswer(askElsewhere, "no replica of that footprint is open here")
 		}
@@ -319,8 +319,8 @@ func (n *Node) speaksFor(fp name.Council, doc *agreement.Agreement, c name.Counc
 // signersOf returns the members of a footprint that have signed a document: as
 // its ledger says where we keep it, or else as they told us.
 func (n *Node) signersOf(fp name.Council, ref agreement.Ref) (out []name.Council, err error) {
-	if r := n.prints.at(fp); r != nil {
-		return r.signers(ref)
+	if r := n.replicas.at(fp); r != nil {
+		return r.f.Signers(ref)
 	}
 	n.book.mu.Lock()
 	defer n.book.mu.Unlock()

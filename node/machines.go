@@ -289,14 +289,14 @@ func (n *Node) giveBack(ctx context.Context, r *replica) (*Empty, error) {
 	if err != nil {
 		return nil, fail(Invalid, "", "%v", err)
 	}
-	o, err := n.prints.options(r.name)
+	o, err := n.replicas.options(r.name)
 	if err != nil {
 		return nil, err
 	}
-	n.prints.drop(r)
+	n.replicas.drop(r)
 	if err := footprint.GiveBack(o, filepath.Join(cfg.Data, "ledger")); err != nil {
-		if f, oerr := n.prints.open(r.name); oerr == nil {
-			n.prints.keep(r.name, f, nil)
+		if f, oerr := n.replicas.open(r.name); oerr == nil {
+			n.replicas.keep(r.name, f, nil)
 		}
 		return nil, err
 	}

@@ -184,7 +184,7 @@ func (n *Node) state(ctx context.Context, v *ledger.View, std *standard.Standard
 func (n *Node) reach(v *ledger.View, std name.Standard, live []uint64, now time.Time) (measure.Partners, error) {
 	const offered, delivered, acknowledged = 1, 2, 4
 	got := map[name.Council][]byte{}
-	for _, st := range n.book.all(now) {
+	for _, st := range n.book.Standing(now) {
 		a := st.Agreement
 		if !st.InForce() || a.From != n.cfg.Council || a.Standard != std.Line() || a.Mode != agreement.Replicate {
 			continue
@@ -244,7 +244,7 @@ func (n *Node) received(ctx context.Context, v *ledger.View, std name.Standard, 
 		return r, err
 	}
 	line := map[name.Agreement]name.StandardLine{}
-	for _, st := range n.book.all(now) {
+	for _, st := range n.book.Standing(now) {
 		line[st.Agreement.Name] = st.Agreement.Standard
 	}
 	for _, src := range n.ledger.Sources() {

@@ -53,7 +53,7 @@ func (n *Node) keepCounting(ctx context.Context) {
 			n.log.Warn("counting for monitoring", "error", err.Error())
 		}
 		took := time.Since(start)
-		for _, r := range n.prints.list() {
+		for _, r := range n.replicas.list() {
 			r.f.Look(ctx)
 		}
 		pause(ctx, max(countEvery, countShare*took))
@@ -79,7 +79,7 @@ func (n *Node) count() (*counted, error) {
 	if c.partners, err = n.partners(false); err != nil {
 		return nil, err
 	}
-	for _, st := range n.book.all(c.at) {
+	for _, st := range n.book.Standing(c.at) {
 		c.standards[st.Agreement.Name] = st.Agreement.Standard
 		if !st.InForce() {
 			c.waiting++
@@ -192,12 +192,12 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	if c := n.counted.Load(); c != nil {
 		c.collect(p)
 	}
-	n.prints.mu.Lock()
-	for c, r := range n.prints.all {
+	n.replicas.mu.Lock()
+	for c, r := range n.replicas.all {
 		p.gauge("stile_footprint_open", "1 while the replica of the footprint is open here, 0 when it could not be opened.", truth(r.f != nil), "footprint", string(c))
 	}
-	n.prints.mu.Unlock()
-	for _, r := range n.prints.list() {
+	n.replicas.mu.Unlock()
+	for _, r := range n.replicas.list() {
 		p.footprint(r)
 	}
 }

@@ -195,11 +195,10 @@ type Node struct {
 	maker     *maker
 	loaded    shelf
 	looked    usedQueue
-	prints    prints
-	fetches   fetches
-	confirms  confirms
-	sinks     sinks
-	counted   atomic.Pointer[counted] // nil where nobody watches
+	replicas  replicas
+	// confirmations are the receipts of footprints, in our own ledger.
+	confirmations *peersync.Confirmations
+	counted       atomic.Pointer[counted] // nil where nobody watches
 
 	ready chan struct{}
 	once  sync.Once
@@ -262,7 +261,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		ready: make(chan struct{}), asking: make(chan struct{}, 1),
 	}
 	n.Operations = Operations{node: n}
-	n.prints.n, n.prints.serve = n, n.keepCouncil
+	n.replicas.n, n.replicas.serve = n, n.keepCouncil
 	n.maker = &maker{n: n, at: map[name.StandardLine]place{}, allowed: map[[2]name.Standard]string{}}
 	// The ledger is open, so no other process has the folder: only one may use
 	// a directory's at a time.
@@ -288,7 +287,8 @@ func (n *Node) begin(pass []byte) error {
 	if n.book, err = openBook(n); err != nil {
 		return err
 	}
-	return n.confirms.load(n)
+	n.confirmations, err = peersync.OpenConfirmations(n.ledger)
+	return err
 }
 
 // Close closes the node. Run must have returned.
@@ -348,31 +348,20 @@ func (n *Node) Run(ctx context.Context) error {
 		n.serveDirectory(sctx, from, st)
 	})
 	net.OnConnect(func(name.Council) { n.ask() })
-	net.Handle(outwardProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
-		sctx, stop := context.WithCancel(sctx)
-		defer stop()
-		defer context.AfterFunc(ctx, stop)()
-		n.serveOutward(sctx, from, st)
-	})
-	net.Handle(inwardProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
-		sctx, stop := context.WithCancel(sctx)
-		defer stop()
-		defer context.AfterFunc(ctx, stop)()
-		n.serveInward(sctx, from, st)
-	})
 	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
 		sctx, stop := context.WithCancel(sctx)
 		defer stop()
 		defer context.AfterFunc(ctx, stop)()
 		n.serveLookup(sctx, from, st)
 	})
-	if err := n.prints.begin(ctx, net); err != nil {
+	if err := n.replicas.begin(ctx, net); err != nil {
 		return err
 	}
-	defer n.prints.end()
+	defer n.replicas.end()
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
 		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
+		Footprints: &n.replicas, Book: n.book, Confirmations: n.confirmations,
 	})
 	n.mu.Lock()
 	n.net, n.sync, n.since = net, s, n.now().UTC()
@@ -402,8 +391,6 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.keepMeasuring(ctx) })
 	wg.Go(func() { n.maker.keep(ctx) })
 	wg.Go(func() { n.keepDirectory(ctx) })
-	wg.Go(func() { n.keepFetching(ctx) })
-	wg.Go(func() { n.keepSending(ctx) })
 	if n.o.shared != nil {
 		wg.Go(func() { n.keepKeepingFiles(ctx) })
 	}
@@ -426,6 +413,13 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// exchange returns what exchanges with partners, nil while the node does not run.
+func (n *Node) exchange() *peersync.Syncer {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sync
 }
 
 // awaitAdmin returns once the admin socket answers.
@@ -454,9 +448,6 @@ func (n *Node) changed() {
 	if s != nil {
 		s.Refresh()
 	}
-	n.prints.stir()
-	n.fetches.stir()
-	n.sinks.stir()
 }
 
 // members shows the directory to wire: who is a member at this moment, and

@@ -65,7 +65,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 		return nil, err
 	}
 	now := n.now()
-	for _, st := range n.book.all(now) {
+	for _, st := range n.book.Standing(now) {
 		if !st.InForce() {
 			out.Agreements = append(out.Agreements, reply(st))
 		}
@@ -76,7 +76,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	if n.cfg.PassphraseFile == "" {
 		out.Warnings = append(out.Warnings, "the keys are not encrypted: whoever can read the folder keys/ can speak for the council")
 	}
-	out.Warnings = append(out.Warnings, n.prints.warnings()...)
+	out.Warnings = append(out.Warnings, n.replicas.warnings()...)
 	h := n.client().View().Health(now)
 	out.Directory = DirectoryHealth{State: string(h.State), Expires: h.Expires, Days: h.DaysLeft, Text: h.String()}
 	if h.State != tufdir.Fresh {
@@ -109,7 +109,7 @@ func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
 	now := n.now()
 	var out []PartnerReply
 	err := n.ledger.View(func(v *ledger.View) error {
-		for _, st := range n.book.all(now) {
+		for _, st := range n.book.Standing(now) {
 			a, open := st.Agreement, st.InForce() || st.Phase == agreement.Suspended
 			if a.From == n.cfg.Council {
 				// Feeds that are over stay listed until the partner says that
@@ -124,7 +124,7 @@ func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
 							return err
 						}
 						if n.isFootprint(c) {
-							n.confirmedWords(&p)
+							n.unconfirmed(&p)
 						}
 						if open && !st.InForce() {
 							p.InStep, p.Suspended, p.Behind = false, true, st.Why
@@ -143,9 +143,9 @@ func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
 					p.InStep, p.Suspended, p.Behind = false, true, st.Why
 				}
 				out = append(out, p)
-			} else if r := n.prints.at(a.From); open && r != nil {
+			} else if r := n.replicas.at(a.From); open && r != nil {
 				for _, c := range a.To {
-					out = append(out, n.outwardTo(r, st, c, slices.Contains(connected, c)))
+					out = append(out, n.outOfFootprint(r, s, st, c, slices.Contains(connected, c)))
 				}
 			}
 		}
@@ -201,7 +201,7 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 		return r, nil
 	}
 	if n.isFootprint(c) {
-		n.flowWords(&r, f, p)
+		n.intoFootprint(&r, s, f, p)
 		return r, nil
 	}
 	switch {
@@ -259,25 +259,21 @@ func (n *Node) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync
 		r.Behind = "this node is not running"
 		return r, nil
 	}
-	r.Behind = "the copy has not begun"
+	l, begun := s.From(a.From, a.Name)
 	if n.isFootprint(a.From) {
-		n.fetches.words(&r)
-		return r, nil
+		r.Connected = l.Connected
 	}
-	for _, l := range s.Pulling() {
-		if l.Council != a.From || l.Agreement != a.Name {
-			continue
-		}
-		switch {
-		case l.Problem != "":
-			r.Behind = l.Problem
-		case l.Live && l.Connected:
-			r.InStep, r.Behind = true, ""
-		case l.Connected:
-			r.Behind = "records are on their way"
-		default:
-			r.Behind = "it is not connected"
-		}
+	switch {
+	case !begun:
+		r.Behind = "the copy has not begun"
+	case l.Problem != "":
+		r.Behind = l.Problem
+	case l.Live && l.Connected:
+		r.InStep, r.Behind = true, ""
+	case l.Connected:
+		r.Behind = "records are on their way"
+	default:
+		r.Behind = "it is not connected"
 	}
 	return r, nil
 }

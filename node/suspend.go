@@ -88,7 +88,7 @@ func (n *Node) version(in AgreementRequest, fits func(agreement.Status) bool) (a
 	if err != nil {
 		return agreement.Status{}, err
 	}
-	all := n.book.versions(a.Name, n.now())
+	all := n.book.Texts(a.Name, n.now())
 	i := -1
 	if in.Version == 0 && len(in.Document) == 0 {
 		i = slices.IndexFunc(all, fits)

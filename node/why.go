@@ -51,7 +51,7 @@ func (n *Node) why(ctx context.Context, in WhyRequest) (*WhyReply, error) {
 		}
 
 		found := false
-		for _, st := range n.book.all(n.now()) {
+		for _, st := range n.book.Standing(n.now()) {
 			a := st.Agreement
 			if a.From != n.cfg.Council || !slices.Contains(a.To, partner) || a.Standard.Name != ver.Claims.Standard.Name {
 				continue
@@ -101,7 +101,7 @@ func (n *Node) recordFor(partner name.Council, in WhyRequest) (name.Record, erro
 			return nil // the caller says so
 		}
 		var best name.StandardLine
-		for _, st := range n.book.all(n.now()) {
+		for _, st := range n.book.Standing(n.now()) {
 			l := st.Agreement.Standard
 			if st.Agreement.From != n.cfg.Council || !slices.Contains(st.Agreement.To, partner) || l.Name != now.Claims.Standard.Name || l.Major < best.Major {
 				continue

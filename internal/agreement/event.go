@@ -67,6 +67,31 @@ type Ref struct {
 // Ref returns the reference to a.
 func (a *Agreement) Ref() Ref { return Ref{a.Name, a.Version, a.Digest()} }
 
+// RefOf returns which document an event of one of the [Kinds] is about; false when
+// it is of another kind or does not parse.
+func RefOf(kind string, body any) (Ref, bool) {
+	switch kind {
+	case KindProposal:
+		p, err := ParseProposal(body)
+		if err != nil {
+			return Ref{}, false
+		}
+		return p.Agreement.Ref(), true
+	case KindSignature:
+		s, err := ParseSignature(body)
+		return s.Ref, err == nil
+	case KindEnd, KindSuspend, KindResume:
+		n, err := ParseNotice(body)
+		return n.Ref, err == nil
+	}
+	return Ref{}, false
+}
+
+// Kinds returns the kinds of events that a [State] takes in.
+func Kinds() []string {
+	return []string{KindProposal, KindSignature, KindSuspend, KindResume, KindEnd}
+}
+
 // A Signature is a party's consent to a document. The event that carries it is
 // signed with the council's record key; there is no other signature. Body:
 //

@@ -63,6 +63,25 @@ func (t *Terms) Match(record any) bool {
 	return err == nil && yes
 }
 
+// Beyond says what of a record that was sent is beyond the agreement, or does not
+// fit its standard: the rule, and where one is, the field's pointer; "" for nothing.
+// It may be called on nil terms, which let nothing through.
+func (t *Terms) Beyond(std *standard.Standard, body map[string]any) (rule, pointer string) {
+	if t == nil {
+		return "standard's version", ""
+	}
+	if extra := t.Excess(body); len(extra) > 0 {
+		return "field beyond the agreement", extra[0]
+	}
+	if t.RowsCheckable() && !t.Match(body) {
+		return "row beyond the agreement", ""
+	}
+	if ps := std.ValidateVisible(body); len(ps) > 0 {
+		return "standard: " + ps[0].Rule, ps[0].Pointer
+	}
+	return "", ""
+}
+
 // Keep decides on one disclosure of a record token: whether the place that the
 // concrete pointer names travels. shell says that the disclosure is an object
 // or array whose parts are disclosed by themselves; it travels, emptied, when

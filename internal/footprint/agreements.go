@@ -167,6 +167,20 @@ func (f *Footprint) Sayings(from uint64, fn func(Saying) bool) error {
 	})
 }
 
+// Signers returns the members whose own signatures of a document stand in the
+// ledger, in the order of their signatures.
+func (f *Footprint) Signers(ref agreement.Ref) (out []name.Council, err error) {
+	err = f.Sayings(0, func(s Saying) bool {
+		if s.Event.Kind == agreement.KindSignature {
+			if of, ok := agreement.RefOf(s.Event.Kind, s.Event.Body); ok && of == ref && !slices.Contains(out, s.Event.Council) {
+				out = append(out, s.Event.Council)
+			}
+		}
+		return true
+	})
+	return out, err
+}
+
 // Changed returns a channel that is closed when this member applies something.
 // Take it before looking at what is waited for. A snapshot that takes the
 // replica's place may close it late: wait no longer than a second or so at once.

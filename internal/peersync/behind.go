@@ -66,7 +66,7 @@ const catchUpPause = 10 * time.Second
 func (s *Syncer) catchingUp(src *ledger.Source) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.pulls[pullKey{src.From, src.Agreement}]
+	p := s.jobs[jobKey{work: copying, council: src.From, agreement: src.Agreement}]
 	return p != nil && p.connected && !p.live && s.o.Now().Sub(src.LastAt) < catchUpPause
 }
 

@@ -14,17 +14,16 @@ package peersync
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"math/rand/v2"
+	"maps"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -51,34 +50,61 @@ type Agreements interface {
 	Notice(from name.Council, index uint64, jws []byte)
 }
 
-// Options say what a Syncer works with. All but Log and Now are needed.
-type Options struct {
-	Self       name.Council
-	Ledger     *ledger.Ledger
-	Keys       *keys.Ring
-	Directory  *directory.Directory
-	Judge      *judge.Judge // of what partners send
-	Network    wire.Network
-	Agreements Agreements
-	Log        *slog.Logger     // default discards
-	Now        func() time.Time // default time.Now
+// Footprints is what peersync asks of whoever keeps the replicas of footprints.
+type Footprints interface {
+	// Is reports whether a party of an agreement is a footprint.
+	Is(c name.Council) bool
+	// Kept reports whether this node has a replica of a footprint, open or not.
+	Kept(c name.Council) bool
+	// Members returns the councils that keep a footprint, as far as is known here.
+	Members(c name.Council) []name.Council
+	// Open returns the replicas of footprints of councils that are open here.
+	Open() []*footprint.Footprint
 }
 
-// A Syncer serves this council's feeds and pulls those of its partners.
+// Book is what peersync asks of whoever keeps the agreements about those that
+// footprints are party to.
+type Book interface {
+	// Texts returns where every text of an agreement stands, the newest first.
+	Texts(a name.Agreement, now time.Time) []agreement.Status
+	// Standing returns where every agreement stands, by name: the text in force
+	// or, if none is, the newest.
+	Standing(now time.Time) []agreement.Status
+	// Heard takes in what members said of agreements in a footprint's ledger, in
+	// its order. It returns how many of the events need not be told again.
+	Heard(ctx context.Context, fp name.Council, list []footprint.Saying) (int, error)
+}
+
+// Options say what a Syncer works with. All but Log and Now are needed; a
+// node that has nothing to do with footprints leaves out Footprints, Book and
+// Confirmations.
+type Options struct {
+	Self          name.Council
+	Ledger        *ledger.Ledger
+	Keys          *keys.Ring
+	Directory     *directory.Directory
+	Judge         *judge.Judge // of what partners send
+	Network       wire.Network
+	Agreements    Agreements
+	Footprints    Footprints
+	Book          Book
+	Confirmations *Confirmations
+	Log           *slog.Logger     // default discards
+	Now           func() time.Time // default time.Now
+}
+
+// A Syncer serves this council's feeds and those of its footprints, copies those
+// of its partners, and brings its own to footprints.
 type Syncer struct {
 	o Options
 
-	mu      sync.Mutex // guards what follows
-	pulls   map[pullKey]*pull
-	serving map[serveKey]int // open streams
-	kicked  chan struct{}
+	mu       sync.Mutex // guards what follows
+	jobs     map[jobKey]*job
+	replicas map[*footprint.Footprint]*replica
+	serving  map[serveKey]int // open streams
+	kicked   chan struct{}
 
 	caughtUp chan struct{} // buffered: a copy came to its end, or broke off
-}
-
-type pullKey struct {
-	from      name.Council
-	agreement name.Agreement // "" for notices
 }
 
 type serveKey struct {
@@ -86,18 +112,13 @@ type serveKey struct {
 	agreement name.Agreement
 }
 
-// A pull is one feed being copied here.
-type pull struct {
-	key    pullKey
-	cancel context.CancelFunc
-	kick   chan struct{} // buffered: try again now
+// none is Footprints of a node that has nothing to do with them.
+type none struct{}
 
-	// guarded by Syncer.mu
-	connected bool
-	live      bool   // everything there was has been kept
-	problem   string // why it is behind, in words; "" when nothing is wrong
-	since     time.Time
-}
+func (none) Is(name.Council) bool                { return false }
+func (none) Kept(name.Council) bool              { return false }
+func (none) Members(name.Council) []name.Council { return nil }
+func (none) Open() []*footprint.Footprint        { return nil }
 
 // New returns a Syncer that does nothing until Run.
 func New(o Options) *Syncer {
@@ -107,21 +128,21 @@ func New(o Options) *Syncer {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Footprints == nil {
+		o.Footprints = none{}
+	}
 	return &Syncer{
-		o:       o,
-		pulls:   map[pullKey]*pull{},
-		serving: map[serveKey]int{},
-		kicked:  make(chan struct{}, 1),
+		o:        o,
+		jobs:     map[jobKey]*job{},
+		replicas: map[*footprint.Footprint]*replica{},
+		serving:  map[serveKey]int{},
+		kicked:   make(chan struct{}, 1),
 
 		caughtUp: make(chan struct{}, 1),
 	}
 }
 
-// reviewEvery is how often the set of feeds to pull is looked at even if
-// nothing happened: agreements start and end by the clock.
-const reviewEvery = 30 * time.Second
-
-// Run serves and pulls until ctx ends. It returns the error that stopped it;
+// Run serves and exchanges until ctx ends. It returns the error that stopped it;
 // the network must still be open.
 func (s *Syncer) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
@@ -129,21 +150,22 @@ func (s *Syncer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	s.o.Network.Handle(wirepb.Protocol, func(sctx context.Context, from name.Council, st wire.Stream) {
-		sctx, stop := context.WithCancel(sctx)
-		defer stop()
-		defer context.AfterFunc(ctx, stop)()
-		s.serve(sctx, from, st)
-	})
+	handle := func(protocol string, serve func(context.Context, name.Council, wire.Stream)) {
+		s.o.Network.Handle(protocol, func(sctx context.Context, from name.Council, st wire.Stream) {
+			sctx, stop := context.WithCancel(sctx)
+			defer stop()
+			defer context.AfterFunc(ctx, stop)()
+			serve(sctx, from, st)
+		})
+	}
+	handle(wirepb.Protocol, s.serve)
+	handle(outwardProtocol, s.serveOutward)
+	handle(inwardProtocol, s.serveInward)
 	s.o.Network.OnConnect(func(c name.Council) {
-		s.mu.Lock()
-		for k, p := range s.pulls {
-			if k.from == c {
-				p.again()
-			}
-		}
-		s.mu.Unlock()
-		s.Refresh()
+		s.again(func(k jobKey) bool {
+			return k.council == c || s.o.Footprints.Is(k.council) && slices.Contains(s.o.Footprints.Members(k.council), c)
+		})
+		s.look()
 	})
 	wg.Go(func() { s.verifyBehind(ctx) })
 
@@ -160,35 +182,42 @@ func (s *Syncer) Run(ctx context.Context) error {
 	}
 }
 
-// Refresh makes the Syncer look again at what there is to pull and to whom to
-// connect. Call it when agreements, standards or the directory have changed.
+// Refresh makes the Syncer look again at what there is to exchange and to whom to
+// connect. Call it when agreements, standards, footprints or the directory have
+// changed.
 func (s *Syncer) Refresh() {
+	s.again(func(k jobKey) bool { return k.work == contributing || s.o.Footprints.Is(k.council) })
+	s.look()
+}
+
+// Retry makes the exchanges that wait after a failure try again now.
+func (s *Syncer) Retry() {
+	s.again(func(jobKey) bool { return true })
+	s.look()
+}
+
+func (s *Syncer) look() {
 	select {
 	case s.kicked <- struct{}{}:
 	default:
 	}
 }
 
-// Retry makes the pulls that wait after a failure try again now.
-func (s *Syncer) Retry() {
+// again has jobs try again now.
+func (s *Syncer) again(which func(jobKey) bool) {
 	s.mu.Lock()
-	for _, p := range s.pulls {
-		p.again()
-	}
+	jobs := slices.Collect(maps.Values(s.jobs))
 	s.mu.Unlock()
-	s.Refresh()
+	for _, j := range jobs {
+		if which(j.key) {
+			j.again()
+		}
+	}
 }
 
 func (s *Syncer) wakeVerifier() {
 	select {
 	case s.caughtUp <- struct{}{}:
-	default:
-	}
-}
-
-func (p *pull) again() {
-	select {
-	case p.kick <- struct{}{}:
 	default:
 	}
 }
@@ -227,128 +256,6 @@ func (s *Syncer) Partners() []name.Council {
 		}
 	}
 	slices.Sort(out)
-	return out
-}
-
-// review starts the pulls that should run and stops those that should not.
-func (s *Syncer) review(ctx context.Context, wg *sync.WaitGroup) {
-	now := s.o.Now()
-	want := map[pullKey]bool{}
-	for _, a := range s.o.Agreements.Inbound(now) {
-		if a.Mode == agreement.Replicate {
-			want[pullKey{a.From, a.Name}] = true
-		}
-	}
-	for _, c := range slices.Concat(s.Partners(), s.o.Network.Connected()) {
-		if _, ok := s.o.Directory.Member(c); ok && c != s.o.Self {
-			want[pullKey{from: c}] = true
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for k, p := range s.pulls {
-		if !want[k] {
-			p.cancel()
-			delete(s.pulls, k)
-		}
-	}
-	for k := range want {
-		if s.pulls[k] != nil {
-			continue
-		}
-		pctx, cancel := context.WithCancel(ctx)
-		p := &pull{key: k, cancel: cancel, kick: make(chan struct{}, 1), since: now}
-		s.pulls[k] = p
-		wg.Go(func() {
-			defer cancel()
-			s.keepPulling(pctx, p)
-		})
-	}
-}
-
-// Bounds of the pause before a failed pull is tried again. A partner that
-// connects cuts it short.
-const (
-	pauseLeast = 100 * time.Millisecond
-	pauseMost  = time.Minute
-)
-
-func (s *Syncer) keepPulling(ctx context.Context, p *pull) {
-	pause := pauseLeast
-	for ctx.Err() == nil {
-		progress, err := s.pullOnce(ctx, p)
-		if ctx.Err() != nil {
-			return
-		}
-		s.mu.Lock()
-		p.connected, p.live = false, false
-		s.wakeVerifier()
-		if problem := explain(err); problem != p.problem {
-			p.problem, p.since = problem, s.o.Now()
-		}
-		s.mu.Unlock()
-		s.o.Log.Info("copying stopped", "from", p.key.from, "agreement", p.key.agreement, "because", err.Error())
-		if progress {
-			pause = pauseLeast
-		}
-		// Up to half of the pause is random, so that a region of nodes does
-		// not come back at one instant.
-		t := time.NewTimer(pause/2 + rand.N(pause/2+1))
-		select {
-		case <-ctx.Done():
-		case <-p.kick:
-		case <-t.C:
-		}
-		t.Stop()
-		pause = min(2*pause, pauseMost)
-	}
-}
-
-// explain says in words why a copy is behind.
-func explain(err error) string {
-	switch {
-	case err == nil:
-		return ""
-	case errors.Is(err, judge.ErrLied):
-		return "what it sent does not verify: " + err.Error()
-	case errors.Is(err, wire.ErrWrongNode):
-		return "another node answers at its address"
-	case errors.Is(err, wire.ErrUnreachable):
-		return "it cannot be reached"
-	case errors.Is(err, wire.ErrNotMember):
-		return "it, or we, are not in the other's directory"
-	case errors.Is(err, wire.ErrReset):
-		return "the connection broke"
-	}
-	var r *refused
-	if errors.As(err, &r) {
-		return "it refused: " + r.reason
-	}
-	return strings.TrimSpace(err.Error())
-}
-
-// A Link is one feed being copied, in either direction, as it is now.
-type Link struct {
-	Council   name.Council   `json:"council"`
-	Agreement name.Agreement `json:"agreement,omitempty"`
-	Connected bool           `json:"connected"`
-	Live      bool           `json:"live"` // inbound: everything there was has been kept
-	Problem   string         `json:"problem,omitempty"`
-	Since     time.Time      `json:"since,omitzero"` // of the problem
-}
-
-// Pulling returns the state of every copy being made here, by council and
-// agreement.
-func (s *Syncer) Pulling() []Link {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]Link, 0, len(s.pulls))
-	for k, p := range s.pulls {
-		out = append(out, Link{k.from, k.agreement, p.connected, p.live, p.problem, p.since})
-	}
-	slices.SortFunc(out, func(a, b Link) int {
-		return strings.Compare(string(a.Council)+" "+string(a.Agreement), string(b.Council)+" "+string(b.Agreement))
-	})
 	return out
 }
 

@@ -27,11 +27,11 @@ func (r *refused) Error() string { return "refused (" + r.code + "): " + r.reaso
 
 // pullOnce copies one feed until the stream breaks, the sender refuses or
 // lies, or ctx ends. It reports whether anything was kept.
-func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err error) {
+func (s *Syncer) pullOnce(ctx context.Context, p *job) (progress bool, err error) {
 	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
 		return false, err
 	}
-	src, err := s.o.Ledger.OpenSource(ctx, p.key.from, p.key.agreement)
+	src, err := s.o.Ledger.OpenSource(ctx, p.key.council, p.key.agreement)
 	if err != nil {
 		return false, err
 	}
@@ -44,7 +44,7 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 			err = errors.Join(err, s.keepLie(ctx, p, err))
 		}
 	}()
-	st, err := s.o.Network.Open(ctx, p.key.from, wirepb.Protocol)
+	st, err := s.o.Network.Open(ctx, p.key.council, wirepb.Protocol)
 	if err != nil {
 		return false, err
 	}
@@ -93,19 +93,14 @@ func (s *Syncer) pullOnce(ctx context.Context, p *pull) (progress bool, err erro
 			// Before the answer: it may not get through, and what is on disk
 			// does not come again.
 			for _, e := range d.Events {
-				s.o.Agreements.Notice(p.key.from, e.Index, e.Token)
+				s.o.Agreements.Notice(p.key.council, e.Index, e.Token)
 			}
 		}
 		st.SetDeadline(s.o.Now().Add(helloWithin))
 		if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Ack{Ack: ack}}); err != nil {
 			return progress, err
 		}
-		s.mu.Lock()
-		if b.GetLive() && !p.live {
-			s.wakeVerifier()
-		}
-		p.live, p.problem, p.since = b.GetLive(), "", time.Time{}
-		s.mu.Unlock()
+		s.went(p, true, b.GetLive())
 	}
 }
 
@@ -154,12 +149,12 @@ func (s *Syncer) lapsed(kid string) bool {
 
 // keepLie keeps what no honest sender can have sent, as evidence, and so that
 // status shows it after the stream is gone.
-func (s *Syncer) keepLie(ctx context.Context, p *pull, lie error) error {
-	src, err := s.o.Ledger.Source(p.key.from, p.key.agreement)
+func (s *Syncer) keepLie(ctx context.Context, p *job, lie error) error {
+	src, err := s.o.Ledger.Source(p.key.council, p.key.agreement)
 	if err != nil {
 		return err
 	}
-	r := ledger.Refusal{From: p.key.from, Agreement: p.key.agreement, Index: src.Cursor, Rule: "batch: " + lie.Error(), At: s.o.Now().UTC()}
+	r := ledger.Refusal{From: p.key.council, Agreement: p.key.agreement, Index: src.Cursor, Rule: "batch: " + lie.Error(), At: s.o.Now().UTC()}
 	if f, ok := errors.AsType[*judge.Fork](lie); ok {
 		r.Evidence = f.Notes
 	}
@@ -178,8 +173,8 @@ func limit(s string, n int) string {
 }
 
 // take checks a batch, keeps it and makes the answer.
-func (s *Syncer) take(ctx context.Context, c *judge.Case, p *pull, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
-	src, err := s.o.Ledger.Source(p.key.from, p.key.agreement)
+func (s *Syncer) take(ctx context.Context, c *judge.Case, p *job, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
+	src, err := s.o.Ledger.Source(p.key.council, p.key.agreement)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -217,7 +212,7 @@ func (s *Syncer) take(ctx context.Context, c *judge.Case, p *pull, b *wirepb.Bat
 		s.o.Log.Warn("refused part of a delivery", "from", r.From, "agreement", r.Agreement, "entry", r.Index, "rule", r.Rule, "pointer", r.Pointer)
 	}
 	ack := &wirepb.Ack{Cursor: d.Cursor, Receipt: receipt}
-	if now, err := s.o.Ledger.Source(p.key.from, p.key.agreement); err == nil {
+	if now, err := s.o.Ledger.Source(p.key.council, p.key.agreement); err == nil {
 		ack.Held = uint64(max(0, now.Records))
 	}
 	// We have checked that this checkpoint extends the last one we saw, which

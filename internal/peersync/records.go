@@ -1,4 +1,4 @@
-package node
+package peersync
 
 import (
 	"bufio"
@@ -89,7 +89,7 @@ type outwardGone struct {
 }
 
 // serveOutward answers one question from outside.
-func (n *Node) serveOutward(ctx context.Context, from name.Council, st wire.Stream) {
+func (s *Syncer) serveOutward(ctx context.Context, from name.Council, st wire.Stream) {
 	defer st.Close()
 	st.SetDeadline(time.Now().Add(outwardTimeout))
 	b, err := wire.ReadFrame(bufio.NewReader(st), maxOutwardAsk)
@@ -99,9 +99,9 @@ func (n *Node) serveOutward(ctx context.Context, from name.Council, st wire.Stre
 		return
 	}
 	st.SetDeadline(time.Time{})
-	answer, err := n.outward(ctx, from, ask)
+	answer, err := s.outward(ctx, from, ask)
 	if err != nil {
-		n.log.Warn("records of a footprint not sent", "footprint", ask.Footprint, "to", from, "error", err.Error())
+		s.o.Log.Warn("records of a footprint not sent", "footprint", ask.Footprint, "to", from, "error", err.Error())
 		answer = &outwardAnswer{Refused: "it cannot be read here now"}
 	}
 	if b, err = json.Marshal(answer); err != nil {
@@ -115,21 +115,22 @@ func (n *Node) serveOutward(ctx context.Context, from name.Council, st wire.Stre
 	}
 }
 
-func (n *Node) outward(ctx context.Context, from name.Council, ask outwardAsk) (*outwardAnswer, error) {
+func (s *Syncer) outward(ctx context.Context, from name.Council, ask outwardAsk) (*outwardAnswer, error) {
 	refuse := func(why string) (*outwardAnswer, error) { return &outwardAnswer{Refused: why}, nil }
-	r := n.prints.at(ask.Footprint)
-	if r == nil || !slices.Contains(r.f.Councils(), n.cfg.Council) {
+	r := s.open(ask.Footprint)
+	if r == nil || !r.member() {
 		return refuse("no replica of that footprint is open here")
 	}
-	if err := n.directory.Exchange(n.now()); err != nil {
+	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
 		return refuse(err.Error())
 	}
-	if m, ok := n.directory.Member(from); !ok || !m.ActiveAt(n.now()) {
+	if m, ok := s.o.Directory.Member(from); !ok || !m.ActiveAt(s.o.Now()) {
 		return refuse("you are no member of our directory")
 	}
-	doc, why := n.book.InForce(ask.Agreement, n.now())
+	doc, why := s.o.Agreements.InForce(ask.Agreement, s.o.Now())
 	if doc == nil || doc.From != r.name || !slices.Contains(doc.To, from) {
-		if doc, ok := n.newestText(ask.Agreement); !ok || doc.From != r.name || !slices.Contains(doc.To, from) {
+		all := s.o.Book.Texts(ask.Agreement, s.o.Now())
+		if len(all) == 0 || standing(all).Agreement.From != r.name || !slices.Contains(standing(all).Agreement.To, from) {
 			why = ""
 		}
 		if why == "" {
@@ -140,11 +141,11 @@ func (n *Node) outward(ctx context.Context, from name.Council, ask outwardAsk) (
 	if doc.Digest().String() != ask.Digest {
 		return refuse(fmt.Sprintf("version %d of the agreement is in force", doc.Version))
 	}
-	if err := n.keepOutwardReceipt(ctx, from, ask); err != nil {
+	if err := s.keepOutwardReceipt(ctx, from, ask); err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
-	r.asked[asker{ask.Agreement, from}] = asked{n.now().UTC(), ask.Cursor, max(ask.Held, 0)}
+	r.asked[asker{ask.Agreement, from}] = Asked{s.o.Now().UTC(), ask.Cursor, max(ask.Held, 0)}
 	r.mu.Unlock()
 	wait, cancel := context.WithTimeout(ctx, outwardWait)
 	defer cancel()
@@ -163,15 +164,15 @@ func (n *Node) outward(ctx context.Context, from name.Council, ask outwardAsk) (
 	case cp.Size < ask.Size:
 		return refuse("this member is behind what you have seen")
 	}
-	if doc, _ := n.book.InForce(ask.Agreement, n.now()); doc == nil {
+	if doc, _ := s.o.Agreements.InForce(ask.Agreement, s.o.Now()); doc == nil {
 		return refuse("the agreement is over")
 	}
-	signers, err := r.signers(doc.Ref())
+	signers, err := r.f.Signers(doc.Ref())
 	if err != nil {
 		return nil, err
 	}
 	out := &outwardAnswer{Signers: len(signers), Checkpoint: string(signed)}
-	if err := n.outwardPage(r, doc, signers, ask.Cursor, cp.Size, out); err != nil {
+	if err := s.outwardPage(r, doc, signers, ask.Cursor, cp.Size, out); err != nil {
 		return nil, err
 	}
 	var indexes []uint64
@@ -186,7 +187,7 @@ func (n *Node) outward(ctx context.Context, from name.Council, ask outwardAsk) (
 		}
 		out.Inclusion = tlog.JoinHashes(proof)
 		// Durable before a byte leaves.
-		_, _, err = n.ledger.AppendNotice(ctx, KindOutward, map[string]any{
+		_, _, err = s.o.Ledger.AppendNotice(ctx, KindOutward, map[string]any{
 			"footprint": string(r.name), "agreement": string(doc.Name), "version": json.Number(fmt.Sprint(doc.Version)), "to": string(from), "entries": list,
 		})
 		if err != nil {
@@ -203,79 +204,31 @@ func (n *Node) outward(ctx context.Context, from name.Council, ask outwardAsk) (
 	return out, nil
 }
 
-// An asker is a partner outside under an agreement, and asked what it said when
-// it last asked this member. It may ask the others.
-type (
-	asker struct {
-		agreement name.Agreement
-		partner   name.Council
-	}
-	asked struct {
-		at     time.Time
-		cursor uint64
-		held   int
-	}
-)
+// An asker is a partner outside under an agreement.
+type asker struct {
+	agreement name.Agreement
+	partner   name.Council
+}
 
-// outwardTo says how far a partner of a footprint outside has come, as far as this
-// member knows.
-func (n *Node) outwardTo(r *replica, st agreement.Status, c name.Council, connected bool) PartnerReply {
-	a := st.Agreement
+// Asked is what a partner outside said when it last asked this member for a
+// footprint's records. It may ask the others.
+type Asked struct {
+	At     time.Time // zero when it has not asked since the node started
+	Cursor uint64    // index of the footprint's log that it has come to
+	Held   int       // records that it says it holds
+}
+
+// Asked returns when a partner last asked for what our footprint sends under an
+// agreement.
+func (s *Syncer) Asked(f *footprint.Footprint, a name.Agreement, partner name.Council) Asked {
+	r := s.replica(f)
 	r.mu.Lock()
-	last, ever := r.asked[asker{a.Name, c}]
-	r.mu.Unlock()
-	out := PartnerReply{
-		Council: c, Agreement: a.Name, Direction: "to", Through: r.name, Connected: connected,
-		Offered: last.held, Held: last.held, LastAt: last.at,
-	}
-	if a.Mode != agreement.Replicate {
-		out.Mode, out.Behind = string(a.Mode), n.gone(c)
-		out.InStep, out.Asked = out.Behind == "", n.askedToday(st.Digest, c)
-		if st.Phase == agreement.Suspended {
-			out.InStep, out.Suspended, out.Behind = false, true, st.Why
-		}
-		return out
-	}
-	cp, _ := r.f.Checkpoint()
-	switch gone := n.gone(c); {
-	case st.Phase == agreement.Suspended:
-		out.Suspended, out.Behind = true, st.Why
-	case gone != "":
-		out.Behind = gone
-	case !ever:
-		out.Behind = "it has not asked this member since the node started; it may ask the others"
-	case last.cursor >= cp.Size:
-		out.InStep = true
-	default:
-		out.Behind = fmt.Sprintf("it last asked this member %s; it may ask the others", last.at.Format(time.DateTime+" MST"))
-	}
-	if !out.InStep {
-		out.BehindEntries = cp.Size - min(cp.Size, last.cursor)
-	}
-	return out
-}
-
-func (n *Node) newestText(a name.Agreement) (*agreement.Agreement, bool) {
-	st, ok := n.book.status(a, n.now())
-	return st.Agreement, ok
-}
-
-// signers returns the members whose own signatures of a document stand in the
-// footprint's ledger.
-func (r *replica) signers(ref agreement.Ref) (out []name.Council, err error) {
-	err = r.f.Sayings(0, func(s footprint.Saying) bool {
-		if s.Event.Kind == agreement.KindSignature {
-			if of, ok := refOf(s.Event); ok && of == ref && !slices.Contains(out, s.Event.Council) {
-				out = append(out, s.Event.Council)
-			}
-		}
-		return true
-	})
-	return out, err
+	defer r.mu.Unlock()
+	return r.asked[asker{a, partner}]
 }
 
 // outwardPage fills an answer with what follows a cursor.
-func (n *Node) outwardPage(r *replica, doc *agreement.Agreement, signers []name.Council, cursor, size uint64, out *outwardAnswer) error {
+func (s *Syncer) outwardPage(r *replica, doc *agreement.Agreement, signers []name.Council, cursor, size uint64, out *outwardAnswer) error {
 	var all []*footprint.Held
 	out.Cursor, out.Live = max(cursor, size), true
 	err := r.f.Entries(cursor, func(h *footprint.Held) bool {
@@ -322,11 +275,11 @@ func (n *Node) outwardPage(r *replica, doc *agreement.Agreement, signers []name.
 			}
 			std := h.View.Standard
 			if _, ok := terms[std]; !ok {
-				s, err := r.f.Standard(std)
+				schema, err := r.f.Standard(std)
 				if err != nil {
 					return err
 				}
-				if terms[std], err = doc.Compile(s); err != nil {
+				if terms[std], err = doc.Compile(schema); err != nil {
 					terms[std] = nil
 				}
 			}
@@ -347,7 +300,7 @@ func (n *Node) outwardPage(r *replica, doc *agreement.Agreement, signers []name.
 
 // keepOutwardReceipt keeps what a partner says it did with what came last. One
 // that does not hold is passed over: what was sent is in our log anyway.
-func (n *Node) keepOutwardReceipt(ctx context.Context, from name.Council, ask outwardAsk) error {
+func (s *Syncer) keepOutwardReceipt(ctx context.Context, from name.Council, ask outwardAsk) error {
 	if ask.Receipt == "" {
 		return nil
 	}
@@ -355,12 +308,12 @@ func (n *Node) keepOutwardReceipt(ctx context.Context, from name.Council, ask ou
 	if err != nil || ev.Council != from || ev.Kind != ledger.KindReceipt {
 		return nil
 	}
-	m, _ := n.directory.Member(from)
+	m, _ := s.o.Directory.Member(from)
 	key, err := m.RecordKeyAt(t.KeyID(), directory.AnyPlace)
 	if err != nil || t.Verify(key) != nil {
 		return nil
 	}
-	_, _, err = n.ledger.AppendNotice(ctx, KindOutwardReceipt, map[string]any{
+	_, _, err = s.o.Ledger.AppendNotice(ctx, KindOutwardReceipt, map[string]any{
 		"footprint": string(ask.Footprint), "agreement": string(ask.Agreement), "from": string(from), "receipt": ask.Receipt,
 	})
 	return err

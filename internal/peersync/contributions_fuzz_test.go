@@ -1,4 +1,4 @@
-package node
+package peersync
 
 import (
 	"encoding/json"
@@ -28,13 +28,13 @@ func FuzzInward(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if q, err := parseInwardAsk(b); err == nil {
-			if len(q.Records) > 2*flowItems || len(q.Tokens) > 2*flowItems || q.Cursor < q.Since || q.Agreement.Council() == "" {
+			if len(q.Records) > 2*partItems || len(q.Tokens) > 2*partItems || q.Cursor < q.Since || q.Agreement.Council() == "" {
 				t.Errorf("out of bounds: %+v", q)
 			}
 		}
 		q := inwardAsk{Ask: inwardPage, Records: []name.Record{rec}, Tokens: []string{"x"}}
 		if a, err := parseInwardAnswer(b, q); err == nil {
-			if len(a.Refused) > 300 || a.Refused == "" && len(a.Outcomes) != 1 || len(a.Records) > flowItems {
+			if len(a.Refused) > 300 || a.Refused == "" && len(a.Outcomes) != 1 || len(a.Records) > partItems {
 				t.Errorf("out of bounds: %+v", a)
 			}
 			for _, h := range a.Holds {

@@ -1,16 +1,13 @@
-package node
+package peersync
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -104,7 +101,7 @@ func parseInwardAsk(b []byte) (q inwardAsk, err error) {
 	if _, err := agreement.ParseDigest(q.Digest); err != nil {
 		return q, errInward
 	}
-	ok := len(q.Records) <= 2*flowItems && len(q.Tokens) <= 2*flowItems && q.Cursor >= q.Since
+	ok := len(q.Records) <= 2*partItems && len(q.Tokens) <= 2*partItems && q.Cursor >= q.Since
 	for _, r := range q.Records {
 		_, err := name.ParseRecord(string(r))
 		ok = ok && err == nil
@@ -117,7 +114,7 @@ func parseInwardAsk(b []byte) (q inwardAsk, err error) {
 		for i, at := range q.Indexes {
 			ok = ok && at < tlog.MaxSize && (i == 0 || at > q.Indexes[i-1])
 		}
-		ok = ok && len(q.Indexes) > 0 && len(q.Indexes) <= 2*flowItems
+		ok = ok && len(q.Indexes) > 0 && len(q.Indexes) <= 2*partItems
 	case inwardState, inwardHolds, inwardList, inwardPage:
 	default:
 		ok = false
@@ -137,7 +134,7 @@ func parseInwardAnswer(b []byte, q inwardAsk) (a inwardAnswer, err error) {
 	if a.Refused != "" {
 		return inwardAnswer{Refused: a.Refused}, nil
 	}
-	ok := a.Held >= 0 && len(a.Records) <= flowItems
+	ok := a.Held >= 0 && len(a.Records) <= partItems
 	for _, h := range a.Holds {
 		ok = ok && slices.Contains(q.Records, h.Record) && len(h.Token) == 32
 	}
@@ -145,8 +142,8 @@ func parseInwardAnswer(b []byte, q inwardAsk) (a inwardAnswer, err error) {
 		_, err := name.ParseRecord(string(r))
 		ok = ok && err == nil
 	}
-	for _, s := range a.Standards {
-		_, err := name.ParseStandard(s)
+	for _, std := range a.Standards {
+		_, err := name.ParseStandard(std)
 		ok = ok && err == nil
 	}
 	for _, o := range a.Outcomes {
@@ -159,7 +156,7 @@ func parseInwardAnswer(b []byte, q inwardAsk) (a inwardAnswer, err error) {
 }
 
 // serveInward answers one question of a council outside.
-func (n *Node) serveInward(ctx context.Context, from name.Council, st wire.Stream) {
+func (s *Syncer) serveInward(ctx context.Context, from name.Council, st wire.Stream) {
 	defer st.Close()
 	st.SetDeadline(time.Now().Add(inwardTimeout))
 	b, err := wire.ReadFrame(bufio.NewReader(st), maxInward)
@@ -173,10 +170,10 @@ func (n *Node) serveInward(ctx context.Context, from name.Council, st wire.Strea
 		return
 	}
 	work, cancel := context.WithTimeout(ctx, inwardWithin)
-	answer, err := n.inward(work, from, q)
+	answer, err := s.inward(work, from, q)
 	cancel()
 	if err != nil {
-		n.log.Info("records for a footprint not passed on", "footprint", q.Footprint, "from", from, "because", err.Error())
+		s.o.Log.Info("records for a footprint not passed on", "footprint", q.Footprint, "from", from, "because", err.Error())
 		answer = &inwardAnswer{Refused: "it cannot be passed on now"}
 		if errors.Is(err, footprint.ErrUnavailable) {
 			answer.Refused = "no majority of the members answers"
@@ -194,51 +191,51 @@ func (n *Node) serveInward(ctx context.Context, from name.Council, st wire.Strea
 }
 
 // inward answers a question as a member of the footprint.
-func (n *Node) inward(ctx context.Context, from name.Council, q inwardAsk) (*inwardAnswer, error) {
+func (s *Syncer) inward(ctx context.Context, from name.Council, q inwardAsk) (*inwardAnswer, error) {
 	refuse := func(why string) (*inwardAnswer, error) { return &inwardAnswer{Refused: why}, nil }
-	r := n.prints.at(q.Footprint)
-	if r == nil || r.council != nil || !slices.Contains(r.f.Councils(), n.cfg.Council) {
+	r := s.open(q.Footprint)
+	if r == nil || !r.member() {
 		return refuse("no replica of that footprint is open here")
 	}
-	if err := n.directory.Exchange(n.now()); err != nil {
+	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
 		return refuse(err.Error())
 	}
-	if m, ok := n.directory.Member(from); !ok || !m.ActiveAt(n.now()) {
+	if m, ok := s.o.Directory.Member(from); !ok || !m.ActiveAt(s.o.Now()) {
 		return refuse("you are no member of our directory")
 	}
-	doc := n.textFrom(from, q, r.name)
+	doc := s.textFrom(from, q, r.name)
 	if doc == nil {
 		return refuse("no such agreement with you")
 	}
 	if !slices.Contains(r.f.Contributors(), from) {
 		return refuse("you may not bring records yet: a majority of the members has to take you in, which their nodes do by themselves")
 	}
-	k := kept{r.f, from}
-	if err := k.level(ctx); err != nil {
+	o := ownReplica{r.f, from}
+	if err := o.catchUp(ctx); err != nil {
 		return nil, err
 	}
 	out := &inwardAnswer{}
 	var err error
 	switch q.Ask {
 	case inwardState:
-		for _, s := range r.f.Standards() {
-			if s.Line() == doc.Standard {
-				out.Standards = append(out.Standards, s.String())
-			}
+		var st destinationState
+		if st, err = o.stateHere(q.Agreement, doc.Standard); err == nil {
+			out.Held, err = o.countHere(doc.Standard)
 		}
-		if out.Held, err = k.count(doc.Standard); err == nil {
-			out.Cursor, err = r.f.ContributedBy(from, q.Agreement)
+		out.Cursor = st.sequence
+		for _, std := range st.standards {
+			out.Standards = append(out.Standards, std.String())
 		}
 	case inwardHolds:
 		var there map[name.Record]holding
-		there, err = k.holds(ctx, nil, q.Records)
+		there, err = o.holdings(ctx, nil, q.Records)
 		for _, rec := range q.Records {
 			if h, ok := there[rec]; ok {
 				out.Holds = append(out.Holds, inwardHeld{rec, h.entry, h.token[:]})
 			}
 		}
 	case inwardList:
-		out.Records, err = k.list(doc.Standard)
+		out.Records, err = o.recordsHere(doc.Standard)
 	case inwardProof:
 		last := q.Indexes[len(q.Indexes)-1]
 		cp, signed := r.f.Checkpoint()
@@ -252,7 +249,7 @@ func (n *Node) inward(ctx context.Context, from name.Council, q inwardAsk) (*inw
 		proof, err = r.f.ProveEntries(q.Indexes, cp.Size)
 		out.Checkpoint, out.Inclusion = string(signed), tlog.JoinHashes(proof)
 	case inwardPage:
-		if why := n.beyondPage(r, doc, q); why != "" {
+		if why := s.beyondPage(r, doc, q); why != "" {
 			return refuse(why)
 		}
 		var entries []footprint.Entry
@@ -276,8 +273,8 @@ func (n *Node) inward(ctx context.Context, from name.Council, q inwardAsk) (*inw
 
 // textFrom finds the text of an agreement by which a council may ask about a
 // footprint. It need not be in force: what is over is withdrawn.
-func (n *Node) textFrom(from name.Council, q inwardAsk, fp name.Council) *agreement.Agreement {
-	for _, st := range n.book.versions(q.Agreement, n.now()) {
+func (s *Syncer) textFrom(from name.Council, q inwardAsk, fp name.Council) *agreement.Agreement {
+	for _, st := range s.o.Book.Texts(q.Agreement, s.o.Now()) {
 		a := st.Agreement
 		if st.Digest.String() == q.Digest && a.From == from && slices.Contains(a.To, fp) && a.Mode == agreement.Replicate {
 			return a
@@ -288,7 +285,7 @@ func (n *Node) textFrom(from name.Council, q inwardAsk, fp name.Council) *agreem
 
 // beyondPage says what of a page is beyond the agreement; "" for nothing.
 // Withdrawals are passed on whatever has become of it.
-func (n *Node) beyondPage(r *replica, doc *agreement.Agreement, q inwardAsk) string {
+func (s *Syncer) beyondPage(r *replica, doc *agreement.Agreement, q inwardAsk) string {
 	terms := map[name.Standard]*agreement.Terms{}
 	stds := map[name.Standard]*standard.Standard{}
 	for i, token := range q.Tokens {
@@ -299,7 +296,7 @@ func (n *Node) beyondPage(r *replica, doc *agreement.Agreement, q inwardAsk) str
 			}
 			continue
 		}
-		if now, why := n.book.InForce(doc.Name, n.now()); now == nil {
+		if now, why := s.o.Agreements.InForce(doc.Name, s.o.Now()); now == nil {
 			return why
 		} else if now.Digest() != doc.Digest() {
 			return fmt.Sprintf("version %d of the agreement is in force", now.Version)
@@ -323,238 +320,9 @@ func (n *Node) beyondPage(r *replica, doc *agreement.Agreement, q inwardAsk) str
 			stds[v.Standard] = std
 			terms[v.Standard], _ = doc.Compile(std) // nil lets nothing through
 		}
-		if rule, _ := beyond(terms[v.Standard], stds[v.Standard], v); rule != "" {
+		if rule, _ := terms[v.Standard].Beyond(stds[v.Standard], v.Body); rule != "" {
 			return fmt.Sprintf("entry %d of the page: %s", i, rule)
 		}
 	}
 	return ""
-}
-
-// letIn has the footprint take in councils outside by whose agreements, in force
-// and signed by us, their records are to come in. Whoever leads proposes it; when
-// it has not signed, another that has, in the order of their signatures, if it does
-// not come about by itself.
-func (n *Node) letIn(ctx context.Context, r *replica) error {
-	members := r.f.Councils()
-	if !r.f.Formed() || !slices.Contains(members, n.cfg.Council) {
-		return nil
-	}
-	var errs []error
-	proposed := r.f.Proposed()
-	for _, st := range n.book.all(n.now()) {
-		a := st.Agreement
-		if a.From == proposed && st.InForce() && slices.Contains(a.To, r.name) {
-			proposed = ""
-		}
-		if !st.InForce() || a.Mode != agreement.Replicate || !slices.Contains(a.To, r.name) || slices.Contains(members, a.From) || slices.Contains(r.f.Contributors(), a.From) {
-			continue
-		}
-		signers, err := r.signers(a.Ref())
-		if err != nil {
-			return err
-		}
-		turn := slices.Index(signers, n.cfg.Council)
-		if turn < 0 {
-			continue
-		}
-		r.mu.Lock()
-		if r.since[a.From].IsZero() {
-			r.since[a.From] = n.now()
-		}
-		waited := n.now().Sub(r.since[a.From]) > time.Duration(turn+2)*listenMost
-		r.mu.Unlock()
-		ctx, cancel := context.WithTimeout(ctx, listenMost)
-		_, err = r.f.LetIn(ctx, a.From, waited)
-		cancel()
-		errs = append(errs, err)
-	}
-	if proposed != "" {
-		// The agreement ended before a majority could agree: other changes wait.
-		ctx, cancel := context.WithTimeout(ctx, listenMost)
-		_, err := r.f.Cancel(ctx)
-		cancel()
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-// through is the inlet of a footprint that others keep.
-type through struct {
-	n    *Node
-	name name.Council
-	turn atomic.Uint32 // moves who is asked first
-}
-
-// ask puts a question to the members, one after the other, until one answers it.
-func (t *through) ask(ctx context.Context, f *ledger.Feed, q inwardAsk) (a inwardAnswer, err error) {
-	n := t.n
-	if err := n.directory.Exchange(n.now()); err != nil {
-		return a, err
-	}
-	n.mu.Lock()
-	net := n.net
-	n.mu.Unlock()
-	if net == nil {
-		return a, errNotServing()
-	}
-	q.Footprint, q.Agreement, q.Digest = t.name, f.Agreement, f.Digest.String()
-	b, err := json.Marshal(q)
-	if err != nil || len(b) > maxInward {
-		return a, errors.Join(err, fmt.Errorf("internal error: a page of %d bytes", len(b)))
-	}
-	members := n.keepers(t.name)
-	if len(members) == 0 {
-		return a, fmt.Errorf("the directory lists no members of %s", t.name)
-	}
-	var errs []string
-	for _, m := range inTurn(members, net.Connected(), int(t.turn.Load())) {
-		a, err := t.askMember(ctx, net, m, b, q)
-		if err == nil && a.Refused == "" {
-			return a, nil
-		}
-		if ctx.Err() != nil {
-			return a, ctx.Err()
-		}
-		if err == nil {
-			err = errors.New(a.Refused)
-		}
-		errs = append(errs, fmt.Sprintf("%s: %v", m, err))
-	}
-	return a, errors.New(strings.Join(errs, "; "))
-}
-
-func (t *through) askMember(ctx context.Context, net wire.Network, m name.Council, b []byte, q inwardAsk) (a inwardAnswer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, inwardWithin+inwardTimeout)
-	defer cancel()
-	st, err := net.Open(ctx, m, inwardProtocol)
-	if err != nil {
-		return a, err
-	}
-	defer st.Close()
-	defer context.AfterFunc(ctx, func() { st.Reset() })()
-	bw := bufio.NewWriter(st)
-	st.SetDeadline(time.Now().Add(inwardWithin + inwardTimeout))
-	if err := errors.Join(wire.WriteFrame(bw, b), bw.Flush()); err != nil {
-		st.Reset()
-		return a, err
-	}
-	if b, err = wire.ReadFrame(bufio.NewReader(st), maxInwardAnswer); err != nil {
-		st.Reset()
-		return a, err
-	}
-	return parseInwardAnswer(b, q)
-}
-
-func (t *through) number(ctx context.Context, f *ledger.Feed) (uint64, error) {
-	a, err := t.ask(ctx, f, inwardAsk{Ask: inwardState})
-	return a.Cursor, err
-}
-
-func (t *through) standards(ctx context.Context, f *ledger.Feed) (out []name.Standard, err error) {
-	a, err := t.ask(ctx, f, inwardAsk{Ask: inwardState})
-	for _, s := range a.Standards {
-		std, err := name.ParseStandard(s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, std)
-	}
-	return out, err
-}
-
-func (t *through) holds(ctx context.Context, f *ledger.Feed, rs []name.Record) (map[name.Record]holding, error) {
-	a, err := t.ask(ctx, f, inwardAsk{Ask: inwardHolds, Records: rs})
-	out := map[name.Record]holding{}
-	for _, h := range a.Holds {
-		out[h.Record] = holding{h.Entry, [32]byte(h.Token)}
-	}
-	return out, err
-}
-
-func (t *through) held(ctx context.Context, f *ledger.Feed) (int, error) {
-	a, err := t.ask(ctx, f, inwardAsk{Ask: inwardState})
-	return a.Held, err
-}
-
-func (t *through) ours(ctx context.Context, f *ledger.Feed) ([]name.Record, error) {
-	a, err := t.ask(ctx, f, inwardAsk{Ask: inwardList})
-	return a.Records, err
-}
-
-func (t *through) contribute(ctx context.Context, f *ledger.Feed, since, cursor uint64, entries []footprint.Entry) (footprint.Receipt, error) {
-	q := inwardAsk{Ask: inwardPage, Since: since, Cursor: cursor}
-	for _, e := range entries {
-		q.Tokens = append(q.Tokens, string(bytes.Clone(e.Token)))
-	}
-	a, err := t.ask(ctx, f, q)
-	out := footprint.Receipt{Position: a.Position}
-	for _, o := range a.Outcomes {
-		out.Outcomes = append(out.Outcomes, footprint.Outcome{Code: o.Code, Entry: o.Entry, Rule: o.Rule})
-	}
-	return out, err
-}
-
-// settled believes no member alone: what it said was taken must stand in the log
-// under a checkpoint that more than half of the members, by the directory, cosigned.
-func (t *through) settled(ctx context.Context, f *ledger.Feed, entries []footprint.Entry, got footprint.Receipt) error {
-	at := map[uint64]tlog.Hash{}
-	for i, o := range got.Outcomes {
-		if o.Code == footprint.Refused {
-			continue
-		}
-		entry, err := loggedAs(entries[i].Token)
-		if err != nil {
-			return fmt.Errorf("internal error: %w", err)
-		}
-		if was, ok := at[o.Entry]; ok && was != entry {
-			return fmt.Errorf("%w: two entries at one place", errNotProved)
-		}
-		at[o.Entry] = entry
-	}
-	if len(at) == 0 {
-		return nil
-	}
-	q := inwardAsk{Ask: inwardProof, Indexes: slices.Sorted(maps.Keys(at))}
-	var hashes []tlog.Hash
-	for _, i := range q.Indexes {
-		hashes = append(hashes, at[i])
-	}
-	a, err := t.ask(ctx, f, q)
-	if err != nil {
-		return err
-	}
-	return t.n.checkInward(t.name, a, hashes, q.Indexes)
-}
-
-// checkInward checks the proof that entries stand in a footprint's log.
-func (n *Node) checkInward(fp name.Council, a inwardAnswer, entries []tlog.Hash, indexes []uint64) error {
-	ws, err := n.witnessesOf(fp)
-	if err != nil {
-		return err
-	}
-	cp, _, err := tlog.VerifyMajority([]byte(a.Checkpoint), fp.Origin(), ws...)
-	if err != nil {
-		return fmt.Errorf("its checkpoint is not cosigned by a majority of the members that the directory lists: %w", err)
-	}
-	proof, err := tlog.SplitHashes(a.Inclusion)
-	if err != nil || tlog.VerifyBatch(entries, indexes, cp.Size, cp.Root, proof) != nil {
-		return fmt.Errorf("%w: entries without proof that they stand in the log", errNotProved)
-	}
-	return nil
-}
-
-// loggedAs returns the hash by which a log knows a token.
-func loggedAs(token []byte) (tlog.Hash, error) {
-	if bytes.IndexByte(token, '~') < 0 {
-		t, _, err := record.ParseEvent(token)
-		if err != nil {
-			return tlog.Hash{}, err
-		}
-		return t.Entry(), nil
-	}
-	t, err := record.Parse(token)
-	if err != nil {
-		return tlog.Hash{}, err
-	}
-	return t.Entry(), nil
 }

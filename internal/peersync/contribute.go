@@ -1,0 +1,394 @@
+package peersync
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Our records go into a footprint under an agreement as they do to a partner: what
+// the agreement lets out, from the feed that the ledger keeps of it, logged before
+// it leaves. There is nobody who pulls, so the node brings it: to its own replica,
+// which passes it to whoever leads, or to whichever member answers.
+//
+// How far this has come is known in two places. The ledger holds the cursor, as it
+// does for a partner. The footprint holds a sequence number for the agreement, which
+// every page moves by compare-and-set: the page names the number that it expects,
+// and is refused as a whole when another page was first. A page whose answer was
+// lost is brought again under a new number: what is in already is a duplicate there,
+// and what was withdrawn meanwhile is not in the feed.
+
+// KindContributed is the event that says what a footprint took of a page, and so
+// stands where a partner's receipt does. Body: agreement, version, footprint,
+// position (in the footprint's replicated log), since and cursor (of our feed),
+// held and withdrawn (our log indexes), at and withdrawn_at (where each of these
+// stands in the footprint's log, in the same order), refused (objects of entry and
+// rule), and outside (true where others keep the footprint).
+const KindContributed = "footprint-contributed"
+
+// WithdrawnFields is the reason of a withdrawal from a footprint that makes room
+// for the same record with other fields.
+const WithdrawnFields = "other fields are agreed now"
+
+// WithdrawnOver is the reason of a withdrawal from a footprint when the agreement
+// is over.
+const WithdrawnOver = "the agreement is over"
+
+// Bounds of a part of a page, so that it fits one command even when every record
+// in it has to be withdrawn first.
+const (
+	partItems = 400
+	partBytes = 900 << 10
+)
+
+// A contributor brings what one agreement lets out to one footprint.
+type contributor struct {
+	s         *Syncer
+	footprint name.Council
+	agreement name.Agreement
+	to        destination
+	own       *replica // nil where others keep the footprint
+	recalled  bool     // what the footprint took before we stopped is noted
+}
+
+func (s *Syncer) contributor(k jobKey) *contributor {
+	c := &contributor{s: s, footprint: k.council, agreement: k.agreement}
+	if k.own != nil {
+		c.own, c.to = s.replica(k.own), ownReplica{k.own, s.o.Self}
+	} else {
+		c.to = &anyMember{s: s, footprint: k.council}
+	}
+	return c
+}
+
+// turn brings what the agreement lets out now, withdraws what its texts that are
+// over let out, and waits until there may be more.
+func (c *contributor) turn(ctx context.Context, j *job) (progress bool, err error) {
+	changed := c.s.o.Ledger.Changed()
+	if c.own != nil && !c.recalled {
+		if err := c.recall(ctx); err != nil {
+			if ctx.Err() == nil {
+				c.s.o.Log.Warn("what a footprint took before is not known", "footprint", c.footprint, "error", err.Error())
+			}
+		} else {
+			c.recalled = true
+		}
+	}
+	var errs []error
+	for _, f := range c.s.o.Ledger.Feeds() {
+		if f.Agreement == c.agreement && f.Mode() == agreement.Replicate && slices.Contains(f.To, c.footprint) {
+			errs = append(errs, c.text(ctx, f))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		if m, ok := c.to.(*anyMember); ok {
+			m.turn.Add(1) // another member may do better
+		}
+		return false, err
+	}
+	c.s.went(j, true, true)
+	pause(ctx, reviewEvery, changed, j.kick)
+	return true, nil
+}
+
+// text does what is to be done for one text of the agreement.
+func (c *contributor) text(ctx context.Context, f *ledger.Feed) error {
+	all := c.s.o.Book.Texts(f.Agreement, c.s.o.Now())
+	for _, st := range all {
+		if st.Digest != f.Digest {
+			continue
+		}
+		switch {
+		case st.InForce() && !f.Closed():
+			return c.bring(ctx, f)
+		case st.Phase == agreement.Ended && f.Closed():
+			return c.retract(ctx, f)
+		case st.Phase == agreement.Superseded && f.Closed():
+			// The newer text's feed sees to it, unless it is for others.
+			if now := standing(all); !slices.Contains(now.Agreement.To, c.footprint) || now.Agreement.Mode != agreement.Replicate {
+				return c.retract(ctx, f)
+			}
+		}
+	}
+	return nil
+}
+
+// standing returns, of the texts of an agreement, the one in force or, when none
+// is, the newest.
+func standing(all []agreement.Status) agreement.Status {
+	if i := slices.IndexFunc(all, agreement.Status.InForce); i >= 0 {
+		return all[i]
+	}
+	return all[0]
+}
+
+// bring brings what there is to bring of a feed.
+func (c *contributor) bring(ctx context.Context, f *ledger.Feed) error {
+	if !f.Ready {
+		return nil // the ledger changes when it is
+	}
+	var olds []*ledger.Feed // earlier texts under which it holds something
+	for _, g := range c.s.o.Ledger.Feeds() {
+		if g.Agreement != f.Agreement || g.Version >= f.Version {
+			continue
+		}
+		if !g.Closed() {
+			return nil // withdrawals from it are still being made
+		}
+		p, err := c.s.partnerOf(g, c.footprint)
+		if err != nil {
+			return err
+		}
+		if p.Held > 0 && !p.Done {
+			olds = append(olds, g)
+		}
+	}
+	p, err := c.s.partnerOf(f, c.footprint)
+	if err != nil {
+		return err
+	}
+	u := &upload{c: c, f: f, anew: len(olds) > 0}
+	err = u.all(ctx, p.Cursor)
+	if e := u.finish(); e != nil {
+		err = e // what went wrong first
+	}
+	if err != nil {
+		return err
+	}
+	for _, g := range olds {
+		// Everything it let out has been withdrawn or has taken its new form.
+		if err := c.s.o.Ledger.Acknowledge(ctx, g, c.footprint, ledger.Ack{Cursor: g.End, Done: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An offer is an entry on its way, with what it is for us.
+type offer struct {
+	entry footprint.Entry
+	index uint64 // in our log; of the item
+	event uint64 // of a withdrawal, in our log
+	put   bool   // a record of the page
+	item  bool   // of the page; else a withdrawal that makes room
+}
+
+// mayBring asks again what may have changed since the page was read.
+func (c *contributor) mayBring(f *ledger.Feed) error {
+	if err := c.s.o.Directory.Exchange(c.s.o.Now()); err != nil {
+		return err
+	}
+	doc, why := c.s.o.Agreements.InForce(f.Agreement, c.s.o.Now())
+	if doc == nil {
+		return errors.New(why)
+	}
+	if doc.Digest() != f.Digest {
+		return errors.New("another version of the agreement has come into force")
+	}
+	return nil
+}
+
+// offers makes the entries for part of a page, for a footprint that has adopted
+// some standards. Where it holds a record with other fields than are agreed now, its
+// withdrawal comes first; with anew set, whichever version it holds.
+func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.Page, adopted []name.Standard, anew bool) ([]offer, error) {
+	type parsed struct {
+		token *record.Token
+		view  *record.View
+	}
+	all := make([]parsed, len(part.Items))
+	var ids []name.Record
+	for i, it := range part.Items {
+		if bytes.IndexByte(it.Token, '~') < 0 {
+			continue
+		}
+		t, err := record.Parse(it.Token)
+		if err != nil {
+			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
+		}
+		v, err := t.View()
+		if err != nil {
+			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
+		}
+		all[i], ids = parsed{t, v}, append(ids, v.Record)
+	}
+	var there map[name.Record]holding
+	if len(ids) > 0 {
+		var err error
+		if there, err = c.to.holdings(ctx, f, ids); err != nil {
+			return nil, err
+		}
+	}
+	var out []offer
+	for i, it := range part.Items {
+		o := offer{entry: footprint.Entry{Token: it.Token}, index: it.Index, event: it.Index, item: true}
+		t, v := all[i].token, all[i].view
+		if t == nil {
+			out = append(out, o)
+			continue
+		}
+		if !slices.Contains(adopted, v.Standard) {
+			who := ""
+			if c.own == nil {
+				who = "ask a member for "
+			}
+			return nil, fmt.Errorf("%s has not adopted %s: %sstile footprint adopt %s %s", c.footprint, v.Standard, who, c.footprint, v.Standard)
+		}
+		h, holds := there[v.Record]
+		if holds && h.entry != t.Entry() && !anew {
+			holds = false // an older version, with what was agreed then and is now
+		}
+		if holds && h.token != sha256.Sum256(it.Token) {
+			at, w, err := c.withdrawal(ctx, f, v.Record, WithdrawnFields, it.Index)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, offer{entry: footprint.Entry{Token: w}, index: it.Index, event: at})
+		}
+		o.put = true
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// withdrawal logs the withdrawal of a record from a footprint.
+func (c *contributor) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, reason string, index uint64) (uint64, []byte, error) {
+	return c.s.o.Ledger.AppendNotice(ctx, ledger.KindWithdrawal, map[string]any{
+		"agreement": string(f.Agreement), "version": number(uint64(f.Version)),
+		"record": string(rec), "reason": reason, "entry": number(index),
+	})
+}
+
+// contribute brings entries under the next sequence number of the agreement, and
+// returns when what became of them is certain.
+func (c *contributor) contribute(ctx context.Context, f *ledger.Feed, cursor uint64, offers []offer) (footprint.Receipt, error) {
+	st, err := c.to.state(ctx, f)
+	if err != nil {
+		return footprint.Receipt{}, err
+	}
+	got, err := c.contributeFrom(ctx, f, st.sequence, max(st.sequence+1, cursor), offers)
+	if err != nil {
+		return got, err
+	}
+	return got, c.to.settled(ctx, f, entriesOf(offers), got)
+}
+
+// refusedForNow says that the footprint could not take entries as things are now.
+// Nothing is lost: they are offered again.
+type refusedForNow struct {
+	by   name.Council
+	rule string
+}
+
+func (r *refusedForNow) Error() string {
+	return fmt.Sprintf("%s does not take them now: %s", r.by, r.rule)
+}
+
+// entriesOf returns the entries of offers.
+func entriesOf(offers []offer) []footprint.Entry {
+	entries := make([]footprint.Entry, len(offers))
+	for i, o := range offers {
+		entries[i] = o.entry
+	}
+	return entries
+}
+
+// contributeFrom brings entries that move the sequence number from since to next.
+func (c *contributor) contributeFrom(ctx context.Context, f *ledger.Feed, since, next uint64, offers []offer) (footprint.Receipt, error) {
+	got, err := c.to.contribute(ctx, f, since, next, entriesOf(offers))
+	if err != nil {
+		return got, err
+	}
+	for i, o := range got.Outcomes {
+		if c.own == nil && !offers[i].put && o.Code == footprint.Refused {
+			return got, &refusedForNow{c.footprint, o.Rule} // a withdrawal is never given up on one member's word
+		}
+		switch o.Rule {
+		case footprint.RuleMember, footprint.RuleForming, footprint.RuleStandard, footprint.RuleOrder:
+			return got, &refusedForNow{c.footprint, o.Rule}
+		}
+	}
+	return got, nil
+}
+
+// contributed keeps what became of part of a page: in the log, and as the cursor.
+func (c *contributor) contributed(ctx context.Context, f *ledger.Feed, part *ledger.Page, offers []offer, got footprint.Receipt) error {
+	held, withdrawn, refused := c.outcomes(offers, got)
+	err := c.noteContributed(ctx, map[string]any{
+		"version": number(uint64(f.Version)), "position": number(got.Position), "since": number(part.Since), "cursor": number(part.Cursor),
+	}, held, withdrawn, refused)
+	if err != nil {
+		return err
+	}
+	there, err := c.to.count(ctx, f)
+	if err != nil {
+		return err
+	}
+	return c.s.o.Ledger.Acknowledge(ctx, f, c.footprint, ledger.Ack{Since: part.Since, Cursor: part.Cursor, Held: there, Refused: len(refused)})
+}
+
+// retract withdraws everything that an agreement let into a footprint and that is
+// over now. What there is is read from the footprint: it is what has to go.
+func (c *contributor) retract(ctx context.Context, f *ledger.Feed) error {
+	p, err := c.s.partnerOf(f, c.footprint)
+	if err != nil || p.Done || p.Disclosed == 0 {
+		return err
+	}
+	for {
+		ours, err := c.to.records(ctx, f)
+		if err != nil {
+			return err
+		}
+		if len(ours) == 0 {
+			break
+		}
+		offers := make([]offer, len(ours))
+		errs := make([]error, len(ours))
+		var wg sync.WaitGroup
+		for i, rec := range ours {
+			// Together, so that the ledger commits many at a time.
+			wg.Go(func() {
+				var jws []byte
+				var was, at uint64
+				err := c.s.o.Ledger.View(func(v *ledger.View) (err error) {
+					was, _, err = v.InFeed(f, rec)
+					return err
+				})
+				if err == nil || errors.Is(err, ledger.ErrNotFound) {
+					at, jws, err = c.withdrawal(ctx, f, rec, WithdrawnOver, was)
+				}
+				offers[i], errs[i] = offer{entry: footprint.Entry{Token: jws}, event: at, item: true}, err
+			})
+		}
+		wg.Wait()
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		got, err := c.contribute(ctx, f, f.End, offers)
+		if err != nil {
+			return err
+		}
+		_, withdrawn, refused := c.outcomes(offers, got)
+		err = c.noteContributed(ctx, map[string]any{
+			"version": number(uint64(f.Version)), "position": number(got.Position), "since": number(f.End), "cursor": number(f.End),
+		}, nil, withdrawn, refused)
+		if err != nil {
+			return err
+		}
+	}
+	return c.s.o.Ledger.Acknowledge(ctx, f, c.footprint, ledger.Ack{Since: f.End, Cursor: f.End, Done: true})
+}
+
+func number(i uint64) json.Number { return json.Number(strconv.FormatUint(i, 10)) }

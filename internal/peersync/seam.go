@@ -1,0 +1,75 @@
+package peersync
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// What members and councils outside say to each other; for tests that lie.
+type (
+	RecordsAsk         = outwardAsk
+	RecordsAnswer      = outwardAnswer
+	RecordsItem        = outwardItem
+	RecordsGone        = outwardGone
+	ContributionAsk    = inwardAsk
+	ContributionAnswer = inwardAnswer
+)
+
+// AnswerRecords is what this node, as a member, answers a partner that has nothing
+// yet.
+func (s *Syncer) AnswerRecords(ctx context.Context, to name.Council, a name.Agreement) (*RecordsAnswer, error) {
+	doc, _ := s.o.Agreements.InForce(a, s.o.Now())
+	return s.outward(ctx, to, outwardAsk{Footprint: doc.From, Agreement: a, Digest: doc.Digest().String()})
+}
+
+// JudgeRecords is what this node, as the partner, makes of an answer from the
+// beginning of the log; with seen set, after the checkpoint it has seen.
+func (s *Syncer) JudgeRecords(a name.Agreement, got *RecordsAnswer, seen bool) (*ledger.Delivery, error) {
+	doc, _ := s.o.Agreements.InForce(a, s.o.Now())
+	src := &ledger.Source{From: doc.From, Agreement: a, Digest: doc.Digest().String() + "/" + strconv.Itoa(got.Signers)}
+	if seen {
+		var err error
+		if src, err = s.o.Ledger.Source(doc.From, a); err != nil {
+			return nil, err
+		}
+	}
+	return s.checkAnswer(src, doc, outwardAsk{Digest: doc.Digest().String()}, got)
+}
+
+// AnswerContribution is what this node, as a member, answers a council outside.
+func (s *Syncer) AnswerContribution(ctx context.Context, from name.Council, q ContributionAsk) (*ContributionAnswer, error) {
+	return s.inward(ctx, from, q)
+}
+
+// JudgeContribution is what this node, outside, makes of a proof that entries stand
+// in a footprint's log.
+func (s *Syncer) JudgeContribution(fp name.Council, a *ContributionAnswer, entries []tlog.Hash, indexes []uint64) error {
+	return s.checkInward(fp, *a, entries, indexes)
+}
+
+// WithdrawUnnoted withdraws a record from a footprint as a node does that stops
+// before it can note what the footprint took, and recalls it as the next start does.
+func (s *Syncer) WithdrawUnnoted(ctx context.Context, f *footprint.Footprint, a name.Agreement, rec name.Record) error {
+	doc, _ := s.o.Agreements.InForce(a, s.o.Now())
+	feed, err := s.o.Ledger.Feed(a, doc.Digest())
+	if err != nil {
+		return err
+	}
+	c := s.contributor(jobKey{work: contributing, council: f.Name(), agreement: a, own: f})
+	_, jws, err := c.withdrawal(ctx, feed, rec, WithdrawnOver, 0)
+	if err != nil {
+		return err
+	}
+	if _, err := c.contribute(ctx, feed, feed.End, []offer{{entry: footprint.Entry{Token: jws}}}); err != nil {
+		return err
+	}
+	if err := c.recall(ctx); err != nil {
+		return err
+	}
+	return c.recall(ctx) // again: nothing is new
+}

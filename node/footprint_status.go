@@ -1,0 +1,109 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A ConfirmedReply says what all members of a footprint have confirmed.
+type ConfirmedReply struct {
+	Footprint name.Council   `json:"footprint"`
+	Withdrawn int            `json:"withdrawn"` // withdrawals, over all receipts
+	Held      int            `json:"held"`      // records taken, over all receipts; each version counts
+	Members   []name.Council `json:"members"`   // in the last receipt
+	At        time.Time      `json:"at"`        // of the last receipt
+	Entry     uint64         `json:"entry"`     // of it in our log
+}
+
+// intoFootprint says how far what we bring to a footprint has come.
+func (n *Node) intoFootprint(out *PartnerReply, s *peersync.Syncer, f *ledger.Feed, p ledger.Partner) {
+	var link peersync.Link
+	running := false
+	if s != nil {
+		link, running = s.Into(out.Council, f.Agreement)
+	}
+	if n.replicas.at(out.Council) == nil && n.gone(out.Council) != "" {
+		out.Behind = n.gone(out.Council)
+		return
+	}
+	out.Connected = link.Connected
+	switch {
+	case !f.Ready:
+		out.Behind = "the index of the agreement is being made"
+	case link.Problem != "":
+		out.Behind = link.Problem
+	case p.Cursor >= f.End:
+		out.InStep = true
+	case !running:
+		out.Behind = "this node is not running, or the footprint is not open in it"
+	default:
+		out.Behind = "records are on their way"
+	}
+}
+
+// unconfirmed says of withdrawals from a footprint who has not confirmed them.
+func (n *Node) unconfirmed(out *PartnerReply) {
+	_, open := n.confirmations.Of(out.Council, out.Agreement)
+	if open.Withdrawals == 0 || !n.keepsFootprint(out.Council) {
+		return // after discarding it nobody asks any more
+	}
+	out.Outstanding += open.Withdrawals
+	out.OldestHours = max(out.OldestHours, n.now().Sub(open.Oldest).Hours())
+	out.Unconfirmed = open.Missing
+	if !out.InStep && out.Behind == "" {
+		out.Behind = "the agreement is over, and not every member has confirmed what was withdrawn"
+	}
+}
+
+// outOfFootprint says how far a partner of a footprint outside has come, as far as
+// this member knows.
+func (n *Node) outOfFootprint(r *replica, s *peersync.Syncer, st agreement.Status, c name.Council, connected bool) PartnerReply {
+	a := st.Agreement
+	var last peersync.Asked
+	if s != nil {
+		last = s.Asked(r.f, a.Name, c)
+	}
+	out := PartnerReply{
+		Council: c, Agreement: a.Name, Direction: "to", Through: r.name, Connected: connected,
+		Offered: last.Held, Held: last.Held, LastAt: last.At,
+	}
+	if a.Mode != agreement.Replicate {
+		out.Mode, out.Behind = string(a.Mode), n.gone(c)
+		out.InStep, out.Asked = out.Behind == "", n.askedToday(st.Digest, c)
+		if st.Phase == agreement.Suspended {
+			out.InStep, out.Suspended, out.Behind = false, true, st.Why
+		}
+		return out
+	}
+	cp, _ := r.f.Checkpoint()
+	switch gone := n.gone(c); {
+	case st.Phase == agreement.Suspended:
+		out.Suspended, out.Behind = true, st.Why
+	case gone != "":
+		out.Behind = gone
+	case last.At.IsZero():
+		out.Behind = "it has not asked this member since the node started; it may ask the others"
+	case last.Cursor >= cp.Size:
+		out.InStep = true
+	default:
+		out.Behind = fmt.Sprintf("it last asked this member %s; it may ask the others", last.At.Format(time.DateTime+" MST"))
+	}
+	if !out.InStep {
+		out.BehindEntries = cp.Size - min(cp.Size, last.Cursor)
+	}
+	return out
+}
+
+func (n *Node) newestText(a name.Agreement) (*agreement.Agreement, bool) {
+	st, ok := n.book.status(a, n.now())
+	return st.Agreement, ok
+}
+
+// errNotProved is wrapped by what no honest member can send.
+var errNotProved = errors.New("what it sent does not verify")
