@@ -140,6 +140,13 @@ type Limits struct {
 	// midnight, so that nobody finds out by trying. Default 200, from 1 to
 	// 100000.
 	QuestionsPerDay int `yaml:"questions_per_day"`
+
+	// MemoryMiB is how much memory the program's heap should stay within, in MiB:
+	// near it, garbage is collected more often. It is an aim, not a wall: one
+	// large record may take more. Files that are mapped, which the system takes
+	// back when it needs to, do not count. Default 256, from 96 to 1048576. The
+	// variable GOMEMLIMIT, where it is set, goes before it.
+	MemoryMiB int `yaml:"memory_mib"`
 }
 
 // Log says what the node writes to standard error while it runs. No setting
@@ -171,7 +178,7 @@ func preset() *Config {
 			"/ip6/::/tcp/7845", "/ip6/::/udp/7845/quic-v1",
 		},
 		CosignWait: 5, MeasureEvery: 168,
-		Limits: Limits{RecordBytes: 1 << 20, MinFreeMiB: 128, QuestionsPerDay: 200},
+		Limits: Limits{RecordBytes: 1 << 20, MinFreeMiB: 128, QuestionsPerDay: 200, MemoryMiB: 256},
 		Log:    Log{Level: "info", Format: "text"},
 	}
 }
@@ -217,6 +224,9 @@ func (l Limits) Workers() int {
 
 // MinFree returns MinFreeMiB in bytes.
 func (l Limits) MinFree() uint64 { return uint64(l.MinFreeMiB) << 20 }
+
+// Memory returns MemoryMiB in bytes.
+func (l Limits) Memory() int64 { return int64(l.MemoryMiB) << 20 }
 
 // Load reads and checks the configuration in the file at path. The error
 // joins every problem of the file; each is an [*Error].

@@ -107,6 +107,30 @@ func BenchmarkIngestDurable(b *testing.B) {
 	}
 }
 
+// BenchmarkMemory is what a node holds after the lane has gone in, however long
+// the lane: the heap after a collection, and the largest it was (reserved, so
+// that garbage counts). The records are made as they go in.
+func BenchmarkMemory(b *testing.B) {
+	size := laneSize(b)
+	for b.Loop() {
+		n := start(b, northmoor, "E07000998")
+		for from := 0; from < size; from += 1000 {
+			r := node.PutRequest{Standard: "planning-application"}
+			for i := from; i < min(size, from+1000); i++ {
+				r.Records = append(r.Records, node.Offered{Row: i + 1, Record: generate.PlanningApplication(1, i)})
+			}
+			ingest(b, n, []node.PutRequest{r})
+		}
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "heap-MiB")
+		b.ReportMetric(float64(m.HeapSys)/(1<<20), "most-heap-MiB")
+		b.ReportMetric(resident(), "peak-MiB")
+		n.stop()
+	}
+}
+
 // agree signs the lane's agreement on both sides.
 func agree(b testing.TB, from, to *running) {
 	b.Helper()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
@@ -50,6 +51,9 @@ func (a *app) load() (*config.Config, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(cfg.Limits.Memory())
 	}
 	if a.data != "" && a.config != "" {
 		if err := move(cfg, a.data); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -30,12 +29,6 @@ the value of a field.`,
 }
 
 func (a *app) serve(ctx context.Context) (err error) {
-	// Most of the heap is Badger's own caches and tables, which live as long as
-	// the node: letting garbage grow to the same size again buys no speed and
-	// takes a third more memory.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
 	cfg, err := a.load()
 	if err != nil {
 		return err

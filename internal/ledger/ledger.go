@@ -185,7 +185,7 @@ func openBadger(o Options) (*badger.DB, error) {
 		WithNumLevelZeroTables(4).
 		WithNumLevelZeroTablesStall(12).
 		WithNumCompactors(2).
-		WithBaseTableSize(4 << 20).
+		WithBaseTableSize(1 << 20). // building one takes some eight times its size
 		WithBlockCacheSize(48 << 20).
 		WithIndexCacheSize(32 << 20).
 		WithCompression(options.ZSTD).
@@ -194,6 +194,7 @@ func openBadger(o Options) (*badger.DB, error) {
 		WithValueLogFileSize(64 << 20).
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{o.Log})
+	bo.TableSizeMultiplier = 1
 	if len(o.EncryptionKey) > 0 {
 		bo = bo.WithEncryptionKey(o.EncryptionKey)
 	}
@@ -212,6 +213,7 @@ func openBadger(o Options) (*badger.DB, error) {
 	}
 	switch {
 	case err == nil:
+		dropAllocators(db)
 		return db, nil
 	case strings.Contains(err.Error(), "Cannot acquire directory lock"):
 		return nil, fmt.Errorf("open ledger: %w: %s", ErrInUse, filepath.Clean(o.Dir))
