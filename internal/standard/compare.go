@@ -93,12 +93,8 @@ func draftName(v int) string {
 	return "draft " + strconv.Itoa(v)
 }
 
-// graph compiles the schema once more, with every keyword the engine's own.
-func (e *engine) graph() (*graph, error) {
-	e.compile.Lock()
-	defer e.compile.Unlock()
-	return e.lib.compile(nil)
-}
+// graph compiles the schema once more, to be read.
+func (e *engine) graph() (*graph, error) { return e.lib.compile() }
 
 func (g *graph) dynamicRefs() bool {
 	return slices.ContainsFunc(g.all, func(s *jsonschema.Schema) bool { return s.DynamicRef != nil || s.RecursiveRef != nil })

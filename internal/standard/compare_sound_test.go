@@ -74,7 +74,7 @@ func TestCompareIsSound(t *testing.T) {
 		for i, s := range stds {
 			for _, v := range data {
 				got := s.engine.judge(v, false)
-				verdicts[i] = append(verdicts[i], got.err == nil && !got.spent && !got.broken)
+				verdicts[i] = append(verdicts[i], got.valid && !got.spent && !got.broken)
 			}
 		}
 		for i := range stds {

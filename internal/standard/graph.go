@@ -208,20 +208,3 @@ func (g *graph) longest(next func(*jsonschema.Schema) []*jsonschema.Schema) int 
 	}
 	return best
 }
-
-// loosen drops from s every keyword that a withheld member or element could
-// satisfy, or break: what stays is as wrong of the whole record as of the part.
-func loosen(s *jsonschema.Schema) {
-	s.Required, s.MinProperties, s.MinItems = nil, nil, nil
-	s.Dependencies, s.DependentRequired, s.DependentSchemas = nil, nil, nil
-	s.AnyOf, s.OneOf, s.Not, s.If, s.Then, s.Else = nil, nil, nil, nil, nil, nil
-	s.Contains, s.MinContains, s.MaxContains = nil, nil, nil
-	s.UnevaluatedItems, s.UnevaluatedProperties = nil, nil
-	// The position of an element is not what it was once another is withheld.
-	if _, ok := s.Items.([]*jsonschema.Schema); ok {
-		s.Items, s.AdditionalItems = nil, nil
-	}
-	if len(s.PrefixItems) > 0 {
-		s.PrefixItems, s.Items2020 = nil, nil
-	}
-}

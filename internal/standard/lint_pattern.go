@@ -5,12 +5,16 @@ import (
 	"strings"
 )
 
-// runsAway reports whether a pattern that only a backtracking engine can match
-// does so without end. It is tried: for every repeat in the pattern, a text
-// that comes to it by the shortest way, repeats forty times what it repeats and
-// then breaks off.
+// tryLimit is the steps after which a short text counts as one that a pattern
+// runs away on.
+const tryLimit = 100_000
+
+// runsAway reports whether a pattern with back references, each way of which is
+// tried, runs away on a short text. It is tried: for every repeat in the
+// pattern, a text that comes to it by the shortest way, repeats forty times what
+// it repeats and then breaks off.
 func (p *pattern) runsAway() bool {
-	if p.slow == nil {
+	if p.prog.groups == nil {
 		return false
 	}
 	tree, err := syntax.Parse(plainGroups(p.source), syntax.Perl|syntax.UnicodeGroups)
@@ -32,7 +36,7 @@ func (p *pattern) runsAway() bool {
 		var b strings.Builder
 		shortest(&b, tree, r)
 		for _, end := range []string{"\x01", "!", ""} {
-			if _, done := p.match(b.String() + end); !done {
+			if _, done := p.try(b.String()+end, tryLimit); !done {
 				return true
 			}
 		}

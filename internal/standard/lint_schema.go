@@ -432,15 +432,15 @@ func (d *lintDoc) patterns(ptr string, v map[string]any) {
 			d.add(SeverityError, at, "pattern", err.Error(), fix)
 			return
 		}
-		if p.slow == nil {
+		if p.prog.groups == nil {
 			return
 		}
 		if d.l.runsAway(p) {
 			d.add(SeverityError, at, "pattern-runs-away", "can take time without end on a short text: it repeats something that itself repeats", "do not repeat a repeat, as in (a+)+; write a+")
 			return
 		}
-		d.add(SeverityWarning, at, "pattern-slow", "cannot be checked in even time (RE2 does not have it: look-around inside, back references, or repeats over 1000), so long texts may be refused unread",
-			"say it without, or put look-ahead right after a leading ^")
+		d.add(SeverityWarning, at, "pattern-slow", "refers back to a group, so each way to match it is tried in turn, and a long text may not be judged for its cost",
+			"say it without a back reference")
 	}
 	if src, ok := v["pattern"].(string); ok {
 		look(ptr+"/pattern", src)

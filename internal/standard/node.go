@@ -9,18 +9,9 @@ import (
 	"golang.org/x/text/message"
 )
 
-// The engine walks a record and a schema; a node stands at each of its steps.
-//
-// The engine asks a schema's format before it follows a reference or a
-// combinator, so what stands in the place of the format sees every step before
-// it is taken. There a node counts the step against the budget and may end the
-// whole validation, which the engine itself cannot. It also takes over the
-// keywords that look at one value only: the engine would compare numbers as
-// fractions and enums one by one, at several times the cost of all the rest.
+// A node is the keywords of one schema that look at a value by itself.
 type node struct {
-	m      *machine
-	weight int    // what a visit spends, beside the size of the value
-	about  string // the schema's description
+	about string // the schema's description
 
 	types  kinds
 	values *values // enum
@@ -86,96 +77,67 @@ func newBound(r *big.Rat) *bound {
 	return &bound{decimalOfRat(r)}
 }
 
-// take moves s's keywords for single values into a node and puts the node in
-// the place of s's format. With visible set, keywords that a withheld part of a
-// container could answer are dropped.
-func (m *machine) take(s *jsonschema.Schema, visible bool) {
-	n := &node{m: m, about: s.Description}
-	n.weight = 1 + (len(s.AllOf)+len(s.AnyOf)+len(s.OneOf)+len(s.Required)+len(s.Dependencies)+len(s.DependentRequired)+len(s.DependentSchemas))/8
-	if s.DynamicRef != nil || s.RecursiveRef != nil {
-		n.weight += 8 // the engine looks back over all that it came through
-	}
-	n.types = kindsOf(s.Types)
-	s.Types = nil
+// newNode returns the node of s, nil when it has none of these keywords.
+func newNode(s *jsonschema.Schema, formats Formats) *node {
+	n := node{types: kindsOf(s.Types)}
 	if s.Enum != nil {
-		n.values = newValues(s.Enum.Values, visible)
-		s.Enum = nil
+		n.values = newValues(s.Enum.Values)
 	}
 	if s.Const != nil {
-		n.one = newValues([]any{*s.Const}, visible)
-		s.Const = nil
+		n.one = newValues([]any{*s.Const})
 	}
-	n.format = s.Format
-	if f := s.Format; f != nil && f.Name == "regex" {
+	if n.format = s.Format; formats == Annotation {
+		n.format = nil
+	} else if f := s.Format; f != nil && f.Name == "regex" {
 		n.format = &jsonschema.Format{Name: "regex", Validate: regexFormat}
 	}
 	n.min, n.max = newBound(s.Minimum), newBound(s.Maximum)
 	n.over, n.under = newBound(s.ExclusiveMinimum), newBound(s.ExclusiveMaximum)
 	n.step = newBound(s.MultipleOf)
-	s.Minimum, s.Maximum, s.ExclusiveMinimum, s.ExclusiveMaximum, s.MultipleOf = nil, nil, nil, nil, nil
 	n.minLen, n.maxLen = s.MinLength, s.MaxLength
-	s.MinLength, s.MaxLength = nil, nil
 	if p, ok := s.Pattern.(*watched); ok {
 		n.re = p.pattern
-		s.Pattern = nil
 	}
-	if s.UniqueItems {
-		s.UniqueItems = false
-		if !visible {
-			s.Extensions = append(s.Extensions, unique{m})
-		}
+	if n == (node{}) {
+		return nil
 	}
-	if s.PropertyNames != nil {
-		s.Extensions = append(s.Extensions, names{s.PropertyNames})
-		s.PropertyNames = nil
-	}
-	if visible {
-		loosen(s)
-	}
-	s.Format = &jsonschema.Format{Name: "step", Validate: n.check}
+	n.about = s.Description
+	return &n
 }
 
-// check judges v by the node's keywords. It runs before the engine goes on.
-func (n *node) check(v any) error {
-	cost := n.weight
-	switch v := v.(type) {
-	case string:
-		cost += len(v) / 64
-		if n.re != nil {
-			cost += n.re.cost(v)
-		}
-	case map[string]any:
-		cost += len(v) / 4
-	case []any:
-		cost += len(v) / 4
-	}
-	n.m.spend(cost)
-
-	k := kindOf(v)
-	if n.types != 0 && n.types&k == 0 && (k != isNumber || n.types&isInteger == 0 || !integral(v)) {
+// check judges p by the node's keywords.
+func (n *node) check(j *judging, p *place) error {
+	k := p.kind
+	if n.types != 0 && n.types&k == 0 && (k != isNumber || n.types&isInteger == 0 || !integral(p.raw)) {
 		return &fault{"type", n, k}
 	}
-	if n.one != nil && !n.one.has(v, n.m) {
+	if n.one != nil && !n.one.has(j, p) {
 		return &fault{"const", n, k}
 	}
-	if n.values != nil && !n.values.has(v, n.m) {
+	if n.values != nil && !n.values.has(j, p) {
 		return &fault{"enum", n, k}
 	}
 	var fs faults
-	if n.format != nil && n.format.Validate(v) != nil {
-		fs.add("format", n, k)
+	if n.format != nil {
+		if s, ok := p.raw.(string); ok {
+			j.spend(1 + len(s)/2)
+		}
+		if n.format.Validate(p.raw) != nil {
+			fs.add("format", n, k)
+		}
 	}
 	switch k {
 	case isString:
-		n.checkString(v.(string), &fs)
+		n.checkString(j, p.raw.(string), &fs)
 	case isNumber:
-		n.checkNumber(v, &fs)
+		n.checkNumber(p.raw, &fs)
 	}
 	return fs.err()
 }
 
-func (n *node) checkString(s string, fs *faults) {
+func (n *node) checkString(j *judging, s string, fs *faults) {
 	if n.minLen != nil || n.maxLen != nil {
+		j.spend(len(s) / 16)
 		length := utf8.RuneCountInString(s)
 		if n.minLen != nil && length < *n.minLen {
 			fs.add("minLength", n, isString)
@@ -184,10 +146,8 @@ func (n *node) checkString(s string, fs *faults) {
 			fs.add("maxLength", n, isString)
 		}
 	}
-	if n.re != nil {
-		if !n.m.match(n.re, s) {
-			fs.add("pattern", n, isString)
-		}
+	if n.re != nil && !n.re.match(j, s) {
+		fs.add("pattern", n, isString)
 	}
 }
 
@@ -249,23 +209,6 @@ func (fs faults) err() error {
 
 func (fs faults) Error() string { return fs[0].rule }
 
-// names stands for propertyNames, so that a problem points at the member
-// whose name is wrong; the engine's own pointer may be of another member.
-type names struct{ schema *jsonschema.Schema }
-
-// Validate implements jsonschema.SchemaExt.
-func (n names) Validate(ctx *jsonschema.ValidatorContext, v any) {
-	obj, ok := v.(map[string]any)
-	if !ok {
-		return
-	}
-	for k := range obj {
-		if err := ctx.Validate(n.schema, k, []string{k}); err != nil {
-			ctx.AddErrors([]*jsonschema.ValidationError{err.(*jsonschema.ValidationError)}, keyword("propertyNames"))
-		}
-	}
-}
-
 // A keyword is the name of a keyword as an error of the engine.
 type keyword string
 
@@ -275,29 +218,21 @@ func (k keyword) KeywordPath() []string { return []string{string(k)} }
 // LocalizedString implements jsonschema.ErrorKind.
 func (k keyword) LocalizedString(*message.Printer) string { return string(k) }
 
-// A watched is a pattern in patternProperties: the engine matches it, and the
-// machine counts. Of a graph that is only read the machine is nil; a pattern
-// that could run away is then taken to match.
-type watched struct {
-	*pattern
-	m *machine
+// A watched is a pattern of a schema as the engine keeps it.
+type watched struct{ *pattern }
+
+// MatchString implements jsonschema.Regexp, for those who only read a schema. A
+// pattern that gives up is taken to match.
+func (w watched) MatchString(s string) bool {
+	matched, done := w.try(s, maxTry)
+	return matched || !done
 }
 
-// MatchString implements jsonschema.Regexp.
-func (w *watched) MatchString(s string) bool {
-	if w.m == nil {
-		if w.slow != nil {
-			return true
-		}
-		ok, _ := w.match(s)
-		return ok
-	}
-	w.m.spend(w.cost(s))
-	return w.m.match(w.pattern, s)
-}
+// maxTry is how many steps a match may take that no validation pays for.
+const maxTry = 1_000_000
 
 // String implements jsonschema.Regexp.
-func (w *watched) String() string { return w.source }
+func (w watched) String() string { return w.source }
 
 // regexFormat is the format "regex". As a pattern of a schema, a group that
 // only other dialects have, such as (?i), is taken; as a value it is not ECMA.

@@ -116,7 +116,7 @@ next:
 				t.Errorf("%s: spent %v, broken %v", c.key, got.spent, got.broken)
 				continue
 			}
-			if (got.err == nil) == theirs {
+			if got.valid == theirs {
 				agreed++
 				continue
 			}
@@ -124,7 +124,7 @@ next:
 			if i == 0 {
 				continue
 			}
-			t.Errorf("%s\n\tschema %s\n\trecord %s\n\tours %v, v5 %v", c.key, clipText(string(c.schema), 300), strictjson.Canonical(x), got.err == nil, theirs)
+			t.Errorf("%s\n\tschema %s\n\trecord %s\n\tours %v, v5 %v", c.key, clipText(string(c.schema), 300), strictjson.Canonical(x), got.valid, theirs)
 		}
 	}
 	t.Logf("%d verdicts asked, %d agreed", asked, agreed)

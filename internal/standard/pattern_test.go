@@ -1,100 +1,197 @@
 package standard
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dlclark/regexp2"
 )
 
-// Look-ahead after a leading ^ is judged in parts, in linear time, and as the
-// engine that backtracks judges it whole.
-func TestLookAheadInParts(t *testing.T) {
-	for _, c := range []struct {
-		pattern string
-		parts   int // 0: left to the engine that backtracks
-	}{
-		{`^(?!BG|GB)[A-Z]{2}\d?$`, 2},
-		{`^(?=.*\d)(?=.*[a-c])(?!.*cc).{2,6}$`, 4},
-		{`^(?=(a|b)c?)[abc]+$`, 2},
-		{`^(?![()\]])\(?a`, 2},
-		{`^(?!a\))b|a$`, 0},
-		{`^(?=a|b)(a|b)$`, 2},
-		{`^(?!)`, 2},
-		{`^(?=)`, 2},
-		{`^(?=a)*b`, 0},
-		{`^(?=a){0}b`, 0},
-		{`^(?=a(?=b))ab`, 0},
-		{`^a(?=b)`, 0},
-		{`(?=a)a`, 0},
-		{`^(?=(a))\1`, 0},
-		{`^(?=a)(?<=x)?a`, 0},
-		{`^(?!GB|BG)(?![DFIQUV])[A-Z][A-Z]$`, 3},
+// Patterns with look-around, back references and large repeats match as an
+// engine that is not ours says, by text and by text.
+func TestPatternsAgainstAnotherEngine(t *testing.T) {
+	for _, src := range []string{
+		`^(?!BG|GB)[A-Z]{2}\d?$`,
+		`^(?=.*\d)(?=.*[a-c])(?!.*cc).{2,6}$`,
+		`^(?=(a|b)c?)[abc]+$`,
+		`^(?![()\]])\(?a`,
+		`^(?!a\))b|a$`,
+		`^(?=a|b)(a|b)$`,
+		`^(?!)`,
+		`^(?=)`,
+		`^(?=a(?=b))ab`,
+		`^(?=a(?!b|c))a`,
+		`^a(?=b)`,
+		`(?=a)a`,
+		`^(?=(a))\1`,
+		`(?=(a|b)).\1`,
+		`(?<=a)b`,
+		`(?<!a|c)b`,
+		`(?<=a[bc]?)c$`,
+		`^(?!GB|BG)(?![DFIQUV])[A-Z][A-Z]$`,
+		`(a|b)\1`,
+		`^(a*)b\1$`,
+		`(?<x>[ab])c\k<x>`,
+		`^((a)|(b))+\2c$`,
+		`\ba\b`,
+		`\Bb`,
+		`^(a|ab)(c|bc)?$`,
+		`^[^a-c]{2,}$`,
+		`^a{0,3}b{2}$`,
+		`(a+)+$`,
+		`^$`,
+		`a||b`,
+		`(?:)`,
 	} {
-		p, err := compilePattern(c.pattern)
-		whole, err2 := regexp2.Compile(c.pattern, regexp2.ECMAScript|regexp2.Unicode)
+		p, err := compilePattern(src)
+		whole, err2 := regexp2.Compile(src, regexp2.ECMAScript|regexp2.Unicode)
 		if err != nil || err2 != nil {
-			if (err == nil) != (err2 == nil) {
-				t.Errorf("%s: %v, whole: %v", c.pattern, err, err2)
-			}
+			t.Errorf("%s: %v; the other engine: %v", src, err, err2)
 			continue
 		}
-		if len(p.parts) != c.parts {
-			t.Errorf("%s: %d parts, want %d", c.pattern, len(p.parts), c.parts)
-		}
-		r := rand.New(rand.NewPCG(1, uint64(len(c.pattern))))
+		r := rand.New(rand.NewPCG(1, uint64(len(src))))
 		for range 3000 {
 			b := make([]byte, r.IntN(7))
 			for i := range b {
-				b[i] = "abcABGDZ1)(x"[r.IntN(12)]
+				b[i] = "abcABGDZ1)(x "[r.IntN(13)]
 			}
 			want, err := whole.MatchString(string(b))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, _ := p.match(string(b)); got != want {
-				t.Fatalf("%s on %q: %v, whole %v", c.pattern, b, got, want)
+			if got, done := p.try(string(b), maxTry); !done || got != want {
+				t.Fatalf("%s on %q: %v (done %v), the other engine %v", src, b, got, done, want)
 			}
 		}
 	}
 }
 
-// A pattern that runs away is counted in steps where RE2 judges it, and ended
-// by the clock where it cannot; many that just do not run away are ended too.
-func TestPatternsWithinBudget(t *testing.T) {
-	s := mustLoad(t, pack(`{"items":{"pattern":"^(?=(a+)+$)(?!(b+)+$)[ab]{1,900}$"}}`))
-	long := strings.Repeat("a", 600) + "!"
-	if ps := s.Validate([]any{long}); len(ps) != 1 || ps[0].Rule != "pattern" {
-		t.Errorf("linear: got %+v", ps)
-	}
-	if n := s.engine.whole.machines[0].steps; n > baseSteps {
-		t.Errorf("%d steps for one text", n)
-	}
-	// Not by the clock: so much text is so many steps.
-	many := make([]any, 5000)
-	for i := range many {
-		many[i] = long
-	}
-	if ps := s.Validate(many); len(ps) != 1 || ps[0].Rule != "budget" {
-		t.Errorf("many: got %d problems", len(ps))
-	}
-	p, _ := compilePattern(`^(?=(a+)+$)(?!(b+)+$)[ab]{1,900}$`)
-	if n := s.engine.whole.machines[0].steps; n > maxSteps+p.cost(long)+4096 {
-		t.Errorf("%d steps of %d", n, maxSteps)
-	}
-
-	// Some 1 ms each with the engine that backtracks, and 4000 of them.
-	s = mustLoad(t, pack(`{"items":{"pattern":"x(?=(a|aa)+$)"}}`))
-	for i := range many {
-		many[i] = json.Number("1")
-		if i < 4000 {
-			many[i] = fmt.Sprintf("x%s!", strings.Repeat("a", 18))
+// What RE2 can say, we say as it does, also of bytes that are no text.
+func TestPatternsAgainstRE2(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	atoms := []string{"a", "b", "[ab]", "[^a]", "(a|b)", "(?:ab)", "^", "$", `\b`, `\d`, "é", "(?:a|)", "(b*)"}
+	marks := []string{"", "", "", "*", "+", "?", "{2}", "{0,2}", "{1,}"}
+	for range 3000 {
+		var b strings.Builder
+		for range 1 + r.IntN(5) {
+			a := atoms[r.IntN(len(atoms))]
+			b.WriteString(a)
+			if !strings.Contains("^$\\b", a) {
+				b.WriteString(marks[r.IntN(len(marks))])
+			}
+			if r.IntN(6) == 0 {
+				b.WriteByte('|')
+			}
+		}
+		re, err := regexp.Compile(b.String())
+		p, err2 := compilePattern(b.String())
+		if (err == nil) != (err2 == nil) {
+			t.Fatalf("%s: %v, RE2 %v", b.String(), err2, err)
+		}
+		if err != nil {
+			continue
+		}
+		for range 20 {
+			s := make([]byte, r.IntN(8))
+			for i := range s {
+				s[i] = "aabb1 \xc3\xa9\n"[r.IntN(9)]
+			}
+			if got, _ := p.try(string(s), maxTry); got != re.MatchString(string(s)) {
+				t.Fatalf("%s on %q: %v, RE2 %v", b.String(), s, got, !got)
+			}
 		}
 	}
-	if ps := s.Validate(many); len(ps) != 1 || ps[0].Rule != "budget" {
-		t.Errorf("many that backtrack: got %d problems", len(ps))
+}
+
+// A capture does not outlast its round of a repeat (ECMA-262 section
+// 22.2.2.3.1, step 4): the engine compared with above keeps it.
+func TestCapturesOfOneRound(t *testing.T) {
+	p, err := compilePattern(`^(?:(a)|b)*\1$`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s, want := range map[string]bool{"ab": true, "aa": true, "a": false, "b": true, "ba": false, "baa": true} {
+		if got, _ := p.try(s, maxTry); got != want {
+			t.Errorf("%q: %v", s, got)
+		}
+	}
+}
+
+// A repeat over what a parser of RE2 takes is taken, and holds to the number.
+func TestLargeRepeats(t *testing.T) {
+	for _, c := range []struct {
+		src  string
+		from int
+		to   int
+	}{
+		{`^.{0,4000}$`, 0, 4000}, {`^(?:ab|a){1500}$`, 1500, 3000}, {`^[ab]{1200,2300}$`, 1200, 2300}, {`^\w{1001,}$`, 1001, 9999}, {`^(a{2}){1001}$`, 2002, 2002},
+	} {
+		p, err := compilePattern(c.src)
+		if err != nil {
+			t.Errorf("%s: %v", c.src, err)
+			continue
+		}
+		for _, n := range []int{c.from - 1, c.from, c.to, c.to + 1} {
+			if n < 0 || c.from == 1500 && n > c.from {
+				continue
+			}
+			want := c.from <= n && n <= c.to || c.to == 9999 && n > c.from
+			if got, _ := p.try(strings.Repeat("a", n), maxTry); got != want {
+				t.Errorf("%s on %d: %v", c.src, n, got)
+			}
+		}
+	}
+}
+
+// A bounded repeat has many states and is in few of them: what a match is
+// charged is what it does.
+func TestChargeOfBoundedRepeats(t *testing.T) {
+	for _, c := range []struct {
+		src  string
+		text string
+		most int
+	}{
+		{`^[\s\S]{0,1000}$`, strings.Repeat("word ", 170), 7 * 850},
+		{`^/.{0,511}$`, "/service/waste/12", 200},
+		{`^[A-Za-z0-9 ,.]{1,500}$`, strings.Repeat("Fine. ", 80), 7 * 480},
+		{`^(?=(a+)+$)(?!(b+)+$)[ab]{1,900}$`, strings.Repeat("a", 600) + "!", 30 * 600},
+		{`^[A-Z]{2}[0-9]{6}$`, "QQ123456", 60},
+	} {
+		p, err := compilePattern(c.src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := matching{limit: maxSteps}
+		if _, done := m.run(p.prog, c.text); !done || m.steps > c.most {
+			t.Errorf("%s on %d bytes: %d steps, want %d at most", c.src, len(c.text), m.steps, c.most)
+		}
+	}
+}
+
+// A pattern that would run away in an engine that tries each way is linear, and
+// one that must try each way is ended by its steps, the same each time.
+func TestPatternsWithinBudget(t *testing.T) {
+	s := mustLoad(t, pack(`{"items":{"pattern":"x(?=(a|aa)+$)"}}`))
+	many := make([]any, 4000)
+	for i := range many {
+		many[i] = fmt.Sprintf("x%s!", strings.Repeat("a", 18))
+	}
+	if ps := s.Validate(many); len(ps) != maxProblems || ps[0].Rule != "pattern" {
+		t.Errorf("look-ahead: got %d problems, %+v", len(ps), ps[:1])
+	}
+	s = mustLoad(t, pack(`{"pattern":"^(a*)*\\1b$"}`))
+	start := time.Now()
+	got := s.engine.judge(strings.Repeat("a", 5000), false)
+	if !got.spent || time.Since(start) > soon {
+		t.Errorf("back reference: spent %v after %d steps, %v", got.spent, got.steps, time.Since(start))
+	}
+	for range 5 {
+		if again := s.engine.judge(strings.Repeat("a", 5000), false); again != got {
+			t.Errorf("another verdict: %+v, %+v", again, got)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -39,11 +40,14 @@ const home = "stile://standard/"
 
 // A library is the schema documents that a standard holds, decoded.
 type library struct {
-	docs    map[string]any // by address, without fragment
-	anchors []string       // addresses of every $dynamicAnchor
-	root    string         // address of schema.json
+	docs    map[string]any             // by address, without fragment
+	files   map[string]string          // by address, which file the document is
+	anchors map[string][]string        // by file, pointers of every $dynamicAnchor
+	ids     map[string]map[string]bool // by file, pointers of every schema with a $id
+	root    string                     // address of schema.json
 
-	patterns patterns // compiled so far
+	mu       sync.Mutex // one compile at a time
+	patterns patterns   // compiled so far
 }
 
 // Load implements jsonschema.URLLoader over what the library holds. The
@@ -61,8 +65,8 @@ var errClosed = errors.New("is not among the standard's files, and nothing is fe
 // reports, sorted and in part where there are very many, the library is not to
 // be compiled.
 func newLibrary(files map[string][]byte, resources map[string]string) (*library, []flaw) {
-	l := &library{docs: map[string]any{}, root: home + "schema.json", patterns: patterns{}}
-	sv := &survey{patterns: l.patterns, places: map[string]bool{}, refs: map[string]bool{}}
+	l := &library{docs: map[string]any{}, files: map[string]string{}, root: home + "schema.json", patterns: patterns{}}
+	sv := &survey{patterns: l.patterns, places: map[string]bool{}, refs: map[string]bool{}, anchors: map[string][]string{}, ids: map[string]map[string]bool{}}
 	decoded := map[string]any{}
 	add := func(file string) {
 		if _, ok := decoded[file]; ok {
@@ -81,16 +85,16 @@ func newLibrary(files map[string][]byte, resources map[string]string) (*library,
 			sv.flaw("", errNotSchema)
 			return
 		}
-		l.docs[home+file] = doc
+		l.put(home+file, file, doc)
 		if dir, base := path.Split(file); dir == "schemas/" && base != "schema.json" {
-			l.docs[home+base] = doc // publishers keep their schemas side by side
+			l.put(home+base, file, doc) // publishers keep their schemas side by side
 		}
 		if id := ownID(doc); id != "" {
 			// The first document with an address keeps it; two with one is a fault.
 			if _, ok := l.docs[id]; ok {
 				sv.flaw("/$id", errors.New("its $id is already that of another document"))
 			} else {
-				l.docs[id] = doc
+				l.put(id, file, doc)
 			}
 		}
 		sv.walk(home+file, "", doc, true)
@@ -105,9 +109,9 @@ func newLibrary(files map[string][]byte, resources map[string]string) (*library,
 		f := resources[addr]
 		add(f)
 		addr, _, _ = strings.Cut(addr, "#")
-		l.docs[addr] = decoded[f]
+		l.put(addr, f, decoded[f])
 	}
-	l.anchors = sv.anchors
+	l.anchors, l.ids = sv.anchors, sv.ids
 	sv.totals()
 	slices.SortStableFunc(sv.flaws, func(a, b flaw) int {
 		return cmp.Or(strings.Compare(a.file, b.file), strings.Compare(a.ptr, b.ptr))
@@ -135,14 +139,15 @@ func ownID(doc any) string {
 
 // A survey counts what would be slow to compile.
 type survey struct {
-	file         string // being walked
-	flaws        []flaw
-	stop         bool // too much to go on
-	objects, ids int
-	anchors      []string
-	patterns     patterns
-	places       map[string]bool // schemas by position, as address#pointer
-	refs         map[string]bool // local references, likewise
+	file            string // being walked
+	flaws           []flaw
+	stop            bool // too much to go on
+	objects, withID int
+	anchors         map[string][]string        // pointers of $dynamicAnchor, by file
+	ids             map[string]map[string]bool // pointers of $id, by file
+	patterns        patterns
+	places          map[string]bool // schemas by position, as address#pointer
+	refs            map[string]bool // local references, likewise
 }
 
 // maxFlaws is how many flaws a survey notes before it stops.
@@ -185,10 +190,14 @@ func (sv *survey) walk(addr, ptr string, v any, schema bool) {
 			sv.schema(addr, ptr, v)
 		}
 		if _, ok := v["$id"].(string); ok {
-			sv.ids++
+			sv.withID++
+			if sv.ids[sv.file] == nil {
+				sv.ids[sv.file] = map[string]bool{}
+			}
+			sv.ids[sv.file][ptr] = true
 		}
 		if _, ok := v["$dynamicAnchor"].(string); ok {
-			sv.anchors = append(sv.anchors, addr+"#"+ptr)
+			sv.anchors[sv.file] = append(sv.anchors[sv.file], ptr)
 		}
 		if r, ok := v["$ref"].(string); ok && strings.HasPrefix(r, "#/") {
 			sv.refs[addr+r] = true
@@ -243,7 +252,7 @@ func (sv *survey) schema(addr, ptr string, v map[string]any) {
 
 func (sv *survey) totals() {
 	sv.file = "schema.json"
-	if sv.ids > maxIDs {
+	if sv.withID > maxIDs {
 		sv.flood(fmt.Errorf("schema has over %d $id", maxIDs))
 	}
 	odd := 0
@@ -268,13 +277,15 @@ func (e *compileError) Error() string { return "compile schema: " + e.text }
 func (e *compileError) Unwrap() error { return e.cause }
 
 // compile makes a graph of schemas, with every keyword still the engine's own.
-func (l *library) compile(m *machine) (g *graph, err error) {
+func (l *library) compile() (g *graph, err error) {
 	defer func() {
 		// The compiler is not ours and reads what strangers wrote.
 		if r := recover(); r != nil {
 			g, err = nil, errors.New("compile schema: the schema engine cannot read it")
 		}
 	}()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
@@ -287,7 +298,7 @@ func (l *library) compile(m *machine) (g *graph, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return &watched{p, m}, nil
+		return &watched{p}, nil
 	})
 	root, err := c.Compile(l.root)
 	if err != nil {
@@ -300,13 +311,30 @@ func (l *library) compile(m *machine) (g *graph, err error) {
 	g = newGraph()
 	g.root = root
 	g.visit(root)
-	// What only a $dynamicRef reaches is hidden from a walk; ask for each by
-	// its address. A place that is not a schema after all is none of ours.
-	for _, a := range l.anchors {
-		if s, err := c.Compile(a); err == nil {
-			g.visit(s)
-			g.dynamic[s.DynamicAnchor] = append(g.dynamic[s.DynamicAnchor], s)
+	// What only a $dynamicRef reaches is hidden from a walk; ask for each by its
+	// address, in every document come to. A place that is not a schema after all
+	// is none of ours.
+	done := map[string]bool{}
+	for i := 0; i < len(g.all); i++ {
+		addr, _, _ := strings.Cut(g.all[i].Location, "#")
+		if done[addr] {
+			continue
+		}
+		done[addr] = true
+		file := l.files[addr]
+		for _, ptr := range slices.Sorted(slices.Values(l.anchors[file])) {
+			if s, err := c.Compile(addr + "#" + strings.ReplaceAll(ptr, "%", "%25")); err == nil {
+				g.visit(s)
+				g.dynamic[s.DynamicAnchor] = append(g.dynamic[s.DynamicAnchor], s)
+			}
+		}
+		for _, ptr := range append(slices.Sorted(maps.Keys(l.ids[file])), "") {
+			if s, err := c.Compile(addr + "#" + strings.ReplaceAll(ptr, "%", "%25")); err == nil && s.RecursiveAnchor {
+				g.visit(s)
+			}
 		}
 	}
 	return g, nil
 }
+
+func (l *library) put(addr, file string, doc any) { l.docs[addr], l.files[addr] = doc, file }

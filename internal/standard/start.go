@@ -260,7 +260,7 @@ func schemaRoot(schema []byte) *jsonschema.Schema {
 	if len(flaws) > 0 {
 		return nil
 	}
-	g, err := lib.compile(nil)
+	g, err := lib.compile()
 	if err != nil {
 		return nil
 	}

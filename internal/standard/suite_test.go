@@ -140,11 +140,14 @@ func TestSuite(t *testing.T) {
 			}
 			got := e.judge(v, false)
 			verr := got.err
+			if !got.valid && verr == nil {
+				return false, "is not valid, without a reason"
+			}
 			if got.spent || got.broken {
 				return false, fmt.Sprintf("spent %v, broken %v", got.spent, got.broken)
 			}
-			if (verr == nil) != c.valid {
-				return false, fmt.Sprintf("says valid=%v", verr == nil)
+			if got.valid != c.valid {
+				return false, fmt.Sprintf("says valid=%v", got.valid)
 			}
 			// The words must not fail either, and must not hold the record.
 			if verr != nil {

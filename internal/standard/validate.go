@@ -37,8 +37,10 @@ func (s *Standard) judge(record any, visible bool) []Problem {
 		return []Problem{{Rule: "budget", Detail: "takes too long to check against this standard", Fix: "send a smaller record; if it is of an ordinary size, tell the standard's publisher"}}
 	case got.broken:
 		return []Problem{{Rule: "engine", Detail: "cannot be checked against this standard", Fix: "tell the standard's publisher"}}
-	case got.err == nil:
+	case got.valid:
 		return nil
+	case got.err == nil:
+		return []Problem{{Rule: "schema", Detail: "does not fit the standard, in more ways than can be told", Fix: "compare it with the standard's examples"}}
 	}
 	out := explain(got.err)
 	slices.SortFunc(out, func(a, b Problem) int {

@@ -1,10 +1,6 @@
 package standard
 
-import (
-	"hash/maphash"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
-)
+import "hash/maphash"
 
 // A values is the content of an enum or a const.
 type values struct {
@@ -13,11 +9,10 @@ type values struct {
 	numbers map[string]bool // decimal keys
 	other   []any           // null, booleans and containers
 	weight  int             // of comparing with other
-	any     bool            // containers match unseen
 }
 
-func newValues(list []any, visible bool) *values {
-	vs := &values{list: list, strings: map[string]bool{}, any: visible}
+func newValues(list []any) *values {
+	vs := &values{list: list, strings: map[string]bool{}}
 	for _, v := range list {
 		switch kindOf(v) {
 		case isString:
@@ -37,9 +32,13 @@ func newValues(list []any, visible bool) *values {
 	return vs
 }
 
-func (vs *values) has(v any, m *machine) bool {
-	switch k := kindOf(v); k {
+// has reports whether p is one of the values. Of a container of which parts may
+// be withheld nothing is certain.
+func (vs *values) has(j *judging, p *place) bool {
+	v := p.raw
+	switch p.kind {
 	case isString:
+		j.spend(1)
 		return vs.strings[v.(string)]
 	case isNumber:
 		if vs.numbers == nil {
@@ -48,10 +47,10 @@ func (vs *values) has(v any, m *machine) bool {
 		d, ok := decimalOf(v)
 		return ok && vs.numbers[d.key()]
 	case isArray, isObject:
-		if vs.any {
+		if j.visible {
 			return true
 		}
-		m.spend(vs.weight / 4)
+		j.spend(vs.weight)
 	}
 	for _, o := range vs.other {
 		if equal(v, o) {
@@ -116,40 +115,36 @@ func equal(a, b any) bool {
 	return ok && ok2 && d == e
 }
 
-// unique stands for uniqueItems. The engine hashes items without saying where
-// one ends, so that thousands of nested empty arrays share a hash and each is
-// compared with all; here every container states its length.
-type unique struct{ m *machine }
-
 // maxUnique is the longest array that uniqueItems is asked of.
 const maxUnique = 20_000
 
-// Validate implements jsonschema.SchemaExt.
-func (u unique) Validate(ctx *jsonschema.ValidatorContext, v any) {
-	list, ok := v.([]any)
-	if !ok || len(list) < 2 {
-		return
+// unique reports whether no element of p is there twice. Every container states
+// its length in its hash: thousands of nested empty arrays would else share one,
+// and each be compared with all.
+func (j *judging) unique(p *place) bool {
+	list := p.raw.([]any)
+	if len(list) < 2 {
+		return true
 	}
 	if len(list) > maxUnique {
-		ctx.AddError(keyword("uniqueItems"))
-		return
+		return false
 	}
-	u.m.spend(size(list) / 2)
+	values, _, text := extent(list)
+	j.spend(4*values + text/8)
 	seen := make(map[uint64][]int, len(list))
 	var h maphash.Hash
-	h.SetSeed(u.m.seed)
 	for i, e := range list {
 		h.Reset()
 		hash(&h, e)
 		sum := h.Sum64()
-		for _, j := range seen[sum] {
-			if equal(e, list[j]) {
-				ctx.AddError(keyword("uniqueItems"))
-				return
+		for _, k := range seen[sum] {
+			if equal(e, list[k]) {
+				return false
 			}
 		}
 		seen[sum] = append(seen[sum], i)
 	}
+	return true
 }
 
 func hash(h *maphash.Hash, v any) {

@@ -61,7 +61,7 @@ func TestVisibleNeverBlamesWithholding(t *testing.T) {
 		for _, share := range []float64{0, 0.2, 0.5, 0.9, 1} {
 			part := withhold(r, v, share)
 			checked++
-			if got := e.judge(part, true); got.err != nil || got.spent || got.broken {
+			if got := e.judge(part, true); !got.valid || got.spent || got.broken {
 				t.Errorf("%s\n\tof %s\n\tpart %s\n\tis blamed: %v (spent %v, broken %v)", c.key, c.data, strictjson.Canonical(part), got.err, got.spent, got.broken)
 			}
 		}
