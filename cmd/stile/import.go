@@ -47,7 +47,7 @@ func (a *app) mappingOf(r *reading) (*intake.Mapping, error) {
 	}
 	m, err := intake.ParseMapping(b)
 	if err != nil {
-		return nil, failure(node.Usage, "mend "+r.mapping+"; examples/brownfield holds a mapping to go by", "%v", err)
+		return nil, failure(node.Usage, "mend "+r.mapping+"; docs/mapping.md says what each setting wants", "%v", err)
 	}
 	if r.standard == "" {
 		r.standard = m.Standard.String()

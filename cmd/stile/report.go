@@ -296,6 +296,9 @@ func rejectable(im *importer, files []string) error {
 		return failure(node.Usage, "import one file at a time", "--rejects takes the refused rows of one file, and %d were named", len(files))
 	case im.mapping != nil && files[0] == "-":
 		return misused("--rejects copies rows from the file, which standard input does not allow: name a file")
+	case im.mapping != nil && im.mapping.FillsDown():
+		// Alone in a file of rejects it would be filled from another row.
+		return failure(node.Usage, "see what is refused with --report, and mend the rows in the file", "the mapping has fill_down, so a refused row cannot stand without the rows above it: --rejects is of no use")
 	}
 	return nil
 }

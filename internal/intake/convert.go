@@ -1,15 +1,16 @@
 package intake
 
 import (
-	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
 )
+
+// A fault is what is wrong with one cell.
+type fault struct{ rule, detail, fix string }
 
 // trim takes off both ends of a cell what does not belong to it.
 func (col *column) trim(s string) string {
@@ -34,141 +35,80 @@ func (p *plan) meansNothing(col *column, s string) bool {
 	return p.blank[key] || col.blank[key]
 }
 
-// value reads a cell that means something: by the column's values, then by its
-// type. rule is "" when that went well.
-func (p *plan) value(col *column, s string) (v any, rule, detail, fix string) {
+// value reads a cell that means something, step by step as docs/mapping.md
+// says.
+func (p *plan) value(col *column, s string, row *Row) (any, *fault) {
 	if len(col.Values) > 0 {
 		if v, ok := col.Values[fold(s)]; ok {
-			return v, "", "", ""
+			return v, nil
 		}
 	}
-	return p.convert(col, s)
+	if col.replacer != nil {
+		s = col.replacer.Replace(s)
+	}
+	if col.pattern != nil {
+		part, ok := col.pattern.part(s, col.Part)
+		if !ok {
+			return nil, &fault{RulePattern, fmt.Sprintf("not written as the pattern %s, such as %s", col.pattern.name, col.pattern.shows), "mend it at the source, or map the cell without a pattern"}
+		}
+		s = part
+	}
+	switch col.Letters {
+	case "upper":
+		s = strings.ToUpper(s)
+	case "lower":
+		s = strings.ToLower(s)
+	}
+	if len(col.words) > 0 {
+		if w, ok := col.words[bare(s)]; ok {
+			return w, nil
+		}
+	}
+	return p.convert(col, s, row)
 }
 
-// convert reads a cell that is not blank by the column's type. rule is "" when
-// that went well.
-func (p *plan) convert(col *column, s string) (v any, rule, detail, fix string) {
+// convert reads a cell that is not blank by the column's type.
+func (p *plan) convert(col *column, s string, row *Row) (any, *fault) {
 	switch col.Type {
 	case typeNumber, typeInteger:
 		return p.number(col, s)
 	case typeBoolean:
 		switch strings.ToLower(s) {
 		case "true", "yes", "y":
-			return true, "", "", ""
+			return true, nil
 		case "false", "no", "n":
-			return false, "", "", ""
+			return false, nil
 		}
-		return nil, RuleBoolean, "neither yes nor no", "say under values what the source's words stand for"
+		return nil, &fault{RuleBoolean, "neither yes nor no", "say under values what the source's words stand for"}
 	case typeDate, typeDateTime:
 		return date(col, s)
+	case typeJSON:
+		v, err := strictjson.Decode([]byte(s), p.limits)
+		if err != nil {
+			prob := jsonProblem(err)
+			return nil, &fault{prob.Rule, prob.Detail, prob.Fix}
+		}
+		return v, nil
 	}
+	return p.plain(col, s, row)
+}
+
+// plain is a text as it stands.
+func (p *plan) plain(col *column, s string, row *Row) (any, *fault) {
 	if len(s) > p.limits.StringLen {
-		return nil, RuleText, fmt.Sprintf("the text is longer than %d bytes", p.limits.StringLen), "send large texts by address"
+		return nil, &fault{RuleText, fmt.Sprintf("the text is longer than %d bytes", p.limits.StringLen), "send large texts by address"}
 	}
-	return s, "", "", ""
-}
-
-// number reads a number and keeps the digits it was written with.
-func (p *plan) number(col *column, s string) (v any, rule, detail, fix string) {
-	rule, detail = RuleNumber, "not a number"
-	if col.Type == typeInteger {
-		rule, detail = RuleInteger, "not a whole number"
-	}
-	dec, thou := p.m.decimal(), p.m.Thousands
-	fix = fmt.Sprintf("write digits, with %q before decimals", dec)
-	if thou != "" {
-		fix += fmt.Sprintf(" and %q between thousands if at all", thou)
-	}
-	rest := s
-	neg := false
-	switch {
-	case strings.HasPrefix(rest, "-"):
-		neg, rest = true, rest[1:]
-	case strings.HasPrefix(rest, "\u2212"): // the minus of typesetters
-		neg, rest = true, rest[len("\u2212"):]
-	case strings.HasPrefix(rest, "+"):
-		rest = rest[1:]
-	}
-	whole, frac, hasFrac := strings.Cut(rest, dec)
-	if thou != "" {
-		if thou == " " {
-			whole = strings.ReplaceAll(whole, "\u00a0", " ")
+	if PowersOfTen(s) {
+		if col.ident {
+			return nil, &fault{RulePowers, "the number is written in powers of ten, and its digits are lost", powersFix}
 		}
-		groups := strings.Split(whole, thou)
-		for i, g := range groups {
-			if len(groups) > 1 && (i == 0 && (len(g) == 0 || len(g) > 3) || i > 0 && len(g) != 3) {
-				return nil, rule, "thousands are not parted in threes", fix
-			}
-		}
-		whole = strings.Join(groups, "")
+		col.powers.at(row.Number)
 	}
-	if whole == "" && frac != "" {
-		whole = "0" // .5
-	}
-	if !allDigits(whole) || (hasFrac && !allDigits(frac)) {
-		if _, err := strconv.ParseFloat(s, 64); err == nil && strings.ContainsAny(s, "eE") {
-			fix = "a spreadsheet has written it in powers of ten, and digits may be lost: format the column as text or number at the source"
-		}
-		return nil, rule, detail, fix
-	}
-	if len(whole) > 1 && whole[0] == '0' {
-		return nil, rule, "a number that begins with 0 is usually a code", "map the column as string"
-	}
-	if col.Type == typeInteger {
-		if strings.Trim(frac, "0") != "" {
-			return nil, rule, detail, "map the column as number, or mend it at the source"
-		}
-		frac = ""
-	}
-	if col.Decimals != nil {
-		whole, frac = round(whole, frac, *col.Decimals)
-	}
-	tok := whole
-	if frac != "" {
-		tok += "." + frac
-	}
-	if neg {
-		tok = "-" + tok
-	}
-	// The strict reader's bounds hold here too: a record read from CSV must
-	// be one that could have come as JSON.
-	if _, err := strictjson.Decode([]byte(tok), p.limits); err != nil {
-		return nil, rule, "a number that cannot be held exactly", "map the column as string"
-	}
-	return json.Number(tok), "", "", ""
-}
-
-// round cuts a number's decimals to n, half away from zero.
-func round(whole, frac string, n int) (string, string) {
-	if len(frac) <= n {
-		return whole, frac
-	}
-	up := frac[n] >= '5'
-	digits := []byte(whole + frac[:n])
-	for i := len(digits) - 1; up && i >= 0; i-- {
-		if up = digits[i] == '9'; up {
-			digits[i] = '0'
-		} else {
-			digits[i]++
-		}
-	}
-	if up {
-		digits = append([]byte{'1'}, digits...)
-	}
-	return string(digits[:len(digits)-n]), strings.TrimRight(string(digits[len(digits)-n:]), "0")
-}
-
-func allDigits(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return s != ""
+	return s, nil
 }
 
 // date reads a date or a time by the declared formats, in order.
-func date(col *column, s string) (v any, rule, detail, fix string) {
+func date(col *column, s string) (any, *fault) {
 	want := make([]string, len(col.formats))
 	for i, f := range col.formats {
 		want[i] = f.text
@@ -178,9 +118,9 @@ func date(col *column, s string) (v any, rule, detail, fix string) {
 		}
 		if col.Type == typeDate {
 			if m.hour != 0 || m.minute != 0 || m.second != 0 {
-				return nil, RuleDate, "a date with a time of day, which the record has no room for", "map the column as date-time"
+				return nil, &fault{RuleDate, "a date with a time of day, which the record has no room for", "map the column as date-time"}
 			}
-			return m.date(), "", "", ""
+			return m.date(), nil
 		}
 		if f.zoned {
 			zone := time.UTC
@@ -188,18 +128,46 @@ func date(col *column, s string) (v any, rule, detail, fix string) {
 				zone = time.FixedZone("", m.offset)
 			}
 			t, _ := m.in(zone)
-			return t.Format(time.RFC3339), "", "", ""
+			return t.Format(time.RFC3339), nil
 		}
 		t, one := m.in(col.zone)
 		if !one {
-			return nil, RuleDateTime, "the clocks change in this hour: the time came twice, or not at all", "write the time with its offset, such as +01:00"
+			return nil, &fault{RuleDateTime, "the clocks change in this hour: the time came twice, or not at all", "write the time with its offset, such as +01:00"}
 		}
-		return t.Format(time.RFC3339), "", "", ""
+		return t.Format(time.RFC3339), nil
 	}
 	rule, what := RuleDate, "date"
 	if col.Type == typeDateTime {
 		rule, what = RuleDateTime, "time"
 	}
-	return nil, rule, fmt.Sprintf("not a %s written as %s", what, strings.Join(want, " or ")),
-		"mend it at the source, or add the format it is in to the mapping"
+	return nil, &fault{rule, fmt.Sprintf("not a %s written as %s", what, strings.Join(want, " or ")),
+		"mend it at the source, or add the format it is in to the mapping"}
+}
+
+// parts takes a cell of a list apart and calls f for each part. A part behind
+// an escape stands for itself.
+func (col *column) parts(text string, f func(string) bool) {
+	var part strings.Builder
+	for rest := text; ; {
+		i := strings.Index(rest, col.Split)
+		if e := -1; col.Escape != "" {
+			if e = strings.Index(rest, col.Escape); e >= 0 && (i < 0 || e < i) && e+1 < len(rest) {
+				part.WriteString(rest[:e])
+				part.WriteByte(rest[e+1])
+				rest = rest[e+2:]
+				continue
+			}
+		}
+		if i < 0 {
+			part.WriteString(rest)
+			f(part.String())
+			return
+		}
+		part.WriteString(rest[:i])
+		if !f(part.String()) {
+			return
+		}
+		part.Reset()
+		rest = rest[i+len(col.Split):]
+	}
 }

@@ -2,48 +2,83 @@ package intake
 
 import (
 	"fmt"
+	"math/big"
 	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // so that a mapping's time zone means the same on every machine
 )
 
-// A dateFormat is one declared way to write dates, taken apart into tokens;
-// see Column.Formats.
+// A dateFormat is one declared way to write dates, taken apart into tokens; see
+// the setting "formats".
 type dateFormat struct {
 	text   string
-	tokens []string // a token, or text that stands for itself
+	tokens []dateToken
 	zoned  bool
-	years  int // first of the hundred years of yy
+	years  int       // first of the hundred years of yy
+	epoch  time.Time // day 0 of serial
+}
+
+// A dateToken is one part of a format: how it is read off the front of a text
+// and how it is written.
+type dateToken struct {
+	text  string
+	part  byte // which part of a moment it is: y m d H M S Z s, or 0 for a mark
+	says  string
+	read  func(f *dateFormat, m *moment, s string) (rest string, ok bool)
+	write func(f *dateFormat, m moment) string
 }
 
 // dateTokens stand longest first, so that yyyy is not read as yy twice.
-var dateTokens = [...]string{"serial", "month", "yyyy", "mon", "yy", "mm", "dd", "HH", "MM", "SS", "m", "d", "Z"}
+var dateTokens = []dateToken{
+	{"serial", 's', "days since the day that `epoch` names, with a fraction for the time; stands alone", readSerial, writeSerial},
+	{"month", 'm', "January", readMonth(0), func(_ *dateFormat, m moment) string { return time.Month(m.month).String() }},
+	{"yyyy", 'y', "year", digitsOf(4, 4, func(m *moment) *int { return &m.year }), func(_ *dateFormat, m moment) string { return fmt.Sprintf("%04d", m.year) }},
+	{"mon", 'm', "Jan", readMonth(3), func(_ *dateFormat, m moment) string { return time.Month(m.month).String()[:3] }},
+	{"yy", 'y', "two digits of the year; `years` says of which hundred", readYY, func(_ *dateFormat, m moment) string { return fmt.Sprintf("%02d", m.year%100) }},
+	{"mm", 'm', "month, two digits", digitsOf(2, 2, func(m *moment) *int { return &m.month }), func(_ *dateFormat, m moment) string { return fmt.Sprintf("%02d", m.month) }},
+	{"dd", 'd', "day, two digits", digitsOf(2, 2, func(m *moment) *int { return &m.day }), func(_ *dateFormat, m moment) string { return fmt.Sprintf("%02d", m.day) }},
+	{"HH", 'H', "hour, two digits", digitsOf(2, 2, func(m *moment) *int { return &m.hour }), func(_ *dateFormat, m moment) string { return fmt.Sprintf("%02d", m.hour) }},
+	{"MM", 'M', "minute, two digits", digitsOf(2, 2, func(m *moment) *int { return &m.minute }), func(_ *dateFormat, m moment) string { return fmt.Sprintf("%02d", m.minute) }},
+	{"SS", 'S', "second, two digits", digitsOf(2, 2, func(m *moment) *int { return &m.second }), func(_ *dateFormat, m moment) string { return fmt.Sprintf("%02d", m.second) }},
+	{"m", 'm', "month, one or two digits", digitsOf(1, 2, func(m *moment) *int { return &m.month }), func(_ *dateFormat, m moment) string { return strconv.Itoa(m.month) }},
+	{"d", 'd', "day, one or two digits", digitsOf(1, 2, func(m *moment) *int { return &m.day }), func(_ *dateFormat, m moment) string { return strconv.Itoa(m.day) }},
+	{"H", 'H', "hour, one or two digits", digitsOf(1, 2, func(m *moment) *int { return &m.hour }), func(_ *dateFormat, m moment) string { return strconv.Itoa(m.hour) }},
+	{"Z", 'Z', "Z, or an offset such as +01:00", readZone, func(*dateFormat, moment) string { return "Z" }},
+}
 
-func parseDateFormat(s string, years int) (*dateFormat, error) {
-	f := &dateFormat{text: s, years: years}
-	seen := map[byte]bool{} // y, m, d, H, M, S, Z
+// mark is a character that stands for itself.
+func mark(c string) dateToken {
+	return dateToken{text: c,
+		read:  func(_ *dateFormat, _ *moment, s string) (string, bool) { return strings.CutPrefix(s, c) },
+		write: func(*dateFormat, moment) string { return c }}
+}
+
+// defaultEpoch is the day 0 of spreadsheets on Windows.
+var defaultEpoch = time.Date(1899, 12, 30, 0, 0, 0, 0, time.UTC)
+
+func parseDateFormat(s string, years int, epoch time.Time) (*dateFormat, error) {
+	f := &dateFormat{text: s, years: years, epoch: epoch}
+	seen := map[byte]bool{}
 next:
 	for rest := s; rest != ""; {
 		for _, tok := range dateTokens {
-			if !strings.HasPrefix(rest, tok) {
+			if !strings.HasPrefix(rest, tok.text) {
 				continue
 			}
-			// The first letter says which part a token is: m, mm, mon and
-			// month are all the month.
-			if seen[tok[0]] {
+			if seen[tok.part] { // m, mm, mon and month are all the month
 				return nil, fmt.Errorf("format %q has one part twice", s)
 			}
-			seen[tok[0]] = true
+			seen[tok.part] = true
 			f.tokens = append(f.tokens, tok)
-			rest = rest[len(tok):]
+			rest = rest[len(tok.text):]
 			continue next
 		}
 		c := rest[0]
 		if c >= 0x80 || (c != 'T' && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9')) || c < ' ' {
 			return nil, fmt.Errorf("format %q: %q is no part of a date: want such as dd/mm/yyyy", s, string(rune(c)))
 		}
-		f.tokens = append(f.tokens, rest[:1])
+		f.tokens = append(f.tokens, mark(rest[:1]))
 		rest = rest[1:]
 	}
 	f.zoned = seen['Z']
@@ -73,88 +108,116 @@ type moment struct {
 // format or there is no such day.
 func (f *dateFormat) read(s string) (moment, bool) {
 	var m moment
-	digits := func(least, most int) (int, bool) {
-		n := 0
-		for n < most && n < len(s) && s[n] >= '0' && s[n] <= '9' {
-			n++
-		}
-		if n < least {
-			return 0, false
-		}
-		v, _ := strconv.Atoi(s[:n])
-		s = s[n:]
-		return v, true
-	}
 	for _, tok := range f.tokens {
-		ok := false
-		switch tok {
-		case "serial":
-			var days int
-			days, ok = digits(1, 7)
-			// Before 1 March 1900 spreadsheets count a day that never was.
-			if ok = ok && days >= 61 && days <= 2958465; ok {
-				t := time.Date(1899, 12, 30+days, 0, 0, 0, 0, time.UTC)
-				m.year, m.month, m.day = t.Year(), int(t.Month()), t.Day()
-			}
-		case "yyyy":
-			m.year, ok = digits(4, 4)
-		case "yy":
-			m.year, ok = digits(2, 2)
-			m.year += f.years - f.years%100
-			if m.year < f.years {
-				m.year += 100
-			}
-		case "mm":
-			m.month, ok = digits(2, 2)
-		case "m":
-			m.month, ok = digits(1, 2)
-		case "mon", "month":
-			for i := 1; i <= 12 && !ok; i++ {
-				name := time.Month(i).String()
-				if tok == "mon" {
-					name = name[:3]
-				}
-				if len(s) >= len(name) && strings.EqualFold(s[:len(name)], name) {
-					m.month, ok, s = i, true, s[len(name):]
-				}
-			}
-		case "dd":
-			m.day, ok = digits(2, 2)
-		case "d":
-			m.day, ok = digits(1, 2)
-		case "HH":
-			m.hour, ok = digits(2, 2)
-		case "MM":
-			m.minute, ok = digits(2, 2)
-		case "SS":
-			m.second, ok = digits(2, 2)
-		case "Z":
-			if strings.HasPrefix(s, "Z") {
-				s, ok = s[1:], true
-				break
-			}
-			if len(s) < 6 || (s[0] != '+' && s[0] != '-') || s[3] != ':' {
-				break
-			}
-			sign := 1
-			if s[0] == '-' {
-				sign = -1
-			}
-			h, err1 := strconv.ParseUint(s[1:3], 10, 8)
-			min, err2 := strconv.ParseUint(s[4:6], 10, 8)
-			ok = err1 == nil && err2 == nil && h < 24 && min < 60
-			m.offset = sign * int(h*3600+min*60)
-			s = s[6:]
-		default:
-			if ok = strings.HasPrefix(s, tok); ok {
-				s = s[len(tok):]
-			}
-		}
-		if !ok {
+		var ok bool
+		if s, ok = tok.read(f, &m, s); !ok {
 			return moment{}, false
 		}
 	}
 	return m, s == "" && m.real()
+}
+
+// write prints m.
+func (f *dateFormat) write(m moment) string {
+	var b strings.Builder
+	for _, tok := range f.tokens {
+		b.WriteString(tok.write(f, m))
+	}
+	return b.String()
+}
+
+// takeDigits takes a whole number of least to most digits off the front.
+func takeDigits(s string, least, most int) (v int, rest string, ok bool) {
+	n := 0
+	for n < most && n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	if n < least {
+		return 0, s, false
+	}
+	v, _ = strconv.Atoi(s[:n])
+	return v, s[n:], true
+}
+
+func digitsOf(least, most int, at func(*moment) *int) func(*dateFormat, *moment, string) (string, bool) {
+	return func(_ *dateFormat, m *moment, s string) (rest string, ok bool) {
+		*at(m), rest, ok = takeDigits(s, least, most)
+		return rest, ok
+	}
+}
+
+func readYY(f *dateFormat, m *moment, s string) (rest string, ok bool) {
+	m.year, rest, ok = takeDigits(s, 2, 2)
+	m.year += f.years - f.years%100
+	if m.year < f.years {
+		m.year += 100
+	}
+	return rest, ok
+}
+
+// readMonth reads the name of a month, whole or its first letters.
+func readMonth(letters int) func(*dateFormat, *moment, string) (string, bool) {
+	return func(_ *dateFormat, m *moment, s string) (string, bool) {
+		for i := time.January; i <= time.December; i++ {
+			name := i.String()
+			if letters > 0 {
+				name = name[:letters]
+			}
+			if len(s) >= len(name) && strings.EqualFold(s[:len(name)], name) {
+				m.month = int(i)
+				return s[len(name):], true
+			}
+		}
+		return s, false
+	}
+}
+
+func readZone(_ *dateFormat, m *moment, s string) (string, bool) {
+	if rest, ok := strings.CutPrefix(s, "Z"); ok {
+		return rest, true
+	}
+	if len(s) < 6 || (s[0] != '+' && s[0] != '-') || s[3] != ':' {
+		return s, false
+	}
+	h, err1 := strconv.ParseUint(s[1:3], 10, 8)
+	min, err2 := strconv.ParseUint(s[4:6], 10, 8)
+	m.offset = int(h*3600 + min*60)
+	if s[0] == '-' {
+		m.offset = -m.offset
+	}
+	return s[6:], err1 == nil && err2 == nil && h < 24 && min < 60
+}
+
+// readSerial reads a count of days. In the count that spreadsheets on Windows
+// use, days before 61 are one off: there was no 29 February 1900.
+func readSerial(f *dateFormat, m *moment, s string) (string, bool) {
+	days, rest, ok := takeDigits(s, 1, 7)
+	if !ok || (days < 61 && f.epoch.Equal(defaultEpoch)) {
+		return s, false
+	}
+	seconds := int64(0)
+	if frac, found := strings.CutPrefix(rest, "."); found {
+		if !allDigits(frac) || len(frac) > 20 {
+			return s, false
+		}
+		// Exact, then to the nearest second: a float would be out by some.
+		r, _ := new(big.Rat).SetString("0." + frac)
+		r.Mul(r, big.NewRat(86400*2, 1)).Add(r, big.NewRat(1, 1))
+		seconds = new(big.Int).Quo(r.Num(), new(big.Int).Mul(r.Denom(), big.NewInt(2))).Int64()
+		rest = ""
+	}
+	t := f.epoch.AddDate(0, 0, days).Add(time.Duration(seconds) * time.Second)
+	if t.Year() > 9999 {
+		return s, false
+	}
+	m.year, m.month, m.day = t.Year(), int(t.Month()), t.Day()
+	m.hour, m.minute, m.second = t.Hour(), t.Minute(), t.Second()
+	return rest, true
+}
+
+func writeSerial(f *dateFormat, m moment) string {
+	days := time.Date(m.year, time.Month(m.month), m.day, 0, 0, 0, 0, time.UTC).Sub(f.epoch) / (24 * time.Hour)
+	return strconv.Itoa(int(days))
 }
 
 // real reports whether there is such a day and time. Years before 1000 are
@@ -190,43 +253,4 @@ func clash(a, b *dateFormat) string {
 		}
 	}
 	return ""
-}
-
-// write prints m, for clash.
-func (f *dateFormat) write(m moment) string {
-	var b strings.Builder
-	for _, tok := range f.tokens {
-		switch tok {
-		case "serial":
-			days := time.Date(m.year, time.Month(m.month), m.day, 0, 0, 0, 0, time.UTC).Sub(time.Date(1899, 12, 30, 0, 0, 0, 0, time.UTC)) / (24 * time.Hour)
-			fmt.Fprint(&b, int(days))
-		case "yyyy":
-			fmt.Fprintf(&b, "%04d", m.year)
-		case "yy":
-			fmt.Fprintf(&b, "%02d", m.year%100)
-		case "mm":
-			fmt.Fprintf(&b, "%02d", m.month)
-		case "m":
-			fmt.Fprint(&b, m.month)
-		case "mon":
-			b.WriteString(time.Month(m.month).String()[:3])
-		case "month":
-			b.WriteString(time.Month(m.month).String())
-		case "dd":
-			fmt.Fprintf(&b, "%02d", m.day)
-		case "d":
-			fmt.Fprint(&b, m.day)
-		case "HH":
-			fmt.Fprintf(&b, "%02d", m.hour)
-		case "MM":
-			fmt.Fprintf(&b, "%02d", m.minute)
-		case "SS":
-			fmt.Fprintf(&b, "%02d", m.second)
-		case "Z":
-			b.WriteString("Z")
-		default:
-			b.WriteString(tok)
-		}
-	}
-	return b.String()
 }

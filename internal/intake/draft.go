@@ -239,7 +239,7 @@ func match(targets []target, headings []string) (chosen []int, sure []bool) {
 func (s *Sample) dates(h int) string {
 	for _, text := range []string{"yyyy-mm-dd", "dd/mm/yyyy", "d/m/yyyy", "dd-mm-yyyy", "dd.mm.yyyy", "d mon yyyy", "d month yyyy", "dd/mm/yyyy HH:MM", "dd/mm/yyyy HH:MM:SS",
 		"yyyy-mm-dd HH:MM:SS", "yyyy-mm-ddTHH:MM:SSZ", "yyyymmdd", "mm/dd/yyyy"} {
-		f, err := parseDateFormat(text, 0)
+		f, err := parseDateFormat(text, 0, defaultEpoch)
 		if err != nil {
 			panic("internal error: " + err.Error())
 		}

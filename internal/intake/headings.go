@@ -135,3 +135,14 @@ func visible(s string) string {
 		return '\uFFFD'
 	}, s)
 }
+
+// bare is a text without its letter case, spaces and marks: two texts that a
+// person takes for the same.
+func bare(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, s)
+}

@@ -119,6 +119,9 @@ const (
 	RuleBoolean   = "boolean"           // neither yes nor no
 	RuleDate      = "date"              // not a date in any declared format
 	RuleDateTime  = "date-time"         // not a time in any declared format
+	RulePowers    = "powers-of-ten"     // an identifier whose digits a spreadsheet has lost
+	RulePattern   = "pattern"           // not written as the declared pattern
+	RulePlace     = "place"             // two numbers that are no place in Britain, or one without the other
 	RuleText      = "string-length"     // text over the limit
 	RuleTruncated = "truncated"         // the file ends in the middle of a record
 	RuleKey       = "key"               // a key that cannot be told from another by sight, or that a spreadsheet has ruined
@@ -158,6 +161,7 @@ type Raw struct {
 	text  []byte   // JSON: the bytes of the record
 	cells []string // CSV: one for each cell in the file
 	bad   *Problem // why it could not be taken apart
+	torn  []int    // columns whose value above is not known
 }
 
 // A Row is one row, read.
@@ -174,7 +178,9 @@ type Row struct {
 	Partial map[string]any
 
 	Text  []byte   // JSON: the bytes of the record; CSV: the line, when it could not be taken apart
-	Cells []string // CSV: the cells as they stand in the file
+	Cells []string // CSV: the cells as they stand in the file, those that fill_down asks for filled
+
+	torn []int // columns that would be filled from a row that could not be read
 }
 
 // A Reader reads the rows of one file.
@@ -188,6 +194,7 @@ type Reader struct {
 	scan  func() (Raw, error)
 	plan  *plan // of the mapping, onto the headings of this file; CSV only
 	table *table
+	above above // what fill_down fills with
 	notes []string
 	end   error // what Scan returns from now on
 }
@@ -199,6 +206,9 @@ type Reader struct {
 func Open(r io.Reader, o Options) (*Reader, error) {
 	if o.Limits.Bytes <= 0 {
 		o.Limits.Bytes = strictjson.DefaultLimits().Bytes
+	}
+	if o.Limits.Values <= 0 {
+		o.Limits.Values = strictjson.DefaultLimits().Values
 	}
 	if o.Limits.StringLen <= 0 {
 		o.Limits.StringLen = strictjson.DefaultLimits().StringLen
@@ -241,16 +251,19 @@ func (r *Reader) Scan() (Raw, error) {
 		return Raw{}, r.end
 	}
 	raw, err := r.scan()
-	if err != nil {
+	switch {
+	case err != nil:
 		r.end = err
 		r.lastNotes()
+	case r.plan != nil && len(r.plan.filled) > 0:
+		r.above.fill(r.plan, &raw)
 	}
 	return raw, err
 }
 
 // Read reads a row that Scan returned. It may be called concurrently.
 func (r *Reader) Read(raw Raw) Row {
-	row := Row{Number: raw.Number, Line: raw.Line, Text: raw.text, Cells: raw.cells}
+	row := Row{Number: raw.Number, Line: raw.Line, Text: raw.text, Cells: raw.cells, torn: raw.torn}
 	switch {
 	case raw.bad != nil:
 		row.Problems = []Problem{*raw.bad}
@@ -287,7 +300,7 @@ func (r *Reader) Headings() []string {
 // such as headings that the mapping does not name; complete after the last
 // row. Headings come from the file: the notes are for the importer's own
 // report.
-func (r *Reader) Notes() []string { return r.notes }
+func (r *Reader) Notes() []string { return append(slices.Clip(r.notes), r.plan.notes()...) }
 
 func (r *Reader) note(format string, args ...any) {
 	r.notes = append(r.notes, fmt.Sprintf(format, args...))

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/stile-exchange/stile/node/name"
@@ -23,23 +22,19 @@ func (p *plan) keyFault(col *column, cells []string) string {
 		if fault := name.KeyFault(cell); fault != "" {
 			return fault
 		}
-		if powersOfTen.MatchString(cell) {
+		if PowersOfTen(cell) {
 			return ruinedKey
 		}
 	}
 	return ""
 }
 
-// powersOfTen is how spreadsheets write a long number that did not fit its
-// cell: 1.00023E+11. The digits after the last that is shown are lost.
-var powersOfTen = regexp.MustCompile(`^[+-]?[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]{1,3}$`)
-
 // ruined says of a JSON record that its key went through a spreadsheet on its
 // way here. What else a key must not be the standard says itself.
 func ruined(rec map[string]any, key []name.Field) *Problem {
 	for _, f := range key {
 		if v, ok := lookup(rec, string(f)); ok {
-			if s, ok := v.(string); ok && powersOfTen.MatchString(s) {
+			if s, ok := v.(string); ok && PowersOfTen(s) {
 				return &Problem{Pointer: string(f), Rule: RuleKey, Detail: "is part of the record's key and " + ruinedKey, Fix: keyFix(ruinedKey), Value: cut(s)}
 			}
 		}

@@ -22,32 +22,20 @@ import (
 //	1  the first
 const MappingVersion = 1
 
-// A Mapping says what the columns of one source's CSV files mean: a YAML file
-// that is written once, kept beside the source, and readable to whoever must
-// answer for it. Keys that are not known are errors. For example:
+// A Mapping says what the columns of one source's files mean: a YAML file that
+// is written once, kept beside the source, and readable to whoever must answer
+// for it. Keys that are not known are errors. What each field means, and what
+// holds without it, stands in docs/mapping.md, which is made from the settings
+// that check them; see [Reference]. For example:
 //
 //	mapping: 1
 //	standard: standards.example/brownfield-site@1
-//	encoding: windows-1252        # utf-8 when absent; also utf-16, utf-16le, utf-16be
-//	delimiter: ";"                # a comma when absent
-//	header_row: 3                 # 1 when absent; 0: there are no headings
-//	header_find: [Ref, Hectares]  # or: the first row with all of these
-//	reference: Ref                # what the sender knows a row by; the standard's key when absent
-//	decimal: ","                  # "." when absent
-//	thousands: "."                # none when absent
-//	blank: ["N/A", "-"]           # cells that mean nothing, in every column
-//	short_rows: true              # rows may leave off blank cells at their end
+//	delimiter: ";"
 //	columns:
-//	  - to: /reference
-//	    from: [Ref, Site Reference]
-//	    required: true
-//	  - to: /permission/date
-//	    from: PermissionDate
-//	    type: date
-//	    formats: [dd/mm/yyyy]
-//	  - to: /planning-history
-//	    from: PlanningHistory
-//	    split: "|"
+//	  - {to: /reference, from: [Ref, Site Reference], required: true}
+//	  - {to: /permission/date, from: PermissionDate, type: date, formats: [dd/mm/yyyy]}
+//	coordinates:
+//	  - {x: GeoX, y: GeoY, are: osgb36, longitude: /longitude, latitude: /latitude}
 //	constants:
 //	  /organisation: local-authority:FYL
 //	ignore: [Township]
@@ -56,95 +44,72 @@ const MappingVersion = 1
 // space around them taken off, every run of white space inside made one space,
 // and letters in lower case; nothing else is forgiven.
 type Mapping struct {
-	Version    int               `yaml:"mapping"`
-	Standard   name.StandardLine `yaml:"standard"`
-	Encoding   string            `yaml:"encoding,omitempty"`
-	Delimiter  string            `yaml:"delimiter,omitempty"` // one character: , ; | or a tab
-	HeaderRow  *int              `yaml:"header_row,omitempty"`
-	HeaderFind []string          `yaml:"header_find,omitempty"`
-	Reference  string            `yaml:"reference,omitempty"`
-	Decimal    string            `yaml:"decimal,omitempty"`
-	Thousands  string            `yaml:"thousands,omitempty"`
-	Blank      []string          `yaml:"blank,omitempty"`
-	ShortRows  bool              `yaml:"short_rows,omitempty"`
-	Columns    []Column          `yaml:"columns"`
-	Constants  Constants         `yaml:"constants,omitempty"`
-	Ignore     []string          `yaml:"ignore,omitempty"` // headings that are left out on purpose; "" for columns without one
+	Version     int               `yaml:"mapping"`
+	Standard    name.StandardLine `yaml:"standard"`
+	Encoding    string            `yaml:"encoding,omitempty"`
+	Delimiter   string            `yaml:"delimiter,omitempty"`
+	HeaderRow   *int              `yaml:"header_row,omitempty"`
+	HeaderFind  []string          `yaml:"header_find,omitempty"`
+	Reference   string            `yaml:"reference,omitempty"`
+	Decimal     string            `yaml:"decimal,omitempty"`
+	Thousands   string            `yaml:"thousands,omitempty"`
+	Currency    Headings          `yaml:"currency,omitempty"` // nil is the pound alone
+	Blank       []string          `yaml:"blank,omitempty"`
+	Guarded     bool              `yaml:"guarded,omitempty"`
+	ShortRows   bool              `yaml:"short_rows,omitempty"`
+	Columns     []Column          `yaml:"columns,omitempty"`
+	Coordinates []Coordinates     `yaml:"coordinates,omitempty"`
+	Constants   Constants         `yaml:"constants,omitempty"`
+	Ignore      []string          `yaml:"ignore,omitempty"`
 }
 
-// A Column says where the cells of one column go, and what they hold.
+// A Column says where the cells of one column go, and what they hold. What each
+// field means stands in docs/mapping.md.
 type Column struct {
-	// To is the place in the record. Objects on the way are made. A token that
-	// is a number, counted from 0 without a gap, makes an array; its elements
-	// without a value are left out.
-	To name.Field `yaml:"to"`
+	To         name.Field        `yaml:"to"`
+	From       Headings          `yaml:"from,omitempty"`
+	Position   int               `yaml:"position,omitempty"` // from 1
+	Also       []string          `yaml:"also,omitempty"`
+	Join       string            `yaml:"join,omitempty"`
+	Type       string            `yaml:"type,omitempty"`
+	Formats    []string          `yaml:"formats,omitempty"`
+	Zone       string            `yaml:"zone,omitempty"`
+	Years      int               `yaml:"years,omitempty"`
+	Epoch      string            `yaml:"epoch,omitempty"`
+	Decimals   *int              `yaml:"decimals,omitempty"`
+	Split      string            `yaml:"split,omitempty"`
+	Escape     string            `yaml:"escape,omitempty"`
+	Values     Values            `yaml:"values,omitempty"`
+	Words      []string          `yaml:"words,omitempty"`
+	Replace    map[string]string `yaml:"replace,omitempty"`
+	Letters    string            `yaml:"letters,omitempty"`
+	Pattern    string            `yaml:"pattern,omitempty"`
+	Part       string            `yaml:"part,omitempty"`
+	Blank      []string          `yaml:"blank,omitempty"`
+	Empty      string            `yaml:"empty,omitempty"`
+	Required   bool              `yaml:"required,omitempty"`
+	Optional   bool              `yaml:"optional,omitempty"`
+	FillDown   bool              `yaml:"fill_down,omitempty"`
+	Identifier *bool             `yaml:"identifier,omitempty"` // nil: by what it is called
+	KeepSpaces bool              `yaml:"keep_spaces,omitempty"`
+	Strip      string            `yaml:"strip,omitempty"`
+}
 
-	// From lists the headings the column may have; the first that the file has
-	// is taken. Position names the column by its place instead, from 1, for
-	// headings that are blank, wrong, or twice there.
-	From     Headings `yaml:"from,omitempty"`
-	Position int      `yaml:"position,omitempty"`
-
-	// Also lists further columns by heading: the cells that are not blank are
-	// joined by Join, in the order given. For columns of type string.
-	Also []string `yaml:"also,omitempty"`
-	Join string   `yaml:"join,omitempty"`
-
-	// Type is string (when absent), number, integer, boolean, date or
-	// date-time. Numbers keep the digits they were written with. A boolean is
-	// true, false, yes, no, y or n unless Values says otherwise. A date is
-	// written to the record as yyyy-mm-dd, a date-time as RFC 3339.
-	Type string `yaml:"type,omitempty"`
-
-	// Formats lists how dates are written in the file, tried in order; when
-	// absent, yyyy-mm-dd for a date and RFC 3339 for a date-time. A format is
-	// made of
-	//
-	//	yyyy yy        year; yy wants Years
-	//	mm m mon month month: two digits, one or two, Jan, January
-	//	dd d           day: two digits, one or two
-	//	HH MM SS       hour, minute, second, two digits each
-	//	Z              Z, or +01:00
-	//	serial         days since 1899-12-30, as spreadsheets count; alone
-	//
-	// and of T, spaces and marks that stand for themselves. A date may have a
-	// time of 00:00:00. Two formats of which both read some text, as different
-	// dates, are refused.
-	Formats []string `yaml:"formats,omitempty"`
-	// Zone is the time zone of times that do not say theirs, such as
-	// Europe/London. Years is the first of the hundred years that two-digit
-	// years stand for, such as 1950.
-	Zone  string `yaml:"zone,omitempty"`
-	Years int    `yaml:"years,omitempty"`
-
-	// Decimals rounds a number to at most this many decimals, half away from
-	// zero. When absent a number keeps all it was written with.
-	Decimals *int `yaml:"decimals,omitempty"`
-
-	// Split parts a cell into a list, at each occurrence of this text. Blank
-	// parts are left out.
-	Split string `yaml:"split,omitempty"`
-
-	// Values says what certain cells stand for: JSON scalars. Other cells are
-	// read by Type.
-	Values Values `yaml:"values,omitempty"`
-
-	// Blank lists cells of this column that mean nothing, beside those of the
-	// mapping. Empty says what a blank cell becomes: omit (when absent), null,
-	// or text, which is "".
-	Blank []string `yaml:"blank,omitempty"`
-	Empty string   `yaml:"empty,omitempty"`
-
-	// Required makes a blank cell a problem. Optional lets the file be without
-	// the column, which is otherwise refused, since a heading that changed would
-	// lose its column in silence.
-	Required bool `yaml:"required,omitempty"`
-	Optional bool `yaml:"optional,omitempty"`
-
-	// KeepSpaces keeps the white space around a cell, which is otherwise
-	// taken off. Strip names further characters to take off both ends.
-	KeepSpaces bool   `yaml:"keep_spaces,omitempty"`
-	Strip      string `yaml:"strip,omitempty"`
+// Coordinates say where the two numbers of a place go, and in which system they
+// are. What each field means stands in docs/mapping.md.
+type Coordinates struct {
+	X         Headings   `yaml:"x,omitempty"`
+	Y         Headings   `yaml:"y,omitempty"`
+	At        Headings   `yaml:"at,omitempty"`
+	Pattern   string     `yaml:"pattern,omitempty"`
+	Are       string     `yaml:"are"`
+	Longitude name.Field `yaml:"longitude,omitempty"`
+	Latitude  name.Field `yaml:"latitude,omitempty"`
+	Easting   name.Field `yaml:"easting,omitempty"`
+	Northing  name.Field `yaml:"northing,omitempty"`
+	Decimals  *int       `yaml:"decimals,omitempty"`
+	Required  bool       `yaml:"required,omitempty"`
+	Optional  bool       `yaml:"optional,omitempty"`
 }
 
 // Headings is a list of headings, written as one or as a list.
@@ -158,6 +123,9 @@ func (h *Headings) UnmarshalYAML(n *yaml.Node) error {
 	}
 	return n.Decode((*[]string)(h))
 }
+
+// IsZero reports whether there is no list; an empty one says something else.
+func (h Headings) IsZero() bool { return h == nil }
 
 // Values maps cells, folded as headings are, to JSON scalars: string,
 // json.Number, bool or nil.
@@ -371,6 +339,9 @@ func (p *mappingParser) fail(key, format string, args ...any) {
 // index notes the line of every key, and refuses anchors and aliases, with
 // which a short file can stand for an endless one.
 func (p *mappingParser) index(n *yaml.Node, path string, depth int) {
+	if len(p.errs) > maxMappingFaults {
+		return
+	}
 	if n.Kind == yaml.AliasNode || n.Anchor != "" || depth > 8 {
 		p.errs = append(p.errs, &MappingError{Line: n.Line, Key: path, Text: "anchors, aliases and deep nesting are not read: write it out"})
 		return
@@ -410,7 +381,7 @@ func (p *mappingParser) decode(err error) {
 	if errors.As(err, &te) {
 		texts = te.Errors
 	}
-	for _, t := range texts {
+	for _, t := range texts[:min(len(texts), maxMappingFaults)] {
 		e := &MappingError{}
 		if m := yamlLine.FindStringSubmatch(t); m != nil {
 			e.Line, _ = strconv.Atoi(m[1])
@@ -425,7 +396,7 @@ func (p *mappingParser) decode(err error) {
 			e.Text = "a key stands here for the second time"
 		case yamlInto.MatchString(t):
 			e.Text = "want " + map[string]string{"int": "a whole number", "bool": "true or false", "string": "text", "name.Field": "text",
-				"[]string": "a list", "intake.Headings": "a heading, or a list of them",
+				"[]string": "a list", "map[string]string": "texts, each with the text that stands in its place", "intake.Headings": "a heading, or a list of them",
 				"name.StandardLine": "a standard, such as standards.example/housing-need@1"}[yamlInto.FindStringSubmatch(t)[1]]
 			for k, l := range p.lines {
 				if l == e.Line && len(k) > len(e.Key) {

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,6 +20,7 @@ type plan struct {
 	limits strictjson.Limits
 	ref    []*column // what the sender calls a row
 	extra  int       // bytes that constants add to a record, at most
+	filled []*column // those with fill_down
 }
 
 // onto finds the columns of a file. What the file has and the mapping does
@@ -49,10 +51,32 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 				Fix:    "name the column by its position in the mapping"}
 		}
 	}
+	// place finds a column by its headings. The first error is kept.
 	var err error
+	place := func(col *column, to name.Field) {
+		for _, h := range col.From {
+			if i, ferr := find(h); ferr != nil && err == nil {
+				err = ferr
+			} else if col.index < 0 {
+				col.index = i
+			}
+		}
+		switch {
+		case col.index < 0 && !col.Optional:
+			missing = append(missing, fmt.Sprintf("%s (for %s)", quoteOr(col.From), to))
+		case col.index >= 0:
+			if col.index < len(headings) {
+				used[col.index] = true
+				col.heading = headings[col.index]
+			}
+			if col.heading == "" {
+				col.heading = fmt.Sprintf("column %d", col.index+1)
+			}
+		}
+	}
 	for _, col := range c.columns {
 		if col.Position > 0 {
-			if col.Position > len(headings) && (c.m.HeaderRow == nil || *c.m.HeaderRow > 0) {
+			if col.Position > len(headings) && !c.headless() {
 				if !col.Optional {
 					missing = append(missing, fmt.Sprintf("a column %d (for %s)", col.Position, col.To))
 				}
@@ -60,17 +84,11 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 			}
 			col.index = col.Position - 1
 		}
-		for _, h := range col.From {
-			if col.index < 0 {
-				if col.index, err = find(h); err != nil {
-					return nil, err
-				}
-			}
-		}
+		place(col, col.To)
 		for _, h := range col.Also {
-			i, err := find(h)
-			if err != nil {
-				return nil, err
+			i, ferr := find(h)
+			if ferr != nil {
+				return nil, ferr
 			}
 			if i < 0 {
 				missing = append(missing, fmt.Sprintf("%q (for %s)", h, col.To))
@@ -79,21 +97,27 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 			used[i] = true
 			col.also = append(col.also, i)
 		}
-		if col.index < 0 {
-			if !col.Optional {
-				missing = append(missing, fmt.Sprintf("%s (for %s)", quoteOr(col.From), col.To))
-			}
-			continue
+		if col.FillDown && col.index >= 0 {
+			p.filled = append(p.filled, col)
 		}
-		if col.index < len(headings) {
-			used[col.index] = true
-			col.heading = headings[col.index]
-			if col.heading == "" {
-				col.heading = fmt.Sprintf("column %d", col.index+1)
-			}
+		col.powers = &tallied{}
+		col.ident = col.identifies(r.o.Reference, c.m.Reference)
+	}
+	for _, xy := range c.xys {
+		number := func(h Headings, axis int) *column {
+			col := &column{Column: Column{From: h, Type: typeNumber, Optional: xy.Optional}, index: -1}
+			place(col, xy.places()[axis])
+			return col
+		}
+		if xy.pattern != nil {
+			xy.x = number(xy.At, xy.first())
+			xy.y = xy.x
 		} else {
-			col.heading = fmt.Sprintf("column %d", col.index+1)
+			xy.x, xy.y = number(xy.X, xy.first()), number(xy.Y, xy.first()+1)
 		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	var unused []string // headings nobody has asked for
 	ignored := foldSet(c.m.Ignore)
@@ -108,8 +132,12 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 	}
 	if len(missing) > 0 {
 		fix := "add the heading as the file has it to the column's from, or mark the column optional"
-		for _, col := range c.columns {
-			if near := nearest(col.From, unused); col.index < 0 && near != "" {
+		wanted := slices.Clone(c.columns)
+		for _, xy := range c.xys {
+			wanted = append(wanted, xy.x, xy.y)
+		}
+		for _, col := range wanted {
+			if near := nearest(col.From, unused); col.index < 0 && near != "" && !strings.Contains(fix, strconv.Quote(near)) {
 				fix += fmt.Sprintf("; is %q perhaps %q?", col.From[0], near)
 			}
 		}
@@ -171,8 +199,13 @@ func (p *plan) reference(cells []string) string {
 // read makes the record of a row.
 func (p *plan) read(row *Row) {
 	row.Reference = p.reference(row.Cells)
-	v, _ := p.build(p.root, row)
+	sp := &spend{limits: p.limits}
+	v, _ := p.build(p.root, row, sp)
 	rec := v.(map[string]any)
+	if sp.over {
+		row.Problems = []Problem{sp.problem()}
+		return
+	}
 	if len(row.Problems) > 0 {
 		slices.SortStableFunc(row.Problems, func(a, b Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
 		row.Partial = rec
@@ -181,11 +214,7 @@ func (p *plan) read(row *Row) {
 	// A record from CSV must be one that could have come as JSON. Small rows
 	// always are; a large one may have grown by escapes, or been split into
 	// more values than a record may have.
-	size := p.extra
-	for _, c := range row.Cells {
-		size += len(c)
-	}
-	if size > 64<<10 {
+	if sp.bytes+p.extra > 64<<10 {
 		if _, err := strictjson.Decode(strictjson.Canonical(rec), p.limits); err != nil {
 			row.Problems = []Problem{jsonProblem(err)}
 			return
@@ -195,16 +224,24 @@ func (p *plan) read(row *Row) {
 }
 
 // build returns the value of a place, and whether there is one.
-func (p *plan) build(at *place, row *Row) (any, bool) {
+func (p *plan) build(at *place, row *Row, sp *spend) (any, bool) {
+	if sp.over {
+		return nil, false
+	}
 	switch {
 	case at.column != nil:
-		return p.cell(at.column, row)
+		return p.cell(at.column, row, sp)
+	case at.xy != nil:
+		if !sp.look(len(p.raw(at.xy.x, row)) + len(p.raw(at.xy.y, row))) {
+			return nil, false
+		}
+		return p.axis(at.xy, at.axis, row)
 	case at.isConst:
 		return at.constant, true
 	case at.array:
 		var list []any
 		for _, c := range at.children {
-			if v, ok := p.build(c, row); ok {
+			if v, ok := p.build(c, row, sp); ok {
 				list = append(list, v)
 			}
 		}
@@ -212,81 +249,71 @@ func (p *plan) build(at *place, row *Row) (any, bool) {
 	}
 	obj := make(map[string]any, len(at.children))
 	for _, c := range at.children {
-		if v, ok := p.build(c, row); ok {
+		if v, ok := p.build(c, row, sp); ok {
 			obj[c.token] = v
 		}
 	}
 	return obj, len(obj) > 0
 }
 
+// raw returns the cell of a column as it stands in the file. Without headings
+// a row may be shorter than the mapping thinks.
+func (p *plan) raw(col *column, row *Row) string {
+	if col.index < 0 || col.index >= len(row.Cells) {
+		return ""
+	}
+	return row.Cells[col.index]
+}
+
+// text returns a cell without what does not belong to it, and "" when it means
+// nothing.
+func (p *plan) text(col *column, row *Row) string { return p.meant(col, p.raw(col, row)) }
+
+func (p *plan) meant(col *column, raw string) string {
+	if s := col.trim(raw); !p.meansNothing(col, s) {
+		return s
+	}
+	return ""
+}
+
 // cell returns the value of one cell, and whether there is one. What is wrong
 // with it goes to the row's problems.
-func (p *plan) cell(col *column, row *Row) (any, bool) {
+func (p *plan) cell(col *column, row *Row, sp *spend) (any, bool) {
 	if col.index < 0 {
 		return nil, false // optional, and the file is without it
 	}
-	// Without headings a row may be shorter than the mapping thinks.
-	cell := ""
-	if col.index < len(row.Cells) {
-		cell = row.Cells[col.index]
-	}
-	text := col.trim(cell)
-	if p.meansNothing(col, text) {
-		text = ""
-	}
-	for _, i := range col.also {
-		if i >= len(row.Cells) {
-			continue
-		}
-		switch more := col.trim(row.Cells[i]); {
-		case p.meansNothing(col, more):
-		case text == "":
-			cell, text = row.Cells[i], more
-		default:
-			cell += col.Join + row.Cells[i]
-			text += col.Join + more
-		}
-	}
-	fault := ""
-	if col.key && text != "" {
-		fault = p.keyFault(col, row.Cells)
-	}
-	bad := func(rule, detail, fix string) (any, bool) {
-		row.Problems = append(row.Problems, Problem{Pointer: string(col.To), Column: col.heading, Rule: rule, Detail: detail, Fix: fix, Value: cut(cell)})
+	raw := p.raw(col, row)
+	bad := func(f *fault) (any, bool) {
+		row.problem(string(col.To), col, raw, f)
 		return nil, false
 	}
-	if fault != "" {
-		return bad(RuleKey, "is part of the record's key and "+fault, keyFix(fault))
-	}
-	for i := 0; i < len(cell); i++ {
-		if b := cell[i]; b < ' ' && b != '\t' && b != '\n' || b == 0x7F {
-			return bad(RuleControl, fmt.Sprintf("holds the control character U+%04X", b), "take it out at the source")
+	if col.key && p.meant(col, raw) != "" {
+		if wrong := p.keyFault(col, row.Cells); wrong != "" {
+			return bad(&fault{RuleKey, "is part of the record's key and " + wrong, keyFix(wrong)})
 		}
 	}
-	var list []any
-	for part := text; col.Split != "" && part != ""; {
-		var rest string
-		part, rest, _ = strings.Cut(part, col.Split)
-		if part = col.trim(part); !p.meansNothing(col, part) {
-			v, rule, detail, fix := p.value(col, part)
-			if rule != "" {
-				return bad(rule, detail, fix)
-			}
-			list = append(list, v)
+	joined, f := p.joined(col, row, sp)
+	if f != nil {
+		return bad(f)
+	}
+	if sp.over {
+		return nil, false
+	}
+	v, some, f := p.guarded(col, joined, row, sp)
+	if f == nil && !some {
+		if text := p.meant(col, joined); text != "" {
+			v, some, f = p.list(col, text, row, sp)
 		}
-		part = rest
 	}
 	switch {
-	case list != nil:
-		return list, true
-	case col.Split == "" && text != "":
-		v, rule, detail, fix := p.value(col, text)
-		if rule != "" {
-			return bad(rule, detail, fix)
-		}
+	case f != nil:
+		return bad(f)
+	case some:
 		return v, true
+	case slices.Contains(row.torn, col.index):
+		return bad(&fault{RuleRequired, "the cell is blank, and a row above it, which may hold its value, could not be read", "mend the row above"})
 	case col.Required:
-		return bad(RuleRequired, "the cell is blank", "fill it in at the source")
+		return bad(&fault{RuleRequired, "the cell is blank", "fill it in at the source"})
 	case col.Empty == "null":
 		return nil, true
 	case col.Empty == "text":
@@ -295,18 +322,141 @@ func (p *plan) cell(col *column, row *Row) (any, bool) {
 	return nil, false
 }
 
+// joined returns the cell of a column, with those of its also behind it.
+func (p *plan) joined(col *column, row *Row, sp *spend) (string, *fault) {
+	raw := p.raw(col, row)
+	if !sp.look(len(raw)) {
+		return "", nil
+	}
+	if f := controls(raw); f != nil || len(col.also) == 0 {
+		return raw, f
+	}
+	var b strings.Builder
+	b.WriteString(p.meant(col, raw))
+	for _, i := range col.also {
+		if i >= len(row.Cells) {
+			continue
+		}
+		if !sp.look(len(row.Cells[i])) {
+			return "", nil
+		}
+		if f := controls(row.Cells[i]); f != nil {
+			return "", f
+		}
+		more := p.meant(col, row.Cells[i])
+		if more == "" {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString(col.Join)
+		}
+		b.WriteString(more)
+	}
+	return b.String(), nil
+}
+
+func controls(cell string) *fault {
+	for i := 0; i < len(cell); i++ {
+		if b := cell[i]; b < ' ' && b != '\t' && b != '\n' || b == 0x7F {
+			return &fault{RuleControl, fmt.Sprintf("holds the control character U+%04X", b), "take it out at the source"}
+		}
+	}
+	return nil
+}
+
+// guarded reads a cell as an export of records writes those that would be taken
+// for something else; see the setting "guarded".
+func (p *plan) guarded(col *column, cell string, row *Row, sp *spend) (v any, some bool, f *fault) {
+	if !p.m.Guarded {
+		return nil, false, nil
+	}
+	text, guard := strings.CutPrefix(cell, "'")
+	switch {
+	case cell == "null":
+		return nil, sp.take(0, 1), nil
+	case col.Split != "" && strings.HasPrefix(text, "["):
+		v, err := strictjson.Decode([]byte(text), p.limits)
+		if _, list := v.([]any); err != nil || !list {
+			return nil, false, &fault{RuleShape, "begins with [ and is not a JSON array", "write [ as \\[ where it belongs to a text"}
+		}
+		return v, sp.take(len(text), 1), nil
+	case !guard:
+		return nil, false, nil
+	case col.Split != "" || col.Type != typeString:
+		return p.list(col, text, row, sp)
+	}
+	v, f = p.plain(col, text, row)
+	return v, sp.take(len(text), 1), f
+}
+
+// list reads a cell that means something: one value or, with split, the list of
+// its parts.
+func (p *plan) list(col *column, text string, row *Row, sp *spend) (v any, some bool, f *fault) {
+	if col.Split == "" {
+		v, f = p.value(col, text, row)
+		return v, f == nil && sp.take(size(v), 1), f
+	}
+	var list []any
+	col.parts(text, func(part string) bool {
+		if part = p.meant(col, part); part == "" {
+			return true
+		}
+		var v any
+		if v, f = p.value(col, part, row); f == nil {
+			list = append(list, v)
+		}
+		return f == nil && sp.take(size(v), 1)
+	})
+	return list, f == nil && list != nil && !sp.over, f
+}
+
+// size is what a value counts towards its record: the bytes of its text.
+func size(v any) int {
+	switch t := v.(type) {
+	case string:
+		return len(t)
+	case json.Number:
+		return len(t)
+	case map[string]any, []any:
+		return len(strictjson.Canonical(t))
+	}
+	return 5
+}
+
+// problem adds a problem of one cell to the row.
+func (r *Row) problem(pointer string, col *column, cell string, f *fault) {
+	r.Problems = append(r.Problems, Problem{Pointer: pointer, Column: col.heading, Rule: f.rule, Detail: f.detail, Fix: f.fix, Value: cut(cell)})
+}
+
 // locate gives a problem that the standard found the heading it came from and
 // the cell that stands there.
 func (p *plan) locate(prob *Problem, row Row) {
+	at := name.Field(prob.Pointer)
+	found := func(col *column) bool {
+		if col.index >= 0 {
+			prob.Column, prob.Value = col.heading, cut(p.raw(col, &row))
+		}
+		return col.index >= 0
+	}
 	for _, col := range p.columns {
 		// A problem at /list/0 is the cell that was split, and one at /site
 		// could be any of several: the place itself or below it.
-		if col.index >= 0 && name.Field(prob.Pointer).Under(col.To) {
-			prob.Column = col.heading
-			if col.index < len(row.Cells) {
-				prob.Value = cut(row.Cells[col.index])
-			}
+		if at.Under(col.To) && found(col) {
 			return
+		}
+	}
+	for _, xy := range p.xys {
+		for axis, to := range xy.places() {
+			if to == "" || !at.Under(to) {
+				continue
+			}
+			col := xy.x
+			if axis == latitude || axis == northing {
+				col = xy.y
+			}
+			if found(col) {
+				return
+			}
 		}
 	}
 }
