@@ -213,7 +213,6 @@ func openBadger(o Options) (*badger.DB, error) {
 	}
 	switch {
 	case err == nil:
-		dropAllocators(db)
 		return db, nil
 	case strings.Contains(err.Error(), "Cannot acquire directory lock"):
 		return nil, fmt.Errorf("open ledger: %w: %s", ErrInUse, filepath.Clean(o.Dir))

@@ -78,6 +78,9 @@ func writeAll(db *badger.DB, groups ...map[string][]byte) error {
 	if err := txn.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	if n >= bulk {
+		freeBuilders(db)
+	}
 	return nil
 }
 
