@@ -31,6 +31,9 @@ const (
 	RuleRow         = "row beyond the agreement"
 	RuleKind        = "kind of event"
 	RuleWithdrawal  = "withdrawal"
+	RuleOld         = "a newer version was here before"
+	RuleTwice       = "another version of the record has the same number"
+	RuleOtherID     = "another council's record has this id"
 )
 
 // A Case is what deliveries of one sender are judged by: those under one
@@ -204,33 +207,56 @@ func (c *Case) signed(by name.Council, t *record.Token, index uint64, signature 
 }
 
 // Event decides about an event that stands at an index of the log: under an
-// agreement, a withdrawal of the record returned; among notices, any.
+// agreement, a withdrawal of the record returned; among notices, any. In a
+// footprint's log whoever brought a record withdraws it, under whichever agreement
+// it brought it.
 func (c *Case) Event(index uint64, jws []byte) (v Verdict, withdrawn name.Record, err error) {
-	place := index
+	by, place := c.from, index
 	if c.log.Shared() {
-		place = directory.AnyPlace
+		// Read by Event again: who it is of must be known to say who may sign it.
+		if _, ev, err := record.ParseEvent(jws); err == nil && c.mayIssue(ev.Council) {
+			by, place = ev.Council, directory.AnyPlace
+		}
 	}
 	var rule string
-	if v.Token, v.Event, rule, err = c.j.Event(c.from, jws, place); v.Token != nil {
+	if v.Token, v.Event, rule, err = c.j.Event(by, jws, place); v.Token != nil {
 		v.Entry = v.Token.Entry()
 	}
-	if err != nil || rule != "" {
+	if err != nil || rule != "" || c.doc == nil {
 		v.refuse(rule, "")
 		return v, "", err
-	}
-	if c.doc == nil {
-		return v, "", nil
 	}
 	if v.Event.Kind != ledger.KindWithdrawal {
 		v.refuse(RuleKind, "")
 		return v, "", nil
 	}
 	agr, rec := ledger.WithdrawalOf(v.Event)
-	if agr != c.doc.Name || rec == "" {
+	if agr != c.doc.Name && !c.log.Shared() || rec == "" {
 		v.refuse(RuleWithdrawal, "")
 		return v, "", nil
 	}
 	return v, rec, nil
+}
+
+// follows decides whether a version may follow what was here of its record
+// before: it must not be older, nor another of the same number, whether that is
+// held still or was withdrawn.
+func (c *Case) follows(src *ledger.Source, v *Verdict) error {
+	if src.Records == 0 && src.Withdrawn == 0 {
+		return nil
+	}
+	switch last, err := c.j.o.Last(src, v.View.Record); {
+	case errors.Is(err, ledger.ErrNotFound):
+	case err != nil:
+		return err
+	case last.Council != v.View.Council:
+		v.refuse(RuleOtherID, "")
+	case v.View.Version < last.Version:
+		v.refuse(RuleOld, "")
+	case v.View.Version == last.Version && v.Entry != last.Entry:
+		v.refuse(RuleTwice, "")
+	}
+	return nil
 }
 
 // isRecord tells a record's token from an event's.

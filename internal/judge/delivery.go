@@ -42,7 +42,8 @@ func (c *Case) Delivery(src *ledger.Source, p Page) (*ledger.Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Verified = len(p.Items) <= InlineSignatures
+	// A footprint's log does not sign for what its members bring.
+	d.Verified = len(p.Items) <= InlineSignatures || c.log.Shared()
 	if len(p.Items) == 0 {
 		return d, nil
 	}
@@ -57,7 +58,7 @@ func (c *Case) Delivery(src *ledger.Source, p Page) (*ledger.Delivery, error) {
 	if err := Proved(d.Checkpoint, entries, indexes, p.Inclusion); err != nil {
 		return nil, err
 	}
-	return d, c.sort(d, p.Items, found)
+	return d, c.sort(src, d, p.Items, found)
 }
 
 // order checks a page's bounds and that its items ascend from a cursor, within
@@ -120,32 +121,44 @@ func (c *Case) each(items []ledger.PageItem, signatures bool) ([]finding, error)
 }
 
 // sort puts what was found where it belongs in a delivery.
-func (c *Case) sort(d *ledger.Delivery, items []ledger.PageItem, found []finding) error {
-	seen := make(map[name.Record]bool, len(items))
-	for i, f := range found {
-		index := items[i].Index
-		if f.Rule != "" {
-			d.Refused = append(d.Refused, c.Refusal(index, f.Verdict))
-			continue
+func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []ledger.PageItem, found []finding) error {
+	seen := make(map[name.Record]name.Council, len(items))
+	for i := range found {
+		f, index := &found[i], items[i].Index
+		about, by := f.withdrawn, c.from
+		switch {
+		case f.Rule != "":
+		case f.View != nil:
+			about, by = f.View.Record, f.View.Council
+			if err := c.follows(src, &f.Verdict); err != nil {
+				return err
+			}
+		case about != "" && c.log.Shared():
+			by = f.Event.Council
+			if last, err := c.j.o.Last(src, about); err == nil && last.Council != by {
+				continue // of a record that is not here, with another's id
+			}
 		}
-		about := f.withdrawn
-		if f.View != nil {
-			about = f.View.Record
-		}
-		if about != "" {
+		if other, twice := seen[about]; about != "" && f.Rule == "" && twice {
 			// A feed holds one item of a record: that of its newest state.
-			if seen[about] {
+			if other == by {
 				return fmt.Errorf("entry %d: %w: the batch has an item of the same record already", index, ErrLied)
 			}
-			seen[about] = true
+			f.refuse(RuleOtherID, "")
 		}
 		switch {
+		case f.Rule != "":
+			d.Refused = append(d.Refused, c.Refusal(index, f.Verdict))
+			continue
 		case f.View != nil:
-			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: f.View.Record, Version: f.View.Version, Entry: f.Entry, Token: items[i].Token})
-		case f.withdrawn != "":
-			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: index, Record: f.withdrawn})
+			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Token: items[i].Token})
+		case about != "":
+			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: index, Record: about})
 		default:
 			d.Events = append(d.Events, items[i])
+		}
+		if about != "" {
+			seen[about] = by
 		}
 	}
 	return nil

@@ -27,6 +27,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
@@ -71,12 +72,15 @@ const (
 	clockWait = 366 * 24 * time.Hour
 )
 
-// Options say what a Judge goes by. Directory, Standards and Now are needed.
+// Options say what a Judge goes by. The first four are needed.
 type Options struct {
 	Directory *directory.Directory
 	// Standards returns a standard that is adopted here.
 	Standards func(name.Standard) (*standard.Standard, error)
 	Now       func() time.Time
+	// Last returns what is remembered of a record from a source, as
+	// [ledger.Ledger.Last] does.
+	Last func(*ledger.Source, name.Record) (ledger.Last, error)
 	// Members returns the councils that keep a footprint; the default asks the
 	// directory.
 	Members func(footprint name.Council) []name.Council

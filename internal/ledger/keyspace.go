@@ -37,6 +37,7 @@ import (
 //	H source4 record16       holding: a record another council sent us; empty: erased, to be dropped
 //	H source4 record16 n1    further parts of a long holding
 //	P source4 index8         record16 generation4: holdings in the sender's log order
+//	G source4 record16       version8 entry32 council: of a record that was withdrawn, see last.go
 //	E source4 index8         event another council addressed to us (JWS)
 //	Q source4 index8         refusal: JSON, what a partner sent and we did not take
 //	x standard4 reference    an offer held back at the gate: JSON

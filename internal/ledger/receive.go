@@ -308,6 +308,9 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 			return ErrStale
 		}
 		for _, w := range ws {
+			if err := t.remember(c, w.Record.Bytes()); err != nil {
+				return err
+			}
 			had, err := t.blank(c, w.Record)
 			if err != nil {
 				return err
@@ -388,7 +391,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		}
 		// Gone before the receipt says so. A crash in between leaves the source
 		// as it was, so that whoever finds the agreement over begins again.
-		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('P', s.number), numKey4('u', s.number)); err != nil {
+		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number)); err != nil {
 			return err
 		}
 		p := t.event(KindReceipt, map[string]any{

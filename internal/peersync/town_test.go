@@ -236,7 +236,7 @@ func (w *town) run(c name.Council, as ...*agreement.Agreement) *house {
 	}
 	h.agree(as...)
 	h.Syncer = peersync.New(peersync.Options{
-		Self: c, Ledger: l, Keys: w.rings[c], Directory: w.dir, Judge: judge.New(judge.Options{Directory: w.dir, Standards: l.Standard, Now: time.Now}), Network: h.net, Agreements: h.book, Log: w.log(c),
+		Self: c, Ledger: l, Keys: w.rings[c], Directory: w.dir, Judge: judge.New(judge.Options{Directory: w.dir, Standards: l.Standard, Now: time.Now, Last: l.Last}), Network: h.net, Agreements: h.book, Log: w.log(c),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

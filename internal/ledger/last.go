@@ -1,0 +1,97 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A Last is what is remembered of the newest version of a record that a source
+// gave. It outlives the record: what was withdrawn must not come back in an
+// earlier version. Of what the record said it holds nothing.
+type Last struct {
+	Council name.Council // who issued it; other than the source in a footprint's
+	Version uint64
+	Entry   tlog.Hash
+	Held    bool // it is held now; if not it was withdrawn
+}
+
+// Last returns what is remembered of a record from a source; ErrNotFound when
+// nothing is.
+func (l *Ledger) Last(s *Source, r name.Record) (last Last, err error) {
+	err = l.db.View(func(txn *badger.Txn) error {
+		b, err := partsOf(txn, holdingKey(s.number, r.Bytes()))
+		if err == nil && len(b) > 0 {
+			last, err = lastOf(s, b)
+			return err
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		b, err = valueOf(txn, goneKey(s.number, r.Bytes()))
+		if err != nil {
+			return err
+		}
+		if len(b) < 40 {
+			return fmt.Errorf("%w: what is remembered of a withdrawn record is short", ErrDamaged)
+		}
+		last = Last{Council: name.Council(b[40:]), Version: binary.BigEndian.Uint64(b), Entry: tlog.Hash(b[8:40])}
+		return nil
+	})
+	if err != nil {
+		return Last{}, fmt.Errorf("record %s: %w", r, err)
+	}
+	return last, nil
+}
+
+// lastOf reads a holding as far as that is needed.
+func lastOf(s *Source, b []byte) (Last, error) {
+	h, err := decodeHolding(b)
+	if err != nil {
+		return Last{}, err
+	}
+	if err := h.see(); err != nil {
+		return Last{}, err
+	}
+	return Last{Council: h.View.Council, Version: h.Version, Entry: h.Token.Entry(), Held: true}, nil
+}
+
+func goneKey(source uint32, r [16]byte) []byte { return append(numKey4('G', source), r[:]...) }
+
+// remember keeps what is needed of a holding that is about to be erased. One that
+// is damaged is erased all the same.
+func (t *tx) remember(s *Source, r [16]byte) error {
+	b, err := t.lookupParts(holdingKey(s.number, r))
+	if errors.Is(err, ErrNotFound) || err == nil && len(b) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	last, err := lastOf(s, b)
+	if err != nil {
+		return nil
+	}
+	v := binary.BigEndian.AppendUint64(nil, last.Version)
+	v = append(v, last.Entry[:]...)
+	t.set(goneKey(s.number, r), append(v, last.Council...))
+	return nil
+}
+
+// lookupParts is partsOf for what the batches under way leave.
+func (t *tx) lookupParts(key []byte) ([]byte, error) {
+	b, err := t.lookup(key)
+	for n := 1; err == nil && len(b) == n*holdingPart; n++ {
+		more, merr := t.lookup(partKey(key, n))
+		if errors.Is(merr, ErrNotFound) {
+			break
+		}
+		b, err = append(b[:len(b):len(b)], more...), merr
+	}
+	return b, err
+}
