@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -64,4 +66,21 @@ func (n *Node) Inward(ctx context.Context, from name.Council, q InwardAsk) (*Inw
 // footprint's log.
 func (n *Node) JudgeInward(fp name.Council, a *InwardAnswer, entries []tlog.Hash, indexes []uint64) error {
 	return n.exchange().JudgeContribution(fp, a, entries, indexes)
+}
+
+// OtherKeys gives a council, in this node's view of the directory, other record
+// keys than it signs with, as when the edition with a new key is not here yet, until
+// undo is called.
+func (n *Node) OtherKeys(c name.Council) (undo func() error, err error) {
+	ring, err := keys.Generate(c)
+	if err != nil {
+		return nil, err
+	}
+	was, ms := n.directory.Members(), n.directory.Members()
+	for i := range ms {
+		if ms[i].Council == c {
+			ms[i].RecordKeys = directory.FromRing(c, ring).RecordKeys
+		}
+	}
+	return func() error { return n.directory.Replace(was, nil) }, n.directory.Replace(ms, nil)
 }

@@ -79,10 +79,10 @@ func TestLyingMember(t *testing.T) {
 		{"another tree", "not cosigned by a majority", func(x *node.Answer) {
 			x.Checkpoint = strings.Replace(x.Checkpoint, "fens.example/stile\n", "fens.example/stile\n1", 1)
 		}},
-		{"an entry at another place", "without proof", func(x *node.Answer) { x.Items[0].Index-- }},
-		{"an entry of another record", "without proof", func(x *node.Answer) { x.Items[1].Token = full }},
-		{"a page out of bounds", "out of bounds", func(x *node.Answer) { x.Cursor += 1000 }},
-		{"no proof", "without proof", func(x *node.Answer) { x.Inclusion = nil }},
+		{"an entry at another place", "batch proof", func(x *node.Answer) { x.Items[0].Index-- }},
+		{"an entry of another record", "batch proof", func(x *node.Answer) { x.Items[1].Token = full }},
+		{"a page out of bounds", "cursor", func(x *node.Answer) { x.Cursor += 1000 }},
+		{"no proof", "batch proof", func(x *node.Answer) { x.Inclusion = nil }},
 		{"more fields than agreed", "field beyond the agreement", func(x *node.Answer) {
 			for i, it := range x.Items {
 				if strings.HasPrefix(full, strings.SplitN(it.Token, "~", 2)[0]) {
@@ -144,4 +144,35 @@ func FuzzFootprintAnswer(f *testing.F) {
 			t.Errorf("kept %d records, the footprint has %d", len(got.Puts), len(honest.Items))
 		}
 	})
+}
+
+// TestKeyThatComesLater: a record that comes through a footprint, signed with a key
+// that our directory does not have yet, is waited for and then there.
+func TestKeyThatComesLater(t *testing.T) {
+	a, _, _, d, _ := sendingFens(t)
+	undo, err := d.OtherKeys(northmoor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := string(offerPlans(t, a, fmt.Sprintf(planDraft, "N/3", "CANARY", "A"))[0].Record)
+	call[node.FootprintPutReply](t, a, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: []string{id}})
+	stands := func() node.PartnerReply {
+		for _, p := range call[node.StatusReply](t, d, node.OpStatus, node.Empty{}).Partners {
+			if p.Agreement == outName {
+				return p
+			}
+		}
+		return node.PartnerReply{}
+	}
+	await(t, "it says what it waits for", func() bool {
+		return strings.Contains(stands().Behind, "a key that our directory does not have")
+	})
+	if p := stands(); p.Held != 2 || p.Refused != 0 || p.InStep {
+		t.Errorf("while the key is not known: %+v", p)
+	}
+	if err := undo(); err != nil {
+		t.Fatal(err)
+	}
+	call[node.Empty](t, d, node.OpRetry, node.Empty{})
+	await(t, "the record is there", func() bool { p := stands(); return p.Held == 3 && p.Refused == 0 && p.InStep })
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// The rules about one item that hold for every delivery. A value that the
-// standard forbids is refused by "standard: " and the keyword that failed.
+// The rules about one item that hold for every delivery, beside those of
+// [agreement.Terms.Beyond].
 const (
 	RuleSize        = "size"
 	RuleNotice      = "a record among notices"
@@ -26,9 +26,6 @@ const (
 	RuleStandard    = "standard"    // of another standard than agreed
 	RuleOperation   = "operation"
 	RuleSchema      = "standard's schema"
-	RuleUnreadable  = "standard's version" // the agreement lets nothing of it out
-	RuleField       = "field beyond the agreement"
-	RuleRow         = "row beyond the agreement"
 	RuleKind        = "kind of event"
 	RuleWithdrawal  = "withdrawal"
 	RuleOld         = "a newer version was here before"
@@ -129,13 +126,8 @@ func (c *Case) Record(index uint64, token []byte, signature bool) (v Verdict, er
 		v.refuse(RuleDisclosures, "")
 		return v, nil
 	}
-	std, err := c.within(&v)
-	if err != nil || v.Rule != "" {
+	if err = c.within(&v); err != nil || v.Rule != "" {
 		return v, err
-	}
-	if ps := std.ValidateVisible(v.View.Body); len(ps) > 0 {
-		v.refuse("standard: "+ps[0].Rule, ps[0].Pointer)
-		return v, nil
 	}
 	rule, err := c.signed(v.View.Council, v.Token, index, signature)
 	if rule == "" && err == nil {
@@ -146,41 +138,32 @@ func (c *Case) Record(index uint64, token []byte, signature bool) (v Verdict, er
 }
 
 // within decides whether a record is one that its agreement speaks of, within
-// its rows and fields.
-func (c *Case) within(v *Verdict) (*standard.Standard, error) {
+// its rows and fields, and what can be seen of it fits the standard.
+func (c *Case) within(v *Verdict) error {
 	switch {
 	case !c.mayIssue(v.View.Council):
 		v.refuse(RuleIssuer, "")
-		return nil, nil
+		return nil
 	case v.View.Standard.Line() != c.doc.Standard:
 		v.refuse(RuleStandard, "")
-		return nil, nil
+		return nil
 	case v.View.Op != record.Put:
 		v.refuse(RuleOperation, "")
-		return nil, nil
+		return nil
 	}
 	std, err := c.stds(v.View.Standard)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrStandardMissing, v.View.Standard)
+		return fmt.Errorf("%w: %s", ErrStandardMissing, v.View.Standard)
 	}
 	if std.Integrity() != v.View.Integrity {
 		v.refuse(RuleSchema, "")
-		return nil, nil
+		return nil
 	}
-	terms := c.termsFor(std)
-	if terms == nil {
-		v.refuse(RuleUnreadable, "")
-		return nil, nil
-	}
-	if extra := terms.Excess(v.View.Body); len(extra) > 0 {
-		// More than the agreement lets us have: never kept, not even the part
-		// that was agreed, so that nothing of it reaches our disk.
-		v.refuse(RuleField, extra[0])
-	} else if terms.RowsCheckable() && !terms.Match(v.View.Body) {
-		// Where the row filter reads only fields we are sent, we ask it, too.
-		v.refuse(RuleRow, "")
-	}
-	return std, nil
+	// Where the row filter reads only fields we are sent, it is asked, too. Of
+	// what is more than agreed nothing is kept, not even the part that was.
+	rule, pointer := c.termsFor(std).Beyond(std, v.View.Body)
+	v.refuse(rule, pointer)
+	return nil
 }
 
 // mayIssue reports whether records in the log may be of a council: it answers
@@ -261,6 +244,22 @@ func (c *Case) follows(src *ledger.Source, v *Verdict) error {
 
 // isRecord tells a record's token from an event's.
 func isRecord(token []byte) bool { return bytes.IndexByte(token, '~') >= 0 }
+
+// Entry returns the hash by which a log knows a record or an event.
+func Entry(token []byte) (tlog.Hash, error) {
+	if isRecord(token) {
+		t, err := record.Parse(token)
+		if err != nil {
+			return tlog.Hash{}, err
+		}
+		return t.Entry(), nil
+	}
+	t, _, err := record.ParseEvent(token)
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	return t.Entry(), nil
+}
 
 // Refusal returns a verdict's refusal as it is kept.
 func (c *Case) Refusal(index uint64, v Verdict) ledger.Refusal {

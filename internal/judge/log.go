@@ -16,8 +16,9 @@ import (
 // than half of its members.
 type Log struct {
 	council   name.Council
-	signer    note.Verifier // nil for a footprint
-	witnesses []note.Verifier
+	shared    bool            // a footprint's
+	signer    note.Verifier   // of a council's
+	witnesses []note.Verifier // of a footprint's
 }
 
 // Log returns the log of a council or of a footprint, as the directory has it
@@ -27,28 +28,21 @@ func (j *Judge) Log(c name.Council) (*Log, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is not in the directory", c)
 	}
-	l := &Log{council: c}
-	if m.Role != directory.RoleFootprint {
+	l := &Log{council: c, shared: m.Role == directory.RoleFootprint}
+	if !l.shared {
 		var err error
 		l.signer, err = m.LogVerifier()
 		return l, err
 	}
-	for _, k := range j.o.Members(c) {
-		m, ok := j.o.Directory.Member(k)
-		if !ok {
-			return nil, fmt.Errorf("%s keeps %s and is not in the directory", k, c)
-		}
-		w, err := m.WitnessVerifier()
-		if err != nil {
-			return nil, fmt.Errorf("%s keeps %s and has no key to cosign with", k, c)
-		}
-		l.witnesses = append(l.witnesses, w)
+	var err error
+	if l.witnesses, err = j.o.Directory.Witnesses(j.o.Members(c)); err != nil {
+		return nil, fmt.Errorf("the members of %s: %w", c, err)
 	}
 	return l, nil
 }
 
 // Shared reports whether several councils keep the log: a footprint's.
-func (l *Log) Shared() bool { return l.signer == nil }
+func (l *Log) Shared() bool { return l.shared }
 
 // Open reads a signed checkpoint of the log. The error wraps [ErrLied]; of a
 // footprint it wraps [ErrWait] instead, since its members may have changed and

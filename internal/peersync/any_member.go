@@ -2,7 +2,6 @@ package peersync
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +14,6 @@ import (
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node/name"
@@ -122,7 +120,7 @@ func (m *anyMember) settled(ctx context.Context, f *ledger.Feed, entries []footp
 		if o.Code == footprint.Refused {
 			continue
 		}
-		entry, err := loggedAs(entries[i].Token)
+		entry, err := judge.Entry(entries[i].Token)
 		if err != nil {
 			return fmt.Errorf("internal error: %w", err)
 		}
@@ -148,33 +146,13 @@ func (m *anyMember) settled(ctx context.Context, f *ledger.Feed, entries []footp
 
 // checkInward checks the proof that entries stand in a footprint's log.
 func (s *Syncer) checkInward(fp name.Council, a inwardAnswer, entries []tlog.Hash, indexes []uint64) error {
-	ws, err := s.o.Directory.Witnesses(s.o.Footprints.Members(fp))
+	l, err := s.o.Judge.Log(fp)
 	if err != nil {
 		return err
 	}
-	cp, _, err := tlog.VerifyMajority([]byte(a.Checkpoint), fp.Origin(), ws...)
+	cp, err := l.Open([]byte(a.Checkpoint))
 	if err != nil {
-		return fmt.Errorf("its checkpoint is not cosigned by a majority of the members that the directory lists: %w", err)
+		return err
 	}
-	proof, err := tlog.SplitHashes(a.Inclusion)
-	if err != nil || tlog.VerifyBatch(entries, indexes, cp.Size, cp.Root, proof) != nil {
-		return fmt.Errorf("%w: entries without proof that they stand in the log", judge.ErrLied)
-	}
-	return nil
-}
-
-// loggedAs returns the hash by which a log knows a token.
-func loggedAs(token []byte) (tlog.Hash, error) {
-	if bytes.IndexByte(token, '~') < 0 {
-		t, _, err := record.ParseEvent(token)
-		if err != nil {
-			return tlog.Hash{}, err
-		}
-		return t.Entry(), nil
-	}
-	t, err := record.Parse(token)
-	if err != nil {
-		return tlog.Hash{}, err
-	}
-	return t.Entry(), nil
+	return judge.Proved(cp, entries, indexes, a.Inclusion)
 }

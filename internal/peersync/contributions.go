@@ -12,9 +12,6 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/footprint"
-	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/record"
-	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node/name"
@@ -283,46 +280,20 @@ func (s *Syncer) textFrom(from name.Council, q inwardAsk, fp name.Council) *agre
 	return nil
 }
 
-// beyondPage says what of a page is beyond the agreement; "" for nothing.
-// Withdrawals are passed on whatever has become of it.
+// beyondPage says why a page is not passed on; "" for one that is. Withdrawals are
+// passed on whatever has become of the agreement.
 func (s *Syncer) beyondPage(r *replica, doc *agreement.Agreement, q inwardAsk) string {
-	terms := map[name.Standard]*agreement.Terms{}
-	stds := map[name.Standard]*standard.Standard{}
-	for i, token := range q.Tokens {
-		if !strings.Contains(token, "~") {
-			_, ev, err := record.ParseEvent([]byte(token))
-			if err != nil || ev.Kind != ledger.KindWithdrawal {
-				return fmt.Sprintf("entry %d of the page is neither a record nor a withdrawal", i)
-			}
-			continue
-		}
+	var entries [][]byte
+	records := false
+	for _, t := range q.Tokens {
+		entries, records = append(entries, []byte(t)), records || strings.Contains(t, "~")
+	}
+	if records {
 		if now, why := s.o.Agreements.InForce(doc.Name, s.o.Now()); now == nil {
 			return why
 		} else if now.Digest() != doc.Digest() {
 			return fmt.Sprintf("version %d of the agreement is in force", now.Version)
 		}
-		t, err := record.Parse([]byte(token))
-		var v *record.View
-		if err == nil {
-			v, err = t.View()
-		}
-		if err != nil || v.Standard.Line() != doc.Standard {
-			return fmt.Sprintf("entry %d of the page is no record of %s", i, doc.Standard)
-		}
-		if v.Op != record.Put {
-			continue
-		}
-		if _, ok := stds[v.Standard]; !ok {
-			std, err := r.f.Standard(v.Standard)
-			if err != nil {
-				return footprint.RuleStandard
-			}
-			stds[v.Standard] = std
-			terms[v.Standard], _ = doc.Compile(std) // nil lets nothing through
-		}
-		if rule, _ := terms[v.Standard].Beyond(stds[v.Standard], v.Body); rule != "" {
-			return fmt.Sprintf("entry %d of the page: %s", i, rule)
-		}
 	}
-	return ""
+	return s.o.Judge.Brought(doc, r.f.Standard, entries)
 }

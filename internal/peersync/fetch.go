@@ -6,18 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
-	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/record"
-	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -126,8 +122,8 @@ func (f *fetch) take(ctx context.Context, src *ledger.Source, doc *agreement.Agr
 	if err != nil {
 		if errors.Is(err, judge.ErrLied) {
 			r := ledger.Refusal{From: doc.From, Agreement: doc.Name, Index: src.Cursor, Rule: err.Error(), At: s.o.Now().UTC()}
-			if src.Note != nil && len(answer.Checkpoint) <= tlog.MaxNote {
-				r.Evidence = [][]byte{src.Note, []byte(answer.Checkpoint)}
+			if f, ok := errors.AsType[*judge.Fork](err); ok {
+				r.Evidence = f.Notes
 			}
 			err = errors.Join(err, s.o.Ledger.Refuse(ctx, src, r))
 		}
@@ -144,134 +140,41 @@ func (f *fetch) take(ctx context.Context, src *ledger.Source, doc *agreement.Agr
 	return d.Live, nil
 }
 
-// checkAnswer checks an answer against the footprint's log, the agreement, the
-// standards and the contributors' keys. What can be wrong with one record alone
-// refuses it alone.
+// checkAnswer has an answer judged, as the page of a feed that it is, and adds what
+// the member says is gone.
 func (s *Syncer) checkAnswer(src *ledger.Source, doc *agreement.Agreement, ask outwardAsk, answer *outwardAnswer) (*ledger.Delivery, error) {
-	bad := func(format string, a ...any) error {
-		return fmt.Errorf("%w: %s", judge.ErrLied, fmt.Sprintf(format, a...))
-	}
-	ws, err := s.o.Directory.Witnesses(s.o.Footprints.Members(doc.From))
+	c, err := s.o.Judge.Under(doc)
 	if err != nil {
 		return nil, err
 	}
-	d := &ledger.Delivery{Note: []byte(answer.Checkpoint), Cursor: answer.Cursor, Live: answer.Live, Verified: true}
-	if d.Checkpoint, _, err = tlog.VerifyMajority(d.Note, doc.From.Origin(), ws...); err != nil {
-		// The members may have changed and the directory not know it yet.
-		return nil, fmt.Errorf("its checkpoint is not cosigned by a majority of the members that the directory lists: %w", err)
+	page := judge.Page{
+		Checkpoint: []byte(answer.Checkpoint), Consistency: answer.Consistency, Inclusion: answer.Inclusion, Cursor: answer.Cursor, Live: answer.Live,
 	}
-	switch cp := d.Checkpoint; {
-	case cp.Size < src.Size:
-		return nil, errors.New("it is behind what others have shown us")
-	case src.Size == 0:
-	case cp.Size == src.Size:
-		if string(cp.Root[:]) != string(src.Root) {
-			return nil, bad("another history than before at size %d", cp.Size)
-		}
-	default:
-		proof, err := tlog.SplitHashes(answer.Consistency)
-		if err != nil || len(src.Root) != tlog.HashSize || tlog.VerifyConsistency(src.Size, tlog.Hash(src.Root), cp.Size, cp.Root, proof) != nil {
-			return nil, bad("no proof that sizes %d and %d are of one history", src.Size, cp.Size)
-		}
-	}
-	if len(answer.Items) > outwardItems || len(answer.Gone) > outwardItems || answer.Cursor < ask.Cursor || answer.Cursor > d.Checkpoint.Size {
-		return nil, bad("a page out of bounds")
-	}
-	var entries []tlog.Hash
-	var indexes []uint64
-	at, added := ask.Cursor, 0
-	terms := map[name.Standard]*agreement.Terms{}
 	for _, it := range answer.Items {
-		t, err := record.Parse([]byte(it.Token))
-		if err != nil || it.Index < at || it.Index >= answer.Cursor || len(it.Token) > ledger.MaxHolding {
-			return nil, bad("entry %d is no record, or out of order", it.Index)
-		}
-		at = it.Index + 1
-		entries, indexes = append(entries, t.Entry()), append(indexes, it.Index)
-		put, refusal, err := s.checkOutward(src, doc, terms, it.Index, t)
-		switch {
-		case err != nil:
-			return nil, err
-		case refusal != nil:
-			d.Refused = append(d.Refused, *refusal)
-		case slices.ContainsFunc(d.Puts, func(p ledger.Put) bool { return p.Record == put.Record }):
-			return nil, bad("two entries of one record")
-		default:
-			d.Puts = append(d.Puts, *put)
-			if _, held := s.holder(src, put.Record); !held {
-				added++
-			}
-		}
+		page.Items = append(page.Items, ledger.PageItem{Index: it.Index, Token: []byte(it.Token)})
 	}
-	if len(entries) > 0 {
-		proof, err := tlog.SplitHashes(answer.Inclusion)
-		if err != nil || tlog.VerifyBatch(entries, indexes, d.Checkpoint.Size, d.Checkpoint.Root, proof) != nil {
-			return nil, bad("entries without proof that they stand in the log")
+	if len(answer.Gone) > outwardItems {
+		return nil, fmt.Errorf("%w: %d deletions", judge.ErrLied, len(answer.Gone))
+	}
+	d, err := c.Delivery(src, page)
+	if err != nil {
+		return nil, err
+	}
+	added := 0
+	for _, p := range d.Puts {
+		if last, err := s.o.Ledger.Last(src, p.Record); err != nil || !last.Held {
+			added++
 		}
 	}
 	for _, g := range answer.Gone {
 		if _, err := name.ParseRecord(string(g.Record)); err != nil || g.Index < ask.Cursor || g.Index >= answer.Cursor {
-			return nil, bad("a deletion out of bounds")
+			return nil, fmt.Errorf("%w: a deletion out of bounds", judge.ErrLied)
 		}
-		if holder, ok := s.holder(src, g.Record); ok && holder == g.Council && !slices.ContainsFunc(d.Puts, func(p ledger.Put) bool { return p.Record == g.Record }) {
+		last, err := s.o.Ledger.Last(src, g.Record)
+		if err == nil && last.Held && last.Council == g.Council && !slices.ContainsFunc(d.Puts, func(p ledger.Put) bool { return p.Record == g.Record }) {
 			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: g.Index, Record: g.Record})
 		}
 	}
 	d.Offered = src.Records + added - len(d.Withdrawn)
 	return d, nil
-}
-
-// holder returns whose record is held under an id.
-func (s *Syncer) holder(src *ledger.Source, r name.Record) (c name.Council, ok bool) {
-	err := s.o.Ledger.View(func(v *ledger.View) error {
-		h, err := v.Holding(src, r)
-		if err == nil {
-			c, ok = h.View.Council, true
-		}
-		return err
-	})
-	return c, ok && err == nil
-}
-
-// checkOutward checks one record that a footprint sends.
-func (s *Syncer) checkOutward(src *ledger.Source, doc *agreement.Agreement, terms map[name.Standard]*agreement.Terms, index uint64, t *record.Token) (*ledger.Put, *ledger.Refusal, error) {
-	refuse := func(rule, pointer string) (*ledger.Put, *ledger.Refusal, error) {
-		return nil, &ledger.Refusal{From: doc.From, Agreement: doc.Name, Index: index, Rule: rule, Pointer: pointer[:min(len(pointer), 200)], At: s.o.Now().UTC()}, nil
-	}
-	v, err := t.View()
-	if err != nil {
-		return refuse("disclosures", "")
-	}
-	if v.Standard.Line() != doc.Standard || v.Op != record.Put {
-		return refuse("standard or operation", "")
-	}
-	std, err := s.o.Ledger.Standard(v.Standard)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s is not adopted here", v.Standard)
-	}
-	if std.Integrity() != v.Integrity {
-		return refuse("standard's schema", "")
-	}
-	if _, ok := terms[v.Standard]; !ok {
-		terms[v.Standard], _ = doc.Compile(std) // nil lets nothing through
-	}
-	if rule, pointer := terms[v.Standard].Beyond(std, v.Body); rule != "" {
-		return refuse(rule, pointer)
-	}
-	// The contributor answers for its record; the footprint, for having it.
-	m, ok := s.o.Directory.Member(v.Council)
-	if !ok {
-		return refuse("issuer", "")
-	}
-	key, err := m.RecordKeyAt(t.KeyID(), math.MaxInt64)
-	if errors.Is(err, directory.ErrRevoked) {
-		return refuse("revoked key", "")
-	}
-	if err != nil || t.Verify(key) != nil {
-		return refuse("signature", "")
-	}
-	if holder, ok := s.holder(src, v.Record); ok && holder != v.Council {
-		return refuse("another council's record has this id", "")
-	}
-	return &ledger.Put{Index: index, Record: v.Record, Version: v.Version, Entry: t.Entry(), Token: t.Bytes()}, nil, nil
 }

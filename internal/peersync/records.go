@@ -288,8 +288,11 @@ func (s *Syncer) outwardPage(r *replica, doc *agreement.Agreement, signers []nam
 				if err != nil {
 					return err
 				}
+				if bytes += len(token.Bytes()); len(out.Items) > 0 && bytes > ledger.MaxPageBytes {
+					out.Cursor, out.Live = h.Index, false
+					return nil
+				}
 				out.Items = append(out.Items, outwardItem{h.Index, string(token.Bytes())})
-				bytes += len(token.Bytes())
 			} else if h.View.Version > 1 {
 				out.Gone = append(out.Gone, outwardGone{h.Index, h.View.Council, h.View.Record})
 			}
