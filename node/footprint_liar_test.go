@@ -155,9 +155,9 @@ func TestKeyThatComesLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := string(offerPlans(t, a, fmt.Sprintf(planDraft, "N/3", "CANARY", "A"))[0].Record)
-	call[node.FootprintPutReply](t, a, node.OpFootprintPut, node.FootprintPutRequest{Name: fens, Records: []string{id}})
+	call(t, a.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: []string{id}})
 	stands := func() node.PartnerReply {
-		for _, p := range call[node.StatusReply](t, d, node.OpStatus, node.Empty{}).Partners {
+		for _, p := range get(t, d.Status).Partners {
 			if p.Agreement == outName {
 				return p
 			}
@@ -173,6 +173,8 @@ func TestKeyThatComesLater(t *testing.T) {
 	if err := undo(); err != nil {
 		t.Fatal(err)
 	}
-	call[node.Empty](t, d, node.OpRetry, node.Empty{})
+	if err := d.Retry(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	await(t, "the record is there", func() bool { p := stands(); return p.Held == 3 && p.Refused == 0 && p.InStep })
 }
