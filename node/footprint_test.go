@@ -452,9 +452,10 @@ func TestFootprintSends(t *testing.T) {
 	await(t, "northmoor's records are at ironmoor", is("map[N/1:northmoor.gov.uk N/2:northmoor.gov.uk]"))
 	sign(b) // and with it, saltby's
 	await(t, "saltby's are too", is("map[N/1:northmoor.gov.uk N/2:northmoor.gov.uk S/1:saltby.gov.uk]"))
-	if p := get(t, d.Status).Partners; len(p) != 1 || !p[0].InStep || p[0].Held != 3 || p[0].Verified != 3 {
-		t.Errorf("status: %+v", p)
-	}
+	await(t, "status says so", func() bool {
+		p := get(t, d.Status).Partners
+		return len(p) == 1 && p[0].InStep && p[0].Held == 3 && p[0].Verified == 3
+	})
 	// Whichever member answers.
 	c.stop()
 	put(a, strings.Replace(fmt.Sprintf(planDraft, "N/2", "two", "A"), `"received"`, `"withdrawn"`, 1), fmt.Sprintf(planDraft, "N/3", "three", "B"))
