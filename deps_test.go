@@ -21,7 +21,7 @@ const module = "github.com/stile-exchange/stile"
 // above its own, never one on its own line or below. "x/*" is every package
 // under x. What a room is for stands in its package comment.
 const policy = `
-	node/name  internal/strictjson  schemas  schemas/*
+	node/name  internal/strictjson  internal/workbook  schemas  schemas/*
 	internal/keys  internal/standard  internal/tlog  config
 	internal/record  internal/agreement  internal/directory  internal/measure
 	internal/directory/*

@@ -28,7 +28,7 @@ func (t *table) swallows(row []byte) *swallowed {
 		return nil
 	}
 	for k, c := range t.spans {
-		if !c.quoted || bytes.IndexAny(row[c.from:c.to], "\r\n") < 0 {
+		if !c.quoted || !bytes.ContainsAny(row[c.from:c.to], "\r\n") {
 			continue
 		}
 		lines := strings.FieldsFunc(string(row[c.from:c.to]), func(r rune) bool { return r == '\n' || r == '\r' })
