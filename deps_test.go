@@ -25,6 +25,7 @@ const policy = `
 	internal/keys  internal/standard  internal/tlog  config
 	internal/record  internal/agreement  internal/directory  internal/measure
 	internal/directory/*
+	internal/directory/datadir
 	internal/ledger  internal/audit  internal/wire  internal/intake
 	internal/wire/*
 	internal/judge

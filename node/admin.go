@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/ledger"
 )
 
@@ -109,6 +110,8 @@ func asError(err error) *Error {
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.Is(err, tufdir.ErrRole):
+		return fail(Refused, "stile directory remove, and admit it again", "%v", err)
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(NotFound, "", "%v", err)
 	case errors.Is(err, ledger.ErrDamaged):

@@ -28,10 +28,10 @@ type AdoptRequest struct {
 
 // AdoptReply says what was adopted.
 type AdoptReply struct {
-	Name    name.Standard      `json:"name"`
-	Title   string             `json:"title"`
-	Already bool               `json:"already,omitempty"` // the same was adopted before
-	Advice  []standard.Problem `json:"advice,omitempty"`  // what its publisher might mend
+	Name    name.Standard `json:"name"`
+	Title   string        `json:"title"`
+	Already bool          `json:"already,omitempty"` // the same was adopted before
+	Advice  []Problem     `json:"advice,omitempty"`  // what its publisher might mend
 }
 
 // AdoptPreview says what it would mean to adopt a version of a standard.
@@ -48,17 +48,17 @@ type AdoptPreview struct {
 
 	// Older is the version it is compared with: the newest adopted one before it
 	// in its line, else of its name; nil when none is.
-	Older      *name.Standard       `json:"older,omitempty"`
-	Difference *standard.Difference `json:"difference,omitempty"`
-	Version    *standard.Problem    `json:"version,omitempty"` // the number does not tell the difference
-	Records    int                  `json:"records"`           // live records of ours in the line of Older
+	Older      *name.Standard `json:"older,omitempty"`
+	Difference *Difference    `json:"difference,omitempty"`
+	Version    *Problem       `json:"version,omitempty"` // the number does not tell the difference
+	Records    int            `json:"records"`           // live records of ours in the line of Older
 	// Means lists what will mean this version, where it is named so: its line,
 	// the standard's name, or both. An import may name it that way.
-	Means      []string           `json:"means,omitempty"`
-	Agreements []AgreementEffect  `json:"agreements,omitempty"`
-	Mapped     *MappedReply       `json:"mapped,omitempty"` // how records of its line are made now
-	Mappings   []MappingPreview   `json:"mappings,omitempty"`
-	Advice     []standard.Problem `json:"advice,omitempty"`
+	Means      []string          `json:"means,omitempty"`
+	Agreements []AgreementEffect `json:"agreements,omitempty"`
+	Mapped     *MappedReply      `json:"mapped,omitempty"` // how records of its line are made now
+	Mappings   []MappingPreview  `json:"mappings,omitempty"`
+	Advice     []Problem         `json:"advice,omitempty"`
 }
 
 // AgreementEffect says what a version of a standard means for an agreement.
@@ -73,9 +73,9 @@ type AgreementEffect struct {
 
 // MappingPreview says what a version makes of records of an older major.
 type MappingPreview struct {
-	From     int                `json:"from"`
-	Steps    []string           `json:"steps"`
-	Problems []standard.Problem `json:"problems,omitempty"` // against the newest adopted version of that major
+	From     int       `json:"from"`
+	Steps    []string  `json:"steps"`
+	Problems []Problem `json:"problems,omitempty"` // against the newest adopted version of that major
 }
 
 // A found is a version of a standard and where it was found.
@@ -286,17 +286,17 @@ func (n *Node) adoptStandard(ctx context.Context, in AdoptRequest) (*AdoptReply,
 // not what its publisher thinks, and is an error. That there are none, or that
 // the key is not required, a council that adopts somebody else's schema cannot
 // mend: it is told.
-func sound(std *standard.Standard) (advice []standard.Problem, err error) {
-	advice = std.CheckExamples()
+func sound(std *standard.Standard) ([]Problem, error) {
+	advice := std.CheckExamples()
 	wrong := slices.DeleteFunc(slices.Clone(advice), func(p standard.Problem) bool {
 		return !strings.HasPrefix(p.Pointer, "examples/valid/") && !strings.HasPrefix(p.Pointer, "examples/invalid/")
 	})
 	if len(wrong) == 0 {
-		return advice, broken(std)
+		return problemsOf(advice), broken(std)
 	}
 	return nil, &Error{
 		Kind: Invalid, Message: fmt.Sprintf("%s: %s not do what the folder says", std.Name(), map[bool]string{true: "an example does", false: fmt.Sprintf("%d examples do", len(wrong))}[len(wrong) == 1]),
-		Try: "stile standard lint DIR says which", Problems: wrong,
+		Try: "stile standard lint DIR says which", Problems: problemsOf(wrong),
 	}
 }
 
@@ -316,7 +316,7 @@ func broken(std *standard.Standard) error {
 	}
 	return &Error{
 		Kind: Invalid, Message: fmt.Sprintf("%s: %s: %s", std.Name(), problems[0].Rule, problems[0].Detail),
-		Try: "stile standard lint DIR says what its publisher can do", Problems: problems,
+		Try: "stile standard lint DIR says what its publisher can do", Problems: problemsOf(problems),
 	}
 }
 
@@ -393,8 +393,8 @@ func (n *Node) previewStandard(ctx context.Context, in AdoptRequest) (*AdoptPrev
 	if older := n.before(m.Name); older != nil {
 		nm := older.Name()
 		out.Older = &nm
-		out.Difference = standard.Compare(older, std)
-		out.Version = out.Difference.Problem()
+		d := standard.Compare(older, std)
+		out.Difference, out.Version = difference(d), (*Problem)(d.Problem())
 		counts, err := n.counts()
 		if err != nil {
 			return nil, err
@@ -421,7 +421,7 @@ func (n *Node) previewStandard(ctx context.Context, in AdoptRequest) (*AdoptPrev
 		mapping, _ := std.Mapping(major)
 		p := MappingPreview{From: major, Steps: mapping.Words()}
 		if old, err := n.ledger.StandardOf(name.StandardLine{Name: m.Name.Name, Major: major}); err == nil {
-			p.Problems = std.CheckMapping(old)
+			p.Problems = problemsOf(std.CheckMapping(old))
 		}
 		out.Mappings = append(out.Mappings, p)
 	}

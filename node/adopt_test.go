@@ -163,10 +163,10 @@ func TestPreviewBreaksNumber(t *testing.T) {
 	call(t, n.Standards().Adopt, node.AdoptRequest{Archive: hut(t, "1.0.0", "live", `"id"`, hutOne)})
 	in := node.AdoptRequest{Archive: hut(t, "1.0.1", "live", `"id","doors"`, hutOne)}
 	p := call(t, n.Standards().Preview, in)
-	if p.Older == nil || p.Older.Version.String() != "1.0.0" || p.Version == nil || p.Difference.Needs != standard.Major || p.Adopted || p.Origin != "file" {
+	if p.Older == nil || p.Older.Version.String() != "1.0.0" || p.Version == nil || p.Difference.Needs != "major" || p.Adopted || p.Origin != "file" {
 		t.Fatalf("preview: %+v", p)
 	}
-	if !slices.ContainsFunc(p.Difference.Changes, func(c standard.Change) bool { return c.Pointer == "/doors" && c.Level == standard.Major }) {
+	if !slices.ContainsFunc(p.Difference.Changes, func(c node.Change) bool { return c.Pointer == "/doors" && c.Level == "major" }) {
 		t.Errorf("changes: %+v", p.Difference.Changes)
 	}
 	call(t, n.Standards().Adopt, in)

@@ -25,7 +25,7 @@ const maxStatements = 52_000
 // adoption gathers the statements that members sent, and our own. Who signed
 // each, and that it is what was signed, was checked when it came; what it says
 // is the council's word.
-func (n *Node) adoption(ctx context.Context, in AdoptionRequest) (*measure.Adoption, error) {
+func (n *Node) adoption(ctx context.Context, in AdoptionRequest) (*Adoption, error) {
 	if in.At.IsZero() {
 		in.At = n.now()
 	}
@@ -100,7 +100,7 @@ func (n *Node) adoption(ctx context.Context, in AdoptionRequest) (*measure.Adopt
 	}
 	out := measure.Adopt(given, members, in.At, want)
 	out.Refused = append(out.Refused, refused...)
-	return out, nil
+	return adoption(out), nil
 }
 
 // keepMeasuring makes statements as often as the configuration says, from the

@@ -59,7 +59,7 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 	if err != nil {
 		return nil, err
 	}
-	out := &PreviewReply{Name: a.Name, Mode: string(a.Mode), Problems: problems, Fields: []FieldCount{}}
+	out := &PreviewReply{Name: a.Name, Mode: string(a.Mode), Problems: problemsOf(problems), Fields: []FieldCount{}}
 	terms, err := a.Compile(std)
 	if err != nil {
 		// Without rows and fields that can be used there is nothing to count.
@@ -125,7 +125,7 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			lines = append(lines, fmt.Sprintf("%s: %s", strings.TrimPrefix(p.Pointer, "/"), p.Detail))
 		}
 		return nil, &Error{
-			Kind: Invalid, Problems: problems,
+			Kind: Invalid, Problems: problemsOf(problems),
 			Message: fmt.Sprintf("%s cannot be signed:\n  %s", a.Name, strings.Join(lines, "\n  ")),
 			Try:     "fill in or mend these headings, then stile agreement preview FILE",
 		}

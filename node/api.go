@@ -4,9 +4,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/peersync"
-	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -18,7 +15,7 @@ type Offered struct {
 	Record    json.RawMessage `json:"record"`
 	// Problems say that the sender's reader could not make a record of it; then
 	// Record is what it could make, or null, and the offer is refused and counted.
-	Problems []standard.Problem `json:"problems,omitempty"`
+	Problems []Problem `json:"problems,omitempty"`
 }
 
 // PutRequest offers records of one standard, in order.
@@ -37,18 +34,26 @@ type PutReply struct {
 // PutResult is what became of one offered record. Outcome is empty when it
 // was refused, and in a dry run "valid".
 type PutResult struct {
-	Row       int                `json:"row,omitempty"`
-	Reference string             `json:"reference,omitempty"`
-	Record    name.Record        `json:"record,omitempty"`
-	Version   uint64             `json:"version,omitempty"`
-	Index     uint64             `json:"entry,omitempty"`
-	Outcome   ledger.Outcome     `json:"outcome,omitempty"`
-	Withdrawn int                `json:"withdrawn,omitempty"` // agreements the record left by this change
-	Problems  []standard.Problem `json:"problems,omitempty"`
+	Row       int         `json:"row,omitempty"`
+	Reference string      `json:"reference,omitempty"`
+	Record    name.Record `json:"record,omitempty"`
+	Version   uint64      `json:"version,omitempty"`
+	Index     uint64      `json:"entry,omitempty"`
+	Outcome   Outcome     `json:"outcome,omitempty"`
+	Withdrawn int         `json:"withdrawn,omitempty"` // agreements the record left by this change
+	Problems  []Problem   `json:"problems,omitempty"`
 }
 
-// OutcomeValid is the outcome of a valid record in a dry run.
-const OutcomeValid ledger.Outcome = "valid"
+// An Outcome is what became of a record that was taken.
+type Outcome string
+
+// The outcomes of a record that was taken.
+const (
+	Created   Outcome = "created"
+	Changed   Outcome = "changed"
+	Unchanged Outcome = "unchanged"
+	Valid     Outcome = "valid" // in a dry run
+)
 
 // RecordRequest names one record: its id, or a standard and the natural key's
 // value, or a standard and JSON array of values. From names the council it is
@@ -194,15 +199,15 @@ type PartnerReply struct {
 
 // PreviewReply says what an agreement would let out of the records there are.
 type PreviewReply struct {
-	Name     name.Agreement     `json:"name"`
-	Mode     string             `json:"mode"`
-	Problems []standard.Problem `json:"problems,omitempty"` // why it cannot be signed yet
-	Records  int                `json:"records"`            // of the standard, looked at
-	Matched  int                `json:"matched"`
-	Errors   int                `json:"errors,omitempty"` // rows the filter failed on: not sent
-	Fields   []FieldCount       `json:"fields"`
-	Samples  []json.RawMessage  `json:"samples,omitempty"` // rows as the partner would see them
-	Widens   []string           `json:"widens,omitempty"`  // against the version in force, in words
+	Name     name.Agreement    `json:"name"`
+	Mode     string            `json:"mode"`
+	Problems []Problem         `json:"problems,omitempty"` // why it cannot be signed yet
+	Records  int               `json:"records"`            // of the standard, looked at
+	Matched  int               `json:"matched"`
+	Errors   int               `json:"errors,omitempty"` // rows the filter failed on: not sent
+	Fields   []FieldCount      `json:"fields"`
+	Samples  []json.RawMessage `json:"samples,omitempty"` // rows as the partner would see them
+	Widens   []string          `json:"widens,omitempty"`  // against the version in force, in words
 }
 
 // FieldCount says how often a field is filled in the matching rows, and
@@ -255,11 +260,32 @@ type StatusReply struct {
 	Witnesses  []WitnessReply   `json:"witnesses,omitempty"`
 	Partners   []PartnerReply   `json:"partners,omitempty"`
 	Agreements []AgreementReply `json:"agreements,omitempty"` // not in force, and why
-	Refusals   []ledger.Refusal `json:"refusals,omitempty"`   // newest, of all partners
-	Links      []peersync.Link  `json:"links,omitempty"`
+	Refusals   []Refusal        `json:"refusals,omitempty"`   // newest, of all partners
+	Links      []Link           `json:"links,omitempty"`
 	DiskBytes  uint64           `json:"disk_bytes"`
 	Directory  DirectoryHealth  `json:"directory"`
 	Warnings   []string         `json:"warnings,omitempty"`
+}
+
+// A Refusal is an entry of a partner's log that this node did not take.
+type Refusal struct {
+	From      name.Council   `json:"from"`
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Index     uint64         `json:"entry"` // log index at the sender
+	Pointer   string         `json:"pointer,omitempty"`
+	Rule      string         `json:"rule"`
+	At        time.Time      `json:"at"`
+	Evidence  [][]byte       `json:"evidence,omitempty"` // checkpoints of the sender's log that contradict each other, signed by it
+}
+
+// A Link is a copy that is being made here of what a partner lets us have.
+type Link struct {
+	Council   name.Council   `json:"council"`
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Connected bool           `json:"connected"`
+	Live      bool           `json:"live"` // everything there was has been kept
+	Problem   string         `json:"problem,omitempty"`
+	Since     time.Time      `json:"since,omitzero"` // of the problem
 }
 
 // DirectoryHealth says whether the directory is to be relied upon. Exchange
@@ -316,9 +342,18 @@ type MemberReply struct {
 	Document  string       `json:"document,omitempty"` // member file, YAML
 }
 
+// A Held is an offer that was held back at the gate.
+type Held struct {
+	Standard  name.Standard `json:"standard"`
+	Reference string        `json:"reference"` // the sender's own
+	At        time.Time     `json:"at"`
+	Problems  []Problem     `json:"problems"`
+	Offered   []byte        `json:"offered,omitempty"` // the bytes as offered; only where asked for
+}
+
 // HeldReply lists offers held back at the gate.
 type HeldReply struct {
-	Held []ledger.Held `json:"held"`
+	Held []Held `json:"held"`
 }
 
 // Empty is the request or reply of an operation that has none.

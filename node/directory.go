@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,137 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
-
-// Files of a data folder that have to do with the directory.
-const (
-	// authorityName is the folder of what a host publishes, a
-	// tufdir.Repository; there is none where another hosts the directory.
-	authorityName = "authority"
-
-	// joiningName is where a directory is fetched into before it takes the
-	// place of the one before.
-	joiningName = "directory.joining"
-
-	// mirrorsName lists, in the directory's folder, addresses to fetch it from
-	// beside those of its members.
-	mirrorsName = "mirrors.txt"
-
-	// soleKeyName is the one key of a directory of one.
-	soleKeyName = "directory.key"
-	// onlineKeyName signs snapshot and timestamp where this node is the host of
-	// a federation.
-	onlineKeyName = "directory-online.key"
-	// registrarKeyName signs the list of members where it is kept on this node.
-	registrarKeyName = "directory-registrar.key"
-)
-
-// AuthorityDir returns the folder of what the node publishes as the host of a
-// directory, a tufdir.Repository. It is there only where it is a host.
-func AuthorityDir(cfg *config.Config) string { return filepath.Join(cfg.Data, authorityName) }
-
-// DirectoryKeys returns the directory keys that this node holds: the one that
-// signs what is published, nil where it has none, and all of them, which sign
-// whatever they count for. While a federation is being founded its keys are
-// there beside that of the directory of one, which goes on being published.
-func DirectoryKeys(cfg *config.Config, passphrase []byte) (online *tufdir.Key, all []*tufdir.Key, err error) {
-	for _, file := range []string{soleKeyName, onlineKeyName, registrarKeyName} {
-		k, err := tufdir.OpenKey(filepath.Join(cfg.Data, "keys", file), passphrase)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if online == nil && file != registrarKeyName {
-			online = k
-		}
-		all = append(all, k)
-	}
-	return online, all, nil
-}
-
-// foundSole founds a directory of one: this node is holder, registrar and host,
-// with one key, and members are in it.
-func foundSole(ctx context.Context, cfg *config.Config, pass []byte, now func() time.Time, members ...directory.Member) error {
-	key, err := tufdir.CreateKey(filepath.Join(cfg.Data, "keys", soleKeyName), pass)
-	if err != nil {
-		return err
-	}
-	all := []tufdir.Public{key.Public()}
-	r, err := tufdir.Found(tufdir.Founding{Holders: all, Threshold: 1, Online: key.Public(), Members: all}, now())
-	if err != nil {
-		return err
-	}
-	for _, m := range members {
-		if err := r.Admit(m, now()); err != nil {
-			return err
-		}
-	}
-	if _, err := r.Sign(key); err != nil {
-		return err
-	}
-	if _, err := r.Publish(key, now()); err != nil {
-		return err
-	}
-	if err := r.Save(AuthorityDir(cfg)); err != nil {
-		return err
-	}
-	root, err := r.Fetch(ctx, "metadata/1.root.json", 1<<20)
-	if err != nil {
-		return err
-	}
-	c, err := tufdir.Create(cfg.Directory, root, tufdir.Options{Now: now})
-	if err != nil {
-		return err
-	}
-	_, err = c.Refresh(ctx, r.Fetch)
-	return errors.Join(err, c.Close())
-}
-
-// mendDirectory finishes what a crash left half done, before anything is read:
-// the exchange of one directory for another.
-func mendDirectory(cfg *config.Config) error {
-	joining := filepath.Join(cfg.Data, joiningName)
-	if _, err := os.Stat(cfg.Directory); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if _, err := os.Stat(joining); err != nil {
-		return nil // for config to say that the folder is missing
-	}
-	return os.Rename(joining, cfg.Directory)
-}
-
-// openDirectory opens the directory that the data folder follows. A folder of
-// plain member files, as nodes kept before directories were signed, becomes a
-// directory of one with those members.
-func openDirectory(ctx context.Context, cfg *config.Config, pass []byte, now func() time.Time) (*tufdir.Client, error) {
-	c, err := tufdir.Open(cfg.Directory, tufdir.Options{Now: now})
-	if !errors.Is(err, fs.ErrNotExist) {
-		return c, err
-	}
-	members, err := directory.Read(cfg.Directory)
-	if err != nil {
-		return nil, err
-	}
-	if !slices.ContainsFunc(members, func(m directory.Member) bool { return m.Council == cfg.Council }) {
-		return nil, fmt.Errorf("open directory: our own member file is not in %s", filepath.Base(cfg.Directory))
-	}
-	if err := foundSole(ctx, cfg, pass, now, members...); err != nil {
-		return nil, err
-	}
-	for _, m := range members {
-		if err := os.Remove(filepath.Join(cfg.Directory, string(m.Council)+".yaml")); err != nil {
-			return nil, err
-		}
-	}
-	return tufdir.Open(cfg.Directory, tufdir.Options{Now: now})
-}
 
 // client returns the directory that is followed now.
 func (n *Node) client() *tufdir.Client { return n.tuf.Load() }
@@ -163,7 +37,7 @@ func (n *Node) showEdition() error {
 
 // hosts reports whether this node publishes the directory it follows.
 func (n *Node) hosts() bool {
-	_, err := os.Stat(AuthorityDir(n.cfg))
+	_, err := os.Stat(datadir.Authority(n.cfg))
 	return err == nil
 }
 
@@ -191,9 +65,9 @@ func (n *Node) publish(ctx context.Context, edit func(r *tufdir.Repository, now 
 		return nil, err
 	}
 	defer clear(pass)
-	r, err := tufdir.Load(AuthorityDir(n.cfg))
+	r, err := tufdir.Load(datadir.Authority(n.cfg))
 	if err != nil {
-		return nil, fail(Failed, "restore the folder "+authorityName+"/, or take it from any mirror of the directory", "%v", err)
+		return nil, fail(Failed, "restore the folder "+datadir.AuthorityName+"/, or take it from any mirror of the directory", "%v", err)
 	}
 	now := n.now()
 	if edit != nil {
@@ -201,12 +75,12 @@ func (n *Node) publish(ctx context.Context, edit func(r *tufdir.Repository, now 
 			return nil, err
 		}
 	}
-	online, all, err := DirectoryKeys(n.cfg, pass)
+	online, all, err := datadir.Keys(n.cfg, pass)
 	if err != nil {
 		return nil, err
 	}
 	if online == nil {
-		return nil, fail(Failed, "restore keys/"+onlineKeyName, "this node hosts the directory and has no key to publish it with")
+		return nil, fail(Failed, "restore keys/"+filepath.Base(datadir.OnlineKey(n.cfg)), "this node hosts the directory and has no key to publish it with")
 	}
 	if n.sole() {
 		// Nobody but this node can sign it anew, and nobody else has to look
@@ -230,7 +104,7 @@ func (n *Node) publish(ctx context.Context, edit func(r *tufdir.Repository, now 
 	if _, err := r.Publish(online, now); err != nil {
 		return nil, err
 	}
-	if err := r.Save(AuthorityDir(n.cfg)); err != nil {
+	if err := r.Save(datadir.Authority(n.cfg)); err != nil {
 		return nil, err
 	}
 	if _, err := n.client().Refresh(ctx, r.Fetch); err != nil {
@@ -247,7 +121,7 @@ const renewSole = 60 * 24 * time.Hour
 
 // sole reports whether the directory is one of one, whose only key is here.
 func (n *Node) sole() bool {
-	_, err := os.Stat(filepath.Join(n.cfg.Data, "keys", soleKeyName))
+	_, err := os.Stat(filepath.Join(n.cfg.Data, "keys", datadir.SoleKeyName))
 	return err == nil && n.hosts()
 }
 
@@ -350,7 +224,7 @@ func (m mirror) String() string {
 // mirrors returns whom to ask, in order: the addresses that were written down
 // when the node joined, who is connected, and then members by chance.
 func (n *Node) mirrors() (out []mirror) {
-	b, err := os.ReadFile(filepath.Join(n.cfg.Directory, mirrorsName))
+	b, err := os.ReadFile(filepath.Join(n.cfg.Directory, datadir.MirrorsName))
 	if err == nil {
 		for l := range strings.Lines(string(b)) {
 			if l = strings.TrimSpace(l); l != "" && l[0] != '#' {

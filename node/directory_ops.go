@@ -8,12 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
-	"github.com/stile-exchange/stile/internal/keys"
 )
 
 // KindJoined is the event that says which directory the council follows from
@@ -87,7 +86,7 @@ func (n *Node) showDirectory(ctx context.Context, _ Empty) (*DirectoryReply, err
 		}
 	}
 	if r.Host {
-		repo, err := tufdir.Load(AuthorityDir(n.cfg))
+		repo, err := tufdir.Load(datadir.Authority(n.cfg))
 		if err != nil {
 			return nil, err
 		}
@@ -110,7 +109,7 @@ func (n *Node) refresh(ctx context.Context) error {
 
 func (n *Node) refreshDirectory(ctx context.Context, in Empty) (*DirectoryReply, error) {
 	if err := n.refresh(ctx); err != nil {
-		return nil, fail(Unreachable, "name another mirror in directory/"+mirrorsName+", or try again later", "%v", err)
+		return nil, fail(Unreachable, "name another mirror in directory/"+datadir.MirrorsName+", or try again later", "%v", err)
 	}
 	return n.showKept(ctx)
 }
@@ -162,7 +161,7 @@ func (n *Node) join(ctx context.Context, in JoinRequest) (*DirectoryReply, error
 	n.refreshing.Lock()
 	defer n.refreshing.Unlock()
 	if n.hosts() && !n.sole() {
-		return nil, fail(Refused, "move the folder "+authorityName+"/ and its keys to another node first", "this node is the host of a federation's directory: others depend on it")
+		return nil, fail(Refused, "move the folder "+datadir.AuthorityName+"/ and its keys to another node first", "this node is the host of a federation's directory: others depend on it")
 	}
 	was, _, err := n.client().RootHash()
 	if err != nil {
@@ -176,7 +175,7 @@ func (n *Node) join(ctx context.Context, in JoinRequest) (*DirectoryReply, error
 		return nil, fail(Unreachable, "", "%v", err)
 	}
 	defer done()
-	joining := filepath.Join(n.cfg.Data, joiningName)
+	joining := filepath.Join(n.cfg.Data, datadir.JoiningName)
 	if err := os.RemoveAll(joining); err != nil {
 		return nil, err
 	}
@@ -201,7 +200,7 @@ func (n *Node) join(ctx context.Context, in JoinRequest) (*DirectoryReply, error
 		os.RemoveAll(joining)
 		return nil, err
 	}
-	err = os.WriteFile(filepath.Join(joining, mirrorsName), []byte("# Whom to ask for news of the directory first; one address a line.\n"+i.Address+"\n"), 0o600)
+	err = os.WriteFile(filepath.Join(joining, datadir.MirrorsName), []byte("# Whom to ask for news of the directory first; one address a line.\n"+i.Address+"\n"), 0o600)
 	if err = errors.Join(err, c.Close()); err != nil {
 		return nil, err
 	}
@@ -226,7 +225,7 @@ func (n *Node) join(ctx context.Context, in JoinRequest) (*DirectoryReply, error
 func (n *Node) follow(joining, tag string) error {
 	// The authority goes first: without it the node would follow what it no
 	// longer hosts, and with it alone it would publish what nobody follows.
-	for _, f := range []string{AuthorityDir(n.cfg), filepath.Join(n.cfg.Data, "keys", soleKeyName)} {
+	for _, f := range []string{datadir.Authority(n.cfg), filepath.Join(n.cfg.Data, "keys", datadir.SoleKeyName)} {
 		if err := os.Rename(f, f+".before-"+tag); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -235,7 +234,7 @@ func (n *Node) follow(joining, tag string) error {
 	if err := os.Rename(n.cfg.Directory, n.cfg.Directory+".before-"+tag); err != nil {
 		return err
 	}
-	// A crash here leaves no directory; mendDirectory does the next line.
+	// A crash here leaves no directory; datadir.Mend does the next line.
 	if err := os.Rename(joining, n.cfg.Directory); err != nil {
 		return err
 	}
@@ -263,44 +262,4 @@ func (n *Node) admitted(c *tufdir.Client) error {
 		return fail(Refused, "ask the directory's registrar", "the membership of %s has not begun, or has ended", n.cfg.Council)
 	}
 	return nil
-}
-
-// admit admits a member, or brings what the directory has of one up to date.
-func admit(r *tufdir.Repository, m directory.Member, now time.Time) error {
-	members, err := r.Members()
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(members, func(e tufdir.Entry) bool { return e.Member.Council == m.Council })
-	if i < 0 {
-		return r.Admit(m, now)
-	}
-	old := members[i].Member
-	if old.Role != m.Role {
-		return fail(Refused, "stile directory remove, and admit it again", "the role of a member cannot change")
-	}
-	change := tufdir.Rotation{}
-	rotate := false
-	for _, f := range []struct {
-		to       *string
-		was, now string
-	}{{&change.Log, old.LogKey, m.LogKey}, {&change.Witness, old.WitnessKey, m.WitnessKey}, {&change.Node, old.Node, m.Node}} {
-		if f.was != f.now {
-			*f.to, rotate = f.now, true
-		}
-	}
-	added := slices.DeleteFunc(slices.Clone(m.RecordKeys), func(k *keys.RecordPublic) bool { _, has := old.RecordKey(k.ID()); return has })
-	for k := 0; k < len(added) || rotate; k++ {
-		if k < len(added) {
-			change.Record = added[k]
-		}
-		if err := r.RotateKey(m.Council, change, now); err != nil {
-			return err
-		}
-		change, rotate = tufdir.Rotation{}, false
-	}
-	// What a member signed goes on verifying: none of its record keys is taken out.
-	m.RecordKeys = slices.Concat(old.RecordKeys, added)
-	m.ValidFrom = old.ValidFrom
-	return r.Amend(m, now)
 }

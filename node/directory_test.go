@@ -19,6 +19,7 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -200,11 +201,11 @@ func TestSucceeded(t *testing.T) {
 func publish(t testing.TB, r *running, edit func(*tufdir.Repository) error) {
 	t.Helper()
 	cfg := r.Config()
-	repo, err := tufdir.Load(node.AuthorityDir(cfg))
+	repo, err := tufdir.Load(datadir.Authority(cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
-	online, all, err := node.DirectoryKeys(cfg, nil)
+	online, all, err := datadir.Keys(cfg, nil)
 	if err != nil || online == nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func publish(t testing.TB, r *running, edit func(*tufdir.Repository) error) {
 	if _, err := repo.Publish(online, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if err := repo.Save(node.AuthorityDir(cfg)); err != nil {
+	if err := repo.Save(datadir.Authority(cfg)); err != nil {
 		t.Fatal(err)
 	}
 	get(t, r.Directory().Refresh)
@@ -319,7 +320,7 @@ func TestPlainMemberFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, gone := range []string{cfg.Directory, node.AuthorityDir(cfg), filepath.Join(cfg.Data, "keys", "directory.key")} {
+	for _, gone := range []string{cfg.Directory, datadir.Authority(cfg), filepath.Join(cfg.Data, "keys", "directory.key")} {
 		if err := os.RemoveAll(gone); err != nil {
 			t.Fatal(err)
 		}

@@ -11,48 +11,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/stile-exchange/stile/config"
-	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/node/name"
 )
-
-// FoundingDir returns the folder in which a directory is prepared that this node
-// is to host, a tufdir.Repository, until Directory.Follow puts it in its place.
-func FoundingDir(cfg *config.Config) string { return AuthorityDir(cfg) + ".next" }
-
-// MirrorDir returns the tree of the directory that the node follows, verified:
-// a tufdir.Repository can be loaded from it, and must not be saved to it.
-func MirrorDir(cfg *config.Config) string { return filepath.Join(cfg.Directory, "mirror") }
-
-// OnlineKeyFile returns where the key is kept with which the host of a federation
-// says every day that there is no news.
-func OnlineKeyFile(cfg *config.Config) string {
-	return filepath.Join(cfg.Data, "keys", onlineKeyName)
-}
-
-// RegistrarKeyFile returns where a registrar's key is kept on a node.
-func RegistrarKeyFile(cfg *config.Config) string {
-	return filepath.Join(cfg.Data, "keys", registrarKeyName)
-}
-
-// Sole reports whether the data folder's directory is one of one, whose only
-// key is in it.
-func Sole(cfg *config.Config) bool {
-	for _, f := range []string{filepath.Join(cfg.Data, "keys", soleKeyName), AuthorityDir(cfg)} {
-		if _, err := os.Stat(f); err != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// UpdateMember prepares the admission of a member to a directory, or brings what
-// the directory has of it up to date: other keys, addresses, title or contact. No
-// record key is ever taken out.
-func UpdateMember(r *tufdir.Repository, m directory.Member, now time.Time) error {
-	return admit(r, m, now)
-}
 
 // followOwn makes the node follow the directory that was prepared here and has
 // been published for the first time, and makes the node its host. Called again
@@ -62,7 +24,7 @@ func (n *Node) followOwn(ctx context.Context, _ Empty) (*DirectoryReply, error) 
 	defer n.hosting.Unlock()
 	n.refreshing.Lock()
 	defer n.refreshing.Unlock()
-	next := FoundingDir(n.cfg)
+	next := datadir.Founding(n.cfg)
 	r, err := tufdir.Load(next)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -73,7 +35,7 @@ func (n *Node) followOwn(ctx context.Context, _ Empty) (*DirectoryReply, error) 
 		return nil, fail(Behind, "stile directory status", "the directory that is being founded has not been published yet")
 	}
 	if n.hosts() && !n.sole() {
-		return nil, fail(Refused, "move the folder "+authorityName+"/ and its keys to another node first", "this node is the host of a federation's directory: others depend on it")
+		return nil, fail(Refused, "move the folder "+datadir.AuthorityName+"/ and its keys to another node first", "this node is the host of a federation's directory: others depend on it")
 	}
 	root, version, err := n.client().Root()
 	if err != nil {
@@ -88,7 +50,7 @@ func (n *Node) followOwn(ctx context.Context, _ Empty) (*DirectoryReply, error) 
 		// Taken over from a host that is lost: what is followed stays.
 		return nil, fail(Unverified, "", "%v", err)
 	}
-	if err := os.Rename(next, AuthorityDir(n.cfg)); err != nil {
+	if err := os.Rename(next, datadir.Authority(n.cfg)); err != nil {
 		return nil, err
 	}
 	if err := n.showEdition(); err != nil {
@@ -115,7 +77,7 @@ func (n *Node) enter(ctx context.Context, r *tufdir.Repository) error {
 	if root == nil {
 		return fail(Failed, "", "the first root of the new directory is not there")
 	}
-	joining := filepath.Join(n.cfg.Data, joiningName)
+	joining := filepath.Join(n.cfg.Data, datadir.JoiningName)
 	if err := os.RemoveAll(joining); err != nil {
 		return err
 	}

@@ -35,11 +35,11 @@ type FootprintRequest struct {
 
 // FootprintReply is one footprint as this node's replica sees it.
 type FootprintReply struct {
-	Name      name.Council      `json:"name"`
-	Open      bool              `json:"open"`
-	Problem   string            `json:"problem,omitempty"` // why it is not open
-	Status    *footprint.Status `json:"status,omitempty"`
-	Standards []name.Standard   `json:"standards,omitempty"`
+	Name      name.Council     `json:"name"`
+	Open      bool             `json:"open"`
+	Problem   string           `json:"problem,omitempty"` // why it is not open
+	Status    *FootprintStatus `json:"status,omitempty"`
+	Standards []name.Standard  `json:"standards,omitempty"`
 	// Proposal says what came of the change that was asked for, of invite, agree,
 	// remove and leave.
 	Proposal *ProposalReply `json:"proposal,omitempty"`
@@ -317,7 +317,7 @@ func (n *Node) footprintReply(r *replica) *FootprintReply {
 		return out
 	}
 	st := r.f.Status()
-	out.Status, out.Standards, out.Machines = &st, r.f.Standards(), r.machines(&st)
+	out.Status, out.Standards, out.Machines = footprintStatus(&st), r.f.Standards(), r.machines(&st)
 	if r.council != nil {
 		return out
 	}

@@ -491,7 +491,7 @@ func (n *Node) footprintCheckpoint(ctx context.Context, in FootprintRequest) (*F
 
 // FootprintEvidenceReply lists what members did that no honest member does.
 type FootprintEvidenceReply struct {
-	Evidence []footprint.Evidence `json:"evidence"`
+	Evidence []FootprintEvidence `json:"evidence"`
 }
 
 func (n *Node) footprintEvidence(ctx context.Context, in FootprintRequest) (*FootprintEvidenceReply, error) {
@@ -500,10 +500,11 @@ func (n *Node) footprintEvidence(ctx context.Context, in FootprintRequest) (*Foo
 		return nil, err
 	}
 	list, err := r.f.Evidence()
-	if list == nil {
-		list = []footprint.Evidence{}
+	out := &FootprintEvidenceReply{Evidence: []FootprintEvidence{}}
+	for _, e := range list {
+		out.Evidence = append(out.Evidence, FootprintEvidence{e.Council, time.Unix(e.At, 0).UTC(), e.What, e.Signed})
 	}
-	return &FootprintEvidenceReply{Evidence: list}, err
+	return out, err
 }
 
 // FootprintAdoptRequest has a footprint take a standard into use that this node

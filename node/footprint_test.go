@@ -341,7 +341,12 @@ func TestFlowIntoFootprint(t *testing.T) {
 // runAgain runs a node that was opened.
 func runAgain(t testing.TB, n *node.Node) *running {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	return runIn(t, context.Background(), n)
+}
+
+func runIn(t testing.TB, ctx context.Context, n *node.Node) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
 	select {

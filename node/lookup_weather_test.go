@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"errors"
 	"regexp"
 	"strings"
@@ -21,11 +22,11 @@ func startIn(t testing.TB, m *wire.Memory, c name.Council) *running {
 		t.Fatal(err)
 	}
 	cfg.Limits.MinFreeMiB = 16
-	n, err := node.Open(cfg, node.Options{Network: m.Node(c), Fatal: func(err error) { t.Errorf("%s: %v", c, err) }})
+	n, err := node.Open(cfg, node.Options{Fatal: func(err error) { t.Errorf("%s: %v", c, err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runAgain(t, n)
+	return runIn(t, wire.With(context.Background(), m.Node(c)), n)
 }
 
 // A question is logged once on either side, whatever is lost on the way.

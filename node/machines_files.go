@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/ledger"
 )
 
@@ -41,7 +42,7 @@ type fileState struct {
 
 // folders are what is kept, by the first part of the path in the store.
 func folders(cfg *config.Config) map[string]string {
-	return map[string]string{"directory": cfg.Directory, authorityName: AuthorityDir(cfg)}
+	return map[string]string{"directory": cfg.Directory, datadir.AuthorityName: datadir.Authority(cfg)}
 }
 
 // look lists the files there are now.

@@ -346,16 +346,16 @@ type ServeRequest struct {
 // ServeReply says what one call did. Where it is not Done, the call is made
 // again; a running node goes on by itself too.
 type ServeReply struct {
-	Standard name.Standard      `json:"standard"`
-	From     name.StandardLine  `json:"from"`
-	Made     int                `json:"made"` // records written in this call
-	Deleted  int                `json:"deleted"`
-	Refused  int                `json:"refused"` // held back at the gate in this call
-	Cursor   uint64             `json:"cursor"`  // log index followed to, of Size
-	Size     uint64             `json:"size"`
-	Done     bool               `json:"done"`
-	Ended    bool               `json:"ended,omitempty"`
-	Advice   []standard.Problem `json:"advice,omitempty"` // what the mapping cannot do
+	Standard name.Standard     `json:"standard"`
+	From     name.StandardLine `json:"from"`
+	Made     int               `json:"made"` // records written in this call
+	Deleted  int               `json:"deleted"`
+	Refused  int               `json:"refused"` // held back at the gate in this call
+	Cursor   uint64            `json:"cursor"`  // log index followed to, of Size
+	Size     uint64            `json:"size"`
+	Done     bool              `json:"done"`
+	Ended    bool              `json:"ended,omitempty"`
+	Advice   []Problem         `json:"advice,omitempty"` // what the mapping cannot do
 }
 
 // serveStandard begins or ends to make records by a mapping and does a page of
@@ -416,7 +416,7 @@ func (n *Node) serveStandard(ctx context.Context, in ServeRequest) (*ServeReply,
 		return nil, fail(NotFound, "stile standard adopt "+source.String(), "no version of %s is adopted here", source)
 	case len(wrong) > 0:
 		return nil, &Error{
-			Kind: Refused, Problems: wrong, Try: "ask " + string(to.Name().Name.Publisher()) + " to mend the mapping",
+			Kind: Refused, Problems: problemsOf(wrong), Try: "ask " + string(to.Name().Name.Publisher()) + " to mend the mapping",
 			Message: fmt.Sprintf("the mapping of %s would show more than %s allows; nothing is made by it", to.Name(), source),
 		}
 	}
@@ -425,7 +425,7 @@ func (n *Node) serveStandard(ctx context.Context, in ServeRequest) (*ServeReply,
 	}
 	r, err := n.maker.step(ctx, line)
 	if err == nil {
-		r.Standard, r.From, r.Advice = to.Name(), source, advice
+		r.Standard, r.From, r.Advice = to.Name(), source, problemsOf(advice)
 	}
 	return r, err
 }

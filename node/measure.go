@@ -26,8 +26,8 @@ type MeasureRequest struct {
 
 // MeasureReply holds the statements, by standard and version.
 type MeasureReply struct {
-	Statements []measure.Statement `json:"statements"`
-	Published  []PutResult         `json:"published,omitempty"` // what became of each, in the same order
+	Statements []Statement `json:"statements"`
+	Published  []PutResult `json:"published,omitempty"` // what became of each, in the same order
 }
 
 // refusal prepares the count of an offer that the gate did not take; nil when
@@ -55,7 +55,8 @@ func (n *Node) measure(ctx context.Context, in MeasureRequest) (*MeasureReply, e
 		return nil, err
 	}
 	n.markUsed()
-	out := &MeasureReply{Statements: []measure.Statement{}}
+	out := &MeasureReply{Statements: []Statement{}}
+	var counted []*measure.Statement
 	now := n.now().UTC().Truncate(time.Second)
 	err = n.ledger.View(func(v *ledger.View) error {
 		for i, std := range stds {
@@ -65,17 +66,19 @@ func (n *Node) measure(ctx context.Context, in MeasureRequest) (*MeasureReply, e
 			}
 			quiet := s.Records == 0 && s.Offers.Seen == 0 && s.Held == 0 && s.Partners.Served == 0 && s.Received.Records == 0
 			// Somebody who names a standard is answered, be it by its newest version.
-			if quiet && (in.Standard == "" || i < len(stds)-1 || len(out.Statements) > 0) {
+			if quiet && (in.Standard == "" || i < len(stds)-1 || len(counted) > 0) {
 				continue
 			}
-			out.Statements = append(out.Statements, *s)
+			counted = append(counted, s)
+			out.Statements = append(out.Statements, statement(*s))
 		}
 		return nil
 	})
-	if err != nil || !in.Publish || len(out.Statements) == 0 {
+	if err != nil || !in.Publish || len(counted) == 0 {
 		return out, err
 	}
-	return out, n.issue(ctx, out)
+	out.Published, err = n.issue(ctx, counted)
+	return out, err
 }
 
 // measured returns the standards that a request means, by name and version: a
@@ -106,29 +109,28 @@ func (n *Node) measured(asked string) (out []*standard.Standard, err error) {
 
 // issue puts statements out as records of our own, by the way that every
 // record goes.
-func (n *Node) issue(ctx context.Context, out *MeasureReply) error {
+func (n *Node) issue(ctx context.Context, counted []*measure.Statement) ([]PutResult, error) {
 	req := PutRequest{Standard: string(measure.Standard)}
-	for i := range out.Statements {
-		b, err := out.Statements[i].Record()
+	for _, s := range counted {
+		b, err := s.Record()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		req.Records = append(req.Records, Offered{Record: b})
 	}
 	r, err := n.offer(ctx, req)
 	if e, ok := errors.AsType[*Error](err); ok && e.Kind == NotFound {
-		return fail(NotFound, "stile standard adopt compliance-statement", "the standard of statements is not adopted here")
+		return nil, fail(NotFound, "stile standard adopt compliance-statement", "the standard of statements is not adopted here")
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	out.Published = r.Results
 	for _, x := range r.Results {
 		if len(x.Problems) > 0 {
-			return &Error{Kind: Failed, Message: "a statement does not fit its own standard", Try: "use the version of Stile that the adopted standard came with", Problems: x.Problems}
+			return nil, &Error{Kind: Failed, Message: "a statement does not fit its own standard", Try: "use the version of Stile that the adopted standard came with", Problems: x.Problems}
 		}
 	}
-	return nil
+	return r.Results, nil
 }
 
 // state counts one version of a standard, all at one state of the ledger.

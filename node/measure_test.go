@@ -11,14 +11,12 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/audit"
-	"github.com/stile-exchange/stile/internal/measure"
-	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
 
-func measured(t testing.TB, n face, std string) measure.Statement {
+func measured(t testing.TB, n face, std string) node.Statement {
 	t.Helper()
 	r := call(t, n.Standards().Measure, node.MeasureRequest{Standard: std})
 	if len(r.Statements) != 1 {
@@ -44,7 +42,7 @@ func TestMeasureAcrossABorder(t *testing.T) {
 	offer(t, a, std, map[string]any{"CANARY": 1}, planning(0, "X"))
 
 	s := measured(t, a, std)
-	if s.Records != 60 || s.Offers != (measure.Offers{Seen: 62, Valid: 60}) || s.Freshness == nil || s.Freshness.Fresh != 60 || s.GSS != "E07000998" {
+	if s.Records != 60 || s.Offers != (node.StatementOffers{Seen: 62, Valid: 60}) || s.Freshness == nil || s.Freshness.Fresh != 60 || s.GSS != "E07000998" {
 		t.Errorf("%+v", s)
 	}
 	filled := map[name.Field]int{}
@@ -54,32 +52,32 @@ func TestMeasureAcrossABorder(t *testing.T) {
 	if filled["/reference"] != 60 || filled["/decision"] != 0 || filled["/uprn"] != 60 {
 		t.Errorf("%+v", s.Fields)
 	}
-	if text, err := s.Record(); err != nil || strings.Contains(string(text), "CANARY") {
+	if text, err := json.Marshal(s); err != nil || strings.Contains(string(text), "CANARY") {
 		t.Errorf("the statement holds what a record says: %s, %v", text, err)
 	}
-	if s.Partners != (measure.Partners{}) {
+	if s.Partners != (node.StatementPartners{}) {
 		t.Errorf("%+v", s.Partners)
 	}
 
 	agree(t, a, b)
 	await(t, "northmoor has the receipts", func() bool { p := partnerOf(t, a); return p.Held == 30 && p.InStep })
-	if s = measured(t, a, std); s.Partners != (measure.Partners{Served: 1, Offered: 30, Delivered: 30, Acknowledged: 30}) {
+	if s = measured(t, a, std); s.Partners != (node.StatementPartners{Served: 1, Offered: 30, Delivered: 30, Acknowledged: 30}) {
 		t.Errorf("%+v", s.Partners)
 	}
-	used := func(what string, want measure.Received) {
+	used := func(what string, want node.StatementReceived) {
 		t.Helper()
 		if s := measured(t, b, std); s.Received != want || s.Records != 0 {
 			t.Errorf("%s: %+v, want %+v", what, s.Received, want)
 		}
 	}
-	used("nobody looked", measure.Received{Records: 30})
+	used("nobody looked", node.StatementReceived{Records: 30})
 	call(t, b.Records().List, node.ListRequest{From: northmoor})
-	used("a list without what they say", measure.Received{Records: 30})
+	used("a list without what they say", node.StatementReceived{Records: 30})
 	call(t, b.Records().Show, node.RecordRequest{From: northmoor, Record: "26/0000002/PA", Standard: std})
-	used("one was shown", measure.Received{Records: 30, Used: 1, EverUsed: 1})
+	used("one was shown", node.StatementReceived{Records: 30, Used: 1, EverUsed: 1})
 	call(t, b.Records().List, node.ListRequest{From: northmoor, Limit: 10, Bodies: true})
 	call(t, b.Records().List, node.ListRequest{From: northmoor, Limit: 10, Bodies: true})
-	used("ten were listed, twice", measure.Received{Records: 30, Used: 10, EverUsed: 10})
+	used("ten were listed, twice", node.StatementReceived{Records: 30, Used: 10, EverUsed: 10})
 	changed := planning(2, "X")
 	changed["status"] = "decided"
 	changed["decision"], changed["decisionDate"] = "granted", "2026-03-01"
@@ -87,16 +85,16 @@ func TestMeasureAcrossABorder(t *testing.T) {
 		t.Fatalf("%+v", r.Problems)
 	}
 	await(t, "the change is receipted", func() bool {
-		return measured(t, a, std).Partners == measure.Partners{Served: 1, Offered: 30, Delivered: 30, Acknowledged: 30}
+		return measured(t, a, std).Partners == node.StatementPartners{Served: 1, Offered: 30, Delivered: 30, Acknowledged: 30}
 	})
-	used("one has a version nobody looked at", measure.Received{Records: 30, Used: 9, EverUsed: 10})
+	used("one has a version nobody looked at", node.StatementReceived{Records: 30, Used: 9, EverUsed: 10})
 }
 
 // lie publishes a statement with a change, and returns its bundle.
 func lie(t testing.TB, n *running, full bool, change func(map[string]any)) []byte {
 	t.Helper()
 	s := measured(t, n, "planning-application")
-	b, err := s.Record()
+	b, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +219,7 @@ func TestStatementsAreCountedAgain(t *testing.T) {
 	// One that cannot be true in itself is nothing to count again.
 	s := measured(t, n, "planning-application")
 	s.Offers.Valid, s.Offers.Seen = 1000, 1000
-	b, err := s.Record()
+	b, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,14 +317,14 @@ func TestMeasureEvery(t *testing.T) {
 // Rows that an importer could make nothing of are counted, and not held.
 func TestUnreadRowsCount(t *testing.T) {
 	n := start(t, northmoor, "")
-	problem := []standard.Problem{{Pointer: "/receivedDate", Rule: "date"}}
+	problem := []node.Problem{{Pointer: "/receivedDate", Rule: "date"}}
 	call(t, n.Records().Put, node.PutRequest{Standard: "planning-application", Hold: true, Records: []node.Offered{
 		{Row: 1, Reference: "26/1", Record: json.RawMessage(`{"reference":"26/1"}`), Problems: problem},
 		{Row: 2, Record: json.RawMessage(`"sha256-1"`), Problems: problem},
 		{Row: 3, Record: json.RawMessage(`null`), Reference: "26/3", Problems: problem},
 	}})
 	s := measured(t, n, "planning-application")
-	if s.Offers != (measure.Offers{Seen: 3}) || s.Held != 0 || len(s.Errors.Listed) != 1 || s.Errors.Listed[0] != (measure.Error{Rule: "date", Field: "/receivedDate", Count: 3}) {
+	if s.Offers != (node.StatementOffers{Seen: 3}) || s.Held != 0 || len(s.Errors.Listed) != 1 || s.Errors.Listed[0] != (node.StatementError{Rule: "date", Field: "/receivedDate", Count: 3}) {
 		t.Errorf("%+v, %d held, %+v", s.Offers, s.Held, s.Errors)
 	}
 }

@@ -32,6 +32,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
@@ -44,17 +45,29 @@ import (
 	"github.com/stile-exchange/stile/schemas"
 )
 
+// A Role is what a member of the directory is.
+type Role string
+
+// The roles of members.
+const (
+	RoleCouncil       Role = "council"
+	RoleFootprint     Role = "footprint"
+	RoleStandardsBody Role = "standards-body"
+	RoleAuditor       Role = "auditor"
+	RoleRegulator     Role = "regulator"
+)
+
 // InitOptions say what data folder to make.
 type InitOptions struct {
-	Dir            string         // made when missing; must hold no node yet
-	Council        name.Council   // whose node it is
-	Title          string         // what people call the council; default the domain
-	GSS            string         // its ONS code, such as E07000998; "" when it has none
-	Role           directory.Role // default council
-	Listen         []string       // multiaddrs; default as in config
-	Addresses      []string       // what partners dial; default what is listened on, where that is one address
-	PassphraseFile string         // encrypts the keys; "" leaves them to the folder's permissions
-	NoStandards    bool           // do not adopt the standards that come with Stile
+	Dir            string       // made when missing; must hold no node yet
+	Council        name.Council // whose node it is
+	Title          string       // what people call the council; default the domain
+	GSS            string       // its ONS code, such as E07000998; "" when it has none
+	Role           Role         // default council
+	Listen         []string     // multiaddrs; default as in config
+	Addresses      []string     // what partners dial; default what is listened on, where that is one address
+	PassphraseFile string       // encrypts the keys; "" leaves them to the folder's permissions
+	NoStandards    bool         // do not adopt the standards that come with Stile
 	Now            func() time.Time
 }
 
@@ -94,7 +107,7 @@ func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
 	}
 	defer func() {
 		if err != nil {
-			for _, made := range []string{"keys", "ledger", "directory", authorityName, config.FileName} {
+			for _, made := range []string{"keys", "ledger", "directory", datadir.AuthorityName, config.FileName} {
 				os.RemoveAll(filepath.Join(dir, made))
 			}
 			if os.IsNotExist(statErr) {
@@ -107,7 +120,7 @@ func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
 		return nil, err
 	}
 	m := directory.FromRing(o.Council, ring)
-	m.Title, m.GSS, m.Role, m.Addresses = o.Title, o.GSS, o.Role, o.Addresses
+	m.Title, m.GSS, m.Role, m.Addresses = o.Title, o.GSS, directory.Role(o.Role), o.Addresses
 	m.ValidFrom = o.Now().UTC().Truncate(24 * time.Hour)
 	if m.Title == "" {
 		m.Title = string(o.Council)
@@ -118,7 +131,7 @@ func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
 	if err := m.Check(); err != nil {
 		return nil, fail(Usage, "", "%v", err)
 	}
-	if err := foundSole(ctx, cfg, pass, o.Now, m); err != nil {
+	if err := datadir.FoundSole(ctx, cfg, pass, o.Now, m); err != nil {
 		return nil, err
 	}
 	if err := writeConfig(cfg, filepath.Join(dir, config.FileName)); err != nil {
@@ -166,8 +179,6 @@ type Options struct {
 	Now     func() time.Time // default time.Now
 	Version string           // of the program, for status
 
-	// Network is used instead of libp2p, in tests.
-	Network wire.Network
 	// Fatal is called when storage fails; the process should end. Default logs.
 	Fatal func(error)
 
@@ -226,7 +237,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if err := mendDirectory(cfg); err != nil {
+	if err := datadir.Mend(cfg); err != nil {
 		return nil, err
 	}
 	if err := cfg.CheckFolders(); err != nil {
@@ -272,7 +283,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 }
 
 func (n *Node) begin(pass []byte) error {
-	c, err := openDirectory(context.Background(), n.cfg, pass, n.now)
+	c, err := datadir.Open(context.Background(), n.cfg, pass, n.now)
 	if err != nil {
 		return fail(Failed, "mend or remove the file it names, or restore the folder directory/ from a backup", "%v", err)
 	}
@@ -327,8 +338,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if err := n.book.resume(ctx); err != nil {
 		return err
 	}
-	net := n.o.Network
-	if net == nil {
+	net := wire.From(ctx) // tests give one
+	own := net == nil
+	if own {
 		h, err := wire.Open(wire.Options{
 			Key: n.keys.Node, Self: n.cfg.Council, Directory: members{n}, Listen: n.cfg.Listen, Logger: n.log,
 		})
@@ -401,7 +413,7 @@ func (n *Node) Run(ctx context.Context) error {
 		wg.Go(func() { stop("monitoring", n.serveMetrics(ctx)) })
 		wg.Go(func() { n.keepCounting(ctx) })
 	}
-	if n.cfg.AdminSocket != "" && n.o.Network == nil {
+	if n.cfg.AdminSocket != "" && own {
 		wg.Go(func() { stop("admin socket", n.serveAdmin(ctx)) })
 		if err := n.awaitAdmin(ctx); err != nil {
 			cancel(err)
@@ -520,7 +532,7 @@ func (n *Node) addMember(ctx context.Context, in MemberRequest) (*MemberReply, e
 		return nil, fail(Refused, "send the file to the registrar of the directory", "this node follows a directory that another hosts, and only its registrar admits members")
 	}
 	waiting, err := n.publish(ctx, func(r *tufdir.Repository, now time.Time) error {
-		return admit(r, m, now)
+		return r.Update(m, now)
 	})
 	if err != nil {
 		if k := asError(err); k.Kind != Failed {

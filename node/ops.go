@@ -21,10 +21,10 @@ const (
 
 // An Error is a failed operation, fit to be shown: it holds no field's value.
 type Error struct {
-	Kind     Kind   `json:"kind"`
-	Message  string `json:"message"`
-	Try      string `json:"try,omitempty"` // what to do about it
-	Problems any    `json:"problems,omitempty"`
+	Kind     Kind      `json:"kind"`
+	Message  string    `json:"message"`
+	Try      string    `json:"try,omitempty"` // what to do about it
+	Problems []Problem `json:"problems,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Message }

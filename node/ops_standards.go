@@ -1,10 +1,6 @@
 package node
 
-import (
-	"context"
-
-	"github.com/stile-exchange/stile/internal/measure"
-)
+import "context"
 
 // Standards are the ones this node has adopted.
 type Standards struct{ to Operations }
@@ -58,7 +54,7 @@ func (s Standards) Measure(ctx context.Context, in MeasureRequest) (MeasureReply
 
 // Adoption counts what councils state about a standard that a publisher
 // receives statements of.
-func (s Standards) Adoption(ctx context.Context, in AdoptionRequest) (measure.Adoption, error) {
+func (s Standards) Adoption(ctx context.Context, in AdoptionRequest) (Adoption, error) {
 	return do(ctx, s.to, (*Node).adoption, in)
 }
 

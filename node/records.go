@@ -112,14 +112,14 @@ func (n *Node) offer(ctx context.Context, in PutRequest) (*PutReply, error) {
 			continue
 		}
 		if in.DryRun {
-			x.Outcome = OutcomeValid
+			x.Outcome = Valid
 			continue
 		}
 		r, err := o.Result()
 		if err != nil {
 			return nil, err
 		}
-		x.Record, x.Version, x.Index, x.Outcome, x.Withdrawn = r.Record, r.Version, r.Index, r.Outcome, r.Withdrawn
+		x.Record, x.Version, x.Index, x.Outcome, x.Withdrawn = r.Record, r.Version, r.Index, Outcome(r.Outcome), r.Withdrawn
 	}
 	if in.Hold && !in.DryRun {
 		return out, n.hold(ctx, std, in.Records, out.Results)
@@ -141,13 +141,15 @@ func (n *Node) gateAll(ctx context.Context, std *standard.Standard, records []Of
 			}
 			r := &results[i]
 			r.Row, r.Reference = records[i].Row, records[i].Reference
-			if r.Problems = records[i].Problems; len(r.Problems) == 0 {
-				offers[i], r.Problems = n.gate(std, records[i].Record)
+			ps := standardProblems(records[i].Problems)
+			if len(ps) == 0 {
+				offers[i], ps = n.gate(std, records[i].Record)
 			}
+			r.Problems = problemsOf(ps)
 			if offers[i] != nil {
 				offers[i].As(records[i].Reference)
 			} else {
-				offers[i] = n.refusal(std, records[i], r.Problems)
+				offers[i] = n.refusal(std, records[i], ps)
 			}
 		}
 	}
@@ -206,7 +208,7 @@ func (n *Node) hold(ctx context.Context, std *standard.Standard, offered []Offer
 			taken = append(taken, r.Reference)
 			continue
 		}
-		h := ledger.Held{Standard: std.Name(), Reference: r.Reference, At: n.now().Unix(), Problems: r.Problems}
+		h := ledger.Held{Standard: std.Name(), Reference: r.Reference, At: n.now().Unix(), Problems: standardProblems(r.Problems)}
 		if len(offered[i].Record) <= n.cfg.Limits.RecordBytes {
 			h.Offered = offered[i].Record
 		}
@@ -619,7 +621,7 @@ func (n *Node) deleteRecord(ctx context.Context, in RecordRequest) (*DeleteReply
 }
 
 func (n *Node) listHeld(ctx context.Context, in ListRequest) (*HeldReply, error) {
-	out := &HeldReply{Held: []ledger.Held{}}
+	out := &HeldReply{Held: []Held{}}
 	limit := in.Limit
 	if limit <= 0 || limit > maxList {
 		limit = maxList
@@ -632,7 +634,7 @@ func (n *Node) listHeld(ctx context.Context, in ListRequest) (*HeldReply, error)
 			if !in.Bodies {
 				h.Offered = nil
 			}
-			out.Held = append(out.Held, h)
+			out.Held = append(out.Held, Held{h.Standard, h.Reference, time.Unix(h.At, 0).UTC(), problemsOf(h.Problems), h.Offered})
 			return len(out.Held) < limit
 		})
 	})

@@ -27,7 +27,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 		Records: map[string]int{},
 	}
 	if s != nil {
-		out.Since, out.Links = since, s.Pulling()
+		out.Since, out.Links = since, each(s.Pulling(), func(l peersync.Link) Link { return Link(l) })
 	}
 	err := n.ledger.View(func(v *ledger.View) error {
 		cp, _ := v.Checkpoint()
@@ -49,7 +49,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 		}
 		for _, src := range n.ledger.Sources() {
 			out.Holdings += src.Records
-			err := v.Refusals(src, func(r ledger.Refusal) bool { out.Refusals = append(out.Refusals, r); return true })
+			err := v.Refusals(src, func(r ledger.Refusal) bool { out.Refusals = append(out.Refusals, Refusal(r)); return true })
 			if err != nil {
 				return err
 			}
@@ -59,7 +59,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(out.Refusals, func(a, b ledger.Refusal) int { return b.At.Compare(a.At) })
+	slices.SortFunc(out.Refusals, func(a, b Refusal) int { return b.At.Compare(a.At) })
 	out.Refusals = out.Refusals[:min(len(out.Refusals), maxRefusalsShown)]
 	if out.Partners, err = n.partners(false); err != nil {
 		return nil, err

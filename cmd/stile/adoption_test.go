@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/measure"
+	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -36,7 +38,7 @@ func TestAdoptionMatrix(t *testing.T) {
 		v.app = &app{env: env{out: &out, err: &errs}}
 		r := measure.Adopt(list, members, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), nil)
 		r.Refused = refused
-		if err := v.print(r); err != nil {
+		if err := v.print(told(t, r)); err != nil {
 			t.Fatal(err)
 		}
 		return out.String(), errs.String()
@@ -72,4 +74,18 @@ func TestSpans(t *testing.T) {
 			t.Errorf("%s: %q, want %q", iso, got, want)
 		}
 	}
+}
+
+// told is what a node tells of an adoption: the same, by the same names.
+func told(t *testing.T, r *measure.Adoption) *node.Adoption {
+	t.Helper()
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &node.Adoption{}
+	if err := json.Unmarshal(b, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

@@ -325,7 +325,7 @@ majority of its members has, each with this command on its own node.`,
 			}
 			r, err := a.node().Agreements().Sign(cmd.Context(), req)
 			if err != nil {
-				if e, ok := err.(*node.Error); ok && len(problemsOf(e)) > 0 {
+				if e, ok := err.(*node.Error); ok && len(e.Problems) > 0 {
 					// The list follows from the problems themselves.
 					e.Message, _, _ = strings.Cut(e.Message, ":\n")
 				}

@@ -155,16 +155,16 @@ func (g standardGate) Put(ctx context.Context, in node.PutRequest) (reply node.P
 }
 
 func (g standardGate) judge(r node.Offered) node.PutResult {
-	out := node.PutResult{Row: r.Row, Reference: r.Reference, Outcome: node.OutcomeValid}
+	out := node.PutResult{Row: r.Row, Reference: r.Reference, Outcome: node.Valid}
 	// What the importer read stays within its limits, whatever the node's are.
 	lim := strictjson.DefaultLimits()
 	lim.Bytes = max(lim.Bytes, len(r.Record))
 	v, err := strictjson.Decode(json.RawMessage(r.Record), lim)
 	if err != nil {
-		out.Problems = []standard.Problem{{Rule: "json", Detail: "cannot be read"}}
-	} else if out.Problems = g.std.Validate(v); len(out.Problems) == 0 {
+		out.Problems = []node.Problem{{Rule: "json", Detail: "cannot be read"}}
+	} else if out.Problems = toldProblems(g.std.Validate(v)); len(out.Problems) == 0 {
 		if _, err := g.std.Key(v); err != nil {
-			out.Problems = []standard.Problem{*err.(*standard.Problem)}
+			out.Problems = []node.Problem{node.Problem(*err.(*standard.Problem))}
 		}
 	}
 	if len(out.Problems) > 0 {

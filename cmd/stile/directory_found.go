@@ -15,6 +15,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/node"
@@ -207,11 +208,11 @@ func (a *app) found(f founding) error {
 	if err != nil {
 		return err
 	}
-	next := node.FoundingDir(cfg)
+	next := datadir.Founding(cfg)
 	if _, err := os.Stat(next); err == nil {
 		return failure(node.Conflict, "stile directory status says how it stands; stile directory discard --founding gives it up", "a directory is being founded here already")
 	}
-	if _, err := os.Stat(node.AuthorityDir(cfg)); err == nil && !node.Sole(cfg) {
+	if _, err := os.Stat(datadir.Authority(cfg)); err == nil && !datadir.Sole(cfg) {
 		return failure(node.Refused, "stile directory rekey changes its holders", "this node hosts a directory for others already")
 	}
 	policy := tufdir.DefaultPolicy()
@@ -256,9 +257,9 @@ func (a *app) found(f founding) error {
 		return err
 	}
 	if registrar != nil {
-		f.registrars = []string{node.RegistrarKeyFile(cfg)}
+		f.registrars = []string{datadir.RegistrarKey(cfg)}
 	}
-	err = errors.Join(h.remember(f.holders, holders), h.remember(f.registrars, registrars), h.remember([]string{node.OnlineKeyFile(cfg)}, []tufdir.Public{online.Public()}))
+	err = errors.Join(h.remember(f.holders, holders), h.remember(f.registrars, registrars), h.remember([]string{datadir.OnlineKey(cfg)}, []tufdir.Public{online.Public()}))
 	if err != nil {
 		return err
 	}
@@ -284,7 +285,7 @@ func carriedOver(cfg *config.Config) (carried []directory.Member, left []name.Co
 		return nil, nil, err
 	}
 	for _, m := range members {
-		if node.Sole(cfg) || m.Council == cfg.Council {
+		if datadir.Sole(cfg) || m.Council == cfg.Council {
 			carried = append(carried, m)
 		} else {
 			left = append(left, m.Council)
@@ -339,8 +340,8 @@ func hostKeys(cfg *config.Config, withRegistrar bool) (online, registrar *tufdir
 		}
 		return k, err
 	}
-	if online, err = keyIn(node.OnlineKeyFile(cfg)); err == nil && withRegistrar {
-		registrar, err = keyIn(node.RegistrarKeyFile(cfg))
+	if online, err = keyIn(datadir.OnlineKey(cfg)); err == nil && withRegistrar {
+		registrar, err = keyIn(datadir.RegistrarKey(cfg))
 	}
 	return online, registrar, err
 }

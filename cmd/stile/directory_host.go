@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/node"
 )
@@ -32,7 +33,7 @@ func (a *app) hosting() (*hosted, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range []*hosted{{cfg: cfg, dir: node.FoundingDir(cfg), founding: true}, {cfg: cfg, dir: node.AuthorityDir(cfg)}} {
+	for _, h := range []*hosted{{cfg: cfg, dir: datadir.Founding(cfg), founding: true}, {cfg: cfg, dir: datadir.Authority(cfg)}} {
 		if _, err := os.Stat(h.dir); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -52,7 +53,7 @@ func (h *hosted) signLocal() (online *tufdir.Key, err error) {
 		return nil, err
 	}
 	defer clear(pass)
-	_, all, err := node.DirectoryKeys(h.cfg, pass)
+	_, all, err := datadir.Keys(h.cfg, pass)
 	if err != nil {
 		return nil, err
 	}
@@ -63,12 +64,12 @@ func (h *hosted) signLocal() (online *tufdir.Key, err error) {
 	}
 	if h.founding {
 		// Beside it stands the key of the directory of one, which publishes that.
-		return tufdir.OpenKey(node.OnlineKeyFile(h.cfg), pass)
+		return tufdir.OpenKey(datadir.OnlineKey(h.cfg), pass)
 	}
 	if err := h.takeNextOnline(pass); err != nil {
 		return nil, err
 	}
-	online, _, err = node.DirectoryKeys(h.cfg, pass)
+	online, _, err = datadir.Keys(h.cfg, pass)
 	return online, err
 }
 

@@ -214,7 +214,7 @@ other hands is revoked besides: see revoke-key.`,
 					if _, err := h.member(c); err != nil {
 						return err
 					}
-					return node.UpdateMember(h.repo, m, now)
+					return h.repo.Update(m, now)
 				}
 			}
 			a.say("from then on the new keys speak for %s: make sure by another way that they are its own", c)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/node"
@@ -114,7 +115,7 @@ others by the holders. A key that has fallen into other hands is replaced so.`,
 				if !h.repo.Published() {
 					return failure(node.Refused, "stile directory discard --founding, and found it again", "the directory has not been published yet")
 				}
-				if !h.founding && node.Sole(h.cfg) {
+				if !h.founding && datadir.Sole(h.cfg) {
 					return failure(node.Refused, "stile directory found", "this is a directory of one, whose one key is this node's")
 				}
 				if err := errors.Join(h.remember(holders, hs), h.remember(registrars, rs)); err != nil {
@@ -167,7 +168,7 @@ func newOnlineKey(h *hosted) (tufdir.Public, error) {
 		return tufdir.Public{}, err
 	}
 	defer clear(pass)
-	next := node.OnlineKeyFile(h.cfg) + ".next"
+	next := datadir.OnlineKey(h.cfg) + ".next"
 	k, err := tufdir.CreateKey(next, pass)
 	if errors.Is(err, keys.ErrExists) {
 		k, err = tufdir.OpenKey(next, pass)
@@ -181,7 +182,7 @@ func newOnlineKey(h *hosted) (tufdir.Public, error) {
 // takeNextOnline puts the host's next key in the place of the one before, once
 // enough have signed the root that names it: the next publication puts that out.
 func (h *hosted) takeNextOnline(pass []byte) error {
-	file := node.OnlineKeyFile(h.cfg)
+	file := datadir.OnlineKey(h.cfg)
 	k, err := tufdir.OpenKey(file+".next", pass)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

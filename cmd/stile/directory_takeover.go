@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/node"
 )
@@ -33,10 +34,10 @@ had counts no more once the new root is out.`,
 			if err != nil {
 				return err
 			}
-			if _, err := os.Stat(node.AuthorityDir(cfg)); err == nil {
+			if _, err := os.Stat(datadir.Authority(cfg)); err == nil {
 				return failure(node.Conflict, "stile directory status", "this node hosts the directory it follows already")
 			}
-			next := node.FoundingDir(cfg)
+			next := datadir.Founding(cfg)
 			if _, err := os.Stat(next); err == nil {
 				return failure(node.Conflict, "stile directory status says how it stands; stile directory discard --founding gives it up", "a directory is being prepared here already")
 			}
@@ -63,7 +64,7 @@ func takeOver(cfg *config.Config, next string, registrars []tufdir.Public, thres
 	if err := os.MkdirAll(next, 0o755); err != nil {
 		return nil, err
 	}
-	if err := os.CopyFS(next, os.DirFS(node.MirrorDir(cfg))); err != nil {
+	if err := os.CopyFS(next, os.DirFS(datadir.Mirror(cfg))); err != nil {
 		return nil, fmt.Errorf("copy the directory: %w", err)
 	}
 	r, err := tufdir.Load(next)
@@ -114,7 +115,7 @@ founded or taken over. Nothing that is published changes.`,
 			if err != nil {
 				return err
 			}
-			next := node.FoundingDir(cfg)
+			next := datadir.Founding(cfg)
 			if _, err := os.Stat(next); err != nil {
 				return failure(node.NotFound, "stile directory status", "no directory is being founded here")
 			}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/node"
@@ -201,25 +202,25 @@ func (d *doctor) directoryHealth(h node.DirectoryHealth) {
 // hosted looks at what a host of the directory has to keep up: what is signed
 // by hand and ends soon, and the key it publishes with.
 func (d *doctor) hosted(cfg *config.Config) {
-	if _, err := os.Stat(node.AuthorityDir(cfg)); err != nil {
+	if _, err := os.Stat(datadir.Authority(cfg)); err != nil {
 		return
 	}
-	r, err := tufdir.Load(node.AuthorityDir(cfg))
+	r, err := tufdir.Load(datadir.Authority(cfg))
 	if err != nil {
 		d.bad("authority", "restore the folder authority/ from a backup, or see docs/directory.md on taking it from any mirror", "%v", err)
 		return
 	}
-	if !node.Sole(cfg) {
-		if _, err := os.Stat(node.OnlineKeyFile(cfg)); err != nil {
+	if !datadir.Sole(cfg) {
+		if _, err := os.Stat(datadir.OnlineKey(cfg)); err != nil {
 			d.bad("authority", "restore the key from a backup, or stile directory rekey --new-online", "this node hosts the directory and has no key to publish it with")
 		}
 	}
 	for role, left := range r.Left(time.Now()) {
-		if left < tufdir.WarnDays*24*time.Hour && !node.Sole(cfg) {
+		if left < tufdir.WarnDays*24*time.Hour && !datadir.Sole(cfg) {
 			d.add("note", "authority", "stile directory renew "+role, "what signs for %s ends in %s", role, age(left.Hours()))
 		}
 	}
-	for _, w := range (&hosted{cfg: cfg, dir: node.AuthorityDir(cfg), repo: r}).waiting() {
+	for _, w := range (&hosted{cfg: cfg, dir: datadir.Authority(cfg), repo: r}).waiting() {
 		try := "stile directory export"
 		if w.Ready {
 			try = "stile directory publish"

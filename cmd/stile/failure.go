@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -63,6 +64,8 @@ func explain(cmd *cobra.Command, err error) *node.Error {
 		case errors.Is(err, ledger.ErrInUse):
 			f.Kind, f.Message = node.Conflict, "the data folder is in use by another process, which does not answer on the admin socket"
 			f.Try = "wait until the other command is done; run \"stile serve\" and several commands can work side by side"
+		case errors.Is(err, tufdir.ErrRole):
+			f.Kind, f.Try = node.Refused, "stile directory remove, and admit it again"
 		case errors.Is(err, keys.ErrPassphrase):
 			f.Try = "name the file with the passphrase under passphrase_file in stile.yaml"
 		case errors.Is(err, fs.ErrNotExist):
@@ -127,30 +130,22 @@ func (a *app) complain(f *node.Error) {
 	for line := range strings.Lines(f.Message) {
 		a.say("%s", strings.TrimRight(line, "\n"))
 	}
-	for _, p := range problemsOf(f) {
+	for _, p := range f.Problems {
 		fmt.Fprintf(a.err, "  %s\n", clean(problemLine(p)))
 	}
 	fmt.Fprintf(a.err, "Try: %s\n", clean(f.Try))
 }
 
-// problemsOf reads the problems of an error, which came through JSON when a
-// running node answered.
-func problemsOf(f *node.Error) []standard.Problem {
-	if f.Problems == nil {
-		return nil
+// toldProblems are what a standard at hand finds, in the form that a node tells
+// them.
+func toldProblems(in []standard.Problem) (out []node.Problem) {
+	for _, p := range in {
+		out = append(out, node.Problem(p))
 	}
-	b, err := json.Marshal(f.Problems)
-	if err != nil {
-		return nil
-	}
-	var ps []standard.Problem
-	if json.Unmarshal(b, &ps) != nil {
-		return nil
-	}
-	return ps
+	return out
 }
 
-func problemLine(p standard.Problem) string {
+func problemLine(p node.Problem) string {
 	at := p.Pointer
 	if at == "" {
 		at = "(the whole)"

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -131,7 +130,7 @@ func (a *app) nextStep(r node.FootprintReply, council string) {
 	switch ch := r.Status.Change; {
 	case ch != nil:
 		a.say("next, at %s: stile footprint agree %s %s", orList(ch.Waiting), r.Name, ch.Council)
-	case slices.ContainsFunc(r.Status.Members, func(m footprint.MemberStatus) bool { return string(m.Council) == strings.ToLower(council) && !m.Joined }):
+	case slices.ContainsFunc(r.Status.Members, func(m node.FootprintMember) bool { return string(m.Council) == strings.ToLower(council) && !m.Joined }):
 		runs := ""
 		if r.Machines != nil {
 			runs = " --runs " + quoted(r.Machines.Data)

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"time"
-
 	"github.com/spf13/cobra"
 
-	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -137,7 +134,7 @@ func (a *app) printFootprint(r node.FootprintReply) {
 }
 
 // printChange says which change of membership is under way.
-func (a *app) printChange(ch *footprint.Change) {
+func (a *app) printChange(ch *node.FootprintChange) {
 	if ch == nil {
 		return
 	}
@@ -231,7 +228,7 @@ other, which prove it to anybody.`,
 			}
 			t := newTable("WHEN", "MEMBER", "WHAT", "#SIGNED TEXTS")
 			for _, e := range r.Evidence {
-				t.add(at(time.Unix(e.At, 0)), string(e.Council), e.What, number(len(e.Signed)))
+				t.add(at(e.At), string(e.Council), e.What, number(len(e.Signed)))
 			}
 			t.write(a.out, "")
 			return nil

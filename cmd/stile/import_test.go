@@ -14,8 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -82,11 +80,11 @@ func (n *slowNode) offer(ctx context.Context, in node.PutRequest, out *node.PutR
 		res := node.PutResult{Row: r.Row, Reference: r.Reference}
 		switch {
 		case strings.HasPrefix(r.Reference, "bad"):
-			res.Problems = []standard.Problem{{Pointer: "/list/7", Rule: "type", Detail: "must be text"}}
+			res.Problems = []node.Problem{{Pointer: "/list/7", Rule: "type", Detail: "must be text"}}
 		case in.DryRun:
-			res.Outcome = node.OutcomeValid
+			res.Outcome = node.Valid
 		default:
-			res.Outcome = ledger.Created
+			res.Outcome = node.Created
 			n.stands[r.Reference] = r.Row
 		}
 		out.Results = append(out.Results, res)

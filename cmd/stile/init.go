@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/config"
-	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -47,8 +46,8 @@ file, so that partners can tell whose area it is.`,
 			if o.Council, err = name.ParseCouncil(strings.ToLower(council)); err != nil {
 				return misused("%v", err)
 			}
-			roles := []directory.Role{directory.RoleCouncil, directory.RoleFootprint, directory.RoleStandardsBody, directory.RoleAuditor, directory.RoleRegulator}
-			if o.Role = directory.Role(role); role != "" && !slices.Contains(roles, o.Role) {
+			roles := []node.Role{node.RoleCouncil, node.RoleFootprint, node.RoleStandardsBody, node.RoleAuditor, node.RoleRegulator}
+			if o.Role = node.Role(role); role != "" && !slices.Contains(roles, o.Role) {
 				return misused("--role: want one of %s", list(roles))
 			}
 			if o.Addresses == nil {
@@ -130,7 +129,7 @@ func (a *app) founded(cmd *cobra.Command, cfg *config.Config) error {
 	if len(self.Addresses) == 0 {
 		a.say("the member file names no address, so partners cannot dial this node: it will dial them")
 	}
-	if self.Role == string(directory.RoleCouncil) && self.GSS == "" {
+	if self.Role == string(node.RoleCouncil) && self.GSS == "" {
 		a.say("no --gss was given, so the member file does not say whose area this is")
 	}
 	data := "--data " + quoted(a.data)

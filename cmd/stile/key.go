@@ -15,6 +15,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/node"
@@ -103,7 +104,7 @@ func keyRows(cfg *config.Config) ([]keyRow, error) {
 	}
 	rows = append(rows, keyRow{"log", own.LogKey, yesNo(m.LogKey == own.LogKey)}, keyRow{"witness", own.WitnessKey, yesNo(m.WitnessKey == own.WitnessKey)},
 		keyRow{"node", own.Node, yesNo(m.Node == own.Node)})
-	_, all, err := node.DirectoryKeys(cfg, pass)
+	_, all, err := datadir.Keys(cfg, pass)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ func ownMember(cfg *config.Config) (m directory.Member, since time.Time, err err
 	}
 	// Each version of a member's file is a file of its own; the newest is the one
 	// that is believed.
-	files, err := filepath.Glob(filepath.Join(node.MirrorDir(cfg), "targets", "members", "*."+string(cfg.Council)+".yaml"))
+	files, err := filepath.Glob(filepath.Join(datadir.Mirror(cfg), "targets", "members", "*."+string(cfg.Council)+".yaml"))
 	for _, f := range files {
 		if st, err := os.Stat(f); err == nil && st.ModTime().After(since) {
 			since = st.ModTime()
@@ -218,7 +219,7 @@ func (a *app) stageKey(cmd *cobra.Command, cfg *config.Config, pass []byte, out 
 	h, err := a.hosting()
 	switch {
 	case err == nil && !h.founding:
-		o, err := a.apply(cmd.Context(), change{edit: func(h *hosted, now time.Time) error { return node.UpdateMember(h.repo, m, now) }})
+		o, err := a.apply(cmd.Context(), change{edit: func(h *hosted, now time.Time) error { return h.repo.Update(m, now) }})
 		if err != nil {
 			return err
 		}
@@ -233,7 +234,7 @@ func (a *app) stageKey(cmd *cobra.Command, cfg *config.Config, pass []byte, out 
 		}
 		a.say("made a new record key, %s; send this file to the registrar, for: stile directory rotate-key %s FILE", staged.ID(), cfg.Council)
 	}
-	if node.Sole(cfg) {
+	if datadir.Sole(cfg) {
 		a.say("partners that keep a directory of their own need it, too: send them what stile council self prints, for: stile council add FILE")
 	}
 	a.say("next, when the directory has had it for a day: stop the node, and stile key rotate --activate")

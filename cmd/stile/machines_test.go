@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -229,7 +228,7 @@ func TestCouncilOnMachines(t *testing.T) {
 			m.must("footprint", "agree", "--yes", theCouncil, m.name)
 		}
 		eventually(t, m.name+" is out", func() bool {
-			return !slices.ContainsFunc(status(now).Status.Members, func(s footprint.MemberStatus) bool { return string(s.Council) == m.name })
+			return !slices.ContainsFunc(status(now).Status.Members, func(s node.FootprintMember) bool { return string(s.Council) == m.name })
 		})
 	}
 	eventually(t, "one machine is enough", func() bool { return len(status(now).Status.Members) == 1 && status(now).Status.Decides })

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/stile-exchange/stile/internal/intake"
-	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -166,7 +165,7 @@ func (im *importer) fill(ctx context.Context, in *countingReader, r *intake.Read
 
 // unread is what the node is told of a row that no record could be made of:
 // what it would be known by, and what is wrong, without the values.
-func unread(row intake.Row) (json.RawMessage, []standard.Problem) {
+func unread(row intake.Row) (json.RawMessage, []node.Problem) {
 	rec := json.RawMessage("null")
 	switch {
 	case row.Partial != nil:
@@ -175,9 +174,9 @@ func unread(row intake.Row) (json.RawMessage, []standard.Problem) {
 		// Told from others by its bytes alone, which need not be JSON.
 		rec = fmt.Appendf(nil, "%q", fmt.Sprintf("sha256-%x", sha256.Sum256(row.Text)))
 	}
-	var ps []standard.Problem
+	var ps []node.Problem
 	for _, p := range row.Problems {
-		ps = append(ps, standard.Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix})
+		ps = append(ps, node.Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix})
 	}
 	return rec, ps
 }

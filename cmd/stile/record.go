@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -378,7 +376,7 @@ with the same reference is offered again and taken.`,
 				return nil
 			}
 			for _, h := range r.Held {
-				a.printf("%s  %s  since %s\n", clean(h.Reference), h.Standard, at(time.Unix(h.At, 0)))
+				a.printf("%s  %s  since %s\n", clean(h.Reference), h.Standard, at(h.At))
 				for _, p := range h.Problems {
 					a.printf("    %s\n", clean(problemLine(p)))
 				}
@@ -396,11 +394,11 @@ with the same reference is offered again and taken.`,
 }
 
 // heldLine is a held offer with what was offered as text, not as base64.
-func heldLine(h ledger.Held) any {
+func heldLine(h node.Held) any {
 	offered := string(h.Offered)
 	h.Offered = nil
 	return struct {
-		ledger.Held
+		node.Held
 		Offered string `json:"offered,omitempty"`
 	}{h, offered}
 }

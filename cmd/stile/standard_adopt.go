@@ -221,10 +221,10 @@ func (a *app) printPreview(p *node.AdoptPreview, records *node.AgainstReply) {
 	a.printf("\n")
 }
 
-var levelWords = map[standard.Level]string{standard.Major: "breaking", standard.Minor: "addition", standard.Patch: "wording"}
+var levelWords = map[node.Level]string{"major": "breaking", "minor": "addition", "patch": "wording"}
 
 // printDifference tells what changed between two versions, the gravest first.
-func (a *app) printDifference(d *standard.Difference) {
+func (a *app) printDifference(d *node.Difference) {
 	for _, ch := range d.Changes {
 		at := ch.Pointer
 		if at == "" {

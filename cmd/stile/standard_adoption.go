@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas/councils"
@@ -76,7 +75,7 @@ type adoptionView struct {
 	by, at     string
 }
 
-func (v *adoptionView) print(r *measure.Adoption) error {
+func (v *adoptionView) print(r *node.Adoption) error {
 	if v.json {
 		return v.emit(r)
 	}
@@ -122,7 +121,7 @@ const maxColumns = 5
 
 // matrix is councils by standards: with one standard a column for each figure,
 // with several a column for each standard, with many a row for each statement.
-func (v *adoptionView) matrix(r *measure.Adoption) (head []string, rows [][]string) {
+func (v *adoptionView) matrix(r *node.Adoption) (head []string, rows [][]string) {
 	var stds []name.StandardName
 	for _, s := range r.Shares {
 		stds = append(stds, s.Standard)
@@ -174,7 +173,7 @@ func (v *adoptionView) matrix(r *measure.Adoption) (head []string, rows [][]stri
 	return head, rows
 }
 
-func freshShare(s measure.Statement) string {
+func freshShare(s node.Statement) string {
 	if s.Freshness == nil {
 		return "-"
 	}
@@ -182,7 +181,7 @@ func freshShare(s measure.Statement) string {
 }
 
 // shares says under the matrix how many councils have adopted each standard.
-func (v *adoptionView) shares(r *measure.Adoption) {
+func (v *adoptionView) shares(r *node.Adoption) {
 	if n := len(r.Shares); n > 1 && n <= maxColumns {
 		v.printf("each: version, records, valid when first offered, fresh, partners\n")
 	}
@@ -200,7 +199,7 @@ func (v *adoptionView) shares(r *measure.Adoption) {
 }
 
 // refused says aloud which statements count for nothing.
-func (v *adoptionView) refused(r *measure.Adoption) {
+func (v *adoptionView) refused(r *node.Adoption) {
 	for i, x := range r.Refused {
 		if i == shownRows {
 			v.say("and %s more were refused; --json lists them", number(len(r.Refused)-i))
@@ -210,7 +209,7 @@ func (v *adoptionView) refused(r *measure.Adoption) {
 	}
 }
 
-func (v *adoptionView) groups(r *measure.Adoption) (head []string, rows [][]string) {
+func (v *adoptionView) groups(r *node.Adoption) (head []string, rows [][]string) {
 	list := r.Regions
 	if v.by == "type" {
 		list = r.Types
@@ -226,7 +225,7 @@ func (v *adoptionView) groups(r *measure.Adoption) (head []string, rows [][]stri
 	return head, rows
 }
 
-func (v *adoptionView) history(r *measure.Adoption) (head []string, rows [][]string) {
+func (v *adoptionView) history(r *node.Adoption) (head []string, rows [][]string) {
 	head = []string{"STANDARD", "DAY", "#COUNCILS", "#RECORDS", "#VALID", "#FRESH", "#PARTNERS"}
 	show, count := percent, number[int]
 	if v.csv {
@@ -255,7 +254,7 @@ func cell(s string) string {
 
 // plain is the matrix for a spreadsheet: a row for each statement, with every
 // figure that is one number.
-func plain(r *measure.Adoption) (head []string, rows [][]string) {
+func plain(r *node.Adoption) (head []string, rows [][]string) {
 	head = []string{"council", "title", "gss", "region", "type", "member", "standard", "version", "computed_at", "records", "first_offers", "valid_at_once", "valid_percent",
 		"held_back", "fresh_within", "fresh", "fresh_percent", "partners_served", "offered", "delivered", "acknowledged", "received", "received_used", "log_size"}
 	for _, x := range r.Rows {

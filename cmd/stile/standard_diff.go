@@ -77,17 +77,21 @@ adopted or, where there is no node, of one that comes with Stile.`,
 
 // A difference is what the command answers with --json.
 type difference struct {
-	*standard.Difference
-	Problem *standard.Problem  `json:"problem,omitempty"` // of the version number
+	*node.Difference
+	Problem *node.Problem      `json:"problem,omitempty"` // of the version number
 	Records *node.AgainstReply `json:"records,omitempty"` // how our own records would fare
 }
 
 func compared(d *standard.Difference) difference {
-	return difference{Difference: d, Problem: d.Problem()}
+	told := &node.Difference{From: d.From, To: d.To, Needs: node.Level(d.Needs), Changes: []node.Change{}}
+	for _, c := range d.Changes {
+		told.Changes = append(told.Changes, node.Change{Pointer: c.Pointer, What: c.What, Level: node.Level(c.Level), Why: c.Why})
+	}
+	return difference{Difference: told, Problem: (*node.Problem)(d.Problem())}
 }
 
 // printVersions prints what changed, the gravest first.
-func (a *app) printVersions(d *standard.Difference) {
+func (a *app) printVersions(d *node.Difference) {
 	what := d.From.String() + " to " + d.To.Version.String()
 	if d.From.Name != d.To.Name {
 		what = d.From.String() + " to " + d.To.String()
@@ -102,7 +106,7 @@ func (a *app) printVersions(d *standard.Difference) {
 }
 
 // versionAdvice words what is wrong with a version number.
-func versionAdvice(p *standard.Problem) string {
+func versionAdvice(p *node.Problem) string {
 	_, heading, _ := strings.Cut(p.Pointer, "#/")
 	return clean(fmt.Sprintf("its %s %s: %s", heading, p.Detail, p.Fix))
 }

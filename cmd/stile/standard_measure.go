@@ -62,7 +62,7 @@ each figure means stands in docs/measuring.md.`,
 }
 
 // printStatement says a statement in words.
-func (a *app) printStatement(s measure.Statement) {
+func (a *app) printStatement(s node.Statement) {
 	a.printf("%s and %s, counted %s\n", s.Council, s.Standard, at(s.ComputedAt))
 	t := newTable("", "")
 	t.add("records", plural(s.Records, "live record", "live records"))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
@@ -125,10 +126,10 @@ func (a *app) publishable(ctx context.Context, path string, with []*standard.Sta
 		}
 		std, found = standard.LintArchive(b)
 	}
-	var problems []standard.Problem
+	var problems []node.Problem
 	for _, f := range found {
 		if f.Severity == standard.SeverityError {
-			problems = append(problems, standard.Problem{Pointer: strings.TrimSuffix(f.File+"#"+f.Pointer, "#"), Rule: f.Rule, Detail: f.Detail, Fix: f.Fix})
+			problems = append(problems, node.Problem{Pointer: strings.TrimSuffix(f.File+"#"+f.Pointer, "#"), Rule: f.Rule, Detail: f.Detail, Fix: f.Fix})
 		}
 	}
 	if std == nil || len(problems) > 0 {
@@ -148,7 +149,7 @@ func (a *app) publishable(ctx context.Context, path string, with []*standard.Sta
 		e := failure(node.Invalid, "stile standard diff shows each change; give it the number that the changes ask for", "%s: %s", std.Name(), p.Detail)
 		for _, c := range d.Changes {
 			if c.Level == d.Needs {
-				problems = append(problems, standard.Problem{Pointer: c.Pointer, Rule: string(c.Level), Detail: c.What, Fix: c.Why})
+				problems = append(problems, node.Problem{Pointer: c.Pointer, Rule: string(c.Level), Detail: c.What, Fix: c.Why})
 			}
 		}
 		e.Problems = problems
@@ -286,7 +287,7 @@ func (a *app) bodySays(ctx context.Context, p publication, body name.Council, di
 	}
 	// The copy of the directory that this node serves to others is never changed:
 	// what is prepared on it goes into a file.
-	r, err := tufdir.Load(node.MirrorDir(cfg))
+	r, err := tufdir.Load(datadir.Mirror(cfg))
 	if err != nil {
 		return err
 	}

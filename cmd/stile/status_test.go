@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
-	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -52,7 +51,7 @@ func status() node.StatusReply {
 			{Council: "saltby.gov.uk", Agreement: "saltby.gov.uk/sites", Direction: "from", InStep: true, Offered: 10, Held: 9, Refused: 1},
 		},
 		Agreements: []node.AgreementReply{{Name: "northmoor.gov.uk/new", Version: 2, Standard: name.StandardLine{Name: "standards.example/a", Major: 1}, Why: "awaiting saltby.gov.uk's signature"}},
-		Refusals:   []ledger.Refusal{{From: "saltby.gov.uk", Agreement: "saltby.gov.uk/sites", Index: 17, Pointer: "/no\x1b[2Jte", Rule: "field is not in the agreement", At: at}},
+		Refusals:   []node.Refusal{{From: "saltby.gov.uk", Agreement: "saltby.gov.uk/sites", Index: 17, Pointer: "/no\x1b[2Jte", Rule: "field is not in the agreement", At: at}},
 		Warnings:   []string{"the keys are not encrypted"},
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/intake"
-	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -41,7 +41,7 @@ type tally struct {
 	rows    int
 	refused int // rows
 	broken  int // files that could not be read to their end
-	counts  map[ledger.Outcome]int
+	counts  map[node.Outcome]int
 	gone    int // withdrawals
 
 	shown   []refusedRow
@@ -98,7 +98,7 @@ func newTally(im *importer) (*tally, error) {
 func (t *tally) startOver() {
 	t.seen = newSeenKeys()
 	t.rows, t.refused, t.broken, t.gone = 0, 0, 0, 0
-	t.counts = map[ledger.Outcome]int{}
+	t.counts = map[node.Outcome]int{}
 	t.reasons = map[reason]int{}
 	t.shown, t.broke, t.noted = nil, nil, nil
 }
@@ -128,7 +128,7 @@ func (t *tally) take(file string, r *intake.Reader, b *batch) {
 		if len(problems) == 0 {
 			res := results[i]
 			t.gone += res.Withdrawn
-			if problems = r.Explain(row, res.Problems); len(problems) == 0 {
+			if problems = r.Explain(row, foundProblems(res.Problems)); len(problems) == 0 {
 				t.counts[res.Outcome]++
 			}
 		}
@@ -200,12 +200,20 @@ func (t *tally) notes(file string, notes []string) {
 	}
 }
 
-// outcomes in the order they are printed.
-func (t *tally) outcomes() []ledger.Outcome {
-	if t.im.dryRun || t.nothingKept() {
-		return []ledger.Outcome{node.OutcomeValid}
+// foundProblems are what a node told, in the form that a standard finds them.
+func foundProblems(in []node.Problem) (out []standard.Problem) {
+	for _, p := range in {
+		out = append(out, standard.Problem(p))
 	}
-	return []ledger.Outcome{ledger.Created, ledger.Changed, ledger.Unchanged}
+	return out
+}
+
+// outcomes in the order they are printed.
+func (t *tally) outcomes() []node.Outcome {
+	if t.im.dryRun || t.nothingKept() {
+		return []node.Outcome{node.Valid}
+	}
+	return []node.Outcome{node.Created, node.Changed, node.Unchanged}
 }
 
 // nothingKept: all or nothing was asked for, and it was nothing.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -146,7 +145,7 @@ func (w *watcher) tell(last, now *node.StatusReply) error {
 		say("%s", line)
 	}
 	for _, r := range slices.Backward(now.Refusals) {
-		same := func(o ledger.Refusal) bool {
+		same := func(o node.Refusal) bool {
 			return o.At.Equal(r.At) && o.From == r.From && o.Index == r.Index && o.Pointer == r.Pointer && o.Rule == r.Rule
 		}
 		if !slices.ContainsFunc(last.Refusals, same) {

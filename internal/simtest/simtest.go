@@ -156,13 +156,13 @@ func (c *Council) start() {
 	cfg.Limits.MinFreeMiB = 16
 	c.net = w.net.Node(c.Name)
 	n, err := node.Open(cfg, node.Options{
-		Network: c.net, Log: slog.New(&watch{w: w, of: c.Name}),
+		Log:   slog.New(&watch{w: w, of: c.Name}),
 		Fatal: func(err error) { w.breach("%s ended: %v", c.Name, err) },
 	})
 	if err != nil {
 		w.t.Fatalf("start %s: %v", c.Name, err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(wire.With(context.Background(), c.net))
 	c.node, c.stop, c.ended = n, cancel, make(chan error, 1)
 	go func() { c.ended <- n.Run(ctx) }()
 	<-n.Ready()

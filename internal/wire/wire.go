@@ -115,6 +115,22 @@ type Network interface {
 	Close() error
 }
 
+// given is the key of a context's network.
+type given struct{}
+
+// With returns a context in which a node runs on net, and not on one that it
+// opens itself. Tests run nodes on a [Memory] by it: a Network is of this module
+// alone, so that no exported name of package node can hold one.
+func With(ctx context.Context, net Network) context.Context {
+	return context.WithValue(ctx, given{}, net)
+}
+
+// From returns the network that a context was given; nil where it was given none.
+func From(ctx context.Context) Network {
+	net, _ := ctx.Value(given{}).(Network)
+	return net
+}
+
 // A Stream is a pipe of bytes in both directions between two councils. One
 // goroutine may read while another writes; Close, Reset and SetDeadline may be
 // called from any.

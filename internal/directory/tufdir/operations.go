@@ -22,6 +22,7 @@ var (
 	ErrNoMember = errors.New("is not a member")
 	ErrBody     = errors.New("is not a standards body of this directory")
 	ErrKept     = errors.New("may not be taken back")
+	ErrRole     = errors.New("the role of a member cannot change")
 )
 
 // edit returns the file of a targets role that waits, or prepares the next
@@ -341,4 +342,46 @@ func (r *Repository) Succeed(from, to name.Council, on, now time.Time) error {
 		return fmt.Errorf("succeed %q: %w", string(from), err)
 	}
 	return nil
+}
+
+// Update admits a member, or brings what the directory has of one up to date:
+// other keys, addresses, title or contact. No record key is ever taken out. The
+// error is ErrRole when the member has another role.
+func (r *Repository) Update(m directory.Member, now time.Time) error {
+	members, err := r.Members()
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(members, func(e Entry) bool { return e.Member.Council == m.Council })
+	if i < 0 {
+		return r.Admit(m, now)
+	}
+	old := members[i].Member
+	if old.Role != m.Role {
+		return ErrRole
+	}
+	change := Rotation{}
+	rotate := false
+	for _, f := range []struct {
+		to       *string
+		was, now string
+	}{{&change.Log, old.LogKey, m.LogKey}, {&change.Witness, old.WitnessKey, m.WitnessKey}, {&change.Node, old.Node, m.Node}} {
+		if f.was != f.now {
+			*f.to, rotate = f.now, true
+		}
+	}
+	added := slices.DeleteFunc(slices.Clone(m.RecordKeys), func(k *keys.RecordPublic) bool { _, has := old.RecordKey(k.ID()); return has })
+	for k := 0; k < len(added) || rotate; k++ {
+		if k < len(added) {
+			change.Record = added[k]
+		}
+		if err := r.RotateKey(m.Council, change, now); err != nil {
+			return err
+		}
+		change, rotate = Rotation{}, false
+	}
+	// What a member signed goes on verifying: none of its record keys is taken out.
+	m.RecordKeys = slices.Concat(old.RecordKeys, added)
+	m.ValidFrom = old.ValidFrom
+	return r.Amend(m, now)
 }
