@@ -9,16 +9,15 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
 )
 
 // What is said between members and councils outside.
 type (
-	Answer       = peersync.RecordsAnswer
-	AnswerItem   = peersync.RecordsItem
-	AnswerGone   = peersync.RecordsGone
-	InwardAsk    = peersync.ContributionAsk
-	InwardAnswer = peersync.ContributionAnswer
+	Answer     = peersync.RecordsAnswer
+	AnswerItem = peersync.RecordsItem
+	AnswerGone = peersync.RecordsGone
 )
 
 // AnswerTo is what this node, as a member, answers a partner that has nothing yet.
@@ -57,15 +56,15 @@ func (n *Node) WithdrawUnnoted(ctx context.Context, fp name.Council, a name.Agre
 	return n.exchange().WithdrawUnnoted(ctx, n.replicas.at(fp).f, a, rec)
 }
 
-// Inward is what this node, as a member, answers a council outside.
-func (n *Node) Inward(ctx context.Context, from name.Council, q InwardAsk) (*InwardAnswer, error) {
+// Contribution is what this node, as a member, answers a council outside.
+func (n *Node) Contribution(ctx context.Context, from name.Council, q *wirepb.Contribution) (*wirepb.ContributionAnswer, error) {
 	return n.exchange().AnswerContribution(ctx, from, q)
 }
 
-// JudgeInward is what this node, outside, makes of a proof that entries stand in a
+// JudgeProof is what this node, outside, makes of a proof that entries stand in a
 // footprint's log.
-func (n *Node) JudgeInward(fp name.Council, a *InwardAnswer, entries []tlog.Hash, indexes []uint64) error {
-	return n.exchange().JudgeContribution(fp, a, entries, indexes)
+func (n *Node) JudgeProof(fp name.Council, p *wirepb.ContributionAnswer_Proof, entries []tlog.Hash, indexes []uint64) error {
+	return n.exchange().JudgeContribution(fp, p, entries, indexes)
 }
 
 // OtherKeys gives a council, in this node's view of the directory, other record

@@ -1,12 +1,15 @@
 package node_test
 
 import (
+	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -61,32 +64,52 @@ func TestFlowFromOutside(t *testing.T) {
 
 	// A member answers the sender alone, passes on what the agreement lets through
 	// alone, and is not believed alone.
-	digest := call(t, d.Agreements().Show, node.AgreementRequest{Name: agreed}).Digest
-	ask := func(from name.Council, ask, digest string, tokens ...string) *node.InwardAnswer {
+	digest, err := hex.DecodeString(call(t, d.Agreements().Show, node.AgreementRequest{Name: agreed}).Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := func(tokens ...string) func(*wirepb.Contribution) {
+		p := &wirepb.Contribution_Page{Next: 9}
+		for _, x := range tokens {
+			p.Tokens = append(p.Tokens, []byte(x))
+		}
+		return func(q *wirepb.Contribution) { q.Ask = &wirepb.Contribution_Page_{Page: p} }
+	}
+	state := func(q *wirepb.Contribution) {
+		q.Ask = &wirepb.Contribution_State_{State: &wirepb.Contribution_State{}}
+	}
+	list := func(q *wirepb.Contribution) {
+		q.Ask = &wirepb.Contribution_Records_{Records: &wirepb.Contribution_Records{}}
+	}
+	ask := func(from name.Council, digest []byte, what func(*wirepb.Contribution)) *wirepb.ContributionAnswer {
 		t.Helper()
-		a, err := b.Inward(t.Context(), from, node.InwardAsk{Footprint: fens, Agreement: agreed, Digest: digest, Ask: ask, Cursor: 9, Tokens: tokens, Indexes: []uint64{0}})
+		q := &wirepb.Contribution{Version: 1, Footprint: fens, Agreement: agreed, AgreementDigest: digest}
+		what(q)
+		a, err := b.Contribution(t.Context(), from, q)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return a
 	}
-	if got := ask(ironmoor, "state", digest); got.Refused != "" || got.Held != 2 || got.Cursor == 0 {
+	if got := ask(ironmoor, digest, state); got.Code != "" || got.GetState().GetHeld() != 2 || got.GetState().GetSequence() == 0 {
 		t.Errorf("the sender asks: %+v", got)
 	}
-	for what, got := range map[string]*node.InwardAnswer{
-		"another council":  ask(hexwell, "state", digest),
-		"a stranger":       ask("nowhere.gov.uk", "list", digest),
-		"another text":     ask(ironmoor, "list", strings.Repeat("a", 64)),
-		"no record":        ask(ironmoor, "page", digest, "a.b.c~"),
-		"no withdrawal":    ask(ironmoor, "page", digest, "a.b.c"),
-		"another's record": ask(hexwell, "page", digest, "a.b.c~"),
+	for what, got := range map[string]*wirepb.ContributionAnswer{
+		"another council":  ask(hexwell, digest, state),
+		"a stranger":       ask("nowhere.gov.uk", digest, list),
+		"another text":     ask(ironmoor, bytes.Repeat([]byte{0xaa}, 32), list),
+		"no record":        ask(ironmoor, digest, page("a.b.c~")),
+		"no withdrawal":    ask(ironmoor, digest, page("a.b.c")),
+		"another's record": ask(hexwell, digest, page("a.b.c~")),
 	} {
-		if got.Refused == "" || got.Position != 0 || got.Records != nil {
+		if got.Code == "" || got.Reason == "" || got.Answer != nil {
 			t.Errorf("%s: %+v", what, got)
 		}
 	}
-	proof := ask(ironmoor, "proof", digest)
-	if proof.Refused != "" || d.JudgeInward(fens, proof, []tlog.Hash{{1}}, []uint64{0}) == nil {
+	proof := ask(ironmoor, digest, func(q *wirepb.Contribution) {
+		q.Ask = &wirepb.Contribution_Proof_{Proof: &wirepb.Contribution_Proof{Indexes: []uint64{0}}}
+	})
+	if proof.GetProof() == nil || d.JudgeProof(fens, proof.GetProof(), []tlog.Hash{{1}}, []uint64{0}) == nil {
 		t.Errorf("what does not stand there was believed: %+v", proof)
 	}
 
@@ -128,11 +151,11 @@ func TestFlowFromOutside(t *testing.T) {
 	await(t, "nothing is outstanding", func() bool {
 		return len(get(t, d.Status).Partners) == 0
 	})
-	if got := ask(ironmoor, "page", digest, "a.b.c~"); !strings.Contains(got.Refused, "ended") {
+	if got := ask(ironmoor, digest, page("a.b.c~")); !strings.Contains(got.Reason, "ended") {
 		t.Errorf("a record after the end: %+v", got)
 	}
 	// Under no agreement it puts nothing there.
-	err := try(t.Context(), d.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: []string{"I/1"}}, nil)
+	err = try(t.Context(), d.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: []string{"I/1"}}, nil)
 	if e, ok := errors.AsType[*node.Error](err); !ok || e.Kind != node.NotFound {
 		t.Errorf("put by hand: %v", err)
 	}

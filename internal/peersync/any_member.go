@@ -3,19 +3,17 @@ package peersync
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
-	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -26,89 +24,138 @@ type anyMember struct {
 	turn      atomic.Uint32 // moves who is asked first
 }
 
-// ask puts a question to the members, one after the other, until one answers it.
-func (m *anyMember) ask(ctx context.Context, f *ledger.Feed, q inwardAsk) (a inwardAnswer, err error) {
+// question begins a question about an agreement.
+func (m *anyMember) question(f *ledger.Feed) *wirepb.Contribution {
+	return &wirepb.Contribution{
+		Version: wirepb.ContributeVersion, Footprint: string(m.footprint), Agreement: string(f.Agreement), AgreementDigest: f.Digest[:],
+	}
+}
+
+// ask puts a question to the members, one after the other, until one answers it and
+// what it says is good.
+func (m *anyMember) ask(ctx context.Context, q *wirepb.Contribution, good func(*wirepb.ContributionAnswer) error) error {
 	if err := m.s.o.Directory.Exchange(m.s.o.Now()); err != nil {
-		return a, err
+		return err
 	}
-	q.Footprint, q.Agreement, q.Digest = m.footprint, f.Agreement, f.Digest.String()
-	b, err := json.Marshal(q)
-	if err != nil || len(b) > maxInward {
-		return a, errors.Join(err, fmt.Errorf("internal error: a page of %d bytes", len(b)))
-	}
-	err = m.s.eachMember(ctx, m.footprint, int(m.turn.Load()), func(c name.Council) (err error) {
-		if a, err = m.askMember(ctx, c, b, q); err == nil && a.Refused != "" {
-			err = errors.New(a.Refused)
+	return m.s.eachMember(ctx, m.footprint, int(m.turn.Load()), func(c name.Council) error {
+		a, err := m.askMember(ctx, c, q)
+		if err == nil {
+			err = good(a)
 		}
 		return err
 	})
-	return a, err
 }
 
-func (m *anyMember) askMember(ctx context.Context, c name.Council, b []byte, q inwardAsk) (a inwardAnswer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, inwardWithin+inwardTimeout)
+func (m *anyMember) askMember(ctx context.Context, c name.Council, q *wirepb.Contribution) (*wirepb.ContributionAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, contributeWithin+contributeFrame)
 	defer cancel()
-	st, err := m.s.o.Network.Open(ctx, c, inwardProtocol)
+	st, err := m.s.o.Network.Open(ctx, c, wirepb.ContributeProtocol)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	defer st.Close()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
-	bw := bufio.NewWriter(st)
-	st.SetDeadline(time.Now().Add(inwardWithin + inwardTimeout))
-	if err := errors.Join(wire.WriteFrame(bw, b), bw.Flush()); err != nil {
+	st.SetDeadline(m.s.o.Now().Add(contributeWithin + contributeFrame))
+	if err := wirepb.WriteContribution(bufio.NewWriter(st), q); err != nil {
 		st.Reset()
-		return a, err
+		return nil, err
 	}
-	if b, err = wire.ReadFrame(bufio.NewReader(st), maxInwardAnswer); err != nil {
+	a, err := wirepb.ReadContributionAnswer(bufio.NewReader(st), q)
+	if errors.Is(err, wirepb.ErrFrame) {
+		err = fmt.Errorf("%w: %w", judge.ErrLied, err)
+	}
+	if err != nil {
 		st.Reset()
-		return a, err
+		return nil, err
 	}
-	return parseInwardAnswer(b, q)
+	if a.GetCode() != "" {
+		return nil, errors.New(limit(a.GetReason(), 300))
+	}
+	return a, nil
 }
 
-func (m *anyMember) state(ctx context.Context, f *ledger.Feed) (st destinationState, err error) {
-	a, err := m.ask(ctx, f, inwardAsk{Ask: inwardState})
-	st.sequence = a.Cursor
-	for _, s := range a.Standards {
-		std, err := name.ParseStandard(s)
-		if err != nil {
-			return st, err
-		}
-		st.standards = append(st.standards, std)
-	}
+func (m *anyMember) askState(ctx context.Context, f *ledger.Feed) (st *wirepb.ContributionAnswer_State, err error) {
+	q := m.question(f)
+	q.Ask = &wirepb.Contribution_State_{State: &wirepb.Contribution_State{}}
+	err = m.ask(ctx, q, func(a *wirepb.ContributionAnswer) error { st = a.GetState(); return nil })
 	return st, err
 }
 
-func (m *anyMember) holdings(ctx context.Context, f *ledger.Feed, rs []name.Record) (map[name.Record]holding, error) {
-	a, err := m.ask(ctx, f, inwardAsk{Ask: inwardHolds, Records: rs})
-	out := map[name.Record]holding{}
-	for _, h := range a.Holds {
-		out[h.Record] = holding{h.Entry, [32]byte(h.Token)}
+func (m *anyMember) state(ctx context.Context, f *ledger.Feed) (out destinationState, err error) {
+	st, err := m.askState(ctx, f)
+	out.sequence = st.GetSequence()
+	for _, s := range st.GetStandards() {
+		std, err := name.ParseStandard(s)
+		if err != nil {
+			return out, err
+		}
+		out.standards = append(out.standards, std)
 	}
 	return out, err
 }
 
 func (m *anyMember) count(ctx context.Context, f *ledger.Feed) (int, error) {
-	a, err := m.ask(ctx, f, inwardAsk{Ask: inwardState})
-	return a.Held, err
+	st, err := m.askState(ctx, f)
+	return int(st.GetHeld()), err
 }
 
-func (m *anyMember) records(ctx context.Context, f *ledger.Feed) ([]name.Record, error) {
-	a, err := m.ask(ctx, f, inwardAsk{Ask: inwardList})
-	return a.Records, err
+func (m *anyMember) holdings(ctx context.Context, f *ledger.Feed, rs []name.Record) (map[name.Record]holding, error) {
+	h := &wirepb.Contribution_Holdings{}
+	for _, r := range rs {
+		h.Records = append(h.Records, string(r))
+	}
+	q := m.question(f)
+	q.Ask = &wirepb.Contribution_Holdings_{Holdings: h}
+	out := map[name.Record]holding{}
+	err := m.ask(ctx, q, func(a *wirepb.ContributionAnswer) error {
+		for _, h := range a.GetHoldings().GetList() {
+			out[name.Record(h.GetRecord())] = holding{tlog.Hash(h.GetEntry()), [32]byte(h.GetDigest())}
+		}
+		return nil
+	})
+	return out, err
 }
 
-func (m *anyMember) contribute(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (footprint.Receipt, error) {
-	q := inwardAsk{Ask: inwardPage, Since: since, Cursor: next}
+// records asks more than half of the members, and lists what any of them has: that
+// nothing is left there is not believed of one.
+func (m *anyMember) records(ctx context.Context, f *ledger.Feed) (out []name.Record, err error) {
+	q := m.question(f)
+	q.Ask = &wirepb.Contribution_Records_{Records: &wirepb.Contribution_Records{}}
+	answered, all := 0, len(m.s.o.Footprints.Members(m.footprint))
+	errMore := errors.New("it says that nothing is left, which more members have to say")
+	err = m.ask(ctx, q, func(a *wirepb.ContributionAnswer) error {
+		for _, r := range a.GetRecords().GetList() {
+			out = append(out, name.Record(r))
+		}
+		if answered++; len(out) == 0 && answered <= all/2 {
+			return errMore
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (m *anyMember) contribute(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (out footprint.Receipt, err error) {
+	page := &wirepb.Contribution_Page{Since: since, Next: next}
 	for _, e := range entries {
-		q.Tokens = append(q.Tokens, string(e.Token))
+		page.Tokens = append(page.Tokens, e.Token)
 	}
-	a, err := m.ask(ctx, f, q)
-	out := footprint.Receipt{Position: a.Position}
-	for _, o := range a.Outcomes {
-		out.Outcomes = append(out.Outcomes, footprint.Outcome{Code: o.Code, Entry: o.Entry, Rule: o.Rule})
-	}
+	q := m.question(f)
+	q.Ask = &wirepb.Contribution_Page_{Page: page}
+	err = m.ask(ctx, q, func(a *wirepb.ContributionAnswer) error {
+		got := a.GetOutcomes()
+		out = footprint.Receipt{Position: got.GetPosition()}
+		for _, o := range got.GetList() {
+			one := footprint.Outcome{Entry: o.GetEntry(), Rule: o.GetRule()}
+			for _, c := range codes {
+				if c.said == o.GetCode() {
+					one.Code = c.code
+				}
+			}
+			out.Outcomes = append(out.Outcomes, one)
+		}
+		return nil
+	})
 	return out, err
 }
 
@@ -132,27 +179,27 @@ func (m *anyMember) settled(ctx context.Context, f *ledger.Feed, entries []footp
 	if len(at) == 0 {
 		return nil
 	}
-	q := inwardAsk{Ask: inwardProof, Indexes: slices.Sorted(maps.Keys(at))}
-	var hashes []tlog.Hash
-	for _, i := range q.Indexes {
-		hashes = append(hashes, at[i])
+	indexes := slices.Sorted(maps.Keys(at))
+	hashes := make([]tlog.Hash, len(indexes))
+	for i, x := range indexes {
+		hashes[i] = at[x]
 	}
-	a, err := m.ask(ctx, f, q)
-	if err != nil {
-		return err
-	}
-	return m.s.checkInward(m.footprint, a, hashes, q.Indexes)
+	q := m.question(f)
+	q.Ask = &wirepb.Contribution_Proof_{Proof: &wirepb.Contribution_Proof{Indexes: indexes}}
+	return m.ask(ctx, q, func(a *wirepb.ContributionAnswer) error {
+		return m.s.settledBy(m.footprint, a.GetProof(), hashes, indexes)
+	})
 }
 
-// checkInward checks the proof that entries stand in a footprint's log.
-func (s *Syncer) checkInward(fp name.Council, a inwardAnswer, entries []tlog.Hash, indexes []uint64) error {
+// settledBy checks the proof that entries stand in a footprint's log.
+func (s *Syncer) settledBy(fp name.Council, p *wirepb.ContributionAnswer_Proof, entries []tlog.Hash, indexes []uint64) error {
 	l, err := s.o.Judge.Log(fp)
 	if err != nil {
 		return err
 	}
-	cp, err := l.Open([]byte(a.Checkpoint))
+	cp, err := l.Open(p.GetCheckpoint())
 	if err != nil {
 		return err
 	}
-	return judge.Proved(cp, entries, indexes, a.Inclusion)
+	return judge.Proved(cp, entries, indexes, p.GetInclusion())
 }

@@ -160,7 +160,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 	}
 	handle(wirepb.Protocol, s.serve)
 	handle(outwardProtocol, s.serveOutward)
-	handle(inwardProtocol, s.serveInward)
+	handle(wirepb.ContributeProtocol, s.serveContribution)
 	s.o.Network.OnConnect(func(c name.Council) {
 		s.again(func(k jobKey) bool {
 			return k.council == c || s.o.Footprints.Is(k.council) && slices.Contains(s.o.Footprints.Members(k.council), c)

@@ -7,17 +7,16 @@ import (
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
 )
 
 // What members and councils outside say to each other; for tests that lie.
 type (
-	RecordsAsk         = outwardAsk
-	RecordsAnswer      = outwardAnswer
-	RecordsItem        = outwardItem
-	RecordsGone        = outwardGone
-	ContributionAsk    = inwardAsk
-	ContributionAnswer = inwardAnswer
+	RecordsAsk    = outwardAsk
+	RecordsAnswer = outwardAnswer
+	RecordsItem   = outwardItem
+	RecordsGone   = outwardGone
 )
 
 // AnswerRecords is what this node, as a member, answers a partner that has nothing
@@ -42,14 +41,14 @@ func (s *Syncer) JudgeRecords(a name.Agreement, got *RecordsAnswer, seen bool) (
 }
 
 // AnswerContribution is what this node, as a member, answers a council outside.
-func (s *Syncer) AnswerContribution(ctx context.Context, from name.Council, q ContributionAsk) (*ContributionAnswer, error) {
-	return s.inward(ctx, from, q)
+func (s *Syncer) AnswerContribution(ctx context.Context, from name.Council, q *wirepb.Contribution) (*wirepb.ContributionAnswer, error) {
+	return s.contribution(ctx, from, q)
 }
 
 // JudgeContribution is what this node, outside, makes of a proof that entries stand
 // in a footprint's log.
-func (s *Syncer) JudgeContribution(fp name.Council, a *ContributionAnswer, entries []tlog.Hash, indexes []uint64) error {
-	return s.checkInward(fp, *a, entries, indexes)
+func (s *Syncer) JudgeContribution(fp name.Council, p *wirepb.ContributionAnswer_Proof, entries []tlog.Hash, indexes []uint64) error {
+	return s.settledBy(fp, p, entries, indexes)
 }
 
 // WithdrawUnnoted withdraws a record from a footprint as a node does that stops

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Generates sync.pb.go, directory.pb.go and lookup.pb.go from their .proto files, or into the same place under $1. Wants
+# Generates the .pb.go files from the .proto files here, or into the same place under $1. Wants
 # protoc (the Debian package protobuf-compiler); its plugin is pinned in go.mod.
 #
 # protoc is run from the root of the repository because the path it is given
@@ -9,4 +9,4 @@ set -e
 cd "$(dirname "$0")/../../.."
 out=${1:-.}
 plugin=$(go tool -n protoc-gen-go)
-protoc --plugin=protoc-gen-go="$plugin" --go_out="$out" --go_opt=paths=source_relative internal/wire/wirepb/sync.proto internal/wire/wirepb/directory.proto internal/wire/wirepb/lookup.proto
+protoc --plugin=protoc-gen-go="$plugin" --go_out="$out" --go_opt=paths=source_relative internal/wire/wirepb/sync.proto internal/wire/wirepb/directory.proto internal/wire/wirepb/lookup.proto internal/wire/wirepb/contribute.proto

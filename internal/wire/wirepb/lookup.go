@@ -62,11 +62,11 @@ func readMessage(r *bufio.Reader, limit int, m message) error {
 		return err
 	}
 	// Before it is read: entries cost memory however short they are.
-	if n := countField(body, answerEntries); limit == MaxFrame && n > MaxEntries {
-		return bad("answer: more than %d entries", MaxEntries)
+	if b, ok := m.(interface{ bounded(body []byte) bool }); ok && !b.bounded(body) {
+		return bad("more entries than there may be")
 	}
 	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, m); err != nil {
-		return bad("not a message of %s", LookupProtocol) // the cause may quote bytes of it
+		return bad("not a message of the protocol") // the cause may quote bytes of it
 	}
 	return m.check()
 }
@@ -120,6 +120,8 @@ func (q *Question) check() error {
 	}
 	return nil
 }
+
+func (*Answer) bounded(body []byte) bool { return countField(body, answerEntries) <= MaxEntries }
 
 func (a *Answer) check() error {
 	if len(a.GetCode()) > MaxText || len(a.GetReason()) > MaxText {
