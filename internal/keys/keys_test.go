@@ -625,3 +625,25 @@ func copyFile(t *testing.T, from, to, file string) {
 		t.Fatal(err)
 	}
 }
+
+// TestOneForm: of the two signatures that hold Sign makes the one, and RFC 7518's
+// check takes both.
+func TestOneForm(t *testing.T) {
+	k := generate(t).Record
+	for range 32 {
+		sig, err := k.Sign([]byte("a.b"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		twin := bytes.Clone(sig)
+		new(big.Int).Sub(elliptic.P256().Params().N, new(big.Int).SetBytes(sig[32:])).FillBytes(twin[32:])
+		if !OneForm(sig) || OneForm(twin) {
+			t.Fatalf("%x is of the one form: %v; %x: %v", sig, OneForm(sig), twin, OneForm(twin))
+		}
+		for _, s := range [][]byte{sig, twin} {
+			if err := k.Public().Verify([]byte("a.b"), s); err != nil {
+				t.Errorf("%x: %v", s, err)
+			}
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"time"
 
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -108,7 +109,7 @@ func (k *RecordKey) ID() string { return k.public.id }
 func (k *RecordKey) Public() *RecordPublic { return k.public }
 
 // Sign returns the ES256 signature of signingInput: [SignatureSize] bytes, r
-// then s. Two signatures of the same input differ.
+// then s, s at most half of the order of the curve. Two signatures of the same input differ.
 func (k *RecordKey) Sign(signingInput []byte) ([]byte, error) {
 	if !k.remote {
 		// Handing the digest over spares sigstore's reader and its copy.
@@ -169,7 +170,28 @@ func rawSignature(der []byte) ([]byte, error) {
 	if len(rest) != 0 {
 		return nil, errSignatureForm
 	}
+	lower(out)
 	return out, nil
+}
+
+// For a signature (r, s) anybody can make a second, (r, n-s), that verifies as
+// well, n being the order of P-256.
+var (
+	order     = elliptic.P256().Params().N
+	halfOrder = new(big.Int).Rsh(order, 1).FillBytes(make([]byte, 32))
+)
+
+// OneForm reports whether a signature is of the form that Sign makes, with the
+// lesser s of the two that hold. What may have one form alone asks it beside Verify.
+func OneForm(sig []byte) bool {
+	return len(sig) == SignatureSize && bytes.Compare(sig[32:], halfOrder) <= 0
+}
+
+// lower turns r || s into the form with the lesser s.
+func lower(sig []byte) {
+	if s := sig[32:]; bytes.Compare(s, halfOrder) > 0 {
+		new(big.Int).Mod(new(big.Int).Sub(order, new(big.Int).SetBytes(s)), order).FillBytes(s)
+	}
 }
 
 // A RecordPublic is the public half of a record key. It is immutable.
@@ -269,7 +291,8 @@ func (p *RecordPublic) ID() string { return p.id }
 var ErrSignature = errors.New("signature does not verify")
 
 // Verify checks the ES256 signature sig, [SignatureSize] bytes, of signingInput.
-// It returns [ErrSignature] when it does not hold.
+// It returns [ErrSignature] when it does not hold. Of the two forms that every
+// signature has it takes both, as RFC 7518 does: see [OneForm].
 func (p *RecordPublic) Verify(signingInput, sig []byte) error {
 	if len(sig) != SignatureSize {
 		return ErrSignature

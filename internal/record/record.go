@@ -55,7 +55,9 @@
 // a choice, so that one meaning has one encoding: payload and disclosures must
 // be canonical, digests sorted and well formed, salts 16 bytes. It is all or
 // nothing: any fault refuses the token. Signatures are checked apart, by
-// [Token.Verify], since a receiver may have another proof.
+// [Token.Verify], since a receiver may have another proof. Of an ES256 signature
+// (r, s) it takes the one form with s at most half of the order of the curve: RFC
+// 7518 takes n-s as well, which anybody can make of it.
 //
 // # Events
 //
@@ -259,10 +261,14 @@ var ErrOtherKey = errors.New("token is signed with another key")
 
 // Verify checks that the token was signed with key, and nothing else. It
 // returns [ErrOtherKey] if the token names another key and
-// [keys.ErrSignature] if the signature does not hold.
+// [keys.ErrSignature] if the signature does not hold, or is of the form that
+// whoever has the token could have made of the signer's: see [keys.OneForm].
 func (t *Token) Verify(key *keys.RecordPublic) error {
 	if key.ID() != t.kid {
 		return ErrOtherKey
+	}
+	if !keys.OneForm(t.sig[:]) {
+		return keys.ErrSignature
 	}
 	return key.Verify(t.SigningInput(), t.sig[:])
 }
