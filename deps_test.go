@@ -32,6 +32,7 @@ const policy = `
 	internal/judge/*
 	internal/footprint
 	internal/peersync
+	internal/question
 	node
 	internal/api  internal/web
 	examples/*

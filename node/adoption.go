@@ -65,7 +65,7 @@ func (n *Node) adoption(ctx context.Context, in AdoptionRequest) (*Adoption, err
 			if src.Agreement == "" || src.Records == 0 {
 				continue
 			}
-			if st, ok := n.book.status(src.Agreement, n.now()); ok && st.Agreement.Standard.Name != measure.Standard {
+			if st, ok := n.book.Status(src.Agreement, n.now()); ok && st.Agreement.Standard.Name != measure.Standard {
 				continue
 			}
 			err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {

@@ -2,10 +2,8 @@ package node
 
 import (
 	"context"
-	"fmt"
-	"slices"
 
-	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -50,43 +48,24 @@ func (n *Node) aggregate(ctx context.Context, in AggregateRequest) (*AggregateRe
 		if err != nil {
 			return nil, fail(Usage, "--by /district,/status", "%v", err)
 		}
-		if slices.Contains(by, f) {
-			return nil, fail(Usage, "name each field once", "%s is named twice", f)
-		}
 		by = append(by, f)
 	}
-	if len(by) > agreement.MaxGroupFields {
-		return nil, fail(Usage, "count by fewer fields", "records are counted by at most %d fields", agreement.MaxGroupFields)
-	}
-	doc, q, err := n.newQuestion(in.Agreement, agreement.Aggregate, in.Because, in.Question)
+	a, err := name.ParseAgreement(in.Agreement)
 	if err != nil {
-		return nil, err
+		return nil, fail(Usage, "stile agreement list", "%v", err)
 	}
-	std, err := n.ledger.StandardOf(doc.Standard)
+	got, err := n.asker.Count(ctx, n.network(), question.Request{Agreement: a, By: by, Because: in.Because, Question: in.Question})
 	if err != nil {
-		return nil, err
+		return nil, questionError(err)
 	}
-	if ps := doc.GroupedBy(std, by); len(ps) > 0 {
-		return nil, fail(Refused, fmt.Sprintf("count by %s, or by none", fieldWords(doc.Fields)), "%s", ps[0].Detail)
-	}
-	q.Groups = slices.Clone(by) // what is counted does not hang on the order
-	slices.Sort(q.Groups)
-	got, err := n.pose(ctx, doc, q)
-	if err != nil {
-		return nil, err
-	}
-	c := got.counts
+	c := got.Counts
 	out := &AggregateReply{
-		Agreement: doc.Name, From: doc.From, By: got.by, Groups: []Group{}, Question: q.ID.String(), Day: string(c.Day), Fields: append([]name.Field{}, by...), Total: c.Total,
-		Threshold: c.Threshold, Rounded: c.Rounded, Counts: string(got.answer.GetCounts().GetToken()), Answer: string(got.answer.GetEvent()),
-		Entry: got.said.Counts, Size: got.cp.Size, Root: got.cp.Root.String(), Receipt: got.receipt,
+		Agreement: a, From: got.Agreement.From, By: got.By, Groups: []Group{}, Question: got.Question.String(), Day: string(c.Day), Fields: append([]name.Field{}, by...), Total: c.Total,
+		Threshold: c.Threshold, Rounded: c.Rounded, Counts: string(got.Token), Answer: string(got.Event),
+		Entry: got.Index, Size: got.Checkpoint.Size, Root: got.Checkpoint.Root.String(), Receipt: got.Receipt,
 	}
 	for _, g := range c.Groups {
-		of := make([]*string, len(by))
-		for j, f := range by {
-			of[j] = g.Of[slices.Index(q.Groups, f)]
-		}
-		out.Groups = append(out.Groups, Group{of, g.Count})
+		out.Groups = append(out.Groups, Group{g.Of, g.Count})
 	}
 	return out, nil
 }

@@ -68,7 +68,7 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 		}
 		return nil, fail(Invalid, "", "%v", err)
 	}
-	if st, ok := n.book.status(a.Name, n.now()); ok && st.Digest != a.Digest() {
+	if st, ok := n.book.Status(a.Name, n.now()); ok && st.Digest != a.Digest() {
 		out.Widens = agreement.Diff(st.Agreement, a)
 	}
 	err = n.ledger.View(func(v *ledger.View) error {

@@ -97,7 +97,8 @@ func (b *book) apply(ev *record.Event) {
 	}
 }
 
-func (b *book) status(a name.Agreement, now time.Time) (agreement.Status, bool) {
+// Status implements question.Agreements.
+func (b *book) Status(a name.Agreement, now time.Time) (agreement.Status, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state.Status(a, now)
@@ -124,7 +125,7 @@ func (b *book) Standing(now time.Time) (out []agreement.Status) {
 
 // InForce implements peersync.Agreements.
 func (b *book) InForce(a name.Agreement, now time.Time) (*agreement.Agreement, string) {
-	st, ok := b.status(a, now)
+	st, ok := b.Status(a, now)
 	if !ok {
 		return nil, "no such agreement was proposed"
 	}
@@ -320,7 +321,7 @@ func (b *book) settle(ctx context.Context) error {
 			case agreement.Ended:
 				errs = append(errs, b.n.ledger.CloseFeed(ctx, f.Agreement, f.Digest))
 			case agreement.Superseded:
-				cur, ok := b.status(f.Agreement, now)
+				cur, ok := b.Status(f.Agreement, now)
 				if !ok || !cur.InForce() {
 					continue
 				}

@@ -49,7 +49,7 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 			return nil, fail(Usage, "stile agreement list", "%v", err)
 		}
 		var ok bool
-		if doc, ok = n.book.status(a, n.now()); !ok {
+		if doc, ok = n.book.Status(a, n.now()); !ok {
 			return nil, fail(NotFound, "stile agreement list", "no agreement named %s was proposed here", a)
 		}
 		if doc.Agreement.From != n.cfg.Council {

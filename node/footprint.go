@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -42,7 +43,6 @@ type replica struct {
 	// council is whose node this machine runs when it leads; nil in a footprint
 	// of councils.
 	council *councilHere
-	asking  askIndexes // what its records may be asked for by
 }
 
 const footprintsName = "footprints"
@@ -209,6 +209,31 @@ func (p *replicas) Kept(c name.Council) bool { return p.n.keepsFootprint(c) }
 
 // Members implements peersync.Footprints.
 func (p *replicas) Members(c name.Council) []name.Council { return p.n.keepers(c) }
+
+// Replica implements question.Footprints.
+func (p *replicas) Replica(c name.Council) *footprint.Footprint {
+	if r := p.at(c); r != nil {
+		return r.f
+	}
+	return nil
+}
+
+// Signers implements question.Footprints: as the footprint's ledger says where we
+// keep it, or else as its members told us.
+func (p *replicas) Signers(c name.Council, ref agreement.Ref) (out []name.Council, err error) {
+	if r := p.at(c); r != nil {
+		return r.f.Signers(ref)
+	}
+	b := p.n.book
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range p.n.keepers(c) {
+		if b.votes[vote{kind: agreement.KindSignature, ref: ref}][m] != nil {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
 
 // list returns the replicas that are open, by name.
 func (p *replicas) list() []*replica {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node"
 )
@@ -66,11 +68,11 @@ func TestFootprintLookup(t *testing.T) {
 		}
 	}
 	refusedAs(t, node.Refused, c.Questions().Ask, ask(asked, "I/1")) // has not signed
-	p, err := a.Pose(t.Context(), ask(asked, "I/1"), nil)
+	p, err := a.Pose(t.Context(), ask(asked, "I/1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, code := d.AnswerQuestion(t.Context(), hexwell, p.Msg); code != "question" {
+	if _, code := d.AnswerQuestion(t.Context(), hexwell, p); code != "question" {
 		t.Errorf("another member with northmoor's question: %q", code)
 	}
 	var partners []string
@@ -155,19 +157,19 @@ func TestFootprintLookup(t *testing.T) {
 	})
 	footprintCounts(t, a, b, c, d)
 	// A member that lies is not believed.
-	p, err = d.Pose(t.Context(), ask(from, "N/3"), nil)
+	p, err = d.Pose(t.Context(), ask(from, "N/3"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	honest, code := a.AnswerQuestion(t.Context(), ironmoor, p.Msg)
+	honest, code := a.AnswerQuestion(t.Context(), ironmoor, p)
 	if code != "" || d.JudgeAnswerBy(northmoor, p, honest) != nil {
 		t.Fatal("an honest answer is refused", code, d.JudgeAnswerBy(northmoor, p, honest))
 	}
-	other, err := d.Pose(t.Context(), ask(from, "S/1"), nil)
+	other, err := d.Pose(t.Context(), ask(from, "S/1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs, _ := a.AnswerQuestion(t.Context(), ironmoor, other.Msg)
+	theirs, _ := a.AnswerQuestion(t.Context(), ironmoor, other)
 	for what, x := range map[string]*wirepb.Answer{
 		"as a council's own":     edit(honest, func(x *wirepb.Answer) { x.Footprint = false }),
 		"to another question":    theirs,
@@ -181,7 +183,7 @@ func TestFootprintLookup(t *testing.T) {
 			t.Errorf("%s is believed", what)
 		}
 	}
-	if d.JudgeAnswerBy(saltby, p, honest) == nil || d.JudgeAnswer(p, honest) == nil {
+	if d.JudgeAnswerBy(saltby, p, honest) == nil || d.JudgeAnswerBy(fens, p, honest) == nil {
 		t.Error("northmoor's answer is believed of another")
 	}
 	copiesIntoQuestions(t, a, b, c)
@@ -246,4 +248,26 @@ func copiesIntoQuestions(t testing.TB, a, b, c *running) {
 	if len(got.Records) != 1 {
 		t.Errorf("asked: %+v", got)
 	}
+}
+
+func edit(a *wirepb.Answer, f func(*wirepb.Answer)) *wirepb.Answer {
+	c := proto.Clone(a).(*wirepb.Answer)
+	f(c)
+	return c
+}
+
+// resigned returns a token with one bit of its signature turned.
+func resigned(token []byte) []byte {
+	out := slices.Clone(token)
+	dots := 0
+	for i, c := range out {
+		if c == '.' {
+			dots++
+		}
+		if dots == 2 && c != '.' {
+			out[i] = map[bool]byte{true: 'A', false: 'B'}[c == 'B']
+			return out
+		}
+	}
+	return out
 }

@@ -101,7 +101,7 @@ func (n *Node) outOfFootprint(r *replica, s *peersync.Syncer, st agreement.Statu
 }
 
 func (n *Node) newestText(a name.Agreement) (*agreement.Agreement, bool) {
-	st, ok := n.book.status(a, n.now())
+	st, ok := n.book.Status(a, n.now())
 	return st.Agreement, ok
 }
 

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -169,6 +171,51 @@ func TestLookup(t *testing.T) {
 		if err == nil && (strings.Contains(string(raw), "AB1234") || strings.Contains(string(raw), "Whitfield")) {
 			t.Errorf("%s holds what was only to be shown", f.Name())
 		}
+	}
+}
+
+// startIn founds a node and runs it on a network in memory.
+func startIn(t testing.TB, m *wire.Memory, c name.Council) *running {
+	t.Helper()
+	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: t.TempDir() + "/data", Council: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Limits.MinFreeMiB = 16
+	n, err := node.Open(cfg, node.Options{Fatal: func(err error) { t.Errorf("%s: %v", c, err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runIn(t, wire.With(context.Background(), m.Node(c)), n)
+}
+
+// An agreement that stops copying has the receiver delete what it holds.
+func TestCopiesBecomeQuestions(t *testing.T) {
+	m := wire.NewMemory()
+	a, b := startIn(t, m, northmoor), startIn(t, m, saltby)
+	introduce(t, a, b)
+	offerHousing(t, a, housing("HN-1", "AB123456C", "E07000999"))
+	first := strings.Replace(lookupAgreement(northmoor, saltby, 1, caseFields), "mode: lookup", "mode: replicate", 1)
+	first = strings.Replace(first, "match: [/nino, /reference]\n", "", 1)
+	agreed(t, first, a, b)
+	await(t, "saltby holds a copy", func() bool {
+		return get(t, b.Status).Holdings == 1
+	})
+	agreed(t, lookupAgreement(northmoor, saltby, 2, caseFields), a, b)
+	await(t, "saltby has deleted it", func() bool {
+		return get(t, b.Status).Holdings == 0
+	})
+	await(t, "northmoor has its receipt", func() bool {
+		for _, p := range get(t, a.Status).Partners {
+			if p.Outstanding > 0 || p.Held > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	got := call(t, b.Questions().Ask, node.LookupRequest{Agreement: "northmoor.gov.uk/cases", Field: "/nino", Value: "AB123456C", Because: "case 1"})
+	if len(got.Records) != 1 {
+		t.Errorf("asked: %+v", got)
 	}
 }
 

@@ -38,6 +38,7 @@ import (
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -203,6 +204,8 @@ type Node struct {
 	asking    chan struct{}                 // buffered: the directory is to be looked after
 	ledger    *ledger.Ledger
 	book      *book
+	asker     *question.Asker
+	answerer  *question.Answerer
 	maker     *maker
 	loaded    shelf
 	looked    usedQueue
@@ -298,6 +301,7 @@ func (n *Node) begin(pass []byte) error {
 	if n.book, err = openBook(n); err != nil {
 		return err
 	}
+	n.asker, n.answerer = question.NewAsker(n.questions()), question.NewAnswerer(n.questions())
 	n.confirmations, err = peersync.OpenConfirmations(n.ledger)
 	return err
 }
@@ -364,7 +368,7 @@ func (n *Node) Run(ctx context.Context) error {
 		sctx, stop := context.WithCancel(sctx)
 		defer stop()
 		defer context.AfterFunc(ctx, stop)()
-		n.serveLookup(sctx, from, st)
+		n.answerer.Serve(sctx, from, st)
 	})
 	if err := n.replicas.begin(ctx, net); err != nil {
 		return err

@@ -134,7 +134,7 @@ func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
 						}
 					}
 				}
-			} else if open && (slices.Contains(a.To, n.cfg.Council) || n.asksFor(a) != "") {
+			} else if open && (slices.Contains(a.To, n.cfg.Council) || n.asker.AsksFor(a) != "") {
 				p, err := n.receivingFrom(v, a, s, slices.Contains(connected, a.From), withheld)
 				if err != nil {
 					return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -193,22 +194,23 @@ func (n *Node) whyAsked(v *ledger.View, a *agreement.Agreement, partner name.Cou
 		step(a.Name, false, rule, "they are only counted")
 		return nil
 	}
-	times, last := 0, QuestionReply{}
-	var failed error
-	v.Events(ledger.KindAnswer, 0, func(i uint64) bool {
-		var q QuestionReply
-		if q, failed = n.question(v, i); failed == nil && q.Agreement == a.Name && (q.Partner == partner || q.For == partner) && slices.Contains(q.Records, r) {
+	all, err := question.List(v, n.cfg.Council, a.Name)
+	if err != nil {
+		return err
+	}
+	times, last := 0, question.Logged{}
+	for _, q := range all {
+		if !q.Ours && (q.Partner == partner || q.For == partner) && slices.Contains(q.Records, r) {
 			times, last = times+1, q
 		}
-		return failed == nil
-	})
-	detail := fmt.Sprintf("it may ask by %s, and has not asked about this record", fieldWords(a.Match))
+	}
+	detail := fmt.Sprintf("it may ask by %s, and has not asked about this record", question.FieldWords(a.Match))
 	if times > 0 {
 		detail = fmt.Sprintf("it may ask by %s, and was told of this record %s, last on %s because %q (entry %d)",
-			fieldWords(a.Match), plural(times, "time"), last.At.Format(time.DateOnly), last.Because, last.Entry)
+			question.FieldWords(a.Match), plural(times, "time"), last.At.Format(time.DateOnly), last.Because, last.Index)
 	}
 	step(a.Name, false, rule, detail)
-	return failed
+	return nil
 }
 
 func because(r agreement.Reason) string {

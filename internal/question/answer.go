@@ -1,0 +1,346 @@
+package question
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/judge"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// An Answerer answers questions of other councils, from our ledger and from our
+// replicas of footprints. Its methods may be called concurrently.
+type Answerer struct {
+	o Options
+
+	mu      sync.Mutex // guards what follows
+	indexes map[*footprint.Footprint]*indexes
+}
+
+// NewAnswerer returns an Answerer.
+func NewAnswerer(o Options) *Answerer {
+	return &Answerer{o: o, indexes: map[*footprint.Footprint]*indexes{}}
+}
+
+// Timing of /stile/lookup/1.
+const (
+	questionWithin = 30 * time.Second // the question, and the receipt
+	answerWithin   = 30 * time.Second // the answer, once it is there
+	countWithin    = 10 * time.Minute // counting reads all records of an agreement
+)
+
+// Codes of a refusal of a question. The reason beside it is for people.
+const (
+	codeVersion      = "protocol-version"
+	codeDirectory    = "directory"
+	codeNotAgreed    = "not-agreed" // no such agreement with you; also said when there is one with somebody else
+	codeNotInForce   = "not-in-force"
+	codeOtherVersion = "other-version"
+	codeQuestion     = "question" // the signed question does not hold
+	codeField        = "field"    // the agreement does not let you ask by that
+	codeBound        = "too-often"
+	codeChanged      = "changed"
+	codeNotReady     = "not-ready"
+	codeLarge        = "too-many-groups"
+	codeElsewhere    = "ask-another" // a footprint's member that does not answer this question
+)
+
+// A refusal is why a question is not answered, as the asker is told.
+type refusal struct{ code, reason string }
+
+func (r *refusal) Error() string { return r.reason }
+
+func refuse(code, format string, a ...any) error {
+	return &refusal{code, fmt.Sprintf(format, a...)}
+}
+
+// Serve answers one stream of /stile/lookup/1: one question, one answer, and the
+// receipt for it. It closes the stream.
+func (w *Answerer) Serve(ctx context.Context, from name.Council, st wire.Stream) {
+	defer st.Close()
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+	in, out := bufio.NewReader(st), bufio.NewWriter(st)
+	st.SetDeadline(w.o.Now().Add(questionWithin))
+	q, err := wirepb.ReadQuestion(in)
+	if err != nil {
+		w.o.Log.Warn("question refused", "from", from, "because", "it cannot be read")
+		st.Reset()
+		return
+	}
+	st.SetDeadline(time.Time{})
+	answer, said := w.Answer(ctx, from, q)
+	st.SetDeadline(w.o.Now().Add(answerWithin))
+	if err := wirepb.WriteAnswer(out, answer); err != nil {
+		st.Reset()
+		return
+	}
+	if answer.GetCode() != "" {
+		st.CloseWrite()
+		return
+	}
+	st.SetDeadline(w.o.Now().Add(questionWithin))
+	r, err := wirepb.ReadReceipt(in)
+	if err == nil {
+		err = w.keepReceipt(ctx, from, said, r.GetEvent())
+	}
+	if err != nil {
+		// That it was sent stands in our log; that it came does not.
+		w.o.Log.Info("an answer without a receipt", "to", from, "question", said.Question.String(), "because", err.Error())
+		st.Reset()
+	}
+}
+
+// A Said is an answer as it stands in our log.
+type Said struct {
+	ledger.AnswerSaid
+	Entry tlog.Hash // of its event
+}
+
+// Answer answers a question that came from a council. A question that is not
+// answered has an answer with a code and a reason, and said is nil.
+func (w *Answerer) Answer(ctx context.Context, from name.Council, in *wirepb.Question) (out *wirepb.Answer, said *Said) {
+	out, said, err := w.answer(ctx, from, in)
+	if err == nil {
+		w.o.Log.Info("question answered", "from", from, "agreement", said.Agreement, "question", said.Question.String(), "outcome", said.Outcome)
+		return out, said
+	}
+	r := &refusal{codeNotReady, "it cannot be answered here now"}
+	if errors.As(err, &r) {
+		w.o.Log.Info("question refused", "from", from, "because", r.code)
+	} else {
+		w.o.Log.Error("question not answered", "from", from, "error", err.Error())
+	}
+	return &wirepb.Answer{Code: r.code, Reason: r.reason}, nil
+}
+
+// answer answers a question, or says in a *refusal why not.
+func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Question) (*wirepb.Answer, *Said, error) {
+	q, doc, err := w.read(from, in)
+	if err != nil {
+		return nil, nil, err
+	}
+	// From here on the question is charged, whatever becomes of it. Nothing was
+	// looked for before.
+	before, err := w.o.Ledger.Charge(ctx, q)
+	if err != nil {
+		return nil, nil, told(err)
+	}
+	var out *wirepb.Answer
+	var said *Said
+	if w.o.Footprints.Is(doc.From) {
+		out, said, err = w.fromReplica(ctx, doc, q, in.GetTreeSize())
+	} else {
+		out, said, err = w.fromLedger(ctx, doc, q, before, in.GetTreeSize())
+	}
+	if err != nil {
+		return nil, nil, told(err)
+	}
+	// It took a moment to log, in which the agreement may have ended.
+	if now, why, _ := w.o.inForce(doc.Name, w.o.Now()); now == nil || now.Digest() != doc.Digest() {
+		return nil, nil, refuse(codeNotInForce, "%s", why)
+	}
+	return out, said, nil
+}
+
+// fromLedger answers a charged question from our own ledger, for an asker that has
+// seen our log at a size.
+func (w *Answerer) fromLedger(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, before *uint64, seen uint64) (*wirepb.Answer, *Said, error) {
+	f, err := w.o.Ledger.Feed(doc.Name, doc.Digest())
+	if err != nil || !f.Ready {
+		return nil, nil, refuse(codeNotReady, "the agreement's index is being made")
+	}
+	if doc.Mode == agreement.Aggregate {
+		tally := func() (*agreement.Tally, error) { return w.o.Ledger.Tally(ctx, f, q.Groups) }
+		return w.counted(ctx, doc, q, q.Body(doc), tally, seen)
+	}
+	a, err := w.o.Ledger.Answer(ctx, f, q, before)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w.message(a, seen)
+}
+
+// counted answers a charged question with the counts of today, which are made once.
+func (w *Answerer) counted(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, body map[string]any, tally func() (*agreement.Tally, error), seen uint64) (*wirepb.Answer, *Said, error) {
+	counts, err := w.o.Ledger.Counts(ctx, doc, q, tally)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := w.o.Ledger.AnswerCounts(ctx, doc, q, counts, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w.message(a, seen)
+}
+
+// message puts an answer of our ledger into its message.
+func (w *Answerer) message(a *ledger.Answer, seen uint64) (*wirepb.Answer, *Said, error) {
+	out := &wirepb.Answer{Event: a.Event, Index: a.Index, Checkpoint: a.Note, Inclusion: tlog.JoinHashes(a.Inclusion)}
+	for _, it := range a.Items {
+		out.Entries = append(out.Entries, &wirepb.Entry{Index: it.Index, Token: it.Token})
+	}
+	if a.Counts != nil {
+		out.Counts = &wirepb.Entry{Index: a.Counts.Index, Token: a.Counts.Token}
+	}
+	if seen > 0 && seen < a.Checkpoint.Size {
+		proof, err := w.o.Ledger.Consistency(seen, a.Checkpoint.Size)
+		if err != nil {
+			return nil, nil, err
+		}
+		out.Consistency = tlog.JoinHashes(proof)
+	}
+	said, _, err := w.logged(a.Index)
+	return out, said, err
+}
+
+// logged reads an answer of ours from our log.
+func (w *Answerer) logged(index uint64) (s *Said, jws []byte, err error) {
+	s = &Said{}
+	err = w.o.Ledger.View(func(v *ledger.View) error {
+		ev, b, err := v.Event(index)
+		if err != nil {
+			return err
+		}
+		jws = bytes.Clone(b)
+		if s.AnswerSaid, err = ledger.AnswerOf(ev); err != nil {
+			return err
+		}
+		t, _, err := record.ParseEvent(jws)
+		if err == nil {
+			s.Entry = t.Entry()
+		}
+		return err
+	})
+	return s, jws, err
+}
+
+// told says what may be told of why there is no answer.
+func told(err error) error {
+	var b *ledger.Bound
+	switch {
+	case errors.As(err, &b):
+		return refuse(codeBound, "%s", b.Error())
+	case errors.Is(err, ledger.ErrChanged):
+		return refuse(codeChanged, "%s", ledger.ErrChanged)
+	case errors.Is(err, ledger.ErrRepeats):
+		return refuse(codeChanged, "%s", ledger.ErrRepeats)
+	case errors.Is(err, agreement.ErrGroups):
+		return refuse(codeLarge, "%s", agreement.ErrGroups)
+	case errors.Is(err, ledger.ErrAnotherQuestion):
+		return refuse(codeQuestion, "%s", ledger.ErrAnotherQuestion)
+	}
+	return err
+}
+
+// read checks a question against the directory and the agreements: who asks, for
+// whom, under which text, and by what. It reads no record, so that what it refuses
+// costs a signature and says nothing of records.
+func (w *Answerer) read(from name.Council, in *wirepb.Question) (*ledger.Question, *agreement.Agreement, error) {
+	if in.GetVersion() < wirepb.LookupVersion {
+		return nil, nil, refuse(codeVersion, "this node speaks version %d", wirepb.LookupVersion)
+	}
+	now := w.o.Now()
+	if err := w.o.Directory.Exchange(now); err != nil {
+		return nil, nil, refuse(codeDirectory, "%s", err)
+	}
+	m, ok := w.o.Directory.Member(from)
+	if !ok || !m.ActiveAt(now) {
+		return nil, nil, refuse(codeNotAgreed, "you are no member of our directory")
+	}
+	said, entry, err := w.signed(from, in.GetEvent(), ledger.KindQuestion)
+	switch {
+	case judge.Waits(err):
+		return nil, nil, refuse(codeNotReady, "the question's signed event cannot be checked yet")
+	case err != nil, checkReason(said.Because) != nil:
+		return nil, nil, refuse(codeQuestion, "the question's signed event does not hold")
+	}
+	doc, why, newest := w.o.inForce(said.Agreement, now)
+	if doc == nil || !w.o.mayAsk(doc, from, said.For) {
+		// The same is said of an agreement that does not exist and of one with others.
+		if doc == nil && newest != nil && w.o.mayAsk(newest, from, said.For) {
+			return nil, nil, refuse(codeNotInForce, "%s", why)
+		}
+		return nil, nil, refuse(codeNotAgreed, "no such agreement with you")
+	}
+	text := doc.Digest()
+	if !bytes.Equal(text[:], in.GetAgreementDigest()) || said.Version != doc.Version {
+		return nil, nil, refuse(codeOtherVersion, "version %d of the agreement is in force", doc.Version)
+	}
+	if said.Partner != doc.From {
+		return nil, nil, refuse(codeQuestion, "the question is addressed to another")
+	}
+	q := &ledger.Question{
+		ID: said.Question, By: from, For: said.For, Event: in.GetEvent(), Entry: entry, Because: said.Because,
+		Text: text, PerDay: w.o.PerDay(),
+	}
+	return q, doc, w.readAsked(doc, q, said, in.GetValue())
+}
+
+// readAsked reads by what is asked.
+func (w *Answerer) readAsked(doc *agreement.Agreement, q *ledger.Question, said ledger.AnswerSaid, value string) error {
+	switch doc.Mode {
+	case agreement.Lookup:
+		if !doc.MayAskBy(said.Field) || value == "" {
+			return refuse(codeField, "the agreement lets you ask by %s", FieldWords(doc.Match))
+		}
+		q.Asked = agreement.Asked{Field: said.Field, Value: value}
+	case agreement.Aggregate:
+		std, err := w.o.Ledger.StandardOf(doc.Standard)
+		if err != nil {
+			return err
+		}
+		if ps := doc.GroupedBy(std, said.Groups); len(ps) > 0 {
+			return refuse(codeField, "%s", ps[0].Detail)
+		}
+		if !slices.IsSorted(said.Groups) || len(slices.Compact(slices.Clone(said.Groups))) < len(said.Groups) {
+			return refuse(codeField, "the fields to count by are not in order, each once")
+		}
+		q.Groups = said.Groups
+	default:
+		return refuse(codeNotAgreed, "no questions are answered under this agreement: records are copied")
+	}
+	return nil
+}
+
+// signed reads an event of another council about a question and checks who signed
+// it. Where it stands in their log we cannot tell. The error is of the judge, and
+// wraps judge.ErrLied for what breaks a rule.
+func (w *Answerer) signed(from name.Council, jws []byte, kind string) (said ledger.AnswerSaid, entry tlog.Hash, err error) {
+	t, ev, rule, err := w.o.Judge.Event(from, jws, directory.AnyPlace)
+	switch {
+	case err != nil:
+		return said, entry, err
+	case rule != "":
+		return said, entry, lied(rule)
+	case ev.Kind != kind:
+		return said, entry, lied("another kind of event")
+	}
+	said, err = ledger.AnswerOf(ev)
+	return said, t.Entry(), err
+}
+
+// keepReceipt keeps what an asker says of our answer, once it holds.
+func (w *Answerer) keepReceipt(ctx context.Context, from name.Council, said *Said, jws []byte) error {
+	r, _, err := w.signed(from, jws, ledger.KindAnswered)
+	if err != nil {
+		return fmt.Errorf("receipt: %w", err)
+	}
+	if r.Question != said.Question || r.Asked != said.Entry.String() || r.Agreement != said.Agreement {
+		return fmt.Errorf("receipt: %w", lied("it is for something else"))
+	}
+	return w.o.Ledger.KeepReceipt(ctx, from, r.Question, jws)
+}

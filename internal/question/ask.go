@@ -1,0 +1,466 @@
+package question
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/judge"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// An Asker asks other councils and footprints, for one council. Its methods may be
+// called concurrently.
+type Asker struct{ o Options }
+
+// NewAsker returns an Asker.
+func NewAsker(o Options) *Asker { return &Asker{o} }
+
+// A Request is what is to be asked.
+type Request struct {
+	Agreement name.Agreement
+	Field     name.Field   // of mode lookup: one of the agreement's match fields
+	Value     string       // of mode lookup: see agreement.Text
+	By        []name.Field // of mode aggregate: fields to count by; none counts all together
+	Because   string       // why, in words that both councils log
+	// Question is the id of a question that was asked before and whose answer did
+	// not arrive; "" for a new one.
+	Question string
+}
+
+// An Answer is an answer that holds: everything in it was checked.
+type Answer struct {
+	Agreement  *agreement.Agreement
+	By         name.Council // who answered: the agreement's sender, or a member of the footprint that it is
+	Question   ledger.QuestionID
+	Outcome    string   // ledger.Found or ledger.Counted
+	Records    []Record // what was found, which nobody keeps
+	Counts     *agreement.Counts
+	Token      []byte // the signed event that holds the counts
+	Event      []byte // the signed event of who answered
+	Index      uint64 // of that event in their log, or of that of the counts
+	Checkpoint tlog.Checkpoint
+	Receipt    bool // ours reached them
+}
+
+// A Record is one record of an answer.
+type Record struct {
+	Index uint64 // in the log that the answer's checkpoint is of
+	Token *record.Token
+	View  *record.View
+}
+
+// tries is how often a question is asked when the answer does not arrive.
+const tries = 3
+
+// Lookup asks for a record by a value under an agreement of mode lookup. net is nil
+// when the node does not run. An error is an *[Error] when it can be shown.
+func (k *Asker) Lookup(ctx context.Context, net wire.Network, r Request) (*Answer, error) {
+	p, err := k.prepare(agreement.Lookup, r)
+	if err != nil {
+		return nil, err
+	}
+	got, err := k.ask(ctx, net, p)
+	if err != nil {
+		return nil, err
+	}
+	switch from := p.doc.From; got.Outcome {
+	case ledger.Nothing:
+		return nil, fail(NotFound, "look at the value again: it must be written as the other council writes it",
+			"%s knows of no record that may be asked for under %s by this %s; the question is logged on both sides", from, r.Agreement, r.Field)
+	case ledger.TooMany:
+		return nil, fail(Refused, "ask by a field that one record has alone", "too many records of %s have this %s, more than %d: none is shown; the question is logged on both sides", from, r.Field, ledger.MaxFound)
+	}
+	return got, nil
+}
+
+// Count asks for counts under an agreement of mode aggregate, as Lookup does for a
+// record. The groups of the answer name their values in the order of r.By.
+func (k *Asker) Count(ctx context.Context, net wire.Network, r Request) (*Answer, error) {
+	p, err := k.prepare(agreement.Aggregate, r)
+	if err != nil {
+		return nil, err
+	}
+	got, err := k.ask(ctx, net, p)
+	if err != nil {
+		return nil, err
+	}
+	for i, g := range got.Counts.Groups {
+		of := make([]*string, len(r.By))
+		for j, f := range r.By {
+			of[j] = g.Of[slices.Index(p.q.Groups, f)]
+		}
+		got.Counts.Groups[i].Of = of
+	}
+	return got, nil
+}
+
+// A Posed is a question that may be asked, under the text of an agreement.
+type Posed struct {
+	doc *agreement.Agreement
+	q   *ledger.Question
+}
+
+// Pose logs the question that a request asks, and does not ask it.
+func (k *Asker) Pose(ctx context.Context, mode agreement.Mode, r Request) (*Posed, error) {
+	p, err := k.prepare(mode, r)
+	if err != nil {
+		return nil, err
+	}
+	return p, k.sign(ctx, p, p.body())
+}
+
+// Message returns a question as it goes to a council, of whose log we have seen a
+// checkpoint or, by nil, none.
+func (p *Posed) Message(seen *ledger.Source) *wirepb.Question {
+	digest := p.doc.Digest()
+	m := &wirepb.Question{Version: wirepb.LookupVersion, AgreementDigest: digest[:], Event: p.q.Event, Value: p.q.Asked.Value}
+	if seen != nil {
+		m.TreeSize = seen.Size
+	}
+	return m
+}
+
+// body returns what the signed event of a question says.
+func (p *Posed) body() map[string]any {
+	m := p.q.Body(p.doc)
+	delete(m, "asked")
+	m["to"] = string(p.doc.From)
+	return m
+}
+
+// prepare makes the question that a request asks, if it may be asked.
+func (k *Asker) prepare(mode agreement.Mode, r Request) (*Posed, error) {
+	doc, q, err := k.newQuestion(mode, r)
+	if err != nil {
+		return nil, err
+	}
+	if mode == agreement.Lookup {
+		err = withValue(doc, q, r)
+	} else {
+		err = k.withGroups(doc, q, r)
+	}
+	return &Posed{doc, q}, err
+}
+
+// withValue gives a question the value to ask by.
+func withValue(doc *agreement.Agreement, q *ledger.Question, r Request) error {
+	q.Asked = agreement.Asked{Field: r.Field, Value: r.Value}
+	switch {
+	case !doc.MayAskBy(r.Field):
+		return fail(Refused, "stile agreement show "+string(doc.Name), "%s lets records be asked for by %s", doc.Name, FieldWords(doc.Match))
+	case r.Value == "":
+		return fail(Usage, "give the value on standard input", "there is no value to ask by")
+	case len(r.Value) > agreement.MaxAsked || !utf8.ValidString(r.Value):
+		return fail(Usage, "", "the value is no text of at most %d bytes", agreement.MaxAsked)
+	}
+	if fault := name.KeyFault(r.Value); fault != "" {
+		return fail(Usage, "type the value without it", "the value to ask by %s", fault)
+	}
+	return nil
+}
+
+// withGroups gives a question the fields to count by.
+func (k *Asker) withGroups(doc *agreement.Agreement, q *ledger.Question, r Request) error {
+	for i, f := range r.By {
+		if slices.Contains(r.By[:i], f) {
+			return fail(Usage, "name each field once", "%s is named twice", f)
+		}
+	}
+	if len(r.By) > agreement.MaxGroupFields {
+		return fail(Usage, "count by fewer fields", "records are counted by at most %d fields", agreement.MaxGroupFields)
+	}
+	std, err := k.o.Ledger.StandardOf(doc.Standard)
+	if err != nil {
+		return err
+	}
+	if ps := doc.GroupedBy(std, r.By); len(ps) > 0 {
+		return fail(Refused, fmt.Sprintf("count by %s, or by none", FieldWords(doc.Fields)), "%s", ps[0].Detail)
+	}
+	q.Groups = slices.Clone(r.By) // what is counted does not hang on the order
+	slices.Sort(q.Groups)
+	return nil
+}
+
+// newQuestion finds the agreement that a request asks under, and for whom.
+func (k *Asker) newQuestion(mode agreement.Mode, r Request) (*agreement.Agreement, *ledger.Question, error) {
+	a, self := r.Agreement, k.o.Self
+	st, ok := k.o.Agreements.Status(a, k.o.Now())
+	if !ok {
+		return nil, nil, fail(NotFound, "stile agreement list", "no agreement named %s was proposed here", a)
+	}
+	doc := st.Agreement
+	show := "stile agreement show " + string(a)
+	if doc.Mode != mode {
+		verb := map[agreement.Mode]string{agreement.Lookup: "stile lookup", agreement.Aggregate: "stile aggregate", agreement.Replicate: "stile record list --from " + string(doc.From)}
+		return nil, nil, fail(Refused, verb[doc.Mode], "%s is of mode %s, not %s", a, doc.Mode, mode)
+	}
+	if !st.InForce() {
+		return nil, nil, fail(Refused, show, "%s is not in force: %s", a, st.Why)
+	}
+	q := &ledger.Question{By: self, Because: r.Because, Text: doc.Digest()}
+	switch {
+	case doc.From == self:
+		return nil, nil, fail(Refused, show, "under %s others ask %s: it does not ask itself", a, doc.From)
+	case !slices.Contains(doc.To, self):
+		if q.For = k.AsksFor(doc); q.For == "" {
+			return nil, nil, fail(Refused, show, "%s may not ask under %s: it is not a receiver, nor a member of one that has signed", self, a)
+		}
+	}
+	if err := checkReason(r.Because); err != nil {
+		return nil, nil, fail(Usage, "--because \"case reference\"", "say why it is asked, which both councils log: %v", err)
+	}
+	if _, err := k.o.Ledger.StandardOf(doc.Standard); err != nil {
+		return nil, nil, fail(NotFound, "stile standard adopt "+doc.Standard.String(), "%v", err)
+	}
+	if err := k.o.Directory.Exchange(k.o.Now()); err != nil {
+		return nil, nil, fail(Refused, "stile directory status", "%v", err)
+	}
+	var err error
+	if r.Question == "" {
+		_, err = rand.Read(q.ID[:])
+	} else if q.ID, err = ledger.ParseQuestionID(r.Question); err != nil {
+		err = fail(Usage, "stile lookup list", "%v", err)
+	}
+	return doc, q, err
+}
+
+// AsksFor returns the footprint that this council may ask for under an agreement,
+// once it is in force; "" for none.
+func (k *Asker) AsksFor(doc *agreement.Agreement) name.Council {
+	if doc.Mode == agreement.Replicate || slices.Contains(doc.To, k.o.Self) {
+		return ""
+	}
+	for _, fp := range doc.To {
+		if k.o.speaksFor(fp, doc, k.o.Self) {
+			return fp
+		}
+	}
+	return ""
+}
+
+// sign logs a question, before it is asked, and gives it its signed event.
+func (k *Asker) sign(ctx context.Context, p *Posed, body map[string]any) (err error) {
+	if p.q.Event, err = k.o.Ledger.LogQuestion(ctx, p.q.ID, body); err != nil {
+		if errors.Is(err, ledger.ErrAnotherQuestion) {
+			return fail(Conflict, "leave out --question", "the question %s asked something else, or for another reason", p.q.ID)
+		}
+		return err
+	}
+	t, _, err := record.ParseEvent(p.q.Event)
+	if err == nil {
+		p.q.Entry = t.Entry()
+	}
+	return err
+}
+
+// ask logs a question, asks it and logs the answer. A question whose answer does
+// not arrive is asked again, as the same.
+func (k *Asker) ask(ctx context.Context, net wire.Network, p *Posed) (*Answer, error) {
+	if net == nil {
+		return nil, fail(Behind, "stile serve", "the node is not running: a question is asked by a running node")
+	}
+	from := p.doc.From
+	shared := k.o.Footprints.Is(from)
+	if _, ok := k.o.Directory.Member(from); !ok && !shared {
+		return nil, fail(NotFound, "stile council list", "%s is not in the directory", from)
+	}
+	if err := k.sign(ctx, p, p.body()); err != nil {
+		return nil, err
+	}
+	members := []name.Council{from}
+	if shared {
+		if members = k.connectedFirst(net, from); len(members) == 0 {
+			return nil, fail(NotFound, "ask a member for what stile footprint entry prints, and add it to the directory", "the directory lists no members of %s", from)
+		}
+	}
+	var last error
+	for _, m := range members {
+		got, err := k.askOf(ctx, net, m, p)
+		if err == nil {
+			return got, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		// Any member may answer, so that one that does not is no matter. What the
+		// first said is told, unless another knew better.
+		if e, ok := errors.AsType[*Error](err); last == nil || ok && e.Kind == Refused || ok && e.Kind == Unverified {
+			last = err
+		}
+	}
+	return nil, last
+}
+
+// connectedFirst returns the members of a footprint, those there is a connection
+// to first: they are likely to answer.
+func (k *Asker) connectedFirst(net wire.Network, fp name.Council) []name.Council {
+	members, connected := slices.Clone(k.o.Footprints.Members(fp)), net.Connected()
+	slices.SortStableFunc(members, func(a, b name.Council) int {
+		x, y := slices.Contains(connected, a), slices.Contains(connected, b)
+		switch {
+		case x == y:
+			return 0
+		case x:
+			return -1
+		}
+		return 1
+	})
+	return members
+}
+
+// askOf asks one council's node, again when the answer does not arrive.
+func (k *Asker) askOf(ctx context.Context, net wire.Network, to name.Council, p *Posed) (*Answer, error) {
+	again := "the same command with --question " + p.q.ID.String() + ": it is logged as one question"
+	for try := 1; ; try++ {
+		got, err := k.askOnce(ctx, net, to, p)
+		if err == nil {
+			return got, nil
+		}
+		var r *refusal
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.As(err, &r):
+			return nil, explain(p.doc, to, r)
+		case errors.Is(err, judge.ErrLied):
+			k.o.Log.Error("an answer does not verify", "from", to, "agreement", p.doc.Name, "question", p.q.ID.String(), "because", err.Error())
+			k.keepFalseAnswer(ctx, to, p.doc, err)
+			return nil, fail(Unverified, "tell "+string(to)+": what was sent is not shown, and why is kept in stile status", "%s answered with what cannot be believed: %v", to, err)
+		case errors.Is(err, judge.ErrWait):
+			return nil, fail(Behind, "stile directory refresh, and then "+again, "the answer of %s cannot be checked yet: %v", to, err)
+		case lost(err) && try < tries:
+			continue
+		case errors.Is(err, wire.ErrProtocol):
+			return nil, fail(Unreachable, "ask "+string(to)+" to bring its node up to date", "the node of %s does not answer questions", to)
+		case lost(err):
+			return nil, fail(Unreachable, again, "%s was asked, and the answer did not arrive: %v", to, err)
+		}
+		if e, ok := errors.AsType[*Error](err); ok {
+			return nil, e
+		}
+		return nil, fail(Unreachable, again, "%s cannot be asked now: %v", to, err)
+	}
+}
+
+// lost reports whether an error leaves open if the question arrived.
+func lost(err error) bool {
+	return errors.Is(err, wire.ErrReset) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// explain says to people what a refusal means.
+func explain(doc *agreement.Agreement, by name.Council, r *refusal) error {
+	reason := strings.ToValidUTF8(r.reason[:min(len(r.reason), 300)], "")
+	kind, try := Refused, "stile agreement show "+string(doc.Name)
+	switch r.code {
+	case codeNotReady, codeElsewhere:
+		kind, try = Behind, "ask again in a moment"
+	case codeChanged:
+		kind, try = Conflict, "the same command without --question"
+	case codeBound:
+		try = "wait until then; the bound is the answering council's"
+	case codeLarge:
+		try = "count by fewer fields, or by fields with fewer values"
+	}
+	return fail(kind, try, "%s refused the question: %s", by, reason)
+}
+
+// askOnce asks a council's node once and checks what it answers.
+func (k *Asker) askOnce(ctx context.Context, net wire.Network, to name.Council, p *Posed) (*Answer, error) {
+	st, err := net.Open(ctx, to, wirepb.LookupProtocol)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+	in, out := bufio.NewReader(st), bufio.NewWriter(st)
+	seen, _ := k.o.Ledger.Source(to, "")
+	st.SetDeadline(k.o.Now().Add(questionWithin))
+	if err := wirepb.WriteQuestion(out, p.Message(seen)); err != nil {
+		return nil, err
+	}
+	wait := questionWithin
+	if p.doc.Mode == agreement.Aggregate {
+		wait = countWithin
+	}
+	st.SetDeadline(k.o.Now().Add(wait))
+	a, err := wirepb.ReadAnswer(in)
+	if err != nil {
+		st.Reset()
+		if errors.Is(err, wire.ErrFrame) {
+			err = lied("it is not of the protocol")
+		}
+		return nil, err
+	}
+	if a.GetCode() != "" {
+		return nil, &refusal{a.GetCode(), a.GetReason()}
+	}
+	got, err := k.check(to, p, seen, a)
+	if err != nil {
+		st.Reset()
+		return nil, err
+	}
+	receipt, err := k.o.Ledger.LogReceipt(ctx, p.q.ID, p.receipt(to, got))
+	if err != nil {
+		return nil, err
+	}
+	// The answer is logged and ours; that the receipt gets there too is a courtesy.
+	st.SetDeadline(k.o.Now().Add(questionWithin))
+	if wirepb.WriteReceipt(out, &wirepb.Receipt{Event: receipt}) == nil && st.CloseWrite() == nil {
+		_, err := in.ReadByte() // the other side has read it when it closes
+		got.Receipt = err == io.EOF
+	}
+	return &got.Answer, nil
+}
+
+// receipt returns what our receipt for an answer says.
+func (p *Posed) receipt(to name.Council, got *checked) map[string]any {
+	records, entries := []any{}, []any{}
+	for i := range got.said.Records {
+		records, entries = append(records, string(got.said.Records[i])), append(entries, json.Number(fmt.Sprint(got.said.Entries[i])))
+	}
+	m := map[string]any{
+		"agreement": string(p.doc.Name), "from": string(to), "question": p.q.ID.String(), "answer": got.entry.String(),
+		"outcome": got.Outcome, "records": records, "entries": entries,
+		"size": json.Number(fmt.Sprint(got.Checkpoint.Size)), "root": got.Checkpoint.Root.String(),
+	}
+	if p.q.For != "" {
+		m["for"] = string(p.q.For)
+	}
+	if to != p.doc.From {
+		m["footprint"] = string(p.doc.From)
+	}
+	if got.Outcome == ledger.Counted {
+		m["counts"] = json.Number(fmt.Sprint(got.said.Counts))
+	}
+	return m
+}
+
+// keepFalseAnswer keeps what no honest council can have sent, for status to show.
+func (k *Asker) keepFalseAnswer(ctx context.Context, by name.Council, doc *agreement.Agreement, why error) {
+	src, err := k.o.Ledger.OpenSource(ctx, by, "")
+	if err == nil {
+		r := ledger.Refusal{From: by, Agreement: doc.Name, Rule: "answer: " + why.Error(), At: k.o.Now().UTC()}
+		if f := new(judge.Fork); errors.As(why, &f) {
+			r.Evidence = f.Notes
+		}
+		err = k.o.Ledger.Refuse(ctx, src, r)
+	}
+	if err != nil {
+		k.o.Log.Error("keep a refusal", "error", err.Error())
+	}
+}

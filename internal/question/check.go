@@ -1,0 +1,219 @@
+package question
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/judge"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+func lied(what string) error { return fmt.Errorf("%w: %s", judge.ErrLied, what) }
+
+// checked is an answer that holds, with what a receipt needs.
+type checked struct {
+	Answer
+	said  ledger.AnswerSaid
+	entry tlog.Hash // of the answer's event
+}
+
+// Check decides about an answer that a council gave to a question. The error wraps
+// judge.ErrLied when no honest council can have sent it, and judge.ErrWait when it
+// cannot be checked yet.
+func (k *Asker) Check(by name.Council, p *Posed, seen *ledger.Source, a *wirepb.Answer) error {
+	_, err := k.check(by, p, seen, a)
+	return err
+}
+
+// check checks an answer of a council against its log, the question, the agreement
+// and the standards. Nothing of an answer is shown that does not hold as a whole.
+func (k *Asker) check(by name.Council, p *Posed, seen *ledger.Source, a *wirepb.Answer) (*checked, error) {
+	doc, q := p.doc, p.q
+	// Of a footprint a member answers: its records stand in the footprint's ledger,
+	// and what the member itself says in the member's.
+	shared, place := by != doc.From && doc.Mode == agreement.Lookup, a.GetIndex()
+	if a.GetFootprint() != shared {
+		return nil, lied("it answers from another log")
+	}
+	got := &checked{Answer: Answer{Agreement: doc, By: by, Question: q.ID, Event: a.GetEvent(), Index: a.GetIndex()}}
+	var err error
+	if shared {
+		place = directory.AnyPlace // nothing here proves it
+		got.Checkpoint, err = k.footprintCheckpoint(doc.From, a.GetCheckpoint())
+	} else if got.Checkpoint, err = k.checkpoint(by, seen, a); err == nil && a.GetIndex() >= got.Checkpoint.Size {
+		err = lied("its answer is not in its log")
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The answer itself: said by them, of this question, under this agreement.
+	t, ev, err := k.event(by, a.GetEvent(), ledger.KindAnswer, place)
+	if err != nil {
+		return nil, err
+	}
+	if got.said, err = ledger.AnswerOf(ev); err != nil || !answers(got.said, doc, q) || (got.said.Footprint == doc.From) != (by != doc.From) {
+		return nil, lied("its answer is to another question")
+	}
+	got.entry, got.Outcome = t.Entry(), got.said.Outcome
+	hashes, indexes, err := k.checkContents(doc, q, shared, a, got)
+	if err != nil {
+		return nil, err
+	}
+	if !shared {
+		hashes, indexes = append(hashes, got.entry), append(indexes, a.GetIndex())
+	}
+	if len(indexes) == 0 {
+		return got, nil
+	}
+	return got, judge.Proved(got.Checkpoint, hashes, indexes, a.GetInclusion())
+}
+
+// event reads an event that a council sent as its own, of a kind.
+func (k *Asker) event(by name.Council, jws []byte, kind string, place uint64) (*record.Token, *record.Event, error) {
+	t, ev, rule, err := k.o.Judge.Event(by, jws, place)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case rule != "":
+		return nil, nil, lied("its " + kind + ": " + rule)
+	case ev.Kind != kind:
+		return nil, nil, lied("it sent another kind of event than its " + kind)
+	}
+	return t, ev, nil
+}
+
+// checkpoint checks the checkpoint of an answer: signed by the log, and of one
+// history with the newest that we hold.
+func (k *Asker) checkpoint(by name.Council, seen *ledger.Source, a *wirepb.Answer) (tlog.Checkpoint, error) {
+	log, err := k.o.Judge.Log(by)
+	if err != nil {
+		return tlog.Checkpoint{}, err
+	}
+	var head judge.Head
+	if seen != nil {
+		head = judge.Head{Size: seen.Size, Root: seen.Root, Note: seen.Note}
+	}
+	return log.Extend(head, a.GetCheckpoint(), a.GetConsistency())
+}
+
+// footprintCheckpoint reads a checkpoint of a footprint that more than half of its
+// members cosigned.
+func (k *Asker) footprintCheckpoint(fp name.Council, signed []byte) (cp tlog.Checkpoint, err error) {
+	log, err := k.o.Judge.Log(fp)
+	if err == nil {
+		cp, err = log.Open(signed)
+	}
+	if err != nil {
+		return cp, fail(Unverified, "stile council show "+string(fp), "%v", err)
+	}
+	return cp, nil
+}
+
+// checkContents checks the records or counts of an answer, and returns what has to
+// stand in the log.
+func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shared bool, a *wirepb.Answer, got *checked) (hashes []tlog.Hash, indexes []uint64, err error) {
+	if len(a.GetEntries()) != len(got.said.Entries) || (a.GetCounts() != nil) != (got.said.Outcome == ledger.Counted) {
+		return nil, nil, lied("it sent something else than its answer says")
+	}
+	var under *judge.Case
+	if len(a.GetEntries()) > 0 {
+		if under, err = k.o.Judge.Under(doc); err != nil {
+			return nil, nil, err
+		}
+	}
+	for i, e := range a.GetEntries() {
+		if e.GetIndex() != got.said.Entries[i] || e.GetIndex() >= got.Checkpoint.Size || !shared && e.GetIndex() >= a.GetIndex() {
+			return nil, nil, lied("it sent another record than its answer says")
+		}
+		v, err := k.checkRecord(under, doc, q, e)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case v.View.Record != got.said.Records[i]:
+			return nil, nil, lied("it sent another record than its answer says")
+		case shared && !slices.Contains(k.o.Footprints.Members(doc.From), v.View.Council):
+			return nil, nil, lied("a record in it was issued by a council that is no member")
+		}
+		got.Records = append(got.Records, Record{e.GetIndex(), v.Token, v.View})
+		hashes, indexes = append(hashes, v.Entry), append(indexes, e.GetIndex())
+	}
+	if e := a.GetCounts(); e != nil {
+		if e.GetIndex() != got.said.Counts || e.GetIndex() >= a.GetIndex() {
+			return nil, nil, lied("it sent other counts than its answer says")
+		}
+		t, ev, err := k.event(got.By, e.GetToken(), agreement.KindCounts, e.GetIndex())
+		if err != nil {
+			return nil, nil, err
+		}
+		if got.Counts, err = k.checkCounts(doc, q, ev); err != nil {
+			return nil, nil, err
+		}
+		got.Token, got.Index = e.GetToken(), e.GetIndex()
+		hashes, indexes = append(hashes, t.Entry()), append(indexes, e.GetIndex())
+	}
+	return hashes, indexes, nil
+}
+
+// checkRecord checks a record that was sent as an answer. More than was agreed is
+// not shown, not even the part that was.
+func (k *Asker) checkRecord(under *judge.Case, doc *agreement.Agreement, q *ledger.Question, e *wirepb.Entry) (v judge.Verdict, err error) {
+	if v, err = under.Record(e.GetIndex(), e.GetToken(), true); err != nil {
+		if errors.Is(err, judge.ErrStandardMissing) && v.View != nil {
+			err = fail(NotFound, "stile standard adopt "+v.View.Standard.String(), "the answer is in %s, which is not adopted here, so it cannot be checked", v.View.Standard)
+		}
+		return v, err
+	}
+	if v.Rule != "" {
+		where := ""
+		if v.Pointer != "" {
+			where = " at " + v.Pointer
+		}
+		return v, lied("a record in it is refused: " + v.Rule + where)
+	}
+	std, err := k.o.Ledger.Standard(v.View.Standard)
+	if err != nil {
+		return v, err
+	}
+	terms, err := doc.Compile(std)
+	if err != nil {
+		return v, lied("a record in it is of a version that the agreement lets nothing of out")
+	}
+	if terms.AskedCheckable(q.Asked.Field) && !slices.Contains(terms.Asked(v.View.Body), q.Asked) {
+		return v, lied("a record in it is not the one that was asked for")
+	}
+	return v, nil
+}
+
+// checkCounts checks what counts say: of what was asked, of today, and as the
+// agreement's mode lets them be.
+func (k *Asker) checkCounts(doc *agreement.Agreement, q *ledger.Question, ev *record.Event) (*agreement.Counts, error) {
+	c, err := agreement.ParseCounts(ev.Body)
+	if err != nil {
+		return nil, lied(err.Error())
+	}
+	if c.Agreement != doc.Name || c.Version != doc.Version || !slices.Equal(c.By, q.Groups) {
+		return nil, lied("its counts are of something else")
+	}
+	// A day and a half: two clocks that are an hour apart may see two days.
+	if age := k.o.Now().Sub(c.Day.Time()); age < -12*time.Hour || age > 36*time.Hour {
+		return nil, lied("its counts are of another day")
+	}
+	return &c, nil
+}
+
+// answers reports whether an answer is to a question.
+func answers(said ledger.AnswerSaid, doc *agreement.Agreement, q *ledger.Question) bool {
+	counted := doc.Mode == agreement.Aggregate
+	return said.Agreement == doc.Name && said.Version == doc.Version && said.Partner == q.By && said.For == q.For &&
+		said.Question == q.ID && said.Asked == q.Entry.String() && said.Because == q.Because &&
+		said.Field == q.Asked.Field && slices.Equal(said.Groups, q.Groups) && counted == (said.Outcome == ledger.Counted)
+}

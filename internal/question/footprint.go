@@ -1,0 +1,253 @@
+package question
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A footprint answers questions as it sends records: any of its members answers,
+// from its replica, about records of members that have themselves signed the
+// agreement. The member logs in its own ledger what it answers, and each record is
+// signed by its contributor and stands under a checkpoint of a majority.
+
+// fromReplica answers a charged question to a footprint from our replica of it,
+// for an asker that has seen our own log at a size.
+func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, seen uint64) (*wirepb.Answer, *Said, error) {
+	f := w.o.Footprints.Replica(doc.From)
+	if f == nil || !slices.Contains(f.Councils(), w.o.Self) {
+		return nil, nil, refuse(codeElsewhere, "no replica of that footprint is open here")
+	}
+	signers, err := w.o.Footprints.Signers(doc.From, doc.Ref())
+	if err != nil {
+		return nil, nil, err
+	}
+	body := q.Body(doc)
+	body["footprint"] = string(doc.From)
+	if doc.Mode == agreement.Aggregate {
+		// Two members that counted at two moments of a day would show what changed
+		// between, so that one of those that have signed counts on a day, and
+		// another on the next.
+		today := w.o.Now().UTC().Format(time.DateOnly)
+		if who := counter(signers, doc.Digest(), today); who != w.o.Self {
+			return nil, nil, refuse(codeElsewhere, "today %s counts for %s", who, doc.From)
+		}
+		return w.counted(ctx, doc, q, body, func() (*agreement.Tally, error) { return tally(f, doc, q.Groups, signers) }, seen)
+	}
+	found, err := w.find(f, doc, q, signers)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A checkpoint of all that was searched: by waiting for what was found alone,
+	// or refusing for the want of it, we would say that something was.
+	cp, signed := coveredBy(ctx, f, found.searched)
+	if signed == nil {
+		return nil, nil, refuse(codeNotReady, "no majority has cosigned a checkpoint yet of all that was searched")
+	}
+	outcome, indexes := found.describe(body, cp)
+	index, again, err := w.o.Ledger.LogAnswer(ctx, q, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	said, jws, err := w.logged(index)
+	if err != nil {
+		return nil, nil, err
+	}
+	if again && (said.Outcome != outcome || !slices.Equal(said.Entries, indexes)) {
+		return nil, nil, ledger.ErrChanged
+	}
+	out := &wirepb.Answer{Event: jws, Index: index, Checkpoint: signed, Footprint: true}
+	for _, r := range found.records {
+		out.Entries = append(out.Entries, &wirepb.Entry{Index: r.held.Index, Token: r.token.Bytes()})
+	}
+	if len(indexes) > 0 {
+		proof, err := f.ProveEntries(indexes, cp.Size)
+		if err != nil {
+			return nil, nil, err
+		}
+		out.Inclusion = tlog.JoinHashes(proof)
+	}
+	return out, said, nil
+}
+
+// found is what a question found in a footprint.
+type found struct {
+	records  []heldRecord // in the order of the footprint's log
+	more     bool         // than may be told of
+	searched uint64       // entries of the footprint's log
+}
+
+// A heldRecord is a record of a footprint as it may leave.
+type heldRecord struct {
+	held  *footprint.Held
+	token *record.Token
+}
+
+// describe writes into the body of an event what is answered. Records that are too
+// many are forgotten.
+func (f *found) describe(body map[string]any, cp tlog.Checkpoint) (outcome string, indexes []uint64) {
+	size := 0
+	for _, r := range f.records {
+		size += len(r.token.Bytes())
+	}
+	outcome = ledger.Found
+	switch {
+	case f.more, len(f.records) > 1 && size > ledger.MaxPageBytes:
+		outcome, f.records = ledger.TooMany, nil
+	case len(f.records) == 0:
+		outcome = ledger.Nothing
+	}
+	records, entries := []any{}, []any{}
+	for _, r := range f.records {
+		records, entries = append(records, string(r.held.View.Record)), append(entries, json.Number(fmt.Sprint(r.held.Index)))
+		indexes = append(indexes, r.held.Index)
+	}
+	body["outcome"], body["records"], body["entries"] = outcome, records, entries
+	body["size"], body["root"] = json.Number(fmt.Sprint(cp.Size)), cp.Root.String()
+	return outcome, indexes
+}
+
+// find finds the records that a question may be answered with.
+func (w *Answerer) find(f *footprint.Footprint, doc *agreement.Agreement, q *ledger.Question, signers []name.Council) (*found, error) {
+	places, searched, err := w.indexesOf(f).find(w, f, doc, q.Asked)
+	if errors.Is(err, errFull) {
+		w.o.Log.Error("a footprint's records cannot be asked for", "footprint", doc.From, "agreement", doc.Name, "error", err.Error())
+		return nil, refuse(codeNotReady, "there are more records than this member can be asked about")
+	}
+	if err != nil {
+		return nil, err
+	}
+	out, known := &found{searched: searched}, map[name.Standard]*agreement.Terms{}
+	for _, p := range places {
+		if !slices.Contains(signers, p.council) {
+			continue
+		}
+		h, err := f.Record(p.council, name.RecordFrom(p.record))
+		if errors.Is(err, ledger.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out.searched = max(out.searched, h.Index+1) // it may have come since
+		t, err := termsFor(f, known, doc, h.View)
+		if err != nil {
+			return nil, err
+		}
+		if t == nil || h.View.Op != record.Put || !t.Match(h.View.Body) || !slices.Contains(t.Asked(h.View.Body), q.Asked) {
+			continue // it has just changed
+		}
+		if len(out.records) == ledger.MaxFound {
+			out.more = true
+			break
+		}
+		token, err := h.Token.Narrow(t.Keep)
+		if err != nil {
+			return nil, err
+		}
+		out.records = append(out.records, heldRecord{h, token})
+	}
+	slices.SortFunc(out.records, func(a, b heldRecord) int { return int(int64(a.held.Index) - int64(b.held.Index)) })
+	return out, nil
+}
+
+// coverWithin is how long an answer waits for a checkpoint that covers it: one
+// comes a moment behind what it covers.
+const coverWithin = 10 * time.Second
+
+// coveredBy returns a checkpoint of a majority that covers the first entries of a
+// footprint's log, nil when none comes in time.
+func coveredBy(ctx context.Context, f *footprint.Footprint, entries uint64) (tlog.Checkpoint, []byte) {
+	ctx, cancel := context.WithTimeout(ctx, coverWithin)
+	defer cancel()
+	for {
+		changed := f.Changed()
+		cp, signed := f.Checkpoint()
+		if signed != nil && entries <= cp.Size {
+			return cp, signed
+		}
+		// No longer than a second at once: see footprint.Changed.
+		t := time.NewTimer(time.Second)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return cp, nil
+		case <-changed:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// counter returns which of some councils counts under a text of an agreement on a
+// day. One more council changes it only when it is that one.
+func counter(signers []name.Council, text agreement.Digest, day string) (who name.Council) {
+	var highest [sha256.Size]byte
+	for _, c := range signers {
+		h := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s", text, day, c))
+		if who == "" || bytes.Compare(h[:], highest[:]) > 0 {
+			who, highest = c, h
+		}
+	}
+	return who
+}
+
+// tally counts the live records in a footprint of some councils.
+func tally(f *footprint.Footprint, doc *agreement.Agreement, by []name.Field, of []name.Council) (*agreement.Tally, error) {
+	t, known := agreement.NewTally(by), map[name.Standard]*agreement.Terms{}
+	for from, more := uint64(0), true; more; {
+		page, err := f.Records(from, 1000, func(h *footprint.Held) bool {
+			return h.View.Standard.Line() == doc.Standard && slices.Contains(of, h.View.Council)
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range page.Records {
+			terms, err := termsFor(f, known, doc, h.View)
+			if err != nil {
+				return nil, err
+			}
+			if terms != nil && terms.Match(h.View.Body) {
+				if err := t.Add(h.View.Body); err != nil {
+					return nil, err
+				}
+			}
+		}
+		from, more = page.Next, page.Next != 0
+	}
+	return t, nil
+}
+
+// termsFor returns what an agreement means for a record's version of its standard;
+// nil when it lets nothing of that out.
+func termsFor(f *footprint.Footprint, known map[name.Standard]*agreement.Terms, doc *agreement.Agreement, v *record.View) (*agreement.Terms, error) {
+	if v.Standard.Line() != doc.Standard {
+		return nil, nil
+	}
+	if t, ok := known[v.Standard]; ok {
+		return t, nil
+	}
+	s, err := f.Standard(v.Standard)
+	if err != nil {
+		return nil, err
+	}
+	t, err := doc.Compile(s)
+	if err != nil {
+		t = nil
+	}
+	known[v.Standard] = t
+	return t, nil
+}

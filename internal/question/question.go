@@ -1,0 +1,156 @@
+// Package question asks and answers under agreements of which nothing is copied:
+// those of mode lookup, where one record is asked for by one value, and of mode
+// aggregate, where counts are. An [Asker] asks other councils and footprints, an
+// [Answerer] answers them, from this council's ledger or from its replica of a
+// footprint.
+//
+// The invariant of the package: a question is charged to who asks, durably, before
+// anything is looked for, and an answer stands in the answering council's log,
+// signed, before it leaves. DESIGN.md says what follows from that.
+package question
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/judge"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Agreements says where agreements stand.
+type Agreements interface {
+	// Status returns where an agreement stands: of its text in force or, if none
+	// is, of the newest that was proposed; false when none was.
+	Status(a name.Agreement, now time.Time) (agreement.Status, bool)
+}
+
+// Footprints says what this node knows of footprints.
+type Footprints interface {
+	// Is reports whether a party of an agreement is a footprint.
+	Is(c name.Council) bool
+	// Members returns the councils that keep a footprint, as far as is known here.
+	Members(c name.Council) []name.Council
+	// Signers returns the members that have themselves signed a text to which the
+	// footprint is party, as far as is known here.
+	Signers(c name.Council, ref agreement.Ref) ([]name.Council, error)
+	// Replica returns our open replica of a footprint, nil when there is none.
+	Replica(c name.Council) *footprint.Footprint
+}
+
+// Options say what an [Asker] and an [Answerer] work with. All are needed.
+type Options struct {
+	Self       name.Council
+	Ledger     *ledger.Ledger
+	Keys       *keys.Ring
+	Directory  *directory.Directory
+	Judge      *judge.Judge
+	Agreements Agreements
+	Footprints Footprints
+	// PerDay returns how many questions one partner may ask in a day (UTC) under
+	// the text of one agreement.
+	PerDay func() int
+	Log    *slog.Logger
+	Now    func() time.Time
+}
+
+// inForce returns the text of an agreement that is in force, or nil and why there
+// is none, and the newest text.
+func (o *Options) inForce(a name.Agreement, now time.Time) (doc *agreement.Agreement, why string, newest *agreement.Agreement) {
+	st, ok := o.Agreements.Status(a, now)
+	switch {
+	case !ok:
+		return nil, "no such agreement was proposed", nil
+	case !st.InForce():
+		return nil, st.Why, st.Agreement
+	}
+	return st.Agreement, "", st.Agreement
+}
+
+// mayAsk reports whether a council may ask under an agreement, once it is in
+// force: as its receiver, or for a footprint that is one.
+func (o *Options) mayAsk(doc *agreement.Agreement, from, fp name.Council) bool {
+	if fp == "" {
+		return slices.Contains(doc.To, from) && doc.From != from
+	}
+	return slices.Contains(doc.To, fp) && o.speaksFor(fp, doc, from)
+}
+
+// speaksFor reports whether a council is a member of a footprint that is party to
+// an agreement and has itself signed it.
+func (o *Options) speaksFor(fp name.Council, doc *agreement.Agreement, c name.Council) bool {
+	if !o.Footprints.Is(fp) || !slices.Contains(o.Footprints.Members(fp), c) {
+		return false
+	}
+	signers, err := o.Footprints.Signers(fp, doc.Ref())
+	return err == nil && slices.Contains(signers, c)
+}
+
+// Kind says what kind of failure an [Error] is.
+type Kind string
+
+// The kinds of failure.
+const (
+	Usage       Kind = "usage"
+	NotFound    Kind = "not-found"
+	Refused     Kind = "refused" // by an agreement, or by whom was asked
+	Unverified  Kind = "unverified"
+	Unreachable Kind = "unreachable"
+	Behind      Kind = "behind" // it may be answered later
+	Conflict    Kind = "conflict"
+)
+
+// An Error says why a question has no answer, fit to be shown: it holds no field's
+// value.
+type Error struct {
+	Kind    Kind
+	Message string
+	Try     string // what to do about it
+}
+
+func (e *Error) Error() string { return e.Message }
+
+func fail(k Kind, try, format string, a ...any) *Error {
+	return &Error{Kind: k, Message: fmt.Sprintf(format, a...), Try: try}
+}
+
+// checkReason holds a reason to what may stand in two councils' logs.
+func checkReason(s string) error {
+	if s == "" || len(s) > ledger.MaxBecause || !utf8.ValidString(s) {
+		return fmt.Errorf("a reason is a text of at most %d bytes", ledger.MaxBecause)
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return errors.New("a reason is one line of text")
+		}
+	}
+	return nil
+}
+
+// FieldWords lists fields as a sentence does: "/nino or /reference".
+func FieldWords(fs []name.Field) string {
+	out := ""
+	for i, f := range fs {
+		switch {
+		case i == 0:
+		case i == len(fs)-1:
+			out += " or "
+		default:
+			out += ", "
+		}
+		out += string(f)
+	}
+	if out == "" {
+		return "nothing"
+	}
+	return out
+}
