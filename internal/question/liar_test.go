@@ -85,7 +85,7 @@ func TestLyingAnswer(t *testing.T) {
 		answer *wirepb.Answer
 		want   string
 	}{
-		"more fields":       {lie(all, right, nil), judge.RuleField + " at /"},
+		"more fields":       {lie(all, right, nil), "field beyond the agreement at /"},
 		"another record":    {lie(agreedFields, made[1:2], nil), "not the one that was asked for"},
 		"another agreement": {lie(agreedFields, right, func(m map[string]any) { m["agreement"] = "northmoor.gov.uk/other" }), "another question"},
 		"another version":   {lie(agreedFields, right, func(m map[string]any) { m["version"] = json.Number("2") }), "another question"},
