@@ -26,16 +26,21 @@ type AgainstRequest struct {
 
 // AgainstReply counts a page of records.
 type AgainstReply struct {
-	From    string        `json:"from"`
-	To      name.Standard `json:"to"`
-	Mapped  bool          `json:"mapped,omitempty"` // what the mapping of To makes of each record was judged, not the record
-	Total   int           `json:"total"`            // live records there are to judge, of all pages
-	Looked  int           `json:"looked"`
-	Valid   int           `json:"valid"`
-	Failed  int           `json:"failed"`
-	Damaged int           `json:"damaged,omitempty"` // on disk, and not judged
-	Faults  []FaultCount  `json:"faults"`            // most records first
-	Cursor  uint64        `json:"cursor,omitempty"`  // 0 after the last page
+	From   string        `json:"from"`
+	To     name.Standard `json:"to"`
+	Mapped bool          `json:"mapped,omitempty"` // what the mapping of To makes of each record was judged, not the record
+	Total  int           `json:"total"`            // live records there are to judge, of all pages
+	Looked int           `json:"looked"`
+	Valid  int           `json:"valid"`
+	Failed int           `json:"failed"`
+
+	// NotJudged counts records that no verdict was come to on, since that would
+	// cost more than a record may. They are neither valid nor failed.
+	NotJudged int `json:"not_judged,omitempty"`
+
+	Damaged int          `json:"damaged,omitempty"` // on disk, and not judged
+	Faults  []FaultCount `json:"faults"`            // most records first
+	Cursor  uint64       `json:"cursor,omitempty"`  // 0 after the last page
 }
 
 // FaultCount is how many records break a rule at a field.
@@ -136,6 +141,10 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 		out.Looked++
 		if len(ps) == 0 {
 			out.Valid++
+			continue
+		}
+		if standard.Unjudged(ps) {
+			out.NotJudged++
 			continue
 		}
 		out.Failed++

@@ -32,7 +32,8 @@ type PutReply struct {
 }
 
 // PutResult is what became of one offered record. Outcome is empty when it
-// was refused, and in a dry run "valid".
+// was refused, "not judged" when the gate came to no verdict (then the one
+// problem says why, and is no fault of the record), and in a dry run "valid".
 type PutResult struct {
 	Row       int         `json:"row,omitempty"`
 	Reference string      `json:"reference,omitempty"`
@@ -44,15 +45,16 @@ type PutResult struct {
 	Problems  []Problem   `json:"problems,omitempty"`
 }
 
-// An Outcome is what became of a record that was taken.
+// An Outcome is what became of a record.
 type Outcome string
 
-// The outcomes of a record that was taken.
+// The outcomes of a record. All but NotJudged are of one that was taken.
 const (
 	Created   Outcome = "created"
 	Changed   Outcome = "changed"
 	Unchanged Outcome = "unchanged"
-	Valid     Outcome = "valid" // in a dry run
+	Valid     Outcome = "valid"      // in a dry run
+	NotJudged Outcome = "not judged" // not taken, and not known to be wrong
 )
 
 // RecordRequest names one record: its id, or a standard and the natural key's

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -19,4 +20,9 @@ func (n *Node) Rewind(ctx context.Context, line name.StandardLine) error {
 		}
 	}
 	return ledger.ErrNotFound
+}
+
+// Keep holds an offer back as if the gate had refused it.
+func (n *Node) Keep(ctx context.Context, std name.Standard, reference string, offered []byte) error {
+	return n.ledger.Hold(ctx, std, []ledger.Held{{Standard: std, Reference: reference, Offered: offered, Problems: []standard.Problem{{Rule: "type", Detail: "was refused once"}}}}, nil)
 }

@@ -64,7 +64,7 @@ func (n *Node) measure(ctx context.Context, in MeasureRequest) (*MeasureReply, e
 			if err != nil {
 				return err
 			}
-			quiet := s.Records == 0 && s.Offers.Seen == 0 && s.Held == 0 && s.Partners.Served == 0 && s.Received.Records == 0
+			quiet := s.Records == 0 && s.Offers.Seen+s.Offers.NotJudged == 0 && s.Held == 0 && s.Partners.Served == 0 && s.Received.Records == 0
 			// Somebody who names a standard is answered, be it by its newest version.
 			if quiet && (in.Standard == "" || i < len(stds)-1 || len(counted) > 0) {
 				continue
@@ -147,8 +147,19 @@ func (n *Node) state(ctx context.Context, v *ledger.View, std *standard.Standard
 	if err != nil {
 		return nil, err
 	}
-	s.Offers = measure.Offers{Seen: g.Seen, Valid: g.Valid}
-	s.Errors, s.Held = measure.Top(g.Errors, g.Other), g.Held
+	s.Offers = measure.Offers{Seen: g.Seen, Valid: g.Valid, NotJudged: g.Unjudged}
+	s.Errors = measure.Top(g.Errors, g.Other)
+	if g.Held > 0 {
+		err := v.Held(func(h ledger.Held) bool {
+			if h.Standard == std.Name() && !n.standsAs(v, std, h.Offered) {
+				s.Held++
+			}
+			return ctx.Err() == nil
+		})
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return nil, err
+		}
+	}
 	if !g.Since.IsZero() && g.Since.Before(now) {
 		s.CountedSince = g.Since
 	}

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 )
 
 func measured(t testing.TB, n face, std string) node.Statement {
@@ -326,6 +328,38 @@ func TestUnreadRowsCount(t *testing.T) {
 	s := measured(t, n, "planning-application")
 	if s.Offers != (node.StatementOffers{Seen: 3}) || s.Held != 0 || len(s.Errors.Listed) != 1 || s.Errors.Listed[0] != (node.StatementError{Rule: "date", Field: "/receivedDate", Count: 3}) {
 		t.Errorf("%+v, %d held, %+v", s.Offers, s.Held, s.Errors)
+	}
+}
+
+// What is live as the bytes that were refused once is not held back, and counts
+// as valid: neither listed nor in the figures.
+func TestHeldIsNeverWhatIsLive(t *testing.T) {
+	n := start(t, northmoor, "")
+	const std = "standards.stile.example/planning-application@1.0.0"
+	full, err := name.ParseStandard(std)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := standard.Load(schemas.FS("planning-application/1.0.0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid, _ := loaded.Examples()
+	ctx := t.Context()
+	for ref, offered := range map[string][]byte{"same": valid[0].Text, "other": []byte(`{"reference":"26/9"}`)} {
+		if err := n.Keep(ctx, full, ref, offered); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := call(t, n.Records().Held, node.ListRequest{}); len(r.Held) != 2 {
+		t.Fatalf("before: %d held", len(r.Held))
+	}
+	call(t, n.Records().Put, node.PutRequest{Standard: std, Hold: true, Records: []node.Offered{{Record: valid[0].Text}}})
+	if r := call(t, n.Records().Held, node.ListRequest{}); len(r.Held) != 1 || r.Held[0].Reference != "other" {
+		t.Errorf("held: %+v", r.Held)
+	}
+	if s := measured(t, n, std); s.Held != 1 || s.Offers != (node.StatementOffers{Seen: 1, Valid: 1}) {
+		t.Errorf("%d held, %+v", s.Held, s.Offers)
 	}
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -147,9 +148,12 @@ func (n *Node) gateAll(ctx context.Context, std *standard.Standard, records []Of
 			}
 			r.Problems = problemsOf(ps)
 			if offers[i] != nil {
-				offers[i].As(records[i].Reference)
+				offers[i].As(records[i].Reference, records[i].Record)
 			} else {
 				offers[i] = n.refusal(std, records[i], ps)
+			}
+			if standard.Unjudged(ps) {
+				r.Outcome = NotJudged
 			}
 		}
 	}
@@ -198,13 +202,23 @@ func (n *Node) gate(std *standard.Standard, raw []byte) (*ledger.Offer, []standa
 func (n *Node) hold(ctx context.Context, std *standard.Standard, offered []Offered, results []PutResult) error {
 	var held []ledger.Held
 	var taken []string
+	same := make([]bool, len(results)) // it is live as it is offered
+	err := n.ledger.View(func(v *ledger.View) error {
+		for i, r := range results {
+			same[i] = len(r.Problems) > 0 && r.Reference != "" && n.standsAs(v, std, offered[i].Record)
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
 	for i, r := range results {
 		if len(offered[i].Problems) > 0 || r.Reference == "" && len(r.Problems) > 0 {
 			// It never became a record; or without a reference of its own it could never be told from
 			// another; the importer's report is where it stands.
 			continue
 		}
-		if len(r.Problems) == 0 {
+		if len(r.Problems) == 0 || same[i] {
 			taken = append(taken, r.Reference)
 			continue
 		}
@@ -627,8 +641,12 @@ func (n *Node) listHeld(ctx context.Context, in ListRequest) (*HeldReply, error)
 		limit = maxList
 	}
 	err := n.ledger.View(func(v *ledger.View) error {
+		known := map[name.Standard]*standard.Standard{}
+		for _, s := range n.ledger.Standards() {
+			known[s.Name()] = s
+		}
 		return v.Held(func(h ledger.Held) bool {
-			if in.Standard != "" && !means(in.Standard, h.Standard) {
+			if in.Standard != "" && !means(in.Standard, h.Standard) || n.standsAs(v, known[h.Standard], h.Offered) {
 				return true
 			}
 			if !in.Bodies {
@@ -639,6 +657,27 @@ func (n *Node) listHeld(ctx context.Context, in ListRequest) (*HeldReply, error)
 		})
 	})
 	return out, err
+}
+
+// standsAs reports whether what was offered in a standard is live in it as the
+// very same record: then there is nothing to hold back, whatever an offer of it
+// met before.
+func (n *Node) standsAs(v *ledger.View, std *standard.Standard, offered []byte) bool {
+	if std == nil || len(offered) == 0 {
+		return false
+	}
+	limits := strictjson.DefaultLimits()
+	limits.Bytes = n.cfg.Limits.RecordBytes
+	body, err := strictjson.Decode(offered, limits)
+	if err != nil {
+		return false
+	}
+	key, err := std.Key(body)
+	if err != nil {
+		return false
+	}
+	ver, err := v.Current(n.keys.RecordID(std.Name().Line(), key))
+	return err == nil && ver.Claims.Op == record.Put && bytes.Equal(strictjson.Canonical(body), strictjson.Canonical(ver.Body))
 }
 
 // compact keeps a JSON document as it is on the wire.

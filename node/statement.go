@@ -39,7 +39,11 @@ type Statement struct {
 // natural key or else by its sender's reference, came to the gate.
 type StatementOffers struct {
 	Seen  int `json:"seen"`
-	Valid int `json:"valid"` // of those, taken at once
+	Valid int `json:"valid"` // of those, taken as they came
+
+	// NotJudged counts records that the gate came to no verdict on and that were
+	// not taken since; they are not among Seen.
+	NotJudged int `json:"not_judged,omitempty"`
 }
 
 // StatementErrors counts what was wrong with refused first offers.

@@ -167,7 +167,10 @@ func (g standardGate) judge(r node.Offered) node.PutResult {
 			out.Problems = []node.Problem{node.Problem(*err.(*standard.Problem))}
 		}
 	}
-	if len(out.Problems) > 0 {
+	switch {
+	case standard.Unjudged(foundProblems(out.Problems)):
+		out.Outcome = node.NotJudged
+	case len(out.Problems) > 0:
 		out.Outcome = ""
 	}
 	return out

@@ -191,7 +191,7 @@ func (im *importer) run(ctx context.Context, files []string) (err error) {
 			return im.tally.partly(err)
 		}
 		im.dryRun = false
-		if im.tally.refused == 0 && im.tally.broken == 0 {
+		if im.tally.refused+im.tally.open == 0 && im.tally.broken == 0 {
 			after, err := stamps(files)
 			if err != nil {
 				return err

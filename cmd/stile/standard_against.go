@@ -33,6 +33,7 @@ func (a *app) judgeRecords(ctx context.Context, c node.Operations, from string, 
 		sum.Looked += page.Looked
 		sum.Valid += page.Valid
 		sum.Failed += page.Failed
+		sum.NotJudged += page.NotJudged
 		sum.Damaged += page.Damaged
 		for _, f := range page.Faults {
 			k := fault{f.Field, f.Rule, f.Detail}
@@ -91,6 +92,8 @@ func (a *app) printAgainst(r *node.AgainstReply) {
 	switch {
 	case r.Looked == 0 && r.Damaged == 0:
 		a.printf("There are no records of %s here.\n", r.From)
+	case r.Failed == 0 && r.NotJudged > 0:
+		a.printf("%s: %s of %s would be valid in %s.\n", whose, number(r.Valid), number(r.Looked), r.To)
 	case r.Failed == 0:
 		a.printf("%s: all %s would be valid in %s.\n", whose, number(r.Valid), r.To)
 	default:
@@ -114,6 +117,9 @@ func (a *app) printAgainst(r *node.AgainstReply) {
 		if n := len(r.Faults) - 20; n > 0 {
 			a.printf("  and %s; --json lists them\n", plural(n, "more fault", "more faults"))
 		}
+	}
+	if r.NotJudged > 0 {
+		a.printf("%s more work to judge than a record may cause: stile standard lint says what is dear.\n", plural(r.NotJudged, "record would take", "records would take"))
 	}
 	if r.Damaged > 0 {
 		a.printf("%s damaged on disk and was not looked at.\n", plural(r.Damaged, "record is", "records are"))

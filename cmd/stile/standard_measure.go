@@ -74,6 +74,9 @@ func (a *app) printStatement(s node.Statement) {
 		valid = fmt.Sprintf("%s, counted since %s", part(s.Offers.Valid, s.Offers.Seen), at(s.CountedSince))
 	}
 	t.add("valid when first offered", valid)
+	if s.Offers.NotJudged > 0 {
+		t.add("not judged", fmt.Sprintf("%s more work to check than a record may cause, and %s not among these", plural(s.Offers.NotJudged, "record takes", "records take"), map[bool]string{true: "is", false: "are"}[s.Offers.NotJudged == 1]))
+	}
 	t.add("held back now", number(s.Held))
 	fresh := "the standard does not say how fresh records should be"
 	if s.Freshness != nil {

@@ -40,6 +40,7 @@ type tally struct {
 	bar     *bar
 	rows    int
 	refused int // rows
+	open    int // rows that no verdict came to
 	broken  int // files that could not be read to their end
 	counts  map[node.Outcome]int
 	gone    int // withdrawals
@@ -97,7 +98,7 @@ func newTally(im *importer) (*tally, error) {
 // or nothing.
 func (t *tally) startOver() {
 	t.seen = newSeenKeys()
-	t.rows, t.refused, t.broken, t.gone = 0, 0, 0, 0
+	t.rows, t.refused, t.open, t.broken, t.gone = 0, 0, 0, 0, 0
 	t.counts = map[node.Outcome]int{}
 	t.reasons = map[reason]int{}
 	t.shown, t.broke, t.noted = nil, nil, nil
@@ -127,6 +128,10 @@ func (t *tally) take(file string, r *intake.Reader, b *batch) {
 		problems := row.Problems
 		if len(problems) == 0 {
 			res := results[i]
+			if res.Outcome == node.NotJudged {
+				t.leave(file, row, res)
+				continue
+			}
 			t.gone += res.Withdrawn
 			if problems = r.Explain(row, foundProblems(res.Problems)); len(problems) == 0 {
 				t.counts[res.Outcome]++
@@ -138,6 +143,18 @@ func (t *tally) take(file string, r *intake.Reader, b *batch) {
 		if len(problems) > 0 {
 			t.refuse(file, row, problems)
 		}
+	}
+}
+
+// leave counts a row that no verdict came to: it was not taken, and is not wrong
+// as far as anybody knows.
+func (t *tally) leave(file string, row intake.Row, res node.PutResult) {
+	t.open++
+	if t.rejects != nil {
+		t.rejects.row(row, true)
+	}
+	if note := fmt.Sprintf("%s row %d was not judged: to check it takes more work than a record of its size may cause; nothing is known to be wrong with it", file, row.Number); len(t.noted) < shownRows {
+		t.noted = append(t.noted, note)
 	}
 }
 
@@ -218,7 +235,7 @@ func (t *tally) outcomes() []node.Outcome {
 
 // nothingKept: all or nothing was asked for, and it was nothing.
 func (t *tally) nothingKept() bool {
-	return t.im.all && !t.im.dryRun && !t.im.writing && (t.refused > 0 || t.broken > 0)
+	return t.im.all && !t.im.dryRun && !t.im.writing && (t.refused+t.open > 0 || t.broken > 0)
 }
 
 // finish prints what became of everything and returns an error when something
@@ -241,6 +258,10 @@ func (t *tally) finish(files int) error {
 		return err
 	}
 	if t.refused == 0 && t.broken == 0 {
+		if t.open > 0 {
+			return failure(node.Failed, "stile standard lint says what in the standard is dear; tell its publisher, and offer the rows again when that is mended", "%s of %s not judged, and not kept",
+				number(t.open), plural(t.rows, "row was", "rows were"))
+		}
 		return nil
 	}
 	return t.verdict()
@@ -288,8 +309,8 @@ func (t *tally) verdict() error {
 	switch {
 	case t.nothingKept():
 		msg += ": nothing was kept, as --all-or-nothing asks"
-	case !t.im.dryRun && t.rows > t.refused:
-		msg += "; " + plural(t.rows-t.refused, "good one was", "good ones were") + " kept"
+	case !t.im.dryRun && t.rows > t.refused+t.open:
+		msg += "; " + plural(t.rows-t.refused-t.open, "good one was", "good ones were") + " kept"
 	}
 	return failure(node.Invalid, try, "%s", msg)
 }
@@ -338,6 +359,9 @@ func (t *tally) print() {
 		s.add(string(o), number(t.counts[o]))
 	}
 	s.add("refused", number(t.refused))
+	if t.open > 0 {
+		s.add("not judged", number(t.open))
+	}
 	if t.gone > 0 {
 		s.add("withdrawn from partners", number(t.gone))
 	}
@@ -400,6 +424,9 @@ func (x refusedRow) text() string {
 // end closes the document of --json.
 func (t *tally) end(complete bool) {
 	counts := map[string]int{"refused": t.refused}
+	if t.open > 0 {
+		counts["not judged"] = t.open
+	}
 	for _, o := range t.outcomes() {
 		counts[string(o)] = t.counts[o]
 	}

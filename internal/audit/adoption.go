@@ -11,6 +11,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -165,7 +166,7 @@ func (v *verifier) recount(ar *AdoptionReport) error {
 	if known != nil {
 		filling = measure.NewFilling(measure.PlacesOf(known.std))
 	}
-	var live, valid, invalid, fresh, partly, younger int
+	var live, valid, invalid, unjudged, fresh, partly, younger int
 	err = v.eachRecord(func(index uint64, _ *record.Token, view *record.View) {
 		if view.Standard != s.Standard || view.Op != record.Put || index >= s.Checkpoint.Size || newest[view.Record.Bytes()] != index {
 			return
@@ -186,10 +187,13 @@ func (v *verifier) recount(ar *AdoptionReport) error {
 			return
 		}
 		filling.Add(view.Body)
-		if len(known.std.Validate(view.Body)) > 0 {
-			invalid++
-		} else {
+		switch ps := known.std.Validate(view.Body); {
+		case len(ps) == 0:
 			valid++
+		case standard.Unjudged(ps):
+			unjudged++
+		default:
+			invalid++
 		}
 	})
 	if err != nil {
@@ -219,6 +223,8 @@ func (v *verifier) recount(ar *AdoptionReport) error {
 		switch {
 		case invalid > 0:
 			say("records that are valid now", "all that are live", number(valid), Differs, "")
+		case unjudged > 0:
+			say("records that are valid now", "all that are live", number(valid), Unknown, fmt.Sprintf("%s more work to judge than a record may cause", map[bool]string{true: "1 record takes", false: number(unjudged) + " records take"}[unjudged == 1]))
 		case partly > 0:
 			say("records that are valid now", "all that are live", number(valid), Unknown, partial)
 		default:
@@ -230,6 +236,9 @@ func (v *verifier) recount(ar *AdoptionReport) error {
 	log := "the log has what was taken, not what was refused"
 	say("first offers", number(s.Offers.Seen), "", Unknown, log)
 	say("of them valid at once", number(s.Offers.Valid), "", Unknown, log)
+	if s.Offers.NotJudged > 0 {
+		say("not judged", number(s.Offers.NotJudged), "", Unknown, log)
+	}
 	say("held back", number(s.Held), "", Unknown, log)
 	say("errors by rule and field", count(len(s.Errors.Listed), "kind"), "", Unknown, log)
 	sent := "disclosures and receipts are not in this bundle: see that of each agreement"

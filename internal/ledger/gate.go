@@ -20,16 +20,23 @@ import (
 // What the gate counts lies beside the records and is written in their
 // transactions:
 //
-//	y standard4   since8 seen8 valid8: first offers in that version
+//	y standard4   since8 seen8 valid8 unjudged8: first offers in that version, and
+//	              records that the gate came to no verdict on; without the last
+//	              when there is none
 //	z standard4   what offers broke: JSON, see gateErrors
-//	Y id16        digest8: an offer that was refused and not taken since
+//	Y id16        digest8 bytes8: an offer that was refused and not taken since, by
+//	              what it broke and by the bytes first offered. What broke nothing
+//	              was not judged. Older ones are without the last 8
 //	Z             count8: how many of these there are
 //
 // A first offer is the first time that a record comes to the gate. A record is
 // known by its natural key, and one that has none that can be read by its
 // sender's reference, or else by its bytes. So an offer is a first one when no
 // version of the record was ever logged and no mark of it stands under Y. A
-// mark goes when the record is taken: from then on the log knows it.
+// mark goes when the record is taken: from then on the log knows it. When what
+// is taken are the very bytes that were first offered, they were valid all
+// along, whatever they met then, and count so. An offer that was not judged is
+// no first offer yet: the first that gets a verdict is.
 //
 // While no mark stands anywhere, which is the rule, none is looked for.
 
@@ -37,7 +44,7 @@ import (
 type Refused struct {
 	Key       string // natural key as standard.Key spells it; "" when the record has none that can be read
 	Reference string // the sender's own; may be ""
-	Offered   []byte // as it came; only hashed, and only when there is neither key nor reference
+	Offered   []byte // as it came; only hashed
 	Problems  []standard.Problem
 }
 
@@ -46,7 +53,31 @@ type gateRefusal struct {
 	ids    [][16]byte
 	keyed  bool // ids[0] is a record's id
 	broken []errorKey
-	digest [8]byte // of broken
+	digest [8]byte // of broken; zero when it was not judged
+	bytes  [8]byte // of what was offered
+}
+
+func (g *gateRefusal) unjudged() bool { return g.digest == [8]byte{} }
+
+// A mark is what is kept of an offer that was refused.
+type mark struct{ digest, bytes [8]byte }
+
+func decodeMark(v []byte) (m mark) {
+	copy(m.digest[:], v)
+	if len(v) == 16 {
+		copy(m.bytes[:], v[8:])
+	}
+	return m
+}
+
+func (m mark) encode() []byte { return append(m.digest[:], m.bytes[:]...) }
+
+func (m mark) unjudged() bool { return m.digest == [8]byte{} }
+
+func offeredDigest(raw []byte) (d [8]byte) {
+	h := sha256.Sum256(raw)
+	copy(d[:], h[:])
+	return d
 }
 
 type errorKey struct {
@@ -75,6 +106,12 @@ func (l *Ledger) OfferRefused(std name.Standard, r Refused) (*Offer, error) {
 		g.ids = append(g.ids, referenceID(std, r.Reference))
 	default:
 		g.ids = append(g.ids, hashID("bytes", std, r.Offered))
+	}
+	if len(r.Offered) > 0 {
+		g.bytes = offeredDigest(r.Offered)
+	}
+	if standard.Unjudged(r.Problems) {
+		return &Offer{std: known, refused: g}, nil
 	}
 	places := known.places()
 	for _, p := range r.Problems {
@@ -113,9 +150,14 @@ func ruleOf(rule string) string {
 	return string(b)
 }
 
-// As says under which reference its sender knows the record. An offer that was
-// refused under it before then counts as the same record's.
-func (o *Offer) As(reference string) *Offer { o.reference = reference; return o }
+// As says under which reference its sender knows the record, "" when there is
+// none, and which bytes were offered. An offer that was refused under that
+// reference before then counts as the same record's, and with those bytes as
+// this very offer.
+func (o *Offer) As(reference string, offered []byte) *Offer {
+	o.reference, o.offered = reference, offered
+	return o
+}
 
 func referenceID(std name.Standard, reference string) [16]byte {
 	return hashID("reference", std, []byte(reference))
@@ -142,6 +184,7 @@ func (k *knownStandard) places() *measure.Places {
 type gateCount struct {
 	since       int64
 	seen, valid uint64
+	unjudged    uint64      // records that no verdict came to, and that were not taken since
 	errors      *gateErrors // nil while the batch refused nothing
 }
 
@@ -203,8 +246,12 @@ func decodeGate(v []byte) (*gateCount, error) {
 	switch len(v) {
 	case 0:
 		return &gateCount{}, nil
-	case 24:
-		return &gateCount{since: int64(binary.BigEndian.Uint64(v)), seen: binary.BigEndian.Uint64(v[8:]), valid: binary.BigEndian.Uint64(v[16:])}, nil
+	case 24, 32:
+		c := &gateCount{since: int64(binary.BigEndian.Uint64(v)), seen: binary.BigEndian.Uint64(v[8:]), valid: binary.BigEndian.Uint64(v[16:])}
+		if len(v) == 32 {
+			c.unjudged = binary.BigEndian.Uint64(v[24:])
+		}
+		return c, nil
 	}
 	return nil, fmt.Errorf("%w: counters of the gate have %d bytes", ErrDamaged, len(v))
 }
@@ -215,9 +262,13 @@ func (b *batch) storeGate() error {
 		if c.since == 0 {
 			continue // looked at, and nothing counted
 		}
-		v := binary.BigEndian.AppendUint64(make([]byte, 0, 24), uint64(c.since))
+		v := binary.BigEndian.AppendUint64(make([]byte, 0, 32), uint64(c.since))
 		v = binary.BigEndian.AppendUint64(v, c.seen)
-		b.sets[string(numKey4('y', std))] = binary.BigEndian.AppendUint64(v, c.valid)
+		v = binary.BigEndian.AppendUint64(v, c.valid)
+		if c.unjudged > 0 {
+			v = binary.BigEndian.AppendUint64(v, c.unjudged)
+		}
+		b.sets[string(numKey4('y', std))] = v
 		if c.errors != nil {
 			e, err := marshal(c.errors)
 			if err != nil {
@@ -230,7 +281,7 @@ func (b *batch) storeGate() error {
 }
 
 // marksOf returns which of some ids are marked, and with what.
-func (l *Ledger) marksOf(b *batch, ids ...[16]byte) (found [][16]byte, digests [][]byte, err error) {
+func (l *Ledger) marksOf(b *batch, ids ...[16]byte) (found [][16]byte, marks []mark, err error) {
 	if l.w.marks == 0 {
 		return nil, nil, nil
 	}
@@ -242,22 +293,21 @@ func (l *Ledger) marksOf(b *batch, ids ...[16]byte) (found [][16]byte, digests [
 		if err != nil {
 			return nil, nil, err
 		}
-		found, digests = append(found, id), append(digests, v)
+		found, marks = append(found, id), append(marks, decodeMark(v))
 	}
-	return found, digests, nil
+	return found, marks, nil
 }
 
 // marksOfOffer returns the marks that a valid offer's record stands under.
-func (l *Ledger) marksOfOffer(b *batch, o *Offer) ([][16]byte, error) {
+func (l *Ledger) marksOfOffer(b *batch, o *Offer) (ids [][16]byte, marks []mark, err error) {
 	if l.w.marks == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	ids := [][16]byte{o.record}
+	ids = [][16]byte{o.record}
 	if o.reference != "" {
 		ids = append(ids, referenceID(o.std.name, o.reference))
 	}
-	found, _, err := l.marksOf(b, ids...)
-	return found, err
+	return l.marksOf(b, ids...)
 }
 
 // unmark takes away marks of a record that was taken.
@@ -276,14 +326,35 @@ func (l *Ledger) moveMarks(b *batch, d int) {
 	b.sets[string(keyMarks)] = binary.BigEndian.AppendUint64(nil, uint64(l.w.marks))
 }
 
-// countTaken counts a valid offer that made a new record.
-func (c *gateCount) countTaken(b *batch, before bool) {
+// countTaken counts a valid offer that made a new record, of which those marks
+// stood.
+func (c *gateCount) countTaken(b *batch, marks []mark, offered []byte) {
 	if c.since == 0 {
 		c.since = b.iat
 	}
-	if !before {
+	judged := slices.IndexFunc(marks, func(m mark) bool { return !m.unjudged() })
+	switch {
+	case judged < 0:
 		c.seen++
 		c.valid++
+	case slices.ContainsFunc(marks, func(m mark) bool { return len(offered) > 0 && m.bytes == offeredDigest(offered) }):
+		c.valid++
+	}
+}
+
+// gateOf returns the counters that an offer moves by the marks of its record;
+// nil when it moves none.
+func (l *Ledger) gateOf(b *batch, o *Offer, marks []mark) (*gateCount, error) {
+	if !slices.ContainsFunc(marks, mark.unjudged) {
+		return nil, nil
+	}
+	return l.gate(b, o.std.number)
+}
+
+// settle takes back that a record was not judged, of which those marks stood.
+func (c *gateCount) settle(marks []mark) {
+	if c.unjudged > 0 && slices.ContainsFunc(marks, mark.unjudged) {
+		c.unjudged--
 	}
 }
 
@@ -300,7 +371,7 @@ func (l *Ledger) prepareRefused(b *batch, o *Offer) error {
 		// What the batch itself makes has no head yet.
 		before = err == nil || b.touched[g.ids[0]]
 	}
-	marked, digests, err := l.marksOf(b, g.ids...)
+	marked, marks, err := l.marksOf(b, g.ids...)
 	if err != nil {
 		return err
 	}
@@ -328,11 +399,26 @@ func (l *Ledger) prepareRefused(b *batch, o *Offer) error {
 	if c.since == 0 {
 		c.since = b.iat
 	}
-	if !before && len(marked) == 0 {
-		c.seen++
+	judged := slices.ContainsFunc(marks, func(m mark) bool { return !m.unjudged() })
+	next := mark{g.digest, g.bytes}
+	switch {
+	case g.unjudged() && len(marked) > 0:
+		return nil // as before, or known for what it broke
+	case g.unjudged():
+		c.unjudged++
+	default:
+		c.settle(marks)
+		if !before && !judged {
+			c.seen++
+		}
+		for _, m := range marks {
+			if !m.unjudged() {
+				next.bytes = m.bytes // those first offered
+			}
+		}
 	}
-	same := func(d []byte) bool { return string(d) == string(g.digest[:]) }
-	if !slices.ContainsFunc(digests, same) {
+	same := func(m mark) bool { return m.digest == g.digest }
+	if !slices.ContainsFunc(marks, same) {
 		for _, k := range g.broken {
 			size += errs.add(k)
 		}
@@ -344,8 +430,8 @@ func (l *Ledger) prepareRefused(b *batch, o *Offer) error {
 		if i < 0 {
 			fresh++
 		}
-		if i < 0 || !same(digests[i]) {
-			b.set(markKey(id), g.digest[:])
+		if i < 0 || !same(marks[i]) {
+			b.set(markKey(id), next.encode())
 		}
 	}
 	l.moveMarks(b, fresh)
@@ -370,7 +456,8 @@ func (l *Ledger) loadMarks(txn *badger.Txn) error {
 // A Gate is what the gate counted for one version of a standard.
 type Gate struct {
 	Since       time.Time // when the counting began; zero when nothing came
-	Seen, Valid int       // first offers, and those of them that were taken at once
+	Seen, Valid int       // first offers, and those of them that were taken, then or as the same bytes since
+	Unjudged    int       // records that the gate came to no verdict on, and did not take since
 	// Errors says what refused offers broke, each rule and place once for as
 	// long as one record goes on breaking the same; in the order they first came.
 	Errors []measure.Error
@@ -394,7 +481,7 @@ func (v *View) Gate(std name.Standard) (g Gate, err error) {
 		return g, err
 	}
 	if c.since != 0 {
-		g.Since, g.Seen, g.Valid = time.Unix(c.since, 0).UTC(), int(c.seen), int(c.valid)
+		g.Since, g.Seen, g.Valid, g.Unjudged = time.Unix(c.since, 0).UTC(), int(c.seen), int(c.valid), int(c.unjudged)
 	}
 	var e gateErrors
 	if b, err = valueOf(v.txn, numKey4('z', k.number)); err == nil {

@@ -62,7 +62,7 @@ func TestFirstOffers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return o.As(as)
+		return o.As(as, nil)
 	}
 	bad := func(ref, as string, broken ...string) *ledger.Offer {
 		key := ""
@@ -111,6 +111,58 @@ func TestFirstOffers(t *testing.T) {
 	submit(t, l, valid("1", ""), bad("1", "", "/ward", "type"), bad("1", "", "/ward", "type", "/reference", "pattern"))
 	if g = gate(t, l, std.Name()); g.Errors[0].Count != 5 || g.Errors[3] != (measure.Error{Rule: "pattern", Field: "/reference", Count: 1}) {
 		t.Errorf("errors %+v", g.Errors)
+	}
+}
+
+// A record that was refused and is taken as the very bytes that it came as was
+// valid when it was first offered; one that was mended was not.
+func TestFirstOffersOfTheSameBytes(t *testing.T) {
+	std := parish(t, "1.0.0")
+	dir, keys := t.TempDir(), ring(t)
+	l := open(t, dir, keys)
+	adopt(t, l, std)
+	valid := func(ref, bytes string) *ledger.Offer {
+		o, err := l.Offer(std, item(ref, "A", "x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.As("", []byte(bytes))
+	}
+	bad := func(ref, bytes string, broken ...string) *ledger.Offer {
+		return refused(t, l, std.Name(), ledger.Refused{Key: `["` + ref + `"]`, Offered: []byte(bytes), Problems: breaks(broken...)})
+	}
+	unjudged := func(ref, bytes string) *ledger.Offer { return bad(ref, bytes, "", standard.RuleBudget) }
+	check := func(what string, seen, taken, open int) {
+		t.Helper()
+		if g := gate(t, l, std.Name()); g.Seen != seen || g.Valid != taken || g.Unjudged != open {
+			t.Errorf("%s: %d seen, %d valid and %d not judged, want %d, %d and %d", what, g.Seen, g.Valid, g.Unjudged, seen, taken, open)
+		}
+	}
+	submit(t, l, bad("1", "one", "/ward", "type"), valid("1", "one"))
+	check("refused, then taken as it was", 1, 1, 0)
+	submit(t, l, bad("2", "two", "/ward", "type"), valid("2", "two, mended"))
+	check("refused, then taken mended", 2, 1, 0)
+	submit(t, l, bad("3", "three", "/ward", "type"), bad("3", "three, worse", "/ward", "enum"), valid("3", "three"))
+	check("refused, refused as other bytes, taken as it first was", 3, 2, 0)
+	submit(t, l, unjudged("4", "four"), unjudged("4", "four"))
+	check("not judged, twice", 3, 2, 1)
+	l.Close()
+	l = open(t, dir, keys)
+	check("opened again", 3, 2, 1)
+	submit(t, l, valid("4", "four"))
+	check("not judged, then taken", 4, 3, 0)
+	submit(t, l, unjudged("5", "five"), bad("5", "five", "/ward", "type"))
+	check("not judged, then refused", 5, 3, 0)
+	submit(t, l, unjudged("5", "five"), valid("5", "five, mended"))
+	check("refused, not judged, then taken mended", 5, 3, 0)
+	submit(t, l, unjudged("1", "one, changed"))
+	check("a new version that is not judged", 5, 3, 1)
+	submit(t, l, valid("1", "one"))
+	check("and the old one once more", 5, 3, 0)
+	for _, e := range gate(t, l, std.Name()).Errors {
+		if e.Rule == standard.RuleBudget {
+			t.Errorf("not being judged is counted as an error: %+v", e)
+		}
 	}
 }
 
@@ -175,7 +227,7 @@ func TestGateAgainstModel(t *testing.T) {
 					t.Fatal(err)
 				}
 				if hasRef {
-					o.As(ref)
+					o.As(ref, nil)
 				}
 				if !taken[key] {
 					_, a := marked[key]

@@ -52,6 +52,7 @@ type Offer struct {
 	made     bool
 	// reference is the sender's own name for the record; "" when not given.
 	reference string
+	offered   []byte       // as it came; nil when not given
 	refused   *gateRefusal // the gate did not take it: it is only counted
 
 	result Result
@@ -209,7 +210,8 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	if o.expect != 0 && (!had || old.version != o.expect) {
 		return fmt.Errorf("record %s: %w: it is at version %d, not %d", id, ErrConflict, old.version, o.expect)
 	}
-	var marks [][16]byte // of refused offers of the record
+	var marked [][16]byte // by refused offers of the record
+	var marks []mark
 	if o.remove {
 		if !had || !old.live {
 			return fmt.Errorf("record %s: %w", id, ErrNotFound)
@@ -224,11 +226,16 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 		return err
 	}
 	if !o.remove {
-		if marks, err = l.marksOfOffer(b, o); err != nil {
+		if marked, marks, err = l.marksOfOffer(b, o); err != nil {
 			return err
 		}
 		if had && old.live && old.digest == o.digest && old.standard == o.std.number {
-			l.unmark(b, marks)
+			if c, err := l.gateOf(b, o, marks); err != nil {
+				return err
+			} else if c != nil {
+				c.settle(marks)
+			}
+			l.unmark(b, marked)
 			o.result = Result{Record: id, Version: old.version, Index: old.index, Outcome: Unchanged}
 			if ties {
 				return l.tied(b, o, line)
@@ -266,9 +273,12 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 
 	var gate *gateCount
 	if !had && !o.made { // so it is no removal, and was offered by somebody
-		if gate, err = l.gate(b, o.std.number); err != nil {
-			return err
-		}
+		gate, err = l.gate(b, o.std.number)
+	} else {
+		gate, err = l.gateOf(b, o, marks)
+	}
+	if err != nil {
+		return err
 	}
 
 	if ties {
@@ -279,9 +289,12 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 
 	// From here on nothing can fail: the index is taken.
 	if gate != nil {
-		gate.countTaken(b, len(marks) > 0)
+		gate.settle(marks)
+		if !had && !o.made {
+			gate.countTaken(b, marks, o.offered)
+		}
 	}
-	l.unmark(b, marks)
+	l.unmark(b, marked)
 	p := &pending{
 		index: l.w.next,
 		stored: &storedRecord{

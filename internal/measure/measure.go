@@ -59,7 +59,11 @@ type Statement struct {
 // natural key or else by its sender's reference, came to the gate.
 type Offers struct {
 	Seen  int `json:"seen"`
-	Valid int `json:"valid"` // of those, taken at once
+	Valid int `json:"valid"` // of those, taken as they came
+	// NotJudged counts records that the gate came to no verdict on, because that
+	// would have cost more than a record may, and that were not taken since. They
+	// are not among Seen, and in no Errors.
+	NotJudged int `json:"not_judged,omitempty"`
 }
 
 // Errors counts what offers broke, each rule and place once for as long as the
@@ -177,7 +181,7 @@ func (s *Statement) check() error {
 	}{
 		{"/records", s.Records, int(s.Checkpoint.Size)}, {"/damaged", s.Damaged, s.Records},
 		{"/first_offers/seen", s.Offers.Seen, maxCount}, {"/first_offers/valid", s.Offers.Valid, min(s.Offers.Seen, int(s.Checkpoint.Size))},
-		{"/held_back", s.Held, maxCount}, {"/errors/other", s.Errors.Other, maxCount},
+		{"/first_offers/not_judged", s.Offers.NotJudged, maxCount}, {"/held_back", s.Held, maxCount}, {"/errors/other", s.Errors.Other, maxCount},
 		{"/partners/served", s.Partners.Served, maxCount}, {"/partners/offered", s.Partners.Offered, s.Partners.Served * min(s.Records, maxCount/max(1, s.Partners.Served))},
 		{"/partners/delivered", s.Partners.Delivered, s.Partners.Offered}, {"/partners/acknowledged", s.Partners.Acknowledged, s.Partners.Delivered},
 		{"/received/records", s.Received.Records, maxCount}, {"/received/used", s.Received.Used, s.Received.Records},

@@ -14,7 +14,7 @@ import (
 // value of the record.
 type Problem struct {
 	Pointer string `json:"pointer"` // RFC 6901 pointer to the place; "" is the whole record
-	Rule    string `json:"rule"`    // the JSON Schema keyword, or "key", "budget", "engine"
+	Rule    string `json:"rule"`    // the JSON Schema keyword, or "key", or RuleBudget or RuleEngine: not judged
 	Detail  string `json:"detail"`  // such as "is required"
 	Fix     string `json:"fix"`     // what to do, such as "fill it in"
 }
