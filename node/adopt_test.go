@@ -83,7 +83,7 @@ func TestJudgeRecords(t *testing.T) {
 				t.Errorf("fault: %+v", f)
 			}
 		}
-		if req.Cursor = r.Cursor; r.Cursor == 0 {
+		if req.Cursor = r.Cursor; r.Cursor == "" {
 			break
 		}
 	}
@@ -204,7 +204,7 @@ func BenchmarkJudge(b *testing.B) {
 				for {
 					r := call(b, n.Standards().Against, req)
 					looked += r.Valid
-					if req.Cursor = r.Cursor; r.Cursor == 0 {
+					if req.Cursor = r.Cursor; r.Cursor == "" {
 						break
 					}
 				}

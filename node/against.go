@@ -20,7 +20,7 @@ import (
 type AgainstRequest struct {
 	From   string       `json:"from"` // publisher/name@1.0.0, or a line publisher/name@1
 	To     AdoptRequest `json:"to"`
-	Cursor uint64       `json:"cursor,omitempty"`
+	Cursor Cursor       `json:"cursor,omitempty"`
 	Limit  int          `json:"limit,omitempty"` // records looked at; default and at most 1000
 }
 
@@ -40,7 +40,7 @@ type AgainstReply struct {
 
 	Damaged int          `json:"damaged,omitempty"` // on disk, and not judged
 	Faults  []FaultCount `json:"faults"`            // most records first
-	Cursor  uint64       `json:"cursor,omitempty"`  // 0 after the last page
+	Cursor  Cursor       `json:"cursor,omitempty"`
 }
 
 // FaultCount is how many records break a rule at a field.
@@ -97,16 +97,20 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 	if limit <= 0 || limit > maxList {
 		limit = maxList
 	}
+	from, err := in.Cursor.at()
+	if err != nil {
+		return nil, err
+	}
 	var page []*ledger.Version
 	size := 0
 	err = n.ledger.View(func(v *ledger.View) error {
-		return v.Scan(line.Name, in.Cursor, func(ver *ledger.Version, err error) bool {
+		return v.Scan(line.Name, from, func(ver *ledger.Version, err error) bool {
 			switch {
 			case err != nil:
 				out.Damaged++
 			case !counted(ver.Claims.Standard):
 			case len(page) == limit || size > againstBytes:
-				out.Cursor = ver.Index
+				out.Cursor = cursorOf(ver.Index)
 				return false
 			default:
 				page = append(page, ver)

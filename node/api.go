@@ -88,16 +88,16 @@ type RecordReply struct {
 type ListRequest struct {
 	Standard string       `json:"standard,omitempty"` // publisher/name, of any version; or with @1 or @1.2.0, of those; empty lists all
 	From     name.Council `json:"from,omitempty"`     // held from this council; empty: our own
-	Cursor   uint64       `json:"cursor,omitempty"`
+	Cursor   Cursor       `json:"cursor,omitempty"`
 	Limit    int          `json:"limit,omitempty"` // default 100, at most 1000
 	Bodies   bool         `json:"bodies,omitempty"`
 }
 
-// ListReply is a page of records. Cursor is 0 when it is the last.
+// ListReply is a page of records.
 type ListReply struct {
 	Records []RecordReply `json:"records"`
 	Damaged []string      `json:"damaged,omitempty"` // what was left out because it is damaged on disk
-	Cursor  uint64        `json:"cursor,omitempty"`
+	Cursor  Cursor        `json:"cursor,omitempty"`
 }
 
 // HistoryReply is every version of a record, newest first.

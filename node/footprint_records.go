@@ -203,17 +203,17 @@ type FootprintListRequest struct {
 	// the call is seen; At waits for a position, such as that of a put.
 	Linearizable bool   `json:"linearizable,omitempty"`
 	At           uint64 `json:"at,omitempty"`
-	From         uint64 `json:"from,omitempty"`
+	Cursor       Cursor `json:"cursor,omitempty"`
 	Limit        int    `json:"limit,omitempty"` // default 100, at most 1000
 	Bodies       bool   `json:"bodies,omitempty"`
 }
 
-// FootprintListReply is a page of records. Next is 0 when it is the last.
+// FootprintListReply is a page of records.
 type FootprintListReply struct {
 	Position uint64            `json:"position"` // of the ledger it was read at
 	Records  []FootprintRecord `json:"records"`
 	Damaged  []uint64          `json:"damaged,omitempty"`
-	Next     uint64            `json:"next,omitempty"`
+	Cursor   Cursor            `json:"cursor,omitempty"`
 }
 
 // FootprintRecord is a record in a footprint's ledger.
@@ -274,13 +274,17 @@ func (n *Node) listFootprintRecords(ctx context.Context, in FootprintListRequest
 	if in.Limit <= 0 {
 		in.Limit = 100
 	}
-	l, err := r.f.Records(in.From, min(in.Limit, maxList), func(h *footprint.Held) bool {
+	from, err := in.Cursor.at()
+	if err != nil {
+		return nil, err
+	}
+	l, err := r.f.Records(from, min(in.Limit, maxList), func(h *footprint.Held) bool {
 		return (of == "" || h.View.Council == of) && (in.Standard == "" || mayMean(in.Standard, h.View.Standard))
 	})
 	if err != nil {
 		return nil, footprintError(r.name, err)
 	}
-	out := &FootprintListReply{Position: l.Position, Records: []FootprintRecord{}, Next: l.Next, Damaged: l.Damaged}
+	out := &FootprintListReply{Position: l.Position, Records: []FootprintRecord{}, Cursor: cursorOf(l.Next), Damaged: l.Damaged}
 	for _, h := range l.Records {
 		fr := footprintRecord(h)
 		if in.Bodies {

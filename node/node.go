@@ -14,7 +14,13 @@
 //	admin.sock     while the node runs: whoever can open it may do everything the node may
 //
 // Init makes one, Open opens it, and Run exchanges records until it is told to
-// stop. Operations work before, during and after Run.
+// stop. What a node can be asked to do is in [Operations], by noun:
+//
+//	reply, err := n.Records().Put(ctx, node.PutRequest{Standard: "housing-need", Records: records})
+//
+// Operations work before, during and after Run, until Close. Dial gives the same
+// ones at the admin socket of a node that runs in another process. Requests and
+// replies are plain structs, the same in JSON; a failure is an [*Error].
 package node
 
 import (

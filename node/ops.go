@@ -1,6 +1,9 @@
 package node
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Kind says what kind of failure an Error is; commands turn it into their exit
 // code.
@@ -31,6 +34,30 @@ func (e *Error) Error() string { return e.Message }
 
 func fail(k Kind, try, format string, a ...any) *Error {
 	return &Error{Kind: k, Message: fmt.Sprintf(format, a...), Try: try}
+}
+
+// A Cursor says where the next page of a list begins: a reply gives it, and the
+// next request takes it. What it looks like is the node's own business and may
+// change with its version. Empty, it means the first page in a request, and in a
+// reply that there is no other.
+type Cursor string
+
+func cursorOf(at uint64) Cursor {
+	if at == 0 {
+		return ""
+	}
+	return Cursor(strconv.FormatUint(at, 36))
+}
+
+func (c Cursor) at() (uint64, error) {
+	if c == "" {
+		return 0, nil
+	}
+	at, err := strconv.ParseUint(string(c), 36, 64)
+	if err != nil {
+		return 0, fail(Usage, "begin at the first page, without a cursor", "the cursor is none that this node gave")
+	}
+	return at, nil
 }
 
 // StandardRequest names an adopted standard: publisher/name@version, or a

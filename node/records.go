@@ -445,10 +445,13 @@ const maxList = 1000
 // place in one of them: cursors carry which, above the log index.
 const cursorIndexBits = 48
 
-func cursorAt(list int, index uint64) uint64 { return uint64(list)<<cursorIndexBits | index }
+func cursorAt(list int, index uint64) Cursor {
+	return cursorOf(uint64(list)<<cursorIndexBits | index)
+}
 
-func splitCursor(c uint64) (list int, index uint64) {
-	return int(c >> cursorIndexBits), c & (1<<cursorIndexBits - 1)
+func splitCursor(c Cursor) (list int, index uint64, err error) {
+	at, err := c.at()
+	return int(at >> cursorIndexBits), at & (1<<cursorIndexBits - 1), err
 }
 
 func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, error) {
@@ -474,8 +477,11 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 		}
 	}
 	out := &ListReply{Records: []RecordReply{}}
-	err := n.ledger.View(func(v *ledger.View) error {
-		first, from := splitCursor(in.Cursor)
+	first, from, err := splitCursor(in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	err = n.ledger.View(func(v *ledger.View) error {
 		for i, std := range names {
 			if i < first {
 				continue
@@ -502,7 +508,7 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 				out.Records = append(out.Records, *r)
 				return true
 			})
-			if err != nil || out.Cursor != 0 {
+			if err != nil || out.Cursor != "" {
 				return err
 			}
 		}
@@ -515,8 +521,11 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 	out := &ListReply{Records: []RecordReply{}}
 	seen := false
 	shown := map[*ledger.Source][]*ledger.Holding{} // with what they say
-	err := n.ledger.View(func(v *ledger.View) error {
-		first, from := splitCursor(in.Cursor)
+	first, from, err := splitCursor(in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	err = n.ledger.View(func(v *ledger.View) error {
 		for i, src := range n.ledger.Sources() {
 			if src.From != in.From || src.Agreement == "" {
 				continue
@@ -548,7 +557,7 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 				out.Records = append(out.Records, *r)
 				return true
 			})
-			if err != nil || out.Cursor != 0 {
+			if err != nil || out.Cursor != "" {
 				return err
 			}
 		}

@@ -247,8 +247,8 @@ func (a *app) listFootprintRecords(ctx context.Context, req node.FootprintListRe
 			}
 			t.add(append([]string{string(r.Council), string(r.Record), r.Standard.String(), number(r.Version), at(r.IssuedAt), number(r.Entry), number(r.Withheld)}, shown(r.Body, show)...)...)
 		}
-		if req.From = page.Next; page.Next == 0 || !all && left == 0 {
-			if page.Next != 0 {
+		if req.Cursor = page.Cursor; page.Cursor == "" || !all && left == 0 {
+			if page.Cursor != "" {
 				a.say("there are more than %s; --all lists them", plural(n, "record", "records"))
 			}
 			break

@@ -95,7 +95,7 @@ func (a *app) pages(ctx context.Context, req node.ListRequest, all bool, f func(
 	}
 	left := req.Limit
 	for _, n := range names {
-		req.Standard, req.Cursor = n, 0
+		req.Standard, req.Cursor = n, ""
 		for {
 			req.Limit = 1000
 			if !all {
@@ -116,7 +116,7 @@ func (a *app) pages(ctx context.Context, req node.ListRequest, all bool, f func(
 					return damaged, false, err
 				}
 			}
-			if req.Cursor = page.Cursor; page.Cursor == 0 {
+			if req.Cursor = page.Cursor; page.Cursor == "" {
 				break
 			}
 		}

@@ -49,7 +49,7 @@ func (a *app) judgeRecords(ctx context.Context, c node.Operations, from string, 
 				s.IDs = s.IDs[:5]
 			}
 		}
-		if req.Cursor = page.Cursor; page.Cursor == 0 {
+		if req.Cursor = page.Cursor; page.Cursor == "" {
 			break
 		}
 		if isTerminal(a.err) && time.Since(began) > time.Second {

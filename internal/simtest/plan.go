@@ -393,7 +393,7 @@ func (c *Council) holdings(from name.Council) (out []node.RecordReply) {
 			c.w.breach("%s: damaged: %v", c.Name, page.Damaged)
 		}
 		out = append(out, page.Records...)
-		if in.Cursor = page.Cursor; in.Cursor == 0 {
+		if in.Cursor = page.Cursor; in.Cursor == "" {
 			return out
 		}
 	}
