@@ -277,7 +277,6 @@ type Refusal struct {
 	Pointer   string         `json:"pointer,omitempty"`
 	Rule      string         `json:"rule"`
 	At        time.Time      `json:"at"`
-	Evidence  [][]byte       `json:"evidence,omitempty"` // checkpoints of the sender's log that contradict each other, signed by it
 }
 
 // A Link is a copy that is being made here of what a partner lets us have.

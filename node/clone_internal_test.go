@@ -53,12 +53,12 @@ func TestCloneSharesNothing(t *testing.T) {
 	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.FixedZone("", 3600))
 	text := "A"
 	in := StatusReply{
-		Since: at, Records: map[string]int{"a": 1}, Refusals: []Refusal{{Evidence: [][]byte{[]byte("x")}}},
+		Since: at, Records: map[string]int{"a": 1}, Witnesses: []WitnessReply{{Size: 1}},
 		Partners: []PartnerReply{{Unconfirmed: []name.Council{"a.gov.uk"}}}, Addresses: []string{},
 	}
 	out := clone(in)
-	out.Records["a"], out.Refusals[0].Evidence[0][0], out.Partners[0].Unconfirmed[0] = 2, 'y', "b.gov.uk"
-	if in.Records["a"] != 1 || in.Refusals[0].Evidence[0][0] != 'x' || in.Partners[0].Unconfirmed[0] != "a.gov.uk" {
+	out.Records["a"], out.Witnesses[0].Size, out.Partners[0].Unconfirmed[0] = 2, 2, "b.gov.uk"
+	if in.Records["a"] != 1 || in.Witnesses[0].Size != 1 || in.Partners[0].Unconfirmed[0] != "a.gov.uk" {
 		t.Errorf("shared: %+v", in)
 	}
 	if out.Addresses != nil || out.Since != at.UTC() {

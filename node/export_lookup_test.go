@@ -21,11 +21,11 @@ func (n *Node) Pose(ctx context.Context, in LookupRequest) (*question.Posed, err
 // AnswerQuestion answers as a stream of the council would be answered; code says
 // why not.
 func (n *Node) AnswerQuestion(ctx context.Context, from name.Council, p *question.Posed) (a *wirepb.Answer, code string) {
-	a, _ = n.answerer.Answer(ctx, from, p.Message(nil))
+	a, _ = n.answerer.Answer(ctx, from, p.Message(0))
 	return a, a.GetCode()
 }
 
 // JudgeAnswerBy checks an answer as one that came from a council.
 func (n *Node) JudgeAnswerBy(by name.Council, p *question.Posed, a *wirepb.Answer) error {
-	return n.asker.Check(by, p, nil, proto.Clone(a).(*wirepb.Answer))
+	return n.asker.Check(context.Background(), by, p, 0, proto.Clone(a).(*wirepb.Answer))
 }

@@ -191,11 +191,7 @@ func (a *app) printStatus(s node.StatusReply) {
 		a.printf("\nrefused from partners, newest first\n")
 		t := newTable("WHEN", "FROM", "#ENTRY", "AT", "RULE", "AGREEMENT")
 		for _, r := range s.Refusals {
-			rule := r.Rule
-			if len(r.Evidence) > 0 {
-				rule += "; its own signed checkpoints are kept as evidence (--json)"
-			}
-			t.add(at(r.At), string(r.From), number(r.Index), r.Pointer, rule, string(r.Agreement))
+			t.add(at(r.At), string(r.From), number(r.Index), r.Pointer, r.Rule, string(r.Agreement))
 		}
 		t.write(a.out, "  ")
 	}

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"sync"
@@ -20,22 +21,23 @@ const InlineSignatures = 64
 // A Page is what a sender answers to a cursor: the entries that follow it, and
 // the proof that they stand in the log.
 type Page struct {
-	Checkpoint  []byte // signed
-	Consistency []byte // that the checkpoint extends the one known before
-	Inclusion   []byte // of all items
-	Items       []ledger.PageItem
-	Cursor      uint64 // where the next page begins
-	Offered     uint64 // records that the sender says there are
-	Live        bool   // there is no more now
+	Told
+	Inclusion []byte // of all items
+	Items     []ledger.PageItem
+	Cursor    uint64 // where the next page begins
+	Offered   uint64 // records that the sender says there are
+	Live      bool   // there is no more now
 }
 
 // Delivery decides about a page that follows a source's cursor. The result holds
 // what may be kept and, for each item that may not, a refusal. An error refuses
-// the page as a whole, or has it wait; it wraps [ErrLied] or [ErrWait].
-func (c *Case) Delivery(src *ledger.Source, p Page) (*ledger.Delivery, error) {
-	d := &ledger.Delivery{Note: p.Checkpoint, Cursor: p.Cursor, Live: p.Live, Offered: int(min(p.Offered, 1<<40))}
+// the page as a whole, or has it wait; it wraps [ErrLied] or [ErrWait], or is that
+// of [Log.Extend], which is asked first: two heads are evidence whatever came with
+// them.
+func (c *Case) Delivery(ctx context.Context, src *ledger.Source, p Page) (*ledger.Delivery, error) {
+	d := &ledger.Delivery{Cursor: p.Cursor, Live: p.Live, Offered: int(min(p.Offered, 1<<40))}
 	var err error
-	if d.Checkpoint, err = c.log.Extend(Head{src.Size, src.Root, src.Note}, p.Checkpoint, p.Consistency); err != nil {
+	if d.Checkpoint, err = c.log.Extend(ctx, p.Told); err != nil {
 		return nil, err
 	}
 	indexes, err := order(src.Cursor, d.Checkpoint.Size, p)

@@ -72,9 +72,15 @@ const (
 	clockWait = 366 * 24 * time.Hour
 )
 
-// Options say what a Judge goes by. The first four are needed.
+// Options say what a Judge goes by. Directory, Ledger, Standards, Now and Last
+// are needed.
 type Options struct {
 	Directory *directory.Directory
+	// Ledger keeps what is known of the logs of others.
+	Ledger *ledger.Ledger
+	// Prove asks a member about its own log, or a footprint's; without it what
+	// cannot be placed is waited for.
+	Prove func(log, member name.Council) ledger.Prover
 	// Standards returns a standard that is adopted here.
 	Standards func(name.Standard) (*standard.Standard, error)
 	Now       func() time.Time
@@ -88,7 +94,8 @@ type Options struct {
 	Ask func()
 }
 
-// A Judge may be used concurrently. It keeps nothing.
+// A Judge may be used concurrently. All that it keeps is what it learns of logs,
+// in the ledger.
 type Judge struct{ o Options }
 
 // New returns a Judge.

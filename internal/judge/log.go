@@ -1,12 +1,14 @@
 package judge
 
 import (
-	"bytes"
+	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -15,6 +17,7 @@ import (
 // checkpoints are believed: its council's own or, of a footprint, those of more
 // than half of its members.
 type Log struct {
+	j         *Judge
 	council   name.Council
 	shared    bool            // a footprint's
 	signer    note.Verifier   // of a council's
@@ -28,7 +31,7 @@ func (j *Judge) Log(c name.Council) (*Log, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is not in the directory", c)
 	}
-	l := &Log{council: c, shared: m.Role == directory.RoleFootprint}
+	l := &Log{j: j, council: c, shared: m.Role == directory.RoleFootprint}
 	if !l.shared {
 		var err error
 		l.signer, err = m.LogVerifier()
@@ -62,50 +65,47 @@ func (l *Log) Open(signed []byte) (tlog.Checkpoint, error) {
 	return cp, nil
 }
 
-// A Head is the newest checkpoint of a log that is known; the zero Head is of
-// one of which nothing is.
-type Head struct {
-	Size uint64
-	Root []byte
-	Note []byte
+// A Told is a checkpoint as it was handed to us.
+type Told struct {
+	Checkpoint  []byte // signed
+	Consistency []byte // hashes: that it extends the log's size From
+	From        uint64
+	By          name.Council // who handed it: the log's council or, of a footprint, one of its members
+	Through     string       // what it came with, for people: "records under …"
+	Cosign      bool         // it is to be cosigned if it is the newest: see [ledger.KnownLog.MayCosign]
 }
 
-// Extend reads a signed checkpoint as Open does and decides whether it is of one
-// history with the head that is known. If not the error is a [*Fork].
-func (l *Log) Extend(known Head, signed, consistency []byte) (tlog.Checkpoint, error) {
-	cp, err := l.Open(signed)
-	if err != nil {
+// Extend reads a signed checkpoint as Open does and takes it into what is known of
+// the log, see [ledger.Ledger.Meet]: the log is one history, whatever it is met
+// through. A checkpoint that another stream has overtaken is believed, too.
+//
+// The error wraps [ledger.ErrQuarantined] when the log has told two histories, now
+// or before, and [ErrWait] while it is not known; of a footprint it wraps [ErrLied]
+// for a proof that fails, which is the fault of the member that answered.
+func (l *Log) Extend(ctx context.Context, t Told) (cp tlog.Checkpoint, err error) {
+	if cp, err = l.Open(t.Checkpoint); err != nil {
 		return cp, err
 	}
-	forked := func(what string) error { return &Fork{what, [][]byte{known.Note, l.clean(signed)}} }
-	switch {
-	case known.Size == 0:
-		return cp, nil
-	case len(known.Root) != tlog.HashSize:
-		return cp, fmt.Errorf("internal error: stored root of %s has %d bytes", l.council, len(known.Root))
-	case cp.Size < known.Size && l.Shared():
-		// Its members answer for it one at a time, and one may be behind.
-		return cp, fmt.Errorf("%w: it is behind what others have shown us", ErrWait)
-	case cp.Size < known.Size:
-		return cp, forked(fmt.Sprintf("its log shrank from %d to %d entries", known.Size, cp.Size))
-	case cp.Size == known.Size:
-		if !bytes.Equal(cp.Root[:], known.Root) {
-			return cp, forked(fmt.Sprintf("it told us of another history before at size %d", cp.Size))
-		}
-		return cp, nil
-	}
-	proof, err := tlog.SplitHashes(consistency)
+	proof, err := tlog.SplitHashes(t.Consistency)
 	if err != nil {
 		return cp, fmt.Errorf("consistency proof: %w: %w", ErrLied, err)
 	}
-	if err := tlog.VerifyConsistency(known.Size, tlog.Hash(known.Root), cp.Size, cp.Root, proof); err != nil {
-		if l.Shared() {
-			// The fault of the member that answered, and not of the majority.
-			return cp, fmt.Errorf("%w: no proof that sizes %d and %d are of one history", ErrLied, known.Size, cp.Size)
-		}
-		return cp, forked(fmt.Sprintf("it told us of another history before, or has no proof that sizes %d and %d are of one", known.Size, cp.Size))
+	m := ledger.Met{
+		Log: l.council, Checkpoint: cp, Note: l.clean(t.Checkpoint), Through: t.Through,
+		ProofFrom: t.From, Proof: proof, Shared: l.Shared(), Cosign: t.Cosign,
 	}
-	return cp, nil
+	var prove ledger.Prover
+	if l.j.o.Prove != nil {
+		prove = l.j.o.Prove(l.council, t.By)
+	}
+	switch err = l.j.o.Ledger.Meet(ctx, m, prove); {
+	case err == nil, errors.Is(err, ledger.ErrQuarantined):
+	case errors.Is(err, ledger.ErrUnproved):
+		err = fmt.Errorf("%w: %w", ErrLied, err)
+	case errors.Is(err, ledger.ErrUnplaced), errors.Is(err, ledger.ErrShorter):
+		err = fmt.Errorf("%w: %w", ErrWait, err) // a member may be behind the others
+	}
+	return cp, err
 }
 
 // clean returns a note without signatures of keys unknown, which could be any
@@ -125,18 +125,6 @@ func (l *Log) clean(signed []byte) []byte {
 	}
 	return told
 }
-
-// A Fork is two checkpoints of one log, both signed, that it has not shown to be
-// of one history. It wraps [ErrLied].
-type Fork struct {
-	What  string
-	Notes [][]byte // the one we hold, the one we were sent
-}
-
-func (f *Fork) Error() string { return "checkpoint: " + ErrLied.Error() + ": " + f.What }
-
-// Unwrap returns [ErrLied].
-func (f *Fork) Unwrap() error { return ErrLied }
 
 // Proved checks that entries stand at ascending indexes of the log that a
 // checkpoint is of. The error wraps [ErrLied].

@@ -136,6 +136,9 @@ func TestWithdrawnIsGoneFromDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := meet(t.Context(), from, to, p); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := to.Receive(t.Context(), s, d); err == nil || len(onDisk(t, dir, secrets[3])) > 0 {
 		t.Errorf("kept after the end: %v", err)
 	}
@@ -207,6 +210,12 @@ func TestReceiveIsOrdered(t *testing.T) {
 	}
 	d, err := delivery(p)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if jws, err := to.Receive(t.Context(), s, d); !errors.Is(err, ledger.ErrUnplaced) {
+		t.Errorf("a delivery whose checkpoint was not met: %d bytes of receipt, %v", len(jws), err)
+	}
+	if err := meet(t.Context(), from, to, p); err != nil {
 		t.Fatal(err)
 	}
 	jws, err := to.Receive(t.Context(), s, d)

@@ -33,6 +33,7 @@ import (
 //	d digest32 council       day8 count4: questions of a day: see answer.go
 //	b digest32               what was counted on a day: JSON, see counts.go
 //	r feed4 cursor8          receipt (JWS) of the partner
+//	L council                what is known of another council's log: JSON, see known.go
 //	S source4                source: JSON, see source.go
 //	H source4 record16       holding: a record another council sent us; empty: erased, to be dropped
 //	H source4 record16 n1    further parts of a long holding

@@ -11,6 +11,7 @@
 package ledger
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -97,8 +98,9 @@ type Ledger struct {
 	standards standardTable
 	feeds     []*Feed // by number; a feed is replaced, never changed
 	sources   []*Source
-	mapped    []Mapped      // replaced, never changed
-	changed   chan struct{} // closed at the next commit
+	logs      map[name.Council]*KnownLog // an entry is replaced, never changed
+	mapped    []Mapped                   // replaced, never changed
+	changed   chan struct{}              // closed at the next commit
 
 	jobs   chan *job
 	closed chan struct{}
@@ -153,7 +155,8 @@ func Open(o Options) (*Ledger, error) {
 		closed:  make(chan struct{}),
 		done:    make(chan struct{}),
 	}
-	if err := l.load(); err != nil {
+	old, err := l.load()
+	if err != nil {
 		err = fmt.Errorf("open ledger: %w", err)
 		if o.Shared == nil {
 			err = errors.Join(err, db.Close())
@@ -161,6 +164,9 @@ func Open(o Options) (*Ledger, error) {
 		return nil, err
 	}
 	go l.write()
+	if err := l.takeOver(context.Background(), old); err != nil {
+		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), l.Close())
+	}
 	return l, nil
 }
 
@@ -223,9 +229,10 @@ func openBadger(o Options) (*badger.DB, error) {
 }
 
 // load reads the small state that lives in memory: the right edge of the log,
-// the standards, the feeds and the sources.
-func (l *Ledger) load() error {
-	return l.db.View(func(txn *badger.Txn) error {
+// the standards, the feeds, the sources and what is known of other logs. It
+// returns what an older version kept of those beside the sources.
+func (l *Ledger) load() (old []oldSource, err error) {
+	err = l.db.View(func(txn *badger.Txn) error {
 		layout, err := valueOf(txn, keyLayout)
 		switch {
 		case errors.Is(err, ErrNotFound): // an empty store
@@ -254,8 +261,13 @@ func (l *Ledger) load() error {
 		if err := l.loadMapped(txn); err != nil {
 			return err
 		}
-		return l.loadSources(txn)
+		if err := l.loadKnown(txn); err != nil {
+			return err
+		}
+		old, err = l.loadSources(txn)
+		return err
 	})
+	return old, err
 }
 
 // loadLog opens the log at its stored checkpoint, whose signature and root it

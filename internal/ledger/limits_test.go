@@ -168,6 +168,9 @@ func TestLargeRecords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := meet(t.Context(), from, to, p); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := to.Receive(t.Context(), s, d); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -96,7 +97,7 @@ func readFeed(t testing.TB, l *ledger.Ledger, f *ledger.Feed, cursor uint64) (pa
 
 // delivery makes of a page what a receiver makes of it that has checked it.
 func delivery(p *ledger.Page) (*ledger.Delivery, error) {
-	d := &ledger.Delivery{Checkpoint: p.Checkpoint, Note: p.Note, Cursor: p.Cursor, Offered: p.Records, Verified: true, Live: p.Live}
+	d := &ledger.Delivery{Checkpoint: p.Checkpoint, Cursor: p.Cursor, Offered: p.Records, Verified: true, Live: p.Live}
 	for _, it := range p.Items {
 		if !strings.Contains(string(it.Token), "~") {
 			_, ev, err := record.ParseEvent(it.Token)
@@ -118,6 +119,14 @@ func delivery(p *ledger.Page) (*ledger.Delivery, error) {
 		d.Puts = append(d.Puts, ledger.Put{Index: it.Index, Record: v.Record, Version: v.Version, Entry: tok.Entry(), Token: it.Token})
 	}
 	return d, nil
+}
+
+// meet has a receiver take a page's checkpoint into what it knows of the log.
+func meet(ctx context.Context, from, to *ledger.Ledger, p *ledger.Page) error {
+	m := ledger.Met{Log: from.Council(), Checkpoint: p.Checkpoint, Note: p.Note}
+	return to.Meet(ctx, m, func(_ context.Context, first, second uint64) ([]tlog.Hash, error) {
+		return from.Consistency(first, second)
+	})
 }
 
 // copyFeed brings a receiver's copy of a feed up to date.
@@ -142,6 +151,9 @@ func copyFeed(ctx context.Context, from, to *ledger.Ledger, f *ledger.Feed) erro
 		}
 		d, err := delivery(p)
 		if err != nil {
+			return err
+		}
+		if err := meet(ctx, from, to, p); err != nil {
 			return err
 		}
 		if _, err := to.Receive(ctx, s, d); err != nil {

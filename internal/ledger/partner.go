@@ -60,7 +60,8 @@ func (t *tx) partner(f *Feed, c name.Council, change func(*Partner)) error {
 
 // Disclose logs that items are about to go to a partner. It returns when that
 // is durable, so that nothing leaves unlogged. It returns ErrNotFound when the
-// feed was closed meanwhile: then they must not go.
+// feed was closed meanwhile, ErrQuarantined when all exchange with the partner is
+// stopped: then they must not go.
 func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items []PageItem) error {
 	if f.terms == nil || len(items) == 0 {
 		return nil
@@ -70,6 +71,9 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 		entries[i] = decimal(it.Index)
 	}
 	return l.do(ctx, false, func(t *tx) error {
+		if err := t.allowed(to); err != nil {
+			return err
+		}
 		if l.Feeds()[f.number].closed {
 			return fmt.Errorf("disclose under %s: the agreement's feed is closed: %w", f.Agreement, ErrNotFound)
 		}

@@ -23,14 +23,12 @@ type Refusal struct {
 	Pointer   string         `json:"pointer,omitempty"`
 	Rule      string         `json:"rule"`
 	At        time.Time      `json:"at"`
-	Evidence  [][]byte       `json:"evidence,omitempty"` // checkpoints of the sender's log that contradict each other, signed by it
 }
 
 // A Delivery is a page of another council's feed that has been checked
 // against its log and the agreement, ready to be kept.
 type Delivery struct {
 	Checkpoint tlog.Checkpoint
-	Note       []byte
 	Cursor     uint64 // after this page
 	Offered    int    // records the sender says the feed holds
 	Puts       []Put
@@ -60,7 +58,8 @@ type Withdrawal struct {
 // sent under is over.
 var ErrStale = errors.New("delivery is out of order")
 
-// Receive keeps a delivery that was checked against s: records, receipt and
+// Receive keeps a delivery that was checked against s and whose checkpoint was
+// met, see [Ledger.Meet]: records, receipt and
 // cursor in one transaction. Withdrawn records are erased from the files on
 // disk before the receipt says so. It returns the receipt, a signed event of
 // this council, or nil when there was nothing to receipt.
@@ -69,6 +68,10 @@ var ErrStale = errors.New("delivery is out of order")
 // meanwhile: another delivery was kept, the copy was restarted, or everything
 // was deleted because the agreement is over.
 func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, error) {
+	// A checkpoint that was met stays so, and nothing is erased for one that was not.
+	if k := l.Known(s.From); d.Checkpoint.Size > k.Size {
+		return nil, fmt.Errorf("keep delivery from %s: %w", s.From, ErrUnplaced)
+	}
 	if len(d.Withdrawn) > 0 {
 		if err := l.erase(ctx, s, d.Withdrawn); err != nil {
 			return nil, err
@@ -80,8 +83,18 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if err != nil {
 			return err
 		}
-		if !c.at(s) || d.Cursor < c.Cursor || d.Checkpoint.Size < c.Size {
+		if !c.at(s) || d.Cursor < c.Cursor {
 			return ErrStale
+		}
+		k, err := t.known(c.From)
+		if err != nil {
+			return err
+		}
+		if err := k.stopped(); err != nil {
+			return err
+		}
+		if d.Checkpoint.Size > k.Size {
+			return fmt.Errorf("%w: entry %d is met first", ErrUnplaced, d.Checkpoint.Size)
 		}
 		before := c.Cursor
 		taken := make([]any, 0, len(d.Puts))
@@ -100,8 +113,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if err := t.refusals(c, d.Refused); err != nil {
 			return err
 		}
-		c.Cursor, c.Size, c.Root, c.Note = d.Cursor, d.Checkpoint.Size, d.Checkpoint.Root[:], d.Note
-		c.Offered, c.LastAt = d.Offered, l.o.Now().UTC()
+		c.Cursor, c.Offered, c.LastAt = d.Cursor, d.Offered, l.o.Now().UTC()
 		if d.Verified && c.Verified >= before {
 			c.Verified = c.Cursor
 		}
@@ -160,7 +172,11 @@ func (l *Ledger) sweep(ctx context.Context, s *Source) error {
 				c.Sweep = false
 				return t.source(c)
 			}
-			body := receiptBody(c, &Delivery{Checkpoint: tlog.Checkpoint{Size: c.Size, Root: tlog.Hash(c.Root)}, Cursor: c.Cursor, Withdrawn: left}, c.Cursor, []any{})
+			k, err := t.known(c.From)
+			if err != nil {
+				return err
+			}
+			body := receiptBody(c, &Delivery{Checkpoint: k.Checkpoint(), Cursor: c.Cursor, Withdrawn: left}, c.Cursor, []any{})
 			body["reason"] = "not under the agreement in force"
 			t.event(KindReceipt, body)
 			return nil
@@ -173,7 +189,7 @@ func (l *Ledger) sweep(ctx context.Context, s *Source) error {
 
 // at reports whether the copy is where s was.
 func (s *Source) at(was *Source) bool {
-	return !s.Ended && !s.Ending && s.Cursor == was.Cursor && s.Digest == was.Digest && s.Size == was.Size && bytes.Equal(s.Root, was.Root)
+	return !s.Ended && !s.Ending && s.Cursor == was.Cursor && s.Digest == was.Digest && s.Generation == was.Generation
 }
 
 // maxRefusals is how many refusals of one source are kept: a partner must not
@@ -307,6 +323,9 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 		if !c.at(s) {
 			return ErrStale
 		}
+		if err := t.allowed(c.From); err != nil {
+			return err
+		}
 		for _, w := range ws {
 			if err := t.remember(c, w.Record.Bytes()); err != nil {
 				return err
@@ -394,8 +413,12 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number)); err != nil {
 			return err
 		}
+		k, err := t.known(c.From)
+		if err != nil {
+			return err
+		}
 		p := t.event(KindReceipt, map[string]any{
-			"agreement": string(c.Agreement), "from": string(c.From), "size": decimal(c.Size),
+			"agreement": string(c.Agreement), "from": string(c.From), "size": decimal(k.Size),
 			"cursor": decimal(c.Cursor), "deleted_all": decimal(c.Records), "reason": reason,
 		})
 		c.Withdrawn += c.Records

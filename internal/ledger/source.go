@@ -17,18 +17,16 @@ import (
 )
 
 // A Source is one feed of another council that this node copies, and how far
-// it has come. It is immutable; the ledger replaces it.
+// it has come. It is immutable; the ledger replaces it. What is known of the
+// council's log is not here: see [KnownLog].
 type Source struct {
 	From      name.Council   `json:"from"`
 	Agreement name.Agreement `json:"agreement,omitempty"` // "" for notices
 	Digest    string         `json:"digest,omitempty"`    // of the agreement's text the copy is of
 	Cursor    uint64         `json:"cursor"`              // next log index wanted
-	Size      uint64         `json:"size"`                // of the newest checkpoint seen
-	Root      []byte         `json:"root,omitempty"`
-	Note      []byte         `json:"note,omitempty"` // that checkpoint
-	Records   int            `json:"records"`        // held
-	Offered   int            `json:"offered"`        // records the sender said the feed holds
-	Verified  uint64         `json:"verified"`       // every holding before this index had its own signature checked
+	Records   int            `json:"records"`             // held
+	Offered   int            `json:"offered"`             // records the sender said the feed holds
+	Verified  uint64         `json:"verified"`            // every holding before this index had its own signature checked
 	Refused   int            `json:"refused,omitempty"`
 	Withdrawn int            `json:"withdrawn,omitempty"`
 	LastAt    time.Time      `json:"last_at,omitzero"`   // of the last delivery
@@ -60,14 +58,39 @@ func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
 		if err != nil {
 			return err
 		}
-		c.Cursor, c.Verified, c.Digest, c.Ended, c.Receipts = 0, 0, digest, false, nil
-		c.Ending, c.Generation, c.Sweep = false, c.Generation+1, c.Sweep || c.Records > 0
+		c.restart(digest)
 		return t.source(c)
 	})
 }
 
-func (l *Ledger) loadSources(txn *badger.Txn) error {
-	return walk(txn, []byte("S"), func(key, value []byte) error {
+// Rewind makes the next delivery start from the beginning, because the same feed
+// gives more than it did. What is held stays, and nothing is erased for not being
+// given again.
+func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
+	return l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		c.Cursor, c.Verified, c.Digest, c.Receipts = 0, 0, digest, nil
+		return t.source(c)
+	})
+}
+
+func (s *Source) restart(digest string) {
+	s.Cursor, s.Verified, s.Digest, s.Ended, s.Receipts = 0, 0, digest, false, nil
+	s.Ending, s.Generation, s.Sweep = false, s.Generation+1, s.Sweep || s.Records > 0
+}
+
+func (l *Ledger) loadSources(txn *badger.Txn) (old []oldSource, err error) {
+	err = walk(txn, []byte("S"), func(key, value []byte) error {
+		var o oldSource
+		if err := unmarshal(value, &o); err != nil {
+			return err
+		}
+		if o.Size > 0 {
+			old = append(old, o)
+		}
 		s := &Source{number: binary.BigEndian.Uint32(key[1:])}
 		if err := unmarshal(value, s); err != nil {
 			return err
@@ -75,6 +98,7 @@ func (l *Ledger) loadSources(txn *badger.Txn) error {
 		l.sources = append(l.sources, s)
 		return nil
 	})
+	return old, err
 }
 
 // Sources returns the feeds of other councils that were ever copied here.

@@ -33,14 +33,14 @@ func (m *anyMember) question(f *ledger.Feed) *wirepb.Contribution {
 
 // ask puts a question to the members, one after the other, until one answers it and
 // what it says is good.
-func (m *anyMember) ask(ctx context.Context, q *wirepb.Contribution, good func(*wirepb.ContributionAnswer) error) error {
-	if err := m.s.o.Directory.Exchange(m.s.o.Now()); err != nil {
+func (m *anyMember) ask(ctx context.Context, q *wirepb.Contribution, good func(by name.Council, a *wirepb.ContributionAnswer) error) error {
+	if err := errors.Join(m.s.o.Directory.Exchange(m.s.o.Now()), m.s.o.Ledger.Allowed(m.footprint)); err != nil {
 		return err
 	}
 	return m.s.eachMember(ctx, m.footprint, int(m.turn.Load()), func(c name.Council) error {
 		a, err := m.askMember(ctx, c, q)
 		if err == nil {
-			err = good(a)
+			err = good(c, a)
 		}
 		return err
 	})
@@ -77,7 +77,7 @@ func (m *anyMember) askMember(ctx context.Context, c name.Council, q *wirepb.Con
 func (m *anyMember) askState(ctx context.Context, f *ledger.Feed) (st *wirepb.ContributionAnswer_State, err error) {
 	q := m.question(f)
 	q.Ask = &wirepb.Contribution_State_{State: &wirepb.Contribution_State{}}
-	err = m.ask(ctx, q, func(a *wirepb.ContributionAnswer) error { st = a.GetState(); return nil })
+	err = m.ask(ctx, q, func(_ name.Council, a *wirepb.ContributionAnswer) error { st = a.GetState(); return nil })
 	return st, err
 }
 
@@ -107,7 +107,7 @@ func (m *anyMember) holdings(ctx context.Context, f *ledger.Feed, rs []name.Reco
 	q := m.question(f)
 	q.Ask = &wirepb.Contribution_Holdings_{Holdings: h}
 	out := map[name.Record]holding{}
-	err := m.ask(ctx, q, func(a *wirepb.ContributionAnswer) error {
+	err := m.ask(ctx, q, func(_ name.Council, a *wirepb.ContributionAnswer) error {
 		for _, h := range a.GetHoldings().GetList() {
 			out[name.Record(h.GetRecord())] = holding{tlog.Hash(h.GetEntry()), [32]byte(h.GetDigest())}
 		}
@@ -123,7 +123,7 @@ func (m *anyMember) records(ctx context.Context, f *ledger.Feed) (out []name.Rec
 	q.Ask = &wirepb.Contribution_Records_{Records: &wirepb.Contribution_Records{}}
 	answered, all := 0, len(m.s.o.Footprints.Members(m.footprint))
 	errMore := errors.New("it says that nothing is left, which more members have to say")
-	err = m.ask(ctx, q, func(a *wirepb.ContributionAnswer) error {
+	err = m.ask(ctx, q, func(_ name.Council, a *wirepb.ContributionAnswer) error {
 		for _, r := range a.GetRecords().GetList() {
 			out = append(out, name.Record(r))
 		}
@@ -142,7 +142,7 @@ func (m *anyMember) contribute(ctx context.Context, f *ledger.Feed, since, next 
 	}
 	q := m.question(f)
 	q.Ask = &wirepb.Contribution_Page_{Page: page}
-	err = m.ask(ctx, q, func(a *wirepb.ContributionAnswer) error {
+	err = m.ask(ctx, q, func(_ name.Council, a *wirepb.ContributionAnswer) error {
 		got := a.GetOutcomes()
 		out = footprint.Receipt{Position: got.GetPosition()}
 		for _, o := range got.GetList() {
@@ -186,18 +186,18 @@ func (m *anyMember) settled(ctx context.Context, f *ledger.Feed, entries []footp
 	}
 	q := m.question(f)
 	q.Ask = &wirepb.Contribution_Proof_{Proof: &wirepb.Contribution_Proof{Indexes: indexes}}
-	return m.ask(ctx, q, func(a *wirepb.ContributionAnswer) error {
-		return m.s.settledBy(m.footprint, a.GetProof(), hashes, indexes)
+	return m.ask(ctx, q, func(by name.Council, a *wirepb.ContributionAnswer) error {
+		return m.s.settledBy(ctx, m.footprint, by, a.GetProof(), hashes, indexes)
 	})
 }
 
-// settledBy checks the proof that entries stand in a footprint's log.
-func (s *Syncer) settledBy(fp name.Council, p *wirepb.ContributionAnswer_Proof, entries []tlog.Hash, indexes []uint64) error {
+// settledBy checks the proof of a member that entries stand in a footprint's log.
+func (s *Syncer) settledBy(ctx context.Context, fp, by name.Council, p *wirepb.ContributionAnswer_Proof, entries []tlog.Hash, indexes []uint64) error {
 	l, err := s.o.Judge.Log(fp)
 	if err != nil {
 		return err
 	}
-	cp, err := l.Open(p.GetCheckpoint())
+	cp, err := l.Extend(ctx, judge.Told{Checkpoint: p.GetCheckpoint(), By: by, Through: "a receipt for contributions"})
 	if err != nil {
 		return err
 	}

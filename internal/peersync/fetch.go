@@ -34,21 +34,18 @@ type fetch struct {
 // first answer that holds. A member answers when there is something, or after a while.
 func (f *fetch) turn(ctx context.Context, j *job) (progress bool, err error) {
 	s := f.s
-	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
+	if err := errors.Join(s.o.Directory.Exchange(s.o.Now()), s.o.Ledger.Allowed(j.key.council)); err != nil {
 		return false, err
 	}
 	doc, why := s.o.Agreements.InForce(j.key.agreement, s.o.Now())
 	if doc == nil {
 		return false, errors.New(why)
 	}
-	src, err := s.o.Ledger.OpenSource(ctx, doc.From, doc.Name)
+	src, err := s.fetchSource(ctx, doc)
 	if err != nil {
 		return false, err
 	}
-	ask := outwardAsk{Footprint: doc.From, Agreement: doc.Name, Digest: doc.Digest().String(), Cursor: src.Cursor, Size: src.Size, Held: src.Records, Receipt: f.receipt}
-	if !strings.HasPrefix(src.Digest, ask.Digest) {
-		ask.Cursor = 0
-	}
+	ask := outwardAsk{Footprint: doc.From, Agreement: doc.Name, Digest: doc.Digest().String(), Cursor: src.Cursor, Size: s.o.Ledger.Known(doc.From).Size, Held: src.Records, Receipt: f.receipt}
 	live := false
 	err = s.eachMember(ctx, doc.From, 0, func(m name.Council) error {
 		answer, err := s.askMember(ctx, m, ask)
@@ -56,7 +53,7 @@ func (f *fetch) turn(ctx context.Context, j *job) (progress bool, err error) {
 			err = errors.New(answer.Refused)
 		}
 		if err == nil {
-			live, err = f.take(ctx, src, doc, ask, answer)
+			live, err = f.take(ctx, src, doc, m, ask, answer)
 		}
 		return err
 	})
@@ -65,6 +62,34 @@ func (f *fetch) turn(ctx context.Context, j *job) (progress bool, err error) {
 	}
 	s.went(j, true, live)
 	return true, nil
+}
+
+// fetchSource returns the place that records under an agreement are kept in. A
+// member that signs later lets its earlier records out: then the footprint's log is
+// read from the beginning once more. Who has signed is what the members themselves
+// have told us, signed; an answer's word for it moves nothing.
+func (s *Syncer) fetchSource(ctx context.Context, doc *agreement.Agreement) (*ledger.Source, error) {
+	src, err := s.o.Ledger.OpenSource(ctx, doc.From, doc.Name)
+	if err != nil {
+		return nil, err
+	}
+	signers, err := s.o.Footprints.Signers(doc.From, doc.Ref())
+	if err != nil {
+		return nil, err
+	}
+	digest := doc.Digest().String()
+	switch want := digest + "/" + strconv.Itoa(len(signers)); {
+	case src.Digest == want:
+		return src, nil
+	case strings.HasPrefix(src.Digest, digest+"/") && !src.Ended:
+		err = s.o.Ledger.Rewind(ctx, src, want)
+	default:
+		err = s.o.Ledger.Restart(ctx, src, want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.o.Ledger.Source(doc.From, doc.Name)
 }
 
 func (s *Syncer) askMember(ctx context.Context, m name.Council, ask outwardAsk) (*outwardAnswer, error) {
@@ -97,34 +122,15 @@ func (s *Syncer) askMember(ctx context.Context, m name.Council, ask outwardAsk) 
 }
 
 // take checks an answer and keeps it.
-func (f *fetch) take(ctx context.Context, src *ledger.Source, doc *agreement.Agreement, ask outwardAsk, answer *outwardAnswer) (live bool, err error) {
+func (f *fetch) take(ctx context.Context, src *ledger.Source, doc *agreement.Agreement, by name.Council, ask outwardAsk, answer *outwardAnswer) (live bool, err error) {
 	s := f.s
-	// A member that signed later lets its earlier records out: then the copy
-	// begins anew. The number of signers only grows.
-	want := ask.Digest + "/" + strconv.Itoa(answer.Signers)
-	if src.Digest != want {
-		if was, ok := strings.CutPrefix(src.Digest, ask.Digest+"/"); ok {
-			if k, err := strconv.Atoi(was); err == nil && k > answer.Signers {
-				return false, errors.New("it is behind what others have shown us")
-			}
-		}
-		if err := s.o.Ledger.Restart(ctx, src, want); err != nil {
-			return false, err
-		}
-		if src, err = s.o.Ledger.Source(doc.From, doc.Name); err != nil {
-			return false, err
-		}
-		if ask.Cursor != 0 {
-			return false, nil // asked again from the beginning
-		}
+	if signers, err := s.o.Footprints.Signers(doc.From, doc.Ref()); err != nil || answer.Signers < len(signers) {
+		return false, errors.Join(err, errors.New("it is behind what others have shown us"))
 	}
-	d, err := s.checkAnswer(src, doc, ask, answer)
+	d, err := s.checkAnswer(ctx, src, doc, by, ask, answer)
 	if err != nil {
 		if errors.Is(err, judge.ErrLied) {
 			r := ledger.Refusal{From: doc.From, Agreement: doc.Name, Index: src.Cursor, Rule: err.Error(), At: s.o.Now().UTC()}
-			if f, ok := errors.AsType[*judge.Fork](err); ok {
-				r.Evidence = f.Notes
-			}
 			err = errors.Join(err, s.o.Ledger.Refuse(ctx, src, r))
 		}
 		return false, err
@@ -142,13 +148,14 @@ func (f *fetch) take(ctx context.Context, src *ledger.Source, doc *agreement.Agr
 
 // checkAnswer has an answer judged, as the page of a feed that it is, and adds what
 // the member says is gone.
-func (s *Syncer) checkAnswer(src *ledger.Source, doc *agreement.Agreement, ask outwardAsk, answer *outwardAnswer) (*ledger.Delivery, error) {
+func (s *Syncer) checkAnswer(ctx context.Context, src *ledger.Source, doc *agreement.Agreement, by name.Council, ask outwardAsk, answer *outwardAnswer) (*ledger.Delivery, error) {
 	c, err := s.o.Judge.Under(doc)
 	if err != nil {
 		return nil, err
 	}
 	page := judge.Page{
-		Checkpoint: []byte(answer.Checkpoint), Consistency: answer.Consistency, Inclusion: answer.Inclusion, Cursor: answer.Cursor, Live: answer.Live,
+		Told:      judge.Told{Checkpoint: []byte(answer.Checkpoint), Consistency: answer.Consistency, From: ask.Size, By: by, Through: through(doc.Name)},
+		Inclusion: answer.Inclusion, Cursor: answer.Cursor, Live: answer.Live,
 	}
 	for _, it := range answer.Items {
 		page.Items = append(page.Items, ledger.PageItem{Index: it.Index, Token: []byte(it.Token)})
@@ -156,7 +163,7 @@ func (s *Syncer) checkAnswer(src *ledger.Source, doc *agreement.Agreement, ask o
 	if len(answer.Gone) > outwardItems {
 		return nil, fmt.Errorf("%w: %d deletions", judge.ErrLied, len(answer.Gone))
 	}
-	d, err := c.Delivery(src, page)
+	d, err := c.Delivery(ctx, src, page)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package peersync_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -175,9 +176,18 @@ func (f *forger) batch(seen uint64, indices ...uint64) *wirepb.Batch {
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		b.Consistency = tlog.JoinHashes(proof)
+		b.Consistency, b.ConsistencyFrom = tlog.JoinHashes(proof), seen
 	}
 	return b
+}
+
+// prove answers a request for a proof as an honest council does.
+func (f *forger) prove(q *wirepb.ProofRequest) *wirepb.Proof {
+	proof, err := tlog.Consistency(f, q.GetFirst(), q.GetSecond())
+	if err != nil {
+		return &wirepb.Proof{Code: "shorter"}
+	}
+	return &wirepb.Proof{Consistency: tlog.JoinHashes(proof)}
 }
 
 // from returns the indexes from i to the end of the log.
@@ -191,8 +201,9 @@ func (f *forger) from(i uint64) (out []uint64) {
 // A stage is where a forger's node plays: what it does with each stream that
 // asks for the agreement's feed. Streams for notices stay open and silent.
 type stage struct {
-	mu   sync.Mutex
-	play func(*exchange)
+	mu    sync.Mutex
+	play  func(*exchange)
+	prove func(*wirepb.ProofRequest) *wirepb.Proof // nil: it does not answer
 }
 
 // An exchange is one stream, after its hello.
@@ -216,6 +227,12 @@ func (x *exchange) drain() {
 	}
 }
 
+func (s *stage) proveBy(prove func(*wirepb.ProofRequest) *wirepb.Proof) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.prove = prove
+}
+
 func (s *stage) set(play func(*exchange)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,6 +253,16 @@ func (w *town) answer(c name.Council, play func(*exchange), which func(feed stri
 	s := &stage{play: play}
 	n := w.world.Node(c)
 	w.t.Cleanup(func() { n.Close() })
+	n.Handle(wirepb.LogProtocol, func(ctx context.Context, from name.Council, st wire.Stream) {
+		q, err := wirepb.ReadProofRequest(bufio.NewReader(st))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err != nil || s.prove == nil || wirepb.WriteProof(bufio.NewWriter(st), s.prove(q)) != nil {
+			st.Reset()
+			return
+		}
+		st.Close()
+	})
 	n.Handle(wirepb.Protocol, func(ctx context.Context, from name.Council, st wire.Stream) {
 		defer context.AfterFunc(ctx, func() { st.Reset() })()
 		x := &exchange{Stream: st, in: wirepb.NewReader(st), out: wirepb.NewWriter(st)}

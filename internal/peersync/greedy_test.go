@@ -74,7 +74,7 @@ func TestAskingForMore(t *testing.T) {
 			{"another text", "other-version", hello(string(a.Name), over.Digest(), nil)},
 			{"no digest", "other-version", hello(string(a.Name), a.Digest(), func(h *wirepb.Hello) { h.AgreementDigest = nil })},
 			{"more of the log than there is", "rollback", hello(string(a.Name), a.Digest(), func(h *wirepb.Hello) { h.TreeSize = 1 << 40 })},
-			{"from beyond the log", "rollback", hello(string(a.Name), a.Digest(), func(h *wirepb.Hello) { h.Cursor = 1 << 60 })},
+			{"from beyond the log", "beyond", hello(string(a.Name), a.Digest(), func(h *wirepb.Hello) { h.Cursor = 1 << 60 })},
 			{"counts only", "not-agreed", hello(string(counts.Name), counts.Digest(), nil)},
 			{"one question at a time", "not-agreed", hello(string(lookup.Name), lookup.Digest(), nil)},
 			{"index being made", "not-ready", hello(string(waits.Name), waits.Digest(), nil)},

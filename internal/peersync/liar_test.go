@@ -29,7 +29,7 @@ type lie struct {
 	// tell sends it. Entries may be added to the log.
 	tell func(w *town, f *forger, x *exchange) error
 	// rule is part of the rule that the refusal names, "" when nothing is to be
-	// recorded.
+	// recorded; stops, when all exchange stops.
 	rule string
 	held string // references, sorted
 }
@@ -77,6 +77,8 @@ func framed(body string) []byte { return append(binary.AppendUvarint(nil, uint64
 const (
 	good = "good-0 good-1 good-2"
 	none = "good-0" // the batch is refused whole
+
+	stops = "quarantine"
 )
 
 var lies = []lie{
@@ -104,8 +106,8 @@ var lies = []lie{
 		g.record("other", nil)
 		b := g.batch(1)
 		return x.send(b)
-	}, "another history", none},
-	{"log shrank", func(w *town, f *forger, x *exchange) error {
+	}, stops, none},
+	{"a cursor beyond an older checkpoint", func(w *town, f *forger, x *exchange) error {
 		f.record("good-1", nil)
 		f.record("good-2", nil)
 		if err := x.send(f.batch(1, 1, 2)); err != nil {
@@ -115,18 +117,25 @@ var lies = []lie{
 		b := g.batch(1)
 		b.Cursor = 3
 		return x.send(b)
-	}, "shrank", good},
+	}, "cursor", good},
+	{"its own word that its log is shorter", func(w *town, f *forger, x *exchange) error {
+		g := f.fork(0)
+		g.record("other", nil)
+		g.record("another", nil)
+		return x.out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: &wirepb.Refuse{Code: "rollback", Reason: "lost", Checkpoints: [][]byte{g.note(g.ring.Log.Signer())}}}})
+	}, stops, none},
 	{"inconsistent extension", func(w *town, f *forger, x *exchange) error {
 		g := f.fork(0)
 		g.record("other", nil)
 		g.record("good-1", nil)
 		g.record("good-2", nil)
 		return x.send(g.batch(1, 1, 2))
-	}, "another history", none},
-	{"no consistency proof", altered(func(f *forger, b *wirepb.Batch) { b.Consistency = nil }), "another history", none},
+	}, stops, none},
+	{"no consistency proof, until it is asked for one", altered(func(f *forger, b *wirepb.Batch) { b.Consistency = nil }), "", good},
+	{"a consistency proof from where we are not", altered(func(f *forger, b *wirepb.Batch) { b.ConsistencyFrom = 2 }), "", good},
 	{"consistency proof too long", altered(func(f *forger, b *wirepb.Batch) {
 		b.Consistency = append(b.Consistency, make([]byte, 32)...)
-	}), "another history", none},
+	}), stops, none},
 	{"consistency proof torn", altered(func(f *forger, b *wirepb.Batch) {
 		b.Consistency = b.Consistency[:len(b.Consistency)-1]
 	}), "", none}, // not a frame: the writer below refuses it
@@ -314,6 +323,7 @@ func TestLyingSender(t *testing.T) {
 						t.Logf("telling it: %v", err)
 					}
 				})
+				stage.proveBy(f.prove)
 				w.await("it is told", func() bool { return told.Load() > 0 })
 				synctest.Wait()
 
@@ -323,7 +333,9 @@ func TestLyingSender(t *testing.T) {
 				if d := time.Since(start); d > 2*time.Second {
 					t.Errorf("the honest partner's record took %v", d)
 				}
-				if l.rule != "" {
+				if l.rule == stops {
+					w.await("all exchange stops", func() bool { return s.ledger.Allowed(northmoor) != nil })
+				} else if l.rule != "" {
 					w.await("the refusal is recorded", func() bool {
 						return slices.ContainsFunc(s.refusals(northmoor, planning), func(r string) bool { return strings.Contains(r, l.rule) })
 					})
@@ -334,12 +346,19 @@ func TestLyingSender(t *testing.T) {
 				if got := keysOf(s.held(planning)); got != l.held {
 					t.Errorf("held %q, want %q", got, l.held)
 				}
-				if got := s.refusals(northmoor, planning); l.rule != "" && len(got) != 1 {
+				if got := s.refusals(northmoor, planning); l.rule != "" && l.rule != stops && len(got) != 1 {
 					t.Errorf("recorded %d times: %v", len(got), got)
 				}
 				for _, link := range s.Pulling() {
 					if link.Council == northmoor && link.Agreement == planning && link.Connected && link.Problem == "" && link.Live && l.rule != "" {
 						t.Errorf("it shows as if all were well: %+v", link)
+					}
+				}
+
+				if l.rule == stops {
+					checkEvidence(t, w, s)
+					if err := s.ledger.EndQuarantine(t.Context(), northmoor, ledger.FollowHeld, "they have put it right"); err != nil {
+						t.Fatal(err)
 					}
 				}
 
@@ -358,38 +377,38 @@ func TestLyingSender(t *testing.T) {
 				s.Retry()
 				w.world.ResetStreams()
 				w.await("it goes on", func() bool { return s.held(planning)["late"] == 1 })
-				checkEvidence(t, w, s, l.rule)
 			})
 		})
 	}
 }
 
-// checkEvidence: of a fork two checkpoints are kept that the log has signed.
-func checkEvidence(t *testing.T, w *town, s *house, rule string) {
+// checkEvidence: of what stops all exchange two checkpoints are kept that the log
+// has signed, and our own log says so.
+func checkEvidence(t *testing.T, w *town, s *house) {
 	t.Helper()
-	if rule != "another history" && rule != "shrank" {
-		return
-	}
 	m, _ := w.dir.Member(northmoor)
 	v, err := m.LogVerifier()
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.ledger.View(func(view *ledger.View) error {
-		return view.Refusals(s.source(planning), func(r ledger.Refusal) bool {
-			var cps []tlog.Checkpoint
-			for _, n := range r.Evidence {
-				cp, _, err := tlog.OpenCheckpoint(n, northmoor.Origin(), v)
-				if err != nil {
-					t.Errorf("evidence: %v", err)
-				}
-				cps = append(cps, cp)
-			}
-			if len(cps) != 2 || cps[0] == cps[1] {
-				t.Errorf("evidence of %q: %v", r.Rule, cps)
-			}
-			return true
-		})
+	q := s.ledger.Known(northmoor).Quarantine
+	var cps []tlog.Checkpoint
+	for _, n := range [][]byte{q.Held, q.Told} {
+		cp, _, err := tlog.OpenCheckpoint(n, northmoor.Origin(), v)
+		if err != nil {
+			t.Errorf("evidence: %v", err)
+		}
+		cps = append(cps, cp)
+	}
+	if cps[0] == cps[1] || q.Fault == ledger.FaultFork != tlog.Fork(cps[0], cps[1]) {
+		t.Errorf("evidence of %q: %v", q.Fault, cps)
+	}
+	err = s.ledger.View(func(v *ledger.View) error {
+		ev, _, err := v.Event(q.Entry)
+		if err == nil && (ev.Kind != ledger.KindQuarantine || ev.Body["council"] != string(northmoor)) {
+			t.Errorf("entry %d of our log is %s %v", q.Entry, ev.Kind, ev.Body)
+		}
+		return err
 	})
 	if err != nil {
 		t.Error(err)

@@ -213,6 +213,8 @@ func explain(err error) string {
 	switch {
 	case err == nil:
 		return ""
+	case errors.Is(err, ledger.ErrQuarantined):
+		return err.Error()
 	case errors.Is(err, judge.ErrLied):
 		return "what it sent does not verify: " + err.Error()
 	case errors.Is(err, wire.ErrWrongNode):

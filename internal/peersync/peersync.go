@@ -58,6 +58,9 @@ type Footprints interface {
 	Kept(c name.Council) bool
 	// Members returns the councils that keep a footprint, as far as is known here.
 	Members(c name.Council) []name.Council
+	// Signers returns the members of a footprint whose own signatures of a text are
+	// known here.
+	Signers(fp name.Council, ref agreement.Ref) ([]name.Council, error)
 	// Open returns the replicas of footprints of councils that are open here.
 	Open() []*footprint.Footprint
 }
@@ -98,7 +101,8 @@ type Options struct {
 type Syncer struct {
 	o Options
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex              // guards what follows
+	told     map[name.Council]uint64 // newest size of our log that a partner said it knows
 	jobs     map[jobKey]*job
 	replicas map[*footprint.Footprint]*replica
 	serving  map[serveKey]int // open streams
@@ -115,10 +119,11 @@ type serveKey struct {
 // none is Footprints of a node that has nothing to do with them.
 type none struct{}
 
-func (none) Is(name.Council) bool                { return false }
-func (none) Kept(name.Council) bool              { return false }
-func (none) Members(name.Council) []name.Council { return nil }
-func (none) Open() []*footprint.Footprint        { return nil }
+func (none) Is(name.Council) bool                                        { return false }
+func (none) Kept(name.Council) bool                                      { return false }
+func (none) Members(name.Council) []name.Council                         { return nil }
+func (none) Signers(name.Council, agreement.Ref) ([]name.Council, error) { return nil, nil }
+func (none) Open() []*footprint.Footprint                                { return nil }
 
 // New returns a Syncer that does nothing until Run.
 func New(o Options) *Syncer {
@@ -133,6 +138,7 @@ func New(o Options) *Syncer {
 	}
 	return &Syncer{
 		o:        o,
+		told:     map[name.Council]uint64{},
 		jobs:     map[jobKey]*job{},
 		replicas: map[*footprint.Footprint]*replica{},
 		serving:  map[serveKey]int{},
@@ -159,6 +165,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 		})
 	}
 	handle(wirepb.Protocol, s.serve)
+	handle(wirepb.LogProtocol, s.serveProof)
 	handle(outwardProtocol, s.serveOutward)
 	handle(wirepb.ContributeProtocol, s.serveContribution)
 	s.o.Network.OnConnect(func(c name.Council) {

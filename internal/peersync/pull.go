@@ -14,6 +14,7 @@ import (
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // silence is how long a receiver waits for a sender that beats every
@@ -28,7 +29,7 @@ func (r *refused) Error() string { return "refused (" + r.code + "): " + r.reaso
 // pullOnce copies one feed until the stream breaks, the sender refuses or
 // lies, or ctx ends. It reports whether anything was kept.
 func (s *Syncer) pullOnce(ctx context.Context, p *job) (progress bool, err error) {
-	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
+	if err := errors.Join(s.o.Directory.Exchange(s.o.Now()), s.o.Ledger.Allowed(p.key.council)); err != nil {
 		return false, err
 	}
 	src, err := s.o.Ledger.OpenSource(ctx, p.key.council, p.key.agreement)
@@ -76,6 +77,12 @@ func (s *Syncer) pullOnce(ctx context.Context, p *job) (progress bool, err error
 			return progress, fmt.Errorf("read batch: %w", err)
 		}
 		if r := f.GetRefuse(); r != nil {
+			switch r.GetCode() {
+			case codeRollback:
+				return progress, s.rolledBack(ctx, p.key.council, r.GetCheckpoints())
+			case codeQuarantine:
+				s.accused(ctx, p.key.council, r.GetReason(), r.GetCheckpoints())
+			}
 			return progress, &refused{limit(r.GetCode(), 64), limit(r.GetReason(), 300)}
 		}
 		b := f.GetBatch()
@@ -147,18 +154,23 @@ func (s *Syncer) lapsed(kid string) bool {
 	return errors.Is(err, directory.ErrRevoked)
 }
 
-// keepLie keeps what no honest sender can have sent, as evidence, and so that
-// status shows it after the stream is gone.
+// keepLie keeps what no honest sender can have sent, so that status shows it after
+// the stream is gone.
 func (s *Syncer) keepLie(ctx context.Context, p *job, lie error) error {
 	src, err := s.o.Ledger.Source(p.key.council, p.key.agreement)
 	if err != nil {
 		return err
 	}
 	r := ledger.Refusal{From: p.key.council, Agreement: p.key.agreement, Index: src.Cursor, Rule: "batch: " + lie.Error(), At: s.o.Now().UTC()}
-	if f, ok := errors.AsType[*judge.Fork](lie); ok {
-		r.Evidence = f.Notes
-	}
 	return s.o.Ledger.Refuse(ctx, src, r)
+}
+
+// through says what a checkpoint came with.
+func through(a name.Agreement) string {
+	if a == "" {
+		return "notices"
+	}
+	return "records under " + string(a)
 }
 
 // errOtherText: begin again, under the text that is in force now.
@@ -194,13 +206,16 @@ func (s *Syncer) take(ctx context.Context, c *judge.Case, p *job, b *wirepb.Batc
 		}
 	}
 	page := judge.Page{
-		Checkpoint: b.GetCheckpoint(), Consistency: b.GetConsistency(), Inclusion: b.GetInclusion(),
-		Cursor: b.GetCursor(), Offered: b.GetRecords(), Live: b.GetLive(),
+		Told: judge.Told{
+			Checkpoint: b.GetCheckpoint(), Consistency: b.GetConsistency(), From: b.GetConsistencyFrom(),
+			By: p.key.council, Through: through(p.key.agreement), Cosign: true,
+		},
+		Inclusion: b.GetInclusion(), Cursor: b.GetCursor(), Offered: b.GetRecords(), Live: b.GetLive(),
 	}
 	for _, it := range b.GetItems() {
 		page.Items = append(page.Items, ledger.PageItem{Index: it.GetIndex(), Token: it.GetToken()})
 	}
-	d, err := c.Delivery(src, page)
+	d, err := c.Delivery(ctx, src, page)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -211,13 +226,16 @@ func (s *Syncer) take(ctx context.Context, c *judge.Case, p *job, b *wirepb.Batc
 	for _, r := range d.Refused {
 		s.o.Log.Warn("refused part of a delivery", "from", r.From, "agreement", r.Agreement, "entry", r.Index, "rule", r.Rule, "pointer", r.Pointer)
 	}
+	if err := s.o.Ledger.Accused(ctx, p.key.council, nil); err != nil {
+		return nil, nil, err
+	}
 	ack := &wirepb.Ack{Cursor: d.Cursor, Receipt: receipt}
 	if now, err := s.o.Ledger.Source(p.key.council, p.key.agreement); err == nil {
 		ack.Held = uint64(max(0, now.Records))
 	}
-	// We have checked that this checkpoint extends the last one we saw, which
-	// is what a witness vouches for (c2sp.org/tlog-witness).
-	if d.Checkpoint.Size > 0 {
+	// Written down as cosigned before it is, and not if another stream has gone on
+	// meanwhile (c2sp.org/tlog-witness).
+	if s.o.Ledger.Known(p.key.council).MayCosign(d.Checkpoint) {
 		if ack.Cosignature, _, err = tlog.Cosign(d.Checkpoint, s.o.Keys.Log.Cosigner()); err != nil {
 			return nil, nil, fmt.Errorf("cosign checkpoint: %w", err)
 		}
@@ -231,7 +249,8 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 	if _, ok := s.o.Directory.Member(src.From); !ok {
 		return nil, nil, wire.ErrNotMember
 	}
-	h := &wirepb.Hello{Version: wirepb.Version, Feed: noticesFeed, Cursor: src.Cursor, TreeSize: src.Size}
+	known := s.o.Ledger.Known(src.From)
+	h := &wirepb.Hello{Version: wirepb.Version, Feed: noticesFeed, Cursor: src.Cursor, TreeSize: known.Size, Checkpoint: known.Note}
 	if src.Agreement == "" {
 		c, err := s.o.Judge.Notices(src.From)
 		return c, h, err

@@ -2,7 +2,6 @@ package peersync
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -30,14 +29,14 @@ func (s *Syncer) AnswerRecords(ctx context.Context, to name.Council, a name.Agre
 // beginning of the log; with seen set, after the checkpoint it has seen.
 func (s *Syncer) JudgeRecords(a name.Agreement, got *RecordsAnswer, seen bool) (*ledger.Delivery, error) {
 	doc, _ := s.o.Agreements.InForce(a, s.o.Now())
-	src := &ledger.Source{From: doc.From, Agreement: a, Digest: doc.Digest().String() + "/" + strconv.Itoa(got.Signers)}
+	src := &ledger.Source{From: doc.From, Agreement: a, Digest: doc.Digest().String()}
 	if seen {
 		var err error
 		if src, err = s.o.Ledger.Source(doc.From, a); err != nil {
 			return nil, err
 		}
 	}
-	return s.checkAnswer(src, doc, outwardAsk{Digest: doc.Digest().String()}, got)
+	return s.checkAnswer(context.Background(), src, doc, doc.From, outwardAsk{Digest: doc.Digest().String()}, got)
 }
 
 // AnswerContribution is what this node, as a member, answers a council outside.
@@ -48,7 +47,7 @@ func (s *Syncer) AnswerContribution(ctx context.Context, from name.Council, q *w
 // JudgeContribution is what this node, outside, makes of a proof that entries stand
 // in a footprint's log.
 func (s *Syncer) JudgeContribution(fp name.Council, p *wirepb.ContributionAnswer_Proof, entries []tlog.Hash, indexes []uint64) error {
-	return s.settledBy(fp, p, entries, indexes)
+	return s.settledBy(context.Background(), fp, fp, p, entries, indexes)
 }
 
 // WithdrawUnnoted withdraws a record from a footprint as a node does that stops

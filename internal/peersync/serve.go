@@ -35,7 +35,10 @@ const (
 	codeOther     = "other-version" // another text of the agreement is in force
 	codeNotReady  = "not-ready"     // the index is being made; come back soon
 	codeDirectory = "directory"     // nobody has vouched for our directory lately
-	codeRollback  = "rollback"      // you have seen more of our log than there is
+	codeRollback  = "rollback"      // you have seen more of our log than there is, or another
+	codeBeyond    = "beyond"        // you ask from beyond the end of what you have seen
+	// codeQuarantine: we have stopped all exchange with you, with the evidence.
+	codeQuarantine = "quarantine"
 )
 
 // serve answers one stream: it refuses, or sends the feed until the stream
@@ -65,6 +68,7 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 
 	k := serveKey{to, feed.Agreement}
 	s.mu.Lock()
+	s.told[to] = hello.GetTreeSize()
 	s.serving[k]++
 	s.mu.Unlock()
 	defer func() {
@@ -97,12 +101,25 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	if m, ok := s.o.Directory.Member(to); !ok || !m.ActiveAt(s.o.Now()) {
 		return refuse(codeNoAgree, "you are no member of our directory")
 	}
+	if r := s.quarantined(to); r != nil {
+		return nil, r
+	}
 	// Asked last: how long our log is we tell only those who may read of it.
 	rollback := func(f *ledger.Feed) (*ledger.Feed, *wirepb.Refuse) {
-		if size := s.o.Ledger.Size(); max(h.GetTreeSize(), h.GetCursor()) > size {
+		size := s.o.Ledger.Size()
+		proven := s.contradicts(h.GetCheckpoint())
+		if proven || h.GetTreeSize() > size {
 			s.o.Log.Error("a partner has seen more of our log than there is: was this node restored from an old backup?",
-				"partner", to, "size", size, "seen", h.GetTreeSize(), "cursor", h.GetCursor())
-			return refuse(codeRollback, "our log is shorter than what you have seen of it")
+				"partner", to, "size", size, "seen", h.GetTreeSize(), "proven", proven)
+			if proven {
+				s.accused(ctx, to, "it holds a checkpoint signed by us that is not of the log that stands here", [][]byte{h.GetCheckpoint()})
+			}
+			_, r := refuse(codeRollback, "our log is not the one that you have seen")
+			r.Checkpoints = [][]byte{s.newest()}
+			return nil, r
+		}
+		if h.GetCursor() > size {
+			return refuse(codeBeyond, "you ask from beyond the end of our log")
 		}
 		return f, nil
 	}
@@ -176,6 +193,10 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 			out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: &wirepb.Refuse{Code: codeDirectory, Reason: err.Error()}}})
 			return fmt.Errorf("%w: %w", errStopServing, err)
 		}
+		if r := s.quarantined(to); r != nil {
+			out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: r}})
+			return fmt.Errorf("%w: %s is in quarantine", errStopServing, to)
+		}
 		if feed.Agreement != "" {
 			// Asked again before every batch: an agreement can end between two.
 			doc, why := s.o.Agreements.InForce(feed.Agreement, s.o.Now())
@@ -184,6 +205,11 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 				return fmt.Errorf("%w: %s", errStopServing, why)
 			}
 		}
+		// What the partner has acknowledged on another stream is no longer than the
+		// log that the page is now read from.
+		s.mu.Lock()
+		from := max(seen, s.told[to])
+		s.mu.Unlock()
 		page, err := s.o.Ledger.Page(feed, cursor)
 		if err != nil {
 			return err
@@ -196,7 +222,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			if err := s.sendPage(ctx, to, feed, page, seen, st, out); err != nil {
+			if err := s.sendPage(ctx, to, feed, page, from, st, out); err != nil {
 				return err
 			}
 			cursor, seen, due, said = page.Cursor, page.Checkpoint.Size, false, s.o.Now()
@@ -218,7 +244,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 	}
 }
 
-func (s *Syncer) sendPage(ctx context.Context, to name.Council, feed *ledger.Feed, page *ledger.Page, seen uint64, st wire.Stream, out *wirepb.Writer) error {
+func (s *Syncer) sendPage(ctx context.Context, to name.Council, feed *ledger.Feed, page *ledger.Page, from uint64, st wire.Stream, out *wirepb.Writer) error {
 	b := &wirepb.Batch{
 		Checkpoint: page.Note,
 		Inclusion:  tlog.JoinHashes(page.Inclusion),
@@ -230,12 +256,12 @@ func (s *Syncer) sendPage(ctx context.Context, to name.Council, feed *ledger.Fee
 	for i, it := range page.Items {
 		b.Items[i] = &wirepb.Item{Index: it.Index, Token: it.Token}
 	}
-	if seen > 0 && seen < page.Checkpoint.Size {
-		proof, err := s.o.Ledger.Consistency(seen, page.Checkpoint.Size)
+	if from > 0 && from < page.Checkpoint.Size {
+		proof, err := s.o.Ledger.Consistency(from, page.Checkpoint.Size)
 		if err != nil {
 			return err
 		}
-		b.Consistency = tlog.JoinHashes(proof)
+		b.Consistency, b.ConsistencyFrom = tlog.JoinHashes(proof), from
 	}
 	// Durable before a byte leaves: what left can be proved even if this node
 	// stops in the next instant.
@@ -308,6 +334,9 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, feed *ledger.
 	if err := s.o.Ledger.Acknowledge(ctx, feed, to, ack); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.told[to] = max(s.told[to], page.Checkpoint.Size)
+	s.mu.Unlock()
 	if len(a.GetCosignature()) == 0 {
 		return nil
 	}

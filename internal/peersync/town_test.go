@@ -236,7 +236,10 @@ func (w *town) run(c name.Council, as ...*agreement.Agreement) *house {
 	}
 	h.agree(as...)
 	h.Syncer = peersync.New(peersync.Options{
-		Self: c, Ledger: l, Keys: w.rings[c], Directory: w.dir, Judge: judge.New(judge.Options{Directory: w.dir, Standards: l.Standard, Now: time.Now, Last: l.Last}), Network: h.net, Agreements: h.book, Log: w.log(c),
+		Self: c, Ledger: l, Keys: w.rings[c], Directory: w.dir, Judge: judge.New(judge.Options{
+			Directory: w.dir, Ledger: l, Standards: l.Standard, Now: time.Now, Last: l.Last,
+			Prove: func(log, member name.Council) ledger.Prover { return peersync.Prove(h.net, time.Now, log, member) },
+		}), Network: h.net, Agreements: h.book, Log: w.log(c),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -56,6 +56,7 @@ const (
 	codeChanged      = "changed"
 	codeNotReady     = "not-ready"
 	codeLarge        = "too-many-groups"
+	codeQuarantine   = "quarantine"  // all exchange with you is stopped
 	codeElsewhere    = "ask-another" // a footprint's member that does not answer this question
 )
 
@@ -129,6 +130,9 @@ func (w *Answerer) Answer(ctx context.Context, from name.Council, in *wirepb.Que
 
 // answer answers a question, or says in a *refusal why not.
 func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Question) (*wirepb.Answer, *Said, error) {
+	if w.o.Ledger.Allowed(from) != nil {
+		return nil, nil, refuse(codeQuarantine, "all exchange with you is stopped: your node's status says why")
+	}
 	q, doc, err := w.read(from, in)
 	if err != nil {
 		return nil, nil, err
@@ -149,7 +153,10 @@ func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Que
 	if err != nil {
 		return nil, nil, told(err)
 	}
-	// It took a moment to log, in which the agreement may have ended.
+	// It took a moment to log, in which the agreement may have ended, or more.
+	if w.o.Ledger.Allowed(from) != nil {
+		return nil, nil, refuse(codeQuarantine, "all exchange with you is stopped: your node's status says why")
+	}
 	if now, why, _ := w.o.inForce(doc.Name, w.o.Now()); now == nil || now.Digest() != doc.Digest() {
 		return nil, nil, refuse(codeNotInForce, "%s", why)
 	}

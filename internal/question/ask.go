@@ -124,15 +124,20 @@ func (k *Asker) Pose(ctx context.Context, mode agreement.Mode, r Request) (*Pose
 	return p, k.sign(ctx, p, p.body())
 }
 
-// Message returns a question as it goes to a council, of whose log we have seen a
-// checkpoint or, by nil, none.
-func (p *Posed) Message(seen *ledger.Source) *wirepb.Question {
+// Message returns a question as it goes to a council, when the newest checkpoint
+// known of the log that the answer will be of has a size; 0 for none.
+func (p *Posed) Message(seen uint64) *wirepb.Question {
 	digest := p.doc.Digest()
-	m := &wirepb.Question{Version: wirepb.LookupVersion, AgreementDigest: digest[:], Event: p.q.Event, Value: p.q.Asked.Value}
-	if seen != nil {
-		m.TreeSize = seen.Size
+	return &wirepb.Question{Version: wirepb.LookupVersion, AgreementDigest: digest[:], Event: p.q.Event, Value: p.q.Asked.Value, TreeSize: seen}
+}
+
+// logOf returns whose log the checkpoint of an answer is of: of a footprint's
+// records its ledger's, and else that of the council which answers.
+func (p *Posed) logOf(by name.Council) name.Council {
+	if by != p.doc.From && p.doc.Mode == agreement.Lookup {
+		return p.doc.From
 	}
-	return m
+	return by
 }
 
 // body returns what the signed event of a question says.
@@ -279,6 +284,9 @@ func (k *Asker) ask(ctx context.Context, net wire.Network, p *Posed) (*Answer, e
 	if _, ok := k.o.Directory.Member(from); !ok && !shared {
 		return nil, fail(NotFound, "stile council list", "%s is not in the directory", from)
 	}
+	if err := k.o.Ledger.Allowed(from); err != nil {
+		return nil, fail(Refused, "stile council quarantine show "+string(from), "%v", err)
+	}
 	if err := k.sign(ctx, p, p.body()); err != nil {
 		return nil, err
 	}
@@ -337,6 +345,8 @@ func (k *Asker) askOf(ctx context.Context, net wire.Network, to name.Council, p 
 			return nil, ctx.Err()
 		case errors.As(err, &r):
 			return nil, explain(p.doc, to, r)
+		case errors.Is(err, ledger.ErrQuarantined):
+			return nil, fail(Refused, "stile council quarantine list", "%v", err)
 		case errors.Is(err, judge.ErrLied):
 			k.o.Log.Error("an answer does not verify", "from", to, "agreement", p.doc.Name, "question", p.q.ID.String(), "because", err.Error())
 			k.keepFalseAnswer(ctx, to, p.doc, err)
@@ -381,6 +391,9 @@ func explain(doc *agreement.Agreement, by name.Council, r *refusal) error {
 
 // askOnce asks a council's node once and checks what it answers.
 func (k *Asker) askOnce(ctx context.Context, net wire.Network, to name.Council, p *Posed) (*Answer, error) {
+	if err := k.o.Ledger.Allowed(to); err != nil {
+		return nil, err
+	}
 	st, err := net.Open(ctx, to, wirepb.LookupProtocol)
 	if err != nil {
 		return nil, err
@@ -388,7 +401,7 @@ func (k *Asker) askOnce(ctx context.Context, net wire.Network, to name.Council, 
 	defer st.Close()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
 	in, out := bufio.NewReader(st), bufio.NewWriter(st)
-	seen, _ := k.o.Ledger.Source(to, "")
+	seen := k.o.Ledger.Known(p.logOf(to)).Size
 	st.SetDeadline(k.o.Now().Add(questionWithin))
 	if err := wirepb.WriteQuestion(out, p.Message(seen)); err != nil {
 		return nil, err
@@ -409,7 +422,7 @@ func (k *Asker) askOnce(ctx context.Context, net wire.Network, to name.Council, 
 	if a.GetCode() != "" {
 		return nil, &refusal{a.GetCode(), a.GetReason()}
 	}
-	got, err := k.check(to, p, seen, a)
+	got, err := k.check(ctx, to, p, seen, a)
 	if err != nil {
 		st.Reset()
 		return nil, err
@@ -455,9 +468,6 @@ func (k *Asker) keepFalseAnswer(ctx context.Context, by name.Council, doc *agree
 	src, err := k.o.Ledger.OpenSource(ctx, by, "")
 	if err == nil {
 		r := ledger.Refusal{From: by, Agreement: doc.Name, Rule: "answer: " + why.Error(), At: k.o.Now().UTC()}
-		if f := new(judge.Fork); errors.As(why, &f) {
-			r.Evidence = f.Notes
-		}
 		err = k.o.Ledger.Refuse(ctx, src, r)
 	}
 	if err != nil {

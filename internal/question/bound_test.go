@@ -21,7 +21,7 @@ func TestNoSearchBeyondTheBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := p.Message(nil)
+	m := p.Message(0)
 	probe := func(value string) string {
 		m.Value = value
 		out, _ := a.Answer(t.Context(), saltby, m)

@@ -1,6 +1,7 @@
 package question
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,15 +28,15 @@ type checked struct {
 
 // Check decides about an answer that a council gave to a question. The error wraps
 // judge.ErrLied when no honest council can have sent it, and judge.ErrWait when it
-// cannot be checked yet.
-func (k *Asker) Check(by name.Council, p *Posed, seen *ledger.Source, a *wirepb.Answer) error {
-	_, err := k.check(by, p, seen, a)
+// cannot be checked yet; it is that of judge.Log.Extend, too.
+func (k *Asker) Check(ctx context.Context, by name.Council, p *Posed, seen uint64, a *wirepb.Answer) error {
+	_, err := k.check(ctx, by, p, seen, a)
 	return err
 }
 
 // check checks an answer of a council against its log, the question, the agreement
 // and the standards. Nothing of an answer is shown that does not hold as a whole.
-func (k *Asker) check(by name.Council, p *Posed, seen *ledger.Source, a *wirepb.Answer) (*checked, error) {
+func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint64, a *wirepb.Answer) (*checked, error) {
 	doc, q := p.doc, p.q
 	// Of a footprint a member answers: its records stand in the footprint's ledger,
 	// and what the member itself says in the member's.
@@ -44,15 +45,22 @@ func (k *Asker) check(by name.Council, p *Posed, seen *ledger.Source, a *wirepb.
 		return nil, lied("it answers from another log")
 	}
 	got := &checked{Answer: Answer{Agreement: doc, By: by, Question: q.ID, Event: a.GetEvent(), Index: a.GetIndex()}}
-	var err error
-	if shared {
-		place = directory.AnyPlace // nothing here proves it
-		got.Checkpoint, err = k.footprintCheckpoint(doc.From, a.GetCheckpoint())
-	} else if got.Checkpoint, err = k.checkpoint(by, seen, a); err == nil && a.GetIndex() >= got.Checkpoint.Size {
-		err = lied("its answer is not in its log")
-	}
+	log, err := k.o.Judge.Log(p.logOf(by))
 	if err != nil {
 		return nil, err
+	}
+	got.Checkpoint, err = log.Extend(ctx, judge.Told{
+		Checkpoint: a.GetCheckpoint(), Consistency: a.GetConsistency(), From: seen, By: by, Through: "an answer under " + string(doc.Name),
+	})
+	switch {
+	case err != nil && shared && !errors.Is(err, ledger.ErrQuarantined):
+		return nil, fail(Unverified, "stile council show "+string(doc.From), "%v", err)
+	case err != nil:
+		return nil, err
+	case shared:
+		place = directory.AnyPlace // nothing here proves it
+	case a.GetIndex() >= got.Checkpoint.Size:
+		return nil, lied("its answer is not in its log")
 	}
 	// The answer itself: said by them, of this question, under this agreement.
 	t, ev, err := k.event(by, a.GetEvent(), ledger.KindAnswer, place)
@@ -88,33 +96,6 @@ func (k *Asker) event(by name.Council, jws []byte, kind string, place uint64) (*
 		return nil, nil, lied("it sent another kind of event than its " + kind)
 	}
 	return t, ev, nil
-}
-
-// checkpoint checks the checkpoint of an answer: signed by the log, and of one
-// history with the newest that we hold.
-func (k *Asker) checkpoint(by name.Council, seen *ledger.Source, a *wirepb.Answer) (tlog.Checkpoint, error) {
-	log, err := k.o.Judge.Log(by)
-	if err != nil {
-		return tlog.Checkpoint{}, err
-	}
-	var head judge.Head
-	if seen != nil {
-		head = judge.Head{Size: seen.Size, Root: seen.Root, Note: seen.Note}
-	}
-	return log.Extend(head, a.GetCheckpoint(), a.GetConsistency())
-}
-
-// footprintCheckpoint reads a checkpoint of a footprint that more than half of its
-// members cosigned.
-func (k *Asker) footprintCheckpoint(fp name.Council, signed []byte) (cp tlog.Checkpoint, err error) {
-	log, err := k.o.Judge.Log(fp)
-	if err == nil {
-		cp, err = log.Open(signed)
-	}
-	if err != nil {
-		return cp, fail(Unverified, "stile council show "+string(fp), "%v", err)
-	}
-	return cp, nil
 }
 
 // checkContents checks the records or counts of an answer, and returns what has to

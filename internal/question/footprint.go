@@ -25,7 +25,7 @@ import (
 // signed by its contributor and stands under a checkpoint of a majority.
 
 // fromReplica answers a charged question to a footprint from our replica of it,
-// for an asker that has seen our own log at a size.
+// for an asker that has seen, at a size, the log that the answer is of.
 func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, seen uint64) (*wirepb.Answer, *Said, error) {
 	f := w.o.Footprints.Replica(doc.From)
 	if f == nil || !slices.Contains(f.Councils(), w.o.Self) {
@@ -79,6 +79,13 @@ func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q 
 			return nil, nil, err
 		}
 		out.Inclusion = tlog.JoinHashes(proof)
+	}
+	if seen > 0 && seen < cp.Size {
+		proof, err := f.Consistency(seen, cp.Size)
+		if err != nil {
+			return nil, nil, err
+		}
+		out.Consistency = tlog.JoinHashes(proof)
 	}
 	return out, said, nil
 }

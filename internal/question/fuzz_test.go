@@ -45,7 +45,7 @@ func FuzzAnswer(f *testing.F) {
 		if err := wirepb.WriteAnswer(bufio.NewWriter(&out), got); err != nil {
 			t.Fatalf("accepted and not writable: %v", err)
 		}
-		if b.Check(northmoor, p, nil, got) == nil && (!bytes.Equal(got.Event, honest.Event) || len(got.Entries) != 1 || !bytes.Equal(got.Entries[0].Token, honest.Entries[0].Token)) {
+		if b.Check(t.Context(), northmoor, p, 0, got) == nil && (!bytes.Equal(got.Event, honest.Event) || len(got.Entries) != 1 || !bytes.Equal(got.Entries[0].Token, honest.Entries[0].Token)) {
 			t.Error("believed what was not answered")
 		}
 	})
@@ -61,7 +61,7 @@ func FuzzQuestion(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	body, err := proto.Marshal(p.Message(nil))
+	body, err := proto.Marshal(p.Message(0))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func FuzzQuestion(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if got, _ := a.Answer(t.Context(), saltby, q); got.GetCode() == "" && !bytes.Equal(q.GetEvent(), p.Message(nil).GetEvent()) {
+		if got, _ := a.Answer(t.Context(), saltby, q); got.GetCode() == "" && !bytes.Equal(q.GetEvent(), p.Message(0).GetEvent()) {
 			t.Error("answered what was not asked")
 		}
 		if got, _ := a.Answer(t.Context(), northmoor, q); got.GetCode() == "" {

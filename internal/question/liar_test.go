@@ -45,7 +45,7 @@ func resigned(token []byte) []byte {
 // answered has a council answer what another posed.
 func (c *council) answered(from name.Council, p *question.Posed) *wirepb.Answer {
 	c.t.Helper()
-	a, _ := c.Answer(c.t.Context(), from, p.Message(nil))
+	a, _ := c.Answer(c.t.Context(), from, p.Message(0))
 	return a
 }
 
@@ -63,7 +63,7 @@ func TestLyingAnswer(t *testing.T) {
 	}
 	right := made[:1]
 	honest := a.answered(saltby, p)
-	if err := b.Check(northmoor, p, nil, honest); err != nil {
+	if err := b.Check(t.Context(), northmoor, p, 0, honest); err != nil {
 		t.Fatal("an honest answer is refused: ", err)
 	}
 	lie := func(keep func(string, bool) bool, records []name.Record, change func(map[string]any)) *wirepb.Answer {
@@ -74,7 +74,7 @@ func TestLyingAnswer(t *testing.T) {
 		}
 		return x
 	}
-	if err := b.Check(northmoor, p, nil, lie(agreedFields, right, nil)); err != nil {
+	if err := b.Check(t.Context(), northmoor, p, 0, lie(agreedFields, right, nil)); err != nil {
 		t.Fatalf("what is no lie: %v", err)
 	}
 	all := func(string, bool) bool { return true }
@@ -103,9 +103,9 @@ func TestLyingAnswer(t *testing.T) {
 		"an answer withheld":  {edit(honest, func(x *wirepb.Answer) { x.Entries = nil }), "something else"},
 		"counts nobody asked": {edit(honest, func(x *wirepb.Answer) { x.Counts = &wirepb.Entry{Token: x.Event} }), "something else"},
 		"of a footprint":      {edit(honest, func(x *wirepb.Answer) { x.Footprint = true }), "another log"},
-		"a receipt for it":    {edit(honest, func(x *wirepb.Answer) { x.Event = p.Message(nil).Event }), judge.ErrLied.Error()},
+		"a receipt for it":    {edit(honest, func(x *wirepb.Answer) { x.Event = p.Message(0).Event }), judge.ErrLied.Error()},
 	} {
-		err := b.Check(northmoor, p, nil, c.answer)
+		err := b.Check(t.Context(), northmoor, p, 0, c.answer)
 		if err == nil || !errors.Is(err, judge.ErrLied) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", what, err, c.want)
 		}
@@ -115,7 +115,7 @@ func TestLyingAnswer(t *testing.T) {
 	}
 	// By a council's own record, in the answer's place.
 	theirs, err := b.Lie(t.Context(), p, agreedFields, nil, nil)
-	if err != nil || b.Check(northmoor, p, nil, theirs) == nil {
+	if err != nil || b.Check(t.Context(), northmoor, p, 0, theirs) == nil {
 		t.Error("an answer by another council is believed")
 	}
 }
@@ -137,7 +137,7 @@ func TestLyingAsker(t *testing.T) {
 	}
 	ask := func(from name.Council, p *question.Posed, change func(*wirepb.Question), want string) {
 		t.Helper()
-		m := p.Message(nil)
+		m := p.Message(0)
 		if change != nil {
 			change(m)
 		}
@@ -202,7 +202,7 @@ func TestLyingCounts(t *testing.T) {
 	}
 	p := pose("/district")
 	honest := a.answered(saltby, p)
-	if err := b.Check(northmoor, p, nil, honest); err != nil {
+	if err := b.Check(t.Context(), northmoor, p, 0, honest); err != nil {
 		t.Fatal("an honest answer is refused: ", honest.GetCode(), err)
 	}
 	small := "B"
@@ -225,7 +225,7 @@ func TestLyingCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = b.Check(northmoor, p, nil, x)
+		err = b.Check(t.Context(), northmoor, p, 0, x)
 		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, judge.ErrLied) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", what, err, c.want)
 		}

@@ -99,7 +99,7 @@ func newWorld(t testing.TB) (a, b *council, w *world) {
 		})
 		o := question.Options{
 			Self: c, Ledger: l, Keys: r, Directory: w.dir, Agreements: x, Footprints: noFootprints{},
-			Judge:  judge.New(judge.Options{Directory: w.dir, Standards: l.Standard, Now: time.Now}),
+			Judge:  judge.New(judge.Options{Directory: w.dir, Ledger: l, Standards: l.Standard, Now: time.Now}),
 			PerDay: func() int { return x.perDay }, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		}
 		x.ledger, x.Asker, x.Answerer = l, question.NewAsker(o), question.NewAnswerer(o)

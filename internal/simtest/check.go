@@ -340,10 +340,12 @@ func (e *estate) walkSource(src *ledger.Source, from *estate) {
 		w.breach("%s has verified %s before %d of %d", e.Name, src.Agreement, src.Verified, src.Cursor)
 	}
 	from.view(func(v *ledger.View) error {
-		if src.Size > 0 {
-			tree, err := tlog.OpenTree(src.Size, v)
-			if err != nil || src.Size > from.checkpnt.Size || string(src.Root) != string(rootBytes(tree)) {
-				return fmt.Errorf("%s holds a checkpoint of it that it never had: size %d, %w", e.Name, src.Size, err)
+		if k := e.ledger.Known(from.Name); k.Quarantine != nil {
+			return fmt.Errorf("%s has it in quarantine: %s", e.Name, k.Quarantine.Reason)
+		} else if k.Size > 0 {
+			tree, err := tlog.OpenTree(k.Size, v)
+			if err != nil || k.Size > from.checkpnt.Size || k.Root != tree.Root() {
+				return fmt.Errorf("%s holds a checkpoint of it that it never had: size %d, %w", e.Name, k.Size, err)
 			}
 		}
 		cp, err := e.cosigned(v, from)
@@ -380,8 +382,6 @@ func (e *estate) walkSource(src *ledger.Source, from *estate) {
 		return nil
 	})
 }
-
-func rootBytes(t *tlog.Tree) []byte { r := t.Root(); return r[:] }
 
 // cosigned returns the newest checkpoint of another council's log that this one
 // has cosigned, from that council's view, verified.

@@ -22,7 +22,7 @@ const (
 	MaxEntries       = 10       // of an Answer
 )
 
-// A message is one of lookup.proto whose form can be checked.
+// A message is one of lookup.proto or log.proto whose form can be checked.
 type message interface {
 	proto.Message
 	check() error

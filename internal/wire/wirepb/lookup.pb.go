@@ -59,8 +59,9 @@ type Question struct {
 	Event []byte `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
 	// In mode lookup the value asked by, at most 512 bytes.
 	Value string `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
-	// The size of the newest checkpoint of the answerer's log that the asker holds,
-	// from which it wants consistency proved; 0 if it holds none.
+	// The size of the newest checkpoint that the asker holds of the log that the
+	// answer's checkpoint is of, from which it wants consistency proved; 0 if it holds
+	// none.
 	TreeSize      uint64 `protobuf:"varint,5,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -196,7 +196,10 @@ type Hello struct {
 	Cursor uint64 `protobuf:"varint,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// The size of the sharer's newest checkpoint that the asker holds, from which
 	// it wants consistency proved; 0 if it holds none.
-	TreeSize      uint64 `protobuf:"varint,5,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	TreeSize uint64 `protobuf:"varint,5,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	// That checkpoint, a signed note (c2sp.org/tlog-checkpoint): the sharer sees by
+	// it if its own log has lost something. At most 65536 bytes.
+	Checkpoint    []byte `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -266,6 +269,13 @@ func (x *Hello) GetTreeSize() uint64 {
 	return 0
 }
 
+func (x *Hello) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
 // Batch carries part of a feed, in the order of the log, and proves it to one
 // checkpoint. It has no items when there is nothing but news of the checkpoint
 // or the cursor.
@@ -277,10 +287,9 @@ type Batch struct {
 	// A checkpoint of the sharer's log, a signed note (c2sp.org/tlog-checkpoint)
 	// over a size greater than every index of the batch.
 	Checkpoint []byte `protobuf:"bytes,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
-	// The consistency proof (RFC 6962 section 2.1.2) from the last checkpoint that
-	// the receiver holds, by its Hello or the batch before, to this one: SHA-256
-	// hashes one after another, 32 bytes each. Empty if it holds none or the sizes
-	// are equal.
+	// The consistency proof (RFC 6962 section 2.1.2) from the newest checkpoint that
+	// the receiver holds, as far as the sharer knows, to this one: SHA-256 hashes one
+	// after another, 32 bytes each. Empty if it holds none or the sizes are equal.
 	Consistency []byte `protobuf:"bytes,3,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	// One proof that the items are in the checkpoint's tree, for all of them at
 	// once, as package tlog specifies: hashes one after another, 32 bytes each.
@@ -292,9 +301,13 @@ type Batch struct {
 	Records uint64 `protobuf:"varint,6,opt,name=records,proto3" json:"records,omitempty"`
 	// The end of the feed is reached: the next batch will be sent when there is
 	// something new.
-	Live          bool `protobuf:"varint,7,opt,name=live,proto3" json:"live,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Live bool `protobuf:"varint,7,opt,name=live,proto3" json:"live,omitempty"`
+	// The size that the consistency proof begins at: that of the Hello, of the batch
+	// before, or of one acknowledged on another stream. If the receiver knows another
+	// one by now it asks by /stile/log/1.
+	ConsistencyFrom uint64 `protobuf:"varint,8,opt,name=consistency_from,json=consistencyFrom,proto3" json:"consistency_from,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Batch) Reset() {
@@ -374,6 +387,13 @@ func (x *Batch) GetLive() bool {
 		return x.Live
 	}
 	return false
+}
+
+func (x *Batch) GetConsistencyFrom() uint64 {
+	if x != nil {
+		return x.ConsistencyFrom
+	}
+	return 0
 }
 
 // Item is one entry of the sharer's log.
@@ -515,7 +535,11 @@ type Refuse struct {
 	// For programs: "agreement", "version", "proof", … as package peersync lists.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// For people: one sentence, plain words.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Checkpoints, signed notes, of at most 65536 bytes each and at most 2: with
+	// "rollback", the newest one of the sharer's log; with "quarantine", the two heads
+	// of the asker's log for which its sender stopped all exchange with it.
+	Checkpoints   [][]byte `protobuf:"bytes,3,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -564,6 +588,13 @@ func (x *Refuse) GetReason() string {
 	return ""
 }
 
+func (x *Refuse) GetCheckpoints() [][]byte {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return nil
+}
+
 var File_internal_wire_wirepb_sync_proto protoreflect.FileDescriptor
 
 const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
@@ -574,13 +605,16 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x05batch\x18\x02 \x01(\v2\x14.stile.sync.v1.BatchH\x00R\x05batch\x12&\n" +
 	"\x03ack\x18\x03 \x01(\v2\x12.stile.sync.v1.AckH\x00R\x03ack\x12/\n" +
 	"\x06refuse\x18\x04 \x01(\v2\x15.stile.sync.v1.RefuseH\x00R\x06refuseB\x06\n" +
-	"\x04kind\"\x95\x01\n" +
+	"\x04kind\"\xb5\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04feed\x18\x02 \x01(\tR\x04feed\x12)\n" +
 	"\x10agreement_digest\x18\x03 \x01(\fR\x0fagreementDigest\x12\x16\n" +
 	"\x06cursor\x18\x04 \x01(\x04R\x06cursor\x12\x1b\n" +
-	"\ttree_size\x18\x05 \x01(\x04R\btreeSize\"\xd8\x01\n" +
+	"\ttree_size\x18\x05 \x01(\x04R\btreeSize\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x06 \x01(\fR\n" +
+	"checkpoint\"\x83\x02\n" +
 	"\x05Batch\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.stile.sync.v1.ItemR\x05items\x12\x1e\n" +
 	"\n" +
@@ -590,7 +624,8 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\tinclusion\x18\x04 \x01(\fR\tinclusion\x12\x16\n" +
 	"\x06cursor\x18\x05 \x01(\x04R\x06cursor\x12\x18\n" +
 	"\arecords\x18\x06 \x01(\x04R\arecords\x12\x12\n" +
-	"\x04live\x18\a \x01(\bR\x04live\"2\n" +
+	"\x04live\x18\a \x01(\bR\x04live\x12)\n" +
+	"\x10consistency_from\x18\b \x01(\x04R\x0fconsistencyFrom\"2\n" +
 	"\x04Item\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\"m\n" +
@@ -598,10 +633,11 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x06cursor\x18\x01 \x01(\x04R\x06cursor\x12\x18\n" +
 	"\areceipt\x18\x02 \x01(\fR\areceipt\x12 \n" +
 	"\vcosignature\x18\x03 \x01(\fR\vcosignature\x12\x12\n" +
-	"\x04held\x18\x04 \x01(\x04R\x04held\"4\n" +
+	"\x04held\x18\x04 \x01(\x04R\x04held\"V\n" +
 	"\x06Refuse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reasonB6Z4github.com/stile-exchange/stile/internal/wire/wirepbb\x06proto3"
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12 \n" +
+	"\vcheckpoints\x18\x03 \x03(\fR\vcheckpointsB6Z4github.com/stile-exchange/stile/internal/wire/wirepbb\x06proto3"
 
 var (
 	file_internal_wire_wirepb_sync_proto_rawDescOnce sync.Once

@@ -6,8 +6,8 @@
 // proofs a whole number of hashes, indexes ascending. Whether any of it is true
 // is for the caller to find out.
 //
-// It also holds the messages of /stile/directory/1 and /stile/lookup/1, which
-// directory.proto and lookup.proto specify; package node speaks both.
+// It also holds the messages of /stile/directory/1, /stile/lookup/1 and
+// /stile/log/1, which directory.proto, lookup.proto and log.proto specify.
 package wirepb
 
 //go:generate ./generate.sh
@@ -43,6 +43,10 @@ const (
 
 	// MaxText is the most bytes that a feed's name, a code or a reason may have.
 	MaxText = 1 << 10
+
+	// MaxNote is the most bytes that a checkpoint which is no batch's may have: as
+	// tlog.MaxNote.
+	MaxNote = 64 << 10
 )
 
 // keep is the largest buffer that a Reader or Writer holds on to between
@@ -141,12 +145,23 @@ func (f *Frame) check() error {
 		if len(k.Hello.GetFeed()) > MaxText {
 			return bad("hello: feed longer than %d bytes", MaxText)
 		}
+		if len(k.Hello.GetCheckpoint()) > MaxNote {
+			return bad("hello: checkpoint longer than %d bytes", MaxNote)
+		}
 	case *Frame_Batch:
 		return k.Batch.check()
 	case *Frame_Ack:
 	case *Frame_Refuse:
 		if len(k.Refuse.GetCode()) > MaxText || len(k.Refuse.GetReason()) > MaxText {
 			return bad("refuse: text longer than %d bytes", MaxText)
+		}
+		if len(k.Refuse.GetCheckpoints()) > 2 {
+			return bad("refuse: more than 2 checkpoints")
+		}
+		for _, n := range k.Refuse.GetCheckpoints() {
+			if len(n) > MaxNote {
+				return bad("refuse: checkpoint longer than %d bytes", MaxNote)
+			}
 		}
 	default:
 		return bad("no message, or of a kind not known")

@@ -186,7 +186,7 @@ func TestGenerated(t *testing.T) {
 	}
 	// protoc writes its own version into the file; that alone may differ.
 	version := regexp.MustCompile(`(?m)^// \s*protoc\s+v.*\n`)
-	for _, file := range []string{"sync", "directory", "lookup", "contribute"} {
+	for _, file := range []string{"sync", "directory", "lookup", "contribute", "log"} {
 		var text [2]string
 		for i, path := range []string{filepath.Join(dir, "internal/wire/wirepb", file+".pb.go"), file + ".pb.go"} {
 			b, err := os.ReadFile(path)

@@ -1,0 +1,199 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Kinds of event in our own log about the log of another council. Their bodies
+// hold what [quarantineBody] says.
+const (
+	KindQuarantine      = "log-quarantine"       // exchange with a council was stopped
+	KindQuarantineEnded = "log-quarantine-ended" // a person let it go on
+)
+
+// Faults of a log for which its council is put in quarantine.
+const (
+	FaultFork     = "fork"     // two signed checkpoints of one size and two roots: proof by themselves
+	FaultRollback = "rollback" // the council says that its log is shorter than what it signed
+	FaultUnproved = "unproved" // two signed checkpoints of two sizes, and the proof between them fails
+)
+
+// ErrQuarantined: exchange with the council is stopped, because its log told two
+// histories or was rolled back, until a person ends the quarantine.
+var ErrQuarantined = errors.New("exchange is stopped")
+
+// A Quarantine stops all exchange with a council.
+type Quarantine struct {
+	Since   time.Time   `json:"since"`
+	Fault   string      `json:"fault"`             // one of the constants above
+	Reason  string      `json:"reason"`            // in words
+	Through string      `json:"through,omitempty"` // what the other head came with
+	Held    []byte      `json:"held,omitempty"`    // the signed head we knew
+	Told    []byte      `json:"told,omitempty"`    // the signed head we met then; nil when only words came
+	Proof   []tlog.Hash `json:"proof,omitempty"`   // the consistency proof that was offered and fails
+	Entry   uint64      `json:"entry"`             // of the event in our log that says so
+
+	// Set once a person ended it.
+	EndedAt  time.Time `json:"ended_at,omitzero"`
+	Because  string    `json:"because,omitempty"`
+	Follow   string    `json:"follow,omitempty"` // FollowHeld or FollowTold
+	EndEntry uint64    `json:"end_entry,omitempty"`
+}
+
+// Which of two histories is followed when a quarantine ends.
+const (
+	FollowHeld = "held" // the one known before: the council has put its log right
+	FollowTold = "told" // the council's log begins anew: what we knew of it is forgotten
+)
+
+// An Accusation is that another council stopped exchange with us over our own log.
+type Accusation struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"` // in its words
+	Held   []byte    `json:"held,omitempty"`
+	Told   []byte    `json:"told,omitempty"`
+	// Proven: what it showed is signed with our log key and not of the history
+	// that stands here.
+	Proven bool `json:"proven,omitempty"`
+}
+
+// stopped returns the error that every exchange with a council in quarantine gets.
+func (k *KnownLog) stopped() error {
+	if k.Quarantine == nil {
+		return nil
+	}
+	return fmt.Errorf("%w with %s since %s: %s", ErrQuarantined, k.Council, k.Quarantine.Since.Format(time.DateOnly), k.Quarantine.Reason)
+}
+
+// Allowed returns an error wrapping ErrQuarantined, with the reason, when all
+// exchange with a council is stopped.
+func (l *Ledger) Allowed(c name.Council) error { return l.Known(c).stopped() }
+
+// allowed is Allowed as the batches under way leave it.
+func (t *tx) allowed(c name.Council) error {
+	k, err := t.known(c)
+	if err != nil {
+		return err
+	}
+	return k.stopped()
+}
+
+// Quarantine stops all exchange with a council: q's Fault, Reason, Through, Told
+// and Proof are kept beside the newest head known, and an event in our log names
+// both. While a quarantine lasts another changes nothing.
+func (l *Ledger) Quarantine(ctx context.Context, log name.Council, q Quarantine) error {
+	return l.do(ctx, false, func(t *tx) error {
+		k, err := t.known(log)
+		if err != nil || k.Quarantine != nil {
+			return err
+		}
+		return t.quarantine(k, q)
+	})
+}
+
+func (t *tx) quarantine(k *KnownLog, q Quarantine) error {
+	next := *k
+	q.Since, q.Held = t.l.o.Now().UTC().Truncate(time.Second), k.Note
+	q.Entry = t.event(KindQuarantine, quarantineBody(k.Council, &q)).index
+	next.Quarantine = &q
+	t.l.o.Log.Error("all exchange with a council is stopped", "council", k.Council, "fault", q.Fault, "because", q.Reason, "through", q.Through)
+	return t.keepKnown(&next)
+}
+
+// quarantineBody is what an event about a quarantine says: whose log, which fault,
+// and the two heads by size and root; told_size and told_root are missing when no
+// head came.
+func quarantineBody(c name.Council, q *Quarantine) map[string]any {
+	body := map[string]any{"council": string(c), "fault": q.Fault, "reason": q.Reason}
+	for _, h := range []struct {
+		name string
+		note []byte
+	}{{"held", q.Held}, {"told", q.Told}} {
+		if cp, err := tlog.ParseUnsigned(h.note, c.Origin()); err == nil {
+			body[h.name+"_size"], body[h.name+"_root"] = decimal(cp.Size), cp.Root.String()
+		}
+	}
+	return body
+}
+
+// EndQuarantine lets exchange with a council go on, because a person says so. It
+// logs that, with the heads of the evidence, which is kept.
+//
+// With FollowHeld the history known before goes on. With FollowTold what was known
+// of the log is forgotten and the next checkpoint met begins it anew: every copy
+// from the council starts over, and what the new history does not give again is
+// erased; a log that we have cosigned we then cosign no more, since that would
+// vouch for two histories. ErrNotFound when there is no quarantine.
+func (l *Ledger) EndQuarantine(ctx context.Context, log name.Council, follow, because string) error {
+	if follow != FollowHeld && follow != FollowTold {
+		return fmt.Errorf("internal error: follow %q", follow)
+	}
+	return l.do(ctx, false, func(t *tx) error {
+		k, err := t.known(log)
+		if err != nil {
+			return err
+		}
+		if k.Quarantine == nil {
+			return fmt.Errorf("quarantine of %s: %w", log, ErrNotFound)
+		}
+		next, q := *k, *k.Quarantine
+		q.EndedAt, q.Because, q.Follow = l.o.Now().UTC().Truncate(time.Second), because, follow
+		body := quarantineBody(log, &q)
+		body["because"], body["follow"], body["begun"] = because, follow, decimal(q.Entry)
+		q.EndEntry = t.event(KindQuarantineEnded, body).index
+		next.Quarantine = nil
+		next.Ended = append(append([]Quarantine{}, k.Ended[max(0, len(k.Ended)-maxEnded+1):]...), q)
+		if follow == FollowTold {
+			next.Size, next.Root, next.Note, next.At = 0, tlog.Hash{}, nil, time.Time{}
+			next.Forsworn = next.Forsworn || k.CosignedSize > 0
+			for _, s := range l.Sources() {
+				if s.From != log {
+					continue
+				}
+				c, err := t.current(s)
+				if err != nil {
+					return err
+				}
+				if c.Ending || c.Ended {
+					continue
+				}
+				c.restart(c.Digest)
+				if err := t.source(c); err != nil {
+					return err
+				}
+			}
+		}
+		return t.keepKnown(&next)
+	})
+}
+
+// maxEnded is how many ended quarantines of one council are kept here; the events
+// in our log stay.
+const maxEnded = 20
+
+// Accused keeps what another council says against our log, for status to show;
+// nil takes it back, when the council exchanges with us again.
+func (l *Ledger) Accused(ctx context.Context, by name.Council, a *Accusation) error {
+	if was := l.Known(by).Accusation; was == nil && a == nil || was != nil && a != nil && was.Proven == a.Proven && was.Reason == a.Reason {
+		return nil
+	}
+	return l.do(ctx, false, func(t *tx) error {
+		k, err := t.known(by)
+		if err != nil {
+			return err
+		}
+		next := *k
+		if next.Accusation = a; a != nil {
+			said := *a
+			said.Since = l.o.Now().UTC().Truncate(time.Second)
+			next.Accusation = &said
+		}
+		return t.keepKnown(&next)
+	})
+}

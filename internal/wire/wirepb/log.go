@@ -1,0 +1,61 @@
+package wirepb
+
+import "bufio"
+
+// LogProtocol is what the messages of log.proto are spoken in.
+const LogProtocol = "/stile/log/1"
+
+// LogVersion is what this release knows of it, for ProofRequest.
+const LogVersion = 1
+
+// Limits of /stile/log/1; see log.proto.
+const (
+	MaxProofRequest = 2 << 10   // bytes
+	MaxProof        = 128 << 10 // bytes: 64 hashes prove any two sizes, the rest is for the note
+)
+
+// ReadProofRequest reads a request. Errors are as for [Reader.Read].
+func ReadProofRequest(r *bufio.Reader) (*ProofRequest, error) {
+	q := new(ProofRequest)
+	return q, readMessage(r, MaxProofRequest, q)
+}
+
+// ReadProof reads an answer to one. Errors are as for [Reader.Read].
+func ReadProof(r *bufio.Reader) (*Proof, error) {
+	p := new(Proof)
+	return p, readMessage(r, MaxProof, p)
+}
+
+// WriteProofRequest writes a request; see [WriteQuestion].
+func WriteProofRequest(w *bufio.Writer, q *ProofRequest) error {
+	return writeMessage(w, MaxProofRequest, q)
+}
+
+// WriteProof writes an answer; see [WriteQuestion].
+func WriteProof(w *bufio.Writer, p *Proof) error { return writeMessage(w, MaxProof, p) }
+
+func (q *ProofRequest) check() error {
+	switch {
+	case q.GetVersion() == 0:
+		return bad("proof request: no version")
+	case len(q.GetLog()) == 0 || len(q.GetLog()) > MaxText:
+		return bad("proof request: log of %d bytes, want 1 to %d", len(q.GetLog()), MaxText)
+	case q.GetFirst() == 0 || q.GetFirst() >= q.GetSecond():
+		return bad("proof request: sizes do not ascend")
+	}
+	return nil
+}
+
+func (p *Proof) check() error {
+	switch {
+	case len(p.GetCode()) > MaxText || len(p.GetReason()) > MaxText:
+		return bad("proof: text longer than %d bytes", MaxText)
+	case len(p.GetConsistency())%32 != 0:
+		return bad("proof: it is not a whole number of hashes")
+	case p.GetCode() == "" && len(p.GetConsistency()) == 0:
+		return bad("proof: neither hashes nor a refusal")
+	case len(p.GetCheckpoint()) > MaxNote:
+		return bad("proof: checkpoint longer than %d bytes", MaxNote)
+	}
+	return nil
+}
