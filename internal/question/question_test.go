@@ -18,6 +18,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
@@ -99,7 +100,14 @@ func newWorld(t testing.TB) (a, b *council, w *world) {
 		})
 		o := question.Options{
 			Self: c, Ledger: l, Keys: r, Directory: w.dir, Agreements: x, Footprints: noFootprints{},
-			Judge:  judge.New(judge.Options{Directory: w.dir, Ledger: l, Standards: l.Standard, Now: time.Now}),
+			Judge: judge.New(judge.Options{
+				Directory: w.dir, Ledger: l, Standards: l.Standard, Now: time.Now,
+				Prove: func(_, c name.Council) ledger.Prover {
+					return func(_ context.Context, first, second uint64) ([]tlog.Hash, error) {
+						return w.councils[c].ledger.Consistency(first, second)
+					}
+				},
+			}),
 			PerDay: func() int { return x.perDay }, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		}
 		x.ledger, x.Asker, x.Answerer = l, question.NewAsker(o), question.NewAnswerer(o)
