@@ -24,6 +24,7 @@ type PutRequest struct {
 	Records  []Offered `json:"records"`
 	DryRun   bool      `json:"dry_run,omitempty"` // validate only
 	Hold     bool      `json:"hold,omitempty"`    // keep refused offers, to be listed and mended
+	Run      *Run      `json:"run,omitempty"`     // of the source that the records come from; see Records.Begin
 }
 
 // PutReply says what became of each record, in the order offered.
@@ -43,6 +44,9 @@ type PutResult struct {
 	Outcome   Outcome     `json:"outcome,omitempty"`
 	Withdrawn int         `json:"withdrawn,omitempty"` // agreements the record left by this change
 	Problems  []Problem   `json:"problems,omitempty"`
+	// Repeated: it was refused, and so were the very same bytes when the source
+	// last offered them.
+	Repeated bool `json:"repeated,omitempty"`
 }
 
 // An Outcome is what became of a record.

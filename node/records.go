@@ -91,6 +91,11 @@ func (n *Node) offer(ctx context.Context, in PutRequest) (*PutReply, error) {
 		}
 		// Those that were refused go with the others, to be counted.
 		chunk := slices.DeleteFunc(slices.Clone(offers[from:to]), func(o *ledger.Offer) bool { return o == nil })
+		if r := in.Run; r != nil {
+			for _, o := range chunk {
+				o.Within(ledger.Run{Origin: r.Source, Number: r.Number})
+			}
+		}
 		if len(chunk) == 0 {
 			continue
 		}
@@ -109,6 +114,13 @@ func (n *Node) offer(ctx context.Context, in PutRequest) (*PutReply, error) {
 	}
 	for i, o := range offers {
 		x := &out.Results[i]
+		if o != nil && len(x.Problems) > 0 && !in.DryRun {
+			r, err := o.Result()
+			if err != nil {
+				return nil, err
+			}
+			x.Repeated = r.Repeated
+		}
 		if o == nil || len(x.Problems) > 0 {
 			continue
 		}

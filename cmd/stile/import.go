@@ -71,6 +71,14 @@ version, so an import may be repeated at any time. A record that can be read but
 does not fit its standard is held at the node too (stile record held), until one
 with the same reference is taken; not so in a dry run or with --all-or-nothing.
 
+A register that comes as a whole, every night, is named with --source. What it
+offered is remembered. Rows that were refused before, in the same bytes, are
+counted apart, and where there are no others the exit code is 0 and not 5. With
+--complete the source's records that are not in the files are deleted, unless a
+row has no key that can be read; where more than --most-deleted would go it asks,
+and a script without --yes is refused with exit code 4. Records that another
+source offers too, or that came without one, stay.
+
 A report never shows the refused values unless --values asks for them. They may
 be personal data: take care where the report goes.`
 
@@ -82,11 +90,13 @@ func (a *app) importCommand() *cobra.Command {
 		Long:  importHelp,
 		Example: `  stile import planning.ndjson --standard standards.stile.example/planning-application@1
   stile import register.csv --mapping register.yaml --rejects refused.csv
-  stile import register.csv --mapping register.yaml --dry-run --report report.csv`,
+  stile import register.csv --mapping register.yaml --dry-run --report report.csv
+  stile import nightly.csv --mapping register.yaml --source planning-system --complete`,
 		Args: takes(1, -1, "at least one file"),
 		RunE: func(cmd *cobra.Command, args []string) error { return im.run(cmd.Context(), args) },
 	}
 	im.reading.flags(c)
+	im.register.flags(c)
 	f := c.Flags()
 	f.BoolVar(&im.dryRun, "dry-run", false, "check everything and keep nothing")
 	f.BoolVar(&im.all, "all-or-nothing", false, "keep nothing unless every row of every file is good")
@@ -127,6 +137,7 @@ func (a *app) gateOfNode(ctx context.Context) (gate, error) {
 type importer struct {
 	*app
 	reading
+	register
 	dryRun, all, values bool
 	writing             bool // the check that --all-or-nothing asks for is passed
 	rejects, report     string
@@ -149,6 +160,9 @@ const (
 )
 
 func (im *importer) run(ctx context.Context, files []string) (err error) {
+	if err := im.register.check(im.dryRun, im.all); err != nil {
+		return err
+	}
 	if im.mapping, err = im.mappingOf(&im.reading); err != nil {
 		return err
 	}
@@ -169,6 +183,9 @@ func (im *importer) run(ctx context.Context, files []string) (err error) {
 		}
 	}()
 	if err := im.prepare(ctx); err != nil {
+		return err
+	}
+	if err := im.begin(ctx); err != nil {
 		return err
 	}
 	if im.tally, err = newTally(im); err != nil {
@@ -208,6 +225,8 @@ func (im *importer) run(ctx context.Context, files []string) (err error) {
 			}
 		}
 	} else if err := im.each(ctx, files); err != nil {
+		return im.tally.partly(err)
+	} else if err := im.settle(ctx); err != nil {
 		return im.tally.partly(err)
 	}
 	return im.tally.finish(len(files))

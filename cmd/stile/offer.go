@@ -151,6 +151,9 @@ func (im *importer) fill(ctx context.Context, in *countingReader, r *intake.Read
 	}
 	wg.Wait()
 	b.request = node.PutRequest{Standard: im.standard, DryRun: im.dryRun, Hold: !im.dryRun && !im.all}
+	if im.source != "" {
+		b.request.Run = &im.register.run
+	}
 	for i, row := range b.rows {
 		o := node.Offered{Row: row.Number, Reference: row.Reference, Record: texts[i]}
 		if len(row.Problems) > 0 {

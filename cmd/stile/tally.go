@@ -45,6 +45,10 @@ type tally struct {
 	counts  map[node.Outcome]int
 	gone    int // withdrawals
 
+	repeated int // refused rows that the source was refused before, in the same bytes
+	deleted  int // records that the source does not have any more
+	absent   int // such records that were not deleted, for there are too many
+
 	shown   []refusedRow
 	reasons map[reason]int
 	broke   []brokenFile
@@ -137,6 +141,9 @@ func (t *tally) take(file string, r *intake.Reader, b *batch) {
 				t.counts[res.Outcome]++
 			}
 		}
+		if len(problems) > 0 && results[i].Repeated {
+			t.repeated++
+		}
 		if t.rejects != nil {
 			t.rejects.row(row, len(problems) > 0)
 		}
@@ -209,6 +216,8 @@ func (t *tally) brokenFile(file string, e *intake.FileError) {
 	t.broke = append(t.broke, b)
 }
 
+func (t *tally) note(text string) { t.noted = append(t.noted, text) }
+
 func (t *tally) notes(file string, notes []string) {
 	for _, n := range notes {
 		if n = file + ": " + n; !slices.Contains(t.noted, n) {
@@ -257,7 +266,10 @@ func (t *tally) finish(files int) error {
 	if err != nil {
 		return err
 	}
-	if t.refused == 0 && t.broken == 0 {
+	if t.absent > 0 {
+		return t.held()
+	}
+	if t.refused == t.repeated && t.broken == 0 {
 		if t.open > 0 {
 			return failure(node.Failed, "stile standard lint says what in the standard is dear; tell its publisher, and offer the rows again when that is mended", "%s of %s not judged, and not kept",
 				number(t.open), plural(t.rows, "row was", "rows were"))
@@ -359,6 +371,12 @@ func (t *tally) print() {
 		s.add(string(o), number(t.counts[o]))
 	}
 	s.add("refused", number(t.refused))
+	if im.source != "" && t.refused > 0 {
+		s.add("of these refused before", number(t.repeated))
+	}
+	if im.complete {
+		s.add("deleted", number(t.deleted))
+	}
 	if t.open > 0 {
 		s.add("not judged", number(t.open))
 	}
@@ -429,6 +447,9 @@ func (t *tally) end(complete bool) {
 	}
 	for _, o := range t.outcomes() {
 		counts[string(o)] = t.counts[o]
+	}
+	if t.im.source != "" {
+		counts["refused before"], counts["deleted"], counts["absent"] = t.repeated, t.deleted, t.absent
 	}
 	some := func(list any, n int) any {
 		if n == 0 {

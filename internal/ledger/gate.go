@@ -375,6 +375,10 @@ func (l *Ledger) prepareRefused(b *batch, o *Offer) error {
 	if err != nil {
 		return err
 	}
+	again, err := l.repeated(b, o)
+	if err != nil {
+		return err
+	}
 	c, err := l.gate(b, o.std.number)
 	if err != nil {
 		return err
@@ -395,6 +399,8 @@ func (l *Ledger) prepareRefused(b *batch, o *Offer) error {
 	}
 
 	// From here on nothing can fail.
+	o.rememberRefused(b)
+	o.result = Result{Repeated: again}
 	c.errors = errs
 	if c.since == 0 {
 		c.since = b.iat

@@ -41,6 +41,7 @@ import (
 //	G source4 record16       version8 entry32 council: of a record that was withdrawn, see last.go
 //	E source4 index8         event another council addressed to us (JWS)
 //	Q source4 index8         refusal: JSON, what a partner sent and we did not take
+//	i I                      where our records come from: see origin.go
 //	x standard4 reference    an offer held back at the gate: JSON
 //	y z Y Z                  what the gate counted: see gate.go
 //	u U                      what was looked at of what others sent: see used.go

@@ -33,6 +33,9 @@ type Result struct {
 	Index     uint64 // log index of that version
 	Outcome   Outcome
 	Withdrawn int // feeds the record left by this change
+
+	// Repeated: the gate refused the origin these very bytes before, and did again.
+	Repeated bool
 }
 
 // An Offer is a change of one record, ready to be written: validated by the
@@ -54,6 +57,7 @@ type Offer struct {
 	reference string
 	offered   []byte       // as it came; nil when not given
 	refused   *gateRefusal // the gate did not take it: it is only counted
+	run       Run          // of the origin that offered it; see Within
 
 	result Result
 	err    error
@@ -236,6 +240,7 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 				c.settle(marks)
 			}
 			l.unmark(b, marked)
+			o.remember(b)
 			o.result = Result{Record: id, Version: old.version, Index: old.index, Outcome: Unchanged}
 			if ties {
 				return l.tied(b, o, line)
@@ -323,6 +328,13 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	l.w.next++
 	b.entries = append(b.entries, p)
 	b.touched[o.record] = true
+	if o.remove {
+		if o.run.Origin != "" {
+			b.set(offeredKey(o.run.Origin, o.record), nil)
+		}
+	} else {
+		o.remember(b)
+	}
 	b.bytes += len(o.canon) + 400
 	for std, c := range counts {
 		b.sets[string(numKey4('o', std))] = binary.BigEndian.AppendUint64(nil, c)
