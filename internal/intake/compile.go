@@ -44,7 +44,7 @@ type column struct {
 }
 
 // dated reports whether a column holds dates or times.
-func (col *column) dated() bool { return col.Type == typeDate || col.Type == typeDateTime }
+func (col *Column) dated() bool { return col.Type == typeDate || col.Type == typeDateTime }
 
 // coordinates are Coordinates made ready.
 type coordinates struct {

@@ -3,366 +3,344 @@ package intake
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/stile-exchange/stile/internal/standard"
-	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// A target is a place of a standard that a column may go to.
-type target struct {
-	to       name.Field
-	typ      string
-	title    string
-	required bool
-	list     bool
-	dated    bool
-	values   []string // of an enumeration
+// A draft is a mapping as it grows, and what a person should look at.
+type draft struct {
+	std      *standard.Standard
+	manifest standard.Manifest
+	sample   *Sample
+	places   []Place
+	heads    []*heading
+	m        *Mapping
+	exported bool // the file has the headings that an export of records writes
+
+	chosen   map[name.Field]*choice // by place
+	taken    []bool                 // headings
+	xyNote   []string               // of each entry of m.Coordinates
+	likeness map[[2]string]float64  // of a place and a heading
 }
 
-// A Sample is the beginning of a CSV file as Look found it, for a person who is
-// about to write its mapping. All but the bytes is a guess.
-type Sample struct {
-	Encoding  string     // as in a Mapping
-	Delimiter string     // as in a Mapping
-	HeaderRow int        // from 1
-	Headings  []string   // as they stand in the file
-	Rows      [][]string // some of the rows below
+// A heading is one column of the sample.
+type heading struct {
+	index  int
+	text   string
+	twice  bool
+	cells  []string // those that are not blank, each once, in the order of the file
+	times  map[string]int
+	filled int
 }
 
-// maxSample is how much of a file Look reads, in bytes.
-const maxSample = 256 << 10
-
-// Look reads the beginning of a CSV file and guesses how it is written: the
-// encoding by its bytes, the delimiter that gives the most cells, and for
-// headings the first of the fullest rows. Reading a file never guesses; this
-// is for drafting a mapping, which a person checks.
-func Look(r io.Reader) (*Sample, error) {
-	b, err := io.ReadAll(io.LimitReader(r, maxSample))
-	if err != nil {
-		return nil, fmt.Errorf("read sample: %w", err)
-	}
-	if len(b) == maxSample { // the last line may be torn
-		b = b[:bytes.LastIndexByte(b, '\n')+1]
-	}
-	s := &Sample{Encoding: string(encUTF8)}
-	switch {
-	case bytes.HasPrefix(b, []byte{0xFF, 0xFE}) || bytes.HasPrefix(b, []byte{0xFE, 0xFF}):
-		s.Encoding = string(encUTF16)
-	case bytes.IndexByte(b, 0) == 1:
-		s.Encoding = string(encUTF16LE)
-	case bytes.IndexByte(b, 0) == 0:
-		s.Encoding = string(encUTF16BE)
-	case !utf8.Valid(b):
-		s.Encoding = string(enc1252)
-	}
-	best := 0
-	for _, delim := range []string{",", ";", "\t", "|"} {
-		rows, err := sampleRows(b, encoding(s.Encoding), delim[0])
-		if err != nil {
-			return nil, err
-		}
-		for i, row := range rows[:min(len(rows), 20)] {
-			filled := 0
-			for _, c := range row {
-				if strings.TrimSpace(c) != "" {
-					filled++
-				}
-			}
-			if filled > best {
-				best = filled
-				s.Delimiter, s.HeaderRow, s.Headings, s.Rows = delim, i+1, row, rows[i+1:min(len(rows), i+201)]
-			}
-		}
-	}
-	if best == 0 {
-		return nil, &FileError{Rule: RuleHeadings, Detail: "the file has no row that could be headings"}
-	}
-	return s, nil
+// A choice is the column that a place is filled from.
+type choice struct {
+	head  *heading
+	col   Column
+	notes []string // what was guessed, each a line for a person to check
+	fits  int      // of the heading's filled cells
+	sure  bool     // the heading is one of the place's own names
 }
 
-// sampleRows takes a sample apart; a row that cannot be is nil.
-func sampleRows(b []byte, enc encoding, delim byte) ([][]string, error) {
-	src, err := newSource(bytes.NewReader(b), enc, maxSample)
-	if err != nil {
-		return nil, err
-	}
-	var rows [][]string
-	for t := (&table{src: src, delim: delim}); ; {
-		raw, err := t.take()
-		if errors.Is(err, io.EOF) {
-			return rows, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if raw.bad != nil {
-			raw.cells = nil
-		}
-		rows = append(rows, raw.cells)
-	}
-}
+// maxCells bounds how many different cells of a column are looked at.
+const maxCells = 500
 
-// Draft returns a mapping file to begin with: each place of the standard beside
-// the heading most like it, with the type the schema gives it and the date
-// format the sample is in. Every line is a suggestion for a person to check; a
-// place that no heading is like stands there as a comment. ParseMapping
-// accepts the draft when at least one heading was like a place.
+// maxTried bounds how many headings, the most alike, are tried for one place.
+const maxTried = 8
+
+// Draft returns a mapping file to begin with, made from the headings of the
+// sample and from its cells: each place of the standard beside the column that
+// is most like it and whose cells fit it, with the formats of dates, the words
+// of the standard beside those of the file, and where a place's coordinates go.
+// Every guess has a comment that says what was guessed; what is not mapped is
+// listed. The draft says how many rows of the sample would be accepted as it
+// stands. ParseMapping accepts the draft when at least one heading was like a
+// place.
 //
-// Where the standard has a list of allowed words, the words the sample has
-// instead stand beside it: the draft is for the importer's own eyes.
+// The draft quotes cells of the file: it is for the importer's own eyes.
 func (s *Sample) Draft(std *standard.Standard) []byte {
-	var targets []target
-	if root, err := strictjson.Decode(std.Schema(), strictjson.Limits{Bytes: 16 << 20, Values: 1 << 20, StringLen: 1 << 20, WideNumbers: true}); err == nil {
-		targets = collect(nil, root, root, "", true, 0)
+	d := &draft{std: std, manifest: std.Manifest(), sample: s, places: Places(std), chosen: map[name.Field]*choice{},
+		taken: make([]bool, len(s.Headings)), likeness: map[[2]string]float64{}}
+	d.m = &Mapping{Version: MappingVersion, Standard: d.manifest.Name.Line()}
+	d.heads = s.columns()
+	d.exported = slices.Equal(s.Headings, ExportHeadings(d.places))
+	d.m.Guarded = d.exported
+	d.marks()
+	if !d.exported {
+		d.coordinates()
 	}
-	chosen, sure := match(targets, s.Headings)
-	taken, times := make([]bool, len(s.Headings)), map[string]int{}
-	for _, h := range chosen {
-		if h >= 0 {
-			taken[h] = true
-		}
-	}
-	for _, h := range s.Headings {
+	d.match()
+	d.join()
+	d.ignore()
+	return d.print()
+}
+
+// columns gathers the cells of each column.
+func (s *Sample) columns() []*heading {
+	heads := make([]*heading, len(s.Headings))
+	times := map[string]int{}
+	for i, h := range s.Headings {
+		heads[i] = &heading{index: i, text: h, times: map[string]int{}}
 		times[fold(h)]++
 	}
-
-	var b bytes.Buffer
-	m := std.Manifest()
-	fmt.Fprintf(&b, "# A draft: check every line before you rely on it.\n# %s\n\nmapping: %d\nstandard: %s\n", visible(m.Title), MappingVersion, m.Name.Line())
-	fmt.Fprintf(&b, "encoding: %s\ndelimiter: %s\nheader_row: %d\n\ncolumns:\n", s.Encoding, quoted(s.Delimiter), s.HeaderRow)
-	for t, tg := range targets {
-		lead := "  "
-		if chosen[t] < 0 {
-			lead = "#  "
-		}
-		line := func(format string, args ...any) {
-			b.WriteString(lead)
-			fmt.Fprintf(&b, format, args...)
-			b.WriteByte('\n')
-		}
-		line("- to: %s", quoted(string(tg.to)))
-		h := chosen[t]
-		switch {
-		case h < 0:
-			line("  from: no heading is like it")
-		case times[fold(s.Headings[h])] > 1:
-			line("  position: %d   # the heading %s stands there more than once", h+1, quoted(visible(s.Headings[h])))
-		case sure[t]:
-			line("  from: %s", quoted(s.Headings[h]))
-		default:
-			line("  from: %s   # only somewhat alike: is it this one?", quoted(s.Headings[h]))
-		}
-		if tg.typ != typeString {
-			line("  type: %s", tg.typ)
-		}
-		if tg.dated && h >= 0 {
-			if f := s.dates(h); f != "" {
-				line("  formats: [%s]", quoted(f))
-			} else {
-				line("  # formats: [dd/mm/yyyy]   # how does the file write it?")
+	for _, h := range heads {
+		h.twice = times[fold(h.text)] > 1
+	}
+	for _, row := range s.Rows {
+		for i, cell := range row[:min(len(row), len(heads))] {
+			cell = strings.TrimSpace(cell)
+			h := heads[i]
+			if cell == "" {
+				continue
 			}
-			if tg.typ == typeDateTime {
-				line("  zone: Europe/London   # of times that do not say theirs")
+			if h.filled++; h.times[cell] == 0 && len(h.cells) < maxCells {
+				h.cells = append(h.cells, cell)
 			}
-		}
-		if tg.list {
-			line("  split: \"|\"")
-		}
-		if tg.required {
-			line("  required: true")
-		}
-		if len(tg.values) > 0 {
-			line("  # the standard allows: %s", strings.Join(tg.values, ", "))
-			if other := s.others(h, tg.values); h >= 0 && len(other) > 0 {
-				line("  # the file has: %s; say under values: what each stands for", strings.Join(other, ", "))
+			if h.times[cell] > 0 || len(h.times) < maxCells {
+				h.times[cell]++
 			}
 		}
 	}
-	first := true
-	for h, heading := range s.Headings {
-		if taken[h] || times[fold(heading)] == 0 {
-			continue
-		}
-		if first {
-			b.WriteString("\n# Headings of the file that are like no place of the standard. Those that stay here are left out.\nignore:\n")
-			first = false
-		}
-		fmt.Fprintf(&b, "  - %s\n", quoted(heading))
-		times[fold(heading)] = 0
-	}
-	return b.Bytes()
+	return heads
 }
 
-// match gives each target the heading most like it, or -1, the likeliest pairs
-// first, so that a heading goes where it fits best. sure is set where the two
-// are nearly the same.
-func match(targets []target, headings []string) (chosen []int, sure []bool) {
-	type pair struct {
-		t, h  int
-		score float64
-	}
+// pair is a place, a heading and how well they go together.
+type pair struct {
+	place Place
+	head  *heading
+	alike float64
+	score float64
+	c     *choice
+}
+
+// match gives each place the heading that is most like it and whose cells fit,
+// the best pairs first, so that a heading goes where it goes best.
+func (d *draft) match() {
 	var pairs []pair
-	for t, tg := range targets {
-		toks := tg.to.Tokens()
-		for h, heading := range headings {
-			score := max(alike(toks[len(toks)-1], heading), alike(strings.Join(toks, " "), heading), alike(tg.title, heading))
-			if score >= 0.6 && fold(heading) != "" {
-				pairs = append(pairs, pair{t, h, score})
+	for _, p := range d.places {
+		if d.chosen[p.To] != nil || d.inCoordinates(p.To) {
+			continue
+		}
+		like := map[*heading]float64{}
+		var tried []*heading
+		for _, h := range d.heads {
+			if d.taken[h.index] || fold(h.text) == "" {
+				continue
 			}
+			if like[h] = d.alike(p, h.text); like[h] >= 0.6 {
+				tried = append(tried, h)
+			}
+		}
+		slices.SortStableFunc(tried, func(a, b *heading) int { return cmp.Compare(like[b], like[a]) })
+		for _, h := range tried[:min(len(tried), maxTried)] {
+			alike := like[h]
+			c := d.fit(p, h)
+			fits := 1.0
+			if h.filled > 0 {
+				fits = float64(c.fits) / float64(h.filled)
+			}
+			// A column whose cells do not fit is not what its heading says,
+			// unless the place must be filled and the heading is its own: then
+			// a person is to see what is wrong with the cells.
+			own := alike >= 0.95
+			if fits < 0.5 && !(own && p.Required) || fits < 0.2 && !own {
+				continue
+			}
+			score := 0.7*alike + 0.3*fits
+			if h.filled == 0 {
+				score -= 0.35 // a blank column is the last choice
+			}
+			pairs = append(pairs, pair{p, h, alike, score, c})
 		}
 	}
 	slices.SortStableFunc(pairs, func(a, b pair) int { return cmp.Compare(b.score, a.score) })
-	chosen, sure = make([]int, len(targets)), make([]bool, len(targets))
-	for t := range chosen {
-		chosen[t] = -1
-	}
-	taken := make([]bool, len(headings))
-	for _, p := range pairs {
-		if chosen[p.t] < 0 && !taken[p.h] {
-			chosen[p.t], taken[p.h], sure[p.t] = p.h, true, p.score >= 0.85
-		}
-	}
-	return chosen, sure
-}
-
-// dates returns the first common format that reads every cell of a column, or
-// "" when none does. Day before month, as the country writes it, is tried
-// before its opposite.
-func (s *Sample) dates(h int) string {
-	for _, text := range []string{"yyyy-mm-dd", "dd/mm/yyyy", "d/m/yyyy", "dd-mm-yyyy", "dd.mm.yyyy", "d mon yyyy", "d month yyyy", "dd/mm/yyyy HH:MM", "dd/mm/yyyy HH:MM:SS",
-		"yyyy-mm-dd HH:MM:SS", "yyyy-mm-ddTHH:MM:SSZ", "yyyymmdd", "mm/dd/yyyy"} {
-		f, err := parseDateFormat(text, 0, defaultEpoch)
-		if err != nil {
-			panic("internal error: " + err.Error())
-		}
-		read, all := 0, true
-		for _, row := range s.Rows {
-			if h < len(row) && strings.TrimSpace(row[h]) != "" {
-				_, ok := f.read(strings.TrimSpace(row[h]))
-				all = all && ok
-				read++
-			}
-		}
-		if all && read > 0 {
-			return text
-		}
-	}
-	return ""
-}
-
-// others returns the cells of a column, at most ten, that are not on a list.
-func (s *Sample) others(h int, list []string) []string {
-	var out []string
-	for _, row := range s.Rows {
-		if h < 0 || h >= len(row) || len(out) == 10 {
+	for _, pr := range pairs {
+		if d.chosen[pr.place.To] != nil || d.taken[pr.head.index] {
 			continue
 		}
-		if c := cut(visible(strings.TrimSpace(row[h]))); c != "" && !slices.Contains(list, c) && !slices.Contains(out, quoted(c)) {
-			out = append(out, quoted(c))
-		}
+		pr.c.sure = pr.alike >= 0.85
+		d.chosen[pr.place.To] = pr.c
+		d.taken[pr.head.index] = true
 	}
-	return out
-}
-
-// quoted is a YAML string on one line, whatever is in it.
-func quoted(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		case r > 0xFFFF:
-			fmt.Fprintf(&b, `\U%08X`, r)
-		default:
-			fmt.Fprintf(&b, `\u%04X`, r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
-// collect walks the properties of a schema, through references inside it, and
-// appends the places that hold a scalar or a list of them.
-func collect(out []target, root, schema any, at name.Field, required bool, depth int) []target {
-	s, ok := schema.(map[string]any)
-	if !ok || depth > 12 || len(out) >= maxColumns {
-		return out
-	}
-	if ref, ok := s["$ref"].(string); ok {
-		inside, ok := strings.CutPrefix(ref, "#")
-		if to, found := lookup(root, inside); ok && found {
-			return collect(out, root, to, at, required, depth+1)
-		}
-		return out
-	}
-	typ := typeOf(s)
-	switch {
-	case typ == "object" || s["properties"] != nil:
-		props, _ := s["properties"].(map[string]any)
-		need, _ := s["required"].([]any)
-		for _, k := range sortedKeys(props) {
-			out = collect(out, root, props[k], at.Child(k), required && slices.Contains(need, any(k)), depth+1)
-		}
-		return out
-	case typ == "array":
-		items, _ := s["items"].(map[string]any)
-		if t := typeOf(items); t != "object" && t != "array" && at != "" && items["$ref"] == nil {
-			out = append(out, leaf(s, items, at, required, true))
-		}
-		return out
-	case at == "":
-		return out
-	}
-	return append(out, leaf(s, s, at, required, false))
-}
-
-// typeOf returns the type of a schema; of several, the first that is not null.
-func typeOf(s map[string]any) string {
-	switch t := s["type"].(type) {
-	case string:
-		return t
-	case []any:
-		for _, v := range t {
-			if name, ok := v.(string); ok && name != "null" {
-				return name
+	// One number of a place says nothing without the other.
+	for _, a := range d.axes() {
+		for _, both := range [][2]name.Field{{a[longitude], a[latitude]}, {a[easting], a[northing]}} {
+			for i, to := range both {
+				if c := d.chosen[to]; c != nil && d.chosen[both[1-i]] == nil {
+					delete(d.chosen, to)
+					d.taken[c.head.index] = false
+				}
 			}
 		}
 	}
-	return ""
 }
 
-func leaf(outer, s map[string]any, at name.Field, required, list bool) target {
-	t := target{to: at, typ: typeString, required: required, list: list}
-	t.title, _ = outer["title"].(string)
-	switch format, _ := s["format"].(string); typeOf(s) {
-	case "number":
-		t.typ = typeNumber
-	case "integer":
-		t.typ = typeInteger
-	case "boolean":
-		t.typ = typeBoolean
-	default:
-		if format == typeDate || format == typeDateTime {
-			t.typ, t.dated = format, true
+// alike says how alike a heading is to a place: 1 when it is one of the names
+// that the standard gives it.
+func (d *draft) alike(p Place, text string) float64 {
+	k := [2]string{string(p.To), text}
+	v, ok := d.likeness[k]
+	if !ok {
+		v = d.compare(p, text)
+		d.likeness[k] = v
+	}
+	return v
+}
+
+func (d *draft) compare(p Place, text string) float64 {
+	toks := p.To.Tokens()
+	last := toks[len(toks)-1]
+	b := bare(text)
+	if b == "" {
+		return 0
+	}
+	if b == bare(strings.Join(toks, "")) || b == bare(last) {
+		return 1
+	}
+	best := 0.0
+	if len(d.manifest.Key) == 1 && d.manifest.Key[0] == p.To && slices.ContainsFunc(identifierWords, func(w string) bool { return words(text)[w] }) {
+		best = 0.75 // what tells one row from another
+	}
+	if len(b) >= 3 && strings.HasPrefix(bare(last), b) || len(bare(last)) >= 3 && strings.HasPrefix(b, bare(last)) {
+		best = max(best, 0.7)
+	}
+	if p.Title != "" {
+		if bare(p.Title) == b {
+			return 0.98
+		}
+		best = max(best, alike(p.Title, text))
+	}
+	best = max(best, alike(last, text), alike(strings.Join(toks, " "), text))
+	for i, a := range d.manifest.Aliases[p.To] {
+		if bare(a) == b {
+			return 1 - min(0.001*float64(i), 0.04) // the first is the likeliest
+		}
+		best = max(best, alike(a, text))
+	}
+	return min(best, 0.94)
+}
+
+// join adds to a long text the further columns that the standard counts to it.
+func (d *draft) join() {
+	for _, p := range d.places {
+		c := d.chosen[p.To]
+		if c == nil || p.List || p.Formed || p.Type != typeString || len(p.Words) > 0 || p.MaxLen > 0 && p.MaxLen < 1000 || len(c.col.Values) > 0 || c.head.twice {
+			continue
+		}
+		for _, a := range d.manifest.Aliases[p.To] {
+			for _, h := range d.heads {
+				if d.taken[h.index] || h.twice || h.filled == 0 || bare(h.text) != bare(a) {
+					continue
+				}
+				d.taken[h.index] = true
+				c.col.Also, c.col.Join = append(c.col.Also, h.text), "\n"
+			}
+		}
+		if len(c.col.Also) > 0 {
+			c.notes = append(c.notes, "the standard counts these columns to one text: they are joined")
 		}
 	}
-	enum, _ := s["enum"].([]any)
-	for _, v := range enum {
-		if text := scalarText(v); text != "" && len(t.values) < 20 {
-			t.values = append(t.values, visible(text))
+}
+
+// ignore lists what is left.
+func (d *draft) ignore() {
+	for _, h := range d.heads {
+		if !d.taken[h.index] && !slices.ContainsFunc(d.m.Ignore, func(s string) bool { return fold(s) == fold(h.text) }) {
+			d.m.Ignore = append(d.m.Ignore, h.text)
 		}
 	}
-	return t
+}
+
+// tried counts the rows of the sample that the draft takes as it stands, and
+// gathers what is wrong with the others.
+func (d *draft) tried(text []byte) (taken, rows int, why map[string]int) {
+	m, err := ParseMapping(text)
+	if err != nil {
+		return 0, 0, nil
+	}
+	c, err := compile(m)
+	if err != nil {
+		return 0, 0, nil
+	}
+	rd := &Reader{o: Options{Limits: draftLimits, Reference: d.manifest.Key}, table: &table{}}
+	p, err := c.onto(d.sample.Headings, rd)
+	if err != nil {
+		return 0, 0, nil
+	}
+	rd.plan = p
+	why = map[string]int{}
+	for _, cells := range d.sample.Rows[:min(len(d.sample.Rows), 5000)] {
+		if cells == nil || allBlank(cells) {
+			continue
+		}
+		rows++
+		cells = append(slices.Clip(cells), make([]string, max(0, len(d.sample.Headings)-len(cells)))...)
+		raw := Raw{Number: rows, cells: cells}
+		row := rd.Read(raw)
+		problems := row.Problems
+		if row.Record != nil {
+			problems = rd.Explain(row, d.std.Validate(row.Record))
+		}
+		if len(problems) == 0 {
+			taken++
+			continue
+		}
+		seen := map[string]bool{}
+		for _, q := range problems {
+			if text := q.Pointer + ": " + q.Detail; !seen[text] {
+				seen[text] = true
+				why[text]++
+			}
+		}
+	}
+	return taken, rows, why
+}
+
+// print writes the draft.
+func (d *draft) print() []byte {
+	var cols bytes.Buffer
+	d.printColumns(&cols)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "\nmapping: %d\nstandard: %s\n", MappingVersion, d.manifest.Name.Line())
+	if d.sample.Encoding != "" {
+		fmt.Fprintf(&b, "encoding: %s\n", d.sample.Encoding)
+	}
+	if d.sample.Delimiter != "" {
+		fmt.Fprintf(&b, "delimiter: %s\n", quoted(d.sample.Delimiter))
+	}
+	fmt.Fprintf(&b, "header_row: %d\n", d.sample.HeaderRow)
+	if d.m.Decimal != "" {
+		fmt.Fprintf(&b, "decimal: %s   # numbers of the file have it\n", quoted(d.m.Decimal))
+	}
+	if d.m.Thousands != "" {
+		fmt.Fprintf(&b, "thousands: %s   # numbers of the file have it\n", quoted(d.m.Thousands))
+	}
+	if d.m.Currency != nil {
+		fmt.Fprintf(&b, "currency: %s   # amounts of the file have it\n", flow(d.m.Currency))
+	}
+	if d.m.Guarded {
+		b.WriteString("guarded: true   # the headings are those of stile export records\n")
+	}
+	b.Write(cols.Bytes())
+
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "# A draft: check every line before you rely on it. A comment says what was guessed.\n# %s\n", visible(d.manifest.Title))
+	if taken, rows, why := d.tried(b.Bytes()); rows > 0 {
+		fmt.Fprintf(&out, "#\n# As it stands %d of the %s looked at would be accepted.\n", taken, count(rows, "row", "rows"))
+		reasons := sortedKeys(why)
+		slices.SortStableFunc(reasons, func(x, y string) int { return why[y] - why[x] })
+		for i, r := range reasons {
+			if i == 8 {
+				fmt.Fprintf(&out, "#   and for %s more\n", count(len(reasons)-i, "reason", "reasons"))
+				break
+			}
+			fmt.Fprintf(&out, "#   %s not: %s\n", count(why[r], "row", "rows"), visible(r))
+		}
+	}
+	out.Write(b.Bytes())
+	return out.Bytes()
 }

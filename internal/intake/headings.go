@@ -38,7 +38,10 @@ func alike(a, b string) float64 {
 	if len(x) == 0 || len(y) == 0 {
 		return 0
 	}
-	score := 1 - float64(distance(x, y))/float64(max(len(x), len(y)))
+	score := 0.0
+	if short, long := min(len(x), len(y)), max(len(x), len(y)); short*5 >= long*2 { // else it cannot matter
+		score = 1 - float64(distance(x, y))/float64(long)
+	}
 	if wa, wb := words(a), words(b); len(wa) > 0 && len(wb) > 0 {
 		shared := 0
 		for w := range wa {

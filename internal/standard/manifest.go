@@ -28,13 +28,18 @@ import (
 //	  /applicant/name: personal
 //	measures: {fresh_within: P7D}          # ISO 8601
 //	format: assertion                      # or annotation, see Formats; optional
+//	aliases:                               # headings that sources use for a place; optional
+//	  /reference: [Ref, Case number]
+//	synonyms:                              # words that sources write there, "" for nothing; optional
+//	  /status: {Live: open, N/A: ""}
 //	resources:                             # further schema documents by address
 //	  https://example.org/other.json: other.json
 //
 // A class holds at its place and below until a deeper pointer says otherwise;
 // what nothing names is personal. An open place may not stand below a place
 // that is named as anything else, for the container would have to be withheld
-// and shown at once.
+// and shown at once. Aliases and synonyms judge nothing: a mapping is drafted
+// with their help, and a person checks it.
 type Manifest struct {
 	Name        name.Standard
 	Title       string
@@ -46,7 +51,9 @@ type Manifest struct {
 	Classes     map[name.Field]Class
 	Measures    Measures
 	Formats     Formats
-	Resources   map[string]string // address to slash path
+	Aliases     map[name.Field][]string          // nil when there are none
+	Synonyms    map[name.Field]map[string]string // nil when there are none
+	Resources   map[string]string                // address to slash path
 }
 
 // Formats says what the schema's keyword format means.
@@ -88,8 +95,10 @@ type manifestFile struct {
 	Measures    struct {
 		FreshWithin string `yaml:"fresh_within"`
 	} `yaml:"measures"`
-	Format    string            `yaml:"format"`
-	Resources map[string]string `yaml:"resources"`
+	Format    string                       `yaml:"format"`
+	Aliases   map[string]oneOrMany         `yaml:"aliases"`
+	Synonyms  map[string]map[string]string `yaml:"synonyms"`
+	Resources map[string]string            `yaml:"resources"`
 }
 
 type oneOrMany []string
@@ -187,6 +196,7 @@ func readManifest(b []byte) (*Manifest, []flaw) {
 	default:
 		fault("/format", fmt.Errorf("format %q: want assertion or annotation", clip(f.Format)))
 	}
+	m.parseAliases(f.Aliases, f.Synonyms, fault)
 	if len(f.Resources) > maxResources {
 		fault("/resources", fmt.Errorf("resources names over %d documents", maxResources))
 	}

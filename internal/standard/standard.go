@@ -156,6 +156,8 @@ func (s *Standard) Manifest() Manifest {
 	m.Key = slices.Clone(m.Key)
 	m.Classes = maps.Clone(m.Classes)
 	m.Resources = maps.Clone(m.Resources)
+	m.Aliases = maps.Clone(m.Aliases)
+	m.Synonyms = maps.Clone(m.Synonyms)
 	return m
 }
 

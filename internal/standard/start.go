@@ -142,6 +142,13 @@ classes:
 # (annotation).
 #format: assertion
 
+# Headings that sources are known to use for a field, and words that they write
+# in it: a mapping for a council's file is drafted with their help.
+#aliases:
+#  /reference: [Ref, Case number]
+#synonyms:
+#  /status: {Live: open, N/A: ""}
+
 # Further schema documents that the schema refers to, by their addresses; files
 # in schemas/ are found by their own $id and name without this.
 #resources:
