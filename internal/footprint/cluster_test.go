@@ -438,6 +438,7 @@ func TestNewKey(t *testing.T) {
 type current struct{ m *atomic.Pointer[members] }
 
 func (c current) Member(n name.Council) (directory.Member, bool) { return c.m.Load().Member(n) }
+func (c current) Members() []directory.Member                    { return c.m.Load().Members() }
 
 // TestLeaderUnreachable: a leader behind a broken link says nothing, not even
 // that it is gone. Nobody waits for it for longer than it takes to choose another.

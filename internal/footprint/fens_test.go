@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"hash"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -54,6 +56,7 @@ type fens struct {
 type members map[name.Council]directory.Member
 
 func (m members) Member(c name.Council) (directory.Member, bool) { e, ok := m[c]; return e, ok }
+func (m members) Members() []directory.Member                    { return slices.Collect(maps.Values(m)) }
 
 // warm opens what starts goroutines once for a process, outside any bubble.
 var warm = sync.OnceValue(func() error {
@@ -354,7 +357,7 @@ func newToken(ring *keys.Ring, std *standard.Standard, c name.Council, ref strin
 	var seed record.Seed
 	binary.BigEndian.PutUint64(seed[:], version)
 	d, err := record.Build(record.Claims{
-		Council: c, IssuedAt: 1_800_000_000, Standard: std.Name(), Integrity: std.Integrity(),
+		Council: c, IssuedAt: 946_684_800, Standard: std.Name(), Integrity: std.Integrity(),
 		Record: ring.RecordID(std.Name().Line(), ref), Version: version, Prev: prev, Op: record.Put,
 	}, ring.Record.ID(), std.Layout(), body, seed)
 	if err != nil {
@@ -370,7 +373,7 @@ func newToken(ring *keys.Ring, std *standard.Standard, c name.Council, ref strin
 func (w *fens) event(c name.Council, kind string, body map[string]any) Entry {
 	w.t.Helper()
 	ring := w.rings[c]
-	d, err := record.BuildEvent(record.Event{Council: c, IssuedAt: 1_800_000_000, Kind: kind, Body: body}, ring.Record.ID())
+	d, err := record.BuildEvent(record.Event{Council: c, IssuedAt: 946_684_800, Kind: kind, Body: body}, ring.Record.ID())
 	if err != nil {
 		w.t.Fatal(err)
 	}

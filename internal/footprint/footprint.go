@@ -28,6 +28,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -52,11 +53,6 @@ var (
 	ErrFull = errors.New("disk is nearly full")
 )
 
-// Members is what a footprint asks of the directory.
-type Members interface {
-	Member(name.Council) (directory.Member, bool)
-}
-
 // Options say how to open a member's replica of a footprint.
 type Options struct {
 	Dir           string       // folder of this footprint
@@ -64,7 +60,7 @@ type Options struct {
 	Self          name.Council // the member
 	Keys          *keys.Ring
 	Hub           *Hub
-	Directory     Members
+	Directory     judge.Directory
 	EncryptionKey []byte           // of the replica at rest; nil for none
 	Now           func() time.Time // default time.Now
 	Rand          io.Reader        // incarnations; default crypto/rand
@@ -110,6 +106,7 @@ type Footprint struct {
 	o      Options
 	folder *folder
 	fsm    *fsm
+	judge  *judge.Judge // of what is brought, before it is proposed
 	logs   *raftLog
 	layer  *streamLayer
 	trans  *raft.NetworkTransport
@@ -274,6 +271,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 		kick: make(chan struct{}, 1), marks: make(chan struct{}, 1), upgrades: make(chan struct{}, 1), eraser: make(chan struct{}, 1), inspections: make(chan []inspection, 8), missed: missed{wake: make(chan struct{}, 1)},
 		contact: map[name.Council]contact{}, peers: map[name.Council]Peer{},
 	}
+	f.judge = judge.New(judge.Options{Directory: o.Directory, Standards: f.standard, Now: o.Now})
 	f.opened = make(chan struct{})
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	defer func() {

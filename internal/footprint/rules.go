@@ -112,7 +112,7 @@ func (c *checked) verify(m *member) string {
 	}
 	key, ok := m.entry.RecordKey(c.token.KeyID())
 	if !ok {
-		return "signing key"
+		return RuleKey
 	}
 	if c.token.Verify(key) != nil {
 		return "signature"
@@ -190,7 +190,21 @@ const (
 	RuleTwice    = "another version of the record has the same number"
 	RuleChain    = "the version before is another one here"
 	RuleGone     = "the record was withdrawn"
+	RuleKey      = "signing key"
+	RuleKeyLater = "signed with a key that the directory does not have yet"
+	RuleClock    = "issued later than now by the clock here"
 )
+
+// ForNow reports whether a rule speaks of how things stand now and not of the
+// entry: the same entry may be taken later, so whoever offered it offers it again
+// and has lost nothing.
+func ForNow(rule string) bool {
+	switch rule {
+	case RuleMember, RuleForming, RuleStandard, RuleOrder, RuleKey, RuleKeyLater, RuleClock:
+		return true
+	}
+	return false
+}
 
 func (a *applier) entry(g group, c *checked) (Outcome, error) {
 	if c.rule != "" {

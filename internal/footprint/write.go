@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -415,8 +415,12 @@ func (f *Footprint) ruleBefore(s *state, g group, c *checked) string {
 	}
 	if e, ok := f.o.Directory.Member(g.contributor); !ok || !e.ActiveAt(f.o.Now()) {
 		return "not in the directory"
-	} else if _, err := e.RecordKeyAt(c.token.KeyID(), math.MaxInt64); err != nil {
-		return "the directory has no such signing key, or it was revoked"
+	}
+	switch _, rule, err := f.judge.Key(g.contributor, c.token.KeyID(), directory.AnyPlace); {
+	case err != nil:
+		return RuleKeyLater
+	case rule != "":
+		return "another council's key, or a revoked one"
 	}
 	m := s.signer(g)
 	if c.event != nil {
@@ -427,6 +431,9 @@ func (f *Footprint) ruleBefore(s *state, g group, c *checked) string {
 	}
 	if rule := c.verify(m); rule != "" {
 		return rule
+	}
+	if rule, err := f.judge.Issued(c.view.IssuedAt); rule != "" || err != nil {
+		return RuleClock // its clock is fast or ours slow: one of them is set right
 	}
 	if s.standards[c.view.Standard] == "" {
 		return RuleStandard

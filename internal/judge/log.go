@@ -37,9 +37,16 @@ func (j *Judge) Log(c name.Council) (*Log, error) {
 		l.signer, err = m.LogVerifier()
 		return l, err
 	}
-	var err error
-	if l.witnesses, err = j.o.Directory.Witnesses(j.o.Members(c)); err != nil {
-		return nil, fmt.Errorf("the members of %s: %w", c, err)
+	for _, k := range j.o.Members(c) {
+		m, ok := j.o.Directory.Member(k)
+		if !ok {
+			return nil, fmt.Errorf("%s keeps %s and is not in the directory", k, c)
+		}
+		w, err := m.WitnessVerifier()
+		if err != nil {
+			return nil, fmt.Errorf("%s keeps %s and has no key to cosign with", k, c)
+		}
+		l.witnesses = append(l.witnesses, w)
 	}
 	return l, nil
 }

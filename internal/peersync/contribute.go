@@ -315,8 +315,7 @@ func (c *contributor) contributeFrom(ctx context.Context, f *ledger.Feed, since,
 		if c.own == nil && !offers[i].put && o.Code == footprint.Refused {
 			return got, &refusedForNow{c.footprint, o.Rule} // a withdrawal is never given up on one member's word
 		}
-		switch o.Rule {
-		case footprint.RuleMember, footprint.RuleForming, footprint.RuleStandard, footprint.RuleOrder:
+		if footprint.ForNow(o.Rule) {
 			return got, &refusedForNow{c.footprint, o.Rule}
 		}
 	}
