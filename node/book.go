@@ -351,7 +351,7 @@ func (b *book) settle(ctx context.Context) error {
 func (b *book) over(src *ledger.Source, now time.Time) (why string, over bool) {
 	for i, st := range b.Texts(src.Agreement, now) {
 		if st.InForce() {
-			if st.Agreement.Mode != agreement.Replicate {
+			if !st.Agreement.Way().Copied {
 				return fmt.Sprintf("version %d lets nothing be copied", st.Agreement.Version), true
 			}
 			return "", false

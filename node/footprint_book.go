@@ -260,7 +260,7 @@ func (n *Node) checkFootprints(a *agreement.Agreement, kept []*replica) error {
 		if !n.isFootprint(p) {
 			continue
 		}
-		if a.Mode != agreement.Replicate {
+		if !a.Way().Copied {
 			continue // its members ask, and nothing goes into it
 		}
 		if len(n.keepers(p)) == 0 {
@@ -286,7 +286,7 @@ func (n *Node) checkFootprints(a *agreement.Agreement, kept []*replica) error {
 func (n *Node) flowsUnder(fp name.Council, line name.StandardLine) (found name.Agreement, ok bool) {
 	err := n.ledger.View(func(v *ledger.View) error {
 		for _, f := range n.ledger.Feeds() {
-			if f.Agreement == "" || !slices.Contains(f.To, fp) || f.Mode() != agreement.Replicate || f.Terms().Agreement().Standard != line {
+			if f.Agreement == "" || !slices.Contains(f.To, fp) || !f.Copied() || f.Terms().Agreement().Standard != line {
 				continue
 			}
 			p, err := v.Partner(f, fp)

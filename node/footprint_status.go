@@ -73,7 +73,7 @@ func (n *Node) outOfFootprint(r *replica, s *peersync.Syncer, st agreement.Statu
 		Council: c, Agreement: a.Name, Direction: "to", Through: r.name, Connected: connected,
 		Offered: last.Held, Held: last.Held, LastAt: last.At,
 	}
-	if a.Mode != agreement.Replicate {
+	if !a.Way().Copied {
 		out.Mode, out.Behind = string(a.Mode), n.gone(c)
 		out.InStep, out.Asked = out.Behind == "", n.askedToday(st.Digest, c)
 		if st.Phase == agreement.Suspended {

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -199,7 +198,7 @@ func (n *Node) reach(v *ledger.View, std name.Standard, live []uint64, now time.
 	got := map[name.Council][]byte{}
 	for _, st := range n.book.Standing(now) {
 		a := st.Agreement
-		if !st.InForce() || a.From != n.cfg.Council || a.Standard != std.Line() || a.Mode != agreement.Replicate {
+		if !st.InForce() || a.From != n.cfg.Council || a.Standard != std.Line() || !a.Way().Copied {
 			continue
 		}
 		f, err := n.ledger.Feed(a.Name, st.Digest)

@@ -164,7 +164,7 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 		Offered: f.Records, Held: p.Held, Refused: p.Refused, LastAt: p.LastAck,
 		BehindEntries: f.End - min(f.End, p.Cursor),
 	}
-	if st.Agreement.Mode != agreement.Replicate {
+	if !st.Agreement.Way().Copied {
 		r.Mode, r.Behind, r.BehindEntries = string(st.Agreement.Mode), n.gone(c), 0
 		if n.isFootprint(c) {
 			r.Behind = ""
@@ -251,7 +251,7 @@ func (n *Node) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync
 	if r.Behind = n.gone(a.From); r.Behind != "" {
 		return r, nil
 	}
-	if a.Mode != agreement.Replicate {
+	if !a.Way().Copied {
 		r.Mode, r.InStep = string(a.Mode), true
 		return r, nil
 	}

@@ -157,7 +157,7 @@ func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Co
 	at, withdrawn, err := v.InFeed(f, ver.Claims.Record)
 	if errors.Is(err, ledger.ErrNotFound) {
 		detail := "it never matched"
-		if a.Mode != agreement.Replicate {
+		if !a.Way().Copied {
 			detail = "it does not match"
 		}
 		step(a.Name, false, "the record stands in the agreement's index", detail)
@@ -170,7 +170,7 @@ func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Co
 	if err != nil {
 		return false, err
 	}
-	if a.Mode != agreement.Replicate {
+	if !a.Way().Copied {
 		step(a.Name, true, "the record stands in the agreement's index", fmt.Sprintf("at entry %d", at))
 		return false, n.whyAsked(v, a, partner, ver.Claims.Record, step)
 	}
@@ -190,7 +190,7 @@ func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Co
 // whyAsked says what a partner that may ask was told of a record.
 func (n *Node) whyAsked(v *ledger.View, a *agreement.Agreement, partner name.Council, r name.Record, step func(name.Agreement, bool, string, string) bool) error {
 	rule := "records are copied under it"
-	if a.Mode == agreement.Aggregate {
+	if !a.Way().Shows() {
 		step(a.Name, false, rule, "they are only counted")
 		return nil
 	}

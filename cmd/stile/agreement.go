@@ -63,7 +63,7 @@ func (a *app) agreementDraftCommand() *cobra.Command {
 	f.StringSliceVar(&to, "to", nil, "`councils` that receive, with commas between")
 	f.StringVar(&std, "standard", "", "`standard` of the records")
 	f.StringSliceVar(&fields, "fields", nil, "JSON `pointers` of the fields that travel besides the open ones, with commas between")
-	f.StringVar(&mode, "mode", "", "replicate, lookup or aggregate; `mode` is replicate unless set, and lookup with --match")
+	f.StringVar(&mode, "mode", "", fmt.Sprintf("%s; `mode` is %s unless set, and %s with --match", agreement.ModeWords(false), agreement.DraftMode(false), agreement.DraftMode(true)))
 	f.StringSliceVar(&match, "match", nil, "JSON `pointers` of the fields that the receiver may ask by, with commas between")
 	f.StringVar(&rows, "rows", "", "which records travel, in `CEL`; \"true\" for all")
 	f.StringVar(&slug, "slug", "", "last part of the agreement's `name`; default: the standard's and the receiver's")
@@ -127,18 +127,18 @@ func (a *app) draft(ctx context.Context, from string, to []string, named, rows, 
 
 // asked makes of a draft one under which the receiver asks.
 func asked(doc []byte, mode agreement.Mode, match []string) ([]byte, error) {
-	if mode == "" && len(match) > 0 {
-		mode = agreement.Lookup
+	if mode == "" {
+		mode = agreement.DraftMode(len(match) > 0)
 	}
-	switch {
-	case mode != "" && mode != agreement.Replicate && mode != agreement.Lookup && mode != agreement.Aggregate:
-		return nil, misused("--mode wants replicate, lookup or aggregate")
-	case len(match) > 0 && mode != agreement.Lookup:
-		return nil, misused("--match is for mode lookup")
-	case mode == "":
+	switch drafted := agreement.DraftMode(false); {
+	case !slices.Contains(agreement.Modes(), mode):
+		return nil, misused("--mode wants %s", agreement.ModeWords(false))
+	case len(match) > 0 && !mode.Way().ByMatch:
+		return nil, misused("--match is for mode %s", agreement.DraftMode(true))
+	case mode == drafted:
 		return doc, nil
 	}
-	out := strings.Replace(string(doc), "\nmode: replicate\n", "\nmode: "+string(mode)+"\n", 1)
+	out := strings.Replace(string(doc), "\nmode: "+string(agreement.DraftMode(false))+"\n", "\nmode: "+string(mode)+"\n", 1)
 	if len(match) > 0 {
 		list := "\nmatch:\n"
 		for _, f := range match {
@@ -259,26 +259,20 @@ func (a *app) previewed(r node.PreviewReply, named string) {
 	a.printf("%s\n", r.Name)
 	t := newTable("#", "")
 	t.add(number(r.Records), "records of the standard")
-	would, sent := "would be sent", "sent"
-	switch agreement.Mode(r.Mode) {
-	case agreement.Lookup:
-		would, sent = "could be asked for", "shown"
-	case agreement.Aggregate:
-		would = "would be counted; no record is sent"
-	}
-	t.add(number(r.Matched), would)
+	way := agreement.Mode(r.Mode).Way()
+	t.add(number(r.Matched), way.Would)
 	t.add(number(r.Records-r.Matched-r.Errors), "would not: the filter does not pick them")
 	if r.Errors > 0 {
 		t.add(number(r.Errors), "would not: the filter fails on them")
 	}
 	t.write(a.out, "  ")
-	if len(r.Fields) > 0 && r.Mode != string(agreement.Aggregate) {
-		a.printf("fields of the records that %s\n", would)
+	if len(r.Fields) > 0 && way.Shows() {
+		a.printf("fields of the records that %s\n", way.Would)
 		t = newTable("FIELD", "CLASS", "", "#FILLED IN")
 		for _, f := range r.Fields {
 			what := "withheld"
 			if f.Sent {
-				what = sent
+				what = way.Sent
 			}
 			t.add(f.Field, f.Class, what, number(f.Filled))
 		}

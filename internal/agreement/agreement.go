@@ -14,7 +14,7 @@
 //	version         1, 2, 3…; an amendment is a new document one higher
 //	from            the council that sends
 //	to              the councils that receive, at least one
-//	mode            replicate, lookup or aggregate
+//	mode            replicate, lookup or aggregate: see Way
 //	standard        publisher/name@major
 //	rows            CEL over the whole record; "true" means every record
 //	fields          JSON Pointers that travel; "*" is every element of an array
@@ -110,16 +110,6 @@ const (
 	MaxFields   = 500       // entries in fields, and in match
 	MaxParties  = 100       // entries in to
 	MaxVersion  = 999999
-)
-
-// A Mode says how records reach the receiver.
-type Mode string
-
-// The modes.
-const (
-	Replicate Mode = "replicate" // the receiver keeps a copy of every matching record
-	Lookup    Mode = "lookup"    // the receiver asks about one key at a time
-	Aggregate Mode = "aggregate" // only suppressed counts leave; no record does
 )
 
 // A Role is a party's part under UK GDPR articles 4(7), 4(8) and 26.

@@ -26,14 +26,14 @@ type Asked struct {
 
 // MayAskBy reports whether a partner may ask by a field.
 func (a *Agreement) MayAskBy(f name.Field) bool {
-	return a.Mode == Lookup && slices.Contains(a.Match, f)
+	return a.Way().ByMatch && slices.Contains(a.Match, f)
 }
 
 // Asked returns what a record may be asked for by: its values at the match
 // fields, in their order, without repeats, at most MaxValues. It does not ask
 // whether the record matches.
 func (t *Terms) Asked(record map[string]any) []Asked {
-	if t.agreement.Mode != Lookup {
+	if !t.agreement.Way().ByMatch {
 		return nil
 	}
 	var out []Asked

@@ -53,9 +53,7 @@ func (a *Agreement) Check(std *standard.Standard) []Problem {
 		ps = append(ps, a.checkBasis(std, t)...)
 		// Not among the terms: an agreement signed before this was asked for must
 		// still be read. Whoever counts asks again.
-		if a.Mode == Aggregate {
-			ps = append(ps, a.GroupedBy(std, a.Fields)...)
-		}
+		ps = append(ps, a.checkGroups(std)...)
 	}
 	order := func(p Problem) int {
 		return slices.IndexFunc(headings, func(h heading) bool {
@@ -81,7 +79,7 @@ func (a *Agreement) Incomplete() []string {
 					out = append(out, h.key+"/"+string(c))
 				}
 			}
-		case v.empty() && !h.optional && !(h.key == "fields" && a.Mode == Aggregate):
+		case v.empty() && !h.optional && !(h.key == "fields" && a.Way().Grouped):
 			out = append(out, h.key)
 		}
 	}
@@ -121,15 +119,7 @@ func (a *Agreement) checkHeadings() []Problem {
 	a.checkTable("contacts", table(a.Contacts), say)
 	a.checkRoles(say)
 
-	switch {
-	case a.Mode == Lookup && len(a.Match) == 0:
-		say("match", RuleEmpty, "is empty, and the mode is lookup", "list the fields a partner may ask by")
-	case a.Mode != Lookup && len(a.Match) > 0:
-		say("match", RuleMode, fmt.Sprintf("is for lookup, and the mode is %s", a.Mode), "remove match, or change the mode")
-	}
-	if a.Mode == Replicate && a.Retention.Zero() {
-		say("retention", RuleForm, "is no time at all, and the receiver is to keep a copy", "say how long it needs the records, or use lookup")
-	}
+	a.checkMode(say)
 	if a.Ends != "" && a.Starts != "" && a.Ends <= a.Starts {
 		say("ends", RuleDates, "is not after it starts", "give a later day, or leave it empty for an agreement without an end")
 	}
@@ -184,7 +174,7 @@ func (a *Agreement) terms(std *standard.Standard) (*Terms, []Problem) {
 			Detail: fmt.Sprintf("is %s, not %s", a.Standard, std.Name().Line()),
 			Fix:    "use a version of the standard that the agreement names"}}
 	}
-	t := &Terms{agreement: a, std: std, layout: std.Layout()}
+	t := &Terms{agreement: a, std: std, layout: std.Layout(), shows: a.Way().Shows()}
 	var ps []Problem
 	say := func(key, rule, detail, fix string) {
 		ps = append(ps, Problem{Pointer: "/" + key, Rule: rule, Detail: detail, Fix: fix})
@@ -218,7 +208,7 @@ func (a *Agreement) terms(std *standard.Standard) (*Terms, []Problem) {
 
 func (a *Agreement) checkFields(std *standard.Standard, say func(key, rule, detail, fix string)) {
 	l := std.Layout()
-	if a.Mode != Aggregate && len(a.Fields) == 0 {
+	if !a.Way().Grouped && len(a.Fields) == 0 {
 		say("fields", RuleEmpty, "is empty", "list the fields that travel")
 	}
 	for _, f := range a.Fields {
@@ -233,7 +223,7 @@ func (a *Agreement) checkFields(std *standard.Standard, say func(key, rule, deta
 	if f, ok := clash(a.Fields); ok {
 		say("fields", RuleForm, fmt.Sprintf("%s is one of the elements that another entry names by *", f), "keep one of the two")
 	}
-	if a.Mode == Aggregate {
+	if !a.Way().Shows() {
 		return // no token travels, so nothing does that stands in it in clear
 	}
 	for _, f := range openFields("", l) {

@@ -109,12 +109,11 @@ func (d *differ) table(key string, old, new map[string]string) {
 }
 
 func (d *differ) mode() {
-	reach := map[Mode]int{Aggregate: 0, Lookup: 1, Replicate: 2}
 	if d.old.Mode == d.new.Mode {
 		return
 	}
 	kind := wider
-	if reach[d.new.Mode] < reach[d.old.Mode] {
+	if d.new.Way().Reach < d.old.Way().Reach {
 		kind = narrower
 	}
 	d.say(kind, "mode is now %s, was %s", d.new.Mode, d.old.Mode)

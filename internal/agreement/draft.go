@@ -17,7 +17,7 @@ import (
 // the council that the agreement is named after. [Parse] reads the draft;
 // [Agreement.Check] then lists what is still to be written.
 func Draft(n name.Agreement, to []name.Council, std *standard.Standard) []byte {
-	a := &Agreement{Name: n, Version: 1, From: n.Council(), To: to, Mode: Replicate, Standard: std.Name().Line(),
+	a := &Agreement{Name: n, Version: 1, From: n.Council(), To: to, Mode: DraftMode(false), Standard: std.Name().Line(),
 		Roles: map[name.Council]Role{}, Contacts: map[name.Council]string{}}
 	for _, c := range a.Parties() {
 		a.Roles[c], a.Contacts[c] = "", ""

@@ -209,7 +209,7 @@ func (t *Terms) fates(record map[string]any) []fate {
 		}
 		o := Withheld
 		switch {
-		case t.agreement.Mode == Aggregate:
+		case !t.agreement.Way().Shows():
 		case l.Open:
 			o = IsOpen
 		case all:

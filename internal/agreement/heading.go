@@ -69,11 +69,11 @@ var headings = []heading{
 			return err
 		}},
 	{key: "mode", identity: true,
-		ask: "replicate (the receiver keeps a copy), lookup (one question about one key at a time) or aggregate (only counts leave).",
+		ask: ModeWords(true) + ".",
 		get: func(a *Agreement) value { return value{text: string(a.Mode)} },
 		set: func(a *Agreement, v value) error {
 			a.Mode = Mode(v.text)
-			return oneOf(v.text, Replicate, Lookup, Aggregate)
+			return oneOf(v.text, Modes()...)
 		}},
 	{key: "standard", identity: true, ask: "The standard and its major version.",
 		get: func(a *Agreement) value { return value{text: a.Standard.String()} },

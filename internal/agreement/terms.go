@@ -19,6 +19,7 @@ type Terms struct {
 	rows      *rows
 	parts     []part
 	every     bool // rows is "true"
+	shows     bool // the mode lets single records travel
 	places    *place
 	checkable bool
 }
@@ -85,9 +86,9 @@ func (t *Terms) Beyond(std *standard.Standard, body map[string]any) (rule, point
 // Keep decides on one disclosure of a record token: whether the place that the
 // concrete pointer names travels. shell says that the disclosure is an object
 // or array whose parts are disclosed by themselves; it travels, emptied, when
-// something below it does. In mode aggregate nothing travels.
+// something below it does. In a mode that shows no records nothing travels.
 func (t *Terms) Keep(pointer string, shell bool) bool {
-	return t.agreement.Mode != Aggregate && t.places.keeps(pointer, shell)
+	return t.shows && t.places.keeps(pointer, shell)
 }
 
 // Excess returns the concrete pointers of all values in the visible part of a
@@ -100,7 +101,7 @@ func (t *Terms) Excess(visible any) []string {
 	var e excess
 	if m, ok := visible.(map[string]any); ok {
 		root := t.places
-		if t.agreement.Mode == Aggregate {
+		if !t.shows {
 			root = new(place)
 		}
 		e.members(m, root, root.open, nil)
@@ -184,7 +185,7 @@ func (e *excess) members(m map[string]any, p *place, open bool, at *step) {
 func (t *Terms) RowsCheckable() bool { return t.checkable }
 
 func (t *Terms) rowsCheckable() bool {
-	if t.agreement.Mode == Aggregate {
+	if !t.shows {
 		return false
 	}
 	for _, f := range t.rows.values {
@@ -206,7 +207,7 @@ func (t *Terms) rowsCheckable() bool {
 // the token.
 func (t *Terms) Present(record map[string]any) map[string]any {
 	out := make(map[string]any, len(record))
-	if t.agreement.Mode == Aggregate {
+	if !t.shows {
 		return out
 	}
 	for k, v := range record {

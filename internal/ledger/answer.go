@@ -390,7 +390,7 @@ func (q *Question) Body(a *agreement.Agreement) map[string]any {
 	if q.For != "" {
 		m["for"] = string(q.For)
 	}
-	if a.Mode == agreement.Lookup {
+	if a.Way().ByMatch {
 		m["field"] = string(q.Asked.Field)
 	} else {
 		m["by"] = fieldList(q.Groups)

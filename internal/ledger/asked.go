@@ -169,13 +169,9 @@ func (v *View) Find(f *Feed, asked agreement.Asked, limit int) (found []*Version
 	return found, false, nil
 }
 
-// Mode returns the mode of the feed's agreement; "" for a notices feed.
-func (f *Feed) Mode() agreement.Mode {
-	if f.doc == nil {
-		return ""
-	}
-	return f.doc.Mode
-}
+// Copied reports whether the feed's records are copied to those who may read it,
+// under an agreement; else they are there to be asked for or counted.
+func (f *Feed) Copied() bool { return f.doc != nil && f.doc.Way().Copied }
 
 // TermsFor returns what the feed's agreement means for one version of its
 // standard; nil when it lets nothing of that version out, and for a notices feed.

@@ -55,9 +55,9 @@ func (f *Feed) takes(std *standard.Standard, body any) bool {
 	return t != nil && t.Match(body)
 }
 
-// copied reports whether the feed's records are copied to those who may read
-// it; else they are there to be asked for or counted.
-func (f *Feed) copied() bool { return f.doc == nil || f.doc.Mode == agreement.Replicate }
+// copied reports whether the feed is followed by partners: its records are copied,
+// or it is of notices.
+func (f *Feed) copied() bool { return f.doc == nil || f.Copied() }
 
 // termsFor returns what the agreement means for one version of its standard:
 // nil when it lets nothing of that version out, because it is of another line

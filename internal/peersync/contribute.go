@@ -88,7 +88,7 @@ func (c *contributor) turn(ctx context.Context, j *job) (progress bool, err erro
 	}
 	var errs []error
 	for _, f := range c.s.o.Ledger.Feeds() {
-		if f.Agreement == c.agreement && f.Mode() == agreement.Replicate && slices.Contains(f.To, c.footprint) {
+		if f.Agreement == c.agreement && f.Copied() && slices.Contains(f.To, c.footprint) {
 			errs = append(errs, c.text(ctx, f))
 		}
 	}
@@ -117,7 +117,7 @@ func (c *contributor) text(ctx context.Context, f *ledger.Feed) error {
 			return c.retract(ctx, f)
 		case st.Phase == agreement.Superseded && f.Closed():
 			// The newer text's feed sees to it, unless it is for others.
-			if now := standing(all); !slices.Contains(now.Agreement.To, c.footprint) || now.Agreement.Mode != agreement.Replicate {
+			if now := standing(all); !slices.Contains(now.Agreement.To, c.footprint) || !now.Agreement.Way().Copied {
 				return c.retract(ctx, f)
 			}
 		}

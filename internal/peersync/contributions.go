@@ -212,7 +212,7 @@ func outcomesAnswer(got footprint.Receipt) *wirepb.ContributionAnswer {
 func (s *Syncer) textFrom(from name.Council, q *wirepb.Contribution, fp name.Council) *agreement.Agreement {
 	for _, st := range s.o.Book.Texts(name.Agreement(q.GetAgreement()), s.o.Now()) {
 		a := st.Agreement
-		if bytes.Equal(st.Digest[:], q.GetAgreementDigest()) && a.From == from && slices.Contains(a.To, fp) && a.Mode == agreement.Replicate {
+		if bytes.Equal(st.Digest[:], q.GetAgreementDigest()) && a.From == from && slices.Contains(a.To, fp) && a.Way().Copied {
 			return a
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -164,7 +163,7 @@ func (s *Syncer) wanted(now time.Time) map[jobKey]turn {
 	want := map[jobKey]turn{}
 	for _, a := range s.o.Agreements.Inbound(now) {
 		switch {
-		case a.Mode != agreement.Replicate:
+		case !a.Way().Copied:
 		case s.o.Footprints.Is(a.From):
 			want[jobKey{work: copying, council: a.From, agreement: a.Name}] = (&fetch{s: s}).turn
 		default:
@@ -184,7 +183,7 @@ func (s *Syncer) wanted(now time.Time) map[jobKey]turn {
 		want[jobKey{work: confirming, council: r.name, own: f}] = (&confirmer{s: s, r: r}).turn
 	}
 	for _, f := range s.o.Ledger.Feeds() {
-		if f.Agreement == "" || f.Mode() != agreement.Replicate {
+		if f.Agreement == "" || !f.Copied() {
 			continue
 		}
 		for _, c := range f.To {

@@ -221,7 +221,7 @@ func (r *replica) letIn(ctx context.Context) error {
 		if a.From == proposed && st.InForce() && slices.Contains(a.To, r.name) {
 			proposed = ""
 		}
-		if !st.InForce() || a.Mode != agreement.Replicate || !slices.Contains(a.To, r.name) || slices.Contains(members, a.From) || slices.Contains(r.f.Contributors(), a.From) {
+		if !st.InForce() || !a.Way().Copied || !slices.Contains(a.To, r.name) || slices.Contains(members, a.From) || slices.Contains(r.f.Contributors(), a.From) {
 			continue
 		}
 		signers, err := r.f.Signers(a.Ref())

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -146,7 +145,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	if d := doc.Digest(); !bytes.Equal(d[:], h.GetAgreementDigest()) {
 		return refuse(codeOther, fmt.Sprintf("version %d of the agreement is in force", doc.Version))
 	}
-	if doc.Mode != agreement.Replicate {
+	if !doc.Way().Copied {
 		return refuse(codeNoAgree, "records are not copied under this agreement")
 	}
 	f, err := s.o.Ledger.Feed(a, doc.Digest())

@@ -170,7 +170,7 @@ func (w *Answerer) fromLedger(ctx context.Context, doc *agreement.Agreement, q *
 	if err != nil || !f.Ready {
 		return nil, nil, refuse(codeNotReady, "the agreement's index is being made")
 	}
-	if doc.Mode == agreement.Aggregate {
+	if doc.Way().Answers == agreement.AnswersCounts {
 		tally := func() (*agreement.Tally, error) { return w.o.Ledger.Tally(ctx, f, q.Groups) }
 		return w.counted(ctx, doc, q, q.Body(doc), tally, seen)
 	}
@@ -299,13 +299,13 @@ func (w *Answerer) read(from name.Council, in *wirepb.Question) (*ledger.Questio
 
 // readAsked reads by what is asked.
 func (w *Answerer) readAsked(doc *agreement.Agreement, q *ledger.Question, said ledger.AnswerSaid, value string) error {
-	switch doc.Mode {
-	case agreement.Lookup:
+	switch doc.Way().Answers {
+	case agreement.AnswersRecords:
 		if !doc.MayAskBy(said.Field) || value == "" {
 			return refuse(codeField, "the agreement lets you ask by %s", FieldWords(doc.Match))
 		}
 		q.Asked = agreement.Asked{Field: said.Field, Value: value}
-	case agreement.Aggregate:
+	case agreement.AnswersCounts:
 		std, err := w.o.Ledger.StandardOf(doc.Standard)
 		if err != nil {
 			return err

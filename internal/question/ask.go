@@ -70,7 +70,7 @@ const tries = 3
 // Lookup asks for a record by a value under an agreement of mode lookup. net is nil
 // when the node does not run. An error is an *[Error] when it can be shown.
 func (k *Asker) Lookup(ctx context.Context, net wire.Network, r Request) (*Answer, error) {
-	p, err := k.prepare(agreement.Lookup, r)
+	p, err := k.prepare(agreement.AnswersRecords, r)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (k *Asker) Lookup(ctx context.Context, net wire.Network, r Request) (*Answe
 // Count asks for counts under an agreement of mode aggregate, as Lookup does for a
 // record. The groups of the answer name their values in the order of r.By.
 func (k *Asker) Count(ctx context.Context, net wire.Network, r Request) (*Answer, error) {
-	p, err := k.prepare(agreement.Aggregate, r)
+	p, err := k.prepare(agreement.AnswersCounts, r)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ type Posed struct {
 
 // Pose logs the question that a request asks, and does not ask it.
 func (k *Asker) Pose(ctx context.Context, mode agreement.Mode, r Request) (*Posed, error) {
-	p, err := k.prepare(mode, r)
+	p, err := k.prepare(mode.Way().Answers, r)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (p *Posed) Message(seen uint64) *wirepb.Question {
 // logOf returns whose log the checkpoint of an answer is of: of a footprint's
 // records its ledger's, and else that of the council which answers.
 func (p *Posed) logOf(by name.Council) name.Council {
-	if by != p.doc.From && p.doc.Mode == agreement.Lookup {
+	if by != p.doc.From && p.doc.Way().Answers == agreement.AnswersRecords {
 		return p.doc.From
 	}
 	return by
@@ -149,12 +149,12 @@ func (p *Posed) body() map[string]any {
 }
 
 // prepare makes the question that a request asks, if it may be asked.
-func (k *Asker) prepare(mode agreement.Mode, r Request) (*Posed, error) {
-	doc, q, err := k.newQuestion(mode, r)
+func (k *Asker) prepare(want agreement.Answers, r Request) (*Posed, error) {
+	doc, q, err := k.newQuestion(want, r)
 	if err != nil {
 		return nil, err
 	}
-	if mode == agreement.Lookup {
+	if want == agreement.AnswersRecords {
 		err = withValue(doc, q, r)
 	} else {
 		err = k.withGroups(doc, q, r)
@@ -202,7 +202,7 @@ func (k *Asker) withGroups(doc *agreement.Agreement, q *ledger.Question, r Reque
 }
 
 // newQuestion finds the agreement that a request asks under, and for whom.
-func (k *Asker) newQuestion(mode agreement.Mode, r Request) (*agreement.Agreement, *ledger.Question, error) {
+func (k *Asker) newQuestion(want agreement.Answers, r Request) (*agreement.Agreement, *ledger.Question, error) {
 	a, self := r.Agreement, k.o.Self
 	st, ok := k.o.Agreements.Status(a, k.o.Now())
 	if !ok {
@@ -210,9 +210,8 @@ func (k *Asker) newQuestion(mode agreement.Mode, r Request) (*agreement.Agreemen
 	}
 	doc := st.Agreement
 	show := "stile agreement show " + string(a)
-	if doc.Mode != mode {
-		verb := map[agreement.Mode]string{agreement.Lookup: "stile lookup", agreement.Aggregate: "stile aggregate", agreement.Replicate: "stile record list --from " + string(doc.From)}
-		return nil, nil, fail(Refused, verb[doc.Mode], "%s is of mode %s, not %s", a, doc.Mode, mode)
+	if way := doc.Way(); way.Answers != want {
+		return nil, nil, fail(Refused, strings.Replace(way.Command, "COUNCIL", string(doc.From), 1), "%s is of mode %s, under which no %s are asked for", a, doc.Mode, want)
 	}
 	if !st.InForce() {
 		return nil, nil, fail(Refused, show, "%s is not in force: %s", a, st.Why)
@@ -247,7 +246,7 @@ func (k *Asker) newQuestion(mode agreement.Mode, r Request) (*agreement.Agreemen
 // AsksFor returns the footprint that this council may ask for under an agreement,
 // once it is in force; "" for none.
 func (k *Asker) AsksFor(doc *agreement.Agreement) name.Council {
-	if doc.Mode == agreement.Replicate || slices.Contains(doc.To, k.o.Self) {
+	if doc.Way().Answers == agreement.AnswersNothing || slices.Contains(doc.To, k.o.Self) {
 		return ""
 	}
 	for _, fp := range doc.To {
@@ -407,7 +406,7 @@ func (k *Asker) askOnce(ctx context.Context, net wire.Network, to name.Council, 
 		return nil, err
 	}
 	wait := questionWithin
-	if p.doc.Mode == agreement.Aggregate {
+	if p.doc.Way().Answers == agreement.AnswersCounts {
 		wait = countWithin
 	}
 	st.SetDeadline(k.o.Now().Add(wait))

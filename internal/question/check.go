@@ -40,7 +40,7 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 	doc, q := p.doc, p.q
 	// Of a footprint a member answers: its records stand in the footprint's ledger,
 	// and what the member itself says in the member's.
-	shared, place := by != doc.From && doc.Mode == agreement.Lookup, a.GetIndex()
+	shared, place := by != doc.From && doc.Way().Answers == agreement.AnswersRecords, a.GetIndex()
 	if a.GetFootprint() != shared {
 		return nil, lied("it answers from another log")
 	}
@@ -193,7 +193,7 @@ func (k *Asker) checkCounts(doc *agreement.Agreement, q *ledger.Question, ev *re
 
 // answers reports whether an answer is to a question.
 func answers(said ledger.AnswerSaid, doc *agreement.Agreement, q *ledger.Question) bool {
-	counted := doc.Mode == agreement.Aggregate
+	counted := doc.Way().Answers == agreement.AnswersCounts
 	return said.Agreement == doc.Name && said.Version == doc.Version && said.Partner == q.By && said.For == q.For &&
 		said.Question == q.ID && said.Asked == q.Entry.String() && said.Because == q.Because &&
 		said.Field == q.Asked.Field && slices.Equal(said.Groups, q.Groups) && counted == (said.Outcome == ledger.Counted)

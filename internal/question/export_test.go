@@ -15,7 +15,7 @@ import (
 // PoseAs is Pose with change altering what the signed event says, and by without a
 // look at what may be counted by.
 func (k *Asker) PoseAs(ctx context.Context, mode agreement.Mode, r Request, change func(body map[string]any)) (*Posed, error) {
-	doc, q, err := k.newQuestion(mode, r)
+	doc, q, err := k.newQuestion(mode.Way().Answers, r)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q 
 	}
 	body := q.Body(doc)
 	body["footprint"] = string(doc.From)
-	if doc.Mode == agreement.Aggregate {
+	if doc.Way().Answers == agreement.AnswersCounts {
 		// Two members that counted at two moments of a day would show what changed
 		// between, so that one of those that have signed counts on a day, and
 		// another on the next.

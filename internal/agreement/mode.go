@@ -1,0 +1,164 @@
+package agreement
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/standard"
+)
+
+// A Mode is what a document calls the way in which records reach the receiver.
+// Nothing but its row in the table, a [Way], says what it means: no other part of
+// the house compares a mode with a name. docs/modes.md tells how to add one.
+type Mode string
+
+// The modes.
+const (
+	Replicate Mode = "replicate" // the receiver keeps a copy of every matching record
+	Lookup    Mode = "lookup"    // the receiver asks about one key at a time
+	Aggregate Mode = "aggregate" // only suppressed counts leave; no record does
+)
+
+// Answers says what a receiver is answered when it asks.
+type Answers string
+
+// What a receiver is answered.
+const (
+	AnswersNothing Answers = ""        // it does not ask
+	AnswersRecords Answers = "records" // the records that have a value, as far as the fields agreed go
+	AnswersCounts  Answers = "counts"  // how many records there are, without small groups
+)
+
+// A Way is everything that the house asks of a mode: what it checks, indexes,
+// sends, logs and shows. The zero Way, of a mode that is not in the table, lets
+// nothing out.
+type Way struct {
+	Mode Mode
+
+	// Means says in a draft, and in the help, what the mode is, in a few words.
+	Means string
+	// Reach orders modes by what a receiver learns under them: an amendment to a
+	// mode of less reach is narrower.
+	Reach int
+
+	// Copied: the receiver keeps a copy of each record that matches. The ledger
+	// keeps a feed of them, which partners follow; what no longer matches is
+	// withdrawn; a retention must be agreed. In any other mode the ledger keeps an
+	// index of what matches, to be asked, and nothing is sent unasked.
+	Copied bool
+
+	// Answers is what is sent to a receiver that asks, and what both sides log of
+	// it: a question with its field, or with the fields that it counts by.
+	Answers Answers
+
+	// ByMatch: what is asked by is a value at one of the document's match fields.
+	// They must be given, and records are indexed by them. In a mode without it the
+	// document has none.
+	ByMatch bool
+
+	// Grouped: the document's fields are what records may be counted by. There may
+	// be none, and each must be fit for it.
+	Grouped bool
+
+	// Would and Sent are what a preview says of the records that match and of the
+	// fields that travel: they "would be sent", and are "sent".
+	Would, Sent string
+	// Command is what a person types to see what the mode brings.
+	Command string
+}
+
+// ways is the table of modes, in the order that people are told them.
+var ways = []Way{
+	{
+		Mode: Replicate, Means: "the receiver keeps a copy", Reach: 2, Copied: true,
+		Would: "would be sent", Sent: "sent", Command: "stile record list --from COUNCIL",
+	},
+	{
+		Mode: Lookup, Means: "one question about one key at a time", Reach: 1, Answers: AnswersRecords, ByMatch: true,
+		Would: "could be asked for", Sent: "shown", Command: "stile lookup",
+	},
+	{
+		Mode: Aggregate, Means: "only counts leave", Reach: 0, Answers: AnswersCounts, Grouped: true,
+		Would: "would be counted; no record is sent", Command: "stile aggregate",
+	},
+}
+
+// Modes returns every mode, in the order that people are told them. The first is
+// that of a draft.
+func Modes() []Mode {
+	out := make([]Mode, len(ways))
+	for i, w := range ways {
+		out[i] = w.Mode
+	}
+	return out
+}
+
+// Way returns what the mode means; the zero Way when there is no such mode.
+func (m Mode) Way() Way {
+	if i := slices.IndexFunc(ways, func(w Way) bool { return w.Mode == m }); i >= 0 {
+		return ways[i]
+	}
+	return Way{}
+}
+
+// Way returns what the agreement's mode means.
+func (a *Agreement) Way() Way { return a.Mode.Way() }
+
+// Shows reports whether single records travel in the mode, copied or as answers,
+// with the fields that are agreed.
+func (w Way) Shows() bool { return w.Copied || w.Answers == AnswersRecords }
+
+// ModeWords returns the modes as a person is told to choose one: "replicate, lookup
+// or aggregate"; with means, what each is.
+func ModeWords(means bool) string {
+	var words []string
+	for _, w := range ways {
+		s := string(w.Mode)
+		if means {
+			s += " (" + w.Means + ")"
+		}
+		words = append(words, s)
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// DraftMode returns the mode of a draft: the first there is, or the first in which
+// records are asked for by a match field.
+func DraftMode(byMatch bool) Mode {
+	return ways[slices.IndexFunc(ways, func(w Way) bool { return w.ByMatch == byMatch })].Mode
+}
+
+// askedBy names the modes that records are asked for in by a match field.
+func askedBy() string {
+	var words []string
+	for _, w := range ways {
+		if w.ByMatch {
+			words = append(words, string(w.Mode))
+		}
+	}
+	return strings.Join(words, " or ")
+}
+
+// checkMode says what headings lack, or have too much, for the mode.
+func (a *Agreement) checkMode(say func(key, rule, detail, fix string)) {
+	w := a.Way()
+	switch {
+	case w.ByMatch && len(a.Match) == 0:
+		say("match", RuleEmpty, fmt.Sprintf("is empty, and the mode is %s", a.Mode), "list the fields a partner may ask by")
+	case !w.ByMatch && len(a.Match) > 0:
+		say("match", RuleMode, fmt.Sprintf("is for %s, and the mode is %s", askedBy(), a.Mode), "remove match, or change the mode")
+	}
+	if w.Copied && a.Retention.Zero() {
+		say("retention", RuleForm, "is no time at all, and the receiver is to keep a copy", "say how long it needs the records, or use "+askedBy())
+	}
+}
+
+// checkGroups says what is wrong with fields that records are to be counted by.
+func (a *Agreement) checkGroups(std *standard.Standard) []Problem {
+	if !a.Way().Grouped {
+		return nil
+	}
+	return a.GroupedBy(std, a.Fields)
+}
