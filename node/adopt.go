@@ -59,6 +59,19 @@ type AdoptPreview struct {
 	Mapped     *MappedReply      `json:"mapped,omitempty"` // how records of its line are made now
 	Mappings   []MappingPreview  `json:"mappings,omitempty"`
 	Advice     []Problem         `json:"advice,omitempty"`
+	Costs      []ExampleCost     `json:"costs,omitempty"` // of its valid examples
+}
+
+// An ExampleCost is what it costs to check an example, in steps: a measure that
+// is the same on every machine.
+type ExampleCost struct {
+	File  string `json:"file"`
+	Bytes int    `json:"bytes"`
+	Steps int    `json:"steps"`
+	Limit int    `json:"limit"` // the steps that a record of this size may take
+	// UnjudgedAt is about how large a record like it is, in bytes, when it would
+	// not be judged any more; 0 when one of every size that is read is.
+	UnjudgedAt int `json:"unjudged_at,omitempty"`
 }
 
 // AgreementEffect says what a version of a standard means for an agreement.
@@ -389,6 +402,7 @@ func (n *Node) previewStandard(ctx context.Context, in AdoptRequest) (*AdoptPrev
 		if out.Advice, err = sound(std); err != nil {
 			return nil, err
 		}
+		out.Costs = each(std.Costs(), func(c standard.ExampleCost) ExampleCost { return ExampleCost(c) })
 	}
 	if older := n.before(m.Name); older != nil {
 		nm := older.Name()

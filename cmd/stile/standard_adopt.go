@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -137,6 +139,21 @@ func (a *app) adopt(ctx context.Context, req node.AdoptRequest, typed string, ye
 	return nil
 }
 
+// printHeadroom tells how far the dearest example is from what a record may cost.
+func (a *app) printHeadroom(costs []node.ExampleCost) {
+	if len(costs) == 0 {
+		return
+	}
+	share := func(c node.ExampleCost) float64 { return float64(c.Steps) / float64(c.Limit) }
+	dearest := slices.MaxFunc(costs, func(x, y node.ExampleCost) int { return cmp.Compare(share(x), share(y)) })
+	a.printf("  checked %s; the dearest takes %.1f%% of what a record may cost (%s)\n", plural(len(costs), "valid example of its own", "valid examples of its own"), 100*share(dearest), clean(dearest.File))
+	for _, c := range costs {
+		if c.UnjudgedAt > 0 {
+			a.printf("  a record like %s of %s kB would not be judged: it would cost more than any record may\n", clean(c.File), number((c.UnjudgedAt+500)/1000))
+		}
+	}
+}
+
 // confirm asks the person at the terminal; without one it says what to type
 // instead.
 func (a *app) confirm(try, format string, args ...any) error {
@@ -177,6 +194,7 @@ func (a *app) printPreview(p *node.AdoptPreview, records *node.AgainstReply) {
 	}
 	t.add("schema", p.Integrity)
 	t.write(a.out, "  ")
+	a.printHeadroom(p.Costs)
 	for _, ad := range p.Advice {
 		a.printf("  its publisher might mend: %s\n", clean(problemLine(ad)))
 	}

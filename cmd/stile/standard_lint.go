@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +24,8 @@ func (a *app) standardLintCommand() *cobra.Command {
 		Use:   "lint DIR|ARCHIVE",
 		Short: "Tell a publisher all that is wrong or unusual about a standard",
 		Long: `Lint reads a standard from a folder or an archive and tells all that it finds at
-once, each with where it stands and what to do:
+once, each with where it stands and what to do, and what checking each of its
+valid examples costs, of what a record of that size may cost:
 
   error    no council can, or none should, adopt it as it is
   warning  it can be adopted, and is likely not what its publisher means
@@ -43,7 +47,7 @@ when there is an error, and with 0 when there are only warnings and notes.`,
 			r := lintReply{Findings: found}
 			if std != nil {
 				n := std.Name()
-				r.Standard, r.Integrity = &n, std.Integrity()
+				r.Standard, r.Integrity, r.Costs = &n, std.Integrity(), std.Costs()
 				if abs, err := filepath.Abs(args[0]); err == nil {
 					if f := std.CheckFolder(filepath.ToSlash(abs)); f != nil {
 						r.Findings = append([]standard.Finding{*f}, r.Findings...)
@@ -87,6 +91,7 @@ when there is an error, and with 0 when there are only warnings and notes.`,
 					a.printVersions(r.Difference.Difference)
 				}
 				a.printFindings(r.Findings)
+				a.printCosts(r.Costs)
 			}
 			what := args[0]
 			if std != nil {
@@ -113,10 +118,12 @@ when there is an error, and with 0 when there are only warnings and notes.`,
 
 // A lintReply is what the command answers with --json.
 type lintReply struct {
-	Standard   *name.Standard     `json:"standard,omitempty"` // absent when it cannot be loaded
-	Integrity  string             `json:"integrity,omitempty"`
-	Findings   []standard.Finding `json:"findings"`
-	Difference *difference        `json:"difference,omitempty"` // from --previous
+	Standard  *name.Standard     `json:"standard,omitempty"` // absent when it cannot be loaded
+	Integrity string             `json:"integrity,omitempty"`
+	Findings  []standard.Finding `json:"findings"`
+
+	Costs      []standard.ExampleCost `json:"costs,omitempty"`      // of its valid examples
+	Difference *difference            `json:"difference,omitempty"` // from --previous
 }
 
 // lintAt lints a folder or an archive; its error is that there is none.
@@ -159,5 +166,24 @@ func (a *app) printFindings(found []standard.Finding) {
 		if f.Fix != "" {
 			a.printf("  to do: %s\n", clean(f.Fix))
 		}
+	}
+}
+
+// printCosts tells what checking the examples costs, the dearest first.
+func (a *app) printCosts(costs []standard.ExampleCost) {
+	if len(costs) == 0 {
+		return
+	}
+	a.printf("what it costs to check its examples, in steps, and how much of what a record may cost that is\n")
+	slices.SortStableFunc(costs, func(x, y standard.ExampleCost) int {
+		return cmp.Compare(float64(y.Steps)/float64(y.Limit), float64(x.Steps)/float64(x.Limit))
+	})
+	t := newTable("EXAMPLE", "#BYTES", "#STEPS", "#MAY TAKE", "#SHARE")
+	for _, c := range costs[:min(len(costs), 10)] {
+		t.add(c.File, number(c.Bytes), number(c.Steps), number(c.Limit), fmt.Sprintf("%.1f%%", 100*float64(c.Steps)/float64(c.Limit)))
+	}
+	t.write(a.out, "  ")
+	if n := len(costs) - 10; n > 0 {
+		a.printf("  and %s, each cheaper\n", plural(n, "more", "more"))
 	}
 }

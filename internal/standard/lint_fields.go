@@ -124,15 +124,37 @@ func (l *linter) manifestFlaw(f flaw) {
 // maybe adds to js what may judge the same value.
 func (g *graph) maybe(js judges) judges {
 	out := together(js)
+	seen := make(map[*jsonschema.Schema]bool, len(out))
+	for _, s := range out {
+		seen[s] = true
+	}
 	for i := 0; i < len(out) && len(out) < 5000; i++ {
 		next := append(append(judges{}, always(out[i])...), perhaps(out[i])...)
 		if d := out[i].DynamicRef; d != nil {
 			next = append(next, g.dynamic[d.Anchor]...)
 		}
 		for _, s := range next {
-			if s != nil && !slices.Contains(out, s) {
+			if s != nil && !seen[s] {
+				seen[s] = true
 				out = append(out, s)
 			}
+		}
+	}
+	return out
+}
+
+// elements returns what s says of elements, by whatever keyword.
+func elements(s *jsonschema.Schema) (out judges) {
+	all := append(append(judges{s.Items2020, s.Contains}, s.PrefixItems...), boolOr(s.AdditionalItems)...)
+	switch items := s.Items.(type) {
+	case *jsonschema.Schema:
+		all = append(all, items)
+	case []*jsonschema.Schema:
+		all = append(all, items...)
+	}
+	for _, e := range all {
+		if e != nil {
+			out = append(out, e)
 		}
 	}
 	return out
@@ -146,17 +168,8 @@ func (g *graph) children(js judges) map[string]judges {
 		for n, m := range s.Properties {
 			out[n] = append(out[n], m)
 		}
-		elements := append(append(judges{s.Items2020, s.Contains}, s.PrefixItems...), boolOr(s.AdditionalItems)...)
-		switch items := s.Items.(type) {
-		case *jsonschema.Schema:
-			elements = append(elements, items)
-		case []*jsonschema.Schema:
-			elements = append(elements, items...)
-		}
-		for _, e := range elements {
-			if e != nil {
-				out["*"] = append(out["*"], e)
-			}
+		if es := elements(s); es != nil {
+			out["*"] = append(out["*"], es...)
 		}
 	}
 	return out
@@ -166,7 +179,15 @@ func (g *graph) children(js judges) map[string]judges {
 func (g *graph) find(f name.Field) (judges, bool) {
 	at := judges{g.root}
 	for _, tok := range f.Tokens() {
-		next := g.children(at)[tok]
+		var next judges
+		for _, s := range g.maybe(at) {
+			if m := s.Properties[tok]; m != nil {
+				next = append(next, m)
+			}
+			if tok == "*" {
+				next = append(next, elements(s)...)
+			}
+		}
 		if tok != "*" {
 			for _, s := range g.maybe(at) {
 				for re, m := range s.PatternProperties {
@@ -196,6 +217,13 @@ func (l *linter) fields() {
 	}
 	classes := l.std.manifest.Classes
 	if _, ok := classes[""]; !ok && len(classes) > 0 {
+		above := map[name.Field]bool{} // places that a class is named below
+		for named := range classes {
+			for at := named; at != "" && !above[at]; {
+				above[at] = true
+				at = parent(at)
+			}
+		}
 		var without []string
 		var walk func(at name.Field, js judges, depth int)
 		walk = func(at name.Field, js judges, depth int) {
@@ -204,12 +232,8 @@ func (l *linter) fields() {
 				if _, ok := classes[f]; ok {
 					continue
 				}
-				below := false
-				for named := range classes {
-					below = below || named.Under(f)
-				}
 				switch {
-				case below && depth < name.MaxFieldDepth:
+				case above[f] && depth < name.MaxFieldDepth:
 					walk(f, c, depth+1)
 				case n != "*":
 					without = append(without, string(f))
@@ -279,8 +303,9 @@ func (l *linter) open(g *graph) {
 				found = append(found, place)
 			}
 		}
-		for _, n := range slices.Sorted(maps.Keys(g.children(s.js))) {
-			todo = append(todo, spot{s.at.Child(n), g.children(s.js)[n]})
+		kids := g.children(s.js)
+		for _, n := range slices.Sorted(maps.Keys(kids)) {
+			todo = append(todo, spot{s.at.Child(n), kids[n]})
 		}
 	}
 	const fix = "add \"additionalProperties\": false (or \"unevaluatedProperties\": false beside allOf) where nothing else belongs"
@@ -340,22 +365,28 @@ func (l *linter) examples() {
 			l.add(SeverityWarning, file, "", "no-examples", p.Detail, p.Fix+"; a reader understands a standard by its examples")
 		case p.Rule == "key":
 			l.add(SeverityError, file, ptr, "example", p.Detail, p.Fix)
+		case p.Rule == RuleBudget:
+			l.add(SeverityError, file, ptr, "example", p.Detail+": no record like it could be taken in", dearFix)
 		case place:
 			l.add(SeverityError, file, ptr, "example", "is refused by the schema: "+p.Detail+" ("+p.Rule+")", p.Fix+", or correct the schema, or move the example to examples/invalid")
 		default:
 			l.add(SeverityError, file, "", "example", p.Detail, p.Fix)
 		}
 	}
-	dearest, steps := "", 0
-	for _, e := range l.std.valid {
-		if e.Err != nil {
-			continue
+	l.costs()
+}
+
+// costs warns of examples that are dear, or would be were they larger.
+func (l *linter) costs() {
+	for _, c := range l.std.Costs() {
+		switch {
+		case c.Steps > c.Limit: // an error of examples
+		case c.Steps > c.Limit/2:
+			l.add(SeverityWarning, c.File, "", "dear", fmt.Sprintf("takes %d steps to check, of the %d that a record of its size may take", c.Steps, c.Limit), dearFix)
+		case c.UnjudgedAt > 0:
+			l.add(SeverityWarning, c.File, "", "dear", fmt.Sprintf("a record like it of %d kB would not be judged: to check it takes more than the %d steps that any record may take", (c.UnjudgedAt+500)/1000, maxSteps), dearFix)
 		}
-		if got := l.std.engine.judge(e.Record, false); got.steps > steps {
-			dearest, steps = e.File, got.steps
-		}
-	}
-	if steps > baseSteps/2 {
-		l.add(SeverityWarning, dearest, "", "dear", fmt.Sprintf("takes %d steps to check, of some %d that a record may take", steps, baseSteps), "make the schema simpler where many forms are tried one after the other")
 	}
 }
+
+const dearFix = "make the schema simpler where many forms are tried one after the other; give each form a member with a value of its own (const), so that it tells which one to try"

@@ -311,3 +311,62 @@ func FuzzLint(f *testing.F) {
 		}
 	})
 }
+
+// Lint is about linear in a standard's fields and classes: a schema of thousands
+// takes a moment, not minutes.
+func TestLintOfManyFields(t *testing.T) {
+	fsys := good()
+	var schema, classes strings.Builder
+	schema.WriteString(`{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["id"],"properties":{"id":{"type":"string"}`)
+	for i := range 4000 {
+		fmt.Fprintf(&schema, `,"p%d":{"type":"string","minLength":%d}`, i, i%7)
+		if i < 1000 {
+			fmt.Fprintf(&classes, "  /p%d: internal\n", i)
+		}
+	}
+	schema.WriteString(`}}`)
+	fsys["schema.json"] = &fstest.MapFile{Data: []byte(schema.String())}
+	fsys["standard.yaml"] = &fstest.MapFile{Data: []byte(manifest + "classes:\n  /id: open\n" + classes.String())}
+	fsys["examples/valid/a.json"] = &fstest.MapFile{Data: []byte(`{"id":"1"}`)}
+	start := time.Now()
+	s, found := Lint(fsys)
+	took := time.Since(start)
+	if s == nil || slices.ContainsFunc(found, func(f Finding) bool { return f.Severity == SeverityError }) {
+		t.Errorf("%+v", found)
+	}
+	t.Logf("linted in %v", took)
+	if took > 20*time.Second { // half a second on a quiet machine; it was 41
+		t.Errorf("took %v", took)
+	}
+}
+
+// A publisher hears what an example costs, and how large a record like it may
+// grow before it is judged no longer.
+func TestLintTellsCost(t *testing.T) {
+	fsys := good()
+	fsys["schema.json"] = &fstest.MapFile{Data: []byte(`{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","required":["id"],
+		"properties":{"id":{"type":"string"},"list":{"type":"array","items":{"anyOf":[` + strings.Repeat(`{"type":"string","pattern":"a.*b.*c.*d$"},`, 60) + `{"type":"string"}]}}}}`)}
+	fsys["examples/valid/a.json"] = &fstest.MapFile{Data: []byte(`{"id":"1","list":["abcabcabcabcabcabcabcabc"]}`)}
+	s, found := Lint(fsys)
+	if s == nil {
+		t.Fatalf("%+v", found)
+	}
+	costs := s.Costs()
+	if len(costs) != 1 || costs[0].Steps == 0 || costs[0].Steps > costs[0].Limit || costs[0].UnjudgedAt == 0 {
+		t.Fatalf("%+v", costs)
+	}
+	if !slices.ContainsFunc(found, func(f Finding) bool { return f.Rule == "dear" && strings.Contains(f.Detail, "kB would not be judged") }) {
+		t.Errorf("no word of it: %+v", found)
+	}
+	// And so it is: half of that is judged, that is not.
+	list := make([]any, costs[0].UnjudgedAt/27)
+	for i := range list {
+		list[i] = "abcabcabcabcabcabcabcabc"
+	}
+	if ps := s.Validate(map[string]any{"id": "1", "list": list}); !Unjudged(ps) {
+		t.Errorf("as large: %d problems", len(ps))
+	}
+	if ps := s.Validate(map[string]any{"id": "1", "list": list[:len(list)/3]}); ps != nil {
+		t.Errorf("a third: %+v", ps[:1])
+	}
+}

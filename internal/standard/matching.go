@@ -1,6 +1,7 @@
 package standard
 
 import (
+	"math/bits"
 	"regexp/syntax"
 	"unicode"
 	"unicode/utf8"
@@ -123,7 +124,7 @@ func (m *matching) follow(p *prog, s string, from int, here bool, end int) bool 
 				ok = r != '\n'
 			default:
 				ok = in.MatchRunePos(r) >= 0
-				m.steps += len(in.Rune) / 16
+				m.steps += bits.Len(uint(len(in.Rune))) / 4
 			}
 			if ok && f.enter(next, in.Out) {
 				return true
