@@ -181,6 +181,7 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 	}
 	unsent := n.relayNow(ctx, kept)
 	n.book.stir()
+	n.book.awaitProposer(ctx, a)
 	r, err := n.agreementReply(a.Name, a.Version, false)
 	if err == nil {
 		r.Unsent = unsent

@@ -21,7 +21,8 @@ type book struct {
 	n    *Node
 	wake chan struct{} // buffered: something was said
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex    // guards what follows
+	news  chan struct{} // closed and replaced when something was said
 	state *agreement.State
 	votes votes
 	said  map[saidBy]*record.Event // what a footprint we are no member of said last of suspending
@@ -30,7 +31,7 @@ type book struct {
 
 // openBook reads what was said so far, in the order of each ledger.
 func openBook(n *Node) (*book, error) {
-	b := &book{n: n, wake: make(chan struct{}, 1), state: agreement.NewState(), votes: votes{}, said: map[saidBy]*record.Event{}, known: map[string]bool{}}
+	b := &book{n: n, wake: make(chan struct{}, 1), news: make(chan struct{}), state: agreement.NewState(), votes: votes{}, said: map[saidBy]*record.Event{}, known: map[string]bool{}}
 	err := n.ledger.View(func(v *ledger.View) error {
 		var own []uint64
 		for _, k := range append(agreement.Kinds(), KindDecided) {
@@ -252,11 +253,47 @@ func (b *book) receipts() error {
 }
 
 func (b *book) stir() {
+	b.mu.Lock()
+	close(b.news)
+	b.news = make(chan struct{})
+	b.mu.Unlock()
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
 	b.n.changed()
+}
+
+// Changed implements question.Agreements.
+func (b *book) Changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.news
+}
+
+// noticeWithin is how long is waited for a notice that is on its way.
+const noticeWithin = 5 * time.Second
+
+// awaitProposer waits, for a moment, until the signature of who proposed a text is
+// here: it follows the proposal directly, and nothing else is missing. Without it
+// we would say of a text that all have signed that it is not in force.
+func (b *book) awaitProposer(ctx context.Context, a *agreement.Agreement) {
+	ctx, cancel := context.WithTimeout(ctx, noticeWithin)
+	defer cancel()
+	for {
+		news := b.Changed()
+		i := slices.IndexFunc(b.Texts(a.Name, b.n.now()), func(st agreement.Status) bool {
+			return st.Digest == a.Digest() && slices.Equal(st.Awaiting, []name.Council{a.From})
+		})
+		if i < 0 || a.From == b.n.cfg.Council || b.n.isFootprint(a.From) || b.n.network() == nil {
+			return
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // resume finishes what a crash may have left half done: an agreement that we
@@ -290,7 +327,9 @@ func (b *book) keep(ctx context.Context) {
 		b.mu.Lock()
 		next, ok := b.state.NextChange(now)
 		b.mu.Unlock()
-		pause := time.Hour // an upper bound, so that a clock that was set is noticed
+		// A timer goes by time that passes, and an agreement by the clock on the
+		// wall, which may be set: so no pause is longer than a minute.
+		pause := time.Minute
 		if ok {
 			pause = min(pause, max(next.Sub(now), time.Millisecond))
 		}
@@ -299,7 +338,9 @@ func (b *book) keep(ctx context.Context) {
 		case <-ctx.Done():
 		case <-b.wake:
 		case <-t.C:
-			b.n.changed()
+			if ok && !b.n.now().Before(next) {
+				b.n.changed()
+			}
 		}
 		t.Stop()
 	}

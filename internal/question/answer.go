@@ -133,7 +133,7 @@ func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Que
 	if w.o.Ledger.Allowed(from) != nil {
 		return nil, nil, refuse(codeQuarantine, "all exchange with you is stopped: your node's status says why")
 	}
-	q, doc, err := w.read(from, in)
+	q, doc, err := w.readInTime(ctx, from, in)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -251,6 +251,60 @@ func told(err error) error {
 		return refuse(codeQuestion, "%s", ledger.ErrAnotherQuestion)
 	}
 	return err
+}
+
+// noticeWithin is how long a question waits for a notice of who asks that is on
+// its way to us.
+const noticeWithin = 10 * time.Second
+
+// readInTime reads a question. Who has signed or resumed an agreement as the last
+// sees it in force before we can, and may ask at once: then the question waits for
+// the notice that says so.
+func (w *Answerer) readInTime(ctx context.Context, from name.Council, in *wirepb.Question) (*ledger.Question, *agreement.Agreement, error) {
+	ctx, cancel := context.WithTimeout(ctx, noticeWithin)
+	defer cancel()
+	for {
+		changed := w.o.Agreements.Changed()
+		q, doc, err := w.read(from, in)
+		if err == nil || !w.early(from, in, err) {
+			return q, doc, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return q, doc, err
+		}
+	}
+}
+
+// early reports whether a refusal may become none by what the asker has said and
+// we have not heard: of the text that it asks under nothing else is missing.
+func (w *Answerer) early(from name.Council, in *wirepb.Question, err error) bool {
+	r, ok := errors.AsType[*refusal](err)
+	if !ok || r.code != codeNotInForce && r.code != codeOtherVersion {
+		return false
+	}
+	said, _, err := w.signed(from, in.GetEvent(), ledger.KindQuestion)
+	if err != nil {
+		return false
+	}
+	for _, st := range w.o.Agreements.Texts(said.Agreement, w.o.Now()) {
+		if !bytes.Equal(st.Digest[:], in.GetAgreementDigest()) {
+			continue
+		}
+		for _, c := range st.Awaiting {
+			if c != from && c != said.For {
+				return false
+			}
+		}
+		for _, s := range st.Suspensions {
+			if s.By != from && s.By != said.For {
+				return false
+			}
+		}
+		return len(st.Awaiting) > 0 || len(st.Suspensions) > 0
+	}
+	return false
 }
 
 // read checks a question against the directory and the agreements: who asks, for

@@ -32,6 +32,11 @@ type Agreements interface {
 	// Status returns where an agreement stands: of its text in force or, if none
 	// is, of the newest that was proposed; false when none was.
 	Status(a name.Agreement, now time.Time) (agreement.Status, bool)
+	// Texts returns where every text of an agreement stands, the newest first.
+	Texts(a name.Agreement, now time.Time) []agreement.Status
+	// Changed returns a channel that is closed when something was said of
+	// agreements. Take it before looking at what is waited for.
+	Changed() <-chan struct{}
 }
 
 // Footprints says what this node knows of footprints.

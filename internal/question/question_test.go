@@ -47,8 +47,10 @@ type council struct {
 	net    *wire.MemoryNode
 	perDay int
 
-	mu     sync.Mutex // guards what follows
-	status map[name.Agreement]agreement.Status
+	mu      sync.Mutex // guards what follows
+	status  map[name.Agreement]agreement.Status
+	changed chan struct{}
+	waits   chan struct{} // buffered: somebody took the channel
 }
 
 func (c *council) Status(a name.Agreement, _ time.Time) (agreement.Status, bool) {
@@ -56,6 +58,23 @@ func (c *council) Status(a name.Agreement, _ time.Time) (agreement.Status, bool)
 	defer c.mu.Unlock()
 	st, ok := c.status[a]
 	return st, ok
+}
+
+func (c *council) Texts(a name.Agreement, now time.Time) (out []agreement.Status) {
+	if st, ok := c.Status(a, now); ok {
+		out = append(out, st)
+	}
+	return out
+}
+
+func (c *council) Changed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case c.waits <- struct{}{}:
+	default:
+	}
+	return c.changed
 }
 
 // noFootprints is what a council knows that has nothing to do with any.
@@ -88,7 +107,7 @@ func newWorld(t testing.TB) (a, b *council, w *world) {
 		t.Fatal(err)
 	}
 	for c, r := range rings {
-		x := &council{t: t, self: c, net: w.net.Node(c), perDay: 50, status: map[name.Agreement]agreement.Status{}}
+		x := &council{t: t, self: c, net: w.net.Node(c), perDay: 50, status: map[name.Agreement]agreement.Status{}, changed: make(chan struct{}), waits: make(chan struct{}, 1)}
 		l, err := ledger.Open(ledger.Options{InMemory: true, Council: c, Keys: r})
 		if err != nil {
 			t.Fatal(err)
@@ -181,11 +200,23 @@ func (w *world) agreed(t testing.TB, doc *agreement.Agreement) name.Agreement {
 	return doc.Name
 }
 
+// waitsFor says that a document waits for a party's signature.
+func (c *council) waitsFor(doc *agreement.Agreement, party name.Council) {
+	c.stands(doc, agreement.Proposed, "awaiting "+string(party)+"'s signature")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st := c.status[doc.Name]
+	st.Awaiting = []name.Council{party}
+	c.status[doc.Name] = st
+}
+
 // stands says where a document stands, as one council sees it.
 func (c *council) stands(doc *agreement.Agreement, p agreement.Phase, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.status[doc.Name] = agreement.Status{Agreement: doc, Digest: doc.Digest(), Phase: p, Why: why}
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
 
 func person(ref, number string, moved bool) map[string]any {
@@ -291,6 +322,43 @@ func TestLookup(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Who signs as the last knows first that an agreement is in force. A question that
+// comes before the notice of it waits for that, and no other question does.
+func TestQuestionWaitsForTheNotice(t *testing.T) {
+	a, b, w := newWorld(t)
+	a.put(person("C-1", "AB123456C", true))
+	doc := text(t, "cases", agreement.Lookup, nil)
+	w.agreed(t, doc)
+	p, err := b.Pose(t.Context(), agreement.Lookup, question.Request{Agreement: doc.Name, Field: "/reference", Value: "C-1", Because: "case 1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.waitsFor(doc, saltby)
+	got := make(chan *wirepb.Answer, 1)
+	go func() { got <- a.answered(saltby, p) }()
+	<-a.waits // it looks
+	select {
+	case out := <-got:
+		t.Fatalf("answered before the signature was here: %q", out.GetCode())
+	default:
+	}
+	a.stands(doc, agreement.InForce, "")
+	if out := <-got; out.GetCode() != "" || len(out.GetEntries()) != 1 {
+		t.Errorf("answered: %q", out.GetCode())
+	}
+	// Nobody is waited for but who asks; these come back at once.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	a.waitsFor(doc, hexwell)
+	if out, _ := a.Answer(ctx, saltby, p.Message(0)); out.GetCode() != "not-in-force" || ctx.Err() != nil {
+		t.Errorf("while another's signature is missing: %q", out.GetCode())
+	}
+	a.stands(doc, agreement.Suspended, "suspended by northmoor.gov.uk")
+	if out, _ := a.Answer(ctx, saltby, p.Message(0)); out.GetCode() != "not-in-force" || ctx.Err() != nil {
+		t.Errorf("while it is suspended: %q", out.GetCode())
 	}
 }
 
