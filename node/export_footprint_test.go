@@ -2,37 +2,25 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// What is said between members and councils outside.
-type (
-	Answer     = peersync.RecordsAnswer
-	AnswerItem = peersync.RecordsItem
-	AnswerGone = peersync.RecordsGone
-)
-
-// AnswerTo is what this node, as a member, answers a partner that has nothing yet.
-func (n *Node) AnswerTo(ctx context.Context, to name.Council, a name.Agreement) (*Answer, error) {
-	return n.exchange().AnswerRecords(ctx, to, a)
+// RecordsTo is what this node, as a member, sends first to a partner that has
+// nothing yet.
+func (n *Node) RecordsTo(to name.Council, a name.Agreement) (*wirepb.Batch, *wirepb.Refuse) {
+	return n.exchange().AnswerRecords(to, a)
 }
 
-// Judge is what this node, as the partner, makes of an answer from the beginning
-// of the log; with seen set, after the checkpoint it has seen.
-func (n *Node) Judge(a name.Agreement, answer []byte, seen bool) (*ledger.Delivery, error) {
-	got := &Answer{}
-	if err := json.Unmarshal(answer, got); err != nil {
-		return nil, err
-	}
-	return n.exchange().JudgeRecords(a, got, seen)
+// Judge is what this node, as the partner, makes of a batch of a member from the
+// beginning of the log; with seen set, when that is read once more.
+func (n *Node) Judge(ctx context.Context, a name.Agreement, by name.Council, b *wirepb.Batch, seen bool) (*ledger.Delivery, error) {
+	return n.exchange().JudgeRecords(ctx, a, by, b, seen)
 }
 
 // Watched is where the node serves its figures, once they have been counted anew.

@@ -1,19 +1,25 @@
 package node_test
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 const outName = fens + "/out"
 
 // sendingFens has a footprint send to Ironmoor, which is in step, and returns an
-// honest answer of one of its members.
-func sendingFens(t testing.TB) (a, b, c, d *running, honest *node.Answer) {
+// honest batch of one of its members.
+func sendingFens(t testing.TB) (a, b, c, d *running, honest *wirepb.Batch) {
 	t.Helper()
 	a, b, c = formFens(t)
 	d = start(t, ironmoor, "E07000996")
@@ -41,9 +47,9 @@ func sendingFens(t testing.TB) (a, b, c, d *running, honest *node.Answer) {
 		}
 		return false
 	})
-	honest, err := a.AnswerTo(t.Context(), ironmoor, outName)
-	if err != nil || len(honest.Items) != 2 {
-		t.Fatalf("honest: %+v, %v", honest, err)
+	honest, refused := a.RecordsTo(ironmoor, outName)
+	if refused != nil || len(honest.Items) != 2 {
+		t.Fatalf("honest: %+v, %v", honest, refused)
 	}
 	return a, b, c, d, honest
 }
@@ -52,55 +58,52 @@ func sendingFens(t testing.TB) (a, b, c, d *running, honest *node.Answer) {
 // proved.
 func TestLyingMember(t *testing.T) {
 	a, _, _, d, honest := sendingFens(t)
-	spoilt := func(spoil func(*node.Answer)) []byte {
-		var x node.Answer
-		b, err := json.Marshal(honest)
-		if err == nil {
-			err = json.Unmarshal(b, &x)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		spoil(&x)
-		if b, err = json.Marshal(x); err != nil {
-			t.Fatal(err)
-		}
-		return b
+	judge := func(spoil func(*wirepb.Batch), seen bool) (*ledger.Delivery, error) {
+		x := proto.Clone(honest).(*wirepb.Batch)
+		spoil(x)
+		return d.Judge(t.Context(), outName, northmoor, x, seen)
 	}
-	full := call(t, a.Records().Show, node.RecordRequest{Record: "N/1", Standard: planStd}).Token
+	full := []byte(call(t, a.Records().Show, node.RecordRequest{Record: "N/1", Standard: planStd}).Token)
+	signed := func(token []byte) []byte { b, _, _ := bytes.Cut(token, []byte("~")); return b }
 	for _, c := range []struct {
 		what, want string // of the error, or the rule of the refusal
-		spoil      func(*node.Answer)
+		spoil      func(*wirepb.Batch)
 	}{
-		{"a checkpoint of one member", "not cosigned by a majority", func(x *node.Answer) {
-			text, sigs, _ := strings.Cut(x.Checkpoint, "\n\n")
-			x.Checkpoint = text + "\n\n" + strings.SplitAfter(sigs, "\n")[0]
+		{"a checkpoint of one member", "not cosigned by a majority", func(x *wirepb.Batch) {
+			text, sigs, _ := strings.Cut(string(x.Checkpoint), "\n\n")
+			x.Checkpoint = []byte(text + "\n\n" + strings.SplitAfter(sigs, "\n")[0])
 		}},
-		{"another tree", "not cosigned by a majority", func(x *node.Answer) {
-			x.Checkpoint = strings.Replace(x.Checkpoint, "fens.example/stile\n", "fens.example/stile\n1", 1)
+		{"another tree", "not cosigned by a majority", func(x *wirepb.Batch) {
+			x.Checkpoint = bytes.Replace(x.Checkpoint, []byte("fens.example/stile\n"), []byte("fens.example/stile\n1"), 1)
 		}},
-		{"an entry at another place", "batch proof", func(x *node.Answer) { x.Items[0].Index-- }},
-		{"an entry of another record", "batch proof", func(x *node.Answer) { x.Items[1].Token = full }},
-		{"a page out of bounds", "cursor", func(x *node.Answer) { x.Cursor += 1000 }},
-		{"no proof", "batch proof", func(x *node.Answer) { x.Inclusion = nil }},
-		{"more fields than agreed", "field beyond the agreement", func(x *node.Answer) {
+		{"no checkpoint", "not cosigned by a majority", func(x *wirepb.Batch) { x.Checkpoint = nil }},
+		{"an entry at another place", "batch proof", func(x *wirepb.Batch) { x.Items[0].Index-- }},
+		{"an entry of another record", "batch proof", func(x *wirepb.Batch) { x.Items[1].Token = full }},
+		{"a page out of bounds", "cursor", func(x *wirepb.Batch) { x.Cursor += 1000 }},
+		{"a cursor before its items", "cursor", func(x *wirepb.Batch) { x.Cursor = 0 }},
+		{"no proof", "batch proof", func(x *wirepb.Batch) { x.Inclusion = nil }},
+		{"half a hash", "consistency proof", func(x *wirepb.Batch) { x.Consistency = []byte{1} }},
+		{"more fields than agreed", "field beyond the agreement", func(x *wirepb.Batch) {
 			for i, it := range x.Items {
-				if strings.HasPrefix(full, strings.SplitN(it.Token, "~", 2)[0]) {
+				if bytes.Equal(signed(full), signed(it.Token)) {
 					x.Items[i].Token = full
 				}
 			}
 		}},
-		{"another signature", "signature", func(x *node.Answer) {
-			jws, rest, _ := strings.Cut(x.Items[0].Token, "~")
+		{"another signature", "signature", func(x *wirepb.Batch) {
+			jws, rest, _ := strings.Cut(string(x.Items[0].Token), "~")
 			parts := strings.Split(jws, ".")
 			sig := []byte(parts[2])
 			if sig[10]++; sig[10] > 'y' || sig[10] == '[' || sig[10] == ':' || sig[10] == '`' || sig[10] == '.' || sig[10] == '{' {
 				sig[10] = 'A'
 			}
-			x.Items[0].Token = parts[0] + "." + parts[1] + "." + string(sig) + "~" + rest
+			x.Items[0].Token = []byte(parts[0] + "." + parts[1] + "." + string(sig) + "~" + rest)
+		}},
+		{"gone from beyond the log", "out of order", func(x *wirepb.Batch) {
+			x.Gone = []*wirepb.Gone{{Index: 1 << 40, Council: string(northmoor), Record: string(name.RecordFrom([16]byte{}))}}
 		}},
 	} {
-		got, err := d.Judge(outName, spoilt(c.spoil), false)
+		got, err := judge(c.spoil, false)
 		switch {
 		case err != nil && !strings.Contains(err.Error(), c.want):
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)
@@ -111,37 +114,56 @@ func TestLyingMember(t *testing.T) {
 			t.Errorf("%s: the error holds a value", c.what)
 		}
 	}
-	if got, err := d.Judge(outName, spoilt(func(*node.Answer) {}), false); err != nil || len(got.Puts) != 2 || len(got.Refused) != 0 {
-		t.Errorf("honest: %+v, %v", got, err)
+	for _, seen := range []bool{false, true} {
+		if got, err := judge(func(*wirepb.Batch) {}, seen); err != nil || len(got.Puts) != 2 || len(got.Refused) != 0 {
+			t.Errorf("honest: %+v, %v", got, err)
+		}
 	}
-	// A deletion of what another council contributed is passed over.
-	held := call(t, d.Records().List, node.ListRequest{From: fens}).Records[0].Record
-	got, err := d.Judge(outName, spoilt(func(x *node.Answer) {
-		x.Items, x.Gone = nil, []node.AnswerGone{{Index: 1, Council: saltby, Record: held}}
-	}), true)
+	// What is here is not deleted on one member's word, nor for another council, nor
+	// by what is no newer, nor by nothing being sent.
+	held := string(call(t, d.Records().List, node.ListRequest{From: fens}).Records[0].Record)
+	size := honest.Cursor
+	for what, g := range map[string]*wirepb.Gone{
+		"on one member's word": {Index: size - 1, Council: string(northmoor), Record: held},
+		"for another council":  {Index: size - 1, Council: string(saltby), Record: held},
+		"by what is no newer":  {Index: honest.Items[0].Index, Council: string(northmoor), Record: held},
+	} {
+		got, err := judge(func(x *wirepb.Batch) { x.Items, x.Inclusion, x.Gone = nil, nil, []*wirepb.Gone{g} }, true)
+		if err == nil && len(got.Withdrawn) != 0 || err != nil && !strings.Contains(err.Error(), "more than half of the members") {
+			t.Errorf("deleted %s: %+v, %v", what, got, err)
+		}
+	}
+	got, err := judge(func(x *wirepb.Batch) { x.Items, x.Inclusion, x.Records = nil, nil, 0 }, true)
 	if err != nil || len(got.Withdrawn) != 0 {
-		t.Errorf("deleted in another's name: %+v, %v", got, err)
+		t.Errorf("deleted by nothing: %+v, %v", got, err)
 	}
 	// Who is not party to it gets nothing.
-	if x, err := a.AnswerTo(t.Context(), hexwell, outName); err != nil || x.Refused != "no such agreement with you" || len(x.Items) != 0 {
-		t.Errorf("to another council: %+v, %v", x, err)
+	if x, refused := a.RecordsTo(hexwell, outName); x != nil || refused.GetReason() != "no such agreement with you" {
+		t.Errorf("to another council: %+v, %v", x, refused)
 	}
 }
 
-// FuzzFootprintAnswer: no answer of a member brings the node down, and none is
-// kept that is not proved.
-func FuzzFootprintAnswer(f *testing.F) {
+// FuzzFootprintBatch: no batch of a member brings the node down, and nothing is kept
+// that is not proved.
+func FuzzFootprintBatch(f *testing.F) {
 	_, _, _, d, honest := sendingFens(f)
-	b, err := json.Marshal(honest)
-	if err != nil {
-		f.Fatal(err)
+	add := func(b *wirepb.Batch) {
+		body, err := proto.Marshal(&wirepb.Frame{Kind: &wirepb.Frame_Batch{Batch: b}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wire.AppendFrame(nil, body))
 	}
-	f.Add(b)
-	f.Add([]byte(`{"signers":1,"checkpoint":"fens.example/stile\n1\n","cursor":1,"items":[{"entry":0,"token":"a.b.c~"}]}`))
+	add(honest)
+	add(&wirepb.Batch{Checkpoint: []byte("fens.example/stile\n1\n"), Cursor: 1, Items: []*wirepb.Item{{Token: []byte("a.b.c~")}}, Gone: []*wirepb.Gone{{Council: string(northmoor), Record: string(name.RecordFrom([16]byte{}))}}})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := d.Judge(outName, b, false)
-		if err == nil && len(got.Puts) > len(honest.Items) {
-			t.Errorf("kept %d records, the footprint has %d", len(got.Puts), len(honest.Items))
+		frame, err := wirepb.NewReader(bytes.NewReader(b)).Read()
+		if err != nil || frame.GetBatch() == nil {
+			return
+		}
+		got, err := d.Judge(t.Context(), outName, northmoor, frame.GetBatch(), true)
+		if err == nil && (len(got.Puts) > len(honest.Items) || len(got.Withdrawn) > 0) {
+			t.Errorf("kept %d records and deleted %d; the footprint has %d", len(got.Puts), len(got.Withdrawn), len(honest.Items))
 		}
 	})
 }

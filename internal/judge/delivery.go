@@ -130,15 +130,21 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []ledger.PageI
 		about, by := f.withdrawn, c.from
 		switch {
 		case f.Rule != "":
+		case about != "" && c.log.Shared():
+			by = f.Event.Council
+			// The members of a footprint answer one at a time, and one may show
+			// again what has been overtaken.
+			switch last, err := c.j.o.Last(src, about); {
+			case err != nil || !last.Held:
+			case last.Council != by:
+				f.refuse(RuleOtherID, "")
+			case last.Index >= index:
+				f.refuse(RuleOld, "")
+			}
 		case f.View != nil:
 			about, by = f.View.Record, f.View.Council
 			if err := c.follows(src, &f.Verdict); err != nil {
 				return err
-			}
-		case about != "" && c.log.Shared():
-			by = f.Event.Council
-			if last, err := c.j.o.Last(src, about); err == nil && last.Council != by {
-				continue // of a record that is not here, with another's id
 			}
 		}
 		if other, twice := seen[about]; about != "" && f.Rule == "" && twice {

@@ -514,7 +514,7 @@ func (l *Ledger) answer(f *Feed, index uint64) (*Answer, error) {
 			if err != nil {
 				return err
 			}
-			a.Items, indexes = append(a.Items, PageItem{at, token.Bytes()}), append(indexes, at)
+			a.Items, indexes = append(a.Items, PageItem{Index: at, Token: token.Bytes()}), append(indexes, at)
 		}
 		a.Inclusion, err = tlog.ProveBatch(v, append(indexes, index), a.Checkpoint.Size)
 		return err

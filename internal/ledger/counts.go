@@ -240,7 +240,7 @@ func (l *Ledger) AnswerCounts(ctx context.Context, a *agreement.Agreement, q *Qu
 		if err != nil {
 			return err
 		}
-		out.Counts = &PageItem{said.Counts, jws}
+		out.Counts = &PageItem{Index: said.Counts, Token: jws}
 		out.Inclusion, err = tlog.ProveBatch(v, []uint64{said.Counts, index}, out.Checkpoint.Size)
 		return err
 	})

@@ -18,7 +18,8 @@ type Last struct {
 	Council name.Council // who issued it; other than the source in a footprint's
 	Version uint64
 	Entry   tlog.Hash
-	Held    bool // it is held now; if not it was withdrawn
+	Held    bool   // it is held now; if not it was withdrawn
+	Index   uint64 // in the sender's log, of what is held
 }
 
 // Last returns what is remembered of a record from a source; ErrNotFound when
@@ -58,7 +59,7 @@ func lastOf(s *Source, b []byte) (Last, error) {
 	if err := h.see(); err != nil {
 		return Last{}, err
 	}
-	return Last{Council: h.View.Council, Version: h.Version, Entry: h.Token.Entry(), Held: true}, nil
+	return Last{Council: h.View.Council, Version: h.Version, Entry: h.Token.Entry(), Held: true, Index: h.Index}, nil
 }
 
 func goneKey(source uint32, r [16]byte) []byte { return append(numKey4('G', source), r[:]...) }

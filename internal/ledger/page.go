@@ -103,7 +103,7 @@ func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
 				p.Damaged = append(p.Damaged, w.index)
 				continue
 			}
-			p.Items = append(p.Items, PageItem{w.index, w.token})
+			p.Items = append(p.Items, PageItem{Index: w.index, Token: w.token})
 			indices = append(indices, w.index)
 		}
 		p.Records = f.Records

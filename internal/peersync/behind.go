@@ -66,8 +66,12 @@ const catchUpPause = 10 * time.Second
 func (s *Syncer) catchingUp(src *ledger.Source) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.jobs[jobKey{work: copying, council: src.From, agreement: src.Agreement}]
-	return p != nil && p.connected && !p.live && s.o.Now().Sub(src.LastAt) < catchUpPause
+	for k, j := range s.jobs {
+		if k.work == copying && k.council == src.From && k.agreement == src.Agreement {
+			return j.connected && !j.live && s.o.Now().Sub(src.LastAt) < catchUpPause
+		}
+	}
+	return false
 }
 
 func (s *Syncer) verifySome(ctx context.Context, src *ledger.Source) error {

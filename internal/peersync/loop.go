@@ -31,6 +31,7 @@ type job struct {
 	// guarded by Syncer.mu
 	connected bool
 	live      bool   // everything there was is across
+	turns     int    // members of a footprint that had their turn
 	problem   string // why it is behind, in words; "" when nothing is wrong
 	since     time.Time
 }
@@ -40,6 +41,7 @@ type jobKey struct {
 	work      work
 	council   name.Council         // the other side: a council or a footprint
 	agreement name.Agreement       // "" for notices, and for work on a replica
+	text      string               // of a copy under an agreement: see Syncer.textOf
 	own       *footprint.Footprint // our replica, where the job works on it
 }
 
@@ -162,17 +164,19 @@ type turn = func(context.Context, *job) (progress bool, err error)
 func (s *Syncer) wanted(now time.Time) map[jobKey]turn {
 	want := map[jobKey]turn{}
 	for _, a := range s.o.Agreements.Inbound(now) {
-		switch {
-		case !a.Way().Copied:
-		case s.o.Footprints.Is(a.From):
-			want[jobKey{work: copying, council: a.From, agreement: a.Name}] = (&fetch{s: s}).turn
-		default:
-			want[jobKey{work: copying, council: a.From, agreement: a.Name}] = s.pullOnce
+		if !a.Way().Copied {
+			continue
 		}
+		text, err := s.textOf(a)
+		if err != nil {
+			s.o.Log.Error("read who signed for a footprint", "footprint", a.From, "error", err.Error())
+			continue
+		}
+		want[jobKey{work: copying, council: a.From, agreement: a.Name, text: text}] = s.pull
 	}
 	for _, c := range slices.Concat(s.Partners(), s.o.Network.Connected()) {
 		if _, ok := s.o.Directory.Member(c); ok && c != s.o.Self {
-			want[jobKey{work: copying, council: c}] = s.pullOnce
+			want[jobKey{work: copying, council: c}] = s.pull
 		}
 	}
 	replicas := s.o.Footprints.Open()

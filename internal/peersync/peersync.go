@@ -101,8 +101,8 @@ type Options struct {
 type Syncer struct {
 	o Options
 
-	mu       sync.Mutex              // guards what follows
-	told     map[name.Council]uint64 // newest size of our log that a partner said it knows
+	mu       sync.Mutex         // guards what follows
+	told     map[toldKey]uint64 // newest size of a log that a partner said it knows
 	jobs     map[jobKey]*job
 	replicas map[*footprint.Footprint]*replica
 	serving  map[serveKey]int // open streams
@@ -114,6 +114,10 @@ type Syncer struct {
 type serveKey struct {
 	to        name.Council
 	agreement name.Agreement
+}
+
+type toldKey struct {
+	to, log name.Council
 }
 
 // none is Footprints of a node that has nothing to do with them.
@@ -138,7 +142,7 @@ func New(o Options) *Syncer {
 	}
 	return &Syncer{
 		o:        o,
-		told:     map[name.Council]uint64{},
+		told:     map[toldKey]uint64{},
 		jobs:     map[jobKey]*job{},
 		replicas: map[*footprint.Footprint]*replica{},
 		serving:  map[serveKey]int{},
@@ -166,7 +170,6 @@ func (s *Syncer) Run(ctx context.Context) error {
 	}
 	handle(wirepb.Protocol, s.serve)
 	handle(wirepb.LogProtocol, s.serveProof)
-	handle(outwardProtocol, s.serveOutward)
 	handle(wirepb.ContributeProtocol, s.serveContribution)
 	s.o.Network.OnConnect(func(c name.Council) {
 		s.again(func(k jobKey) bool {

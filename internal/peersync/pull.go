@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -26,9 +28,36 @@ type refused struct{ code, reason string }
 
 func (r *refused) Error() string { return "refused (" + r.code + "): " + r.reason }
 
-// pullOnce copies one feed until the stream breaks, the sender refuses or
-// lies, or ctx ends. It reports whether anything was kept.
-func (s *Syncer) pullOnce(ctx context.Context, p *job) (progress bool, err error) {
+// memberTurn is how long a footprint's records are had from one member, before the
+// next is asked: one that shows an old checkpoint is found out then.
+const memberTurn = 10 * time.Minute
+
+// errTurn ends a stream of a member whose turn is over.
+var errTurn = errors.New("the next member is asked")
+
+// pull copies one feed, from the council whose it is or, what a footprint sends,
+// from one of its members after the other: see pullFrom.
+func (s *Syncer) pull(ctx context.Context, j *job) (progress bool, err error) {
+	if !s.o.Footprints.Is(j.key.council) {
+		return s.pullFrom(ctx, j, j.key.council)
+	}
+	err = s.eachMember(ctx, j.key.council, j.turns, func(m name.Council) error {
+		more, err := s.pullFrom(ctx, j, m)
+		progress = progress || more
+		if errors.Is(err, errTurn) {
+			return nil
+		}
+		return err
+	})
+	j.turns++
+	return progress, err
+}
+
+// pullFrom copies one feed until the stream breaks, the sender refuses or lies, or
+// ctx ends. It reports whether anything was kept. by is who sends: the council
+// whose log it is, or a member of the footprint whose log it is. A member is
+// believed no more than what it shows is proved.
+func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progress bool, err error) {
 	if err := errors.Join(s.o.Directory.Exchange(s.o.Now()), s.o.Ledger.Allowed(p.key.council)); err != nil {
 		return false, err
 	}
@@ -42,10 +71,10 @@ func (s *Syncer) pullOnce(ctx context.Context, p *job) (progress bool, err error
 	}
 	defer func() {
 		if errors.Is(err, judge.ErrLied) {
-			err = errors.Join(err, s.keepLie(ctx, p, err))
+			err = errors.Join(err, s.keepLie(ctx, p, by, err))
 		}
 	}()
-	st, err := s.o.Network.Open(ctx, p.key.council, wirepb.Protocol)
+	st, err := s.o.Network.Open(ctx, by, wirepb.Protocol)
 	if err != nil {
 		return false, err
 	}
@@ -66,6 +95,7 @@ func (s *Syncer) pullOnce(ctx context.Context, p *job) (progress bool, err error
 	s.mu.Lock()
 	p.connected = true
 	s.mu.Unlock()
+	shared, began := by != p.key.council, s.o.Now()
 	for {
 		st.SetDeadline(s.o.Now().Add(silence))
 		f, err := in.Read()
@@ -77,11 +107,11 @@ func (s *Syncer) pullOnce(ctx context.Context, p *job) (progress bool, err error
 			return progress, fmt.Errorf("read batch: %w", err)
 		}
 		if r := f.GetRefuse(); r != nil {
-			switch r.GetCode() {
-			case codeRollback:
-				return progress, s.rolledBack(ctx, p.key.council, r.GetCheckpoints())
-			case codeQuarantine:
-				s.accused(ctx, p.key.council, r.GetReason(), r.GetCheckpoints())
+			switch code := r.GetCode(); {
+			case code == codeRollback && !shared:
+				return progress, s.rolledBack(ctx, by, r.GetCheckpoints())
+			case code == codeQuarantine:
+				s.accused(ctx, by, r.GetReason(), r.GetCheckpoints())
 			}
 			return progress, &refused{limit(r.GetCode(), 64), limit(r.GetReason(), 300)}
 		}
@@ -90,7 +120,7 @@ func (s *Syncer) pullOnce(ctx context.Context, p *job) (progress bool, err error
 			st.Reset()
 			return progress, fmt.Errorf("frame: %w: neither batch nor refusal", judge.ErrLied)
 		}
-		ack, d, err := s.take(ctx, c, p, b)
+		ack, d, err := s.take(ctx, c, p, by, b)
 		if err != nil {
 			st.Reset()
 			return progress, err
@@ -108,6 +138,9 @@ func (s *Syncer) pullOnce(ctx context.Context, p *job) (progress bool, err error
 			return progress, err
 		}
 		s.went(p, true, b.GetLive())
+		if shared && s.o.Now().Sub(began) >= memberTurn {
+			return progress, errTurn
+		}
 	}
 }
 
@@ -156,12 +189,16 @@ func (s *Syncer) lapsed(kid string) bool {
 
 // keepLie keeps what no honest sender can have sent, so that status shows it after
 // the stream is gone.
-func (s *Syncer) keepLie(ctx context.Context, p *job, lie error) error {
+func (s *Syncer) keepLie(ctx context.Context, p *job, by name.Council, lie error) error {
 	src, err := s.o.Ledger.Source(p.key.council, p.key.agreement)
 	if err != nil {
 		return err
 	}
-	r := ledger.Refusal{From: p.key.council, Agreement: p.key.agreement, Index: src.Cursor, Rule: "batch: " + lie.Error(), At: s.o.Now().UTC()}
+	what := "batch: "
+	if by != p.key.council {
+		what = fmt.Sprintf("batch of %s: ", by)
+	}
+	r := ledger.Refusal{From: p.key.council, Agreement: p.key.agreement, Index: src.Cursor, Rule: what + lie.Error(), At: s.o.Now().UTC()}
 	return s.o.Ledger.Refuse(ctx, src, r)
 }
 
@@ -185,7 +222,7 @@ func limit(s string, n int) string {
 }
 
 // take checks a batch, keeps it and makes the answer.
-func (s *Syncer) take(ctx context.Context, c *judge.Case, p *job, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
+func (s *Syncer) take(ctx context.Context, c *judge.Case, p *job, by name.Council, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
 	src, err := s.o.Ledger.Source(p.key.council, p.key.agreement)
 	if err != nil {
 		return nil, nil, err
@@ -201,23 +238,26 @@ func (s *Syncer) take(ctx context.Context, c *judge.Case, p *job, b *wirepb.Batc
 		if doc == nil {
 			return nil, nil, errors.New(why)
 		}
-		if d := doc.Digest(); d != was.Digest() || d.String() != src.Digest {
+		text, err := s.textOf(doc)
+		if err != nil {
+			return nil, nil, err
+		}
+		if doc.Digest() != was.Digest() || text != src.Digest {
 			return nil, nil, errOtherText
 		}
 	}
-	page := judge.Page{
-		Told: judge.Told{
-			Checkpoint: b.GetCheckpoint(), Consistency: b.GetConsistency(), From: b.GetConsistencyFrom(),
-			By: p.key.council, Through: through(p.key.agreement), Cosign: true,
-		},
-		Inclusion: b.GetInclusion(), Cursor: b.GetCursor(), Offered: b.GetRecords(), Live: b.GetLive(),
-	}
-	for _, it := range b.GetItems() {
-		page.Items = append(page.Items, ledger.PageItem{Index: it.GetIndex(), Token: it.GetToken()})
-	}
-	d, err := c.Delivery(ctx, src, page)
+	d, err := c.Delivery(ctx, src, pageOf(b, p.key, by))
 	if err != nil {
 		return nil, nil, err
+	}
+	if by != p.key.council {
+		if err := s.gone(ctx, src, by, b, d); err != nil {
+			return nil, nil, err
+		}
+		// Of the whole a member knows no more than we do.
+		d.Offered = src.Records + s.added(src, d)
+	} else if len(b.GetGone()) > 0 {
+		return nil, nil, fmt.Errorf("batch: %w: a council withdraws by events of its own", judge.ErrLied)
 	}
 	receipt, err := s.o.Ledger.Receive(ctx, src, d)
 	if err != nil {
@@ -226,7 +266,7 @@ func (s *Syncer) take(ctx context.Context, c *judge.Case, p *job, b *wirepb.Batc
 	for _, r := range d.Refused {
 		s.o.Log.Warn("refused part of a delivery", "from", r.From, "agreement", r.Agreement, "entry", r.Index, "rule", r.Rule, "pointer", r.Pointer)
 	}
-	if err := s.o.Ledger.Accused(ctx, p.key.council, nil); err != nil {
+	if err := s.o.Ledger.Accused(ctx, by, nil); err != nil {
 		return nil, nil, err
 	}
 	ack := &wirepb.Ack{Cursor: d.Cursor, Receipt: receipt}
@@ -235,12 +275,58 @@ func (s *Syncer) take(ctx context.Context, c *judge.Case, p *job, b *wirepb.Batc
 	}
 	// Written down as cosigned before it is, and not if another stream has gone on
 	// meanwhile (c2sp.org/tlog-witness).
-	if s.o.Ledger.Known(p.key.council).MayCosign(d.Checkpoint) {
+	if by == p.key.council && s.o.Ledger.Known(by).MayCosign(d.Checkpoint) {
 		if ack.Cosignature, _, err = tlog.Cosign(d.Checkpoint, s.o.Keys.Log.Cosigner()); err != nil {
 			return nil, nil, fmt.Errorf("cosign checkpoint: %w", err)
 		}
 	}
 	return ack, d, nil
+}
+
+// pageOf returns what a batch of a copy says.
+func pageOf(b *wirepb.Batch, k jobKey, by name.Council) judge.Page {
+	p := judge.Page{
+		Told: judge.Told{
+			Checkpoint: b.GetCheckpoint(), Consistency: b.GetConsistency(), From: b.GetConsistencyFrom(),
+			By: by, Through: through(k.agreement), Cosign: by == k.council,
+		},
+		Inclusion: b.GetInclusion(), Cursor: b.GetCursor(), Offered: b.GetRecords(), Live: b.GetLive(),
+	}
+	for _, it := range b.GetItems() {
+		p.Items = append(p.Items, ledger.PageItem{Index: it.GetIndex(), Token: it.GetToken()})
+	}
+	return p
+}
+
+// added returns by how many records a delivery makes a copy longer.
+func (s *Syncer) added(src *ledger.Source, d *ledger.Delivery) (n int) {
+	held := func(r name.Record) bool {
+		last, err := s.o.Ledger.Last(src, r)
+		return err == nil && last.Held
+	}
+	for _, p := range d.Puts {
+		if !held(p.Record) {
+			n++
+		}
+	}
+	for _, w := range d.Withdrawn {
+		if held(w.Record) {
+			n--
+		}
+	}
+	return n
+}
+
+// textOf names what the copy under an agreement is of: its text and, of a footprint,
+// how many members are known to have signed it. A member that signs later lets its
+// earlier records out, so that the footprint's log is read from the beginning once
+// more. Who has signed is what the members themselves have told us, signed.
+func (s *Syncer) textOf(doc *agreement.Agreement) (string, error) {
+	if !s.o.Footprints.Is(doc.From) {
+		return doc.Digest().String(), nil
+	}
+	signers, err := s.o.Footprints.Signers(doc.From, doc.Ref())
+	return fmt.Sprintf("%s/%d", doc.Digest(), len(signers)), err
 }
 
 // caseOf gathers what batches of a source are judged by, and the hello that asks
@@ -268,13 +354,24 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 	}
 	d := doc.Digest()
 	h.Feed, h.AgreementDigest = string(doc.Name), d[:]
-	if d.String() != src.Digest {
+	text, err := s.textOf(doc)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, n, ok := strings.Cut(text, "/"); ok {
+		signers, _ := strconv.Atoi(n)
+		h.Signers = uint32(signers)
+	}
+	switch {
+	case text == src.Digest:
+		return c, h, nil
+	case strings.HasPrefix(src.Digest, d.String()+"/") && !src.Ended:
+		err = s.o.Ledger.Rewind(ctx, src, text)
+	default:
 		// The first copy; or another text of the agreement, which has an index
 		// of its own, so that the copy starts over.
-		if err := s.o.Ledger.Restart(ctx, src, d.String()); err != nil {
-			return nil, nil, err
-		}
-		h.Cursor = 0
+		err = s.o.Ledger.Restart(ctx, src, text)
 	}
-	return c, h, nil
+	h.Cursor = 0
+	return c, h, err
 }

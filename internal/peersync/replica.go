@@ -23,10 +23,13 @@ type replica struct {
 	relaying sync.Mutex    // held while what we said is brought to the footprint
 	settled  chan struct{} // buffered: something waits for the members to confirm it
 
-	mu    sync.Mutex                 // guards what follows
-	heard uint64                     // index in the footprint's log up to which agreements were read
-	asked map[asker]Asked            // what partners outside last asked us
-	since map[name.Council]time.Time // from when on a council outside could be let in
+	mu    sync.Mutex      // guards what follows
+	heard uint64          // index in the footprint's log up to which agreements were read
+	asked map[asker]Asked // what partners outside last asked us
+	// unanswered are pages sent to partners outside, at most maxLate to each, whose
+	// receipts have not come.
+	unanswered map[asker][]*page
+	since      map[name.Council]time.Time // from when on a council outside could be let in
 }
 
 // replica returns what is known of an open replica.
@@ -37,7 +40,7 @@ func (s *Syncer) replica(f *footprint.Footprint) *replica {
 	if r == nil {
 		r = &replica{
 			s: s, name: f.Name(), f: f, settled: make(chan struct{}, 1),
-			asked: map[asker]Asked{}, since: map[name.Council]time.Time{},
+			asked: map[asker]Asked{}, since: map[name.Council]time.Time{}, unanswered: map[asker][]*page{},
 		}
 		s.replicas[f] = r
 	}

@@ -10,33 +10,51 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// What members and councils outside say to each other; for tests that lie.
-type (
-	RecordsAsk    = outwardAsk
-	RecordsAnswer = outwardAnswer
-	RecordsItem   = outwardItem
-	RecordsGone   = outwardGone
-)
-
-// AnswerRecords is what this node, as a member, answers a partner that has nothing
-// yet.
-func (s *Syncer) AnswerRecords(ctx context.Context, to name.Council, a name.Agreement) (*RecordsAnswer, error) {
-	doc, _ := s.o.Agreements.InForce(a, s.o.Now())
-	return s.outward(ctx, to, outwardAsk{Footprint: doc.From, Agreement: a, Digest: doc.Digest().String()})
+// AnswerRecords is what this node, as a member, sends first to a partner that has
+// nothing yet.
+func (s *Syncer) AnswerRecords(to name.Council, a name.Agreement) (*wirepb.Batch, *wirepb.Refuse) {
+	h := &wirepb.Hello{Version: wirepb.Version, Feed: string(a)}
+	if doc, _ := s.o.Agreements.InForce(a, s.o.Now()); doc != nil {
+		d := doc.Digest()
+		h.AgreementDigest = d[:]
+	}
+	f, refusal := s.permit(context.Background(), to, h)
+	if refusal != nil {
+		return nil, refusal
+	}
+	p, err := f.page(0)
+	if err != nil {
+		return nil, &wirepb.Refuse{Reason: err.Error()}
+	}
+	b, err := batchOf(f, p, 0)
+	if err != nil {
+		return nil, &wirepb.Refuse{Reason: err.Error()}
+	}
+	return b, nil
 }
 
-// JudgeRecords is what this node, as the partner, makes of an answer from the
-// beginning of the log; with seen set, after the checkpoint it has seen.
-func (s *Syncer) JudgeRecords(a name.Agreement, got *RecordsAnswer, seen bool) (*ledger.Delivery, error) {
+// JudgeRecords is what this node, as the partner, makes of a batch of a footprint's
+// member from the beginning of the log; with seen set, when that is read once more.
+func (s *Syncer) JudgeRecords(ctx context.Context, a name.Agreement, by name.Council, b *wirepb.Batch, seen bool) (*ledger.Delivery, error) {
 	doc, _ := s.o.Agreements.InForce(a, s.o.Now())
-	src := &ledger.Source{From: doc.From, Agreement: a, Digest: doc.Digest().String()}
+	src := &ledger.Source{From: doc.From, Agreement: a}
 	if seen {
 		var err error
 		if src, err = s.o.Ledger.Source(doc.From, a); err != nil {
 			return nil, err
 		}
+		again := *src
+		again.Cursor, src = 0, &again
 	}
-	return s.checkAnswer(context.Background(), src, doc, doc.From, outwardAsk{Digest: doc.Digest().String()}, got)
+	c, err := s.o.Judge.Under(doc)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.Delivery(ctx, src, pageOf(b, jobKey{council: doc.From, agreement: a}, by))
+	if err == nil {
+		err = s.gone(ctx, src, by, b, d)
+	}
+	return d, err
 }
 
 // AnswerContribution is what this node, as a member, answers a council outside.

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/directory"
-	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -65,9 +63,10 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 		return
 	}
 
-	k := serveKey{to, feed.Agreement}
+	of := feed.of()
+	k := serveKey{to, of.agreement}
 	s.mu.Lock()
-	s.told[to] = hello.GetTreeSize()
+	s.told[toldKey{to, of.log}] = hello.GetTreeSize()
 	s.serving[k]++
 	s.mu.Unlock()
 	defer func() {
@@ -76,7 +75,7 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 		s.mu.Unlock()
 	}()
 	if err := s.send(ctx, to, feed, hello, st, in, out); err != nil && ctx.Err() == nil {
-		log.Info("sending stopped", "agreement", feed.Agreement, "because", err.Error())
+		log.Info("sending stopped", "agreement", of.agreement, "because", err.Error())
 		if errors.Is(err, errStopServing) {
 			st.CloseWrite()
 			return
@@ -87,8 +86,8 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 
 // permit finds the feed that a hello asks for, or says why it may not have it.
 // It says the same of an agreement that does not exist and of one with others.
-func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (*ledger.Feed, *wirepb.Refuse) {
-	refuse := func(code, reason string) (*ledger.Feed, *wirepb.Refuse) {
+func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (feed, *wirepb.Refuse) {
+	refuse := func(code, reason string) (feed, *wirepb.Refuse) {
 		return nil, &wirepb.Refuse{Code: code, Reason: reason}
 	}
 	if h.GetVersion() != wirepb.Version {
@@ -104,7 +103,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		return nil, r
 	}
 	// Asked last: how long our log is we tell only those who may read of it.
-	rollback := func(f *ledger.Feed) (*ledger.Feed, *wirepb.Refuse) {
+	rollback := func(f *ledger.Feed) (feed, *wirepb.Refuse) {
 		size := s.o.Ledger.Size()
 		proven := s.contradicts(h.GetCheckpoint())
 		if proven || h.GetTreeSize() > size {
@@ -120,7 +119,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		if h.GetCursor() > size {
 			return refuse(codeBeyond, "you ask from beyond the end of our log")
 		}
-		return f, nil
+		return &ownFeed{s, f}, nil
 	}
 	if h.GetFeed() == noticesFeed {
 		// Made when first asked for: the stream then waits for what may come,
@@ -136,7 +135,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		return refuse(codeNoAgree, "no such agreement with you")
 	}
 	doc, why := s.o.Agreements.InForce(a, s.o.Now())
-	if doc == nil || doc.From != s.o.Self || !slices.Contains(doc.To, to) {
+	if doc == nil || !slices.Contains(doc.To, to) || doc.From != s.o.Self && !s.o.Footprints.Is(doc.From) {
 		if doc == nil && why != "" && s.party(a, to) {
 			return refuse(codeNotNow, why)
 		}
@@ -147,6 +146,9 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	}
 	if !doc.Way().Copied {
 		return refuse(codeNoAgree, "records are not copied under this agreement")
+	}
+	if doc.From != s.o.Self {
+		return s.footprintFeed(to, doc, h)
 	}
 	f, err := s.o.Ledger.Feed(a, doc.Digest())
 	if err != nil || !f.Ready {
@@ -162,12 +164,19 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	return rollback(f)
 }
 
-// party reports whether a council is named as receiver of an agreement whose
-// feed there is here.
+// party reports whether a council is named as receiver of an agreement that we, or
+// a footprint that we keep, send under.
 func (s *Syncer) party(a name.Agreement, c name.Council) bool {
 	for _, f := range s.o.Ledger.Feeds() {
 		if f.Agreement == a && slices.Contains(f.To, c) {
 			return true
+		}
+	}
+	for _, f := range s.o.Footprints.Open() {
+		for _, st := range s.o.Book.Texts(a, s.o.Now()) {
+			if st.Agreement.From == f.Name() && slices.Contains(st.Agreement.To, c) {
+				return true
+			}
 		}
 	}
 	return false
@@ -176,44 +185,33 @@ func (s *Syncer) party(a name.Agreement, c name.Council) bool {
 var errStopServing = errors.New("it is no longer allowed")
 
 // send sends a feed from where the receiver is, then what is new as it comes.
-func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, out *wirepb.Writer) error {
+func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, out *wirepb.Writer) error {
 	acks := make(chan error, 1)
-	sent := make(chan *ledger.Page, window) // sent and not yet acknowledged
-	go func() { acks <- s.acknowledgeAll(ctx, to, feed, h.GetCursor(), st, in, sent) }()
+	sent := make(chan *page, window) // sent and not yet acknowledged
+	go func() { acks <- s.acknowledgeAll(ctx, to, f, h.GetCursor(), st, in, sent) }()
 
+	of := f.of()
 	cursor, seen := h.GetCursor(), h.GetTreeSize()
-	var said time.Time // when the last page was sent
+	var last time.Time // when a page was last sent
 	beat := time.NewTimer(0)
 	defer beat.Stop()
 	due := true
 	for {
-		changed := s.o.Ledger.Changed()
-		if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
-			out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: &wirepb.Refuse{Code: codeDirectory, Reason: err.Error()}}})
-			return fmt.Errorf("%w: %w", errStopServing, err)
-		}
-		if r := s.quarantined(to); r != nil {
-			out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: r}})
-			return fmt.Errorf("%w: %s is in quarantine", errStopServing, to)
-		}
-		if feed.Agreement != "" {
-			// Asked again before every batch: an agreement can end between two.
-			doc, why := s.o.Agreements.InForce(feed.Agreement, s.o.Now())
-			if doc == nil || doc.Digest() != feed.Digest {
-				out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: &wirepb.Refuse{Code: codeNotNow, Reason: why}}})
-				return fmt.Errorf("%w: %s", errStopServing, why)
-			}
+		changed := f.changed()
+		if refusal := s.over(to, of); refusal != nil {
+			out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
+			return fmt.Errorf("%w: %s", errStopServing, refusal.GetReason())
 		}
 		// What the partner has acknowledged on another stream is no longer than the
 		// log that the page is now read from.
 		s.mu.Lock()
-		from := max(seen, s.told[to])
+		from := max(seen, s.told[toldKey{to, of.log}])
 		s.mu.Unlock()
-		page, err := s.o.Ledger.Page(feed, cursor)
+		page, err := f.page(cursor)
 		if err != nil {
 			return err
 		}
-		if len(page.Items) > 0 || (due && page.Checkpoint.Size > 0) {
+		if !page.empty() || (due && page.Checkpoint.Size > 0) {
 			select {
 			case sent <- page:
 			case err := <-acks:
@@ -221,11 +219,11 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			if err := s.sendPage(ctx, to, feed, page, from, st, out); err != nil {
+			if err := s.sendPage(ctx, to, f, page, from, st, out); err != nil {
 				return err
 			}
-			cursor, seen, due, said = page.Cursor, page.Checkpoint.Size, false, s.o.Now()
-			beat.Reset(beatEvery)
+			cursor, seen, due, last = page.Cursor, page.Checkpoint.Size, false, s.o.Now()
+			beat.Reset(of.beat)
 			if !page.Live {
 				continue
 			}
@@ -233,8 +231,8 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 		select {
 		case <-changed:
 		case <-beat.C:
-			due = s.o.Ledger.Size() > seen || s.o.Now().Sub(said) >= aliveEvery
-			beat.Reset(beatEvery)
+			due = f.size() > seen || s.o.Now().Sub(last) >= aliveEvery
+			beat.Reset(of.beat)
 		case err := <-acks:
 			return err
 		case <-ctx.Done():
@@ -243,7 +241,44 @@ func (s *Syncer) send(ctx context.Context, to name.Council, feed *ledger.Feed, h
 	}
 }
 
-func (s *Syncer) sendPage(ctx context.Context, to name.Council, feed *ledger.Feed, page *ledger.Page, from uint64, st wire.Stream, out *wirepb.Writer) error {
+// over returns the refusal that ends a stream, nil while it may go on. It is asked
+// before every batch: an agreement can end between two.
+func (s *Syncer) over(to name.Council, of feedOf) *wirepb.Refuse {
+	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
+		return &wirepb.Refuse{Code: codeDirectory, Reason: err.Error()}
+	}
+	if r := s.quarantined(to); r != nil {
+		return r
+	}
+	if of.agreement == "" {
+		return nil
+	}
+	doc, why := s.o.Agreements.InForce(of.agreement, s.o.Now())
+	if doc == nil || doc.Digest() != of.digest {
+		return &wirepb.Refuse{Code: codeNotNow, Reason: why}
+	}
+	return nil
+}
+
+func (s *Syncer) sendPage(ctx context.Context, to name.Council, f feed, page *page, from uint64, st wire.Stream, out *wirepb.Writer) error {
+	b, err := batchOf(f, page, from)
+	if err != nil {
+		return err
+	}
+	// Durable before a byte leaves: what left can be proved even if this node
+	// stops in the next instant.
+	if !page.empty() {
+		if err := f.disclose(ctx, to, page); err != nil {
+			return err
+		}
+	}
+	st.SetDeadline(s.o.Now().Add(ackWithin))
+	return out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Batch{Batch: b}})
+}
+
+// batchOf makes the batch that carries a page to somebody who knows size from of the
+// log.
+func batchOf(f feed, page *page, from uint64) (*wirepb.Batch, error) {
 	b := &wirepb.Batch{
 		Checkpoint: page.Note,
 		Inclusion:  tlog.JoinHashes(page.Inclusion),
@@ -251,207 +286,17 @@ func (s *Syncer) sendPage(ctx context.Context, to name.Council, feed *ledger.Fee
 		Records:    uint64(page.Records),
 		Live:       page.Live,
 		Items:      make([]*wirepb.Item, len(page.Items)),
+		Gone:       page.gone,
 	}
 	for i, it := range page.Items {
 		b.Items[i] = &wirepb.Item{Index: it.Index, Token: it.Token}
 	}
 	if from > 0 && from < page.Checkpoint.Size {
-		proof, err := s.o.Ledger.Consistency(from, page.Checkpoint.Size)
+		proof, err := f.consistency(from, page.Checkpoint.Size)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		b.Consistency, b.ConsistencyFrom = tlog.JoinHashes(proof), from
 	}
-	// Durable before a byte leaves: what left can be proved even if this node
-	// stops in the next instant.
-	if err := s.o.Ledger.Disclose(ctx, feed, to, page.Items); err != nil {
-		return err
-	}
-	st.SetDeadline(s.o.Now().Add(ackWithin))
-	return out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Batch{Batch: b}})
-}
-
-// acknowledgeAll reads the receiver's answers until the stream ends or one does
-// not hold: first the receipts that it repeats, of batches before start, then
-// its answers to the pages sent, in their order.
-func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, feed *ledger.Feed, start uint64, st wire.Stream, in *wirepb.Reader, sent chan *ledger.Page) error {
-	for late := 0; ; {
-		f, err := in.Read()
-		if err != nil {
-			return err
-		}
-		if a := f.GetAck(); len(a.GetReceipt()) > 0 && a.GetCursor() <= start && late < maxLate {
-			late++
-			if err := s.acknowledgeLate(ctx, to, feed, a); err != nil {
-				return err
-			}
-			continue
-		}
-		late = maxLate
-		select {
-		case page := <-sent:
-			if err := s.acknowledge(ctx, to, feed, page, f.GetAck()); err != nil {
-				return err
-			}
-			if len(sent) == 0 {
-				st.SetDeadline(time.Time{})
-			}
-		default:
-			return fmt.Errorf("acknowledgement: %w: of nothing that was sent", judge.ErrLied)
-		}
-	}
-}
-
-// acknowledge checks and keeps what a receiver answered to a page.
-func (s *Syncer) acknowledge(ctx context.Context, to name.Council, feed *ledger.Feed, page *ledger.Page, a *wirepb.Ack) error {
-	if a == nil {
-		return errors.New("answer is not an acknowledgement")
-	}
-	m, ok := s.o.Directory.Member(to)
-	if !ok {
-		return fmt.Errorf("%s has left the directory", to)
-	}
-	ack := ledger.Ack{Since: page.Since, Cursor: a.GetCursor(), Held: int(min(a.GetHeld(), 1<<40))}
-	if ack.Cursor != page.Cursor {
-		return fmt.Errorf("acknowledgement: %w: cursor %d, sent %d", judge.ErrLied, ack.Cursor, page.Cursor)
-	}
-	if len(a.GetReceipt()) > 0 {
-		r, err := s.receipt(m, feed, a)
-		if err != nil {
-			return err
-		}
-		if err := answers(r, page); err != nil {
-			return err
-		}
-		ack.Receipt, ack.Refused = a.GetReceipt(), r.Refused
-		if r.Refused > 0 {
-			s.o.Log.Warn("a partner refused some of what we sent", "partner", to, "agreement", feed.Agreement, "items", r.Refused)
-		}
-	} else if feed.Agreement != "" && len(page.Items) > 0 {
-		return fmt.Errorf("acknowledgement: %w: without a receipt", judge.ErrLied)
-	}
-	if err := s.o.Ledger.Acknowledge(ctx, feed, to, ack); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.told[to] = max(s.told[to], page.Checkpoint.Size)
-	s.mu.Unlock()
-	if len(a.GetCosignature()) == 0 {
-		return nil
-	}
-	signed, err := cosigned(page, a.GetCosignature(), m)
-	if err != nil {
-		return fmt.Errorf("cosignature: %w: %w", judge.ErrLied, err)
-	}
-	return s.o.Ledger.Cosign(ctx, to, page.Checkpoint, signed)
-}
-
-// maxLate is the most receipts that a receiver may repeat.
-const maxLate = 8
-
-// acknowledgeLate keeps a receipt for a batch of an earlier stream, whose page
-// is forgotten by now: it must be about a checkpoint that our log had.
-func (s *Syncer) acknowledgeLate(ctx context.Context, to name.Council, feed *ledger.Feed, a *wirepb.Ack) error {
-	m, ok := s.o.Directory.Member(to)
-	if !ok {
-		return fmt.Errorf("%s has left the directory", to)
-	}
-	r, err := s.receipt(m, feed, a)
-	if err != nil {
-		return err
-	}
-	if r.Cursor != a.GetCursor() || r.Since > r.Cursor || r.Cursor > r.Size {
-		return fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
-	}
-	err = s.o.Ledger.View(func(v *ledger.View) error {
-		if cp, _ := v.Checkpoint(); r.Size > cp.Size {
-			return fmt.Errorf("receipt: %w: our log never had %d entries", judge.ErrLied, r.Size)
-		}
-		tree, err := tlog.OpenTree(r.Size, v)
-		if err == nil && tree.Root().String() != r.Root {
-			err = fmt.Errorf("receipt: %w: our log never had that root", judge.ErrLied)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	// Of the page only what is withdrawn still matters: a withdrawal that it
-	// says nothing of stays outstanding.
-	var silent bool
-	err = s.o.Ledger.View(func(v *ledger.View) error {
-		return v.Withdrawals(feed, r.Since, r.Cursor, func(i uint64, _ name.Record) bool {
-			silent = !slices.Contains(r.Deleted, i) && !slices.Contains(r.RefusedEntries, i)
-			return !silent
-		})
-	})
-	if err != nil || silent {
-		return err
-	}
-	return s.o.Ledger.Acknowledge(ctx, feed, to, ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: a.GetReceipt(), Late: true})
-}
-
-// receipt reads the receipt in an answer: it must be the receiver's own, signed
-// by it, and about this feed.
-func (s *Syncer) receipt(m directory.Member, feed *ledger.Feed, a *wirepb.Ack) (*ledger.Receipt, error) {
-	if len(a.GetReceipt()) > maxReceipt {
-		return nil, fmt.Errorf("receipt: %w: longer than %d bytes", judge.ErrLied, maxReceipt)
-	}
-	_, ev, rule, err := s.o.Judge.Event(m.Council, a.GetReceipt(), directory.AnyPlace)
-	if err != nil {
-		return nil, fmt.Errorf("receipt: %w", err)
-	}
-	if rule != "" || ev.Kind != ledger.KindReceipt {
-		return nil, fmt.Errorf("receipt: %w: %s", judge.ErrLied, rule)
-	}
-	r, err := ledger.ReceiptOf(ev)
-	if err != nil || r.Agreement != feed.Agreement || r.From != s.o.Self {
-		return nil, fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
-	}
-	return r, nil
-}
-
-// answers reports what is wrong with a receipt as the answer to a page: it
-// must be about the page's checkpoint and cursor, name only items of the page,
-// and say of every withdrawal in it that it was carried out or refused.
-func answers(r *ledger.Receipt, page *ledger.Page) error {
-	if r.Since != page.Since || r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root.String() {
-		return fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
-	}
-	sent := make(map[uint64]bool, len(page.Items)) // to whether it is a withdrawal not yet answered
-	for _, it := range page.Items {
-		sent[it.Index] = bytes.IndexByte(it.Token, '~') < 0
-	}
-	for _, list := range [][]uint64{r.Held, r.Deleted, r.RefusedEntries} {
-		for _, i := range list {
-			if _, ok := sent[i]; !ok {
-				return fmt.Errorf("receipt: %w: names entry %d, which was not sent", judge.ErrLied, i)
-			}
-		}
-	}
-	for _, list := range [][]uint64{r.Deleted, r.RefusedEntries} {
-		for _, i := range list {
-			sent[i] = false
-		}
-	}
-	for i, open := range sent {
-		if open {
-			return fmt.Errorf("receipt: %w: says nothing of withdrawal %d", judge.ErrLied, i)
-		}
-	}
-	return nil
-}
-
-// maxReceipt is the longest receipt kept, in bytes: that of a page of which
-// every item was refused has a third of it.
-const maxReceipt = 1 << 20
-
-// cosigned returns the page's checkpoint note with the receiver's cosignature,
-// which it verifies.
-func cosigned(page *ledger.Page, line []byte, m directory.Member) ([]byte, error) {
-	w, err := m.WitnessVerifier()
-	if err != nil {
-		return nil, err
-	}
-	return tlog.AddCosignature(page.Note, line, w)
+	return b, nil
 }

@@ -3,7 +3,10 @@
 //
 // # The stream
 //
-// The council that receives opens the stream, to the one that shares. Every
+// The council that receives opens the stream, to the one that shares or, where a
+// footprint shares, to any of its members: then the log, its checkpoint and all
+// indexes are the footprint's, and the checkpoint is one that more than half of the
+// members have cosigned. Every
 // message is a Frame in the framing of package wire: its length in bytes as an
 // unsigned varint in the shortest form, then its bytes. A frame is at most
 // 8 MiB; a longer one is refused unread and the stream reset.
@@ -199,7 +202,10 @@ type Hello struct {
 	TreeSize uint64 `protobuf:"varint,5,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
 	// That checkpoint, a signed note (c2sp.org/tlog-checkpoint): the sharer sees by
 	// it if its own log has lost something. At most 65536 bytes.
-	Checkpoint    []byte `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint []byte `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Of what a footprint sends: how many of its members the asker knows to have
+	// signed the agreement. A member that knows fewer is behind, and refuses.
+	Signers       uint32 `protobuf:"varint,7,opt,name=signers,proto3" json:"signers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -276,6 +282,13 @@ func (x *Hello) GetCheckpoint() []byte {
 	return nil
 }
 
+func (x *Hello) GetSigners() uint32 {
+	if x != nil {
+		return x.Signers
+	}
+	return 0
+}
+
 // Batch carries part of a feed, in the order of the log, and proves it to one
 // checkpoint. It has no items when there is nothing but news of the checkpoint
 // or the cursor.
@@ -306,8 +319,12 @@ type Batch struct {
 	// before, or of one acknowledged on another stream. If the receiver knows another
 	// one by now it asks by /stile/log/1.
 	ConsistencyFrom uint64 `protobuf:"varint,8,opt,name=consistency_from,json=consistencyFrom,proto3" json:"consistency_from,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Of what a footprint sends: records to be deleted, as above, beside those whose
+	// council has withdrawn them, which are items with that council's event. At most
+	// 400, in strictly ascending order of index, each below the cursor.
+	Gone          []*Gone `protobuf:"bytes,9,rep,name=gone,proto3" json:"gone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Batch) Reset() {
@@ -396,6 +413,78 @@ func (x *Batch) GetConsistencyFrom() uint64 {
 	return 0
 }
 
+func (x *Batch) GetGone() []*Gone {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+// Gone says that the newest version of a record is not let through by the agreement,
+// so that an earlier one is to be deleted. That version cannot be shown, so this is
+// believed only when more than half of the footprint's members say the same.
+type Gone struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the newest version stands in the footprint's log.
+	Index uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Whose record it is, and its id.
+	Council       string `protobuf:"bytes,2,opt,name=council,proto3" json:"council,omitempty"`
+	Record        string `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gone) Reset() {
+	*x = Gone{}
+	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gone) ProtoMessage() {}
+
+func (x *Gone) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gone.ProtoReflect.Descriptor instead.
+func (*Gone) Descriptor() ([]byte, []int) {
+	return file_internal_wire_wirepb_sync_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Gone) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Gone) GetCouncil() string {
+	if x != nil {
+		return x.Council
+	}
+	return ""
+}
+
+func (x *Gone) GetRecord() string {
+	if x != nil {
+		return x.Record
+	}
+	return ""
+}
+
 // Item is one entry of the sharer's log.
 type Item struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -410,7 +499,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[3]
+	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +511,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[3]
+	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +524,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_internal_wire_wirepb_sync_proto_rawDescGZIP(), []int{3}
+	return file_internal_wire_wirepb_sync_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Item) GetIndex() uint64 {
@@ -472,7 +561,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[4]
+	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +573,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[4]
+	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +586,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_internal_wire_wirepb_sync_proto_rawDescGZIP(), []int{4}
+	return file_internal_wire_wirepb_sync_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Ack) GetCursor() uint64 {
@@ -546,7 +635,7 @@ type Refuse struct {
 
 func (x *Refuse) Reset() {
 	*x = Refuse{}
-	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[5]
+	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +647,7 @@ func (x *Refuse) String() string {
 func (*Refuse) ProtoMessage() {}
 
 func (x *Refuse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[5]
+	mi := &file_internal_wire_wirepb_sync_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +660,7 @@ func (x *Refuse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
 func (*Refuse) Descriptor() ([]byte, []int) {
-	return file_internal_wire_wirepb_sync_proto_rawDescGZIP(), []int{5}
+	return file_internal_wire_wirepb_sync_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Refuse) GetCode() string {
@@ -605,7 +694,7 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x05batch\x18\x02 \x01(\v2\x14.stile.sync.v1.BatchH\x00R\x05batch\x12&\n" +
 	"\x03ack\x18\x03 \x01(\v2\x12.stile.sync.v1.AckH\x00R\x03ack\x12/\n" +
 	"\x06refuse\x18\x04 \x01(\v2\x15.stile.sync.v1.RefuseH\x00R\x06refuseB\x06\n" +
-	"\x04kind\"\xb5\x01\n" +
+	"\x04kind\"\xcf\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04feed\x18\x02 \x01(\tR\x04feed\x12)\n" +
@@ -614,7 +703,8 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\ttree_size\x18\x05 \x01(\x04R\btreeSize\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x06 \x01(\fR\n" +
-	"checkpoint\"\x83\x02\n" +
+	"checkpoint\x12\x18\n" +
+	"\asigners\x18\a \x01(\rR\asigners\"\xac\x02\n" +
 	"\x05Batch\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.stile.sync.v1.ItemR\x05items\x12\x1e\n" +
 	"\n" +
@@ -625,7 +715,12 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x06cursor\x18\x05 \x01(\x04R\x06cursor\x12\x18\n" +
 	"\arecords\x18\x06 \x01(\x04R\arecords\x12\x12\n" +
 	"\x04live\x18\a \x01(\bR\x04live\x12)\n" +
-	"\x10consistency_from\x18\b \x01(\x04R\x0fconsistencyFrom\"2\n" +
+	"\x10consistency_from\x18\b \x01(\x04R\x0fconsistencyFrom\x12'\n" +
+	"\x04gone\x18\t \x03(\v2\x13.stile.sync.v1.GoneR\x04gone\"N\n" +
+	"\x04Gone\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
+	"\acouncil\x18\x02 \x01(\tR\acouncil\x12\x16\n" +
+	"\x06record\x18\x03 \x01(\tR\x06record\"2\n" +
 	"\x04Item\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\"m\n" +
@@ -651,26 +746,28 @@ func file_internal_wire_wirepb_sync_proto_rawDescGZIP() []byte {
 	return file_internal_wire_wirepb_sync_proto_rawDescData
 }
 
-var file_internal_wire_wirepb_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_internal_wire_wirepb_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_internal_wire_wirepb_sync_proto_goTypes = []any{
 	(*Frame)(nil),  // 0: stile.sync.v1.Frame
 	(*Hello)(nil),  // 1: stile.sync.v1.Hello
 	(*Batch)(nil),  // 2: stile.sync.v1.Batch
-	(*Item)(nil),   // 3: stile.sync.v1.Item
-	(*Ack)(nil),    // 4: stile.sync.v1.Ack
-	(*Refuse)(nil), // 5: stile.sync.v1.Refuse
+	(*Gone)(nil),   // 3: stile.sync.v1.Gone
+	(*Item)(nil),   // 4: stile.sync.v1.Item
+	(*Ack)(nil),    // 5: stile.sync.v1.Ack
+	(*Refuse)(nil), // 6: stile.sync.v1.Refuse
 }
 var file_internal_wire_wirepb_sync_proto_depIdxs = []int32{
 	1, // 0: stile.sync.v1.Frame.hello:type_name -> stile.sync.v1.Hello
 	2, // 1: stile.sync.v1.Frame.batch:type_name -> stile.sync.v1.Batch
-	4, // 2: stile.sync.v1.Frame.ack:type_name -> stile.sync.v1.Ack
-	5, // 3: stile.sync.v1.Frame.refuse:type_name -> stile.sync.v1.Refuse
-	3, // 4: stile.sync.v1.Batch.items:type_name -> stile.sync.v1.Item
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 2: stile.sync.v1.Frame.ack:type_name -> stile.sync.v1.Ack
+	6, // 3: stile.sync.v1.Frame.refuse:type_name -> stile.sync.v1.Refuse
+	4, // 4: stile.sync.v1.Batch.items:type_name -> stile.sync.v1.Item
+	3, // 5: stile.sync.v1.Batch.gone:type_name -> stile.sync.v1.Gone
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_internal_wire_wirepb_sync_proto_init() }
@@ -690,7 +787,7 @@ func file_internal_wire_wirepb_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_wire_wirepb_sync_proto_rawDesc), len(file_internal_wire_wirepb_sync_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

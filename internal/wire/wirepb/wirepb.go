@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Protocol is what these messages are spoken in.
@@ -40,6 +41,9 @@ const (
 	// bytes of memory however short it is, so without it a frame of empty ones
 	// would grow sixtyfold when read.
 	MaxItems = 1 << 15
+
+	// MaxGone is the most records that a Batch says are gone.
+	MaxGone = 400
 
 	// MaxText is the most bytes that a feed's name, a code or a reason may have.
 	MaxText = 1 << 10
@@ -78,8 +82,8 @@ func (r *Reader) Read() (*Frame, error) {
 	if r.buf = body; cap(body) > keep {
 		r.buf = nil
 	}
-	if items := countItems(body); items > MaxItems {
-		return nil, bad("batch: more than %d items", MaxItems)
+	if items, gone := countLists(body); items > MaxItems || gone > MaxGone {
+		return nil, bad("batch: more than %d items, or %d gone", MaxItems, MaxGone)
 	}
 	f := new(Frame)
 	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(body, f); err != nil {
@@ -185,17 +189,30 @@ func (b *Batch) check() error {
 	if n := len(items); n > 0 && items[n-1].GetIndex() >= b.GetCursor() {
 		return bad("batch: cursor does not pass the last item")
 	}
+	if len(b.GetGone()) > MaxGone {
+		return bad("batch: more than %d gone", MaxGone)
+	}
+	for i, g := range b.GetGone() {
+		if i > 0 && g.GetIndex() <= b.GetGone()[i-1].GetIndex() || g.GetIndex() >= b.GetCursor() {
+			return bad("batch: indexes of what is gone do not ascend to the cursor")
+		}
+		if _, err := name.ParseCouncil(g.GetCouncil()); err != nil {
+			return bad("batch: what is gone is of no council")
+		}
+		if _, err := name.ParseRecord(g.GetRecord()); err != nil {
+			return bad("batch: what is gone has no id of a record")
+		}
+	}
 	return nil
 }
 
-// countItems counts the items in the bytes of a frame without reading them, or
-// as many as there are before something that Unmarshal will refuse.
-func countItems(frame []byte) int {
-	n := 0
+// countLists counts the items, and what is gone, in the bytes of a frame without
+// reading them, or as many as there are before something that Unmarshal will refuse.
+func countLists(frame []byte) (items, gone int) {
 	for len(frame) > 0 {
 		number, kind, size := protowire.ConsumeField(frame)
 		if size < 0 {
-			return n
+			return items, gone
 		}
 		if number == frameBatch && kind == protowire.BytesType {
 			_, _, tag := protowire.ConsumeTag(frame)
@@ -205,21 +222,25 @@ func countItems(frame []byte) int {
 				if size < 0 {
 					break
 				}
-				if number == batchItems {
-					n++
+				switch number {
+				case batchItems:
+					items++
+				case batchGone:
+					gone++
 				}
 				batch = batch[size:]
 			}
 		}
 		frame = frame[size:]
 	}
-	return n
+	return items, gone
 }
 
-// Field numbers of sync.proto that countItems looks for.
+// Field numbers of sync.proto that countLists looks for.
 const (
 	frameBatch protowire.Number = 2
 	batchItems protowire.Number = 1
+	batchGone  protowire.Number = 9
 )
 
 func bad(format string, args ...any) error {

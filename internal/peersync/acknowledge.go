@@ -1,0 +1,181 @@
+package peersync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/judge"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// acknowledgeAll reads the receiver's answers until the stream ends or one does
+// not hold: first the receipts that it repeats, of batches before start, then
+// its answers to the pages sent, in their order.
+func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, f feed, start uint64, st wire.Stream, in *wirepb.Reader, sent chan *page) error {
+	for late := 0; ; {
+		frame, err := in.Read()
+		if err != nil {
+			return err
+		}
+		if a := frame.GetAck(); len(a.GetReceipt()) > 0 && a.GetCursor() <= start && late < maxLate {
+			late++
+			if err := s.acknowledgeLate(ctx, to, f, a); err != nil {
+				return err
+			}
+			continue
+		}
+		late = maxLate
+		select {
+		case page := <-sent:
+			if err := s.acknowledge(ctx, to, f, page, frame.GetAck()); err != nil {
+				return err
+			}
+			if len(sent) == 0 {
+				st.SetDeadline(time.Time{})
+			}
+		default:
+			return fmt.Errorf("acknowledgement: %w: of nothing that was sent", judge.ErrLied)
+		}
+	}
+}
+
+// acknowledge checks and keeps what a receiver answered to a page.
+func (s *Syncer) acknowledge(ctx context.Context, to name.Council, f feed, page *page, a *wirepb.Ack) error {
+	if a == nil {
+		return errors.New("answer is not an acknowledgement")
+	}
+	m, ok := s.o.Directory.Member(to)
+	if !ok {
+		return fmt.Errorf("%s has left the directory", to)
+	}
+	of := f.of()
+	ack := ledger.Ack{Since: page.Since, Cursor: a.GetCursor(), Held: int(min(a.GetHeld(), 1<<40))}
+	if ack.Cursor != page.Cursor {
+		return fmt.Errorf("acknowledgement: %w: cursor %d, sent %d", judge.ErrLied, ack.Cursor, page.Cursor)
+	}
+	if len(a.GetReceipt()) > 0 {
+		r, err := s.receipt(m, of, a)
+		if err != nil {
+			return err
+		}
+		if err := answers(r, page); err != nil {
+			return err
+		}
+		ack.Receipt, ack.Refused = a.GetReceipt(), r.Refused
+		if r.Refused > 0 {
+			s.o.Log.Warn("a partner refused some of what we sent", "partner", to, "agreement", of.agreement, "items", r.Refused)
+		}
+	} else if of.agreement != "" && len(page.Items) > 0 {
+		return fmt.Errorf("acknowledgement: %w: without a receipt", judge.ErrLied)
+	}
+	if err := f.acknowledged(ctx, to, ack); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	k := toldKey{to, of.log}
+	s.told[k] = max(s.told[k], page.Checkpoint.Size)
+	s.mu.Unlock()
+	if len(a.GetCosignature()) == 0 || of.log != s.o.Self {
+		return nil
+	}
+	signed, err := cosigned(page, a.GetCosignature(), m)
+	if err != nil {
+		return fmt.Errorf("cosignature: %w: %w", judge.ErrLied, err)
+	}
+	return s.o.Ledger.Cosign(ctx, to, page.Checkpoint, signed)
+}
+
+// maxLate is the most receipts that a receiver may repeat.
+const maxLate = 8
+
+// acknowledgeLate keeps a receipt for a batch of an earlier stream.
+func (s *Syncer) acknowledgeLate(ctx context.Context, to name.Council, f feed, a *wirepb.Ack) error {
+	m, ok := s.o.Directory.Member(to)
+	if !ok {
+		return fmt.Errorf("%s has left the directory", to)
+	}
+	r, err := s.receipt(m, f.of(), a)
+	if err != nil {
+		return err
+	}
+	if r.Cursor != a.GetCursor() || r.Since > r.Cursor || r.Cursor > r.Size {
+		return fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
+	}
+	return f.late(ctx, to, r, a.GetReceipt())
+}
+
+// receipt reads the receipt in an answer: it must be the receiver's own, signed
+// by it, and about this feed.
+func (s *Syncer) receipt(m directory.Member, of feedOf, a *wirepb.Ack) (*ledger.Receipt, error) {
+	if len(a.GetReceipt()) > maxReceipt {
+		return nil, fmt.Errorf("receipt: %w: longer than %d bytes", judge.ErrLied, maxReceipt)
+	}
+	_, ev, rule, err := s.o.Judge.Event(m.Council, a.GetReceipt(), directory.AnyPlace)
+	if err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	if rule != "" || ev.Kind != ledger.KindReceipt {
+		return nil, fmt.Errorf("receipt: %w: %s", judge.ErrLied, rule)
+	}
+	r, err := ledger.ReceiptOf(ev)
+	if err != nil || r.Agreement != of.agreement || r.From != of.log {
+		return nil, fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
+	}
+	return r, nil
+}
+
+// answers reports what is wrong with a receipt as the answer to a page: it
+// must be about the page's checkpoint and cursor, name only items of the page,
+// and say of every withdrawal in it that it was carried out or refused.
+func answers(r *ledger.Receipt, page *page) error {
+	if r.Since != page.Since || r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root.String() {
+		return fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
+	}
+	sent := make(map[uint64]bool, len(page.Items)) // to whether it is a withdrawal not yet answered
+	for _, it := range page.Items {
+		sent[it.Index] = bytes.IndexByte(it.Token, '~') < 0
+	}
+	for _, g := range page.gone {
+		sent[g.GetIndex()] = false // of what was never held there is nothing to say
+	}
+	for _, list := range [][]uint64{r.Held, r.Deleted, r.RefusedEntries} {
+		for _, i := range list {
+			if _, ok := sent[i]; !ok {
+				return fmt.Errorf("receipt: %w: names entry %d, which was not sent", judge.ErrLied, i)
+			}
+		}
+	}
+	for _, list := range [][]uint64{r.Deleted, r.RefusedEntries} {
+		for _, i := range list {
+			sent[i] = false
+		}
+	}
+	for i, open := range sent {
+		if open {
+			return fmt.Errorf("receipt: %w: says nothing of withdrawal %d", judge.ErrLied, i)
+		}
+	}
+	return nil
+}
+
+// maxReceipt is the longest receipt kept, in bytes: that of a page of which
+// every item was refused has a third of it.
+const maxReceipt = 1 << 20
+
+// cosigned returns the page's checkpoint note with the receiver's cosignature,
+// which it verifies.
+func cosigned(page *page, line []byte, m directory.Member) ([]byte, error) {
+	w, err := m.WitnessVerifier()
+	if err != nil {
+		return nil, err
+	}
+	return tlog.AddCosignature(page.Note, line, w)
+}

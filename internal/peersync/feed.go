@@ -1,0 +1,115 @@
+package peersync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/judge"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A feed is what a stream is served from: a feed that our ledger keeps, or what a
+// footprint that we are a member of sends under an agreement.
+type feed interface {
+	of() feedOf
+	// changed returns a channel that is closed when there may be more.
+	changed() <-chan struct{}
+	// page reads from a cursor on; an empty page is live.
+	page(cursor uint64) (*page, error)
+	// size is that of the newest checkpoint of the log.
+	size() uint64
+	consistency(from, to uint64) ([]tlog.Hash, error)
+	// disclose logs, durably, that a page is about to be sent.
+	disclose(ctx context.Context, to name.Council, p *page) error
+	// acknowledged keeps what a receiver did with a page, checked against it.
+	acknowledged(ctx context.Context, to name.Council, a ledger.Ack) error
+	// late keeps a receipt for a page of an earlier stream, which it checks.
+	late(ctx context.Context, to name.Council, r *ledger.Receipt, jws []byte) error
+}
+
+// A page is part of a feed, with what proves it.
+type page struct {
+	ledger.Page
+	gone []*wirepb.Gone // records that are not let through any more, of a footprint
+}
+
+func (p *page) empty() bool { return len(p.Items) == 0 && len(p.gone) == 0 }
+
+// feedOf says what a feed is of.
+type feedOf struct {
+	log       name.Council   // that its indexes and checkpoints are of
+	agreement name.Agreement // "" for notices
+	digest    agreement.Digest
+	beat      time.Duration // how often an idle sender looks at the log and asks the agreement again
+}
+
+// An ownFeed is a feed that our ledger keeps.
+type ownFeed struct {
+	s *Syncer
+	f *ledger.Feed
+}
+
+func (o *ownFeed) of() feedOf {
+	return feedOf{log: o.s.o.Self, agreement: o.f.Agreement, digest: o.f.Digest, beat: beatEvery}
+}
+
+func (o *ownFeed) changed() <-chan struct{} { return o.s.o.Ledger.Changed() }
+
+func (o *ownFeed) page(cursor uint64) (*page, error) {
+	p, err := o.s.o.Ledger.Page(o.f, cursor)
+	if err != nil {
+		return nil, err
+	}
+	return &page{Page: *p}, nil
+}
+
+func (o *ownFeed) size() uint64 { return o.s.o.Ledger.Size() }
+
+func (o *ownFeed) consistency(from, to uint64) ([]tlog.Hash, error) {
+	return o.s.o.Ledger.Consistency(from, to)
+}
+
+func (o *ownFeed) disclose(ctx context.Context, to name.Council, p *page) error {
+	return o.s.o.Ledger.Disclose(ctx, o.f, to, p.Items)
+}
+
+func (o *ownFeed) acknowledged(ctx context.Context, to name.Council, a ledger.Ack) error {
+	return o.s.o.Ledger.Acknowledge(ctx, o.f, to, a)
+}
+
+// late checks that a receipt is about a checkpoint that our log had: the page itself
+// is forgotten by now.
+func (o *ownFeed) late(ctx context.Context, to name.Council, r *ledger.Receipt, jws []byte) error {
+	err := o.s.o.Ledger.View(func(v *ledger.View) error {
+		if cp, _ := v.Checkpoint(); r.Size > cp.Size {
+			return fmt.Errorf("receipt: %w: our log never had %d entries", judge.ErrLied, r.Size)
+		}
+		tree, err := tlog.OpenTree(r.Size, v)
+		if err == nil && tree.Root().String() != r.Root {
+			err = fmt.Errorf("receipt: %w: our log never had that root", judge.ErrLied)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// Of the page only what is withdrawn still matters: a withdrawal that it
+	// says nothing of stays outstanding.
+	var silent bool
+	err = o.s.o.Ledger.View(func(v *ledger.View) error {
+		return v.Withdrawals(o.f, r.Since, r.Cursor, func(i uint64, _ name.Record) bool {
+			silent = !slices.Contains(r.Deleted, i) && !slices.Contains(r.RefusedEntries, i)
+			return !silent
+		})
+	})
+	if err != nil || silent {
+		return err
+	}
+	return o.s.o.Ledger.Acknowledge(ctx, o.f, to, ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: jws, Late: true})
+}
