@@ -59,8 +59,14 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runScripts(t, filepath.Join("testdata", "script"), bin)
+}
+
+// runScripts runs the stories in a folder with a program.
+func runScripts(t *testing.T, dir, bin string) {
+	t.Helper()
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+		Dir: dir,
 		Setup: func(e *testscript.Env) error {
 			for _, name := range []string{"PORT1", "PORT2", "PORT3", "PORT4"} {
 				port, err := freePort()
