@@ -21,6 +21,8 @@ const usage = `stile-audit verifies what a council hands to an auditor, without 
   stile-audit verify FILE     check a bundle (.stile), or one record or event as a token
   stile-audit adoption FILE   check a bundle of a compliance statement and count its figures
                               again from the records in it
+  stile-audit evidence FILE   say what a file of evidence proves against a council's log, as
+                              "stile council quarantine export" writes it
   stile-audit show FILE       say what is in it, verifying nothing
   stile-audit version
 
@@ -39,8 +41,8 @@ A file says who signed it, not that you should believe it: without --trust the
 keys come from the file itself, and the report says so.
 
 Exit codes: 0 nothing failed, 1 could not be done, 2 wrong usage, 3 no such file,
-5 not a file that can be read as a bundle or token, 6 verification failed, or a
-figure differs.
+5 not a file that can be read as a bundle, token or evidence, 6 verification failed,
+a figure differs, or evidence does not prove what it says.
 `
 
 // The exit codes, those of stile.
@@ -113,7 +115,7 @@ func run(e env, args []string) error {
 	case "version", "--version":
 		_, err := fmt.Fprintf(e.out, "stile-audit %s, bundle format %d\n", version(), audit.Format)
 		return err
-	case "verify", "show", "adoption":
+	case "verify", "show", "adoption", "evidence":
 	default:
 		return fail(misused, "stile-audit help", "there is no command %q", clean(verb))
 	}
@@ -138,6 +140,8 @@ func run(e env, args []string) error {
 		return show(e, in, o)
 	case "adoption":
 		return adoption(e, in, o)
+	case "evidence":
+		return evidence(e, in, o)
 	}
 	return verify(e, in, o)
 }
@@ -307,6 +311,54 @@ func verify(e env, in *source, o options) error {
 	}
 	if !r.OK() {
 		return fail(failed, keepFresh, "verification failed")
+	}
+	return nil
+}
+
+// evidence says what a file of evidence proves.
+func evidence(e env, in *source, o options) error {
+	with, err := o.brought()
+	if err != nil {
+		return err
+	}
+	const form = "it is a JSON file that begins with stile_evidence, as stile council quarantine export writes it"
+	if in.bundle || in.size > audit.MaxEvidence {
+		return fail(invalid, form, "%q: %w", in.name, audit.ErrEvidence)
+	}
+	b, err := io.ReadAll(io.NewSectionReader(in, 0, in.size))
+	if err != nil {
+		return fmt.Errorf("read file: %w", err)
+	}
+	ev, err := audit.ParseEvidence(b)
+	if err != nil {
+		return fail(invalid, form, "%q: %w", in.name, err)
+	}
+	j := ev.Judge(with.Trust)
+	if o.json {
+		var b []byte
+		if b, err = json.MarshalIndent(j, "", "  "); err == nil {
+			_, err = fmt.Fprintf(e.out, "%s\n", b)
+		}
+	} else {
+		err = writeClean(e.out, func(w io.Writer) error {
+			for _, line := range j.Says {
+				if _, err := fmt.Fprintln(w, line); err != nil {
+					return err
+				}
+			}
+			for _, k := range j.Keys {
+				if _, err := fmt.Fprintf(w, "key: %s\n", k.Key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("write judgement: %w", err)
+	}
+	if !j.Proven {
+		return fail(failed, "see above what it would take", "this file does not prove that the log of %s told two histories", ev.Log)
 	}
 	return nil
 }
