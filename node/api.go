@@ -253,6 +253,12 @@ type WhyField struct {
 
 // StatusReply is the state of the node.
 type StatusReply struct {
+	// Quarantines are the councils with which all exchange is stopped, because their
+	// logs told two histories or were rolled back; Accusations those that say so of
+	// our own log. Nothing in a status matters more.
+	Quarantines []QuarantineReply `json:"quarantines,omitempty"`
+	Accusations []AccusationReply `json:"accusations,omitempty"`
+
 	Council    name.Council     `json:"council"`
 	Running    bool             `json:"running"` // answered by a running node; false: read from the folder
 	Since      time.Time        `json:"since,omitzero"`

@@ -179,6 +179,15 @@ func (g gauges) Describe(chan<- *prometheus.Desc) {}
 func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	n, p := g.n, sheet{ch}
 	p.gauge("stile_build_info", "The version of Stile that runs. The value is always 1.", 1, "version", n.o.Version)
+	quarantined, accusers := n.stops()
+	p.gauge("stile_quarantines", "Councils with which all exchange is stopped because their logs told two histories or were rolled back.", float64(len(quarantined)))
+	for _, q := range quarantined {
+		p.gauge("stile_council_quarantined", "1 for a council with which all exchange is stopped.", 1, "council", string(q.Council), "fault", q.Fault)
+	}
+	p.gauge("stile_accusations", "Councils that stopped all exchange with this one because its own log told them two histories or was rolled back.", float64(len(accusers)))
+	for _, a := range accusers {
+		p.gauge("stile_council_accuses", "1 for a council that stopped all exchange with this one.", 1, "council", string(a.Council))
+	}
 	p.gauge("stile_ledger_entries", "Entries in the council's own ledger.", float64(n.ledger.Size()))
 	if free, err := ledger.FreeDisk(n.cfg.Data); err == nil {
 		p.gauge("stile_disk_free_bytes", "Free disk space in the data folder.", float64(free))

@@ -300,7 +300,7 @@ func (n *Node) begin(pass []byte) error {
 	if n.directory, err = directory.New(); err != nil {
 		return err
 	}
-	n.judge = judge.New(judge.Options{Directory: n.directory, Ledger: n.ledger, Prove: n.prove, Standards: n.ledger.Standard, Now: n.now, Last: n.ledger.Last, Members: n.keepers, Ask: n.ask})
+	n.judge = judge.New(judge.Options{Directory: n.directory, Ledger: n.ledger, Prove: n.prove, Stopped: n.stopped, Standards: n.ledger.Standard, Now: n.now, Last: n.ledger.Last, Members: n.keepers, Ask: n.ask})
 	if err := n.showEdition(); err != nil {
 		return err
 	}

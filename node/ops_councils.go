@@ -23,6 +23,23 @@ func (c Councils) Show(ctx context.Context, in MemberNameRequest) (MemberReply, 
 	return do(ctx, c.to, (*Node).showMember, in)
 }
 
+// Quarantines lists the councils with which all exchange is or was stopped, those
+// with which it is first.
+func (c Councils) Quarantines(ctx context.Context) ([]QuarantineReply, error) {
+	return list(ctx, c.to, (*Node).listQuarantines, Empty{})
+}
+
+// Evidence returns what is held against a council's log, as one file that
+// stile-audit judges.
+func (c Councils) Evidence(ctx context.Context, in MemberNameRequest) (EvidenceReply, error) {
+	return do(ctx, c.to, (*Node).exportEvidence, in)
+}
+
+// EndQuarantine lets exchange with a council go on, which our log notes.
+func (c Councils) EndQuarantine(ctx context.Context, in EndQuarantineRequest) (QuarantineReply, error) {
+	return do(ctx, c.to, (*Node).endQuarantine, in)
+}
+
 // Directory says who is a member, by TUF, and which standards are published.
 type Directory struct{ to Operations }
 

@@ -26,6 +26,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 		Council: n.cfg.Council, Running: s != nil, Version: n.o.Version, Addresses: n.Addresses(),
 		Records: map[string]int{},
 	}
+	out.Quarantines, out.Accusations = n.stops()
 	if s != nil {
 		out.Since, out.Links = since, each(s.Pulling(), func(l peersync.Link) Link { return Link(l) })
 	}
@@ -151,6 +152,11 @@ func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
 		}
 		return nil
 	})
+	for i := range out {
+		if why := n.stopWords(out[i].Council); why != "" {
+			out[i].InStep, out[i].Suspended, out[i].Behind = false, false, why
+		}
+	}
 	return out, err
 }
 

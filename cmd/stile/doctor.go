@@ -277,6 +277,7 @@ func (d *doctor) daemon(ctx context.Context, cfg *config.Config) (s node.StatusR
 			d.bad("node", "look at its log, and start it again", "it answers on the admin socket, but not as it should: %v", err)
 			return s, false
 		}
+		d.stops(s)
 		d.good("node", "running since %s, version %s", at(s.Since), s.Version)
 		d.directoryHealth(s.Directory)
 		return s, true
@@ -296,10 +297,29 @@ func (d *doctor) daemon(ctx context.Context, cfg *config.Config) (s node.StatusR
 		d.bad("ledger", explain(nil, err).Try, "%v", err)
 		return s, false
 	}
+	d.stops(s)
 	d.good("ledger", "%s", plural(s.LogSize, "entry", "entries"))
 	d.directoryHealth(s.Directory)
 	d.add("note", "node", "stile serve", "not running")
 	return s, false
+}
+
+// stops puts first with whom all exchange is stopped because a log told two
+// histories: nothing else that is found matters as much.
+func (d *doctor) stops(s node.StatusReply) {
+	rest := d.found
+	d.found = nil
+	for _, q := range s.Quarantines {
+		d.bad("exchange with "+string(q.Council), "stile council quarantine show "+string(q.Council), "all of it is stopped since %s, because %s", at(q.Since), q.Reason)
+	}
+	for _, x := range s.Accusations {
+		what := "what it showed does not bear that out"
+		if x.Proven {
+			what = "what it holds is signed by us and not of the log that stands here: was this node restored from an old copy?"
+		}
+		d.bad("exchange with "+string(x.Council), "speak with "+string(x.Council), "it says that we told it another history, and has stopped all exchange; %s", what)
+	}
+	d.found = append(d.found, rest...)
 }
 
 func (d *doctor) exchange(s node.StatusReply) {

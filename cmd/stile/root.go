@@ -129,11 +129,11 @@ func noun(use, short, long string, verbs ...*cobra.Command) *cobra.Command {
 	for _, v := range verbs {
 		names = append(names, v.Name())
 	}
-	c.RunE = func(_ *cobra.Command, args []string) error {
+	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return misused("stile %s has no verb %q: want one of %s", use, clean(args[0]), strings.Join(names, ", "))
+			return misused("%s has no verb %q: want one of %s", cmd.CommandPath(), clean(args[0]), strings.Join(names, ", "))
 		}
-		return misused("say what to do: stile %s %s", use, strings.Join(names, "|"))
+		return misused("say what to do: %s %s", cmd.CommandPath(), strings.Join(names, "|"))
 	}
 	return c
 }

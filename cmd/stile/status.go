@@ -15,7 +15,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Say how the node and every exchange stand",
 		Long: `Status says what the node holds and, for each partner, whether it is in step or
-behind, and because of what. It works while the node is down, too.
+behind, and because of what. It works while the node is down, too. If all exchange
+with a council is stopped, since its log or ours told two histories, that stands first.
 
 A partner is in step when it holds, and has receipted, everything its agreement
 lets it have, and has deleted what was withdrawn.`,
@@ -36,12 +37,18 @@ lets it have, and has deleted what was withdrawn.`,
 			return err
 		},
 	}
-	c.Flags().BoolVar(&check, "check", false, "exit with 8 when a partner is behind or a withdrawal is outstanding")
+	c.Flags().BoolVar(&check, "check", false, "exit with 8 when exchange is stopped, a partner is behind or a withdrawal is outstanding")
 	return c
 }
 
 // behind returns an error when something is not as it should be.
 func behind(s node.StatusReply) error {
+	if len(s.Quarantines) > 0 {
+		return failure(node.Behind, "stile council quarantine list", "all exchange with %s is stopped: %s", s.Quarantines[0].Council, s.Quarantines[0].Reason)
+	}
+	if len(s.Accusations) > 0 {
+		return failure(node.Behind, "stile status", "%s says that we told it another history, and has stopped all exchange", s.Accusations[0].Council)
+	}
 	n, out := 0, 0
 	for _, p := range s.Partners {
 		if !p.InStep && !p.Suspended && p.Through == "" {
@@ -114,7 +121,27 @@ func (a *app) printUnconfirmed(ps []node.PartnerReply) {
 	}
 }
 
+// printStops says first with whom all exchange is stopped, and why.
+func (a *app) printStops(s node.StatusReply) {
+	for _, q := range s.Quarantines {
+		a.printf("STOPPED: all exchange with %s since %s, because %s.\n", q.Council, at(q.Since), q.Reason)
+		a.printf("  Its signed heads are kept: stile council quarantine show %s\n", q.Council)
+	}
+	for _, x := range s.Accusations {
+		a.printf("STOPPED: %s says that we told it another history, and exchanges nothing with us since %s.\n", x.Council, at(x.Since))
+		if x.Proven {
+			a.printf("  It is right: what it holds is signed with our log key and is not of the log that stands here. Was this node restored from an old copy?\n")
+		} else {
+			a.printf("  What it showed is not signed by us, or is of the log that stands here: ask it for its evidence.\n")
+		}
+	}
+	if len(s.Quarantines)+len(s.Accusations) > 0 {
+		a.printf("\n")
+	}
+}
+
 func (a *app) printStatus(s node.StatusReply) {
+	a.printStops(s)
 	t := newTable("", "")
 	t.add("council", string(s.Council))
 	if s.Running {

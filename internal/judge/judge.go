@@ -87,6 +87,9 @@ type Options struct {
 	// Prove asks a member about its own log, or a footprint's; without it what
 	// cannot be placed is waited for.
 	Prove func(log, member name.Council) ledger.Prover
+	// Stopped is told when exchange with a council is stopped; the default does
+	// nothing.
+	Stopped func(name.Council)
 	// Standards returns a standard that is adopted here.
 	Standards func(name.Standard) (*standard.Standard, error)
 	Now       func() time.Time
@@ -111,6 +114,9 @@ func New(o Options) *Judge {
 			m, _ := o.Directory.Member(c)
 			return m.Members
 		}
+	}
+	if o.Stopped == nil {
+		o.Stopped = func(name.Council) {}
 	}
 	if o.Ask == nil {
 		o.Ask = func() {}

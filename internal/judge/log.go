@@ -106,7 +106,9 @@ func (l *Log) Extend(ctx context.Context, t Told) (cp tlog.Checkpoint, err error
 		prove = l.j.o.Prove(l.council, t.By)
 	}
 	switch err = l.j.o.Ledger.Meet(ctx, m, prove); {
-	case err == nil, errors.Is(err, ledger.ErrQuarantined):
+	case err == nil:
+	case errors.Is(err, ledger.ErrQuarantined):
+		l.j.o.Stopped(l.council)
 	case errors.Is(err, ledger.ErrUnproved):
 		err = fmt.Errorf("%w: %w", ErrLied, err)
 	case errors.Is(err, ledger.ErrUnplaced), errors.Is(err, ledger.ErrShorter):

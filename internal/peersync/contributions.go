@@ -78,6 +78,9 @@ func (s *Syncer) contribution(ctx context.Context, from name.Council, q *wirepb.
 	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
 		return refuse(codeDirectory, err.Error())
 	}
+	if s.o.Ledger.Allowed(from) != nil {
+		return refuse(codeQuarantine, "this member has stopped all exchange with you: your node's status says why")
+	}
 	if m, ok := s.o.Directory.Member(from); !ok || !m.ActiveAt(s.o.Now()) {
 		return refuse(codeNoAgree, "you are no member of our directory")
 	}

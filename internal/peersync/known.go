@@ -199,6 +199,7 @@ func (s *Syncer) rolledBack(ctx context.Context, from name.Council, heads [][]by
 	if err := s.o.Ledger.Quarantine(ctx, from, q); err != nil {
 		return err
 	}
+	s.look()
 	return s.o.Ledger.Allowed(from)
 }
 

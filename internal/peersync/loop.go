@@ -164,7 +164,7 @@ type turn = func(context.Context, *job) (progress bool, err error)
 func (s *Syncer) wanted(now time.Time) map[jobKey]turn {
 	want := map[jobKey]turn{}
 	for _, a := range s.o.Agreements.Inbound(now) {
-		if !a.Way().Copied {
+		if !a.Way().Copied || s.o.Ledger.Allowed(a.From) != nil { // status says why
 			continue
 		}
 		text, err := s.textOf(a)
@@ -175,7 +175,7 @@ func (s *Syncer) wanted(now time.Time) map[jobKey]turn {
 		want[jobKey{work: copying, council: a.From, agreement: a.Name, text: text}] = s.pull
 	}
 	for _, c := range slices.Concat(s.Partners(), s.o.Network.Connected()) {
-		if _, ok := s.o.Directory.Member(c); ok && c != s.o.Self {
+		if _, ok := s.o.Directory.Member(c); ok && c != s.o.Self && s.o.Ledger.Allowed(c) == nil {
 			want[jobKey{work: copying, council: c}] = s.pull
 		}
 	}

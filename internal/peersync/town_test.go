@@ -238,7 +238,8 @@ func (w *town) run(c name.Council, as ...*agreement.Agreement) *house {
 	h.Syncer = peersync.New(peersync.Options{
 		Self: c, Ledger: l, Keys: w.rings[c], Directory: w.dir, Judge: judge.New(judge.Options{
 			Directory: w.dir, Ledger: l, Standards: l.Standard, Now: time.Now, Last: l.Last,
-			Prove: func(log, member name.Council) ledger.Prover { return peersync.Prove(h.net, time.Now, log, member) },
+			Stopped: func(name.Council) { h.Refresh() },
+			Prove:   func(log, member name.Council) ledger.Prover { return peersync.Prove(h.net, time.Now, log, member) },
 		}), Network: h.net, Agreements: h.book, Log: w.log(c),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
