@@ -32,7 +32,7 @@ const policy = `
 	internal/judge/*
 	internal/footprint
 	internal/peersync
-	internal/question
+	internal/question  internal/mapper
 	node
 	internal/api  internal/web
 	examples/*
