@@ -35,10 +35,11 @@ func (g *register) check(dryRun, all bool) error {
 	case g.source != "" && (dryRun || all):
 		return misused("--source goes with an import that keeps what is good: not with --dry-run or --all-or-nothing")
 	}
-	if _, err := g.limit(0); err != nil {
-		return err
+	if !g.complete {
+		return nil // stile footprint import has no such flag
 	}
-	return nil
+	_, err := g.limit(0)
+	return err
 }
 
 // limit returns how many of a source's records may be deleted without a question.
