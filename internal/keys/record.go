@@ -226,7 +226,8 @@ func newRecordPublic(pub crypto.PublicKey) (*RecordPublic, error) {
 // ParseRecordPublic reads a P-256 public key: PEM of type "PUBLIC KEY"
 // (RFC 7468 section 13) or a JWK (RFC 7517). It refuses anything before or
 // after the PEM block but white space, a JWK that holds a private key, and a JWK whose "kid",
-// "alg" or "use" says that the key is another or for something else.
+// "alg", "use" or "key_ops" says that the key is another or for something else
+// than verifying.
 func ParseRecordPublic(b []byte) (*RecordPublic, error) {
 	if s := bytes.TrimSpace(b); len(s) > 0 && s[0] == '{' {
 		return parseJWK(s)
@@ -280,7 +281,23 @@ func parseJWK(b []byte) (*RecordPublic, error) {
 			return nil, fmt.Errorf("read public key: the JWK's %q is not %q", k, want)
 		}
 	}
+	if ops, ok := m["key_ops"]; ok && !verifies(ops) {
+		return nil, errors.New("read public key: the JWK's \"key_ops\" does not let it verify")
+	}
 	return p, nil
+}
+
+// verifies reports whether a JWK's key_ops (RFC 7517 section 4.3), a list of
+// texts none of which stands twice, holds "verify".
+func verifies(ops any) bool {
+	list, ok := ops.([]any)
+	seen := map[string]bool{}
+	for _, o := range list {
+		s, isText := o.(string)
+		ok = ok && isText && !seen[s]
+		seen[s] = true
+	}
+	return ok && seen["verify"]
 }
 
 // ID returns the key's id, the "kid" of what it signs: the SHA-256 JWK
