@@ -1,6 +1,7 @@
 package tlog
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -81,7 +82,8 @@ func SignCheckpoint(c Checkpoint, s note.Signer) ([]byte, error) {
 // must have signed. Others are witnesses; what they signed is in the note's
 // Sigs, see [Cosignatures], and none has to have signed. Signatures by unknown
 // keys are ignored and are in UnverifiedSigs. A signature by a known key that
-// does not verify fails the whole note (c2sp.org/signed-note).
+// does not verify fails the whole note (c2sp.org/signed-note), as does any that
+// is not spelt as an encoder of base64 spells it.
 //
 // The error wraps [ErrSignature] or [ErrCheckpoint]; the Checkpoint is then zero and
 // the note nil. The checkpoint is not compared with any other: the caller asks
@@ -94,6 +96,9 @@ func OpenCheckpoint(signed []byte, origin string, v ...note.Verifier) (Checkpoin
 	if err != nil {
 		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w: %w", ErrSignature, err)
 	}
+	if !spelledOnce(n) {
+		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w: a signature is not in the one spelling of base64", ErrSignature)
+	}
 	if !signedBy(n, origin) {
 		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w: none by %q", ErrSignature, origin)
 	}
@@ -105,6 +110,21 @@ func OpenCheckpoint(signed []byte, origin string, v ...note.Verifier) (Checkpoin
 		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w: origin is %q, want %q", ErrCheckpoint, c.Origin, origin)
 	}
 	return c, n, nil
+}
+
+// spelledOnce reports whether every signature of n is base64 as an encoder
+// writes it. The library takes bits in the last letter that stand for nothing,
+// so that one signature would have many spellings, and one note many digests.
+func spelledOnce(n *note.Note) bool {
+	for _, sigs := range [][]note.Signature{n.Sigs, n.UnverifiedSigs} {
+		for _, s := range sigs {
+			b, err := base64.StdEncoding.DecodeString(s.Base64)
+			if err != nil || base64.StdEncoding.EncodeToString(b) != s.Base64 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func signedBy(n *note.Note, name string) bool {

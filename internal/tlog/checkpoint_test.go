@@ -352,3 +352,97 @@ func TestTilePath(t *testing.T) {
 		}
 	}
 }
+
+// A signature line has one spelling. The last letter of its base64 may hold bits
+// that stand for nothing, and a carriage return is skipped by the decoder: with
+// either, one signature would have many lines.
+func TestSignatureHasOneSpelling(t *testing.T) {
+	s, v := logKey(t, testOrigin)
+	other, known := witnessKey(t, "saltby.gov.uk")
+	c := Checkpoint{testOrigin, 7, entry(1)}
+	signed, err := SignCheckpoint(c, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, err := Cosign(c, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	slack := func(b []byte) []byte { // the last letter before the padding, with one bit more
+		b = bytes.Clone(b)
+		i := bytes.LastIndexByte(bytes.TrimRight(b, "=\n"), ' ')
+		end := len(bytes.TrimRight(b, "=\n")) - 1
+		if end <= i || b[end+1] != '=' {
+			t.Fatalf("no padding in %q", b)
+		}
+		b[end] = letters[strings.IndexByte(letters, b[end])|1]
+		return b
+	}
+	if b := slack(signed); bytes.Equal(b, signed) {
+		t.Fatal("nothing was changed")
+	} else if _, _, err := OpenCheckpoint(b, testOrigin, v); !errors.Is(err, ErrSignature) {
+		t.Errorf("slack bits in the log's own signature: %v", err)
+	}
+	both := append(bytes.Clone(signed), slack(line)...)
+	for what, verifiers := range map[string][]note.Verifier{"a witness's": {v, known}, "a stranger's": {v}} {
+		if _, _, err := OpenCheckpoint(both, testOrigin, verifiers...); !errors.Is(err, ErrSignature) {
+			t.Errorf("slack bits in %s signature: %v", what, err)
+		}
+	}
+	if _, _, err := OpenCosigned(both, testOrigin, 1, known); !errors.Is(err, ErrSignature) {
+		t.Errorf("slack bits in a majority's signature: %v", err)
+	}
+	if _, err := AddCosignature(signed, slack(line), known); !errors.Is(err, ErrSignature) {
+		t.Errorf("a cosignature with slack bits was added: %v", err)
+	}
+	whole, err := AddCosignature(signed, line, known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, n, err := OpenCheckpoint(whole, testOrigin, v, known); err != nil || len(n.Sigs) != 2 {
+		t.Errorf("the line as it was made: %v", err)
+	}
+}
+
+// A point of low order is nobody's key: one signature would verify under it for
+// many messages. The encodings are those of the eight points, with those that
+// are no least residue (from the published lists of them).
+func TestWeakKeys(t *testing.T) {
+	for _, hex := range []string{
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"0000000000000000000000000000000000000000000000000000000000000080",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000080",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"f0ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	} {
+		var key []byte
+		if _, err := fmt.Sscanf(hex, "%x", &key); err != nil {
+			t.Fatal(err)
+		}
+		vkey, err := note.NewEd25519VerifierKey(testOrigin, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseLogKey(vkey); !errors.Is(err, ErrKey) {
+			t.Errorf("%s as a log key: %v", hex, err)
+		}
+		if vkey, err = fnote.VKeyToCosignatureV1(vkey); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseWitnessKey(vkey); !errors.Is(err, ErrKey) {
+			t.Errorf("%s as a witness key: %v", hex, err)
+		}
+	}
+	for i := range 200 { // and none that somebody has
+		logKey(t, fmt.Sprintf("council-%d.gov.uk/stile", i))
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +78,45 @@ func checkKey(vkey string, typ byte) error {
 	if err != nil || want != vkey {
 		return fmt.Errorf("%w: the hash or the spelling is wrong", ErrKey)
 	}
+	if weak(key[1:]) {
+		return fmt.Errorf("%w: it is a point of low order, whose signatures anybody can make", ErrKey)
+	}
 	return nil
+}
+
+// The field and the curve of Ed25519 (RFC 8032 section 5.1).
+var (
+	prime  = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+	curveD = func() *big.Int {
+		d := new(big.Int).ModInverse(big.NewInt(121666), prime)
+		return d.Mod(d.Mul(d, big.NewInt(-121665)), prime)
+	}()
+)
+
+// weak reports whether an Ed25519 public key is a point of order 1, 2, 4 or 8,
+// under which one signature verifies for many messages, or is not in the one
+// encoding of its point.
+//
+// The points of order 1 and 2 have y = ±1, those of order 4 y = 0. One of order 8
+// doubles to one of order 4, so x² = −y²; with the equation of the curve,
+// −x² + y² = 1 + d·x²·y², that is d·y⁴ + 2y² − 1 = 0.
+func weak(key []byte) bool {
+	le := bytes.Clone(key)
+	slices.Reverse(le)
+	le[0] &= 0x7f // the sign of x
+	y := new(big.Int).SetBytes(le)
+	if y.Cmp(prime) >= 0 {
+		return true
+	}
+	square := new(big.Int).Mul(y, y)
+	square.Mod(square, prime)
+	eighth := new(big.Int).Mul(curveD, square)
+	eighth.Add(eighth, big.NewInt(2))
+	eighth.Mul(eighth, square)
+	eighth.Sub(eighth, big.NewInt(1))
+	product := new(big.Int).Sub(square, big.NewInt(1))
+	product.Mul(product, y).Mul(product, eighth).Mod(product, prime)
+	return product.Sign() == 0
 }
 
 // Cosign returns the signature line by which s cosigns c, newline included, and
@@ -117,7 +157,10 @@ func Cosign(c Checkpoint, s note.Signer) (line []byte, at time.Time, err error) 
 func AddCosignature(signed, line []byte, witness note.Verifier) ([]byte, error) {
 	known := note.VerifierList(witness)
 	var unverified *note.UnverifiedNoteError
-	if _, err := note.Open(signed, known); err == nil {
+	if n, err := note.Open(signed, known); err == nil {
+		if !spelledOnce(n) {
+			return nil, fmt.Errorf("add cosignature: %w: not in the one spelling of base64", ErrSignature)
+		}
 		return signed, nil
 	} else if !errors.As(err, &unverified) {
 		return nil, fmt.Errorf("add cosignature: %w: %w", ErrSignature, err)
@@ -130,7 +173,7 @@ func AddCosignature(signed, line []byte, witness note.Verifier) ([]byte, error) 
 	if err != nil {
 		return nil, fmt.Errorf("add cosignature: %w: %w", ErrSignature, err)
 	}
-	if bytes.Count(line, []byte("\n")) != 1 || len(Cosignatures(n, witness)) != 1 {
+	if bytes.Count(line, []byte("\n")) != 1 || len(Cosignatures(n, witness)) != 1 || !spelledOnce(n) {
 		return nil, fmt.Errorf("add cosignature: %w: want one cosignature/v1 line", ErrSignature)
 	}
 	if len(signed)+len(line) > MaxNote || len(unverified.Note.UnverifiedSigs) >= maxSignatures {

@@ -65,6 +65,9 @@ func OpenCosigned(signed []byte, origin string, need int, witnesses ...note.Veri
 	if err != nil {
 		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w: %w", ErrSignature, err)
 	}
+	if !spelledOnce(n) {
+		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w: a signature is not in the one spelling of base64", ErrSignature)
+	}
 	c, err := parseBody(n.Text)
 	if err != nil {
 		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w", err)
