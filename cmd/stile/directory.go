@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -313,11 +314,11 @@ func (a *app) directoryConformanceCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:                "conformance",
 		Short:              "Be the client of the TUF conformance suite",
-		Long:               "Conformance is the client command of theupdateframework/tuf-conformance, as its\nCLIENT-CLI.md has it: init, refresh and download.",
+		Long:               "Conformance is the client command of theupdateframework/tuf-conformance, as its\nCLIENT-CLI.md has it: init, refresh and download. The suite moves the clock by\nfaketime(1), which this program feels with --clock faketime; --clock also takes a\ntime (RFC 3339) or +SECONDS.",
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if tufdir.Conformance(cmd.Context(), args, a.err, time.Now) != 0 {
+			if tufdir.Conformance(cmd.Context(), args, a.err, time.Now, os.Getenv) != 0 {
 				return failure(node.Failed, "see what was refused above", "not done")
 			}
 			return nil

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -26,9 +27,15 @@ import (
 //	--metadata-dir DIR --metadata-url URL refresh
 //	--metadata-dir DIR --metadata-url URL --target-name PATH… --target-base-url URL --target-dir DIR download
 //
+// The suite moves the client's clock by faketime(1), which a Go program does not
+// feel. So there is one option more:
+//
+//	--clock TIME      what time it is: RFC 3339, or +SECONDS or -SECONDS from now
+//	--clock faketime  what faketime(1) says in the variable FAKETIME; without it, now
+//
 // It returns 0 when all was done and 1 otherwise, and says what was refused on
-// talk. The clock is an argument because the suite moves it.
-func Conformance(ctx context.Context, args []string, talk io.Writer, now func() time.Time) int {
+// talk.
+func Conformance(ctx context.Context, args []string, talk io.Writer, now func() time.Time, getenv func(string) string) int {
 	f := flag.NewFlagSet("conformance", flag.ContinueOnError)
 	f.SetOutput(talk)
 	var names []string
@@ -37,19 +44,21 @@ func Conformance(ctx context.Context, args []string, talk io.Writer, now func() 
 	f.Func("target-name", "path of a target; may be repeated", func(s string) error { names = append(names, s); return nil })
 	targets := f.String("target-base-url", "", "where targets are fetched")
 	into := f.String("target-dir", "", "where targets are kept")
+	clock := f.String("clock", "", "what time it is")
 	if err := f.Parse(args); err != nil {
 		return 1
 	}
-	var err error
+	at, err := clockAt(*clock, now(), getenv)
 	switch {
+	case err != nil:
 	case *dir == "":
 		err = errors.New("want --metadata-dir")
 	case f.Arg(0) == "init" && f.NArg() == 2:
 		err = conformInit(*dir, f.Arg(1))
 	case f.Arg(0) == "refresh" && f.NArg() == 1:
-		err = conformDownload(ctx, *dir, *from, now(), nil, *from, "")
+		err = conformDownload(ctx, *dir, *from, at, nil, *from, "")
 	case f.Arg(0) == "download" && f.NArg() == 1:
-		err = conformDownload(ctx, *dir, *from, now(), names, *targets, *into)
+		err = conformDownload(ctx, *dir, *from, at, names, *targets, *into)
 	default:
 		err = errors.New("want init TRUSTED_ROOT, refresh or download")
 	}
@@ -59,6 +68,31 @@ func Conformance(ctx context.Context, args []string, talk io.Writer, now func() 
 	}
 	return 0
 }
+
+// clockAt returns the time that the option --clock means.
+func clockAt(option string, now time.Time, getenv func(string) string) (time.Time, error) {
+	if option == "faketime" {
+		option = getenv("FAKETIME")
+	}
+	if option == "" {
+		return now, nil
+	}
+	if option[0] == '+' || option[0] == '-' {
+		seconds, err := strconv.ParseInt(option, 10, 64)
+		if err != nil || seconds > maxShift || seconds < -maxShift {
+			return now, errors.New("--clock: want whole seconds, at most a hundred years of them")
+		}
+		return now.Add(time.Duration(seconds) * time.Second), nil
+	}
+	t, err := time.Parse(time.RFC3339, option)
+	if err != nil {
+		return now, errors.New("--clock: want an RFC 3339 time, +SECONDS, -SECONDS or faketime")
+	}
+	return t, nil
+}
+
+// maxShift is a hundred years in seconds, which a time.Duration holds.
+const maxShift = 100 * 366 * 24 * 3600
 
 // A folder is the flat shelf the suite looks into: one file for each role.
 type folder struct{ root *os.Root }

@@ -34,11 +34,12 @@ func TestConformanceCommand(t *testing.T) {
 	md, into, root := filepath.Join(dir, "metadata"), filepath.Join(dir, "targets"), filepath.Join(dir, "root.json")
 	w.must(os.Mkdir(into, 0o755))
 	w.must(os.WriteFile(root, w.repo.fresh["metadata/1.root.json"], 0o644))
+	faketime := ""
 	run := func(want int, args ...string) {
 		t.Helper()
 		var talk bytes.Buffer
 		args = append([]string{"--metadata-dir", md, "--metadata-url", srv.URL + "/metadata", "--target-base-url", srv.URL + "/targets", "--target-dir", into}, args...)
-		if got := Conformance(context.Background(), args, &talk, func() time.Time { return w.now }); got != want {
+		if got := Conformance(context.Background(), args, &talk, func() time.Time { return w.now }, func(string) string { return faketime }); got != want {
 			t.Errorf("%q: exit code %d, want %d\n%s", args, got, want, &talk)
 		}
 	}
@@ -63,6 +64,15 @@ func TestConformanceCommand(t *testing.T) {
 	run(1, "--target-name", "members/nobody.example.yaml", "download")
 	run(1, "upload")
 	run(1, "--nonsense")
+	run(0, "--clock", "faketime", "refresh")
+	faketime = "+2678400" // 31 days
+	run(1, "--clock", "faketime", "refresh")
+	run(0, "refresh")
+	run(1, "--clock", "+2678400", "refresh")
+	run(0, "--clock", "-5", "refresh")
+	run(1, "--clock", w.now.AddDate(0, 0, 31).Format(time.RFC3339), "refresh")
+	run(1, "--clock", "tomorrow", "refresh")
+	run(1, "--clock", "+99999999999999", "refresh")
 	w.now = w.now.AddDate(0, 0, 31)
 	run(1, "refresh")
 }
