@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -92,23 +90,6 @@ func (d *Directory) ByNode(id string) (Member, bool) {
 		return Member{}, false
 	}
 	return v.members[i], true
-}
-
-// Witnesses returns the verifiers of the cosignatures of councils. Who is missing,
-// or has no key to cosign with, is an error that names it.
-func (d *Directory) Witnesses(of []name.Council) (ws []note.Verifier, err error) {
-	for _, c := range of {
-		m, ok := d.Member(c)
-		if !ok {
-			return nil, fmt.Errorf("%s is not in the directory", c)
-		}
-		w, err := m.WitnessVerifier()
-		if err != nil {
-			return nil, fmt.Errorf("%s has no key to cosign with in the directory", c)
-		}
-		ws = append(ws, w)
-	}
-	return ws, nil
 }
 
 // Members returns all members, sorted by council. The slice is the caller's.

@@ -33,10 +33,16 @@ func (j *Judge) Brought(doc *agreement.Agreement, stds func(name.Standard) (*sta
 func (c *Case) brought(token []byte) (string, error) {
 	if !isRecord(token) {
 		_, ev, rule, err := c.j.Event(c.from, token, directory.AnyPlace)
-		if err == nil && rule == "" && ev.Kind != ledger.KindWithdrawal {
-			rule = RuleKind
+		if err != nil || rule != "" {
+			return rule, err
 		}
-		return rule, err
+		if ev.Kind != ledger.KindWithdrawal {
+			return RuleKind, nil
+		}
+		if agr, rec := ledger.WithdrawalOf(ev); agr != c.doc.Name || rec == "" {
+			return RuleWithdrawal, nil
+		}
+		return "", nil
 	}
 	t, err := record.Parse(token)
 	if err != nil {

@@ -1,0 +1,268 @@
+package judgetest
+
+import (
+	"bytes"
+	"crypto/elliptic"
+	"encoding/base64"
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A Verdict is what became of something that was sent.
+type Verdict string
+
+// The verdicts. Denied is for good, of the item or of all that came with it.
+const (
+	Kept   Verdict = "kept"
+	Denied Verdict = "denied"
+	Waits  Verdict = "waits"
+)
+
+// A Give is given entries one after another, and says what became of each.
+type Give func(*Sent) Verdict
+
+// A Path is one way on which something comes from another council.
+type Path struct {
+	Shared bool // out of a footprint's log
+	Mode   agreement.Mode
+	// New returns a receiver that knows nothing yet.
+	New func(t *testing.T, w *World) Give
+	// Skip are the cases that cannot be on this path, by name, each with the reason.
+	Skip map[string]string
+	// Events says that events of the sender travel on this path and records do
+	// not: then the cases of records are not run, and the other way round.
+	Events bool
+}
+
+// A delivery is one case: a story of entries that are sent, of which the last is
+// judged.
+type delivery struct {
+	name   string
+	events bool // of a path for events; the others are of records
+	want   Verdict
+	shared Verdict // the same in a footprint's log, where it differs
+	tell   func(w *World, give Give) *Sent
+	mend   func(w *World) // then it is sent again, and kept
+}
+
+func one(edit func(w *World, d *draft)) func(*World, Give) *Sent {
+	return func(w *World, _ Give) *Sent {
+		return w.put(w.Log, "A/1", func(d *draft) {
+			if edit != nil {
+				edit(w, d)
+			}
+		})
+	}
+}
+
+func version(n uint64, prev tlog.Hash) func(*draft) {
+	return func(d *draft) { d.claims.Version, d.claims.Prev = n, prev }
+}
+
+// Twin returns a token with the other of the two ES256 signatures that hold.
+func Twin(token []byte) []byte {
+	jws, rest, _ := bytes.Cut(token, []byte("~"))
+	at := bytes.LastIndexByte(jws, '.') + 1
+	sig, _ := base64.RawURLEncoding.DecodeString(string(jws[at:]))
+	new(big.Int).Sub(elliptic.P256().Params().N, new(big.Int).SetBytes(sig[32:])).FillBytes(sig[32:])
+	out := base64.RawURLEncoding.AppendEncode(bytes.Clone(jws[:at]), sig)
+	if bytes.IndexByte(token, '~') >= 0 {
+		out = append(append(out, '~'), rest...)
+	}
+	return out
+}
+
+func newKey(w *World) {
+	w.change(func(m *directory.Member) { m.RecordKeys = append(m.RecordKeys[:1:1], w.Later.Record.Public()) })
+}
+
+var deliveries = []delivery{
+	{name: "an honest record", want: Kept, tell: one(nil)},
+	{name: "an unknown key that comes later", want: Waits, mend: newKey, tell: one(func(w *World, d *draft) { d.signer = w.Later })},
+	{name: "another council's key", want: Denied, tell: one(func(w *World, d *draft) { d.signer = w.Rings[Other] })},
+	{name: "a revoked key, from an index on", want: Denied, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/0", nil))
+		w.change(func(m *directory.Member) {
+			m.Revocations = []directory.Revocation{{KID: w.Rings[Sender].Record.ID(), FromIndex: 1}}
+		})
+		return w.put(w.Log, "A/1", nil)
+	}},
+	{name: "a revoked key, before the index", want: Kept, shared: Denied, tell: func(w *World, give Give) *Sent {
+		w.change(func(m *directory.Member) {
+			m.Revocations = []directory.Revocation{{KID: w.Rings[Sender].Record.ID(), FromIndex: 1}}
+		})
+		return w.put(w.Log, "A/0", nil)
+	}},
+	{name: "another council's record", want: Denied, shared: Kept, tell: one(func(w *World, d *draft) {
+		d.claims.Council, d.signer = Other, w.Rings[Other]
+	})},
+	{name: "another council's name on the sender's signature", want: Denied, tell: one(func(w *World, d *draft) { d.claims.Council = Other })},
+	{name: "a record of a council that is not in the directory", want: Denied, tell: one(func(w *World, d *draft) {
+		d.claims.Council, d.signer = Stranger, w.Rings[Stranger]
+	})},
+	{name: "an excess field", want: Denied, tell: one(func(_ *World, d *draft) { d.keep = func(string) bool { return true } })},
+	{name: "a row outside the filter", want: Denied, tell: one(func(_ *World, d *draft) { d.body["ward"] = "Y" })},
+	{name: "a row whose filtered field is withheld", want: Denied, tell: one(func(_ *World, d *draft) { d.keep = func(string) bool { return false } })},
+	{name: "a value that the standard forbids", want: Denied, tell: one(func(_ *World, d *draft) { d.body["reference"] = []any{"A/1"} })},
+	{name: "an old version", want: Denied, tell: func(w *World, give Give) *Sent {
+		first := w.put(w.Log, "A/1", nil)
+		prev := w.Log.hashes[first.Index]
+		give(w.put(w.Log, "A/1", version(2, prev)))
+		return w.Log.Add(first.Token, prev)
+	}},
+	{name: "another version of the same number", want: Denied, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/1", nil))
+		return w.put(w.Log, "A/1", func(d *draft) { d.body["name"] = "CANARY 2" })
+	}},
+	{name: "replay", want: Denied, tell: func(w *World, give Give) *Sent {
+		s := w.put(w.Log, "A/1", nil)
+		give(s)
+		return s
+	}},
+	{name: "an earlier version after its withdrawal", want: Denied, tell: func(w *World, give Give) *Sent {
+		first := w.put(w.Log, "A/1", nil)
+		prev := w.Log.hashes[first.Index]
+		give(w.put(w.Log, "A/1", version(2, prev)))
+		give(w.withdraw(w.Log, w.Rings[Sender], w.Doc.Name, "A/1"))
+		return w.Log.Add(first.Token, prev)
+	}},
+	{name: "the same version, let out again after its withdrawal", want: Kept, tell: func(w *World, give Give) *Sent {
+		first := w.put(w.Log, "A/1", nil)
+		give(first)
+		give(w.withdraw(w.Log, w.Rings[Sender], w.Doc.Name, "A/1"))
+		return w.Log.Add(first.Token, w.Log.hashes[first.Index])
+	}},
+	{name: "fork", want: Denied, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/0", nil))
+		g := w.Log.Fork(0)
+		w.put(g, "B/0", nil)
+		return w.put(g, "B/1", nil)
+	}},
+	{name: "rollback", want: Denied, shared: Waits, tell: func(w *World, give Give) *Sent {
+		w.put(w.Log, "A/0", nil)
+		w.put(w.Log, "A/1", nil)
+		give(w.put(w.Log, "A/2", nil))
+		g := w.Log.Fork(1)
+		return w.put(g, "B/1", nil)
+	}},
+	{name: "a withdrawal under another agreement", want: Denied, shared: Kept, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/1", nil))
+		return w.withdraw(w.Log, w.Rings[Sender], "northmoor.gov.uk/other", "A/1")
+	}},
+	{name: "a withdrawal by another council", want: Denied, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/1", nil))
+		return w.withdraw(w.Log, w.Rings[Other], w.Doc.Name, "A/1")
+	}},
+	{name: "an extra disclosure", want: Denied, tell: one(func(_ *World, d *draft) {
+		d.spoil = func(b []byte) []byte {
+			return append(b, base64.RawURLEncoding.EncodeToString([]byte(`["AAAAAAAAAAAAAAAAAAAAAA","phone","1"]`))+"~"...)
+		}
+	})},
+	{name: "a disclosure of another record", want: Denied, tell: func(w *World, give Give) *Sent {
+		other := w.put(w.Log, "A/0", func(d *draft) { d.body["ward"] = "Y" })
+		return w.put(w.Log, "A/1", func(d *draft) {
+			d.spoil = func(b []byte) []byte {
+				jws, _, _ := bytes.Cut(b, []byte("~"))
+				_, theirs, _ := bytes.Cut(other.Token, []byte("~"))
+				return append(append(jws, '~'), theirs...)
+			}
+		})
+	}},
+	{name: "a malleated signature", want: Denied, tell: one(func(_ *World, d *draft) { d.spoil = Twin })},
+	{name: "issued in the year 9999", want: Denied, tell: one(func(_ *World, d *draft) { d.claims.IssuedAt = 253_000_000_000 })},
+	{name: "issued in a week, or our clock is slow", want: Waits, mend: func(w *World) { w.now = w.now.Add(7 * 24 * time.Hour) },
+		tell: one(func(w *World, d *draft) { d.claims.IssuedAt = w.now.Unix() + 7*24*3600 })},
+	{name: "issued in an hour", want: Kept, tell: one(func(w *World, d *draft) { d.claims.IssuedAt = w.now.Unix() + 3600 })},
+
+	// Events.
+	{name: "an honest event", events: true, want: Kept, tell: said(Sender, Sender)},
+	{name: "an event with an unknown key that comes later", events: true, want: Waits, mend: newKey, tell: func(w *World, _ Give) *Sent {
+		return w.Event(w.Log, Sender, w.Later, "agreement-end", map[string]any{})
+	}},
+	{name: "an event with another council's key", events: true, want: Denied, tell: said(Sender, Other)},
+	{name: "another council's event", events: true, want: Denied, tell: said(Other, Other)},
+	{name: "another council's name on the sender's event", events: true, want: Denied, tell: said(Other, Sender)},
+	{name: "an event with a revoked key", events: true, want: Denied, tell: func(w *World, give Give) *Sent {
+		w.change(func(m *directory.Member) {
+			m.Revocations = []directory.Revocation{{KID: w.Rings[Sender].Record.ID(), FromIndex: 0}}
+		})
+		return said(Sender, Sender)(w, give)
+	}},
+	{name: "an event with a malleated signature", events: true, want: Denied, tell: func(w *World, give Give) *Sent {
+		s := said(Sender, Sender)(w, give)
+		s.Token = Twin(s.Token)
+		return s
+	}},
+	{name: "replay of an event", events: true, want: Denied, tell: func(w *World, give Give) *Sent {
+		s := said(Sender, Sender)(w, give)
+		give(s)
+		return s
+	}},
+	{name: "fork of a log of events", events: true, want: Denied, tell: func(w *World, give Give) *Sent {
+		give(said(Sender, Sender)(w, give))
+		g := w.Log.Fork(0)
+		w.Event(g, Sender, w.Rings[Sender], "agreement-suspend", map[string]any{})
+		return w.Event(g, Sender, w.Rings[Sender], "agreement-suspend", map[string]any{"a": "b"})
+	}},
+	{name: "rollback of a log of events", events: true, want: Denied, tell: func(w *World, give Give) *Sent {
+		said(Sender, Sender)(w, give)
+		give(w.Event(w.Log, Sender, w.Rings[Sender], "agreement-end", map[string]any{"a": "b"}))
+		return said(Sender, Sender)(&World{T: w.T, Rings: w.Rings, Log: w.Log.Fork(0), now: w.now}, give)
+	}},
+	{name: "a record among events", events: true, want: Denied, tell: one(nil)},
+}
+
+func said(by, signer name.Council) func(*World, Give) *Sent {
+	return func(w *World, _ Give) *Sent {
+		return w.Event(w.Log, by, w.Rings[signer], "agreement-end", map[string]any{})
+	}
+}
+
+// Run tries every delivery on a path.
+func Run(t *testing.T, p Path) {
+	ran, skipped := 0, 0
+	for _, d := range deliveries {
+		if d.events != p.Events {
+			continue
+		}
+		if p.Skip[d.name] != "" {
+			skipped++
+			continue
+		}
+		ran++
+		t.Run(d.name, func(t *testing.T) {
+			w := New(t, p.Shared, p.Mode)
+			give := p.New(t, w)
+			want := d.want
+			if p.Shared && d.shared != "" {
+				want = d.shared
+			}
+			s := d.tell(w, func(s *Sent) Verdict {
+				got := give(s)
+				if got != Kept {
+					t.Errorf("what came before, entry %d: %s", s.Index, got)
+				}
+				return got
+			})
+			if got := give(s); got != want {
+				t.Fatalf("got %s, want %s", got, want)
+			}
+			if d.mend == nil {
+				return
+			}
+			d.mend(w)
+			if got := give(s); got != Kept {
+				t.Fatalf("once mended: %s, want %s", got, Kept)
+			}
+		})
+	}
+	if ran == 0 || skipped != len(p.Skip) {
+		t.Errorf("ran %d, skipped %d of %d named", ran, skipped, len(p.Skip))
+	}
+}

@@ -1,0 +1,284 @@
+// Package judgetest holds deliveries that no path may take, or must wait with, and
+// runs them against a path in one line: see [Run].
+package judgetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// The councils of a World. Stranger is not in its directory.
+const (
+	Sender   = name.Council("northmoor.gov.uk")
+	Receiver = name.Council("saltby.gov.uk")
+	Other    = name.Council("hexwell.gov.uk")
+	Stranger = name.Council("nowhere.gov.uk")
+	Fens     = name.Council("fens.example") // a footprint of Sender, Other and Third
+	Third    = name.Council("eastmere.gov.uk")
+)
+
+// A World is a sender with keys and a log that say whatever a case wants, and what
+// a receiver goes by. Records are signed by Sender; the log is Sender's or, of a
+// shared World, that of Fens.
+type World struct {
+	T         testing.TB
+	Shared    bool
+	Rings     map[name.Council]*keys.Ring
+	Later     *keys.Ring // a key of Sender that the directory does not have yet
+	Directory *directory.Directory
+	Standard  *standard.Standard
+	Doc       *agreement.Agreement
+	Log       *Log
+
+	members []directory.Member
+	now     time.Time
+}
+
+// New returns a World with an empty log. The agreement lets reference and ward go
+// of the rows of ward X, in the given mode.
+func New(t testing.TB, shared bool, mode agreement.Mode) *World {
+	t.Helper()
+	w := &World{T: t, Shared: shared, Rings: map[name.Council]*keys.Ring{}, now: time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)}
+	for i, c := range []name.Council{Sender, Receiver, Other, Third, Stranger} {
+		r, err := keys.Generate(c)
+		w.must(err)
+		w.Rings[c] = r
+		m := directory.FromRing(c, r)
+		m.Title, m.GSS, m.Role, m.ValidFrom = string(c), fmt.Sprintf("E0700099%d", i), directory.RoleCouncil, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+		w.must(m.Check())
+		if c != Stranger {
+			w.members = append(w.members, m)
+		}
+	}
+	fens := directory.Member{
+		Council: Fens, Title: "Fens", Role: directory.RoleFootprint, ValidFrom: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
+		Members: []name.Council{Third, Other, Sender},
+	}
+	w.must(fens.Check())
+	w.members = append(w.members, fens)
+	var err error
+	w.Later, err = keys.Generate(Sender)
+	w.must(err)
+	w.Directory, err = directory.New(w.members...)
+	w.must(err)
+	w.Standard, err = standard.Load(fstest.MapFS{
+		"standard.yaml": {Data: []byte("name: standards.example/parish-item\nversion: 1.0.0\ntitle: Parish item\nstatus: live\nkey: [/reference]\nclasses:\n  /reference: open\n  /ward: internal\n")},
+		"schema.json": {Data: []byte(`{"type":"object","required":["reference"],"properties":{
+			"reference":{"type":"string"},"ward":{"type":"string","maxLength":8},"name":{"type":"string"}}}`)},
+	})
+	w.must(err)
+	w.Log = &Log{w: w, of: Sender, tree: new(tlog.Tree), tiles: map[[2]uint64][]byte{}}
+	if shared {
+		w.Log.of = Fens
+	}
+	doc := &agreement.Agreement{
+		Name: name.Agreement(string(w.Log.of) + "/items"), Version: 1, From: w.Log.of, To: []name.Council{Receiver}, Mode: mode,
+		Standard: w.Standard.Name().Line(), Rows: `record.ward == "X"`, Fields: []name.Field{"/reference", "/ward"}, Starts: "2000-01-01",
+	}
+	if mode == agreement.Lookup {
+		doc.Match = []name.Field{"/reference"}
+	}
+	w.Doc, err = agreement.ParseCanonical(doc.Canonical())
+	w.must(err)
+	return w
+}
+
+// Now is the receiver's clock.
+func (w *World) Now() time.Time { return w.now }
+
+func (w *World) must(err error) {
+	w.T.Helper()
+	if err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// change changes what the directory says of Sender.
+func (w *World) change(edit func(*directory.Member)) {
+	w.members = slices.Clone(w.members)
+	for i := range w.members {
+		if w.members[i].Council == Sender {
+			m := w.members[i]
+			edit(&m)
+			w.must(m.Check())
+			w.members[i] = m
+		}
+	}
+	w.must(w.Directory.Replace(w.members, nil))
+}
+
+// A Log is a log with the tokens that stand in it.
+type Log struct {
+	w      *World
+	of     name.Council
+	tree   *tlog.Tree
+	tiles  map[[2]uint64][]byte
+	tokens [][]byte
+	hashes []tlog.Hash
+}
+
+// Tile implements tlog.TileReader.
+func (l *Log) Tile(level int, index uint64, width int) ([]byte, error) {
+	b := l.tiles[[2]uint64{uint64(level), index}]
+	if len(b) < 32*width {
+		return nil, fmt.Errorf("tile %d/%d has %d bytes", level, index, len(b))
+	}
+	return b[:32*width], nil
+}
+
+// Add puts a token, of which entry stands in the log, at the end of it, and returns
+// what is sent of it.
+func (l *Log) Add(token []byte, entry tlog.Hash) *Sent {
+	for _, tile := range l.tree.Append([]tlog.Hash{entry}) {
+		l.tiles[[2]uint64{uint64(tile.Level), tile.Index}] = tile.Data
+	}
+	l.tokens, l.hashes = append(l.tokens, token), append(l.hashes, entry)
+	return &Sent{Log: l, Index: l.tree.Size() - 1, Token: token}
+}
+
+// Size is how many entries there are.
+func (l *Log) Size() uint64 { return l.tree.Size() }
+
+// Fork returns another history of the log from an index on.
+func (l *Log) Fork(from int) *Log {
+	g := &Log{w: l.w, of: l.of, tree: new(tlog.Tree), tiles: map[[2]uint64][]byte{}}
+	for i := range from {
+		g.Add(l.tokens[i], l.hashes[i])
+	}
+	return g
+}
+
+// Checkpoint returns the log's newest checkpoint, signed by the council or cosigned
+// by two of the three members.
+func (l *Log) Checkpoint() []byte {
+	l.w.T.Helper()
+	cp := tlog.Checkpoint{Origin: l.of.Origin(), Size: l.tree.Size(), Root: l.tree.Root()}
+	if !l.w.Shared {
+		b, err := tlog.SignCheckpoint(cp, l.w.Rings[l.of].Log.Signer())
+		l.w.must(err)
+		return b
+	}
+	var lines [][]byte
+	for _, c := range []name.Council{Other, Third} {
+		line, _, err := tlog.Cosign(cp, l.w.Rings[c].Log.Cosigner())
+		l.w.must(err)
+		lines = append(lines, line)
+	}
+	b, err := tlog.Assemble(cp, lines...)
+	l.w.must(err)
+	return b
+}
+
+// Consistency proves that the log extends a size of its own.
+func (l *Log) Consistency(from uint64) []byte {
+	l.w.T.Helper()
+	if from == 0 || from >= l.tree.Size() {
+		return nil
+	}
+	proof, err := tlog.Consistency(l, from, l.tree.Size())
+	l.w.must(err)
+	return tlog.JoinHashes(proof)
+}
+
+// Inclusion proves that entries stand in the log.
+func (l *Log) Inclusion(indexes ...uint64) []byte {
+	l.w.T.Helper()
+	proof, err := tlog.ProveBatch(l, indexes, l.tree.Size())
+	l.w.must(err)
+	return tlog.JoinHashes(proof)
+}
+
+// A Sent is one entry as it is sent.
+type Sent struct {
+	Log   *Log
+	Index uint64
+	Token []byte
+}
+
+// A draft is a version of a record as a case wants it.
+type draft struct {
+	ref    string
+	claims record.Claims
+	body   map[string]any
+	signer *keys.Ring
+	keep   func(pointer string) bool
+	spoil  func(token []byte) []byte
+}
+
+// put makes a version of a record that an honest sender would send, as edit changes
+// it, and puts it into a log.
+func (w *World) put(l *Log, ref string, edit func(*draft)) *Sent {
+	w.T.Helper()
+	x := &draft{
+		ref:    ref,
+		claims: record.Claims{Council: Sender, IssuedAt: w.now.Unix(), Standard: w.Standard.Name(), Integrity: w.Standard.Integrity(), Version: 1, Op: record.Put},
+		body:   map[string]any{"reference": ref, "ward": "X", "name": "CANARY " + ref}, signer: w.Rings[Sender],
+		keep: func(pointer string) bool { return pointer == "/ward" },
+	}
+	x.claims.Record = w.Record(ref)
+	if edit != nil {
+		edit(x)
+	}
+	d, err := record.Build(x.claims, x.signer.Record.ID(), w.Standard.Layout(), x.body, record.Seed{1, byte(len(x.ref)), x.ref[len(x.ref)-1]})
+	w.must(err)
+	sig, err := x.signer.Record.Sign(d.SigningInput())
+	w.must(err)
+	tok, err := d.Seal(sig).Present(func(p string, _ bool) bool { return x.keep(p) })
+	w.must(err)
+	b := slices.Clone(tok.Bytes())
+	if x.spoil != nil {
+		b = x.spoil(b)
+	}
+	return l.Add(b, tok.Entry())
+}
+
+// Record is the id of a record of Sender.
+func (w *World) Record(ref string) name.Record {
+	key, err := json.Marshal([]string{ref})
+	w.must(err)
+	return w.Rings[Sender].RecordID(w.Standard.Name().Line(), string(key))
+}
+
+// Event puts an event of a council into a log.
+func (w *World) Event(l *Log, by name.Council, signer *keys.Ring, kind string, body map[string]any) *Sent {
+	w.T.Helper()
+	d, err := record.BuildEvent(record.Event{Council: by, IssuedAt: w.now.Unix(), Kind: kind, Body: body}, signer.Record.ID())
+	w.must(err)
+	sig, err := signer.Record.Sign(d.SigningInput())
+	w.must(err)
+	return l.Add(d.Seal(sig).Bytes(), d.Entry())
+}
+
+func (w *World) withdraw(l *Log, signer *keys.Ring, a name.Agreement, ref string) *Sent {
+	w.T.Helper()
+	return w.Event(l, Sender, signer, ledger.KindWithdrawal, map[string]any{
+		"agreement": string(a), "version": json.Number("1"), "record": string(w.Record(ref)),
+		"reason": ledger.WithdrawnNoMatch, "entry": json.Number("0"),
+	})
+}
+
+// Prove is a prover that asks the log that sent something last.
+func (w *World) Prove(last func() *Log) func(log, member name.Council) ledger.Prover {
+	return func(name.Council, name.Council) ledger.Prover {
+		return func(_ context.Context, first, second uint64) ([]tlog.Hash, error) {
+			if last().Size() < second {
+				return nil, ledger.ErrShorter
+			}
+			return tlog.Consistency(last(), first, second)
+		}
+	}
+}
