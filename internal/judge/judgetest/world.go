@@ -89,7 +89,7 @@ func New(t testing.TB, shared bool, mode agreement.Mode) *World {
 		Name: name.Agreement(string(w.Log.of) + "/items"), Version: 1, From: w.Log.of, To: []name.Council{Receiver}, Mode: mode,
 		Standard: w.Standard.Name().Line(), Rows: `record.ward == "X"`, Fields: []name.Field{"/reference", "/ward"}, Starts: "2000-01-01",
 	}
-	if mode == agreement.Lookup {
+	if mode.Way().ByMatch {
 		doc.Match = []name.Field{"/reference"}
 	}
 	w.Doc, err = agreement.ParseCanonical(doc.Canonical())
