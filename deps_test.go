@@ -27,12 +27,12 @@ const policy = `
 	internal/directory/*
 	internal/directory/datadir
 	internal/ledger  internal/audit  internal/wire  internal/intake
-	internal/wire/*
+	internal/wire/*  internal/export
 	internal/judge
 	internal/judge/*
 	internal/footprint
 	internal/peersync
-	internal/question  internal/mapper
+	internal/question
 	node
 	internal/api  internal/web
 	examples/*
@@ -49,6 +49,7 @@ var reserved = map[string]string{
 	"github.com/sigstore/":                   "internal/keys",
 	"github.com/santhosh-tekuri/jsonschema/": "internal/standard",
 	"cel.dev/":                               "internal/agreement",
+	"github.com/parquet-go/":                 "internal/export",
 	"github.com/prometheus/":                 "node",
 }
 

@@ -43,7 +43,6 @@ import (
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/mapper"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -213,7 +212,7 @@ type Node struct {
 	book      *book
 	asker     *question.Asker
 	answerer  *question.Answerer
-	mapper    *mapper.Mapper
+	maker     *maker
 	loaded    shelf
 	looked    usedQueue
 	replicas  replicas
@@ -283,9 +282,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	}
 	n.Operations = Operations{node: n}
 	n.replicas.n, n.replicas.serve = n, n.keepCouncil
-	n.mapper = mapper.New(mapper.Options{
-		Ledger: l, Gate: n.gate, Now: o.Now, Log: o.Log, Workers: cfg.Limits.Workers(), RecordBytes: cfg.Limits.RecordBytes,
-	})
+	n.maker = &maker{n: n, at: map[name.StandardLine]place{}, allowed: map[[2]name.Standard]string{}}
 	// The ledger is open, so no other process has the folder: only one may use
 	// a directory's at a time.
 	if err := n.begin(pass); err != nil {
@@ -414,7 +411,7 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { n.book.keep(ctx) })
 	wg.Go(func() { n.keepMeasuring(ctx) })
-	wg.Go(func() { n.mapper.Run(ctx) })
+	wg.Go(func() { n.maker.keep(ctx) })
 	wg.Go(func() { n.keepDirectory(ctx) })
 	if n.o.shared != nil {
 		wg.Go(func() { n.keepKeepingFiles(ctx) })

@@ -453,6 +453,9 @@ func (n *Node) holdingReply(src *ledger.Source, h *ledger.Holding, whole bool) *
 
 const maxList = 1000
 
+// maxListBytes ends a page of records with their bodies, which may be large.
+const maxListBytes = 8 << 20
+
 // A list that goes over several standards or agreements is continued at a
 // place in one of them: cursors carry which, above the log index.
 const cursorIndexBits = 48
@@ -493,6 +496,7 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 	if err != nil {
 		return nil, err
 	}
+	size := 0
 	err = n.ledger.View(func(v *ledger.View) error {
 		for i, std := range names {
 			if i < first {
@@ -509,13 +513,14 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 				if in.Standard != "" && !means(in.Standard, ver.Claims.Standard) {
 					return true
 				}
-				if len(out.Records) == in.Limit {
+				if len(out.Records) == in.Limit || size > maxListBytes {
 					out.Cursor = cursorAt(i, ver.Index)
 					return false
 				}
 				r := n.versionReply(ver, false)
 				if in.Bodies {
 					r.Body = strictjson.Canonical(ver.Body)
+					size += len(r.Body)
 				}
 				out.Records = append(out.Records, *r)
 				return true
@@ -531,7 +536,7 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 
 func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 	out := &ListReply{Records: []RecordReply{}}
-	seen := false
+	seen, size := false, 0
 	shown := map[*ledger.Source][]*ledger.Holding{} // with what they say
 	first, from, err := splitCursor(in.Cursor)
 	if err != nil {
@@ -557,13 +562,14 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 				if in.Standard != "" && !means(in.Standard, h.View.Standard) {
 					return true
 				}
-				if len(out.Records) == in.Limit {
+				if len(out.Records) == in.Limit || size > maxListBytes {
 					out.Cursor = cursorAt(i, h.Index)
 					return false
 				}
 				r := n.holdingReply(src, h, false)
 				if in.Bodies {
 					r.Body = strictjson.Canonical(h.View.Body)
+					size += len(r.Body)
 					shown[src] = append(shown[src], h)
 				}
 				out.Records = append(out.Records, *r)

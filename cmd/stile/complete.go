@@ -35,11 +35,10 @@ func (g *register) check(dryRun, all bool) error {
 	case g.source != "" && (dryRun || all):
 		return misused("--source goes with an import that keeps what is good: not with --dry-run or --all-or-nothing")
 	}
-	if !g.complete {
-		return nil // stile footprint import has no such flag
+	if _, err := g.limit(0); err != nil {
+		return err
 	}
-	_, err := g.limit(0)
-	return err
+	return nil
 }
 
 // limit returns how many of a source's records may be deleted without a question.

@@ -9,9 +9,10 @@ import (
 )
 
 func (a *app) exportCommand() *cobra.Command {
-	return noun("export", "Write what an auditor can verify offline", `An audit bundle is one .stile file with records, agreements, proofs and
-cosigned checkpoints. "stile verify" checks it without any node.`,
-		a.exportBundleCommand())
+	return noun("export", "Write records to files, or what an auditor can verify offline", `Records go out as CSV, NDJSON, GeoJSON, XLSX or Parquet, for other programs. An
+audit bundle is one .stile file with records, agreements, proofs and cosigned
+checkpoints. "stile verify" checks it without any node.`,
+		a.exportRecordsCommand(), a.exportBundleCommand())
 }
 
 func (a *app) exportBundleCommand() *cobra.Command {

@@ -69,10 +69,15 @@ func (s *Sample) Draft(std *standard.Standard) []byte {
 	d.heads = s.columns()
 	d.exported = slices.Equal(s.Headings, ExportHeadings(d.places))
 	d.m.Guarded = d.exported
-	d.marks()
-	if !d.exported {
-		d.coordinates()
+	if d.exported {
+		for i, p := range d.places {
+			d.taken[i], d.chosen[p.To] = true, d.fit(p, d.heads[i])
+			d.chosen[p.To].sure = true
+		}
+		return d.print()
 	}
+	d.marks()
+	d.coordinates()
 	d.match()
 	d.join()
 	d.ignore()
@@ -167,7 +172,7 @@ func (d *draft) match() {
 		d.taken[pr.head.index] = true
 	}
 	// One number of a place says nothing without the other.
-	for _, a := range d.axes() {
+	for _, a := range Axes(d.places) {
 		for _, both := range [][2]name.Field{{a[longitude], a[latitude]}, {a[easting], a[northing]}} {
 			for i, to := range both {
 				if c := d.chosen[to]; c != nil && d.chosen[both[1-i]] == nil {

@@ -33,17 +33,17 @@ func (d *draft) inCoordinates(to name.Field) bool {
 // coordinates finds where the places of the standard that are two numbers come
 // from, by the headings and by what the numbers can be.
 func (d *draft) coordinates() {
-	for _, to := range d.axes() {
+	for _, to := range Axes(d.places) {
 		d.place(to)
 	}
 }
 
-// axes returns the places of the standard for longitude, latitude, easting and
-// northing, those of one object together.
-func (d *draft) axes() [][4]name.Field {
+// Axes returns the places of a standard for longitude, latitude, easting and
+// northing, in this order, those of one object together; "" where it has none.
+func Axes(places []Place) [][4]name.Field {
 	var parents []name.Field
 	found := map[name.Field]*[4]name.Field{}
-	for _, p := range d.places {
+	for _, p := range places {
 		if p.Type != typeNumber && p.Type != typeInteger || p.List {
 			continue
 		}

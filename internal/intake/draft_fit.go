@@ -59,7 +59,11 @@ type fitting struct {
 func (d *draft) fit(p Place, h *heading) *choice {
 	f := &fitting{d: d, p: p, c: &choice{head: h, col: Column{To: p.To, Type: p.Type, Required: p.Required && !p.Nullable}}}
 	col := &f.c.col
-	if p.Type == typeJSON && !d.exported {
+	if d.exported {
+		f.asExported()
+		return f.c
+	}
+	if p.Type == typeJSON {
 		col.Type = typeString
 	}
 	if p.Required && p.Nullable {
@@ -90,6 +94,23 @@ func (d *draft) fit(p Place, h *heading) *choice {
 	}
 	f.leave()
 	return f.c
+}
+
+// asExported reads a column as stile export records writes it: what is not a
+// text is JSON, so that a number keeps its digits.
+func (f *fitting) asExported() {
+	col := &f.c.col
+	col.Required = false
+	if col.Type == typeDate || col.Type == typeDateTime {
+		col.Type = typeString
+	}
+	if col.Type != typeString {
+		col.Type = typeJSON
+	}
+	if f.p.List {
+		col.Split, col.Escape = "|", `\`
+	}
+	f.c.fits = f.c.head.filled
 }
 
 func (f *fitting) note(format string, args ...any) {
@@ -130,10 +151,6 @@ func (f *fitting) try(note string, change func(*Column)) bool {
 func (f *fitting) split() {
 	col, h := &f.c.col, f.c.head
 	col.Split = "|"
-	if f.d.exported {
-		col.Escape = `\`
-		return
-	}
 	best := len(f.d.failing(f.p, *col, h.cells))
 	for _, sep := range []string{"\n", ";", ", ", ",", " "} {
 		if best == 0 {

@@ -84,3 +84,16 @@ func (p *pattern) part(s, name string) (string, bool) {
 	}
 	return parts[1], true
 }
+
+// Point returns the longitude and latitude, as they are written, of a text such
+// as POINT(-1.5491 53.8008).
+func Point(s string) (longitude, latitude string, ok bool) {
+	parts, ok := patternNamed("point").split(strings.TrimSpace(s))
+	if !ok {
+		return "", "", false
+	}
+	for i, p := range parts {
+		parts[i] = strings.TrimPrefix(p, "+")
+	}
+	return parts[0], parts[1], true
+}
