@@ -158,8 +158,7 @@ ended, why, and the heads of the evidence, which stays.
 
 With --follow held we go on from the history that we knew: the council has put its log
 right. If it has not, exchange stops again. With --follow told the council's log begins
-anew for us: copies from it start over, and records that it does not give again are
-erased. If we have cosigned its log we never do so again, since that would vouch for
+anew for us: all records we hold from it are erased, and copies start over. If we have cosigned its log we never do so again, since that would vouch for
 two histories.`,
 		Example: `  stile council quarantine end northmoor.gov.uk --follow told \
     --because "restored from the backup of 1 November, says J. Hale, their head of ICT"`,

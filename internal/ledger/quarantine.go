@@ -126,15 +126,15 @@ func quarantineBody(c name.Council, q *Quarantine) map[string]any {
 // logs that, with the heads of the evidence, which is kept.
 //
 // With FollowHeld the history known before goes on. With FollowTold what was known
-// of the log is forgotten and the next checkpoint met begins it anew: every copy
-// from the council starts over, and what the new history does not give again is
-// erased; a log that we have cosigned we then cosign no more, since that would
-// vouch for two histories. ErrNotFound when there is no quarantine.
+// of the log is forgotten and the next checkpoint met begins it anew: all that is
+// held from the council is erased, from the files on disk too, and every copy starts
+// over; a log that we have cosigned we then cosign no more, since that would vouch
+// for two histories. ErrNotFound when there is no quarantine.
 func (l *Ledger) EndQuarantine(ctx context.Context, log name.Council, follow, because string) error {
 	if follow != FollowHeld && follow != FollowTold {
 		return fmt.Errorf("internal error: follow %q", follow)
 	}
-	return l.do(ctx, false, func(t *tx) error {
+	return l.do(ctx, follow == FollowTold, func(t *tx) error {
 		k, err := t.known(log)
 		if err != nil {
 			return err
@@ -152,25 +152,42 @@ func (l *Ledger) EndQuarantine(ctx context.Context, log name.Council, follow, be
 		if follow == FollowTold {
 			next.Size, next.Root, next.Note, next.At = 0, tlog.Hash{}, nil, time.Time{}
 			next.Forsworn = next.Forsworn || k.CosignedSize > 0
-			for _, s := range l.Sources() {
-				if s.From != log {
-					continue
-				}
-				c, err := t.current(s)
-				if err != nil {
-					return err
-				}
-				if c.Ending || c.Ended {
-					continue
-				}
-				c.restart(c.Digest)
-				if err := t.source(c); err != nil {
-					return err
-				}
+			if err := t.beginAnew(log); err != nil {
+				return err
 			}
 		}
 		return t.keepKnown(&next)
 	})
+}
+
+// beginAnew erases what is held from a council: another history gives other records
+// at the same indexes. A crash before the rest is durable leaves the quarantine, and
+// whoever ends it again erases nothing more.
+func (t *tx) beginAnew(log name.Council) error {
+	for _, s := range t.l.Sources() {
+		if s.From != log {
+			continue
+		}
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		if c.Ending {
+			continue // all of it goes by itself
+		}
+		if err := t.l.dropPrefixes(numKey4('H', s.number), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number)); err != nil {
+			return err
+		}
+		c.Withdrawn += c.Records
+		if c.Records = 0; !c.Ended {
+			c.restart(c.Digest)
+			c.Sweep = false
+		}
+		if err := t.source(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxEnded is how many ended quarantines of one council are kept here; the events

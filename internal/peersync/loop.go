@@ -278,7 +278,10 @@ func (s *Syncer) eachMember(ctx context.Context, fp name.Council, turn int, ask 
 		return 1
 	})
 	for _, m := range members {
-		err := ask(m)
+		err := s.o.Ledger.Allowed(m)
+		if err == nil {
+			err = ask(m)
+		}
 		if err == nil {
 			return nil
 		}
