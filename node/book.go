@@ -140,12 +140,25 @@ func (b *book) InForce(a name.Agreement, now time.Time) (*agreement.Agreement, s
 func (b *book) Inbound(now time.Time) (out []*agreement.Agreement) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, a := range b.state.InForce(now) {
+	all := b.state.InForce(now)
+	for _, a := range b.state.Names() {
+		if doc := b.state.Suspended(a, now); doc != nil {
+			all = append(all, doc)
+		}
+	}
+	for _, a := range all {
 		if slices.Contains(a.To, b.n.cfg.Council) {
 			out = append(out, a)
 		}
 	}
 	return out
+}
+
+// Suspended implements peersync.Agreements.
+func (b *book) Suspended(a name.Agreement, now time.Time) *agreement.Agreement {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.Suspended(a, now)
 }
 
 // Related implements peersync.Agreements.

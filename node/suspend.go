@@ -14,10 +14,11 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// Suspending an agreement stops at once what leaves under it, and withdraws
-// nothing: what the receiver holds stays there, and so do changes and withdrawals
-// that come up meanwhile, until whoever suspended it resumes it. Then the
-// exchange goes on where it was.
+// Suspending an agreement stops at once what leaves under it, whichever side does
+// it, and withdraws nothing: what the receiver holds stays there, and changes wait
+// until whoever suspended it resumes it. Then the exchange goes on where it was.
+// What has to come back comes back all the same, with its receipt, or a receiver
+// could keep it by suspending.
 //
 // A footprint that is party is suspended by any one of its members, since that is
 // the safe direction, and resumed by a majority. A member that is itself party

@@ -445,9 +445,10 @@ func (a *app) agreementSuspendCommand() *cobra.Command {
 		Use:   "suspend NAME --reason TEXT",
 		Short: "Stop what travels under an agreement, for now",
 		Long: `Suspend stops at once what travels under an agreement, whichever side says it.
-Nothing is withdrawn: the receiver keeps what it holds, and what changes
-meanwhile, or has to come back, waits until whoever suspended the agreement
-resumes it. To have everything deleted, end the agreement.
+The receiver keeps what it holds, and what changes meanwhile waits until whoever
+suspended the agreement resumes it. What has to come back, because a record was
+deleted or matches no more, comes back all the same. To have everything deleted,
+end the agreement.
 
 Any one member suspends for a footprint, and a majority of its members resumes.
 A member that is itself party, such as the one that sends, suspends and resumes

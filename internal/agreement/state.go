@@ -284,6 +284,18 @@ func (s *State) InForce(now time.Time) []*Agreement {
 	return out
 }
 
+// Suspended returns the text of an agreement that would be in force at the instant
+// now if nobody had suspended it; nil when there is none. What was shared under it
+// is still taken back.
+func (s *State) Suspended(n name.Agreement, now time.Time) *Agreement {
+	for _, st := range s.Versions(n, now) {
+		if st.Phase == Suspended {
+			return st.Agreement
+		}
+	}
+	return nil
+}
+
 // Find returns the document that was proposed under a version.
 func (s *State) Find(n name.Agreement, version int) (*Agreement, bool) {
 	if v := s.agreements[n][version]; v != nil {

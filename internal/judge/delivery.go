@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +28,9 @@ type Page struct {
 	Cursor    uint64 // where the next page begins
 	Offered   uint64 // records that the sender says there are
 	Live      bool   // there is no more now
+	// Withdrawals: the agreement is suspended, the page holds withdrawals alone, and
+	// follows Source.WithdrawnTo.
+	Withdrawals bool
 }
 
 // Delivery decides about a page that follows a source's cursor. The result holds
@@ -35,12 +39,19 @@ type Page struct {
 // of [Log.Extend], which is asked first: two heads are evidence whatever came with
 // them.
 func (c *Case) Delivery(ctx context.Context, src *ledger.Source, p Page) (*ledger.Delivery, error) {
-	d := &ledger.Delivery{Cursor: p.Cursor, Live: p.Live, Offered: int(min(p.Offered, 1<<40))}
+	d := &ledger.Delivery{Cursor: p.Cursor, Live: p.Live, Offered: int(min(p.Offered, 1<<40)), Suspended: p.Withdrawals}
+	from := src.Cursor
+	if p.Withdrawals {
+		from = src.WithdrawnTo()
+		if c.doc == nil || slices.ContainsFunc(p.Items, func(it ledger.PageItem) bool { return isRecord(it.Token) }) {
+			return nil, fmt.Errorf("batch: %w: a record among withdrawals", ErrLied)
+		}
+	}
 	var err error
 	if d.Checkpoint, err = c.log.Extend(ctx, p.Told); err != nil {
 		return nil, err
 	}
-	indexes, err := order(src.Cursor, d.Checkpoint.Size, p)
+	indexes, err := order(from, d.Checkpoint.Size, p)
 	if err != nil {
 		return nil, err
 	}

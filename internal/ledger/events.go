@@ -73,6 +73,9 @@ type Receipt struct {
 	Deleted    []uint64
 	Refused    int
 	DeletedAll int // everything held under an agreement that is over
+	// Suspended: it answers to a page of withdrawals, of an agreement that was
+	// suspended, and says nothing of the records between Since and Cursor.
+	Suspended bool
 
 	RefusedEntries []uint64
 }
@@ -118,6 +121,7 @@ func ReceiptOf(e *record.Event) (*Receipt, error) {
 	r.Since, _ = number(e.Body["since"])
 	r.Size, _ = number(e.Body["size"])
 	r.Root, _ = e.Body["root"].(string)
+	r.Suspended, _ = e.Body["suspended"].(bool)
 	var ok bool
 	if r.Cursor, ok = number(e.Body["cursor"]); !ok {
 		return nil, fmt.Errorf("read receipt: no cursor")

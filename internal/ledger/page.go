@@ -20,6 +20,7 @@ type Page struct {
 	Note       []byte      // signed checkpoint
 	Inclusion  []tlog.Hash // tlog batch proof of every item at Checkpoint
 	Damaged    []uint64    // entries left out because they are damaged on disk
+	Suspended  bool        // it holds withdrawals alone
 }
 
 // A PageItem is one entry of a page.
@@ -35,11 +36,17 @@ const (
 )
 
 // Page reads a feed from a cursor on.
-func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
+func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) { return l.page(f, cursor, false) }
+
+// Withdrawals reads the withdrawals of a feed from a cursor on, which travel while
+// its agreement is suspended and nothing else does.
+func (l *Ledger) Withdrawals(f *Feed, cursor uint64) (*Page, error) { return l.page(f, cursor, true) }
+
+func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 	if !f.copied() {
 		return nil, fmt.Errorf("read feed of %s: records are not copied under it: %w", f.Agreement, ErrNotFound)
 	}
-	p := &Page{Since: cursor}
+	p := &Page{Since: cursor, Suspended: withdrawals}
 	err := l.View(func(v *View) error {
 		p.Checkpoint, p.Note = v.Checkpoint()
 		type want struct {
@@ -71,6 +78,9 @@ func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
 			kind, _, err := decodeItem(val)
 			if err != nil {
 				return err
+			}
+			if withdrawals && kind != itemWithdraw {
+				continue
 			}
 			w := &want{index: index, kind: kind}
 			if w.raw, w.err = v.raw(index); w.err == nil {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,10 +16,11 @@ import (
 // A Partner is how far one council has come in one feed.
 type Partner struct {
 	Council   name.Council `json:"council"`
-	Cursor    uint64       `json:"cursor"`            // acknowledged: everything before it is held or refused there
-	Held      int          `json:"held"`              // records it says it holds
-	Disclosed uint64       `json:"disclosed"`         // one past the last entry ever sent to it
-	Refused   int          `json:"refused,omitempty"` // items it refused
+	Cursor    uint64       `json:"cursor"`               // acknowledged: everything before it is held or refused there
+	TakenBack uint64       `json:"taken_back,omitempty"` // acknowledged: every withdrawal before it was carried out there, while the agreement was suspended
+	Held      int          `json:"held"`                 // records it says it holds
+	Disclosed uint64       `json:"disclosed"`            // one past the last entry ever sent to it
+	Refused   int          `json:"refused,omitempty"`    // items it refused
 	LastAck   time.Time    `json:"last_ack,omitzero"`
 	Behind    string       `json:"behind,omitempty"` // what went wrong last, in words
 	Done      bool         `json:"done,omitempty"`   // it has deleted everything, since the agreement is over
@@ -67,8 +69,10 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 		return nil
 	}
 	entries := make([]any, len(items))
+	withdrawals := true
 	for i, it := range items {
 		entries[i] = decimal(it.Index)
+		withdrawals = withdrawals && bytes.IndexByte(it.Token, '~') < 0
 	}
 	return l.do(ctx, false, func(t *tx) error {
 		if err := t.allowed(to); err != nil {
@@ -80,6 +84,9 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 		t.event(KindDisclosure, map[string]any{
 			"agreement": string(f.Agreement), "version": decimal(f.Version), "to": string(to), "entries": entries,
 		})
+		if withdrawals {
+			return nil
+		}
 		return t.partner(f, to, func(p *Partner) { p.Disclosed = max(p.Disclosed, items[len(items)-1].Index+1) })
 	})
 }
@@ -93,6 +100,8 @@ type Ack struct {
 	Receipt []byte // signed event of the partner; nil when the page had no items
 	Late    bool   // a receipt that was given before and did not get through
 	Done    bool   // the agreement is over, and the receipt says that everything was deleted
+	// Suspended: the page held withdrawals alone, and Since and Cursor are of those.
+	Suspended bool
 }
 
 // Acknowledge keeps a partner's receipt and moves its cursor. The cursor does
@@ -114,15 +123,22 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 				return // an answer that was under way when it said its last word
 			}
 			skipped := false
-			if a.Since > p.Cursor {
+			if from := max(p.Cursor, p.TakenBack); a.Since > from {
 				skips = l.View(func(v *View) error {
-					return v.Withdrawals(f, p.Cursor, a.Since, func(uint64, name.Record) bool {
+					return v.Withdrawals(f, from, a.Since, func(uint64, name.Record) bool {
 						skipped = true
 						return false
 					})
 				})
 			}
 			switch {
+			case a.Suspended:
+				if !skipped {
+					p.TakenBack = max(p.TakenBack, a.Cursor)
+				}
+				if a.Late {
+					return
+				}
 			case a.Late:
 				if !skipped {
 					p.Cursor = max(p.Cursor, a.Cursor)
@@ -156,7 +172,7 @@ func (v *View) Receipts(f *Feed, from name.Council, fn func(jws []byte) bool) er
 // Outstanding calls fn with the withdrawals of a feed that a partner has not
 // acknowledged: the log index of the withdrawal event and the record.
 func (v *View) Outstanding(f *Feed, p Partner, fn func(index uint64, r name.Record) bool) error {
-	return v.Withdrawals(f, p.Cursor, math.MaxUint64, fn)
+	return v.Withdrawals(f, max(p.Cursor, p.TakenBack), math.MaxUint64, fn)
 }
 
 // Withdrawals calls fn with the withdrawals that stand in a feed from one

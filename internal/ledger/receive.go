@@ -37,6 +37,9 @@ type Delivery struct {
 	Refused    []Refusal
 	Verified   bool // the records' own signatures were checked
 	Live       bool // with it the feed is read to its end
+	// Suspended: the page holds withdrawals alone. Its cursor is that of those, see
+	// Source.WithdrawnTo, and the copy stays where it is.
+	Suspended bool
 }
 
 // A Put is one record version in a delivery.
@@ -83,7 +86,11 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if err != nil {
 			return err
 		}
-		if !c.at(s) || d.Cursor < c.Cursor {
+		before := c.Cursor
+		if d.Suspended {
+			before = c.WithdrawnTo()
+		}
+		if !c.at(s) || d.Cursor < before {
 			return ErrStale
 		}
 		k, err := t.known(c.From)
@@ -96,7 +103,6 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if d.Checkpoint.Size > k.Size {
 			return fmt.Errorf("%w: entry %d is met first", ErrUnplaced, d.Checkpoint.Size)
 		}
-		before := c.Cursor
 		taken := make([]any, 0, len(d.Puts))
 		for i := range d.Puts {
 			took, err := t.keep(c, &d.Puts[i])
@@ -113,8 +119,13 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if err := t.refusals(c, d.Refused); err != nil {
 			return err
 		}
-		c.Cursor, c.Offered, c.LastAt = d.Cursor, d.Offered, l.o.Now().UTC()
-		if d.Verified && c.Verified >= before {
+		c.LastAt = l.o.Now().UTC()
+		if d.Suspended {
+			c.TakenBack = d.Cursor
+		} else {
+			c.Cursor, c.Offered = d.Cursor, d.Offered
+		}
+		if d.Verified && !d.Suspended && c.Verified >= before {
 			c.Verified = c.Cursor
 		}
 		if len(d.Puts)+len(d.Withdrawn)+len(d.Refused) > 0 {
@@ -126,7 +137,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("keep delivery from %s: %w", s.From, err)
 	}
-	if d.Live && s.Sweep {
+	if d.Live && s.Sweep && !d.Suspended {
 		if err := l.sweep(ctx, s); err != nil {
 			return nil, fmt.Errorf("sweep the copy of %s: %w", s.Agreement, err)
 		}
@@ -189,7 +200,7 @@ func (l *Ledger) sweep(ctx context.Context, s *Source) error {
 
 // at reports whether the copy is where s was.
 func (s *Source) at(was *Source) bool {
-	return !s.Ended && !s.Ending && s.Cursor == was.Cursor && s.Digest == was.Digest && s.Generation == was.Generation
+	return !s.Ended && !s.Ending && s.Cursor == was.Cursor && s.TakenBack == was.TakenBack && s.Digest == was.Digest && s.Generation == was.Generation
 }
 
 // maxRefusals is how many refusals of one source are kept: a partner must not
@@ -208,11 +219,15 @@ func receiptBody(s *Source, d *Delivery, since uint64, taken []any) map[string]a
 	for i, r := range d.Refused {
 		refused[i] = map[string]any{"entry": decimal(r.Index), "rule": r.Rule, "pointer": r.Pointer}
 	}
-	return map[string]any{
+	m := map[string]any{
 		"agreement": string(s.Agreement), "from": string(s.From),
 		"size": decimal(d.Checkpoint.Size), "root": d.Checkpoint.Root.String(), "since": decimal(since), "cursor": decimal(d.Cursor),
 		"held": taken, "refused": refused, "deleted": deleted,
 	}
+	if d.Suspended {
+		m["suspended"] = true // it says nothing of records between since and cursor
+	}
+	return m
 }
 
 func encodeHolding(p *Put) []byte {

@@ -21,12 +21,13 @@ import (
 // council's log is not here: see [KnownLog].
 type Source struct {
 	From      name.Council   `json:"from"`
-	Agreement name.Agreement `json:"agreement,omitempty"` // "" for notices
-	Digest    string         `json:"digest,omitempty"`    // of the agreement's text the copy is of
-	Cursor    uint64         `json:"cursor"`              // next log index wanted
-	Records   int            `json:"records"`             // held
-	Offered   int            `json:"offered"`             // records the sender said the feed holds
-	Verified  uint64         `json:"verified"`            // every holding before this index had its own signature checked
+	Agreement name.Agreement `json:"agreement,omitempty"`  // "" for notices
+	Digest    string         `json:"digest,omitempty"`     // of the agreement's text the copy is of
+	Cursor    uint64         `json:"cursor"`               // next log index wanted
+	TakenBack uint64         `json:"taken_back,omitempty"` // withdrawals before this index were carried out while the agreement was suspended; see Withdrawn
+	Records   int            `json:"records"`              // held
+	Offered   int            `json:"offered"`              // records the sender said the feed holds
+	Verified  uint64         `json:"verified"`             // every holding before this index had its own signature checked
 	Refused   int            `json:"refused,omitempty"`
 	Withdrawn int            `json:"withdrawn,omitempty"`
 	LastAt    time.Time      `json:"last_at,omitzero"`   // of the last delivery
@@ -72,15 +73,19 @@ func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
 		if err != nil {
 			return err
 		}
-		c.Cursor, c.Verified, c.Digest, c.Receipts = 0, 0, digest, nil
+		c.Cursor, c.TakenBack, c.Verified, c.Digest, c.Receipts = 0, 0, 0, digest, nil
 		return t.source(c)
 	})
 }
 
 func (s *Source) restart(digest string) {
-	s.Cursor, s.Verified, s.Digest, s.Ended, s.Receipts = 0, 0, digest, false, nil
+	s.Cursor, s.TakenBack, s.Verified, s.Digest, s.Ended, s.Receipts = 0, 0, 0, digest, false, nil
 	s.Ending, s.Generation, s.Sweep = false, s.Generation+1, s.Sweep || s.Records > 0
 }
+
+// WithdrawnTo returns the first log index of which no withdrawal was carried out
+// yet. While an agreement is suspended it runs ahead of the cursor.
+func (s *Source) WithdrawnTo() uint64 { return max(s.Cursor, s.TakenBack) }
 
 func (l *Ledger) loadSources(txn *badger.Txn) (old []oldSource, err error) {
 	err = walk(txn, []byte("S"), func(key, value []byte) error {

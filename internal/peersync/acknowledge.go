@@ -57,7 +57,7 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, f feed, page 
 		return fmt.Errorf("%s has left the directory", to)
 	}
 	of := f.of()
-	ack := ledger.Ack{Since: page.Since, Cursor: a.GetCursor(), Held: int(min(a.GetHeld(), 1<<40))}
+	ack := ledger.Ack{Since: page.Since, Cursor: a.GetCursor(), Held: int(min(a.GetHeld(), 1<<40)), Suspended: page.Suspended}
 	if ack.Cursor != page.Cursor {
 		return fmt.Errorf("acknowledgement: %w: cursor %d, sent %d", judge.ErrLied, ack.Cursor, page.Cursor)
 	}
@@ -136,7 +136,7 @@ func (s *Syncer) receipt(m directory.Member, of feedOf, a *wirepb.Ack) (*ledger.
 // must be about the page's checkpoint and cursor, name only items of the page,
 // and say of every withdrawal in it that it was carried out or refused.
 func answers(r *ledger.Receipt, page *page) error {
-	if r.Since != page.Since || r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root.String() {
+	if r.Suspended != page.Suspended || r.Since != page.Since || r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root.String() {
 		return fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
 	}
 	sent := make(map[uint64]bool, len(page.Items)) // to whether it is a withdrawal not yet answered

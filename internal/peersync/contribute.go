@@ -113,6 +113,8 @@ func (c *contributor) text(ctx context.Context, f *ledger.Feed) error {
 		switch {
 		case st.InForce() && !f.Closed():
 			return c.bring(ctx, f)
+		case st.Phase == agreement.Suspended && !f.Closed():
+			return c.takeBack(ctx, f)
 		case st.Phase == agreement.Ended && f.Closed():
 			return c.retract(ctx, f)
 		case st.Phase == agreement.Superseded && f.Closed():
@@ -335,7 +337,42 @@ func (c *contributor) contributed(ctx context.Context, f *ledger.Feed, part *led
 	if err != nil {
 		return err
 	}
-	return c.s.o.Ledger.Acknowledge(ctx, f, c.footprint, ledger.Ack{Since: part.Since, Cursor: part.Cursor, Held: there, Refused: len(refused)})
+	return c.s.o.Ledger.Acknowledge(ctx, f, c.footprint, ledger.Ack{Since: part.Since, Cursor: part.Cursor, Held: there, Refused: len(refused), Suspended: part.Suspended})
+}
+
+// takeBack withdraws what has to come back while an agreement is suspended, and
+// brings nothing else.
+func (c *contributor) takeBack(ctx context.Context, f *ledger.Feed) error {
+	p, err := c.s.partnerOf(f, c.footprint)
+	if err != nil || p.Disclosed == 0 {
+		return err
+	}
+	for from := max(p.Cursor, p.TakenBack); ; {
+		page, err := c.s.o.Ledger.Withdrawals(f, from)
+		if err != nil || len(page.Items) == 0 {
+			return err
+		}
+		if err := c.s.o.Directory.Exchange(c.s.o.Now()); err != nil {
+			return err
+		}
+		page.Items = page.Items[:min(len(page.Items), partItems)]
+		page.Cursor = page.Items[len(page.Items)-1].Index + 1
+		offers := make([]offer, len(page.Items))
+		for i, it := range page.Items {
+			offers[i] = offer{entry: footprint.Entry{Token: it.Token}, index: it.Index, event: it.Index, item: true}
+		}
+		if err := c.s.o.Ledger.Disclose(ctx, f, c.footprint, page.Items); err != nil {
+			return err
+		}
+		got, err := c.contribute(ctx, f, page.Cursor, offers)
+		if err != nil {
+			return err
+		}
+		if err := c.contributed(ctx, f, page, offers, got); err != nil {
+			return err
+		}
+		from = page.Cursor
+	}
 }
 
 // retract withdraws everything that an agreement let into a footprint and that is

@@ -46,23 +46,29 @@ type feedOf struct {
 	log       name.Council   // that its indexes and checkpoints are of
 	agreement name.Agreement // "" for notices
 	digest    agreement.Digest
+	suspended bool          // the agreement is: it gives withdrawals and nothing else
 	beat      time.Duration // how often an idle sender looks at the log and asks the agreement again
 }
 
 // An ownFeed is a feed that our ledger keeps.
 type ownFeed struct {
-	s *Syncer
-	f *ledger.Feed
+	s         *Syncer
+	f         *ledger.Feed
+	suspended bool
 }
 
 func (o *ownFeed) of() feedOf {
-	return feedOf{log: o.s.o.Self, agreement: o.f.Agreement, digest: o.f.Digest, beat: beatEvery}
+	return feedOf{log: o.s.o.Self, agreement: o.f.Agreement, digest: o.f.Digest, suspended: o.suspended, beat: beatEvery}
 }
 
 func (o *ownFeed) changed() <-chan struct{} { return o.s.o.Ledger.Changed() }
 
 func (o *ownFeed) page(cursor uint64) (*page, error) {
-	p, err := o.s.o.Ledger.Page(o.f, cursor)
+	read := o.s.o.Ledger.Page
+	if o.suspended {
+		read = o.s.o.Ledger.Withdrawals
+	}
+	p, err := read(o.f, cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -111,5 +117,5 @@ func (o *ownFeed) late(ctx context.Context, to name.Council, r *ledger.Receipt, 
 	if err != nil || silent {
 		return err
 	}
-	return o.s.o.Ledger.Acknowledge(ctx, o.f, to, ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: jws, Late: true})
+	return o.s.o.Ledger.Acknowledge(ctx, o.f, to, ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: jws, Late: true, Suspended: r.Suspended})
 }

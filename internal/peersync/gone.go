@@ -36,8 +36,12 @@ func goneOf(b *wirepb.Batch) (out []goneRecord) {
 // of them do.
 func (s *Syncer) gone(ctx context.Context, src *ledger.Source, by name.Council, b *wirepb.Batch, d *ledger.Delivery) error {
 	var claims []goneRecord
+	from := src.Cursor
+	if b.GetWithdrawals() {
+		from = src.WithdrawnTo()
+	}
 	for _, g := range goneOf(b) {
-		if g.index < src.Cursor || g.index >= d.Checkpoint.Size {
+		if g.index < from || g.index >= d.Checkpoint.Size {
 			return fmt.Errorf("batch: %w: entry %d is out of order", judge.ErrLied, g.index)
 		}
 		last, err := s.o.Ledger.Last(src, g.record)

@@ -40,7 +40,12 @@ type Agreements interface {
 	// InForce returns the agreement of that name if it is in force at now; or,
 	// if not, why not in words.
 	InForce(a name.Agreement, now time.Time) (*agreement.Agreement, string)
-	// Inbound returns the agreements in force at now under which self receives.
+	// Suspended returns the text of an agreement that is suspended at now, and would
+	// be in force if it were not; nil when there is none. Under it nothing is shared,
+	// and what has to come back still does.
+	Suspended(a name.Agreement, now time.Time) *agreement.Agreement
+	// Inbound returns the agreements in force or suspended at now under which self
+	// receives.
 	Inbound(now time.Time) []*agreement.Agreement
 	// Related returns the councils that any agreement, in force or proposed,
 	// is with.

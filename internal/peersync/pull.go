@@ -86,7 +86,7 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 	if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Hello{Hello: hello}}); err != nil {
 		return false, err
 	}
-	if hello.GetCursor() > 0 {
+	if max(hello.GetCursor(), hello.GetWithdrawn()) > 0 {
 		// What we answered last may not have got through.
 		if err := s.repeat(src, out); err != nil {
 			return false, err
@@ -235,6 +235,9 @@ func (s *Syncer) take(ctx context.Context, c *judge.Case, p *job, by name.Counci
 		// Asked again for every batch: what is agreed may have changed since
 		// the stream began, and we may know of it before the sender does.
 		doc, why := s.o.Agreements.InForce(was.Name, s.o.Now())
+		if doc == nil && b.GetWithdrawals() {
+			doc = s.o.Agreements.Suspended(was.Name, s.o.Now())
+		}
 		if doc == nil {
 			return nil, nil, errors.New(why)
 		}
@@ -291,6 +294,7 @@ func pageOf(b *wirepb.Batch, k jobKey, by name.Council) judge.Page {
 			By: by, Through: through(k.agreement), Cosign: by == k.council,
 		},
 		Inclusion: b.GetInclusion(), Cursor: b.GetCursor(), Offered: b.GetRecords(), Live: b.GetLive(),
+		Withdrawals: b.GetWithdrawals(),
 	}
 	for _, it := range b.GetItems() {
 		p.Items = append(p.Items, ledger.PageItem{Index: it.GetIndex(), Token: it.GetToken()})
@@ -343,6 +347,9 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 	}
 	doc, why := s.o.Agreements.InForce(src.Agreement, s.o.Now())
 	if doc == nil {
+		doc = s.o.Agreements.Suspended(src.Agreement, s.o.Now())
+	}
+	if doc == nil {
 		return nil, nil, errors.New(why)
 	}
 	if _, err := s.o.Ledger.StandardOf(doc.Standard); err != nil {
@@ -353,7 +360,7 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 		return nil, nil, err
 	}
 	d := doc.Digest()
-	h.Feed, h.AgreementDigest = string(doc.Name), d[:]
+	h.Feed, h.AgreementDigest, h.Withdrawn = string(doc.Name), d[:], src.WithdrawnTo()
 	text, err := s.textOf(doc)
 	if err != nil {
 		return nil, nil, err
@@ -372,6 +379,6 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 		// of its own, so that the copy starts over.
 		err = s.o.Ledger.Restart(ctx, src, text)
 	}
-	h.Cursor = 0
+	h.Cursor, h.Withdrawn = 0, 0
 	return c, h, err
 }

@@ -62,9 +62,9 @@ func (s *Syncer) Asked(f *footprint.Footprint, a name.Agreement, partner name.Co
 	return r.asked[asker{a, partner}]
 }
 
-// footprintFeed finds what a footprint sends under an agreement that is in force, or
-// says why a partner may not have it from us.
-func (s *Syncer) footprintFeed(to name.Council, doc *agreement.Agreement, h *wirepb.Hello) (feed, *wirepb.Refuse) {
+// footprintFeed finds what a footprint sends under an agreement that is in force or
+// suspended, or says why a partner may not have it from us.
+func (s *Syncer) footprintFeed(to name.Council, doc *agreement.Agreement, h *wirepb.Hello, suspended bool) (feed, *wirepb.Refuse) {
 	refuse := func(reason string) (feed, *wirepb.Refuse) {
 		return nil, &wirepb.Refuse{Code: codeNotReady, Reason: reason}
 	}
@@ -80,14 +80,14 @@ func (s *Syncer) footprintFeed(to name.Council, doc *agreement.Agreement, h *wir
 	switch cp, signed := r.f.Checkpoint(); {
 	case signed == nil:
 		return refuse("no majority has cosigned a checkpoint yet")
-	case max(h.GetTreeSize(), h.GetCursor()) > cp.Size || int(h.GetSigners()) > len(signers):
+	case max(h.GetTreeSize(), h.GetCursor(), h.GetWithdrawn()) > cp.Size || int(h.GetSigners()) > len(signers):
 		return refuse("this member is behind what you have seen")
 	}
 	r.mu.Lock()
 	k := asker{doc.Name, to}
 	r.asked[k] = Asked{s.o.Now().UTC(), h.GetCursor(), r.asked[k].Held}
 	r.mu.Unlock()
-	return &footprintFeed{s: s, r: r, doc: doc, terms: map[name.Standard]*agreement.Terms{}}, nil
+	return &footprintFeed{s: s, r: r, doc: doc, suspended: suspended, terms: map[name.Standard]*agreement.Terms{}}, nil
 }
 
 // A footprintFeed is what a footprint sends under an agreement, read at this member.
@@ -97,10 +97,12 @@ type footprintFeed struct {
 	r     *replica
 	doc   *agreement.Agreement
 	terms map[name.Standard]*agreement.Terms // nil where the agreement lets nothing of a version out
+
+	suspended bool
 }
 
 func (f *footprintFeed) of() feedOf {
-	return feedOf{log: f.r.name, agreement: f.doc.Name, digest: f.doc.Digest(), beat: recordsBeat}
+	return feedOf{log: f.r.name, agreement: f.doc.Name, digest: f.doc.Digest(), suspended: f.suspended, beat: recordsBeat}
 }
 
 func (f *footprintFeed) changed() <-chan struct{} { return f.r.f.Changed() }
@@ -116,7 +118,7 @@ func (f *footprintFeed) consistency(from, to uint64) ([]tlog.Hash, error) {
 
 func (f *footprintFeed) page(cursor uint64) (*page, error) {
 	cp, signed := f.r.f.Checkpoint()
-	p := &page{Page: ledger.Page{Since: cursor, Cursor: cursor, Checkpoint: cp, Note: signed, Live: true}}
+	p := &page{Page: ledger.Page{Since: cursor, Cursor: cursor, Checkpoint: cp, Note: signed, Live: true, Suspended: f.suspended}}
 	signers, err := f.r.f.Signers(f.doc.Ref())
 	if err != nil {
 		return nil, err
@@ -213,6 +215,9 @@ func (f *footprintFeed) item(h *footprint.Held, signers []name.Council) (token [
 	}
 	t := f.terms[std]
 	if through := t != nil && h.View.Op == record.Put && t.Match(h.View.Body); through {
+		if f.suspended {
+			return nil, false, nil // it travels once the agreement is resumed
+		}
 		token, err := h.Token.Narrow(t.Keep)
 		if err != nil {
 			return nil, false, err
@@ -270,7 +275,11 @@ func (f *footprintFeed) acknowledged(ctx context.Context, to name.Council, a led
 	}
 	f.r.mu.Lock()
 	defer f.r.mu.Unlock()
-	f.r.asked[asker{f.doc.Name, to}] = Asked{f.s.o.Now().UTC(), a.Cursor, a.Held}
+	k := asker{f.doc.Name, to}
+	if a.Suspended {
+		a.Cursor = f.r.asked[k].Cursor // it goes on from there
+	}
+	f.r.asked[k] = Asked{f.s.o.Now().UTC(), a.Cursor, a.Held}
 	return nil
 }
 
@@ -287,5 +296,5 @@ func (f *footprintFeed) late(ctx context.Context, to name.Council, r *ledger.Rec
 	f.r.mu.Lock()
 	held := f.r.asked[asker{f.doc.Name, to}].Held
 	f.r.mu.Unlock()
-	return f.acknowledged(ctx, to, ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: jws, Held: held})
+	return f.acknowledged(ctx, to, ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: jws, Held: held, Suspended: r.Suspended})
 }

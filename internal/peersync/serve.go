@@ -84,8 +84,8 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 	}
 }
 
-// permit finds the feed that a hello asks for, or says why it may not have it.
-// It says the same of an agreement that does not exist and of one with others.
+// permit finds the feed that a hello asks for, or says why it may not have it. Of an
+// agreement that is suspended it gives the withdrawals alone. It says the same of an agreement that does not exist and of one with others.
 func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (feed, *wirepb.Refuse) {
 	refuse := func(code, reason string) (feed, *wirepb.Refuse) {
 		return nil, &wirepb.Refuse{Code: code, Reason: reason}
@@ -102,6 +102,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	if r := s.quarantined(to); r != nil {
 		return nil, r
 	}
+	suspended := false
 	// Asked last: how long our log is we tell only those who may read of it.
 	rollback := func(f *ledger.Feed) (feed, *wirepb.Refuse) {
 		size := s.o.Ledger.Size()
@@ -116,10 +117,10 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 			r.Checkpoints = [][]byte{s.newest()}
 			return nil, r
 		}
-		if h.GetCursor() > size {
+		if max(h.GetCursor(), h.GetWithdrawn()) > size {
 			return refuse(codeBeyond, "you ask from beyond the end of our log")
 		}
-		return &ownFeed{s, f}, nil
+		return &ownFeed{s, f, suspended}, nil
 	}
 	if h.GetFeed() == noticesFeed {
 		// Made when first asked for: the stream then waits for what may come,
@@ -135,6 +136,10 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		return refuse(codeNoAgree, "no such agreement with you")
 	}
 	doc, why := s.o.Agreements.InForce(a, s.o.Now())
+	if doc == nil {
+		doc = s.o.Agreements.Suspended(a, s.o.Now())
+		suspended = doc != nil
+	}
 	if doc == nil || !slices.Contains(doc.To, to) || doc.From != s.o.Self && !s.o.Footprints.Is(doc.From) {
 		if doc == nil && why != "" && s.party(a, to) {
 			return refuse(codeNotNow, why)
@@ -148,7 +153,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		return refuse(codeNoAgree, "records are not copied under this agreement")
 	}
 	if doc.From != s.o.Self {
-		return s.footprintFeed(to, doc, h)
+		return s.footprintFeed(to, doc, h, suspended)
 	}
 	f, err := s.o.Ledger.Feed(a, doc.Digest())
 	if err != nil || !f.Ready {
@@ -184,14 +189,22 @@ func (s *Syncer) party(a name.Agreement, c name.Council) bool {
 
 var errStopServing = errors.New("it is no longer allowed")
 
+// startOf is where a receiver's stream begins.
+func startOf(of feedOf, h *wirepb.Hello) uint64 {
+	if of.suspended {
+		return max(h.GetCursor(), h.GetWithdrawn())
+	}
+	return h.GetCursor()
+}
+
 // send sends a feed from where the receiver is, then what is new as it comes.
 func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, out *wirepb.Writer) error {
 	acks := make(chan error, 1)
 	sent := make(chan *page, window) // sent and not yet acknowledged
-	go func() { acks <- s.acknowledgeAll(ctx, to, f, h.GetCursor(), st, in, sent) }()
+	go func() { acks <- s.acknowledgeAll(ctx, to, f, max(h.GetCursor(), h.GetWithdrawn()), st, in, sent) }()
 
 	of := f.of()
-	cursor, seen := h.GetCursor(), h.GetTreeSize()
+	cursor, seen := startOf(of, h), h.GetTreeSize()
 	var last time.Time // when a page was last sent
 	beat := time.NewTimer(0)
 	defer beat.Stop()
@@ -254,6 +267,11 @@ func (s *Syncer) over(to name.Council, of feedOf) *wirepb.Refuse {
 		return nil
 	}
 	doc, why := s.o.Agreements.InForce(of.agreement, s.o.Now())
+	if of.suspended {
+		// Once it is resumed the stream ends, and the next goes on from where the
+		// copy is.
+		doc, why = s.o.Agreements.Suspended(of.agreement, s.o.Now()), "it is suspended no more"
+	}
 	if doc == nil || doc.Digest() != of.digest {
 		return &wirepb.Refuse{Code: codeNotNow, Reason: why}
 	}
@@ -287,6 +305,8 @@ func batchOf(f feed, page *page, from uint64) (*wirepb.Batch, error) {
 		Live:       page.Live,
 		Items:      make([]*wirepb.Item, len(page.Items)),
 		Gone:       page.gone,
+
+		Withdrawals: page.Suspended,
 	}
 	for i, it := range page.Items {
 		b.Items[i] = &wirepb.Item{Index: it.Index, Token: it.Token}

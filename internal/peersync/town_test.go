@@ -145,6 +145,7 @@ type book struct {
 
 	mu      sync.Mutex
 	force   map[name.Agreement]*agreement.Agreement
+	halted  map[name.Agreement]*agreement.Agreement
 	notices []string
 }
 
@@ -160,6 +161,22 @@ func (b *book) end(a name.Agreement) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.force[a] = nil
+}
+
+// suspend suspends an agreement as this council sees it, or resumes it.
+func (b *book) suspend(a *agreement.Agreement, halted bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.halted, b.force[a.Name] = map[name.Agreement]*agreement.Agreement{a.Name: a}, nil
+	if !halted {
+		b.halted, b.force[a.Name] = nil, a
+	}
+}
+
+func (b *book) Suspended(a name.Agreement, now time.Time) *agreement.Agreement {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.halted[a]
 }
 
 func (b *book) InForce(a name.Agreement, now time.Time) (*agreement.Agreement, string) {
@@ -178,9 +195,11 @@ func (b *book) InForce(a name.Agreement, now time.Time) (*agreement.Agreement, s
 func (b *book) Inbound(now time.Time) (out []*agreement.Agreement) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, a := range b.force {
-		if a != nil && slices.Contains(a.To, b.self) {
-			out = append(out, a)
+	for _, list := range []map[name.Agreement]*agreement.Agreement{b.force, b.halted} {
+		for _, a := range list {
+			if a != nil && slices.Contains(a.To, b.self) {
+				out = append(out, a)
+			}
 		}
 	}
 	return out

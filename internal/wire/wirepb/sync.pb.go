@@ -205,7 +205,10 @@ type Hello struct {
 	Checkpoint []byte `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// Of what a footprint sends: how many of its members the asker knows to have
 	// signed the agreement. A member that knows fewer is behind, and refuses.
-	Signers       uint32 `protobuf:"varint,7,opt,name=signers,proto3" json:"signers,omitempty"`
+	Signers uint32 `protobuf:"varint,7,opt,name=signers,proto3" json:"signers,omitempty"`
+	// The first index of the sharer's log of which no withdrawal has been carried out
+	// yet. It is beyond the cursor once the agreement was suspended.
+	Withdrawn     uint64 `protobuf:"varint,8,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,6 +292,13 @@ func (x *Hello) GetSigners() uint32 {
 	return 0
 }
 
+func (x *Hello) GetWithdrawn() uint64 {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return 0
+}
+
 // Batch carries part of a feed, in the order of the log, and proves it to one
 // checkpoint. It has no items when there is nothing but news of the checkpoint
 // or the cursor.
@@ -322,7 +332,12 @@ type Batch struct {
 	// Of what a footprint sends: records to be deleted, as above, beside those whose
 	// council has withdrawn them, which are items with that council's event. At most
 	// 400, in strictly ascending order of index, each below the cursor.
-	Gone          []*Gone `protobuf:"bytes,9,rep,name=gone,proto3" json:"gone,omitempty"`
+	Gone []*Gone `protobuf:"bytes,9,rep,name=gone,proto3" json:"gone,omitempty"`
+	// The agreement is suspended. Nothing is shared under it, and what was shared and
+	// has to come back is taken back all the same: the items are withdrawals and
+	// nothing else, and the cursor is where the next of them are looked for. What else
+	// stands before it is sent once the agreement is resumed, from the cursor of Hello.
+	Withdrawals   bool `protobuf:"varint,10,opt,name=withdrawals,proto3" json:"withdrawals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -418,6 +433,13 @@ func (x *Batch) GetGone() []*Gone {
 		return x.Gone
 	}
 	return nil
+}
+
+func (x *Batch) GetWithdrawals() bool {
+	if x != nil {
+		return x.Withdrawals
+	}
+	return false
 }
 
 // Gone says that the newest version of a record is not let through by the agreement,
@@ -694,7 +716,7 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x05batch\x18\x02 \x01(\v2\x14.stile.sync.v1.BatchH\x00R\x05batch\x12&\n" +
 	"\x03ack\x18\x03 \x01(\v2\x12.stile.sync.v1.AckH\x00R\x03ack\x12/\n" +
 	"\x06refuse\x18\x04 \x01(\v2\x15.stile.sync.v1.RefuseH\x00R\x06refuseB\x06\n" +
-	"\x04kind\"\xcf\x01\n" +
+	"\x04kind\"\xed\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04feed\x18\x02 \x01(\tR\x04feed\x12)\n" +
@@ -704,7 +726,8 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x06 \x01(\fR\n" +
 	"checkpoint\x12\x18\n" +
-	"\asigners\x18\a \x01(\rR\asigners\"\xac\x02\n" +
+	"\asigners\x18\a \x01(\rR\asigners\x12\x1c\n" +
+	"\twithdrawn\x18\b \x01(\x04R\twithdrawn\"\xce\x02\n" +
 	"\x05Batch\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.stile.sync.v1.ItemR\x05items\x12\x1e\n" +
 	"\n" +
@@ -716,7 +739,9 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\arecords\x18\x06 \x01(\x04R\arecords\x12\x12\n" +
 	"\x04live\x18\a \x01(\bR\x04live\x12)\n" +
 	"\x10consistency_from\x18\b \x01(\x04R\x0fconsistencyFrom\x12'\n" +
-	"\x04gone\x18\t \x03(\v2\x13.stile.sync.v1.GoneR\x04gone\"N\n" +
+	"\x04gone\x18\t \x03(\v2\x13.stile.sync.v1.GoneR\x04gone\x12 \n" +
+	"\vwithdrawals\x18\n" +
+	" \x01(\bR\vwithdrawals\"N\n" +
 	"\x04Gone\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
 	"\acouncil\x18\x02 \x01(\tR\acouncil\x12\x16\n" +
