@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,11 +49,11 @@ one that comes with Stile.`,
 	im.reading.flags(c)
 	c.Flags().StringVar(&im.report, "report", "", "write every refusal to a new `file`: .csv, .json or .txt")
 	c.Flags().BoolVar(&im.values, "values", false, "show the refused values in the report")
-	c.Flags().StringVar(&draft, "draft-mapping", "", "write a mapping for a CSV file to this new `file`, and check nothing")
+	c.Flags().StringVar(&draft, "draft-mapping", "", "write a mapping for a CSV file or a sheet to this new `file`, and check nothing")
 	return c
 }
 
-// draft writes a mapping to begin with for a CSV file.
+// draft writes a mapping to begin with for a table.
 func (im *importer) draft(ctx context.Context, file, out string) error {
 	switch {
 	case im.mapping != nil || im.reading.mapping != "":
@@ -69,9 +70,19 @@ func (im *importer) draft(ctx context.Context, file, out string) error {
 		return fmt.Errorf("read file: %w", err)
 	}
 	defer f.Close()
-	sample, err := intake.Look(f)
-	if err != nil {
-		return failure(node.Invalid, "look into the file: it should be CSV with a row of headings", "%s: %v", file, err)
+	in := &countingReader{ctx: ctx, in: f, file: f, bar: &bar{}}
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		in.size = st.Size()
+	}
+	sample, err := intake.Look(in, im.sheet)
+	if fe, ok := errors.AsType[*intake.FileError](err); ok {
+		detail := fe.Detail
+		if len(fe.Found) > 0 {
+			detail += fmt.Sprintf("; they are %q", fe.Found)
+		}
+		return failure(node.Invalid, cmp.Or(fe.Fix, "look into the file: it should be CSV, XLSX or ODS with a row of headings"), "%s: %s", file, detail)
+	} else if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
 	}
 	// The draft quotes words that the file has: it is the importer's own.
 	if err := im.writeNew(out, sample.Draft(std), 0o600); err != nil {

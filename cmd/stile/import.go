@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,13 +23,15 @@ type reading struct {
 	mapping  string
 	format   string
 	at       string
+	sheet    string
 }
 
 func (r *reading) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&r.standard, "standard", "", "`standard` the records are in, such as standards.example/housing-need@1")
-	f.StringVar(&r.mapping, "mapping", "", "YAML `file` that says what the columns of a CSV file mean")
-	f.StringVar(&r.format, "format", "", "csv, json or ndjson; default: by the ending of the file's name")
+	f.StringVar(&r.mapping, "mapping", "", "YAML `file` that says what the columns of a CSV file or a sheet mean")
+	f.StringVar(&r.format, "format", "", "csv, xlsx, ods, json or ndjson; default: by the ending of the file's name, unless its first bytes say otherwise")
+	f.StringVar(&r.sheet, "sheet", "", "which `sheet` of a workbook: its name, or its place from 1")
 	f.StringVar(&r.at, "at", "", "JSON `pointer` to the array of records inside a JSON file")
 }
 
@@ -62,9 +65,11 @@ mend it; with --all-or-nothing everything is checked first and nothing is kept
 unless every row is good.
 
 JSON is an array of records or one record (--at names an array further in),
-NDJSON is one record to a line. CSV needs a mapping file, which says what each
-column means, how the file is encoded and how it writes dates: nothing is
-guessed. "-" is standard input, with --format.
+NDJSON is one record to a line. CSV, XLSX and ODS need a mapping file, which says
+what each column means and, of CSV, how the file is encoded and writes dates and
+numbers: nothing is guessed. Of a workbook one sheet is read; formulas are not
+worked out, the values kept beside them are taken. A file is read as what its
+first bytes say it is, whatever it is called. "-" is standard input, with --format.
 
 A record is known by the standard's key: the same record again makes no new
 version, so an import may be repeated at any time. A record that can be read but
@@ -86,10 +91,11 @@ func (a *app) importCommand() *cobra.Command {
 	im := &importer{app: a, door: a.gateOfNode}
 	c := &cobra.Command{
 		Use:   "import FILE... --standard STANDARD",
-		Short: "Take records in from JSON, NDJSON and CSV files",
+		Short: "Take records in from JSON, NDJSON, CSV, XLSX and ODS files",
 		Long:  importHelp,
 		Example: `  stile import planning.ndjson --standard standards.stile.example/planning-application@1
   stile import register.csv --mapping register.yaml --rejects refused.csv
+  stile import register.xlsx --mapping register.yaml --sheet Sites
   stile import register.csv --mapping register.yaml --dry-run --report report.csv
   stile import nightly.csv --mapping register.yaml --source planning-system --complete`,
 		Args: takes(1, -1, "at least one file"),
@@ -232,22 +238,15 @@ func (im *importer) run(ctx context.Context, files []string) (err error) {
 	return im.tally.finish(len(files))
 }
 
-// readable finds what is wrong with a file's name before anything is opened.
+// readable finds what is wrong with a file's name, and with its first bytes,
+// before a node is asked anything.
 func (im *importer) readable(file string) error {
-	format, err := im.formatOf(file)
-	if err != nil {
+	if file == "-" {
+		if im.all {
+			return misused("--all-or-nothing reads everything twice, which standard input does not allow: name a file")
+		}
+		_, err := im.formatOf(file, nil)
 		return err
-	}
-	switch {
-	case format == intake.CSV && im.mapping == nil:
-		return failure(node.Usage, fmt.Sprintf("stile check %s --standard %s --draft-mapping mapping.yaml, mend the draft, and name it with --mapping", quoted(file), quoted(im.standard)),
-			"%q is CSV: a mapping must say what its columns mean", file)
-	case format != intake.CSV && im.reading.mapping != "":
-		return misused("%q is %s: a mapping is for CSV", file, format)
-	case im.all && file == "-":
-		return misused("--all-or-nothing reads everything twice, which standard input does not allow: name a file")
-	case file == "-":
-		return nil
 	}
 	st, err := os.Stat(file)
 	switch {
@@ -258,10 +257,48 @@ func (im *importer) readable(file string) error {
 	case st.IsDir():
 		return misused("%q is a folder: want files", file)
 	}
+	var head []byte
+	if st.Mode().IsRegular() {
+		if head, err = headOf(file); err != nil {
+			return err
+		}
+	}
+	declared, err := im.formatOf(file, head)
+	if err != nil {
+		return err
+	}
+	format, foreign := intake.Recognise(head, declared, im.mapping != nil)
+	switch {
+	case foreign != nil: // told when it is read, beside what came of the other files
+	case format.Tabular() && im.mapping == nil:
+		return failure(node.Usage, fmt.Sprintf("stile check %s --standard %s --draft-mapping mapping.yaml, mend the draft, and name it with --mapping", quoted(file), quoted(im.standard)),
+			"%q is %s: a mapping must say what its columns mean", file, strings.ToUpper(string(format)))
+	case !format.Tabular() && im.mapping != nil:
+		return misused("%q is %s: a mapping is for CSV, XLSX and ODS", file, format)
+	case !format.Tabular() && im.sheet != "", format == intake.CSV && im.sheet != "":
+		return misused("%q is %s, which has no sheets: --sheet is for XLSX and ODS", file, format)
+	}
 	return nil
 }
 
-func (im *importer) formatOf(file string) (intake.Format, error) {
+// headOf returns the first bytes of a file.
+func headOf(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	defer f.Close()
+	head := make([]byte, 4096)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	return head[:n], nil
+}
+
+// formatOf is what a flag or a file's name says the file is, or, when neither
+// says anything, its first bytes.
+func (im *importer) formatOf(file string, head []byte) (intake.Format, error) {
 	if im.format != "" {
 		f, err := intake.ParseFormat(im.format)
 		if err != nil {
@@ -270,13 +307,17 @@ func (im *importer) formatOf(file string) (intake.Format, error) {
 		return f, nil
 	}
 	if file == "-" {
-		return "", misused("say with --format what standard input holds: csv, json or ndjson")
+		return "", misused("say with --format what standard input holds: csv, xlsx, ods, json or ndjson")
 	}
-	f, ok := intake.FormatOf(file)
-	if !ok {
-		return "", misused("%q does not say by its ending what it holds: say it with --format csv, json or ndjson", file)
+	if f, ok := intake.FormatOf(file); ok {
+		return f, nil
 	}
-	return f, nil
+	if f, foreign := intake.Recognise(head, "", false); f != "" {
+		return f, nil
+	} else if foreign != nil {
+		return intake.CSV, nil // what it is will be told when it is read
+	}
+	return "", misused("%q does not say by its ending what it holds: say it with --format csv, xlsx, ods, json or ndjson", file)
 }
 
 // prepare asks the node about the standard.
@@ -301,24 +342,31 @@ func (im *importer) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (im *importer) open(file string) (*countingReader, *intake.Reader, error) {
-	format, err := im.formatOf(file)
-	if err != nil {
-		return nil, nil, err
-	}
+func (im *importer) open(ctx context.Context, file string) (io.Closer, *intake.Reader, error) {
 	at, err := name.ParseField(im.at)
 	if err != nil {
 		return nil, nil, misused("--at: %v", err)
 	}
-	in := &countingReader{ReadCloser: io.NopCloser(im.in), bar: im.tally.bar}
+	in := &countingReader{ctx: ctx, in: im.in, bar: im.tally.bar}
+	var head []byte
 	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
+		if in.file, err = os.Open(file); err != nil {
 			return nil, nil, fmt.Errorf("read file: %w", err)
 		}
-		in.ReadCloser = f
+		in.in = in.file
+		if st, err := in.file.Stat(); err == nil && st.Mode().IsRegular() {
+			in.size = st.Size()
+			head = make([]byte, 4096)
+			n, _ := in.file.ReadAt(head, 0)
+			head = head[:n]
+		}
 	}
-	r, err := intake.Open(in, intake.Options{Format: format, Mapping: im.mapping, At: at, Reference: im.key, Limits: im.limits})
+	format, err := im.formatOf(file, head)
+	if err != nil {
+		in.Close()
+		return nil, nil, err
+	}
+	r, err := intake.Open(in, intake.Options{Format: format, Mapping: im.mapping, Sheet: im.sheet, At: at, Reference: im.key, Limits: im.limits})
 	if err != nil {
 		in.Close()
 		return nil, nil, err
@@ -332,9 +380,14 @@ func (im *importer) each(ctx context.Context, files []string) error {
 	im.tally.bar.start(im.err, files, im.dryRun)
 	defer im.tally.bar.stop()
 	for _, file := range files {
-		in, r, err := im.open(file)
+		in, r, err := im.open(ctx, file)
+		if err == nil && im.tally.rejects != nil {
+			if err = im.tally.rejects.begin(r); err != nil {
+				in.Close()
+			}
+		}
 		if err == nil {
-			err = im.offer(ctx, file, in, r)
+			err = im.offer(ctx, file, r)
 			im.tally.notes(file, r.Notes())
 			in.Close()
 		}
@@ -360,16 +413,47 @@ func stamps(files []string) ([]string, error) {
 	return out, nil
 }
 
-// A countingReader counts the bytes read of a file and moves the progress bar.
+// A countingReader counts the bytes read of a file, moves the progress bar by
+// them, and gives no more once it is to stop: however much a file makes of few
+// bytes, an import ends within moments.
 type countingReader struct {
-	io.ReadCloser
-	n   int64
-	bar *bar
+	ctx  context.Context
+	in   io.Reader
+	file *os.File // nil for standard input
+	size int64    // 0: not to be read from any place
+	bar  *bar
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	c.n += int64(n)
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.in.Read(p)
 	c.bar.add(int64(n))
 	return n, err
+}
+
+// ReadAt and Size make it an intake.Source, where the file can be one.
+func (c *countingReader) ReadAt(p []byte, off int64) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.file.ReadAt(p, off)
+	c.bar.add(int64(n))
+	return n, err
+}
+
+// Size returns the length of the file in bytes, or -1.
+func (c *countingReader) Size() int64 {
+	if c.size == 0 {
+		return -1
+	}
+	return c.size
+}
+
+func (c *countingReader) Close() error {
+	if c.file == nil {
+		return nil
+	}
+	return c.file.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"sync"
 
 	"github.com/stile-exchange/stile/internal/intake"
@@ -32,7 +33,7 @@ type batch struct {
 // Two rows of one record must reach the ledger in their order, or the older
 // would stand. Requests may overtake each other, so a batch that holds a record
 // which an earlier one holds too waits until that is done.
-func (im *importer) offer(ctx context.Context, file string, in *countingReader, r *intake.Reader) error {
+func (im *importer) offer(ctx context.Context, file string, r *intake.Reader) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var underway []*batch
@@ -63,7 +64,7 @@ func (im *importer) offer(ctx context.Context, file string, in *countingReader, 
 	var end error
 	for end == nil {
 		var b *batch
-		if b, end = im.fill(ctx, in, r); len(b.rows) == 0 {
+		if b, end = im.fill(ctx, r); len(b.rows) == 0 {
 			break
 		}
 		limit := batchesAtOnce - 1
@@ -117,17 +118,18 @@ func (im *importer) broken(file string, first, last *batch) error {
 
 // fill reads the next batch, with as many goroutines as there are processors.
 // The error is the end of the file; the batch may hold rows even so.
-func (im *importer) fill(ctx context.Context, in *countingReader, r *intake.Reader) (*batch, error) {
+func (im *importer) fill(ctx context.Context, r *intake.Reader) (*batch, error) {
 	b := &batch{done: make(chan struct{})}
 	var raws []intake.Raw
 	var end error
-	for from := in.n; len(raws) < batchRows && in.n-from < batchBytes; {
+	for bytes := 0; len(raws) < batchRows && bytes < batchBytes && ctx.Err() == nil; {
 		raw, err := r.Scan()
 		if err != nil {
 			end = err
 			break
 		}
 		raws = append(raws, raw)
+		bytes += raw.Size()
 	}
 	if end == nil {
 		end = ctx.Err()
@@ -175,7 +177,8 @@ func unread(row intake.Row) (json.RawMessage, []node.Problem) {
 		rec = strictjson.Canonical(row.Partial)
 	case row.Reference == "":
 		// Told from others by its bytes alone, which need not be JSON.
-		rec = fmt.Appendf(nil, "%q", fmt.Sprintf("sha256-%x", sha256.Sum256(row.Text)))
+		text := append([]byte(strings.Join(row.Cells, "\x00")), row.Text...)
+		rec = fmt.Appendf(nil, "%q", fmt.Sprintf("sha256-%x", sha256.Sum256(text)))
 	}
 	var ps []node.Problem
 	for _, p := range row.Problems {

@@ -110,8 +110,8 @@ func (r *report) close() error {
 // they can be mended and imported the same way.
 //
 // Rows of CSV are copied from the source by their lines, once all is known:
-// what was wrong may have been the bytes themselves. Records of JSON become
-// lines of NDJSON.
+// what was wrong may have been the bytes themselves. Rows of a sheet become a
+// workbook, and records of JSON lines of NDJSON.
 type rejects struct {
 	im     *importer
 	f      *os.File
@@ -121,6 +121,8 @@ type rejects struct {
 	ranges []lineRange
 	open   bool // the last range waits for where the next row starts
 	lost   int  // rows whose bytes are not at hand
+	sheet  *intake.RowWriter
+	err    error
 }
 
 type lineRange struct{ from, to int } // to is the first line after it
@@ -133,7 +135,23 @@ func newRejects(im *importer) (*rejects, error) {
 	return &rejects{im: im, f: f, w: bufio.NewWriter(f), first: math.MaxInt}, nil
 }
 
+// begin is told of the file that the rows are of, once it is open.
+func (r *rejects) begin(from *intake.Reader) error {
+	if r.sheet != nil || from.Sheet() == "" {
+		return nil
+	}
+	var err error
+	r.sheet, err = intake.NewRowWriter(from, filepath.Dir(r.im.rejects))
+	return err
+}
+
 func (r *rejects) row(row intake.Row, refused bool) {
+	if r.sheet != nil {
+		if refused && r.err == nil {
+			r.err = r.sheet.Row(row)
+		}
+		return
+	}
 	if r.im.mapping == nil {
 		if !refused {
 			return
@@ -163,8 +181,11 @@ func (r *rejects) row(row intake.Row, refused bool) {
 
 // finish writes what was put off, and closes the file.
 func (r *rejects) finish() error {
-	var err error
-	if r.im.mapping != nil && r.source != "" {
+	err := r.err
+	switch {
+	case r.sheet != nil:
+		err = errors.Join(err, r.sheet.Close(r.w))
+	case r.im.mapping != nil && r.source != "":
 		err = r.copyLines()
 	}
 	if err = errors.Join(err, r.w.Flush(), r.f.Sync(), r.close()); err != nil {
@@ -296,9 +317,21 @@ func rejectable(im *importer, files []string) error {
 		return failure(node.Usage, "import one file at a time", "--rejects takes the refused rows of one file, and %d were named", len(files))
 	case im.mapping != nil && files[0] == "-":
 		return misused("--rejects copies rows from the file, which standard input does not allow: name a file")
+	case im.mapping != nil && filepath.Ext(im.rejects) != ".xlsx" && isWorkbook(files[0]):
+		return misused("the refused rows of a workbook are a workbook: --rejects wants a name that ends in .xlsx")
 	case im.mapping != nil && im.mapping.FillsDown():
 		// Alone in a file of rejects it would be filled from another row.
 		return failure(node.Usage, "see what is refused with --report, and mend the rows in the file", "the mapping has fill_down, so a refused row cannot stand without the rows above it: --rejects is of no use")
 	}
 	return nil
+}
+
+// isWorkbook reports whether a file is XLSX or ODS, by its first bytes.
+func isWorkbook(file string) bool {
+	head, err := headOf(file)
+	if err != nil {
+		return false
+	}
+	format, _ := intake.Recognise(head, intake.CSV, true)
+	return format == intake.XLSX || format == intake.ODS
 }

@@ -65,9 +65,11 @@ func TestScripts(t *testing.T) {
 // runScripts runs the stories in a folder with a program.
 func runScripts(t *testing.T, dir, bin string) {
 	t.Helper()
+	books := workbooks(t)
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("BOOKS", books)
 			for _, name := range []string{"PORT1", "PORT2", "PORT3", "PORT4"} {
 				port, err := freePort()
 				if err != nil {

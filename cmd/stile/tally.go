@@ -210,7 +210,9 @@ func wild(pointer string) string {
 func (t *tally) brokenFile(file string, e *intake.FileError) {
 	t.broken++
 	b := brokenFile{File: file, Line: e.Line, Rule: e.Rule, Detail: e.Detail, Fix: e.Fix}
-	if len(e.Found) > 0 {
+	if e.Rule == intake.RuleSheet && len(e.Found) > 0 {
+		b.Detail += fmt.Sprintf("; they are %q", e.Found)
+	} else if len(e.Found) > 0 {
 		b.Detail += fmt.Sprintf("; the headings found are %q", e.Found)
 	}
 	t.broke = append(t.broke, b)

@@ -81,6 +81,9 @@ func (p *plan) convert(col *column, s string, row *Row) (any, *fault) {
 		}
 		return nil, &fault{RuleBoolean, "neither yes nor no", "say under values what the source's words stand for"}
 	case typeDate, typeDateTime:
+		if v, f, done := p.sheetDate(col, s, row); done {
+			return v, f
+		}
 		return date(col, s)
 	case typeJSON:
 		v, err := strictjson.Decode([]byte(s), p.limits)

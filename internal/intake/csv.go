@@ -18,13 +18,15 @@ const (
 	maxHeadingLen = 1000 // bytes
 )
 
-// A table is a CSV file below its headings.
+// A table is a CSV file, or a sheet, below its headings.
 type table struct {
+	take     func() (Raw, error) // the next row, blank or not; io.EOF after the last
 	src      *source
 	delim    byte
 	row      int // number of the last row taken, as a spreadsheet counts
 	headings []string
 	titled   bool // the headings stand in the file
+	headRow  int  // number of their row
 	blank    int  // rows passed over
 	folded   folded
 	loose    []int // columns without a heading that nobody asked for, as long as they were blank
@@ -58,7 +60,7 @@ func (r *Reader) openCSV(in io.Reader) error {
 		delim = m.Delimiter[0]
 	}
 	r.in = src
-	r.table = &table{src: src, delim: delim}
+	r.table = newTable(src, delim)
 	if err := r.table.passSep(r); err != nil {
 		return err
 	}
@@ -70,6 +72,12 @@ func (r *Reader) openCSV(in io.Reader) error {
 	}
 	r.scan = func() (Raw, error) { return r.table.next(m) }
 	return nil
+}
+
+func newTable(src *source, delim byte) *table {
+	t := &table{src: src, delim: delim}
+	t.take = t.takeCSV
+	return t
 }
 
 // findHeadings takes the rows down to the headings.
@@ -112,6 +120,9 @@ func (t *table) findHeadings(m *Mapping) error {
 				return &FileError{Rule: raw.bad.Rule, Line: raw.Line, Detail: "the heading row: " + raw.bad.Detail, Fix: raw.bad.Fix}
 			}
 			return t.head(m, raw)
+		case t.row > row: // a sheet leaves rows out that are blank
+			return &FileError{Rule: RuleHeadings, Detail: fmt.Sprintf("row %d, where the headings should be, is blank", row),
+				Fix: fmt.Sprintf("set header_row in the mapping; the first row with cells below it is %d", t.row)}
 		}
 	}
 }
@@ -154,7 +165,7 @@ func (t *table) head(m *Mapping, raw Raw) error {
 	if err := t.otherDelimiter(m, raw.cells); err != nil {
 		return err
 	}
-	t.headings, t.titled = raw.cells, true
+	t.headings, t.titled, t.headRow = raw.cells, true, raw.Number
 	return nil
 }
 
@@ -213,9 +224,9 @@ func allBlank(cells []string) bool {
 	return true
 }
 
-// take takes the next row apart, blank or not, and returns io.EOF after the
+// takeCSV takes the next row apart, blank or not, and returns io.EOF after the
 // last.
-func (t *table) take() (Raw, error) {
+func (t *table) takeCSV() (Raw, error) {
 	s := t.src
 	end, fault := t.split()
 	if err := s.failed(); err != nil && end < 0 {

@@ -314,6 +314,9 @@ func (d *draft) print() []byte {
 	if d.sample.Encoding != "" {
 		fmt.Fprintf(&b, "encoding: %s\n", d.sample.Encoding)
 	}
+	if d.sample.Sheet != "" {
+		fmt.Fprintf(&b, "sheet: %s\n", quoted(d.sample.Sheet))
+	}
 	if d.sample.Delimiter != "" {
 		fmt.Fprintf(&b, "delimiter: %s\n", quoted(d.sample.Delimiter))
 	}

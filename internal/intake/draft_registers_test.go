@@ -20,7 +20,7 @@ func TestDraftOfRegisters(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer in.Close()
-			s, err := intake.Look(in)
+			s, err := intake.Look(in, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +47,7 @@ func TestDraftGuesses(t *testing.T) {
 		org + ",A1 ,\"Old mill\nNorthmoor\",-1.54912345,53.8008,1.2345 ha,Private,Y,Permissioned (part),full planning permis,03/04/2019,see file,\"1,200\",44000\n" +
 		org + ",A2,Barn,429939,433828,0.5,Public ownership,N,NOT PERMISSIONED,N/A,,https://example.org/a b|https://example.org/c,TBC,2020-06-19\n" +
 		org + ",A3,Shed,53.8008,-1.5491,0.25,unknown,yes,Pending decison,,13/12/2020,https://example.org/d,4,19-Jun-20\n"
-	s, err := intake.Look(strings.NewReader(in))
+	s, err := intake.Look(strings.NewReader(in), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestDraftGuesses(t *testing.T) {
 // it; a heading that says one thing and holds another is not believed.
 func TestDraftConverts(t *testing.T) {
 	std := made(t, `{"type":"object","required":["id"],"properties":{"id":{"type":"string"},"latitude":{"type":"number"},"longitude":{"type":"number"},"count":{"type":"integer"},"open":{"type":"boolean"},"paid":{"type":"number"}}}`, "id")
-	s, err := intake.Look(strings.NewReader("ID,Easting,Northing,Count,Open?,Paid\n1,429939,433828,none,1,€1.50\n2,429940,433829,7,0,(€2.00)\n"))
+	s, err := intake.Look(strings.NewReader("ID,Easting,Northing,Count,Open?,Paid\n1,429939,433828,none,1,€1.50\n2,429940,433829,7,0,(€2.00)\n"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestDraftConverts(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, draft)
 		}
 	}
-	s, _ = intake.Look(strings.NewReader("ID,Where,Count\n1,Latitude: 53.8 Longitude: -1.5,see below\n2,Latitude: 53.9 Longitude: -1.6,also\n"))
+	s, _ = intake.Look(strings.NewReader("ID,Where,Count\n1,Latitude: 53.8 Longitude: -1.5,see below\n2,Latitude: 53.9 Longitude: -1.6,also\n"), "")
 	draft = string(s.Draft(std))
 	for _, want := range []string{"pattern: named-degrees", "are: wgs84", `the cells of "Count" do not fit it`, "2 of the 2 rows"} {
 		if !strings.Contains(draft, want) {

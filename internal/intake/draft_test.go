@@ -16,7 +16,7 @@ func TestDraft(t *testing.T) {
 		"LA SITE REF;Site Name Address;SiteplanURL;GeoX;Easting;Hectares;Ownership Status;PermissionDate;Planning History;\"Town: \"\"ship\"\"\nx\";Notes;Notes\n" +
 		"1;Caf\xe9;;1;2;3;Council's;03/04/2020;;;;\n" +
 		"2;Tower;;1;2;3;mixed ownership;13/04/2020;;;;\n"
-	s, err := intake.Look(strings.NewReader(in))
+	s, err := intake.Look(strings.NewReader(in), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,15 +67,15 @@ func TestLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	s, err := intake.Look(in)
+	s, err := intake.Look(in, "")
 	if err != nil || s.HeaderRow != 1 || len(s.Headings) != 21 || s.Headings[0] != "LA SITE REF" || s.Encoding != "utf-8" || s.Delimiter != "," {
 		t.Errorf("%+v, %v", s, err)
 	}
-	s, err = intake.Look(strings.NewReader(utf16le("\ufeffRef\tName\r\n1\t2\r\n")))
+	s, err = intake.Look(strings.NewReader(utf16le("\ufeffRef\tName\r\n1\t2\r\n")), "")
 	if err != nil || s.Encoding != "utf-16" || s.Delimiter != "\t" || len(s.Headings) != 2 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if _, err := intake.Look(strings.NewReader("\n\n")); err == nil {
+	if _, err := intake.Look(strings.NewReader("\n\n"), ""); err == nil {
 		t.Error("an empty file has headings")
 	}
 }
@@ -85,7 +85,7 @@ func FuzzLook(f *testing.F) {
 	f.Add([]byte("Reference,Hectares\n1,2\n"))
 	f.Add([]byte("a register;;\n\"Site\nName\";Date added\n;03/04/2020"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := intake.Look(strings.NewReader(string(b)))
+		s, err := intake.Look(strings.NewReader(string(b)), "")
 		if err != nil {
 			return
 		}

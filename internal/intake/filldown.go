@@ -17,7 +17,8 @@ func (m *Mapping) FillsDown() bool {
 // blank.
 type above struct {
 	last map[int]string
-	torn map[int]bool // what stands above is not known
+	mark map[int]trait // of that cell
+	torn map[int]bool  // what stands above is not known
 	size int
 }
 
@@ -25,7 +26,7 @@ type above struct {
 // when that is not known. It is called row after row.
 func (a *above) fill(p *plan, raw *Raw) {
 	if a.last == nil {
-		a.last, a.torn = map[int]string{}, map[int]bool{}
+		a.last, a.mark, a.torn = map[int]string{}, map[int]trait{}, map[int]bool{}
 	}
 	for _, col := range p.filled {
 		i := col.index
@@ -37,6 +38,9 @@ func (a *above) fill(p *plan, raw *Raw) {
 			a.size += len(raw.cells[i]) - len(a.last[i])
 			// A copy, since a cell keeps all of its row in memory.
 			a.last[i], a.torn[i] = strings.Clone(raw.cells[i]), false
+			if raw.traits != nil {
+				a.mark[i] = raw.traits[i]
+			}
 			if a.size > p.limits.Bytes {
 				a.size -= len(a.last[i])
 				a.last[i], a.torn[i] = "", true
@@ -47,6 +51,9 @@ func (a *above) fill(p *plan, raw *Raw) {
 			}
 		default:
 			raw.cells[i] = a.last[i]
+			if raw.traits != nil {
+				raw.traits[i] = a.mark[i]
+			}
 		}
 	}
 }

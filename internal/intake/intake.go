@@ -1,5 +1,8 @@
-// Package intake turns the files people have, CSV, NDJSON and JSON, into the
-// records a standard asks for, one row at a time.
+// Package intake turns the files people have, CSV, XLSX, ODS, NDJSON and JSON,
+// into the records a standard asks for, one row at a time.
+//
+// A file that is not what its name says is recognised by its first bytes, and
+// read as what it is or refused with a way on; see [Recognise].
 //
 // Nothing is guessed in silence. What a CSV file's columns mean, how it is
 // encoded and how it writes dates and numbers stands in a [Mapping], a YAML
@@ -35,10 +38,16 @@
 // reading goes on with the line below it. Rows whose cells are all blank are
 // passed over. A row with fewer cells than there are headings, or with more
 // of which one is not blank, is a problem.
+//
+// # XLSX and ODS
+//
+// See package workbook for what a cell is. One sheet is read: the one that is
+// named, or the only one that holds anything. Its rows go through a Mapping as
+// those of CSV do, but that a cell that is a date or a number is read as one,
+// however the mapping says that the file writes them.
 package intake
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -58,35 +67,48 @@ const (
 	JSON   Format = "json"   // one text: an array, one record, or an array inside
 	NDJSON Format = "ndjson" // one record to a line
 	CSV    Format = "csv"    // rows, read through a Mapping
+	XLSX   Format = "xlsx"   // a sheet, read through a Mapping
+	ODS    Format = "ods"    // a sheet, read through a Mapping
 )
 
 // ParseFormat reads a format as users type it.
 func ParseFormat(s string) (Format, error) {
 	switch f := Format(s); f {
-	case JSON, NDJSON, CSV:
+	case JSON, NDJSON, CSV, XLSX, ODS:
 		return f, nil
 	}
-	return "", fmt.Errorf("read format %q: want json, ndjson or csv", s)
+	return "", fmt.Errorf("read format %q: want %s", s, formats)
 }
 
+const formats = "json, ndjson, csv, xlsx or ods"
+
+// Tabular reports whether a format has columns, which a mapping must explain.
+func (f Format) Tabular() bool { return f == CSV || f == XLSX || f == ODS }
+
 // FormatOf returns the format that a file's name stands for, by its ending:
-// .json and .geojson, .ndjson and .jsonl, .csv, .tsv and .txt.
+// .json and .geojson, .ndjson and .jsonl, .csv, .tsv, .tab and .txt, .xlsx, .xlsm,
+// .xltx, .xls and .ods. The file itself may turn out to be something else.
 func FormatOf(file string) (Format, bool) {
 	switch strings.ToLower(filepath.Ext(file)) {
 	case ".json", ".geojson":
 		return JSON, true
 	case ".ndjson", ".jsonl":
 		return NDJSON, true
-	case ".csv", ".tsv", ".txt":
+	case ".csv", ".tsv", ".tab", ".txt":
 		return CSV, true
+	case ".xlsx", ".xlsm", ".xltx", ".xltm", ".xls":
+		return XLSX, true
+	case ".ods", ".ots":
+		return ODS, true
 	}
 	return "", false
 }
 
 // Options say how to read a file.
 type Options struct {
-	Format    Format
-	Mapping   *Mapping          // what the columns mean; CSV needs it and nothing else takes it
+	Format    Format            // what the file's name or a person says; the file's bytes have the last word
+	Mapping   *Mapping          // what the columns mean; CSV, XLSX and ODS need it and nothing else takes it
+	Sheet     string            // of a workbook: a sheet by name, or by its place from 1; "" is what the mapping says
 	At        name.Field        // JSON only: the array of records inside the text; "" is the text itself
 	Reference []name.Field      // what the sender knows a record by, for reports; the standard's key
 	Limits    strictjson.Limits // of one record; Bytes is also the longest row of a CSV file
@@ -127,6 +149,9 @@ const (
 	RuleKey       = "key"               // a key that cannot be told from another by sight, or that a spreadsheet has ruined
 	RuleDelimiter = "delimiter"         // cells parted by something else than the mapping says
 	RuleTotals    = "totals"            // a row of sums
+	RuleFormat    = "format"            // a file that is in a format that is not read, or damaged
+	RuleSheet     = "sheet"             // no telling which sheet of a workbook is meant
+	RuleCell      = "cell"              // a cell of a sheet that holds an error, or no value at all
 	RuleShape     = "shape"             // a record that is not a JSON object, or a text without the array
 )
 
@@ -140,7 +165,7 @@ type FileError struct {
 	Line   int    // 1 is the first; 0 when no line is meant
 
 	// Found are the headings that stand in the file, when Rule is
-	// RuleHeadings. A heading row that is not one may hold personal data, so
+	// RuleHeadings, and the sheets, when it is RuleSheet. A heading row that is not one may hold personal data, so
 	// they are for the importer's own report alone.
 	Found []string
 }
@@ -158,10 +183,20 @@ type Raw struct {
 	Number int // as a person counts: a spreadsheet's row, the line of NDJSON, the place in a JSON array, from 1
 	Line   int // line of the file where the row starts, from 1
 
-	text  []byte   // JSON: the bytes of the record
-	cells []string // CSV: one for each cell in the file
-	bad   *Problem // why it could not be taken apart
-	torn  []int    // columns whose value above is not known
+	text   []byte   // JSON: the bytes of the record
+	cells  []string // CSV: one for each cell in the file
+	bad    *Problem // why it could not be taken apart
+	traits []trait  // XLSX, ODS: one for each cell
+	torn   []int    // columns whose value above is not known
+}
+
+// Size returns how many bytes the row takes as it stands.
+func (r Raw) Size() int {
+	n := len(r.text)
+	for _, c := range r.cells {
+		n += len(c)
+	}
+	return n
 }
 
 // A Row is one row, read.
@@ -180,7 +215,8 @@ type Row struct {
 	Text  []byte   // JSON: the bytes of the record; CSV: the line, when it could not be taken apart
 	Cells []string // CSV: the cells as they stand in the file, those that fill_down asks for filled
 
-	torn []int // columns that would be filled from a row that could not be read
+	torn   []int   // columns that would be filled from a row that could not be read
+	traits []trait // XLSX, ODS: one for each cell
 }
 
 // A Reader reads the rows of one file.
@@ -194,13 +230,15 @@ type Reader struct {
 	scan  func() (Raw, error)
 	plan  *plan // of the mapping, onto the headings of this file; CSV only
 	table *table
-	above above // what fill_down fills with
+	sheet *sheet // XLSX, ODS
+	above above  // what fill_down fills with
 	notes []string
 	end   error // what Scan returns from now on
 }
 
-// Open starts reading a file. The first bytes are read, and for CSV the rows
-// down to the headings. It returns a [*FileError] when the file as a whole
+// Open starts reading a file. The first bytes are read, and of tables the rows
+// down to the headings. A workbook is read in place when r is a [Source], and
+// else taken into memory, up to 64 MiB. It returns a [*FileError] when the file as a whole
 // cannot be read as declared, and another error when reading r fails or the
 // options are at odds.
 func Open(r io.Reader, o Options) (*Reader, error) {
@@ -214,31 +252,21 @@ func Open(r io.Reader, o Options) (*Reader, error) {
 		o.Limits.StringLen = strictjson.DefaultLimits().StringLen
 	}
 	rd := &Reader{o: o}
-	var err error
-	switch o.Format {
-	case CSV:
-		if o.Mapping == nil {
-			return nil, errors.New("read CSV: a mapping must say what the columns mean")
-		}
-		if o.At != "" {
-			return nil, errors.New("read CSV: there is no place inside a CSV file to read from")
-		}
-		err = rd.openCSV(r)
-	case JSON, NDJSON:
-		if o.Mapping != nil {
-			return nil, fmt.Errorf("read %s: a mapping is for CSV", o.Format)
-		}
-		if o.At != "" && o.Format == NDJSON {
-			return nil, errors.New("read ndjson: there is no place inside NDJSON to read from")
-		}
-		err = rd.openJSON(r)
-	default:
-		return nil, fmt.Errorf("read format %q: want json, ndjson or csv", o.Format)
-	}
-	if err != nil {
+	if err := rd.open(r); err != nil {
 		return nil, err
 	}
 	return rd, nil
+}
+
+// Format returns what the file turned out to be.
+func (r *Reader) Format() Format { return r.o.Format }
+
+// Sheet returns the name of the sheet that is read, and "" of other files.
+func (r *Reader) Sheet() string {
+	if r.sheet == nil {
+		return ""
+	}
+	return r.sheet.name
 }
 
 // Scan returns the next row as it stands in the file, and io.EOF after the
@@ -263,7 +291,7 @@ func (r *Reader) Scan() (Raw, error) {
 
 // Read reads a row that Scan returned. It may be called concurrently.
 func (r *Reader) Read(raw Raw) Row {
-	row := Row{Number: raw.Number, Line: raw.Line, Text: raw.text, Cells: raw.cells, torn: raw.torn}
+	row := Row{Number: raw.Number, Line: raw.Line, Text: raw.text, Cells: raw.cells, torn: raw.torn, traits: raw.traits}
 	switch {
 	case raw.bad != nil:
 		row.Problems = []Problem{*raw.bad}
@@ -287,7 +315,7 @@ func (r *Reader) Next() (Row, error) {
 	return r.Read(raw), nil
 }
 
-// Headings returns the headings of a CSV file as they stand in it, and nil for
+// Headings returns the headings of a table as they stand in it, and nil for
 // other formats.
 func (r *Reader) Headings() []string {
 	if r.table == nil {
@@ -318,6 +346,10 @@ func (r *Reader) lastNotes() {
 	}
 	if r.table != nil && r.table.blank > 0 {
 		r.note("%s blank and passed over", count(r.table.blank, "row was", "rows were"))
+	}
+	if r.sheet != nil {
+		r.sheet.notes(r)
+		return
 	}
 	if r.in.utf8Twin() {
 		r.note("every accented letter of this file is also valid UTF-8: if letters look wrong, set encoding: utf-8 in the mapping")

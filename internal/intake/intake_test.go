@@ -144,7 +144,7 @@ func TestGrownRecord(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
-	for file, want := range map[string]intake.Format{"a.csv": "csv", "A.TSV": "csv", "b.json": "json", "c.jsonl": "ndjson", "d.ndjson": "ndjson", "e": "", "f.xlsx": ""} {
+	for file, want := range map[string]intake.Format{"a.csv": "csv", "A.TSV": "csv", "b.json": "json", "c.jsonl": "ndjson", "d.ndjson": "ndjson", "e": "", "f.pdf": "", "f.xlsx": "xlsx", "g.XLS": "xlsx", "h.ods": "ods"} {
 		if got, ok := intake.FormatOf(file); got != want || ok != (want != "") {
 			t.Errorf("%s: %q, %v", file, got, ok)
 		}

@@ -127,7 +127,7 @@ func TestJSONLongRecord(t *testing.T) {
 	}
 }
 
-// Options that are at odds are refused before a byte is read.
+// Options that are at odds are refused before a row is read.
 func TestOptions(t *testing.T) {
 	for _, o := range []intake.Options{
 		{},
@@ -138,7 +138,11 @@ func TestOptions(t *testing.T) {
 		{Format: intake.NDJSON, At: "/a"},
 		{Format: intake.CSV, Mapping: &intake.Mapping{}},
 	} {
-		if _, err := intake.Open(strings.NewReader("[]"), o); err == nil {
+		file := "[]"
+		if o.Format == intake.CSV {
+			file = "A,B,C\n"
+		}
+		if _, err := intake.Open(strings.NewReader(file), o); err == nil {
 			t.Errorf("%+v was accepted", o)
 		}
 	}

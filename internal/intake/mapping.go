@@ -48,6 +48,7 @@ type Mapping struct {
 	Standard    name.StandardLine `yaml:"standard"`
 	Encoding    string            `yaml:"encoding,omitempty"`
 	Delimiter   string            `yaml:"delimiter,omitempty"`
+	Sheet       string            `yaml:"sheet,omitempty"`
 	HeaderRow   *int              `yaml:"header_row,omitempty"`
 	HeaderFind  []string          `yaml:"header_find,omitempty"`
 	Reference   string            `yaml:"reference,omitempty"`

@@ -21,12 +21,13 @@ type plan struct {
 	ref    []*column // what the sender calls a row
 	extra  int       // bytes that constants add to a record, at most
 	filled []*column // those with fill_down
+	stored []*dateFormat
 }
 
 // onto finds the columns of a file. What the file has and the mapping does
 // not name goes to the reader's notes.
 func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
-	p := &plan{compiled: c, limits: r.o.Limits}
+	p := &plan{compiled: c, limits: r.o.Limits, stored: storedFormats()}
 	for to, v := range c.m.Constants {
 		text, _ := v.(string)
 		p.extra += len(to) + len(text)
@@ -235,6 +236,12 @@ func (p *plan) build(at *place, row *Row, sp *spend) (any, bool) {
 		if !sp.look(len(p.raw(at.xy.x, row)) + len(p.raw(at.xy.y, row))) {
 			return nil, false
 		}
+		for _, col := range []*column{at.xy.x, at.xy.y} {
+			if f := p.sheetFault(col, row); f != nil {
+				row.problem(string(at.xy.places()[at.axis]), col, p.raw(col, row), f)
+				return nil, false
+			}
+		}
 		return p.axis(at.xy, at.axis, row)
 	case at.isConst:
 		return at.constant, true
@@ -262,7 +269,7 @@ func (p *plan) raw(col *column, row *Row) string {
 	if col.index < 0 || col.index >= len(row.Cells) {
 		return ""
 	}
-	return row.Cells[col.index]
+	return row.shown(col.index, col)
 }
 
 // text returns a cell without what does not belong to it, and "" when it means
@@ -291,6 +298,9 @@ func (p *plan) cell(col *column, row *Row, sp *spend) (any, bool) {
 		if wrong := p.keyFault(col, row.Cells); wrong != "" {
 			return bad(&fault{RuleKey, "is part of the record's key and " + wrong, keyFix(wrong)})
 		}
+	}
+	if f := p.sheetFault(col, row); f != nil {
+		return bad(f)
 	}
 	joined, f := p.joined(col, row, sp)
 	if f != nil {
@@ -343,7 +353,7 @@ func (p *plan) joined(col *column, row *Row, sp *spend) (string, *fault) {
 		if f := controls(row.Cells[i]); f != nil {
 			return "", f
 		}
-		more := p.meant(col, row.Cells[i])
+		more := p.meant(col, row.shown(i, col))
 		if more == "" {
 			continue
 		}

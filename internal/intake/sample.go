@@ -9,11 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// A Sample is the beginning of a CSV file as Look found it, for a person who is
+// A Sample is the beginning of a table as Look found it, for a person who is
 // about to write its mapping. All but the cells is a guess.
 type Sample struct {
 	Encoding  string     // as in a Mapping; "" where a file has none
 	Delimiter string     // as in a Mapping; "" where a file has none
+	Sheet     string     // of a workbook with several: the one that was looked at
 	HeaderRow int        // from 1
 	Headings  []string   // as they stand in the file
 	Rows      [][]string // the rows below
@@ -31,10 +32,26 @@ const (
 // written: the encoding by its bytes, the delimiter that gives the most cells,
 // and for headings the first of the fullest rows. Reading a file never guesses;
 // this is for drafting a mapping, which a person checks.
-func Look(r io.Reader) (*Sample, error) {
+//
+// Of a workbook the sheet is read that sheet names, as in [Options]; there only
+// the headings are guessed. The error is a [*FileError] when the file is no
+// table, and else that of r.
+func Look(r io.Reader, sheet string) (*Sample, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxSample+1))
 	if err != nil {
 		return nil, fmt.Errorf("read sample: %w", err)
+	}
+	format, foreign := Recognise(b, CSV, false)
+	switch {
+	case foreign != nil:
+		return nil, foreign
+	case format == JSON:
+		return nil, &FileError{Rule: RuleFormat, Detail: "the file is JSON, which takes no mapping", Fix: "check it without one"}
+	case format != CSV:
+		return lookAtSheet(io.MultiReader(bytes.NewReader(b), r), r, sheet)
+	}
+	if m := sepLine.FindIndex(b); m != nil { // no row; the delimiter shows in what follows
+		b = b[m[1]:]
 	}
 	s := &Sample{Encoding: string(encUTF8), Whole: len(b) <= maxSample}
 	if !s.Whole { // the last line may be torn
@@ -62,17 +79,9 @@ func Look(r io.Reader) (*Sample, error) {
 		if err != nil {
 			return nil, err
 		}
-		for i, row := range rows {
-			filled := 0
-			for _, c := range row {
-				if strings.TrimSpace(c) != "" {
-					filled++
-				}
-			}
-			if filled > best {
-				best = filled
-				s.Delimiter, s.HeaderRow, s.Headings = delim, i+1, row
-			}
+		if i, filled := fullest(rows); filled > best {
+			best = filled
+			s.Delimiter, s.HeaderRow, s.Headings = delim, i+1, rows[i]
 		}
 	}
 	if best == 0 {
@@ -87,6 +96,23 @@ func Look(r io.Reader) (*Sample, error) {
 	return s, nil
 }
 
+// fullest returns the first of the rows with the most cells that are not blank,
+// and how many those are.
+func fullest(rows [][]string) (at, best int) {
+	for i, row := range rows {
+		filled := 0
+		for _, c := range row {
+			if strings.TrimSpace(c) != "" {
+				filled++
+			}
+		}
+		if filled > best {
+			at, best = i, filled
+		}
+	}
+	return at, best
+}
+
 // sampleRows takes the first rows of a sample apart; a row that cannot be is
 // nil.
 func sampleRows(b []byte, enc encoding, delim byte, most int) ([][]string, error) {
@@ -95,7 +121,7 @@ func sampleRows(b []byte, enc encoding, delim byte, most int) ([][]string, error
 		return nil, err
 	}
 	var rows [][]string
-	for t := (&table{src: src, delim: delim}); len(rows) < most; {
+	for t := newTable(src, delim); len(rows) < most; {
 		raw, err := t.take()
 		if errors.Is(err, io.EOF) {
 			break

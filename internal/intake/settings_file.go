@@ -49,6 +49,9 @@ var fileSettings = []setting{
 				k.bad(`want one of "," ";" "|" or "\t"`)
 			}
 		}},
+	{key: "sheet", wants: "a sheet's name, or its place from 1", absent: "the only sheet that is shown and holds anything",
+		doc:   "Which sheet of a workbook (XLSX, ODS) is read. `--sheet` on the command line goes before it; a CSV file has none.",
+		shown: example{"sheet: Register\ncolumns:\n  - {to: /name, from: Name}\nignore: [Ref]", abc, `{"name":"Old mill"}`}},
 	{key: "header_row", wants: fmt.Sprintf("a row from 1 to %d, or 0", maxTitleRows), absent: "1",
 		doc:   "The row with the headings; what stands above it is passed over. 0 says that the file has no headings: columns are named by `position`.",
 		shown: example{"header_row: 2\ncolumns:\n  - {to: /name, from: Name}\nignore: [Ref]", "Register of sites,\nRef,Name\nA1,Old mill\n", `{"name":"Old mill"}`},

@@ -128,6 +128,10 @@ func (t *table) otherDelimiter(m *Mapping, cells []string) error {
 		return &FileError{Rule: RuleQuotes, Detail: "each row of the file stands in one pair of quotation marks, as one cell",
 			Fix: "have the file written again without quotation marks around whole rows"}
 	}
+	if t.src == nil {
+		return &FileError{Rule: RuleDelimiter, Detail: "each row of the sheet stands in one cell, parted by " + delimiterNames[best],
+			Fix: "part the cells in the spreadsheet (Data, Text to Columns), or read the CSV file that the sheet was made from"}
+	}
 	return &FileError{Rule: RuleDelimiter, Detail: fmt.Sprintf("the cells of the file are parted by %s, and the mapping says %s", delimiterNames[best], delimiterNames[now]),
 		Fix: "set delimiter: " + delimiterYAML(best) + " in the mapping"}
 }
