@@ -85,7 +85,7 @@ func written(t testing.TB, f export.Format, std *standard.Standard, texts ...str
 // person would who has nothing but the file.
 func readBack(t testing.TB, std *standard.Standard, file []byte) []string {
 	t.Helper()
-	s, err := intake.Look(bytes.NewReader(file))
+	s, err := intake.Look(bytes.NewReader(file), "")
 	if err != nil {
 		t.Fatal(err)
 	}
