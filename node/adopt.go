@@ -24,6 +24,11 @@ type AdoptRequest struct {
 	Archive     []byte `json:"archive,omitempty"`
 	Name        string `json:"name,omitempty"`
 	EvenRetired bool   `json:"even_retired,omitempty"` // adopt what its publisher has retired
+
+	// Waive names rules of lint whose errors are no reason not to adopt it. Only
+	// those that no record can tell may be waived, such as required-twice. Each
+	// must be needed; they are logged with the adoption.
+	Waive []string `json:"waive,omitempty"`
 }
 
 // AdoptReply says what was adopted.
@@ -32,6 +37,7 @@ type AdoptReply struct {
 	Title   string        `json:"title"`
 	Already bool          `json:"already,omitempty"` // the same was adopted before
 	Advice  []Problem     `json:"advice,omitempty"`  // what its publisher might mend
+	Waived  []string      `json:"waived,omitempty"`
 }
 
 // AdoptPreview says what it would mean to adopt a version of a standard.
@@ -285,10 +291,11 @@ func (n *Node) adoptStandard(ctx context.Context, in AdoptRequest) (*AdoptReply,
 	if n.standing(f) == standard.Retired && !in.EvenRetired {
 		return nil, fail(Refused, "stile standard adopt "+std.Name().String()+" --even-retired, or a newer version", "%s is retired: its publisher asks councils to leave it", std.Name())
 	}
-	if out.Advice, err = sound(std); err != nil {
+	if out.Advice, err = sound(std, in.Waive); err != nil {
 		return nil, err
 	}
-	if err := n.ledger.Adopt(ctx, std); err != nil {
+	out.Waived = slices.Compact(slices.Sorted(slices.Values(in.Waive)))
+	if err := n.ledger.Adopt(ctx, std, out.Waived...); err != nil {
 		return nil, err
 	}
 	n.changed()
@@ -299,13 +306,13 @@ func (n *Node) adoptStandard(ctx context.Context, in AdoptRequest) (*AdoptReply,
 // not what its publisher thinks, and is an error. That there are none, or that
 // the key is not required, a council that adopts somebody else's schema cannot
 // mend: it is told.
-func sound(std *standard.Standard) ([]Problem, error) {
+func sound(std *standard.Standard, waive []string) ([]Problem, error) {
 	advice := std.CheckExamples()
 	wrong := slices.DeleteFunc(slices.Clone(advice), func(p standard.Problem) bool {
 		return !strings.HasPrefix(p.Pointer, "examples/valid/") && !strings.HasPrefix(p.Pointer, "examples/invalid/")
 	})
 	if len(wrong) == 0 {
-		return problemsOf(advice), broken(std)
+		return problemsOf(advice), broken(std, waive)
 	}
 	return nil, &Error{
 		Kind: Invalid, Message: fmt.Sprintf("%s: %s not do what the folder says", std.Name(), map[bool]string{true: "an example does", false: fmt.Sprintf("%d examples do", len(wrong))}[len(wrong) == 1]),
@@ -313,25 +320,49 @@ func sound(std *standard.Standard) ([]Problem, error) {
 	}
 }
 
-// broken refuses a standard of which lint has an error to tell: it could be
-// loaded, but it asks nothing of a record, can be met by none, or has a pattern
-// that runs away.
-func broken(std *standard.Standard) error {
+// broken refuses a standard of which lint has an error to tell that is not
+// waived: it could be loaded, but it asks nothing of a record, can be met by none,
+// or has a pattern that runs away. A waiver that is not needed is refused, so
+// that those in the log say what is so.
+func broken(std *standard.Standard, waive []string) error {
+	for _, w := range waive {
+		if !slices.Contains(standard.Waivable(), w) {
+			return fail(Usage, "leave --waive out, or name one of: "+strings.Join(standard.Waivable(), ", "), "%q cannot be waived: only what no record can tell can be", clipped(w))
+		}
+	}
 	var problems []standard.Problem
+	used := map[string]bool{}
+	harmless := true
 	_, findings := standard.LintArchive(std.Archive())
 	for _, f := range findings {
-		if f.Severity == standard.SeverityError {
+		switch {
+		case f.Severity != standard.SeverityError:
+		case slices.Contains(waive, f.Rule):
+			used[f.Rule] = true
+		default:
+			harmless = harmless && slices.Contains(standard.Waivable(), f.Rule)
 			problems = append(problems, standard.Problem{Pointer: f.File + f.Pointer, Rule: f.Rule, Detail: f.Detail, Fix: f.Fix})
+		}
+	}
+	for _, w := range waive {
+		if !used[w] && len(problems) == 0 {
+			return fail(Usage, "leave --waive "+w+" out", "%s has nothing of the rule %s to waive", std.Name(), w)
 		}
 	}
 	if len(problems) == 0 {
 		return nil
 	}
+	try := "stile standard lint DIR says what its publisher can do"
+	if harmless {
+		try = "tell its publisher; no record can tell, so --waive " + problems[0].Rule + " adopts it as it is, and logs that"
+	}
 	return &Error{
 		Kind: Invalid, Message: fmt.Sprintf("%s: %s: %s", std.Name(), problems[0].Rule, problems[0].Detail),
-		Try: "stile standard lint DIR says what its publisher can do", Problems: problemsOf(problems),
+		Try: try, Problems: problemsOf(problems),
 	}
 }
+
+func clipped(s string) string { return s[:min(len(s), 80)] }
 
 // same refuses other bytes under a version that is adopted, or published, with
 // these: records say that they fit it, and other councils rely on that.
@@ -399,7 +430,7 @@ func (n *Node) previewStandard(ctx context.Context, in AdoptRequest) (*AdoptPrev
 		out.Adopted = out.Adopted || s.Name() == m.Name
 	}
 	if !out.Adopted {
-		if out.Advice, err = sound(std); err != nil {
+		if out.Advice, err = sound(std, in.Waive); err != nil {
 			return nil, err
 		}
 		out.Costs = each(std.Costs(), func(c standard.ExampleCost) ExampleCost { return ExampleCost(c) })

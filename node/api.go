@@ -137,6 +137,7 @@ type StandardReply struct {
 	Classes     map[string]string `json:"classes,omitempty"`
 	Records     int               `json:"records"` // live records of ours
 	Source      []string          `json:"source,omitempty"`
+	Waived      []string          `json:"waived,omitempty"` // rules of lint that its publisher broke, waived when it was adopted
 	// Mappings are the majors whose records can be made into records of it.
 	Mappings []int `json:"mappings,omitempty"`
 	// Mapped says how records of it are made from those of an older major.

@@ -57,6 +57,7 @@ func (n *Node) showStandard(ctx context.Context, in StandardRequest) (*StandardR
 		return nil, err
 	}
 	r := standardReply(s, counts[s.Name()])
+	r.Waived = n.ledger.Waived(s.Name())
 	r.Mapped, err = n.mappedReply(s.Name(), true)
 	return &r, err
 }

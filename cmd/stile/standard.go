@@ -136,6 +136,9 @@ func (a *app) standardShowCommand() *cobra.Command {
 			t.add("status", r.Status)
 			t.add("key", strings.Join(r.Key, ", "))
 			t.add("schema", r.Integrity)
+			if len(r.Waived) > 0 {
+				t.add("waived", clean(strings.Join(r.Waived, ", "))+": its publisher's flaw, which no record can tell")
+			}
 			t.add("records", number(r.Records))
 			if r.Mapped != nil {
 				t.add("made from", fmt.Sprintf("%s, since %s: %s", r.Mapped.From, at(r.Mapped.Since), madeWords(r.Mapped)))

@@ -25,6 +25,7 @@ type adoption struct {
 
 func (a *app) standardAdoptCommand() *cobra.Command {
 	var yes, dry, evenRetired bool
+	var waive []string
 	c := &cobra.Command{
 		Use:   "adopt NAME@VERSION|DIR|ARCHIVE",
 		Short: "Adopt a standard, after a look at what that would mean",
@@ -37,7 +38,12 @@ how many of the council's own records would be valid under the new version and
 which would not, and the agreements it touches. Then it asks; --yes answers. No
 record changes by it: each stays in the version it was taken in under until it
 is offered again. A version once adopted stays as it is, and other bytes under
-the same version are refused.`,
+the same version are refused.
+
+A standard of which stile standard lint tells an error is not adopted. Where its
+publisher broke a rule of JSON Schema on which nothing hangs that any record
+says, --waive RULE adopts it as it is; the rule is logged with the adoption.
+What can be waived: ` + strings.Join(standard.Waivable(), ", ") + `.`,
 		Example: `  stile standard adopt standards.stile.example/housing-need@1.1.0
   stile standard adopt ./digital-planning --dry-run
   stile standard adopt housing-need --yes`,
@@ -47,13 +53,14 @@ the same version are refused.`,
 			if err != nil {
 				return err
 			}
-			req.EvenRetired = evenRetired
+			req.EvenRetired, req.Waive = evenRetired, waive
 			return a.adopt(cmd.Context(), req, args[0], yes, dry)
 		},
 	}
 	f := c.Flags()
 	f.BoolVar(&yes, "yes", false, "adopt without asking")
 	f.BoolVar(&dry, "dry-run", false, "tell what it would mean and adopt nothing")
+	f.StringArrayVar(&waive, "waive", nil, "adopt in spite of what lint tells of this `rule`; may be repeated")
 	f.BoolVar(&evenRetired, "even-retired", false, "adopt a version that its publisher has retired")
 	return c
 }
@@ -136,6 +143,9 @@ func (a *app) adopt(ctx context.Context, req node.AdoptRequest, typed string, ye
 		return a.emit(out)
 	}
 	a.printf("adopted %s: %s\n", r.Name, clean(r.Title))
+	if len(r.Waived) > 0 {
+		a.printf("waived, and logged so: %s\n", clean(strings.Join(r.Waived, ", ")))
+	}
 	return nil
 }
 

@@ -24,7 +24,8 @@ const (
 	// agreement is over, deleted_all (a count) and reason.
 	KindReceipt = "receipt"
 	// KindAdopted says that a standard was taken into use. Body: standard,
-	// integrity.
+	// integrity, waived (names of lint's rules that its publisher broke and the
+	// council took no offence at; absent when none).
 	KindAdopted = "standard-adopted"
 	// KindMapped says that records of a standard are made by the mapping it
 	// ships, from those of an older major, or no longer. Body: standard, from

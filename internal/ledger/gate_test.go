@@ -375,3 +375,41 @@ func TestGateFitsTransactions(t *testing.T) {
 		}
 	}
 }
+
+// What was waived stands in the event that the adoption is in the log, and is
+// known after the ledger was opened again.
+func TestAdoptionKeepsWaivers(t *testing.T) {
+	std := parish(t, "1.0.0")
+	dir, keys := t.TempDir(), ring(t)
+	l := open(t, dir, keys)
+	if err := l.Adopt(t.Context(), std, "required-twice"); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	l = open(t, dir, keys)
+	if got := l.Waived(std.Name()); !slices.Equal(got, []string{"required-twice"}) {
+		t.Errorf("waived: %q", got)
+	}
+	err := l.View(func(v *ledger.View) error {
+		found := 0
+		v.Events(ledger.KindAdopted, 0, func(i uint64) bool {
+			e, _, err := v.Event(i)
+			if err != nil {
+				t.Error(err)
+				return false
+			}
+			found++
+			if !reflect.DeepEqual(e.Body["waived"], []any{"required-twice"}) {
+				t.Errorf("the event says %v", e.Body)
+			}
+			return true
+		})
+		if found != 1 {
+			t.Errorf("%d events", found)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -22,6 +22,7 @@ type knownStandard struct {
 	name      name.Standard
 	integrity string
 	std       *standard.Standard
+	waived    []string
 
 	once  sync.Once
 	where *measure.Places // see places
@@ -37,7 +38,8 @@ type standardTable struct {
 
 func (l *Ledger) loadStandards(txn *badger.Txn) error {
 	return walk(txn, []byte("n"), func(key, value []byte) error {
-		nm, integrity, _ := strings.Cut(string(value), " ")
+		nm, rest, _ := strings.Cut(string(value), " ")
+		integrity, waived, _ := strings.Cut(rest, " ")
 		archive, err := valueOf(txn, append([]byte("N"), nm...))
 		if err != nil {
 			return fmt.Errorf("read standard %q: %w", nm, err)
@@ -50,7 +52,7 @@ func (l *Ledger) loadStandards(txn *badger.Txn) error {
 			return fmt.Errorf("read standard %q: %w: archive is another standard's", nm, ErrDamaged)
 		}
 		l.standards.list = append(l.standards.list, &knownStandard{
-			number: binary.BigEndian.Uint32(key[1:]), name: std.Name(), integrity: integrity, std: std,
+			number: binary.BigEndian.Uint32(key[1:]), name: std.Name(), integrity: integrity, std: std, waived: strings.Fields(waived),
 		})
 		return nil
 	})
@@ -95,9 +97,10 @@ func walk(txn *badger.Txn, prefix []byte, f func(key, value []byte) error) error
 	return nil
 }
 
-// Adopt takes a standard into use and logs that. Adopting the same bytes again
-// does nothing; other bytes under a version already adopted are ErrConflict.
-func (l *Ledger) Adopt(ctx context.Context, std *standard.Standard) error {
+// Adopt takes a standard into use and logs that, with the names of the flaws
+// that were waived. Adopting the same bytes again does nothing; other bytes under
+// a version already adopted are ErrConflict.
+func (l *Ledger) Adopt(ctx context.Context, std *standard.Standard, waived ...string) error {
 	return l.do(ctx, true, func(t *tx) error {
 		list := l.standardList()
 		for _, s := range list {
@@ -112,15 +115,33 @@ func (l *Ledger) Adopt(ctx context.Context, std *standard.Standard) error {
 		if len(archive) > 4<<20 {
 			return fmt.Errorf("adopt %s: archive has %d bytes, more than 4 MiB", std.Name(), len(archive))
 		}
-		k := &knownStandard{number: uint32(len(list)), name: std.Name(), integrity: std.Integrity(), std: std}
+		k := &knownStandard{number: uint32(len(list)), name: std.Name(), integrity: std.Integrity(), std: std, waived: waived}
 		t.set(append([]byte("N"), k.name.String()...), archive)
-		t.set(numKey4('n', k.number), []byte(k.name.String()+" "+k.integrity))
-		t.event(KindAdopted, map[string]any{"standard": k.name.String(), "integrity": k.integrity})
+		t.set(numKey4('n', k.number), []byte(strings.Join(append([]string{k.name.String(), k.integrity}, waived...), " ")))
+		body := map[string]any{"standard": k.name.String(), "integrity": k.integrity}
+		if len(waived) > 0 {
+			list := make([]any, len(waived))
+			for i, w := range waived {
+				list[i] = w
+			}
+			body["waived"] = list
+		}
+		t.event(KindAdopted, body)
 		t.after = append(t.after, func() {
 			l.standards.list = append(slices.Clone(l.standards.list), k)
 		})
 		return nil
 	})
+}
+
+// Waived returns the names of the flaws that were waived when a standard was
+// adopted.
+func (l *Ledger) Waived(n name.Standard) []string {
+	k, err := l.known(n)
+	if err != nil {
+		return nil
+	}
+	return slices.Clone(k.waived)
 }
 
 // Standards returns the adopted standards, by name and version.

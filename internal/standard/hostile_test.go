@@ -113,6 +113,20 @@ func TestSchemaAtTheCaps(t *testing.T) {
 	}
 }
 
+// A name that stands twice where it should once is taken as once, in every draft.
+func TestNamesTwice(t *testing.T) {
+	for _, draft := range []string{"http://json-schema.org/draft-04/schema#", "http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"} {
+		s := mustLoad(t, pack(`{"$schema":"`+draft+`","required":["a","a"],"properties":{"required":{"enum":["a","b"]},"b":{"required":["c","c"]}}}`))
+		if ps := s.Validate(map[string]any{"b": map[string]any{}}); len(ps) != 2 || ps[0].Pointer != "/a" || ps[1].Pointer != "/b/c" {
+			t.Errorf("%s: %+v", draft, ps)
+		}
+		// What only looks like the keyword is left as it is.
+		if ps := s.Validate(map[string]any{"a": 1, "required": "b"}); ps != nil {
+			t.Errorf("%s: %+v", draft, ps)
+		}
+	}
+}
+
 // Schemas that load, and records, that together would run for hours: each ends
 // within the budget, in one goroutine, and the standard goes on.
 func TestHostileValidationsEnd(t *testing.T) {

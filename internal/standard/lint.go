@@ -28,6 +28,11 @@ const (
 	SeverityNote    Severity = "note"    // for a person to know or decide
 )
 
+// Waivable names the rules whose findings, errors as they are, a council may
+// waive when it adopts a standard: the publisher broke a rule of JSON Schema, and
+// nothing that any record says hangs on it. Sorted.
+func Waivable() []string { return []string{"required-twice"} }
+
 // A Finding is one thing to say of a standard to the one who publishes it.
 // Unlike a [Problem] it may quote the standard, which is public; it never
 // quotes a value of an example.

@@ -325,7 +325,7 @@ func (d *lintDoc) required(ptr string, v map[string]any) {
 		}
 		at := fmt.Sprintf("%s/required/%d", ptr, i)
 		if seen[n] {
-			d.add(SeverityError, at, "required-twice", fmt.Sprintf("%q is required twice; JSON Schema wants each name once", clip(n)), "take one of them out")
+			d.add(SeverityError, at, "required-twice", fmt.Sprintf("%q is required twice; JSON Schema wants each name once", clip(n)), "take one of them out; a council that adopts it as it is says --waive required-twice")
 		}
 		seen[n] = true
 		if _, ok := props[n]; ok || !hasProps || slices.ContainsFunc(patterns, func(re *regexp.Regexp) bool { return re.MatchString(n) }) {

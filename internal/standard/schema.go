@@ -85,6 +85,7 @@ func newLibrary(files map[string][]byte, resources map[string]string) (*library,
 			sv.flaw("", errNotSchema)
 			return
 		}
+		mend(doc, true)
 		l.put(home+file, file, doc)
 		if dir, base := path.Split(file); dir == "schemas/" && base != "schema.json" {
 			l.put(home+base, file, doc) // publishers keep their schemas side by side
@@ -335,6 +336,50 @@ func (l *library) compile() (g *graph, err error) {
 		}
 	}
 	return g, nil
+}
+
+// mend takes repeats out of the lists of names that JSON Schema wants each name
+// once in. They mean nothing, and a compiler refuses the whole schema for them.
+// Lint tells of them as errors, which a council may waive (see [Waivable]).
+func mend(v any, schema bool) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			mend(e, schema)
+		}
+	case map[string]any:
+		if schema {
+			once(v, "required")
+			for _, k := range []string{"dependentRequired", "dependencies"} {
+				members, _ := v[k].(map[string]any)
+				for m := range members {
+					once(members, m)
+				}
+			}
+		}
+		each(v, "", schema, func(_ string, e any, schema bool) { mend(e, schema) })
+	}
+}
+
+// once takes repeats out of v[k], when that is a list of texts.
+func once(v map[string]any, k string) {
+	list, ok := v[k].([]any)
+	if !ok {
+		return
+	}
+	seen := make(map[string]bool, len(list))
+	out := make([]any, 0, len(list))
+	for _, e := range list {
+		s, isText := e.(string)
+		if !isText {
+			return
+		}
+		if !seen[s] {
+			out = append(out, e)
+		}
+		seen[s] = true
+	}
+	v[k] = out
 }
 
 func (l *library) put(addr, file string, doc any) { l.docs[addr], l.files[addr] = doc, file }
