@@ -34,6 +34,7 @@ const policy = `
 	internal/peersync
 	internal/question
 	node
+	internal/feed
 	internal/api  internal/web
 	examples/*
 	cmd/*  internal/simtest
@@ -50,6 +51,8 @@ var reserved = map[string]string{
 	"github.com/santhosh-tekuri/jsonschema/": "internal/standard",
 	"cel.dev/":                               "internal/agreement",
 	"github.com/parquet-go/":                 "internal/export",
+	"github.com/jackc/":                      "internal/feed",
+	"github.com/microsoft/go-mssqldb":        "internal/feed",
 	"github.com/prometheus/":                 "node",
 }
 

@@ -113,6 +113,11 @@ type Config struct {
 	// never, and then "stile standard measure --publish" does it by hand.
 	MeasureEvery int `yaml:"measure_every"`
 
+	// Feeds are the registers that the running node takes in by itself; see
+	// [Feed]. Default none. A node of an older Stile refuses a file that has this
+	// key.
+	Feeds []Feed `yaml:"feeds"`
+
 	// Limits bound what one input may cost.
 	Limits Limits `yaml:"limits"`
 
@@ -205,6 +210,16 @@ func (c *Config) settle(dir string) {
 	}
 	for _, p := range []*string{&c.Directory, &c.AdminSocket, &c.PassphraseFile, &c.EncryptionKeyFile} {
 		*p = from(dir, *p)
+	}
+	if c.Feeds == nil {
+		c.Feeds = []Feed{}
+	}
+	for i := range c.Feeds {
+		f := &c.Feeds[i]
+		for _, p := range []*string{&f.Folder, &f.ConnectionFile, &f.Mapping} {
+			*p = from(dir, *p)
+		}
+		f.settle()
 	}
 	if c.Listen == nil {
 		c.Listen = []string{}

@@ -210,7 +210,7 @@ func words(goType string) string {
 func meant(key string) string {
 	known := []string{
 		"version", "council", "data", "directory", "admin_socket", "passphrase_file", "encryption_key_file", "listen",
-		"announce", "http_listen", "metrics_listen", "cosign_wait", "measure_every", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "memory_mib", "log", "level", "format",
+		"announce", "http_listen", "metrics_listen", "cosign_wait", "measure_every", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "memory_mib", "feeds", "log", "level", "format",
 	}
 	bare := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(key))
 	for _, k := range known {
@@ -277,6 +277,15 @@ func (p *parser) check(c *Config) {
 	within("limits.min_free_mib", c.Limits.MinFreeMiB, 16, 1<<20)
 	within("limits.memory_mib", c.Limits.MemoryMiB, 96, 1<<20)
 	within("limits.questions_per_day", c.Limits.QuestionsPerDay, 1, 100_000)
+	for i := range c.Feeds {
+		f := &c.Feeds[i]
+		f.check(func(key, format string, args ...any) {
+			p.failAt(p.lines["feeds."+key], "feeds", "feed %d (%s): %s: "+format, append([]any{i + 1, f.Name, key}, args...)...)
+		})
+		if slices.ContainsFunc(c.Feeds[:i], func(o Feed) bool { return o.Name == f.Name }) {
+			p.fail("feeds", "feed %d (%s): name: another feed has it", i+1, f.Name)
+		}
+	}
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 }

@@ -67,11 +67,39 @@ func (im *importer) begin(ctx context.Context) (err error) {
 	return err
 }
 
+// eachWhole reads the files and settles what they lack. A file that was not
+// complete when it was read lacks more than the register does, so that what
+// changed meanwhile deletes nothing.
+func (im *importer) eachWhole(ctx context.Context, files []string) error {
+	if !im.complete {
+		return im.each(ctx, files)
+	}
+	for _, f := range files {
+		if f == "-" {
+			return misused("--complete wants files: nobody can tell that standard input was whole")
+		}
+	}
+	before, err := stamps(files)
+	if err != nil {
+		return err
+	}
+	if err := im.each(ctx, files); err != nil {
+		return err
+	}
+	after, err := stamps(files)
+	if err != nil {
+		return err
+	}
+	for i := range before {
+		if before[i] != after[i] {
+			return failure(node.Conflict, "run it again once the file is complete", "%q changed while it was read: its rows were taken, and nothing was deleted", files[i])
+		}
+	}
+	return im.settle(ctx)
+}
+
 // settle deletes what the source does not have any more, if it may.
 func (im *importer) settle(ctx context.Context) error {
-	if !im.complete {
-		return nil
-	}
 	t := im.tally
 	if t.broken > 0 {
 		t.note("nothing was deleted: a file could not be read to its end, so that nobody knows what it lacks")

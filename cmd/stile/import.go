@@ -230,9 +230,7 @@ func (im *importer) run(ctx context.Context, files []string) (err error) {
 				return im.tally.partly(err)
 			}
 		}
-	} else if err := im.each(ctx, files); err != nil {
-		return im.tally.partly(err)
-	} else if err := im.settle(ctx); err != nil {
+	} else if err := im.eachWhole(ctx, files); err != nil {
 		return im.tally.partly(err)
 	}
 	return im.tally.finish(len(files))

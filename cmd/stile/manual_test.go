@@ -31,6 +31,7 @@ var tasks = []struct {
 	{"Take records in", []task{
 		{"Look at a file before taking it in", "stile check"},
 		{"Take a file in", "stile import"},
+		{"Take in a whole register, every night", "stile import, stile feed list, stile feed run"},
 		{"See what was refused, and why", "stile record held"},
 		{"Find, show and prove a record", "stile record list, stile record show, stile record history, stile record proof"},
 		{"Delete a record", "stile record delete"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/feed"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -63,7 +64,14 @@ func (a *app) serve(ctx context.Context) (err error) {
 		}
 		a.printf("ready\n")
 	}
+	feeding := make(chan error, 1)
+	fctx, stopFeeds := context.WithCancel(ctx)
+	go func() {
+		feeding <- feed.Run(fctx, a.feeds(cfg, fixed(n.Operations), logger(cfg, a.err, slog.LevelDebug)))
+	}()
 	err = <-done
+	stopFeeds()
+	err = errors.Join(err, <-feeding)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause // storage failed
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/feed"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -26,18 +27,35 @@ lets it have, and has deleted what was withdrawn.`,
 			if err != nil {
 				return err
 			}
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			feeds, err := feedStates(cfg)
+			if err != nil {
+				return err
+			}
 			if a.json {
-				err = a.emit(s)
+				err = a.emit(struct {
+					node.StatusReply
+					Feeds []feed.State `json:"feeds,omitempty"`
+				}{s, feeds})
 			} else {
 				a.printStatus(s)
+				if len(feeds) > 0 {
+					a.printf("\n")
+					feedTable(cfg, feeds).write(a.out, "")
+				}
 			}
 			if err == nil && check {
-				err = behind(s)
+				if err = behind(s); err == nil {
+					err = starved(feeds)
+				}
 			}
 			return err
 		},
 	}
-	c.Flags().BoolVar(&check, "check", false, "exit with 8 when exchange is stopped, a partner is behind or a withdrawal is outstanding")
+	c.Flags().BoolVar(&check, "check", false, "exit with 8 when exchange is stopped, a partner is behind, a withdrawal is outstanding or a feed is not taken in")
 	return c
 }
 
@@ -61,6 +79,16 @@ func behind(s node.StatusReply) error {
 		return failure(node.Behind, "", "%s behind", plural(n, "exchange is", "exchanges are"))
 	case out > 0:
 		return failure(node.Behind, "", "%s not receipted", plural(out, "withdrawal is", "withdrawals are"))
+	}
+	return nil
+}
+
+// starved returns an error when a feed is not taken in.
+func starved(feeds []feed.State) error {
+	for _, f := range feeds {
+		if f.Problem != "" {
+			return failure(node.Behind, "stile feed list", "feed %s is not taken in", f.Name)
+		}
 	}
 	return nil
 }
