@@ -5,7 +5,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -109,4 +111,25 @@ func selfEvident(d *ast.FuncDecl) bool {
 		return d.Recv != nil
 	}
 	return false
+}
+
+// TestArchitecture checks that every file and folder that docs/architecture.md
+// names is there.
+func TestArchitecture(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := regexp.MustCompile("`((?:internal|node|cmd)/[a-z_./-]+)`").FindAllSubmatch(page, -1)
+	for _, m := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllSubmatch(page, -1) {
+		places = append(places, [][]byte{m[0], []byte(filepath.Join("docs", string(m[1])))})
+	}
+	if len(places) < 20 {
+		t.Fatalf("the page names %d places", len(places))
+	}
+	for _, m := range places {
+		if _, err := os.Stat(string(m[1])); err != nil {
+			t.Errorf("docs/architecture.md names %s, which is not there", m[1])
+		}
+	}
 }
