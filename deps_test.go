@@ -31,7 +31,7 @@ const policy = `
 	internal/judge
 	internal/judge/*
 	internal/footprint
-	internal/peersync
+	internal/peersync  internal/book
 	internal/question
 	node
 	internal/feed

@@ -149,10 +149,7 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		if err := n.vouch(ctx, agreement.KindProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
 			return nil, err
 		}
-		n.book.mu.Lock()
-		err := n.book.state.Apply(a.From, agreement.KindProposal, agreement.Proposal{Agreement: a}.Body(), n.now())
-		n.book.mu.Unlock()
-		if err != nil {
+		if err := n.book.Say(a.From, agreement.KindProposal, agreement.Proposal{Agreement: a}.Body()); err != nil {
 			return nil, fail(Refused, "", "%v", err)
 		}
 		proposed = true
@@ -180,8 +177,10 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		}
 	}
 	unsent := n.relayNow(ctx, kept)
-	n.book.stir()
-	n.book.awaitProposer(ctx, a)
+	n.book.Stir()
+	if n.network() != nil {
+		n.book.AwaitProposer(ctx, a)
+	}
 	r, err := n.agreementReply(a.Name, a.Version, false)
 	if err == nil {
 		r.Unsent = unsent
@@ -190,9 +189,7 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 }
 
 func (n *Node) known(a *agreement.Agreement) (*agreement.Agreement, bool) {
-	n.book.mu.Lock()
-	defer n.book.mu.Unlock()
-	return n.book.state.Find(a.Name, a.Version)
+	return n.book.Find(a.Name, a.Version)
 }
 
 func (n *Node) signed(a *agreement.Agreement, c name.Council) bool {
@@ -213,10 +210,7 @@ func (n *Node) say(ctx context.Context, kind string, body map[string]any, to []n
 	if err != nil {
 		return fmt.Errorf("internal error: %w", err)
 	}
-	n.book.mu.Lock()
-	err = n.book.state.Apply(n.cfg.Council, kind, v, n.now())
-	n.book.mu.Unlock()
-	if err != nil {
+	if err := n.book.Say(n.cfg.Council, kind, v); err != nil {
 		return fail(Refused, "", "%v", err)
 	}
 	_, _, err = n.ledger.AppendNotice(ctx, kind, body, to...)
@@ -247,10 +241,10 @@ func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*Agreemen
 		return nil, err
 	}
 	unsent := n.relayNow(ctx, kept)
-	if err := n.book.settle(ctx); err != nil {
+	if err := n.book.Settle(ctx); err != nil {
 		return nil, err
 	}
-	n.book.stir()
+	n.book.Stir()
 	r, err := n.agreementReply(a.Name, a.Version, false)
 	if err == nil {
 		r.Unsent = unsent

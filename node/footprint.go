@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/book"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -204,6 +205,23 @@ func (p *replicas) Open() (out []*footprint.Footprint) {
 // Is implements peersync.Footprints.
 func (p *replicas) Is(c name.Council) bool { return p.n.isFootprint(c) }
 
+// related is the book as peersync sees it: the members of our footprints are talked
+// to as those are whom an agreement is with.
+type related struct {
+	*book.Book
+	replicas *replicas
+}
+
+// Related implements peersync.Agreements.
+func (r related) Related() []name.Council {
+	out := r.Book.Related()
+	for _, own := range r.replicas.list() {
+		out = append(out, own.f.Councils()...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Kept implements peersync.Footprints.
 func (p *replicas) Kept(c name.Council) bool { return p.n.keepsFootprint(c) }
 
@@ -220,19 +238,11 @@ func (p *replicas) Replica(c name.Council) *footprint.Footprint {
 
 // Signers implements question.Footprints: as the footprint's ledger says where we
 // keep it, or else as its members told us.
-func (p *replicas) Signers(c name.Council, ref agreement.Ref) (out []name.Council, err error) {
+func (p *replicas) Signers(c name.Council, ref agreement.Ref) ([]name.Council, error) {
 	if r := p.at(c); r != nil {
 		return r.f.Signers(ref)
 	}
-	b := p.n.book
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, m := range p.n.keepers(c) {
-		if b.votes[vote{kind: agreement.KindSignature, ref: ref}][m] != nil {
-			out = append(out, m)
-		}
-	}
-	return out, nil
+	return p.n.book.SignedBy(ref, p.n.keepers(c)), nil
 }
 
 // list returns the replicas that are open, by name.

@@ -37,6 +37,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/book"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
@@ -209,7 +210,7 @@ type Node struct {
 	guest     atomic.Pointer[wire.Member]   // whom we fetch a directory from that we are not yet in
 	asking    chan struct{}                 // buffered: the directory is to be looked after
 	ledger    *ledger.Ledger
-	book      *book
+	book      *book.Book
 	asker     *question.Asker
 	answerer  *question.Answerer
 	maker     *maker
@@ -304,7 +305,10 @@ func (n *Node) begin(pass []byte) error {
 	if err := n.showEdition(); err != nil {
 		return err
 	}
-	if n.book, err = openBook(n); err != nil {
+	n.book, err = book.Open(book.Options{
+		Self: n.cfg.Council, Ledger: n.ledger, Footprints: &n.replicas, Log: n.log, Now: n.now, Changed: n.changed,
+	})
+	if err != nil {
 		return err
 	}
 	n.asker, n.answerer = question.NewAsker(n.questions()), question.NewAnswerer(n.questions())
@@ -345,7 +349,7 @@ func (n *Node) Addresses() []string {
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := n.book.resume(ctx); err != nil {
+	if err := n.book.Resume(ctx); err != nil {
 		return err
 	}
 	net := wire.From(ctx) // tests give one
@@ -382,7 +386,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer n.replicas.end()
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
-		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
+		Judge: n.judge, Network: net, Agreements: related{n.book, &n.replicas}, Log: n.log, Now: n.now,
 		Footprints: &n.replicas, Book: n.book, Confirmations: n.confirmations,
 	})
 	n.mu.Lock()
@@ -409,7 +413,7 @@ func (n *Node) Run(ctx context.Context) error {
 			}
 		})
 	})
-	wg.Go(func() { n.book.keep(ctx) })
+	wg.Go(func() { n.book.Run(ctx) })
 	wg.Go(func() { n.keepMeasuring(ctx) })
 	wg.Go(func() { n.maker.keep(ctx) })
 	wg.Go(func() { n.keepDirectory(ctx) })

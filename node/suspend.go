@@ -1,9 +1,7 @@
 package node
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +9,6 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
-	"github.com/stile-exchange/stile/node/name"
 )
 
 // Suspending an agreement stops at once what leaves under it, whichever side does
@@ -127,7 +124,7 @@ func (n *Node) halt(ctx context.Context, a *agreement.Agreement, kind string, no
 	}
 	unsent := n.relayNow(ctx, kept)
 	pause(ctx, min(notice.At.Sub(n.now()), 2*time.Second))
-	n.book.stir()
+	n.book.Stir()
 	r, err := n.agreementReply(a.Name, a.Version, false)
 	if err == nil {
 		r.Unsent = unsent
@@ -149,83 +146,4 @@ func (n *Node) hasSaid(kind string, notice agreement.Notice) (found bool) {
 		return err
 	})
 	return err == nil && found
-}
-
-func halts(kind string) bool {
-	return kind == agreement.KindSuspend || kind == agreement.KindResume
-}
-
-// forFootprint is what a member's event says for its footprint: of a suspension,
-// with the member's name, since one speaks for all.
-func forFootprint(ev *record.Event) map[string]any {
-	if !halts(ev.Kind) {
-		return ev.Body
-	}
-	notice, err := agreement.ParseNotice(ev.Body)
-	if err != nil {
-		return ev.Body
-	}
-	notice.Reason = fmt.Sprintf("%s: %s", ev.Council, notice.Reason)
-	return notice.Body()
-}
-
-// halted folds what members of a footprint that we are not one of said about
-// suspending and resuming a document: one has it suspended, a majority that said
-// so since the last suspension has it resumed. b.mu is held.
-func (b *book) halted(ref agreement.Ref) {
-	doc, ok := b.state.Find(ref.Agreement, ref.Version)
-	if !ok || doc.Ref() != ref {
-		return
-	}
-	for _, p := range doc.Parties() {
-		if !b.n.isFootprint(p) || b.n.keepsFootprint(p) {
-			continue
-		}
-		members := b.n.keepers(p)
-		type word struct {
-			at int64
-			ev *record.Event
-		}
-		var said []word
-		for k, by := range b.votes {
-			if k.ref != ref || !halts(k.kind) {
-				continue
-			}
-			for _, c := range members {
-				if by[c] != nil && !doc.Party(c) {
-					said = append(said, word{k.at, by[c]})
-				}
-			}
-		}
-		slices.SortFunc(said, func(x, y word) int {
-			// In one second the suspension comes last: that is the safe order.
-			return cmp.Or(cmp.Compare(x.at, y.at), cmp.Compare(x.ev.Kind, y.ev.Kind), cmp.Compare(x.ev.Council, y.ev.Council))
-		})
-		var last *record.Event // what the footprint said last
-		var resumed []name.Council
-		for _, w := range said {
-			switch {
-			case w.ev.Kind == agreement.KindSuspend:
-				last, resumed = w.ev, nil
-			case last == nil || last.Kind == agreement.KindResume || slices.Contains(resumed, w.ev.Council):
-			default:
-				if resumed = append(resumed, w.ev.Council); len(resumed) > len(members)/2 {
-					last = w.ev
-				}
-			}
-		}
-		if last == nil || b.said[saidBy{p, ref}] == last {
-			continue
-		}
-		b.said[saidBy{p, ref}] = last
-		if err := b.state.Apply(p, last.Kind, forFootprint(last), time.Unix(last.IssuedAt, 0)); err != nil {
-			b.n.log.Debug("what a footprint said is passed over", "footprint", p, "because", err.Error())
-		}
-	}
-}
-
-// saidBy is a party and a document.
-type saidBy struct {
-	party name.Council
-	ref   agreement.Ref
 }

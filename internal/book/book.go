@@ -1,0 +1,353 @@
+// Package book keeps the agreements: what our own ledger and those of the others say
+// about them, folded into one state, and what follows from it. It answers what the
+// exchange and the questions ask.
+//
+// Nothing is stored here. The book is read from the events in the ledger when the
+// node opens, and grows by those that are logged or arrive.
+package book
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Footprints is what a Book asks about the footprints that agreements name.
+type Footprints interface {
+	// Is reports whether a party of an agreement is a footprint.
+	Is(c name.Council) bool
+	// Kept reports whether this node has a replica of a footprint, open or not.
+	Kept(c name.Council) bool
+	// Members returns the councils that keep a footprint, as far as is known here.
+	Members(c name.Council) []name.Council
+}
+
+// Options say what a Book works with. All are needed.
+type Options struct {
+	Self       name.Council
+	Ledger     *ledger.Ledger
+	Footprints Footprints
+	Log        *slog.Logger
+	Now        func() time.Time
+	// Changed is called when something was said, with no lock held.
+	Changed func()
+}
+
+// A Book keeps the agreements. It may be used concurrently.
+type Book struct {
+	o    Options
+	wake chan struct{} // buffered: something was said
+
+	mu       sync.Mutex    // guards what follows
+	news     chan struct{} // closed and replaced when something was said
+	state    *agreement.State
+	votes    votes
+	lastSaid map[saidBy]*record.Event // what a footprint we are no member of said last of suspending
+	known    map[string]bool          // what footprints are remembered to have said: name and entry
+}
+
+// Open reads what was said so far, in the order of each ledger.
+func Open(o Options) (*Book, error) {
+	b := &Book{
+		o: o, wake: make(chan struct{}, 1), news: make(chan struct{}), state: agreement.NewState(), votes: votes{},
+		lastSaid: map[saidBy]*record.Event{}, known: map[string]bool{},
+	}
+	err := o.Ledger.View(func(v *ledger.View) error {
+		var own []uint64
+		for _, k := range append(agreement.Kinds(), KindDecided) {
+			v.Events(k, 0, func(i uint64) bool { own = append(own, i); return true })
+		}
+		slices.Sort(own)
+		for _, i := range own {
+			ev, _, err := v.Event(i)
+			if err != nil {
+				return err
+			}
+			if ev.Kind == KindDecided {
+				b.decided(ev)
+				continue
+			}
+			b.apply(ev)
+		}
+		for _, src := range o.Ledger.Sources() {
+			if src.Agreement != "" {
+				continue
+			}
+			err := v.ReceivedEvents(src, func(_ uint64, jws []byte) error {
+				_, ev, err := record.ParseEvent(jws)
+				if err != nil {
+					return fmt.Errorf("notice of %s: %w: %w", src.From, ledger.ErrDamaged, err)
+				}
+				b.apply(ev)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read agreements: %w", err)
+	}
+	return b, nil
+}
+
+// apply takes in one event. One that contradicts what is known is passed over,
+// as it is by every node that sees it.
+func (b *Book) apply(ev *record.Event) {
+	if !slices.Contains(agreement.Kinds(), ev.Kind) {
+		return
+	}
+	b.mu.Lock()
+	err := b.state.Apply(ev.Council, ev.Kind, ev.Body, time.Unix(ev.IssuedAt, 0))
+	if errors.Is(err, agreement.ErrNotParty) && b.proposed(ev) {
+		err = nil
+	}
+	if ref, ok := b.vote(ev); ok {
+		b.halted(ref)
+	}
+	b.count()
+	b.mu.Unlock()
+	if errors.Is(err, agreement.ErrNotParty) && ev.Kind != agreement.KindProposal {
+		// A member of a footprint that is a party says so for the footprint.
+		return
+	}
+	if err != nil {
+		b.o.Log.Warn("an event about an agreement is passed over", "council", ev.Council, "kind", ev.Kind, "because", err.Error())
+	}
+}
+
+// Status implements question.Agreements.
+func (b *Book) Status(a name.Agreement, now time.Time) (agreement.Status, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.Status(a, now)
+}
+
+// Texts implements peersync.Book.
+func (b *Book) Texts(a name.Agreement, now time.Time) []agreement.Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.Versions(a, now)
+}
+
+// Standing implements peersync.Book.
+func (b *Book) Standing(now time.Time) (out []agreement.Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.state.Names() {
+		if st, ok := b.state.Status(a, now); ok {
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
+// InForce implements peersync.Agreements.
+func (b *Book) InForce(a name.Agreement, now time.Time) (*agreement.Agreement, string) {
+	st, ok := b.Status(a, now)
+	if !ok {
+		return nil, "no such agreement was proposed"
+	}
+	if !st.InForce() {
+		return nil, st.Why
+	}
+	return st.Agreement, ""
+}
+
+// Find returns the document that was proposed under a version of an agreement.
+func (b *Book) Find(a name.Agreement, version int) (*agreement.Agreement, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.Find(a, version)
+}
+
+// Say takes in what a party says of an agreement, as strictjson decodes it, before
+// that is logged. The error is that of [agreement.State.Apply], and what it refuses
+// is not to be logged.
+func (b *Book) Say(c name.Council, kind string, body any) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.Apply(c, kind, body, b.o.Now())
+}
+
+// Inbound implements peersync.Agreements.
+func (b *Book) Inbound(now time.Time) (out []*agreement.Agreement) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := b.state.InForce(now)
+	for _, a := range b.state.Names() {
+		if doc := b.state.Suspended(a, now); doc != nil {
+			all = append(all, doc)
+		}
+	}
+	for _, a := range all {
+		if slices.Contains(a.To, b.o.Self) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// Suspended implements peersync.Agreements.
+func (b *Book) Suspended(a name.Agreement, now time.Time) *agreement.Agreement {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.Suspended(a, now)
+}
+
+// Related implements peersync.Agreements.
+func (b *Book) Related() (out []name.Council) {
+	for _, st := range b.Standing(b.o.Now()) {
+		if st.Phase != agreement.Ended && st.Agreement.Party(b.o.Self) {
+			out = append(out, st.Agreement.Parties()...)
+		}
+	}
+	// A footprint is talked to by talking to its members.
+	for _, c := range out {
+		if b.o.Footprints.Is(c) && !b.o.Footprints.Kept(c) {
+			out = append(out, b.o.Footprints.Members(c)...)
+		}
+	}
+	out = slices.DeleteFunc(out, b.o.Footprints.Is)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Notice implements peersync.Agreements.
+func (b *Book) Notice(from name.Council, index uint64, jws []byte) {
+	_, ev, err := record.ParseEvent(jws)
+	if err != nil || ev.Council != from {
+		return // it was checked before it was kept
+	}
+	b.apply(ev)
+	if ev.Kind == ledger.KindReceipt {
+		if err := b.receipt(from, ev, jws); err != nil {
+			b.o.Log.Error("keep receipt", "from", from, "error", err.Error())
+		}
+	}
+	b.Stir()
+}
+
+// receipt takes in a receipt for everything held under an agreement that is
+// over.
+func (b *Book) receipt(from name.Council, ev *record.Event, jws []byte) error {
+	r, err := ledger.ReceiptOf(ev)
+	if err != nil || r.From != b.o.Self {
+		return err
+	}
+	now := b.o.Now()
+	for _, f := range b.o.Ledger.Feeds() {
+		if f.Agreement != r.Agreement || !slices.Contains(f.To, from) {
+			continue
+		}
+		// A later text may be in force by now, or wait to be: it is not about
+		// that one.
+		over := slices.ContainsFunc(b.Texts(f.Agreement, now), func(st agreement.Status) bool {
+			return st.Digest == f.Digest && (st.Phase == agreement.Ended || st.Phase == agreement.Superseded)
+		})
+		if !over {
+			continue
+		}
+		var p ledger.Partner
+		err := b.o.Ledger.View(func(v *ledger.View) (err error) {
+			p, err = v.Partner(f, from)
+			return err
+		})
+		if err == nil && (p.Held > 0 || p.Cursor < f.End) {
+			err = b.o.Ledger.Acknowledge(context.Background(), f, from, ledger.Ack{Cursor: f.End, Receipt: jws, Done: true})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receipts takes in again the receipts that were on disk when the node stopped:
+// it may have stopped before it took them in.
+func (b *Book) receipts() error {
+	type given struct {
+		from name.Council
+		ev   *record.Event
+		jws  []byte
+	}
+	var list []given
+	err := b.o.Ledger.View(func(v *ledger.View) error {
+		for _, src := range b.o.Ledger.Sources() {
+			if src.Agreement != "" {
+				continue
+			}
+			err := v.ReceivedEvents(src, func(_ uint64, jws []byte) error {
+				_, ev, err := record.ParseEvent(jws)
+				if err == nil && ev.Kind == ledger.KindReceipt && ev.Council == src.From {
+					list = append(list, given{src.From, ev, jws})
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, g := range list {
+		err = errors.Join(err, b.receipt(g.from, g.ev, g.jws))
+	}
+	return err
+}
+
+// Stir makes those who wait look again: something was said.
+func (b *Book) Stir() {
+	b.mu.Lock()
+	close(b.news)
+	b.news = make(chan struct{})
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+	b.o.Changed()
+}
+
+// Changed implements question.Agreements.
+func (b *Book) Changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.news
+}
+
+// noticeWithin is how long is waited for a notice that is on its way.
+const noticeWithin = 5 * time.Second
+
+// AwaitProposer waits, for a moment, until the signature of who proposed a text is
+// here: it follows the proposal directly, and nothing else is missing. Without it
+// we would say of a text that all have signed that it is not in force.
+func (b *Book) AwaitProposer(ctx context.Context, a *agreement.Agreement) {
+	ctx, cancel := context.WithTimeout(ctx, noticeWithin)
+	defer cancel()
+	for {
+		news := b.Changed()
+		i := slices.IndexFunc(b.Texts(a.Name, b.o.Now()), func(st agreement.Status) bool {
+			return st.Digest == a.Digest() && slices.Equal(st.Awaiting, []name.Council{a.From})
+		})
+		if i < 0 || a.From == b.o.Self || b.o.Footprints.Is(a.From) {
+			return
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

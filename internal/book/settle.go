@@ -1,0 +1,120 @@
+package book
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
+)
+
+// Resume finishes what a crash may have left half done: an agreement that we
+// signed and whose index is not ready.
+func (b *Book) Resume(ctx context.Context) error {
+	now := b.o.Now()
+	b.mu.Lock()
+	names := b.state.Names()
+	b.mu.Unlock()
+	for _, a := range names {
+		for _, st := range b.Texts(a, now) {
+			if _, signed := st.Signed[b.o.Self]; !signed || st.Agreement.From != b.o.Self || st.Phase == agreement.Ended || st.Phase == agreement.Superseded {
+				continue
+			}
+			if err := b.o.Ledger.OpenFeed(ctx, st.Agreement); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(b.o.Ledger.DropIndexes(ctx), b.receipts(), b.Settle(ctx))
+}
+
+// Run acts on what the clock and the partners change: agreements that come
+// into force, are superseded or end.
+func (b *Book) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := b.Settle(ctx); err != nil && ctx.Err() == nil {
+			b.o.Log.Error("settle agreements", "error", err.Error())
+		}
+		now := b.o.Now()
+		b.mu.Lock()
+		next, ok := b.state.NextChange(now)
+		b.mu.Unlock()
+		// A timer goes by time that passes, and an agreement by the clock on the
+		// wall, which may be set: so no pause is longer than a minute.
+		pause := time.Minute
+		if ok {
+			pause = min(pause, max(next.Sub(now), time.Millisecond))
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+		case <-b.wake:
+		case <-t.C:
+			if ok && !b.o.Now().Before(next) {
+				b.o.Changed()
+			}
+		}
+		t.Stop()
+	}
+}
+
+// Settle closes what is over: our own feeds, and what we hold of others.
+func (b *Book) Settle(ctx context.Context) error {
+	now := b.o.Now()
+	var errs []error
+	for _, f := range b.o.Ledger.Feeds() {
+		if f.Agreement == "" || f.Closed() {
+			continue
+		}
+		for _, st := range b.Texts(f.Agreement, now) {
+			if st.Digest != f.Digest {
+				continue
+			}
+			switch st.Phase {
+			case agreement.Ended:
+				errs = append(errs, b.o.Ledger.CloseFeed(ctx, f.Agreement, f.Digest))
+			case agreement.Superseded:
+				cur, ok := b.Status(f.Agreement, now)
+				if !ok || !cur.InForce() {
+					continue
+				}
+				if g, err := b.o.Ledger.Feed(f.Agreement, cur.Digest); err == nil && g.Ready {
+					errs = append(errs, b.o.Ledger.Supersede(ctx, f, g))
+				}
+			}
+		}
+	}
+	for _, src := range b.o.Ledger.Sources() {
+		if src.Agreement == "" || src.Ended {
+			continue
+		}
+		if why, over := b.over(src, now); over {
+			b.o.Log.Info("agreement is over; deleting what was held under it", "agreement", src.Agreement, "because", why)
+			errs = append(errs, b.o.Ledger.End(ctx, src, why))
+			b.o.Changed()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// over reports whether what a source holds is held under nothing any more, and
+// why in words: no text of the agreement is in force, and the one the copy is
+// of has ended or given way to another. A later text that is only proposed
+// keeps nothing.
+func (b *Book) over(src *ledger.Source, now time.Time) (why string, over bool) {
+	for i, st := range b.Texts(src.Agreement, now) {
+		if st.InForce() {
+			if !st.Agreement.Way().Copied {
+				return fmt.Sprintf("version %d lets nothing be copied", st.Agreement.Version), true
+			}
+			return "", false
+		}
+		if strings.HasPrefix(src.Digest, st.Digest.String()) || src.Digest == "" && i == 0 {
+			why, over = st.Why, st.Phase == agreement.Ended || st.Phase == agreement.Superseded
+		}
+	}
+	return why, over
+}
