@@ -1,0 +1,96 @@
+package node_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node"
+)
+
+// TestTwoHistoriesByAnswers: a council that is set back to an old copy of its folder
+// tells two histories by its answers alone. The second is not shown, and all exchange
+// with it stops; after a restart, too.
+func TestTwoHistoriesByAnswers(t *testing.T) {
+	m := wire.NewMemory()
+	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: t.TempDir() + "/data", Council: northmoor, GSS: "E07000998"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Limits.MinFreeMiB = 16
+	open := func() *running {
+		n, err := node.Open(cfg, node.Options{Fatal: func(err error) { t.Errorf("%v", err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return runIn(t, wire.With(context.Background(), m.Node(northmoor)), n)
+	}
+	a, b := open(), startIn(t, m, saltby)
+	introduce(t, a, b)
+	offerHousing(t, a, housing("HN-1", "AB123456C", "E07000999"))
+	agreed(t, lookupAgreement(northmoor, saltby, 1, caseFields), a, b)
+	ask := func(ref string) (node.LookupReply, error) {
+		return b.Questions().Ask(t.Context(), node.LookupRequest{Agreement: "northmoor.gov.uk/cases", Field: "/reference", Value: ref, Because: "case"})
+	}
+	if _, err := ask("HN-1"); err != nil {
+		t.Fatal(err)
+	}
+	a.stop()
+	old := t.TempDir() + "/old"
+	copyFolder := func(from, to string) {
+		if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	copyFolder(cfg.Data, old)
+	// From now on nothing of its log comes by copies and notices.
+	m.OnWrite(func(w wire.Write) wire.Fault {
+		if w.Protocol == wirepb.Protocol {
+			return wire.Lost
+		}
+		return wire.None
+	})
+	a = open()
+	offerHousing(t, a, housing("HN-7", "AB123459C", "E07000999"))
+	if r, err := ask("HN-7"); err != nil || len(r.Records) != 1 {
+		t.Fatalf("the first history: %+v, %v", r, err)
+	}
+	a.stop()
+	if err := os.RemoveAll(cfg.Data); err != nil {
+		t.Fatal(err)
+	}
+	copyFolder(old, cfg.Data)
+	a = open()
+	offerHousing(t, a, housing("HN-8", "AB123458C", "E07000999"))
+	for range 2 {
+		r, err := ask("HN-8")
+		if err == nil || len(r.Records) > 0 {
+			t.Fatalf("the second history is believed: %+v", r)
+		}
+		if !strings.Contains(err.Error(), "exchange is stopped with northmoor.gov.uk") {
+			t.Errorf("what is said: %v", err)
+		}
+	}
+	s, err := b.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Quarantines) != 1 || s.Quarantines[0].Council != northmoor || s.Quarantines[0].HeldRoot == "" || !strings.HasPrefix(s.Quarantines[0].Through, "an answer under ") {
+		t.Errorf("%+v", s.Quarantines)
+	}
+	for _, p := range s.Partners {
+		if p.InStep || !strings.Contains(p.Behind, "all exchange is stopped") {
+			t.Errorf("%+v", p)
+		}
+	}
+	// Nothing of it is answered for, either.
+	for _, q := range call(t, b.Questions().List, node.LookupListRequest{}) {
+		if q.Outcome != "" && q.Entry > s.Quarantines[0].Entry {
+			t.Errorf("answered after the stop: %+v", q)
+		}
+	}
+}
