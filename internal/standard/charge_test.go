@@ -195,3 +195,55 @@ func BenchmarkCharge(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPublishedCost asks what the publishers' own examples cost, every one
+// of every published schema that can be adopted, and what the planning records
+// among them do, of some 40 kB each.
+func BenchmarkPublishedCost(b *testing.B) {
+	root := filepath.Dir(data(b, "digital-planning"))
+	type figure struct {
+		steps int
+		took  time.Duration
+	}
+	var all, planning []figure
+	for b.Loop() {
+		all, planning = nil, nil
+		for _, o := range offers(b) {
+			if o.Key == nil {
+				continue
+			}
+			s, err := Load(o.dir(b, root))
+			if err != nil {
+				continue
+			}
+			for _, r := range o.records(b, root) {
+				f := figure{took: time.Hour}
+				for range 5 {
+					start := time.Now()
+					got := s.engine.judge(r, false)
+					f.steps, f.took = got.steps, min(f.took, time.Since(start))
+					if got.spent {
+						b.Fatalf("%s: not judged", o.File)
+					}
+				}
+				all = append(all, f)
+				if strings.HasPrefix(o.File, "digital-planning/") {
+					planning = append(planning, f)
+				}
+			}
+		}
+	}
+	tell := func(what string, fs []figure) {
+		steps, took := make([]int, len(fs)), make([]time.Duration, len(fs))
+		for i, f := range fs {
+			steps[i], took[i] = f.steps, f.took
+		}
+		slices.Sort(steps)
+		slices.Sort(took)
+		at := func(p int) int { return min(len(fs)-1, len(fs)*p/100) }
+		b.Logf("%s: %d examples; steps p50 %d p95 %d p99 %d max %d; time p50 %v p95 %v p99 %v max %v", what, len(fs),
+			steps[at(50)], steps[at(95)], steps[at(99)], steps[len(steps)-1], took[at(50)], took[at(95)], took[at(99)], took[len(took)-1])
+	}
+	tell("all", all)
+	tell("planning", planning)
+}
