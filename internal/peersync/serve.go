@@ -232,6 +232,11 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 			case <-ctx.Done():
 				return ctx.Err()
 			}
+			// It may have waited for answers to others.
+			if refusal := s.over(to, of); refusal != nil {
+				out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
+				return fmt.Errorf("%w: %s", errStopServing, refusal.GetReason())
+			}
 			if err := s.sendPage(ctx, to, f, page, from, st, out); err != nil {
 				return err
 			}

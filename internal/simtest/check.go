@@ -18,6 +18,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -45,6 +46,8 @@ func (w *World) Check() {
 		time.Sleep(2 * time.Second)
 	}
 	w.tell("at rest after %v", time.Since(start))
+	w.askAll()
+	w.sound()
 	for _, c := range w.councils {
 		c.halt()
 	}
@@ -52,6 +55,42 @@ func (w *World) Check() {
 	w.sound()
 	for _, c := range w.councils {
 		c.start()
+	}
+}
+
+// askAll asks, of a world at rest, for some records under every agreement of mode
+// lookup that is in force. What is shown is what the text says of the record as it
+// is, and nothing else is found.
+func (w *World) askAll() {
+	w.t.Helper()
+	for _, nm := range w.agreements() {
+		x := w.terms(nm)
+		if x == nil || x.doc.Mode != agreement.Lookup {
+			continue
+		}
+		for _, to := range x.doc.To {
+			c := w.council(to)
+			for i := range 12 {
+				ref := fmt.Sprint("case-", i)
+				want := ""
+				w.mu.Lock()
+				if b := w.council(x.doc.From).facts[ref].now(); b != nil && x.rule.fn(b) {
+					want = x.seen(b)
+				}
+				w.mu.Unlock()
+				got, err := try(c, c.node.Questions().Ask, node.LookupRequest{Agreement: string(nm), Field: "/reference", Value: ref, Because: "a case"})
+				var e *node.Error
+				switch {
+				case err == nil && len(got.Records) == 1 && string(got.Records[0].Body) == want && got.Receipt:
+					w.answered++
+				case err != nil && want == "" && errors.As(err, &e) && e.Kind == node.NotFound:
+					w.answered++
+				case err != nil && errors.As(err, &e) && e.Kind == node.Refused && strings.Contains(e.Message, "have been asked"):
+				default:
+					w.fail("%s asks under %s for %s: %+v, %v, want %q", to, nm, ref, got.Records, err, want)
+				}
+			}
+		}
 	}
 }
 
@@ -72,7 +111,7 @@ func (w *World) terms(nm name.Agreement) *text {
 func (w *World) should(c *Council, nm name.Agreement) map[string]string {
 	out := map[string]string{}
 	x := w.terms(nm)
-	if x == nil || !slices.Contains(x.doc.To, c.Name) {
+	if x == nil || x.doc.Mode != agreement.Replicate || !slices.Contains(x.doc.To, c.Name) {
 		return out
 	}
 	w.mu.Lock()
@@ -198,7 +237,7 @@ func (w *World) walk() {
 			}
 		}
 		for _, f := range e.ledger.Feeds() {
-			if f.Agreement == "" {
+			if f.Agreement == "" || !f.Copied() {
 				continue
 			}
 			for _, to := range f.To {

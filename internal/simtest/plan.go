@@ -33,6 +33,9 @@ func (w *World) Step() {
 		{10, func() { w.propose(c) }},
 		{14, func() { w.sign(c) }},
 		{3, func() { w.end(c) }},
+		{5, func() { w.suspend(c) }},
+		{6, func() { w.resume(c) }},
+		{8, func() { w.ask(c) }},
 		{5, func() { w.restart(c) }},
 		{5, func() { w.crash(c) }},
 		{8, func() { w.link(c) }},
@@ -129,7 +132,7 @@ func (w *World) remove(c *Council) {
 func (w *World) propose(c *Council) {
 	w.t.Helper()
 	c.up()
-	nm := name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, w.rng.IntN(2)))
+	nm := name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, w.rng.IntN(3)))
 	w.mu.Lock()
 	texts := w.texts[nm]
 	over := w.overFrom[nm]
@@ -185,7 +188,7 @@ func (w *World) say(c name.Council, kind string, body map[string]any) {
 func (w *World) pick(f func(x *text) bool) *text {
 	var list []*text
 	for _, c := range w.councils {
-		for i := range 2 {
+		for i := range 3 {
 			for _, x := range w.texts[name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, i))] {
 				if f(x) {
 					list = append(list, x)
@@ -242,6 +245,91 @@ func (w *World) end(c *Council) {
 			w.overFrom[x.doc.Name] = true
 		}
 		w.mu.Unlock()
+	}
+}
+
+// suspend has a council suspend an agreement that is in force.
+func (w *World) suspend(c *Council) {
+	w.t.Helper()
+	x := w.pick(func(x *text) bool {
+		st, ok := w.state.Status(x.doc.Name, now())
+		return x.doc.Party(c.Name) && ok && st.InForce() && st.Digest == x.doc.Digest()
+	})
+	if x == nil {
+		return
+	}
+	c.up()
+	in := node.AgreementRequest{Name: string(x.doc.Name), Version: x.doc.Version, Reason: "for now"}
+	if r, err := try(c, c.node.Agreements().Show, in); err != nil || !r.InForce {
+		return
+	}
+	time.Sleep(2 * time.Second) // what is said in one second has no order
+	w.tell("%s suspends %s version %d", c.Name, x.doc.Name, x.doc.Version)
+	at := now().UTC().Truncate(time.Second)
+	w.say(c.Name, agreement.KindSuspend, agreement.Notice{Ref: x.doc.Ref(), Reason: in.Reason, At: at}.Body())
+	call(c, c.node.Agreements().Suspend, in)
+	if c.Name == x.doc.From {
+		w.mu.Lock()
+		w.halted[x.doc.Digest()] = true
+		w.mu.Unlock()
+	}
+}
+
+// resume has a council resume what it suspended.
+func (w *World) resume(c *Council) {
+	w.t.Helper()
+	for {
+		x := w.pick(func(x *text) bool {
+			return slices.ContainsFunc(w.state.Versions(x.doc.Name, now()), func(st agreement.Status) bool {
+				return st.Digest == x.doc.Digest() && st.Phase == agreement.Suspended &&
+					slices.ContainsFunc(st.Suspensions, func(s agreement.Suspension) bool { return s.By == c.Name })
+			})
+		})
+		if x == nil {
+			return
+		}
+		c.up()
+		time.Sleep(2 * time.Second)
+		w.tell("%s resumes %s version %d", c.Name, x.doc.Name, x.doc.Version)
+		at := now().UTC().Truncate(time.Second)
+		w.say(c.Name, agreement.KindResume, agreement.Notice{Ref: x.doc.Ref(), Reason: "resumed", At: at}.Body())
+		w.mu.Lock()
+		delete(w.halted, x.doc.Digest())
+		w.mu.Unlock()
+		call(c, c.node.Agreements().Resume, node.AgreementRequest{Name: string(x.doc.Name), Version: x.doc.Version})
+	}
+}
+
+// ask has a council ask for a record under an agreement of mode lookup. Whether it is
+// answered hangs on the weather; what may be in an answer does not.
+func (w *World) ask(c *Council) {
+	w.t.Helper()
+	x := w.pick(func(x *text) bool {
+		st, ok := w.state.Status(x.doc.Name, now())
+		return x.doc.Mode == agreement.Lookup && slices.Contains(x.doc.To, c.Name) && ok && st.InForce() && st.Digest == x.doc.Digest()
+	})
+	if x == nil || c.node == nil {
+		return
+	}
+	ref := fmt.Sprint("case-", w.rng.IntN(12))
+	w.tell("%s asks under %s for %s", c.Name, x.doc.Name, ref)
+	got, err := try(c, c.node.Questions().Ask, node.LookupRequest{Agreement: string(x.doc.Name), Field: "/reference", Value: ref, Because: "a case"})
+	if err != nil {
+		return // try looked at the words
+	}
+	w.answered++
+	for _, r := range got.Records {
+		for _, p := range canaries(r.Body) {
+			allowed := false
+			w.mu.Lock()
+			for _, x := range w.texts[x.doc.Name] {
+				allowed = allowed || w.signedByAll(x.doc) && covers(x.fields, p)
+			}
+			w.mu.Unlock()
+			if !allowed {
+				w.breach("%s was shown %s of %s under %s", c.Name, p, ref, x.doc.Name)
+			}
+		}
 	}
 }
 
@@ -339,6 +427,10 @@ func (w *World) Fair() {
 			w.net.SetLink(other.Name, c.Name, wire.Link{})
 		}
 		c.up()
+	}
+	// What is suspended at rest holds what it held, which no text says.
+	for _, c := range w.councils {
+		w.resume(c)
 	}
 }
 

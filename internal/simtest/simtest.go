@@ -3,8 +3,8 @@
 //
 // A [World] has a few councils, each a real node (package node) with its ledger
 // on disk, on a network in memory that loses, cuts and delays. [World.Step]
-// does one random thing: somebody writes, deletes, signs, amends or ends an
-// agreement, a link breaks, a node is restarted or killed. [World.Check] lets
+// does one random thing: somebody writes, deletes, signs, amends, suspends or ends
+// an agreement, or asks under one, a link breaks, a node is restarted or killed. [World.Check] lets
 // the world come to rest and then walks all of it, against a model that knows
 // only what was written and what was signed.
 //
@@ -37,6 +37,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,12 +63,15 @@ type World struct {
 	story    []string // what was done, for a failure to print
 	last     map[name.Council]tlog.Checkpoint
 	counter  int // of canaries
+	answered int // questions
 
 	mu       sync.Mutex // guards what follows, and each Council's facts
 	state    *agreement.State
 	texts    map[name.Agreement][]*text
-	overFrom map[name.Agreement]bool // ended by the sender itself: nothing may leave
-	feeds    map[uint64]string       // feed that a stream asked for
+	overFrom map[name.Agreement]bool   // ended by the sender itself: nothing may leave
+	halted   map[agreement.Digest]bool // suspended by the sender itself: nothing but withdrawals may leave
+	jump     atomic.Int64              // by how much every clock is ahead
+	feeds    map[uint64]string         // feed that a stream asked for
 	fault    func(wire.Write) wire.Fault
 	broken   []string // what the tap and the logs saw
 }
@@ -109,7 +113,7 @@ func New(t testing.TB, seed uint64, n int) *World {
 	w := &World{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(),
 		last: map[name.Council]tlog.Checkpoint{}, state: agreement.NewState(), texts: map[name.Agreement][]*text{},
-		overFrom: map[name.Agreement]bool{}, feeds: map[uint64]string{},
+		overFrom: map[name.Agreement]bool{}, halted: map[agreement.Digest]bool{}, feeds: map[uint64]string{},
 	}
 	w.net.OnWrite(w.tap)
 	std := caseStandard(t)
@@ -157,6 +161,7 @@ func (c *Council) start() {
 	c.net = w.net.Node(c.Name)
 	n, err := node.Open(cfg, node.Options{
 		Log:   slog.New(&watch{w: w, of: c.Name}),
+		Now:   func() time.Time { return time.Now().Add(time.Duration(w.jump.Load())) },
 		Fatal: func(err error) { w.breach("%s ended: %v", c.Name, err) },
 	})
 	if err != nil {
@@ -241,6 +246,19 @@ func (w *World) sound() {
 	if len(broken) > 0 {
 		w.fail("%s", strings.Join(broken, "\n"))
 	}
+}
+
+// count says in words how often a world did what a seed may leave out.
+func (w *World) count() string {
+	n := map[string]int{}
+	for _, s := range w.story {
+		for _, verb := range []string{"suspends", "resumes", "asks under", "killed", "signs", "ends"} {
+			if strings.Contains(s, verb) {
+				n[verb]++
+			}
+		}
+	}
+	return fmt.Sprintf("%v, %d questions answered", n, w.answered)
 }
 
 func (w *World) fail(format string, a ...any) {

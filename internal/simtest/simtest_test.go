@@ -7,6 +7,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // TestWorlds runs a few worlds that are the same each time, and one that is new.
@@ -47,6 +51,39 @@ func run(t *testing.T, seed uint64) {
 				}
 				w.Check()
 			}
+			t.Log(w.count())
 		})
+	})
+}
+
+// TestClockJump: an end that passes because the clock is set is noticed within a
+// minute or so, and what was held under the agreement is deleted.
+func TestClockJump(t *testing.T) {
+	if err := Warm(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := New(t, 1, 2)
+		from, to := w.councils[0], w.councils[1]
+		nm := name.Agreement(string(from.Name) + "/cases-0")
+		x := w.text(nm, 1, from.Name, []name.Council{to.Name})
+		x.doc.Rows, x.rule = "true", rules[len(rules)-1]
+		w.texts[nm] = []*text{x}
+		w.say(from.Name, agreement.KindProposal, agreement.Proposal{Agreement: x.doc}.Body())
+		w.say(from.Name, agreement.KindSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
+		call(from, from.node.Agreements().Sign, node.AgreementRequest{Document: x.doc.YAML()})
+		time.Sleep(time.Minute)
+		w.sign(to)
+		w.write(from, 3)
+		time.Sleep(time.Minute)
+		if len(to.holdings(from.Name)) == 0 {
+			t.Fatal("nothing came to be held")
+		}
+		time.Sleep(10*time.Minute + 7*time.Second) // nothing else is about to happen
+		w.jump.Store(int64(11 * 365 * 24 * time.Hour))
+		time.Sleep(70 * time.Second)
+		if n := len(to.holdings(from.Name)); n > 0 {
+			t.Errorf("%d records are held a minute after the end", n)
+		}
 	})
 }

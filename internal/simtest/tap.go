@@ -1,6 +1,7 @@
 package simtest
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"fmt"
@@ -18,6 +19,9 @@ import (
 // the frame apart, holds what is in it against what was signed (I3), and says
 // what the weather does to it.
 func (w *World) tap(wr wire.Write) wire.Fault {
+	if wr.Protocol == wirepb.LookupProtocol {
+		w.tapQuestion(wr)
+	}
 	if wr.Protocol == wirepb.Protocol {
 		f, err := wirepb.NewReader(bytes.NewReader(wr.Data)).Read()
 		switch {
@@ -45,6 +49,51 @@ func (w *World) tap(wr wire.Write) wire.Fault {
 		return wire.None
 	}
 	return fault(wr)
+}
+
+// tapQuestion looks at one message about a question. Only the asker's value, and the
+// records of an answer, may hold a value.
+func (w *World) tapQuestion(wr wire.Write) {
+	in := bufio.NewReader(bytes.NewReader(wr.Data))
+	if wr.Opener {
+		if wr.Serial == 0 {
+			q, err := wirepb.ReadQuestion(in)
+			if err != nil {
+				w.breach("%s sends what is no question: %v", wr.From, err)
+				return
+			}
+			_, ev, err := record.ParseEvent(q.GetEvent())
+			if err != nil || len(canaries(q.GetEvent())) > 0 {
+				w.breach("%s asks with an event that holds a value: %v", wr.From, err)
+				return
+			}
+			a, _ := ev.Body["agreement"].(string)
+			w.mu.Lock()
+			w.feeds[wr.Stream] = a
+			w.mu.Unlock()
+		} else if len(canaries(wr.Data)) > 0 {
+			w.breach("%s sends a receipt with a value", wr.From)
+		}
+		return
+	}
+	a, err := wirepb.ReadAnswer(in)
+	if err != nil {
+		w.breach("%s sends what is no answer: %v", wr.From, err)
+		return
+	}
+	w.mu.Lock()
+	nm := w.feeds[wr.Stream]
+	w.mu.Unlock()
+	for _, e := range a.GetEntries() {
+		if why := w.tapRecord(wr.From, wr.To, nm, e.GetToken()); why != "" {
+			w.breach("%s answers %s under %s with entry %d: %s", wr.From, wr.To, nm, e.GetIndex(), why)
+		}
+	}
+	for _, b := range [][]byte{a.GetEvent(), a.GetCounts().GetToken(), []byte(a.GetReason())} {
+		if len(canaries(b)) > 0 {
+			w.breach("%s answers %s with a value beside the records", wr.From, wr.To)
+		}
+	}
 }
 
 func (w *World) tapBatch(from, to name.Council, feed string, b *wirepb.Batch) {
@@ -87,6 +136,10 @@ func (w *World) tapRecord(from, to name.Council, feed string, token []byte) stri
 	why := "no text of it was signed by all"
 	for _, x := range w.texts[nm] {
 		if !x.doc.Party(to) || x.doc.From != from || !w.signedByAll(x.doc) {
+			continue
+		}
+		if w.halted[x.doc.Digest()] {
+			why = "the sender has suspended the agreement"
 			continue
 		}
 		if !x.rule.fn(f.versions[v.Version-1]) {
