@@ -65,7 +65,7 @@ func (w *World) askAll() {
 	w.t.Helper()
 	for _, nm := range w.agreements() {
 		x := w.terms(nm)
-		if x == nil || x.doc.Mode != agreement.Lookup {
+		if x == nil || !x.doc.Way().ByMatch {
 			continue
 		}
 		for _, to := range x.doc.To {
@@ -111,7 +111,7 @@ func (w *World) terms(nm name.Agreement) *text {
 func (w *World) should(c *Council, nm name.Agreement) map[string]string {
 	out := map[string]string{}
 	x := w.terms(nm)
-	if x == nil || x.doc.Mode != agreement.Replicate || !slices.Contains(x.doc.To, c.Name) {
+	if x == nil || !x.doc.Way().Copied || !slices.Contains(x.doc.To, c.Name) {
 		return out
 	}
 	w.mu.Lock()

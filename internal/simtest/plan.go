@@ -306,7 +306,7 @@ func (w *World) ask(c *Council) {
 	w.t.Helper()
 	x := w.pick(func(x *text) bool {
 		st, ok := w.state.Status(x.doc.Name, now())
-		return x.doc.Mode == agreement.Lookup && slices.Contains(x.doc.To, c.Name) && ok && st.InForce() && st.Digest == x.doc.Digest()
+		return x.doc.Way().ByMatch && slices.Contains(x.doc.To, c.Name) && ok && st.InForce() && st.Digest == x.doc.Digest()
 	})
 	if x == nil || c.node == nil {
 		return

@@ -108,11 +108,11 @@ func (w *World) text(nm name.Agreement, version int, from name.Council, to []nam
 		}
 		b.WriteString(string(c))
 	}
-	mode := "replicate"
+	mode := "mode: replicate"
 	if strings.HasSuffix(string(nm), "-2") {
-		mode = "lookup\nmatch: [/reference]"
+		mode = "mode: lookup\nmatch: [/reference]"
 	}
-	fmt.Fprintf(&b, "]\nmode: %s\nstandard: %s@1\nrows: '%s'\nfields: [", mode, caseName, x.rule.cel)
+	fmt.Fprintf(&b, "]\n%s\nstandard: %s@1\nrows: '%s'\nfields: [", mode, caseName, x.rule.cel)
 	for i, f := range x.fields {
 		if i > 0 {
 			b.WriteString(", ")
