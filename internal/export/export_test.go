@@ -537,3 +537,23 @@ func TestXLSXCells(t *testing.T) {
 		t.Errorf("after the last row: %v", err)
 	}
 }
+
+// Any text in any column comes back from CSV as it was, but for what Notes
+// tells of.
+func FuzzComesBack(f *testing.F) {
+	std := site(f, siteSchema)
+	for _, s := range []string{"", "null", "'", "=1", " a", "a|b", "[", "\\", "\ufeff", "a\nb", "N/A", "1.5E+11", "\"", ";"} {
+		f.Add(s, "x")
+		f.Add("x", s)
+	}
+	f.Fuzz(func(t *testing.T, note, tag string) {
+		text := string(strictjson.Canonical(map[string]any{"reference": "A", "note": note, "tags": []any{tag, "b"}, "any": tag, "contact": map[string]any{"name": tag}}))
+		if _, err := strictjson.Decode([]byte(text), strictjson.Limits{}); err != nil {
+			return // no record
+		}
+		file, notes := written(t, export.CSV, std, text)
+		if len(notes) == 0 {
+			compare(t, []string{text}, readBack(t, std, file))
+		}
+	})
+}

@@ -126,6 +126,12 @@ type pair struct {
 // the best pairs first, so that a heading goes where it goes best.
 func (d *draft) match() {
 	var pairs []pair
+	owned := map[*heading]bool{} // those that are the name of some place
+	for _, p := range d.places {
+		for _, h := range d.heads {
+			owned[h] = owned[h] || d.alike(p, h.text) >= 0.95
+		}
+	}
 	for _, p := range d.places {
 		if d.chosen[p.To] != nil || d.inCoordinates(p.To) {
 			continue
@@ -136,11 +142,22 @@ func (d *draft) match() {
 			if d.taken[h.index] || fold(h.text) == "" {
 				continue
 			}
-			if like[h] = d.alike(p, h.text); like[h] >= 0.6 {
+			// What may be left out is not filled from a heading that is only a
+			// little like it.
+			like[h] = d.alike(p, h.text)
+			if owned[h] && like[h] < 0.95 {
+				continue // it says what it is, and it is something else
+			}
+			if like[h] >= 0.7 || like[h] >= 0.6 && p.Required {
 				tried = append(tried, h)
 			}
 		}
 		slices.SortStableFunc(tried, func(a, b *heading) int { return cmp.Compare(like[b], like[a]) })
+		if len(tried) > 0 && like[tried[0]] >= 0.95 {
+			// The file has a column of the very name, be it blank: another is
+			// not taken for it.
+			tried = slices.DeleteFunc(tried, func(h *heading) bool { return like[h] < 0.85 })
+		}
 		for _, h := range tried[:min(len(tried), maxTried)] {
 			alike := like[h]
 			c := d.fit(p, h)

@@ -190,7 +190,11 @@ func (d *draft) printConstants(b *bytes.Buffer) {
 		if len(p.Words) == 1 && p.Type == typeString {
 			sure = append(sure, fmt.Sprintf("  %s: %s   # the only word the standard takes", quoted(string(p.To)), quoted(p.Words[0])))
 		} else {
-			open = append(open, fmt.Sprintf("#  %s:    # every record must have it, and the file does not say it", quoted(string(p.To))))
+			about := ""
+			if p.About != "" {
+				about = ": " + cut(visible(p.About))
+			}
+			open = append(open, fmt.Sprintf("#  %s:    # every record must have it, and the file does not say it%s", quoted(string(p.To)), about))
 		}
 	}
 	if len(sure)+len(open) == 0 {

@@ -15,6 +15,7 @@ import (
 type Place struct {
 	To       name.Field
 	Title    string
+	About    string // the schema's description
 	Type     string // as in a Column: string, number, integer, boolean, date, date-time, json
 	List     bool   // a list of values of the type
 	Required bool   // of every record
@@ -155,6 +156,7 @@ func (c *placeCollector) leaf(sure, maybe []map[string]any, refs []string, at na
 	p := Place{To: at, Required: required, Decimals: -1}
 	if len(sure) > 0 {
 		p.Title, _ = sure[0]["title"].(string)
+		p.About, _ = sure[0]["description"].(string)
 	}
 	types := map[string]bool{}
 	read := func(s map[string]any) {
@@ -242,7 +244,7 @@ func (c *placeCollector) leaf(sure, maybe []map[string]any, refs []string, at na
 			sub, some, within := c.parts(items, refs)
 			if el := c.leaf(sub, some, within, at, required); el.Type != typeJSON && !el.List && !el.Nullable && s["prefixItems"] == nil {
 				if _, named := c.properties(sub); !named {
-					el.List, el.Title, el.Nullable = true, p.Title, p.Nullable
+					el.List, el.Title, el.About, el.Nullable = true, p.Title, p.About, p.Nullable
 					return el
 				}
 			}
