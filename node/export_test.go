@@ -11,15 +11,7 @@ import (
 // Rewind sets the durable cursor of a mapping back to the start, as if the node
 // had stopped each time after the records were written and before the cursor was.
 func (n *Node) Rewind(ctx context.Context, line name.StandardLine) error {
-	n.maker.mu.Lock()
-	defer n.maker.mu.Unlock()
-	delete(n.maker.at, line)
-	for _, m := range n.ledger.Mapped() {
-		if m.Line() == line {
-			return n.ledger.Followed(ctx, m, 0)
-		}
-	}
-	return ledger.ErrNotFound
+	return n.mapper.Rewind(ctx, line)
 }
 
 // Keep holds an offer back as if the gate had refused it.

@@ -44,6 +44,7 @@ import (
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/mapper"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -213,7 +214,7 @@ type Node struct {
 	book      *book.Book
 	asker     *question.Asker
 	answerer  *question.Answerer
-	maker     *maker
+	mapper    *mapper.Mapper
 	loaded    shelf
 	looked    usedQueue
 	replicas  replicas
@@ -283,7 +284,9 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	}
 	n.Operations = Operations{node: n}
 	n.replicas.n, n.replicas.serve = n, n.keepCouncil
-	n.maker = &maker{n: n, at: map[name.StandardLine]place{}, allowed: map[[2]name.Standard]string{}}
+	n.mapper = mapper.New(mapper.Options{
+		Ledger: l, Gate: n.gate, Now: o.Now, Log: o.Log, Workers: cfg.Limits.Workers(), RecordBytes: cfg.Limits.RecordBytes,
+	})
 	// The ledger is open, so no other process has the folder: only one may use
 	// a directory's at a time.
 	if err := n.begin(pass); err != nil {
@@ -415,7 +418,7 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { n.book.Run(ctx) })
 	wg.Go(func() { n.keepMeasuring(ctx) })
-	wg.Go(func() { n.maker.keep(ctx) })
+	wg.Go(func() { n.mapper.Run(ctx) })
 	wg.Go(func() { n.keepDirectory(ctx) })
 	if n.o.shared != nil {
 		wg.Go(func() { n.keepKeepingFiles(ctx) })

@@ -135,28 +135,29 @@ func (m *anyMember) records(ctx context.Context, f *ledger.Feed) (out []name.Rec
 	return out, err
 }
 
-func (m *anyMember) contribute(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (out footprint.Receipt, err error) {
+func (m *anyMember) contribute(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (out footprint.Receipt, by name.Council, err error) {
 	page := &wirepb.Contribution_Page{Since: since, Next: next}
 	for _, e := range entries {
 		page.Tokens = append(page.Tokens, e.Token)
 	}
 	q := m.question(f)
 	q.Ask = &wirepb.Contribution_Page_{Page: page}
-	err = m.ask(ctx, q, func(_ name.Council, a *wirepb.ContributionAnswer) error {
+	err = m.ask(ctx, q, func(c name.Council, a *wirepb.ContributionAnswer) error {
+		by = c
 		got := a.GetOutcomes()
 		out = footprint.Receipt{Position: got.GetPosition()}
 		for _, o := range got.GetList() {
 			one := footprint.Outcome{Entry: o.GetEntry(), Rule: o.GetRule()}
-			for _, c := range codes {
-				if c.said == o.GetCode() {
-					one.Code = c.code
+			for _, pair := range codes {
+				if pair.said == o.GetCode() {
+					one.Code = pair.code
 				}
 			}
 			out.Outcomes = append(out.Outcomes, one)
 		}
 		return nil
 	})
-	return out, err
+	return out, by, err
 }
 
 // settled believes no member alone: what it said was taken must stand in the log

@@ -61,10 +61,15 @@ type contributor struct {
 	to        destination
 	own       *replica // nil where others keep the footprint
 	recalled  bool     // what the footprint took before we stopped is noted
+
+	mu sync.Mutex // guards what follows
+	// doubts has, by their index in our log, the records that one member of a
+	// footprint that others keep said were refused, and that member.
+	doubts map[uint64]name.Council
 }
 
 func (s *Syncer) contributor(k jobKey) *contributor {
-	c := &contributor{s: s, footprint: k.council, agreement: k.agreement}
+	c := &contributor{s: s, footprint: k.council, agreement: k.agreement, doubts: map[uint64]name.Council{}}
 	if k.own != nil {
 		c.own, c.to = s.replica(k.own), ownReplica{k.own, s.o.Self}
 	} else {
@@ -309,19 +314,34 @@ func entriesOf(offers []offer) []footprint.Entry {
 
 // contributeFrom brings entries that move the sequence number from since to next.
 func (c *contributor) contributeFrom(ctx context.Context, f *ledger.Feed, since, next uint64, offers []offer) (footprint.Receipt, error) {
-	got, err := c.to.contribute(ctx, f, since, next, entriesOf(offers))
+	got, by, err := c.to.contribute(ctx, f, since, next, entriesOf(offers))
 	if err != nil {
 		return got, err
 	}
 	for i, o := range got.Outcomes {
-		if c.own == nil && !offers[i].put && o.Code == footprint.Refused {
-			return got, &refusedForNow{c.footprint, o.Rule} // a withdrawal is never given up on one member's word
+		if c.own == nil && o.Code == footprint.Refused && c.doubt(offers[i], by) {
+			return got, &refusedForNow{c.footprint, o.Rule}
 		}
 		if footprint.ForNow(o.Rule) {
 			return got, &refusedForNow{c.footprint, o.Rule}
 		}
 	}
 	return got, nil
+}
+
+// doubt reports whether a refusal that a member told of is not believed yet. That of
+// a record is when another member says it too, that of a withdrawal never.
+func (c *contributor) doubt(o offer, by name.Council) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !o.put {
+		return true
+	}
+	first, told := c.doubts[o.index]
+	if !told {
+		c.doubts[o.index] = by
+	}
+	return !told || first == by
 }
 
 // contributed keeps what became of part of a page: in the log, and as the cursor.

@@ -24,8 +24,9 @@ type destination interface {
 	count(ctx context.Context, f *ledger.Feed) (int, error)
 	// records lists some of them, none when there are none.
 	records(ctx context.Context, f *ledger.Feed) ([]name.Record, error)
-	// contribute offers entries that move the sequence number from since to next.
-	contribute(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (footprint.Receipt, error)
+	// contribute offers entries that move the sequence number from since to next. It
+	// returns who answered.
+	contribute(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (footprint.Receipt, name.Council, error)
 	// settled returns once what became of entries is certain: our own replica has
 	// applied it, or a majority has cosigned that they stand in the log.
 	settled(ctx context.Context, f *ledger.Feed, entries []footprint.Entry, got footprint.Receipt) error
@@ -123,8 +124,9 @@ func (o ownReplica) recordsHere(line name.StandardLine) (out []name.Record, err 
 	return out, err
 }
 
-func (o ownReplica) contribute(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (footprint.Receipt, error) {
-	return o.f.Contribute(ctx, f.Agreement, since, next, entries...)
+func (o ownReplica) contribute(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (footprint.Receipt, name.Council, error) {
+	got, err := o.f.Contribute(ctx, f.Agreement, since, next, entries...)
+	return got, o.of, err
 }
 
 func (o ownReplica) settled(ctx context.Context, _ *ledger.Feed, _ []footprint.Entry, got footprint.Receipt) error {
