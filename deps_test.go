@@ -32,7 +32,7 @@ const policy = `
 	internal/judge/*
 	internal/footprint
 	internal/peersync  internal/book
-	internal/question  internal/mapper
+	internal/question  internal/mapper  internal/bundle
 	node
 	internal/feed
 	internal/api  internal/web

@@ -1,36 +1,24 @@
 package node
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
-	"strconv"
-	"time"
-
-	"encoding/json"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/bundle"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/peersync"
-	"github.com/stile-exchange/stile/internal/record"
-	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/measure"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
-
-// A bundler gathers what a bundle is to hold while one view of the ledger is
-// open.
-type bundler struct {
-	n     *Node
-	v     *ledger.View
-	w     *audit.Writer
-	keep  func(pointer string, shell bool) bool // which disclosures of a record go in
-	stds  map[name.Standard]bool
-	who   map[name.Council]bool
-	count int
-}
 
 // bundle makes a .stile file of what a request covers. A record goes in with
 // the fields that its agreement lets out; without an agreement, with its open
@@ -39,9 +27,7 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 	if in.Statement != "" {
 		return n.statementBundle(ctx, in)
 	}
-	h := audit.Header{Council: n.cfg.Council, Created: n.now().UTC().Truncate(time.Second)}
-	b := &bundler{n: n, stds: map[name.Standard]bool{}, who: map[name.Council]bool{n.cfg.Council: true}}
-	b.keep = func(string, bool) bool { return in.Full }
+	var covers audit.Covers
 	var doc agreement.Status
 	if in.Agreement != "" {
 		a, err := name.ParseAgreement(in.Agreement)
@@ -59,7 +45,7 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 		if in.Full {
 			return nil, fail(Usage, "leave out --full, or --agreement", "a bundle of an agreement holds the agreed fields only")
 		}
-		h.Covers.Agreement = a
+		covers.Agreement = a
 	}
 	var ids []name.Record
 	for _, r := range in.Records {
@@ -70,330 +56,185 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	h.Covers.Records = slices.Compact(ids)
+	covers.Records = slices.Compact(ids)
 	if in.Standard != "" && len(ids) == 0 {
 		std, err := n.standardNamed(in.Standard)
 		if err != nil {
 			return nil, err
 		}
-		h.Covers.Standard = std.Name().Name
+		covers.Standard = std.Name().Name
 	}
-	if h.Covers.Agreement != "" && (len(ids) > 0 || in.Standard != "") {
+	if covers.Agreement != "" && (len(ids) > 0 || in.Standard != "") {
 		return nil, fail(Usage, "leave out --record and --standard, or --agreement", "a bundle of an agreement holds all that went under it")
 	}
-	if h.Covers.Agreement == "" && h.Covers.Standard == "" && len(ids) == 0 {
+	if covers.Agreement == "" && covers.Standard == "" && len(ids) == 0 {
 		return nil, fail(Usage, "--agreement, --standard or --record", "say what the bundle is to cover")
 	}
 
+	return n.writeBundle(in, func(v *ledger.View, w io.Writer) (int, error) {
+		if doc.Agreement != nil {
+			return bundle.Agreement(ctx, n.bundles(), v, w, doc)
+		}
+		return bundle.Records(ctx, n.bundles(), v, w, covers, in.Full)
+	})
+}
+
+// writeBundle makes a bundle where the request wants it, of one state of the
+// ledger.
+func (n *Node) writeBundle(in BundleRequest, fill func(*ledger.View, io.Writer) (int, error)) (*BundleReply, error) {
 	out, err := openOutlet(in.File)
 	if err != nil {
 		return nil, err
 	}
-	if b.w, err = audit.NewWriter(out, h); err != nil {
-		return out.end(0, err)
+	entries := 0
+	err = n.ledger.View(func(v *ledger.View) (err error) {
+		entries, err = fill(v, out)
+		return err
+	})
+	if errors.Is(err, bundle.ErrEmpty) {
+		err = fail(NotFound, "", "%v", err)
 	}
-	err = n.ledger.View(func(v *ledger.View) error {
-		b.v = v
-		var indices []uint64
+	return out.end(entries, err)
+}
+
+// bundles is what bundles are made from.
+func (n *Node) bundles() bundle.Options {
+	return bundle.Options{
+		Council: n.cfg.Council, Ledger: n.ledger, Now: n.now, Log: n.log,
+		Texts: func(a name.Agreement) []agreement.Status { return n.book.Texts(a, n.now()) },
+		Keepers: func(c name.Council) []name.Council {
+			if !n.isFootprint(c) {
+				return nil
+			}
+			return n.keepers(c)
+		},
+		Member: n.directory.Member, Evidence: n.client().Evidence,
+	}
+}
+
+// newestStatement in BundleRequest.Statement means the newest one of ours.
+const newestStatement = "newest"
+
+// statementBundle makes a .stile file of a compliance statement of ours and of
+// what it was counted from: the records of its standard as they stood at its
+// checkpoint. The file covers the statement, by its id; its other entries are
+// what an auditor needs to count again.
+func (n *Node) statementBundle(ctx context.Context, in BundleRequest) (*BundleReply, error) {
+	if in.Agreement != "" || len(in.Records) > 0 {
+		return nil, fail(Usage, "leave out --agreement and --record", "a bundle of a statement holds the statement and its records")
+	}
+	return n.writeBundle(in, func(v *ledger.View, w io.Writer) (int, error) {
+		ver, s, err := n.statement(v, in)
+		if err != nil {
+			return 0, err
+		}
+		now, _ := v.Checkpoint()
+		// One that speaks of a log larger than there is is shown with what there is.
+		live, err := v.LiveAt(s.Standard, min(s.Checkpoint.Size, now.Size))
+		if errors.Is(err, ledger.ErrNotFound) {
+			return 0, fail(NotFound, "stile standard list", "the statement is about %s, which was never in use here", s.Standard)
+		}
+		if err != nil {
+			return 0, err
+		}
+		return bundle.Statement(ctx, n.bundles(), v, w, ver, s, live, in.Full)
+	})
+}
+
+// statement finds the statement that a request means: by its id, or the newest,
+// of one standard where one is named.
+func (n *Node) statement(v *ledger.View, in BundleRequest) (*ledger.Version, *measure.Statement, error) {
+	var std *standard.Standard
+	if in.Standard != "" {
 		var err error
-		if doc.Agreement != nil {
-			indices, err = b.underAgreement(doc)
-		} else {
-			indices, err = b.chosen(h.Covers)
+		if std, err = n.standardNamed(in.Standard); err != nil {
+			return nil, nil, err
 		}
-		if err != nil {
-			return err
-		}
-		if len(indices) == 0 {
-			return fail(NotFound, "", "there is nothing to put into the bundle")
-		}
-		if err := b.entries(ctx, indices); err != nil {
-			return err
-		}
-		return b.context(doc)
-	})
-	if err == nil {
-		err = b.w.Close()
 	}
-	return out.end(b.count, err)
-}
-
-// chosen returns the log indices of the newest versions that covers asks for.
-func (b *bundler) chosen(c audit.Covers) (out []uint64, err error) {
-	for _, id := range c.Records {
-		ver, err := b.v.Current(id)
+	if in.Statement != newestStatement {
+		id, err := name.ParseRecord(in.Statement)
 		if err != nil {
-			return nil, err
+			return nil, nil, fail(Usage, "stile record list --standard compliance-statement", "%v", err)
 		}
-		out = append(out, ver.Index)
+		ver, err := v.Current(id)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ver.Claims.Standard.Name != measure.Standard || ver.Body == nil {
+			return nil, nil, fail(Usage, "stile record list --standard compliance-statement", "record %s is no compliance statement", id)
+		}
+		s, err := measure.Parse(ver.Body)
+		if err != nil {
+			return nil, nil, fail(Invalid, "", "statement %s: %v", id, err)
+		}
+		return ver, s, nil
 	}
-	if len(c.Records) == 0 {
-		err = b.v.Scan(c.Standard, 0, func(ver *ledger.Version, err error) bool {
-			if err == nil { // what is damaged cannot be shown; the log still counts it
-				out = append(out, ver.Index)
-			}
+	var found *ledger.Version
+	var what *measure.Statement
+	err := v.Scan(measure.Standard, 0, func(ver *ledger.Version, err error) bool {
+		if err != nil {
 			return true
-		})
-	}
-	slices.Sort(out)
-	return out, err
-}
-
-// underAgreement returns the log indices of everything of ours that concerns
-// an agreement: what was proposed and signed, every version that was
-// disclosed, the disclosures, and what was taken back.
-func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
-	a := st.Agreement
-	std, err := b.n.ledger.StandardOf(a.Standard)
-	if err != nil {
-		return nil, err
-	}
-	terms, err := a.Compile(std)
-	if err != nil {
-		return nil, err
-	}
-	b.keep = terms.Keep
-	set := map[uint64]bool{}
-	kinds := append([]string{ledger.KindWithdrawal, ledger.KindDisclosure, ledger.KindAnswer, ledger.KindAdopted, peersync.KindConfirmed}, agreement.Kinds()...)
-	for _, kind := range kinds {
-		var failed error
-		b.v.Events(kind, 0, func(i uint64) bool {
-			ev, _, err := b.v.Event(i)
-			if err != nil {
-				failed = err
-				return false
-			}
-			switch {
-			case kind == ledger.KindAdopted:
-				if s, _ := ev.Body["standard"].(string); s == std.Name().String() {
-					set[i] = true
-				}
-			case ev.Body["agreement"] == string(a.Name):
-				set[i] = true
-				if kind == ledger.KindDisclosure || kind == ledger.KindAnswer {
-					entries, _ := ev.Body["entries"].([]any)
-					for _, e := range entries {
-						if n, ok := e.(json.Number); ok {
-							if at, err := strconv.ParseUint(string(n), 10, 64); err == nil {
-								set[at] = true
-							}
-						}
-					}
-				}
-			}
-			return true
-		})
-		if failed != nil {
-			return nil, failed
 		}
-	}
-	out := make([]uint64, 0, len(set))
-	for i := range set {
-		out = append(out, i)
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
-// entries writes entries in chunks, each with its proof at the view's checkpoint.
-func (b *bundler) entries(ctx context.Context, indices []uint64) error {
-	cp, _ := b.v.Checkpoint()
-	var es []audit.Entry
-	var at []uint64
-	size := 0
-	flush := func() error {
-		if len(es) == 0 {
-			return nil
+		s, err := measure.Parse(ver.Body)
+		if err == nil && s.Council == n.cfg.Council && (std == nil || s.Standard == std.Name() || in.Standard != std.Name().String() && s.Standard.Name == std.Name().Name) {
+			found, what = ver, s
 		}
-		proof, err := tlog.ProveBatch(b.v, at, cp.Size)
-		if err != nil {
-			return err
-		}
-		err = b.w.AddEntries(es, proof)
-		b.count += len(es)
-		es, at, size = nil, nil, 0
-		return err
-	}
-	for _, i := range indices {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		token, err := b.entry(i)
-		if errors.Is(err, ledger.ErrDamaged) {
-			b.n.log.Error("entry left out of a bundle", "error", err.Error())
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		es, at, size = append(es, audit.Entry{Index: i, Token: token}), append(at, i), size+len(token)
-		if len(es) == audit.MaxChunk || size > bundleChunkBytes {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	return flush()
-}
-
-// bundleChunkBytes ends a chunk of a bundle before its limit is near: one more
-// token has at most 4 MiB.
-const bundleChunkBytes = 4 << 20
-
-func (b *bundler) entry(i uint64) ([]byte, error) {
-	ver, err := b.v.Version(i)
-	if errors.Is(err, ledger.ErrNotFound) {
-		_, jws, err := b.v.Event(i)
-		return jws, err
-	}
-	if err != nil {
-		return nil, err
-	}
-	b.stds[ver.Claims.Standard] = true
-	t, err := ver.Token.Present(b.keep)
-	if err != nil {
-		return nil, err
-	}
-	return t.Bytes(), nil
-}
-
-// context writes what the entries are checked against.
-func (b *bundler) context(st agreement.Status) error {
-	cp, note := b.v.Checkpoint()
-	if err := b.w.AddCheckpoint(note, nil); err != nil {
-		return err
-	}
-	cosigned, err := b.v.Cosigned()
-	if err != nil {
-		return err
-	}
-	for _, c := range cosigned {
-		b.who[c.Witness] = true
-		var proof []tlog.Hash // of one size with the main one: the writer joins the signatures
-		if c.Checkpoint.Size < cp.Size {
-			if proof, err = tlog.Consistency(b.v, c.Checkpoint.Size, cp.Size); err != nil {
-				return err
-			}
-		}
-		if err := b.w.AddCheckpoint(c.Note, proof); err != nil {
-			return err
-		}
-	}
-	if st.Agreement != nil {
-		if err := b.fromOthers(st); err != nil {
-			return err
-		}
-	}
-	for s := range b.stds {
-		std, err := b.n.ledger.Standard(s)
-		if err != nil {
-			return err
-		}
-		if err := b.w.AddStandard(std); err != nil {
-			return err
-		}
-	}
-	who := slices.Collect(maps.Keys(b.who))
-	files, err := b.n.client().Evidence(who...)
-	if err != nil {
-		return err
-	}
-	if err := b.w.AddDirectory(files); err != nil {
-		return err
-	}
-	for c := range b.who {
-		if m, ok := b.n.directory.Member(c); ok {
-			if err := b.w.AddMember(m.YAML()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// fromOthers writes the agreement's versions and what the partners said: their
-// signatures and their receipts.
-func (b *bundler) fromOthers(st agreement.Status) error {
-	a := st.Agreement.Name
-	for _, v := range b.n.book.Texts(a, b.n.now()) {
-		if err := b.w.AddAgreement(v.Agreement); err != nil {
-			return err
-		}
-		for _, c := range v.Agreement.Parties() {
-			b.who[c] = true
-			if b.n.isFootprint(c) {
-				for _, m := range b.n.keepers(c) {
-					b.who[m] = true // they cosign its receipts
-				}
-			}
-		}
-	}
-	for _, src := range b.n.ledger.Sources() {
-		if src.Agreement != "" {
-			continue
-		}
-		err := b.v.ReceivedEvents(src, func(_ uint64, jws []byte) error {
-			_, ev, err := record.ParseEvent(jws)
-			if err != nil || ev.Body["agreement"] != string(a) {
-				return err
-			}
-			return b.w.AddEvent(src.From, jws)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	var failed error
-	b.v.Events(ledger.KindAnswer, 0, func(i uint64) bool {
-		failed = b.asked(a, i)
-		return failed == nil
+		return true
 	})
-	if failed != nil {
-		return failed
+	if err == nil && found == nil {
+		err = fail(NotFound, "stile standard measure --publish", "no compliance statement of ours about it was ever made")
 	}
-	for _, f := range b.n.ledger.Feeds() {
-		if f.Agreement != a {
-			continue
-		}
-		for _, to := range f.To {
-			var failed error
-			err := b.v.Receipts(f, to, func(jws []byte) bool {
-				if _, ev, err := record.ParseEvent(jws); err == nil {
-					if _, all := ev.Body["deleted_all"]; all {
-						return true // came among the notices
-					}
-				}
-				failed = b.w.AddEvent(to, jws)
-				return failed == nil
-			})
-			if err = errors.Join(err, failed); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return found, what, err
 }
 
-// asked writes the question that an answer of ours is to, as the asker signed it,
-// and its receipt.
-func (b *bundler) asked(a name.Agreement, index uint64) error {
-	ev, _, err := b.v.Event(index)
+// An outlet is where a bundle goes while it is made: the new file that a request
+// names, since there may be gigabytes of it, or memory.
+type outlet struct {
+	io.Writer
+	file *os.File // nil: memory
+	buf  *bufio.Writer
+	mem  *bytes.Buffer
+}
+
+// openOutlet makes the file, which must not be there yet.
+func openOutlet(path string) (*outlet, error) {
+	if path == "" {
+		var mem bytes.Buffer
+		return &outlet{Writer: &mem, mem: &mem}, nil
+	}
+	if !filepath.IsAbs(path) {
+		return nil, fail(Usage, "", "the file must be named from the root of the disk")
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fail(Conflict, "name another file, or move the old one away", "%q is there already", path)
+	}
 	if err != nil {
-		return err
+		return nil, fail(Failed, "look at the path again", "write bundle: %v", err)
 	}
-	said, err := ledger.AnswerOf(ev)
-	if err != nil || said.Agreement != a {
-		return err
-	}
-	q, err := b.v.Answered(said.Partner, said.Question)
-	if err != nil {
-		return err
-	}
-	b.who[said.Partner] = true
-	for _, jws := range [][]byte{q.Asked, q.Receipt} {
-		if jws != nil {
-			err = errors.Join(err, b.w.AddEvent(said.Partner, jws))
+	buf := bufio.NewWriterSize(f, 1<<20)
+	return &outlet{Writer: buf, file: f, buf: buf}, nil
+}
+
+// end finishes what was made, or with an error takes it away again.
+func (o *outlet) end(entries int, err error) (*BundleReply, error) {
+	r := &BundleReply{Entries: entries}
+	switch {
+	case o.file == nil && err == nil:
+		r.Bundle, r.Bytes = o.mem.Bytes(), uint64(o.mem.Len())
+	case o.file != nil:
+		if err == nil {
+			err = errors.Join(o.buf.Flush(), o.file.Sync())
+		}
+		if st, serr := o.file.Stat(); serr == nil {
+			r.Bytes = uint64(st.Size())
+		}
+		if err = errors.Join(err, o.file.Close()); err != nil {
+			os.Remove(o.file.Name())
 		}
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }

@@ -1,0 +1,419 @@
+// Package bundle gathers from a node's ledger what an auditor is to be handed, and
+// writes it as a .stile file; package audit has the format and reads it back.
+package bundle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/measure"
+	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// ErrEmpty: there is nothing to put into the bundle.
+var ErrEmpty = errors.New("there is nothing to put into the bundle")
+
+// Options say whose bundles are made, and where what stands in them comes from.
+// All are required.
+type Options struct {
+	Council name.Council
+	Ledger  *ledger.Ledger
+	// Texts returns every text of an agreement, with how it stands.
+	Texts func(name.Agreement) []agreement.Status
+	// Keepers returns the members of a footprint; none for any other council.
+	Keepers func(name.Council) []name.Council
+	// Member returns what the directory says of a council, and Evidence the signed
+	// files of the directory that say it.
+	Member   func(name.Council) (directory.Member, bool)
+	Evidence func(...name.Council) (map[string][]byte, error)
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Agreement writes a bundle of everything of ours that concerns an agreement:
+// each record that was disclosed, with the fields that the agreement lets out,
+// what was taken back, and what the partners signed. It returns how many entries
+// are in it.
+func Agreement(ctx context.Context, o Options, v *ledger.View, w io.Writer, st agreement.Status) (entries int, err error) {
+	b, err := begin(o, v, w, audit.Covers{Agreement: st.Agreement.Name}, false)
+	if err != nil {
+		return 0, err
+	}
+	indices, err := b.underAgreement(st)
+	if err == nil {
+		err = b.write(ctx, indices, st)
+	}
+	return b.count, err
+}
+
+// Records writes a bundle of the newest versions of records of ours, by their ids
+// or all of a standard. Each has its open fields, or with full all of them.
+func Records(ctx context.Context, o Options, v *ledger.View, w io.Writer, covers audit.Covers, full bool) (entries int, err error) {
+	b, err := begin(o, v, w, covers, full)
+	if err != nil {
+		return 0, err
+	}
+	indices, err := b.chosen(covers)
+	if err == nil {
+		err = b.write(ctx, indices, agreement.Status{})
+	}
+	return b.count, err
+}
+
+// Statement writes a bundle of a compliance statement and of the entries that it
+// was counted from: the live records of its standard at its checkpoint. The bundle
+// covers the statement; its other entries are what an auditor needs to count again.
+func Statement(ctx context.Context, o Options, v *ledger.View, w io.Writer, ver *ledger.Version, s *measure.Statement, live []uint64, full bool) (entries int, err error) {
+	b, err := begin(o, v, w, audit.Covers{Records: []name.Record{ver.Claims.Record}}, full)
+	if err != nil {
+		return 0, err
+	}
+	if err := b.entries(ctx, append(live, ver.Index)); err != nil {
+		return 0, err
+	}
+	b.stds[s.Standard] = true // there may be no record of it
+	now, _ := v.Checkpoint()
+	if cp, note, err := v.CheckpointAt(s.Checkpoint.Size); err == nil {
+		var proof []tlog.Hash
+		if cp.Size < now.Size {
+			if proof, err = tlog.Consistency(v, cp.Size, now.Size); err != nil {
+				return 0, err
+			}
+		}
+		if err := b.w.AddCheckpoint(note, proof); err != nil {
+			return 0, err
+		}
+	} else if !errors.Is(err, ledger.ErrNotFound) { // a size that never was: for the auditor to see
+		return 0, err
+	}
+	if err := b.context(agreement.Status{}); err != nil {
+		return 0, err
+	}
+	return b.count, b.w.Close()
+}
+
+// A bundler gathers what a bundle is to hold while one view of the ledger is
+// open.
+type bundler struct {
+	o     Options
+	v     *ledger.View
+	w     *audit.Writer
+	keep  func(pointer string, shell bool) bool // which disclosures of a record go in
+	stds  map[name.Standard]bool
+	who   map[name.Council]bool
+	count int
+}
+
+func begin(o Options, v *ledger.View, w io.Writer, covers audit.Covers, full bool) (*bundler, error) {
+	b := &bundler{o: o, v: v, stds: map[name.Standard]bool{}, who: map[name.Council]bool{o.Council: true}}
+	b.keep = func(string, bool) bool { return full }
+	var err error
+	b.w, err = audit.NewWriter(w, audit.Header{Council: o.Council, Created: o.Now().UTC().Truncate(time.Second), Covers: covers})
+	return b, err
+}
+
+// write writes entries and what they are checked against, and ends the bundle.
+func (b *bundler) write(ctx context.Context, indices []uint64, st agreement.Status) error {
+	if len(indices) == 0 {
+		return ErrEmpty
+	}
+	if err := b.entries(ctx, indices); err != nil {
+		return err
+	}
+	if err := b.context(st); err != nil {
+		return err
+	}
+	return b.w.Close()
+}
+
+// chosen returns the log indices of the newest versions that covers asks for.
+func (b *bundler) chosen(c audit.Covers) (out []uint64, err error) {
+	for _, id := range c.Records {
+		ver, err := b.v.Current(id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ver.Index)
+	}
+	if len(c.Records) == 0 {
+		err = b.v.Scan(c.Standard, 0, func(ver *ledger.Version, err error) bool {
+			if err == nil { // what is damaged cannot be shown; the log still counts it
+				out = append(out, ver.Index)
+			}
+			return true
+		})
+	}
+	slices.Sort(out)
+	return out, err
+}
+
+// underAgreement returns the log indices of everything of ours that concerns
+// an agreement: what was proposed and signed, every version that was
+// disclosed, the disclosures, and what was taken back.
+func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
+	a := st.Agreement
+	std, err := b.o.Ledger.StandardOf(a.Standard)
+	if err != nil {
+		return nil, err
+	}
+	terms, err := a.Compile(std)
+	if err != nil {
+		return nil, err
+	}
+	b.keep = terms.Keep
+	set := map[uint64]bool{}
+	kinds := append([]string{ledger.KindWithdrawal, ledger.KindDisclosure, ledger.KindAnswer, ledger.KindAdopted, peersync.KindConfirmed}, agreement.Kinds()...)
+	for _, kind := range kinds {
+		var failed error
+		b.v.Events(kind, 0, func(i uint64) bool {
+			ev, _, err := b.v.Event(i)
+			if err != nil {
+				failed = err
+				return false
+			}
+			switch {
+			case kind == ledger.KindAdopted:
+				if s, _ := ev.Body["standard"].(string); s == std.Name().String() {
+					set[i] = true
+				}
+			case ev.Body["agreement"] == string(a.Name):
+				set[i] = true
+				if kind == ledger.KindDisclosure || kind == ledger.KindAnswer {
+					entries, _ := ev.Body["entries"].([]any)
+					for _, e := range entries {
+						if n, ok := e.(json.Number); ok {
+							if at, err := strconv.ParseUint(string(n), 10, 64); err == nil {
+								set[at] = true
+							}
+						}
+					}
+				}
+			}
+			return true
+		})
+		if failed != nil {
+			return nil, failed
+		}
+	}
+	out := make([]uint64, 0, len(set))
+	for i := range set {
+		out = append(out, i)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// entries writes entries in chunks, each with its proof at the view's checkpoint.
+func (b *bundler) entries(ctx context.Context, indices []uint64) error {
+	cp, _ := b.v.Checkpoint()
+	var es []audit.Entry
+	var at []uint64
+	size := 0
+	flush := func() error {
+		if len(es) == 0 {
+			return nil
+		}
+		proof, err := tlog.ProveBatch(b.v, at, cp.Size)
+		if err != nil {
+			return err
+		}
+		err = b.w.AddEntries(es, proof)
+		b.count += len(es)
+		es, at, size = nil, nil, 0
+		return err
+	}
+	for _, i := range indices {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		token, err := b.entry(i)
+		if errors.Is(err, ledger.ErrDamaged) {
+			b.o.Log.Error("entry left out of a bundle", "error", err.Error())
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		es, at, size = append(es, audit.Entry{Index: i, Token: token}), append(at, i), size+len(token)
+		if len(es) == audit.MaxChunk || size > bundleChunkBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// bundleChunkBytes ends a chunk of a bundle before its limit is near: one more
+// token has at most 4 MiB.
+const bundleChunkBytes = 4 << 20
+
+func (b *bundler) entry(i uint64) ([]byte, error) {
+	ver, err := b.v.Version(i)
+	if errors.Is(err, ledger.ErrNotFound) {
+		_, jws, err := b.v.Event(i)
+		return jws, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.stds[ver.Claims.Standard] = true
+	t, err := ver.Token.Present(b.keep)
+	if err != nil {
+		return nil, err
+	}
+	return t.Bytes(), nil
+}
+
+// context writes what the entries are checked against.
+func (b *bundler) context(st agreement.Status) error {
+	cp, note := b.v.Checkpoint()
+	if err := b.w.AddCheckpoint(note, nil); err != nil {
+		return err
+	}
+	cosigned, err := b.v.Cosigned()
+	if err != nil {
+		return err
+	}
+	for _, c := range cosigned {
+		b.who[c.Witness] = true
+		var proof []tlog.Hash // of one size with the main one: the writer joins the signatures
+		if c.Checkpoint.Size < cp.Size {
+			if proof, err = tlog.Consistency(b.v, c.Checkpoint.Size, cp.Size); err != nil {
+				return err
+			}
+		}
+		if err := b.w.AddCheckpoint(c.Note, proof); err != nil {
+			return err
+		}
+	}
+	if st.Agreement != nil {
+		if err := b.fromOthers(st); err != nil {
+			return err
+		}
+	}
+	for s := range b.stds {
+		std, err := b.o.Ledger.Standard(s)
+		if err != nil {
+			return err
+		}
+		if err := b.w.AddStandard(std); err != nil {
+			return err
+		}
+	}
+	who := slices.Collect(maps.Keys(b.who))
+	files, err := b.o.Evidence(who...)
+	if err != nil {
+		return err
+	}
+	if err := b.w.AddDirectory(files); err != nil {
+		return err
+	}
+	for c := range b.who {
+		if m, ok := b.o.Member(c); ok {
+			if err := b.w.AddMember(m.YAML()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fromOthers writes the agreement's versions and what the partners said: their
+// signatures and their receipts.
+func (b *bundler) fromOthers(st agreement.Status) error {
+	a := st.Agreement.Name
+	for _, v := range b.o.Texts(a) {
+		if err := b.w.AddAgreement(v.Agreement); err != nil {
+			return err
+		}
+		for _, c := range v.Agreement.Parties() {
+			b.who[c] = true
+			for _, m := range b.o.Keepers(c) {
+				b.who[m] = true // they cosign its receipts
+			}
+		}
+	}
+	for _, src := range b.o.Ledger.Sources() {
+		if src.Agreement != "" {
+			continue
+		}
+		err := b.v.ReceivedEvents(src, func(_ uint64, jws []byte) error {
+			_, ev, err := record.ParseEvent(jws)
+			if err != nil || ev.Body["agreement"] != string(a) {
+				return err
+			}
+			return b.w.AddEvent(src.From, jws)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var failed error
+	b.v.Events(ledger.KindAnswer, 0, func(i uint64) bool {
+		failed = b.asked(a, i)
+		return failed == nil
+	})
+	if failed != nil {
+		return failed
+	}
+	for _, f := range b.o.Ledger.Feeds() {
+		if f.Agreement != a {
+			continue
+		}
+		for _, to := range f.To {
+			var failed error
+			err := b.v.Receipts(f, to, func(jws []byte) bool {
+				if _, ev, err := record.ParseEvent(jws); err == nil {
+					if _, all := ev.Body["deleted_all"]; all {
+						return true // came among the notices
+					}
+				}
+				failed = b.w.AddEvent(to, jws)
+				return failed == nil
+			})
+			if err = errors.Join(err, failed); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// asked writes the question that an answer of ours is to, as the asker signed it,
+// and its receipt.
+func (b *bundler) asked(a name.Agreement, index uint64) error {
+	ev, _, err := b.v.Event(index)
+	if err != nil {
+		return err
+	}
+	said, err := ledger.AnswerOf(ev)
+	if err != nil || said.Agreement != a {
+		return err
+	}
+	q, err := b.v.Answered(said.Partner, said.Question)
+	if err != nil {
+		return err
+	}
+	b.who[said.Partner] = true
+	for _, jws := range [][]byte{q.Asked, q.Receipt} {
+		if jws != nil {
+			err = errors.Join(err, b.w.AddEvent(said.Partner, jws))
+		}
+	}
+	return err
+}
