@@ -74,6 +74,7 @@ type RecordRequest struct {
 type RecordReply struct {
 	Council   name.Council    `json:"council"`
 	Record    name.Record     `json:"record"`
+	Reference string          `json:"reference,omitempty"` // what the council that issued it knows it by: the values of the standard's key, parted by spaces; "" when they are not disclosed
 	Standard  name.Standard   `json:"standard"`
 	Version   uint64          `json:"version"`
 	Op        string          `json:"op"`

@@ -405,11 +405,40 @@ func (n *Node) findHolding(in RecordRequest) (*ledger.Holding, *ledger.Source, e
 	return nil, nil, fail(NotFound, "stile record list --from "+string(in.From), "no record held from %s has that id or key", in.From)
 }
 
+// reference is what a council knows a record by: the values of its standard's
+// key, parted by spaces, and "" when one of them is not there.
+func (n *Node) reference(of name.Standard, body any) string {
+	std, err := n.ledger.Standard(of)
+	if err != nil {
+		return ""
+	}
+	var parts []string
+	for _, f := range std.Manifest().Key {
+		v := body
+		for _, tok := range f.Tokens() {
+			m, _ := v.(map[string]any)
+			v = m[tok]
+		}
+		switch v := v.(type) {
+		case string:
+			parts = append(parts, v)
+		case nil, map[string]any, []any:
+			return ""
+		default:
+			parts = append(parts, string(strictjson.Canonical(v)))
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
 func (n *Node) versionReply(ver *ledger.Version, whole bool) *RecordReply {
 	c := ver.Claims
 	r := &RecordReply{
 		Council: c.Council, Record: c.Record, Standard: c.Standard, Version: c.Version, Op: string(c.Op),
 		Index: ver.Index, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), Signature: "checked",
+	}
+	if ver.Body != nil {
+		r.Reference = n.reference(c.Standard, ver.Body)
 	}
 	if whole {
 		r.Token = string(ver.Token.Bytes())
@@ -435,6 +464,7 @@ func (n *Node) holdingReply(src *ledger.Source, h *ledger.Holding, whole bool) *
 	}
 	if whole {
 		r.Token, r.Body, r.Disclosed = string(h.Token.Bytes()), strictjson.Canonical(v.Body), v.Disclosed
+		r.Reference = n.reference(v.Standard, v.Body)
 		if m, ok := n.directory.Member(src.From); ok {
 			key, err := m.RecordKeyAt(h.Token.KeyID(), h.Index)
 			switch {

@@ -122,7 +122,7 @@ func (a *app) complain(f *node.Error) {
 			*node.Error
 			Exit int `json:"exit"`
 		}{f, exitCode(f.Kind)}
-		enc := json.NewEncoder(a.err)
+		enc := json.NewEncoder(inertJSON{a.err})
 		enc.SetEscapeHTML(false)
 		enc.Encode(map[string]any{"error": doc})
 		return

@@ -107,7 +107,7 @@ func (a *app) importCommand() *cobra.Command {
 	f.BoolVar(&im.dryRun, "dry-run", false, "check everything and keep nothing")
 	f.BoolVar(&im.all, "all-or-nothing", false, "keep nothing unless every row of every file is good")
 	f.StringVar(&im.rejects, "rejects", "", "write the refused rows, as they came, to a new `file`")
-	f.StringVar(&im.report, "report", "", "write every refusal to a new `file`: .csv, .json or .txt")
+	f.StringVar(&im.report, "report", "", "write every refusal, and the notes, to a new `file`: .csv, .json or .txt")
 	f.BoolVar(&im.values, "values", false, "show the refused values in the report")
 	return c
 }

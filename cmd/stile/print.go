@@ -20,15 +20,42 @@ import (
 
 // emit prints a result as one JSON document.
 func (a *app) emit(v any) error {
-	enc := json.NewEncoder(a.out)
+	enc := json.NewEncoder(inertJSON{a.out})
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }
 
+// inertJSON writes JSON with every character escaped that a terminal would obey
+// or that would turn the direction of writing; it is the same JSON. Each Write
+// holds whole characters, as those of an encoder do.
+type inertJSON struct{ w io.Writer }
+
+func (i inertJSON) Write(b []byte) (int, error) {
+	if bytes.ContainsFunc(b, obeyed) {
+		var out []byte
+		for _, r := range string(b) {
+			if !obeyed(r) {
+				out = utf8.AppendRune(out, r)
+				continue
+			}
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		_, err := i.w.Write(out)
+		return len(b), err
+	}
+	return i.w.Write(b)
+}
+
+// obeyed reports whether a terminal would do something at r instead of showing
+// it. A line end and a tab stand between the parts of JSON.
+func obeyed(r rune) bool {
+	return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029')
+}
+
 // emitLines prints a list as NDJSON.
 func emitLines[T any](a *app, list []T) error {
-	enc := json.NewEncoder(a.out)
+	enc := json.NewEncoder(inertJSON{a.out})
 	enc.SetEscapeHTML(false)
 	for _, v := range list {
 		if err := enc.Encode(v); err != nil {

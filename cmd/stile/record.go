@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,7 +21,8 @@ standards could have it; a key of several values is a JSON array of them).
 
 Records that a partner sent are named with --from, and show what that partner
 disclosed. Values are printed by "record show" and, where asked for, by "record
-list --show" and "record held --values", and by nothing else.`,
+list --show" and "record held --values", and by nothing else; but "record list"
+shows beside each record of ours the reference that its standard's key gives it.`,
 		a.recordListCommand(), a.recordShowCommand(), a.recordHistoryCommand(), a.recordProofCommand(), a.recordDeleteCommand(), a.recordHeldCommand())
 }
 
@@ -125,7 +127,7 @@ func (a *app) pages(ctx context.Context, req node.ListRequest, all bool, f func(
 }
 
 func (a *app) listRecords(ctx context.Context, req node.ListRequest, show []string, all bool) error {
-	heads := []string{"RECORD", "STANDARD", "#VERSION", "SIGNED AT", "#ENTRY"}
+	heads := []string{"RECORD", "REFERENCE", "STANDARD", "#VERSION", "SIGNED AT", "#ENTRY"}
 	if req.From != "" {
 		heads = append(heads, "#WITHHELD", "SIGNATURE", "AGREEMENT")
 	}
@@ -139,7 +141,7 @@ func (a *app) listRecords(ctx context.Context, req node.ListRequest, show []stri
 		if t == nil {
 			t = newTable(append(heads, show...)...)
 		}
-		row := []string{string(r.Record), r.Standard.String(), number(r.Version), at(r.IssuedAt), number(r.Index)}
+		row := []string{string(r.Record), cmp.Or(r.Reference, "-"), r.Standard.String(), number(r.Version), at(r.IssuedAt), number(r.Index)}
 		if req.From != "" {
 			row = append(row, number(r.Withheld), r.Signature, string(r.Agreement))
 		}

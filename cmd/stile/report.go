@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -27,8 +28,8 @@ func create(path string) (*os.File, error) {
 	return f, nil
 }
 
-// A report is the file of --report: every refusal, in a form for spreadsheets
-// (.csv), programs (.json) or people.
+// A report is the file of --report: every refusal, and what else is to be known
+// of the files, in a form for spreadsheets (.csv), programs (.json) or people.
 type report struct {
 	f    *os.File
 	w    *bufio.Writer
@@ -66,16 +67,61 @@ func (r *report) row(x refusedRow) {
 			if p.Value != "" {
 				cells = append(cells, p.Value)
 			}
-			for i := range cells {
-				cells[i] = inert(cells[i])
-			}
-			r.csv.Write(cells)
+			r.line(cells...)
 		}
 	case r.json != nil:
 		r.json.add(x)
 	default:
 		r.w.WriteString(strings.TrimPrefix(x.text(), "stile: "))
 	}
+}
+
+// line writes a row of a .csv report.
+func (r *report) line(cells ...string) {
+	for i := range cells {
+		cells[i] = inert(clean(cells[i]))
+	}
+	r.csv.Write(cells)
+}
+
+// summary writes what stands in a report beside the refused rows: the reasons
+// that many share, files that could not be read, notes, and keys that came
+// twice.
+func (r *report) summary(t *tally, complete bool) {
+	switch {
+	case r.json != nil:
+		r.json.end(t.summary(complete))
+	case r.csv != nil:
+		for _, b := range t.broke {
+			r.line(b.File, "", lineText(b.Line), "", "", "", b.Rule, b.Detail, b.Fix)
+		}
+		for _, n := range t.noted {
+			r.line("", "", "", "", "", "", "note", n, "")
+		}
+		for _, d := range t.seen.twice {
+			r.line(d.File, strconv.Itoa(d.Row), "", d.Reference, "", "", "same-key", d.String(), "")
+		}
+	default:
+		for _, b := range t.broke {
+			fmt.Fprintf(r.w, "%s: %s\n    to mend it: %s\n", clean(b.File), clean(b.Detail), clean(b.Fix))
+		}
+		for _, g := range t.grouped() {
+			fmt.Fprintf(r.w, "%s at %q: %s\n", plural(g.Rows, "row", "rows"), clean(g.Pointer), clean(cmp.Or(g.Detail, inWords(g.Rule))))
+		}
+		for _, n := range t.noted {
+			fmt.Fprintf(r.w, "note: %s\n", clean(n))
+		}
+		for _, d := range t.seen.twice {
+			fmt.Fprintf(r.w, "note: %s\n", clean(d.String()))
+		}
+	}
+}
+
+func lineText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }
 
 // inert keeps a spreadsheet from taking somebody else's text for a formula.
@@ -95,7 +141,7 @@ func (r *report) close() error {
 		r.csv.Flush()
 		r.err = r.csv.Error()
 	}
-	if r.json != nil {
+	if r.json != nil && !r.json.ended {
 		r.json.end(nil)
 	}
 	r.err = errors.Join(r.err, r.w.Flush(), r.f.Sync(), r.f.Close())

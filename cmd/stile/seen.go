@@ -102,8 +102,12 @@ func (s *seenKeys) again(file string, row intake.Row, key []name.Field) (place, 
 	return place{}, false
 }
 
+// maxTwice is how many rows with the key of an earlier one are remembered for
+// reports.
+const maxTwice = 10_000
+
 func (s *seenKeys) tell(row intake.Row, now, before place, differs string) {
-	if len(s.twice) == shownRows {
+	if len(s.twice) == maxTwice {
 		s.more++
 		return
 	}

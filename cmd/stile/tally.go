@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -255,6 +256,7 @@ func (t *tally) finish(files int) error {
 	t.bar.stop()
 	var err error
 	if t.report != nil {
+		t.report.summary(t, true)
 		err = t.report.close()
 	}
 	if t.rejects != nil && err == nil {
@@ -285,6 +287,9 @@ func (t *tally) finish(files int) error {
 // returns err.
 func (t *tally) partly(err error) error {
 	t.bar.stop()
+	if t.report != nil {
+		t.report.summary(t, false)
+	}
 	if t.rejects != nil {
 		err = errors.Join(err, t.rejects.finish())
 	}
@@ -329,40 +334,11 @@ func (t *tally) verdict() error {
 	return failure(node.Invalid, try, "%s", msg)
 }
 
-// print tells a person what became of the rows: results to standard output,
-// and what was refused, and why, to standard error.
+// print tells a person what became of the rows: the counts and the reasons that
+// many rows share first, to standard output, and then at most ten of the rows,
+// and what else is to be known, to standard error.
 func (t *tally) print() {
 	im := t.im
-	for _, b := range t.broke {
-		where := b.File
-		if b.Line > 0 {
-			where = fmt.Sprintf("%s line %d", b.File, b.Line)
-		}
-		im.say("%s: %s", where, b.Detail)
-		if b.Fix != "" {
-			fmt.Fprintf(im.err, "    to mend it: %s\n", clean(b.Fix))
-		}
-	}
-	for _, x := range t.shown {
-		fmt.Fprint(im.err, x.text())
-	}
-	if more := t.refused - len(t.shown); more > 0 {
-		hint := "; --report FILE writes them all down"
-		if im.report != "" {
-			hint = "; they are all in " + im.report
-		}
-		im.say("… and %s%s", plural(more, "more refused row", "more refused rows"), hint)
-	}
-	for _, n := range t.noted {
-		im.say("note: %s", n)
-	}
-	for _, d := range t.seen.twice {
-		im.say("note: %s", d)
-	}
-	if t.seen.more > 0 {
-		im.say("note: … and %s", plural(t.seen.more, "more row with the key of an earlier one", "more rows with the key of an earlier one"))
-	}
-
 	verb := "read"
 	if im.dryRun {
 		verb = "checked, nothing written"
@@ -388,15 +364,48 @@ func (t *tally) print() {
 	s.write(im.out, "  ")
 	if len(t.reasons) > 0 && t.refused > 1 {
 		im.printf("refused because\n")
-		r := newTable("#ROWS", "AT", "RULE", "WHAT IS WRONG")
+		r := newTable("#ROWS", "AT", "WHAT IS WRONG")
 		for _, w := range t.byCount() {
 			p := w.pointer
 			if p == "" {
 				p = "(row)"
 			}
-			r.add(number(t.reasons[w]), p, w.rule, w.detail)
+			r.add(number(t.reasons[w]), p, cmp.Or(w.detail, inWords(w.rule)))
 		}
 		r.write(im.out, "  ")
+		if more := len(t.reasons) - shownRows; more > 0 {
+			im.printf("  and %s\n", plural(more, "other reason", "other reasons"))
+		}
+	}
+
+	for _, b := range t.broke {
+		where := b.File
+		if b.Line > 0 {
+			where = fmt.Sprintf("%s line %d", b.File, b.Line)
+		}
+		im.say("%s: %s", where, b.Detail)
+		if b.Fix != "" {
+			fmt.Fprintf(im.err, "    to mend it: %s\n", clean(b.Fix))
+		}
+	}
+	for _, x := range t.shown {
+		fmt.Fprint(im.err, x.text())
+	}
+	if more := t.refused - len(t.shown); more > 0 {
+		hint := "; --report FILE writes them all down"
+		if im.report != "" {
+			hint = "; they are all in " + im.report
+		}
+		im.say("… and %s%s", plural(more, "more refused row", "more refused rows"), hint)
+	}
+	for _, n := range t.noted {
+		im.say("note: %s", n)
+	}
+	for _, d := range t.seen.twice[:min(len(t.seen.twice), shownRows)] {
+		im.say("note: %s", d)
+	}
+	if more := len(t.seen.twice) + t.seen.more - shownRows; more > 0 {
+		im.say("note: … and %s", plural(more, "more row with the key of an earlier one", "more rows with the key of an earlier one"))
 	}
 }
 
@@ -414,6 +423,20 @@ func (t *tally) byCount() []reason {
 	return all[:min(len(all), shownRows)]
 }
 
+// inWords is a rule in plain words, for one that came without.
+func inWords(rule string) string {
+	words := map[string]string{
+		"required": "must be filled in", "type": "is of another kind than is wanted", "enum": "is none of the allowed values", "const": "is not the one allowed value",
+		"pattern": "is not written as the standard wants", "format": "is not written as the standard wants", "additionalProperties": "has no place in the standard",
+		"unevaluatedProperties": "has no place in the standard", "oneOf": "fits none of the alternatives, or several", "anyOf": "fits none of the alternatives",
+		"not": "is what the standard forbids", "minLength": "is too short", "maxLength": "is too long", "minimum": "is too small", "maximum": "is too large",
+		"exclusiveMinimum": "is too small", "exclusiveMaximum": "is too large", "multipleOf": "has more decimals than is allowed", "minItems": "has too few entries",
+		"maxItems": "has too many entries", "uniqueItems": "has an entry twice", "contains": "lacks an entry that must be there", "dependentRequired": "lacks what must come with it",
+		"if": "does not go with the other fields", "then": "does not go with the other fields", "else": "does not go with the other fields",
+	}[rule]
+	return cmp.Or(words, "fails "+rule)
+}
+
 // text is a refused row as the terminal shows it.
 func (x refusedRow) text() string {
 	var b strings.Builder
@@ -424,9 +447,7 @@ func (x refusedRow) text() string {
 	fmt.Fprintf(&b, "stile: %s row %d%s:\n", clean(x.File), x.Row, clean(ref))
 	for _, p := range x.Problems {
 		line := fmt.Sprintf("refused at %q: fails %q", p.Pointer, p.Rule)
-		if p.Detail != "" {
-			line += ": " + p.Detail
-		}
+		line += ": " + cmp.Or(p.Detail, inWords(p.Rule))
 		if p.Column != "" {
 			line += fmt.Sprintf(" (column %q)", p.Column)
 		}
@@ -442,7 +463,10 @@ func (x refusedRow) text() string {
 }
 
 // end closes the document of --json.
-func (t *tally) end(complete bool) {
+func (t *tally) end(complete bool) { t.stream.end(t.summary(complete)) }
+
+// summary is what a report says beside the refused rows.
+func (t *tally) summary(complete bool) map[string]any {
 	counts := map[string]int{"refused": t.refused}
 	if t.open > 0 {
 		counts["not judged"] = t.open
@@ -459,11 +483,29 @@ func (t *tally) end(complete bool) {
 		}
 		return list
 	}
-	t.stream.end(map[string]any{
+	return map[string]any{
 		"standard": t.im.std.Name, "dry_run": t.im.dryRun, "complete": complete, "rows": t.rows, "counts": counts,
 		"kept": !t.im.dryRun && !t.nothingKept(), "withdrawn": t.gone,
-		"broken_files": some(t.broke, len(t.broke)), "notes": some(t.noted, len(t.noted)), "same_key": some(t.seen.twice, len(t.seen.twice)),
-	})
+		"broken_files": some(t.broke, len(t.broke)), "notes": some(t.noted, len(t.noted)), "same_key": some(t.seen.twice, len(t.seen.twice)), "same_key_more": t.seen.more,
+		"reasons": some(t.grouped(), len(t.reasons)),
+	}
+}
+
+// A group is what many refused rows have in common, in a report.
+type group struct {
+	Rows    int    `json:"rows"`
+	Pointer string `json:"pointer"`
+	Rule    string `json:"rule"`
+	Detail  string `json:"detail"`
+}
+
+// grouped are the reasons, the commonest first.
+func (t *tally) grouped() []group {
+	var out []group
+	for _, w := range t.byCount() {
+		out = append(out, group{t.reasons[w], w.pointer, w.rule, w.detail})
+	}
+	return out
 }
 
 // A stream writes one JSON document whose long part, the refused rows, goes
@@ -504,7 +546,7 @@ func (s *stream) end(rest map[string]any) {
 
 func compactJSON(v any) []byte {
 	var b strings.Builder
-	enc := json.NewEncoder(&b)
+	enc := json.NewEncoder(inertJSON{&b})
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		panic("internal error: print JSON: " + err.Error())
