@@ -23,6 +23,7 @@ const module = "github.com/stile-exchange/stile"
 const policy = `
 	node/name  internal/strictjson  internal/workbook  schemas  schemas/*
 	internal/keys  internal/standard  internal/tlog  config
+	internal/event
 	internal/record  internal/agreement  internal/directory  internal/measure
 	internal/directory/*
 	internal/directory/datadir

@@ -13,12 +13,13 @@ import (
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/event"
 )
 
 // KindJoined is the event that says which directory the council follows from
 // then on. Body: root (hex SHA-256), root_version, left (hex SHA-256 of the root
 // followed before).
-const KindJoined = "directory-joined"
+const KindJoined = event.DirectoryJoined
 
 // DirectoryReply says what directory the node follows and how it stands.
 type DirectoryReply struct {

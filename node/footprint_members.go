@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -241,7 +242,7 @@ func proposed(in FootprintRequest) func(*FootprintReply, error) (*FootprintReply
 
 // KindDiscarded is the event that says that a council deleted its replica of a
 // footprint that it is no member of. Body: footprint, entries (how many).
-const KindDiscarded = "footprint-discarded"
+const KindDiscarded = event.FootprintDiscarded
 
 // discardFootprint deletes the replica of a footprint that we have left, or never
 // came to be a member of.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -20,7 +21,7 @@ import (
 // KindPut is the event that says that open fields of records are about to go into
 // a footprint's ledger without an agreement. Body: footprint, entries (log
 // indexes, ascending).
-const KindPut = "footprint-put"
+const KindPut = event.FootprintPut
 
 // FootprintPutRequest puts records of ours into a footprint's ledger, with the
 // fields that their standard calls open and no others.
@@ -171,9 +172,7 @@ func (n *Node) withdrawFromFootprint(ctx context.Context, in FootprintPutRequest
 		if a, ok := n.flowsUnder(r.name, h.View.Standard.Line()); ok {
 			return nil, fail(Conflict, "stile agreement show "+string(a), "records of %s go in and out of %s by themselves, under %s", h.View.Standard.Line(), r.name, a)
 		}
-		_, jws, err := n.ledger.AppendNotice(ctx, ledger.KindWithdrawal, map[string]any{
-			"agreement": string(by), "version": json.Number("0"), "record": string(id), "reason": WithdrawnByHand, "entry": json.Number("0"),
-		})
+		_, jws, err := n.ledger.AppendNotice(ctx, ledger.KindWithdrawal, event.Withdrawn{Agreement: by, Record: id, Reason: WithdrawnByHand}.Body())
 		if err != nil {
 			return nil, err
 		}

@@ -8,17 +8,18 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
 )
 
 // The kinds of ledger event that this package understands.
 const (
-	KindProposal  = "agreement"           // body of a Proposal, by the sender
-	KindSignature = "agreement-signature" // body of a Signature, by each party
-	KindSuspend   = "agreement-suspend"   // body of a Notice, by any party
-	KindResume    = "agreement-resume"    // body of a Notice, by the party that suspended
-	KindEnd       = "agreement-end"       // body of a Notice, by any party; it is final
+	KindProposal  = event.AgreementProposal  // body of a Proposal, by the sender
+	KindSignature = event.AgreementSignature // body of a Signature, by each party
+	KindSuspend   = event.AgreementSuspend   // body of a Notice, by any party
+	KindResume    = event.AgreementResume    // body of a Notice, by the party that suspended
+	KindEnd       = event.AgreementEnd       // body of a Notice, by any party; it is final
 )
 
 // ErrEvent is wrapped by every error about the body of an event.

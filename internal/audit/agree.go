@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -253,7 +254,7 @@ func (v *verifier) judgeInForce() {
 	var unsure string
 	for i := range v.events {
 		d := &v.events[i]
-		if d.kind != kindDisclosure {
+		if d.kind != event.Disclosure {
 			continue
 		}
 		v.counts.Disclosures++

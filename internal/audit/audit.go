@@ -82,13 +82,12 @@
 package audit
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -218,7 +217,7 @@ func decodeDocument(b []byte) (*document, error) {
 		return bad("is not an object")
 	}
 	// The number first: of another format nothing else is known.
-	if f, ok := wholeNumber(m["format"]); !ok || f != Format {
+	if f, ok := event.ParseNumber(m["format"]); !ok || f != Format {
 		return bad("this program reads format %d, and the file is of another: use a newer stile-audit", Format)
 	}
 	d := &document{}
@@ -230,12 +229,12 @@ func decodeDocument(b []byte) (*document, error) {
 	if d.Created, err = time.Parse(time.RFC3339, created); err != nil {
 		return bad("created is not a time")
 	}
-	if d.Checkpoint, ok = wholeNumber(m["checkpoint"]); !ok {
+	if d.Checkpoint, ok = event.ParseNumber(m["checkpoint"]); !ok {
 		return bad("checkpoint is not a size")
 	}
 	counts, _ := m["counts"].(map[string]any)
 	for _, c := range d.Sizes.fields() {
-		n, ok := wholeNumber(counts[c.key])
+		n, ok := event.ParseNumber(counts[c.key])
 		if !ok {
 			return bad("counts has no number of %s", c.key)
 		}
@@ -269,14 +268,4 @@ func decodeDocument(b []byte) (*document, error) {
 		return bad("holds something that format %d does not have, or is not in the one spelling", Format)
 	}
 	return d, nil
-}
-
-// wholeNumber reads a JSON number that is a count, an index or a size.
-func wholeNumber(v any) (uint64, bool) {
-	n, ok := v.(json.Number)
-	if !ok {
-		return 0, false
-	}
-	u, err := strconv.ParseUint(string(n), 10, 53)
-	return u, err == nil && strconv.FormatUint(u, 10) == string(n)
 }

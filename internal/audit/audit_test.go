@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -222,7 +223,7 @@ var alters = []alter{
 		name: "receiver saw another history", check: CheckHistory, rule: "two stories", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.heard(kindReceipt, map[string]any{"agreement": string(moving), "from": string(northmoor), "size": w.tree.Size(),
+			w.heard(event.Receipt, map[string]any{"agreement": string(moving), "from": string(northmoor), "size": w.tree.Size(),
 				"root": tlog.Hash{1}.String(), "cursor": w.tree.Size(), "held": []any{}, "deleted": []any{}, "refused": []any{}})
 		},
 	},
@@ -355,7 +356,7 @@ var alters = []alter{
 			w.live(6)
 			at, tok := w.record("R-astray", "E07000999")
 			w.send(map[uint64][]byte{at: tok})
-			w.event(kindDisclosure, map[string]any{"agreement": string(moving), "version": 1, "to": "otherby.gov.uk", "entries": []any{at}})
+			w.event(event.Disclosure, map[string]any{"agreement": string(moving), "version": 1, "to": "otherby.gov.uk", "entries": []any{at}})
 			w.checkpoint(false)
 		},
 	},
@@ -371,7 +372,7 @@ var alters = []alter{
 		name: "withdrawal of another record's entry", check: CheckWithdrawals, rule: "of another record", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.event(kindWithdrawal, map[string]any{"agreement": string(moving), "version": 1,
+			w.event(event.Withdrawal, map[string]any{"agreement": string(moving), "version": 1,
 				"record": string(w.last["R0"].Record), "reason": "no longer matches the agreement", "entry": 4})
 			w.checkpoint(false)
 		},
@@ -531,7 +532,7 @@ var alters = []alter{
 		name: "disclosure of what came after it", check: CheckLogged, rule: "came after it", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.event(kindDisclosure, map[string]any{"agreement": string(moving), "version": 1, "to": string(saltby), "entries": []any{1000}})
+			w.event(event.Disclosure, map[string]any{"agreement": string(moving), "version": 1, "to": string(saltby), "entries": []any{1000}})
 			w.checkpoint(false)
 		},
 	},

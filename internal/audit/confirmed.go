@@ -7,17 +7,18 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// kindConfirmed is how the contributor keeps a footprint's receipt: agreement,
+// The body of an [event.FootprintConfirmed], how the contributor keeps a
+// footprint's receipt: agreement,
 // footprint; held and withdrawn: log indexes of the council's own log, held_at and
 // withdrawn_at: where these stand in the footprint's; checkpoints: objects of note
 // and the proofs held_proof and withdrawn_proof. A footprint has no key: its
 // members cosign its checkpoints, each once it has applied what is below.
-const kindConfirmed = "footprint-confirmed"
 
 // maxCovers bounds the checkpoints of one receipt: one for each member suffices.
 const maxCovers = 32
@@ -28,19 +29,26 @@ type covered struct {
 	held, withdrawn []tlog.Hash
 }
 
-// confirmed reads the body of such an event; false when it cannot be understood.
-func (s *said) confirmed(ev *record.Event) bool {
+// confirmed reads the body of such an event.
+func (s *said) confirmed(ev *record.Event) error {
+	bad := fmt.Errorf("%w: body of a %s", errBody, ev.Kind)
+	a, _ := ev.Body["agreement"].(string)
+	agr, err := name.ParseAgreement(a)
+	if err != nil {
+		return fmt.Errorf("%w: agreement of a %s", errBody, ev.Kind)
+	}
+	s.under(agr)
 	var ok [5]bool
 	fp, _ := ev.Body["footprint"].(string)
 	c, err := name.ParseCouncil(fp)
 	s.to, ok[0] = c, err == nil
-	s.entries, ok[1] = indexes(ev.Body["held"])
-	s.deleted, ok[2] = indexes(ev.Body["withdrawn"])
-	s.heldAt, ok[3] = indexes(ev.Body["held_at"])
-	s.deletedAt, ok[4] = indexes(ev.Body["withdrawn_at"])
+	s.entries, ok[1] = event.ParseIndexes(ev.Body["held"])
+	s.deleted, ok[2] = event.ParseIndexes(ev.Body["withdrawn"])
+	s.heldAt, ok[3] = event.ParseIndexes(ev.Body["held_at"])
+	s.deletedAt, ok[4] = event.ParseIndexes(ev.Body["withdrawn_at"])
 	list, _ := ev.Body["checkpoints"].([]any)
 	if slices.Contains(ok[:], false) || len(s.entries) != len(s.heldAt) || len(s.deleted) != len(s.deletedAt) || len(list) > maxCovers {
-		return false
+		return bad
 	}
 	for _, e := range list {
 		m, _ := e.(map[string]any)
@@ -53,12 +61,15 @@ func (s *said) confirmed(ev *record.Event) bool {
 				*into, err = tlog.SplitHashes(b)
 			}
 			if err != nil {
-				return false
+				return bad
 			}
 		}
 		s.covers = append(s.covers, c)
 	}
-	return len(s.covers) > 0
+	if len(s.covers) == 0 {
+		return bad
+	}
+	return nil
 }
 
 // confirm takes in the receipt of a footprint: that its members cosigned
@@ -86,7 +97,7 @@ func (s *sharing) confirm(e *said) {
 	}
 	hashes := func(list []uint64, what string) (out []tlog.Hash, all bool) {
 		for _, index := range list {
-			if w := v.eventAt(index); w != nil && w.kind == kindWithdrawal && what == "withdrawn" {
+			if w := v.eventAt(index); w != nil && w.kind == event.Withdrawal && what == "withdrawn" {
 				out = append(out, w.hash)
 			} else if i, ok := v.recordAt(index); ok && what == "held" {
 				out = append(out, v.records[i].entry)

@@ -3,7 +3,6 @@ package audit
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,36 +10,38 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// Kinds of events that packages ledger and agreement write, and what of their
-// bodies is read here. The ledger cannot be imported: an auditor's program does
-// not link a database. Members that are not named here are passed over, since a
-// later version of the ledger may say more.
-const (
-	// agreement, version, record, entry: log index of the newest version that
-	// was let out
-	kindWithdrawal = "withdrawal"
-	// agreement, version, to, entries: log indexes of what is about to be sent
-	kindDisclosure = "disclosure"
-	// agreement, from, size and root of the sender's checkpoint, held, deleted:
-	// log indexes at the sender; refused: objects with entry. Or, when the
-	// agreement is over, deleted_all: a count.
-	kindReceipt = "receipt"
-	// agreement, version, to, records and entries: what a question is about to be
-	// answered with, as a disclosure; footprint, when they are of its log
-	kindAnswer = "answer"
-	// agreement, from, entries, size and root: what the answer showed the asker, as
-	// a receipt; for, when a footprint's member asked for it
-	kindAnswered = "answer-receipt"
-	// standard, integrity
-	kindAdopted = "standard-adopted"
+const unread = "" // the kind of an event that is not believed
 
-	unread = "" // an event that is not believed
-)
+// unaudited are the kinds of events that a bundle holds and nothing is made of but
+// their signature and their place in the log, each with the reason. Every other
+// kind of package event is read, and judged.
+var unaudited = map[string]string{
+	event.Mapped:          "what a mapping made is a record, and judged as one",
+	event.Question:        "the answer names it by its entry; what was asked is for the council that answers to show",
+	event.Counts:          "the counts went in answers, which are judged; that they were counted right only the records show",
+	event.Quarantine:      "it is about the log of another council, and carries its own evidence",
+	event.QuarantineEnded: "a person's decision about another council's log",
+
+	event.FootprintFounded:   "it stands in a footprint's log, which is no council's own",
+	event.FootprintChange:    "it stands in a footprint's log",
+	event.FootprintAgreed:    "it stands in a footprint's log",
+	event.FootprintCancelled: "it stands in a footprint's log",
+	event.FootprintJoined:    "it stands in a footprint's log",
+	event.FootprintRecovered: "it stands in a footprint's log",
+
+	event.FootprintPut:         "open fields alone, which need no agreement",
+	event.FootprintContributed: "one member's word; what the members cosigned is in the receipt that follows",
+	event.FootprintReceipt:     "a partner's receipt for entries of a footprint's log, which a council's bundle does not hold",
+	event.FootprintDecided:     "the members' own signatures count, and are judged",
+	event.FootprintDiscarded:   "a replica was deleted, which nothing here can show",
+	event.DirectoryJoined:      "the directory is what the auditor was given to trust",
+}
 
 // said is what an event says, as far as it matters here.
 type said struct {
@@ -74,117 +75,85 @@ type said struct {
 	covers            []covered
 }
 
-var errBody = errors.New("says nothing that can be understood")
+var errBody = event.ErrBody
 
 // readSaid reads an event's body. An error names the member that is wrong. What
 // it returns holds on to no part of the event, which may be large.
 func readSaid(ev *record.Event) (s said, err error) {
 	s = said{by: name.Council(strings.Clone(string(ev.Council))), kind: strings.Clone(ev.Kind), issuedAt: ev.IssuedAt}
-	bad := func(member string) error { return fmt.Errorf("%w: %s of a %s", errBody, member, ev.Kind) }
-	text := func(member string) string {
-		t, _ := ev.Body[member].(string)
-		return strings.Clone(t[:min(len(t), maxPath)])
-	}
 	switch ev.Kind {
-	case kindAnswer, kindAnswered:
-		if text("footprint") != "" || ev.Kind == kindAnswered && text("for") != "" {
-			// Its entries are of another log; or it was asked for a footprint, by
-			// one that is not itself a receiver.
-			return s, nil
-		}
-		s.kind = map[string]string{kindAnswer: kindDisclosure, kindAnswered: kindReceipt}[ev.Kind]
-		fallthrough
-	case kindWithdrawal, kindDisclosure, kindReceipt, kindConfirmed:
-		if s.agreement, err = name.ParseAgreement(text("agreement")); err != nil {
-			return s, bad("agreement")
-		}
-	case kindAdopted:
-		s.integrity = text("integrity")
-		if s.standard, err = name.ParseStandard(text("standard")); err != nil {
-			return s, bad("standard")
-		}
-		return s, nil
-	case agreement.KindProposal:
+	case event.Withdrawal:
+		w, err := event.ParseWithdrawn(ev.Body)
+		s.under(w.Agreement)
+		s.version, s.record, s.entry = w.Version, name.Record(strings.Clone(string(w.Record))), w.Entry
+		return s, err
+	case event.Disclosure:
+		return s, s.disclosed(event.ParseDisclosed(ev.Kind, ev.Body))
+	case event.FootprintDisclosure:
+		// Its entries are of a footprint's log, so they are not compared with ours.
+		_, err := event.ParseDisclosed(ev.Kind, ev.Body)
+		return s, err
+	case event.Receipt:
+		r, err := event.ParseReceived(ev.Body)
+		s.under(r.Agreement)
+		s.from, s.size, s.root, s.all = name.Council(strings.Clone(string(r.From))), r.Size, r.Root, r.All
+		s.entries, s.deleted, s.refused = r.Held, r.Deleted, r.RefusedIndexes()
+		return s, err
+	case event.Answer, event.Answered:
+		return s, s.answered(ev)
+	case event.FootprintConfirmed:
+		return s, s.confirmed(ev)
+	case event.Adopted:
+		a, err := event.ParseAdoption(ev.Body)
+		s.standard, s.integrity = a.Standard, strings.Clone(a.Integrity)
+		return s, err
+	case event.AgreementProposal:
 		p, err := agreement.ParseProposal(ev.Body)
 		if err != nil {
-			return s, bad("document")
+			return s, fmt.Errorf("%w: document of a %s", errBody, ev.Kind)
 		}
 		s.refer(p.Agreement.Ref())
 		return s, nil
-	case agreement.KindSignature:
+	case event.AgreementSignature:
 		sig, err := agreement.ParseSignature(ev.Body)
 		s.refer(sig.Ref)
 		return s, err
-	case agreement.KindSuspend, agreement.KindResume, agreement.KindEnd:
+	case event.AgreementSuspend, event.AgreementResume, event.AgreementEnd:
 		s.notice, err = agreement.ParseNotice(ev.Body)
 		s.notice.Reason = strings.Clone(s.notice.Reason)
 		s.refer(s.notice.Ref)
 		s.notice.Ref = s.ref
 		return s, err
-	default:
-		return s, nil
 	}
-	if s.kind == kindConfirmed {
-		if !s.confirmed(ev) {
-			return s, bad("body")
-		}
-		return s, nil
+	return s, nil // unaudited, or of a later version
+}
+
+func (s *said) under(a name.Agreement) { s.agreement = name.Agreement(strings.Clone(string(a))) }
+
+func (s *said) disclosed(d event.Disclosed, err error) error {
+	s.under(d.Agreement)
+	s.version, s.to, s.entries = d.Version, name.Council(strings.Clone(string(d.To))), d.Entries
+	return err
+}
+
+// answered reads an answer as the disclosure, and what the asker says of it as the
+// receipt, that they are.
+func (s *said) answered(ev *record.Event) error {
+	if fp, _ := ev.Body["footprint"].(string); fp != "" {
+		return nil // its entries are of another log
 	}
-	var ok bool
-	if s.kind != kindReceipt {
-		if s.version, ok = wholeNumber(ev.Body["version"]); !ok {
-			return s, bad("version")
-		}
+	if ev.Kind == event.Answer {
+		s.kind = event.Disclosure
+		return s.disclosed(event.ParseDisclosed(ev.Kind, ev.Body))
 	}
-	switch s.kind {
-	case kindWithdrawal:
-		if s.record, err = name.ParseRecord(text("record")); err != nil {
-			return s, bad("record")
-		}
-		if s.entry, ok = wholeNumber(ev.Body["entry"]); !ok {
-			return s, bad("entry")
-		}
-	case kindDisclosure:
-		if s.to, err = name.ParseCouncil(text("to")); err != nil {
-			return s, bad("to")
-		}
-		if s.entries, ok = indexes(ev.Body["entries"]); !ok {
-			return s, bad("entries")
-		}
-	case kindReceipt:
-		if s.from, err = name.ParseCouncil(text("from")); err != nil {
-			return s, bad("from")
-		}
-		if s.size, ok = wholeNumber(ev.Body["size"]); !ok {
-			return s, bad("size")
-		}
-		if _, s.all = ev.Body["deleted_all"]; s.all {
-			return s, nil
-		}
-		if s.root, err = tlog.ParseHash(text("root")); err != nil {
-			return s, bad("root")
-		}
-		held := "held"
-		if ev.Kind == kindAnswered {
-			held = "entries"
-		}
-		if s.entries, ok = indexes(ev.Body[held]); !ok {
-			return s, bad(held)
-		}
-		if s.deleted, ok = indexes(ev.Body["deleted"]); !ok {
-			return s, bad("deleted")
-		}
-		list, _ := ev.Body["refused"].([]any)
-		for _, v := range list {
-			m, _ := v.(map[string]any)
-			n, ok := wholeNumber(m["entry"])
-			if !ok {
-				return s, bad("refused")
-			}
-			s.refused = append(s.refused, n)
-		}
+	if of, _ := ev.Body["for"].(string); of != "" {
+		return nil // asked for a footprint, by one that is not itself a receiver
 	}
-	return s, nil
+	s.kind = event.Receipt
+	r, err := event.ParseAnswered(ev.Body)
+	s.under(r.Agreement)
+	s.from, s.size, s.root, s.entries = name.Council(strings.Clone(string(r.From))), r.Size, r.Root, r.Held
+	return err
 }
 
 func (s *said) refer(r agreement.Ref) {
@@ -197,26 +166,11 @@ func (s *said) listed() int {
 	return len(s.entries) + len(s.deleted) + len(s.refused) + len(s.heldAt) + len(s.deletedAt)
 }
 
-// indexes reads a list of log indexes; none is an empty list.
-func indexes(v any) ([]uint64, bool) {
-	list, ok := v.([]any)
-	if !ok {
-		return nil, v == nil
-	}
-	out := make([]uint64, len(list))
-	for i, v := range list {
-		if out[i], ok = wholeNumber(v); !ok {
-			return nil, false
-		}
-	}
-	return out, true
-}
-
 // checkOf says under which check the signature of another council's event is
 // reported.
 func checkOf(kind string) string {
 	switch kind {
-	case kindReceipt, kindAnswered:
+	case event.Receipt, event.Answered:
 		return CheckReceipts
 	case agreement.KindSignature:
 		return CheckAgreementSignatures

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -72,17 +73,17 @@ func (v *verifier) eventAt(index uint64) *said {
 func (v *verifier) judgeSharing() {
 	s := &sharing{v: v, receivers: map[name.Council]*receiver{}, under: make([]uint64, len(v.records)), covered: make([]uint64, (len(v.records)+63)/64)}
 	for i := range v.events {
-		if d := &v.events[i]; d.kind == kindDisclosure {
+		if d := &v.events[i]; d.kind == event.Disclosure {
 			s.disclosure(d)
 		}
 	}
 	for i := range v.foreign {
-		if r := &v.foreign[i]; r.kind == kindReceipt {
+		if r := &v.foreign[i]; r.kind == event.Receipt {
 			s.receipt(r)
 		}
 	}
 	for i := range v.events {
-		if e := &v.events[i]; e.kind == kindConfirmed {
+		if e := &v.events[i]; e.kind == event.FootprintConfirmed {
 			s.confirm(e)
 		}
 	}
@@ -125,7 +126,7 @@ func (s *sharing) disclosure(d *said) {
 			if w, ok := r.takenBack[v.records[i].record]; ok && index < w {
 				v.on(CheckWithdrawals).failEntry(index, fmt.Sprintf("went to %s again after it had been taken back", d.to), "")
 			}
-		case e.kind == kindWithdrawal:
+		case e.kind == event.Withdrawal:
 			r.takenBack[e.record.Bytes()] = index
 		}
 	}
@@ -183,7 +184,7 @@ func (s *sharing) receipt(e *said) {
 	}
 	for _, index := range e.deleted {
 		w := v.eventAt(index)
-		if w != nil && w.kind != kindWithdrawal {
+		if w != nil && w.kind != event.Withdrawal {
 			t.fail(at, fmt.Sprintf("says that entry %d was obeyed as a withdrawal, and it is none", index), "")
 			return
 		}
@@ -230,7 +231,7 @@ func (s *sharing) withdrawals() {
 	waiting := map[name.Council]int{}
 	for i := range v.events {
 		w := &v.events[i]
-		if w.kind != kindWithdrawal {
+		if w.kind != event.Withdrawal {
 			continue
 		}
 		v.counts.Withdrawals++

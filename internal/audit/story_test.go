@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -391,7 +392,7 @@ func TestAmended(t *testing.T) {
 
 	under1 := func(w *town, at uint64, tok []byte) {
 		w.include[at] = tok
-		w.event(kindDisclosure, map[string]any{"agreement": string(moving), "version": 1, "to": string(saltby), "entries": []any{at}})
+		w.event(event.Disclosure, map[string]any{"agreement": string(moving), "version": 1, "to": string(saltby), "entries": []any{at}})
 		w.checkpoint(false)
 	}
 	w = start()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
@@ -27,7 +28,7 @@ import (
 // footprint has signed or ended an agreement. Body: footprint, kind, said (the
 // body of the member's event that completed the majority), entry (of it in the
 // footprint's log).
-const KindDecided = "footprint-decided"
+const KindDecided = event.FootprintDecided
 
 // votes are what members of footprints said of agreements that name a footprint
 // this node does not keep.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -258,7 +259,7 @@ func (f *Footprint) Adopt(ctx context.Context, archive []byte, n name.Standard, 
 	if s := f.fsm.state.Load().standards[n]; s == integrity && s != "" {
 		return Receipt{Position: f.fsm.current().Applied(), Outcomes: []Outcome{{Code: Duplicate}}}, nil
 	}
-	jws, err := f.o.Sign(ctx, ledger.KindAdopted, map[string]any{"standard": n.String(), "integrity": integrity})
+	jws, err := f.o.Sign(ctx, ledger.KindAdopted, event.Adoption{Standard: n, Integrity: integrity}.Body())
 	if err != nil {
 		return Receipt{}, err
 	}

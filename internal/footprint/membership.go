@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -19,27 +20,27 @@ import (
 const (
 	// KindFounded begins a footprint with one member, its signer. Body: member
 	// (its directory entry, YAML), incarnation.
-	KindFounded = "footprint-founded"
+	KindFounded = event.FootprintFounded
 	// KindChange proposes a change and agrees to it. Body: number (of the
 	// change, counted from 1), change ("admit", "contributor", "remove" or
 	// "keys"), council, and but for remove member (directory entry, YAML): with
 	// these keys the council may join, or, when it is a member, join again after
 	// it lost its disk; or contribute under its agreements; or these are the keys
 	// of a member or contributor from here on.
-	KindChange = "footprint-change"
+	KindChange = event.FootprintChange
 	// KindAgreed agrees to the change under way. Body: entry (of the event that
 	// proposed it, base64).
-	KindAgreed = "footprint-agreed"
+	KindAgreed = event.FootprintAgreed
 	// KindCancelled takes the signer's own proposal back. Body: entry.
-	KindCancelled = "footprint-cancelled"
+	KindCancelled = event.FootprintCancelled
 	// KindJoined takes up an agreed admission. Body: incarnation (26 characters
 	// of base32, random, of the replica that joins), speaks (the newest format of
 	// commands it understands; absent for 1).
-	KindJoined = "footprint-joined"
+	KindJoined = event.FootprintJoined
 	// KindRecovered says that a majority was lost for good and that the signer
 	// goes on alone from what it held. Body: lost (councils, separated by
 	// spaces), because (in words), incarnation.
-	KindRecovered = "footprint-recovered"
+	KindRecovered = event.FootprintRecovered
 )
 
 const (

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -448,18 +449,19 @@ func (a *applier) adopt(c *checked) (Outcome, error) {
 	if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
 		return Outcome{Code: Duplicate, Entry: n}, err
 	}
-	n, err := name.ParseStandard(text(c.event.Body, "standard"))
+	said, err := event.ParseAdoption(c.event.Body)
 	if err != nil {
 		return refused("standard"), nil
 	}
+	n := said.Standard
 	if integrity, ok := a.s.standards[n]; ok {
-		if integrity == text(c.event.Body, "integrity") {
+		if integrity == said.Integrity {
 			return Outcome{Code: Duplicate}, nil
 		}
 		return refused(RuleSchema), nil
 	}
 	std, err := standard.LoadArchive(c.offered.Attachment)
-	if err != nil || std.Name() != n || std.Integrity() != text(c.event.Body, "integrity") {
+	if err != nil || std.Name() != n || std.Integrity() != said.Integrity {
 		return refused("archive of the standard is not what the entry names"), nil
 	}
 	a.t.Set("a"+n.String(), bytes.Clone(c.offered.Attachment))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -25,7 +26,7 @@ const (
 	// question (its id, 32 hexadecimal digits), because (in words), and for whom
 	// (a footprint) when it is not for us; field (asked by) in mode lookup, by (a
 	// list of fields to count by) in mode aggregate.
-	KindQuestion = "question"
+	KindQuestion = event.Question
 	// KindAnswer says what we are about to answer. Body: what the question says,
 	// with to being who asked, and asked (the entry of its question event),
 	// outcome, records and entries (whose versions are disclosed: ids and log
@@ -33,11 +34,11 @@ const (
 	// in mode aggregate counts (log index of the event of KindCounts) in the place
 	// of records and entries. A footprint's member that answers for it names it
 	// under footprint; entries, size and root are then of its log.
-	KindAnswer = "answer"
+	KindAnswer = event.Answer
 	// KindAnswered is the asker's receipt. Body: agreement, from (who answered),
 	// question, answer (the entry of its answer event), outcome, records and
 	// entries as there, size and root of the checkpoint that proves them.
-	KindAnswered = "answer-receipt"
+	KindAnswered = event.Answered
 )
 
 // What became of a question.

@@ -227,7 +227,7 @@ func TestReceiveIsOrdered(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := ledger.ReceiptOf(ev)
-	if err != nil || len(r.Held) != 5 || r.From != council || r.Cursor != p.Cursor || r.Size != p.Checkpoint.Size || r.Root != p.Checkpoint.Root.String() {
+	if err != nil || len(r.Held) != 5 || r.From != council || r.Cursor != p.Cursor || r.Size != p.Checkpoint.Size || r.Root != p.Checkpoint.Root {
 		t.Errorf("receipt %+v, %v", r, err)
 	}
 	before := holdings(t, to, council, f.Agreement)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -68,10 +69,10 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 	if f.terms == nil || len(items) == 0 {
 		return nil
 	}
-	entries := make([]any, len(items))
+	entries := make([]uint64, len(items))
 	withdrawals := true
 	for i, it := range items {
-		entries[i] = decimal(it.Index)
+		entries[i] = it.Index
 		withdrawals = withdrawals && bytes.IndexByte(it.Token, '~') < 0
 	}
 	return l.do(ctx, false, func(t *tx) error {
@@ -81,9 +82,7 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 		if l.Feeds()[f.number].closed {
 			return fmt.Errorf("disclose under %s: the agreement's feed is closed: %w", f.Agreement, ErrNotFound)
 		}
-		t.event(KindDisclosure, map[string]any{
-			"agreement": string(f.Agreement), "version": decimal(f.Version), "to": string(to), "entries": entries,
-		})
+		t.event(KindDisclosure, event.Disclosed{Agreement: f.Agreement, Version: uint64(f.Version), To: to, Entries: entries}.Body())
 		if withdrawals {
 			return nil
 		}

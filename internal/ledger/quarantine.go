@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -13,8 +14,8 @@ import (
 // Kinds of event in our own log about the log of another council. Their bodies
 // hold what [quarantineBody] says.
 const (
-	KindQuarantine      = "log-quarantine"       // exchange with a council was stopped
-	KindQuarantineEnded = "log-quarantine-ended" // a person let it go on
+	KindQuarantine      = event.Quarantine      // exchange with a council was stopped
+	KindQuarantineEnded = event.QuarantineEnded // a person let it go on
 )
 
 // Faults of a log for which its council is put in quarantine.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -103,14 +104,14 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if d.Checkpoint.Size > k.Size {
 			return fmt.Errorf("%w: entry %d is met first", ErrUnplaced, d.Checkpoint.Size)
 		}
-		taken := make([]any, 0, len(d.Puts))
+		taken := make([]uint64, 0, len(d.Puts))
 		for i := range d.Puts {
 			took, err := t.keep(c, &d.Puts[i])
 			if err != nil {
 				return err
 			}
 			if took {
-				taken = append(taken, decimal(d.Puts[i].Index))
+				taken = append(taken, d.Puts[i].Index)
 			}
 		}
 		for _, e := range d.Events {
@@ -129,7 +130,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			c.Verified = c.Cursor
 		}
 		if len(d.Puts)+len(d.Withdrawn)+len(d.Refused) > 0 {
-			receipt = t.event(KindReceipt, receiptBody(c, d, before, taken))
+			receipt = t.event(KindReceipt, receiptOf(c, d, before, taken).Body())
 			c.Receipts = append(c.Receipts[max(0, len(c.Receipts)-lateReceipts+1):], receipt.index)
 		}
 		return t.source(c)
@@ -187,9 +188,9 @@ func (l *Ledger) sweep(ctx context.Context, s *Source) error {
 			if err != nil {
 				return err
 			}
-			body := receiptBody(c, &Delivery{Checkpoint: k.Checkpoint(), Cursor: c.Cursor, Withdrawn: left}, c.Cursor, []any{})
-			body["reason"] = "not under the agreement in force"
-			t.event(KindReceipt, body)
+			r := receiptOf(c, &Delivery{Checkpoint: k.Checkpoint(), Cursor: c.Cursor, Withdrawn: left}, c.Cursor, nil)
+			r.Reason = "not under the agreement in force"
+			t.event(KindReceipt, r.Body())
 			return nil
 		})
 		if err != nil || len(left) == 0 {
@@ -207,27 +208,20 @@ func (s *Source) at(was *Source) bool {
 // fill our disk.
 const maxRefusals = 500
 
-// receiptBody is what a receipt says: which entries of whose log, under which
+// receiptOf is what a receipt says: which entries of whose log, under which
 // agreement, were taken, refused (with the rule) or deleted, and at which
 // checkpoint of that log.
-func receiptBody(s *Source, d *Delivery, since uint64, taken []any) map[string]any {
-	deleted := make([]any, len(d.Withdrawn))
-	for i, w := range d.Withdrawn {
-		deleted[i] = decimal(w.Index)
+func receiptOf(s *Source, d *Delivery, since uint64, taken []uint64) event.Received {
+	r := event.Received{
+		Agreement: s.Agreement, From: s.From, Size: d.Checkpoint.Size, Root: d.Checkpoint.Root, Since: since, Cursor: d.Cursor, Held: taken, Suspended: d.Suspended,
 	}
-	refused := make([]any, len(d.Refused))
-	for i, r := range d.Refused {
-		refused[i] = map[string]any{"entry": decimal(r.Index), "rule": r.Rule, "pointer": r.Pointer}
+	for _, w := range d.Withdrawn {
+		r.Deleted = append(r.Deleted, w.Index)
 	}
-	m := map[string]any{
-		"agreement": string(s.Agreement), "from": string(s.From),
-		"size": decimal(d.Checkpoint.Size), "root": d.Checkpoint.Root.String(), "since": decimal(since), "cursor": decimal(d.Cursor),
-		"held": taken, "refused": refused, "deleted": deleted,
+	for _, f := range d.Refused {
+		r.Refused = append(r.Refused, event.RefusedEntry{Entry: f.Index, Rule: f.Rule, Pointer: f.Pointer})
 	}
-	if d.Suspended {
-		m["suspended"] = true // it says nothing of records between since and cursor
-	}
-	return m
+	return r
 }
 
 func encodeHolding(p *Put) []byte {
@@ -432,10 +426,9 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		if err != nil {
 			return err
 		}
-		p := t.event(KindReceipt, map[string]any{
-			"agreement": string(c.Agreement), "from": string(c.From), "size": decimal(k.Size),
-			"cursor": decimal(c.Cursor), "deleted_all": decimal(c.Records), "reason": reason,
-		})
+		p := t.event(KindReceipt, event.Received{
+			Agreement: c.Agreement, From: c.From, Size: k.Size, Cursor: c.Cursor, All: true, DeletedAll: uint64(c.Records), Reason: reason,
+		}.Body())
 		c.Withdrawn += c.Records
 		c.Records, c.Ended, c.Ending = 0, true, false
 		if err := t.address(p.index, []name.Council{c.From}); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
@@ -118,15 +119,7 @@ func (l *Ledger) Adopt(ctx context.Context, std *standard.Standard, waived ...st
 		k := &knownStandard{number: uint32(len(list)), name: std.Name(), integrity: std.Integrity(), std: std, waived: waived}
 		t.set(append([]byte("N"), k.name.String()...), archive)
 		t.set(numKey4('n', k.number), []byte(strings.Join(append([]string{k.name.String(), k.integrity}, waived...), " ")))
-		body := map[string]any{"standard": k.name.String(), "integrity": k.integrity}
-		if len(waived) > 0 {
-			list := make([]any, len(waived))
-			for i, w := range waived {
-				list[i] = w
-			}
-			body["waived"] = list
-		}
-		t.event(KindAdopted, body)
+		t.event(KindAdopted, event.Adoption{Standard: k.name, Integrity: k.integrity, Waived: waived}.Body())
 		t.after = append(t.after, func() {
 			l.standards.list = append(slices.Clone(l.standards.list), k)
 		})

@@ -69,9 +69,9 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, f feed, page 
 		if err := answers(r, page); err != nil {
 			return err
 		}
-		ack.Receipt, ack.Refused = a.GetReceipt(), r.Refused
-		if r.Refused > 0 {
-			s.o.Log.Warn("a partner refused some of what we sent", "partner", to, "agreement", of.agreement, "items", r.Refused)
+		ack.Receipt, ack.Refused = a.GetReceipt(), len(r.Refused)
+		if len(r.Refused) > 0 {
+			s.o.Log.Warn("a partner refused some of what we sent", "partner", to, "agreement", of.agreement, "items", len(r.Refused))
 		}
 	} else if of.agreement != "" && len(page.Items) > 0 {
 		return fmt.Errorf("acknowledgement: %w: without a receipt", judge.ErrLied)
@@ -136,7 +136,7 @@ func (s *Syncer) receipt(m directory.Member, of feedOf, a *wirepb.Ack) (*ledger.
 // must be about the page's checkpoint and cursor, name only items of the page,
 // and say of every withdrawal in it that it was carried out or refused.
 func answers(r *ledger.Receipt, page *page) error {
-	if r.Suspended != page.Suspended || r.Since != page.Since || r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root.String() {
+	if r.Suspended != page.Suspended || r.Since != page.Since || r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root {
 		return fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
 	}
 	sent := make(map[uint64]bool, len(page.Items)) // to whether it is a withdrawal not yet answered
@@ -146,14 +146,14 @@ func answers(r *ledger.Receipt, page *page) error {
 	for _, g := range page.gone {
 		sent[g.GetIndex()] = false // of what was never held there is nothing to say
 	}
-	for _, list := range [][]uint64{r.Held, r.Deleted, r.RefusedEntries} {
+	for _, list := range [][]uint64{r.Held, r.Deleted, r.RefusedIndexes()} {
 		for _, i := range list {
 			if _, ok := sent[i]; !ok {
 				return fmt.Errorf("receipt: %w: names entry %d, which was not sent", judge.ErrLied, i)
 			}
 		}
 	}
-	for _, list := range [][]uint64{r.Deleted, r.RefusedEntries} {
+	for _, list := range [][]uint64{r.Deleted, r.RefusedIndexes()} {
 		for _, i := range list {
 			sent[i] = false
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -29,7 +30,7 @@ import (
 // withdrawn_at (where they stand in the footprint's ledger, ascending); through (our
 // log index of the last KindContributed covered); checkpoints (objects of note,
 // held_proof and withdrawn_proof: batch proofs, see package tlog, base64).
-const KindConfirmed = "footprint-confirmed"
+const KindConfirmed = event.FootprintConfirmed
 
 // maxConfirmed is how many entries one receipt covers, unless one page has more.
 const maxConfirmed = 1000

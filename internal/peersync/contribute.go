@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -36,7 +36,7 @@ import (
 // held and withdrawn (our log indexes), at and withdrawn_at (where each of these
 // stands in the footprint's log, in the same order), refused (objects of entry and
 // rule), and outside (true where others keep the footprint).
-const KindContributed = "footprint-contributed"
+const KindContributed = event.FootprintContributed
 
 // WithdrawnFields is the reason of a withdrawal from a footprint that makes room
 // for the same record with other fields.
@@ -272,10 +272,9 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 
 // withdrawal logs the withdrawal of a record from a footprint.
 func (c *contributor) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, reason string, index uint64) (uint64, []byte, error) {
-	return c.s.o.Ledger.AppendNotice(ctx, ledger.KindWithdrawal, map[string]any{
-		"agreement": string(f.Agreement), "version": number(uint64(f.Version)),
-		"record": string(rec), "reason": reason, "entry": number(index),
-	})
+	return c.s.o.Ledger.AppendNotice(ctx, ledger.KindWithdrawal, event.Withdrawn{
+		Agreement: f.Agreement, Version: uint64(f.Version), Record: rec, Reason: reason, Entry: index,
+	}.Body())
 }
 
 // contribute brings entries under the next sequence number of the agreement, and
@@ -447,4 +446,4 @@ func (c *contributor) retract(ctx context.Context, f *ledger.Feed) error {
 	return c.s.o.Ledger.Acknowledge(ctx, f, c.footprint, ledger.Ack{Since: f.End, Cursor: f.End, Done: true})
 }
 
-func number(i uint64) json.Number { return json.Number(strconv.FormatUint(i, 10)) }
+func number(i uint64) json.Number { return event.Number(i) }

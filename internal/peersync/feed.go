@@ -97,7 +97,7 @@ func (o *ownFeed) late(ctx context.Context, to name.Council, r *ledger.Receipt, 
 			return fmt.Errorf("receipt: %w: our log never had %d entries", judge.ErrLied, r.Size)
 		}
 		tree, err := tlog.OpenTree(r.Size, v)
-		if err == nil && tree.Root().String() != r.Root {
+		if err == nil && tree.Root() != r.Root {
 			err = fmt.Errorf("receipt: %w: our log never had that root", judge.ErrLied)
 		}
 		return err
@@ -110,7 +110,7 @@ func (o *ownFeed) late(ctx context.Context, to name.Council, r *ledger.Receipt, 
 	var silent bool
 	err = o.s.o.Ledger.View(func(v *ledger.View) error {
 		return v.Withdrawals(o.f, r.Since, r.Cursor, func(i uint64, _ name.Record) bool {
-			silent = !slices.Contains(r.Deleted, i) && !slices.Contains(r.RefusedEntries, i)
+			silent = !slices.Contains(r.Deleted, i) && !slices.Contains(r.RefusedIndexes(), i)
 			return !silent
 		})
 	})

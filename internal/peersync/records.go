@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -26,11 +27,11 @@ import (
 // KindOutward is the event that a member logs before records of a footprint go to
 // a partner outside. Body: footprint, agreement, version, to, entries (indexes of
 // the footprint's log, ascending).
-const KindOutward = "footprint-disclosure"
+const KindOutward = event.FootprintDisclosure
 
 // KindOutwardReceipt keeps a partner's receipt for records of a footprint. Body:
 // footprint, agreement, from (the partner), receipt (its signed event).
-const KindOutwardReceipt = "footprint-receipt"
+const KindOutwardReceipt = event.FootprintReceipt
 
 // Bounds of a page of a footprint.
 const (
@@ -228,14 +229,14 @@ func (f *footprintFeed) item(h *footprint.Held, signers []name.Council) (token [
 }
 
 func (f *footprintFeed) disclose(ctx context.Context, to name.Council, p *page) error {
-	list := make([]any, len(p.Items))
+	list := make([]uint64, len(p.Items))
 	for i, it := range p.Items {
-		list[i] = number(it.Index)
+		list[i] = it.Index
 	}
 	if len(list) > 0 {
-		_, _, err := f.s.o.Ledger.AppendNotice(ctx, KindOutward, map[string]any{
-			"footprint": string(f.r.name), "agreement": string(f.doc.Name), "version": number(uint64(f.doc.Version)), "to": string(to), "entries": list,
-		})
+		_, _, err := f.s.o.Ledger.AppendNotice(ctx, KindOutward, event.Disclosed{
+			Footprint: f.r.name, Agreement: f.doc.Name, Version: uint64(f.doc.Version), To: to, Entries: list,
+		}.Body())
 		if err != nil {
 			return err
 		}

@@ -475,7 +475,7 @@ func (e *estate) walkFeed(f *ledger.Feed, to *estate) {
 				return true
 			}
 			r, err := ledger.ReceiptOf(ev)
-			if err != nil || r.Agreement != f.Agreement || r.From != e.Name || r.Refused > 0 {
+			if err != nil || r.Agreement != f.Agreement || r.From != e.Name || len(r.Refused) > 0 {
 				w.breach("%s keeps a receipt of %s that is no good: %+v, %v", e.Name, to.Name, r, err)
 				return true
 			}
