@@ -12,7 +12,7 @@
 // A schema comes from outside and is treated so. It may refer only to what
 // stands in the directory and to the meta-schemas of JSON Schema, never to a
 // file or the network. Its size, depth, patterns and fan-out are capped, and
-// every validation has a step and time budget (see [Standard.Validate]).
+// every validation has a budget of counted steps (see [Standard.Validate]).
 //
 // No [Problem] holds a value of the record it is about.
 package standard
