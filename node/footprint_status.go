@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -99,11 +98,3 @@ func (n *Node) outOfFootprint(r *replica, s *peersync.Syncer, st agreement.Statu
 	}
 	return out
 }
-
-func (n *Node) newestText(a name.Agreement) (*agreement.Agreement, bool) {
-	st, ok := n.book.Status(a, n.now())
-	return st.Agreement, ok
-}
-
-// errNotProved is wrapped by what no honest member can send.
-var errNotProved = errors.New("what it sent does not verify")
