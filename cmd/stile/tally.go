@@ -13,6 +13,7 @@ import (
 	"github.com/stile-exchange/stile/internal/intake"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A refusedRow is one row that was not taken, in the importer's own report.
@@ -49,6 +50,8 @@ type tally struct {
 	repeated int // refused rows that the source was refused before, in the same bytes
 	deleted  int // records that the source does not have any more
 	absent   int // such records that were not deleted, for there are too many
+
+	mapped map[reason]int // faults of the mapping itself, with the rows they refuse
 
 	shown   []refusedRow
 	reasons map[reason]int
@@ -105,7 +108,7 @@ func (t *tally) startOver() {
 	t.seen = newSeenKeys()
 	t.rows, t.refused, t.open, t.broken, t.gone = 0, 0, 0, 0, 0
 	t.counts = map[node.Outcome]int{}
-	t.reasons = map[reason]int{}
+	t.reasons, t.mapped = map[reason]int{}, map[reason]int{}
 	t.shown, t.broke, t.noted = nil, nil, nil
 }
 
@@ -171,11 +174,21 @@ func (t *tally) refuse(file string, row intake.Row, problems []intake.Problem) {
 	x := refusedRow{File: file, Row: row.Number, Line: row.Line, Reference: row.Reference}
 	for _, p := range problems {
 		t.count(wild(p.Pointer), p.Rule, p.Detail)
+		if t.im.ofMapping(p) {
+			// It is the same in every row, and told once.
+			why := reason{p.Pointer, p.Rule, p.Detail}
+			if t.mapped[why]++; t.mapped[why] > 1 {
+				continue
+			}
+		}
 		rp := refusedProblem{Problem: p}
 		if t.im.values {
 			rp.Value = p.Value
 		}
 		x.Problems = append(x.Problems, rp)
+	}
+	if len(x.Problems) == 0 {
+		return
 	}
 	if len(t.shown) < shownRows {
 		t.shown = append(t.shown, x)
@@ -186,6 +199,30 @@ func (t *tally) refuse(file string, row intake.Row, problems []intake.Problem) {
 	if t.stream != nil {
 		t.stream.add(x)
 	}
+}
+
+// ofMapping reports whether a problem is the mapping's and no row's: a constant
+// that the standard does not take.
+func (im *importer) ofMapping(p intake.Problem) bool {
+	if im.mapping == nil || p.Column != "" {
+		return false
+	}
+	for to := range im.mapping.Constants {
+		if name.Field(p.Pointer).Under(to) {
+			return true
+		}
+	}
+	return false
+}
+
+// faultsOfMapping tells of constants that the standard does not take.
+func (t *tally) faultsOfMapping() []string {
+	var out []string
+	for why, n := range t.mapped {
+		out = append(out, fmt.Sprintf("the mapping's constant at %s %s: it refuses %s", why.pointer, cmp.Or(why.detail, inWords(why.rule)), plural(n, "row", "rows")))
+	}
+	slices.Sort(out)
+	return out
 }
 
 func (t *tally) count(pointer, rule, detail string) {
@@ -255,6 +292,7 @@ func (t *tally) nothingKept() bool {
 func (t *tally) finish(files int) error {
 	t.bar.stop()
 	var err error
+	t.noted = append(t.faultsOfMapping(), t.noted...)
 	if t.report != nil {
 		t.report.summary(t, true)
 		err = t.report.close()
@@ -391,7 +429,7 @@ func (t *tally) print() {
 	for _, x := range t.shown {
 		fmt.Fprint(im.err, x.text())
 	}
-	if more := t.refused - len(t.shown); more > 0 {
+	if more := t.refused - len(t.shown); more > 0 && len(t.shown) == shownRows {
 		hint := "; --report FILE writes them all down"
 		if im.report != "" {
 			hint = "; they are all in " + im.report
