@@ -218,9 +218,9 @@ func means(want string, nm name.Standard) bool {
 	return !versioned || version == nm.Version.String() || version == fmt.Sprint(nm.Version.Major)
 }
 
-// A shelf keeps the standard that was loaded last, since one request about it
+// A standardCache keeps the standard that was loaded last, since one request about it
 // follows another, and those that come with Stile. It may be used concurrently.
-type shelf struct {
+type standardCache struct {
 	mu  sync.Mutex
 	sum [32]byte
 	std *standard.Standard
@@ -228,7 +228,7 @@ type shelf struct {
 }
 
 // shipped returns the standards that come with Stile.
-func (s *shelf) shipped() ([]*standard.Standard, error) {
+func (s *standardCache) shipped() ([]*standard.Standard, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.own == nil {
@@ -244,7 +244,7 @@ func (s *shelf) shipped() ([]*standard.Standard, error) {
 }
 
 // kept returns the standard whose archive has a digest, nil when it is another.
-func (s *shelf) kept(sum [32]byte) *standard.Standard {
+func (s *standardCache) kept(sum [32]byte) *standard.Standard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sum != sum {
@@ -253,13 +253,13 @@ func (s *shelf) kept(sum [32]byte) *standard.Standard {
 	return s.std
 }
 
-func (s *shelf) keep(sum [32]byte, std *standard.Standard) {
+func (s *standardCache) keep(sum [32]byte, std *standard.Standard) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sum, s.std = sum, std
 }
 
-func (s *shelf) load(archive []byte) (*standard.Standard, error) {
+func (s *standardCache) load(archive []byte) (*standard.Standard, error) {
 	sum := sha256.Sum256(archive)
 	s.mu.Lock()
 	defer s.mu.Unlock()

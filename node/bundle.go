@@ -82,7 +82,7 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 // writeBundle makes a bundle where the request wants it, of one state of the
 // ledger.
 func (n *Node) writeBundle(in BundleRequest, fill func(*ledger.View, io.Writer) (int, error)) (*BundleReply, error) {
-	out, err := openOutlet(in.File)
+	out, err := openBundleFile(in.File)
 	if err != nil {
 		return nil, err
 	}
@@ -187,20 +187,20 @@ func (n *Node) statement(v *ledger.View, in BundleRequest) (*ledger.Version, *me
 	return found, what, err
 }
 
-// An outlet is where a bundle goes while it is made: the new file that a request
+// A bundleFile is where a bundle goes while it is made: the new file that a request
 // names, since there may be gigabytes of it, or memory.
-type outlet struct {
+type bundleFile struct {
 	io.Writer
 	file *os.File // nil: memory
 	buf  *bufio.Writer
 	mem  *bytes.Buffer
 }
 
-// openOutlet makes the file, which must not be there yet.
-func openOutlet(path string) (*outlet, error) {
+// openBundleFile makes the file, which must not be there yet.
+func openBundleFile(path string) (*bundleFile, error) {
 	if path == "" {
 		var mem bytes.Buffer
-		return &outlet{Writer: &mem, mem: &mem}, nil
+		return &bundleFile{Writer: &mem, mem: &mem}, nil
 	}
 	if !filepath.IsAbs(path) {
 		return nil, fail(Usage, "", "the file must be named from the root of the disk")
@@ -213,11 +213,11 @@ func openOutlet(path string) (*outlet, error) {
 		return nil, fail(Failed, "look at the path again", "write bundle: %v", err)
 	}
 	buf := bufio.NewWriterSize(f, 1<<20)
-	return &outlet{Writer: buf, file: f, buf: buf}, nil
+	return &bundleFile{Writer: buf, file: f, buf: buf}, nil
 }
 
 // end finishes what was made, or with an error takes it away again.
-func (o *outlet) end(entries int, err error) (*BundleReply, error) {
+func (o *bundleFile) end(entries int, err error) (*BundleReply, error) {
 	r := &BundleReply{Entries: entries}
 	switch {
 	case o.file == nil && err == nil:

@@ -32,8 +32,8 @@ const (
 	maxFileKept   = 7 << 20
 )
 
-// A filesState remembers what was kept last, by path in the store.
-type filesState map[string]fileState
+// A savedFiles remembers what was kept last, by path in the store.
+type savedFiles map[string]fileState
 
 type fileState struct {
 	size int64
@@ -46,8 +46,8 @@ func folders(cfg *config.Config) map[string]string {
 }
 
 // look lists the files there are now.
-func look(cfg *config.Config) (filesState, error) {
-	out := filesState{}
+func look(cfg *config.Config) (savedFiles, error) {
+	out := savedFiles{}
 	for first, dir := range folders(cfg) {
 		err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
@@ -183,7 +183,7 @@ func (n *Node) knowFiles() error {
 	if err != nil {
 		return err
 	}
-	n.kept = filesState{}
+	n.kept = savedFiles{}
 	return n.o.shared.Files(func(path string, _ []byte) error {
 		n.kept[path] = now[path]
 		return nil

@@ -215,7 +215,7 @@ type Node struct {
 	asker     *question.Asker
 	answerer  *question.Answerer
 	mapper    *mapper.Mapper
-	loaded    shelf
+	loaded    standardCache
 	looked    usedQueue
 	replicas  replicas
 	// confirmations are the receipts of footprints, in our own ledger.
@@ -226,7 +226,7 @@ type Node struct {
 	once  sync.Once
 
 	keeping sync.Mutex // held while files are kept
-	kept    filesState // guarded by it; see machines_files.go
+	kept    savedFiles // guarded by it; see machines_files.go
 
 	hosting    sync.Mutex // held while what we publish is changed
 	refreshing sync.Mutex // held while mirrors are asked

@@ -14,15 +14,15 @@ import (
 
 // A paper is one version of an agreement that the bundle holds.
 type paper struct {
-	doc   *agreement.Agreement
-	state *agreement.State // what was said of this version, and of no other
-	place string
-	ours  uint64 // log index of the issuing council's signature
-	first uint64 // log index of the first disclosure under it
-	used  bool   // there is one
-	said  []said // notices of the issuing council, in order
-	votes map[saidFor][]said
-	turns []int64 // seconds in which somebody suspended, resumed or ended it
+	doc     *agreement.Agreement
+	state   *agreement.State // what was said of this version, and of no other
+	place   string
+	ours    uint64    // log index of the issuing council's signature
+	first   uint64    // log index of the first disclosure under it
+	used    bool      // there is one
+	claimed []claimed // notices of the issuing council, in order
+	votes   map[claimedFor][]claimed
+	turns   []int64 // seconds in which somebody suspended, resumed or ended it
 
 	// What state made of it when it was last asked, and for how long nothing
 	// changes in that: there may be as many disclosures as records.
@@ -53,7 +53,7 @@ func (p *paper) tookOver() time.Time {
 			from = when
 		}
 	}
-	withdrawn := slices.ContainsFunc(p.said, func(s said) bool {
+	withdrawn := slices.ContainsFunc(p.claimed, func(s claimed) bool {
 		return s.kind == agreement.KindEnd && !s.notice.At.After(p.doc.Starts.Time())
 	})
 	if len(st.Awaiting) > 0 || withdrawn {
@@ -198,7 +198,7 @@ func (v *verifier) paperIDs() []agreementID {
 const maxNotices = 1000
 
 // hear takes in an event about an agreement.
-func (v *verifier) hear(s *said, fail func(check, rule string)) {
+func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 	switch s.kind {
 	case agreement.KindProposal, agreement.KindSignature, agreement.KindSuspend, agreement.KindResume, agreement.KindEnd:
 	default:
@@ -240,7 +240,7 @@ func (v *verifier) hear(s *said, fail func(check, rule string)) {
 	case s.by == v.council && s.kind == agreement.KindSignature:
 		p.ours = s.index
 	case s.by == v.council:
-		p.said = append(p.said, *s)
+		p.claimed = append(p.claimed, *s)
 	}
 }
 
@@ -292,7 +292,7 @@ func (v *verifier) judgeInForce() {
 // outOfForce says why p was not in force at disclosure d, "" when it was. sure
 // is false when the reason lies with another council, and the issuing council
 // may not have known of it: news travels when nodes are connected.
-func (v *verifier) outOfForce(p *paper, d *said) (rule string, sure bool) {
+func (v *verifier) outOfForce(p *paper, d *claimed) (rule string, sure bool) {
 	if p.doc.From != v.council || !slices.Contains(p.doc.To, d.to) {
 		return "went to a council that the agreement does not let receive", true
 	}
@@ -331,7 +331,7 @@ var ending = map[agreement.Phase]string{agreement.Suspended: "been suspended", a
 // agreement by then.
 func (p *paper) stopped(at time.Time) bool {
 	stopped := false
-	for _, s := range p.said {
+	for _, s := range p.claimed {
 		if at.Before(s.notice.At) {
 			continue
 		}
@@ -349,7 +349,7 @@ func (p *paper) stopped(at time.Time) bool {
 // entry, that the agreement was suspended or ended, and nothing else since.
 func (p *paper) stoppedBefore(index uint64) bool {
 	stopped := false
-	for _, s := range p.said {
+	for _, s := range p.claimed {
 		if s.index < index {
 			stopped = s.kind != agreement.KindResume
 		}
@@ -359,7 +359,7 @@ func (p *paper) stoppedBefore(index uint64) bool {
 
 // superseded asks whether a later version had taken the place of that of
 // disclosure d. That the council itself had sent under it shows that it knew.
-func (v *verifier) superseded(d *said, at time.Time) (rule string, sure bool) {
+func (v *verifier) superseded(d *claimed, at time.Time) (rule string, sure bool) {
 	const replaced = "went out under a version that a later one had replaced"
 	for id, p := range v.papers {
 		if id.name != d.agreement || uint64(id.version) <= d.version {

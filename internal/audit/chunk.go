@@ -15,7 +15,7 @@ type chunk struct {
 	*sheet
 	used        map[Key]bool
 	records     []fact
-	events      []said
+	events      []claimed
 	entries     int
 	disclosed   int
 	withheld    int
@@ -256,7 +256,7 @@ func (v *verifier) readEvent(c *chunk, e Entry) (tlog.Hash, error) {
 	}
 	if !signed || err != nil {
 		// What nobody is shown to have said decides nothing.
-		s = said{kind: unread, issuedAt: ev.IssuedAt}
+		s = claimed{kind: unread, issuedAt: ev.IssuedAt}
 	}
 	s.index, s.hash = e.Index, t.Entry()
 	c.events = append(c.events, s)

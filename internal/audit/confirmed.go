@@ -30,7 +30,7 @@ type covered struct {
 }
 
 // confirmed reads the body of such an event.
-func (s *said) confirmed(ev *record.Event) error {
+func (s *claimed) confirmed(ev *record.Event) error {
 	bad := fmt.Errorf("%w: body of a %s", errBody, ev.Kind)
 	a, _ := ev.Body["agreement"].(string)
 	agr, err := name.ParseAgreement(a)
@@ -74,7 +74,7 @@ func (s *said) confirmed(ev *record.Event) error {
 
 // confirm takes in the receipt of a footprint: that its members cosigned
 // checkpoints of a ledger in which the entries stand.
-func (s *sharing) confirm(e *said) {
+func (s *sharing) confirm(e *claimed) {
 	v, t := s.v, s.v.on(CheckReceipts)
 	if !v.mayReceive(e.agreement, e.to) {
 		t.failEntry(e.index, "keeps a receipt of a footprint that the agreement does not let receive", "")

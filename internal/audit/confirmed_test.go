@@ -70,7 +70,7 @@ func TestConfirmed(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := &verifier{contents: &contents{}, ring: newKeyring(trust), sheet: newSheet(), council: northmoor, used: map[Key]bool{}}
-		v.events = []said{{index: 7, kind: event.Withdrawal, hash: c.entry}}
+		v.events = []claimed{{index: 7, kind: event.Withdrawal, hash: c.entry}}
 		sh := &sharing{v: v, receivers: map[name.Council]*receiver{}}
 		v.covers.Agreement = "northmoor.gov.uk/people"
 		sh.confirm(&s)

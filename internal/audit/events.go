@@ -44,7 +44,7 @@ var unaudited = map[string]string{
 }
 
 // said is what an event says, as far as it matters here.
-type said struct {
+type claimed struct {
 	index    uint64 // in the council's own log
 	line     int    // or in the file of another's events, from 1
 	by       name.Council
@@ -79,8 +79,8 @@ var errBody = event.ErrBody
 
 // readSaid reads an event's body. An error names the member that is wrong. What
 // it returns holds on to no part of the event, which may be large.
-func readSaid(ev *record.Event) (s said, err error) {
-	s = said{by: name.Council(strings.Clone(string(ev.Council))), kind: strings.Clone(ev.Kind), issuedAt: ev.IssuedAt}
+func readSaid(ev *record.Event) (s claimed, err error) {
+	s = claimed{by: name.Council(strings.Clone(string(ev.Council))), kind: strings.Clone(ev.Kind), issuedAt: ev.IssuedAt}
 	switch ev.Kind {
 	case event.Withdrawal:
 		w, err := event.ParseWithdrawn(ev.Body)
@@ -128,9 +128,9 @@ func readSaid(ev *record.Event) (s said, err error) {
 	return s, nil // unaudited, or of a later version
 }
 
-func (s *said) under(a name.Agreement) { s.agreement = name.Agreement(strings.Clone(string(a))) }
+func (s *claimed) under(a name.Agreement) { s.agreement = name.Agreement(strings.Clone(string(a))) }
 
-func (s *said) disclosed(d event.Disclosed, err error) error {
+func (s *claimed) disclosed(d event.Disclosed, err error) error {
 	s.under(d.Agreement)
 	s.version, s.to, s.entries = d.Version, name.Council(strings.Clone(string(d.To))), d.Entries
 	return err
@@ -138,7 +138,7 @@ func (s *said) disclosed(d event.Disclosed, err error) error {
 
 // answered reads an answer as the disclosure, and what the asker says of it as the
 // receipt, that they are.
-func (s *said) answered(ev *record.Event) error {
+func (s *claimed) answered(ev *record.Event) error {
 	if fp, _ := ev.Body["footprint"].(string); fp != "" {
 		return nil // its entries are of another log
 	}
@@ -156,13 +156,13 @@ func (s *said) answered(ev *record.Event) error {
 	return err
 }
 
-func (s *said) refer(r agreement.Ref) {
+func (s *claimed) refer(r agreement.Ref) {
 	r.Agreement = name.Agreement(strings.Clone(string(r.Agreement)))
 	s.ref, s.agreement, s.version = r, r.Agreement, uint64(r.Version)
 }
 
 // listed counts the log indexes that s keeps.
-func (s *said) listed() int {
+func (s *claimed) listed() int {
 	return len(s.entries) + len(s.deleted) + len(s.refused) + len(s.heldAt) + len(s.deletedAt)
 }
 
@@ -275,7 +275,7 @@ const maxListed = 16 << 20
 const ruleTooMany = "is one event too many: together they name more entries than can be looked at"
 
 // keep reports whether there is room for what s lists.
-func (v *verifier) keep(s *said) bool {
+func (v *verifier) keep(s *claimed) bool {
 	return v.listed.Add(int64(s.listed())) <= maxListed
 }
 

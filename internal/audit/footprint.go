@@ -29,14 +29,14 @@ func (r *keyring) footprint(m directory.Member, given bool) {
 }
 
 // saidFor is one thing that members say for a footprint.
-type saidFor struct {
+type claimedFor struct {
 	footprint name.Council
 	kind      string
 }
 
 // vote keeps what a council says of p as a member of footprints that are parties.
 // It reports whether it is one.
-func (v *verifier) vote(p *paper, s *said) bool {
+func (v *verifier) vote(p *paper, s *claimed) bool {
 	if s.kind == agreement.KindProposal || s.ref.Digest != p.doc.Digest() {
 		return false
 	}
@@ -50,14 +50,14 @@ func (v *verifier) vote(p *paper, s *said) bool {
 			continue
 		}
 		member = true
-		k := saidFor{c, s.kind}
+		k := claimedFor{c, s.kind}
 		if p.votes == nil {
-			p.votes = map[saidFor][]said{}
+			p.votes = map[claimedFor][]claimed{}
 		}
 		if halts {
 			k.kind = agreement.KindSuspend
 		}
-		if halts || !slices.ContainsFunc(p.votes[k], func(o said) bool { return o.by == s.by }) {
+		if halts || !slices.ContainsFunc(p.votes[k], func(o claimed) bool { return o.by == s.by }) {
 			p.votes[k] = append(p.votes[k], *s)
 		}
 	}
@@ -67,18 +67,18 @@ func (v *verifier) vote(p *paper, s *said) bool {
 // carry lets what a majority of a footprint's members said count for it: from when
 // the last that it took said so, by their own clocks.
 func (v *verifier) carry(p *paper) {
-	for k, said := range p.votes {
+	for k, claimed := range p.votes {
 		fp := v.ring.footprints[k.footprint]
 		need := len(fp.members)/2 + 1
 		if k.kind == agreement.KindSuspend {
-			p.halted(k.footprint, said, need)
+			p.halted(k.footprint, claimed, need)
 			continue
 		}
-		if len(said) < need {
+		if len(claimed) < need {
 			continue
 		}
-		sortSaid(said)
-		last := said[need-1]
+		sortSaid(claimed)
+		last := claimed[need-1]
 		body := agreement.Signature{Ref: last.ref}.Body
 		if k.kind == agreement.KindEnd {
 			body = last.notice.Body
@@ -88,7 +88,7 @@ func (v *verifier) carry(p *paper) {
 		}
 		if k.kind == agreement.KindSignature {
 			var by []name.Council
-			for _, s := range said {
+			for _, s := range claimed {
 				by = append(by, s.by)
 			}
 			slices.Sort(by)
@@ -104,8 +104,8 @@ func (v *verifier) carry(p *paper) {
 // halted folds what members said about suspending and resuming: one has it
 // suspended for the footprint, and as many as need it resumed, each after the last
 // suspension.
-func (p *paper) halted(fp name.Council, all []said, need int) {
-	slices.SortFunc(all, func(a, b said) int {
+func (p *paper) halted(fp name.Council, all []claimed, need int) {
+	slices.SortFunc(all, func(a, b claimed) int {
 		// In one second the suspension comes last.
 		return cmp.Or(a.notice.At.Compare(b.notice.At), cmp.Compare(a.kind, b.kind), cmp.Compare(a.by, b.by))
 	})
@@ -128,6 +128,6 @@ func (p *paper) halted(fp name.Council, all []said, need int) {
 	}
 }
 
-func sortSaid(list []said) {
-	slices.SortFunc(list, func(a, b said) int { return cmp.Or(cmp.Compare(a.issuedAt, b.issuedAt), cmp.Compare(a.by, b.by)) })
+func sortSaid(list []claimed) {
+	slices.SortFunc(list, func(a, b claimed) int { return cmp.Or(cmp.Compare(a.issuedAt, b.issuedAt), cmp.Compare(a.by, b.by)) })
 }

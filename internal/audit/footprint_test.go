@@ -45,7 +45,7 @@ func TestMembersSignForAFootprint(t *testing.T) {
 		}
 		v.papers = map[agreementID]*paper{{doc.Name, doc.Version}: p}
 		for i, by := range c.by {
-			s := &said{by: by, kind: agreement.KindSignature, issuedAt: 1_700_000_000 + int64(i)}
+			s := &claimed{by: by, kind: agreement.KindSignature, issuedAt: 1_700_000_000 + int64(i)}
 			s.refer(doc.Ref())
 			v.hear(s, func(string, string) {})
 		}

@@ -60,8 +60,8 @@ func (v *verifier) recordAt(index uint64) (int, bool) {
 }
 
 // eventAt returns the council's event at a log index; nil when it is not here.
-func (v *verifier) eventAt(index uint64) *said {
-	i, ok := slices.BinarySearchFunc(v.events, index, func(s said, n uint64) int { return cmpUint(s.index, n) })
+func (v *verifier) eventAt(index uint64) *claimed {
+	i, ok := slices.BinarySearchFunc(v.events, index, func(s claimed, n uint64) int { return cmpUint(s.index, n) })
 	if !ok {
 		return nil
 	}
@@ -94,7 +94,7 @@ func (v *verifier) judgeSharing() {
 }
 
 // disclosure takes in one logged batch.
-func (s *sharing) disclosure(d *said) {
+func (s *sharing) disclosure(d *claimed) {
 	v, t := s.v, s.v.on(CheckLogged)
 	r := s.receiver(d.to)
 	bit := uint64(0)
@@ -133,7 +133,7 @@ func (s *sharing) disclosure(d *said) {
 }
 
 // receipt takes in what a receiver signed for.
-func (s *sharing) receipt(e *said) {
+func (s *sharing) receipt(e *claimed) {
 	v, t, at := s.v, s.v.on(CheckReceipts), place(eventsPath(e.by), e.line)
 	v.counts.Receipts++
 	s.signed = true

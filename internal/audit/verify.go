@@ -92,9 +92,9 @@ type verifier struct {
 	notices   int
 	sameRoot  int // receipts that name the root of a checkpoint here
 	counts    Counts
-	records   []fact // by index
-	events    []said // of the council's own log, by index
-	foreign   []said // of others
+	records   []fact    // by index
+	events    []claimed // of the council's own log, by index
+	foreign   []claimed // of others
 }
 
 // known is a standard and what the covered agreement makes of it.
@@ -402,7 +402,7 @@ func (v *verifier) readEntries() {
 	}
 	// Out of order is a failure already; what follows needs the order.
 	slices.SortStableFunc(v.records, func(a, b fact) int { return cmpUint(a.index, b.index) })
-	slices.SortStableFunc(v.events, func(a, b said) int { return cmpUint(a.index, b.index) })
+	slices.SortStableFunc(v.events, func(a, b claimed) int { return cmpUint(a.index, b.index) })
 	v.counts.Records = len(v.records)
 }
 

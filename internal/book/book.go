@@ -51,15 +51,15 @@ type Book struct {
 	news     chan struct{} // closed and replaced when something was said
 	state    *agreement.State
 	votes    votes
-	lastSaid map[saidBy]*record.Event // what a footprint we are no member of said last of suspending
-	known    map[string]bool          // what footprints are remembered to have said: name and entry
+	lastSaid map[voteKey]*record.Event // what a footprint we are no member of said last of suspending
+	known    map[string]bool           // what footprints are remembered to have said: name and entry
 }
 
 // Open reads what was said so far, in the order of each ledger.
 func Open(o Options) (*Book, error) {
 	b := &Book{
 		o: o, wake: make(chan struct{}, 1), news: make(chan struct{}), state: agreement.NewState(), votes: votes{},
-		lastSaid: map[saidBy]*record.Event{}, known: map[string]bool{},
+		lastSaid: map[voteKey]*record.Event{}, known: map[string]bool{},
 	}
 	err := o.Ledger.View(func(v *ledger.View) error {
 		var own []uint64

@@ -286,10 +286,10 @@ func (b *Book) halted(ref agreement.Ref) {
 				}
 			}
 		}
-		if last == nil || b.lastSaid[saidBy{p, ref}] == last {
+		if last == nil || b.lastSaid[voteKey{p, ref}] == last {
 			continue
 		}
-		b.lastSaid[saidBy{p, ref}] = last
+		b.lastSaid[voteKey{p, ref}] = last
 		if err := b.state.Apply(p, last.Kind, forFootprint(last), time.Unix(last.IssuedAt, 0)); err != nil {
 			b.o.Log.Debug("what a footprint said is passed over", "footprint", p, "because", err.Error())
 		}
@@ -297,7 +297,7 @@ func (b *Book) halted(ref agreement.Ref) {
 }
 
 // saidBy is a party and a document.
-type saidBy struct {
+type voteKey struct {
 	party name.Council
 	ref   agreement.Ref
 }

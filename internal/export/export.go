@@ -79,8 +79,8 @@ type Record struct {
 	Body map[string]any // the same, as strictjson.Decode gives it
 }
 
-// A sink writes records in one format.
-type sink interface {
+// A recordWriter writes records in one format.
+type recordWriter interface {
 	write(Record) error
 	close() error
 }
@@ -88,9 +88,9 @@ type sink interface {
 // A Writer writes records of one standard to one file. It is for one
 // goroutine.
 type Writer struct {
-	sink sink
-	lost lost
-	n    int
+	recordWriter recordWriter
+	lost         lost
+	n            int
 }
 
 // lost counts what a format could not hold, or not so that it reads back.
@@ -111,15 +111,15 @@ func New(w io.Writer, f Format, std *standard.Standard) (*Writer, error) {
 	var err error
 	switch f {
 	case CSV:
-		x.sink, err = newCSV(w, newColumns(std, &x.lost))
+		x.recordWriter, err = newCSV(w, newColumns(std, &x.lost))
 	case NDJSON:
-		x.sink = &ndjson{w: w}
+		x.recordWriter = &ndjson{w: w}
 	case GeoJSON:
-		x.sink, err = newGeoJSON(w, std, &x.lost)
+		x.recordWriter, err = newGeoJSON(w, std, &x.lost)
 	case XLSX:
-		x.sink, err = newXLSX(w, newColumns(std, &x.lost))
+		x.recordWriter, err = newXLSX(w, newColumns(std, &x.lost))
 	case Parquet:
-		x.sink, err = newParquet(w, newColumns(std, &x.lost))
+		x.recordWriter, err = newParquet(w, newColumns(std, &x.lost))
 	default:
 		_, err = ParseFormat(string(f))
 	}
@@ -131,7 +131,7 @@ func New(w io.Writer, f Format, std *standard.Standard) (*Writer, error) {
 
 // Write writes one record.
 func (x *Writer) Write(r Record) error {
-	if err := x.sink.write(r); err != nil {
+	if err := x.recordWriter.write(r); err != nil {
 		return fmt.Errorf("write record %s: %w", r.ID, err)
 	}
 	x.n++
@@ -139,7 +139,7 @@ func (x *Writer) Write(r Record) error {
 }
 
 // Close ends the file. The io.Writer stays open.
-func (x *Writer) Close() error { return x.sink.close() }
+func (x *Writer) Close() error { return x.recordWriter.close() }
 
 // Notes says what the format could not hold, or not so that it reads back the
 // same; without values.

@@ -267,7 +267,7 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	if version != 1 {
 		return nil, fmt.Errorf("snapshot version %d is not known", version)
 	}
-	return &sink{s: s, meta: snapshotMeta{SnapshotMeta: raft.SnapshotMeta{
+	return &snapshotWriter{s: s, meta: snapshotMeta{SnapshotMeta: raft.SnapshotMeta{
 		Version: version, ID: fmt.Sprintf("%020d-%020d", index, term), Index: index, Term: term,
 		Configuration: c, ConfigurationIndex: ci,
 	}}}, nil
@@ -419,8 +419,8 @@ func (s *snapshotStore) resume(old *ledger.Replica) (*ledger.Replica, error) {
 	return next, errors.Join(old.Close(), s.installed(next.Applied()), s.f.tidy(dir))
 }
 
-// A sink is a snapshot in the making.
-type sink struct {
+// A snapshotWriter is a snapshot in the making.
+type snapshotWriter struct {
 	s    *snapshotStore
 	meta snapshotMeta
 	file *os.File // nil: nothing but a note
@@ -428,10 +428,10 @@ type sink struct {
 }
 
 // ID implements raft.SnapshotSink.
-func (k *sink) ID() string { return k.meta.ID }
+func (k *snapshotWriter) ID() string { return k.meta.ID }
 
 // Write implements raft.SnapshotSink, for a snapshot being received.
-func (k *sink) Write(b []byte) (n int, err error) {
+func (k *snapshotWriter) Write(b []byte) (n int, err error) {
 	if k.file == nil {
 		if k.file, err = os.CreateTemp(k.s.dir(), ".received-*"); err != nil {
 			return 0, err
@@ -446,7 +446,7 @@ func (k *sink) Write(b []byte) (n int, err error) {
 }
 
 // Close implements raft.SnapshotSink: on return the snapshot is on disk.
-func (k *sink) Close() error {
+func (k *snapshotWriter) Close() error {
 	base := filepath.Join(k.s.dir(), k.meta.ID)
 	if k.file != nil {
 		err := errors.Join(k.file.Sync(), k.file.Close())
@@ -471,7 +471,7 @@ func (k *sink) Close() error {
 }
 
 // Cancel implements raft.SnapshotSink.
-func (k *sink) Cancel() error {
+func (k *snapshotWriter) Cancel() error {
 	if k.file == nil {
 		return nil
 	}

@@ -344,7 +344,7 @@ type asFarAs struct{ applied uint64 }
 
 // Persist implements raft.FSMSnapshot.
 func (n asFarAs) Persist(s raft.SnapshotSink) error {
-	k, ok := s.(*sink)
+	k, ok := s.(*snapshotWriter)
 	if !ok {
 		return errors.Join(s.Cancel(), fmt.Errorf("internal error: snapshot into %T", s))
 	}

@@ -264,10 +264,10 @@ func (js judges) member(n string) (out judges, named bool) {
 // others returns what judges a member that nothing names.
 func (js judges) others() (out judges) {
 	// What additionalProperties has looked at is left for nothing else.
-	looked := slices.ContainsFunc(js, func(s *jsonschema.Schema) bool { return s.AdditionalProperties != nil })
+	evaluated := slices.ContainsFunc(js, func(s *jsonschema.Schema) bool { return s.AdditionalProperties != nil })
 	for _, s := range js {
 		out = append(out, boolOr(s.AdditionalProperties)...)
-		if u := s.UnevaluatedProperties; u != nil && !looked {
+		if u := s.UnevaluatedProperties; u != nil && !evaluated {
 			out = append(out, u)
 		}
 	}

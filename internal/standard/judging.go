@@ -65,31 +65,33 @@ func (j *judging) fault(r *rule, k jsonschema.ErrorKind, causes ...*jsonschema.V
 	return e
 }
 
-// A looked notes which members or elements of one value were looked at, for
+// An evaluated notes which members or elements of one value were looked at, for
 // unevaluatedProperties and unevaluatedItems.
-type looked struct {
+type evaluated struct {
 	all  bool
 	n    int
 	bits []uint64
 }
 
-func newLooked(n int) *looked { return &looked{all: n == 0, n: n, bits: make([]uint64, (n+63)/64)} }
+func newEvaluated(n int) *evaluated {
+	return &evaluated{all: n == 0, n: n, bits: make([]uint64, (n+63)/64)}
+}
 
-func (m *looked) set(i int) {
+func (m *evaluated) set(i int) {
 	if m != nil && !m.all {
 		m.bits[i/64] |= 1 << (i % 64)
 	}
 }
 
-func (m *looked) has(i int) bool { return m.all || m.bits[i/64]>>(i%64)&1 == 1 }
+func (m *evaluated) has(i int) bool { return m.all || m.bits[i/64]>>(i%64)&1 == 1 }
 
-func (m *looked) setAll() {
+func (m *evaluated) setAll() {
 	if m != nil {
 		m.all = true
 	}
 }
 
-func (m *looked) merge(o *looked) {
+func (m *evaluated) merge(o *evaluated) {
 	m.all = m.all || o.all
 	n := 0
 	for i := range m.bits {
@@ -101,12 +103,12 @@ func (m *looked) merge(o *looked) {
 
 // apply judges p by r for a rule that judges p itself, and adds what r looked
 // at to the marks of that rule when r holds.
-func (j *judging) apply(r *rule, p *place, ms *looked) *jsonschema.ValidationError {
+func (j *judging) apply(r *rule, p *place, ms *evaluated) *jsonschema.ValidationError {
 	if ms == nil || ms.all {
 		return j.judge(r, p, nil)
 	}
 	j.spend(1 + len(ms.bits)/8)
-	own := newLooked(ms.n)
+	own := newEvaluated(ms.n)
 	f := j.judge(r, p, own)
 	if f == nil {
 		ms.merge(own)
@@ -115,7 +117,7 @@ func (j *judging) apply(r *rule, p *place, ms *looked) *jsonschema.ValidationErr
 }
 
 // holds is apply in the manner of the first walk.
-func (j *judging) holds(r *rule, p *place, ms *looked) bool {
+func (j *judging) holds(r *rule, p *place, ms *evaluated) bool {
 	tell := j.tell
 	j.tell = false
 	f := j.apply(r, p, ms)
@@ -136,7 +138,7 @@ func (j *judging) below(r *rule, p *place, name string) *jsonschema.ValidationEr
 
 // judge judges p by r. ms, where it is not nil, is told what r looked at, all
 // of which counts only when r holds.
-func (j *judging) judge(r *rule, p *place, ms *looked) *jsonschema.ValidationError {
+func (j *judging) judge(r *rule, p *place, ms *evaluated) *jsonschema.ValidationError {
 	if r.always != 0 {
 		j.spend(1)
 		if r.always > 0 {
@@ -199,7 +201,7 @@ func (j *judging) leaf(r *rule, p *place) *jsonschema.ValidationError {
 	return nil
 }
 
-func (j *judging) whole(r *rule, p *place, ms *looked) *jsonschema.ValidationError {
+func (j *judging) whole(r *rule, p *place, ms *evaluated) *jsonschema.ValidationError {
 	if f := j.leaf(r, p); f != nil {
 		return f
 	}
@@ -210,7 +212,7 @@ func (j *judging) whole(r *rule, p *place, ms *looked) *jsonschema.ValidationErr
 	mark := ms
 	leftover := !j.visible && (p.kind == isObject && r.obj != nil && r.obj.leftover != nil || p.kind == isArray && r.arr != nil && r.arr.leftover != nil)
 	if leftover && mark == nil {
-		mark = newLooked(len(p.kids))
+		mark = newEvaluated(len(p.kids))
 	}
 	// In the first walk the first fault is the end.
 	if r.ref != nil {
@@ -255,7 +257,7 @@ func (j *judging) whole(r *rule, p *place, ms *looked) *jsonschema.ValidationErr
 }
 
 // through follows a reference.
-func (j *judging) through(r *rule, word string, to *rule, p *place, ms *looked) *jsonschema.ValidationError {
+func (j *judging) through(r *rule, word string, to *rule, p *place, ms *evaluated) *jsonschema.ValidationError {
 	f := j.apply(to, p, ms)
 	if f == nil || !j.tell {
 		return f
@@ -277,7 +279,7 @@ func (j *judging) end(d *dynamicRef) *rule {
 }
 
 // object judges members.
-func (j *judging) object(r *rule, p *place, ms *looked, fs []*jsonschema.ValidationError) []*jsonschema.ValidationError {
+func (j *judging) object(r *rule, p *place, ms *evaluated, fs []*jsonschema.ValidationError) []*jsonschema.ValidationError {
 	o := r.obj
 	j.spend((len(o.required) + len(o.needs)) / 4)
 	if o.min != nil && !j.visible && len(p.kids) < *o.min {
@@ -406,7 +408,7 @@ func (j *judging) missing(p *place, names []string) (out []string) {
 }
 
 // array judges elements.
-func (j *judging) array(r *rule, p *place, ms *looked, fs []*jsonschema.ValidationError) []*jsonschema.ValidationError {
+func (j *judging) array(r *rule, p *place, ms *evaluated, fs []*jsonschema.ValidationError) []*jsonschema.ValidationError {
 	a := r.arr
 	if a.min != nil && !j.visible && len(p.kids) < *a.min {
 		fs = append(fs, j.fault(r, &kind.MinItems{Got: len(p.kids), Want: *a.min}))
@@ -460,7 +462,7 @@ func (j *judging) index(i int) string {
 	return strconv.Itoa(i)
 }
 
-func (j *judging) contains(r *rule, p *place, ms *looked, fs []*jsonschema.ValidationError) []*jsonschema.ValidationError {
+func (j *judging) contains(r *rule, p *place, ms *evaluated, fs []*jsonschema.ValidationError) []*jsonschema.ValidationError {
 	a := r.arr
 	n := 0
 	for i := range p.kids {
@@ -484,7 +486,7 @@ func (j *judging) contains(r *rule, p *place, ms *looked, fs []*jsonschema.Valid
 }
 
 // combined judges by what is made of other schemas.
-func (j *judging) combined(r *rule, p *place, ms *looked, fs []*jsonschema.ValidationError) []*jsonschema.ValidationError {
+func (j *judging) combined(r *rule, p *place, ms *evaluated, fs []*jsonschema.ValidationError) []*jsonschema.ValidationError {
 	var of []*jsonschema.ValidationError
 	for _, s := range r.allOf {
 		if f := j.apply(s, p, ms); f != nil {
@@ -535,7 +537,7 @@ func (j *judging) combined(r *rule, p *place, ms *looked, fs []*jsonschema.Valid
 	return fs
 }
 
-func (j *judging) any(r *rule, p *place, ms *looked) *jsonschema.ValidationError {
+func (j *judging) any(r *rule, p *place, ms *evaluated) *jsonschema.ValidationError {
 	u := r.anyOf
 	j.spend(1)
 	some, at := u.candidates(p)
@@ -553,7 +555,7 @@ func (j *judging) any(r *rule, p *place, ms *looked) *jsonschema.ValidationError
 	return j.none(r, u, &kind.AnyOf{}, some, p, at)
 }
 
-func (j *judging) one(r *rule, p *place, ms *looked) *jsonschema.ValidationError {
+func (j *judging) one(r *rule, p *place, ms *evaluated) *jsonschema.ValidationError {
 	u := r.oneOf
 	j.spend(1)
 	some, at := u.candidates(p)
@@ -604,7 +606,7 @@ func (j *judging) none(r *rule, u *union, k jsonschema.ErrorKind, some []int32, 
 }
 
 // leftovers judges what nothing looked at.
-func (j *judging) leftovers(r *rule, p *place, ms *looked, fs []*jsonschema.ValidationError) []*jsonschema.ValidationError {
+func (j *judging) leftovers(r *rule, p *place, ms *evaluated, fs []*jsonschema.ValidationError) []*jsonschema.ValidationError {
 	to := (*rule)(nil)
 	if p.kind == isObject {
 		to = r.obj.leftover

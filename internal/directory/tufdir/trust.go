@@ -20,10 +20,10 @@ type (
 	timestampFile = metadata.Metadata[metadata.TimestampType]
 )
 
-// A shelf is where a walk keeps the files it has verified, by role: the cache
+// A roleStore is where a walk keeps the files it has verified, by role: the cache
 // of a [Client], and the flat folder of the conformance suite.
-type shelf interface {
-	// load returns the file of a role as it was last saved, or nil. A shelf that
+type roleStore interface {
+	// load returns the file of a role as it was last saved, or nil. A store that
 	// keeps more than one version may use the version wanted.
 	load(role string, version int64) []byte
 	save(role string, version int64, b []byte) error
@@ -33,17 +33,17 @@ type shelf interface {
 // once and not concurrently: what a file was verified against is part of the
 // walk, and go-tuf remembers a delegated role by its name alone.
 type walk struct {
-	tm      *trustedmetadata.TrustedMetadata
-	shelf   shelf
-	fetch   Fetcher                 // of metadata, by file name such as "3.members.json"
-	limit   func(role string) int64 // bytes of a role's file
-	parents map[string]string       // of each verified targets role
+	tm        *trustedmetadata.TrustedMetadata
+	roleStore roleStore
+	fetch     Fetcher                 // of metadata, by file name such as "3.members.json"
+	limit     func(role string) int64 // bytes of a role's file
+	parents   map[string]string       // of each verified targets role
 }
 
 // begin starts a walk from a root that is trusted. The zero time for now
 // starts one in which nothing is expired.
-func begin(root []byte, now time.Time, s shelf, fetch Fetcher, limit func(string) int64) (*walk, error) {
-	w := &walk{shelf: s, fetch: fetch, limit: limit, parents: map[string]string{}}
+func begin(root []byte, now time.Time, s roleStore, fetch Fetcher, limit func(string) int64) (*walk, error) {
+	w := &walk{roleStore: s, fetch: fetch, limit: limit, parents: map[string]string{}}
 	h, err := vet(root, limit(metadata.ROOT))
 	if err == nil && h.typ != metadata.ROOT {
 		err = errors.New("want a root")
@@ -133,7 +133,7 @@ func (w *walk) roots(ctx context.Context) error {
 		default:
 			return refuse(name, reason(err), err.Error())
 		}
-		if err := w.shelf.save(metadata.ROOT, have+1, b); err != nil {
+		if err := w.roleStore.save(metadata.ROOT, have+1, b); err != nil {
 			return err
 		}
 	}
@@ -143,7 +143,7 @@ func (w *walk) roots(ctx context.Context) error {
 func (w *walk) timestamp(ctx context.Context) error {
 	// Of the timestamp on the shelf only its versions matter, so that one that is
 	// expired, or signed with a key that has been replaced since, is no error.
-	if b := w.shelf.load(metadata.TIMESTAMP, 0); b != nil {
+	if b := w.roleStore.load(metadata.TIMESTAMP, 0); b != nil {
 		if _, err := vet(b, w.limit(metadata.TIMESTAMP)); err == nil {
 			_ = guard(func() error { _, err := w.tm.UpdateTimestamp(b); return err })
 		}
@@ -176,7 +176,7 @@ func (w *walk) timestamp(ctx context.Context) error {
 	default:
 		return refuse(name, reason(err), err.Error())
 	}
-	return w.shelf.save(metadata.TIMESTAMP, h.version, b)
+	return w.roleStore.save(metadata.TIMESTAMP, h.version, b)
 }
 
 func (w *walk) snapshot(ctx context.Context) error {
@@ -184,7 +184,7 @@ func (w *walk) snapshot(ctx context.Context) error {
 	if meta == nil {
 		return refuse(w.file(metadata.TIMESTAMP, 0), ErrFormat, "it names no snapshot")
 	}
-	if b := w.shelf.load(metadata.SNAPSHOT, meta.Version); b != nil {
+	if b := w.roleStore.load(metadata.SNAPSHOT, meta.Version); b != nil {
 		if _, err := vet(b, w.limit(metadata.SNAPSHOT)); err == nil {
 			if guard(func() error { _, err := w.tm.UpdateSnapshot(b, true); return err }) == nil {
 				return nil
@@ -208,7 +208,7 @@ func (w *walk) snapshot(ctx context.Context) error {
 	default:
 		return refuse(name, reason(err), err.Error())
 	}
-	return w.shelf.save(metadata.SNAPSHOT, h.version, b)
+	return w.roleStore.save(metadata.SNAPSHOT, h.version, b)
 }
 
 // targets verifies a targets role as its delegator parent has it. The error is
@@ -233,7 +233,7 @@ func (w *walk) targets(ctx context.Context, role, parent string) (*targetsFile, 
 	update := func(b []byte) error {
 		return guard(func() error { _, err := w.tm.UpdateDelegatedTargets(b, role, parent); return err })
 	}
-	if b := w.shelf.load(role, meta.Version); b != nil {
+	if b := w.roleStore.load(role, meta.Version); b != nil {
 		if _, err := vet(b, w.limit(role)); err == nil && update(b) == nil {
 			w.parents[role] = parent
 			return w.tm.Targets[role], nil
@@ -250,7 +250,7 @@ func (w *walk) targets(ctx context.Context, role, parent string) (*targetsFile, 
 		return nil, refuse(name, reason(err), err.Error())
 	}
 	w.parents[role] = parent
-	return w.tm.Targets[role], w.shelf.save(role, h.version, b)
+	return w.tm.Targets[role], w.roleStore.save(role, h.version, b)
 }
 
 // find looks for a target as TUF section 5.6.7 says: through the delegations
