@@ -11,8 +11,9 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 )
 
-// receiving returns a receiver that keeps a feed or notices, pages of one entry each.
-func receiving(t *testing.T, w *judgetest.World, notices bool) judgetest.Give {
+// receiving returns a receiver that keeps a feed or notices, pages of one entry each;
+// when the agreement is suspended the last is one of withdrawals.
+func receiving(t *testing.T, w *judgetest.World, notices, suspended bool) judgetest.Give {
 	var last *judgetest.Log
 	l, j := newJudge(t, w, func() *judgetest.Log { return last })
 	a := w.Doc.Name
@@ -39,6 +40,7 @@ func receiving(t *testing.T, w *judgetest.World, notices bool) judgetest.Give {
 		p := judge.Page{
 			Told:      judge.Told{Checkpoint: s.Log.Checkpoint(), Consistency: s.Log.Consistency(known), From: known, By: w.Doc.From},
 			Inclusion: s.Log.Inclusion(s.Index), Cursor: s.Log.Size(), Items: []ledger.PageItem{{Index: s.Index, Token: s.Token}},
+			Withdrawals: suspended && s.Last,
 		}
 		d, err := c.Delivery(t.Context(), src, p)
 		switch {
@@ -77,20 +79,29 @@ func newJudge(t *testing.T, w *judgetest.World, last func() *judgetest.Log) (*le
 
 func TestFeed(t *testing.T) {
 	judgetest.Run(t, judgetest.Path{Mode: agreement.Replicate, New: func(t *testing.T, w *judgetest.World) judgetest.Give {
-		return receiving(t, w, false)
+		return receiving(t, w, false, false)
 	}})
 }
 
 func TestNotices(t *testing.T) {
 	judgetest.Run(t, judgetest.Path{Events: true, Mode: agreement.Replicate, New: func(t *testing.T, w *judgetest.World) judgetest.Give {
-		return receiving(t, w, true)
+		return receiving(t, w, true, false)
 	}})
 }
 
 func TestOutOfFootprint(t *testing.T) {
 	judgetest.Run(t, judgetest.Path{Shared: true, Mode: agreement.Replicate, New: func(t *testing.T, w *judgetest.World) judgetest.Give {
-		return receiving(t, w, false)
+		return receiving(t, w, false, false)
 	}})
+}
+
+// TestSuspended: a record among withdrawals is refused whatever it is, and a
+// withdrawal is judged as ever.
+func TestSuspended(t *testing.T) {
+	suspended := func(t *testing.T, w *judgetest.World) judgetest.Give { return receiving(t, w, false, true) }
+	judgetest.Run(t, judgetest.Path{Suspended: true, Mode: agreement.Replicate, New: suspended})
+	// The log is asked first, and one that a member shows shorter is waited for.
+	judgetest.Run(t, judgetest.Path{Shared: true, Suspended: true, Mode: agreement.Replicate, New: suspended, Other: map[string]judgetest.Verdict{"rollback": judgetest.Waits}})
 }
 
 // TestIntoFootprint: what a council brings into a footprint. It stands in no log yet,
@@ -114,6 +125,7 @@ func TestIntoFootprint(t *testing.T) {
 		Skip: map[string]string{
 			"an old version": members, "another version of the same number": members, "replay": members, "an earlier version after its withdrawal": members,
 			"the same version, let out again after its withdrawal": members, "fork": noLog, "rollback": noLog,
+			"replay of a withdrawal": members, "fork with a withdrawal": noLog,
 			"a revoked key, from an index on": noLog, "a revoked key, before the index": noLog,
 		},
 	})

@@ -43,13 +43,13 @@ func (c *Case) Delivery(ctx context.Context, src *ledger.Source, p Page) (*ledge
 	from := src.Cursor
 	if p.Withdrawals {
 		from = src.WithdrawnTo()
-		if c.doc == nil || slices.ContainsFunc(p.Items, func(it ledger.PageItem) bool { return isRecord(it.Token) }) {
-			return nil, fmt.Errorf("batch: %w: a record among withdrawals", ErrLied)
-		}
 	}
 	var err error
 	if d.Checkpoint, err = c.log.Extend(ctx, p.Told); err != nil {
 		return nil, err
+	}
+	if p.Withdrawals && (c.doc == nil || slices.ContainsFunc(p.Items, func(it ledger.PageItem) bool { return isRecord(it.Token) })) {
+		return nil, fmt.Errorf("batch: %w: a record among withdrawals", ErrLied)
 	}
 	indexes, err := order(from, d.Checkpoint.Size, p)
 	if err != nil {

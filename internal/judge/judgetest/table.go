@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"encoding/base64"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,6 +36,13 @@ type Path struct {
 	New func(t *testing.T, w *World) Give
 	// Skip are the cases that cannot be on this path, by name, each with the reason.
 	Skip map[string]string
+	// Other are the cases that this path says something else about, by name.
+	Other map[string]Verdict
+	// Suspended: the agreement is suspended before the entry that is judged, so that
+	// only a withdrawal may still come.
+	Suspended bool
+	// Around runs a case in a bubble of virtual time; the default does not.
+	Around func(t *testing.T, run func(t *testing.T))
 	// Events says that events of the sender travel on this path and records do
 	// not: then the cases of records are not run, and the other way round.
 	Events bool
@@ -79,7 +87,7 @@ func Twin(token []byte) []byte {
 }
 
 func newKey(w *World) {
-	w.change(func(m *directory.Member) { m.RecordKeys = append(m.RecordKeys[:1:1], w.Later.Record.Public()) })
+	w.change(func(m *directory.Member) { m.RecordKeys = append(slices.Clip(m.RecordKeys), w.Later.Record.Public()) })
 }
 
 var deliveries = []delivery{
@@ -151,6 +159,40 @@ var deliveries = []delivery{
 		g := w.Log.Fork(1)
 		return w.put(g, "B/1", nil)
 	}},
+	{name: "an honest withdrawal", want: Kept, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/1", nil))
+		return w.withdraw(w.Log, w.Rings[Sender], w.Doc.Name, "A/1")
+	}},
+	{name: "a withdrawal with an unknown key that comes later", want: Waits, mend: newKey, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/1", nil))
+		return w.withdraw(w.Log, w.Later, w.Doc.Name, "A/1")
+	}},
+	{name: "a withdrawal with a revoked key", want: Denied, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/1", nil))
+		w.change(func(m *directory.Member) {
+			m.Revocations = []directory.Revocation{{KID: w.Rings[Sender].Record.ID(), FromIndex: 1}}
+		})
+		return w.withdraw(w.Log, w.Rings[Sender], w.Doc.Name, "A/1")
+	}},
+	{name: "a withdrawal with a malleated signature", want: Denied, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/1", nil))
+		s := w.withdraw(w.Log, w.Rings[Sender], w.Doc.Name, "A/1")
+		s.Token = Twin(s.Token)
+		return s
+	}},
+	{name: "replay of a withdrawal", want: Denied, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/1", nil))
+		s := w.withdraw(w.Log, w.Rings[Sender], w.Doc.Name, "A/1")
+		give(s)
+		return s
+	}},
+	{name: "fork with a withdrawal", want: Denied, tell: func(w *World, give Give) *Sent {
+		give(w.put(w.Log, "A/1", nil))
+		g := w.Log.Fork(0)
+		w.put(g, "B/0", nil)
+		return w.withdraw(g, w.Rings[Sender], w.Doc.Name, "A/1")
+	}},
+	{name: "an event that is no withdrawal", want: Denied, tell: said(Sender, Sender)},
 	{name: "a withdrawal under another agreement", want: Denied, shared: Kept, tell: func(w *World, give Give) *Sent {
 		give(w.put(w.Log, "A/1", nil))
 		return w.withdraw(w.Log, w.Rings[Sender], "northmoor.gov.uk/other", "A/1")
@@ -171,6 +213,17 @@ var deliveries = []delivery{
 				jws, _, _ := bytes.Cut(b, []byte("~"))
 				_, theirs, _ := bytes.Cut(other.Token, []byte("~"))
 				return append(append(jws, '~'), theirs...)
+			}
+		})
+	}},
+	{name: "a signature of something else", want: Denied, tell: func(w *World, _ Give) *Sent {
+		other := w.put(w.Log, "A/0", nil)
+		return w.put(w.Log, "A/1", func(d *draft) {
+			d.spoil = func(b []byte) []byte {
+				jws, rest, _ := bytes.Cut(b, []byte("~"))
+				theirs, _, _ := bytes.Cut(other.Token, []byte("~"))
+				out := append(jws[:bytes.LastIndexByte(jws, '.'):bytes.LastIndexByte(jws, '.')], theirs[bytes.LastIndexByte(theirs, '.'):]...)
+				return append(append(out, '~'), rest...)
 			}
 		})
 	}},
@@ -226,7 +279,11 @@ func said(by, signer name.Council) func(*World, Give) *Sent {
 
 // Run tries every delivery on a path.
 func Run(t *testing.T, p Path) {
-	ran, skipped := 0, 0
+	ran, skipped, others := 0, 0, 0
+	around := p.Around
+	if around == nil {
+		around = func(t *testing.T, run func(*testing.T)) { run(t) }
+	}
 	for _, d := range deliveries {
 		if d.events != p.Events {
 			continue
@@ -236,33 +293,46 @@ func Run(t *testing.T, p Path) {
 			continue
 		}
 		ran++
-		t.Run(d.name, func(t *testing.T) {
-			w := New(t, p.Shared, p.Mode)
-			give := p.New(t, w)
-			want := d.want
-			if p.Shared && d.shared != "" {
-				want = d.shared
-			}
-			s := d.tell(w, func(s *Sent) Verdict {
-				got := give(s)
-				if got != Kept {
-					t.Errorf("what came before, entry %d: %s", s.Index, got)
-				}
-				return got
-			})
-			if got := give(s); got != want {
-				t.Fatalf("got %s, want %s", got, want)
-			}
-			if d.mend == nil {
-				return
-			}
-			d.mend(w)
-			if got := give(s); got != Kept {
-				t.Fatalf("once mended: %s, want %s", got, Kept)
-			}
-		})
+		if _, ok := p.Other[d.name]; ok {
+			others++
+		}
+		t.Run(d.name, func(t *testing.T) { around(t, func(t *testing.T) { p.run(t, d) }) })
 	}
-	if ran == 0 || skipped != len(p.Skip) {
-		t.Errorf("ran %d, skipped %d of %d named", ran, skipped, len(p.Skip))
+	if ran == 0 || skipped != len(p.Skip) || others != len(p.Other) {
+		t.Errorf("ran %d, skipped %d of %d named and %d of %d have another verdict", ran, skipped, len(p.Skip), others, len(p.Other))
+	}
+}
+
+// run tries one delivery.
+func (p Path) run(t *testing.T, d delivery) {
+	w := New(t, p.Shared, p.Mode)
+	give := p.New(t, w)
+	want := d.want
+	if p.Shared && d.shared != "" {
+		want = d.shared
+	}
+	s := d.tell(w, func(s *Sent) Verdict {
+		got := give(s)
+		if got != Kept {
+			t.Errorf("what came before, entry %d: %s", s.Index, got)
+		}
+		return got
+	})
+	s.Last = true
+	if p.Suspended && bytes.IndexByte(s.Token, '~') >= 0 {
+		want = Denied
+	}
+	if other, ok := p.Other[d.name]; ok {
+		want = other
+	}
+	if got := give(s); got != want {
+		t.Fatalf("got %s, want %s", got, want)
+	}
+	if d.mend == nil || want != Waits {
+		return
+	}
+	d.mend(w)
+	if got := give(s); got != Kept {
+		t.Fatalf("once mended: %s, want %s", got, Kept)
 	}
 }

@@ -39,6 +39,7 @@ type World struct {
 	Shared    bool
 	Rings     map[name.Council]*keys.Ring
 	Later     *keys.Ring // a key of Sender that the directory does not have yet
+	Second    *keys.Ring // another key of Sender, of which every case thinks well
 	Directory *directory.Directory
 	Standard  *standard.Standard
 	Doc       *agreement.Agreement
@@ -46,6 +47,7 @@ type World struct {
 
 	members []directory.Member
 	now     time.Time
+	fillers int
 }
 
 // New returns a World with an empty log. The agreement lets reference and ward go
@@ -58,6 +60,11 @@ func New(t testing.TB, shared bool, mode agreement.Mode) *World {
 		w.must(err)
 		w.Rings[c] = r
 		m := directory.FromRing(c, r)
+		if c == Sender {
+			w.Second, err = keys.Generate(c)
+			w.must(err)
+			m.RecordKeys = append(m.RecordKeys, w.Second.Record.Public())
+		}
 		m.Title, m.GSS, m.Role, m.ValidFrom = string(c), fmt.Sprintf("E0700099%d", i), directory.RoleCouncil, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 		w.must(m.Check())
 		if c != Stranger {
@@ -207,6 +214,13 @@ type Sent struct {
 	Log   *Log
 	Index uint64
 	Token []byte
+	Last  bool // it is the one that is judged
+}
+
+// Filler puts one more record into a log, of which nothing is wrong.
+func (w *World) Filler(l *Log) *Sent {
+	w.fillers++
+	return w.put(l, fmt.Sprintf("filler-%d", w.fillers), func(d *draft) { d.signer = w.Second })
 }
 
 // A draft is a version of a record as a case wants it.
