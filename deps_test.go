@@ -27,7 +27,7 @@ const policy = `
 	internal/record  internal/agreement  internal/directory  internal/measure
 	internal/directory/*
 	internal/directory/datadir
-	internal/ledger  internal/audit  internal/wire  internal/intake
+	internal/ledger  internal/ledger/ledgertest  internal/audit  internal/wire  internal/intake
 	internal/wire/*  internal/export
 	internal/judge
 	internal/judge/*

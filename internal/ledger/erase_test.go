@@ -1,16 +1,19 @@
 package ledger_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/ledger/ledgertest"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -25,7 +28,6 @@ func onDisk(t testing.TB, dir string, canaries ...string) map[string][]string {
 	// In a disclosure, which is base64, the value may begin at any of three
 	// places within a group of three bytes.
 	of := map[string]string{}
-	var texts []string
 	for _, c := range canaries {
 		for shift := range 3 {
 			enc := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + c))
@@ -33,16 +35,16 @@ func onDisk(t testing.TB, dir string, canaries ...string) map[string][]string {
 		}
 		of[c] = c
 	}
-	for text := range of {
-		texts = append(texts, text)
-	}
-	found, err := ledger.OnDisk(dir, texts...)
+	out := map[string][]string{}
+	err := ledgertest.Raw(dir, func(b []byte, where string) {
+		for text, c := range of {
+			if bytes.Contains(b, []byte(text)) && !slices.Contains(out[c], where) {
+				out[c] = append(out[c], where)
+			}
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	out := map[string][]string{}
-	for text, where := range found {
-		out[of[text]] = append(out[of[text]], where...)
 	}
 	return out
 }

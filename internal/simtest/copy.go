@@ -6,7 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/stile-exchange/stile/internal/ledger/ledgertest"
 )
 
 // copyTree copies a folder of plain files. Badger's log files are long and
@@ -46,28 +47,8 @@ func copyFile(to, from string) (err error) {
 	if err := dst.Truncate(st.Size()); err != nil {
 		return err
 	}
-	for at := int64(0); at < st.Size(); {
-		data, end := at, st.Size()
-		// lseek(2): 3 is SEEK_DATA, 4 SEEK_HOLE, on Linux and elsewhere; where
-		// they are not known everything is data.
-		if p, err := src.Seek(at, 3); err == nil {
-			data = p
-			if end, err = src.Seek(data, 4); err != nil {
-				return err
-			}
-		} else if errors.Is(err, syscall.ENXIO) {
-			return nil // hole to the end
-		}
-		if _, err := src.Seek(data, io.SeekStart); err != nil {
-			return err
-		}
-		if _, err := dst.Seek(data, io.SeekStart); err != nil {
-			return err
-		}
-		if _, err := io.CopyN(dst, src, end-data); err != nil {
-			return err
-		}
-		at = end
-	}
-	return nil
+	return ledgertest.Extents(src, func(at, size int64) error {
+		_, err := io.Copy(io.NewOffsetWriter(dst, at), io.NewSectionReader(src, at, size))
+		return err
+	})
 }
