@@ -50,7 +50,9 @@ func (w *World) Check() {
 	w.sound()
 	for _, c := range w.councils {
 		c.halt()
+		w.scanFiles(c)
 	}
+	w.sound()
 	w.walk()
 	w.sound()
 	for _, c := range w.councils {

@@ -20,6 +20,8 @@
 // I3 and I7 are watched at every moment: every value is a canary that names
 // its field, every frame that leaves a council is taken apart, and so is every
 // line a node logs.
+// At rest the files of every council are read too, all that its store has ever
+// written and not yet dropped, and looked through for canaries that it may not have.
 //
 // A World lives in a bubble of package testing/synctest, where hours of it
 // pass at once. Its seed fixes what is tried and when, but not how goroutines
@@ -64,14 +66,16 @@ type World struct {
 	last     map[name.Council]tlog.Checkpoint
 	counter  int // of canaries
 	answered int // questions
+	scanned  int // values found in files
 
 	mu       sync.Mutex // guards what follows, and each Council's facts
 	state    *agreement.State
 	texts    map[name.Agreement][]*text
-	overFrom map[name.Agreement]bool   // ended by the sender itself: nothing may leave
-	halted   map[agreement.Digest]bool // suspended by the sender itself: nothing but withdrawals may leave
-	jump     atomic.Int64              // by how much every clock is ahead
-	feeds    map[uint64]string         // feed that a stream asked for
+	overFrom map[name.Agreement]bool                             // ended by the sender itself: nothing may leave
+	halted   map[agreement.Digest]bool                           // suspended by the sender itself: nothing but withdrawals may leave
+	jump     atomic.Int64                                        // by how much every clock is ahead
+	feeds    map[uint64]string                                   // feed that a stream asked for
+	sent     map[name.Council]map[name.Agreement]map[canary]bool // in batches, by receiver
 	fault    func(wire.Write) wire.Fault
 	broken   []string // what the tap and the logs saw
 }
@@ -114,6 +118,7 @@ func New(t testing.TB, seed uint64, n int) *World {
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(),
 		last: map[name.Council]tlog.Checkpoint{}, state: agreement.NewState(), texts: map[name.Agreement][]*text{},
 		overFrom: map[name.Agreement]bool{}, halted: map[agreement.Digest]bool{}, feeds: map[uint64]string{},
+		sent: map[name.Council]map[name.Agreement]map[canary]bool{},
 	}
 	w.net.OnWrite(w.tap)
 	std := caseStandard(t)
@@ -258,7 +263,7 @@ func (w *World) count() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%v, %d questions answered", n, w.answered)
+	return fmt.Sprintf("%v, %d questions answered, %d values found in files", n, w.answered, w.scanned)
 }
 
 func (w *World) fail(format string, a ...any) {

@@ -65,15 +65,7 @@ func TestClockJump(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t, 1, 2)
 		from, to := w.councils[0], w.councils[1]
-		nm := name.Agreement(string(from.Name) + "/cases-0")
-		x := w.text(nm, 1, from.Name, []name.Council{to.Name})
-		x.doc.Rows, x.rule = "true", rules[len(rules)-1]
-		w.texts[nm] = []*text{x}
-		w.say(from.Name, agreement.KindProposal, agreement.Proposal{Agreement: x.doc}.Body())
-		w.say(from.Name, agreement.KindSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
-		call(from, from.node.Agreements().Sign, node.AgreementRequest{Document: x.doc.YAML()})
-		time.Sleep(time.Minute)
-		w.sign(to)
+		w.agree(from, to)
 		w.write(from, 3)
 		time.Sleep(time.Minute)
 		if len(to.holdings(from.Name)) == 0 {
@@ -86,4 +78,21 @@ func TestClockJump(t *testing.T) {
 			t.Errorf("%d records are held a minute after the end", n)
 		}
 	})
+}
+
+// agree brings an agreement over all rows and all that can be agreed to into force.
+func (w *World) agree(from, to *Council) *text {
+	w.t.Helper()
+	nm := name.Agreement(string(from.Name) + "/cases-0")
+	x := w.text(nm, 1, from.Name, []name.Council{to.Name})
+	for len(x.fields) != len(fieldSets[0]) || x.rule.cel != "true" {
+		x = w.text(nm, 1, from.Name, []name.Council{to.Name})
+	}
+	w.texts[nm] = []*text{x}
+	w.say(from.Name, agreement.KindProposal, agreement.Proposal{Agreement: x.doc}.Body())
+	w.say(from.Name, agreement.KindSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
+	call(from, from.node.Agreements().Sign, node.AgreementRequest{Document: x.doc.YAML()})
+	time.Sleep(time.Minute)
+	w.sign(to)
+	return x
 }

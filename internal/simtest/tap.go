@@ -107,6 +107,17 @@ func (w *World) tapBatch(from, to name.Council, feed string, b *wirepb.Batch) {
 		if why := w.tapRecord(from, to, feed, it.GetToken()); why != "" {
 			w.breach("%s sends entry %d to %s under %s: %s", from, it.GetIndex(), to, feed, why)
 		}
+		w.mu.Lock()
+		by := w.sent[to]
+		if by == nil {
+			by = map[name.Agreement]map[canary]bool{}
+			w.sent[to] = by
+		}
+		if by[name.Agreement(feed)] == nil {
+			by[name.Agreement(feed)] = map[canary]bool{}
+		}
+		scan(it.GetToken(), func(x canary) { by[name.Agreement(feed)][x] = true })
+		w.mu.Unlock()
 	}
 }
 

@@ -52,10 +52,10 @@ const caseName = name.StandardName("standards.example/case")
 // canaryWord begins every text value of a record, and nothing else.
 const canaryWord = "CANARY"
 
-// body makes a record, every text of which names its place.
+// body makes a record, every text of which names its place and the body.
 func (w *World) body(ref string) map[string]any {
 	w.counter++
-	canary := func(place string) string { return fmt.Sprint(canaryWord, " ", place, " ", w.counter) }
+	canary := func(place string) string { return fmt.Sprint(canaryWord, " ", place, " ", w.counter, ".") }
 	notes := []any{}
 	for i := range w.rng.IntN(3) {
 		notes = append(notes, canary(fmt.Sprint("/notes/", i)))
