@@ -53,7 +53,7 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 		Checkpoint: a.GetCheckpoint(), Consistency: a.GetConsistency(), From: seen, By: by, Through: "an answer under " + string(doc.Name),
 	})
 	switch {
-	case err != nil && shared && !errors.Is(err, ledger.ErrQuarantined):
+	case shared && errors.Is(err, judge.ErrWait):
 		return nil, fail(Unverified, "stile council show "+string(doc.From), "%v", err)
 	case err != nil:
 		return nil, err

@@ -28,6 +28,9 @@ func (k *Asker) PoseAs(ctx context.Context, mode agreement.Mode, r Request, chan
 	return p, k.sign(ctx, p, body)
 }
 
+// AnswerBody returns what an answer repeats of a question.
+func (p *Posed) AnswerBody() map[string]any { return p.q.Body(p.doc) }
+
 // another returns a question as it would be charged under an id of its own.
 func another(ctx context.Context, l *ledger.Ledger, p *Posed) (*ledger.Question, error) {
 	q := *p.q

@@ -236,7 +236,7 @@ var deliveries = []delivery{
 	// Events.
 	{name: "an honest event", events: true, want: Kept, tell: said(Sender, Sender)},
 	{name: "an event with an unknown key that comes later", events: true, want: Waits, mend: newKey, tell: func(w *World, _ Give) *Sent {
-		return w.Event(w.Log, Sender, w.Later, "agreement-end", map[string]any{})
+		return w.say(w.Log, Sender, w.Later)
 	}},
 	{name: "an event with another council's key", events: true, want: Denied, tell: said(Sender, Other)},
 	{name: "another council's event", events: true, want: Denied, tell: said(Other, Other)},
@@ -261,19 +261,19 @@ var deliveries = []delivery{
 		give(said(Sender, Sender)(w, give))
 		g := w.Log.Fork(0)
 		w.Event(g, Sender, w.Rings[Sender], "agreement-suspend", map[string]any{})
-		return w.Event(g, Sender, w.Rings[Sender], "agreement-suspend", map[string]any{"a": "b"})
+		return w.say(g, Sender, w.Rings[Sender])
 	}},
 	{name: "rollback of a log of events", events: true, want: Denied, tell: func(w *World, give Give) *Sent {
 		said(Sender, Sender)(w, give)
-		give(w.Event(w.Log, Sender, w.Rings[Sender], "agreement-end", map[string]any{"a": "b"}))
-		return said(Sender, Sender)(&World{T: w.T, Rings: w.Rings, Log: w.Log.Fork(0), now: w.now}, give)
+		give(said(Sender, Sender)(w, give))
+		return w.say(w.Log.Fork(0), Sender, w.Rings[Sender])
 	}},
 	{name: "a record among events", events: true, want: Denied, tell: one(nil)},
 }
 
 func said(by, signer name.Council) func(*World, Give) *Sent {
 	return func(w *World, _ Give) *Sent {
-		return w.Event(w.Log, by, w.Rings[signer], "agreement-end", map[string]any{})
+		return w.say(w.Log, by, w.Rings[signer])
 	}
 }
 

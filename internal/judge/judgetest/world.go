@@ -88,7 +88,7 @@ func New(t testing.TB, shared bool, mode agreement.Mode) *World {
 			"reference":{"type":"string"},"ward":{"type":"string","maxLength":8},"name":{"type":"string"}}}`)},
 	})
 	w.must(err)
-	w.Log = &Log{w: w, of: Sender, tree: new(tlog.Tree), tiles: map[[2]uint64][]byte{}}
+	w.Log = w.NewLog(Sender)
 	if shared {
 		w.Log.of = Fens
 	}
@@ -138,6 +138,11 @@ type Log struct {
 	hashes []tlog.Hash
 }
 
+// NewLog returns an empty log of a council.
+func (w *World) NewLog(of name.Council) *Log {
+	return &Log{w: w, of: of, tree: new(tlog.Tree), tiles: map[[2]uint64][]byte{}}
+}
+
 // Tile implements tlog.TileReader.
 func (l *Log) Tile(level int, index uint64, width int) ([]byte, error) {
 	b := l.tiles[[2]uint64{uint64(level), index}]
@@ -162,7 +167,7 @@ func (l *Log) Size() uint64 { return l.tree.Size() }
 
 // Fork returns another history of the log from an index on.
 func (l *Log) Fork(from int) *Log {
-	g := &Log{w: l.w, of: l.of, tree: new(tlog.Tree), tiles: map[[2]uint64][]byte{}}
+	g := l.w.NewLog(l.of)
 	for i := range from {
 		g.Add(l.tokens[i], l.hashes[i])
 	}
@@ -270,11 +275,25 @@ func (w *World) Record(ref string) name.Record {
 // Event puts an event of a council into a log.
 func (w *World) Event(l *Log, by name.Council, signer *keys.Ring, kind string, body map[string]any) *Sent {
 	w.T.Helper()
-	d, err := record.BuildEvent(record.Event{Council: by, IssuedAt: w.now.Unix(), Kind: kind, Body: body}, signer.Record.ID())
+	d, err := record.BuildEvent(record.Event{Council: by, IssuedAt: w.now.Unix() + int64(l.Size()), Kind: kind, Body: body}, signer.Record.ID())
 	w.must(err)
 	sig, err := signer.Record.Sign(d.SigningInput())
 	w.must(err)
 	return l.Add(d.Seal(sig).Bytes(), d.Entry())
+}
+
+// say puts an event of the kind that a path for events carries into a log: of mode
+// aggregate counts, and else the end of an agreement.
+func (w *World) say(l *Log, by name.Council, signer *keys.Ring) *Sent {
+	w.T.Helper()
+	if w.Doc.Way().Answers != agreement.AnswersCounts {
+		return w.Event(l, by, signer, agreement.KindEnd, map[string]any{})
+	}
+	ward := "X"
+	return w.Event(l, by, signer, agreement.KindCounts, agreement.Counts{
+		Agreement: w.Doc.Name, Version: w.Doc.Version, Day: agreement.Date(w.now.Format("2006-01-02")), By: []name.Field{"/ward"},
+		Threshold: agreement.CountThreshold, Rounded: agreement.CountRounding, Groups: []agreement.Group{{Of: []*string{&ward}, Count: 15}}, Total: 15,
+	}.Body())
 }
 
 func (w *World) withdraw(l *Log, signer *keys.Ring, a name.Agreement, ref string) *Sent {
