@@ -1,9 +1,8 @@
 package audit
 
 import (
-	"encoding/base64"
 	"fmt"
-	"slices"
+	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -13,62 +12,16 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// The body of an [event.FootprintConfirmed], how the contributor keeps a
-// footprint's receipt: agreement,
-// footprint; held and withdrawn: log indexes of the council's own log, held_at and
-// withdrawn_at: where these stand in the footprint's; checkpoints: objects of note
-// and the proofs held_proof and withdrawn_proof. A footprint has no key: its
-// members cosign its checkpoints, each once it has applied what is below.
-
-// maxCovers bounds the checkpoints of one receipt: one for each member suffices.
-const maxCovers = 32
-
-// A covered is one checkpoint of a footprint and the proofs below it.
-type covered struct {
-	note            string
-	held, withdrawn []tlog.Hash
-}
-
-// confirmed reads the body of such an event.
+// confirmed reads an [event.FootprintConfirmed], how the contributor keeps a
+// footprint's receipt.
 func (s *claimed) confirmed(ev *record.Event) error {
-	bad := fmt.Errorf("%w: body of a %s", errBody, ev.Kind)
-	a, _ := ev.Body["agreement"].(string)
-	agr, err := name.ParseAgreement(a)
+	c, err := event.ParseConfirmedBy(ev.Body)
 	if err != nil {
-		return fmt.Errorf("%w: agreement of a %s", errBody, ev.Kind)
+		return err
 	}
-	s.under(agr)
-	var ok [5]bool
-	fp, _ := ev.Body["footprint"].(string)
-	c, err := name.ParseCouncil(fp)
-	s.to, ok[0] = c, err == nil
-	s.entries, ok[1] = event.ParseIndexes(ev.Body["held"])
-	s.deleted, ok[2] = event.ParseIndexes(ev.Body["withdrawn"])
-	s.heldAt, ok[3] = event.ParseIndexes(ev.Body["held_at"])
-	s.deletedAt, ok[4] = event.ParseIndexes(ev.Body["withdrawn_at"])
-	list, _ := ev.Body["checkpoints"].([]any)
-	if slices.Contains(ok[:], false) || len(s.entries) != len(s.heldAt) || len(s.deleted) != len(s.deletedAt) || len(list) > maxCovers {
-		return bad
-	}
-	for _, e := range list {
-		m, _ := e.(map[string]any)
-		signed, _ := m["note"].(string)
-		c := covered{note: signed}
-		for member, into := range map[string]*[]tlog.Hash{"held_proof": &c.held, "withdrawn_proof": &c.withdrawn} {
-			text, _ := m[member].(string)
-			b, err := base64.StdEncoding.DecodeString(text)
-			if err == nil {
-				*into, err = tlog.SplitHashes(b)
-			}
-			if err != nil {
-				return bad
-			}
-		}
-		s.covers = append(s.covers, c)
-	}
-	if len(s.covers) == 0 {
-		return bad
-	}
+	s.under(c.Agreement)
+	s.to, s.covers = name.Council(strings.Clone(string(c.Footprint))), c.Checkpoints
+	s.entries, s.heldAt, s.deleted, s.deletedAt = c.Held, c.HeldAt, c.Withdrawn, c.WithdrawnAt
 	return nil
 }
 
@@ -111,12 +64,12 @@ func (s *sharing) confirm(e *claimed) {
 	gone, allGone := hashes(e.deleted, "withdrawn")
 	by := map[name.Council]bool{}
 	for _, c := range e.covers {
-		cp, sigs, err := tlog.OpenCosigned([]byte(c.note), e.to.Origin(), 1, keys...)
+		cp, sigs, err := tlog.OpenCosigned([]byte(c.Note), e.to.Origin(), 1, keys...)
 		if err == nil && allHeld {
-			err = tlog.VerifyBatch(held, e.heldAt, cp.Size, cp.Root, c.held)
+			err = tlog.VerifyBatch(held, e.heldAt, cp.Size, cp.Root, c.HeldProof)
 		}
 		if err == nil && allGone {
-			err = tlog.VerifyBatch(gone, e.deletedAt, cp.Size, cp.Root, c.withdrawn)
+			err = tlog.VerifyBatch(gone, e.deletedAt, cp.Size, cp.Root, c.WithdrawnProof)
 		}
 		if err != nil {
 			t.failEntry(e.index, fmt.Sprintf("keeps a checkpoint of %s that does not show what it says", e.to), "")

@@ -72,7 +72,7 @@ type claimed struct {
 	// of a footprint's receipt, see confirmed.go: to is the footprint, entries what
 	// it holds and deleted the withdrawals it took
 	heldAt, deletedAt []uint64 // in the footprint's log
-	covers            []covered
+	covers            []event.Cosigned
 }
 
 var errBody = event.ErrBody

@@ -3,7 +3,6 @@ package book
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -144,12 +143,15 @@ func (b *Book) count() {
 
 // decided takes in again what a footprint is remembered to have said.
 func (b *Book) decided(ev *record.Event) {
-	fp, kind := name.Council(fmt.Sprint(ev.Body["footprint"])), fmt.Sprint(ev.Body["kind"])
+	d, err := event.ParseDecided(ev.Body)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.known[fmt.Sprint(fp, " ", ev.Body["entry"])] = true
-	if err := b.state.Apply(fp, kind, ev.Body["said"], time.Unix(ev.IssuedAt, 0)); err != nil {
-		b.o.Log.Warn("what a footprint said is passed over", "footprint", fp, "kind", kind, "because", err.Error())
+	if err == nil {
+		b.known[fmt.Sprint(d.Footprint, " ", d.Entry)] = true
+		err = b.state.Apply(d.Footprint, d.Kind, d.Said, time.Unix(ev.IssuedAt, 0))
+	}
+	if err != nil {
+		b.o.Log.Warn("what a footprint said is passed over", "footprint", d.Footprint, "kind", d.Kind, "because", err.Error())
 	}
 }
 
@@ -208,9 +210,7 @@ func (b *Book) suspendedBy(ref agreement.Ref, c name.Council) bool {
 func (b *Book) Heard(ctx context.Context, fp name.Council, list []footprint.Saying) (int, error) {
 	for i, s := range list {
 		if b.overhear(fp, s) {
-			_, _, err := b.o.Ledger.AppendNotice(ctx, KindDecided, map[string]any{
-				"footprint": string(fp), "kind": s.Event.Kind, "said": forFootprint(s.Event), "entry": json.Number(fmt.Sprint(s.Index)),
-			})
+			_, _, err := b.o.Ledger.AppendNotice(ctx, KindDecided, event.Decided{Footprint: fp, Kind: s.Event.Kind, Said: forFootprint(s.Event), Entry: s.Index}.Body())
 			if err != nil {
 				return i, err
 			}

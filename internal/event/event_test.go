@@ -60,6 +60,15 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	const agr = name.Agreement("northmoor.gov.uk/items")
+	contributed := Contributed{
+		Agreement: agr, Version: 2, Footprint: "fens.example", Position: 5, Since: 1, Cursor: 9, Held: []uint64{3}, HeldAt: []uint64{7},
+		Withdrawn: []uint64{4}, WithdrawnAt: []uint64{8}, Refused: []RefusedEntry{{6, "standard", ""}}, Outside: true,
+	}
+	confirmed := ConfirmedBy{
+		Agreement: agr, Footprint: "fens.example", Members: []name.Council{"ironmoor.gov.uk"}, Through: 4, Held: []uint64{3}, HeldAt: []uint64{7},
+		Withdrawn: []uint64{4}, WithdrawnAt: []uint64{8}, Checkpoints: []Cosigned{{"note", []tlog.Hash{{1}}, []tlog.Hash{{2}}}},
+	}
+	decided := Decided{Footprint: "fens.example", Kind: AgreementEnd, Said: map[string]any{"reason": "over"}, Entry: 3}
 	for _, c := range []struct {
 		is    any
 		body  map[string]any
@@ -78,6 +87,9 @@ func TestRoundTrip(t *testing.T) {
 		{&Received{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Cursor: 9, Reason: "ended", All: true, DeletedAll: 3},
 			Received{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Cursor: 9, Reason: "ended", All: true, DeletedAll: 3}.Body(),
 			func(b map[string]any) (any, error) { return ParseReceived(b) }, []string{"reason"}},
+		{contributed, contributed.Body(), func(b map[string]any) (any, error) { return ParseContributed(b) }, []string{"position", "since", "cursor", "refused", "outside"}},
+		{confirmed, confirmed.Body(), func(b map[string]any) (any, error) { return ParseConfirmedBy(b) }, []string{"members", "through"}},
+		{decided, decided.Body(), func(b map[string]any) (any, error) { return ParseDecided(b) }, []string{"said"}},
 		{Adoption{std, "sha256-x", []string{"rule"}}, Adoption{std, "sha256-x", []string{"rule"}}.Body(), func(b map[string]any) (any, error) { return ParseAdoption(b) }, []string{"integrity", "waived"}},
 	} {
 		body := read(t, c.body)

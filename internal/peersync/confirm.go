@@ -3,7 +3,6 @@ package peersync
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"slices"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
-	"github.com/stile-exchange/stile/internal/tlog"
 )
 
 // A footprint has no key to sign a receipt with. What stands for one is that its
@@ -25,11 +23,7 @@ import (
 // KindConfirmed covers.
 
 // KindConfirmed is the event that keeps a footprint's receipt: checkpoints of its
-// ledger, of which every member has cosigned one. Body: agreement, footprint,
-// members (at that time); held and withdrawn (our log indexes) with held_at and
-// withdrawn_at (where they stand in the footprint's ledger, ascending); through (our
-// log index of the last KindContributed covered); checkpoints (objects of note,
-// held_proof and withdrawn_proof: batch proofs, see package tlog, base64).
+// ledger, of which every member has cosigned one. See [event.ConfirmedBy].
 const KindConfirmed = event.FootprintConfirmed
 
 // maxConfirmed is how many entries one receipt covers, unless one page has more.
@@ -130,8 +124,12 @@ func (c *confirmer) confirmOne(ctx context.Context, k confirmKey, ask bool) (mor
 			if err != nil {
 				return err
 			}
-			held = append(held, pairsOf(ev.Body, "held", "at")...)
-			withdrawn = append(withdrawn, pairsOf(ev.Body, "withdrawn", "withdrawn_at")...)
+			said, err := event.ParseContributed(ev.Body)
+			if err != nil {
+				return err
+			}
+			held = append(held, pairsOf(said.Held, said.HeldAt)...)
+			withdrawn = append(withdrawn, pairsOf(said.Withdrawn, said.WithdrawnAt)...)
 		}
 		return nil
 	})
@@ -141,35 +139,24 @@ func (c *confirmer) confirmOne(ctx context.Context, k confirmKey, ask bool) (mor
 	if held, withdrawn, err = c.where(held, withdrawn); err != nil {
 		return false, err
 	}
-	members := []any{}
-	for _, m := range r.f.Councils() {
-		members = append(members, string(m))
-	}
-	notes := []any{}
+	said := event.ConfirmedBy{Agreement: k.agreement, Footprint: k.footprint, Members: r.f.Councils(), Through: next[len(next)-1].index}
+	said.Held, said.HeldAt = apart(held)
+	said.Withdrawn, said.WithdrawnAt = apart(withdrawn)
 	for _, cover := range covers {
-		one := map[string]any{"note": string(cover.Note)}
-		for member, ps := range map[string][]pair{"held_proof": held, "withdrawn_proof": withdrawn} {
-			if len(ps) == 0 {
-				continue
-			}
-			var at []uint64
-			for _, p := range ps {
-				at = append(at, p.at)
-			}
-			proof, err := r.f.ProveEntries(at, cover.Size)
-			if err != nil {
+		one := event.Cosigned{Note: string(cover.Note)}
+		if len(held) > 0 {
+			if one.HeldProof, err = r.f.ProveEntries(said.HeldAt, cover.Size); err != nil {
 				return false, err
 			}
-			one[member] = base64.StdEncoding.EncodeToString(tlog.JoinHashes(proof))
 		}
-		notes = append(notes, one)
+		if len(withdrawn) > 0 {
+			if one.WithdrawnProof, err = r.f.ProveEntries(said.WithdrawnAt, cover.Size); err != nil {
+				return false, err
+			}
+		}
+		said.Checkpoints = append(said.Checkpoints, one)
 	}
-	body := map[string]any{
-		"agreement": string(k.agreement), "footprint": string(k.footprint), "members": members,
-		"through": number(next[len(next)-1].index), "checkpoints": notes,
-	}
-	body["held"], body["held_at"] = apart(held)
-	body["withdrawn"], body["withdrawn_at"] = apart(withdrawn)
+	body := said.Body()
 	index, _, err := c.s.o.Ledger.AppendNotice(ctx, KindConfirmed, body)
 	if err != nil {
 		return false, err
@@ -233,10 +220,9 @@ func (c *confirmer) where(held, withdrawn []pair) (_, _ []pair, err error) {
 // A pair is an entry's place in our log and in the footprint's.
 type pair struct{ own, at uint64 }
 
-func pairsOf(body map[string]any, own, at string) (out []pair) {
-	a, b := numbersOf(body[own]), numbersOf(body[at])
-	for i := range min(len(a), len(b)) {
-		out = append(out, pair{a[i], b[i]})
+func pairsOf(own, at []uint64) (out []pair) {
+	for i := range own {
+		out = append(out, pair{own[i], at[i]})
 	}
 	return out
 }
@@ -247,10 +233,9 @@ func inOrder(ps []pair) []pair {
 	return slices.CompactFunc(ps, func(x, y pair) bool { return x.at == y.at })
 }
 
-func apart(ps []pair) (own, at []any) {
-	own, at = []any{}, []any{}
+func apart(ps []pair) (own, at []uint64) {
 	for _, p := range ps {
-		own, at = append(own, number(p.own)), append(at, number(p.at))
+		own, at = append(own, p.own), append(at, p.at)
 	}
 	return own, at
 }

@@ -2,12 +2,12 @@ package peersync
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
@@ -80,56 +80,44 @@ func OpenConfirmations(l *ledger.Ledger) (*Confirmations, error) {
 	return c, err
 }
 
-// add takes in one event.
+// add takes in one event. One that cannot be read is passed over: this node wrote it.
 func (c *Confirmations) add(index uint64, ev *record.Event) {
-	text := func(member string) string { s, _ := ev.Body[member].(string); return s }
-	k := confirmKey{name.Council(text("footprint")), name.Agreement(text("agreement"))}
-	held, withdrawn := numbersOf(ev.Body["held"]), numbersOf(ev.Body["withdrawn"])
 	at := time.Unix(ev.IssuedAt, 0).UTC()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.all[k]
-	if p == nil {
-		p = &unconfirmed{}
-		c.all[k] = p
+	of := func(fp name.Council, a name.Agreement) *unconfirmed {
+		k := confirmKey{fp, a}
+		if c.all[k] == nil {
+			c.all[k] = &unconfirmed{}
+		}
+		return c.all[k]
 	}
 	switch ev.Kind {
 	case KindConfirmed:
-		if th := numbersOf([]any{ev.Body["through"]}); len(th) == 1 {
-			p.covered = max(p.covered, th[0])
+		said, err := event.ParseConfirmedBy(ev.Body)
+		if err != nil {
+			return
 		}
+		p := of(said.Footprint, said.Agreement)
+		p.covered = max(p.covered, said.Through)
 		r := &p.confirmed
-		r.Withdrawn, r.Held, r.At, r.Entry, r.Members = r.Withdrawn+len(withdrawn), r.Held+len(held), at, index, nil
-		list, _ := ev.Body["members"].([]any)
-		for _, m := range list {
-			r.Members = append(r.Members, name.Council(fmt.Sprint(m)))
-		}
+		r.Withdrawn, r.Held, r.At, r.Entry, r.Members = r.Withdrawn+len(said.Withdrawn), r.Held+len(said.Held), at, index, said.Members
 		p.waiting = slices.DeleteFunc(p.waiting, func(w contribution) bool { return w.index <= p.covered })
 	case KindContributed:
-		if ev.Body["outside"] == true {
+		said, err := event.ParseContributed(ev.Body)
+		if err != nil || said.Outside {
 			return // we hold no cosignatures of what others keep
 		}
+		p := of(said.Footprint, said.Agreement)
 		if p.recent = append(p.recent, index); len(p.recent) > maxRecent {
 			p.recent = slices.Delete(p.recent, 0, 1)
 		}
-		places := slices.Concat(numbersOf(ev.Body["at"]), numbersOf(ev.Body["withdrawn_at"]))
+		places := slices.Concat(said.HeldAt, said.WithdrawnAt)
 		if index > p.covered && len(places) > 0 {
-			p.waiting = append(p.waiting, contribution{index, slices.Max(places) + 1, len(places), len(withdrawn), at})
+			p.waiting = append(p.waiting, contribution{index, slices.Max(places) + 1, len(places), len(said.Withdrawn), at})
 			slices.SortFunc(p.waiting, func(x, y contribution) int { return cmp.Compare(x.index, y.index) })
 		}
 	}
-}
-
-func numbersOf(v any) (out []uint64) {
-	list, _ := v.([]any)
-	for _, e := range list {
-		if n, ok := e.(json.Number); ok {
-			if i, err := n.Int64(); err == nil && i >= 0 {
-				out = append(out, uint64(i))
-			}
-		}
-	}
-	return out
 }
 
 // Of returns what is known of one agreement with a footprint.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,12 +29,8 @@ import (
 // lost is brought again under a new number: what is in already is a duplicate there,
 // and what was withdrawn meanwhile is not in the feed.
 
-// KindContributed is the event that says what a footprint took of a page, and so
-// stands where a partner's receipt does. Body: agreement, version, footprint,
-// position (in the footprint's replicated log), since and cursor (of our feed),
-// held and withdrawn (our log indexes), at and withdrawn_at (where each of these
-// stands in the footprint's log, in the same order), refused (objects of entry and
-// rule), and outside (true where others keep the footprint).
+// KindContributed is the event that says what a footprint took of a page:
+// [event.Contributed].
 const KindContributed = event.FootprintContributed
 
 // WithdrawnFields is the reason of a withdrawal from a footprint that makes room
@@ -346,9 +341,9 @@ func (c *contributor) doubt(o offer, by name.Council) bool {
 // contributed keeps what became of part of a page: in the log, and as the cursor.
 func (c *contributor) contributed(ctx context.Context, f *ledger.Feed, part *ledger.Page, offers []offer, got footprint.Receipt) error {
 	held, withdrawn, refused := c.outcomes(offers, got)
-	err := c.noteContributed(ctx, map[string]any{
-		"version": number(uint64(f.Version)), "position": number(got.Position), "since": number(part.Since), "cursor": number(part.Cursor),
-	}, held, withdrawn, refused)
+	err := c.noteContributed(ctx, event.Contributed{
+		Version: uint64(f.Version), Position: got.Position, Since: part.Since, Cursor: part.Cursor, Refused: refused,
+	}, held, withdrawn)
 	if err != nil {
 		return err
 	}
@@ -436,14 +431,12 @@ func (c *contributor) retract(ctx context.Context, f *ledger.Feed) error {
 			return err
 		}
 		_, withdrawn, refused := c.outcomes(offers, got)
-		err = c.noteContributed(ctx, map[string]any{
-			"version": number(uint64(f.Version)), "position": number(got.Position), "since": number(f.End), "cursor": number(f.End),
-		}, nil, withdrawn, refused)
+		err = c.noteContributed(ctx, event.Contributed{
+			Version: uint64(f.Version), Position: got.Position, Since: f.End, Cursor: f.End, Refused: refused,
+		}, nil, withdrawn)
 		if err != nil {
 			return err
 		}
 	}
 	return c.s.o.Ledger.Acknowledge(ctx, f, c.footprint, ledger.Ack{Since: f.End, Cursor: f.End, Done: true})
 }
-
-func number(i uint64) json.Number { return event.Number(i) }

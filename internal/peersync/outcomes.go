@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -24,7 +25,7 @@ func (c *contributor) recall(ctx context.Context) error {
 	if len(recent) > 0 {
 		since = recent[0]
 	}
-	var version any
+	var version uint64
 	var found []pair
 	err := l.View(func(v *ledger.View) error {
 		noted := map[uint64]bool{}
@@ -33,7 +34,11 @@ func (c *contributor) recall(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			for _, own := range numbersOf(ev.Body["withdrawn"]) {
+			said, err := event.ParseContributed(ev.Body)
+			if err != nil {
+				return err
+			}
+			for _, own := range said.Withdrawn {
 				noted[own] = true
 			}
 		}
@@ -44,7 +49,8 @@ func (c *contributor) recall(ctx context.Context) error {
 				failed = err
 				return false
 			}
-			if a, _ := ledger.WithdrawalOf(ev); a != c.agreement || noted[i] || ev.Body["reason"] != WithdrawnFields && ev.Body["reason"] != WithdrawnOver {
+			w, err := event.ParseWithdrawn(ev.Body)
+			if err != nil || w.Agreement != c.agreement || noted[i] || w.Reason != WithdrawnFields && w.Reason != WithdrawnOver {
 				return true // those of the feed are brought, and noted, again
 			}
 			t, _, err := record.ParseEvent(jws)
@@ -52,7 +58,7 @@ func (c *contributor) recall(ctx context.Context) error {
 				var at uint64
 				var there bool
 				if at, there, err = c.own.f.Index(t.Entry()); err == nil && there {
-					version, found = ev.Body["version"], append(found, pair{i, at})
+					version, found = w.Version, append(found, pair{i, at})
 				}
 			}
 			failed = err
@@ -63,20 +69,15 @@ func (c *contributor) recall(ctx context.Context) error {
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	return c.noteContributed(ctx, map[string]any{"version": version}, nil, found, nil)
+	return c.noteContributed(ctx, event.Contributed{Version: version}, nil, found)
 }
 
 // noteContributed logs what a footprint took, and waits for its confirmation.
-func (c *contributor) noteContributed(ctx context.Context, body map[string]any, held, withdrawn []pair, refused []any) error {
-	body["agreement"], body["footprint"], body["refused"] = string(c.agreement), string(c.footprint), refused
-	if refused == nil {
-		body["refused"] = []any{}
-	}
-	body["held"], body["at"] = apart(held)
-	body["withdrawn"], body["withdrawn_at"] = apart(withdrawn)
-	if c.own == nil {
-		body["outside"] = true
-	}
+func (c *contributor) noteContributed(ctx context.Context, said event.Contributed, held, withdrawn []pair) error {
+	said.Agreement, said.Footprint, said.Outside = c.agreement, c.footprint, c.own == nil
+	said.Held, said.HeldAt = apart(held)
+	said.Withdrawn, said.WithdrawnAt = apart(withdrawn)
+	body := said.Body()
 	index, _, err := c.s.o.Ledger.AppendNotice(ctx, KindContributed, body)
 	if err != nil || c.own == nil {
 		return err
@@ -91,12 +92,12 @@ func (c *contributor) noteContributed(ctx context.Context, body map[string]any, 
 
 // outcomes sorts what a footprint made of what it was offered: the records it holds
 // and the withdrawals it took, and what it refused.
-func (c *contributor) outcomes(offers []offer, got footprint.Receipt) (held, withdrawn []pair, refused []any) {
+func (c *contributor) outcomes(offers []offer, got footprint.Receipt) (held, withdrawn []pair, refused []event.RefusedEntry) {
 	for i, o := range got.Outcomes {
 		of := offers[i]
 		switch {
 		case o.Code == footprint.Refused && of.item:
-			refused = append(refused, map[string]any{"entry": number(of.index), "rule": o.Rule})
+			refused = append(refused, event.RefusedEntry{Entry: of.index, Rule: o.Rule})
 			c.s.o.Log.Warn("a footprint refused a record", "footprint", c.footprint, "agreement", c.agreement, "entry", of.index, "rule", o.Rule)
 		case o.Code == footprint.Refused:
 		case of.put:
