@@ -242,6 +242,12 @@ type house struct {
 // under with their feeds open.
 func (w *town) run(c name.Council, as ...*agreement.Agreement) *house {
 	w.t.Helper()
+	return w.runWith(c, parish(w.t, "parish-item", "1.0.0"), time.Now, as...)
+}
+
+// runWith is run with a standard adopted and a clock by which deliveries are judged.
+func (w *town) runWith(c name.Council, std *standard.Standard, now func() time.Time, as ...*agreement.Agreement) *house {
+	w.t.Helper()
 	l, err := ledger.Open(ledger.Options{
 		Council: c, Keys: w.rings[c], InMemory: true, Log: w.log(c),
 		Fatal: func(err error) { w.t.Errorf("%s ended: %v", c, err) },
@@ -250,13 +256,13 @@ func (w *town) run(c name.Council, as ...*agreement.Agreement) *house {
 		w.t.Fatal(err)
 	}
 	h := &house{w: w, self: c, ledger: l, net: w.world.Node(c), book: &book{self: c, force: map[name.Agreement]*agreement.Agreement{}}}
-	if err := l.Adopt(w.t.Context(), parish(w.t, "parish-item", "1.0.0")); err != nil {
+	if err := l.Adopt(w.t.Context(), std); err != nil {
 		w.t.Fatal(err)
 	}
 	h.agree(as...)
 	h.Syncer = peersync.New(peersync.Options{
 		Self: c, Ledger: l, Keys: w.rings[c], Directory: w.dir, Judge: judge.New(judge.Options{
-			Directory: w.dir, Ledger: l, Standards: l.Standard, Now: time.Now, Last: l.Last,
+			Directory: w.dir, Ledger: l, Standards: l.Standard, Now: now, Last: l.Last,
 			Stopped: func(name.Council) { h.Refresh() },
 			Prove:   func(log, member name.Council) ledger.Prover { return peersync.Prove(h.net, time.Now, log, member) },
 		}), Network: h.net, Agreements: h.book, Log: w.log(c),
