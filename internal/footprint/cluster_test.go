@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -269,7 +270,7 @@ func TestWithdrawal(t *testing.T) {
 		second := w.token(c, "item", 2, chk.token.Entry(), "name", "Ada Secretsurname")
 		w.put(c, first, second)
 		rec := w.rings[c].RecordID(w.std.Name().Line(), "item")
-		wd := w.event(c, ledger.KindWithdrawal, map[string]any{"agreement": "saltby.gov.uk/items", "record": string(rec), "reason": "over"})
+		wd := w.event(c, ledger.KindWithdrawal, event.Withdrawn{Agreement: "saltby.gov.uk/items", Version: 1, Record: rec, Reason: "over"}.Body())
 		w.put(c, wd)
 		w.same()
 		for _, o := range places[:3] {
@@ -379,7 +380,7 @@ func TestWithdrawnFromTheLog(t *testing.T) {
 					t.Errorf("in clear in %d logs", n)
 				}
 				rec := w.rings[c].RecordID(w.std.Name().Line(), "item")
-				w.put(c, w.event(c, ledger.KindWithdrawal, map[string]any{"agreement": "saltby.gov.uk/items", "record": string(rec), "reason": "over"}))
+				w.put(c, w.event(c, ledger.KindWithdrawal, event.Withdrawn{Agreement: "saltby.gov.uk/items", Version: 1, Record: rec, Reason: "over"}.Body()))
 				time.Sleep(40 * time.Second)
 				if n := inLogs(); n > 0 {
 					t.Errorf("still in %d logs", n)

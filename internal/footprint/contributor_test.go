@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	events "github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -98,7 +99,7 @@ func TestContributor(t *testing.T) {
 			{"a proposal of its own", page(event(KindChange, map[string]any{"footprint": string(fensName), "number": "9", "change": "remove", "council": string(a)})), RuleMember},
 			{"an agreement to a change", page(event(KindAgreed, map[string]any{"footprint": string(fensName)})), RuleMember},
 			{"joining", page(event(KindJoined, map[string]any{"footprint": string(fensName), "incarnation": strings.Repeat("a", 26)})), RuleNotInvited},
-			{"another agreement's withdrawal", page(event(ledger.KindWithdrawal, map[string]any{"agreement": "wickham.gov.uk/other", "record": string(rec), "reason": "over"})), "withdrawal"},
+			{"another agreement's withdrawal", page(event(ledger.KindWithdrawal, events.Withdrawn{Agreement: "wickham.gov.uk/other", Version: 1, Record: rec, Reason: "over"}.Body())), "withdrawal"},
 		} {
 			if got := w.propose(c.g).outcomes[0][0]; got.Code != Refused || got.Rule != c.rule {
 				t.Errorf("%s: %+v, want refused by %q", c.what, got, c.rule)
@@ -133,7 +134,7 @@ func TestContributor(t *testing.T) {
 		}
 		w.start(away)
 		w.same()
-		wd := event(ledger.KindWithdrawal, map[string]any{"agreement": agreed, "record": string(rec), "reason": "over"})
+		wd := event(ledger.KindWithdrawal, events.Withdrawn{Agreement: agreed, Version: 1, Record: rec, Reason: "over"}.Body())
 		from, err := w.at(away).ContributedBy(out, agreed)
 		if err != nil || from != 6 {
 			t.Fatalf("the cursor after a snapshot is %d, %v", from, err)
