@@ -118,6 +118,8 @@ func asError(err error) *Error {
 		return fail(Unverified, "restore this record from a backup or offer it again; the log still proves what it was", "%v", err)
 	case errors.Is(err, ledger.ErrConflict):
 		return fail(Conflict, "read the record again", "%v", err)
+	case errors.Is(err, ledger.ErrForked):
+		return fail(Refused, "stop the node and bring the newest copy of its folder back; if there is none: stile council quarantine end COUNCIL --follow told", "%v", err)
 	case errors.Is(err, ledger.ErrFull):
 		return fail(Failed, "free some disk space", "%v", err)
 	case errors.Is(err, ledger.ErrInUse):

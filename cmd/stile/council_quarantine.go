@@ -158,8 +158,12 @@ ended, why, and the heads of the evidence, which stays.
 
 With --follow held we go on from the history that we knew: the council has put its log
 right. If it has not, exchange stops again. With --follow told the council's log begins
-anew for us: all records we hold from it are erased, and copies start over. If we have cosigned its log we never do so again, since that would vouch for
-two histories.`,
+anew for us: all records we hold from it are erased, and copies start over. If we have
+cosigned its log we never do so again, since that would vouch for two histories.
+
+When it is our own log that was set back, as COUNCIL proved, no record is signed here.
+Bring the newest copy of the folder back. If there is none, --follow told lets our log
+begin anew from what stands here; COUNCIL then has to end its own stop.`,
 		Example: `  stile council quarantine end northmoor.gov.uk --follow told \
     --because "restored from the backup of 1 November, says J. Hale, their head of ICT"`,
 		Args: takes(1, 1, "a council"),
@@ -171,7 +175,7 @@ two histories.`,
 			if !yes {
 				what := "let exchange with %s go on, from the history that we hold"
 				if follow == "told" {
-					what = "let exchange with %s go on, and forget the history that we hold"
+					what = "let exchange with %s go on, and follow the history that was told last, not the one before"
 				}
 				if err := a.confirm("--yes", what, council); err != nil {
 					return err
@@ -183,6 +187,11 @@ two histories.`,
 			}
 			if a.json {
 				return a.emit(r)
+			}
+			if r.Own {
+				a.printf("our log begins anew, and records are signed again; entry %s says so\n", number(r.EndEntry))
+				a.say("now ask %s to end its own stop, with --follow told", r.Council)
+				return nil
 			}
 			a.printf("exchange with %s goes on; entry %s of our log says so\n", r.Council, number(r.EndEntry))
 			return nil

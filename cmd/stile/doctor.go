@@ -313,11 +313,14 @@ func (d *doctor) stops(s node.StatusReply) {
 		d.bad("exchange with "+string(q.Council), "stile council quarantine show "+string(q.Council), "all of it is stopped since %s, because %s", at(q.Since), q.Reason)
 	}
 	for _, x := range s.Accusations {
-		what := "what it showed does not bear that out"
+		what, try := "what it showed does not bear that out", "speak with "+string(x.Council)
 		if x.Proven {
 			what = "what it holds is signed by us and not of the log that stands here: was this node restored from an old copy?"
+			if !x.Anew {
+				try = "bring the newest copy of the folder back: until then no record is signed; stile status says what else can be done"
+			}
 		}
-		d.bad("exchange with "+string(x.Council), "speak with "+string(x.Council), "it says that we told it another history, and has stopped all exchange; %s", what)
+		d.bad("exchange with "+string(x.Council), try, "it says that we told it another history, and has stopped all exchange; %s", what)
 	}
 	d.found = append(d.found, rest...)
 }

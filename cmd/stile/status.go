@@ -159,6 +159,9 @@ func (a *app) printStops(s node.StatusReply) {
 		a.printf("STOPPED: %s says that we told it another history, and exchanges nothing with us since %s.\n", x.Council, at(x.Since))
 		if x.Proven {
 			a.printf("  It is right: what it holds is signed with our log key and is not of the log that stands here. Was this node restored from an old copy?\n")
+			if !x.Anew {
+				a.printf("  No record is signed or deleted until the newest copy is back, or our log begins anew: stile council quarantine end %s --follow told\n", x.Council)
+			}
 		} else {
 			a.printf("  What it showed is not signed by us, or is of the log that stands here: ask it for its evidence.\n")
 		}

@@ -53,6 +53,9 @@ var (
 	// ErrFull: the disk has less free space than Options.MinFree. Nothing was
 	// written; reading goes on.
 	ErrFull = errors.New("disk is nearly full")
+	// ErrForked: another council has proved that our own log was set back. No
+	// record is signed or deleted until that is settled; see [Ledger.BeginAnew].
+	ErrForked = errors.New("the log of this node was set back")
 	// ErrInUse: another process holds the data folder.
 	ErrInUse = errors.New("data folder is in use by another process")
 	// ErrNewer: the data folder was written by a newer version of Stile.

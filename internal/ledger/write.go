@@ -269,6 +269,11 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 			}
 			continue
 		}
+		if err := l.forked(); err != nil && j.at == 0 {
+			j.done <- err
+			waiting = waiting[1:]
+			continue
+		}
 		for ; j.at < len(j.offers); j.at++ {
 			if b.full() {
 				return waiting
