@@ -47,6 +47,7 @@ func (w *World) Check() {
 	}
 	w.tell("at rest after %v", time.Since(start))
 	w.askAll()
+	w.countAll()
 	w.sound()
 	for _, c := range w.councils {
 		c.halt()

@@ -51,7 +51,7 @@ func TestScanFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t, 3, 2)
 		from, to := w.councils[0], w.councils[1]
-		x := w.agree(from, to)
+		x := w.agree(from, to, "cases-0", 6)
 		w.write(from, 9)
 		time.Sleep(time.Minute)
 		to.halt()

@@ -28,7 +28,7 @@ func (w *World) Step() {
 	}
 	choices := []choice{
 		{30, func() { w.write(c, 1+w.rng.IntN(4)) }},
-		{3, func() { w.write(c, 70+w.rng.IntN(60)) }}, // more than is checked at once
+		{5, func() { w.write(c, 70+w.rng.IntN(60)) }}, // more than is checked at once
 		{9, func() { w.remove(c) }},
 		{10, func() { w.propose(c) }},
 		{14, func() { w.sign(c) }},
@@ -36,6 +36,7 @@ func (w *World) Step() {
 		{5, func() { w.suspend(c) }},
 		{6, func() { w.resume(c) }},
 		{8, func() { w.ask(c) }},
+		{5, func() { w.askCounts(c) }},
 		{5, func() { w.restart(c) }},
 		{5, func() { w.crash(c) }},
 		{8, func() { w.link(c) }},
@@ -132,7 +133,7 @@ func (w *World) remove(c *Council) {
 func (w *World) propose(c *Council) {
 	w.t.Helper()
 	c.up()
-	nm := name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, w.rng.IntN(3)))
+	nm := name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, w.rng.IntN(4)))
 	w.mu.Lock()
 	texts := w.texts[nm]
 	over := w.overFrom[nm]
@@ -188,7 +189,7 @@ func (w *World) say(c name.Council, kind string, body map[string]any) {
 func (w *World) pick(f func(x *text) bool) *text {
 	var list []*text
 	for _, c := range w.councils {
-		for i := range 3 {
+		for i := range 4 {
 			for _, x := range w.texts[name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, i))] {
 				if f(x) {
 					list = append(list, x)
@@ -205,7 +206,14 @@ func (w *World) pick(f func(x *text) bool) *text {
 // sign has a council sign something that it was sent.
 func (w *World) sign(c *Council) {
 	w.t.Helper()
-	x := w.pick(func(x *text) bool { return slices.Contains(x.doc.To, c.Name) })
+	x := w.pick(func(x *text) bool {
+		return slices.ContainsFunc(w.state.Versions(x.doc.Name, now()), func(st agreement.Status) bool {
+			return st.Digest == x.doc.Digest() && slices.Contains(st.Awaiting, c.Name)
+		})
+	})
+	if x == nil || w.rng.IntN(5) == 0 { // once more, too
+		x = w.pick(func(x *text) bool { return slices.Contains(x.doc.To, c.Name) })
+	}
 	if x == nil {
 		return
 	}

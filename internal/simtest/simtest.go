@@ -20,6 +20,9 @@
 // I3 and I7 are watched at every moment: every value is a canary that names
 // its field, every frame that leaves a council is taken apart, and so is every
 // line a node logs.
+// Under an agreement on counts no record leaves, and no group that is small; what is
+// told is what there was to tell when somebody first asked on that day.
+//
 // At rest the files of every council are read too, all that its store has ever
 // written and not yet dropped, and looked through for canaries that it may not have.
 //
@@ -67,12 +70,14 @@ type World struct {
 	counter  int // of canaries
 	answered int // questions
 	scanned  int // values found in files
+	counted  int // groups that were shown
 
 	mu       sync.Mutex // guards what follows, and each Council's facts
 	state    *agreement.State
 	texts    map[name.Agreement][]*text
 	overFrom map[name.Agreement]bool                             // ended by the sender itself: nothing may leave
 	halted   map[agreement.Digest]bool                           // suspended by the sender itself: nothing but withdrawals may leave
+	tallies  map[tallied][]map[string]int                        // what was there to be counted whenever somebody asked
 	jump     atomic.Int64                                        // by how much every clock is ahead
 	feeds    map[uint64]string                                   // feed that a stream asked for
 	sent     map[name.Council]map[name.Agreement]map[canary]bool // in batches, by receiver
@@ -117,7 +122,7 @@ func New(t testing.TB, seed uint64, n int) *World {
 	w := &World{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(),
 		last: map[name.Council]tlog.Checkpoint{}, state: agreement.NewState(), texts: map[name.Agreement][]*text{},
-		overFrom: map[name.Agreement]bool{}, halted: map[agreement.Digest]bool{}, feeds: map[uint64]string{},
+		overFrom: map[name.Agreement]bool{}, halted: map[agreement.Digest]bool{}, feeds: map[uint64]string{}, tallies: map[tallied][]map[string]int{},
 		sent: map[name.Council]map[name.Agreement]map[canary]bool{},
 	}
 	w.net.OnWrite(w.tap)
@@ -263,7 +268,7 @@ func (w *World) count() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%v, %d questions answered, %d values found in files", n, w.answered, w.scanned)
+	return fmt.Sprintf("%v, %d questions answered, %d groups counted, %d values found in files", n, w.answered, w.counted, w.scanned)
 }
 
 func (w *World) fail(format string, a ...any) {

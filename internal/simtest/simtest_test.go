@@ -65,7 +65,7 @@ func TestClockJump(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(t, 1, 2)
 		from, to := w.councils[0], w.councils[1]
-		w.agree(from, to)
+		w.agree(from, to, "cases-0", 6)
 		w.write(from, 3)
 		time.Sleep(time.Minute)
 		if len(to.holdings(from.Name)) == 0 {
@@ -80,12 +80,12 @@ func TestClockJump(t *testing.T) {
 	})
 }
 
-// agree brings an agreement over all rows and all that can be agreed to into force.
-func (w *World) agree(from, to *Council) *text {
+// agree brings an agreement over all rows into force.
+func (w *World) agree(from, to *Council, slug string, fields int) *text {
 	w.t.Helper()
-	nm := name.Agreement(string(from.Name) + "/cases-0")
+	nm := name.Agreement(string(from.Name) + "/" + slug)
 	x := w.text(nm, 1, from.Name, []name.Council{to.Name})
-	for len(x.fields) != len(fieldSets[0]) || x.rule.cel != "true" {
+	for len(x.fields) != fields || x.rule.cel != "true" {
 		x = w.text(nm, 1, from.Name, []name.Council{to.Name})
 	}
 	w.texts[nm] = []*text{x}

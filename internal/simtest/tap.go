@@ -89,6 +89,11 @@ func (w *World) tapQuestion(wr wire.Write) {
 			w.breach("%s answers %s under %s with entry %d: %s", wr.From, wr.To, nm, e.GetIndex(), why)
 		}
 	}
+	if b := a.GetCounts().GetToken(); b != nil {
+		if why := w.tapCounts(wr.From, wr.To, nm, b); why != "" {
+			w.breach("%s answers %s under %s with counts: %s", wr.From, wr.To, nm, why)
+		}
+	}
 	for _, b := range [][]byte{a.GetEvent(), a.GetCounts().GetToken(), []byte(a.GetReason())} {
 		if len(canaries(b)) > 0 {
 			w.breach("%s answers %s with a value beside the records", wr.From, wr.To)
@@ -147,6 +152,10 @@ func (w *World) tapRecord(from, to name.Council, feed string, token []byte) stri
 	why := "no text of it was signed by all"
 	for _, x := range w.texts[nm] {
 		if !x.doc.Party(to) || x.doc.From != from || !w.signedByAll(x.doc) {
+			continue
+		}
+		if x.counts() {
+			why = "nothing but counts may leave under it"
 			continue
 		}
 		if w.halted[x.doc.Digest()] {

@@ -90,6 +90,9 @@ var fieldSets = [][]name.Field{
 	{"/reference", "/person"},
 }
 
+// What may be counted by: nobody counts by what is about people.
+var countSets = [][]name.Field{{"/ward"}, {"/ward", "/count"}, {"/reference", "/ward"}}
+
 // A text is one version of an agreement, and what it means in Go.
 type text struct {
 	doc    *agreement.Agreement
@@ -111,6 +114,9 @@ func (w *World) text(nm name.Agreement, version int, from name.Council, to []nam
 	mode := "mode: replicate"
 	if strings.HasSuffix(string(nm), "-2") {
 		mode = "mode: lookup\nmatch: [/reference]"
+	}
+	if strings.HasSuffix(string(nm), "-3") {
+		mode, x.fields = "mode: aggregate", countSets[w.rng.IntN(len(countSets))]
 	}
 	fmt.Fprintf(&b, "]\n%s\nstandard: %s@1\nrows: '%s'\nfields: [", mode, caseName, x.rule.cel)
 	for i, f := range x.fields {
