@@ -95,6 +95,14 @@ func New(t testing.TB, shared bool, mode agreement.Mode) *World {
 	doc := &agreement.Agreement{
 		Name: name.Agreement(string(w.Log.of) + "/items"), Version: 1, From: w.Log.of, To: []name.Council{Receiver}, Mode: mode,
 		Standard: w.Standard.Name().Line(), Rows: `record.ward == "X"`, Fields: []name.Field{"/reference", "/ward"}, Starts: "2000-01-01",
+		Purpose: "To plan a ward together", Necessity: "Each council keeps its own list", DataItems: "References and wards",
+		LawfulBasis:   agreement.Basis{Article6: "6(1)(e) public task", LegalPower: "Localism Act 2011 section 1"},
+		DPIA:          "DPIA 2025/14",
+		Roles:         map[name.Council]agreement.Role{w.Log.of: agreement.Controller, Receiver: agreement.Controller},
+		Contacts:      map[name.Council]string{w.Log.of: "dpo@northmoor.gov.uk", Receiver: "dpo@saltby.gov.uk"},
+		RightsContact: "rights@northmoor.gov.uk", Accuracy: "Corrections follow as new versions", Retention: "P1Y",
+		Disposal: "Deleted and receipted", Security: "Planners only", Review: "2030-01-01",
+		Exit: "Either side may end it; everything is deleted",
 	}
 	if mode.Way().ByMatch {
 		doc.Match = []name.Field{"/reference"}
@@ -287,7 +295,7 @@ func (w *World) Event(l *Log, by name.Council, signer *keys.Ring, kind string, b
 func (w *World) say(l *Log, by name.Council, signer *keys.Ring) *Sent {
 	w.T.Helper()
 	if w.Doc.Way().Answers != agreement.AnswersCounts {
-		return w.Event(l, by, signer, agreement.KindEnd, map[string]any{})
+		return w.Event(l, by, signer, agreement.KindEnd, agreement.Notice{Ref: w.Doc.Ref(), Reason: "over", At: w.now}.Body())
 	}
 	ward := "X"
 	return w.Event(l, by, signer, agreement.KindCounts, agreement.Counts{
