@@ -2,6 +2,7 @@ package peersync_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -208,16 +209,23 @@ func TestQuarantineStopsBoth(t *testing.T) {
 			f.record(fmt.Sprint("other-", f.tree.Size()), nil)
 		}
 		cp := tlog.Checkpoint{Origin: northmoor.Origin(), Size: f.tree.Size(), Root: f.tree.Root()}
+		// A slow road: northmoor signs one record more before it hears of it.
+		w.world.SetLink(northmoor, saltby, wire.Link{Delay: time.Second})
+		w.world.SetLink(saltby, northmoor, wire.Link{Delay: time.Second})
 		err := s.ledger.Meet(t.Context(), ledger.Met{Log: northmoor, Checkpoint: cp, Note: f.note(f.ring.Log.Signer()), Through: "a test"}, nil)
 		if err == nil || s.ledger.Allowed(northmoor) == nil {
 			t.Fatalf("a fork is taken: %v", err)
 		}
+		n.put(item("not for us", "X"))
 		s.Refresh()
 		s.put(item("not for them", "X"))
-		n.put(item("not for us", "X"))
 		w.await("the accused says so", func() bool { x := n.ledger.Known(saltby).Accusation; return x != nil })
 		if x := n.ledger.Known(saltby).Accusation; !x.Proven || !strings.Contains(x.Reason, "two histories") {
 			t.Errorf("%+v", x)
+		}
+		// What it signed now would be of two histories, as far as it can know.
+		if err := n.ledger.Write(t.Context(), n.ledger.OfferDelete(name.RecordFrom([16]byte{}))); !errors.Is(err, ledger.ErrForked) {
+			t.Errorf("the accused goes on: %v", err)
 		}
 		time.Sleep(3 * time.Minute)
 		if x, y := len(n.held(b.Name)), len(s.held(planning)); x != 1 || y != 1 {
@@ -234,6 +242,8 @@ func TestQuarantineStopsBoth(t *testing.T) {
 		n.Retry()
 		w.await("exchange goes on", func() bool { return len(s.held(planning)) == 2 && len(n.held(b.Name)) == 2 })
 		w.await("the accused says so no more", func() bool { return n.ledger.Known(saltby).Accusation == nil })
+		n.put(item("signed again", "X"))
+		w.await("it signs again", func() bool { return len(s.held(planning)) == 3 })
 	})
 }
 
