@@ -75,7 +75,7 @@ func (c *Council) up() {
 func (w *World) write(c *Council, n int) {
 	w.t.Helper()
 	c.up()
-	in := node.PutRequest{Standard: string(caseName)}
+	in := node.PutRequest{Standard: string(caseName) + "@1"}
 	var wants []uint64
 	w.mu.Lock()
 	for range n {
@@ -125,7 +125,7 @@ func (w *World) remove(c *Council) {
 	w.mu.Unlock()
 	if there {
 		w.tell("%s deletes %s", c.Name, ref)
-		call(c, c.node.Records().Delete, node.RecordRequest{Record: ref, Standard: string(caseName)})
+		call(c, c.node.Records().Delete, node.RecordRequest{Record: ref, Standard: string(caseName) + "@1"})
 	}
 }
 
@@ -133,7 +133,7 @@ func (w *World) remove(c *Council) {
 func (w *World) propose(c *Council) {
 	w.t.Helper()
 	c.up()
-	nm := name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, w.rng.IntN(4)))
+	nm := name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, w.rng.IntN(5)))
 	w.mu.Lock()
 	texts := w.texts[nm]
 	over := w.overFrom[nm]
@@ -189,7 +189,7 @@ func (w *World) say(c name.Council, kind string, body map[string]any) {
 func (w *World) pick(f func(x *text) bool) *text {
 	var list []*text
 	for _, c := range w.councils {
-		for i := range 4 {
+		for i := range 5 {
 			for _, x := range w.texts[name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, i))] {
 				if f(x) {
 					list = append(list, x)

@@ -23,6 +23,9 @@
 // Under an agreement on counts no record leaves, and no group that is small; what is
 // told is what there was to tell when somebody first asked on that day.
 //
+// Every council makes records of a second major of the standard by its mapping, and
+// some agreements are over those.
+//
 // At rest the files of every council are read too, all that its store has ever
 // written and not yet dropped, and looked through for canaries that it may not have.
 //
@@ -78,6 +81,7 @@ type World struct {
 	overFrom map[name.Agreement]bool                             // ended by the sender itself: nothing may leave
 	halted   map[agreement.Digest]bool                           // suspended by the sender itself: nothing but withdrawals may leave
 	tallies  map[tallied][]map[string]int                        // what was there to be counted whenever somebody asked
+	made     int                                                 // records made by the mapping that left
 	jump     atomic.Int64                                        // by how much every clock is ahead
 	feeds    map[uint64]string                                   // feed that a stream asked for
 	sent     map[name.Council]map[name.Agreement]map[canary]bool // in batches, by receiver
@@ -126,7 +130,7 @@ func New(t testing.TB, seed uint64, n int) *World {
 		sent: map[name.Council]map[name.Agreement]map[canary]bool{},
 	}
 	w.net.OnWrite(w.tap)
-	std := caseStandard(t)
+	one, two := caseStandards(t)
 	for i, nm := range towns[:n] {
 		c := &Council{w: w, Name: nm, dir: filepath.Join(w.dir, fmt.Sprint(nm, "-0")), facts: map[string]*fact{}}
 		var err error
@@ -149,7 +153,9 @@ func New(t testing.TB, seed uint64, n int) *World {
 			m := call(other, other.node.Councils().Show, node.MemberNameRequest{})
 			call(c, c.node.Councils().Add, node.MemberRequest{Document: []byte(m.Document)})
 		}
-		call(c, c.node.Standards().Adopt, node.AdoptRequest{Archive: std.Archive()})
+		call(c, c.node.Standards().Adopt, node.AdoptRequest{Archive: one.Archive()})
+		call(c, c.node.Standards().Adopt, node.AdoptRequest{Archive: two.Archive()})
+		call(c, c.node.Standards().Serve, node.ServeRequest{Standard: string(caseName) + "@2"})
 	}
 	t.Cleanup(w.Close)
 	return w
@@ -268,7 +274,7 @@ func (w *World) count() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%v, %d questions answered, %d groups counted, %d values found in files", n, w.answered, w.counted, w.scanned)
+	return fmt.Sprintf("%v, %d questions answered, %d groups counted, %d records made by the mapping sent, %d values found in files", n, w.answered, w.counted, w.made, w.scanned)
 }
 
 func (w *World) fail(format string, a ...any) {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -142,7 +143,8 @@ func (w *World) tapRecord(from, to name.Council, feed string, token []byte) stri
 	defer w.mu.Unlock()
 	ref, _ := v.Body["reference"].(string)
 	f := w.council(from).facts[ref]
-	if v.Council != from || f == nil || int(v.Version) > len(f.versions) || f.versions[v.Version-1] == nil {
+	written := f.wrote(v, token)
+	if v.Council != from || written == nil {
 		return fmt.Sprintf("version %d of %q of %s was never written", v.Version, ref, v.Council)
 	}
 	nm := name.Agreement(feed)
@@ -154,6 +156,10 @@ func (w *World) tapRecord(from, to name.Council, feed string, token []byte) stri
 		if !x.doc.Party(to) || x.doc.From != from || !w.signedByAll(x.doc) {
 			continue
 		}
+		if x.major != v.Standard.Version.Major {
+			why = "no text of it is over that major of the standard"
+			continue
+		}
 		if x.counts() {
 			why = "nothing but counts may leave under it"
 			continue
@@ -162,16 +168,43 @@ func (w *World) tapRecord(from, to name.Council, feed string, token []byte) stri
 			why = "the sender has suspended the agreement"
 			continue
 		}
-		if !x.rule.fn(f.versions[v.Version-1]) {
+		if !slices.ContainsFunc(written, x.rule.fn) {
 			why = "no text of it picks the row"
 			continue
 		}
 		why = x.beyond(v, token)
 		if why == "" {
+			if x.major > 1 {
+				w.made++
+			}
 			return ""
 		}
 	}
 	return why
+}
+
+// wrote returns the bodies that a record was made of: that of the version it is, or
+// all it may have been made of by a mapping, which are those with the values that are
+// seen in it.
+func (f *fact) wrote(v *record.View, token []byte) (out []map[string]any) {
+	if f == nil {
+		return nil
+	}
+	if v.Standard.Version.Major == 1 {
+		if int(v.Version) <= len(f.versions) && f.versions[v.Version-1] != nil {
+			out = append(out, f.versions[v.Version-1])
+		}
+		return out
+	}
+	var seen []canary
+	scan(token, func(x canary) { seen = append(seen, x) })
+	for _, b := range f.versions {
+		values := canariesOf(b)
+		if b != nil && !slices.ContainsFunc(seen, func(x canary) bool { return !slices.Contains(values, x) }) {
+			out = append(out, b)
+		}
+	}
+	return out
 }
 
 // beyond returns what is visible of a record that the text does not list.

@@ -12,14 +12,14 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// caseStandard returns a made-up standard with something of everything: open,
-// internal and personal fields, nested and in an array.
-func caseStandard(t testing.TB) *standard.Standard {
+// caseStandards returns a made-up standard with something of everything: open,
+// internal and personal fields, nested and in an array. Its second major has no
+// /secret and no /person/phone, and ships a mapping from the first.
+func caseStandards(t testing.TB) (one, two *standard.Standard) {
 	t.Helper()
-	s, err := standard.Load(fstest.MapFS{
-		"standard.yaml": {Data: []byte(`
+	const manifest = `
 name: standards.example/case
-version: 1.0.0
+version: %d.0.0
 title: Case
 status: live
 key: [/reference]
@@ -28,23 +28,33 @@ classes:
   /ward: internal
   /count: internal
   /person/name: personal
-  /person/phone: personal
   /notes/*: personal
-  /secret: special
-`)},
-		"schema.json": {Data: []byte(`{
-	"type": "object", "required": ["reference", "ward", "count", "person", "notes", "secret"],
+`
+	const schema = `{
+	"type": "object", "required": ["reference", "ward", "count", "person", "notes"%s],
 	"properties": {
 		"reference": {"type": "string"}, "ward": {"type": "string"}, "count": {"type": "integer"},
-		"person": {"type": "object", "properties": {"name": {"type": "string"}, "phone": {"type": "string"}}},
-		"notes": {"type": "array", "items": {"type": "string"}}, "secret": {"type": "string"}
+		"person": {"type": "object", "properties": {"name": {"type": "string"}%s}},
+		"notes": {"type": "array", "items": {"type": "string"}}%s
 	}
-}`)},
+}`
+	text := `{"type": "string"}`
+	one, err := standard.Load(fstest.MapFS{
+		"standard.yaml": {Data: []byte(fmt.Sprintf(manifest, 1) + "  /person/phone: personal\n  /secret: special\n")},
+		"schema.json":   {Data: fmt.Appendf(nil, schema, `, "secret"`, `, "phone": `+text, `, "secret": `+text)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	two, err = standard.Load(fstest.MapFS{
+		"standard.yaml":   {Data: fmt.Appendf(nil, manifest, 2)},
+		"schema.json":     {Data: fmt.Appendf(nil, schema, "", "", "")},
+		"mappings/1.yaml": {Data: []byte("steps:\n  - remove: /secret\n  - remove: /person/phone\n")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return one, two
 }
 
 const caseName = name.StandardName("standards.example/case")
@@ -93,16 +103,20 @@ var fieldSets = [][]name.Field{
 // What may be counted by: nobody counts by what is about people.
 var countSets = [][]name.Field{{"/ward"}, {"/ward", "/count"}, {"/reference", "/ward"}}
 
+// What may be agreed of records that the mapping makes.
+var mappedSets = fieldSets[1:4]
+
 // A text is one version of an agreement, and what it means in Go.
 type text struct {
 	doc    *agreement.Agreement
 	rule   rule
 	fields []name.Field
+	major  int // of the standard
 }
 
 // text makes a document that can be signed.
 func (w *World) text(nm name.Agreement, version int, from name.Council, to []name.Council) *text {
-	x := &text{rule: rules[w.rng.IntN(len(rules))], fields: fieldSets[w.rng.IntN(len(fieldSets))]}
+	x := &text{rule: rules[w.rng.IntN(len(rules))], fields: fieldSets[w.rng.IntN(len(fieldSets))], major: 1}
 	var b strings.Builder
 	fmt.Fprintf(&b, "agreement: %s\nversion: %d\nfrom: %s\nto: [", nm, version, from)
 	for i, c := range to {
@@ -118,7 +132,10 @@ func (w *World) text(nm name.Agreement, version int, from name.Council, to []nam
 	if strings.HasSuffix(string(nm), "-3") {
 		mode, x.fields = "mode: aggregate", countSets[w.rng.IntN(len(countSets))]
 	}
-	fmt.Fprintf(&b, "]\n%s\nstandard: %s@1\nrows: '%s'\nfields: [", mode, caseName, x.rule.cel)
+	if strings.HasSuffix(string(nm), "-4") {
+		x.major, x.fields = 2, mappedSets[w.rng.IntN(len(mappedSets))]
+	}
+	fmt.Fprintf(&b, "]\n%s\nstandard: %s@%d\nrows: '%s'\nfields: [", mode, caseName, x.major, x.rule.cel)
 	for i, f := range x.fields {
 		if i > 0 {
 			b.WriteString(", ")
