@@ -11,13 +11,21 @@ import (
 // A receiver is what the file shows of one council that received records.
 type receiver struct {
 	council   name.Council
-	sent      []uint64            // bits over verifier.records: in a logged disclosure to it
-	held      []uint64            // in a receipt of it
-	refused   []uint64            // in a receipt of it, as refused
-	takenBack map[[16]byte]uint64 // records whose withdrawal it was sent so far, and its log index
-	deleted   map[uint64]bool     // withdrawals, by log index, that it signed for
-	all       bool                // it signed that it deleted everything
-	members   []name.Council      // of a footprint: they cosigned what its receipts say
+	sent      []uint64          // bits over verifier.records: in a logged disclosure to it
+	held      []uint64          // in a receipt of it
+	refused   []uint64          // in a receipt of it, as refused
+	takenBack map[letOut]uint64 // records whose withdrawal it was sent so far, and its log index
+	deleted   map[uint64]bool   // withdrawals, by log index, that it signed for
+	all       bool              // it signed that it deleted everything
+	members   []name.Council    // of a footprint: they cosigned what its receipts say
+}
+
+// letOut is a record as one text of an agreement lets it out: another text may let
+// out again what this one no longer did.
+type letOut struct {
+	agreement name.Agreement
+	version   uint64
+	record    [16]byte
 }
 
 func set(bits []uint64, i int)      { bits[i/64] |= 1 << (i % 64) }
@@ -48,7 +56,7 @@ func (s *sharing) receiver(c name.Council) *receiver {
 			return nil
 		}
 		words := (len(s.v.records) + 63) / 64
-		r = &receiver{c, make([]uint64, words), make([]uint64, words), make([]uint64, words), map[[16]byte]uint64{}, map[uint64]bool{}, false, nil}
+		r = &receiver{c, make([]uint64, words), make([]uint64, words), make([]uint64, words), map[letOut]uint64{}, map[uint64]bool{}, false, nil}
 		s.receivers[c] = r
 	}
 	return r
@@ -122,12 +130,13 @@ func (s *sharing) disclosure(d *claimed) {
 		case r == nil:
 		case ok:
 			set(r.sent, i)
-			// A record may come back as a new version, and never as an old one.
-			if w, ok := r.takenBack[v.records[i].record]; ok && index < w {
+			// Under one text a record may come back as a new version, and never as an
+			// old one.
+			if w, ok := r.takenBack[letOut{d.agreement, d.version, v.records[i].record}]; ok && index < w {
 				v.on(CheckWithdrawals).failEntry(index, fmt.Sprintf("went to %s again after it had been taken back", d.to), "")
 			}
 		case e.kind == event.Withdrawal:
-			r.takenBack[e.record.Bytes()] = index
+			r.takenBack[letOut{e.agreement, e.version, e.record.Bytes()}] = index
 		}
 	}
 }
