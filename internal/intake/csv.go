@@ -74,6 +74,14 @@ func (r *Reader) openCSV(in io.Reader) error {
 	return nil
 }
 
+// widthFix says where to look when a row is not as wide as the headings.
+func (t *table) widthFix() string {
+	if t.src == nil { // a sheet: what is inside a cell cannot part it
+		return "give each column a heading of its own: a heading put together from several cells counts for the first of them"
+	}
+	return "look for a delimiter or a line end inside a cell, which must then stand in quotation marks"
+}
+
 func newTable(src *source, delim byte) *table {
 	t := &table{src: src, delim: delim}
 	t.take = t.takeCSV
@@ -197,7 +205,7 @@ func (t *table) next(m *Mapping) (Raw, error) {
 		case len(raw.cells) > n || (len(raw.cells) < n && !m.ShortRows):
 			raw.bad = &Problem{Rule: RuleColumns,
 				Detail: fmt.Sprintf("the row has %s and the headings are %d", count(len(raw.cells), "cell", "cells"), n),
-				Fix:    "look for a delimiter or a line end inside a cell, which must then stand in quotation marks"}
+				Fix:    t.widthFix()}
 		case len(raw.cells) < n:
 			raw.cells = append(raw.cells, make([]string, n-len(raw.cells))...)
 		}

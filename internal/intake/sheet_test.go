@@ -325,6 +325,20 @@ func TestMergedCells(t *testing.T) {
 	}
 }
 
+// A row of a sheet that is wider than its headings is told of the headings, not
+// of delimiters, which a sheet does not have.
+func TestMergedHeading(t *testing.T) {
+	b := workbookOf(t, func(f *excelize.File) { f.MergeCell("Sheet1", "B1", "C1") }, []any{"A", "B"}, []any{"1", "2", "3"})
+	m := mapping(t, "mapping: 1\nstandard: standards.example/x@1\ncolumns:\n  - {to: /a, from: A}\n  - {to: /b, from: B}\n")
+	rows, _, err := openIn(t, b, intake.Options{Format: intake.XLSX, Mapping: m})
+	if err != nil || len(rows) != 1 || len(rows[0].Problems) != 1 {
+		t.Fatalf("%v %v", rows, err)
+	}
+	if p := rows[0].Problems[0]; p.Rule != intake.RuleColumns || !strings.Contains(p.Fix, "heading") || strings.Contains(p.Fix, "delimiter") {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestSheetStructure(t *testing.T) {
 	for _, c := range []struct {
 		name, mapping string
