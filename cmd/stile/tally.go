@@ -201,10 +201,19 @@ func (t *tally) refuse(file string, row intake.Row, problems []intake.Problem) {
 	}
 }
 
+// placeless are the rules that a member breaks which the standard has no place for.
+var placeless = []string{"additionalProperties", "unevaluatedProperties"}
+
 // ofMapping reports whether a problem is the mapping's and no row's: a constant
-// that the standard does not take.
+// that the standard does not take, or a column for which it has no place.
 func (im *importer) ofMapping(p intake.Problem) bool {
-	if im.mapping == nil || p.Column != "" {
+	if im.mapping == nil {
+		return false
+	}
+	if slices.Contains(placeless, p.Rule) && slices.ContainsFunc(im.mapping.Columns, func(c intake.Column) bool { return string(c.To) == p.Pointer }) {
+		return true
+	}
+	if p.Column != "" {
 		return false
 	}
 	for to := range im.mapping.Constants {
@@ -215,10 +224,15 @@ func (im *importer) ofMapping(p intake.Problem) bool {
 	return false
 }
 
-// faultsOfMapping tells of constants that the standard does not take.
+// faultsOfMapping tells of constants that the standard does not take, and of places
+// that it does not have.
 func (t *tally) faultsOfMapping() []string {
 	var out []string
 	for why, n := range t.mapped {
+		if slices.Contains(placeless, why.rule) {
+			out = append(out, fmt.Sprintf("the mapping puts a column at %s, and the standard has no such place: it refuses %s", why.pointer, plural(n, "row", "rows")))
+			continue
+		}
 		out = append(out, fmt.Sprintf("the mapping's constant at %s %s: it refuses %s", why.pointer, cmp.Or(why.detail, inWords(why.rule)), plural(n, "row", "rows")))
 	}
 	slices.Sort(out)
