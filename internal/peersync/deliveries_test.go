@@ -37,6 +37,14 @@ func streaming(t *testing.T, w *judgetest.World, a name.Agreement, fillers int, 
 			}
 			return &wirepb.Proof{Consistency: tlog.JoinHashes(proof)}
 		})
+		refused := len(h.refusals(judgetest.Sender, a))
+		if b.Withdrawals {
+			h.book.suspend(w.Doc, true)
+		}
+		h.Refresh()
+		x.world.ResetStreams()
+		synctest.Wait()
+		// Nothing runs now: no stream takes the delivery that is reset below.
 		sent := make(chan error, 1)
 		var once sync.Once // and then it is silent
 		stage.set(func(x *exchange) {
@@ -46,11 +54,6 @@ func streaming(t *testing.T, w *judgetest.World, a name.Agreement, fillers int, 
 				sent <- x.send(b)
 			})
 		})
-		refused := len(h.refusals(judgetest.Sender, a))
-		if b.Withdrawals {
-			h.book.suspend(w.Doc, true)
-		}
-		h.Refresh()
 		x.world.ResetStreams()
 		h.Retry()
 		select {
