@@ -122,9 +122,9 @@ func (f *Feed) check(bad func(key, format string, args ...any)) {
 	case f.Folder != "" && f.Database != "":
 		bad("database", "want a folder or a database, not both")
 	case f.Folder != "":
-		for key, v := range map[string]string{"connection_file": f.ConnectionFile, "query": f.Query, "cursor": f.Cursor, "cursor_from": f.CursorFrom, "every": f.Every} {
-			if v != "" {
-				bad(key, "is for a database")
+		for _, x := range [][2]string{{"connection_file", f.ConnectionFile}, {"query", f.Query}, {"cursor", f.Cursor}, {"cursor_from", f.CursorFrom}, {"every", f.Every}} {
+			if x[1] != "" {
+				bad(x[0], "is for a database")
 			}
 		}
 	default:
@@ -136,9 +136,9 @@ func (f *Feed) checkDatabase(bad func(key, format string, args ...any)) {
 	if !slices.Contains([]string{"postgres", "sqlserver"}, f.Database) {
 		bad("database", "want one of postgres, sqlserver")
 	}
-	for key, v := range map[string]string{"connection_file": f.ConnectionFile, "query": strings.TrimSpace(f.Query), "mapping": f.Mapping} {
-		if v == "" {
-			bad(key, "must be given for a database")
+	for _, x := range [][2]string{{"connection_file", f.ConnectionFile}, {"query", strings.TrimSpace(f.Query)}, {"mapping", f.Mapping}} {
+		if x[1] == "" {
+			bad(x[0], "must be given for a database")
 		}
 	}
 	if (f.Cursor == "") != (f.CursorFrom == "") {

@@ -68,6 +68,19 @@ type Options struct {
 	Poll bool
 }
 
+// fill puts the defaults where nothing is said.
+func (o *Options) fill() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Open == nil {
+		o.Open = open
+	}
+}
+
 // How often a folder is looked at though nobody said that it has changed, and how
 // long a file must have stayed as it is.
 const (
@@ -84,15 +97,7 @@ const (
 // Run runs the feeds until ctx ends. It returns an error when their state cannot
 // be kept.
 func Run(ctx context.Context, o Options) error {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Open == nil {
-		o.Open = open
-	}
+	o.fill()
 	if len(o.Feeds) == 0 {
 		return nil
 	}
@@ -115,15 +120,7 @@ func Run(ctx context.Context, o Options) error {
 // then.
 func Once(ctx context.Context, o Options, name string) (State, error) {
 	o.Poll = true
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Open == nil {
-		o.Open = open
-	}
+	o.fill()
 	for i := range o.Feeds {
 		if o.Feeds[i].Name != name {
 			continue
