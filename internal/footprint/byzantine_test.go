@@ -416,6 +416,64 @@ func TestMembers(t *testing.T) {
 	})
 }
 
+// TestLeaverLearns: a member that cannot be reached while the others agree that
+// it leaves learns of it once it can be reached, and one that stays away is
+// removed all the same.
+func TestLeaverLearns(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(5)
+		others := places[:3]
+		leave := func(c name.Council) {
+			t.Helper()
+			if _, err := w.at(c).Remove(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			if l := w.leader(); l != nil && l.o.Self == c {
+				if err := l.Transfer(others[0]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.await("another leads", func() bool {
+				l := w.leader()
+				return l != nil && l.o.Self != c
+			})
+			for _, o := range places {
+				w.world.Cut(o, c)
+			}
+			for _, o := range others {
+				if err := w.at(o).catchUp(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if w.at(o).fsm.state.Load().Open == nil {
+					break // a majority has agreed
+				}
+				if _, err := w.at(o).Agree(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if w.at(c).left() {
+				t.Fatalf("%s knows that it left, and nothing reaches it", c)
+			}
+		}
+		leave(places[4])
+		time.Sleep(time.Second)
+		for _, o := range places {
+			w.world.Heal(o, places[4])
+		}
+		w.await("who left knows it", func() bool { return w.at(places[4]).left() })
+		w.await("the others let it go", func() bool { return w.voters() == 4 })
+		w.stop(places[4])
+
+		leave(places[3])
+		w.stop(places[3])
+		start := time.Now()
+		w.await("the others let the dead one go", func() bool { return w.voters() == 3 })
+		if d := time.Since(start); d > leaveWithin+5*time.Second {
+			t.Errorf("it took %s", d)
+		}
+	})
+}
+
 // TestClocks: members whose clocks jump, and disagree by years, go on.
 func TestClocks(t *testing.T) {
 	inFens(t, func(t *testing.T, w *fens) {

@@ -129,6 +129,7 @@ type Footprint struct {
 	leaders     leaderWatch
 	opened      chan struct{} // closed once raft is there: members may ask before
 	closed      atomic.Bool
+	leaving     map[raft.ServerID]time.Time // since when a server waits to be removed; used by lead alone
 
 	standards sync.Map // name.Standard to *standard.Standard
 
@@ -269,7 +270,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 		o: o, folder: fold,
 		notify: make(chan bool, 16), queue: make(chan *proposal, 256), sending: make(chan struct{}, 1),
 		kick: make(chan struct{}, 1), marks: make(chan struct{}, 1), upgrades: make(chan struct{}, 1), eraser: make(chan struct{}, 1), inspections: make(chan []inspection, 8), missed: missed{wake: make(chan struct{}, 1)},
-		contact: map[name.Council]contact{}, peers: map[name.Council]Peer{},
+		leaving: map[raft.ServerID]time.Time{}, contact: map[name.Council]contact{}, peers: map[name.Council]Peer{},
 	}
 	f.judge = judge.New(judge.Options{Directory: o.Directory, Standards: f.standard, Now: o.Now})
 	f.opened = make(chan struct{})

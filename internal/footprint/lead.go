@@ -36,6 +36,7 @@ func (f *Footprint) lead() {
 		}
 		if f.raft.State() != raft.Leader {
 			f.ready.Store(nil)
+			clear(f.leaving)
 			continue
 		}
 		if f.ready.Load() == nil {
@@ -110,7 +111,9 @@ func (f *Footprint) reconcile() {
 	}
 	for _, srv := range servers {
 		if want[srv.ID] == nil && srv.ID != self {
-			report("removing a server", srv.ID, f.raft.RemoveServer(srv.ID, index, time.Second).Error())
+			if f.mayRemove(srv.ID) {
+				report("removing a server", srv.ID, f.raft.RemoveServer(srv.ID, index, time.Second).Error())
+			}
 			return
 		}
 	}
@@ -132,6 +135,35 @@ func (f *Footprint) reconcile() {
 			return
 		}
 	}
+}
+
+// leaveWithin is how long a server that the ledger has no member for stays in
+// raft's configuration until it has applied the entry by which it left.
+const leaveWithin = 10 * time.Second
+
+// mayRemove reports whether a server that is no member's any more can be taken
+// out of raft's configuration. From then on raft sends it nothing, but for one
+// last message that may be lost, so a member that is up is first let apply the
+// entry by which it left: it would never learn of it otherwise. One that does
+// not answer is waited for until leaveWithin has passed, since a dead member
+// must be removable. A replica that another took the place of is waited for no
+// longer: it is not there to learn anything.
+func (f *Footprint) mayRemove(id raft.ServerID) bool {
+	since, ok := f.leaving[id]
+	if !ok {
+		since = time.Now()
+		f.leaving[id] = since
+	}
+	c, _, ok := parseServer(string(id))
+	if !ok {
+		return true
+	}
+	p, err := f.peer(c, time.Second)
+	if err == nil && (p.Left || p.Server != string(id)) || time.Since(since) >= leaveWithin {
+		delete(f.leaving, id)
+		return true
+	}
+	return false
 }
 
 // peer asks a member how it is.

@@ -24,13 +24,14 @@ type Peer struct {
 	Free    uint64 `json:"free"`    // bytes of free disk
 	Full    bool   `json:"full,omitempty"`
 	Stopped string `json:"stopped,omitempty"` // why it applies nothing any more
+	Left    bool   `json:"left,omitempty"`    // what it has applied says that it is no member
 
 	took time.Duration
 }
 
 func (f *Footprint) self() Peer {
 	r := f.fsm.current()
-	p := Peer{Server: f.server(), Applied: r.Applied(), Size: r.Checkpoint().Size, Speaks: f.o.newest()}
+	p := Peer{Server: f.server(), Applied: r.Applied(), Size: r.Checkpoint().Size, Speaks: f.o.newest(), Left: f.left()}
 	if free, err := f.o.free(f.o.Dir); err == nil {
 		p.Free, p.Full = free, free < f.o.MinFree
 	}
@@ -38,6 +39,14 @@ func (f *Footprint) self() Peer {
 		p.Stopped = err.Error()
 	}
 	return p
+}
+
+// left reports whether what was applied here says that this replica is no
+// member's. One that has applied nothing yet does not know.
+func (f *Footprint) left() bool {
+	s := f.fsm.state.Load()
+	m := s.members[f.o.Self]
+	return len(s.members) > 0 && (m == nil || m.server() != f.server())
 }
 
 // A MemberStatus is one member of the footprint as this one sees it.
