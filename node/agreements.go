@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -141,33 +142,33 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		return nil, fail(Conflict, "give the document the next version number", "version %d of %s was proposed with another text", a.Version, a.Name)
 	}
 	if !proposed && a.From == self {
-		if err := n.say(ctx, agreement.KindProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
+		if err := n.say(ctx, event.KindAgreementProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
 			return nil, err
 		}
 	}
 	if !proposed && n.replicas.at(a.From) != nil {
-		if err := n.vouch(ctx, agreement.KindProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
+		if err := n.vouch(ctx, event.KindAgreementProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
 			return nil, err
 		}
-		if err := n.book.Say(a.From, agreement.KindProposal, agreement.Proposal{Agreement: a}.Body()); err != nil {
+		if err := n.book.Say(a.From, event.KindAgreementProposal, agreement.Proposal{Agreement: a}.Body()); err != nil {
 			return nil, fail(Refused, "", "%v", err)
 		}
 		proposed = true
 	}
-	switch signed, err := n.vouched(agreement.KindSignature, a.Ref()); {
+	switch signed, err := n.vouched(event.KindAgreementSignature, a.Ref()); {
 	case err != nil:
 		return nil, err
 	case a.Party(self):
 		if n.signed(a, self) {
 			break
 		}
-		if err := n.say(ctx, agreement.KindSignature, agreement.Signature{Ref: a.Ref()}.Body(), others); err != nil {
+		if err := n.say(ctx, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref()}.Body(), others); err != nil {
 			return nil, err
 		}
 	case !proposed:
 		return nil, fail(NotFound, "wait until it has arrived: stile agreement list", "%s has not been proposed to %s", a.Name, kept[0].name)
 	case !signed:
-		if err := n.vouch(ctx, agreement.KindSignature, agreement.Signature{Ref: a.Ref()}.Body(), others); err != nil {
+		if err := n.vouch(ctx, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref()}.Body(), others); err != nil {
 			return nil, err
 		}
 	}
@@ -233,9 +234,9 @@ func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*Agreemen
 	}
 	end := agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: n.now().UTC().Truncate(time.Second)}.Body()
 	if a.Party(n.cfg.Council) || len(kept) == 0 {
-		err = n.say(ctx, agreement.KindEnd, end, n.hearers(a))
+		err = n.say(ctx, event.KindAgreementEnd, end, n.hearers(a))
 	} else {
-		err = n.vouch(ctx, agreement.KindEnd, end, n.hearers(a))
+		err = n.vouch(ctx, event.KindAgreementEnd, end, n.hearers(a))
 	}
 	if err != nil {
 		return nil, err

@@ -16,11 +16,6 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 )
 
-// KindJoined is the event that says which directory the council follows from
-// then on. Body: root (hex SHA-256), root_version, left (hex SHA-256 of the root
-// followed before).
-const KindJoined = event.DirectoryJoined
-
 // DirectoryReply says what directory the node follows and how it stands.
 type DirectoryReply struct {
 	Root        string    `json:"root"` // SHA-256 of the newest root, hex
@@ -208,7 +203,7 @@ func (n *Node) join(ctx context.Context, in JoinRequest) (*DirectoryReply, error
 
 	// Said in the ledger before it is done: if it is then not done, the event
 	// says no more than that it was to be, and joining again says it again.
-	_, _, err = n.ledger.AppendNotice(ctx, KindJoined, map[string]any{
+	_, _, err = n.ledger.AppendNotice(ctx, event.KindDirectoryJoined, map[string]any{
 		"root": hex.EncodeToString(i.Root[:]), "root_version": fmt.Sprint(i.RootVersion), "left": hex.EncodeToString(was[:]),
 	})
 	if err != nil {

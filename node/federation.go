@@ -13,6 +13,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -95,7 +96,7 @@ func (n *Node) enter(ctx context.Context, r *tufdir.Repository) error {
 		os.RemoveAll(joining)
 		return err
 	}
-	_, _, err = n.ledger.AppendNotice(ctx, KindJoined, map[string]any{
+	_, _, err = n.ledger.AppendNotice(ctx, event.KindDirectoryJoined, map[string]any{
 		"root": hex.EncodeToString(sum[:]), "root_version": fmt.Sprint(version), "left": hex.EncodeToString(was[:]),
 	})
 	if err != nil {

@@ -240,10 +240,6 @@ func proposed(in FootprintRequest) func(*FootprintReply, error) (*FootprintReply
 	}
 }
 
-// KindDiscarded is the event that says that a council deleted its replica of a
-// footprint that it is no member of. Body: footprint, entries (how many).
-const KindDiscarded = event.FootprintDiscarded
-
 // discardFootprint deletes the replica of a footprint that we have left, or never
 // came to be a member of.
 func (n *Node) discardFootprint(ctx context.Context, in FootprintRequest) (*Empty, error) {
@@ -262,7 +258,7 @@ func (n *Node) discardFootprint(ctx context.Context, in FootprintRequest) (*Empt
 	if err := os.RemoveAll(n.footprintDir(r.name)); err != nil {
 		return nil, fail(Failed, "delete the folder by hand", "delete replica: %v", err)
 	}
-	_, _, err = n.ledger.AppendNotice(ctx, KindDiscarded, map[string]any{"footprint": string(r.name), "entries": json.Number(fmt.Sprint(size))})
+	_, _, err = n.ledger.AppendNotice(ctx, event.KindFootprintDiscarded, map[string]any{"footprint": string(r.name), "entries": json.Number(fmt.Sprint(size))})
 	return &Empty{}, err
 }
 

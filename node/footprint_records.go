@@ -18,11 +18,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// KindPut is the event that says that open fields of records are about to go into
-// a footprint's ledger without an agreement. Body: footprint, entries (log
-// indexes, ascending).
-const KindPut = event.FootprintPut
-
 // FootprintPutRequest puts records of ours into a footprint's ledger, with the
 // fields that their standard calls open and no others.
 type FootprintPutRequest struct {
@@ -99,7 +94,7 @@ func (n *Node) putIntoFootprint(ctx context.Context, in FootprintPutRequest) (*F
 		list[i] = json.Number(fmt.Sprint(x))
 	}
 	// Logged before it leaves, as every disclosure is.
-	if _, _, err := n.ledger.AppendNotice(ctx, KindPut, map[string]any{"footprint": string(r.name), "entries": list}); err != nil {
+	if _, _, err := n.ledger.AppendNotice(ctx, event.KindFootprintPut, map[string]any{"footprint": string(r.name), "entries": list}); err != nil {
 		return nil, err
 	}
 	got, err := r.put(ctx, entries)
@@ -172,7 +167,7 @@ func (n *Node) withdrawFromFootprint(ctx context.Context, in FootprintPutRequest
 		if a, ok := n.flowsUnder(r.name, h.View.Standard.Line()); ok {
 			return nil, fail(Conflict, "stile agreement show "+string(a), "records of %s go in and out of %s by themselves, under %s", h.View.Standard.Line(), r.name, a)
 		}
-		_, jws, err := n.ledger.AppendNotice(ctx, ledger.KindWithdrawal, event.Withdrawn{Agreement: by, Record: id, Reason: WithdrawnByHand}.Body())
+		_, jws, err := n.ledger.AppendNotice(ctx, event.KindWithdrawal, event.Withdrawal{Agreement: by, Record: id, Reason: WithdrawnByHand}.Body())
 		if err != nil {
 			return nil, err
 		}

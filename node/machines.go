@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -304,6 +305,6 @@ func (n *Node) giveBack(ctx context.Context, r *replica) (*Empty, error) {
 	if err := os.Remove(filepath.Join(cfg.Data, machineName)); err != nil {
 		return nil, fail(Failed, "delete the file by hand", "%v", err)
 	}
-	_, _, err = n.ledger.AppendNotice(ctx, KindDiscarded, map[string]any{"footprint": string(r.name), "entries": json.Number("0")})
+	_, _, err = n.ledger.AppendNotice(ctx, event.KindFootprintDiscarded, map[string]any{"footprint": string(r.name), "entries": json.Number("0")})
 	return &Empty{}, err
 }

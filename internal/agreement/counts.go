@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -37,9 +36,6 @@ const (
 	MaxGroupFields = 4    // fields counted by at once
 	MaxGroupText   = 200  // bytes of one group's value in one field
 )
-
-// KindCounts is the kind of the event that holds the Counts of a day.
-const KindCounts = event.Counts
 
 // ErrGroups: the fields have too many values to count by, or too long ones.
 var ErrGroups = fmt.Errorf("records fall into more than %d groups, or into groups with long names: they are not fields to count by", MaxGroups)

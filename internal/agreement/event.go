@@ -13,15 +13,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// The kinds of ledger event that this package understands.
-const (
-	KindProposal  = event.AgreementProposal  // body of a Proposal, by the sender
-	KindSignature = event.AgreementSignature // body of a Signature, by each party
-	KindSuspend   = event.AgreementSuspend   // body of a Notice, by any party
-	KindResume    = event.AgreementResume    // body of a Notice, by the party that suspended
-	KindEnd       = event.AgreementEnd       // body of a Notice, by any party; it is final
-)
-
 // ErrEvent is wrapped by every error about the body of an event.
 var ErrEvent = errors.New("agreement event is malformed")
 
@@ -72,16 +63,16 @@ func (a *Agreement) Ref() Ref { return Ref{a.Name, a.Version, a.Digest()} }
 // it is of another kind or does not parse.
 func RefOf(kind string, body any) (Ref, bool) {
 	switch kind {
-	case KindProposal:
+	case event.KindAgreementProposal:
 		p, err := ParseProposal(body)
 		if err != nil {
 			return Ref{}, false
 		}
 		return p.Agreement.Ref(), true
-	case KindSignature:
+	case event.KindAgreementSignature:
 		s, err := ParseSignature(body)
 		return s.Ref, err == nil
-	case KindEnd, KindSuspend, KindResume:
+	case event.KindAgreementEnd, event.KindAgreementSuspend, event.KindAgreementResume:
 		n, err := ParseNotice(body)
 		return n.Ref, err == nil
 	}
@@ -90,7 +81,7 @@ func RefOf(kind string, body any) (Ref, bool) {
 
 // Kinds returns the kinds of events that a [State] takes in.
 func Kinds() []string {
-	return []string{KindProposal, KindSignature, KindSuspend, KindResume, KindEnd}
+	return []string{event.KindAgreementProposal, event.KindAgreementSignature, event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd}
 }
 
 // A Signature is a party's consent to a document. The event that carries it is

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -98,19 +99,19 @@ func (s *State) Apply(council name.Council, kind string, body any, at time.Time)
 func (s *State) apply(council name.Council, kind string, body any, at time.Time) error {
 	e := saying{council: council, kind: kind, at: at.UTC()}
 	switch kind {
-	case KindProposal:
+	case event.KindAgreementProposal:
 		p, err := ParseProposal(body)
 		if err != nil {
 			return err
 		}
 		return s.propose(council, p.Agreement, e.at)
-	case KindSignature:
+	case event.KindAgreementSignature:
 		sig, err := ParseSignature(body)
 		if err != nil {
 			return err
 		}
 		e.ref = sig.Ref
-	case KindSuspend, KindResume, KindEnd:
+	case event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd:
 		n, err := ParseNotice(body)
 		if err != nil {
 			return err
@@ -177,7 +178,7 @@ func (v *version) hear(e saying) error {
 	case e.ref != v.ref:
 		return fmt.Errorf("%w: version %d of %s has another digest", ErrConflict, v.ref.Version, v.doc.Name)
 	}
-	if e.kind == KindSignature {
+	if e.kind == event.KindAgreementSignature {
 		if missing := v.doc.Incomplete(); len(missing) > 0 {
 			return fmt.Errorf("%w: %s", ErrUnsignable, strings.Join(missing, ", "))
 		}
@@ -187,7 +188,7 @@ func (v *version) hear(e saying) error {
 		return nil
 	}
 	said := v.notices[e.council]
-	if e.kind == KindResume && !slices.ContainsFunc(said, func(n notice) bool { return n.kind == KindSuspend }) {
+	if e.kind == event.KindAgreementResume && !slices.ContainsFunc(said, func(n notice) bool { return n.kind == event.KindAgreementSuspend }) {
 		return fmt.Errorf("%w: %s has not suspended %s", ErrConflict, e.council, v.doc.Name)
 	}
 	n := notice{e.kind, e.notice}
@@ -381,7 +382,7 @@ func (v *version) tookOver(now time.Time) bool {
 		}
 	}
 	return !slices.ContainsFunc(v.notices[v.doc.From], func(n notice) bool {
-		return n.kind == KindEnd && !n.At.After(starts)
+		return n.kind == event.KindAgreementEnd && !n.At.After(starts)
 	})
 }
 
@@ -395,7 +396,7 @@ func (v *version) end(now time.Time) (string, bool) {
 	var ends []ending
 	for c, said := range v.notices {
 		for _, n := range said {
-			if n.kind == KindEnd && !now.Before(n.At) {
+			if n.kind == event.KindAgreementEnd && !now.Before(n.At) {
 				ends = append(ends, ending{c, n.Notice})
 			}
 		}
@@ -415,11 +416,11 @@ func (v *version) suspensions(now time.Time) (out []Suspension) {
 	for _, c := range slices.Sorted(maps.Keys(v.notices)) {
 		var last notice
 		for _, n := range v.notices[c] {
-			if n.kind != KindEnd && !now.Before(n.At) {
+			if n.kind != event.KindAgreementEnd && !now.Before(n.At) {
 				last = n
 			}
 		}
-		if last.kind == KindSuspend {
+		if last.kind == event.KindAgreementSuspend {
 			out = append(out, Suspension{c, last.At, last.Reason})
 		}
 	}

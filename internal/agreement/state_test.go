@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -50,9 +51,11 @@ func (s said) apply(t testing.TB, st *State) error {
 	return st.Apply(s.by, s.kind, wired(t, s.body), day(t, s.at))
 }
 
-func propose(a *Agreement) said { return said{a.From, KindProposal, Proposal{a}.Body(), "2026-11-01"} }
+func propose(a *Agreement) said {
+	return said{a.From, event.KindAgreementProposal, Proposal{a}.Body(), "2026-11-01"}
+}
 func sign(by name.Council, a *Agreement) said {
-	return said{by, KindSignature, Signature{a.Ref()}.Body(), "2026-11-02"}
+	return said{by, event.KindAgreementSignature, Signature{a.Ref()}.Body(), "2026-11-02"}
 }
 func notify(t testing.TB, by name.Council, kind string, a *Agreement, at string) said {
 	return said{by, kind, Notice{a.Ref(), "because", day(t, at)}.Body(), at}
@@ -74,16 +77,16 @@ func TestStateOfOneAgreement(t *testing.T) {
 		{"signature before the document", []said{sign(to, a), propose(a), sign(from, a)}, "2027-01-01", InForce, ""},
 		{"too early", []said{propose(a), sign(from, a), sign(to, a)}, "2026-11-30", Waiting, "starts 2026-12-01"},
 		{"too late", []said{propose(a), sign(from, a), sign(to, a)}, "2028-01-01", Ended, "ended 2028-01-01"},
-		{"ended", []said{propose(a), sign(from, a), sign(to, a), notify(t, to, KindEnd, a, "2027-02-01")}, "2027-02-01", Ended, "ended 2027-02-01 by saltby.gov.uk: because"},
-		{"end to come", []said{propose(a), sign(from, a), sign(to, a), notify(t, to, KindEnd, a, "2027-02-01")}, "2027-01-31", InForce, ""},
-		{"end before the document", []said{notify(t, to, KindEnd, a, "2027-02-01"), propose(a), sign(from, a), sign(to, a)}, "2027-02-01", Ended, "ended 2027-02-01 by saltby.gov.uk: because"},
-		{"declined", []said{propose(a), sign(from, a), notify(t, to, KindEnd, a, "2026-11-05")}, "2027-02-01", Ended, "ended 2026-11-05 by saltby.gov.uk: because"},
-		{"suspended", []said{propose(a), sign(from, a), sign(to, a), notify(t, from, KindSuspend, a, "2027-02-01")}, "2027-02-02", Suspended, "suspended by northmoor.gov.uk since 2027-02-01: because"},
-		{"suspended by both, resumed by one", []said{propose(a), sign(from, a), sign(to, a), notify(t, from, KindSuspend, a, "2027-02-01"), notify(t, to, KindSuspend, a, "2027-02-02"), notify(t, from, KindResume, a, "2027-02-03")},
+		{"ended", []said{propose(a), sign(from, a), sign(to, a), notify(t, to, event.KindAgreementEnd, a, "2027-02-01")}, "2027-02-01", Ended, "ended 2027-02-01 by saltby.gov.uk: because"},
+		{"end to come", []said{propose(a), sign(from, a), sign(to, a), notify(t, to, event.KindAgreementEnd, a, "2027-02-01")}, "2027-01-31", InForce, ""},
+		{"end before the document", []said{notify(t, to, event.KindAgreementEnd, a, "2027-02-01"), propose(a), sign(from, a), sign(to, a)}, "2027-02-01", Ended, "ended 2027-02-01 by saltby.gov.uk: because"},
+		{"declined", []said{propose(a), sign(from, a), notify(t, to, event.KindAgreementEnd, a, "2026-11-05")}, "2027-02-01", Ended, "ended 2026-11-05 by saltby.gov.uk: because"},
+		{"suspended", []said{propose(a), sign(from, a), sign(to, a), notify(t, from, event.KindAgreementSuspend, a, "2027-02-01")}, "2027-02-02", Suspended, "suspended by northmoor.gov.uk since 2027-02-01: because"},
+		{"suspended by both, resumed by one", []said{propose(a), sign(from, a), sign(to, a), notify(t, from, event.KindAgreementSuspend, a, "2027-02-01"), notify(t, to, event.KindAgreementSuspend, a, "2027-02-02"), notify(t, from, event.KindAgreementResume, a, "2027-02-03")},
 			"2027-02-04", Suspended, "suspended by saltby.gov.uk since 2027-02-02: because"},
-		{"resumed", []said{propose(a), sign(from, a), sign(to, a), notify(t, from, KindSuspend, a, "2027-02-01"), notify(t, from, KindResume, a, "2027-02-03")}, "2027-02-03", InForce, ""},
-		{"resumed, but not yet", []said{propose(a), sign(from, a), sign(to, a), notify(t, from, KindSuspend, a, "2027-02-01"), notify(t, from, KindResume, a, "2027-02-03")}, "2027-02-02", Suspended, "suspended by northmoor.gov.uk since 2027-02-01: because"},
-		{"ended while suspended", []said{propose(a), sign(from, a), sign(to, a), notify(t, from, KindSuspend, a, "2027-02-01"), notify(t, from, KindEnd, a, "2027-02-03"), notify(t, from, KindResume, a, "2027-02-04")},
+		{"resumed", []said{propose(a), sign(from, a), sign(to, a), notify(t, from, event.KindAgreementSuspend, a, "2027-02-01"), notify(t, from, event.KindAgreementResume, a, "2027-02-03")}, "2027-02-03", InForce, ""},
+		{"resumed, but not yet", []said{propose(a), sign(from, a), sign(to, a), notify(t, from, event.KindAgreementSuspend, a, "2027-02-01"), notify(t, from, event.KindAgreementResume, a, "2027-02-03")}, "2027-02-02", Suspended, "suspended by northmoor.gov.uk since 2027-02-01: because"},
+		{"ended while suspended", []said{propose(a), sign(from, a), sign(to, a), notify(t, from, event.KindAgreementSuspend, a, "2027-02-01"), notify(t, from, event.KindAgreementEnd, a, "2027-02-03"), notify(t, from, event.KindAgreementResume, a, "2027-02-04")},
 			"2027-02-05", Ended, "ended 2027-02-03 by northmoor.gov.uk: because"},
 	} {
 		s := NewState()
@@ -114,17 +117,17 @@ func TestStateRefuses(t *testing.T) {
 		event  said
 		want   error
 	}{
-		{"proposed by the receiver", nil, said{to, KindProposal, Proposal{a}.Body(), "2026-11-01"}, ErrNotParty},
+		{"proposed by the receiver", nil, said{to, event.KindAgreementProposal, Proposal{a}.Body(), "2026-11-01"}, ErrNotParty},
 		{"another document of that version", []said{propose(a)}, propose(other), ErrConflict},
 		{"a version that came before", []said{propose(second)}, propose(a), ErrConflict},
 		{"signed by a stranger", []said{propose(a)}, sign("whinfell.gov.uk", a), ErrNotParty},
-		{"another digest", []said{propose(a)}, said{to, KindSignature, wrong, "2026-11-02"}, ErrConflict},
+		{"another digest", []said{propose(a)}, said{to, event.KindAgreementSignature, wrong, "2026-11-02"}, ErrConflict},
 		{"an incomplete document", []said{propose(empty)}, sign(to, empty), ErrUnsignable},
-		{"ended by a stranger", []said{propose(a)}, notify(t, "whinfell.gov.uk", KindEnd, a, "2026-11-03"), ErrNotParty},
-		{"ended under another digest", []said{propose(a)}, notify(t, to, KindEnd, other, "2026-11-03"), ErrConflict},
-		{"resumed by one who did not suspend", []said{propose(a), notify(t, from, KindSuspend, a, "2026-11-03")}, notify(t, to, KindResume, a, "2026-11-04"), ErrConflict},
+		{"ended by a stranger", []said{propose(a)}, notify(t, "whinfell.gov.uk", event.KindAgreementEnd, a, "2026-11-03"), ErrNotParty},
+		{"ended under another digest", []said{propose(a)}, notify(t, to, event.KindAgreementEnd, other, "2026-11-03"), ErrConflict},
+		{"resumed by one who did not suspend", []said{propose(a), notify(t, from, event.KindAgreementSuspend, a, "2026-11-03")}, notify(t, to, event.KindAgreementResume, a, "2026-11-04"), ErrConflict},
 		{"an unknown kind", nil, said{to, "agreement-forget", Signature{a.Ref()}.Body(), "2026-11-02"}, ErrEvent},
-		{"a signature for a notice", []said{propose(a)}, said{to, KindEnd, Signature{a.Ref()}.Body(), "2026-11-02"}, ErrEvent},
+		{"a signature for a notice", []said{propose(a)}, said{to, event.KindAgreementEnd, Signature{a.Ref()}.Body(), "2026-11-02"}, ErrEvent},
 	} {
 		s := NewState()
 		for _, e := range c.before {
@@ -142,7 +145,7 @@ func TestStateRefuses(t *testing.T) {
 	}
 	// What was kept for a document that then does not fit is dropped.
 	s := NewState()
-	for _, e := range []said{{to, KindSignature, wrong, "2026-11-02"}, sign("whinfell.gov.uk", a), propose(a)} {
+	for _, e := range []said{{to, event.KindAgreementSignature, wrong, "2026-11-02"}, sign("whinfell.gov.uk", a), propose(a)} {
 		if err := e.apply(t, s); err != nil {
 			t.Fatal(err)
 		}
@@ -158,12 +161,12 @@ func TestStateBoundsWhatWaits(t *testing.T) {
 	n := 0
 	for ; err == nil && n < 10_000; n++ {
 		ref := Ref{Agreement: name.Agreement(fmt.Sprintf("x.example/a%d", n)), Version: 1}
-		err = said{to, KindSignature, Signature{ref}.Body(), "2026-11-02"}.apply(t, s)
+		err = said{to, event.KindAgreementSignature, Signature{ref}.Body(), "2026-11-02"}.apply(t, s)
 	}
 	if !errors.Is(err, ErrTooMany) || n != maxWaiting+1 {
 		t.Errorf("after %d: %v", n, err)
 	}
-	if err := (said{from, KindSignature, Signature{Ref{Agreement: "x.example/a", Version: 1}}.Body(), "2026-11-02"}).apply(t, s); err != nil {
+	if err := (said{from, event.KindAgreementSignature, Signature{Ref{Agreement: "x.example/a", Version: 1}}.Body(), "2026-11-02"}).apply(t, s); err != nil {
 		t.Errorf("one council's events shut out another's: %v", err)
 	}
 }
@@ -184,14 +187,14 @@ func TestSupersession(t *testing.T) {
 		{"signed by one", append(slices.Clone(base), sign(from, two)), "2027-04-01", "2 proposed, 1 in force"},
 		{"signed, not started", both, "2027-02-28", "2 waiting, 1 in force"},
 		{"in force", both, "2027-03-01", "2 in force, 1 superseded"},
-		{"ended after it took over", append(slices.Clone(both), notify(t, to, KindEnd, two, "2027-04-01")), "2027-04-02", "2 ended, 1 superseded"},
-		{"suspended after it took over", append(slices.Clone(both), notify(t, to, KindSuspend, two, "2027-04-01")), "2027-04-02", "2 suspended, 1 superseded"},
-		{"withdrawn by the sender before it started", append(slices.Clone(both), notify(t, from, KindEnd, two, "2027-02-01")), "2027-04-02", "2 ended, 1 in force"},
-		{"ended by the receiver before it started", append(slices.Clone(both), notify(t, to, KindEnd, two, "2027-02-01")), "2027-02-02", "2 ended, 1 in force"},
-		{"ended by the receiver, and the day came", append(slices.Clone(both), notify(t, to, KindEnd, two, "2027-02-01")), "2027-04-02", "2 ended, 1 superseded"},
-		{"ended by the receiver with a false date", append(slices.Clone(both), notify(t, to, KindEnd, two, "1970-01-01")), "2027-04-02", "2 ended, 1 superseded"},
-		{"withdrawn before it was signed by all", append(slices.Clone(base), sign(from, two), notify(t, from, KindEnd, two, "2026-11-01"), sign(to, two)), "2027-04-02", "2 ended, 1 in force"},
-		{"the first ended, then the second came", append(slices.Clone(both), notify(t, to, KindEnd, one, "2027-01-15")), "2027-03-02", "2 in force, 1 ended"},
+		{"ended after it took over", append(slices.Clone(both), notify(t, to, event.KindAgreementEnd, two, "2027-04-01")), "2027-04-02", "2 ended, 1 superseded"},
+		{"suspended after it took over", append(slices.Clone(both), notify(t, to, event.KindAgreementSuspend, two, "2027-04-01")), "2027-04-02", "2 suspended, 1 superseded"},
+		{"withdrawn by the sender before it started", append(slices.Clone(both), notify(t, from, event.KindAgreementEnd, two, "2027-02-01")), "2027-04-02", "2 ended, 1 in force"},
+		{"ended by the receiver before it started", append(slices.Clone(both), notify(t, to, event.KindAgreementEnd, two, "2027-02-01")), "2027-02-02", "2 ended, 1 in force"},
+		{"ended by the receiver, and the day came", append(slices.Clone(both), notify(t, to, event.KindAgreementEnd, two, "2027-02-01")), "2027-04-02", "2 ended, 1 superseded"},
+		{"ended by the receiver with a false date", append(slices.Clone(both), notify(t, to, event.KindAgreementEnd, two, "1970-01-01")), "2027-04-02", "2 ended, 1 superseded"},
+		{"withdrawn before it was signed by all", append(slices.Clone(base), sign(from, two), notify(t, from, event.KindAgreementEnd, two, "2026-11-01"), sign(to, two)), "2027-04-02", "2 ended, 1 in force"},
+		{"the first ended, then the second came", append(slices.Clone(both), notify(t, to, event.KindAgreementEnd, one, "2027-01-15")), "2027-03-02", "2 in force, 1 ended"},
 		{"a third", append(slices.Clone(both), propose(three), sign(from, three), sign(to, three)), "2027-05-02", "3 in force, 2 superseded, 1 superseded"},
 		{"a third to come", append(slices.Clone(both), propose(three), sign(from, three), sign(to, three)), "2027-04-02", "3 waiting, 2 in force, 1 superseded"},
 	} {
@@ -218,9 +221,9 @@ func TestStateInterleaves(t *testing.T) {
 	two := parsed(t, append(three, "version: 1", "version: 2")...)
 	const third = name.Council("whinfell.gov.uk")
 	ledgers := map[name.Council][]said{
-		from:  {propose(one), sign(from, one), notify(t, from, KindSuspend, one, "2026-12-05"), propose(two), notify(t, from, KindResume, one, "2026-12-09"), sign(from, two)},
-		to:    {sign(to, one), sign(to, two), notify(t, to, KindEnd, two, "2027-06-01")},
-		third: {sign(third, two), sign(third, one), notify(t, third, KindSuspend, two, "2027-02-01"), notify(t, third, KindResume, two, "2027-03-01"), {third, KindSignature, Signature{Ref{one.Name, 2, one.Digest()}}.Body(), "2026-11-09"}},
+		from:  {propose(one), sign(from, one), notify(t, from, event.KindAgreementSuspend, one, "2026-12-05"), propose(two), notify(t, from, event.KindAgreementResume, one, "2026-12-09"), sign(from, two)},
+		to:    {sign(to, one), sign(to, two), notify(t, to, event.KindAgreementEnd, two, "2027-06-01")},
+		third: {sign(third, two), sign(third, one), notify(t, third, event.KindAgreementSuspend, two, "2027-02-01"), notify(t, third, event.KindAgreementResume, two, "2027-03-01"), {third, event.KindAgreementSignature, Signature{Ref{one.Name, 2, one.Digest()}}.Body(), "2026-11-09"}},
 	}
 	var want string
 	r := newRand(11)
@@ -263,7 +266,7 @@ func picture(s *State, n name.Agreement) string {
 func TestNextChange(t *testing.T) {
 	a := parsed(t, "starts: 2026-12-01", "starts: 2026-12-01\nends: 2028-01-01")
 	s := NewState()
-	for _, e := range []said{propose(a), sign(from, a), sign(to, a), notify(t, to, KindSuspend, a, "2027-02-01")} {
+	for _, e := range []said{propose(a), sign(from, a), sign(to, a), notify(t, to, event.KindAgreementSuspend, a, "2027-02-01")} {
 		if err := e.apply(t, s); err != nil {
 			t.Fatal(err)
 		}
@@ -357,7 +360,7 @@ func FuzzEvents(f *testing.F) {
 			t.Errorf("%s\nprints as\n%s", canon, strictjson.Canonical(n.Body()))
 		}
 		st := NewState()
-		for _, k := range []string{KindSignature, KindSuspend, KindProposal, KindEnd, KindResume} {
+		for _, k := range []string{event.KindAgreementSignature, event.KindAgreementSuspend, event.KindAgreementProposal, event.KindAgreementEnd, event.KindAgreementResume} {
 			_ = st.Apply("northmoor.gov.uk", k, v, time.Unix(0, 0))
 		}
 		for _, n := range st.Names() {

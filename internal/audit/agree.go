@@ -54,7 +54,7 @@ func (p *paper) tookOver() time.Time {
 		}
 	}
 	withdrawn := slices.ContainsFunc(p.claimed, func(s claimed) bool {
-		return s.kind == agreement.KindEnd && !s.notice.At.After(p.doc.Starts.Time())
+		return s.kind == event.KindAgreementEnd && !s.notice.At.After(p.doc.Starts.Time())
 	})
 	if len(st.Awaiting) > 0 || withdrawn {
 		return time.Time{}
@@ -81,7 +81,7 @@ func (v *verifier) readAgreements() {
 		p := &paper{doc: doc, place: f.file.Name, state: agreement.NewState()}
 		// The document stands here for its proposal: which text the parties
 		// meant is settled by the digest that each of them signed.
-		err = p.state.Apply(doc.From, agreement.KindProposal, agreement.Proposal{Agreement: doc}.Body(), time.Unix(0, 0))
+		err = p.state.Apply(doc.From, event.KindAgreementProposal, agreement.Proposal{Agreement: doc}.Body(), time.Unix(0, 0))
 		if err != nil {
 			t.fail(f.file.Name, "is not a document that could be proposed", "")
 			continue
@@ -200,7 +200,7 @@ const maxNotices = 1000
 // hear takes in an event about an agreement.
 func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 	switch s.kind {
-	case agreement.KindProposal, agreement.KindSignature, agreement.KindSuspend, agreement.KindResume, agreement.KindEnd:
+	case event.KindAgreementProposal, event.KindAgreementSignature, event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd:
 	default:
 		return
 	}
@@ -211,12 +211,12 @@ func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 	check := CheckInForce
 	body := s.notice.Body
 	switch s.kind {
-	case agreement.KindProposal:
+	case event.KindAgreementProposal:
 		if s.ref.Digest != p.doc.Digest() {
 			fail(CheckAgreements, "proposes another text than "+p.place)
 		}
 		return
-	case agreement.KindSignature:
+	case event.KindAgreementSignature:
 		check, body = CheckAgreementSignatures, agreement.Signature{Ref: s.ref}.Body
 	default:
 		// Each is looked at again for every disclosure; people give a few.
@@ -225,7 +225,7 @@ func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 			return
 		}
 	}
-	if s.kind != agreement.KindSignature {
+	if s.kind != event.KindAgreementSignature {
 		p.turns = append(p.turns, s.notice.At.Unix())
 	}
 	voted := v.vote(p, s)
@@ -237,7 +237,7 @@ func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 		fail(check, "is by a council that is not a party to "+p.place)
 	case err != nil:
 		fail(check, "cannot be said of "+p.place)
-	case s.by == v.council && s.kind == agreement.KindSignature:
+	case s.by == v.council && s.kind == event.KindAgreementSignature:
 		p.ours = s.index
 	case s.by == v.council:
 		p.claimed = append(p.claimed, *s)
@@ -254,7 +254,7 @@ func (v *verifier) judgeInForce() {
 	var unsure string
 	for i := range v.events {
 		d := &v.events[i]
-		if d.kind != event.Disclosure {
+		if d.kind != event.KindDisclosure {
 			continue
 		}
 		v.counts.Disclosures++
@@ -336,10 +336,10 @@ func (p *paper) stopped(at time.Time) bool {
 			continue
 		}
 		switch s.kind {
-		case agreement.KindEnd:
+		case event.KindAgreementEnd:
 			return true
 		default:
-			stopped = s.kind == agreement.KindSuspend
+			stopped = s.kind == event.KindAgreementSuspend
 		}
 	}
 	return stopped
@@ -351,7 +351,7 @@ func (p *paper) stoppedBefore(index uint64) bool {
 	stopped := false
 	for _, s := range p.claimed {
 		if s.index < index {
-			stopped = s.kind != agreement.KindResume
+			stopped = s.kind != event.KindAgreementResume
 		}
 	}
 	return stopped

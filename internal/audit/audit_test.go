@@ -223,7 +223,7 @@ var alters = []alter{
 		name: "receiver saw another history", check: CheckHistory, rule: "two stories", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.heard(event.Receipt, map[string]any{"agreement": string(moving), "from": string(northmoor), "size": w.tree.Size(),
+			w.heard(event.KindReceipt, map[string]any{"agreement": string(moving), "from": string(northmoor), "size": w.tree.Size(),
 				"root": tlog.Hash{1}.String(), "cursor": w.tree.Size(), "held": []any{}, "deleted": []any{}, "refused": []any{}})
 		},
 	},
@@ -329,7 +329,7 @@ var alters = []alter{
 		name: "sent after it ended", check: CheckInForce, rule: "after the agreement had ended", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.event(agreement.KindEnd, agreement.Notice{Ref: w.doc.Ref(), Reason: "no longer needed", At: time.Unix(w.now, 0)}.Body())
+			w.event(event.KindAgreementEnd, agreement.Notice{Ref: w.doc.Ref(), Reason: "no longer needed", At: time.Unix(w.now, 0)}.Body())
 			w.now += 60
 			at, tok := w.record("R-late", "E07000999")
 			w.send(map[uint64][]byte{at: tok})
@@ -340,7 +340,7 @@ var alters = []alter{
 		name: "sent while suspended", check: CheckInForce, rule: "been suspended", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.event(agreement.KindSuspend, agreement.Notice{Ref: w.doc.Ref(), Reason: "a breach", At: time.Unix(w.now, 0)}.Body())
+			w.event(event.KindAgreementSuspend, agreement.Notice{Ref: w.doc.Ref(), Reason: "a breach", At: time.Unix(w.now, 0)}.Body())
 			at, tok := w.record("R-late", "E07000999")
 			w.send(map[uint64][]byte{at: tok})
 			w.checkpoint(false)
@@ -356,7 +356,7 @@ var alters = []alter{
 			w.live(6)
 			at, tok := w.record("R-astray", "E07000999")
 			w.send(map[uint64][]byte{at: tok})
-			w.event(event.Disclosure, map[string]any{"agreement": string(moving), "version": 1, "to": "otherby.gov.uk", "entries": []any{at}})
+			w.event(event.KindDisclosure, map[string]any{"agreement": string(moving), "version": 1, "to": "otherby.gov.uk", "entries": []any{at}})
 			w.checkpoint(false)
 		},
 	},
@@ -372,7 +372,7 @@ var alters = []alter{
 		name: "withdrawal of another record's entry", check: CheckWithdrawals, rule: "of another record", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.event(event.Withdrawal, map[string]any{"agreement": string(moving), "version": 1,
+			w.event(event.KindWithdrawal, map[string]any{"agreement": string(moving), "version": 1,
 				"record": string(w.last["R0"].Record), "reason": "no longer matches the agreement", "entry": 4})
 			w.checkpoint(false)
 		},
@@ -532,7 +532,7 @@ var alters = []alter{
 		name: "disclosure of what came after it", check: CheckLogged, rule: "came after it", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.event(event.Disclosure, map[string]any{"agreement": string(moving), "version": 1, "to": string(saltby), "entries": []any{1000}})
+			w.event(event.KindDisclosure, map[string]any{"agreement": string(moving), "version": 1, "to": string(saltby), "entries": []any{1000}})
 			w.checkpoint(false)
 		},
 	},

@@ -12,10 +12,10 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// confirmed reads an [event.FootprintConfirmed], how the contributor keeps a
+// confirmed reads an [event.KindFootprintConfirmed], how the contributor keeps a
 // footprint's receipt.
 func (s *claimed) confirmed(ev *record.Event) error {
-	c, err := event.ParseConfirmedBy(ev.Body)
+	c, err := event.ParseFootprintConfirmed(ev.Body)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s *sharing) confirm(e *claimed) {
 	}
 	hashes := func(list []uint64, what string) (out []tlog.Hash, all bool) {
 		for _, index := range list {
-			if w := v.eventAt(index); w != nil && w.kind == event.Withdrawal && what == "withdrawn" {
+			if w := v.eventAt(index); w != nil && w.kind == event.KindWithdrawal && what == "withdrawn" {
 				out = append(out, w.hash)
 			} else if i, ok := v.recordAt(index); ok && what == "held" {
 				out = append(out, v.records[i].entry)

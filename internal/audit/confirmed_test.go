@@ -63,14 +63,14 @@ func TestConfirmed(t *testing.T) {
 		for _, n := range c.notes {
 			notes = append(notes, map[string]any{"note": n, "withdrawn_proof": ""})
 		}
-		s, err := readSaid(&record.Event{Council: northmoor, Kind: event.FootprintConfirmed, Body: map[string]any{
+		s, err := readSaid(&record.Event{Council: northmoor, Kind: event.KindFootprintConfirmed, Body: map[string]any{
 			"agreement": "northmoor.gov.uk/people", "footprint": string(fens), "withdrawn": num("7"), "withdrawn_at": num(c.at), "checkpoints": notes,
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		v := &verifier{contents: &contents{}, ring: newKeyring(trust), sheet: newSheet(), council: northmoor, used: map[Key]bool{}}
-		v.events = []claimed{{index: 7, kind: event.Withdrawal, hash: c.entry}}
+		v.events = []claimed{{index: 7, kind: event.KindWithdrawal, hash: c.entry}}
 		sh := &sharing{v: v, receivers: map[name.Council]*receiver{}}
 		v.covers.Agreement = "northmoor.gov.uk/people"
 		sh.confirm(&s)

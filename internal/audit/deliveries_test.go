@@ -40,12 +40,12 @@ func (a *auditor) give(s *judgetest.Sent) judgetest.Verdict {
 	}
 	a.given = append(a.given, s)
 	if a.support[l] == nil {
-		a.log(l, event.Adopted, event.Adoption{Standard: w.Standard.Name(), Integrity: w.Standard.Integrity()}.Body())
-		a.log(l, agreement.KindProposal, agreement.Proposal{Agreement: w.Doc}.Body())
-		a.log(l, agreement.KindSignature, agreement.Signature{Ref: w.Doc.Ref()}.Body())
+		a.log(l, event.KindStandardAdopted, event.StandardAdopted{Standard: w.Standard.Name(), Integrity: w.Standard.Integrity()}.Body())
+		a.log(l, event.KindAgreementProposal, agreement.Proposal{Agreement: w.Doc}.Body())
+		a.log(l, event.KindAgreementSignature, agreement.Signature{Ref: w.Doc.Ref()}.Body())
 	}
 	if !a.events {
-		a.log(l, event.Disclosure, map[string]any{
+		a.log(l, event.KindDisclosure, map[string]any{
 			"agreement": string(w.Doc.Name), "version": json.Number("1"), "to": string(judgetest.Receiver), "entries": []any{json.Number(fmt.Sprint(s.Index))},
 		})
 	}
@@ -89,7 +89,7 @@ func (a *auditor) judge(l *judgetest.Log) judgetest.Verdict {
 	}
 	a.must(b.AddStandard(w.Standard))
 	a.must(b.AddAgreement(w.Doc))
-	theirs := w.Event(w.NewLog(judgetest.Receiver), judgetest.Receiver, w.Rings[judgetest.Receiver], agreement.KindSignature, agreement.Signature{Ref: w.Doc.Ref()}.Body())
+	theirs := w.Event(w.NewLog(judgetest.Receiver), judgetest.Receiver, w.Rings[judgetest.Receiver], event.KindAgreementSignature, agreement.Signature{Ref: w.Doc.Ref()}.Body())
 	a.must(b.AddEvent(judgetest.Receiver, theirs.Token))
 	a.must(b.Close())
 	r, err := audit.Verify(bytes.NewReader(out.Bytes()), int64(out.Len()), audit.Options{Trust: audit.Trust{Members: members}})

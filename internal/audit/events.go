@@ -22,25 +22,25 @@ const unread = "" // the kind of an event that is not believed
 // their signature and their place in the log, each with the reason. Every other
 // kind of package event is read, and judged.
 var unaudited = map[string]string{
-	event.Mapped:          "what a mapping made is a record, and judged as one",
-	event.Question:        "the answer names it by its entry; what was asked is for the council that answers to show",
-	event.Counts:          "the counts went in answers, which are judged; that they were counted right only the records show",
-	event.Quarantine:      "it is about the log of another council, and carries its own evidence",
-	event.QuarantineEnded: "a person's decision about another council's log",
+	event.KindStandardMapped:  "what a mapping made is a record, and judged as one",
+	event.KindQuestion:        "the answer names it by its entry; what was asked is for the council that answers to show",
+	event.KindCounts:          "the counts went in answers, which are judged; that they were counted right only the records show",
+	event.KindQuarantine:      "it is about the log of another council, and carries its own evidence",
+	event.KindQuarantineEnded: "a person's decision about another council's log",
 
-	event.FootprintFounded:   "it stands in a footprint's log, which is no council's own",
-	event.FootprintChange:    "it stands in a footprint's log",
-	event.FootprintAgreed:    "it stands in a footprint's log",
-	event.FootprintCancelled: "it stands in a footprint's log",
-	event.FootprintJoined:    "it stands in a footprint's log",
-	event.FootprintRecovered: "it stands in a footprint's log",
+	event.KindFootprintFounded:   "it stands in a footprint's log, which is no council's own",
+	event.KindFootprintChange:    "it stands in a footprint's log",
+	event.KindFootprintAgreed:    "it stands in a footprint's log",
+	event.KindFootprintCancelled: "it stands in a footprint's log",
+	event.KindFootprintJoined:    "it stands in a footprint's log",
+	event.KindFootprintRecovered: "it stands in a footprint's log",
 
-	event.FootprintPut:         "open fields alone, which need no agreement",
-	event.FootprintContributed: "one member's word; what the members cosigned is in the receipt that follows",
-	event.FootprintReceipt:     "a partner's receipt for entries of a footprint's log, which a council's bundle does not hold",
-	event.FootprintDecided:     "the members' own signatures count, and are judged",
-	event.FootprintDiscarded:   "a replica was deleted, which nothing here can show",
-	event.DirectoryJoined:      "the directory is what the auditor was given to trust",
+	event.KindFootprintPut:         "open fields alone, which need no agreement",
+	event.KindFootprintContributed: "one member's word; what the members cosigned is in the receipt that follows",
+	event.KindFootprintReceipt:     "a partner's receipt for entries of a footprint's log, which a council's bundle does not hold",
+	event.KindFootprintDecided:     "the members' own signatures count, and are judged",
+	event.KindFootprintDiscarded:   "a replica was deleted, which nothing here can show",
+	event.KindDirectoryJoined:      "the directory is what the auditor was given to trust",
 }
 
 // said is what an event says, as far as it matters here.
@@ -82,43 +82,43 @@ var errBody = event.ErrBody
 func readSaid(ev *record.Event) (s claimed, err error) {
 	s = claimed{by: name.Council(strings.Clone(string(ev.Council))), kind: strings.Clone(ev.Kind), issuedAt: ev.IssuedAt}
 	switch ev.Kind {
-	case event.Withdrawal:
-		w, err := event.ParseWithdrawn(ev.Body)
+	case event.KindWithdrawal:
+		w, err := event.ParseWithdrawal(ev.Body)
 		s.under(w.Agreement)
 		s.version, s.record, s.entry = w.Version, name.Record(strings.Clone(string(w.Record))), w.Entry
 		return s, err
-	case event.Disclosure:
-		return s, s.disclosed(event.ParseDisclosed(ev.Kind, ev.Body))
-	case event.FootprintDisclosure:
+	case event.KindDisclosure:
+		return s, s.disclosed(event.ParseDisclosure(ev.Kind, ev.Body))
+	case event.KindFootprintDisclosure:
 		// Its entries are of a footprint's log, so they are not compared with ours.
-		_, err := event.ParseDisclosed(ev.Kind, ev.Body)
+		_, err := event.ParseDisclosure(ev.Kind, ev.Body)
 		return s, err
-	case event.Receipt:
-		r, err := event.ParseReceived(ev.Body)
+	case event.KindReceipt:
+		r, err := event.ParseReceipt(ev.Body)
 		s.under(r.Agreement)
 		s.from, s.size, s.root, s.all = name.Council(strings.Clone(string(r.From))), r.Size, r.Root, r.All
 		s.entries, s.deleted, s.refused = r.Held, r.Deleted, r.RefusedIndexes()
 		return s, err
-	case event.Answer, event.Answered:
+	case event.KindAnswer, event.KindAnswerReceipt:
 		return s, s.answered(ev)
-	case event.FootprintConfirmed:
+	case event.KindFootprintConfirmed:
 		return s, s.confirmed(ev)
-	case event.Adopted:
-		a, err := event.ParseAdoption(ev.Body)
+	case event.KindStandardAdopted:
+		a, err := event.ParseStandardAdopted(ev.Body)
 		s.standard, s.integrity = a.Standard, strings.Clone(a.Integrity)
 		return s, err
-	case event.AgreementProposal:
+	case event.KindAgreementProposal:
 		p, err := agreement.ParseProposal(ev.Body)
 		if err != nil {
 			return s, fmt.Errorf("%w: document of a %s", errBody, ev.Kind)
 		}
 		s.refer(p.Agreement.Ref())
 		return s, nil
-	case event.AgreementSignature:
+	case event.KindAgreementSignature:
 		sig, err := agreement.ParseSignature(ev.Body)
 		s.refer(sig.Ref)
 		return s, err
-	case event.AgreementSuspend, event.AgreementResume, event.AgreementEnd:
+	case event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd:
 		s.notice, err = agreement.ParseNotice(ev.Body)
 		s.notice.Reason = strings.Clone(s.notice.Reason)
 		s.refer(s.notice.Ref)
@@ -130,7 +130,7 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 
 func (s *claimed) under(a name.Agreement) { s.agreement = name.Agreement(strings.Clone(string(a))) }
 
-func (s *claimed) disclosed(d event.Disclosed, err error) error {
+func (s *claimed) disclosed(d event.Disclosure, err error) error {
 	s.under(d.Agreement)
 	s.version, s.to, s.entries = d.Version, name.Council(strings.Clone(string(d.To))), d.Entries
 	return err
@@ -142,14 +142,14 @@ func (s *claimed) answered(ev *record.Event) error {
 	if fp, _ := ev.Body["footprint"].(string); fp != "" {
 		return nil // its entries are of another log
 	}
-	if ev.Kind == event.Answer {
-		s.kind = event.Disclosure
-		return s.disclosed(event.ParseDisclosed(ev.Kind, ev.Body))
+	if ev.Kind == event.KindAnswer {
+		s.kind = event.KindDisclosure
+		return s.disclosed(event.ParseDisclosure(ev.Kind, ev.Body))
 	}
 	if of, _ := ev.Body["for"].(string); of != "" {
 		return nil // asked for a footprint, by one that is not itself a receiver
 	}
-	s.kind = event.Receipt
+	s.kind = event.KindReceipt
 	r, err := event.ParseAnswered(ev.Body)
 	s.under(r.Agreement)
 	s.from, s.size, s.root, s.entries = name.Council(strings.Clone(string(r.From))), r.Size, r.Root, r.Held
@@ -170,9 +170,9 @@ func (s *claimed) listed() int {
 // reported.
 func checkOf(kind string) string {
 	switch kind {
-	case event.Receipt, event.Answered:
+	case event.KindReceipt, event.KindAnswerReceipt:
 		return CheckReceipts
-	case agreement.KindSignature:
+	case event.KindAgreementSignature:
 		return CheckAgreementSignatures
 	}
 	return CheckEventSignatures

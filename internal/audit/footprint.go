@@ -7,6 +7,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -37,10 +38,10 @@ type claimedFor struct {
 // vote keeps what a council says of p as a member of footprints that are parties.
 // It reports whether it is one.
 func (v *verifier) vote(p *paper, s *claimed) bool {
-	if s.kind == agreement.KindProposal || s.ref.Digest != p.doc.Digest() {
+	if s.kind == event.KindAgreementProposal || s.ref.Digest != p.doc.Digest() {
 		return false
 	}
-	halts := s.kind == agreement.KindSuspend || s.kind == agreement.KindResume
+	halts := s.kind == event.KindAgreementSuspend || s.kind == event.KindAgreementResume
 	if halts && p.doc.Party(s.by) {
 		return false // it speaks for itself
 	}
@@ -55,7 +56,7 @@ func (v *verifier) vote(p *paper, s *claimed) bool {
 			p.votes = map[claimedFor][]claimed{}
 		}
 		if halts {
-			k.kind = agreement.KindSuspend
+			k.kind = event.KindAgreementSuspend
 		}
 		if halts || !slices.ContainsFunc(p.votes[k], func(o claimed) bool { return o.by == s.by }) {
 			p.votes[k] = append(p.votes[k], *s)
@@ -70,7 +71,7 @@ func (v *verifier) carry(p *paper) {
 	for k, claimed := range p.votes {
 		fp := v.ring.footprints[k.footprint]
 		need := len(fp.members)/2 + 1
-		if k.kind == agreement.KindSuspend {
+		if k.kind == event.KindAgreementSuspend {
 			p.halted(k.footprint, claimed, need)
 			continue
 		}
@@ -80,13 +81,13 @@ func (v *verifier) carry(p *paper) {
 		sortSaid(claimed)
 		last := claimed[need-1]
 		body := agreement.Signature{Ref: last.ref}.Body
-		if k.kind == agreement.KindEnd {
+		if k.kind == event.KindAgreementEnd {
 			body = last.notice.Body
 		}
 		if p.state.Apply(k.footprint, k.kind, body(), time.Unix(last.issuedAt, 0)) != nil {
 			continue
 		}
-		if k.kind == agreement.KindSignature {
+		if k.kind == event.KindAgreementSignature {
 			var by []name.Council
 			for _, s := range claimed {
 				by = append(by, s.by)
@@ -113,7 +114,7 @@ func (p *paper) halted(fp name.Council, all []claimed, need int) {
 	var resumed []name.Council
 	for _, s := range all {
 		switch {
-		case s.kind == agreement.KindSuspend:
+		case s.kind == event.KindAgreementSuspend:
 			suspended, resumed = true, nil
 		case !suspended || slices.Contains(resumed, s.by):
 			continue

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -40,12 +41,12 @@ func TestMembersSignForAFootprint(t *testing.T) {
 			v.ring.bundle(m)
 		}
 		p := &paper{doc: doc, state: agreement.NewState()}
-		if err := p.state.Apply(north, agreement.KindProposal, agreement.Proposal{Agreement: doc}.Body(), time.Unix(0, 0)); err != nil {
+		if err := p.state.Apply(north, event.KindAgreementProposal, agreement.Proposal{Agreement: doc}.Body(), time.Unix(0, 0)); err != nil {
 			t.Fatal(err)
 		}
 		v.papers = map[agreementID]*paper{{doc.Name, doc.Version}: p}
 		for i, by := range c.by {
-			s := &claimed{by: by, kind: agreement.KindSignature, issuedAt: 1_700_000_000 + int64(i)}
+			s := &claimed{by: by, kind: event.KindAgreementSignature, issuedAt: 1_700_000_000 + int64(i)}
 			s.refer(doc.Ref())
 			v.hear(s, func(string, string) {})
 		}

@@ -29,7 +29,7 @@ func TestEveryKind(t *testing.T) {
 			t.Errorf("%s is listed and is no kind of event", k)
 		}
 	}
-	if _, err := readSaid(&record.Event{Council: northmoor, Kind: event.FootprintDisclosure, Body: map[string]any{}}); !errors.Is(err, event.ErrBody) {
+	if _, err := readSaid(&record.Event{Council: northmoor, Kind: event.KindFootprintDisclosure, Body: map[string]any{}}); !errors.Is(err, event.ErrBody) {
 		t.Errorf("a footprint's disclosure that says nothing: %v", err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 func (v *verifier) judgeStandards() {
 	t := v.on(CheckStandards)
 	for _, s := range v.events {
-		if k := v.standards[s.standard]; s.kind == event.Adopted && k != nil && k.std.Integrity() != s.integrity {
+		if k := v.standards[s.standard]; s.kind == event.KindStandardAdopted && k != nil && k.std.Integrity() != s.integrity {
 			t.failEntry(s.index, "adopted another schema of "+s.standard.String()+" than is here", "")
 		}
 	}

@@ -81,17 +81,17 @@ func (v *verifier) eventAt(index uint64) *claimed {
 func (v *verifier) judgeSharing() {
 	s := &sharing{v: v, receivers: map[name.Council]*receiver{}, under: make([]uint64, len(v.records)), covered: make([]uint64, (len(v.records)+63)/64)}
 	for i := range v.events {
-		if d := &v.events[i]; d.kind == event.Disclosure {
+		if d := &v.events[i]; d.kind == event.KindDisclosure {
 			s.disclosure(d)
 		}
 	}
 	for i := range v.foreign {
-		if r := &v.foreign[i]; r.kind == event.Receipt {
+		if r := &v.foreign[i]; r.kind == event.KindReceipt {
 			s.receipt(r)
 		}
 	}
 	for i := range v.events {
-		if e := &v.events[i]; e.kind == event.FootprintConfirmed {
+		if e := &v.events[i]; e.kind == event.KindFootprintConfirmed {
 			s.confirm(e)
 		}
 	}
@@ -135,7 +135,7 @@ func (s *sharing) disclosure(d *claimed) {
 			if w, ok := r.takenBack[letOut{d.agreement, d.version, v.records[i].record}]; ok && index < w {
 				v.on(CheckWithdrawals).failEntry(index, fmt.Sprintf("went to %s again after it had been taken back", d.to), "")
 			}
-		case e.kind == event.Withdrawal:
+		case e.kind == event.KindWithdrawal:
 			r.takenBack[letOut{e.agreement, e.version, e.record.Bytes()}] = index
 		}
 	}
@@ -193,7 +193,7 @@ func (s *sharing) receipt(e *claimed) {
 	}
 	for _, index := range e.deleted {
 		w := v.eventAt(index)
-		if w != nil && w.kind != event.Withdrawal {
+		if w != nil && w.kind != event.KindWithdrawal {
 			t.fail(at, fmt.Sprintf("says that entry %d was obeyed as a withdrawal, and it is none", index), "")
 			return
 		}
@@ -240,7 +240,7 @@ func (s *sharing) withdrawals() {
 	waiting := map[name.Council]int{}
 	for i := range v.events {
 		w := &v.events[i]
-		if w.kind != event.Withdrawal {
+		if w.kind != event.KindWithdrawal {
 			continue
 		}
 		v.counts.Withdrawals++

@@ -142,7 +142,7 @@ func TestKeyMaterial(t *testing.T) {
 func TestEndedByTheReceiver(t *testing.T) {
 	w := newTown(t)
 	w.live(6)
-	w.heard(agreement.KindEnd, agreement.Notice{Ref: w.doc.Ref(), Reason: "no longer needed", At: time.Unix(w.now, 0)}.Body())
+	w.heard(event.KindAgreementEnd, agreement.Notice{Ref: w.doc.Ref(), Reason: "no longer needed", At: time.Unix(w.now, 0)}.Body())
 	at, tok := w.record("R-late", "E07000999")
 	w.send(map[uint64][]byte{at: tok})
 	w.checkpoint(false)
@@ -392,7 +392,7 @@ func TestAmended(t *testing.T) {
 
 	under1 := func(w *town, at uint64, tok []byte) {
 		w.include[at] = tok
-		w.event(event.Disclosure, map[string]any{"agreement": string(moving), "version": 1, "to": string(saltby), "entries": []any{at}})
+		w.event(event.KindDisclosure, map[string]any{"agreement": string(moving), "version": 1, "to": string(saltby), "entries": []any{at}})
 		w.checkpoint(false)
 	}
 	w = start()

@@ -217,7 +217,7 @@ func (w *town) record(ref, movedTo string) (uint64, []byte) {
 func (w *town) send(entries map[uint64][]byte) uint64 {
 	w.t.Helper()
 	maps.Copy(w.include, entries)
-	return w.event(event.Disclosure, map[string]any{"agreement": string(moving), "version": int64(w.doc.Version), "to": string(saltby), "entries": indexList(entries)})
+	return w.event(event.KindDisclosure, map[string]any{"agreement": string(moving), "version": int64(w.doc.Version), "to": string(saltby), "entries": indexList(entries)})
 }
 
 func indexList(entries map[uint64][]byte) []any {
@@ -231,7 +231,7 @@ func indexList(entries map[uint64][]byte) []any {
 // receipt has saltby sign for entries at the checkpoint of now.
 func (w *town) receipt(held, deleted []any) {
 	w.t.Helper()
-	w.heard(event.Receipt, map[string]any{"agreement": string(moving), "from": string(northmoor), "size": w.tree.Size(),
+	w.heard(event.KindReceipt, map[string]any{"agreement": string(moving), "from": string(northmoor), "size": w.tree.Size(),
 		"root": w.tree.Root().String(), "cursor": w.tree.Size(), "held": held, "deleted": deleted, "refused": []any{}})
 }
 
@@ -262,10 +262,10 @@ func (w *town) member(c name.Council) directory.Member {
 // agree has both sides sign the agreement.
 func (w *town) agree() {
 	w.t.Helper()
-	w.event(event.Adopted, map[string]any{"standard": w.std.Name().String(), "integrity": w.std.Integrity()})
-	w.event(agreement.KindProposal, agreement.Proposal{Agreement: w.doc}.Body())
-	w.event(agreement.KindSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
-	w.heard(agreement.KindSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
+	w.event(event.KindStandardAdopted, map[string]any{"standard": w.std.Name().String(), "integrity": w.std.Integrity()})
+	w.event(event.KindAgreementProposal, agreement.Proposal{Agreement: w.doc}.Body())
+	w.event(event.KindAgreementSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
+	w.heard(event.KindAgreementSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
 }
 
 // amend has both sides sign a second version, with one field more.
@@ -278,9 +278,9 @@ func (w *town) amend() {
 	var err error
 	w.terms, err = next.Compile(w.std)
 	w.must(err)
-	w.event(agreement.KindProposal, agreement.Proposal{Agreement: w.doc}.Body())
-	w.event(agreement.KindSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
-	w.heard(agreement.KindSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
+	w.event(event.KindAgreementProposal, agreement.Proposal{Agreement: w.doc}.Body())
+	w.event(event.KindAgreementSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
+	w.heard(event.KindAgreementSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
 }
 
 // live plays an exchange: n records of which two thirds move to Saltby, one
@@ -309,7 +309,7 @@ func (w *town) live(n int) {
 	w.receipt([]any{at}, nil)
 	was := slices.Min(slices.Collect(maps.Keys(first)))
 	w.record("R0", "E07000001") // moves elsewhere
-	back := w.event(event.Withdrawal, map[string]any{"agreement": string(moving), "version": 1,
+	back := w.event(event.KindWithdrawal, map[string]any{"agreement": string(moving), "version": 1,
 		"record": string(w.last["R0"].Record), "reason": "no longer matches the agreement", "entry": was})
 	w.send(map[uint64][]byte{back: w.include[back]})
 	w.receipt([]any{}, []any{back})

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
@@ -63,7 +64,7 @@ func Open(o Options) (*Book, error) {
 	}
 	err := o.Ledger.View(func(v *ledger.View) error {
 		var own []uint64
-		for _, k := range append(agreement.Kinds(), KindDecided) {
+		for _, k := range append(agreement.Kinds(), event.KindFootprintDecided) {
 			v.Events(k, 0, func(i uint64) bool { own = append(own, i); return true })
 		}
 		slices.Sort(own)
@@ -72,7 +73,7 @@ func Open(o Options) (*Book, error) {
 			if err != nil {
 				return err
 			}
-			if ev.Kind == KindDecided {
+			if ev.Kind == event.KindFootprintDecided {
 				b.decided(ev)
 				continue
 			}
@@ -118,7 +119,7 @@ func (b *Book) apply(ev *record.Event) {
 	}
 	b.count()
 	b.mu.Unlock()
-	if errors.Is(err, agreement.ErrNotParty) && ev.Kind != agreement.KindProposal {
+	if errors.Is(err, agreement.ErrNotParty) && ev.Kind != event.KindAgreementProposal {
 		// A member of a footprint that is a party says so for the footprint.
 		return
 	}
@@ -231,7 +232,7 @@ func (b *Book) Notice(from name.Council, index uint64, jws []byte) {
 		return // it was checked before it was kept
 	}
 	b.apply(ev)
-	if ev.Kind == ledger.KindReceipt {
+	if ev.Kind == event.KindReceipt {
 		if err := b.receipt(from, ev, jws); err != nil {
 			b.o.Log.Error("keep receipt", "from", from, "error", err.Error())
 		}
@@ -290,7 +291,7 @@ func (b *Book) receipts() error {
 			}
 			err := v.ReceivedEvents(src, func(_ uint64, jws []byte) error {
 				_, ev, err := record.ParseEvent(jws)
-				if err == nil && ev.Kind == ledger.KindReceipt && ev.Council == src.From {
+				if err == nil && ev.Kind == event.KindReceipt && ev.Council == src.From {
 					list = append(list, given{src.From, ev, jws})
 				}
 				return err

@@ -23,12 +23,6 @@ import (
 // A party that is no member sees the members' signatures as notices, and counts
 // them by the list of members in the directory.
 
-// KindDecided is the event by which a node remembers in its own ledger that a
-// footprint has signed or ended an agreement. Body: footprint, kind, said (the
-// body of the member's event that completed the majority), entry (of it in the
-// footprint's log).
-const KindDecided = event.FootprintDecided
-
 // votes are what members of footprints said of agreements that name a footprint
 // this node does not keep.
 type votes map[vote]map[name.Council]*record.Event
@@ -49,7 +43,7 @@ func (b *Book) vote(ev *record.Event) (agreement.Ref, bool) {
 	if !ok {
 		return ref, false
 	}
-	if ev.Kind == agreement.KindProposal {
+	if ev.Kind == event.KindAgreementProposal {
 		return ref, true // others may have said something of it already
 	}
 	k, n := vote{kind: ev.Kind, ref: ref}, 0
@@ -81,7 +75,7 @@ func (b *Book) SignedBy(ref agreement.Ref, members []name.Council) (out []name.C
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range members {
-		if b.votes[vote{kind: agreement.KindSignature, ref: ref}][m] != nil {
+		if b.votes[vote{kind: event.KindAgreementSignature, ref: ref}][m] != nil {
 			out = append(out, m)
 		}
 	}
@@ -92,7 +86,7 @@ func (b *Book) SignedBy(ref agreement.Ref, members []name.Council) (out []name.C
 // parties, for the footprint to send under. It reports whether it is one. b.mu is
 // held.
 func (b *Book) proposed(ev *record.Event) bool {
-	if ev.Kind != agreement.KindProposal {
+	if ev.Kind != event.KindAgreementProposal {
 		return false
 	}
 	p, err := agreement.ParseProposal(ev.Body)
@@ -143,7 +137,7 @@ func (b *Book) count() {
 
 // decided takes in again what a footprint is remembered to have said.
 func (b *Book) decided(ev *record.Event) {
-	d, err := event.ParseDecided(ev.Body)
+	d, err := event.ParseFootprintDecided(ev.Body)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err == nil {
@@ -174,21 +168,21 @@ func (b *Book) overhear(fp name.Council, s footprint.Saying) (news bool) {
 	if !ok {
 		return false
 	}
-	if ev.Kind == agreement.KindProposal {
+	if ev.Kind == event.KindAgreementProposal {
 		if p, err := agreement.ParseProposal(ev.Body); err == nil && p.Agreement.From == fp {
 			apply(fp) // any member proposes for it; only a majority signs
 		} else {
 			apply(ev.Council)
 		}
 	} else if doc, known := b.state.Find(ref.Agreement, ref.Version); known && doc.Party(ev.Council) {
-		if !halts(ev.Kind) || b.suspendedBy(ref, ev.Council) == (ev.Kind == agreement.KindResume) {
+		if !halts(ev.Kind) || b.suspendedBy(ref, ev.Council) == (ev.Kind == event.KindAgreementResume) {
 			apply(ev.Council)
 		}
-		if ev.Kind == agreement.KindSuspend {
+		if ev.Kind == event.KindAgreementSuspend {
 			return false // it is party: for itself, and not for the others
 		}
 	}
-	if !s.Completes || ev.Kind == agreement.KindResume && !b.suspendedBy(ref, fp) {
+	if !s.Completes || ev.Kind == event.KindAgreementResume && !b.suspendedBy(ref, fp) {
 		return false
 	}
 	apply(fp)
@@ -210,7 +204,7 @@ func (b *Book) suspendedBy(ref agreement.Ref, c name.Council) bool {
 func (b *Book) Heard(ctx context.Context, fp name.Council, list []footprint.Saying) (int, error) {
 	for i, s := range list {
 		if b.overhear(fp, s) {
-			_, _, err := b.o.Ledger.AppendNotice(ctx, KindDecided, event.Decided{Footprint: fp, Kind: s.Event.Kind, Said: forFootprint(s.Event), Entry: s.Index}.Body())
+			_, _, err := b.o.Ledger.AppendNotice(ctx, event.KindFootprintDecided, event.FootprintDecided{Footprint: fp, Kind: s.Event.Kind, Said: forFootprint(s.Event), Entry: s.Index}.Body())
 			if err != nil {
 				return i, err
 			}
@@ -224,7 +218,7 @@ func (b *Book) Heard(ctx context.Context, fp name.Council, list []footprint.Sayi
 }
 
 func halts(kind string) bool {
-	return kind == agreement.KindSuspend || kind == agreement.KindResume
+	return kind == event.KindAgreementSuspend || kind == event.KindAgreementResume
 }
 
 // forFootprint is what a member's event says for its footprint: of a suspension,
@@ -277,9 +271,9 @@ func (b *Book) halted(ref agreement.Ref) {
 		var resumed []name.Council
 		for _, w := range said {
 			switch {
-			case w.ev.Kind == agreement.KindSuspend:
+			case w.ev.Kind == event.KindAgreementSuspend:
 				last, resumed = w.ev, nil
-			case last == nil || last.Kind == agreement.KindResume || slices.Contains(resumed, w.ev.Council):
+			case last == nil || last.Kind == event.KindAgreementResume || slices.Contains(resumed, w.ev.Council):
 			default:
 				if resumed = append(resumed, w.ev.Council); len(resumed) > len(members)/2 {
 					last = w.ev

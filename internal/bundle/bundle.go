@@ -16,9 +16,9 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/measure"
-	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -176,7 +176,7 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 	}
 	b.keep = terms.Keep
 	set := map[uint64]bool{}
-	kinds := append([]string{ledger.KindWithdrawal, ledger.KindDisclosure, ledger.KindAnswer, ledger.KindAdopted, peersync.KindConfirmed}, agreement.Kinds()...)
+	kinds := append([]string{event.KindWithdrawal, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed}, agreement.Kinds()...)
 	for _, kind := range kinds {
 		var failed error
 		b.v.Events(kind, 0, func(i uint64) bool {
@@ -186,13 +186,13 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 				return false
 			}
 			switch {
-			case kind == ledger.KindAdopted:
+			case kind == event.KindStandardAdopted:
 				if s, _ := ev.Body["standard"].(string); s == std.Name().String() {
 					set[i] = true
 				}
 			case ev.Body["agreement"] == string(a.Name):
 				set[i] = true
-				if kind == ledger.KindDisclosure || kind == ledger.KindAnswer {
+				if kind == event.KindDisclosure || kind == event.KindAnswer {
 					entries, _ := ev.Body["entries"].([]any)
 					for _, e := range entries {
 						if n, ok := e.(json.Number); ok {
@@ -364,7 +364,7 @@ func (b *bundler) fromOthers(st agreement.Status) error {
 		}
 	}
 	var failed error
-	b.v.Events(ledger.KindAnswer, 0, func(i uint64) bool {
+	b.v.Events(event.KindAnswer, 0, func(i uint64) bool {
 		failed = b.asked(a, i)
 		return failed == nil
 	})

@@ -5,8 +5,8 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// A Withdrawn takes a record back from those an agreement let it go to.
-type Withdrawn struct {
+// A Withdrawal takes a record back from those an agreement let it go to.
+type Withdrawal struct {
 	Agreement name.Agreement
 	Version   uint64 // of the agreement
 	Record    name.Record
@@ -14,26 +14,26 @@ type Withdrawn struct {
 	Entry     uint64 // log index of the newest version that was let out
 }
 
-// Body returns the body of a [Withdrawal].
-func (w Withdrawn) Body() map[string]any {
+// Body returns the body of a [KindWithdrawal].
+func (w Withdrawal) Body() map[string]any {
 	return map[string]any{
 		"agreement": string(w.Agreement), "version": Number(w.Version),
 		"record": string(w.Record), "reason": w.Reason, "entry": Number(w.Entry),
 	}
 }
 
-// ParseWithdrawn reads the body of a [Withdrawal]. The error wraps [ErrBody].
-func ParseWithdrawn(body map[string]any) (Withdrawn, error) {
-	r := reader{kind: Withdrawal, body: body}
-	w := Withdrawn{
+// ParseWithdrawal reads the body of a [KindWithdrawal]. The error wraps [ErrBody].
+func ParseWithdrawal(body map[string]any) (Withdrawal, error) {
+	r := reader{kind: KindWithdrawal, body: body}
+	w := Withdrawal{
 		Agreement: r.agreement("agreement"), Version: r.number("version"),
 		Record: named(&r, "record", name.ParseRecord), Reason: r.text("reason"), Entry: r.number("entry"),
 	}
 	return w, r.err
 }
 
-// A Disclosed says what is about to be sent to whom.
-type Disclosed struct {
+// A Disclosure says what is about to be sent to whom.
+type Disclosure struct {
 	Footprint name.Council // whose log the entries are of; "" for our own
 	Agreement name.Agreement
 	Version   uint64 // of the agreement
@@ -41,9 +41,9 @@ type Disclosed struct {
 	Entries   []uint64 // log indexes, ascending
 }
 
-// Body returns the body of a [Disclosure] or, with a footprint, of a
-// [FootprintDisclosure].
-func (d Disclosed) Body() map[string]any {
+// Body returns the body of a [KindDisclosure] or, with a footprint, of a
+// [KindFootprintDisclosure].
+func (d Disclosure) Body() map[string]any {
 	body := map[string]any{"agreement": string(d.Agreement), "version": Number(d.Version), "to": string(d.To), "entries": Indexes(d.Entries)}
 	if d.Footprint != "" {
 		body["footprint"] = string(d.Footprint)
@@ -51,21 +51,21 @@ func (d Disclosed) Body() map[string]any {
 	return body
 }
 
-// ParseDisclosed reads the body of a [Disclosure] or [FootprintDisclosure],
+// ParseDisclosure reads the body of a [KindDisclosure] or [KindFootprintDisclosure],
 // whichever kind says. The error wraps [ErrBody].
-func ParseDisclosed(kind string, body map[string]any) (Disclosed, error) {
+func ParseDisclosure(kind string, body map[string]any) (Disclosure, error) {
 	r := reader{kind: kind, body: body}
-	d := Disclosed{Agreement: r.agreement("agreement"), Version: r.number("version"), To: r.council("to"), Entries: r.indexes("entries")}
-	if kind == FootprintDisclosure {
+	d := Disclosure{Agreement: r.agreement("agreement"), Version: r.number("version"), To: r.council("to"), Entries: r.indexes("entries")}
+	if kind == KindFootprintDisclosure {
 		d.Footprint = r.council("footprint")
 	}
 	return d, r.err
 }
 
-// A Received says what became of a delivery: which entries of whose log were kept,
+// A Receipt says what became of a delivery: which entries of whose log were kept,
 // refused or deleted, at which checkpoint of that log; or, with All set, that
 // everything was deleted that was held under an agreement that is over.
-type Received struct {
+type Receipt struct {
 	Agreement name.Agreement
 	From      name.Council // whose log the indexes are of
 	Size      uint64       // of the checkpoint
@@ -92,7 +92,7 @@ type RefusedEntry struct {
 }
 
 // RefusedIndexes returns the log indexes of what was refused.
-func (r *Received) RefusedIndexes() []uint64 {
+func (r *Receipt) RefusedIndexes() []uint64 {
 	out := make([]uint64, len(r.Refused))
 	for i, e := range r.Refused {
 		out[i] = e.Entry
@@ -100,8 +100,8 @@ func (r *Received) RefusedIndexes() []uint64 {
 	return out
 }
 
-// Body returns the body of a [Receipt].
-func (r Received) Body() map[string]any {
+// Body returns the body of a [KindReceipt].
+func (r Receipt) Body() map[string]any {
 	body := map[string]any{"agreement": string(r.Agreement), "from": string(r.From), "size": Number(r.Size), "cursor": Number(r.Cursor)}
 	if r.Reason != "" {
 		body["reason"] = r.Reason
@@ -122,10 +122,10 @@ func (r Received) Body() map[string]any {
 	return body
 }
 
-// ParseReceived reads the body of a [Receipt]. The error wraps [ErrBody].
-func ParseReceived(body map[string]any) (*Received, error) {
-	r := reader{kind: Receipt, body: body}
-	out := &Received{Agreement: r.agreement("agreement"), From: r.council("from"), Size: r.number("size"), Cursor: r.number("cursor"), Reason: r.text("reason")}
+// ParseReceipt reads the body of a [KindReceipt]. The error wraps [ErrBody].
+func ParseReceipt(body map[string]any) (*Receipt, error) {
+	r := reader{kind: KindReceipt, body: body}
+	out := &Receipt{Agreement: r.agreement("agreement"), From: r.council("from"), Size: r.number("size"), Cursor: r.number("cursor"), Reason: r.text("reason")}
 	if _, out.All = body["deleted_all"]; out.All {
 		out.DeletedAll = r.number("deleted_all")
 		return out, r.err
@@ -153,11 +153,11 @@ func ParseReceived(body map[string]any) (*Received, error) {
 	return out, r.err
 }
 
-// ParseAnswered reads the body of an [Answered] as the receipt that it is: what an
+// ParseAnswered reads the body of an [KindAnswerReceipt] as the receipt that it is: what an
 // answer showed counts as held.
-func ParseAnswered(body map[string]any) (*Received, error) {
-	r := reader{kind: Answered, body: body}
-	out := &Received{Agreement: r.agreement("agreement"), From: r.council("from"), Size: r.number("size"), Held: r.indexes("entries")}
+func ParseAnswered(body map[string]any) (*Receipt, error) {
+	r := reader{kind: KindAnswerReceipt, body: body}
+	out := &Receipt{Agreement: r.agreement("agreement"), From: r.council("from"), Size: r.number("size"), Held: r.indexes("entries")}
 	var err error
 	if out.Root, err = tlog.ParseHash(r.text("root")); err != nil {
 		r.wrong("root")
@@ -165,8 +165,8 @@ func ParseAnswered(body map[string]any) (*Received, error) {
 	return out, r.err
 }
 
-// An Adoption says that a standard was taken into use.
-type Adoption struct {
+// A StandardAdopted says that a standard was taken into use.
+type StandardAdopted struct {
 	Standard  name.Standard
 	Integrity string // "sha256-" and the base64 of the SHA-256 of its schema
 	// Waived are names of lint's rules that its publisher broke and the council took
@@ -174,8 +174,8 @@ type Adoption struct {
 	Waived []string
 }
 
-// Body returns the body of an [Adopted].
-func (a Adoption) Body() map[string]any {
+// Body returns the body of a [KindStandardAdopted].
+func (a StandardAdopted) Body() map[string]any {
 	body := map[string]any{"standard": a.Standard.String(), "integrity": a.Integrity}
 	if len(a.Waived) > 0 {
 		list := make([]any, len(a.Waived))
@@ -187,9 +187,9 @@ func (a Adoption) Body() map[string]any {
 	return body
 }
 
-// ParseAdoption reads the body of an [Adopted]. The error wraps [ErrBody].
-func ParseAdoption(body map[string]any) (a Adoption, err error) {
-	r := reader{kind: Adopted, body: body}
+// ParseStandardAdopted reads the body of a [KindStandardAdopted]. The error wraps [ErrBody].
+func ParseStandardAdopted(body map[string]any) (a StandardAdopted, err error) {
+	r := reader{kind: KindStandardAdopted, body: body}
 	if a.Standard, err = name.ParseStandard(r.text("standard")); err != nil {
 		r.wrong("standard")
 	}

@@ -60,37 +60,37 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	const agr = name.Agreement("northmoor.gov.uk/items")
-	contributed := Contributed{
+	contributed := FootprintContributed{
 		Agreement: agr, Version: 2, Footprint: "fens.example", Position: 5, Since: 1, Cursor: 9, Held: []uint64{3}, HeldAt: []uint64{7},
 		Withdrawn: []uint64{4}, WithdrawnAt: []uint64{8}, Refused: []RefusedEntry{{6, "standard", ""}}, Outside: true,
 	}
-	confirmed := ConfirmedBy{
+	confirmed := FootprintConfirmed{
 		Agreement: agr, Footprint: "fens.example", Members: []name.Council{"ironmoor.gov.uk"}, Through: 4, Held: []uint64{3}, HeldAt: []uint64{7},
 		Withdrawn: []uint64{4}, WithdrawnAt: []uint64{8}, Checkpoints: []Cosigned{{"note", []tlog.Hash{{1}}, []tlog.Hash{{2}}}},
 	}
-	decided := Decided{Footprint: "fens.example", Kind: AgreementEnd, Said: map[string]any{"reason": "over"}, Entry: 3}
+	decided := FootprintDecided{Footprint: "fens.example", Kind: KindAgreementEnd, Said: map[string]any{"reason": "over"}, Entry: 3}
 	for _, c := range []struct {
 		is    any
 		body  map[string]any
 		parse func(map[string]any) (any, error)
 		may   []string // be left out
 	}{
-		{Withdrawn{agr, 2, rec, "over", 7}, Withdrawn{agr, 2, rec, "over", 7}.Body(),
-			func(b map[string]any) (any, error) { return ParseWithdrawn(b) }, []string{"reason"}},
-		{Disclosed{"", agr, 1, "saltby.gov.uk", []uint64{1, 5}}, Disclosed{"", agr, 1, "saltby.gov.uk", []uint64{1, 5}}.Body(),
-			func(b map[string]any) (any, error) { return ParseDisclosed(Disclosure, b) }, []string{"entries"}},
-		{Disclosed{"fens.example", agr, 1, "saltby.gov.uk", []uint64{1}}, Disclosed{"fens.example", agr, 1, "saltby.gov.uk", []uint64{1}}.Body(),
-			func(b map[string]any) (any, error) { return ParseDisclosed(FootprintDisclosure, b) }, []string{"entries"}},
-		{&Received{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Root: tlog.Hash{4}, Since: 2, Cursor: 9, Held: []uint64{2}, Refused: []RefusedEntry{{3, "signature", ""}}, Deleted: []uint64{4}},
-			Received{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Root: tlog.Hash{4}, Since: 2, Cursor: 9, Held: []uint64{2}, Refused: []RefusedEntry{{3, "signature", ""}}, Deleted: []uint64{4}}.Body(),
-			func(b map[string]any) (any, error) { return ParseReceived(b) }, []string{"since", "held", "refused", "deleted"}},
-		{&Received{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Cursor: 9, Reason: "ended", All: true, DeletedAll: 3},
-			Received{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Cursor: 9, Reason: "ended", All: true, DeletedAll: 3}.Body(),
-			func(b map[string]any) (any, error) { return ParseReceived(b) }, []string{"reason"}},
-		{contributed, contributed.Body(), func(b map[string]any) (any, error) { return ParseContributed(b) }, []string{"position", "since", "cursor", "refused", "outside"}},
-		{confirmed, confirmed.Body(), func(b map[string]any) (any, error) { return ParseConfirmedBy(b) }, []string{"members", "through"}},
-		{decided, decided.Body(), func(b map[string]any) (any, error) { return ParseDecided(b) }, []string{"said"}},
-		{Adoption{std, "sha256-x", []string{"rule"}}, Adoption{std, "sha256-x", []string{"rule"}}.Body(), func(b map[string]any) (any, error) { return ParseAdoption(b) }, []string{"integrity", "waived"}},
+		{Withdrawal{agr, 2, rec, "over", 7}, Withdrawal{agr, 2, rec, "over", 7}.Body(),
+			func(b map[string]any) (any, error) { return ParseWithdrawal(b) }, []string{"reason"}},
+		{Disclosure{"", agr, 1, "saltby.gov.uk", []uint64{1, 5}}, Disclosure{"", agr, 1, "saltby.gov.uk", []uint64{1, 5}}.Body(),
+			func(b map[string]any) (any, error) { return ParseDisclosure(KindDisclosure, b) }, []string{"entries"}},
+		{Disclosure{"fens.example", agr, 1, "saltby.gov.uk", []uint64{1}}, Disclosure{"fens.example", agr, 1, "saltby.gov.uk", []uint64{1}}.Body(),
+			func(b map[string]any) (any, error) { return ParseDisclosure(KindFootprintDisclosure, b) }, []string{"entries"}},
+		{&Receipt{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Root: tlog.Hash{4}, Since: 2, Cursor: 9, Held: []uint64{2}, Refused: []RefusedEntry{{3, "signature", ""}}, Deleted: []uint64{4}},
+			Receipt{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Root: tlog.Hash{4}, Since: 2, Cursor: 9, Held: []uint64{2}, Refused: []RefusedEntry{{3, "signature", ""}}, Deleted: []uint64{4}}.Body(),
+			func(b map[string]any) (any, error) { return ParseReceipt(b) }, []string{"since", "held", "refused", "deleted"}},
+		{&Receipt{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Cursor: 9, Reason: "ended", All: true, DeletedAll: 3},
+			Receipt{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Cursor: 9, Reason: "ended", All: true, DeletedAll: 3}.Body(),
+			func(b map[string]any) (any, error) { return ParseReceipt(b) }, []string{"reason"}},
+		{contributed, contributed.Body(), func(b map[string]any) (any, error) { return ParseFootprintContributed(b) }, []string{"position", "since", "cursor", "refused", "outside"}},
+		{confirmed, confirmed.Body(), func(b map[string]any) (any, error) { return ParseFootprintConfirmed(b) }, []string{"members", "through"}},
+		{decided, decided.Body(), func(b map[string]any) (any, error) { return ParseFootprintDecided(b) }, []string{"said"}},
+		{StandardAdopted{std, "sha256-x", []string{"rule"}}, StandardAdopted{std, "sha256-x", []string{"rule"}}.Body(), func(b map[string]any) (any, error) { return ParseStandardAdopted(b) }, []string{"integrity", "waived"}},
 	} {
 		body := read(t, c.body)
 		if got, err := c.parse(body); err != nil || !reflect.DeepEqual(got, c.is) {
@@ -119,11 +119,11 @@ func FuzzReceived(f *testing.F) {
 		if err != nil || !ok {
 			return
 		}
-		r, err := ParseReceived(body)
+		r, err := ParseReceipt(body)
 		if err != nil {
 			return
 		}
-		again, err := ParseReceived(read(t, r.Body()))
+		again, err := ParseReceipt(read(t, r.Body()))
 		if err != nil || !bytes.Equal(strictjson.Canonical(again.Body()), strictjson.Canonical(r.Body())) {
 			t.Errorf("%s reads as %+v, and again as %+v, %v", b, r, again, err)
 		}

@@ -8,9 +8,9 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// A Contributed says what a footprint took of a page that was brought to it, and so
+// A FootprintContributed says what a footprint took of a page that was brought to it, and so
 // stands where a partner's receipt does.
-type Contributed struct {
+type FootprintContributed struct {
 	Agreement name.Agreement
 	Version   uint64 // of the agreement
 	Footprint name.Council
@@ -27,8 +27,8 @@ type Contributed struct {
 	Outside bool
 }
 
-// Body returns the body of a [FootprintContributed].
-func (c Contributed) Body() map[string]any {
+// Body returns the body of a [KindFootprintContributed].
+func (c FootprintContributed) Body() map[string]any {
 	refused := make([]any, len(c.Refused))
 	for i, e := range c.Refused {
 		refused[i] = map[string]any{"entry": Number(e.Entry), "rule": e.Rule}
@@ -45,11 +45,11 @@ func (c Contributed) Body() map[string]any {
 	return body
 }
 
-// ParseContributed reads the body of a [FootprintContributed]. The error wraps
+// ParseFootprintContributed reads the body of a [KindFootprintContributed]. The error wraps
 // [ErrBody].
-func ParseContributed(body map[string]any) (Contributed, error) {
-	r := reader{kind: FootprintContributed, body: body}
-	c := Contributed{
+func ParseFootprintContributed(body map[string]any) (FootprintContributed, error) {
+	r := reader{kind: KindFootprintContributed, body: body}
+	c := FootprintContributed{
 		Agreement: r.agreement("agreement"), Version: r.number("version"), Footprint: r.council("footprint"),
 		Position: r.counter("position"), Since: r.counter("since"), Cursor: r.counter("cursor"),
 	}
@@ -81,15 +81,15 @@ func (r *reader) pairs(own, at string) (_, _ []uint64) {
 	return a, b
 }
 
-// A ConfirmedBy is how a contributor keeps a footprint's receipt. A footprint has no
+// A FootprintConfirmed is how a contributor keeps a footprint's receipt. A footprint has no
 // key: its members cosign its checkpoints, each once it has applied what is below.
-type ConfirmedBy struct {
+type FootprintConfirmed struct {
 	Agreement              name.Agreement
 	Footprint              name.Council
 	Members                []name.Council // who are the footprint at that time
-	Through                uint64         // log index of the last [FootprintContributed] it confirms
-	Held, HeldAt           []uint64       // as in Contributed
-	Withdrawn, WithdrawnAt []uint64       // as in Contributed
+	Through                uint64         // log index of the last [KindFootprintContributed] it confirms
+	Held, HeldAt           []uint64       // as in FootprintContributed
+	Withdrawn, WithdrawnAt []uint64       // as in FootprintContributed
 	Checkpoints            []Cosigned     // at least one
 }
 
@@ -103,8 +103,8 @@ type Cosigned struct {
 // MaxCosigned bounds the checkpoints of one receipt: one for each member suffices.
 const MaxCosigned = 32
 
-// Body returns the body of a [FootprintConfirmed].
-func (c ConfirmedBy) Body() map[string]any {
+// Body returns the body of a [KindFootprintConfirmed].
+func (c FootprintConfirmed) Body() map[string]any {
 	members, notes := make([]any, len(c.Members)), make([]any, len(c.Checkpoints))
 	for i, m := range c.Members {
 		members[i] = string(m)
@@ -125,11 +125,11 @@ func (c ConfirmedBy) Body() map[string]any {
 	}
 }
 
-// ParseConfirmedBy reads the body of a [FootprintConfirmed]. The error wraps
+// ParseFootprintConfirmed reads the body of a [KindFootprintConfirmed]. The error wraps
 // [ErrBody].
-func ParseConfirmedBy(body map[string]any) (ConfirmedBy, error) {
-	r := reader{kind: FootprintConfirmed, body: body}
-	c := ConfirmedBy{Agreement: r.agreement("agreement"), Footprint: r.council("footprint"), Through: r.counter("through")}
+func ParseFootprintConfirmed(body map[string]any) (FootprintConfirmed, error) {
+	r := reader{kind: KindFootprintConfirmed, body: body}
+	c := FootprintConfirmed{Agreement: r.agreement("agreement"), Footprint: r.council("footprint"), Through: r.counter("through")}
 	c.Held, c.HeldAt = r.pairs("held", "held_at")
 	c.Withdrawn, c.WithdrawnAt = r.pairs("withdrawn", "withdrawn_at")
 	members, _ := body["members"].([]any)
@@ -173,24 +173,24 @@ func proofOf(v any) (proof []tlog.Hash, bad bool) {
 	return proof, !ok || err != nil
 }
 
-// A Decided is how a node remembers that a footprint has signed, suspended, resumed
+// A FootprintDecided is how a node remembers that a footprint has signed, suspended, resumed
 // or ended an agreement: a majority of its members said so.
-type Decided struct {
+type FootprintDecided struct {
 	Footprint name.Council
 	Kind      string // of the event that completed the majority
 	Said      any    // the body of that event
 	Entry     uint64 // of it in the footprint's log
 }
 
-// Body returns the body of a [FootprintDecided].
-func (d Decided) Body() map[string]any {
+// Body returns the body of a [KindFootprintDecided].
+func (d FootprintDecided) Body() map[string]any {
 	return map[string]any{"footprint": string(d.Footprint), "kind": d.Kind, "said": d.Said, "entry": Number(d.Entry)}
 }
 
-// ParseDecided reads the body of a [FootprintDecided]. The error wraps [ErrBody].
-func ParseDecided(body map[string]any) (Decided, error) {
-	r := reader{kind: FootprintDecided, body: body}
-	d := Decided{Footprint: r.council("footprint"), Kind: r.text("kind"), Said: body["said"], Entry: r.number("entry")}
+// ParseFootprintDecided reads the body of a [KindFootprintDecided]. The error wraps [ErrBody].
+func ParseFootprintDecided(body map[string]any) (FootprintDecided, error) {
+	r := reader{kind: KindFootprintDecided, body: body}
+	d := FootprintDecided{Footprint: r.council("footprint"), Kind: r.text("kind"), Said: body["said"], Entry: r.number("entry")}
 	if !slices.Contains(Kinds(), d.Kind) {
 		r.wrong("kind")
 	}

@@ -15,61 +15,61 @@ package event
 // The kinds of events. Comments name the members of the bodies that have no type
 // here.
 const (
-	Withdrawal = "withdrawal"       // see [Withdrawn]
-	Disclosure = "disclosure"       // see [Disclosed]
-	Receipt    = "receipt"          // see [Received]
-	Adopted    = "standard-adopted" // see [Adoption]
+	KindWithdrawal      = "withdrawal"       // see [Withdrawal]
+	KindDisclosure      = "disclosure"       // see [Disclosure]
+	KindReceipt         = "receipt"          // see [Receipt]
+	KindStandardAdopted = "standard-adopted" // see [StandardAdopted]
 	// Mapped says that records of a standard are made by the mapping it ships, from
 	// those of an older major, or no longer: standard, from (the major), on.
-	Mapped = "standard-mapped"
+	KindStandardMapped = "standard-mapped"
 
 	// Agreements; the bodies are those of package agreement.
-	AgreementProposal  = "agreement"
-	AgreementSignature = "agreement-signature"
-	AgreementSuspend   = "agreement-suspend"
-	AgreementResume    = "agreement-resume"
-	AgreementEnd       = "agreement-end"
+	KindAgreementProposal  = "agreement"
+	KindAgreementSignature = "agreement-signature"
+	KindAgreementSuspend   = "agreement-suspend"
+	KindAgreementResume    = "agreement-resume"
+	KindAgreementEnd       = "agreement-end"
 
 	// Questions; none ever holds the value that was asked by. See package ledger.
-	Question = "question"
-	Answer   = "answer"
-	Answered = "answer-receipt"
-	Counts   = "counts" // see package agreement
+	KindQuestion      = "question"
+	KindAnswer        = "answer"
+	KindAnswerReceipt = "answer-receipt"
+	KindCounts        = "counts" // see package agreement
 
 	// The log of another council; see package ledger.
-	Quarantine      = "log-quarantine"
-	QuarantineEnded = "log-quarantine-ended"
+	KindQuarantine      = "log-quarantine"
+	KindQuarantineEnded = "log-quarantine-ended"
 
 	// The members of a footprint, in its own ledger; see package footprint.
-	FootprintFounded   = "footprint-founded"
-	FootprintChange    = "footprint-change"
-	FootprintAgreed    = "footprint-agreed"
-	FootprintCancelled = "footprint-cancelled"
-	FootprintJoined    = "footprint-joined"
-	FootprintRecovered = "footprint-recovered"
+	KindFootprintFounded   = "footprint-founded"
+	KindFootprintChange    = "footprint-change"
+	KindFootprintAgreed    = "footprint-agreed"
+	KindFootprintCancelled = "footprint-cancelled"
+	KindFootprintJoined    = "footprint-joined"
+	KindFootprintRecovered = "footprint-recovered"
 
 	// What a council's own ledger says of a footprint.
-	FootprintPut         = "footprint-put"         // footprint, entries (log indexes)
-	FootprintContributed = "footprint-contributed" // see package peersync
-	FootprintConfirmed   = "footprint-confirmed"   // see package peersync
-	FootprintDisclosure  = "footprint-disclosure"  // see [Disclosed]
-	FootprintReceipt     = "footprint-receipt"     // footprint, agreement, from, receipt (a partner's signed event)
-	FootprintDecided     = "footprint-decided"     // footprint, kind, said (the body), entry (in the footprint's log)
-	FootprintDiscarded   = "footprint-discarded"   // footprint, entries (how many)
+	KindFootprintPut         = "footprint-put"         // footprint, entries (log indexes)
+	KindFootprintContributed = "footprint-contributed" // see package peersync
+	KindFootprintConfirmed   = "footprint-confirmed"   // see package peersync
+	KindFootprintDisclosure  = "footprint-disclosure"  // see [Disclosure]
+	KindFootprintReceipt     = "footprint-receipt"     // footprint, agreement, from, receipt (a partner's signed event)
+	KindFootprintDecided     = "footprint-decided"     // footprint, kind, said (the body), entry (in the footprint's log)
+	KindFootprintDiscarded   = "footprint-discarded"   // footprint, entries (how many)
 
 	// DirectoryJoined says which directory is followed from here on: root (hex
 	// SHA-256), root_version, left (that of the one before).
-	DirectoryJoined = "directory-joined"
+	KindDirectoryJoined = "directory-joined"
 )
 
 // Kinds returns every kind.
 func Kinds() []string {
 	return []string{
-		Withdrawal, Disclosure, Receipt, Adopted, Mapped,
-		AgreementProposal, AgreementSignature, AgreementSuspend, AgreementResume, AgreementEnd,
-		Question, Answer, Answered, Counts, Quarantine, QuarantineEnded,
-		FootprintFounded, FootprintChange, FootprintAgreed, FootprintCancelled, FootprintJoined, FootprintRecovered,
-		FootprintPut, FootprintContributed, FootprintConfirmed, FootprintDisclosure, FootprintReceipt, FootprintDecided, FootprintDiscarded,
-		DirectoryJoined,
+		KindWithdrawal, KindDisclosure, KindReceipt, KindStandardAdopted, KindStandardMapped,
+		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd,
+		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded,
+		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
+		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
+		KindDirectoryJoined,
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -46,7 +47,7 @@ type voices struct {
 // something said about an agreement.
 func aboutAgreement(kind string) bool {
 	switch kind {
-	case agreement.KindProposal, agreement.KindSignature, agreement.KindEnd:
+	case event.KindAgreementProposal, event.KindAgreementSignature, event.KindAgreementEnd:
 		return true
 	}
 	return halts(kind)
@@ -55,7 +56,7 @@ func aboutAgreement(kind string) bool {
 // halts reports whether a kind of event suspends or resumes an agreement. They
 // are taken from format 2 on.
 func halts(kind string) bool {
-	return kind == agreement.KindSuspend || kind == agreement.KindResume
+	return kind == event.KindAgreementSuspend || kind == event.KindAgreementResume
 }
 
 // say takes in what a member says about an agreement. Whether the agreement
@@ -74,7 +75,7 @@ func (a *applier) say(c *checked) (Outcome, error) {
 	}
 	completes := byte(0)
 	switch kind := c.event.Kind; {
-	case kind == agreement.KindProposal:
+	case kind == event.KindAgreementProposal:
 	case halts(kind) && a.s.format() < 2:
 		return refused(RuleWaits), nil
 	case halts(kind) && agr.Council() == c.event.Council:
@@ -95,14 +96,14 @@ func (a *applier) say(c *checked) (Outcome, error) {
 // voice counts what a member says of a document, and reports whether the footprint
 // has said it too with this.
 func (a *applier) voice(ev *record.Event, document string) (completes bool, err error) {
-	if ev.Kind == agreement.KindSuspend {
+	if ev.Kind == event.KindAgreementSuspend {
 		// Whoever was for going on did not know of this.
-		return a.s.Formed, setJSON(a.t, "g"+agreement.KindResume+document, voices{})
+		return a.s.Formed, setJSON(a.t, "g"+event.KindAgreementResume+document, voices{})
 	}
 	key := "g" + ev.Kind + document
 	var v voices
 	raw, err := a.t.Lookup(key)
-	if errors.Is(err, ledger.ErrNotFound) && ev.Kind == agreement.KindResume {
+	if errors.Is(err, ledger.ErrNotFound) && ev.Kind == event.KindAgreementResume {
 		return false, nil // it was never suspended
 	}
 	if err == nil {
@@ -171,7 +172,7 @@ func (f *Footprint) Sayings(from uint64, fn func(Saying) bool) error {
 // ledger, in the order of their signatures.
 func (f *Footprint) Signers(ref agreement.Ref) (out []name.Council, err error) {
 	err = f.Sayings(0, func(s Saying) bool {
-		if s.Event.Kind == agreement.KindSignature {
+		if s.Event.Kind == event.KindAgreementSignature {
 			if of, ok := agreement.RefOf(s.Event.Kind, s.Event.Body); ok && of == ref && !slices.Contains(out, s.Event.Council) {
 				out = append(out, s.Event.Council)
 			}

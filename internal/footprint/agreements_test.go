@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -19,19 +19,19 @@ func TestSigning(t *testing.T) {
 		body := func(digest string) map[string]any {
 			return map[string]any{"agreement": "northmoor.gov.uk/items", "version": json.Number("1"), "digest": strings.Repeat(digest, 64)}
 		}
-		w.put(places[0], w.event(places[0], agreement.KindProposal, body("a")))
-		w.put(places[0], w.event(places[0], agreement.KindSignature, body("a")))
-		w.put(places[1], w.event(places[1], agreement.KindSignature, body("b"))) // of another text
-		last := w.put(places[2], w.event(places[2], agreement.KindSignature, body("a")))
-		again := w.put(places[2], w.event(places[2], agreement.KindSignature, body("a")))
+		w.put(places[0], w.event(places[0], event.KindAgreementProposal, body("a")))
+		w.put(places[0], w.event(places[0], event.KindAgreementSignature, body("a")))
+		w.put(places[1], w.event(places[1], event.KindAgreementSignature, body("b"))) // of another text
+		last := w.put(places[2], w.event(places[2], event.KindAgreementSignature, body("a")))
+		again := w.put(places[2], w.event(places[2], event.KindAgreementSignature, body("a")))
 		if again.Outcomes[0].Code != Duplicate || again.Outcomes[0].Entry != last.Outcomes[0].Entry {
 			t.Errorf("the same signature again: %+v", again.Outcomes[0])
 		}
-		w.put(places[1], w.event(places[1], agreement.KindSignature, body("a")))
-		w.put(places[1], w.event(places[1], agreement.KindEnd, body("a")))
+		w.put(places[1], w.event(places[1], event.KindAgreementSignature, body("a")))
+		w.put(places[1], w.event(places[1], event.KindAgreementEnd, body("a")))
 		bad := body("a")
 		delete(bad, "digest")
-		if r, err := w.at(places[0]).Put(t.Context(), w.event(places[0], agreement.KindEnd, bad)); err != nil || r.Outcomes[0].Rule != RuleAgreement {
+		if r, err := w.at(places[0]).Put(t.Context(), w.event(places[0], event.KindAgreementEnd, bad)); err != nil || r.Outcomes[0].Rule != RuleAgreement {
 			t.Errorf("an end of no document: %+v, %v", r, err)
 		}
 		w.same()
@@ -71,16 +71,16 @@ func TestSuspending(t *testing.T) {
 			}))
 		}
 		north, salt, hex := places[0], places[1], places[2]
-		say(salt, agreement.KindResume) // of nothing
-		say(north, agreement.KindSuspend)
-		say(salt, agreement.KindSuspend)
-		say(hex, agreement.KindResume)
-		say(north, agreement.KindResume) // its own
-		say(hex, agreement.KindSuspend)
-		say(salt, agreement.KindResume)
-		say(hex, agreement.KindResume)
-		say(salt, agreement.KindResume)
-		say(salt, agreement.KindSuspend)
+		say(salt, event.KindAgreementResume) // of nothing
+		say(north, event.KindAgreementSuspend)
+		say(salt, event.KindAgreementSuspend)
+		say(hex, event.KindAgreementResume)
+		say(north, event.KindAgreementResume) // its own
+		say(hex, event.KindAgreementSuspend)
+		say(salt, event.KindAgreementResume)
+		say(hex, event.KindAgreementResume)
+		say(salt, event.KindAgreementResume)
+		say(salt, event.KindAgreementSuspend)
 		w.same()
 		want := "resume saltby, suspend northmoor, suspend saltby completes, resume hexwell, resume northmoor, suspend hexwell completes, " +
 			"resume saltby, resume hexwell completes, resume saltby, suspend saltby completes"

@@ -270,7 +270,7 @@ func TestWithdrawal(t *testing.T) {
 		second := w.token(c, "item", 2, chk.token.Entry(), "name", "Ada Secretsurname")
 		w.put(c, first, second)
 		rec := w.rings[c].RecordID(w.std.Name().Line(), "item")
-		wd := w.event(c, ledger.KindWithdrawal, event.Withdrawn{Agreement: "saltby.gov.uk/items", Version: 1, Record: rec, Reason: "over"}.Body())
+		wd := w.event(c, event.KindWithdrawal, event.Withdrawal{Agreement: "saltby.gov.uk/items", Version: 1, Record: rec, Reason: "over"}.Body())
 		w.put(c, wd)
 		w.same()
 		for _, o := range places[:3] {
@@ -380,7 +380,7 @@ func TestWithdrawnFromTheLog(t *testing.T) {
 					t.Errorf("in clear in %d logs", n)
 				}
 				rec := w.rings[c].RecordID(w.std.Name().Line(), "item")
-				w.put(c, w.event(c, ledger.KindWithdrawal, event.Withdrawn{Agreement: "saltby.gov.uk/items", Version: 1, Record: rec, Reason: "over"}.Body()))
+				w.put(c, w.event(c, event.KindWithdrawal, event.Withdrawal{Agreement: "saltby.gov.uk/items", Version: 1, Record: rec, Reason: "over"}.Body()))
 				time.Sleep(40 * time.Second)
 				if n := inLogs(); n > 0 {
 					t.Errorf("still in %d logs", n)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -47,7 +48,7 @@ func (s *state) signer(g group) *member {
 
 // fromOutside reports whether an entry is one that a contributor may bring.
 func (c *checked) fromOutside() bool {
-	return c.view != nil || c.event.Kind == ledger.KindWithdrawal
+	return c.view != nil || c.event.Kind == event.KindWithdrawal
 }
 
 func (a *applier) setOutside(c name.Council, m *member) {

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/agreement"
 	events "github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -93,13 +92,13 @@ func TestContributor(t *testing.T) {
 			{"a page of another's agreement", others, RuleMember},
 			{"another's record", page(w.token(a, "item", 1, tlog.Hash{})), RuleIssuer},
 			{"a forged record", page(Entry{Token: forged}), "signature"},
-			{"a standard", page(event(ledger.KindAdopted, map[string]any{"standard": "standards.example/other@1.0.0"})), RuleOutside},
-			{"a signature", page(event(agreement.KindSignature, doc)), RuleOutside},
-			{"an end", page(event(agreement.KindEnd, doc)), RuleOutside},
-			{"a proposal of its own", page(event(KindChange, map[string]any{"footprint": string(fensName), "number": "9", "change": "remove", "council": string(a)})), RuleMember},
-			{"an agreement to a change", page(event(KindAgreed, map[string]any{"footprint": string(fensName)})), RuleMember},
-			{"joining", page(event(KindJoined, map[string]any{"footprint": string(fensName), "incarnation": strings.Repeat("a", 26)})), RuleNotInvited},
-			{"another agreement's withdrawal", page(event(ledger.KindWithdrawal, events.Withdrawn{Agreement: "wickham.gov.uk/other", Version: 1, Record: rec, Reason: "over"}.Body())), "withdrawal"},
+			{"a standard", page(event(events.KindStandardAdopted, map[string]any{"standard": "standards.example/other@1.0.0"})), RuleOutside},
+			{"a signature", page(event(events.KindAgreementSignature, doc)), RuleOutside},
+			{"an end", page(event(events.KindAgreementEnd, doc)), RuleOutside},
+			{"a proposal of its own", page(event(events.KindFootprintChange, map[string]any{"footprint": string(fensName), "number": "9", "change": "remove", "council": string(a)})), RuleMember},
+			{"an agreement to a change", page(event(events.KindFootprintAgreed, map[string]any{"footprint": string(fensName)})), RuleMember},
+			{"joining", page(event(events.KindFootprintJoined, map[string]any{"footprint": string(fensName), "incarnation": strings.Repeat("a", 26)})), RuleNotInvited},
+			{"another agreement's withdrawal", page(event(events.KindWithdrawal, events.Withdrawal{Agreement: "wickham.gov.uk/other", Version: 1, Record: rec, Reason: "over"}.Body())), "withdrawal"},
 		} {
 			if got := w.propose(c.g).outcomes[0][0]; got.Code != Refused || got.Rule != c.rule {
 				t.Errorf("%s: %+v, want refused by %q", c.what, got, c.rule)
@@ -134,7 +133,7 @@ func TestContributor(t *testing.T) {
 		}
 		w.start(away)
 		w.same()
-		wd := event(ledger.KindWithdrawal, events.Withdrawn{Agreement: agreed, Version: 1, Record: rec, Reason: "over"}.Body())
+		wd := event(events.KindWithdrawal, events.Withdrawal{Agreement: agreed, Version: 1, Record: rec, Reason: "over"}.Body())
 		from, err := w.at(away).ContributedBy(out, agreed)
 		if err != nil || from != 6 {
 			t.Fatalf("the cursor after a snapshot is %d, %v", from, err)

@@ -28,6 +28,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -166,7 +167,7 @@ func Found(ctx context.Context, o Options, member directory.Member) (*Footprint,
 		return nil, fmt.Errorf("found %s: %w", o.Name, err)
 	}
 	body := map[string]any{"footprint": string(o.Name), "member": string(member.Bare().YAML()), "incarnation": f.folder.id.Incarnation}
-	if _, err := f.say(ctx, KindFounded, body); err != nil {
+	if _, err := f.say(ctx, event.KindFootprintFounded, body); err != nil {
 		return nil, errors.Join(fmt.Errorf("found %s: %w", o.Name, err), f.Close())
 	}
 	return f, nil
@@ -192,7 +193,7 @@ func Join(ctx context.Context, o Options, contacts ...name.Council) (*Footprint,
 // Rejoin asks again what Join asks, for a replica whose joining did not get
 // through. Asking again after it did changes nothing.
 func (f *Footprint) Rejoin(ctx context.Context) error {
-	jws, err := f.sign(ctx, KindJoined, map[string]any{"incarnation": f.folder.id.Incarnation, "speaks": strconv.Itoa(f.o.newest())})
+	jws, err := f.sign(ctx, event.KindFootprintJoined, map[string]any{"incarnation": f.folder.id.Incarnation, "speaks": strconv.Itoa(f.o.newest())})
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/stile-exchange/stile/internal/event"
-	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -212,7 +211,7 @@ func (f *Footprint) change(ctx context.Context, body map[string]any) (Receipt, e
 		return Receipt{}, &Refusal{RuleOneChange}
 	}
 	body["number"] = fmt.Sprint(s.Changes + 1)
-	r, err := f.say(ctx, KindChange, body)
+	r, err := f.say(ctx, event.KindFootprintChange, body)
 	if err == nil {
 		err = f.Await(ctx, r.Position)
 	}
@@ -246,7 +245,7 @@ func (f *Footprint) Agree(ctx context.Context, about name.Council) (Receipt, err
 			return Receipt{}, errors.New("the proposal names other keys for " + string(about) + " than this member's directory")
 		}
 	}
-	r, err := f.say(ctx, KindAgreed, map[string]any{"entry": o.Entry.String()})
+	r, err := f.say(ctx, event.KindFootprintAgreed, map[string]any{"entry": o.Entry.String()})
 	if err == nil {
 		err = f.Await(ctx, r.Position)
 	}
@@ -262,7 +261,7 @@ func (f *Footprint) Cancel(ctx context.Context) (Receipt, error) {
 	if o == nil || o.By != f.o.Self {
 		return Receipt{}, &Refusal{RuleNoChange}
 	}
-	return f.say(ctx, KindCancelled, map[string]any{"entry": o.Entry.String()})
+	return f.say(ctx, event.KindFootprintCancelled, map[string]any{"entry": o.Entry.String()})
 }
 
 // Transfer hands the lead to another member, or with "" to any. Only the
@@ -291,7 +290,7 @@ func (f *Footprint) Adopt(ctx context.Context, archive []byte, n name.Standard, 
 	if s := f.fsm.state.Load().standards[n]; s == integrity && s != "" {
 		return Receipt{Position: f.fsm.current().Applied(), Outcomes: []Outcome{{Code: Duplicate}}}, nil
 	}
-	jws, err := f.o.Sign(ctx, ledger.KindAdopted, event.Adoption{Standard: n, Integrity: integrity}.Body())
+	jws, err := f.o.Sign(ctx, event.KindStandardAdopted, event.StandardAdopted{Standard: n, Integrity: integrity}.Body())
 	if err != nil {
 		return Receipt{}, err
 	}

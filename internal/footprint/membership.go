@@ -14,35 +14,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// The events by which councils become and cease to be members. Each is signed
-// by the council that says it; "footprint" in the body is always the
-// footprint's name, and every other value is a text.
-const (
-	// KindFounded begins a footprint with one member, its signer. Body: member
-	// (its directory entry, YAML), incarnation.
-	KindFounded = event.FootprintFounded
-	// KindChange proposes a change and agrees to it. Body: number (of the
-	// change, counted from 1), change ("admit", "contributor", "remove" or
-	// "keys"), council, and but for remove member (directory entry, YAML): with
-	// these keys the council may join, or, when it is a member, join again after
-	// it lost its disk; or contribute under its agreements; or these are the keys
-	// of a member or contributor from here on.
-	KindChange = event.FootprintChange
-	// KindAgreed agrees to the change under way. Body: entry (of the event that
-	// proposed it, base64).
-	KindAgreed = event.FootprintAgreed
-	// KindCancelled takes the signer's own proposal back. Body: entry.
-	KindCancelled = event.FootprintCancelled
-	// KindJoined takes up an agreed admission. Body: incarnation (26 characters
-	// of base32, random, of the replica that joins), speaks (the newest format of
-	// commands it understands; absent for 1).
-	KindJoined = event.FootprintJoined
-	// KindRecovered says that a majority was lost for good and that the signer
-	// goes on alone from what it held. Body: lost (councils, separated by
-	// spaces), because (in words), incarnation.
-	KindRecovered = event.FootprintRecovered
-)
-
 const (
 	changeAdmit       = "admit"
 	changeContributor = "contributor"
@@ -76,7 +47,7 @@ func (a *applier) membership(c *checked) (Outcome, error) {
 	}
 	signer := a.s.members[ev.Council]
 	switch ev.Kind {
-	case KindFounded:
+	case event.KindFootprintFounded:
 		if len(a.s.members) > 0 || a.t.Next() > 0 {
 			if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
 				return Outcome{Code: Duplicate, Entry: n}, err
@@ -88,14 +59,14 @@ func (a *applier) membership(c *checked) (Outcome, error) {
 			return refused("member"), nil
 		}
 		signer = m
-	case KindJoined:
+	case event.KindFootprintJoined:
 		if m := a.s.invited[ev.Council]; m != nil {
 			signer = m
 		}
 		if signer == nil {
 			return refused(RuleNotInvited), nil
 		}
-	case KindChange, KindAgreed, KindCancelled, KindRecovered:
+	case event.KindFootprintChange, event.KindFootprintAgreed, event.KindFootprintCancelled, event.KindFootprintRecovered:
 		if signer == nil {
 			return refused(RuleMember), nil
 		}
@@ -110,19 +81,19 @@ func (a *applier) membership(c *checked) (Outcome, error) {
 	}
 	rule := ""
 	switch ev.Kind {
-	case KindFounded:
+	case event.KindFootprintFounded:
 		rule = a.join(signer, signer.Incarnation)
-	case KindChange:
+	case event.KindFootprintChange:
 		rule = a.propose(c)
-	case KindAgreed:
+	case event.KindFootprintAgreed:
 		rule = a.agree(ev.Council, text(ev.Body, "entry"))
-	case KindCancelled:
+	case event.KindFootprintCancelled:
 		if o := a.s.Open; o == nil || o.Entry.String() != text(ev.Body, "entry") || o.By != ev.Council {
 			rule = RuleNoChange
 		} else {
 			a.s.Open = nil
 		}
-	case KindJoined:
+	case event.KindFootprintJoined:
 		if a.s.invited[ev.Council] == nil {
 			rule = RuleNotInvited
 		} else if n, err := strconv.Atoi(cmp.Or(text(ev.Body, "speaks"), "1")); err != nil || n < a.s.format() {
@@ -130,7 +101,7 @@ func (a *applier) membership(c *checked) (Outcome, error) {
 		} else {
 			rule = a.join(signer, text(ev.Body, "incarnation"))
 		}
-	case KindRecovered:
+	case event.KindFootprintRecovered:
 		rule = a.recover(signer, ev.Body)
 	}
 	if rule != "" {

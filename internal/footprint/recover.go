@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -102,7 +103,7 @@ func recovered(ctx context.Context, o Options, because string, prepare func(*Opt
 		return nil, err
 	}
 	body := map[string]any{"lost": strings.Join(lost, " "), "because": because, "incarnation": fold.id.Incarnation}
-	if _, err := f.say(ctx, KindRecovered, body); err != nil {
+	if _, err := f.say(ctx, event.KindFootprintRecovered, body); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

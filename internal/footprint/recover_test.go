@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -48,7 +49,7 @@ func TestRecover(t *testing.T) {
 		}
 		found := false
 		err = f.Entries(was.Size, func(e *Held) bool {
-			if e.Event != nil && e.Event.Kind == KindRecovered {
+			if e.Event != nil && e.Event.Kind == event.KindFootprintRecovered {
 				found = e.Event.Body["lost"] == string(places[0]+" "+places[1]) && e.Event.Body["because"] == "a fire at two sites"
 			}
 			return true

@@ -214,7 +214,7 @@ func (a *applier) entry(g group, c *checked) (Outcome, error) {
 	if c.signer() != g.contributor {
 		return refused(RuleIssuer), nil
 	}
-	if c.event != nil && c.event.Kind != ledger.KindWithdrawal && c.event.Kind != ledger.KindAdopted && !aboutAgreement(c.event.Kind) {
+	if c.event != nil && c.event.Kind != event.KindWithdrawal && c.event.Kind != event.KindStandardAdopted && !aboutAgreement(c.event.Kind) {
 		return a.membership(c)
 	}
 	m := a.s.signer(g)
@@ -230,7 +230,7 @@ func (a *applier) entry(g group, c *checked) (Outcome, error) {
 	switch {
 	case c.view != nil:
 		return a.record(g, c)
-	case c.event.Kind == ledger.KindAdopted:
+	case c.event.Kind == event.KindStandardAdopted:
 		return a.adopt(c)
 	case aboutAgreement(c.event.Kind):
 		return a.say(c)
@@ -449,7 +449,7 @@ func (a *applier) adopt(c *checked) (Outcome, error) {
 	if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
 		return Outcome{Code: Duplicate, Entry: n}, err
 	}
-	said, err := event.ParseAdoption(c.event.Body)
+	said, err := event.ParseStandardAdopted(c.event.Body)
 	if err != nil {
 		return refused("standard"), nil
 	}

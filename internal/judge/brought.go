@@ -5,6 +5,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -36,7 +37,7 @@ func (c *Case) brought(token []byte) (string, error) {
 		if err != nil || rule != "" {
 			return rule, err
 		}
-		if ev.Kind != ledger.KindWithdrawal {
+		if ev.Kind != event.KindWithdrawal {
 			return RuleKind, nil
 		}
 		if agr, rec := ledger.WithdrawalOf(ev); agr != c.doc.Name || rec == "" {

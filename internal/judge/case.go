@@ -9,6 +9,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -209,7 +210,7 @@ func (c *Case) Event(index uint64, jws []byte) (v Verdict, withdrawn name.Record
 		v.refuse(rule, "")
 		return v, "", err
 	}
-	if v.Event.Kind != ledger.KindWithdrawal {
+	if v.Event.Kind != event.KindWithdrawal {
 		v.refuse(RuleKind, "")
 		return v, "", nil
 	}

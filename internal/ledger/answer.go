@@ -19,28 +19,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// Kinds of events about questions. None of them ever holds the value that was
-// asked by.
-const (
-	// KindQuestion says that we are about to ask. Body: agreement, version, to,
-	// question (its id, 32 hexadecimal digits), because (in words), and for whom
-	// (a footprint) when it is not for us; field (asked by) in mode lookup, by (a
-	// list of fields to count by) in mode aggregate.
-	KindQuestion = event.Question
-	// KindAnswer says what we are about to answer. Body: what the question says,
-	// with to being who asked, and asked (the entry of its question event),
-	// outcome, records and entries (whose versions are disclosed: ids and log
-	// indexes, in one order), size and root of our log when they were looked up;
-	// in mode aggregate counts (log index of the event of KindCounts) in the place
-	// of records and entries. A footprint's member that answers for it names it
-	// under footprint; entries, size and root are then of its log.
-	KindAnswer = event.Answer
-	// KindAnswered is the asker's receipt. Body: agreement, from (who answered),
-	// question, answer (the entry of its answer event), outcome, records and
-	// entries as there, size and root of the checkpoint that proves them.
-	KindAnswered = event.Answered
-)
-
 // What became of a question.
 const (
 	Found   = "found"         // one record or a few
@@ -73,7 +51,7 @@ type Question struct {
 	ID      QuestionID
 	By      name.Council // who asks
 	For     name.Council // the footprint it asks for; "" for itself
-	Event   []byte       // its event of KindQuestion, which was checked
+	Event   []byte       // its event of event.KindQuestion, which was checked
 	Entry   tlog.Hash    // of that event
 	Because string       // as it says there
 
@@ -122,7 +100,7 @@ const MaxRepeats = 10
 
 // An Answered is a question that was asked, and what shows what became of it.
 type Answered struct {
-	Index   *uint64 `json:"index,omitempty"` // of our event of KindAnswer, or of KindQuestion for our own; nil while there is none
+	Index   *uint64 `json:"index,omitempty"` // of our event of event.KindAnswer, or of event.KindQuestion for our own; nil while there is none
 	Sum     string  `json:"sum,omitempty"`   // binds the id to the value, see sum
 	Asked   []byte  `json:"asked,omitempty"` // the asker's signed question
 	Repeats int     `json:"repeats,omitempty"`
@@ -236,7 +214,7 @@ func (t *tx) count(q *Question) error {
 }
 
 // LogAnswer logs what is about to be answered, in the body of an event of
-// KindAnswer, and returns when that is durable: its log index. A question that was
+// event.KindAnswer, and returns when that is durable: its log index. A question that was
 // answered before is not logged again: again says so, and the index is of then.
 // The error is ErrAnotherQuestion for a question that was not charged.
 func (l *Ledger) LogAnswer(ctx context.Context, q *Question, body map[string]any) (index uint64, again bool, err error) {
@@ -260,7 +238,7 @@ func (l *Ledger) LogAnswer(ctx context.Context, q *Question, body map[string]any
 			index = *a.Index
 			return nil
 		}
-		index = t.event(KindAnswer, body).index
+		index = t.event(event.KindAnswer, body).index
 		a.Index = &index
 		b, err = marshal(a)
 		t.set(questionKey(q.By, q.ID), b)
@@ -306,7 +284,7 @@ func (v *View) QuestionsToday(text agreement.Digest, by name.Council) (int, erro
 }
 
 // LogQuestion logs that we are about to ask, in the body of an event of
-// KindQuestion, and returns the signed event once that is durable. A question that
+// event.KindQuestion, and returns the signed event once that is durable. A question that
 // was logged before is returned as it was, if it says the same; else the error is
 // ErrAnotherQuestion.
 func (l *Ledger) LogQuestion(ctx context.Context, id QuestionID, body map[string]any) (jws []byte, err error) {
@@ -321,7 +299,7 @@ func (l *Ledger) LogQuestion(ctx context.Context, id QuestionID, body map[string
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		p = t.event(KindQuestion, body)
+		p = t.event(event.KindQuestion, body)
 		b, err = marshal(Answered{Index: &p.index})
 		t.set(questionKey(l.o.Council, id), b)
 		return err
@@ -347,7 +325,7 @@ func (l *Ledger) LogQuestion(ctx context.Context, id QuestionID, body map[string
 }
 
 // LogReceipt logs what we were answered to a question of ours, in the body of an
-// event of KindAnswered, and returns the signed event. What was logged before is
+// event of event.KindAnswerReceipt, and returns the signed event. What was logged before is
 // returned as it was.
 func (l *Ledger) LogReceipt(ctx context.Context, id QuestionID, body map[string]any) (jws []byte, err error) {
 	var p *pending
@@ -361,7 +339,7 @@ func (l *Ledger) LogReceipt(ctx context.Context, id QuestionID, body map[string]
 		if err != nil || a.ReceiptIndex != 0 {
 			return err
 		}
-		p = t.event(KindAnswered, body)
+		p = t.event(event.KindAnswerReceipt, body)
 		a.ReceiptIndex = p.index
 		b, err = marshal(a)
 		t.set(questionKey(l.o.Council, id), b)
@@ -381,7 +359,7 @@ func (l *Ledger) LogReceipt(ctx context.Context, id QuestionID, body map[string]
 	return jws, err
 }
 
-// Body returns what an event of KindAnswer says of a question in any case; the
+// Body returns what an event of event.KindAnswer says of a question in any case; the
 // answerer adds what it answers.
 func (q *Question) Body(a *agreement.Agreement) map[string]any {
 	m := map[string]any{
@@ -410,7 +388,7 @@ func fieldList(fs []name.Field) []any {
 // An Answer is what leaves, with what proves it.
 type Answer struct {
 	Index      uint64 // of the event
-	Event      []byte // of KindAnswer
+	Event      []byte // of event.KindAnswer
 	Said       *record.Event
 	Items      []PageItem // the records' tokens with the agreed disclosures, ascending
 	Counts     *PageItem  // in mode aggregate, the event of KindCounts
@@ -484,7 +462,7 @@ func DescribeAnswer(body map[string]any, found []*Version, more bool, cp tlog.Ch
 	body["size"], body["root"] = decimal(cp.Size), cp.Root.String()
 }
 
-// answer gathers what an event of KindAnswer says is answered.
+// answer gathers what an event of event.KindAnswer says is answered.
 func (l *Ledger) answer(f *Feed, index uint64) (*Answer, error) {
 	a := &Answer{Index: index}
 	err := l.View(func(v *View) (err error) {
@@ -523,7 +501,7 @@ func (l *Ledger) answer(f *Feed, index uint64) (*Answer, error) {
 	return a, err
 }
 
-// AnswerSaid is what an event of KindQuestion, KindAnswer or KindAnswered says.
+// AnswerSaid is what an event of event.KindQuestion, event.KindAnswer or event.KindAnswerReceipt says.
 type AnswerSaid struct {
 	Agreement name.Agreement
 	Version   int          // 0 in a receipt
@@ -546,7 +524,7 @@ type AnswerSaid struct {
 // MaxBecause is the most bytes of a reason for a question.
 const MaxBecause = 300
 
-// AnswerOf reads an event of KindQuestion, KindAnswer or KindAnswered, by whomever
+// AnswerOf reads an event of event.KindQuestion, event.KindAnswer or event.KindAnswerReceipt, by whomever
 // it was said. It refuses what those do not say, and passes over members that it
 // does not know.
 func AnswerOf(e *record.Event) (s AnswerSaid, err error) {
@@ -556,8 +534,8 @@ func AnswerOf(e *record.Event) (s AnswerSaid, err error) {
 	text := func(member string) string { t, _ := e.Body[member].(string); return t }
 	who, entry := "to", "asked"
 	switch e.Kind {
-	case KindQuestion, KindAnswer:
-	case KindAnswered:
+	case event.KindQuestion, event.KindAnswer:
+	case event.KindAnswerReceipt:
 		who, entry = "from", "answer"
 	default:
 		return s, fmt.Errorf("read answer: event is a %q", e.Kind)
@@ -597,14 +575,14 @@ func AnswerOf(e *record.Event) (s AnswerSaid, err error) {
 		}
 		s.Groups = append(s.Groups, f)
 	}
-	if e.Kind != KindAnswered {
+	if e.Kind != event.KindAnswerReceipt {
 		n, ok := number(e.Body["version"])
 		if !ok || n > agreement.MaxVersion {
 			return bad("version")
 		}
 		s.Version = int(n)
 	}
-	if e.Kind == KindQuestion {
+	if e.Kind == event.KindQuestion {
 		return s, nil
 	}
 	if _, err := tlog.ParseHash(text(entry)); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -353,9 +354,9 @@ func eventHash(t testing.TB, jws []byte) tlog.Hash {
 
 // FuzzAnswerOf reads events about questions as partners might write them.
 func FuzzAnswerOf(f *testing.F) {
-	f.Add(ledger.KindAnswer, []byte(`{"agreement":"northmoor.gov.uk/a","version":1,"to":"saltby.gov.uk","question":"00000000000000000000000000000001","asked":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=","outcome":"nothing found","records":[],"entries":[],"size":3,"root":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=","field":"/nino","because":"x"}`))
-	f.Add(ledger.KindQuestion, []byte(`{"agreement":"northmoor.gov.uk/a","version":1,"to":"saltby.gov.uk","question":"00000000000000000000000000000001","by":["/district"],"because":"x"}`))
-	f.Add(ledger.KindAnswered, []byte(`{"from":"northmoor.gov.uk","records":[1],"entries":[2]}`))
+	f.Add(event.KindAnswer, []byte(`{"agreement":"northmoor.gov.uk/a","version":1,"to":"saltby.gov.uk","question":"00000000000000000000000000000001","asked":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=","outcome":"nothing found","records":[],"entries":[],"size":3,"root":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=","field":"/nino","because":"x"}`))
+	f.Add(event.KindQuestion, []byte(`{"agreement":"northmoor.gov.uk/a","version":1,"to":"saltby.gov.uk","question":"00000000000000000000000000000001","by":["/district"],"because":"x"}`))
+	f.Add(event.KindAnswerReceipt, []byte(`{"from":"northmoor.gov.uk","records":[1],"entries":[2]}`))
 	f.Fuzz(func(t *testing.T, kind string, raw []byte) {
 		body := body(raw)
 		if body == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -140,7 +141,7 @@ func (l *Ledger) Counts(ctx context.Context, a *agreement.Agreement, q *Question
 		if err != nil {
 			return err
 		}
-		index = t.event(agreement.KindCounts, c.Body()).index
+		index = t.event(event.KindCounts, c.Body()).index
 		d.Made[by] = index
 		return nil
 	})

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/ledger/ledgertest"
 	"github.com/stile-exchange/stile/internal/record"
@@ -295,7 +296,7 @@ func TestSweep(t *testing.T) {
 	}
 	said := 0
 	err := to.View(func(v *ledger.View) error {
-		v.Events(ledger.KindReceipt, 0, func(i uint64) bool {
+		v.Events(event.KindReceipt, 0, func(i uint64) bool {
 			ev, _, err := v.Event(i)
 			if err != nil {
 				t.Fatal(err)

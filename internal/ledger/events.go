@@ -9,15 +9,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// Kinds of events this package writes; see package event.
-const (
-	KindWithdrawal = event.Withdrawal
-	KindDisclosure = event.Disclosure
-	KindReceipt    = event.Receipt
-	KindAdopted    = event.Adopted
-	KindMapped     = event.Mapped
-)
-
 // Why a record was withdrawn from a partner.
 const (
 	WithdrawnNoMatch = "no longer matches the agreement"
@@ -25,28 +16,28 @@ const (
 )
 
 func withdrawalBody(f *Feed, r name.Record, reason string, was uint64) map[string]any {
-	return event.Withdrawn{Agreement: f.Agreement, Version: uint64(f.Version), Record: r, Reason: reason, Entry: was}.Body()
+	return event.Withdrawal{Agreement: f.Agreement, Version: uint64(f.Version), Record: r, Reason: reason, Entry: was}.Body()
 }
 
 // WithdrawalOf reads which record a withdrawal takes back from which
 // agreement; both are empty when the event is no withdrawal.
 func WithdrawalOf(e *record.Event) (name.Agreement, name.Record) {
-	w, err := event.ParseWithdrawn(e.Body)
-	if e.Kind != event.Withdrawal || err != nil {
+	w, err := event.ParseWithdrawal(e.Body)
+	if e.Kind != event.KindWithdrawal || err != nil {
 		return "", ""
 	}
 	return w.Agreement, w.Record
 }
 
 // A Receipt is what a receipt event says.
-type Receipt = event.Received
+type Receipt = event.Receipt
 
 // ReceiptOf reads a receipt event.
 func ReceiptOf(e *record.Event) (*Receipt, error) {
-	if e.Kind != event.Receipt {
+	if e.Kind != event.KindReceipt {
 		return nil, fmt.Errorf("read receipt: event is a %q", e.Kind)
 	}
-	r, err := event.ParseReceived(e.Body)
+	r, err := event.ParseReceipt(e.Body)
 	if err != nil {
 		return nil, fmt.Errorf("read receipt: %w", err)
 	}

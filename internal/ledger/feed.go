@@ -11,6 +11,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -284,7 +285,7 @@ func (t *tx) supersede(places []place, now *Feed) error {
 		}
 		index := p.index
 		if p.kind == itemPut {
-			index = t.event(KindWithdrawal, withdrawalBody(now, name.RecordFrom(p.record), WithdrawnNoMatch, p.index)).index
+			index = t.event(event.KindWithdrawal, withdrawalBody(now, name.RecordFrom(p.record), WithdrawnNoMatch, p.index)).index
 		}
 		t.set(feedItemKey(now.number, index), encodeItem(itemWithdraw, p.record))
 		t.set(memberKey(now.number, p.record), membership{itemWithdraw, index}.encode())

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -66,16 +67,16 @@ func FuzzEventBody(f *testing.F) {
 		if !ok {
 			return
 		}
-		a, r := WithdrawalOf(&record.Event{Kind: KindWithdrawal, Body: body})
+		a, r := WithdrawalOf(&record.Event{Kind: event.KindWithdrawal, Body: body})
 		if (a == "") != (r == "") {
 			t.Errorf("half a withdrawal: %q of %q", r, a)
 		}
-		got, err := ReceiptOf(&record.Event{Kind: KindReceipt, Body: body})
+		got, err := ReceiptOf(&record.Event{Kind: event.KindReceipt, Body: body})
 		if err != nil {
 			return
 		}
 		// What was understood says the same when it is said again.
-		again, err := ReceiptOf(&record.Event{Kind: KindReceipt, Body: got.Body()})
+		again, err := ReceiptOf(&record.Event{Kind: event.KindReceipt, Body: got.Body()})
 		if err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}

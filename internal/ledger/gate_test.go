@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -392,7 +393,7 @@ func TestAdoptionKeepsWaivers(t *testing.T) {
 	}
 	err := l.View(func(v *ledger.View) error {
 		found := 0
-		v.Events(ledger.KindAdopted, 0, func(i uint64) bool {
+		v.Events(event.KindStandardAdopted, 0, func(i uint64) bool {
 			e, _, err := v.Event(i)
 			if err != nil {
 				t.Error(err)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -210,7 +211,7 @@ func TestQuarantineLasts(t *testing.T) {
 	}
 	q := l.Known(council).Ended[0]
 	err = l.View(func(v *ledger.View) error {
-		for i, kind := range map[uint64]string{q.Entry: ledger.KindQuarantine, q.EndEntry: ledger.KindQuarantineEnded} {
+		for i, kind := range map[uint64]string{q.Entry: event.KindQuarantine, q.EndEntry: event.KindQuarantineEnded} {
 			ev, _, err := v.Event(i)
 			if err != nil {
 				return err

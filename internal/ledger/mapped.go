@@ -11,6 +11,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
@@ -124,7 +125,7 @@ func (l *Ledger) Map(ctx context.Context, std name.Standard, from int) error {
 			}
 			m.Since = old.Since
 		}
-		t.event(KindMapped, m.body(true))
+		t.event(event.KindStandardMapped, m.body(true))
 		return t.keepMapped(m, false)
 	})
 }
@@ -142,7 +143,7 @@ func (l *Ledger) Unmap(ctx context.Context, line name.StandardLine) error {
 			return nil
 		}
 		m.Ending = true
-		t.event(KindMapped, m.body(false))
+		t.event(event.KindStandardMapped, m.body(false))
 		return t.keepMapped(m, false)
 	})
 }
@@ -369,5 +370,5 @@ func MappedOf(e *record.Event) (std name.Standard, from int, on, ok bool) {
 	n, isNumber := number(e.Body["from"])
 	on, isBool := e.Body["on"].(bool)
 	std, err := name.ParseStandard(s)
-	return std, int(min(n, 1<<30)), on, e.Kind == KindMapped && isNumber && isBool && err == nil
+	return std, int(min(n, 1<<30)), on, e.Kind == event.KindStandardMapped && isNumber && isBool && err == nil
 }

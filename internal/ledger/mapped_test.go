@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
@@ -194,7 +195,7 @@ func TestMadeRecords(t *testing.T) {
 	// Who began and ended it stands in the log.
 	view(func(v *ledger.View) error {
 		var said []string
-		v.Events(ledger.KindMapped, 0, func(i uint64) bool {
+		v.Events(event.KindStandardMapped, 0, func(i uint64) bool {
 			ev, _, err := v.Event(i)
 			if err != nil {
 				t.Fatal(err)

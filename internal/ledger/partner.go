@@ -82,7 +82,7 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 		if l.Feeds()[f.number].closed {
 			return fmt.Errorf("disclose under %s: the agreement's feed is closed: %w", f.Agreement, ErrNotFound)
 		}
-		t.event(KindDisclosure, event.Disclosed{Agreement: f.Agreement, Version: uint64(f.Version), To: to, Entries: entries}.Body())
+		t.event(event.KindDisclosure, event.Disclosure{Agreement: f.Agreement, Version: uint64(f.Version), To: to, Entries: entries}.Body())
 		if withdrawals {
 			return nil
 		}

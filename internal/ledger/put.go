@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -435,7 +436,7 @@ func (l *Ledger) applyEffect(b *batch, e effect, p *pending) int {
 			reason = WithdrawnDeleted
 		}
 		w := &pending{index: l.w.next, event: &record.Event{
-			Council: l.o.Council, IssuedAt: b.iat, Kind: KindWithdrawal,
+			Council: l.o.Council, IssuedAt: b.iat, Kind: event.KindWithdrawal,
 			Body: withdrawalBody(e.feed, p.claims.Record, reason, e.was),
 		}}
 		l.w.next++

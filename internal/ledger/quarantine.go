@@ -11,13 +11,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// Kinds of event in our own log about the log of another council. Their bodies
-// hold what [quarantineBody] says.
-const (
-	KindQuarantine      = event.Quarantine      // exchange with a council was stopped
-	KindQuarantineEnded = event.QuarantineEnded // a person let it go on
-)
-
 // Faults of a log for which its council is put in quarantine.
 const (
 	FaultFork     = "fork"     // two signed checkpoints of one size and two roots: proof by themselves
@@ -116,7 +109,7 @@ func (l *Ledger) Quarantine(ctx context.Context, log name.Council, q Quarantine)
 func (t *tx) quarantine(k *KnownLog, q Quarantine) error {
 	next := *k
 	q.Since, q.Held = t.l.o.Now().UTC().Truncate(time.Second), k.Note
-	q.Entry = t.event(KindQuarantine, quarantineBody(k.Council, &q)).index
+	q.Entry = t.event(event.KindQuarantine, quarantineBody(k.Council, &q)).index
 	next.Quarantine = &q
 	t.l.o.Log.Error("all exchange with a council is stopped", "council", k.Council, "fault", q.Fault, "because", q.Reason, "through", q.Through)
 	return t.keepKnown(&next)
@@ -162,7 +155,7 @@ func (l *Ledger) EndQuarantine(ctx context.Context, log name.Council, follow, be
 		q.EndedAt, q.Because, q.Follow = l.o.Now().UTC().Truncate(time.Second), because, follow
 		body := quarantineBody(log, &q)
 		body["because"], body["follow"], body["begun"] = because, follow, decimal(q.Entry)
-		q.EndEntry = t.event(KindQuarantineEnded, body).index
+		q.EndEntry = t.event(event.KindQuarantineEnded, body).index
 		next.Quarantine = nil
 		next.Ended = append(append([]Quarantine{}, k.Ended[max(0, len(k.Ended)-maxEnded+1):]...), q)
 		if follow == FollowTold {
@@ -251,7 +244,7 @@ func (l *Ledger) BeginAnew(ctx context.Context, by name.Council, because string)
 		next.Accusation = &a
 		body := quarantineBody(l.o.Council, &Quarantine{Fault: FaultRollback, Reason: a.Reason, Held: a.Held, Told: a.Told})
 		body["by"], body["because"], body["follow"] = string(by), because, FollowTold
-		entry = t.event(KindQuarantineEnded, body).index
+		entry = t.event(event.KindQuarantineEnded, body).index
 		return t.keepKnown(&next)
 	})
 	return entry, err

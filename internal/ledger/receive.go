@@ -130,7 +130,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			c.Verified = c.Cursor
 		}
 		if len(d.Puts)+len(d.Withdrawn)+len(d.Refused) > 0 {
-			receipt = t.event(KindReceipt, receiptOf(c, d, before, taken).Body())
+			receipt = t.event(event.KindReceipt, receiptOf(c, d, before, taken).Body())
 			c.Receipts = append(c.Receipts[max(0, len(c.Receipts)-lateReceipts+1):], receipt.index)
 		}
 		return t.source(c)
@@ -190,7 +190,7 @@ func (l *Ledger) sweep(ctx context.Context, s *Source) error {
 			}
 			r := receiptOf(c, &Delivery{Checkpoint: k.Checkpoint(), Cursor: c.Cursor, Withdrawn: left}, c.Cursor, nil)
 			r.Reason = "not under the agreement in force"
-			t.event(KindReceipt, r.Body())
+			t.event(event.KindReceipt, r.Body())
 			return nil
 		})
 		if err != nil || len(left) == 0 {
@@ -211,8 +211,8 @@ const maxRefusals = 500
 // receiptOf is what a receipt says: which entries of whose log, under which
 // agreement, were taken, refused (with the rule) or deleted, and at which
 // checkpoint of that log.
-func receiptOf(s *Source, d *Delivery, since uint64, taken []uint64) event.Received {
-	r := event.Received{
+func receiptOf(s *Source, d *Delivery, since uint64, taken []uint64) event.Receipt {
+	r := event.Receipt{
 		Agreement: s.Agreement, From: s.From, Size: d.Checkpoint.Size, Root: d.Checkpoint.Root, Since: since, Cursor: d.Cursor, Held: taken, Suspended: d.Suspended,
 	}
 	for _, w := range d.Withdrawn {
@@ -426,7 +426,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		if err != nil {
 			return err
 		}
-		p := t.event(KindReceipt, event.Received{
+		p := t.event(event.KindReceipt, event.Receipt{
 			Agreement: c.Agreement, From: c.From, Size: k.Size, Cursor: c.Cursor, All: true, DeletedAll: uint64(c.Records), Reason: reason,
 		}.Body())
 		c.Withdrawn += c.Records

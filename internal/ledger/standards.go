@@ -119,7 +119,7 @@ func (l *Ledger) Adopt(ctx context.Context, std *standard.Standard, waived ...st
 		k := &knownStandard{number: uint32(len(list)), name: std.Name(), integrity: std.Integrity(), std: std, waived: waived}
 		t.set(append([]byte("N"), k.name.String()...), archive)
 		t.set(numKey4('n', k.number), []byte(strings.Join(append([]string{k.name.String(), k.integrity}, waived...), " ")))
-		t.event(KindAdopted, event.Adoption{Standard: k.name, Integrity: k.integrity, Waived: waived}.Body())
+		t.event(event.KindStandardAdopted, event.StandardAdopted{Standard: k.name, Integrity: k.integrity, Waived: waived}.Body())
 		t.after = append(t.after, func() {
 			l.standards.list = append(slices.Clone(l.standards.list), k)
 		})

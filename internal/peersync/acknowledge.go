@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -122,7 +123,7 @@ func (s *Syncer) receipt(m directory.Member, of feedOf, a *wirepb.Ack) (*ledger.
 	if err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
-	if rule != "" || ev.Kind != ledger.KindReceipt {
+	if rule != "" || ev.Kind != event.KindReceipt {
 		return nil, fmt.Errorf("receipt: %w: %s", judge.ErrLied, rule)
 	}
 	r, err := ledger.ReceiptOf(ev)

@@ -19,12 +19,8 @@ import (
 // member then has cosigned one, and keeps these checkpoints, with the proof that
 // its entries are below them, in its own ledger.
 //
-// What waits is known from our ledger alone: the events KindContributed that no
-// KindConfirmed covers.
-
-// KindConfirmed is the event that keeps a footprint's receipt: checkpoints of its
-// ledger, of which every member has cosigned one. See [event.ConfirmedBy].
-const KindConfirmed = event.FootprintConfirmed
+// What waits is known from our ledger alone: the events event.KindFootprintContributed that no
+// event.KindFootprintConfirmed covers.
 
 // maxConfirmed is how many entries one receipt covers, unless one page has more.
 const maxConfirmed = 1000
@@ -124,7 +120,7 @@ func (c *confirmer) confirmOne(ctx context.Context, k confirmKey, ask bool) (mor
 			if err != nil {
 				return err
 			}
-			said, err := event.ParseContributed(ev.Body)
+			said, err := event.ParseFootprintContributed(ev.Body)
 			if err != nil {
 				return err
 			}
@@ -139,7 +135,7 @@ func (c *confirmer) confirmOne(ctx context.Context, k confirmKey, ask bool) (mor
 	if held, withdrawn, err = c.where(held, withdrawn); err != nil {
 		return false, err
 	}
-	said := event.ConfirmedBy{Agreement: k.agreement, Footprint: k.footprint, Members: r.f.Councils(), Through: next[len(next)-1].index}
+	said := event.FootprintConfirmed{Agreement: k.agreement, Footprint: k.footprint, Members: r.f.Councils(), Through: next[len(next)-1].index}
 	said.Held, said.HeldAt = apart(held)
 	said.Withdrawn, said.WithdrawnAt = apart(withdrawn)
 	for _, cover := range covers {
@@ -157,11 +153,11 @@ func (c *confirmer) confirmOne(ctx context.Context, k confirmKey, ask bool) (mor
 		said.Checkpoints = append(said.Checkpoints, one)
 	}
 	body := said.Body()
-	index, _, err := c.s.o.Ledger.AppendNotice(ctx, KindConfirmed, body)
+	index, _, err := c.s.o.Ledger.AppendNotice(ctx, event.KindFootprintConfirmed, body)
 	if err != nil {
 		return false, err
 	}
-	all.add(index, &record.Event{Council: c.s.o.Self, Kind: KindConfirmed, IssuedAt: c.s.o.Now().Unix(), Body: body})
+	all.add(index, &record.Event{Council: c.s.o.Self, Kind: event.KindFootprintConfirmed, IssuedAt: c.s.o.Now().Unix(), Body: body})
 	return true, nil
 }
 

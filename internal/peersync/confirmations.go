@@ -27,13 +27,13 @@ type confirmKey struct {
 
 type unconfirmed struct {
 	waiting   []contribution // in the order of our log
-	covered   uint64         // our log index of the last KindContributed with a receipt
-	recent    []uint64       // the last KindContributed, at most maxRecent
+	covered   uint64         // our log index of the last event.KindFootprintContributed with a receipt
+	recent    []uint64       // the last event.KindFootprintContributed, at most maxRecent
 	missing   []name.Council
 	confirmed Confirmed // of all receipts; Members, At and Entry of the last
 }
 
-// A contribution is what one KindContributed says, as far as it matters here.
+// A contribution is what one event.KindFootprintContributed says, as far as it matters here.
 type contribution struct {
 	index     uint64 // of the event
 	size      uint64 // of the footprint's ledger that covers it
@@ -62,7 +62,7 @@ type Unconfirmed struct {
 func OpenConfirmations(l *ledger.Ledger) (*Confirmations, error) {
 	c := &Confirmations{all: map[confirmKey]*unconfirmed{}}
 	err := l.View(func(v *ledger.View) error {
-		for _, kind := range []string{KindConfirmed, KindContributed} {
+		for _, kind := range []string{event.KindFootprintConfirmed, event.KindFootprintContributed} {
 			var failed error
 			v.Events(kind, 0, func(i uint64) bool {
 				var ev *record.Event
@@ -93,8 +93,8 @@ func (c *Confirmations) add(index uint64, ev *record.Event) {
 		return c.all[k]
 	}
 	switch ev.Kind {
-	case KindConfirmed:
-		said, err := event.ParseConfirmedBy(ev.Body)
+	case event.KindFootprintConfirmed:
+		said, err := event.ParseFootprintConfirmed(ev.Body)
 		if err != nil {
 			return
 		}
@@ -103,8 +103,8 @@ func (c *Confirmations) add(index uint64, ev *record.Event) {
 		r := &p.confirmed
 		r.Withdrawn, r.Held, r.At, r.Entry, r.Members = r.Withdrawn+len(said.Withdrawn), r.Held+len(said.Held), at, index, said.Members
 		p.waiting = slices.DeleteFunc(p.waiting, func(w contribution) bool { return w.index <= p.covered })
-	case KindContributed:
-		said, err := event.ParseContributed(ev.Body)
+	case event.KindFootprintContributed:
+		said, err := event.ParseFootprintContributed(ev.Body)
 		if err != nil || said.Outside {
 			return // we hold no cosignatures of what others keep
 		}

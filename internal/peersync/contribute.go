@@ -29,10 +29,6 @@ import (
 // lost is brought again under a new number: what is in already is a duplicate there,
 // and what was withdrawn meanwhile is not in the feed.
 
-// KindContributed is the event that says what a footprint took of a page:
-// [event.Contributed].
-const KindContributed = event.FootprintContributed
-
 // WithdrawnFields is the reason of a withdrawal from a footprint that makes room
 // for the same record with other fields.
 const WithdrawnFields = "other fields are agreed now"
@@ -267,7 +263,7 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 
 // withdrawal logs the withdrawal of a record from a footprint.
 func (c *contributor) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, reason string, index uint64) (uint64, []byte, error) {
-	return c.s.o.Ledger.AppendNotice(ctx, ledger.KindWithdrawal, event.Withdrawn{
+	return c.s.o.Ledger.AppendNotice(ctx, event.KindWithdrawal, event.Withdrawal{
 		Agreement: f.Agreement, Version: uint64(f.Version), Record: rec, Reason: reason, Entry: index,
 	}.Body())
 }
@@ -341,7 +337,7 @@ func (c *contributor) doubt(o offer, by name.Council) bool {
 // contributed keeps what became of part of a page: in the log, and as the cursor.
 func (c *contributor) contributed(ctx context.Context, f *ledger.Feed, part *ledger.Page, offers []offer, got footprint.Receipt) error {
 	held, withdrawn, refused := c.outcomes(offers, got)
-	err := c.noteContributed(ctx, event.Contributed{
+	err := c.noteContributed(ctx, event.FootprintContributed{
 		Version: uint64(f.Version), Position: got.Position, Since: part.Since, Cursor: part.Cursor, Refused: refused,
 	}, held, withdrawn)
 	if err != nil {
@@ -431,7 +427,7 @@ func (c *contributor) retract(ctx context.Context, f *ledger.Feed) error {
 			return err
 		}
 		_, withdrawn, refused := c.outcomes(offers, got)
-		err = c.noteContributed(ctx, event.Contributed{
+		err = c.noteContributed(ctx, event.FootprintContributed{
 			Version: uint64(f.Version), Position: got.Position, Since: f.End, Cursor: f.End, Refused: refused,
 		}, nil, withdrawn)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -185,7 +186,7 @@ func (g *greedy) ack(b *wirepb.Batch, edit func(body map[string]any)) *wirepb.Ac
 	if edit != nil {
 		edit(body)
 	}
-	jws, _ := signedEvent(g.w.t, ledger.KindReceipt, body, saltby, g.ring, g.ring)
+	jws, _ := signedEvent(g.w.t, event.KindReceipt, body, saltby, g.ring, g.ring)
 	line, _, err := tlog.Cosign(cp, g.ring.Log.Cosigner())
 	if err != nil {
 		g.w.t.Fatal(err)
@@ -261,15 +262,15 @@ var falsehoods = map[string]func(g *greedy, b *wirepb.Batch) error{
 	"receipt without lists":     edited("cursor", nil),
 	"receipt of something else": edited("held", []any{map[string]any{}}),
 	"receipt signed by another": signed(func(g *greedy, body map[string]any) []byte {
-		b, _ := signedEvent(g.w.t, ledger.KindReceipt, body, saltby, g.w.rings[hexwell], g.w.rings[hexwell])
+		b, _ := signedEvent(g.w.t, event.KindReceipt, body, saltby, g.w.rings[hexwell], g.w.rings[hexwell])
 		return b
 	}),
 	"receipt with a bad signature": signed(func(g *greedy, body map[string]any) []byte {
-		b, _ := signedEvent(g.w.t, ledger.KindReceipt, body, saltby, g.ring, g.w.rings[hexwell])
+		b, _ := signedEvent(g.w.t, event.KindReceipt, body, saltby, g.ring, g.w.rings[hexwell])
 		return b
 	}),
 	"receipt in another's name": signed(func(g *greedy, body map[string]any) []byte {
-		b, _ := signedEvent(g.w.t, ledger.KindReceipt, body, hexwell, g.ring, g.ring)
+		b, _ := signedEvent(g.w.t, event.KindReceipt, body, hexwell, g.ring, g.ring)
 		return b
 	}),
 	"another event for a receipt": signed(func(g *greedy, body map[string]any) []byte {
@@ -282,7 +283,7 @@ var falsehoods = map[string]func(g *greedy, b *wirepb.Batch) error{
 		for i := range 5 {
 			body[fmt.Sprint("padding", i)] = body["padding"]
 		}
-		b, _ := signedEvent(g.w.t, ledger.KindReceipt, body, saltby, g.ring, g.ring)
+		b, _ := signedEvent(g.w.t, event.KindReceipt, body, saltby, g.ring, g.ring)
 		return b
 	}),
 	"cosigned by another": func(g *greedy, b *wirepb.Batch) error {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/record"
@@ -167,7 +168,7 @@ var lies = []lie{
 	}, "same record", none},
 	{"put and withdrawn in one", func(w *town, f *forger, x *exchange) error {
 		f.record("good-1", nil)
-		f.event(ledger.KindWithdrawal, f.withdrawal(planning, "good-1"), northmoor, f.ring)
+		f.event(event.KindWithdrawal, f.withdrawal(planning, "good-1"), northmoor, f.ring)
 		return x.send(f.batch(1, f.from(1)...))
 	}, "same record", none},
 	{"more items than a batch may have", func(w *town, f *forger, x *exchange) error {
@@ -229,23 +230,23 @@ var lies = []lie{
 
 	// Events.
 	{"withdrawal signed by another", said(func(w *town, f *forger) uint64 {
-		return f.event(ledger.KindWithdrawal, f.withdrawal(planning, "good-0"), northmoor, w.rings[hexwell])
+		return f.event(event.KindWithdrawal, f.withdrawal(planning, "good-0"), northmoor, w.rings[hexwell])
 	}), "signing key", good},
 	{"withdrawal by another council", said(func(w *town, f *forger) uint64 {
-		return f.event(ledger.KindWithdrawal, f.withdrawal(planning, "good-0"), hexwell, w.rings[hexwell])
+		return f.event(event.KindWithdrawal, f.withdrawal(planning, "good-0"), hexwell, w.rings[hexwell])
 	}), "signing key", good},
 	{"withdrawal with a bad signature", said(func(w *town, f *forger) uint64 {
-		b, entry := signedEvent(w.t, ledger.KindWithdrawal, f.withdrawal(planning, "good-0"), northmoor, f.ring, w.rings[hexwell])
+		b, entry := signedEvent(w.t, event.KindWithdrawal, f.withdrawal(planning, "good-0"), northmoor, f.ring, w.rings[hexwell])
 		return f.add(b, entry)
 	}), "signature", good},
 	{"withdrawal in another council's name", said(func(w *town, f *forger) uint64 {
-		return f.event(ledger.KindWithdrawal, f.withdrawal(planning, "good-0"), hexwell, f.ring)
+		return f.event(event.KindWithdrawal, f.withdrawal(planning, "good-0"), hexwell, f.ring)
 	}), "issuer", good},
 	{"withdrawal from another agreement", said(func(w *town, f *forger) uint64 {
-		return f.event(ledger.KindWithdrawal, f.withdrawal("hexwell.gov.uk/items", "good-0"), northmoor, f.ring)
+		return f.event(event.KindWithdrawal, f.withdrawal("hexwell.gov.uk/items", "good-0"), northmoor, f.ring)
 	}), "withdrawal", good},
 	{"withdrawal of nothing that has a name", said(func(w *town, f *forger) uint64 {
-		return f.event(ledger.KindWithdrawal, cloned(f.withdrawal(planning, "good-0"), "record", "everything"), northmoor, f.ring)
+		return f.event(event.KindWithdrawal, cloned(f.withdrawal(planning, "good-0"), "record", "everything"), northmoor, f.ring)
 	}), "withdrawal", good},
 	{"another event among records", said(func(w *town, f *forger) uint64 {
 		return f.event("agreement-end", f.withdrawal(planning, "good-0"), northmoor, f.ring)
@@ -405,7 +406,7 @@ func checkEvidence(t *testing.T, w *town, s *house) {
 	}
 	err = s.ledger.View(func(v *ledger.View) error {
 		ev, _, err := v.Event(q.Entry)
-		if err == nil && (ev.Kind != ledger.KindQuarantine || ev.Body["council"] != string(northmoor)) {
+		if err == nil && (ev.Kind != event.KindQuarantine || ev.Body["council"] != string(northmoor)) {
 			t.Errorf("entry %d of our log is %s %v", q.Entry, ev.Kind, ev.Body)
 		}
 		return err

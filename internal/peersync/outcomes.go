@@ -12,7 +12,7 @@ import (
 
 // recall notes the withdrawals that reached a footprint just before this node
 // stopped, and that it had no time to note: those logged among or after the last
-// KindContributed, several pages being under way at one time.
+// event.KindFootprintContributed, several pages being under way at one time.
 func (c *contributor) recall(ctx context.Context) error {
 	l, all := c.s.o.Ledger, c.s.o.Confirmations
 	var recent []uint64
@@ -34,7 +34,7 @@ func (c *contributor) recall(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			said, err := event.ParseContributed(ev.Body)
+			said, err := event.ParseFootprintContributed(ev.Body)
 			if err != nil {
 				return err
 			}
@@ -43,13 +43,13 @@ func (c *contributor) recall(ctx context.Context) error {
 			}
 		}
 		var failed error
-		v.Events(ledger.KindWithdrawal, since, func(i uint64) bool {
+		v.Events(event.KindWithdrawal, since, func(i uint64) bool {
 			ev, jws, err := v.Event(i)
 			if err != nil {
 				failed = err
 				return false
 			}
-			w, err := event.ParseWithdrawn(ev.Body)
+			w, err := event.ParseWithdrawal(ev.Body)
 			if err != nil || w.Agreement != c.agreement || noted[i] || w.Reason != WithdrawnFields && w.Reason != WithdrawnOver {
 				return true // those of the feed are brought, and noted, again
 			}
@@ -69,20 +69,20 @@ func (c *contributor) recall(ctx context.Context) error {
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	return c.noteContributed(ctx, event.Contributed{Version: version}, nil, found)
+	return c.noteContributed(ctx, event.FootprintContributed{Version: version}, nil, found)
 }
 
 // noteContributed logs what a footprint took, and waits for its confirmation.
-func (c *contributor) noteContributed(ctx context.Context, said event.Contributed, held, withdrawn []pair) error {
+func (c *contributor) noteContributed(ctx context.Context, said event.FootprintContributed, held, withdrawn []pair) error {
 	said.Agreement, said.Footprint, said.Outside = c.agreement, c.footprint, c.own == nil
 	said.Held, said.HeldAt = apart(held)
 	said.Withdrawn, said.WithdrawnAt = apart(withdrawn)
 	body := said.Body()
-	index, _, err := c.s.o.Ledger.AppendNotice(ctx, KindContributed, body)
+	index, _, err := c.s.o.Ledger.AppendNotice(ctx, event.KindFootprintContributed, body)
 	if err != nil || c.own == nil {
 		return err
 	}
-	c.s.o.Confirmations.add(index, &record.Event{Council: c.s.o.Self, Kind: KindContributed, IssuedAt: c.s.o.Now().Unix(), Body: body})
+	c.s.o.Confirmations.add(index, &record.Event{Council: c.s.o.Self, Kind: event.KindFootprintContributed, IssuedAt: c.s.o.Now().Unix(), Body: body})
 	select {
 	case c.own.settled <- struct{}{}:
 	default:

@@ -24,15 +24,6 @@ import (
 // signed the agreement; a majority binds the footprint and gives away nothing of
 // those who did not sign.
 
-// KindOutward is the event that a member logs before records of a footprint go to
-// a partner outside. Body: footprint, agreement, version, to, entries (indexes of
-// the footprint's log, ascending).
-const KindOutward = event.FootprintDisclosure
-
-// KindOutwardReceipt keeps a partner's receipt for records of a footprint. Body:
-// footprint, agreement, from (the partner), receipt (its signed event).
-const KindOutwardReceipt = event.FootprintReceipt
-
 // Bounds of a page of a footprint.
 const (
 	recordsItems = 400
@@ -234,7 +225,7 @@ func (f *footprintFeed) disclose(ctx context.Context, to name.Council, p *page) 
 		list[i] = it.Index
 	}
 	if len(list) > 0 {
-		_, _, err := f.s.o.Ledger.AppendNotice(ctx, KindOutward, event.Disclosed{
+		_, _, err := f.s.o.Ledger.AppendNotice(ctx, event.KindFootprintDisclosure, event.Disclosure{
 			Footprint: f.r.name, Agreement: f.doc.Name, Version: uint64(f.doc.Version), To: to, Entries: list,
 		}.Body())
 		if err != nil {
@@ -267,7 +258,7 @@ func (f *footprintFeed) answered(to name.Council, cursor uint64) *page {
 func (f *footprintFeed) acknowledged(ctx context.Context, to name.Council, a ledger.Ack) error {
 	f.answered(to, a.Cursor)
 	if a.Receipt != nil {
-		_, _, err := f.s.o.Ledger.AppendNotice(ctx, KindOutwardReceipt, map[string]any{
+		_, _, err := f.s.o.Ledger.AppendNotice(ctx, event.KindFootprintReceipt, map[string]any{
 			"footprint": string(f.r.name), "agreement": string(f.doc.Name), "from": string(to), "receipt": string(a.Receipt),
 		})
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
@@ -142,7 +143,7 @@ func checkReceipts(t *testing.T, w *town, n, s *house, a *agreement.Agreement) {
 	t.Helper()
 	given := map[string]bool{}
 	err := s.ledger.View(func(v *ledger.View) error {
-		v.Events(ledger.KindReceipt, 0, func(i uint64) bool {
+		v.Events(event.KindReceipt, 0, func(i uint64) bool {
 			_, jws, err := v.Event(i)
 			if err != nil {
 				t.Fatal(err)

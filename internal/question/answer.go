@@ -12,6 +12,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -284,7 +285,7 @@ func (w *Answerer) early(from name.Council, in *wirepb.Question, err error) bool
 	if !ok || r.code != codeNotInForce && r.code != codeOtherVersion {
 		return false
 	}
-	said, _, err := w.signed(from, in.GetEvent(), ledger.KindQuestion)
+	said, _, err := w.signed(from, in.GetEvent(), event.KindQuestion)
 	if err != nil {
 		return false
 	}
@@ -322,7 +323,7 @@ func (w *Answerer) read(from name.Council, in *wirepb.Question) (*ledger.Questio
 	if !ok || !m.ActiveAt(now) {
 		return nil, nil, refuse(codeNotAgreed, "you are no member of our directory")
 	}
-	said, entry, err := w.signed(from, in.GetEvent(), ledger.KindQuestion)
+	said, entry, err := w.signed(from, in.GetEvent(), event.KindQuestion)
 	switch {
 	case judge.Waits(err):
 		return nil, nil, refuse(codeNotReady, "the question's signed event cannot be checked yet")
@@ -396,7 +397,7 @@ func (w *Answerer) signed(from name.Council, jws []byte, kind string) (said ledg
 
 // keepReceipt keeps what an asker says of our answer, once it holds.
 func (w *Answerer) keepReceipt(ctx context.Context, from name.Council, said *Said, jws []byte) error {
-	r, _, err := w.signed(from, jws, ledger.KindAnswered)
+	r, _, err := w.signed(from, jws, event.KindAnswerReceipt)
 	if err != nil {
 		return fmt.Errorf("receipt: %w", err)
 	}

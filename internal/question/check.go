@@ -9,6 +9,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -63,7 +64,7 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 		return nil, lied("its answer is not in its log")
 	}
 	// The answer itself: said by them, of this question, under this agreement.
-	t, ev, err := k.event(by, a.GetEvent(), ledger.KindAnswer, place)
+	t, ev, err := k.event(by, a.GetEvent(), event.KindAnswer, place)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shar
 		if e.GetIndex() != got.said.Counts || e.GetIndex() >= a.GetIndex() {
 			return nil, nil, lied("it sent other counts than its answer says")
 		}
-		t, ev, err := k.event(got.By, e.GetToken(), agreement.KindCounts, e.GetIndex())
+		t, ev, err := k.event(got.By, e.GetToken(), event.KindCounts, e.GetIndex())
 		if err != nil {
 			return nil, nil, err
 		}

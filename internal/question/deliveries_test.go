@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/judge/judgetest"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -152,11 +153,11 @@ func answer(w *judgetest.World, p *question.Posed, by name.Council, s *judgetest
 	if w.Shared {
 		body["footprint"] = string(w.Doc.From)
 		own := w.NewLog(by)
-		a.Event = w.Event(own, by, w.Rings[by], ledger.KindAnswer, body).Token
+		a.Event = w.Event(own, by, w.Rings[by], event.KindAnswer, body).Token
 		a.Checkpoint, a.Inclusion = s.Log.Checkpoint(), s.Log.Inclusion(s.Index)
 		return a
 	}
-	said := w.Event(s.Log, by, w.Second, ledger.KindAnswer, body)
+	said := w.Event(s.Log, by, w.Second, event.KindAnswer, body)
 	a.Event, a.Index, a.Checkpoint, a.Inclusion = said.Token, said.Index, s.Log.Checkpoint(), s.Log.Inclusion(s.Index, said.Index)
 	return a
 }

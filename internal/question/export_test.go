@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -111,7 +112,7 @@ func (w *Answerer) LieCounts(ctx context.Context, p *Posed, change func(c *agree
 	if change != nil {
 		change(&c)
 	}
-	index, _, err := l.AppendNotice(ctx, agreement.KindCounts, c.Body())
+	index, _, err := l.AppendNotice(ctx, event.KindCounts, c.Body())
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -21,7 +22,7 @@ type Logged struct {
 // List returns the questions that were asked or answered here in the order of our
 // log, of one agreement or, for "", of all.
 func List(v *ledger.View, self name.Council, of name.Agreement) (all []Logged, err error) {
-	for _, kind := range []string{ledger.KindQuestion, ledger.KindAnswer} {
+	for _, kind := range []string{event.KindQuestion, event.KindAnswer} {
 		v.Events(kind, 0, func(i uint64) bool {
 			var l Logged
 			if l, err = Read(v, self, i); err == nil && (of == "" || of == l.Agreement) {
@@ -46,7 +47,7 @@ func Read(v *ledger.View, self name.Council, index uint64) (l Logged, err error)
 	if l.AnswerSaid, err = ledger.AnswerOf(ev); err != nil {
 		return l, err
 	}
-	l.At, l.Index, l.Ours = time.Unix(ev.IssuedAt, 0).UTC(), index, ev.Kind == ledger.KindQuestion
+	l.At, l.Index, l.Ours = time.Unix(ev.IssuedAt, 0).UTC(), index, ev.Kind == event.KindQuestion
 	by := l.Partner
 	if l.Ours {
 		by = self

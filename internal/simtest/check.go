@@ -15,6 +15,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -307,9 +308,9 @@ func (e *estate) walkLog(v *ledger.View) error {
 				return fmt.Errorf("entry %d is not signed by its council: %w", i, err)
 			}
 			switch ev.Kind {
-			case ledger.KindReceipt:
+			case event.KindReceipt:
 				e.given[string(jws)] = true
-			case ledger.KindDisclosure:
+			case event.KindDisclosure:
 				for _, n := range ev.Body["entries"].([]any) {
 					u, err := n.(json.Number).Int64()
 					if err != nil {

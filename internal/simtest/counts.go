@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -137,7 +138,7 @@ func (w *World) tapCounts(from, to name.Council, feed string, token []byte) stri
 	if err != nil {
 		return err.Error()
 	}
-	if ev.Kind != agreement.KindCounts || ev.Council != from {
+	if ev.Kind != event.KindCounts || ev.Council != from {
 		return "they are no counts of the sender"
 	}
 	w.mu.Lock()

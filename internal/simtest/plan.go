@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node"
@@ -159,8 +160,8 @@ func (w *World) propose(c *Council) {
 	w.texts[nm] = append(w.texts[nm], x)
 	w.mu.Unlock()
 	w.tell("%s proposes %s version %d to %v: %s of %v", c.Name, nm, x.doc.Version, to, x.rule.cel, x.fields)
-	w.say(c.Name, agreement.KindProposal, agreement.Proposal{Agreement: x.doc}.Body())
-	w.say(c.Name, agreement.KindSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
+	w.say(c.Name, event.KindAgreementProposal, agreement.Proposal{Agreement: x.doc}.Body())
+	w.say(c.Name, event.KindAgreementSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
 	call(c, c.node.Agreements().Sign, node.AgreementRequest{Document: x.doc.YAML()})
 }
 
@@ -224,7 +225,7 @@ func (w *World) sign(c *Council) {
 		return
 	}
 	w.tell("%s signs %s version %d", c.Name, x.doc.Name, x.doc.Version)
-	w.say(c.Name, agreement.KindSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
+	w.say(c.Name, event.KindAgreementSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
 	call(c, c.node.Agreements().Sign, in)
 }
 
@@ -245,7 +246,7 @@ func (w *World) end(c *Council) {
 	}
 	w.tell("%s ends %s version %d", c.Name, x.doc.Name, x.doc.Version)
 	at := now().UTC().Truncate(time.Second)
-	w.say(c.Name, agreement.KindEnd, agreement.Notice{Ref: x.doc.Ref(), Reason: in.Reason, At: at}.Body())
+	w.say(c.Name, event.KindAgreementEnd, agreement.Notice{Ref: x.doc.Ref(), Reason: in.Reason, At: at}.Body())
 	call(c, c.node.Agreements().End, in)
 	if c.Name == x.doc.From {
 		w.mu.Lock()
@@ -274,7 +275,7 @@ func (w *World) suspend(c *Council) {
 	time.Sleep(2 * time.Second) // what is said in one second has no order
 	w.tell("%s suspends %s version %d", c.Name, x.doc.Name, x.doc.Version)
 	at := now().UTC().Truncate(time.Second)
-	w.say(c.Name, agreement.KindSuspend, agreement.Notice{Ref: x.doc.Ref(), Reason: in.Reason, At: at}.Body())
+	w.say(c.Name, event.KindAgreementSuspend, agreement.Notice{Ref: x.doc.Ref(), Reason: in.Reason, At: at}.Body())
 	call(c, c.node.Agreements().Suspend, in)
 	if c.Name == x.doc.From {
 		w.mu.Lock()
@@ -300,7 +301,7 @@ func (w *World) resume(c *Council) {
 		time.Sleep(2 * time.Second)
 		w.tell("%s resumes %s version %d", c.Name, x.doc.Name, x.doc.Version)
 		at := now().UTC().Truncate(time.Second)
-		w.say(c.Name, agreement.KindResume, agreement.Notice{Ref: x.doc.Ref(), Reason: "resumed", At: at}.Body())
+		w.say(c.Name, event.KindAgreementResume, agreement.Notice{Ref: x.doc.Ref(), Reason: "resumed", At: at}.Body())
 		w.mu.Lock()
 		delete(w.halted, x.doc.Digest())
 		w.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -89,8 +90,8 @@ func (w *World) agree(from, to *Council, slug string, fields int) *text {
 		x = w.text(nm, 1, from.Name, []name.Council{to.Name})
 	}
 	w.texts[nm] = []*text{x}
-	w.say(from.Name, agreement.KindProposal, agreement.Proposal{Agreement: x.doc}.Body())
-	w.say(from.Name, agreement.KindSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
+	w.say(from.Name, event.KindAgreementProposal, agreement.Proposal{Agreement: x.doc}.Body())
+	w.say(from.Name, event.KindAgreementSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
 	call(from, from.node.Agreements().Sign, node.AgreementRequest{Document: x.doc.YAML()})
 	time.Sleep(time.Minute)
 	w.sign(to)

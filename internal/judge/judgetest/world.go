@@ -13,6 +13,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -295,10 +296,10 @@ func (w *World) Event(l *Log, by name.Council, signer *keys.Ring, kind string, b
 func (w *World) say(l *Log, by name.Council, signer *keys.Ring) *Sent {
 	w.T.Helper()
 	if w.Doc.Way().Answers != agreement.AnswersCounts {
-		return w.Event(l, by, signer, agreement.KindEnd, agreement.Notice{Ref: w.Doc.Ref(), Reason: "over", At: w.now}.Body())
+		return w.Event(l, by, signer, event.KindAgreementEnd, agreement.Notice{Ref: w.Doc.Ref(), Reason: "over", At: w.now}.Body())
 	}
 	ward := "X"
-	return w.Event(l, by, signer, agreement.KindCounts, agreement.Counts{
+	return w.Event(l, by, signer, event.KindCounts, agreement.Counts{
 		Agreement: w.Doc.Name, Version: w.Doc.Version, Day: agreement.Date(w.now.Format("2006-01-02")), By: []name.Field{"/ward"},
 		Threshold: agreement.CountThreshold, Rounded: agreement.CountRounding, Groups: []agreement.Group{{Of: []*string{&ward}, Count: 15}}, Total: 15,
 	}.Body())
@@ -306,7 +307,7 @@ func (w *World) say(l *Log, by name.Council, signer *keys.Ring) *Sent {
 
 func (w *World) withdraw(l *Log, signer *keys.Ring, a name.Agreement, ref string) *Sent {
 	w.T.Helper()
-	return w.Event(l, Sender, signer, ledger.KindWithdrawal, map[string]any{
+	return w.Event(l, Sender, signer, event.KindWithdrawal, map[string]any{
 		"agreement": string(a), "version": json.Number("1"), "record": string(w.Record(ref)),
 		"reason": ledger.WithdrawnNoMatch, "entry": json.Number("0"),
 	})
