@@ -136,7 +136,12 @@ func await(t testing.TB, what string, f func() bool) {
 
 func awaitEvery(t testing.TB, every time.Duration, what string, f func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	awaitWithin(t, time.Minute, every, what, f)
+}
+
+func awaitWithin(t testing.TB, within, every time.Duration, what string, f func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
