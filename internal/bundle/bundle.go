@@ -4,13 +4,12 @@ package bundle
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -45,8 +44,8 @@ type Options struct {
 }
 
 // Agreement writes a bundle of everything of ours that concerns an agreement:
-// each record that was disclosed, with the fields that the agreement lets out,
-// what was taken back, and what the partners signed. It returns how many entries
+// each version of a record that was disclosed, with the fields that were disclosed
+// of it, what was taken back, and what the partners signed. It returns how many entries
 // are in it.
 func Agreement(ctx context.Context, o Options, v *ledger.View, w io.Writer, st agreement.Status) (entries int, err error) {
 	b, err := begin(o, v, w, audit.Covers{Agreement: st.Agreement.Name}, false)
@@ -112,7 +111,8 @@ type bundler struct {
 	o     Options
 	v     *ledger.View
 	w     *audit.Writer
-	keep  func(pointer string, shell bool) bool // which disclosures of a record go in
+	keep  func(pointer string, shell bool) bool // which disclosures of a record go in; nil: as under says
+	under map[uint64][]*agreement.Terms         // the texts that an entry was disclosed under
 	stds  map[name.Standard]bool
 	who   map[name.Council]bool
 	count int
@@ -163,18 +163,25 @@ func (b *bundler) chosen(c audit.Covers) (out []uint64, err error) {
 
 // underAgreement returns the log indices of everything of ours that concerns
 // an agreement: what was proposed and signed, every version that was
-// disclosed, the disclosures, and what was taken back.
+// disclosed, the disclosures, and what was taken back. Of an entry goes in what the
+// texts that it was disclosed under let out, and not what another text would.
 func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 	a := st.Agreement
 	std, err := b.o.Ledger.StandardOf(a.Standard)
 	if err != nil {
 		return nil, err
 	}
-	terms, err := a.Compile(std)
-	if err != nil {
-		return nil, err
+	texts := map[uint64]*agreement.Terms{}
+	for _, t := range b.o.Texts(a.Name) {
+		of, err := b.o.Ledger.StandardOf(t.Agreement.Standard)
+		if err == nil {
+			texts[uint64(t.Agreement.Version)], err = t.Agreement.Compile(of)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	b.keep = terms.Keep
+	b.keep, b.under = nil, map[uint64][]*agreement.Terms{}
 	set := map[uint64]bool{}
 	kinds := append([]string{event.KindWithdrawal, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed}, agreement.Kinds()...)
 	for _, kind := range kinds {
@@ -192,14 +199,15 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 				}
 			case ev.Body["agreement"] == string(a.Name):
 				set[i] = true
-				if kind == event.KindDisclosure || kind == event.KindAnswer {
-					entries, _ := ev.Body["entries"].([]any)
-					for _, e := range entries {
-						if n, ok := e.(json.Number); ok {
-							if at, err := strconv.ParseUint(string(n), 10, 64); err == nil {
-								set[at] = true
-							}
-						}
+				version, entries, err := letOut(ev)
+				if err != nil {
+					failed = fmt.Errorf("entry %d: %w", i, err)
+					return false
+				}
+				for _, at := range entries {
+					set[at] = true
+					if t := texts[version]; t != nil && !slices.Contains(b.under[at], t) {
+						b.under[at] = append(b.under[at], t)
 					}
 				}
 			}
@@ -215,6 +223,20 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// letOut returns which entries of our log an event says were let out, and under which
+// version of the agreement that it names; none where it does not speak of that.
+func letOut(ev *record.Event) (version uint64, entries []uint64, err error) {
+	switch ev.Kind {
+	case event.KindDisclosure:
+		d, err := event.ParseDisclosure(ev.Kind, ev.Body)
+		return d.Version, d.Entries, err
+	case event.KindAnswer:
+		a, err := ledger.AnswerOf(ev)
+		return uint64(a.Version), a.Entries, err
+	}
+	return 0, nil, nil
 }
 
 // entries writes entries in chunks, each with its proof at the view's checkpoint.
@@ -272,7 +294,13 @@ func (b *bundler) entry(i uint64) ([]byte, error) {
 		return nil, err
 	}
 	b.stds[ver.Claims.Standard] = true
-	t, err := ver.Token.Present(b.keep)
+	keep := b.keep
+	if keep == nil {
+		keep = func(pointer string, shell bool) bool {
+			return slices.ContainsFunc(b.under[i], func(t *agreement.Terms) bool { return t.Keep(pointer, shell) })
+		}
+	}
+	t, err := ver.Token.Present(keep)
 	if err != nil {
 		return nil, err
 	}

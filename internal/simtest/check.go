@@ -49,6 +49,7 @@ func (w *World) Check() {
 	w.tell("at rest after %v", time.Since(start))
 	w.askAll()
 	w.countAll()
+	w.bundles()
 	w.sound()
 	for _, c := range w.councils {
 		c.halt()
@@ -222,6 +223,7 @@ type estate struct {
 	member   directory.Member
 	given    map[string]bool // receipts it has logged, by JWS
 	told     map[uint64]bool // entries that it logged as disclosed
+	out      []letOut        // how
 	checkpnt tlog.Checkpoint
 }
 
@@ -245,6 +247,7 @@ func (w *World) walk() {
 		e := estates[c.Name]
 		e.view(e.walkLog)
 		e.view(e.walkFacts)
+		e.view(e.walkBundles)
 	}
 	for _, c := range w.councils {
 		e := estates[c.Name]
@@ -307,18 +310,17 @@ func (e *estate) walkLog(v *ledger.View) error {
 			if err != nil || tok.Entry() != entry || tok.Verify(key) != nil {
 				return fmt.Errorf("entry %d is not signed by its council: %w", i, err)
 			}
-			switch ev.Kind {
-			case event.KindReceipt:
+			if ev.Kind == event.KindReceipt {
 				e.given[string(jws)] = true
-			case event.KindDisclosure:
-				for _, n := range ev.Body["entries"].([]any) {
-					u, err := n.(json.Number).Int64()
-					if err != nil {
-						return err
-					}
-					e.told[uint64(u)] = true
-				}
 			}
+			out, err := letOuts(ev)
+			if err != nil {
+				return fmt.Errorf("entry %d: %w", i, err)
+			}
+			for _, o := range out {
+				e.told[o.entry] = true
+			}
+			e.out = append(e.out, out...)
 			continue
 		}
 		tok, err := record.Parse(b)

@@ -26,7 +26,8 @@
 // Every council makes records of a second major of the standard by its mapping, and
 // some agreements are over those.
 //
-// At rest the files of every council are read too, all that its store has ever
+// At rest every council makes the bundles that an auditor would be handed, and they
+// are looked through. The files of every council are read too, all that its store has ever
 // written and not yet dropped, and looked through for canaries that it may not have.
 //
 // A World lives in a bubble of package testing/synctest, where hours of it
@@ -99,6 +100,8 @@ type Council struct {
 	cfg   *config.Config
 	ring  *keys.Ring
 	facts map[string]*fact // by reference; guarded by World.mu
+
+	bundled map[name.Agreement]map[canary]bool // what stands in a bundle of each of its agreements
 
 	node  *node.Node // nil while it is down
 	net   *wire.MemoryNode
