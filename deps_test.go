@@ -22,6 +22,7 @@ const module = "github.com/stile-exchange/stile"
 // under x. What a room is for stands in its package comment.
 const policy = `
 	node/name  internal/strictjson  internal/workbook  schemas  schemas/*
+	node/api
 	internal/keys  internal/standard  internal/tlog  config
 	internal/event
 	internal/record  internal/agreement  internal/directory  internal/measure

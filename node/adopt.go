@@ -8,94 +8,15 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas"
 )
-
-// AdoptRequest names a version of a standard: its archive (zip or tar.gz), or a
-// name. publisher/name@1.2.0 is what is adopted here, stands in the directory or
-// comes with Stile, in this order; publisher/name@1, publisher/name and the name
-// alone are the newest there is, live before any other status.
-type AdoptRequest struct {
-	Archive     []byte `json:"archive,omitempty"`
-	Name        string `json:"name,omitempty"`
-	EvenRetired bool   `json:"even_retired,omitempty"` // adopt what its publisher has retired
-
-	// Waive names rules of lint whose errors are no reason not to adopt it. Only
-	// those that no record can tell may be waived, such as required-twice. Each
-	// must be needed; they are logged with the adoption.
-	Waive []string `json:"waive,omitempty"`
-}
-
-// AdoptReply says what was adopted.
-type AdoptReply struct {
-	Name    name.Standard `json:"name"`
-	Title   string        `json:"title"`
-	Already bool          `json:"already,omitempty"` // the same was adopted before
-	Advice  []Problem     `json:"advice,omitempty"`  // what its publisher might mend
-	Waived  []string      `json:"waived,omitempty"`
-}
-
-// AdoptPreview says what it would mean to adopt a version of a standard.
-type AdoptPreview struct {
-	Name      name.Standard `json:"name"`
-	Title     string        `json:"title"`
-	Publisher name.Council  `json:"publisher"`
-	Licence   string        `json:"licence,omitempty"`
-	Origin    string        `json:"origin"`            // adopted, directory, shipped or file
-	Status    string        `json:"status"`            // today, by the directory, else by its manifest
-	History   []StatusStep  `json:"history,omitempty"` // as the directory has it
-	Integrity string        `json:"integrity"`
-	Adopted   bool          `json:"adopted,omitempty"` // the same is adopted already
-
-	// Older is the version it is compared with: the newest adopted one before it
-	// in its line, else of its name; nil when none is.
-	Older      *name.Standard `json:"older,omitempty"`
-	Difference *Difference    `json:"difference,omitempty"`
-	Version    *Problem       `json:"version,omitempty"` // the number does not tell the difference
-	Records    int            `json:"records"`           // live records of ours in the line of Older
-	// Means lists what will mean this version, where it is named so: its line,
-	// the standard's name, or both. An import may name it that way.
-	Means      []string          `json:"means,omitempty"`
-	Agreements []AgreementEffect `json:"agreements,omitempty"`
-	Mapped     *MappedReply      `json:"mapped,omitempty"` // how records of its line are made now
-	Mappings   []MappingPreview  `json:"mappings,omitempty"`
-	Advice     []Problem         `json:"advice,omitempty"`
-	Costs      []ExampleCost     `json:"costs,omitempty"` // of its valid examples
-}
-
-// An ExampleCost is what it costs to check an example, in steps: a measure that
-// is the same on every machine.
-type ExampleCost struct {
-	File  string `json:"file"`
-	Bytes int    `json:"bytes"`
-	Steps int    `json:"steps"`
-	Limit int    `json:"limit"` // the steps that a record of this size may take
-	// UnjudgedAt is about how large a record like it is, in bytes, when it would
-	// not be judged any more; 0 when one of every size that is read is.
-	UnjudgedAt int `json:"unjudged_at,omitempty"`
-}
-
-// AgreementEffect says what a version of a standard means for an agreement.
-type AgreementEffect struct {
-	Agreement name.Agreement    `json:"agreement"`
-	Standard  name.StandardLine `json:"standard"`
-	Sends     bool              `json:"sends"`           // we are the one who sends
-	Other     bool              `json:"other,omitempty"` // it is over another major: nothing of this one leaves under it
-	Stops     bool              `json:"stops,omitempty"` // no record of the version would leave under it
-	Because   []string          `json:"because,omitempty"`
-}
-
-// MappingPreview says what a version makes of records of an older major.
-type MappingPreview struct {
-	From     int       `json:"from"`
-	Steps    []string  `json:"steps"`
-	Problems []Problem `json:"problems,omitempty"` // against the newest adopted version of that major
-}
 
 // A found is a version of a standard and where it was found.
 type found struct {
@@ -134,7 +55,7 @@ func (n *Node) find(in AdoptRequest) (*found, error) {
 			n.loaded.keep(p.SHA256, std)
 			return n.listed(&found{std: std, origin: originDirectory}), nil
 		}
-		if !isNotFound(err) {
+		if !api.IsNotFound(err) {
 			return nil, err
 		}
 	}
@@ -312,11 +233,11 @@ func sound(std *standard.Standard, waive []string) ([]Problem, error) {
 		return !strings.HasPrefix(p.Pointer, "examples/valid/") && !strings.HasPrefix(p.Pointer, "examples/invalid/")
 	})
 	if len(wrong) == 0 {
-		return problemsOf(advice), broken(std, waive)
+		return advice, broken(std, waive)
 	}
 	return nil, &Error{
 		Kind: Invalid, Message: fmt.Sprintf("%s: %s not do what the folder says", std.Name(), map[bool]string{true: "an example does", false: fmt.Sprintf("%d examples do", len(wrong))}[len(wrong) == 1]),
-		Try: "stile standard lint DIR says which", Problems: problemsOf(wrong),
+		Try: "stile standard lint DIR says which", Problems: wrong,
 	}
 }
 
@@ -358,7 +279,7 @@ func broken(std *standard.Standard, waive []string) error {
 	}
 	return &Error{
 		Kind: Invalid, Message: fmt.Sprintf("%s: %s: %s", std.Name(), problems[0].Rule, problems[0].Detail),
-		Try: try, Problems: problemsOf(problems),
+		Try: try, Problems: problems,
 	}
 }
 
@@ -466,7 +387,7 @@ func (n *Node) previewStandard(ctx context.Context, in AdoptRequest) (*AdoptPrev
 		mapping, _ := std.Mapping(major)
 		p := MappingPreview{From: major, Steps: mapping.Words()}
 		if old, err := n.ledger.StandardOf(name.StandardLine{Name: m.Name.Name, Major: major}); err == nil {
-			p.Problems = problemsOf(std.CheckMapping(old))
+			p.Problems = std.CheckMapping(old)
 		}
 		out.Mappings = append(out.Mappings, p)
 	}
@@ -544,7 +465,16 @@ func (n *Node) agreementEffect(a *agreement.Agreement, std *standard.Standard, e
 // history is a published version's, as a reply has it.
 func history(p tufdir.Published) (out []StatusStep) {
 	for _, s := range p.Extra.History {
-		out = append(out, StatusStep{string(s.Status), s.On.Format("2006-01-02")})
+		out = append(out, StatusStep{Status: string(s.Status), On: s.On.Format(time.DateOnly)})
 	}
 	return out
+}
+
+func difference(d *standard.Difference) *Difference {
+	if d == nil {
+		return nil
+	}
+	return &Difference{From: d.From, To: d.To, Needs: Level(d.Needs), Changes: each(d.Changes, func(c standard.Change) Change {
+		return Change{Pointer: c.Pointer, What: c.What, Level: Level(c.Level), Why: c.Why}
+	})}
 }

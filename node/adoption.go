@@ -9,14 +9,9 @@ import (
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/measure"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
-
-// AdoptionRequest asks who complies with what, from the statements held here.
-type AdoptionRequest struct {
-	Standard string    `json:"standard,omitempty"` // name, line, version or last part of a name; empty is every one
-	At       time.Time `json:"at,omitzero"`        // the day, to its end; default now
-}
 
 // maxStatements bounds what one council's statements may cost those who read
 // them: twenty standards, weekly, for fifty years.
@@ -30,22 +25,22 @@ func (n *Node) adoption(ctx context.Context, in AdoptionRequest) (*Adoption, err
 		in.At = n.now()
 	}
 	var given []measure.Given
-	var refused []measure.RefusedGiven
+	var refused []api.RefusedStatement
 	from := map[name.Council]int{}
 	take := func(g measure.Given, version name.Version, body map[string]any) {
 		if from[g.Issuer]++; from[g.Issuer] > maxStatements {
 			if from[g.Issuer] == maxStatements+1 {
-				refused = append(refused, measure.RefusedGiven{Given: g, Because: fmt.Sprintf("it and those after it are more than the %d that one council may have", maxStatements)})
+				refused = append(refused, g.Refused(fmt.Sprintf("it and those after it are more than the %d that one council may have", maxStatements)))
 			}
 			return
 		}
 		if version.Major != 1 {
-			refused = append(refused, measure.RefusedGiven{Given: g, Because: "it is in a later form of statement than this program reads"})
+			refused = append(refused, g.Refused("it is in a later form of statement than this program reads"))
 			return
 		}
 		g, err := measure.Read(g, body)
 		if err != nil {
-			refused = append(refused, measure.RefusedGiven{Given: g, Because: err.Error()})
+			refused = append(refused, g.Refused(err.Error()))
 			return
 		}
 		given = append(given, g)
@@ -100,7 +95,7 @@ func (n *Node) adoption(ctx context.Context, in AdoptionRequest) (*Adoption, err
 	}
 	out := measure.Adopt(given, members, in.At, want)
 	out.Refused = append(out.Refused, refused...)
-	return adoption(out), nil
+	return out, nil
 }
 
 // keepMeasuring makes statements as often as the configuration says, from the

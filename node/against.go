@@ -12,45 +12,9 @@ import (
 
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
-
-// AgainstRequest asks how the node's own records of one version, or line, would
-// fare under another version, a page at a time.
-type AgainstRequest struct {
-	From   string       `json:"from"` // publisher/name@1.0.0, or a line publisher/name@1
-	To     AdoptRequest `json:"to"`
-	Cursor Cursor       `json:"cursor,omitempty"`
-	Limit  int          `json:"limit,omitempty"` // records looked at; default and at most 1000
-}
-
-// AgainstReply counts a page of records.
-type AgainstReply struct {
-	From   string        `json:"from"`
-	To     name.Standard `json:"to"`
-	Mapped bool          `json:"mapped,omitempty"` // what the mapping of To makes of each record was judged, not the record
-	Total  int           `json:"total"`            // live records there are to judge, of all pages
-	Looked int           `json:"looked"`
-	Valid  int           `json:"valid"`
-	Failed int           `json:"failed"`
-
-	// NotJudged counts records that no verdict was come to on, since that would
-	// cost more than a record may. They are neither valid nor failed.
-	NotJudged int `json:"not_judged,omitempty"`
-
-	Damaged int          `json:"damaged,omitempty"` // on disk, and not judged
-	Faults  []FaultCount `json:"faults"`            // most records first
-	Cursor  Cursor       `json:"cursor,omitempty"`
-}
-
-// FaultCount is how many records break a rule at a field.
-type FaultCount struct {
-	Field   string        `json:"field"` // "*" stands for an element of a list; "" is the whole record
-	Rule    string        `json:"rule"`
-	Detail  string        `json:"detail"` // in the standard's words
-	Records int           `json:"records"`
-	IDs     []name.Record `json:"ids"` // some of them
-}
 
 // faultIDs is how many records of a fault are named.
 const faultIDs = 5
@@ -97,7 +61,7 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 	if limit <= 0 || limit > maxList {
 		limit = maxList
 	}
-	from, err := in.Cursor.at()
+	from, err := api.CursorAt(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +74,7 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 				out.Damaged++
 			case !counted(ver.Claims.Standard):
 			case len(page) == limit || size > againstBytes:
-				out.Cursor = cursorOf(ver.Index)
+				out.Cursor = api.CursorOf(ver.Index)
 				return false
 			default:
 				page = append(page, ver)

@@ -7,40 +7,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// AggregateRequest asks for counts of records.
-type AggregateRequest struct {
-	Agreement string   `json:"agreement"`
-	By        []string `json:"by,omitempty"` // fields of the agreement; none counts all together
-	Because   string   `json:"because"`
-	Question  string   `json:"question,omitempty"` // see LookupRequest
-}
-
-// A Group is how many records have the same values.
-type Group struct {
-	Of    []*string `json:"of"` // the values at the fields counted by, in their order; nil where a record has none
-	Count int       `json:"count"`
-}
-
-// AggregateReply is the answer: counts that are rounded and lack small groups.
-type AggregateReply struct {
-	Agreement name.Agreement `json:"agreement"`
-	From      name.Council   `json:"from"`
-	By        name.Council   `json:"answered_by"` // From, or a member of the footprint that it is
-	Question  string         `json:"question"`
-	Day       string         `json:"day"` // that they are of, by UTC
-	Fields    []name.Field   `json:"by"`  // counted by, in the order asked for
-	Groups    []Group        `json:"groups"`
-	Total     int            `json:"total"`     // of the counts there are
-	Threshold int            `json:"threshold"` // groups of fewer are not there
-	Rounded   int            `json:"rounded"`   // to the nearest multiple of it
-	Counts    string         `json:"counts"`    // the signed event that holds them
-	Answer    string         `json:"answer"`    // the signed event of who answered
-	Entry     uint64         `json:"entry"`     // of the counts in their log
-	Size      uint64         `json:"size"`      // of the checkpoint that proves both
-	Root      string         `json:"root"`
-	Receipt   bool           `json:"receipt"` // ours reached them
-}
-
 func (n *Node) aggregate(ctx context.Context, in AggregateRequest) (*AggregateReply, error) {
 	var by []name.Field
 	for _, s := range in.By {
@@ -65,7 +31,7 @@ func (n *Node) aggregate(ctx context.Context, in AggregateRequest) (*AggregateRe
 		Entry: got.Index, Size: got.Checkpoint.Size, Root: got.Checkpoint.Root.String(), Receipt: got.Receipt,
 	}
 	for _, g := range c.Groups {
-		out.Groups = append(out.Groups, Group{g.Of, g.Count})
+		out.Groups = append(out.Groups, Group{Of: g.Of, Count: g.Count})
 	}
 	return out, nil
 }

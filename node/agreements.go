@@ -60,7 +60,7 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 	if err != nil {
 		return nil, err
 	}
-	out := &PreviewReply{Name: a.Name, Mode: string(a.Mode), Problems: problemsOf(problems), Fields: []FieldCount{}}
+	out := &PreviewReply{Name: a.Name, Mode: string(a.Mode), Problems: problems, Fields: []FieldCount{}}
 	terms, err := a.Compile(std)
 	if err != nil {
 		// Without rows and fields that can be used there is nothing to count.
@@ -126,7 +126,7 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			lines = append(lines, fmt.Sprintf("%s: %s", strings.TrimPrefix(p.Pointer, "/"), p.Detail))
 		}
 		return nil, &Error{
-			Kind: Invalid, Problems: problemsOf(problems),
+			Kind: Invalid, Problems: problems,
 			Message: fmt.Sprintf("%s cannot be signed:\n  %s", a.Name, strings.Join(lines, "\n  ")),
 			Try:     "fill in or mend these headings, then stile agreement preview FILE",
 		}
@@ -304,7 +304,7 @@ func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*Agree
 		}
 		for _, c := range st.Agreement.To {
 			if done, _ := n.confirmations.Of(c, a); done.Entry > 0 {
-				r.Confirmed = append(r.Confirmed, ConfirmedReply{c, done.Withdrawn, done.Held, done.Members, done.At, done.Entry})
+				r.Confirmed = append(r.Confirmed, ConfirmedReply{Footprint: c, Withdrawn: done.Withdrawn, Held: done.Held, Members: done.Members, At: done.At, Entry: done.Entry})
 			}
 		}
 		return &r, nil

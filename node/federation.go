@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
@@ -105,23 +104,6 @@ func (n *Node) enter(ctx context.Context, r *tufdir.Repository) error {
 	return n.follow(joining, hex.EncodeToString(was[:4]))
 }
 
-// PublishedReply is one version of a standard as the directory has it.
-type PublishedReply struct {
-	Name    name.Standard `json:"name"`
-	Body    name.Council  `json:"body"`
-	Status  string        `json:"status"`  // today
-	History []StatusStep  `json:"history"` // and what comes
-	Bytes   int64         `json:"bytes"`
-	Held    bool          `json:"held"`    // the archive is here
-	Adopted bool          `json:"adopted"` // by this node
-}
-
-// StatusStep is a standard's coming into a status.
-type StatusStep struct {
-	Status string `json:"status"`
-	On     string `json:"on"` // a day, such as 2027-04-01
-}
-
 func (n *Node) listPublished(ctx context.Context, _ Empty) ([]PublishedReply, error) {
 	out := []PublishedReply{}
 	now := n.now()
@@ -131,9 +113,7 @@ func (n *Node) listPublished(ctx context.Context, _ Empty) ([]PublishedReply, er
 	}
 	for _, p := range n.client().View().Standards() {
 		r := PublishedReply{Name: p.Name, Body: p.Name.Name.Publisher(), Status: string(p.Extra.StatusOn(now)), Bytes: p.Length, Held: p.Held, Adopted: adopted[p.Name]}
-		for _, s := range p.Extra.History {
-			r.History = append(r.History, StatusStep{string(s.Status), s.On.Format(time.DateOnly)})
-		}
+		r.History = history(p)
 		out = append(out, r)
 	}
 	return out, nil

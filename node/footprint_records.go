@@ -15,6 +15,7 @@ import (
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -268,7 +269,7 @@ func (n *Node) listFootprintRecords(ctx context.Context, in FootprintListRequest
 	if in.Limit <= 0 {
 		in.Limit = 100
 	}
-	from, err := in.Cursor.at()
+	from, err := api.CursorAt(in.Cursor)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +279,7 @@ func (n *Node) listFootprintRecords(ctx context.Context, in FootprintListRequest
 	if err != nil {
 		return nil, footprintError(r.name, err)
 	}
-	out := &FootprintListReply{Position: l.Position, Records: []FootprintRecord{}, Cursor: cursorOf(l.Next), Damaged: l.Damaged}
+	out := &FootprintListReply{Position: l.Position, Records: []FootprintRecord{}, Cursor: api.CursorOf(l.Next), Damaged: l.Damaged}
 	for _, h := range l.Records {
 		fr := footprintRecord(h)
 		if in.Bodies {

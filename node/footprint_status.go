@@ -10,16 +10,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// A ConfirmedReply says what all members of a footprint have confirmed.
-type ConfirmedReply struct {
-	Footprint name.Council   `json:"footprint"`
-	Withdrawn int            `json:"withdrawn"` // withdrawals, over all receipts
-	Held      int            `json:"held"`      // records taken, over all receipts; each version counts
-	Members   []name.Council `json:"members"`   // in the last receipt
-	At        time.Time      `json:"at"`        // of the last receipt
-	Entry     uint64         `json:"entry"`     // of it in our log
-}
-
 // intoFootprint says how far what we bring to a footprint has come.
 func (n *Node) intoFootprint(out *PartnerReply, s *peersync.Syncer, f *ledger.Feed, p ledger.Partner) {
 	var link peersync.Link

@@ -20,32 +20,6 @@ import (
 // is given; the value that is asked by stands in neither. See docs/lookup.md and
 // package question.
 
-// LookupRequest asks for a record.
-type LookupRequest struct {
-	Agreement string `json:"agreement"`
-	Field     string `json:"field"` // one of the agreement's match fields
-	Value     string `json:"value"` // see agreement.Text
-	Because   string `json:"because"`
-	// Question is the id of a question that was asked before and whose answer did
-	// not arrive; "" for a new one.
-	Question string `json:"question,omitempty"`
-}
-
-// LookupReply is the answer to a question: what was found, which nobody keeps.
-type LookupReply struct {
-	Agreement name.Agreement `json:"agreement"`
-	From      name.Council   `json:"from"`
-	By        name.Council   `json:"by"` // who answered: From, or a member of the footprint that it is
-	Question  string         `json:"question"`
-	Outcome   string         `json:"outcome"`
-	Records   []RecordReply  `json:"records"`
-	Answer    string         `json:"answer"` // the signed event of who answered
-	Entry     uint64         `json:"entry"`  // of it in their log
-	Size      uint64         `json:"size"`   // of the checkpoint that proves all of it; of a footprint's ledger, the records
-	Root      string         `json:"root"`
-	Receipt   bool           `json:"receipt"` // ours reached them
-}
-
 func (n *Node) lookup(ctx context.Context, in LookupRequest) (*LookupReply, error) {
 	f, err := name.ParseField(in.Field)
 	if err != nil {
@@ -107,30 +81,6 @@ func (n *Node) askedToday(text agreement.Digest, c name.Council) (asked int) {
 		n.log.Error("count questions", "error", err.Error())
 	}
 	return asked
-}
-
-// LookupListRequest lists questions that were asked or answered here.
-type LookupListRequest struct {
-	Agreement string `json:"agreement,omitempty"` // only of this agreement
-	Limit     int    `json:"limit,omitempty"`     // the newest so many; default 100
-}
-
-// QuestionReply is one question as a log has it. The value that was asked by
-// stands in no log.
-type QuestionReply struct {
-	At        time.Time      `json:"at"`
-	Direction string         `json:"direction"` // "asked" by us, or "answered" by us
-	Agreement name.Agreement `json:"agreement"`
-	Partner   name.Council   `json:"partner"`
-	For       name.Council   `json:"for,omitempty"` // the footprint it was asked for
-	Question  string         `json:"question"`
-	Field     string         `json:"field,omitempty"`
-	By        []name.Field   `json:"by,omitempty"`
-	Because   string         `json:"because"`
-	Outcome   string         `json:"outcome"` // "" while there is no answer
-	Records   []name.Record  `json:"records,omitempty"`
-	Entry     uint64         `json:"entry"`   // in our log: of the question, or of our answer
-	Receipt   bool           `json:"receipt"` // the asker's receipt is held
 }
 
 func (n *Node) listQuestions(ctx context.Context, in LookupListRequest) ([]QuestionReply, error) {

@@ -14,29 +14,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// ServeRequest asks that records of one major of a standard are kept in another
-// too, made by the mapping that the other ships; or, with Stop, no longer.
-type ServeRequest struct {
-	Standard string `json:"standard"`       // publisher/name@2, or a version of it
-	From     *int   `json:"from,omitempty"` // the major they are made from; default: the only one there is a mapping from
-	Stop     bool   `json:"stop,omitempty"` // delete what was made
-}
-
-// ServeReply says what one call did. Where it is not Done, the call is made
-// again; a running node goes on by itself too.
-type ServeReply struct {
-	Standard name.Standard     `json:"standard"`
-	From     name.StandardLine `json:"from"`
-	Made     int               `json:"made"` // records written in this call
-	Deleted  int               `json:"deleted"`
-	Refused  int               `json:"refused"` // held back at the gate in this call
-	Cursor   uint64            `json:"cursor"`  // log index followed to, of Size
-	Size     uint64            `json:"size"`
-	Done     bool              `json:"done"`
-	Ended    bool              `json:"ended,omitempty"`
-	Advice   []Problem         `json:"advice,omitempty"` // what the mapping cannot do
-}
-
 // serveStandard begins or ends to make records by a mapping and does a page of
 // the work.
 func (n *Node) serveStandard(ctx context.Context, in ServeRequest) (*ServeReply, error) {
@@ -95,7 +72,7 @@ func (n *Node) serveStandard(ctx context.Context, in ServeRequest) (*ServeReply,
 		return nil, fail(NotFound, "stile standard adopt "+source.String(), "no version of %s is adopted here", source)
 	case len(wrong) > 0:
 		return nil, &Error{
-			Kind: Refused, Problems: problemsOf(wrong), Try: "ask " + string(to.Name().Name.Publisher()) + " to mend the mapping",
+			Kind: Refused, Problems: wrong, Try: "ask " + string(to.Name().Name.Publisher()) + " to mend the mapping",
 			Message: fmt.Sprintf("the mapping of %s would show more than %s allows; nothing is made by it", to.Name(), source),
 		}
 	}
@@ -104,7 +81,7 @@ func (n *Node) serveStandard(ctx context.Context, in ServeRequest) (*ServeReply,
 	}
 	r, err := n.mapped(ctx, line)
 	if err == nil {
-		r.Standard, r.From, r.Advice = to.Name(), source, problemsOf(advice)
+		r.Standard, r.From, r.Advice = to.Name(), source, advice
 	}
 	return r, err
 }
@@ -138,16 +115,6 @@ func mappingFrom(to *standard.Standard, from *int) (int, error) {
 		return 0, fail(NotFound, "stile standard show "+to.Name().String(), "%s ships no mapping from major %d; it does from %s", to.Name(), *from, strings.Join(words, ", "))
 	}
 	return *from, nil
-}
-
-// MappedReply says how records of a standard are made by a mapping.
-type MappedReply struct {
-	From    name.StandardLine `json:"from"`
-	Since   time.Time         `json:"since"`
-	Made    int               `json:"made"`    // records that there are by it; not counted in a list
-	Refused int               `json:"refused"` // held back at the gate; not counted in a list
-	Behind  bool              `json:"behind,omitempty"`
-	Ending  bool              `json:"ending,omitempty"`
 }
 
 // mappedReply returns how records of a version are made; nil when they are not.

@@ -12,22 +12,9 @@ import (
 	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
-
-// MeasureRequest asks for compliance statements.
-type MeasureRequest struct {
-	// Standard names a standard, a line or a version of one; empty is every
-	// adopted one that has records, offers or agreements.
-	Standard string `json:"standard,omitempty"`
-	Publish  bool   `json:"publish,omitempty"` // issue the statements as records
-}
-
-// MeasureReply holds the statements, by standard and version.
-type MeasureReply struct {
-	Statements []Statement `json:"statements"`
-	Published  []PutResult `json:"published,omitempty"` // what became of each, in the same order
-}
 
 // refusal prepares the count of an offer that the gate did not take; nil when
 // it cannot be counted. It looks for the key of what may be no valid record.
@@ -69,7 +56,7 @@ func (n *Node) measure(ctx context.Context, in MeasureRequest) (*MeasureReply, e
 				continue
 			}
 			counted = append(counted, s)
-			out.Statements = append(out.Statements, statement(*s))
+			out.Statements = append(out.Statements, *s)
 		}
 		return nil
 	})
@@ -111,7 +98,7 @@ func (n *Node) measured(asked string) (out []*standard.Standard, err error) {
 func (n *Node) issue(ctx context.Context, counted []*measure.Statement) ([]PutResult, error) {
 	req := PutRequest{Standard: string(measure.Standard)}
 	for _, s := range counted {
-		b, err := s.Record()
+		b, err := measure.Record(s)
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +124,7 @@ func (n *Node) state(ctx context.Context, v *ledger.View, std *standard.Standard
 	cp, _ := v.Checkpoint()
 	s := &measure.Statement{
 		Council: n.cfg.Council, Standard: std.Name(), ComputedOn: now.Format(time.DateOnly), ComputedAt: now, CountedSince: now,
-		Checkpoint: measure.Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Root.String()},
+		Checkpoint: api.StatementCheckpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Root.String()},
 	}
 	if m, ok := n.directory.Member(n.cfg.Council); ok {
 		s.GSS = m.GSS
@@ -146,7 +133,7 @@ func (n *Node) state(ctx context.Context, v *ledger.View, std *standard.Standard
 	if err != nil {
 		return nil, err
 	}
-	s.Offers = measure.Offers{Seen: g.Seen, Valid: g.Valid, NotJudged: g.Unjudged}
+	s.Offers = api.StatementOffers{Seen: g.Seen, Valid: g.Valid, NotJudged: g.Unjudged}
 	s.Errors = measure.Top(g.Errors, g.Other)
 	if g.Held > 0 {
 		err := v.Held(func(h ledger.Held) bool {
@@ -164,7 +151,7 @@ func (n *Node) state(ctx context.Context, v *ledger.View, std *standard.Standard
 	}
 	within := std.Manifest().Measures.FreshWithin
 	if !within.IsZero() {
-		s.Freshness = &measure.Freshness{Within: within.String()}
+		s.Freshness = &api.StatementFreshness{Within: within.String()}
 	}
 	filling := measure.NewFilling(measure.PlacesOf(std))
 	var live []uint64
@@ -193,7 +180,7 @@ func (n *Node) state(ctx context.Context, v *ledger.View, std *standard.Standard
 // reach counts how far live records, by their log indexes, ascending, went out
 // under the agreements in force. Two agreements may let one partner have the
 // same record: it counts once.
-func (n *Node) reach(v *ledger.View, std name.Standard, live []uint64, now time.Time) (measure.Partners, error) {
+func (n *Node) reach(v *ledger.View, std name.Standard, live []uint64, now time.Time) (api.StatementPartners, error) {
 	const offered, delivered, acknowledged = 1, 2, 4
 	got := map[name.Council][]byte{}
 	for _, st := range n.book.Standing(now) {
@@ -206,12 +193,12 @@ func (n *Node) reach(v *ledger.View, std name.Standard, live []uint64, now time.
 			continue
 		}
 		if err != nil {
-			return measure.Partners{}, err
+			return api.StatementPartners{}, err
 		}
 		partners := make([]ledger.Partner, len(a.To))
 		for i, c := range a.To {
 			if partners[i], err = v.Partner(f, c); err != nil {
-				return measure.Partners{}, err
+				return api.StatementPartners{}, err
 			}
 			if got[c] == nil {
 				got[c] = make([]byte, len(live))
@@ -235,10 +222,10 @@ func (n *Node) reach(v *ledger.View, std name.Standard, live []uint64, now time.
 			return true
 		})
 		if err != nil {
-			return measure.Partners{}, err
+			return api.StatementPartners{}, err
 		}
 	}
-	p := measure.Partners{Served: len(got)}
+	p := api.StatementPartners{Served: len(got)}
 	for _, marks := range got {
 		for _, m := range marks {
 			p.Offered += int(m & offered)
@@ -251,7 +238,7 @@ func (n *Node) reach(v *ledger.View, std name.Standard, live []uint64, now time.
 
 // received counts what other councils' records in a version of a standard are
 // held here, and whether somebody looked at them.
-func (n *Node) received(ctx context.Context, v *ledger.View, std name.Standard, now time.Time) (r measure.Received, err error) {
+func (n *Node) received(ctx context.Context, v *ledger.View, std name.Standard, now time.Time) (r api.StatementReceived, err error) {
 	if r.EverUsed, err = v.EverUsed(std); err != nil {
 		return r, err
 	}
@@ -288,7 +275,7 @@ func (n *Node) received(ctx context.Context, v *ledger.View, std name.Standard, 
 
 // countKept reads holdings on all cores and adds those of a version of a
 // standard to r.
-func (n *Node) countKept(v *ledger.View, src *ledger.Source, std name.Standard, kept []ledger.Kept, r *measure.Received) error {
+func (n *Node) countKept(v *ledger.View, src *ledger.Source, std name.Standard, kept []ledger.Kept, r *api.StatementReceived) error {
 	is := make([]bool, len(kept))
 	var next atomic.Int64
 	var wg sync.WaitGroup

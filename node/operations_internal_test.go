@@ -27,7 +27,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s asks for %d operations, %q among them", path, o.calls, tab.paths[o.of])
 		}
 	}
-	if o := tab.byPath["records/list"]; fmt.Sprint(o.in, o.out) != "node.ListRequest node.ListReply" {
+	if o := tab.byPath["records/list"]; fmt.Sprint(o.in, o.out) != "api.ListRequest api.ListReply" {
 		t.Errorf("records/list takes %s and gives %s", o.in, o.out)
 	}
 }

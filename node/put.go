@@ -95,11 +95,11 @@ func (n *Node) gateAll(ctx context.Context, std *standard.Standard, records []Of
 			}
 			r := &results[i]
 			r.Row, r.Reference = records[i].Row, records[i].Reference
-			ps := standardProblems(records[i].Problems)
+			ps := records[i].Problems
 			if len(ps) == 0 {
 				offers[i], ps = n.gate(std, records[i].Record)
 			}
-			r.Problems = problemsOf(ps)
+			r.Problems = ps
 			if offers[i] != nil {
 				offers[i].As(records[i].Reference, records[i].Record)
 			} else {
@@ -175,7 +175,7 @@ func (n *Node) hold(ctx context.Context, std *standard.Standard, offered []Offer
 			taken = append(taken, r.Reference)
 			continue
 		}
-		h := ledger.Held{Standard: std.Name(), Reference: r.Reference, At: n.now().Unix(), Problems: standardProblems(r.Problems)}
+		h := ledger.Held{Standard: std.Name(), Reference: r.Reference, At: n.now().Unix(), Problems: r.Problems}
 		if len(offered[i].Record) <= n.cfg.Limits.RecordBytes {
 			h.Offered = offered[i].Record
 		}

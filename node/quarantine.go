@@ -18,61 +18,6 @@ import (
 // histories all exchange with it stops until a person ends that: see
 // ledger.KnownLog and docs/quarantine.md.
 
-// QuarantineReply is one stop of all exchange with a council, or a footprint.
-type QuarantineReply struct {
-	Council name.Council `json:"council"`
-	Active  bool         `json:"active"`
-	Since   time.Time    `json:"since"`
-	Fault   string       `json:"fault"` // fork, rollback or unproved
-	Reason  string       `json:"reason"`
-	Through string       `json:"through,omitempty"` // what the other head came with
-	Proven  bool         `json:"proven"`            // the two heads prove it by themselves
-	// The sizes and roots of the signed heads: the one we knew, and the one that we
-	// met then, of size 0 when none came.
-	HeldSize uint64 `json:"held_size"`
-	HeldRoot string `json:"held_root,omitempty"`
-	ToldSize uint64 `json:"told_size,omitempty"`
-	ToldRoot string `json:"told_root,omitempty"`
-	Entry    uint64 `json:"entry"` // in our log, that says so
-
-	EndedAt  time.Time `json:"ended_at,omitzero"`
-	Because  string    `json:"because,omitempty"`
-	Follow   string    `json:"follow,omitempty"`    // the history that is followed since: held or told
-	EndEntry uint64    `json:"end_entry,omitempty"` // in our log
-
-	// Own: it was our own log that was set back, as the council proved, and that
-	// begins anew. The council lets exchange go on itself.
-	Own bool `json:"own,omitempty"`
-}
-
-// AccusationReply is that a council stopped all exchange with us over our own log.
-type AccusationReply struct {
-	Council name.Council `json:"council"`
-	Since   time.Time    `json:"since"`
-	Reason  string       `json:"reason"` // in its words
-	// Proven: what it showed is signed with our log key and is not of the log that
-	// stands here.
-	Proven bool `json:"proven"`
-	// Anew: a person here decided that our log begins anew. Until then, when it is
-	// proven, no record is signed or deleted.
-	Anew bool `json:"anew,omitempty"`
-}
-
-// EvidenceReply is a file that stile-audit judges.
-type EvidenceReply struct {
-	Council  name.Council `json:"council"`
-	Evidence []byte       `json:"evidence"`
-}
-
-// EndQuarantineRequest lets exchange with a council go on.
-type EndQuarantineRequest struct {
-	Council string `json:"council"`
-	// Follow is "held" when the council has put its log right, so that it goes on
-	// from what we knew, and "told" when its log begins anew.
-	Follow  string `json:"follow"`
-	Because string `json:"because"`
-}
-
 // maxBecause bounds a reason that our log is to hold, in bytes.
 const maxBecause = 500
 
@@ -97,7 +42,7 @@ func (n *Node) stops() (qs []QuarantineReply, as []AccusationReply) {
 			qs = append(qs, quarantineReply(k.Council, k.Quarantine))
 		}
 		if a := k.Accusation; a != nil {
-			as = append(as, AccusationReply{k.Council, a.Since, a.Reason, a.Proven, a.Anew})
+			as = append(as, AccusationReply{Council: k.Council, Since: a.Since, Reason: a.Reason, Proven: a.Proven, Anew: a.Anew})
 		}
 	}
 	return qs, as
@@ -174,7 +119,7 @@ func (n *Node) exportEvidence(ctx context.Context, in MemberNameRequest) (*Evide
 			e.Keys = append(e.Keys, audit.Key{Council: w, Use: audit.UseWitness, ID: m.WitnessKey}.String())
 		}
 	}
-	return &EvidenceReply{c, e.Bytes()}, nil
+	return &EvidenceReply{Council: c, Evidence: e.Bytes()}, nil
 }
 
 func (n *Node) endQuarantine(ctx context.Context, in EndQuarantineRequest) (*QuarantineReply, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -91,7 +92,7 @@ func (n *Node) recordID(typed, std string) (name.Record, error) {
 	}
 	all := n.ledger.Standards()
 	id, err := n.recordWithKey(naturalKey(typed), slices.DeleteFunc(all, func(o *standard.Standard) bool { return o.Name().Name != s.Name().Name }))
-	if isNotFound(err) {
+	if api.IsNotFound(err) {
 		return n.keys.RecordID(s.Name().Line(), naturalKey(typed)), nil
 	}
 	return id, err
@@ -123,11 +124,6 @@ func (n *Node) recordWithKey(key string, among []*standard.Standard) (found name
 		err = fail(NotFound, "name the standard with --standard, or give the record's id", "no record of ours has that key")
 	}
 	return found, err
-}
-
-func isNotFound(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Kind == NotFound
 }
 
 // naturalKey is the key as standard.Key spells it: a JSON array of the values
@@ -318,11 +314,11 @@ const maxListBytes = 8 << 20
 const cursorIndexBits = 48
 
 func cursorAt(list int, index uint64) Cursor {
-	return cursorOf(uint64(list)<<cursorIndexBits | index)
+	return api.CursorOf(uint64(list)<<cursorIndexBits | index)
 }
 
 func splitCursor(c Cursor) (list int, index uint64, err error) {
-	at, err := c.at()
+	at, err := api.CursorAt(c)
 	return int(at >> cursorIndexBits), at & (1<<cursorIndexBits - 1), err
 }
 
@@ -536,7 +532,7 @@ func (n *Node) listHeld(ctx context.Context, in ListRequest) (*HeldReply, error)
 			if !in.Bodies {
 				h.Offered = nil
 			}
-			out.Held = append(out.Held, Held{h.Standard, h.Reference, time.Unix(h.At, 0).UTC(), problemsOf(h.Problems), h.Offered})
+			out.Held = append(out.Held, Held{Standard: h.Standard, Reference: h.Reference, At: time.Unix(h.At, 0).UTC(), Problems: h.Problems, Offered: h.Offered})
 			return len(out.Held) < limit
 		})
 	})

@@ -5,60 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/node/name"
 )
 
 // A source is a register of the council's own that is offered as a whole, again
 // and again. The node remembers what each offered, so that what a complete run
 // no longer holds can be deleted, and nothing that came from elsewhere.
-
-// A Run is one offering of a source's records.
-type Run struct {
-	Source string `json:"source"`
-	Number uint64 `json:"number"` // from 1
-}
-
-// SourceRequest begins a run of a source.
-type SourceRequest struct {
-	Source   string `json:"source"`   // of 1 to 64 bytes
-	Standard string `json:"standard"` // as in PutRequest; a source has one
-}
-
-// SourceReply is a source of records.
-type SourceReply struct {
-	Source   string            `json:"source"`
-	Standard name.StandardLine `json:"standard"`
-	Runs     uint64            `json:"runs"`
-	At       time.Time         `json:"at"` // when the newest run began
-}
-
-// AbsentReply says what earlier runs of a source offered and the newest did not.
-type AbsentReply struct {
-	Run     Run `json:"run"`
-	Offered int `json:"offered"` // records that the run did offer, refused ones with a key included
-	Absent  int `json:"absent"`  // live records that it did not, and that no other source offers
-	// Unidentified are rows of the run without a key that could be read: each may
-	// be one of the absent.
-	Unidentified int           `json:"unidentified"`
-	Examples     []name.Record `json:"examples,omitempty"` // at most ten of the absent
-}
-
-// DeleteAbsentRequest deletes what a source's newest run did not offer.
-type DeleteAbsentRequest struct {
-	Run Run `json:"run"`
-	// Absent is how many there are, as AbsentReply said. When there are more by
-	// now nothing is deleted.
-	Absent int `json:"absent"`
-}
-
-// DeleteAbsentReply says what became of that.
-type DeleteAbsentReply struct {
-	Deleted   int `json:"deleted"`
-	Withdrawn int `json:"withdrawn"` // agreements that records left by it, all together
-}
 
 // Begin begins a run of a source. The run goes with each [Records.Put] of it, and
 // ends when the next begins.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"

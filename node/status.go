@@ -46,7 +46,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 			return err
 		}
 		for _, w := range ws {
-			out.Witnesses = append(out.Witnesses, WitnessReply{w.Witness, w.Checkpoint.Size})
+			out.Witnesses = append(out.Witnesses, WitnessReply{Council: w.Witness, Size: w.Checkpoint.Size})
 		}
 		for _, src := range n.ledger.Sources() {
 			out.Holdings += src.Records

@@ -2,14 +2,13 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/measure"
-	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -21,7 +20,7 @@ func adopted(t *testing.T, who name.Council, std string, records int) measure.Gi
 	}
 	return measure.Given{Issuer: who, Statement: &measure.Statement{
 		Council: who, Standard: s, ComputedOn: "2026-11-22", ComputedAt: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), Records: records,
-		Offers: measure.Offers{Seen: 1000, Valid: 999}, Freshness: &measure.Freshness{Within: "P7D", Fresh: records}, Partners: measure.Partners{Served: 2},
+		Offers: api.StatementOffers{Seen: 1000, Valid: 999}, Freshness: &api.StatementFreshness{Within: "P7D", Fresh: records}, Partners: api.StatementPartners{Served: 2},
 	}}
 }
 
@@ -32,13 +31,13 @@ func TestAdoptionMatrix(t *testing.T) {
 		adopted(t, "a.gov.uk", "standards.example/pet@1.0.0", 1200), adopted(t, "a.gov.uk", "standards.example/pet@2.0.0", 3),
 		adopted(t, "a.gov.uk", "standards.example/tree@1.0.0", 7), adopted(t, "b.gov.uk", "standards.example/tree@1.0.0", 0),
 	}
-	show := func(v *adoptionView, list []measure.Given, refused ...measure.RefusedGiven) (string, string) {
+	show := func(v *adoptionView, list []measure.Given, refused ...api.RefusedStatement) (string, string) {
 		t.Helper()
 		var out, errs bytes.Buffer
 		v.app = &app{env: env{out: &out, err: &errs}}
 		r := measure.Adopt(list, members, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), nil)
 		r.Refused = refused
-		if err := v.print(told(t, r)); err != nil {
+		if err := v.print(r); err != nil {
 			t.Fatal(err)
 		}
 		return out.String(), errs.String()
@@ -62,7 +61,7 @@ func TestAdoptionMatrix(t *testing.T) {
 	if got, _ = show(&adoptionView{csv: true}, list); !strings.Contains(got, "\na.gov.uk,'=A(),E06000066,South West,unitary,yes,standards.example/pet,1.0.0,2026-11-22T09:00:00Z,1200,1000,999,99.9,0,P7D,1200,100,2,") {
 		t.Errorf("CSV:\n%s", got)
 	}
-	refused := make([]measure.RefusedGiven, 30)
+	refused := make([]api.RefusedStatement, 30)
 	if _, errs := show(&adoptionView{}, nil, refused...); strings.Count(errs, "refused: statement") != shownRows || !strings.Contains(errs, "and 20 more were refused") {
 		t.Errorf("%s", errs)
 	}
@@ -74,18 +73,4 @@ func TestSpans(t *testing.T) {
 			t.Errorf("%s: %q, want %q", iso, got, want)
 		}
 	}
-}
-
-// told is what a node tells of an adoption: the same, by the same names.
-func told(t *testing.T, r *measure.Adoption) *node.Adoption {
-	t.Helper()
-	b, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := &node.Adoption{}
-	if err := json.Unmarshal(b, out); err != nil {
-		t.Fatal(err)
-	}
-	return out
 }

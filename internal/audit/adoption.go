@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -291,7 +292,7 @@ func recountFields(s *measure.Statement, f *measure.Filling, partial string, com
 	counted := f.Fields()
 	agree := 0
 	for _, x := range s.Fields {
-		i, ok := slices.BinarySearchFunc(counted, x.Field, func(c measure.Field, at name.Field) int { return strings.Compare(string(c.Field), string(at)) })
+		i, ok := slices.BinarySearchFunc(counted, x.Field, func(c api.StatementField, at name.Field) int { return strings.Compare(string(c.Field), string(at)) })
 		switch {
 		case !ok:
 			say("filled: "+shownPlace(x.Field), number(x.Filled), "", Differs, "the standard names no such place")

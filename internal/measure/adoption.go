@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas/councils"
 )
@@ -49,69 +50,9 @@ type Member struct {
 	Counts  bool   // it has the role council: it is among those who could adopt
 }
 
-// An Adoption says who complies with what, as of one day.
-type Adoption struct {
-	At      string         `json:"at"`      // the day, UTC: statements up to its end count
-	Members int            `json:"members"` // of role council
-	Rows    []AdoptionRow  `json:"rows"`    // by council, then standard and version
-	Shares  []Adopters     `json:"standards"`
-	Types   []Group        `json:"types"`   // by standard, then type
-	Regions []Group        `json:"regions"` // by standard, then region
-	Trend   []TrendPoint   `json:"trend"`   // by standard, then day
-	Refused []RefusedGiven `json:"refused"` // statements that count for nothing, and why
-}
-
-// An AdoptionRow is a council's newest statement about one version of a standard.
-type AdoptionRow struct {
-	Council   name.Council `json:"council"`
-	Title     string       `json:"title,omitempty"`
-	GSS       string       `json:"gss,omitempty"`    // as the directory has it
-	Region    string       `json:"region,omitempty"` // and what the list of councils says of it
-	Type      string       `json:"type,omitempty"`
-	Member    bool         `json:"member"` // of role council in the directory
-	Statement Statement    `json:"statement"`
-	Record    name.Record  `json:"record"` // of the statement
-}
-
-// Adopters say how many councils have records in a standard, of the members and
-// of all in England. An English council is counted by the code that the
-// directory gives it, once.
-type Adopters struct {
-	Standard name.StandardName `json:"standard"`
-	Councils int               `json:"councils"` // with records, members or not
-	Adopting int               `json:"adopting"` // members with records
-	Members  int               `json:"members"`
-	English  int               `json:"english"` // English councils with records
-	England  int               `json:"england"` // English councils on that day
-}
-
-// A Group says the same of one type of council or of one region.
-type Group struct {
-	Standard name.StandardName `json:"standard"`
-	Group    string            `json:"group"`
-	Adopting int               `json:"adopting"`
-	Members  int               `json:"members"` // that are in the group
-	England  int               `json:"england"`
-}
-
-// A TrendPoint is how a standard stood at the end of a day on which somebody
-// made a statement.
-type TrendPoint struct {
-	Standard name.StandardName `json:"standard"`
-	Day      string            `json:"day"`
-	Councils int               `json:"councils"` // with records
-	Records  int               `json:"records"`
-	Seen     int               `json:"first_offers_seen"`
-	Valid    int               `json:"first_offers_valid"`
-	Dated    int               `json:"dated"` // records in versions that ask for freshness
-	Fresh    int               `json:"fresh"`
-	Served   int               `json:"partners_served"`
-}
-
-// A RefusedGiven is a statement that counts for nothing.
-type RefusedGiven struct {
-	Given
-	Because string `json:"because"`
+// Refused says that a statement counts for nothing, and why.
+func (g Given) Refused(because string) api.RefusedStatement {
+	return api.RefusedStatement{Issuer: g.Issuer, Record: g.Record, Index: g.Index, IssuedAt: g.IssuedAt, Because: because}
 }
 
 // MaxTrend is how many days a trend goes back, the newest kept.
@@ -119,9 +60,9 @@ const MaxTrend = 400
 
 // Adopt gathers statements into who complies with what at the end of the day of
 // at. Only standards that want is true of count; nil is all.
-func Adopt(given []Given, members []Member, at time.Time, want func(name.Standard) bool) *Adoption {
-	a := &Adoption{At: at.UTC().Format(time.DateOnly), Rows: []AdoptionRow{}, Shares: []Adopters{}, Types: []Group{}, Regions: []Group{},
-		Trend: []TrendPoint{}, Refused: []RefusedGiven{}}
+func Adopt(given []Given, members []Member, at time.Time, want func(name.Standard) bool) *api.Adoption {
+	a := &api.Adoption{At: at.UTC().Format(time.DateOnly), Rows: []api.AdoptionRow{}, Shares: []api.AdoptionShare{}, Types: []api.AdoptionGroup{}, Regions: []api.AdoptionGroup{},
+		Trend: []api.AdoptionPoint{}, Refused: []api.RefusedStatement{}}
 	who := map[name.Council]Member{}
 	for _, m := range members {
 		who[m.Council] = m
@@ -140,7 +81,7 @@ func Adopt(given []Given, members []Member, at time.Time, want func(name.Standar
 	})
 	state := newest{}
 	var days []string
-	points := map[string][]TrendPoint{}
+	points := map[string][]api.AdoptionPoint{}
 	for i, g := range given {
 		state.take(g)
 		if day := g.Statement.ComputedOn; i+1 == len(given) || given[i+1].Statement.ComputedOn != day {
@@ -151,16 +92,16 @@ func Adopt(given []Given, members []Member, at time.Time, want func(name.Standar
 	for _, day := range days[max(0, len(days)-MaxTrend):] {
 		a.Trend = append(a.Trend, points[day]...)
 	}
-	slices.SortStableFunc(a.Trend, func(x, y TrendPoint) int { return strings.Compare(string(x.Standard), string(y.Standard)) })
+	slices.SortStableFunc(a.Trend, func(x, y api.AdoptionPoint) int { return strings.Compare(string(x.Standard), string(y.Standard)) })
 	for _, g := range state.all() {
 		m := who[g.Issuer]
-		row := AdoptionRow{Council: g.Issuer, Title: m.Title, GSS: m.GSS, Member: m.Counts, Statement: *g.Statement, Record: g.Record}
+		row := api.AdoptionRow{Council: g.Issuer, Title: m.Title, GSS: m.GSS, Member: m.Counts, Statement: *g.Statement, Record: g.Record}
 		if c, ok := councils.ByGSS(m.GSS); ok {
 			row.Region, row.Type = c.Region, string(c.Type)
 		}
 		a.Rows = append(a.Rows, row)
 	}
-	a.share(members, at)
+	share(a, members, at)
 	return a
 }
 
@@ -193,14 +134,14 @@ func (n newest) all() (out []Given) {
 	return out
 }
 
-func (n newest) points(day string) (out []TrendPoint) {
-	by := map[name.StandardName]*TrendPoint{}
+func (n newest) points(day string) (out []api.AdoptionPoint) {
+	by := map[name.StandardName]*api.AdoptionPoint{}
 	for _, byStandard := range n {
 		has := map[name.StandardName]bool{}
 		for std, g := range byStandard {
 			p := by[std.Name]
 			if p == nil {
-				p = &TrendPoint{Standard: std.Name, Day: day}
+				p = &api.AdoptionPoint{Standard: std.Name, Day: day}
 				by[std.Name] = p
 			}
 			s := g.Statement
@@ -227,7 +168,7 @@ func (n newest) points(day string) (out []TrendPoint) {
 }
 
 // share counts, for each standard, who has records in it.
-func (a *Adoption) share(members []Member, at time.Time) {
+func share(a *api.Adoption, members []Member, at time.Time) {
 	england := councils.At(at)
 	present := map[string]councils.Council{} // by its code of now
 	for _, c := range england {
@@ -240,17 +181,17 @@ func (a *Adoption) share(members []Member, at time.Time) {
 		}
 		return c, ok
 	}
-	adopting := map[name.StandardName]map[name.Council]AdoptionRow{}
+	adopting := map[name.StandardName]map[name.Council]api.AdoptionRow{}
 	for _, r := range a.Rows {
 		if adopting[r.Statement.Standard.Name] == nil {
-			adopting[r.Statement.Standard.Name] = map[name.Council]AdoptionRow{}
+			adopting[r.Statement.Standard.Name] = map[name.Council]api.AdoptionRow{}
 		}
 		if r.Statement.Records > 0 {
 			adopting[r.Statement.Standard.Name][r.Council] = r
 		}
 	}
 	for _, std := range sortedKeys(adopting) {
-		s := Adopters{Standard: std, Councils: len(adopting[std]), Members: a.Members, England: len(england)}
+		s := api.AdoptionShare{Standard: std, Councils: len(adopting[std]), Members: a.Members, England: len(england)}
 		here := map[string]bool{} // English councils by code
 		for _, r := range adopting[std] {
 			if r.Member {
@@ -262,10 +203,10 @@ func (a *Adoption) share(members []Member, at time.Time) {
 		}
 		s.English = len(here)
 		a.Shares = append(a.Shares, s)
-		group := func(key func(councils.Council) string, order []string) (out []Group) {
-			by := map[string]*Group{}
+		group := func(key func(councils.Council) string, order []string) (out []api.AdoptionGroup) {
+			by := map[string]*api.AdoptionGroup{}
 			for _, k := range order {
-				by[k] = &Group{Standard: std, Group: k}
+				by[k] = &api.AdoptionGroup{Standard: std, Group: k}
 			}
 			for _, c := range england {
 				by[key(c)].England++

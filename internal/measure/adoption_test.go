@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/measure"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -61,7 +62,7 @@ func TestAdopt(t *testing.T) {
 	}
 	// b has adopted without records, c is no council any more, d has no real
 	// code, a and e share one: among English councils there is one.
-	wantShares := []measure.Adopters{
+	wantShares := []api.AdoptionShare{
 		{Standard: "standards.example/housing", Councils: 1, Adopting: 1, Members: 5, English: 1, England: 317},
 		{Standard: "standards.example/pet", Councils: 6, Adopting: 4, Members: 5, English: 1, England: 317},
 	}

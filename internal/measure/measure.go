@@ -4,7 +4,7 @@
 // A statement is a record in the standard [Standard], which comes with Stile.
 // Its figures are of one version of one standard, counted by the council's own
 // node from its own ledger at one checkpoint. docs/measuring.md defines each
-// figure; the short form stands on the fields of [Statement].
+// figure; the short form stands on the fields of [api.Statement].
 //
 // A statement holds counts and the names of places in a standard, never
 // anything a record says. What another council states is foreign: [Parse] takes
@@ -22,6 +22,7 @@ import (
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -29,93 +30,10 @@ import (
 const Standard name.StandardName = "standards.stile.example/compliance-statement"
 
 // A Statement is what a council says of itself and one version of a standard.
-// The zero value of a count means none.
-type Statement struct {
-	Council    name.Council  `json:"council"`       // whose records, and who signs it
-	GSS        string        `json:"gss,omitempty"` // its ONS code, when the directory has one
-	Standard   name.Standard `json:"standard"`
-	ComputedOn string        `json:"computed_on"` // the day of ComputedAt, UTC: with Standard the record's key
-	ComputedAt time.Time     `json:"computed_at"` // UTC, whole seconds
-	// CountedSince is when the node began to count offers of this standard;
-	// FirstOffers and Errors are since then. Equal to ComputedAt when none came.
-	CountedSince time.Time `json:"counted_since"`
-
-	Records int    `json:"records"`           // live records
-	Damaged int    `json:"damaged,omitempty"` // of those, unreadable on disk: in no figure below
-	Offers  Offers `json:"first_offers"`
-	Held    int    `json:"held_back"` // offers held back now
-	Errors  Errors `json:"errors"`
-	// Fields says of every place that the standard names how many live records
-	// fill it; by place.
-	Fields    []Field    `json:"fields"`
-	Freshness *Freshness `json:"freshness,omitempty"` // nil when the standard does not say
-	Partners  Partners   `json:"partners"`
-	Received  Received   `json:"received"`
-
-	Checkpoint Checkpoint `json:"checkpoint"`
-}
-
-// Offers counts first offers: the first time that a record, known by its
-// natural key or else by its sender's reference, came to the gate.
-type Offers struct {
-	Seen  int `json:"seen"`
-	Valid int `json:"valid"` // of those, taken as they came
-	// NotJudged counts records that the gate came to no verdict on, because that
-	// would have cost more than a record may, and that were not taken since. They
-	// are not among Seen, and in no Errors.
-	NotJudged int `json:"not_judged,omitempty"`
-}
-
-// Errors counts what offers broke, each rule and place once for as long as the
-// same record goes on breaking the same.
-type Errors struct {
-	Listed []Error `json:"listed"` // the most frequent, at most MaxErrors
-	Other  int     `json:"other"`  // all further ones together
-}
+type Statement = api.Statement
 
 // An Error is a rule broken at a place.
-type Error struct {
-	Rule  string     `json:"rule"`  // JSON Schema keyword, or a rule of the reader
-	Field name.Field `json:"field"` // "" is the whole record
-	Count int        `json:"count"`
-}
-
-// A Field says how many live records fill a place.
-type Field struct {
-	Field  name.Field `json:"field"`
-	Filled int        `json:"filled"`
-}
-
-// Freshness says how many live records have a newest version younger than the
-// standard asks.
-type Freshness struct {
-	Within string `json:"within"` // ISO 8601, as in the standard's manifest
-	Fresh  int    `json:"fresh"`
-}
-
-// Partners says how far the records went out. A record that goes to two
-// partners counts twice.
-type Partners struct {
-	Served       int `json:"served"`       // councils that agreements in force let receive
-	Offered      int `json:"offered"`      // live records that these let out
-	Delivered    int `json:"delivered"`    // of those, sent in their present version
-	Acknowledged int `json:"acknowledged"` // of those, covered by the partner's signed receipt
-}
-
-// Received says what of this standard other councils' records are held here,
-// and whether anybody looked.
-type Received struct {
-	Records  int `json:"records"`   // held now
-	Used     int `json:"used"`      // of those, shown, listed or exported in their present version
-	EverUsed int `json:"ever_used"` // versions used since counting began, withdrawn ones too
-}
-
-// Checkpoint is the state of the council's log that the figures are of.
-type Checkpoint struct {
-	Origin string `json:"origin"`
-	Size   uint64 `json:"size"`
-	Root   string `json:"root"` // base64
-}
+type Error = api.StatementError
 
 // Limits on a statement.
 const (
@@ -124,8 +42,8 @@ const (
 	maxCount = 1<<53 - 1
 )
 
-// Record returns the statement as a record: canonical JSON.
-func (s *Statement) Record() ([]byte, error) {
+// Record returns a statement as a record: canonical JSON.
+func Record(s *Statement) ([]byte, error) {
 	b, err := json.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("write statement: %w", err)
@@ -152,11 +70,11 @@ func Parse(body map[string]any) (*Statement, error) {
 	if err := dec.Decode(s); err != nil {
 		return nil, fmt.Errorf("%w: a field is missing, unknown or of another kind", ErrStatement)
 	}
-	return s, s.check()
+	return s, check(s)
 }
 
 // check reports the first thing that cannot be.
-func (s *Statement) check() error {
+func check(s *Statement) error {
 	bad := func(what string) error { return fmt.Errorf("%w: %s", ErrStatement, what) }
 	if _, err := name.ParseCouncil(string(s.Council)); err != nil {
 		return bad("/council names none")
@@ -225,7 +143,7 @@ func Fresh(within standard.Duration, issued, now time.Time) bool {
 }
 
 // Top returns the most frequent errors and the sum of the others. It sorts list.
-func Top(list []Error, other int) Errors {
+func Top(list []Error, other int) api.StatementErrors {
 	slices.SortFunc(list, func(a, b Error) int {
 		switch {
 		case a.Count != b.Count:
@@ -240,7 +158,7 @@ func Top(list []Error, other int) Errors {
 		}
 		return 1
 	})
-	e := Errors{Listed: []Error{}, Other: other}
+	e := api.StatementErrors{Listed: []Error{}, Other: other}
 	for i, x := range list {
 		if i < MaxErrors {
 			e.Listed = append(e.Listed, x)

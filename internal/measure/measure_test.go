@@ -13,6 +13,7 @@ import (
 	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas"
 )
@@ -38,20 +39,20 @@ func statement(t testing.TB) *measure.Statement {
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	return &measure.Statement{
 		Council: council, GSS: "E07000998", Standard: std, ComputedOn: "2026-11-22", ComputedAt: now, CountedSince: now.Add(-time.Hour),
-		Records: 10, Damaged: 1, Offers: measure.Offers{Seen: 12, Valid: 9}, Held: 2,
-		Errors:    measure.Errors{Listed: []measure.Error{{Rule: "type", Field: "/name", Count: 3}}},
-		Fields:    []measure.Field{{Field: "/id", Filled: 9}, {Field: "/name", Filled: 4}},
-		Freshness: &measure.Freshness{Within: "P7D", Fresh: 8},
-		Partners:  measure.Partners{Served: 2, Offered: 20, Delivered: 20, Acknowledged: 19},
-		Received:  measure.Received{Records: 5, Used: 4, EverUsed: 7},
-		Checkpoint: measure.Checkpoint{Origin: council.Origin(), Size: 30,
+		Records: 10, Damaged: 1, Offers: api.StatementOffers{Seen: 12, Valid: 9}, Held: 2,
+		Errors:    api.StatementErrors{Listed: []measure.Error{{Rule: "type", Field: "/name", Count: 3}}},
+		Fields:    []api.StatementField{{Field: "/id", Filled: 9}, {Field: "/name", Filled: 4}},
+		Freshness: &api.StatementFreshness{Within: "P7D", Fresh: 8},
+		Partners:  api.StatementPartners{Served: 2, Offered: 20, Delivered: 20, Acknowledged: 19},
+		Received:  api.StatementReceived{Records: 5, Used: 4, EverUsed: 7},
+		Checkpoint: api.StatementCheckpoint{Origin: council.Origin(), Size: 30,
 			Root: "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="},
 	}
 }
 
 func body(t testing.TB, s *measure.Statement) map[string]any {
 	t.Helper()
-	b, err := s.Record()
+	b, err := measure.Record(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestStatementFitsItsStandard(t *testing.T) {
 	}
 	full := statement(t)
 	least := statement(t)
-	least.GSS, least.Freshness, least.Fields, least.Errors = "", nil, []measure.Field{}, measure.Top(nil, 0)
+	least.GSS, least.Freshness, least.Fields, least.Errors = "", nil, []api.StatementField{}, measure.Top(nil, 0)
 	least.Damaged = 0
 	for _, s := range []*measure.Statement{full, least} {
 		b := body(t, s)
@@ -155,7 +156,7 @@ func TestRead(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	s := statement(f)
-	b, err := s.Record()
+	b, err := measure.Record(s)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -172,7 +173,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil || len(std.Validate(m)) > 0 {
 			return
 		}
-		again, err := s.Record()
+		again, err := measure.Record(s)
 		if err != nil {
 			t.Fatalf("it was read and cannot be written: %v", err)
 		}
@@ -276,7 +277,7 @@ func TestFilling(t *testing.T) {
 			t.Errorf("%s: %d, want %d", field, got[field], want)
 		}
 	}
-	if !slices.IsSortedFunc(f.Fields(), func(a, b measure.Field) int { return strings.Compare(string(a.Field), string(b.Field)) }) {
+	if !slices.IsSortedFunc(f.Fields(), func(a, b api.StatementField) int { return strings.Compare(string(a.Field), string(b.Field)) }) {
 		t.Error("fields are not in order")
 	}
 }

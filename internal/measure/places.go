@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -293,12 +294,12 @@ func (f *Filling) visit(at *place, v any) {
 }
 
 // Fields returns the count of every place, by name.
-func (f *Filling) Fields() []Field {
-	out := make([]Field, len(f.counts))
+func (f *Filling) Fields() []api.StatementField {
+	out := make([]api.StatementField, len(f.counts))
 	for i, n := range f.counts {
-		out[i] = Field{f.places.list[i], n}
+		out[i] = api.StatementField{Field: f.places.list[i], Filled: n}
 	}
-	slices.SortFunc(out, func(a, b Field) int { return strings.Compare(string(a.Field), string(b.Field)) })
+	slices.SortFunc(out, func(a, b api.StatementField) int { return strings.Compare(string(a.Field), string(b.Field)) })
 	return out
 }
 

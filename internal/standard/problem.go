@@ -7,22 +7,13 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/api"
 )
 
 // A Problem is one thing wrong with a record, in words for the person who
 // keeps the data. Its words come from the standard alone; it never holds a
 // value of the record.
-type Problem struct {
-	Pointer string `json:"pointer"` // RFC 6901 pointer to the place; "" is the whole record
-	Rule    string `json:"rule"`    // the JSON Schema keyword, or "key", or RuleBudget or RuleEngine: not judged
-	Detail  string `json:"detail"`  // such as "is required"
-	Fix     string `json:"fix"`     // what to do, such as "fill it in"
-}
-
-// Error makes a Problem usable as an error.
-func (p *Problem) Error() string {
-	return fmt.Sprintf("check record: place %q: %s: %s", p.Pointer, p.Rule, p.Detail)
-}
+type Problem = api.Problem
 
 // Words for the types of JSON, as a data officer would say them.
 var kindWords = []struct {

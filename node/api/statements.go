@@ -1,11 +1,24 @@
-package node
+package api
 
 import (
 	"time"
 
-	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/node/name"
 )
+
+// MeasureRequest asks for compliance statements.
+type MeasureRequest struct {
+	// Standard names a standard, a line or a version of one; empty is every
+	// adopted one that has records, offers or agreements.
+	Standard string `json:"standard,omitempty"`
+	Publish  bool   `json:"publish,omitempty"` // issue the statements as records
+}
+
+// MeasureReply holds the statements, by standard and version.
+type MeasureReply struct {
+	Statements []Statement `json:"statements"`
+	Published  []PutResult `json:"published,omitempty"` // what became of each, in the same order
+}
 
 // A Statement is what a council says of itself and one version of a standard, as
 // the standard standards.stile.example/compliance-statement has it. The zero
@@ -41,14 +54,16 @@ type StatementOffers struct {
 	Seen  int `json:"seen"`
 	Valid int `json:"valid"` // of those, taken as they came
 
-	// NotJudged counts records that the gate came to no verdict on and that were
-	// not taken since; they are not among Seen.
+	// NotJudged counts records that the gate came to no verdict on, because that
+	// would have cost more than a record may, and that were not taken since. They
+	// are not among Seen, and in no error.
 	NotJudged int `json:"not_judged,omitempty"`
 }
 
-// StatementErrors counts what was wrong with refused first offers.
+// StatementErrors counts what offers broke, each rule and place once for as long as
+// the same record goes on breaking the same.
 type StatementErrors struct {
-	Listed []StatementError `json:"listed"` // the most frequent
+	Listed []StatementError `json:"listed"` // the most frequent, at most 40
 	Other  int              `json:"other"`  // all further ones together
 }
 
@@ -72,7 +87,8 @@ type StatementFreshness struct {
 	Fresh  int    `json:"fresh"`
 }
 
-// StatementPartners counts what partners were sent.
+// StatementPartners says how far the records went out. A record that goes to two
+// partners counts twice.
 type StatementPartners struct {
 	Served       int `json:"served"`       // councils that agreements in force let receive
 	Offered      int `json:"offered"`      // live records that these let out
@@ -80,7 +96,8 @@ type StatementPartners struct {
 	Acknowledged int `json:"acknowledged"` // of those, covered by the partner's signed receipt
 }
 
-// StatementReceived counts what partners sent, and what was done with it.
+// StatementReceived says what of this standard other councils' records are held
+// here, and whether anybody looked.
 type StatementReceived struct {
 	Records  int `json:"records"`   // held now
 	Used     int `json:"used"`      // of those, shown, listed or exported in their present version
@@ -94,15 +111,10 @@ type StatementCheckpoint struct {
 	Root   string `json:"root"` // base64
 }
 
-func statement(s measure.Statement) Statement {
-	return Statement{
-		Council: s.Council, GSS: s.GSS, Standard: s.Standard, ComputedOn: s.ComputedOn, ComputedAt: s.ComputedAt, CountedSince: s.CountedSince,
-		Records: s.Records, Damaged: s.Damaged, Offers: StatementOffers(s.Offers), Held: s.Held,
-		Errors:    StatementErrors{each(s.Errors.Listed, func(e measure.Error) StatementError { return StatementError(e) }), s.Errors.Other},
-		Fields:    each(s.Fields, func(f measure.Field) StatementField { return StatementField(f) }),
-		Freshness: (*StatementFreshness)(s.Freshness), Partners: StatementPartners(s.Partners), Received: StatementReceived(s.Received),
-		Checkpoint: StatementCheckpoint(s.Checkpoint),
-	}
+// AdoptionRequest asks who complies with what, from the statements held here.
+type AdoptionRequest struct {
+	Standard string    `json:"standard,omitempty"` // name, line, version or last part of a name; empty is every one
+	At       time.Time `json:"at,omitzero"`        // the day, to its end; default now
 }
 
 // An Adoption says who complies with what, as of one day.
@@ -171,20 +183,4 @@ type RefusedStatement struct {
 	Index    uint64       `json:"entry"` // in the issuer's log
 	IssuedAt time.Time    `json:"issued_at"`
 	Because  string       `json:"because"`
-}
-
-func adoption(a *measure.Adoption) *Adoption {
-	group := func(g measure.Group) AdoptionGroup { return AdoptionGroup(g) }
-	return &Adoption{
-		At: a.At, Members: a.Members,
-		Rows: each(a.Rows, func(r measure.AdoptionRow) AdoptionRow {
-			return AdoptionRow{r.Council, r.Title, r.GSS, r.Region, r.Type, r.Member, statement(r.Statement), r.Record}
-		}),
-		Shares: each(a.Shares, func(s measure.Adopters) AdoptionShare { return AdoptionShare(s) }),
-		Types:  each(a.Types, group), Regions: each(a.Regions, group),
-		Trend: each(a.Trend, func(p measure.TrendPoint) AdoptionPoint { return AdoptionPoint(p) }),
-		Refused: each(a.Refused, func(r measure.RefusedGiven) RefusedStatement {
-			return RefusedStatement{r.Issuer, r.Record, r.Index, r.IssuedAt, r.Because}
-		}),
-	}
 }

@@ -1,0 +1,100 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// AgreementRequest names an agreement, or carries its YAML document.
+type AgreementRequest struct {
+	Name     string `json:"name,omitempty"`
+	Document []byte `json:"document,omitempty"` // YAML
+	Version  int    `json:"version,omitempty"`  // 0: the newest
+	Reason   string `json:"reason,omitempty"`   // of an end
+	Samples  int    `json:"samples,omitempty"`  // of a preview
+}
+
+// AgreementReply describes one version of an agreement.
+type AgreementReply struct {
+	Name     name.Agreement    `json:"name"`
+	Version  int               `json:"version"`
+	Digest   string            `json:"digest"`
+	From     name.Council      `json:"from"`
+	To       []name.Council    `json:"to"`
+	Mode     string            `json:"mode"`
+	Standard name.StandardLine `json:"standard"`
+	InForce  bool              `json:"in_force"`
+	Why      string            `json:"why,omitempty"` // why it is not, in words
+	Signed   []name.Council    `json:"signed"`
+	Waiting  []name.Council    `json:"waiting,omitempty"`  // whose signatures are missing
+	Unsent   string            `json:"unsent,omitempty"`   // why a footprint has not got what we have just said
+	Document string            `json:"document,omitempty"` // YAML
+	Partners []PartnerReply    `json:"partners,omitempty"`
+	// Confirmed are the receipts of the footprints that receive.
+	Confirmed []ConfirmedReply `json:"confirmed,omitempty"`
+}
+
+// PartnerReply is one partner under one agreement: how far the exchange is.
+type PartnerReply struct {
+	Council     name.Council   `json:"council"`
+	Agreement   name.Agreement `json:"agreement"`
+	Direction   string         `json:"direction"`         // "to": we send; "from": we receive
+	Through     name.Council   `json:"through,omitempty"` // direction to: the footprint that sends, of which we are a member
+	InStep      bool           `json:"in_step"`
+	Suspended   bool           `json:"suspended,omitempty"` // by a party; Behind says by whom
+	Behind      string         `json:"behind,omitempty"`    // because, in words
+	Connected   bool           `json:"connected"`
+	Offered     int            `json:"offered"`            // records the agreement lets out now
+	Held        int            `json:"held"`               // records the receiver holds
+	Verified    int            `json:"verified,omitempty"` // direction from: whose own signature was checked; the rest stand on the sender's signed log
+	Withheld    int            `json:"withheld,omitempty"` // direction from: fields kept back, over all records; only where asked for
+	Refused     int            `json:"refused,omitempty"`
+	Outstanding int            `json:"outstanding,omitempty"` // withdrawals not receipted
+	OldestHours float64        `json:"oldest_hours,omitempty"`
+	// Unconfirmed are the members of a footprint that have not confirmed all of
+	// the outstanding withdrawals.
+	Unconfirmed []name.Council `json:"unconfirmed,omitempty"`
+	// BehindEntries is how far behind the receiver is, at most: direction to, in
+	// entries of our log; direction from, in records.
+	BehindEntries uint64    `json:"behind_entries,omitempty"`
+	LastAt        time.Time `json:"last_at,omitzero"`
+	// Mode is lookup or aggregate, where nothing is copied and the receiver asks;
+	// "" where records are copied. Asked counts, in direction to, the questions of
+	// today.
+	Mode  string `json:"mode,omitempty"`
+	Asked int    `json:"asked,omitempty"`
+}
+
+// A ConfirmedReply says what all members of a footprint have confirmed.
+type ConfirmedReply struct {
+	Footprint name.Council   `json:"footprint"`
+	Withdrawn int            `json:"withdrawn"` // withdrawals, over all receipts
+	Held      int            `json:"held"`      // records taken, over all receipts; each version counts
+	Members   []name.Council `json:"members"`   // in the last receipt
+	At        time.Time      `json:"at"`        // of the last receipt
+	Entry     uint64         `json:"entry"`     // of it in our log
+}
+
+// PreviewReply says what an agreement would let out of the records there are.
+type PreviewReply struct {
+	Name     name.Agreement    `json:"name"`
+	Mode     string            `json:"mode"`
+	Problems []Problem         `json:"problems,omitempty"` // why it cannot be signed yet
+	Records  int               `json:"records"`            // of the standard, looked at
+	Matched  int               `json:"matched"`
+	Errors   int               `json:"errors,omitempty"` // rows the filter failed on: not sent
+	Fields   []FieldCount      `json:"fields"`
+	Samples  []json.RawMessage `json:"samples,omitempty"` // rows as the partner would see them
+	Widens   []string          `json:"widens,omitempty"`  // against the version in force, in words
+}
+
+// FieldCount says how often a field is filled in the matching rows, and
+// whether it travels.
+type FieldCount struct {
+	Field  string `json:"field"`
+	Class  string `json:"class"`
+	Sent   bool   `json:"sent"`
+	Filled int    `json:"filled"`
+}

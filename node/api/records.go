@@ -1,0 +1,210 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Offered is one record offered to the node, with the name its sender knows it
+// by.
+type Offered struct {
+	Row       int             `json:"row,omitempty"`       // in the sender's file, from 1
+	Reference string          `json:"reference,omitempty"` // the sender's own
+	Record    json.RawMessage `json:"record"`
+	// Problems say that the sender's reader could not make a record of it; then
+	// Record is what it could make, or null, and the offer is refused and counted.
+	Problems []Problem `json:"problems,omitempty"`
+}
+
+// PutRequest offers records of one standard, in order.
+type PutRequest struct {
+	Standard string    `json:"standard"` // publisher/name@version, or @major for the newest adopted
+	Records  []Offered `json:"records"`
+	DryRun   bool      `json:"dry_run,omitempty"` // validate only
+	Hold     bool      `json:"hold,omitempty"`    // keep refused offers, to be listed and mended
+	Run      *Run      `json:"run,omitempty"`     // of the source that the records come from; see Records.Begin
+}
+
+// PutReply says what became of each record, in the order offered.
+type PutReply struct {
+	Results []PutResult `json:"results"`
+}
+
+// PutResult is what became of one offered record. Outcome is empty when it
+// was refused, "not judged" when the gate came to no verdict (then the one
+// problem says why, and is no fault of the record), and in a dry run "valid".
+type PutResult struct {
+	Row       int         `json:"row,omitempty"`
+	Reference string      `json:"reference,omitempty"`
+	Record    name.Record `json:"record,omitempty"`
+	Version   uint64      `json:"version,omitempty"`
+	Index     uint64      `json:"entry,omitempty"`
+	Outcome   Outcome     `json:"outcome,omitempty"`
+	Withdrawn int         `json:"withdrawn,omitempty"` // agreements the record left by this change
+	Problems  []Problem   `json:"problems,omitempty"`
+	// Repeated: it was refused, and so were the very same bytes when the source
+	// last offered them.
+	Repeated bool `json:"repeated,omitempty"`
+}
+
+// An Outcome is what became of a record.
+type Outcome string
+
+// The outcomes of a record. All but NotJudged are of one that was taken.
+const (
+	Created   Outcome = "created"
+	Changed   Outcome = "changed"
+	Unchanged Outcome = "unchanged"
+	Valid     Outcome = "valid"      // in a dry run
+	NotJudged Outcome = "not judged" // not taken, and not known to be wrong
+)
+
+// RecordRequest names one record: its id, or a standard and the natural key's
+// value, or a standard and JSON array of values. From names the council it is
+// held from; empty means our own.
+type RecordRequest struct {
+	Record   string       `json:"record"`             // id, or the natural key
+	Standard string       `json:"standard,omitempty"` // needed for a natural key; publisher/name is enough
+	From     name.Council `json:"from,omitempty"`
+}
+
+// RecordReply is one version of a record.
+type RecordReply struct {
+	Council   name.Council    `json:"council"`
+	Record    name.Record     `json:"record"`
+	Reference string          `json:"reference,omitempty"` // what the council that issued it knows it by: the values of the standard's key, parted by spaces; "" when they are not disclosed
+	Standard  name.Standard   `json:"standard"`
+	Version   uint64          `json:"version"`
+	Op        string          `json:"op"`
+	Index     uint64          `json:"entry"` // in the issuer's log
+	IssuedAt  time.Time       `json:"issued_at"`
+	Agreement name.Agreement  `json:"agreement,omitempty"` // under which it is held here; empty for our own
+	Withheld  int             `json:"withheld"`            // fields the issuer kept back
+	Disclosed []string        `json:"disclosed,omitempty"` // pointers of the fields that were disclosed one by one
+	Body      json.RawMessage `json:"body,omitempty"`
+	Token     string          `json:"token,omitempty"`
+	MadeFrom  name.Record     `json:"made_from,omitempty"` // record of ours that a mapping made it from; only where it is shown alone
+	Signature string          `json:"signature"`           // "checked" or "log only": see the word in docs
+}
+
+// ListRequest lists records of a standard, a page at a time.
+type ListRequest struct {
+	Standard string       `json:"standard,omitempty"` // publisher/name, of any version; or with @1 or @1.2.0, of those; empty lists all
+	From     name.Council `json:"from,omitempty"`     // held from this council; empty: our own
+	Cursor   Cursor       `json:"cursor,omitempty"`
+	Limit    int          `json:"limit,omitempty"` // default 100, at most 1000
+	Bodies   bool         `json:"bodies,omitempty"`
+}
+
+// ListReply is a page of records.
+type ListReply struct {
+	Records []RecordReply `json:"records"`
+	Damaged []string      `json:"damaged,omitempty"` // what was left out because it is damaged on disk
+	Cursor  Cursor        `json:"cursor,omitempty"`
+}
+
+// HistoryReply is every version of a record, newest first.
+type HistoryReply struct {
+	Versions []RecordReply `json:"versions"`
+}
+
+// DeleteReply says what a deletion did.
+type DeleteReply struct {
+	Record    name.Record `json:"record"`
+	Version   uint64      `json:"version"`
+	Withdrawn int         `json:"withdrawn"`
+}
+
+// ProofReply is a c2sp.org/tlog-proof file that shows that a record version is
+// in the log, and the token it is about.
+type ProofReply struct {
+	Record  name.Record    `json:"record"`
+	Index   uint64         `json:"entry"`
+	Token   string         `json:"token"`
+	Proof   string         `json:"proof"`
+	Witness []name.Council `json:"witnesses"`
+}
+
+// A Held is an offer that was held back at the gate.
+type Held struct {
+	Standard  name.Standard `json:"standard"`
+	Reference string        `json:"reference"` // the sender's own
+	At        time.Time     `json:"at"`
+	Problems  []Problem     `json:"problems"`
+	Offered   []byte        `json:"offered,omitempty"` // the bytes as offered; only where asked for
+}
+
+// HeldReply lists offers held back at the gate.
+type HeldReply struct {
+	Held []Held `json:"held"`
+}
+
+// BundleRequest asks for an audit bundle. With an agreement it holds what went
+// under it and what came back; with records, those; with neither, all records
+// of ours of a standard.
+type BundleRequest struct {
+	Agreement string   `json:"agreement,omitempty"`
+	Standard  string   `json:"standard,omitempty"`
+	Records   []string `json:"records,omitempty"` // ids
+	Full      bool     `json:"full,omitempty"`    // every field, not only the agreed ones; needs no agreement
+	// Statement asks for a compliance statement of ours and the records that it
+	// was counted from: its id, or "newest", of Standard where that is given.
+	Statement string `json:"statement,omitempty"`
+	// File is where the node writes the bundle: a new file, named from the root of
+	// the disk. Without it the bundle comes in the reply, through memory.
+	File string `json:"file,omitempty"`
+}
+
+// BundleReply is a .stile file, or says what is in the one that was written.
+type BundleReply struct {
+	Bundle  []byte `json:"bundle,omitempty"` // nil when it went to a file
+	Bytes   uint64 `json:"bytes"`
+	Entries int    `json:"entries"`
+}
+
+// A Run is one offering of a source's records.
+type Run struct {
+	Source string `json:"source"`
+	Number uint64 `json:"number"` // from 1
+}
+
+// SourceRequest begins a run of a source.
+type SourceRequest struct {
+	Source   string `json:"source"`   // of 1 to 64 bytes
+	Standard string `json:"standard"` // as in PutRequest; a source has one
+}
+
+// SourceReply is a source of records.
+type SourceReply struct {
+	Source   string            `json:"source"`
+	Standard name.StandardLine `json:"standard"`
+	Runs     uint64            `json:"runs"`
+	At       time.Time         `json:"at"` // when the newest run began
+}
+
+// AbsentReply says what earlier runs of a source offered and the newest did not.
+type AbsentReply struct {
+	Run     Run `json:"run"`
+	Offered int `json:"offered"` // records that the run did offer, refused ones with a key included
+	Absent  int `json:"absent"`  // live records that it did not, and that no other source offers
+	// Unidentified are rows of the run without a key that could be read: each may
+	// be one of the absent.
+	Unidentified int           `json:"unidentified"`
+	Examples     []name.Record `json:"examples,omitempty"` // at most ten of the absent
+}
+
+// DeleteAbsentRequest deletes what a source's newest run did not offer.
+type DeleteAbsentRequest struct {
+	Run Run `json:"run"`
+	// Absent is how many there are, as AbsentReply said. When there are more by
+	// now nothing is deleted.
+	Absent int `json:"absent"`
+}
+
+// DeleteAbsentReply says what became of that.
+type DeleteAbsentReply struct {
+	Deleted   int `json:"deleted"`
+	Withdrawn int `json:"withdrawn"` // agreements that records left by it, all together
+}

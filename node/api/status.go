@@ -1,0 +1,158 @@
+package api
+
+import (
+	"time"
+
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// StatusReply is the state of the node.
+type StatusReply struct {
+	// Quarantines are the councils with which all exchange is stopped, because their
+	// logs told two histories or were rolled back; Accusations those that say so of
+	// our own log. Nothing in a status matters more.
+	Quarantines []QuarantineReply `json:"quarantines,omitempty"`
+	Accusations []AccusationReply `json:"accusations,omitempty"`
+
+	Council    name.Council     `json:"council"`
+	Running    bool             `json:"running"` // answered by a running node; false: read from the folder
+	Since      time.Time        `json:"since,omitzero"`
+	Version    string           `json:"version"`
+	Addresses  []string         `json:"addresses,omitempty"`
+	LogSize    uint64           `json:"log_size"`
+	LogRoot    string           `json:"log_root"`
+	Records    map[string]int   `json:"records"` // live records of ours by standard
+	Held       int              `json:"held"`    // offers held back at the gate
+	Holdings   int              `json:"holdings"`
+	Witnesses  []WitnessReply   `json:"witnesses,omitempty"`
+	Partners   []PartnerReply   `json:"partners,omitempty"`
+	Agreements []AgreementReply `json:"agreements,omitempty"` // not in force, and why
+	Refusals   []Refusal        `json:"refusals,omitempty"`   // newest, of all partners
+	Links      []Link           `json:"links,omitempty"`
+	DiskBytes  uint64           `json:"disk_bytes"`
+	Directory  DirectoryHealth  `json:"directory"`
+	Warnings   []string         `json:"warnings,omitempty"`
+}
+
+// A Refusal is an entry of a partner's log that this node did not take.
+type Refusal struct {
+	From      name.Council   `json:"from"`
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Index     uint64         `json:"entry"` // log index at the sender
+	Pointer   string         `json:"pointer,omitempty"`
+	Rule      string         `json:"rule"`
+	At        time.Time      `json:"at"`
+}
+
+// A Link is a copy that is being made here of what a partner lets us have.
+type Link struct {
+	Council   name.Council   `json:"council"`
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Connected bool           `json:"connected"`
+	Live      bool           `json:"live"` // everything there was has been kept
+	Problem   string         `json:"problem,omitempty"`
+	Since     time.Time      `json:"since,omitzero"` // of the problem
+}
+
+// DirectoryHealth says whether the directory is to be relied upon. Exchange
+// stops when it has expired; local work goes on.
+type DirectoryHealth struct {
+	State   string    `json:"state"`            // fresh, expiring (within 14 days), expired or empty
+	Expires time.Time `json:"expires,omitzero"` // what expires first
+	Days    int       `json:"days"`             // whole days until then
+	Text    string    `json:"text"`             // in a sentence
+}
+
+// WitnessReply is a partner that has cosigned our log.
+type WitnessReply struct {
+	Council name.Council `json:"council"`
+	Size    uint64       `json:"size"`
+}
+
+// QuarantineReply is one stop of all exchange with a council, or a footprint.
+type QuarantineReply struct {
+	Council name.Council `json:"council"`
+	Active  bool         `json:"active"`
+	Since   time.Time    `json:"since"`
+	Fault   string       `json:"fault"` // fork, rollback or unproved
+	Reason  string       `json:"reason"`
+	Through string       `json:"through,omitempty"` // what the other head came with
+	Proven  bool         `json:"proven"`            // the two heads prove it by themselves
+	// The sizes and roots of the signed heads: the one we knew, and the one that we
+	// met then, of size 0 when none came.
+	HeldSize uint64 `json:"held_size"`
+	HeldRoot string `json:"held_root,omitempty"`
+	ToldSize uint64 `json:"told_size,omitempty"`
+	ToldRoot string `json:"told_root,omitempty"`
+	Entry    uint64 `json:"entry"` // in our log, that says so
+
+	EndedAt  time.Time `json:"ended_at,omitzero"`
+	Because  string    `json:"because,omitempty"`
+	Follow   string    `json:"follow,omitempty"`    // the history that is followed since: held or told
+	EndEntry uint64    `json:"end_entry,omitempty"` // in our log
+
+	// Own: it was our own log that was set back, as the council proved, and that
+	// begins anew. The council lets exchange go on itself.
+	Own bool `json:"own,omitempty"`
+}
+
+// AccusationReply is that a council stopped all exchange with us over our own log.
+type AccusationReply struct {
+	Council name.Council `json:"council"`
+	Since   time.Time    `json:"since"`
+	Reason  string       `json:"reason"` // in its words
+	// Proven: what it showed is signed with our log key and is not of the log that
+	// stands here.
+	Proven bool `json:"proven"`
+	// Anew: a person here decided that our log begins anew. Until then, when it is
+	// proven, no record is signed or deleted.
+	Anew bool `json:"anew,omitempty"`
+}
+
+// EvidenceReply is a file that stile-audit judges.
+type EvidenceReply struct {
+	Council  name.Council `json:"council"`
+	Evidence []byte       `json:"evidence"`
+}
+
+// EndQuarantineRequest lets exchange with a council go on.
+type EndQuarantineRequest struct {
+	Council string `json:"council"`
+	// Follow is "held" when the council has put its log right, so that it goes on
+	// from what we knew, and "told" when its log begins anew.
+	Follow  string `json:"follow"`
+	Because string `json:"because"`
+}
+
+// WhyRequest asks why a partner has or lacks a record; see RecordRequest.
+type WhyRequest struct {
+	Partner  string `json:"partner"`
+	Record   string `json:"record"`
+	Standard string `json:"standard,omitempty"`
+}
+
+// WhyReply answers why a partner has or lacks a record.
+type WhyReply struct {
+	Record  name.Record  `json:"record"`
+	Partner name.Council `json:"partner"`
+	Has     bool         `json:"has"`    // the partner acknowledged it and it was not withdrawn since
+	Answer  string       `json:"answer"` // one sentence
+	Steps   []WhyStep    `json:"steps"`  // rule by rule
+	Fields  []WhyField   `json:"fields,omitempty"`
+}
+
+// WhyStep is one rule that was looked at.
+type WhyStep struct {
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Rule      string         `json:"rule"`
+	Holds     bool           `json:"holds"`
+	Detail    string         `json:"detail,omitempty"`
+}
+
+// WhyField is what happens to one field of the record.
+type WhyField struct {
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Field     string         `json:"field"`
+	Sent      bool           `json:"sent"`
+	Because   string         `json:"because"`
+}

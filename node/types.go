@@ -1,0 +1,162 @@
+package node
+
+import "github.com/stile-exchange/stile/node/api"
+
+// Of every operation. They are those of package api, which says what each is; so are
+// all below.
+type (
+	Kind              = api.Kind
+	Error             = api.Error
+	Cursor            = api.Cursor
+	Problem           = api.Problem
+	Empty             = api.Empty
+	MemberRequest     = api.MemberRequest
+	MemberReply       = api.MemberReply
+	MemberNameRequest = api.MemberNameRequest
+)
+
+// The kinds of failure.
+const (
+	Failed      = api.Failed
+	Usage       = api.Usage
+	NotFound    = api.NotFound
+	Refused     = api.Refused
+	Invalid     = api.Invalid
+	Unverified  = api.Unverified
+	Unreachable = api.Unreachable
+	Behind      = api.Behind
+	Conflict    = api.Conflict
+)
+
+// The outcomes of a record. All but NotJudged are of one that was taken.
+const (
+	Created   = api.Created
+	Changed   = api.Changed
+	Unchanged = api.Unchanged
+	Valid     = api.Valid
+	NotJudged = api.NotJudged
+)
+
+// Of operations on records.
+type (
+	Offered             = api.Offered
+	PutRequest          = api.PutRequest
+	PutReply            = api.PutReply
+	PutResult           = api.PutResult
+	Outcome             = api.Outcome
+	RecordRequest       = api.RecordRequest
+	RecordReply         = api.RecordReply
+	ListRequest         = api.ListRequest
+	ListReply           = api.ListReply
+	HistoryReply        = api.HistoryReply
+	DeleteReply         = api.DeleteReply
+	ProofReply          = api.ProofReply
+	Held                = api.Held
+	HeldReply           = api.HeldReply
+	BundleRequest       = api.BundleRequest
+	BundleReply         = api.BundleReply
+	Run                 = api.Run
+	SourceRequest       = api.SourceRequest
+	SourceReply         = api.SourceReply
+	AbsentReply         = api.AbsentReply
+	DeleteAbsentRequest = api.DeleteAbsentRequest
+	DeleteAbsentReply   = api.DeleteAbsentReply
+)
+
+// Of operations on standards.
+type (
+	StandardRequest      = api.StandardRequest
+	StandardReply        = api.StandardReply
+	StandardArchiveReply = api.StandardArchiveReply
+	AdoptRequest         = api.AdoptRequest
+	AdoptReply           = api.AdoptReply
+	AdoptPreview         = api.AdoptPreview
+	ExampleCost          = api.ExampleCost
+	AgreementEffect      = api.AgreementEffect
+	MappingPreview       = api.MappingPreview
+	AgainstRequest       = api.AgainstRequest
+	AgainstReply         = api.AgainstReply
+	FaultCount           = api.FaultCount
+	ServeRequest         = api.ServeRequest
+	ServeReply           = api.ServeReply
+	MappedReply          = api.MappedReply
+	PublishedReply       = api.PublishedReply
+	StatusStep           = api.StatusStep
+	Level                = api.Level
+	Difference           = api.Difference
+	Change               = api.Change
+)
+
+// Of compliance statements.
+type (
+	MeasureRequest      = api.MeasureRequest
+	MeasureReply        = api.MeasureReply
+	Statement           = api.Statement
+	StatementOffers     = api.StatementOffers
+	StatementErrors     = api.StatementErrors
+	StatementError      = api.StatementError
+	StatementField      = api.StatementField
+	StatementFreshness  = api.StatementFreshness
+	StatementPartners   = api.StatementPartners
+	StatementReceived   = api.StatementReceived
+	StatementCheckpoint = api.StatementCheckpoint
+	AdoptionRequest     = api.AdoptionRequest
+	Adoption            = api.Adoption
+	AdoptionRow         = api.AdoptionRow
+	AdoptionShare       = api.AdoptionShare
+	AdoptionGroup       = api.AdoptionGroup
+	AdoptionPoint       = api.AdoptionPoint
+	RefusedStatement    = api.RefusedStatement
+)
+
+// Of operations on agreements.
+type (
+	AgreementRequest = api.AgreementRequest
+	AgreementReply   = api.AgreementReply
+	PartnerReply     = api.PartnerReply
+	ConfirmedReply   = api.ConfirmedReply
+	PreviewReply     = api.PreviewReply
+	FieldCount       = api.FieldCount
+)
+
+// Of questions, under agreements of which nothing is copied.
+type (
+	LookupRequest     = api.LookupRequest
+	LookupReply       = api.LookupReply
+	LookupListRequest = api.LookupListRequest
+	QuestionReply     = api.QuestionReply
+	AggregateRequest  = api.AggregateRequest
+	AggregateReply    = api.AggregateReply
+	Group             = api.Group
+)
+
+// Of what the node says of itself and of others.
+type (
+	StatusReply          = api.StatusReply
+	Refusal              = api.Refusal
+	Link                 = api.Link
+	DirectoryHealth      = api.DirectoryHealth
+	WitnessReply         = api.WitnessReply
+	QuarantineReply      = api.QuarantineReply
+	AccusationReply      = api.AccusationReply
+	EvidenceReply        = api.EvidenceReply
+	EndQuarantineRequest = api.EndQuarantineRequest
+	WhyRequest           = api.WhyRequest
+	WhyReply             = api.WhyReply
+	WhyStep              = api.WhyStep
+	WhyField             = api.WhyField
+)
+
+func fail(k Kind, try, format string, a ...any) *Error { return api.Fail(k, try, format, a...) }
+
+// each returns f of every element; nil of nil.
+func each[A, B any](in []A, f func(A) B) []B {
+	if in == nil {
+		return nil
+	}
+	out := make([]B, len(in))
+	for i, x := range in {
+		out[i] = f(x)
+	}
+	return out
+}
