@@ -13,7 +13,7 @@ import (
 // second meaning: a new layout takes a new letter and raises layoutVersion.
 //
 //	V                        layout version, one byte
-//	e index8                 entry: see entry.go
+//	e index8                 entry: see entry.go; or sixteen of them: see block.go
 //	t level1 tile8           hash tile, 32 bytes a hash, the right-most may be partial
 //	c                        signed checkpoint (a note), size and root equal to the tiles
 //	w council                latest cosignature by a witness: see witness.go

@@ -89,8 +89,9 @@ type Ledger struct {
 	key  string // id of the record key
 	sign keySigner
 
-	tiles tileCache
-	empty []byte // signed checkpoint of the empty log; nil once there is another
+	tiles  tileCache
+	blocks blockCache
+	empty  []byte // signed checkpoint of the empty log; nil once there is another
 
 	// What the writer keeps, touched by it alone.
 	w writer

@@ -275,42 +275,27 @@ const (
 // from. At the size of the log there are no more. made is the line whose
 // records a mapping makes of them.
 func (v *View) ChangesOf(line, made name.StandardLine, from uint64) (out []RecordChange, next uint64, err error) {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = []byte{'e'}
-	o.PrefetchSize = 64
-	it := v.txn.NewIterator(o)
-	defer it.Close()
 	next = from
 	size, scanned := 0, 0
-	for it.Seek(entryKey(from)); it.Valid(); it.Next() {
-		index := indexAtEnd(it)
-		if index >= v.cp.Size {
-			break
-		}
+	for index := from; index < v.cp.Size; index++ {
 		if len(out) == maxChanges || size >= maxChangesBytes || scanned == maxChangesScan {
 			return out, index, nil
 		}
 		scanned++
 		next = index + 1
-		var about [16]byte
-		ours := false
-		err := it.Item().Value(func(b []byte) error {
-			if len(b) < 42 || b[0] != kindRecord {
-				return nil
-			}
-			std, _, err := v.l.tables(binary.BigEndian.Uint32(b[2:]), binary.BigEndian.Uint32(b[6:]))
-			if err != nil || std.name.Line() != line {
-				return nil // one that is damaged is told where it is read
-			}
-			ours, about, size = true, [16]byte(b[26:42]), size+len(b)
-			return nil
-		})
-		if err != nil {
-			return nil, 0, fmt.Errorf("entry %d: %w: %w", index, ErrStorage, err)
+		b, err := v.stored(index)
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged) || err == nil && (len(b) < 42 || b[0] != kindRecord) {
+			continue // one that is damaged is told where it is read
 		}
-		if !ours {
+		if err != nil {
+			return nil, 0, fmt.Errorf("entry %d: %w", index, err)
+		}
+		std, _, err := v.l.tables(binary.BigEndian.Uint32(b[2:]), binary.BigEndian.Uint32(b[6:]))
+		if err != nil || std.name.Line() != line {
 			continue
 		}
+		about := [16]byte(b[26:42])
+		size += len(b)
 		h, err := v.head(name.RecordFrom(about))
 		if err != nil {
 			return nil, 0, err

@@ -144,7 +144,7 @@ func (v *View) raw(index uint64) ([]byte, error) {
 	if index >= v.cp.Size {
 		return nil, fmt.Errorf("entry %d: %w", index, ErrNotFound)
 	}
-	raw, err := valueOf(v.txn, entryKey(index))
+	raw, err := v.stored(index)
 	if errors.Is(err, ErrNotFound) || (err == nil && len(raw) == 0) {
 		// The log counts it, so it was there.
 		return nil, fmt.Errorf("entry %d: %w: missing", index, ErrDamaged)

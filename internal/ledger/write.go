@@ -373,13 +373,12 @@ func (l *Ledger) assemble(b *batch) {
 			return
 		}
 		if p.event != nil {
-			b.sets[string(entryKey(p.index))] = append([]byte{kindEvent}, p.token.Bytes()...)
 			b.sets[string(eventKindKey(p.event.Kind, p.index))] = []byte{}
 		} else {
-			b.sets[string(entryKey(p.index))] = p.stored.encode()
 			b.sets[string(headKey(p.stored.record))] = p.head.encode()
 		}
 	}
+	b.storeEntries()
 }
 
 // commit hands the batch to Badger and returns; b.finished tells the end.

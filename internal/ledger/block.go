@@ -1,0 +1,221 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Sixteen entries that stand beside each other in the log, the first at a
+// multiple of sixteen, are one value, a block, when one batch writes all of
+// them. It lies under the key of its first entry. All others are values of their
+// own. So an entry is in the block of its sixteen, or under its own key, and no
+// entry is ever in both.
+//
+// What records of one standard have in common is said once in a block. And the
+// store's log, its tables in memory and each rewriting of its files are as much
+// smaller, which costs less than compressing does.
+//
+//	3 heads16×uvarint texts16×uvarint n-uvarint heads… texts…
+//
+// are the length in bytes of each entry's head and text, and then all heads,
+// compressed to n bytes, and all texts, compressed (zstd, RFC 8878, without
+// a checksum: an entry is hashed against its leaf before it is believed). The
+// text of a record is its body and that of an event is its token; the head is what
+// comes before it, much of which is random and would spoil the compression of
+// texts.
+//
+// An entry of a block is erased by writing the block again with an empty head and
+// text in its place, and then having the tables that held the old one rewritten.
+const (
+	kindBlock  byte = 3
+	blockSize       = 16
+	blockBytes      = 256 << 10 // of entries in one block: larger ones are stored alone
+)
+
+// blockCodec is shared: both sides may be used concurrently and keep nothing
+// from one call to the next.
+var blockCodec = sync.OnceValues(func() (*zstd.Encoder, *zstd.Decoder) {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
+		zstd.WithWindowSize(128<<10), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		panic("internal error: zstd: " + err.Error())
+	}
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(blockBytes), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		panic("internal error: zstd: " + err.Error())
+	}
+	return e, d
+})
+
+// A packed is an entry as it is stored, and where its text begins.
+type packed struct {
+	entry []byte
+	text  int
+}
+
+// encodeBlock returns the block of sixteen entries, nil when they are too large
+// for one.
+func encodeBlock(entries []packed) []byte {
+	var total, heads int
+	for _, e := range entries {
+		total, heads = total+len(e.entry), heads+e.text
+	}
+	if len(entries) != blockSize || total > blockBytes {
+		return nil
+	}
+	plain := make([]byte, 0, total)
+	for _, e := range entries {
+		plain = append(plain, e.entry[:e.text]...)
+	}
+	for _, e := range entries {
+		plain = append(plain, e.entry[e.text:]...)
+	}
+	enc, _ := blockCodec()
+	b := make([]byte, 1, 1+2*2*blockSize+total/2)
+	b[0] = kindBlock
+	for _, e := range entries {
+		b = binary.AppendUvarint(b, uint64(e.text))
+	}
+	for _, e := range entries {
+		b = binary.AppendUvarint(b, uint64(len(e.entry)-e.text))
+	}
+	z := enc.EncodeAll(plain[:heads], make([]byte, 0, heads+32))
+	b = append(binary.AppendUvarint(b, uint64(len(z))), z...)
+	return enc.EncodeAll(plain[heads:], b)
+}
+
+var errBlock = errors.New("a block of entries is not as it was written")
+
+// decodeBlock returns the entries of a block. They share memory.
+func decodeBlock(b []byte) (*[blockSize][]byte, error) {
+	if len(b) == 0 || b[0] != kindBlock {
+		return nil, errBlock
+	}
+	b = b[1:]
+	next := func() int {
+		n, size := binary.Uvarint(b)
+		if size <= 0 || n > blockBytes {
+			b = nil
+			return -1
+		}
+		b = b[size:]
+		return int(n)
+	}
+	var lengths [2 * blockSize]int
+	var sums [2]int
+	for i := range lengths {
+		if lengths[i] = next(); lengths[i] < 0 {
+			return nil, errBlock
+		}
+		sums[i/blockSize] += lengths[i]
+	}
+	n := next()
+	if n < 0 || n > len(b) || sums[0]+sums[1] > blockBytes {
+		return nil, errBlock
+	}
+	_, dec := blockCodec()
+	plain, err := dec.DecodeAll(b[:n], make([]byte, 0, sums[0]+sums[1]))
+	if err != nil || len(plain) != sums[0] {
+		return nil, errBlock
+	}
+	if plain, err = dec.DecodeAll(b[n:], plain); err != nil || len(plain) != sums[0]+sums[1] {
+		return nil, errBlock
+	}
+	out := new([blockSize][]byte)
+	all := make([]byte, 0, len(plain))
+	head, text := 0, sums[0]
+	for i := range out {
+		from := len(all)
+		all = append(all, plain[head:head+lengths[i]]...)
+		all = append(all, plain[text:text+lengths[blockSize+i]]...)
+		head, text = head+lengths[i], text+lengths[blockSize+i]
+		out[i] = all[from:len(all):len(all)]
+	}
+	return out, nil
+}
+
+// A blockCache keeps the blocks that were read last, so that entries read one
+// after the other cost one decompression. A block never changes once it is
+// committed.
+type blockCache [32]atomic.Pointer[cachedBlock]
+
+type cachedBlock struct {
+	first   uint64
+	entries *[blockSize][]byte
+}
+
+func (c *blockCache) slot(first uint64) *atomic.Pointer[cachedBlock] {
+	return &c[first/blockSize%uint64(len(c))]
+}
+
+// stored returns an entry as it was written, ErrNotFound when it is not there. The
+// caller must not change it.
+func (v *View) stored(index uint64) ([]byte, error) {
+	first := index &^ (blockSize - 1)
+	slot := v.l.blocks.slot(first)
+	if c := slot.Load(); c != nil && c.first == first {
+		return c.entries[index-first], nil
+	}
+	raw, err := valueOf(v.txn, entryKey(first))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	if err != nil || len(raw) == 0 || raw[0] != kindBlock {
+		if first == index {
+			return raw, err
+		}
+		return valueOf(v.txn, entryKey(index))
+	}
+	entries, err := decodeBlock(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	slot.Store(&cachedBlock{first, entries})
+	return entries[index-first], nil
+}
+
+// storeEntries puts the entries of a batch, which are sealed, among its writes.
+func (b *batch) storeEntries() {
+	type run struct{ from, to int }
+	var runs []run
+	for from := 0; from < len(b.entries); {
+		to := from + 1
+		if b.entries[from].index%blockSize == 0 && from+blockSize <= len(b.entries) {
+			to = from + blockSize
+		}
+		runs = append(runs, run{from, to})
+		from = to
+	}
+	values := make([][]byte, len(b.entries)) // nil: in a block
+	onAllCores(len(runs), 1, func(i int) {
+		r := runs[i]
+		var all [blockSize]packed
+		for j := r.from; j < r.to; j++ {
+			all[j-r.from] = b.entries[j].pack()
+			values[j] = all[j-r.from].entry
+		}
+		if block := encodeBlock(all[:r.to-r.from]); block != nil {
+			clear(values[r.from:r.to])
+			values[r.from] = block
+		}
+	})
+	for i, v := range values {
+		if v != nil {
+			b.sets[string(entryKey(b.entries[i].index))] = v
+		}
+	}
+}
+
+// pack returns a sealed entry as it is stored.
+func (p *pending) pack() packed {
+	if p.event != nil {
+		return packed{append([]byte{kindEvent}, p.token.Bytes()...), 1}
+	}
+	b := p.stored.encode()
+	return packed{b, len(b) - len(p.stored.body)}
+}
