@@ -20,6 +20,11 @@ const module = "github.com/stile-exchange/stile"
 // policy is the order of the rooms. A package may import packages on lines
 // above its own, never one on its own line or below. "x/*" is every package
 // under x. What a room is for stands in its package comment.
+//
+// internal/directory/follow stands apart from the rest of the directory because it
+// asks others over wire. internal/machines and internal/replicas stand between the
+// footprint and the node: the first runs a node of which it knows no more than that
+// it runs, the second holds what a person may ask of footprints.
 const policy = `
 	node/name  internal/strictjson  internal/workbook  schemas  schemas/*
 	node/api
@@ -30,10 +35,12 @@ const policy = `
 	internal/directory/datadir
 	internal/ledger  internal/ledger/ledgertest  internal/audit  internal/wire  internal/intake
 	internal/wire/*  internal/export
+	internal/directory/follow
 	internal/judge
 	internal/judge/*
 	internal/footprint
-	internal/peersync  internal/book
+	internal/peersync  internal/book  internal/machines
+	internal/replicas
 	internal/question  internal/mapper  internal/bundle
 	node
 	internal/feed

@@ -46,11 +46,11 @@ func (n *Node) find(in AdoptRequest) (*found, error) {
 		if std, err := n.ledger.Standard(full); err == nil {
 			return n.listed(&found{std: std, origin: originAdopted}), nil
 		}
-		p, listed := n.client().View().Standard(full)
+		p, listed := n.follower.Client().View().Standard(full)
 		if std := n.loaded.kept(p.SHA256); listed && std != nil {
 			return n.listed(&found{std: std, origin: originDirectory}), nil
 		}
-		std, err := n.published(full)
+		std, err := n.follower.Standard(full)
 		if err == nil {
 			n.loaded.keep(p.SHA256, std)
 			return n.listed(&found{std: std, origin: originDirectory}), nil
@@ -64,7 +64,7 @@ func (n *Node) find(in AdoptRequest) (*found, error) {
 
 // listed adds what the directory says of it.
 func (n *Node) listed(f *found) *found {
-	if p, ok := n.client().View().Standard(f.std.Name()); ok {
+	if p, ok := n.follower.Client().View().Standard(f.std.Name()); ok {
 		f.pub = &p
 	}
 	return f
@@ -107,12 +107,12 @@ func (n *Node) findNewest(want string) (*found, error) {
 			names = append(names, s.Name().Name)
 		}
 	}
-	for _, p := range n.client().View().Standards() {
+	for _, p := range n.follower.Client().View().Standards() {
 		if !p.Held || !means(want, p.Name) {
 			continue
 		}
 		names = append(names, p.Name.Name)
-		std, err := n.published(p.Name)
+		std, err := n.follower.Standard(p.Name)
 		if err != nil {
 			n.log.Warn("a published standard is passed over", "standard", p.Name, "because", err.Error())
 			continue
@@ -302,7 +302,7 @@ func (n *Node) same(f *found) error {
 		return fail(Conflict, "give what is new the next version number; stile standard diff shows what is", "%s is adopted here with other bytes, and a version stays as it is (%s)", nm, what)
 	}
 	if f.pub != nil && f.origin != originDirectory && f.pub.Held {
-		if b, err := n.client().Archive(nm); err == nil {
+		if b, err := n.follower.Client().Archive(nm); err == nil {
 			if pub, err := standard.LoadArchive(b); err == nil && !bytes.Equal(pub.Archive(), f.std.Archive()) {
 				return fail(Conflict, "stile standard adopt "+nm.String()+" takes it from the directory", "%s has published %s with other bytes than these", nm.Name.Publisher(), nm)
 			}

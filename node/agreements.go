@@ -10,6 +10,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
@@ -106,14 +107,14 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		return nil, err
 	}
 	self := n.cfg.Council
-	kept, err := n.keptIn(a)
+	footprints, err := n.replicas.Parties(a)
 	if err != nil {
 		return nil, err
 	}
-	if !a.Party(self) && len(kept) == 0 {
+	if !a.Party(self) && len(footprints) == 0 {
 		return nil, fail(Refused, "", "%s is not a party to %s", self, a.Name)
 	}
-	if err := n.checkFootprints(a, kept); err != nil {
+	if err := n.replicas.MaySign(a, footprints); err != nil {
 		return nil, err
 	}
 	_, problems, err := n.check(a)
@@ -131,7 +132,7 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			Try:     "fill in or mend these headings, then stile agreement preview FILE",
 		}
 	}
-	others := n.hearers(a)
+	others := n.replicas.Addressees(a)
 	for _, c := range others {
 		if _, ok := n.directory.Member(c); !ok {
 			return nil, fail(NotFound, "stile council add FILE", "%s is not in the directory, so its signature could not be checked", c)
@@ -146,8 +147,8 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			return nil, err
 		}
 	}
-	if !proposed && n.replicas.at(a.From) != nil {
-		if err := n.vouch(ctx, event.KindAgreementProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
+	if !proposed && n.replicas.Replica(a.From) != nil {
+		if err := n.book.Vouch(ctx, event.KindAgreementProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
 			return nil, err
 		}
 		if err := n.book.Say(a.From, event.KindAgreementProposal, agreement.Proposal{Agreement: a}.Body()); err != nil {
@@ -155,7 +156,7 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		}
 		proposed = true
 	}
-	switch signed, err := n.vouched(event.KindAgreementSignature, a.Ref()); {
+	switch signed, err := n.book.Vouched(event.KindAgreementSignature, a.Ref()); {
 	case err != nil:
 		return nil, err
 	case a.Party(self):
@@ -166,9 +167,9 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			return nil, err
 		}
 	case !proposed:
-		return nil, fail(NotFound, "wait until it has arrived: stile agreement list", "%s has not been proposed to %s", a.Name, kept[0].name)
+		return nil, fail(NotFound, "wait until it has arrived: stile agreement list", "%s has not been proposed to %s", a.Name, footprints[0].Name())
 	case !signed:
-		if err := n.vouch(ctx, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref()}.Body(), others); err != nil {
+		if err := n.book.Vouch(ctx, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref()}.Body(), others); err != nil {
 			return nil, err
 		}
 	}
@@ -177,7 +178,7 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			return nil, err
 		}
 	}
-	unsent := n.relayNow(ctx, kept)
+	unsent := n.relayNow(ctx, footprints)
 	n.book.Stir()
 	if n.network() != nil {
 		n.book.AwaitProposer(ctx, a)
@@ -228,20 +229,20 @@ func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*Agreemen
 	if strings.TrimSpace(in.Reason) == "" {
 		return nil, fail(Usage, "--reason \"why it ends\"", "an end needs a reason, which the partner will read")
 	}
-	kept, err := n.keptIn(a)
+	footprints, err := n.replicas.Parties(a)
 	if err != nil {
 		return nil, err
 	}
 	end := agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: n.now().UTC().Truncate(time.Second)}.Body()
-	if a.Party(n.cfg.Council) || len(kept) == 0 {
-		err = n.say(ctx, event.KindAgreementEnd, end, n.hearers(a))
+	if a.Party(n.cfg.Council) || len(footprints) == 0 {
+		err = n.say(ctx, event.KindAgreementEnd, end, n.replicas.Addressees(a))
 	} else {
-		err = n.vouch(ctx, event.KindAgreementEnd, end, n.hearers(a))
+		err = n.book.Vouch(ctx, event.KindAgreementEnd, end, n.replicas.Addressees(a))
 	}
 	if err != nil {
 		return nil, err
 	}
-	unsent := n.relayNow(ctx, kept)
+	unsent := n.relayNow(ctx, footprints)
 	if err := n.book.Settle(ctx); err != nil {
 		return nil, err
 	}
@@ -310,4 +311,19 @@ func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*Agree
 		return &r, nil
 	}
 	return nil, fail(NotFound, "stile agreement list", "%s version %d was not proposed here", a, version)
+}
+
+// relayNow brings what we have just said to the footprints of an agreement, and
+// says in words what could not be: it goes on being tried.
+func (n *Node) relayNow(ctx context.Context, members []*replicas.Replica) string {
+	s := n.exchange()
+	if s == nil {
+		return ""
+	}
+	for _, r := range members {
+		if err := s.Relay(ctx, r.Footprint()); err != nil {
+			return fmt.Sprintf("%s has not got it yet, and gets it as soon as it can: %v", r.Name(), err)
+		}
+	}
+	return ""
 }

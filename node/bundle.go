@@ -103,12 +103,12 @@ func (n *Node) bundles() bundle.Options {
 		Council: n.cfg.Council, Ledger: n.ledger, Now: n.now, Log: n.log,
 		Texts: func(a name.Agreement) []agreement.Status { return n.book.Texts(a, n.now()) },
 		Keepers: func(c name.Council) []name.Council {
-			if !n.isFootprint(c) {
+			if !n.replicas.Is(c) {
 				return nil
 			}
-			return n.keepers(c)
+			return n.replicas.Members(c)
 		},
-		Member: n.directory.Member, Evidence: n.client().Evidence,
+		Member: n.directory.Member, Evidence: n.follower.Client().Evidence,
 	}
 }
 

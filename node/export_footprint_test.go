@@ -30,8 +30,8 @@ func (n *Node) Watched(ctx context.Context) (string, error) {
 		return "", err
 	}
 	n.counted.Store(c)
-	for _, r := range n.replicas.list() {
-		r.f.Look(ctx)
+	for _, r := range n.replicas.List() {
+		r.Footprint().Look(ctx)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -41,7 +41,7 @@ func (n *Node) Watched(ctx context.Context) (string, error) {
 // WithdrawUnnoted withdraws a record from a footprint as a node does that stops
 // before it can note what the footprint took, and recalls it as the next start does.
 func (n *Node) WithdrawUnnoted(ctx context.Context, fp name.Council, a name.Agreement, rec name.Record) error {
-	return n.exchange().WithdrawUnnoted(ctx, n.replicas.at(fp).f, a, rec)
+	return n.exchange().WithdrawUnnoted(ctx, n.replicas.Replica(fp), a, rec)
 }
 
 // Contribution is what this node, as a member, answers a council outside.

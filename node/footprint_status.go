@@ -7,6 +7,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -17,7 +18,7 @@ func (n *Node) intoFootprint(out *PartnerReply, s *peersync.Syncer, f *ledger.Fe
 	if s != nil {
 		link, running = s.Into(out.Council, f.Agreement)
 	}
-	if n.replicas.at(out.Council) == nil && n.gone(out.Council) != "" {
+	if n.replicas.Replica(out.Council) == nil && n.gone(out.Council) != "" {
 		out.Behind = n.gone(out.Council)
 		return
 	}
@@ -39,7 +40,7 @@ func (n *Node) intoFootprint(out *PartnerReply, s *peersync.Syncer, f *ledger.Fe
 // unconfirmed says of withdrawals from a footprint who has not confirmed them.
 func (n *Node) unconfirmed(out *PartnerReply) {
 	_, open := n.confirmations.Of(out.Council, out.Agreement)
-	if open.Withdrawals == 0 || !n.keepsFootprint(out.Council) {
+	if open.Withdrawals == 0 || !n.replicas.Has(out.Council) {
 		return // after discarding it nobody asks any more
 	}
 	out.Outstanding += open.Withdrawals
@@ -52,14 +53,14 @@ func (n *Node) unconfirmed(out *PartnerReply) {
 
 // outOfFootprint says how far a partner of a footprint outside has come, as far as
 // this member knows.
-func (n *Node) outOfFootprint(r *replica, s *peersync.Syncer, st agreement.Status, c name.Council, connected bool) PartnerReply {
+func (n *Node) outOfFootprint(r *replicas.Replica, s *peersync.Syncer, st agreement.Status, c name.Council, connected bool) PartnerReply {
 	a := st.Agreement
 	var last peersync.Asked
 	if s != nil {
-		last = s.Asked(r.f, a.Name, c)
+		last = s.Asked(r.Footprint(), a.Name, c)
 	}
 	out := PartnerReply{
-		Council: c, Agreement: a.Name, Direction: "to", Through: r.name, Connected: connected,
+		Council: c, Agreement: a.Name, Direction: "to", Through: r.Name(), Connected: connected,
 		Offered: last.Held, Held: last.Held, LastAt: last.At,
 	}
 	if !a.Way().Copied {
@@ -70,7 +71,7 @@ func (n *Node) outOfFootprint(r *replica, s *peersync.Syncer, st agreement.Statu
 		}
 		return out
 	}
-	cp, _ := r.f.Checkpoint()
+	cp, _ := r.Footprint().Checkpoint()
 	switch gone := n.gone(c); {
 	case st.Phase == agreement.Suspended:
 		out.Suspended, out.Behind = true, st.Why
@@ -85,6 +86,20 @@ func (n *Node) outOfFootprint(r *replica, s *peersync.Syncer, st agreement.Statu
 	}
 	if !out.InStep {
 		out.BehindEntries = cp.Size - min(cp.Size, last.Cursor)
+	}
+	return out
+}
+
+// flows says how far what goes into a footprint has come.
+func (n *Node) flows(fp name.Council) (out []PartnerReply) {
+	all, err := n.partners(false)
+	if err != nil {
+		n.log.Error("how far partners are", "error", err.Error())
+	}
+	for _, p := range all {
+		if p.Council == fp {
+			out = append(out, p)
+		}
 	}
 	return out
 }

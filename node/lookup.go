@@ -66,7 +66,7 @@ func questionError(err error) error {
 // questions returns what asking and answering works with.
 func (n *Node) questions() question.Options {
 	return question.Options{
-		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, Judge: n.judge, Agreements: n.book, Footprints: &n.replicas,
+		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, Judge: n.judge, Agreements: n.book, Footprints: n.replicas,
 		PerDay: func() int { return n.cfg.Limits.QuestionsPerDay }, Log: n.log, Now: n.now,
 	}
 }

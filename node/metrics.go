@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -53,8 +54,8 @@ func (n *Node) keepCounting(ctx context.Context) {
 			n.log.Warn("counting for monitoring", "error", err.Error())
 		}
 		took := time.Since(start)
-		for _, r := range n.replicas.list() {
-			r.f.Look(ctx)
+		for _, r := range n.replicas.List() {
+			r.Footprint().Look(ctx)
 		}
 		pause(ctx, max(countEvery, countShare*took))
 	}
@@ -193,7 +194,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		p.gauge("stile_disk_free_bytes", "Free disk space in the data folder.", float64(free))
 	}
 	p.gauge("stile_disk_needed_bytes", "Free disk space below which no more records are taken.", float64(n.cfg.Limits.MinFree()))
-	h := n.client().View().Health(n.now())
+	h := n.follower.Client().View().Health(n.now())
 	p.gauge("stile_directory_up_to_date", "1 while the directory can be relied upon; 0 when it has expired or was never fetched, and nothing is exchanged.", truth(n.directory.Exchange(n.now()) == nil))
 	if !h.Expires.IsZero() {
 		p.gauge("stile_directory_expiry_timestamp_seconds", "When the first of the directory's files expires, in Unix time.", unix(h.Expires))
@@ -201,12 +202,10 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	if c := n.counted.Load(); c != nil {
 		c.collect(p)
 	}
-	n.replicas.mu.Lock()
-	for c, r := range n.replicas.all {
-		p.gauge("stile_footprint_open", "1 while the replica of the footprint is open here, 0 when it could not be opened.", truth(r.f != nil), "footprint", string(c))
+	for _, r := range n.replicas.All() {
+		p.gauge("stile_footprint_open", "1 while the replica of the footprint is open here, 0 when it could not be opened.", truth(r.Footprint() != nil), "footprint", string(r.Name()))
 	}
-	n.replicas.mu.Unlock()
-	for _, r := range n.replicas.list() {
+	for _, r := range n.replicas.List() {
 		p.footprint(r)
 	}
 }
@@ -274,9 +273,9 @@ func (c *counted) collect(p sheet) {
 	}
 }
 
-func (p sheet) footprint(r *replica) {
-	g := r.f.Figures()
-	who := []string{"footprint", string(r.name)}
+func (p sheet) footprint(r *replicas.Replica) {
+	g := r.Footprint().Figures()
+	who := []string{"footprint", string(r.Name())}
 	with := func(more ...string) []string { return slices.Concat(who, more) }
 	votes, up := 0, 0
 	for _, m := range g.Members {
@@ -296,8 +295,8 @@ func (p sheet) footprint(r *replica) {
 	p.gauge("stile_footprint_members_needed", "How many members must agree to anything.", float64(g.Needs), who...)
 	p.gauge("stile_footprint_has_leader", "1 while a leader is known here.", truth(g.Leader != ""), who...)
 	p.gauge("stile_footprint_leads", "1 while this member leads.", truth(g.Leads), who...)
-	if r.council != nil {
-		p.gauge("stile_machine_runs_council", "1 while this machine runs its council's node.", truth(r.council.node.Load() != nil), who...)
+	if c := r.Council(); c != nil {
+		p.gauge("stile_machine_runs_council", "1 while this machine runs its council's node.", truth(c.Running()), who...)
 	}
 	p.gauge("stile_footprint_decides", "1 while something can be decided, as far as is known here: there is a leader, and enough members are up.", truth(g.Decides), who...)
 	p.gauge("stile_footprint_stopped", "1 when this member's replica applies nothing any more.", truth(g.Stopped), who...)
@@ -333,7 +332,7 @@ func (p sheet) footprint(r *replica) {
 	}
 	p.counter("stile_footprint_snapshot_sent_bytes_total", "Bytes of the snapshots sent.", float64(g.Snapshots.SentBytes), who...)
 	p.counter("stile_footprint_snapshot_installed_bytes_total", "Bytes of the snapshots installed here.", float64(g.Snapshots.InstalledBytes), who...)
-	if counts, err := r.f.Counts(); err == nil {
+	if counts, err := r.Footprint().Counts(); err == nil {
 		for c, by := range counts {
 			for std, k := range by {
 				p.gauge("stile_footprint_records", "Live records in the footprint's ledger, by the council that contributed them.", float64(k), with("council", string(c), "standard", std.String())...)

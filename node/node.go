@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,16 +38,19 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/book"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
-	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/directory/follow"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/machines"
 	"github.com/stile-exchange/stile/internal/mapper"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/question"
+	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -192,7 +196,7 @@ type Options struct {
 	Fatal func(error)
 
 	// shared is where the ledger is when this is a council's node on a machine
-	// that leads; see machines.go.
+	// that leads; see package machines.
 	shared *ledger.Shared
 }
 
@@ -205,11 +209,10 @@ type Node struct {
 	log       *slog.Logger
 	now       func() time.Time
 	keys      *keys.Ring
-	directory *directory.Directory
-	judge     *judge.Judge                  // of what other councils send          // what tuf says, in view
-	tuf       atomic.Pointer[tufdir.Client] // replaced when the node joins another directory
-	guest     atomic.Pointer[wire.Member]   // whom we fetch a directory from that we are not yet in
-	asking    chan struct{}                 // buffered: the directory is to be looked after
+	follower  *follow.Follower     // keeps the directory up to date
+	directory *directory.Directory // the follower's: who is a member
+	files     *machines.Files      // nil where the ledger is the folder's own
+	judge     *judge.Judge         // of what other councils send
 	ledger    *ledger.Ledger
 	book      *book.Book
 	asker     *question.Asker
@@ -217,7 +220,7 @@ type Node struct {
 	mapper    *mapper.Mapper
 	loaded    standardCache
 	looked    usedQueue
-	replicas  replicas
+	replicas  *replicas.Set
 	// confirmations are the receipts of footprints, in our own ledger.
 	confirmations *peersync.Confirmations
 	counted       atomic.Pointer[counted] // nil where nobody watches
@@ -225,16 +228,9 @@ type Node struct {
 	ready chan struct{}
 	once  sync.Once
 
-	keeping sync.Mutex // held while files are kept
-	kept    savedFiles // guarded by it; see machines_files.go
-
-	hosting    sync.Mutex // held while what we publish is changed
-	refreshing sync.Mutex // held while mirrors are asked
-
 	mu      sync.Mutex // guards what follows
 	host    *wire.Host
 	net     wire.Network
-	http    string // address that HTTP is served at; "" where it is not
 	watched string // address that monitoring is served at; "" where it is not
 	sync    *peersync.Syncer
 	since   time.Time
@@ -254,10 +250,10 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	if err := cfg.CheckFolders(); err != nil {
 		return nil, fail(NotFound, "stile init --data DIR --council DOMAIN makes a data folder", "%v", err)
 	}
-	if m, err := readMachine(cfg.Data); err != nil {
+	if m, err := machines.ReadOwner(cfg.Data); err != nil {
 		return nil, err
 	} else if m != nil && o.shared == nil {
-		return nil, m.elsewhere(cfg.Council)
+		return nil, m.Elsewhere(cfg.Council)
 	}
 	pass, err := cfg.Passphrase()
 	if err != nil {
@@ -280,36 +276,47 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l,
-		ready: make(chan struct{}), asking: make(chan struct{}, 1),
+		ready: make(chan struct{}),
 	}
 	n.Operations = Operations{node: n}
-	n.replicas.n, n.replicas.serve = n, n.keepCouncil
 	n.mapper = mapper.New(mapper.Options{
 		Ledger: l, Gate: n.gate, Now: o.Now, Log: o.Log, Workers: cfg.Limits.Workers(), RecordBytes: cfg.Limits.RecordBytes,
 	})
 	// The ledger is open, so no other process has the folder: only one may use
 	// a directory's at a time.
-	if err := n.begin(pass); err != nil {
+	if err := n.begin(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
 }
 
-func (n *Node) begin(pass []byte) error {
-	c, err := datadir.Open(context.Background(), n.cfg, pass, n.now)
+func (n *Node) begin() (err error) {
+	n.follower, err = follow.Open(context.Background(), follow.Options{
+		Config: n.cfg, Keys: n.keys, Ledger: n.ledger, Log: n.log, Now: n.now, Shuffle: rand.Shuffle, Adopted: n.adopted,
+		Changed: n.changed, Stored: func() error { return n.files.Copy() },
+	})
 	if err != nil {
-		return fail(Failed, "mend or remove the file it names, or restore the folder directory/ from a backup", "%v", err)
-	}
-	n.tuf.Store(c)
-	if n.directory, err = directory.New(); err != nil {
 		return err
 	}
-	n.judge = judge.New(judge.Options{Directory: n.directory, Ledger: n.ledger, Prove: n.prove, Stopped: n.stopped, Standards: n.ledger.Standard, Now: n.now, Last: n.ledger.Last, Members: n.keepers, Ask: n.ask})
-	if err := n.showEdition(); err != nil {
+	n.directory = n.follower.Members()
+	if n.files, err = machines.OpenFiles(n.cfg, n.o.shared, n.log); err != nil {
 		return err
 	}
+	n.replicas = replicas.New(replicas.Options{
+		Config: n.cfg, Keys: n.keys, Ledger: n.ledger, Directory: n.directory, Log: n.log, Now: n.now, Fatal: n.fatal, Changed: n.refreshed,
+		Machine:  &machines.Machine{Config: n.cfg, Log: n.log, Now: n.now, Open: n.openCouncil},
+		Record:   n.recordID,
+		Standard: n.standardNamed,
+		SignedBy: func(ref agreement.Ref, members []name.Council) []name.Council { return n.book.SignedBy(ref, members) },
+		Under:    func(fp name.Council, line name.StandardLine) (name.Agreement, bool) { return n.book.Under(fp, line) },
+		Flows:    n.flows,
+	})
+	n.judge = judge.New(judge.Options{
+		Directory: n.directory, Ledger: n.ledger, Prove: n.prove, Stopped: n.stopped, Standards: n.ledger.Standard, Now: n.now,
+		Last: n.ledger.Last, Members: n.replicas.Members, Ask: n.follower.Ask,
+	})
 	n.book, err = book.Open(book.Options{
-		Self: n.cfg.Council, Ledger: n.ledger, Footprints: &n.replicas, Log: n.log, Now: n.now, Changed: n.changed,
+		Self: n.cfg.Council, Ledger: n.ledger, Footprints: n.replicas, Log: n.log, Now: n.now, Changed: n.changed,
 	})
 	if err != nil {
 		return err
@@ -323,8 +330,8 @@ func (n *Node) begin(pass []byte) error {
 func (n *Node) Close() error {
 	n.looked.close(n)
 	err := n.ledger.Close()
-	if c := n.client(); c != nil {
-		err = errors.Join(err, c.Close())
+	if n.follower != nil {
+		err = errors.Join(err, n.follower.Close())
 	}
 	return err
 }
@@ -359,7 +366,7 @@ func (n *Node) Run(ctx context.Context) error {
 	own := net == nil
 	if own {
 		h, err := wire.Open(wire.Options{
-			Key: n.keys.Node, Self: n.cfg.Council, Directory: members{n}, Listen: n.cfg.Listen, Logger: n.log,
+			Key: n.keys.Node, Self: n.cfg.Council, Directory: n.follower.Wire(), Listen: n.cfg.Listen, Logger: n.log,
 		})
 		if err != nil {
 			return fail(Failed, "see the addresses under listen in "+config.FileName, "%v", err)
@@ -370,27 +377,22 @@ func (n *Node) Run(ctx context.Context) error {
 		n.host = h
 		n.mu.Unlock()
 	}
-	net.Handle(directoryProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
-		sctx, stop := context.WithCancel(sctx)
-		defer stop()
-		defer context.AfterFunc(ctx, stop)()
-		n.serveDirectory(sctx, from, st)
-	})
-	net.OnConnect(func(name.Council) { n.ask() })
+	n.follower.Attach(ctx, net)
+	defer n.follower.Detach()
 	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
 		sctx, stop := context.WithCancel(sctx)
 		defer stop()
 		defer context.AfterFunc(ctx, stop)()
 		n.answerer.Serve(sctx, from, st)
 	})
-	if err := n.replicas.begin(ctx, net); err != nil {
+	if err := n.replicas.Begin(ctx, net); err != nil {
 		return err
 	}
-	defer n.replicas.end()
+	defer n.replicas.End()
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
-		Judge: n.judge, Network: net, Agreements: related{n.book, &n.replicas}, Log: n.log, Now: n.now,
-		Footprints: &n.replicas, Book: n.book, Confirmations: n.confirmations,
+		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
+		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations,
 	})
 	n.mu.Lock()
 	n.net, n.sync, n.since = net, s, n.now().UTC()
@@ -419,12 +421,10 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.book.Run(ctx) })
 	wg.Go(func() { n.keepMeasuring(ctx) })
 	wg.Go(func() { n.mapper.Run(ctx) })
-	wg.Go(func() { n.keepDirectory(ctx) })
-	if n.o.shared != nil {
-		wg.Go(func() { n.keepKeepingFiles(ctx) })
-	}
+	wg.Go(func() { n.follower.Run(ctx) })
+	wg.Go(func() { n.files.Run(ctx) })
 	if n.cfg.HTTPListen != "" {
-		wg.Go(func() { stop("HTTP", n.serveHTTP(ctx)) })
+		wg.Go(func() { stop("HTTP", n.follower.ServeHTTP(ctx, n.cfg.HTTPListen)) })
 	}
 	if n.cfg.MetricsListen != "" {
 		wg.Go(func() { stop("monitoring", n.serveMetrics(ctx)) })
@@ -479,99 +479,53 @@ func (n *Node) changed() {
 	}
 }
 
-// members shows the directory to wire: who is a member at this moment, and
-// whoever we are fetching a directory from.
-type members struct{ n *Node }
-
-func (m members) Member(c name.Council) (wire.Member, bool) {
-	if c == guestName {
-		g := m.n.guest.Load()
-		if g == nil {
-			return wire.Member{}, false
-		}
-		return *g, true
-	}
-	e, ok := m.n.directory.Member(c)
-	return wire.Member{Node: e.Node, Addresses: e.Addresses}, ok && e.Node != "" && e.ActiveAt(m.n.now())
-}
-
-func (m members) ByNode(id string) (name.Council, bool) {
-	if e, ok := m.n.directory.ByNode(id); ok {
-		return e.Council, e.ActiveAt(m.n.now())
-	}
-	g := m.n.guest.Load()
-	return guestName, g != nil && g.Node == id
-}
-
-func (n *Node) listMembers(ctx context.Context, _ Empty) ([]MemberReply, error) {
-	out := []MemberReply{}
-	for _, m := range n.directory.Members() {
-		out = append(out, n.memberReply(m))
-	}
-	return out, nil
-}
-
-func (n *Node) memberReply(m directory.Member) MemberReply {
-	return MemberReply{
-		Council: m.Council, Title: m.Title, GSS: m.GSS, Role: string(m.Role), Addresses: m.Addresses,
-		Self: m.Council == n.cfg.Council, Document: string(m.YAML()),
+// refreshed makes the exchange look again at which replicas are open.
+func (n *Node) refreshed() {
+	if s := n.exchange(); s != nil {
+		s.Refresh()
 	}
 }
 
-func (n *Node) showMember(ctx context.Context, in MemberNameRequest) (*MemberReply, error) {
-	c := n.cfg.Council
-	if in.Council != "" {
-		var err error
-		if c, err = name.ParseCouncil(strings.ToLower(in.Council)); err != nil {
-			return nil, fail(Usage, "", "%v", err)
-		}
+// fatal reports that storage has failed.
+func (n *Node) fatal(err error) {
+	if n.o.Fatal != nil {
+		n.o.Fatal(err)
+	} else {
+		n.log.Error("storage failed", "error", err.Error())
 	}
-	m, ok := n.directory.Member(c)
-	if !ok {
-		return nil, fail(NotFound, "stile council list", "%s is not in the directory", c)
-	}
-	r := n.memberReply(m)
-	return &r, nil
 }
 
-func (n *Node) addMember(ctx context.Context, in MemberRequest) (*MemberReply, error) {
-	m, err := directory.ParseMember(in.Document)
+// rooms are what carries operations out.
+func (n *Node) rooms() []any { return []any{n, n.follower, n.replicas} }
+
+// adopted reports whether this node has taken a standard into use.
+func (n *Node) adopted(want name.Standard) bool {
+	return slices.ContainsFunc(n.ledger.Standards(), func(s *standard.Standard) bool { return s.Name() == want })
+}
+
+// openCouncil opens the node of a council that this one is a machine of.
+func (n *Node) openCouncil(cfg *config.Config, store *ledger.Shared, fatal func(error)) (machines.Node, error) {
+	c, err := Open(cfg, Options{Log: n.log.With("council", cfg.Council), Now: n.o.Now, Version: n.o.Version, Fatal: fatal, shared: store})
 	if err != nil {
-		return nil, fail(Invalid, "", "%v", err)
+		return nil, err
 	}
-	if m.Council == n.cfg.Council {
-		own := directory.FromRing(n.cfg.Council, n.keys)
-		if m.Node != own.Node || !slices.EqualFunc(m.RecordKeys, own.RecordKeys, func(a, b *keys.RecordPublic) bool { return a.ID() == b.ID() }) {
-			return nil, fail(Refused, "", "the file names other keys than this node has")
-		}
-	}
-	if !n.hosts() {
-		return nil, fail(Refused, "send the file to the registrar of the directory", "this node follows a directory that another hosts, and only its registrar admits members")
-	}
-	waiting, err := n.publish(ctx, func(r *tufdir.Repository, now time.Time) error {
-		return r.Update(m, now)
-	})
-	if err != nil {
-		if k := asError(err); k.Kind != Failed {
-			return nil, k
-		}
-		return nil, fail(Conflict, "", "%v", err)
-	}
-	if slices.Contains(waiting, tufdir.RoleMembers) {
-		return nil, fail(Behind, "stile directory sign shows how the registrar signs it", "%s is prepared, and waits for the registrar's signature", m.Council)
-	}
-	m, _ = n.directory.Member(m.Council)
-	r := n.memberReply(m)
-	return &r, n.keepFiles()
+	return councilNode{c}, nil
+}
+
+type councilNode struct{ *Node }
+
+// Since implements machines.Node.
+func (c councilNode) Since() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.since
 }
 
 func (n *Node) retry(ctx context.Context, _ Empty) (*Empty, error) {
-	if err := n.refresh(ctx); err != nil {
+	if err := n.follower.Refresh(ctx); err != nil {
 		return nil, fail(Failed, "see whether the members it names can be reached; the directory as it was before goes on being used", "%v", err)
 	}
-	n.mu.Lock()
-	s := n.sync
-	n.mu.Unlock()
+	s := n.exchange()
 	if s == nil {
 		return nil, fail(Behind, "stile serve", "the node is not running")
 	}

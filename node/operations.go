@@ -61,10 +61,11 @@ func (o Operations) Retry(ctx context.Context) error {
 // called on the admin socket is the noun and the verb, such as records/put, and
 // is read from the methods themselves; see table.
 
-// do carries out an operation that has one reply.
-func do[In, Out any](ctx context.Context, o Operations, f func(*Node, context.Context, In) (*Out, error), in In) (Out, error) {
+// do carries out an operation that has one reply. f is a method of the node, or of
+// one of its rooms.
+func do[Room, In, Out any](ctx context.Context, o Operations, f func(Room, context.Context, In) (*Out, error), in In) (Out, error) {
 	return perform(ctx, o, reflect.ValueOf(f).Pointer(), func(n *Node, ctx context.Context, in In) (out Out, err error) {
-		p, err := f(n, ctx, in)
+		p, err := f(room[Room](n), ctx, in)
 		if err != nil {
 			return out, err
 		}
@@ -73,8 +74,19 @@ func do[In, Out any](ctx context.Context, o Operations, f func(*Node, context.Co
 }
 
 // list carries out an operation whose reply is a list.
-func list[In, Out any](ctx context.Context, o Operations, f func(*Node, context.Context, In) ([]Out, error), in In) ([]Out, error) {
-	return perform(ctx, o, reflect.ValueOf(f).Pointer(), f, in)
+func list[Room, In, Out any](ctx context.Context, o Operations, f func(Room, context.Context, In) ([]Out, error), in In) ([]Out, error) {
+	return perform(ctx, o, reflect.ValueOf(f).Pointer(), func(n *Node, ctx context.Context, in In) ([]Out, error) { return f(room[Room](n), ctx, in) }, in)
+}
+
+// room returns the node's room of a type. TestTable holds that there is one for every
+// operation.
+func room[Room any](n *Node) Room {
+	for _, r := range n.rooms() {
+		if r, ok := r.(Room); ok {
+			return r
+		}
+	}
+	panic(fmt.Sprintf("internal error: the node has no %T", *new(Room)))
 }
 
 func perform[In, Out any](ctx context.Context, o Operations, of uintptr, f func(*Node, context.Context, In) (Out, error), in In) (out Out, err error) {

@@ -1,6 +1,10 @@
 package node
 
-import "context"
+import (
+	"context"
+
+	"github.com/stile-exchange/stile/internal/directory/follow"
+)
 
 // Councils are the members of the directory.
 type Councils struct{ to Operations }
@@ -10,17 +14,17 @@ func (o Operations) Councils() Councils { return Councils{o} }
 
 // Add adds or replaces a member, where this node hosts the directory.
 func (c Councils) Add(ctx context.Context, in MemberRequest) (MemberReply, error) {
-	return do(ctx, c.to, (*Node).addMember, in)
+	return do(ctx, c.to, (*follow.Follower).Add, in)
 }
 
 // List lists the members, sorted by name.
 func (c Councils) List(ctx context.Context) ([]MemberReply, error) {
-	return list(ctx, c.to, (*Node).listMembers, Empty{})
+	return list(ctx, c.to, (*follow.Follower).List, Empty{})
 }
 
 // Show describes a member; ourselves where none is named.
 func (c Councils) Show(ctx context.Context, in MemberNameRequest) (MemberReply, error) {
-	return do(ctx, c.to, (*Node).showMember, in)
+	return do(ctx, c.to, (*follow.Follower).Member, in)
 }
 
 // Quarantines lists the councils with which all exchange is or was stopped, those
@@ -48,27 +52,27 @@ func (o Operations) Directory() Directory { return Directory{o} }
 
 // Show says how the directory stands.
 func (d Directory) Show(ctx context.Context) (DirectoryReply, error) {
-	return do(ctx, d.to, (*Node).showDirectory, Empty{})
+	return do(ctx, d.to, (*follow.Follower).Show, Empty{})
 }
 
 // Refresh asks its mirrors for news of it now.
 func (d Directory) Refresh(ctx context.Context) (DirectoryReply, error) {
-	return do(ctx, d.to, (*Node).refreshDirectory, Empty{})
+	return do(ctx, d.to, (*follow.Follower).RefreshNow, Empty{})
 }
 
 // Invite makes a code that leads a newcomer to the directory.
 func (d Directory) Invite(ctx context.Context, in InviteRequest) (InviteReply, error) {
-	return do(ctx, d.to, (*Node).invite, in)
+	return do(ctx, d.to, (*follow.Follower).Invite, in)
 }
 
 // Join leaves the directory that this node has for the one that a code leads
 // to.
 func (d Directory) Join(ctx context.Context, in JoinRequest) (DirectoryReply, error) {
-	return do(ctx, d.to, (*Node).join, in)
+	return do(ctx, d.to, (*follow.Follower).Join, in)
 }
 
 // Follow hosts the directory that was prepared in the data folder, and follows
 // it.
 func (d Directory) Follow(ctx context.Context) (DirectoryReply, error) {
-	return do(ctx, d.to, (*Node).followOwn, Empty{})
+	return do(ctx, d.to, (*follow.Follower).FollowFounded, Empty{})
 }

@@ -1,6 +1,10 @@
 package node
 
-import "context"
+import (
+	"context"
+
+	"github.com/stile-exchange/stile/internal/directory/follow"
+)
 
 // Standards are the ones this node has adopted.
 type Standards struct{ to Operations }
@@ -66,10 +70,10 @@ func (o Operations) Published() Published { return Published{o} }
 
 // List lists them, sorted by name and version.
 func (p Published) List(ctx context.Context) ([]PublishedReply, error) {
-	return list(ctx, p.to, (*Node).listPublished, Empty{})
+	return list(ctx, p.to, (*follow.Follower).Published, Empty{})
 }
 
 // Archive returns one, named publisher/name@version, as its publisher made it.
 func (p Published) Archive(ctx context.Context, in StandardRequest) (StandardArchiveReply, error) {
-	return do(ctx, p.to, (*Node).publishedArchive, in)
+	return do(ctx, p.to, (*follow.Follower).PublishedArchive, in)
 }

@@ -108,8 +108,8 @@ func (n *Node) exportEvidence(ctx context.Context, in MemberNameRequest) (*Evide
 		FoundBy: n.cfg.Council, Since: q.Since, Held: string(q.Held), Told: string(q.Told), Proof: q.Proof, Keys: []string{},
 	}
 	witnesses := []name.Council{}
-	if n.isFootprint(c) {
-		e.Members = slices.Clone(n.keepers(c))
+	if n.replicas.Is(c) {
+		e.Members = slices.Clone(n.replicas.Members(c))
 		witnesses = e.Members
 	} else if m, ok := n.directory.Member(c); ok {
 		e.Keys = append(e.Keys, audit.Key{Council: c, Use: audit.UseLog, ID: m.LogKey}.String())

@@ -81,19 +81,19 @@ func (n *Node) recordID(typed, std string) (name.Record, error) {
 		return "", err
 	}
 	if std == "" {
-		return n.recordWithKey(naturalKey(typed), n.ledger.Standards())
+		return n.recordWithKey(standard.TypedKey(typed), n.ledger.Standards())
 	}
 	s, err := n.standardNamed(std)
 	if err != nil {
 		return "", err
 	}
 	if strings.Contains(std, "@") {
-		return n.keys.RecordID(s.Name().Line(), naturalKey(typed)), nil
+		return n.keys.RecordID(s.Name().Line(), standard.TypedKey(typed)), nil
 	}
 	all := n.ledger.Standards()
-	id, err := n.recordWithKey(naturalKey(typed), slices.DeleteFunc(all, func(o *standard.Standard) bool { return o.Name().Name != s.Name().Name }))
+	id, err := n.recordWithKey(standard.TypedKey(typed), slices.DeleteFunc(all, func(o *standard.Standard) bool { return o.Name().Name != s.Name().Name }))
 	if api.IsNotFound(err) {
-		return n.keys.RecordID(s.Name().Line(), naturalKey(typed)), nil
+		return n.keys.RecordID(s.Name().Line(), standard.TypedKey(typed)), nil
 	}
 	return id, err
 }
@@ -124,17 +124,6 @@ func (n *Node) recordWithKey(key string, among []*standard.Standard) (found name
 		err = fail(NotFound, "name the standard with --standard, or give the record's id", "no record of ours has that key")
 	}
 	return found, err
-}
-
-// naturalKey is the key as standard.Key spells it: a JSON array of the values
-// at the key's pointers. Somebody who types A/12 means the one string.
-func naturalKey(typed string) string {
-	if strings.HasPrefix(typed, "[") {
-		if v, err := strictjson.Decode([]byte(typed), strictjson.DefaultLimits()); err == nil {
-			return string(strictjson.Canonical(v))
-		}
-	}
-	return string(strictjson.Canonical([]any{typed}))
 }
 
 // keyFault refuses a typed key that no record has: it would be looked for in
@@ -202,7 +191,7 @@ func (n *Node) findHolding(in RecordRequest) (*ledger.Holding, *ledger.Source, e
 				}
 				return err
 			}
-			want := naturalKey(in.Record)
+			want := standard.TypedKey(in.Record)
 			return v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
 				if err != nil {
 					return true

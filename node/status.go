@@ -77,19 +77,19 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	if n.cfg.PassphraseFile == "" {
 		out.Warnings = append(out.Warnings, "the keys are not encrypted: whoever can read the folder keys/ can speak for the council")
 	}
-	out.Warnings = append(out.Warnings, n.replicas.warnings()...)
-	h := n.client().View().Health(now)
+	out.Warnings = append(out.Warnings, n.replicas.Warnings()...)
+	h := n.follower.Client().View().Health(now)
 	out.Directory = DirectoryHealth{State: string(h.State), Expires: h.Expires, Days: h.DaysLeft, Text: h.String()}
 	if h.State != tufdir.Fresh {
 		out.Warnings = append(out.Warnings, h.String())
 	}
 	for _, s := range n.ledger.Standards() {
-		if p, ok := n.client().View().Standard(s.Name()); ok && p.Extra.StatusOn(now) == standard.Retired {
+		if p, ok := n.follower.Client().View().Standard(s.Name()); ok && p.Extra.StatusOn(now) == standard.Retired {
 			on := p.Extra.History[len(p.Extra.History)-1].On
 			out.Warnings = append(out.Warnings, fmt.Sprintf("%s was retired by its publisher on %s", s.Name(), on.Format(time.DateOnly)))
 		}
 	}
-	for _, r := range n.client().View().Refused() {
+	for _, r := range n.follower.Client().View().Refused() {
 		out.Warnings = append(out.Warnings, "part of the directory is not believed: "+r.Error())
 	}
 	out.DiskBytes, err = n.ledger.DiskBytes()
@@ -124,7 +124,7 @@ func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
 						if err != nil {
 							return err
 						}
-						if n.isFootprint(c) {
+						if n.replicas.Is(c) {
 							n.unconfirmed(&p)
 						}
 						if open && !st.InForce() {
@@ -144,7 +144,7 @@ func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
 					p.InStep, p.Suspended, p.Behind = false, true, st.Why
 				}
 				out = append(out, p)
-			} else if r := n.replicas.at(a.From); open && r != nil {
+			} else if r := n.replicas.At(a.From); open && r != nil {
 				for _, c := range a.To {
 					out = append(out, n.outOfFootprint(r, s, st, c, slices.Contains(connected, c)))
 				}
@@ -172,7 +172,7 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 	}
 	if !st.Agreement.Way().Copied {
 		r.Mode, r.Behind, r.BehindEntries = string(st.Agreement.Mode), n.gone(c), 0
-		if n.isFootprint(c) {
+		if n.replicas.Is(c) {
 			r.Behind = ""
 		}
 		if !f.Ready {
@@ -206,7 +206,7 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 		}
 		return r, nil
 	}
-	if n.isFootprint(c) {
+	if n.replicas.Is(c) {
 		n.intoFootprint(&r, s, f, p)
 		return r, nil
 	}
@@ -266,7 +266,7 @@ func (n *Node) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync
 		return r, nil
 	}
 	l, begun := s.From(a.From, a.Name)
-	if n.isFootprint(a.From) {
+	if n.replicas.Is(a.From) {
 		r.Connected = l.Connected
 	}
 	switch {

@@ -8,8 +8,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
-	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/replicas"
 )
 
 // Suspending an agreement stops at once what leaves under it, whichever side does
@@ -55,7 +54,7 @@ func (n *Node) resumeAgreement(ctx context.Context, in AgreementRequest) (*Agree
 	if len(st.Suspensions) == 0 {
 		return nil, fail(Conflict, "stile agreement show "+string(a.Name), "version %d of %s is not suspended", a.Version, a.Name)
 	}
-	kept, err := n.keptIn(a)
+	footprints, err := n.replicas.Parties(a)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +64,7 @@ func (n *Node) resumeAgreement(ctx context.Context, in AgreementRequest) (*Agree
 	var by []string
 	for _, s := range st.Suspensions {
 		own = own || s.By == n.cfg.Council
-		ours = ours || slices.ContainsFunc(kept, func(r *replica) bool { return r.name == s.By })
+		ours = ours || slices.ContainsFunc(footprints, func(r *replicas.Replica) bool { return r.Name() == s.By })
 		if !at.After(s.Since) {
 			at = s.Since.Add(time.Second)
 		}
@@ -104,26 +103,31 @@ func (n *Node) version(in AgreementRequest, fits func(agreement.Status) bool) (a
 // halt says that an agreement is suspended or resumed, for ourselves when we are
 // a party, and as a member of the footprints that are.
 func (n *Node) halt(ctx context.Context, a *agreement.Agreement, kind string, notice agreement.Notice, own bool) (*AgreementReply, error) {
-	kept, err := n.keptIn(a)
+	footprints, err := n.replicas.Parties(a)
 	if err != nil {
 		return nil, err
 	}
-	if !a.Party(n.cfg.Council) && len(kept) == 0 {
+	if !a.Party(n.cfg.Council) && len(footprints) == 0 {
 		return nil, fail(Refused, "", "%s is not a party to %s", n.cfg.Council, a.Name)
 	}
 	// The very same words in one second would be one event, said before.
-	for n.hasSaid(kind, notice) {
-		notice.At = notice.At.Add(time.Second)
+	for said := true; said; {
+		if said, err = n.book.Noticed(kind, notice); err != nil {
+			return nil, err
+		}
+		if said {
+			notice.At = notice.At.Add(time.Second)
+		}
 	}
 	if own {
-		err = n.say(ctx, kind, notice.Body(), n.hearers(a))
+		err = n.say(ctx, kind, notice.Body(), n.replicas.Addressees(a))
 	} else {
-		err = n.vouch(ctx, kind, notice.Body(), n.hearers(a))
+		err = n.book.Vouch(ctx, kind, notice.Body(), n.replicas.Addressees(a))
 	}
 	if err != nil {
 		return nil, err
 	}
-	unsent := n.relayNow(ctx, kept)
+	unsent := n.relayNow(ctx, footprints)
 	pause(ctx, min(notice.At.Sub(n.now()), 2*time.Second))
 	n.book.Stir()
 	r, err := n.agreementReply(a.Name, a.Version, false)
@@ -133,18 +137,12 @@ func (n *Node) halt(ctx context.Context, a *agreement.Agreement, kind string, no
 	return r, err
 }
 
-func (n *Node) hasSaid(kind string, notice agreement.Notice) (found bool) {
-	err := n.ledger.View(func(v *ledger.View) error {
-		var err error
-		v.Events(kind, 0, func(i uint64) bool {
-			var ev *record.Event
-			if ev, _, err = v.Event(i); err == nil {
-				said, perr := agreement.ParseNotice(ev.Body)
-				found = perr == nil && said == notice
-			}
-			return err == nil && !found
-		})
-		return err
-	})
-	return err == nil && found
+// pause waits for a time.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }

@@ -147,6 +147,41 @@ type (
 	WhyField             = api.WhyField
 )
 
+// Of operations on the directory.
+type (
+	DirectoryReply = api.DirectoryReply
+	InviteRequest  = api.InviteRequest
+	InviteReply    = api.InviteReply
+	JoinRequest    = api.JoinRequest
+)
+
+// Of operations on footprints.
+type (
+	FootprintRequest         = api.FootprintRequest
+	FootprintReply           = api.FootprintReply
+	FootprintStatus          = api.FootprintStatus
+	FootprintMember          = api.FootprintMember
+	FootprintChange          = api.FootprintChange
+	FootprintEvidence        = api.FootprintEvidence
+	FootprintEvidenceReply   = api.FootprintEvidenceReply
+	FootprintPutRequest      = api.FootprintPutRequest
+	FootprintPutReply        = api.FootprintPutReply
+	FootprintPutResult       = api.FootprintPutResult
+	FootprintListRequest     = api.FootprintListRequest
+	FootprintListReply       = api.FootprintListReply
+	FootprintRecord          = api.FootprintRecord
+	FootprintRecordRequest   = api.FootprintRecordRequest
+	FootprintProofReply      = api.FootprintProofReply
+	FootprintCheckpointReply = api.FootprintCheckpointReply
+	FootprintAdoptRequest    = api.FootprintAdoptRequest
+	FootprintAdoptReply      = api.FootprintAdoptReply
+	FootprintBackupRequest   = api.FootprintBackupRequest
+	FootprintBackupReply     = api.FootprintBackupReply
+	FootprintRecoverRequest  = api.FootprintRecoverRequest
+	ProposalReply            = api.ProposalReply
+	MachinesReply            = api.MachinesReply
+)
+
 func fail(k Kind, try, format string, a ...any) *Error { return api.Fail(k, try, format, a...) }
 
 // each returns f of every element; nil of nil.

@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -43,11 +44,11 @@ func (n *Node) why(ctx context.Context, in WhyRequest) (*WhyReply, error) {
 		if member && !m.ActiveAt(n.now()) {
 			member, detail = false, fmt.Sprintf("the membership of %s has ended, or has not begun", partner)
 		}
-		if n.keepsFootprint(partner) {
+		if n.replicas.Has(partner) {
 			member, detail = true, fmt.Sprintf("%s is a footprint that this node keeps with others", partner)
 		}
 		step("", member, "the partner is in the directory", detail)
-		if edition := n.client().View(); edition.Exchange(n.now()) != nil {
+		if edition := n.follower.Client().View(); edition.Exchange(n.now()) != nil {
 			step("", false, "the directory is to be relied upon", "it "+expiredWords(edition.Health(n.now()).State)+", so exchange has stopped; local work goes on")
 		}
 
@@ -107,7 +108,7 @@ func (n *Node) recordFor(partner name.Council, in WhyRequest) (name.Record, erro
 			if st.Agreement.From != n.cfg.Council || !slices.Contains(st.Agreement.To, partner) || l.Name != now.Claims.Standard.Name || l.Major < best.Major {
 				continue
 			}
-			if other := n.keys.RecordID(l, naturalKey(in.Record)); has(v, other) {
+			if other := n.keys.RecordID(l, standard.TypedKey(in.Record)); has(v, other) {
 				id, best = other, l
 			}
 		}

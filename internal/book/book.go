@@ -26,10 +26,12 @@ import (
 type Footprints interface {
 	// Is reports whether a party of an agreement is a footprint.
 	Is(c name.Council) bool
-	// Kept reports whether this node has a replica of a footprint, open or not.
-	Kept(c name.Council) bool
+	// Has reports whether this node has a replica of a footprint, open or not.
+	Has(c name.Council) bool
 	// Members returns the councils that keep a footprint, as far as is known here.
 	Members(c name.Council) []name.Council
+	// Fellows returns the members of every footprint that this node is open for.
+	Fellows() []name.Council
 }
 
 // Options say what a Book works with. All are needed.
@@ -216,11 +218,11 @@ func (b *Book) Related() (out []name.Council) {
 	}
 	// A footprint is talked to by talking to its members.
 	for _, c := range out {
-		if b.o.Footprints.Is(c) && !b.o.Footprints.Kept(c) {
+		if b.o.Footprints.Is(c) && !b.o.Footprints.Has(c) {
 			out = append(out, b.o.Footprints.Members(c)...)
 		}
 	}
-	out = slices.DeleteFunc(out, b.o.Footprints.Is)
+	out = slices.DeleteFunc(append(out, b.o.Footprints.Fellows()...), b.o.Footprints.Is)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -94,7 +94,7 @@ func (b *Book) proposed(ev *record.Event) bool {
 		return false
 	}
 	from := p.Agreement.From
-	if own := ev.Council == b.o.Self && b.o.Footprints.Kept(from); !own && (!b.o.Footprints.Is(from) || !slices.Contains(b.o.Footprints.Members(from), ev.Council)) {
+	if own := ev.Council == b.o.Self && b.o.Footprints.Has(from); !own && (!b.o.Footprints.Is(from) || !slices.Contains(b.o.Footprints.Members(from), ev.Council)) {
 		return false
 	}
 	if err := b.state.Apply(from, ev.Kind, ev.Body, time.Unix(ev.IssuedAt, 0)); err != nil {
@@ -112,7 +112,7 @@ func (b *Book) count() {
 			continue
 		}
 		for _, p := range doc.Parties() {
-			if !b.o.Footprints.Is(p) || b.o.Footprints.Kept(p) {
+			if !b.o.Footprints.Is(p) || b.o.Footprints.Has(p) {
 				continue
 			}
 			members := b.o.Footprints.Members(p)
@@ -244,7 +244,7 @@ func (b *Book) halted(ref agreement.Ref) {
 		return
 	}
 	for _, p := range doc.Parties() {
-		if !b.o.Footprints.Is(p) || b.o.Footprints.Kept(p) {
+		if !b.o.Footprints.Is(p) || b.o.Footprints.Has(p) {
 			continue
 		}
 		members := b.o.Footprints.Members(p)

@@ -406,3 +406,21 @@ func (f *Footprint) Await(ctx context.Context, position uint64) error {
 		}
 	}
 }
+
+// AwaitJoined returns once what this member has applied says that it is a member.
+func (f *Footprint) AwaitJoined(ctx context.Context) error {
+	for {
+		changed := f.fsm.current().Changed()
+		if f.fsm.state.Load().members[f.o.Self] != nil {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-f.ctx.Done():
+			return ErrClosed
+		case <-time.After(time.Second): // a snapshot may have taken its place
+		}
+	}
+}

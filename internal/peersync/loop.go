@@ -199,7 +199,7 @@ func (s *Syncer) wanted(now time.Time) map[jobKey]turn {
 			switch {
 			case i >= 0:
 				k.own = replicas[i]
-			case s.o.Footprints.Kept(c):
+			case s.o.Footprints.Has(c):
 				continue // its replica will be open soon, or says why not
 			}
 			want[k] = s.contributor(k).turn

@@ -59,8 +59,8 @@ type Agreements interface {
 type Footprints interface {
 	// Is reports whether a party of an agreement is a footprint.
 	Is(c name.Council) bool
-	// Kept reports whether this node has a replica of a footprint, open or not.
-	Kept(c name.Council) bool
+	// Has reports whether this node has a replica of a footprint, open or not.
+	Has(c name.Council) bool
 	// Members returns the councils that keep a footprint, as far as is known here.
 	Members(c name.Council) []name.Council
 	// Signers returns the members of a footprint whose own signatures of a text are
@@ -129,7 +129,7 @@ type toldKey struct {
 type none struct{}
 
 func (none) Is(name.Council) bool                                        { return false }
-func (none) Kept(name.Council) bool                                      { return false }
+func (none) Has(name.Council) bool                                       { return false }
 func (none) Members(name.Council) []name.Council                         { return nil }
 func (none) Signers(name.Council, agreement.Ref) ([]name.Council, error) { return nil, nil }
 func (none) Open() []*footprint.Footprint                                { return nil }

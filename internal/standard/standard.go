@@ -26,6 +26,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
@@ -183,6 +184,18 @@ func (s *Standard) Layout() *Layout { return s.layout }
 // Class returns the class of a place: the one the manifest sets there or at
 // its nearest named ancestor, else [Personal].
 func (s *Standard) Class(f name.Field) Class { return classOf(s.manifest.Classes, f) }
+
+// TypedKey returns what a person who typed a natural key means, as [Standard.Key]
+// spells it: a JSON array of the values at the key's pointers. Somebody who types
+// A/12 means the one text.
+func TypedKey(typed string) string {
+	if strings.HasPrefix(typed, "[") {
+		if v, err := strictjson.Decode([]byte(typed), strictjson.DefaultLimits()); err == nil {
+			return string(strictjson.Canonical(v))
+		}
+	}
+	return string(strictjson.Canonical([]any{typed}))
+}
 
 // Key returns the record's natural key: the RFC 8785 text of the array of the
 // values at the manifest's key pointers, such as ["26/0001/PA"]. The error is a

@@ -216,6 +216,16 @@ func ParseStandard(s string) (Standard, error) {
 
 func (s Standard) String() string { return string(s.Name) + "@" + s.Version.String() }
 
+// MeantBy reports whether somebody who typed want can mean this version: the name
+// of the standard, whole or its last part, and after an @ the version or its major.
+func (s Standard) MeantBy(want string) bool {
+	bare, version, versioned := strings.Cut(want, "@")
+	if bare != string(s.Name) && bare != s.Name.Slug() {
+		return false
+	}
+	return !versioned || version == s.Version.String() || version == strconv.Itoa(s.Version.Major)
+}
+
 // Line returns the major line the version belongs to.
 func (s Standard) Line() StandardLine { return StandardLine{s.Name, s.Version.Major} }
 

@@ -45,6 +45,12 @@ const (
 // directory, a tufdir.Repository. It is there only where it is a host.
 func Authority(cfg *config.Config) string { return filepath.Join(cfg.Data, AuthorityName) }
 
+// Hosts reports whether the node publishes the directory that it follows.
+func Hosts(cfg *config.Config) bool {
+	_, err := os.Stat(Authority(cfg))
+	return err == nil
+}
+
 // Founding returns the folder in which a directory is prepared that this node
 // is to host, a tufdir.Repository, until Directory.Follow puts it in its place.
 func Founding(cfg *config.Config) string { return Authority(cfg) + ".next" }
@@ -67,12 +73,8 @@ func RegistrarKey(cfg *config.Config) string {
 // Sole reports whether the data folder's directory is one of one, whose only
 // key is in it.
 func Sole(cfg *config.Config) bool {
-	for _, f := range []string{filepath.Join(cfg.Data, "keys", SoleKeyName), Authority(cfg)} {
-		if _, err := os.Stat(f); err != nil {
-			return false
-		}
-	}
-	return true
+	_, err := os.Stat(filepath.Join(cfg.Data, "keys", SoleKeyName))
+	return err == nil && Hosts(cfg)
 }
 
 // Keys returns the directory keys that this node holds: the one that

@@ -1,4 +1,4 @@
-package node
+package follow
 
 import (
 	"bufio"
@@ -21,35 +21,54 @@ import (
 
 // Limits of /stile/directory/1; see directory.proto.
 const (
-	directoryProtocol = "/stile/directory/1"
-	directoryVersion  = 1
-	maxFileRequest    = 2 << 10
-	maxFilePart       = 128 << 10
-	filePart          = 64 << 10
-	requestWithin     = time.Minute // an asker who is slower than this opens a stream anew
-	partWithin        = time.Minute
+	protocol       = "/stile/directory/1"
+	version        = 1
+	maxFileRequest = 2 << 10
+	maxFilePart    = 128 << 10
+	filePart       = 64 << 10
+	requestWithin  = time.Minute // an asker who is slower than this opens a stream anew
+	partWithin     = time.Minute
 )
 
-// serveDirectory answers one stream of /stile/directory/1 from the files that
-// this node holds, verified.
-func (n *Node) serveDirectory(ctx context.Context, from name.Council, st wire.Stream) {
+// Attach lets others fetch the directory over net and the Follower ask members of
+// it, until ctx ends; then Detach takes net from it again.
+func (f *Follower) Attach(ctx context.Context, net wire.Network) {
+	f.mu.Lock()
+	f.net = net
+	f.mu.Unlock()
+	net.Handle(protocol, func(sctx context.Context, _ name.Council, st wire.Stream) {
+		defer context.AfterFunc(ctx, func() { st.Reset() })()
+		f.serve(sctx, st)
+	})
+	net.OnConnect(func(name.Council) { f.Ask() })
+}
+
+// Detach has the Follower ask nobody over a network any more.
+func (f *Follower) Detach() {
+	f.mu.Lock()
+	f.net = nil
+	f.mu.Unlock()
+}
+
+// serve answers one stream from the files that this node holds, verified.
+func (f *Follower) serve(ctx context.Context, st wire.Stream) {
 	defer st.Close()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
 	in, out := bufio.NewReader(st), bufio.NewWriter(st)
 	for {
-		st.SetDeadline(n.now().Add(requestWithin))
+		st.SetDeadline(f.o.Now().Add(requestWithin))
 		b, err := wire.ReadFrame(in, maxFileRequest)
 		var req wirepb.FileRequest
 		if err != nil || proto.Unmarshal(b, &req) != nil || req.GetVersion() == 0 {
 			return // the end, or not worth an answer
 		}
-		content, err := n.client().Mirror().Lookup(req.GetPath())
+		content, err := f.Client().Mirror().Lookup(req.GetPath())
 		missing := err != nil || uint64(len(content)) > req.GetMax()
 		if missing {
 			content = nil
 		}
 		for first := true; first || len(content) > 0; first = false {
-			st.SetDeadline(n.now().Add(partWithin))
+			st.SetDeadline(f.o.Now().Add(partWithin))
 			part := content[:min(len(content), filePart)]
 			content = content[len(part):]
 			b, err := proto.Marshal(&wirepb.FilePart{Content: part, Last: len(content) == 0, Missing: missing})
@@ -68,34 +87,32 @@ func (n *Node) serveDirectory(ctx context.Context, from name.Council, st wire.St
 }
 
 // fetcher returns how to fetch files from a mirror; done lets go of it.
-func (n *Node) fetcher(ctx context.Context, m mirror) (f tufdir.Fetcher, done func(), err error) {
+func (f *Follower) fetcher(ctx context.Context, m mirror) (fetch tufdir.Fetcher, done func(), err error) {
 	if strings.HasPrefix(m.address, "http://") || strings.HasPrefix(m.address, "https://") {
-		f, err := tufdir.FromHTTP(&http.Client{Timeout: 5 * time.Minute}, m.address)
-		return f, func() {}, err
+		fetch, err := tufdir.FromHTTP(&http.Client{Timeout: 5 * time.Minute}, m.address)
+		return fetch, func() {}, err
 	}
-	n.mu.Lock()
-	network := n.net
-	n.mu.Unlock()
+	network := f.network()
 	to, closeNet := m.council, func() {}
 	if m.address != "" {
 		at, node, ok := cutNode(m.address)
 		if !ok {
 			return nil, nil, fmt.Errorf("address of a mirror: want it to end in /p2p/ and the peer id of the node")
 		}
-		if known, ok := n.directory.ByNode(node); ok {
+		if known, ok := f.members.ByNode(node); ok {
 			to = known.Council
 		} else {
 			// Not in our directory, which is why we ask. It is let in under a
 			// name that nobody can have, and no other protocol serves it.
 			to = guestName
-			n.guest.Store(&wire.Member{Node: node, Addresses: []string{at}})
+			f.guest.Store(&wire.Member{Node: node, Addresses: []string{at}})
 			closeNet = func() {
-				n.guest.Store(nil)
-				n.changed()
+				f.guest.Store(nil)
+				f.o.Changed()
 			}
 		}
 		if network == nil {
-			h, err := wire.Open(wire.Options{Key: n.keys.Node, Self: n.cfg.Council, Directory: members{n}, Logger: n.log})
+			h, err := wire.Open(wire.Options{Key: f.o.Keys.Node, Self: f.cfg.Council, Directory: f.Wire(), Logger: f.o.Log})
 			if err != nil {
 				closeNet()
 				return nil, nil, err
@@ -107,8 +124,8 @@ func (n *Node) fetcher(ctx context.Context, m mirror) (f tufdir.Fetcher, done fu
 	if network == nil {
 		return nil, nil, errors.New("this node is not running")
 	}
-	s := &fileStreams{now: n.now, open: func(ctx context.Context) (wire.Stream, error) {
-		st, err := network.Open(ctx, to, directoryProtocol)
+	s := &fileStreams{now: f.o.Now, open: func(ctx context.Context) (wire.Stream, error) {
+		st, err := network.Open(ctx, to, protocol)
 		if err != nil && to == guestName {
 			// A node that does not know us breaks off before it says why.
 			err = fmt.Errorf("the node at %s cannot be reached, or does not let this node in", m.address)
@@ -130,6 +147,32 @@ func cutNode(address string) (at, node string, ok bool) {
 	}
 	at, node = address[:i], address[i+len("/p2p/"):]
 	return at, node, node != "" && !strings.Contains(node, "/")
+}
+
+// Wire shows the directory to a network: who is a member at this moment, and
+// whoever a directory is being fetched from.
+func (f *Follower) Wire() wire.Members { return atThisMoment{f} }
+
+type atThisMoment struct{ *Follower }
+
+func (f atThisMoment) Member(c name.Council) (wire.Member, bool) {
+	if c == guestName {
+		g := f.guest.Load()
+		if g == nil {
+			return wire.Member{}, false
+		}
+		return *g, true
+	}
+	e, ok := f.members.Member(c)
+	return wire.Member{Node: e.Node, Addresses: e.Addresses}, ok && e.Node != "" && e.ActiveAt(f.o.Now())
+}
+
+func (f atThisMoment) ByNode(id string) (name.Council, bool) {
+	if e, ok := f.members.ByNode(id); ok {
+		return e.Council, e.ActiveAt(f.o.Now())
+	}
+	g := f.guest.Load()
+	return guestName, g != nil && g.Node == id
 }
 
 // fileStreams fetches files over streams that are used again, as many as are
@@ -191,7 +234,7 @@ func (s *fileStreams) fetch(ctx context.Context, path string, max int64) ([]byte
 }
 
 func (f *fileStream) file(path string, max int64, now func() time.Time) (content []byte, missing bool, err error) {
-	b, err := proto.Marshal(&wirepb.FileRequest{Version: directoryVersion, Path: path, Max: uint64(max)})
+	b, err := proto.Marshal(&wirepb.FileRequest{Version: version, Path: path, Max: uint64(max)})
 	if err != nil {
 		return nil, false, err
 	}
@@ -210,7 +253,7 @@ func (f *fileStream) file(path string, max int64, now func() time.Time) (content
 		}
 		var p wirepb.FilePart
 		if err := proto.Unmarshal(b, &p); err != nil {
-			return nil, false, fmt.Errorf("%w: not a message of %s", wire.ErrFrame, directoryProtocol)
+			return nil, false, fmt.Errorf("%w: not a message of %s", wire.ErrFrame, protocol)
 		}
 		if p.GetMissing() {
 			return nil, true, nil
@@ -228,19 +271,16 @@ func (f *fileStream) file(path string, max int64, now func() time.Time) (content
 	}
 }
 
-// serveHTTP serves over HTTP what anybody may have, until ctx ends: below
-// /directory/ the files of the directory.
-func (n *Node) serveHTTP(ctx context.Context) error {
-	l, err := net.Listen("tcp", n.cfg.HTTPListen)
+// ServeHTTP serves over HTTP at an address what anybody may have, until ctx ends:
+// below /directory/ the files of the directory.
+func (f *Follower) ServeHTTP(ctx context.Context, address string) error {
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("open HTTP: %w", err)
 	}
-	n.mu.Lock()
-	n.http = l.Addr().String()
-	n.mu.Unlock()
 	mux := http.NewServeMux()
 	mux.Handle("/directory/", http.StripPrefix("/directory", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n.client().Mirror().ServeHTTP(w, r)
+		f.Client().Mirror().ServeHTTP(w, r)
 	})))
 	srv := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute,
@@ -248,7 +288,7 @@ func (n *Node) serveHTTP(ctx context.Context) error {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
-	n.log.Info("serving the directory over HTTP", "address", l.Addr().String())
+	f.o.Log.Info("serving the directory over HTTP", "address", l.Addr().String())
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
