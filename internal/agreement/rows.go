@@ -84,6 +84,9 @@ type rows struct {
 	info *ast.SourceInfo
 	prog cel.Program
 	reads
+	top    []string // members of the record that it looks at
+	whole  bool     // it may look at any
+	guards []Guard
 }
 
 // compileRows checks and compiles a filter. The error is for the person who
@@ -109,6 +112,8 @@ func compileRows(text string) (*rows, error) {
 		return nil, err
 	}
 	r.reads = findReads(r.expr)
+	r.top, r.whole = r.tops()
+	r.guards = findGuards(r.expr)
 	opts := []cel.ProgramOption{cel.CostTracking(fuel{}), cel.CostLimit(maxFuel)}
 	if usesMatches {
 		// The optimizer would put its own matches, without a bound on the
