@@ -257,7 +257,7 @@ func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*Agreemen
 func (n *Node) listAgreements(ctx context.Context, _ Empty) ([]AgreementReply, error) {
 	out := []AgreementReply{}
 	for _, st := range n.book.Standing(n.now()) {
-		out = append(out, reply(st))
+		out = append(out, n.reply(st))
 	}
 	return out, nil
 }
@@ -270,7 +270,7 @@ func (n *Node) showAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 	return n.agreementReply(a.Name, a.Version, true)
 }
 
-func reply(st agreement.Status) AgreementReply {
+func (n *Node) reply(st agreement.Status) AgreementReply {
 	a := st.Agreement
 	r := AgreementReply{
 		Name: a.Name, Version: a.Version, Digest: st.Digest.String(), From: a.From, To: a.To, Mode: string(a.Mode),
@@ -281,7 +281,20 @@ func reply(st agreement.Status) AgreementReply {
 			r.Signed = append(r.Signed, c)
 		}
 	}
+	if f, err := n.ledger.Feed(a.Name, st.Digest); err == nil && !f.Ready {
+		m := Matching(f.Progress())
+		r.Matching = &m
+	}
 	return r
+}
+
+// matching says in words how far the records already here are matched for a feed.
+func matching(f *ledger.Feed) string {
+	p := f.Progress()
+	if p.Of == 0 {
+		return "the records already here wait to be matched"
+	}
+	return fmt.Sprintf("the records already here are being matched: %d of %d looked at", p.Looked, p.Of)
 }
 
 func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*AgreementReply, error) {
@@ -289,7 +302,7 @@ func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*Agree
 		if st.Agreement.Version != version {
 			continue
 		}
-		r := reply(st)
+		r := n.reply(st)
 		if !whole {
 			return &r, nil
 		}

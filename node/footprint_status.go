@@ -25,7 +25,7 @@ func (n *Node) intoFootprint(out *PartnerReply, s *peersync.Syncer, f *ledger.Fe
 	out.Connected = link.Connected
 	switch {
 	case !f.Ready:
-		out.Behind = "the index of the agreement is being made"
+		out.Behind = matching(f)
 	case link.Problem != "":
 		out.Behind = link.Problem
 	case p.Cursor >= f.End:

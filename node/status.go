@@ -68,7 +68,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	now := n.now()
 	for _, st := range n.book.Standing(now) {
 		if !st.InForce() {
-			out.Agreements = append(out.Agreements, reply(st))
+			out.Agreements = append(out.Agreements, n.reply(st))
 		}
 		if r := st.Agreement.Review; st.InForce() && r != "" && now.After(r.Time()) {
 			out.Warnings = append(out.Warnings, fmt.Sprintf("agreement %s was due for review on %s", st.Agreement.Name, r))
@@ -176,7 +176,7 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 			r.Behind = ""
 		}
 		if !f.Ready {
-			r.Behind = "the index of the agreement is being made"
+			r.Behind = matching(f)
 		}
 		r.InStep = r.Behind == ""
 		r.Asked, err = v.QuestionsToday(f.Digest, c)
@@ -212,7 +212,7 @@ func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agre
 	}
 	switch {
 	case !f.Ready:
-		r.Behind = "the index of the agreement is being made"
+		r.Behind = matching(f)
 	case p.Cursor >= f.End:
 		r.InStep = true
 	case n.gone(c) != "":

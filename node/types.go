@@ -113,6 +113,7 @@ type (
 type (
 	AgreementRequest = api.AgreementRequest
 	AgreementReply   = api.AgreementReply
+	Matching         = api.Matching
 	PartnerReply     = api.PartnerReply
 	ConfirmedReply   = api.ConfirmedReply
 	PreviewReply     = api.PreviewReply

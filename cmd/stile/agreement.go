@@ -306,8 +306,10 @@ func (a *app) agreementSignCommand() *cobra.Command {
 		Long: `Sign puts our council's signature under an agreement and logs it. The sender
 signs a file, which proposes it to the partner; the partner signs it by its name
 once it has arrived (stile agreement list). It is in force when every party has
-signed and its first day has come. A footprint that is a party has signed once a
-majority of its members has, each with this command on its own node.`,
+signed and its first day has come. The sender's node then matches the records it
+already has, in the background: show and status say how far it is. A footprint
+that is a party has signed once a majority of its members has, each with this
+command on its own node.`,
 		Args: takes(1, 1, "a file or the name of an agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req, err := a.agreementNamed(args[0], version)
@@ -332,6 +334,9 @@ majority of its members has, each with this command on its own node.`,
 			a.printf("signed by %s; %s\n", list(r.Signed), force(r))
 			if r.Unsent != "" {
 				a.say("%s", r.Unsent)
+			}
+			if r.Matching != nil {
+				a.say("the records already here are being matched; how far that is: stile agreement show %s", r.Name)
 			}
 			if len(r.Waiting) > 0 {
 				a.say("next, there: stile agreement sign %s", r.Name)
@@ -404,6 +409,9 @@ func (a *app) agreementShowCommand() *cobra.Command {
 			t := newTable("", "")
 			t.add("agreement", fmt.Sprintf("%s version %d", r.Name, r.Version))
 			t.add("state", force(r))
+			if m := r.Matching; m != nil {
+				t.add("matching", fmt.Sprintf("%s of %s looked at", number(m.Looked), plural(m.Of, "record", "records")))
+			}
 			t.add("signed by", list(r.Signed))
 			if len(r.Waiting) > 0 {
 				t.add("waiting for", list(r.Waiting))

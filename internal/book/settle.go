@@ -12,7 +12,7 @@ import (
 )
 
 // Resume finishes what a crash may have left half done: an agreement that we
-// signed and whose index is not ready.
+// signed and whose feed was not opened.
 func (b *Book) Resume(ctx context.Context) error {
 	now := b.o.Now()
 	b.mu.Lock()
@@ -35,6 +35,8 @@ func (b *Book) Resume(ctx context.Context) error {
 // into force, are superseded or end.
 func (b *Book) Run(ctx context.Context) {
 	for ctx.Err() == nil {
+		// A text whose records are matched takes over from the one before.
+		readied := b.o.Ledger.Readied()
 		if err := b.Settle(ctx); err != nil && ctx.Err() == nil {
 			b.o.Log.Error("settle agreements", "error", err.Error())
 		}
@@ -52,6 +54,8 @@ func (b *Book) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-b.wake:
+		case <-readied:
+			b.o.Changed()
 		case <-t.C:
 			if ok && !b.o.Now().Before(next) {
 				b.o.Changed()

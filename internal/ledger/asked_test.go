@@ -98,7 +98,7 @@ func TestIndexToAskBy(t *testing.T) {
 		change()
 	}
 	a := lookup(t, 1, "A", "/name")
-	if err := l.OpenFeed(t.Context(), a); err != nil {
+	if err := errors.Join(l.OpenFeed(t.Context(), a), l.AwaitFeed(t.Context(), a)); err != nil {
 		t.Fatal(err)
 	}
 	check := func() {
@@ -159,17 +159,14 @@ func TestIndexToAskBy(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	l = open(t, dir, keyring)
-	if f, err := l.Feed(a.Name, a.Digest()); err != nil || f.Ready {
-		t.Fatalf("an index that was never made counts as made: %v", err)
-	}
-	if err := l.OpenFeed(t.Context(), a); err != nil {
+	if err := errors.Join(l.OpenFeed(t.Context(), a), l.AwaitFeed(t.Context(), a)); err != nil {
 		t.Fatal(err)
 	}
 	check()
 
 	// Another text has an index of its own; the old one is gone.
 	b := lookup(t, 2, "B", "/name")
-	if err := l.OpenFeed(t.Context(), b); err != nil {
+	if err := errors.Join(l.OpenFeed(t.Context(), b), l.AwaitFeed(t.Context(), b)); err != nil {
 		t.Fatal(err)
 	}
 	old, _ := l.Feed(a.Name, a.Digest())
@@ -209,7 +206,7 @@ func TestAnswer(t *testing.T) {
 		put(t, l, std, body)
 	}
 	a := lookup(t, 1, "A", "/name")
-	if err := l.OpenFeed(t.Context(), a); err != nil {
+	if err := errors.Join(l.OpenFeed(t.Context(), a), l.AwaitFeed(t.Context(), a)); err != nil {
 		t.Fatal(err)
 	}
 	f, _ := l.Feed(a.Name, a.Digest())
@@ -382,7 +379,7 @@ func BenchmarkAnswer(b *testing.B) {
 				b.Fatal(err)
 			}
 			a := lookup(b, 1, "A", "/name")
-			if err := l.OpenFeed(b.Context(), a); err != nil {
+			if err := errors.Join(l.OpenFeed(b.Context(), a), l.AwaitFeed(b.Context(), a)); err != nil {
 				b.Fatal(err)
 			}
 			var offers []*ledger.Offer

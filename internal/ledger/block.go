@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -37,9 +37,11 @@ const (
 	blockBytes      = 256 << 10 // of entries in one block: larger ones are stored alone
 )
 
-// blockCodec is shared: both sides may be used concurrently and keep nothing
-// from one call to the next.
-var blockCodec = sync.OnceValues(func() (*zstd.Encoder, *zstd.Decoder) {
+// blockEncoder and blockDecoder are shared: both may be used concurrently and keep
+// nothing from one call to the next.
+var blockEncoder, blockDecoder = newBlockCodec()
+
+func newBlockCodec() (*zstd.Encoder, *zstd.Decoder) {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
 		zstd.WithWindowSize(128<<10), zstd.WithLowerEncoderMem(true))
 	if err != nil {
@@ -49,8 +51,11 @@ var blockCodec = sync.OnceValues(func() (*zstd.Encoder, *zstd.Decoder) {
 	if err != nil {
 		panic("internal error: zstd: " + err.Error())
 	}
+	// Its channels are made at the first call: in a test, in the bubble of synctest that
+	// happens to be first, and no other bubble may use them.
+	e.EncodeAll(nil, nil)
 	return e, d
-})
+}
 
 // A packed is an entry as it is stored, and where its text begins.
 type packed struct {
@@ -75,7 +80,7 @@ func encodeBlock(entries []packed) []byte {
 	for _, e := range entries {
 		plain = append(plain, e.entry[e.text:]...)
 	}
-	enc, _ := blockCodec()
+	enc := blockEncoder
 	b := make([]byte, 1, 1+2*2*blockSize+total/2)
 	b[0] = kindBlock
 	for _, e := range entries {
@@ -118,7 +123,7 @@ func decodeBlock(b []byte) (*[blockSize][]byte, error) {
 	if n < 0 || n > len(b) || sums[0]+sums[1] > blockBytes {
 		return nil, errBlock
 	}
-	_, dec := blockCodec()
+	dec := blockDecoder
 	plain, err := dec.DecodeAll(b[:n], make([]byte, 0, sums[0]+sums[1]))
 	if err != nil || len(plain) != sums[0] {
 		return nil, errBlock
@@ -177,6 +182,31 @@ func (v *View) stored(index uint64) ([]byte, error) {
 	}
 	slot.Store(&cachedBlock{first, entries})
 	return entries[index-first], nil
+}
+
+// entry returns an entry as the batches under way leave it.
+func (l *Ledger) entry(b *batch, index uint64) (raw []byte, err error) {
+	first := index &^ (blockSize - 1)
+	for _, q := range []*batch{b, l.w.inflight} {
+		if q == nil {
+			continue
+		}
+		if v := q.sets[string(entryKey(first))]; len(v) > 0 && v[0] == kindBlock {
+			entries, err := decodeBlock(v)
+			if err != nil {
+				return nil, err
+			}
+			return entries[index-first], nil
+		}
+		if v := q.sets[string(entryKey(index))]; v != nil {
+			return v, nil
+		}
+	}
+	err = l.db.View(func(txn *badger.Txn) error {
+		raw, err = (&View{l: l, txn: txn}).stored(index)
+		return err
+	})
+	return raw, err
 }
 
 // storeEntries puts the entries of a batch, which are sealed, among its writes.

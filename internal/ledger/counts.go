@@ -148,11 +148,23 @@ func (l *Ledger) Counts(ctx context.Context, a *agreement.Agreement, q *Question
 	return index, errors.Join(err, tallied)
 }
 
+// Whoever reads all records reads so many, of so many bytes, at a time.
+const (
+	readChunk = 2000
+	readBytes = 16 << 20
+)
+
 // Tally counts the records of a feed of mode aggregate. It reads all of them, each
 // checked against the log.
 func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreement.Tally, error) {
 	t := agreement.NewTally(by)
 	err := l.View(func(v *View) error {
+		type candidate struct {
+			index uint64
+			raw   []byte
+			leaf  tlog.Hash
+			err   error
+		}
 		var chunk []*candidate
 		size := 0
 		flush := func() error {
@@ -194,7 +206,7 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreemen
 				c.leaf, c.err = v.leaf(c.index)
 			}
 			size += len(c.raw)
-			if chunk = append(chunk, c); len(chunk) == backfillChunk || size > backfillBytes {
+			if chunk = append(chunk, c); len(chunk) == readChunk || size > readBytes {
 				if err := flush(); err != nil {
 					return err
 				}

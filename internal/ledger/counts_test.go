@@ -22,7 +22,7 @@ func TestCountsOnceADay(t *testing.T) {
 	}
 	a := *sharing(t, "counted", 1, `record.name != "left out"`, "/ward")
 	a.Mode = agreement.Aggregate
-	if err := l.OpenFeed(t.Context(), &a); err != nil {
+	if err := errors.Join(l.OpenFeed(t.Context(), &a), l.AwaitFeed(t.Context(), &a)); err != nil {
 		t.Fatal(err)
 	}
 	put(t, l, std, item("x", "A", "left out"))

@@ -115,7 +115,7 @@ func childWrites(dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := l.OpenFeed(ctx, a); err != nil {
+		if err := errors.Join(l.OpenFeed(ctx, a), l.AwaitFeed(ctx, a)); err != nil {
 			return err
 		}
 	}
@@ -256,7 +256,7 @@ func childShares(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := from.OpenFeed(ctx, a); err != nil {
+	if err := errors.Join(from.OpenFeed(ctx, a), from.AwaitFeed(ctx, a)); err != nil {
 		return err
 	}
 	f, err := from.Feed(a.Name, a.Digest())

@@ -2,10 +2,34 @@ package ledger
 
 import (
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Transactions returns how many transactions the store has committed.
 func (l *Ledger) Transactions() uint64 { return l.db.MaxVersion() }
+
+// MatchInSteps makes a ledger match so many records in one go, and call f before each.
+func MatchInSteps(records int, f func()) func(*Options) {
+	return func(o *Options) { o.matchChunk, o.matching = records, f }
+}
+
+// Indexes returns the fields that there is an index of, and whether it is built.
+func (l *Ledger) Indexes() map[name.Field]bool {
+	out := map[name.Field]bool{}
+	for _, x := range l.indexList() {
+		out[x.field] = x.ready()
+	}
+	return out
+}
+
+// Postings returns how many keys the indexes have.
+func (l *Ledger) Postings() (n int) {
+	l.db.View(func(txn *badger.Txn) error {
+		return walk(txn, []byte("v"), func(_, _ []byte) error { n++; return nil })
+	})
+	return n
+}
 
 // BreakStorage makes every later commit fail.
 func (l *Ledger) BreakStorage() error { return l.db.Close() }

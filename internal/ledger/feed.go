@@ -13,7 +13,6 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/standard"
-	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -40,6 +39,7 @@ type Feed struct {
 
 	number uint32
 	closed bool
+	mark   watermark // while it is not ready
 	line   name.StandardLine
 	doc    *agreement.Agreement
 	std    name.Standard    // the version terms is compiled for
@@ -82,6 +82,9 @@ func (f *Feed) termsFor(std *standard.Standard) *agreement.Terms {
 // was the newest when the feed was opened; nil for a notices feed.
 func (f *Feed) Terms() *agreement.Terms { return f.terms }
 
+// Progress returns how far matching has come while the feed is not ready.
+func (f *Feed) Progress() Progress { return f.mark.Progress }
+
 // Closed reports that the feed lets nothing more out.
 func (f *Feed) Closed() bool { return f.closed }
 
@@ -113,6 +116,11 @@ func (l *Ledger) loadFeeds(txn *badger.Txn) error {
 			}
 			f.Ready = f.Ready && (f.copied() || s.Indexed)
 		}
+		if !f.Ready && !f.closed {
+			if err := l.loadWatermark(txn, f); err != nil {
+				return err
+			}
+		}
 		if b, err := valueOf(txn, numKey4('g', f.number)); err == nil {
 			f = f.withCounters(b)
 		} else if !errors.Is(err, ErrNotFound) {
@@ -121,6 +129,20 @@ func (l *Ledger) loadFeeds(txn *badger.Txn) error {
 		l.feeds = append(l.feeds, f)
 		return nil
 	})
+}
+
+// loadWatermark reads how far a feed is matched. One that an earlier version was matching
+// has no watermark: it begins anew, and enters what it finds once.
+func (l *Ledger) loadWatermark(txn *badger.Txn, f *Feed) error {
+	b, err := valueOf(txn, watermarkKey(f.number))
+	if errors.Is(err, ErrNotFound) {
+		f.mark.upTo = l.tree.Size()
+		return l.store(map[string][]byte{string(watermarkKey(f.number)): f.mark.encode()})
+	}
+	if err == nil {
+		f.mark, err = decodeWatermark(b)
+	}
+	return err
 }
 
 func (l *Ledger) compile(f *Feed, a *agreement.Agreement, std name.Standard) error {
@@ -162,40 +184,34 @@ func (l *Ledger) Feed(a name.Agreement, d agreement.Digest) (*Feed, error) {
 	return nil, fmt.Errorf("agreement %s: %w", a, ErrNotFound)
 }
 
-// OpenFeed keeps the index of an agreement from now on and matches the records
-// there are against it. It returns when the feed is ready. Opening a feed
-// again goes on where a crash left it.
+// OpenFeed keeps the index of an agreement from now on and returns; the records there are
+// already are matched behind, see [Ledger.AwaitFeed]. Opening a feed again does nothing.
 func (l *Ledger) OpenFeed(ctx context.Context, a *agreement.Agreement) error {
 	std, err := l.StandardOf(a.Standard)
 	if err != nil {
 		return err
 	}
-	var f *Feed
 	err = l.do(ctx, true, func(t *tx) error {
 		for _, g := range l.Feeds() {
 			if g.Agreement == a.Name && g.Digest == a.Digest() {
-				f = g
 				return nil
 			}
 		}
-		f = &Feed{number: uint32(len(l.Feeds())), To: a.To}
+		f := &Feed{number: uint32(len(l.Feeds())), To: a.To, mark: watermark{upTo: l.w.next}}
 		if err := l.compile(f, a, std.Name()); err != nil {
 			return err
 		}
+		t.set(watermarkKey(f.number), f.mark.encode())
 		return t.newFeed(f)
 	})
 	if err != nil {
 		return fmt.Errorf("open feed of %s: %w", a.Name, err)
 	}
-	if f.Ready || f.closed {
-		return nil
+	select {
+	case l.unmatched <- struct{}{}:
+	default:
 	}
-	if err := l.backfill(ctx, f); err != nil {
-		return fmt.Errorf("open feed of %s: %w", a.Name, err)
-	}
-	return l.do(ctx, true, func(t *tx) error {
-		return t.changeFeed(f.number, func(g *Feed) { g.Ready = true })
-	})
+	return nil
 }
 
 // CloseFeed stops letting anything out under an agreement. What partners hold
@@ -214,6 +230,7 @@ func (t *tx) closeFeed(a name.Agreement, d agreement.Digest) error {
 			if f.closed {
 				return nil
 			}
+			t.remove(watermarkKey(f.number))
 			return t.changeFeed(f.number, func(g *Feed) { g.closed = true })
 		}
 	}
@@ -304,6 +321,7 @@ func (t *tx) newFeed(f *Feed) error {
 	t.set(numKey4('F', f.number), b)
 	t.after = append(t.after, func() {
 		t.l.feeds = append(slices.Clone(t.l.feeds), f)
+		t.l.takers = newTakers(t.l.feeds)
 		t.l.standards.gen++
 	})
 	return nil
@@ -322,136 +340,8 @@ func (t *tx) changeFeed(number uint32, change func(*Feed)) error {
 		change(&g)
 		t.l.feeds = slices.Clone(t.l.feeds)
 		t.l.feeds[number] = &g
+		t.l.takers = newTakers(t.l.feeds)
 		t.l.standards.gen++
 	})
 	return nil
-}
-
-// A backfill reads so many records, of so many bytes, at a time.
-const (
-	backfillChunk = 2000
-	backfillBytes = 16 << 20
-	backfillKeys  = 10_000 // written in one transaction
-)
-
-// backfill matches the records written before the feed was opened. Those
-// written since are in it already: the writer looks at the head again before
-// it believes what was matched here.
-func (l *Ledger) backfill(ctx context.Context, f *Feed) error {
-	from, more := uint64(0), true
-	for more {
-		var chunk []*candidate
-		more = false
-		err := l.View(func(v *View) (err error) {
-			size := 0
-			v.current(f.line.Name, from, func(index uint64) bool {
-				if len(chunk) == backfillChunk || size > backfillBytes {
-					from, more = index, true
-					return false
-				}
-				c := &candidate{index: index}
-				if c.raw, c.err = v.raw(index); c.err == nil {
-					c.leaf, c.err = v.leaf(index)
-				}
-				if errors.Is(c.err, ErrStorage) {
-					err = c.err
-					return false
-				}
-				size += len(c.raw)
-				chunk = append(chunk, c)
-				return true
-			})
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		l.matchAll(f, chunk)
-		var hits []*candidate
-		for _, c := range chunk {
-			if c.err != nil {
-				// It cannot be shared, and must not hold up the rest.
-				l.o.Log.Error("record left out of an agreement", "agreement", f.Agreement, "error", c.err.Error())
-			} else if c.match {
-				hits = append(hits, c)
-			}
-		}
-		for len(hits) > 0 {
-			n, keys := 0, 0
-			for n < len(hits) && keys < backfillKeys {
-				keys += 3 + len(hits[n].asked)/askedKeyLen
-				n++
-			}
-			if err := l.enter(ctx, f, hits[:n]); err != nil {
-				return err
-			}
-			hits = hits[n:]
-		}
-	}
-	return nil
-}
-
-// enter puts records that match into a new feed, where nothing newer is there.
-func (l *Ledger) enter(ctx context.Context, f *Feed, hits []*candidate) error {
-	return l.do(ctx, false, func(t *tx) error {
-		if l.Feeds()[f.number].closed {
-			return nil // meanwhile: it would be left behind
-		}
-		for _, h := range hits {
-			raw, err := t.lookup(headKey(h.record))
-			if err != nil {
-				return err
-			}
-			now, err := decodeHead(raw)
-			if err != nil {
-				return err
-			}
-			if now.index != h.index {
-				continue
-			}
-			if _, err := t.lookup(memberKey(f.number, h.record)); err == nil {
-				continue
-			} else if !errors.Is(err, ErrNotFound) {
-				return err
-			}
-			t.set(feedItemKey(f.number, h.index), encodeItem(itemPut, h.record))
-			t.set(memberKey(f.number, h.record), membership{itemPut, h.index}.encode())
-			if !f.copied() {
-				askedUnder(f, h.record, nil, h.asked, t.set)
-				t.feed(f.number, feedDelta{records: 1})
-				continue
-			}
-			t.feed(f.number, feedDelta{records: 1, end: h.index + 1})
-		}
-		return nil
-	})
-}
-
-// A candidate is a record that a new feed may take.
-type candidate struct {
-	index  uint64
-	raw    []byte
-	leaf   tlog.Hash
-	record [16]byte
-	match  bool
-	asked  []byte // see Ledger.askedKeys
-	err    error
-}
-
-// matchAll reads the candidates and matches them against the feed, on all cores.
-func (l *Ledger) matchAll(f *Feed, chunk []*candidate) {
-	onAllCores(len(chunk), 1, func(i int) {
-		c := chunk[i]
-		if c.err != nil {
-			return
-		}
-		var ver *Version
-		if ver, c.err = l.rebuild(c.index, c.raw, c.leaf); c.err == nil {
-			c.record = ver.Claims.Record.Bytes()
-			if c.match = f.takes(ver.Standard, ver.Body); c.match {
-				c.asked = l.askedKeys(f, ver.Standard, ver.Body)
-			}
-		}
-		c.raw = nil
-	})
 }

@@ -549,7 +549,7 @@ func (v *View) Survey(ctx context.Context, std name.Standard, f func(index uint6
 			r.leaf, r.err = v.leaf(r.index)
 		}
 		size += len(r.raw)
-		if chunk = append(chunk, r); len(chunk) == backfillChunk || size > backfillBytes {
+		if chunk = append(chunk, r); len(chunk) == readChunk || size > readBytes {
 			if err := flush(); err != nil {
 				return err
 			}

@@ -80,6 +80,11 @@ type Options struct {
 
 	// Fatal is called once, on its own goroutine, when storage fails.
 	Fatal func(error)
+
+	// For tests, see export_test.go: records matched in one go, and what is called
+	// before that.
+	matchChunk int
+	matching   func()
 }
 
 // A Ledger is one council's open ledger.
@@ -100,7 +105,10 @@ type Ledger struct {
 	tree      *tlog.Tree   // the committed right edge; replaced, never changed
 	note      []byte       // the signed checkpoint of tree
 	standards standardTable
-	feeds     []*Feed // by number; a feed is replaced, never changed
+	feeds     []*Feed       // by number; a feed is replaced, never changed
+	takers    takers        // of feeds
+	indexes   []*valueIndex // by number; replaced, never changed
+	readied   chan struct{} // closed when a feed has become ready
 	sources   []*Source
 	logs      map[name.Council]*KnownLog // an entry is replaced, never changed
 	mapped    []Mapped                   // replaced, never changed
@@ -109,8 +117,11 @@ type Ledger struct {
 	jobs   chan *job
 	closed chan struct{}
 	done   chan struct{} // the writer has ended
-	once   sync.Once
-	failed atomic.Pointer[error]
+	// unmatched, buffered, says that there is a feed to match; matched that the
+	// goroutine which does has ended.
+	unmatched, matched chan struct{}
+	once               sync.Once
+	failed             atomic.Pointer[error]
 	// viewing is held for reading by every View, for writing by Close alone:
 	// Badger's files must not go from under a reader.
 	viewing sync.RWMutex
@@ -137,6 +148,12 @@ func Open(o Options) (*Ledger, error) {
 	if o.Fatal == nil {
 		o.Fatal = func(error) {}
 	}
+	if o.matchChunk == 0 {
+		o.matchChunk = matchChunk
+	}
+	if o.matching == nil {
+		o.matching = func() {}
+	}
 	if o.MinFree == 0 {
 		o.MinFree = 128 << 20
 	}
@@ -158,6 +175,7 @@ func Open(o Options) (*Ledger, error) {
 		jobs:    make(chan *job, 256),
 		closed:  make(chan struct{}),
 		done:    make(chan struct{}),
+		readied: make(chan struct{}), unmatched: make(chan struct{}, 1), matched: make(chan struct{}),
 	}
 	old, err := l.load()
 	if err != nil {
@@ -168,6 +186,7 @@ func Open(o Options) (*Ledger, error) {
 		return nil, err
 	}
 	go l.write()
+	go l.match()
 	if err := l.takeOver(context.Background(), old); err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), l.Close())
 	}
@@ -259,6 +278,10 @@ func (l *Ledger) load() (old []oldSource, err error) {
 		if err := l.loadFeeds(txn); err != nil {
 			return err
 		}
+		l.takers = newTakers(l.feeds)
+		if err := l.loadIndexes(txn); err != nil {
+			return err
+		}
 		if err := l.loadMarks(txn); err != nil {
 			return err
 		}
@@ -336,6 +359,7 @@ func (l *Ledger) Close() error {
 	first := false
 	l.once.Do(func() { first = true; close(l.closed) })
 	<-l.done
+	<-l.matched
 	if !first {
 		return nil
 	}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -65,8 +66,22 @@ func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 		size := 0
 		p.Live = true
 		p.Cursor = max(cursor, p.Checkpoint.Size)
+		// While records are still being matched nothing is read beyond what is: see
+		// matching.go. That brings no withdrawals, so those are all there.
+		horizon, err := v.horizon(f)
+		if err != nil {
+			return err
+		}
+		if horizon != math.MaxUint64 && !withdrawals {
+			p.Live, p.Cursor = false, max(cursor, horizon)
+		} else {
+			horizon = math.MaxUint64
+		}
 		for it.Seek(feedItemKey(f.number, cursor)); it.Valid(); it.Next() {
 			index := indexAtEnd(it)
+			if index >= horizon {
+				break
+			}
 			if len(wants) == MaxPageItems || size >= MaxPageBytes {
 				p.Live, p.Cursor = false, index
 				break
@@ -123,7 +138,6 @@ func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 		if len(indices) == 0 {
 			return nil
 		}
-		var err error
 		p.Inclusion, err = tlog.ProveBatch(v, indices, p.Checkpoint.Size)
 		return err
 	})

@@ -222,7 +222,7 @@ func adopt(t testing.TB, l *ledger.Ledger, stds ...*standard.Standard) {
 
 func openFeed(t testing.TB, l *ledger.Ledger, a *agreement.Agreement) *ledger.Feed {
 	t.Helper()
-	if err := l.OpenFeed(t.Context(), a); err != nil {
+	if err := errors.Join(l.OpenFeed(t.Context(), a), l.AwaitFeed(t.Context(), a)); err != nil {
 		t.Fatal(err)
 	}
 	f, err := l.Feed(a.Name, a.Digest())

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
@@ -145,10 +146,11 @@ func (o *Offer) Result() (Result, error) { return o.result, o.err }
 // matchOffer evaluates the row filters of the feeds there are now.
 func (l *Ledger) matchOffer(o *Offer) {
 	l.mu.RLock()
-	feeds, gen := l.feeds, l.standards.gen
+	feeds, takers, gen := l.feeds, l.takers, l.standards.gen
 	l.mu.RUnlock()
 	o.feedsGen, o.match, o.asked = gen, nil, nil
-	for _, f := range feeds {
+	for _, n := range takers.of(o.std.name.Line(), o.body) {
+		f := feeds[n]
 		if f.takes(o.std.std, o.body) {
 			if o.match == nil {
 				o.match = map[uint32]bool{}
@@ -261,7 +263,7 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 			return err
 		}
 	}
-	effects, err := l.feedEffects(b, o, had)
+	effects, err := l.feedEffects(b, o, old, had)
 	if err != nil {
 		return err
 	}
@@ -336,6 +338,14 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	} else {
 		o.remember(b)
 	}
+	if !o.remove {
+		for _, x := range l.indexList() {
+			if x.line == line {
+				b.postings.add(x, o.body, p.index)
+				b.bytes += 40
+			}
+		}
+	}
 	b.bytes += len(o.canon) + 400
 	for std, c := range counts {
 		b.sets[string(numKey4('o', std))] = binary.BigEndian.AppendUint64(nil, c)
@@ -380,17 +390,27 @@ type effect struct {
 	wasAsked, asked []byte
 }
 
-func (l *Ledger) feedEffects(b *batch, o *Offer, had bool) ([]effect, error) {
+func (l *Ledger) feedEffects(b *batch, o *Offer, old head, had bool) ([]effect, error) {
 	l.mu.RLock()
 	feeds := l.feeds
 	l.mu.RUnlock()
-	var out []effect
-	for _, f := range feeds {
-		if f.terms == nil || f.closed || f.line.Name != o.std.name.Name {
-			continue
+	var numbers []uint32
+	if had { // a new record stands in no feed
+		var err error
+		if numbers, err = l.holders(b, old); err != nil {
+			return nil, err
 		}
+		numbers = slices.Clone(numbers)
+	}
+	for n := range o.match {
+		numbers = append(numbers, n)
+	}
+	slices.Sort(numbers)
+	var out []effect
+	for _, n := range slices.Compact(numbers) {
+		f := feeds[n]
 		e := effect{feed: f, enters: o.match[f.number], asked: o.asked[f.number]}
-		if had { // a new record stands in no feed
+		if had {
 			raw, err := l.lookup(b, memberKey(f.number, o.record))
 			if err == nil {
 				m, err := decodeMembership(raw)

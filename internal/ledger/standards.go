@@ -286,3 +286,12 @@ func (v *View) HeldCount() int {
 	}
 	return n
 }
+
+func (l *Ledger) numbersOf(line name.StandardLine) (out []uint32) {
+	for _, s := range l.standardList() {
+		if s.name.Line() == line {
+			out = append(out, s.number)
+		}
+	}
+	return out
+}

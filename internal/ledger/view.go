@@ -236,13 +236,13 @@ func (v *View) Before(ver *Version) (*Version, error) {
 // whose newest entry is at from or later, in log order, until f returns false.
 // A damaged record is handed to f as an error with a nil version.
 func (v *View) Scan(std name.StandardName, from uint64, f func(*Version, error) bool) error {
-	v.current(std, from, func(index uint64) bool { return f(v.Version(index)) })
+	v.current(v.l.standardNumbers(std), from, func(index uint64) bool { return f(v.Version(index)) })
 	return nil
 }
 
 // current calls f with the log index of the current version of every live
-// record of a standard, in order from an index on, until f returns false.
-func (v *View) current(std name.StandardName, from uint64, f func(index uint64) bool) {
+// record of standards, in order from an index on, until f returns false.
+func (v *View) current(standards []uint32, from uint64, f func(index uint64) bool) {
 	type place struct {
 		it    *badger.Iterator
 		index uint64
@@ -254,7 +254,7 @@ func (v *View) current(std name.StandardName, from uint64, f func(index uint64) 
 			p.it.Close()
 		}
 	}()
-	for _, n := range v.l.standardNumbers(std) {
+	for _, n := range standards {
 		prefix := numKey4('s', n)
 		o := badger.DefaultIteratorOptions
 		o.PrefetchValues, o.Prefix = false, prefix

@@ -53,6 +53,7 @@ type batch struct {
 	entries  []*pending
 	touched  map[[16]byte]bool // records whose head this batch moves
 	feeds    map[uint32]feedDelta
+	postings postings
 	gate     map[uint32]*gateCount // by standard; nil until something is counted
 	bytes    int                   // about what the transaction will count
 	alone    bool                  // of one job that is alone
@@ -221,6 +222,7 @@ func (l *Ledger) newBatch() *batch {
 		sets:     map[string][]byte{},
 		touched:  map[[16]byte]bool{},
 		feeds:    map[uint32]feedDelta{},
+		postings: postings{},
 		iat:      l.o.Now().Unix(),
 		finished: make(chan error, 1),
 	}
@@ -298,7 +300,7 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 }
 
 func (b *batch) full() bool {
-	return len(b.entries) >= maxBatchEntries || b.bytes >= maxBatchBytes || len(b.sets) >= maxBatchKeys
+	return len(b.entries) >= maxBatchEntries || b.bytes >= maxBatchBytes || len(b.sets)+len(b.postings) >= maxBatchKeys
 }
 
 // set adds a write to the batch; a nil value deletes.
@@ -364,6 +366,7 @@ func (l *Ledger) assemble(b *batch) {
 		l.fail(err)
 		return
 	}
+	b.postings.write(l, func(k, v []byte) { b.sets[string(k)] = v })
 	for _, p := range b.entries {
 		if p.err != nil {
 			// A body the gate took but no token can be made of, or a key that

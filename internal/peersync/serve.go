@@ -155,8 +155,9 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	if doc.From != s.o.Self {
 		return s.footprintFeed(to, doc, h, suspended)
 	}
+	// While its records are still being matched it gives what is matched so far.
 	f, err := s.o.Ledger.Feed(a, doc.Digest())
-	if err != nil || !f.Ready {
+	if err != nil {
 		return refuse(codeNotReady, "the agreement's index is being made")
 	}
 	for _, g := range s.o.Ledger.Feeds() {
@@ -208,7 +209,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 	var last time.Time // when a page was last sent
 	beat := time.NewTimer(0)
 	defer beat.Stop()
-	due := true
+	due, live := true, true // live: the last page was
 	for {
 		changed := f.changed()
 		if refusal := s.over(to, of); refusal != nil {
@@ -224,7 +225,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		if err != nil {
 			return err
 		}
-		if !page.empty() || (due && page.Checkpoint.Size > 0) {
+		if !page.empty() || (due || page.Live && !live) && page.Checkpoint.Size > 0 {
 			select {
 			case sent <- page:
 			case err := <-acks:
@@ -240,10 +241,10 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 			if err := s.sendPage(ctx, to, f, page, from, st, out); err != nil {
 				return err
 			}
-			cursor, seen, due, last = page.Cursor, page.Checkpoint.Size, false, s.o.Now()
+			cursor, seen, due, live, last = page.Cursor, page.Checkpoint.Size, false, page.Live, s.o.Now()
 			beat.Reset(of.beat)
 			if !page.Live {
-				continue
+				continue // there is more, or what there is of it is still being matched
 			}
 		}
 		select {

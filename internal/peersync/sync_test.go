@@ -199,7 +199,7 @@ func TestNewText(t *testing.T) {
 				w.await("the first copy is there", func() bool { return len(s.held(planning)) == 4 })
 				n.put(item("d", "X")) // its version under the old text may still be on its way
 
-				if err := n.ledger.OpenFeed(t.Context(), narrow); err != nil {
+				if err := errors.Join(n.ledger.OpenFeed(t.Context(), narrow), n.ledger.AwaitFeed(t.Context(), narrow)); err != nil {
 					t.Fatal(err)
 				}
 				learn := map[name.Council]func(){

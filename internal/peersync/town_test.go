@@ -295,7 +295,7 @@ func (h *house) agree(as ...*agreement.Agreement) {
 	h.book.set(as...)
 	for _, a := range as {
 		if a.From == h.self {
-			if err := h.ledger.OpenFeed(h.w.t.Context(), a); err != nil {
+			if err := errors.Join(h.ledger.OpenFeed(h.w.t.Context(), a), h.ledger.AwaitFeed(h.w.t.Context(), a)); err != nil {
 				h.w.t.Fatal(err)
 			}
 		}

@@ -164,9 +164,27 @@ func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Que
 	return out, said, nil
 }
 
+// readyWithin is how long a question waits for the index of an agreement that was just
+// signed.
+const readyWithin = 10 * time.Second
+
+// ready waits, for a moment, until the records there were are matched.
+func (w *Answerer) ready(ctx context.Context, doc *agreement.Agreement) error {
+	within, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	// Why it is not ready is said by who looks for the feed next.
+	if err := w.o.Ledger.AwaitFeed(within, doc); err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return nil
+}
+
 // fromLedger answers a charged question from our own ledger, for an asker that has
 // seen our log at a size.
 func (w *Answerer) fromLedger(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, before *uint64, seen uint64) (*wirepb.Answer, *Said, error) {
+	if err := w.ready(ctx, doc); err != nil {
+		return nil, nil, err
+	}
 	f, err := w.o.Ledger.Feed(doc.Name, doc.Digest())
 	if err != nil || !f.Ready {
 		return nil, nil, refuse(codeNotReady, "the agreement's index is being made")

@@ -2,6 +2,7 @@ package question_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -192,7 +193,7 @@ func (w *world) agreed(t testing.TB, doc *agreement.Agreement) name.Agreement {
 	for _, c := range w.councils {
 		c.stands(doc, agreement.InForce, "")
 		if c.self == doc.From {
-			if err := c.ledger.OpenFeed(t.Context(), doc); err != nil {
+			if err := errors.Join(c.ledger.OpenFeed(t.Context(), doc), c.ledger.AwaitFeed(t.Context(), doc)); err != nil {
 				t.Fatal(err)
 			}
 		}

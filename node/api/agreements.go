@@ -28,12 +28,21 @@ type AgreementReply struct {
 	InForce  bool              `json:"in_force"`
 	Why      string            `json:"why,omitempty"` // why it is not, in words
 	Signed   []name.Council    `json:"signed"`
-	Waiting  []name.Council    `json:"waiting,omitempty"`  // whose signatures are missing
-	Unsent   string            `json:"unsent,omitempty"`   // why a footprint has not got what we have just said
-	Document string            `json:"document,omitempty"` // YAML
-	Partners []PartnerReply    `json:"partners,omitempty"`
+	Waiting  []name.Council    `json:"waiting,omitempty"` // whose signatures are missing
+	Unsent   string            `json:"unsent,omitempty"`  // why a footprint has not got what we have just said
+	// Matching is how far the records there were when we signed, as sender, are
+	// matched; nil once all are.
+	Matching *Matching      `json:"matching,omitempty"`
+	Document string         `json:"document,omitempty"` // YAML
+	Partners []PartnerReply `json:"partners,omitempty"`
 	// Confirmed are the receipts of the footprints that receive.
 	Confirmed []ConfirmedReply `json:"confirmed,omitempty"`
+}
+
+// Matching says how many records were looked at, of how many, about.
+type Matching struct {
+	Looked int `json:"looked"`
+	Of     int `json:"of"`
 }
 
 // PartnerReply is one partner under one agreement: how far the exchange is.
