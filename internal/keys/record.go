@@ -318,9 +318,7 @@ func (p *RecordPublic) Verify(signingInput, sig []byte) error {
 	// encodings, where one meaning must have one, and re-parses key and signature
 	// through big integers each time.
 	var buf [72]byte
-	der := appendDERInteger(append(buf[:0], 0x30, 0), sig[:32])
-	der = appendDERInteger(der, sig[32:])
-	der[1] = byte(len(der) - 2)
+	der := appendDER(buf[:0], sig)
 	sum := sha256.Sum256(signingInput)
 	if !ecdsa.VerifyASN1(p.key, sum[:], der) {
 		return ErrSignature
@@ -352,9 +350,5 @@ func (p *RecordPublic) JWK() []byte {
 // PEM returns the key as PEM of type "PUBLIC KEY", what cosign verify-blob
 // reads.
 func (p *RecordPublic) PEM() []byte {
-	der, err := x509.MarshalPKIXPublicKey(p.key)
-	if err != nil {
-		panic("internal error: a checked P-256 key does not marshal: " + err.Error())
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: p.der()})
 }

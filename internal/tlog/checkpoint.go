@@ -58,17 +58,23 @@ func parseBody(body string) (Checkpoint, error) {
 	return c, nil
 }
 
-// SignCheckpoint returns c as a note signed by s. The name of s must be the
-// origin, as c2sp.org/tlog-checkpoint advises, since that is how
-// [OpenCheckpoint] knows the log's own signature.
-func SignCheckpoint(c Checkpoint, s note.Signer) ([]byte, error) {
+// SignCheckpoint returns c as a note signed by s and then by others of the same
+// council, in their order. The name of s must be the origin, as
+// c2sp.org/tlog-checkpoint advises, since that is how [OpenCheckpoint] knows the
+// log's own signature; the names of the others must not be.
+func SignCheckpoint(c Checkpoint, s note.Signer, others ...note.Signer) ([]byte, error) {
 	if s.Name() != c.Origin {
 		return nil, fmt.Errorf("sign checkpoint: %w: key of %q, origin %q", ErrSignature, s.Name(), c.Origin)
 	}
 	if _, err := parseBody(string(c.Body())); err != nil {
 		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}
-	b, err := note.Sign(&note.Note{Text: string(c.Body())}, s)
+	for _, o := range others {
+		if o.Name() == c.Origin {
+			return nil, fmt.Errorf("sign checkpoint: %w: another key of the name %q", ErrSignature, c.Origin)
+		}
+	}
+	b, err := note.Sign(&note.Note{Text: string(c.Body())}, append([]note.Signer{s}, others...)...)
 	if err != nil {
 		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}
@@ -79,8 +85,8 @@ func SignCheckpoint(c Checkpoint, s note.Signer) ([]byte, error) {
 // signatures.
 //
 // Among v must be a verifier with the name origin, the log's own key, and it
-// must have signed. Others are witnesses; what they signed is in the note's
-// Sigs, see [Cosignatures], and none has to have signed. Signatures by unknown
+// must have signed. Others are record keys, see [SignedBy], and witnesses, see
+// [Cosignatures]; what they signed is in the note's Sigs, and none has to have. Signatures by unknown
 // keys are ignored and are in UnverifiedSigs. A signature by a known key that
 // does not verify fails the whole note (c2sp.org/signed-note), as does any that
 // is not spelt as an encoder of base64 spells it.
@@ -125,6 +131,17 @@ func spelledOnce(n *note.Note) bool {
 		}
 	}
 	return true
+}
+
+// SignedBy reports whether the note n, from [OpenCheckpoint], which was given v, is
+// signed by it.
+func SignedBy(n *note.Note, v note.Verifier) bool {
+	for _, s := range n.Sigs {
+		if s.Name == v.Name() && s.Hash == v.KeyHash() {
+			return true
+		}
+	}
+	return false
 }
 
 func signedBy(n *note.Note, name string) bool {

@@ -14,7 +14,43 @@
 // height 8, its head is signed as a c2sp.org/tlog-checkpoint note, witnesses
 // add c2sp.org/tlog-cosignature lines (cosignature/v1), and one entry's
 // inclusion travels as a c2sp.org/tlog-proof file. Those formats are the
-// public ones, unchanged. One more is ours.
+// public ones, unchanged. One more is ours, the batch proof.
+//
+// # A council's checkpoint
+//
+// A council signs each of its checkpoints twice: its log key says that this is the
+// one history of its log, and the key that signs its records says that all that
+// stands in it is said by the council. With a batch proof, the second signature is
+// that of every record below it. The note, of c2sp.org/signed-note, is
+//
+//	<origin>                            northmoor.gov.uk/stile
+//	<size>                              decimal
+//	<root>                              base64, 44 characters
+//	                                    an empty line
+//	— <origin> <base64>                 Ed25519, type 1
+//	— <origin>/record <base64>          ECDSA, type 2
+//
+// and the lines of witnesses may follow. Each base64 is four bytes of key hash and
+// then the signature of the first three lines, their newlines included. For type 1
+// the key hash is of name, newline, the byte 1 and the key; for type 2 it is the
+// first four bytes of the SHA-256 of the key's SubjectPublicKeyInfo (RFC 5280
+// section 4.1) in DER, without the name. Of type 2 the key is on P-256, the digest
+// is SHA-256, and the signature is the DER of SEQUENCE { INTEGER r, INTEGER s }
+// with s at most half of the order of the curve, no byte longer than it must be;
+// another form of it does not verify. Package keys makes and verifies that line.
+//
+// Example, which other programs made (testdata/README.md): an Ed25519 key with the
+// seed 9d61b19d…7f60 of RFC 8032 section 7.1 test 1, the P-256 key of RFC 6979
+// appendix A.2.5, and one entry, the SHA-256 of "abc":
+//
+//	northmoor.gov.uk/stile
+//	1
+//	in3qssxe4AO2OUM3U4pSsxmPGm3esQx9r2L+HJg0tDs=
+//
+//	— northmoor.gov.uk/stile lyvIOwG+foa7Wnd3sipdhBLT6GyhJcnAu09Fxnn56JFQxW+kyCTDQE8Cl2qD191cJrgpojIyHW3RgY2smgOknSMlmQY=
+//	— northmoor.gov.uk/stile/record Wnp4zDBFAiEAiaY40dLRicmyr+crdWTvyrC/fdfhVwhHWpiVLvkOHCwCIFjPWuXdf6sufZvDyWuYbMSY/u7kpKQIkf4qmSf6FQj5
+//
+// A footprint's log has no key of its own: see [VerifyMajority].
 //
 // # Batch proofs
 //
