@@ -12,10 +12,8 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
-	"github.com/stile-exchange/stile/internal/tlog"
 )
 
 // A Seed is the one secret of a record's version, 32 random bytes, from which
@@ -29,52 +27,14 @@ const (
 	saltLen  = 22 // characters in base64url
 )
 
-// A Draft is a record or event ready to be signed. It is immutable and may be
-// used concurrently.
-type Draft struct {
-	// raw is the finished token with a gap for ".signature" after the signing
-	// input.
-	raw   []byte
-	input int // length of the signing input
-	kind  kind
-	kid   string
-	entry tlog.Hash
-	texts []span // the disclosures in raw
-	nodes []node // the same, with their places
-
-	points string // the pointers of nodes, end to end
-}
-
-const sigGap = 1 + 86 // "." and 64 bytes in base64url
-
-// SigningInput returns what is to be signed: header, a dot and payload (RFC 7515
-// section 5.1). The caller must not change it.
-func (d *Draft) SigningInput() []byte { return d.raw[:d.input:d.input] }
-
-// Entry returns the log entry: the SHA-256 of the signing input.
-func (d *Draft) Entry() tlog.Hash { return d.entry }
-
-// Seal returns the token with the signature sig, [keys.SignatureSize] bytes. It
-// does not check the signature.
-func (d *Draft) Seal(sig []byte) *Token {
-	if len(sig) != keys.SignatureSize {
-		panic("internal error: a signature of " + strconv.Itoa(len(sig)) + " bytes")
-	}
-	raw := bytes.Clone(d.raw)
-	raw[d.input] = '.'
-	b64.Encode(raw[d.input+1:], sig)
-	return &Token{raw: raw, input: d.input, kind: d.kind, kid: d.kid, sig: [keys.SignatureSize]byte(sig),
-		entry: d.entry, texts: d.texts, nodes: d.nodes, points: d.points, known: true}
-}
-
-// A builder makes one draft at a time. Its buffers are used again.
+// A builder makes one token at a time. Its buffers are used again.
 type builder struct {
 	mac    hash.Hash // HMAC-SHA256 under the seed
 	path   []byte    // pointer of the place at hand
 	points []byte    // the pointers of nodes, end to end
 	out    []byte    // a stack of JSON texts: payload, and on it the disclosures being made
 	texts  []byte    // finished disclosures, base64url, end to end
-	nodes  []draftNode
+	nodes  []builtNode
 	values int                // met so far
 	todo   []member           // a stack: the members of the objects at hand
 	hidden [][digestLen]byte  // a stack: the digests of the objects at hand
@@ -82,8 +42,8 @@ type builder struct {
 	room   [saltLen + 42]byte // scratch
 }
 
-// A draftNode is a node whose disclosure is not yet in its place in the token.
-type draftNode struct {
+// A builtNode is a node whose disclosure is not yet in its place in the token.
+type builtNode struct {
 	node
 	made span // in texts
 }
@@ -126,7 +86,8 @@ func planFor(v any, l *standard.Layout) plan {
 
 var builders = sync.Pool{New: func() any { return new(builder) }}
 
-// Build writes a record's version down for signing with the key kid.
+// Build writes a record's version down, to be signed with the key kid. The token is
+// without a signature; every disclosure is there.
 //
 // body is the record as [strictjson.Decode] gives it, nil for [Delete]; the
 // layout l says of each place whether it is said in clear, and may be nil for
@@ -138,7 +99,7 @@ var builders = sync.Pool{New: func() any { return new(builder) }}
 // and a [*Refusal] for a body that no token can carry: one with a member named
 // "_sd", "_sd_alg" or "...", nested deeper than [MaxDepth], of more than
 // [MaxValues] values, or too large for [MaxToken].
-func Build(c Claims, kid string, l *standard.Layout, body map[string]any, seed Seed) (*Draft, error) {
+func Build(c Claims, kid string, l *standard.Layout, body map[string]any, seed Seed) (*Token, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("build record: %w", err)
 	}
@@ -161,7 +122,7 @@ func Build(c Claims, kid string, l *standard.Layout, body map[string]any, seed S
 	if len(b.points) > maxPointers {
 		return nil, fmt.Errorf("build record: %w", &Refusal{Rule: RuleSize, Detail: "the names of the fields are too long together"})
 	}
-	d, err := b.draft(kid)
+	t, err := b.token(kid)
 	if err != nil {
 		return nil, fmt.Errorf("build record: %w", err)
 	}
@@ -171,7 +132,7 @@ func Build(c Claims, kid string, l *standard.Layout, body map[string]any, seed S
 		b.mac = nil
 		builders.Put(b)
 	}
-	return d, nil
+	return t, nil
 }
 
 func (b *builder) reset(seed Seed) {
@@ -336,7 +297,7 @@ func (b *builder) disclosure(t member, named bool, parent, depth int) (digest [d
 	pointer := span{len(b.points), len(b.points) + len(b.path)}
 	b.points = append(b.points, b.path...)
 	shell := t.plan == hiddenShell || isShell(t.val)
-	b.nodes = append(b.nodes, draftNode{node: node{text: n, parent: parent, shell: shell, pointer: pointer}})
+	b.nodes = append(b.nodes, builtNode{node: node{text: n, parent: parent, shell: shell, pointer: pointer}})
 
 	from := len(b.out)
 	b.out = append(b.out, '[', '"')
@@ -444,35 +405,35 @@ func unwritableText(s string) *Refusal {
 	return nil
 }
 
-// draft puts the parts together in one piece of memory.
-func (b *builder) draft(kid string) (*Draft, error) {
+// token puts the parts together in one piece of memory.
+func (b *builder) token(kid string) (*Token, error) {
 	header, err := appendHeader(b.room[:0], kindRecord, kid)
 	if err != nil {
 		return nil, err
 	}
 	input := b64.EncodedLen(len(header)) + 1 + b64.EncodedLen(len(b.out))
-	size := input + sigGap + 1 + len(b.texts) + len(b.nodes)
-	if size > MaxToken {
+	size := input + 2 + len(b.texts) + len(b.nodes)
+	if size+sigLen > MaxToken {
 		return nil, &Refusal{Rule: RuleSize, Detail: fmt.Sprintf("as a token it would have more than %d bytes", MaxToken)}
 	}
 	raw := make([]byte, 0, size)
 	raw = b64.AppendEncode(raw, header)
 	raw = append(raw, '.')
 	raw = b64.AppendEncode(raw, b.out)
-	d := &Draft{input: input, kind: kindRecord, kid: kid, entry: sha256.Sum256(raw)}
-	raw = append(raw[:input+sigGap], '~')
+	t := &Token{input: input, end: input + 1, kind: kindRecord, kid: kid, entry: sha256.Sum256(raw), known: true}
+	raw = append(raw, '.', '~')
 
-	d.points = string(b.points)
-	d.texts, d.nodes = make([]span, len(b.nodes)), make([]node, len(b.nodes))
+	t.points = string(b.points)
+	t.texts, t.nodes = make([]span, len(b.nodes)), make([]node, len(b.nodes))
 	for i, n := range b.nodes {
 		at := len(raw)
 		raw = append(raw, n.made.of(b.texts)...)
-		d.texts[i] = span{at, len(raw)}
+		t.texts[i] = span{at, len(raw)}
 		raw = append(raw, '~')
-		d.nodes[i] = n.node
+		t.nodes[i] = n.node
 	}
-	d.raw = raw
-	return d, nil
+	t.raw = raw
+	return t, nil
 }
 
 // compareNames orders member names by UTF-16 code units (RFC 8785 section

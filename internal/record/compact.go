@@ -40,6 +40,7 @@ func (s span) of(b []byte) []byte { return b[s.from:s.to] }
 type compact struct {
 	raw   []byte // as given
 	input span   // the JWS signing input in raw (RFC 7515 section 5.1)
+	end   int    // of the JWS in raw
 	texts []span // the disclosures in raw, base64url
 
 	dec         []byte // every part decoded, end to end
@@ -100,6 +101,7 @@ func cutJWS(b []byte, end int) (*compact, error) {
 	c := &compact{
 		raw:   bytes.Clone(b), // b may be a network buffer that is used again
 		input: span{0, dot2},
+		end:   end,
 		dec:   make([]byte, 0, b64.DecodedLen(len(b))),
 	}
 	var err error

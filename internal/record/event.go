@@ -20,10 +20,11 @@ type Event struct {
 	Body     map[string]any // as strictjson values; never nil once parsed
 }
 
-// BuildEvent writes an event down for signing with the key kid. The same
-// arguments give the same bytes. A nil body is written as an empty one. An
+// BuildEvent writes an event down, to be signed with the key kid by [Token.Seal]:
+// without its signature [ParseEvent] does not read it. The same arguments give the
+// same bytes. A nil body is written as an empty one. An
 // error wraps [ErrClaims] or is a [*Refusal].
-func BuildEvent(e Event, kid string) (*Draft, error) {
+func BuildEvent(e Event, kid string) (*Token, error) {
 	if _, err := name.ParseCouncil(string(e.Council)); err != nil {
 		return nil, fmt.Errorf("build event: %w: %w", ErrClaims, err)
 	}
@@ -54,12 +55,12 @@ func BuildEvent(e Event, kid string) (*Draft, error) {
 	raw := b64.AppendEncode(nil, header)
 	raw = append(raw, '.')
 	raw = b64.AppendEncode(raw, payload)
-	d := &Draft{input: len(raw), kind: kindEvent, kid: kid, entry: sha256.Sum256(raw)}
-	if len(raw)+sigGap > MaxToken {
+	t := &Token{input: len(raw), end: len(raw) + 1, kind: kindEvent, kid: kid, entry: sha256.Sum256(raw), known: true}
+	if len(raw)+1+sigLen > MaxToken {
 		return nil, fmt.Errorf("build event: %w", &Refusal{Rule: RuleSize, Detail: fmt.Sprintf("as a token it would have more than %d bytes", MaxToken)})
 	}
-	d.raw = append(raw, make([]byte, sigGap)...)
-	return d, nil
+	t.raw = append(raw, '.')
+	return t, nil
 }
 
 // ParseEvent reads an event token and what it says. The signature is for

@@ -330,7 +330,7 @@ func TestBuildAsWrittenDown(t *testing.T) {
 	compareBuilt(t, "referral", d, want.Built)
 }
 
-func compareBuilt(t *testing.T, what string, d *Draft, want buildResult) {
+func compareBuilt(t *testing.T, what string, d *Token, want buildResult) {
 	t.Helper()
 	if got := string(d.SigningInput()); got != want.Input {
 		t.Errorf("%s: payload\n got %s\nwant %s", what, decodedPayload(t, got), decodedPayload(t, want.Input))

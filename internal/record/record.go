@@ -46,6 +46,16 @@
 // The entry of a token in the log is the SHA-256 of its signing input, so
 // withholding disclosures changes neither entry nor signature.
 //
+// # Without a signature
+//
+// What a council says is proved by its place in the council's log, whose
+// checkpoints the key named by "kid" signs (package tlog). So a record token that
+// travels with that proof needs no signature of its own, and has none: the part
+// is then empty, and what stands before the first "~" ends with a dot. Such a
+// token is no SD-JWT that others verify; it becomes one when the signature is put
+// in ([Token.Seal]), and nothing else of it changes, its entry least of all. Events
+// always have their signature.
+//
 // What is withheld still shows in one way: how many members or elements of a
 // place in clear, or of a disclosed shell, are hidden. There are no decoys.
 //
@@ -73,6 +83,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -153,26 +164,28 @@ func (k kind) typ() string {
 	return "stile-record+sd-jwt"
 }
 
-// A Token is one signed record or event: parsed, or sealed from a draft. It is
-// immutable and may be used concurrently.
+// A Token is one record or event, parsed or built. It is immutable and may be used
+// concurrently.
 type Token struct {
 	raw   []byte
 	input int // length of the signing input
+	end   int // of the signed part: of header, payload and signature
 	kind  kind
 	kid   string
-	sig   [keys.SignatureSize]byte
+	sig   []byte // nil for none
 	entry tlog.Hash
 	texts []span // the disclosures in raw
 
 	parts  *compact // of a parsed token
-	nodes  []node   // of a sealed token: the place of each disclosure
+	nodes  []node   // of a token that was built: the place of each disclosure
 	points string   // the pointers of nodes, end to end
 	known  bool     // nodes is set
 }
 
 // Parse reads a record token. It checks the form of the parts and the header,
 // and the size; what the token says is for [Token.View] and who says it for
-// [Token.Verify]. It keeps no part of b. What Parse accepts, Bytes gives back.
+// [Token.Verify]. It keeps no part of b. What Parse accepts, Bytes gives back. The
+// token may be without a signature: see [Token.Signed].
 //
 // An error is a [*Refusal].
 func Parse(b []byte) (*Token, error) {
@@ -189,11 +202,35 @@ func newToken(c *compact, k kind) (*Token, error) {
 		return nil, err
 	}
 	sig := c.signature.of(c.dec)
-	if len(sig) != keys.SignatureSize {
+	switch {
+	case len(sig) == 0 && k == kindRecord:
+		sig = nil
+	case len(sig) != keys.SignatureSize:
 		return nil, &Refusal{Rule: RuleForm, Detail: "an ES256 signature has 64 bytes"}
 	}
-	return &Token{raw: c.raw, input: c.input.to, kind: k, kid: kid, sig: [keys.SignatureSize]byte(sig),
+	return &Token{raw: c.raw, input: c.input.to, end: c.end, kind: k, kid: kid, sig: sig,
 		entry: sha256.Sum256(c.input.of(c.raw)), texts: c.texts, parts: c}, nil
+}
+
+const sigLen = 86 // characters of a signature: 64 bytes in base64url
+
+// Seal returns the token with the signature sig, [keys.SignatureSize] bytes, in the
+// place of the one that it has, if any. It does not check the signature.
+func (t *Token) Seal(sig []byte) *Token {
+	if len(sig) != keys.SignatureSize {
+		panic("internal error: a signature of " + strconv.Itoa(len(sig)) + " bytes")
+	}
+	raw := make([]byte, 0, t.input+1+sigLen+len(t.raw)-t.end)
+	raw = append(append(raw, t.raw[:t.input]...), '.')
+	raw = b64.AppendEncode(raw, sig)
+	s := &Token{input: t.input, end: len(raw), kind: t.kind, kid: t.kid, sig: bytes.Clone(sig), entry: t.entry,
+		nodes: t.nodes, points: t.points, known: t.known}
+	s.raw = append(raw, t.raw[t.end:]...)
+	s.texts = make([]span, len(t.texts))
+	for i, at := range t.texts {
+		s.texts[i] = span{at.from + s.end - t.end, at.to + s.end - t.end}
+	}
+	return s
 }
 
 const (
@@ -241,7 +278,7 @@ func readHeader(h []byte, k kind) (string, error) {
 // Bytes returns the token as it is sent. The caller must not change it.
 func (t *Token) Bytes() []byte { return t.raw }
 
-// SigningInput returns what was signed (RFC 7515 section 5.1). The caller must
+// SigningInput returns what is signed: header, a dot and payload (RFC 7515 section 5.1). The caller must
 // not change it.
 func (t *Token) SigningInput() []byte { return t.raw[:t.input:t.input] }
 
@@ -252,8 +289,12 @@ func (t *Token) Entry() tlog.Hash { return t.entry }
 // [keys.RecordPublic.ID] prints it.
 func (t *Token) KeyID() string { return t.kid }
 
-// Signature returns the ES256 signature, [keys.SignatureSize] bytes.
-func (t *Token) Signature() []byte { return bytes.Clone(t.sig[:]) }
+// Signature returns the ES256 signature, [keys.SignatureSize] bytes; nil for none.
+func (t *Token) Signature() []byte { return bytes.Clone(t.sig) }
+
+// Signed reports whether the token carries a signature. Without one it is believed
+// for its place in a log, and by nobody for itself.
+func (t *Token) Signed() bool { return t.sig != nil }
 
 // ErrOtherKey says that a token names another key than the one it is verified
 // with.
@@ -261,16 +302,16 @@ var ErrOtherKey = errors.New("token is signed with another key")
 
 // Verify checks that the token was signed with key, and nothing else. It
 // returns [ErrOtherKey] if the token names another key and
-// [keys.ErrSignature] if the signature does not hold, or is of the form that
+// [keys.ErrSignature] if there is no signature, or it does not hold, or is of the form that
 // whoever has the token could have made of the signer's: see [keys.OneForm].
 func (t *Token) Verify(key *keys.RecordPublic) error {
 	if key.ID() != t.kid {
 		return ErrOtherKey
 	}
-	if !keys.OneForm(t.sig[:]) {
+	if !keys.OneForm(t.sig) {
 		return keys.ErrSignature
 	}
-	return key.Verify(t.SigningInput(), t.sig[:])
+	return key.Verify(t.SigningInput(), t.sig)
 }
 
 // ErrWithheld says that a token to present from has had disclosures withheld
@@ -317,7 +358,7 @@ func (t *Token) present(keep func(pointer string, shell bool) bool, whole bool) 
 	// every verifier refuses the token.
 	kept := make([]bool, len(nodes)) // by node; a parent comes before what it holds
 	send := make([]bool, len(nodes)) // by disclosure
-	size, count := t.input+sigGap+1, 0
+	size, count := t.end+1, 0
 	for i, n := range nodes {
 		if (n.parent < 0 || kept[n.parent]) && keep(points[n.pointer.from:n.pointer.to], n.shell) {
 			kept[i], send[n.text] = true, true
@@ -325,8 +366,8 @@ func (t *Token) present(keep func(pointer string, shell bool) bool, whole bool) 
 			count++
 		}
 	}
-	p := &Token{input: t.input, kind: t.kind, kid: t.kid, sig: t.sig, entry: t.entry}
-	p.raw = append(make([]byte, 0, size), t.raw[:t.input+sigGap+1]...)
+	p := &Token{input: t.input, end: t.end, kind: t.kind, kid: t.kid, sig: t.sig, entry: t.entry}
+	p.raw = append(make([]byte, 0, size), t.raw[:t.end+1]...)
 	p.texts = make([]span, 0, count)
 	for i, s := range t.texts {
 		if send[i] {

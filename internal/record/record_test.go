@@ -56,7 +56,7 @@ func issue(t testing.TB, key *keys.RecordKey, c Claims, l *standard.Layout, body
 	}
 	tok := d.Seal(sig)
 	if tok.Entry() != d.Entry() || !bytes.Equal(tok.SigningInput(), d.SigningInput()) {
-		t.Error("the sealed token is not the draft's")
+		t.Error("the sealed token is not the one it was built as")
 	}
 	return tok
 }
@@ -441,7 +441,7 @@ func TestBuildRefuses(t *testing.T) {
 			d, err := Build(testClaims(), id, l, c.body, Seed{})
 			wantRule(t, c.name, err, c.rule)
 			if (d == nil) != (err != nil) {
-				t.Errorf("%s: a draft beside an error", c.name)
+				t.Errorf("%s: a token beside an error", c.name)
 			}
 			// It is still good for another.
 			if _, err := Build(testClaims(), id, l, decodeBody(t, referral), Seed{}); err != nil {
@@ -473,11 +473,11 @@ func TestBuildRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrClaims", what, err)
 		}
 	}
-	for what, build := range map[string]func() (*Draft, error){
-		"no body":   func() (*Draft, error) { return Build(testClaims(), id, planningLayout(), nil, Seed{}) },
-		"no layout": func() (*Draft, error) { return Build(testClaims(), id, nil, map[string]any{}, Seed{}) },
-		"no key":    func() (*Draft, error) { return Build(testClaims(), "", planningLayout(), map[string]any{}, Seed{}) },
-		"key quote": func() (*Draft, error) {
+	for what, build := range map[string]func() (*Token, error){
+		"no body":   func() (*Token, error) { return Build(testClaims(), id, planningLayout(), nil, Seed{}) },
+		"no layout": func() (*Token, error) { return Build(testClaims(), id, nil, map[string]any{}, Seed{}) },
+		"no key":    func() (*Token, error) { return Build(testClaims(), "", planningLayout(), map[string]any{}, Seed{}) },
+		"key quote": func() (*Token, error) {
 			return Build(testClaims(), `"`+id[1:], planningLayout(), map[string]any{}, Seed{})
 		},
 	} {

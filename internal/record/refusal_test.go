@@ -302,7 +302,6 @@ func TestParseRefuses(t *testing.T) {
 		{"a character too many", join(h, pl, s, "~"+disclosure[:5]+"~"), RuleEncoding},
 		{"a zero byte", join(h, pl, s, "~"+disclosure[:4]+"\x00AAA~"), RuleEncoding},
 
-		{"no signature", join(h, pl, "", "~"), RuleForm},
 		{"signature of 63 bytes", join(h, pl, b64.EncodeToString(make([]byte, 63)), "~"), RuleForm},
 		{"signature of 65 bytes", join(h, pl, b64.EncodeToString(make([]byte, 65)), "~"), RuleForm},
 		{"signature in ASN.1", join(h, pl, b64.EncodeToString(append([]byte{0x30, 68}, make([]byte, 68)...)), "~"), RuleForm},
