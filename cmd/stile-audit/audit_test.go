@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 //	exits CODE stile-audit …      run a command that must exit with this code
 //	flip FILE TEXT N              change a bit of the byte N bytes after a text in a file
 func TestScripts(t *testing.T) {
-	sample, err := filepath.Abs("../../internal/audit/testdata/format1")
+	sample, err := filepath.Abs("../../internal/audit/testdata/format2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func (failing) Write([]byte) (int, error) { return 0, fs.ErrPermission }
 
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	var complaint bytes.Buffer
-	code := Main(env{strings.NewReader(""), failing{}, &complaint}, []string{"verify", "../../internal/audit/testdata/format1/moving.stile"})
+	code := Main(env{strings.NewReader(""), failing{}, &complaint}, []string{"verify", "../../internal/audit/testdata/format2/moving.stile"})
 	if code != cannot || !strings.Contains(complaint.String(), "Try: ") {
 		t.Errorf("code %d, said %q", code, &complaint)
 	}

@@ -28,7 +28,7 @@
 //	{"checkpoint":1234,"council":"northmoor.gov.uk",
 //	 "counts":{"agreements":1,"checkpoints":2,"entries":2,"events":1,"members":2,"standards":1},
 //	 "covers":{"agreement":"northmoor.gov.uk/people-moving-to-saltby"},
-//	 "created":"2026-12-02T09:00:00Z","format":1}
+//	 "created":"2026-12-02T09:00:00Z","format":2}
 //
 // without the line breaks. council is whose log the entries are of, checkpoint
 // the size of the main checkpoint, and covers what the entries were chosen by:
@@ -69,9 +69,10 @@
 //
 // # Rule for change
 //
-// Whatever a reader of format 1 would refuse or would misunderstand takes a new
+// Whatever a reader of the format would refuse or would misunderstand takes a new
 // format number, and so does a new kind of file or a new member of bundle.json.
-// The number's history: 1, the first.
+// The number's history: 1, the first, in which each record had a signature of its
+// own; 2, in which the record key signs the checkpoint.
 //
 // # Verifying
 //
@@ -93,7 +94,7 @@ import (
 )
 
 // Format is the number of the format that this package writes and reads.
-const Format = 1
+const Format = 2
 
 // Limits on a bundle. Sizes are in bytes, unpacked.
 const (
@@ -218,7 +219,7 @@ func decodeDocument(b []byte) (*document, error) {
 	}
 	// The number first: of another format nothing else is known.
 	if f, ok := event.ParseNumber(m["format"]); !ok || f != Format {
-		return bad("this program reads format %d, and the file is of another: use a newer stile-audit", Format)
+		return bad("this program reads format %d, and the file is of another: have it made again, or use a newer stile-audit", Format)
 	}
 	d := &document{}
 	council, _ := m["council"].(string)

@@ -119,7 +119,8 @@ func (v *verifier) sayRecords() {
 		}
 	}
 	const noRecord = "There is no record in the file."
-	say(CheckRecordSignatures, noRecord, "%s, each with its own valid signature by %s (ES256).", count(v.on(CheckRecordSignatures).ok, "record"), v.council)
+	say(CheckRecordSignatures, noRecord, "%s, each signed by %s: with its record key under the checkpoint that the entry stands under, and by itself (ES256) where a token carries a signature.",
+		count(v.on(CheckRecordSignatures).ok, "record"), v.council)
 	say(CheckEventSignatures, "There is no event in the file.", "%s, each with a valid signature of the council that says it.", count(v.on(CheckEventSignatures).ok, "event"))
 	say(CheckTokens, "There is nothing in the file.", "%s in the one form that such tokens have.", count(v.on(CheckTokens).ok, "token"))
 	say(CheckDisclosures, noRecord, "In %s, %s disclosed and %s withheld. Every disclosed one is what was signed; what was withheld cannot be read here.",

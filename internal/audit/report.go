@@ -27,7 +27,7 @@ const (
 const (
 	CheckContents            = "contents"             // the bundle holds what it says it holds, line by line as the format has it
 	CheckKeys                = "keys"                 // the keys used are ones the auditor was given, not only the file's own
-	CheckCheckpoint          = "checkpoint"           // the council's log key signed the main checkpoint
+	CheckCheckpoint          = "checkpoint"           // the council's log key and a record key signed the main checkpoint
 	CheckHistory             = "history"              // every other checkpoint is an earlier state of the same log
 	CheckWitnesses           = "witnesses"            // others cosigned, and when
 	CheckInclusion           = "inclusion"            // every entry is in the log

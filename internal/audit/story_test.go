@@ -438,10 +438,10 @@ func TestAgreementMissing(t *testing.T) {
 
 var update = flag.Bool("update", false, "make the sample of this format anew; only for a new format number")
 
-// TestSample: the bundle that was kept when format 1 was fixed still verifies, and
+// TestSample: the bundle that was kept when format 2 was fixed still verifies, and
 // so does what stands beside it. The command's scripts read the same files.
 func TestSample(t *testing.T) {
-	dir := filepath.Join("testdata", "format1")
+	dir := filepath.Join("testdata", "format2")
 	if *update {
 		makeSample(t, dir)
 	}

@@ -156,7 +156,7 @@ func (w *town) append(tok *record.Token) uint64 {
 	return uint64(len(w.tokens) - 1)
 }
 
-func (w *town) sign(d *record.Draft, by *keys.Ring) *record.Token {
+func (w *town) sign(d *record.Token, by *keys.Ring) *record.Token {
 	sig, err := by.Record.Sign(d.SigningInput())
 	w.must(err)
 	return d.Seal(sig)
@@ -187,7 +187,7 @@ func (w *town) heard(kind string, body map[string]any) {
 	w.events = append(w.events, w.eventToken(saltby, kind, body).Bytes())
 }
 
-func (w *town) draft(by name.Council, ref, movedTo string) *record.Draft {
+func (w *town) draft(by name.Council, ref, movedTo string) *record.Token {
 	w.t.Helper()
 	v, err := strictjson.Decode(fmt.Appendf(nil, `{"reference":%q,"status":"open","moved_to":%q,"note":"nobody's business","applicant":{"name":"A. Person","phone":"01632 960983"}}`, ref, movedTo), strictjson.Limits{})
 	w.must(err)
@@ -239,8 +239,11 @@ func (w *town) receipt(held, deleted []any) {
 func (w *town) checkpoint(witness bool) {
 	w.t.Helper()
 	cp := tlog.Checkpoint{Origin: northmoor.Origin(), Size: w.tree.Size(), Root: w.tree.Root()}
-	signed, err := tlog.SignCheckpoint(cp, w.rings[northmoor].Log.Signer())
+	signed, err := tlog.SignCheckpoint(cp, w.rings[northmoor].Log.Signer(), w.rings[northmoor].Record.CheckpointSigner(northmoor))
 	w.must(err)
+	if n := len(w.notes); n > 0 && w.notes[n-1].size == cp.Size {
+		signed = w.notes[n-1].note // a council signs it once
+	}
 	if witness {
 		line, _, err := tlog.Cosign(cp, w.rings[saltby].Log.Cosigner())
 		w.must(err)

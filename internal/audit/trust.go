@@ -347,6 +347,18 @@ func (r *keyring) record(c name.Council, id string, index uint64) (*keys.RecordP
 	return nil, ruleNoKey
 }
 
+// recordKeys returns the record keys of a council that may be used somewhere, by id.
+func (r *keyring) recordKeys(c name.Council) (out []*keys.RecordPublic) {
+	t, given := r.trusted[holder{c, UseRecord}]
+	for k, p := range r.records {
+		if k.Council == c && (!given || t[k.ID]) {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b *keys.RecordPublic) int { return cmp.Compare(a.ID(), b.ID()) })
+	return out
+}
+
 // verifiers returns the keys of a council's log or witness that may be used.
 func (r *keyring) verifiers(c name.Council, u Use) (out []keyed) {
 	h := holder{c, u}

@@ -13,9 +13,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -84,6 +87,7 @@ type verifier struct {
 	listed   atomic.Int64 // see keep
 
 	main      tlog.Checkpoint // with size 0 and no origin when it does not verify
+	sealers   []string        // ids of the record keys that signed main
 	witnessed []Witnessed     // by size, of checkpoints that are consistent with main
 	roots     map[uint64]tlog.Hash
 	standards map[name.Standard]*known
@@ -215,6 +219,7 @@ func (v *verifier) readCheckpoints() {
 		v.main = main
 		v.on(CheckCheckpoint).pass(1)
 		v.say(CheckCheckpoint, "The log of %s signed that it had %s with root %s.", v.council, count(int(main.Size), "entry"), main.Root)
+		v.readSealers(notePath(main.Size), notes[main.Size])
 	} else if len(logs) > 0 {
 		if _, there := slices.BinarySearchFunc(v.notes, v.doc.Checkpoint, func(f named[uint64], n uint64) int { return cmpUint(f.id, n) }); !there {
 			v.on(CheckCheckpoint).fail(notePath(v.doc.Checkpoint), "is missing", "")
@@ -228,6 +233,55 @@ func (v *verifier) readCheckpoints() {
 		v.roots[size] = checkpoints[size].Root
 		v.readWitnesses(size, notes[size])
 	}
+}
+
+// readSealers finds which record keys of the council signed the checkpoint that
+// everything is proved under. By such a signature the council says all that stands
+// below it; the log key alone says where it stands.
+func (v *verifier) readSealers(place string, signed []byte) {
+	t, of := v.on(CheckCheckpoint), keys.CheckpointKeyName(v.council)
+	known, bad := v.ring.recordKeys(v.council), false
+	for _, p := range known {
+		k := p.CheckpointVerifier(v.council)
+		n, err := note.Open(signed, note.VerifierList(k))
+		var unverified *note.UnverifiedNoteError
+		switch {
+		case errors.As(err, &unverified): // another key's, or none
+		case err != nil:
+			bad = true
+		case tlog.SignedBy(n, k):
+			v.sealers = append(v.sealers, p.ID())
+			v.used[Key{v.council, UseRecord, p.ID()}] = true
+		}
+	}
+	switch {
+	case bad:
+		v.sealers = nil
+		t.fail(place, "bears a signature in the name of a record key of "+string(v.council)+" that the key did not make", "")
+	case len(v.sealers) > 0:
+		t.pass(1)
+		v.say(CheckCheckpoint, "%s signed the same with its record key, and so each entry.", v.council)
+	case len(known) == 0 && bytes.Contains(signed, []byte("\u2014 "+of+" ")):
+		t.skip(1)
+		v.say(CheckCheckpoint, "The record key of %s that signed it, too, is not here.", v.council)
+	default:
+		t.fail(place, "is not signed with a record key of "+string(v.council), "")
+	}
+}
+
+// said decides whether the council said the entry at an index of its log by the
+// signature under the main checkpoint. The rule is "" when it did, and then done says
+// whether it could be told.
+func (v *verifier) said(index uint64) (rule string, done bool) {
+	if v.main.Origin == "" || len(v.sealers) == 0 {
+		return "", false // the checkpoint says why
+	}
+	for _, kid := range v.sealers {
+		if _, rule = v.ring.record(v.council, kid, index); rule == "" {
+			return "", true
+		}
+	}
+	return rule, true
 }
 
 func cmpUint(a, b uint64) int {
@@ -288,7 +342,8 @@ func (v *verifier) readWitnesses(size uint64, signed []byte) {
 	t := v.on(CheckWitnesses)
 	_, sigs, _ := bytes.Cut(signed, []byte("\n\n"))
 	log := v.ring.verifiers(v.council, UseLog)
-	known := 1 // lines: the log's own
+	// Lines: the log's own, and those of record keys.
+	known := 1 + bytes.Count(sigs, []byte("\u2014 "+keys.CheckpointKeyName(v.council)+" "))
 	for _, w := range v.ring.councils(UseWitness) {
 		// A council that cosigns its own log bears witness to nothing.
 		if w == v.council || !bytes.Contains(sigs, []byte("\u2014 "+string(w)+" ")) {

@@ -108,9 +108,9 @@ func limit(s string, n int) string {
 }
 
 // Record decides about one version of a record that stands at an index of the
-// log. signature says that its own signature is to be checked now. The error
+// log below head. signature says that its own signature is to be checked now. The error
 // wraps [ErrLied] or [ErrWait]; the entry is set whenever the token can be read.
-func (c *Case) Record(index uint64, token []byte, signature bool) (v Verdict, err error) {
+func (c *Case) Record(head *Head, index uint64, token []byte, signature bool) (v Verdict, err error) {
 	if v.Token, err = record.Parse(token); err != nil {
 		return v, fmt.Errorf("%w: token: %w", ErrLied, err)
 	}
@@ -130,7 +130,10 @@ func (c *Case) Record(index uint64, token []byte, signature bool) (v Verdict, er
 	if err = c.within(&v); err != nil || v.Rule != "" {
 		return v, err
 	}
-	rule, err := c.signed(v.View.Council, v.Token, index, signature)
+	rule := head.Vouches(index)
+	if rule == "" {
+		rule, err = c.signed(v.View.Council, v.Token, index, signature)
+	}
 	if rule == "" && err == nil {
 		rule, err = c.j.Issued(v.View.IssuedAt)
 	}

@@ -99,7 +99,7 @@ func TestOutOfFootprint(t *testing.T) {
 // withdrawal is judged as ever.
 func TestSuspended(t *testing.T) {
 	suspended := func(t *testing.T, w *judgetest.World) judgetest.Give { return receiving(t, w, false, true) }
-	judgetest.Run(t, judgetest.Path{Suspended: true, Mode: agreement.Replicate, New: suspended})
+	judgetest.Run(t, judgetest.Path{Suspended: true, Mode: agreement.Replicate, New: suspended, Other: map[string]judgetest.Verdict{"a checkpoint with a record key that comes later": judgetest.Waits}})
 	// The log is asked first, and one that a member shows shorter is waited for.
 	judgetest.Run(t, judgetest.Path{Shared: true, Suspended: true, Mode: agreement.Replicate, New: suspended, Other: map[string]judgetest.Verdict{"rollback": judgetest.Waits}})
 }
@@ -109,7 +109,7 @@ func TestSuspended(t *testing.T) {
 func TestIntoFootprint(t *testing.T) {
 	const members, noLog = "its members decide, by what stands in their log", "it stands in no log yet"
 	judgetest.Run(t, judgetest.Path{
-		Mode: agreement.Replicate,
+		Mode: agreement.Replicate, NoLog: true,
 		New: func(t *testing.T, w *judgetest.World) judgetest.Give {
 			l, j := newJudge(t, w, nil)
 			return func(s *judgetest.Sent) judgetest.Verdict {

@@ -44,10 +44,11 @@ func (c *Case) Delivery(ctx context.Context, src *ledger.Source, p Page) (*ledge
 	if p.Withdrawals {
 		from = src.WithdrawnTo()
 	}
-	var err error
-	if d.Checkpoint, err = c.log.Extend(ctx, p.Told); err != nil {
+	head, err := c.log.Extend(ctx, p.Told)
+	if err != nil {
 		return nil, err
 	}
+	d.Checkpoint = head.Checkpoint
 	if p.Withdrawals && (c.doc == nil || slices.ContainsFunc(p.Items, func(it ledger.PageItem) bool { return isRecord(it.Token) })) {
 		return nil, fmt.Errorf("batch: %w: a record among withdrawals", ErrLied)
 	}
@@ -60,7 +61,7 @@ func (c *Case) Delivery(ctx context.Context, src *ledger.Source, p Page) (*ledge
 	if len(p.Items) == 0 {
 		return d, nil
 	}
-	found, err := c.each(p.Items, d.Verified)
+	found, err := c.each(head, p.Items, d.Verified)
 	if err != nil {
 		return nil, err
 	}
@@ -106,14 +107,14 @@ type finding struct {
 }
 
 // each decides about every item, on as many cores as there are.
-func (c *Case) each(items []ledger.PageItem, signatures bool) ([]finding, error) {
+func (c *Case) each(head *Head, items []ledger.PageItem, signatures bool) ([]finding, error) {
 	found := make([]finding, len(items))
 	var next atomic.Int64
 	work := func() {
 		for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
 			f := &found[i]
 			if isRecord(items[i].Token) {
-				f.Verdict, f.err = c.Record(items[i].Index, items[i].Token, signatures)
+				f.Verdict, f.err = c.Record(head, items[i].Index, items[i].Token, signatures)
 			} else {
 				f.Verdict, f.withdrawn, f.err = c.Event(items[i].Index, items[i].Token)
 			}

@@ -4,24 +4,53 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Log is a log that deliveries stand in, and by whose signatures its
-// checkpoints are believed: its council's own or, of a footprint, those of more
-// than half of its members.
+// checkpoints are believed: those of its council's log key and record key or, of
+// a footprint, those of more than half of its members.
 type Log struct {
 	j         *Judge
 	council   name.Council
-	shared    bool            // a footprint's
-	signer    note.Verifier   // of a council's
+	member    directory.Member // of a council's, as is what follows
+	shared    bool             // a footprint's
+	signer    note.Verifier
+	records   []note.Verifier // in the order of member.RecordKeys
 	witnesses []note.Verifier // of a footprint's
+}
+
+// A Head is a checkpoint whose signatures hold. Of a council's own log it says
+// with which record keys the council signed it, and so whose word every entry below
+// it is: see Vouches.
+type Head struct {
+	tlog.Checkpoint
+	log  *Log
+	kids []string
+}
+
+// Vouches decides whether the council's signature under the checkpoint is one for an
+// entry at an index: a key that is revoked from an earlier index on says nothing of
+// it. The rule is "" when it is. Of a footprint's log it always is, since nobody
+// signs for its entries but those who brought them.
+func (h *Head) Vouches(index uint64) (rule string) {
+	if h.log.shared {
+		return ""
+	}
+	for _, kid := range h.kids {
+		if _, err := h.log.member.RecordKeyAt(kid, index); err == nil {
+			return ""
+		}
+	}
+	return RuleRevoked
 }
 
 // Log returns the log of a council or of a footprint, as the directory has it
@@ -31,8 +60,11 @@ func (j *Judge) Log(c name.Council) (*Log, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is not in the directory", c)
 	}
-	l := &Log{j: j, council: c, shared: m.Role == directory.RoleFootprint}
+	l := &Log{j: j, council: c, member: m, shared: m.Role == directory.RoleFootprint}
 	if !l.shared {
+		for _, k := range m.RecordKeys {
+			l.records = append(l.records, k.CheckpointVerifier(c))
+		}
 		var err error
 		l.signer, err = m.LogVerifier()
 		return l, err
@@ -54,22 +86,50 @@ func (j *Judge) Log(c name.Council) (*Log, error) {
 // Shared reports whether several councils keep the log: a footprint's.
 func (l *Log) Shared() bool { return l.shared }
 
-// Open reads a signed checkpoint of the log. The error wraps [ErrLied]; of a
-// footprint it wraps [ErrWait] instead, since its members may have changed and
-// the directory not know it yet.
-func (l *Log) Open(signed []byte) (tlog.Checkpoint, error) {
+// Open reads a signed checkpoint of the log. The error wraps [ErrLied] for one that
+// the log key or no record key has signed, and [ErrKeyMissing] when the directory has
+// the record key of nobody: it may still come. Of a footprint it wraps [ErrWait],
+// since its members may have changed and the directory not know it yet.
+func (l *Log) Open(signed []byte) (*Head, error) {
 	if l.Shared() {
 		cp, _, err := tlog.VerifyMajority(signed, l.council.Origin(), l.witnesses...)
 		if err != nil {
-			return cp, fmt.Errorf("%w: its checkpoint is not cosigned by a majority of the members that the directory lists: %w", ErrWait, err)
+			return nil, fmt.Errorf("%w: its checkpoint is not cosigned by a majority of the members that the directory lists: %w", ErrWait, err)
 		}
-		return cp, nil
+		return &Head{Checkpoint: cp, log: l}, nil
 	}
-	cp, _, err := tlog.OpenCheckpoint(signed, l.council.Origin(), l.signer)
+	cp, n, err := tlog.OpenCheckpoint(signed, l.council.Origin(), append([]note.Verifier{l.signer}, l.records...)...)
 	if err != nil {
-		return cp, fmt.Errorf("checkpoint: %w: %w", ErrLied, err)
+		return nil, fmt.Errorf("checkpoint: %w: %w", ErrLied, err)
 	}
-	return cp, nil
+	h := &Head{Checkpoint: cp, log: l}
+	for i, v := range l.records {
+		if tlog.SignedBy(n, v) {
+			h.kids = append(h.kids, l.member.RecordKeys[i].ID())
+		}
+	}
+	if len(h.kids) == 0 {
+		return nil, l.noRecordKey(signed, n)
+	}
+	return h, nil
+}
+
+// noRecordKey says why a checkpoint that none of the council's record keys has
+// signed is not believed.
+func (l *Log) noRecordKey(signed []byte, n *note.Note) error {
+	of := keys.CheckpointKeyName(l.council)
+	if !slices.ContainsFunc(n.UnverifiedSigs, func(s note.Signature) bool { return s.Name == of }) {
+		return fmt.Errorf("checkpoint: %w: no record key has signed it", ErrLied)
+	}
+	for _, m := range l.j.o.Directory.Members() {
+		for _, k := range m.RecordKeys {
+			if _, err := note.Open(signed, note.VerifierList(k.CheckpointVerifier(l.council))); err == nil {
+				return fmt.Errorf("checkpoint: %w: it is signed with a record key of %s", ErrLied, m.Council)
+			}
+		}
+	}
+	l.j.o.Ask()
+	return fmt.Errorf("checkpoint: %w", ErrKeyMissing)
 }
 
 // A Told is a checkpoint as it was handed to us.
@@ -89,16 +149,17 @@ type Told struct {
 // The error wraps [ledger.ErrQuarantined] when the log has told two histories, now
 // or before, and [ErrWait] while it is not known; of a footprint it wraps [ErrLied]
 // for a proof that fails, which is the fault of the member that answered.
-func (l *Log) Extend(ctx context.Context, t Told) (cp tlog.Checkpoint, err error) {
-	if cp, err = l.Open(t.Checkpoint); err != nil {
-		return cp, err
+func (l *Log) Extend(ctx context.Context, t Told) (*Head, error) {
+	h, err := l.Open(t.Checkpoint)
+	if err != nil {
+		return nil, err
 	}
 	proof, err := tlog.SplitHashes(t.Consistency)
 	if err != nil {
-		return cp, fmt.Errorf("consistency proof: %w: %w", ErrLied, err)
+		return nil, fmt.Errorf("consistency proof: %w: %w", ErrLied, err)
 	}
 	m := ledger.Met{
-		Log: l.council, Checkpoint: cp, Note: l.clean(t.Checkpoint), Through: t.Through,
+		Log: l.council, Checkpoint: h.Checkpoint, Note: l.clean(t.Checkpoint), Through: t.Through,
 		ProofFrom: t.From, Proof: proof, Shared: l.Shared(), Cosign: t.Cosign,
 	}
 	var prove ledger.Prover
@@ -107,6 +168,7 @@ func (l *Log) Extend(ctx context.Context, t Told) (cp tlog.Checkpoint, err error
 	}
 	switch err = l.j.o.Ledger.Meet(ctx, m, prove); {
 	case err == nil:
+		return h, nil
 	case errors.Is(err, ledger.ErrQuarantined):
 		l.j.o.Stopped(l.council)
 	case errors.Is(err, ledger.ErrUnproved):
@@ -114,7 +176,7 @@ func (l *Log) Extend(ctx context.Context, t Told) (cp tlog.Checkpoint, err error
 	case errors.Is(err, ledger.ErrUnplaced), errors.Is(err, ledger.ErrShorter):
 		err = fmt.Errorf("%w: %w", ErrWait, err) // a member may be behind the others
 	}
-	return cp, err
+	return nil, err
 }
 
 // clean returns a note without signatures of keys unknown, which could be any
@@ -122,7 +184,7 @@ func (l *Log) Extend(ctx context.Context, t Told) (cp tlog.Checkpoint, err error
 func (l *Log) clean(signed []byte) []byte {
 	verifiers := l.witnesses
 	if !l.Shared() {
-		verifiers = []note.Verifier{l.signer}
+		verifiers = append([]note.Verifier{l.signer}, l.records...)
 	}
 	n, err := note.Open(signed, note.VerifierList(verifiers...))
 	if err != nil {
@@ -146,4 +208,52 @@ func Proved(cp tlog.Checkpoint, entries []tlog.Hash, indexes []uint64, inclusion
 		return fmt.Errorf("batch proof: %w: %w", ErrLied, err)
 	}
 	return nil
+}
+
+// A Leaf is an entry that is said to stand in a council's log: a token's place,
+// [record.Token.Entry] and [record.Token.KeyID].
+type Leaf struct {
+	Index uint64
+	Entry tlog.Hash
+	Key   string
+}
+
+// Sealed decides about entries, in ascending order of their indexes, that are said
+// to stand in a council's own log under a signed checkpoint, with a batch proof of
+// all of them. Whoever holds them needs no signature of each: the council signed the
+// checkpoint with the key that signs its records.
+//
+// With no error all of them stand there, and rules holds for each why it may not be
+// believed all the same, "" for one that is proved. The error wraps [ErrLied] for
+// what no honest council can have made and [ErrWait] for what may still become
+// right; then nothing is known of any. What the checkpoint has to do with others of
+// that log is not asked: see [Log.Extend].
+func (j *Judge) Sealed(c name.Council, checkpoint []byte, leaves []Leaf, inclusion []byte) (h *Head, rules []string, err error) {
+	l, err := j.Log(c)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrWait, err)
+	}
+	if l.Shared() {
+		return nil, nil, fmt.Errorf("%w: %s has no log of its own", ErrLied, c)
+	}
+	if h, err = l.Open(checkpoint); err != nil {
+		return nil, nil, err
+	}
+	entries, indexes := make([]tlog.Hash, len(leaves)), make([]uint64, len(leaves))
+	for i, f := range leaves {
+		entries[i], indexes[i] = f.Entry, f.Index
+	}
+	if err := Proved(h.Checkpoint, entries, indexes, inclusion); err != nil {
+		return nil, nil, err
+	}
+	rules = make([]string, len(leaves))
+	for i, f := range leaves {
+		if rules[i] = h.Vouches(f.Index); rules[i] != "" {
+			continue
+		}
+		if _, rules[i], err = j.Key(c, f.Key, f.Index); err != nil {
+			return nil, nil, err
+		}
+	}
+	return h, rules, nil
 }

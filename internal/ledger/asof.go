@@ -69,9 +69,10 @@ func (v *View) LiveAt(std name.Standard, size uint64) (out []uint64, err error) 
 }
 
 // CheckpointAt returns the checkpoint of the log when it had size entries, with
-// the root that the tiles give, signed again by the log's key: an Ed25519
-// signature of the same text is the same. ErrNotFound when it never had so
-// many, or size is 0.
+// the root that the tiles give, signed again by the log's key alone: an Ed25519
+// signature of the same text is the same. It says that the log stood there; that
+// the council said what is in it, the newest checkpoint says. ErrNotFound when it
+// never had so many, or size is 0.
 func (v *View) CheckpointAt(size uint64) (tlog.Checkpoint, []byte, error) {
 	if size == 0 || size > v.cp.Size {
 		return tlog.Checkpoint{}, nil, fmt.Errorf("log of %d entries: %w", size, ErrNotFound)
@@ -80,6 +81,7 @@ func (v *View) CheckpointAt(size uint64) (tlog.Checkpoint, []byte, error) {
 	if err != nil {
 		return tlog.Checkpoint{}, nil, fmt.Errorf("%w: log: %w", ErrDamaged, err)
 	}
-	note, err := v.l.signCheckpoint(tree)
-	return tlog.Checkpoint{Origin: v.cp.Origin, Size: size, Root: tree.Root()}, note, err
+	cp := tlog.Checkpoint{Origin: v.cp.Origin, Size: size, Root: tree.Root()}
+	note, err := tlog.SignCheckpoint(cp, v.l.o.Keys.Log.Signer())
+	return cp, note, err
 }

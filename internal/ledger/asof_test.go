@@ -6,13 +6,14 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/ledger"
 )
 
 // What was live at every size of the log is what was live then, and every
-// checkpoint of then is the one signed then.
+// checkpoint of then is the one that the log key signed then.
 func TestLiveAt(t *testing.T) {
 	std, later := parish(t, "1.0.0"), parish(t, "1.1.0")
 	l := open(t, "", ring(t))
@@ -49,7 +50,7 @@ func TestLiveAt(t *testing.T) {
 			if err != nil || !slices.Equal(got, want) {
 				t.Errorf("at %d: got %v, want %v (%v)", size, got, want, err)
 			}
-			if _, note, err := v.CheckpointAt(size); err != nil || string(note) != notes[size] {
+			if _, note, err := v.CheckpointAt(size); err != nil || !strings.HasPrefix(notes[size], string(note)) {
 				t.Errorf("checkpoint at %d is another than was signed then: %v", size, err)
 			}
 		}

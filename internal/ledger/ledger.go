@@ -98,6 +98,8 @@ type Ledger struct {
 	blocks blockCache
 	empty  []byte // signed checkpoint of the empty log; nil once there is another
 
+	unsigned bool // the record key in use has not signed the stored checkpoint: see signAnew
+
 	// What the writer keeps, touched by it alone.
 	w writer
 
@@ -179,6 +181,13 @@ func Open(o Options) (*Ledger, error) {
 	}
 	old, err := l.load()
 	if err != nil {
+		err = fmt.Errorf("open ledger: %w", err)
+		if o.Shared == nil {
+			err = errors.Join(err, db.Close())
+		}
+		return nil, err
+	}
+	if err := l.signAnew(); err != nil {
 		err = fmt.Errorf("open ledger: %w", err)
 		if o.Shared == nil {
 			err = errors.Join(err, db.Close())
@@ -320,10 +329,12 @@ func (l *Ledger) loadLog(txn *badger.Txn) (*tlog.Tree, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cp, _, err := tlog.OpenCheckpoint(signed, l.o.Council.Origin(), verifier)
+	record := l.o.Keys.Record.Public().CheckpointVerifier(l.o.Council)
+	cp, n, err := tlog.OpenCheckpoint(signed, l.o.Council.Origin(), verifier, record)
 	if err != nil {
 		return nil, nil, fmt.Errorf("checkpoint: %w", err)
 	}
+	l.unsigned = !tlog.SignedBy(n, record)
 	tree, err := tlog.OpenTree(cp.Size, txnTiles{txn: txn})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: log: %w", ErrDamaged, err)
@@ -348,10 +359,30 @@ func decodeCheckpoint(origin string, b []byte) (tlog.Checkpoint, []byte, error) 
 	return tlog.Checkpoint{Origin: origin, Size: binary.BigEndian.Uint64(b), Root: tlog.Hash(b[8:40])}, b[40:], nil
 }
 
+// signCheckpoint signs the head of the log with the log key and the record key: one
+// signature by each, however many entries are new.
 func (l *Ledger) signCheckpoint(t *tlog.Tree) ([]byte, error) {
 	return tlog.SignCheckpoint(tlog.Checkpoint{
 		Origin: l.o.Council.Origin(), Size: t.Size(), Root: t.Root(),
-	}, l.o.Keys.Log.Signer())
+	}, l.o.Keys.Log.Signer(), l.o.Keys.Record.CheckpointSigner(l.o.Council))
+}
+
+// signAnew signs the stored checkpoint once more when the record key that is used
+// now has not: it was replaced, or an older version wrote the checkpoint.
+func (l *Ledger) signAnew() error {
+	if !l.unsigned {
+		return nil
+	}
+	note, err := l.signCheckpoint(l.tree)
+	if err != nil {
+		return err
+	}
+	cp := tlog.Checkpoint{Size: l.tree.Size(), Root: l.tree.Root()}
+	if err := l.store(map[string][]byte{string(keyCheckpoint): encodeCheckpoint(cp, note)}); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	l.note, l.unsigned = note, false
+	return nil
 }
 
 // Close waits for the writes and views under way and closes the store.

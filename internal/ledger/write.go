@@ -83,7 +83,7 @@ type pending struct {
 	// or an event:
 	event *record.Event
 
-	draft *record.Draft
+	draft *record.Token
 	token *record.Token
 	err   error
 }

@@ -198,9 +198,9 @@ func (s *Syncer) settledBy(ctx context.Context, fp, by name.Council, p *wirepb.C
 	if err != nil {
 		return err
 	}
-	cp, err := l.Extend(ctx, judge.Told{Checkpoint: p.GetCheckpoint(), By: by, Through: "a receipt for contributions"})
+	head, err := l.Extend(ctx, judge.Told{Checkpoint: p.GetCheckpoint(), By: by, Through: "a receipt for contributions"})
 	if err != nil {
 		return err
 	}
-	return judge.Proved(cp, entries, indexes, p.GetInclusion())
+	return judge.Proved(head.Checkpoint, entries, indexes, p.GetInclusion())
 }

@@ -104,10 +104,13 @@ func TestDeliveries(t *testing.T) {
 		give func(*testing.T, *judgetest.World) judgetest.Give
 	}{
 		{"feed", judgetest.Path{}, func(t *testing.T, w *judgetest.World) judgetest.Give { return streaming(t, w, w.Doc.Name, 0, false) }},
-		{"large page", judgetest.Path{}, func(t *testing.T, w *judgetest.World) judgetest.Give {
+		{"large page", judgetest.Path{Other: map[string]judgetest.Verdict{
+			// What fills the page stands behind the record, and the revoked key said it.
+			"a checkpoint with a record key that is revoked from the next entry on": judgetest.Denied,
+		}}, func(t *testing.T, w *judgetest.World) judgetest.Give {
 			return streaming(t, w, w.Doc.Name, judge.InlineSignatures, false)
 		}},
-		{"suspended", judgetest.Path{Suspended: true}, func(t *testing.T, w *judgetest.World) judgetest.Give { return streaming(t, w, w.Doc.Name, 0, true) }},
+		{"suspended", judgetest.Path{Suspended: true, Other: map[string]judgetest.Verdict{"a checkpoint with a record key that comes later": judgetest.Waits}}, func(t *testing.T, w *judgetest.World) judgetest.Give { return streaming(t, w, w.Doc.Name, 0, true) }},
 		{"notices", judgetest.Path{Events: true}, func(t *testing.T, w *judgetest.World) judgetest.Give { return streaming(t, w, "", 0, false) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -149,7 +149,7 @@ func (f *forger) withdrawal(a name.Agreement, ref string) map[string]any {
 
 func (f *forger) note(s note.Signer) []byte {
 	f.t.Helper()
-	b, err := tlog.SignCheckpoint(tlog.Checkpoint{Origin: northmoor.Origin(), Size: f.tree.Size(), Root: f.tree.Root()}, s)
+	b, err := tlog.SignCheckpoint(tlog.Checkpoint{Origin: northmoor.Origin(), Size: f.tree.Size(), Root: f.tree.Root()}, s, f.ring.Record.CheckpointSigner(northmoor))
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ func lied(what string) error { return fmt.Errorf("%w: %s", judge.ErrLied, what) 
 // checked is an answer that holds, with what a receipt needs.
 type checked struct {
 	Answer
+	head  *judge.Head
 	said  ledger.AnswerSaid
 	entry tlog.Hash // of the answer's event
 }
@@ -50,7 +51,7 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 	if err != nil {
 		return nil, err
 	}
-	got.Checkpoint, err = log.Extend(ctx, judge.Told{
+	got.head, err = log.Extend(ctx, judge.Told{
 		Checkpoint: a.GetCheckpoint(), Consistency: a.GetConsistency(), From: seen, By: by, Through: "an answer under " + string(doc.Name),
 	})
 	switch {
@@ -58,6 +59,9 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 		return nil, fail(Unverified, "stile council show "+string(doc.From), "%v", err)
 	case err != nil:
 		return nil, err
+	}
+	got.Checkpoint = got.head.Checkpoint
+	switch {
 	case shared:
 		place = directory.AnyPlace // nothing here proves it
 	case a.GetIndex() >= got.Checkpoint.Size:
@@ -115,7 +119,7 @@ func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shar
 		if e.GetIndex() != got.said.Entries[i] || e.GetIndex() >= got.Checkpoint.Size || !shared && e.GetIndex() >= a.GetIndex() {
 			return nil, nil, lied("it sent another record than its answer says")
 		}
-		v, err := k.checkRecord(under, doc, q, e)
+		v, err := k.checkRecord(under, got.head, doc, q, e)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -147,8 +151,8 @@ func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shar
 
 // checkRecord checks a record that was sent as an answer. More than was agreed is
 // not shown, not even the part that was.
-func (k *Asker) checkRecord(under *judge.Case, doc *agreement.Agreement, q *ledger.Question, e *wirepb.Entry) (v judge.Verdict, err error) {
-	if v, err = under.Record(e.GetIndex(), e.GetToken(), true); err != nil {
+func (k *Asker) checkRecord(under *judge.Case, head *judge.Head, doc *agreement.Agreement, q *ledger.Question, e *wirepb.Entry) (v judge.Verdict, err error) {
+	if v, err = under.Record(head, e.GetIndex(), e.GetToken(), true); err != nil {
 		if errors.Is(err, judge.ErrStandardMissing) && v.View != nil {
 			err = fail(NotFound, "stile standard adopt "+v.View.Standard.String(), "the answer is in %s, which is not adopted here, so it cannot be checked", v.View.Standard)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -31,6 +32,7 @@ type Give func(*Sent) Verdict
 // A Path is one way on which something comes from another council.
 type Path struct {
 	Shared bool // out of a footprint's log
+	NoLog  bool // what comes stands in no log yet
 	Mode   agreement.Mode
 	// New returns a receiver that knows nothing yet.
 	New func(t *testing.T, w *World) Give
@@ -57,6 +59,40 @@ type delivery struct {
 	shared Verdict // the same in a footprint's log, where it differs
 	tell   func(w *World, give Give) *Sent
 	mend   func(w *World) // then it is sent again, and kept
+	// council: only in a log that a council signs, as a footprint's is not.
+	council bool
+}
+
+// under returns a case of a record, or an event, of which nothing is wrong, in a log
+// whose checkpoint is signed otherwise.
+func under(events bool, sign func(w *World, l *Log) []byte) func(*World, Give) *Sent {
+	return func(w *World, _ Give) *Sent {
+		w.Log.sign = func(l *Log) []byte { return sign(w, l) }
+		if events {
+			return w.say(w.Log, Sender, w.Second)
+		}
+		return w.put(w.Log, "A/1", func(d *draft) { d.signer = w.Second })
+	}
+}
+
+func byRecordKey(of func(*World) *keys.Ring) func(*World, *Log) []byte {
+	return func(w *World, l *Log) []byte { return l.signed(of(w).Record.CheckpointSigner(l.of)) }
+}
+
+// spoiledLine changes a bit of the last signature of a checkpoint.
+func spoiledLine(w *World, l *Log) []byte {
+	b := l.signed(w.Rings[Sender].Record.CheckpointSigner(l.of))
+	at := bytes.LastIndexByte(b, ' ') + 1
+	sig, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(b[at:])))
+	w.must(err)
+	sig[len(sig)-1] ^= 1
+	return append(base64.StdEncoding.AppendEncode(b[:at:at], sig), '\n')
+}
+
+func revoke(from uint64) func(m *directory.Member) {
+	return func(m *directory.Member) {
+		m.Revocations = []directory.Revocation{{KID: m.RecordKeys[0].ID(), FromIndex: from}}
+	}
 }
 
 func one(edit func(w *World, d *draft)) func(*World, Give) *Sent {
@@ -106,6 +142,24 @@ var deliveries = []delivery{
 			m.Revocations = []directory.Revocation{{KID: w.Rings[Sender].Record.ID(), FromIndex: 1}}
 		})
 		return w.put(w.Log, "A/0", nil)
+	}},
+	{name: "a checkpoint that no record key signed", council: true, want: Denied, tell: under(false, func(w *World, l *Log) []byte { return l.signed() })},
+	{name: "a checkpoint with another council's record key", council: true, want: Denied, tell: under(false, byRecordKey(func(w *World) *keys.Ring { return w.Rings[Other] }))},
+	{name: "a checkpoint with a record key that comes later", council: true, want: Waits, mend: newKey, tell: under(false, byRecordKey(func(w *World) *keys.Ring { return w.Later }))},
+	{name: "a checkpoint whose record key signed something else", council: true, want: Denied, tell: under(false, spoiledLine)},
+	{name: "a checkpoint with a revoked record key", council: true, want: Denied, tell: func(w *World, give Give) *Sent {
+		w.change(revoke(0))
+		return under(false, byRecordKey(func(w *World) *keys.Ring { return w.Rings[Sender] }))(w, give)
+	}},
+	{name: "a checkpoint with a record key that is revoked from the next entry on", council: true, want: Kept, tell: func(w *World, give Give) *Sent {
+		w.change(revoke(1))
+		return under(false, byRecordKey(func(w *World) *keys.Ring { return w.Rings[Sender] }))(w, give)
+	}},
+	{name: "a checkpoint with two record keys, of which one is revoked", council: true, want: Kept, tell: func(w *World, give Give) *Sent {
+		w.change(revoke(0))
+		return under(false, func(w *World, l *Log) []byte {
+			return l.signed(w.Rings[Sender].Record.CheckpointSigner(l.of), w.Second.Record.CheckpointSigner(l.of))
+		})(w, give)
 	}},
 	{name: "another council's record", want: Denied, shared: Kept, tell: one(func(w *World, d *draft) {
 		d.claims.Council, d.signer = Other, w.Rings[Other]
@@ -238,6 +292,9 @@ var deliveries = []delivery{
 	{name: "an event with an unknown key that comes later", events: true, want: Waits, mend: newKey, tell: func(w *World, _ Give) *Sent {
 		return w.say(w.Log, Sender, w.Later)
 	}},
+	{name: "an event under a checkpoint that no record key signed", events: true, want: Denied, tell: under(true, func(w *World, l *Log) []byte { return l.signed() })},
+	{name: "an event under a checkpoint with another council's record key", events: true, want: Denied, tell: under(true, byRecordKey(func(w *World) *keys.Ring { return w.Rings[Other] }))},
+	{name: "an event under a checkpoint whose record key signed something else", events: true, want: Denied, tell: under(true, spoiledLine)},
 	{name: "an event with another council's key", events: true, want: Denied, tell: said(Sender, Other)},
 	{name: "another council's event", events: true, want: Denied, tell: said(Other, Other)},
 	{name: "another council's name on the sender's event", events: true, want: Denied, tell: said(Other, Sender)},
@@ -285,7 +342,7 @@ func Run(t *testing.T, p Path) {
 		around = func(t *testing.T, run func(*testing.T)) { run(t) }
 	}
 	for _, d := range deliveries {
-		if d.events != p.Events {
+		if d.events != p.Events || d.council && (p.Shared || p.NoLog) {
 			continue
 		}
 		if p.Skip[d.name] != "" {
@@ -332,7 +389,11 @@ func (p Path) run(t *testing.T, d delivery) {
 		return
 	}
 	d.mend(w)
-	if got := give(s); got != Kept {
-		t.Fatalf("once mended: %s, want %s", got, Kept)
+	want = Kept
+	if p.Suspended && bytes.IndexByte(s.Token, '~') >= 0 {
+		want = Denied
+	}
+	if got := give(s); got != want {
+		t.Fatalf("once mended: %s, want %s", got, want)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/event"
@@ -145,6 +147,7 @@ type Log struct {
 	tiles  map[[2]uint64][]byte
 	tokens [][]byte
 	hashes []tlog.Hash
+	sign   func(*Log) []byte // makes its checkpoint; nil for as an honest council does
 }
 
 // NewLog returns an empty log of a council.
@@ -189,9 +192,13 @@ func (l *Log) Checkpoint() []byte {
 	l.w.T.Helper()
 	cp := tlog.Checkpoint{Origin: l.of.Origin(), Size: l.tree.Size(), Root: l.tree.Root()}
 	if !l.w.Shared {
-		b, err := tlog.SignCheckpoint(cp, l.w.Rings[l.of].Log.Signer())
-		l.w.must(err)
-		return b
+		switch {
+		case l.sign != nil:
+			return l.sign(l)
+		case l.of == Sender:
+			return l.signed(l.w.Second.Record.CheckpointSigner(l.of))
+		}
+		return l.signed(l.w.Rings[l.of].Record.CheckpointSigner(l.of))
 	}
 	var lines [][]byte
 	for _, c := range []name.Council{Other, Third} {
@@ -200,6 +207,16 @@ func (l *Log) Checkpoint() []byte {
 		lines = append(lines, line)
 	}
 	b, err := tlog.Assemble(cp, lines...)
+	l.w.must(err)
+	return b
+}
+
+// signed returns the newest checkpoint of a council's log, signed by its log key and
+// by others.
+func (l *Log) signed(others ...note.Signer) []byte {
+	l.w.T.Helper()
+	cp := tlog.Checkpoint{Origin: l.of.Origin(), Size: l.tree.Size(), Root: l.tree.Root()}
+	b, err := tlog.SignCheckpoint(cp, l.w.Rings[l.of].Log.Signer(), others...)
 	l.w.must(err)
 	return b
 }
