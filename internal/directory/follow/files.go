@@ -37,6 +37,10 @@ func (f *Follower) Attach(ctx context.Context, net wire.Network) {
 	f.net = net
 	f.mu.Unlock()
 	net.Handle(protocol, func(sctx context.Context, _ name.Council, st wire.Stream) {
+		if ctx.Err() != nil {
+			st.Reset() // the node stops, and its network is there still
+			return
+		}
 		defer context.AfterFunc(ctx, func() { st.Reset() })()
 		f.serve(sctx, st)
 	})
