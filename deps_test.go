@@ -25,6 +25,9 @@ const module = "github.com/stile-exchange/stile"
 // asks others over wire. internal/machines and internal/replicas stand between the
 // footprint and the node: the first runs a node of which it knows no more than that
 // it runs, the second holds what a person may ask of footprints.
+//
+// node/api holds requests, replies and failures so low because all rooms speak of
+// them. internal/catalogue stands above the mapper, which it asks to begin and end.
 const policy = `
 	node/name  internal/strictjson  internal/workbook  schemas  schemas/*
 	node/api
@@ -42,6 +45,7 @@ const policy = `
 	internal/peersync  internal/book  internal/machines
 	internal/replicas
 	internal/question  internal/mapper  internal/bundle
+	internal/catalogue
 	node
 	internal/feed
 	internal/api  internal/web

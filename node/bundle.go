@@ -58,7 +58,7 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 	slices.Sort(ids)
 	covers.Records = slices.Compact(ids)
 	if in.Standard != "" && len(ids) == 0 {
-		std, err := n.standardNamed(in.Standard)
+		std, err := n.catalogue.Named(in.Standard)
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +147,7 @@ func (n *Node) statement(v *ledger.View, in BundleRequest) (*ledger.Version, *me
 	var std *standard.Standard
 	if in.Standard != "" {
 		var err error
-		if std, err = n.standardNamed(in.Standard); err != nil {
+		if std, err = n.catalogue.Named(in.Standard); err != nil {
 			return nil, nil, err
 		}
 	}

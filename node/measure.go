@@ -72,7 +72,7 @@ func (n *Node) measure(ctx context.Context, in MeasureRequest) (*MeasureReply, e
 func (n *Node) measured(asked string) (out []*standard.Standard, err error) {
 	var one *standard.Standard
 	if asked != "" {
-		if one, err = n.standardNamed(asked); err != nil {
+		if one, err = n.catalogue.Named(asked); err != nil {
 			return nil, err
 		}
 	}

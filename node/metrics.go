@@ -194,7 +194,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		p.gauge("stile_disk_free_bytes", "Free disk space in the data folder.", float64(free))
 	}
 	p.gauge("stile_disk_needed_bytes", "Free disk space below which no more records are taken.", float64(n.cfg.Limits.MinFree()))
-	h := n.follower.Client().View().Health(n.now())
+	h := n.follower.View().Health(n.now())
 	p.gauge("stile_directory_up_to_date", "1 while the directory can be relied upon; 0 when it has expired or was never fetched, and nothing is exchanged.", truth(n.directory.Exchange(n.now()) == nil))
 	if !h.Expires.IsZero() {
 		p.gauge("stile_directory_expiry_timestamp_seconds", "When the first of the directory's files expires, in Unix time.", unix(h.Expires))

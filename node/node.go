@@ -40,6 +40,7 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/book"
+	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/follow"
@@ -55,7 +56,6 @@ import (
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
-	"github.com/stile-exchange/stile/schemas"
 )
 
 // A Role is what a member of the directory is.
@@ -156,14 +156,8 @@ func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
 	if !o.NoStandards {
-		for _, f := range schemas.All() {
-			std, err := standard.Load(f)
-			if err != nil {
-				return nil, fmt.Errorf("load shipped standard: %w", err)
-			}
-			if err := n.ledger.Adopt(ctx, std); err != nil {
-				return nil, err
-			}
+		if err := n.catalogue.AdoptShipped(ctx); err != nil {
+			return nil, err
 		}
 	}
 	return cfg, nil
@@ -218,7 +212,7 @@ type Node struct {
 	asker     *question.Asker
 	answerer  *question.Answerer
 	mapper    *mapper.Mapper
-	loaded    standardCache
+	catalogue *catalogue.Catalogue
 	looked    usedQueue
 	replicas  *replicas.Set
 	// confirmations are the receipts of footprints, in our own ledger.
@@ -306,7 +300,7 @@ func (n *Node) begin() (err error) {
 		Config: n.cfg, Keys: n.keys, Ledger: n.ledger, Directory: n.directory, Log: n.log, Now: n.now, Fatal: n.fatal, Changed: n.refreshed,
 		Machine:  &machines.Machine{Config: n.cfg, Log: n.log, Now: n.now, Open: n.openCouncil},
 		Record:   n.recordID,
-		Standard: n.standardNamed,
+		Standard: func(typed string) (*standard.Standard, error) { return n.catalogue.Named(typed) },
 		SignedBy: func(ref agreement.Ref, members []name.Council) []name.Council { return n.book.SignedBy(ref, members) },
 		Under:    func(fp name.Council, line name.StandardLine) (name.Agreement, bool) { return n.book.Under(fp, line) },
 		Flows:    n.flows,
@@ -321,6 +315,10 @@ func (n *Node) begin() (err error) {
 	if err != nil {
 		return err
 	}
+	n.catalogue = catalogue.New(catalogue.Options{
+		Self: n.cfg.Council, Ledger: n.ledger, Directory: n.follower, Agreements: n.book, Mapper: n.mapper, Log: n.log, Now: n.now,
+		Workers: n.cfg.Limits.Workers(), Changed: n.changed,
+	})
 	n.asker, n.answerer = question.NewAsker(n.questions()), question.NewAnswerer(n.questions())
 	n.confirmations, err = peersync.OpenConfirmations(n.ledger)
 	return err
@@ -496,7 +494,7 @@ func (n *Node) fatal(err error) {
 }
 
 // rooms are what carries operations out.
-func (n *Node) rooms() []any { return []any{n, n.follower, n.replicas} }
+func (n *Node) rooms() []any { return []any{n, n.follower, n.replicas, n.catalogue} }
 
 // adopted reports whether this node has taken a standard into use.
 func (n *Node) adopted(want name.Standard) bool {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/directory/follow"
 )
 
@@ -14,40 +15,40 @@ func (o Operations) Standards() Standards { return Standards{o} }
 
 // Adopt takes a version of a standard into use.
 func (s Standards) Adopt(ctx context.Context, in AdoptRequest) (AdoptReply, error) {
-	return do(ctx, s.to, (*Node).adoptStandard, in)
+	return do(ctx, s.to, (*catalogue.Catalogue).Adopt, in)
 }
 
 // Preview says what it would mean to adopt a version of a standard. Nothing is
 // changed.
 func (s Standards) Preview(ctx context.Context, in AdoptRequest) (AdoptPreview, error) {
-	return do(ctx, s.to, (*Node).previewStandard, in)
+	return do(ctx, s.to, (*catalogue.Catalogue).Preview, in)
 }
 
 // Against judges a page of our records by another version of their standard.
 // Nothing is changed.
 func (s Standards) Against(ctx context.Context, in AgainstRequest) (AgainstReply, error) {
-	return do(ctx, s.to, (*Node).judgeRecords, in)
+	return do(ctx, s.to, (*catalogue.Catalogue).Against, in)
 }
 
 // Serve does a page of the work of making records of a major from those of an
 // older one.
 func (s Standards) Serve(ctx context.Context, in ServeRequest) (ServeReply, error) {
-	return do(ctx, s.to, (*Node).serveStandard, in)
+	return do(ctx, s.to, (*catalogue.Catalogue).Serve, in)
 }
 
 // List lists the standards, sorted by name and version.
 func (s Standards) List(ctx context.Context) ([]StandardReply, error) {
-	return list(ctx, s.to, (*Node).listStandards, Empty{})
+	return list(ctx, s.to, (*catalogue.Catalogue).List, Empty{})
 }
 
 // Show describes a standard.
 func (s Standards) Show(ctx context.Context, in StandardRequest) (StandardReply, error) {
-	return do(ctx, s.to, (*Node).showStandard, in)
+	return do(ctx, s.to, (*catalogue.Catalogue).Show, in)
 }
 
 // Archive returns a standard as its publisher made it.
 func (s Standards) Archive(ctx context.Context, in StandardRequest) (StandardArchiveReply, error) {
-	return do(ctx, s.to, (*Node).standardArchive, in)
+	return do(ctx, s.to, (*catalogue.Catalogue).Archive, in)
 }
 
 // Measure counts from the ledger how well a standard is kept, and signs and

@@ -14,7 +14,7 @@ import (
 )
 
 func (n *Node) offer(ctx context.Context, in PutRequest) (*PutReply, error) {
-	std, err := n.standardNamed(in.Standard)
+	std, err := n.catalogue.Named(in.Standard)
 	if err != nil {
 		return nil, err
 	}

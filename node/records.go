@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -19,57 +20,6 @@ import (
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
-
-// standardNamed finds an adopted standard by its version, its line or its bare
-// name, of which the slug alone will do where it can mean one thing only. A
-// line, or a bare name, is the newest adopted version of it that is live today
-// or, when none is, the newest.
-func (n *Node) standardNamed(s string) (*standard.Standard, error) {
-	const try = "stile standard list"
-	bare, version, versioned := strings.Cut(s, "@")
-	nm, err := name.ParseStandardName(bare)
-	if err != nil {
-		for _, std := range n.ledger.Standards() {
-			if std.Name().Name.Slug() != bare || std.Name().Name == nm {
-				continue
-			}
-			if nm != "" {
-				return nil, fail(Usage, try, "%q could be %s or %s", s, nm, std.Name().Name)
-			}
-			nm = std.Name().Name
-		}
-		if nm == "" {
-			return nil, fail(NotFound, try, "no adopted standard is named %q", s)
-		}
-	}
-	full := string(nm) + "@" + version
-	line, lerr := name.ParseStandardLine(full)
-	if versioned && lerr != nil {
-		v, err := name.ParseStandard(full)
-		if err != nil {
-			return nil, fail(Usage, try, "%v", err)
-		}
-		std, err := n.ledger.Standard(v)
-		if err != nil {
-			return nil, fail(NotFound, try, "%v", err)
-		}
-		return std, nil
-	}
-	var best *standard.Standard
-	bestLive := false
-	for _, std := range n.ledger.Standards() { // ascending versions
-		if std.Name().Name != nm || versioned && std.Name().Line() != line {
-			continue
-		}
-		if live := n.standing(n.listed(&found{std: std})) == standard.Live; live || !bestLive {
-			best, bestLive = std, live
-		}
-	}
-	if best == nil {
-		return nil, fail(NotFound, try, "standard %s is not adopted here", strings.TrimSuffix(full, "@"))
-	}
-	return best, nil
-}
 
 // recordID resolves what a person typed to a record id: the id itself, or a
 // natural key of one of our own records.
@@ -83,7 +33,7 @@ func (n *Node) recordID(typed, std string) (name.Record, error) {
 	if std == "" {
 		return n.recordWithKey(standard.TypedKey(typed), n.ledger.Standards())
 	}
-	s, err := n.standardNamed(std)
+	s, err := n.catalogue.Named(std)
 	if err != nil {
 		return "", err
 	}
@@ -321,7 +271,7 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 	}
 	var names []name.StandardName
 	if in.Standard != "" {
-		std, err := n.standardNamed(in.Standard)
+		std, err := n.catalogue.Named(in.Standard)
 		if err != nil {
 			return nil, err
 		}
@@ -352,7 +302,7 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 					out.Damaged = append(out.Damaged, err.Error())
 					return true
 				}
-				if in.Standard != "" && !means(in.Standard, ver.Claims.Standard) {
+				if in.Standard != "" && !catalogue.Means(in.Standard, ver.Claims.Standard) {
 					return true
 				}
 				if len(out.Records) == in.Limit || size > maxListBytes {
@@ -401,7 +351,7 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 					out.Damaged = append(out.Damaged, err.Error())
 					return true
 				}
-				if in.Standard != "" && !means(in.Standard, h.View.Standard) {
+				if in.Standard != "" && !catalogue.Means(in.Standard, h.View.Standard) {
 					return true
 				}
 				if len(out.Records) == in.Limit || size > maxListBytes {
@@ -515,7 +465,7 @@ func (n *Node) listHeld(ctx context.Context, in ListRequest) (*HeldReply, error)
 			known[s.Name()] = s
 		}
 		return v.Held(func(h ledger.Held) bool {
-			if in.Standard != "" && !means(in.Standard, h.Standard) || n.standsAs(v, known[h.Standard], h.Offered) {
+			if in.Standard != "" && !catalogue.Means(in.Standard, h.Standard) || n.standsAs(v, known[h.Standard], h.Offered) {
 				return true
 			}
 			if !in.Bodies {

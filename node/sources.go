@@ -37,7 +37,7 @@ func (r Records) DeleteAbsent(ctx context.Context, in DeleteAbsentRequest) (Dele
 }
 
 func (n *Node) beginRun(ctx context.Context, in SourceRequest) (*Run, error) {
-	std, err := n.standardNamed(in.Standard)
+	std, err := n.catalogue.Named(in.Standard)
 	if err != nil {
 		return nil, err
 	}

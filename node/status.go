@@ -78,18 +78,18 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 		out.Warnings = append(out.Warnings, "the keys are not encrypted: whoever can read the folder keys/ can speak for the council")
 	}
 	out.Warnings = append(out.Warnings, n.replicas.Warnings()...)
-	h := n.follower.Client().View().Health(now)
+	h := n.follower.View().Health(now)
 	out.Directory = DirectoryHealth{State: string(h.State), Expires: h.Expires, Days: h.DaysLeft, Text: h.String()}
 	if h.State != tufdir.Fresh {
 		out.Warnings = append(out.Warnings, h.String())
 	}
 	for _, s := range n.ledger.Standards() {
-		if p, ok := n.follower.Client().View().Standard(s.Name()); ok && p.Extra.StatusOn(now) == standard.Retired {
+		if p, ok := n.follower.View().Standard(s.Name()); ok && p.Extra.StatusOn(now) == standard.Retired {
 			on := p.Extra.History[len(p.Extra.History)-1].On
 			out.Warnings = append(out.Warnings, fmt.Sprintf("%s was retired by its publisher on %s", s.Name(), on.Format(time.DateOnly)))
 		}
 	}
-	for _, r := range n.follower.Client().View().Refused() {
+	for _, r := range n.follower.View().Refused() {
 		out.Warnings = append(out.Warnings, "part of the directory is not believed: "+r.Error())
 	}
 	out.DiskBytes, err = n.ledger.DiskBytes()

@@ -48,7 +48,7 @@ func (n *Node) why(ctx context.Context, in WhyRequest) (*WhyReply, error) {
 			member, detail = true, fmt.Sprintf("%s is a footprint that this node keeps with others", partner)
 		}
 		step("", member, "the partner is in the directory", detail)
-		if edition := n.follower.Client().View(); edition.Exchange(n.now()) != nil {
+		if edition := n.follower.View(); edition.Exchange(n.now()) != nil {
 			step("", false, "the directory is to be relied upon", "it "+expiredWords(edition.Health(n.now()).State)+", so exchange has stopped; local work goes on")
 		}
 

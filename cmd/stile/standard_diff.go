@@ -83,11 +83,7 @@ type difference struct {
 }
 
 func compared(d *standard.Difference) difference {
-	told := &node.Difference{From: d.From, To: d.To, Needs: node.Level(d.Needs), Changes: []node.Change{}}
-	for _, c := range d.Changes {
-		told.Changes = append(told.Changes, node.Change{Pointer: c.Pointer, What: c.What, Level: node.Level(c.Level), Why: c.Why})
-	}
-	return difference{Difference: told, Problem: (*node.Problem)(d.Problem())}
+	return difference{Difference: d, Problem: standard.VersionProblem(d)}
 }
 
 // printVersions prints what changed, the gravest first.

@@ -145,7 +145,7 @@ func (a *app) publishable(ctx context.Context, path string, with []*standard.Sta
 		return std, err
 	}
 	d := standard.Compare(before, std)
-	if p := d.Problem(); p != nil {
+	if p := standard.VersionProblem(d); p != nil {
 		e := failure(node.Invalid, "stile standard diff shows each change; give it the number that the changes ask for", "%s: %s", std.Name(), p.Detail)
 		for _, c := range d.Changes {
 			if c.Level == d.Needs {

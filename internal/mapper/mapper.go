@@ -26,6 +26,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -54,19 +55,6 @@ type Mapper struct {
 // New returns a Mapper, which does nothing by itself before Run.
 func New(o Options) *Mapper {
 	return &Mapper{o: o, at: map[name.StandardLine]position{}, allowed: map[[2]name.Standard]string{}}
-}
-
-// A Step says what one page of work did.
-type Step struct {
-	Standard name.Standard
-	From     name.StandardLine
-	Made     int // records written
-	Deleted  int
-	Refused  int    // held back at the gate
-	Cursor   uint64 // log index followed to, of Size
-	Size     uint64
-	Done     bool // there is no more to do now
-	Ended    bool // and what was made is deleted, for good
 }
 
 // A position is how far a mapping has been followed, which runs ahead of the
@@ -112,17 +100,18 @@ func (k *Mapper) Run(ctx context.Context) {
 	}
 }
 
-// Step does one page of the work there is for a line, and says what it did.
-func (k *Mapper) Step(ctx context.Context, line name.StandardLine) (*Step, error) {
+// Step does one page of the work there is for a line, and says what it did. It is
+// done where there is none.
+func (k *Mapper) Step(ctx context.Context, line name.StandardLine) (*api.ServeReply, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	all := k.o.Ledger.Mapped()
 	i := slices.IndexFunc(all, func(m ledger.Mapped) bool { return m.Line() == line })
 	if i < 0 {
-		return &Step{Done: true}, nil
+		return &api.ServeReply{Done: true}, nil
 	}
 	m := all[i]
-	out := &Step{Standard: m.Standard, From: m.Source()}
+	out := &api.ServeReply{Standard: m.Standard, From: m.Source()}
 	if m.Ending {
 		return out, k.unmake(ctx, m, out)
 	}
@@ -130,7 +119,7 @@ func (k *Mapper) Step(ctx context.Context, line name.StandardLine) (*Step, error
 }
 
 // follow makes records of what changed since the cursor.
-func (k *Mapper) follow(ctx context.Context, m ledger.Mapped, out *Step) error {
+func (k *Mapper) follow(ctx context.Context, m ledger.Mapped, out *api.ServeReply) error {
 	to, err := k.o.Ledger.Standard(m.Standard)
 	if err != nil {
 		return err
@@ -182,7 +171,7 @@ func (k *Mapper) follow(ctx context.Context, m ledger.Mapped, out *Step) error {
 		}
 	}
 	var held []ledger.Held
-	var taken []string
+	var passed []string
 	for i := range made {
 		p := &made[i]
 		ref := Reference + string(changes[i].Record)
@@ -190,7 +179,7 @@ func (k *Mapper) follow(ctx context.Context, m ledger.Mapped, out *Step) error {
 			return err
 		}
 		if len(p.problems) == 0 {
-			taken = append(taken, ref)
+			passed = append(passed, ref)
 			continue
 		}
 		out.Refused++
@@ -200,7 +189,7 @@ func (k *Mapper) follow(ctx context.Context, m ledger.Mapped, out *Step) error {
 		}
 		held = append(held, h)
 	}
-	if err := k.o.Ledger.Hold(ctx, m.Standard, held, taken); err != nil {
+	if err := k.o.Ledger.Hold(ctx, m.Standard, held, passed); err != nil {
 		return err
 	}
 	out.Cursor, out.Done = next, next >= out.Size
@@ -287,7 +276,7 @@ func (k *Mapper) make(to *standard.Standard, mapping *standard.Mapping, c ledger
 }
 
 // settle counts what became of the offers of one making.
-func (k *Mapper) settle(p *making, out *Step) error {
+func (k *Mapper) settle(p *making, out *api.ServeReply) error {
 	for _, o := range []*ledger.Offer{p.old, p.offer} {
 		if o == nil {
 			continue
@@ -314,7 +303,7 @@ func (k *Mapper) settle(p *making, out *Step) error {
 }
 
 // unmake deletes what was made.
-func (k *Mapper) unmake(ctx context.Context, m ledger.Mapped, out *Step) error {
+func (k *Mapper) unmake(ctx context.Context, m ledger.Mapped, out *api.ServeReply) error {
 	var offers []*ledger.Offer
 	var refs []string
 	err := k.o.Ledger.View(func(v *ledger.View) error {

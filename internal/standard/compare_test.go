@@ -197,7 +197,7 @@ func TestCompareMappings(t *testing.T) {
 		from, to *Standard
 		want     Level
 	}{{none, one, Minor}, {one, other, Minor}, {one, none, Major}} {
-		if d := Compare(c.from, c.to); len(d.Changes) != 1 || d.Needs != c.want || d.Problem() == nil {
+		if d := Compare(c.from, c.to); len(d.Changes) != 1 || d.Needs != c.want || VersionProblem(d) == nil {
 			t.Errorf("got %+v, want one %s change", d, c.want)
 		}
 	}
@@ -230,7 +230,7 @@ func TestDifferenceProblem(t *testing.T) {
 		{"0.2.3", "1.0.0", Major, ""},
 	} {
 		d := &Difference{From: at(c.from), To: at(c.to), Needs: c.needs, Changes: []Change{{Level: c.needs}}}
-		p := d.Problem()
+		p := VersionProblem(d)
 		switch {
 		case c.want == "" && p != nil:
 			t.Errorf("%s to %s, %s: got %v", c.from, c.to, c.needs, p)
@@ -239,11 +239,11 @@ func TestDifferenceProblem(t *testing.T) {
 		}
 	}
 	d := &Difference{From: at("1.0.0"), To: at("1.0.0"), Needs: Patch}
-	if p := d.Problem(); p != nil {
+	if p := VersionProblem(d); p != nil {
 		t.Errorf("the same: got %v", p)
 	}
 	d.To.Name = "standards.example/other"
-	if p := d.Problem(); p == nil || p.Rule != "name" {
+	if p := VersionProblem(d); p == nil || p.Rule != "name" {
 		t.Errorf("another's: got %v", p)
 	}
 }
@@ -309,10 +309,10 @@ func FuzzCompare(f *testing.F) {
 		}
 		d := Compare(a, b)
 		for _, c := range d.Changes {
-			if c.What == "" || c.Level.rank() < 0 || c.Level.rank() > d.Needs.rank() {
+			if c.What == "" || rank(c.Level) < 0 || rank(c.Level) > rank(d.Needs) {
 				t.Errorf("got %+v", c)
 			}
 		}
-		d.Problem()
+		VersionProblem(d)
 	})
 }

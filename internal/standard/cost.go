@@ -1,19 +1,13 @@
 package standard
 
-import "github.com/stile-exchange/stile/internal/strictjson"
+import (
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/api"
+)
 
 // An ExampleCost is what judging a valid example costs, in steps (see
 // [Standard.Cost]), and what a record like it would.
-type ExampleCost struct {
-	File  string `json:"file"`  // such as "examples/valid/minimal.json"
-	Bytes int    `json:"bytes"` // as published
-	Steps int    `json:"steps"`
-	Limit int    `json:"limit"` // the steps that a record of this size may take
-	// UnjudgedAt is about how large in bytes the example is, its lists grown in
-	// proportion, when it is judged no longer; 0 when a record of every size that
-	// is read (1 MiB) is judged.
-	UnjudgedAt int `json:"unjudged_at,omitempty"`
-}
+type ExampleCost = api.ExampleCost
 
 // Costs returns what each valid example costs, by file. They are worked out
 // anew: a moment for each example.

@@ -8,12 +8,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Level is the part of a version number that a change asks to raise
 // (semver.org 2.0.0 sections 6 to 8).
-type Level string
+type Level = api.Level
 
 // The levels, from the least on. Patch is for words: what is valid and who may
 // see it stay as they were. Minor is for what is new and asks nothing of those
@@ -26,24 +27,14 @@ const (
 	Major Level = "major"
 )
 
-func (l Level) rank() int { return slices.Index([]Level{Patch, Minor, Major}, l) }
+func rank(l Level) int { return slices.Index([]Level{Patch, Minor, Major}, l) }
 
 // A Change is one difference between two versions, in words.
-type Change struct {
-	Pointer string `json:"pointer"` // the field, as name.Field spells it; "" is the whole record; "standard.yaml#/key" and the like for the manifest
-	What    string `json:"what"`    // such as "must now be given"
-	Level   Level  `json:"level"`
-	Why     string `json:"why,omitempty"` // what follows from it, when that is not plain
-}
+type Change = api.Change
 
 // A Difference is what changed from one version of a standard to another, for
 // those who hold records in it.
-type Difference struct {
-	From    name.Standard `json:"from"`
-	To      name.Standard `json:"to"`
-	Needs   Level         `json:"needs"`   // the least step of the version number that the changes ask for
-	Changes []Change      `json:"changes"` // the gravest first, then by pointer; empty, not nil, when nothing changed
-}
+type Difference = api.Difference
 
 // maxChanges is how many changes are told.
 const maxChanges = 1000
@@ -69,7 +60,7 @@ func Compare(from, to *Standard) *Difference {
 	c.files()
 	d := &Difference{From: from.Name(), To: to.Name(), Needs: Patch, Changes: []Change{}}
 	slices.SortStableFunc(c.changes, func(a, b Change) int {
-		if n := b.Level.rank() - a.Level.rank(); n != 0 {
+		if n := rank(b.Level) - rank(a.Level); n != 0 {
 			return n
 		}
 		if n := strings.Compare(a.Pointer, b.Pointer); n != 0 {
@@ -79,7 +70,7 @@ func Compare(from, to *Standard) *Difference {
 	})
 	d.Changes = append(d.Changes, slices.Compact(c.changes)...)
 	for _, ch := range d.Changes {
-		if ch.Level.rank() > d.Needs.rank() {
+		if rank(ch.Level) > rank(d.Needs) {
 			d.Needs = ch.Level
 		}
 	}
@@ -89,11 +80,11 @@ func Compare(from, to *Standard) *Difference {
 	return d
 }
 
-// Problem returns nil when To's version number is a large enough step from
+// VersionProblem returns nil when To's version number is a large enough step from
 // From's, else says which number it should have. Below 1.0.0 nothing is
 // promised yet (semver.org 2.0.0 section 4): there a minor step is enough for a
 // major change, and a patch step for a minor one.
-func (d *Difference) Problem() *Problem {
+func VersionProblem(d *Difference) *Problem {
 	p := &Problem{Pointer: "standard.yaml#/version", Rule: "version"}
 	from, to := d.From.Version, d.To.Version
 	if d.From.Name != d.To.Name {
@@ -107,15 +98,15 @@ func (d *Difference) Problem() *Problem {
 			return nil
 		}
 		p.Detail = fmt.Sprintf("is %s, as it was, but the standard is not; a version once published stays as it is", to)
-		p.Fix = "call it " + d.next().String()
+		p.Fix = "call it " + next(d).String()
 		return p
 	}
 	if to.Compare(from) < 0 {
 		p.Detail = fmt.Sprintf("is %s, which comes before %s", to, from)
-		p.Fix = "call it " + d.next().String()
+		p.Fix = "call it " + next(d).String()
 		return p
 	}
-	if to.Compare(d.next()) >= 0 {
+	if to.Compare(next(d)) >= 0 {
 		return nil
 	}
 	n := 0
@@ -128,7 +119,7 @@ func (d *Difference) Problem() *Problem {
 	if from.Major == 0 {
 		p.Detail = fmt.Sprintf("is %s, too small a step from %s: there %s of the kind %q", to, from, countOf(n, "is a change", "are changes"), d.Needs)
 	}
-	p.Fix = "call it " + d.next().String() + ", or undo what needs it"
+	p.Fix = "call it " + next(d).String() + ", or undo what needs it"
 	return p
 }
 
@@ -141,7 +132,7 @@ func countOf(n int, one, many string) string {
 }
 
 // next is the least version that To may have.
-func (d *Difference) next() name.Version {
+func next(d *Difference) name.Version {
 	v, needs := d.From.Version, d.Needs
 	if v.Major == 0 {
 		needs = map[Level]Level{Major: Minor, Minor: Patch, Patch: Patch}[needs]

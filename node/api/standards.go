@@ -212,12 +212,12 @@ type Difference struct {
 	From    name.Standard `json:"from"`
 	To      name.Standard `json:"to"`
 	Needs   Level         `json:"needs"`   // the least step of the version number that the changes ask for
-	Changes []Change      `json:"changes"` // the gravest first, then by pointer
+	Changes []Change      `json:"changes"` // the gravest first, then by pointer; empty, not nil, when nothing changed
 }
 
 // A Change is one difference between two versions, in words.
 type Change struct {
-	Pointer string `json:"pointer"` // the field; "" is the whole record; "standard.yaml#/key" and the like for the manifest
+	Pointer string `json:"pointer"` // the field, as name.Field spells it; "" is the whole record; "standard.yaml#/key" and the like for the manifest
 	What    string `json:"what"`    // such as "must now be given"
 	Level   Level  `json:"level"`
 	Why     string `json:"why,omitempty"` // what follows from it, when that is not plain

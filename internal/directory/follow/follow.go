@@ -127,6 +127,9 @@ func (f *Follower) show() error {
 	return nil
 }
 
+// View returns the directory as it stands, by what tuf says.
+func (f *Follower) View() *tufdir.View { return f.Client().View() }
+
 // Standard returns a standard that the directory has published, whole. The error
 // is an [api.Error] of kind NotFound when there is none of that name, or its archive
 // is not here.

@@ -34,7 +34,7 @@ func (f *Follower) Invite(ctx context.Context, in api.InviteRequest) (*api.Invit
 		return nil, api.Fail(api.Usage, "", "want 1 to 365 days")
 	}
 	now := f.o.Now()
-	if err := f.Client().View().Exchange(now); err != nil {
+	if err := f.View().Exchange(now); err != nil {
 		return nil, api.Fail(api.Behind, "have the directory signed again first", "%v", err)
 	}
 	i, err := f.Client().Invite(in.Address, now.AddDate(0, 0, in.Days))

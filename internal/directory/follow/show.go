@@ -72,16 +72,22 @@ func (f *Follower) RefreshNow(ctx context.Context, _ api.Empty) (*api.DirectoryR
 func (f *Follower) Published(ctx context.Context, _ api.Empty) ([]api.PublishedReply, error) {
 	out := []api.PublishedReply{}
 	now := f.o.Now()
-	for _, p := range f.Client().View().Standards() {
+	for _, p := range f.View().Standards() {
 		r := api.PublishedReply{
 			Name: p.Name, Body: p.Name.Name.Publisher(), Status: string(p.Extra.StatusOn(now)), Bytes: p.Length, Held: p.Held, Adopted: f.o.Adopted(p.Name),
-		}
-		for _, s := range p.Extra.History {
-			r.History = append(r.History, api.StatusStep{Status: string(s.Status), On: s.On.Format(time.DateOnly)})
+			History: History(p),
 		}
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// History says which status a published version came into, and when.
+func History(p tufdir.Published) (out []api.StatusStep) {
+	for _, s := range p.Extra.History {
+		out = append(out, api.StatusStep{Status: string(s.Status), On: s.On.Format(time.DateOnly)})
+	}
+	return out
 }
 
 // PublishedArchive is Archive for who asks by name.

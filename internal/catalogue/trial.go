@@ -1,4 +1,4 @@
-package node
+package catalogue
 
 import (
 	"cmp"
@@ -22,34 +22,39 @@ const faultIDs = 5
 // maxFaults bounds the faults that are told apart; the rest count together.
 const maxFaults = 500
 
+// maxPage is how many records a page has at most.
+const maxPage = 1000
+
 // againstBytes bounds a page of large records, by their tokens.
 const againstBytes = 16 << 20
 
-// judgeRecords validates records of one version by another.
-func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstReply, error) {
-	f, err := n.find(in.To)
+// Against tells how the records of one version, or of a line, would fare under
+// another version, a page at a time. It reads, and changes nothing. A reply names
+// records and holds no value of theirs.
+func (c *Catalogue) Against(ctx context.Context, in api.AgainstRequest) (*api.AgainstReply, error) {
+	f, err := c.find(in.To)
 	if err != nil {
 		return nil, err
 	}
-	of, err := n.standardNamed(in.From)
+	of, err := c.Named(in.From)
 	if err != nil {
 		return nil, err
 	}
 	line := of.Name().Line()
 	_, version, _ := strings.Cut(in.From, "@")
 	whole := !strings.Contains(version, ".") // a line
-	out := &AgainstReply{From: of.Name().String(), To: f.std.Name(), Faults: []FaultCount{}}
+	out := &api.AgainstReply{From: of.Name().String(), To: f.std.Name(), Faults: []api.FaultCount{}}
 	if whole {
 		out.From = line.String()
 	}
 	counted := func(s name.Standard) bool { return s == of.Name() || whole && s.Line() == line }
-	counts, err := n.counts()
+	counts, err := c.counts()
 	if err != nil {
 		return nil, err
 	}
-	for s, c := range counts {
+	for s, n := range counts {
 		if counted(s) {
-			out.Total += c
+			out.Total += n
 		}
 	}
 	mapping, mapped := f.std.Mapping(line.Major)
@@ -58,8 +63,8 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 	}
 
 	limit := in.Limit
-	if limit <= 0 || limit > maxList {
-		limit = maxList
+	if limit <= 0 || limit > maxPage {
+		limit = maxPage
 	}
 	from, err := api.CursorAt(in.Cursor)
 	if err != nil {
@@ -67,7 +72,7 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 	}
 	var page []*ledger.Version
 	size := 0
-	err = n.ledger.View(func(v *ledger.View) error {
+	err = c.o.Ledger.View(func(v *ledger.View) error {
 		return v.Scan(line.Name, from, func(ver *ledger.Version, err error) bool {
 			switch {
 			case err != nil:
@@ -89,7 +94,7 @@ func (n *Node) judgeRecords(ctx context.Context, in AgainstRequest) (*AgainstRep
 	problems := make([][]standard.Problem, len(page))
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(n.cfg.Limits.Workers(), max(1, len(page)/16)) {
+	for range min(c.o.Workers, max(1, len(page)/16)) {
 		wg.Go(func() {
 			for {
 				i := int(next.Add(1)) - 1
@@ -143,7 +148,7 @@ func faultsOf(std *standard.Standard, m *standard.Mapping, body map[string]any) 
 }
 
 // A tally counts faults, each once for a record.
-type tally map[faultKey]*FaultCount
+type tally map[faultKey]*api.FaultCount
 
 // A faultKey tells faults apart.
 type faultKey struct{ Field, Rule, Detail string }
@@ -161,7 +166,7 @@ func (t tally) add(id name.Record, ps []standard.Problem) {
 		seen[k] = true
 		c := t[k]
 		if c == nil {
-			c = &FaultCount{Field: k.Field, Rule: k.Rule, Detail: k.Detail}
+			c = &api.FaultCount{Field: k.Field, Rule: k.Rule, Detail: k.Detail}
 			t[k] = c
 		}
 		if c.Records++; len(c.IDs) < faultIDs {
@@ -170,12 +175,12 @@ func (t tally) add(id name.Record, ps []standard.Problem) {
 	}
 }
 
-func (t tally) counts() []FaultCount {
-	out := make([]FaultCount, 0, len(t))
+func (t tally) counts() []api.FaultCount {
+	out := make([]api.FaultCount, 0, len(t))
 	for _, c := range t {
 		out = append(out, *c)
 	}
-	slices.SortFunc(out, func(a, b FaultCount) int {
+	slices.SortFunc(out, func(a, b api.FaultCount) int {
 		return cmp.Or(cmp.Compare(b.Records, a.Records), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Detail, b.Detail))
 	})
 	return out
