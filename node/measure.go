@@ -11,28 +11,9 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/internal/standard"
-	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
-
-// refusal prepares the count of an offer that the gate did not take; nil when
-// it cannot be counted. It looks for the key of what may be no valid record.
-func (n *Node) refusal(std *standard.Standard, r Offered, problems []standard.Problem) *ledger.Offer {
-	limits := strictjson.DefaultLimits()
-	limits.Bytes = n.cfg.Limits.RecordBytes
-	refused := ledger.Refused{Reference: r.Reference, Offered: r.Record, Problems: problems}
-	if v, err := strictjson.Decode(r.Record, limits); err == nil {
-		if k, err := std.Key(v); err == nil {
-			refused.Key = k
-		}
-	}
-	o, err := n.ledger.OfferRefused(std.Name(), refused)
-	if err != nil { // not adopted: so nothing of it is counted
-		return nil
-	}
-	return o
-}
 
 // measure counts, and issues what it counted where that is asked for.
 func (n *Node) measure(ctx context.Context, in MeasureRequest) (*MeasureReply, error) {
@@ -104,7 +85,7 @@ func (n *Node) issue(ctx context.Context, counted []*measure.Statement) ([]PutRe
 		}
 		req.Records = append(req.Records, Offered{Record: b})
 	}
-	r, err := n.offer(ctx, req)
+	r, err := n.gate.Put(ctx, req)
 	if e, ok := errors.AsType[*Error](err); ok && e.Kind == NotFound {
 		return nil, fail(NotFound, "stile standard adopt compliance-statement", "the standard of statements is not adopted here")
 	}
@@ -137,7 +118,7 @@ func (n *Node) state(ctx context.Context, v *ledger.View, std *standard.Standard
 	s.Errors = measure.Top(g.Errors, g.Other)
 	if g.Held > 0 {
 		err := v.Held(func(h ledger.Held) bool {
-			if h.Standard == std.Name() && !n.standsAs(v, std, h.Offered) {
+			if h.Standard == std.Name() && !n.gate.Stands(v, std, h.Offered) {
 				s.Held++
 			}
 			return ctx.Err() == nil

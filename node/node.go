@@ -44,6 +44,7 @@ import (
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/follow"
+	"github.com/stile-exchange/stile/internal/gate"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -213,6 +214,7 @@ type Node struct {
 	answerer  *question.Answerer
 	mapper    *mapper.Mapper
 	catalogue *catalogue.Catalogue
+	gate      *gate.Gate
 	looked    usedQueue
 	replicas  *replicas.Set
 	// confirmations are the receipts of footprints, in our own ledger.
@@ -273,8 +275,12 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		ready: make(chan struct{}),
 	}
 	n.Operations = Operations{node: n}
+	n.gate = gate.New(gate.Options{
+		Ledger: l, Keys: ring, Standard: func(typed string) (*standard.Standard, error) { return n.catalogue.Named(typed) }, Now: o.Now,
+		Workers: cfg.Limits.Workers(), RecordBytes: cfg.Limits.RecordBytes,
+	})
 	n.mapper = mapper.New(mapper.Options{
-		Ledger: l, Gate: n.gate, Now: o.Now, Log: o.Log, Workers: cfg.Limits.Workers(), RecordBytes: cfg.Limits.RecordBytes,
+		Ledger: l, Gate: n.gate.Judge, Now: o.Now, Log: o.Log, Workers: cfg.Limits.Workers(), RecordBytes: cfg.Limits.RecordBytes,
 	})
 	// The ledger is open, so no other process has the folder: only one may use
 	// a directory's at a time.
@@ -494,7 +500,7 @@ func (n *Node) fatal(err error) {
 }
 
 // rooms are what carries operations out.
-func (n *Node) rooms() []any { return []any{n, n.follower, n.replicas, n.catalogue} }
+func (n *Node) rooms() []any { return []any{n, n.follower, n.replicas, n.catalogue, n.gate} }
 
 // adopted reports whether this node has taken a standard into use.
 func (n *Node) adopted(want name.Standard) bool {

@@ -1,6 +1,10 @@
 package node
 
-import "context"
+import (
+	"context"
+
+	"github.com/stile-exchange/stile/internal/gate"
+)
 
 // Records are what councils know: our own, and those that partners sent.
 type Records struct{ to Operations }
@@ -13,7 +17,7 @@ func (o Operations) Records() Records { return Records{o} }
 // does not hold up the rest. When Put returns, what was taken is signed, logged
 // and on disk.
 func (r Records) Put(ctx context.Context, in PutRequest) (PutReply, error) {
-	return do(ctx, r.to, (*Node).offer, in)
+	return do(ctx, r.to, (*gate.Gate).Put, in)
 }
 
 // List lists records of a standard, a page at a time, with what a partner
@@ -49,4 +53,27 @@ func (r Records) Delete(ctx context.Context, in RecordRequest) (DeleteReply, err
 // with each.
 func (r Records) Held(ctx context.Context, in ListRequest) (HeldReply, error) {
 	return do(ctx, r.to, (*Node).listHeld, in)
+}
+
+// Begin begins a run of a source. The run goes with each [Records.Put] of it, and
+// ends when the next begins.
+func (r Records) Begin(ctx context.Context, in SourceRequest) (Run, error) {
+	return do(ctx, r.to, (*gate.Gate).Begin, in)
+}
+
+// Sources lists the sources that records came from, by name.
+func (r Records) Sources(ctx context.Context) ([]SourceReply, error) {
+	return list(ctx, r.to, (*gate.Gate).Sources, Empty{})
+}
+
+// Absent counts the records that earlier runs of a source offered, and this one,
+// which must be its newest, did not.
+func (r Records) Absent(ctx context.Context, in Run) (AbsentReply, error) {
+	return do(ctx, r.to, (*gate.Gate).Absent, in)
+}
+
+// DeleteAbsent deletes the records that Absent counted. It is refused where rows
+// of the run could not be identified: one of them may be one of those.
+func (r Records) DeleteAbsent(ctx context.Context, in DeleteAbsentRequest) (DeleteAbsentReply, error) {
+	return do(ctx, r.to, (*gate.Gate).DeleteAbsent, in)
 }

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -465,7 +464,7 @@ func (n *Node) listHeld(ctx context.Context, in ListRequest) (*HeldReply, error)
 			known[s.Name()] = s
 		}
 		return v.Held(func(h ledger.Held) bool {
-			if in.Standard != "" && !catalogue.Means(in.Standard, h.Standard) || n.standsAs(v, known[h.Standard], h.Offered) {
+			if in.Standard != "" && !catalogue.Means(in.Standard, h.Standard) || n.gate.Stands(v, known[h.Standard], h.Offered) {
 				return true
 			}
 			if !in.Bodies {
@@ -476,27 +475,6 @@ func (n *Node) listHeld(ctx context.Context, in ListRequest) (*HeldReply, error)
 		})
 	})
 	return out, err
-}
-
-// standsAs reports whether what was offered in a standard is live in it as the
-// very same record: then there is nothing to hold back, whatever an offer of it
-// met before.
-func (n *Node) standsAs(v *ledger.View, std *standard.Standard, offered []byte) bool {
-	if std == nil || len(offered) == 0 {
-		return false
-	}
-	limits := strictjson.DefaultLimits()
-	limits.Bytes = n.cfg.Limits.RecordBytes
-	body, err := strictjson.Decode(offered, limits)
-	if err != nil {
-		return false
-	}
-	key, err := std.Key(body)
-	if err != nil {
-		return false
-	}
-	ver, err := v.Current(n.keys.RecordID(std.Name().Line(), key))
-	return err == nil && ver.Claims.Op == record.Put && bytes.Equal(strictjson.Canonical(body), strictjson.Canonical(ver.Body))
 }
 
 // compact keeps a JSON document as it is on the wire.
