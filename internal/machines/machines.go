@@ -244,12 +244,20 @@ type tenure interface {
 	Store() *ledger.Shared
 }
 
-// serve runs the council's node until the lead is lost, which is no error.
+// serve makes the council's files those of the machines, and runs its node.
 func (c *Council) serve(ctx context.Context, t tenure) error {
 	cfg, err := c.config()
 	if err != nil {
 		return err
 	}
+	if err := restoreFiles(cfg, t.Store()); err != nil {
+		return err
+	}
+	return c.run(ctx, cfg, t)
+}
+
+// run runs the council's node until the lead is lost, which is no error.
+func (c *Council) run(ctx context.Context, cfg *config.Config, t tenure) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	over := make(chan struct{})
@@ -263,11 +271,7 @@ func (c *Council) serve(ctx context.Context, t tenure) error {
 		}
 	}()
 	defer stop(nil)
-	store := t.Store()
-	if err := restoreFiles(cfg, store); err != nil {
-		return err
-	}
-	n, err := c.m.Open(cfg, store, func(err error) { stop(err) })
+	n, err := c.m.Open(cfg, t.Store(), func(err error) { stop(err) })
 	if err == nil {
 		c.node.Store(&n)
 		c.err.Store(nil)
