@@ -160,7 +160,7 @@ func IsKey(key []byte) bool { return len(key) > 0 && !bytes.HasPrefix(key, counc
 // fileLetter begins the keys of files that machines keep alike beside the ledger.
 const fileLetter = 'X'
 
-// Files calls f with every file that is kept beside the ledger, by its path.
+// Files calls f with every file that stands beside the ledger, by its path.
 func (s *Shared) Files(f func(path string, content []byte) error) error {
 	return s.Replica.View(func(v *ReplicaView) error {
 		return walk(v.txn, []byte{fileLetter}, func(key, value []byte) error {
@@ -169,9 +169,9 @@ func (s *Shared) Files(f func(path string, content []byte) error) error {
 	})
 }
 
-// Keep has every machine keep files beside the ledger: content by path, nil for a
-// file that is gone. All of it is kept, or nothing.
-func (s *Shared) Keep(files map[string][]byte) error {
+// WriteFiles has every machine write files beside the ledger: content by path, nil for a
+// file that is gone. All of it is written, or nothing.
+func (s *Shared) WriteFiles(files map[string][]byte) error {
 	w := Writes{Set: make(map[string][]byte, len(files))}
 	for path, content := range files {
 		w.Set[string(fileLetter)+path] = content

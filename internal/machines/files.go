@@ -29,12 +29,12 @@ const (
 	maxFile       = 7 << 20
 )
 
-// A Store is where the machines keep files; a [ledger.Shared] is one.
+// A Store is where the machines have files; a [ledger.Shared] is one.
 type Store interface {
 	// Files calls f with every file, in order of path.
 	Files(f func(path string, content []byte) error) error
-	// Keep writes files, in one transaction; nil deletes one.
-	Keep(files map[string][]byte) error
+	// WriteFiles writes files, in one transaction; nil deletes one.
+	WriteFiles(files map[string][]byte) error
 }
 
 // Files are the files beside the ledger that a council's node needs wherever it runs:
@@ -179,7 +179,7 @@ func (f *Files) Copy() error {
 		if len(changed) == 0 {
 			return nil
 		}
-		err := f.store.Keep(changed)
+		err := f.store.WriteFiles(changed)
 		changed, size = map[string][]byte{}, 0
 		return err
 	}

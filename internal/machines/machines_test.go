@@ -166,7 +166,7 @@ func (s *store) Files(f func(string, []byte) error) error {
 	return nil
 }
 
-func (s *store) Keep(files map[string][]byte) error {
+func (s *store) WriteFiles(files map[string][]byte) error {
 	if s.err != nil {
 		return s.err
 	}
