@@ -136,7 +136,7 @@ func (l *Ledger) loadFeeds(txn *badger.Txn) error {
 func (l *Ledger) loadWatermark(txn *badger.Txn, f *Feed) error {
 	b, err := valueOf(txn, watermarkKey(f.number))
 	if errors.Is(err, ErrNotFound) {
-		f.mark.upTo = l.tree.Size()
+		f.mark.upTo, f.mark.again = l.tree.Size(), true
 		return l.store(map[string][]byte{string(watermarkKey(f.number)): f.mark.encode()})
 	}
 	if err == nil {

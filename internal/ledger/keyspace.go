@@ -27,7 +27,7 @@ import (
 //	F feed4                  feed: JSON, see feed.go
 //	f feed4 index8           item of a feed: kind1 record16
 //	m feed4 record16         where a record stands in a feed: kind1 index8
-//	B feed4                  how far a feed is matched: matched8 upto8 looked8 of8, see matching.go
+//	B feed4                  how far a feed is matched: matched8 upto8 looked8 of8 again1, see matching.go
 //	D index4                 index by the value at a field: JSON, see postings.go
 //	v index4 value8 index8   records that have a value: see postings.go
 //	a feed4 key16 record16   empty: a record may be asked for by a value: see asked.go

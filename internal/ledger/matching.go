@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
@@ -38,6 +40,8 @@ type watermark struct {
 	// upTo is the length of the log when the feed was opened: what is written from then
 	// on is not for matching to find, or it would run after those who write.
 	upTo uint64
+	// again: an earlier version may have entered some already, without a watermark.
+	again bool
 	Progress
 }
 
@@ -47,15 +51,20 @@ func (w watermark) encode() []byte {
 	b := binary.BigEndian.AppendUint64(nil, w.matched)
 	b = binary.BigEndian.AppendUint64(b, w.upTo)
 	b = binary.BigEndian.AppendUint64(b, uint64(w.Looked))
-	return binary.BigEndian.AppendUint64(b, uint64(w.Of))
+	b = binary.BigEndian.AppendUint64(b, uint64(w.Of))
+	if w.again {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func decodeWatermark(b []byte) (w watermark, err error) {
-	if len(b) != 32 {
+	if len(b) != 33 {
 		return w, fmt.Errorf("%w: watermark of %d bytes", ErrDamaged, len(b))
 	}
 	w.matched, w.upTo = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
 	w.Looked, w.Of = int(binary.BigEndian.Uint64(b[16:])), int(binary.BigEndian.Uint64(b[24:]))
+	w.again = b[32] == 1
 	return w, nil
 }
 
@@ -411,35 +420,59 @@ func (l *Ledger) candidate(f *Feed, index uint64, r *storedRecord, std *knownSta
 	return c, nil
 }
 
-// enter puts records that match into a feed that is being matched, where nothing newer is
-// there, and moves its watermark.
+// enter puts records that match into a feed that is being matched, unless a newer version
+// has taken their place, and moves its watermark.
 func (l *Ledger) enter(f *Feed, hits []*candidate, mark watermark) (over bool, err error) {
 	err = l.do(context.Background(), false, func(t *tx) error {
 		if over = l.Feeds()[f.number].closed; over {
 			return nil // it would be left behind
 		}
 		added, end := 0, uint64(0)
-		for _, h := range hits {
-			// A newer version takes this away from where current versions stand at
-			// once, and its head only when the batch is signed.
-			if _, err := t.lookup(standardIndexKey(h.standard, h.index)); errors.Is(err, ErrNotFound) {
-				continue
-			} else if err != nil {
-				return err
+		err := l.db.View(func(txn *badger.Txn) error {
+			there := func(key []byte) (bool, error) {
+				if v, ok := t.staged(key); ok {
+					return v != nil, nil
+				}
+				_, err := txn.Get(key)
+				switch {
+				case errors.Is(err, badger.ErrKeyNotFound):
+					return false, nil
+				case err != nil:
+					return false, fmt.Errorf("%w: %w", ErrStorage, err)
+				}
+				return true, nil
 			}
-			if _, err := t.lookup(memberKey(f.number, h.record)); err == nil {
-				continue
-			} else if !errors.Is(err, ErrNotFound) {
-				return err
+			for _, h := range hits {
+				// A newer version takes this away from where current versions stand
+				// at once, and its head only when the batch is signed.
+				if current, err := there(standardIndexKey(h.standard, h.index)); err != nil {
+					return err
+				} else if !current {
+					continue
+				}
+				// So nobody has written the record since the feed was opened, and
+				// matching looks at it once.
+				if f.mark.again {
+					if in, err := there(memberKey(f.number, h.record)); in || err != nil {
+						if err != nil {
+							return err
+						}
+						continue
+					}
+				}
+				t.set(feedItemKey(f.number, h.index), encodeItem(itemPut, h.record))
+				t.set(memberKey(f.number, h.record), membership{itemPut, h.index}.encode())
+				if f.copied() {
+					end = h.index + 1
+				} else {
+					askedUnder(f, h.record, nil, h.asked, t.set)
+				}
+				added++
 			}
-			t.set(feedItemKey(f.number, h.index), encodeItem(itemPut, h.record))
-			t.set(memberKey(f.number, h.record), membership{itemPut, h.index}.encode())
-			if f.copied() {
-				end = h.index + 1
-			} else {
-				askedUnder(f, h.record, nil, h.asked, t.set)
-			}
-			added++
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		if added > 0 {
 			t.feed(f.number, feedDelta{records: added, end: end})

@@ -28,6 +28,22 @@ func (t *tx) lookup(key []byte) ([]byte, error) {
 	return t.l.lookup(t.b, key)
 }
 
+// staged returns what the batches under way write under a key: nil for what they
+// delete, false for nothing.
+func (t *tx) staged(key []byte) ([]byte, bool) {
+	if v, ok := t.sets[string(key)]; ok {
+		return v, true
+	}
+	if v, ok := t.b.sets[string(key)]; ok {
+		return v, true
+	}
+	if q := t.l.w.inflight; q != nil {
+		v, ok := q.sets[string(key)]
+		return v, ok
+	}
+	return nil, false
+}
+
 func (t *tx) set(key, value []byte) { t.sets[string(key)] = value }
 func (t *tx) remove(key []byte)     { t.sets[string(key)] = nil }
 
