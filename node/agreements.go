@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"iter"
 	"strings"
 	"time"
 
@@ -73,32 +72,21 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 	if st, ok := n.book.Status(a.Name, n.now()); ok && st.Digest != a.Digest() {
 		out.Widens = agreement.Diff(st.Agreement, a)
 	}
-	err = n.ledger.View(func(v *ledger.View) error {
-		p := terms.Preview(bodies(v, a.Standard, &err), min(in.Samples, 20))
-		out.Records, out.Matched, out.Errors = p.Records, p.Matched, p.Failed
-		for _, f := range p.Fields {
-			out.Fields = append(out.Fields, FieldCount{
-				Field: string(f.Field), Class: string(f.Class), Sent: f.Sent > 0, Filled: f.Sent + f.Withheld,
-			})
-		}
-		for _, s := range p.Samples {
-			out.Samples = append(out.Samples, compact(s))
-		}
-		return err
-	})
-	return out, err
-}
-
-// bodies yields the records of a standard's line. A damaged one is left out.
-func bodies(v *ledger.View, line name.StandardLine, err *error) iter.Seq[any] {
-	return func(yield func(any) bool) {
-		*err = v.Scan(line.Name, 0, func(ver *ledger.Version, err error) bool {
-			if err != nil || ver.Claims.Standard.Line() != line {
-				return true
-			}
-			return yield(ver.Body)
+	counting := terms.NewPreview(min(in.Samples, 20))
+	if err := n.ledger.Bodies(ctx, a.Standard, counting.Add); err != nil {
+		return nil, err
+	}
+	p := counting.Done()
+	out.Records, out.Matched, out.Errors = p.Records, p.Matched, p.Failed
+	for _, f := range p.Fields {
+		out.Fields = append(out.Fields, FieldCount{
+			Field: string(f.Field), Class: string(f.Class), Sent: f.Sent > 0, Filled: f.Sent + f.Withheld,
 		})
 	}
+	for _, s := range p.Samples {
+		out.Samples = append(out.Samples, compact(s))
+	}
+	return out, nil
 }
 
 func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*AgreementReply, error) {

@@ -1,11 +1,13 @@
 package agreement
 
 import (
-	"iter"
 	"maps"
 	"slices"
+	"sort"
+	"sync"
 
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -40,53 +42,97 @@ type FieldCount struct {
 	Withheld int            `json:"withheld"` // records
 }
 
-// Preview goes through records, as strictjson decodes them, and counts. It
-// keeps at most samples of them. A record that is not an object is not counted.
-func (t *Terms) Preview(records iter.Seq[any], samples int) *Preview {
-	p := &Preview{Errors: make(map[string]int)}
-	counts := make(map[name.Field]*FieldCount)
-	for r := range records {
-		m, ok := r.(map[string]any)
-		if !ok || m == nil {
-			continue
+// Previewing is a Preview in the making. It may be used concurrently.
+type Previewing struct {
+	t       *Terms
+	samples int
+
+	mu     sync.Mutex // guards what follows
+	p      Preview
+	counts map[name.Field]*FieldCount
+	first  []picked // by place, ascending
+}
+
+type picked struct {
+	at     uint64
+	record map[string]any
+}
+
+// NewPreview begins to count, and keeps at most samples records.
+func (t *Terms) NewPreview(samples int) *Previewing {
+	return &Previewing{t: t, samples: samples, p: Preview{Errors: map[string]int{}}, counts: map[name.Field]*FieldCount{}}
+}
+
+// Add counts a record as [strictjson.Canonical] prints it; at is its place among the
+// others, which decides whose sample is kept. Of a record that the filter does not pick
+// only what the filter reads is looked at. The error says that it is no such JSON; then it
+// is not counted.
+func (p *Previewing) Add(at uint64, canon []byte, lim strictjson.Limits) error {
+	m, err := p.t.rows.members(canon, lim)
+	if err != nil {
+		return err
+	}
+	yes, failure := p.t.rows.eval(m)
+	if failure != nil || !yes {
+		kind := ""
+		if failure != nil {
+			kind = p.t.rows.kindOfError(m, failure)
 		}
-		p.Records++
-		yes, err := t.rows.eval(m)
-		switch {
-		case err != nil:
-			p.Failed++
-			p.Errors[t.rows.kindOfError(m, err)]++
-			continue
-		case !yes:
-			p.Unpicked++
-			continue
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.p.Records++
+		if failure == nil {
+			p.p.Unpicked++
+			return nil
 		}
-		p.Matched++
-		for _, f := range t.fates(m) {
-			c := counts[f.field]
-			if c == nil {
-				c = &FieldCount{Field: f.field, Class: t.std.Class(f.field)}
-				counts[f.field] = c
-			}
-			if f.outcome == Withheld {
-				c.Withheld++
-			} else {
-				c.Sent++
-			}
+		p.p.Failed++
+		p.p.Errors[kind]++
+		return nil
+	}
+	v, err := strictjson.Decode(canon, lim)
+	if err != nil {
+		return err
+	}
+	m, _ = v.(map[string]any)
+	fates := p.t.fates(m)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.p.Records++
+	p.p.Matched++
+	for _, f := range fates {
+		c := p.counts[f.field]
+		if c == nil {
+			c = &FieldCount{Field: f.field, Class: p.t.std.Class(f.field)}
+			p.counts[f.field] = c
 		}
-		if len(p.Samples) < samples {
-			p.Samples = append(p.Samples, t.Present(m))
+		if f.outcome == Withheld {
+			c.Withheld++
+		} else {
+			c.Sent++
 		}
 	}
-	for _, f := range slices.Sorted(maps.Keys(counts)) {
-		p.Fields = append(p.Fields, *counts[f])
+	i := sort.Search(len(p.first), func(i int) bool { return p.first[i].at > at })
+	if i < p.samples {
+		p.first = slices.Insert(p.first, i, picked{at, m})
+		p.first = p.first[:min(len(p.first), p.samples)]
 	}
-	for _, f := range t.agreement.Fields {
-		if !slices.ContainsFunc(p.Fields, func(c FieldCount) bool {
+	return nil
+}
+
+// Done returns what was counted. Nothing may be added any more.
+func (p *Previewing) Done() *Preview {
+	for _, f := range slices.Sorted(maps.Keys(p.counts)) {
+		p.p.Fields = append(p.p.Fields, *p.counts[f])
+	}
+	for _, f := range p.t.agreement.Fields {
+		if !slices.ContainsFunc(p.p.Fields, func(c FieldCount) bool {
 			return c.Sent > 0 && (c.Field.Under(f) || f.Under(c.Field))
 		}) {
-			p.Unused = append(p.Unused, f)
+			p.p.Unused = append(p.p.Unused, f)
 		}
 	}
-	return p
+	for _, s := range p.first {
+		p.p.Samples = append(p.p.Samples, p.t.Present(s.record))
+	}
+	return &p.p
 }

@@ -152,14 +152,10 @@ func (l *Ledger) match() {
 // matchFeed matches the records there are against a feed until it is ready or closed.
 func (l *Ledger) matchFeed(number uint32) error {
 	f := l.Feeds()[number]
-	building, err := l.indexesOf(f)
-	if err != nil {
-		return err
-	}
 	// By index, when every record is in one that the filter cannot do without.
 	var found []uint64
 	byIndex := false
-	err = l.View(func(v *View) error {
+	err := l.View(func(v *View) error {
 		for _, g := range f.terms.Guards() {
 			at, ok, err := v.picked(f.line, g, f.mark.matched)
 			if err != nil {
@@ -186,6 +182,11 @@ func (l *Ledger) matchFeed(number uint32) error {
 			}
 		}
 		return l.ready(number)
+	}
+	// By walking, which builds the indexes that there should have been.
+	building, err := l.indexesOf(f)
+	if err != nil {
+		return err
 	}
 	from, upTo := mark.matched, mark.upTo
 	for _, x := range building {
@@ -544,4 +545,31 @@ func (v *View) storedRecord(index uint64) (*storedRecord, *knownStandard, error)
 	}
 	std, _, err := v.l.tables(r.standard, r.key)
 	return r, std, err
+}
+
+// Bodies hands the body of every live record of a line, as it lies on disk, to f: on all
+// cores, in no order, with the log index of its version. It is not checked against the
+// log, and f keeps nothing of it. What is wrong with one, or that f finds wrong, is left
+// out and goes to the node's own log.
+func (l *Ledger) Bodies(ctx context.Context, line name.StandardLine, f func(index uint64, body []byte, lim strictjson.Limits) error) error {
+	var all []uint64
+	err := l.View(func(v *View) error {
+		v.current(l.numbersOf(line), 0, func(index uint64) bool { all = append(all, index); return true })
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(all, matchChunk) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := l.sift(chunk, func(i int, r *storedRecord, _ *knownStandard) error { return f(chunk[i], r.body, bodyLimits) }, func(i int, err error) {
+			l.o.Log.Error("record left out of a count", "error", err.Error())
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

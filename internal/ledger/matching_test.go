@@ -289,3 +289,45 @@ func TestNewVersionInTheBatch(t *testing.T) {
 		checkWhole(t, l)
 	}
 }
+
+// TestIndexReadsNoMore: once a field has an index, an agreement that takes two records of
+// two hundred looks at two, and the index has a key for each value and batch, not for each
+// record.
+func TestIndexReadsNoMore(t *testing.T) {
+	std, looked := parish(t, "1.0.0"), 0
+	l := open(t, "", ring(t), ledger.MatchInSteps(1, func() { looked++ }))
+	adopt(t, l, std)
+	var all []map[string]any
+	for i := range 200 {
+		all = append(all, item(fmt.Sprint(i), fmt.Sprint("W", i%100), fmt.Sprint("N", i%100)))
+	}
+	writeItems(t, l, std, all...)
+	for _, c := range []struct {
+		rows string
+		want int
+	}{
+		{`record.ward == "W1"`, 200}, // builds the index
+		{`record.ward == "W2"`, 2},
+		{`record.ward in ["W3", "W4"] && record.name != "x"`, 4},
+		{`record.ward == "none"`, 0},
+		{`record.name == "N5" && record.ward == "W5"`, 2}, // one index is enough, so none is built
+		{`record.name == "N6"`, 200},
+		{`record.name == "N7" || record.ward == "W8"`, 4},
+	} {
+		looked = 0
+		openFeed(t, l, sharing(t, fmt.Sprint("a-", len(l.Feeds())), 1, c.rows, "/ward"))
+		if looked != c.want {
+			t.Errorf("%s: looked at %d records, want %d", c.rows, looked, c.want)
+		}
+	}
+	before := l.Postings()
+	all = nil
+	for i := range 200 {
+		all = append(all, item(fmt.Sprint("more-", i), fmt.Sprint("W", i%10), "N1"))
+	}
+	writeItems(t, l, std, all...)
+	if n := l.Postings() - before; n != 11 {
+		t.Errorf("a batch of 200 records with ten wards and one name wrote %d postings, want 11", n)
+	}
+	checkWhole(t, l)
+}
