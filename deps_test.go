@@ -44,7 +44,7 @@ const policy = `
 	internal/footprint
 	internal/peersync  internal/book  internal/machines
 	internal/replicas
-	internal/question  internal/mapper  internal/bundle  internal/gate
+	internal/question  internal/mapper  internal/bundle  internal/gate  internal/statement
 	internal/catalogue
 	node
 	internal/feed

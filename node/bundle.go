@@ -15,8 +15,6 @@ import (
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/bundle"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/measure"
-	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -112,9 +110,6 @@ func (n *Node) bundles() bundle.Options {
 	}
 }
 
-// newestStatement in BundleRequest.Statement means the newest one of ours.
-const newestStatement = "newest"
-
 // statementBundle makes a .stile file of a compliance statement of ours and of
 // what it was counted from: the records of its standard as they stood at its
 // checkpoint. The file covers the statement, by its id; its other entries are
@@ -124,7 +119,7 @@ func (n *Node) statementBundle(ctx context.Context, in BundleRequest) (*BundleRe
 		return nil, fail(Usage, "leave out --agreement and --record", "a bundle of a statement holds the statement and its records")
 	}
 	return n.writeBundle(in, func(v *ledger.View, w io.Writer) (int, error) {
-		ver, s, err := n.statement(v, in)
+		ver, s, err := n.statements.Find(v, in)
 		if err != nil {
 			return 0, err
 		}
@@ -139,52 +134,6 @@ func (n *Node) statementBundle(ctx context.Context, in BundleRequest) (*BundleRe
 		}
 		return bundle.Statement(ctx, n.bundles(), v, w, ver, s, live, in.Full)
 	})
-}
-
-// statement finds the statement that a request means: by its id, or the newest,
-// of one standard where one is named.
-func (n *Node) statement(v *ledger.View, in BundleRequest) (*ledger.Version, *measure.Statement, error) {
-	var std *standard.Standard
-	if in.Standard != "" {
-		var err error
-		if std, err = n.catalogue.Named(in.Standard); err != nil {
-			return nil, nil, err
-		}
-	}
-	if in.Statement != newestStatement {
-		id, err := name.ParseRecord(in.Statement)
-		if err != nil {
-			return nil, nil, fail(Usage, "stile record list --standard compliance-statement", "%v", err)
-		}
-		ver, err := v.Current(id)
-		if err != nil {
-			return nil, nil, err
-		}
-		if ver.Claims.Standard.Name != measure.Standard || ver.Body == nil {
-			return nil, nil, fail(Usage, "stile record list --standard compliance-statement", "record %s is no compliance statement", id)
-		}
-		s, err := measure.Parse(ver.Body)
-		if err != nil {
-			return nil, nil, fail(Invalid, "", "statement %s: %v", id, err)
-		}
-		return ver, s, nil
-	}
-	var found *ledger.Version
-	var what *measure.Statement
-	err := v.Scan(measure.Standard, 0, func(ver *ledger.Version, err error) bool {
-		if err != nil {
-			return true
-		}
-		s, err := measure.Parse(ver.Body)
-		if err == nil && s.Council == n.cfg.Council && (std == nil || s.Standard == std.Name() || in.Standard != std.Name().String() && s.Standard.Name == std.Name().Name) {
-			found, what = ver, s
-		}
-		return true
-	})
-	if err == nil && found == nil {
-		err = fail(NotFound, "stile standard measure --publish", "no compliance statement of ours about it was ever made")
-	}
-	return found, what, err
 }
 
 // A bundleFile is where a bundle goes while it is made: the new file that a request

@@ -54,6 +54,7 @@ import (
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/statement"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
@@ -199,24 +200,25 @@ type Options struct {
 type Node struct {
 	Operations
 
-	cfg       *config.Config
-	o         Options
-	log       *slog.Logger
-	now       func() time.Time
-	keys      *keys.Ring
-	follower  *follow.Follower     // keeps the directory up to date
-	directory *directory.Directory // the follower's: who is a member
-	files     *machines.Files      // nil where the ledger is the folder's own
-	judge     *judge.Judge         // of what other councils send
-	ledger    *ledger.Ledger
-	book      *book.Book
-	asker     *question.Asker
-	answerer  *question.Answerer
-	mapper    *mapper.Mapper
-	catalogue *catalogue.Catalogue
-	gate      *gate.Gate
-	looked    usedQueue
-	replicas  *replicas.Set
+	cfg        *config.Config
+	o          Options
+	log        *slog.Logger
+	now        func() time.Time
+	keys       *keys.Ring
+	follower   *follow.Follower     // keeps the directory up to date
+	directory  *directory.Directory // the follower's: who is a member
+	files      *machines.Files      // nil where the ledger is the folder's own
+	judge      *judge.Judge         // of what other councils send
+	ledger     *ledger.Ledger
+	book       *book.Book
+	asker      *question.Asker
+	answerer   *question.Answerer
+	mapper     *mapper.Mapper
+	catalogue  *catalogue.Catalogue
+	gate       *gate.Gate
+	uses       *statement.Uses
+	statements *statement.Keeper
+	replicas   *replicas.Set
 	// confirmations are the receipts of footprints, in our own ledger.
 	confirmations *peersync.Confirmations
 	counted       atomic.Pointer[counted] // nil where nobody watches
@@ -272,7 +274,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l,
-		ready: make(chan struct{}),
+		ready: make(chan struct{}), uses: statement.NewUses(l, o.Log),
 	}
 	n.Operations = Operations{node: n}
 	n.gate = gate.New(gate.Options{
@@ -325,6 +327,10 @@ func (n *Node) begin() (err error) {
 		Self: n.cfg.Council, Ledger: n.ledger, Directory: n.follower, Agreements: n.book, Mapper: n.mapper, Log: n.log, Now: n.now,
 		Workers: n.cfg.Limits.Workers(), Changed: n.changed,
 	})
+	n.statements = statement.New(statement.Options{
+		Self: n.cfg.Council, Ledger: n.ledger, Directory: n.directory, Agreements: n.book, Uses: n.uses, Standard: n.catalogue.Named,
+		Stands: n.gate.Stands, Put: n.gate.Put, Log: n.log, Now: n.now, Workers: n.cfg.Limits.Workers(), Every: time.Duration(n.cfg.MeasureEvery) * time.Hour,
+	})
 	n.asker, n.answerer = question.NewAsker(n.questions()), question.NewAnswerer(n.questions())
 	n.confirmations, err = peersync.OpenConfirmations(n.ledger)
 	return err
@@ -332,7 +338,7 @@ func (n *Node) begin() (err error) {
 
 // Close closes the node. Run must have returned.
 func (n *Node) Close() error {
-	n.looked.close(n)
+	n.uses.Close()
 	err := n.ledger.Close()
 	if n.follower != nil {
 		err = errors.Join(err, n.follower.Close())
@@ -423,7 +429,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	})
 	wg.Go(func() { n.book.Run(ctx) })
-	wg.Go(func() { n.keepMeasuring(ctx) })
+	wg.Go(func() { n.statements.Run(ctx) })
 	wg.Go(func() { n.mapper.Run(ctx) })
 	wg.Go(func() { n.follower.Run(ctx) })
 	wg.Go(func() { n.files.Run(ctx) })
@@ -500,7 +506,9 @@ func (n *Node) fatal(err error) {
 }
 
 // rooms are what carries operations out.
-func (n *Node) rooms() []any { return []any{n, n.follower, n.replicas, n.catalogue, n.gate} }
+func (n *Node) rooms() []any {
+	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements}
+}
 
 // adopted reports whether this node has taken a standard into use.
 func (n *Node) adopted(want name.Standard) bool {

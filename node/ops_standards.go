@@ -5,6 +5,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/directory/follow"
+	"github.com/stile-exchange/stile/internal/statement"
 )
 
 // Standards are the ones this node has adopted.
@@ -54,13 +55,13 @@ func (s Standards) Archive(ctx context.Context, in StandardRequest) (StandardArc
 // Measure counts from the ledger how well a standard is kept, and signs and
 // logs what it finds where it is asked to.
 func (s Standards) Measure(ctx context.Context, in MeasureRequest) (MeasureReply, error) {
-	return do(ctx, s.to, (*Node).measure, in)
+	return do(ctx, s.to, (*statement.Keeper).Measure, in)
 }
 
 // Adoption counts what councils state about a standard that a publisher
 // receives statements of.
 func (s Standards) Adoption(ctx context.Context, in AdoptionRequest) (Adoption, error) {
-	return do(ctx, s.to, (*Node).adoption, in)
+	return do(ctx, s.to, (*statement.Keeper).Adoption, in)
 }
 
 // Published are the standards that the directory has, adopted here or not.

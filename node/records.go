@@ -101,7 +101,7 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 		if err != nil {
 			return nil, err
 		}
-		n.used(src, h)
+		n.uses.Note(src, h)
 		return n.holdingReply(src, h, true), nil
 	}
 	id, err := n.recordID(in.Record, in.Standard)
@@ -376,7 +376,7 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 		return nil, fail(NotFound, "stile agreement list", "nothing was ever copied from %s", in.From)
 	}
 	for src, hs := range shown {
-		n.used(src, hs...)
+		n.uses.Note(src, hs...)
 	}
 	return out, err
 }
