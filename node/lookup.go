@@ -92,8 +92,8 @@ func (n *Node) listQuestions(ctx context.Context, in LookupListRequest) ([]Quest
 		all, err := question.List(v, n.cfg.Council, name.Agreement(in.Agreement))
 		for _, q := range all[max(0, len(all)-in.Limit):] {
 			r := QuestionReply{
-				At: q.At, Direction: "answered", Agreement: q.Agreement, Partner: q.Partner, For: q.For, Question: q.Question.String(),
-				Field: string(q.Field), By: q.Groups, Because: q.Because, Outcome: q.Outcome, Records: q.Records, Entry: q.Index, Receipt: q.Receipt,
+				At: q.At, Direction: "answered", Agreement: q.Agreement, Partner: q.Partner, For: q.For, Question: q.ID.String(),
+				Field: string(q.Field), By: q.By, Because: q.Because, Outcome: q.Outcome, Records: q.Records, Entry: q.Index, Receipt: q.Receipt,
 			}
 			if q.Ours {
 				r.Direction = "asked"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -24,7 +25,7 @@ const maxBecause = 500
 func quarantineReply(c name.Council, q *ledger.Quarantine) QuarantineReply {
 	out := QuarantineReply{
 		Council: c, Active: q.EndedAt.IsZero(), Since: q.Since, Fault: q.Fault, Reason: q.Reason, Through: q.Through,
-		Proven: q.Fault == ledger.FaultFork, Entry: q.Entry, EndedAt: q.EndedAt, Because: q.Because, Follow: q.Follow, EndEntry: q.EndEntry,
+		Proven: q.Fault == event.FaultFork, Entry: q.Entry, EndedAt: q.EndedAt, Because: q.Because, Follow: q.Follow, EndEntry: q.EndEntry,
 	}
 	if cp, err := tlog.ParseUnsigned(q.Held, c.Origin()); err == nil {
 		out.HeldSize, out.HeldRoot = cp.Size, cp.Root.String()
@@ -134,7 +135,7 @@ func (n *Node) endQuarantine(ctx context.Context, in EndQuarantineRequest) (*Qua
 		return nil, err
 	case !q.EndedAt.IsZero():
 		return nil, fail(Conflict, "stile council quarantine show "+string(c), "exchange with %s is not stopped: that was ended on %s", c, q.EndedAt.Format(time.DateOnly))
-	case in.Follow != ledger.FollowHeld && in.Follow != ledger.FollowTold:
+	case in.Follow != event.FollowHeld && in.Follow != event.FollowTold:
 		return nil, fail(Usage, "--follow held, when it has put its log right; --follow told, when its log begins anew", "say which of the two histories is followed from here on")
 	case in.Because == "" || len(in.Because) > maxBecause:
 		return nil, fail(Usage, "--because \"who was asked, and what they said\"", "say in at most %d bytes why exchange may go on: our log keeps it", maxBecause)
@@ -159,7 +160,7 @@ func (n *Node) endQuarantine(ctx context.Context, in EndQuarantineRequest) (*Qua
 // proved that it was set back.
 func (n *Node) beginAnew(ctx context.Context, by name.Council, a *ledger.Accusation, in EndQuarantineRequest) (*QuarantineReply, error) {
 	switch {
-	case in.Follow != ledger.FollowTold:
+	case in.Follow != event.FollowTold:
 		return nil, fail(Usage, "stop the node and bring the newest copy of its folder back; or --follow told", "it is our log that was set back: it can only begin anew from what stands here")
 	case in.Because == "" || len(in.Because) > maxBecause:
 		return nil, fail(Usage, "--because \"what was lost, and who decided\"", "say in at most %d bytes why our log begins anew: it keeps that", maxBecause)
@@ -172,7 +173,7 @@ func (n *Node) beginAnew(ctx context.Context, by name.Council, a *ledger.Accusat
 		return nil, err
 	}
 	n.log.Warn("our own log begins anew from what stands here", "proved_by", by)
-	out := quarantineReply(by, &ledger.Quarantine{Since: a.Since, Fault: ledger.FaultRollback, Reason: a.Reason,
+	out := quarantineReply(by, &ledger.Quarantine{Since: a.Since, Fault: event.FaultRollback, Reason: a.Reason,
 		EndedAt: n.now().UTC().Truncate(time.Second), Because: in.Because, Follow: in.Follow, EndEntry: entry})
 	out.Own = true
 	return &out, nil

@@ -95,6 +95,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -109,7 +110,7 @@ const (
 	MaxRows     = 2000      // the row filter
 	MaxFields   = 500       // entries in fields, and in match
 	MaxParties  = 100       // entries in to
-	MaxVersion  = 999999
+	MaxVersion  = event.MaxVersion
 )
 
 // A Role is a party's part under UK GDPR articles 4(7), 4(8) and 26.

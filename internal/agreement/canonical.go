@@ -129,7 +129,7 @@ func fromDocument(v any) (*Agreement, error) {
 	for k, v := range flat {
 		h, ok := headingFor(k)
 		if !ok {
-			return nil, fmt.Errorf("%w: unknown heading %.80q", ErrDocument, k)
+			return nil, fmt.Errorf("%w: unknown heading", ErrDocument)
 		}
 		val, ok := fromJSON(h.kind, v)
 		if !ok {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -30,11 +31,11 @@ import (
 // that nobody sees that it is there. And what was counted for a day is given again
 // for the rest of it, so that asking before and after one change shows nothing.
 const (
-	CountThreshold = 10   // the least count that is shown
-	CountRounding  = 5    // what is shown is a multiple of it
-	MaxGroups      = 1000 // groups, shown or not, that are counted
-	MaxGroupFields = 4    // fields counted by at once
-	MaxGroupText   = 200  // bytes of one group's value in one field
+	CountThreshold = 10                   // the least count that is shown
+	CountRounding  = 5                    // what is shown is a multiple of it
+	MaxGroups      = 1000                 // groups, shown or not, that are counted
+	MaxGroupFields = event.MaxGroupFields // fields counted by at once
+	MaxGroupText   = 200                  // bytes of one group's value in one field
 )
 
 // ErrGroups: the fields have too many values to count by, or too long ones.
@@ -156,6 +157,9 @@ func ParseCounts(body any) (c Counts, err error) {
 	m, ok := body.(map[string]any)
 	if !ok {
 		return Counts{}, badCounts("want an object")
+	}
+	if len(m) != 8 {
+		return Counts{}, badCounts("want an object of 8 members")
 	}
 	if err := c.parseHead(m); err != nil {
 		return Counts{}, err

@@ -162,11 +162,11 @@ func parseBody(body any, more ...string) (m map[string]any, ref Ref, err error) 
 	}
 	n, _ := m["agreement"].(string)
 	if ref.Agreement, err = name.ParseAgreement(n); err != nil {
-		return nil, ref, fmt.Errorf("%w: %w", ErrEvent, err)
+		return nil, ref, fmt.Errorf("%w: agreement: want the name of an agreement", ErrEvent)
 	}
 	d, _ := m["digest"].(string)
 	if ref.Digest, err = ParseDigest(d); err != nil {
-		return nil, ref, fmt.Errorf("%w: digest: %w", ErrEvent, err)
+		return nil, ref, fmt.Errorf("%w: digest: want 64 hexadecimal digits", ErrEvent)
 	}
 	v, _ := m["version"].(json.Number)
 	a := new(Agreement)

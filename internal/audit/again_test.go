@@ -1,6 +1,10 @@
 package audit
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/event"
+)
 
 // TestLetOutByAnotherText: what one text of an agreement took back the next may let
 // out again as it is; the same text may not.
@@ -10,8 +14,7 @@ func TestLetOutByAnotherText(t *testing.T) {
 		w.agree()
 		at, token := w.record("R0", "E07000999")
 		w.send(map[uint64][]byte{at: token})
-		back := w.event("withdrawal", map[string]any{"agreement": string(moving), "version": 1,
-			"record": string(w.last["R0"].Record), "reason": "no longer matches the agreement", "entry": at})
+		back := w.event("withdrawal", event.Withdrawal{Agreement: moving, Version: 1, Record: w.last["R0"].Record, Reason: "no longer matches the agreement", Entry: at}.Body())
 		w.send(map[uint64][]byte{back: w.include[back]})
 		if amended {
 			w.amend()

@@ -223,8 +223,7 @@ var alters = []alter{
 		name: "receiver saw another history", check: CheckHistory, rule: "two stories", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.heard(event.KindReceipt, map[string]any{"agreement": string(moving), "from": string(northmoor), "size": w.tree.Size(),
-				"root": tlog.Hash{1}.String(), "cursor": w.tree.Size(), "held": []any{}, "deleted": []any{}, "refused": []any{}})
+			w.heard(event.KindReceipt, event.Receipt{Agreement: moving, From: northmoor, Size: w.tree.Size(), Root: tlog.Hash{1}, Cursor: w.tree.Size()}.Body())
 		},
 	},
 	{
@@ -279,7 +278,7 @@ var alters = []alter{
 		town: func(w *town) {
 			w.live(6)
 			w.rings[saltby].Record, w.rings[northmoor].Record = w.rings[northmoor].Record, w.rings[saltby].Record
-			w.receipt([]any{}, nil)
+			w.receipt([]uint64{}, nil)
 			w.rings[saltby].Record, w.rings[northmoor].Record = w.rings[northmoor].Record, w.rings[saltby].Record
 		},
 	},
@@ -289,7 +288,7 @@ var alters = []alter{
 			w.live(6)
 			at, tok := w.record("R-quiet", "E07000999")
 			w.include[at] = tok
-			w.receipt([]any{at}, nil)
+			w.receipt([]uint64{at}, nil)
 			w.checkpoint(false)
 		},
 	},
@@ -297,7 +296,7 @@ var alters = []alter{
 		name: "receipt for entries to come", check: CheckReceipts, rule: "beyond the checkpoint", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.receipt([]any{w.tree.Size() + 4}, nil)
+			w.receipt([]uint64{w.tree.Size() + 4}, nil)
 		},
 	},
 	{
@@ -356,7 +355,7 @@ var alters = []alter{
 			w.live(6)
 			at, tok := w.record("R-astray", "E07000999")
 			w.send(map[uint64][]byte{at: tok})
-			w.event(event.KindDisclosure, map[string]any{"agreement": string(moving), "version": 1, "to": "otherby.gov.uk", "entries": []any{at}})
+			w.event(event.KindDisclosure, event.Disclosure{Agreement: moving, Version: 1, To: "otherby.gov.uk", Entries: []uint64{at}}.Body())
 			w.checkpoint(false)
 		},
 	},
@@ -372,8 +371,7 @@ var alters = []alter{
 		name: "withdrawal of another record's entry", check: CheckWithdrawals, rule: "of another record", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.event(event.KindWithdrawal, map[string]any{"agreement": string(moving), "version": 1,
-				"record": string(w.last["R0"].Record), "reason": "no longer matches the agreement", "entry": 4})
+			w.event(event.KindWithdrawal, event.Withdrawal{Agreement: moving, Version: 1, Record: w.last["R0"].Record, Reason: "no longer matches the agreement", Entry: 4}.Body())
 			w.checkpoint(false)
 		},
 	},
@@ -532,7 +530,7 @@ var alters = []alter{
 		name: "disclosure of what came after it", check: CheckLogged, rule: "came after it", only: true,
 		town: func(w *town) {
 			w.live(6)
-			w.event(event.KindDisclosure, map[string]any{"agreement": string(moving), "version": 1, "to": string(saltby), "entries": []any{1000}})
+			w.event(event.KindDisclosure, event.Disclosure{Agreement: moving, Version: 1, To: saltby, Entries: []uint64{1000}}.Body())
 			w.checkpoint(false)
 		},
 	},

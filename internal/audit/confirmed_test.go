@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/directory"
@@ -42,30 +41,27 @@ func TestConfirmed(t *testing.T) {
 		}
 		return string(signed)
 	}
-	num := func(s string) []any { return []any{json.Number(s)} }
 	for _, c := range []struct {
 		what   string
 		entry  tlog.Hash
-		at     string
+		at     uint64
 		notes  []string
 		failed int
 		counts bool
 	}{
-		{"all members", gone, "0", []string{note(members...)}, 0, true},
-		{"each with a note of its own", gone, "0", []string{note(hex), note(saltby), note(northmoor)}, 0, true},
-		{"two of three", gone, "0", []string{note(hex, saltby)}, 0, false},
-		{"a stranger in a member's place", gone, "0", []string{note(hex, saltby, "ironmoor.gov.uk")}, 0, false},
-		{"another withdrawal", other, "0", []string{note(members...)}, 1, false},
-		{"at another place", gone, "1", []string{note(members...)}, 1, false},
-		{"nobody signed", gone, "0", []string{note("ironmoor.gov.uk")}, 1, false},
+		{"all members", gone, 0, []string{note(members...)}, 0, true},
+		{"each with a note of its own", gone, 0, []string{note(hex), note(saltby), note(northmoor)}, 0, true},
+		{"two of three", gone, 0, []string{note(hex, saltby)}, 0, false},
+		{"a stranger in a member's place", gone, 0, []string{note(hex, saltby, "ironmoor.gov.uk")}, 0, false},
+		{"another withdrawal", other, 0, []string{note(members...)}, 1, false},
+		{"at another place", gone, 1, []string{note(members...)}, 1, false},
+		{"nobody signed", gone, 0, []string{note("ironmoor.gov.uk")}, 1, false},
 	} {
-		notes := []any{}
+		said := event.FootprintConfirmed{Agreement: "northmoor.gov.uk/people", Footprint: fens, Members: members, Withdrawn: []uint64{7}, WithdrawnAt: []uint64{c.at}}
 		for _, n := range c.notes {
-			notes = append(notes, map[string]any{"note": n, "withdrawn_proof": ""})
+			said.Checkpoints = append(said.Checkpoints, event.Cosigned{Note: n})
 		}
-		s, err := readSaid(&record.Event{Council: northmoor, Kind: event.KindFootprintConfirmed, Body: map[string]any{
-			"agreement": "northmoor.gov.uk/people", "footprint": string(fens), "withdrawn": num("7"), "withdrawn_at": num(c.at), "checkpoints": notes,
-		}})
+		s, err := readSaid(&record.Event{Council: northmoor, Kind: event.KindFootprintConfirmed, Body: said.Body()})
 		if err != nil {
 			t.Fatal(err)
 		}

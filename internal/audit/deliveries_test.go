@@ -2,8 +2,6 @@ package audit_test
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"testing"
 
@@ -45,9 +43,7 @@ func (a *auditor) give(s *judgetest.Sent) judgetest.Verdict {
 		a.log(l, event.KindAgreementSignature, agreement.Signature{Ref: w.Doc.Ref()}.Body())
 	}
 	if !a.events {
-		a.log(l, event.KindDisclosure, map[string]any{
-			"agreement": string(w.Doc.Name), "version": json.Number("1"), "to": string(judgetest.Receiver), "entries": []any{json.Number(fmt.Sprint(s.Index))},
-		})
+		a.log(l, event.KindDisclosure, event.Disclosure{Agreement: w.Doc.Name, Version: 1, To: judgetest.Receiver, Entries: []uint64{s.Index}}.Body())
 	}
 	return a.judge(l)
 }

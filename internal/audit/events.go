@@ -88,10 +88,12 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		s.version, s.record, s.entry = w.Version, name.Record(strings.Clone(string(w.Record))), w.Entry
 		return s, err
 	case event.KindDisclosure:
-		return s, s.disclosed(event.ParseDisclosure(ev.Kind, ev.Body))
+		d, err := event.ParseDisclosure(ev.Body)
+		s.disclosed(d)
+		return s, err
 	case event.KindFootprintDisclosure:
 		// Its entries are of a footprint's log, so they are not compared with ours.
-		_, err := event.ParseDisclosure(ev.Kind, ev.Body)
+		_, err := event.ParseFootprintDisclosure(ev.Body)
 		return s, err
 	case event.KindReceipt:
 		r, err := event.ParseReceipt(ev.Body)
@@ -99,8 +101,10 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		s.from, s.size, s.root, s.all = name.Council(strings.Clone(string(r.From))), r.Size, r.Root, r.All
 		s.entries, s.deleted, s.refused = r.Held, r.Deleted, r.RefusedIndexes()
 		return s, err
-	case event.KindAnswer, event.KindAnswerReceipt:
-		return s, s.answered(ev)
+	case event.KindAnswer:
+		return s, s.answer(ev)
+	case event.KindAnswerReceipt:
+		return s, s.answerReceipt(ev)
 	case event.KindFootprintConfirmed:
 		return s, s.confirmed(ev)
 	case event.KindStandardAdopted:
@@ -130,30 +134,32 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 
 func (s *claimed) under(a name.Agreement) { s.agreement = name.Agreement(strings.Clone(string(a))) }
 
-func (s *claimed) disclosed(d event.Disclosure, err error) error {
+func (s *claimed) disclosed(d event.Disclosure) {
 	s.under(d.Agreement)
 	s.version, s.to, s.entries = d.Version, name.Council(strings.Clone(string(d.To))), d.Entries
-	return err
 }
 
-// answered reads an answer as the disclosure, and what the asker says of it as the
-// receipt, that they are.
-func (s *claimed) answered(ev *record.Event) error {
-	if fp, _ := ev.Body["footprint"].(string); fp != "" {
-		return nil // its entries are of another log
+// answer reads an answer as the disclosure that it is.
+func (s *claimed) answer(ev *record.Event) error {
+	a, err := event.ParseAnswer(ev.Body)
+	if err != nil || a.Footprint != "" {
+		return err // of a footprint's answer the entries are of another log
 	}
-	if ev.Kind == event.KindAnswer {
-		s.kind = event.KindDisclosure
-		return s.disclosed(event.ParseDisclosure(ev.Kind, ev.Body))
-	}
-	if of, _ := ev.Body["for"].(string); of != "" {
-		return nil // asked for a footprint, by one that is not itself a receiver
+	s.kind = event.KindDisclosure
+	s.disclosed(event.Disclosure{Agreement: a.Agreement, Version: a.Version, To: a.To, Entries: a.Entries})
+	return nil
+}
+
+// answerReceipt reads an asker's receipt as one for what it was shown.
+func (s *claimed) answerReceipt(ev *record.Event) error {
+	a, err := event.ParseAnswerReceipt(ev.Body)
+	if err != nil || a.Footprint != "" || a.For != "" {
+		return err // its entries are of another log, or it was asked for one that is itself no receiver
 	}
 	s.kind = event.KindReceipt
-	r, err := event.ParseAnswered(ev.Body)
-	s.under(r.Agreement)
-	s.from, s.size, s.root, s.entries = name.Council(strings.Clone(string(r.From))), r.Size, r.Root, r.Held
-	return err
+	s.under(a.Agreement)
+	s.from, s.size, s.root, s.entries = name.Council(strings.Clone(string(a.From))), a.Size, a.Root, a.Entries
+	return nil
 }
 
 func (s *claimed) refer(r agreement.Ref) {

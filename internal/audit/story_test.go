@@ -392,7 +392,7 @@ func TestAmended(t *testing.T) {
 
 	under1 := func(w *town, at uint64, tok []byte) {
 		w.include[at] = tok
-		w.event(event.KindDisclosure, map[string]any{"agreement": string(moving), "version": 1, "to": string(saltby), "entries": []any{at}})
+		w.event(event.KindDisclosure, event.Disclosure{Agreement: moving, Version: 1, To: saltby, Entries: []uint64{at}}.Body())
 		w.checkpoint(false)
 	}
 	w = start()

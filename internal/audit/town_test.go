@@ -217,22 +217,17 @@ func (w *town) record(ref, movedTo string) (uint64, []byte) {
 func (w *town) send(entries map[uint64][]byte) uint64 {
 	w.t.Helper()
 	maps.Copy(w.include, entries)
-	return w.event(event.KindDisclosure, map[string]any{"agreement": string(moving), "version": int64(w.doc.Version), "to": string(saltby), "entries": indexList(entries)})
+	return w.event(event.KindDisclosure, event.Disclosure{Agreement: moving, Version: uint64(w.doc.Version), To: saltby, Entries: indexList(entries)}.Body())
 }
 
-func indexList(entries map[uint64][]byte) []any {
-	out := []any{}
-	for _, i := range slices.Sorted(maps.Keys(entries)) {
-		out = append(out, i)
-	}
-	return out
-}
+func indexList(entries map[uint64][]byte) []uint64 { return slices.Sorted(maps.Keys(entries)) }
 
 // receipt has saltby sign for entries at the checkpoint of now.
-func (w *town) receipt(held, deleted []any) {
+func (w *town) receipt(held, deleted []uint64) {
 	w.t.Helper()
-	w.heard(event.KindReceipt, map[string]any{"agreement": string(moving), "from": string(northmoor), "size": w.tree.Size(),
-		"root": w.tree.Root().String(), "cursor": w.tree.Size(), "held": held, "deleted": deleted, "refused": []any{}})
+	w.heard(event.KindReceipt, event.Receipt{
+		Agreement: moving, From: northmoor, Size: w.tree.Size(), Root: w.tree.Root(), Cursor: w.tree.Size(), Held: held, Deleted: deleted,
+	}.Body())
 }
 
 // checkpoint signs the log as it is now, and has saltby cosign it.
@@ -265,7 +260,7 @@ func (w *town) member(c name.Council) directory.Member {
 // agree has both sides sign the agreement.
 func (w *town) agree() {
 	w.t.Helper()
-	w.event(event.KindStandardAdopted, map[string]any{"standard": w.std.Name().String(), "integrity": w.std.Integrity()})
+	w.event(event.KindStandardAdopted, event.StandardAdopted{Standard: w.std.Name(), Integrity: w.std.Integrity()}.Body())
 	w.event(event.KindAgreementProposal, agreement.Proposal{Agreement: w.doc}.Body())
 	w.event(event.KindAgreementSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
 	w.heard(event.KindAgreementSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
@@ -309,13 +304,12 @@ func (w *town) live(n int) {
 
 	at, tok := w.record("R1", "E07000999") // changes, and still matches
 	w.send(map[uint64][]byte{at: tok})
-	w.receipt([]any{at}, nil)
+	w.receipt([]uint64{at}, nil)
 	was := slices.Min(slices.Collect(maps.Keys(first)))
 	w.record("R0", "E07000001") // moves elsewhere
-	back := w.event(event.KindWithdrawal, map[string]any{"agreement": string(moving), "version": 1,
-		"record": string(w.last["R0"].Record), "reason": "no longer matches the agreement", "entry": was})
+	back := w.event(event.KindWithdrawal, event.Withdrawal{Agreement: moving, Version: 1, Record: w.last["R0"].Record, Reason: "no longer matches the agreement", Entry: was}.Body())
 	w.send(map[uint64][]byte{back: w.include[back]})
-	w.receipt([]any{}, []any{back})
+	w.receipt([]uint64{}, []uint64{back})
 	w.record("R-new", "E07000001")
 	w.checkpoint(false)
 }

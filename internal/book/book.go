@@ -245,7 +245,7 @@ func (b *Book) Notice(from name.Council, index uint64, jws []byte) {
 // receipt takes in a receipt for everything held under an agreement that is
 // over.
 func (b *Book) receipt(from name.Council, ev *record.Event, jws []byte) error {
-	r, err := ledger.ReceiptOf(ev)
+	r, err := event.ParseReceipt(ev.Body)
 	if err != nil || r.From != b.o.Self {
 		return err
 	}

@@ -142,7 +142,7 @@ func (b *Book) decided(ev *record.Event) {
 	defer b.mu.Unlock()
 	if err == nil {
 		b.known[fmt.Sprint(d.Footprint, " ", d.Entry)] = true
-		err = b.state.Apply(d.Footprint, d.Kind, d.Said, time.Unix(ev.IssuedAt, 0))
+		err = b.state.Apply(d.Footprint, d.Kind, d.Statement, time.Unix(ev.IssuedAt, 0))
 	}
 	if err != nil {
 		b.o.Log.Warn("what a footprint said is passed over", "footprint", d.Footprint, "kind", d.Kind, "because", err.Error())
@@ -204,7 +204,7 @@ func (b *Book) suspendedBy(ref agreement.Ref, c name.Council) bool {
 func (b *Book) Heard(ctx context.Context, fp name.Council, list []footprint.Saying) (int, error) {
 	for i, s := range list {
 		if b.overhear(fp, s) {
-			_, _, err := b.o.Ledger.AppendNotice(ctx, event.KindFootprintDecided, event.FootprintDecided{Footprint: fp, Kind: s.Event.Kind, Said: forFootprint(s.Event), Entry: s.Index}.Body())
+			_, _, err := b.o.Ledger.AppendNotice(ctx, event.KindFootprintDecided, event.FootprintDecided{Footprint: fp, Kind: s.Event.Kind, Statement: forFootprint(s.Event), Entry: s.Index}.Body())
 			if err != nil {
 				return i, err
 			}

@@ -194,10 +194,10 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 			}
 			switch {
 			case kind == event.KindStandardAdopted:
-				if s, _ := ev.Body["standard"].(string); s == std.Name().String() {
+				if adopted, err := event.ParseStandardAdopted(ev.Body); err == nil && adopted.Standard == std.Name() {
 					set[i] = true
 				}
-			case ev.Body["agreement"] == string(a.Name):
+			case event.AgreementOf(ev.Body) == a.Name:
 				set[i] = true
 				version, entries, err := letOut(ev)
 				if err != nil {
@@ -230,11 +230,14 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 func letOut(ev *record.Event) (version uint64, entries []uint64, err error) {
 	switch ev.Kind {
 	case event.KindDisclosure:
-		d, err := event.ParseDisclosure(ev.Kind, ev.Body)
+		d, err := event.ParseDisclosure(ev.Body)
 		return d.Version, d.Entries, err
 	case event.KindAnswer:
-		a, err := ledger.AnswerOf(ev)
-		return uint64(a.Version), a.Entries, err
+		a, err := event.ParseAnswer(ev.Body)
+		if a.Footprint != "" {
+			return 0, nil, err // these are entries of its log
+		}
+		return a.Version, a.Entries, err
 	}
 	return 0, nil, nil
 }
@@ -382,7 +385,7 @@ func (b *bundler) fromOthers(st agreement.Status) error {
 		}
 		err := b.v.ReceivedEvents(src, func(_ uint64, jws []byte) error {
 			_, ev, err := record.ParseEvent(jws)
-			if err != nil || ev.Body["agreement"] != string(a) {
+			if err != nil || event.AgreementOf(ev.Body) != a {
 				return err
 			}
 			return b.w.AddEvent(src.From, jws)
@@ -407,7 +410,7 @@ func (b *bundler) fromOthers(st agreement.Status) error {
 			var failed error
 			err := b.v.Receipts(f, to, func(jws []byte) bool {
 				if _, ev, err := record.ParseEvent(jws); err == nil {
-					if _, all := ev.Body["deleted_all"]; all {
+					if r, err := event.ParseReceipt(ev.Body); err == nil && r.All {
 						return true // came among the notices
 					}
 				}
@@ -425,22 +428,18 @@ func (b *bundler) fromOthers(st agreement.Status) error {
 // asked writes the question that an answer of ours is to, as the asker signed it,
 // and its receipt.
 func (b *bundler) asked(a name.Agreement, index uint64) error {
-	ev, _, err := b.v.Event(index)
+	answer, _, err := ledger.ReadEvent(b.v, index, event.KindAnswer, event.ParseAnswer)
+	if err != nil || answer.Agreement != a {
+		return err
+	}
+	q, err := b.v.Answered(answer.To, answer.ID)
 	if err != nil {
 		return err
 	}
-	said, err := ledger.AnswerOf(ev)
-	if err != nil || said.Agreement != a {
-		return err
-	}
-	q, err := b.v.Answered(said.Partner, said.Question)
-	if err != nil {
-		return err
-	}
-	b.who[said.Partner] = true
+	b.who[answer.To] = true
 	for _, jws := range [][]byte{q.Asked, q.Receipt} {
 		if jws != nil {
-			err = errors.Join(err, b.w.AddEvent(said.Partner, jws))
+			err = errors.Join(err, b.w.AddEvent(answer.To, jws))
 		}
 	}
 	return err

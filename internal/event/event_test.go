@@ -1,21 +1,27 @@
-package event
+package event_test
 
 import (
 	"bytes"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// TestKinds: Kinds names every constant of kinds.go, each text once.
+// TestKinds: Kinds names every constant KindX of kinds.go, each text once.
 func TestKinds(t *testing.T) {
 	f, err := parser.ParseFile(token.NewFileSet(), "kinds.go", nil, 0)
 	if err != nil {
@@ -23,7 +29,7 @@ func TestKinds(t *testing.T) {
 	}
 	var declared []string
 	ast.Inspect(f, func(n ast.Node) bool {
-		if v, ok := n.(*ast.ValueSpec); ok {
+		if v, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(v.Names[0].Name, "Kind") {
 			for _, x := range v.Values {
 				s, err := strconv.Unquote(x.(*ast.BasicLit).Value)
 				if err != nil {
@@ -34,7 +40,7 @@ func TestKinds(t *testing.T) {
 		}
 		return true
 	})
-	got := Kinds()
+	got := event.Kinds()
 	slices.Sort(got)
 	slices.Sort(declared)
 	if !slices.Equal(got, declared) || len(slices.Compact(slices.Clone(got))) != len(got) {
@@ -42,90 +48,322 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// read returns a body as the strict reader would have it.
-func read(t testing.TB, body map[string]any) map[string]any {
-	v, err := strictjson.Decode(strictjson.Canonical(body), strictjson.Limits{Bytes: 1 << 20, Depth: 8})
+// content is what every type of a body has.
+type content interface{ Body() map[string]any }
+
+// reads says how a body of each kind is read, by this package or by agreement.
+var reads = map[string]func(map[string]any) (content, error){
+	event.KindWithdrawal:           reader(event.ParseWithdrawal),
+	event.KindDisclosure:           reader(event.ParseDisclosure),
+	event.KindReceipt:              reader(event.ParseReceipt),
+	event.KindStandardAdopted:      reader(event.ParseStandardAdopted),
+	event.KindStandardMapped:       reader(event.ParseStandardMapped),
+	event.KindQuestion:             reader(event.ParseQuestion),
+	event.KindAnswer:               reader(event.ParseAnswer),
+	event.KindAnswerReceipt:        reader(event.ParseAnswerReceipt),
+	event.KindQuarantine:           reader(event.ParseQuarantine),
+	event.KindQuarantineEnded:      reader(event.ParseQuarantineEnded),
+	event.KindFootprintFounded:     reader(event.ParseFootprintFounded),
+	event.KindFootprintChange:      reader(event.ParseFootprintChange),
+	event.KindFootprintAgreed:      reader(event.ParseFootprintAgreed),
+	event.KindFootprintCancelled:   reader(event.ParseFootprintCancelled),
+	event.KindFootprintJoined:      reader(event.ParseFootprintJoined),
+	event.KindFootprintRecovered:   reader(event.ParseFootprintRecovered),
+	event.KindFootprintPut:         reader(event.ParseFootprintPut),
+	event.KindFootprintContributed: reader(event.ParseFootprintContributed),
+	event.KindFootprintConfirmed:   reader(event.ParseFootprintConfirmed),
+	event.KindFootprintDisclosure:  reader(event.ParseFootprintDisclosure),
+	event.KindFootprintReceipt:     reader(event.ParseFootprintReceipt),
+	event.KindFootprintDecided:     reader(event.ParseFootprintDecided),
+	event.KindFootprintDiscarded:   reader(event.ParseFootprintDiscarded),
+	event.KindDirectoryJoined:      reader(event.ParseDirectoryJoined),
+
+	event.KindAgreementProposal:  anyReader(agreement.ParseProposal),
+	event.KindAgreementSignature: anyReader(agreement.ParseSignature),
+	event.KindAgreementSuspend:   anyReader(agreement.ParseNotice),
+	event.KindAgreementResume:    anyReader(agreement.ParseNotice),
+	event.KindAgreementEnd:       anyReader(agreement.ParseNotice),
+	event.KindCounts:             anyReader(agreement.ParseCounts),
+}
+
+func reader[C content](parse func(map[string]any) (C, error)) func(map[string]any) (content, error) {
+	return func(b map[string]any) (content, error) { return parse(b) }
+}
+
+func anyReader[C content](parse func(any) (C, error)) func(map[string]any) (content, error) {
+	return func(b map[string]any) (content, error) { return parse(b) }
+}
+
+// A sample is a body with everything in it that its kind may have, or another form
+// of it.
+type sample struct {
+	kind string
+	is   content
+}
+
+func samples(t testing.TB) []sample {
+	rec, other := name.RecordFrom([16]byte{1, 2, 3}), name.RecordFrom([16]byte{4})
+	std, err := name.ParseStandard("standards.example/item@2.1.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		agr   = name.Agreement("northmoor.gov.uk/items")
+		north = name.Council("northmoor.gov.uk")
+		salt  = name.Council("saltby.gov.uk")
+		fens  = name.Council("fens.example")
+	)
+	id, hash, inc := event.QuestionID{7, 1}, tlog.Hash{4}, strings.Repeat("a7", 13)
+	lookup := event.Question{Agreement: agr, Version: 2, To: north, For: fens, ID: id, Because: "case 1", Field: "/nino"}
+	count := event.Question{Agreement: agr, Version: 2, To: north, ID: id, Because: "case 1", By: []name.Field{"/district", "/ward"}}
+	all := event.Question{Agreement: agr, Version: 2, To: north, ID: id, Because: "", By: []name.Field{}}
+	found := event.Result{Outcome: event.OutcomeFound, Records: []name.Record{rec, other}, Entries: []uint64{3, 9}, Size: 12, Root: hash}
+	counted := event.Result{Outcome: event.OutcomeCounted, Counts: 8, Size: 12, Root: hash}
+	stopped := event.Quarantine{Council: salt, Fault: event.FaultFork, Reason: "two roots", Held: &event.Head{Size: 20, Root: hash}, Told: &event.Head{Size: 20, Root: tlog.Hash{5}}}
+	ref := agreement.Ref{Agreement: agr, Version: 2, Digest: agreement.Digest{9}}
+	notice := agreement.Notice{Ref: ref, Reason: "over", At: time.Unix(1_796_083_200, 0).UTC()}
+	some := "some"
+	return []sample{
+		{event.KindWithdrawal, event.Withdrawal{Agreement: agr, Version: 2, Record: rec, Reason: "over", Entry: 7}},
+		{event.KindDisclosure, event.Disclosure{Agreement: agr, Version: 1, To: salt, Entries: []uint64{1, 5}}},
+		{event.KindReceipt, &event.Receipt{Agreement: agr, From: north, Size: 9, Root: hash, Since: 2, Cursor: 9, Held: []uint64{2}, Refused: []event.RefusedEntry{{Entry: 3, Rule: "required", Pointer: "/uprn"}}, Deleted: []uint64{4}, Suspended: true, Reason: "no"}},
+		{event.KindReceipt, &event.Receipt{Agreement: agr, From: north, Size: 9, Cursor: 9, Reason: "ended", All: true, DeletedAll: 3}},
+		{event.KindStandardAdopted, event.StandardAdopted{Standard: std, Integrity: "sha256-x", Waived: []string{"rule"}}},
+		{event.KindStandardMapped, event.StandardMapped{Standard: std, From: 1, On: true}},
+		{event.KindQuestion, lookup},
+		{event.KindQuestion, count},
+		{event.KindQuestion, all},
+		{event.KindAnswer, event.Answer{Question: lookup, Asked: hash, Footprint: fens, Result: found}},
+		{event.KindAnswer, event.Answer{Question: count, Asked: hash, Result: counted}},
+		{event.KindAnswer, event.Answer{Question: lookup, Asked: hash, Result: event.Result{Outcome: event.OutcomeTooMany, Size: 3, Root: hash}}},
+		{event.KindAnswerReceipt, event.AnswerReceipt{Agreement: agr, From: north, For: fens, Footprint: fens, ID: id, Answer: hash, Result: found}},
+		{event.KindAnswerReceipt, event.AnswerReceipt{Agreement: agr, From: north, ID: id, Answer: hash, Result: counted}},
+		{event.KindQuarantine, stopped},
+		{event.KindQuarantine, event.Quarantine{Council: salt, Fault: event.FaultRollback, Reason: ""}},
+		{event.KindQuarantineEnded, event.QuarantineEnded{Quarantine: stopped, Because: "repaired", Follow: event.FollowTold, Begun: 4}},
+		{event.KindQuarantineEnded, event.QuarantineEnded{Quarantine: stopped, Because: "lost", Follow: event.FollowHeld, By: north}},
+		{event.KindFootprintFounded, event.FootprintFounded{Footprint: fens, Member: "council: x", Incarnation: inc}},
+		{event.KindFootprintChange, event.FootprintChange{Footprint: fens, Number: 12, Change: event.ChangeAdmit, Council: salt, Member: "council: x"}},
+		{event.KindFootprintChange, event.FootprintChange{Footprint: fens, Number: 1, Change: event.ChangeRemove, Council: salt}},
+		{event.KindFootprintAgreed, event.FootprintAgreed{Footprint: fens, Entry: hash}},
+		{event.KindFootprintCancelled, event.FootprintCancelled{Footprint: fens, Entry: hash}},
+		{event.KindFootprintJoined, event.FootprintJoined{Footprint: fens, Incarnation: inc, Speaks: 2}},
+		{event.KindFootprintRecovered, event.FootprintRecovered{Footprint: fens, Lost: []name.Council{north, salt}, Because: "a fire", Incarnation: inc}},
+		{event.KindFootprintRecovered, event.FootprintRecovered{Footprint: fens, Because: "a fire", Incarnation: inc}},
+		{event.KindFootprintPut, event.FootprintPut{Footprint: fens, Entries: []uint64{4}}},
+		{event.KindFootprintContributed, event.FootprintContributed{
+			Agreement: agr, Version: 2, Footprint: fens, Position: 5, Since: 1, Cursor: 9, Held: []uint64{3}, HeldAt: []uint64{7},
+			Withdrawn: []uint64{4}, WithdrawnAt: []uint64{8}, Refused: []event.RefusedEntry{{Entry: 6, Rule: "standard"}}, Outside: true,
+		}},
+		{event.KindFootprintConfirmed, event.FootprintConfirmed{
+			Agreement: agr, Footprint: fens, Members: []name.Council{north}, Last: 4, Held: []uint64{3}, HeldAt: []uint64{7},
+			Withdrawn: []uint64{4}, WithdrawnAt: []uint64{8}, Checkpoints: []event.Cosigned{{Note: "note", HeldProof: []tlog.Hash{{1}}, WithdrawnProof: []tlog.Hash{{2}}}, {Note: "note"}},
+		}},
+		{event.KindFootprintDisclosure, event.FootprintDisclosure{Footprint: fens, Disclosure: event.Disclosure{Agreement: agr, Version: 1, To: salt, Entries: []uint64{1}}}},
+		{event.KindFootprintReceipt, event.FootprintReceipt{Footprint: fens, Agreement: agr, From: salt, Receipt: []byte("a.b.c")}},
+		{event.KindFootprintDecided, event.FootprintDecided{Footprint: fens, Kind: event.KindAgreementEnd, Statement: map[string]any{"reason": "over"}, Entry: 3}},
+		{event.KindFootprintDiscarded, event.FootprintDiscarded{Footprint: fens, Entries: 3}},
+		{event.KindDirectoryJoined, event.DirectoryJoined{Root: [32]byte{1}, RootVersion: 3, Left: [32]byte{2}}},
+
+		{event.KindAgreementProposal, agreement.Proposal{Agreement: document(t)}},
+		{event.KindAgreementSignature, agreement.Signature{Ref: ref}},
+		{event.KindAgreementSuspend, notice},
+		{event.KindAgreementResume, notice},
+		{event.KindAgreementEnd, notice},
+		{event.KindCounts, agreement.Counts{
+			Agreement: agr, Version: 2, Day: "2026-11-22", By: []name.Field{"/district"}, Threshold: 10, Rounded: 5, Total: 15,
+			Groups: []agreement.Group{{Of: []*string{&some}, Count: 15}},
+		}},
+	}
+}
+
+// decode returns a body as the strict reader has it.
+func decode(t testing.TB, body map[string]any) map[string]any {
+	v, err := strictjson.Decode(strictjson.Canonical(body), strictjson.Limits{Bytes: 1 << 20, Depth: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v.(map[string]any)
 }
 
-// TestRoundTrip: what Body writes Parse reads, and a body without any one of its
-// members that are needed says which.
+// TestRoundTrip: every kind is read, and what Body writes Parse reads as it was.
 func TestRoundTrip(t *testing.T) {
-	rec := name.RecordFrom([16]byte{1, 2, 3})
-	std, err := name.ParseStandard("standards.example/item@1.2.0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const agr = name.Agreement("northmoor.gov.uk/items")
-	contributed := FootprintContributed{
-		Agreement: agr, Version: 2, Footprint: "fens.example", Position: 5, Since: 1, Cursor: 9, Held: []uint64{3}, HeldAt: []uint64{7},
-		Withdrawn: []uint64{4}, WithdrawnAt: []uint64{8}, Refused: []RefusedEntry{{6, "standard", ""}}, Outside: true,
-	}
-	confirmed := FootprintConfirmed{
-		Agreement: agr, Footprint: "fens.example", Members: []name.Council{"ironmoor.gov.uk"}, Through: 4, Held: []uint64{3}, HeldAt: []uint64{7},
-		Withdrawn: []uint64{4}, WithdrawnAt: []uint64{8}, Checkpoints: []Cosigned{{"note", []tlog.Hash{{1}}, []tlog.Hash{{2}}}},
-	}
-	decided := FootprintDecided{Footprint: "fens.example", Kind: KindAgreementEnd, Said: map[string]any{"reason": "over"}, Entry: 3}
-	for _, c := range []struct {
-		is    any
-		body  map[string]any
-		parse func(map[string]any) (any, error)
-		may   []string // be left out
-	}{
-		{Withdrawal{agr, 2, rec, "over", 7}, Withdrawal{agr, 2, rec, "over", 7}.Body(),
-			func(b map[string]any) (any, error) { return ParseWithdrawal(b) }, []string{"reason"}},
-		{Disclosure{"", agr, 1, "saltby.gov.uk", []uint64{1, 5}}, Disclosure{"", agr, 1, "saltby.gov.uk", []uint64{1, 5}}.Body(),
-			func(b map[string]any) (any, error) { return ParseDisclosure(KindDisclosure, b) }, []string{"entries"}},
-		{Disclosure{"fens.example", agr, 1, "saltby.gov.uk", []uint64{1}}, Disclosure{"fens.example", agr, 1, "saltby.gov.uk", []uint64{1}}.Body(),
-			func(b map[string]any) (any, error) { return ParseDisclosure(KindFootprintDisclosure, b) }, []string{"entries"}},
-		{&Receipt{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Root: tlog.Hash{4}, Since: 2, Cursor: 9, Held: []uint64{2}, Refused: []RefusedEntry{{3, "signature", ""}}, Deleted: []uint64{4}},
-			Receipt{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Root: tlog.Hash{4}, Since: 2, Cursor: 9, Held: []uint64{2}, Refused: []RefusedEntry{{3, "signature", ""}}, Deleted: []uint64{4}}.Body(),
-			func(b map[string]any) (any, error) { return ParseReceipt(b) }, []string{"since", "held", "refused", "deleted"}},
-		{&Receipt{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Cursor: 9, Reason: "ended", All: true, DeletedAll: 3},
-			Receipt{Agreement: agr, From: "northmoor.gov.uk", Size: 9, Cursor: 9, Reason: "ended", All: true, DeletedAll: 3}.Body(),
-			func(b map[string]any) (any, error) { return ParseReceipt(b) }, []string{"reason"}},
-		{contributed, contributed.Body(), func(b map[string]any) (any, error) { return ParseFootprintContributed(b) }, []string{"position", "since", "cursor", "refused", "outside"}},
-		{confirmed, confirmed.Body(), func(b map[string]any) (any, error) { return ParseFootprintConfirmed(b) }, []string{"members", "through"}},
-		{decided, decided.Body(), func(b map[string]any) (any, error) { return ParseFootprintDecided(b) }, []string{"said"}},
-		{StandardAdopted{std, "sha256-x", []string{"rule"}}, StandardAdopted{std, "sha256-x", []string{"rule"}}.Body(), func(b map[string]any) (any, error) { return ParseStandardAdopted(b) }, []string{"integrity", "waived"}},
-	} {
-		body := read(t, c.body)
-		if got, err := c.parse(body); err != nil || !reflect.DeepEqual(got, c.is) {
-			t.Errorf("got %+v, %v\nwant %+v", got, err, c.is)
+	seen := map[string]bool{}
+	for _, s := range samples(t) {
+		seen[s.kind] = true
+		got, err := reads[s.kind](decode(t, s.is.Body()))
+		if err != nil {
+			t.Errorf("%s: %v", s.kind, err)
+			continue
 		}
-		for member := range body {
-			if slices.Contains(c.may, member) {
-				continue
+		if p, ok := got.(agreement.Proposal); ok {
+			if p.Agreement.Ref() != s.is.(agreement.Proposal).Agreement.Ref() {
+				t.Errorf("%s: another document", s.kind)
 			}
-			less := read(t, c.body)
-			delete(less, member)
-			if _, err := c.parse(less); err == nil {
-				t.Errorf("%T was read without %q", c.is, member)
+		} else if !reflect.DeepEqual(got, s.is) {
+			t.Errorf("%s:\n got %+v\nwant %+v", s.kind, got, s.is)
+		}
+	}
+	for _, k := range event.Kinds() {
+		if !seen[k] || reads[k] == nil {
+			t.Errorf("%s has no sample or is not read here", k)
+		}
+	}
+}
+
+// TestStrict: a body with one thing changed at any depth is refused, with an error
+// that names the place and not the value, or it says something else.
+func TestStrict(t *testing.T) {
+	const canary = "Ann Canary"
+	for _, s := range samples(t) {
+		was := strictjson.Canonical(s.is.Body())
+		check := func(what, place string, body map[string]any) {
+			t.Helper()
+			got, err := reads[s.kind](body)
+			if err == nil {
+				if b := strictjson.Canonical(got.Body()); bytes.Equal(b, was) || !bytes.Equal(b, strictjson.Canonical(body)) {
+					t.Errorf("%s: %s of %s passes without a word", s.kind, what, place)
+				}
+				return
+			}
+			if ours := errors.Is(err, event.ErrBody); ours && !strings.Contains(err.Error(), s.kind+": /") {
+				t.Errorf("%s: %s of %s: error names no place: %v", s.kind, what, place, err)
+			}
+			if strings.Contains(err.Error(), canary) {
+				t.Errorf("%s: %s of %s: error holds a value: %v", s.kind, what, place, err)
+			}
+		}
+		for place := range spots(decode(t, s.is.Body()), "") {
+			if strings.HasPrefix(place, "/document/") || strings.HasPrefix(place, "/statement/") {
+				continue // of package agreement, which has its own tests
+			}
+			for what, change := range map[string]func(m map[string]any, k string){
+				"the lack":   func(m map[string]any, k string) { delete(m, k) },
+				"a text":     func(m map[string]any, k string) { m[k] = canary },
+				"a null":     func(m map[string]any, k string) { m[k] = nil },
+				"a truth":    func(m map[string]any, k string) { m[k] = m[k] != true },
+				"a number":   func(m map[string]any, k string) { m[k] = event.Number(uint64(1 << 53)) },
+				"an array":   func(m map[string]any, k string) { m[k] = []any{canary} },
+				"an object":  func(m map[string]any, k string) { m[k] = map[string]any{canary: canary} },
+				"a neighbor": func(m map[string]any, k string) { m[canary] = canary },
+			} {
+				body := decode(t, s.is.Body())
+				m, k := at(body, place)
+				change(m, k)
+				check(what, place, body)
 			}
 		}
 	}
 }
 
-// FuzzReceived: whatever is read as a receipt is written as one that reads the same.
-func FuzzReceived(f *testing.F) {
-	f.Add([]byte(`{"agreement":"northmoor.gov.uk/items","cursor":9,"deleted":[4],"from":"northmoor.gov.uk","held":[2],"refused":[{"entry":3,"pointer":"","rule":"size"}],"root":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","since":2,"size":9}`))
-	f.Add([]byte(`{"agreement":"northmoor.gov.uk/items","cursor":9,"deleted_all":1,"from":"northmoor.gov.uk","size":9}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		v, err := strictjson.Decode(b, strictjson.Limits{Bytes: 1 << 20, Depth: 8})
+// spots returns the pointers of all members of objects.
+func spots(v any, place string) map[string]bool {
+	out := map[string]bool{}
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			out[place+"/"+k] = true
+			for p := range spots(e, place+"/"+k) {
+				out[p] = true
+			}
+		}
+	case []any:
+		for i, e := range v {
+			for p := range spots(e, place+"/"+strconv.Itoa(i)) {
+				out[p] = true
+			}
+		}
+	}
+	return out
+}
+
+// at returns the object that holds a member, and its name.
+func at(body map[string]any, place string) (map[string]any, string) {
+	parts := strings.Split(place[1:], "/")
+	var v any = body
+	for _, p := range parts[:len(parts)-1] {
+		if list, ok := v.([]any); ok {
+			i, _ := strconv.Atoi(p)
+			v = list[i]
+		} else {
+			v = v.(map[string]any)[p]
+		}
+	}
+	return v.(map[string]any), parts[len(parts)-1]
+}
+
+// TestBounds: what is too long or too many is refused, and Body cuts words, so that
+// whatever is written can be read.
+func TestBounds(t *testing.T) {
+	long := strings.Repeat("ä", event.MaxText)
+	w := samples(t)[0].is.(event.Withdrawal)
+	w.Reason = long
+	got, err := event.ParseWithdrawal(decode(t, w.Body()))
+	if err != nil || len(got.Reason) > event.MaxText || !strings.HasPrefix(long, got.Reason) || len(got.Reason) < event.MaxText-4 {
+		t.Errorf("a long reason: %d bytes, %v", len(got.Reason), err)
+	}
+	for _, c := range []struct {
+		kind, member string
+		value        any
+	}{
+		{event.KindWithdrawal, "reason", long},
+		{event.KindWithdrawal, "version", event.Number(event.MaxVersion + 1)},
+		{event.KindQuestion, "because", strings.Repeat("x", event.MaxBecause+1)},
+		{event.KindAnswer, "records", make([]any, event.MaxFound+1)},
+		{event.KindStandardAdopted, "integrity", strings.Repeat("x", 101)},
+		{event.KindStandardMapped, "from", event.Number(uint64(1 << 31))},
+		{event.KindFootprintConfirmed, "members", make([]any, event.MaxMembers+1)},
+		{event.KindFootprintConfirmed, "checkpoints", make([]any, event.MaxCosigned+1)},
+		{event.KindFootprintConfirmed, "checkpoints", []any{}},
+		{event.KindFootprintReceipt, "receipt", strings.Repeat("x", event.MaxSigned+1)},
+		{event.KindFootprintRecovered, "because", ""},
+		{event.KindFootprintRecovered, "lost", "saltby.gov.uk northmoor.gov.uk"},
+		{event.KindFootprintChange, "number", "0"},
+		{event.KindFootprintChange, "number", "012"},
+		{event.KindFootprintDecided, "kind", event.KindReceipt},
+	} {
+		i := slices.IndexFunc(samples(t), func(s sample) bool { return s.kind == c.kind })
+		body := decode(t, samples(t)[i].is.Body())
+		body[c.member] = c.value
+		if _, err := reads[c.kind](body); !errors.Is(err, event.ErrBody) || !strings.Contains(err.Error(), "/"+c.member) {
+			t.Errorf("%s with another %s: %v", c.kind, c.member, err)
+		}
+	}
+}
+
+// FuzzBodies reads any body as any kind: nothing panics, and what is accepted is
+// written as the bytes it was read from.
+func FuzzBodies(f *testing.F) {
+	kinds := event.Kinds()
+	for _, s := range samples(f) {
+		f.Add(byte(slices.Index(kinds, s.kind)), strictjson.Canonical(s.is.Body()))
+	}
+	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
+		v, err := strictjson.Decode(b, strictjson.Limits{Bytes: 1 << 16, Depth: 16})
 		body, ok := v.(map[string]any)
 		if err != nil || !ok {
 			return
 		}
-		r, err := ParseReceipt(body)
+		k := kinds[int(kind)%len(kinds)]
+		c, err := reads[k](body)
 		if err != nil {
 			return
 		}
-		again, err := ParseReceipt(read(t, r.Body()))
-		if err != nil || !bytes.Equal(strictjson.Canonical(again.Body()), strictjson.Canonical(r.Body())) {
-			t.Errorf("%s reads as %+v, and again as %+v, %v", b, r, again, err)
+		if got, want := strictjson.Canonical(c.Body()), strictjson.Canonical(body); !bytes.Equal(got, want) {
+			t.Errorf("%s\n  reads %s\n writes %s", k, want, got)
 		}
 	})
+}
+
+// document returns a text of an agreement.
+func document(t testing.TB) *agreement.Agreement {
+	b, err := os.ReadFile("../agreement/testdata/people-moving-to-saltby.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := agreement.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }

@@ -2,14 +2,37 @@ package event
 
 import (
 	"encoding/base64"
-	"slices"
+	"errors"
 
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// A FootprintContributed says what a footprint took of a page that was brought to it, and so
-// stands where a partner's receipt does.
+// A FootprintPut says that open fields of records are about to go into a footprint's
+// ledger without an agreement. Body: footprint, entries.
+type FootprintPut struct {
+	Footprint name.Council
+	Entries   []uint64 // log indexes
+}
+
+// Body returns the body of a [KindFootprintPut].
+func (p FootprintPut) Body() map[string]any {
+	return map[string]any{"footprint": string(p.Footprint), "entries": indexList(p.Entries)}
+}
+
+// ParseFootprintPut reads the body of a [KindFootprintPut]. The error wraps
+// [ErrBody].
+func ParseFootprintPut(body map[string]any) (FootprintPut, error) {
+	r := read(KindFootprintPut, body)
+	p := FootprintPut{Footprint: r.council("footprint"), Entries: r.indexes("entries")}
+	return p, r.done()
+}
+
+// A FootprintContributed says what a footprint made of a page that a council
+// brought, and so stands where a partner's receipt does. Body:
+//
+//	{"agreement":"saltby.gov.uk/items","at":[7],"cursor":9,"footprint":"fens.example","held":[3],"position":5,
+//	 "refused":[{"entry":6,"rule":"standard"}],"since":1,"version":2,"withdrawn":[4],"withdrawn_at":[8]}
 type FootprintContributed struct {
 	Agreement name.Agreement
 	Version   uint64 // of the agreement
@@ -31,12 +54,12 @@ type FootprintContributed struct {
 func (c FootprintContributed) Body() map[string]any {
 	refused := make([]any, len(c.Refused))
 	for i, e := range c.Refused {
-		refused[i] = map[string]any{"entry": Number(e.Entry), "rule": e.Rule}
+		refused[i] = map[string]any{"entry": Number(e.Entry), "rule": words(e.Rule)}
 	}
 	body := map[string]any{
 		"agreement": string(c.Agreement), "version": Number(c.Version), "footprint": string(c.Footprint),
 		"position": Number(c.Position), "since": Number(c.Since), "cursor": Number(c.Cursor),
-		"held": Indexes(c.Held), "at": Indexes(c.HeldAt), "withdrawn": Indexes(c.Withdrawn), "withdrawn_at": Indexes(c.WithdrawnAt),
+		"held": indexList(c.Held), "at": indexList(c.HeldAt), "withdrawn": indexList(c.Withdrawn), "withdrawn_at": indexList(c.WithdrawnAt),
 		"refused": refused,
 	}
 	if c.Outside {
@@ -45,154 +68,201 @@ func (c FootprintContributed) Body() map[string]any {
 	return body
 }
 
-// ParseFootprintContributed reads the body of a [KindFootprintContributed]. The error wraps
-// [ErrBody].
+// ParseFootprintContributed reads the body of a [KindFootprintContributed]. The
+// error wraps [ErrBody].
 func ParseFootprintContributed(body map[string]any) (FootprintContributed, error) {
-	r := reader{kind: KindFootprintContributed, body: body}
+	r := read(KindFootprintContributed, body)
 	c := FootprintContributed{
-		Agreement: r.agreement("agreement"), Version: r.number("version"), Footprint: r.council("footprint"),
-		Position: r.counter("position"), Since: r.counter("since"), Cursor: r.counter("cursor"),
+		Agreement: r.agreement("agreement"), Version: r.version("version"), Footprint: r.council("footprint"),
+		Position: r.index("position"), Since: r.index("since"), Cursor: r.index("cursor"), Outside: r.flagIf("outside"),
 	}
 	c.Held, c.HeldAt = r.pairs("held", "at")
 	c.Withdrawn, c.WithdrawnAt = r.pairs("withdrawn", "withdrawn_at")
-	c.Outside, _ = body["outside"].(bool)
-	list, ok := body["refused"].([]any)
-	if !ok && body["refused"] != nil {
-		r.wrong("refused")
-	}
-	for _, v := range list {
-		m, _ := v.(map[string]any)
-		n, ok := ParseNumber(m["entry"])
-		if !ok {
-			r.wrong("refused")
-		}
-		rule, _ := m["rule"].(string)
-		c.Refused = append(c.Refused, RefusedEntry{Entry: n, Rule: rule})
-	}
-	return c, r.err
+	r.objects("refused", maxNumber, func(o *reader) {
+		c.Refused = append(c.Refused, RefusedEntry{Entry: o.index("entry"), Rule: o.text("rule")})
+	})
+	return c, r.done()
 }
 
-// pairs reads two lists of indexes of which each has as many as the other.
-func (r *reader) pairs(own, at string) (_, _ []uint64) {
-	a, b := r.indexes(own), r.indexes(at)
-	if len(a) != len(b) {
-		r.wrong(at)
-	}
-	return a, b
-}
+// Bounds of a footprint's receipt.
+const (
+	MaxMembers  = 32       // more than a footprint has
+	MaxCosigned = 32       // checkpoints: one for each member suffices
+	maxNote     = 64 << 10 // bytes of a signed note
+	maxProof    = 1 << 20  // bytes of a batch proof
+)
 
-// A FootprintConfirmed is how a contributor keeps a footprint's receipt. A footprint has no
-// key: its members cosign its checkpoints, each once it has applied what is below.
+// A FootprintConfirmed is how a contributor keeps a footprint's receipt. A footprint
+// has no key: its members cosign its checkpoints, each once it has applied what is
+// below. Body: agreement, footprint, members, through, held, held_at, withdrawn,
+// withdrawn_at, checkpoints (objects of note, held_proof and withdrawn_proof).
 type FootprintConfirmed struct {
 	Agreement              name.Agreement
 	Footprint              name.Council
 	Members                []name.Council // who are the footprint at that time
-	Through                uint64         // log index of the last [KindFootprintContributed] it confirms
+	Last                   uint64         // log index of the last [KindFootprintContributed] it confirms
 	Held, HeldAt           []uint64       // as in FootprintContributed
 	Withdrawn, WithdrawnAt []uint64       // as in FootprintContributed
 	Checkpoints            []Cosigned     // at least one
 }
 
 // A Cosigned is a checkpoint of a footprint, and what shows that entries stand below
-// it: batch proofs of package tlog, of HeldAt and of WithdrawnAt.
+// it: batch proofs of package tlog, of HeldAt and of WithdrawnAt. A proof of no
+// hashes is left out of the body.
 type Cosigned struct {
 	Note                      string
 	HeldProof, WithdrawnProof []tlog.Hash
 }
 
-// MaxCosigned bounds the checkpoints of one receipt: one for each member suffices.
-const MaxCosigned = 32
-
 // Body returns the body of a [KindFootprintConfirmed].
 func (c FootprintConfirmed) Body() map[string]any {
-	members, notes := make([]any, len(c.Members)), make([]any, len(c.Checkpoints))
-	for i, m := range c.Members {
-		members[i] = string(m)
-	}
+	notes := make([]any, len(c.Checkpoints))
 	for i, cp := range c.Checkpoints {
 		one := map[string]any{"note": cp.Note}
-		for member, proof := range map[string][]tlog.Hash{"held_proof": cp.HeldProof, "withdrawn_proof": cp.WithdrawnProof} {
-			if len(proof) > 0 {
-				one[member] = base64.StdEncoding.EncodeToString(tlog.JoinHashes(proof))
-			}
+		if len(cp.HeldProof) > 0 {
+			one["held_proof"] = base64.StdEncoding.EncodeToString(tlog.JoinHashes(cp.HeldProof))
+		}
+		if len(cp.WithdrawnProof) > 0 {
+			one["withdrawn_proof"] = base64.StdEncoding.EncodeToString(tlog.JoinHashes(cp.WithdrawnProof))
 		}
 		notes[i] = one
 	}
 	return map[string]any{
-		"agreement": string(c.Agreement), "footprint": string(c.Footprint), "members": members, "through": Number(c.Through),
-		"held": Indexes(c.Held), "held_at": Indexes(c.HeldAt), "withdrawn": Indexes(c.Withdrawn), "withdrawn_at": Indexes(c.WithdrawnAt),
+		"agreement": string(c.Agreement), "footprint": string(c.Footprint), "members": textList(c.Members), "last": Number(c.Last),
+		"held": indexList(c.Held), "held_at": indexList(c.HeldAt), "withdrawn": indexList(c.Withdrawn), "withdrawn_at": indexList(c.WithdrawnAt),
 		"checkpoints": notes,
 	}
 }
 
-// ParseFootprintConfirmed reads the body of a [KindFootprintConfirmed]. The error wraps
-// [ErrBody].
+// ParseFootprintConfirmed reads the body of a [KindFootprintConfirmed]. The error
+// wraps [ErrBody].
 func ParseFootprintConfirmed(body map[string]any) (FootprintConfirmed, error) {
-	r := reader{kind: KindFootprintConfirmed, body: body}
-	c := FootprintConfirmed{Agreement: r.agreement("agreement"), Footprint: r.council("footprint"), Through: r.counter("through")}
+	r := read(KindFootprintConfirmed, body)
+	c := FootprintConfirmed{
+		Agreement: r.agreement("agreement"), Footprint: r.council("footprint"), Last: r.index("last"),
+		Members: namesOf(r, "members", aCouncil, MaxMembers, name.ParseCouncil),
+	}
 	c.Held, c.HeldAt = r.pairs("held", "held_at")
 	c.Withdrawn, c.WithdrawnAt = r.pairs("withdrawn", "withdrawn_at")
-	members, _ := body["members"].([]any)
-	for _, v := range members {
-		s, _ := v.(string)
-		m, err := name.ParseCouncil(s)
-		if err != nil {
-			r.wrong("members")
-		}
-		c.Members = append(c.Members, m)
+	r.objects("checkpoints", MaxCosigned, func(o *reader) {
+		c.Checkpoints = append(c.Checkpoints, Cosigned{
+			Note: o.textOf("note", 1, maxNote), HeldProof: o.proofIf("held_proof"), WithdrawnProof: o.proofIf("withdrawn_proof"),
+		})
+	})
+	if len(c.Checkpoints) == 0 {
+		r.wrong("checkpoints", "is empty")
 	}
-	notes, _ := body["checkpoints"].([]any)
-	if len(notes) == 0 || len(notes) > MaxCosigned {
-		r.wrong("checkpoints")
-		return c, r.err
-	}
-	for _, v := range notes {
-		m, _ := v.(map[string]any)
-		cp := Cosigned{}
-		cp.Note, _ = m["note"].(string)
-		var bad [2]bool
-		cp.HeldProof, bad[0] = proofOf(m["held_proof"])
-		cp.WithdrawnProof, bad[1] = proofOf(m["withdrawn_proof"])
-		if slices.Contains(bad[:], true) {
-			r.wrong("checkpoints")
-		}
-		c.Checkpoints = append(c.Checkpoints, cp)
-	}
-	return c, r.err
+	return c, r.done()
 }
 
-func proofOf(v any) (proof []tlog.Hash, bad bool) {
-	if v == nil {
-		return nil, false
+func (r *reader) proofIf(member string) []tlog.Hash {
+	if !r.has(member) {
+		return nil
 	}
-	text, ok := v.(string)
-	b, err := base64.StdEncoding.DecodeString(text)
-	if err == nil {
-		proof, err = tlog.SplitHashes(b)
-	}
-	return proof, !ok || err != nil
+	return named(r, member, "the base64 of a proof that has hashes", parseProof)
 }
 
-// A FootprintDecided is how a node remembers that a footprint has signed, suspended, resumed
-// or ended an agreement: a majority of its members said so.
+func parseProof(s string) ([]tlog.Hash, error) {
+	if len(s) > maxProof {
+		return nil, ErrBody
+	}
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil || len(b) == 0 || base64.StdEncoding.EncodeToString(b) != s {
+		return nil, errors.New("no base64")
+	}
+	return tlog.SplitHashes(b)
+}
+
+// A FootprintDisclosure says what a member is about to send, of a footprint's
+// records, to a partner outside. Body: that of a [Disclosure], and footprint.
+type FootprintDisclosure struct {
+	Footprint name.Council // whose log the entries are of
+	Disclosure
+}
+
+// Body returns the body of a [KindFootprintDisclosure].
+func (d FootprintDisclosure) Body() map[string]any {
+	body := d.Disclosure.Body()
+	body["footprint"] = string(d.Footprint)
+	return body
+}
+
+// ParseFootprintDisclosure reads the body of a [KindFootprintDisclosure]. The error
+// wraps [ErrBody].
+func ParseFootprintDisclosure(body map[string]any) (FootprintDisclosure, error) {
+	r := read(KindFootprintDisclosure, body)
+	d := FootprintDisclosure{Footprint: r.council("footprint"), Disclosure: r.disclosure()}
+	return d, r.done()
+}
+
+// A FootprintReceipt keeps a partner's receipt for records of a footprint. Body:
+// footprint, agreement, from, receipt.
+type FootprintReceipt struct {
+	Footprint name.Council // whose records
+	Agreement name.Agreement
+	From      name.Council // the partner
+	Receipt   []byte       // its signed [KindReceipt], at most MaxSigned bytes
+}
+
+// Body returns the body of a [KindFootprintReceipt].
+func (f FootprintReceipt) Body() map[string]any {
+	return map[string]any{"footprint": string(f.Footprint), "agreement": string(f.Agreement), "from": string(f.From), "receipt": string(f.Receipt)}
+}
+
+// ParseFootprintReceipt reads the body of a [KindFootprintReceipt]. The error wraps
+// [ErrBody].
+func ParseFootprintReceipt(body map[string]any) (FootprintReceipt, error) {
+	r := read(KindFootprintReceipt, body)
+	f := FootprintReceipt{
+		Footprint: r.council("footprint"), Agreement: r.agreement("agreement"), From: r.council("from"),
+		Receipt: []byte(r.textOf("receipt", 1, MaxSigned)),
+	}
+	return f, r.done()
+}
+
+// A FootprintDecided is how a node remembers that a footprint has signed, suspended,
+// resumed or ended an agreement: a majority of its members said so. Body: footprint,
+// kind, statement, entry.
 type FootprintDecided struct {
 	Footprint name.Council
-	Kind      string // of the event that completed the majority
-	Said      any    // the body of that event
-	Entry     uint64 // of it in the footprint's log
+	Kind      string         // of the event that completed the majority, one of AgreementKinds
+	Statement map[string]any // the body of that event, for package agreement to read
+	Entry     uint64         // of it in the footprint's log
 }
 
 // Body returns the body of a [KindFootprintDecided].
 func (d FootprintDecided) Body() map[string]any {
-	return map[string]any{"footprint": string(d.Footprint), "kind": d.Kind, "said": d.Said, "entry": Number(d.Entry)}
+	return map[string]any{"footprint": string(d.Footprint), "kind": d.Kind, "statement": d.Statement, "entry": Number(d.Entry)}
 }
 
-// ParseFootprintDecided reads the body of a [KindFootprintDecided]. The error wraps [ErrBody].
+// ParseFootprintDecided reads the body of a [KindFootprintDecided]. The error wraps
+// [ErrBody].
 func ParseFootprintDecided(body map[string]any) (FootprintDecided, error) {
-	r := reader{kind: KindFootprintDecided, body: body}
-	d := FootprintDecided{Footprint: r.council("footprint"), Kind: r.text("kind"), Said: body["said"], Entry: r.number("entry")}
-	if !slices.Contains(Kinds(), d.Kind) {
-		r.wrong("kind")
+	r := read(KindFootprintDecided, body)
+	d := FootprintDecided{Footprint: r.council("footprint"), Kind: r.oneOf("kind", AgreementKinds()...), Entry: r.index("entry")}
+	var ok bool
+	if d.Statement, ok = r.value("statement").(map[string]any); !ok {
+		r.wrong("statement", "is not an object")
 	}
-	return d, r.err
+	return d, r.done()
+}
+
+// A FootprintDiscarded says that a council deleted its replica of a footprint that
+// it is no member of. Body: footprint, entries.
+type FootprintDiscarded struct {
+	Footprint name.Council
+	Entries   uint64 // how many it held
+}
+
+// Body returns the body of a [KindFootprintDiscarded].
+func (f FootprintDiscarded) Body() map[string]any {
+	return map[string]any{"footprint": string(f.Footprint), "entries": Number(f.Entries)}
+}
+
+// ParseFootprintDiscarded reads the body of a [KindFootprintDiscarded]. The error
+// wraps [ErrBody].
+func ParseFootprintDiscarded(body map[string]any) (FootprintDiscarded, error) {
+	r := read(KindFootprintDiscarded, body)
+	f := FootprintDiscarded{Footprint: r.council("footprint"), Entries: r.index("entries")}
+	return f, r.done()
 }

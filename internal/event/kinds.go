@@ -3,44 +3,50 @@
 // auditor among them.
 //
 // An event is signed by the council in whose ledger it stands. Its body is a JSON
-// object, here as package strictjson has it; members that are not known are passed
-// over, since a later version may say more. A type of this package is what one
-// kind of body says: Body writes it and Parse… reads it, and what Parse takes Body
-// gives back. Indexes are of a log, counted from 0.
+// object, here as package strictjson decodes it. A kind KindX has one type X, whose
+// method Body writes the body and whose function ParseX reads it.
 //
-// The bodies about agreements and counts are documents of package agreement, those
-// about a footprint's members its own; their kinds are declared here as all are.
+// Parse is strict: it refuses a body that holds a member which the kind does not
+// have, that lacks one which it must have, or whose member is of another type or out
+// of its bounds. What it accepts has one form: Body of what was parsed is, as
+// canonical JSON, the bytes that were read. So a kind never grows a member: a later
+// version that has more to say calls it another kind.
+//
+// The bodies about agreements and counts hold parts of an agreement's text, so that
+// package agreement has their types (Proposal, Signature, Notice, Counts); their
+// kinds are declared here as all are.
+//
+// An index is of an entry in a log, counted from 0.
 package event
 
-// The kinds of events. Comments name the members of the bodies that have no type
-// here.
-const (
-	KindWithdrawal      = "withdrawal"       // see [Withdrawal]
-	KindDisclosure      = "disclosure"       // see [Disclosure]
-	KindReceipt         = "receipt"          // see [Receipt]
-	KindStandardAdopted = "standard-adopted" // see [StandardAdopted]
-	// Mapped says that records of a standard are made by the mapping it ships, from
-	// those of an older major, or no longer: standard, from (the major), on.
-	KindStandardMapped = "standard-mapped"
+import "github.com/stile-exchange/stile/node/name"
 
-	// Agreements; the bodies are those of package agreement.
+// The kinds of events.
+const (
+	KindWithdrawal      = "withdrawal"
+	KindDisclosure      = "disclosure"
+	KindReceipt         = "receipt"
+	KindStandardAdopted = "standard-adopted"
+	KindStandardMapped  = "standard-mapped"
+
+	// Agreements and counts; see package agreement.
 	KindAgreementProposal  = "agreement"
 	KindAgreementSignature = "agreement-signature"
 	KindAgreementSuspend   = "agreement-suspend"
 	KindAgreementResume    = "agreement-resume"
 	KindAgreementEnd       = "agreement-end"
+	KindCounts             = "counts"
 
-	// Questions; none ever holds the value that was asked by. See package ledger.
+	// Questions. None ever holds the value that was asked by.
 	KindQuestion      = "question"
 	KindAnswer        = "answer"
 	KindAnswerReceipt = "answer-receipt"
-	KindCounts        = "counts" // see package agreement
 
-	// The log of another council; see package ledger.
+	// The log of another council.
 	KindQuarantine      = "log-quarantine"
 	KindQuarantineEnded = "log-quarantine-ended"
 
-	// The members of a footprint, in its own ledger; see package footprint.
+	// The members of a footprint, in its own ledger.
 	KindFootprintFounded   = "footprint-founded"
 	KindFootprintChange    = "footprint-change"
 	KindFootprintAgreed    = "footprint-agreed"
@@ -49,16 +55,14 @@ const (
 	KindFootprintRecovered = "footprint-recovered"
 
 	// What a council's own ledger says of a footprint.
-	KindFootprintPut         = "footprint-put"         // footprint, entries (log indexes)
-	KindFootprintContributed = "footprint-contributed" // see package peersync
-	KindFootprintConfirmed   = "footprint-confirmed"   // see package peersync
-	KindFootprintDisclosure  = "footprint-disclosure"  // see [Disclosure]
-	KindFootprintReceipt     = "footprint-receipt"     // footprint, agreement, from, receipt (a partner's signed event)
-	KindFootprintDecided     = "footprint-decided"     // footprint, kind, said (the body), entry (in the footprint's log)
-	KindFootprintDiscarded   = "footprint-discarded"   // footprint, entries (how many)
+	KindFootprintPut         = "footprint-put"
+	KindFootprintContributed = "footprint-contributed"
+	KindFootprintConfirmed   = "footprint-confirmed"
+	KindFootprintDisclosure  = "footprint-disclosure"
+	KindFootprintReceipt     = "footprint-receipt"
+	KindFootprintDecided     = "footprint-decided"
+	KindFootprintDiscarded   = "footprint-discarded"
 
-	// DirectoryJoined says which directory is followed from here on: root (hex
-	// SHA-256), root_version, left (that of the one before).
 	KindDirectoryJoined = "directory-joined"
 )
 
@@ -72,4 +76,20 @@ func Kinds() []string {
 		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
 		KindDirectoryJoined,
 	}
+}
+
+// AgreementKinds returns the kinds of events that say where an agreement stands.
+func AgreementKinds() []string {
+	return []string{KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd}
+}
+
+// AgreementOf returns the agreement that a body names, whatever its kind; "" when it
+// names none. It reads nothing else.
+func AgreementOf(body map[string]any) name.Agreement {
+	s, _ := body["agreement"].(string)
+	a, err := name.ParseAgreement(s)
+	if err != nil {
+		return ""
+	}
+	return a
 }

@@ -389,11 +389,11 @@ func (a *applier) withdraw(g group, c *checked) (Outcome, error) {
 	if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
 		return Outcome{Code: Duplicate, Entry: n}, err
 	}
-	agr, rec := ledger.WithdrawalOf(c.event)
-	if rec == "" || g.agreement != "" && agr != g.agreement {
+	w, err := event.ParseWithdrawal(c.event.Body)
+	if err != nil || g.agreement != "" && w.Agreement != g.agreement {
 		return refused("withdrawal"), nil
 	}
-	key := headKey(g.contributor, rec)
+	key := headKey(g.contributor, w.Record)
 	raw, err := a.t.Lookup(key)
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return Outcome{}, err

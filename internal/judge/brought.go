@@ -6,7 +6,6 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/event"
-	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
@@ -40,7 +39,7 @@ func (c *Case) brought(token []byte) (string, error) {
 		if ev.Kind != event.KindWithdrawal {
 			return RuleKind, nil
 		}
-		if agr, rec := ledger.WithdrawalOf(ev); agr != c.doc.Name || rec == "" {
+		if w, err := event.ParseWithdrawal(ev.Body); err != nil || w.Agreement != c.doc.Name {
 			return RuleWithdrawal, nil
 		}
 		return "", nil

@@ -217,12 +217,12 @@ func (c *Case) Event(index uint64, jws []byte) (v Verdict, withdrawn name.Record
 		v.refuse(RuleKind, "")
 		return v, "", nil
 	}
-	agr, rec := ledger.WithdrawalOf(v.Event)
-	if agr != c.doc.Name && !c.log.Shared() || rec == "" {
+	w, err := event.ParseWithdrawal(v.Event.Body)
+	if err != nil || w.Agreement != c.doc.Name && !c.log.Shared() {
 		v.refuse(RuleWithdrawal, "")
 		return v, "", nil
 	}
-	return v, rec, nil
+	return v, w.Record, nil
 }
 
 // follows decides whether a version may follow what was here of its record

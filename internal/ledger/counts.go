@@ -218,43 +218,39 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreemen
 }
 
 // AnswerCounts answers a question with the counts at a log index, as Answer does
-// with records, a question that was charged. body is q.Body, and what is to be said
+// with records, a question that was charged. reply is q.Reply, and what is to be said
 // beside it.
-func (l *Ledger) AnswerCounts(ctx context.Context, a *agreement.Agreement, q *Question, counts uint64, body map[string]any) (*Answer, error) {
+func (l *Ledger) AnswerCounts(ctx context.Context, a *agreement.Agreement, q *Question, counts uint64, reply event.Answer) (*Answer, error) {
 	err := l.View(func(v *View) error {
 		cp, _ := v.Checkpoint()
-		DescribeAnswer(body, nil, false, cp)
+		reply.Result = event.Result{Outcome: event.OutcomeCounted, Counts: counts, Size: cp.Size, Root: cp.Root}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	body["outcome"], body["counts"] = Counted, decimal(counts)
-	index, again, err := l.LogAnswer(ctx, q, body)
+	index, again, err := l.LogAnswer(ctx, q, reply)
 	if err != nil {
 		return nil, err
 	}
 	out := &Answer{Index: index}
 	err = l.View(func(v *View) (err error) {
-		if out.Said, out.Event, err = v.Event(index); err != nil {
+		if out.Content, out.Event, err = ReadEvent(v, index, event.KindAnswer, event.ParseAnswer); err != nil {
 			return err
 		}
 		out.Checkpoint, out.Note = v.Checkpoint()
-		said, err := AnswerOf(out.Said)
-		switch {
-		case err != nil:
-			return err
-		case said.Outcome != Counted || said.Agreement != a.Name || said.Version != a.Version:
+		switch content := out.Content; {
+		case content.Outcome != event.OutcomeCounted || content.Agreement != a.Name || content.Version != uint64(a.Version):
 			return ErrAnotherQuestion
-		case again && said.Counts != counts:
+		case again && content.Counts != counts:
 			return ErrChanged // it was asked yesterday
 		}
-		_, jws, err := v.Event(said.Counts)
+		_, jws, err := v.Event(out.Content.Counts)
 		if err != nil {
 			return err
 		}
-		out.Counts = &PageItem{Index: said.Counts, Token: jws}
-		out.Inclusion, err = tlog.ProveBatch(v, []uint64{said.Counts, index}, out.Checkpoint.Size)
+		out.Counts = &PageItem{Index: out.Content.Counts, Token: jws}
+		out.Inclusion, err = tlog.ProveBatch(v, []uint64{out.Content.Counts, index}, out.Checkpoint.Size)
 		return err
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -395,7 +396,8 @@ func checkWhole(t *testing.T, l *ledger.Ledger) {
 		cp, _ := v.Checkpoint()
 		for i := range cp.Size {
 			if ev, _, err := v.Event(i); err == nil {
-				if a, r := ledger.WithdrawalOf(ev); r != "" {
+				if w, err := event.ParseWithdrawal(ev.Body); err == nil {
+					a, r := w.Agreement, w.Record
 					if withdrawn[a] == nil {
 						withdrawn[a] = map[name.Record]uint64{}
 					}

@@ -229,7 +229,7 @@ func TestReceiveIsOrdered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := ledger.ReceiptOf(ev)
+	r, err := event.ParseReceipt(ev.Body)
 	if err != nil || len(r.Held) != 5 || r.From != council || r.Cursor != p.Cursor || r.Size != p.Checkpoint.Size || r.Root != p.Checkpoint.Root {
 		t.Errorf("receipt %+v, %v", r, err)
 	}
@@ -301,7 +301,7 @@ func TestSweep(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r, err := ledger.ReceiptOf(ev); err != nil || len(r.Deleted) == 1 {
+			if r, err := event.ParseReceipt(ev.Body); err != nil || len(r.Deleted) == 1 {
 				said++
 			}
 			return true

@@ -1,11 +1,9 @@
 package ledger
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/stile-exchange/stile/internal/event"
-	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -19,31 +17,18 @@ func withdrawalBody(f *Feed, r name.Record, reason string, was uint64) map[strin
 	return event.Withdrawal{Agreement: f.Agreement, Version: uint64(f.Version), Record: r, Reason: reason, Entry: was}.Body()
 }
 
-// WithdrawalOf reads which record a withdrawal takes back from which
-// agreement; both are empty when the event is no withdrawal.
-func WithdrawalOf(e *record.Event) (name.Agreement, name.Record) {
-	w, err := event.ParseWithdrawal(e.Body)
-	if e.Kind != event.KindWithdrawal || err != nil {
-		return "", ""
+// ReadEvent reads an event of our log that is of a kind, by the Parse function of
+// that kind. It returns the signed event too. An event of another kind is an error.
+func ReadEvent[C any](v *View, index uint64, kind string, parse func(map[string]any) (C, error)) (content C, jws []byte, err error) {
+	ev, jws, err := v.Event(index)
+	switch {
+	case err != nil:
+		return content, nil, err
+	case ev.Kind != kind:
+		return content, nil, fmt.Errorf("entry %d is not of the kind %s", index, kind)
 	}
-	return w.Agreement, w.Record
+	if content, err = parse(ev.Body); err != nil {
+		return content, nil, fmt.Errorf("entry %d: %w", index, err)
+	}
+	return content, jws, nil
 }
-
-// A Receipt is what a receipt event says.
-type Receipt = event.Receipt
-
-// ReceiptOf reads a receipt event.
-func ReceiptOf(e *record.Event) (*Receipt, error) {
-	if e.Kind != event.KindReceipt {
-		return nil, fmt.Errorf("read receipt: event is a %q", e.Kind)
-	}
-	r, err := event.ParseReceipt(e.Body)
-	if err != nil {
-		return nil, fmt.Errorf("read receipt: %w", err)
-	}
-	return r, nil
-}
-
-// decimal and number are those of package event.
-func decimal[N int | uint64](n N) json.Number { return event.Number(n) }
-func number(v any) (uint64, bool)             { return event.ParseNumber(v) }

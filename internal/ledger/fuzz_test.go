@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
-	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
@@ -44,45 +42,6 @@ func FuzzStored(f *testing.F) {
 			if !bytes.Equal(encodeHolding(p), b) {
 				t.Errorf("holding %x is written as %x", b, encodeHolding(p))
 			}
-		}
-	})
-}
-
-// FuzzEventBody: the bodies of events come from other councils.
-func FuzzEventBody(f *testing.F) {
-	for _, s := range []string{
-		`{"agreement":"northmoor.gov.uk/items","version":1,"record":"aaaaaaaaaaaaaaaaaaaaaaaaaa","reason":"r","entry":3}`,
-		`{"agreement":"northmoor.gov.uk/items","from":"northmoor.gov.uk","size":3,"root":"x","cursor":3,"held":[1],"deleted":[2],"refused":[{"entry":0,"rule":"r","pointer":""}]}`,
-		`{"agreement":"northmoor.gov.uk/items","from":"northmoor.gov.uk","size":3,"cursor":3,"deleted_all":4,"reason":"over"}`,
-		`{"held":{},"refused":[1,null],"cursor":-1}`, `{"cursor":1e400}`, `{}`,
-	} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		v, err := strictjson.Decode([]byte(s), strictjson.DefaultLimits())
-		if err != nil {
-			return
-		}
-		body, ok := v.(map[string]any)
-		if !ok {
-			return
-		}
-		a, r := WithdrawalOf(&record.Event{Kind: event.KindWithdrawal, Body: body})
-		if (a == "") != (r == "") {
-			t.Errorf("half a withdrawal: %q of %q", r, a)
-		}
-		got, err := ReceiptOf(&record.Event{Kind: event.KindReceipt, Body: body})
-		if err != nil {
-			return
-		}
-		// What was understood says the same when it is said again.
-		again, err := ReceiptOf(&record.Event{Kind: event.KindReceipt, Body: got.Body()})
-		if err != nil {
-			t.Fatalf("%s: %v", s, err)
-		}
-		x, y := strictjson.Canonical(got.Body()), strictjson.Canonical(again.Body())
-		if !bytes.Equal(x, y) {
-			t.Errorf("%s is read as %s and again as %s", s, x, y)
 		}
 	})
 }

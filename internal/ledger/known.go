@@ -10,6 +10,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -145,9 +146,9 @@ func (l *Ledger) Meet(ctx context.Context, m Met, prove Prover) error {
 			case p.against != "" && p.unproved && m.Shared:
 				return fmt.Errorf("%s: %w of sizes %d and %d", m.Log, ErrUnproved, p.first, p.second)
 			case p.against != "":
-				q := Quarantine{Fault: FaultFork, Reason: p.against, Through: m.Through, Told: m.Note}
+				q := Quarantine{Fault: event.FaultFork, Reason: p.against, Through: m.Through, Told: m.Note}
 				if p.unproved {
-					q.Fault, q.Proof = FaultUnproved, proof
+					q.Fault, q.Proof = event.FaultUnproved, proof
 				}
 				return t.quarantine(k, q)
 			}
@@ -173,10 +174,10 @@ func (l *Ledger) Meet(ctx context.Context, m Met, prove Prover) error {
 		case m.Shared || !errors.Is(err, ErrShorter) && !errors.Is(err, ErrUnproved):
 			return err
 		default:
-			q := Quarantine{Fault: FaultUnproved, Through: m.Through, Told: m.Note,
+			q := Quarantine{Fault: event.FaultUnproved, Through: m.Through, Told: m.Note,
 				Reason: fmt.Sprintf("asked, it gave no proof that its sizes %d and %d are of one history", p.first, p.second)}
 			if errors.Is(err, ErrShorter) {
-				q.Fault, q.Reason = FaultRollback, fmt.Sprintf("its log shrank: it says that it has fewer than the %d entries that it has signed", p.second)
+				q.Fault, q.Reason = event.FaultRollback, fmt.Sprintf("its log shrank: it says that it has fewer than the %d entries that it has signed", p.second)
 			}
 			if err := l.Quarantine(ctx, m.Log, q); err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -34,7 +35,7 @@ func TestOldFolder(t *testing.T) {
 		{"none", []old{{}, {}}, 0, ""},
 		{"two sizes", []old{{5018, tlog.Hash{1}}, {5016, tlog.Hash{2}}}, 5018, ""},
 		{"one size", []old{{7, tlog.Hash{1}}, {7, tlog.Hash{1}}}, 7, ""},
-		{"two roots of one size", []old{{7, tlog.Hash{1}}, {7, tlog.Hash{2}}}, 7, FaultFork},
+		{"two roots of one size", []old{{7, tlog.Hash{1}}, {7, tlog.Hash{2}}}, 7, event.FaultFork},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			o := Options{Dir: t.TempDir(), Council: "saltby.gov.uk", Keys: own, MinFree: 1}

@@ -105,16 +105,16 @@ func TestMeet(t *testing.T) {
 		{"an older one of the same history", honest.met(7), honest.prove, nil, "", 20},
 		{"the empty log", honest.met(0), nil, nil, "", 20},
 		{"an older one, not placed", honest.met(7), nil, ledger.ErrUnplaced, "", 20},
-		{"another root at the same size", other.met(20), honest.prove, ledger.ErrQuarantined, ledger.FaultFork, 20},
-		{"another history, larger, with its own proof", other.proved(20, 30), nil, ledger.ErrQuarantined, ledger.FaultUnproved, 20},
-		{"another history, larger, asked for", other.met(30), other.prove, ledger.ErrQuarantined, ledger.FaultUnproved, 20},
-		{"another history, smaller, asked for", other.met(15), other.prove, ledger.ErrQuarantined, ledger.FaultUnproved, 20},
-		{"a proof that does not hold", broken, honest.prove, ledger.ErrQuarantined, ledger.FaultUnproved, 20},
-		{"an older one, and it says that its log is shorter", short.met(15), short.prove, ledger.ErrQuarantined, ledger.FaultRollback, 20},
-		{"no proof in an answer", honest.met(30), func(context.Context, uint64, uint64) ([]tlog.Hash, error) { return nil, ledger.ErrUnproved }, ledger.ErrQuarantined, ledger.FaultUnproved, 20},
+		{"another root at the same size", other.met(20), honest.prove, ledger.ErrQuarantined, event.FaultFork, 20},
+		{"another history, larger, with its own proof", other.proved(20, 30), nil, ledger.ErrQuarantined, event.FaultUnproved, 20},
+		{"another history, larger, asked for", other.met(30), other.prove, ledger.ErrQuarantined, event.FaultUnproved, 20},
+		{"another history, smaller, asked for", other.met(15), other.prove, ledger.ErrQuarantined, event.FaultUnproved, 20},
+		{"a proof that does not hold", broken, honest.prove, ledger.ErrQuarantined, event.FaultUnproved, 20},
+		{"an older one, and it says that its log is shorter", short.met(15), short.prove, ledger.ErrQuarantined, event.FaultRollback, 20},
+		{"no proof in an answer", honest.met(30), func(context.Context, uint64, uint64) ([]tlog.Hash, error) { return nil, ledger.ErrUnproved }, ledger.ErrQuarantined, event.FaultUnproved, 20},
 		{"of a footprint, a member's proof that does not hold", shared(broken), honest.prove, ledger.ErrUnproved, "", 20},
 		{"of a footprint, a member that is behind", shared(short.met(15)), short.prove, ledger.ErrShorter, "", 20},
-		{"of a footprint, another root at the same size", shared(other.met(20)), nil, ledger.ErrQuarantined, ledger.FaultFork, 20},
+		{"of a footprint, another root at the same size", shared(other.met(20)), nil, ledger.ErrQuarantined, event.FaultFork, 20},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			l := receiver(t, t.TempDir())
@@ -200,10 +200,10 @@ func TestQuarantineLasts(t *testing.T) {
 	if _, err := l.Receive(t.Context(), s, d); !errors.Is(err, ledger.ErrQuarantined) {
 		t.Errorf("kept while it lasts: %v", err)
 	}
-	if err := l.EndQuarantine(t.Context(), council, ledger.FollowHeld, "they found the old disk"); err != nil {
+	if err := l.EndQuarantine(t.Context(), council, event.FollowHeld, "they found the old disk"); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.EndQuarantine(t.Context(), council, ledger.FollowHeld, "again"); !errors.Is(err, ledger.ErrNotFound) {
+	if err := l.EndQuarantine(t.Context(), council, event.FollowHeld, "again"); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("ended twice: %v", err)
 	}
 	if err := l.Meet(t.Context(), honest.proved(20, 30), nil); err != nil || l.Known(council).Size != 30 {
@@ -230,7 +230,7 @@ func TestQuarantineLasts(t *testing.T) {
 	if err := l.Meet(t.Context(), other.proved(30, 40), nil); !errors.Is(err, ledger.ErrQuarantined) {
 		t.Fatal(err)
 	}
-	if err := l.EndQuarantine(t.Context(), council, ledger.FollowTold, "restored"); err != nil {
+	if err := l.EndQuarantine(t.Context(), council, event.FollowTold, "restored"); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Meet(t.Context(), other.met(40), nil); err != nil {

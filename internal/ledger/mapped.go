@@ -12,7 +12,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/stile-exchange/stile/internal/event"
-	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -38,7 +37,7 @@ func (m Mapped) Source() name.StandardLine {
 }
 
 func (m Mapped) body(on bool) map[string]any {
-	return map[string]any{"standard": m.Standard.String(), "from": decimal(m.From), "on": on}
+	return event.StandardMapped{Standard: m.Standard, From: m.From, On: on}.Body()
 }
 
 func mappedKey(l name.StandardLine) []byte { return append([]byte{'j'}, l.String()...) }
@@ -346,14 +345,4 @@ func (v *View) MadeFrom(std *standard.Standard, r name.Record) (name.Record, boo
 		return "", false
 	}
 	return name.RecordFrom([16]byte(b)), true
-}
-
-// MappedOf reads an event that says that records are made by a mapping, or no
-// longer; ok is false when the event says something else.
-func MappedOf(e *record.Event) (std name.Standard, from int, on, ok bool) {
-	s, _ := e.Body["standard"].(string)
-	n, isNumber := number(e.Body["from"])
-	on, isBool := e.Body["on"].(bool)
-	std, err := name.ParseStandard(s)
-	return std, int(min(n, 1<<30)), on, e.Kind == event.KindStandardMapped && isNumber && isBool && err == nil
 }

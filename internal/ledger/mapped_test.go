@@ -200,8 +200,8 @@ func TestMadeRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			std, from, on, ok := ledger.MappedOf(ev)
-			said = append(said, fmt.Sprintln(ev.Council, std, from, on, ok))
+			m, err := event.ParseStandardMapped(ev.Body)
+			said = append(said, fmt.Sprintln(ev.Council, m.Standard, m.From, m.On, err == nil))
 			return true
 		})
 		want := []string{"northmoor.gov.uk standards.example/parish-item@2.0.0 1 true true\n", "northmoor.gov.uk standards.example/parish-item@2.0.0 1 false true\n"}

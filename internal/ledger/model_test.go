@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -526,8 +527,8 @@ func (p *pairing) checkFeed(f *modelFeed) {
 			if err != nil {
 				p.t.Fatal(err)
 			}
-			if a, r := ledger.WithdrawalOf(ev); a != f.doc.Name || r != p.id(wants[i].ref) {
-				p.t.Errorf("entry %d withdraws %s from %s", it.Index, r, a)
+			if w, err := event.ParseWithdrawal(ev.Body); err != nil || w.Agreement != f.doc.Name || w.Record != p.id(wants[i].ref) {
+				p.t.Errorf("entry %d withdraws %s from %s: %v", it.Index, w.Record, w.Agreement, err)
 			}
 			hashes = append(hashes, tok.Entry())
 			continue

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -104,8 +105,11 @@ func delivery(p *ledger.Page) (*ledger.Delivery, error) {
 			if err != nil {
 				return nil, err
 			}
-			_, r := ledger.WithdrawalOf(ev)
-			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: it.Index, Record: r})
+			w, err := event.ParseWithdrawal(ev.Body)
+			if err != nil {
+				return nil, err
+			}
+			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: it.Index, Record: w.Record})
 			continue
 		}
 		tok, err := record.Parse(it.Token)

@@ -11,13 +11,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// Faults of a log for which its council is put in quarantine.
-const (
-	FaultFork     = "fork"     // two signed checkpoints of one size and two roots: proof by themselves
-	FaultRollback = "rollback" // the council says that its log is shorter than what it signed
-	FaultUnproved = "unproved" // two signed checkpoints of two sizes, and the proof between them fails
-)
-
 // ErrQuarantined: exchange with the council is stopped, because its log told two
 // histories or was rolled back, until a person ends the quarantine.
 var ErrQuarantined = errors.New("exchange is stopped")
@@ -25,7 +18,7 @@ var ErrQuarantined = errors.New("exchange is stopped")
 // A Quarantine stops all exchange with a council.
 type Quarantine struct {
 	Since   time.Time   `json:"since"`
-	Fault   string      `json:"fault"`             // one of the constants above
+	Fault   string      `json:"fault"`             // event.FaultFork, or another
 	Reason  string      `json:"reason"`            // in words
 	Through string      `json:"through,omitempty"` // what the other head came with
 	Held    []byte      `json:"held,omitempty"`    // the signed head we knew
@@ -36,15 +29,9 @@ type Quarantine struct {
 	// Set once a person ended it.
 	EndedAt  time.Time `json:"ended_at,omitzero"`
 	Because  string    `json:"because,omitempty"`
-	Follow   string    `json:"follow,omitempty"` // FollowHeld or FollowTold
+	Follow   string    `json:"follow,omitempty"` // event.FollowHeld or event.FollowTold
 	EndEntry uint64    `json:"end_entry,omitempty"`
 }
-
-// Which of two histories is followed when a quarantine ends.
-const (
-	FollowHeld = "held" // the one known before: the council has put its log right
-	FollowTold = "told" // the council's log begins anew: what we knew of it is forgotten
-)
 
 // An Accusation is that another council stopped exchange with us over our own log.
 type Accusation struct {
@@ -109,26 +96,25 @@ func (l *Ledger) Quarantine(ctx context.Context, log name.Council, q Quarantine)
 func (t *tx) quarantine(k *KnownLog, q Quarantine) error {
 	next := *k
 	q.Since, q.Held = t.l.o.Now().UTC().Truncate(time.Second), k.Note
-	q.Entry = t.event(event.KindQuarantine, quarantineBody(k.Council, &q)).index
+	q.Entry = t.event(event.KindQuarantine, quarantineOf(k.Council, &q).Body()).index
 	next.Quarantine = &q
 	t.l.o.Log.Error("all exchange with a council is stopped", "council", k.Council, "fault", q.Fault, "because", q.Reason, "through", q.Through)
 	return t.keepKnown(&next)
 }
 
-// quarantineBody is what an event about a quarantine says: whose log, which fault,
-// and the two heads by size and root; told_size and told_root are missing when no
-// head came.
-func quarantineBody(c name.Council, q *Quarantine) map[string]any {
-	body := map[string]any{"council": string(c), "fault": q.Fault, "reason": q.Reason}
-	for _, h := range []struct {
-		name string
-		note []byte
-	}{{"held", q.Held}, {"told", q.Told}} {
-		if cp, err := tlog.ParseUnsigned(h.note, c.Origin()); err == nil {
-			body[h.name+"_size"], body[h.name+"_root"] = decimal(cp.Size), cp.Root.String()
-		}
+// quarantineOf is what an event about a quarantine says.
+func quarantineOf(c name.Council, q *Quarantine) event.Quarantine {
+	return event.Quarantine{Council: c, Fault: q.Fault, Reason: q.Reason, Held: headOf(c, q.Held), Told: headOf(c, q.Told)}
+}
+
+// headOf returns size and root of a signed checkpoint of a council's log; nil when
+// there is none that can be read.
+func headOf(c name.Council, note []byte) *event.Head {
+	cp, err := tlog.ParseUnsigned(note, c.Origin())
+	if err != nil {
+		return nil
 	}
-	return body
+	return &event.Head{Size: cp.Size, Root: cp.Root}
 }
 
 // EndQuarantine lets exchange with a council go on, because a person says so. It
@@ -140,10 +126,10 @@ func quarantineBody(c name.Council, q *Quarantine) map[string]any {
 // over; a log that we have cosigned we then cosign no more, since that would vouch
 // for two histories. ErrNotFound when there is no quarantine.
 func (l *Ledger) EndQuarantine(ctx context.Context, log name.Council, follow, because string) error {
-	if follow != FollowHeld && follow != FollowTold {
+	if follow != event.FollowHeld && follow != event.FollowTold {
 		return fmt.Errorf("internal error: follow %q", follow)
 	}
-	return l.do(ctx, follow == FollowTold, func(t *tx) error {
+	return l.do(ctx, follow == event.FollowTold, func(t *tx) error {
 		k, err := t.known(log)
 		if err != nil {
 			return err
@@ -153,12 +139,11 @@ func (l *Ledger) EndQuarantine(ctx context.Context, log name.Council, follow, be
 		}
 		next, q := *k, *k.Quarantine
 		q.EndedAt, q.Because, q.Follow = l.o.Now().UTC().Truncate(time.Second), because, follow
-		body := quarantineBody(log, &q)
-		body["because"], body["follow"], body["begun"] = because, follow, decimal(q.Entry)
-		q.EndEntry = t.event(event.KindQuarantineEnded, body).index
+		ended := event.QuarantineEnded{Quarantine: quarantineOf(log, &q), Because: because, Follow: follow, Begun: q.Entry}
+		q.EndEntry = t.event(event.KindQuarantineEnded, ended.Body()).index
 		next.Quarantine = nil
 		next.Ended = append(append([]Quarantine{}, k.Ended[max(0, len(k.Ended)-maxEnded+1):]...), q)
-		if follow == FollowTold {
+		if follow == event.FollowTold {
 			next.Size, next.Root, next.Note, next.At = 0, tlog.Hash{}, nil, time.Time{}
 			next.Forsworn = next.Forsworn || k.CosignedSize > 0
 			if err := t.beginAnew(log); err != nil {
@@ -242,9 +227,9 @@ func (l *Ledger) BeginAnew(ctx context.Context, by name.Council, because string)
 		next, a := *k, *k.Accusation
 		a.Anew = true
 		next.Accusation = &a
-		body := quarantineBody(l.o.Council, &Quarantine{Fault: FaultRollback, Reason: a.Reason, Held: a.Held, Told: a.Told})
-		body["by"], body["because"], body["follow"] = string(by), because, FollowTold
-		entry = t.event(event.KindQuarantineEnded, body).index
+		shown := quarantineOf(l.o.Council, &Quarantine{Fault: event.FaultRollback, Reason: a.Reason, Held: a.Held, Told: a.Told})
+		ended := event.QuarantineEnded{Quarantine: shown, Because: because, Follow: event.FollowTold, By: by}
+		entry = t.event(event.KindQuarantineEnded, ended.Body()).index
 		return t.keepKnown(&next)
 	})
 	return entry, err

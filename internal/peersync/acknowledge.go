@@ -115,9 +115,9 @@ func (s *Syncer) acknowledgeLate(ctx context.Context, to name.Council, f feed, a
 
 // receipt reads the receipt in an answer: it must be the receiver's own, signed
 // by it, and about this feed.
-func (s *Syncer) receipt(m directory.Member, of feedOf, a *wirepb.Ack) (*ledger.Receipt, error) {
-	if len(a.GetReceipt()) > maxReceipt {
-		return nil, fmt.Errorf("receipt: %w: longer than %d bytes", judge.ErrLied, maxReceipt)
+func (s *Syncer) receipt(m directory.Member, of feedOf, a *wirepb.Ack) (*event.Receipt, error) {
+	if len(a.GetReceipt()) > event.MaxSigned {
+		return nil, fmt.Errorf("receipt: %w: longer than %d bytes", judge.ErrLied, event.MaxSigned)
 	}
 	_, ev, rule, err := s.o.Judge.Event(m.Council, a.GetReceipt(), directory.AnyPlace)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *Syncer) receipt(m directory.Member, of feedOf, a *wirepb.Ack) (*ledger.
 	if rule != "" || ev.Kind != event.KindReceipt {
 		return nil, fmt.Errorf("receipt: %w: %s", judge.ErrLied, rule)
 	}
-	r, err := ledger.ReceiptOf(ev)
+	r, err := event.ParseReceipt(ev.Body)
 	if err != nil || r.Agreement != of.agreement || r.From != of.log {
 		return nil, fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
 	}
@@ -136,7 +136,7 @@ func (s *Syncer) receipt(m directory.Member, of feedOf, a *wirepb.Ack) (*ledger.
 // answers reports what is wrong with a receipt as the answer to a page: it
 // must be about the page's checkpoint and cursor, name only items of the page,
 // and say of every withdrawal in it that it was carried out or refused.
-func answers(r *ledger.Receipt, page *page) error {
+func answers(r *event.Receipt, page *page) error {
 	if r.Suspended != page.Suspended || r.Since != page.Since || r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root {
 		return fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
 	}
@@ -166,10 +166,6 @@ func answers(r *ledger.Receipt, page *page) error {
 	}
 	return nil
 }
-
-// maxReceipt is the longest receipt kept, in bytes: that of a page of which
-// every item was refused has a third of it.
-const maxReceipt = 1 << 20
 
 // cosigned returns the page's checkpoint note with the receiver's cosignature,
 // which it verifies.

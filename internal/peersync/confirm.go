@@ -135,7 +135,7 @@ func (c *confirmer) confirmOne(ctx context.Context, k confirmKey, ask bool) (mor
 	if held, withdrawn, err = c.where(held, withdrawn); err != nil {
 		return false, err
 	}
-	said := event.FootprintConfirmed{Agreement: k.agreement, Footprint: k.footprint, Members: r.f.Councils(), Through: next[len(next)-1].index}
+	said := event.FootprintConfirmed{Agreement: k.agreement, Footprint: k.footprint, Members: r.f.Councils(), Last: next[len(next)-1].index}
 	said.Held, said.HeldAt = apart(held)
 	said.Withdrawn, said.WithdrawnAt = apart(withdrawn)
 	for _, cover := range covers {

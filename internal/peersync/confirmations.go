@@ -99,7 +99,7 @@ func (c *Confirmations) add(index uint64, ev *record.Event) {
 			return
 		}
 		p := of(said.Footprint, said.Agreement)
-		p.covered = max(p.covered, said.Through)
+		p.covered = max(p.covered, said.Last)
 		r := &p.confirmed
 		r.Withdrawn, r.Held, r.At, r.Entry, r.Members = r.Withdrawn+len(said.Withdrawn), r.Held+len(said.Held), at, index, said.Members
 		p.waiting = slices.DeleteFunc(p.waiting, func(w contribution) bool { return w.index <= p.covered })

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -30,7 +31,7 @@ type feed interface {
 	// acknowledged keeps what a receiver did with a page, checked against it.
 	acknowledged(ctx context.Context, to name.Council, a ledger.Ack) error
 	// late keeps a receipt for a page of an earlier stream, which it checks.
-	late(ctx context.Context, to name.Council, r *ledger.Receipt, jws []byte) error
+	late(ctx context.Context, to name.Council, r *event.Receipt, jws []byte) error
 }
 
 // A page is part of a feed, with what proves it.
@@ -91,7 +92,7 @@ func (o *ownFeed) acknowledged(ctx context.Context, to name.Council, a ledger.Ac
 
 // late checks that a receipt is about a checkpoint that our log had: the page itself
 // is forgotten by now.
-func (o *ownFeed) late(ctx context.Context, to name.Council, r *ledger.Receipt, jws []byte) error {
+func (o *ownFeed) late(ctx context.Context, to name.Council, r *event.Receipt, jws []byte) error {
 	err := o.s.o.Ledger.View(func(v *ledger.View) error {
 		if cp, _ := v.Checkpoint(); r.Size > cp.Size {
 			return fmt.Errorf("receipt: %w: our log never had %d entries", judge.ErrLied, r.Size)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -182,7 +183,7 @@ func (s *Syncer) accused(ctx context.Context, by name.Council, reason string, he
 // shows.
 func (s *Syncer) rolledBack(ctx context.Context, from name.Council, heads [][]byte) error {
 	known := s.o.Ledger.Known(from)
-	q := ledger.Quarantine{Fault: ledger.FaultRollback, Through: "its refusal to go on",
+	q := ledger.Quarantine{Fault: event.FaultRollback, Through: "its refusal to go on",
 		Reason: fmt.Sprintf("its log was rolled back: it says itself that it does not hold the %d entries that it has signed", known.Size)}
 	m, ok := s.o.Directory.Member(from)
 	if !ok || known.Size == 0 {
@@ -192,7 +193,7 @@ func (s *Syncer) rolledBack(ctx context.Context, from name.Council, heads [][]by
 		if cp, _, err := tlog.OpenCheckpoint(heads[0], from.Origin(), v); err == nil {
 			q.Told = heads[0]
 			if tlog.Fork(cp, known.Checkpoint()) {
-				q.Fault, q.Reason = ledger.FaultFork, fmt.Sprintf("it has signed two histories of its log, both of %d entries", cp.Size)
+				q.Fault, q.Reason = event.FaultFork, fmt.Sprintf("it has signed two histories of its log, both of %d entries", cp.Size)
 			}
 		}
 	}

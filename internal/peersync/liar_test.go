@@ -358,7 +358,7 @@ func TestLyingSender(t *testing.T) {
 
 				if l.rule == stops {
 					checkEvidence(t, w, s)
-					if err := s.ledger.EndQuarantine(t.Context(), northmoor, ledger.FollowHeld, "they have put it right"); err != nil {
+					if err := s.ledger.EndQuarantine(t.Context(), northmoor, event.FollowHeld, "they have put it right"); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -401,7 +401,7 @@ func checkEvidence(t *testing.T, w *town, s *house) {
 		}
 		cps = append(cps, cp)
 	}
-	if cps[0] == cps[1] || q.Fault == ledger.FaultFork != tlog.Fork(cps[0], cps[1]) {
+	if cps[0] == cps[1] || q.Fault == event.FaultFork != tlog.Fork(cps[0], cps[1]) {
 		t.Errorf("evidence of %q: %v", q.Fault, cps)
 	}
 	err = s.ledger.View(func(v *ledger.View) error {

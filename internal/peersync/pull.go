@@ -10,6 +10,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -156,7 +157,7 @@ func (s *Syncer) repeat(src *ledger.Source, out *wirepb.Writer) error {
 			if t, _, err := record.ParseEvent(jws); err != nil || s.lapsed(t.KeyID()) {
 				return err
 			}
-			r, err := ledger.ReceiptOf(ev)
+			r, err := event.ParseReceipt(ev.Body)
 			if err == nil {
 				a.Cursor, a.Receipt = r.Cursor, jws
 			}

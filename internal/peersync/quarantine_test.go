@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -64,7 +65,7 @@ func TestTwoHistories(t *testing.T) {
 				if k.CosignedSize != k.Size || k.CosignedRoot != k.Root {
 					t.Errorf("cosigned %d, known %d", k.CosignedSize, k.Size)
 				}
-				if want := map[bool]string{true: ledger.FaultFork, false: ledger.FaultUnproved}[more == 0]; k.Quarantine.Fault != want {
+				if want := map[bool]string{true: event.FaultFork, false: event.FaultUnproved}[more == 0]; k.Quarantine.Fault != want {
 					t.Errorf("fault %q, want %q", k.Quarantine.Fault, want)
 				}
 				checkEvidence(t, w, s)
@@ -115,14 +116,14 @@ func TestFreshAgreement(t *testing.T) {
 		if got := len(s.held(planning)); got != 4 {
 			t.Errorf("%d records of before are held, want 4", got)
 		}
-		if q := s.ledger.Known(northmoor).Quarantine; q.Fault != ledger.FaultUnproved || !strings.Contains(q.Reason, "4 and 376") {
+		if q := s.ledger.Known(northmoor).Quarantine; q.Fault != event.FaultUnproved || !strings.Contains(q.Reason, "4 and 376") {
 			t.Errorf("%+v", q)
 		}
 		checkEvidence(t, w, s)
 
 		// A person lets it begin anew: then the new history is copied, what it does
 		// not have goes, and it is cosigned no more.
-		if err := s.ledger.EndQuarantine(t.Context(), northmoor, ledger.FollowTold, "restored from a backup"); err != nil {
+		if err := s.ledger.EndQuarantine(t.Context(), northmoor, event.FollowTold, "restored from a backup"); err != nil {
 			t.Fatal(err)
 		}
 		s.Refresh()
@@ -235,7 +236,7 @@ func TestQuarantineStopsBoth(t *testing.T) {
 			t.Errorf("a proof is given to who is in quarantine: %v", p)
 		}
 
-		if err := s.ledger.EndQuarantine(t.Context(), northmoor, ledger.FollowHeld, "it was the test"); err != nil {
+		if err := s.ledger.EndQuarantine(t.Context(), northmoor, event.FollowHeld, "it was the test"); err != nil {
 			t.Fatal(err)
 		}
 		s.Refresh()

@@ -177,11 +177,11 @@ func (f *footprintFeed) item(h *footprint.Held, signers []name.Council) (token [
 		return nil, false, nil
 	}
 	if h.Event != nil {
-		_, rec := ledger.WithdrawalOf(h.Event)
-		if rec == "" || !slices.Contains(signers, h.Event.Council) {
+		w, err := event.ParseWithdrawal(h.Event.Body)
+		if h.Event.Kind != event.KindWithdrawal || err != nil || !slices.Contains(signers, h.Event.Council) {
 			return nil, false, nil
 		}
-		_, err := f.r.f.Record(h.Event.Council, rec)
+		_, err = f.r.f.Record(h.Event.Council, w.Record)
 		if errors.Is(err, ledger.ErrNotFound) {
 			return h.Token.Bytes(), false, nil
 		}
@@ -225,8 +225,8 @@ func (f *footprintFeed) disclose(ctx context.Context, to name.Council, p *page) 
 		list[i] = it.Index
 	}
 	if len(list) > 0 {
-		_, _, err := f.s.o.Ledger.AppendNotice(ctx, event.KindFootprintDisclosure, event.Disclosure{
-			Footprint: f.r.name, Agreement: f.doc.Name, Version: uint64(f.doc.Version), To: to, Entries: list,
+		_, _, err := f.s.o.Ledger.AppendNotice(ctx, event.KindFootprintDisclosure, event.FootprintDisclosure{
+			Footprint: f.r.name, Disclosure: event.Disclosure{Agreement: f.doc.Name, Version: uint64(f.doc.Version), To: to, Entries: list},
 		}.Body())
 		if err != nil {
 			return err
@@ -258,9 +258,9 @@ func (f *footprintFeed) answered(to name.Council, cursor uint64) *page {
 func (f *footprintFeed) acknowledged(ctx context.Context, to name.Council, a ledger.Ack) error {
 	f.answered(to, a.Cursor)
 	if a.Receipt != nil {
-		_, _, err := f.s.o.Ledger.AppendNotice(ctx, event.KindFootprintReceipt, map[string]any{
-			"footprint": string(f.r.name), "agreement": string(f.doc.Name), "from": string(to), "receipt": string(a.Receipt),
-		})
+		_, _, err := f.s.o.Ledger.AppendNotice(ctx, event.KindFootprintReceipt, event.FootprintReceipt{
+			Footprint: f.r.name, Agreement: f.doc.Name, From: to, Receipt: a.Receipt,
+		}.Body())
 		if err != nil {
 			return err
 		}
@@ -277,7 +277,7 @@ func (f *footprintFeed) acknowledged(ctx context.Context, to name.Council, a led
 
 // late keeps a receipt for a page that we sent; most are for pages of other members,
 // who have them.
-func (f *footprintFeed) late(ctx context.Context, to name.Council, r *ledger.Receipt, jws []byte) error {
+func (f *footprintFeed) late(ctx context.Context, to name.Council, r *event.Receipt, jws []byte) error {
 	p := f.answered(to, r.Cursor)
 	if p == nil {
 		return nil

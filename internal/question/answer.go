@@ -84,7 +84,7 @@ func (w *Answerer) Serve(ctx context.Context, from name.Council, st wire.Stream)
 		return
 	}
 	st.SetDeadline(time.Time{})
-	answer, said := w.Answer(ctx, from, q)
+	answer, logged := w.Answer(ctx, from, q)
 	st.SetDeadline(w.o.Now().Add(answerWithin))
 	if err := wirepb.WriteAnswer(out, answer); err != nil {
 		st.Reset()
@@ -97,28 +97,28 @@ func (w *Answerer) Serve(ctx context.Context, from name.Council, st wire.Stream)
 	st.SetDeadline(w.o.Now().Add(questionWithin))
 	r, err := wirepb.ReadReceipt(in)
 	if err == nil {
-		err = w.keepReceipt(ctx, from, said, r.GetEvent())
+		err = w.keepReceipt(ctx, from, logged, r.GetEvent())
 	}
 	if err != nil {
 		// That it was sent stands in our log; that it came does not.
-		w.o.Log.Info("an answer without a receipt", "to", from, "question", said.Question.String(), "because", err.Error())
+		w.o.Log.Info("an answer without a receipt", "to", from, "question", logged.ID.String(), "because", err.Error())
 		st.Reset()
 	}
 }
 
-// A Said is an answer as it stands in our log.
-type Said struct {
-	ledger.AnswerSaid
+// A LoggedAnswer is an answer as it stands in our log.
+type LoggedAnswer struct {
+	event.Answer
 	Entry tlog.Hash // of its event
 }
 
 // Answer answers a question that came from a council. A question that is not
-// answered has an answer with a code and a reason, and said is nil.
-func (w *Answerer) Answer(ctx context.Context, from name.Council, in *wirepb.Question) (out *wirepb.Answer, said *Said) {
-	out, said, err := w.answer(ctx, from, in)
+// answered has an answer with a code and a reason, and logged is nil.
+func (w *Answerer) Answer(ctx context.Context, from name.Council, in *wirepb.Question) (out *wirepb.Answer, logged *LoggedAnswer) {
+	out, logged, err := w.answer(ctx, from, in)
 	if err == nil {
-		w.o.Log.Info("question answered", "from", from, "agreement", said.Agreement, "question", said.Question.String(), "outcome", said.Outcome)
-		return out, said
+		w.o.Log.Info("question answered", "from", from, "agreement", logged.Agreement, "question", logged.ID.String(), "outcome", logged.Outcome)
+		return out, logged
 	}
 	r := &refusal{codeNotReady, "it cannot be answered here now"}
 	if errors.As(err, &r) {
@@ -130,7 +130,7 @@ func (w *Answerer) Answer(ctx context.Context, from name.Council, in *wirepb.Que
 }
 
 // answer answers a question, or says in a *refusal why not.
-func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Question) (*wirepb.Answer, *Said, error) {
+func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Question) (*wirepb.Answer, *LoggedAnswer, error) {
 	if w.o.Ledger.Allowed(from) != nil {
 		return nil, nil, refuse(codeQuarantine, "all exchange with you is stopped: your node's status says why")
 	}
@@ -145,11 +145,11 @@ func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Que
 		return nil, nil, told(err)
 	}
 	var out *wirepb.Answer
-	var said *Said
+	var logged *LoggedAnswer
 	if w.o.Footprints.Is(doc.From) {
-		out, said, err = w.fromReplica(ctx, doc, q, in.GetTreeSize())
+		out, logged, err = w.fromReplica(ctx, doc, q, in.GetTreeSize())
 	} else {
-		out, said, err = w.fromLedger(ctx, doc, q, before, in.GetTreeSize())
+		out, logged, err = w.fromLedger(ctx, doc, q, before, in.GetTreeSize())
 	}
 	if err != nil {
 		return nil, nil, told(err)
@@ -161,7 +161,7 @@ func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Que
 	if now, why, _ := w.o.inForce(doc.Name, w.o.Now()); now == nil || now.Digest() != doc.Digest() {
 		return nil, nil, refuse(codeNotInForce, "%s", why)
 	}
-	return out, said, nil
+	return out, logged, nil
 }
 
 // readyWithin is how long a question waits for the index of an agreement that was just
@@ -181,7 +181,7 @@ func (w *Answerer) ready(ctx context.Context, doc *agreement.Agreement) error {
 
 // fromLedger answers a charged question from our own ledger, for an asker that has
 // seen our log at a size.
-func (w *Answerer) fromLedger(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, before *uint64, seen uint64) (*wirepb.Answer, *Said, error) {
+func (w *Answerer) fromLedger(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, before *uint64, seen uint64) (*wirepb.Answer, *LoggedAnswer, error) {
 	if err := w.ready(ctx, doc); err != nil {
 		return nil, nil, err
 	}
@@ -191,7 +191,7 @@ func (w *Answerer) fromLedger(ctx context.Context, doc *agreement.Agreement, q *
 	}
 	if doc.Way().Answers == agreement.AnswersCounts {
 		tally := func() (*agreement.Tally, error) { return w.o.Ledger.Tally(ctx, f, q.Groups) }
-		return w.counted(ctx, doc, q, q.Body(doc), tally, seen)
+		return w.counted(ctx, doc, q, q.Reply(doc), tally, seen)
 	}
 	a, err := w.o.Ledger.Answer(ctx, f, q, before)
 	if err != nil {
@@ -201,12 +201,12 @@ func (w *Answerer) fromLedger(ctx context.Context, doc *agreement.Agreement, q *
 }
 
 // counted answers a charged question with the counts of today, which are made once.
-func (w *Answerer) counted(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, body map[string]any, tally func() (*agreement.Tally, error), seen uint64) (*wirepb.Answer, *Said, error) {
+func (w *Answerer) counted(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, reply event.Answer, tally func() (*agreement.Tally, error), seen uint64) (*wirepb.Answer, *LoggedAnswer, error) {
 	counts, err := w.o.Ledger.Counts(ctx, doc, q, tally)
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := w.o.Ledger.AnswerCounts(ctx, doc, q, counts, body)
+	a, err := w.o.Ledger.AnswerCounts(ctx, doc, q, counts, reply)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -214,7 +214,7 @@ func (w *Answerer) counted(ctx context.Context, doc *agreement.Agreement, q *led
 }
 
 // message puts an answer of our ledger into its message.
-func (w *Answerer) message(a *ledger.Answer, seen uint64) (*wirepb.Answer, *Said, error) {
+func (w *Answerer) message(a *ledger.Answer, seen uint64) (*wirepb.Answer, *LoggedAnswer, error) {
 	out := &wirepb.Answer{Event: a.Event, Index: a.Index, Checkpoint: a.Note, Inclusion: tlog.JoinHashes(a.Inclusion)}
 	for _, it := range a.Items {
 		out.Entries = append(out.Entries, &wirepb.Entry{Index: it.Index, Token: it.Token})
@@ -229,29 +229,26 @@ func (w *Answerer) message(a *ledger.Answer, seen uint64) (*wirepb.Answer, *Said
 		}
 		out.Consistency = tlog.JoinHashes(proof)
 	}
-	said, _, err := w.logged(a.Index)
-	return out, said, err
+	logged, _, err := w.logged(a.Index)
+	return out, logged, err
 }
 
 // logged reads an answer of ours from our log.
-func (w *Answerer) logged(index uint64) (s *Said, jws []byte, err error) {
-	s = &Said{}
+func (w *Answerer) logged(index uint64) (a *LoggedAnswer, jws []byte, err error) {
+	a = &LoggedAnswer{}
 	err = w.o.Ledger.View(func(v *ledger.View) error {
-		ev, b, err := v.Event(index)
-		if err != nil {
+		var b []byte
+		if a.Answer, b, err = ledger.ReadEvent(v, index, event.KindAnswer, event.ParseAnswer); err != nil {
 			return err
 		}
 		jws = bytes.Clone(b)
-		if s.AnswerSaid, err = ledger.AnswerOf(ev); err != nil {
-			return err
-		}
 		t, _, err := record.ParseEvent(jws)
 		if err == nil {
-			s.Entry = t.Entry()
+			a.Entry = t.Entry()
 		}
 		return err
 	})
-	return s, jws, err
+	return a, jws, err
 }
 
 // told says what may be told of why there is no answer.
@@ -303,21 +300,21 @@ func (w *Answerer) early(from name.Council, in *wirepb.Question, err error) bool
 	if !ok || r.code != codeNotInForce && r.code != codeOtherVersion {
 		return false
 	}
-	said, _, err := w.signed(from, in.GetEvent(), event.KindQuestion)
+	asked, _, err := signed(w, from, in.GetEvent(), event.KindQuestion, event.ParseQuestion)
 	if err != nil {
 		return false
 	}
-	for _, st := range w.o.Agreements.Texts(said.Agreement, w.o.Now()) {
+	for _, st := range w.o.Agreements.Texts(asked.Agreement, w.o.Now()) {
 		if !bytes.Equal(st.Digest[:], in.GetAgreementDigest()) {
 			continue
 		}
 		for _, c := range st.Awaiting {
-			if c != from && c != said.For {
+			if c != from && c != asked.For {
 				return false
 			}
 		}
 		for _, s := range st.Suspensions {
-			if s.By != from && s.By != said.For {
+			if s.By != from && s.By != asked.For {
 				return false
 			}
 		}
@@ -341,55 +338,55 @@ func (w *Answerer) read(from name.Council, in *wirepb.Question) (*ledger.Questio
 	if !ok || !m.ActiveAt(now) {
 		return nil, nil, refuse(codeNotAgreed, "you are no member of our directory")
 	}
-	said, entry, err := w.signed(from, in.GetEvent(), event.KindQuestion)
+	asked, entry, err := signed(w, from, in.GetEvent(), event.KindQuestion, event.ParseQuestion)
 	switch {
 	case judge.Waits(err):
 		return nil, nil, refuse(codeNotReady, "the question's signed event cannot be checked yet")
-	case err != nil, checkReason(said.Because) != nil:
+	case err != nil, checkReason(asked.Because) != nil:
 		return nil, nil, refuse(codeQuestion, "the question's signed event does not hold")
 	}
-	doc, why, newest := w.o.inForce(said.Agreement, now)
-	if doc == nil || !w.o.mayAsk(doc, from, said.For) {
+	doc, why, newest := w.o.inForce(asked.Agreement, now)
+	if doc == nil || !w.o.mayAsk(doc, from, asked.For) {
 		// The same is said of an agreement that does not exist and of one with others.
-		if doc == nil && newest != nil && w.o.mayAsk(newest, from, said.For) {
+		if doc == nil && newest != nil && w.o.mayAsk(newest, from, asked.For) {
 			return nil, nil, refuse(codeNotInForce, "%s", why)
 		}
 		return nil, nil, refuse(codeNotAgreed, "no such agreement with you")
 	}
 	text := doc.Digest()
-	if !bytes.Equal(text[:], in.GetAgreementDigest()) || said.Version != doc.Version {
+	if !bytes.Equal(text[:], in.GetAgreementDigest()) || asked.Version != uint64(doc.Version) {
 		return nil, nil, refuse(codeOtherVersion, "version %d of the agreement is in force", doc.Version)
 	}
-	if said.Partner != doc.From {
+	if asked.To != doc.From {
 		return nil, nil, refuse(codeQuestion, "the question is addressed to another")
 	}
 	q := &ledger.Question{
-		ID: said.Question, By: from, For: said.For, Event: in.GetEvent(), Entry: entry, Because: said.Because,
+		ID: asked.ID, By: from, For: asked.For, Event: in.GetEvent(), Entry: entry, Because: asked.Because,
 		Text: text, PerDay: w.o.PerDay(),
 	}
-	return q, doc, w.readAsked(doc, q, said, in.GetValue())
+	return q, doc, w.readAsked(doc, q, asked, in.GetValue())
 }
 
 // readAsked reads by what is asked.
-func (w *Answerer) readAsked(doc *agreement.Agreement, q *ledger.Question, said ledger.AnswerSaid, value string) error {
+func (w *Answerer) readAsked(doc *agreement.Agreement, q *ledger.Question, asked event.Question, value string) error {
 	switch doc.Way().Answers {
 	case agreement.AnswersRecords:
-		if !doc.MayAskBy(said.Field) || value == "" {
+		if !doc.MayAskBy(asked.Field) || value == "" {
 			return refuse(codeField, "the agreement lets you ask by %s", FieldWords(doc.Match))
 		}
-		q.Asked = agreement.Asked{Field: said.Field, Value: value}
+		q.Asked = agreement.Asked{Field: asked.Field, Value: value}
 	case agreement.AnswersCounts:
 		std, err := w.o.Ledger.StandardOf(doc.Standard)
 		if err != nil {
 			return err
 		}
-		if ps := doc.GroupedBy(std, said.Groups); len(ps) > 0 {
+		if ps := doc.GroupedBy(std, asked.By); len(ps) > 0 {
 			return refuse(codeField, "%s", ps[0].Detail)
 		}
-		if !slices.IsSorted(said.Groups) || len(slices.Compact(slices.Clone(said.Groups))) < len(said.Groups) {
+		if !slices.IsSorted(asked.By) || len(slices.Compact(slices.Clone(asked.By))) < len(asked.By) {
 			return refuse(codeField, "the fields to count by are not in order, each once")
 		}
-		q.Groups = said.Groups
+		q.Groups = asked.By
 	default:
 		return refuse(codeNotAgreed, "no questions are answered under this agreement: records are copied")
 	}
@@ -399,28 +396,30 @@ func (w *Answerer) readAsked(doc *agreement.Agreement, q *ledger.Question, said 
 // signed reads an event of another council about a question and checks who signed
 // it. Where it stands in their log we cannot tell. The error is of the judge, and
 // wraps judge.ErrLied for what breaks a rule.
-func (w *Answerer) signed(from name.Council, jws []byte, kind string) (said ledger.AnswerSaid, entry tlog.Hash, err error) {
+func signed[C any](w *Answerer, from name.Council, jws []byte, kind string, parse func(map[string]any) (C, error)) (content C, entry tlog.Hash, err error) {
 	t, ev, rule, err := w.o.Judge.Event(from, jws, directory.AnyPlace)
 	switch {
 	case err != nil:
-		return said, entry, err
+		return content, entry, err
 	case rule != "":
-		return said, entry, lied(rule)
+		return content, entry, lied(rule)
 	case ev.Kind != kind:
-		return said, entry, lied("another kind of event")
+		return content, entry, lied("another kind of event")
 	}
-	said, err = ledger.AnswerOf(ev)
-	return said, t.Entry(), err
+	if content, err = parse(ev.Body); err != nil {
+		return content, entry, lied(err.Error())
+	}
+	return content, t.Entry(), nil
 }
 
 // keepReceipt keeps what an asker says of our answer, once it holds.
-func (w *Answerer) keepReceipt(ctx context.Context, from name.Council, said *Said, jws []byte) error {
-	r, _, err := w.signed(from, jws, event.KindAnswerReceipt)
+func (w *Answerer) keepReceipt(ctx context.Context, from name.Council, answer *LoggedAnswer, jws []byte) error {
+	r, _, err := signed(w, from, jws, event.KindAnswerReceipt, event.ParseAnswerReceipt)
 	if err != nil {
 		return fmt.Errorf("receipt: %w", err)
 	}
-	if r.Question != said.Question || r.Asked != said.Entry.String() || r.Agreement != said.Agreement {
+	if r.ID != answer.ID || r.Answer != answer.Entry || r.Agreement != answer.Agreement {
 		return fmt.Errorf("receipt: %w", lied("it is for something else"))
 	}
-	return w.o.Ledger.KeepReceipt(ctx, from, r.Question, jws)
+	return w.o.Ledger.KeepReceipt(ctx, from, r.ID, jws)
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -46,8 +46,8 @@ type Request struct {
 type Answer struct {
 	Agreement  *agreement.Agreement
 	By         name.Council // who answered: the agreement's sender, or a member of the footprint that it is
-	Question   ledger.QuestionID
-	Outcome    string   // ledger.Found or ledger.Counted
+	Question   event.QuestionID
+	Outcome    string   // event.OutcomeFound or event.OutcomeCounted
 	Records    []Record // what was found, which nobody keeps
 	Counts     *agreement.Counts
 	Token      []byte // the signed event that holds the counts
@@ -79,11 +79,11 @@ func (k *Asker) Lookup(ctx context.Context, net wire.Network, r Request) (*Answe
 		return nil, err
 	}
 	switch from := p.doc.From; got.Outcome {
-	case ledger.Nothing:
+	case event.OutcomeNothing:
 		return nil, fail(NotFound, "look at the value again: it must be written as the other council writes it",
 			"%s knows of no record that may be asked for under %s by this %s; the question is logged on both sides", from, r.Agreement, r.Field)
-	case ledger.TooMany:
-		return nil, fail(Refused, "ask by a field that one record has alone", "too many records of %s have this %s, more than %d: none is shown; the question is logged on both sides", from, r.Field, ledger.MaxFound)
+	case event.OutcomeTooMany:
+		return nil, fail(Refused, "ask by a field that one record has alone", "too many records of %s have this %s, more than %d: none is shown; the question is logged on both sides", from, r.Field, event.MaxFound)
 	}
 	return got, nil
 }
@@ -121,7 +121,7 @@ func (k *Asker) Pose(ctx context.Context, mode agreement.Mode, r Request) (*Pose
 	if err != nil {
 		return nil, err
 	}
-	return p, k.sign(ctx, p, p.body())
+	return p, k.sign(ctx, p, p.q.Content(p.doc))
 }
 
 // Message returns a question as it goes to a council, when the newest checkpoint
@@ -138,14 +138,6 @@ func (p *Posed) logOf(by name.Council) name.Council {
 		return p.doc.From
 	}
 	return by
-}
-
-// body returns what the signed event of a question says.
-func (p *Posed) body() map[string]any {
-	m := p.q.Body(p.doc)
-	delete(m, "asked")
-	m["to"] = string(p.doc.From)
-	return m
 }
 
 // prepare makes the question that a request asks, if it may be asked.
@@ -237,7 +229,7 @@ func (k *Asker) newQuestion(want agreement.Answers, r Request) (*agreement.Agree
 	var err error
 	if r.Question == "" {
 		_, err = rand.Read(q.ID[:])
-	} else if q.ID, err = ledger.ParseQuestionID(r.Question); err != nil {
+	} else if q.ID, err = event.ParseQuestionID(r.Question); err != nil {
 		err = fail(Usage, "stile lookup list", "%v", err)
 	}
 	return doc, q, err
@@ -258,8 +250,8 @@ func (k *Asker) AsksFor(doc *agreement.Agreement) name.Council {
 }
 
 // sign logs a question, before it is asked, and gives it its signed event.
-func (k *Asker) sign(ctx context.Context, p *Posed, body map[string]any) (err error) {
-	if p.q.Event, err = k.o.Ledger.LogQuestion(ctx, p.q.ID, body); err != nil {
+func (k *Asker) sign(ctx context.Context, p *Posed, content event.Question) (err error) {
+	if p.q.Event, err = k.o.Ledger.LogQuestion(ctx, content); err != nil {
 		if errors.Is(err, ledger.ErrAnotherQuestion) {
 			return fail(Conflict, "leave out --question", "the question %s asked something else, or for another reason", p.q.ID)
 		}
@@ -286,7 +278,7 @@ func (k *Asker) ask(ctx context.Context, net wire.Network, p *Posed) (*Answer, e
 	if err := k.o.Ledger.Allowed(from); err != nil {
 		return nil, fail(Refused, "stile council quarantine show "+string(from), "%v", err)
 	}
-	if err := k.sign(ctx, p, p.body()); err != nil {
+	if err := k.sign(ctx, p, p.q.Content(p.doc)); err != nil {
 		return nil, err
 	}
 	members := []name.Council{from}
@@ -426,7 +418,7 @@ func (k *Asker) askOnce(ctx context.Context, net wire.Network, to name.Council, 
 		st.Reset()
 		return nil, err
 	}
-	receipt, err := k.o.Ledger.LogReceipt(ctx, p.q.ID, p.receipt(to, got))
+	receipt, err := k.o.Ledger.LogReceipt(ctx, p.receipt(to, got))
 	if err != nil {
 		return nil, err
 	}
@@ -440,26 +432,13 @@ func (k *Asker) askOnce(ctx context.Context, net wire.Network, to name.Council, 
 }
 
 // receipt returns what our receipt for an answer says.
-func (p *Posed) receipt(to name.Council, got *checked) map[string]any {
-	records, entries := []any{}, []any{}
-	for i := range got.said.Records {
-		records, entries = append(records, string(got.said.Records[i])), append(entries, json.Number(fmt.Sprint(got.said.Entries[i])))
-	}
-	m := map[string]any{
-		"agreement": string(p.doc.Name), "from": string(to), "question": p.q.ID.String(), "answer": got.entry.String(),
-		"outcome": got.Outcome, "records": records, "entries": entries,
-		"size": json.Number(fmt.Sprint(got.Checkpoint.Size)), "root": got.Checkpoint.Root.String(),
-	}
-	if p.q.For != "" {
-		m["for"] = string(p.q.For)
-	}
+func (p *Posed) receipt(to name.Council, got *checked) event.AnswerReceipt {
+	r := event.AnswerReceipt{Agreement: p.doc.Name, From: to, For: p.q.For, ID: p.q.ID, Answer: got.entry, Result: got.content.Result}
 	if to != p.doc.From {
-		m["footprint"] = string(p.doc.From)
+		r.Footprint = p.doc.From
 	}
-	if got.Outcome == ledger.Counted {
-		m["counts"] = json.Number(fmt.Sprint(got.said.Counts))
-	}
-	return m
+	r.Size, r.Root = got.Checkpoint.Size, got.Checkpoint.Root
+	return r
 }
 
 // keepFalseAnswer keeps what no honest council can have sent, for status to show.

@@ -1,6 +1,7 @@
 package question
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
@@ -23,9 +25,9 @@ func lied(what string) error { return fmt.Errorf("%w: %s", judge.ErrLied, what) 
 // checked is an answer that holds, with what a receipt needs.
 type checked struct {
 	Answer
-	head  *judge.Head
-	said  ledger.AnswerSaid
-	entry tlog.Hash // of the answer's event
+	head    *judge.Head
+	content event.Answer // what the answer's event says
+	entry   tlog.Hash    // of that event
 }
 
 // Check decides about an answer that a council gave to a question. The error wraps
@@ -72,10 +74,10 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 	if err != nil {
 		return nil, err
 	}
-	if got.said, err = ledger.AnswerOf(ev); err != nil || !answers(got.said, doc, q) || (got.said.Footprint == doc.From) != (by != doc.From) {
+	if got.content, err = event.ParseAnswer(ev.Body); err != nil || !answers(got.content, doc, q) || (got.content.Footprint == doc.From) != (by != doc.From) {
 		return nil, lied("its answer is to another question")
 	}
-	got.entry, got.Outcome = t.Entry(), got.said.Outcome
+	got.entry, got.Outcome = t.Entry(), got.content.Outcome
 	hashes, indexes, err := k.checkContents(doc, q, shared, a, got)
 	if err != nil {
 		return nil, err
@@ -106,7 +108,7 @@ func (k *Asker) event(by name.Council, jws []byte, kind string, place uint64) (*
 // checkContents checks the records or counts of an answer, and returns what has to
 // stand in the log.
 func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shared bool, a *wirepb.Answer, got *checked) (hashes []tlog.Hash, indexes []uint64, err error) {
-	if len(a.GetEntries()) != len(got.said.Entries) || (a.GetCounts() != nil) != (got.said.Outcome == ledger.Counted) {
+	if len(a.GetEntries()) != len(got.content.Entries) || (a.GetCounts() != nil) != (got.content.Outcome == event.OutcomeCounted) {
 		return nil, nil, lied("it sent something else than its answer says")
 	}
 	var under *judge.Case
@@ -116,7 +118,7 @@ func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shar
 		}
 	}
 	for i, e := range a.GetEntries() {
-		if e.GetIndex() != got.said.Entries[i] || e.GetIndex() >= got.Checkpoint.Size || !shared && e.GetIndex() >= a.GetIndex() {
+		if e.GetIndex() != got.content.Entries[i] || e.GetIndex() >= got.Checkpoint.Size || !shared && e.GetIndex() >= a.GetIndex() {
 			return nil, nil, lied("it sent another record than its answer says")
 		}
 		v, err := k.checkRecord(under, got.head, doc, q, e)
@@ -124,7 +126,7 @@ func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shar
 			return nil, nil, err
 		}
 		switch {
-		case v.View.Record != got.said.Records[i]:
+		case v.View.Record != got.content.Records[i]:
 			return nil, nil, lied("it sent another record than its answer says")
 		case shared && !slices.Contains(k.o.Footprints.Members(doc.From), v.View.Council):
 			return nil, nil, lied("a record in it was issued by a council that is no member")
@@ -133,7 +135,7 @@ func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shar
 		hashes, indexes = append(hashes, v.Entry), append(indexes, e.GetIndex())
 	}
 	if e := a.GetCounts(); e != nil {
-		if e.GetIndex() != got.said.Counts || e.GetIndex() >= a.GetIndex() {
+		if e.GetIndex() != got.content.Counts || e.GetIndex() >= a.GetIndex() {
 			return nil, nil, lied("it sent other counts than its answer says")
 		}
 		t, ev, err := k.event(got.By, e.GetToken(), event.KindCounts, e.GetIndex())
@@ -197,9 +199,8 @@ func (k *Asker) checkCounts(doc *agreement.Agreement, q *ledger.Question, ev *re
 }
 
 // answers reports whether an answer is to a question.
-func answers(said ledger.AnswerSaid, doc *agreement.Agreement, q *ledger.Question) bool {
-	counted := doc.Way().Answers == agreement.AnswersCounts
-	return said.Agreement == doc.Name && said.Version == doc.Version && said.Partner == q.By && said.For == q.For &&
-		said.Question == q.ID && said.Asked == q.Entry.String() && said.Because == q.Because &&
-		said.Field == q.Asked.Field && slices.Equal(said.Groups, q.Groups) && counted == (said.Outcome == ledger.Counted)
+func answers(a event.Answer, doc *agreement.Agreement, q *ledger.Question) bool {
+	want := q.Reply(doc)
+	return bytes.Equal(strictjson.Canonical(a.Question.Body()), strictjson.Canonical(want.Question.Body())) && a.Asked == want.Asked &&
+		(doc.Way().Answers == agreement.AnswersCounts) == (a.Outcome == event.OutcomeCounted)
 }

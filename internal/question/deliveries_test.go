@@ -1,9 +1,7 @@
 package question_test
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"testing"
 
@@ -14,7 +12,6 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/record"
-	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -137,27 +134,26 @@ func viewOf(token []byte) *record.View {
 
 // answer makes the answer that an entry comes in.
 func answer(w *judgetest.World, p *question.Posed, by name.Council, s *judgetest.Sent) *wirepb.Answer {
-	number := func(n uint64) json.Number { return json.Number(fmt.Sprint(n)) }
-	body := p.AnswerBody()
-	body["records"], body["entries"], body["size"], body["root"] = []any{}, []any{}, number(s.Log.Size()), (tlog.Hash{}).String()
+	reply := p.Reply()
+	reply.Size = s.Log.Size()
 	a := &wirepb.Answer{Footprint: w.Shared}
 	if e := (&wirepb.Entry{Index: s.Index, Token: s.Token}); w.Doc.Way().Answers == agreement.AnswersCounts {
-		a.Counts, body["outcome"], body["counts"] = e, ledger.Counted, number(s.Index)
+		a.Counts, reply.Outcome, reply.Counts = e, event.OutcomeCounted, s.Index
 	} else {
 		id := w.Record("A/1")
 		if view := viewOf(s.Token); view != nil {
 			id = view.Record
 		}
-		a.Entries, body["outcome"], body["records"], body["entries"] = []*wirepb.Entry{e}, ledger.Found, []any{string(id)}, []any{number(s.Index)}
+		a.Entries, reply.Outcome, reply.Records, reply.Entries = []*wirepb.Entry{e}, event.OutcomeFound, []name.Record{id}, []uint64{s.Index}
 	}
 	if w.Shared {
-		body["footprint"] = string(w.Doc.From)
+		reply.Footprint = w.Doc.From
 		own := w.NewLog(by)
-		a.Event = w.Event(own, by, w.Rings[by], event.KindAnswer, body).Token
+		a.Event = w.Event(own, by, w.Rings[by], event.KindAnswer, reply.Body()).Token
 		a.Checkpoint, a.Inclusion = s.Log.Checkpoint(), s.Log.Inclusion(s.Index)
 		return a
 	}
-	said := w.Event(s.Log, by, w.Second, event.KindAnswer, body)
+	said := w.Event(s.Log, by, w.Second, event.KindAnswer, reply.Body())
 	a.Event, a.Index, a.Checkpoint, a.Inclusion = said.Token, said.Index, s.Log.Checkpoint(), s.Log.Inclusion(s.Index, said.Index)
 	return a
 }

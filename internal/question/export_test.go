@@ -1,6 +1,7 @@
 package question
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"slices"
@@ -15,22 +16,22 @@ import (
 
 // PoseAs is Pose with change altering what the signed event says, and by without a
 // look at what may be counted by.
-func (k *Asker) PoseAs(ctx context.Context, mode agreement.Mode, r Request, change func(body map[string]any)) (*Posed, error) {
+func (k *Asker) PoseAs(ctx context.Context, mode agreement.Mode, r Request, change func(*event.Question)) (*Posed, error) {
 	doc, q, err := k.newQuestion(mode.Way().Answers, r)
 	if err != nil {
 		return nil, err
 	}
 	q.Asked, q.Groups = agreement.Asked{Field: r.Field, Value: r.Value}, r.By
 	p := &Posed{doc, q}
-	body := p.body()
+	content := q.Content(doc)
 	if change != nil {
-		change(body)
+		change(&content)
 	}
-	return p, k.sign(ctx, p, body)
+	return p, k.sign(ctx, p, content)
 }
 
-// AnswerBody returns what an answer repeats of a question.
-func (p *Posed) AnswerBody() map[string]any { return p.q.Body(p.doc) }
+// Reply returns what an answer says of a question.
+func (p *Posed) Reply() event.Answer { return p.q.Reply(p.doc) }
 
 // another returns a question as it would be charged under an id of its own.
 func another(ctx context.Context, l *ledger.Ledger, p *Posed) (*ledger.Question, error) {
@@ -45,13 +46,13 @@ func another(ctx context.Context, l *ledger.Ledger, p *Posed) (*ledger.Question,
 
 // Lie answers a question with any records, all fields of which keep lets out, and
 // with a signed, logged and proved event that says what change makes of it.
-func (w *Answerer) Lie(ctx context.Context, p *Posed, keep func(pointer string, shell bool) bool, records []name.Record, change func(body map[string]any)) (*wirepb.Answer, error) {
+func (w *Answerer) Lie(ctx context.Context, p *Posed, keep func(pointer string, shell bool) bool, records []name.Record, change func(*event.Answer)) (*wirepb.Answer, error) {
 	l := w.o.Ledger
 	q, err := another(ctx, l, p)
 	if err != nil {
 		return nil, err
 	}
-	body := p.q.Body(p.doc)
+	reply := p.q.Reply(p.doc)
 	out := &wirepb.Answer{}
 	var found []*ledger.Version
 	err = l.View(func(v *ledger.View) error {
@@ -62,15 +63,19 @@ func (w *Answerer) Lie(ctx context.Context, p *Posed, keep func(pointer string, 
 			}
 			found = append(found, ver)
 		}
+		slices.SortFunc(found, func(a, b *ledger.Version) int { return cmp.Compare(a.Index, b.Index) })
 		cp, _ := v.Checkpoint()
-		ledger.DescribeAnswer(body, found, false, cp)
+		reply.Result = event.Result{Outcome: event.OutcomeNothing, Size: cp.Size, Root: cp.Root}
+		for _, ver := range found {
+			reply.Outcome, reply.Records, reply.Entries = event.OutcomeFound, append(reply.Records, ver.Claims.Record), append(reply.Entries, ver.Index)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	if change != nil {
-		change(body)
+		change(&reply)
 	}
 	var indexes []uint64
 	for _, ver := range found {
@@ -80,7 +85,7 @@ func (w *Answerer) Lie(ctx context.Context, p *Posed, keep func(pointer string, 
 		}
 		out.Entries, indexes = append(out.Entries, &wirepb.Entry{Index: ver.Index, Token: t.Bytes()}), append(indexes, ver.Index)
 	}
-	if out.Index, _, err = l.LogAnswer(ctx, q, body); err != nil {
+	if out.Index, _, err = l.LogAnswer(ctx, q, reply); err != nil {
 		return nil, err
 	}
 	return out, l.View(func(v *ledger.View) error {
@@ -116,7 +121,7 @@ func (w *Answerer) LieCounts(ctx context.Context, p *Posed, change func(c *agree
 	if err != nil {
 		return nil, err
 	}
-	a, err := l.AnswerCounts(ctx, p.doc, q, index, p.q.Body(p.doc))
+	a, err := l.AnswerCounts(ctx, p.doc, q, index, p.q.Reply(p.doc))
 	if err != nil {
 		return nil, err
 	}

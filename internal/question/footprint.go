@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -26,7 +26,7 @@ import (
 
 // fromReplica answers a charged question to a footprint from our replica of it,
 // for an asker that has seen, at a size, the log that the answer is of.
-func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, seen uint64) (*wirepb.Answer, *Said, error) {
+func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q *ledger.Question, seen uint64) (*wirepb.Answer, *LoggedAnswer, error) {
 	f := w.o.Footprints.Replica(doc.From)
 	if f == nil || !slices.Contains(f.Councils(), w.o.Self) {
 		return nil, nil, refuse(codeElsewhere, "no replica of that footprint is open here")
@@ -35,8 +35,8 @@ func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q 
 	if err != nil {
 		return nil, nil, err
 	}
-	body := q.Body(doc)
-	body["footprint"] = string(doc.From)
+	reply := q.Reply(doc)
+	reply.Footprint = doc.From
 	if doc.Way().Answers == agreement.AnswersCounts {
 		// Two members that counted at two moments of a day would show what changed
 		// between, so that one of those that have signed counts on a day, and
@@ -45,7 +45,7 @@ func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q 
 		if who := counter(signers, doc.Digest(), today); who != w.o.Self {
 			return nil, nil, refuse(codeElsewhere, "today %s counts for %s", who, doc.From)
 		}
-		return w.counted(ctx, doc, q, body, func() (*agreement.Tally, error) { return tally(f, doc, q.Groups, signers) }, seen)
+		return w.counted(ctx, doc, q, reply, func() (*agreement.Tally, error) { return tally(f, doc, q.Groups, signers) }, seen)
 	}
 	found, err := w.find(f, doc, q, signers)
 	if err != nil {
@@ -57,16 +57,17 @@ func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q 
 	if signed == nil {
 		return nil, nil, refuse(codeNotReady, "no majority has cosigned a checkpoint yet of all that was searched")
 	}
-	outcome, indexes := found.describe(body, cp)
-	index, again, err := w.o.Ledger.LogAnswer(ctx, q, body)
+	reply.Result = found.result(cp)
+	indexes := reply.Entries
+	index, again, err := w.o.Ledger.LogAnswer(ctx, q, reply)
 	if err != nil {
 		return nil, nil, err
 	}
-	said, jws, err := w.logged(index)
+	logged, jws, err := w.logged(index)
 	if err != nil {
 		return nil, nil, err
 	}
-	if again && (said.Outcome != outcome || !slices.Equal(said.Entries, indexes)) {
+	if again && (logged.Outcome != reply.Outcome || !slices.Equal(logged.Entries, indexes)) {
 		return nil, nil, ledger.ErrChanged
 	}
 	out := &wirepb.Answer{Event: jws, Index: index, Checkpoint: signed, Footprint: true}
@@ -87,7 +88,7 @@ func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q 
 		}
 		out.Consistency = tlog.JoinHashes(proof)
 	}
-	return out, said, nil
+	return out, logged, nil
 }
 
 // found is what a question found in a footprint.
@@ -103,28 +104,24 @@ type heldRecord struct {
 	token *record.Token
 }
 
-// describe writes into the body of an event what is answered. Records that are too
-// many are forgotten.
-func (f *found) describe(body map[string]any, cp tlog.Checkpoint) (outcome string, indexes []uint64) {
+// result says what is answered, below a checkpoint of the footprint. Records that
+// are too many are forgotten.
+func (f *found) result(cp tlog.Checkpoint) event.Result {
 	size := 0
 	for _, r := range f.records {
 		size += len(r.token.Bytes())
 	}
-	outcome = ledger.Found
+	out := event.Result{Outcome: event.OutcomeFound, Size: cp.Size, Root: cp.Root}
 	switch {
 	case f.more, len(f.records) > 1 && size > ledger.MaxPageBytes:
-		outcome, f.records = ledger.TooMany, nil
+		out.Outcome, f.records = event.OutcomeTooMany, nil
 	case len(f.records) == 0:
-		outcome = ledger.Nothing
+		out.Outcome = event.OutcomeNothing
 	}
-	records, entries := []any{}, []any{}
 	for _, r := range f.records {
-		records, entries = append(records, string(r.held.View.Record)), append(entries, json.Number(fmt.Sprint(r.held.Index)))
-		indexes = append(indexes, r.held.Index)
+		out.Records, out.Entries = append(out.Records, r.held.View.Record), append(out.Entries, r.held.Index)
 	}
-	body["outcome"], body["records"], body["entries"] = outcome, records, entries
-	body["size"], body["root"] = json.Number(fmt.Sprint(cp.Size)), cp.Root.String()
-	return outcome, indexes
+	return out
 }
 
 // find finds the records that a question may be answered with.
@@ -157,7 +154,7 @@ func (w *Answerer) find(f *footprint.Footprint, doc *agreement.Agreement, q *led
 		if t == nil || h.View.Op != record.Put || !t.Match(h.View.Body) || !slices.Contains(t.Asked(h.View.Body), q.Asked) {
 			continue // it has just changed
 		}
-		if len(out.records) == ledger.MaxFound {
+		if len(out.records) == event.MaxFound {
 			out.more = true
 			break
 		}

@@ -6,8 +6,8 @@ import (
 	"sync"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
-	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -115,11 +115,11 @@ func (x *indexes) add(w *Answerer, f *footprint.Footprint, i *index, doc *agreem
 	case h.Erased:
 		return nil // what erased it stands further on
 	case h.Event != nil:
-		_, rec := ledger.WithdrawalOf(h.Event)
-		if rec == "" {
+		gone, err := event.ParseWithdrawal(h.Event.Body)
+		if h.Event.Kind != event.KindWithdrawal || err != nil {
 			return nil
 		}
-		p = place{h.Event.Council, rec.Bytes()}
+		p = place{h.Event.Council, gone.Record.Bytes()}
 	default:
 		p = place{h.View.Council, h.View.Record.Bytes()}
 	}

@@ -1,7 +1,6 @@
 package question_test
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -66,7 +66,7 @@ func TestLyingAnswer(t *testing.T) {
 	if err := b.Check(t.Context(), northmoor, p, 0, honest); err != nil {
 		t.Fatal("an honest answer is refused: ", err)
 	}
-	lie := func(keep func(string, bool) bool, records []name.Record, change func(map[string]any)) *wirepb.Answer {
+	lie := func(keep func(string, bool) bool, records []name.Record, change func(*event.Answer)) *wirepb.Answer {
 		t.Helper()
 		x, err := a.Lie(t.Context(), p, keep, records, change)
 		if err != nil {
@@ -87,12 +87,12 @@ func TestLyingAnswer(t *testing.T) {
 	}{
 		"more fields":       {lie(all, right, nil), "field beyond the agreement at /"},
 		"another record":    {lie(agreedFields, made[1:2], nil), "not the one that was asked for"},
-		"another agreement": {lie(agreedFields, right, func(m map[string]any) { m["agreement"] = "northmoor.gov.uk/other" }), "another question"},
-		"another version":   {lie(agreedFields, right, func(m map[string]any) { m["version"] = json.Number("2") }), "another question"},
-		"another asker":     {lie(agreedFields, right, func(m map[string]any) { m["to"] = "hexwell.gov.uk" }), "another question"},
-		"another question":  {lie(agreedFields, right, func(m map[string]any) { m["question"] = strings.Repeat("0", 32) }), "another question"},
-		"another reason":    {lie(agreedFields, right, func(m map[string]any) { m["because"] = "it was nosy" }), "another question"},
-		"unlogged record":   {lie(agreedFields, right, func(m map[string]any) { m["outcome"], m["records"], m["entries"] = "nothing found", []any{}, []any{} }), "something else than its answer says"},
+		"another agreement": {lie(agreedFields, right, func(m *event.Answer) { m.Agreement = "northmoor.gov.uk/other" }), "another question"},
+		"another version":   {lie(agreedFields, right, func(m *event.Answer) { m.Version = 2 }), "another question"},
+		"another asker":     {lie(agreedFields, right, func(m *event.Answer) { m.To = "hexwell.gov.uk" }), "another question"},
+		"another question":  {lie(agreedFields, right, func(m *event.Answer) { m.ID = event.QuestionID{} }), "another question"},
+		"another reason":    {lie(agreedFields, right, func(m *event.Answer) { m.Because = "it was nosy" }), "another question"},
+		"unlogged record":   {lie(agreedFields, right, func(m *event.Answer) { m.Outcome, m.Records, m.Entries = event.OutcomeNothing, nil, nil }), "something else than its answer says"},
 		"forged record": {edit(honest, func(x *wirepb.Answer) {
 			x.Entries[0].Token = resigned(x.Entries[0].Token)
 		}), judge.RuleSignature},
@@ -127,7 +127,7 @@ func TestLyingAsker(t *testing.T) {
 	a.put(person("C-1", "AB123456C", true))
 	doc := text(t, "cases", agreement.Lookup, nil)
 	w.agreed(t, doc)
-	pose := func(change func(map[string]any)) *question.Posed {
+	pose := func(change func(*event.Question)) *question.Posed {
 		t.Helper()
 		p, err := b.PoseAs(t.Context(), agreement.Lookup, question.Request{Agreement: doc.Name, Field: "/number", Value: "AB123456C", Because: "case 1"}, change)
 		if err != nil {
@@ -154,12 +154,12 @@ func TestLyingAsker(t *testing.T) {
 	ask(saltby, p, func(m *wirepb.Question) { m.AgreementDigest = make([]byte, 32) }, "other-version")
 	ask(saltby, p, func(m *wirepb.Question) { m.Version = 0 }, "protocol-version")
 	ask(saltby, p, func(m *wirepb.Question) { m.Value = "" }, "field")
-	ask(saltby, pose(func(m map[string]any) { m["field"] = "/name" }), nil, "field")
-	ask(saltby, pose(func(m map[string]any) { m["agreement"] = "northmoor.gov.uk/none" }), nil, "not-agreed")
-	ask(saltby, pose(func(m map[string]any) { m["for"] = "fens.example" }), nil, "not-agreed")
-	ask(saltby, pose(func(m map[string]any) { m["because"] = "" }), nil, "question")
-	ask(saltby, pose(func(m map[string]any) { m["to"] = "hexwell.gov.uk" }), nil, "question")
-	ask(saltby, pose(func(m map[string]any) { m["version"] = json.Number("2") }), nil, "other-version")
+	ask(saltby, pose(func(m *event.Question) { m.Field = "/name" }), nil, "field")
+	ask(saltby, pose(func(m *event.Question) { m.Agreement = "northmoor.gov.uk/none" }), nil, "not-agreed")
+	ask(saltby, pose(func(m *event.Question) { m.For = "fens.example" }), nil, "not-agreed")
+	ask(saltby, pose(func(m *event.Question) { m.Because = "" }), nil, "question")
+	ask(saltby, pose(func(m *event.Question) { m.To = "hexwell.gov.uk" }), nil, "question")
+	ask(saltby, pose(func(m *event.Question) { m.Version = 2 }), nil, "other-version")
 	if counted, _ := a.asked(doc); counted != 0 {
 		t.Errorf("%d questions counted that were none under the agreement", counted)
 	}

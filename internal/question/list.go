@@ -1,6 +1,7 @@
 package question
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -12,7 +13,10 @@ import (
 // A Logged is one question as our log has it. The value that was asked by stands
 // in no log.
 type Logged struct {
-	ledger.AnswerSaid
+	event.Question
+	Partner name.Council // whom we asked, or who asked us
+	Outcome string       // "" while we have no answer
+	Records []name.Record
 	At      time.Time
 	Ours    bool   // asked by us; else answered by us
 	Index   uint64 // in our log: of the question, or of our answer
@@ -44,25 +48,26 @@ func Read(v *ledger.View, self name.Council, index uint64) (l Logged, err error)
 	if err != nil {
 		return l, err
 	}
-	if l.AnswerSaid, err = ledger.AnswerOf(ev); err != nil {
-		return l, err
-	}
 	l.At, l.Index, l.Ours = time.Unix(ev.IssuedAt, 0).UTC(), index, ev.Kind == event.KindQuestion
-	by := l.Partner
+	by := self
 	if l.Ours {
-		by = self
+		l.Question, err = event.ParseQuestion(ev.Body)
+	} else {
+		var a event.Answer
+		a, err = event.ParseAnswer(ev.Body)
+		l.Question, l.Outcome, l.Records, by = a.Question, a.Outcome, a.Records, a.To
 	}
-	a, err := v.Answered(by, l.Question)
+	if err != nil {
+		return l, fmt.Errorf("entry %d: %w", index, err)
+	}
+	l.Partner = l.To
+	a, err := v.Answered(by, l.ID)
 	if err != nil {
 		return l, err
 	}
 	l.Receipt = a.Receipt != nil
 	if a.ReceiptIndex != 0 {
-		ev, _, err := v.Event(a.ReceiptIndex)
-		if err != nil {
-			return l, err
-		}
-		receipt, err := ledger.AnswerOf(ev)
+		receipt, _, err := ledger.ReadEvent(v, a.ReceiptIndex, event.KindAnswerReceipt, event.ParseAnswerReceipt)
 		if err != nil {
 			return l, err
 		}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
@@ -130,8 +131,8 @@ func fail(k Kind, try, format string, a ...any) *Error {
 
 // checkReason holds a reason to what may stand in two councils' logs.
 func checkReason(s string) error {
-	if s == "" || len(s) > ledger.MaxBecause || !utf8.ValidString(s) {
-		return fmt.Errorf("a reason is a text of at most %d bytes", ledger.MaxBecause)
+	if s == "" || len(s) > event.MaxBecause || !utf8.ValidString(s) {
+		return fmt.Errorf("a reason is a text of at most %d bytes", event.MaxBecause)
 	}
 	for _, r := range s {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {

@@ -2,7 +2,6 @@ package replicas
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -259,7 +258,7 @@ func (s *Set) Discard(ctx context.Context, in api.FootprintRequest) (*api.Empty,
 			return nil, api.Fail(api.Failed, "delete the folder by hand", "delete replica: %v", err)
 		}
 	}
-	_, _, err = s.o.Ledger.AppendNotice(ctx, event.KindFootprintDiscarded, map[string]any{"footprint": string(r.name), "entries": json.Number(fmt.Sprint(entries))})
+	_, _, err = s.o.Ledger.AppendNotice(ctx, event.KindFootprintDiscarded, event.FootprintDiscarded{Footprint: r.name, Entries: entries}.Body())
 	return &api.Empty{}, err
 }
 

@@ -2,7 +2,6 @@ package replicas
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,12 +81,8 @@ func (s *Set) Put(ctx context.Context, in api.FootprintPutRequest) (*api.Footpri
 		return nil, err
 	}
 	slices.Sort(indexes)
-	list := make([]any, len(indexes))
-	for i, x := range indexes {
-		list[i] = json.Number(fmt.Sprint(x))
-	}
 	// Logged before it leaves, as every disclosure is.
-	if _, _, err := s.o.Ledger.AppendNotice(ctx, event.KindFootprintPut, map[string]any{"footprint": string(r.name), "entries": list}); err != nil {
+	if _, _, err := s.o.Ledger.AppendNotice(ctx, event.KindFootprintPut, event.FootprintPut{Footprint: r.name, Entries: indexes}.Body()); err != nil {
 		return nil, err
 	}
 	return r.offer(ctx, ids, entries, map[footprint.Code]string{footprint.Accepted: "taken", footprint.Duplicate: "there already"})

@@ -94,17 +94,17 @@ func letOuts(ev *record.Event) (out []letOut, err error) {
 	var entries []uint64
 	switch ev.Kind {
 	case event.KindDisclosure:
-		d, err := event.ParseDisclosure(ev.Kind, ev.Body)
+		d, err := event.ParseDisclosure(ev.Body)
 		if err != nil {
 			return nil, err
 		}
 		nm, version, entries = d.Agreement, int(d.Version), d.Entries
 	case event.KindAnswer:
-		a, err := ledger.AnswerOf(ev)
+		a, err := event.ParseAnswer(ev.Body)
 		if err != nil {
 			return nil, err
 		}
-		nm, version, entries = a.Agreement, a.Version, a.Entries
+		nm, version, entries = a.Agreement, int(a.Version), a.Entries
 	}
 	for _, i := range entries {
 		out = append(out, letOut{nm, version, i})

@@ -495,7 +495,7 @@ func (e *estate) walkFeed(f *ledger.Feed, to *estate) {
 				w.breach("%s keeps a receipt that %s did not sign: %v", e.Name, to.Name, err)
 				return true
 			}
-			r, err := ledger.ReceiptOf(ev)
+			r, err := event.ParseReceipt(ev.Body)
 			if err != nil || r.Agreement != f.Agreement || r.From != e.Name || len(r.Refused) > 0 {
 				w.breach("%s keeps a receipt of %s that is no good: %+v, %v", e.Name, to.Name, r, err)
 				return true
@@ -509,7 +509,7 @@ func (e *estate) walkFeed(f *ledger.Feed, to *estate) {
 			for _, i := range r.Deleted {
 				deleted[i] = true
 			}
-			over = over || ev.Body["deleted_all"] != nil
+			over = over || r.All
 			return true
 		})
 		if err != nil || !current {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -68,9 +69,8 @@ func (w *World) tapQuestion(wr wire.Write) {
 				w.breach("%s asks with an event that holds a value: %v", wr.From, err)
 				return
 			}
-			a, _ := ev.Body["agreement"].(string)
 			w.mu.Lock()
-			w.feeds[wr.Stream] = a
+			w.feeds[wr.Stream] = string(event.AgreementOf(ev.Body))
 			w.mu.Unlock()
 		} else if len(canaries(wr.Data)) > 0 {
 			w.breach("%s sends a receipt with a value", wr.From)

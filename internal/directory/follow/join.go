@@ -207,9 +207,7 @@ func (f *Follower) change(ctx context.Context, build func(dir string) (*tufdir.C
 	}
 	// Said in the ledger before it is done: if it is then not done, the event
 	// says no more than that it was to be, and joining again says it again.
-	_, _, err = f.o.Ledger.AppendNotice(ctx, event.KindDirectoryJoined, map[string]any{
-		"root": hex.EncodeToString(root[:]), "root_version": fmt.Sprint(version), "left": hex.EncodeToString(was[:]),
-	})
+	_, _, err = f.o.Ledger.AppendNotice(ctx, event.KindDirectoryJoined, event.DirectoryJoined{Root: root, RootVersion: uint64(version), Left: was}.Body())
 	if err != nil {
 		return err
 	}

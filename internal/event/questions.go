@@ -1,0 +1,228 @@
+package event
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Bounds of questions and answers.
+const (
+	// MaxBecause is the most bytes of a reason for a question.
+	MaxBecause = 300
+	// MaxFound is the most records that one question is answered with. It asks for
+	// one; more come only where a key is shared.
+	MaxFound = 10
+	// MaxGroupFields is the most fields that are counted by at once.
+	MaxGroupFields = 4
+)
+
+// A QuestionID is made by the asker, at random.
+type QuestionID [16]byte
+
+// String returns the id as 32 hexadecimal digits.
+func (q QuestionID) String() string { return hexOf(q[:]) }
+
+// ParseQuestionID reads what String prints.
+func ParseQuestionID(s string) (q QuestionID, err error) {
+	if !parseHex(q[:], s) {
+		return QuestionID{}, fmt.Errorf("a question's id is 32 hexadecimal digits")
+	}
+	return q, nil
+}
+
+func parseSHA(s string) (h [32]byte, err error) {
+	if !parseHex(h[:], s) {
+		return [32]byte{}, ErrBody
+	}
+	return h, nil
+}
+
+func hexOf(b []byte) string { return hex.EncodeToString(b) }
+
+// parseHex reads lower-case hexadecimal digits, exactly as many as into takes.
+func parseHex(into []byte, s string) bool {
+	if len(s) != 2*len(into) {
+		return false
+	}
+	_, err := hex.Decode(into, []byte(s))
+	return err == nil && hexOf(into) == s
+}
+
+// A Question says that a council is about to ask. Body, in mode lookup and in mode
+// aggregate:
+//
+//	{"agreement":"northmoor.gov.uk/people","because":"…","field":"/nino","question":"<32 hex>","to":"northmoor.gov.uk","version":1}
+//	{"agreement":"northmoor.gov.uk/planning","because":"…","by":["/district"],"question":"<32 hex>","to":"northmoor.gov.uk","version":1}
+type Question struct {
+	Agreement name.Agreement
+	Version   uint64       // of the agreement
+	To        name.Council // who is asked
+	For       name.Council // the footprint that it is asked for; "" for the asker itself
+	ID        QuestionID
+	Because   string // why, in words, at most MaxBecause bytes
+	// Field is what is asked by. By are the fields to count by, and is nil in mode
+	// lookup: that of a question which counts all records together is empty.
+	Field name.Field
+	By    []name.Field
+}
+
+// Body returns the body of a [KindQuestion].
+func (q Question) Body() map[string]any {
+	body := map[string]any{
+		"agreement": string(q.Agreement), "version": Number(q.Version), "to": string(q.To),
+		"question": q.ID.String(), "because": q.Because,
+	}
+	if q.For != "" {
+		body["for"] = string(q.For)
+	}
+	if q.By == nil {
+		body["field"] = string(q.Field)
+	} else {
+		body["by"] = textList(q.By)
+	}
+	return body
+}
+
+// ParseQuestion reads the body of a [KindQuestion]. The error wraps [ErrBody].
+func ParseQuestion(body map[string]any) (Question, error) {
+	r := read(KindQuestion, body)
+	q := r.question()
+	return q, r.done()
+}
+
+func (r *reader) question() Question {
+	q := Question{
+		Agreement: r.agreement("agreement"), Version: r.version("version"), To: r.council("to"), For: r.councilIf("for"),
+		ID: named(r, "question", "32 hexadecimal digits", ParseQuestionID), Because: r.textOf("because", 0, MaxBecause),
+	}
+	const aField = "a JSON Pointer to a field"
+	if r.has("by") {
+		q.By = append([]name.Field{}, namesOf(r, "by", aField, MaxGroupFields, name.ParseField)...)
+	} else {
+		q.Field = named(r, "field", aField, name.ParseField)
+	}
+	return q
+}
+
+// What became of a question.
+const (
+	OutcomeFound   = "found"         // one record or a few
+	OutcomeNothing = "nothing found" // whether there is none, or none that may be asked for
+	OutcomeTooMany = "too many"      // more than one may be told of: none is
+	OutcomeCounted = "counted"       // in mode aggregate
+)
+
+// A Result is what a question is answered with.
+type Result struct {
+	Outcome string        // one of the outcomes above
+	Records []name.Record // of OutcomeFound, else none
+	Entries []uint64      // the log index of the disclosed version of each, ascending
+	Counts  uint64        // of OutcomeCounted: log index of the counts
+	Size    uint64        // of the log when it was looked up, or in a receipt
+	Root    tlog.Hash     // of the checkpoint that proves it
+}
+
+func (s *Result) write(body map[string]any) {
+	body["outcome"], body["size"], body["root"] = s.Outcome, Number(s.Size), s.Root.String()
+	if s.Outcome == OutcomeCounted {
+		body["counts"] = Number(s.Counts)
+		return
+	}
+	body["records"], body["entries"] = textList(s.Records), indexList(s.Entries)
+}
+
+func (r *reader) result() Result {
+	s := Result{
+		Outcome: r.oneOf("outcome", OutcomeFound, OutcomeNothing, OutcomeTooMany, OutcomeCounted),
+		Size:    r.index("size"), Root: r.hash("root"),
+	}
+	if s.Outcome == OutcomeCounted {
+		s.Counts = r.index("counts")
+		return s
+	}
+	s.Records = namesOf(r, "records", "the id of a record", MaxFound, name.ParseRecord)
+	s.Entries = r.indexes("entries")
+	if len(s.Records) != len(s.Entries) {
+		r.wrong("entries", "has not as many elements as records")
+	}
+	if found := s.Outcome == OutcomeFound; found != (len(s.Records) > 0) {
+		r.wrong("records", "does not go with the outcome")
+	}
+	for i := 1; i < len(s.Entries); i++ {
+		if s.Entries[i] <= s.Entries[i-1] {
+			r.wrong("entries", "is not in ascending order")
+		}
+	}
+	return s
+}
+
+// An Answer says what is about to be answered to a question. Body: what the question
+// says, with to being who asked, and what [Result] says; asked; footprint.
+type Answer struct {
+	Question
+	Asked     tlog.Hash    // the entry of the question's event
+	Footprint name.Council // that a member answers for, of whose log Result is; "" for none
+	Result
+}
+
+// Body returns the body of a [KindAnswer].
+func (a Answer) Body() map[string]any {
+	body := a.Question.Body()
+	body["asked"] = a.Asked.String()
+	if a.Footprint != "" {
+		body["footprint"] = string(a.Footprint)
+	}
+	a.Result.write(body)
+	return body
+}
+
+// ParseAnswer reads the body of a [KindAnswer]. The error wraps [ErrBody].
+func ParseAnswer(body map[string]any) (Answer, error) {
+	r := read(KindAnswer, body)
+	a := Answer{Question: r.question(), Asked: r.hash("asked"), Footprint: r.councilIf("footprint"), Result: r.result()}
+	return a, r.done()
+}
+
+// An AnswerReceipt is the asker's receipt for an answer. Body: its own members and
+// those of [Result].
+//
+//	{"agreement":"northmoor.gov.uk/people","answer":"…","entries":[7],"from":"northmoor.gov.uk","outcome":"found",
+//	 "question":"<32 hex>","records":["…"],"root":"…","size":9}
+type AnswerReceipt struct {
+	Agreement name.Agreement
+	From      name.Council // who answered
+	For       name.Council // the footprint that it was asked for; "" for the asker itself
+	Footprint name.Council // that a member answered for, of whose log Result is; "" for none
+	ID        QuestionID
+	Answer    tlog.Hash // the entry of the answer's event
+	Result
+}
+
+// Body returns the body of a [KindAnswerReceipt].
+func (a AnswerReceipt) Body() map[string]any {
+	body := map[string]any{
+		"agreement": string(a.Agreement), "from": string(a.From), "question": a.ID.String(), "answer": a.Answer.String(),
+	}
+	if a.For != "" {
+		body["for"] = string(a.For)
+	}
+	if a.Footprint != "" {
+		body["footprint"] = string(a.Footprint)
+	}
+	a.Result.write(body)
+	return body
+}
+
+// ParseAnswerReceipt reads the body of a [KindAnswerReceipt]. The error wraps
+// [ErrBody].
+func ParseAnswerReceipt(body map[string]any) (AnswerReceipt, error) {
+	r := read(KindAnswerReceipt, body)
+	a := AnswerReceipt{
+		Agreement: r.agreement("agreement"), From: r.council("from"), For: r.councilIf("for"), Footprint: r.councilIf("footprint"),
+		ID: named(r, "question", "32 hexadecimal digits", ParseQuestionID), Answer: r.hash("answer"), Result: r.result(),
+	}
+	return a, r.done()
+}
