@@ -418,8 +418,8 @@ func TestMembers(t *testing.T) {
 }
 
 // TestLeaverLearns: a member that cannot be reached while the others agree that
-// it leaves learns of it once it can be reached, and one that stays away is
-// removed all the same.
+// it leaves learns of it once it can be reached. One that stays away is removed
+// all the same, and told by the members when it comes back.
 func TestLeaverLearns(t *testing.T) {
 	inFens(t, func(t *testing.T, w *fens) {
 		w.form(5)
@@ -461,16 +461,31 @@ func TestLeaverLearns(t *testing.T) {
 		for _, o := range places {
 			w.world.Heal(o, places[4])
 		}
-		w.await("who left knows it", func() bool { return w.at(places[4]).left() })
+		w.await("who left has applied it", w.at(places[4]).left)
 		w.await("the others let it go", func() bool { return w.voters() == 4 })
 		w.stop(places[4])
 
 		leave(places[3])
-		w.stop(places[3])
 		start := time.Now()
-		w.await("the others let the dead one go", func() bool { return w.voters() == 3 })
+		w.await("the others let go who cannot be reached", func() bool { return w.voters() == 3 })
 		if d := time.Since(start); d > leaveWithin+5*time.Second {
 			t.Errorf("it took %s", d)
+		}
+		time.Sleep(time.Minute) // whatever was on its way to it is lost
+		if w.at(places[3]).Out() {
+			t.Error("it knows that it is out, and nobody told it")
+		}
+		for _, o := range places {
+			w.world.Heal(o, places[3])
+		}
+		w.await("it is told that it is out", w.at(places[3]).Out)
+		if w.at(places[3]).left() {
+			t.Error("it was sent what its members share after it was let go")
+		}
+		for _, o := range others {
+			if w.at(o).Out() {
+				t.Errorf("%s believes that it is out", o)
+			}
 		}
 	})
 }

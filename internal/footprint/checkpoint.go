@@ -198,7 +198,7 @@ func (f *Footprint) takeCosignature(from name.Council, c cosignature) error {
 	s := f.fsm.state.Load()
 	m := s.members[from]
 	if m == nil {
-		return errors.New("not a member of this footprint")
+		return errors.New(RuleMember)
 	}
 	cp := tlog.Checkpoint{Origin: f.o.Name.Origin(), Size: c.Size, Root: c.Root}
 	signed, err := tlog.Assemble(cp, []byte(c.Line))

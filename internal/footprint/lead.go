@@ -165,6 +165,34 @@ func (f *Footprint) mayRemove(id raft.ServerID) bool {
 	return false
 }
 
+// Out reports whether this council is a member no longer: what this replica has
+// applied says so; or no leader is heard of here, and a majority of the members last
+// answered so. The latter is how a member learns of it that could not be reached
+// while the others let it go: it has a vote, hears of no leader, and so asks them all.
+func (f *Footprint) Out() bool {
+	s := f.fsm.state.Load()
+	if s.members[f.o.Self] == nil {
+		return f.left()
+	}
+	if _, leader := f.raft.LeaderWithID(); leader != "" {
+		return false
+	}
+	n := 0
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range s.members {
+		if saysNoMember(f.contact[c].err) {
+			n++
+		}
+	}
+	return n >= s.majority()
+}
+
+func saysNoMember(err error) bool {
+	r, ok := errors.AsType[*Refusal](err)
+	return ok && r.Rule == RuleMember
+}
+
 // peer asks a member how it is.
 func (f *Footprint) peer(c name.Council, within time.Duration) (Peer, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, within)

@@ -205,6 +205,8 @@ func because(m *member, p Peer, err error, ms MemberStatus) string {
 	switch {
 	case m == nil:
 		return "it has been invited and has not joined yet"
+	case saysNoMember(err):
+		return "it says that we are no member"
 	case err != nil:
 		return "it does not answer"
 	case p.Stopped != "":

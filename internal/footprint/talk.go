@@ -214,7 +214,7 @@ func (f *Footprint) serve(ctx context.Context, from name.Council, q request) ([]
 		return signed, nil
 	}
 	if !f.knows(from) {
-		return nil, errors.New("not a member of this footprint")
+		return nil, errors.New(RuleMember)
 	}
 	switch q.ask {
 	case askPut:

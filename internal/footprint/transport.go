@@ -174,7 +174,7 @@ func (f *Footprint) admit(from name.Council, g greeting) string {
 	case g.To != f.server():
 		return "another replica of this council is meant"
 	case !f.knows(from):
-		return "not a member of this footprint"
+		return RuleMember
 	}
 	_, incarnation, _ := parseServer(g.From)
 	if m := f.fsm.state.Load().members[from]; m != nil && slices.Contains(m.Past, incarnation) {
@@ -242,7 +242,11 @@ func (l *streamLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Co
 	if err == nil {
 		answer, err = wire.ReadFrame(br, maxGreeting)
 	}
-	if err == nil && len(answer) > 0 {
+	switch {
+	case err != nil || len(answer) == 0:
+	case string(answer) == RuleMember:
+		err = fmt.Errorf("%s does not take part: %w", council, &Refusal{RuleMember})
+	default:
 		err = fmt.Errorf("%s does not take part: %q", council, answer)
 	}
 	if err == nil {

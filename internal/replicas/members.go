@@ -249,7 +249,7 @@ func (s *Set) Discard(ctx context.Context, in api.FootprintRequest) (*api.Empty,
 			_ = s.reopen(r.name)
 			return nil, err
 		}
-	case slices.Contains(members, s.self):
+	case slices.Contains(members, s.self) && !r.f.Out():
 		return nil, api.Fail(api.Refused, "stile footprint leave "+string(r.name), "as far as is known here we are a member of %s", r.name)
 	default:
 		entries = r.f.Size()

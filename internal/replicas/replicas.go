@@ -351,7 +351,7 @@ func (s *Set) Warnings() (out []string) {
 		if m, ok := s.o.Directory.Member(r.name); r.council == nil && r.f.Formed() && (!ok || !slices.Equal(m.Members, r.f.Councils())) {
 			out = append(out, fmt.Sprintf("the directory does not list the members of %s as they are, so that nobody outside can tell what it has signed: stile footprint entry %s", r.name, r.name))
 		}
-		if c := r.f.Councils(); len(c) > 0 && !slices.Contains(c, s.self) {
+		if r.f.Out() {
 			out = append(out, fmt.Sprintf("we are no member of %s any more and still hold what others shared there: stile footprint discard %s", r.name, r.name))
 		}
 	}
