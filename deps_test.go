@@ -27,7 +27,8 @@ const module = "github.com/stile-exchange/stile"
 // it runs, the second holds what a person may ask of footprints.
 //
 // node/api holds requests, replies and failures so low because all rooms speak of
-// them. internal/catalogue stands above the mapper, which it asks to begin and end.
+// them. internal/catalogue stands above the mapper, which it asks to begin and end, and
+// internal/explain above question and all that keeps a rule, since it words them.
 const policy = `
 	node/name  internal/strictjson  internal/workbook  schemas  schemas/*
 	node/api
@@ -45,7 +46,7 @@ const policy = `
 	internal/peersync  internal/book  internal/machines
 	internal/replicas
 	internal/question  internal/mapper  internal/bundle  internal/gate  internal/statement
-	internal/catalogue
+	internal/catalogue  internal/explain
 	node
 	internal/feed
 	internal/api  internal/web

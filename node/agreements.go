@@ -8,7 +8,6 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
-	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -276,15 +275,6 @@ func (n *Node) reply(st agreement.Status) AgreementReply {
 	return r
 }
 
-// matching says in words how far the records already here are matched for a feed.
-func matching(f *ledger.Feed) string {
-	p := f.Progress()
-	if p.Of == 0 {
-		return "the records already here wait to be matched"
-	}
-	return fmt.Sprintf("the records already here are being matched: %d of %d looked at", p.Looked, p.Of)
-}
-
 func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*AgreementReply, error) {
 	for _, st := range n.book.Texts(a, n.now()) {
 		if st.Agreement.Version != version {
@@ -295,7 +285,7 @@ func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*Agree
 			return &r, nil
 		}
 		r.Document = string(st.Agreement.YAML())
-		partners, err := n.partners(true)
+		partners, err := n.explain.Partners(true)
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -69,18 +68,6 @@ func (n *Node) questions() question.Options {
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, Judge: n.judge, Agreements: n.book, Footprints: n.replicas,
 		PerDay: func() int { return n.cfg.Limits.QuestionsPerDay }, Log: n.log, Now: n.now,
 	}
-}
-
-// askedToday returns how many questions a partner has asked here today.
-func (n *Node) askedToday(text agreement.Digest, c name.Council) (asked int) {
-	err := n.ledger.View(func(v *ledger.View) (err error) {
-		asked, err = v.QuestionsToday(text, c)
-		return err
-	})
-	if err != nil {
-		n.log.Error("count questions", "error", err.Error())
-	}
-	return asked
 }
 
 func (n *Node) listQuestions(ctx context.Context, in LookupListRequest) ([]QuestionReply, error) {

@@ -77,7 +77,7 @@ func (n *Node) count() (*counted, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.partners, err = n.partners(false); err != nil {
+	if c.partners, err = n.explain.Partners(false); err != nil {
 		return nil, err
 	}
 	for _, st := range n.book.Standing(c.at) {

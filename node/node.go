@@ -44,6 +44,7 @@ import (
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/follow"
+	"github.com/stile-exchange/stile/internal/explain"
 	"github.com/stile-exchange/stile/internal/gate"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
@@ -57,6 +58,7 @@ import (
 	"github.com/stile-exchange/stile/internal/statement"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -218,6 +220,7 @@ type Node struct {
 	gate       *gate.Gate
 	uses       *statement.Uses
 	statements *statement.Keeper
+	explain    *explain.Explainer
 	replicas   *replicas.Set
 	// confirmations are the receipts of footprints, in our own ledger.
 	confirmations *peersync.Confirmations
@@ -311,7 +314,7 @@ func (n *Node) begin() (err error) {
 		Standard: func(typed string) (*standard.Standard, error) { return n.catalogue.Named(typed) },
 		SignedBy: func(ref agreement.Ref, members []name.Council) []name.Council { return n.book.SignedBy(ref, members) },
 		Under:    func(fp name.Council, line name.StandardLine) (name.Agreement, bool) { return n.book.Under(fp, line) },
-		Flows:    n.flows,
+		Flows:    func(fp name.Council) []api.PartnerReply { return n.explain.Flows(fp) },
 	})
 	n.judge = judge.New(judge.Options{
 		Directory: n.directory, Ledger: n.ledger, Prove: n.prove, Stopped: n.stopped, Standards: n.ledger.Standard, Now: n.now,
@@ -332,8 +335,14 @@ func (n *Node) begin() (err error) {
 		Stands: n.gate.Stands, Put: n.gate.Put, Log: n.log, Now: n.now, Workers: n.cfg.Limits.Workers(), Every: time.Duration(n.cfg.MeasureEvery) * time.Hour,
 	})
 	n.asker, n.answerer = question.NewAsker(n.questions()), question.NewAnswerer(n.questions())
-	n.confirmations, err = peersync.OpenConfirmations(n.ledger)
-	return err
+	if n.confirmations, err = peersync.OpenConfirmations(n.ledger); err != nil {
+		return err
+	}
+	n.explain = explain.New(explain.Options{
+		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, View: n.follower.View, Agreements: n.book, Footprints: n.replicas,
+		Confirmations: n.confirmations, AsksFor: n.asker.AsksFor, Running: n.running, Record: n.recordID, Log: n.log, Now: n.now,
+	})
+	return nil
 }
 
 // Close closes the node. Run must have returned.
@@ -461,6 +470,18 @@ func (n *Node) exchange() *peersync.Syncer {
 	return n.sync
 }
 
+// running returns what exchanges with partners, nil while the node does not run, and
+// with whom there is a connection.
+func (n *Node) running() (s *peersync.Syncer, connected []name.Council) {
+	n.mu.Lock()
+	s, net := n.sync, n.net
+	n.mu.Unlock()
+	if net != nil {
+		connected = net.Connected()
+	}
+	return s, connected
+}
+
 // awaitAdmin returns once the admin socket answers.
 func (n *Node) awaitAdmin(ctx context.Context) error {
 	for {
@@ -507,7 +528,7 @@ func (n *Node) fatal(err error) {
 
 // rooms are what carries operations out.
 func (n *Node) rooms() []any {
-	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements}
+	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain}
 }
 
 // adopted reports whether this node has taken a standard into use.

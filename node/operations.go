@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+
+	"github.com/stile-exchange/stile/internal/explain"
 )
 
 // Operations are what a node can be asked to do, by noun. A [Node] carries them
@@ -41,7 +43,7 @@ func (o Operations) Status(ctx context.Context) (StatusReply, error) {
 
 // Why says why a partner has or lacks a record, rule by rule.
 func (o Operations) Why(ctx context.Context, in WhyRequest) (WhyReply, error) {
-	return do(ctx, o, (*Node).why, in)
+	return do(ctx, o, (*explain.Explainer).Why, in)
 }
 
 // Bundle makes a file that an auditor can verify offline, from public keys

@@ -49,20 +49,6 @@ func (n *Node) stops() (qs []QuarantineReply, as []AccusationReply) {
 	return qs, as
 }
 
-// stopWords says why nothing is exchanged with a council; "" when something is.
-func (n *Node) stopWords(c name.Council) string {
-	k := n.ledger.Known(c)
-	switch {
-	case k.Quarantine != nil:
-		return "all exchange is stopped: " + k.Quarantine.Reason
-	case k.Accusation != nil && k.Accusation.Proven:
-		return "it has stopped all exchange: it holds a history, signed by us, that is not that of our log"
-	case k.Accusation != nil:
-		return "it has stopped all exchange: it says that we told it another history"
-	}
-	return ""
-}
-
 // stopped has the exchange look at whom it may go on with.
 func (n *Node) stopped(name.Council) {
 	n.mu.Lock()

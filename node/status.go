@@ -4,15 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/standard"
-	"github.com/stile-exchange/stile/node/name"
 )
 
 // maxRefusalsShown bounds the refusals a status shows.
@@ -62,7 +59,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	}
 	slices.SortFunc(out.Refusals, func(a, b Refusal) int { return b.At.Compare(a.At) })
 	out.Refusals = out.Refusals[:min(len(out.Refusals), maxRefusalsShown)]
-	if out.Partners, err = n.partners(false); err != nil {
+	if out.Partners, err = n.explain.Partners(false); err != nil {
 		return nil, err
 	}
 	now := n.now()
@@ -94,232 +91,4 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	}
 	out.DiskBytes, err = n.ledger.DiskBytes()
 	return out, err
-}
-
-// partners says, for every agreement in force and every other party, how far
-// the exchange is. With withheld set it counts withheld fields, which reads
-// every holding.
-func (n *Node) partners(withheld bool) ([]PartnerReply, error) {
-	n.mu.Lock()
-	s, net := n.sync, n.net
-	n.mu.Unlock()
-	var connected []name.Council
-	if net != nil {
-		connected = net.Connected()
-	}
-	now := n.now()
-	var out []PartnerReply
-	err := n.ledger.View(func(v *ledger.View) error {
-		for _, st := range n.book.Standing(now) {
-			a, open := st.Agreement, st.InForce() || st.Phase == agreement.Suspended
-			if a.From == n.cfg.Council {
-				// Feeds that are over stay listed until the partner says that
-				// everything is deleted.
-				for _, f := range n.ledger.Feeds() {
-					if f.Agreement != a.Name || f.Digest != st.Digest {
-						continue
-					}
-					for _, c := range a.To {
-						p, err := n.sendingTo(v, f, c, st, s, slices.Contains(connected, c))
-						if err != nil {
-							return err
-						}
-						if n.replicas.Is(c) {
-							n.unconfirmed(&p)
-						}
-						if open && !st.InForce() {
-							p.InStep, p.Suspended, p.Behind = false, true, st.Why
-						}
-						if open || p.Outstanding > 0 {
-							out = append(out, p)
-						}
-					}
-				}
-			} else if open && (slices.Contains(a.To, n.cfg.Council) || n.asker.AsksFor(a) != "") {
-				p, err := n.receivingFrom(v, a, s, slices.Contains(connected, a.From), withheld)
-				if err != nil {
-					return err
-				}
-				if !st.InForce() {
-					p.InStep, p.Suspended, p.Behind = false, true, st.Why
-				}
-				out = append(out, p)
-			} else if r := n.replicas.At(a.From); open && r != nil {
-				for _, c := range a.To {
-					out = append(out, n.outOfFootprint(r, s, st, c, slices.Contains(connected, c)))
-				}
-			}
-		}
-		return nil
-	})
-	for i := range out {
-		if why := n.stopWords(out[i].Council); why != "" {
-			out[i].InStep, out[i].Suspended, out[i].Behind = false, false, why
-		}
-	}
-	return out, err
-}
-
-func (n *Node) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agreement.Status, s *peersync.Syncer, connected bool) (PartnerReply, error) {
-	p, err := v.Partner(f, c)
-	if err != nil {
-		return PartnerReply{}, err
-	}
-	r := PartnerReply{
-		Council: c, Agreement: f.Agreement, Direction: "to", Connected: connected,
-		Offered: f.Records, Held: p.Held, Refused: p.Refused, LastAt: p.LastAck,
-		BehindEntries: f.End - min(f.End, p.Cursor),
-	}
-	if !st.Agreement.Way().Copied {
-		r.Mode, r.Behind, r.BehindEntries = string(st.Agreement.Mode), n.gone(c), 0
-		if n.replicas.Is(c) {
-			r.Behind = ""
-		}
-		if !f.Ready {
-			r.Behind = matching(f)
-		}
-		r.InStep = r.Behind == ""
-		r.Asked, err = v.QuestionsToday(f.Digest, c)
-		return r, err
-	}
-	oldest := time.Time{}
-	err = v.Outstanding(f, p, func(index uint64, _ name.Record) bool {
-		r.Outstanding++
-		if ev, _, err := v.Event(index); err == nil && oldest.IsZero() {
-			oldest = time.Unix(ev.IssuedAt, 0)
-		}
-		return true
-	})
-	if err != nil {
-		return r, err
-	}
-	if !oldest.IsZero() {
-		r.OldestHours = n.now().Sub(oldest).Hours()
-	}
-	if st.Phase == agreement.Suspended {
-		return r, nil // the caller says by whom
-	}
-	if !st.InForce() {
-		if r.Outstanding, r.OldestHours = 0, 0; p.Held > 0 {
-			r.Outstanding = p.Held
-			r.Behind = fmt.Sprintf("the agreement is over (%s) and it has not said that it deleted %s", st.Why, plural(p.Held, "record"))
-		}
-		return r, nil
-	}
-	if n.replicas.Is(c) {
-		n.intoFootprint(&r, s, f, p)
-		return r, nil
-	}
-	switch {
-	case !f.Ready:
-		r.Behind = matching(f)
-	case p.Cursor >= f.End:
-		r.InStep = true
-	case n.gone(c) != "":
-		r.Behind = n.gone(c)
-	case s == nil:
-		r.Behind = "this node is not running"
-	case !connected && p.LastAck.IsZero():
-		r.Behind = "it has never been connected"
-	case !connected:
-		r.Behind = fmt.Sprintf("it is not connected; it last answered %s", p.LastAck.UTC().Format(time.DateTime+" MST"))
-	case !s.Serving(c, f.Agreement):
-		r.Behind = "it is connected and has not asked for this agreement's records"
-	default:
-		r.Behind = "records are on their way"
-	}
-	return r, nil
-}
-
-func (n *Node) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync.Syncer, connected, withheld bool) (PartnerReply, error) {
-	r := PartnerReply{Council: a.From, Agreement: a.Name, Direction: "from", Connected: connected}
-	src, err := n.ledger.Source(a.From, a.Name)
-	if err == nil {
-		r.Offered, r.Held, r.Refused, r.LastAt, r.Verified = src.Offered, src.Records, src.Refused, src.LastAt, src.Records
-		r.BehindEntries = uint64(max(0, src.Offered-src.Records-src.Refused))
-		if src.Verified < src.Cursor {
-			if r.Verified, err = v.HoldingsBefore(src, src.Verified); err != nil {
-				return r, err
-			}
-		}
-		if withheld {
-			err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
-				if err == nil {
-					r.Withheld += h.View.Withheld
-				}
-				return true
-			})
-			if err != nil {
-				return r, err
-			}
-		}
-	}
-	if r.Behind = n.gone(a.From); r.Behind != "" {
-		return r, nil
-	}
-	if !a.Way().Copied {
-		r.Mode, r.InStep = string(a.Mode), true
-		return r, nil
-	}
-	if s == nil {
-		r.Behind = "this node is not running"
-		return r, nil
-	}
-	l, begun := s.From(a.From, a.Name)
-	if n.replicas.Is(a.From) {
-		r.Connected = l.Connected
-	}
-	switch {
-	case !begun:
-		r.Behind = "the copy has not begun"
-	case l.Problem != "":
-		r.Behind = l.Problem
-	case l.Live && l.Connected:
-		r.InStep, r.Behind = true, ""
-	case l.Connected:
-		r.Behind = "records are on their way"
-	default:
-		r.Behind = "it is not connected"
-	}
-	return r, nil
-}
-
-// expiredWords says what has become of a directory that is not to be relied on.
-func expiredWords(s tufdir.State) string {
-	if s == tufdir.Empty {
-		return "has not been fetched yet"
-	}
-	return "has expired"
-}
-
-// gone says in words why nothing can be exchanged with a council by the
-// directory, and who has taken over; "" when something can.
-func (n *Node) gone(c name.Council) string {
-	now := n.now()
-	if err := n.directory.Exchange(now); err != nil {
-		return err.Error()
-	}
-	m, ok := n.directory.Member(c)
-	switch {
-	case !ok:
-		return "it is not in the directory"
-	case now.Before(m.ValidFrom):
-		return fmt.Sprintf("its membership begins on %s", m.ValidFrom.Format(time.DateOnly))
-	case m.ActiveAt(now):
-		return ""
-	case len(m.Successors) == 0:
-		return fmt.Sprintf("its membership ended on %s", m.Ended.Format(time.DateOnly))
-	}
-	var who []string
-	for _, s := range m.Successors {
-		who = append(who, string(s))
-	}
-	return fmt.Sprintf("its membership ended on %s; %s has taken over: agree with it", m.Ended.Format(time.DateOnly), strings.Join(who, " and "))
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

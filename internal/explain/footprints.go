@@ -1,25 +1,26 @@
-package node
+package explain
 
 import (
 	"fmt"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
-	"github.com/stile-exchange/stile/internal/replicas"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
 // intoFootprint says how far what we bring to a footprint has come.
-func (n *Node) intoFootprint(out *PartnerReply, s *peersync.Syncer, f *ledger.Feed, p ledger.Partner) {
+func (x *Explainer) intoFootprint(out *api.PartnerReply, s *peersync.Syncer, f *ledger.Feed, p ledger.Partner) {
 	var link peersync.Link
 	running := false
 	if s != nil {
 		link, running = s.Into(out.Council, f.Agreement)
 	}
-	if n.replicas.Replica(out.Council) == nil && n.gone(out.Council) != "" {
-		out.Behind = n.gone(out.Council)
+	if x.o.Footprints.Replica(out.Council) == nil && x.gone(out.Council) != "" {
+		out.Behind = x.gone(out.Council)
 		return
 	}
 	out.Connected = link.Connected
@@ -38,13 +39,13 @@ func (n *Node) intoFootprint(out *PartnerReply, s *peersync.Syncer, f *ledger.Fe
 }
 
 // unconfirmed says of withdrawals from a footprint who has not confirmed them.
-func (n *Node) unconfirmed(out *PartnerReply) {
-	_, open := n.confirmations.Of(out.Council, out.Agreement)
-	if open.Withdrawals == 0 || !n.replicas.Has(out.Council) {
+func (x *Explainer) unconfirmed(out *api.PartnerReply) {
+	_, open := x.o.Confirmations.Of(out.Council, out.Agreement)
+	if open.Withdrawals == 0 || !x.o.Footprints.Has(out.Council) {
 		return // after discarding it nobody asks any more
 	}
 	out.Outstanding += open.Withdrawals
-	out.OldestHours = max(out.OldestHours, n.now().Sub(open.Oldest).Hours())
+	out.OldestHours = max(out.OldestHours, x.o.Now().Sub(open.Oldest).Hours())
 	out.Unconfirmed = open.Missing
 	if !out.InStep && out.Behind == "" {
 		out.Behind = "the agreement is over, and not every member has confirmed what was withdrawn"
@@ -53,26 +54,26 @@ func (n *Node) unconfirmed(out *PartnerReply) {
 
 // outOfFootprint says how far a partner of a footprint outside has come, as far as
 // this member knows.
-func (n *Node) outOfFootprint(r *replicas.Replica, s *peersync.Syncer, st agreement.Status, c name.Council, connected bool) PartnerReply {
+func (x *Explainer) outOfFootprint(f *footprint.Footprint, s *peersync.Syncer, st agreement.Status, c name.Council, connected bool) api.PartnerReply {
 	a := st.Agreement
 	var last peersync.Asked
 	if s != nil {
-		last = s.Asked(r.Footprint(), a.Name, c)
+		last = s.Asked(f, a.Name, c)
 	}
-	out := PartnerReply{
-		Council: c, Agreement: a.Name, Direction: "to", Through: r.Name(), Connected: connected,
+	out := api.PartnerReply{
+		Council: c, Agreement: a.Name, Direction: "to", Through: a.From, Connected: connected,
 		Offered: last.Held, Held: last.Held, LastAt: last.At,
 	}
 	if !a.Way().Copied {
-		out.Mode, out.Behind = string(a.Mode), n.gone(c)
-		out.InStep, out.Asked = out.Behind == "", n.askedToday(st.Digest, c)
+		out.Mode, out.Behind = string(a.Mode), x.gone(c)
+		out.InStep, out.Asked = out.Behind == "", x.askedToday(st.Digest, c)
 		if st.Phase == agreement.Suspended {
 			out.InStep, out.Suspended, out.Behind = false, true, st.Why
 		}
 		return out
 	}
-	cp, _ := r.Footprint().Checkpoint()
-	switch gone := n.gone(c); {
+	cp, _ := f.Checkpoint()
+	switch gone := x.gone(c); {
 	case st.Phase == agreement.Suspended:
 		out.Suspended, out.Behind = true, st.Why
 	case gone != "":
@@ -90,11 +91,11 @@ func (n *Node) outOfFootprint(r *replicas.Replica, s *peersync.Syncer, st agreem
 	return out
 }
 
-// flows says how far what goes into a footprint has come.
-func (n *Node) flows(fp name.Council) (out []PartnerReply) {
-	all, err := n.partners(false)
+// Flows says how far what goes into a footprint has come.
+func (x *Explainer) Flows(fp name.Council) (out []api.PartnerReply) {
+	all, err := x.Partners(false)
 	if err != nil {
-		n.log.Error("how far partners are", "error", err.Error())
+		x.o.Log.Error("how far partners are", "error", err.Error())
 	}
 	for _, p := range all {
 		if p.Council == fp {
@@ -102,4 +103,16 @@ func (n *Node) flows(fp name.Council) (out []PartnerReply) {
 		}
 	}
 	return out
+}
+
+// askedToday returns how many questions a partner has asked here today.
+func (x *Explainer) askedToday(text agreement.Digest, c name.Council) (asked int) {
+	err := x.o.Ledger.View(func(v *ledger.View) (err error) {
+		asked, err = v.QuestionsToday(text, c)
+		return err
+	})
+	if err != nil {
+		x.o.Log.Error("count questions", "error", err.Error())
+	}
+	return asked
 }

@@ -1,4 +1,4 @@
-package node
+package explain
 
 import (
 	"context"
@@ -13,53 +13,54 @@ import (
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// why says, rule by rule and field by field, why a partner has or lacks one of
+// Why says, rule by rule and field by field, why a partner has or lacks one of
 // our records.
-func (n *Node) why(ctx context.Context, in WhyRequest) (*WhyReply, error) {
+func (x *Explainer) Why(ctx context.Context, in api.WhyRequest) (*api.WhyReply, error) {
 	partner, err := name.ParseCouncil(strings.ToLower(in.Partner))
 	if err != nil {
-		return nil, fail(Usage, "stile council list", "%v", err)
+		return nil, api.Fail(api.Usage, "stile council list", "%v", err)
 	}
-	id, err := n.recordFor(partner, in)
+	id, err := x.recordFor(partner, in)
 	if err != nil {
 		return nil, err
 	}
-	out := &WhyReply{Record: id, Partner: partner, Steps: []WhyStep{}}
+	out := &api.WhyReply{Record: id, Partner: partner, Steps: []api.WhyStep{}}
 	step := func(a name.Agreement, holds bool, rule, detail string) bool {
-		out.Steps = append(out.Steps, WhyStep{Agreement: a, Rule: rule, Holds: holds, Detail: detail})
+		out.Steps = append(out.Steps, api.WhyStep{Agreement: a, Rule: rule, Holds: holds, Detail: detail})
 		return holds
 	}
-	err = n.ledger.View(func(v *ledger.View) error {
+	err = x.o.Ledger.View(func(v *ledger.View) error {
 		ver, err := v.Current(id)
 		if err != nil {
 			return err
 		}
 		live := ver.Claims.Op == record.Put
 		step("", live, "the record exists", map[bool]string{true: fmt.Sprintf("version %d, %s", ver.Claims.Version, ver.Claims.Standard), false: "it was deleted"}[live])
-		m, member := n.directory.Member(partner)
+		m, member := x.o.Directory.Member(partner)
 		detail := string(partner)
-		if member && !m.ActiveAt(n.now()) {
+		if member && !m.ActiveAt(x.o.Now()) {
 			member, detail = false, fmt.Sprintf("the membership of %s has ended, or has not begun", partner)
 		}
-		if n.replicas.Has(partner) {
+		if x.o.Footprints.Has(partner) {
 			member, detail = true, fmt.Sprintf("%s is a footprint that this node keeps with others", partner)
 		}
 		step("", member, "the partner is in the directory", detail)
-		if edition := n.follower.View(); edition.Exchange(n.now()) != nil {
-			step("", false, "the directory is to be relied upon", "it "+expiredWords(edition.Health(n.now()).State)+", so exchange has stopped; local work goes on")
+		if edition := x.o.View(); edition.Exchange(x.o.Now()) != nil {
+			step("", false, "the directory is to be relied upon", "it "+expiredWords(edition.Health(x.o.Now()).State)+", so exchange has stopped; local work goes on")
 		}
 
 		found := false
-		for _, st := range n.book.Standing(n.now()) {
+		for _, st := range x.o.Agreements.Standing(x.o.Now()) {
 			a := st.Agreement
-			if a.From != n.cfg.Council || !slices.Contains(a.To, partner) || a.Standard.Name != ver.Claims.Standard.Name {
+			if a.From != x.o.Self || !slices.Contains(a.To, partner) || a.Standard.Name != ver.Claims.Standard.Name {
 				continue
 			}
 			found = true
-			has, err := n.whyAgreement(v, st, partner, ver, out, step)
+			has, err := x.whyAgreement(v, st, partner, ver, out, step)
 			if err != nil {
 				return err
 			}
@@ -92,23 +93,23 @@ func (n *Node) why(ctx context.Context, in WhyRequest) (*WhyReply, error) {
 
 // recordFor finds the record that is asked about. Where a council has the same
 // case in two majors, the one that an agreement lets the partner have is meant.
-func (n *Node) recordFor(partner name.Council, in WhyRequest) (name.Record, error) {
-	id, err := n.recordID(in.Record, in.Standard)
+func (x *Explainer) recordFor(partner name.Council, in api.WhyRequest) (name.Record, error) {
+	id, err := x.o.Record(in.Record, in.Standard)
 	if err != nil || string(id) == in.Record || strings.Contains(in.Standard, "@") {
 		return id, err
 	}
-	return id, n.ledger.View(func(v *ledger.View) error {
+	return id, x.o.Ledger.View(func(v *ledger.View) error {
 		now, err := v.Current(id)
 		if err != nil {
 			return nil // the caller says so
 		}
 		var best name.StandardLine
-		for _, st := range n.book.Standing(n.now()) {
+		for _, st := range x.o.Agreements.Standing(x.o.Now()) {
 			l := st.Agreement.Standard
-			if st.Agreement.From != n.cfg.Council || !slices.Contains(st.Agreement.To, partner) || l.Name != now.Claims.Standard.Name || l.Major < best.Major {
+			if st.Agreement.From != x.o.Self || !slices.Contains(st.Agreement.To, partner) || l.Name != now.Claims.Standard.Name || l.Major < best.Major {
 				continue
 			}
-			if other := n.keys.RecordID(l, standard.TypedKey(in.Record)); has(v, other) {
+			if other := x.o.Keys.RecordID(l, standard.TypedKey(in.Record)); has(v, other) {
 				id, best = other, l
 			}
 		}
@@ -121,11 +122,11 @@ func has(v *ledger.View, r name.Record) bool {
 	return err == nil
 }
 
-func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Council, ver *ledger.Version, out *WhyReply, step func(name.Agreement, bool, string, string) bool) (bool, error) {
+func (x *Explainer) whyAgreement(v *ledger.View, st agreement.Status, partner name.Council, ver *ledger.Version, out *api.WhyReply, step func(name.Agreement, bool, string, string) bool) (bool, error) {
 	a := st.Agreement
 	step(a.Name, st.InForce(), "the agreement is in force", st.Why)
 	step(a.Name, a.Standard == ver.Claims.Standard.Line(), "it speaks of this version of the standard", fmt.Sprintf("%s; the record is %s", a.Standard, ver.Claims.Standard))
-	std, err := n.ledger.StandardOf(a.Standard)
+	std, err := x.o.Ledger.StandardOf(a.Standard)
 	if err != nil {
 		step(a.Name, false, "its standard is adopted here", err.Error())
 		return false, nil
@@ -137,7 +138,7 @@ func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Co
 	if ver.Body != nil {
 		for _, r := range terms.Explain(ver.Body) {
 			if r.Rule == "field" {
-				out.Fields = append(out.Fields, WhyField{
+				out.Fields = append(out.Fields, api.WhyField{
 					Agreement: a.Name, Field: r.Text, Sent: r.Outcome != agreement.Withheld,
 					Because: because(r),
 				})
@@ -150,7 +151,7 @@ func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Co
 			step(a.Name, r.Outcome == agreement.Met, "row filter: "+r.Text, strings.TrimPrefix(detail, "; "))
 		}
 	}
-	f, err := n.ledger.Feed(a.Name, st.Digest)
+	f, err := x.o.Ledger.Feed(a.Name, st.Digest)
 	if err != nil {
 		step(a.Name, false, "this node has signed it and keeps its index", "")
 		return false, nil
@@ -173,7 +174,7 @@ func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Co
 	}
 	if !a.Way().Copied {
 		step(a.Name, true, "the record stands in the agreement's index", fmt.Sprintf("at entry %d", at))
-		return false, n.whyAsked(v, a, partner, ver.Claims.Record, step)
+		return false, x.whyAsked(v, a, partner, ver.Claims.Record, step)
 	}
 	if withdrawn {
 		if p.Cursor > at {
@@ -189,13 +190,13 @@ func (n *Node) whyAgreement(v *ledger.View, st agreement.Status, partner name.Co
 }
 
 // whyAsked says what a partner that may ask was told of a record.
-func (n *Node) whyAsked(v *ledger.View, a *agreement.Agreement, partner name.Council, r name.Record, step func(name.Agreement, bool, string, string) bool) error {
+func (x *Explainer) whyAsked(v *ledger.View, a *agreement.Agreement, partner name.Council, r name.Record, step func(name.Agreement, bool, string, string) bool) error {
 	rule := "records are copied under it"
 	if !a.Way().Shows() {
 		step(a.Name, false, rule, "they are only counted")
 		return nil
 	}
-	all, err := question.List(v, n.cfg.Council, a.Name)
+	all, err := question.List(v, x.o.Self, a.Name)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,204 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Partners says, for every agreement in force and every other party, how far
+// the exchange is. With withheld set it counts withheld fields, which reads
+// every holding.
+func (x *Explainer) Partners(withheld bool) ([]api.PartnerReply, error) {
+	s, connected := x.o.Running()
+	now := x.o.Now()
+	var out []api.PartnerReply
+	err := x.o.Ledger.View(func(v *ledger.View) error {
+		for _, st := range x.o.Agreements.Standing(now) {
+			a, open := st.Agreement, st.InForce() || st.Phase == agreement.Suspended
+			if a.From == x.o.Self {
+				// Feeds that are over stay listed until the partner says that
+				// everything is deleted.
+				for _, f := range x.o.Ledger.Feeds() {
+					if f.Agreement != a.Name || f.Digest != st.Digest {
+						continue
+					}
+					for _, c := range a.To {
+						p, err := x.sendingTo(v, f, c, st, s, slices.Contains(connected, c))
+						if err != nil {
+							return err
+						}
+						if x.o.Footprints.Is(c) {
+							x.unconfirmed(&p)
+						}
+						if open && !st.InForce() {
+							p.InStep, p.Suspended, p.Behind = false, true, st.Why
+						}
+						if open || p.Outstanding > 0 {
+							out = append(out, p)
+						}
+					}
+				}
+			} else if open && (slices.Contains(a.To, x.o.Self) || x.o.AsksFor(a) != "") {
+				p, err := x.receivingFrom(v, a, s, slices.Contains(connected, a.From), withheld)
+				if err != nil {
+					return err
+				}
+				if !st.InForce() {
+					p.InStep, p.Suspended, p.Behind = false, true, st.Why
+				}
+				out = append(out, p)
+			} else if f := x.o.Footprints.Replica(a.From); open && f != nil {
+				for _, c := range a.To {
+					out = append(out, x.outOfFootprint(f, s, st, c, slices.Contains(connected, c)))
+				}
+			}
+		}
+		return nil
+	})
+	for i := range out {
+		if why := x.stopped(out[i].Council); why != "" {
+			out[i].InStep, out[i].Suspended, out[i].Behind = false, false, why
+		}
+	}
+	return out, err
+}
+
+func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agreement.Status, s *peersync.Syncer, connected bool) (api.PartnerReply, error) {
+	p, err := v.Partner(f, c)
+	if err != nil {
+		return api.PartnerReply{}, err
+	}
+	r := api.PartnerReply{
+		Council: c, Agreement: f.Agreement, Direction: "to", Connected: connected,
+		Offered: f.Records, Held: p.Held, Refused: p.Refused, LastAt: p.LastAck,
+		BehindEntries: f.End - min(f.End, p.Cursor),
+	}
+	if !st.Agreement.Way().Copied {
+		r.Mode, r.Behind, r.BehindEntries = string(st.Agreement.Mode), x.gone(c), 0
+		if x.o.Footprints.Is(c) {
+			r.Behind = ""
+		}
+		if !f.Ready {
+			r.Behind = matching(f)
+		}
+		r.InStep = r.Behind == ""
+		r.Asked, err = v.QuestionsToday(f.Digest, c)
+		return r, err
+	}
+	oldest := time.Time{}
+	err = v.Outstanding(f, p, func(index uint64, _ name.Record) bool {
+		r.Outstanding++
+		if ev, _, err := v.Event(index); err == nil && oldest.IsZero() {
+			oldest = time.Unix(ev.IssuedAt, 0)
+		}
+		return true
+	})
+	if err != nil {
+		return r, err
+	}
+	if !oldest.IsZero() {
+		r.OldestHours = x.o.Now().Sub(oldest).Hours()
+	}
+	if st.Phase == agreement.Suspended {
+		return r, nil // the caller says by whom
+	}
+	if !st.InForce() {
+		if r.Outstanding, r.OldestHours = 0, 0; p.Held > 0 {
+			r.Outstanding = p.Held
+			r.Behind = fmt.Sprintf("the agreement is over (%s) and it has not said that it deleted %s", st.Why, plural(p.Held, "record"))
+		}
+		return r, nil
+	}
+	if x.o.Footprints.Is(c) {
+		x.intoFootprint(&r, s, f, p)
+		return r, nil
+	}
+	switch {
+	case !f.Ready:
+		r.Behind = matching(f)
+	case p.Cursor >= f.End:
+		r.InStep = true
+	case x.gone(c) != "":
+		r.Behind = x.gone(c)
+	case s == nil:
+		r.Behind = "this node is not running"
+	case !connected && p.LastAck.IsZero():
+		r.Behind = "it has never been connected"
+	case !connected:
+		r.Behind = fmt.Sprintf("it is not connected; it last answered %s", p.LastAck.UTC().Format(time.DateTime+" MST"))
+	case !s.Serving(c, f.Agreement):
+		r.Behind = "it is connected and has not asked for this agreement's records"
+	default:
+		r.Behind = "records are on their way"
+	}
+	return r, nil
+}
+
+func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync.Syncer, connected, withheld bool) (api.PartnerReply, error) {
+	r := api.PartnerReply{Council: a.From, Agreement: a.Name, Direction: "from", Connected: connected}
+	src, err := x.o.Ledger.Source(a.From, a.Name)
+	if err == nil {
+		r.Offered, r.Held, r.Refused, r.LastAt, r.Verified = src.Offered, src.Records, src.Refused, src.LastAt, src.Records
+		r.BehindEntries = uint64(max(0, src.Offered-src.Records-src.Refused))
+		if src.Verified < src.Cursor {
+			if r.Verified, err = v.HoldingsBefore(src, src.Verified); err != nil {
+				return r, err
+			}
+		}
+		if withheld {
+			err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
+				if err == nil {
+					r.Withheld += h.View.Withheld
+				}
+				return true
+			})
+			if err != nil {
+				return r, err
+			}
+		}
+	}
+	if r.Behind = x.gone(a.From); r.Behind != "" {
+		return r, nil
+	}
+	if !a.Way().Copied {
+		r.Mode, r.InStep = string(a.Mode), true
+		return r, nil
+	}
+	if s == nil {
+		r.Behind = "this node is not running"
+		return r, nil
+	}
+	l, begun := s.From(a.From, a.Name)
+	if x.o.Footprints.Is(a.From) {
+		r.Connected = l.Connected
+	}
+	switch {
+	case !begun:
+		r.Behind = "the copy has not begun"
+	case l.Problem != "":
+		r.Behind = l.Problem
+	case l.Live && l.Connected:
+		r.InStep, r.Behind = true, ""
+	case l.Connected:
+		r.Behind = "records are on their way"
+	default:
+		r.Behind = "it is not connected"
+	}
+	return r, nil
+}
+
+// matching says in words how far the records already here are matched for a feed.
+func matching(f *ledger.Feed) string {
+	p := f.Progress()
+	if p.Of == 0 {
+		return "the records already here wait to be matched"
+	}
+	return fmt.Sprintf("the records already here are being matched: %d of %d looked at", p.Looked, p.Of)
+}
