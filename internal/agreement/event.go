@@ -160,19 +160,26 @@ func parseBody(body any, more ...string) (m map[string]any, ref Ref, err error) 
 			return nil, ref, fmt.Errorf("%w: %s is missing", ErrEvent, k)
 		}
 	}
+	ref, err = RefIn(m)
+	return m, ref, err
+}
+
+// RefIn returns which document the body of an event about an agreement names. It
+// reads nothing else of it, so that a program decides alike whatever else it knows.
+func RefIn(m map[string]any) (ref Ref, err error) {
 	n, _ := m["agreement"].(string)
 	if ref.Agreement, err = name.ParseAgreement(n); err != nil {
-		return nil, ref, fmt.Errorf("%w: agreement: want the name of an agreement", ErrEvent)
+		return Ref{}, fmt.Errorf("%w: agreement: want the name of an agreement", ErrEvent)
 	}
 	d, _ := m["digest"].(string)
 	if ref.Digest, err = ParseDigest(d); err != nil {
-		return nil, ref, fmt.Errorf("%w: digest: want 64 hexadecimal digits", ErrEvent)
+		return Ref{}, fmt.Errorf("%w: digest: want 64 hexadecimal digits", ErrEvent)
 	}
 	v, _ := m["version"].(json.Number)
 	a := new(Agreement)
 	if err := setVersion(a, value{text: v.String()}); err != nil {
-		return nil, ref, fmt.Errorf("%w: version: %w", ErrEvent, err)
+		return Ref{}, fmt.Errorf("%w: version: %w", ErrEvent, err)
 	}
 	ref.Version = a.Version
-	return m, ref, nil
+	return ref, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -66,11 +67,8 @@ func (a *applier) say(c *checked) (Outcome, error) {
 	if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
 		return Outcome{Code: Duplicate, Entry: n}, err
 	}
-	body := c.event.Body
-	agr, err := name.ParseAgreement(text(body, "agreement"))
-	version, ok := body["version"].(json.Number)
-	digest, derr := agreement.ParseDigest(text(body, "digest"))
-	if err != nil || derr != nil || !ok || len(version) > 10 {
+	ref, err := agreement.RefIn(c.event.Body)
+	if err != nil {
 		return refused(RuleAgreement), nil
 	}
 	completes := byte(0)
@@ -78,9 +76,9 @@ func (a *applier) say(c *checked) (Outcome, error) {
 	case kind == event.KindAgreementProposal:
 	case halts(kind) && a.s.format() < 2:
 		return refused(RuleWaits), nil
-	case halts(kind) && agr.Council() == c.event.Council:
+	case halts(kind) && ref.Agreement.Council() == c.event.Council:
 	default:
-		done, err := a.voice(c.event, "\x00"+string(agr)+"\x00"+string(version)+"\x00"+digest.String())
+		done, err := a.voice(c.event, "\x00"+string(ref.Agreement)+"\x00"+strconv.Itoa(ref.Version)+"\x00"+ref.Digest.String())
 		if err != nil {
 			return Outcome{}, err
 		}

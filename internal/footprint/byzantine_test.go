@@ -57,9 +57,11 @@ func TestLeaderThatChecksNothing(t *testing.T) {
 			{"no token", group{contributor: a, entries: []Entry{{Token: []byte("nonsense")}}}, "form"},
 			{"a page out of order", group{contributor: a, agreement: "northmoor.gov.uk/items", since: 7, cursor: 9, entries: []Entry{good}}, RuleOrder},
 			{"an event of no kind", group{contributor: a, entries: []Entry{w.event(a, "gossip", map[string]any{"footprint": string(fensName)})}}, "kind of event"},
-			{"another footprint's event", group{contributor: a, entries: []Entry{w.event(a, event.KindFootprintChange, map[string]any{"footprint": "wolds.example"})}}, RuleOther},
-			{"a second founding", group{contributor: b, entries: []Entry{w.event(b, event.KindFootprintFounded, map[string]any{"footprint": string(fensName), "member": string(w.book[b].YAML()), "incarnation": strings.Repeat("a", 26)})}}, RuleFounded},
-			{"joining uninvited", group{contributor: stranger, entries: []Entry{w.event(stranger, event.KindFootprintJoined, map[string]any{"footprint": string(fensName), "incarnation": strings.Repeat("a", 26)})}}, RuleNotInvited},
+			{"another footprint's event", group{contributor: a, entries: []Entry{w.event(a, event.KindFootprintChange, event.FootprintChange{Footprint: "wolds.example", Number: 1, Change: event.ChangeRemove, Council: b}.Body())}}, RuleOther},
+			{"an event with a member that nobody knows", group{contributor: a, entries: []Entry{w.event(a, event.KindFootprintAgreed, map[string]any{
+				"footprint": string(fensName), "entry": (tlog.Hash{}).String(), "more": "x"})}}, "event body is malformed: footprint-agreed: / has a member that is not known"},
+			{"a second founding", group{contributor: b, entries: []Entry{w.event(b, event.KindFootprintFounded, event.FootprintFounded{Footprint: fensName, Member: string(w.book[b].YAML()), Incarnation: strings.Repeat("a", 26)}.Body())}}, RuleFounded},
+			{"joining uninvited", group{contributor: stranger, entries: []Entry{w.event(stranger, event.KindFootprintJoined, event.FootprintJoined{Footprint: fensName, Incarnation: strings.Repeat("a", 26), Speaks: 1}.Body())}}, RuleNotInvited},
 		} {
 			if got := w.propose(c.g).outcomes[0][0]; got.Code != Refused || got.Rule != c.rule && c.rule != "form" {
 				t.Errorf("%s: %+v, want refused by %q", c.what, got, c.rule)

@@ -75,7 +75,7 @@ func (f *Footprint) LetIn(ctx context.Context, c name.Council, propose bool) (al
 		return true, nil
 	case s.members[f.o.Self] == nil:
 		return false, nil
-	case o != nil && o.Change == changeContributor && o.Council == c:
+	case o != nil && o.Change == event.ChangeContributor && o.Council == c:
 		if slices.Contains(o.Agreed, f.o.Self) {
 			return false, nil
 		}
@@ -87,7 +87,7 @@ func (f *Footprint) LetIn(ctx context.Context, c name.Council, propose bool) (al
 		if !ok {
 			return false, fmt.Errorf("let %s in: not in the directory", c)
 		}
-		_, err = f.change(ctx, map[string]any{"change": changeContributor, "council": string(c), "member": string(m.Bare().YAML())})
+		_, err = f.change(ctx, event.FootprintChange{Change: event.ChangeContributor, Council: c, Member: string(m.Bare().YAML())})
 	}
 	if r, ok := errors.AsType[*Refusal](err); ok && (r.Rule == RuleNoChange || r.Rule == RuleOneChange || r.Rule == RuleNumber) {
 		err = nil // another was first
@@ -98,7 +98,7 @@ func (f *Footprint) LetIn(ctx context.Context, c name.Council, propose bool) (al
 // Proposed returns the council that this member has proposed to let in and that a
 // majority has not agreed to yet; "" for none. Cancel takes it back.
 func (f *Footprint) Proposed() name.Council {
-	if o := f.fsm.state.Load().Open; o != nil && o.By == f.o.Self && o.Change == changeContributor {
+	if o := f.fsm.state.Load().Open; o != nil && o.By == f.o.Self && o.Change == event.ChangeContributor {
 		return o.Council
 	}
 	return ""

@@ -95,9 +95,9 @@ func TestContributor(t *testing.T) {
 			{"a standard", page(event(events.KindStandardAdopted, map[string]any{"standard": "standards.example/other@1.0.0"})), RuleOutside},
 			{"a signature", page(event(events.KindAgreementSignature, doc)), RuleOutside},
 			{"an end", page(event(events.KindAgreementEnd, doc)), RuleOutside},
-			{"a proposal of its own", page(event(events.KindFootprintChange, map[string]any{"footprint": string(fensName), "number": "9", "change": "remove", "council": string(a)})), RuleMember},
-			{"an agreement to a change", page(event(events.KindFootprintAgreed, map[string]any{"footprint": string(fensName)})), RuleMember},
-			{"joining", page(event(events.KindFootprintJoined, map[string]any{"footprint": string(fensName), "incarnation": strings.Repeat("a", 26)})), RuleNotInvited},
+			{"a proposal of its own", page(event(events.KindFootprintChange, events.FootprintChange{Footprint: fensName, Number: 9, Change: events.ChangeRemove, Council: a}.Body())), RuleMember},
+			{"an agreement to a change", page(event(events.KindFootprintAgreed, events.FootprintAgreed{Footprint: fensName}.Body())), RuleMember},
+			{"joining", page(event(events.KindFootprintJoined, events.FootprintJoined{Footprint: fensName, Incarnation: strings.Repeat("a", 26), Speaks: 1}.Body())), RuleNotInvited},
 			{"another agreement's withdrawal", page(event(events.KindWithdrawal, events.Withdrawal{Agreement: "wickham.gov.uk/other", Version: 1, Record: rec, Reason: "over"}.Body())), "withdrawal"},
 		} {
 			if got := w.propose(c.g).outcomes[0][0]; got.Code != Refused || got.Rule != c.rule {

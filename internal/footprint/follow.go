@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -42,7 +43,7 @@ func (f *Footprint) followOnce(ctx context.Context) {
 	var err error
 	about := name.Council("")
 	if o := s.Open; o != nil {
-		if o.Change != changeKeys || slices.Contains(o.Agreed, f.o.Self) {
+		if o.Change != event.ChangeKeys || slices.Contains(o.Agreed, f.o.Self) {
 			return
 		}
 		about = o.Council
@@ -54,7 +55,7 @@ func (f *Footprint) followOnce(ctx context.Context) {
 				continue
 			}
 			about = c
-			_, err = f.change(ctx, map[string]any{"change": changeKeys, "council": string(c), "member": string(m.Bare().YAML())})
+			_, err = f.change(ctx, event.FootprintChange{Change: event.ChangeKeys, Council: c, Member: string(m.Bare().YAML())})
 			break
 		}
 	}

@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -166,8 +165,8 @@ func Found(ctx context.Context, o Options, member directory.Member) (*Footprint,
 	if err != nil {
 		return nil, fmt.Errorf("found %s: %w", o.Name, err)
 	}
-	body := map[string]any{"footprint": string(o.Name), "member": string(member.Bare().YAML()), "incarnation": f.folder.id.Incarnation}
-	if _, err := f.say(ctx, event.KindFootprintFounded, body); err != nil {
+	founded := event.FootprintFounded{Footprint: o.Name, Member: string(member.Bare().YAML()), Incarnation: f.folder.id.Incarnation}
+	if _, err := f.say(ctx, event.KindFootprintFounded, founded.Body()); err != nil {
 		return nil, errors.Join(fmt.Errorf("found %s: %w", o.Name, err), f.Close())
 	}
 	return f, nil
@@ -193,7 +192,7 @@ func Join(ctx context.Context, o Options, contacts ...name.Council) (*Footprint,
 // Rejoin asks again what Join asks, for a replica whose joining did not get
 // through. Asking again after it did changes nothing.
 func (f *Footprint) Rejoin(ctx context.Context) error {
-	jws, err := f.sign(ctx, event.KindFootprintJoined, map[string]any{"incarnation": f.folder.id.Incarnation, "speaks": strconv.Itoa(f.o.newest())})
+	jws, err := f.o.Sign(ctx, event.KindFootprintJoined, event.FootprintJoined{Footprint: f.o.Name, Incarnation: f.folder.id.Incarnation, Speaks: f.o.newest()}.Body())
 	if err != nil {
 		return err
 	}
@@ -553,15 +552,9 @@ func (f *Footprint) standard(n name.Standard) (*standard.Standard, error) {
 	return std, err
 }
 
-// sign makes an event of this council about the footprint.
-func (f *Footprint) sign(ctx context.Context, kind string, body map[string]any) ([]byte, error) {
-	body["footprint"] = string(f.o.Name)
-	return f.o.Sign(ctx, kind, body)
-}
-
 // say signs an event and has it put into the ledger.
 func (f *Footprint) say(ctx context.Context, kind string, body map[string]any) (Receipt, error) {
-	jws, err := f.sign(ctx, kind, body)
+	jws, err := f.o.Sign(ctx, kind, body)
 	if err != nil {
 		return Receipt{}, err
 	}

@@ -221,16 +221,16 @@ func (f *Footprint) Invite(ctx context.Context, c name.Council) (Receipt, error)
 	if !ok {
 		return Receipt{}, fmt.Errorf("invite %s: not in the directory", c)
 	}
-	return f.change(ctx, map[string]any{"change": changeAdmit, "council": string(c), "member": string(m.Bare().YAML())})
+	return f.change(ctx, event.FootprintChange{Change: event.ChangeAdmit, Council: c, Member: string(m.Bare().YAML())})
 }
 
 // Remove proposes that a council is a member no longer, nor invited. A council
 // leaves by proposing that itself.
 func (f *Footprint) Remove(ctx context.Context, c name.Council) (Receipt, error) {
-	return f.change(ctx, map[string]any{"change": changeRemove, "council": string(c)})
+	return f.change(ctx, event.FootprintChange{Change: event.ChangeRemove, Council: c})
 }
 
-func (f *Footprint) change(ctx context.Context, body map[string]any) (Receipt, error) {
+func (f *Footprint) change(ctx context.Context, c event.FootprintChange) (Receipt, error) {
 	if err := f.catchUp(ctx); err != nil {
 		return Receipt{}, err
 	}
@@ -238,8 +238,8 @@ func (f *Footprint) change(ctx context.Context, body map[string]any) (Receipt, e
 	if s.Open != nil && f.o.Now().Unix() < s.Open.At+changeLapses {
 		return Receipt{}, &Refusal{RuleOneChange}
 	}
-	body["number"] = fmt.Sprint(s.Changes + 1)
-	r, err := f.say(ctx, event.KindFootprintChange, body)
+	c.Footprint, c.Number = f.o.Name, s.Changes+1
+	r, err := f.say(ctx, event.KindFootprintChange, c.Body())
 	if err == nil {
 		err = f.Await(ctx, r.Position)
 	}
@@ -267,13 +267,13 @@ func (f *Footprint) Agree(ctx context.Context, about name.Council) (Receipt, err
 	if o == nil || o.Council != about {
 		return Receipt{}, &Refusal{RuleNoChange}
 	}
-	if o.Change != changeRemove {
+	if o.Change != event.ChangeRemove {
 		m, ok := f.o.Directory.Member(about)
 		if !ok || !sameKeys(m, o.Document) {
 			return Receipt{}, errors.New("the proposal names other keys for " + string(about) + " than this member's directory")
 		}
 	}
-	r, err := f.say(ctx, event.KindFootprintAgreed, map[string]any{"entry": o.Entry.String()})
+	r, err := f.say(ctx, event.KindFootprintAgreed, event.FootprintAgreed{Footprint: f.o.Name, Entry: o.Entry}.Body())
 	if err == nil {
 		err = f.Await(ctx, r.Position)
 	}
@@ -289,7 +289,7 @@ func (f *Footprint) Cancel(ctx context.Context) (Receipt, error) {
 	if o == nil || o.By != f.o.Self {
 		return Receipt{}, &Refusal{RuleNoChange}
 	}
-	return f.say(ctx, event.KindFootprintCancelled, map[string]any{"entry": o.Entry.String()})
+	return f.say(ctx, event.KindFootprintCancelled, event.FootprintCancelled{Footprint: f.o.Name, Entry: o.Entry}.Body())
 }
 
 // Transfer hands the lead to another member, or with "" to any. Only the

@@ -1,24 +1,15 @@
 package footprint
 
 import (
-	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
-)
-
-const (
-	changeAdmit       = "admit"
-	changeContributor = "contributor"
-	changeRemove      = "remove"
-	changeKeys        = "keys"
 )
 
 // changeLapses is how long a proposal waits for a majority, in seconds of the
@@ -37,85 +28,144 @@ const (
 	RuleNoChange   = "no such change is under way"
 )
 
+// A memberEvent is what an event about members says: what its kind is of is set.
+type memberEvent struct {
+	footprint name.Council
+	founded   event.FootprintFounded
+	change    event.FootprintChange
+	entry     tlog.Hash // of the proposal that is agreed to or cancelled
+	joined    event.FootprintJoined
+	recovered event.FootprintRecovered
+}
+
+// parseMembership reads an event about members. The rule names what is wrong with it.
+func parseMembership(kind string, body map[string]any) (e memberEvent, rule string) {
+	var err error
+	switch kind {
+	case event.KindFootprintFounded:
+		e.founded, err = event.ParseFootprintFounded(body)
+		e.footprint = e.founded.Footprint
+	case event.KindFootprintChange:
+		e.change, err = event.ParseFootprintChange(body)
+		e.footprint = e.change.Footprint
+	case event.KindFootprintAgreed:
+		var a event.FootprintAgreed
+		a, err = event.ParseFootprintAgreed(body)
+		e.footprint, e.entry = a.Footprint, a.Entry
+	case event.KindFootprintCancelled:
+		var c event.FootprintCancelled
+		c, err = event.ParseFootprintCancelled(body)
+		e.footprint, e.entry = c.Footprint, c.Entry
+	case event.KindFootprintJoined:
+		e.joined, err = event.ParseFootprintJoined(body)
+		e.footprint = e.joined.Footprint
+	case event.KindFootprintRecovered:
+		e.recovered, err = event.ParseFootprintRecovered(body)
+		e.footprint = e.recovered.Footprint
+	default:
+		return e, "kind of event"
+	}
+	if err != nil {
+		return e, err.Error()
+	}
+	return e, ""
+}
+
 // membership applies one event about members. Its signature is verified with
 // the key of the member, of the invited council, or at the very beginning with
 // the key that the founding event carries.
 func (a *applier) membership(c *checked) (Outcome, error) {
-	ev := c.event
-	if text(ev.Body, "footprint") != string(a.name) {
-		return refused(RuleOther), nil
-	}
-	signer := a.s.members[ev.Council]
-	switch ev.Kind {
-	case event.KindFootprintFounded:
-		if len(a.s.members) > 0 || a.t.Next() > 0 {
-			if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
-				return Outcome{Code: Duplicate, Entry: n}, err
-			}
-			return refused(RuleFounded), nil
-		}
-		m, err := newMember(storedMember{Document: text(ev.Body, "member"), Incarnation: text(ev.Body, "incarnation")})
-		if err != nil || m.entry.Council != ev.Council {
-			return refused("member"), nil
-		}
-		signer = m
-	case event.KindFootprintJoined:
-		if m := a.s.invited[ev.Council]; m != nil {
-			signer = m
-		}
-		if signer == nil {
-			return refused(RuleNotInvited), nil
-		}
-	case event.KindFootprintChange, event.KindFootprintAgreed, event.KindFootprintCancelled, event.KindFootprintRecovered:
-		if signer == nil {
-			return refused(RuleMember), nil
-		}
-	default:
-		return refused("kind of event"), nil
-	}
-	if rule := c.verify(signer); rule != "" {
+	e, rule := parseMembership(c.event.Kind, c.event.Body)
+	if rule != "" {
 		return refused(rule), nil
 	}
-	if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
-		return Outcome{Code: Duplicate, Entry: n}, err
+	if e.footprint != a.name {
+		return refused(RuleOther), nil
 	}
-	rule := ""
-	switch ev.Kind {
-	case event.KindFootprintFounded:
-		rule = a.join(signer, signer.Incarnation)
-	case event.KindFootprintChange:
-		rule = a.propose(c)
-	case event.KindFootprintAgreed:
-		rule = a.agree(ev.Council, text(ev.Body, "entry"))
-	case event.KindFootprintCancelled:
-		if o := a.s.Open; o == nil || o.Entry.String() != text(ev.Body, "entry") || o.By != ev.Council {
-			rule = RuleNoChange
-		} else {
-			a.s.Open = nil
+	duplicate := func() (Outcome, bool, error) {
+		n, ok, err := a.seen(c.token.Entry())
+		return Outcome{Code: Duplicate, Entry: n}, ok || err != nil, err
+	}
+	if c.event.Kind == event.KindFootprintFounded && (len(a.s.members) > 0 || a.t.Next() > 0) {
+		if o, known, err := duplicate(); known {
+			return o, err
 		}
-	case event.KindFootprintJoined:
-		if a.s.invited[ev.Council] == nil {
-			rule = RuleNotInvited
-		} else if n, err := strconv.Atoi(cmp.Or(text(ev.Body, "speaks"), "1")); err != nil || n < a.s.format() {
-			rule = RuleOlder
-		} else {
-			rule = a.join(signer, text(ev.Body, "incarnation"))
-		}
-	case event.KindFootprintRecovered:
-		rule = a.recover(signer, ev.Body)
+		return refused(RuleFounded), nil
+	}
+	signer, rule := a.memberSigner(c.event, e)
+	if rule == "" {
+		rule = c.verify(signer)
 	}
 	if rule != "" {
+		return refused(rule), nil
+	}
+	if o, known, err := duplicate(); known {
+		return o, err
+	}
+	if rule := a.applyMembership(c, e, signer); rule != "" {
 		return refused(rule), nil
 	}
 	a.members = true
 	return a.append(c, keptEvent, 0), nil
 }
 
+// memberSigner returns whose key an event about members must be signed with, or the
+// rule that nobody's is.
+func (a *applier) memberSigner(ev *record.Event, e memberEvent) (signer *member, rule string) {
+	signer = a.s.members[ev.Council]
+	switch ev.Kind {
+	case event.KindFootprintFounded:
+		m, err := newMember(storedMember{Document: e.founded.Member, Incarnation: e.founded.Incarnation})
+		if err != nil || m.entry.Council != ev.Council {
+			return nil, "member"
+		}
+		return m, ""
+	case event.KindFootprintJoined:
+		if m := a.s.invited[ev.Council]; m != nil {
+			signer = m
+		}
+		if signer == nil {
+			return nil, RuleNotInvited
+		}
+	default:
+		if signer == nil {
+			return nil, RuleMember
+		}
+	}
+	return signer, ""
+}
+
+// applyMembership changes who the members are as an event says. It returns the rule
+// that the event breaks, or "".
+func (a *applier) applyMembership(c *checked, e memberEvent, signer *member) string {
+	switch c.event.Kind {
+	case event.KindFootprintFounded:
+		return a.join(signer, signer.Incarnation)
+	case event.KindFootprintChange:
+		return a.propose(c, e.change)
+	case event.KindFootprintAgreed:
+		return a.agree(c.event.Council, e.entry)
+	case event.KindFootprintCancelled:
+		if o := a.s.Open; o == nil || o.Entry != e.entry || o.By != c.event.Council {
+			return RuleNoChange
+		}
+		a.s.Open = nil
+	case event.KindFootprintJoined:
+		switch {
+		case a.s.invited[c.event.Council] == nil:
+			return RuleNotInvited
+		case e.joined.Speaks < a.s.format():
+			return RuleOlder
+		}
+		return a.join(signer, e.joined.Incarnation)
+	case event.KindFootprintRecovered:
+		return a.recover(signer, e.recovered)
+	}
+	return ""
+}
+
 // join makes m a member from the next entry on.
 func (a *applier) join(m *member, incarnation string) string {
-	if _, _, ok := parseServer(serverID(m.entry.Council, incarnation)); !ok {
-		return "incarnation"
-	}
 	c := m.entry.Council
 	var past []string
 	if old := a.s.members[c]; old != nil {
@@ -134,25 +184,21 @@ func (a *applier) join(m *member, incarnation string) string {
 	return ""
 }
 
-func (a *applier) propose(c *checked) string {
-	body := c.event.Body
+func (a *applier) propose(c *checked, p event.FootprintChange) string {
 	if o := a.s.Open; o != nil && a.at < o.At+changeLapses {
 		return RuleOneChange
 	}
 	num := a.s.Changes + 1
-	if text(body, "number") != strconv.Itoa(num) {
+	if p.Number != num {
 		return RuleNumber
 	}
-	council, err := name.ParseCouncil(text(body, "council"))
-	if err != nil {
-		return "council"
-	}
+	council := p.Council
 	o := &openChange{
-		Entry: c.token.Entry(), Number: num, Change: text(body, "change"), Council: council,
+		Entry: c.token.Entry(), Number: num, Change: p.Change, Council: council,
 		By: c.event.Council, At: a.at, Agreed: []name.Council{c.event.Council},
 	}
 	switch o.Change {
-	case changeContributor:
+	case event.ChangeContributor:
 		if a.machines {
 			return "change"
 		}
@@ -160,23 +206,23 @@ func (a *applier) propose(c *checked) string {
 			return RuleWaits
 		}
 		fallthrough
-	case changeAdmit, changeKeys:
-		o.Document = text(body, "member")
+	case event.ChangeAdmit, event.ChangeKeys:
+		o.Document = p.Member
 		m, err := newMember(storedMember{Document: o.Document})
 		if err != nil || m.entry.Council != council || m.entry.Role == directory.RoleFootprint {
 			return "member"
 		}
 		switch member := a.s.members[council] != nil; {
-		case o.Change == changeKeys && !member && a.s.outside[council] == nil:
+		case o.Change == event.ChangeKeys && !member && a.s.outside[council] == nil:
 			return RuleMember
-		case o.Change == changeContributor && member:
+		case o.Change == event.ChangeContributor && member:
 			return RuleMemberAlready
-		case o.Change == changeContributor && a.s.outside[council] == nil && len(a.s.outside) >= maxContributors:
+		case o.Change == event.ChangeContributor && a.s.outside[council] == nil && len(a.s.outside) >= maxContributors:
 			return RuleManyOutside
-		case o.Change == changeAdmit && !member && len(a.s.members) >= MaxMembers:
+		case o.Change == event.ChangeAdmit && !member && len(a.s.members) >= MaxMembers:
 			return RuleFull
 		}
-	case changeRemove:
+	case event.ChangeRemove:
 		if a.s.members[council] == nil && a.s.invited[council] == nil && a.s.outside[council] == nil {
 			return RuleMember
 		}
@@ -196,9 +242,8 @@ func (a *applier) propose(c *checked) string {
 	return ""
 }
 
-func (a *applier) agree(by name.Council, entry string) string {
-	h, err := tlog.ParseHash(entry)
-	if err != nil || a.s.Open == nil || a.s.Open.Entry != h {
+func (a *applier) agree(by name.Council, entry tlog.Hash) string {
+	if a.s.Open == nil || a.s.Open.Entry != entry {
 		return RuleNoChange
 	}
 	o := *a.s.Open
@@ -223,7 +268,7 @@ func (a *applier) settle() {
 		return
 	}
 	a.s.Open = nil
-	if o.Change == changeRemove {
+	if o.Change == event.ChangeRemove {
 		a.setMember(o.Council, nil)
 		a.setInvited(o.Council, nil)
 		a.setOutside(o.Council, nil)
@@ -235,30 +280,19 @@ func (a *applier) settle() {
 	}
 	old := a.s.members[o.Council]
 	switch {
-	case o.Change == changeAdmit:
+	case o.Change == event.ChangeAdmit:
 		a.setInvited(o.Council, m)
-	case old != nil && o.Change == changeKeys:
+	case old != nil && o.Change == event.ChangeKeys:
 		m.Incarnation, m.Since, m.Past = old.Incarnation, old.Since, old.Past
 		a.setMember(o.Council, m)
-	case old == nil && (o.Change == changeContributor || a.s.outside[o.Council] != nil):
+	case old == nil && (o.Change == event.ChangeContributor || a.s.outside[o.Council] != nil):
 		a.setOutside(o.Council, m)
 	}
 }
 
-func (a *applier) recover(m *member, body map[string]any) string {
-	if text(body, "because") == "" {
-		return "because"
-	}
-	lost := strings.Fields(text(body, "lost"))
-	for c := range maps.Clone(a.s.members) {
-		if c == m.entry.Council {
-			continue
-		}
-		if !slices.Contains(lost, string(c)) {
-			return "lost"
-		}
-	}
-	if len(lost) != len(a.s.members)-1 || !slices.IsSorted(lost) {
+func (a *applier) recover(m *member, r event.FootprintRecovered) string {
+	lost := slices.DeleteFunc(a.s.councils(), func(c name.Council) bool { return c == m.entry.Council })
+	if !slices.Equal(r.Lost, lost) {
 		return "lost"
 	}
 	for _, c := range a.s.councils() {
@@ -271,7 +305,7 @@ func (a *applier) recover(m *member, body map[string]any) string {
 	// Fewer than three again: records wait until three have joined, as at the
 	// beginning.
 	a.s.Formed = false
-	return a.join(m, text(body, "incarnation"))
+	return a.join(m, r.Incarnation)
 }
 
 func (a *applier) setMember(c name.Council, m *member) {

@@ -102,8 +102,8 @@ func recovered(ctx context.Context, o Options, because string, prepare func(*Opt
 	if err != nil {
 		return nil, err
 	}
-	body := map[string]any{"lost": strings.Join(lost, " "), "because": because, "incarnation": fold.id.Incarnation}
-	if _, err := f.say(ctx, event.KindFootprintRecovered, body); err != nil {
+	recovered := event.FootprintRecovered{Footprint: o.Name, Lost: lost, Because: because, Incarnation: fold.id.Incarnation}
+	if _, err := f.say(ctx, event.KindFootprintRecovered, recovered.Body()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -139,7 +139,7 @@ func replayAll(fold *folder, o Options) error {
 
 // beginAlone writes the note from which raft begins with this server alone, at
 // the position the replica is at. It returns the other members.
-func beginAlone(fold *folder) (lost []string, err error) {
+func beginAlone(fold *folder) (lost []name.Council, err error) {
 	replica, err := fold.openReplica()
 	if err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func beginAlone(fold *folder) (lost []string, err error) {
 		}
 		for _, c := range s.councils() {
 			if c != fold.id.Council {
-				lost = append(lost, string(c))
+				lost = append(lost, c)
 			}
 		}
 		return nil

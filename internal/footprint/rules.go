@@ -471,11 +471,6 @@ func (a *applier) adopt(c *checked) (Outcome, error) {
 	return a.append(c, keptEvent, 0), nil
 }
 
-func text(body map[string]any, key string) string {
-	s, _ := body[key].(string)
-	return s
-}
-
 // finish writes what the groups of a command moved together.
 func (a *applier) finish() error {
 	for key, d := range a.counts {
@@ -497,11 +492,7 @@ func (a *applier) finish() error {
 func parseServer(id string) (name.Council, string, bool) {
 	council, inc, ok := strings.Cut(id, "/")
 	c, err := name.ParseCouncil(council)
-	return c, inc, ok && err == nil && len(inc) == incarnationLen && strings.Trim(inc, "abcdefghijklmnopqrstuvwxyz234567") == ""
+	return c, inc, ok && err == nil && event.IsIncarnation(inc)
 }
 
 func serverID(c name.Council, incarnation string) string { return string(c) + "/" + incarnation }
-
-// incarnationLen is the length of an incarnation: 16 random bytes in lower-case
-// base32.
-const incarnationLen = 26

@@ -47,7 +47,7 @@ type stored struct {
 type openChange struct {
 	Entry    tlog.Hash      `json:"entry"` // of the event that proposes it
 	Number   int            `json:"number"`
-	Change   string         `json:"change"` // changeAdmit, changeRemove, changeKeys or changeContributor
+	Change   string         `json:"change"` // event.ChangeAdmit, event.ChangeRemove, event.ChangeKeys or event.ChangeContributor
 	Council  name.Council   `json:"council"`
 	Document string         `json:"document,omitempty"` // its directory entry; of a removal ""
 	By       name.Council   `json:"by"`

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -277,11 +278,11 @@ func (f *Footprint) words(st Status) string {
 	if st.Change != nil {
 		verb := "admitting"
 		switch st.Change.Change {
-		case changeRemove:
+		case event.ChangeRemove:
 			verb = "removing"
-		case changeContributor:
+		case event.ChangeContributor:
 			verb = "taking in records of"
-		case changeKeys:
+		case event.ChangeKeys:
 			verb = "taking over the new keys of"
 		}
 		fmt.Fprintf(&b, "; %s %s waits for %s to agree", verb, f.title(st.Change.Council), f.titles(st.Change.Waiting, "or"))
