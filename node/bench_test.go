@@ -238,7 +238,7 @@ func copied(b testing.TB, to face, doc string, want int) {
 	awaitWithin(b, 10*time.Minute, pollEvery, "everything is held and proved", func() bool {
 		for _, p := range get(b, to.Status).Partners {
 			if strings.Contains(doc, "agreement: "+string(p.Agreement)+"\n") {
-				return p.Held == want && p.Verified == want
+				return p.Held == want && p.Proved == want
 			}
 		}
 		return false

@@ -142,8 +142,8 @@ func TestRevokedFromAnEntryOn(t *testing.T) {
 		return false
 	})
 	r := call(t, s.Records().Show, node.RecordRequest{Record: string(one.Record), From: northmoor})
-	if r.Signature != "checked" {
-		t.Errorf("the first record's signature is %q", r.Signature)
+	if r.Proof != "log" {
+		t.Errorf("the first record's proof is %q", r.Proof)
 	}
 	if err := try(t.Context(), s.Records().Show, node.RecordRequest{Record: string(two.Record), From: northmoor}, nil); err == nil {
 		t.Error("the second record is held")

@@ -41,7 +41,7 @@ func sendingFens(t testing.TB) (a, b, c, d *running, honest *wirepb.Batch) {
 	}
 	await(t, "ironmoor is in step with 2", func() bool {
 		for _, p := range get(t, d.Status).Partners {
-			if p.Held == 2 && p.Verified == 2 && p.InStep {
+			if p.Held == 2 && p.Proved == 2 && p.InStep {
 				return true
 			}
 		}
@@ -63,7 +63,7 @@ func TestLyingMember(t *testing.T) {
 		spoil(x)
 		return d.Judge(t.Context(), outName, northmoor, x, seen)
 	}
-	full := []byte(call(t, a.Records().Show, node.RecordRequest{Record: "N/1", Standard: planStd}).Token)
+	full := []byte(call(t, a.Records().Show, node.RecordRequest{Record: "N/1", Standard: planStd, Token: true}).Token)
 	signed := func(token []byte) []byte { b, _, _ := bytes.Cut(token, []byte("~")); return b }
 	for _, c := range []struct {
 		what, want string // of the error, or the rule of the refusal

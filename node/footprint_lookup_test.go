@@ -117,7 +117,7 @@ func TestFootprintLookup(t *testing.T) {
 	found := func(ref string) {
 		t.Helper()
 		got := call(t, d.Questions().Ask, ask(from, ref))
-		if len(got.Records) != 1 || got.Records[0].Signature != "checked" || !strings.Contains(string(got.Records[0].Body), ref) || !got.Receipt {
+		if len(got.Records) != 1 || got.Records[0].Proof != "signature" || !strings.Contains(string(got.Records[0].Body), ref) || !got.Receipt {
 			t.Errorf("%s: %+v", ref, got)
 		}
 	}

@@ -459,7 +459,7 @@ func TestFootprintSends(t *testing.T) {
 	await(t, "saltby's are too", is("map[N/1:northmoor.gov.uk N/2:northmoor.gov.uk S/1:saltby.gov.uk]"))
 	await(t, "status says so", func() bool {
 		p := get(t, d.Status).Partners
-		return len(p) == 1 && p[0].InStep && p[0].Held == 3 && p[0].Verified == 3
+		return len(p) == 1 && p[0].InStep && p[0].Held == 3 && p[0].Proved == 3
 	})
 	// Whichever member answers.
 	c.stop()

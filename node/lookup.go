@@ -36,12 +36,16 @@ func (n *Node) lookup(ctx context.Context, in LookupRequest) (*LookupReply, erro
 		Agreement: a, From: got.Agreement.From, By: got.By, Question: got.Question.String(), Outcome: got.Outcome, Records: []RecordReply{},
 		Answer: string(got.Event), Entry: got.Index, Size: got.Checkpoint.Size, Root: got.Checkpoint.Root.String(), Receipt: got.Receipt,
 	}
+	proof := "log"
+	if got.By != got.Agreement.From {
+		proof = "signature" // in a footprint's log nobody signs for what its members bring
+	}
 	for _, r := range got.Records {
 		v := r.View
 		out.Records = append(out.Records, RecordReply{
 			Council: v.Council, Record: v.Record, Standard: v.Standard, Version: v.Version, Op: "put", Index: r.Index,
 			IssuedAt: time.Unix(v.IssuedAt, 0).UTC(), Agreement: a, Withheld: v.Withheld, Disclosed: v.Disclosed,
-			Body: json.RawMessage(strictjson.Canonical(v.Body)), Token: string(r.Token.Bytes()), Signature: "checked",
+			Body: json.RawMessage(strictjson.Canonical(v.Body)), Token: string(r.Token.Bytes()), Proof: proof,
 		})
 	}
 	return out, nil

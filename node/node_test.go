@@ -247,7 +247,7 @@ func TestExchange(t *testing.T) {
 		}
 		return s.Partners[0]
 	}
-	await(t, "saltby holds 100 records", func() bool { p := partner(b); return p.Held == 100 && p.InStep && p.Verified == 100 })
+	await(t, "saltby holds 100 records", func() bool { p := partner(b); return p.Held == 100 && p.InStep && p.Proved == 100 })
 	await(t, "northmoor has the receipts", func() bool { p := partner(a); return p.Held == 100 && p.InStep })
 
 	shown := call(t, b.Records().List, node.ListRequest{From: northmoor, Limit: 1000, Bodies: true})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -108,16 +109,33 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 	if err != nil {
 		return nil, err
 	}
-	err = n.ledger.View(func(v *ledger.View) error {
-		ver, err := v.Current(id)
-		if err != nil {
+	var ver *ledger.Version
+	err = n.ledger.View(func(v *ledger.View) (err error) {
+		if ver, err = v.Current(id); err != nil {
 			return err
 		}
 		out = n.versionReply(ver, true)
 		out.MadeFrom, _ = v.MadeFrom(ver.Standard, id)
 		return nil
 	})
+	if err == nil && in.Token {
+		out.Token, err = n.standAlone(ctx, ver)
+	}
 	return out, err
+}
+
+// standAlone returns the token of a version of ours with a signature of its own,
+// which is made now if nobody asked for it before.
+func (n *Node) standAlone(ctx context.Context, ver *ledger.Version) (string, error) {
+	t, err := n.ledger.SignToken(ctx, ver)
+	if errors.Is(err, keys.ErrNoFormer) {
+		return "", fail(Refused, "stile record proof "+string(ver.Claims.Record),
+			"version %d was logged under a record key that is not here any more, which alone could sign it; the record stands in the log and has its proof there", ver.Claims.Version)
+	}
+	if err != nil {
+		return "", err
+	}
+	return string(t.Bytes()), nil
 }
 
 // findHolding finds a record held from another council. Its key is not known
@@ -196,7 +214,7 @@ func (n *Node) versionReply(ver *ledger.Version, whole bool) *RecordReply {
 	c := ver.Claims
 	r := &RecordReply{
 		Council: c.Council, Record: c.Record, Standard: c.Standard, Version: c.Version, Op: string(c.Op),
-		Index: ver.Index, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), Signature: "checked",
+		Index: ver.Index, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), Proof: "log",
 	}
 	if ver.Body != nil {
 		r.Reference = n.reference(c.Standard, ver.Body)
@@ -205,9 +223,6 @@ func (n *Node) versionReply(ver *ledger.Version, whole bool) *RecordReply {
 		r.Token = string(ver.Token.Bytes())
 		if ver.Body != nil {
 			r.Body = strictjson.Canonical(ver.Body)
-		}
-		if key := n.keys.Record.Public(); ver.Token.KeyID() == key.ID() && ver.Token.Verify(key) != nil {
-			r.Signature = "does not verify"
 		}
 	}
 	return r
@@ -218,24 +233,26 @@ func (n *Node) holdingReply(src *ledger.Source, h *ledger.Holding, whole bool) *
 	r := &RecordReply{
 		Council: v.Council, Record: v.Record, Standard: v.Standard, Version: v.Version, Op: string(v.Op),
 		Index: h.Index, IssuedAt: time.Unix(v.IssuedAt, 0).UTC(), Agreement: src.Agreement,
-		Withheld: v.Withheld, Signature: "log only",
+		Withheld: v.Withheld, Proof: "log",
 	}
-	if h.Index < src.Verified {
-		r.Signature = "checked"
+	if m, ok := n.directory.Member(src.From); ok && m.Role == directory.RoleFootprint {
+		r.Proof = "signature" // nobody signs for what its members bring
 	}
 	if whole {
 		r.Token, r.Body, r.Disclosed = string(h.Token.Bytes()), strictjson.Canonical(v.Body), v.Disclosed
 		r.Reference = n.reference(v.Standard, v.Body)
-		if m, ok := n.directory.Member(src.From); ok {
-			key, err := m.RecordKeyAt(h.Token.KeyID(), h.Index)
+		place := h.Index
+		if r.Proof == "signature" {
+			place = directory.AnyPlace
+		}
+		if m, ok := n.directory.Member(v.Council); ok {
+			key, err := m.RecordKeyAt(h.Token.KeyID(), place)
 			switch {
 			case errors.Is(err, directory.ErrRevoked):
-				r.Signature = "revoked key"
+				r.Proof = "revoked key"
 			case err != nil:
-			case h.Token.Verify(key) != nil:
-				r.Signature = "does not verify"
-			default:
-				r.Signature = "checked"
+			case h.Token.Signed() && h.Token.Verify(key) != nil:
+				r.Proof = "does not verify"
 			}
 		}
 	}
@@ -409,9 +426,9 @@ func (n *Node) recordProof(ctx context.Context, in RecordRequest) (*ProofReply, 
 		return nil, err
 	}
 	var out *ProofReply
-	err = n.ledger.View(func(v *ledger.View) error {
-		ver, err := v.Current(id)
-		if err != nil {
+	var ver *ledger.Version
+	err = n.ledger.View(func(v *ledger.View) (err error) {
+		if ver, err = v.Current(id); err != nil {
 			return err
 		}
 		_, signed := v.Checkpoint()
@@ -433,7 +450,14 @@ func (n *Node) recordProof(ctx context.Context, in RecordRequest) (*ProofReply, 
 		out.Proof = string(p.Marshal())
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	// Whoever keeps the files may have only a reader of SD-JWT.
+	if token, err := n.standAlone(ctx, ver); err == nil {
+		out.Token = token
+	}
+	return out, nil
 }
 
 func (n *Node) deleteRecord(ctx context.Context, in RecordRequest) (*DeleteReply, error) {

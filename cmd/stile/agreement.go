@@ -424,8 +424,8 @@ func (a *app) agreementShowCommand() *cobra.Command {
 				a.printUnconfirmed(r.Partners)
 				for _, p := range r.Partners {
 					if p.Direction == "from" && p.Mode == "" {
-						a.printf("%s of %s verified by their own signature; %s withheld\n",
-							number(p.Verified), plural(p.Held, "record", "records"), plural(p.Withheld, "field", "fields"))
+						a.printf("%s of %s proved by the signed log of %s; %s withheld\n",
+							number(p.Proved), plural(p.Held, "record", "records"), p.Council, plural(p.Withheld, "field", "fields"))
 					}
 				}
 			}

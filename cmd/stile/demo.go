@@ -423,7 +423,7 @@ func (d *demo) exchange(ctx context.Context) error {
 		err := d.await(ctx, "Saltby is in step", func() (bool, error) {
 			var err error
 			p, err = d.partner(ctx, saltby, agreement)
-			return p.InStep && p.Held == p.Offered && p.Verified == p.Held, err
+			return p.InStep && p.Held == p.Offered && p.Proved == p.Held, err
 		})
 		if err != nil {
 			return err
@@ -436,8 +436,8 @@ func (d *demo) exchange(ctx context.Context) error {
 			return err
 		}
 		d.say("%s:", agreement)
-		d.say("   Saltby holds %s, %s withheld, %s of %s signatures verified.",
-			plural(p.Held, "record", "records"), plural(p.Withheld, "field", "fields"), number(p.Verified), number(p.Held))
+		d.say("   Saltby holds %s, %s withheld; %s of %s proved by Northmoor's signed log.",
+			plural(p.Held, "record", "records"), plural(p.Withheld, "field", "fields"), number(p.Proved), number(p.Held))
 	}
 	d.command("stile record list --from %s --data %s", northmoor, d.folder(saltby))
 	s, err := d.at(wetherholm).Status(ctx)

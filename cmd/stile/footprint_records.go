@@ -222,7 +222,7 @@ func (a *app) listFootprintRecords(ctx context.Context, req node.FootprintListRe
 		return err
 	}
 	defer c.Close()
-	t := newTable(append([]string{"COUNCIL", "RECORD", "STANDARD", "#VERSION", "SIGNED AT", "#ENTRY", "#WITHHELD"}, show...)...)
+	t := newTable(append([]string{"COUNCIL", "RECORD", "STANDARD", "#VERSION", "ISSUED AT", "#ENTRY", "#WITHHELD"}, show...)...)
 	n, left := 0, req.Limit
 	var damaged []uint64
 	var position uint64

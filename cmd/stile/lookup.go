@@ -100,7 +100,7 @@ func (a *app) askRecord(ctx context.Context, req node.LookupRequest, token bool)
 		t.add("standard", x.Standard.String())
 		t.add("version", number(x.Version)+", signed "+at(x.IssuedAt))
 		t.add("withheld", plural(x.Withheld, "field", "fields"))
-		t.add("signature", x.Signature)
+		t.add("proof", proof(x.Council, x.Proof))
 		t.write(a.out, "")
 		a.printf("\n%s\n", pretty(x.Body, ""))
 	}

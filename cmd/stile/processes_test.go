@@ -414,7 +414,7 @@ func TestPublishedDataCrosses(t *testing.T) {
 		}
 		eventually(t, fmt.Sprintf("saltby holds %d of %s", n, slug), func() bool {
 			p, q := b.partner(slug), a.partner(slug)
-			return p.InStep && p.Held == n && p.Verified == n && q.InStep && q.Held == n
+			return p.InStep && p.Held == n && p.Proved == n && q.InStep && q.Held == n
 		})
 	}
 	for key, r := range b.holdings() {
@@ -432,8 +432,8 @@ func TestPublishedDataCrosses(t *testing.T) {
 				t.Errorf("%s: /%s was shared", key, hidden)
 			}
 		}
-		if r.Signature != "checked" {
-			t.Errorf("%s: signature %s", key, r.Signature)
+		if r.Proof != "log" {
+			t.Errorf("%s: proof %s", key, r.Proof)
 		}
 	}
 	// An auditor, offline, from one file.
@@ -567,7 +567,7 @@ func TestKilledAtRandom(t *testing.T) {
 	}
 	eventually(t, fmt.Sprintf("saltby holds %d", want), func() bool {
 		p, q := b.partner("planning"), a.partner("planning")
-		return p.InStep && p.Held == want && p.Verified == want && q.InStep && q.Held == want && q.Outstanding == 0
+		return p.InStep && p.Held == want && p.Proved == want && q.InStep && q.Held == want && q.Outstanding == 0
 	})
 	held := b.holdings()
 	if len(held) != want {

@@ -127,9 +127,9 @@ func (a *app) pages(ctx context.Context, req node.ListRequest, all bool, f func(
 }
 
 func (a *app) listRecords(ctx context.Context, req node.ListRequest, show []string, all bool) error {
-	heads := []string{"RECORD", "REFERENCE", "STANDARD", "#VERSION", "SIGNED AT", "#ENTRY"}
+	heads := []string{"RECORD", "REFERENCE", "STANDARD", "#VERSION", "ISSUED AT", "#ENTRY"}
 	if req.From != "" {
-		heads = append(heads, "#WITHHELD", "SIGNATURE", "AGREEMENT")
+		heads = append(heads, "#WITHHELD", "PROOF", "AGREEMENT")
 	}
 	var t *table
 	n := 0
@@ -143,7 +143,7 @@ func (a *app) listRecords(ctx context.Context, req node.ListRequest, show []stri
 		}
 		row := []string{string(r.Record), cmp.Or(r.Reference, "-"), r.Standard.String(), number(r.Version), at(r.IssuedAt), number(r.Index)}
 		if req.From != "" {
-			row = append(row, number(r.Withheld), r.Signature, string(r.Agreement))
+			row = append(row, number(r.Withheld), r.Proof, string(r.Agreement))
 		}
 		t.add(append(row, shown(r.Body, show)...)...)
 		if len(t.rows) == 5000 { // a long list must not wait for its end
@@ -206,7 +206,9 @@ func (a *app) recordShowCommand() *cobra.Command {
 		Short: "Show a record and its values",
 		Args:  takes(1, 1, "a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := a.node().Records().Show(cmd.Context(), n.request(args[0]))
+			in := n.request(args[0])
+			in.Token = token
+			r, err := a.node().Records().Show(cmd.Context(), in)
 			if err != nil {
 				return err
 			}
@@ -221,7 +223,7 @@ func (a *app) recordShowCommand() *cobra.Command {
 			t.add("record", string(r.Record))
 			t.add("issued by", string(r.Council))
 			t.add("standard", r.Standard.String())
-			t.add("version", fmt.Sprintf("%s, signed %s, entry %s of the log", number(r.Version), at(r.IssuedAt), number(r.Index)))
+			t.add("version", fmt.Sprintf("%s, issued %s, entry %s of the log", number(r.Version), at(r.IssuedAt), number(r.Index)))
 			if r.Op != "put" {
 				t.add("state", "deleted")
 			}
@@ -232,7 +234,7 @@ func (a *app) recordShowCommand() *cobra.Command {
 			if r.MadeFrom != "" {
 				t.add("made from", "record "+string(r.MadeFrom)+", by the standard's mapping")
 			}
-			t.add("signature", signature(r.Signature))
+			t.add("proof", proof(r.Council, r.Proof))
 			t.write(a.out, "")
 			if len(r.Body) > 0 {
 				a.printf("\n%s\n", pretty(r.Body, ""))
@@ -241,14 +243,17 @@ func (a *app) recordShowCommand() *cobra.Command {
 		},
 	}
 	n.flags(c, true)
-	c.Flags().BoolVar(&token, "token", false, "print the signed token (SD-JWT) instead, for other verifiers")
+	c.Flags().BoolVar(&token, "token", false, "print the record as a signed token (SD-JWT) instead, for other verifiers")
 	return c
 }
 
-// signature says in words what was checked of a record.
-func signature(s string) string {
-	if s == "log only" {
-		return "stands on the sender's signed log; its own signature has not been checked yet"
+// proof says in words what shows that a council issued a record.
+func proof(of name.Council, s string) string {
+	switch s {
+	case "log":
+		return "stands in the signed log of " + string(of)
+	case "signature":
+		return "signed by " + string(of)
 	}
 	return s
 }
@@ -267,7 +272,7 @@ func (a *app) recordHistoryCommand() *cobra.Command {
 			if a.json {
 				return emitLines(a, r.Versions)
 			}
-			t := newTable("#VERSION", "WHAT", "SIGNED AT", "#ENTRY", "STANDARD")
+			t := newTable("#VERSION", "WHAT", "ISSUED AT", "#ENTRY", "STANDARD")
 			for _, v := range r.Versions {
 				t.add(number(v.Version), v.Op, at(v.IssuedAt), number(v.Index), v.Standard.String())
 			}

@@ -311,6 +311,24 @@ func TestVerifyToken(t *testing.T) {
 	r, _ = VerifyToken(tok, nil, Options{Trust: Trust{Keys: []Key{{northmoor, UseRecord, w.rings[saltby].Record.ID()}}}})
 	expect(t, r, CheckRecordSignatures, Failed)
 
+	bare := []byte(jws[:i+1] + "~" + rest)
+	r, err = VerifyToken(bare, proof, all)
+	if err != nil || !r.OK() {
+		t.Errorf("a token that its place proves: %v\n%s", err, text(r))
+	}
+	expect(t, r, CheckRecordSignatures, OK, "with the checkpoint that it stands under")
+	r, _ = VerifyToken(bare, nil, all)
+	expect(t, r, CheckRecordSignatures, Failed, "ask for the proof")
+	logOnly, err := tlog.SignCheckpoint(w.notes[0].cp(t), w.rings[northmoor].Log.Signer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ = VerifyToken(bare, tlog.Proof{Index: p.Index, Path: p.Path, Checkpoint: logOnly}.Marshal(), all)
+	expect(t, r, CheckCheckpoint, Failed, "")
+	if r.OK() {
+		t.Error("a token without a signature is believed under the log key alone")
+	}
+
 	other := tlog.Proof{Index: p.Index, Path: p.Path, Checkpoint: forge(t, w, w.notes[0].size)}
 	r, _ = VerifyToken(tok, other.Marshal(), all)
 	expect(t, r, CheckInclusion, Failed)
@@ -471,6 +489,15 @@ func TestSample(t *testing.T) {
 	if err != nil || !r.OK() {
 		t.Errorf("%v\n%s", err, text(r))
 	}
+}
+
+func (c cosigned) cp(t *testing.T) tlog.Checkpoint {
+	t.Helper()
+	cp, err := tlog.ParseUnsigned(c.note, northmoor.Origin())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cp
 }
 
 func makeSample(t *testing.T, dir string) {

@@ -60,10 +60,15 @@ func VerifyToken(token, proof []byte, o Options) (*Report, error) {
 		if p, err := tlog.ParseProof(proof); err == nil {
 			place = p.Index
 		}
-		v.tokenSignature(check, t, place)
-	}
-	if err := v.tokenProof(r, t, proof); err != nil {
-		return nil, err
+		if t.Signed() {
+			v.tokenSignature(check, t, place)
+		}
+		if err := v.tokenProof(r, t, proof); err != nil {
+			return nil, err
+		}
+		if !t.Signed() {
+			v.tokenSealed(check, t, place)
+		}
 	}
 	if r.Kind == "record" {
 		v.counts.Records, v.counts.Disclosed, v.counts.Withheld = len(c.records), c.disclosed, c.withheld
@@ -173,6 +178,31 @@ func (v *verifier) tokenSignature(check string, t *record.Token, place uint64) {
 	}
 }
 
+// tokenSealed decides about a token that has no signature of its own: its council
+// signed it if it stands under a checkpoint that the council's record key signed.
+func (v *verifier) tokenSealed(check string, t *record.Token, place uint64) {
+	if v.on(CheckInclusion).ok == 0 {
+		v.on(check).fail("token", "carries no signature, and is not shown to be in the council's log", "")
+		v.say(check, "The token has no signature of its own. It is proved by its place in the log of %s: ask for the proof that goes with it, or for a token that is signed.", v.council)
+		return
+	}
+	_, rule := v.ring.record(v.council, t.KeyID(), place)
+	done := true
+	if rule == "" {
+		rule, done = v.said(place)
+	}
+	switch {
+	case rule == ruleNoKey, rule == "" && !done:
+		v.on(check).skip(1)
+		v.say(check, "The record key %s of %s is not here, so that nothing shows who said this.", t.KeyID(), v.council)
+	case rule != "":
+		v.on(check).fail("token", rule, "")
+	default:
+		v.on(check).pass(1)
+		v.say(check, "Signed by %s with the checkpoint that it stands under; the token carries no signature of its own.", v.council)
+	}
+}
+
 // tokenProof checks that the token's entry is in its council's log.
 func (v *verifier) tokenProof(r *Report, t *record.Token, proof []byte) error {
 	if proof == nil {
@@ -184,7 +214,7 @@ func (v *verifier) tokenProof(r *Report, t *record.Token, proof []byte) error {
 		return fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	logs := v.ring.verifiers(v.council, UseLog)
-	if v.council == "" || len(logs) == 0 {
+	if len(logs) == 0 {
 		v.on(CheckInclusion).skip(1)
 		v.say(CheckInclusion, "There is no log key of the council to check the proof with.")
 		return nil
@@ -198,6 +228,8 @@ func (v *verifier) tokenProof(r *Report, t *record.Token, proof []byte) error {
 		v.on(CheckCheckpoint).pass(1)
 		v.say(CheckCheckpoint, "The log of %s signed that it had %s with root %s.", v.council, count(int(cp.Size), "entry"), cp.Root)
 		r.LogSize, r.LogRoot = cp.Size, cp.Root.String()
+		v.main = cp
+		v.readSealers("proof", p.Checkpoint)
 		if err := tlog.VerifyInclusion(t.Entry(), p.Index, cp.Size, cp.Root, p.Path); err != nil {
 			v.on(CheckInclusion).fail("proof", "does not show that this token is in the log", "")
 			return nil

@@ -145,13 +145,8 @@ func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *pee
 	r := api.PartnerReply{Council: a.From, Agreement: a.Name, Direction: "from", Connected: connected}
 	src, err := x.o.Ledger.Source(a.From, a.Name)
 	if err == nil {
-		r.Offered, r.Held, r.Refused, r.LastAt, r.Verified = src.Offered, src.Records, src.Refused, src.LastAt, src.Records
+		r.Offered, r.Held, r.Refused, r.LastAt, r.Proved = src.Offered, src.Records, src.Refused, src.LastAt, src.Records
 		r.BehindEntries = uint64(max(0, src.Offered-src.Records-src.Refused))
-		if src.Verified < src.Cursor {
-			if r.Verified, err = v.HoldingsBefore(src, src.Verified); err != nil {
-				return r, err
-			}
-		}
 		if withheld {
 			err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
 				if err == nil {

@@ -108,9 +108,12 @@ func limit(s string, n int) string {
 }
 
 // Record decides about one version of a record that stands at an index of the
-// log below head. signature says that its own signature is to be checked now. The error
-// wraps [ErrLied] or [ErrWait]; the entry is set whenever the token can be read.
-func (c *Case) Record(head *Head, index uint64, token []byte, signature bool) (v Verdict, err error) {
+// log below head. That it does is for [Proved]; with that, the council's signature under
+// the checkpoint is one for the record. One that the token itself carries must hold,
+// too. In a footprint's log, which nobody signs for what its members bring, it must be
+// there. The error wraps [ErrLied] or [ErrWait]; the entry is set whenever the token can
+// be read.
+func (c *Case) Record(head *Head, index uint64, token []byte) (v Verdict, err error) {
 	if v.Token, err = record.Parse(token); err != nil {
 		return v, fmt.Errorf("%w: token: %w", ErrLied, err)
 	}
@@ -132,7 +135,7 @@ func (c *Case) Record(head *Head, index uint64, token []byte, signature bool) (v
 	}
 	rule := head.Vouches(index)
 	if rule == "" {
-		rule, err = c.signed(v.View.Council, v.Token, index, signature)
+		rule, err = c.signed(v.View.Council, v.Token, index)
 	}
 	if rule == "" && err == nil {
 		rule, err = c.j.Issued(v.View.IssuedAt)
@@ -180,13 +183,14 @@ func (c *Case) mayIssue(by name.Council) bool {
 	return ok
 }
 
-// signed decides about the key, and where asked the signature, of an item that
-// stands at an index of the log.
-func (c *Case) signed(by name.Council, t *record.Token, index uint64, signature bool) (string, error) {
+// signed decides about the key that a record names and the signature that it carries,
+// for an index of the log.
+func (c *Case) signed(by name.Council, t *record.Token, index uint64) (string, error) {
 	if c.log.Shared() {
-		index = directory.AnyPlace // of its place in its signer's log nothing is known
+		// Of its place in its signer's log nothing is known.
+		return c.j.Signed(by, t, directory.AnyPlace)
 	}
-	if signature {
+	if t.Signed() {
 		return c.j.Signed(by, t, index)
 	}
 	_, rule, err := c.j.Key(by, t.KeyID(), index)

@@ -128,5 +128,6 @@ func TestIntoFootprint(t *testing.T) {
 			"replay of a withdrawal": members, "fork with a withdrawal": noLog,
 			"a revoked key, from an index on": noLog, "a revoked key, before the index": noLog,
 		},
+		Other: map[string]judgetest.Verdict{"a record without a signature of its own": judgetest.Denied},
 	})
 }

@@ -13,12 +13,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// InlineSignatures is the size of a page up to which every record's own
-// signature is checked before the page is kept. A larger page is kept on
-// the proof that the sender's log holds every record in it, which one
-// checkpoint signature covers, and the signatures are checked close behind.
-const InlineSignatures = 64
-
 // A Page is what a sender answers to a cursor: the entries that follow it, and
 // the proof that they stand in the log.
 type Page struct {
@@ -56,12 +50,10 @@ func (c *Case) Delivery(ctx context.Context, src *ledger.Source, p Page) (*ledge
 	if err != nil {
 		return nil, err
 	}
-	// A footprint's log does not sign for what its members bring.
-	d.Verified = len(p.Items) <= InlineSignatures || c.log.Shared()
 	if len(p.Items) == 0 {
 		return d, nil
 	}
-	found, err := c.each(head, p.Items, d.Verified)
+	found, err := c.each(head, p.Items)
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +99,14 @@ type finding struct {
 }
 
 // each decides about every item, on as many cores as there are.
-func (c *Case) each(head *Head, items []ledger.PageItem, signatures bool) ([]finding, error) {
+func (c *Case) each(head *Head, items []ledger.PageItem) ([]finding, error) {
 	found := make([]finding, len(items))
 	var next atomic.Int64
 	work := func() {
 		for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
 			f := &found[i]
 			if isRecord(items[i].Token) {
-				f.Verdict, f.err = c.Record(head, items[i].Index, items[i].Token, signatures)
+				f.Verdict, f.err = c.Record(head, items[i].Index, items[i].Token)
 			} else {
 				f.Verdict, f.withdrawn, f.err = c.Event(items[i].Index, items[i].Token)
 			}

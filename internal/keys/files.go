@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
@@ -163,8 +165,44 @@ func Open(dir string, c name.Council, passphrase []byte) (*Ring, error) {
 	if r.Secret, err = readSecret(dir, passphrase); err != nil {
 		return nil, err
 	}
+	r.former = formerKeys(dir, bytes.Clone(passphrase))
 	return r, nil
 }
+
+// formerKeys opens record keys that were used before, each once.
+func formerKeys(dir string, passphrase []byte) func(kid string) (*RecordKey, error) {
+	var mu sync.Mutex
+	opened := map[string]*RecordKey{}
+	return func(kid string) (*RecordKey, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if k := opened[kid]; k != nil {
+			return k, nil
+		}
+		if len(kid) != 43 || strings.ContainsAny(kid, `/\.`) {
+			return nil, fmt.Errorf("%w: %s", ErrNoFormer, kid)
+		}
+		key, err := readPrivate(dir, formerFile(kid), passphrase)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %s", ErrNoFormer, kid)
+		}
+		if err != nil {
+			return nil, err
+		}
+		priv, ok := key.(*ecdsa.PrivateKey)
+		if !ok {
+			return nil, fmt.Errorf("open key %q: not an ECDSA key", formerFile(kid))
+		}
+		k, err := newRecordKey(priv)
+		if err != nil || k.ID() != kid {
+			return nil, fmt.Errorf("open key %q: not the key that its name says", formerFile(kid))
+		}
+		opened[kid] = k
+		return k, nil
+	}
+}
+
+func formerFile(kid string) string { return "record-" + kid + ".pem" }
 
 func openRecordKey(dir string, passphrase []byte) (*RecordKey, error) {
 	ref, err := readKeyFile(dir, kmsFile)

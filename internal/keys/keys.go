@@ -14,8 +14,8 @@
 //	secret.pem   the council secret, 32 bytes, PEM type "STILE SECRET"
 //
 // While the record key is being replaced, record.next.pem holds the one that is to
-// follow; and record-<kid>.pem is one that was used before, which is never read. See
-// [Stage] and [Activate].
+// follow; and record-<kid>.pem is one that was used before, which is read only to sign
+// a token that was logged under it: see [Ring.RecordKey]. See [Stage] and [Activate].
 //
 // With a passphrase the private keys are PEM of type "ENCRYPTED SIGSTORE
 // PRIVATE KEY" as sigstore's cryptoutils writes them, so that cosign and this
@@ -52,6 +52,24 @@ type Ring struct {
 	Log    *LogKey            // signs and cosigns checkpoints
 	Node   ed25519.PrivateKey // authenticates the node to other nodes
 	Secret [32]byte           // makes record ids that tell nothing; never leaves the node
+
+	former func(kid string) (*RecordKey, error) // opens a record key used before; nil for none
+}
+
+// ErrNoFormer says that a record key was used before and is not here any more.
+var ErrNoFormer = errors.New("the record key that was in use then is not here any more")
+
+// RecordKey returns the record key with the id kid: the one in use or, from its
+// file, one that was used before. What was logged under a key can be given a
+// signature by that key alone. The error wraps [ErrNoFormer] when there is none.
+func (r *Ring) RecordKey(kid string) (*RecordKey, error) {
+	if kid == r.Record.ID() {
+		return r.Record, nil
+	}
+	if r.former == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoFormer, kid)
+	}
+	return r.former(kid)
 }
 
 // Generate makes a ring in memory, with keys that are gone when the process

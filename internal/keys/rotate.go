@@ -95,7 +95,7 @@ func Activate(dir string, passphrase []byte, destroy bool) error {
 	if err != nil {
 		return err
 	}
-	file, old := filepath.Join(dir, recordFile), filepath.Join(dir, "record-"+was.ID()+".pem")
+	file, old := filepath.Join(dir, recordFile), filepath.Join(dir, formerFile(was.ID()))
 	if !destroy {
 		if err := os.Link(file, old); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("keep record key: %w", err)

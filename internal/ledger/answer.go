@@ -35,6 +35,11 @@ type Answer struct {
 // may ask by the field.
 func (l *Ledger) Answer(ctx context.Context, f *Feed, q *Question, before *uint64) (*Answer, error) {
 	a, err := l.answerNew(ctx, f, q, before)
+	if err == nil {
+		// Who asks may want the record to show to others, which the log's proof alone
+		// would not let them.
+		err = l.SignTokens(ctx, a.Items)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("answer under %s: %w", f.Agreement, err)
 	}

@@ -11,12 +11,13 @@ import (
 
 // A stored entry is one byte of kind, then:
 //
-//	1 record: op1 standard4 key4 iat8 version8 record16 [prev32 prevIndex8 if version > 1] seed32 sig64 body…
+//	1 record: op1 standard4 key4 iat8 version8 record16 [prev32 prevIndex8 if version > 1] seed32 body…
 //	2 event:  the compact JWS
 //
-// The token of a record is not stored: body, claims, seed and signature rebuild
-// it (DESIGN.md, Badger keys), and what is rebuilt must hash to the leaf of the
-// log before it is believed. The body is canonical JSON; a delete has none.
+// The token of a record is not stored: body, claims and seed rebuild it, and what
+// is rebuilt must hash to the leaf of the log before it is believed. The body is
+// canonical JSON; a delete has none. A token's own signature, once somebody needed
+// it, stands beside: see alone.go.
 const (
 	kindRecord byte = 1
 	kindEvent  byte = 2
@@ -32,14 +33,13 @@ type storedRecord struct {
 	prev      tlog.Hash
 	prevIndex uint64
 	seed      record.Seed
-	sig       []byte // 64 bytes
 	body      []byte // canonical JSON
 }
 
 var errShort = errors.New("stored entry ends early")
 
 func (s *storedRecord) encode() []byte {
-	b := make([]byte, 0, 2+4+4+8+8+16+40+32+64+len(s.body))
+	b := make([]byte, 0, 2+4+4+8+8+16+40+32+len(s.body))
 	b = append(b, kindRecord)
 	if s.op == record.Delete {
 		b = append(b, 'd')
@@ -56,7 +56,6 @@ func (s *storedRecord) encode() []byte {
 		b = binary.BigEndian.AppendUint64(b, s.prevIndex)
 	}
 	b = append(b, s.seed[:]...)
-	b = append(b, s.sig...)
 	return append(b, s.body...)
 }
 
@@ -88,10 +87,10 @@ func decodeStoredRecord(b []byte) (*storedRecord, error) {
 		s.prevIndex = binary.BigEndian.Uint64(b[32:])
 		b = b[40:]
 	}
-	if len(b) < 96 {
+	if len(b) < 32 {
 		return nil, errShort
 	}
 	copy(s.seed[:], b)
-	s.sig, s.body = b[32:96], b[96:]
+	s.body = b[32:]
 	return s, nil
 }

@@ -147,53 +147,6 @@ func TestWithdrawnIsGoneFromDisk(t *testing.T) {
 	}
 }
 
-// TestBadSignatureIsErased: a holding whose signature turns out to be bad goes
-// from the files, with its place in the order; a version that has come since
-// stays.
-func TestBadSignatureIsErased(t *testing.T) {
-	dir := t.TempDir()
-	from := open(t, "", ring(t))
-	to := receiver(t, dir)
-	std := parish(t, "1.0.0")
-	adopt(t, from, std)
-	f := openFeed(t, from, sharing(t, "items", 1, "true", "/ward", "/name"))
-	bad, good := newCanary(), newCanary()
-	first := put(t, from, std, item("bad", "X", bad))
-	second := put(t, from, std, item("good", "X", good))
-	if err := copyFeed(t.Context(), from, to, f); err != nil {
-		t.Fatal(err)
-	}
-	was, err := to.Source(council, f.Agreement)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, from, std, item("good", "Y", good)) // meanwhile
-	if err := copyFeed(t.Context(), from, to, f); err != nil {
-		t.Fatal(err)
-	}
-	now, err := to.Source(council, f.Agreement)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := to.MarkVerified(t.Context(), was, was.Cursor, nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	refusals := []ledger.Refusal{{From: council, Index: first.Index, Rule: "signature"}, {From: council, Index: second.Index, Rule: "signature"}}
-	if err := to.MarkVerified(t.Context(), now, now.Cursor, refusals, []name.Record{first.Record, second.Record}); err != nil {
-		t.Fatal(err)
-	}
-	if got := holdings(t, to, council, f.Agreement); len(got) != 1 || !strings.HasPrefix(got["good"], "2 ") {
-		t.Errorf("held: %v", got)
-	}
-	found := onDisk(t, dir, bad, good)
-	if where := found[bad]; len(where) > 0 {
-		t.Errorf("it was refused and stands in %v", where)
-	}
-	if len(found[good]) == 0 {
-		t.Errorf("the newer version is gone")
-	}
-}
-
 // TestReceiveIsOrdered: a delivery is kept once, and only where it belongs.
 func TestReceiveIsOrdered(t *testing.T) {
 	from, to := open(t, "", ring(t)), receiver(t, "")
@@ -248,11 +201,8 @@ func TestReceiveIsOrdered(t *testing.T) {
 	if _, err := to.Receive(t.Context(), s, d); err == nil {
 		t.Error("a delivery under the text before was kept")
 	}
-	if err := to.MarkVerified(t.Context(), s, s.Cursor, nil, nil); err != nil {
+	if s, err = to.Source(council, f.Agreement); err != nil {
 		t.Fatal(err)
-	}
-	if s, err = to.Source(council, f.Agreement); err != nil || s.Verified != 0 {
-		t.Errorf("marks of before the restart hold on: verified before %d, %v", s.Verified, err)
 	}
 	if got := holdings(t, to, council, f.Agreement); !maps.Equal(got, before) {
 		t.Errorf("held %v, want %v", got, before)

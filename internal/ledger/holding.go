@@ -144,53 +144,6 @@ func (v *View) positions(s *Source, from uint64, f func(uint64, name.Record, uin
 	return nil
 }
 
-// MarkVerified records that every holding of s before an index had its own
-// signature checked. Those whose signature is bad are given as refusals, each
-// with its record: they are erased, unless a newer version has taken their
-// place, and the refusals kept. It does nothing when the copy was restarted
-// since s was read.
-func (l *Ledger) MarkVerified(ctx context.Context, s *Source, upTo uint64, bad []Refusal, of []name.Record) error {
-	var drop [][]byte
-	err := l.do(ctx, false, func(t *tx) error {
-		drop = nil
-		c, err := t.current(s)
-		if err != nil {
-			return err
-		}
-		if c.Digest != s.Digest || c.Verified != s.Verified || c.Ended {
-			return nil
-		}
-		for i, id := range of {
-			index, _, had, err := t.held(c, id.Bytes())
-			if err != nil {
-				return err
-			}
-			if !had || index != bad[i].Index {
-				continue
-			}
-			if _, err := t.blank(c, id); err != nil {
-				return err
-			}
-			drop = append(drop, holdingKey(c.number, id.Bytes()))
-		}
-		if err := t.refusals(c, bad); err != nil {
-			return err
-		}
-		c.Verified = max(c.Verified, upTo)
-		return t.source(c)
-	})
-	if err != nil {
-		return fmt.Errorf("mark what is verified of %s: %w", s.From, err)
-	}
-	if len(drop) == 0 {
-		return nil
-	}
-	if err := l.drop(ctx, drop...); err != nil {
-		return fmt.Errorf("erase refused records of %s: %w", s.From, err)
-	}
-	return nil
-}
-
 // refusals keeps refusals with a source, of which the newest maxRefusals stay.
 func (t *tx) refusals(c *Source, rs []Refusal) error {
 	for i, r := range rs {
@@ -243,17 +196,4 @@ func (v *View) ReceivedEvents(s *Source, f func(index uint64, jws []byte) error)
 	return walk(v.txn, numKey4('E', s.number), func(key, value []byte) error {
 		return f(binary.BigEndian.Uint64(key[len(key)-8:]), value)
 	})
-}
-
-// HoldingsBefore counts the holdings of a source whose entry is before an index.
-func (v *View) HoldingsBefore(s *Source, index uint64) (int, error) {
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, numKey4('P', s.number)
-	it := v.txn.NewIterator(o)
-	defer it.Close()
-	n := 0
-	for it.Rewind(); it.Valid() && indexAtEnd(it) < index; it.Next() {
-		n++
-	}
-	return n, nil
 }

@@ -12,10 +12,11 @@ import (
 // big-endian so that an iterator walks them in order. Letters are never given a
 // second meaning: a new layout takes a new letter and raises layoutVersion.
 //
-//	V                        layout version, one byte
+//	V                        layout version, one byte: 1 had a signature in every entry of a record
 //	e index8                 entry: see entry.go; or sixteen of them: see block.go
 //	t level1 tile8           hash tile, 32 bytes a hash, the right-most may be partial
 //	c                        signed checkpoint (a note), size and root equal to the tiles
+//	p index8                 signature of a record's token, 64 bytes: see alone.go
 //	w council                latest cosignature by a witness: see witness.go
 //	h record16               head of one of our records
 //	s standard4 index8       record16, for the current version of every live record
@@ -52,7 +53,7 @@ import (
 //	J line 0 record16        a made record: record16 it was made from
 //	l line 0 record16        record16 that was made in the line from one of ours
 //	X path                   a file beside the ledger that machines keep alike: see shared.go
-const layoutVersion = 1
+const layoutVersion = 2
 
 var (
 	keyLayout     = []byte("V")

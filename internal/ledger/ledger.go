@@ -60,6 +60,9 @@ var (
 	ErrInUse = errors.New("data folder is in use by another process")
 	// ErrNewer: the data folder was written by a newer version of Stile.
 	ErrNewer = errors.New("data folder was written by a newer version")
+	// ErrOlder: the data folder was written by a version before the first release,
+	// whose entries this one does not read.
+	ErrOlder = errors.New("data folder was written by an earlier version and is not read by this one: with the version that wrote it export the records (stile export records), then make a new folder with stile init and import them")
 )
 
 // Options say how to open a ledger.
@@ -272,6 +275,8 @@ func (l *Ledger) load() (old []oldSource, err error) {
 			return err
 		case len(layout) != 1 || layout[0] > layoutVersion:
 			return ErrNewer
+		case layout[0] < layoutVersion:
+			return ErrOlder
 		}
 		tree, note, err := l.loadLog(txn)
 		if err != nil {

@@ -420,8 +420,8 @@ func (p *pairing) checkRecords(v *ledger.View) {
 			if ver.Index != want.index || ver.Claims.Version != uint64(i+1) || !reflect.DeepEqual(ver.Body, want.body) || ver.Standard.Name().Version.String() != want.std {
 				p.t.Errorf("%s version %d is %+v with %v, want %+v", ref, i+1, ver.Claims, ver.Body, want)
 			}
-			if err := ver.Token.Verify(p.ring.Record.Public()); err != nil {
-				p.t.Errorf("%s version %d: %v", ref, i+1, err)
+			if ver.Token.Signed() || ver.Token.KeyID() != p.ring.Record.ID() {
+				p.t.Errorf("%s version %d: not a token that its place in the log proves", ref, i+1)
 			}
 			ver, err = v.Before(ver)
 		}

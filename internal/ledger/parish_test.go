@@ -98,7 +98,7 @@ func readFeed(t testing.TB, l *ledger.Ledger, f *ledger.Feed, cursor uint64) (pa
 
 // delivery makes of a page what a receiver makes of it that has checked it.
 func delivery(p *ledger.Page) (*ledger.Delivery, error) {
-	d := &ledger.Delivery{Checkpoint: p.Checkpoint, Cursor: p.Cursor, Offered: p.Records, Verified: true, Live: p.Live}
+	d := &ledger.Delivery{Checkpoint: p.Checkpoint, Cursor: p.Cursor, Offered: p.Records, Live: p.Live}
 	for _, it := range p.Items {
 		if !strings.Contains(string(it.Token), "~") {
 			_, ev, err := record.ParseEvent(it.Token)

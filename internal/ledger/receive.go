@@ -36,7 +36,6 @@ type Delivery struct {
 	Withdrawn  []Withdrawal
 	Events     []PageItem // of a notices feed
 	Refused    []Refusal
-	Verified   bool // the records' own signatures were checked
 	Live       bool // with it the feed is read to its end
 	// Suspended: the page holds withdrawals alone. Its cursor is that of those, see
 	// Source.WithdrawnTo, and the copy stays where it is.
@@ -125,9 +124,6 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			c.TakenBack = d.Cursor
 		} else {
 			c.Cursor, c.Offered = d.Cursor, d.Offered
-		}
-		if d.Verified && !d.Suspended && c.Verified >= before {
-			c.Verified = c.Cursor
 		}
 		if len(d.Puts)+len(d.Withdrawn)+len(d.Refused) > 0 {
 			receipt = t.event(event.KindReceipt, receiptOf(c, d, before, taken).Body())

@@ -27,7 +27,6 @@ type Source struct {
 	TakenBack uint64         `json:"taken_back,omitempty"` // withdrawals before this index were carried out while the agreement was suspended; see Withdrawn
 	Records   int            `json:"records"`              // held
 	Offered   int            `json:"offered"`              // records the sender said the feed holds
-	Verified  uint64         `json:"verified"`             // every holding before this index had its own signature checked
 	Refused   int            `json:"refused,omitempty"`
 	Withdrawn int            `json:"withdrawn,omitempty"`
 	LastAt    time.Time      `json:"last_at,omitzero"`   // of the last delivery
@@ -73,13 +72,13 @@ func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
 		if err != nil {
 			return err
 		}
-		c.Cursor, c.TakenBack, c.Verified, c.Digest, c.Receipts = 0, 0, 0, digest, nil
+		c.Cursor, c.TakenBack, c.Digest, c.Receipts = 0, 0, digest, nil
 		return t.source(c)
 	})
 }
 
 func (s *Source) restart(digest string) {
-	s.Cursor, s.TakenBack, s.Verified, s.Digest, s.Ended, s.Receipts = 0, 0, 0, digest, false, nil
+	s.Cursor, s.TakenBack, s.Digest, s.Ended, s.Receipts = 0, 0, digest, false, nil
 	s.Ending, s.Generation, s.Sweep = false, s.Generation+1, s.Sweep || s.Records > 0
 }
 

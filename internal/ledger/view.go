@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -117,7 +116,7 @@ type Version struct {
 	Index    uint64 // in the log
 	Claims   record.Claims
 	Body     map[string]any // nil for a delete
-	Token    *record.Token  // every disclosure present
+	Token    *record.Token  // every disclosure present, without a signature: see [Ledger.SignTokens]
 	Standard *standard.Standard
 	previous uint64 // log index of the version before
 }
@@ -184,14 +183,13 @@ func (l *Ledger) rebuild(index uint64, raw []byte, leaf tlog.Hash) (*Version, er
 		}
 		ver.Body = m
 	}
-	d, err := record.Build(ver.Claims, kid, std.std.Layout(), ver.Body, s.seed)
+	ver.Token, err = record.Build(ver.Claims, kid, std.std.Layout(), ver.Body, s.seed)
 	if err != nil {
 		return nil, damaged(err)
 	}
-	if tlog.Leaf(d.Entry()) != leaf {
+	if tlog.Leaf(ver.Token.Entry()) != leaf {
 		return nil, damaged(errors.New("does not hash to its leaf in the log"))
 	}
-	ver.Token = d.Seal(bytes.Clone(s.sig))
 	return ver, nil
 }
 
@@ -328,7 +326,7 @@ func (v *View) Events(kind string, from uint64, f func(index uint64) bool) {
 }
 
 // Entry returns the 32 bytes that stand in the log at an index and the JWS
-// (events) or full token (records) that hashes to them.
+// (events) or full token without a signature (records) that hashes to them.
 func (v *View) Entry(index uint64) (tlog.Hash, []byte, error) {
 	raw, err := v.raw(index)
 	if err != nil {

@@ -83,8 +83,7 @@ type pending struct {
 	// or an event:
 	event *record.Event
 
-	draft *record.Token
-	token *record.Token
+	token *record.Token // of a record without a signature
 	err   error
 }
 
@@ -140,8 +139,8 @@ func (l *Ledger) closedErr() error {
 	return ErrClosed
 }
 
-// write is the writer: it fills a batch from the waiting jobs, signs it on all
-// cores while the batch before is being synced to disk, and hands it on.
+// write is the writer: it fills a batch from the waiting jobs, builds it on all
+// cores while the batch before is being signed and synced to disk, and hands it on.
 func (l *Ledger) write() {
 	defer close(l.done)
 	var waiting []*job
@@ -183,7 +182,7 @@ func (l *Ledger) write() {
 		}
 		b := l.newBatch()
 		waiting = l.fill(b, waiting)
-		l.signAll(b)
+		l.buildAll(b)
 		l.assemble(b)
 		l.settle()
 		l.commit(b)
@@ -333,34 +332,33 @@ func (l *Ledger) roomOnDisk() error {
 	return nil
 }
 
-// signAll builds and signs the batch's entries on all cores.
-func (l *Ledger) signAll(b *batch) {
-	onAllCores(len(b.entries), 8, func(i int) { l.seal(b.entries[i]) })
+// buildAll builds the tokens of the batch's entries on all cores. Events, which
+// travel alone, are signed; of records the checkpoint is.
+func (l *Ledger) buildAll(b *batch) {
+	onAllCores(len(b.entries), 8, func(i int) { l.build(b.entries[i]) })
 }
 
-func (l *Ledger) seal(p *pending) {
-	if p.event != nil {
-		p.draft, p.err = record.BuildEvent(*p.event, l.key)
-	} else {
-		p.draft, p.err = record.Build(p.claims, l.key, p.layout, p.body, p.stored.seed)
-	}
-	if p.err != nil {
+func (l *Ledger) build(p *pending) {
+	if p.event == nil {
+		if p.token, p.err = record.Build(p.claims, l.key, p.layout, p.body, p.stored.seed); p.err == nil {
+			p.head.entry = p.token.Entry()
+		}
 		return
 	}
-	sig, err := l.sign.Sign(p.draft.SigningInput())
+	t, err := record.BuildEvent(*p.event, l.key)
+	if err != nil {
+		p.err = err
+		return
+	}
+	sig, err := l.sign.Sign(t.SigningInput())
 	if err != nil {
 		p.err = fmt.Errorf("sign entry: %w", err)
 		return
 	}
-	if p.event != nil {
-		p.token = p.draft.Seal(sig)
-	} else {
-		p.stored.sig = sig
-		p.head.entry = p.draft.Entry()
-	}
+	p.token = t.Seal(sig)
 }
 
-// assemble turns the signed entries into what is stored.
+// assemble turns the entries into what is stored.
 func (l *Ledger) assemble(b *batch) {
 	if err := b.storeGate(); err != nil {
 		l.fail(err)
@@ -404,7 +402,7 @@ func (l *Ledger) commit(b *batch) {
 		if len(b.entries) > 0 {
 			hashes := make([]tlog.Hash, len(b.entries))
 			for i, p := range b.entries {
-				hashes[i] = p.draft.Entry()
+				hashes[i] = p.token.Entry()
 			}
 			b.tree = tree.Clone()
 			// Not into b.sets: the writer reads those for the next batch.

@@ -416,9 +416,9 @@ func checkEvidence(t *testing.T, w *town, s *house) {
 	}
 }
 
-// TestBadSignatureInBulk: in a batch too large for its signatures to be checked
-// at once, a bad one is found close behind: the record goes, by a refusal that
-// is recorded, and the others stay.
+// TestBadSignatureInBulk: a record is proved by its place in the log, and one that
+// carries a signature which does not hold is refused all the same, by a refusal
+// that is recorded; the others are kept.
 func TestBadSignatureInBulk(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
 		a := terms(t, northmoor, "items", 1, nil, saltby)
@@ -442,7 +442,7 @@ func TestBadSignatureInBulk(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		w.await("the bad ones are gone", func() bool { return len(s.held(planning)) == 297 })
+		w.await("the others are kept", func() bool { return len(s.held(planning)) == 297 })
 		for i := range 300 {
 			if _, ok := s.held(planning)[fmt.Sprintf("ref-%03d", i)]; ok == (i%100 == 50) {
 				t.Errorf("record %d: held %v", i, ok)
@@ -450,9 +450,6 @@ func TestBadSignatureInBulk(t *testing.T) {
 		}
 		if got := s.refusals(northmoor, planning); len(got) != 3 || got[0] != "signature" {
 			t.Errorf("refusals: %v", got)
-		}
-		if src := s.source(planning); src.Verified != src.Cursor || src.Verified != 300 {
-			t.Errorf("verified before %d of %d", src.Verified, src.Cursor)
 		}
 	})
 }

@@ -86,7 +86,6 @@ func (s *Syncer) keep(ctx context.Context, j *job) {
 			j.problem, j.since = problem, s.o.Now().UTC()
 		}
 		s.mu.Unlock()
-		s.wakeVerifier()
 		s.o.Log.Info("exchange stopped", "with", j.key.council, "agreement", j.key.agreement, "because", err.Error())
 		// Up to half of the pause is random, so that a region of nodes does not
 		// come back at one instant.
@@ -99,9 +98,6 @@ func (s *Syncer) keep(ctx context.Context, j *job) {
 func (s *Syncer) went(j *job, connected, live bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if live && !j.live {
-		s.wakeVerifier()
-	}
 	j.connected, j.live, j.problem, j.since = connected, live, "", time.Time{}
 }
 

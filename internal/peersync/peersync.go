@@ -16,7 +16,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -112,8 +111,6 @@ type Syncer struct {
 	replicas map[*footprint.Footprint]*replica
 	serving  map[serveKey]int // open streams
 	kicked   chan struct{}
-
-	caughtUp chan struct{} // buffered: a copy came to its end, or broke off
 }
 
 type serveKey struct {
@@ -152,8 +149,6 @@ func New(o Options) *Syncer {
 		replicas: map[*footprint.Footprint]*replica{},
 		serving:  map[serveKey]int{},
 		kicked:   make(chan struct{}, 1),
-
-		caughtUp: make(chan struct{}, 1),
 	}
 }
 
@@ -182,7 +177,6 @@ func (s *Syncer) Run(ctx context.Context) error {
 		})
 		s.look()
 	})
-	wg.Go(func() { s.verifyBehind(ctx) })
 
 	t := time.NewTicker(reviewEvery)
 	defer t.Stop()
@@ -230,13 +224,6 @@ func (s *Syncer) again(which func(jobKey) bool) {
 	}
 }
 
-func (s *Syncer) wakeVerifier() {
-	select {
-	case s.caughtUp <- struct{}{}:
-	default:
-	}
-}
-
 // Partners returns the councils a connection should be kept to: those an
 // agreement is with, and those for whom something waits.
 func (s *Syncer) Partners() []name.Council {
@@ -280,5 +267,3 @@ func (s *Syncer) Serving(to name.Council, a name.Agreement) bool {
 	defer s.mu.Unlock()
 	return s.serving[serveKey{to, a}] > 0
 }
-
-func parallel() int { return runtime.GOMAXPROCS(0) }

@@ -58,8 +58,7 @@ func (s *Set) Put(ctx context.Context, in api.FootprintPutRequest) (*api.Footpri
 	if err != nil {
 		return nil, err
 	}
-	var entries []footprint.Entry
-	var indexes []uint64
+	var items []ledger.PageItem
 	err = s.o.Ledger.View(func(v *ledger.View) error {
 		for _, id := range ids {
 			ver, err := v.Current(id)
@@ -73,12 +72,20 @@ func (s *Set) Put(ctx context.Context, in api.FootprintPutRequest) (*api.Footpri
 			if err != nil {
 				return err
 			}
-			entries, indexes = append(entries, footprint.Entry{Token: t.Bytes()}), append(indexes, ver.Index)
+			items = append(items, ledger.PageItem{Index: ver.Index, Token: t.Bytes()})
 		}
 		return nil
 	})
+	if err == nil {
+		err = s.o.Ledger.SignTokens(ctx, items) // nobody signs for what stands in a footprint's log
+	}
 	if err != nil {
 		return nil, err
+	}
+	var entries []footprint.Entry
+	var indexes []uint64
+	for _, it := range items {
+		entries, indexes = append(entries, footprint.Entry{Token: it.Token}), append(indexes, it.Index)
 	}
 	slices.Sort(indexes)
 	// Logged before it leaves, as every disclosure is.

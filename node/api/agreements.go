@@ -57,7 +57,7 @@ type PartnerReply struct {
 	Connected   bool           `json:"connected"`
 	Offered     int            `json:"offered"`            // records the agreement lets out now
 	Held        int            `json:"held"`               // records the receiver holds
-	Verified    int            `json:"verified,omitempty"` // direction from: whose own signature was checked; the rest stand on the sender's signed log
+	Proved      int            `json:"proved,omitempty"`   // direction from: records held that are proved by the sender's signed log: all of them
 	Withheld    int            `json:"withheld,omitempty"` // direction from: fields kept back, over all records; only where asked for
 	Refused     int            `json:"refused,omitempty"`
 	Outstanding int            `json:"outstanding,omitempty"` // withdrawals not receipted

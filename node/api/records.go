@@ -68,6 +68,8 @@ type RecordRequest struct {
 	Record   string       `json:"record"`             // id, or the natural key
 	Standard string       `json:"standard,omitempty"` // needed for a natural key; publisher/name is enough
 	From     name.Council `json:"from,omitempty"`
+	// Token: the token is to be one that stands alone, with a signature of its own.
+	Token bool `json:"token,omitempty"`
 }
 
 // RecordReply is one version of a record.
@@ -86,7 +88,7 @@ type RecordReply struct {
 	Body      json.RawMessage `json:"body,omitempty"`
 	Token     string          `json:"token,omitempty"`
 	MadeFrom  name.Record     `json:"made_from,omitempty"` // record of ours that a mapping made it from; only where it is shown alone
-	Signature string          `json:"signature"`           // "checked" or "log only": see the word in docs
+	Proof     string          `json:"proof"`               // "log": it stands in the log of the council that issued it, under a checkpoint that the council signed; "signature": it carries its council's own; or what is wrong
 }
 
 // ListRequest lists records of a standard, a page at a time.

@@ -143,6 +143,23 @@ var deliveries = []delivery{
 		})
 		return w.put(w.Log, "A/0", nil)
 	}},
+	{name: "a record without a signature of its own", want: Kept, shared: Denied, tell: one(func(_ *World, d *draft) { d.bare = true })},
+	{name: "no signature, and a key that comes later in the header", council: true, want: Waits, mend: newKey, tell: one(func(w *World, d *draft) { d.bare, d.signer = true, w.Later })},
+	{name: "no signature, and another council's key in the header", council: true, want: Denied, tell: one(func(w *World, d *draft) { d.bare, d.signer = true, w.Rings[Other] })},
+	{name: "no signature, and a revoked key in the header", council: true, want: Denied, tell: func(w *World, give Give) *Sent {
+		w.change(revoke(0))
+		return w.put(w.Log, "A/1", func(d *draft) { d.bare = true })
+	}},
+	{name: "no signature, under a checkpoint that no record key signed", council: true, want: Denied, tell: func(w *World, give Give) *Sent {
+		w.Log.sign = func(l *Log) []byte { return l.signed() }
+		return w.put(w.Log, "A/1", func(d *draft) { d.bare = true })
+	}},
+	{name: "no signature, and in the log another record", council: true, want: Denied, tell: func(w *World, give Give) *Sent {
+		other := w.put(w.NewLog(Sender), "A/1", func(d *draft) { d.bare, d.body["name"] = true, "another" })
+		s := w.put(w.Log, "A/1", func(d *draft) { d.bare = true })
+		s.Token = other.Token
+		return s
+	}},
 	{name: "a checkpoint that no record key signed", council: true, want: Denied, tell: under(false, func(w *World, l *Log) []byte { return l.signed() })},
 	{name: "a checkpoint with another council's record key", council: true, want: Denied, tell: under(false, byRecordKey(func(w *World) *keys.Ring { return w.Rings[Other] }))},
 	{name: "a checkpoint with a record key that comes later", council: true, want: Waits, mend: newKey, tell: under(false, byRecordKey(func(w *World) *keys.Ring { return w.Later }))},

@@ -1,0 +1,130 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/record"
+)
+
+// A record is proved by its place in the log, and its token has no signature of
+// its own until somebody needs one that stands alone: other SD-JWT tools, a
+// footprint, a partner that asks for it. Then it is made, and kept from then on:
+//
+//	p index8   the ES256 signature of the token of the entry, 64 bytes
+
+func signatureKey(index uint64) []byte { return numKey('p', index) }
+
+// SignTokens gives every record token among items of this log its own signature;
+// events have theirs. One that was made before is used again. It returns once the new
+// ones are durable.
+//
+// The error wraps [keys.ErrNoFormer] for a record that was logged under a record key
+// that is not here any more; items is then as it was.
+func (l *Ledger) SignTokens(ctx context.Context, items []PageItem) error {
+	tokens, stored := make([]*record.Token, len(items)), make([][]byte, len(items))
+	err := l.View(func(v *View) error {
+		for i, it := range items {
+			var err error
+			if bytes.IndexByte(it.Token, '~') < 0 {
+				continue // an event
+			}
+			if tokens[i], err = record.Parse(it.Token); err != nil {
+				return fmt.Errorf("entry %d: %w", it.Index, err)
+			}
+			if stored[i], err = valueOf(v.txn, signatureKey(it.Index)); err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("sign tokens: %w", err)
+	}
+	made, errs := make([][]byte, len(items)), make([]error, len(items))
+	onAllCores(len(items), 2, func(i int) {
+		if tokens[i] != nil {
+			tokens[i], made[i], errs[i] = l.signToken(tokens[i], stored[i])
+		}
+	})
+	for i, err := range errs {
+		if err != nil {
+			return fmt.Errorf("sign tokens: entry %d: %w", items[i].Index, err)
+		}
+	}
+	err = l.keepSignatures(ctx, items, made)
+	if err != nil {
+		return fmt.Errorf("sign tokens: %w", err)
+	}
+	for i, t := range tokens {
+		if t != nil {
+			items[i].Token = t.Bytes()
+		}
+	}
+	return nil
+}
+
+// signToken returns a token with its signature, and that signature if it is not the
+// one stored.
+func (l *Ledger) signToken(t *record.Token, stored []byte) (signed *record.Token, made []byte, err error) {
+	key, err := l.o.Keys.RecordKey(t.KeyID())
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(stored) == 64 {
+		// What is on disk is not believed: a signature that does not hold would be
+		// held against this council.
+		if signed = t.Seal(stored); signed.Verify(key.Public()) == nil {
+			return signed, nil, nil
+		}
+	}
+	if made, err = key.Sign(t.SigningInput()); err != nil {
+		return nil, nil, err
+	}
+	return t.Seal(made), made, nil
+}
+
+func (l *Ledger) keepSignatures(ctx context.Context, items []PageItem, made [][]byte) error {
+	n := 0
+	for _, sig := range made {
+		if sig != nil {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return l.do(ctx, false, func(t *tx) error {
+		for i, sig := range made {
+			if sig != nil {
+				t.set(signatureKey(items[i].Index), sig)
+			}
+		}
+		return nil
+	})
+}
+
+// SignToken is SignTokens for a version that was read.
+func (l *Ledger) SignToken(ctx context.Context, ver *Version) (*record.Token, error) {
+	items := []PageItem{{Index: ver.Index, Token: ver.Token.Bytes()}}
+	if err := l.SignTokens(ctx, items); err != nil {
+		return nil, err
+	}
+	return record.Parse(items[0].Token)
+}
+
+// Signatures counts the tokens that were given a signature of their own.
+func (v *View) Signatures() (n int) {
+	o := badger.DefaultIteratorOptions
+	o.PrefetchValues, o.Prefix = false, []byte{'p'}
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		n++
+	}
+	return n
+}
