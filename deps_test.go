@@ -46,7 +46,7 @@ const policy = `
 	internal/peersync  internal/book  internal/machines
 	internal/replicas
 	internal/question  internal/mapper  internal/bundle  internal/gate  internal/statement
-	internal/catalogue  internal/explain
+	internal/catalogue  internal/explain  internal/metrics
 	node
 	internal/feed
 	internal/api  internal/web
@@ -67,7 +67,7 @@ var reserved = map[string]string{
 	"github.com/parquet-go/":                 "internal/export",
 	"github.com/jackc/":                      "internal/feed",
 	"github.com/microsoft/go-mssqldb":        "internal/feed",
-	"github.com/prometheus/":                 "node",
+	"github.com/prometheus/":                 "internal/metrics",
 }
 
 // An auditor's program must be short enough to read, so these packages may not

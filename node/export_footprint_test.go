@@ -25,17 +25,7 @@ func (n *Node) Judge(ctx context.Context, a name.Agreement, by name.Council, b *
 
 // Watched is where the node serves its figures, once they have been counted anew.
 func (n *Node) Watched(ctx context.Context) (string, error) {
-	c, err := n.count()
-	if err != nil {
-		return "", err
-	}
-	n.counted.Store(c)
-	for _, r := range n.replicas.List() {
-		r.Footprint().Look(ctx)
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return "http://" + n.watched, nil
+	return "http://" + n.metrics.Address(), n.metrics.Count(ctx)
 }
 
 // WithdrawUnnoted withdraws a record from a footprint as a node does that stops

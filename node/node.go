@@ -34,7 +34,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
@@ -51,6 +50,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/machines"
 	"github.com/stile-exchange/stile/internal/mapper"
+	"github.com/stile-exchange/stile/internal/metrics"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/replicas"
@@ -224,17 +224,16 @@ type Node struct {
 	replicas   *replicas.Set
 	// confirmations are the receipts of footprints, in our own ledger.
 	confirmations *peersync.Confirmations
-	counted       atomic.Pointer[counted] // nil where nobody watches
+	metrics       *metrics.Monitor
 
 	ready chan struct{}
 	once  sync.Once
 
-	mu      sync.Mutex // guards what follows
-	host    *wire.Host
-	net     wire.Network
-	watched string // address that monitoring is served at; "" where it is not
-	sync    *peersync.Syncer
-	since   time.Time
+	mu    sync.Mutex // guards what follows
+	host  *wire.Host
+	net   wire.Network
+	sync  *peersync.Syncer
+	since time.Time
 }
 
 // Open opens the data folder that cfg names. It opens no network; see Run.
@@ -342,6 +341,11 @@ func (n *Node) begin() (err error) {
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, View: n.follower.View, Agreements: n.book, Footprints: n.replicas,
 		Confirmations: n.confirmations, AsksFor: n.asker.AsksFor, Running: n.running, Record: n.recordID, Log: n.log, Now: n.now,
 	})
+	n.metrics = metrics.New(metrics.Options{
+		Listen: n.cfg.MetricsListen, Version: n.o.Version, Data: n.cfg.Data, MinFree: n.cfg.Limits.MinFree(), Ledger: n.ledger, Directory: n.directory,
+		View: n.follower.View, Agreements: n.book, Replicas: n.replicas, Stops: n.stops, Ready: n.ready, Log: n.log, Now: n.now,
+		Partners: func() ([]api.PartnerReply, error) { return n.explain.Partners(false) },
+	})
 	return nil
 }
 
@@ -446,8 +450,8 @@ func (n *Node) Run(ctx context.Context) error {
 		wg.Go(func() { stop("HTTP", n.follower.ServeHTTP(ctx, n.cfg.HTTPListen)) })
 	}
 	if n.cfg.MetricsListen != "" {
-		wg.Go(func() { stop("monitoring", n.serveMetrics(ctx)) })
-		wg.Go(func() { n.keepCounting(ctx) })
+		wg.Go(func() { stop("monitoring", n.metrics.Serve(ctx)) })
+		wg.Go(func() { n.metrics.Run(ctx) })
 	}
 	if n.cfg.AdminSocket != "" && own {
 		wg.Go(func() { stop("admin socket", n.serveAdmin(ctx)) })
