@@ -146,11 +146,11 @@ type Limits struct {
 	// 100000.
 	QuestionsPerDay int `yaml:"questions_per_day"`
 
-	// MemoryMiB is how much memory the program's heap should stay within, in MiB:
-	// near it, garbage is collected more often. It is an aim, not a wall: one
-	// large record may take more. Files that are mapped, which the system takes
-	// back when it needs to, do not count. Default 256, from 96 to 1048576. The
-	// variable GOMEMLIMIT, where it is set, goes before it.
+	// MemoryMiB is how much memory the program should stay within, in MiB, mapped
+	// files included. Its heap gets five eighths, near which garbage is collected more
+	// often, and caches are sized by it. It is an aim, not a wall: one large
+	// record may take more. Default 256, from 96 to 1048576. The variable
+	// GOMEMLIMIT, where it is set, goes before it for the heap.
 	MemoryMiB int `yaml:"memory_mib"`
 }
 
@@ -242,6 +242,10 @@ func (l Limits) MinFree() uint64 { return uint64(l.MinFreeMiB) << 20 }
 
 // Memory returns MemoryMiB in bytes.
 func (l Limits) Memory() int64 { return int64(l.MemoryMiB) << 20 }
+
+// Heap returns how many bytes of MemoryMiB are for the heap of the Go runtime. The
+// rest is for the program itself and the files that the ledger maps.
+func (l Limits) Heap() int64 { return l.Memory() * 5 / 8 }
 
 // Load reads and checks the configuration in the file at path. The error
 // joins every problem of the file; each is an [*Error].

@@ -2,13 +2,83 @@ package ledger
 
 import (
 	"reflect"
+	"runtime/debug"
+	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/ristretto/v2/z"
 )
 
+// What the store takes of the memory that the process may take, Options.Memory. At
+// the default, 256 MiB: 16 MiB of tables' indexes, 32 MiB of blocks that were
+// read, and one table in memory that is written to beside one that is being written out,
+// each of 24 MiB with some 7 of room, and each with as much in a mapped log file.
+//
+// A table in memory is never smaller: Badger takes 15% of it in one transaction,
+// and one job may need 3.25 MiB.
+func sized(o badger.Options, memory int64) badger.Options {
+	if memory == 0 {
+		memory = 256 << 20
+	}
+	return o.
+		WithMemTableSize(min(max(memory/16, 24<<20), 64<<20)).
+		WithNumMemtables(1).
+		WithIndexCacheSize(min(memory/16, 1<<30)).
+		WithBlockCacheSize(min(memory/8, 4<<30))
+}
+
 // bulk is from how many keys on a transaction is part of a large import.
 const bulk = 1000
+
+// A tidier gives memory back to the system while and after much is written. The
+// zero value is ready for use.
+type tidier struct {
+	mu    sync.Mutex
+	bulks int
+	quiet *time.Timer
+	over  bool
+}
+
+const (
+	letGoEvery = 4               // large transactions
+	quietAfter = 2 * time.Second // without one, the import is over
+)
+
+// wrote is told of each large transaction.
+func (t *tidier) wrote(db *badger.DB) {
+	freeBuilders(db)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.bulks++; t.bulks%letGoEvery == 0 {
+		letGo(db)
+	}
+	switch {
+	case t.over:
+	case t.quiet == nil:
+		t.quiet = time.AfterFunc(quietAfter, func() {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if !t.over {
+				letGo(db)
+				debug.FreeOSMemory()
+			}
+		})
+	default:
+		t.quiet.Reset(quietAfter)
+	}
+}
+
+// stop returns when nothing of the store is touched any more.
+func (t *tidier) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	if t.quiet != nil {
+		t.quiet.Stop()
+	}
+}
 
 // builderPool returns Badger's pool of the memory in which tables are built, nil
 // when this version of Badger has none under the name we know.
@@ -34,4 +104,52 @@ func freeBuilders(db *badger.DB) {
 	for range 8 { // it holds no more
 		pool.Get(512, "").Release() // a nil pool makes one
 	}
+}
+
+// letGo takes the pages of the store's tables out of this process. They stay in
+// the system's cache of files, which is the system's to take, and are mapped again when
+// they are read.
+//
+// Badger maps each table whole and writes it through the mapping, so that all that
+// was ever written, and read, would count as the process's: 130 MiB after
+// 300,000 records. Tables can be reached by reflection alone; where they are not
+// where we know them, nothing is done.
+func letGo(db *badger.DB) {
+	for _, t := range tablesOf(db) {
+		if t.MmapFile != nil && t.Fd != nil && len(t.Data) > 0 {
+			unmapPages(t.Data)
+		}
+		t.DecrRef() // of an error the store tells when it reads
+	}
+}
+
+// tablesOf returns the store's tables, each with a reference that keeps it from being
+// deleted; nil when they are not found.
+func tablesOf(db *badger.DB) (out []*table.Table) {
+	lc := reflect.ValueOf(db).Elem().FieldByName("lc")
+	if lc.Kind() != reflect.Pointer || lc.IsNil() {
+		return nil
+	}
+	levels := lc.Elem().FieldByName("levels")
+	if levels.Kind() != reflect.Slice {
+		return nil
+	}
+	for i := range levels.Len() {
+		l := levels.Index(i)
+		if l.Kind() != reflect.Pointer || l.IsNil() {
+			return nil
+		}
+		mu, tables := l.Elem().FieldByName("RWMutex"), l.Elem().FieldByName("tables")
+		if !mu.IsValid() || mu.Type() != reflect.TypeFor[sync.RWMutex]() || !tables.IsValid() || tables.Type() != reflect.TypeFor[[]*table.Table]() {
+			return nil
+		}
+		lock := (*sync.RWMutex)(mu.Addr().UnsafePointer())
+		lock.RLock()
+		for _, t := range *(*[]*table.Table)(tables.Addr().UnsafePointer()) {
+			t.IncrRef()
+			out = append(out, t)
+		}
+		lock.RUnlock()
+	}
+	return out
 }

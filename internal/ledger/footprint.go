@@ -253,7 +253,11 @@ func (r *Replica) store(sets map[string][]byte) error {
 
 // write is store with writing held.
 func (r *Replica) write(sets map[string][]byte) error {
-	return writeAll(r.db, sets)
+	n, err := writeAll(r.db, sets)
+	if n >= bulk {
+		freeBuilders(r.db)
+	}
+	return err
 }
 
 // Erasing reports whether there is something for Erase to do.

@@ -76,6 +76,7 @@ type Options struct {
 	Log           *slog.Logger     // default discards
 	MinFree       uint64           // bytes of free disk below which writes are refused; default 128 MiB
 	InMemory      bool             // keep nothing on disk; for tests and simulations
+	Memory        int64            // bytes that the process should stay within; default 256 MiB, of which the store takes its part
 
 	// Shared is where the ledger is instead of in a store of its own; Dir,
 	// EncryptionKey and InMemory are then the replica's. Close leaves it open.
@@ -99,6 +100,7 @@ type Ledger struct {
 
 	tiles  tileCache
 	blocks blockCache
+	tidy   tidier
 	empty  []byte // signed checkpoint of the empty log; nil once there is another
 
 	unsigned bool // the record key in use has not signed the stored checkpoint: see signAnew
@@ -221,14 +223,10 @@ func openBadger(o Options) (*badger.DB, error) {
 		WithDetectConflicts(false).  // there is one writer
 		WithNumVersionsToKeep(1).
 		WithValueThreshold(valueThreshold). // keep values in the tree, where they are compressed and can be dropped
-		WithMemTableSize(32 << 20).
-		WithNumMemtables(2).
 		WithNumLevelZeroTables(4).
 		WithNumLevelZeroTablesStall(12).
 		WithNumCompactors(2).
 		WithBaseTableSize(1 << 20). // building one takes some eight times its size
-		WithBlockCacheSize(48 << 20).
-		WithIndexCacheSize(32 << 20).
 		WithCompression(options.ZSTD).
 		WithZSTDCompressionLevel(1).
 		WithBlockSize(16 << 10).
@@ -236,6 +234,7 @@ func openBadger(o Options) (*badger.DB, error) {
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{o.Log})
 	bo.TableSizeMultiplier = 1
+	bo = sized(bo, o.Memory)
 	if len(o.EncryptionKey) > 0 {
 		bo = bo.WithEncryptionKey(o.EncryptionKey)
 	}
@@ -404,6 +403,7 @@ func (l *Ledger) Close() error {
 	if l.o.Shared != nil {
 		return nil
 	}
+	l.tidy.stop()
 	if err := l.db.Close(); err != nil {
 		return fmt.Errorf("close ledger: %w: %w", ErrStorage, err)
 	}

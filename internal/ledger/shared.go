@@ -50,11 +50,16 @@ func (l *Ledger) store(groups ...map[string][]byte) error {
 		}
 		return s.Commit(Writes{Set: all})
 	}
-	return writeAll(l.db, groups...)
+	n, err := writeAll(l.db, groups...)
+	if err == nil && n >= bulk {
+		l.tidy.wrote(l.db)
+	}
+	return err
 }
 
-// writeAll writes one transaction into a store of this machine.
-func writeAll(db *badger.DB, groups ...map[string][]byte) error {
+// writeAll writes one transaction into a store of this machine and returns how
+// many keys it had.
+func writeAll(db *badger.DB, groups ...map[string][]byte) (int, error) {
 	txn := db.NewTransaction(true)
 	defer txn.Discard()
 	n := 0
@@ -67,21 +72,18 @@ func writeAll(db *badger.DB, groups ...map[string][]byte) error {
 				err = txn.SetEntry(&badger.Entry{Key: []byte(k), Value: v})
 			}
 			if err != nil {
-				return fmt.Errorf("write: %w", err)
+				return 0, fmt.Errorf("write: %w", err)
 			}
 			n++
 		}
 	}
 	if n == 0 {
-		return nil
+		return 0, nil
 	}
 	if err := txn.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return 0, fmt.Errorf("commit: %w", err)
 	}
-	if n >= bulk {
-		freeBuilders(db)
-	}
-	return nil
+	return n, nil
 }
 
 // dropPrefixes removes every version of every key under the prefixes from the

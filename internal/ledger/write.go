@@ -15,14 +15,14 @@ import (
 )
 
 // Bounds of one group commit. Badger takes 15% of its memory table in one
-// transaction, here 4.8 MiB and 52 428 keys: one more of either is an error,
+// transaction, here at least 3.6 MiB and 39 321 keys: one more of either is an error,
 // and would end the ledger. The bounds leave room for what is not counted
 // until the batch is signed, and for one more offer or job.
 const (
 	maxBatchEntries = 1000
-	maxBatchBytes   = 3 << 20
-	maxBatchKeys    = 40_000
-	maxJobBytes     = 7 << 19 // of a single job: 3.5 MiB
+	maxBatchBytes   = 2 << 20
+	maxBatchKeys    = 30_000
+	maxJobBytes     = 13 << 18 // of a single job: 3.25 MiB
 )
 
 // errTooBig: one job is more than a transaction can hold.
