@@ -83,6 +83,10 @@ func (n *Node) answer(w http.ResponseWriter, r *http.Request) {
 		reply(http.StatusMethodNotAllowed, fail(Usage, "", "operations are called with POST"))
 		return
 	}
+	if r.URL.Path == "/"+importPath {
+		n.answerImport(w, r)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		reply(http.StatusRequestEntityTooLarge, fail(Usage, "send fewer records at a time", "request is larger than %d MiB", maxRequest>>20))

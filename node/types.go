@@ -56,6 +56,11 @@ type (
 	BundleRequest       = api.BundleRequest
 	BundleReply         = api.BundleReply
 	Run                 = api.Run
+	ImportRequest       = api.ImportRequest
+	ImportRow           = api.ImportRow
+	ImportReply         = api.ImportReply
+	NotTaken            = api.NotTaken
+	KeyDigest           = api.KeyDigest
 	SourceRequest       = api.SourceRequest
 	SourceReply         = api.SourceReply
 	AbsentReply         = api.AbsentReply
@@ -196,3 +201,7 @@ func each[A, B any](in []A, f func(A) B) []B {
 	}
 	return out
 }
+
+// DigestKey returns the digest of a key's values, strings, numbers and booleans, in the
+// standard's order.
+func DigestKey(values []any) KeyDigest { return api.DigestKey(values) }

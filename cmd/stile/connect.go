@@ -53,7 +53,7 @@ func (a *app) load() (*config.Config, error) {
 		return nil, err
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(cfg.Limits.Memory())
+		debug.SetMemoryLimit(cfg.Limits.Heap())
 	}
 	if a.data != "" && a.config != "" {
 		if err := move(cfg, a.data); err != nil {
@@ -84,6 +84,9 @@ func move(cfg *config.Config, data string) error {
 type connection struct {
 	node.Operations
 	io.Closer
+	taker interface {
+		Import(context.Context, node.ImportRequest) (*node.Import, error)
+	}
 }
 
 // node returns the operations of the node that the flags name. Each connects by
@@ -113,14 +116,14 @@ func (a *app) connect(ctx context.Context) (*connection, error) {
 	for {
 		client, err := node.Dial(ctx, cfg.AdminSocket)
 		if err == nil {
-			return &connection{client.Operations, client}, nil
+			return &connection{client.Operations, client, client}, nil
 		}
 		if !errors.Is(err, node.ErrNotRunning) {
 			return nil, err
 		}
 		n, err := a.open(cfg, a.err, slog.LevelWarn)
 		if err == nil {
-			return &connection{n.Operations, n}, nil
+			return &connection{n.Operations, n, n}, nil
 		}
 		if !errors.Is(err, ledger.ErrInUse) {
 			return nil, err

@@ -44,9 +44,9 @@ until it has.`,
 
 const feedsFolder = "feeds"
 
-// fixed returns who carries out operations and is not closed by who uses it.
-func fixed(o node.Operations) func(context.Context) (*connection, error) {
-	return func(context.Context) (*connection, error) { return &connection{o, io.NopCloser(nil)}, nil }
+// fixed returns a node that is not closed by who uses it.
+func fixed(n *node.Node) func(context.Context) (*connection, error) {
+	return func(context.Context) (*connection, error) { return &connection{n.Operations, io.NopCloser(nil), n}, nil }
 }
 
 // feeds says how the feeds of a configuration are run.
@@ -196,7 +196,7 @@ func (a *app) runFeed(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		s, err = feed.Once(ctx, a.feeds(cfg, fixed(n.Operations), nil), name)
+		s, err = feed.Once(ctx, a.feeds(cfg, fixed(n), nil), name)
 		if err = errors.Join(err, n.Close()); err != nil {
 			return err
 		}

@@ -136,7 +136,10 @@ func (a *app) gateOfNode(ctx context.Context) (gate, error) {
 		return a.gate, nil
 	}
 	c, err := a.connect(ctx)
-	return nodeGate{c}, err
+	if err != nil {
+		return nil, err
+	}
+	return nodeGate{c}, nil
 }
 
 // An importer is one run of import or check.

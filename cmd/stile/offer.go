@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -17,76 +18,176 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// A batch is a run of rows that is offered in one request.
+// A batch is a run of rows that is offered together.
 type batch struct {
-	rows    []intake.Row
-	offered []int // of the rows, those that were offered
-	request node.PutRequest
-	reply   node.PutReply
-	err     error
-	done    chan struct{}
+	raws  []intake.Raw
+	rows  []intake.Row // of JSON for a node, as they stand and not read
+	sent  []node.ImportRow
+	keys  []node.KeyDigest // of rows that were read; empty of one without
+	reply *node.ImportReply
+	err   error
+	done  chan struct{}
+}
+
+// read returns a row of a batch, read.
+func (b *batch) read(r *intake.Reader, i int) intake.Row {
+	if row := b.rows[i]; row.Record != nil || len(row.Problems) > 0 {
+		return row
+	}
+	return r.Read(b.raws[i])
+}
+
+// A carrier takes batches to a gate, and back comes what became of them. Batches are
+// received in the order they were sent.
+type carrier interface {
+	send(*batch) error
+	receive(*batch) error
+	close()
+}
+
+// carry begins an import at a node, which reads JSON itself; direct says so. Any other
+// gate is asked about batches.
+func (im *importer) carry(ctx context.Context) (c carrier, direct bool, err error) {
+	g, ok := im.gate.(nodeGate)
+	if !ok {
+		return &asking{ctx: ctx, im: im}, false, nil
+	}
+	in := node.ImportRequest{Standard: im.standard, DryRun: im.dryRun, Hold: !im.dryRun && !im.all}
+	if im.source != "" {
+		in.Run = &im.register.run
+	}
+	i, err := g.taker.Import(ctx, in)
+	if err != nil {
+		return nil, false, err
+	}
+	return streaming{i}, true, nil
+}
+
+// A streaming carrier has a node take the rows as they come.
+type streaming struct{ *node.Import }
+
+func (s streaming) send(b *batch) error { return s.Send(b.sent) }
+func (s streaming) close()              { s.Close() }
+
+func (s streaming) receive(b *batch) (err error) {
+	if b.reply, err = s.Receive(); err == nil && b.reply.Rows != len(b.rows) {
+		err = failure(node.Failed, "use the same version of Stile for the command and the node", "the node answered for %d of %d records", b.reply.Rows, len(b.rows))
+	}
+	return err
+}
+
+// An asking carrier asks a gate about several batches at once.
+//
+// Two rows of one record must reach a ledger in their order, or the older would
+// stand. Requests may overtake each other, so a batch that holds a record which an
+// earlier one holds too waits until that is done.
+type asking struct {
+	ctx      context.Context
+	im       *importer
+	underway []*batch
+}
+
+func (a *asking) send(b *batch) error {
+	now := map[[8]byte]bool{}
+	for _, other := range a.underway {
+		for _, k := range other.keys {
+			now[k.Exact] = true
+		}
+	}
+	for _, k := range b.keys {
+		if k != (node.KeyDigest{}) && now[k.Exact] {
+			a.close()
+			break
+		}
+	}
+	a.underway = append(a.underway, b)
+	in := node.PutRequest{Standard: a.im.standard, DryRun: a.im.dryRun, Hold: !a.im.dryRun && !a.im.all}
+	if a.im.source != "" {
+		in.Run = &a.im.register.run
+	}
+	for _, r := range b.sent {
+		in.Records = append(in.Records, node.Offered{Row: r.Row, Reference: r.Reference, Record: r.Record, Problems: r.Problems})
+	}
+	go func() {
+		defer close(b.done)
+		var reply node.PutReply
+		if reply, b.err = a.im.gate.Put(a.ctx, in); b.err == nil && len(reply.Results) != len(in.Records) {
+			b.err = failure(node.Failed, "use the same version of Stile for the command and the node", "the node answered for %d of %d records", len(reply.Results), len(in.Records))
+		}
+		if b.err != nil {
+			return
+		}
+		b.reply = &node.ImportReply{Rows: len(b.rows), Counts: map[node.Outcome]int{}, Keys: b.keys}
+		for i, x := range reply.Results {
+			if len(x.Problems) > 0 || len(b.rows[i].Problems) > 0 {
+				b.reply.NotTaken = append(b.reply.NotTaken, node.NotTaken{At: i, PutResult: x})
+				continue
+			}
+			b.reply.Counts[x.Outcome]++
+			b.reply.Withdrawn += x.Withdrawn
+		}
+	}()
+	return nil
+}
+
+func (a *asking) receive(b *batch) error {
+	<-b.done
+	a.underway = a.underway[slices.Index(a.underway, b)+1:]
+	return b.err
+}
+
+// close waits for what is under way.
+func (a *asking) close() {
+	for _, b := range a.underway {
+		<-b.done
+	}
 }
 
 // offer offers the rows of a file, a batch at a time and several on their way
 // at once. What became of them is tallied in the order of the file.
-//
-// Two rows of one record must reach the ledger in their order, or the older
-// would stand. Requests may overtake each other, so a batch that holds a record
-// which an earlier one holds too waits until that is done.
 func (im *importer) offer(ctx context.Context, file string, r *intake.Reader) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	c, direct, err := im.carry(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// What is on its way is stopped, and its end waited for: the caller closes
+		// the folder next.
+		cancel()
+		c.close()
+	}()
 	var underway []*batch
 	// settle waits for the oldest batches until no more than n are under way.
 	settle := func(n int) error {
 		for len(underway) > n {
 			b := underway[0]
-			underway = underway[1:]
-			<-b.done
-			if b.err != nil {
-				last := b
-				if len(underway) > 0 {
-					last = underway[len(underway)-1]
-				}
-				// What is on its way is stopped, and its end waited for: the
-				// caller closes the folder next.
-				cancel()
-				for _, other := range underway {
-					<-other.done
-				}
-				return im.broken(file, b, last)
+			if err := c.receive(b); err != nil {
+				return im.broken(file, err, b, underway[len(underway)-1])
 			}
+			underway = underway[1:]
 			im.tally.take(file, r, b)
 		}
 		return nil
 	}
-	seen := im.tally.seen
 	var end error
 	for end == nil {
 		var b *batch
-		if b, end = im.fill(ctx, r); len(b.rows) == 0 {
+		if b, end = im.fill(ctx, r, direct); len(b.rows) == 0 {
 			break
 		}
-		limit := batchesAtOnce - 1
-		for _, i := range b.offered {
-			before, twice := seen.again(file, b.rows[i], im.key)
-			if twice && len(underway) > 0 && before.file == file && before.row >= underway[0].rows[0].Number && before.row < b.rows[0].Number {
-				limit = 0
-			}
-		}
-		if err := settle(limit); err != nil {
+		if err := settle(batchesAtOnce - 1); err != nil {
 			return err
 		}
 		underway = append(underway, b)
-		go func() {
-			defer close(b.done)
-			if len(b.request.Records) > 0 {
-				b.reply, b.err = im.gate.Put(ctx, b.request)
-				if b.err == nil && len(b.reply.Results) != len(b.request.Records) {
-					b.err = failure(node.Failed, "use the same version of Stile for the command and the node", "the node answered for %d of %d records", len(b.reply.Results), len(b.request.Records))
-				}
+		if err := c.send(b); err != nil {
+			// Why it broke is told when a reply is waited for.
+			if why := settle(0); why != nil {
+				return why
 			}
-		}()
+			return im.broken(file, err, b, b)
+		}
 	}
 	if err := settle(0); err != nil {
 		return err
@@ -97,10 +198,10 @@ func (im *importer) offer(ctx context.Context, file string, r *intake.Reader) er
 	return end
 }
 
-// broken says how far an import came that cannot go on: first is the batch that
-// failed, last the newest that was on its way.
-func (im *importer) broken(file string, first, last *batch) error {
-	f := explain(nil, first.err)
+// broken says how far an import came that cannot go on, and why: first is the batch
+// that failed, last the newest that was on its way.
+func (im *importer) broken(file string, why error, first, last *batch) error {
+	f := explain(nil, why)
 	from, to := first.rows[0].Number, last.rows[len(last.rows)-1].Number
 	if im.dryRun {
 		f.Message = fmt.Sprintf("%s: %q was checked up to row %d", f.Message, file, from-1)
@@ -108,7 +209,7 @@ func (im *importer) broken(file string, first, last *batch) error {
 		f.Message = fmt.Sprintf("%s: of %q the rows before %d are done, and of rows %d to %d it is not known", f.Message, file, from, from, to)
 	}
 	again := "run the import again: a record that was taken makes no new version"
-	if f.Try == "" || f.Try == "stile doctor" || errors.Is(first.err, context.Canceled) {
+	if f.Try == "" || f.Try == "stile doctor" || errors.Is(why, context.Canceled) {
 		f.Try = again
 	} else {
 		f.Try += "; then " + again
@@ -117,55 +218,78 @@ func (im *importer) broken(file string, first, last *batch) error {
 }
 
 // fill reads the next batch, with as many goroutines as there are processors.
-// The error is the end of the file; the batch may hold rows even so.
-func (im *importer) fill(ctx context.Context, r *intake.Reader) (*batch, error) {
+// The error is the end of the file; the batch may hold rows even so. With direct set
+// JSON is left to the node to read.
+func (im *importer) fill(ctx context.Context, r *intake.Reader, direct bool) (*batch, error) {
 	b := &batch{done: make(chan struct{})}
-	var raws []intake.Raw
 	var end error
-	for bytes := 0; len(raws) < batchRows && bytes < batchBytes && ctx.Err() == nil; {
+	for bytes := 0; len(b.raws) < batchRows && bytes < batchBytes && ctx.Err() == nil; {
 		raw, err := r.Scan()
 		if err != nil {
 			end = err
 			break
 		}
-		raws = append(raws, raw)
+		b.raws = append(b.raws, raw)
 		bytes += raw.Size()
 	}
 	if end == nil {
 		end = ctx.Err()
 	}
-	b.rows = make([]intake.Row, len(raws))
-	texts := make([][]byte, len(raws))
+	n := len(b.raws)
+	b.rows, b.sent, b.keys = make([]intake.Row, n), make([]node.ImportRow, n), make([]node.KeyDigest, n)
 	var wg sync.WaitGroup
-	n := runtime.GOMAXPROCS(0)
-	for w := range n {
-		wg.Go(func() {
-			for i := len(raws) * w / n; i < len(raws)*(w+1)/n; i++ {
-				b.rows[i] = r.Read(raws[i])
-				if len(b.rows[i].Problems) > 0 {
-					continue
-				}
-				if texts[i] = b.rows[i].Text; texts[i] == nil {
-					texts[i] = strictjson.Canonical(b.rows[i].Record)
-				}
+	cores := runtime.GOMAXPROCS(0)
+	for w := range cores {
+		work := func() {
+			for i := n * w / cores; i < n*(w+1)/cores; i++ {
+				im.prepareRow(r, b, i, direct)
 			}
-		})
+		}
+		if text := n > 0 && direct && b.raws[0].Text() != nil; text || w == cores-1 {
+			work() // nothing is read
+			continue
+		}
+		wg.Go(work)
 	}
 	wg.Wait()
-	b.request = node.PutRequest{Standard: im.standard, DryRun: im.dryRun, Hold: !im.dryRun && !im.all}
-	if im.source != "" {
-		b.request.Run = &im.register.run
-	}
-	for i, row := range b.rows {
-		o := node.Offered{Row: row.Number, Reference: row.Reference, Record: texts[i]}
-		if len(row.Problems) > 0 {
-			// The node counts what came and could not be taken.
-			o.Record, o.Problems = unread(row)
-		}
-		b.offered = append(b.offered, i)
-		b.request.Records = append(b.request.Records, o)
-	}
 	return b, end
+}
+
+// prepareRow makes of a row what is sent.
+func (im *importer) prepareRow(r *intake.Reader, b *batch, i int, direct bool) {
+	raw := b.raws[i]
+	if text := raw.Text(); direct && text != nil {
+		b.rows[i] = intake.Row{Number: raw.Number, Line: raw.Line, Text: text}
+		b.sent[i] = node.ImportRow{Row: raw.Number, Record: text}
+		return
+	}
+	row := r.Read(raw)
+	b.rows[i] = row
+	s := node.ImportRow{Row: row.Number, Reference: row.Reference, Record: row.Text}
+	switch {
+	case len(row.Problems) > 0:
+		// The node counts what came and could not be taken.
+		s.Record, s.Problems = unread(row)
+	case s.Record == nil:
+		s.Record = strictjson.Canonical(row.Record)
+	}
+	b.sent[i] = s
+	if !direct && row.Record != nil {
+		b.keys[i], _ = im.digest(row)
+	}
+}
+
+// digest returns the digest of a row's key; false when it has none that can be read.
+func (im *importer) digest(row intake.Row) (node.KeyDigest, bool) {
+	values := make([]any, 0, 2)
+	for _, f := range im.key {
+		v, ok := fieldOf(row.Record, f)
+		if !ok {
+			return node.KeyDigest{}, false // it will be refused
+		}
+		values = append(values, v)
+	}
+	return node.DigestKey(values), true
 }
 
 // unread is what the node is told of a row that no record could be made of:

@@ -2,22 +2,16 @@ package main
 
 import (
 	"fmt"
-	"hash/maphash"
 
-	"golang.org/x/text/unicode/norm"
-
-	"github.com/stile-exchange/stile/internal/intake"
-	"github.com/stile-exchange/stile/internal/strictjson"
-	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/node"
 )
 
-// A seenKeys remembers which records the files held, by a hash of the key, to
+// A seenKeys remembers which records the files held, by a digest of the key, to
 // tell of a record that stands there twice and of two records whose keys look
 // alike. It takes some 80 bytes a record.
 type seenKeys struct {
-	seed  maphash.Seed
-	last  map[uint64]place // by the twin of a key: where the first key with it stood last
-	other map[uint64]place // by the key: those whose twin another key had first
+	last  map[[8]byte]place // by the twin of a key: where the first key with it stood last
+	other map[[8]byte]place // by the key: those whose twin another key had first
 	twice []twice
 	more  int
 }
@@ -26,8 +20,8 @@ type seenKeys struct {
 type place struct {
 	file  string
 	row   int
-	exact uint64 // hash of the key
-	nfc   uint64 // hash of the key in Unicode normalisation form C
+	exact [8]byte // digest of the key
+	nfc   [8]byte // digest of the key in Unicode normalisation form C
 }
 
 // A twice is a row with the key of an earlier one, or with one that looks like
@@ -56,60 +50,44 @@ func (t twice) String() string {
 }
 
 func newSeenKeys() *seenKeys {
-	return &seenKeys{seed: maphash.MakeSeed(), last: map[uint64]place{}, other: map[uint64]place{}}
+	return &seenKeys{last: map[[8]byte]place{}, other: map[[8]byte]place{}}
 }
 
-// again reports whether a record with the key of this row came before, and
-// where it stood last. A key that only looks like an earlier one is noted.
-func (s *seenKeys) again(file string, row intake.Row, key []name.Field) (place, bool) {
-	values, nfc, twins := make([]any, 0, len(key)), make([]any, 0, len(key)), make([]any, 0, len(key))
-	for _, f := range key {
-		v, ok := fieldOf(row.Record, f)
-		if !ok {
-			return place{}, false // it will be refused
-		}
-		values = append(values, v)
-		if t, ok := v.(string); ok {
-			nfc, twins = append(nfc, norm.NFC.String(t)), append(twins, name.KeyTwin(t))
-		} else {
-			nfc, twins = append(nfc, v), append(twins, v)
-		}
-	}
-	hash := func(v []any) uint64 { return maphash.Bytes(s.seed, strictjson.Canonical(v)) }
-	now := place{file: file, row: row.Number, exact: hash(values), nfc: hash(nfc)}
-	twin := hash(twins)
-	before, known := s.last[twin]
+// again notes a row whose key came before, or only looks like an earlier one.
+// reference is asked what the row is called when it is to be told.
+func (s *seenKeys) again(file string, row int, key node.KeyDigest, reference func() string) {
+	now := place{file: file, row: row, exact: key.Exact, nfc: key.NFC}
+	before, known := s.last[key.Twin]
 	switch {
 	case !known:
-		s.last[twin] = now
-		return place{}, false
+		s.last[key.Twin] = now
+		return
 	case before.exact == now.exact:
-		s.last[twin] = now
-		s.tell(row, now, before, "")
-		return before, true
+		s.last[key.Twin] = now
+		s.tell(reference, now, before, "")
+		return
 	}
 	same, known := s.other[now.exact]
 	s.other[now.exact] = now
 	if known {
-		s.tell(row, now, same, "")
-		return same, true
+		s.tell(reference, now, same, "")
+		return
 	}
 	differs := "case"
 	if before.nfc == now.nfc {
 		differs = "composition"
 	}
-	s.tell(row, now, before, differs)
-	return place{}, false
+	s.tell(reference, now, before, differs)
 }
 
 // maxTwice is how many rows with the key of an earlier one are remembered for
 // reports.
 const maxTwice = 10_000
 
-func (s *seenKeys) tell(row intake.Row, now, before place, differs string) {
+func (s *seenKeys) tell(reference func() string, now, before place, differs string) {
 	if len(s.twice) == maxTwice {
 		s.more++
 		return
 	}
-	s.twice = append(s.twice, twice{File: now.file, Row: now.row, Reference: row.Reference, OldFile: before.file, OldRow: before.row, Differs: differs})
+	s.twice = append(s.twice, twice{File: now.file, Row: now.row, Reference: reference(), OldFile: before.file, OldRow: before.row, Differs: differs})
 }

@@ -67,7 +67,7 @@ func (a *app) serve(ctx context.Context) (err error) {
 	feeding := make(chan error, 1)
 	fctx, stopFeeds := context.WithCancel(ctx)
 	go func() {
-		feeding <- feed.Run(fctx, a.feeds(cfg, fixed(n.Operations), logger(cfg, a.err, slog.LevelDebug)))
+		feeding <- feed.Run(fctx, a.feeds(cfg, fixed(n), logger(cfg, a.err, slog.LevelDebug)))
 	}()
 	err = <-done
 	stopFeeds()

@@ -127,33 +127,40 @@ func (t *tally) close() {
 
 // take counts a batch whose outcome is known.
 func (t *tally) take(file string, r *intake.Reader, b *batch) {
-	results := make(map[int]node.PutResult, len(b.offered))
-	for i, row := range b.offered {
-		results[row] = b.reply.Results[i]
+	for o, n := range b.reply.Counts {
+		t.counts[o] += n
 	}
+	t.gone += b.reply.Withdrawn
+	not := b.reply.NotTaken
 	for i, row := range b.rows {
 		t.rows++
+		if k := b.reply.Keys[i]; k != (node.KeyDigest{}) {
+			t.seen.again(file, row.Number, k, func() string { return b.read(r, i).Reference })
+		}
+		if len(not) == 0 || not[0].At != i {
+			if t.rejects != nil {
+				t.rejects.row(row, false)
+			}
+			continue
+		}
+		res := not[0]
+		not = not[1:]
+		row = b.read(r, i)
 		problems := row.Problems
 		if len(problems) == 0 {
-			res := results[i]
 			if res.Outcome == node.NotJudged {
-				t.leave(file, row, res)
+				t.leave(file, row, res.PutResult)
 				continue
 			}
-			t.gone += res.Withdrawn
-			if problems = r.Explain(row, foundProblems(res.Problems)); len(problems) == 0 {
-				t.counts[res.Outcome]++
-			}
+			problems = r.Explain(row, foundProblems(res.Problems))
 		}
-		if len(problems) > 0 && results[i].Repeated {
+		if res.Repeated {
 			t.repeated++
 		}
 		if t.rejects != nil {
-			t.rejects.row(row, len(problems) > 0)
+			t.rejects.row(row, true)
 		}
-		if len(problems) > 0 {
-			t.refuse(file, row, problems)
-		}
+		t.refuse(file, row, problems)
 	}
 }
 

@@ -46,16 +46,38 @@ func New(o Options) *Gate { return &Gate{o} }
 // When it returns, what was taken is on disk, and what was refused is counted and,
 // where the request says so, held back.
 func (g *Gate) Put(ctx context.Context, in api.PutRequest) (*api.PutReply, error) {
+	p, err := g.begin(ctx, in, nil)
+	if err != nil {
+		return nil, err
+	}
+	return p.finish(ctx)
+}
+
+// A putting is a request whose records are on their way to disk, in order.
+type putting struct {
+	g       *Gate
+	in      api.PutRequest
+	std     *standard.Standard
+	offers  []*ledger.Offer
+	waiting []*ledger.Pending
+	out     *api.PutReply
+}
+
+// begin puts records through the gate and on their way. With keys, one for each, it
+// finds out what they are known by; see find.
+func (g *Gate) begin(ctx context.Context, in api.PutRequest, keys []api.KeyDigest) (*putting, error) {
 	std, err := g.o.Standard(in.Standard)
 	if err != nil {
 		return nil, err
 	}
-	out := &api.PutReply{Results: make([]api.PutResult, len(in.Records))}
-	offers := make([]*ledger.Offer, len(in.Records))
-	var waiting []*ledger.Pending
+	p := &putting{g: g, in: in, std: std, offers: make([]*ledger.Offer, len(in.Records)), out: &api.PutReply{Results: make([]api.PutResult, len(in.Records))}}
 	for from := 0; from < len(in.Records); from += offerChunk {
 		to := min(from+offerChunk, len(in.Records))
-		g.judgeAll(ctx, std, in.Records[from:to], offers[from:to], out.Results[from:to])
+		var some []api.KeyDigest
+		if keys != nil {
+			some = keys[from:to]
+		}
+		g.judgeAll(ctx, std, in.Records[from:to], p.offers[from:to], p.out.Results[from:to], some)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -63,7 +85,7 @@ func (g *Gate) Put(ctx context.Context, in api.PutRequest) (*api.PutReply, error
 			continue
 		}
 		// Those that were refused go with the others, to be counted.
-		chunk := slices.DeleteFunc(slices.Clone(offers[from:to]), func(o *ledger.Offer) bool { return o == nil })
+		chunk := slices.DeleteFunc(slices.Clone(p.offers[from:to]), func(o *ledger.Offer) bool { return o == nil })
 		if r := in.Run; r != nil {
 			for _, o := range chunk {
 				o.Within(ledger.Run{Origin: r.Source, Number: r.Number})
@@ -74,20 +96,25 @@ func (g *Gate) Put(ctx context.Context, in api.PutRequest) (*api.PutReply, error
 		}
 		// Submitted in order, so that the later of two rows with one key wins;
 		// the next chunk is validated while this one is signed and synced.
-		p, err := g.o.Ledger.Submit(ctx, chunk)
+		w, err := g.o.Ledger.Submit(ctx, chunk)
 		if err != nil {
 			return nil, err
 		}
-		waiting = append(waiting, p)
+		p.waiting = append(p.waiting, w)
 	}
-	for _, p := range waiting {
-		if err := p.Wait(ctx); err != nil {
+	return p, nil
+}
+
+// finish waits until what was taken is on disk.
+func (p *putting) finish(ctx context.Context) (*api.PutReply, error) {
+	for _, w := range p.waiting {
+		if err := w.Wait(ctx); err != nil {
 			return nil, err
 		}
 	}
-	for i, o := range offers {
-		x := &out.Results[i]
-		if o != nil && len(x.Problems) > 0 && !in.DryRun {
+	for i, o := range p.offers {
+		x := &p.out.Results[i]
+		if o != nil && len(x.Problems) > 0 && !p.in.DryRun {
 			r, err := o.Result()
 			if err != nil {
 				return nil, err
@@ -97,7 +124,7 @@ func (g *Gate) Put(ctx context.Context, in api.PutRequest) (*api.PutReply, error
 		if o == nil || len(x.Problems) > 0 {
 			continue
 		}
-		if in.DryRun {
+		if p.in.DryRun {
 			x.Outcome = api.Valid
 			continue
 		}
@@ -107,17 +134,17 @@ func (g *Gate) Put(ctx context.Context, in api.PutRequest) (*api.PutReply, error
 		}
 		x.Record, x.Version, x.Index, x.Outcome, x.Withdrawn = r.Record, r.Version, r.Index, api.Outcome(r.Outcome), r.Withdrawn
 	}
-	if in.Hold && !in.DryRun {
-		return out, g.hold(ctx, std, in.Records, out.Results)
+	if p.in.Hold && !p.in.DryRun {
+		return p.out, p.g.hold(ctx, p.std, p.in.Records, p.out.Results)
 	}
-	return out, nil
+	return p.out, nil
 }
 
 // offerChunk is how many records are validated before they go to the ledger.
 const offerChunk = 500
 
 // judgeAll validates records on all cores: each ends as an offer or as problems.
-func (g *Gate) judgeAll(ctx context.Context, std *standard.Standard, records []api.Offered, offers []*ledger.Offer, results []api.PutResult) {
+func (g *Gate) judgeAll(ctx context.Context, std *standard.Standard, records []api.Offered, offers []*ledger.Offer, results []api.PutResult, keys []api.KeyDigest) {
 	var next atomic.Int64
 	work := func() {
 		for {
@@ -126,12 +153,19 @@ func (g *Gate) judgeAll(ctx context.Context, std *standard.Standard, records []a
 				return
 			}
 			r := &results[i]
-			r.Row, r.Reference = records[i].Row, records[i].Reference
 			ps := records[i].Problems
 			if len(ps) == 0 {
-				offers[i], ps = g.Judge(std, records[i].Record)
+				var body any
+				offers[i], body, ps = g.judge(std, records[i].Record)
+				if m, ok := body.(map[string]any); ok && keys != nil {
+					if p := find(std, m, &records[i], &keys[i]); p != nil {
+						// It never was a record of anybody's.
+						offers[i], ps = nil, []standard.Problem{*p}
+						records[i].Problems = ps
+					}
+				}
 			}
-			r.Problems = ps
+			r.Row, r.Reference, r.Problems = records[i].Row, records[i].Reference, ps
 			if offers[i] != nil {
 				offers[i].As(records[i].Reference, records[i].Record)
 			} else {
@@ -160,34 +194,40 @@ func (g *Gate) decode(raw []byte) (any, error) {
 // Judge reads and validates one record. It returns an offer or problems. It implements
 // the gate of package mapper.
 func (g *Gate) Judge(std *standard.Standard, raw []byte) (*ledger.Offer, []standard.Problem) {
+	o, _, ps := g.judge(std, raw)
+	return o, ps
+}
+
+// judge is Judge, and returns what it read as well.
+func (g *Gate) judge(std *standard.Standard, raw []byte) (*ledger.Offer, any, []standard.Problem) {
 	v, err := g.decode(raw)
 	if err != nil {
 		var e *strictjson.Error
 		if errors.As(err, &e) {
-			return nil, []standard.Problem{{Pointer: e.Pointer, Rule: e.Rule, Detail: e.Error(), Fix: e.Fix}}
+			return nil, nil, []standard.Problem{{Pointer: e.Pointer, Rule: e.Rule, Detail: e.Error(), Fix: e.Fix}}
 		}
-		return nil, []standard.Problem{{Rule: "json", Detail: err.Error()}}
+		return nil, nil, []standard.Problem{{Rule: "json", Detail: err.Error()}}
 	}
 	if ps := std.Validate(v); len(ps) > 0 {
-		return nil, ps
+		return nil, v, ps
 	}
 	body, ok := v.(map[string]any)
 	if !ok {
-		return nil, []standard.Problem{{Rule: "type", Detail: "a record must be a JSON object"}}
+		return nil, v, []standard.Problem{{Rule: "type", Detail: "a record must be a JSON object"}}
 	}
 	o, err := g.o.Ledger.Offer(std, body)
 	if err == nil {
-		return o, nil
+		return o, v, nil
 	}
 	var p *standard.Problem
 	var r *record.Refusal
 	switch {
 	case errors.As(err, &p):
-		return nil, []standard.Problem{*p}
+		return nil, v, []standard.Problem{*p}
 	case errors.As(err, &r):
-		return nil, []standard.Problem{{Pointer: r.Pointer, Rule: r.Rule, Detail: r.Detail}}
+		return nil, v, []standard.Problem{{Pointer: r.Pointer, Rule: r.Rule, Detail: r.Detail}}
 	}
-	return nil, []standard.Problem{{Rule: "standard", Detail: err.Error()}}
+	return nil, v, []standard.Problem{{Rule: "standard", Detail: err.Error()}}
 }
 
 // refusal prepares the count of an offer that the gate did not take; nil when

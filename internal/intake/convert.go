@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A fault is what is wrong with one cell.
@@ -101,7 +102,7 @@ func (p *plan) plain(col *column, s string, row *Row) (any, *fault) {
 	if len(s) > p.limits.StringLen {
 		return nil, &fault{RuleText, fmt.Sprintf("the text is longer than %d bytes", p.limits.StringLen), "send large texts by address"}
 	}
-	if PowersOfTen(s) {
+	if name.PowersOfTen(s) {
 		if col.ident {
 			return nil, &fault{RulePowers, "the number is written in powers of ten, and its digits are lost", powersFix}
 		}

@@ -199,6 +199,15 @@ func (r Raw) Size() int {
 	return n
 }
 
+// Text returns the bytes of a JSON record as they stand in the file, for whoever
+// reads it himself; nil of another row, and of one that could not be taken apart.
+func (r Raw) Text() []byte {
+	if r.bad != nil || r.cells != nil {
+		return nil
+	}
+	return r.text
+}
+
 // A Row is one row, read.
 type Row struct {
 	Number    int            // as a person counts, see Raw

@@ -22,7 +22,7 @@ func (p *plan) keyFault(col *column, cells []string) string {
 		if fault := name.KeyFault(cell); fault != "" {
 			return fault
 		}
-		if PowersOfTen(cell) {
+		if name.PowersOfTen(cell) {
 			return ruinedKey
 		}
 	}
@@ -34,7 +34,7 @@ func (p *plan) keyFault(col *column, cells []string) string {
 func ruined(rec map[string]any, key []name.Field) *Problem {
 	for _, f := range key {
 		if v, ok := lookup(rec, string(f)); ok {
-			if s, ok := v.(string); ok && PowersOfTen(s) {
+			if s, ok := v.(string); ok && name.PowersOfTen(s) {
 				return &Problem{Pointer: string(f), Rule: RuleKey, Detail: "is part of the record's key and " + ruinedKey, Fix: keyFix(ruinedKey), Value: cut(s)}
 			}
 		}

@@ -3,11 +3,11 @@ package intake
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Signs and codes of currencies that a mapping may declare. The pound is read
@@ -21,17 +21,7 @@ func (m *Mapping) currency() []string {
 	return m.Currency
 }
 
-// powers finds a number that a spreadsheet has written in powers of ten, such
-// as 1.00023E+11. A mark of decimals or a sign before the exponent must be
-// there: a code may well be 1E10.
-var powers = regexp.MustCompile(`^[+-]?[0-9](?:[.,][0-9]+[eE][+-]?[0-9]{1,3}|[eE][+-][0-9]{2,3})$`)
-
 const powersFix = "a spreadsheet has written it in powers of ten, and digits are lost: format the column as text, or as a number without decimals, at the source and export it again"
-
-// PowersOfTen reports whether a text is a number as spreadsheets write long
-// ones, in powers of ten, such as 1.00023E+11: the digits of a reference that
-// was written so cannot be had back from it.
-func PowersOfTen(s string) bool { return len(s) <= 40 && powers.MatchString(strings.TrimSpace(s)) }
 
 // A numeral is a number taken apart as it was written.
 type numeral struct {
@@ -165,7 +155,7 @@ func (p *plan) numberFix(s, wrong string) string {
 	switch {
 	case wrong == "a number that begins with 0 is usually a code":
 		return "map the column as string"
-	case PowersOfTen(s):
+	case name.PowersOfTen(s):
 		return powersFix
 	}
 	for _, c := range currencies {

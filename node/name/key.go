@@ -92,3 +92,39 @@ func KeyTwin(s string) string {
 	// case.
 	return norm.NFC.String(strings.ToLower(strings.ToUpper(norm.NFC.String(s))))
 }
+
+// PowersOfTen reports whether a text is a number as spreadsheets write long
+// ones, in powers of ten, such as 1.00023E+11: the digits of a reference that
+// was written so cannot be had back from it.
+func PowersOfTen(s string) bool {
+	if len(s) > 40 {
+		return false
+	}
+	s = strings.TrimSpace(s)
+	digits := func() (n int) {
+		for n < len(s) && '0' <= s[n] && s[n] <= '9' {
+			n++
+		}
+		s = s[n:]
+		return n
+	}
+	one := func(set string) bool {
+		ok := s != "" && strings.IndexByte(set, s[0]) >= 0
+		if ok {
+			s = s[1:]
+		}
+		return ok
+	}
+	one("+-")
+	if digits() != 1 {
+		return false
+	}
+	point := one(".,")
+	if point && digits() == 0 || !one("eE") {
+		return false
+	}
+	signed := one("+-")
+	n := digits()
+	// Without a decimal point it may be a reference, such as 1E2 or 1e05.
+	return s == "" && n <= 3 && (point && n >= 1 || signed && n >= 2)
+}
