@@ -46,7 +46,9 @@ const feedsFolder = "feeds"
 
 // fixed returns a node that is not closed by who uses it.
 func fixed(n *node.Node) func(context.Context) (*connection, error) {
-	return func(context.Context) (*connection, error) { return &connection{n.Operations, io.NopCloser(nil), n}, nil }
+	return func(context.Context) (*connection, error) {
+		return &connection{n.Operations, io.NopCloser(nil), n}, nil
+	}
 }
 
 // feeds says how the feeds of a configuration are run.
