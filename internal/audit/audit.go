@@ -2,6 +2,13 @@
 // file that shows what it said, to whom it went and on what terms, and that
 // can be checked without a network, a node or anybody's word but the keys.
 //
+// The package decides by itself who may have signed what, where it stands in which
+// log and whether it is within an agreement: it asks no code that decides that for a
+// node (package judge), so that one mistake is not made twice, and it is tried with
+// the same deliveries. What a body says it reads by package event, and what an
+// agreement says by package agreement, since a format that two readers understood
+// in two ways would be none.
+//
 // # The file
 //
 // An audit bundle, NAME.stile, is a zip archive (PKWARE APPNOTE 6.3, methods 0

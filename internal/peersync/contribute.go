@@ -1,9 +1,7 @@
 package peersync
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +11,6 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -28,14 +25,6 @@ import (
 // and is refused as a whole when another page was first. A page whose answer was
 // lost is brought again under a new number: what is in already is a duplicate there,
 // and what was withdrawn meanwhile is not in the feed.
-
-// WithdrawnFields is the reason of a withdrawal from a footprint that makes room
-// for the same record with other fields.
-const WithdrawnFields = "other fields are agreed now"
-
-// WithdrawnOver is the reason of a withdrawal from a footprint when the agreement
-// is over.
-const WithdrawnOver = "the agreement is over"
 
 // Bounds of a part of a page, so that it fits one command even when every record
 // in it has to be withdrawn first.
@@ -174,15 +163,6 @@ func (c *contributor) bring(ctx context.Context, f *ledger.Feed) error {
 	return nil
 }
 
-// An offer is an entry on its way, with what it is for us.
-type offer struct {
-	entry footprint.Entry
-	index uint64 // in our log; of the item
-	event uint64 // of a withdrawal, in our log
-	put   bool   // a record of the page
-	item  bool   // of the page; else a withdrawal that makes room
-}
-
 // mayBring asks again what may have changed since the page was read.
 func (c *contributor) mayBring(f *ledger.Feed) error {
 	if err := c.s.o.Directory.Exchange(c.s.o.Now()); err != nil {
@@ -196,76 +176,6 @@ func (c *contributor) mayBring(f *ledger.Feed) error {
 		return errors.New("another version of the agreement has come into force")
 	}
 	return nil
-}
-
-// offers makes the entries for part of a page, for a footprint that has adopted
-// some standards. Where it holds a record with other fields than are agreed now, its
-// withdrawal comes first; with anew set, whichever version it holds.
-func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.Page, adopted []name.Standard, anew bool) ([]offer, error) {
-	type parsed struct {
-		token *record.Token
-		view  *record.View
-	}
-	all := make([]parsed, len(part.Items))
-	var ids []name.Record
-	for i, it := range part.Items {
-		if bytes.IndexByte(it.Token, '~') < 0 {
-			continue
-		}
-		t, err := record.Parse(it.Token)
-		if err != nil {
-			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
-		}
-		v, err := t.View()
-		if err != nil {
-			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
-		}
-		all[i], ids = parsed{t, v}, append(ids, v.Record)
-	}
-	var there map[name.Record]holding
-	if len(ids) > 0 {
-		var err error
-		if there, err = c.to.holdings(ctx, f, ids); err != nil {
-			return nil, err
-		}
-	}
-	var out []offer
-	for i, it := range part.Items {
-		o := offer{entry: footprint.Entry{Token: it.Token}, index: it.Index, event: it.Index, item: true}
-		t, v := all[i].token, all[i].view
-		if t == nil {
-			out = append(out, o)
-			continue
-		}
-		if !slices.Contains(adopted, v.Standard) {
-			who := ""
-			if c.own == nil {
-				who = "ask a member for "
-			}
-			return nil, fmt.Errorf("%s has not adopted %s: %sstile footprint adopt %s %s", c.footprint, v.Standard, who, c.footprint, v.Standard)
-		}
-		h, holds := there[v.Record]
-		if holds && h.entry != t.Entry() && !anew {
-			holds = false // an older version, with what was agreed then and is now
-		}
-		if holds && h.token != sha256.Sum256(it.Token) {
-			at, w, err := c.withdrawal(ctx, f, v.Record, WithdrawnFields, it.Index)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, offer{entry: footprint.Entry{Token: w}, index: it.Index, event: at})
-		}
-		o.put = true
-		out = append(out, o)
-	}
-	return out, nil
-}
-
-// withdrawal logs the withdrawal of a record from a footprint.
-func (c *contributor) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, reason string, index uint64) (uint64, []byte, error) {
-	return c.s.o.Ledger.AppendNotice(ctx, event.KindWithdrawal, event.Withdrawal{
-		Agreement: f.Agreement, Version: uint64(f.Version), Record: rec, Reason: reason, Entry: index,
-	}.Body())
 }
 
 // contribute brings entries under the next sequence number of the agreement, and
@@ -291,15 +201,6 @@ type refusedForNow struct {
 
 func (r *refusedForNow) Error() string {
 	return fmt.Sprintf("%s does not take them now: %s", r.by, r.rule)
-}
-
-// entriesOf returns the entries of offers.
-func entriesOf(offers []offer) []footprint.Entry {
-	entries := make([]footprint.Entry, len(offers))
-	for i, o := range offers {
-		entries[i] = o.entry
-	}
-	return entries
 }
 
 // contributeFrom brings entries that move the sequence number from since to next.
@@ -348,91 +249,4 @@ func (c *contributor) contributed(ctx context.Context, f *ledger.Feed, part *led
 		return err
 	}
 	return c.s.o.Ledger.Acknowledge(ctx, f, c.footprint, ledger.Ack{Since: part.Since, Cursor: part.Cursor, Held: there, Refused: len(refused), Suspended: part.Suspended})
-}
-
-// takeBack withdraws what has to come back while an agreement is suspended, and
-// brings nothing else.
-func (c *contributor) takeBack(ctx context.Context, f *ledger.Feed) error {
-	p, err := c.s.partnerOf(f, c.footprint)
-	if err != nil || p.Disclosed == 0 {
-		return err
-	}
-	for from := max(p.Cursor, p.TakenBack); ; {
-		page, err := c.s.o.Ledger.Withdrawals(f, from)
-		if err != nil || len(page.Items) == 0 {
-			return err
-		}
-		if err := c.s.o.Directory.Exchange(c.s.o.Now()); err != nil {
-			return err
-		}
-		page.Items = page.Items[:min(len(page.Items), partItems)]
-		page.Cursor = page.Items[len(page.Items)-1].Index + 1
-		offers := make([]offer, len(page.Items))
-		for i, it := range page.Items {
-			offers[i] = offer{entry: footprint.Entry{Token: it.Token}, index: it.Index, event: it.Index, item: true}
-		}
-		if err := c.s.o.Ledger.Disclose(ctx, f, c.footprint, page.Items); err != nil {
-			return err
-		}
-		got, err := c.contribute(ctx, f, page.Cursor, offers)
-		if err != nil {
-			return err
-		}
-		if err := c.contributed(ctx, f, page, offers, got); err != nil {
-			return err
-		}
-		from = page.Cursor
-	}
-}
-
-// retract withdraws everything that an agreement let into a footprint and that is
-// over now. What there is is read from the footprint: it is what has to go.
-func (c *contributor) retract(ctx context.Context, f *ledger.Feed) error {
-	p, err := c.s.partnerOf(f, c.footprint)
-	if err != nil || p.Done || p.Disclosed == 0 {
-		return err
-	}
-	for {
-		ours, err := c.to.records(ctx, f)
-		if err != nil {
-			return err
-		}
-		if len(ours) == 0 {
-			break
-		}
-		offers := make([]offer, len(ours))
-		errs := make([]error, len(ours))
-		var wg sync.WaitGroup
-		for i, rec := range ours {
-			// Together, so that the ledger commits many at a time.
-			wg.Go(func() {
-				var jws []byte
-				var was, at uint64
-				err := c.s.o.Ledger.View(func(v *ledger.View) (err error) {
-					was, _, err = v.InFeed(f, rec)
-					return err
-				})
-				if err == nil || errors.Is(err, ledger.ErrNotFound) {
-					at, jws, err = c.withdrawal(ctx, f, rec, WithdrawnOver, was)
-				}
-				offers[i], errs[i] = offer{entry: footprint.Entry{Token: jws}, event: at, item: true}, err
-			})
-		}
-		wg.Wait()
-		if err := errors.Join(errs...); err != nil {
-			return err
-		}
-		got, err := c.contribute(ctx, f, f.End, offers)
-		if err != nil {
-			return err
-		}
-		_, withdrawn, refused := c.outcomes(offers, got)
-		err = c.noteContributed(ctx, event.FootprintContributed{
-			Version: uint64(f.Version), Position: got.Position, Since: f.End, Cursor: f.End, Refused: refused,
-		}, nil, withdrawn)
-		if err != nil {
-			return err
-		}
-	}
-	return c.s.o.Ledger.Acknowledge(ctx, f, c.footprint, ledger.Ack{Since: f.End, Cursor: f.End, Done: true})
 }

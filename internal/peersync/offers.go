@@ -1,0 +1,103 @@
+package peersync
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// An offer is an entry on its way, with what it is for us.
+type offer struct {
+	entry footprint.Entry
+	index uint64 // in our log; of the item
+	event uint64 // of a withdrawal, in our log
+	put   bool   // a record of the page
+	item  bool   // of the page; else a withdrawal that makes room
+}
+
+// offers makes the entries for part of a page, for a footprint that has adopted
+// some standards. Where it holds a record with other fields than are agreed now, its
+// withdrawal comes first; with anew set, whichever version it holds.
+func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.Page, adopted []name.Standard, anew bool) ([]offer, error) {
+	type parsed struct {
+		token *record.Token
+		view  *record.View
+	}
+	all := make([]parsed, len(part.Items))
+	var ids []name.Record
+	for i, it := range part.Items {
+		if bytes.IndexByte(it.Token, '~') < 0 {
+			continue
+		}
+		t, err := record.Parse(it.Token)
+		if err != nil {
+			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
+		}
+		v, err := t.View()
+		if err != nil {
+			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
+		}
+		all[i], ids = parsed{t, v}, append(ids, v.Record)
+	}
+	var there map[name.Record]holding
+	if len(ids) > 0 {
+		var err error
+		if there, err = c.to.holdings(ctx, f, ids); err != nil {
+			return nil, err
+		}
+	}
+	var out []offer
+	for i, it := range part.Items {
+		o := offer{entry: footprint.Entry{Token: it.Token}, index: it.Index, event: it.Index, item: true}
+		t, v := all[i].token, all[i].view
+		if t == nil {
+			out = append(out, o)
+			continue
+		}
+		if !slices.Contains(adopted, v.Standard) {
+			who := ""
+			if c.own == nil {
+				who = "ask a member for "
+			}
+			return nil, fmt.Errorf("%s has not adopted %s: %sstile footprint adopt %s %s", c.footprint, v.Standard, who, c.footprint, v.Standard)
+		}
+		h, holds := there[v.Record]
+		if holds && h.entry != t.Entry() && !anew {
+			holds = false // an older version, with what was agreed then and is now
+		}
+		if holds && h.token != sha256.Sum256(it.Token) {
+			at, w, err := c.withdrawal(ctx, f, v.Record, WithdrawnFields, it.Index)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, offer{entry: footprint.Entry{Token: w}, index: it.Index, event: at})
+		}
+		o.put = true
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// withdrawal logs the withdrawal of a record from a footprint.
+func (c *contributor) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, reason string, index uint64) (uint64, []byte, error) {
+	return c.s.o.Ledger.AppendNotice(ctx, event.KindWithdrawal, event.Withdrawal{
+		Agreement: f.Agreement, Version: uint64(f.Version), Record: rec, Reason: reason, Entry: index,
+	}.Body())
+}
+
+// entriesOf returns the entries of offers.
+func entriesOf(offers []offer) []footprint.Entry {
+	entries := make([]footprint.Entry, len(offers))
+	for i, o := range offers {
+		entries[i] = o.entry
+	}
+	return entries
+}
