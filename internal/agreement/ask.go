@@ -51,7 +51,7 @@ func (t *Terms) Asked(record map[string]any) []Asked {
 // AskedCheckable reports whether what travels of a record shows its values at a
 // match field, so that who asked by it can see that it was the one asked for.
 func (t *Terms) AskedCheckable(f name.Field) bool {
-	return t.agreement.MayAskBy(f) && t.places.covers(f)
+	return t.agreement.MayAskBy(f) && t.tree.covers(f)
 }
 
 // GroupedBy returns what keeps records from being counted by some fields under

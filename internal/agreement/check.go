@@ -190,7 +190,7 @@ func (a *Agreement) terms(std *standard.Standard) (*Terms, []Problem) {
 		if t.parts, err = split(r); err != nil {
 			t.parts = []part{{rows: r}} // it can be explained as a whole
 		}
-		known.check("rows", r.places())
+		known.check("rows", r.fields())
 	}
 	a.checkFields(std, say)
 	known.check("fields", a.Fields)
@@ -201,7 +201,7 @@ func (a *Agreement) terms(std *standard.Standard) (*Terms, []Problem) {
 	if len(ps) > 0 {
 		return t, ps
 	}
-	t.places = newPlaces(a.Fields, t.layout)
+	t.tree = newFieldTree(a.Fields, t.layout)
 	t.checkable = t.rowsCheckable()
 	return t, nil
 }
@@ -315,7 +315,7 @@ func (a *Agreement) classes(std *standard.Standard, t *Terms) map[standard.Class
 	}
 	var asked []name.Field
 	if t.rows != nil {
-		asked = t.rows.places()
+		asked = t.rows.fields()
 	}
 	for _, f := range slices.Concat(a.Match, asked) {
 		note(f)

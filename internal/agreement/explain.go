@@ -134,7 +134,7 @@ func (r *rows) kindOfError(record map[string]any, err error) string {
 		return "needs too much work on this record"
 	case strings.Contains(msg, "no such key"), strings.Contains(msg, "index out of bounds"):
 		var missing []string
-		for _, f := range r.places() {
+		for _, f := range r.fields() {
 			if !present(record, f.Tokens()) {
 				missing = append(missing, string(f))
 			}
@@ -186,8 +186,8 @@ type fate struct {
 // they share a fate.
 func (t *Terms) fates(record map[string]any) []fate {
 	var out []fate
-	var walk func(v any, f name.Field, l *standard.Layout, p *place)
-	walk = func(v any, f name.Field, l *standard.Layout, p *place) {
+	var walk func(v any, f name.Field, l *standard.Layout, p *fieldTree)
+	walk = func(v any, f name.Field, l *standard.Layout, p *fieldTree) {
 		all, leads := p != nil && p.all, p != nil && p.leads
 		switch c := v.(type) {
 		case map[string]any:
@@ -217,7 +217,7 @@ func (t *Terms) fates(record map[string]any) []fate {
 		}
 		out = append(out, fate{f, o})
 	}
-	walk(record, "", t.layout, t.places)
+	walk(record, "", t.layout, t.tree)
 	slices.SortFunc(out, func(a, b fate) int {
 		return cmp.Or(cmp.Compare(a.field, b.field), cmp.Compare(a.outcome, b.outcome))
 	})

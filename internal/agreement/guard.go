@@ -222,7 +222,7 @@ func scalarOf(v ref.Val) (Scalar, bool) {
 // tops returns the members of the record that a filter looks at; whole is true when
 // it may look at any.
 func (r reads) tops() (members []string, whole bool) {
-	for _, f := range r.places() {
+	for _, f := range r.fields() {
 		toks := f.Tokens()
 		if len(toks) == 0 || toks[0] == "*" {
 			return nil, true

@@ -21,8 +21,8 @@ type reads struct {
 	walked []name.Field
 }
 
-// places returns everything read, sorted, without repeats.
-func (r reads) places() []name.Field {
+// fields returns everything read, sorted, without repeats.
+func (r reads) fields() []name.Field {
 	all := slices.Concat(r.values, r.walked)
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -47,20 +47,20 @@ type finder struct {
 
 // consume notes that the value of e is used.
 func (f *finder) consume(e ast.Expr) {
-	if p := f.place(e); p != nil {
+	if p := f.fieldOf(e); p != nil {
 		f.found.values = append(f.found.values, *p)
 	}
 }
 
-// place returns the place of the record that e stands for, or nil when e is
+// fieldOf returns the field of the record that e stands for, or nil when e is
 // something else; what e then uses is noted.
-func (f *finder) place(e ast.Expr) *name.Field {
+func (f *finder) fieldOf(e ast.Expr) *name.Field {
 	switch e.Kind() {
 	case ast.IdentKind:
 		return f.scope[e.AsIdent()]
 	case ast.SelectKind:
 		s := e.AsSelect()
-		p := f.place(s.Operand())
+		p := f.fieldOf(s.Operand())
 		if p == nil {
 			return nil
 		}
@@ -106,7 +106,7 @@ func (f *finder) member(p name.Field, token string) *name.Field {
 }
 
 func (f *finder) index(of, by ast.Expr) *name.Field {
-	p := f.place(of)
+	p := f.fieldOf(of)
 	if p == nil {
 		f.consume(by)
 		return nil
@@ -126,7 +126,7 @@ func (f *finder) index(of, by ast.Expr) *name.Field {
 }
 
 func (f *finder) comprehension(c ast.ComprehensionExpr) {
-	over := f.place(c.IterRange())
+	over := f.fieldOf(c.IterRange())
 	f.consume(c.AccuInit())
 	outer := f.scope
 	f.scope = make(map[string]*name.Field, len(outer)+2)

@@ -187,15 +187,15 @@ func (v *version) hear(e saying) error {
 		}
 		return nil
 	}
-	said := v.notices[e.council]
-	if e.kind == event.KindAgreementResume && !slices.ContainsFunc(said, func(n notice) bool { return n.kind == event.KindAgreementSuspend }) {
+	notices := v.notices[e.council]
+	if e.kind == event.KindAgreementResume && !slices.ContainsFunc(notices, func(n notice) bool { return n.kind == event.KindAgreementSuspend }) {
 		return fmt.Errorf("%w: %s has not suspended %s", ErrConflict, e.council, v.doc.Name)
 	}
 	n := notice{e.kind, e.notice}
-	if slices.Contains(said, n) {
+	if slices.Contains(notices, n) {
 		return nil // news travels more than one way
 	}
-	v.notices[e.council] = append(said, n)
+	v.notices[e.council] = append(notices, n)
 	return nil
 }
 
@@ -319,8 +319,8 @@ func (s *State) NextChange(now time.Time) (time.Time, bool) {
 		for _, v := range versions {
 			consider(v.doc.Starts.Time())
 			consider(v.doc.Ends.Time())
-			for _, said := range v.notices {
-				for _, n := range said {
+			for _, notices := range v.notices {
+				for _, n := range notices {
 					consider(n.At)
 				}
 			}
@@ -394,8 +394,8 @@ type ending struct {
 // end returns the first ending that has come, in words.
 func (v *version) end(now time.Time) (string, bool) {
 	var ends []ending
-	for c, said := range v.notices {
-		for _, n := range said {
+	for c, notices := range v.notices {
+		for _, n := range notices {
 			if n.kind == event.KindAgreementEnd && !now.Before(n.At) {
 				ends = append(ends, ending{c, n.Notice})
 			}

@@ -20,7 +20,7 @@ type Terms struct {
 	parts     []part
 	every     bool // rows is "true"
 	shows     bool // the mode lets single records travel
-	places    *place
+	tree      *fieldTree
 	checkable bool
 }
 
@@ -88,7 +88,7 @@ func (t *Terms) Beyond(std *standard.Standard, body map[string]any) (rule, point
 // or array whose parts are disclosed by themselves; it travels, emptied, when
 // something below it does. In a mode that shows no records nothing travels.
 func (t *Terms) Keep(pointer string, shell bool) bool {
-	return t.shows && t.places.keeps(pointer, shell)
+	return t.shows && t.tree.keeps(pointer, shell)
 }
 
 // Excess returns the concrete pointers of all values in the visible part of a
@@ -100,9 +100,9 @@ func (t *Terms) Keep(pointer string, shell bool) bool {
 func (t *Terms) Excess(visible any) []string {
 	var e excess
 	if m, ok := visible.(map[string]any); ok {
-		root := t.places
+		root := t.tree
 		if !t.shows {
-			root = new(place)
+			root = new(fieldTree)
 		}
 		e.members(m, root, root.open, nil)
 	} else if visible != nil {
@@ -128,7 +128,7 @@ func (s *step) pointer() string {
 }
 
 // walk judges the value v at p, below a place that is open or not.
-func (e *excess) walk(v any, p *place, open bool, at *step) {
+func (e *excess) walk(v any, p *fieldTree, open bool, at *step) {
 	if p == nil {
 		// Nothing is agreed here by name; an open place above speaks for it.
 		if !open {
@@ -163,7 +163,7 @@ func (e *excess) walk(v any, p *place, open bool, at *step) {
 	}
 }
 
-func (e *excess) members(m map[string]any, p *place, open bool, at *step) {
+func (e *excess) members(m map[string]any, p *fieldTree, open bool, at *step) {
 	if p.all {
 		return
 	}
@@ -189,12 +189,12 @@ func (t *Terms) rowsCheckable() bool {
 		return false
 	}
 	for _, f := range t.rows.values {
-		if !t.places.covers(f) {
+		if !t.tree.covers(f) {
 			return false
 		}
 	}
 	for _, f := range t.rows.walked {
-		if !t.places.walks(f) {
+		if !t.tree.walks(f) {
 			return false
 		}
 	}
@@ -211,7 +211,7 @@ func (t *Terms) Present(record map[string]any) map[string]any {
 		return out
 	}
 	for k, v := range record {
-		if v, ok := t.present(v, t.layout.Member(k), t.places.next(k)); ok {
+		if v, ok := t.present(v, t.layout.Member(k), t.tree.next(k)); ok {
 			out[k] = v
 		}
 	}
@@ -220,7 +220,7 @@ func (t *Terms) Present(record map[string]any) map[string]any {
 
 // present returns the visible part of v, if there is one, at the layout l and
 // the place p, which is nil where nothing is agreed.
-func (t *Terms) present(v any, l *standard.Layout, p *place) (any, bool) {
+func (t *Terms) present(v any, l *standard.Layout, p *fieldTree) (any, bool) {
 	if p != nil && p.all {
 		return v, true
 	}
@@ -264,7 +264,7 @@ func (t *Terms) present(v any, l *standard.Layout, p *place) (any, bool) {
 	return v, l.Open
 }
 
-func (p *place) below(token string) *place {
+func (p *fieldTree) below(token string) *fieldTree {
 	if p == nil {
 		return nil
 	}

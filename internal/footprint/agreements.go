@@ -86,7 +86,7 @@ func (a *applier) say(c *checked) (Outcome, error) {
 			completes = 1
 		}
 	}
-	o := a.append(c, keptEvent, 0)
+	o := a.append(c, storedEvent, 0)
 	a.t.Set("e"+string(binary.BigEndian.AppendUint64(nil, o.Entry)), []byte{completes})
 	return o, nil
 }

@@ -233,7 +233,7 @@ func TestForgedSnapshot(t *testing.T) {
 		defer forged.Close()
 		err = forged.Apply(1_000_000, func(tx *ledger.ReplicaTx) error {
 			for range 50 {
-				tx.Append(tlog.Hash{1}, keep(keptEvent, 0, []byte("x")))
+				tx.Append(tlog.Hash{1}, encodeStored(storedEvent, 0, []byte("x")))
 			}
 			return nil
 		})

@@ -162,7 +162,7 @@ func (f *Footprint) cosignMarked() (*cosignature, error) {
 	k.mu.Lock()
 	k.own = &c
 	k.mu.Unlock()
-	return &c, f.takeCosignature(f.o.Self, c)
+	return &c, f.addCosignature(f.o.Self, c)
 }
 
 func (c *cosigned) hasOwn() bool {
@@ -190,11 +190,11 @@ func (f *Footprint) spread(c cosignature) {
 	}
 }
 
-// takeCosignature keeps what a member cosigned, and the checkpoint once a
+// addCosignature keeps what a member cosigned, and the checkpoint once a
 // majority has. A member whose cosignature holds and is of another tree than
 // ours at that size has signed two histories, or we hold another: it is kept
 // as evidence either way.
-func (f *Footprint) takeCosignature(from name.Council, c cosignature) error {
+func (f *Footprint) addCosignature(from name.Council, c cosignature) error {
 	s := f.fsm.state.Load()
 	m := s.members[from]
 	if m == nil {

@@ -210,7 +210,7 @@ type reader struct {
 	bad bool
 }
 
-func (r *reader) take(n int) []byte {
+func (r *reader) next(n int) []byte {
 	if r.bad || n < 0 || n > len(r.b) {
 		r.bad = true
 		return nil
@@ -221,14 +221,14 @@ func (r *reader) take(n int) []byte {
 }
 
 func (r *reader) byte() byte {
-	if v := r.take(1); v != nil {
+	if v := r.next(1); v != nil {
 		return v[0]
 	}
 	return 0
 }
 
 func (r *reader) uint64() uint64 {
-	if v := r.take(8); v != nil {
+	if v := r.next(8); v != nil {
 		return binary.BigEndian.Uint64(v)
 	}
 	return 0
@@ -252,7 +252,7 @@ func (r *reader) upTo(limit uint64) []byte {
 	if r.bad || n == 0 {
 		return nil
 	}
-	return r.take(n)
+	return r.next(n)
 }
 
 func (r *reader) group() (g group) {

@@ -29,7 +29,7 @@ type Cover struct {
 func (f *Footprint) Covers(ctx context.Context, size uint64, ask bool) (covers []Cover, missing []name.Council, err error) {
 	s := f.fsm.state.Load()
 	missing = s.councils()
-	take := func(signed []byte) {
+	add := func(signed []byte) {
 		c, ok := f.cover(s, size, signed)
 		if !ok || !slices.ContainsFunc(missing, func(m name.Council) bool { return slices.Contains(c.By, m) }) {
 			return
@@ -38,10 +38,10 @@ func (f *Footprint) Covers(ctx context.Context, size uint64, ask bool) (covers [
 		covers = append(covers, c)
 	}
 	if _, signed := f.cosigned.best(); signed != nil {
-		take(signed)
+		add(signed)
 	}
 	for _, signed := range f.cosigned.each(f.o.Name, size) {
-		take(signed)
+		add(signed)
 	}
 	if !ask || len(missing) == 0 {
 		return covers, missing, nil
@@ -65,7 +65,7 @@ func (f *Footprint) Covers(ctx context.Context, size uint64, ask bool) (covers [
 	}
 	wg.Wait()
 	for _, signed := range got {
-		take(signed)
+		add(signed)
 	}
 	return covers, missing, ctx.Err()
 }

@@ -293,9 +293,9 @@ func (m *fsm) checkAll(cs []*checked, applying bool) {
 	s := m.state.Load()
 	each(len(cs), func(i int) {
 		c := cs[i]
-		c.looked.Do(func() {
+		c.parsed.Do(func() {
 			m.rechecked.Add(1)
-			if c.takeApart(); c.rule == "" {
+			if c.parse(); c.rule == "" {
 				if mem := cmp.Or(s.members[c.signer()], s.outside[c.signer()]); mem != nil {
 					c.verify(mem)
 				}

@@ -36,7 +36,7 @@ func (f *Footprint) inspect() {
 			continue
 		case <-f.missed.wake:
 		}
-		from, to := f.missed.take()
+		from, to := f.missed.drain()
 		for at := from; at < to && f.ctx.Err() == nil; {
 			next, err := f.inspectFrom(at, to)
 			if err != nil {
@@ -119,7 +119,7 @@ func (m *missed) add(from, to uint64) {
 	}
 }
 
-func (m *missed) take() (from, to uint64) {
+func (m *missed) drain() (from, to uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	from, to = m.from, m.to

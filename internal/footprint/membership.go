@@ -106,7 +106,7 @@ func (a *applier) membership(c *checked) (Outcome, error) {
 		return refused(rule), nil
 	}
 	a.members = true
-	return a.append(c, keptEvent, 0), nil
+	return a.append(c, storedEvent, 0), nil
 }
 
 // memberSigner returns whose key an event about members must be signed with, or the

@@ -70,11 +70,11 @@ func entryAt(v *ledger.ReplicaView, index uint64) (*Held, error) {
 		e.Erased = true
 		return e, nil
 	}
-	kind, _, token, err := unkeep(raw)
+	kind, _, token, err := decodeStored(raw)
 	if err != nil {
 		return nil, err
 	}
-	if kind == keptRecord {
+	if kind == storedRecord {
 		if e.Token, err = record.Parse(token); err == nil {
 			e.View, err = e.Token.View()
 		}

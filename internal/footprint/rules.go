@@ -62,17 +62,17 @@ type checked struct {
 	rule     string        // why it is not an entry at all
 	verified string        // id of the key its signature was verified with
 	asked    bool          // its standard's schema takes it
-	looked   sync.Once     // done once it is taken apart and verified
+	parsed   sync.Once     // done once it is taken apart and verified
 }
 
 // check takes an entry apart.
 func check(e Entry) *checked {
 	c := &checked{offered: e}
-	c.looked.Do(c.takeApart)
+	c.parsed.Do(c.parse)
 	return c
 }
 
-func (c *checked) takeApart() {
+func (c *checked) parse() {
 	e := c.offered
 	var err error
 	switch {
@@ -253,7 +253,7 @@ func (a *applier) seen(entry tlog.Hash) (uint64, bool, error) {
 
 func (a *applier) append(c *checked, kind byte, before uint64) Outcome {
 	entry := c.token.Entry()
-	n := a.t.Append(entry, keep(kind, before, c.token.Bytes()))
+	n := a.t.Append(entry, encodeStored(kind, before, c.token.Bytes()))
 	setNumber(a.t, "d"+string(entry[:]), n)
 	return Outcome{Code: Accepted, Entry: n}
 }
@@ -310,7 +310,7 @@ func (a *applier) record(g group, c *checked) (Outcome, error) {
 	if old.version != 0 && old.state != headWithdrawn {
 		before = old.index + 1
 	}
-	o := a.append(c, keptRecord, before)
+	o := a.append(c, storedRecord, before)
 	h := head{index: o.Entry, version: v.Version, entry: entry, state: headLive}
 	if v.Op == record.Delete {
 		h.state = headDeleted
@@ -336,7 +336,7 @@ func (a *applier) standardOf(index uint64) (name.Standard, error) {
 	if err != nil {
 		return name.Standard{}, err
 	}
-	_, _, token, err := unkeep(raw)
+	_, _, token, err := decodeStored(raw)
 	if err != nil {
 		return name.Standard{}, err
 	}
@@ -368,7 +368,7 @@ func payloadOf(token []byte) ([]byte, error) {
 func (a *applier) evidence(g group, c *checked, old head) error {
 	e := Evidence{Council: g.contributor, At: a.at, What: "signed two versions of one record that cannot both be", Signed: []string{signedPart(c.token.Bytes())}}
 	if raw, err := a.t.Entry(old.index); err == nil {
-		if _, _, token, err := unkeep(raw); err == nil {
+		if _, _, token, err := decodeStored(raw); err == nil {
 			e.Signed = append(e.Signed, signedPart(token))
 		}
 	} else if !errors.Is(err, ledger.ErrNotFound) {
@@ -418,7 +418,7 @@ func (a *applier) withdraw(g group, c *checked) (Outcome, error) {
 			a.t.Set(key, h.encode())
 		}
 	}
-	return a.append(c, keptEvent, 0), nil
+	return a.append(c, storedEvent, 0), nil
 }
 
 // erase deletes a version and all before it.
@@ -431,7 +431,7 @@ func (a *applier) erase(index uint64) error {
 		if err != nil {
 			return err
 		}
-		_, before, _, err := unkeep(raw)
+		_, before, _, err := decodeStored(raw)
 		if err != nil {
 			return err
 		}
@@ -449,26 +449,26 @@ func (a *applier) adopt(c *checked) (Outcome, error) {
 	if n, ok, err := a.seen(c.token.Entry()); err != nil || ok {
 		return Outcome{Code: Duplicate, Entry: n}, err
 	}
-	said, err := event.ParseStandardAdopted(c.event.Body)
+	adopted, err := event.ParseStandardAdopted(c.event.Body)
 	if err != nil {
 		return refused("standard"), nil
 	}
-	n := said.Standard
+	n := adopted.Standard
 	if integrity, ok := a.s.standards[n]; ok {
-		if integrity == said.Integrity {
+		if integrity == adopted.Integrity {
 			return Outcome{Code: Duplicate}, nil
 		}
 		return refused(RuleSchema), nil
 	}
 	std, err := standard.LoadArchive(c.offered.Attachment)
-	if err != nil || std.Name() != n || std.Integrity() != said.Integrity {
+	if err != nil || std.Name() != n || std.Integrity() != adopted.Integrity {
 		return refused("archive of the standard is not what the entry names"), nil
 	}
 	a.t.Set("a"+n.String(), bytes.Clone(c.offered.Attachment))
 	a.t.Set("A"+n.String(), []byte(std.Integrity()))
 	a.s.standards = maps.Clone(a.s.standards)
 	a.s.standards[n] = std.Integrity()
-	return a.append(c, keptEvent, 0), nil
+	return a.append(c, storedEvent, 0), nil
 }
 
 // finish writes what the groups of a command moved together.

@@ -196,21 +196,21 @@ func decodeHead(b []byte) (h head, err error) {
 // What is kept of an entry is one byte of kind, the log index plus one of the
 // record's version before, 0 for none, in eight bytes, then the token.
 const (
-	keptRecord byte = 1
-	keptEvent  byte = 2
-	keptHeader      = 9
+	storedRecord byte = 1
+	storedEvent  byte = 2
+	storedHeader      = 9
 )
 
-func keep(kind byte, before uint64, token []byte) []byte {
-	b := append(make([]byte, 0, keptHeader+len(token)), kind)
+func encodeStored(kind byte, before uint64, token []byte) []byte {
+	b := append(make([]byte, 0, storedHeader+len(token)), kind)
 	return append(binary.BigEndian.AppendUint64(b, before), token...)
 }
 
-func unkeep(b []byte) (kind byte, before uint64, token []byte, err error) {
-	if len(b) < keptHeader || b[0] != keptRecord && b[0] != keptEvent {
+func decodeStored(b []byte) (kind byte, before uint64, token []byte, err error) {
+	if len(b) < storedHeader || b[0] != storedRecord && b[0] != storedEvent {
 		return 0, 0, nil, fmt.Errorf("%w: stored entry of %d bytes", ledger.ErrDamaged, len(b))
 	}
-	return b[0], binary.BigEndian.Uint64(b[1:]), b[keptHeader:], nil
+	return b[0], binary.BigEndian.Uint64(b[1:]), b[storedHeader:], nil
 }
 
 func number(t *ledger.ReplicaTx, key string) (uint64, error) {

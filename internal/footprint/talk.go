@@ -264,7 +264,7 @@ func (f *Footprint) serve(ctx context.Context, from name.Council, q request) ([]
 		if err != nil {
 			return nil, err
 		}
-		return nil, f.takeCosignature(from, c)
+		return nil, f.addCosignature(from, c)
 	case askSelf:
 		return json.Marshal(f.self())
 	}

@@ -78,14 +78,14 @@ func decodeStrict(b []byte, v any) error {
 type Hub struct {
 	net wire.Network
 
-	mu     sync.Mutex
-	prints map[name.Council]*Footprint
+	mu         sync.Mutex
+	footprints map[name.Council]*Footprint
 }
 
 // NewHub takes the footprint protocols of a network. There is one Hub for a
 // Network.
 func NewHub(n wire.Network) *Hub {
-	h := &Hub{net: n, prints: map[name.Council]*Footprint{}}
+	h := &Hub{net: n, footprints: map[name.Council]*Footprint{}}
 	n.Handle(raftProtocol, h.raft)
 	n.Handle(talkProtocol, h.talk)
 	return h
@@ -94,25 +94,25 @@ func NewHub(n wire.Network) *Hub {
 func (h *Hub) add(f *Footprint) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.prints[f.o.Name] != nil {
+	if h.footprints[f.o.Name] != nil {
 		return fmt.Errorf("footprint %s is open already", f.o.Name)
 	}
-	h.prints[f.o.Name] = f
+	h.footprints[f.o.Name] = f
 	return nil
 }
 
 func (h *Hub) remove(f *Footprint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.prints[f.o.Name] == f {
-		delete(h.prints, f.o.Name)
+	if h.footprints[f.o.Name] == f {
+		delete(h.footprints, f.o.Name)
 	}
 }
 
 func (h *Hub) footprint(n name.Council) *Footprint {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.prints[n]
+	return h.footprints[n]
 }
 
 func (h *Hub) raft(ctx context.Context, from name.Council, s wire.Stream) {

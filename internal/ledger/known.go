@@ -139,7 +139,7 @@ func (l *Ledger) Meet(ctx context.Context, m Met, prove Prover) error {
 			if proved.second != 0 {
 				from, to, proof = proved.first, proved.second, proved.proof
 			}
-			p = k.place(m.Checkpoint, from, to, proof)
+			p = k.compare(m.Checkpoint, from, to, proof)
 			switch {
 			case p.ask:
 				return nil
@@ -198,8 +198,8 @@ type placing struct {
 	second   uint64
 }
 
-// place compares a checkpoint with the one known, by the proof between two sizes.
-func (k *KnownLog) place(cp tlog.Checkpoint, from, to uint64, proof []tlog.Hash) placing {
+// compare compares a checkpoint with the one known, by the proof between two sizes.
+func (k *KnownLog) compare(cp tlog.Checkpoint, from, to uint64, proof []tlog.Hash) placing {
 	known := k.Checkpoint()
 	older, newer := known, cp
 	p := placing{newest: cp.Size >= known.Size}

@@ -201,10 +201,10 @@ func (l *Ledger) Accused(ctx context.Context, by name.Council, a *Accusation) er
 		}
 		next := *k
 		if next.Accusation = a; a != nil {
-			said := *a
-			said.Anew = k.Accusation != nil && k.Accusation.Anew
-			said.Since = l.o.Now().UTC().Truncate(time.Second)
-			next.Accusation = &said
+			accusation := *a
+			accusation.Anew = k.Accusation != nil && k.Accusation.Anew
+			accusation.Since = l.o.Now().UTC().Truncate(time.Second)
+			next.Accusation = &accusation
 		}
 		return t.keepKnown(&next)
 	})

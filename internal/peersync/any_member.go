@@ -149,7 +149,7 @@ func (m *anyMember) contribute(ctx context.Context, f *ledger.Feed, since, next 
 		for _, o := range got.GetList() {
 			one := footprint.Outcome{Entry: o.GetEntry(), Rule: o.GetRule()}
 			for _, pair := range codes {
-				if pair.said == o.GetCode() {
+				if pair.wire == o.GetCode() {
 					one.Code = pair.code
 				}
 			}

@@ -120,12 +120,12 @@ func (c *confirmer) confirmOne(ctx context.Context, k confirmKey, ask bool) (mor
 			if err != nil {
 				return err
 			}
-			said, err := event.ParseFootprintContributed(ev.Body)
+			content, err := event.ParseFootprintContributed(ev.Body)
 			if err != nil {
 				return err
 			}
-			held = append(held, pairsOf(said.Held, said.HeldAt)...)
-			withdrawn = append(withdrawn, pairsOf(said.Withdrawn, said.WithdrawnAt)...)
+			held = append(held, pairsOf(content.Held, content.HeldAt)...)
+			withdrawn = append(withdrawn, pairsOf(content.Withdrawn, content.WithdrawnAt)...)
 		}
 		return nil
 	})
@@ -135,24 +135,24 @@ func (c *confirmer) confirmOne(ctx context.Context, k confirmKey, ask bool) (mor
 	if held, withdrawn, err = c.where(held, withdrawn); err != nil {
 		return false, err
 	}
-	said := event.FootprintConfirmed{Agreement: k.agreement, Footprint: k.footprint, Members: r.f.Councils(), Last: next[len(next)-1].index}
-	said.Held, said.HeldAt = apart(held)
-	said.Withdrawn, said.WithdrawnAt = apart(withdrawn)
+	content := event.FootprintConfirmed{Agreement: k.agreement, Footprint: k.footprint, Members: r.f.Councils(), Last: next[len(next)-1].index}
+	content.Held, content.HeldAt = apart(held)
+	content.Withdrawn, content.WithdrawnAt = apart(withdrawn)
 	for _, cover := range covers {
 		one := event.Cosigned{Note: string(cover.Note)}
 		if len(held) > 0 {
-			if one.HeldProof, err = r.f.ProveEntries(said.HeldAt, cover.Size); err != nil {
+			if one.HeldProof, err = r.f.ProveEntries(content.HeldAt, cover.Size); err != nil {
 				return false, err
 			}
 		}
 		if len(withdrawn) > 0 {
-			if one.WithdrawnProof, err = r.f.ProveEntries(said.WithdrawnAt, cover.Size); err != nil {
+			if one.WithdrawnProof, err = r.f.ProveEntries(content.WithdrawnAt, cover.Size); err != nil {
 				return false, err
 			}
 		}
-		said.Checkpoints = append(said.Checkpoints, one)
+		content.Checkpoints = append(content.Checkpoints, one)
 	}
-	body := said.Body()
+	body := content.Body()
 	index, _, err := c.s.o.Ledger.AppendNotice(ctx, event.KindFootprintConfirmed, body)
 	if err != nil {
 		return false, err

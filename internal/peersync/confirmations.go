@@ -94,27 +94,27 @@ func (c *Confirmations) add(index uint64, ev *record.Event) {
 	}
 	switch ev.Kind {
 	case event.KindFootprintConfirmed:
-		said, err := event.ParseFootprintConfirmed(ev.Body)
+		content, err := event.ParseFootprintConfirmed(ev.Body)
 		if err != nil {
 			return
 		}
-		p := of(said.Footprint, said.Agreement)
-		p.covered = max(p.covered, said.Last)
+		p := of(content.Footprint, content.Agreement)
+		p.covered = max(p.covered, content.Last)
 		r := &p.confirmed
-		r.Withdrawn, r.Held, r.At, r.Entry, r.Members = r.Withdrawn+len(said.Withdrawn), r.Held+len(said.Held), at, index, said.Members
+		r.Withdrawn, r.Held, r.At, r.Entry, r.Members = r.Withdrawn+len(content.Withdrawn), r.Held+len(content.Held), at, index, content.Members
 		p.waiting = slices.DeleteFunc(p.waiting, func(w contribution) bool { return w.index <= p.covered })
 	case event.KindFootprintContributed:
-		said, err := event.ParseFootprintContributed(ev.Body)
-		if err != nil || said.Outside {
+		content, err := event.ParseFootprintContributed(ev.Body)
+		if err != nil || content.Outside {
 			return // we hold no cosignatures of what others keep
 		}
-		p := of(said.Footprint, said.Agreement)
+		p := of(content.Footprint, content.Agreement)
 		if p.recent = append(p.recent, index); len(p.recent) > maxRecent {
 			p.recent = slices.Delete(p.recent, 0, 1)
 		}
-		places := slices.Concat(said.HeldAt, said.WithdrawnAt)
-		if index > p.covered && len(places) > 0 {
-			p.waiting = append(p.waiting, contribution{index, slices.Max(places) + 1, len(places), len(said.Withdrawn), at})
+		positions := slices.Concat(content.HeldAt, content.WithdrawnAt)
+		if index > p.covered && len(positions) > 0 {
+			p.waiting = append(p.waiting, contribution{index, slices.Max(positions) + 1, len(positions), len(content.Withdrawn), at})
 			slices.SortFunc(p.waiting, func(x, y contribution) int { return cmp.Compare(x.index, y.index) })
 		}
 	}

@@ -99,7 +99,7 @@ func (c *contributor) text(ctx context.Context, f *ledger.Feed) error {
 		case st.InForce() && !f.Closed():
 			return c.bring(ctx, f)
 		case st.Phase == agreement.Suspended && !f.Closed():
-			return c.takeBack(ctx, f)
+			return c.sendWithdrawals(ctx, f)
 		case st.Phase == agreement.Ended && f.Closed():
 			return c.retract(ctx, f)
 		case st.Phase == agreement.Superseded && f.Closed():

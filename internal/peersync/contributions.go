@@ -189,7 +189,7 @@ func proofAnswer(ctx context.Context, f *footprint.Footprint, indexes []uint64) 
 // codes pairs what a footprint made of an entry with how that is said.
 var codes = [...]struct {
 	code footprint.Code
-	said wirepb.ContributionAnswer_Outcome_Code
+	wire wirepb.ContributionAnswer_Outcome_Code
 }{
 	{footprint.Accepted, wirepb.ContributionAnswer_Outcome_ACCEPTED},
 	{footprint.Duplicate, wirepb.ContributionAnswer_Outcome_DUPLICATE},
@@ -202,7 +202,7 @@ func outcomesAnswer(got footprint.Receipt) *wirepb.ContributionAnswer {
 		one := &wirepb.ContributionAnswer_Outcome{Entry: o.Entry, Rule: limit(o.Rule, wirepb.MaxText)}
 		for _, c := range codes {
 			if c.code == o.Code {
-				one.Code = c.said
+				one.Code = c.wire
 			}
 		}
 		out.List = append(out.List, one)

@@ -55,9 +55,9 @@ func (s *Syncer) gone(ctx context.Context, src *ledger.Source, by name.Council, 
 	}
 	members := s.o.Footprints.Members(src.From)
 	votes := map[goneRecord]int{}
-	vote := func(said []goneRecord) (open int) {
+	vote := func(told []goneRecord) (open int) {
 		for _, c := range claims {
-			if slices.Contains(said, c) {
+			if slices.Contains(told, c) {
 				votes[c]++
 			}
 			if votes[c] <= len(members)/2 {
@@ -75,9 +75,9 @@ func (s *Syncer) gone(ctx context.Context, src *ledger.Source, by name.Council, 
 		if m == by {
 			continue
 		}
-		said, err := s.goneBy(ctx, src, m)
+		told, err := s.goneBy(ctx, src, m)
 		errs = append(errs, err)
-		open = vote(said)
+		open = vote(told)
 	}
 	if open > 0 {
 		return errors.Join(append(errs, fmt.Errorf("%w: more than half of the members have to say that %d records are gone", judge.ErrWait, open))...)

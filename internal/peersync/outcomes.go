@@ -34,11 +34,11 @@ func (c *contributor) recall(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			said, err := event.ParseFootprintContributed(ev.Body)
+			content, err := event.ParseFootprintContributed(ev.Body)
 			if err != nil {
 				return err
 			}
-			for _, own := range said.Withdrawn {
+			for _, own := range content.Withdrawn {
 				noted[own] = true
 			}
 		}
@@ -73,11 +73,11 @@ func (c *contributor) recall(ctx context.Context) error {
 }
 
 // noteContributed logs what a footprint took, and waits for its confirmation.
-func (c *contributor) noteContributed(ctx context.Context, said event.FootprintContributed, held, withdrawn []pair) error {
-	said.Agreement, said.Footprint, said.Outside = c.agreement, c.footprint, c.own == nil
-	said.Held, said.HeldAt = apart(held)
-	said.Withdrawn, said.WithdrawnAt = apart(withdrawn)
-	body := said.Body()
+func (c *contributor) noteContributed(ctx context.Context, content event.FootprintContributed, held, withdrawn []pair) error {
+	content.Agreement, content.Footprint, content.Outside = c.agreement, c.footprint, c.own == nil
+	content.Held, content.HeldAt = apart(held)
+	content.Withdrawn, content.WithdrawnAt = apart(withdrawn)
+	body := content.Body()
 	index, _, err := c.s.o.Ledger.AppendNotice(ctx, event.KindFootprintContributed, body)
 	if err != nil || c.own == nil {
 		return err

@@ -121,7 +121,7 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 			st.Reset()
 			return progress, fmt.Errorf("frame: %w: neither batch nor refusal", judge.ErrLied)
 		}
-		ack, d, err := s.take(ctx, c, p, by, b)
+		ack, d, err := s.receive(ctx, c, p, by, b)
 		if err != nil {
 			st.Reset()
 			return progress, err
@@ -203,8 +203,8 @@ func (s *Syncer) keepLie(ctx context.Context, p *job, by name.Council, lie error
 	return s.o.Ledger.Refuse(ctx, src, r)
 }
 
-// through says what a checkpoint came with.
-func through(a name.Agreement) string {
+// cameWith says what a checkpoint came with.
+func cameWith(a name.Agreement) string {
 	if a == "" {
 		return "notices"
 	}
@@ -222,8 +222,8 @@ func limit(s string, n int) string {
 	return s
 }
 
-// take checks a batch, keeps it and makes the answer.
-func (s *Syncer) take(ctx context.Context, c *judge.Case, p *job, by name.Council, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
+// receive checks a batch, keeps it and makes the answer.
+func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Council, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
 	src, err := s.o.Ledger.Source(p.key.council, p.key.agreement)
 	if err != nil {
 		return nil, nil, err
@@ -292,7 +292,7 @@ func pageOf(b *wirepb.Batch, k jobKey, by name.Council) judge.Page {
 	p := judge.Page{
 		Told: judge.Told{
 			Checkpoint: b.GetCheckpoint(), Consistency: b.GetConsistency(), From: b.GetConsistencyFrom(),
-			By: by, Through: through(k.agreement), Cosign: by == k.council,
+			By: by, Through: cameWith(k.agreement), Cosign: by == k.council,
 		},
 		Inclusion: b.GetInclusion(), Cursor: b.GetCursor(), Offered: b.GetRecords(), Live: b.GetLive(),
 		Withdrawals: b.GetWithdrawals(),

@@ -206,7 +206,7 @@ func (f *footprintFeed) item(h *footprint.Held, signers []name.Council) (token [
 		f.terms[std], _ = f.doc.Compile(schema) // nil lets nothing through
 	}
 	t := f.terms[std]
-	if through := t != nil && h.View.Op == record.Put && t.Match(h.View.Body); through {
+	if matches := t != nil && h.View.Op == record.Put && t.Match(h.View.Body); matches {
 		if f.suspended {
 			return nil, false, nil // it travels once the agreement is resumed
 		}

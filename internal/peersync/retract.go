@@ -18,9 +18,9 @@ const WithdrawnFields = "other fields are agreed now"
 // is over.
 const WithdrawnOver = "the agreement is over"
 
-// takeBack withdraws what has to come back while an agreement is suspended, and
+// sendWithdrawals withdraws what has to come back while an agreement is suspended, and
 // brings nothing else.
-func (c *contributor) takeBack(ctx context.Context, f *ledger.Feed) error {
+func (c *contributor) sendWithdrawals(ctx context.Context, f *ledger.Feed) error {
 	p, err := c.s.partnerOf(f, c.footprint)
 	if err != nil || p.Disclosed == 0 {
 		return err

@@ -44,7 +44,7 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 	doc, q := p.doc, p.q
 	// Of a footprint a member answers: its records stand in the footprint's ledger,
 	// and what the member itself says in the member's.
-	shared, place := by != doc.From && doc.Way().Answers == agreement.AnswersRecords, a.GetIndex()
+	shared, index := by != doc.From && doc.Way().Answers == agreement.AnswersRecords, a.GetIndex()
 	if a.GetFootprint() != shared {
 		return nil, lied("it answers from another log")
 	}
@@ -65,12 +65,12 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 	got.Checkpoint = got.head.Checkpoint
 	switch {
 	case shared:
-		place = directory.AnyPlace // nothing here proves it
+		index = directory.AnyPlace // nothing here proves it
 	case a.GetIndex() >= got.Checkpoint.Size:
 		return nil, lied("its answer is not in its log")
 	}
 	// The answer itself: said by them, of this question, under this agreement.
-	t, ev, err := k.event(by, a.GetEvent(), event.KindAnswer, place)
+	t, ev, err := k.event(by, a.GetEvent(), event.KindAnswer, index)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +92,8 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 }
 
 // event reads an event that a council sent as its own, of a kind.
-func (k *Asker) event(by name.Council, jws []byte, kind string, place uint64) (*record.Token, *record.Event, error) {
-	t, ev, rule, err := k.o.Judge.Event(by, jws, place)
+func (k *Asker) event(by name.Council, jws []byte, kind string, index uint64) (*record.Token, *record.Event, error) {
+	t, ev, rule, err := k.o.Judge.Event(by, jws, index)
 	switch {
 	case err != nil:
 		return nil, nil, err

@@ -126,7 +126,7 @@ func (f *found) result(cp tlog.Checkpoint) event.Result {
 
 // find finds the records that a question may be answered with.
 func (w *Answerer) find(f *footprint.Footprint, doc *agreement.Agreement, q *ledger.Question, signers []name.Council) (*found, error) {
-	places, searched, err := w.indexesOf(f).find(w, f, doc, q.Asked)
+	records, searched, err := w.indexesOf(f).find(w, f, doc, q.Asked)
 	if errors.Is(err, errFull) {
 		w.o.Log.Error("a footprint's records cannot be asked for", "footprint", doc.From, "agreement", doc.Name, "error", err.Error())
 		return nil, refuse(codeNotReady, "there are more records than this member can be asked about")
@@ -135,7 +135,7 @@ func (w *Answerer) find(f *footprint.Footprint, doc *agreement.Agreement, q *led
 		return nil, err
 	}
 	out, known := &found{searched: searched}, map[name.Standard]*agreement.Terms{}
-	for _, p := range places {
+	for _, p := range records {
 		if !slices.Contains(signers, p.council) {
 			continue
 		}

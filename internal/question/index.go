@@ -36,13 +36,13 @@ type indexes struct {
 type index struct {
 	agreement name.Agreement
 	next      uint64 // entry of the footprint's log that it is made up to
-	find      map[[16]byte][]place
-	of        map[place][][16]byte
+	find      map[[16]byte][]recordOf
+	of        map[recordOf][][16]byte
 	terms     map[name.Standard]*agreement.Terms // nil where a version has none
 }
 
-// A place names a record in a footprint.
-type place struct {
+// A recordOf names a record in a footprint.
+type recordOf struct {
 	council name.Council
 	record  [16]byte
 }
@@ -67,7 +67,7 @@ func (w *Answerer) indexesOf(f *footprint.Footprint) *indexes {
 
 // find returns the records that a value may find, which have to be read again, and
 // how many entries of the footprint's log were searched.
-func (x *indexes) find(w *Answerer, f *footprint.Footprint, doc *agreement.Agreement, asked agreement.Asked) (places []place, searched uint64, err error) {
+func (x *indexes) find(w *Answerer, f *footprint.Footprint, doc *agreement.Agreement, asked agreement.Asked) (records []recordOf, searched uint64, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	text := doc.Digest()
@@ -79,7 +79,7 @@ func (x *indexes) find(w *Answerer, f *footprint.Footprint, doc *agreement.Agree
 			}
 		}
 		i = &index{
-			agreement: doc.Name, find: map[[16]byte][]place{}, of: map[place][][16]byte{}, terms: map[name.Standard]*agreement.Terms{},
+			agreement: doc.Name, find: map[[16]byte][]recordOf{}, of: map[recordOf][][16]byte{}, terms: map[name.Standard]*agreement.Terms{},
 		}
 		x.all[text] = i
 	}
@@ -110,7 +110,7 @@ func (x *indexes) drop(text agreement.Digest) {
 
 // add takes in one entry of the footprint's log.
 func (x *indexes) add(w *Answerer, f *footprint.Footprint, i *index, doc *agreement.Agreement, h *footprint.Held, councils map[name.Council]name.Council) error {
-	var p place
+	var p recordOf
 	switch {
 	case h.Erased:
 		return nil // what erased it stands further on
@@ -119,12 +119,12 @@ func (x *indexes) add(w *Answerer, f *footprint.Footprint, i *index, doc *agreem
 		if h.Event.Kind != event.KindWithdrawal || err != nil {
 			return nil
 		}
-		p = place{h.Event.Council, gone.Record.Bytes()}
+		p = recordOf{h.Event.Council, gone.Record.Bytes()}
 	default:
-		p = place{h.View.Council, h.View.Record.Bytes()}
+		p = recordOf{h.View.Council, h.View.Record.Bytes()}
 	}
 	for _, k := range i.of[p] {
-		i.find[k] = slices.DeleteFunc(i.find[k], func(o place) bool { return o == p })
+		i.find[k] = slices.DeleteFunc(i.find[k], func(o recordOf) bool { return o == p })
 		if len(i.find[k]) == 0 {
 			delete(i.find, k)
 		}

@@ -7,11 +7,11 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// A place is a node in the tree of what an agreement lets travel. It follows
+// A fieldTree is a node in the tree of what an agreement lets travel. It follows
 // records the way their pointers do, whatever container stands there: the
 // token "*" of a field also meets a member whose name is a plain number, and
 // both sides apply the same rule.
-type place struct {
+type fieldTree struct {
 	// all: an agreed field that the standard withholds; it travels with all
 	// that is below it.
 	all bool
@@ -23,13 +23,13 @@ type place struct {
 	// leads: all stands here or somewhere below; holds: all or open does.
 	leads, holds bool
 
-	members map[string]*place
-	element *place // "*"
+	members map[string]*fieldTree
+	element *fieldTree // "*"
 }
 
-// newPlaces lays out the agreed fields of records laid out as l.
-func newPlaces(fields []name.Field, l *standard.Layout) *place {
-	root := new(place)
+// newFieldTree lays out the agreed fields of records laid out as l.
+func newFieldTree(fields []name.Field, l *standard.Layout) *fieldTree {
+	root := new(fieldTree)
 	for _, f := range fields {
 		p, at := root, l
 		for _, tok := range f.Tokens() {
@@ -53,24 +53,24 @@ func child(l *standard.Layout, tok string) *standard.Layout {
 	return l.Member(tok)
 }
 
-func (p *place) child(tok string) *place {
+func (p *fieldTree) child(tok string) *fieldTree {
 	if tok == "*" {
 		if p.element == nil {
-			p.element = new(place)
+			p.element = new(fieldTree)
 		}
 		return p.element
 	}
 	if p.members == nil {
-		p.members = make(map[string]*place)
+		p.members = make(map[string]*fieldTree)
 	}
 	if p.members[tok] == nil {
-		p.members[tok] = new(place)
+		p.members[tok] = new(fieldTree)
 	}
 	return p.members[tok]
 }
 
 // close marks what the standard withholds below an open place.
-func (p *place) close(l *standard.Layout) {
+func (p *fieldTree) close(l *standard.Layout) {
 	mark := func(tok string, l *standard.Layout) {
 		if !l.Open {
 			p.child(tok).closed = true
@@ -87,9 +87,9 @@ func (p *place) close(l *standard.Layout) {
 }
 
 // sum works out leads and holds from the leaves up.
-func (p *place) sum() {
+func (p *fieldTree) sum() {
 	p.leads, p.holds = p.all, p.all || p.open
-	add := func(m *place) {
+	add := func(m *fieldTree) {
 		m.sum()
 		p.leads, p.holds = p.leads || m.leads, p.holds || m.holds
 	}
@@ -104,7 +104,7 @@ func (p *place) sum() {
 // next returns the place of the member or element that token, of a concrete
 // pointer, names below p; nil when nothing there is agreed. A member that is
 // named goes before "*".
-func (p *place) next(token string) *place {
+func (p *fieldTree) next(token string) *fieldTree {
 	if m := p.members[token]; m != nil {
 		return m
 	}
@@ -116,7 +116,7 @@ func (p *place) next(token string) *place {
 
 // keeps reports whether the disclosure at pointer travels: it or something
 // above it is agreed, or it is a mere container and something below it is.
-func (p *place) keeps(pointer string, shell bool) bool {
+func (p *fieldTree) keeps(pointer string, shell bool) bool {
 	for p != nil && !p.all {
 		if pointer == "" {
 			return shell && p.leads
@@ -129,7 +129,7 @@ func (p *place) keeps(pointer string, shell bool) bool {
 }
 
 // covers reports whether all that a record can hold at f travels.
-func (p *place) covers(f name.Field) bool {
+func (p *fieldTree) covers(f name.Field) bool {
 	open := false
 	for _, tok := range f.Tokens() {
 		if p.all {
@@ -149,13 +149,13 @@ func (p *place) covers(f name.Field) bool {
 }
 
 // anyClosed reports whether something below p stays behind though p is open.
-func (p *place) anyClosed() bool {
-	return p.any(func(q *place) bool { return q != p && q.closed && !q.all })
+func (p *fieldTree) anyClosed() bool {
+	return p.any(func(q *fieldTree) bool { return q != p && q.closed && !q.all })
 }
 
 // walks reports whether every element named by f, which ends in "*", is
 // visible, at the least as a container.
-func (p *place) walks(f name.Field) bool {
+func (p *fieldTree) walks(f name.Field) bool {
 	if p.covers(f) {
 		return true
 	}
@@ -172,7 +172,7 @@ func (p *place) walks(f name.Field) bool {
 	return p.holds
 }
 
-func (p *place) any(is func(*place) bool) bool {
+func (p *fieldTree) any(is func(*fieldTree) bool) bool {
 	if is(p) || (p.element != nil && p.element.any(is)) {
 		return true
 	}
