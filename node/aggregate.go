@@ -22,7 +22,7 @@ func (n *Node) aggregate(ctx context.Context, in AggregateRequest) (*AggregateRe
 	}
 	got, err := n.asker.Count(ctx, n.network(), question.Request{Agreement: a, By: by, Because: in.Because, Question: in.Question})
 	if err != nil {
-		return nil, questionError(err)
+		return nil, err
 	}
 	c := got.Counts
 	out := &AggregateReply{

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -30,7 +29,7 @@ func (n *Node) lookup(ctx context.Context, in LookupRequest) (*LookupReply, erro
 	}
 	got, err := n.asker.Lookup(ctx, n.network(), question.Request{Agreement: a, Field: f, Value: in.Value, Because: in.Because, Question: in.Question})
 	if err != nil {
-		return nil, questionError(err)
+		return nil, err
 	}
 	out := &LookupReply{
 		Agreement: a, From: got.Agreement.From, By: got.By, Question: got.Question.String(), Outcome: got.Outcome, Records: []RecordReply{},
@@ -56,14 +55,6 @@ func (n *Node) network() wire.Network {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.net
-}
-
-// questionError makes of a question's error one of ours.
-func questionError(err error) error {
-	if e, ok := errors.AsType[*question.Error](err); ok {
-		return fail(Kind(e.Kind), e.Try, "%s", e.Message)
-	}
-	return err
 }
 
 // questions returns what asking and answering works with.

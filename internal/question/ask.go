@@ -20,6 +20,7 @@ import (
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -68,7 +69,7 @@ type Record struct {
 const tries = 3
 
 // Lookup asks for a record by a value under an agreement of mode lookup. net is nil
-// when the node does not run. An error is an *[Error] when it can be shown.
+// when the node does not run. An error is an *[api.Error] when it can be shown.
 func (k *Asker) Lookup(ctx context.Context, net wire.Network, r Request) (*Answer, error) {
 	p, err := k.prepare(agreement.AnswersRecords, r)
 	if err != nil {
@@ -80,10 +81,10 @@ func (k *Asker) Lookup(ctx context.Context, net wire.Network, r Request) (*Answe
 	}
 	switch from := p.doc.From; got.Outcome {
 	case event.OutcomeNothing:
-		return nil, fail(NotFound, "look at the value again: it must be written as the other council writes it",
+		return nil, api.Fail(api.NotFound, "look at the value again: it must be written as the other council writes it",
 			"%s knows of no record that may be asked for under %s by this %s; the question is logged on both sides", from, r.Agreement, r.Field)
 	case event.OutcomeTooMany:
-		return nil, fail(Refused, "ask by a field that one record has alone", "too many records of %s have this %s, more than %d: none is shown; the question is logged on both sides", from, r.Field, event.MaxFound)
+		return nil, api.Fail(api.Refused, "ask by a field that one record has alone", "too many records of %s have this %s, more than %d: none is shown; the question is logged on both sides", from, r.Field, event.MaxFound)
 	}
 	return got, nil
 }
@@ -159,14 +160,14 @@ func withValue(doc *agreement.Agreement, q *ledger.Question, r Request) error {
 	q.Asked = agreement.Asked{Field: r.Field, Value: r.Value}
 	switch {
 	case !doc.MayAskBy(r.Field):
-		return fail(Refused, "stile agreement show "+string(doc.Name), "%s lets records be asked for by %s", doc.Name, FieldWords(doc.Match))
+		return api.Fail(api.Refused, "stile agreement show "+string(doc.Name), "%s lets records be asked for by %s", doc.Name, FieldWords(doc.Match))
 	case r.Value == "":
-		return fail(Usage, "give the value on standard input", "there is no value to ask by")
+		return api.Fail(api.Usage, "give the value on standard input", "there is no value to ask by")
 	case len(r.Value) > agreement.MaxAsked || !utf8.ValidString(r.Value):
-		return fail(Usage, "", "the value is no text of at most %d bytes", agreement.MaxAsked)
+		return api.Fail(api.Usage, "", "the value is no text of at most %d bytes", agreement.MaxAsked)
 	}
 	if fault := name.KeyFault(r.Value); fault != "" {
-		return fail(Usage, "type the value without it", "the value to ask by %s", fault)
+		return api.Fail(api.Usage, "type the value without it", "the value to ask by %s", fault)
 	}
 	return nil
 }
@@ -175,18 +176,18 @@ func withValue(doc *agreement.Agreement, q *ledger.Question, r Request) error {
 func (k *Asker) withGroups(doc *agreement.Agreement, q *ledger.Question, r Request) error {
 	for i, f := range r.By {
 		if slices.Contains(r.By[:i], f) {
-			return fail(Usage, "name each field once", "%s is named twice", f)
+			return api.Fail(api.Usage, "name each field once", "%s is named twice", f)
 		}
 	}
 	if len(r.By) > agreement.MaxGroupFields {
-		return fail(Usage, "count by fewer fields", "records are counted by at most %d fields", agreement.MaxGroupFields)
+		return api.Fail(api.Usage, "count by fewer fields", "records are counted by at most %d fields", agreement.MaxGroupFields)
 	}
 	std, err := k.o.Ledger.StandardOf(doc.Standard)
 	if err != nil {
 		return err
 	}
 	if ps := doc.GroupedBy(std, r.By); len(ps) > 0 {
-		return fail(Refused, fmt.Sprintf("count by %s, or by none", FieldWords(doc.Fields)), "%s", ps[0].Detail)
+		return api.Fail(api.Refused, fmt.Sprintf("count by %s, or by none", FieldWords(doc.Fields)), "%s", ps[0].Detail)
 	}
 	q.Groups = slices.Clone(r.By) // what is counted does not hang on the order
 	slices.Sort(q.Groups)
@@ -198,39 +199,39 @@ func (k *Asker) newQuestion(want agreement.Answers, r Request) (*agreement.Agree
 	a, self := r.Agreement, k.o.Self
 	st, ok := k.o.Agreements.Status(a, k.o.Now())
 	if !ok {
-		return nil, nil, fail(NotFound, "stile agreement list", "no agreement named %s was proposed here", a)
+		return nil, nil, api.Fail(api.NotFound, "stile agreement list", "no agreement named %s was proposed here", a)
 	}
 	doc := st.Agreement
 	show := "stile agreement show " + string(a)
 	if way := doc.Way(); way.Answers != want {
-		return nil, nil, fail(Refused, strings.Replace(way.Command, "COUNCIL", string(doc.From), 1), "%s is of mode %s, under which no %s are asked for", a, doc.Mode, want)
+		return nil, nil, api.Fail(api.Refused, strings.Replace(way.Command, "COUNCIL", string(doc.From), 1), "%s is of mode %s, under which no %s are asked for", a, doc.Mode, want)
 	}
 	if !st.InForce() {
-		return nil, nil, fail(Refused, show, "%s is not in force: %s", a, st.Why)
+		return nil, nil, api.Fail(api.Refused, show, "%s is not in force: %s", a, st.Why)
 	}
 	q := &ledger.Question{By: self, Because: r.Because, Text: doc.Digest()}
 	switch {
 	case doc.From == self:
-		return nil, nil, fail(Refused, show, "under %s others ask %s: it does not ask itself", a, doc.From)
+		return nil, nil, api.Fail(api.Refused, show, "under %s others ask %s: it does not ask itself", a, doc.From)
 	case !slices.Contains(doc.To, self):
 		if q.For = k.AsksFor(doc); q.For == "" {
-			return nil, nil, fail(Refused, show, "%s may not ask under %s: it is not a receiver, nor a member of one that has signed", self, a)
+			return nil, nil, api.Fail(api.Refused, show, "%s may not ask under %s: it is not a receiver, nor a member of one that has signed", self, a)
 		}
 	}
 	if err := checkReason(r.Because); err != nil {
-		return nil, nil, fail(Usage, "--because \"case reference\"", "say why it is asked, which both councils log: %v", err)
+		return nil, nil, api.Fail(api.Usage, "--because \"case reference\"", "say why it is asked, which both councils log: %v", err)
 	}
 	if _, err := k.o.Ledger.StandardOf(doc.Standard); err != nil {
-		return nil, nil, fail(NotFound, "stile standard adopt "+doc.Standard.String(), "%v", err)
+		return nil, nil, api.Fail(api.NotFound, "stile standard adopt "+doc.Standard.String(), "%v", err)
 	}
 	if err := k.o.Directory.Exchange(k.o.Now()); err != nil {
-		return nil, nil, fail(Refused, "stile directory status", "%v", err)
+		return nil, nil, api.Fail(api.Refused, "stile directory status", "%v", err)
 	}
 	var err error
 	if r.Question == "" {
 		_, err = rand.Read(q.ID[:])
 	} else if q.ID, err = event.ParseQuestionID(r.Question); err != nil {
-		err = fail(Usage, "stile lookup list", "%v", err)
+		err = api.Fail(api.Usage, "stile lookup list", "%v", err)
 	}
 	return doc, q, err
 }
@@ -253,7 +254,7 @@ func (k *Asker) AsksFor(doc *agreement.Agreement) name.Council {
 func (k *Asker) sign(ctx context.Context, p *Posed, content event.Question) (err error) {
 	if p.q.Event, err = k.o.Ledger.LogQuestion(ctx, content); err != nil {
 		if errors.Is(err, ledger.ErrAnotherQuestion) {
-			return fail(Conflict, "leave out --question", "the question %s asked something else, or for another reason", p.q.ID)
+			return api.Fail(api.Conflict, "leave out --question", "the question %s asked something else, or for another reason", p.q.ID)
 		}
 		return err
 	}
@@ -268,15 +269,15 @@ func (k *Asker) sign(ctx context.Context, p *Posed, content event.Question) (err
 // not arrive is asked again, as the same.
 func (k *Asker) ask(ctx context.Context, net wire.Network, p *Posed) (*Answer, error) {
 	if net == nil {
-		return nil, fail(Behind, "stile serve", "the node is not running: a question is asked by a running node")
+		return nil, api.Fail(api.Behind, "stile serve", "the node is not running: a question is asked by a running node")
 	}
 	from := p.doc.From
 	shared := k.o.Footprints.Is(from)
 	if _, ok := k.o.Directory.Member(from); !ok && !shared {
-		return nil, fail(NotFound, "stile council list", "%s is not in the directory", from)
+		return nil, api.Fail(api.NotFound, "stile council list", "%s is not in the directory", from)
 	}
 	if err := k.o.Ledger.Allowed(from); err != nil {
-		return nil, fail(Refused, "stile council quarantine show "+string(from), "%v", err)
+		return nil, api.Fail(api.Refused, "stile council quarantine show "+string(from), "%v", err)
 	}
 	if err := k.sign(ctx, p, p.q.Content(p.doc)); err != nil {
 		return nil, err
@@ -284,7 +285,7 @@ func (k *Asker) ask(ctx context.Context, net wire.Network, p *Posed) (*Answer, e
 	members := []name.Council{from}
 	if shared {
 		if members = k.connectedFirst(net, from); len(members) == 0 {
-			return nil, fail(NotFound, "ask a member for what stile footprint entry prints, and add it to the directory", "the directory lists no members of %s", from)
+			return nil, api.Fail(api.NotFound, "ask a member for what stile footprint entry prints, and add it to the directory", "the directory lists no members of %s", from)
 		}
 	}
 	var last error
@@ -298,7 +299,7 @@ func (k *Asker) ask(ctx context.Context, net wire.Network, p *Posed) (*Answer, e
 		}
 		// Any member may answer, so that one that does not is no matter. What the
 		// first said is told, unless another knew better.
-		if e, ok := errors.AsType[*Error](err); last == nil || ok && e.Kind == Refused || ok && e.Kind == Unverified {
+		if e, ok := errors.AsType[*api.Error](err); last == nil || ok && e.Kind == api.Refused || ok && e.Kind == api.Unverified {
 			last = err
 		}
 	}
@@ -337,24 +338,24 @@ func (k *Asker) askOf(ctx context.Context, net wire.Network, to name.Council, p 
 		case errors.As(err, &r):
 			return nil, explain(p.doc, to, r)
 		case errors.Is(err, ledger.ErrQuarantined):
-			return nil, fail(Refused, "stile council quarantine list", "%v", err)
+			return nil, api.Fail(api.Refused, "stile council quarantine list", "%v", err)
 		case errors.Is(err, judge.ErrLied):
 			k.o.Log.Error("an answer does not verify", "from", to, "agreement", p.doc.Name, "question", p.q.ID.String(), "because", err.Error())
 			k.keepFalseAnswer(ctx, to, p.doc, err)
-			return nil, fail(Unverified, "tell "+string(to)+": what was sent is not shown, and why is kept in stile status", "%s answered with what cannot be believed: %v", to, err)
+			return nil, api.Fail(api.Unverified, "tell "+string(to)+": what was sent is not shown, and why is kept in stile status", "%s answered with what cannot be believed: %v", to, err)
 		case errors.Is(err, judge.ErrWait):
-			return nil, fail(Behind, "stile directory refresh, and then "+again, "the answer of %s cannot be checked yet: %v", to, err)
+			return nil, api.Fail(api.Behind, "stile directory refresh, and then "+again, "the answer of %s cannot be checked yet: %v", to, err)
 		case lost(err) && try < tries:
 			continue
 		case errors.Is(err, wire.ErrProtocol):
-			return nil, fail(Unreachable, "ask "+string(to)+" to bring its node up to date", "the node of %s does not answer questions", to)
+			return nil, api.Fail(api.Unreachable, "ask "+string(to)+" to bring its node up to date", "the node of %s does not answer questions", to)
 		case lost(err):
-			return nil, fail(Unreachable, again, "%s was asked, and the answer did not arrive: %v", to, err)
+			return nil, api.Fail(api.Unreachable, again, "%s was asked, and the answer did not arrive: %v", to, err)
 		}
-		if e, ok := errors.AsType[*Error](err); ok {
+		if e, ok := errors.AsType[*api.Error](err); ok {
 			return nil, e
 		}
-		return nil, fail(Unreachable, again, "%s cannot be asked now: %v", to, err)
+		return nil, api.Fail(api.Unreachable, again, "%s cannot be asked now: %v", to, err)
 	}
 }
 
@@ -366,18 +367,18 @@ func lost(err error) bool {
 // explain says to people what a refusal means.
 func explain(doc *agreement.Agreement, by name.Council, r *refusal) error {
 	reason := strings.ToValidUTF8(r.reason[:min(len(r.reason), 300)], "")
-	kind, try := Refused, "stile agreement show "+string(doc.Name)
+	kind, try := api.Refused, "stile agreement show "+string(doc.Name)
 	switch r.code {
 	case codeNotReady, codeElsewhere:
-		kind, try = Behind, "ask again in a moment"
+		kind, try = api.Behind, "ask again in a moment"
 	case codeChanged:
-		kind, try = Conflict, "the same command without --question"
+		kind, try = api.Conflict, "the same command without --question"
 	case codeBound:
 		try = "wait until then; the bound is the answering council's"
 	case codeLarge:
 		try = "count by fewer fields, or by fields with fewer values"
 	}
-	return fail(kind, try, "%s refused the question: %s", by, reason)
+	return api.Fail(kind, try, "%s refused the question: %s", by, reason)
 }
 
 // askOnce asks a council's node once and checks what it answers.

@@ -17,6 +17,7 @@ import (
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -58,7 +59,7 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 	})
 	switch {
 	case shared && errors.Is(err, judge.ErrWait):
-		return nil, fail(Unverified, "stile council show "+string(doc.From), "%v", err)
+		return nil, api.Fail(api.Unverified, "stile council show "+string(doc.From), "%v", err)
 	case err != nil:
 		return nil, err
 	}
@@ -156,7 +157,7 @@ func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shar
 func (k *Asker) checkRecord(under *judge.Case, head *judge.Head, doc *agreement.Agreement, q *ledger.Question, e *wirepb.Entry) (v judge.Verdict, err error) {
 	if v, err = under.Record(head, e.GetIndex(), e.GetToken()); err != nil {
 		if errors.Is(err, judge.ErrStandardMissing) && v.View != nil {
-			err = fail(NotFound, "stile standard adopt "+v.View.Standard.String(), "the answer is in %s, which is not adopted here, so it cannot be checked", v.View.Standard)
+			err = api.Fail(api.NotFound, "stile standard adopt "+v.View.Standard.String(), "the answer is in %s, which is not adopted here, so it cannot be checked", v.View.Standard)
 		}
 		return v, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -88,7 +89,7 @@ func asking(t *testing.T, w *judgetest.World) judgetest.Give {
 			return judgetest.Kept
 		case errors.Is(err, judge.ErrLied), errors.Is(err, ledger.ErrQuarantined):
 			return judgetest.Denied
-		case errors.Is(err, judge.ErrWait), errorKind(err) == question.Unverified: // the other members are asked
+		case errors.Is(err, judge.ErrWait), errorKind(err) == api.Unverified: // the other members are asked
 			return judgetest.Waits
 		default:
 			t.Fatal(err)
@@ -97,8 +98,8 @@ func asking(t *testing.T, w *judgetest.World) judgetest.Give {
 	}
 }
 
-func errorKind(err error) question.Kind {
-	if e, ok := errors.AsType[*question.Error](err); ok {
+func errorKind(err error) api.Kind {
+	if e, ok := errors.AsType[*api.Error](err); ok {
 		return e.Kind
 	}
 	return ""

@@ -101,34 +101,6 @@ func (o *Options) speaksFor(fp name.Council, doc *agreement.Agreement, c name.Co
 	return err == nil && slices.Contains(signers, c)
 }
 
-// Kind says what kind of failure an [Error] is.
-type Kind string
-
-// The kinds of failure.
-const (
-	Usage       Kind = "usage"
-	NotFound    Kind = "not-found"
-	Refused     Kind = "refused" // by an agreement, or by whom was asked
-	Unverified  Kind = "unverified"
-	Unreachable Kind = "unreachable"
-	Behind      Kind = "behind" // it may be answered later
-	Conflict    Kind = "conflict"
-)
-
-// An Error says why a question has no answer, fit to be shown: it holds no field's
-// value.
-type Error struct {
-	Kind    Kind
-	Message string
-	Try     string // what to do about it
-}
-
-func (e *Error) Error() string { return e.Message }
-
-func fail(k Kind, try, format string, a ...any) *Error {
-	return &Error{Kind: k, Message: fmt.Sprintf(format, a...), Try: try}
-}
-
 // checkReason holds a reason to what may stand in two councils' logs.
 func checkReason(s string) error {
 	if s == "" || len(s) > event.MaxBecause || !utf8.ValidString(s) {

@@ -22,6 +22,7 @@ import (
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -291,17 +292,17 @@ func TestLookup(t *testing.T) {
 	// A record outside the filter and one that is not are the same.
 	_, outside := ask("/number", "AB123457C")
 	_, none := ask("/number", "AB999999C")
-	if kind(outside) != question.NotFound || kind(none) != question.NotFound || outside.Error() != none.Error() {
+	if kind(outside) != api.NotFound || kind(none) != api.NotFound || outside.Error() != none.Error() {
 		t.Errorf("told apart: %v and %v", outside, none)
 	}
 	for what, c := range map[string]struct {
 		field name.Field
 		value string
-		want  question.Kind
+		want  api.Kind
 	}{
-		"by a field that is not agreed": {"/name", "Tomos Whitfield", question.Refused},
-		"by nothing":                    {"/number", "", question.Usage},
-		"by no text":                    {"/number", "\xff", question.Usage},
+		"by a field that is not agreed": {"/name", "Tomos Whitfield", api.Refused},
+		"by nothing":                    {"/number", "", api.Usage},
+		"by no text":                    {"/number", "\xff", api.Usage},
 	} {
 		if _, err := ask(c.field, c.value); kind(err) != c.want {
 			t.Errorf("%s: %v", what, err)
@@ -364,8 +365,8 @@ func TestQuestionWaitsForTheNotice(t *testing.T) {
 }
 
 // kind returns what kind of failure an error is, "" for none that can be shown.
-func kind(err error) question.Kind {
-	if e, ok := err.(*question.Error); ok {
+func kind(err error) api.Kind {
+	if e, ok := err.(*api.Error); ok {
 		return e.Kind
 	}
 	return ""

@@ -9,6 +9,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node/api"
 )
 
 // A question is logged once on either side, whatever is lost on the way.
@@ -73,11 +74,11 @@ func TestLookupInBadWeather(t *testing.T) {
 	// Nothing gets through; later the same question does.
 	weather(answer(wire.Lost), answer(wire.Lost), answer(wire.Lost))
 	_, err := b.Lookup(t.Context(), b.net, req)
-	if kind(err) != question.Unreachable {
+	if kind(err) != api.Unreachable {
 		t.Fatalf("no answer: %v", err)
 	}
 	weather()
-	req.Question = regexp.MustCompile(`--question ([0-9a-f]{32})`).FindStringSubmatch(err.(*question.Error).Try)[1]
+	req.Question = regexp.MustCompile(`--question ([0-9a-f]{32})`).FindStringSubmatch(err.(*api.Error).Try)[1]
 	if got, err := b.Lookup(t.Context(), b.net, req); err != nil || len(got.Records) != 1 || got.Question.String() != req.Question {
 		t.Errorf("asked again: %+v, %v", got, err)
 	}
@@ -85,7 +86,7 @@ func TestLookupInBadWeather(t *testing.T) {
 		t.Errorf("%d counted and %d answered, want 5", counted, answered)
 	}
 	req.Because = "another reason"
-	if _, err := b.Lookup(t.Context(), b.net, req); kind(err) != question.Conflict || !strings.Contains(err.Error(), "for another reason") {
+	if _, err := b.Lookup(t.Context(), b.net, req); kind(err) != api.Conflict || !strings.Contains(err.Error(), "for another reason") {
 		t.Error(err)
 	}
 }
