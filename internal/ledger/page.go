@@ -161,21 +161,19 @@ func (l *Ledger) present(f *Feed, index uint64, kind byte, raw []byte, leaf tlog
 	if f.terms == nil {
 		return nil, fmt.Errorf("entry %d: %w: a record in a notices feed", index, ErrDamaged)
 	}
-	ver, err := l.rebuild(index, raw, leaf)
+	// The index said that it matched. Ask the filter again: what leaves is
+	// decided by the agreement, not by what is stored beside it.
+	ver, err := l.rebuildPart(index, raw, leaf, func(ver *Version) (keeper, error) {
+		terms := f.termsFor(ver.Standard)
+		if terms == nil || !terms.Match(ver.Body) {
+			return nil, fmt.Errorf("%w: stands in a feed it does not match", ErrDamaged)
+		}
+		return terms.Keep, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	// The index said that it matched. Ask the filter again: what leaves is
-	// decided by the agreement, not by what is stored beside it.
-	terms := f.termsFor(ver.Standard)
-	if terms == nil || !terms.Match(ver.Body) {
-		return nil, fmt.Errorf("entry %d: %w: stands in a feed it does not match", index, ErrDamaged)
-	}
-	t, err := ver.Token.Present(terms.Keep)
-	if err != nil {
-		return nil, fmt.Errorf("entry %d: %w", index, err)
-	}
-	return t.Bytes(), nil
+	return ver.Token.Bytes(), nil
 }
 
 // Consistency proves that the log at a later size extends the log at an

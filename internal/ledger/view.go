@@ -154,6 +154,16 @@ func (v *View) raw(index uint64) ([]byte, error) {
 // rebuild makes the token of a stored record again. It needs no transaction,
 // so that several can be rebuilt at once.
 func (l *Ledger) rebuild(index uint64, raw []byte, leaf tlog.Hash) (*Version, error) {
+	return l.rebuildPart(index, raw, leaf, func(*Version) (keeper, error) { return nil, nil })
+}
+
+// A keeper says which disclosures a token is made with, as [record.Token.Present]
+// asks; nil is all.
+type keeper func(pointer string, shell bool) bool
+
+// rebuildPart is rebuild for who needs only part of the token: which, it asks once
+// all but the token is known.
+func (l *Ledger) rebuildPart(index uint64, raw []byte, leaf tlog.Hash, part func(*Version) (keeper, error)) (*Version, error) {
 	damaged := func(err error) error { return fmt.Errorf("entry %d: %w: %w", index, ErrDamaged, err) }
 	s, err := decodeStoredRecord(raw)
 	if err != nil {
@@ -183,7 +193,11 @@ func (l *Ledger) rebuild(index uint64, raw []byte, leaf tlog.Hash) (*Version, er
 		}
 		ver.Body = m
 	}
-	ver.Token, err = record.Build(ver.Claims, kid, std.std.Layout(), ver.Body, s.seed)
+	keep, err := part(ver)
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", index, err)
+	}
+	ver.Token, err = record.BuildPart(ver.Claims, kid, std.std.Layout(), ver.Body, s.seed, keep)
 	if err != nil {
 		return nil, damaged(err)
 	}

@@ -83,7 +83,8 @@ type pending struct {
 	// or an event:
 	event *record.Event
 
-	token *record.Token // of a record without a signature
+	entry tlog.Hash     // what stands in the log
+	token *record.Token // of an event
 	err   error
 }
 
@@ -332,17 +333,16 @@ func (l *Ledger) roomOnDisk() error {
 	return nil
 }
 
-// buildAll builds the tokens of the batch's entries on all cores. Events, which
-// travel alone, are signed; of records the checkpoint is.
+// buildAll finds what stands in the log for the batch's entries, on all cores. Events,
+// which travel alone, are signed; of records the checkpoint is.
 func (l *Ledger) buildAll(b *batch) {
 	onAllCores(len(b.entries), 8, func(i int) { l.build(b.entries[i]) })
 }
 
 func (l *Ledger) build(p *pending) {
 	if p.event == nil {
-		if p.token, p.err = record.Build(p.claims, l.key, p.layout, p.body, p.stored.seed); p.err == nil {
-			p.head.entry = p.token.Entry()
-		}
+		p.entry, p.err = record.EntryOf(p.claims, l.key, p.layout, p.body, p.stored.seed)
+		p.head.entry = p.entry
 		return
 	}
 	t, err := record.BuildEvent(*p.event, l.key)
@@ -355,7 +355,7 @@ func (l *Ledger) build(p *pending) {
 		p.err = fmt.Errorf("sign entry: %w", err)
 		return
 	}
-	p.token = t.Seal(sig)
+	p.token, p.entry = t.Seal(sig), t.Entry()
 }
 
 // assemble turns the entries into what is stored.
@@ -402,7 +402,7 @@ func (l *Ledger) commit(b *batch) {
 		if len(b.entries) > 0 {
 			hashes := make([]tlog.Hash, len(b.entries))
 			for i, p := range b.entries {
-				hashes[i] = p.token.Entry()
+				hashes[i] = p.entry
 			}
 			b.tree = tree.Clone()
 			// Not into b.sets: the writer reads those for the next batch.

@@ -2,11 +2,12 @@ package record
 
 import (
 	"bytes"
-	"crypto/hmac"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"slices"
 	"strconv"
 	"sync"
@@ -14,10 +15,12 @@ import (
 
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
 )
 
 // A Seed is the one secret of a record's version, 32 random bytes, from which
-// the salt of each of its fields is made. Whoever has it can test guesses at
+// the salt of each of its fields is made: it is the key of a stream of which each
+// takes one block. It is used for one version and no other. Whoever has it can test guesses at
 // every withheld field, so it never leaves the node; erasing it with the body
 // leaves digests that tell nothing.
 type Seed [32]byte
@@ -29,16 +32,16 @@ const (
 
 // A builder makes one token at a time. Its buffers are used again.
 type builder struct {
-	mac    hash.Hash // HMAC-SHA256 under the seed
-	path   []byte    // pointer of the place at hand
-	points []byte    // the pointers of nodes, end to end
-	out    []byte    // a stack of JSON texts: payload, and on it the disclosures being made
-	texts  []byte    // finished disclosures, base64url, end to end
+	salts  cipher.Block   // AES-256 under the seed
+	block  [saltSize]byte // scratch
+	path   []byte         // pointer of the place at hand
+	points []byte         // the pointers of nodes, end to end
+	out    []byte         // a stack of JSON texts: payload, and on it the disclosures being made
+	texts  []byte         // finished disclosures, base64url, end to end
 	nodes  []builtNode
 	values int                // met so far
 	todo   []member           // a stack: the members of the objects at hand
 	hidden [][digestLen]byte  // a stack: the digests of the objects at hand
-	sum    [sha256.Size]byte  // scratch
 	room   [saltLen + 42]byte // scratch
 }
 
@@ -100,11 +103,46 @@ var builders = sync.Pool{New: func() any { return new(builder) }}
 // "_sd", "_sd_alg" or "...", nested deeper than [MaxDepth], of more than
 // [MaxValues] values, or too large for [MaxToken].
 func Build(c Claims, kid string, l *standard.Layout, body map[string]any, seed Seed) (*Token, error) {
-	if err := c.check(); err != nil {
+	return BuildPart(c, kid, l, body, seed, nil)
+}
+
+// BuildPart is Build and then [Token.Present] in one, which makes no disclosure that
+// keep does not let out; nil keeps all.
+func BuildPart(c Claims, kid string, l *standard.Layout, body map[string]any, seed Seed, keep func(pointer string, shell bool) bool) (t *Token, err error) {
+	b, err := build(c, l, body, seed)
+	if err == nil {
+		t, err = b.token(kid, keep)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("build record: %w", err)
 	}
+	b.release()
+	return t, nil
+}
+
+// EntryOf returns the entry of the token that Build would make of the same arguments,
+// with the same errors, and makes none: who logs a record needs no more.
+func EntryOf(c Claims, kid string, l *standard.Layout, body map[string]any, seed Seed) (tlog.Hash, error) {
+	b, err := build(c, l, body, seed)
+	var size int
+	if err == nil {
+		b.texts, size, err = b.appendInput(b.texts[:0], kid)
+	}
+	if err != nil {
+		return tlog.Hash{}, fmt.Errorf("build record: %w", err)
+	}
+	entry := tlog.Hash(sha256.Sum256(b.texts[:size]))
+	b.release()
+	return entry, nil
+}
+
+// build makes payload and disclosures, and leaves them in the builder.
+func build(c Claims, l *standard.Layout, body map[string]any, seed Seed) (*builder, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	if (body == nil) != (c.Op == Delete) || (body != nil && l == nil) {
-		return nil, fmt.Errorf("build record: %w: a %s has a body, and a %s none", ErrClaims, Put, Delete)
+		return nil, fmt.Errorf("%w: a %s has a body, and a %s none", ErrClaims, Put, Delete)
 	}
 	b := builders.Get().(*builder)
 	b.reset(seed)
@@ -113,30 +151,32 @@ func Build(c Claims, kid string, l *standard.Layout, body map[string]any, seed S
 	if body != nil {
 		b.out = append(b.out, `"body":`...)
 		if err := b.object(body, l, -1, 1); err != nil {
-			return nil, fmt.Errorf("build record: %w", err)
+			return nil, err
 		}
 		b.out = append(b.out, ',')
 	}
 	b.out = c.append(b.out)
 	b.out = append(b.out, '}')
 	if len(b.points) > maxPointers {
-		return nil, fmt.Errorf("build record: %w", &Refusal{Rule: RuleSize, Detail: "the names of the fields are too long together"})
+		return nil, &Refusal{Rule: RuleSize, Detail: "the names of the fields are too long together"}
 	}
-	t, err := b.token(kid)
-	if err != nil {
-		return nil, fmt.Errorf("build record: %w", err)
-	}
-	// A builder that met an error still points at values, and one that made a
-	// giant still has its room: neither is used again.
+	return b, nil
+}
+
+// release gives b back. A builder that met an error still points at values, and one
+// that made a giant still has its room: neither is used again.
+func (b *builder) release() {
 	if cap(b.out)+cap(b.texts)+cap(b.points) <= 256<<10 {
-		b.mac = nil
+		b.salts = nil
 		builders.Put(b)
 	}
-	return t, nil
 }
 
 func (b *builder) reset(seed Seed) {
-	b.mac = hmac.New(sha256.New, seed[:])
+	var err error
+	if b.salts, err = aes.NewCipher(seed[:]); err != nil {
+		panic("internal error: a seed is no key of AES-256: " + err.Error())
+	}
 	b.path, b.points, b.out, b.texts = b.path[:0], b.points[:0], b.out[:0], b.texts[:0]
 	b.nodes, b.todo, b.hidden, b.values = b.nodes[:0], b.todo[:0], b.hidden[:0], 0
 }
@@ -301,10 +341,10 @@ func (b *builder) disclosure(t member, named bool, parent, depth int) (digest [d
 
 	from := len(b.out)
 	b.out = append(b.out, '[', '"')
-	b.mac.Reset()
-	b.mac.Write(b.path)
-	b.mac.Sum(b.sum[:0])
-	b.out = b64.AppendEncode(b.out, b.sum[:saltSize])
+	b.block = [saltSize]byte{}
+	binary.BigEndian.PutUint64(b.block[8:], uint64(n))
+	b.salts.Encrypt(b.block[:], b.block[:])
+	b.out = b64.AppendEncode(b.out, b.block[:])
 	b.out = append(b.out, '"', ',')
 	if named {
 		b.out = append(strictjson.AppendString(b.out, t.key), ',')
@@ -405,32 +445,58 @@ func unwritableText(s string) *Refusal {
 	return nil
 }
 
-// token puts the parts together in one piece of memory.
-func (b *builder) token(kid string) (*Token, error) {
+// appendInput appends the signing input and returns where it ends. It refuses what
+// would be too large a token, with its signature and every disclosure.
+func (b *builder) appendInput(dst []byte, kid string) ([]byte, int, error) {
 	header, err := appendHeader(b.room[:0], kindRecord, kid)
+	if err != nil {
+		return nil, 0, err
+	}
+	input := b64.EncodedLen(len(header)) + 1 + b64.EncodedLen(len(b.out))
+	if input+2+len(b.texts)+len(b.nodes)+sigLen > MaxToken {
+		return nil, 0, &Refusal{Rule: RuleSize, Detail: fmt.Sprintf("as a token it would have more than %d bytes", MaxToken)}
+	}
+	dst = b64.AppendEncode(dst, header)
+	dst = append(dst, '.')
+	dst = b64.AppendEncode(dst, b.out)
+	return dst, len(dst), nil
+}
+
+// token puts the parts together in one piece of memory, with the disclosures that
+// keep lets out: all for nil.
+func (b *builder) token(kid string, keep func(pointer string, shell bool) bool) (*Token, error) {
+	points := string(b.points)
+	kept := make([]bool, len(b.nodes)) // a parent comes before what it holds
+	size, count := 0, 0
+	for i, n := range b.nodes {
+		kept[i] = keep == nil || (n.parent < 0 || kept[n.parent]) && keep(points[n.pointer.from:n.pointer.to], n.shell)
+		if kept[i] {
+			size, count = size+n.made.to-n.made.from+1, count+1
+		}
+	}
+	raw := make([]byte, 0, b64.EncodedLen(len(b.out))+b64.EncodedLen(128)+3+size)
+	raw, input, err := b.appendInput(raw, kid)
 	if err != nil {
 		return nil, err
 	}
-	input := b64.EncodedLen(len(header)) + 1 + b64.EncodedLen(len(b.out))
-	size := input + 2 + len(b.texts) + len(b.nodes)
-	if size+sigLen > MaxToken {
-		return nil, &Refusal{Rule: RuleSize, Detail: fmt.Sprintf("as a token it would have more than %d bytes", MaxToken)}
-	}
-	raw := make([]byte, 0, size)
-	raw = b64.AppendEncode(raw, header)
-	raw = append(raw, '.')
-	raw = b64.AppendEncode(raw, b.out)
-	t := &Token{input: input, end: input + 1, kind: kindRecord, kid: kid, entry: sha256.Sum256(raw), known: true}
+	t := &Token{input: input, end: input + 1, kind: kindRecord, kid: kid, entry: sha256.Sum256(raw)}
 	raw = append(raw, '.', '~')
-
-	t.points = string(b.points)
-	t.texts, t.nodes = make([]span, len(b.nodes)), make([]node, len(b.nodes))
+	t.texts = make([]span, 0, count)
+	if keep == nil {
+		// Of a part the places are not known: an element's would be of the whole.
+		t.known, t.points, t.nodes = true, points, make([]node, len(b.nodes))
+	}
 	for i, n := range b.nodes {
+		if !kept[i] {
+			continue
+		}
 		at := len(raw)
 		raw = append(raw, n.made.of(b.texts)...)
-		t.texts[i] = span{at, len(raw)}
+		t.texts = append(t.texts, span{at, len(raw)})
 		raw = append(raw, '~')
-		t.nodes[i] = n.node
+		if keep == nil {
+			t.nodes[i] = n.node
+		}
 	}
 	t.raw = raw
 	return t, nil

@@ -35,13 +35,21 @@
 // one value of that place's class.
 //
 // A disclosure is the canonical JSON array [salt, name, value], or [salt, value]
-// for an element. The salt is the base64url of the first 16 bytes of
-// HMAC-SHA256(seed, pointer), where seed is the version's secret ([Seed]) and
-// pointer the place's concrete JSON Pointer (RFC 6901) in the body, such as
-// "/documents/0/title". Disclosures stand in the order in which their places are
+// for an element. Disclosures stand in the order in which their places are
 // met: at each object first its hidden members, by name, each before what it
 // holds, then what is in clear, by name; arrays in order. The order of names is
 // that of canonical JSON.
+//
+// The salts of a version are one stream, that of AES-256 in counter mode (NIST SP
+// 800-38A) under the version's secret ([Seed]) with an initial counter of zero.
+// The disclosure that stands i-th, from 0, takes block i of it, 16 bytes: the
+// encryption of i as a big-endian number of 16 bytes. It is written in base64url.
+// Blocks that are shown tell nothing of the others, and a seed serves one version
+// alone. Example: under the seed 01 02 03 and 29 zero bytes the first three salts are
+//
+//	9OLro-y4xKGZiOKTBV662w
+//	519dcAO-yXDF14kbiWvq0w
+//	PqGI8xmSHV04Ah9l7bA_Ww
 //
 // The entry of a token in the log is the SHA-256 of its signing input, so
 // withholding disclosures changes neither entry nor signature.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -66,4 +67,62 @@ func TestUnsigned(t *testing.T) {
 	if _, _, err := ParseEvent(ev.Bytes()); err == nil {
 		t.Error("an event without a signature is read")
 	}
+}
+
+// TestPartAndEntry: what is built in part is what is presented of the whole, and the
+// entry alone is the entry of it.
+func TestPartAndEntry(t *testing.T) {
+	kid := testRing(t).Record.ID()
+	for what, x := range map[string]struct {
+		l    *standard.Layout
+		body map[string]any
+	}{"referral": {referralLayout(), decodeBody(t, referral)}, "planning": {planningLayout(), decodeBody(t, planning)}} {
+		whole, err := Build(testClaims(), kid, x.l, x.body, Seed{7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := EntryOf(testClaims(), kid, x.l, x.body, Seed{7}); err != nil || e != whole.Entry() {
+			t.Errorf("%s: entry %v, %v", what, e, err)
+		}
+		for n := range 8 {
+			asked := map[string]bool{}
+			keep := func(p string, shell bool) bool {
+				asked[p] = shell
+				return (len(p)+n)%3 != 0
+			}
+			want, err := whole.Present(keep)
+			if err != nil {
+				t.Fatal(err)
+			}
+			of := asked
+			asked = map[string]bool{}
+			got, err := BuildPart(testClaims(), kid, x.l, x.body, Seed{7}, keep)
+			if err != nil || !bytes.Equal(got.Bytes(), want.Bytes()) || got.Entry() != want.Entry() || !reflect.DeepEqual(asked, of) {
+				t.Errorf("%s: built in part it is another: %v", what, err)
+			}
+			if a, b := view(t, got), view(t, want); !reflect.DeepEqual(a, b) {
+				t.Errorf("%s: it says something else", what)
+			}
+		}
+	}
+	if _, err := EntryOf(Claims{}, kid, nil, nil, Seed{}); !errors.Is(err, ErrClaims) {
+		t.Errorf("claims that contradict themselves: %v", err)
+	}
+	many := map[string]any{"a": string(make([]byte, MaxToken))}
+	_, want := Build(testClaims(), kid, planningLayout(), many, Seed{})
+	if _, err := EntryOf(testClaims(), kid, planningLayout(), many, Seed{}); err == nil || want == nil || err.Error() != want.Error() {
+		t.Errorf("too large: %v, want %v", err, want)
+	}
+}
+
+// BenchmarkEntry is the work of who logs a record.
+func BenchmarkEntry(b *testing.B) {
+	kid, body, l := testRing(b).Record.ID(), decodeBody(b, planning), planningLayout()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := EntryOf(testClaims(), kid, l, body, Seed{1}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perSecond(b)
 }

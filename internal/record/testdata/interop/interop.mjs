@@ -2,7 +2,7 @@
 // Nothing here is Stile's own code run twice: tokens are read and issued by
 // @sd-jwt/core and jose, and build() writes a record down from the package
 // comment of internal/record alone.
-import { createHash, createHmac, createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto'
+import { createCipheriv, createHash, createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto'
 import { SDJwtInstance } from '@sd-jwt/core'
 import { compactVerify, importJWK } from 'jose'
 
@@ -97,30 +97,32 @@ function build({ claims, kid, layout, body, seed }) {
   const fits = (v, l) => (isObject(v) && l.members) || (Array.isArray(v) && l.elements)
   const clear = (v, l) => l.open || (fits(v, l) && shell(l))
   const member = (l, k) => l.members?.[k] ?? { open: l.open }
-  const escape = (k) => k.replaceAll('~', '~0').replaceAll('/', '~1')
 
-  const inside = (v, l, at) => {
+  const inside = (v, l) => {
     if (!fits(v, l)) return v
     if (Array.isArray(v))
-      return v.map((e, i) => (clear(e, l.elements) ? inside(e, l.elements, `${at}/${i}`) : { '...': hide([], e, l.elements, `${at}/${i}`) }))
+      return v.map((e) => (clear(e, l.elements) ? inside(e, l.elements) : { '...': hide([], e, l.elements) }))
     const out = {}
     const names = Object.keys(v).sort()
     const sd = []
-    for (const k of names) if (!clear(v[k], member(l, k))) sd.push(hide([k], v[k], member(l, k), `${at}/${escape(k)}`))
+    for (const k of names) if (!clear(v[k], member(l, k))) sd.push(hide([k], v[k], member(l, k)))
     if (sd.length) out._sd = sd.sort()
-    for (const k of names) if (clear(v[k], member(l, k))) out[k] = inside(v[k], member(l, k), `${at}/${escape(k)}`)
+    for (const k of names) if (clear(v[k], member(l, k))) out[k] = inside(v[k], member(l, k))
     return out
   }
-  const hide = (key, v, l, at) => {
+  const hide = (key, v, l) => {
     const place = disclosures.push(null) - 1
-    const salt = createHmac('sha256', Buffer.from(seed, 'hex')).update(at).digest().subarray(0, 16).toString('base64url')
-    disclosures[place] = b64(canonical([salt, ...key, inside(v, l, at)]))
+    const counter = Buffer.alloc(16)
+    counter.writeUInt32BE(place, 12)
+    const aes = createCipheriv('aes-256-ctr', Buffer.from(seed, 'hex'), counter)
+    const salt = aes.update(Buffer.alloc(16)).toString('base64url')
+    disclosures[place] = b64(canonical([salt, ...key, inside(v, l)]))
     return hasher(disclosures[place]).toString('base64url')
   }
 
   const payload = { _sd_alg: 'sha-256', ...claims }
   // The record itself is in clear, its members decided one by one.
-  if (body) payload.body = inside(body, { ...layout, members: layout.members ?? {} }, '')
+  if (body) payload.body = inside(body, { ...layout, members: layout.members ?? {} })
   const header = { alg: 'ES256', kid, typ: 'stile-record+sd-jwt' }
   return { input: `${b64(canonical(header))}.${b64(canonical(payload))}`, disclosures }
 }
