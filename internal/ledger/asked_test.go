@@ -13,7 +13,6 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
-	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -388,14 +387,4 @@ func BenchmarkAnswer(b *testing.B) {
 			}
 		})
 	}
-}
-
-// body reads a body as the strict reader does; nil for what is none.
-func body(raw []byte) map[string]any {
-	v, err := strictjson.Decode(raw, strictjson.DefaultLimits())
-	m, _ := v.(map[string]any)
-	if err != nil {
-		return nil
-	}
-	return m
 }
