@@ -3,8 +3,10 @@ package tlog
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
@@ -30,7 +32,14 @@ var ErrKey = errors.New("not a verifier key")
 // The signature types of c2sp.org/signed-note that we use.
 const (
 	typeEd25519     = 1
-	typeCosignature = 4
+	typeCosignature = 4 // cosignature/v1, Ed25519
+	typeMLDSA       = 6 // cosignature by ML-DSA-44, which quantum computers do not break
+)
+
+// Sizes of ML-DSA-44 (FIPS 204, table 2), in bytes.
+const (
+	mldsaPublicSize    = 1312
+	mldsaSignatureSize = 2420
 )
 
 // ParseLogKey reads the verifier key of a log, "origin+hash+key" with the
@@ -47,8 +56,16 @@ func ParseLogKey(vkey string) (note.Verifier, error) {
 }
 
 // ParseWitnessKey reads the verifier key of a witness, "name+hash+key" with the
-// cosignature/v1 type 4 (c2sp.org/tlog-cosignature). The error wraps [ErrKey].
+// cosignature/v1 type 4, or type 6 for one that cosigns by ML-DSA-44
+// (c2sp.org/tlog-cosignature). The error wraps [ErrKey].
 func ParseWitnessKey(vkey string) (note.Verifier, error) {
+	if keyType(vkey) == typeMLDSA {
+		v, err := fnote.NewMLDSAVerifier(vkey)
+		if err != nil || len(rawKey(vkey)) != 1+mldsaPublicSize || !spelt(vkey) {
+			return nil, fmt.Errorf("read witness key: %w: want name+hash+key with an ML-DSA-44 key of type %d", ErrKey, typeMLDSA)
+		}
+		return v, nil
+	}
 	if err := checkKey(vkey, typeCosignature); err != nil {
 		return nil, fmt.Errorf("read witness key: %w", err)
 	}
@@ -57,6 +74,32 @@ func ParseWitnessKey(vkey string) (note.Verifier, error) {
 		return nil, fmt.Errorf("read witness key: %w: %w", ErrKey, err)
 	}
 	return v, nil
+}
+
+// rawKey returns the type and the bytes of the key in a verifier key; nil when there
+// is none.
+func rawKey(vkey string) []byte {
+	_, rest, _ := strings.Cut(vkey, "+")
+	_, key64, _ := strings.Cut(rest, "+")
+	key, _ := base64.StdEncoding.DecodeString(key64)
+	return key
+}
+
+func keyType(vkey string) byte {
+	if key := rawKey(vkey); len(key) > 0 {
+		return key[0]
+	}
+	return 0
+}
+
+// spelt reports whether a verifier key is in the one spelling of its base64 and its
+// hash.
+func spelt(vkey string) bool {
+	name, rest, _ := strings.Cut(vkey, "+")
+	hash, key64, _ := strings.Cut(rest, "+")
+	key := rawKey(vkey)
+	sum := sha256.Sum256(append([]byte(name+"\n"), key...))
+	return base64.StdEncoding.EncodeToString(key) == key64 && hex.EncodeToString(sum[:4]) == hash
 }
 
 // checkKey accepts the one spelling of an Ed25519 key of the given type. The
@@ -210,10 +253,10 @@ func Cosignatures(n *note.Note, witnesses ...note.Verifier) []Cosignature {
 }
 
 // cosignedAt reads the time out of the bytes of a signature line: 4 of key
-// hash, 8 of POSIX seconds big-endian, 64 of Ed25519. A log's own signature
-// lacks the middle part, so the length tells them apart.
+// hash, 8 of POSIX seconds big-endian, 64 of Ed25519 or 2420 of ML-DSA-44. A log's
+// own signature lacks the middle part, so the length tells them apart.
 func cosignedAt(sig []byte) (time.Time, bool) {
-	if len(sig) != 4+8+ed25519.SignatureSize {
+	if n := len(sig) - 4 - 8; n != ed25519.SignatureSize && n != mldsaSignatureSize {
 		return time.Time{}, false
 	}
 	sec := binary.BigEndian.Uint64(sig[4:])
