@@ -16,6 +16,7 @@ import (
 //	e index8                 entry: see entry.go; or sixteen of them: see block.go
 //	t level1 tile8           hash tile, 32 bytes a hash, the right-most may be partial
 //	c                        signed checkpoint (a note), size and root equal to the tiles
+//	C                        the checkpoint published last (a note): see published.go
 //	p index8                 signature of a record's token, 64 bytes: see alone.go
 //	w council                latest cosignature by a witness: see witness.go
 //	h record16               head of one of our records
@@ -58,6 +59,7 @@ const layoutVersion = 2
 var (
 	keyLayout     = []byte("V")
 	keyCheckpoint = []byte("c")
+	keyPublished  = []byte("C")
 )
 
 func numKey(letter byte, n uint64) []byte {
