@@ -40,7 +40,7 @@ const policy = `
 	internal/ledger  internal/ledger/ledgertest  internal/audit  internal/wire  internal/intake
 	internal/wire/*  internal/export
 	internal/directory/follow
-	internal/judge
+	internal/judge  internal/publiclog
 	internal/judge/*
 	internal/footprint
 	internal/peersync  internal/book  internal/machines

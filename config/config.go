@@ -89,9 +89,18 @@ type Config struct {
 
 	// HTTPListen is the address and port, such as 127.0.0.1:7846, at which the
 	// node serves over HTTP, without login, what anybody may have: the signed
-	// files of the directory, below /directory/, for newcomers and auditors.
+	// files of the directory, below /directory/, for newcomers and auditors; the
+	// hashes of its log, below /stile/ (c2sp.org/tlog-tiles); and, at /witness/, its
+	// cosignature for the logs of other members (c2sp.org/tlog-witness).
 	// Empty, the default, serves nothing. For HTTPS put a web server before it.
 	HTTPListen string `yaml:"http_listen"`
+
+	// WitnessPolicy is a file that says which witnesses should cosign this
+	// council's log (c2sp.org/tlog-policy). Those with a URL are asked over HTTP;
+	// a partner cosigns in the exchange. Fewer than the quorum are told by "stile
+	// status" and stop nothing. Empty, the default, wants none. A node of an older
+	// Stile refuses a file that has this key.
+	WitnessPolicy string `yaml:"witness_policy"`
 
 	// MetricsListen is the address and port, such as 127.0.0.1:7847, at which
 	// the node tells its operators how it does: /metrics in the text format of
@@ -208,7 +217,7 @@ func (c *Config) settle(dir string) {
 	if c.AdminSocket == "" {
 		c.AdminSocket = filepath.Join(c.Data, "admin.sock")
 	}
-	for _, p := range []*string{&c.Directory, &c.AdminSocket, &c.PassphraseFile, &c.EncryptionKeyFile} {
+	for _, p := range []*string{&c.Directory, &c.AdminSocket, &c.PassphraseFile, &c.EncryptionKeyFile, &c.WitnessPolicy} {
 		*p = from(dir, *p)
 	}
 	if c.Feeds == nil {

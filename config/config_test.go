@@ -46,8 +46,8 @@ func TestExample(t *testing.T) {
 
 	dir, _ := filepath.Abs(".")
 	want := Default("northmoor.gov.uk", dir)
-	want.PassphraseFile, want.EncryptionKeyFile, want.Announce, want.HTTPListen, want.MetricsListen =
-		got.PassphraseFile, got.EncryptionKeyFile, got.Announce, got.HTTPListen, got.MetricsListen
+	want.PassphraseFile, want.EncryptionKeyFile, want.Announce, want.HTTPListen, want.WitnessPolicy, want.MetricsListen =
+		got.PassphraseFile, got.EncryptionKeyFile, got.Announce, got.HTTPListen, got.WitnessPolicy, got.MetricsListen
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("example.yaml is not the defaults:\ngot  %+v\nwant %+v", got, want)
 	}

@@ -52,6 +52,7 @@ import (
 	"github.com/stile-exchange/stile/internal/mapper"
 	"github.com/stile-exchange/stile/internal/metrics"
 	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/publiclog"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -225,6 +226,7 @@ type Node struct {
 	// confirmations are the receipts of footprints, in our own ledger.
 	confirmations *peersync.Confirmations
 	metrics       *metrics.Monitor
+	publisher     *publiclog.Publisher
 
 	ready chan struct{}
 	once  sync.Once
@@ -346,7 +348,7 @@ func (n *Node) begin() (err error) {
 		View: n.follower.View, Agreements: n.book, Replicas: n.replicas, Stops: n.stops, Ready: n.ready, Log: n.log, Now: n.now,
 		Partners: func() ([]api.PartnerReply, error) { return n.explain.Partners(false) },
 	})
-	return nil
+	return n.openPublisher()
 }
 
 // Close closes the node. Run must have returned.
@@ -446,8 +448,11 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.mapper.Run(ctx) })
 	wg.Go(func() { n.follower.Run(ctx) })
 	wg.Go(func() { n.files.Run(ctx) })
+	if n.public() {
+		wg.Go(func() { stop("publish the log", n.publisher.Run(ctx)) })
+	}
 	if n.cfg.HTTPListen != "" {
-		wg.Go(func() { stop("HTTP", n.follower.ServeHTTP(ctx, n.cfg.HTTPListen)) })
+		wg.Go(func() { stop("HTTP", n.serveHTTP(ctx)) })
 	}
 	if n.cfg.MetricsListen != "" {
 		wg.Go(func() { stop("monitoring", n.metrics.Serve(ctx)) })

@@ -24,6 +24,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 		Records: map[string]int{},
 	}
 	out.Quarantines, out.Accusations = n.stops()
+	out.Published = n.logPublished()
 	if s != nil {
 		out.Since, out.Links = since, each(s.Pulling(), func(l peersync.Link) Link { return Link(l) })
 	}

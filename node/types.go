@@ -142,6 +142,8 @@ type (
 	Refusal              = api.Refusal
 	Link                 = api.Link
 	DirectoryHealth      = api.DirectoryHealth
+	LogReply             = api.LogReply
+	PolicyWitness        = api.PolicyWitness
 	WitnessReply         = api.WitnessReply
 	QuarantineReply      = api.QuarantineReply
 	AccusationReply      = api.AccusationReply

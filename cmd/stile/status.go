@@ -171,6 +171,39 @@ func (a *app) printStops(s node.StatusReply) {
 	}
 }
 
+// publishedLines says what of the log is published, and what is wanting.
+func publishedLines(p *node.LogReply) []string {
+	if p == nil {
+		return nil
+	}
+	if p.Size == 0 {
+		return []string{"nothing yet"}
+	}
+	text := plural(p.Size, "entry", "entries")
+	if len(p.CosignedBy) > 0 {
+		text += ", cosigned by " + list(p.CosignedBy)
+	}
+	switch {
+	case p.Wanted && p.Met:
+		text += ": as the witness policy wants"
+	case p.Wanted:
+		text += ": fewer witnesses than the policy wants"
+	}
+	lines := []string{text}
+	for _, w := range p.Witnesses {
+		switch {
+		case w.Cosigned || p.Met:
+		case w.Problem != "":
+			lines = append(lines, fmt.Sprintf("witness %s has not cosigned: %s", w.Name, w.Problem))
+		case w.URL == "":
+			lines = append(lines, fmt.Sprintf("witness %s has not cosigned: it does so in the exchange", w.Name))
+		default:
+			lines = append(lines, fmt.Sprintf("witness %s has not cosigned", w.Name))
+		}
+	}
+	return lines
+}
+
 func (a *app) printStatus(s node.StatusReply) {
 	a.printStops(s)
 	t := newTable("", "")
@@ -199,6 +232,9 @@ func (a *app) printStatus(s node.StatusReply) {
 			text += fmt.Sprintf(", %s ago", plural(s.LogSize-w.Size, "entry", "entries"))
 		}
 		t.add(label, text)
+	}
+	for i, line := range publishedLines(s.Published) {
+		t.add([]string{"published", ""}[min(i, 1)], line)
 	}
 	var stds []string
 	for n := range s.Records {

@@ -6,7 +6,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -81,7 +83,7 @@ func runScripts(t *testing.T, dir, bin string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"append": appendText, "await": await, "exits": exits, "count": countLines, "flip": flip, "waitfor": waitFor,
+			"append": appendText, "await": await, "exits": exits, "count": countLines, "flip": flip, "waitfor": waitFor, "get": get,
 		},
 		RequireUniqueNames: true,
 	})
@@ -185,6 +187,22 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 		case <-tick.C:
 		}
 	}
+}
+
+// get writes what is at a URL to a file, or with "!" sees that nothing is.
+func get(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: get URL FILE")
+	}
+	r, err := http.Get(os.Expand(args[0], ts.Getenv))
+	ts.Check(err)
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	ts.Check(err)
+	if ok := r.StatusCode == http.StatusOK; ok == neg {
+		ts.Fatalf("%s: %s\n%s", args[0], r.Status, b)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
 }
 
 func flip(ts *testscript.TestScript, neg bool, args []string) {

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -413,7 +414,7 @@ func TestWitnessAnswers(t *testing.T) {
 		}
 	}
 	k := s.l.Known(northmoor)
-	if k.Quarantine == nil || k.Quarantine.Fault != ledger.FaultFork || k.Size != nine.Size {
+	if k.Quarantine == nil || k.Quarantine.Fault != event.FaultFork || k.Size != nine.Size {
 		t.Errorf("two histories were seen: %+v", k.Quarantine)
 	}
 }

@@ -233,6 +233,12 @@ func (p *Policy) Verifiers() []note.Verifier {
 	return out
 }
 
+// Accepts reports whether checkpoints of the log with this verifier key are accepted:
+// the policy lists it, or lists no logs.
+func (p *Policy) Accepts(vkey string) bool {
+	return len(p.Logs) == 0 || slices.ContainsFunc(p.Logs, func(l PolicyLog) bool { return l.Key == vkey })
+}
+
 // Wants reports whether any cosignature is wanted.
 func (p *Policy) Wants() bool { return p.quorum != nil }
 

@@ -25,6 +25,7 @@ type StatusReply struct {
 	Held       int              `json:"held"`    // offers held back at the gate
 	Holdings   int              `json:"holdings"`
 	Witnesses  []WitnessReply   `json:"witnesses,omitempty"`
+	Published  *LogReply        `json:"published,omitempty"` // nil: our log is not published
 	Partners   []PartnerReply   `json:"partners,omitempty"`
 	Agreements []AgreementReply `json:"agreements,omitempty"` // not in force, and why
 	Refusals   []Refusal        `json:"refusals,omitempty"`   // newest, of all partners
@@ -32,6 +33,24 @@ type StatusReply struct {
 	DiskBytes  uint64           `json:"disk_bytes"`
 	Directory  DirectoryHealth  `json:"directory"`
 	Warnings   []string         `json:"warnings,omitempty"`
+}
+
+// A LogReply says what of our log is published, and who has cosigned it.
+type LogReply struct {
+	Size       uint64          `json:"size"` // entries; 0 for nothing yet
+	At         time.Time       `json:"at,omitzero"`
+	Wanted     bool            `json:"wanted"` // a witness policy wants cosignatures
+	Met        bool            `json:"met"`    // and they are there
+	CosignedBy []string        `json:"cosigned_by,omitempty"`
+	Witnesses  []PolicyWitness `json:"policy_witnesses,omitempty"`
+}
+
+// A PolicyWitness is a witness that the witness policy knows.
+type PolicyWitness struct {
+	Name     string `json:"name"`          // in the policy
+	URL      string `json:"url,omitempty"` // "" for a partner, which cosigns in the exchange
+	Cosigned bool   `json:"cosigned"`      // what is published
+	Problem  string `json:"problem,omitempty"`
 }
 
 // A Refusal is an entry of a partner's log that this node did not take.

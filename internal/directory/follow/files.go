@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -275,26 +274,9 @@ func (f *fileStream) file(path string, max int64, now func() time.Time) (content
 	}
 }
 
-// ServeHTTP serves over HTTP at an address what anybody may have, until ctx ends:
-// below /directory/ the files of the directory.
-func (f *Follower) ServeHTTP(ctx context.Context, address string) error {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("open HTTP: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/directory/", http.StripPrefix("/directory", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// Handler serves below /directory/ the files of the directory.
+func (f *Follower) Handler() http.Handler {
+	return http.StripPrefix("/directory", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.Client().Mirror().ServeHTTP(w, r)
-	})))
-	srv := &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		BaseContext: func(net.Listener) context.Context { return ctx },
-	}
-	defer context.AfterFunc(ctx, func() { srv.Close() })()
-	f.o.Log.Info("serving the directory over HTTP", "address", l.Addr().String())
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve HTTP: %w", err)
-	}
-	return nil
+	}))
 }

@@ -1,0 +1,84 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/publiclog"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// openPublisher makes what publishes our log's checkpoints, by the witness policy
+// that the configuration names.
+func (n *Node) openPublisher() error {
+	o := publiclog.Options{
+		Council: n.cfg.Council, Ledger: n.ledger, Directory: n.directory,
+		Wait: time.Duration(n.cfg.CosignWait) * time.Second, Client: &http.Client{}, Log: n.log, Now: n.now,
+	}
+	var err error
+	if o.LogKey, err = tlog.ParseLogKey(n.keys.Log.Verifier()); err != nil {
+		return err
+	}
+	if file := n.cfg.WitnessPolicy; file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return fail(NotFound, "mend witness_policy in stile.yaml", "read witness_policy: %v", err)
+		}
+		if o.Policy, err = tlog.ParsePolicy(b); err != nil {
+			return fail(Invalid, "c2sp.org/tlog-policy says what such a file holds", "%s: %v", file, err)
+		}
+		if !o.Policy.Accepts(n.keys.Log.Verifier()) {
+			return fail(Invalid, "add the line: log "+n.keys.Log.Verifier(), "%s: it names logs, and ours is not among them", file)
+		}
+	}
+	n.publisher, err = publiclog.NewPublisher(o)
+	return err
+}
+
+// public reports whether our log is published.
+func (n *Node) public() bool { return n.cfg.HTTPListen != "" || n.cfg.WitnessPolicy != "" }
+
+// logPublished says how the published log stands; nil where it is not published.
+func (n *Node) logPublished() *LogReply {
+	if !n.public() {
+		return nil
+	}
+	s := n.publisher.State()
+	out := &LogReply{Size: s.Size, At: s.At, Wanted: s.Wanted, Met: s.Met, CosignedBy: s.Cosigned}
+	for _, w := range s.Witnesses {
+		out.Witnesses = append(out.Witnesses, PolicyWitness(w))
+	}
+	return out
+}
+
+// serveHTTP serves over HTTP what anybody may have, until ctx ends: below
+// /directory/ the files of the directory, below /stile/ our log, and a witness of the
+// logs of others.
+func (n *Node) serveHTTP(ctx context.Context) error {
+	l, err := net.Listen("tcp", n.cfg.HTTPListen)
+	if err != nil {
+		return fmt.Errorf("open HTTP: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/directory/", n.follower.Handler())
+	mux.Handle(publiclog.Prefix, publiclog.Handler(n.ledger, n.publisher.Checkpoint, n.log))
+	mux.Handle(publiclog.WitnessPath, publiclog.Witness(publiclog.WitnessOptions{
+		Ledger: n.ledger, Directory: n.directory, Cosigner: n.keys.Log.Cosigner(), Log: n.log, Now: n.now,
+	}))
+	srv := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	defer context.AfterFunc(ctx, func() { srv.Close() })()
+	n.log.Info("serving the directory and the log over HTTP", "address", l.Addr().String())
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
