@@ -3,7 +3,6 @@ package intake
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -208,7 +207,7 @@ func (f *fitting) key() {
 	}
 }
 
-var withUnit = regexp.MustCompile(`^[0-9.,]+\s*([\p{L}²%]{1,12})\.?$`)
+var withUnit = onDemand(`^[0-9.,]+\s*([\p{L}²%]{1,12})\.?$`)
 
 // numbers makes the cells of a number fit.
 func (f *fitting) numbers() {
@@ -218,7 +217,7 @@ func (f *fitting) numbers() {
 	}
 	units := map[string]bool{}
 	for _, cell := range f.bad {
-		if m := withUnit.FindStringSubmatch(cell); m != nil {
+		if m := withUnit().FindStringSubmatch(cell); m != nil {
 			units[m[1]] = true
 		}
 	}

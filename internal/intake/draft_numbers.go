@@ -1,16 +1,15 @@
 package intake
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
 
 var (
-	pointThousands = regexp.MustCompile(`^[^0-9]*[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?[^0-9]*$`)
-	commaDecimals  = regexp.MustCompile(`^[^0-9]*[0-9]{1,3}(?:\.[0-9]{3})*,[0-9]{1,2}[^0-9]*$`)
-	commaThousands = regexp.MustCompile(`^[^0-9]*[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?[^0-9]*$`)
-	plainPoint     = regexp.MustCompile(`^[^0-9]*[0-9]+\.[0-9]+[^0-9]*$`)
+	pointThousands = onDemand(`^[^0-9]*[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?[^0-9]*$`)
+	commaDecimals  = onDemand(`^[^0-9]*[0-9]{1,3}(?:\.[0-9]{3})*,[0-9]{1,2}[^0-9]*$`)
+	commaThousands = onDemand(`^[^0-9]*[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?[^0-9]*$`)
+	plainPoint     = onDemand(`^[^0-9]*[0-9]+\.[0-9]+[^0-9]*$`)
 )
 
 // marks guesses how the file writes numbers, from the columns that are named
@@ -28,16 +27,16 @@ func (d *draft) marks() {
 			}
 			for _, cell := range h.cells {
 				switch {
-				case pointThousands.MatchString(cell):
+				case pointThousands().MatchString(cell):
 					thousands++
-				case plainPoint.MatchString(cell) && !commaThousands.MatchString(cell):
+				case plainPoint().MatchString(cell) && !commaThousands().MatchString(cell):
 					point++
-				case commaDecimals.MatchString(cell):
+				case commaDecimals().MatchString(cell):
 					comma++
 					if strings.Contains(cell, ".") {
 						dots++
 					}
-				case commaThousands.MatchString(cell):
+				case commaThousands().MatchString(cell):
 					dots++
 				}
 				for _, c := range currencies {

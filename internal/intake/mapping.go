@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -369,10 +368,10 @@ func (p *mappingParser) index(n *yaml.Node, path string, depth int) {
 }
 
 var (
-	yamlLine    = regexp.MustCompile(`(?s)^(?:yaml: )?line (\d+): (.*)$`)
-	yamlUnknown = regexp.MustCompile(`^field (.*) not found in type `)
-	yamlTwice   = regexp.MustCompile(`^(?:mapping key (".*") already defined|field (.*) already set)`)
-	yamlInto    = regexp.MustCompile(`(?s)^cannot unmarshal .* into (\S+)$`)
+	yamlLine    = onDemand(`(?s)^(?:yaml: )?line (\d+): (.*)$`)
+	yamlUnknown = onDemand(`^field (.*) not found in type `)
+	yamlTwice   = onDemand(`^(?:mapping key (".*") already defined|field (.*) already set)`)
+	yamlInto    = onDemand(`(?s)^cannot unmarshal .* into (\S+)$`)
 )
 
 // decode says in a person's words what the YAML library says in Go's.
@@ -384,21 +383,21 @@ func (p *mappingParser) decode(err error) {
 	}
 	for _, t := range texts[:min(len(texts), maxMappingFaults)] {
 		e := &MappingError{}
-		if m := yamlLine.FindStringSubmatch(t); m != nil {
+		if m := yamlLine().FindStringSubmatch(t); m != nil {
 			e.Line, _ = strconv.Atoi(m[1])
 			t = m[2]
 		}
 		switch own, ok := strings.CutPrefix(t, ours); {
 		case ok:
 			e.Text = own
-		case yamlUnknown.MatchString(t):
-			e.Text = fmt.Sprintf("unknown key %q", yamlUnknown.FindStringSubmatch(t)[1])
-		case yamlTwice.MatchString(t):
+		case yamlUnknown().MatchString(t):
+			e.Text = fmt.Sprintf("unknown key %q", yamlUnknown().FindStringSubmatch(t)[1])
+		case yamlTwice().MatchString(t):
 			e.Text = "a key stands here for the second time"
-		case yamlInto.MatchString(t):
+		case yamlInto().MatchString(t):
 			e.Text = "want " + map[string]string{"int": "a whole number", "bool": "true or false", "string": "text", "name.Field": "text",
 				"[]string": "a list", "map[string]string": "texts, each with the text that stands in its place", "intake.Headings": "a heading, or a list of them",
-				"name.StandardLine": "a standard, such as standards.example/housing-need@1"}[yamlInto.FindStringSubmatch(t)[1]]
+				"name.StandardLine": "a standard, such as standards.example/housing-need@1"}[yamlInto().FindStringSubmatch(t)[1]]
 			for k, l := range p.lines {
 				if l == e.Line && len(k) > len(e.Key) {
 					e.Key = k

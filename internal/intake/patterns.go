@@ -3,7 +3,14 @@ package intake
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
+
+// onDemand compiles an expression when it is first used: a command that reads no file
+// would spend a good part of its start on them.
+func onDemand(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
 
 // A pattern is a known way to write two numbers in one cell, by the name that a
 // mapping uses. What a pattern does not fit is a problem of its row: nothing is
@@ -12,8 +19,8 @@ type pattern struct {
 	name  string
 	parts [2]string // in the order of the pattern
 	shows string    // an example
-	re    *regexp.Regexp
-	other *regexp.Regexp // the same with the second part first; may be nil
+	re    func() *regexp.Regexp
+	other func() *regexp.Regexp // the same with the second part first; may be nil
 }
 
 const (
@@ -23,21 +30,21 @@ const (
 
 var patterns = []pattern{
 	{"point", [2]string{"x", "y"}, "POINT(-1.5491 53.8008)",
-		regexp.MustCompile(`^(?i:SRID=[0-9]+;)?(?i:POINT)\s*\(\s*` + numberIn + `\s+` + numberIn + `\s*\)$`), nil},
+		onDemand(`^(?i:SRID=[0-9]+;)?(?i:POINT)\s*\(\s*` + numberIn + `\s+` + numberIn + `\s*\)$`), nil},
 	{"geojson", [2]string{"x", "y"}, `{"type":"Point","coordinates":[-1.5491,53.8008]}`,
-		regexp.MustCompile(`^\{\s*"type"\s*:\s*"Point"\s*,\s*"coordinates"\s*:\s*\[\s*` + numberIn + `\s*,\s*` + numberIn + `\s*\]\s*\}$`), nil},
+		onDemand(`^\{\s*"type"\s*:\s*"Point"\s*,\s*"coordinates"\s*:\s*\[\s*` + numberIn + `\s*,\s*` + numberIn + `\s*\]\s*\}$`), nil},
 	{"latitude-longitude", [2]string{"latitude", "longitude"}, "53.8008, -1.5491",
-		regexp.MustCompile(`^\(?\s*` + numberIn + partedBy + numberIn + `\s*\)?$`), nil},
+		onDemand(`^\(?\s*` + numberIn + partedBy + numberIn + `\s*\)?$`), nil},
 	{"longitude-latitude", [2]string{"longitude", "latitude"}, "-1.5491, 53.8008",
-		regexp.MustCompile(`^\(?\s*` + numberIn + partedBy + numberIn + `\s*\)?$`), nil},
+		onDemand(`^\(?\s*` + numberIn + partedBy + numberIn + `\s*\)?$`), nil},
 	{"named-degrees", [2]string{"latitude", "longitude"}, "Latitude: 53.8008 Longitude: -1.5491",
-		regexp.MustCompile(`^(?i:lat(?:itude)?)\.?\s*[:=]?\s*` + numberIn + `°?` + partedBy + `(?i:lon(?:g(?:itude)?)?)\.?\s*[:=]?\s*` + numberIn + `°?$`),
-		regexp.MustCompile(`^(?i:lon(?:g(?:itude)?)?)\.?\s*[:=]?\s*` + numberIn + `°?` + partedBy + `(?i:lat(?:itude)?)\.?\s*[:=]?\s*` + numberIn + `°?$`)},
+		onDemand(`^(?i:lat(?:itude)?)\.?\s*[:=]?\s*` + numberIn + `°?` + partedBy + `(?i:lon(?:g(?:itude)?)?)\.?\s*[:=]?\s*` + numberIn + `°?$`),
+		onDemand(`^(?i:lon(?:g(?:itude)?)?)\.?\s*[:=]?\s*` + numberIn + `°?` + partedBy + `(?i:lat(?:itude)?)\.?\s*[:=]?\s*` + numberIn + `°?$`)},
 	{"easting-northing", [2]string{"easting", "northing"}, "429939, 433828",
-		regexp.MustCompile(`^\(?\s*` + numberIn + partedBy + numberIn + `\s*\)?$`), nil},
+		onDemand(`^\(?\s*` + numberIn + partedBy + numberIn + `\s*\)?$`), nil},
 	{"named-metres", [2]string{"easting", "northing"}, "Easting: 429939 Northing: 433828",
-		regexp.MustCompile(`^(?i:e(?:asting)?)\.?\s*[:=]?\s*` + numberIn + partedBy + `(?i:n(?:orthing)?)\.?\s*[:=]?\s*` + numberIn + `$`),
-		regexp.MustCompile(`^(?i:n(?:orthing)?)\.?\s*[:=]?\s*` + numberIn + partedBy + `(?i:e(?:asting)?)\.?\s*[:=]?\s*` + numberIn + `$`)},
+		onDemand(`^(?i:e(?:asting)?)\.?\s*[:=]?\s*` + numberIn + partedBy + `(?i:n(?:orthing)?)\.?\s*[:=]?\s*` + numberIn + `$`),
+		onDemand(`^(?i:n(?:orthing)?)\.?\s*[:=]?\s*` + numberIn + partedBy + `(?i:e(?:asting)?)\.?\s*[:=]?\s*` + numberIn + `$`)},
 }
 
 func patternNamed(name string) *pattern {
@@ -62,11 +69,11 @@ func (p *pattern) split(s string) (parts [2]string, ok bool) {
 	if len(s) > 200 {
 		return parts, false
 	}
-	if m := p.re.FindStringSubmatch(s); m != nil {
+	if m := p.re().FindStringSubmatch(s); m != nil {
 		return [2]string{m[1], m[2]}, true
 	}
 	if p.other != nil {
-		if m := p.other.FindStringSubmatch(s); m != nil {
+		if m := p.other().FindStringSubmatch(s); m != nil {
 			return [2]string{m[2], m[1]}, true
 		}
 	}

@@ -50,7 +50,7 @@ func Look(r io.Reader, sheet string) (*Sample, error) {
 	case format != CSV:
 		return lookAtSheet(io.MultiReader(bytes.NewReader(b), r), r, sheet)
 	}
-	if m := sepLine.FindIndex(b); m != nil { // no row; the delimiter shows in what follows
+	if m := sepLine().FindIndex(b); m != nil { // no row; the delimiter shows in what follows
 		b = b[m[1]:]
 	}
 	s := &Sample{Encoding: string(encUTF8), Whole: len(b) <= maxSample}

@@ -3,7 +3,6 @@ package intake
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -137,14 +136,14 @@ func (t *table) otherDelimiter(m *Mapping, cells []string) error {
 }
 
 // sepLine is the first line of files that tell a spreadsheet their delimiter.
-var sepLine = regexp.MustCompile(`^(?i:sep=)(.)\r?\n`)
+var sepLine = onDemand(`^(?i:sep=)(.)\r?\n`)
 
 // passSep passes over the line sep=; at the start of a file, which is no row.
 func (t *table) passSep(r *Reader) error {
 	for len(t.src.window()) < 8 && t.src.more() {
 	}
 	w := t.src.window()
-	found := sepLine.FindSubmatch(w[:min(len(w), 8)])
+	found := sepLine().FindSubmatch(w[:min(len(w), 8)])
 	if found == nil {
 		return nil
 	}
@@ -203,8 +202,8 @@ func (t *table) sameHeadings(cells []string) bool {
 }
 
 var (
-	totalsWord = regexp.MustCompile(`^(?i)(?:grand|overall|sub|running|report|page)?[- ]?(?:totals?|sum)(?: *\([^)]*\))?[ :]*$`)
-	totalsCell = regexp.MustCompile(`^[-+(£$€]*[0-9][-0-9.,' £$€%()\x{a0}\x{2212}]*$`)
+	totalsWord = onDemand(`^(?i)(?:grand|overall|sub|running|report|page)?[- ]?(?:totals?|sum)(?: *\([^)]*\))?[ :]*$`)
+	totalsCell = onDemand(`^[-+(£$€]*[0-9][-0-9.,' £$€%()\x{a0}\x{2212}]*$`)
 )
 
 // totals reports whether the first cell that is not blank is a word for a sum
@@ -216,11 +215,11 @@ func totals(cells []string) bool {
 		switch {
 		case c == "":
 		case !word:
-			if len(c) < 3 || len(c) > 60 || !strings.ContainsAny(c[:1], "tTsSgGoOrRpP") || !totalsWord.MatchString(c) {
+			if len(c) < 3 || len(c) > 60 || !strings.ContainsAny(c[:1], "tTsSgGoOrRpP") || !totalsWord().MatchString(c) {
 				return false
 			}
 			word = true
-		case len(c) > 60 || !totalsCell.MatchString(c):
+		case len(c) > 60 || !totalsCell().MatchString(c):
 			return false
 		}
 	}

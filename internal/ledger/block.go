@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
@@ -37,24 +38,27 @@ const (
 	blockBytes      = 256 << 10 // of entries in one block: larger ones are stored alone
 )
 
-// blockEncoder and blockDecoder are shared: both may be used concurrently and keep
-// nothing from one call to the next.
-var blockEncoder, blockDecoder = newBlockCodec()
+// A blockCodec makes and reads the blocks of one ledger. It may be used concurrently,
+// keeps nothing from one call to the next, and is made at its first: a ledger's
+// and not the program's, since its channels belong to the bubble of synctest in which
+// they are made, and a command that opens no ledger should not pay for it.
+type blockCodec struct {
+	once sync.Once
+	enc  *zstd.Encoder
+	dec  *zstd.Decoder
+}
 
-func newBlockCodec() (*zstd.Encoder, *zstd.Decoder) {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
-		zstd.WithWindowSize(128<<10), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		panic("internal error: zstd: " + err.Error())
-	}
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(blockBytes), zstd.WithDecoderLowmem(true))
-	if err != nil {
-		panic("internal error: zstd: " + err.Error())
-	}
-	// Its channels are made at the first call: in a test, in the bubble of synctest that
-	// happens to be first, and no other bubble may use them.
-	e.EncodeAll(nil, nil)
-	return e, d
+func (c *blockCodec) ready() {
+	c.once.Do(func() {
+		var err error
+		if c.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
+			zstd.WithWindowSize(128<<10), zstd.WithLowerEncoderMem(true)); err != nil {
+			panic("internal error: zstd: " + err.Error())
+		}
+		if c.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(blockBytes), zstd.WithDecoderLowmem(true)); err != nil {
+			panic("internal error: zstd: " + err.Error())
+		}
+	})
 }
 
 // A packed is an entry as it is stored, and where its text begins.
@@ -63,9 +67,9 @@ type packed struct {
 	text  int
 }
 
-// encodeBlock returns the block of sixteen entries, nil when they are too large
+// encode returns the block of sixteen entries, nil when they are too large
 // for one.
-func encodeBlock(entries []packed) []byte {
+func (c *blockCodec) encode(entries []packed) []byte {
 	var total, heads int
 	for _, e := range entries {
 		total, heads = total+len(e.entry), heads+e.text
@@ -80,7 +84,7 @@ func encodeBlock(entries []packed) []byte {
 	for _, e := range entries {
 		plain = append(plain, e.entry[e.text:]...)
 	}
-	enc := blockEncoder
+	c.ready()
 	b := make([]byte, 1, 1+2*2*blockSize+total/2)
 	b[0] = kindBlock
 	for _, e := range entries {
@@ -89,15 +93,15 @@ func encodeBlock(entries []packed) []byte {
 	for _, e := range entries {
 		b = binary.AppendUvarint(b, uint64(len(e.entry)-e.text))
 	}
-	z := enc.EncodeAll(plain[:heads], make([]byte, 0, heads+32))
+	z := c.enc.EncodeAll(plain[:heads], make([]byte, 0, heads+32))
 	b = append(binary.AppendUvarint(b, uint64(len(z))), z...)
-	return enc.EncodeAll(plain[heads:], b)
+	return c.enc.EncodeAll(plain[heads:], b)
 }
 
 var errBlock = errors.New("a block of entries is not as it was written")
 
-// decodeBlock returns the entries of a block. They share memory.
-func decodeBlock(b []byte) (*[blockSize][]byte, error) {
+// decode returns the entries of a block. They share memory.
+func (c *blockCodec) decode(b []byte) (*[blockSize][]byte, error) {
 	if len(b) == 0 || b[0] != kindBlock {
 		return nil, errBlock
 	}
@@ -123,12 +127,12 @@ func decodeBlock(b []byte) (*[blockSize][]byte, error) {
 	if n < 0 || n > len(b) || sums[0]+sums[1] > blockBytes {
 		return nil, errBlock
 	}
-	dec := blockDecoder
-	plain, err := dec.DecodeAll(b[:n], make([]byte, 0, sums[0]+sums[1]))
+	c.ready()
+	plain, err := c.dec.DecodeAll(b[:n], make([]byte, 0, sums[0]+sums[1]))
 	if err != nil || len(plain) != sums[0] {
 		return nil, errBlock
 	}
-	if plain, err = dec.DecodeAll(b[n:], plain); err != nil || len(plain) != sums[0]+sums[1] {
+	if plain, err = c.dec.DecodeAll(b[n:], plain); err != nil || len(plain) != sums[0]+sums[1] {
 		return nil, errBlock
 	}
 	out := new([blockSize][]byte)
@@ -176,7 +180,7 @@ func (v *View) stored(index uint64) ([]byte, error) {
 		}
 		return valueOf(v.txn, entryKey(index))
 	}
-	entries, err := decodeBlock(raw)
+	entries, err := v.l.codec.decode(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -192,7 +196,7 @@ func (l *Ledger) entry(b *batch, index uint64) (raw []byte, err error) {
 			continue
 		}
 		if v := q.sets[string(entryKey(first))]; len(v) > 0 && v[0] == kindBlock {
-			entries, err := decodeBlock(v)
+			entries, err := l.codec.decode(v)
 			if err != nil {
 				return nil, err
 			}
@@ -210,7 +214,7 @@ func (l *Ledger) entry(b *batch, index uint64) (raw []byte, err error) {
 }
 
 // storeEntries puts the entries of a batch, which are sealed, among its writes.
-func (b *batch) storeEntries() {
+func (l *Ledger) storeEntries(b *batch) {
 	type run struct{ from, to int }
 	var runs []run
 	for from := 0; from < len(b.entries); {
@@ -229,7 +233,7 @@ func (b *batch) storeEntries() {
 			all[j-r.from] = b.entries[j].pack()
 			values[j] = all[j-r.from].entry
 		}
-		if block := encodeBlock(all[:r.to-r.from]); block != nil {
+		if block := l.codec.encode(all[:r.to-r.from]); block != nil {
 			clear(values[r.from:r.to])
 			values[r.from] = block
 		}

@@ -28,17 +28,18 @@ func sixteen(t testing.TB) []packed {
 // TestBlock: what goes into a block comes out again, at well under half the
 // size; a run of another length and one that is too large are no block.
 func TestBlock(t *testing.T) {
+	var codec blockCodec
 	all := sixteen(t)
 	all[3].entry = all[3].entry[:all[3].text] // a delete has no body
 	plain := 0
 	for _, e := range all {
 		plain += len(e.entry)
 	}
-	b := encodeBlock(all)
+	b := codec.encode(all)
 	if len(b) == 0 || len(b) > plain*2/5 {
 		t.Errorf("%d bytes for %d", len(b), plain)
 	}
-	got, err := decodeBlock(b)
+	got, err := codec.decode(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,11 +48,11 @@ func TestBlock(t *testing.T) {
 			t.Errorf("entry %d is %d bytes %q, want %d", i, len(got[i]), got[i], len(e.entry))
 		}
 	}
-	if encodeBlock(all[1:]) != nil {
+	if codec.encode(all[1:]) != nil {
 		t.Error("fifteen entries are a block")
 	}
 	all[0] = packed{make([]byte, blockBytes), 0}
-	if encodeBlock(all) != nil {
+	if codec.encode(all) != nil {
 		t.Error("a block is larger than is read back")
 	}
 }
@@ -59,16 +60,17 @@ func TestBlock(t *testing.T) {
 // TestBlockErasesOne: a block in which one entry has nothing in its place says the
 // others as before, and no byte of that one.
 func TestBlockErasesOne(t *testing.T) {
+	var codec blockCodec
 	all := sixteen(t)
 	secret := []byte("officer@secret.example")
 	all[7].entry = append(all[7].entry, secret...)
-	before := encodeBlock(all)
-	entries, err := decodeBlock(before)
+	before := codec.encode(all)
+	entries, err := codec.decode(before)
 	if err != nil || !bytes.Contains(entries[7], secret) {
 		t.Fatal("the entry is not there to begin with", err)
 	}
 	all[7] = packed{}
-	entries, err = decodeBlock(encodeBlock(all))
+	entries, err = codec.decode(codec.encode(all))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,11 +84,12 @@ func TestBlockErasesOne(t *testing.T) {
 // FuzzBlock: no bytes make a reader of blocks panic or take more memory than a
 // block may.
 func FuzzBlock(f *testing.F) {
-	f.Add(encodeBlock(sixteen(f)))
+	var codec blockCodec
+	f.Add(codec.encode(sixteen(f)))
 	f.Add([]byte{kindBlock})
 	f.Add(bytes.Repeat([]byte{kindBlock}, 40))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		entries, err := decodeBlock(b)
+		entries, err := codec.decode(b)
 		if err != nil {
 			return
 		}

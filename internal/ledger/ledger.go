@@ -100,6 +100,7 @@ type Ledger struct {
 
 	tiles  tileCache
 	blocks blockCache
+	codec  blockCodec
 	tidy   tidier
 	empty  []byte // signed checkpoint of the empty log; nil once there is another
 

@@ -379,7 +379,7 @@ func (l *Ledger) assemble(b *batch) {
 			b.sets[string(headKey(p.stored.record))] = p.head.encode()
 		}
 	}
-	b.storeEntries()
+	l.storeEntries(b)
 }
 
 // commit hands the batch to Badger and returns; b.finished tells the end.
