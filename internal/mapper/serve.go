@@ -29,7 +29,7 @@ func (k *Mapper) Serve(ctx context.Context, to *standard.Standard, from *int) (*
 		return m.Standard == to.Name() && m.From == major && !m.Ending
 	})
 	if served { // and was checked then; each further page asks here again
-		return k.Step(ctx, line)
+		return k.step(ctx, line, to.Name(), source)
 	}
 	var advice, wrong []standard.Problem
 	seen := false
@@ -58,7 +58,7 @@ func (k *Mapper) Serve(ctx context.Context, to *standard.Standard, from *int) (*
 	if err := k.o.Ledger.Map(ctx, to.Name(), major); err != nil {
 		return nil, api.Fail(api.Conflict, "stile standard serve "+line.String()+" --stop", "%v", err)
 	}
-	r, err := k.Step(ctx, line)
+	r, err := k.step(ctx, line, to.Name(), source)
 	if err == nil {
 		r.Advice = advice
 	}
@@ -68,13 +68,25 @@ func (k *Mapper) Serve(ctx context.Context, to *standard.Standard, from *int) (*
 // Stop ends what Serve began for a line, and does a page of deleting what was made.
 // Failures are of type *[api.Error].
 func (k *Mapper) Stop(ctx context.Context, line name.StandardLine) (*api.ServeReply, error) {
-	if !slices.ContainsFunc(k.o.Ledger.Mapped(), func(m ledger.Mapped) bool { return m.Line() == line }) {
+	all := k.o.Ledger.Mapped()
+	i := slices.IndexFunc(all, func(m ledger.Mapped) bool { return m.Line() == line })
+	if i < 0 {
 		return nil, api.Fail(api.NotFound, "stile standard list", "no records of %s are made by a mapping", line)
 	}
 	if err := k.o.Ledger.Unmap(ctx, line); err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return nil, err
 	}
-	return k.Step(ctx, line)
+	// A running Mapper may have ended it meanwhile; then there is nothing to step.
+	return k.step(ctx, line, all[i].Standard, all[i].Source())
+}
+
+// step does a page of the work for a line, and says of what even where it is over.
+func (k *Mapper) step(ctx context.Context, line name.StandardLine, to name.Standard, from name.StandardLine) (*api.ServeReply, error) {
+	r, err := k.Step(ctx, line)
+	if err == nil {
+		r.Standard, r.From = to, from
+	}
+	return r, err
 }
 
 // mappingFrom returns the major that records are to be made from.
