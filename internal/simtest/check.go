@@ -79,7 +79,7 @@ func (w *World) askAll() {
 				ref := fmt.Sprint("case-", i)
 				want := ""
 				w.mu.Lock()
-				if b := w.council(x.doc.From).facts[ref].now(); b != nil && x.rule.fn(b) {
+				if b := w.council(x.doc.From).facts[ref].now(); b != nil && x.rule.picks(b) {
 					want = x.seen(b)
 				}
 				w.mu.Unlock()
@@ -128,10 +128,13 @@ func (w *World) should(c *Council, nm name.Agreement) map[string]string {
 	if x == nil || !x.doc.Way().Copied || !slices.Contains(x.doc.To, c.Name) {
 		return out
 	}
+	if x.doc.From == fens {
+		return w.outward(x)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for ref, f := range w.council(x.doc.From).facts {
-		if b := f.now(); b != nil && x.rule.fn(b) {
+		if b := f.now(); b != nil && x.rule.picks(b) {
 			out[ref] = x.version(len(f.versions)) + " " + x.seen(b)
 		}
 	}
@@ -198,7 +201,7 @@ func (w *World) restless() string {
 			}
 		}
 	}
-	return ""
+	return w.restlessFens()
 }
 
 func difference(got, want map[string]string) string {
@@ -252,7 +255,9 @@ func (w *World) walk() {
 	for _, c := range w.councils {
 		e := estates[c.Name]
 		for _, src := range e.ledger.Sources() {
-			if src.Agreement != "" {
+			if src.Agreement != "" && src.From == fens {
+				e.walkOutward(src)
+			} else if src.Agreement != "" {
 				e.walkSource(src, estates[src.From])
 			}
 		}
@@ -261,6 +266,9 @@ func (w *World) walk() {
 				continue
 			}
 			for _, to := range f.To {
+				if to == fens {
+					continue // its members confirm, of which the status tells
+				}
 				e.walkFeed(f, estates[to])
 			}
 		}

@@ -104,7 +104,7 @@ func (w *World) tally(x *text, by []name.Field) map[string]int {
 	out := map[string]int{}
 	for _, f := range w.council(x.doc.From).facts {
 		b := f.now()
-		if b == nil || !x.rule.fn(b) {
+		if b == nil || !x.rule.picks(b) {
 			continue
 		}
 		var of []*string

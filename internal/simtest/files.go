@@ -3,7 +3,10 @@ package simtest
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -89,25 +92,39 @@ func notBase64(r rune) bool {
 func (w *World) scanFiles(c *Council) {
 	w.t.Helper()
 	found := map[canary]string{}
-	err := ledgertest.Raw(c.dir, func(b []byte, where string) {
-		scan(b, func(x canary) {
-			if found[x] == "" {
-				found[x] = where
-			}
-		})
-	})
+	shared := map[canary]string{} // in the folder of replicas
+	folders, err := os.ReadDir(c.dir)
+	for _, f := range folders {
+		into := found
+		if f.Name() == "footprints" {
+			into = shared
+		}
+		err = errors.Join(err, ledgertest.Raw(filepath.Join(c.dir, f.Name()), func(b []byte, where string) {
+			scan(b, func(x canary) {
+				if into[x] == "" {
+					into[x] = where
+				}
+			})
+		}))
+	}
 	if err != nil {
 		w.fail("scan the files of %s: %v", c.Name, err)
 	}
-	for _, fault := range w.faults(c, found) {
+	faults := append(w.faults(c, found), w.faultsShared(c, shared)...)
+	for _, fault := range faults {
 		w.breach("%s: %s", c.Name, fault)
 	}
-	w.scanned += len(found)
+	w.scanned += len(found) + len(shared)
 }
 
 // faults returns what is wrong with the values that were found in a council's files.
 func (w *World) faults(c *Council, found map[canary]string) (out []string) {
 	must, may := w.held(c)
+	return w.compare(c, found, must, may)
+}
+
+// compare says what is found and may not be, and what must be and is not found.
+func (w *World) compare(c *Council, found map[canary]string, must, may map[canary]bool) (out []string) {
 	for x, of := range w.others(c) {
 		where, there := found[x]
 		switch {
@@ -129,11 +146,15 @@ func (w *World) held(c *Council) (now, before map[canary]bool) {
 		if x == nil || !x.doc.Way().Copied || !slices.Contains(x.doc.To, c.Name) {
 			continue
 		}
+		if x.doc.From == fens {
+			w.heldOutward(c, x, now, before)
+			continue
+		}
 		w.mu.Lock()
 		sent := w.sent[c.Name][nm]
 		for _, f := range w.council(x.doc.From).facts {
 			b := f.now()
-			if b == nil || !x.rule.fn(b) {
+			if b == nil || !x.rule.picks(b) {
 				continue
 			}
 			for _, v := range canariesOf(b) {

@@ -80,7 +80,7 @@ func TestScanFails(t *testing.T) {
 		x.fields, w.sent = fields, sent
 
 		was := x.rule
-		x.rule = rule{"false", func(map[string]any) bool { return false }}
+		x.rule = rule{"false", "", func(map[string]any) bool { return false }}
 		caught("a row outside the filter", "/person/phone")
 		x.rule = was
 

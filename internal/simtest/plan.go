@@ -92,6 +92,7 @@ func (w *World) write(c *Council, n int) {
 		body := f.now()
 		if body == nil || w.rng.IntN(8) > 0 {
 			body = w.body(ref)
+			w.written[fmt.Sprint(w.counter)] = written{c.Name, body}
 		}
 		if !reflect.DeepEqual(body, f.now()) {
 			f.versions = append(f.versions, body)
@@ -134,6 +135,10 @@ func (w *World) remove(c *Council) {
 func (w *World) propose(c *Council) {
 	w.t.Helper()
 	c.up()
+	if w.fens && w.rng.IntN(2) == 0 {
+		w.proposeFens(c)
+		return
+	}
 	nm := name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, w.rng.IntN(5)))
 	w.mu.Lock()
 	texts := w.texts[nm]
@@ -161,7 +166,7 @@ func (w *World) propose(c *Council) {
 	w.mu.Unlock()
 	w.tell("%s proposes %s version %d to %v: %s of %v", c.Name, nm, x.doc.Version, to, x.rule.cel, x.fields)
 	w.say(c.Name, event.KindAgreementProposal, agreement.Proposal{Agreement: x.doc}.Body())
-	w.say(c.Name, event.KindAgreementSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
+	w.signs(c, x)
 	call(c, c.node.Agreements().Sign, node.AgreementRequest{Document: x.doc.YAML()})
 }
 
@@ -189,12 +194,10 @@ func (w *World) say(c name.Council, kind string, body map[string]any) {
 // pick returns a text, nil when there is none yet that f takes.
 func (w *World) pick(f func(x *text) bool) *text {
 	var list []*text
-	for _, c := range w.councils {
-		for i := range 5 {
-			for _, x := range w.texts[name.Agreement(fmt.Sprintf("%s/cases-%d", c.Name, i))] {
-				if f(x) {
-					list = append(list, x)
-				}
+	for _, nm := range w.agreements() { // in order
+		for _, x := range w.texts[nm] {
+			if f(x) {
+				list = append(list, x)
 			}
 		}
 	}
@@ -209,11 +212,11 @@ func (w *World) sign(c *Council) {
 	w.t.Helper()
 	x := w.pick(func(x *text) bool {
 		return slices.ContainsFunc(w.state.Versions(x.doc.Name, now()), func(st agreement.Status) bool {
-			return st.Digest == x.doc.Digest() && slices.Contains(st.Awaiting, c.Name)
+			return st.Digest == x.doc.Digest() && (slices.Contains(st.Awaiting, c.Name) || w.mayVote(c, x) && !w.votes[x.doc.Digest()][c.Name])
 		})
 	})
 	if x == nil || w.rng.IntN(5) == 0 { // once more, too
-		x = w.pick(func(x *text) bool { return slices.Contains(x.doc.To, c.Name) })
+		x = w.pick(func(x *text) bool { return slices.Contains(x.doc.To, c.Name) || w.mayVote(c, x) })
 	}
 	if x == nil {
 		return
@@ -225,7 +228,7 @@ func (w *World) sign(c *Council) {
 		return
 	}
 	w.tell("%s signs %s version %d", c.Name, x.doc.Name, x.doc.Version)
-	w.say(c.Name, event.KindAgreementSignature, agreement.Signature{Ref: x.doc.Ref()}.Body())
+	w.signs(c, x)
 	call(c, c.node.Agreements().Sign, in)
 }
 
@@ -451,13 +454,13 @@ func (w *World) glance() {
 		if c.node == nil {
 			continue
 		}
-		for _, from := range w.councils {
-			if from == c {
+		for _, from := range append(w.names(), fens) {
+			if from == c.Name {
 				continue
 			}
 			seen := map[string]bool{}
-			for _, r := range c.holdings(from.Name) {
-				key := string(r.Agreement) + " " + string(r.Record)
+			for _, r := range c.holdings(from) {
+				key := string(r.Agreement) + " " + string(r.Council) + " " + string(r.Record)
 				if seen[key] {
 					w.breach("%s holds %s twice", c.Name, key)
 				}
@@ -470,7 +473,7 @@ func (w *World) glance() {
 				}
 				w.mu.Unlock()
 				if !allowed {
-					w.breach("%s holds of %s under %s what no signed text allows: %v", c.Name, from.Name, r.Agreement, places)
+					w.breach("%s holds of %s under %s what no signed text allows: %v", c.Name, from, r.Agreement, places)
 				}
 			}
 		}

@@ -79,6 +79,11 @@ type World struct {
 	mu       sync.Mutex // guards what follows, and each Council's facts
 	state    *agreement.State
 	texts    map[name.Agreement][]*text
+	fens     bool                                                // there is a footprint
+	votes    map[agreement.Digest]map[name.Council]bool          // members that signed a text with the footprint
+	written  map[string]written                                  // by the number of its canaries
+	entered  map[canary]bool                                     // what was seen going into the footprint, and may
+	tails    map[string][]byte                                   // the end of what went before, by stream and direction
 	overFrom map[name.Agreement]bool                             // ended by the sender itself: nothing may leave
 	halted   map[agreement.Digest]bool                           // suspended by the sender itself: nothing but withdrawals may leave
 	tallies  map[tallied][]map[string]int                        // what was there to be counted whenever somebody asked
@@ -130,7 +135,8 @@ func New(t testing.TB, seed uint64, n int) *World {
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(),
 		last: map[name.Council]tlog.Checkpoint{}, state: agreement.NewState(), texts: map[name.Agreement][]*text{},
 		overFrom: map[name.Agreement]bool{}, halted: map[agreement.Digest]bool{}, feeds: map[uint64]string{}, tallies: map[tallied][]map[string]int{},
-		sent: map[name.Council]map[name.Agreement]map[canary]bool{},
+		sent:  map[name.Council]map[name.Agreement]map[canary]bool{},
+		votes: map[agreement.Digest]map[name.Council]bool{}, written: map[string]written{}, entered: map[canary]bool{}, tails: map[string][]byte{},
 	}
 	w.net.OnWrite(w.tap)
 	one, two := caseStandards(t)
@@ -277,7 +283,7 @@ func (w *World) count() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%v, %d questions answered, %d groups counted, %d records made by the mapping sent, %d values found in files", n, w.answered, w.counted, w.made, w.scanned)
+	return fmt.Sprintf("%v, %d questions answered, %d groups counted, %d records made by the mapping sent, %d values found in files, %d seen on their way into the footprint", n, w.answered, w.counted, w.made, w.scanned, len(w.entered))
 }
 
 func (w *World) fail(format string, a ...any) {

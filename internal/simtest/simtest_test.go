@@ -24,7 +24,7 @@ func TestWorlds(t *testing.T) {
 		seeds = seeds[:2]
 	}
 	for _, seed := range seeds {
-		run(t, seed)
+		run(t, seed, false)
 	}
 }
 
@@ -38,14 +38,36 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	for start := time.Now(); time.Since(start) < d && !t.Failed(); {
-		run(t, rand.Uint64())
+		run(t, rand.Uint64(), rand.IntN(2) == 0)
 	}
 }
 
-func run(t *testing.T, seed uint64) {
+// TestFootprintWorlds runs worlds in which three councils keep a footprint, into
+// which a fourth brings records and out of which it copies.
+func TestFootprintWorlds(t *testing.T) {
+	if err := Warm(); err != nil {
+		t.Fatal(err)
+	}
+	seeds := []uint64{1, 2}
+	if testing.Short() {
+		seeds = seeds[:1]
+	}
+	for _, seed := range seeds {
+		run(t, seed, true)
+	}
+}
+
+func run(t *testing.T, seed uint64, footprint bool) {
 	t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := New(t, seed, 2+int(seed%3))
+			n := 2 + int(seed%3)
+			if footprint {
+				n = keepers + 1
+			}
+			w := New(t, seed, n)
+			if footprint {
+				w.form()
+			}
 			for range 2 {
 				for range 45 {
 					w.Step()

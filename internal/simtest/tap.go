@@ -24,6 +24,9 @@ func (w *World) tap(wr wire.Write) wire.Fault {
 	if wr.Protocol == wirepb.LookupProtocol {
 		w.tapQuestion(wr)
 	}
+	if wr.Protocol != wirepb.Protocol && wr.Protocol != wirepb.LookupProtocol {
+		w.tapShared(wr)
+	}
 	if wr.Protocol == wirepb.Protocol {
 		f, err := wirepb.NewReader(bytes.NewReader(wr.Data)).Read()
 		switch {
@@ -139,6 +142,9 @@ func (w *World) tapRecord(from, to name.Council, feed string, token []byte) stri
 	if err != nil {
 		return err.Error()
 	}
+	if sender(name.Agreement(feed)) == fens {
+		return w.tapOutward(from, to, name.Agreement(feed), v, token)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	ref, _ := v.Body["reference"].(string)
@@ -168,7 +174,7 @@ func (w *World) tapRecord(from, to name.Council, feed string, token []byte) stri
 			why = "the sender has suspended the agreement"
 			continue
 		}
-		if !slices.ContainsFunc(written, x.rule.fn) {
+		if !slices.ContainsFunc(written, x.rule.picks) {
 			why = "no text of it picks the row"
 			continue
 		}

@@ -79,16 +79,23 @@ func (w *World) body(ref string) map[string]any {
 
 // A rule is a row filter, in CEL and in Go.
 type rule struct {
-	cel string
-	fn  func(body map[string]any) bool
+	cel   string
+	reads string // the one member of a body that it reads; "" for none
+	fn    func(body map[string]any) bool
 }
 
 var rules = []rule{
-	{`record.ward == "X"`, func(b map[string]any) bool { return b["ward"] == "X" }},
-	{`record.ward != "Z"`, func(b map[string]any) bool { return b["ward"] != "Z" }},
-	{`record.count > 2`, func(b map[string]any) bool { n, _ := b["count"].(json.Number).Int64(); return n > 2 }},
-	{`record.notes.size() > 0`, func(b map[string]any) bool { return len(b["notes"].([]any)) > 0 }},
-	{`true`, func(b map[string]any) bool { return true }},
+	{`record.ward == "X"`, "ward", func(b map[string]any) bool { return b["ward"] == "X" }},
+	{`record.ward != "Z"`, "ward", func(b map[string]any) bool { return b["ward"] != "Z" }},
+	{`record.count > 2`, "count", func(b map[string]any) bool { n, _ := b["count"].(json.Number).Int64(); return n > 2 }},
+	{`record.notes.size() > 0`, "notes", func(b map[string]any) bool { return len(b["notes"].([]any)) > 0 }},
+	{`true`, "", func(b map[string]any) bool { return true }},
+}
+
+// picks reports whether the rule picks a record, or what is shown of one: it picks
+// none that it cannot read.
+func (r rule) picks(body map[string]any) bool {
+	return body != nil && (r.reads == "" || body[r.reads] != nil) && r.fn(body)
 }
 
 // Nobody ever agrees to /secret.
@@ -201,28 +208,34 @@ func matches(field, place []string) bool {
 // seen returns what of a body the text lets its receivers see, as JSON with
 // sorted members.
 func (x *text) seen(body map[string]any) string {
-	out := map[string]any{"reference": body["reference"]}
-	if covers(x.fields, "/ward") {
-		out["ward"] = body["ward"]
+	b, err := json.Marshal(x.narrow(body))
+	if err != nil {
+		panic(err)
 	}
-	if covers(x.fields, "/count") {
-		out["count"] = body["count"]
+	return string(b)
+}
+
+// narrow returns what of a body, or of what is shown of one, the text lets its
+// receivers see.
+func (x *text) narrow(body map[string]any) map[string]any {
+	out := map[string]any{"reference": body["reference"]}
+	for _, k := range []string{"ward", "count"} {
+		if covers(x.fields, "/"+k) && body[k] != nil {
+			out[k] = body[k]
+		}
 	}
 	person := map[string]any{}
 	for _, k := range []string{"name", "phone"} {
-		if covers(x.fields, "/person/"+k) {
-			person[k] = body["person"].(map[string]any)[k]
+		all, _ := body["person"].(map[string]any)
+		if covers(x.fields, "/person/"+k) && all[k] != nil {
+			person[k] = all[k]
 		}
 	}
 	if len(person) > 0 {
 		out["person"] = person
 	}
-	if covers(x.fields, "/notes/0") {
+	if covers(x.fields, "/notes/0") && body["notes"] != nil {
 		out["notes"] = body["notes"]
 	}
-	b, err := json.Marshal(out)
-	if err != nil {
-		panic(err)
-	}
-	return string(b)
+	return out
 }
