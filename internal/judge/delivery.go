@@ -33,14 +33,29 @@ type Page struct {
 // of [Log.Extend], which is asked first: two heads are evidence whatever came with
 // them.
 func (c *Case) Delivery(ctx context.Context, src *ledger.Source, p Page) (*ledger.Delivery, error) {
+	head, met, err := c.log.extends(ctx, p.Told)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.delivery(head, src, p)
+	if err == nil {
+		d.Met = met
+		return d, nil
+	}
+	if met != nil {
+		// What it came with is refused. The head is kept all the same.
+		if err := c.log.meet(ctx, *met, p.By); err != nil {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+func (c *Case) delivery(head *Head, src *ledger.Source, p Page) (*ledger.Delivery, error) {
 	d := &ledger.Delivery{Cursor: p.Cursor, Live: p.Live, Offered: int(min(p.Offered, 1<<40)), Suspended: p.Withdrawals}
 	from := src.Cursor
 	if p.Withdrawals {
 		from = src.WithdrawnTo()
-	}
-	head, err := c.log.Extend(ctx, p.Told)
-	if err != nil {
-		return nil, err
 	}
 	d.Checkpoint = head.Checkpoint
 	if p.Withdrawals && (c.doc == nil || slices.ContainsFunc(p.Items, func(it ledger.PageItem) bool { return isRecord(it.Token) })) {

@@ -150,25 +150,55 @@ type Told struct {
 // or before, and [ErrWait] while it is not known; of a footprint it wraps [ErrLied]
 // for a proof that fails, which is the fault of the member that answered.
 func (l *Log) Extend(ctx context.Context, t Told) (*Head, error) {
-	h, err := l.Open(t.Checkpoint)
+	h, m, err := l.told(t)
+	if err == nil {
+		err = l.meet(ctx, m, t.By)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return h, nil
+}
+
+// extends is Extend for what came with a delivery. A checkpoint that by its own proof
+// extends the one known is not taken in yet: it is returned, for [ledger.Ledger.Receive]
+// to take in with the delivery, in one transaction. nil: it is taken in.
+func (l *Log) extends(ctx context.Context, t Told) (*Head, *ledger.Met, error) {
+	h, m, err := l.told(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !l.Shared() && l.j.o.Ledger.Extends(m) {
+		return h, &m, nil
+	}
+	if err := l.meet(ctx, m, t.By); err != nil {
+		return nil, nil, err
+	}
+	return h, nil, nil
+}
+
+func (l *Log) told(t Told) (*Head, ledger.Met, error) {
+	h, err := l.Open(t.Checkpoint)
+	if err != nil {
+		return nil, ledger.Met{}, err
+	}
 	proof, err := tlog.SplitHashes(t.Consistency)
 	if err != nil {
-		return nil, fmt.Errorf("consistency proof: %w: %w", ErrLied, err)
+		return nil, ledger.Met{}, fmt.Errorf("consistency proof: %w: %w", ErrLied, err)
 	}
-	m := ledger.Met{
+	return h, ledger.Met{
 		Log: l.council, Checkpoint: h.Checkpoint, Note: l.clean(t.Checkpoint), Through: t.Through,
 		ProofFrom: t.From, Proof: proof, Shared: l.Shared(), Cosign: t.Cosign,
-	}
+	}, nil
+}
+
+func (l *Log) meet(ctx context.Context, m ledger.Met, by name.Council) error {
 	var prove ledger.Prover
 	if l.j.o.Prove != nil {
-		prove = l.j.o.Prove(l.council, t.By)
+		prove = l.j.o.Prove(l.council, by)
 	}
-	switch err = l.j.o.Ledger.Meet(ctx, m, prove); {
-	case err == nil:
-		return h, nil
+	err := l.j.o.Ledger.Meet(ctx, m, prove)
+	switch {
 	case errors.Is(err, ledger.ErrQuarantined):
 		l.j.o.Stopped(l.council)
 	case errors.Is(err, ledger.ErrUnproved):
@@ -176,7 +206,7 @@ func (l *Log) Extend(ctx context.Context, t Told) (*Head, error) {
 	case errors.Is(err, ledger.ErrUnplaced), errors.Is(err, ledger.ErrShorter):
 		err = fmt.Errorf("%w: %w", ErrWait, err) // a member may be behind the others
 	}
-	return nil, err
+	return err
 }
 
 // clean returns a note without signatures of keys unknown, which could be any

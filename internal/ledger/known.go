@@ -188,6 +188,29 @@ func (l *Ledger) Meet(ctx context.Context, m Met, prove Prover) error {
 	return fmt.Errorf("%s: %w", m.Log, ErrUnplaced)
 }
 
+// Extends reports whether a checkpoint is the one known, or extends it by its own proof,
+// so that nothing has to be asked: Receive may take it in with what came under it.
+func (l *Ledger) Extends(m Met) bool {
+	k := l.Known(m.Log)
+	if k.Quarantine != nil || m.Checkpoint.Origin != m.Log.Origin() {
+		return false
+	}
+	p := k.compare(m.Checkpoint, m.ProofFrom, m.Checkpoint.Size, m.Proof)
+	return p.newest && p.against == "" && !p.ask
+}
+
+// extend takes in a checkpoint that [Ledger.Extends] was true of, if it still is.
+func (t *tx) extend(k *KnownLog, m *Met) error {
+	p := k.compare(m.Checkpoint, m.ProofFrom, m.Checkpoint.Size, m.Proof)
+	if p.against != "" || p.ask {
+		return fmt.Errorf("%s: %w", m.Log, ErrUnplaced) // another stream went on meanwhile
+	}
+	if !p.newest {
+		return nil
+	}
+	return t.meet(k, m)
+}
+
 // A placing is how a checkpoint stands to the one that is known.
 type placing struct {
 	newest   bool   // it is the one known, or extends it

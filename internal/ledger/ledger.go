@@ -116,6 +116,7 @@ type Ledger struct {
 	feeds     []*Feed       // by number; a feed is replaced, never changed
 	takers    takers        // of feeds
 	indexes   []*valueIndex // by number; replaced, never changed
+	followers []*Follower   // replaced, never changed
 	readied   chan struct{} // closed when a feed has become ready
 	sources   []*Source
 	logs      map[name.Council]*KnownLog // an entry is replaced, never changed

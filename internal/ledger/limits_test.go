@@ -54,7 +54,7 @@ func TestTransactions(t *testing.T) {
 	count("three thousand records", 3, func() { write(offers(3000, 3)...) })
 	count("one record twice", 2, func() { write(append(offers(1, 4), offers(1, 5)...)...) })
 	count("an event", 1, func() {
-		if err := l.Disclose(t.Context(), l.Feeds()[0], saltby, []ledger.PageItem{{Index: 1}}); err != nil {
+		if err := l.Disclose(t.Context(), l.Feeds()[0], saltby, []ledger.PageItem{{Index: 1}}, nil); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -62,31 +60,29 @@ func (t *tx) partner(f *Feed, c name.Council, change func(*Partner)) error {
 }
 
 // Disclose logs that items are about to go to a partner. It returns when that
-// is durable, so that nothing leaves unlogged. It returns ErrNotFound when the
+// is durable, so that nothing leaves unlogged; what was logged ahead for a follower,
+// which may be nil, is not logged again. It returns ErrNotFound when the
 // feed was closed meanwhile, ErrQuarantined when all exchange with the partner is
 // stopped: then they must not go.
-func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items []PageItem) error {
+func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items []PageItem, ahead *Follower) error {
 	if f.terms == nil || len(items) == 0 {
 		return nil
 	}
-	entries := make([]uint64, len(items))
-	withdrawals := true
-	for i, it := range items {
-		entries[i] = it.Index
-		withdrawals = withdrawals && bytes.IndexByte(it.Token, '~') < 0
-	}
-	return l.do(ctx, false, func(t *tx) error {
-		if err := t.allowed(to); err != nil {
-			return err
-		}
+	over := func() error {
 		if l.Feeds()[f.number].closed {
 			return fmt.Errorf("disclose under %s: the agreement's feed is closed: %w", f.Agreement, ErrNotFound)
 		}
-		t.event(event.KindDisclosure, event.Disclosure{Agreement: f.Agreement, Version: uint64(f.Version), To: to, Entries: entries}.Body())
-		if withdrawals {
-			return nil
+		return nil
+	}
+	entries, puts := disclosed(ahead.unlogged(items))
+	if len(entries) == 0 {
+		return errors.Join(l.Allowed(to), over())
+	}
+	return l.do(ctx, false, func(t *tx) error {
+		if err := over(); err != nil {
+			return err
 		}
-		return t.partner(f, to, func(p *Partner) { p.Disclosed = max(p.Disclosed, items[len(items)-1].Index+1) })
+		return t.disclose(f, to, entries, puts)
 	})
 }
 
@@ -99,6 +95,8 @@ type Ack struct {
 	Receipt []byte // signed event of the partner; nil when the page had no items
 	Late    bool   // a receipt that was given before and did not get through
 	Done    bool   // the agreement is over, and the receipt says that everything was deleted
+	// Cosigned is the page's checkpoint with the partner's cosignature; nil for none.
+	Cosigned *Cosigned
 	// Suspended: the page held withdrawals alone, and Since and Cursor are of those.
 	Suspended bool
 }
@@ -114,6 +112,11 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 				return nil
 			}
 			t.set(key, a.Receipt)
+		}
+		if a.Cosigned != nil {
+			if err := t.cosign(a.Cosigned); err != nil {
+				return err
+			}
 		}
 		now := l.o.Now().UTC()
 		var skips error

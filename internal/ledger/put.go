@@ -469,5 +469,9 @@ func (l *Ledger) applyEffect(b *batch, e effect, p *pending) int {
 	b.set(feedItemKey(f, index), encodeItem(kind, p.stored.record))
 	b.set(memberKey(f, p.stored.record), membership{kind, index}.encode())
 	l.moveFeed(b, f, d)
+	b.items[f] = append(b.items[f], index)
+	if withdrawn == 0 {
+		b.puts[f] = index + 1
+	}
 	return withdrawn
 }

@@ -40,6 +40,8 @@ type Delivery struct {
 	// Suspended: the page holds withdrawals alone. Its cursor is that of those, see
 	// Source.WithdrawnTo, and the copy stays where it is.
 	Suspended bool
+	// Met is the checkpoint, when it is not taken in yet: see [Ledger.Extends].
+	Met *Met
 }
 
 // A Put is one record version in a delivery.
@@ -62,7 +64,7 @@ type Withdrawal struct {
 var ErrStale = errors.New("delivery is out of order")
 
 // Receive keeps a delivery that was checked against s and whose checkpoint was
-// met, see [Ledger.Meet]: records, receipt and
+// met, see [Ledger.Meet], or is met now: checkpoint, records, receipt and
 // cursor in one transaction. Withdrawn records are erased from the files on
 // disk before the receipt says so. It returns the receipt, a signed event of
 // this council, or nil when there was nothing to receipt.
@@ -72,7 +74,12 @@ var ErrStale = errors.New("delivery is out of order")
 // was deleted because the agreement is over.
 func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, error) {
 	// A checkpoint that was met stays so, and nothing is erased for one that was not.
-	if k := l.Known(s.From); d.Checkpoint.Size > k.Size {
+	if d.Met != nil && len(d.Withdrawn) > 0 {
+		if err := l.Meet(ctx, *d.Met, nil); err != nil {
+			return nil, fmt.Errorf("keep delivery from %s: %w", s.From, err)
+		}
+	}
+	if k := l.Known(s.From); d.Met == nil && d.Checkpoint.Size > k.Size {
 		return nil, fmt.Errorf("keep delivery from %s: %w", s.From, ErrUnplaced)
 	}
 	if len(d.Withdrawn) > 0 {
@@ -100,7 +107,11 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if err := k.stopped(); err != nil {
 			return err
 		}
-		if d.Checkpoint.Size > k.Size {
+		if d.Met != nil {
+			if err := t.extend(k, d.Met); err != nil {
+				return err
+			}
+		} else if d.Checkpoint.Size > k.Size {
 			return fmt.Errorf("%w: entry %d is met first", ErrUnplaced, d.Checkpoint.Size)
 		}
 		taken := make([]uint64, 0, len(d.Puts))
@@ -132,6 +143,12 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		return t.source(c)
 	})
 	if err != nil {
+		if d.Met != nil && (errors.Is(err, ErrStale) || errors.Is(err, ErrUnplaced)) {
+			// Nothing of it is kept, but the head, which may speak against another.
+			if err := l.Meet(ctx, *d.Met, nil); errors.Is(err, ErrQuarantined) {
+				return nil, err
+			}
+		}
 		return nil, fmt.Errorf("keep delivery from %s: %w", s.From, err)
 	}
 	if d.Live && s.Sweep && !d.Suspended {

@@ -15,22 +15,26 @@ type Cosigned struct {
 	Note       []byte // signed by the log and cosigned
 }
 
-// Cosign keeps the newest checkpoint a witness has cosigned: cp and the note
-// that says it, whose signatures the caller has verified.
+// Cosign keeps a checkpoint with a witness's cosignature that came without a receipt:
+// cp and the note that says it, whose signatures the caller has verified.
 func (l *Ledger) Cosign(ctx context.Context, witness name.Council, cp tlog.Checkpoint, signed []byte) error {
-	key := append([]byte("w"), witness...)
-	return l.do(ctx, false, func(t *tx) error {
-		old, err := t.lookup(key)
-		if err == nil {
-			if was, _, err := decodeCheckpoint(cp.Origin, old); err == nil && was.Size > cp.Size {
-				return nil
-			}
-		} else if !errors.Is(err, ErrNotFound) {
-			return err
+	return l.do(ctx, false, func(t *tx) error { return t.cosign(&Cosigned{witness, cp, signed}) })
+}
+
+// cosign keeps the newest checkpoint a witness has cosigned, with the note that says
+// it, whose signatures the caller has verified.
+func (t *tx) cosign(c *Cosigned) error {
+	key := append([]byte("w"), c.Witness...)
+	old, err := t.lookup(key)
+	if err == nil {
+		if was, _, err := decodeCheckpoint(c.Checkpoint.Origin, old); err == nil && was.Size > c.Checkpoint.Size {
+			return nil
 		}
-		t.set(key, encodeCheckpoint(cp, signed))
-		return nil
-	})
+	} else if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	t.set(key, encodeCheckpoint(c.Checkpoint, c.Note))
+	return nil
 }
 
 // Cosigned returns the newest cosigned checkpoint of every witness.

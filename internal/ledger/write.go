@@ -54,6 +54,8 @@ type batch struct {
 	touched  map[[16]byte]bool // records whose head this batch moves
 	feeds    map[uint32]feedDelta
 	postings postings
+	items    map[uint32][]uint64   // entries written into feeds that may be followed, ascending
+	puts     map[uint32]uint64     // one past the last of those that is a record
 	gate     map[uint32]*gateCount // by standard; nil until something is counted
 	bytes    int                   // about what the transaction will count
 	alone    bool                  // of one job that is alone
@@ -183,6 +185,7 @@ func (l *Ledger) write() {
 		}
 		b := l.newBatch()
 		waiting = l.fill(b, waiting)
+		l.foresee(b)
 		l.buildAll(b)
 		l.assemble(b)
 		l.settle()
@@ -223,6 +226,8 @@ func (l *Ledger) newBatch() *batch {
 		touched:  map[[16]byte]bool{},
 		feeds:    map[uint32]feedDelta{},
 		postings: postings{},
+		items:    map[uint32][]uint64{},
+		puts:     map[uint32]uint64{},
 		iat:      l.o.Now().Unix(),
 		finished: make(chan error, 1),
 	}

@@ -77,6 +77,17 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, f feed, page 
 	} else if of.agreement != "" && len(page.Items) > 0 {
 		return fmt.Errorf("acknowledgement: %w: without a receipt", judge.ErrLied)
 	}
+	// With the receipt, in one transaction; one that does not verify is no reason to
+	// forget the receipt.
+	var lie error
+	if len(a.GetCosignature()) > 0 && of.log == s.o.Self {
+		signed, err := cosigned(page, a.GetCosignature(), m)
+		if err != nil {
+			lie = fmt.Errorf("cosignature: %w: %w", judge.ErrLied, err)
+		} else {
+			ack.Cosigned = &ledger.Cosigned{Witness: to, Checkpoint: page.Checkpoint, Note: signed}
+		}
+	}
 	if err := f.acknowledged(ctx, to, ack); err != nil {
 		return err
 	}
@@ -84,14 +95,7 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, f feed, page 
 	k := toldKey{to, of.log}
 	s.told[k] = max(s.told[k], page.Checkpoint.Size)
 	s.mu.Unlock()
-	if len(a.GetCosignature()) == 0 || of.log != s.o.Self {
-		return nil
-	}
-	signed, err := cosigned(page, a.GetCosignature(), m)
-	if err != nil {
-		return fmt.Errorf("cosignature: %w: %w", judge.ErrLied, err)
-	}
-	return s.o.Ledger.Cosign(ctx, to, page.Checkpoint, signed)
+	return lie
 }
 
 // maxLate is the most receipts that a receiver may repeat.

@@ -28,6 +28,10 @@ type feed interface {
 	consistency(from, to uint64) ([]tlog.Hash, error)
 	// disclose logs, durably, that a page is about to be sent.
 	disclose(ctx context.Context, to name.Council, p *page) error
+	// follow says that everything is sent, and that what comes next is about to be. The
+	// feed is then for one stream to one council; stop ends that.
+	follow(to name.Council)
+	stop()
 	// acknowledged keeps what a receiver did with a page, checked against it.
 	acknowledged(ctx context.Context, to name.Council, a ledger.Ack) error
 	// late keeps a receipt for a page of an earlier stream, which it checks.
@@ -56,6 +60,7 @@ type ownFeed struct {
 	s         *Syncer
 	f         *ledger.Feed
 	suspended bool
+	follower  *ledger.Follower // nil until the stream has caught up
 }
 
 func (o *ownFeed) of() feedOf {
@@ -83,8 +88,16 @@ func (o *ownFeed) consistency(from, to uint64) ([]tlog.Hash, error) {
 }
 
 func (o *ownFeed) disclose(ctx context.Context, to name.Council, p *page) error {
-	return o.s.o.Ledger.Disclose(ctx, o.f, to, p.Items)
+	return o.s.o.Ledger.Disclose(ctx, o.f, to, p.Items, o.follower)
 }
+
+func (o *ownFeed) follow(to name.Council) {
+	if o.follower == nil && o.f.Agreement != "" && !o.suspended {
+		o.follower = o.s.o.Ledger.Follow(o.f, to)
+	}
+}
+
+func (o *ownFeed) stop() { o.follower.Stop() }
 
 func (o *ownFeed) acknowledged(ctx context.Context, to name.Council, a ledger.Ack) error {
 	return o.s.o.Ledger.Acknowledge(ctx, o.f, to, a)

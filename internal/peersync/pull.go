@@ -261,9 +261,22 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 		// Of the whole a member knows no more than we do.
 		d.Offered = src.Records + s.added(src, d)
 	} else if len(b.GetGone()) > 0 {
+		if d.Met != nil {
+			if err := s.o.Ledger.Meet(ctx, *d.Met, nil); err != nil {
+				return nil, nil, err
+			}
+		}
 		return nil, nil, fmt.Errorf("batch: %w: a council withdraws by events of its own", judge.ErrLied)
 	}
 	receipt, err := s.o.Ledger.Receive(ctx, src, d)
+	if errors.Is(err, ledger.ErrUnplaced) && d.Met != nil {
+		// Another stream of the council overtook this one in that moment: its log is
+		// asked how the two hang together.
+		if d, err = c.Delivery(ctx, src, pageOf(b, p.key, by)); err != nil {
+			return nil, nil, err
+		}
+		receipt, err = s.o.Ledger.Receive(ctx, src, d)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -219,6 +219,11 @@ func (f *footprintFeed) item(h *footprint.Held, signers []name.Council) (token [
 	return nil, h.View.Version > 1, nil // of version 1 nothing was ever let through
 }
 
+// follow does nothing: what a footprint lets out comes from its other members, too.
+func (f *footprintFeed) follow(name.Council) {}
+
+func (f *footprintFeed) stop() {}
+
 func (f *footprintFeed) disclose(ctx context.Context, to name.Council, p *page) error {
 	list := make([]uint64, len(p.Items))
 	for i, it := range p.Items {

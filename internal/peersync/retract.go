@@ -39,7 +39,7 @@ func (c *contributor) sendWithdrawals(ctx context.Context, f *ledger.Feed) error
 		for i, it := range page.Items {
 			offers[i] = offer{entry: footprint.Entry{Token: it.Token}, index: it.Index, event: it.Index, item: true}
 		}
-		if err := c.s.o.Ledger.Disclose(ctx, f, c.footprint, page.Items); err != nil {
+		if err := c.s.o.Ledger.Disclose(ctx, f, c.footprint, page.Items, nil); err != nil {
 			return err
 		}
 		got, err := c.contribute(ctx, f, page.Cursor, offers)

@@ -120,7 +120,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		if max(h.GetCursor(), h.GetWithdrawn()) > size {
 			return refuse(codeBeyond, "you ask from beyond the end of our log")
 		}
-		return &ownFeed{s, f, suspended}, nil
+		return &ownFeed{s: s, f: f, suspended: suspended}, nil
 	}
 	if h.GetFeed() == noticesFeed {
 		// Made when first asked for: the stream then waits for what may come,
@@ -209,6 +209,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 	var last time.Time // when a page was last sent
 	beat := time.NewTimer(0)
 	defer beat.Stop()
+	defer f.stop()
 	due, live := true, true // live: the last page was
 	for {
 		changed := f.changed()
@@ -246,6 +247,9 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 			if !page.Live {
 				continue // there is more, or what there is of it is still being matched
 			}
+		}
+		if page.Live {
+			f.follow(to)
 		}
 		select {
 		case <-changed:

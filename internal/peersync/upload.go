@@ -122,7 +122,7 @@ func (u *upload) send(ctx context.Context, page ledger.Page) error {
 		return err
 	}
 	// Durable before a byte leaves. It fails when the feed was closed meanwhile.
-	if err := u.c.s.o.Ledger.Disclose(ctx, u.f, u.c.footprint, page.Items); err != nil {
+	if err := u.c.s.o.Ledger.Disclose(ctx, u.f, u.c.footprint, page.Items, nil); err != nil {
 		return err
 	}
 	p.next = max(p.since+1, page.Cursor)
