@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Resume finishes what a crash may have left half done: an agreement that we
@@ -70,7 +74,11 @@ func (b *Book) Settle(ctx context.Context) error {
 	now := b.o.Now()
 	var errs []error
 	for _, f := range b.o.Ledger.Feeds() {
-		if f.Agreement == "" || f.Closed() {
+		if f.Agreement == "" {
+			continue
+		}
+		if f.Closed() {
+			errs = append(errs, b.leaveOut(ctx, f, now))
 			continue
 		}
 		for _, st := range b.Texts(f.Agreement, now) {
@@ -86,7 +94,7 @@ func (b *Book) Settle(ctx context.Context) error {
 					continue
 				}
 				if g, err := b.o.Ledger.Feed(f.Agreement, cur.Digest); err == nil && g.Ready {
-					errs = append(errs, b.o.Ledger.Supersede(ctx, f, g))
+					errs = append(errs, b.o.Ledger.Supersede(ctx, f, g), b.leaveOut(ctx, f, now))
 				}
 			}
 		}
@@ -102,6 +110,49 @@ func (b *Book) Settle(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// leaveOut tells the receivers of a text of ours that a later version, which is in
+// force, leaves out that theirs has ended: they are no party to the later one and
+// learn of it by nothing else. They delete what they hold and receipt it, as at any
+// end. It says so once.
+func (b *Book) leaveOut(ctx context.Context, f *ledger.Feed, now time.Time) error {
+	cur, ok := b.Status(f.Agreement, now)
+	if !ok || !cur.InForce() || cur.Digest == f.Digest {
+		return nil
+	}
+	out := slices.DeleteFunc(slices.Clone(f.To), func(c name.Council) bool { return slices.Contains(cur.Agreement.To, c) })
+	if len(out) == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(b.Texts(f.Agreement, now), func(st agreement.Status) bool {
+		return st.Digest == f.Digest && st.Phase == agreement.Superseded
+	})
+	if i < 0 {
+		return nil // it has ended, so they have been told
+	}
+	old := b.Texts(f.Agreement, now)[i].Agreement
+	end := agreement.Notice{Ref: old.Ref(), Reason: fmt.Sprintf("version %d leaves %s out", cur.Agreement.Version, listed(out)), At: now.UTC().Truncate(time.Second)}
+	v, err := strictjson.Decode(strictjson.Canonical(end.Body()), strictjson.DefaultLimits())
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	if _, _, err := b.o.Ledger.AppendNotice(ctx, event.KindAgreementEnd, end.Body(), out...); err != nil {
+		return fmt.Errorf("tell who is left out of %s: %w", f.Agreement, err)
+	}
+	return b.Say(b.o.Self, event.KindAgreementEnd, v)
+}
+
+// listed joins councils by "and".
+func listed(cs []name.Council) string {
+	var b strings.Builder
+	for i, c := range cs {
+		if i > 0 {
+			b.WriteString(" and ")
+		}
+		b.WriteString(string(c))
+	}
+	return b.String()
 }
 
 // over reports whether what a source holds is held under nothing any more, and

@@ -45,6 +45,11 @@ func (x *Explainer) Partners(withheld bool) ([]api.PartnerReply, error) {
 						}
 					}
 				}
+				left, err := x.leftOut(v, a, connected)
+				if err != nil {
+					return err
+				}
+				out = append(out, left...)
 			} else if open && (slices.Contains(a.To, x.o.Self) || x.o.AsksFor(a) != "") {
 				p, err := x.receivingFrom(v, a, s, slices.Contains(connected, a.From), withheld)
 				if err != nil {
@@ -68,6 +73,35 @@ func (x *Explainer) Partners(withheld bool) ([]api.PartnerReply, error) {
 		}
 	}
 	return out, err
+}
+
+// leftOut returns the receivers of earlier texts of an agreement of ours that the
+// present one leaves out, for as long as they have not said that they deleted what
+// they hold.
+func (x *Explainer) leftOut(v *ledger.View, now *agreement.Agreement, connected []name.Council) (out []api.PartnerReply, err error) {
+	for _, f := range x.o.Ledger.Feeds() {
+		if f.Agreement != now.Name || f.Digest == now.Digest() || !f.Closed() {
+			continue
+		}
+		for _, c := range f.To {
+			if slices.Contains(now.To, c) {
+				continue
+			}
+			p, err := v.Partner(f, c)
+			if err != nil {
+				return nil, err
+			}
+			if p.Held == 0 || p.Done {
+				continue
+			}
+			out = append(out, api.PartnerReply{
+				Council: c, Agreement: f.Agreement, Direction: "to", Connected: slices.Contains(connected, c),
+				Offered: f.Records, Held: p.Held, Outstanding: p.Held, LastAt: p.LastAck,
+				Behind: fmt.Sprintf("version %d leaves it out, and it has not said that it deleted %s", now.Version, plural(p.Held, "record")),
+			})
+		}
+	}
+	return out, nil
 }
 
 func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agreement.Status, s *peersync.Syncer, connected bool) (api.PartnerReply, error) {
