@@ -122,6 +122,13 @@ type Config struct {
 	// never, and then "stile standard measure --publish" does it by hand.
 	MeasureEvery int `yaml:"measure_every"`
 
+	// SignedTokens asks partners for a signature of its own in every record that
+	// they send, so that other SD-JWT programs can verify what is held here. Without
+	// it a record is proved by its place in its council's signed log, which Stile
+	// verifies and they do not. It costs the partner one signature a record, once.
+	// Default false. A node of an older Stile refuses a file that has this key.
+	SignedTokens bool `yaml:"signed_tokens"`
+
 	// Feeds are the registers that the running node takes in by itself; see
 	// [Feed]. Default none. A node of an older Stile refuses a file that has this
 	// key.

@@ -417,7 +417,7 @@ func (n *Node) Run(ctx context.Context) error {
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
 		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
-		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations,
+		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations, Signed: n.cfg.SignedTokens,
 	})
 	n.mu.Lock()
 	n.net, n.sync, n.since = net, s, n.now().UTC()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/record"
 )
 
@@ -15,16 +16,16 @@ import (
 // its own until somebody needs one that stands alone: other SD-JWT tools, a
 // footprint, a partner that asks for it. Then it is made, and kept from then on:
 //
-//	p index8   the ES256 signature of the token of the entry, 64 bytes
+//	R index8   the ES256 signature of the token of the entry, 64 bytes
 
-func signatureKey(index uint64) []byte { return numKey('p', index) }
+func signatureKey(index uint64) []byte { return numKey('R', index) }
 
 // SignTokens gives every record token among items of this log its own signature;
 // events have theirs. One that was made before is used again. It returns once the new
 // ones are durable.
 //
 // The error wraps [keys.ErrNoFormer] for a record that was logged under a record key
-// that is not here any more; items is then as it was.
+// that is not here any more; the others have their signatures all the same.
 func (l *Ledger) SignTokens(ctx context.Context, items []PageItem) error {
 	tokens, stored := make([]*record.Token, len(items)), make([][]byte, len(items))
 	err := l.View(func(v *View) error {
@@ -51,13 +52,18 @@ func (l *Ledger) SignTokens(ctx context.Context, items []PageItem) error {
 			tokens[i], made[i], errs[i] = l.signToken(tokens[i], stored[i])
 		}
 	})
+	var missing error
 	for i, err := range errs {
-		if err != nil {
+		switch {
+		case errors.Is(err, keys.ErrNoFormer):
+			if tokens[i] = nil; missing == nil {
+				missing = fmt.Errorf("sign tokens: entry %d: %w", items[i].Index, err)
+			}
+		case err != nil:
 			return fmt.Errorf("sign tokens: entry %d: %w", items[i].Index, err)
 		}
 	}
-	err = l.keepSignatures(ctx, items, made)
-	if err != nil {
+	if err := l.keepSignatures(ctx, items, made); err != nil {
 		return fmt.Errorf("sign tokens: %w", err)
 	}
 	for i, t := range tokens {
@@ -65,7 +71,7 @@ func (l *Ledger) SignTokens(ctx context.Context, items []PageItem) error {
 			items[i].Token = t.Bytes()
 		}
 	}
-	return nil
+	return missing
 }
 
 // signToken returns a token with its signature, and that signature if it is not the
@@ -120,7 +126,7 @@ func (l *Ledger) SignToken(ctx context.Context, ver *Version) (*record.Token, er
 // Signatures counts the tokens that were given a signature of their own.
 func (v *View) Signatures() (n int) {
 	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, []byte{'p'}
+	o.PrefetchValues, o.Prefix = false, []byte{'R'}
 	it := v.txn.NewIterator(o)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {

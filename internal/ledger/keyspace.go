@@ -17,7 +17,7 @@ import (
 //	t level1 tile8           hash tile, 32 bytes a hash, the right-most may be partial
 //	c                        signed checkpoint (a note), size and root equal to the tiles
 //	C                        the checkpoint published last (a note): see published.go
-//	p index8                 signature of a record's token, 64 bytes: see alone.go
+//	R index8                 signature of a record's token, 64 bytes: see alone.go
 //	w council                latest cosignature by a witness: see witness.go
 //	h record16               head of one of our records
 //	s standard4 index8       record16, for the current version of every live record
@@ -28,6 +28,8 @@ import (
 //	K key4                   key id: numbers used in entries
 //	F feed4                  feed: JSON, see feed.go
 //	f feed4 index8           item of a feed: kind1 record16
+//	g feed4                  counters of a feed: records8 end8
+//	p feed4 council          how far a council has come in a feed: JSON, see partner.go
 //	m feed4 record16         where a record stands in a feed: kind1 index8
 //	B feed4                  how far a feed is matched: matched8 upto8 looked8 of8 again1, see matching.go
 //	D index4                 index by the value at a field: JSON, see postings.go

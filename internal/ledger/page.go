@@ -36,6 +36,9 @@ const (
 	MaxPageBytes = 2 << 20 // of tokens; one that is longer makes a page of its own
 )
 
+// signatureRoom is how much longer SignTokens makes a token.
+const signatureRoom = 86
+
 // Page reads a feed from a cursor on.
 func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) { return l.page(f, cursor, false) }
 
@@ -116,7 +119,7 @@ func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 		// above. What goes beyond the limit is left to the next page.
 		size = 0
 		for i, w := range wants {
-			if size += len(w.token); i > 0 && size > MaxPageBytes {
+			if size += len(w.token) + signatureRoom; i > 0 && size > MaxPageBytes {
 				p.Live, p.Cursor, wants = false, w.index, wants[:i]
 				break
 			}

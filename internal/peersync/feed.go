@@ -2,6 +2,7 @@ package peersync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -23,6 +25,8 @@ type feed interface {
 	changed() <-chan struct{}
 	// page reads from a cursor on; an empty page is live.
 	page(cursor uint64) (*page, error)
+	// sign gives the records of a page signatures of their own.
+	sign(ctx context.Context, p *page) error
 	// size is that of the newest checkpoint of the log.
 	size() uint64
 	consistency(from, to uint64) ([]tlog.Hash, error)
@@ -79,6 +83,14 @@ func (o *ownFeed) page(cursor uint64) (*page, error) {
 		return nil, err
 	}
 	return &page{Page: *p}, nil
+}
+
+func (o *ownFeed) sign(ctx context.Context, p *page) error {
+	err := o.s.o.Ledger.SignTokens(ctx, p.Items)
+	if errors.Is(err, keys.ErrNoFormer) {
+		return nil // its place in the log proves it
+	}
+	return err
 }
 
 func (o *ownFeed) size() uint64 { return o.s.o.Ledger.Size() }

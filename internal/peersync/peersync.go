@@ -96,6 +96,7 @@ type Options struct {
 	Footprints    Footprints
 	Book          Book
 	Confirmations *Confirmations
+	Signed        bool             // partners are asked for records with signatures of their own
 	Log           *slog.Logger     // default discards
 	Now           func() time.Time // default time.Now
 }

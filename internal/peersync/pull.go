@@ -354,7 +354,7 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 		return nil, nil, wire.ErrNotMember
 	}
 	known := s.o.Ledger.Known(src.From)
-	h := &wirepb.Hello{Version: wirepb.Version, Feed: noticesFeed, Cursor: src.Cursor, TreeSize: known.Size, Checkpoint: known.Note}
+	h := &wirepb.Hello{Version: wirepb.Version, Feed: noticesFeed, Cursor: src.Cursor, TreeSize: known.Size, Checkpoint: known.Note, Signed: s.o.Signed}
 	if src.Agreement == "" {
 		c, err := s.o.Judge.Notices(src.From)
 		return c, h, err

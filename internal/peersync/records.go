@@ -97,6 +97,9 @@ func (f *footprintFeed) of() feedOf {
 	return feedOf{log: f.r.name, agreement: f.doc.Name, digest: f.doc.Digest(), suspended: f.suspended, beat: recordsBeat}
 }
 
+// sign does nothing: each was brought with its council's signature.
+func (f *footprintFeed) sign(context.Context, *page) error { return nil }
+
 func (f *footprintFeed) changed() <-chan struct{} { return f.r.f.Changed() }
 
 func (f *footprintFeed) size() uint64 {

@@ -223,6 +223,9 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		from := max(seen, s.told[toldKey{to, of.log}])
 		s.mu.Unlock()
 		page, err := f.page(cursor)
+		if err == nil && h.GetSigned() {
+			err = f.sign(ctx, page)
+		}
 		if err != nil {
 			return err
 		}

@@ -40,6 +40,8 @@ type town struct {
 	world *wire.Memory
 	dir   *directory.Directory
 	rings map[name.Council]*keys.Ring
+
+	signed bool // councils that run from now on ask for signed tokens
 }
 
 // warm makes what Badger makes once in a process and shares, an encoder and a
@@ -265,7 +267,7 @@ func (w *town) runWith(c name.Council, std *standard.Standard, now func() time.T
 			Directory: w.dir, Ledger: l, Standards: l.Standard, Now: now, Last: l.Last,
 			Stopped: func(name.Council) { h.Refresh() },
 			Prove:   func(log, member name.Council) ledger.Prover { return peersync.Prove(h.net, time.Now, log, member) },
-		}), Network: h.net, Agreements: h.book, Log: w.log(c),
+		}), Network: h.net, Agreements: h.book, Log: w.log(c), Signed: w.signed,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

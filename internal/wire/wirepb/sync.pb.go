@@ -23,9 +23,10 @@
 // receipt and without cosignature, since they may not have arrived. A batch may
 // come twice and then changes nothing.
 //
-// The receiver believes nothing here for its own sake. What it believes are
-// signatures: of the tokens, and of the checkpoint with the proofs that lead
-// from the tokens to it. The sharer checks the agreement against its own.
+// The receiver believes nothing here for its own sake. What it believes are the two
+// signatures of the checkpoint, by the sharer's log key and by its record key, and the
+// proofs that lead from the tokens to it; of events, which travel alone elsewhere,
+// and of a footprint's records also their own. The sharer checks the agreement against its own.
 //
 // # Rules for change
 //
@@ -208,7 +209,11 @@ type Hello struct {
 	Signers uint32 `protobuf:"varint,7,opt,name=signers,proto3" json:"signers,omitempty"`
 	// The first index of the sharer's log of which no withdrawal has been carried out
 	// yet. It is beyond the cursor once the agreement was suspended.
-	Withdrawn     uint64 `protobuf:"varint,8,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
+	Withdrawn uint64 `protobuf:"varint,8,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
+	// The records are to come as tokens that stand alone, each with its council's own
+	// signature. Without it a record of a council's log may come without: its place in
+	// the log proves it. A sharer that no longer has the key sends it without all the same.
+	Signed        bool `protobuf:"varint,9,opt,name=signed,proto3" json:"signed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -297,6 +302,13 @@ func (x *Hello) GetWithdrawn() uint64 {
 		return x.Withdrawn
 	}
 	return 0
+}
+
+func (x *Hello) GetSigned() bool {
+	if x != nil {
+		return x.Signed
+	}
+	return false
 }
 
 // Batch carries part of a feed, in the order of the log, and proves it to one
@@ -716,7 +728,7 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x05batch\x18\x02 \x01(\v2\x14.stile.sync.v1.BatchH\x00R\x05batch\x12&\n" +
 	"\x03ack\x18\x03 \x01(\v2\x12.stile.sync.v1.AckH\x00R\x03ack\x12/\n" +
 	"\x06refuse\x18\x04 \x01(\v2\x15.stile.sync.v1.RefuseH\x00R\x06refuseB\x06\n" +
-	"\x04kind\"\xed\x01\n" +
+	"\x04kind\"\x85\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04feed\x18\x02 \x01(\tR\x04feed\x12)\n" +
@@ -727,7 +739,8 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"checkpoint\x18\x06 \x01(\fR\n" +
 	"checkpoint\x12\x18\n" +
 	"\asigners\x18\a \x01(\rR\asigners\x12\x1c\n" +
-	"\twithdrawn\x18\b \x01(\x04R\twithdrawn\"\xce\x02\n" +
+	"\twithdrawn\x18\b \x01(\x04R\twithdrawn\x12\x16\n" +
+	"\x06signed\x18\t \x01(\bR\x06signed\"\xce\x02\n" +
 	"\x05Batch\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.stile.sync.v1.ItemR\x05items\x12\x1e\n" +
 	"\n" +
