@@ -22,7 +22,7 @@ build:
 	@for cmd in stile stile-audit; do \
 		if [ -d cmd/$$cmd ]; then \
 			echo "build bin/$$cmd"; \
-			$(GO) build -trimpath -o bin/$$cmd ./cmd/$$cmd || exit 1; \
+			$(GO) build -trimpath -ldflags="-s -w" -o bin/$$cmd ./cmd/$$cmd || exit 1; \
 		else \
 			echo "build bin/$$cmd: cmd/$$cmd is not written yet, skipped"; \
 		fi; \

@@ -229,7 +229,14 @@ func (l *Ledger) Hold(ctx context.Context, std name.Standard, held []Held, taken
 		return err
 	}
 	return l.do(ctx, false, func(t *tx) error {
+		some, err := t.holdsSome(k.number)
+		if err != nil {
+			return err
+		}
 		for _, ref := range taken {
+			if !some {
+				break
+			}
 			key := heldKey(k.number, ref)
 			if _, err := t.lookup(key); err == nil {
 				t.remove(key)
@@ -241,9 +248,36 @@ func (l *Ledger) Hold(ctx context.Context, std name.Standard, held []Held, taken
 				return err
 			}
 			t.set(heldKey(k.number, h.Reference), b)
+			t.l.w.held[k.number] = true
 		}
 		return nil
 	})
+}
+
+// holdsSome reports whether offers in a standard may be held back. Once there was one it
+// says so until the ledger is opened again: an import into a standard of which
+// nothing was ever held looks for none.
+func (t *tx) holdsSome(std uint32) (bool, error) {
+	w := &t.l.w
+	if some, known := w.held[std]; known {
+		return some, nil
+	}
+	if w.held == nil {
+		w.held = map[uint32]bool{}
+	}
+	err := t.l.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues, o.Prefix = false, numKey4('x', std)
+		it := txn.NewIterator(o)
+		defer it.Close()
+		it.Rewind()
+		w.held[std] = it.Valid()
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return w.held[std], nil
 }
 
 func heldKey(std uint32, reference string) []byte {

@@ -42,9 +42,10 @@ type job struct {
 
 // writer is the state that only the writing goroutine touches.
 type writer struct {
-	next     uint64 // index of the next entry
-	inflight *batch // being committed; nil when none is
-	marks    int    // of refused offers: see gate.go
+	next     uint64          // index of the next entry
+	inflight *batch          // being committed; nil when none is
+	marks    int             // of refused offers: see gate.go
+	held     map[uint32]bool // by standard: see tx.holdsSome
 }
 
 // A batch is one group commit in the making.
@@ -59,6 +60,8 @@ type batch struct {
 	gate     map[uint32]*gateCount // by standard; nil until something is counted
 	bytes    int                   // about what the transaction will count
 	alone    bool                  // of one job that is alone
+	fresh    bool                  // nothing is read through read
+	read     *badger.Txn           // what was committed when it was begun; nil until something is looked up
 	jobs     []*job                // told when the batch is durable
 	after    []func()              // run when the batch is durable, before the jobs are told
 	tree     *tlog.Tree
@@ -184,6 +187,7 @@ func (l *Ledger) write() {
 			l.settle()
 		}
 		b := l.newBatch()
+		b.fresh = waiting[0].alone // it walks the store and may change it beside the batch
 		waiting = l.fill(b, waiting)
 		l.foresee(b)
 		l.buildAll(b)
@@ -393,6 +397,10 @@ func (l *Ledger) assemble(b *batch) {
 // it is: a crash before leaves the log at the last checkpoint, after it at the
 // new one. There is no state between for recovery to mend.
 func (l *Ledger) commit(b *batch) {
+	if b.read != nil {
+		b.read.Discard()
+		b.read = nil
+	}
 	if l.failed.Load() != nil {
 		l.finish(b, *l.failed.Load())
 		return
@@ -468,15 +476,26 @@ func (l *Ledger) lookup(b *batch, key []byte) ([]byte, error) {
 			return v, nil
 		}
 	}
-	var v []byte
-	err := l.db.View(func(txn *badger.Txn) (err error) {
-		v, err = valueOf(txn, key)
-		return err
-	})
-	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrStorage) {
-		err = fmt.Errorf("%w: %w", ErrStorage, err) // of the transaction itself
+	if b.fresh {
+		var v []byte
+		err := l.db.View(func(txn *badger.Txn) (err error) {
+			v, err = valueOf(txn, key)
+			return err
+		})
+		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrStorage) {
+			err = fmt.Errorf("%w: %w", ErrStorage, err) // of the transaction itself
+		}
+		return v, err
 	}
-	return v, err
+	// A transaction for each of a thousand keys costs as much as the reading. What was
+	// committed since this one began is in the batch in flight.
+	if b.read == nil {
+		if l.db.IsClosed() {
+			return nil, fmt.Errorf("%w: the store is closed", ErrStorage)
+		}
+		b.read = l.db.NewTransaction(false)
+	}
+	return valueOf(b.read, key)
 }
 
 func (l *Ledger) newSeed() (s record.Seed, err error) {
