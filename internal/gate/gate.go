@@ -186,9 +186,13 @@ func (g *Gate) judgeAll(ctx context.Context, std *standard.Standard, records []a
 
 // decode reads what was offered.
 func (g *Gate) decode(raw []byte) (any, error) {
+	return strictjson.Decode(raw, g.limits())
+}
+
+func (g *Gate) limits() strictjson.Limits {
 	limits := strictjson.DefaultLimits()
 	limits.Bytes = g.o.RecordBytes
-	return strictjson.Decode(raw, limits)
+	return limits
 }
 
 // Judge reads and validates one record. It returns an offer or problems. It implements
@@ -200,7 +204,7 @@ func (g *Gate) Judge(std *standard.Standard, raw []byte) (*ledger.Offer, []stand
 
 // judge is Judge, and returns what it read as well.
 func (g *Gate) judge(std *standard.Standard, raw []byte) (*ledger.Offer, any, []standard.Problem) {
-	v, err := g.decode(raw)
+	v, canonical, err := strictjson.DecodeCanonical(raw, g.limits())
 	if err != nil {
 		var e *strictjson.Error
 		if errors.As(err, &e) {
@@ -215,7 +219,7 @@ func (g *Gate) judge(std *standard.Standard, raw []byte) (*ledger.Offer, any, []
 	if !ok {
 		return nil, v, []standard.Problem{{Rule: "type", Detail: "a record must be a JSON object"}}
 	}
-	o, err := g.o.Ledger.Offer(std, body)
+	o, err := g.o.Ledger.OfferCanonical(std, body, canonical)
 	if err == nil {
 		return o, v, nil
 	}

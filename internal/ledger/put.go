@@ -100,6 +100,12 @@ func plain(v any, depth int) bool {
 // *record.Refusal when no token can be made of it, ErrNotFound when the
 // standard is not adopted. Offer keeps body.
 func (l *Ledger) Offer(std *standard.Standard, body map[string]any) (*Offer, error) {
+	return l.OfferCanonical(std, body, strictjson.Canonical(body))
+}
+
+// OfferCanonical is [Ledger.Offer] for whoever has the canonical form of body at hand, as
+// [strictjson.DecodeCanonical] gives it. It keeps both.
+func (l *Ledger) OfferCanonical(std *standard.Standard, body map[string]any, canonical []byte) (*Offer, error) {
 	key, err := std.Key(body)
 	if err != nil {
 		return nil, err
@@ -109,7 +115,7 @@ func (l *Ledger) Offer(std *standard.Standard, body map[string]any) (*Offer, err
 		return nil, err
 	}
 	o := &Offer{std: known, record: l.o.Keys.RecordID(std.Name().Line(), key).Bytes(), body: body}
-	o.canon = strictjson.Canonical(body)
+	o.canon = canonical
 	if len(o.canon) > plainBytes || !plain(body, plainDepth) {
 		// The writer gives out the record's place in the log before its token
 		// is made, so that nothing may go wrong with that: try it here, with

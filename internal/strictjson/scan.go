@@ -153,7 +153,11 @@ func (d *decoder) escaped(start, i int) (string, *Error) {
 			if len(buf) > d.lim.StringLen {
 				return "", d.tooLong()
 			}
-			return string(buf), nil
+			out := string(buf)
+			if !d.other { // start is behind the opening quotation mark
+				d.other = string(AppendString(nil, out)) != s[start-1:d.i]
+			}
+			return out, nil
 		case c < 0x20:
 			d.i = i
 			return "", d.fail(RuleSyntax, "escape control characters in strings, such as \\n for a new line")

@@ -104,6 +104,25 @@ func Decode(b []byte, lim Limits) (any, error) {
 	return v, nil
 }
 
+// DecodeCanonical is [Decode] and [Canonical] of what it returns. A text that is canonical
+// as it stands is told in passing and is not printed again: then canonical is b.
+func DecodeCanonical(b []byte, lim Limits) (v any, canonical []byte, err error) {
+	lim = lim.orDefault()
+	d := decoder{lim: lim, depth: lim.Depth, values: lim.Values}
+	var room [24]member
+	d.stack = room[:0]
+	v, e := d.text(b)
+	if e != nil {
+		e.Pointer = d.pointer()
+		return nil, nil, e
+	}
+	if !d.other {
+		return v, b, nil
+	}
+	// No longer than b: every escape has a form that is as short as any.
+	return v, AppendCanonical(make([]byte, 0, len(b)), v), nil
+}
+
 type member struct {
 	key string
 	val any
@@ -119,6 +138,7 @@ type decoder struct {
 	lim    Limits
 	stack  []member // members and elements of the containers that are still open
 	path   []string // reference tokens of an error's place, innermost first
+	other  bool     // the text is not canonical
 }
 
 func (d *decoder) text(b []byte) (any, *Error) {
@@ -181,6 +201,7 @@ func (d *decoder) space() {
 		switch d.s[d.i] {
 		case ' ', '\n', '\r', '\t':
 			d.i++
+			d.other = true
 		default:
 			return
 		}
@@ -257,6 +278,9 @@ func (d *decoder) object() (any, *Error) {
 		key, err := d.str()
 		if err != nil {
 			return nil, err
+		}
+		if !first && !d.other {
+			d.other = compareUTF16(d.stack[len(d.stack)-1].key, key) >= 0
 		}
 		d.space()
 		if d.i >= len(d.s) || d.s[d.i] != ':' {

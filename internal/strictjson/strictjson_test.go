@@ -220,6 +220,15 @@ func stdlib(b []byte) (any, error) {
 }
 
 func check(t *testing.T, b []byte) {
+	if v, err := Decode(b, Limits{}); true {
+		w, printed, werr := DecodeCanonical(b, Limits{})
+		if !reflect.DeepEqual(v, w) || !reflect.DeepEqual(err, werr) || err == nil && string(printed) != string(Canonical(v)) {
+			t.Fatalf("%q is read as %v, %v and printed as it was read as %q, %v", b, v, err, printed, werr)
+		}
+		if again, same, err := DecodeCanonical(printed, Limits{}); werr == nil && (err != nil || !reflect.DeepEqual(again, w) || &same[0] != &printed[0]) {
+			t.Fatalf("%q is canonical and is printed again", printed)
+		}
+	}
 	v, err := Decode(b, Limits{})
 	if err != nil {
 		var e *Error
@@ -332,6 +341,17 @@ func BenchmarkDecodeRecord(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := Decode(in, Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecodeCanonicalRecord(b *testing.B) {
+	in := []byte(record)
+	b.SetBytes(int64(len(in)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := DecodeCanonical(in, Limits{}); err != nil {
 			b.Fatal(err)
 		}
 	}
