@@ -20,6 +20,7 @@ import (
 // until the batch is signed, and for one more offer or job.
 const (
 	maxBatchEntries = 1000
+	smallBatch      = 64 // entries below which a batch takes in more while it waits
 	maxBatchBytes   = 2 << 20
 	maxBatchKeys    = 30_000
 	maxJobBytes     = 13 << 18 // of a single job: 3.25 MiB
@@ -52,6 +53,7 @@ type writer struct {
 type batch struct {
 	sets     map[string][]byte // nil value: delete
 	entries  []*pending
+	built    int               // of entries
 	touched  map[[16]byte]bool // records whose head this batch moves
 	feeds    map[uint32]feedDelta
 	postings postings
@@ -189,6 +191,17 @@ func (l *Ledger) write() {
 		b := l.newBatch()
 		b.fresh = waiting[0].alone // it walks the store and may change it beside the batch
 		waiting = l.fill(b, waiting)
+		l.buildAll(b)
+		for l.w.inflight != nil && len(waiting) == 0 && len(b.entries) < smallBatch && !b.alone {
+			// It has to wait anyhow: who comes meanwhile goes with it.
+			select {
+			case j := <-l.jobs:
+				waiting = l.fill(b, []*job{j})
+				l.buildAll(b)
+			case err := <-l.w.inflight.finished:
+				l.settled(err)
+			}
+		}
 		l.foresee(b)
 		l.buildAll(b)
 		l.assemble(b)
@@ -207,7 +220,11 @@ func (l *Ledger) settle() {
 	if l.w.inflight == nil {
 		return
 	}
-	err := <-l.w.inflight.finished
+	l.settled(<-l.w.inflight.finished)
+}
+
+// settled takes in how the batch in flight ended.
+func (l *Ledger) settled(err error) {
 	l.w.inflight = nil
 	if err != nil {
 		l.fail(err)
@@ -342,10 +359,13 @@ func (l *Ledger) roomOnDisk() error {
 	return nil
 }
 
-// buildAll finds what stands in the log for the batch's entries, on all cores. Events,
-// which travel alone, are signed; of records the checkpoint is.
+// buildAll finds what stands in the log for the batch's entries, those added since it was
+// called last, on all cores. Events, which travel alone, are signed; of records the
+// checkpoint is.
 func (l *Ledger) buildAll(b *batch) {
-	onAllCores(len(b.entries), 8, func(i int) { l.build(b.entries[i]) })
+	added := b.entries[b.built:]
+	onAllCores(len(added), 8, func(i int) { l.build(added[i]) })
+	b.built = len(b.entries)
 }
 
 func (l *Ledger) build(p *pending) {
