@@ -71,6 +71,13 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 	if st, ok := n.book.Status(a.Name, n.now()); ok && st.Digest != a.Digest() {
 		out.Widens = agreement.Diff(st.Agreement, a)
 	}
+	if a.From != n.cfg.Council && n.replicas.Replica(a.From) == nil {
+		out.Sender = a.From
+		for _, f := range a.Fields {
+			out.Fields = append(out.Fields, FieldCount{Field: string(f), Class: string(std.Class(f)), Sent: true})
+		}
+		return out, nil
+	}
 	counting := terms.NewPreview(min(in.Samples, 20))
 	if err := n.ledger.Bodies(ctx, a.Standard, counting.Add); err != nil {
 		return nil, err
@@ -117,6 +124,11 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 			Kind: Invalid, Problems: problems,
 			Message: fmt.Sprintf("%s cannot be signed:\n  %s", a.Name, strings.Join(lines, "\n  ")),
 			Try:     "fill in or mend these headings, then stile agreement preview FILE",
+		}
+	}
+	for _, st := range n.book.Texts(a.Name, n.now()) {
+		if st.Digest == a.Digest() && (st.Phase == agreement.Ended || st.Phase == agreement.Superseded) {
+			return nil, fail(Conflict, "give the document the next version number", "version %d of %s is over: %s", a.Version, a.Name, st.Why)
 		}
 	}
 	others := n.replicas.Addressees(a)
@@ -243,7 +255,7 @@ func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*Agreemen
 
 func (n *Node) listAgreements(ctx context.Context, _ Empty) ([]AgreementReply, error) {
 	out := []AgreementReply{}
-	for _, st := range n.book.Standing(n.now()) {
+	for _, st := range n.book.Current(n.now()) {
 		out = append(out, n.reply(st))
 	}
 	return out, nil

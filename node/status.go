@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"github.com/stile-exchange/stile/internal/agreement"
 	"slices"
 	"time"
 
@@ -64,13 +65,12 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 		return nil, err
 	}
 	now := n.now()
-	for _, st := range n.book.Standing(now) {
+	for _, st := range n.book.Current(now) {
 		if !st.InForce() {
 			out.Agreements = append(out.Agreements, n.reply(st))
+			continue
 		}
-		if r := st.Agreement.Review; st.InForce() && r != "" && now.After(r.Time()) {
-			out.Warnings = append(out.Warnings, fmt.Sprintf("agreement %s was due for review on %s", st.Agreement.Name, r))
-		}
+		out.Warnings = append(out.Warnings, dates(st.Agreement, now)...)
 	}
 	if n.cfg.PassphraseFile == "" {
 		out.Warnings = append(out.Warnings, "the keys are not encrypted: whoever can read the folder keys/ can speak for the council")
@@ -92,4 +92,28 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	}
 	out.DiskBytes, err = n.ledger.DiskBytes()
 	return out, err
+}
+
+// soon is how long before a date an officer is told of it.
+const soon = 30 * 24 * time.Hour
+
+// dates says which dates of an agreement in force are near or past.
+func dates(a *agreement.Agreement, now time.Time) (out []string) {
+	if a.Review != "" && now.After(a.Review.Time()) {
+		out = append(out, fmt.Sprintf("agreement %s was due for review on %s", a.Name, a.Review))
+	} else if a.Review != "" && a.Review.Time().Sub(now) < soon {
+		out = append(out, fmt.Sprintf("agreement %s is due for review on %s, %s", a.Name, a.Review, inDays(a.Review.Time().Sub(now))))
+	}
+	if a.Ends != "" && a.Ends.Time().Sub(now) < soon {
+		out = append(out, fmt.Sprintf("agreement %s ends on %s, %s: what was shared under it is then deleted", a.Name, a.Ends, inDays(a.Ends.Time().Sub(now))))
+	}
+	return out
+}
+
+// inDays says how far away an instant is, in whole days begun.
+func inDays(d time.Duration) string {
+	if n := int(d.Hours()/24) + 1; n > 1 {
+		return fmt.Sprintf("in %d days", n)
+	}
+	return "tomorrow or sooner"
 }

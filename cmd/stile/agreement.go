@@ -231,7 +231,8 @@ func (a *app) agreementPreviewCommand() *cobra.Command {
 		Long: `Preview counts the records that the agreement's filter picks now, and says field
 by field what would be sent and what withheld. With --samples it shows rows as
 the partner would see them. It also lists what keeps the agreement from being
-signed. Nothing is signed and nothing is sent.`,
+signed. At a receiver it lists the fields that would come; what they would be
+counted in is known to the sender alone. Nothing is signed and nothing is sent.`,
 		Args: takes(1, 1, "a file or the name of an agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req, err := a.agreementNamed(args[0], version)
@@ -257,9 +258,19 @@ signed. Nothing is signed and nothing is sent.`,
 
 func (a *app) previewed(r node.PreviewReply, named string) {
 	a.printf("%s\n", r.Name)
+	way := agreement.Mode(r.Mode).Way()
+	if r.Sender != "" {
+		a.printf("%s would be the sender: how many of its records these are only it can count\n", r.Sender)
+		t := newTable("FIELD WE MAY SEE", "CLASS")
+		for _, f := range r.Fields {
+			t.add(f.Field, f.Class)
+		}
+		t.write(a.out, "  ")
+		a.previewEnds(r, named)
+		return
+	}
 	t := newTable("#", "")
 	t.add(number(r.Records), "records of the standard")
-	way := agreement.Mode(r.Mode).Way()
 	t.add(number(r.Matched), way.Would)
 	t.add(number(r.Records-r.Matched-r.Errors), "would not: the filter does not pick them")
 	if r.Errors > 0 {
@@ -281,6 +292,12 @@ func (a *app) previewed(r node.PreviewReply, named string) {
 	for i, s := range r.Samples {
 		a.printf("sample %d, as the partner would see it\n%s\n", i+1, pretty(s, "  "))
 	}
+	a.previewEnds(r, named)
+}
+
+// previewEnds says what is different from the version before, and whether the text
+// can be signed.
+func (a *app) previewEnds(r node.PreviewReply, named string) {
 	if len(r.Widens) > 0 {
 		a.printf("against the version before\n")
 		for _, w := range r.Widens {

@@ -258,19 +258,39 @@ func (s *State) Versions(n name.Agreement, now time.Time) []Status {
 	return out
 }
 
-// Status returns the version of an agreement that is in force at the instant
-// now or, when none is, the highest that was proposed.
+// Status returns the version of an agreement that stands at the instant now: the one
+// in force, or the one that would be if nobody had suspended it. When none does it is
+// the highest that was proposed.
 func (s *State) Status(n name.Agreement, now time.Time) (Status, bool) {
 	all := s.Versions(n, now)
 	if len(all) == 0 {
 		return Status{}, false
 	}
 	for _, st := range all {
-		if st.InForce() {
+		if st.stands() {
 			return st, true
 		}
 	}
 	return all[0], true
+}
+
+func (s Status) stands() bool { return s.Phase == InForce || s.Phase == Suspended }
+
+// Current returns what there is to know of an agreement at the instant now, the
+// highest version first: those that wait, for signatures or for their first day, then
+// the one that stands or, when none does, the one that ended last.
+func (s *State) Current(n name.Agreement, now time.Time) (out []Status) {
+	all := s.Versions(n, now)
+	stands := slices.IndexFunc(all, Status.stands)
+	for i, st := range all {
+		switch {
+		case st.Phase == Proposed || st.Phase == Waiting:
+			out = append(out, st)
+		case i == stands || stands < 0 && st.Phase == Ended:
+			return append(out, st)
+		}
+	}
+	return out
 }
 
 // InForce returns the agreements in force at the instant now, sorted by name,

@@ -215,6 +215,47 @@ func TestSupersession(t *testing.T) {
 }
 
 // However the ledgers of the parties are interleaved, the state is the same.
+// What waits does not hide what stands, or what ended last.
+func TestCurrent(t *testing.T) {
+	one := parsed(t)
+	two := parsed(t, "version: 1", "version: 2", "starts: 2026-12-01", "starts: 2027-03-01")
+	three := parsed(t, "version: 1", "version: 3", "starts: 2026-12-01", "starts: 2027-05-01")
+	first := []said{propose(one), sign(from, one), sign(to, one)}
+	second := append(slices.Clone(first), propose(two), sign(from, two), sign(to, two))
+	for _, c := range []struct {
+		why    string
+		said   []said
+		now    string
+		want   string
+		stands string
+	}{
+		{"suspended, an amendment proposed", append(slices.Clone(first), notify(t, to, event.KindAgreementSuspend, one, "2027-01-01"), propose(two)), "2027-02-01", "2 proposed, 1 suspended", "1 suspended"},
+		{"ended, an amendment proposed", append(slices.Clone(first), notify(t, to, event.KindAgreementEnd, one, "2027-01-01"), propose(two)), "2027-02-01", "2 proposed, 1 ended", "2 proposed"},
+		{"in force, an amendment to come", second, "2027-02-01", "2 waiting, 1 in force", "1 in force"},
+		{"in force, an amendment withdrawn", append(slices.Clone(second), notify(t, from, event.KindAgreementEnd, two, "2027-01-01")), "2027-02-01", "1 in force", "1 in force"},
+		{"superseded", append(slices.Clone(second), propose(three)), "2027-04-01", "3 proposed, 2 in force", "2 in force"},
+		{"all over", append(slices.Clone(second), notify(t, from, event.KindAgreementEnd, two, "2027-04-01")), "2027-04-02", "2 ended", "2 ended"},
+	} {
+		s := NewState()
+		for _, e := range c.said {
+			if err := e.apply(t, s); err != nil {
+				t.Fatalf("%s: %v", c.why, err)
+			}
+		}
+		var got []string
+		for _, st := range s.Current(one.Name, day(t, c.now)) {
+			got = append(got, fmt.Sprintf("%d %s", st.Agreement.Version, st.Phase))
+		}
+		if g := strings.Join(got, ", "); g != c.want {
+			t.Errorf("%s: %s, want %s", c.why, g, c.want)
+		}
+		st, _ := s.Status(one.Name, day(t, c.now))
+		if g := fmt.Sprintf("%d %s", st.Agreement.Version, st.Phase); g != c.stands {
+			t.Errorf("%s: %s stands, want %s", c.why, g, c.stands)
+		}
+	}
+}
+
 func TestStateInterleaves(t *testing.T) {
 	three := []string{"to: [saltby.gov.uk]", "to: [saltby.gov.uk, whinfell.gov.uk]", "roles:\n", "roles:\n  whinfell.gov.uk: controller\n", "contacts:\n", "contacts:\n  whinfell.gov.uk: dpo@whinfell.gov.uk\n"}
 	one := parsed(t, three...)

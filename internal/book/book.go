@@ -156,6 +156,17 @@ func (b *Book) Standing(now time.Time) (out []agreement.Status) {
 	return out
 }
 
+// Current returns what there is to know of every agreement: see
+// [agreement.State.Current].
+func (b *Book) Current(now time.Time) (out []agreement.Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.state.Names() {
+		out = append(out, b.state.Current(a, now)...)
+	}
+	return out
+}
+
 // InForce implements peersync.Agreements.
 func (b *Book) InForce(a name.Agreement, now time.Time) (*agreement.Agreement, string) {
 	st, ok := b.Status(a, now)

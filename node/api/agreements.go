@@ -89,6 +89,7 @@ type ConfirmedReply struct {
 // PreviewReply says what an agreement would let out of the records there are.
 type PreviewReply struct {
 	Name     name.Agreement    `json:"name"`
+	Sender   name.Council      `json:"sender,omitempty"` // of what would come to us; only it can count, so nothing is counted here
 	Mode     string            `json:"mode"`
 	Problems []Problem         `json:"problems,omitempty"` // why it cannot be signed yet
 	Records  int               `json:"records"`            // of the standard, looked at
