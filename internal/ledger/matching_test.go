@@ -161,7 +161,7 @@ func TestMatchingBehind(t *testing.T) {
 // matched by index, some by walking, some building the index, with records of every kind
 // that come, change and go meanwhile: each feed holds what its filter picks of a scan.
 func TestIndexNeverChangesWhatMatches(t *testing.T) {
-	rounds := 6
+	rounds := 4
 	if testing.Short() {
 		rounds = 2
 	}
