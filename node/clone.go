@@ -39,6 +39,10 @@ func copyInto(dst, src reflect.Value, omit bool) {
 			}
 			return
 		}
+		if !spaced(raw) {
+			dst.SetBytes(bytes.Clone(raw))
+			return
+		}
 		var b bytes.Buffer
 		if json.Compact(&b, raw) != nil {
 			b.Reset()
@@ -92,4 +96,21 @@ func copyInto(dst, src reflect.Value, omit bool) {
 	default:
 		dst.Set(src)
 	}
+}
+
+// spaced reports whether there is white space in JSON outside its strings, for which a
+// record of a large put is looked through faster than it is compacted.
+func spaced(raw []byte) bool {
+	text := false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '"':
+			text = !text
+		case text && c == '\\':
+			i++
+		case !text && (c == ' ' || c == '\t' || c == '\n' || c == '\r'):
+			return true
+		}
+	}
+	return false
 }

@@ -173,3 +173,12 @@ func fill(r *rand.Rand, v reflect.Value, depth int) {
 		}
 	}
 }
+
+// TestSpaced: white space is found outside strings, and not in them.
+func TestSpaced(t *testing.T) {
+	for in, want := range map[string]bool{`{"a b":"c \" d"}`: false, `{"a":1}`: false, `{"a": 1}`: true, "[1\n]": true, `["\\", 1]`: true, `["\"`: false, ``: false} {
+		if got := spaced([]byte(in)); got != want {
+			t.Errorf("%s: %v", in, got)
+		}
+	}
+}
