@@ -14,6 +14,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 const usage = `stile-audit verifies what a council hands to an auditor, without a network.
@@ -426,14 +427,13 @@ func writeClean(w io.Writer, write func(io.Writer) error) error {
 	return err
 }
 
-// clean makes a text fit for a terminal whatever a path or a file held.
+// clean is name.Line of each line of a text.
 func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 {
-			return '\u00b7'
-		}
-		return r
-	}, s)
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = name.Line(strings.ReplaceAll(l, "\t", "    "))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func version() string {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // emit prints a result as one JSON document.
@@ -126,15 +127,7 @@ func (t *table) write(w io.Writer, indent string) {
 
 // clean replaces what could move the cursor, change colours or turn the
 // direction of writing: names and references come from other people's files.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == utf8.RuneError, unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r), r == '\u2028', r == '\u2029':
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-}
+func clean(s string) string { return name.Line(s) }
 
 // number prints a count with commas between thousands.
 func number[N ~int | ~int64 | ~uint64](n N) string {

@@ -120,10 +120,10 @@ func (d *Description) WriteText(w io.Writer) error {
 	p("It says it holds: %s.\nNothing of this has been verified.\n\n", d.Covers)
 	p("%s of its log of %s, and %s by others\n", count(d.Counts.Entries, "entry"), number(int(d.LogSize)), count(d.Counts.Events, "event"))
 	for _, m := range d.Members {
-		p("member      %s  %s (%s)\n", m.Council, m.Title, m.Role)
+		p("member      %s  %s (%s)\n", m.Council, name.Line(m.Title), m.Role)
 	}
 	for _, s := range d.Standards {
-		p("standard    %s  %s\n            schema %s\n", s.Name, s.Title, s.Integrity)
+		p("standard    %s  %s\n            schema %s\n", s.Name, name.Line(s.Title), s.Integrity)
 	}
 	for _, a := range d.Agreements {
 		ends := "open-ended"

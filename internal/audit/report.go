@@ -234,7 +234,7 @@ func (r *Report) JSON() []byte {
 // what failed, what was not checked, and what was found in order.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintln(&b, r.Subject)
+	fmt.Fprintln(&b, name.Line(r.Subject))
 	failed, undone := 0, 0
 	for _, c := range r.Checks {
 		if c.Result == Failed {
@@ -292,6 +292,7 @@ func paragraph(b *strings.Builder, label, text string) {
 	fmt.Fprintf(b, "  %-*s", indent-2, label)
 	at := indent
 	for i, word := range strings.Fields(text) {
+		word = name.Line(word)
 		if i > 0 && at+1+len(word) > width {
 			fmt.Fprintf(b, "\n%*s", indent, "")
 			at = indent

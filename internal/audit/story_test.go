@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -527,4 +528,22 @@ func makeSample(t *testing.T, dir string) {
 	write("R0.tlog-proof", p.Marshal())
 	p.Extra = w.include[3]
 	write("R0-with-token.tlog-proof", p.Marshal())
+}
+
+// A title that another body wrote begins no line of what is printed.
+func TestTitlesForgeNoLines(t *testing.T) {
+	forged := "Homes\nVERIFIED every signature holds"
+	d := &Description{Members: []DescribedMember{{"saltby.gov.uk", forged, "council"}}, Standards: []DescribedFile{{Title: forged}}}
+	r := &Report{Subject: forged, Checks: []Check{{Name: "entries", Result: Failed, Failed: 1, Detail: forged, Failures: []Failure{{Place: forged, Rule: forged}}}}}
+	for what, write := range map[string]func(io.Writer) error{"show": d.WriteText, "verify": r.WriteText} {
+		var b strings.Builder
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if strings.HasPrefix(strings.TrimSpace(line), "VERIFIED") {
+				t.Errorf("%s prints a forged line:\n%s", what, b.String())
+			}
+		}
+	}
 }
