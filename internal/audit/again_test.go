@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/record"
 )
 
 // TestLetOutByAnotherText: what one text of an agreement took back the next may let
@@ -25,4 +26,30 @@ func TestLetOutByAnotherText(t *testing.T) {
 			t.Errorf("by another text %v: %s", amended, text(r))
 		}
 	}
+}
+
+// TestSentAgainWithinASecond: a link that breaks off has a council log the same
+// disclosure twice. The auditor says so, and nothing is wrong. Any other event twice is.
+func TestSentAgainWithinASecond(t *testing.T) {
+	again := func(w *town, i uint64) {
+		tok, _, err := record.ParseEvent(w.include[i])
+		w.must(err)
+		w.include[w.append(tok)] = tok.Bytes()
+	}
+	w := newTown(t)
+	w.agree()
+	at, token := w.record("R0", "E07000999")
+	again(w, w.send(map[uint64][]byte{at: token}))
+	w.receipt([]uint64{at}, nil)
+	w.checkpoint(true)
+	r := verify(t, w.bundle(MaxChunk), Options{Trust: w.trust()})
+	expect(t, r, CheckDuplicates, OK, "none of them twice", "1 disclosure is the same as one before it")
+	if !r.OK() {
+		t.Errorf("an honest bundle fails:\n%s", text(r))
+	}
+
+	back := w.event(event.KindWithdrawal, event.Withdrawal{Agreement: moving, Version: 1, Record: w.last["R0"].Record, Reason: "no longer matches the agreement", Entry: at}.Body())
+	again(w, back)
+	w.checkpoint(true)
+	expect(t, verify(t, w.bundle(MaxChunk), Options{Trust: w.trust()}), CheckDuplicates, Failed, "none of them twice")
 }

@@ -64,19 +64,18 @@ func (v *verifier) judgeVersions() {
 	chains, twice := v.on(CheckVersions), v.on(CheckDuplicates)
 	newest := make(map[[16]byte]last, len(v.records))
 	seen := make(map[tlog.Hash]struct{}, len(v.records)+len(v.events))
-	again := func(index uint64, h tlog.Hash) bool {
-		if _, ok := seen[h]; ok {
-			twice.failEntry(index, "is the same as an entry before it", "")
-			return true
-		}
+	again := func(h tlog.Hash) bool {
+		_, ok := seen[h]
 		seen[h] = struct{}{}
-		return false
+		return ok
 	}
+	const same = "is the same as an entry before it"
 	for i := range v.records {
 		r := &v.records[i]
 		old, ok := newest[r.record]
 		switch {
-		case again(r.index, r.entry):
+		case again(r.entry):
+			twice.failEntry(r.index, same, "")
 			continue
 		case ok && r.version == old.version:
 			twice.failEntry(r.index, "is a second text of a version that stands before it", "")
@@ -97,9 +96,18 @@ func (v *verifier) judgeVersions() {
 		}
 		newest[r.record] = last{r.version, r.entry, r.standard.Name}
 	}
+	// A council that sends the same once more within a second, since the link broke off,
+	// says so in the same words. What went out is no more for that.
+	resent := 0
 	for i := range v.events {
-		if !again(v.events[i].index, v.events[i].hash) {
+		ev := &v.events[i]
+		switch disclosed := ev.kind == event.KindDisclosure || ev.kind == event.KindFootprintDisclosure; {
+		case !again(ev.hash):
 			twice.pass(1)
+		case disclosed:
+			resent++
+		default:
+			twice.failEntry(ev.index, same, "")
 		}
 	}
 	v.say(CheckVersions, "%s: each is the first, or names by digest the version before it.", count(chains.ok, "record version"))
@@ -107,6 +115,9 @@ func (v *verifier) judgeVersions() {
 		v.say(CheckVersions, "For %s the version before is not in the file.", count(chains.undone, "record version"))
 	}
 	v.say(CheckDuplicates, "%s, none of them twice.", count(twice.ok, "entry"))
+	if resent > 0 {
+		v.say(CheckDuplicates, "Besides, %s the same as one before it: the council sent the same once more within a second, as when a link breaks off.", was(resent, "disclosure"))
+	}
 }
 
 func (v *verifier) sayRecords() {
