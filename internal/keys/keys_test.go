@@ -653,3 +653,20 @@ func TestOneForm(t *testing.T) {
 		}
 	}
 }
+
+// One key in 64 would have an id that begins with a dash.
+func TestIDIsNoFlag(t *testing.T) {
+	for range 600 {
+		k, err := newP256()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := newRecordPublic(&k.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.ID()[0] == '-' {
+			t.Fatal("an id begins with a dash")
+		}
+	}
+}

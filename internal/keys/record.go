@@ -87,7 +87,20 @@ func ask(question func(context.Context) error) (err error) {
 	return question(ctx)
 }
 
-func newP256() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
+// newP256 makes a record key whose id does not begin with "-": an officer types it
+// after a command, where it would be read as a flag.
+func newP256() (*ecdsa.PrivateKey, error) {
+	for {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		p, err := newRecordPublic(&k.PublicKey)
+		if err != nil || p.id[0] != '-' {
+			return k, err
+		}
+	}
+}
 
 // newRecordKey returns the record key that holds priv in memory.
 func newRecordKey(priv *ecdsa.PrivateKey) (*RecordKey, error) {
