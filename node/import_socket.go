@@ -199,9 +199,8 @@ func (n *Node) answerImport(w http.ResponseWriter, r *http.Request) {
 		})
 	}()
 	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
+		// Not ctx's error: interrupting a read ends the request's context too, and
+		// Stream gives the first cause.
 		b, merr := json.Marshal(asError(err))
 		if merr == nil {
 			frame([]byte("e"), b)
