@@ -153,17 +153,17 @@ func (p *pair) offer(ref, district string) {
 func (p *pair) sign(version int, fields string, both bool) {
 	p.t.Helper()
 	call(p.t, p.from.Agreements().Sign, node.AgreementRequest{Document: agreement(version, fields)})
-	time.Sleep(5 * time.Minute)
+	time.Sleep(time.Minute)
 	if both {
 		call(p.t, p.to.Agreements().Sign, node.AgreementRequest{Name: agreed, Version: version})
-		time.Sleep(5 * time.Minute)
+		time.Sleep(time.Minute)
 	}
 }
 
 // held is how many records saltby holds.
 func (p *pair) held() int {
 	p.t.Helper()
-	time.Sleep(5 * time.Minute)
+	time.Sleep(time.Minute)
 	return len(call(p.t, p.to.Records().List, node.ListRequest{From: northmoor, Limit: 100}).Records)
 }
 
