@@ -46,7 +46,7 @@ const (
 	CheckReceipts            = "receipts"             // what receivers signed for
 	CheckWithdrawals         = "withdrawals"          // what was taken back, and whether it was deleted
 	CheckVersions            = "versions"             // versions of a record follow one another
-	CheckDuplicates          = "duplicates"           // nothing is in the log twice
+	CheckDuplicates          = "duplicates"           // nothing is in the log twice, but a disclosure that was sent again
 	CheckTimes               = "times"                // claimed times agree with the log and with witnesses
 	CheckComplete            = "complete"             // nothing was left out
 )
