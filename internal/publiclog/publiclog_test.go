@@ -250,15 +250,15 @@ func TestAnotherWitnessCosigns(t *testing.T) {
 }
 
 // inProcess is the network of a virtual world: hosts are handlers.
-type inProcess map[string]http.Handler
+type inProcess struct{ sync.Map }
 
-func (n inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	h := n[r.URL.Host]
-	if h == nil {
+func (n *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	h, ok := n.Load(r.URL.Host)
+	if !ok {
 		return nil, fmt.Errorf("connect to %s: refused", r.URL.Host)
 	}
 	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, r)
+	h.(http.Handler).ServeHTTP(rec, r)
 	return rec.Result(), nil
 }
 
@@ -273,7 +273,7 @@ func TestFewerCosignaturesAreAState(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := members(t, map[name.Council]*keys.Ring{northmoor: w.ring, saltby: s.ring, "hexwell.gov.uk": hexwell})
-		net := inProcess{}
+		net := &inProcess{}
 		saltbys := Witness(WitnessOptions{Ledger: s.l, Directory: d, Cosigner: s.ring.Log.Cosigner(), Log: quiet, Now: time.Now})
 		pol := policy(t, "witness saltby %s https://saltby.gov.uk/witness\nwitness hexwell %s\ngroup both all saltby hexwell\nquorum both\n",
 			s.ring.Log.CosignerVerifier(), hexwell.Log.CosignerVerifier())
@@ -310,7 +310,7 @@ func TestFewerCosignaturesAreAState(t *testing.T) {
 			t.Fatalf("with the partner's: %+v", st)
 		}
 
-		net["saltby.gov.uk"] = saltbys
+		net.Store("saltby.gov.uk", saltbys)
 		time.Sleep(2 * time.Minute)
 		if st := p.State(); !st.Met || len(st.Cosigned) != 2 || st.Witnesses[0].Problem != "" || st.Size != 3 {
 			t.Fatalf("with both: %+v", st)
@@ -469,11 +469,12 @@ func TestHostileWitness(t *testing.T) {
 	d := members(t, map[name.Council]*keys.Ring{northmoor: w.ring})
 	answer := func(status int, kind, body string) {
 		t.Helper()
-		net := inProcess{"w": http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		net := &inProcess{}
+		net.Store("w", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Content-Type", kind)
 			rw.WriteHeader(status)
 			io.WriteString(rw, body)
-		})}
+		}))
 		p := w.publisher(t, policy(t, "witness w1 %s http://w\nquorum w1\n", vkey), &http.Client{Transport: net}, d)
 		p.o.Wait = 0
 		if _, err := p.round(t.Context()); err != nil {
