@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -224,7 +225,15 @@ func (w *World) sign(c *Council) {
 	c.up()
 	// Only what has arrived there can be signed.
 	in := node.AgreementRequest{Name: string(x.doc.Name), Version: x.doc.Version}
-	if _, err := try(c, c.node.Agreements().Show, in); err != nil {
+	r, err := try(c, c.node.Agreements().Show, in)
+	if err != nil {
+		return
+	}
+	if strings.HasPrefix(r.Why, "ended ") || strings.HasPrefix(r.Why, "superseded ") {
+		w.tell("%s would sign %s version %d, which is over", c.Name, x.doc.Name, x.doc.Version)
+		if _, err := try(c, c.node.Agreements().Sign, in); err == nil || !strings.Contains(err.Error(), "is over") {
+			w.fail("%s signs version %d of %s, which it says is %s: %v", c.Name, x.doc.Version, x.doc.Name, r.Why, err)
+		}
 		return
 	}
 	w.tell("%s signs %s version %d", c.Name, x.doc.Name, x.doc.Version)
