@@ -203,9 +203,15 @@ func (im *importer) offer(ctx context.Context, file string, r *intake.Reader) er
 func (im *importer) broken(file string, why error, first, last *batch) error {
 	f := explain(nil, why)
 	from, to := first.rows[0].Number, last.rows[len(last.rows)-1].Number
-	if im.dryRun {
+	switch {
+	case im.dryRun:
 		f.Message = fmt.Sprintf("%s: %q was checked up to row %d", f.Message, file, from-1)
-	} else {
+	case f.Kind == node.Refused && from <= 1:
+		// A batch is refused as a whole, and those behind it with it.
+		f.Message = fmt.Sprintf("%s: nothing of %q was taken", f.Message, file)
+	case f.Kind == node.Refused:
+		f.Message = fmt.Sprintf("%s: of %q the rows before %d are done, and none from there on was taken", f.Message, file, from)
+	default:
 		f.Message = fmt.Sprintf("%s: of %q the rows before %d are done, and of rows %d to %d it is not known", f.Message, file, from, from, to)
 	}
 	again := "run the import again: a record that was taken makes no new version"

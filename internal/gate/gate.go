@@ -107,8 +107,13 @@ func (g *Gate) begin(ctx context.Context, in api.PutRequest, keys []api.KeyDiges
 
 // finish waits until what was taken is on disk.
 func (p *putting) finish(ctx context.Context) (*api.PutReply, error) {
-	for _, w := range p.waiting {
-		if err := w.Wait(ctx); err != nil {
+	for i, w := range p.waiting {
+		err := w.Wait(ctx)
+		if i > 0 && errors.Is(err, ledger.ErrForked) {
+			// A refusal is of the whole; this one came in the middle.
+			return nil, api.Fail(api.Failed, "stop the node and bring the newest copy of its folder back", "%v", err)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
