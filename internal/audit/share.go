@@ -40,6 +40,7 @@ type sharing struct {
 	absent    int                  // entries that disclosures name and that are not in the file
 	without   map[name.Council]int // receipts of footprints that lack this member's word
 	signed    bool                 // there is a receipt that its receiver signed
+	beyond    map[name.Council]int // receipts that name more of the log than the newest checkpoint here
 	strangers bool                 // a receipt is of a footprint whose members nobody named
 }
 
@@ -153,6 +154,12 @@ func (s *sharing) receipt(e *claimed) {
 	if !v.mayReceive(e.agreement, e.by) {
 		t.fail(at, "is by a council that the agreement does not let receive", "")
 		return
+	}
+	if v.main.Origin != "" && !e.all && e.size > v.main.Size {
+		if s.beyond == nil {
+			s.beyond = map[name.Council]int{}
+		}
+		s.beyond[e.by]++
 	}
 	if root, ok := v.roots[e.size]; ok && !e.all {
 		if root != e.root {
@@ -406,6 +413,9 @@ func (s *sharing) sayReceipts() {
 	}
 	for _, c := range sortedCouncils(s.without) {
 		v.say(CheckReceipts, "In %s of a footprint the word of %s, a member by the directory, is missing.", count(s.without[c], "receipt"), c)
+	}
+	for _, c := range sortedCouncils(s.beyond) {
+		v.say(CheckReceipts, "%s by %s: of a longer log than the newest checkpoint in the file, so that what was logged in between is not here. Ask for a newer file.", count(s.beyond[c], "receipt"), c)
 	}
 	if s.strangers {
 		v.say(CheckReceipts, "Of a footprint nobody said who its members are, so that its receipts could not be checked.")

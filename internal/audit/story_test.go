@@ -547,3 +547,16 @@ func TestTitlesForgeNoLines(t *testing.T) {
 		}
 	}
 }
+
+// A receipt for more of the log than the file has is remarked on, and is no fault.
+func TestReceiptBeyondTheFile(t *testing.T) {
+	w := newTown(t)
+	w.live(6)
+	size := w.tree.Size() + 40
+	w.heard(event.KindReceipt, event.Receipt{Agreement: moving, From: northmoor, Size: size, Root: tlog.Hash{9}, Cursor: size}.Body())
+	r := verify(t, w.bundle(50), Options{Trust: w.trust()})
+	if !r.OK() {
+		t.Fatal(text(r))
+	}
+	expect(t, r, CheckReceipts, OK, "1 receipt by saltby.gov.uk: of a longer log than the newest checkpoint in the file")
+}
