@@ -36,10 +36,15 @@ const proofWithin = 30 * time.Second
 // Prove returns a function that asks a member for the proof between two sizes of
 // a log: its own, or that of a footprint it is a member of.
 func Prove(net wire.Network, now func() time.Time, log, member name.Council) ledger.Prover {
+	// Status shows it, and since when: nothing of the log is believed meanwhile, and
+	// nothing refused for good.
+	silent := func(err error) error {
+		return fmt.Errorf("%s does not answer when it is asked to prove that what it has signed is one history: %w", member, err)
+	}
 	return func(ctx context.Context, first, second uint64) ([]tlog.Hash, error) {
 		st, err := net.Open(ctx, member, wirepb.LogProtocol)
 		if err != nil {
-			return nil, err
+			return nil, silent(err)
 		}
 		defer st.Close()
 		defer context.AfterFunc(ctx, func() { st.Reset() })()
@@ -47,15 +52,15 @@ func Prove(net wire.Network, now func() time.Time, log, member name.Council) led
 		q := &wirepb.ProofRequest{Version: wirepb.LogVersion, Log: string(log), First: first, Second: second}
 		if err := wirepb.WriteProofRequest(bufio.NewWriter(st), q); err != nil {
 			st.Reset()
-			return nil, err
+			return nil, silent(err)
 		}
 		p, err := wirepb.ReadProof(bufio.NewReader(st))
 		if err != nil {
 			st.Reset()
 			if errors.Is(err, wirepb.ErrFrame) {
-				err = fmt.Errorf("%w: %w", ledger.ErrUnproved, err)
+				return nil, fmt.Errorf("%w: %w", ledger.ErrUnproved, err)
 			}
-			return nil, err
+			return nil, silent(err)
 		}
 		switch p.GetCode() {
 		case "":
@@ -183,7 +188,7 @@ func (s *Syncer) accused(ctx context.Context, by name.Council, reason string, he
 // shows.
 func (s *Syncer) rolledBack(ctx context.Context, from name.Council, heads [][]byte) error {
 	known := s.o.Ledger.Known(from)
-	q := ledger.Quarantine{Fault: event.FaultRollback, Through: "its refusal to go on",
+	q := ledger.Quarantine{Fault: event.FaultRollback, MetWith: "its refusal to go on",
 		Reason: fmt.Sprintf("its log was rolled back: it says itself that it does not hold the %d entries that it has signed", known.Size)}
 	m, ok := s.o.Directory.Member(from)
 	if !ok || known.Size == 0 {

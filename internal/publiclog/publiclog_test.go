@@ -417,6 +417,14 @@ func TestWitnessAnswers(t *testing.T) {
 	if k.Quarantine == nil || k.Quarantine.Fault != event.FaultFork || k.Size != nine.Size {
 		t.Errorf("two histories were seen: %+v", k.Quarantine)
 	}
+
+	// A person follows the other history. This key has seen both, and cosigns none.
+	if err := s.l.EndQuarantine(t.Context(), northmoor, event.FollowTold, "the disk was lost"); err != nil {
+		t.Fatal(err)
+	}
+	if code, body, kind := ask(add(0, nil, forked)); code != 409 || kind == "text/x.tlog.size" || !strings.Contains(body, "given up") {
+		t.Errorf("after the other history was followed: %d %s", code, body)
+	}
 }
 
 func mustSigner(t *testing.T, name string) note.Signer {

@@ -149,7 +149,7 @@ func (w *witness) add(ctx context.Context, body []byte) ([]byte, error) {
 	}
 	// Shared: who sends it need not be the log.
 	err = w.o.Ledger.Meet(ctx, ledger.Met{
-		Log: m.Council, Checkpoint: cp, Note: q.note, Through: "a request to witness it",
+		Log: m.Council, Checkpoint: cp, Note: q.note, MetWith: "a request to witness it",
 		ProofFrom: q.old, Proof: q.proof, Shared: true, Cosign: true,
 	}, nil)
 	switch {
@@ -164,7 +164,12 @@ func (w *witness) add(ctx context.Context, body []byte) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	if !w.o.Ledger.Known(m.Council).MayCosign(cp) {
+	now := w.o.Ledger.Known(m.Council)
+	if now.Forsworn {
+		// Another size would change nothing.
+		return nil, refuse(http.StatusConflict, "this witness has cosigned another history of the log, which was given up")
+	}
+	if !now.MayCosign(cp) {
 		return nil, conflict()
 	}
 	line, _, err := tlog.Cosign(cp, w.o.Cosigner)
