@@ -72,11 +72,11 @@ func TestJudgeRecords(t *testing.T) {
 	req := node.AgainstRequest{From: "standards.example/hut@1", To: node.AdoptRequest{Archive: next}}
 	for {
 		r := call(t, n.Standards().Against, req)
-		if r.Total != 2500 || r.Valid+r.Failed != r.Looked || r.Damaged != 0 || r.Mapped {
+		if r.Total != 2500 || r.Valid+r.Failed != r.Examined || r.Damaged != 0 || r.Mapped {
 			t.Fatalf("page: %+v", r)
 		}
 		pages++
-		looked += r.Looked
+		looked += r.Examined
 		for _, f := range r.Faults {
 			sum[f.Field+" "+f.Rule] += f.Records
 			if len(f.IDs) == 0 || len(f.IDs) > 5 || strings.Contains(f.Detail, "CANARY") {

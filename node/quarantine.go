@@ -24,7 +24,7 @@ const maxBecause = 500
 
 func quarantineReply(c name.Council, q *ledger.Quarantine) QuarantineReply {
 	out := QuarantineReply{
-		Council: c, Active: q.EndedAt.IsZero(), Since: q.Since, Fault: q.Fault, Reason: q.Reason, Through: q.Through,
+		Council: c, Active: q.EndedAt.IsZero(), Since: q.Since, Fault: q.Fault, Reason: q.Reason, MetWith: q.MetWith,
 		Proven: q.Fault == event.FaultFork, Entry: q.Entry, EndedAt: q.EndedAt, Because: q.Because, Follow: q.Follow, EndEntry: q.EndEntry,
 	}
 	if cp, err := tlog.ParseUnsigned(q.Held, c.Origin()); err == nil {
@@ -91,7 +91,7 @@ func (n *Node) exportEvidence(ctx context.Context, in MemberNameRequest) (*Evide
 		return nil, err
 	}
 	e := &audit.Evidence{
-		Format: audit.EvidenceFormat, Log: c, Fault: q.Fault, Reason: q.Reason, Through: q.Through,
+		Format: audit.EvidenceFormat, Log: c, Fault: q.Fault, Reason: q.Reason, MetWith: q.MetWith,
 		FoundBy: n.cfg.Council, Since: q.Since, Held: string(q.Held), Told: string(q.Told), Proof: q.Proof, Keys: []string{},
 	}
 	witnesses := []name.Council{}

@@ -79,7 +79,7 @@ func TestTwoHistoriesByAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Quarantines) != 1 || s.Quarantines[0].Council != northmoor || s.Quarantines[0].HeldRoot == "" || !strings.HasPrefix(s.Quarantines[0].Through, "an answer under ") {
+	if len(s.Quarantines) != 1 || s.Quarantines[0].Council != northmoor || s.Quarantines[0].HeldRoot == "" || !strings.HasPrefix(s.Quarantines[0].MetWith, "an answer under ") {
 		t.Errorf("%+v", s.Quarantines)
 	}
 	for _, p := range s.Partners {

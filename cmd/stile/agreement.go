@@ -427,7 +427,7 @@ func (a *app) agreementShowCommand() *cobra.Command {
 			t.add("agreement", fmt.Sprintf("%s version %d", r.Name, r.Version))
 			t.add("state", force(r))
 			if m := r.Matching; m != nil {
-				t.add("matching", fmt.Sprintf("%s of %s looked at", number(m.Looked), plural(m.Of, "record", "records")))
+				t.add("matching", fmt.Sprintf("%s of %s looked at", number(m.Examined), plural(m.Of, "record", "records")))
 			}
 			t.add("signed by", list(r.Signed))
 			if len(r.Waiting) > 0 {

@@ -92,8 +92,8 @@ func (a *app) printQuarantine(q node.QuarantineReply) {
 	t.add("council", string(q.Council))
 	t.add("stopped", at(q.Since)+", entry "+number(q.Entry)+" of our log")
 	t.add("because", q.Reason)
-	if q.Through != "" {
-		t.add("met with", q.Through)
+	if q.MetWith != "" {
+		t.add("met with", q.MetWith)
 	}
 	t.add("held", head(q.HeldSize, q.HeldRoot))
 	t.add("told", head(q.ToldSize, q.ToldRoot))

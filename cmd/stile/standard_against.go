@@ -30,7 +30,7 @@ func (a *app) judgeRecords(ctx context.Context, c node.Operations, from string, 
 			return nil, err
 		}
 		sum.From, sum.To, sum.Mapped, sum.Total = page.From, page.To, page.Mapped, page.Total
-		sum.Looked += page.Looked
+		sum.Examined += page.Examined
 		sum.Valid += page.Valid
 		sum.Failed += page.Failed
 		sum.NotJudged += page.NotJudged
@@ -54,7 +54,7 @@ func (a *app) judgeRecords(ctx context.Context, c node.Operations, from string, 
 		}
 		if isTerminal(a.err) && time.Since(began) > time.Second {
 			shown = true
-			fmt.Fprintf(a.err, "\rlooking at records  %s of %s ", number(sum.Looked), number(sum.Total))
+			fmt.Fprintf(a.err, "\rlooking at records  %s of %s ", number(sum.Examined), number(sum.Total))
 		}
 	}
 	slices.SortStableFunc(sum.Faults, func(x, y node.FaultCount) int {
@@ -90,14 +90,14 @@ func (a *app) printAgainst(r *node.AgainstReply) {
 		whose += ", as the mapping makes them"
 	}
 	switch {
-	case r.Looked == 0 && r.Damaged == 0:
+	case r.Examined == 0 && r.Damaged == 0:
 		a.printf("There are no records of %s here.\n", r.From)
 	case r.Failed == 0 && r.NotJudged > 0:
-		a.printf("%s: %s of %s would be valid in %s.\n", whose, number(r.Valid), number(r.Looked), r.To)
+		a.printf("%s: %s of %s would be valid in %s.\n", whose, number(r.Valid), number(r.Examined), r.To)
 	case r.Failed == 0:
 		a.printf("%s: all %s would be valid in %s.\n", whose, number(r.Valid), r.To)
 	default:
-		a.printf("%s: %s of %s would be valid in %s, and %s would not.\n", whose, number(r.Valid), number(r.Looked), r.To, number(r.Failed))
+		a.printf("%s: %s of %s would be valid in %s, and %s would not.\n", whose, number(r.Valid), number(r.Examined), r.To, number(r.Failed))
 		t := newTable("#RECORDS", "FIELD", "WHAT IS WRONG", "SOME OF THEM")
 		for i, f := range r.Faults {
 			if i == 20 {

@@ -69,7 +69,7 @@ func behind(s node.StatusReply) error {
 	}
 	n, out := 0, 0
 	for _, p := range s.Partners {
-		if !p.InStep && !p.Suspended && p.Through == "" {
+		if !p.InStep && !p.Suspended && p.Footprint == "" {
 			n++
 		}
 		out += p.Outstanding
@@ -98,13 +98,13 @@ func step(p node.PartnerReply) string {
 	switch {
 	case p.InStep && p.Mode != "" && p.Direction == "from":
 		return "it can be asked"
-	case p.InStep && p.Mode != "" && p.Through != "":
+	case p.InStep && p.Mode != "" && p.Footprint != "":
 		return "it may ask; this member answered " + plural(p.Asked, "question", "questions") + " today"
 	case p.InStep && p.Mode != "":
 		return "it may ask; " + plural(p.Asked, "question", "questions") + " today"
 	case p.InStep:
 		return "in step"
-	case p.Suspended || p.Through != "":
+	case p.Suspended || p.Footprint != "":
 		return p.Behind
 	case p.Behind == "":
 		return "behind"
@@ -119,14 +119,14 @@ func partnerTable(ps []node.PartnerReply) *table {
 	for _, p := range ps {
 		way, offered, held, refused := "we send", number(p.Offered), number(p.Held), number(p.Refused)
 		switch {
-		case p.Mode != "" && p.Through != "":
-			way, offered, held, refused = string(p.Through)+" answers", "-", "-", "-"
+		case p.Mode != "" && p.Footprint != "":
+			way, offered, held, refused = string(p.Footprint)+" answers", "-", "-", "-"
 		case p.Mode != "" && p.Direction == "from":
 			way, offered, held, refused = "we ask", "-", "-", "-"
 		case p.Mode != "":
 			way, held, refused = "we answer", "-", "-"
-		case p.Through != "":
-			way = string(p.Through) + " sends"
+		case p.Footprint != "":
+			way = string(p.Footprint) + " sends"
 		case p.Direction == "from":
 			way = "we receive"
 		}

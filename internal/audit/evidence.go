@@ -35,7 +35,7 @@ type Evidence struct {
 	Log     name.Council   `json:"log"`
 	Fault   string         `json:"fault"`
 	Reason  string         `json:"reason"`
-	Through string         `json:"through,omitempty"` // what the other head came with
+	MetWith string         `json:"met_with,omitempty"` // what the other head came with
 	FoundBy name.Council   `json:"found_by"`
 	Since   time.Time      `json:"since"`
 	Held    string         `json:"held"`              // a signed head

@@ -111,7 +111,7 @@ func (c *Catalogue) Against(ctx context.Context, in api.AgainstRequest) (*api.Ag
 	}
 	t := tally{}
 	for i, ps := range problems {
-		out.Looked++
+		out.Examined++
 		if len(ps) == 0 {
 			out.Valid++
 			continue

@@ -61,7 +61,7 @@ func (x *Explainer) outOfFootprint(f *footprint.Footprint, s *peersync.Syncer, s
 		last = s.Asked(f, a.Name, c)
 	}
 	out := api.PartnerReply{
-		Council: c, Agreement: a.Name, Direction: "to", Through: a.From, Connected: connected,
+		Council: c, Agreement: a.Name, Direction: "to", Footprint: a.From, Connected: connected,
 		Offered: last.Held, Held: last.Held, LastAt: last.At,
 	}
 	if !a.Way().Copied {

@@ -229,5 +229,5 @@ func matching(f *ledger.Feed) string {
 	if p.Of == 0 {
 		return "the records already here wait to be matched"
 	}
-	return fmt.Sprintf("the records already here are being matched: %d of %d looked at", p.Looked, p.Of)
+	return fmt.Sprintf("the records already here are being matched: %d of %d looked at", p.Examined, p.Of)
 }

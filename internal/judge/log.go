@@ -138,7 +138,7 @@ type Told struct {
 	Consistency []byte // hashes: that it extends the log's size From
 	From        uint64
 	By          name.Council // who handed it: the log's council or, of a footprint, one of its members
-	Through     string       // what it came with, for people: "records under …"
+	MetWith     string       // what it came with, for people: "records under …"
 	Cosign      bool         // it is to be cosigned if it is the newest: see [ledger.KnownLog.MayCosign]
 }
 
@@ -187,7 +187,7 @@ func (l *Log) told(t Told) (*Head, ledger.Met, error) {
 		return nil, ledger.Met{}, fmt.Errorf("consistency proof: %w: %w", ErrLied, err)
 	}
 	return h, ledger.Met{
-		Log: l.council, Checkpoint: h.Checkpoint, Note: l.clean(t.Checkpoint), Through: t.Through,
+		Log: l.council, Checkpoint: h.Checkpoint, Note: l.clean(t.Checkpoint), MetWith: t.MetWith,
 		ProofFrom: t.From, Proof: proof, Shared: l.Shared(), Cosign: t.Cosign,
 	}, nil
 }

@@ -301,7 +301,7 @@ func TestReadingWhileErasing(t *testing.T) {
 							}
 							return true
 						}),
-						v.Kept(s, 0, func(k ledger.Kept, err error) bool {
+						v.StoredHoldings(s, 0, func(k ledger.StoredHolding, err error) bool {
 							if _, terr := k.Token(); err != nil || terr != nil {
 								t.Errorf("kept: %v, %v", err, terr)
 							}

@@ -250,11 +250,11 @@ func (l *Ledger) Supersede(ctx context.Context, old, now *Feed) error {
 	if !old.copied() || !now.copied() {
 		return l.CloseFeed(ctx, old.Agreement, old.Digest)
 	}
-	places, err := l.places(old)
+	positions, err := l.feedPositions(old)
 	if err != nil {
 		return err
 	}
-	for chunk := range slices.Chunk(places, 500) {
+	for chunk := range slices.Chunk(positions, 500) {
 		err := l.do(ctx, false, func(t *tx) error { return t.supersede(chunk, now) })
 		if err != nil {
 			return fmt.Errorf("supersede %s version %d: %w", old.Agreement, old.Version, err)
@@ -262,10 +262,10 @@ func (l *Ledger) Supersede(ctx context.Context, old, now *Feed) error {
 	}
 	// What has come into the old feed since, with the closing.
 	err = l.do(ctx, true, func(t *tx) error {
-		if places, err = l.places(old); err != nil {
+		if positions, err = l.feedPositions(old); err != nil {
 			return err
 		}
-		if err := t.supersede(places, now); err != nil {
+		if err := t.supersede(positions, now); err != nil {
 			return err
 		}
 		return t.closeFeed(old.Agreement, old.Digest)
@@ -276,25 +276,25 @@ func (l *Ledger) Supersede(ctx context.Context, old, now *Feed) error {
 	return nil
 }
 
-// A place is where one record stands in a feed.
-type place struct {
+// A feedPosition is where one record stands in a feed.
+type feedPosition struct {
 	record [16]byte
 	membership
 }
 
-func (l *Ledger) places(f *Feed) (out []place, err error) {
+func (l *Ledger) feedPositions(f *Feed) (out []feedPosition, err error) {
 	err = l.View(func(v *View) error {
 		return walk(v.txn, numKey4('m', f.number), func(key, value []byte) error {
 			m, err := decodeMembership(value)
-			out = append(out, place{[16]byte(key[5:]), m})
+			out = append(out, feedPosition{[16]byte(key[5:]), m})
 			return err
 		})
 	})
 	return out, err
 }
 
-func (t *tx) supersede(places []place, now *Feed) error {
-	for _, p := range places {
+func (t *tx) supersede(positions []feedPosition, now *Feed) error {
+	for _, p := range positions {
 		if _, err := t.lookup(memberKey(now.number, p.record)); err == nil {
 			continue
 		} else if !errors.Is(err, ErrNotFound) {

@@ -80,8 +80,8 @@ func (v *View) Holdings(s *Source, from uint64, f func(*Holding, error) bool) er
 	})
 }
 
-// A Kept is a holding as it lies on disk.
-type Kept struct {
+// A StoredHolding is a holding as it lies on disk.
+type StoredHolding struct {
 	Index  uint64
 	Record name.Record
 	stored []byte
@@ -90,7 +90,7 @@ type Kept struct {
 // Token reads the holding's token, checked against the entry that was proved;
 // its disclosures are not looked at. It may be called from any goroutine, and
 // after the view has ended.
-func (k Kept) Token() (*record.Token, error) {
+func (k StoredHolding) Token() (*record.Token, error) {
 	h, err := decodeHolding(k.stored)
 	if err != nil {
 		return nil, err
@@ -98,14 +98,14 @@ func (k Kept) Token() (*record.Token, error) {
 	return h.Token, nil
 }
 
-// Kept is Holdings for who wants many tokens and can read them at once.
-func (v *View) Kept(s *Source, from uint64, f func(Kept, error) bool) error {
+// StoredHoldings is Holdings for who wants many tokens and can read them at once.
+func (v *View) StoredHoldings(s *Source, from uint64, f func(StoredHolding, error) bool) error {
 	return v.positions(s, from, func(index uint64, r name.Record, _ uint32) bool {
 		b, err := partsOf(v.txn, holdingKey(s.number, r.Bytes()))
 		if (errors.Is(err, ErrNotFound) || err == nil && len(b) == 0) && v.erased(s, index) {
 			return true
 		}
-		return f(Kept{index, r, b}, err)
+		return f(StoredHolding{index, r, b}, err)
 	})
 }
 

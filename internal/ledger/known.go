@@ -83,8 +83,8 @@ type Met struct {
 	Log        name.Council
 	Checkpoint tlog.Checkpoint
 	Note       []byte // signed
-	// Through says in a few words what it came with, "records under …": for people.
-	Through string
+	// MetWith says in a few words what it came with, "records under …": for people.
+	MetWith string
 	// Proof leads from the size ProofFrom, as the sender says, to Checkpoint. It
 	// is used if that is the size known here, and else not looked at.
 	ProofFrom uint64
@@ -146,7 +146,7 @@ func (l *Ledger) Meet(ctx context.Context, m Met, prove Prover) error {
 			case p.against != "" && p.unproved && m.Shared:
 				return fmt.Errorf("%s: %w of sizes %d and %d", m.Log, ErrUnproved, p.first, p.second)
 			case p.against != "":
-				q := Quarantine{Fault: event.FaultFork, Reason: p.against, Through: m.Through, Told: m.Note}
+				q := Quarantine{Fault: event.FaultFork, Reason: p.against, MetWith: m.MetWith, Told: m.Note}
 				if p.unproved {
 					q.Fault, q.Proof = event.FaultUnproved, proof
 				}
@@ -174,7 +174,7 @@ func (l *Ledger) Meet(ctx context.Context, m Met, prove Prover) error {
 		case m.Shared || !errors.Is(err, ErrShorter) && !errors.Is(err, ErrUnproved):
 			return err
 		default:
-			q := Quarantine{Fault: event.FaultUnproved, Through: m.Through, Told: m.Note,
+			q := Quarantine{Fault: event.FaultUnproved, MetWith: m.MetWith, Told: m.Note,
 				Reason: fmt.Sprintf("asked, it gave no proof that its sizes %d and %d are of one history", p.first, p.second)}
 			if errors.Is(err, ErrShorter) {
 				q.Fault, q.Reason = event.FaultRollback, fmt.Sprintf("its log shrank: it says that it has fewer than the %d entries that it has signed", p.second)
@@ -343,7 +343,7 @@ func (l *Ledger) takeOver(ctx context.Context, old []oldSource) error {
 		if k.Size > 0 && !tlog.Fork(k.Checkpoint(), cp) || k.Quarantine != nil {
 			continue // an older one cannot be placed without the council
 		}
-		if err := l.Meet(ctx, Met{Log: s.From, Checkpoint: cp, Note: s.Note, Through: "what an earlier version of this program kept", Shared: true}, nil); err != nil && !errors.Is(err, ErrQuarantined) {
+		if err := l.Meet(ctx, Met{Log: s.From, Checkpoint: cp, Note: s.Note, MetWith: "what an earlier version of this program kept", Shared: true}, nil); err != nil && !errors.Is(err, ErrQuarantined) {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ func (x *tale) met(size int) ledger.Met {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	return ledger.Met{Log: council, Checkpoint: cp, Note: signed, Through: "a test", Cosign: true}
+	return ledger.Met{Log: council, Checkpoint: cp, Note: signed, MetWith: "a test", Cosign: true}
 }
 
 // proved is met with the proof from another size.

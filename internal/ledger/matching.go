@@ -30,8 +30,8 @@ import (
 
 // Progress says how far the matching of the records there were has come.
 type Progress struct {
-	Looked int // records looked at
-	Of     int // records there are to look at, about
+	Examined int // records looked at
+	Of       int // records there are to look at, about
 }
 
 // A watermark is what is stored while a feed is being matched.
@@ -50,7 +50,7 @@ func watermarkKey(feed uint32) []byte { return numKey4('B', feed) }
 func (w watermark) encode() []byte {
 	b := binary.BigEndian.AppendUint64(nil, w.matched)
 	b = binary.BigEndian.AppendUint64(b, w.upTo)
-	b = binary.BigEndian.AppendUint64(b, uint64(w.Looked))
+	b = binary.BigEndian.AppendUint64(b, uint64(w.Examined))
 	b = binary.BigEndian.AppendUint64(b, uint64(w.Of))
 	if w.again {
 		return append(b, 1)
@@ -63,7 +63,7 @@ func decodeWatermark(b []byte) (w watermark, err error) {
 		return w, fmt.Errorf("%w: watermark of %d bytes", ErrDamaged, len(b))
 	}
 	w.matched, w.upTo = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
-	w.Looked, w.Of = int(binary.BigEndian.Uint64(b[16:])), int(binary.BigEndian.Uint64(b[24:]))
+	w.Examined, w.Of = int(binary.BigEndian.Uint64(b[16:])), int(binary.BigEndian.Uint64(b[24:]))
 	w.again = b[32] == 1
 	return w, nil
 }
@@ -173,9 +173,9 @@ func (l *Ledger) matchFeed(number uint32) error {
 	mark := f.mark
 	if byIndex {
 		found = found[:sort.Search(len(found), func(i int) bool { return found[i] >= mark.upTo })]
-		mark.Of = mark.Looked + len(found)
+		mark.Of = mark.Examined + len(found)
 		for chunk := range slices.Chunk(found, l.o.matchChunk) {
-			mark.Looked += len(chunk)
+			mark.Examined += len(chunk)
 			mark.matched = chunk[len(chunk)-1] + 1
 			if over, err := l.matchChunk(f, chunk, mark, nil); over || err != nil {
 				return err
@@ -206,14 +206,14 @@ func (l *Ledger) matchFeed(number uint32) error {
 				}
 				return !more
 			})
-			mark.Of = max(mark.Looked+len(chunk), left)
+			mark.Of = max(mark.Examined+len(chunk), left)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		if len(chunk) > 0 {
-			mark.Looked += len(chunk)
+			mark.Examined += len(chunk)
 			from = chunk[len(chunk)-1] + 1
 			mark.matched = max(mark.matched, from)
 			if over, err := l.matchChunk(f, chunk, mark, building); over || err != nil {

@@ -99,7 +99,7 @@ func TestMatchingBehind(t *testing.T) {
 		}
 		got, cursor := references(t, p), p.Cursor
 		f, _ = l.Feed(a.Name, a.Digest())
-		if pr := f.Progress(); pr.Looked != 20 || pr.Of < 60 {
+		if pr := f.Progress(); pr.Examined != 20 || pr.Of < 60 {
 			t.Fatalf("progress %+v after twenty of sixty", pr)
 		}
 		// A record that was read changes, one that was not is deleted, one that was not

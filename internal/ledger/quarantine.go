@@ -18,13 +18,13 @@ var ErrQuarantined = errors.New("exchange is stopped")
 // A Quarantine stops all exchange with a council.
 type Quarantine struct {
 	Since   time.Time   `json:"since"`
-	Fault   string      `json:"fault"`             // event.FaultFork, or another
-	Reason  string      `json:"reason"`            // in words
-	Through string      `json:"through,omitempty"` // what the other head came with
-	Held    []byte      `json:"held,omitempty"`    // the signed head we knew
-	Told    []byte      `json:"told,omitempty"`    // the signed head we met then; nil when only words came
-	Proof   []tlog.Hash `json:"proof,omitempty"`   // the consistency proof that was offered and fails
-	Entry   uint64      `json:"entry"`             // of the event in our log that says so
+	Fault   string      `json:"fault"`              // event.FaultFork, or another
+	Reason  string      `json:"reason"`             // in words
+	MetWith string      `json:"met_with,omitempty"` // what the other head came with
+	Held    []byte      `json:"held,omitempty"`     // the signed head we knew
+	Told    []byte      `json:"told,omitempty"`     // the signed head we met then; nil when only words came
+	Proof   []tlog.Hash `json:"proof,omitempty"`    // the consistency proof that was offered and fails
+	Entry   uint64      `json:"entry"`              // of the event in our log that says so
 
 	// Set once a person ended it.
 	EndedAt  time.Time `json:"ended_at,omitzero"`
@@ -80,7 +80,7 @@ func (t *tx) allowed(c name.Council) error {
 	return k.stopped()
 }
 
-// Quarantine stops all exchange with a council: q's Fault, Reason, Through, Told
+// Quarantine stops all exchange with a council: q's Fault, Reason, MetWith, Told
 // and Proof are kept beside the newest head known, and an event in our log names
 // both. While a quarantine lasts another changes nothing.
 func (l *Ledger) Quarantine(ctx context.Context, log name.Council, q Quarantine) error {
@@ -98,7 +98,7 @@ func (t *tx) quarantine(k *KnownLog, q Quarantine) error {
 	q.Since, q.Held = t.l.o.Now().UTC().Truncate(time.Second), k.Note
 	q.Entry = t.event(event.KindQuarantine, quarantineOf(k.Council, &q).Body()).index
 	next.Quarantine = &q
-	t.l.o.Log.Error("all exchange with a council is stopped", "council", k.Council, "fault", q.Fault, "because", q.Reason, "through", q.Through)
+	t.l.o.Log.Error("all exchange with a council is stopped", "council", k.Council, "fault", q.Fault, "because", q.Reason, "met_with", q.MetWith)
 	return t.keepKnown(&next)
 }
 

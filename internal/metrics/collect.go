@@ -69,7 +69,7 @@ func (c *counted) collect(p sheet) {
 	}
 	all := map[key]*api.PartnerReply{}
 	for _, r := range c.partners {
-		if r.Through != "" {
+		if r.Footprint != "" {
 			continue // it asks whichever member it likes
 		}
 		if r.Suspended {

@@ -140,7 +140,7 @@ func TestPartners(t *testing.T) {
 				of(func(p *api.PartnerReply) {
 					p.Agreement, p.InStep, p.Held, p.OldestHours = "northmoor.gov.uk/b", false, 4, 2
 				}),
-				of(func(p *api.PartnerReply) { p.Through, p.Held = "fens.footprint.uk", 900 }),
+				of(func(p *api.PartnerReply) { p.Footprint, p.Held = "fens.footprint.uk", 900 }),
 			}, nil
 		}
 		o.Stops = func() ([]api.QuarantineReply, []api.AccusationReply) {

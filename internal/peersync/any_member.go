@@ -198,7 +198,7 @@ func (s *Syncer) settledBy(ctx context.Context, fp, by name.Council, p *wirepb.C
 	if err != nil {
 		return err
 	}
-	head, err := l.Extend(ctx, judge.Told{Checkpoint: p.GetCheckpoint(), By: by, Through: "a receipt for contributions"})
+	head, err := l.Extend(ctx, judge.Told{Checkpoint: p.GetCheckpoint(), By: by, MetWith: "a receipt for contributions"})
 	if err != nil {
 		return err
 	}

@@ -305,7 +305,7 @@ func pageOf(b *wirepb.Batch, k jobKey, by name.Council) judge.Page {
 	p := judge.Page{
 		Told: judge.Told{
 			Checkpoint: b.GetCheckpoint(), Consistency: b.GetConsistency(), From: b.GetConsistencyFrom(),
-			By: by, Through: cameWith(k.agreement), Cosign: by == k.council,
+			By: by, MetWith: cameWith(k.agreement), Cosign: by == k.council,
 		},
 		Inclusion: b.GetInclusion(), Cursor: b.GetCursor(), Offered: b.GetRecords(), Live: b.GetLive(),
 		Withdrawals: b.GetWithdrawals(),

@@ -213,7 +213,7 @@ func TestQuarantineStopsBoth(t *testing.T) {
 		// A slow road: northmoor signs one record more before it hears of it.
 		w.world.SetLink(northmoor, saltby, wire.Link{Delay: time.Second})
 		w.world.SetLink(saltby, northmoor, wire.Link{Delay: time.Second})
-		err := s.ledger.Meet(t.Context(), ledger.Met{Log: northmoor, Checkpoint: cp, Note: f.note(f.ring.Log.Signer()), Through: "a test"}, nil)
+		err := s.ledger.Meet(t.Context(), ledger.Met{Log: northmoor, Checkpoint: cp, Note: f.note(f.ring.Log.Signer()), MetWith: "a test"}, nil)
 		if err == nil || s.ledger.Allowed(northmoor) == nil {
 			t.Fatalf("a fork is taken: %v", err)
 		}

@@ -55,7 +55,7 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 		return nil, err
 	}
 	got.head, err = log.Extend(ctx, judge.Told{
-		Checkpoint: a.GetCheckpoint(), Consistency: a.GetConsistency(), From: seen, By: by, Through: "an answer under " + string(doc.Name),
+		Checkpoint: a.GetCheckpoint(), Consistency: a.GetConsistency(), From: seen, By: by, MetWith: "an answer under " + string(doc.Name),
 	})
 	switch {
 	case shared && errors.Is(err, judge.ErrWait):

@@ -146,9 +146,9 @@ func (k *Keeper) received(ctx context.Context, v *ledger.View, std name.Standard
 		if src.Agreement == "" || src.Records == 0 || line[src.Agreement] != std.Line() {
 			continue
 		}
-		var holdings []ledger.Kept
+		var holdings []ledger.StoredHolding
 		var failed error
-		err := v.Kept(src, 0, func(h ledger.Kept, err error) bool {
+		err := v.StoredHoldings(src, 0, func(h ledger.StoredHolding, err error) bool {
 			if err == nil { // what is damaged is in nobody's hands
 				holdings = append(holdings, h)
 			}
@@ -171,7 +171,7 @@ func (k *Keeper) received(ctx context.Context, v *ledger.View, std name.Standard
 
 // countHoldings reads holdings on all cores and adds those of a version of a
 // standard to r.
-func (k *Keeper) countHoldings(v *ledger.View, src *ledger.Source, std name.Standard, holdings []ledger.Kept, r *api.StatementReceived) error {
+func (k *Keeper) countHoldings(v *ledger.View, src *ledger.Source, std name.Standard, holdings []ledger.StoredHolding, r *api.StatementReceived) error {
 	is := make([]bool, len(holdings))
 	var next atomic.Int64
 	var wg sync.WaitGroup

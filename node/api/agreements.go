@@ -41,16 +41,16 @@ type AgreementReply struct {
 
 // Matching says how many records were looked at, of how many, about.
 type Matching struct {
-	Looked int `json:"looked"`
-	Of     int `json:"of"`
+	Examined int `json:"examined"`
+	Of       int `json:"of"`
 }
 
 // PartnerReply is one partner under one agreement: how far the exchange is.
 type PartnerReply struct {
 	Council     name.Council   `json:"council"`
 	Agreement   name.Agreement `json:"agreement"`
-	Direction   string         `json:"direction"`         // "to": we send; "from": we receive
-	Through     name.Council   `json:"through,omitempty"` // direction to: the footprint that sends, of which we are a member
+	Direction   string         `json:"direction"`           // "to": we send; "from": we receive
+	Footprint   name.Council   `json:"footprint,omitempty"` // direction to: the footprint that sends, of which we are a member
 	InStep      bool           `json:"in_step"`
 	Suspended   bool           `json:"suspended,omitempty"` // by a party; Behind says by whom
 	Behind      string         `json:"behind,omitempty"`    // because, in words

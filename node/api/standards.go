@@ -127,13 +127,13 @@ type AgainstRequest struct {
 
 // AgainstReply counts a page of records.
 type AgainstReply struct {
-	From   string        `json:"from"`
-	To     name.Standard `json:"to"`
-	Mapped bool          `json:"mapped,omitempty"` // what the mapping of To makes of each record was judged, not the record
-	Total  int           `json:"total"`            // live records there are to judge, of all pages
-	Looked int           `json:"looked"`
-	Valid  int           `json:"valid"`
-	Failed int           `json:"failed"`
+	From     string        `json:"from"`
+	To       name.Standard `json:"to"`
+	Mapped   bool          `json:"mapped,omitempty"` // what the mapping of To makes of each record was judged, not the record
+	Total    int           `json:"total"`            // live records there are to judge, of all pages
+	Examined int           `json:"examined"`
+	Valid    int           `json:"valid"`
+	Failed   int           `json:"failed"`
 
 	// NotJudged counts records that no verdict was come to on, since that would
 	// cost more than a record may. They are neither valid nor failed.

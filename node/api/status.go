@@ -95,8 +95,8 @@ type QuarantineReply struct {
 	Since   time.Time    `json:"since"`
 	Fault   string       `json:"fault"` // fork, rollback or unproved
 	Reason  string       `json:"reason"`
-	Through string       `json:"through,omitempty"` // what the other head came with
-	Proven  bool         `json:"proven"`            // the two heads prove it by themselves
+	MetWith string       `json:"met_with,omitempty"` // what the other head came with
+	Proven  bool         `json:"proven"`             // the two heads prove it by themselves
 	// The sizes and roots of the signed heads: the one we knew, and the one that we
 	// met then, of size 0 when none came.
 	HeldSize uint64 `json:"held_size"`

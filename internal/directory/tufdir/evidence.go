@@ -80,7 +80,7 @@ func ReadEvidence(ctx context.Context, sum [32]byte, from Fetcher) (*View, error
 	if root == nil {
 		return nil, refuse("root.json", ErrMissing, "the root that was named is not here")
 	}
-	w, err := begin(root, time.Time{}, noShelf{}, func(ctx context.Context, file string, max int64) ([]byte, error) {
+	w, err := begin(root, time.Time{}, noCache{}, func(ctx context.Context, file string, max int64) ([]byte, error) {
 		return from(ctx, "metadata/"+file, max)
 	}, roleLimit)
 	if err != nil {

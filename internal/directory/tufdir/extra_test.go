@@ -173,7 +173,7 @@ func FuzzSignedFile(f *testing.F) {
 			}
 		}
 		// As a mirror's answer to every question.
-		walk, err := begin(w.repo.fresh["metadata/1.root.json"], time.Time{}, noShelf{},
+		walk, err := begin(w.repo.fresh["metadata/1.root.json"], time.Time{}, noCache{},
 			func(context.Context, string, int64) ([]byte, error) { return b, nil }, roleLimit)
 		if err != nil {
 			t.Fatal(err)
@@ -181,6 +181,6 @@ func FuzzSignedFile(f *testing.F) {
 		if walk.top(context.Background()) == nil {
 			t.Error("one file is a whole directory")
 		}
-		_, _ = begin(b, time.Time{}, noShelf{}, nil, roleLimit)
+		_, _ = begin(b, time.Time{}, noCache{}, nil, roleLimit)
 	})
 }

@@ -365,7 +365,7 @@ func (r *Repository) catchUp(ctx context.Context, root []byte) error {
 	fetch := func(ctx context.Context, file string, max int64) ([]byte, error) {
 		return r.base(ctx, "metadata/"+file, max)
 	}
-	w, err := begin(root, time.Time{}, noShelf{}, fetch, roleLimit)
+	w, err := begin(root, time.Time{}, noCache{}, fetch, roleLimit)
 	if err != nil {
 		return err
 	}
@@ -435,7 +435,7 @@ func (r *Repository) follow(ctx context.Context, root []byte) (*walk, *View, err
 		}
 		return r.Fetch(ctx, "metadata/"+file, max)
 	}
-	w, err := begin(root, time.Time{}, noShelf{}, fetch, roleLimit)
+	w, err := begin(root, time.Time{}, noCache{}, fetch, roleLimit)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -451,11 +451,11 @@ func (r *Repository) follow(ctx context.Context, root []byte) (*walk, *View, err
 	return w, view, err
 }
 
-// noShelf remembers nothing.
-type noShelf struct{}
+// noCache remembers nothing.
+type noCache struct{}
 
-func (noShelf) load(string, int64) []byte        { return nil }
-func (noShelf) save(string, int64, []byte) error { return nil }
+func (noCache) load(string, int64) []byte        { return nil }
+func (noCache) save(string, int64, []byte) error { return nil }
 
 // Members returns the members as they will be when all that waits is
 // published, sorted by council.
