@@ -173,9 +173,9 @@ begin anew from what stands here; COUNCIL then has to end its own stop.`,
 				return misused("%v", err)
 			}
 			if !yes {
-				what := "let exchange with %s go on, from the history that we hold"
+				what := "let exchange with %s go on from the history that we hold, and erase nothing"
 				if follow == "told" {
-					what = "let exchange with %s go on, and follow the history that was told last, not the one before"
+					what = "erase all records that we hold from %s, let exchange go on, and copy them again from the history that it told last"
 				}
 				if err := a.confirm("--yes", what, council); err != nil {
 					return err
