@@ -9,6 +9,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -108,10 +110,18 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 	return l.do(ctx, false, func(t *tx) error {
 		if a.Receipt != nil {
 			key := append(receiptKey(f.number, a.Cursor), from...)
-			if _, err := t.lookup(key); err == nil && a.Late {
+			old, err := t.lookup(key)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			// Two pages may end at one cursor, the later one empty. Its receipt must
+			// not take the place of one that covers more.
+			switch more := err != nil || a.Done || since(a.Receipt) < since(old); {
+			case more || !a.Late && since(a.Receipt) == since(old):
+				t.set(key, a.Receipt)
+			case a.Late:
 				return nil
 			}
-			t.set(key, a.Receipt)
 		}
 		if a.Cosigned != nil {
 			if err := t.cosign(a.Cosigned); err != nil {
@@ -155,6 +165,20 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 		})
 		return errors.Join(err, skips)
 	})
+}
+
+// since returns from which cursor on a receipt covers a feed: as far as possible from
+// the beginning when it cannot be read.
+func since(jws []byte) uint64 {
+	_, ev, err := record.ParseEvent(jws)
+	if err != nil {
+		return math.MaxUint64
+	}
+	r, err := event.ParseReceipt(ev.Body)
+	if err != nil {
+		return math.MaxUint64
+	}
+	return r.Since
 }
 
 // Receipts calls f with the receipts a council gave for a feed, oldest first.
