@@ -10,7 +10,16 @@ BENCH   ?= .
 SOAK    ?= 1h
 SEEDS   ?= 200
 
-.PHONY: demo test check bench bench-million soak build generate need clean
+# bench-peers and bench-compare: records, rounds, lanes, sizes; package of the benchmarks
+SIZE    ?= 100000
+ROUNDS  ?= 5
+LANES   ?= A,one,B,C,D,growth
+GROWTH  ?= 10000,100000,500000
+INTO    ?= $(if $(findstring command,$(origin LANES)),,docs/figures.md)
+PKG     ?= node
+TIMES   ?= 1x
+
+.PHONY: demo test check bench bench-peers bench-compare bench-million soak build generate need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -50,6 +59,14 @@ check:
 ## bench: every benchmark, or those named by BENCH=regexp
 bench:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m ./...
+
+## bench-peers: Stile, PostgreSQL and NATS by turns, SIZE records, ROUNDS times; all lanes go into docs/figures.md
+bench-peers: need
+	$(GO) run ./internal/bench peers -size $(SIZE) -rounds $(ROUNDS) -lanes $(LANES) -growth $(GROWTH) $(if $(INTO),-into $(INTO))
+
+## bench-compare: the benchmarks BENCH of PKG at commit BASE and as they stand here, by turns
+bench-compare:
+	$(GO) run ./internal/bench compare -base '$(BASE)' -pkg '$(PKG)' -bench '$(BENCH)' -times $(TIMES) -rounds $(ROUNDS)
 
 ## soak: new simulated worlds for SOAK, and footprints in SEEDS kinds of weather
 soak:
