@@ -42,21 +42,38 @@ const email = `^[A-Za-z0-9.!#$%&*+/=?^_{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$`
 // onJSON returns the SQL condition that a jsonb expression holds to the rule. It
 // is never null.
 func (r *rule) onJSON(at string) string {
-	text := at + ` #>> '{}'`
+	text := "(" + at + ` #>> '{}')`
+	if path, ok := strings.CutSuffix(at, "')"); ok { // "(doc -> 'name')": the text of it costs less so
+		if from, name, ok := strings.Cut(path, " -> '"); ok {
+			text = from + " ->> '" + name + "')"
+		}
+	}
 	var all []string
-	onlyFor := func(kind, cond string) {
-		all = append(all, fmt.Sprintf("(jsonb_typeof(%s) <> '%s' OR %s)", at, kind, cond))
+	only := map[string][]string{"string": r.onText(text), "number": r.onNumber(text + "::numeric")}
+	if len(r.Required) > 0 {
+		only["object"] = append(only["object"], fmt.Sprintf("%s ?& ARRAY[%s]", at, quotedList(r.Required)))
+	}
+	names := r.names()
+	if r.AdditionalProperties != nil && !*r.AdditionalProperties {
+		only["object"] = append(only["object"], fmt.Sprintf("%s - ARRAY[%s] = '{}'", at, quotedList(names)))
 	}
 	var kinds []string
 	for _, t := range r.types() {
+		kind := t
 		if t == "integer" {
-			kinds = append(kinds, fmt.Sprintf("(jsonb_typeof(%s) = 'number' AND (%s)::numeric %% 1 = 0)", at, text))
-		} else {
-			kinds = append(kinds, fmt.Sprintf("jsonb_typeof(%s) = '%s'", at, t))
+			kind = "number"
+			only[kind] = append(only[kind], text+"::numeric % 1 = 0")
 		}
+		kinds = append(kinds, strings.Join(append([]string{fmt.Sprintf("jsonb_typeof(%s) = '%s'", at, kind)}, only[kind]...), " AND "))
 	}
 	if len(kinds) > 0 {
 		all = append(all, "("+strings.Join(kinds, " OR ")+")")
+	} else {
+		for _, kind := range []string{"string", "number", "object"} {
+			if len(only[kind]) > 0 {
+				all = append(all, fmt.Sprintf("(jsonb_typeof(%s) <> '%s' OR %s)", at, kind, strings.Join(only[kind], " AND ")))
+			}
+		}
 	}
 	var oneOf []string
 	for _, v := range r.Enum {
@@ -68,21 +85,12 @@ func (r *rule) onJSON(at string) string {
 	if len(oneOf) > 0 {
 		all = append(all, fmt.Sprintf("%s IN (%s)", at, strings.Join(oneOf, ", ")))
 	}
-	for _, c := range r.onText("(" + text + ")") {
-		onlyFor("string", c)
-	}
-	for _, c := range r.onNumber("(" + text + ")::numeric") {
-		onlyFor("number", c)
-	}
-	if len(r.Required) > 0 {
-		onlyFor("object", fmt.Sprintf("%s ?& ARRAY[%s]", at, quotedList(r.Required)))
-	}
-	names := r.names()
-	if r.AdditionalProperties != nil && !*r.AdditionalProperties {
-		onlyFor("object", fmt.Sprintf("%s - ARRAY[%s] = '{}'", at, quotedList(names)))
-	}
 	for _, n := range names {
-		all = append(all, fmt.Sprintf("(NOT %s ? %s OR %s)", at, quoted(n), r.Properties[n].onJSON(fmt.Sprintf("(%s -> %s)", at, quoted(n)))))
+		cond := r.Properties[n].onJSON(fmt.Sprintf("(%s -> %s)", at, quoted(n)))
+		if !slices.Contains(r.Required, n) {
+			cond = fmt.Sprintf("(NOT %s ? %s OR %s)", at, quoted(n), cond)
+		}
+		all = append(all, cond)
 	}
 	if r.If != nil && r.Then != nil {
 		all = append(all, fmt.Sprintf("(NOT %s OR %s)", r.If.onJSON(at), r.Then.onJSON(at)))

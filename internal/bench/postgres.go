@@ -35,7 +35,11 @@ func findPostgres(dir string) (*postgres, error) {
 	if len(found) == 0 {
 		return nil, errors.New("PostgreSQL is not installed; .ci/need installs it")
 	}
-	p := &postgres{bin: filepath.Dir(found[len(found)-1]), dir: dir, as: &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}}
+	initdb, err := filepath.EvalSymlinks(found[len(found)-1]) // its fellows lie beside it
+	if err != nil {
+		return nil, err
+	}
+	p := &postgres{bin: filepath.Dir(initdb), dir: dir, as: &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}

@@ -164,7 +164,8 @@ const (
 func (w *world) share(ctx context.Context, f func(servers []*cluster, north, saltby *pgx.Conn, database string) error) error {
 	var servers []*cluster
 	for _, name := range []string{"north", "saltby"} {
-		if err := w.postgres.found(ctx, name, "wal_level = logical"); err != nil {
+		// By default a first copy waits out the 5 s between two starts of a worker.
+		if err := w.postgres.found(ctx, name, "wal_level = logical\nwal_retrieve_retry_interval = 100ms"); err != nil {
 			return err
 		}
 		c, err := w.postgres.start(ctx, name)
