@@ -253,7 +253,7 @@ func (t *table) allNotes() []string {
 		"Stile's lanes run client and nodes in one process. Processor time of a peer is of its servers and its client together.",
 		"Peak memory is of the serving program alone (PostgreSQL: all its processes, shared memory once). Disk is the ledger of Stile, table and index of PostgreSQL "+
 			"without its log, the store of NATS.",
-		"PostgreSQL in B and C: logical replication with a row filter and a column list, synced at the subscriber. NATS cannot leave out fields: a relay between two servers "+
+		"PostgreSQL in B and C: logical replication with a row filter and a column list, synced at the subscriber, `wal_retrieve_retry_interval` 0.1 s (by default a first copy waits out 5 s). NATS cannot leave out fields: a relay between two servers "+
 			"cuts each message down. D: a primary and two quorum standbys; a stream of three replicas.",
 	)
 }
