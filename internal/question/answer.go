@@ -282,7 +282,18 @@ func (w *Answerer) readInTime(ctx context.Context, from name.Council, in *wirepb
 	for {
 		changed := w.o.Agreements.Changed()
 		q, doc, err := w.read(from, in)
-		if err == nil || !w.early(from, in, err) {
+		if err == nil {
+			return q, doc, nil
+		}
+		if !w.early(from, in, err) {
+			select {
+			case <-changed:
+				// The notice came between the two looks.
+				if ctx.Err() == nil {
+					continue
+				}
+			default:
+			}
 			return q, doc, err
 		}
 		select {

@@ -2,6 +2,7 @@ package question_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -41,8 +42,16 @@ func TestNoSearchBeyondTheBound(t *testing.T) {
 			t.Errorf("probe %d: %q, want %q; %d questions counted", i, code, want, counted)
 		}
 	}
-	hit := testing.AllocsPerRun(100, func() { probe("AB000002C") })
-	miss := testing.AllocsPerRun(100, func() { probe("AB000003C") })
+	// The store works in the background and allocates, too: the middle one of many runs.
+	middle := func(value string) float64 {
+		var runs []float64
+		for range 15 {
+			runs = append(runs, testing.AllocsPerRun(8, func() { probe(value) }))
+		}
+		slices.Sort(runs)
+		return runs[len(runs)/2]
+	}
+	hit, miss := middle("AB000002C"), middle("AB000003C")
 	found := testing.AllocsPerRun(5, func() { probe("AB000001C") })
 	if hit-miss > 5 || miss-hit > 5 {
 		t.Errorf("a refusal costs %v allocations where there is a record and %v where there is none", hit, miss)
