@@ -56,3 +56,12 @@ func Alter(dir string, f func(key, value []byte) []byte) (n int, err error) {
 		})
 	})
 }
+
+// DisclosureIndex returns every key and value of the disclosure index.
+func (l *Ledger) DisclosureIndex() map[string]string {
+	out := map[string]string{}
+	l.db.View(func(txn *badger.Txn) error {
+		return walk(txn, []byte("T"), func(k, v []byte) error { out[string(k)] = string(v); return nil })
+	})
+	return out
+}

@@ -55,6 +55,7 @@ import (
 //	j line                   records made by a mapping: JSON, see mapped.go
 //	J line 0 record16        a made record: record16 it was made from
 //	l line 0 record16        record16 that was made in the line from one of ours
+//	T …                      who was let have what, and about whom: see disclosed.go
 //	X path                   a file beside the ledger that machines keep alike: see shared.go
 const layoutVersion = 2
 

@@ -203,7 +203,11 @@ func Open(o Options) (*Ledger, error) {
 	}
 	go l.write()
 	go l.match()
-	if err := l.takeOver(context.Background(), old); err != nil {
+	err = l.takeOver(context.Background(), old)
+	if err == nil {
+		err = l.openDisclosures(context.Background())
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), l.Close())
 	}
 	return l, nil

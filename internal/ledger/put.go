@@ -53,6 +53,7 @@ type Offer struct {
 	feedsGen int
 	match    map[uint32]bool   // by feed; nil for a delete
 	asked    map[uint32][]byte // by feed: see Ledger.askedKeys; nil for none
+	persons  []byte            // see Ledger.personKeys; nil for none
 	source   [16]byte          // see MadeFrom
 	made     bool
 	// reference is the sender's own name for the record; "" when not given.
@@ -115,7 +116,7 @@ func (l *Ledger) OfferCanonical(std *standard.Standard, body map[string]any, can
 		return nil, err
 	}
 	o := &Offer{std: known, record: l.o.Keys.RecordID(std.Name().Line(), key).Bytes(), body: body}
-	o.canon = canonical
+	o.canon, o.persons = canonical, l.personKeys(std, body)
 	if len(o.canon) > plainBytes || !plain(body, plainDepth) {
 		// The writer gives out the record's place in the log before its token
 		// is made, so that nothing may go wrong with that: try it here, with
@@ -356,6 +357,9 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	for std, c := range counts {
 		b.sets[string(numKey4('o', std))] = binary.BigEndian.AppendUint64(nil, c)
 	}
+	for k := range slices.Chunk(o.persons, personKeyLen) {
+		b.set(personIndexKey(k, o.record), []byte{})
+	}
 	if had && old.live {
 		b.set(standardIndexKey(old.standard, old.index), nil)
 	}
@@ -468,6 +472,7 @@ func (l *Ledger) applyEffect(b *batch, e effect, p *pending) int {
 		l.w.next++
 		b.entries = append(b.entries, w)
 		b.bytes += 1000
+		indexEvent(b.set, w.index, b.iat, w.event.Kind, w.event.Body)
 		kind, index, withdrawn = itemWithdraw, w.index, 1
 		d.records = -1
 	}

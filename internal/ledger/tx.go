@@ -55,6 +55,7 @@ func (t *tx) event(kind string, body map[string]any) *pending {
 	}}
 	t.l.w.next++
 	t.entries = append(t.entries, p)
+	indexEvent(t.set, p.index, p.event.IssuedAt, kind, body)
 	return p
 }
 

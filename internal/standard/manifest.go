@@ -26,6 +26,8 @@ import (
 //	classes:                               # by JSON Pointer, "*" for every element
 //	  /district: open                      # open, internal, personal, special, criminal
 //	  /applicant/name: personal
+//	persons:                               # numbers that name one person, and whose they are; optional
+//	  /nino: nino                          # see PersonKey
 //	measures: {fresh_within: P7D}          # ISO 8601
 //	format: assertion                      # or annotation, see Formats; optional
 //	aliases:                               # headings that sources use for a place; optional
@@ -49,6 +51,7 @@ type Manifest struct {
 	Status      Status
 	Key         []name.Field // at least one, in the order given
 	Classes     map[name.Field]Class
+	Persons     []PersonKey // by place; nil when there are none
 	Measures    Measures
 	Formats     Formats
 	Aliases     map[name.Field][]string          // nil when there are none
@@ -92,6 +95,7 @@ type manifestFile struct {
 	Status      string            `yaml:"status"`
 	Key         []string          `yaml:"key"`
 	Classes     map[string]string `yaml:"classes"`
+	Persons     map[string]string `yaml:"persons"`
 	Measures    struct {
 		FreshWithin string `yaml:"fresh_within"`
 	} `yaml:"measures"`
@@ -196,6 +200,7 @@ func readManifest(b []byte) (*Manifest, []flaw) {
 	default:
 		fault("/format", fmt.Errorf("format %q: want assertion or annotation", clip(f.Format)))
 	}
+	m.parsePersons(f.Persons, fault)
 	m.parseAliases(f.Aliases, f.Synonyms, fault)
 	if len(f.Resources) > maxResources {
 		fault("/resources", fmt.Errorf("resources names over %d documents", maxResources))

@@ -157,6 +157,7 @@ func (s *Standard) Manifest() Manifest {
 	m.Key = slices.Clone(m.Key)
 	m.Classes = maps.Clone(m.Classes)
 	m.Resources = maps.Clone(m.Resources)
+	m.Persons = slices.Clone(m.Persons)
 	m.Aliases = maps.Clone(m.Aliases)
 	m.Synonyms = maps.Clone(m.Synonyms)
 	return m

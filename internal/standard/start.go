@@ -134,6 +134,11 @@ classes:
 		fmt.Fprintf(&b, "  #%s: %s\n", yamlKey(f), c)
 	}
 	b.WriteString(`
+# Places of numbers that name one person and no other, and whose number each is:
+# by them a council finds all that it holds, and let others have, about somebody.
+#persons:
+#  /nino: nino
+
 # How fresh records should be, as an ISO 8601 duration: within it a council is
 # to have put or renewed a record. Only compliance is measured by it.
 #measures: {fresh_within: P7D}
