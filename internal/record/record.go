@@ -64,6 +64,29 @@
 // in ([Token.Seal]), and nothing else of it changes, its entry least of all. Events
 // always have their signature.
 //
+// # Under the seal of a page
+//
+// Into a footprint a council brings records by the page, and signs each page once:
+// the entries of all that is in it, in their order, under one root. [Page] says what
+// is signed. Of such a record the signature part is not an ES256 signature but the
+// base64url of a [PageProof], which says what the page is, who signed it, and where
+// in it the record's entry stands: with that the token stands alone and is believed
+// as if it were signed itself. Nothing else of it changes. No other SD-JWT program
+// takes it. Integers are big-endian, and a text is its length in two bytes and then
+// its bytes:
+//
+//	form1        1
+//	footprint    text
+//	council      text
+//	agreement    text, empty for none
+//	since8 next8
+//	count2       entries of the page
+//	key32        SHA-256 thumbprint of the record key that signed it
+//	signature64  ES256, of the one form that Verify takes
+//	index2       of the entry in the page, below count
+//	path         audit path of the entry (RFC 6962 section 2.1.1), 32 bytes each,
+//	             as many as that index and count have
+//
 // What is withheld still shows in one way: how many members or elements of a
 // place in clear, or of a disclosed shell, are hidden. There are no decoys.
 //
@@ -180,7 +203,8 @@ type Token struct {
 	end   int // of the signed part: of header, payload and signature
 	kind  kind
 	kid   string
-	sig   []byte // nil for none
+	sig   []byte     // nil for none
+	page  *PageProof // nil for none; then there is no sig
 	entry tlog.Hash
 	texts []span // the disclosures in raw
 
@@ -210,13 +234,20 @@ func newToken(c *compact, k kind) (*Token, error) {
 		return nil, err
 	}
 	sig := c.signature.of(c.dec)
+	var page *PageProof
 	switch {
-	case len(sig) == 0 && k == kindRecord:
-		sig = nil
-	case len(sig) != keys.SignatureSize:
+	case len(sig) == keys.SignatureSize:
+	case k != kindRecord:
 		return nil, &Refusal{Rule: RuleForm, Detail: "an ES256 signature has 64 bytes"}
+	case len(sig) == 0:
+		sig = nil
+	default:
+		if page, err = parsePageProof(sig); err != nil {
+			return nil, err
+		}
+		sig = nil
 	}
-	return &Token{raw: c.raw, input: c.input.to, end: c.end, kind: k, kid: kid, sig: sig,
+	return &Token{raw: c.raw, input: c.input.to, end: c.end, kind: k, kid: kid, sig: sig, page: page,
 		entry: sha256.Sum256(c.input.of(c.raw)), texts: c.texts, parts: c}, nil
 }
 
@@ -228,10 +259,17 @@ func (t *Token) Seal(sig []byte) *Token {
 	if len(sig) != keys.SignatureSize {
 		panic("internal error: a signature of " + strconv.Itoa(len(sig)) + " bytes")
 	}
-	raw := make([]byte, 0, t.input+1+sigLen+len(t.raw)-t.end)
+	s := t.with(sig)
+	s.sig = bytes.Clone(sig)
+	return s
+}
+
+// with returns the token with another signature part, without saying what that is.
+func (t *Token) with(part []byte) *Token {
+	raw := make([]byte, 0, t.input+1+b64.EncodedLen(len(part))+len(t.raw)-t.end)
 	raw = append(append(raw, t.raw[:t.input]...), '.')
-	raw = b64.AppendEncode(raw, sig)
-	s := &Token{input: t.input, end: len(raw), kind: t.kind, kid: t.kid, sig: bytes.Clone(sig), entry: t.entry,
+	raw = b64.AppendEncode(raw, part)
+	s := &Token{input: t.input, end: len(raw), kind: t.kind, kid: t.kid, entry: t.entry,
 		nodes: t.nodes, points: t.points, known: t.known}
 	s.raw = append(raw, t.raw[t.end:]...)
 	s.texts = make([]span, len(t.texts))
@@ -293,28 +331,44 @@ func (t *Token) SigningInput() []byte { return t.raw[:t.input:t.input] }
 // Entry returns the token's log entry: the SHA-256 of its signing input.
 func (t *Token) Entry() tlog.Hash { return t.entry }
 
-// KeyID returns the id of the key that the token says it is signed with, as
+// KeyID returns the id of the key that the token's header names, as
 // [keys.RecordPublic.ID] prints it.
 func (t *Token) KeyID() string { return t.kid }
+
+// Signer returns the id of the key to verify the token with: that of its page's seal
+// if it carries one, else KeyID.
+func (t *Token) Signer() string {
+	if t.page != nil {
+		return t.page.Seal.Key
+	}
+	return t.kid
+}
 
 // Signature returns the ES256 signature, [keys.SignatureSize] bytes; nil for none.
 func (t *Token) Signature() []byte { return bytes.Clone(t.sig) }
 
-// Signed reports whether the token carries a signature. Without one it is believed
-// for its place in a log, and by nobody for itself.
-func (t *Token) Signed() bool { return t.sig != nil }
+// Signed reports whether the token carries a signature, its own or its page's. Without
+// one it is believed for its place in a log, and by nobody for itself.
+func (t *Token) Signed() bool { return t.sig != nil || t.page != nil }
+
+// Page returns the proof that the token stands in a page that its council sealed; nil
+// for none. The caller must not change it.
+func (t *Token) Page() *PageProof { return t.page }
 
 // ErrOtherKey says that a token names another key than the one it is verified
 // with.
 var ErrOtherKey = errors.New("token is signed with another key")
 
-// Verify checks that the token was signed with key, and nothing else. It
-// returns [ErrOtherKey] if the token names another key and
+// Verify checks that the token, or the page that it stands in, was signed with key, and
+// nothing else. It returns [ErrOtherKey] if it names another key (see Signer) and
 // [keys.ErrSignature] if there is no signature, or it does not hold, or is of the form that
 // whoever has the token could have made of the signer's: see [keys.OneForm].
 func (t *Token) Verify(key *keys.RecordPublic) error {
-	if key.ID() != t.kid {
+	if key.ID() != t.Signer() {
 		return ErrOtherKey
+	}
+	if t.page != nil {
+		return t.page.verify(t.entry, key)
 	}
 	if !keys.OneForm(t.sig) {
 		return keys.ErrSignature
@@ -374,7 +428,7 @@ func (t *Token) present(keep func(pointer string, shell bool) bool, whole bool) 
 			count++
 		}
 	}
-	p := &Token{input: t.input, end: t.end, kind: t.kind, kid: t.kid, sig: t.sig, entry: t.entry}
+	p := &Token{input: t.input, end: t.end, kind: t.kind, kid: t.kid, sig: t.sig, page: t.page, entry: t.entry}
 	p.raw = append(make([]byte, 0, size), t.raw[:t.end+1]...)
 	p.texts = make([]span, 0, count)
 	for i, s := range t.texts {

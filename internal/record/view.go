@@ -67,6 +67,9 @@ func (t *Token) view() (*View, *weaver, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if t.page != nil && t.page.Council != v.Council {
+		return nil, nil, claim("iss", "is not the council that sealed the page")
+	}
 	// Digests can stand in the body alone: every other claim is a text or a number
 	// of a form that claims has checked.
 	if body != nil {
