@@ -48,6 +48,13 @@ type compact struct {
 	payload     span
 	signature   span
 	disclosures []span
+
+	// Of a token that was packed, what is known of it without reading it again: its
+	// claims, where in the payload the body stands, and the disclosures' digests,
+	// base64url, end to end.
+	said    *Claims
+	body    span
+	digests []byte
 }
 
 // cut separates a compact SD-JWT: a JWS, then "~" and each disclosure, then "~"

@@ -90,6 +90,51 @@
 // What is withheld still shows in one way: how many members or elements of a
 // place in clear, or of a disclosed shell, are hidden. There are no decoys.
 //
+// # Packed
+//
+// Between councils a record token travels without what its reader can compute: the
+// base64 and the digests of what is disclosed. What is said in many tokens of a page
+// stands once, in a table. A table is
+//
+//	1  n-uvarint  n×origin  m-uvarint  m×name
+//
+// where an origin is the key's thumbprint (32 bytes), the council's domain, the
+// operation, the standard, and the SHA-256 of its schema (32 bytes); domain, operation,
+// standard and names are each a length in bytes as a uvarint and so many bytes. There
+// are at most 1024 origins, and at most 4096 names, of at most 64 bytes each and none twice.
+// A token is
+//
+//	origin-uvarint iat-uvarint rec16 ver-uvarint [prev32] s-byte signature… d-uvarint d×disclosure [text]
+//
+// with the number of its origin, from 0; prev unless ver is 1; s the length of the
+// signature, 0 or 64; and the text of the body last, for a put. A disclosure is
+//
+//	name-uvarint [name] salt16 text
+//
+// where the number is 0 for an element of an array, 1 for a member whose name follows
+// as in a table, and i+2 for one with name i of the table; and the text is that of the
+// value. The disclosures stand the last first, so that a digest is known before it is used.
+// A text is JSON in canonical form, in which each run of digests between quotation
+// marks, with commas between them, is cut out:
+//
+//	(2×length+1)-uvarint bytes… r-uvarint r×digest text   up to a run of r digests, and on
+//	2×length-uvarint     bytes…                           to the end
+//
+// A digest is the uvarint 0 and 32 bytes, or the number, from 1, of a disclosure in the
+// order that they stand in here; each is used at most once. A uvarint is unsigned LEB128
+// in its shortest form. Nothing may follow a table or a token. Example: record 00 01 … 0f of
+// northmoor.gov.uk at version 1, with "district" in clear, "reference" 7 disclosed and
+// "name" withheld, under the seed 01 02 03, is
+//
+//	00 80b5b3c906 000102030405060708090a0b0c0d0e0f 01 00 01
+//	02 e75f5d7003bec970c5d7891b896bead3 02 37
+//	11 7b225f7364223a5b 02
+//	00 450810ae26be082311cec284cdf35490f9043b41ba5493c68f0e5feca7efc73e 01
+//	22 5d2c226469737472696374223a2258227d
+//
+// with the table that TestPackedVector has. A packed token is nothing of its own: it is
+// neither signed nor hashed, and what it is read to is judged as any token is.
+//
 // # Reading
 //
 // [Token.View] follows RFC 9901 section 7.1 and is stricter where the RFC leaves

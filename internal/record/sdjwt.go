@@ -89,10 +89,12 @@ func newWeaver(c *compact, strict bool) (*weaver, error) {
 	w.dec = string(c.dec)
 
 	// One string holds every digest, so that the keys of the index cost nothing.
-	w.scratch = w.scratch[:0]
-	for _, t := range c.texts {
-		sum := sha256.Sum256(t.of(c.raw))
-		w.scratch = b64.AppendEncode(w.scratch, sum[:])
+	w.scratch = append(w.scratch[:0], c.digests...)
+	if c.digests == nil {
+		for _, t := range c.texts {
+			sum := sha256.Sum256(t.of(c.raw))
+			w.scratch = b64.AppendEncode(w.scratch, sum[:])
+		}
 	}
 	digests := string(w.scratch)
 	for i := range c.texts {

@@ -48,15 +48,9 @@ func (t *Token) View() (*View, error) {
 }
 
 func (t *Token) view() (*View, *weaver, error) {
-	if t.kind != kindRecord {
-		return nil, nil, &Refusal{Rule: RuleHeader, Detail: "the token is an event"}
-	}
-	c := t.parts
-	if c == nil { // sealed here, and so never taken apart yet
-		var err error
-		if c, err = cut(t.raw); err != nil {
-			return nil, nil, err
-		}
+	c, err := t.taken()
+	if err != nil {
+		return nil, nil, err
 	}
 	w, err := newWeaver(c, true)
 	if err != nil {
@@ -84,12 +78,29 @@ func (t *Token) view() (*View, *weaver, error) {
 	return v, w, nil
 }
 
+// taken returns a record token taken apart.
+func (t *Token) taken() (*compact, error) {
+	if t.kind != kindRecord {
+		return nil, &Refusal{Rule: RuleHeader, Detail: "the token is an event"}
+	}
+	if t.parts == nil { // sealed here, and so never taken apart yet
+		return cut(t.raw)
+	}
+	return t.parts, nil
+}
+
 // claims reads the payload into c and returns its body, still with its
 // digests, or nil for a Delete.
 func (w *weaver) claims(c *Claims) (body map[string]any, err error) {
 	text := w.c.payload.of(w.c.dec)
-	if at, ok := w.scan(c); ok {
-		if at.from == at.to {
+	at, ok := w.c.body, w.c.said != nil
+	if ok {
+		*c = *w.c.said
+	} else {
+		at, ok = scan(c, w.dec[w.c.payload.from:w.c.payload.to], &w.scratch)
+	}
+	if ok {
+		if c.Op == Delete {
 			return nil, nil
 		}
 		if body, ok := w.canonical(at.of(text)).(map[string]any); ok {
@@ -129,10 +140,9 @@ func (w *weaver) canonical(text []byte) any {
 // returns where the body stands in it, nowhere for a Delete. In that form the
 // claims stand in one order and none can hold a quotation mark, so there is
 // nothing to parse; that it was that form is known in the end by printing the
-// claims again. false says that the payload is not what it should be.
-func (w *weaver) scan(c *Claims) (body span, ok bool) {
+// claims again, into scratch. false says that the payload is not what it should be.
+func scan(c *Claims, s string, scratch *[]byte) (body span, ok bool) {
 	const start, bodyStart = `{"_sd_alg":"sha-256",`, `{"_sd_alg":"sha-256","body":`
-	s := w.dec[w.c.payload.from:w.c.payload.to]
 	at := len(start)
 	if strings.HasPrefix(s, bodyStart) {
 		// The last one, since the body may hold the same text and the claims after
@@ -171,6 +181,6 @@ func (w *weaver) scan(c *Claims) (body span, ok bool) {
 	if !ok || rest != "" || c.set(f) != nil || (c.Op == Delete) != (body.to == 0) {
 		return body, false
 	}
-	w.scratch = append(c.append(w.scratch[:0]), '}')
-	return body, string(w.scratch) == s[at:]
+	*scratch = append(c.append((*scratch)[:0]), '}')
+	return body, string(*scratch) == s[at:]
 }
