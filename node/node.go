@@ -85,6 +85,7 @@ type InitOptions struct {
 	Listen         []string     // multiaddrs; default as in config
 	Addresses      []string     // what partners dial; default what is listened on, where that is one address
 	PassphraseFile string       // encrypts the keys; "" leaves them to the folder's permissions
+	RecordKMS      string       // sigstore KMS reference of the record key, "name://key"; "" makes a key in a file
 	NoStandards    bool         // do not adopt the standards that come with Stile
 	Now            func() time.Time
 }
@@ -133,6 +134,11 @@ func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
 			}
 		}
 	}()
+	if o.RecordKMS != "" {
+		if err := keys.NameRecordKey(filepath.Join(dir, "keys"), o.RecordKMS); err != nil {
+			return nil, fail(Usage, "see \"A record key in a security module\" in docs/operating.md", "%v", err)
+		}
+	}
 	ring, err := keys.Create(filepath.Join(dir, "keys"), o.Council, pass)
 	if err != nil {
 		return nil, err

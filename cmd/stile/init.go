@@ -25,7 +25,9 @@ member, the council itself. Nothing leaves the machine.
 
 Whoever holds the files under keys/ can speak for the council. They are
 readable by their owner alone; with --passphrase-file they are encrypted too,
-and the node reads the passphrase from that file when it starts.
+and the node reads the passphrase from that file when it starts. The key that
+signs records may instead stay in a security module (--record-kms): each
+signature is then asked of the program sigstore-kms-NAME on PATH.
 
 A council is known by its domain. Its ONS code (--gss) goes into its member
 file, so that partners can tell whose area it is.`,
@@ -58,7 +60,7 @@ file, so that partners can tell whose area it is.`,
 			if err != nil {
 				return err
 			}
-			return a.founded(cmd, cfg)
+			return a.founded(cmd, cfg, o.RecordKMS)
 		},
 	}
 	f := c.Flags()
@@ -69,6 +71,7 @@ file, so that partners can tell whose area it is.`,
 	f.StringArrayVar(&o.Listen, "listen", nil, "`address` to listen on, a multiaddr; may be given again; default: port 7845 of every interface, TCP and QUIC")
 	f.StringArrayVar(&o.Addresses, "address", nil, "`address` at which partners reach the node, a multiaddr; may be given again; default: those of --listen that name one interface and a port")
 	f.StringVar(&o.PassphraseFile, "passphrase-file", "", "`file` whose first line encrypts the keys; readable by its owner alone")
+	f.StringVar(&o.RecordKMS, "record-kms", "", "`reference` of the key that signs records, such as pkcs11://token=stile;object=record; default: a key is made under keys/")
 	return c
 }
 
@@ -85,7 +88,7 @@ func reachable(listen []string) (out []string) {
 }
 
 // founded says what init made and what to type next.
-func (a *app) founded(cmd *cobra.Command, cfg *config.Config) error {
+func (a *app) founded(cmd *cobra.Command, cfg *config.Config, kms string) error {
 	n, err := a.open(cfg, a.err, slog.LevelWarn)
 	if err != nil {
 		return err
@@ -109,7 +112,7 @@ func (a *app) founded(cmd *cobra.Command, cfg *config.Config) error {
 			"council": self.Council, "role": self.Role, "data": cfg.Data,
 			"configuration": filepath.Join(cfg.Data, config.FileName),
 			"listen":        cfg.Listen, "addresses": self.Addresses,
-			"standards": names, "keys_encrypted": cfg.PassphraseFile != "", "member": self.Document,
+			"standards": names, "keys_encrypted": cfg.PassphraseFile != "", "record_key": kms, "member": self.Document,
 		})
 	}
 	t := newTable("", "")
@@ -120,6 +123,9 @@ func (a *app) founded(cmd *cobra.Command, cfg *config.Config) error {
 		keys = "in keys/, encrypted with the passphrase in " + cfg.PassphraseFile
 	}
 	t.add("keys", keys)
+	if kms != "" {
+		t.add("record key", kms)
+	}
 	t.add("role", self.Role)
 	t.add("listens on", strings.Join(cfg.Listen, ", "))
 	t.add("partners dial", list(self.Addresses))

@@ -53,7 +53,7 @@ type process struct {
 	ended chan struct{}
 }
 
-func newProcess(t *testing.T, council, gss string) *process {
+func newProcess(t *testing.T, council, gss string, more ...string) *process {
 	t.Helper()
 	bin, err := program()
 	if err != nil {
@@ -70,7 +70,7 @@ func newProcess(t *testing.T, council, gss string) *process {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	p := &process{t: t, bin: bin, dir: filepath.Join(dir, "n"), name: council, errs: &bytes.Buffer{}}
-	p.must("init", "--council", council, "--gss", gss, "--listen", listen)
+	p.must(append([]string{"init", "--council", council, "--gss", gss, "--listen", listen}, more...)...)
 	config := filepath.Join(p.dir, "stile.yaml")
 	b, err := os.ReadFile(config)
 	if err != nil {

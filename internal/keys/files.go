@@ -225,10 +225,38 @@ func openRecordKey(dir string, passphrase []byte) (*RecordKey, error) {
 		return nil, fmt.Errorf("open record key: both %q and %q are there", recordFile, kmsFile)
 	}
 	s := strings.TrimSpace(string(ref))
-	if !strings.Contains(s, "://") || strings.ContainsAny(s, " \t\r\n") {
-		return nil, fmt.Errorf("open key %q: want one line such as name://key", kmsFile)
+	if err := checkKMS(s); err != nil {
+		return nil, err
 	}
 	return openKMS(s)
+}
+
+func checkKMS(ref string) error {
+	if plugin, _, ok := strings.Cut(ref, "://"); !ok || plugin == "" || strings.ContainsAny(ref, " \t\r\n") {
+		return fmt.Errorf("open key %q: want one line such as name://key", kmsFile)
+	}
+	return nil
+}
+
+// NameRecordKey writes record.kms into dir, which it makes if need be, so that
+// [Create] then takes the record key that the sigstore KMS reference ref names. It
+// asks nothing of that key, and overwrites nothing.
+func NameRecordKey(dir, ref string) error {
+	if err := checkKMS(ref); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("name record key: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, kmsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("name record key: %w", err)
+	}
+	_, err = f.WriteString(ref + "\n")
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("name record key: %w", err)
+	}
+	return nil
 }
 
 func marshalPrivate(key crypto.PrivateKey, passphrase []byte) ([]byte, error) {
