@@ -32,7 +32,7 @@ const module = "github.com/stile-exchange/stile"
 const policy = `
 	node/name  internal/strictjson  internal/workbook  schemas  schemas/*
 	node/api
-	internal/keys  internal/standard  internal/tlog  config
+	internal/keys  internal/standard  internal/tlog  config  internal/quota
 	internal/event
 	internal/record  internal/agreement  internal/directory  internal/measure
 	internal/directory/*

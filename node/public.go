@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/publiclog"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
@@ -56,6 +57,11 @@ func (n *Node) logPublished() *LogReply {
 	return out
 }
 
+// maxStrangers is how many connections anybody may keep open to us over HTTP. A node
+// needs some hundred open files for itself and its partners, of the 1,024 that a
+// system gives by default.
+const maxStrangers = 256
+
 // serveHTTP serves over HTTP what anybody may have, until ctx ends: below
 // /directory/ the files of the directory, below /stile/ our log, and a witness of the
 // logs of others.
@@ -77,7 +83,7 @@ func (n *Node) serveHTTP(ctx context.Context) error {
 	}
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
 	n.log.Info("serving the directory and the log over HTTP", "address", l.Addr().String())
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(quota.Limit(l, maxStrangers)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil

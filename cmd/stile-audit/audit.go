@@ -260,7 +260,7 @@ func adoption(e env, in *source, o options) error {
 	for _, r := range rs {
 		ok = ok && r.OK()
 		if o.json {
-			_, err = e.out.Write(r.JSON())
+			_, err = name.JSON(e.out).Write(r.JSON())
 		} else {
 			err = writeClean(e.out, r.WriteText)
 		}
@@ -303,7 +303,7 @@ func verify(e env, in *source, o options) error {
 		}
 	}
 	if o.json {
-		_, err = e.out.Write(r.JSON())
+		_, err = name.JSON(e.out).Write(r.JSON())
 	} else {
 		err = writeClean(e.out, r.WriteText)
 	}
@@ -336,10 +336,9 @@ func evidence(e env, in *source, o options) error {
 	}
 	j := ev.Judge(with.Trust)
 	if o.json {
-		var b []byte
-		if b, err = json.MarshalIndent(j, "", "  "); err == nil {
-			_, err = fmt.Fprintf(e.out, "%s\n", b)
-		}
+		enc := json.NewEncoder(name.JSON(e.out))
+		enc.SetIndent("", "  ")
+		err = enc.Encode(j)
 	} else {
 		err = writeClean(e.out, func(w io.Writer) error {
 			for _, line := range j.Says {
@@ -399,7 +398,7 @@ func show(e env, in *source, o options) error {
 			return fail(invalid, keepFresh, "%q: %w", in.name, err)
 		}
 		if o.json {
-			enc := json.NewEncoder(e.out)
+			enc := json.NewEncoder(name.JSON(e.out))
 			enc.SetIndent("", "  ")
 			return enc.Encode(d)
 		}
@@ -413,7 +412,7 @@ func show(e env, in *source, o options) error {
 	if err != nil {
 		return fail(invalid, "a token is one line that begins with eyJ; a bundle is a .stile file", "%q: %w", in.name, err)
 	}
-	_, err = fmt.Fprintf(e.out, "%s\n", v)
+	_, err = fmt.Fprintf(name.JSON(e.out), "%s\n", v)
 	return err
 }
 

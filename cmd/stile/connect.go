@@ -138,9 +138,17 @@ func (a *app) connect(ctx context.Context) (*connection, error) {
 	}
 }
 
+// private has this process make what it makes in a data folder for its owner alone.
+func (a *app) private() {
+	if a.exit != nil { // else the process is a test's
+		closeToOthers(true)
+	}
+}
+
 // open opens the data folder in this process. The log goes to w from the given
 // level, or from the configured one when that is higher.
 func (a *app) open(cfg *config.Config, w io.Writer, least slog.Level) (*node.Node, error) {
+	a.private()
 	return node.Open(cfg, node.Options{Log: logger(cfg, w, least), Version: version().String()})
 }
 

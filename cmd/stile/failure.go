@@ -16,6 +16,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // failure makes an error with its kind, which decides the exit code, and with
@@ -122,7 +123,7 @@ func (a *app) complain(f *node.Error) {
 			*node.Error
 			Exit int `json:"exit"`
 		}{f, exitCode(f.Kind)}
-		enc := json.NewEncoder(inertJSON{a.err})
+		enc := json.NewEncoder(name.JSON(a.err))
 		enc.SetEscapeHTML(false)
 		enc.Encode(map[string]any{"error": doc})
 		return

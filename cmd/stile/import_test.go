@@ -124,7 +124,7 @@ func TestImportOrder(t *testing.T) {
 			n := &slowNode{t: t, rand: r, underway: map[string]bool{}, stands: map[string]int{}}
 			var out, talk bytes.Buffer
 			synctest.Test(t, func(t *testing.T) {
-				a := &app{env: env{strings.NewReader(""), &out, &talk}, gate: n}
+				a := &app{env: env{in: strings.NewReader(""), out: &out, err: &talk}, gate: n}
 				if code := a.run(t.Context(), []string{"import", file, "--standard", "pet", "--json"}); code != 0 {
 					t.Fatalf("exit code %d: %s", code, &talk)
 				}
@@ -161,7 +161,7 @@ func TestImportBreaks(t *testing.T) {
 	n := &slowNode{t: t, rand: r, failAt: 4321, underway: map[string]bool{}, stands: map[string]int{}}
 	var out, talk bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
-		a := &app{env: env{strings.NewReader(""), &out, &talk}, gate: n}
+		a := &app{env: env{in: strings.NewReader(""), out: &out, err: &talk}, gate: n}
 		if code := a.run(t.Context(), []string{"import", file, "--standard", "pet"}); code != 1 {
 			t.Errorf("exit code %d, want 1", code)
 		}

@@ -56,6 +56,7 @@ file, so that partners can tell whose area it is.`,
 				o.Addresses = reachable(o.Listen)
 			}
 			o.Dir = a.data
+			a.private()
 			cfg, err := node.Init(cmd.Context(), o)
 			if err != nil {
 				return err

@@ -18,6 +18,7 @@ import (
 type env struct {
 	in       io.Reader
 	out, err io.Writer
+	exit     func(code int) // ends the process; nil in tests, where nothing may
 }
 
 func main() {
@@ -25,7 +26,8 @@ func main() {
 	// The first signal asks for an orderly end; once it has come, a second
 	// one ends the process the way the system does.
 	context.AfterFunc(ctx, stop)
-	code := Main(ctx, env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:])
+	closeToOthers(false)
+	code := Main(ctx, env{os.Stdin, os.Stdout, os.Stderr, os.Exit}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -21,42 +20,15 @@ import (
 
 // emit prints a result as one JSON document.
 func (a *app) emit(v any) error {
-	enc := json.NewEncoder(inertJSON{a.out})
+	enc := json.NewEncoder(name.JSON(a.out))
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }
 
-// inertJSON writes JSON with every character escaped that a terminal would obey
-// or that would turn the direction of writing; it is the same JSON. Each Write
-// holds whole characters, as those of an encoder do.
-type inertJSON struct{ w io.Writer }
-
-func (i inertJSON) Write(b []byte) (int, error) {
-	if bytes.ContainsFunc(b, obeyed) {
-		var out []byte
-		for _, r := range string(b) {
-			if !obeyed(r) {
-				out = utf8.AppendRune(out, r)
-				continue
-			}
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-		_, err := i.w.Write(out)
-		return len(b), err
-	}
-	return i.w.Write(b)
-}
-
-// obeyed reports whether a terminal would do something at r instead of showing
-// it. A line end and a tab stand between the parts of JSON.
-func obeyed(r rune) bool {
-	return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029')
-}
-
 // emitLines prints a list as NDJSON.
 func emitLines[T any](a *app, list []T) error {
-	enc := json.NewEncoder(inertJSON{a.out})
+	enc := json.NewEncoder(name.JSON(a.out))
 	enc.SetEscapeHTML(false)
 	for _, v := range list {
 		if err := enc.Encode(v); err != nil {
@@ -230,7 +202,9 @@ func (a *app) writeNew(path string, b []byte, mode os.FileMode) error {
 	if err != nil {
 		return fmt.Errorf("write file: %w", err)
 	}
-	_, err = f.Write(b)
+	if err = chmod(f, mode); err == nil {
+		_, err = f.Write(b)
+	}
 	if err == nil {
 		err = f.Sync()
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -56,6 +58,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	defer a.leash(ctx, patience(root, args))()
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil && out.err != nil {
 		// A result that did not arrive is no result.
@@ -67,6 +70,38 @@ func (a *app) run(ctx context.Context, args []string) int {
 	f := explain(cmd, err)
 	a.complain(f)
 	return exitCode(f.Kind)
+}
+
+// patience is how long a command may go on after it was told to stop. What a person
+// waits for ends within a second: whatever was acknowledged is on disk by then, so
+// nothing is lost by ending in the middle. A node says goodbye to its partners.
+func patience(root *cobra.Command, args []string) time.Duration {
+	if c, _, err := root.Find(args); err == nil && slices.Contains([]string{"serve", "demo"}, c.Name()) {
+		return 20 * time.Second
+	}
+	return time.Second
+}
+
+// leash ends the process when ctx has been over for as long as the patience lasts and
+// the command has not returned, whatever it is doing: reading a file, judging a
+// record, or waiting for a disk that does not answer. It returns what takes the leash
+// off.
+func (a *app) leash(ctx context.Context, patience time.Duration) (off func()) {
+	if a.exit == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(patience)
+		defer t.Stop()
+		select {
+		case <-done:
+		case <-t.C:
+			a.complain(failure(node.Failed, "call it again: what was acknowledged is on disk", "stopped before it was done"))
+			a.exit(exitCode(node.Failed))
+		}
+	})
+	return func() { stop(); close(done) }
 }
 
 // A sticky remembers the first error of a writer, so that printing need not

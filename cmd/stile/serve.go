@@ -36,6 +36,7 @@ func (a *app) serve(ctx context.Context) (err error) {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	a.private()
 	n, err := node.Open(cfg, node.Options{
 		Log:     logger(cfg, a.err, slog.LevelDebug),
 		Version: version().String(),

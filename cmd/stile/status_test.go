@@ -90,7 +90,7 @@ warnings
 // TestStatusText shows every part of a status as a person reads it.
 func TestStatusText(t *testing.T) {
 	var out, talk bytes.Buffer
-	a := &app{env: env{strings.NewReader(""), &out, &talk}}
+	a := &app{env: env{in: strings.NewReader(""), out: &out, err: &talk}}
 	data := answering(t, status())
 	if code := a.run(t.Context(), []string{"status", "--data", data}); code != 0 || out.String() != statusText {
 		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, &out, statusText)
@@ -112,7 +112,7 @@ func TestStatusCheck(t *testing.T) {
 		s := status()
 		c.alter(&s)
 		var out, talk bytes.Buffer
-		a := &app{env: env{strings.NewReader(""), &out, &talk}}
+		a := &app{env: env{in: strings.NewReader(""), out: &out, err: &talk}}
 		data := answering(t, s)
 		if code := a.run(t.Context(), []string{"status", "--check", "--data", data}); code != c.want {
 			t.Errorf("%s: exit code %d, want %d: %s", c.name, code, c.want, &talk)

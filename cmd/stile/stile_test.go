@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 		"stile": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			os.Exit(Main(ctx, env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+			closeToOthers(false)
+			os.Exit(Main(ctx, env{os.Stdin, os.Stdout, os.Stderr, os.Exit}, os.Args[1:]))
 		},
 	})
 }
@@ -220,7 +221,7 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 func run(t *testing.T, in string, args ...string) (code int, out, err string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = Main(t.Context(), env{strings.NewReader(in), &o, &e}, args)
+	code = Main(t.Context(), env{in: strings.NewReader(in), out: &o, err: &e}, args)
 	return code, o.String(), e.String()
 }
 
@@ -408,7 +409,7 @@ func TestFullOutput(t *testing.T) {
 	}
 	defer full.Close()
 	var e bytes.Buffer
-	if code := Main(t.Context(), env{strings.NewReader(""), full, &e}, []string{"version"}); code != 1 || !strings.Contains(e.String(), "write results: ") {
+	if code := Main(t.Context(), env{in: strings.NewReader(""), out: full, err: &e}, []string{"version"}); code != 1 || !strings.Contains(e.String(), "write results: ") {
 		t.Errorf("exit code %d, want 1; %s", code, &e)
 	}
 }

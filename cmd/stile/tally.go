@@ -605,7 +605,7 @@ func (s *stream) end(rest map[string]any) {
 
 func compactJSON(v any) []byte {
 	var b strings.Builder
-	enc := json.NewEncoder(inertJSON{&b})
+	enc := json.NewEncoder(name.JSON(&b))
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		panic("internal error: print JSON: " + err.Error())

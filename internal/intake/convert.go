@@ -38,7 +38,7 @@ func (p *plan) meansNothing(col *column, s string) bool {
 
 // value reads a cell that means something, step by step as docs/mapping.md
 // says.
-func (p *plan) value(col *column, s string, row *Row) (any, *fault) {
+func (p *plan) value(col *column, s string, row *Row, sp *spend) (any, *fault) {
 	if len(col.Values) > 0 {
 		if v, ok := col.Values[fold(s)]; ok {
 			return v, nil
@@ -46,6 +46,9 @@ func (p *plan) value(col *column, s string, row *Row) (any, *fault) {
 	}
 	if col.replacer != nil {
 		s = col.replacer.Replace(s)
+		if !sp.look(len(s)) { // a letter may become a hundred
+			return nil, nil
+		}
 	}
 	if col.pattern != nil {
 		part, ok := col.pattern.part(s, col.Part)

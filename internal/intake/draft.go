@@ -25,6 +25,7 @@ type draft struct {
 	taken    []bool                 // headings
 	xyNote   []string               // of each entry of m.Coordinates
 	likeness map[[2]string]float64  // of a place and a heading
+	like     *likening
 }
 
 // A heading is one column of the sample.
@@ -63,7 +64,7 @@ const maxTried = 8
 //
 // The draft quotes cells of the file: it is for the importer's own eyes.
 func (s *Sample) Draft(std *standard.Standard) []byte {
-	d := &draft{std: std, manifest: std.Manifest(), sample: s, places: Places(std), chosen: map[name.Field]*choice{},
+	d := &draft{std: std, like: newLikening(), manifest: std.Manifest(), sample: s, places: Places(std), chosen: map[name.Field]*choice{},
 		taken: make([]bool, len(s.Headings)), likeness: map[[2]string]float64{}}
 	d.m = &Mapping{Version: MappingVersion, Standard: d.manifest.Name.Line()}
 	d.heads = s.columns()
@@ -208,7 +209,9 @@ func (d *draft) alike(p Place, text string) float64 {
 	v, ok := d.likeness[k]
 	if !ok {
 		v = d.compare(p, text)
-		d.likeness[k] = v
+		if d.like.left >= 0 {
+			d.likeness[k] = v
+		}
 	}
 	return v
 }
@@ -234,14 +237,14 @@ func (d *draft) compare(p Place, text string) float64 {
 		if bare(p.Title) == b {
 			return 0.98
 		}
-		best = max(best, alike(p.Title, text))
+		best = max(best, d.like.alike(p.Title, text))
 	}
-	best = max(best, alike(last, text), alike(strings.Join(toks, " "), text))
+	best = max(best, d.like.alike(last, text), d.like.alike(strings.Join(toks, " "), text))
 	for i, a := range d.manifest.Aliases[p.To] {
 		if bare(a) == b {
 			return 1 - min(0.001*float64(i), 0.04) // the first is the likeliest
 		}
-		best = max(best, alike(a, text))
+		best = max(best, d.like.alike(a, text))
 	}
 	return min(best, 0.94)
 }

@@ -12,14 +12,26 @@ func fold(s string) string {
 	return strings.ToLower(strings.Join(strings.Fields(s), " "))
 }
 
+// A likening compares headings as long as the work is worth a person's while: two
+// thousand headings against two thousand is four million pairs, and a file may be
+// made so. Beyond that nothing is like anything but itself.
+type likening struct {
+	left int // letters that may still be held against letters
+}
+
+// maxLikening is what one file is given: some tenths of a second.
+const maxLikening = 50_000_000
+
+func newLikening() *likening { return &likening{left: maxLikening} }
+
 // nearest returns the heading of those offered that is most like one of the
 // wanted, or "" when none is alike. It is a suggestion to a person, never acted
 // upon.
-func nearest(wanted, offered []string) string {
+func (l *likening) nearest(wanted, offered []string) string {
 	best, bestScore := "", 0.0
 	for _, w := range wanted {
 		for _, o := range offered {
-			if s := alike(w, o); s > bestScore {
+			if s := l.alike(w, o); s > bestScore {
 				best, bestScore = o, s
 			}
 		}
@@ -32,14 +44,19 @@ func nearest(wanted, offered []string) string {
 
 // alike returns how alike two headings are, from 0 to 1: by the letters that
 // have to be changed to make one of the other, or by the words they share.
-// Case, spaces and marks do not count.
-func alike(a, b string) float64 {
+// Case, spaces and marks do not count. It returns 0 once the work is spent.
+func (l *likening) alike(a, b string) float64 {
+	if l.left < 0 {
+		return 0
+	}
 	x, y := letters(a), letters(b)
+	l.left -= len(a) + len(b)
 	if len(x) == 0 || len(y) == 0 {
 		return 0
 	}
 	score := 0.0
 	if short, long := min(len(x), len(y)), max(len(x), len(y)); short*5 >= long*2 { // else it cannot matter
+		l.left -= short * long
 		score = 1 - float64(distance(x, y))/float64(long)
 	}
 	if wa, wb := words(a), words(b); len(wa) > 0 && len(wb) > 0 {

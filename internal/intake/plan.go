@@ -133,14 +133,23 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 	}
 	if len(missing) > 0 {
 		fix := "add the heading as the file has it to the column's from, or mark the column optional"
-		wanted := slices.Clone(c.columns)
+		wanted, like := slices.Clone(c.columns), newLikening()
 		for _, xy := range c.xys {
 			wanted = append(wanted, xy.x, xy.y)
 		}
 		for _, col := range wanted {
-			if near := nearest(col.From, unused); col.index < 0 && near != "" && !strings.Contains(fix, strconv.Quote(near)) {
+			if col.index >= 0 {
+				continue
+			}
+			if near := like.nearest(col.From, unused); near != "" && !strings.Contains(fix, strconv.Quote(near)) {
 				fix += fmt.Sprintf("; is %q perhaps %q?", col.From[0], near)
 			}
+		}
+		if like.left < 0 {
+			fix += "; the file has too many headings for each to be compared with those that are missing"
+		}
+		if n := len(missing) - maxMissing; n > 0 {
+			missing = append(missing[:maxMissing:maxMissing], fmt.Sprintf("and %d more", n))
 		}
 		return nil, &FileError{Rule: RuleHeadings, Found: headings,
 			Detail: "the headings are without " + strings.Join(missing, ", "), Fix: fix}
@@ -169,6 +178,9 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 	}
 	return p, nil
 }
+
+// maxMissing is how many headings that a file is without are told one by one.
+const maxMissing = 50
 
 func quoteOr(list []string) string {
 	q := make([]string, len(list))
@@ -403,7 +415,7 @@ func (p *plan) guarded(col *column, cell string, row *Row, sp *spend) (v any, so
 // its parts.
 func (p *plan) list(col *column, text string, row *Row, sp *spend) (v any, some bool, f *fault) {
 	if col.Split == "" {
-		v, f = p.value(col, text, row)
+		v, f = p.value(col, text, row, sp)
 		return v, f == nil && sp.take(size(v), 1), f
 	}
 	var list []any
@@ -412,7 +424,7 @@ func (p *plan) list(col *column, text string, row *Row, sp *spend) (v any, some 
 			return true
 		}
 		var v any
-		if v, f = p.value(col, part, row); f == nil {
+		if v, f = p.value(col, part, row, sp); f == nil {
 			list = append(list, v)
 		}
 		return f == nil && sp.take(size(v), 1)

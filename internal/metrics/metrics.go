@@ -24,6 +24,7 @@ import (
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
@@ -191,7 +192,7 @@ func (m *Monitor) Serve(ctx context.Context) error {
 	}
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
 	m.o.Log.Info("serving figures for monitoring", "address", l.Addr().String())
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(quota.Limit(l, 32)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve monitoring: %w", err)
 	}
 	return nil

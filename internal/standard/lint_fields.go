@@ -175,35 +175,89 @@ func (g *graph) children(js judges) map[string]judges {
 	return out
 }
 
-// find returns what may judge the place f, and whether the schema describes it.
-func (g *graph) find(f name.Field) (judges, bool) {
-	at := judges{g.root}
-	for _, tok := range f.Tokens() {
-		var next judges
-		for _, s := range g.maybe(at) {
-			if m := s.Properties[tok]; m != nil {
-				next = append(next, m)
-			}
-			if tok == "*" {
-				next = append(next, elements(s)...)
-			}
+// A finder finds places of a schema, and remembers what it met on the way: a
+// standard may name as many classes as its schema has members, and to gather anew
+// for each what may judge the record is the square of that.
+type finder struct {
+	g    *graph
+	met  map[name.Field]*spread
+	left int // steps that may still be made; below 0 it has given up
+}
+
+// maxFound is how many steps a finder makes: schemas gathered and patterns tried.
+// The largest published schemas take some thousands.
+const maxFound = 2_000_000
+
+func newFinder(g *graph) *finder {
+	return &finder{g: g, met: map[name.Field]*spread{}, left: maxFound}
+}
+
+// A spread is what may judge one place, by what it says of the places below.
+type spread struct {
+	at       judges
+	members  map[string]judges
+	elements judges
+	patterns []patterned
+	others   []*jsonschema.Schema // that say something of members which they do not name
+}
+
+type patterned struct {
+	by      jsonschema.Regexp
+	members *jsonschema.Schema
+}
+
+// spread gathers what stands below the place f, which at may judge.
+func (d *finder) spread(f name.Field, at judges) *spread {
+	if sp := d.met[f]; sp != nil {
+		return sp
+	}
+	sp := &spread{at: at, members: map[string]judges{}}
+	d.met[f] = sp
+	for _, s := range d.g.maybe(at) {
+		d.left -= 1 + len(s.Properties) + len(s.PatternProperties)
+		for n, m := range s.Properties {
+			sp.members[n] = append(sp.members[n], m)
 		}
-		if tok != "*" {
-			for _, s := range g.maybe(at) {
-				for re, m := range s.PatternProperties {
-					if re.MatchString(tok) {
-						next = append(next, m)
-					}
+		sp.elements = append(sp.elements, elements(s)...)
+		for by, m := range s.PatternProperties {
+			sp.patterns = append(sp.patterns, patterned{by, m})
+		}
+		if _, ok := s.AdditionalProperties.(*jsonschema.Schema); ok {
+			sp.others = append(sp.others, s)
+		}
+	}
+	return sp
+}
+
+// find returns what may judge the place f, and whether the schema describes it. When
+// the finder has given up it says yes, since it cannot tell.
+func (d *finder) find(f name.Field) (judges, bool) {
+	at, path := judges{d.g.root}, name.Field("")
+	for _, tok := range f.Tokens() {
+		if d.left < 0 {
+			return nil, true
+		}
+		sp := d.spread(path, at)
+		next := slices.Clone(sp.members[tok])
+		if tok == "*" {
+			next = append(next, sp.elements...)
+		} else {
+			d.left -= len(sp.patterns) + len(sp.others)
+			for _, p := range sp.patterns {
+				if p.by.MatchString(tok) {
+					next = append(next, p.members)
 				}
-				if m, ok := s.AdditionalProperties.(*jsonschema.Schema); ok && s.Properties[tok] == nil {
-					next = append(next, m)
+			}
+			for _, s := range sp.others {
+				if s.Properties[tok] == nil {
+					next = append(next, s.AdditionalProperties.(*jsonschema.Schema))
 				}
 			}
 		}
 		if len(next) == 0 {
 			return nil, false
 		}
-		at = next
+		at, path = next, path.Child(tok)
 	}
 	return at, true
 }
@@ -246,16 +300,20 @@ func (l *linter) fields() {
 			l.add(SeverityWarning, "standard.yaml", "/classes", "no-class", fmt.Sprintf("%s without a class, and so personal: %s", fieldsAre(n), quoted(without)), "name each, if only to say personal: that shows somebody thought of it")
 		}
 	}
-	for f := range classes {
+	places := newFinder(g)
+	for _, f := range slices.Sorted(maps.Keys(classes)) {
 		if f == "" {
 			continue
 		}
-		if _, ok := g.find(f); !ok {
+		if _, ok := places.find(f); !ok {
 			l.add(SeverityWarning, "standard.yaml", "/classes/"+name.Escape(string(f)), "class-of-nothing", fmt.Sprintf("gives a class to %q, which the schema does not describe", clip(string(f))), "correct the pointer; what it was meant for is personal until then")
 		}
 		if classes[f] == Open && tellsOfAPerson(f) {
 			l.add(SeverityWarning, "standard.yaml", "/classes/"+name.Escape(string(f)), "open-person", fmt.Sprintf("%q is open, and its name sounds like personal data: it would travel in clear in every record", clip(string(f))), "make it personal, unless it is never about a living person")
 		}
+	}
+	if places.left < 0 {
+		l.add(SeverityNote, "standard.yaml", "/classes", "not-tried", "the schema is too large for all its classes to be held against it: some may be of places that it does not describe", "divide the standard, or combine fewer schemas by allOf, anyOf and patternProperties")
 	}
 	l.open(g)
 }
@@ -325,7 +383,7 @@ func (l *linter) keys() {
 	}
 	for i, f := range l.std.manifest.Key {
 		at := "/key/" + strconv.Itoa(i)
-		js, ok := g.find(f)
+		js, ok := newFinder(g).find(f)
 		switch {
 		case !ok && together(judges{g.root}.others()).forbid():
 			l.add(SeverityError, "standard.yaml", at, "key-unknown", fmt.Sprintf("%q is part of the key, but the schema allows no such field: no record could be taken in", clip(string(f))), "name a field that the schema has")

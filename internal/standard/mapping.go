@@ -154,7 +154,10 @@ func (m *Mapping) Apply(record any) (any, error) {
 // ruleMapping is the rule of what an Apply finds wrong.
 const ruleMapping = "mapping"
 
-// A build counts what one Apply makes.
+// A build counts what one Apply makes. Each place that is reached looks at what is
+// left before the next is: a step of a few bytes, such as one that moves a member of
+// every element to the end of a long path, would else make a hundred times what a
+// record may hold before anybody counts.
 type build struct{ values, text, visits int }
 
 // clone copies v, as far as the caps allow.
@@ -220,7 +223,7 @@ func (b *build) do(s *step, root map[string]any) (at name.Field, why string) {
 				return false
 			}
 			why = b.put(m, s.toks[last+1:], v)
-			return why == ""
+			return why == "" && b.values >= 0
 		})
 	case verbMove, verbCopy:
 		at = s.to
@@ -236,7 +239,7 @@ func (b *build) do(s *step, root map[string]any) (at name.Field, why string) {
 				return false
 			}
 			why = b.put(m, to, v)
-			return why == ""
+			return why == "" && b.values >= 0
 		})
 	}
 	return at, why
