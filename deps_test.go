@@ -28,7 +28,8 @@ const module = "github.com/stile-exchange/stile"
 //
 // node/api holds requests, replies and failures so low because all rooms speak of
 // them. internal/catalogue stands above the mapper, which it asks to begin and end, and
-// internal/explain above question and all that keeps a rule, since it words them.
+// internal/explain above question and all that keeps a rule, since it words them; internal/disclosure above bundle, which proves
+// what it gathers.
 const policy = `
 	node/name  internal/strictjson  internal/workbook  schemas  schemas/*
 	node/api
@@ -46,7 +47,7 @@ const policy = `
 	internal/peersync  internal/book  internal/machines
 	internal/replicas
 	internal/question  internal/mapper  internal/bundle  internal/gate  internal/statement
-	internal/catalogue  internal/explain  internal/metrics
+	internal/catalogue  internal/explain  internal/metrics  internal/disclosure
 	node
 	internal/feed
 	internal/api  internal/web

@@ -43,6 +43,7 @@ import (
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/follow"
+	"github.com/stile-exchange/stile/internal/disclosure"
 	"github.com/stile-exchange/stile/internal/explain"
 	"github.com/stile-exchange/stile/internal/gate"
 	"github.com/stile-exchange/stile/internal/judge"
@@ -228,6 +229,7 @@ type Node struct {
 	uses       *statement.Uses
 	statements *statement.Keeper
 	explain    *explain.Explainer
+	register   *disclosure.Register
 	replicas   *replicas.Set
 	// confirmations are the receipts of footprints, in our own ledger.
 	confirmations *peersync.Confirmations
@@ -349,6 +351,7 @@ func (n *Node) begin() (err error) {
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, View: n.follower.View, Agreements: n.book, Footprints: n.replicas,
 		Confirmations: n.confirmations, AsksFor: n.asker.AsksFor, Running: n.running, Record: n.recordID, Log: n.log, Now: n.now,
 	})
+	n.register = n.openRegister()
 	n.metrics = metrics.New(metrics.Options{
 		Listen: n.cfg.MetricsListen, Version: n.o.Version, Data: n.cfg.Data, MinFree: n.cfg.Limits.MinFree(), Ledger: n.ledger, Directory: n.directory,
 		View: n.follower.View, Agreements: n.book, Replicas: n.replicas, Stops: n.stops, Ready: n.ready, Log: n.log, Now: n.now,
@@ -543,7 +546,7 @@ func (n *Node) fatal(err error) {
 
 // rooms are what carries operations out.
 func (n *Node) rooms() []any {
-	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain}
+	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain, n.register}
 }
 
 // adopted reports whether this node has taken a standard into use.

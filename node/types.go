@@ -125,6 +125,23 @@ type (
 	FieldCount       = api.FieldCount
 )
 
+// The ways in which something is let out.
+const (
+	LetCopy      = api.LetCopy
+	LetAnswer    = api.LetAnswer
+	LetCounts    = api.LetCounts
+	LetFootprint = api.LetFootprint
+)
+
+// Of disclosures.
+type (
+	DisclosureRequest    = api.DisclosureRequest
+	DisclosureReply      = api.DisclosureReply
+	Disclosure           = api.Disclosure
+	DisclosureReceipt    = api.DisclosureReceipt
+	DisclosureWithdrawal = api.DisclosureWithdrawal
+)
+
 // Of questions, under agreements of which nothing is copied.
 type (
 	LookupRequest     = api.LookupRequest

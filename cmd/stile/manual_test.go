@@ -47,6 +47,7 @@ var tasks = []struct {
 	{"Run a node", []task{
 		{"Is everything in step?", "stile status, stile doctor"},
 		{"Why does a partner have, or lack, a record?", "stile why"},
+		{"Who had a record, or what is about a person?", "stile disclosure list"},
 		{"Follow what happens", "stile watch"},
 	}},
 	{"Use and publish standards", []task{

@@ -21,7 +21,7 @@ import (
 //
 //	T v                                       version of the index, one byte
 //	T d entry8 event8                         bits8: of the 64 entries from entry on, those that an event let out
-//	T c entry8 event8                         bits8: those that a footprint said it holds, or no longer holds
+//	T c entry8 event8                         bits8: those that a footprint said it holds, refuses or no longer holds
 //	T p to 0 agreement 0 seconds8 event8      kind1: what was let out to a council under an agreement, by time
 //	T w record16 event8                       empty: a withdrawal of the record
 //	T n key16 record16                        empty: a version of the record names a person, see person.go
@@ -104,7 +104,11 @@ func indexEvent(set func(key, value []byte), at uint64, issued int64, kind strin
 		}
 	case event.KindFootprintContributed:
 		if c, err := event.ParseFootprintContributed(body); err == nil {
-			entries('c', slices.Concat(c.Held, c.Withdrawn))
+			said := slices.Concat(c.Held, c.Withdrawn)
+			for _, no := range c.Refused {
+				said = append(said, no.Entry)
+			}
+			entries('c', said)
 		}
 	case event.KindWithdrawal:
 		if w, err := event.ParseWithdrawal(body); err == nil {
@@ -341,8 +345,8 @@ func (v *View) Versions(r name.Record, f func(Logged) bool) error {
 // about to leave, ascending.
 func (v *View) LetOut(entry uint64) ([]uint64, error) { return v.bucket('d', entry) }
 
-// Contributed returns the log indexes of the events that say that a footprint took in
-// an entry of our log, ascending.
+// Contributed returns the log indexes of the events that say what a footprint made of an
+// entry of our log, ascending.
 func (v *View) Contributed(entry uint64) ([]uint64, error) { return v.bucket('c', entry) }
 
 func (v *View) bucket(letter byte, entry uint64) (out []uint64, err error) {

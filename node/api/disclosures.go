@@ -1,0 +1,82 @@
+package api
+
+import (
+	"time"
+
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// DisclosureRequest says which disclosures are asked for. What is empty picks nothing
+// out.
+type DisclosureRequest struct {
+	Record   string `json:"record,omitempty"`   // id, or the natural key
+	Standard string `json:"standard,omitempty"` // of a record named by its natural key
+	// Person is a number that names a person, as the records have it; it may be spelled
+	// with other spaces, hyphens and letter case. Scheme says whose number it is, and is
+	// needed where two standards give the same number to two schemes.
+	Person    string         `json:"person,omitempty"`
+	Scheme    string         `json:"scheme,omitempty"`
+	To        name.Council   `json:"to,omitempty"`
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Since     time.Time      `json:"since,omitzero"`
+	Until     time.Time      `json:"until,omitzero"` // before this instant
+	Cursor    Cursor         `json:"cursor,omitempty"`
+	Limit     int            `json:"limit,omitempty"` // default 100, at most 1000
+}
+
+// DisclosureReply is a page of disclosures, the oldest first.
+type DisclosureReply struct {
+	Disclosures []Disclosure `json:"disclosures"`
+	Cursor      Cursor       `json:"cursor,omitempty"`
+}
+
+// The ways in which something is let out.
+const (
+	LetCopy      = "copy"      // the receiver keeps a copy
+	LetAnswer    = "answer"    // a question was answered, and nothing is kept
+	LetCounts    = "counts"    // a question was answered with counts, of no record by itself
+	LetFootprint = "footprint" // open fields went into a footprint without an agreement
+)
+
+// Disclosure is one version of a record that was let out to one council.
+type Disclosure struct {
+	At        time.Time      `json:"at"`    // when it was logged, before it left
+	Entry     uint64         `json:"entry"` // of the event in our log that says so
+	Way       string         `json:"way"`
+	To        name.Council   `json:"to"`
+	For       name.Council   `json:"for,omitempty"` // the footprint that it was asked for
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Version   uint64         `json:"agreement_version,omitempty"`
+	Because   string         `json:"because,omitempty"` // why it was asked for
+
+	// Footprint is whose log RecordEntry is of; "" for our own.
+	Footprint     name.Council  `json:"footprint,omitempty"`
+	Record        name.Record   `json:"record,omitempty"`
+	RecordVersion uint64        `json:"record_version,omitempty"`
+	RecordEntry   uint64        `json:"record_entry,omitempty"`
+	Standard      name.Standard `json:"standard,omitzero"`
+	Fields        []name.Field  `json:"fields"` // of the agreement's text, those that the record had
+	// Unread says why the record could not be looked at; Fields are then all that the
+	// text lets out.
+	Unread string `json:"unread,omitempty"`
+
+	Receipt    *DisclosureReceipt    `json:"receipt,omitempty"`
+	Withdrawal *DisclosureWithdrawal `json:"withdrawal,omitempty"`
+}
+
+// DisclosureReceipt is what the receiver signed about it.
+type DisclosureReceipt struct {
+	At   time.Time `json:"at"`             // as the receiver claims
+	Says string    `json:"says"`           // "held", "refused", "received" or "replaced"
+	Rule string    `json:"rule,omitempty"` // of a refusal
+	// Entry is, for what a footprint took in, that of our log which keeps its word.
+	Entry uint64 `json:"entry,omitempty"`
+}
+
+// DisclosureWithdrawal is how it was taken back.
+type DisclosureWithdrawal struct {
+	At      time.Time  `json:"at,omitzero"`
+	Entry   uint64     `json:"entry,omitempty"` // of the withdrawal in our log; 0 where the agreement is over
+	Reason  string     `json:"reason"`
+	Deleted *time.Time `json:"deleted,omitempty"` // when the receiver says it deleted it; nil while it does not
+}
