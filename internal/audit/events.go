@@ -55,9 +55,9 @@ type claimed struct {
 	version   uint64
 	to        name.Council // disclosure
 	from      name.Council // receipt
-	record    name.Record  // withdrawal
+	record    name.Record  // withdrawal, erasure
 	entry     uint64       // withdrawal
-	entries   []uint64     // disclosure; receipt: held
+	entries   []uint64     // disclosure; receipt: held; erasure
 	deleted   []uint64     // receipt
 	refused   []uint64     // receipt
 	all       bool         // receipt: everything was deleted
@@ -82,10 +82,15 @@ var errBody = event.ErrBody
 func readSaid(ev *record.Event) (s claimed, err error) {
 	s = claimed{by: name.Council(strings.Clone(string(ev.Council))), kind: strings.Clone(ev.Kind), issuedAt: ev.IssuedAt}
 	switch ev.Kind {
-	case event.KindWithdrawal:
-		w, err := event.ParseWithdrawal(ev.Body)
+	case event.KindWithdrawal, event.KindErasureOrder:
+		w, err := event.ParseTakenBack(ev.Kind, ev.Body)
+		s.kind = event.KindWithdrawal // which an order to erase is, and more
 		s.under(w.Agreement)
 		s.version, s.record, s.entry = w.Version, name.Record(strings.Clone(string(w.Record))), w.Entry
+		return s, err
+	case event.KindErasure:
+		e, err := event.ParseErasure(ev.Body)
+		s.record, s.entries = name.Record(strings.Clone(string(e.Record))), e.Entries
 		return s, err
 	case event.KindDisclosure:
 		d, err := event.ParseDisclosure(ev.Body)

@@ -44,7 +44,7 @@ const (
 	CheckRows                = "rows"                 // no record is one that the agreement's filter leaves out
 	CheckLogged              = "logged"               // every record that went out is in a logged disclosure
 	CheckReceipts            = "receipts"             // what receivers signed for
-	CheckWithdrawals         = "withdrawals"          // what was taken back, and whether it was deleted
+	CheckWithdrawals         = "withdrawals"          // what was taken back or erased, and whether it was deleted
 	CheckVersions            = "versions"             // versions of a record follow one another
 	CheckDuplicates          = "duplicates"           // nothing is in the log twice, but a disclosure that was sent again
 	CheckTimes               = "times"                // claimed times agree with the log and with witnesses
@@ -90,6 +90,7 @@ type Counts struct {
 	Disclosures int `json:"disclosures"` // logged batches that went to a receiver
 	Receipts    int `json:"receipts"`
 	Withdrawals int `json:"withdrawals"`
+	Erasures    int `json:"erasures,omitempty"` // versions of records that the council says it erased
 }
 
 // A Witnessed is the word of a witness that the log stood at a checkpoint.

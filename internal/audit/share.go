@@ -38,6 +38,8 @@ type sharing struct {
 	under     []uint64             // by record: bits of the covered versions that disclosures of it name
 	covered   []uint64             // bits over records: in a disclosure under the covered agreement
 	absent    int                  // entries that disclosures name and that are not in the file
+	erasedBy  map[uint64]uint64    // log index of an erased version to that of the event which says so
+	erased    map[uint64]bool      // of those, what disclosures name
 	without   map[name.Council]int // receipts of footprints that lack this member's word
 	signed    bool                 // there is a receipt that its receiver signed
 	beyond    map[name.Council]int // receipts that name more of the log than the newest checkpoint here
@@ -81,6 +83,7 @@ func (v *verifier) eventAt(index uint64) *claimed {
 // agreement, signed for, and deleted when it was taken back.
 func (v *verifier) judgeSharing() {
 	s := &sharing{v: v, receivers: map[name.Council]*receiver{}, under: make([]uint64, len(v.records)), covered: make([]uint64, (len(v.records)+63)/64)}
+	s.erasures()
 	for i := range v.events {
 		if d := &v.events[i]; d.kind == event.KindDisclosure {
 			s.disclosure(d)
@@ -97,9 +100,54 @@ func (v *verifier) judgeSharing() {
 		}
 	}
 	s.withdrawals()
+	s.sayErased()
 	s.judgeLogged()
 	s.judgeTerms()
 	s.sayReceipts()
+}
+
+// erasures takes in what the council says it has erased: it has to come after that, and
+// none of it may be shown here all the same.
+func (s *sharing) erasures() {
+	v, t := s.v, s.v.on(CheckWithdrawals)
+	s.erasedBy, s.erased = map[uint64]uint64{}, map[uint64]bool{}
+	for i := range v.events {
+		e := &v.events[i]
+		if e.kind != event.KindErasure {
+			continue
+		}
+		fault := ""
+		for _, index := range e.entries {
+			r, shown := v.recordAt(index)
+			switch {
+			case index >= e.index:
+				fault = "says that an entry was erased that came after it"
+			case v.eventAt(index) != nil:
+				fault = fmt.Sprintf("says that entry %d was erased, which is no record", index)
+			case shown && v.records[r].put:
+				fault = fmt.Sprintf("says that entry %d was erased, which is shown here", index)
+			default:
+				s.erasedBy[index] = e.index
+			}
+		}
+		if fault != "" {
+			t.failEntry(e.index, fault, "")
+			continue
+		}
+		v.counts.Erasures += len(e.entries)
+	}
+}
+
+// sayErased says what of the erased was disclosed before.
+func (s *sharing) sayErased() {
+	v := s.v
+	if v.counts.Erasures == 0 {
+		return
+	}
+	v.say(CheckWithdrawals, "The council logged that it erased %s: nothing of what they said is kept by it, and the hash of each stands in its log. That is not withholding: of what is withheld the council still has the text.", count(v.counts.Erasures, "version"))
+	if len(s.erased) > 0 {
+		v.say(CheckWithdrawals, "%s of them had been disclosed before.", number(len(s.erased)))
+	}
 }
 
 // disclosure takes in one logged batch.
@@ -126,6 +174,8 @@ func (s *sharing) disclosure(d *claimed) {
 		}
 		e := v.eventAt(index)
 		switch {
+		case !ok && e == nil && s.erasedBy[index] > 0:
+			s.erased[index] = true
 		case !ok && e == nil:
 			s.absent++
 		case r == nil:

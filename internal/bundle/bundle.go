@@ -183,7 +183,7 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 	}
 	b.keep, b.under = nil, map[uint64][]*agreement.Terms{}
 	set := map[uint64]bool{}
-	kinds := append([]string{event.KindWithdrawal, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed}, agreement.Kinds()...)
+	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed}, agreement.Kinds()...)
 	for _, kind := range kinds {
 		var failed error
 		b.v.Events(kind, 0, func(i uint64) bool {
@@ -244,6 +244,10 @@ func letOut(ev *record.Event) (version uint64, entries []uint64, err error) {
 
 // entries writes entries in chunks, each with its proof at the view's checkpoint.
 func (b *bundler) entries(ctx context.Context, indices []uint64) error {
+	indices, err := b.withoutErased(indices)
+	if err != nil {
+		return err
+	}
 	cp, _ := b.v.Checkpoint()
 	var es []audit.Entry
 	var at []uint64
@@ -281,6 +285,30 @@ func (b *bundler) entries(ctx context.Context, indices []uint64) error {
 		}
 	}
 	return flush()
+}
+
+// withoutErased puts in the place of versions that were erased the events that say so.
+func (b *bundler) withoutErased(indices []uint64) (out []uint64, err error) {
+	by := map[uint64]uint64{}
+	b.v.Events(event.KindErasure, 0, func(i uint64) bool {
+		var e event.Erasure
+		e, _, err = ledger.ReadEvent(b.v, i, event.KindErasure, event.ParseErasure)
+		for _, at := range e.Entries {
+			by[at] = i
+		}
+		return err == nil
+	})
+	if err != nil || len(by) == 0 {
+		return indices, err
+	}
+	for _, i := range indices {
+		if at, erased := by[i]; erased {
+			i = at
+		}
+		out = append(out, i)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 // bundleChunkBytes ends a chunk of a bundle before its limit is near: one more

@@ -56,6 +56,8 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindWithdrawal:           reader(event.ParseWithdrawal),
 	event.KindDisclosure:           reader(event.ParseDisclosure),
 	event.KindReceipt:              reader(event.ParseReceipt),
+	event.KindErasure:              reader(event.ParseErasure),
+	event.KindErasureOrder:         reader(event.ParseErasureOrder),
 	event.KindStandardAdopted:      reader(event.ParseStandardAdopted),
 	event.KindStandardMapped:       reader(event.ParseStandardMapped),
 	event.KindQuestion:             reader(event.ParseQuestion),
@@ -125,6 +127,8 @@ func samples(t testing.TB) []sample {
 	some := "some"
 	return []sample{
 		{event.KindWithdrawal, event.Withdrawal{Agreement: agr, Version: 2, Record: rec, Reason: "over", Entry: 7}},
+		{event.KindErasure, event.Erasure{Record: rec, Entries: []uint64{3, 9}, Reason: "asked for"}},
+		{event.KindErasureOrder, event.ErasureOrder{Withdrawal: event.Withdrawal{Agreement: agr, Version: 2, Record: rec, Reason: "erased", Entry: 7}}},
 		{event.KindDisclosure, event.Disclosure{Agreement: agr, Version: 1, To: salt, Entries: []uint64{1, 5}}},
 		{event.KindReceipt, &event.Receipt{Agreement: agr, From: north, Size: 9, Root: hash, Since: 2, Cursor: 9, Held: []uint64{2}, Refused: []event.RefusedEntry{{Entry: 3, Rule: "required", Pointer: "/uprn"}}, Deleted: []uint64{4}, Suspended: true, Reason: "no"}},
 		{event.KindReceipt, &event.Receipt{Agreement: agr, From: north, Size: 9, Cursor: 9, Reason: "ended", All: true, DeletedAll: 3}},

@@ -26,6 +26,8 @@ const (
 	KindWithdrawal      = "withdrawal"
 	KindDisclosure      = "disclosure"
 	KindReceipt         = "receipt"
+	KindErasure         = "erasure"
+	KindErasureOrder    = "erasure-order"
 	KindStandardAdopted = "standard-adopted"
 	KindStandardMapped  = "standard-mapped"
 
@@ -69,7 +71,7 @@ const (
 // Kinds returns every kind.
 func Kinds() []string {
 	return []string{
-		KindWithdrawal, KindDisclosure, KindReceipt, KindStandardAdopted, KindStandardMapped,
+		KindWithdrawal, KindDisclosure, KindReceipt, KindErasure, KindErasureOrder, KindStandardAdopted, KindStandardMapped,
 		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd,
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,

@@ -1,6 +1,8 @@
 package event
 
 import (
+	"fmt"
+
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -26,12 +28,72 @@ func (w Withdrawal) Body() map[string]any {
 
 // ParseWithdrawal reads the body of a [KindWithdrawal]. The error wraps [ErrBody].
 func ParseWithdrawal(body map[string]any) (Withdrawal, error) {
-	r := read(KindWithdrawal, body)
+	return parseTakenBack(KindWithdrawal, body)
+}
+
+func parseTakenBack(kind string, body map[string]any) (Withdrawal, error) {
+	r := read(kind, body)
 	w := Withdrawal{
 		Agreement: r.agreement("agreement"), Version: r.version("version"),
 		Record: named(r, "record", "the id of a record", name.ParseRecord), Reason: r.text("reason"), Entry: r.index("entry"),
 	}
 	return w, r.done()
+}
+
+// An ErasureOrder takes a record back as a Withdrawal does, and says that its council
+// has erased it. It has the body of a [KindWithdrawal].
+type ErasureOrder struct{ Withdrawal }
+
+// ParseErasureOrder reads the body of a [KindErasureOrder]. The error wraps [ErrBody].
+func ParseErasureOrder(body map[string]any) (ErasureOrder, error) {
+	w, err := parseTakenBack(KindErasureOrder, body)
+	return ErasureOrder{w}, err
+}
+
+// TakesBack reports whether events of a kind take a record back from those an agreement
+// let it go to.
+func TakesBack(kind string) bool { return kind == KindWithdrawal || kind == KindErasureOrder }
+
+// ParseTakenBack reads the body of an event that takes a record back. The error wraps
+// [ErrBody], also for any other kind.
+func ParseTakenBack(kind string, body map[string]any) (Withdrawal, error) {
+	if !TakesBack(kind) {
+		return Withdrawal{}, fmt.Errorf("%w: the kind takes no record back", ErrBody)
+	}
+	return parseTakenBack(kind, body)
+}
+
+// maxErased bounds what one event says that was erased; who erases more logs more.
+const maxErased = 10_000
+
+// An Erasure says that of versions of a record nothing is kept by the council any more
+// but what stands in its log: the hash of each. Body:
+//
+//	{"entries":[3,7],"reason":"…","record":"…"}
+type Erasure struct {
+	Record  name.Record
+	Entries []uint64 // log indexes, ascending
+	Reason  string   // in words
+}
+
+// Body returns the body of a [KindErasure].
+func (e Erasure) Body() map[string]any {
+	return map[string]any{"record": string(e.Record), "entries": indexList(e.Entries), "reason": words(e.Reason)}
+}
+
+// ParseErasure reads the body of a [KindErasure]. The error wraps [ErrBody].
+func ParseErasure(body map[string]any) (Erasure, error) {
+	r := read(KindErasure, body)
+	e := Erasure{Record: named(r, "record", "the id of a record", name.ParseRecord), Entries: r.indexes("entries"), Reason: r.text("reason")}
+	for i, n := range e.Entries {
+		if i > 0 && n <= e.Entries[i-1] {
+			r.wrong("entries", "does not ascend")
+		}
+	}
+	if len(e.Entries) > maxErased {
+		r.wrong("entries", fmt.Sprintf("has more than %d elements", maxErased))
+	}
+	return e, r.done()
 }
 
 // A Disclosure says what is about to be sent to whom. Body:

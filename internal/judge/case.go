@@ -198,7 +198,8 @@ func (c *Case) signed(by name.Council, t *record.Token, index uint64) (string, e
 }
 
 // Event decides about an event that stands at an index of the log: under an
-// agreement, a withdrawal of the record returned; among notices, any. In a
+// agreement, a withdrawal of the record returned or the order to erase it; among
+// notices, any. In a
 // footprint's log whoever brought a record withdraws it, under whichever agreement
 // it brought it.
 func (c *Case) Event(index uint64, jws []byte) (v Verdict, withdrawn name.Record, err error) {
@@ -217,11 +218,11 @@ func (c *Case) Event(index uint64, jws []byte) (v Verdict, withdrawn name.Record
 		v.refuse(rule, "")
 		return v, "", err
 	}
-	if v.Event.Kind != event.KindWithdrawal {
+	if !event.TakesBack(v.Event.Kind) {
 		v.refuse(RuleKind, "")
 		return v, "", nil
 	}
-	w, err := event.ParseWithdrawal(v.Event.Body)
+	w, err := event.ParseTakenBack(v.Event.Kind, v.Event.Body)
 	if err != nil || w.Agreement != c.doc.Name && !c.log.Shared() {
 		v.refuse(RuleWithdrawal, "")
 		return v, "", nil

@@ -6,7 +6,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -39,28 +38,28 @@ func (v *View) LiveAt(std name.Standard, size uint64) (out []uint64, err error) 
 		if err != nil {
 			return nil, err
 		}
-		if raw[0] != kindRecord {
+		if raw[0] == kindEvent {
 			continue
 		}
-		s, err := decodeStoredRecord(raw)
+		p, err := placeOf(raw)
 		if err != nil {
-			return nil, fmt.Errorf("entry %d: %w: %w", i, ErrDamaged, err)
+			return nil, fmt.Errorf("entry %d: %w", i, err)
 		}
-		if seen[s.record] {
+		if seen[p.record] {
 			continue
 		}
-		seen[s.record] = true
-		if s.version == 1 {
+		seen[p.record] = true
+		if p.version == 1 {
 			continue
 		}
-		at := s.prevIndex
+		at := p.prevIndex
 		if raw, err = v.raw(at); err != nil {
 			return nil, err
 		}
-		if s, err = decodeStoredRecord(raw); err != nil {
-			return nil, fmt.Errorf("entry %d: %w: %w", at, ErrDamaged, err)
+		if p, err = placeOf(raw); err != nil {
+			return nil, fmt.Errorf("entry %d: %w", at, err)
 		}
-		if at < size && s.op == record.Put && s.standard == k.number {
+		if at < size && !p.deletion && p.standard == k.number {
 			out = append(out, at)
 		}
 	}

@@ -30,12 +30,16 @@ import (
 // comes before it, much of which is random and would spoil the compression of
 // texts.
 //
-// An entry of a block is erased by writing the block again with an empty head and
-// text in its place, and then having the tables that held the old one rewritten.
+// A block of which one entry is erased is dropped, and its other entries are written
+// under keys of their own: see erase.go.
 const (
 	kindBlock  byte = 3
 	blockSize       = 16
 	blockBytes      = 256 << 10 // of entries in one block: larger ones are stored alone
+	// maxParts is the length up to which an entry is stored in parts, as a holding is. The
+	// gate takes nothing so long; what is longer would not fit one transaction but beside
+	// Badger's tree.
+	maxParts = 2 << 20
 )
 
 // A blockCodec makes and reads the blocks of one ledger. It may be used concurrently,
@@ -150,16 +154,30 @@ func (c *blockCodec) decode(b []byte) (*[blockSize][]byte, error) {
 
 // A blockCache keeps the blocks that were read last, so that entries read one
 // after the other cost one decompression. A block never changes once it is
-// committed.
-type blockCache [32]atomic.Pointer[cachedBlock]
+// committed, but it goes when one of its entries is erased.
+type blockCache struct {
+	slots [32]atomic.Pointer[cachedBlock]
+	// forgotten counts the erasures. A block is believed that was read by a view which
+	// began after the last.
+	forgotten atomic.Uint64
+}
 
 type cachedBlock struct {
-	first   uint64
-	entries *[blockSize][]byte
+	first     uint64
+	forgotten uint64 // when the view that read it began
+	entries   *[blockSize][]byte
 }
 
 func (c *blockCache) slot(first uint64) *atomic.Pointer[cachedBlock] {
-	return &c[first/blockSize%uint64(len(c))]
+	return &c.slots[first/blockSize%uint64(len(c.slots))]
+}
+
+// forget empties the cache. It is called when an erasure is durable.
+func (c *blockCache) forget() {
+	c.forgotten.Add(1)
+	for i := range c.slots {
+		c.slots[i].Store(nil)
+	}
 }
 
 // stored returns an entry as it was written, ErrNotFound when it is not there. The
@@ -167,7 +185,7 @@ func (c *blockCache) slot(first uint64) *atomic.Pointer[cachedBlock] {
 func (v *View) stored(index uint64) ([]byte, error) {
 	first := index &^ (blockSize - 1)
 	slot := v.l.blocks.slot(first)
-	if c := slot.Load(); c != nil && c.first == first {
+	if c := slot.Load(); c != nil && c.first == first && c.forgotten == v.l.blocks.forgotten.Load() {
 		return c.entries[index-first], nil
 	}
 	raw, err := valueOf(v.txn, entryKey(first))
@@ -175,16 +193,13 @@ func (v *View) stored(index uint64) ([]byte, error) {
 		return nil, err
 	}
 	if err != nil || len(raw) == 0 || raw[0] != kindBlock {
-		if first == index {
-			return raw, err
-		}
-		return valueOf(v.txn, entryKey(index))
+		return looseEntry(index, func(key []byte) ([]byte, error) { return partsOf(v.txn, key) })
 	}
 	entries, err := v.l.codec.decode(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	slot.Store(&cachedBlock{first, entries})
+	slot.Store(&cachedBlock{first, v.forgotten, entries})
 	return entries[index-first], nil
 }
 
@@ -202,12 +217,12 @@ func (l *Ledger) entry(b *batch, index uint64) (raw []byte, err error) {
 			}
 			return entries[index-first], nil
 		}
-		if v := q.sets[string(entryKey(index))]; v != nil {
+		if v := q.sets[string(entryKey(index))]; len(v) > 0 && len(v) < holdingPart {
 			return v, nil
 		}
 	}
 	err = l.db.View(func(txn *badger.Txn) error {
-		raw, err = (&View{l: l, txn: txn}).stored(index)
+		raw, err = (&View{l: l, txn: txn, forgotten: l.blocks.forgotten.Load()}).stored(index)
 		return err
 	})
 	return raw, err
@@ -239,8 +254,17 @@ func (l *Ledger) storeEntries(b *batch) {
 		}
 	})
 	for i, v := range values {
-		if v != nil {
-			b.sets[string(entryKey(b.entries[i].index))] = v
+		if v == nil {
+			continue
+		}
+		key := entryKey(b.entries[i].index)
+		if len(v) > maxParts {
+			b.sets[string(key)] = v // beside the tree
+			continue
+		}
+		b.sets[string(key)] = v[:min(len(v), holdingPart)]
+		for n := 1; n*holdingPart < len(v); n++ {
+			b.sets[string(partKey(key, n))] = v[n*holdingPart : min(len(v), (n+1)*holdingPart)]
 		}
 	}
 }

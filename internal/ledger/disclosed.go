@@ -12,7 +12,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/stile-exchange/stile/internal/event"
-	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -110,8 +109,8 @@ func indexEvent(set func(key, value []byte), at uint64, issued int64, kind strin
 			}
 			entries('c', said)
 		}
-	case event.KindWithdrawal:
-		if w, err := event.ParseWithdrawal(body); err == nil {
+	case event.KindWithdrawal, event.KindErasureOrder:
+		if w, err := event.ParseTakenBack(kind, body); err == nil {
 			set(takenBackKey(w.Record.Bytes(), at), []byte{})
 		}
 	}
@@ -119,7 +118,7 @@ func indexEvent(set func(key, value []byte), at uint64, issued int64, kind strin
 
 // indexedKinds are those of which indexEvent writes something.
 var indexedKinds = []string{
-	event.KindDisclosure, event.KindAnswer, event.KindFootprintDisclosure, event.KindFootprintPut, event.KindFootprintContributed, event.KindWithdrawal,
+	event.KindDisclosure, event.KindAnswer, event.KindFootprintDisclosure, event.KindFootprintPut, event.KindFootprintContributed, event.KindWithdrawal, event.KindErasureOrder,
 }
 
 // indexChunk is about how many keys of the index are written in one transaction.
@@ -292,6 +291,7 @@ type Logged struct {
 	Standard name.Standard
 	At       time.Time // UTC
 	Deleted  bool      // it says that the record was deleted
+	Erased   bool      // nothing more is kept of it, see [Ledger.Erase]
 	previous uint64
 }
 
@@ -302,20 +302,24 @@ func (v *View) Logged(index uint64) (Logged, error) {
 	if err != nil {
 		return Logged{}, err
 	}
-	if raw[0] != kindRecord {
+	if raw[0] == kindEvent {
 		return Logged{}, fmt.Errorf("entry %d is not a record: %w", index, ErrNotFound)
 	}
-	s, err := decodeStoredRecord(raw)
+	p, err := placeOf(raw)
 	if err != nil {
-		return Logged{}, fmt.Errorf("entry %d: %w: %w", index, ErrDamaged, err)
+		return Logged{}, fmt.Errorf("entry %d: %w", index, err)
 	}
-	std, _, err := v.l.tables(s.standard, s.key)
+	return v.l.logged(index, p)
+}
+
+func (l *Ledger) logged(index uint64, p place) (Logged, error) {
+	std, _, err := l.tables(p.standard, 0)
 	if err != nil {
 		return Logged{}, fmt.Errorf("entry %d: %w: %w", index, ErrDamaged, err)
 	}
 	return Logged{
-		Index: index, Record: name.RecordFrom(s.record), Version: s.version, Standard: std.name,
-		At: time.Unix(s.issuedAt, 0).UTC(), Deleted: s.op != record.Put, previous: s.prevIndex,
+		Index: index, Record: name.RecordFrom(p.record), Version: p.version, Standard: std.name,
+		At: time.Unix(p.issuedAt, 0).UTC(), Deleted: p.deletion, Erased: p.erased, previous: p.prevIndex,
 	}, nil
 }
 

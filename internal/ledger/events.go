@@ -11,6 +11,7 @@ import (
 const (
 	WithdrawnNoMatch = "no longer matches the agreement"
 	WithdrawnDeleted = "deleted by the council that holds it"
+	WithdrawnErased  = "erased by the council that held it"
 )
 
 func withdrawalBody(f *Feed, r name.Record, reason string, was uint64) map[string]any {

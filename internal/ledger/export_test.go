@@ -1,6 +1,9 @@
 package ledger
 
 import (
+	"bytes"
+	"context"
+
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/stile-exchange/stile/node/name"
@@ -29,6 +32,31 @@ func (l *Ledger) Postings() (n int) {
 		return walk(txn, []byte("v"), func(_, _ []byte) error { n++; return nil })
 	})
 	return n
+}
+
+// EraseUpTo erases a record and stops before anything leaves the files.
+func (l *Ledger) EraseUpTo(ctx context.Context, r name.Record) error {
+	_, err := l.eraseRecord(ctx, r, "asked for", false)
+	return err
+}
+
+// Seed returns the seed of a version, and the bytes under the key of the sixteen entries
+// that it is of.
+func (l *Ledger) Seed(index uint64) (seed, block []byte, err error) {
+	err = l.View(func(v *View) error {
+		raw, err := v.stored(index)
+		if err != nil {
+			return err
+		}
+		r, err := decodeStoredRecord(raw)
+		if err != nil {
+			return err
+		}
+		seed = r.seed[:]
+		block, err = valueOf(v.txn, entryKey(index&^(blockSize-1)))
+		return err
+	})
+	return bytes.Clone(seed), block, err
 }
 
 // BreakStorage makes every later commit fail.

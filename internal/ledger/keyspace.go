@@ -56,6 +56,9 @@ import (
 //	J line 0 record16        a made record: record16 it was made from
 //	l line 0 record16        record16 that was made in the line from one of ours
 //	T …                      who was let have what, and about whom: see disclosed.go
+//	M index8                 entry whose block was dropped: see erase.go
+//	W index8                 what is left of an erased entry
+//	O key                    empty: a key whose older bytes may still be on this disk
 //	X path                   a file beside the ledger that machines keep alike: see shared.go
 const layoutVersion = 2
 

@@ -207,6 +207,9 @@ func Open(o Options) (*Ledger, error) {
 	if err == nil {
 		err = l.openDisclosures(context.Background())
 	}
+	if err == nil {
+		err = l.purge(context.Background())
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), l.Close())
 	}
@@ -278,7 +281,7 @@ func (l *Ledger) load() (old []oldSource, err error) {
 		case errors.Is(err, ErrNotFound): // an empty store
 		case err != nil:
 			return err
-		case len(layout) != 1 || layout[0] > layoutVersion:
+		case len(layout) != 1 || layout[0] > layoutErased:
 			return ErrNewer
 		case layout[0] < layoutVersion:
 			return ErrOlder

@@ -105,7 +105,7 @@ func delivery(p *ledger.Page) (*ledger.Delivery, error) {
 			if err != nil {
 				return nil, err
 			}
-			w, err := event.ParseWithdrawal(ev.Body)
+			w, err := event.ParseTakenBack(ev.Kind, ev.Body)
 			if err != nil {
 				return nil, err
 			}

@@ -23,6 +23,8 @@ type View struct {
 	txn  *badger.Txn
 	cp   tlog.Checkpoint
 	note []byte
+
+	forgotten uint64 // see blockCache
 }
 
 // View calls f with the ledger as it stands now.
@@ -37,8 +39,9 @@ func (l *Ledger) View(f func(*View) error) error {
 		return ErrClosed
 	default:
 	}
+	forgotten := l.blocks.forgotten.Load()
 	return l.db.View(func(txn *badger.Txn) error {
-		v := &View{l: l, txn: txn, cp: tlog.Checkpoint{Origin: l.o.Council.Origin()}}
+		v := &View{l: l, txn: txn, forgotten: forgotten, cp: tlog.Checkpoint{Origin: l.o.Council.Origin()}}
 		stored, err := valueOf(txn, keyCheckpoint)
 		if errors.Is(err, ErrNotFound) { // nothing was ever written
 			if l.empty == nil {
@@ -123,13 +126,17 @@ type Version struct {
 
 // Version reads the record version at a log index, rebuilds its token and
 // checks that against the leaf. It returns ErrNotFound when the entry is no
-// record, ErrDamaged when it is not what was logged.
+// record, ErrErased when it was erased, ErrDamaged when it is not what was logged.
 func (v *View) Version(index uint64) (*Version, error) {
 	raw, err := v.raw(index)
 	if err != nil {
 		return nil, err
 	}
-	if raw[0] != kindRecord {
+	switch raw[0] {
+	case kindRecord:
+	case kindErased:
+		return nil, fmt.Errorf("entry %d: %w", index, ErrErased)
+	default:
 		return nil, fmt.Errorf("entry %d is not a record: %w", index, ErrNotFound)
 	}
 	leaf, err := v.leaf(index)
@@ -340,7 +347,8 @@ func (v *View) Events(kind string, from uint64, f func(index uint64) bool) {
 }
 
 // Entry returns the 32 bytes that stand in the log at an index and the JWS
-// (events) or full token without a signature (records) that hashes to them.
+// (events) or full token without a signature (records) that hashes to them; of a
+// version that was erased, nothing but the 32 bytes.
 func (v *View) Entry(index uint64) (tlog.Hash, []byte, error) {
 	raw, err := v.raw(index)
 	if err != nil {
@@ -356,6 +364,16 @@ func (v *View) Entry(index uint64) (tlog.Hash, []byte, error) {
 	leaf, err := v.leaf(index)
 	if err != nil {
 		return tlog.Hash{}, nil, err
+	}
+	if raw[0] == kindErased {
+		s, err := decodeStub(raw)
+		if err == nil && tlog.Leaf(s.entry) != leaf {
+			err = fmt.Errorf("%w: what is left of it does not hash to its leaf in the log", ErrDamaged)
+		}
+		if err != nil {
+			return tlog.Hash{}, nil, fmt.Errorf("entry %d: %w", index, err)
+		}
+		return s.entry, nil, nil
 	}
 	t, _, err := checkEvent(raw[1:], leaf)
 	if err != nil {

@@ -59,6 +59,9 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 		o := offer{entry: footprint.Entry{Token: it.Token}, index: it.Index, event: it.Index, item: true}
 		t, v := all[i].token, all[i].view
 		if t == nil {
+			if err := c.asWithdrawal(ctx, f, &o); err != nil {
+				return nil, err
+			}
 			out = append(out, o)
 			continue
 		}
@@ -84,6 +87,20 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 		out = append(out, o)
 	}
 	return out, nil
+}
+
+// asWithdrawal puts a withdrawal of its own in the place of an order to erase: a
+// footprint erases what is withdrawn, at every member, and knows of no order.
+func (c *contributor) asWithdrawal(ctx context.Context, f *ledger.Feed, o *offer) error {
+	_, ev, err := record.ParseEvent(o.entry.Token)
+	if err != nil || ev.Kind != event.KindErasureOrder {
+		return err
+	}
+	w, err := event.ParseErasureOrder(ev.Body)
+	if err == nil {
+		o.event, o.entry.Token, err = c.withdrawal(ctx, f, w.Record, w.Reason, w.Entry)
+	}
+	return err
 }
 
 // withdrawal logs the withdrawal of a record from a footprint.

@@ -38,6 +38,9 @@ func (c *contributor) sendWithdrawals(ctx context.Context, f *ledger.Feed) error
 		offers := make([]offer, len(page.Items))
 		for i, it := range page.Items {
 			offers[i] = offer{entry: footprint.Entry{Token: it.Token}, index: it.Index, event: it.Index, item: true}
+			if err := c.asWithdrawal(ctx, f, &offers[i]); err != nil {
+				return err
+			}
 		}
 		if err := c.s.o.Ledger.Disclose(ctx, f, c.footprint, page.Items, nil); err != nil {
 			return err

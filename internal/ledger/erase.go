@@ -1,0 +1,431 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A record is erased by taking body and seed of each of its versions out of the store,
+// and out of every file of it. What is left of a version is a stub:
+//
+//	W index8   4 entry32 record16 version8 prev32 prevIndex8 standard4 iat8
+//
+// so that the log still counts and proves it, its history can be listed, and nothing of
+// what it said can be found: of digests whose salts are gone nobody can tell what was
+// digested.
+//
+// Badger keeps what a key held before until some compaction, and drops all of it only
+// together with the key. So the entries that share a block with one that is erased are
+// written once more, each under a key of its own:
+//
+//	M index8   an entry, as under e
+//
+// and the block is dropped. What is to be dropped is emptied and noted in the same
+// transaction:
+//
+//	O key      a key whose older bytes may still be on this disk
+//
+// and dropped behind it; what a crash interrupts is done when the ledger is opened.
+const kindErased byte = 4
+
+// layoutErased is the layout of a store in which something was erased: a program that
+// does not know of it would take what is missing for damage.
+const layoutErased = 3
+
+// ErrErased: the entry is of a version of a record that was erased. Its hash stands in
+// the log, and nothing else is kept of it.
+var ErrErased = errors.New("erased by the council that held it")
+
+// ErrLive: the record is there still. It has to be deleted before it can be erased.
+var ErrLive = errors.New("is not deleted")
+
+// A stub is what is left of an erased version.
+type stub struct {
+	entry     tlog.Hash
+	record    [16]byte
+	version   uint64
+	prev      tlog.Hash // zero at version 1
+	prevIndex uint64
+	standard  uint32
+	issuedAt  int64
+}
+
+const stubLen = 1 + 32 + 16 + 8 + 32 + 8 + 4 + 8
+
+func (s stub) encode() []byte {
+	b := append(make([]byte, 0, stubLen), kindErased)
+	b = append(append(b, s.entry[:]...), s.record[:]...)
+	b = append(binary.BigEndian.AppendUint64(b, s.version), s.prev[:]...)
+	b = binary.BigEndian.AppendUint64(b, s.prevIndex)
+	b = binary.BigEndian.AppendUint32(b, s.standard)
+	return binary.BigEndian.AppendUint64(b, uint64(s.issuedAt))
+}
+
+func decodeStub(b []byte) (s stub, err error) {
+	if len(b) != stubLen || b[0] != kindErased {
+		return s, fmt.Errorf("%w: what is left of an erased entry has %d bytes", ErrDamaged, len(b))
+	}
+	s.entry, s.record = tlog.Hash(b[1:33]), [16]byte(b[33:49])
+	s.version = binary.BigEndian.Uint64(b[49:])
+	s.prev = tlog.Hash(b[57:89])
+	s.prevIndex = binary.BigEndian.Uint64(b[89:])
+	s.standard = binary.BigEndian.Uint32(b[97:])
+	s.issuedAt = int64(binary.BigEndian.Uint64(b[101:]))
+	return s, nil
+}
+
+// A place is where a version stands among those of its record.
+type place struct {
+	stub
+	deletion, erased bool
+}
+
+// placeOf reads a stored version of a record, erased or not; its entry only if it was.
+func placeOf(raw []byte) (place, error) {
+	if len(raw) > 0 && raw[0] == kindErased {
+		s, err := decodeStub(raw)
+		return place{stub: s, erased: true}, err
+	}
+	r, err := decodeStoredRecord(raw)
+	if err != nil {
+		return place{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return place{
+		stub:     stub{record: r.record, version: r.version, prev: r.prev, prevIndex: r.prevIndex, standard: r.standard, issuedAt: r.issuedAt},
+		deletion: r.op == record.Delete,
+	}, nil
+}
+
+func movedKey(index uint64) []byte { return numKey('M', index) }
+func stubKey(index uint64) []byte  { return numKey('W', index) }
+func purgeKey(key []byte) []byte   { return append([]byte{'O'}, key...) }
+
+// An Erasure is what erasing a record did, or would do.
+type Erasure struct {
+	Record   name.Record
+	Versions []Logged // whose bodies are erased by it, the newest first
+	Events   []uint64 // log indexes of what says so; none when there was nothing to erase
+	Orders   []Order
+}
+
+// An Order is to delete what is held of an erased record. Whoever may read the feed
+// gets it as it gets a withdrawal, and receipts it.
+type Order struct {
+	Agreement name.Agreement
+	To        []name.Council
+	Index     uint64 // of the order in the log; 0 when it is not given yet
+}
+
+// A storedVersion is one version of a record as it lies on disk.
+type storedVersion struct {
+	Logged
+	stub stub // what is left of it, or would be
+}
+
+// chain returns the versions of a record, the newest first, without building their
+// tokens, so that damaged ones are found too. It is for a job that is alone.
+func (t *tx) chain(h head) (out []storedVersion, err error) {
+	index, entry := h.index, h.entry
+	for version := h.version; version >= 1; version-- {
+		raw, err := t.stored(index)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", index, err)
+		}
+		p, err := placeOf(raw)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", index, err)
+		}
+		if !p.erased {
+			p.entry = entry
+		}
+		if p.version != version || version > 1 && p.prevIndex >= index {
+			return nil, fmt.Errorf("entry %d: %w: versions do not follow each other", index, ErrDamaged)
+		}
+		s, err := t.l.logged(index, p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, storedVersion{s, p.stub})
+		index, entry = p.prevIndex, p.prev
+	}
+	return out, nil
+}
+
+// maxEraseBytes ends what one transaction erases: each version may have fifteen others
+// beside it that are written again.
+const maxEraseBytes = 1 << 20
+
+// Erase takes the bodies and seeds of all versions of a deleted record out of the store
+// and its files, logs that, and orders whoever may hold something of it under an open
+// feed to delete it. The reason goes into the log: it must not name a person. With try
+// set it changes nothing, and says what it would do. Erasing again what was erased, and
+// everywhere ordered, does nothing.
+//
+// It returns ErrNotFound when there never was such a record, ErrLive when it is not
+// deleted. When it returns nil nothing of the bodies and seeds is in a file of the store.
+func (l *Ledger) Erase(ctx context.Context, r name.Record, reason string, try bool) (Erasure, error) {
+	out, err := l.eraseRecord(ctx, r, reason, try)
+	if err == nil && !try {
+		err = l.purge(ctx)
+	}
+	if err != nil {
+		return out, fmt.Errorf("erase record %s: %w", r, err)
+	}
+	return out, nil
+}
+
+// eraseRecord is Erase but for what has to leave the files: that it notes.
+func (l *Ledger) eraseRecord(ctx context.Context, r name.Record, reason string, try bool) (Erasure, error) {
+	out := Erasure{Record: r}
+	for more := true; more; {
+		more = false
+		err := l.do(ctx, true, func(t *tx) error {
+			raw, err := t.lookup(headKey(r.Bytes()))
+			if err != nil {
+				return err
+			}
+			h, err := decodeHead(raw)
+			if err != nil {
+				return err
+			}
+			if h.live && !try {
+				return ErrLive
+			}
+			todo, err := t.chain(h)
+			if err != nil {
+				return err
+			}
+			todo = slices.DeleteFunc(todo, func(s storedVersion) bool { return s.Erased || s.Deleted })
+			orders, err := t.orders(r, len(todo) > 0)
+			if err != nil {
+				return err
+			}
+			done := todo
+			if !try && len(todo) > 0 {
+				p, n, err := t.eraseVersions(r, todo, reason)
+				if err != nil {
+					return err
+				}
+				out.Events = append(out.Events, p.index)
+				done, more = todo[:n], n < len(todo)
+			}
+			for _, s := range done {
+				out.Versions = append(out.Versions, s.Logged)
+			}
+			if out.Orders = orders; try || more {
+				return nil
+			}
+			return t.order(r, out.Orders)
+		})
+		if err != nil {
+			return out, err
+		}
+	}
+	slices.SortFunc(out.Versions, func(a, b Logged) int { return int(b.Version) - int(a.Version) })
+	return out, nil
+}
+
+// eraseVersions leaves stubs of versions, as many as one transaction holds, and logs it.
+// It returns of how many.
+func (t *tx) eraseVersions(r name.Record, todo []storedVersion, reason string) (*pending, int, error) {
+	said := event.Erasure{Record: r, Reason: reason}
+	n := 0
+	for ; n < len(todo) && (n == 0 || t.size() < maxEraseBytes); n++ {
+		if err := t.eraseEntry(todo[n].Index, todo[n].stub); err != nil {
+			return nil, 0, err
+		}
+		said.Entries = append(said.Entries, todo[n].Index)
+	}
+	slices.Sort(said.Entries)
+	t.set(keyLayout, []byte{layoutErased})
+	t.after = append(t.after, t.l.blocks.forget)
+	return t.event(event.KindErasure, said.Body()), n, nil
+}
+
+// eraseEntry puts a stub in the place of an entry.
+func (t *tx) eraseEntry(index uint64, s stub) error {
+	first := index &^ (blockSize - 1)
+	block, err := t.lookup(entryKey(first))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if len(block) > 0 && block[0] == kindBlock {
+		entries, err := t.l.codec.decode(block)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w: %w", index, ErrDamaged, err)
+		}
+		for i, e := range entries {
+			t.set(movedKey(first+uint64(i)), e)
+		}
+		t.remove(movedKey(index)) // before it was ever written
+		t.purge(entryKey(first))
+	}
+	for _, key := range [][]byte{entryKey(index), movedKey(index), signatureKey(index)} {
+		if b, err := t.lookup(key); errors.Is(err, ErrNotFound) || err == nil && len(b) == 0 {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if b, staged := t.sets[string(key)]; staged && len(b) > 0 {
+			// Written in this transaction for the sake of another entry of the block.
+			if _, err := t.l.lookup(t.b, key); errors.Is(err, ErrNotFound) {
+				delete(t.sets, string(key))
+				continue
+			}
+		}
+		t.purge(key)
+	}
+	t.set(stubKey(index), s.encode())
+	return nil
+}
+
+// purge empties a key, and notes that what it held is to leave the disk.
+func (t *tx) purge(key []byte) {
+	t.set(key, []byte{})
+	t.set(purgeKey(key), []byte{})
+}
+
+// stored is View.stored as the batches under way leave it, for a job that is alone.
+func (t *tx) stored(index uint64) ([]byte, error) {
+	first := index &^ (blockSize - 1)
+	block, err := t.lookup(entryKey(first))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	if len(block) > 0 && block[0] == kindBlock {
+		entries, err := t.l.codec.decode(block)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		return entries[index-first], nil
+	}
+	return looseEntry(index, t.lookupParts)
+}
+
+// looseEntry reads an entry that is in no block.
+func looseEntry(index uint64, read func(key []byte) ([]byte, error)) ([]byte, error) {
+	for _, key := range [][]byte{entryKey(index), movedKey(index), stubKey(index)} {
+		b, err := read(key)
+		if err == nil && len(b) > 0 || err != nil && !errors.Is(err, ErrNotFound) {
+			return b, err
+		}
+	}
+	return nil, ErrNotFound
+}
+
+// orders returns the orders that are to be given: one for each open feed whose records
+// are copied and in which the record stood. With anew set it is given once more where it
+// was given before.
+func (t *tx) orders(r name.Record, anew bool) (out []Order, err error) {
+	for _, f := range t.l.Feeds() {
+		if f.closed || f.Agreement == "" || !f.copied() {
+			continue
+		}
+		m, err := t.member(f, r)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !anew && m.kind == itemWithdraw {
+			switch kind, _, err := t.takenBack(m.index); {
+			case err != nil:
+				return nil, err
+			case kind == event.KindErasureOrder:
+				continue // given before, and no version has come since
+			}
+		}
+		out = append(out, Order{Agreement: f.Agreement, To: f.To})
+	}
+	return out, nil
+}
+
+func (t *tx) member(f *Feed, r name.Record) (membership, error) {
+	raw, err := t.lookup(memberKey(f.number, r.Bytes()))
+	if err != nil {
+		return membership{}, err
+	}
+	return decodeMembership(raw)
+}
+
+// takenBack reads the event that took a record back.
+func (t *tx) takenBack(index uint64) (kind string, w event.Withdrawal, err error) {
+	err = t.l.View(func(v *View) error {
+		ev, _, err := v.Event(index)
+		if err == nil {
+			kind = ev.Kind
+			w, err = event.ParseTakenBack(ev.Kind, ev.Body)
+		}
+		return err
+	})
+	return kind, w, err
+}
+
+// order logs orders, each of which takes the place of the withdrawal in its feed.
+func (t *tx) order(r name.Record, orders []Order) error {
+	for i := range orders {
+		o := &orders[i]
+		for _, f := range t.l.Feeds() {
+			if f.Agreement != o.Agreement || f.closed || !f.copied() {
+				continue
+			}
+			m, err := t.member(f, r)
+			if errors.Is(err, ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			_, w, err := t.takenBack(m.index)
+			if err != nil {
+				return err
+			}
+			w.Version, w.Reason = uint64(f.Version), WithdrawnErased
+			o.Index = t.event(event.KindErasureOrder, event.ErasureOrder{Withdrawal: w}.Body()).index
+			t.remove(feedItemKey(f.number, m.index))
+			t.set(feedItemKey(f.number, o.Index), encodeItem(itemWithdraw, r.Bytes()))
+			t.set(memberKey(f.number, r.Bytes()), membership{itemWithdraw, o.Index}.encode())
+			t.feed(f.number, feedDelta{end: o.Index + 1})
+		}
+	}
+	return nil
+}
+
+// purge removes from the files on disk what is noted as to be removed.
+func (l *Ledger) purge(ctx context.Context) error {
+	for {
+		var notes [][]byte
+		err := l.View(func(v *View) error {
+			return walk(v.txn, []byte{'O'}, func(key, _ []byte) error {
+				if len(notes) == 1000 {
+					return errStopWalk
+				}
+				notes = append(notes, key)
+				return nil
+			})
+		})
+		if err != nil && !errors.Is(err, errStopWalk) || len(notes) == 0 {
+			return err
+		}
+		err = l.do(ctx, true, func(t *tx) error {
+			drop := make([][]byte, len(notes))
+			for i, n := range notes {
+				drop[i] = n[1:]
+				t.remove(n)
+			}
+			return l.dropPrefixes(drop...)
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
