@@ -111,14 +111,10 @@ func limit(s string, n int) string {
 // log below head. That it does is for [Proved]; with that, the council's signature under
 // the checkpoint is one for the record. One that the token itself carries must hold,
 // too. In a footprint's log, which nobody signs for what its members bring, it must be
-// there. The error wraps [ErrLied] or [ErrWait]; the entry is set whenever the token can
-// be read.
-func (c *Case) Record(head *Head, index uint64, token []byte) (v Verdict, err error) {
-	if v.Token, err = record.Parse(token); err != nil {
-		return v, fmt.Errorf("%w: token: %w", ErrLied, err)
-	}
-	v.Entry = v.Token.Entry()
-	if len(token) > ledger.MaxHolding {
+// there. The error wraps [ErrLied] or [ErrWait].
+func (c *Case) Record(head *Head, index uint64, t *record.Token) (v Verdict, err error) {
+	v.Token, v.Entry = t, t.Entry()
+	if len(t.Bytes()) > ledger.MaxHolding {
 		v.refuse(RuleSize, "")
 		return v, nil
 	}

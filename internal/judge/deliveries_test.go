@@ -37,9 +37,10 @@ func receiving(t *testing.T, w *judgetest.World, notices, suspended bool) judget
 			t.Fatal(err)
 		}
 		known := l.Known(w.Doc.From).Size
+		items, table := judgetest.Packed(s)
 		p := judge.Page{
 			Told:      judge.Told{Checkpoint: s.Log.Checkpoint(), Consistency: s.Log.Consistency(known), From: known, By: w.Doc.From},
-			Inclusion: s.Log.Inclusion(s.Index), Cursor: s.Log.Size(), Items: []ledger.PageItem{{Index: s.Index, Token: s.Token}},
+			Inclusion: s.Log.Inclusion(s.Index), Cursor: s.Log.Size(), Items: items, Table: table,
 			Withdrawals: suspended && s.Last,
 		}
 		d, err := c.Delivery(t.Context(), src, p)

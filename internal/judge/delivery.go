@@ -2,6 +2,7 @@ package judge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -18,13 +20,20 @@ import (
 type Page struct {
 	Told
 	Inclusion []byte // of all items
-	Items     []ledger.PageItem
+	Items     []Item
+	Table     []byte // that the records among them are read with; see [record.ReadTable]
 	Cursor    uint64 // where the next page begins
 	Offered   uint64 // records that the sender says there are
 	Live      bool   // there is no more now
 	// Withdrawals: the agreement is suspended, the page holds withdrawals alone, and
 	// follows Source.WithdrawnTo.
 	Withdrawals bool
+}
+
+// An Item is one entry of a page: an event, a compact JWS, or a record, packed.
+type Item struct {
+	Index         uint64
+	Event, Record []byte
 }
 
 // Delivery decides about a page that follows a source's cursor. The result holds
@@ -58,7 +67,7 @@ func (c *Case) delivery(head *Head, src *ledger.Source, p Page) (*ledger.Deliver
 		from = src.WithdrawnTo()
 	}
 	d.Checkpoint = head.Checkpoint
-	if p.Withdrawals && (c.doc == nil || slices.ContainsFunc(p.Items, func(it ledger.PageItem) bool { return isRecord(it.Token) })) {
+	if p.Withdrawals && (c.doc == nil || slices.ContainsFunc(p.Items, func(it Item) bool { return len(it.Record) > 0 })) {
 		return nil, fmt.Errorf("batch: %w: a record among withdrawals", ErrLied)
 	}
 	indexes, err := order(from, d.Checkpoint.Size, p)
@@ -68,7 +77,7 @@ func (c *Case) delivery(head *Head, src *ledger.Source, p Page) (*ledger.Deliver
 	if len(p.Items) == 0 {
 		return d, nil
 	}
-	found, err := c.each(head, p.Items)
+	found, err := c.each(head, p)
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +98,8 @@ func order(from, size uint64, p Page) ([]uint64, error) {
 		return nil, fmt.Errorf("batch of %d items: %w: more than %d", len(p.Items), ErrLied, ledger.MaxPageItems)
 	}
 	indexes := make([]uint64, len(p.Items))
-	at, bytes := from, 0
+	at := from
 	for i, it := range p.Items {
-		// An honest page is cut so. A longer one would not fit one commit.
-		if bytes += len(it.Token); i > 0 && bytes > ledger.MaxPageBytes {
-			return nil, fmt.Errorf("batch: %w: more than %d bytes of tokens", ErrLied, ledger.MaxPageBytes)
-		}
 		if it.Index < at || it.Index >= size {
 			return nil, fmt.Errorf("item %d of the batch: %w: entry %d is out of order", i, ErrLied, it.Index)
 		}
@@ -114,16 +119,41 @@ type finding struct {
 }
 
 // each decides about every item, on as many cores as there are.
-func (c *Case) each(head *Head, items []ledger.PageItem) ([]finding, error) {
+func (c *Case) each(head *Head, p Page) ([]finding, error) {
+	items := p.Items
+	var table *record.Table
+	if slices.ContainsFunc(items, func(it Item) bool { return len(it.Record) > 0 }) {
+		var err error
+		if table, err = record.ReadTable(p.Table); err != nil {
+			return nil, fmt.Errorf("batch: %w: table: %w", ErrLied, err)
+		}
+	}
 	found := make([]finding, len(items))
-	var next atomic.Int64
+	var next, bytes atomic.Int64
+	decide := func(i int) error {
+		f, it := &found[i], items[i]
+		if len(it.Record) == 0 {
+			if err := fits(&bytes, len(it.Event), len(items)); err != nil {
+				return err
+			}
+			var err error
+			f.Verdict, f.withdrawn, err = c.Event(it.Index, it.Event)
+			return err
+		}
+		t, err := table.Token(it.Record)
+		if err != nil {
+			return fmt.Errorf("%w: token: %w", ErrLied, err)
+		}
+		if err := fits(&bytes, len(t.Bytes()), len(items)); err != nil {
+			return err
+		}
+		f.Verdict, err = c.Record(head, it.Index, t)
+		return err
+	}
 	work := func() {
 		for i := int(next.Add(1)) - 1; i < len(items); i = int(next.Add(1)) - 1 {
-			f := &found[i]
-			if isRecord(items[i].Token) {
-				f.Verdict, f.err = c.Record(head, items[i].Index, items[i].Token)
-			} else {
-				f.Verdict, f.withdrawn, f.err = c.Event(items[i].Index, items[i].Token)
+			if found[i].err = decide(i); errors.Is(found[i].err, errPageBytes) {
+				next.Store(int64(len(items))) // nothing more is read of it
 			}
 		}
 	}
@@ -141,8 +171,19 @@ func (c *Case) each(head *Head, items []ledger.PageItem) ([]finding, error) {
 	return found, nil
 }
 
+var errPageBytes = fmt.Errorf("%w: more than %d bytes of tokens in a batch", ErrLied, ledger.MaxPageBytes)
+
+// fits counts the bytes of a token of a page. An honest page is cut so that one token,
+// or all together, are within the limit; a longer one would not fit one commit.
+func fits(all *atomic.Int64, token, items int) error {
+	if all.Add(int64(token)) > ledger.MaxPageBytes && items > 1 {
+		return errPageBytes
+	}
+	return nil
+}
+
 // sort puts what was found where it belongs in a delivery.
-func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []ledger.PageItem, found []finding) error {
+func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found []finding) error {
 	seen := make(map[name.Record]name.Council, len(items))
 	for i := range found {
 		f, index := &found[i], items[i].Index
@@ -178,11 +219,11 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []ledger.PageI
 			d.Refused = append(d.Refused, c.Refusal(index, f.Verdict))
 			continue
 		case f.View != nil:
-			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Token: items[i].Token})
+			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Token: f.Token.Bytes()})
 		case about != "":
 			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: index, Record: about})
 		default:
-			d.Events = append(d.Events, items[i])
+			d.Events = append(d.Events, ledger.PageItem{Index: index, Token: items[i].Event})
 		}
 		if about != "" {
 			seen[about] = by

@@ -22,12 +22,17 @@ func streaming(t *testing.T, w *judgetest.World, a name.Agreement, fillers int, 
 	h := x.runWith(judgetest.Receiver, w.Standard, w.Now, w.Doc)
 	stage := x.answer(judgetest.Sender, func(*exchange) {}, func(feed string) bool { return (feed == "notices") == (a == "") })
 	return func(s *judgetest.Sent) judgetest.Verdict {
-		b := &wirepb.Batch{Items: []*wirepb.Item{{Index: s.Index, Token: s.Token}}, Live: true, Withdrawals: suspended && s.Last}
-		indexes := []uint64{s.Index}
+		b := &wirepb.Batch{Live: true, Withdrawals: suspended && s.Last}
+		sent := []*judgetest.Sent{s}
 		for range fillers {
-			f := w.Filler(s.Log)
-			b.Items, indexes = append(b.Items, &wirepb.Item{Index: f.Index, Token: f.Token}), append(indexes, f.Index)
+			sent = append(sent, w.Filler(s.Log))
 		}
+		items, table := judgetest.Packed(sent...)
+		var indexes []uint64
+		for _, it := range items {
+			b.Items, indexes = append(b.Items, &wirepb.Item{Index: it.Index, Event: it.Event, Record: it.Record}), append(indexes, it.Index)
+		}
+		b.Table = table
 		b.Checkpoint, b.Inclusion, b.Cursor, b.Records = s.Log.Checkpoint(), s.Log.Inclusion(indexes...), s.Log.Size(), s.Log.Size()
 		stage.proveBy(func(q *wirepb.ProofRequest) *wirepb.Proof {
 			proof, err := tlog.Consistency(s.Log, q.GetFirst(), q.GetSecond())
@@ -44,19 +49,19 @@ func streaming(t *testing.T, w *judgetest.World, a name.Agreement, fillers int, 
 		x.world.ResetStreams()
 		synctest.Wait()
 		// Nothing runs now: no stream takes the delivery that is reset below.
-		sent := make(chan error, 1)
+		answered := make(chan error, 1)
 		var once sync.Once // and then it is silent
 		stage.set(func(x *exchange) {
 			once.Do(func() {
 				b.ConsistencyFrom = x.hello.GetTreeSize()
 				b.Consistency = s.Log.Consistency(b.ConsistencyFrom)
-				sent <- x.send(b)
+				answered <- x.send(b)
 			})
 		})
 		x.world.ResetStreams()
 		h.Retry()
 		select {
-		case err := <-sent:
+		case err := <-answered:
 			if err != nil {
 				t.Fatal(err)
 			}

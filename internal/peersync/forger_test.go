@@ -31,10 +31,11 @@ type forger struct {
 	tiles   map[[2]uint64][]byte
 	entries []tlog.Hash
 	tokens  [][]byte
+	packer  *record.Packer // of all its batches, and those of its forks
 }
 
 func newForger(t testing.TB, r *keys.Ring) *forger {
-	return &forger{t: t, ring: r, tree: new(tlog.Tree), tiles: map[[2]uint64][]byte{}}
+	return &forger{t: t, ring: r, tree: new(tlog.Tree), tiles: map[[2]uint64][]byte{}, packer: new(record.Packer)}
 }
 
 // Tile implements tlog.TileReader.
@@ -58,6 +59,7 @@ func (f *forger) add(token []byte, entry tlog.Hash) uint64 {
 // fork returns a forger of the same council with another history from here.
 func (f *forger) fork(from int) *forger {
 	g := newForger(f.t, f.ring)
+	g.packer = f.packer
 	for i := range from {
 		g.add(f.tokens[i], f.entries[i])
 	}
@@ -162,8 +164,9 @@ func (f *forger) batch(seen uint64, indices ...uint64) *wirepb.Batch {
 	f.t.Helper()
 	b := &wirepb.Batch{Checkpoint: f.note(f.ring.Log.Signer()), Cursor: f.tree.Size(), Records: uint64(len(indices)), Live: true}
 	for _, i := range indices {
-		b.Items = append(b.Items, &wirepb.Item{Index: i, Token: f.tokens[i]})
+		b.Items = append(b.Items, f.item(i, f.tokens[i]))
 	}
+	b.Table = f.packer.Table()
 	if len(indices) > 0 {
 		proof, err := tlog.ProveBatch(f, indices, f.tree.Size())
 		if err != nil {
@@ -179,6 +182,17 @@ func (f *forger) batch(seen uint64, indices ...uint64) *wirepb.Batch {
 		b.Consistency, b.ConsistencyFrom = tlog.JoinHashes(proof), seen
 	}
 	return b
+}
+
+// item returns a token as a batch carries it; what can be packed as no record in the
+// place of an event.
+func (f *forger) item(index uint64, token []byte) *wirepb.Item {
+	if t, err := record.Parse(token); err == nil {
+		if b, err := f.packer.Pack(nil, t); err == nil {
+			return &wirepb.Item{Index: index, Record: b}
+		}
+	}
+	return &wirepb.Item{Index: index, Event: token}
 }
 
 // prove answers a request for a proof as an honest council does.

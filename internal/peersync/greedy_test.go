@@ -173,7 +173,7 @@ func (g *greedy) ack(b *wirepb.Batch, edit func(body map[string]any)) *wirepb.Ac
 	held, deleted := []any{}, []any{}
 	for _, it := range b.GetItems() {
 		n := json.Number(fmt.Sprint(it.GetIndex()))
-		if bytes.IndexByte(it.GetToken(), '~') < 0 {
+		if len(it.GetEvent()) > 0 {
 			deleted = append(deleted, n)
 		} else {
 			held = append(held, n)
@@ -221,10 +221,19 @@ func (g *greedy) batch() *wirepb.Batch {
 		g.w.t.Fatalf("no batch: %v, %v", f, err)
 	}
 	for _, it := range f.GetBatch().GetItems() {
-		if tok, err := record.Parse(it.GetToken()); err == nil {
-			if v, err := tok.View(); err != nil || v.Body["name"] != nil || v.Body["ward"] != "X" {
-				g.w.t.Errorf("entry %d leaves with %v, %v", it.GetIndex(), v.Body, err)
-			}
+		if len(it.GetEvent()) > 0 {
+			continue
+		}
+		table, err := record.ReadTable(f.GetBatch().GetTable())
+		if err != nil {
+			g.w.t.Fatal(err)
+		}
+		tok, err := table.Token(it.GetRecord())
+		if err != nil {
+			g.w.t.Fatal(err)
+		}
+		if v, err := tok.View(); err != nil || v.Body["name"] != nil || v.Body["ward"] != "X" {
+			g.w.t.Errorf("entry %d leaves with %v, %v", it.GetIndex(), v.Body, err)
 		}
 	}
 	return f.GetBatch()

@@ -146,12 +146,12 @@ var lies = []lie{
 	{"proof too long", altered(func(f *forger, b *wirepb.Batch) { b.Inclusion = append(b.Inclusion, make([]byte, 32)...) }), "batch proof", none},
 	{"no proof", altered(func(f *forger, b *wirepb.Batch) { b.Inclusion = nil }), "batch proof", none},
 	{"a token that is not at its index", altered(func(f *forger, b *wirepb.Batch) {
-		b.Items[0].Token, b.Items[1].Token = b.Items[1].Token, b.Items[0].Token
+		b.Items[0].Record, b.Items[1].Record = b.Items[1].Record, b.Items[0].Record
 	}), "batch proof", none},
 	{"a token that is in no log", altered(func(f *forger, b *wirepb.Batch) {
 		g := f.fork(1)
 		g.record("smuggled", nil)
-		b.Items[0].Token = g.tokens[1]
+		b.Items[0] = f.item(1, g.tokens[1])
 	}), "batch proof", none},
 	{"replayed batch", func(w *town, f *forger, x *exchange) error { return x.send(f.batch(1, 0)) }, "out of order", none},
 	{"index beyond the log", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Index, b.Cursor = 77, 78 }), "out of order", none},
@@ -185,9 +185,28 @@ var lies = []lie{
 		}
 		return x.send(f.batch(1, f.from(1)...))
 	}, "bytes of tokens", none},
-	{"a token that is none", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Token = []byte("~~") }), "token", none},
-	{"an event that is none", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Token = []byte("a.b.c") }), "event", none},
-	{"an empty token", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Token = nil }), "event", none},
+	{"a record that is none", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Record = []byte("~~") }), "token", none},
+	{"a record cut short", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Record = b.Items[1].Record[:40] }), "token", none},
+	{"a record with something behind it", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Record = append(b.Items[1].Record, 0) }), "token", none},
+	{"a record with another value", altered(func(f *forger, b *wirepb.Batch) {
+		b.Items[1].Record = bytes.Replace(b.Items[1].Record, []byte(`"X"`), []byte(`"Y"`), 1)
+	}), "batch proof", none},
+	{"a record of another origin than the table has", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Record[0] = 9 }), "token", none},
+	{"a table with another name for a field", altered(func(f *forger, b *wirepb.Batch) {
+		b.Table = bytes.Replace(b.Table, []byte("ward"), []byte("wand"), 1)
+	}), "batch proof", none},
+	{"a table with another council", altered(func(f *forger, b *wirepb.Batch) {
+		b.Table = bytes.Replace(b.Table, []byte(northmoor), []byte("southmoor.gov.uk"), 1)
+	}), "batch proof", none},
+	{"a table cut short", altered(func(f *forger, b *wirepb.Batch) { b.Table = b.Table[:len(b.Table)-1] }), "table", none},
+	{"no table", altered(func(f *forger, b *wirepb.Batch) { b.Table = nil }), "table", none},
+	{"a record in the place of an event", altered(func(f *forger, b *wirepb.Batch) {
+		b.Items[1] = &wirepb.Item{Index: b.Items[1].Index, Event: f.tokens[b.Items[1].Index]}
+	}), "event", none},
+	{"an event that is none", altered(func(f *forger, b *wirepb.Batch) {
+		b.Items[1] = &wirepb.Item{Index: b.Items[1].Index, Event: []byte("a.b.c")}
+	}), "event", none},
+	{"an item that is nothing", altered(func(f *forger, b *wirepb.Batch) { b.Items[1] = &wirepb.Item{Index: b.Items[1].Index} }), "event", none},
 
 	// One record among good ones.
 	{"another council's record", among(func(w *town, x *forgery) {

@@ -308,10 +308,10 @@ func pageOf(b *wirepb.Batch, k jobKey, by name.Council) judge.Page {
 			By: by, MetWith: cameWith(k.agreement), Cosign: by == k.council,
 		},
 		Inclusion: b.GetInclusion(), Cursor: b.GetCursor(), Offered: b.GetRecords(), Live: b.GetLive(),
-		Withdrawals: b.GetWithdrawals(),
+		Withdrawals: b.GetWithdrawals(), Table: b.GetTable(), Items: make([]judge.Item, len(b.GetItems())),
 	}
-	for _, it := range b.GetItems() {
-		p.Items = append(p.Items, ledger.PageItem{Index: it.GetIndex(), Token: it.GetToken()})
+	for i, it := range b.GetItems() {
+		p.Items[i] = judge.Item{Index: it.GetIndex(), Event: it.GetEvent(), Record: it.GetRecord()}
 	}
 	return p
 }

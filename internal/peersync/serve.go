@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -321,8 +322,8 @@ func batchOf(f feed, page *page, from uint64) (*wirepb.Batch, error) {
 
 		Withdrawals: page.Suspended,
 	}
-	for i, it := range page.Items {
-		b.Items[i] = &wirepb.Item{Index: it.Index, Token: it.Token}
+	if err := pack(b, page.Items); err != nil {
+		return nil, err
 	}
 	if from > 0 && from < page.Checkpoint.Size {
 		proof, err := f.consistency(from, page.Checkpoint.Size)
@@ -332,4 +333,24 @@ func batchOf(f feed, page *page, from uint64) (*wirepb.Batch, error) {
 		b.Consistency, b.ConsistencyFrom = tlog.JoinHashes(proof), from
 	}
 	return b, nil
+}
+
+// pack puts entries into a batch: events as they are, records packed.
+func pack(b *wirepb.Batch, items []ledger.PageItem) error {
+	var packer record.Packer
+	for i, it := range items {
+		if b.Items[i] = (&wirepb.Item{Index: it.Index}); bytes.IndexByte(it.Token, '~') < 0 {
+			b.Items[i].Event = it.Token
+			continue
+		}
+		t, err := record.Parse(it.Token)
+		if err == nil {
+			b.Items[i].Record, err = packer.Pack(nil, t)
+		}
+		if err != nil {
+			return fmt.Errorf("pack entry %d: %w", it.Index, err)
+		}
+	}
+	b.Table = packer.Table()
+	return nil
 }

@@ -155,7 +155,11 @@ func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shar
 // checkRecord checks a record that was sent as an answer. More than was agreed is
 // not shown, not even the part that was.
 func (k *Asker) checkRecord(under *judge.Case, head *judge.Head, doc *agreement.Agreement, q *ledger.Question, e *wirepb.Entry) (v judge.Verdict, err error) {
-	if v, err = under.Record(head, e.GetIndex(), e.GetToken()); err != nil {
+	t, err := record.Parse(e.GetToken())
+	if err != nil {
+		return v, fmt.Errorf("%w: token: %w", judge.ErrLied, err)
+	}
+	if v, err = under.Record(head, e.GetIndex(), t); err != nil {
 		if errors.Is(err, judge.ErrStandardMissing) && v.View != nil {
 			err = api.Fail(api.NotFound, "stile standard adopt "+v.View.Standard.String(), "the answer is in %s, which is not adopted here, so it cannot be checked", v.View.Standard)
 		}

@@ -228,8 +228,12 @@ func findDigests(s string) (from, n int) {
 	}
 }
 
-// Table returns the table that all that was packed is read with.
+// Table returns the table that all that was packed is read with; nil when that is
+// nothing.
 func (p *Packer) Table() []byte {
+	if len(p.origins) == 0 {
+		return nil
+	}
 	dst := append([]byte{packedForm}, binary.AppendUvarint(nil, uint64(len(p.origins)))...)
 	dst = append(dst, p.said...)
 	dst = binary.AppendUvarint(dst, uint64(len(p.names)))

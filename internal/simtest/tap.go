@@ -106,14 +106,22 @@ func (w *World) tapQuestion(wr wire.Write) {
 }
 
 func (w *World) tapBatch(from, to name.Council, feed string, b *wirepb.Batch) {
+	if len(canaries(b.GetTable())) > 0 {
+		w.breach("%s sends a table with values to %s", from, to)
+	}
 	for _, it := range b.GetItems() {
-		if bytes.IndexByte(it.GetToken(), '~') < 0 {
-			if places := canaries(it.GetToken()); len(places) > 0 {
+		if len(it.GetRecord()) == 0 {
+			if places := canaries(it.GetEvent()); len(places) > 0 {
 				w.breach("%s sends an event with values to %s", from, to)
 			}
 			continue
 		}
-		if why := w.tapRecord(from, to, feed, it.GetToken()); why != "" {
+		token, err := unpacked(b.GetTable(), it.GetRecord())
+		if err != nil {
+			w.breach("%s sends entry %d to %s: %v", from, it.GetIndex(), to, err)
+			continue
+		}
+		if why := w.tapRecord(from, to, feed, token); why != "" {
 			w.breach("%s sends entry %d to %s under %s: %s", from, it.GetIndex(), to, feed, why)
 		}
 		w.mu.Lock()
@@ -125,9 +133,22 @@ func (w *World) tapBatch(from, to name.Council, feed string, b *wirepb.Batch) {
 		if by[name.Agreement(feed)] == nil {
 			by[name.Agreement(feed)] = map[canary]bool{}
 		}
-		scan(it.GetToken(), func(x canary) { by[name.Agreement(feed)][x] = true })
+		scan(token, func(x canary) { by[name.Agreement(feed)][x] = true })
 		w.mu.Unlock()
 	}
+}
+
+// unpacked returns the token of a record of a batch.
+func unpacked(table, packed []byte) ([]byte, error) {
+	tb, err := record.ReadTable(table)
+	if err != nil {
+		return nil, err
+	}
+	t, err := tb.Token(packed)
+	if err != nil {
+		return nil, err
+	}
+	return t.Bytes(), nil
 }
 
 // tapRecord returns why a record may not go from one council to another, ""

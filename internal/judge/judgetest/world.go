@@ -16,6 +16,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -344,4 +345,21 @@ func (w *World) Prove(last func() *Log) func(log, member name.Council) ledger.Pr
 			return tlog.Consistency(last(), first, second)
 		}
 	}
+}
+
+// Packed returns what was sent as a page carries it, and the table that it is read
+// with. What can be packed as no record is given in the place of an event, where a
+// hostile sender would have to put it.
+func Packed(sent ...*Sent) (items []judge.Item, table []byte) {
+	var p record.Packer
+	for _, s := range sent {
+		it := judge.Item{Index: s.Index, Event: s.Token}
+		if t, err := record.Parse(s.Token); err == nil {
+			if b, err := p.Pack(nil, t); err == nil {
+				it.Event, it.Record = nil, b
+			}
+		}
+		items = append(items, it)
+	}
+	return items, p.Table()
 }

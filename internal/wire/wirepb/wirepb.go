@@ -30,7 +30,7 @@ import (
 const Protocol = "/stile/sync/1"
 
 // Version is what this release knows, for Hello. Its history is in sync.proto.
-const Version = 1
+const Version = 2
 
 // MaxFrame is the most bytes that a frame's body may have.
 const MaxFrame = 8 << 20
@@ -132,10 +132,6 @@ func (w *Writer) Write(f *Frame) error {
 	return err
 }
 
-// ItemSize returns how many bytes an item adds to a Batch at most, so that a
-// sender can fill one without measuring it again and again.
-func ItemSize(token []byte) int { return len(token) + 32 }
-
 // check reports what is wrong with the form of a frame.
 func (f *Frame) check() error {
 	switch k := f.GetKind().(type) {
@@ -184,6 +180,9 @@ func (b *Batch) check() error {
 	for i, it := range items {
 		if i > 0 && it.GetIndex() <= items[i-1].GetIndex() {
 			return bad("batch: indexes do not ascend")
+		}
+		if len(it.GetEvent()) > 0 && len(it.GetRecord()) > 0 {
+			return bad("batch: an item that is an event and a record")
 		}
 	}
 	if n := len(items); n > 0 && items[n-1].GetIndex() >= b.GetCursor() {

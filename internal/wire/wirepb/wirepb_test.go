@@ -25,7 +25,7 @@ func batch(items, size int) *wirepb.Frame {
 		Cursor: uint64(items) + 1, Records: uint64(items), Live: true,
 	}
 	for i := range items {
-		b.Items = append(b.Items, &wirepb.Item{Index: uint64(i) + 1, Token: bytes.Repeat([]byte("t"), size)})
+		b.Items = append(b.Items, &wirepb.Item{Index: uint64(i) + 1, Record: bytes.Repeat([]byte("t"), size)})
 	}
 	return &wirepb.Frame{Kind: &wirepb.Frame_Batch{Batch: b}}
 }
@@ -102,6 +102,7 @@ func TestRefused(t *testing.T) {
 		{"part of a hash in inclusion", with(func(b *wirepb.Batch) { b.Inclusion = b.Inclusion[1:] })},
 		{"same index twice", with(func(b *wirepb.Batch) { b.Items[1].Index = 1 })},
 		{"descending", with(func(b *wirepb.Batch) { b.Items[0].Index = 3 })},
+		{"event and record in one", with(func(b *wirepb.Batch) { b.Items[0].Event = []byte("a.b.c") })},
 		{"cursor behind", with(func(b *wirepb.Batch) { b.Cursor = 2 })},
 		{"too many items", batch(wirepb.MaxItems+1, 0)},
 		{"too long", batch(1, wirepb.MaxFrame)},
@@ -269,14 +270,4 @@ func (r repeat) Read(b []byte) (int, error) {
 	n := copy(b, r.b[*r.at:])
 	*r.at = (*r.at + n) % len(r.b)
 	return n, nil
-}
-
-// A batch that fits by ItemSize fits.
-func TestItemSize(t *testing.T) {
-	token := make([]byte, 2000)
-	it := &wirepb.Item{Index: 1<<64 - 2, Token: token}
-	got := proto.Size(&wirepb.Batch{Items: []*wirepb.Item{it}})
-	if got > wirepb.ItemSize(token) {
-		t.Errorf("item takes %d bytes, ItemSize says %d", got, wirepb.ItemSize(token))
-	}
 }
