@@ -47,7 +47,8 @@ const policy = `
 	internal/peersync  internal/book  internal/machines
 	internal/replicas
 	internal/question  internal/mapper  internal/bundle  internal/gate  internal/statement
-	internal/catalogue  internal/explain  internal/metrics  internal/disclosure
+	internal/catalogue  internal/explain  internal/condition  internal/disclosure
+	internal/metrics
 	node
 	internal/feed
 	internal/api  internal/web

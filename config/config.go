@@ -111,6 +111,12 @@ type Config struct {
 	// Stile refuses a file that has this key.
 	MetricsListen string `yaml:"metrics_listen"`
 
+	// Accepted names conditions that somebody has decided to live with, such as
+	// keys-in-clear, as "stile status" calls them: they are told as notices, and no
+	// check fails for them. What is critical cannot be accepted. Default none. A node
+	// of an older Stile refuses a file that has this key.
+	Accepted []string `yaml:"accepted"`
+
 	// CosignWait is how long a checkpoint waits for partners to cosign it
 	// before it is published without them, in seconds. Default 5, at most 60;
 	// 0 does not wait.
@@ -242,6 +248,9 @@ func (c *Config) settle(dir string) {
 	}
 	if c.Announce == nil {
 		c.Announce = []string{}
+	}
+	if c.Accepted == nil {
+		c.Accepted = []string{}
 	}
 }
 

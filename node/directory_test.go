@@ -272,7 +272,9 @@ func TestExpiredDirectory(t *testing.T) {
 	}{{15, "fresh"}, {17, "expiring"}, {31, "expired"}} {
 		days.Store(step.days)
 		d := get(t, n.Directory().Show)
-		warned := strings.Contains(strings.Join(get(t, n.Status).Warnings, "\n"), "the directory expire")
+		warned := slices.ContainsFunc(get(t, n.Status).Conditions, func(c node.Condition) bool {
+			return c.Name == map[string]string{"expiring": "directory-ageing", "expired": "directory-expired"}[step.state]
+		})
 		if d.State != step.state || warned != (step.state != "fresh") {
 			t.Errorf("after %d days: %s, warned: %v, want %s", step.days, d.State, warned, step.state)
 		}

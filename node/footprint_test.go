@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -491,12 +492,9 @@ func TestLeavingAFootprint(t *testing.T) {
 	call(t, a.Footprints().Agree, moved)
 	call(t, b.Footprints().Agree, moved)
 	await(t, "ironmoor knows that it is out", func() bool {
-		for _, w := range get(t, d.Status).Warnings {
-			if strings.Contains(w, "stile footprint discard fens.example") {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(get(t, d.Status).Conditions, func(c node.Condition) bool {
+			return c.Name == "footprint-cut-us-out" && c.Council == fens && c.Try == "stile footprint discard fens.example"
+		})
 	})
 	if err := d.Footprints().Discard(t.Context(), node.FootprintRequest{Name: fens}); err != nil {
 		t.Fatal(err)

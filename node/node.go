@@ -40,6 +40,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/book"
 	"github.com/stile-exchange/stile/internal/catalogue"
+	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/follow"
@@ -201,6 +202,10 @@ type Options struct {
 	// Fatal is called when storage fails; the process should end. Default logs.
 	Fatal func(error)
 
+	// Conditions returns those of what runs beside the node, such as feeds; nil for
+	// none. See NewCondition.
+	Conditions func() []Condition
+
 	// shared is where the ledger is when this is a council's node on a machine
 	// that leads; see package machines.
 	shared *ledger.Shared
@@ -235,6 +240,7 @@ type Node struct {
 	confirmations *peersync.Confirmations
 	metrics       *metrics.Monitor
 	publisher     *publiclog.Publisher
+	conditions    *condition.Keeper
 
 	ready chan struct{}
 	once  sync.Once
@@ -256,6 +262,11 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	}
 	if err := datadir.Mend(cfg); err != nil {
 		return nil, err
+	}
+	for _, a := range cfg.Accepted {
+		if k, ok := condition.Of(a); !ok || k.Severity == Critical {
+			return nil, fail(Usage, "docs/operating.md lists them", "accepted in %s: %q is no condition that can be accepted", config.FileName, a)
+		}
 	}
 	if err := cfg.CheckFolders(); err != nil {
 		return nil, fail(NotFound, "stile init --data DIR --council DOMAIN makes a data folder", "%v", err)
@@ -286,7 +297,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l,
-		ready: make(chan struct{}), uses: statement.NewUses(l, o.Log),
+		ready: make(chan struct{}), uses: statement.NewUses(l, o.Log), conditions: condition.OpenKeeper(cfg.Data, o.Log),
 	}
 	n.Operations = Operations{node: n}
 	n.gate = gate.New(gate.Options{
@@ -354,7 +365,7 @@ func (n *Node) begin() (err error) {
 	n.register = n.openRegister()
 	n.metrics = metrics.New(metrics.Options{
 		Listen: n.cfg.MetricsListen, Version: n.o.Version, Data: n.cfg.Data, MinFree: n.cfg.Limits.MinFree(), Ledger: n.ledger, Directory: n.directory,
-		View: n.follower.View, Agreements: n.book, Replicas: n.replicas, Stops: n.stops, Ready: n.ready, Log: n.log, Now: n.now,
+		View: n.follower.View, Agreements: n.book, Replicas: n.replicas, Conditions: n.conditions.Last, Blocked: n.blocked, Ready: n.ready, Log: n.log, Now: n.now,
 		Partners: func() ([]api.PartnerReply, error) { return n.explain.Partners(false) },
 	})
 	return n.openPublisher()
@@ -457,6 +468,7 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.mapper.Run(ctx) })
 	wg.Go(func() { n.follower.Run(ctx) })
 	wg.Go(func() { n.files.Run(ctx) })
+	wg.Go(func() { n.keepLooking(ctx) })
 	if n.public() {
 		wg.Go(func() { stop("publish the log", n.publisher.Run(ctx)) })
 	}

@@ -79,8 +79,12 @@ func TestTwoHistoriesByAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Quarantines) != 1 || s.Quarantines[0].Council != northmoor || s.Quarantines[0].HeldRoot == "" || !strings.HasPrefix(s.Quarantines[0].MetWith, "an answer under ") {
-		t.Errorf("%+v", s.Quarantines)
+	qs, err := b.Councils().Quarantines(t.Context())
+	if err != nil || len(qs) != 1 || qs[0].Council != northmoor || qs[0].HeldRoot == "" || !strings.HasPrefix(qs[0].MetWith, "an answer under ") {
+		t.Fatalf("%+v, %v", qs, err)
+	}
+	if c := s.Conditions[0]; c.Name != "partner-two-histories" || c.Council != northmoor || !c.Since.Equal(qs[0].Since) || c.Cause != qs[0].Reason {
+		t.Errorf("%+v", c)
 	}
 	for _, p := range s.Partners {
 		if p.InStep || !strings.Contains(p.Behind, "all exchange is stopped") {
@@ -89,7 +93,7 @@ func TestTwoHistoriesByAnswers(t *testing.T) {
 	}
 	// Nothing of it is answered for, either.
 	for _, q := range call(t, b.Questions().List, node.LookupListRequest{}) {
-		if q.Outcome != "" && q.Entry > s.Quarantines[0].Entry {
+		if q.Outcome != "" && q.Entry > qs[0].Entry {
 			t.Errorf("answered after the stop: %+v", q)
 		}
 	}

@@ -156,6 +156,8 @@ type (
 // Of what the node says of itself and of others.
 type (
 	StatusReply          = api.StatusReply
+	Condition            = api.Condition
+	Severity             = api.Severity
 	Refusal              = api.Refusal
 	Link                 = api.Link
 	DirectoryHealth      = api.DirectoryHealth
@@ -170,6 +172,13 @@ type (
 	WhyReply             = api.WhyReply
 	WhyStep              = api.WhyStep
 	WhyField             = api.WhyField
+)
+
+// The severities of a condition, the gravest first.
+const (
+	Critical = api.Critical
+	Warning  = api.Warning
+	Notice   = api.Notice
 )
 
 // Of operations on the directory.

@@ -149,7 +149,7 @@ func (a *app) private() {
 // level, or from the configured one when that is higher.
 func (a *app) open(cfg *config.Config, w io.Writer, least slog.Level) (*node.Node, error) {
 	a.private()
-	return node.Open(cfg, node.Options{Log: logger(cfg, w, least), Version: version().String()})
+	return node.Open(cfg, node.Options{Log: logger(cfg, w, least), Version: version().String(), Conditions: feedConditions(cfg)})
 }
 
 func logger(cfg *config.Config, w io.Writer, least slog.Level) *slog.Logger {

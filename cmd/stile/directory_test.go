@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/node"
 )
@@ -161,11 +162,15 @@ func write(w interface{ Write([]byte) (int, error) }, b []byte) error {
 // that it has, and that local work goes on.
 func TestDoctorDirectory(t *testing.T) {
 	for _, c := range []struct{ state, want string }{
-		{"fresh", "good"}, {"expiring", "note"}, {"expired", "bad"}, {"empty", "bad"},
+		{"fresh", ""}, {"expiring", "directory-ageing"}, {"expired", "directory-expired"}, {"empty", "directory-expired"},
 	} {
+		health := node.DirectoryHealth{State: c.state, Text: "the directory …"}
 		d := &doctor{}
-		d.directoryHealth(node.DirectoryHealth{State: c.state, Text: "the directory …"})
-		if len(d.found) != 1 || d.found[0].State != c.want || c.want == "bad" && !strings.HasSuffix(d.found[0].Detail, "local work goes on") {
+		d.status(node.StatusReply{Directory: health, Conditions: condition.Find(&condition.Facts{Directory: health}, nil)})
+		switch {
+		case c.want == "" && (len(d.found) > 0 || len(d.well) != 1):
+			t.Errorf("%s: got %+v, %+v", c.state, d.found, d.well)
+		case c.want != "" && (len(d.found) != 1 || len(d.well) > 0 || d.found[0].Name != c.want || c.want == "directory-expired" && !strings.HasSuffix(d.found[0].Text, "local work goes on")):
 			t.Errorf("%s: got %+v, want %s", c.state, d.found, c.want)
 		}
 	}

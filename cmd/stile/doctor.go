@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
@@ -30,7 +29,10 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Look for what is wrong with a node's folder, keys, disk, ports and clock",
 		Long: `Doctor looks at everything that keeps a node from working, one by one, and says
 what to do about what it finds. It changes nothing, needs no running node, and
-exits with 8 when something is wrong.`,
+exits with 8 when something is wrong.
+
+It finds the conditions that stile status tells, and besides them why a node would not
+start. What is good is told, too.`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d := &doctor{app: a}
@@ -40,163 +42,112 @@ exits with 8 when something is wrong.`,
 	}
 }
 
-// A finding is what came of one look.
+// A finding is what came of one look: something good, or a condition.
 type finding struct {
-	State  string `json:"state"` // good, note or bad
-	About  string `json:"about"`
-	Detail string `json:"detail"`
-	Try    string `json:"try,omitempty"`
+	State string `json:"state"` // good, note, warning or bad
+	About string `json:"about"` // the name of the condition
+	node.Condition
 }
 
 type doctor struct {
 	*app
-	found []finding
+	well  []finding
+	found []node.Condition
 }
 
-func (d *doctor) add(state, about, try, format string, args ...any) {
-	d.found = append(d.found, finding{state, about, fmt.Sprintf(format, args...), try})
+// find takes a condition once.
+func (d *doctor) find(cs ...node.Condition) {
+	for _, c := range cs {
+		if !slices.ContainsFunc(d.found, func(f node.Condition) bool { return f.Same(c) && f.Text == c.Text }) {
+			d.found = append(d.found, c)
+		}
+	}
 }
 
-func (d *doctor) good(about, format string, args ...any) { d.add("good", about, "", format, args...) }
-func (d *doctor) bad(about, try, format string, args ...any) {
-	d.add("bad", about, try, format, args...)
+// good notes that something is well, unless one of some conditions was found.
+func (d *doctor) good(about, text string, unless ...string) {
+	if !slices.ContainsFunc(d.found, func(c node.Condition) bool { return slices.Contains(unless, c.Name) }) {
+		d.well = append(d.well, finding{"good", about, node.Condition{Text: text}})
+	}
 }
 
 func (d *doctor) examine(ctx context.Context) {
 	cfg, err := d.load()
 	if err != nil {
 		f := explain(nil, err)
-		d.bad("configuration", f.Try, "%s", f.Message)
+		d.find(node.NewCondition("configuration-wrong", f.Message, "", f.Try))
 		return
 	}
-	d.good("configuration", "%s of %s", config.FileName, cfg.Council)
+	d.good("configuration", config.FileName+" of "+string(cfg.Council))
 	d.folders(cfg)
-	d.keys(cfg)
-	d.directory(cfg)
+	ring := d.keys(cfg)
+	d.directory(cfg, ring)
 	d.hosted(cfg)
-	d.disk(cfg)
-	d.clock(cfg)
-	d.watched(cfg)
-	if status, running := d.daemon(ctx, cfg); running {
-		d.exchange(status)
-	} else {
+	if !d.node(ctx, cfg, ring != nil) {
 		d.ports(ctx, cfg)
+	}
+	disk := condition.DiskOf(cfg)
+	d.good("disk", size(disk.Free)+" free", "disk-full", "disk-low")
+	d.good("clock", at(time.Now()), "clock-off", "clock-unsynchronised")
+	if cfg.MetricsListen != "" {
+		d.good("monitoring", "served at "+cfg.MetricsListen, "metrics-open")
 	}
 }
 
 func (d *doctor) folders(cfg *config.Config) {
 	if err := cfg.CheckFolders(); err != nil {
 		for l := range strings.Lines(err.Error()) {
-			d.bad("folders", "restore what is missing from a backup, or mend stile.yaml", "%s", strings.TrimSpace(l))
+			d.find(node.NewCondition("folder-wrong", strings.TrimSpace(l), "", "restore what is missing from a backup, or mend stile.yaml"))
 		}
 		return
 	}
-	probe, err := os.MkdirTemp(cfg.Data, ".doctor")
-	if err != nil {
-		d.bad("folders", "run it as the user who owns the data folder", "cannot write in %s", cfg.Data)
+	if !condition.Writable(cfg) {
+		d.find(node.NewCondition("folder-wrong", "cannot write in "+cfg.Data, "its owner is another, or its disk is read-only or full", "run it as the user who owns the data folder"))
 		return
 	}
-	os.Remove(probe)
-	d.good("folders", "%s can be written", cfg.Data)
+	d.good("folders", cfg.Data+" can be written")
 }
 
-// watched looks at where monitoring is served: there is no login.
-func (d *doctor) watched(cfg *config.Config) {
-	if cfg.MetricsListen == "" {
-		return
-	}
-	host, _, err := net.SplitHostPort(cfg.MetricsListen)
-	if ip := net.ParseIP(host); err == nil && (host == "localhost" || ip.IsLoopback()) {
-		d.good("monitoring", "served at %s", cfg.MetricsListen)
-		return
-	}
-	d.add("note", "monitoring", "name a loopback address, or see that only the monitoring reaches this one", "metrics_listen is %s: whoever reaches it sees, without login, with whom we exchange and how much", cfg.MetricsListen)
-}
-
-func (d *doctor) keys(cfg *config.Config) {
-	dir := filepath.Join(cfg.Data, "keys")
-	open := 0
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || runtime.GOOS == "windows" {
-			return err
-		}
-		st, err := e.Info()
-		if err != nil {
-			return err
-		}
-		if st.Mode().Perm()&0o077 != 0 {
-			open++
-			d.bad("keys", "chmod go= "+quoted(path), "%s can be reached by others (mode %04o)", path, st.Mode().Perm())
-		}
-		return nil
-	})
-	if err != nil {
-		d.bad("keys", "restore the folder keys/ from a backup", "cannot read %s", dir)
-		return
-	}
+// keys returns the keys of the folder; nil when they cannot be read, which is said.
+func (d *doctor) keys(cfg *config.Config) *keys.Ring {
 	pass, err := cfg.Passphrase()
-	if err != nil || open > 0 {
-		return // said by folders, or above
+	if err != nil {
+		return nil // said by folders
 	}
 	defer clear(pass)
-	ring, err := keys.Open(dir, cfg.Council, pass)
+	d.find(node.Conditions(cfg, time.Now())...)
+	ring, err := keys.Open(filepath.Join(cfg.Data, "keys"), cfg.Council, pass)
 	switch {
+	case errors.Is(err, keys.ErrExposed):
+		return nil // said already
 	case errors.Is(err, keys.ErrPassphrase):
-		d.bad("keys", "name the right file under passphrase_file in stile.yaml", "the passphrase does not open them")
-		return
+		d.find(node.NewCondition("keys-unreadable", "the passphrase does not open the keys", err.Error(), "name the right file under passphrase_file in stile.yaml"))
+		return nil
 	case err != nil:
-		d.bad("keys", "restore the folder keys/ from a backup", "%v", err)
-		return
+		d.find(node.NewCondition("keys-unreadable", "the keys cannot be read", err.Error(), "restore the folder keys/ from a backup"))
+		return nil
 	}
-	encrypted := "not encrypted"
-	if len(pass) > 0 {
-		encrypted = "encrypted"
+	encrypted := "encrypted"
+	if len(condition.KeysOf(cfg).Clear) > 0 {
+		encrypted = "not encrypted"
 	}
-	d.good("keys", "record key %s, %s", ring.Record.ID(), encrypted)
-	members, err := tufdir.ReadMembers(cfg.Directory)
-	if err != nil {
-		return // said by directory
-	}
-	own := directory.FromRing(cfg.Council, ring)
-	i := slices.IndexFunc(members, func(m directory.Member) bool { return m.Council == cfg.Council })
-	switch {
-	case i < 0:
-		d.bad("directory", "restore the folder directory/ from a backup, or ask the directory's registrar", "we are not in the directory")
-	default:
-		m := members[i]
-		if _, has := m.RecordKey(ring.Record.ID()); !has || m.Node != own.Node || m.LogKey != own.LogKey {
-			d.bad("directory", "restore directory/ and keys/ from the same backup, or send stile council self to the directory's registrar", "the directory names other keys for us than keys/ holds")
-		}
-	}
+	d.good("keys", fmt.Sprintf("record key %s, %s", ring.Record.ID(), encrypted), "keys-exposed")
+	return ring
 }
 
-func (d *doctor) directory(cfg *config.Config) {
+// directory looks at the files of the directory, without a node.
+func (d *doctor) directory(cfg *config.Config, ring *keys.Ring) {
 	members, err := tufdir.ReadMembers(cfg.Directory)
 	if err != nil {
-		d.bad("directory", "restore the folder directory/ from a backup; or take the node out of it by moving the folder away, and join again", "%v", err)
+		d.find(node.NewCondition("directory-unreadable", "the directory cannot be read", err.Error(), "restore the folder directory/ from a backup; or take the node out of it by moving the folder away, and join again"))
 		return
 	}
-	n := len(members)
-	if n == 0 {
-		return // said by keys
+	if ring != nil {
+		f := &condition.Facts{Now: time.Now(), Council: cfg.Council, Members: len(members)}
+		f.Self = condition.SelfOf(members, directory.FromRing(cfg.Council, ring), f.Now)
+		d.find(condition.Find(f, cfg.Accepted)...)
 	}
-	if n == 1 {
-		d.add("note", "directory", "stile council add FILE adds a partner's member file, stile council join one directory for many", "no member but ourselves")
-		return
-	}
-	d.good("directory", "%s", plural(n, "member", "members"))
-}
-
-// directoryHealth says from 14 days before its end that a directory expires.
-func (d *doctor) directoryHealth(h node.DirectoryHealth) {
-	switch tufdir.State(h.State) {
-	case tufdir.Fresh:
-		d.good("directory", "%s", h.Text)
-	case tufdir.Expiring:
-		d.add("note", "directory", "stile directory refresh; if that brings no news, ask whom it names", "%s", h.Text)
-	case tufdir.Expired, tufdir.Empty:
-		d.bad("directory", "stile directory refresh; if that brings no news, ask whom it names", "%s; local work goes on", h.Text)
-	}
+	d.good("directory", plural(len(members), "member", "members"), "not-in-directory", "no-other-member")
 }
 
 // hosted looks at what a host of the directory has to keep up: what is signed
@@ -207,17 +158,17 @@ func (d *doctor) hosted(cfg *config.Config) {
 	}
 	r, err := tufdir.Load(datadir.Authority(cfg))
 	if err != nil {
-		d.bad("authority", "restore the folder authority/ from a backup, or see docs/directory.md on taking it from any mirror", "%v", err)
+		d.find(node.NewCondition("authority-wrong", "the directory that this node hosts cannot be read", err.Error(), "restore the folder authority/ from a backup, or see docs/directory.md on taking it from any mirror"))
 		return
 	}
 	if !datadir.Sole(cfg) {
 		if _, err := os.Stat(datadir.OnlineKey(cfg)); err != nil {
-			d.bad("authority", "restore the key from a backup, or stile directory rekey --new-online", "this node hosts the directory and has no key to publish it with")
+			d.find(node.NewCondition("authority-wrong", "this node hosts the directory and has no key to publish it with", "its file is missing", "restore the key from a backup, or stile directory rekey --new-online"))
 		}
 	}
 	for role, left := range r.Left(time.Now()) {
 		if left < tufdir.WarnDays*24*time.Hour && !datadir.Sole(cfg) {
-			d.add("note", "authority", "stile directory renew "+role, "what signs for %s ends in %s", role, age(left.Hours()))
+			d.find(node.NewCondition("authority-waits", fmt.Sprintf("what signs for %s ends in %s", role, age(left.Hours())), "it was signed for a time", "stile directory renew "+role))
 		}
 	}
 	for _, w := range (&hosted{cfg: cfg, dir: datadir.Authority(cfg), repo: r}).waiting() {
@@ -225,114 +176,53 @@ func (d *doctor) hosted(cfg *config.Config) {
 		if w.Ready {
 			try = "stile directory publish"
 		}
-		d.add("note", "authority", try, "waiting: %s", w.words())
+		d.find(node.NewCondition("authority-waits", "waiting: "+w.words(), "", try))
 	}
 }
 
-func (d *doctor) disk(cfg *config.Config) {
-	free, ok := freeDisk(cfg.Data)
-	if !ok {
-		return
-	}
-	switch need := cfg.Limits.MinFree(); {
-	case free < need:
-		d.bad("disk", "free some disk space", "%s free, and below %s the node takes no records", size(free), size(need))
-	case free < 10*need:
-		d.add("note", "disk", "keep an eye on it", "%s free; below %s the node takes no records", size(free), size(need))
-	default:
-		d.good("disk", "%s free", size(free))
-	}
-}
-
-// clock holds the clock against what cannot lie in the future: the files that
-// the node has written.
-func (d *doctor) clock(cfg *config.Config) {
-	now := time.Now()
-	newest := time.Time{}
-	filepath.WalkDir(cfg.Data, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return nil
-		}
-		if st, err := e.Info(); err == nil && st.ModTime().After(newest) {
-			newest = st.ModTime()
-		}
-		return nil
-	})
-	switch {
-	case now.Add(time.Minute).Before(newest):
-		d.bad("clock", "set the clock, and keep it set with NTP", "it says %s, and the node wrote a file at %s", at(now), at(newest))
-	case clockUnsynchronised():
-		d.add("note", "clock", "keep it set with NTP; agreements begin and end by it", "%s; the system does not say that it is kept in time", at(now))
-	default:
-		d.good("clock", "%s", at(now))
-	}
-}
-
-// daemon asks a running node, or opens the folder as one would.
-func (d *doctor) daemon(ctx context.Context, cfg *config.Config) (s node.StatusReply, running bool) {
+// node asks a running node or, where the keys can be read, opens the folder as one would.
+// It reports whether one runs.
+func (d *doctor) node(ctx context.Context, cfg *config.Config, readable bool) (running bool) {
 	client, err := node.Dial(ctx, cfg.AdminSocket)
 	if err == nil {
 		defer client.Close()
-		if s, err = client.Status(ctx); err != nil {
-			d.bad("node", "look at its log, and start it again", "it answers on the admin socket, but not as it should: %v", err)
-			return s, false
+		s, err := client.Status(ctx)
+		if err != nil {
+			d.find(node.NewCondition("folder-unreadable", "a node answers on the admin socket, but not as it should", err.Error(), "look at its log, and start it again"))
+			return true
 		}
-		d.stops(s)
-		d.good("node", "running since %s, version %s", at(s.Since), s.Version)
-		d.directoryHealth(s.Directory)
-		return s, true
+		d.good("node", fmt.Sprintf("running since %s, version %s", at(s.Since), s.Version))
+		d.status(s)
+		return true
 	}
-	if slices.ContainsFunc(d.found, func(f finding) bool { return f.State == "bad" }) {
-		d.add("note", "node", "mend what stands above first", "not running, and it would not start")
-		return s, false
+	blocked := condition.Blocking(d.found).Name
+	if !readable || blocked != "" && blocked != "disk-full" {
+		d.find(node.NewCondition("node-not-running", "the node is not running, and would not start", "what stands above", "mend that first"))
+		return false
 	}
 	n, err := d.open(cfg, d.err, slog.LevelWarn)
 	if err != nil {
 		f := explain(nil, err)
-		d.bad("node", f.Try, "it is not running, and its folder cannot be opened: %s", f.Message)
-		return s, false
+		d.find(node.NewCondition("folder-unreadable", "the node is not running, and its folder cannot be opened", f.Message, f.Try))
+		return false
 	}
 	defer n.Close()
-	if s, err = n.Status(ctx); err != nil {
-		d.bad("ledger", explain(nil, err).Try, "%v", err)
-		return s, false
+	s, err := n.Status(ctx)
+	if err != nil {
+		d.find(node.NewCondition("folder-unreadable", "the ledger cannot be read", err.Error(), explain(nil, err).Try))
+		return false
 	}
-	d.stops(s)
-	d.good("ledger", "%s", plural(s.LogSize, "entry", "entries"))
-	d.directoryHealth(s.Directory)
-	d.add("note", "node", "stile serve", "not running")
-	return s, false
+	d.good("ledger", plural(s.LogSize, "entry", "entries"))
+	d.status(s)
+	return false
 }
 
-// stops puts first with whom all exchange is stopped because a log told two
-// histories: nothing else that is found matters as much.
-func (d *doctor) stops(s node.StatusReply) {
-	rest := d.found
-	d.found = nil
-	for _, q := range s.Quarantines {
-		d.bad("exchange with "+string(q.Council), "stile council quarantine show "+string(q.Council), "all of it is stopped since %s, because %s", at(q.Since), q.Reason)
-	}
-	for _, x := range s.Accusations {
-		what, try := "what it showed does not bear that out", "speak with "+string(x.Council)
-		if x.Proven {
-			what = "what it holds is signed by us and not of the log that stands here: was this node restored from an old copy?"
-			if !x.Anew {
-				try = "bring the newest copy of the folder back: until then no record is signed; stile status says what else can be done"
-			}
-		}
-		d.bad("exchange with "+string(x.Council), try, "it says that we told it another history, and has stopped all exchange; %s", what)
-	}
-	d.found = append(d.found, rest...)
-}
-
-func (d *doctor) exchange(s node.StatusReply) {
+func (d *doctor) status(s node.StatusReply) {
+	d.find(s.Conditions...)
+	d.good("directory", s.Directory.Text, "directory-expired", "directory-ageing")
 	for _, p := range s.Partners {
-		about := "exchange with " + string(p.Council)
-		switch {
-		case !p.InStep:
-			d.add("note", about, "stile status", "%s", step(p))
-		default:
-			d.good(about, "%s", step(p))
+		if p.InStep {
+			d.good("exchange with "+string(p.Council), step(p))
 		}
 	}
 }
@@ -340,7 +230,6 @@ func (d *doctor) exchange(s node.StatusReply) {
 // ports tries to listen where the node would.
 func (d *doctor) ports(ctx context.Context, cfg *config.Config) {
 	var free []string
-	taken := false
 	var lc net.ListenConfig
 	for _, addr := range cfg.Listen {
 		// The form was checked when the configuration was read:
@@ -363,47 +252,49 @@ func (d *doctor) ports(ctx context.Context, cfg *config.Config) {
 			}
 		}
 		if err != nil {
-			taken = true
-			d.bad("ports", "stop what uses the port, or name another address under listen in stile.yaml", "cannot listen on %s: %v", addr, errors.Unwrap(err))
+			d.find(node.NewCondition("ports-taken", "cannot listen on "+addr, fmt.Sprint(errors.Unwrap(err)), "stop what uses the port, or name another address under listen in stile.yaml"))
 			continue
 		}
 		free = append(free, addr)
 	}
-	switch {
-	case len(cfg.Listen) == 0:
+	if len(cfg.Listen) == 0 {
 		d.good("ports", "the node listens on none: it only dials out")
-	case !taken:
-		d.good("ports", "free: %s", strings.Join(free, ", "))
+	} else {
+		d.good("ports", "free: "+strings.Join(free, ", "), "ports-taken")
 	}
 }
 
 func (d *doctor) verdict() error {
-	bad := 0
-	for _, f := range d.found {
-		if f.State == "bad" {
-			bad++
-		}
+	condition.Sort(d.found)
+	states := map[node.Severity]string{node.Critical: "bad", node.Warning: "warning", node.Notice: "note"}
+	var all []finding
+	for _, c := range d.found {
+		all = append(all, finding{states[c.Severity], c.Name, c})
 	}
+	all = append(all, d.well...)
 	if d.json {
-		if err := emitLines(d.app, d.found); err != nil {
+		if err := emitLines(d.app, all); err != nil {
 			return err
 		}
 	} else {
 		t := newTable("", "", "")
-		for _, f := range d.found {
-			state := f.State
-			if state == "bad" {
-				state = "BAD"
+		for _, f := range all {
+			if f.State == "bad" {
+				f.State = "BAD"
 			}
-			t.add(state, f.About, f.Detail)
+			t.add(f.State, f.About, f.Text)
+			if f.Cause != "" {
+				t.add("", "", "because: "+f.Cause)
+			}
 			if f.Try != "" {
 				t.add("", "", "Try: "+f.Try)
 			}
 		}
 		t.write(d.out, "")
 	}
-	if bad > 0 {
-		return failure(node.Behind, "mend what it names, and run stile doctor again", "%s wrong", plural(bad, "thing is", "things are"))
+	bad := slices.DeleteFunc(all, func(f finding) bool { return f.State == "good" || f.State == "note" })
+	if len(bad) > 0 {
+		return failure(node.Behind, "mend what it names, and run stile doctor again", "%s wrong", plural(len(bad), "thing is", "things are"))
 	}
 	return nil
 }

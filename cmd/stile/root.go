@@ -67,6 +67,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
+	if code, ok := errors.AsType[exitStatus](err); ok {
+		return int(code)
+	}
 	f := explain(cmd, err)
 	a.complain(f)
 	return exitCode(f.Kind)

@@ -41,6 +41,8 @@ func (a *app) serve(ctx context.Context) (err error) {
 		Log:     logger(cfg, a.err, slog.LevelDebug),
 		Version: version().String(),
 		Fatal:   func(err error) { stop(err) },
+
+		Conditions: feedConditions(cfg),
 	})
 	if err != nil {
 		return err

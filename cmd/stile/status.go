@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,85 +15,93 @@ import (
 
 func (a *app) statusCommand() *cobra.Command {
 	var check bool
+	var format string
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Say how the node and every exchange stand",
-		Long: `Status says what the node holds and, for each partner, whether it is in step or
-behind, and because of what. It works while the node is down, too. If all exchange
-with a council is stopped, since its log or ours told two histories, that stands first.
+		Long: `Status says what somebody should know of first, then what the node holds and, for each
+partner, whether it is in step or behind, and because of what. It works while the node
+is down, too.
 
 A partner is in step when it holds, and has receipted, everything its agreement
-lets it have, and has deleted what was withdrawn.`,
+lets it have, and has deleted what was withdrawn.
+
+What somebody should know of is a condition: it has a name, a severity (critical,
+warning or notice), a cause and what to try. docs/operating.md lists them all. One that
+you have decided to live with is named under accepted in stile.yaml.
+
+With --check it exits with 8 when a condition is critical or a warning, and with 0
+otherwise. With --check --format it prints the conditions alone:
+
+  nagios      a line for Nagios, Icinga and the like; the exit code is theirs:
+              0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+  prometheus  the text format, for a file that the node exporter reads
+  json        one document`,
+		Example: `  stile status
+  stile status --check --format nagios`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.node().Status(cmd.Context())
-			if err != nil {
-				return err
+			if format == "" {
+				return a.status(cmd.Context(), check)
 			}
-			cfg, err := a.load()
-			if err != nil {
-				return err
+			i := slices.IndexFunc(checkFormats, func(f checkFormat) bool { return f.name == format })
+			if i < 0 || !check || a.json {
+				return misused("--format is nagios, prometheus or json, and goes with --check and without --json")
 			}
-			feeds, err := feedStates(cfg)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				err = a.emit(struct {
-					node.StatusReply
-					Feeds []feed.State `json:"feeds,omitempty"`
-				}{s, feeds})
-			} else {
-				a.printStatus(s)
-				if len(feeds) > 0 {
-					a.printf("\n")
-					feedTable(cfg, feeds).write(a.out, "")
-				}
-			}
-			if err == nil && check {
-				if err = behind(s); err == nil {
-					err = starved(feeds)
-				}
-			}
-			return err
+			return a.checkIn(cmd.Context(), checkFormats[i])
 		},
 	}
-	c.Flags().BoolVar(&check, "check", false, "exit with 8 when exchange is stopped, a partner is behind, a withdrawal is outstanding or a feed is not taken in")
+	c.Flags().BoolVar(&check, "check", false, "exit with 8 when a condition is critical or a warning")
+	c.Flags().StringVar(&format, "format", "", "with --check, print the conditions as `nagios`, prometheus or json")
 	return c
 }
 
-// behind returns an error when something is not as it should be.
-func behind(s node.StatusReply) error {
-	if len(s.Quarantines) > 0 {
-		return failure(node.Behind, "stile council quarantine list", "all exchange with %s is stopped: %s", s.Quarantines[0].Council, s.Quarantines[0].Reason)
+func (a *app) status(ctx context.Context, check bool) error {
+	s, err := a.node().Status(ctx)
+	if err != nil {
+		return err
 	}
-	if len(s.Accusations) > 0 {
-		return failure(node.Behind, "stile status", "%s says that we told it another history, and has stopped all exchange", s.Accusations[0].Council)
+	cfg, err := a.load()
+	if err != nil {
+		return err
 	}
-	n, out := 0, 0
-	for _, p := range s.Partners {
-		if !p.InStep && !p.Suspended && p.Footprint == "" {
-			n++
+	feeds, err := feedStates(cfg)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		err = a.emit(struct {
+			node.StatusReply
+			Feeds []feed.State `json:"feeds,omitempty"`
+		}{s, feeds})
+	} else {
+		a.printStatus(s)
+		if len(feeds) > 0 {
+			a.printf("\n")
+			feedTable(cfg, feeds).write(a.out, "")
 		}
-		out += p.Outstanding
 	}
-	switch {
-	case n > 0:
-		return failure(node.Behind, "", "%s behind", plural(n, "exchange is", "exchanges are"))
-	case out > 0:
-		return failure(node.Behind, "", "%s not receipted", plural(out, "withdrawal is", "withdrawals are"))
+	if err == nil && check {
+		err = failing(s.Conditions)
 	}
-	return nil
+	return err
 }
 
-// starved returns an error when a feed is not taken in.
-func starved(feeds []feed.State) error {
-	for _, f := range feeds {
-		if f.Problem != "" {
-			return failure(node.Behind, "stile feed list", "feed %s is not taken in", f.Name)
+// checkIn answers a check in one of the forms that monitoring reads.
+func (a *app) checkIn(ctx context.Context, f checkFormat) error {
+	s, err := a.node().Status(ctx)
+	if err != nil {
+		if f.name != "nagios" {
+			return err
 		}
+		e := explain(nil, err)
+		a.printf("STILE UNKNOWN - %s. Try: %s\n", strings.ReplaceAll(clean(e.Message), "|", "/"), clean(e.Try))
+		return exitStatus(3)
 	}
-	return nil
+	if err := f.write(a.out, string(s.Council), s.Conditions, time.Now()); err != nil {
+		return err
+	}
+	return f.exit(s.Conditions)
 }
 
 // step says in words how one exchange stands.
@@ -149,28 +160,6 @@ func (a *app) printUnconfirmed(ps []node.PartnerReply) {
 	}
 }
 
-// printStops says first with whom all exchange is stopped, and why.
-func (a *app) printStops(s node.StatusReply) {
-	for _, q := range s.Quarantines {
-		a.printf("STOPPED: all exchange with %s since %s, because %s.\n", q.Council, at(q.Since), q.Reason)
-		a.printf("  Its signed heads are kept: stile council quarantine show %s\n", q.Council)
-	}
-	for _, x := range s.Accusations {
-		a.printf("STOPPED: %s says that we told it another history, and exchanges nothing with us since %s.\n", x.Council, at(x.Since))
-		if x.Proven {
-			a.printf("  It is right: what it holds is signed with our log key and is not of the log that stands here. Was this node restored from an old copy?\n")
-			if !x.Anew {
-				a.printf("  No record is signed or deleted until the newest copy is back, or our log begins anew: stile council quarantine end %s --follow told\n", x.Council)
-			}
-		} else {
-			a.printf("  What it showed is not signed by us, or is of the log that stands here: ask it for its evidence.\n")
-		}
-	}
-	if len(s.Quarantines)+len(s.Accusations) > 0 {
-		a.printf("\n")
-	}
-}
-
 // publishedLines says what of the log is published, and what is wanting.
 func publishedLines(p *node.LogReply) []string {
 	if p == nil {
@@ -205,7 +194,11 @@ func publishedLines(p *node.LogReply) []string {
 }
 
 func (a *app) printStatus(s node.StatusReply) {
-	a.printStops(s)
+	grave := slices.DeleteFunc(slices.Clone(s.Conditions), func(c node.Condition) bool { return c.Severity != node.Critical })
+	if len(grave) > 0 {
+		a.conditionLines(grave)
+		a.printf("\n")
+	}
 	t := newTable("", "")
 	t.add("council", string(s.Council))
 	if s.Running {
@@ -289,11 +282,9 @@ func (a *app) printStatus(s node.StatusReply) {
 		}
 		t.write(a.out, "  ")
 	}
-	if len(s.Warnings) > 0 {
-		a.printf("\nwarnings\n")
-		for _, w := range s.Warnings {
-			a.printf("  %s\n", clean(w))
-		}
+	if rest := s.Conditions[len(grave):]; len(rest) > 0 {
+		a.printf("\nto look at\n")
+		a.conditionLines(rest)
 	}
 }
 

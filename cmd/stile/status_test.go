@@ -52,11 +52,19 @@ func status() node.StatusReply {
 		},
 		Agreements: []node.AgreementReply{{Name: "northmoor.gov.uk/new", Version: 2, Standard: name.StandardLine{Name: "standards.example/a", Major: 1}, Why: "awaiting saltby.gov.uk's signature"}},
 		Refusals:   []node.Refusal{{From: "saltby.gov.uk", Agreement: "saltby.gov.uk/sites", Index: 17, Pointer: "/no\x1b[2Jte", Rule: "field is not in the agreement", At: at}},
-		Warnings:   []string{"the keys are not encrypted"},
+		Conditions: []node.Condition{
+			{Name: "disk-full", Severity: node.Critical, Text: "the disk is nearly full, and no record is taken", Cause: "3 MiB | free", Try: "free some disk space", Since: at},
+			{Name: "partner-behind", Severity: node.Warning, Council: "wetherholm.gov.uk", Text: "wetherholm.gov.uk is behind", Cause: "it is not con\x1b[2Jnected", Try: "stile status"},
+			{Name: "keys-in-clear", Severity: node.Notice, Accepted: true, Text: "the keys are not encrypted", Try: "stile key encrypt"},
+		},
 	}
 }
 
-const statusText = `council     northmoor.gov.uk
+const statusText = `  CRITICAL  the disk is nearly full, and no record is taken, since 2026-12-02 09:30:00 UTC (disk-full)
+            because: 3 MiB | free
+            Try: free some disk space
+
+council     northmoor.gov.uk
 node        running since 2026-12-02 09:30:00 UTC, version 1.2.3
 listens on  /ip4/192.0.2.1/tcp/7845
 log         1,234,567 entries, root cm9vdA==
@@ -83,8 +91,12 @@ refused from partners, newest first
   WHEN                     FROM           ENTRY  AT         RULE                           AGREEMENT
   2026-12-02 09:30:00 UTC  saltby.gov.uk     17  /no` + "\uFFFD" + `[2Jte  field is not in the agreement  saltby.gov.uk/sites
 
-warnings
-  the keys are not encrypted
+to look at
+  warning   wetherholm.gov.uk is behind (partner-behind)
+            because: it is not con` + "\uFFFD" + `[2Jnected
+            Try: stile status
+  accepted  the keys are not encrypted (keys-in-clear)
+            Try: stile key encrypt
 `
 
 // TestStatusText shows every part of a status as a person reads it.
@@ -97,25 +109,34 @@ func TestStatusText(t *testing.T) {
 	}
 }
 
-// TestStatusCheck: something that is behind is told by the exit code.
+// TestStatusCheck: what is critical or a warning is told by the exit code, and each form
+// by its own.
 func TestStatusCheck(t *testing.T) {
+	all := status().Conditions
 	for _, c := range []struct {
-		name  string
-		alter func(*node.StatusReply)
-		want  int
+		name       string
+		conditions []node.Condition
+		args       []string
+		want       int
+		out        string
 	}{
-		{"a partner is behind", func(*node.StatusReply) {}, 8},
-		{"a withdrawal is outstanding", func(s *node.StatusReply) { s.Partners[1].InStep = true }, 8},
-		{"all in step", func(s *node.StatusReply) { s.Partners[1].InStep, s.Partners[1].Outstanding = true, 0 }, 0},
-		{"no exchange", func(s *node.StatusReply) { s.Partners = nil }, 0},
+		{"nothing", nil, nil, 0, ""},
+		{"a notice", all[2:], nil, 0, ""},
+		{"a warning", all[1:], nil, 8, ""},
+		{"something critical", all, nil, 8, ""},
+		{"nagios, well", all[2:], []string{"--format", "nagios"}, 0, "STILE OK - northmoor.gov.uk is well | critical=0 warning=0 notice=1\nNOTICE keys-in-clear: the keys are not encrypted. Try: stile key encrypt\n"},
+		{"nagios, warning", all[1:2], []string{"--format", "nagios"}, 1, "STILE WARNING - partner-behind: wetherholm.gov.uk is behind | critical=0 warning=1 notice=0\nWARNING partner-behind: wetherholm.gov.uk is behind (it is not con\uFFFD[2Jnected). Try: stile status\n"},
+		{"nagios, critical", all[:1], []string{"--format", "nagios"}, 2, "STILE CRITICAL - disk-full: the disk is nearly full, and no record is taken | critical=1 warning=0 notice=0\nCRITICAL disk-full: the disk is nearly full, and no record is taken (3 MiB / free). Try: free some disk space\n"},
+		{"another form", nil, []string{"--format", "xml"}, 2, ""},
 	} {
 		s := status()
-		c.alter(&s)
+		s.Conditions = c.conditions
 		var out, talk bytes.Buffer
 		a := &app{env: env{in: strings.NewReader(""), out: &out, err: &talk}}
 		data := answering(t, s)
-		if code := a.run(t.Context(), []string{"status", "--check", "--data", data}); code != c.want {
-			t.Errorf("%s: exit code %d, want %d: %s", c.name, code, c.want, &talk)
+		code := a.run(t.Context(), append([]string{"status", "--check", "--data", data}, c.args...))
+		if code != c.want || c.out != "" && out.String() != c.out {
+			t.Errorf("%s: exit code %d, want %d: %s\n%s", c.name, code, c.want, &talk, &out)
 		}
 	}
 }

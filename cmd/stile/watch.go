@@ -99,6 +99,26 @@ func (w *watcher) ended(ctx context.Context, last *node.StatusReply) error {
 	return failure(node.Behind, "", "there is no exchange yet: no agreement is in force")
 }
 
+// behind returns an error while an exchange is not in step, or a withdrawal not
+// receipted. Exchanges that a party suspended, and those of a footprint with others,
+// are not waited for.
+func behind(s node.StatusReply) error {
+	n, out := 0, 0
+	for _, p := range s.Partners {
+		if !p.InStep && !p.Suspended && p.Footprint == "" {
+			n++
+		}
+		out += p.Outstanding
+	}
+	switch {
+	case n > 0:
+		return failure(node.Behind, "", "%s behind", plural(n, "exchange is", "exchanges are"))
+	case out > 0:
+		return failure(node.Behind, "", "%s not receipted", plural(out, "withdrawal is", "withdrawals are"))
+	}
+	return nil
+}
+
 // tell prints what is different from the last time.
 func (w *watcher) tell(last, now *node.StatusReply) error {
 	var lines []string

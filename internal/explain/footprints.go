@@ -26,7 +26,7 @@ func (x *Explainer) intoFootprint(out *api.PartnerReply, s *peersync.Syncer, f *
 	out.Connected = link.Connected
 	switch {
 	case !f.Ready:
-		out.Behind = matching(f)
+		out.Behind, out.Moving = matching(f), running
 	case link.Problem != "":
 		out.Behind = link.Problem
 	case p.Cursor >= f.End:
@@ -34,7 +34,7 @@ func (x *Explainer) intoFootprint(out *api.PartnerReply, s *peersync.Syncer, f *
 	case !running:
 		out.Behind = "this node is not running, or the footprint is not open in it"
 	default:
-		out.Behind = "records are on their way"
+		out.Behind, out.Moving = "records are on their way", true
 	}
 }
 

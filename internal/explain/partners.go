@@ -156,9 +156,11 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 	}
 	switch {
 	case !f.Ready:
-		r.Behind = matching(f)
+		r.Behind, r.Moving = matching(f), s != nil
 	case p.Cursor >= f.End:
 		r.InStep = true
+	case s != nil && s.Full(c):
+		r.Behind, r.Full = "its disk is nearly full, and it keeps nothing that we send", true
 	case x.gone(c) != "":
 		r.Behind = x.gone(c)
 	case s == nil:
@@ -170,7 +172,7 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 	case !s.Serving(c, f.Agreement):
 		r.Behind = "it is connected and has not asked for this agreement's records"
 	default:
-		r.Behind = "records are on their way"
+		r.Behind, r.Moving = "records are on their way", true
 	}
 	return r, nil
 }
@@ -210,13 +212,13 @@ func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *pee
 	}
 	switch {
 	case !begun:
-		r.Behind = "the copy has not begun"
+		r.Behind, r.Moving = "the copy has not begun", true
 	case l.Problem != "":
 		r.Behind = l.Problem
 	case l.Live && l.Connected:
 		r.InStep, r.Behind = true, ""
 	case l.Connected:
-		r.Behind = "records are on their way"
+		r.Behind, r.Moving = "records are on their way", true
 	default:
 		r.Behind = "it is not connected"
 	}

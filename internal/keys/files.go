@@ -308,26 +308,30 @@ func marshalSecret(secret [32]byte, passphrase []byte) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: encryptedSecretType, Bytes: b}), nil
 }
 
-func readSecret(dir string, passphrase []byte) (s [32]byte, err error) {
-	b, err := readKeyFile(dir, secretFile)
+func readSecret(dir string, passphrase []byte) ([32]byte, error) {
+	return readSecretIn(dir, secretFile, passphrase)
+}
+
+func readSecretIn(dir, file string, passphrase []byte) (s [32]byte, err error) {
+	b, err := readKeyFile(dir, file)
 	if err != nil {
 		return s, err
 	}
 	block, _ := pem.Decode(b)
 	if block == nil || (block.Type != secretType && block.Type != encryptedSecretType) {
-		return s, fmt.Errorf("open key %q: want PEM of type %s", secretFile, secretType)
+		return s, fmt.Errorf("open key %q: want PEM of type %s", file, secretType)
 	}
 	raw := block.Bytes
 	if block.Type == encryptedSecretType {
 		if len(passphrase) == 0 {
-			return s, fmt.Errorf("open key %q: %w", secretFile, ErrPassphrase)
+			return s, fmt.Errorf("open key %q: %w", file, ErrPassphrase)
 		}
 		if raw, err = encrypted.Decrypt(raw, passphrase); err != nil {
-			return s, fmt.Errorf("open key %q: %w (%w)", secretFile, ErrPassphrase, err)
+			return s, fmt.Errorf("open key %q: %w (%w)", file, ErrPassphrase, err)
 		}
 	}
 	if len(raw) != len(s) {
-		return s, fmt.Errorf("open key %q: want 32 bytes", secretFile)
+		return s, fmt.Errorf("open key %q: want 32 bytes", file)
 	}
 	return [32]byte(raw), nil
 }

@@ -343,6 +343,10 @@ func writeSize(key, value []byte) int {
 	return len(key) + len(value) + 16
 }
 
+// Room returns an error wrapping [ErrFull] when the disk has less free space than
+// Options.MinFree, so that nothing would be written.
+func (l *Ledger) Room() error { return l.roomOnDisk() }
+
 func (l *Ledger) roomOnDisk() error {
 	if l.o.InMemory {
 		return nil

@@ -3,6 +3,7 @@ package metrics
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
@@ -19,14 +20,8 @@ func (g gauges) Describe(chan<- *prometheus.Desc) {}
 func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	m, p := g.m, sheet{ch}
 	p.gauge("stile_build_info", "The version of Stile that runs. The value is always 1.", 1, "version", m.o.Version)
-	quarantined, accusers := m.o.Stops()
-	p.gauge("stile_quarantines", "Councils with which all exchange is stopped because their logs told two histories or were rolled back.", float64(len(quarantined)))
-	for _, q := range quarantined {
-		p.gauge("stile_council_quarantined", "1 for a council with which all exchange is stopped.", 1, "council", string(q.Council), "fault", q.Fault)
-	}
-	p.gauge("stile_accusations", "Councils that stopped all exchange with this one because its own log told them two histories or was rolled back.", float64(len(accusers)))
-	for _, a := range accusers {
-		p.gauge("stile_council_accuses", "1 for a council that stopped all exchange with this one.", 1, "council", string(a.Council))
+	if held := m.o.Conditions(); held != nil { // nobody has looked yet
+		p.conditions(held)
 	}
 	p.gauge("stile_ledger_entries", "Entries in the council's own ledger.", float64(m.o.Ledger.Size()))
 	if free, err := ledger.FreeDisk(m.o.Data); err == nil {
@@ -109,5 +104,13 @@ func (c *counted) collect(p sheet) {
 		if !r.LastAt.IsZero() {
 			p.gauge("stile_partner_last_contact_timestamp_seconds", "When the partner last acknowledged, or last sent, something, in Unix time.", unix(r.LastAt), l...)
 		}
+	}
+}
+
+// conditions shows each kind of condition that there is, so that an alert need not
+// tell what does not hold from what was not looked at.
+func (p sheet) conditions(held []api.Condition) {
+	for _, k := range condition.Counted(held) {
+		p.gauge("stile_condition", "How many conditions of the kind hold; docs/operating.md says what each means. Those that the configuration accepts are notices.", float64(k.N), "name", k.Name, "severity", string(k.Severity))
 	}
 }

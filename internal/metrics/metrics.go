@@ -55,7 +55,11 @@ type Options struct {
 	Agreements Agreements
 	Replicas   Replicas
 	Partners   func() ([]api.PartnerReply, error)
-	Stops      func() ([]api.QuarantineReply, []api.AccusationReply)
+	// Conditions are those that held when it was last looked; nil before. Blocked is
+	// that for which no records should be sent to this node now; none: the zero
+	// Condition.
+	Conditions func() []api.Condition
+	Blocked    func() api.Condition
 	Ready      <-chan struct{} // closed once the node can be reached
 	Log        *slog.Logger
 	Now        func() time.Time
@@ -79,8 +83,7 @@ func (m *Monitor) Address() string {
 	return ""
 }
 
-// countEvery is how often what must be counted is counted, and members of
-// footprints are asked how they are.
+// countEvery is how often what must be counted is counted.
 const countEvery = 15 * time.Second
 
 // countShare bounds what counting may take: one part in so many of the time.
@@ -113,14 +116,11 @@ func (m *Monitor) Run(ctx context.Context) {
 	}
 }
 
-// Count counts once, and asks the members of footprints how they are.
-func (m *Monitor) Count(ctx context.Context) error {
+// Count counts once.
+func (m *Monitor) Count(context.Context) error {
 	c, err := m.count()
 	if err == nil {
 		m.counted.Store(c)
-	}
-	for _, r := range m.o.Replicas.List() {
-		r.Footprint().Look(ctx)
 	}
 	return err
 }
@@ -207,12 +207,8 @@ func (m *Monitor) unready() string {
 	default:
 		return "the node is starting"
 	}
-	free, err := ledger.FreeDisk(m.o.Data)
-	switch {
-	case err != nil:
-		return "the free disk space cannot be read"
-	case free < m.o.MinFree:
-		return "the disk is nearly full"
+	if c := m.o.Blocked(); c.Name != "" {
+		return c.Name + ": " + c.Text
 	}
 	return ""
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
@@ -53,7 +54,7 @@ func open(t *testing.T, change func(*Options)) *Monitor {
 	o := Options{
 		Listen: "127.0.0.1:0", Version: "1.2.3", Data: dir, Ledger: l, Directory: d, View: func() *tufdir.View { return &tufdir.View{} }, Agreements: nothing{},
 		Replicas: nothing{}, Partners: func() ([]api.PartnerReply, error) { return nil, nil },
-		Stops: func() ([]api.QuarantineReply, []api.AccusationReply) { return nil, nil }, Ready: ready, Log: log, Now: now,
+		Conditions: func() []api.Condition { return nil }, Blocked: func() api.Condition { return api.Condition{} }, Ready: ready, Log: log, Now: now,
 	}
 	change(&o)
 	return New(o)
@@ -108,7 +109,7 @@ func TestCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := scrape(t, m)
-	expect(t, page, `stile_build_info{version="1.2.3"} 1`, "stile_quarantines 0")
+	expect(t, page, `stile_build_info{version="1.2.3"} 1`, "stile_ledger_entries 2")
 	if strings.Contains(page, "stile_records") {
 		t.Errorf("records before they were counted:\n%s", page)
 	}
@@ -143,8 +144,10 @@ func TestPartners(t *testing.T) {
 				of(func(p *api.PartnerReply) { p.Footprint, p.Held = "fens.footprint.uk", 900 }),
 			}, nil
 		}
-		o.Stops = func() ([]api.QuarantineReply, []api.AccusationReply) {
-			return []api.QuarantineReply{{Council: "fenwick.gov.uk", Fault: "fork"}}, nil
+		accepted := condition.New("keys-in-clear", "", "", "")
+		accepted.Severity, accepted.Accepted = api.Notice, true
+		o.Conditions = func() []api.Condition {
+			return []api.Condition{condition.New("partner-two-histories", "", "", ""), condition.New("partner-two-histories", "", "", ""), accepted}
 		}
 	})
 	if err := m.Count(t.Context()); err != nil {
@@ -153,7 +156,11 @@ func TestPartners(t *testing.T) {
 	page := scrape(t, m)
 	l := `{direction="out",partner="saltby.gov.uk",standard="@0"} `
 	expect(t, page, "stile_partner_in_step"+l+"0", "stile_partner_records"+l+"7", "stile_partner_oldest_withdrawal_age_seconds"+l+"7200",
-		"stile_quarantines 1", `stile_council_quarantined{council="fenwick.gov.uk",fault="fork"} 1`)
+		`stile_condition{name="partner-two-histories",severity="critical"} 2`, `stile_condition{name="keys-in-clear",severity="warning"} 0`,
+		`stile_condition{name="keys-in-clear",severity="notice"} 1`, `stile_condition{name="disk-full",severity="critical"} 0`)
+	if page := scrape(t, open(t, func(*Options) {})); strings.Contains(page, "stile_condition{") {
+		t.Errorf("before anybody looked:\n%s", page)
+	}
 	if strings.Contains(page, "northmoor.gov.uk/") {
 		t.Errorf("an agreement is named:\n%s", page)
 	}
@@ -217,8 +224,10 @@ func TestServe(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("ended: %v", err)
 	}
-	full := open(t, func(o *Options) { o.MinFree = 1 << 62 })
-	if why := full.unready(); why != "the disk is nearly full" {
+	full := open(t, func(o *Options) {
+		o.Blocked = func() api.Condition { return condition.New("disk-full", "no room", "", "") }
+	})
+	if why := full.unready(); why != "disk-full: no room" {
 		t.Errorf("a full disk: %q", why)
 	}
 }

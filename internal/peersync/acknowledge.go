@@ -26,6 +26,10 @@ func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, f feed, st
 		if err != nil {
 			return err
 		}
+		if frame.GetRefuse().GetCode() == codeFull {
+			s.heardFull(to, true)
+			return errors.New("its disk is nearly full")
+		}
 		if a := frame.GetAck(); len(a.GetReceipt()) > 0 && a.GetCursor() <= start && late < maxLate {
 			late++
 			if err := s.acknowledgeLate(ctx, to, f, a); err != nil {
@@ -86,11 +90,13 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, f feed, page 
 			lie = fmt.Errorf("cosignature: %w: %w", judge.ErrLied, err)
 		} else {
 			ack.Cosigned = &ledger.Cosigned{Witness: to, Checkpoint: page.Checkpoint, Note: signed}
+			s.cosignedNow(to, a.GetCosignature())
 		}
 	}
 	if err := f.acknowledged(ctx, to, ack); err != nil {
 		return err
 	}
+	s.heardFull(to, false)
 	s.mu.Lock()
 	k := toldKey{to, of.log}
 	s.told[k] = max(s.told[k], page.Checkpoint.Size)

@@ -214,6 +214,8 @@ func explain(err error) string {
 		return ""
 	case errors.Is(err, ledger.ErrQuarantined):
 		return err.Error()
+	case errors.Is(err, ledger.ErrFull):
+		return "our disk is nearly full, and nothing is kept"
 	case errors.Is(err, judge.ErrLied):
 		return "what it sent does not verify: " + err.Error()
 	case errors.Is(err, wire.ErrWrongNode):

@@ -111,6 +111,8 @@ type Syncer struct {
 	jobs     map[jobKey]*job
 	replicas map[*footprint.Footprint]*replica
 	serving  map[serveKey]int // open streams
+	clocks   map[name.Council]clock
+	full     map[name.Council]time.Time // who said last that it keeps nothing, and when
 	kicked   chan struct{}
 }
 
@@ -149,6 +151,8 @@ func New(o Options) *Syncer {
 		jobs:     map[jobKey]*job{},
 		replicas: map[*footprint.Footprint]*replica{},
 		serving:  map[serveKey]int{},
+		clocks:   map[name.Council]clock{},
+		full:     map[name.Council]time.Time{},
 		kicked:   make(chan struct{}, 1),
 	}
 }

@@ -62,6 +62,9 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 	if err := errors.Join(s.o.Directory.Exchange(s.o.Now()), s.o.Ledger.Allowed(p.key.council)); err != nil {
 		return false, err
 	}
+	if err := s.o.Ledger.Room(); errors.Is(err, ledger.ErrFull) {
+		return false, errors.Join(err, s.tellFull(ctx, by))
+	}
 	src, err := s.o.Ledger.OpenSource(ctx, p.key.council, p.key.agreement)
 	if err != nil {
 		return false, err
@@ -122,6 +125,9 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 			return progress, fmt.Errorf("frame: %w: neither batch nor refusal", judge.ErrLied)
 		}
 		ack, d, err := s.receive(ctx, c, p, by, b)
+		if errors.Is(err, ledger.ErrFull) {
+			return progress, errors.Join(err, out.Write(full()), st.CloseWrite())
+		}
 		if err != nil {
 			st.Reset()
 			return progress, err

@@ -49,6 +49,10 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 	st.SetDeadline(s.o.Now().Add(helloWithin))
 	f, err := in.Read()
 	hello := f.GetHello()
+	if err == nil && f.GetRefuse().GetCode() == codeFull {
+		s.heardFull(to, true)
+		return
+	}
 	if err != nil || hello == nil {
 		log.Warn("stream refused", "because", "no hello")
 		st.Reset()

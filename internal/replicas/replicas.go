@@ -94,6 +94,9 @@ func (r *Replica) Name() name.Council { return r.name }
 // Footprint returns the open replica; nil when it could not be opened.
 func (r *Replica) Footprint() *footprint.Footprint { return r.f }
 
+// Err returns why the replica is not open; nil when it is.
+func (r *Replica) Err() error { return r.err }
+
 // Council returns the council whose node this machine runs when it leads; nil in a
 // footprint of councils.
 func (r *Replica) Council() *machines.Council { return r.council }
@@ -336,26 +339,6 @@ func (s *Set) All() []*Replica {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.SortedFunc(maps.Values(s.all), func(a, b *Replica) int { return strings.Compare(string(a.name), string(b.name)) })
-}
-
-// Warnings says what somebody should look at, without asking any member.
-func (s *Set) Warnings() (out []string) {
-	for _, r := range s.All() {
-		if r.f == nil {
-			out = append(out, fmt.Sprintf("footprint %s is not open here: %v", r.name, r.err))
-			continue
-		}
-		if ev, err := r.f.Evidence(); err == nil && len(ev) > 0 {
-			out = append(out, fmt.Sprintf("a member of %s did what no honest member does: stile footprint evidence %s", r.name, r.name))
-		}
-		if m, ok := s.o.Directory.Member(r.name); r.council == nil && r.f.Formed() && (!ok || !slices.Equal(m.Members, r.f.Councils())) {
-			out = append(out, fmt.Sprintf("the directory does not list the members of %s as they are, so that nobody outside can tell what it has signed: stile footprint entry %s", r.name, r.name))
-		}
-		if r.f.Out() {
-			out = append(out, fmt.Sprintf("we are no member of %s any more and still hold what others shared there: stile footprint discard %s", r.name, r.name))
-		}
-	}
-	return out
 }
 
 // named finds the replica that a request means.

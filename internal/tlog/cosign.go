@@ -252,6 +252,16 @@ func Cosignatures(n *note.Note, witnesses ...note.Verifier) []Cosignature {
 	return out
 }
 
+// CosignedAt returns the time that a line made by [Cosign] states. It verifies nothing.
+func CosignedAt(line []byte) (time.Time, bool) {
+	b64 := bytes.TrimSuffix(line[bytes.LastIndexByte(line, ' ')+1:], []byte("\n"))
+	sig, err := base64.StdEncoding.DecodeString(string(b64))
+	if err != nil {
+		return time.Time{}, false
+	}
+	return cosignedAt(sig)
+}
+
 // cosignedAt reads the time out of the bytes of a signature line: 4 of key
 // hash, 8 of POSIX seconds big-endian, 64 of Ed25519 or 2420 of ML-DSA-44. A log's
 // own signature lacks the middle part, so the length tells them apart.

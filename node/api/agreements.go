@@ -54,6 +54,8 @@ type PartnerReply struct {
 	InStep      bool           `json:"in_step"`
 	Suspended   bool           `json:"suspended,omitempty"` // by a party; Behind says by whom
 	Behind      string         `json:"behind,omitempty"`    // because, in words
+	Moving      bool           `json:"moving,omitempty"`    // it is behind, and gets on
+	Full        bool           `json:"full,omitempty"`      // direction to: it keeps nothing, since its disk is nearly full
 	Connected   bool           `json:"connected"`
 	Offered     int            `json:"offered"`            // records the agreement lets out now
 	Held        int            `json:"held"`               // records the receiver holds

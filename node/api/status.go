@@ -8,11 +8,9 @@ import (
 
 // StatusReply is the state of the node.
 type StatusReply struct {
-	// Quarantines are the councils with which all exchange is stopped, because their
-	// logs told two histories or were rolled back; Accusations those that say so of
-	// our own log. Nothing in a status matters more.
-	Quarantines []QuarantineReply `json:"quarantines,omitempty"`
-	Accusations []AccusationReply `json:"accusations,omitempty"`
+	// Conditions are what somebody should know of, the gravest first. Nothing in a
+	// status matters more.
+	Conditions []Condition `json:"conditions"`
 
 	Council    name.Council     `json:"council"`
 	Running    bool             `json:"running"` // answered by a running node; false: read from the folder
@@ -32,7 +30,6 @@ type StatusReply struct {
 	Links      []Link           `json:"links,omitempty"`
 	DiskBytes  uint64           `json:"disk_bytes"`
 	Directory  DirectoryHealth  `json:"directory"`
-	Warnings   []string         `json:"warnings,omitempty"`
 }
 
 // A LogReply says what of our log is published, and who has cosigned it.

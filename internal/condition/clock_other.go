@@ -1,6 +1,6 @@
 //go:build !linux
 
-package main
+package condition
 
 // clockUnsynchronised is not known on this system.
 func clockUnsynchronised() bool { return false }

@@ -1,0 +1,240 @@
+// Package condition says what about a node somebody should know of: one list of
+// conditions, each with a name that does not change, a severity, a sentence, a cause,
+// what to try, and since when.
+//
+// Everything that tells how a node does tells these and no others: stile status, stile
+// status --check, stile doctor, the metrics, /readyz, the log and the admin API. A
+// condition is found by a pure function of [Facts], which whoever runs the node
+// gathers.
+//
+// To add one: put what it is found by into [Facts], where it is not there yet, and a
+// [Kind] into [Kinds]: its name, severity, what it means, and how it is found. The table
+// in docs/operating.md is held against Kinds by a test, which prints what is missing.
+package condition
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Facts are what conditions are found by, all of one moment. What is not known is left
+// zero, and nothing is found by it.
+type Facts struct {
+	Now     time.Time
+	Council name.Council
+	Running bool      // the node exchanges
+	Started time.Time // since when; zero while it does not run
+
+	Keys  Keys
+	Disk  Disk
+	Clock Clock
+	// MetricsListen is where monitoring is served; "" for nowhere.
+	MetricsListen string
+
+	Self              Self
+	Members           int // of the directory, ourselves included
+	Directory         api.DirectoryHealth
+	DirectoryDoubtful []string // what of the directory is not believed, and why
+
+	Quarantines []api.QuarantineReply
+	Accusations []api.AccusationReply
+	Published   *api.LogReply
+
+	Partners   []api.PartnerReply
+	Links      []api.Link
+	Agreements []agreement.Status
+	Footprints []Footprint
+	Retired    []Retired // standards in use here that their publishers retired
+
+	// More are conditions found by what runs beside the node, such as feeds.
+	More []api.Condition
+}
+
+// Keys are how the private keys are kept.
+type Keys struct {
+	Clear   []string // files that are not encrypted
+	Exposed []string // files and folders that others than their owner can reach
+}
+
+// Disk is the room that is left.
+type Disk struct {
+	Known      bool
+	Free, Need uint64 // bytes; below Need no record is taken
+}
+
+// Clock is what the clock can be held against.
+type Clock struct {
+	Newest   time.Time // when the newest file of the data folder was written
+	Unsynced bool      // the system says that nothing keeps its clock in time
+	// Partners are how far the clocks of partners are ahead of ours, by what they
+	// signed within the last quarter of an hour.
+	Partners map[name.Council]time.Duration
+}
+
+// Self is what the directory says of us.
+type Self struct {
+	Known     bool // the directory could be read
+	Listed    bool
+	Member    bool // now, by its dates
+	Addresses []string
+	RecordKey string // the id of the key that we sign with
+	OtherKeys bool   // it names other keys than ours
+	Revoked   bool   // it has revoked RecordKey,
+	RevokedAt uint64 // from this entry of our log on
+}
+
+// Footprint is a replica of this node.
+type Footprint struct {
+	Name     name.Council
+	Unopened string // why it is not open here; "" when it is
+	Stopped  string // why it applies nothing any more
+	Out      bool   // we are a member no longer
+	Formed   bool
+	Machines bool           // it is kept by machines of one council
+	Leader   name.Council   // "" for none that is heard of
+	Heard    time.Time      // when a leader was last heard of
+	Needs    int            // members that must agree to anything
+	Up       []name.Council // members that answered when last asked
+	Down     []name.Council // and that did not
+	Asked    bool           // all were asked
+	Evidence int            // things that no honest member signs
+	Unlisted bool           // the directory lists other members
+}
+
+// Retired is a standard that its publisher has retired.
+type Retired struct {
+	Standard name.Standard
+	On       time.Time
+}
+
+// A Kind is one sort of condition.
+type Kind struct {
+	Name     string
+	Severity api.Severity
+	Means    string // when it holds, for docs/operating.md
+	// Blocks: while it holds the node takes no records, or would not start; a node that
+	// runs answers 503 at /readyz.
+	Blocks bool
+	// find calls say for each condition of the kind; nil for what is found elsewhere,
+	// see [New].
+	find func(f *Facts, say func(api.Condition))
+}
+
+// Find returns the conditions that hold, the gravest first. Those that are accepted are
+// notices; what is critical cannot be accepted.
+func Find(f *Facts, accepted []string) (out []api.Condition) {
+	for _, k := range Kinds {
+		if k.find != nil {
+			k.find(f, func(c api.Condition) {
+				c.Name, c.Severity = k.Name, k.Severity
+				out = append(out, c)
+			})
+		}
+	}
+	out = append(out, f.More...)
+	for i, c := range out {
+		if slices.Contains(accepted, c.Name) && c.Severity != api.Critical {
+			out[i].Severity, out[i].Accepted = api.Notice, true
+		}
+	}
+	Sort(out)
+	return out
+}
+
+// Sort puts conditions in order, the gravest first.
+func Sort(cs []api.Condition) {
+	rank := map[api.Severity]int{api.Critical: 0, api.Warning: 1, api.Notice: 2}
+	slices.SortStableFunc(cs, func(a, b api.Condition) int { return cmp.Compare(rank[a.Severity], rank[b.Severity]) })
+}
+
+// Of returns the kind of that name.
+func Of(name string) (Kind, bool) {
+	i := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Name == name })
+	if i < 0 {
+		return Kind{}, false
+	}
+	return Kinds[i], true
+}
+
+// New makes a condition of a kind that is found elsewhere than here: by a feed, or by
+// whoever cannot open the folder. The name must be one of [Kinds].
+func New(name, text, cause, try string) api.Condition {
+	k, ok := Of(name)
+	if !ok {
+		k.Severity, text = api.Critical, fmt.Sprintf("internal error: no condition is named %q: %s", name, text)
+	}
+	return api.Condition{Name: name, Severity: k.Severity, Text: text, Cause: cause, Try: try}
+}
+
+// Blocking returns the first of some conditions while which no records should be sent
+// to this node; the zero Condition when there is none.
+func Blocking(cs []api.Condition) api.Condition {
+	for _, c := range cs {
+		if k, _ := Of(c.Name); k.Blocks {
+			return c
+		}
+	}
+	return api.Condition{}
+}
+
+func state(f *Facts) tufdir.State { return tufdir.State(f.Directory.State) }
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// age says how long something lasts, as people do.
+func age(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return count(int(d.Seconds()), "second", "seconds")
+	case d < time.Hour:
+		return count(int(d.Minutes()), "minute", "minutes")
+	case d < 48*time.Hour:
+		return count(int(d.Hours()), "hour", "hours")
+	}
+	return count(int(d.Hours()/24), "day", "days")
+}
+
+// day says on which day something is.
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// A Count is how many conditions of one kind and severity hold.
+type Count struct {
+	Name     string
+	Severity api.Severity
+	N        int
+}
+
+// Counted returns each kind with how many conditions of it hold, 0 included; apart, those
+// that are accepted.
+func Counted(cs []api.Condition) (out []Count) {
+	for _, k := range Kinds {
+		n, accepted := Count{Name: k.Name, Severity: k.Severity}, Count{Name: k.Name, Severity: api.Notice}
+		for _, c := range cs {
+			switch {
+			case c.Name != k.Name:
+			case c.Accepted:
+				accepted.N++
+			default:
+				n.N++
+			}
+		}
+		if out = append(out, n); accepted.N > 0 {
+			out = append(out, accepted)
+		}
+	}
+	return out
+}

@@ -1,0 +1,262 @@
+package condition
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+const saltby name.Council = "saltby.gov.uk"
+
+var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+// well are the facts of a node that nothing is the matter with.
+func well() *Facts {
+	return &Facts{
+		Now: noon, Council: "northmoor.gov.uk", Running: true, Started: noon.Add(-time.Hour), Members: 3,
+		Disk:      Disk{Known: true, Free: 1 << 40, Need: 1 << 27},
+		Clock:     Clock{Newest: noon, Partners: map[name.Council]time.Duration{saltby: time.Second}},
+		Self:      Self{Known: true, Listed: true, Member: true, Addresses: []string{"/ip4/192.0.2.1/tcp/7845"}, RecordKey: "kid"},
+		Directory: api.DirectoryHealth{State: "fresh"},
+		Partners:  []api.PartnerReply{{Council: saltby, Agreement: "northmoor.gov.uk/huts", Direction: "to", InStep: true, Connected: true}},
+	}
+}
+
+func huts(change string) *agreement.Agreement {
+	a, err := agreement.Parse([]byte("agreement: northmoor.gov.uk/huts\nversion: 1\nfrom: northmoor.gov.uk\nto: [saltby.gov.uk]\nmode: replicate\nstandard: standards.example/hut@1\nfields: [/id]\n" + change))
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+// TestFind makes each kind that is found by facts hold, and no other, from a node that
+// is well: so each is found, and by nothing else.
+func TestFind(t *testing.T) {
+	behind := func(why string, change func(*api.PartnerReply)) func(*Facts) {
+		return func(f *Facts) {
+			p := &f.Partners[0]
+			p.InStep, p.Behind = false, why
+			change(p)
+		}
+	}
+	under := func(text string, phase agreement.Phase, change func(*agreement.Status)) func(*Facts) {
+		return func(f *Facts) {
+			st := agreement.Status{Agreement: huts(text), Phase: phase, Why: "so it is"}
+			change(&st)
+			f.Agreements = append(f.Agreements, st)
+		}
+	}
+	as := func(*agreement.Status) {}
+	in := func(change func(*Footprint)) func(*Facts) {
+		return func(f *Facts) {
+			p := Footprint{Name: "fens.example", Formed: true, Leader: saltby, Heard: noon, Needs: 2, Asked: true, Up: []name.Council{"northmoor.gov.uk", saltby, "fenwick.gov.uk"}}
+			change(&p)
+			f.Footprints = append(f.Footprints, p)
+		}
+	}
+	cases := []struct {
+		name  string
+		alter func(*Facts)
+		words string // in the text, the cause or what to try
+	}{
+		{"keys-exposed", func(f *Facts) { f.Keys.Exposed = []string{"keys/log.pem"} }, "chmod go= keys/log.pem"},
+		{"keys-in-clear", func(f *Facts) { f.Keys.Clear = []string{"log.pem"} }, "stile key encrypt"},
+		{"disk-full", func(f *Facts) { f.Disk.Free = f.Disk.Need - 1 }, "min_free_mib"},
+		{"disk-low", func(f *Facts) { f.Disk.Free = f.Disk.Need }, "below 128 MiB"},
+		{"clock-off", func(f *Facts) { f.Clock.Partners[saltby] = 26 * time.Hour }, "it is slow: what partners signed just now is later, of saltby.gov.uk by 26 hours"},
+		{"clock-off", func(f *Facts) { f.Clock.Partners[saltby] = -24 * time.Hour }, "it is fast"},
+		{"clock-off", func(f *Facts) { f.Clock.Partners, f.Clock.Newest = nil, noon.Add(time.Hour) }, "2026-11-28 13:00 UTC"},
+		{"clock-unsynchronised", func(f *Facts) { f.Clock.Unsynced = true }, "NTP"},
+		{"metrics-open", func(f *Facts) { f.MetricsListen = "0.0.0.0:7847" }, "without login"},
+		{"own-log-old-copy", func(f *Facts) {
+			f.Accusations = []api.AccusationReply{{Council: saltby, Since: noon, Proven: true}}
+		}, "quarantine end saltby.gov.uk --follow told"},
+		{"told-another-history", func(f *Facts) { f.Accusations = []api.AccusationReply{{Council: saltby, Reason: "a fork"}} }, "a fork"},
+		{"told-another-history", func(f *Facts) {
+			f.Accusations = []api.AccusationReply{{Council: saltby, Proven: true, Anew: true}}
+		}, "begins anew"},
+		{"partner-two-histories", func(f *Facts) { f.Quarantines = []api.QuarantineReply{{Council: saltby, Reason: "a fork"}} }, "quarantine show saltby.gov.uk"},
+		{"own-key-revoked", func(f *Facts) { f.Self.Revoked, f.Self.RevokedAt = true, 17 }, "from entry 17"},
+		{"witnesses-short", func(f *Facts) {
+			f.Published = &api.LogReply{Size: 4, Wanted: true, Witnesses: []api.PolicyWitness{{Name: "auditor", Problem: "it cannot be reached"}}}
+		}, "auditor: it cannot be reached"},
+		{"not-in-directory", func(f *Facts) { f.Self = Self{Known: true} }, "lists no member northmoor.gov.uk"},
+		{"not-in-directory", func(f *Facts) { f.Self.Member = false }, "has ended"},
+		{"other-keys-listed", func(f *Facts) { f.Self.OtherKeys = true }, "keys/"},
+		{"no-address", func(f *Facts) { f.Self.Addresses = nil }, "stile council self --address"},
+		{"no-other-member", func(f *Facts) { f.Members = 1 }, "stile council join"},
+		{"directory-expired", func(f *Facts) { f.Directory = api.DirectoryHealth{State: "expired", Text: "it expired"} }, "the clock here says"},
+		{"directory-ageing", func(f *Facts) { f.Directory = api.DirectoryHealth{State: "expiring", Text: "it expires"} }, "stile directory refresh"},
+		{"directory-doubtful", func(f *Facts) { f.DirectoryDoubtful = []string{"members: a rule"} }, "a rule"},
+		{"standard-retired", func(f *Facts) { f.Retired = []Retired{{On: noon}} }, "2026-11-28"},
+		{"link-failing", func(f *Facts) {
+			f.Links = []api.Link{{Council: saltby, Problem: "it refused", Since: noon.Add(-3 * time.Hour)}}
+		}, "for 3 hours"},
+		{"receiver-full", behind("its disk is nearly full", func(p *api.PartnerReply) { p.Full = true }), "keeps nothing"},
+		{"partner-behind", behind("it is not connected", func(p *api.PartnerReply) {}), "it is not connected"},
+		{"partner-behind", behind("records are on their way", func(p *api.PartnerReply) { p.Moving = true }), "on their way"},
+		{"withdrawals-waiting", func(f *Facts) { f.Partners[0].Outstanding, f.Partners[0].OldestHours = 2, 75 }, "2 withdrawn records under northmoor.gov.uk/huts, the oldest withdrawn 3 days ago"},
+		{"withdrawals-overdue", func(f *Facts) { f.Partners[0].Outstanding, f.Partners[0].OldestHours = 1, 200 }, "8 days ago"},
+		{"partner-clock-off", func(f *Facts) { f.Clock.Partners["fenwick.gov.uk"] = -time.Hour }, "the clock of fenwick.gov.uk is slow by 1 hour"},
+		{"exchange-suspended", under("", agreement.Suspended, as), "nothing is shared"},
+		{"agreement-waits-for-us", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{"northmoor.gov.uk"} }), "stile agreement sign northmoor.gov.uk/huts"},
+		{"agreement-waits-for-others", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{saltby} }), "signature of saltby.gov.uk"},
+		{"review-past", under("review: 2026-11-01\n", agreement.InForce, as), "was due for review on 2026-11-01"},
+		{"review-near", under("review: 2026-12-20\n", agreement.InForce, as), "in 22 days"},
+		{"end-near", under("ends: 2026-12-20\n", agreement.InForce, as), "then deleted"},
+		{"agreement-over", under("", agreement.Ended, as), "is over"},
+		{"footprint-not-open", in(func(p *Footprint) { p.Unopened = "its disk failed" }), "its disk failed"},
+		{"footprint-stopped", in(func(p *Footprint) { p.Stopped = "its disk failed" }), "its disk failed"},
+		{"footprint-cut-us-out", in(func(p *Footprint) { p.Out = true }), "stile footprint discard fens.example"},
+		{"footprint-without-quorum", in(func(p *Footprint) { p.Up, p.Down = p.Up[:1], p.Up[1:] }), "1 of its members answer, and 2 must agree; not heard from: saltby.gov.uk, fenwick.gov.uk"},
+		{"footprint-without-quorum", in(func(p *Footprint) { p.Leader, p.Heard = "", noon.Add(-time.Minute) }), "no member is heard of that leads"},
+		{"footprint-without-reserve", in(func(p *Footprint) { p.Up, p.Down = p.Up[:2], p.Up[2:] }), "not heard from: fenwick.gov.uk"},
+		{"footprint-evidence", in(func(p *Footprint) { p.Evidence = 2 }), "2 such things"},
+		{"footprint-unlisted", in(func(p *Footprint) { p.Unlisted = true }), "stile footprint entry fens.example"},
+	}
+	if got := Find(well(), nil); len(got) != 0 {
+		t.Fatalf("of a node that is well: %+v", got)
+	}
+	seen := map[string]bool{}
+	for _, c := range cases {
+		f := well()
+		c.alter(f)
+		got := Find(f, nil)
+		if len(got) != 1 || got[0].Name != c.name {
+			t.Errorf("%s: found %+v", c.name, got)
+			continue
+		}
+		seen[c.name] = true
+		if all := got[0].Text + "\n" + got[0].Cause + "\n" + got[0].Try; !strings.Contains(all, c.words) || got[0].Text == "" || got[0].Cause == "" || got[0].Try == "" {
+			t.Errorf("%s: %q does not say %q", c.name, all, c.words)
+		}
+	}
+	for _, k := range Kinds {
+		if k.find != nil && !seen[k.Name] {
+			t.Errorf("%s is found by no case", k.Name)
+		}
+	}
+}
+
+// What passes by itself is no condition: an election, records that have just set out, a
+// link that fails for minutes, a file from a time when the clock was wrong.
+func TestPasses(t *testing.T) {
+	for what, alter := range map[string]func(*Facts){
+		"records on their way": func(f *Facts) {
+			p := &f.Partners[0]
+			p.InStep, p.Moving, p.LastAt = false, true, noon.Add(-time.Minute)
+		},
+		"a link that has just gone": func(f *Facts) { f.Links = []api.Link{{Council: saltby, Problem: "x", Since: noon.Add(-time.Minute)}} },
+		"the clock was set right":   func(f *Facts) { f.Clock.Newest = noon.Add(24 * time.Hour) },
+		"an election": func(f *Facts) {
+			f.Footprints = []Footprint{{Name: "fens.example", Needs: 2, Heard: noon.Add(-time.Second)}}
+		},
+	} {
+		f := well()
+		alter(f)
+		if got := Find(f, nil); len(got) != 0 {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+}
+
+// What is accepted is a notice and says so; what is critical is not accepted.
+func TestAccepted(t *testing.T) {
+	f := well()
+	f.Keys.Clear, f.Disk.Free = []string{"log.pem"}, 0
+	got := Find(f, []string{"keys-in-clear", "disk-full"})
+	if len(got) != 2 || got[0].Name != "disk-full" || got[0].Severity != api.Critical || got[1].Severity != api.Notice || !got[1].Accepted {
+		t.Errorf("%+v", got)
+	}
+	if c := Blocking(got); c.Name != "disk-full" {
+		t.Errorf("blocked by %+v", c)
+	}
+	if got := New("unheard-of", "x", "", ""); got.Severity != api.Critical || !strings.Contains(got.Text, "internal error") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// The log tells once that a condition appeared and once that it cleared, and since when
+// it holds outlives the process.
+func TestKeeper(t *testing.T) {
+	dir := t.TempDir()
+	var log bytes.Buffer
+	open := func() *Keeper { return OpenKeeper(dir, slog.New(slog.NewJSONHandler(&log, nil))) }
+	said := func() (out []string) {
+		for l := range strings.Lines(log.String()) {
+			var line struct{ Level, Msg, Condition, Council string }
+			if err := json.Unmarshal([]byte(l), &line); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", line.Level, line.Condition, line.Msg, line.Council)))
+		}
+		log.Reset()
+		return out
+	}
+	full := New("disk-full", "no room", "", "")
+	behind := New("partner-behind", "behind", "", "")
+	behind.Council = saltby
+	k := open()
+	if k.Last() != nil {
+		t.Error("it knows before it looked")
+	}
+	k.Keep(nil, noon)
+	k.Keep([]api.Condition{full}, noon)
+	k.Keep([]api.Condition{full, behind}, noon.Add(time.Hour))
+	k.Keep([]api.Condition{behind}, noon.Add(2*time.Hour))
+	want := []string{"ERROR disk-full no room", "WARN partner-behind behind saltby.gov.uk", "INFO disk-full no longer: no room"}
+	if got := said(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	k = open()
+	k.Keep([]api.Condition{behind}, noon.Add(3*time.Hour))
+	if got := k.Last(); len(got) != 1 || !got[0].Since.Equal(noon.Add(time.Hour)) {
+		t.Errorf("after a restart: %+v", got)
+	}
+	if got := said(); len(got) != 1 {
+		t.Errorf("a new process says what holds once: %q", got)
+	}
+	// Another process, such as stile status beside a node that is down, reads it.
+	if got := open().Dated([]api.Condition{behind, full}); !got[0].Since.Equal(noon.Add(time.Hour)) || !got[1].Since.IsZero() {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestManual holds the table in docs/operating.md against Kinds.
+func TestManual(t *testing.T) {
+	b, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	names := map[string]bool{}
+	for _, k := range Kinds {
+		if names[k.Name] || !regexp.MustCompile(`^[a-z]+(-[a-z]+)+$`).MatchString(k.Name) || k.Means == "" {
+			t.Errorf("kind %q: want a name of its own, in small letters and hyphens, and what it means", k.Name)
+		}
+		names[k.Name] = true
+		blocks := ""
+		if k.Blocks && k.find != nil {
+			blocks = "; `/readyz` answers 503"
+		}
+		fmt.Fprintf(&want, "| `%s` | %s | %s%s |\n", k.Name, k.Severity, k.Means, blocks)
+	}
+	const begin, end = "<!-- conditions -->\n", "<!-- end of conditions -->\n"
+	_, rest, ok := strings.Cut(string(b), begin)
+	got, _, ok2 := strings.Cut(rest, end)
+	if head := "| name | severity | when |\n|---|---|---|\n"; !ok || !ok2 || got != head+want.String() {
+		t.Errorf("docs/operating.md has another table than there are kinds. Put between %q and %q:\n%s%s", begin, end, head, &want)
+	}
+}

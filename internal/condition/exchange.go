@@ -1,0 +1,356 @@
+package condition
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+const (
+	// moving is how long records may be on their way before that is worth a word.
+	moving = 10 * time.Minute
+	// failing is how long a link may fail before it is said to.
+	failing = time.Hour
+	// overdue is how long a withdrawal may wait for its receipt before it is critical.
+	overdue = 7 * 24 * time.Hour
+	// soon is how long before a date an officer is told of it.
+	soon = 30 * 24 * time.Hour
+)
+
+// stopped reports whether all exchange with a council has stopped, which is said
+// already.
+func (f *Facts) stopped(c name.Council) bool {
+	return slices.ContainsFunc(f.Quarantines, func(q api.QuarantineReply) bool { return q.Council == c }) ||
+		slices.ContainsFunc(f.Accusations, func(a api.AccusationReply) bool { return a.Council == c })
+}
+
+// failed returns the links that have failed for long, each with why.
+func (f *Facts) failed() (out []api.Link) {
+	for _, l := range f.Links {
+		if l.Problem != "" && !l.Connected && !f.stopped(l.Council) && f.Now.Sub(l.Since) >= failing {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// partnerKinds are about how far exchange has come.
+var partnerKinds = []Kind{
+	{
+		Name: "link-failing", Severity: api.Warning, Means: "what a partner lets us have, or what it tells us, could not be fetched for an hour or longer: it was refused, or tried again in vain",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, l := range f.failed() {
+				what := "what it tells us"
+				if l.Agreement != "" {
+					what = "what we may have under " + string(l.Agreement)
+				}
+				say(api.Condition{
+					Council: l.Council, Agreement: l.Agreement, Since: l.Since,
+					Text: fmt.Sprintf("from %s nothing has come for %s: %s", l.Council, age(f.Now.Sub(l.Since)), what), Cause: l.Problem,
+					Try: fmt.Sprintf("see whether the node of %s runs and can be reached, then: stile watch", l.Council),
+				})
+			}
+		},
+	},
+	{
+		Name: "receiver-full", Severity: api.Warning, Means: "a partner keeps nothing of what we send it, since its disk is nearly full",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, p := range f.Partners {
+				if p.Full {
+					say(api.Condition{
+						Council: p.Council, Agreement: p.Agreement, Text: fmt.Sprintf("%s keeps nothing that we send it", p.Council), Cause: p.Behind,
+						Try: fmt.Sprintf("tell %s; what waits for it is sent once it has room", p.Council),
+					})
+				}
+			}
+		},
+	},
+	{
+		Name: "partner-behind", Severity: api.Warning, Means: "a partner lacks records that an agreement lets it have, or we lack records that it lets us have, for another reason than that they are on their way",
+		find: func(f *Facts, say func(api.Condition)) {
+			failed := f.failed()
+			for _, p := range f.Partners {
+				named := p.Full || f.stopped(p.Council) || slices.ContainsFunc(failed, func(l api.Link) bool {
+					return p.Direction == "from" && l.Council == p.Council && l.Agreement == p.Agreement
+				})
+				switch {
+				case p.InStep, p.Suspended, p.Footprint != "", named:
+				case p.Moving && f.Now.Sub(later(p.LastAt, f.Started)) < moving:
+				default:
+					text := fmt.Sprintf("%s is behind under %s", p.Council, p.Agreement)
+					if p.Direction == "from" {
+						text = fmt.Sprintf("we are behind %s under %s", p.Council, p.Agreement)
+					}
+					say(api.Condition{Council: p.Council, Agreement: p.Agreement, Text: text, Cause: p.Behind, Since: p.LastAt, Try: "stile status, and stile agreement show " + string(p.Agreement)})
+				}
+			}
+		},
+	},
+	{
+		Name: "withdrawals-waiting", Severity: api.Warning, Means: "a partner has not said that it deleted what was withdrawn",
+		find: func(f *Facts, say func(api.Condition)) { f.withdrawals(false, say) },
+	},
+	{
+		Name: "withdrawals-overdue", Severity: api.Critical, Means: "a partner has not said for a week that it deleted what was withdrawn",
+		find: func(f *Facts, say func(api.Condition)) { f.withdrawals(true, say) },
+	},
+	{
+		Name: "partner-clock-off", Severity: api.Warning, Means: "the clock of a partner is more than five minutes off, by what it signed just now",
+		find: func(f *Facts, say func(api.Condition)) {
+			if f.clockOff() != "" {
+				return
+			}
+			for c, d := range f.Clock.Partners {
+				if d.Abs() <= skew {
+					continue
+				}
+				way := "fast"
+				if d < 0 {
+					way = "slow"
+				}
+				say(api.Condition{Council: c, Text: fmt.Sprintf("the clock of %s is %s by %s", c, way, age(d.Abs())), Cause: "so what it signed just now says, and other partners agree with ours", Try: fmt.Sprintf("tell %s", c)})
+			}
+		},
+	},
+}
+
+func (f *Facts) withdrawals(old bool, say func(api.Condition)) {
+	for _, p := range f.Partners {
+		waited := time.Duration(p.OldestHours * float64(time.Hour))
+		if p.Outstanding == 0 || waited >= overdue != old {
+			continue
+		}
+		c := api.Condition{
+			Council: p.Council, Agreement: p.Agreement, Cause: p.Behind, Try: fmt.Sprintf("ask %s whether its node runs; stile status lists them by age", p.Council),
+			Text: fmt.Sprintf("%s has not said that it deleted %s under %s", p.Council, count(p.Outstanding, "withdrawn record", "withdrawn records"), p.Agreement),
+		}
+		if waited > 0 {
+			c.Since = f.Now.Add(-waited)
+			c.Text += ", the oldest withdrawn " + age(waited) + " ago"
+		}
+		if c.Cause == "" {
+			c.Cause = "no receipt has come for them"
+		}
+		if len(p.Unconfirmed) > 0 {
+			c.Cause = "not confirmed by " + join(p.Unconfirmed)
+		}
+		say(c)
+	}
+}
+
+// agreementKinds are about agreements and their dates.
+var agreementKinds = []Kind{
+	{
+		Name: "exchange-suspended", Severity: api.Warning, Means: "a party has suspended an agreement: nothing is shared under it",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, st := range f.Agreements {
+				if st.Phase != agreement.Suspended {
+					continue
+				}
+				c := api.Condition{Agreement: st.Agreement.Name, Text: fmt.Sprintf("agreement %s is suspended: nothing is shared under it", st.Agreement.Name), Cause: st.Why, Try: "speak with whoever suspended it, who ends that: stile agreement resume " + string(st.Agreement.Name)}
+				for _, s := range st.Suspensions {
+					if c.Since.IsZero() || s.Since.Before(c.Since) {
+						c.Since = s.Since
+					}
+				}
+				say(c)
+			}
+		},
+	},
+	{
+		Name: "agreement-waits-for-us", Severity: api.Warning, Means: "an agreement, or a new version of one, waits for our signature",
+		find: func(f *Facts, say func(api.Condition)) { f.unsigned(true, say) },
+	},
+	{
+		Name: "agreement-waits-for-others", Severity: api.Notice, Means: "an agreement, or a new version of one, waits for the signature of another party",
+		find: func(f *Facts, say func(api.Condition)) { f.unsigned(false, say) },
+	},
+	{
+		Name: "review-past", Severity: api.Warning, Means: "the review date of an agreement in force has passed",
+		find: func(f *Facts, say func(api.Condition)) {
+			f.dates(func(a *agreement.Agreement) agreement.Date { return a.Review }, func(a *agreement.Agreement, left time.Duration) {
+				if left <= 0 {
+					say(api.Condition{Agreement: a.Name, Text: fmt.Sprintf("agreement %s was due for review on %s", a.Name, a.Review), Cause: "its text says so", Since: a.Review.Time(), Try: "review it with the other party; a new version of it has a later date: stile agreement draft"})
+				}
+			})
+		},
+	},
+	{
+		Name: "review-near", Severity: api.Notice, Means: "an agreement in force is due for review within thirty days",
+		find: func(f *Facts, say func(api.Condition)) {
+			f.dates(func(a *agreement.Agreement) agreement.Date { return a.Review }, func(a *agreement.Agreement, left time.Duration) {
+				if left > 0 && left < soon {
+					say(api.Condition{Agreement: a.Name, Text: fmt.Sprintf("agreement %s is due for review on %s, %s", a.Name, a.Review, inDays(left)), Cause: "its text says so", Try: "review it with the other party; a new version of it has a later date: stile agreement draft"})
+				}
+			})
+		},
+	},
+	{
+		Name: "end-near", Severity: api.Warning, Means: "an agreement in force ends within thirty days, and what was shared under it is then deleted",
+		find: func(f *Facts, say func(api.Condition)) {
+			f.dates(func(a *agreement.Agreement) agreement.Date { return a.Ends }, func(a *agreement.Agreement, left time.Duration) {
+				if left < soon {
+					say(api.Condition{Agreement: a.Name, Text: fmt.Sprintf("agreement %s ends on %s, %s: what was shared under it is then deleted", a.Name, a.Ends, inDays(left)), Cause: "its text says so", Try: "agree on a new version in time, if the exchange is to go on: stile agreement draft"})
+				}
+			})
+		},
+	},
+	{
+		Name: "agreement-over", Severity: api.Notice, Means: "an agreement ended within the last thirty days, by its date or by a party",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, st := range f.Agreements {
+				if a := st.Agreement; st.Phase == agreement.Ended && (a.Ends == "" || f.Now.Sub(a.Ends.Time()) < soon) {
+					say(api.Condition{Agreement: a.Name, Text: fmt.Sprintf("agreement %s is over", a.Name), Cause: st.Why, Try: "nothing, if that was meant; if the exchange is to go on: stile agreement draft"})
+				}
+			}
+		},
+	},
+}
+
+// unsigned says which versions wait for a signature, of ours or of others.
+func (f *Facts) unsigned(ours bool, say func(api.Condition)) {
+	for _, st := range f.Agreements {
+		if st.Phase != agreement.Proposed || slices.Contains(st.Awaiting, f.Council) != ours {
+			continue
+		}
+		c := api.Condition{
+			Agreement: st.Agreement.Name, Since: st.Proposed, Cause: st.Why,
+			Text: fmt.Sprintf("version %d of agreement %s waits for the signature of %s", st.Agreement.Version, st.Agreement.Name, join(st.Awaiting)),
+			Try:  "ask them; stile agreement show " + string(st.Agreement.Name),
+		}
+		if ours {
+			c.Text = fmt.Sprintf("version %d of agreement %s waits for our signature", st.Agreement.Version, st.Agreement.Name)
+			c.Try = fmt.Sprintf("stile agreement preview %s, then stile agreement sign %s", st.Agreement.Name, st.Agreement.Name)
+		}
+		say(c)
+	}
+}
+
+// dates calls fn with each agreement in force that has a date, and how long until then.
+func (f *Facts) dates(of func(*agreement.Agreement) agreement.Date, fn func(a *agreement.Agreement, left time.Duration)) {
+	for _, st := range f.Agreements {
+		if d := of(st.Agreement); st.InForce() && d != "" {
+			fn(st.Agreement, d.Time().Sub(f.Now))
+		}
+	}
+}
+
+// footprintKinds are about ledgers kept with others.
+var footprintKinds = []Kind{
+	{
+		Name: "footprint-not-open", Severity: api.Critical, Means: "our replica of a footprint could not be opened",
+		find: eachFootprint(func(f *Facts, p Footprint) (c api.Condition) {
+			if p.Unopened != "" {
+				c = api.Condition{Text: fmt.Sprintf("footprint %s is not open here", p.Name), Cause: p.Unopened, Try: "look at the node's log, check the disk, and start the node again"}
+			}
+			return c
+		}),
+	},
+	{
+		Name: "footprint-stopped", Severity: api.Critical, Means: "our replica of a footprint applies nothing any more",
+		find: eachFootprint(func(f *Facts, p Footprint) (c api.Condition) {
+			if p.Stopped != "" {
+				c = api.Condition{Text: fmt.Sprintf("our replica of footprint %s has stopped", p.Name), Cause: p.Stopped, Try: "look at the node's log, check the disk, and start the node again"}
+			}
+			return c
+		}),
+	},
+	{
+		Name: "footprint-cut-us-out", Severity: api.Critical, Means: "we are no member of a footprint any more, and still hold what others shared there",
+		find: eachFootprint(func(f *Facts, p Footprint) (c api.Condition) {
+			if p.Out {
+				c = api.Condition{Text: fmt.Sprintf("we are no member of footprint %s any more and still hold what others shared there", p.Name), Cause: "its members have let us go, or we have left", Try: "stile footprint discard " + string(p.Name)}
+			}
+			return c
+		}),
+	},
+	{
+		Name: "footprint-without-quorum", Severity: api.Critical, Means: "a footprint can decide nothing: too few members answer, or none leads",
+		find: eachFootprint(func(f *Facts, p Footprint) (c api.Condition) {
+			if p.Unopened != "" || p.Stopped != "" || p.Out {
+				return c
+			}
+			switch {
+			case p.Asked && len(p.Up) < p.Needs:
+				c.Cause = fmt.Sprintf("%d of its members answer, and %d must agree; not heard from: %s", len(p.Up), p.Needs, join(p.Down))
+			case p.Leader == "" && f.Now.Sub(later(p.Heard, f.Started)) > electing:
+				c.Cause = "no member is heard of that leads"
+			default:
+				return c
+			}
+			c.Since = p.Heard
+			c.Text = fmt.Sprintf("footprint %s can decide nothing: nothing is written into it", p.Name)
+			c.Try = "see that the nodes of its members run: stile footprint status " + string(p.Name)
+			return c
+		}),
+	},
+	{
+		Name: "footprint-without-reserve", Severity: api.Warning, Means: "a footprint decides, and one more member that fails would stop it",
+		find: eachFootprint(func(f *Facts, p Footprint) (c api.Condition) {
+			if p.Asked && len(p.Down) > 0 && len(p.Up) == p.Needs && !p.Out {
+				c = api.Condition{Text: fmt.Sprintf("if one more member of footprint %s fails, nothing can be written into it", p.Name), Cause: "not heard from: " + join(p.Down), Try: "see that their nodes run: stile footprint status " + string(p.Name)}
+			}
+			return c
+		}),
+	},
+	{
+		Name: "footprint-evidence", Severity: api.Critical, Means: "a member of a footprint signed what no honest member signs",
+		find: eachFootprint(func(f *Facts, p Footprint) (c api.Condition) {
+			if p.Evidence > 0 {
+				c = api.Condition{Text: fmt.Sprintf("a member of footprint %s did what no honest member does", p.Name), Cause: count(p.Evidence, "such thing was", "such things were") + " seen", Try: "stile footprint evidence " + string(p.Name)}
+			}
+			return c
+		}),
+	},
+	{
+		Name: "footprint-unlisted", Severity: api.Warning, Means: "the directory does not list the members of a footprint as they are, so that nobody outside can tell what it has signed",
+		find: eachFootprint(func(f *Facts, p Footprint) (c api.Condition) {
+			if p.Unlisted {
+				c = api.Condition{Text: fmt.Sprintf("the directory does not list the members of %s as they are, so that nobody outside can tell what it has signed", p.Name), Cause: "its entry is of another time, or missing", Try: "stile footprint entry " + string(p.Name)}
+			}
+			return c
+		}),
+	},
+}
+
+// electing is how long a footprint may be without a leader, while one is elected.
+const electing = 15 * time.Second
+
+func eachFootprint(find func(*Facts, Footprint) api.Condition) func(*Facts, func(api.Condition)) {
+	return func(f *Facts, say func(api.Condition)) {
+		for _, p := range f.Footprints {
+			if c := find(f, p); c.Text != "" {
+				c.Council = p.Name
+				say(c)
+			}
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func join(cs []name.Council) string {
+	out := make([]string, len(cs))
+	for i, c := range cs {
+		out[i] = string(c)
+	}
+	return strings.Join(out, ", ")
+}
+
+// inDays says how far away an instant is, in whole days begun.
+func inDays(d time.Duration) string {
+	if n := int(d.Hours()/24) + 1; n > 1 {
+		return fmt.Sprintf("in %d days", n)
+	}
+	return "tomorrow or sooner"
+}

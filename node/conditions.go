@@ -1,0 +1,136 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/condition"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/replicas"
+	"github.com/stile-exchange/stile/internal/standard"
+)
+
+// lookEvery is how often a running node looks at its conditions.
+const lookEvery = 15 * time.Second
+
+// facts gathers what conditions are found by. It asks no other node.
+func (n *Node) facts(partners []PartnerReply) *condition.Facts {
+	f := n.ownFacts()
+	n.mu.Lock()
+	s := n.sync
+	f.Running, f.Started = s != nil, n.since
+	n.mu.Unlock()
+	now, view := f.Now, n.follower.View()
+	h := view.Health(now)
+	f.Directory = DirectoryHealth{State: string(h.State), Expires: h.Expires, Days: h.DaysLeft, Text: h.String()}
+	for _, r := range view.Refused() {
+		f.DirectoryDoubtful = append(f.DirectoryDoubtful, r.Error())
+	}
+	f.Clock = condition.ClockOf(n.cfg)
+	f.Published, f.Partners, f.Agreements = n.logPublished(), partners, n.book.Current(now)
+	if s != nil {
+		f.Links = each(s.Pulling(), func(l peersync.Link) Link { return Link(l) })
+		f.Clock.Partners = s.Clocks()
+	} else {
+		f.More = append(f.More, condition.New("node-not-running", "the node is not running, and exchanges nothing", "no process serves this folder", "stile serve"))
+	}
+	for _, r := range n.replicas.All() {
+		f.Footprints = append(f.Footprints, footprintFacts(n.directory, r))
+	}
+	for _, s := range n.ledger.Standards() {
+		if p, ok := view.Standard(s.Name()); ok && p.Extra.StatusOn(now) == standard.Retired {
+			f.Retired = append(f.Retired, condition.Retired{Standard: s.Name(), On: p.Extra.History[len(p.Extra.History)-1].On})
+		}
+	}
+	if n.o.Conditions != nil {
+		f.More = append(f.More, n.o.Conditions()...)
+	}
+	return f
+}
+
+// ownFacts gathers those facts that decide whether records should be sent here, which
+// costs little.
+func (n *Node) ownFacts() *condition.Facts {
+	f := &condition.Facts{Now: n.now(), Council: n.cfg.Council, MetricsListen: n.cfg.MetricsListen, Keys: condition.KeysOf(n.cfg), Disk: condition.DiskOf(n.cfg)}
+	f.Quarantines, f.Accusations = n.stops()
+	members := n.directory.Members()
+	f.Members, f.Self = len(members), condition.SelfOf(members, directory.FromRing(n.cfg.Council, n.keys), f.Now)
+	return f
+}
+
+func footprintFacts(d *directory.Directory, r *replicas.Replica) condition.Footprint {
+	out := condition.Footprint{Name: r.Name(), Machines: r.Council() != nil}
+	f := r.Footprint()
+	if f == nil {
+		out.Unopened = fmt.Sprint(r.Err())
+		return out
+	}
+	g := f.Figures()
+	out.Out, out.Formed, out.Leader, out.Heard, out.Needs, out.Evidence, out.Asked = f.Out(), f.Formed(), g.Leader, g.LeaderHeard, g.Needs, g.Evidence, len(g.Members) > 0
+	if g.Stopped {
+		out.Stopped = "its storage failed, or what was decided cannot be applied here"
+	}
+	for _, m := range g.Members {
+		out.Asked = out.Asked && !m.Asked.IsZero()
+		if m.Up {
+			out.Up = append(out.Up, m.Council)
+		} else {
+			out.Down = append(out.Down, m.Council)
+		}
+	}
+	m, listed := d.Member(r.Name())
+	out.Unlisted = !out.Machines && out.Formed && (!listed || !slices.Equal(m.Members, f.Councils()))
+	return out
+}
+
+// look finds the conditions that hold, and tells the log of what is new.
+func (n *Node) look() error {
+	partners, err := n.explain.Partners(false)
+	if err != nil {
+		return err
+	}
+	f := n.facts(partners)
+	n.conditions.Keep(condition.Find(f, n.cfg.Accepted), f.Now)
+	return nil
+}
+
+// keepLooking looks at the conditions now and then, until ctx ends.
+func (n *Node) keepLooking(ctx context.Context) {
+	t := time.NewTicker(lookEvery)
+	defer t.Stop()
+	for {
+		for _, r := range n.replicas.List() {
+			r.Footprint().Look(ctx)
+		}
+		if err := n.look(); err != nil && ctx.Err() == nil {
+			n.log.Warn("look at how the node does", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// blocked returns the condition for which no records should be sent to this node now.
+func (n *Node) blocked() Condition {
+	return condition.Blocking(condition.Find(n.ownFacts(), nil))
+}
+
+// Conditions returns what can be said of a data folder without opening it: of its
+// keys, disk, clock and monitoring. [Operations.Status] says that and all else.
+func Conditions(cfg *config.Config, now time.Time) []Condition {
+	f := &condition.Facts{Now: now, Council: cfg.Council, MetricsListen: cfg.MetricsListen, Keys: condition.KeysOf(cfg), Disk: condition.DiskOf(cfg), Clock: condition.ClockOf(cfg)}
+	return condition.Find(f, cfg.Accepted)
+}
+
+// NewCondition makes a condition of a kind that is found beside the node; the kinds
+// are listed in docs/operating.md.
+func NewCondition(kind, text, cause, try string) Condition {
+	return condition.New(kind, text, cause, try)
+}
