@@ -19,7 +19,7 @@ INTO    ?= $(if $(findstring command,$(origin LANES)),,docs/figures.md)
 PKG     ?= node
 TIMES   ?= 1x
 
-.PHONY: demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 generate need clean
+.PHONY: demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -40,6 +40,11 @@ build:
 ## build-pkcs11: bin/sigstore-kms-pkcs11, for a record key in a security module; needs a C compiler
 build-pkcs11:
 	$(GO) build -C cmd/sigstore-kms-pkcs11 -trimpath -o $(CURDIR)/bin/sigstore-kms-pkcs11 .
+
+## audit-page: bin/stile-audit.html, a page that verifies bundles and tokens in a browser, without a network
+audit-page:
+	@mkdir -p bin
+	$(GO) run ./cmd/stile-audit/page bin/stile-audit.html
 
 ## test: every check and every test, under the race detector
 test: need check
