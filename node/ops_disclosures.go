@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"os"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/disclosure"
@@ -18,6 +19,32 @@ func (o Operations) Disclosures() Disclosures { return Disclosures{o} }
 // records about a person, to a council, under an agreement, or in a time.
 func (d Disclosures) List(ctx context.Context, in DisclosureRequest) (DisclosureReply, error) {
 	return do(ctx, d.to, (*disclosure.Register).List, in)
+}
+
+// Subject gathers everything that is here about one person: what is held, where it came
+// from, and who was let have it. It is the one operation whose reply holds the values of
+// many records.
+func (d Disclosures) Subject(ctx context.Context, in SubjectRequest) (SubjectReply, error) {
+	return do(ctx, d.to, (*Node).subject, in)
+}
+
+// subject writes the proof where the request wants it.
+func (n *Node) subject(ctx context.Context, in SubjectRequest) (*SubjectReply, error) {
+	if in.Proof == "" {
+		return n.register.Subject(ctx, in, nil)
+	}
+	out, err := openBundleFile(in.Proof)
+	if err != nil {
+		return nil, err
+	}
+	r, err := n.register.Subject(ctx, in, out)
+	if _, err := out.end(0, err); err != nil {
+		return nil, err
+	}
+	if r.Proved == 0 {
+		return r, os.Remove(in.Proof) // nothing of it is in our own log
+	}
+	return r, nil
 }
 
 // openRegister makes the room that answers.

@@ -140,6 +140,14 @@ type (
 	Disclosure           = api.Disclosure
 	DisclosureReceipt    = api.DisclosureReceipt
 	DisclosureWithdrawal = api.DisclosureWithdrawal
+	SubjectRequest       = api.SubjectRequest
+	SubjectReply         = api.SubjectReply
+	SubjectRecord        = api.SubjectRecord
+	SubjectVersion       = api.SubjectVersion
+	SubjectHolding       = api.SubjectHolding
+	SubjectAgreement     = api.SubjectAgreement
+	SubjectHeading       = api.SubjectHeading
+	SubjectCouncil       = api.SubjectCouncil
 )
 
 // Of questions, under agreements of which nothing is copied.

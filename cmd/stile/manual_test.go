@@ -47,7 +47,8 @@ var tasks = []struct {
 	{"Run a node", []task{
 		{"Is everything in step?", "stile status, stile doctor"},
 		{"Why does a partner have, or lack, a record?", "stile why"},
-		{"Who had a record, or what is about a person?", "stile disclosure list"},
+		{"Who had a record?", "stile disclosure list"},
+		{"What is here about a person, and who had it?", "stile subject"},
 		{"Follow what happens", "stile watch"},
 	}},
 	{"Use and publish standards", []task{

@@ -12,7 +12,6 @@ package disclosure
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -225,11 +224,4 @@ func words(list []string, and string) string {
 		out += s
 	}
 	return out
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

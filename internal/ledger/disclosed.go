@@ -22,6 +22,7 @@ import (
 //	T d entry8 event8                         bits8: of the 64 entries from entry on, those that an event let out
 //	T c entry8 event8                         bits8: those that a footprint said it holds, refuses or no longer holds
 //	T p to 0 agreement 0 seconds8 event8      kind1: what was let out to a council under an agreement, by time
+//	T h from 0 agreement 0 entry8 event8      bits8: of another council's log, those that we said we hold
 //	T w record16 event8                       empty: a withdrawal of the record
 //	T n key16 record16                        empty: a version of the record names a person, see person.go
 //
@@ -31,7 +32,7 @@ import (
 //
 // disclosureIndex rises with each change of this. An index of another version, or none,
 // is made anew from the log when the ledger is opened.
-const disclosureIndex byte = 1
+const disclosureIndex byte = 2
 
 var keyDisclosureIndex = []byte("Tv")
 
@@ -46,8 +47,12 @@ const (
 
 const bucketSize = 64
 
-func bucketPrefix(letter byte, entry uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{'T', letter}, entry-entry%bucketSize)
+func bucketPrefix(prefix string, entry uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte(prefix), entry-entry%bucketSize)
+}
+
+func heldPrefix(from name.Council, a name.Agreement) []byte {
+	return append(append(append(append([]byte("Th"), from...), 0), a...), 0)
 }
 
 func flowPrefix(to name.Council, a name.Agreement) []byte {
@@ -65,20 +70,20 @@ func indexEvent(set func(key, value []byte), at uint64, issued int64, kind strin
 		key := binary.BigEndian.AppendUint64(flowPrefix(to, a), uint64(issued))
 		set(binary.BigEndian.AppendUint64(key, at), []byte{kind})
 	}
-	entries := func(letter byte, list []uint64) {
+	entries := func(prefix string, list []uint64) {
 		bits := map[uint64]uint64{}
 		for _, n := range list {
 			bits[n/bucketSize] |= 1 << (n % bucketSize)
 		}
 		for n, b := range bits {
-			set(binary.BigEndian.AppendUint64(bucketPrefix(letter, n*bucketSize), at), binary.BigEndian.AppendUint64(nil, b))
+			set(binary.BigEndian.AppendUint64(bucketPrefix(prefix, n*bucketSize), at), binary.BigEndian.AppendUint64(nil, b))
 		}
 	}
 	switch kind {
 	case event.KindDisclosure:
 		if d, err := event.ParseDisclosure(body); err == nil {
 			flow(letCopy, d.To, d.Agreement)
-			entries('d', d.Entries)
+			entries("Td", d.Entries)
 		}
 	case event.KindAnswer:
 		a, err := event.ParseAnswer(body)
@@ -89,7 +94,7 @@ func indexEvent(set func(key, value []byte), at uint64, issued int64, kind strin
 		case a.Outcome == event.OutcomeFound:
 			flow(letAnswer, a.To, a.Agreement)
 			if a.Footprint == "" {
-				entries('d', a.Entries)
+				entries("Td", a.Entries)
 			}
 		}
 	case event.KindFootprintDisclosure:
@@ -99,7 +104,7 @@ func indexEvent(set func(key, value []byte), at uint64, issued int64, kind strin
 	case event.KindFootprintPut:
 		if p, err := event.ParseFootprintPut(body); err == nil {
 			flow(letPut, p.Footprint, "")
-			entries('d', p.Entries)
+			entries("Td", p.Entries)
 		}
 	case event.KindFootprintContributed:
 		if c, err := event.ParseFootprintContributed(body); err == nil {
@@ -107,7 +112,11 @@ func indexEvent(set func(key, value []byte), at uint64, issued int64, kind strin
 			for _, no := range c.Refused {
 				said = append(said, no.Entry)
 			}
-			entries('c', said)
+			entries("Tc", said)
+		}
+	case event.KindReceipt:
+		if r, err := event.ParseReceipt(body); err == nil {
+			entries(string(heldPrefix(r.From, r.Agreement)), r.Held)
 		}
 	case event.KindWithdrawal, event.KindErasureOrder:
 		if w, err := event.ParseTakenBack(kind, body); err == nil {
@@ -118,7 +127,7 @@ func indexEvent(set func(key, value []byte), at uint64, issued int64, kind strin
 
 // indexedKinds are those of which indexEvent writes something.
 var indexedKinds = []string{
-	event.KindDisclosure, event.KindAnswer, event.KindFootprintDisclosure, event.KindFootprintPut, event.KindFootprintContributed, event.KindWithdrawal, event.KindErasureOrder,
+	event.KindDisclosure, event.KindAnswer, event.KindFootprintDisclosure, event.KindFootprintPut, event.KindFootprintContributed, event.KindWithdrawal, event.KindErasureOrder, event.KindReceipt,
 }
 
 // indexChunk is about how many keys of the index are written in one transaction.
@@ -347,19 +356,25 @@ func (v *View) Versions(r name.Record, f func(Logged) bool) error {
 
 // LetOut returns the log indexes of the events that said that an entry of our log was
 // about to leave, ascending.
-func (v *View) LetOut(entry uint64) ([]uint64, error) { return v.bucket('d', entry) }
+func (v *View) LetOut(entry uint64) ([]uint64, error) { return v.bucket("Td", entry) }
 
 // Contributed returns the log indexes of the events that say what a footprint made of an
 // entry of our log, ascending.
-func (v *View) Contributed(entry uint64) ([]uint64, error) { return v.bucket('c', entry) }
+func (v *View) Contributed(entry uint64) ([]uint64, error) { return v.bucket("Tc", entry) }
 
-func (v *View) bucket(letter byte, entry uint64) (out []uint64, err error) {
-	err = walk(v.txn, bucketPrefix(letter, entry), func(key, value []byte) error {
-		if len(value) != 8 || len(key) != 18 {
+// ReceiptedBy returns the log indexes of our receipts that say that we hold an entry of
+// another council's log under an agreement, ascending.
+func (v *View) ReceiptedBy(from name.Council, a name.Agreement, entry uint64) ([]uint64, error) {
+	return v.bucket(string(heldPrefix(from, a)), entry)
+}
+
+func (v *View) bucket(prefix string, entry uint64) (out []uint64, err error) {
+	err = walk(v.txn, bucketPrefix(prefix, entry), func(key, value []byte) error {
+		if len(value) != 8 || len(key) != len(prefix)+16 {
 			return fmt.Errorf("%w: disclosure index", ErrDamaged)
 		}
 		if binary.BigEndian.Uint64(value)>>(entry%bucketSize)&1 == 1 {
-			out = append(out, binary.BigEndian.Uint64(key[10:]))
+			out = append(out, binary.BigEndian.Uint64(key[len(key)-8:]))
 		}
 		return nil
 	})

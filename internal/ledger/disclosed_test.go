@@ -122,7 +122,9 @@ func (h *history) step() {
 		var kind string
 		var body map[string]any
 		list := []uint64{h.r.Uint64N(l.Size()), l.Size() - 1}
-		switch h.r.IntN(3) {
+		switch h.r.IntN(4) {
+		case 3:
+			kind, body = event.KindReceipt, event.Receipt{Agreement: "saltby.gov.uk/items", From: saltby, Size: 1000, Cursor: 900, Held: list}.Body()
 		case 0:
 			kind, body = event.KindFootprintPut, event.FootprintPut{Footprint: "fens.example", Entries: list}.Body()
 		case 1:
@@ -157,7 +159,7 @@ func TestDisclosureIndex(t *testing.T) {
 	adopt(t, l, h.std)
 	h.feed = openFeed(t, l, sharing(t, "items", 1, `record.ward == "X"`, "/ward"))
 	h.asked = openFeed(t, l, lookup(t, 1, "X", "/ward"))
-	for range 250 {
+	for range 300 {
 		h.step()
 	}
 	h.check(l)
@@ -207,7 +209,7 @@ func same(t *testing.T, was, now map[string]string) {
 // check holds what the index says against the log.
 func (h *history) check(l *ledger.Ledger) {
 	t := h.t
-	letOut, contributed, back := map[uint64][]uint64{}, map[uint64][]uint64{}, map[name.Record][]uint64{}
+	letOut, contributed, held, back := map[uint64][]uint64{}, map[uint64][]uint64{}, map[uint64][]uint64{}, map[name.Record][]uint64{}
 	var flows []ledger.Flow
 	kinds := map[string]int{}
 	err := l.View(func(v *ledger.View) error {
@@ -242,6 +244,11 @@ func (h *history) check(l *ledger.Ledger) {
 				for _, e := range slices.Compact(append(c.Held, c.Withdrawn...)) {
 					contributed[e] = append(contributed[e], at)
 				}
+			case event.KindReceipt:
+				c, _ := event.ParseReceipt(ev.Body)
+				for _, e := range slices.Compact(c.Held) {
+					held[e] = append(held[e], at)
+				}
 			case event.KindWithdrawal:
 				w, _ := event.ParseWithdrawal(ev.Body)
 				back[w.Record] = append(back[w.Record], at)
@@ -253,6 +260,11 @@ func (h *history) check(l *ledger.Ledger) {
 			}
 			if got, err := v.Contributed(at); err != nil || !slices.Equal(got, contributed[at]) {
 				t.Errorf("entry %d was contributed by %v (%v), want %v", at, got, err, contributed[at])
+			}
+		}
+		for at := range l.Size() {
+			if got, err := v.ReceiptedBy(saltby, "saltby.gov.uk/items", at); err != nil || !slices.Equal(got, held[at]) {
+				t.Errorf("entry %d was receipted by %v (%v), want %v", at, got, err, held[at])
 			}
 		}
 		for r, want := range back {
@@ -305,7 +317,7 @@ func (h *history) check(l *ledger.Ledger) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range []string{event.KindDisclosure, event.KindAnswer, event.KindWithdrawal, event.KindFootprintPut, event.KindFootprintDisclosure, event.KindFootprintContributed} {
+	for _, k := range []string{event.KindDisclosure, event.KindAnswer, event.KindWithdrawal, event.KindFootprintPut, event.KindFootprintDisclosure, event.KindFootprintContributed, event.KindReceipt} {
 		if kinds[k] == 0 {
 			t.Errorf("the walk made no %s", k)
 		}

@@ -1,0 +1,104 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// SubjectRequest asks for everything that is here about one person. It is the one reply
+// that holds values and is not of one record: whoever gets it must be let see them all.
+type SubjectRequest struct {
+	Person string `json:"person"`           // see DisclosureRequest
+	Scheme string `json:"scheme,omitempty"` // see DisclosureRequest
+	// Proof is a path from the root of the disk where the node writes a bundle, which must
+	// not be there yet: the versions, what the log says of them, and what partners signed.
+	// "" writes none.
+	Proof string `json:"proof,omitempty"`
+}
+
+// SubjectReply is what a council holds about one person, where it came from, and who was
+// let have it.
+type SubjectReply struct {
+	Council    name.Council       `json:"council"`
+	Title      string             `json:"title"`
+	Made       time.Time          `json:"made"`
+	Scheme     string             `json:"scheme"`
+	Person     string             `json:"person"`            // as it was asked for
+	Checkpoint string             `json:"checkpoint"`        // the signed note of our log that all this is of
+	Records    []SubjectRecord    `json:"records"`           // our own
+	Received   []SubjectHolding   `json:"received"`          // from others, as they stand here
+	Agreements []SubjectAgreement `json:"agreements"`        // those named above, by name and version
+	Councils   []SubjectCouncil   `json:"councils"`          // those named above, by name
+	Damaged    []string           `json:"damaged,omitempty"` // what could not be read, without values
+	Proved     int                `json:"proved"`            // entries in the bundle
+}
+
+// SubjectRecord is one record of our own about the person.
+type SubjectRecord struct {
+	Record    name.Record   `json:"record"`
+	Reference string        `json:"reference,omitempty"`
+	Standard  name.Standard `json:"standard"`
+	Title     string        `json:"title"` // of the standard
+	Deleted   bool          `json:"deleted,omitempty"`
+	// Others: it names other persons too, of whom their own rights have to be thought.
+	Others    bool             `json:"others,omitempty"`
+	Versions  []SubjectVersion `json:"versions"` // the newest first
+	Disclosed []Disclosure     `json:"disclosed"`
+}
+
+// SubjectVersion is one version of such a record.
+type SubjectVersion struct {
+	Version uint64          `json:"version"`
+	Entry   uint64          `json:"entry"`
+	At      time.Time       `json:"at"`
+	Deleted bool            `json:"deleted,omitempty"` // it says that the record was deleted
+	Body    json.RawMessage `json:"body,omitempty"`
+	Unread  string          `json:"unread,omitempty"` // why there is no body
+}
+
+// SubjectHolding is a record about the person that another council sent.
+type SubjectHolding struct {
+	From      name.Council    `json:"from"`    // whose ledger it came from
+	Council   name.Council    `json:"council"` // who issued it
+	Agreement name.Agreement  `json:"agreement"`
+	Record    name.Record     `json:"record"`
+	Reference string          `json:"reference,omitempty"`
+	Standard  name.Standard   `json:"standard"`
+	Title     string          `json:"title"` // of the standard
+	Version   uint64          `json:"version"`
+	Entry     uint64          `json:"entry"` // in the log of From
+	Issued    time.Time       `json:"issued"`
+	Received  time.Time       `json:"received,omitzero"` // by our own log; zero where that does not say
+	Receipt   uint64          `json:"receipt,omitempty"` // log index of our receipt
+	Withheld  int             `json:"withheld"`          // fields that were kept back
+	Others    bool            `json:"others,omitempty"`  // see SubjectRecord
+	Body      json.RawMessage `json:"body"`
+	Token     string          `json:"token"`               // what its issuer signed, with what was disclosed
+	Log       string          `json:"log_known,omitempty"` // the newest signed checkpoint of that log that we know
+}
+
+// SubjectAgreement is a text under which something was let out or received.
+type SubjectAgreement struct {
+	Name     name.Agreement   `json:"name"`
+	Version  uint64           `json:"version"`
+	From     name.Council     `json:"from"`
+	To       []name.Council   `json:"to"`
+	Stands   string           `json:"stands"`             // "in force", or what has become of it
+	Unknown  bool             `json:"unknown,omitempty"`  // the text is not here
+	Headings []SubjectHeading `json:"headings,omitempty"` // what a person should know of it
+	Document string           `json:"document,omitempty"` // all of it, YAML
+}
+
+// SubjectHeading is one heading of an agreement and what stands there.
+type SubjectHeading struct {
+	Heading string `json:"heading"` // in words
+	Text    string `json:"text"`
+}
+
+// SubjectCouncil is a council that is named.
+type SubjectCouncil struct {
+	Council name.Council `json:"council"`
+	Title   string       `json:"title,omitempty"`
+}
