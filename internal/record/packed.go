@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -76,8 +75,9 @@ func (p *Packer) Pack(dst []byte, t *Token) ([]byte, error) {
 	if said.Version > 1 {
 		dst = append(dst, said.Prev[:]...)
 	}
-	dst = append(dst, byte(len(t.sig)))
-	dst = append(dst, t.sig...)
+	part := t.part()
+	dst = binary.AppendUvarint(dst, uint64(len(part)))
+	dst = append(dst, part...)
 
 	clear(p.index)
 	dst = binary.AppendUvarint(dst, uint64(len(c.texts)))
@@ -333,9 +333,13 @@ func (t *Table) Token(b []byte) (*Token, error) {
 	if c.said.Version = r.number(); c.said.Version > 1 {
 		copy(c.said.Prev[:], r.take(sha256.Size))
 	}
-	sig := r.take(int(r.take(1)[0]))
-	if r.bad || len(sig) != 0 && len(sig) != keys.SignatureSize {
-		return nil, unpacked(RuleForm, "it is cut short, or its signature has another length than 64 bytes")
+	part := r.text(MaxToken)
+	if r.bad {
+		return nil, unpacked(RuleForm, "it is cut short")
+	}
+	sig, page, err := readPart(kindRecord, part)
+	if err != nil {
+		return nil, err
 	}
 	if err := c.said.check(); err != nil {
 		return nil, unpacked(RuleClaims, "its claims do not hold together")
@@ -399,7 +403,7 @@ func (t *Table) Token(b []byte) (*Token, error) {
 	}
 	c.dec = append(c.said.append(c.dec), '}')
 	c.payload = span{from, len(c.dec)}
-	size := b64.EncodedLen(len(s.header)) + 2 + b64.EncodedLen(len(c.dec)-from) + b64.EncodedLen(len(sig)) + 1 + len(texts) + n
+	size := b64.EncodedLen(len(s.header)) + 2 + b64.EncodedLen(len(c.dec)-from) + b64.EncodedLen(len(part)) + 1 + len(texts) + n
 	if size > MaxToken {
 		return nil, unpacked(RuleSize, "it is too long")
 	}
@@ -407,7 +411,7 @@ func (t *Table) Token(b []byte) (*Token, error) {
 	raw = append(b64.AppendEncode(raw, s.header), '.')
 	raw = b64.AppendEncode(raw, c.payload.of(c.dec))
 	c.input = span{0, len(raw)}
-	raw = b64.AppendEncode(append(raw, '.'), sig)
+	raw = b64.AppendEncode(append(raw, '.'), part)
 	c.end = len(raw)
 	raw = append(raw, '~')
 	for i, text := range c.texts {
@@ -417,10 +421,7 @@ func (t *Table) Token(b []byte) (*Token, error) {
 		raw = append(raw, '~')
 	}
 	c.raw = raw
-	if len(sig) == 0 {
-		sig = nil
-	}
-	return &Token{raw: raw, input: c.input.to, end: c.end, kind: kindRecord, kid: s.kid, sig: bytes.Clone(sig),
+	return &Token{raw: raw, input: c.input.to, end: c.end, kind: kindRecord, kid: s.kid, sig: bytes.Clone(sig), page: page,
 		entry: sha256.Sum256(c.input.of(raw)), texts: c.texts, parts: c}, nil
 }
 

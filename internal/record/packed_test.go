@@ -48,6 +48,13 @@ func packable(t testing.TB) (all []*Token) {
 	add(next, &standard.Layout{Open: true}, decodeBody(t, `{"d":["`+digest("d")+`"]}`))
 	next.Op = Delete
 	add(next, nil, nil)
+	for _, line := range pageTokens(t) {
+		tok, err := Parse(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, tok)
+	}
 	return all
 }
 

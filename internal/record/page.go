@@ -50,6 +50,16 @@ type PageSeal struct {
 	Signature []byte // [keys.SignatureSize] bytes
 }
 
+// Over returns the page p of entries, in their order.
+func (p Page) Over(entries []tlog.Hash) Page {
+	leaves := make([]tlog.Hash, len(entries))
+	for i, e := range entries {
+		leaves[i] = tlog.Leaf(e)
+	}
+	p.Count, p.Root = len(entries), tlog.NewWhole(leaves).Root()
+	return p
+}
+
 // statement returns what is signed.
 func (p Page) statement() []byte {
 	b := make([]byte, 0, 256)
@@ -116,14 +126,29 @@ type PageProof struct {
 	Path  []tlog.Hash
 }
 
+// Of returns the page in which the proof places an entry: that it was sealed is for
+// [Page.Verify]. The error wraps [tlog.ErrProof] or [tlog.ErrIndex].
+func (p *PageProof) Of(entry tlog.Hash) (page Page, err error) {
+	page = p.Page
+	page.Root, err = tlog.PathRoot(entry, uint64(p.Index), uint64(p.Count), p.Path)
+	return page, err
+}
+
 // verify checks that key sealed the page and that an entry stands in it.
 func (p *PageProof) verify(entry tlog.Hash, key *keys.RecordPublic) error {
-	page := p.Page
-	var err error
-	if page.Root, err = tlog.PathRoot(entry, uint64(p.Index), uint64(p.Count), p.Path); err != nil {
+	page, err := p.Of(entry)
+	if err != nil {
 		return keys.ErrSignature
 	}
 	return page.Verify(p.Seal, key)
+}
+
+// part returns what the token's signature part is, decoded.
+func (t *Token) part() []byte {
+	if t.page != nil {
+		return t.page.append(nil)
+	}
+	return t.sig
 }
 
 // Enclose returns a record token with the proof that it stands in a page in the place of

@@ -104,10 +104,10 @@
 // are at most 1024 origins, and at most 4096 names, of at most 64 bytes each and none twice.
 // A token is
 //
-//	origin-uvarint iat-uvarint rec16 ver-uvarint [prev32] s-byte signature… d-uvarint d×disclosure [text]
+//	origin-uvarint iat-uvarint rec16 ver-uvarint [prev32] s-uvarint signature… d-uvarint d×disclosure [text]
 //
 // with the number of its origin, from 0; prev unless ver is 1; s the length of the
-// signature, 0 or 64; and the text of the body last, for a put. A disclosure is
+// signature part, decoded: 0, 64 or that of the proof of a page; and the text of the body last, for a put. A disclosure is
 //
 //	name-uvarint [name] salt16 text
 //
@@ -278,25 +278,29 @@ func newToken(c *compact, k kind) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	sig := c.signature.of(c.dec)
-	var page *PageProof
-	switch {
-	case len(sig) == keys.SignatureSize:
-	case k != kindRecord:
-		return nil, &Refusal{Rule: RuleForm, Detail: "an ES256 signature has 64 bytes"}
-	case len(sig) == 0:
-		sig = nil
-	default:
-		if page, err = parsePageProof(sig); err != nil {
-			return nil, err
-		}
-		sig = nil
+	sig, page, err := readPart(k, c.signature.of(c.dec))
+	if err != nil {
+		return nil, err
 	}
 	return &Token{raw: c.raw, input: c.input.to, end: c.end, kind: k, kid: kid, sig: sig, page: page,
 		entry: sha256.Sum256(c.input.of(c.raw)), texts: c.texts, parts: c}, nil
 }
 
 const sigLen = 86 // characters of a signature: 64 bytes in base64url
+
+// readPart reads the signature part of a token: an ES256 signature or, of a record,
+// nothing or the proof of a page.
+func readPart(k kind, part []byte) (sig []byte, page *PageProof, err error) {
+	switch {
+	case len(part) == keys.SignatureSize:
+		return part, nil, nil
+	case k != kindRecord:
+		return nil, nil, &Refusal{Rule: RuleForm, Detail: "an ES256 signature has 64 bytes"}
+	case len(part) > 0:
+		page, err = parsePageProof(part)
+	}
+	return nil, page, err
+}
 
 // Seal returns the token with the signature sig, [keys.SignatureSize] bytes, in the
 // place of the one that it has, if any. It does not check the signature.
