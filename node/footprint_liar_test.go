@@ -78,6 +78,21 @@ func retell(t *testing.T, b *wirepb.Batch, edit func(i int, token []byte) []byte
 	b.Table = p.Table()
 }
 
+// paged packs the records of a batch again, the first with another proof of its page.
+func paged(t *testing.T, b *wirepb.Batch, edit func(tok *record.Token, p record.PageProof) *record.Token) {
+	t.Helper()
+	retell(t, b, func(i int, token []byte) []byte {
+		tok, err := record.Parse(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			return token
+		}
+		return edit(tok, *tok.Page()).Bytes()
+	})
+}
+
 // TestLyingMember: what a member sends outside is believed only as far as it is
 // proved.
 func TestLyingMember(t *testing.T) {
@@ -88,7 +103,14 @@ func TestLyingMember(t *testing.T) {
 		return d.Judge(t.Context(), outName, northmoor, x, seen)
 	}
 	full := []byte(call(t, a.Records().Show, node.RecordRequest{Record: "N/1", Standard: planStd, Token: true}).Token)
-	signed := func(token []byte) []byte { b, _, _ := bytes.Cut(token, []byte("~")); return b }
+	parse := func(token []byte) *record.Token {
+		t.Helper()
+		tok, err := record.Parse(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tok
+	}
 	for _, c := range []struct {
 		what, want string // of the error, or the rule of the refusal
 		spoil      func(*wirepb.Batch)
@@ -116,25 +138,27 @@ func TestLyingMember(t *testing.T) {
 		{"half a hash", "consistency proof", func(x *wirepb.Batch) { x.Consistency = []byte{1} }},
 		{"more fields than agreed", "field beyond the agreement", func(x *wirepb.Batch) {
 			retell(t, x, func(_ int, token []byte) []byte {
-				if bytes.Equal(signed(full), signed(token)) {
-					return full
+				if tok := parse(token); tok.Entry() == parse(full).Entry() {
+					return parse(full).Enclose(tok.Page()).Bytes()
 				}
 				return token
 			})
 		}},
 		{"another signature", "signature", func(x *wirepb.Batch) {
-			retell(t, x, func(i int, token []byte) []byte {
-				if i > 0 {
-					return token
-				}
-				tok, err := record.Parse(token)
-				if err != nil {
-					t.Fatal(err)
-				}
-				sig := tok.Signature()
-				sig[10] ^= 1
-				return tok.Seal(sig).Bytes()
+			paged(t, x, func(tok *record.Token, p record.PageProof) *record.Token {
+				p.Seal.Signature = bytes.Clone(p.Seal.Signature)
+				p.Seal.Signature[10] ^= 1
+				return tok.Enclose(&p)
 			})
+		}},
+		{"the page of another footprint", "signature", func(x *wirepb.Batch) {
+			paged(t, x, func(tok *record.Token, p record.PageProof) *record.Token {
+				p.Footprint = "wolds.example"
+				return tok.Enclose(&p)
+			})
+		}},
+		{"a record without its page", "signature", func(x *wirepb.Batch) {
+			paged(t, x, func(tok *record.Token, _ record.PageProof) *record.Token { return tok.Bare() })
 		}},
 		{"gone from beyond the log", "out of order", func(x *wirepb.Batch) {
 			x.Gone = []*wirepb.Gone{{Index: 1 << 40, Council: string(northmoor), Record: string(name.RecordFrom([16]byte{}))}}

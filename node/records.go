@@ -246,7 +246,7 @@ func (n *Node) holdingReply(src *ledger.Source, h *ledger.Holding, whole bool) *
 			place = directory.AnyPlace
 		}
 		if m, ok := n.directory.Member(v.Council); ok {
-			key, err := m.RecordKeyAt(h.Token.KeyID(), place)
+			key, err := m.RecordKeyAt(h.Token.Signer(), place)
 			switch {
 			case errors.Is(err, directory.ErrRevoked):
 				r.Proof = "revoked key"

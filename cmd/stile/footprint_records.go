@@ -309,7 +309,7 @@ func (a *app) footprintShowCommand() *cobra.Command {
 	}
 	ofFlags(c, &req)
 	fresh.flags(c)
-	c.Flags().BoolVar(&token, "token", false, "print the signed token (SD-JWT) instead, for other verifiers")
+	c.Flags().BoolVar(&token, "token", false, "print the token with the proof of who sealed it instead, to verify it elsewhere")
 	return c
 }
 

@@ -134,9 +134,12 @@ func (a *app) verifyInFootprint(named string, known map[name.Council]directory.M
 	if !ok {
 		return nil, failed("the record is %s's, whose member file is not among what you trust", v.Council)
 	}
-	key, err := m.RecordKeyAt(t.KeyID(), math.MaxInt64)
+	key, err := m.RecordKeyAt(t.Signer(), math.MaxInt64)
 	if err != nil || t.Verify(key) != nil {
 		return nil, failed("the record is not signed with a key of %s that you trust", v.Council)
+	}
+	if t.Page() == nil {
+		return nil, failed("the record does not come out of a footprint: it has no proof of a page")
 	}
 	// The checkpoint names the log, and so the footprint; which one is believed
 	// is for the files given with --trust to say.
@@ -154,6 +157,9 @@ func (a *app) verifyInFootprint(named string, known map[name.Council]directory.M
 				return nil, failed("%s keeps %s, and its member file is not among what you trust", member, c)
 			}
 			ws = append(ws, w)
+		}
+		if t.Page().Footprint != c {
+			return nil, failed("%s brought the record into %s, and not into %s", v.Council, t.Page().Footprint, c)
 		}
 		cp, by, err := tlog.VerifyMajority(p.Checkpoint, c.Origin(), ws...)
 		if err != nil {

@@ -154,27 +154,34 @@ func (v *verifier) tokenEvent(b []byte) (string, *record.Token, error) {
 }
 
 func (v *verifier) tokenSignature(check string, t *record.Token, place uint64) {
-	key, rule := v.ring.record(v.council, t.KeyID(), place)
+	if t.Page() != nil {
+		place = directory.AnyPlace // when it was sealed no log says
+	}
+	key, rule := v.ring.record(v.council, t.Signer(), place)
 	_, told := v.ring.trusted[holder{v.council, UseRecord}]
 	switch {
 	case rule == ruleNoKey:
 		// Not known, or known by its thumbprint alone.
 		v.on(check).skip(1)
-		v.say(check, "The token says it is signed with key %s of %s. That key is not here, so the signature was not checked.", t.KeyID(), v.council)
+		v.say(check, "The token says it is signed with key %s of %s. That key is not here, so the signature was not checked.", t.Signer(), v.council)
 	case rule == ruleRevoked:
 		v.on(check).fail("token", rule, "")
 		v.say(check, "The token is signed with key %s, which is revoked from entry %d of the log on; only a proof that it stands before that would bear it out.",
-			t.KeyID(), v.ring.revoked[Key{v.council, UseRecord, t.KeyID()}])
+			t.Signer(), v.ring.revoked[Key{v.council, UseRecord, t.Signer()}])
 	case rule != "" && told:
 		v.on(check).fail("token", rule, "")
-		v.say(check, "The token says it is signed with key %s.", t.KeyID())
+		v.say(check, "The token says it is signed with key %s.", t.Signer())
 	case t.Verify(key) != nil:
 		v.on(check).fail("token", ruleNoSuchSign, "")
 		v.say(check, "The signature is not by %s.", v.council)
 	default:
-		v.used[Key{v.council, UseRecord, t.KeyID()}] = true
+		v.used[Key{v.council, UseRecord, t.Signer()}] = true
 		v.on(check).pass(1)
-		v.say(check, "Signed by %s (ES256, key %s).", v.council, t.KeyID())
+		if p := t.Page(); p != nil {
+			v.say(check, "Signed by %s (ES256, key %s) as entry %d of a page of %d that it brought into %s.", v.council, t.Signer(), p.Index, p.Count, p.Footprint)
+			return
+		}
+		v.say(check, "Signed by %s (ES256, key %s).", v.council, t.Signer())
 	}
 }
 

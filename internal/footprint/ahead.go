@@ -7,41 +7,30 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Each member checks each entry once: the leader before it proposes it, the
+// Each member checks each page once: the leader before it proposes it, the
 // others as soon as it comes, while the commands before it are being written,
 // agreed to and applied. What was checked is remembered by the very bytes of the
 // command until it is applied; a command that is not remembered, after a restart
 // or when there is no room, is checked when it is applied.
 
-// A prepared command has been taken apart, and its entries have been checked or
+// A prepared command has been taken apart, and its groups have been checked or
 // will be before they are applied.
 type prepared struct {
-	data    []byte
-	c       command
-	entries [][]*checked // by group
+	data   []byte
+	c      command
+	groups []*checkedGroup
 }
 
-func prepare(data []byte, newest int) (*prepared, error) {
-	c, err := parseCommand(data, newest)
+func (m *fsm) prepare(data []byte) (*prepared, error) {
+	c, err := parseCommand(data, m.newest)
 	if err != nil {
 		return nil, err
 	}
-	p := &prepared{data: data, c: c, entries: make([][]*checked, len(c.groups))}
+	p := &prepared{data: data, c: c, groups: make([]*checkedGroup, len(c.groups))}
 	for i, g := range c.groups {
-		p.entries[i] = make([]*checked, len(g.entries))
-		for k, e := range g.entries {
-			p.entries[i][k] = &checked{offered: e}
-		}
+		p.groups[i] = newCheckedGroup(g, &m.seals)
 	}
 	return p, nil
-}
-
-// all returns the entries of a command.
-func (p *prepared) all() (out []*checked) {
-	for _, g := range p.entries {
-		out = append(out, g...)
-	}
-	return out
 }
 
 // maxAhead is how many commands are remembered, of each kind.
@@ -83,8 +72,8 @@ func (m *fsm) receive(logs []*raft.Log) {
 		if l.Type != raft.LogCommand || l.Index <= applied {
 			continue
 		}
-		p, err := prepare(l.Data, m.newest)
-		if err != nil || len(p.entries) == 0 {
+		p, err := m.prepare(l.Data)
+		if err != nil || len(p.groups) == 0 {
 			continue
 		}
 		if m.ahead.put(l.Index, applied, p) {
@@ -128,7 +117,7 @@ func (m *fsm) prepared(l *raft.Log) (*prepared, error) {
 	if p != nil && bytes.Equal(p.data, l.Data) {
 		return p, nil
 	}
-	return prepare(l.Data, m.newest)
+	return m.prepare(l.Data)
 }
 
 // checkAhead checks what comes, until the footprint closes.
@@ -138,7 +127,7 @@ func (f *Footprint) checkAhead() {
 		case <-f.ctx.Done():
 			return
 		case p := <-f.fsm.ahead.queue:
-			f.fsm.checkAll(p.all(), false)
+			f.fsm.checkAll(p.groups)
 		}
 	}
 }

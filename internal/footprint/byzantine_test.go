@@ -16,6 +16,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node/name"
@@ -40,9 +41,6 @@ func TestLeaderThatChecksNothing(t *testing.T) {
 		w.form(3)
 		a, b := places[0], places[1]
 		good := w.token(a, "good", 1, tlog.Hash{})
-		forged := bytes.Clone(good.Token)
-		sig := bytes.LastIndexByte(forged[:bytes.IndexByte(forged, '~')], '.') + 5
-		forged[sig] = map[bool]byte{true: 'A', false: 'B'}[forged[sig] != 'A']
 		stranger := places[5]
 		other := parish(t, "2.0.0")
 		for _, c := range []struct {
@@ -50,12 +48,11 @@ func TestLeaderThatChecksNothing(t *testing.T) {
 			g    group
 			rule string
 		}{
-			{"a forged signature", group{contributor: a, entries: []Entry{{Token: forged}}}, "signature"},
-			{"another's entry", group{contributor: b, entries: []Entry{good}}, RuleIssuer},
-			{"a council that is no member", group{contributor: stranger, entries: []Entry{w.token(stranger, "x", 1, tlog.Hash{})}}, RuleMember},
-			{"a standard not adopted", group{contributor: a, entries: []Entry{token(t, w.rings[a], other, a, "x", 1, tlog.Hash{})}}, RuleStandard},
+			{"another's entry", w.sealed(group{contributor: b, entries: []Entry{good}}), RuleIssuer},
+			{"a council that is no member", w.sealed(group{contributor: stranger, entries: []Entry{w.token(stranger, "x", 1, tlog.Hash{})}}), RuleMember},
+			{"a standard not adopted", w.sealed(group{contributor: a, entries: []Entry{token(t, w.rings[a], other, a, "x", 1, tlog.Hash{})}}), RuleStandard},
 			{"no token", group{contributor: a, entries: []Entry{{Token: []byte("nonsense")}}}, "form"},
-			{"a page out of order", group{contributor: a, agreement: "northmoor.gov.uk/items", since: 7, cursor: 9, entries: []Entry{good}}, RuleOrder},
+			{"a page out of order", w.sealed(group{contributor: a, agreement: "northmoor.gov.uk/items", since: 7, cursor: 9, entries: []Entry{good}}), RuleOrder},
 			{"an event of no kind", group{contributor: a, entries: []Entry{w.event(a, "gossip", map[string]any{"footprint": string(fensName)})}}, "kind of event"},
 			{"another footprint's event", group{contributor: a, entries: []Entry{w.event(a, event.KindFootprintChange, event.FootprintChange{Footprint: "wolds.example", Number: 1, Change: event.ChangeRemove, Council: b}.Body())}}, RuleOther},
 			{"an event with a member that nobody knows", group{contributor: a, entries: []Entry{w.event(a, event.KindFootprintAgreed, map[string]any{
@@ -68,12 +65,12 @@ func TestLeaderThatChecksNothing(t *testing.T) {
 			}
 		}
 		w.same()
-		if got := w.propose(group{contributor: a, entries: []Entry{good}}).outcomes[0][0]; got.Code != Accepted {
+		if got := w.propose(w.sealed(group{contributor: a, entries: []Entry{good}})).outcomes[0][0]; got.Code != Accepted {
 			t.Errorf("an honest entry: %+v", got)
 		}
 		// What the contributor itself signs twice is evidence against it.
 		twin := w.token(a, "good", 1, tlog.Hash{}, "ward", "Y")
-		if got := w.propose(group{contributor: a, entries: []Entry{twin}}).outcomes[0][0]; got.Rule != RuleTwice {
+		if got := w.propose(w.sealed(group{contributor: a, entries: []Entry{twin}})).outcomes[0][0]; got.Rule != RuleTwice {
 			t.Errorf("a second version 1: %+v", got)
 		}
 		w.same()
@@ -81,9 +78,29 @@ func TestLeaderThatChecksNothing(t *testing.T) {
 			ev, err := w.at(c).Evidence()
 			if err != nil || len(ev) != 1 || ev[0].Council != a || len(ev[0].Signed) != 2 || strings.Contains(strings.Join(ev[0].Signed, ""), "~") {
 				t.Errorf("%s holds the evidence %+v, %v", c, ev, err)
+				continue
 			}
+			w.signed(ev[0])
 		}
 	})
+}
+
+// signed checks evidence as somebody does who knows the council's key and nothing else:
+// it said each of these, and no two of them are the same.
+func (w *fens) signed(e Evidence) {
+	w.t.Helper()
+	seen := map[tlog.Hash]bool{}
+	for _, s := range e.Signed {
+		tok, err := record.Parse([]byte(s + "~"))
+		if err != nil || tok.Verify(w.rings[e.Council].Record.Public()) != nil || seen[tok.Entry()] {
+			w.t.Errorf("not shown to be signed by %s: %.60s…, %v", e.Council, s, err)
+			continue
+		}
+		if v, err := tok.View(); err != nil || v.Council != e.Council || tok.Page() == nil || tok.Page().Footprint != fensName {
+			w.t.Errorf("is of another council or footprint: %+v, %v", v, err)
+		}
+		seen[tok.Entry()] = true
+	}
 }
 
 // TestBrokenStandard: a record that breaks its standard, let in by a leader that
@@ -97,7 +114,7 @@ func TestBrokenStandard(t *testing.T) {
 		if err != nil || !strings.HasPrefix(r.Outcomes[0].Rule, "standard: maxLength at /ward") {
 			t.Errorf("an honest leader: %+v, %v", r, err)
 		}
-		if got := w.propose(group{contributor: a, entries: []Entry{bad}}).outcomes[0][0]; got.Code != Accepted {
+		if got := w.propose(w.sealed(group{contributor: a, entries: []Entry{bad}})).outcomes[0][0]; got.Code != Accepted {
 			t.Errorf("%+v", got)
 		}
 		w.same()
@@ -106,6 +123,11 @@ func TestBrokenStandard(t *testing.T) {
 				ev, err := w.at(c).Evidence()
 				return err == nil && len(ev) == 1 && ev[0].Council == a && strings.Contains(ev[0].What, "maxLength")
 			})
+			if ev, err := w.at(c).Evidence(); err != nil || len(ev[0].Signed) != 1 {
+				t.Errorf("evidence %+v, %v", ev, err)
+			} else {
+				w.signed(ev[0])
+			}
 		}
 	})
 }
@@ -233,7 +255,7 @@ func TestForgedSnapshot(t *testing.T) {
 		defer forged.Close()
 		err = forged.Apply(1_000_000, func(tx *ledger.ReplicaTx) error {
 			for range 50 {
-				tx.Append(tlog.Hash{1}, encodeStored(storedEvent, 0, []byte("x")))
+				tx.Append(tlog.Hash{1}, encodeStored(storedEvent, 0, 0, []byte("x")))
 			}
 			return nil
 		})

@@ -405,7 +405,13 @@ func TestNewKey(t *testing.T) {
 	inFens(t, func(t *testing.T, w *fens) {
 		var book atomic.Pointer[members]
 		book.Store(&w.book)
-		w.tune = func(o *Options) { o.Directory = current{&book} }
+		ring := map[name.Council]*keys.Ring{}
+		w.tune = func(o *Options) {
+			o.Directory = current{&book}
+			if r := ring[o.Self]; r != nil {
+				o.Keys = r
+			}
+		}
 		w.form(3)
 		c := places[1]
 		w.put(c, w.token(c, "old key", 1, tlog.Hash{}))
@@ -415,8 +421,11 @@ func TestNewKey(t *testing.T) {
 		}
 		rotated := *w.rings[c]
 		rotated.Record = next.Record
+		ring[c] = &rotated
+		w.stop(c)
+		w.start(c)
 		with := func(r *keys.Ring) Entry { return token(t, r, w.std, c, "new key", 1, tlog.Hash{}) }
-		if r, err := w.at(c).Put(t.Context(), with(&rotated)); err != nil || r.Outcomes[0].Code != Refused {
+		if r, err := w.at(c).Put(t.Context(), with(&rotated)); err != nil || r.Outcomes[0].Code != Refused || !ForNow(r.Outcomes[0].Rule) {
 			t.Errorf("a key that nobody knows: %+v, %v", r, err)
 		}
 		m := w.book[c]

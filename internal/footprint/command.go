@@ -1,12 +1,15 @@
 package footprint
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -20,8 +23,9 @@ import (
 // many bytes. By kind, rest is:
 //
 //	1 batch: number of groups, unsigned varint, at least 1; each group:
-//	         contributor, agreement (both texts), since8, cursor8, number of
-//	         entries, unsigned varint; each entry: token, attachment (bytes)
+//	         contributor, agreement (both texts), since8, cursor8, seal (bytes:
+//	         none, or key32 signature64), number of entries, unsigned varint; each
+//	         entry: token, attachment (bytes)
 //	2 mark:  nothing. Every member cosigns the tree as it stands here.
 //	3 format (from version 2): number of servers, unsigned varint, at least 1;
 //	         each server (text), sorted. The format is version from here on, if
@@ -74,12 +78,15 @@ type group struct {
 	// it is sent.
 	agreement     name.Agreement
 	since, cursor uint64
+	seal          record.PageSeal // the contributor's signature of all of it; see page.go
 	entries       []Entry
 }
 
 // An Entry is offered to a footprint's ledger.
 type Entry struct {
-	Token []byte // a record token with the disclosures to be shared, or an event
+	// Token is a record token with the disclosures to be shared, without a signature,
+	// or an event.
+	Token []byte
 	// Attachment is what the event speaks of and carries a digest of: the archive
 	// of an adopted standard. Nil otherwise.
 	Attachment []byte
@@ -90,10 +97,10 @@ func (e Entry) size() int { return len(e.Token) + len(e.Attachment) + 20 }
 // Bounds of a command: that many bytes and entries, with their indexes, fit one
 // transaction of a replica.
 const (
-	MaxEntry       = 3 << 20 // bytes of one entry, attachment included
-	maxBatchBytes  = 1 << 20 // of a batch, unless one entry alone has more
-	maxBatchGroup  = 1000    // entries of a group
-	maxBatchCount  = 2000    // entries of a batch
+	MaxEntry       = 3 << 20        // bytes of one entry, attachment included
+	maxBatchBytes  = 1 << 20        // of a batch, unless one entry alone has more
+	maxBatchGroup  = record.MaxPage // entries of a group
+	maxBatchCount  = 2000           // entries of a batch
 	maxGroupsBatch = 1000
 )
 
@@ -102,7 +109,7 @@ var errCommand = errors.New("not a command")
 func (c command) encode() []byte {
 	n := 16
 	for _, g := range c.groups {
-		n += len(g.contributor) + len(g.agreement) + 32
+		n += len(g.contributor) + len(g.agreement) + sealSize + 32
 		for _, e := range g.entries {
 			n += e.size()
 		}
@@ -131,6 +138,7 @@ func (g group) append(b []byte) []byte {
 	b = appendBytes(b, []byte(g.agreement))
 	b = binary.BigEndian.AppendUint64(b, g.since)
 	b = binary.BigEndian.AppendUint64(b, g.cursor)
+	b = appendBytes(b, sealBytes(g.seal))
 	b = binary.AppendUvarint(b, uint64(len(g.entries)))
 	for _, e := range g.entries {
 		b = appendBytes(appendBytes(b, e.Token), e.Attachment)
@@ -138,8 +146,22 @@ func (g group) append(b []byte) []byte {
 	return b
 }
 
+// sealSize is that of a seal: the key's thumbprint and the signature.
+const sealSize = 32 + keys.SignatureSize
+
+func sealBytes(s record.PageSeal) []byte {
+	if s.Key == "" {
+		return nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s.Key)
+	if err != nil || len(b) != 32 || len(s.Signature) != keys.SignatureSize {
+		panic("internal error: a seal without its key or signature")
+	}
+	return append(b, s.Signature...)
+}
+
 func (g group) size() int {
-	n := len(g.contributor) + len(g.agreement) + 32
+	n := len(g.contributor) + len(g.agreement) + sealSize + 32
 	for _, e := range g.entries {
 		n += e.size()
 	}
@@ -255,9 +277,23 @@ func (r *reader) upTo(limit uint64) []byte {
 	return r.next(n)
 }
 
+// seal reads a seal, of which there are so many bytes; none is none.
+func (r *reader) seal(n int) (s record.PageSeal) {
+	if n == 0 || r.bad {
+		return s
+	}
+	b := r.next(n)
+	if n != sealSize || b == nil {
+		r.bad = true
+		return s
+	}
+	return record.PageSeal{Key: base64.RawURLEncoding.EncodeToString(b[:32]), Signature: b[32:]}
+}
+
 func (r *reader) group() (g group) {
 	contributor, agreement := r.bytes(), r.bytes()
 	g.since, g.cursor = r.uint64(), r.uint64()
+	g.seal = r.seal(r.count(sealSize))
 	n := r.count(maxBatchGroup)
 	if r.bad {
 		return g

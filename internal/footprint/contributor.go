@@ -9,6 +9,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -105,10 +106,10 @@ func (f *Footprint) Proposed() name.Council {
 }
 
 // ContributeFor passes on a page of an agreement's feed that a contributor has
-// signed; see Contribute. Whether the agreement is in force is for the caller to
-// ask.
-func (f *Footprint) ContributeFor(ctx context.Context, c name.Council, a name.Agreement, since, cursor uint64, entries ...Entry) (Receipt, error) {
-	g := group{contributor: c, agreement: a, since: since, cursor: cursor, entries: entries}
+// sealed; see [SealPage] and Contribute. What is to be sent again the contributor seals
+// again; see [Offer]. Whether the agreement is in force is for the caller to ask.
+func (f *Footprint) ContributeFor(ctx context.Context, c name.Council, a name.Agreement, since, cursor uint64, seal record.PageSeal, entries ...Entry) (Receipt, error) {
+	g := group{contributor: c, agreement: a, since: since, cursor: cursor, seal: seal, entries: entries}
 	if !g.ofItsOwn() || f.fsm.state.Load().outside[c] == nil {
 		return Receipt{}, &Refusal{RuleMember}
 	}

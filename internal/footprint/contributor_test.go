@@ -1,7 +1,6 @@
 package footprint
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,7 +39,7 @@ func TestContributor(t *testing.T) {
 		a, b, out := places[0], places[1], places[4]
 		const agreed = "wickham.gov.uk/items"
 		item := w.token(out, "item", 1, tlog.Hash{})
-		if _, err := w.at(a).ContributeFor(t.Context(), out, agreed, 0, 5, item); !isRefusal(err, RuleMember) {
+		if _, err := w.passOn(a, out, agreed, 0, 5, item); !isRefusal(err, RuleMember) {
 			t.Errorf("before anybody agreed: %v", err)
 		}
 		w.await("the format is 2", func() bool { return w.leader().speaks() >= 2 })
@@ -48,7 +47,7 @@ func TestContributor(t *testing.T) {
 		// Sent five times through different members, it is in once.
 		var first uint64
 		for i := range 5 {
-			r, err := w.at(places[i%3]).ContributeFor(t.Context(), out, agreed, 0, 5, item)
+			r, err := w.passOn(places[i%3], out, agreed, 0, 5, item)
 			if err != nil || i > 0 && r.Outcomes[0].Code == Accepted {
 				t.Fatalf("page, time %d: %+v, %v", i, r, err)
 			}
@@ -73,16 +72,14 @@ func TestContributor(t *testing.T) {
 		// A leader that checks nothing has it say what it may not.
 		event := func(kind string, body map[string]any) Entry { return w.event(out, kind, body) }
 		doc := map[string]any{"agreement": agreed, "version": json.Number("1"), "digest": strings.Repeat("a", 64)}
-		forged := bytes.Clone(w.token(out, "forged", 1, tlog.Hash{}).Token)
-		sig := bytes.LastIndexByte(forged[:bytes.IndexByte(forged, '~')], '.') + 5
-		forged[sig] = map[bool]byte{true: 'A', false: 'B'}[forged[sig] != 'A']
 		page := func(e Entry) group {
-			return group{contributor: out, agreement: agreed, since: 5, cursor: 5, entries: []Entry{e}}
+			return w.sealed(group{contributor: out, agreement: agreed, since: 5, cursor: 5, entries: []Entry{e}})
 		}
-		alone := page(item)
-		alone.agreement, alone.since, alone.cursor = "", 0, 0
-		others := page(item)
-		others.agreement = "saltby.gov.uk/items"
+		forged := w.token(out, "forged", 1, tlog.Hash{})
+		forger := w.sealedBy(a, group{contributor: out, agreement: agreed, since: 5, cursor: 5, entries: []Entry{forged}})
+		forger.seal.Key = w.rings[out].Record.ID()
+		alone := w.sealed(group{contributor: out, entries: []Entry{item}})
+		others := w.sealed(group{contributor: out, agreement: "saltby.gov.uk/items", since: 5, cursor: 5, entries: []Entry{item}})
 		for _, c := range []struct {
 			what string
 			g    group
@@ -91,7 +88,7 @@ func TestContributor(t *testing.T) {
 			{"a record under no agreement", alone, RuleMember},
 			{"a page of another's agreement", others, RuleMember},
 			{"another's record", page(w.token(a, "item", 1, tlog.Hash{})), RuleIssuer},
-			{"a forged record", page(Entry{Token: forged}), "signature"},
+			{"a page that somebody else sealed", forger, RuleSeal},
 			{"a standard", page(event(events.KindStandardAdopted, map[string]any{"standard": "standards.example/other@1.0.0"})), RuleOutside},
 			{"a signature", page(event(events.KindAgreementSignature, doc)), RuleOutside},
 			{"an end", page(event(events.KindAgreementEnd, doc)), RuleOutside},
@@ -106,8 +103,11 @@ func TestContributor(t *testing.T) {
 		}
 		// Nor is a member believed that brings what the contributor did not sign;
 		// one that brings it honestly and too late is not blamed.
-		if r, err := w.at(other(w.leader().o.Self)).ContributeFor(t.Context(), out, agreed, 5, 6, Entry{Token: forged}); err != nil || r.Outcomes[0].Rule != "signature" {
+		if r, err := w.at(other(w.leader().o.Self)).ContributeFor(t.Context(), out, agreed, 5, 6, forger.seal, forged); err != nil || r.Outcomes[0].Rule != RuleSeal {
 			t.Errorf("a forged page: %+v, %v", r, err)
+		}
+		if r, err := w.passOn(other(w.leader().o.Self), out, agreed, 5, 6, forged); err != nil || r.Outcomes[0].Code != Accepted {
+			t.Errorf("the same, sealed: %+v, %v", r, err)
 		}
 		late := group{contributor: places[5], agreement: "dunholt.gov.uk/items", cursor: 1}
 		if _, err := w.at(other(w.leader().o.Self)).forward(t.Context(), w.leader().o.Self, late); !isRefusal(err, RuleMember) {
@@ -138,7 +138,7 @@ func TestContributor(t *testing.T) {
 		if err != nil || from != 6 {
 			t.Fatalf("the cursor after a snapshot is %d, %v", from, err)
 		}
-		if r, err := w.at(away).ContributeFor(t.Context(), out, agreed, 6, 7, wd); err != nil || r.Outcomes[0].Code != Accepted {
+		if r, err := w.passOn(away, out, agreed, 6, 7, wd); err != nil || r.Outcomes[0].Code != Accepted {
 			t.Errorf("the withdrawal: %+v, %v", r, err)
 		}
 		w.same()
@@ -156,10 +156,10 @@ func TestContributor(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.same()
-		if _, err := w.at(b).ContributeFor(t.Context(), out, agreed, 7, 8, item); !isRefusal(err, RuleMember) {
+		if _, err := w.passOn(b, out, agreed, 7, 8, item); !isRefusal(err, RuleMember) {
 			t.Errorf("after it was removed: %v", err)
 		}
-		if got := w.propose(group{contributor: out, agreement: agreed, since: 7, cursor: 8, entries: []Entry{item}}).outcomes[0][0]; got.Rule != RuleMember {
+		if got := w.propose(w.sealed(group{contributor: out, agreement: agreed, since: 7, cursor: 8, entries: []Entry{item}})).outcomes[0][0]; got.Rule != RuleMember {
 			t.Errorf("after it was removed: %+v", got)
 		}
 		time.Sleep(time.Second)
@@ -188,7 +188,7 @@ func TestContributorJoins(t *testing.T) {
 		}
 		w.letIn(out)
 		const agreed = "eastmere.gov.uk/items"
-		if _, err := w.at(places[1]).ContributeFor(t.Context(), out, agreed, 0, 5, w.token(out, "one", 1, tlog.Hash{})); err != nil {
+		if _, err := w.passOn(places[1], out, agreed, 0, 5, w.token(out, "one", 1, tlog.Hash{})); err != nil {
 			t.Fatal(err)
 		}
 		w.admit(out)

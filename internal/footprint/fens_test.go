@@ -363,11 +363,33 @@ func newToken(ring *keys.Ring, std *standard.Standard, c name.Council, ref strin
 	if err != nil {
 		return Entry{}, err
 	}
-	sig, err := ring.Record.Sign(d.SigningInput())
-	if err != nil {
-		return Entry{}, err
+	return Entry{Token: d.Bytes()}, nil
+}
+
+// check takes an entry apart.
+func check(e Entry) *checked {
+	c := &checked{offered: e}
+	c.parse()
+	return c
+}
+
+// sealed returns a group as its contributor seals it.
+func (w *fens) sealed(g group) group { return w.sealedBy(g.contributor, g) }
+
+// sealedBy returns a group with a seal that another makes in the contributor's name.
+func (w *fens) sealedBy(by name.Council, g group) group {
+	w.t.Helper()
+	var err error
+	if g.seal, err = SealPage(w.rings[by].Record, fensName, g.contributor, g.agreement, g.since, g.cursor, g.entries); err != nil {
+		w.t.Fatal(err)
 	}
-	return Entry{Token: d.Seal(sig).Bytes()}, nil
+	return g
+}
+
+// passOn has a member pass on a page that a council outside has sealed.
+func (w *fens) passOn(by, c name.Council, a name.Agreement, since, next uint64, entries ...Entry) (Receipt, error) {
+	g := w.sealed(group{contributor: c, agreement: a, since: since, cursor: next, entries: entries})
+	return w.at(by).ContributeFor(w.t.Context(), c, a, since, next, g.seal, entries...)
 }
 
 func (w *fens) event(c name.Council, kind string, body map[string]any) Entry {

@@ -46,7 +46,7 @@ type folder struct {
 }
 
 type identity struct {
-	Version     int            `json:"version"` // 1; of machines 2
+	Version     int            `json:"version"` // 3; of machines 2. 1 had no sealed pages
 	Footprint   name.Council   `json:"footprint"`
 	Council     name.Council   `json:"council"`
 	Incarnation string         `json:"incarnation"`
@@ -85,7 +85,7 @@ func remakeFolder(dir string, id identity, random io.Reader) error {
 	if id.Incarnation, err = newIncarnation(random); err != nil {
 		return err
 	}
-	id.Version = 1
+	id.Version = 3
 	if id.Machines {
 		id.Version = 2 // who knows of none must not open it
 	}
@@ -99,6 +99,9 @@ func remakeFolder(dir string, id identity, random io.Reader) error {
 	return writeFile(filepath.Join(dir, "identity.json"), b)
 }
 
+var errUnsealed = errors.New("identity.json: the replica is of a version of Stile in which each record was signed by itself: move the folder away, " +
+	"and found the footprint anew or join it again")
+
 // openFolder reads the folder of a footprint.
 func openFolder(dir string, o ledger.ReplicaOptions, self name.Council) (*folder, error) {
 	b, err := os.ReadFile(filepath.Join(dir, "identity.json"))
@@ -111,7 +114,9 @@ func openFolder(dir string, o ledger.ReplicaOptions, self name.Council) (*folder
 	}
 	_, _, ok := parseServer(serverID(f.id.Council, f.id.Incarnation))
 	switch {
-	case f.id.Version != 1 && f.id.Version != 2:
+	case f.id.Version == 1:
+		return nil, errUnsealed
+	case f.id.Version != 2 && f.id.Version != 3:
 		return nil, fmt.Errorf("identity.json: %w", ledger.ErrNewer)
 	case !ok || f.id.Council != self || f.id.Footprint != o.Name || f.id.Machines != (f.id.Version == 2):
 		return nil, fmt.Errorf("identity.json is not that of %s in %s", self, o.Name)

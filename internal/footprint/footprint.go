@@ -132,6 +132,7 @@ type Footprint struct {
 	leaving     map[raft.ServerID]time.Time // since when a server waits to be removed; used by lead alone
 
 	standards sync.Map // name.Standard to *standard.Standard
+	lastPage  atomic.Pointer[openPage]
 
 	cosigned cosigned
 	tally    tally

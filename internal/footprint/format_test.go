@@ -89,7 +89,7 @@ func TestUpgradeOneByOne(t *testing.T) {
 		}
 		stays(1)
 		// What a leader proposes of a newer format all the same changes nothing.
-		c := command{version: 2, kind: commandBatch, groups: []group{{contributor: rest[0], entries: []Entry{w.token(rest[0], "early", 1, tlog.Hash{})}}}}
+		c := command{version: 2, kind: commandBatch, groups: []group{w.sealed(group{contributor: rest[0], entries: []Entry{w.token(rest[0], "early", 1, tlog.Hash{})}})}}
 		future := w.leader().raft.Apply(c.encode(), time.Second)
 		if err := future.Error(); err != nil || future.Response().(reply).outcomes[0][0].Rule != RuleWaits {
 			t.Errorf("a command of a format not in use: %v, %+v", err, future.Response())

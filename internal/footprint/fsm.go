@@ -33,6 +33,7 @@ type fsm struct {
 	state   atomic.Pointer[state]
 
 	ahead *ahead
+	seals seals // those of this member
 	// rechecked counts the entries that were checked for being applied, and not
 	// before they were proposed.
 	rechecked atomic.Uint64
@@ -130,8 +131,8 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 	commands := make([]command, len(logs))
 	replica := m.current()
 	done := replica.Applied()
-	var work []*checked
-	entries := make([][][]*checked, len(logs))
+	var work []*checkedGroup
+	groups := make([][]*checkedGroup, len(logs))
 	for i, l := range logs {
 		if l.Type != raft.LogCommand || l.Index <= done {
 			continue
@@ -146,12 +147,12 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 			m.fail(fmt.Errorf("position %d: %w", l.Index, err))
 			break
 		}
-		commands[i], entries[i] = p.c, p.entries
+		commands[i], groups[i] = p.c, p.groups
 		m.commands.Add(1)
 		m.bytes.Add(uint64(len(l.Data)))
-		work = append(work, p.all()...)
+		work = append(work, p.groups...)
 	}
-	m.checkAll(work, true)
+	m.checkAll(work)
 	var all effects
 	for i, end := 0, 0; i < len(logs); i = end {
 		if err := m.failure(); err != nil {
@@ -161,7 +162,7 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 			break
 		}
 		for size := 0; end < len(logs); end++ {
-			size += applyCost(logs[end], commands[end], entries[end])
+			size += applyCost(logs[end], commands[end])
 			if end > i && size > ledger.MaxReplicaWrite*3/4 {
 				break
 			}
@@ -185,7 +186,7 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 					}
 					continue
 				}
-				r, err := a.command(commands[n], entries[n])
+				r, err := a.command(commands[n], groups[n])
 				if err != nil {
 					return err
 				}
@@ -197,8 +198,8 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 				eff.batches = true
 				for g, out := range r.outcomes {
 					for i, o := range out {
-						if c := entries[n][g][i]; o.Code == Accepted && c.view != nil && !c.asked {
-							eff.records = append(eff.records, inspection{o.Entry, c.view, c.token.Bytes()})
+						if c := groups[n][g].entries[i]; o.Code == Accepted && c.view != nil && !c.asked {
+							eff.records = append(eff.records, inspection{o.Entry, c.view})
 						}
 					}
 				}
@@ -234,13 +235,13 @@ func (m *fsm) ApplyBatch(logs []*raft.Log) []any {
 }
 
 // applyCost is about what a command writes to the replica.
-func applyCost(l *raft.Log, c command, groups [][]*checked) int {
+func applyCost(l *raft.Log, c command) int {
 	if c.kind == commandWrites {
 		return ledger.MaxReplicaWrite // by itself: many small keys fill a transaction too
 	}
 	n := len(l.Data)
-	for _, g := range groups {
-		n += 400 * len(g)
+	for _, g := range c.groups {
+		n += 400 * len(g.entries)
 	}
 	return n
 }
@@ -256,7 +257,7 @@ func lastPosition(logs []*raft.Log, done uint64) uint64 {
 	return 0
 }
 
-func (a *applier) command(c command, entries [][]*checked) (reply, error) {
+func (a *applier) command(c command, groups []*checkedGroup) (reply, error) {
 	var r reply
 	switch {
 	case c.kind == commandFormat:
@@ -276,8 +277,8 @@ func (a *applier) command(c command, entries [][]*checked) (reply, error) {
 		a.s.Marked = a.t.Next()
 		a.marked = true
 	}
-	for i, g := range c.groups {
-		out, err := a.group(g, entries[i])
+	for _, k := range groups {
+		out, err := a.group(k)
 		if err != nil {
 			return r, err
 		}
@@ -286,28 +287,29 @@ func (a *applier) command(c command, entries [][]*checked) (reply, error) {
 	return r, a.finish()
 }
 
-// checkAll takes entries apart and verifies their signatures on all cores, unless
-// that was done or is being done, by the keys of the members there are; one whose
-// member changes meanwhile is verified again when its turn comes.
-func (m *fsm) checkAll(cs []*checked, applying bool) {
+// checkAll takes groups apart and verifies what signatures they have on all cores,
+// unless that was done or is being done, by the keys of the members there are; one
+// whose member changes meanwhile is verified again when its turn comes.
+func (m *fsm) checkAll(groups []*checkedGroup) {
 	s := m.state.Load()
-	each(len(cs), func(i int) {
-		c := cs[i]
-		c.parsed.Do(func() {
-			m.rechecked.Add(1)
-			if c.parse(); c.rule == "" {
-				if mem := cmp.Or(s.members[c.signer()], s.outside[c.signer()]); mem != nil {
-					c.verify(mem)
+	for _, k := range groups {
+		k.once.Do(func() {
+			m.rechecked.Add(uint64(len(k.entries)))
+			each(len(k.entries), func(i int) {
+				c := k.entries[i]
+				if c.parse(); c.rule == "" && c.event != nil {
+					if mem := cmp.Or(s.members[c.signer()], s.outside[c.signer()]); mem != nil {
+						c.verify(mem)
+					}
+				}
+			})
+			if k.finish(); k.leaves != nil {
+				if mem := s.signer(k.g); mem != nil {
+					k.verify(m.name, mem)
 				}
 			}
 		})
-		if applying && c.rule == "" && c.verified == "" {
-			// When it came its signer was no member yet, as on a new replica.
-			if mem := s.members[c.signer()]; mem != nil {
-				c.verify(mem)
-			}
-		}
-	})
+	}
 }
 
 // each calls f with every number below n, on all cores.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
@@ -21,7 +22,8 @@ func FuzzCommand(f *testing.F) {
 	f.Add(command{version: 1, kind: commandMark, at: 5}.encode())
 	f.Add(command{version: 1, kind: commandBatch, at: -1, groups: []group{
 		{contributor: "northmoor.gov.uk", entries: []Entry{{Token: []byte("a.b.c~")}, {Token: []byte("d"), Attachment: []byte("zip")}}},
-		{contributor: "saltby.gov.uk", agreement: "saltby.gov.uk/items", since: 3, cursor: 9},
+		{contributor: "saltby.gov.uk", agreement: "saltby.gov.uk/items", since: 3, cursor: 9,
+			seal: record.PageSeal{Key: strings.Repeat("A", 43), Signature: make([]byte, 64)}},
 	}}.encode())
 	f.Add(command{version: 2, kind: commandFormat, at: 5, servers: []string{"a.example/" + strings.Repeat("a", 26)}}.encode())
 	f.Add(command{version: 1, kind: commandWrites, term: 3, writes: ledger.Writes{Set: map[string][]byte{"c": []byte("head"), "e1": {}, "x": nil}}}.encode())
@@ -35,9 +37,11 @@ func FuzzCommand(f *testing.F) {
 			t.Errorf("%x was read and printed as %x", b, got)
 		}
 		for _, g := range c.groups {
-			for _, e := range g.entries {
-				check(e)
+			k := newCheckedGroup(g, new(seals))
+			for _, e := range k.entries {
+				e.parse()
 			}
+			k.finish()
 		}
 	})
 }

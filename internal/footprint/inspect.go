@@ -13,7 +13,6 @@ import (
 type inspection struct {
 	index uint64
 	view  *record.View
-	token []byte
 }
 
 // inspectPage is how many entries are read from the replica at one time.
@@ -73,10 +72,31 @@ func (f *Footprint) inspectRecord(i inspection) {
 	}
 	if bad := std.ValidateVisible(i.view.Body); len(bad) > 0 {
 		f.keepEvidence(Evidence{
-			Council: i.view.Council, At: f.o.Now().Unix(), Signed: []string{signedPart(i.token)},
+			Council: i.view.Council, At: f.o.Now().Unix(), Signed: f.signedAt(i.index),
 			What: fmt.Sprintf("signed entry %d, which breaks its standard: %s at %q", i.index, bad[0].Rule, bad[0].Pointer),
 		})
 	}
+}
+
+// signedAt returns what a council signed that stands at an index, none when it was
+// withdrawn since.
+func (f *Footprint) signedAt(index uint64) (out []string) {
+	err := f.Entries(index, func(h *Held) bool {
+		if h.Erased {
+			return false
+		}
+		t, err := f.Sealed(h, h.Token)
+		if err != nil {
+			f.o.Log.Error("proving who signed an entry", "footprint", f.o.Name, "entry", index, "error", err.Error())
+			return false
+		}
+		out = []string{signedPart(t.Bytes())}
+		return false
+	})
+	if err != nil {
+		f.o.Log.Error("reading what was let in", "footprint", f.o.Name, "entry", index, "error", err.Error())
+	}
+	return out
 }
 
 func (f *Footprint) inspectFrom(at, to uint64) (next uint64, err error) {
@@ -88,7 +108,7 @@ func (f *Footprint) inspectFrom(at, to uint64) (next uint64, err error) {
 		}
 		next = e.Index + 1
 		if e.View != nil {
-			page = append(page, inspection{e.Index, e.View, e.Token.Bytes()})
+			page = append(page, inspection{e.Index, e.View})
 		}
 		return next < at+inspectPage
 	})

@@ -14,10 +14,13 @@ import (
 type Held struct {
 	Index    uint64 // in the footprint's log
 	Position uint64 // of the replica it was read from: its mark
-	Token    *record.Token
-	View     *record.View  // of a record
-	Event    *record.Event // or an event
-	Erased   bool          // withdrawn: only its place in the log is left
+	// Token is without a signature of a record: see [Footprint.Sealed].
+	Token  *record.Token
+	View   *record.View  // of a record
+	Event  *record.Event // or an event
+	Erased bool          // withdrawn: only its place in the log is left
+
+	page uint64 // log index of the first entry of its page: see Sealed
 }
 
 // Record returns the newest version of a council's record that the footprint
@@ -70,16 +73,17 @@ func entryAt(v *ledger.ReplicaView, index uint64) (*Held, error) {
 		e.Erased = true
 		return e, nil
 	}
-	kind, _, token, err := decodeStored(raw)
+	kept, err := decodeStored(raw)
 	if err != nil {
 		return nil, err
 	}
-	if kind == storedRecord {
-		if e.Token, err = record.Parse(token); err == nil {
+	e.page = index - kept.ordinal
+	if kept.kind == storedRecord {
+		if e.Token, err = record.Parse(kept.token); err == nil {
 			e.View, err = e.Token.View()
 		}
 	} else {
-		e.Token, e.Event, err = record.ParseEvent(token)
+		e.Token, e.Event, err = record.ParseEvent(kept.token)
 	}
 	if err != nil || tlog.Leaf(e.Token.Entry()) != leaf {
 		return nil, fmt.Errorf("entry %d: %w: does not hash to its leaf in the log", index, ledger.ErrDamaged)

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
-	"sync"
 
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -33,6 +33,9 @@ const (
 	Accepted  Code = 1 // it stands in the log
 	Duplicate Code = 2 // it stood there before
 	Refused   Code = 3
+	// Again: others of its page were refused, so that nothing of the page was taken. It
+	// is to be offered in a page without them; see [Offer].
+	Again Code = 4
 )
 
 // An Outcome says what became of one entry offered to the footprint.
@@ -52,24 +55,17 @@ type Evidence struct {
 	Signed  []string     `json:"signed,omitempty"` // what contradicts: tokens without disclosures, or checkpoint notes
 }
 
-// A checked entry has been taken apart; its signature is checked against what
-// the footprint knows of its signer, once, by verify.
+// A checked entry has been taken apart. The signature of an event is checked
+// against what the footprint knows of its signer, once, by verify; a record stands
+// under the seal of its page.
 type checked struct {
 	offered  Entry
 	token    *record.Token
 	view     *record.View  // of a record
 	event    *record.Event // or an event
 	rule     string        // why it is not an entry at all
-	verified string        // id of the key its signature was verified with
+	verified string        // id of the key an event's signature was verified with
 	asked    bool          // its standard's schema takes it
-	parsed   sync.Once     // done once it is taken apart and verified
-}
-
-// check takes an entry apart.
-func check(e Entry) *checked {
-	c := &checked{offered: e}
-	c.parsed.Do(c.parse)
-	return c
 }
 
 func (c *checked) parse() {
@@ -78,12 +74,14 @@ func (c *checked) parse() {
 	switch {
 	case len(e.Token)+len(e.Attachment) > MaxEntry:
 		c.rule = "size"
-	case bytes.IndexByte(e.Token, '~') >= 0:
+	case isRecord(e.Token):
 		if c.token, err = record.Parse(e.Token); err == nil {
 			c.view, err = c.token.View()
 		}
 		if len(e.Attachment) > 0 {
 			c.rule = "attachment"
+		} else if err == nil && c.token.Signed() {
+			c.rule = RuleSigned // one form
 		}
 	default:
 		c.token, c.event, err = record.ParseEvent(e.Token)
@@ -103,7 +101,7 @@ func (c *checked) signer() name.Council {
 	return c.event.Council
 }
 
-// verify checks that the entry is signed with one of m's keys. It returns the
+// verify checks that an event is signed with one of m's keys. It returns the
 // rule that is broken, or "".
 func (c *checked) verify(m *member) string {
 	if c.verified != "" && c.verified == c.token.KeyID() {
@@ -137,6 +135,12 @@ type applier struct {
 	// counts of live records moved by this command
 	counts map[string]int64
 
+	// page is the page at hand, first where the first entry of it that is taken
+	// stands, and twins what it is evidence of.
+	page  *checkedGroup
+	first uint64
+	twins []twin
+
 	marked  bool
 	erased  bool
 	members bool // something about membership changed
@@ -145,8 +149,9 @@ type applier struct {
 func refused(rule string) Outcome { return Outcome{Code: Refused, Rule: rule} }
 
 // group applies what one council contributes. The error is of the store.
-func (a *applier) group(g group, cs []*checked) ([]Outcome, error) {
-	out := make([]Outcome, len(cs))
+func (a *applier) group(k *checkedGroup) ([]Outcome, error) {
+	g := k.g
+	out := make([]Outcome, len(k.entries))
 	all := func(rule string) []Outcome {
 		for i := range out {
 			out[i] = refused(rule)
@@ -154,10 +159,18 @@ func (a *applier) group(g group, cs []*checked) ([]Outcome, error) {
 		return out
 	}
 	flow := "f" + string(g.contributor) + "\x00" + string(g.agreement)
-	if g.agreement != "" {
-		if a.s.signer(g) == nil {
+	if g.needsSeal() {
+		m := a.s.signer(g)
+		if m == nil {
 			return all(RuleMember), nil
 		}
+		if rule := k.verify(a.name, m); rule != "" {
+			return all(rule), nil
+		}
+	} else if g.seal.Key != "" {
+		return all(RuleSeal), nil // one form
+	}
+	if g.agreement != "" {
 		cursor, err := number(a.t, flow)
 		if err != nil {
 			return nil, err
@@ -166,12 +179,16 @@ func (a *applier) group(g group, cs []*checked) ([]Outcome, error) {
 			return all(RuleOrder), nil
 		}
 	}
-	for i, c := range cs {
+	a.page, a.first, a.twins = k, a.t.Next(), a.twins[:0]
+	for i, c := range k.entries {
 		o, err := a.entry(g, c)
 		if err != nil {
 			return nil, err
 		}
 		out[i] = o
+	}
+	if err := a.keepPage(out); err != nil {
+		return nil, err
 	}
 	if g.agreement != "" {
 		setNumber(a.t, flow, g.cursor)
@@ -194,14 +211,15 @@ const (
 	RuleKey      = "signing key"
 	RuleKeyLater = "signed with a key that the directory does not have yet"
 	RuleClock    = "issued later than now by the clock here"
+	RuleSigned   = "a record in a page has no signature of its own"
 )
 
-// ForNow reports whether a rule speaks of how things stand now and not of the
-// entry: the same entry may be taken later, so whoever offered it offers it again
+// ForNow reports whether a rule speaks of how things stand now, or of what somebody
+// did to a page on its way, and not of the entry: the same entry may be taken later, so whoever offered it offers it again
 // and has lost nothing.
 func ForNow(rule string) bool {
 	switch rule {
-	case RuleMember, RuleForming, RuleStandard, RuleOrder, RuleKey, RuleKeyLater, RuleClock:
+	case RuleMember, RuleForming, RuleStandard, RuleOrder, RuleKey, RuleKeyLater, RuleClock, RuleSeal:
 		return true
 	}
 	return false
@@ -224,12 +242,13 @@ func (a *applier) entry(g group, c *checked) (Outcome, error) {
 	if a.s.members[g.contributor] == nil && !c.fromOutside() {
 		return refused(RuleOutside), nil
 	}
+	if c.view != nil {
+		return a.record(g, c)
+	}
 	if rule := c.verify(m); rule != "" {
 		return refused(rule), nil
 	}
 	switch {
-	case c.view != nil:
-		return a.record(g, c)
 	case c.event.Kind == event.KindStandardAdopted:
 		return a.adopt(c)
 	case aboutAgreement(c.event.Kind):
@@ -253,7 +272,7 @@ func (a *applier) seen(entry tlog.Hash) (uint64, bool, error) {
 
 func (a *applier) append(c *checked, kind byte, before uint64) Outcome {
 	entry := c.token.Entry()
-	n := a.t.Append(entry, encodeStored(kind, before, c.token.Bytes()))
+	n := a.t.Append(entry, encodeStored(kind, before, a.t.Next()-a.first, c.token.Bytes()))
 	setNumber(a.t, "d"+string(entry[:]), n)
 	return Outcome{Code: Accepted, Entry: n}
 }
@@ -296,12 +315,12 @@ func (a *applier) record(g group, c *checked) (Outcome, error) {
 	case v.Version < old.version:
 		return refused(RuleVersion), nil
 	case v.Version == old.version:
-		if err := a.evidence(g, c, old); err != nil {
+		if err := a.twin(c, old); err != nil {
 			return Outcome{}, err
 		}
 		return refused(RuleTwice), nil
 	case v.Version == old.version+1 && v.Prev != old.entry:
-		if err := a.evidence(g, c, old); err != nil {
+		if err := a.twin(c, old); err != nil {
 			return Outcome{}, err
 		}
 		return refused(RuleChain), nil
@@ -336,11 +355,11 @@ func (a *applier) standardOf(index uint64) (name.Standard, error) {
 	if err != nil {
 		return name.Standard{}, err
 	}
-	_, _, token, err := decodeStored(raw)
+	kept, err := decodeStored(raw)
 	if err != nil {
 		return name.Standard{}, err
 	}
-	payload, err := payloadOf(token)
+	payload, err := payloadOf(kept.token)
 	if err != nil {
 		return name.Standard{}, err
 	}
@@ -363,18 +382,70 @@ func payloadOf(token []byte) ([]byte, error) {
 	return b, nil
 }
 
-// evidence keeps two signed versions that no honest council signs, without
-// their disclosures.
-func (a *applier) evidence(g group, c *checked, old head) error {
-	e := Evidence{Council: g.contributor, At: a.at, What: "signed two versions of one record that cannot both be", Signed: []string{signedPart(c.token.Bytes())}}
-	if raw, err := a.t.Entry(old.index); err == nil {
-		if _, _, token, err := decodeStored(raw); err == nil {
-			e.Signed = append(e.Signed, signedPart(token))
+// A twin is a version that no honest council signs, and the one it contradicts.
+type twin struct {
+	c    *checked
+	old  uint64 // log index of the other
+	kept keptEntry
+}
+
+func (a *applier) twin(c *checked, old head) error {
+	raw, err := a.t.Entry(old.index)
+	if err != nil {
+		return err // its head says that it is here
+	}
+	kept, err := decodeStored(raw)
+	if err == nil {
+		a.twins = append(a.twins, twin{c, old.index, kept})
+	}
+	return err
+}
+
+// keepPage keeps what the proofs of a page's records are made from, and two signed
+// versions that cannot both be as evidence.
+func (a *applier) keepPage(out []Outcome) error {
+	k := a.page
+	taken := a.t.Next() - a.first
+	if k.g.needsSeal() && taken > 0 {
+		p := storedPage{group: k.g, count: len(out)}
+		for i, o := range out {
+			if o.Code != Accepted {
+				p.others = append(p.others, notTaken{i, k.entries[i].token.Entry()})
+			}
 		}
-	} else if !errors.Is(err, ledger.ErrNotFound) {
+		a.t.Set(pageKey(a.first), p.encode())
+	}
+	for _, w := range a.twins {
+		if err := a.evidence(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// evidence keeps two signed versions that no honest council signs, without
+// their disclosures, each with the proof that its council sealed the page it is of.
+func (a *applier) evidence(w twin) error {
+	k := a.page
+	place := slices.Index(k.entries, w.c)
+	e := Evidence{
+		Council: k.g.contributor, At: a.at, What: "signed two versions of one record that cannot both be",
+		Signed: []string{signedPart(w.c.token.Enclose(k.proof(a.name, place)).Bytes())},
+	}
+	page, err := readPage(a.t, w.old-w.kept.ordinal)
+	if err != nil {
 		return err
 	}
-	return setJSON(a.t, evidenceKey(c.token.Entry()), e)
+	proof, err := page.proof(a.name, w.old)
+	if err != nil {
+		return err
+	}
+	other, err := record.Parse(w.kept.token)
+	if err != nil {
+		return fmt.Errorf("entry %d: %w: %w", w.old, ledger.ErrDamaged, err)
+	}
+	e.Signed = append(e.Signed, signedPart(other.Enclose(proof).Bytes()))
+	return setJSON(a.t, evidenceKey(w.c.token.Entry()), e)
 }
 
 func evidenceKey(h tlog.Hash) string { return "v" + string(h[:]) }
@@ -431,16 +502,16 @@ func (a *applier) erase(index uint64) error {
 		if err != nil {
 			return err
 		}
-		_, before, _, err := decodeStored(raw)
+		kept, err := decodeStored(raw)
 		if err != nil {
 			return err
 		}
 		a.t.EraseEntry(index)
 		a.erased = true
-		if before == 0 {
+		if kept.before == 0 {
 			return nil
 		}
-		index = before - 1
+		index = kept.before - 1
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 //	f council 0 agreement      cursor8: how far a feed was contributed
 //	v index8                   evidence: JSON, see Evidence
 //	e …, g …                   agreements: see agreements.go
+//	p index8                   page: see page.go
 //
 // It is the same on every member that has applied the same position.
 
@@ -194,23 +195,33 @@ func decodeHead(b []byte) (h head, err error) {
 }
 
 // What is kept of an entry is one byte of kind, the log index plus one of the
-// record's version before, 0 for none, in eight bytes, then the token.
+// record's version before, 0 for none, in eight bytes, how many entries of its page
+// stand before it in the log, in two, then the token.
 const (
 	storedRecord byte = 1
 	storedEvent  byte = 2
-	storedHeader      = 9
+	storedHeader      = 11
 )
 
-func encodeStored(kind byte, before uint64, token []byte) []byte {
-	b := append(make([]byte, 0, storedHeader+len(token)), kind)
-	return append(binary.BigEndian.AppendUint64(b, before), token...)
+// A keptEntry is that, read.
+type keptEntry struct {
+	kind    byte
+	before  uint64
+	ordinal uint64
+	token   []byte
 }
 
-func decodeStored(b []byte) (kind byte, before uint64, token []byte, err error) {
+func encodeStored(kind byte, before, ordinal uint64, token []byte) []byte {
+	b := append(make([]byte, 0, storedHeader+len(token)), kind)
+	b = binary.BigEndian.AppendUint64(b, before)
+	return append(binary.BigEndian.AppendUint16(b, uint16(ordinal)), token...)
+}
+
+func decodeStored(b []byte) (keptEntry, error) {
 	if len(b) < storedHeader || b[0] != storedRecord && b[0] != storedEvent {
-		return 0, 0, nil, fmt.Errorf("%w: stored entry of %d bytes", ledger.ErrDamaged, len(b))
+		return keptEntry{}, fmt.Errorf("%w: stored entry of %d bytes", ledger.ErrDamaged, len(b))
 	}
-	return b[0], binary.BigEndian.Uint64(b[1:]), b[storedHeader:], nil
+	return keptEntry{b[0], binary.BigEndian.Uint64(b[1:]), uint64(binary.BigEndian.Uint16(b[9:])), b[storedHeader:]}, nil
 }
 
 func number(t *ledger.ReplicaTx, key string) (uint64, error) {

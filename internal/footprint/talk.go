@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -105,7 +106,7 @@ func parseReceipt(b []byte) (Receipt, error) {
 	out := Receipt{Position: r.uint64()}
 	for range r.count(maxBatchGroup) {
 		o := Outcome{Code: Code(r.byte()), Entry: r.uint64(), Rule: string(r.bytes())}
-		if o.Code < Accepted || o.Code > Refused || len(o.Rule) > 1024 {
+		if o.Code < Accepted || o.Code > Again || len(o.Rule) > 1024 {
 			r.bad = true
 		}
 		if r.bad {
@@ -249,6 +250,9 @@ func (f *Footprint) serve(ctx context.Context, from name.Council, q request) ([]
 		r, err := f.enqueue(ctx, g)
 		if err != nil {
 			return nil, err
+		}
+		if g.contributor == from && slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return o.Rule == RuleSeal }) {
+			f.keepEvidence(Evidence{Council: from, At: f.o.Now().Unix(), What: "offered a page that it did not seal"})
 		}
 		for i, o := range r.Outcomes {
 			if g.contributor == from && (o.Rule == "signature" || o.Rule == RuleIssuer) {

@@ -26,7 +26,7 @@ type Receipt struct {
 // A proposal waits for its turn at the leader.
 type proposal struct {
 	g       group
-	checked []*checked
+	checked *checkedGroup
 	early   []Outcome // by entry; Code 0 where it goes on to be proposed
 	done    chan result
 }
@@ -47,7 +47,7 @@ func (f *Footprint) Put(ctx context.Context, entries ...Entry) (Receipt, error) 
 	var all Receipt
 	for len(entries) > 0 {
 		n := page(entries)
-		r, err := f.contribute(ctx, group{contributor: f.o.Self, entries: entries[:n]})
+		r, err := f.contributeOwn(ctx, group{contributor: f.o.Self, entries: entries[:n]})
 		if err != nil {
 			return all, err
 		}
@@ -66,7 +66,22 @@ func (f *Footprint) Contribute(ctx context.Context, a name.Agreement, since, cur
 	if len(entries) > maxBatchGroup {
 		return Receipt{}, fmt.Errorf("internal error: page of %d entries", len(entries))
 	}
-	return f.contribute(ctx, group{contributor: f.o.Self, agreement: a, since: since, cursor: cursor, entries: entries})
+	return f.contributeOwn(ctx, group{contributor: f.o.Self, agreement: a, since: since, cursor: cursor, entries: entries})
+}
+
+// contributeOwn seals a group of this council and brings it to the leader.
+func (f *Footprint) contributeOwn(ctx context.Context, g group) (Receipt, error) {
+	return Offer(g.entries, func(es []Entry) (Receipt, error) {
+		page := g
+		page.entries = es
+		if page.needsSeal() {
+			var err error
+			if page.seal, err = page.sign(f.o.Name, f.o.Keys.Record, &f.fsm.seals); err != nil {
+				return Receipt{}, err
+			}
+		}
+		return f.contribute(ctx, page)
+	})
 }
 
 // Contributed returns how far this council's feed of an agreement has come.
@@ -281,24 +296,15 @@ func (f *Footprint) proposeBatch(ps []*proposal, free func()) {
 	f.checkBefore(ps)
 	c := command{version: byte(f.speaks()), kind: commandBatch, at: f.o.Now().Unix()}
 	var going []*proposal
-	var entries [][]*checked
+	var groups []*checkedGroup
 	for _, p := range ps {
-		g := p.g
-		g.entries = nil
-		var cs []*checked
-		for i, e := range p.g.entries {
-			if p.early[i].Code == 0 {
-				g.entries = append(g.entries, e)
-				cs = append(cs, p.checked[i])
-			}
-		}
-		if len(g.entries) == 0 && g.agreement == "" {
+		if p.answered() {
 			p.done <- result{r: Receipt{f.fsm.current().Applied(), p.early}}
 			continue
 		}
-		c.groups = append(c.groups, g)
+		c.groups = append(c.groups, p.g)
 		going = append(going, p)
-		entries = append(entries, cs)
+		groups = append(groups, p.checked)
 	}
 	ps = going
 	if len(ps) == 0 {
@@ -306,7 +312,7 @@ func (f *Footprint) proposeBatch(ps []*proposal, free func()) {
 		return
 	}
 	proposed := time.Now()
-	known := &prepared{c.encode(), c, entries}
+	known := &prepared{c.encode(), c, groups}
 	f.fsm.ahead.propose(known)
 	future := f.raft.Apply(known.data, 0)
 	f.wg.Go(func() {
@@ -322,32 +328,30 @@ func (f *Footprint) proposeBatch(ps []*proposal, free func()) {
 				p.done <- result{err: f.applyError(err, future.Response())}
 				continue
 			}
-			out, n := p.early, 0
-			for k := range out {
-				if out[k].Code == 0 {
-					out[k] = rep.outcomes[i][n]
-					n++
-				}
-			}
-			if p.g.agreement != "" && n == 0 && f.pageRefused(p.g) {
-				for k := range out {
-					out[k] = refused(RuleOrder)
-				}
-			}
-			p.done <- result{r: Receipt{rep.position, out}}
+			p.done <- result{r: Receipt{rep.position, rep.outcomes[i]}}
 		}
 	})
 }
 
-// pageRefused reports whether a page none of whose entries was proposed found
-// its cursor elsewhere.
-func (f *Footprint) pageRefused(g group) bool {
-	var c uint64
-	err := f.fsm.view(func(v *ledger.ReplicaView) (err error) {
-		c, err = viewNumber(v, "f"+string(g.contributor)+"\x00"+string(g.agreement))
-		return err
-	})
-	return err != nil || c < g.cursor
+// answered reports whether what the leader checked decides about a group, so that it is
+// not proposed: something in it is refused, or all of it is there already. A page is
+// taken as it was sealed, so that what is not refused of it comes again.
+func (p *proposal) answered() bool {
+	known, bad := 0, false
+	for _, o := range p.early {
+		if o.Code != 0 {
+			known++
+		}
+		bad = bad || o.Code == Refused
+	}
+	if bad {
+		for i, o := range p.early {
+			if o.Code != Refused {
+				p.early[i] = Outcome{Code: Again}
+			}
+		}
+	}
+	return bad || known == len(p.early) && p.g.agreement == ""
 }
 
 func (f *Footprint) applyError(err error, response any) error {
@@ -368,30 +372,36 @@ func (f *Footprint) applyError(err error, response any) error {
 // cannot ask, because it takes time or the directory: whether the signing key is
 // still the directory's and the record obeys its standard.
 func (f *Footprint) checkBefore(ps []*proposal) {
-	type at struct{ p, i int }
-	var all []at
-	for n, p := range ps {
-		p.checked = make([]*checked, len(p.g.entries))
+	s := f.fsm.state.Load()
+	for _, p := range ps {
+		p.checked = newCheckedGroup(p.g, &f.fsm.seals)
 		p.early = make([]Outcome, len(p.g.entries))
-		for i := range p.g.entries {
-			all = append(all, at{n, i})
+		rule := ""
+		p.checked.once.Do(func() {
+			each(len(p.early), func(i int) {
+				c := p.checked.entries[i]
+				c.parse()
+				if rule := f.ruleBefore(s, p.g, c); rule != "" {
+					p.early[i] = refused(rule)
+				}
+			})
+			p.checked.finish()
+			rule = f.sealBefore(s, p.checked)
+		})
+		if rule != "" {
+			for i, o := range p.early {
+				if o.Code == 0 || p.checked.entries[i].rule == "" {
+					p.early[i] = refused(rule)
+				}
+			}
 		}
 	}
-	s := f.fsm.state.Load()
-	each(len(all), func(n int) {
-		p, i := ps[all[n].p], all[n].i
-		c := check(p.g.entries[i])
-		p.checked[i] = c
-		if rule := f.ruleBefore(s, p.g, c); rule != "" {
-			p.early[i] = refused(rule)
-		}
-	})
 	err := f.fsm.view(func(v *ledger.ReplicaView) error {
 		for _, p := range ps {
 			if p.g.agreement != "" {
 				continue // its cursor tells
 			}
-			for i, c := range p.checked {
+			for i, c := range p.checked.entries {
 				if p.early[i].Code == 0 && c.view != nil {
 					if n, ok := inLog(v, c); ok {
 						p.early[i] = Outcome{Code: Duplicate, Entry: n}
@@ -406,6 +416,35 @@ func (f *Footprint) checkBefore(ps []*proposal) {
 	}
 }
 
+// sealBefore asks about the seal of a page. Which key a record in it names does not
+// matter: it may be one that its council has no more.
+func (f *Footprint) sealBefore(s *state, k *checkedGroup) string {
+	m := s.signer(k.g)
+	switch {
+	case !k.g.needsSeal(), k.leaves == nil && len(k.entries) > 0:
+		return "" // or an entry of it cannot be read, and is refused for that
+	case m == nil:
+		return RuleMember
+	}
+	if rule := k.verify(f.o.Name, m); rule != "" {
+		return rule
+	}
+	return f.keyBefore(k.g.contributor, k.g.seal.Key)
+}
+
+// RuleKeyNot refuses a key that the directory has, but not for this.
+const RuleKeyNot = "another council's key, or a revoked one"
+
+func (f *Footprint) keyBefore(c name.Council, kid string) string {
+	switch _, rule, err := f.judge.Key(c, kid, directory.AnyPlace); {
+	case err != nil:
+		return RuleKeyLater
+	case rule != "":
+		return RuleKeyNot
+	}
+	return ""
+}
+
 func (f *Footprint) ruleBefore(s *state, g group, c *checked) string {
 	if c.rule != "" {
 		return c.rule
@@ -416,21 +455,12 @@ func (f *Footprint) ruleBefore(s *state, g group, c *checked) string {
 	if e, ok := f.o.Directory.Member(g.contributor); !ok || !e.ActiveAt(f.o.Now()) {
 		return "not in the directory"
 	}
-	switch _, rule, err := f.judge.Key(g.contributor, c.token.KeyID(), directory.AnyPlace); {
-	case err != nil:
-		return RuleKeyLater
-	case rule != "":
-		return "another council's key, or a revoked one"
-	}
-	m := s.signer(g)
 	if c.event != nil {
-		return "" // few, and decided when they are applied
+		// Few, and the rest is decided when they are applied.
+		return f.keyBefore(g.contributor, c.token.KeyID())
 	}
-	if m == nil {
+	if s.signer(g) == nil {
 		return RuleMember
-	}
-	if rule := c.verify(m); rule != "" {
-		return rule
 	}
 	if rule, err := f.judge.Issued(c.view.IssuedAt); rule != "" || err != nil {
 		return RuleClock // its clock is fast or ours slow: one of them is set right

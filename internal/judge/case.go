@@ -110,8 +110,9 @@ func limit(s string, n int) string {
 // Record decides about one version of a record that stands at an index of the
 // log below head. That it does is for [Proved]; with that, the council's signature under
 // the checkpoint is one for the record. One that the token itself carries must hold,
-// too. In a footprint's log, which nobody signs for what its members bring, it must be
-// there. The error wraps [ErrLied] or [ErrWait].
+// too. Of a footprint's log, which nobody signs for what its members bring, it must carry
+// the proof of the page in which its council brought it. The error wraps [ErrLied] or
+// [ErrWait].
 func (c *Case) Record(head *Head, index uint64, t *record.Token) (v Verdict, err error) {
 	v.Token, v.Entry = t, t.Entry()
 	if len(t.Bytes()) > ledger.MaxHolding {
@@ -183,8 +184,7 @@ func (c *Case) mayIssue(by name.Council) bool {
 // for an index of the log.
 func (c *Case) signed(by name.Council, t *record.Token, index uint64) (string, error) {
 	if c.log.Shared() {
-		// Of its place in its signer's log nothing is known.
-		return c.j.Signed(by, t, directory.AnyPlace)
+		return c.j.SealedInto(c.log.council, by, t)
 	}
 	if t.Signed() {
 		return c.j.Signed(by, t, index)

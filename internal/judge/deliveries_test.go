@@ -2,13 +2,18 @@ package judge_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/judge/judgetest"
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
 )
 
 // receiving returns a receiver that keeps a feed or notices, pages of one entry each;
@@ -108,13 +113,16 @@ func TestSuspended(t *testing.T) {
 // TestIntoFootprint: what a council brings into a footprint. It stands in no log yet,
 // and whether it follows on what is there its members decide, by their log.
 func TestIntoFootprint(t *testing.T) {
-	const members, noLog = "its members decide, by what stands in their log", "it stands in no log yet"
+	const (
+		members, noLog = "its members decide, by what stands in their log", "it stands in no log yet"
+		sealed         = "its page is sealed and it has no signature: see TestSpoiltPages"
+	)
 	judgetest.Run(t, judgetest.Path{
 		Mode: agreement.Replicate, NoLog: true,
 		New: func(t *testing.T, w *judgetest.World) judgetest.Give {
 			l, j := newJudge(t, w, nil)
 			return func(s *judgetest.Sent) judgetest.Verdict {
-				switch why := j.Brought(w.Doc, l.Standard, [][]byte{s.Token}); {
+				switch why := j.Brought(w.Doc, l.Standard, broughtPage(t, w, s)); {
 				case why == "":
 					return judgetest.Kept
 				case strings.Contains(why, judge.ErrWait.Error()):
@@ -128,7 +136,96 @@ func TestIntoFootprint(t *testing.T) {
 			"the same version, let out again after its withdrawal": members, "fork": noLog, "rollback": noLog,
 			"replay of a withdrawal": members, "fork with a withdrawal": noLog,
 			"a revoked key, from an index on": noLog, "a revoked key, before the index": noLog,
+			"a malleated signature": sealed, "a signature of something else": sealed,
 		},
-		Other: map[string]judgetest.Verdict{"a record without a signature of its own": judgetest.Denied},
 	})
+}
+
+// broughtPage makes a page of one entry, sealed by whoever signed it.
+func broughtPage(t *testing.T, w *judgetest.World, s *judgetest.Sent) judge.BroughtPage {
+	t.Helper()
+	token := s.Token
+	if tok, err := record.Parse(token); err == nil {
+		token = tok.Bare().Bytes()
+	}
+	return seal(t, w, s.By, judge.BroughtPage{Footprint: judgetest.Fens, Since: 2, Next: 5, Tokens: [][]byte{token}})
+}
+
+func seal(t *testing.T, w *judgetest.World, by *keys.Ring, p judge.BroughtPage) judge.BroughtPage {
+	t.Helper()
+	var entries []tlog.Hash
+	for _, token := range p.Tokens {
+		entry, err := judge.Entry(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, entry)
+	}
+	page := record.Page{Footprint: p.Footprint, Council: judgetest.Sender, Agreement: w.Doc.Name, Since: p.Since, Next: p.Next}.Over(entries)
+	var err error
+	if p.Seal, err = page.Sign(by.Record); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestSpoiltPages: a page that is not as its council sealed it, or not with a key that it
+// may use, is not passed on, and neither is a record that is signed twice.
+func TestSpoiltPages(t *testing.T) {
+	w := judgetest.New(t, false, agreement.Replicate)
+	l, j := newJudge(t, w, nil)
+	one, two := w.Filler(w.Log), w.Filler(w.Log)
+	page := func() judge.BroughtPage {
+		var tokens [][]byte
+		for _, s := range []*judgetest.Sent{one, two} {
+			tok, err := record.Parse(s.Token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens = append(tokens, tok.Bare().Bytes())
+		}
+		return seal(t, w, w.Second, judge.BroughtPage{Footprint: judgetest.Fens, Since: 2, Next: 5, Tokens: tokens})
+	}
+	if why := j.Brought(w.Doc, l.Standard, page()); why != "" {
+		t.Errorf("an honest page: %s", why)
+	}
+	for what, c := range map[string]struct {
+		want  string
+		spoil func(*judge.BroughtPage)
+	}{
+		"another footprint":    {judge.RuleSignature, func(p *judge.BroughtPage) { p.Footprint = "wolds.example" }},
+		"another beginning":    {judge.RuleSignature, func(p *judge.BroughtPage) { p.Since = 1 }},
+		"another end":          {judge.RuleSignature, func(p *judge.BroughtPage) { p.Next = 6 }},
+		"an entry less":        {judge.RuleSignature, func(p *judge.BroughtPage) { p.Tokens = p.Tokens[:1] }},
+		"an entry more":        {judge.RuleSignature, func(p *judge.BroughtPage) { p.Tokens = append(p.Tokens, p.Tokens[0]) }},
+		"another order":        {judge.RuleSignature, func(p *judge.BroughtPage) { slices.Reverse(p.Tokens) }},
+		"another signature":    {judge.RuleSignature, func(p *judge.BroughtPage) { p.Seal.Signature[7] ^= 1 }},
+		"no signature":         {judge.RuleSignature, func(p *judge.BroughtPage) { p.Seal.Signature = nil }},
+		"another key":          {judge.RuleSignature, func(p *judge.BroughtPage) { p.Seal.Key = w.Rings[judgetest.Sender].Record.ID() }},
+		"another council's":    {judge.RuleKey, func(p *judge.BroughtPage) { *p = seal(t, w, w.Rings[judgetest.Other], *p) }},
+		"a key not known yet":  {judge.ErrWait.Error(), func(p *judge.BroughtPage) { *p = seal(t, w, w.Later, *p) }},
+		"a record signed also": {judge.RuleSealedOnce, func(p *judge.BroughtPage) { p.Tokens[1] = two.Token }},
+	} {
+		p := page()
+		c.spoil(&p)
+		if why := j.Brought(w.Doc, l.Standard, p); !strings.Contains(why, c.want) {
+			t.Errorf("%s: %q, want %q", what, why, c.want)
+		}
+	}
+	// What held a moment ago holds no more once the key is revoked.
+	m, _ := w.Directory.Member(judgetest.Sender)
+	m.Revocations = []directory.Revocation{{KID: w.Second.Record.ID(), FromIndex: 100}}
+	var all []directory.Member
+	for _, o := range w.Directory.Members() {
+		if o.Council == m.Council {
+			o = m
+		}
+		all = append(all, o)
+	}
+	if err := w.Directory.Replace(all, nil); err != nil {
+		t.Fatal(err)
+	}
+	if why := j.Brought(w.Doc, l.Standard, page()); !strings.Contains(why, judge.RuleRevoked) {
+		t.Errorf("a revoked key: %q", why)
+	}
 }

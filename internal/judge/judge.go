@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/directory"
@@ -61,6 +62,8 @@ const (
 	RuleRevoked   = "revoked key"
 	RuleSignature = "signature"
 	RuleFuture    = "issued in the future"
+	// RuleSealedOnce refuses a record in a page that has a signature of its own too.
+	RuleSealedOnce = "a record in a page has no signature of its own"
 )
 
 // A record may claim to have been issued up to clockLead after now: clocks are
@@ -104,8 +107,11 @@ type Options struct {
 }
 
 // A Judge may be used concurrently. All that it keeps is what it learns of logs,
-// in the ledger.
-type Judge struct{ o Options }
+// in the ledger, and which seals of pages it has checked of late.
+type Judge struct {
+	o     Options
+	pages pages
+}
 
 // New returns a Judge.
 func New(o Options) *Judge {
@@ -121,7 +127,7 @@ func New(o Options) *Judge {
 	if o.Ask == nil {
 		o.Ask = func() {}
 	}
-	return &Judge{o}
+	return &Judge{o: o}
 }
 
 // Key returns the key that a token of council c names, for a place in c's log;
@@ -152,13 +158,79 @@ func (j *Judge) others(kid string) bool {
 }
 
 // Signed decides whether c signed a token that stands at a place in its log, as
-// Key does.
+// Key does. What c sealed for a footprint is no signature here: see Sealed.
 func (j *Judge) Signed(c name.Council, t *record.Token, place uint64) (rule string, err error) {
 	key, rule, err := j.Key(c, t.KeyID(), place)
-	if rule == "" && err == nil && t.Verify(key) != nil {
+	if rule == "" && err == nil && (t.Page() != nil || t.Verify(key) != nil) {
 		rule = RuleSignature
 	}
 	return rule, err
+}
+
+// SealedInto decides whether a council brought a record into a footprint: its token
+// must carry the proof of a page that the council sealed for that footprint, with a key
+// as Key finds it for a place that is not known.
+func (j *Judge) SealedInto(footprint, c name.Council, t *record.Token) (rule string, err error) {
+	p := t.Page()
+	if p == nil || p.Footprint != footprint || p.Council != c {
+		return RuleSignature, nil
+	}
+	page, err := p.Of(t.Entry())
+	if err != nil {
+		return RuleSignature, nil
+	}
+	return j.sealed(page, p.Seal)
+}
+
+// sealed decides whether the council that a page names sealed it.
+func (j *Judge) sealed(p record.Page, s record.PageSeal) (rule string, err error) {
+	key, rule, err := j.Key(p.Council, s.Key, directory.AnyPlace)
+	if rule != "" || err != nil {
+		return rule, err
+	}
+	if !j.pages.verify(p, s, key) {
+		rule = RuleSignature
+	}
+	return rule, nil
+}
+
+// maxPages is how many pages a Judge remembers: records of one page mostly come one
+// after the other.
+const maxPages = 64
+
+// pages are those whose seals were found to hold of late.
+type pages struct {
+	mu   sync.Mutex // guards what follows
+	list [maxPages]sealedPage
+	next int
+}
+
+type sealedPage struct {
+	page record.Page
+	key  string
+	sig  [keys.SignatureSize]byte
+}
+
+// verify reports whether a seal holds, of which it checks the signature once.
+func (p *pages) verify(page record.Page, s record.PageSeal, key *keys.RecordPublic) bool {
+	if len(s.Signature) != keys.SignatureSize {
+		return false
+	}
+	this := sealedPage{page, s.Key, [keys.SignatureSize]byte(s.Signature)}
+	p.mu.Lock()
+	known := slices.Contains(p.list[:], this)
+	p.mu.Unlock()
+	if known {
+		return true
+	}
+	if page.Verify(s, key) != nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list[p.next%maxPages] = this
+	p.next++
+	return true
 }
 
 // Issued decides about the time, in seconds since 1970, at which a record claims

@@ -14,7 +14,7 @@ import (
 
 // A record is proved by its place in the log, and its token has no signature of
 // its own until somebody needs one that stands alone: other SD-JWT tools, a
-// footprint, a partner that asks for it. Then it is made, and kept from then on:
+// partner that asks for it. Then it is made, and kept from then on:
 //
 //	R index8   the ES256 signature of the token of the entry, 64 bytes
 

@@ -375,6 +375,40 @@ func (t *ReplicaTx) EraseEntry(index uint64) {
 // Entry returns what is kept of an entry, ErrNotFound when it was erased.
 func (t *ReplicaTx) Entry(index uint64) ([]byte, error) { return t.get(entryKey(index)) }
 
+// Leaves returns the leaf hashes of n entries from an index on, among them those that
+// were appended in the transaction.
+func (t *ReplicaTx) Leaves(from uint64, n int) ([]tlog.Hash, error) {
+	size := t.next - uint64(len(t.leaves)) // of the log on disk
+	if n < 0 || from+uint64(n) > t.next {
+		return nil, fmt.Errorf("leaves from %d: %w", from, ErrNotFound)
+	}
+	out, err := leaves(txnTiles{t.read, t.r.before}, size, from, min(n, int(max(size, from)-from)))
+	for i := from + uint64(len(out)); err == nil && i < from+uint64(n); i++ {
+		out = append(out, tlog.Leaf(t.leaves[i-size]))
+	}
+	return out, err
+}
+
+// leaves reads leaf hashes from tiles of a log of a size that has them.
+func leaves(r tlog.TileReader, size, from uint64, n int) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, 0, n)
+	for len(out) < n {
+		at := from + uint64(len(out))
+		tile := at / tlog.TileWidth
+		width := int(min(size-tile*tlog.TileWidth, tlog.TileWidth))
+		b, err := r.Tile(0, tile, width)
+		if err != nil {
+			return nil, err
+		}
+		hs, err := tlog.SplitHashes(b[int(at%tlog.TileWidth)*tlog.HashSize:])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, hs[:min(len(hs), n-len(out))]...)
+	}
+	return out, nil
+}
+
 // Lookup returns the value under a key, or ErrNotFound.
 func (t *ReplicaTx) Lookup(key string) ([]byte, error) { return t.get(stateKey(key)) }
 

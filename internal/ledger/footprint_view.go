@@ -75,6 +75,14 @@ func (v *ReplicaView) Entry(index uint64) (leaf tlog.Hash, kept []byte, err erro
 	return leaf, kept, err
 }
 
+// Leaves returns the leaf hashes of n entries from an index on.
+func (v *ReplicaView) Leaves(from uint64, n int) ([]tlog.Hash, error) {
+	if n < 0 || from+uint64(n) > v.cp.Size {
+		return nil, fmt.Errorf("leaves from %d: %w", from, ErrNotFound)
+	}
+	return leaves(v, v.cp.Size, from, n)
+}
+
 // Lookup returns the value under a key, or ErrNotFound.
 func (v *ReplicaView) Lookup(key string) ([]byte, error) {
 	return valueOf(v.txn, v.r.key(stateKey(key)))

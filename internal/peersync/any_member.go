@@ -3,6 +3,7 @@ package peersync
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -135,10 +136,32 @@ func (m *anyMember) records(ctx context.Context, f *ledger.Feed) (out []name.Rec
 	return out, err
 }
 
-func (m *anyMember) contribute(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (out footprint.Receipt, by name.Council, err error) {
+func (m *anyMember) contribute(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (footprint.Receipt, name.Council, error) {
+	var by name.Council
+	got, err := footprint.Offer(entries, func(es []footprint.Entry) (footprint.Receipt, error) {
+		got, who, err := m.page(ctx, f, since, next, es)
+		if err == nil && by != "" && who != by {
+			err = fmt.Errorf("%s answers for what %s refused", who, by) // no member's word counts for another's
+		}
+		by = who
+		return got, err
+	})
+	return got, by, err
+}
+
+// page seals entries as a page and brings it once.
+func (m *anyMember) page(ctx context.Context, f *ledger.Feed, since, next uint64, entries []footprint.Entry) (out footprint.Receipt, by name.Council, err error) {
 	page := &wirepb.Contribution_Page{Since: since, Next: next}
 	for _, e := range entries {
 		page.Tokens = append(page.Tokens, e.Token)
+	}
+	seal, err := footprint.SealPage(m.s.o.Keys.Record, m.footprint, m.s.o.Self, f.Agreement, since, next, entries)
+	if err != nil {
+		return out, by, err
+	}
+	page.Seal = seal.Signature
+	if page.Key, err = base64.RawURLEncoding.DecodeString(seal.Key); err != nil {
+		return out, by, fmt.Errorf("internal error: %w", err)
 	}
 	q := m.question(f)
 	q.Ask = &wirepb.Contribution_Page_{Page: page}

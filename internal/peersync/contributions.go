@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/footprint"
+	"github.com/stile-exchange/stile/internal/judge"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -106,14 +109,15 @@ func (s *Syncer) contribution(ctx context.Context, from name.Council, q *wirepb.
 		return proofAnswer(ctx, r.f, q.GetProof().GetIndexes())
 	}
 	page := q.GetPage()
-	if why := s.beyondPage(r, doc, page.GetTokens()); why != "" {
+	seal := record.PageSeal{Key: base64.RawURLEncoding.EncodeToString(page.GetKey()), Signature: page.GetSeal()}
+	if why := s.beyondPage(r, doc, judge.BroughtPage{Footprint: r.name, Since: page.GetSince(), Next: page.GetNext(), Seal: seal, Tokens: page.GetTokens()}); why != "" {
 		return refuse(codeNotNow, why)
 	}
 	entries := make([]footprint.Entry, len(page.GetTokens()))
 	for i, t := range page.GetTokens() {
 		entries[i].Token = t
 	}
-	got, err := r.f.ContributeFor(ctx, from, doc.Name, page.GetSince(), page.GetNext(), entries...)
+	got, err := r.f.ContributeFor(ctx, from, doc.Name, page.GetSince(), page.GetNext(), seal, entries...)
 	if err == nil {
 		err = r.f.Await(ctx, got.Position)
 	}
@@ -194,6 +198,7 @@ var codes = [...]struct {
 	{footprint.Accepted, wirepb.ContributionAnswer_Outcome_ACCEPTED},
 	{footprint.Duplicate, wirepb.ContributionAnswer_Outcome_DUPLICATE},
 	{footprint.Refused, wirepb.ContributionAnswer_Outcome_REFUSED},
+	{footprint.Again, wirepb.ContributionAnswer_Outcome_AGAIN},
 }
 
 func outcomesAnswer(got footprint.Receipt) *wirepb.ContributionAnswer {
@@ -224,8 +229,8 @@ func (s *Syncer) textFrom(from name.Council, q *wirepb.Contribution, fp name.Cou
 
 // beyondPage says why a page is not passed on; "" for one that is. Withdrawals are
 // passed on whatever has become of the agreement.
-func (s *Syncer) beyondPage(r *replica, doc *agreement.Agreement, page [][]byte) string {
-	if slices.ContainsFunc(page, func(t []byte) bool { return bytes.IndexByte(t, '~') >= 0 }) {
+func (s *Syncer) beyondPage(r *replica, doc *agreement.Agreement, page judge.BroughtPage) string {
+	if slices.ContainsFunc(page.Tokens, func(t []byte) bool { return bytes.IndexByte(t, '~') >= 0 }) {
 		if now, why := s.o.Agreements.InForce(doc.Name, s.o.Now()); now == nil {
 			return why
 		} else if now.Digest() != doc.Digest() {

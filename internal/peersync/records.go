@@ -214,6 +214,9 @@ func (f *footprintFeed) item(h *footprint.Held, signers []name.Council) (token [
 			return nil, false, nil // it travels once the agreement is resumed
 		}
 		token, err := h.Token.Narrow(t.Keep)
+		if err == nil {
+			token, err = f.r.f.Sealed(h, token)
+		}
 		if err != nil {
 			return nil, false, err
 		}

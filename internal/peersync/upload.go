@@ -49,10 +49,6 @@ func (u *upload) all(ctx context.Context, cursor uint64) error {
 			return err
 		}
 		cursor = page.Cursor
-		// Nobody signs for a footprint's log, so that each record must be signed.
-		if err := u.c.s.o.Ledger.SignTokens(ctx, page.Items); err != nil {
-			return err
-		}
 		for len(page.Items) > 0 {
 			p := *page
 			size := 0

@@ -159,6 +159,9 @@ func (w *Answerer) find(f *footprint.Footprint, doc *agreement.Agreement, q *led
 			break
 		}
 		token, err := h.Token.Narrow(t.Keep)
+		if err == nil {
+			token, err = f.Sealed(h, token)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -58,7 +58,8 @@ func (s *Set) Put(ctx context.Context, in api.FootprintPutRequest) (*api.Footpri
 	if err != nil {
 		return nil, err
 	}
-	var items []ledger.PageItem
+	var entries []footprint.Entry
+	var indexes []uint64
 	err = s.o.Ledger.View(func(v *ledger.View) error {
 		for _, id := range ids {
 			ver, err := v.Current(id)
@@ -72,20 +73,12 @@ func (s *Set) Put(ctx context.Context, in api.FootprintPutRequest) (*api.Footpri
 			if err != nil {
 				return err
 			}
-			items = append(items, ledger.PageItem{Index: ver.Index, Token: t.Bytes()})
+			entries, indexes = append(entries, footprint.Entry{Token: t.Bytes()}), append(indexes, ver.Index)
 		}
 		return nil
 	})
-	if err == nil {
-		err = s.o.Ledger.SignTokens(ctx, items) // nobody signs for what stands in a footprint's log
-	}
 	if err != nil {
 		return nil, err
-	}
-	var entries []footprint.Entry
-	var indexes []uint64
-	for _, it := range items {
-		entries, indexes = append(entries, footprint.Entry{Token: it.Token}), append(indexes, it.Index)
 	}
 	slices.Sort(indexes)
 	// Logged before it leaves, as every disclosure is.
@@ -282,24 +275,28 @@ func (s *Set) find(ctx context.Context, in api.FootprintRecordRequest) (*Replica
 	return r, l.Records[0], nil
 }
 
-// Show returns a record of a footprint, and checks its signature with the key that
-// the directory has.
+// Show returns a record of a footprint, and checks with the key that the directory has
+// that its council sealed the page it came in.
 func (s *Set) Show(ctx context.Context, in api.FootprintRecordRequest) (*api.FootprintRecord, error) {
-	_, h, err := s.find(ctx, in)
+	r, h, err := s.find(ctx, in)
 	if err != nil {
 		return nil, err
 	}
+	token, err := r.f.Sealed(h, h.Token)
+	if err != nil {
+		return nil, explained(r.name, err)
+	}
 	out := describe(h)
-	out.Token, out.Disclosed, out.Signature = string(h.Token.Bytes()), h.View.Disclosed, "checked"
+	out.Token, out.Disclosed, out.Signature = string(token.Bytes()), h.View.Disclosed, "checked"
 	if h.View.Op == record.Put {
 		out.Body = strictjson.Canonical(h.View.Body)
 	}
 	m, ok := s.o.Directory.Member(h.View.Council)
 	if !ok {
 		out.Signature = "not checked: " + string(h.View.Council) + " is not in the directory"
-	} else if key, ok := m.RecordKey(h.Token.KeyID()); !ok {
+	} else if key, ok := m.RecordKey(token.Signer()); !ok {
 		out.Signature = "not checked: the directory does not know the key"
-	} else if h.Token.Verify(key) != nil {
+	} else if token.Verify(key) != nil {
 		out.Signature = "does not verify"
 	}
 	return &out, nil
@@ -338,8 +335,12 @@ func (s *Set) Prove(ctx context.Context, in api.FootprintRecordRequest) (*api.Fo
 	if err := tlog.VerifyInclusion(h.Token.Entry(), p.Index, cp.Size, cp.Root, p.Path); err != nil {
 		return nil, api.Fail(api.Unverified, "stile footprint evidence "+string(r.name), "the proof does not verify: %v", err)
 	}
+	token, err := r.f.Sealed(h, h.Token)
+	if err != nil {
+		return nil, explained(r.name, err)
+	}
 	out := &api.FootprintProofReply{Record: describe(h), Proof: string(p.Marshal()), Size: cp.Size, Root: cp.Root.String(), Members: len(ws)}
-	out.Record.Token = string(h.Token.Bytes())
+	out.Record.Token = string(token.Bytes())
 	out.CosignedBy, out.Keys = cosigners(by), s.witnessKeys(r.f.Councils())
 	return out, nil
 }

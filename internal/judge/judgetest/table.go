@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -61,6 +62,8 @@ type delivery struct {
 	mend   func(w *World) // then it is sent again, and kept
 	// council: only in a log that a council signs, as a footprint's is not.
 	council bool
+	// paged: only of a footprint's records, which carry the proof of a page.
+	paged bool
 }
 
 // under returns a case of a record, or an event, of which nothing is wrong, in a log
@@ -109,17 +112,28 @@ func version(n uint64, prev tlog.Hash) func(*draft) {
 	return func(d *draft) { d.claims.Version, d.claims.Prev = n, prev }
 }
 
-// Twin returns a token with the other of the two ES256 signatures that hold.
+// Twin returns a token with the other of the two ES256 signatures that hold, its own or
+// its page's.
 func Twin(token []byte) []byte {
+	if t, err := record.Parse(token); err == nil && t.Page() != nil {
+		p := *t.Page()
+		p.Seal.Signature = bytes.Clone(p.Seal.Signature)
+		otherHalf(p.Seal.Signature)
+		return t.Enclose(&p).Bytes()
+	}
 	jws, rest, _ := bytes.Cut(token, []byte("~"))
 	at := bytes.LastIndexByte(jws, '.') + 1
 	sig, _ := base64.RawURLEncoding.DecodeString(string(jws[at:]))
-	new(big.Int).Sub(elliptic.P256().Params().N, new(big.Int).SetBytes(sig[32:])).FillBytes(sig[32:])
+	otherHalf(sig)
 	out := base64.RawURLEncoding.AppendEncode(bytes.Clone(jws[:at]), sig)
 	if bytes.IndexByte(token, '~') >= 0 {
 		out = append(append(out, '~'), rest...)
 	}
 	return out
+}
+
+func otherHalf(sig []byte) {
+	new(big.Int).Sub(elliptic.P256().Params().N, new(big.Int).SetBytes(sig[32:])).FillBytes(sig[32:])
 }
 
 func newKey(w *World) {
@@ -144,6 +158,33 @@ var deliveries = []delivery{
 		return w.put(w.Log, "A/0", nil)
 	}},
 	{name: "a record without a signature of its own", want: Kept, shared: Denied, tell: one(func(_ *World, d *draft) { d.bare = true })},
+	{name: "a signature of its own and no page", paged: true, want: Denied, tell: one(func(_ *World, d *draft) { d.alone = true })},
+	{name: "a page of another footprint", paged: true, want: Denied, tell: one(func(_ *World, d *draft) { d.into = "wolds.example" })},
+	{name: "a page of another footprint, said to be this one's", paged: true, want: Denied, tell: one(func(_ *World, d *draft) {
+		d.into, d.page = "wolds.example", func(p *record.PageProof) { p.Footprint = Fens }
+	})},
+	{name: "a page in another's name", paged: true, want: Denied, tell: one(func(_ *World, d *draft) {
+		d.page = func(p *record.PageProof) { p.Council = Other }
+	})},
+	{name: "another place in its page", paged: true, want: Denied, tell: one(func(_ *World, d *draft) {
+		d.page = func(p *record.PageProof) { p.Index = 0 }
+	})},
+	{name: "another path in its page", paged: true, want: Denied, tell: one(func(_ *World, d *draft) {
+		d.page = func(p *record.PageProof) { p.Path[1][31] ^= 1 }
+	})},
+	{name: "a longer page", paged: true, want: Denied, tell: one(func(_ *World, d *draft) {
+		d.page = func(p *record.PageProof) { p.Count = 4 }
+	})},
+	{name: "other sequence numbers of its page", paged: true, want: Denied, tell: one(func(_ *World, d *draft) {
+		d.page = func(p *record.PageProof) { p.Agreement, p.Next = "northmoor.gov.uk/items", 7 }
+	})},
+	{name: "a page that is sealed with a changed signature", paged: true, want: Denied, tell: one(func(_ *World, d *draft) {
+		d.page = func(p *record.PageProof) { p.Seal.Signature[3] ^= 1 }
+	})},
+	{name: "a page that is sealed with a revoked key", paged: true, want: Denied, tell: func(w *World, give Give) *Sent {
+		w.change(revoke(0))
+		return w.put(w.Log, "A/1", nil)
+	}},
 	{name: "no signature, and a key that comes later in the header", council: true, want: Waits, mend: newKey, tell: one(func(w *World, d *draft) { d.bare, d.signer = true, w.Later })},
 	{name: "no signature, and another council's key in the header", council: true, want: Denied, tell: one(func(w *World, d *draft) { d.bare, d.signer = true, w.Rings[Other] })},
 	{name: "no signature, and a revoked key in the header", council: true, want: Denied, tell: func(w *World, give Give) *Sent {
@@ -359,7 +400,7 @@ func Run(t *testing.T, p Path) {
 		around = func(t *testing.T, run func(*testing.T)) { run(t) }
 	}
 	for _, d := range deliveries {
-		if d.events != p.Events || d.council && (p.Shared || p.NoLog) {
+		if d.events != p.Events || d.council && (p.Shared || p.NoLog) || d.paged && !p.Shared {
 			continue
 		}
 		if p.Skip[d.name] != "" {

@@ -246,7 +246,8 @@ type Sent struct {
 	Log   *Log
 	Index uint64
 	Token []byte
-	Last  bool // it is the one that is judged
+	By    *keys.Ring // whose record key signed it
+	Last  bool       // it is the one that is judged
 }
 
 // Filler puts one more record into a log, of which nothing is wrong.
@@ -263,7 +264,34 @@ type draft struct {
 	signer *keys.Ring
 	keep   func(pointer string) bool
 	spoil  func(token []byte) []byte
-	bare   bool // without a signature of its own
+	bare   bool                      // without a signature
+	into   name.Council              // the footprint that its page is sealed for; "" for Fens
+	alone  bool                      // with its own signature, where one of its page is wanted
+	page   func(p *record.PageProof) // spoils the proof of its page
+}
+
+// sealed returns a token with the proof that it is the second entry of a page of three
+// that its signer sealed for Fens.
+func (x *draft) sealed(t *record.Token) (*record.Token, error) {
+	entries := []tlog.Hash{{1}, t.Entry(), {2}}
+	p := record.Page{Footprint: Fens, Council: x.claims.Council}
+	if x.into != "" {
+		p.Footprint = x.into
+	}
+	p = p.Over(entries)
+	seal, err := p.Sign(x.signer.Record)
+	if err != nil {
+		return nil, err
+	}
+	var leaves []tlog.Hash
+	for _, e := range entries {
+		leaves = append(leaves, tlog.Leaf(e))
+	}
+	proof := &record.PageProof{Page: p, Seal: seal, Index: 1, Path: tlog.NewWhole(leaves).Path(1)}
+	if x.page != nil {
+		x.page(proof)
+	}
+	return t.Enclose(proof), nil
 }
 
 // put makes a version of a record that an honest sender would send, as edit changes
@@ -284,7 +312,12 @@ func (w *World) put(l *Log, ref string, edit func(*draft)) *Sent {
 	w.must(err)
 	sig, err := x.signer.Record.Sign(d.SigningInput())
 	w.must(err)
-	if !x.bare {
+	switch {
+	case x.bare:
+	case w.Shared && !x.alone:
+		d, err = x.sealed(d)
+		w.must(err)
+	default:
 		d = d.Seal(sig)
 	}
 	tok, err := d.Present(func(p string, _ bool) bool { return x.keep(p) })
@@ -293,7 +326,9 @@ func (w *World) put(l *Log, ref string, edit func(*draft)) *Sent {
 	if x.spoil != nil {
 		b = x.spoil(b)
 	}
-	return l.Add(b, tok.Entry())
+	s := l.Add(b, tok.Entry())
+	s.By = x.signer
+	return s
 }
 
 // Record is the id of a record of Sender.
@@ -310,7 +345,9 @@ func (w *World) Event(l *Log, by name.Council, signer *keys.Ring, kind string, b
 	w.must(err)
 	sig, err := signer.Record.Sign(d.SigningInput())
 	w.must(err)
-	return l.Add(d.Seal(sig).Bytes(), d.Entry())
+	s := l.Add(d.Seal(sig).Bytes(), d.Entry())
+	s.By = signer
+	return s
 }
 
 // say puts an event of the kind that a path for events carries into a log: of mode

@@ -118,6 +118,9 @@ func (c *Contribution) check() error {
 		if slices.ContainsFunc(k.Page.GetTokens(), func(t []byte) bool { return len(t) == 0 }) {
 			return bad("contribution: an empty token")
 		}
+		if len(k.Page.GetSeal()) != 64 || len(k.Page.GetKey()) != 32 {
+			return bad("contribution: a page without a seal")
+		}
 		return count(len(k.Page.GetTokens()))
 	case *Contribution_Proof_:
 		if !ascending(k.Proof.GetIndexes()) {
@@ -165,7 +168,7 @@ func (a *ContributionAnswer) check() error {
 		}
 	case *ContributionAnswer_Outcomes_:
 		for _, o := range k.Outcomes.GetList() {
-			if o.GetCode() < ContributionAnswer_Outcome_ACCEPTED || o.GetCode() > ContributionAnswer_Outcome_REFUSED {
+			if o.GetCode() < ContributionAnswer_Outcome_ACCEPTED || o.GetCode() > ContributionAnswer_Outcome_AGAIN {
 				return bad("answer: an outcome that is not known")
 			}
 			if len(o.GetRule()) > MaxText || (o.GetRule() != "") != (o.GetCode() == ContributionAnswer_Outcome_REFUSED) {

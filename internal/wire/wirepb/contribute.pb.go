@@ -14,6 +14,10 @@
 // Before it answers, the member has applied what the footprint had decided when it
 // was asked, and what it was asked to pass on.
 //
+// The council seals each page as a whole, so that nobody on its way changes, adds or
+// leaves out anything of it. Where the footprint refuses some of a page nothing of it is
+// taken, and the council brings what is left as another page.
+//
 // A member is believed in nothing that matters: that entries were taken the council
 // believes when more than half of the members have cosigned a checkpoint that they
 // are proved to stand under, and that nothing of its own is left there when more
@@ -55,6 +59,7 @@ const (
 	ContributionAnswer_Outcome_ACCEPTED  ContributionAnswer_Outcome_Code = 1
 	ContributionAnswer_Outcome_DUPLICATE ContributionAnswer_Outcome_Code = 2
 	ContributionAnswer_Outcome_REFUSED   ContributionAnswer_Outcome_Code = 3
+	ContributionAnswer_Outcome_AGAIN     ContributionAnswer_Outcome_Code = 4 // others of the page were refused: bring it in a page without them
 )
 
 // Enum value maps for ContributionAnswer_Outcome_Code.
@@ -64,12 +69,14 @@ var (
 		1: "ACCEPTED",
 		2: "DUPLICATE",
 		3: "REFUSED",
+		4: "AGAIN",
 	}
 	ContributionAnswer_Outcome_Code_value = map[string]int32{
 		"UNKNOWN":   0,
 		"ACCEPTED":  1,
 		"DUPLICATE": 2,
 		"REFUSED":   3,
+		"AGAIN":     4,
 	}
 )
 
@@ -540,9 +547,13 @@ type Contribution_Page struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Since uint64                 `protobuf:"varint,1,opt,name=since,proto3" json:"since,omitempty"` // the sequence number that it expects
 	Next  uint64                 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`   // and that it leaves; greater than since
-	// Records with the disclosures that the agreement permits, and withdrawals, as
-	// ASCII. 1 to 800.
-	Tokens        [][]byte `protobuf:"bytes,3,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	// Records with the disclosures that the agreement permits, without a signature
+	// of their own, and withdrawals, as ASCII. 1 to 800.
+	Tokens [][]byte `protobuf:"bytes,3,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	// The council's signature of the page, as package record specifies it: 64 bytes,
+	// ES256, and the SHA-256 thumbprint of the record key that made it, 32 bytes.
+	Seal          []byte `protobuf:"bytes,4,opt,name=seal,proto3" json:"seal,omitempty"`
+	Key           []byte `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -594,6 +605,20 @@ func (x *Contribution_Page) GetNext() uint64 {
 func (x *Contribution_Page) GetTokens() [][]byte {
 	if x != nil {
 		return x.Tokens
+	}
+	return nil
+}
+
+func (x *Contribution_Page) GetSeal() []byte {
+	if x != nil {
+		return x.Seal
+	}
+	return nil
+}
+
+func (x *Contribution_Page) GetKey() []byte {
+	if x != nil {
+		return x.Key
 	}
 	return nil
 }
@@ -1025,7 +1050,7 @@ var File_internal_wire_wirepb_contribute_proto protoreflect.FileDescriptor
 
 const file_internal_wire_wirepb_contribute_proto_rawDesc = "" +
 	"\n" +
-	"%internal/wire/wirepb/contribute.proto\x12\x13stile.contribute.v1\"\x8e\x05\n" +
+	"%internal/wire/wirepb/contribute.proto\x12\x13stile.contribute.v1\"\xb4\x05\n" +
 	"\fContribution\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tfootprint\x18\x02 \x01(\tR\tfootprint\x12\x1c\n" +
@@ -1039,14 +1064,16 @@ const file_internal_wire_wirepb_contribute_proto_rawDesc = "" +
 	"\x05State\x1a$\n" +
 	"\bHoldings\x12\x18\n" +
 	"\arecords\x18\x01 \x03(\tR\arecords\x1a\t\n" +
-	"\aRecords\x1aH\n" +
+	"\aRecords\x1an\n" +
 	"\x04Page\x12\x14\n" +
 	"\x05since\x18\x01 \x01(\x04R\x05since\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12\x16\n" +
-	"\x06tokens\x18\x03 \x03(\fR\x06tokens\x1a!\n" +
+	"\x06tokens\x18\x03 \x03(\fR\x06tokens\x12\x12\n" +
+	"\x04seal\x18\x04 \x01(\fR\x04seal\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\fR\x03key\x1a!\n" +
 	"\x05Proof\x12\x18\n" +
 	"\aindexes\x18\x01 \x03(\x04R\aindexesB\x05\n" +
-	"\x03ask\"\xd0\b\n" +
+	"\x03ask\"\xdb\b\n" +
 	"\x12ContributionAnswer\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12E\n" +
@@ -1069,16 +1096,17 @@ const file_internal_wire_wirepb_contribute_proto_rawDesc = "" +
 	"\x04list\x18\x01 \x03(\tR\x04list\x1ak\n" +
 	"\bOutcomes\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12C\n" +
-	"\x04list\x18\x02 \x03(\v2/.stile.contribute.v1.ContributionAnswer.OutcomeR\x04list\x1a\xbc\x01\n" +
+	"\x04list\x18\x02 \x03(\v2/.stile.contribute.v1.ContributionAnswer.OutcomeR\x04list\x1a\xc7\x01\n" +
 	"\aOutcome\x12H\n" +
 	"\x04code\x18\x01 \x01(\x0e24.stile.contribute.v1.ContributionAnswer.Outcome.CodeR\x04code\x12\x14\n" +
 	"\x05entry\x18\x02 \x01(\x04R\x05entry\x12\x12\n" +
-	"\x04rule\x18\x03 \x01(\tR\x04rule\"=\n" +
+	"\x04rule\x18\x03 \x01(\tR\x04rule\"H\n" +
 	"\x04Code\x12\v\n" +
 	"\aUNKNOWN\x10\x00\x12\f\n" +
 	"\bACCEPTED\x10\x01\x12\r\n" +
 	"\tDUPLICATE\x10\x02\x12\v\n" +
-	"\aREFUSED\x10\x03\x1aE\n" +
+	"\aREFUSED\x10\x03\x12\t\n" +
+	"\x05AGAIN\x10\x04\x1aE\n" +
 	"\x05Proof\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\fR\n" +

@@ -36,7 +36,7 @@ func contributions() []*wirepb.Contribution {
 			c.Ask = &wirepb.Contribution_Records_{Records: &wirepb.Contribution_Records{}}
 		}),
 		contribution(func(c *wirepb.Contribution) {
-			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Since: 1, Next: 2, Tokens: [][]byte{[]byte("a.b.c~")}}}
+			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Since: 1, Next: 2, Tokens: [][]byte{[]byte("a.b.c~")}, Seal: make([]byte, 64), Key: make([]byte, 32)}}
 		}),
 		contribution(func(c *wirepb.Contribution) {
 			c.Ask = &wirepb.Contribution_Proof_{Proof: &wirepb.Contribution_Proof{Indexes: []uint64{0, 7}}}
@@ -94,16 +94,22 @@ func TestContributionBounds(t *testing.T) {
 			c.Ask = &wirepb.Contribution_Holdings_{Holdings: &wirepb.Contribution_Holdings{Records: []string{long}}}
 		}),
 		"an empty page": contribution(func(c *wirepb.Contribution) {
-			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Next: 1}}
+			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Next: 1, Seal: make([]byte, 64), Key: make([]byte, 32)}}
 		}),
 		"an empty token": contribution(func(c *wirepb.Contribution) {
-			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Next: 1, Tokens: [][]byte{{}}}}
+			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Next: 1, Tokens: [][]byte{{}}, Seal: make([]byte, 64), Key: make([]byte, 32)}}
 		}),
 		"too many tokens": contribution(func(c *wirepb.Contribution) {
-			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Next: 1, Tokens: slices.Repeat([][]byte{{'a'}}, 801)}}
+			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Next: 1, Tokens: slices.Repeat([][]byte{{'a'}}, 801), Seal: make([]byte, 64), Key: make([]byte, 32)}}
 		}),
 		"a number that stands": contribution(func(c *wirepb.Contribution) {
-			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Since: 3, Next: 3, Tokens: [][]byte{{'a'}}}}
+			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Since: 3, Next: 3, Tokens: [][]byte{{'a'}}, Seal: make([]byte, 64), Key: make([]byte, 32)}}
+		}),
+		"no seal": contribution(func(c *wirepb.Contribution) {
+			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Next: 1, Tokens: [][]byte{{'a'}}, Key: make([]byte, 32)}}
+		}),
+		"half a key": contribution(func(c *wirepb.Contribution) {
+			c.Ask = &wirepb.Contribution_Page_{Page: &wirepb.Contribution_Page{Next: 1, Tokens: [][]byte{{'a'}}, Seal: make([]byte, 64), Key: make([]byte, 16)}}
 		}),
 		"indexes out of order": contribution(func(c *wirepb.Contribution) {
 			c.Ask = &wirepb.Contribution_Proof_{Proof: &wirepb.Contribution_Proof{Indexes: []uint64{7, 7}}}
@@ -156,7 +162,7 @@ func TestContributionAnswerBounds(t *testing.T) {
 		"no id":                    {2, func(a *wirepb.ContributionAnswer) { a.GetRecords().List[0] = "x" }},
 		"too few outcomes":         {3, func(a *wirepb.ContributionAnswer) { a.GetOutcomes().List = nil }},
 		"too many outcomes":        {3, func(a *wirepb.ContributionAnswer) { o := a.GetOutcomes(); o.List = append(o.List, o.List[0]) }},
-		"an outcome unknown":       {3, func(a *wirepb.ContributionAnswer) { a.GetOutcomes().List[0].Code = 4 }},
+		"an outcome unknown":       {3, func(a *wirepb.ContributionAnswer) { a.GetOutcomes().List[0].Code = 5 }},
 		"refused by no rule":       {3, func(a *wirepb.ContributionAnswer) { a.GetOutcomes().List[0].Code = 3 }},
 		"a rule and not refused":   {3, func(a *wirepb.ContributionAnswer) { a.GetOutcomes().List[0].Rule = "x" }},
 		"a long rule": {3, func(a *wirepb.ContributionAnswer) {
