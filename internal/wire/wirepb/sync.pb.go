@@ -17,7 +17,8 @@
 //	  Ack    ------------------------>        for a batch, once it is durable
 //	         <------------------------ Batch  and so on; live when the end is reached
 //
-// Either side may send Refuse in place of its next message and then closes. A
+// Either side may send Refuse in place of its next message and then closes; a receiver
+// whose disk is nearly full does, with the code "full". A
 // broken stream is taken up again by a new Hello whose cursor is that of the
 // last batch stored, and after it the Acks of the last few batches stored, with
 // receipt and without cosignature, since they may not have arrived. A batch may
