@@ -26,6 +26,8 @@ const module = "github.com/stile-exchange/stile"
 // footprint and the node: the first runs a node of which it knows no more than that
 // it runs, the second holds what a person may ask of footprints.
 //
+// internal/ledger/examine looks at the files of a store before the ledger has it opened.
+//
 // node/api holds requests, replies and failures so low because all rooms speak of
 // them. internal/catalogue stands above the mapper, which it asks to begin and end, and
 // internal/explain above question and all that keeps a rule, since it words them; internal/disclosure above bundle, which proves
@@ -37,7 +39,7 @@ const policy = `
 	internal/event
 	internal/record  internal/agreement  internal/directory  internal/measure
 	internal/directory/*
-	internal/directory/datadir
+	internal/directory/datadir  internal/ledger/examine
 	internal/ledger  internal/ledger/ledgertest  internal/audit  internal/wire  internal/intake
 	internal/wire/*  internal/export
 	internal/directory/follow

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/keys"
@@ -143,92 +142,5 @@ func readAltered(t *testing.T, dir string, r *keys.Ring, bodies map[name.Record]
 				t.Errorf("%s: entry %d leaves with %v, %v", what, put.Index, v.Disclosed, err)
 			}
 		}
-	}
-}
-
-// TestFlippedBitsInFiles flips bits in the files themselves. The ledger does
-// not open, or what it reads is right or refused.
-func TestFlippedBitsInFiles(t *testing.T) {
-	t.Parallel()
-	base, r, std := t.TempDir(), ring(t), parish(t, "1.0.0")
-	l := open(t, base, r)
-	adopt(t, l, std)
-	want := map[uint64]string{}
-	var offers []*ledger.Offer
-	for i := range 200 {
-		body := item(fmt.Sprint("ref-", i), "X", fmt.Sprint("name ", i))
-		want[1+uint64(i)] = fmt.Sprint(body)
-		o, err := l.Offer(std, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		offers = append(offers, o)
-	}
-	// In one go: each commit leaves a stale copy of a tile in the table, which
-	// would take most of the hits.
-	if err := l.Write(t.Context(), offers...); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil { // into tables
-		t.Fatal(err)
-	}
-	rng := rand.New(rand.NewPCG(11, 11))
-	refused, damaged := 0, 0
-	for range 30 {
-		dir := t.TempDir()
-		if err := os.CopyFS(dir, os.DirFS(base)); err != nil {
-			t.Fatal(err)
-		}
-		tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-		if err != nil || len(tables) == 0 {
-			t.Fatalf("no tables, %v", err)
-		}
-		path := tables[rng.IntN(len(tables))]
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		at := rng.IntN(len(b))
-		b[at] ^= 1 << rng.IntN(8)
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		func() {
-			defer func() {
-				// Badger itself may panic on a table it cannot make sense of:
-				// that is no wrong answer either, but it should be rare.
-				if p := recover(); p != nil {
-					t.Logf("byte %d of %d: panic: %v", at, len(b), p)
-					refused++
-				}
-			}()
-			l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: r, MinFree: 1})
-			if err != nil {
-				refused++
-				return
-			}
-			defer l.Close()
-			err = l.View(func(v *ledger.View) error {
-				for i, body := range want {
-					ver, err := v.Version(i)
-					if err != nil {
-						damaged++
-						if !errors.Is(err, ledger.ErrDamaged) && !errors.Is(err, ledger.ErrStorage) {
-							t.Errorf("entry %d: %v", i, err)
-						}
-					} else if got := fmt.Sprint(ver.Body); got != body {
-						t.Errorf("entry %d read as %s, want %s", i, got, body)
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				refused++
-			}
-		}()
-	}
-	t.Logf("of 30 ledgers %d were refused as a whole; %d entries were found damaged in the others", refused, damaged)
-	if refused+damaged == 0 {
-		t.Error("no flipped bit was noticed")
 	}
 }

@@ -65,12 +65,12 @@ func (l *Ledger) BreakStorage() error { return l.db.Close() }
 // Alter opens the store in dir, which no ledger may have open, and writes what
 // f makes of every value: nil leaves one as it is. It returns how many changed.
 func Alter(dir string, f func(key, value []byte) []byte) (n int, err error) {
-	db, err := openBadger(Options{Dir: dir, Log: discard()})
+	db, beside, err := openStore(Options{Dir: dir, Log: discard()})
 	if err != nil {
 		return 0, err
 	}
 	defer func() {
-		if cerr := db.Close(); err == nil {
+		if cerr := closeStore(db, beside); err == nil {
 			err = cerr
 		}
 	}()

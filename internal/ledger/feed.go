@@ -137,7 +137,7 @@ func (l *Ledger) loadWatermark(txn *badger.Txn, f *Feed) error {
 	b, err := valueOf(txn, watermarkKey(f.number))
 	if errors.Is(err, ErrNotFound) {
 		f.mark.upTo, f.mark.again = l.tree.Size(), true
-		return l.store(map[string][]byte{string(watermarkKey(f.number)): f.mark.encode()})
+		return l.store(l.tree, map[string][]byte{string(watermarkKey(f.number)): f.mark.encode()})
 	}
 	if err == nil {
 		f.mark, err = decodeWatermark(b)

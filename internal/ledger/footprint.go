@@ -37,7 +37,8 @@ import (
 type Replica struct {
 	o      ReplicaOptions
 	db     *badger.DB
-	before []byte // of every key
+	beside *signedFile // holds the folder
+	before []byte      // of every key
 
 	mu      sync.RWMutex // guards what follows
 	tree    *tlog.Tree   // the committed right edge; replaced, never changed
@@ -88,19 +89,19 @@ func OpenReplica(o ReplicaOptions) (*Replica, error) {
 	if o.Log == nil {
 		o.Log = discard()
 	}
-	db, err := openBadger(Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey, Log: o.Log, InMemory: o.InMemory})
+	db, beside, err := openStore(Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey, Log: o.Log, InMemory: o.InMemory})
 	if err != nil {
 		return nil, err
 	}
-	r := newReplica(o, db)
+	r := newReplica(o, db, beside)
 	if err := db.View(r.load); err != nil {
-		return nil, errors.Join(fmt.Errorf("open replica of %s: %w", o.Name, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("open replica of %s: %w", o.Name, err), closeStore(db, beside))
 	}
 	return r, nil
 }
 
-func newReplica(o ReplicaOptions, db *badger.DB) *Replica {
-	r := &Replica{o: o, db: db, changed: make(chan struct{})}
+func newReplica(o ReplicaOptions, db *badger.DB, beside *signedFile) *Replica {
+	r := &Replica{o: o, db: db, beside: beside, changed: make(chan struct{})}
 	if o.Council {
 		r.before = councilPrefix
 	}
@@ -318,7 +319,7 @@ func (r *Replica) Close() error {
 	if !r.closed.CompareAndSwap(false, true) {
 		return nil
 	}
-	if err := r.db.Close(); err != nil {
+	if err := closeStore(r.db, r.beside); err != nil {
 		return fmt.Errorf("close replica: %w: %w", ErrStorage, err)
 	}
 	return nil

@@ -186,7 +186,7 @@ func LoadReplica(o ReplicaOptions, rd io.Reader) (_ *Replica, err error) {
 	if o.Log == nil {
 		o.Log = discard()
 	}
-	db, err := openBadger(Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey, Log: o.Log, InMemory: o.InMemory})
+	db, beside, err := openStore(Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey, Log: o.Log, InMemory: o.InMemory})
 	if err != nil {
 		return nil, err
 	}
@@ -200,16 +200,16 @@ func LoadReplica(o ReplicaOptions, rd io.Reader) (_ *Replica, err error) {
 		wb.Cancel()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("load replica of %s: %w", o.Name, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("load replica of %s: %w", o.Name, err), closeStore(db, beside))
 	}
 	if o.InMemory {
-		r := newReplica(o, db)
+		r := newReplica(o, db, beside)
 		if err := errors.Join(db.View(r.load), r.check()); err != nil {
-			return nil, errors.Join(err, db.Close())
+			return nil, errors.Join(err, closeStore(db, beside))
 		}
 		return r, nil
 	}
-	if err := db.Close(); err != nil {
+	if err := closeStore(db, beside); err != nil {
 		return nil, fmt.Errorf("load replica of %s: %w: %w", o.Name, ErrStorage, err)
 	}
 	r, err := OpenReplica(o)

@@ -18,6 +18,7 @@ import (
 //	c                        signed checkpoint (a note), size and root equal to the tiles
 //	C                        the checkpoint published last (a note): see published.go
 //	R index8                 signature of a record's token, 64 bytes: see alone.go
+//	W                        number of the transaction that was written last: see signed.go
 //	w council                latest cosignature by a witness: see witness.go
 //	h record16               head of one of our records
 //	s standard4 index8       record16, for the current version of every live record

@@ -93,10 +93,13 @@ type Options struct {
 
 // A Ledger is one council's open ledger.
 type Ledger struct {
-	o    Options
-	db   *badger.DB
-	key  string // id of the record key
-	sign keySigner
+	o  Options
+	db *badger.DB
+	// beside says what was signed last, in a second place; nil in memory and where the
+	// store is shared.
+	beside *signedFile
+	key    string // id of the record key
+	sign   keySigner
 
 	tiles  tileCache
 	blocks blockCache
@@ -167,17 +170,18 @@ func Open(o Options) (*Ledger, error) {
 		o.MinFree = 128 << 20
 	}
 	var db *badger.DB
+	var beside *signedFile
 	var err error
 	if s := o.Shared; s != nil {
 		if !s.Replica.o.Council {
 			return nil, errors.New("open ledger: the replica is not one that holds a council's ledger")
 		}
 		db, o.Dir, o.InMemory = s.Replica.db, s.Replica.o.Dir, s.Replica.o.InMemory
-	} else if db, err = openBadger(o); err != nil {
+	} else if db, beside, err = openStore(o); err != nil {
 		return nil, err
 	}
 	l := &Ledger{
-		o: o, db: db,
+		o: o, db: db, beside: beside,
 		key:     o.Keys.Record.ID(),
 		sign:    o.Keys.Record,
 		changed: make(chan struct{}),
@@ -187,17 +191,13 @@ func Open(o Options) (*Ledger, error) {
 		readied: make(chan struct{}), unmatched: make(chan struct{}, 1), matched: make(chan struct{}),
 	}
 	old, err := l.load()
+	if err == nil {
+		err = l.signAnew()
+	}
 	if err != nil {
 		err = fmt.Errorf("open ledger: %w", err)
 		if o.Shared == nil {
-			err = errors.Join(err, db.Close())
-		}
-		return nil, err
-	}
-	if err := l.signAnew(); err != nil {
-		err = fmt.Errorf("open ledger: %w", err)
-		if o.Shared == nil {
-			err = errors.Join(err, db.Close())
+			err = errors.Join(err, closeStore(db, beside))
 		}
 		return nil, err
 	}
@@ -219,12 +219,43 @@ func Open(o Options) (*Ledger, error) {
 // valueThreshold is the length from which Badger keeps a value beside its tree.
 const valueThreshold = 1 << 20
 
+// openStore opens the store in o.Dir, or makes one there, once its files have been
+// examined. Nothing is written to a store in which something is missing or damaged that is
+// more than a flipped bit. What it returns is closed with closeStore.
+func openStore(o Options) (*badger.DB, *signedFile, error) {
+	if o.InMemory {
+		db, err := openBadger(o)
+		return db, nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("open ledger: %w", err)
+	}
+	beside, err := openSigned(o.Dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open ledger: %w", err)
+	}
+	if err = examineStore(o, beside); err == nil {
+		err = beside.opening()
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
+	}
+	db, err := openBadger(o)
+	if err != nil {
+		return nil, nil, errors.Join(err, beside.close(false))
+	}
+	return db, beside, nil
+}
+
+func closeStore(db *badger.DB, beside *signedFile) error {
+	err := db.Close()
+	return errors.Join(err, beside.close(err == nil))
+}
+
 func openBadger(o Options) (*badger.DB, error) {
 	dir := o.Dir
 	if o.InMemory {
 		dir = ""
-	} else if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	bo := badger.DefaultOptions(dir).
 		WithInMemory(o.InMemory).
@@ -240,6 +271,8 @@ func openBadger(o Options) (*badger.DB, error) {
 		WithZSTDCompressionLevel(1).
 		WithBlockSize(16 << 10).
 		WithValueLogFileSize(64 << 20).
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithVerifyValueChecksum(true).
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{o.Log})
 	bo.TableSizeMultiplier = 1
@@ -266,7 +299,7 @@ func openBadger(o Options) (*badger.DB, error) {
 	case strings.Contains(err.Error(), "Cannot acquire directory lock"):
 		return nil, fmt.Errorf("open ledger: %w: %s", ErrInUse, filepath.Clean(o.Dir))
 	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
-		return nil, fmt.Errorf("open ledger: the encryption key is not the one this folder was written with")
+		return nil, fmt.Errorf("open ledger: %w", errWrongKey)
 	}
 	return nil, fmt.Errorf("open ledger: %w: %w", ErrStorage, err)
 }
@@ -291,6 +324,9 @@ func (l *Ledger) load() (old []oldSource, err error) {
 			return err
 		}
 		l.tree, l.note, l.w.next = tree, note, tree.Size()
+		if err := l.holdAgainst(txn); err != nil { // before anything is written
+			return err
+		}
 		if err := l.loadStandards(txn); err != nil {
 			return err
 		}
@@ -391,7 +427,7 @@ func (l *Ledger) signAnew() error {
 		return err
 	}
 	cp := tlog.Checkpoint{Size: l.tree.Size(), Root: l.tree.Root()}
-	if err := l.store(map[string][]byte{string(keyCheckpoint): encodeCheckpoint(cp, note)}); err != nil {
+	if err := l.store(l.tree, map[string][]byte{string(keyCheckpoint): encodeCheckpoint(cp, note)}); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	l.note, l.unsigned = note, false
@@ -413,7 +449,7 @@ func (l *Ledger) Close() error {
 		return nil
 	}
 	l.tidy.stop()
-	if err := l.db.Close(); err != nil {
+	if err := closeStore(l.db, l.beside); err != nil {
 		return fmt.Errorf("close ledger: %w: %w", ErrStorage, err)
 	}
 	return nil

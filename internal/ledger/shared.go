@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -32,8 +34,8 @@ type Writes struct {
 	Drop [][]byte          // prefixes of keys whose bytes leave the files on disk too
 }
 
-// store writes one transaction.
-func (l *Ledger) store(groups ...map[string][]byte) error {
+// store writes one transaction, after which the log is tree.
+func (l *Ledger) store(tree *tlog.Tree, groups ...map[string][]byte) error {
 	if s := l.o.Shared; s != nil {
 		n := 0
 		for _, g := range groups {
@@ -50,6 +52,19 @@ func (l *Ledger) store(groups ...map[string][]byte) error {
 		}
 		return s.Commit(Writes{Set: all})
 	}
+	if l.beside == nil || !slices.ContainsFunc(groups, func(g map[string][]byte) bool { return len(g) > 0 }) {
+		return l.storeAll(groups...)
+	}
+	commit := l.beside.next()
+	if err := l.storeAll(append(groups, map[string][]byte{string(keyCommit): binary.BigEndian.AppendUint64(nil, commit)})...); err != nil {
+		return err
+	}
+	// On disk, whole. Killed here, the store holds one transaction more than the second place says,
+	// which nobody was told of.
+	return l.beside.write(signed{commit: commit, size: tree.Size(), root: tree.Root()})
+}
+
+func (l *Ledger) storeAll(groups ...map[string][]byte) error {
 	n, err := writeAll(l.db, groups...)
 	if err == nil && n >= bulk {
 		l.tidy.wrote(l.db)
@@ -187,9 +202,9 @@ func Alone(o ReplicaOptions) error {
 	if o.Log == nil {
 		o.Log = discard()
 	}
-	db, err := openBadger(Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey, Log: o.Log})
+	db, beside, err := openStore(Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey, Log: o.Log})
 	if err != nil {
 		return err
 	}
-	return errors.Join(db.DropPrefix(councilPrefix, []byte{fileLetter}), db.Close())
+	return errors.Join(db.DropPrefix(councilPrefix, []byte{fileLetter}), closeStore(db, beside))
 }

@@ -74,7 +74,7 @@ func (l *Ledger) loadKeys(txn *badger.Txn) error {
 	}
 	l.standards.key = uint32(len(l.standards.keys))
 	l.standards.keys = append(l.standards.keys, l.key)
-	if err := l.store(map[string][]byte{string(numKey4('K', l.standards.key)): []byte(l.key)}); err != nil {
+	if err := l.store(l.tree, map[string][]byte{string(numKey4('K', l.standards.key)): []byte(l.key)}); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	return nil

@@ -16,11 +16,11 @@ import (
 // reading it back detects that. The ledger must not be open. Tamper returns
 // which record it altered, ErrNotFound when none is held.
 func Tamper(dir string, encryptionKey []byte) (from name.Council, r name.Record, err error) {
-	db, err := openBadger(Options{Dir: dir, EncryptionKey: encryptionKey, Log: discard()})
+	db, beside, err := openStore(Options{Dir: dir, EncryptionKey: encryptionKey, Log: discard()})
 	if err != nil {
 		return "", "", err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer func() { err = errors.Join(err, closeStore(db, beside)) }()
 	err = db.Update(func(txn *badger.Txn) error {
 		var key, value []byte
 		if err := walk(txn, []byte("H"), func(k, v []byte) error { key, value = k, v; return nil }); err != nil {

@@ -456,7 +456,7 @@ func (l *Ledger) commit(b *batch) {
 				log[string(keyLayout)] = []byte{layoutVersion}
 			}
 		}
-		l.finish(b, l.store(b.sets, log))
+		l.finish(b, l.store(b.tree, b.sets, log))
 	}()
 }
 

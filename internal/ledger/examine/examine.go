@@ -1,0 +1,300 @@
+// Package examine reads the files of a Badger store before Badger does, and
+// writes nothing.
+//
+// Badger takes what it cannot read for the end of a file: it cuts a log of writes at
+// the first entry whose checksum is wrong, leaves out a table whose index is
+// damaged, and removes tables that its list of tables (MANIFEST) does not name. Each of
+// these loses what was acknowledged, and none is an error. So every checksum is looked
+// at first, and what does not hold is named.
+//
+// One flipped bit can be told from its checksum, and only one: [Flaw.Patch] says
+// which. Of anything larger it is said what cannot be read.
+//
+// The files, of Badger v4:
+//
+//	MANIFEST      magic8, then sets of changes: length4 crc4 protobuf
+//	KEYREGISTRY   keys that encrypt the other files, themselves encrypted
+//	NNNNN.mem     log of writes since the last table: head20, then entries, each with a checksum
+//	NNNNNN.vlog   the same layout, of values of 1 MiB and more
+//	NNNNNN.sst    table: blocks, index, length4, checksum, length4
+package examine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Options say what store to examine.
+type Options struct {
+	Dir           string
+	EncryptionKey []byte // nil for none
+	// Counter is the key under which every transaction writes its number, big-endian in 8
+	// bytes, one more than the one before; nil for none.
+	Counter []byte
+}
+
+// A Flaw is one thing in a file that is not as it was written.
+type Flaw struct {
+	File string // name in the folder
+	What string // in words: where, and what it means
+	// Patch is set when the flaw is one flipped bit, which the checksum tells.
+	Patch *Patch
+	// Fatal: Badger must not open the store as it is. A flaw that is not fatal is in a part
+	// that nothing depends on, or what it hides was written again elsewhere.
+	Fatal bool
+}
+
+// A Patch is one byte that is put right.
+type Patch struct {
+	Offset int64
+	Byte   byte
+}
+
+func (f Flaw) String() string { return f.File + ": " + f.What }
+
+// A Report is what was found.
+type Report struct {
+	New     bool   // there is no store
+	Flaws   []Flaw // sorted by file
+	Commits uint64 // the highest number under Options.Counter in what Badger will read; 0 for none
+	// Loose are tables that MANIFEST does not name: left over when Badger was killed
+	// while it wrote or removed one, or what a damaged MANIFEST has forgotten.
+	Loose []string
+	// LooseCommits is the highest number under Options.Counter in those.
+	LooseCommits uint64
+	Bytes        int64 // that were read
+
+	tables map[uint64]badger.TableManifest // by number, as MANIFEST says
+	logs   []*logFile
+	bad    []*tableFile // tables of which a part cannot be read
+	keys   *badger.KeyRegistry
+}
+
+// Fatal returns the flaws that cannot be put right from a checksum and that keep
+// Badger from opening the store.
+func (r *Report) Fatal() (out []Flaw) {
+	for _, f := range r.Flaws {
+		if f.Fatal && f.Patch == nil {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Folder examines the store in o.Dir. The error is of reading the files; what
+// is wrong in them is in the report. Nobody may write the store meanwhile.
+func Folder(o Options) (*Report, error) {
+	names, err := storeFiles(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{}
+	if len(names) == 0 {
+		r.New = true
+		return r, nil
+	}
+	if err := r.examineKeys(o); err != nil {
+		return nil, err
+	}
+	var tables []uint64
+	for _, n := range names {
+		if id, ok := tableID(n); ok {
+			tables = append(tables, id)
+		}
+	}
+	if err := r.examineManifest(o.Dir, len(names) > 1); err != nil {
+		return nil, err
+	}
+	for id := range r.tables {
+		if !slices.Contains(tables, id) {
+			r.Flaws = append(r.Flaws, Flaw{File: tableName(id), What: "MANIFEST names this table, and it is missing", Fatal: true})
+		}
+	}
+	if err := r.examineTables(o, tables); err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		if strings.HasSuffix(n, ".mem") || strings.HasSuffix(n, ".vlog") {
+			if err := r.examineLog(o, n); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.SortStableFunc(r.Flaws, func(a, b Flaw) int { return strings.Compare(a.File, b.File) })
+	return r, nil
+}
+
+// storeFiles returns the names of a store's files, sorted.
+func storeFiles(dir string) (names []string, err error) {
+	es, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range es {
+		switch n := e.Name(); {
+		case e.IsDir():
+		case n == badger.ManifestFilename, strings.HasSuffix(n, ".sst"), strings.HasSuffix(n, ".mem"), strings.HasSuffix(n, ".vlog"):
+			names = append(names, n)
+		}
+	}
+	return names, nil
+}
+
+// examineKeys opens the keys of encryption.
+func (r *Report) examineKeys(o Options) (err error) {
+	open := func(dir string) (*badger.KeyRegistry, error) {
+		return badger.OpenKeyRegistry(badger.KeyRegistryOptions{
+			Dir: dir, ReadOnly: true, EncryptionKey: o.EncryptionKey, EncryptionKeyRotationDuration: 100 * 365 * 24 * time.Hour,
+		})
+	}
+	if r.keys, err = open(o.Dir); err == nil {
+		return nil
+	}
+	// It may be the wrong key. It is a flipped bit if one bit makes it right.
+	b, rerr := os.ReadFile(filepath.Join(o.Dir, badger.KeyRegistryFileName))
+	if rerr != nil || len(b) > 4<<10 {
+		return err
+	}
+	tmp, terr := os.MkdirTemp("", "stile-examine")
+	if terr != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	try := filepath.Join(tmp, badger.KeyRegistryFileName)
+	for bit := range 8 * len(b) {
+		b[bit/8] ^= 1 << (bit % 8)
+		if werr := os.WriteFile(try, b, 0o600); werr != nil {
+			return err
+		}
+		if keys, oerr := open(tmp); oerr == nil {
+			r.keys = keys
+			r.Flaws = append(r.Flaws, Flaw{File: badger.KeyRegistryFileName, What: "one bit is not as it was written", Patch: &Patch{int64(bit / 8), b[bit/8]}, Fatal: true})
+			return nil
+		}
+		b[bit/8] ^= 1 << (bit % 8)
+	}
+	return err
+}
+
+// examineTables reads all tables, as many at a time as there are cores.
+func (r *Report) examineTables(o Options, ids []uint64) error {
+	var mu sync.Mutex
+	var first error
+	queue := make(chan uint64)
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), 4) {
+		wg.Go(func() {
+			for id := range queue {
+				mu.Lock()
+				m, named := r.tables[id]
+				mu.Unlock()
+				t, err := examineTable(o, r.keys, id, m, named)
+				mu.Lock()
+				if err != nil {
+					first = errors.Join(first, err)
+				} else {
+					r.Bytes += t.size
+					if named {
+						r.Commits = max(r.Commits, t.commits)
+						r.Flaws = append(r.Flaws, t.flaws...)
+						if t.broken() {
+							r.bad = append(r.bad, t)
+						}
+					} else {
+						r.Loose = append(r.Loose, tableName(id))
+						r.LooseCommits = max(r.LooseCommits, t.commits)
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, id := range ids {
+		queue <- id
+	}
+	close(queue)
+	wg.Wait()
+	slices.Sort(r.Loose)
+	return first
+}
+
+// Mend puts right every flaw that is one flipped bit, in the store in dir; what each file
+// was before is kept in the folder aside. Each change is on disk when Mend returns.
+func (r *Report) Mend(dir, aside string) error {
+	kept := map[string]bool{}
+	for _, f := range r.Flaws {
+		if f.Patch == nil {
+			continue
+		}
+		if !kept[f.File] {
+			kept[f.File] = true
+			if err := keep(dir, aside, f.File); err != nil {
+				return fmt.Errorf("keep %s as it is: %w", f.File, err)
+			}
+		}
+		w, err := os.OpenFile(filepath.Join(dir, f.File), os.O_WRONLY, 0)
+		if err != nil {
+			return fmt.Errorf("mend %s: %w", f.File, err)
+		}
+		_, err = w.WriteAt([]byte{f.Patch.Byte}, f.Patch.Offset)
+		if err := errors.Join(err, w.Sync(), w.Close()); err != nil {
+			return fmt.Errorf("mend %s: %w", f.File, err)
+		}
+	}
+	return nil
+}
+
+// keep copies a file into the folder aside, under a name that is free there.
+func keep(dir, aside, file string) error {
+	if err := os.MkdirAll(aside, 0o700); err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return err
+	}
+	if strings.HasSuffix(file, ".mem") || strings.HasSuffix(file, ".vlog") {
+		// Most of it is room for what was not written yet.
+		end := len(b)
+		for end > 0 && b[end-1] == 0 {
+			end--
+		}
+		b = b[:end]
+	}
+	for i := 0; ; i++ {
+		to := filepath.Join(aside, file)
+		if i > 0 {
+			to = fmt.Sprintf("%s.%d", to, i)
+		}
+		w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(b)
+		return errors.Join(err, w.Sync(), w.Close())
+	}
+}
+
+// count returns the number under the counter's key, when value is one.
+func count(value []byte) uint64 {
+	if len(value) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(value)
+}

@@ -1,0 +1,299 @@
+package ledger_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger"
+)
+
+// A written is a ledger's folder and what it must say: the bodies by log index.
+type written struct {
+	dir  string
+	ring *keys.Ring
+	want map[uint64]string
+	key  []byte
+}
+
+// writeFolder writes records in several batches. Killed leaves the folder as a killed
+// process does; else the ledger is closed.
+func writeFolder(t *testing.T, killed bool, key []byte) written {
+	t.Helper()
+	base, r, std := t.TempDir(), ring(t), parish(t, "1.0.0")
+	w := written{dir: filepath.Join(t.TempDir(), "copy"), ring: r, want: map[uint64]string{}, key: key}
+	l, err := ledger.Open(ledger.Options{Dir: base, Council: council, Keys: r, MinFree: 1, EncryptionKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	adopt(t, l, std)
+	for batch := range 5 {
+		var offers []*ledger.Offer
+		for i := range 12 {
+			body := item(fmt.Sprint("ref-", batch, "-", i), "X", fmt.Sprint("name ", i))
+			w.want[uint64(1+12*batch+i)] = fmt.Sprint(body)
+			o, err := l.Offer(std, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			offers = append(offers, o)
+		}
+		if err := l.Write(t.Context(), offers...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !killed {
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copyInto(t, base, w.dir)
+	if killed {
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// read opens a folder and reads every entry. It returns how many were refused as damaged; an
+// entry that is not as it was written, or is not there, fails the test.
+func (w written) read(t *testing.T, dir, what string) (refused int, err error) {
+	t.Helper()
+	l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: w.ring, MinFree: 1, EncryptionKey: w.key})
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	err = l.View(func(v *ledger.View) error {
+		if got, _ := v.Checkpoint(); got.Size < uint64(1+len(w.want)) {
+			t.Errorf("%s: the log has %d entries, want %d", what, got.Size, 1+len(w.want))
+		}
+		for i, body := range w.want {
+			switch ver, err := v.Version(i); {
+			case errors.Is(err, ledger.ErrDamaged):
+				refused++
+			case err != nil:
+				t.Errorf("%s: entry %d: %v", what, i, err)
+			case fmt.Sprint(ver.Body) != body:
+				t.Errorf("%s: entry %d read as %v, want %s", what, i, ver.Body, body)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+	return refused, nil
+}
+
+func copyOf(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "ledger")
+	copyInto(t, dir, to)
+	return to
+}
+
+// copyInto copies a store's files and leaves out the zeros at their ends, which are
+// most of them.
+func copyInto(t *testing.T, from, to string) {
+	t.Helper()
+	es, err := os.ReadDir(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range es {
+		b, err := os.ReadFile(filepath.Join(from, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(to, e.Name())
+		if err := os.WriteFile(path, bytes.TrimRight(b, "\x00"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, int64(len(b))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// usedBytes returns a file's length without the zeros at its end.
+func usedBytes(t *testing.T, path string) int {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(bytes.TrimRight(b, "\x00"))
+}
+
+func change(t *testing.T, path string, f func([]byte) []byte) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = f(b)
+	if err := os.WriteFile(path, bytes.TrimRight(b, "\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, int64(len(b))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOneFlippedBitInAnyFile flips one bit in each kind of file, of a folder that was closed and of one
+// whose process was killed, clear and encrypted: everything is read as it was written.
+func TestOneFlippedBitInAnyFile(t *testing.T) {
+	t.Parallel()
+	flips := 3
+	if n, err := strconv.Atoi(os.Getenv("STILE_FLIPS")); err == nil {
+		flips = n
+	}
+	for _, key := range [][]byte{nil, bytes.Repeat([]byte{7}, 32)} {
+		for _, killed := range []bool{false, true} {
+			w := writeFolder(t, killed, key)
+			rng := rand.New(rand.NewPCG(11, 12))
+			es, err := os.ReadDir(w.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kinds := map[string]bool{}
+			for _, e := range es {
+				path := filepath.Join(w.dir, e.Name())
+				used := usedBytes(t, path)
+				if e.Name() == "LOCK" || used == 0 {
+					continue
+				}
+				kinds[filepath.Ext(e.Name())] = true
+				n := max(1, flips/3)
+				if strings.HasSuffix(e.Name(), ".mem") || e.Name() == "MANIFEST" {
+					n = flips
+				}
+				for range n {
+					dir := copyOf(t, w.dir)
+					bit := rng.IntN(8 * used)
+					change(t, filepath.Join(dir, e.Name()), func(b []byte) []byte { b[bit/8] ^= 1 << (bit % 8); return b })
+					what := fmt.Sprintf("killed %v, encrypted %v, bit %d of %s", killed, key != nil, bit, e.Name())
+					if refused, err := w.read(t, dir, what); err != nil || refused > 0 {
+						t.Errorf("%s: %d entries refused, %v", what, refused, err)
+					}
+				}
+			}
+			if !kinds[""] || killed && !kinds[".mem"] || !killed && !kinds[".sst"] {
+				t.Errorf("flipped bits in files of the kinds %v alone", kinds)
+			}
+		}
+	}
+}
+
+// TestLargeDamageIsNamed damages files by more than a bit. The ledger does not open, names the
+// file, and neither changes nor removes one.
+func TestLargeDamageIsNamed(t *testing.T) {
+	t.Parallel()
+	closed, killed := writeFolder(t, false, nil), writeFolder(t, true, nil)
+	one := func(dir, pattern string) string {
+		all, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(all) == 0 {
+			t.Fatalf("no %s, %v", pattern, err)
+		}
+		return all[0]
+	}
+	blank := func(from, to int) func([]byte) []byte {
+		return func(b []byte) []byte { clear(b[from:min(to, len(b))]); return b }
+	}
+	for what, c := range map[string]struct {
+		w      written
+		damage func(dir string)
+		names  string
+	}{
+		"MANIFEST is missing": {closed, func(dir string) { os.Remove(filepath.Join(dir, "MANIFEST")) }, "MANIFEST"},
+		"MANIFEST is halved": {closed, func(dir string) {
+			change(t, filepath.Join(dir, "MANIFEST"), func(b []byte) []byte { return b[:len(b)/2] })
+		}, "MANIFEST"},
+		"MANIFEST is empty": {closed, func(dir string) {
+			change(t, filepath.Join(dir, "MANIFEST"), func(b []byte) []byte { return nil })
+		}, "MANIFEST"},
+		"a table is missing": {closed, func(dir string) { os.Remove(one(dir, "*.sst")) }, ".sst"},
+		"a table is halved": {closed, func(dir string) {
+			change(t, one(dir, "*.sst"), func(b []byte) []byte { return b[:len(b)/2] })
+		}, ".sst"},
+		"a part of a table is blank": {closed, func(dir string) { change(t, one(dir, "*.sst"), blank(500, 600)) }, ".sst"},
+		"a part of a log is blank": {killed, func(dir string) {
+			change(t, one(dir, "*.mem"), blank(3000, 3100))
+		}, ".mem"},
+		"the end of a log is blank": {killed, func(dir string) {
+			path := one(dir, "*.mem")
+			change(t, path, blank(usedBytes(t, path)-300, usedBytes(t, path)))
+		}, "acknowledged"},
+		"a log is missing": {killed, func(dir string) { os.Remove(one(dir, "*.mem")) }, "acknowledged"},
+		"all is gone but what was signed": {closed, func(dir string) {
+			es, _ := os.ReadDir(dir)
+			for _, e := range es {
+				if e.Name() != "SIGNED" {
+					os.Remove(filepath.Join(dir, e.Name()))
+				}
+			}
+		}, "entries were signed"},
+	} {
+		dir := copyOf(t, c.w.dir)
+		c.damage(dir)
+		before := sizes(t, dir)
+		_, err := c.w.read(t, dir, what)
+		if e, ok := errors.AsType[*ledger.DamageError](err); !ok || !errors.Is(err, ledger.ErrDamaged) || !strings.Contains(e.Error(), c.names) {
+			t.Errorf("%s: got %v, want a DamageError that names %s", what, err, c.names)
+		}
+		if after := sizes(t, dir); after != before {
+			t.Errorf("%s: the files were\n%s\nand are\n%s", what, before, after)
+		}
+	}
+}
+
+// sizes lists the store's files by name and length.
+func sizes(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	es, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range es {
+		i, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Name() != "SIGNED" {
+			fmt.Fprintf(&b, "%s %d\n", e.Name(), i.Size())
+		}
+	}
+	return b.String()
+}
+
+// TestOldFolderIsHeldFromNowOn opens a folder that has no second place, as those of earlier
+// versions have none: from then on it is held against.
+func TestOldFolderIsHeldFromNowOn(t *testing.T) {
+	t.Parallel()
+	w := writeFolder(t, true, nil)
+	if err := os.Remove(filepath.Join(w.dir, "SIGNED")); err != nil {
+		t.Fatal(err)
+	}
+	if refused, err := w.read(t, w.dir, "without SIGNED"); err != nil || refused > 0 {
+		t.Fatalf("%d refused, %v", refused, err)
+	}
+	if err := os.Remove(filepath.Join(w.dir, "MANIFEST")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.read(t, w.dir, "without MANIFEST"); !errors.Is(err, ledger.ErrDamaged) {
+		t.Errorf("got %v, want ErrDamaged", err)
+	}
+}
