@@ -280,7 +280,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, err := keys.Open(filepath.Join(cfg.Data, "keys"), cfg.Council, pass)
+	ring, err := datadir.OpenKeys(cfg, pass)
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func keyRows(cfg *config.Config) ([]keyRow, error) {
 	}
 	defer clear(pass)
 	dir := filepath.Join(cfg.Data, "keys")
-	ring, err := keys.Open(dir, cfg.Council, pass)
+	ring, err := datadir.OpenKeys(cfg, pass)
 	if err != nil {
 		return nil, err
 	}

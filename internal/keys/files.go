@@ -165,6 +165,8 @@ func Open(dir string, c name.Council, passphrase []byte) (*Ring, error) {
 	if r.Secret, err = readSecret(dir, passphrase); err != nil {
 		return nil, err
 	}
+	_, err = os.Lstat(filepath.Join(dir, kmsFile))
+	r.local = errors.Is(err, fs.ErrNotExist)
 	r.former = formerKeys(dir, bytes.Clone(passphrase))
 	return r, nil
 }
@@ -275,6 +277,10 @@ func readPrivate(dir, file string, passphrase []byte) (crypto.PrivateKey, error)
 	if err != nil {
 		return nil, err
 	}
+	return parsePrivate(b, file, passphrase)
+}
+
+func parsePrivate(b []byte, file string, passphrase []byte) (crypto.PrivateKey, error) {
 	block, _ := pem.Decode(b)
 	if block == nil {
 		return nil, fmt.Errorf("open key %q: not PEM", file)
@@ -317,6 +323,10 @@ func readSecretIn(dir, file string, passphrase []byte) (s [32]byte, err error) {
 	if err != nil {
 		return s, err
 	}
+	return parseSecret(b, passphrase)
+}
+
+func parseSecret(b, passphrase []byte) (s [32]byte, err error) {
 	block, _ := pem.Decode(b)
 	if block == nil || (block.Type != secretType && block.Type != encryptedSecretType) {
 		return s, fmt.Errorf("open key %q: want PEM of type %s", file, secretType)

@@ -12,6 +12,7 @@
 //	witness.pem  Ed25519 private key, PKCS #8: cosigns the checkpoints of others
 //	node.pem     Ed25519 private key, PKCS #8: the node's libp2p identity
 //	secret.pem   the council secret, 32 bytes, PEM type "STILE SECRET"
+//	digests      which keys these are, so that a damaged one is not used: see [Altered]
 //
 // While the record key is being replaced, record.next.pem holds the one that is to
 // follow; and record-<kid>.pem is one that was used before, which is read only to sign
@@ -53,6 +54,7 @@ type Ring struct {
 	Node   ed25519.PrivateKey // authenticates the node to other nodes
 	Secret [32]byte           // makes record ids that tell nothing; never leaves the node
 
+	local  bool                                 // the record key is in a file of its own
 	former func(kid string) (*RecordKey, error) // opens a record key used before; nil for none
 }
 

@@ -88,7 +88,8 @@ func Unstage(dir string) error {
 // At every moment there is one whole record.pem, and after an error, or a crash,
 // Activate can be called again.
 func Activate(dir string, passphrase []byte, destroy bool) error {
-	if _, err := Staged(dir, passphrase); err != nil {
+	next, err := Staged(dir, passphrase)
+	if err != nil {
 		return err
 	}
 	was, err := openRecordKey(dir, passphrase)
@@ -103,6 +104,9 @@ func Activate(dir string, passphrase []byte, destroy bool) error {
 		if err := syncDir(dir); err != nil {
 			return fmt.Errorf("keep record key: %w", err)
 		}
+	}
+	if err := rememberNext(dir, next); err != nil {
+		return fmt.Errorf("activate record key: %w", err)
 	}
 	if err := errors.Join(os.Rename(filepath.Join(dir, stagedFile), file), syncDir(dir)); err != nil {
 		return fmt.Errorf("activate record key: %w", err)

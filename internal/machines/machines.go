@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -170,7 +171,7 @@ func ringOf(cfg *config.Config) (*keys.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keys.Open(filepath.Join(cfg.Data, "keys"), cfg.Council, pass)
+	return datadir.OpenKeys(cfg, pass)
 }
 
 // A Council is a council whose node this machine runs when it leads.
