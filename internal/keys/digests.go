@@ -153,8 +153,7 @@ func rememberNext(dir string, next *RecordPublic) error {
 }
 
 // Mend puts right each key file of c in dir that one flipped bit has damaged, by the
-// digests, and returns their names. What a file was before is kept beside it as
-// NAME.damaged. Encrypted files are not mended: a damaged one does not open.
+// digests, and returns their names. Encrypted files are not mended: a damaged one does not open.
 func Mend(dir string, c name.Council) (mended []string, err error) {
 	stored, err := readDigests(dir)
 	if err != nil || stored == nil {
@@ -168,12 +167,11 @@ func Mend(dir string, c name.Council) (mended []string, err error) {
 		if bytes.Contains(b, []byte("ENCRYPTED")) || slices.Contains(stored[file], digestOf(b, file, c)) {
 			continue
 		}
-		before := bytes.Clone(b)
 		for bit := range 8 * len(b) {
 			b[bit/8] ^= 1 << (bit % 8)
 			if slices.Contains(stored[file], digestOf(b, file, c)) {
 				path := filepath.Join(dir, file)
-				if err := errors.Join(os.WriteFile(path+".damaged", before, 0o600), os.WriteFile(path+".part", b, 0o600), os.Rename(path+".part", path), syncDir(dir)); err != nil {
+				if err := errors.Join(os.WriteFile(path+".part", b, 0o600), os.Rename(path+".part", path), syncDir(dir)); err != nil {
 					return mended, fmt.Errorf("mend key %q: %w", file, err)
 				}
 				mended = append(mended, file)

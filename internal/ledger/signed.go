@@ -303,15 +303,11 @@ func examineStore(o Options, s *signedFile) error {
 			o.Log.Warn("a file of the store was damaged: one bit was not as it was written and is put right; look at the disk and the memory of this machine", "file", f.File, "byte", f.Patch.Offset)
 		}
 	}
-	if err := r.Mend(o.Dir, filepath.Join(o.Dir, asideName)); err != nil {
+	if err := r.Mend(o.Dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	return nil
 }
-
-// asideName is the folder, in the store's, where files are kept as they were before they were
-// put right.
-const asideName = "damaged"
 
 var errWrongKey = errors.New("the encryption key is not the one this folder was written with")
 

@@ -231,19 +231,13 @@ func (r *Report) examineTables(o Options, ids []uint64) error {
 	return first
 }
 
-// Mend puts right every flaw that is one flipped bit, in the store in dir; what each file
-// was before is kept in the folder aside. Each change is on disk when Mend returns.
-func (r *Report) Mend(dir, aside string) error {
-	kept := map[string]bool{}
+// Mend puts right every flaw that is one flipped bit, in the store in dir. Each change is on
+// disk when Mend returns. Nothing is kept of what a file was: it can be
+// told from the patch, and a copy would keep what is erased later.
+func (r *Report) Mend(dir string) error {
 	for _, f := range r.Flaws {
 		if f.Patch == nil {
 			continue
-		}
-		if !kept[f.File] {
-			kept[f.File] = true
-			if err := keep(dir, aside, f.File); err != nil {
-				return fmt.Errorf("keep %s as it is: %w", f.File, err)
-			}
 		}
 		w, err := os.OpenFile(filepath.Join(dir, f.File), os.O_WRONLY, 0)
 		if err != nil {
@@ -255,40 +249,6 @@ func (r *Report) Mend(dir, aside string) error {
 		}
 	}
 	return nil
-}
-
-// keep copies a file into the folder aside, under a name that is free there.
-func keep(dir, aside, file string) error {
-	if err := os.MkdirAll(aside, 0o700); err != nil {
-		return err
-	}
-	b, err := os.ReadFile(filepath.Join(dir, file))
-	if err != nil {
-		return err
-	}
-	if strings.HasSuffix(file, ".mem") || strings.HasSuffix(file, ".vlog") {
-		// Most of it is room for what was not written yet.
-		end := len(b)
-		for end > 0 && b[end-1] == 0 {
-			end--
-		}
-		b = b[:end]
-	}
-	for i := 0; ; i++ {
-		to := filepath.Join(aside, file)
-		if i > 0 {
-			to = fmt.Sprintf("%s.%d", to, i)
-		}
-		w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if errors.Is(err, os.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(b)
-		return errors.Join(err, w.Sync(), w.Close())
-	}
 }
 
 // count returns the number under the counter's key, when value is one.
