@@ -190,7 +190,7 @@ func digestOf(b []byte, file string, c name.Council) string {
 		return base64.StdEncoding.EncodeToString(sum[:])
 	}
 	if file == secretFile {
-		s, err := parseSecret(b, nil)
+		s, err := parseSecret(b, file, nil)
 		if err != nil {
 			return ""
 		}

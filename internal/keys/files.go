@@ -323,10 +323,10 @@ func readSecretIn(dir, file string, passphrase []byte) (s [32]byte, err error) {
 	if err != nil {
 		return s, err
 	}
-	return parseSecret(b, passphrase)
+	return parseSecret(b, file, passphrase)
 }
 
-func parseSecret(b, passphrase []byte) (s [32]byte, err error) {
+func parseSecret(b []byte, file string, passphrase []byte) (s [32]byte, err error) {
 	block, _ := pem.Decode(b)
 	if block == nil || (block.Type != secretType && block.Type != encryptedSecretType) {
 		return s, fmt.Errorf("open key %q: want PEM of type %s", file, secretType)
