@@ -296,7 +296,7 @@ func (r *Register) row(v *ledger.View, e *let, at uint64) (*api.Disclosure, erro
 	case errors.Is(err, ledger.ErrStorage):
 		return nil, err
 	case err != nil:
-		d.Unread = "it cannot be read any more"
+		d.Unread = unread(err)
 		if text != nil {
 			d.Fields = slices.Clone(text.Fields)
 		}
@@ -412,7 +412,7 @@ func (r *Register) withdrawal(v *ledger.View, f *ledger.Feed, d *api.Disclosure)
 		if err != nil {
 			return nil, err
 		}
-		w, err := event.ParseWithdrawal(ev.Body)
+		w, err := event.ParseTakenBack(ev.Kind, ev.Body)
 		if err != nil {
 			return nil, err
 		}
@@ -438,6 +438,14 @@ func (r *Register) withdrawal(v *ledger.View, f *ledger.Feed, d *api.Disclosure)
 	}
 	gone := p.LastAck
 	return &api.DisclosureWithdrawal{Reason: "the agreement is over", Deleted: &gone}, nil
+}
+
+// unread says why a version is not shown.
+func unread(err error) string {
+	if errors.Is(err, ledger.ErrErased) {
+		return "it was erased"
+	}
+	return "it cannot be read: it is damaged on disk"
 }
 
 // openFields returns the places that a version's standard calls open.

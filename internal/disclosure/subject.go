@@ -94,7 +94,7 @@ func (g *gathering) record(ctx context.Context, a about) error {
 		case errors.Is(err, ledger.ErrStorage):
 			return err
 		case err != nil:
-			ver.Unread = "it cannot be read any more: it was erased, or is damaged on disk"
+			ver.Unread = unread(err)
 			g.out.Damaged = append(g.out.Damaged, err.Error())
 		case full.Body != nil:
 			ver.Body = strictjson.Canonical(full.Body)

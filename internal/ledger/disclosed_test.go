@@ -93,7 +93,16 @@ func (h *history) step() {
 			some = append(some, slices.Collect(maps.Keys(m))...)
 		}
 		if len(some) > 0 {
-			_ = l.Write(t.Context(), l.OfferDelete(some[h.r.IntN(len(some))])) // it may be gone
+			id := some[h.r.IntN(len(some))]
+			_ = l.Write(t.Context(), l.OfferDelete(id)) // it may be gone
+			if h.r.IntN(3) == 0 {
+				if _, err := l.Erase(t.Context(), id, "asked for", false); err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range h.named {
+					delete(m, id)
+				}
+			}
 		}
 	case n < 15:
 		p, err := l.Page(h.feed, h.cursor)
@@ -249,8 +258,8 @@ func (h *history) check(l *ledger.Ledger) {
 				for _, e := range slices.Compact(c.Held) {
 					held[e] = append(held[e], at)
 				}
-			case event.KindWithdrawal:
-				w, _ := event.ParseWithdrawal(ev.Body)
+			case event.KindWithdrawal, event.KindErasureOrder:
+				w, _ := event.ParseTakenBack(ev.Kind, ev.Body)
 				back[w.Record] = append(back[w.Record], at)
 			}
 		}
@@ -317,7 +326,7 @@ func (h *history) check(l *ledger.Ledger) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range []string{event.KindDisclosure, event.KindAnswer, event.KindWithdrawal, event.KindFootprintPut, event.KindFootprintDisclosure, event.KindFootprintContributed, event.KindReceipt} {
+	for _, k := range []string{event.KindDisclosure, event.KindAnswer, event.KindWithdrawal, event.KindErasure, event.KindFootprintPut, event.KindFootprintDisclosure, event.KindFootprintContributed, event.KindReceipt} {
 		if kinds[k] == 0 {
 			t.Errorf("the walk made no %s", k)
 		}

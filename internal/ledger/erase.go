@@ -239,6 +239,9 @@ func (t *tx) eraseVersions(r name.Record, todo []storedVersion, reason string) (
 	said := event.Erasure{Record: r, Reason: reason}
 	n := 0
 	for ; n < len(todo) && (n == 0 || t.size() < maxEraseBytes); n++ {
+		if err := t.unname(todo[n].Index); err != nil {
+			return nil, 0, err
+		}
 		if err := t.eraseEntry(todo[n].Index, todo[n].stub); err != nil {
 			return nil, 0, err
 		}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -12,8 +13,8 @@ import (
 
 // A record is found by the number of a person that its standard says it names. Each
 // version of a record of ours adds its persons to the disclosure index, in its own
-// transaction, and none takes them away: who was named in an old version may ask who had
-// it. The key is keys.Ring.BlindIndex of the scheme and the folded value, so that nobody
+// transaction, and only its erasure takes them away: who was named in an old version may
+// ask who had it. The key is keys.Ring.BlindIndex of the scheme and the folded value, so that nobody
 // who reads the disk learns a number.
 
 // personKeyLen is the length of the key of a person.
@@ -41,8 +42,7 @@ func personIndexKey(key []byte, r [16]byte) []byte {
 	return append(append([]byte("Tn"), key...), r[:]...)
 }
 
-// indexPersons enters the persons that the record version at an index names. What is no
-// record, or cannot be read, names none.
+// indexPersons enters the persons that the record version at an index names.
 func (v *View) indexPersons(at uint64, set func(k, val []byte)) error {
 	raw, err := v.raw(at)
 	if errors.Is(err, ErrDamaged) {
@@ -51,14 +51,36 @@ func (v *View) indexPersons(at uint64, set func(k, val []byte)) error {
 	if err != nil {
 		return err
 	}
-	if raw[0] != kindRecord {
-		return nil
+	for _, k := range v.l.personIndexKeys(raw) {
+		set(k, []byte{})
 	}
+	return nil
+}
+
+// unname takes the persons of a record version that is about to be erased out of the
+// index. Who has erased what named somebody is not to find it by the number any more.
+func (t *tx) unname(at uint64) error {
+	raw, err := t.stored(at)
+	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrNotFound) {
+		return nil // nor was it found when the index was built
+	}
+	if err != nil {
+		return err
+	}
+	for _, k := range t.l.personIndexKeys(raw) {
+		t.remove(k)
+	}
+	return nil
+}
+
+// personIndexKeys returns the keys under which a stored entry is found by the persons that
+// it names. What is no record, or cannot be read, names none.
+func (l *Ledger) personIndexKeys(raw []byte) (out [][]byte) {
 	s, err := decodeStoredRecord(raw)
 	if err != nil || s.op != record.Put {
 		return nil
 	}
-	std, _, err := v.l.tables(s.standard, s.key)
+	std, _, err := l.tables(s.standard, s.key)
 	if err != nil || len(std.std.Persons()) == 0 {
 		return nil
 	}
@@ -70,11 +92,10 @@ func (v *View) indexPersons(at uint64, set func(k, val []byte)) error {
 	if err != nil {
 		return nil
 	}
-	keys := v.l.personKeys(std.std, body)
-	for i := 0; i < len(keys); i += personKeyLen {
-		set(personIndexKey(keys[i:i+personKeyLen], s.record), []byte{})
+	for k := range slices.Chunk(l.personKeys(std.std, body), personKeyLen) {
+		out = append(out, personIndexKey(k, s.record))
 	}
-	return nil
+	return out
 }
 
 // RecordsAbout returns the ids of our records of which some version names a person,
