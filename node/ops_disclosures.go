@@ -28,6 +28,16 @@ func (d Disclosures) Subject(ctx context.Context, in SubjectRequest) (SubjectRep
 	return do(ctx, d.to, (*Node).subject, in)
 }
 
+// Seen says what a partner had of a record of ours at an instant.
+func (d Disclosures) Seen(ctx context.Context, in SeenRequest) (SeenReply, error) {
+	return do(ctx, d.to, (*disclosure.Register).Seen, in)
+}
+
+// Drift says where the exchange is no longer what the agreements say.
+func (d Disclosures) Drift(ctx context.Context, in DriftRequest) (DriftReply, error) {
+	return do(ctx, d.to, (*disclosure.Register).Drift, in)
+}
+
 // subject writes the proof where the request wants it.
 func (n *Node) subject(ctx context.Context, in SubjectRequest) (*SubjectReply, error) {
 	if in.Proof == "" {

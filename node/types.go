@@ -140,6 +140,12 @@ type (
 	Disclosure           = api.Disclosure
 	DisclosureReceipt    = api.DisclosureReceipt
 	DisclosureWithdrawal = api.DisclosureWithdrawal
+	SeenRequest          = api.SeenRequest
+	SeenReply            = api.SeenReply
+	Seen                 = api.Seen
+	DriftRequest         = api.DriftRequest
+	DriftReply           = api.DriftReply
+	Drift                = api.Drift
 	SubjectRequest       = api.SubjectRequest
 	SubjectReply         = api.SubjectReply
 	SubjectRecord        = api.SubjectRecord

@@ -48,6 +48,7 @@ var tasks = []struct {
 		{"Is everything in step?", "stile status, stile doctor"},
 		{"Why does a partner have, or lack, a record?", "stile why"},
 		{"Who had a record?", "stile disclosure list"},
+		{"Is each agreement still what it was made for?", "stile drift"},
 		{"What is here about a person, and who had it?", "stile subject"},
 		{"Follow what happens", "stile watch"},
 	}},

@@ -142,7 +142,7 @@ func (a *app) root() *cobra.Command {
 	nouns := &cobra.Group{ID: "nouns", Title: "One thing at a time:"}
 	root.AddGroup(daily, nouns)
 	for _, c := range []*cobra.Command{
-		a.demoCommand(), a.initCommand(), a.serveCommand(), a.statusCommand(), a.watchCommand(), a.whyCommand(), a.subjectCommand(), a.lookupCommand(), a.aggregateCommand(),
+		a.demoCommand(), a.initCommand(), a.serveCommand(), a.statusCommand(), a.watchCommand(), a.whyCommand(), a.subjectCommand(), a.driftCommand(), a.lookupCommand(), a.aggregateCommand(),
 		a.importCommand(), a.checkCommand(), a.verifyCommand(), a.doctorCommand(), a.versionCommand(),
 	} {
 		c.GroupID = daily.ID

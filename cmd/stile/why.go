@@ -11,6 +11,7 @@ import (
 
 func (a *app) whyCommand() *cobra.Command {
 	req := node.WhyRequest{}
+	var day string
 	c := &cobra.Command{
 		Use:   "why PARTNER RECORD",
 		Short: "Say why a partner has or lacks a record, rule by rule and field by field",
@@ -22,6 +23,9 @@ rules and never the values.`,
 		Args:    takes(2, 2, "a partner and a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Partner, req.Record = args[0], args[1]
+			if day != "" {
+				return a.whyAt(cmd.Context(), req, day)
+			}
 			r, err := a.node().Why(cmd.Context(), req)
 			if err != nil {
 				return err
@@ -33,6 +37,7 @@ rules and never the values.`,
 			return nil
 		},
 	}
+	c.Flags().StringVar(&day, "at", "", whyAtHelp)
 	c.Flags().StringVar(&req.Standard, "standard", "", "`standard` of the record, when it is named by its key")
 	return c
 }

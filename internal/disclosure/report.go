@@ -26,7 +26,7 @@ var reportHTML string
 func WriteHTML(w io.Writer, s *api.SubjectReply, bundle string) error {
 	titles := map[name.Council]string{}
 	for _, c := range s.Councils {
-		titles[c.Council] = c.Title
+		titles[c.Council] = name.Line(c.Title)
 	}
 	t, err := template.New("report").Funcs(template.FuncMap{
 		"day":    func(t time.Time) string { return t.UTC().Format("2 January 2006") },
@@ -69,10 +69,10 @@ func WriteHTML(w io.Writer, s *api.SubjectReply, bundle string) error {
 }
 
 var wayWords = map[string]string{
-	api.LetCopy:      "a copy was sent",
-	api.LetAnswer:    "a question was answered; no copy is kept",
-	api.LetCounts:    "it was counted",
-	api.LetFootprint: "its public fields went into a ledger that several councils keep",
+	api.LetCopy:      "A copy was sent",
+	api.LetAnswer:    "A question was answered, and no copy is kept",
+	api.LetCounts:    "It was counted",
+	api.LetFootprint: "Its public fields went into a ledger that several councils keep",
 }
 
 // A Leaf is one value of a record and where it stands.

@@ -80,3 +80,59 @@ type DisclosureWithdrawal struct {
 	Reason  string     `json:"reason"`
 	Deleted *time.Time `json:"deleted,omitempty"` // when the receiver says it deleted it; nil while it does not
 }
+
+// SeenRequest asks what a partner had of a record of ours at an instant.
+type SeenRequest struct {
+	Partner  string    `json:"partner"`
+	Record   string    `json:"record"` // id, or the natural key
+	Standard string    `json:"standard,omitempty"`
+	At       time.Time `json:"at"` // what was logged before it counts
+}
+
+// SeenReply is what a partner had of a record at an instant, by our log and by what the
+// partner signed.
+type SeenReply struct {
+	Record  name.Record  `json:"record"`
+	Partner name.Council `json:"partner"`
+	At      time.Time    `json:"at"`
+	Has     bool         `json:"has"`    // something that was let out was not known to be deleted
+	Answer  string       `json:"answer"` // one line
+	Under   []Seen       `json:"under"`  // by agreement
+}
+
+// Seen is the last that a partner was let have of a record under one agreement.
+type Seen struct {
+	Disclosure
+	Had   bool   `json:"had"`   // it could see it then
+	State string `json:"state"` // in words
+	Times int    `json:"times"` // how often something of the record was let out before
+}
+
+// DriftRequest asks where the exchange is no longer what the agreements say.
+type DriftRequest struct {
+	Days int `json:"days,omitempty"` // that are looked at, and as many before them; default 90
+}
+
+// DriftReply is, for each agreement that stands and under which we send, what was let out
+// and what is to be looked at.
+type DriftReply struct {
+	Since      time.Time `json:"since"`
+	Agreements []Drift   `json:"agreements"`
+}
+
+// Drift is one agreement.
+type Drift struct {
+	Agreement name.Agreement `json:"agreement"`
+	Version   int            `json:"version"`
+	Mode      string         `json:"mode"`
+	LetOut    int            `json:"let_out"`        // versions of records, or counts, since
+	Before    int            `json:"let_out_before"` // in as many days before
+	Last      time.Time      `json:"last,omitzero"`  // when something was let out last, ever
+	// Never are the fields that no version let out since had; nil where none was looked
+	// at. Examined says how many were.
+	Never    []name.Field `json:"fields_never,omitempty"`
+	Examined int          `json:"examined"`
+	// Idle are the receivers to which nothing was let out since.
+	Idle     []name.Council `json:"idle,omitempty"`
+	Findings []string       `json:"findings,omitempty"` // in words; none where all is as it was
+}
