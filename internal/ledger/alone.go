@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,10 +30,10 @@ func (l *Ledger) SignTokens(ctx context.Context, items []PageItem) error {
 	err := l.View(func(v *View) error {
 		for i, it := range items {
 			var err error
-			if bytes.IndexByte(it.Token, '~') < 0 {
-				continue // an event
+			if !it.IsRecord() {
+				continue
 			}
-			if tokens[i], err = record.Parse(it.Token); err != nil {
+			if tokens[i], err = it.Record(); err != nil {
 				return fmt.Errorf("entry %d: %w", it.Index, err)
 			}
 			if stored[i], err = valueOf(v.txn, signatureKey(it.Index)); err != nil && !errors.Is(err, ErrNotFound) {
@@ -68,7 +67,7 @@ func (l *Ledger) SignTokens(ctx context.Context, items []PageItem) error {
 	}
 	for i, t := range tokens {
 		if t != nil {
-			items[i].Token = t.Bytes()
+			items[i].Token, items[i].built = t.Bytes(), t
 		}
 	}
 	return missing

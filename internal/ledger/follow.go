@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/stile-exchange/stile/internal/event"
@@ -121,7 +120,7 @@ func (t *tx) disclose(f *Feed, to name.Council, entries []uint64, puts uint64) e
 func disclosed(items []PageItem) (entries []uint64, puts uint64) {
 	for _, it := range items {
 		entries = append(entries, it.Index)
-		if bytes.IndexByte(it.Token, '~') >= 0 {
+		if it.IsRecord() {
 			puts = it.Index + 1
 		}
 	}

@@ -1,12 +1,14 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
@@ -28,7 +30,20 @@ type Page struct {
 type PageItem struct {
 	Index uint64
 	Token []byte // a record token with the agreed disclosures, or an event
+
+	built *record.Token // what Token was made as, if it was
 }
+
+// Record returns the token of an item that is a record.
+func (it *PageItem) Record() (*record.Token, error) {
+	if it.built != nil {
+		return it.built, nil
+	}
+	return record.Parse(it.Token)
+}
+
+// IsRecord tells a record from an event.
+func (it *PageItem) IsRecord() bool { return bytes.IndexByte(it.Token, '~') >= 0 }
 
 // Limits of a page, so that it fits one message and one commit of the partner.
 const (
@@ -58,7 +73,7 @@ func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 			kind  byte
 			raw   []byte
 			leaf  tlog.Hash
-			token []byte
+			item  PageItem
 			err   error
 		}
 		var wants []*want
@@ -112,14 +127,14 @@ func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 		}
 		onAllCores(len(wants), 16, func(i int) {
 			if w := wants[i]; w.err == nil {
-				w.token, w.err = l.present(f, w.index, w.kind, w.raw, w.leaf)
+				w.item, w.err = l.present(f, w.index, w.kind, w.raw, w.leaf)
 			}
 		})
 		// A record of many small fields grows by more than was reckoned with
 		// above. What goes beyond the limit is left to the next page.
 		size = 0
 		for i, w := range wants {
-			if size += len(w.token) + signatureRoom; i > 0 && size > MaxPageBytes {
+			if size += len(w.item.Token) + signatureRoom; i > 0 && size > MaxPageBytes {
 				p.Live, p.Cursor, wants = false, w.index, wants[:i]
 				break
 			}
@@ -131,7 +146,7 @@ func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 				p.Damaged = append(p.Damaged, w.index)
 				continue
 			}
-			p.Items = append(p.Items, PageItem{Index: w.index, Token: w.token})
+			p.Items = append(p.Items, w.item)
 			indices = append(indices, w.index)
 		}
 		p.Records = f.Records
@@ -151,18 +166,18 @@ func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 }
 
 // present returns an entry as the feed lets it out.
-func (l *Ledger) present(f *Feed, index uint64, kind byte, raw []byte, leaf tlog.Hash) ([]byte, error) {
+func (l *Ledger) present(f *Feed, index uint64, kind byte, raw []byte, leaf tlog.Hash) (PageItem, error) {
 	if kind != itemPut {
 		if raw[0] != kindEvent {
-			return nil, fmt.Errorf("entry %d: %w: is not an event", index, ErrDamaged)
+			return PageItem{}, fmt.Errorf("entry %d: %w: is not an event", index, ErrDamaged)
 		}
 		if _, _, err := checkEvent(raw[1:], leaf); err != nil {
-			return nil, fmt.Errorf("entry %d: %w", index, err)
+			return PageItem{}, fmt.Errorf("entry %d: %w", index, err)
 		}
-		return raw[1:], nil
+		return PageItem{Index: index, Token: raw[1:]}, nil
 	}
 	if f.terms == nil {
-		return nil, fmt.Errorf("entry %d: %w: a record in a notices feed", index, ErrDamaged)
+		return PageItem{}, fmt.Errorf("entry %d: %w: a record in a notices feed", index, ErrDamaged)
 	}
 	// The index said that it matched. Ask the filter again: what leaves is
 	// decided by the agreement, not by what is stored beside it.
@@ -174,9 +189,9 @@ func (l *Ledger) present(f *Feed, index uint64, kind byte, raw []byte, leaf tlog
 		return terms.Keep, nil
 	})
 	if err != nil {
-		return nil, err
+		return PageItem{}, err
 	}
-	return ver.Token.Bytes(), nil
+	return PageItem{Index: index, Token: ver.Token.Bytes(), built: ver.Token}, nil
 }
 
 // Consistency proves that the log at a later size extends the log at an

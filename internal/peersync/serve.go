@@ -343,11 +343,11 @@ func batchOf(f feed, page *page, from uint64) (*wirepb.Batch, error) {
 func pack(b *wirepb.Batch, items []ledger.PageItem) error {
 	var packer record.Packer
 	for i, it := range items {
-		if b.Items[i] = (&wirepb.Item{Index: it.Index}); bytes.IndexByte(it.Token, '~') < 0 {
+		if b.Items[i] = (&wirepb.Item{Index: it.Index}); !it.IsRecord() {
 			b.Items[i].Event = it.Token
 			continue
 		}
-		t, err := record.Parse(it.Token)
+		t, err := it.Record()
 		if err == nil {
 			b.Items[i].Record, err = packer.Pack(nil, t)
 		}

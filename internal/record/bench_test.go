@@ -190,3 +190,46 @@ func BenchmarkVerifyWithheld(b *testing.B) {
 	})
 	perSecond(b)
 }
+
+// BenchmarkPack is what a sender does more than to make the token.
+func BenchmarkPack(b *testing.B) {
+	raw, _ := withheld(b)
+	t, err := Parse(raw)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	var p Packer
+	var out []byte
+	for b.Loop() {
+		if out, err = p.Pack(out[:0], t); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perSecond(b)
+}
+
+// BenchmarkViewPacked is BenchmarkView of a packed token.
+func BenchmarkViewPacked(b *testing.B) {
+	raw, _ := withheld(b)
+	t, err := Parse(raw)
+	if err != nil {
+		b.Fatal(err)
+	}
+	table, packed := packAll(b, []*Token{t})
+	tb, err := ReadTable(table)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		t, err := tb.Token(packed[0])
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := t.View(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perSecond(b)
+}

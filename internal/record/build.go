@@ -38,8 +38,11 @@ type builder struct {
 	points []byte         // the pointers of nodes, end to end
 	out    []byte         // a stack of JSON texts: payload, and on it the disclosures being made
 	texts  []byte         // finished disclosures, base64url, end to end
+	plain  []byte         // the same as JSON
 	nodes  []builtNode
-	values int                // met so far
+	values int // met so far
+	claims Claims
+	body   span               // in out, once that is the payload
 	todo   []member           // a stack: the members of the objects at hand
 	hidden [][digestLen]byte  // a stack: the digests of the objects at hand
 	room   [saltLen + 42]byte // scratch
@@ -48,7 +51,9 @@ type builder struct {
 // A builtNode is a node whose disclosure is not yet in its place in the token.
 type builtNode struct {
 	node
-	made span // in texts
+	made   span // in texts
+	json   span // in plain
+	digest [digestLen]byte
 }
 
 type member struct {
@@ -146,13 +151,15 @@ func build(c Claims, l *standard.Layout, body map[string]any, seed Seed) (*build
 	}
 	b := builders.Get().(*builder)
 	b.reset(seed)
-
+	b.claims = c
 	b.out = append(b.out, `{"_sd_alg":"sha-256",`...)
 	if body != nil {
 		b.out = append(b.out, `"body":`...)
+		b.body.from = len(b.out)
 		if err := b.object(body, l, -1, 1); err != nil {
 			return nil, err
 		}
+		b.body.to = len(b.out)
 		b.out = append(b.out, ',')
 	}
 	b.out = c.append(b.out)
@@ -166,7 +173,7 @@ func build(c Claims, l *standard.Layout, body map[string]any, seed Seed) (*build
 // release gives b back. A builder that met an error still points at values, and one
 // that made a giant still has its room: neither is used again.
 func (b *builder) release() {
-	if cap(b.out)+cap(b.texts)+cap(b.points) <= 256<<10 {
+	if cap(b.out)+cap(b.texts)+cap(b.plain)+cap(b.points) <= 256<<10 {
 		b.salts = nil
 		builders.Put(b)
 	}
@@ -177,8 +184,8 @@ func (b *builder) reset(seed Seed) {
 	if b.salts, err = aes.NewCipher(seed[:]); err != nil {
 		panic("internal error: a seed is no key of AES-256: " + err.Error())
 	}
-	b.path, b.points, b.out, b.texts = b.path[:0], b.points[:0], b.out[:0], b.texts[:0]
-	b.nodes, b.todo, b.hidden, b.values = b.nodes[:0], b.todo[:0], b.hidden[:0], 0
+	b.path, b.points, b.out, b.texts, b.plain = b.path[:0], b.points[:0], b.out[:0], b.texts[:0], b.plain[:0]
+	b.nodes, b.todo, b.hidden, b.values, b.body = b.nodes[:0], b.todo[:0], b.hidden[:0], 0, span{}
 }
 
 func (b *builder) refuse(rule, detail string) error {
@@ -365,10 +372,13 @@ func (b *builder) disclosure(t member, named bool, parent, depth int) (digest [d
 
 	text := len(b.texts)
 	b.texts = b64.AppendEncode(b.texts, b.out[from:])
-	b.out = b.out[:from]
 	b.nodes[n].made = span{text, len(b.texts)}
+	b.nodes[n].json = span{len(b.plain), len(b.plain) + len(b.out) - from}
+	b.plain = append(b.plain, b.out[from:]...)
+	b.out = b.out[:from]
 	sum := sha256.Sum256(b.texts[text:])
 	b64.Encode(digest[:], sum[:])
+	b.nodes[n].digest = digest
 	return digest, nil
 }
 
@@ -482,9 +492,13 @@ func (b *builder) token(kid string, keep func(pointer string, shell bool) bool) 
 	t := &Token{input: input, end: input + 1, kind: kindRecord, kid: kid, entry: sha256.Sum256(raw)}
 	raw = append(raw, '.', '~')
 	t.texts = make([]span, 0, count)
+	var c *compact
 	if keep == nil {
 		// Of a part the places are not known: an element's would be of the whole.
 		t.known, t.points, t.nodes = true, points, make([]node, len(b.nodes))
+	} else {
+		c = b.parts(count, size)
+		t.parts = c
 	}
 	for i, n := range b.nodes {
 		if !kept[i] {
@@ -496,10 +510,27 @@ func (b *builder) token(kid string, keep func(pointer string, shell bool) bool) 
 		raw = append(raw, '~')
 		if keep == nil {
 			t.nodes[i] = n.node
+			continue
 		}
+		at = len(c.dec)
+		c.dec = append(c.dec, n.json.of(b.plain)...)
+		c.disclosures = append(c.disclosures, span{at, len(c.dec)})
+		c.digests = append(c.digests, n.digest[:]...)
 	}
-	t.raw = raw
+	if t.raw = raw; c != nil {
+		c.raw, c.input, c.end, c.texts = raw, span{0, input}, t.end, t.texts
+	}
 	return t, nil
+}
+
+// parts returns the token taken apart, but for its text and disclosures: who asks for a
+// part of one sends it, packed.
+func (b *builder) parts(count, size int) *compact {
+	said := b.claims
+	c := &compact{said: &said, body: b.body, disclosures: make([]span, 0, count), digests: make([]byte, 0, count*digestLen)}
+	c.dec = append(make([]byte, 0, len(b.out)+size), b.out...)
+	c.payload = span{0, len(b.out)}
+	return c
 }
 
 // compareNames orders member names by UTF-16 code units (RFC 8785 section

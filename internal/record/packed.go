@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
@@ -54,11 +56,15 @@ func (p *Packer) Pack(dst []byte, t *Token) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var said Claims
-	payload := string(c.payload.of(c.dec))
-	body, ok := scan(&said, payload, &p.scratch)
-	if !ok {
-		return nil, &Refusal{Rule: RuleCanonical, Detail: "the payload is not in the form that can be packed"}
+	dec := string(c.dec) // of which all texts are cut
+	payload := dec[c.payload.from:c.payload.to]
+	said, body := c.said, c.body
+	if said == nil {
+		ok := false
+		said = new(Claims)
+		if body, ok = scan(said, payload, &p.scratch); !ok {
+			return nil, &Refusal{Rule: RuleCanonical, Detail: "the payload is not in the form that can be packed"}
+		}
 	}
 	if p.origins == nil {
 		p.origins, p.names, p.index = map[origin]int{}, map[string]int{}, map[[digestLen]byte]int{}
@@ -82,12 +88,16 @@ func (p *Packer) Pack(dst []byte, t *Token) ([]byte, error) {
 	clear(p.index)
 	dst = binary.AppendUvarint(dst, uint64(len(c.texts)))
 	for i := len(c.texts) - 1; i >= 0; i-- {
-		if dst, err = p.disclosure(dst, c, i); err != nil {
+		if dst, err = p.disclosure(dst, dec[c.disclosures[i].from:c.disclosures[i].to]); err != nil {
 			return nil, err
 		}
-		sum := sha256.Sum256(c.texts[i].of(c.raw))
 		var d [digestLen]byte
-		b64.Encode(d[:], sum[:])
+		if c.digests != nil {
+			copy(d[:], c.digests[i*digestLen:])
+		} else {
+			sum := sha256.Sum256(c.texts[i].of(c.raw))
+			b64.Encode(d[:], sum[:])
+		}
 		p.index[d] = len(c.texts) - i
 	}
 	if said.Op == Put {
@@ -122,45 +132,56 @@ func (p *Packer) origin(s origin) (int, error) {
 	return at, nil
 }
 
-// disclosure appends disclosure i of c.
-func (p *Packer) disclosure(dst []byte, c *compact, i int) ([]byte, error) {
+// disclosure appends a disclosure.
+func (p *Packer) disclosure(dst []byte, s string) ([]byte, error) {
 	const start = 2 + saltLen + 2 // ["salt",
 	refuse := func() ([]byte, error) {
 		return nil, &Refusal{Rule: RuleDisclosure, Detail: "a disclosure is not in the form that can be packed"}
 	}
-	s := c.disclosures[i].of(c.dec)
-	if len(s) < start+2 || s[0] != '[' || s[1] != '"' || !isSalt(string(s[2:2+saltLen])) || s[start-2] != '"' || s[start-1] != ',' || s[len(s)-1] != ']' {
+	if len(s) < start+2 || s[:2] != `["` || !isSalt(s[2:2+saltLen]) || s[start-2:start] != `",` || s[len(s)-1] != ']' {
 		return refuse()
 	}
-	salt, value := s[2:2+saltLen], s[start:len(s)-1]
+	value := s[start : len(s)-1]
 	// A member's name is a string with something behind it.
-	end := 0
-	if value[0] == '"' {
-		for end = 1; end < len(value) && value[end] != '"'; end++ {
-			if value[end] == '\\' {
-				end++
-			}
-		}
-		end++
-	}
-	if end > 0 && end < len(value) {
+	if end := stringEnd(value); end > 0 && end < len(value) {
+		k := value[1 : end-1]
 		if value[end] != ',' {
 			return refuse()
 		}
-		key, err := strictjson.Decode(value[:end], jsonLimits())
-		k, ok := key.(string)
-		if err != nil || !ok || !bytes.Equal(strictjson.AppendString(nil, k), value[:end]) {
-			return refuse()
+		if !isPlain(k) {
+			v, err := strictjson.Decode([]byte(value[:end]), jsonLimits())
+			if k, _ = v.(string); err != nil || string(strictjson.AppendString(nil, k)) != value[:end] {
+				return refuse()
+			}
 		}
 		dst, value = p.name(dst, k), value[end+1:]
 	} else {
 		dst = append(dst, 0)
 	}
-	dst, err := appendDecoded(dst, salt)
+	var salt [saltLen]byte
+	copy(salt[:], s[2:])
+	dst, err := b64.AppendDecode(dst, salt[:])
 	if err != nil {
 		return refuse()
 	}
-	return p.text(dst, string(value)), nil
+	return p.text(dst, value), nil
+}
+
+// stringEnd returns where the JSON string ends that s begins with, 0 if it begins with
+// none.
+func stringEnd(s string) int {
+	if s == "" || s[0] != '"' {
+		return 0
+	}
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
+		}
+	}
+	return 0
 }
 
 // name appends the name of a member, as its number in the table if it may be there.
@@ -171,7 +192,7 @@ func (p *Packer) name(dst []byte, k string) []byte {
 			return appendText(append(dst, 1), k)
 		}
 		at = len(p.names)
-		p.names[k] = at
+		p.names[strings.Clone(k)] = at
 		p.named = appendText(p.named, k)
 	}
 	return binary.AppendUvarint(dst, uint64(at)+2)
@@ -192,14 +213,15 @@ func (p *Packer) text(dst []byte, s string) []byte {
 		}
 		dst = binary.AppendUvarint(dst, uint64(n))
 		for i := range n {
-			d := s[from+1+i*digestStep:][:digestLen]
-			if at := p.index[[digestLen]byte([]byte(d))]; at > 0 {
+			var d [digestLen]byte
+			copy(d[:], s[from+1+i*digestStep:])
+			if at := p.index[d]; at > 0 {
 				dst = binary.AppendUvarint(dst, uint64(at))
-				delete(p.index, [digestLen]byte([]byte(d))) // each stands for one digest
+				delete(p.index, d) // each stands for one digest
 				continue
 			}
 			dst = append(dst, 0)
-			dst, _ = b64.AppendDecode(dst, []byte(d)) // findDigests has tried it
+			dst, _ = b64.AppendDecode(dst, d[:]) // findDigests has tried it
 		}
 		s = s[from+n*digestStep-1:]
 	}
@@ -348,14 +370,16 @@ func (t *Table) Token(b []byte) (*Token, error) {
 	if r.bad {
 		return nil, unpacked(RuleForm, "it is cut short")
 	}
-	c.texts, c.disclosures = make([]span, n), make([]span, n)
+	spans := make([]span, 2*n)
+	c.texts, c.disclosures = spans[:n:n], spans[n:]
 	c.digests = make([]byte, n*digestLen)
-	r.digests, r.from, r.used = c.digests, n, make([]bool, n)
-	// About what it comes to: nothing is believed that the bytes do not carry.
-	c.dec = make([]byte, 0, 2*len(b)+n*(saltLen+digestLen)+len(s.header)+256)
-	texts := make([]byte, 0, 2*len(b)+64*n)
+	room := rooms.Get().(*unpackRoom)
+	defer room.release()
+	dec, texts := room.dec[:0], room.texts[:0]
+	r.digests, r.from, r.used = c.digests, n, slices.Grow(room.used[:0], n)[:n]
+	clear(r.used)
 	for i := n - 1; i >= 0; i-- {
-		from := len(c.dec)
+		from := len(dec)
 		named := r.number()
 		var own []byte // a name that is not in the table
 		switch {
@@ -368,20 +392,20 @@ func (t *Table) Token(b []byte) (*Token, error) {
 		case named >= uint64(len(t.names))+2:
 			return nil, unpacked(RuleForm, "a disclosure has a name that is not in the table")
 		}
-		c.dec = append(c.dec, '[', '"')
-		c.dec = b64.AppendEncode(c.dec, r.take(saltSize))
-		c.dec = append(c.dec, '"', ',')
+		dec = append(dec, '[', '"')
+		dec = b64.AppendEncode(dec, r.take(saltSize))
+		dec = append(dec, '"', ',')
 		if named > 1 {
-			c.dec = append(c.dec, t.names[named-2]...)
+			dec = append(dec, t.names[named-2]...)
 		}
-		c.dec = append(c.dec, own...)
-		if c.dec = r.json(c.dec); r.bad {
+		dec = append(dec, own...)
+		if dec = r.json(dec); r.bad {
 			return nil, r.why()
 		}
-		c.dec = append(c.dec, ']')
-		c.disclosures[i] = span{from, len(c.dec)}
+		dec = append(dec, ']')
+		c.disclosures[i] = span{from, len(dec)}
 		at := len(texts)
-		texts = b64.AppendEncode(texts, c.dec[from:])
+		texts = b64.AppendEncode(texts, dec[from:])
 		c.texts[i] = span{at, len(texts)}
 		sum := sha256.Sum256(texts[at:])
 		b64.Encode(c.digests[i*digestLen:], sum[:])
@@ -389,27 +413,29 @@ func (t *Table) Token(b []byte) (*Token, error) {
 			return nil, unpacked(RuleSize, "it is too long")
 		}
 	}
-	from := len(c.dec)
-	c.dec = append(c.dec, `{"_sd_alg":"sha-256",`...)
+	from := len(dec)
+	dec = append(dec, `{"_sd_alg":"sha-256",`...)
 	if c.said.Op == Put {
-		c.dec = append(c.dec, `"body":`...)
-		c.body.from = len(c.dec) - from
-		c.dec = r.json(c.dec)
-		c.body.to = len(c.dec) - from
-		c.dec = append(c.dec, ',')
+		dec = append(dec, `"body":`...)
+		c.body.from = len(dec) - from
+		dec = r.json(dec)
+		c.body.to = len(dec) - from
+		dec = append(dec, ',')
 	}
 	if r.bad || len(r.rest) > 0 {
 		return nil, r.why()
 	}
-	c.dec = append(c.said.append(c.dec), '}')
-	c.payload = span{from, len(c.dec)}
-	size := b64.EncodedLen(len(s.header)) + 2 + b64.EncodedLen(len(c.dec)-from) + b64.EncodedLen(len(part)) + 1 + len(texts) + n
+	dec = append(c.said.append(dec), '}')
+	c.payload = span{from, len(dec)}
+	room.dec, room.texts, room.used = dec, texts, r.used
+	c.dec = bytes.Clone(dec)
+	size := b64.EncodedLen(len(s.header)) + 2 + b64.EncodedLen(len(dec)-from) + b64.EncodedLen(len(part)) + 1 + len(texts) + n
 	if size > MaxToken {
 		return nil, unpacked(RuleSize, "it is too long")
 	}
 	raw := make([]byte, 0, size)
 	raw = append(b64.AppendEncode(raw, s.header), '.')
-	raw = b64.AppendEncode(raw, c.payload.of(c.dec))
+	raw = b64.AppendEncode(raw, c.payload.of(dec))
 	c.input = span{0, len(raw)}
 	raw = b64.AppendEncode(append(raw, '.'), part)
 	c.end = len(raw)
@@ -423,6 +449,20 @@ func (t *Table) Token(b []byte) (*Token, error) {
 	c.raw = raw
 	return &Token{raw: raw, input: c.input.to, end: c.end, kind: kindRecord, kid: s.kid, sig: bytes.Clone(sig), page: page,
 		entry: sha256.Sum256(c.input.of(raw)), texts: c.texts, parts: c}, nil
+}
+
+// An unpackRoom is memory that reading a packed token uses and another may use again.
+type unpackRoom struct {
+	dec, texts []byte
+	used       []bool
+}
+
+var rooms = sync.Pool{New: func() any { return new(unpackRoom) }}
+
+func (r *unpackRoom) release() {
+	if cap(r.dec)+cap(r.texts)+cap(r.used) <= 256<<10 { // else it was made for a giant
+		rooms.Put(r)
+	}
 }
 
 // An unpacker reads the parts of a table or of a packed token.

@@ -103,7 +103,7 @@ func (w *weaver) claims(c *Claims) (body map[string]any, err error) {
 		if c.Op == Delete {
 			return nil, nil
 		}
-		if body, ok := w.canonical(at.of(text)).(map[string]any); ok {
+		if body, ok := canonical(at.of(text)).(map[string]any); ok {
 			return body, nil
 		}
 	}
@@ -124,13 +124,9 @@ func (w *weaver) claims(c *Claims) (body map[string]any, err error) {
 }
 
 // canonical returns the value of a text in canonical form, and nil for any other.
-func (w *weaver) canonical(text []byte) any {
-	v, err := strictjson.Decode(text, jsonLimits())
-	if err != nil {
-		return nil
-	}
-	w.scratch = strictjson.AppendCanonical(w.scratch[:0], v)
-	if !bytes.Equal(w.scratch, text) {
+func canonical(text []byte) any {
+	v, canonical, err := strictjson.DecodeCanonical(text, jsonLimits())
+	if err != nil || !bytes.Equal(canonical, text) {
 		return nil
 	}
 	return v
