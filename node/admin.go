@@ -123,7 +123,9 @@ func asError(err error) *Error {
 	case errors.Is(err, ledger.ErrConflict):
 		return fail(Conflict, "read the record again", "%v", err)
 	case errors.Is(err, ledger.ErrForked):
-		return fail(Refused, "stop the node and bring the newest copy of its folder back; if there is none: stile council quarantine end COUNCIL --follow told", "%v", err)
+		return fail(Refused, "stop the node and bring the newest copy of its folder back; stile log status says what else can be done", "%v", err)
+	case errors.Is(err, ledger.ErrUnsure):
+		return fail(Refused, "stile serve asks them; stile log status says who has not answered", "%v", err)
 	case errors.Is(err, ledger.ErrFull):
 		return fail(Failed, "free some disk space", "%v", err)
 	case errors.Is(err, ledger.ErrInUse):

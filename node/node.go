@@ -7,6 +7,7 @@
 //	stile.yaml     configuration (package config)
 //	keys/          the council's private keys; who has these can speak for it
 //	ledger/        the Badger store; altering it is detected on reading, not prevented
+//	head           tells this folder from a copy of it; see docs/quarantine.md
 //	directory/     who is a member, by TUF; who can write here can set it back to an older state, and no more
 //	authority/     where this node is the directory's host: what it publishes, and what waits for signatures
 //	footprints/    a replica of each ledger kept with others; see docs/footprints.md
@@ -291,6 +292,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	l, err := ledger.Open(ledger.Options{
 		Dir: filepath.Join(cfg.Data, "ledger"), Council: cfg.Council, Keys: ring, EncryptionKey: enc,
 		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Memory: cfg.Limits.Memory(), Fatal: o.Fatal, Shared: o.shared,
+		Head: filepath.Join(cfg.Data, "head"),
 	})
 	if err != nil {
 		return nil, err
@@ -345,6 +347,13 @@ func (n *Node) begin() (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	// Who may know our log is asked when the node runs. Where nobody does, no copy of it
+	// can contradict anybody.
+	if known, err := n.ledger.Acquainted(); err != nil {
+		return err
+	} else if len(known)+len(n.book.Related()) == 0 {
+		n.ledger.AskFirst(nil)
 	}
 	n.catalogue = catalogue.New(catalogue.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Directory: n.follower, Agreements: n.book, Mapper: n.mapper, Log: n.log, Now: n.now,
@@ -404,9 +413,6 @@ func (n *Node) Addresses() []string {
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := n.book.Resume(ctx); err != nil {
-		return err
-	}
 	net := wire.From(ctx) // tests give one
 	own := net == nil
 	if own {
@@ -424,20 +430,21 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.follower.Attach(ctx, net)
 	defer n.follower.Detach()
-	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
-		sctx, stop := context.WithCancel(sctx)
-		defer stop()
-		defer context.AfterFunc(ctx, stop)()
-		n.answerer.Serve(sctx, from, st)
-	})
-	if err := n.replicas.Begin(ctx, net); err != nil {
-		return err
-	}
-	defer n.replicas.End()
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
 		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
 		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations, Signed: n.cfg.SignedTokens,
+		Agreed: n.o.shared != nil,
+	})
+	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
+		sctx, stop := context.WithCancel(sctx)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)()
+		select {
+		case <-s.Settled():
+			n.answerer.Serve(sctx, from, st)
+		case <-sctx.Done():
+		}
 	})
 	n.mu.Lock()
 	n.net, n.sync, n.since = net, s, n.now().UTC()
@@ -448,14 +455,57 @@ func (n *Node) Run(ctx context.Context) error {
 		n.mu.Unlock()
 	}()
 
+	defer n.replicas.End()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer cancel(nil)
 	stop := func(what string, err error) {
 		if err != nil && ctx.Err() == nil {
 			cancel(fmt.Errorf("%s: %w", what, err))
 		}
 	}
 	wg.Go(func() { stop("exchange", s.Run(ctx)) })
+	wg.Go(func() { n.follower.Run(ctx) })
+	wg.Go(func() { n.files.Run(ctx) })
+	// Nothing is signed before those who may know our log were asked what they hold of
+	// it. If it may be an old copy, that lasts until it is settled.
+	select {
+	case <-s.Settled():
+	case <-ctx.Done():
+	}
+	begin := func() error {
+		if err := n.book.Resume(ctx); err != nil {
+			return err
+		}
+		err := n.replicas.Begin(ctx, net)
+		n.changed()
+		return err
+	}
+	if n.ledger.Halted() == nil && ctx.Err() == nil {
+		if err := begin(); err != nil {
+			return err
+		}
+	} else {
+		wg.Go(func() {
+			select {
+			case <-n.ledger.Released():
+				stop("begin after the log was held back", begin())
+			case <-ctx.Done():
+			}
+		})
+	}
+	// signs runs what signs by itself, from when that may be.
+	signs := func(run func(context.Context)) {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				select {
+				case <-n.ledger.Released():
+					run(ctx)
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
 	wg.Go(func() {
 		wire.Keep(ctx, net, s.Partners, func(c name.Council, err error) {
 			if err != nil {
@@ -463,14 +513,12 @@ func (n *Node) Run(ctx context.Context) error {
 			}
 		})
 	})
-	wg.Go(func() { n.book.Run(ctx) })
-	wg.Go(func() { n.statements.Run(ctx) })
-	wg.Go(func() { n.mapper.Run(ctx) })
-	wg.Go(func() { n.follower.Run(ctx) })
-	wg.Go(func() { n.files.Run(ctx) })
+	signs(n.book.Run)
+	signs(n.statements.Run)
+	signs(n.mapper.Run)
 	wg.Go(func() { n.keepLooking(ctx) })
 	if n.public() {
-		wg.Go(func() { stop("publish the log", n.publisher.Run(ctx)) })
+		signs(func(ctx context.Context) { stop("publish the log", n.publisher.Run(ctx)) })
 	}
 	if n.cfg.HTTPListen != "" {
 		wg.Go(func() { stop("HTTP", n.serveHTTP(ctx)) })

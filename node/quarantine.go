@@ -43,7 +43,7 @@ func (n *Node) stops() (qs []QuarantineReply, as []AccusationReply) {
 			qs = append(qs, quarantineReply(k.Council, k.Quarantine))
 		}
 		if a := k.Accusation; a != nil {
-			as = append(as, AccusationReply{Council: k.Council, Since: a.Since, Reason: a.Reason, Proven: a.Proven, Anew: a.Anew})
+			as = append(as, AccusationReply{Council: k.Council, Since: a.Since, Reason: a.Reason, Proven: a.Proven})
 		}
 	}
 	return qs, as
@@ -110,11 +110,6 @@ func (n *Node) exportEvidence(ctx context.Context, in MemberNameRequest) (*Evide
 }
 
 func (n *Node) endQuarantine(ctx context.Context, in EndQuarantineRequest) (*QuarantineReply, error) {
-	if c, err := name.ParseCouncil(in.Council); err == nil {
-		if k := n.ledger.Known(c); k.Quarantine == nil && k.Accusation != nil && k.Accusation.Proven && !k.Accusation.Anew {
-			return n.beginAnew(ctx, c, k.Accusation, in)
-		}
-	}
 	c, q, err := n.quarantineOf(in.Council)
 	switch {
 	case err != nil:
@@ -139,29 +134,6 @@ func (n *Node) endQuarantine(ctx context.Context, in EndQuarantineRequest) (*Qua
 		return nil, fmt.Errorf("internal error: the quarantine of %s left no trace", c)
 	}
 	out := quarantineReply(c, &ended[len(ended)-1])
-	return &out, nil
-}
-
-// beginAnew lets our own log go on from what stands here although a council has
-// proved that it was set back.
-func (n *Node) beginAnew(ctx context.Context, by name.Council, a *ledger.Accusation, in EndQuarantineRequest) (*QuarantineReply, error) {
-	switch {
-	case in.Follow != event.FollowTold:
-		return nil, fail(Usage, "stop the node and bring the newest copy of its folder back; or --follow told", "it is our log that was set back: it can only begin anew from what stands here")
-	case in.Because == "" || len(in.Because) > maxBecause:
-		return nil, fail(Usage, "--because \"what was lost, and who decided\"", "say in at most %d bytes why our log begins anew: it keeps that", maxBecause)
-	}
-	entry, err := n.ledger.BeginAnew(ctx, by, in.Because)
-	if errors.Is(err, ledger.ErrNotFound) {
-		err = fail(Conflict, "stile status", "somebody has just decided it")
-	}
-	if err != nil {
-		return nil, err
-	}
-	n.log.Warn("our own log begins anew from what stands here", "proved_by", by)
-	out := quarantineReply(by, &ledger.Quarantine{Since: a.Since, Fault: event.FaultRollback, Reason: a.Reason,
-		EndedAt: n.now().UTC().Truncate(time.Second), Because: in.Because, Follow: in.Follow, EndEntry: entry})
-	out.Own = true
 	return &out, nil
 }
 

@@ -180,6 +180,11 @@ type (
 	WitnessReply         = api.WitnessReply
 	QuarantineReply      = api.QuarantineReply
 	AccusationReply      = api.AccusationReply
+	HaltReply            = api.HaltReply
+	LostRequest          = api.LostRequest
+	LostReply            = api.LostReply
+	ContinueRequest      = api.ContinueRequest
+	ContinueReply        = api.ContinueReply
 	EvidenceReply        = api.EvidenceReply
 	EndQuarantineRequest = api.EndQuarantineRequest
 	WhyRequest           = api.WhyRequest

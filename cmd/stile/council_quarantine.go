@@ -161,9 +161,7 @@ right. If it has not, exchange stops again. With --follow told the council's log
 anew for us: all records we hold from it are erased, and copies start over. If we have
 cosigned its log we never do so again, since that would vouch for two histories.
 
-When it is our own log that was set back, as COUNCIL proved, no record is signed here.
-Bring the newest copy of the folder back. If there is none, --follow told lets our log
-begin anew from what stands here; COUNCIL then has to end its own stop.`,
+When it is our own log that was set back, see stile log status.`,
 		Example: `  stile council quarantine end northmoor.gov.uk --follow told \
     --because "restored from the backup of 1 November, says J. Hale, their head of ICT"`,
 		Args: takes(1, 1, "a council"),
@@ -187,11 +185,6 @@ begin anew from what stands here; COUNCIL then has to end its own stop.`,
 			}
 			if a.json {
 				return a.emit(r)
-			}
-			if r.Own {
-				a.printf("our log begins anew, and records are signed again; entry %s says so\n", number(r.EndEntry))
-				a.say("now ask %s to end its own stop, with --follow told", r.Council)
-				return nil
 			}
 			a.printf("exchange with %s goes on; entry %s of our log says so\n", r.Council, number(r.EndEntry))
 			return nil

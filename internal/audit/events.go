@@ -27,6 +27,7 @@ var unaudited = map[string]string{
 	event.KindCounts:          "the counts went in answers, which are judged; that they were counted right only the records show",
 	event.KindQuarantine:      "it is about the log of another council, and carries its own evidence",
 	event.KindQuarantineEnded: "a person's decision about another council's log",
+	event.KindContinued:       "a person's decision about the council's own log, which witnesses judge",
 
 	event.KindFootprintFounded:   "it stands in a footprint's log, which is no council's own",
 	event.KindFootprintChange:    "it stands in a footprint's log",

@@ -82,11 +82,13 @@ func TestFind(t *testing.T) {
 		{"metrics-open", func(f *Facts) { f.MetricsListen = "0.0.0.0:7847" }, "without login"},
 		{"own-log-old-copy", func(f *Facts) {
 			f.Accusations = []api.AccusationReply{{Council: saltby, Since: noon, Proven: true}}
-		}, "quarantine end saltby.gov.uk --follow told"},
+			f.Halt = &api.HaltReply{Reason: "this is an old copy", Behind: true, Size: 5, Newest: 9, Holders: []name.Council{saltby}}
+		}, "here are 5 entries, and 9 were signed"},
+		{"own-log-not-asked", func(f *Facts) { f.Halt = &api.HaltReply{Reason: "saltby.gov.uk did not answer"} }, "saltby.gov.uk did not answer"},
 		{"told-another-history", func(f *Facts) { f.Accusations = []api.AccusationReply{{Council: saltby, Reason: "a fork"}} }, "a fork"},
 		{"told-another-history", func(f *Facts) {
-			f.Accusations = []api.AccusationReply{{Council: saltby, Proven: true, Anew: true}}
-		}, "begins anew"},
+			f.Accusations = []api.AccusationReply{{Council: saltby, Proven: true}}
+		}, "that is settled here"},
 		{"partner-two-histories", func(f *Facts) { f.Quarantines = []api.QuarantineReply{{Council: saltby, Reason: "a fork"}} }, "quarantine show saltby.gov.uk"},
 		{"own-key-revoked", func(f *Facts) { f.Self.Revoked, f.Self.RevokedAt = true, 17 }, "from entry 17"},
 		{"witnesses-short", func(f *Facts) {

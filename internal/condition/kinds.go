@@ -133,17 +133,29 @@ func (f *Facts) clockOff() string {
 // logKinds are about our own log and those who watch it.
 var logKinds = []Kind{
 	{
-		Name: "own-log-old-copy", Severity: api.Critical, Blocks: true, Means: "our folder is an old copy: a partner holds more of our log than stands here, signed by us; no record is signed or deleted",
+		Name: "own-log-old-copy", Severity: api.Critical, Blocks: true, Means: "our folder is an old copy, or another node uses our keys: others hold what our key signed and is not in our log; nothing is signed (docs/quarantine.md)",
 		find: func(f *Facts, say func(api.Condition)) {
-			for _, a := range f.Accusations {
-				if !a.Proven || a.Anew {
-					continue
+			if f.Halt != nil && f.Halt.Behind {
+				c := api.Condition{
+					Text:  "STOPPED: nothing is signed in our own log: " + f.Halt.Reason,
+					Cause: fmt.Sprintf("the folder was set back, to a backup or a copy, or our keys are used elsewhere; here are %d entries, and %d were signed", f.Halt.Size, max(f.Halt.Newest, f.Halt.Size)),
+					Try:   "stop the node and bring the newest copy of its folder back; stile log status says what else can be done",
 				}
+				if len(f.Halt.Holders) > 0 {
+					c.Council = f.Halt.Holders[0]
+				}
+				say(c)
+			}
+		},
+	},
+	{
+		Name: "own-log-not-asked", Severity: api.Critical, Blocks: true, Means: "our folder is not the one that was written last, and somebody who may know our log has not said yet what they hold of it; nothing is signed until then (docs/quarantine.md)",
+		find: func(f *Facts, say func(api.Condition)) {
+			if f.Halt != nil && !f.Halt.Behind {
 				say(api.Condition{
-					Council: a.Council, Since: a.Since,
-					Text:  fmt.Sprintf("STOPPED: this folder is an old copy: %s holds more of our log than stands here, so no record is signed or deleted", a.Council),
-					Cause: "what it holds is signed with our log key and is not of the log that stands here; its words: " + a.Reason,
-					Try:   fmt.Sprintf("stop the node and bring the newest copy of its folder back; if there is none: stile council quarantine end %s --follow told", a.Council),
+					Text:  "STOPPED: nothing is signed in our own log: " + f.Halt.Reason,
+					Cause: "the folder was restored, copied or moved; it goes on by itself once all have answered",
+					Try:   "stile serve asks them; stile log status says what can be done if they never answer",
 				})
 			}
 		},
@@ -159,10 +171,10 @@ var logKinds = []Kind{
 					Try:   fmt.Sprintf("ask %s for its evidence: stile council quarantine show, there", a.Council),
 				}
 				switch {
-				case a.Proven && !a.Anew:
+				case a.Proven && f.Halt != nil && f.Halt.Behind:
 					continue // own-log-old-copy says it
 				case a.Proven:
-					c.Cause = "our log begins anew since our folder was set back, and it has not ended its own stop yet"
+					c.Cause = "our folder was set back; that is settled here, and it has not ended its own stop yet"
 					c.Try = fmt.Sprintf("ask %s to run: stile council quarantine end %s --follow told", a.Council, f.Council)
 				}
 				say(c)

@@ -44,9 +44,10 @@ const (
 	KindAnswer        = "answer"
 	KindAnswerReceipt = "answer-receipt"
 
-	// The log of another council.
+	// The log of another council, and our own.
 	KindQuarantine      = "log-quarantine"
 	KindQuarantineEnded = "log-quarantine-ended"
+	KindContinued       = "log-continued"
 
 	// The members of a footprint, in its own ledger.
 	KindFootprintFounded   = "footprint-founded"
@@ -73,7 +74,7 @@ func Kinds() []string {
 	return []string{
 		KindWithdrawal, KindDisclosure, KindReceipt, KindErasure, KindErasureOrder, KindStandardAdopted, KindStandardMapped,
 		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd,
-		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded,
+		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
 		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
 		KindDirectoryJoined,

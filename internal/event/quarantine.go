@@ -71,26 +71,19 @@ func (r *reader) headIf(which string) *Head {
 	return &Head{r.index(which + "_size"), r.hash(which + "_root")}
 }
 
-// A QuarantineEnded says that a person let exchange with a council go on, or the
-// council's own log, which another had proved to be set back. Body: what the
-// quarantine said, because, follow, and begun or by.
+// A QuarantineEnded says that a person let exchange with a council go on. Body: what
+// the quarantine said, because, follow and begun.
 type QuarantineEnded struct {
 	Quarantine
-	Because string       // in words
-	Follow  string       // FollowHeld or FollowTold
-	Begun   uint64       // log index of the [KindQuarantine]; 0 with By
-	By      name.Council // whose proof against the council's own log is set aside; "" for a quarantine
+	Because string // in words
+	Follow  string // FollowHeld or FollowTold
+	Begun   uint64 // log index of the [KindQuarantine]
 }
 
 // Body returns the body of a [KindQuarantineEnded].
 func (q QuarantineEnded) Body() map[string]any {
 	body := q.Quarantine.Body()
-	body["because"], body["follow"] = words(q.Because), q.Follow
-	if q.By != "" {
-		body["by"] = string(q.By)
-	} else {
-		body["begun"] = Number(q.Begun)
-	}
+	body["because"], body["follow"], body["begun"] = words(q.Because), q.Follow, Number(q.Begun)
 	return body
 }
 
@@ -99,10 +92,42 @@ func (q QuarantineEnded) Body() map[string]any {
 func ParseQuarantineEnded(body map[string]any) (QuarantineEnded, error) {
 	r := read(KindQuarantineEnded, body)
 	q := QuarantineEnded{
-		Quarantine: r.quarantine(), Because: r.text("because"), Follow: r.oneOf("follow", FollowHeld, FollowTold), By: r.councilIf("by"),
-	}
-	if q.By == "" {
-		q.Begun = r.index("begun")
+		Quarantine: r.quarantine(), Because: r.text("because"), Follow: r.oneOf("follow", FollowHeld, FollowTold), Begun: r.index("begun"),
 	}
 	return q, r.done()
+}
+
+// maxAsked bounds the councils that a [KindContinued] names, of each sort.
+const maxAsked = 10_000
+
+// A Continued says that a person let the council's own log go on from what stands
+// before this entry, although it may not be, or is not, the newest that the log key has
+// signed. It is the first entry after what was lost: with Lost, the entries from its own
+// index on that the log once had, up to Lost.Size, are no part of the log any more, and
+// what stands there now is another. Body:
+//
+//	{"agreed":["saltby.gov.uk"],"because":"…","lost_root":"…","lost_size":20,"unasked":[]}
+type Continued struct {
+	Because string         // in words
+	Lost    *Head          // the newest head that is not of this log; nil when none is known
+	Agreed  []name.Council // who held what was lost, and let go of it
+	Unasked []name.Council // who did not answer, or left with what was lost: the risk that a person took
+}
+
+// Body returns the body of a [KindContinued].
+func (c Continued) Body() map[string]any {
+	body := map[string]any{"because": words(c.Because), "agreed": textList(c.Agreed), "unasked": textList(c.Unasked)}
+	writeHead(body, "lost", c.Lost)
+	return body
+}
+
+// ParseContinued reads the body of a [KindContinued]. The error wraps [ErrBody].
+func ParseContinued(body map[string]any) (Continued, error) {
+	r := read(KindContinued, body)
+	c := Continued{
+		Because: r.text("because"), Lost: r.headIf("lost"),
+		Agreed:  namesOf(r, "agreed", aCouncil, maxAsked, name.ParseCouncil),
+		Unasked: namesOf(r, "unasked", aCouncil, maxAsked, name.ParseCouncil),
+	}
+	return c, r.done()
 }

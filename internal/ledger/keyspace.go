@@ -8,7 +8,7 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// The Badger key space. Every key starts with one letter; numbers are
+// The Badger key space. Every key starts with one letter or digit; numbers are
 // big-endian so that an iterator walks them in order. Letters are never given a
 // second meaning: a new layout takes a new letter and raises layoutVersion.
 //
@@ -60,6 +60,8 @@ import (
 //	M index8                 entry whose block was dropped: see erase.go
 //	W index8                 what is left of an erased entry
 //	O key                    empty: a key whose older bytes may still be on this disk
+//	1                        what others hold of our own log: JSON, see own.go
+//	2 index8 council         a record of ours that was lost and given back: see lost.go
 //	X path                   a file beside the ledger that machines keep alike: see shared.go
 const layoutVersion = 2
 

@@ -241,49 +241,6 @@ func TestQuarantineLasts(t *testing.T) {
 	}
 }
 
-// TestForkedSignsNothing: while a council has proved that our log was set back no
-// record is signed, whatever else it says of it; a person lets the log begin anew,
-// and the council's taking it back does too. What is not proved changes nothing.
-func TestForkedSignsNothing(t *testing.T) {
-	l := receiver(t, t.TempDir())
-	by := name.Council("hexwell.gov.uk")
-	write := func() error { return l.Write(t.Context(), l.OfferDelete(name.RecordFrom([16]byte{}))) }
-	accuse := func(a *ledger.Accusation) {
-		t.Helper()
-		if err := l.Accused(t.Context(), by, a); err != nil {
-			t.Fatal(err)
-		}
-	}
-	accuse(&ledger.Accusation{Reason: "words"})
-	if err := write(); err != nil {
-		t.Errorf("words alone: %v", err)
-	}
-	if _, err := l.BeginAnew(t.Context(), by, "no need"); !errors.Is(err, ledger.ErrNotFound) {
-		t.Errorf("begun anew with nothing proved: %v", err)
-	}
-	accuse(&ledger.Accusation{Reason: "shown", Proven: true})
-	size := l.Size()
-	if err := write(); !errors.Is(err, ledger.ErrForked) || !strings.Contains(err.Error(), string(by)) || l.Size() != size {
-		t.Errorf("proved: %v, %d entries", err, l.Size()-size)
-	}
-	if entry, err := l.BeginAnew(t.Context(), by, "the disk is lost"); err != nil || entry != size {
-		t.Errorf("begun anew: entry %d, %v", entry, err)
-	}
-	accuse(&ledger.Accusation{Reason: "said again", Proven: true})
-	if err := write(); err != nil {
-		t.Errorf("begun anew: %v", err)
-	}
-	accuse(nil)
-	accuse(&ledger.Accusation{Reason: "another time", Proven: true})
-	if err := write(); !errors.Is(err, ledger.ErrForked) {
-		t.Errorf("set back another time: %v", err)
-	}
-	accuse(nil)
-	if err := write(); err != nil {
-		t.Errorf("taken back: %v", err)
-	}
-}
-
 // TestAccusation: what another council says against our log is kept, and goes when
 // it is taken back.
 func TestAccusation(t *testing.T) {

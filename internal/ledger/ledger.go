@@ -53,8 +53,8 @@ var (
 	// ErrFull: the disk has less free space than Options.MinFree. Nothing was
 	// written; reading goes on.
 	ErrFull = errors.New("disk is nearly full")
-	// ErrForked: another council has proved that our own log was set back. No
-	// record is signed or deleted until that is settled; see [Ledger.BeginAnew].
+	// ErrForked: another council holds what our key signed and is not in our log.
+	// Nothing is signed until that is settled; see [Ledger.Halted].
 	ErrForked = errors.New("the log of this node was set back")
 	// ErrInUse: another process holds the data folder.
 	ErrInUse = errors.New("data folder is in use by another process")
@@ -76,7 +76,10 @@ type Options struct {
 	Log           *slog.Logger     // default discards
 	MinFree       uint64           // bytes of free disk below which writes are refused; default 128 MiB
 	InMemory      bool             // keep nothing on disk; for tests and simulations
-	Memory        int64            // bytes that the process should stay within; default 256 MiB, of which the store takes its part
+	// Head is a file that tells the folder from a copy of it; "" for none, and then
+	// the folder is believed to be the newest. See [Ledger.Halted].
+	Head   string
+	Memory int64 // bytes that the process should stay within; default 256 MiB, of which the store takes its part
 
 	// Shared is where the ledger is instead of in a store of its own; Dir,
 	// EncryptionKey and InMemory are then the replica's. Close leaves it open.
@@ -109,6 +112,9 @@ type Ledger struct {
 
 	unsigned bool // the record key in use has not signed the stored checkpoint: see signAnew
 
+	head *headFile
+	halt atomic.Pointer[Halt] // why nothing is signed
+
 	// What the writer keeps, touched by it alone.
 	w writer
 
@@ -125,6 +131,11 @@ type Ledger struct {
 	logs      map[name.Council]*KnownLog // an entry is replaced, never changed
 	mapped    []Mapped                   // replaced, never changed
 	changed   chan struct{}              // closed at the next commit
+	// Of our own log, see own.go.
+	own              own
+	doubt            bool // the folder may be an old copy
+	asking, answered map[name.Council]bool
+	released         chan struct{} // closed when the log may grow again
 
 	jobs   chan *job
 	closed chan struct{}
@@ -188,7 +199,7 @@ func Open(o Options) (*Ledger, error) {
 		jobs:    make(chan *job, 256),
 		closed:  make(chan struct{}),
 		done:    make(chan struct{}),
-		readied: make(chan struct{}), unmatched: make(chan struct{}, 1), matched: make(chan struct{}),
+		readied: make(chan struct{}), answered: map[name.Council]bool{}, unmatched: make(chan struct{}, 1), matched: make(chan struct{}),
 	}
 	old, err := l.load()
 	if err == nil {
@@ -201,6 +212,15 @@ func Open(o Options) (*Ledger, error) {
 		}
 		return nil, err
 	}
+	if o.Head != "" && !o.InMemory && o.Shared == nil {
+		l.head = &headFile{path: o.Head, log: o.Log}
+	}
+	if l.tree.Size() == 0 {
+		l.head.adopt(0, l.tree.Root())
+	} else {
+		l.doubt = !l.head.known(l.tree.Size(), l.rootAt)
+	}
+	l.reckon()
 	go l.write()
 	go l.match()
 	err = l.takeOver(context.Background(), old)
@@ -349,6 +369,9 @@ func (l *Ledger) load() (old []oldSource, err error) {
 		if err := l.loadKnown(txn); err != nil {
 			return err
 		}
+		if err := l.loadOwn(txn); err != nil {
+			return err
+		}
 		old, err = l.loadSources(txn)
 		return err
 	})
@@ -445,6 +468,7 @@ func (l *Ledger) Close() error {
 	}
 	l.viewing.Lock()
 	defer l.viewing.Unlock()
+	l.head.close()
 	if l.o.Shared != nil {
 		return nil
 	}

@@ -40,23 +40,8 @@ type Accusation struct {
 	Held   []byte    `json:"held,omitempty"`
 	Told   []byte    `json:"told,omitempty"`
 	// Proven: what it showed is signed with our log key and not of the history
-	// that stands here. While such a one stands no record is signed.
+	// that stands here; see [Ledger.Heard].
 	Proven bool `json:"proven,omitempty"`
-	// Anew: a person decided that our log begins anew all the same, so that
-	// records are signed again. See [Ledger.BeginAnew].
-	Anew bool `json:"anew,omitempty"`
-}
-
-// forked returns an error wrapping ErrForked while a council has proved that the
-// log that stands here is not the one we have signed before: each record signed
-// now would be one more of a second history.
-func (l *Ledger) forked() error {
-	for _, k := range l.KnownLogs() {
-		if a := k.Accusation; a != nil && a.Proven && !a.Anew {
-			return fmt.Errorf("%w: %s holds a history signed by us that is not that of the log that stands here; no record is signed or deleted on top of it", ErrForked, k.Council)
-		}
-	}
-	return nil
 }
 
 // stopped returns the error that every exchange with a council in quarantine gets.
@@ -202,35 +187,9 @@ func (l *Ledger) Accused(ctx context.Context, by name.Council, a *Accusation) er
 		next := *k
 		if next.Accusation = a; a != nil {
 			accusation := *a
-			accusation.Anew = k.Accusation != nil && k.Accusation.Anew
 			accusation.Since = l.o.Now().UTC().Truncate(time.Second)
 			next.Accusation = &accusation
 		}
 		return t.keepKnown(&next)
 	})
-}
-
-// BeginAnew lets our own log go on from what stands here although a council has
-// proved that it was set back: a person decided so, since what was lost cannot be
-// brought back. An event in our log says why, with the heads that were shown, and
-// records are signed again. It returns the event's entry, or ErrNotFound when the
-// council has proved nothing, or this was decided before.
-func (l *Ledger) BeginAnew(ctx context.Context, by name.Council, because string) (entry uint64, err error) {
-	err = l.do(ctx, false, func(t *tx) error {
-		k, err := t.known(by)
-		if err != nil {
-			return err
-		}
-		if k.Accusation == nil || !k.Accusation.Proven || k.Accusation.Anew {
-			return fmt.Errorf("a proof by %s against our log: %w", by, ErrNotFound)
-		}
-		next, a := *k, *k.Accusation
-		a.Anew = true
-		next.Accusation = &a
-		shown := quarantineOf(l.o.Council, &Quarantine{Fault: event.FaultRollback, Reason: a.Reason, Held: a.Held, Told: a.Told})
-		ended := event.QuarantineEnded{Quarantine: shown, Because: because, Follow: event.FollowTold, By: by}
-		entry = t.event(event.KindQuarantineEnded, ended.Body()).index
-		return t.keepKnown(&next)
-	})
-	return entry, err
 }

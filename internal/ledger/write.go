@@ -269,6 +269,9 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 		if j.run != nil {
 			t := &tx{l: l, b: b, sets: map[string][]byte{}}
 			err := j.run(t)
+			if h := l.Halted(); err == nil && h != nil && len(t.entries) > 0 && !t.free {
+				err = h.err()
+			}
 			size := t.size()
 			if err == nil && size > maxJobBytes {
 				err = fmt.Errorf("write %d bytes: %w", size, errTooBig)
@@ -297,8 +300,8 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 			}
 			continue
 		}
-		if err := l.forked(); err != nil && j.at == 0 {
-			j.done <- err
+		if h := l.Halted(); h != nil && j.at == 0 {
+			j.done <- h.err()
 			waiting = waiting[1:]
 			continue
 		}
@@ -465,6 +468,9 @@ func (l *Ledger) finish(b *batch, err error) {
 	if err == nil {
 		l.mu.Lock()
 		l.tree, l.note = b.tree, b.note
+		if len(b.entries) > 0 && !l.doubt {
+			l.head.wrote(b.tree.Size(), b.tree.Root())
+		}
 		if len(b.feeds) > 0 {
 			l.feeds = slices.Clone(l.feeds) // somebody may be walking the old one
 			for n, d := range b.feeds {

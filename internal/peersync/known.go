@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -28,6 +26,7 @@ const (
 	proofStranger = "not-agreed"
 	proofShorter  = "shorter" // the log has fewer entries than the second size
 	proofNotHere  = "not-here"
+	proofHeads    = "heads"
 )
 
 // proofWithin is how long one question of /stile/log/1 may take.
@@ -100,6 +99,12 @@ func (s *Syncer) proof(from name.Council, q *wirepb.ProofRequest) *wirepb.Proof 
 	if q.GetVersion() > wirepb.LogVersion {
 		return no(proofVersion, fmt.Sprintf("this node speaks version %d", wirepb.LogVersion))
 	}
+	if q.GetHeads() {
+		if q.GetLog() != string(from) {
+			return no(proofStranger, "it is not your log")
+		}
+		return &wirepb.Proof{Code: proofHeads, Heads: s.heads(from)}
+	}
 	if m, ok := s.o.Directory.Member(from); !ok || !m.ActiveAt(s.o.Now()) {
 		return no(proofStranger, "you are no member of our directory")
 	}
@@ -139,32 +144,6 @@ func (s *Syncer) newest() (signed []byte) {
 	return signed
 }
 
-// contradicts reports whether a note is a checkpoint that our log key signed and
-// that is not of the history which stands here: this node was restored from an old
-// copy, or its key is used elsewhere.
-func (s *Syncer) contradicts(signed []byte) bool {
-	v, err := note.NewVerifier(s.o.Keys.Log.Verifier())
-	if err != nil {
-		return false
-	}
-	cp, _, err := tlog.OpenCheckpoint(signed, s.o.Self.Origin(), v)
-	if err != nil || cp.Size == 0 {
-		return false
-	}
-	var root tlog.Hash
-	err = s.o.Ledger.View(func(v *ledger.View) error {
-		if own, _ := v.Checkpoint(); cp.Size > own.Size {
-			return nil // no root is zero
-		}
-		tree, err := tlog.OpenTree(cp.Size, v)
-		if err == nil {
-			root = tree.Root()
-		}
-		return err
-	})
-	return err == nil && root != cp.Root
-}
-
 // accused keeps that a council says our log told two histories, with the heads it
 // shows for that.
 func (s *Syncer) accused(ctx context.Context, by name.Council, reason string, heads [][]byte) {
@@ -175,7 +154,15 @@ func (s *Syncer) accused(ctx context.Context, by name.Council, reason string, he
 		} else {
 			a.Told = h
 		}
-		a.Proven = a.Proven || s.contradicts(h)
+		a.Proven = a.Proven || s.o.Ledger.Contradicts(h)
+	}
+	// Before anything more is signed.
+	if _, err := s.o.Ledger.Heard(ctx, by, heads, false); err != nil {
+		s.o.Log.Error("keep what was shown of our log", "by", by, "error", err.Error())
+	}
+	select {
+	case s.asking <- by:
+	default:
 	}
 	if err := s.o.Ledger.Accused(ctx, by, a); err != nil {
 		s.o.Log.Error("keep an accusation", "by", by, "error", err.Error())

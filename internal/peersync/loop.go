@@ -159,6 +159,9 @@ type turn = func(context.Context, *job) (progress bool, err error)
 // wanted returns the jobs that should run now.
 func (s *Syncer) wanted(now time.Time) map[jobKey]turn {
 	want := map[jobKey]turn{}
+	if s.o.Ledger.Halted() != nil {
+		return want // whatever came would have to be signed for
+	}
 	for _, a := range s.o.Agreements.Inbound(now) {
 		if !a.Way().Copied || s.o.Ledger.Allowed(a.From) != nil { // status says why
 			continue

@@ -97,6 +97,7 @@ type Options struct {
 	Book          Book
 	Confirmations *Confirmations
 	Signed        bool             // partners are asked for records with signatures of their own
+	Agreed        bool             // most machines of the council wrote the log: nobody is waited for at a start
 	Log           *slog.Logger     // default discards
 	Now           func() time.Time // default time.Now
 }
@@ -114,6 +115,9 @@ type Syncer struct {
 	clocks   map[name.Council]clock
 	full     map[name.Council]time.Time // who said last that it keeps nothing, and when
 	kicked   chan struct{}
+
+	settled chan struct{} // closed once those who may know our log have been asked, or do not answer
+	asking  chan name.Council
 }
 
 type serveKey struct {
@@ -154,6 +158,8 @@ func New(o Options) *Syncer {
 		clocks:   map[name.Council]clock{},
 		full:     map[name.Council]time.Time{},
 		kicked:   make(chan struct{}, 1),
+		settled:  make(chan struct{}),
+		asking:   make(chan name.Council, 64),
 	}
 }
 
@@ -175,13 +181,22 @@ func (s *Syncer) Run(ctx context.Context) error {
 	}
 	handle(wirepb.Protocol, s.serve)
 	handle(wirepb.LogProtocol, s.serveProof)
+	handle(HeldProtocol, s.serveHeld)
 	handle(wirepb.ContributeProtocol, s.serveContribution)
 	s.o.Network.OnConnect(func(c name.Council) {
+		select {
+		case s.asking <- c:
+		default: // they are asked by turns as well
+		}
 		s.again(func(k jobKey) bool {
 			return k.council == c || s.o.Footprints.Is(k.council) && slices.Contains(s.o.Footprints.Members(k.council), c)
 		})
 		s.look()
 	})
+
+	s.settle(ctx)
+	close(s.settled)
+	wg.Go(func() { s.askOn(ctx) })
 
 	t := time.NewTicker(reviewEvery)
 	defer t.Stop()
@@ -196,6 +211,10 @@ func (s *Syncer) Run(ctx context.Context) error {
 	}
 }
 
+// Settled returns a channel that is closed once those who may know our log have been
+// asked for the first time. Then [ledger.Ledger.Halted] says whether anything is signed.
+func (s *Syncer) Settled() <-chan struct{} { return s.settled }
+
 // Refresh makes the Syncer look again at what there is to exchange and to whom to
 // connect. Call it when agreements, standards, footprints or the directory have
 // changed.
@@ -206,6 +225,10 @@ func (s *Syncer) Refresh() {
 
 // Retry makes the exchanges that wait after a failure try again now.
 func (s *Syncer) Retry() {
+	select {
+	case s.asking <- "":
+	default:
+	}
 	s.again(func(jobKey) bool { return true })
 	s.look()
 }

@@ -35,6 +35,7 @@ const (
 	codeDirectory = "directory"     // nobody has vouched for our directory lately
 	codeRollback  = "rollback"      // you have seen more of our log than there is, or another
 	codeBeyond    = "beyond"        // you ask from beyond the end of what you have seen
+	codeHalted    = "halted"        // our own log may be an old copy: nothing is signed in it now
 	// codeQuarantine: we have stopped all exchange with you, with the evidence.
 	codeQuarantine = "quarantine"
 )
@@ -59,6 +60,11 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 		return
 	}
 	st.SetDeadline(time.Time{})
+	select {
+	case <-s.settled: // we know what others hold of our log
+	case <-ctx.Done():
+		return
+	}
 	feed, refusal := s.permit(ctx, to, hello)
 	if refusal != nil {
 		log.Info("stream refused", "feed", hello.GetFeed(), "because", refusal.GetCode())
@@ -111,7 +117,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	// Asked last: how long our log is we tell only those who may read of it.
 	rollback := func(f *ledger.Feed) (feed, *wirepb.Refuse) {
 		size := s.o.Ledger.Size()
-		proven := s.contradicts(h.GetCheckpoint())
+		proven := s.o.Ledger.Contradicts(h.GetCheckpoint())
 		if proven || h.GetTreeSize() > size {
 			s.o.Log.Error("a partner has seen more of our log than there is: was this node restored from an old backup?",
 				"partner", to, "size", size, "seen", h.GetTreeSize(), "proven", proven)
@@ -121,6 +127,9 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 			_, r := refuse(codeRollback, "our log is not the one that you have seen")
 			r.Checkpoints = [][]byte{s.newest()}
 			return nil, r
+		}
+		if halted := s.o.Ledger.Halted(); halted != nil {
+			return refuse(codeHalted, haltedWords)
 		}
 		if max(h.GetCursor(), h.GetWithdrawn()) > size {
 			return refuse(codeBeyond, "you ask from beyond the end of our log")
@@ -158,6 +167,9 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		return refuse(codeNoAgree, "records are not copied under this agreement")
 	}
 	if doc.From != s.o.Self {
+		if s.o.Ledger.Halted() != nil {
+			return refuse(codeHalted, haltedWords)
+		}
 		return s.footprintFeed(to, doc, h, suspended)
 	}
 	// While its records are still being matched it gives what is matched so far.
@@ -280,6 +292,9 @@ func (s *Syncer) over(to name.Council, of feedOf) *wirepb.Refuse {
 	}
 	if r := s.quarantined(to); r != nil {
 		return r
+	}
+	if s.o.Ledger.Halted() != nil {
+		return &wirepb.Refuse{Code: codeHalted, Reason: haltedWords}
 	}
 	if of.agreement == "" {
 		return nil

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/stile-exchange/stile/node/name"
@@ -11,6 +12,8 @@ type StatusReply struct {
 	// Conditions are what somebody should know of, the gravest first. Nothing in a
 	// status matters more.
 	Conditions []Condition `json:"conditions"`
+	// Halt says why nothing is signed in our own log; nil while all is well.
+	Halt *HaltReply `json:"halt,omitempty"`
 
 	Council    name.Council     `json:"council"`
 	Running    bool             `json:"running"` // answered by a running node; false: read from the folder
@@ -106,10 +109,6 @@ type QuarantineReply struct {
 	Because  string    `json:"because,omitempty"`
 	Follow   string    `json:"follow,omitempty"`    // the history that is followed since: held or told
 	EndEntry uint64    `json:"end_entry,omitempty"` // in our log
-
-	// Own: it was our own log that was set back, as the council proved, and that
-	// begins anew. The council lets exchange go on itself.
-	Own bool `json:"own,omitempty"`
 }
 
 // AccusationReply is that a council stopped all exchange with us over our own log.
@@ -120,9 +119,49 @@ type AccusationReply struct {
 	// Proven: what it showed is signed with our log key and is not of the log that
 	// stands here.
 	Proven bool `json:"proven"`
-	// Anew: a person here decided that our log begins anew. Until then, when it is
-	// proven, no record is signed or deleted.
-	Anew bool `json:"anew,omitempty"`
+}
+
+// HaltReply says why nothing is signed in our own log: this folder may be, or is, an
+// old copy of it.
+type HaltReply struct {
+	Reason  string         `json:"reason"`            // a sentence
+	Behind  bool           `json:"behind"`            // others hold what is not in our log
+	Size    uint64         `json:"size"`              // entries here
+	Newest  uint64         `json:"newest,omitempty"`  // entries of the longest that others hold
+	Waiting []name.Council `json:"waiting,omitempty"` // have not said yet what they hold
+	Holders []name.Council `json:"holders,omitempty"` // hold what is not in our log
+	Agreed  []name.Council `json:"agreed,omitempty"`  // held it, and agreed that our log begins anew
+	Lost    int            `json:"lost,omitempty"`    // records of ours that were fetched back from holders
+}
+
+// ContinueRequest lets our log go on from what stands here.
+type ContinueRequest struct {
+	Because    string `json:"because"`
+	AcceptRisk bool   `json:"accept_risk,omitempty"` // although some have not answered
+}
+
+// ContinueReply says which entry of our log notes it.
+type ContinueReply struct {
+	Entry uint64 `json:"entry"`
+}
+
+// LostRequest asks for lost records from a place in our log as it was; a page ends
+// within the 500 first or with all of one place.
+type LostRequest struct {
+	From uint64 `json:"from,omitempty"`
+}
+
+// LostReply is a record of ours that is not in our log any more, since the folder was
+// set back, and that another council held and gave back.
+type LostReply struct {
+	Entry    uint64          `json:"entry"` // in our log as it was
+	Held     name.Council    `json:"held"`  // by whom
+	Record   name.Record     `json:"record"`
+	Version  uint64          `json:"version"`
+	Standard string          `json:"standard"`
+	Deleted  bool            `json:"deleted,omitempty"`
+	Withheld int             `json:"withheld"` // fields that it was not given, which are lost
+	Body     json.RawMessage `json:"body,omitempty"`
 }
 
 // EvidenceReply is a file that stile-audit judges.

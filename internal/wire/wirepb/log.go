@@ -1,6 +1,9 @@
 package wirepb
 
-import "bufio"
+import (
+	"bufio"
+	"slices"
+)
 
 // LogProtocol is what the messages of log.proto are spoken in.
 const LogProtocol = "/stile/log/1"
@@ -13,6 +16,9 @@ const (
 	MaxProofRequest = 2 << 10   // bytes
 	MaxProof        = 128 << 10 // bytes: 64 hashes prove any two sizes, the rest is for the note
 )
+
+// MaxHeads is the most checkpoints in an answer to ProofRequest.heads.
+const MaxHeads = 4
 
 // ReadProofRequest reads a request. Errors are as for [Reader.Read].
 func ReadProofRequest(r *bufio.Reader) (*ProofRequest, error) {
@@ -40,6 +46,10 @@ func (q *ProofRequest) check() error {
 		return bad("proof request: no version")
 	case len(q.GetLog()) == 0 || len(q.GetLog()) > MaxText:
 		return bad("proof request: log of %d bytes, want 1 to %d", len(q.GetLog()), MaxText)
+	case q.GetHeads():
+		if q.GetFirst() != 0 || q.GetSecond() != 0 {
+			return bad("proof request: it asks for heads and names sizes")
+		}
 	case q.GetFirst() == 0 || q.GetFirst() >= q.GetSecond():
 		return bad("proof request: sizes do not ascend")
 	}
@@ -56,6 +66,8 @@ func (p *Proof) check() error {
 		return bad("proof: neither hashes nor a refusal")
 	case len(p.GetCheckpoint()) > MaxNote:
 		return bad("proof: checkpoint longer than %d bytes", MaxNote)
+	case len(p.GetHeads()) > MaxHeads || slices.ContainsFunc(p.GetHeads(), func(h []byte) bool { return len(h) > MaxNote }):
+		return bad("proof: more than %d heads, or one longer than %d bytes", MaxHeads, MaxNote)
 	}
 	return nil
 }

@@ -1,5 +1,6 @@
-// The messages of /stile/log/1: one question to a log, whether two of its sizes
-// are of one history.
+// The messages of /stile/log/1: one question, of a log to whoever keeps it, whether two
+// of its sizes are of one history; or, of a council's own log to others, what they hold
+// of it.
 //
 // # The stream
 //
@@ -14,6 +15,10 @@
 // It is asked when two streams of one council have overtaken each other, so that
 // a checkpoint comes that is older or newer than what the sender of it could know.
 // A council answers for its own log, a member of a footprint for the footprint's.
+//
+// With heads set a council asks what others hold of its own log, before it signs in it:
+// its folder may be an old copy. A council answers with every checkpoint of that log that
+// it holds, to none but the log's own council, also while all exchange with it is stopped.
 //
 // The rules for change are those of sync.proto.
 
@@ -48,8 +53,10 @@ type ProofRequest struct {
 	// Whose log: the domain of a council or footprint. At most 1024 bytes.
 	Log string `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`
 	// The sizes, 0 < first < second. The asker holds a signed checkpoint of each.
-	First         uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
-	Second        uint64 `protobuf:"varint,4,opt,name=second,proto3" json:"second,omitempty"`
+	First  uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
+	Second uint64 `protobuf:"varint,4,opt,name=second,proto3" json:"second,omitempty"`
+	// Asks for the checkpoints of the asker's own log instead; first and second are 0.
+	Heads         bool `protobuf:"varint,5,opt,name=heads,proto3" json:"heads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -112,6 +119,13 @@ func (x *ProofRequest) GetSecond() uint64 {
 	return 0
 }
 
+func (x *ProofRequest) GetHeads() bool {
+	if x != nil {
+		return x.Heads
+	}
+	return false
+}
+
 // Proof answers, or says in code and reason why not.
 type Proof struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -125,7 +139,10 @@ type Proof struct {
 	Consistency []byte `protobuf:"bytes,3,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	// With the code "shorter" from the log's own council, its newest checkpoint, a
 	// signed note (c2sp.org/tlog-checkpoint).
-	Checkpoint    []byte `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint []byte `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// The answer to heads, with the code "heads": signed notes, none when the log was
+	// never met or its council agreed with us that it begins anew. At most 4.
+	Heads         [][]byte `protobuf:"bytes,5,rep,name=heads,proto3" json:"heads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -188,23 +205,32 @@ func (x *Proof) GetCheckpoint() []byte {
 	return nil
 }
 
+func (x *Proof) GetHeads() [][]byte {
+	if x != nil {
+		return x.Heads
+	}
+	return nil
+}
+
 var File_internal_wire_wirepb_log_proto protoreflect.FileDescriptor
 
 const file_internal_wire_wirepb_log_proto_rawDesc = "" +
 	"\n" +
-	"\x1einternal/wire/wirepb/log.proto\x12\fstile.log.v1\"h\n" +
+	"\x1einternal/wire/wirepb/log.proto\x12\fstile.log.v1\"~\n" +
 	"\fProofRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\tR\x03log\x12\x14\n" +
 	"\x05first\x18\x03 \x01(\x04R\x05first\x12\x16\n" +
-	"\x06second\x18\x04 \x01(\x04R\x06second\"u\n" +
+	"\x06second\x18\x04 \x01(\x04R\x06second\x12\x14\n" +
+	"\x05heads\x18\x05 \x01(\bR\x05heads\"\x8b\x01\n" +
 	"\x05Proof\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12 \n" +
 	"\vconsistency\x18\x03 \x01(\fR\vconsistency\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\fR\n" +
-	"checkpointB6Z4github.com/stile-exchange/stile/internal/wire/wirepbb\x06proto3"
+	"checkpoint\x12\x14\n" +
+	"\x05heads\x18\x05 \x03(\fR\x05headsB6Z4github.com/stile-exchange/stile/internal/wire/wirepbb\x06proto3"
 
 var (
 	file_internal_wire_wirepb_log_proto_rawDescOnce sync.Once

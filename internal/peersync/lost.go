@@ -1,0 +1,118 @@
+package peersync
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// HeldProtocol is how a council that lost a part of its log asks for the records of its
+// own that another holds. Every message is in the framing of package wire.
+//
+//	council that lost                        who holds
+//	  version1 from8 ---------------------->      one for each stream
+//	                 <----------------------      index8 token, for each record held from index from on
+//	                 <----------------------      an empty frame: that was all
+//
+// Nothing is given but what the asking council itself once sent. It is answered also while
+// all exchange with it is stopped: that is when it is asked.
+const HeldProtocol = "/stile/held/1"
+
+const (
+	heldVersion = 1
+	maxHeld     = 8 << 20 // bytes of one record
+	heldWithin  = time.Minute
+)
+
+// serveHeld answers one stream of [HeldProtocol].
+func (s *Syncer) serveHeld(ctx context.Context, from name.Council, st wire.Stream) {
+	defer st.Close()
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+	st.SetDeadline(s.o.Now().Add(heldWithin))
+	q, err := wire.ReadFrame(bufio.NewReader(st), 64)
+	if m, ok := s.o.Directory.Member(from); err != nil || len(q) != 9 || q[0] != heldVersion || !ok || !m.ActiveAt(s.o.Now()) {
+		st.Reset()
+		return
+	}
+	out := bufio.NewWriter(st)
+	err = s.o.Ledger.View(func(v *ledger.View) error {
+		for _, src := range s.o.Ledger.Sources() {
+			if src.From != from || src.Ended {
+				continue
+			}
+			var failed error
+			err := v.Holdings(src, binary.BigEndian.Uint64(q[1:]), func(h *ledger.Holding, err error) bool {
+				if err != nil {
+					return true // damaged here: there is nothing to give back
+				}
+				st.SetDeadline(s.o.Now().Add(heldWithin))
+				failed = wire.WriteFrame(out, append(binary.BigEndian.AppendUint64(nil, h.Index), h.Token.Bytes()...))
+				return failed == nil
+			})
+			if err = errors.Join(err, failed); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = errors.Join(wire.WriteFrame(out, nil), out.Flush())
+	}
+	if err != nil {
+		st.Reset()
+		return
+	}
+	st.CloseWrite()
+}
+
+// fetchBack asks a council for the records of ours that it holds and that are not here,
+// and keeps them beside the ledger.
+func (s *Syncer) fetchBack(ctx context.Context, c name.Council) (n int, err error) {
+	h := s.o.Ledger.Halted()
+	if h == nil {
+		return 0, nil
+	}
+	from := h.Size
+	for _, x := range h.Newer {
+		if x.By == c && x.Fork {
+			from = 0
+		}
+	}
+	st, err := s.o.Network.Open(ctx, c, HeldProtocol)
+	if err != nil {
+		return 0, err
+	}
+	defer st.Close()
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+	st.SetDeadline(s.o.Now().Add(heldWithin))
+	if _, err := st.Write(wire.AppendFrame(nil, binary.BigEndian.AppendUint64([]byte{heldVersion}, from))); err != nil {
+		st.Reset()
+		return 0, err
+	}
+	in := bufio.NewReader(st)
+	for {
+		st.SetDeadline(s.o.Now().Add(heldWithin))
+		b, err := wire.ReadFrame(in, maxHeld)
+		if err == nil && len(b) == 0 {
+			return n, nil
+		}
+		if err == nil && len(b) < 9 {
+			err = fmt.Errorf("%s gave back a record without its place", c)
+		}
+		if err == nil {
+			err = s.o.Ledger.KeepLost(ctx, c, binary.BigEndian.Uint64(b), b[8:])
+		}
+		if err != nil {
+			st.Reset()
+			return n, err
+		}
+		n++
+	}
+}
