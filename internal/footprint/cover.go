@@ -117,13 +117,30 @@ func (c *cosigned) each(footprint name.Council, size uint64) (out [][]byte) {
 	return out
 }
 
-// Index returns where an entry stands in the ledger; false when it does not.
+// Index returns where an event stands in the ledger; false when it does not.
 func (f *Footprint) Index(entry tlog.Hash) (index uint64, ok bool, err error) {
-	err = f.fsm.view(func(v *ledger.ReplicaView) (err error) {
-		if ok = isFirst(v, entry); ok {
-			index, err = viewNumber(v, "d"+string(entry[:]))
+	err = f.fsm.view(func(v *ledger.ReplicaView) error {
+		b, err := v.Lookup("d" + string(entry[:]))
+		if errors.Is(err, ledger.ErrNotFound) {
+			return nil
 		}
+		r := reader{b: b}
+		index, ok = r.uint64(), !r.bad
 		return err
 	})
 	return index, ok, err
+}
+
+// Stands reports whether an entry, of a record or an event, stands at an index of the
+// ledger.
+func (f *Footprint) Stands(entry tlog.Hash, index uint64) (ok bool, err error) {
+	err = f.fsm.view(func(v *ledger.ReplicaView) error {
+		if index >= v.Checkpoint().Size {
+			return nil
+		}
+		leaves, err := v.Leaves(index, 1)
+		ok = err == nil && leaves[0] == tlog.Leaf(entry)
+		return err
+	})
+	return ok, err
 }

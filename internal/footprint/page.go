@@ -72,8 +72,7 @@ func SealPage(key *keys.RecordKey, fp, council name.Council, a name.Agreement, s
 func (g group) sign(fp name.Council, key *keys.RecordKey, own *seals) (record.PageSeal, error) {
 	entries := make([]tlog.Hash, len(g.entries))
 	for i, e := range g.entries {
-		jws, _, _ := bytes.Cut(e.Token, []byte("~"))
-		entries[i] = sha256.Sum256(jws[:max(0, bytes.LastIndexByte(jws, '.'))])
+		entries[i] = entryOf(e.Token)
 	}
 	p := g.page(fp, tlog.Hash{}).Over(entries)
 	s, err := p.Sign(key)
@@ -81,6 +80,13 @@ func (g group) sign(fp name.Council, key *keys.RecordKey, own *seals) (record.Pa
 		own.add(p, s)
 	}
 	return s, err
+}
+
+// entryOf returns the entry of a token that is known to be one: the hash of what stands
+// before its second dot.
+func entryOf(token []byte) tlog.Hash {
+	jws, _, _ := bytes.Cut(token, []byte("~"))
+	return sha256.Sum256(jws[:max(0, bytes.LastIndexByte(jws, '.'))])
 }
 
 // Offer sends entries and, when some of them are refused so that the others have to be

@@ -257,7 +257,7 @@ func (a *applier) entry(g group, c *checked) (Outcome, error) {
 	return a.withdraw(g, c)
 }
 
-// seen returns the log index of an entry that is in the log.
+// seen returns the log index of an event that is in the log.
 func (a *applier) seen(entry tlog.Hash) (uint64, bool, error) {
 	n, err := a.t.Lookup("d" + string(entry[:]))
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -273,7 +273,9 @@ func (a *applier) seen(entry tlog.Hash) (uint64, bool, error) {
 func (a *applier) append(c *checked, kind byte, before uint64) Outcome {
 	entry := c.token.Entry()
 	n := a.t.Append(entry, encodeStored(kind, before, a.t.Next()-a.first, c.token.Bytes()))
-	setNumber(a.t, "d"+string(entry[:]), n)
+	if kind == storedEvent {
+		setNumber(a.t, "d"+string(entry[:]), n)
+	}
 	return Outcome{Code: Accepted, Entry: n}
 }
 
@@ -300,9 +302,9 @@ func (a *applier) record(g group, c *checked) (Outcome, error) {
 	case !errors.Is(err, ledger.ErrNotFound):
 		return Outcome{}, err
 	}
-	if n, ok, err := a.seen(entry); err != nil {
+	if n, ok, err := a.known(old, v.Version, entry); err != nil {
 		return Outcome{}, err
-	} else if ok && old.state != headWithdrawn {
+	} else if ok {
 		return Outcome{Code: Duplicate, Entry: n}, nil
 	}
 	switch {
@@ -347,6 +349,38 @@ func (a *applier) record(g group, c *checked) (Outcome, error) {
 	}
 	a.t.Set(key, h.encode())
 	return o, nil
+}
+
+// maxBack is how many versions back a version is looked for that comes again. One that
+// is older is refused as old.
+const maxBack = 64
+
+// known returns the log index of a version of a record that is here, not withdrawn.
+func (a *applier) known(h head, version uint64, entry tlog.Hash) (uint64, bool, error) {
+	if h.version == 0 || h.state == headWithdrawn || version > h.version {
+		return 0, false, nil
+	}
+	if version == h.version {
+		return h.index, entry == h.entry, nil
+	}
+	for index, n := h.index, 0; n < maxBack; n++ {
+		raw, err := a.t.Entry(index)
+		if err != nil {
+			return 0, false, err
+		}
+		kept, err := decodeStored(raw)
+		if err != nil {
+			return 0, false, err
+		}
+		if entryOf(kept.token) == entry {
+			return index, true, nil
+		}
+		if kept.before == 0 {
+			break
+		}
+		index = kept.before - 1
+	}
+	return 0, false, nil
 }
 
 // standardOf reads which standard a record in the log is in.

@@ -25,7 +25,7 @@ import (
 //	c council                  contributes under agreements: JSON, see storedMember
 //	a publisher/name@version   archive of an adopted standard
 //	A publisher/name@version   its integrity
-//	d entry32                  log index8 of an entry
+//	d entry32                  log index8 of an event
 //	h council 0 record         head of a record: see head
 //	n council 0 publisher/name@version   count8 of live records
 //	f council 0 agreement      cursor8: how far a feed was contributed

@@ -12,7 +12,6 @@ import (
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
-	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -402,11 +401,14 @@ func (f *Footprint) checkBefore(ps []*proposal) {
 				continue // its cursor tells
 			}
 			for i, c := range p.checked.entries {
-				if p.early[i].Code == 0 && c.view != nil {
-					if n, ok := inLog(v, c); ok {
-						p.early[i] = Outcome{Code: Duplicate, Entry: n}
-					}
+				if p.early[i].Code != 0 || c.view == nil {
+					break
 				}
+				n, ok := inLog(v, c)
+				if !ok {
+					break // one that is not all there is applied as any is
+				}
+				p.early[i] = Outcome{Code: Duplicate, Entry: n}
 			}
 		}
 		return nil
@@ -484,25 +486,15 @@ func (f *Footprint) ruleBefore(s *state, g group, c *checked) string {
 	return ""
 }
 
-// inLog returns the log index of a record version that is in the log and was
-// not withdrawn.
+// inLog returns the log index of a record version that is the newest in the log and
+// was not withdrawn.
 func inLog(v *ledger.ReplicaView, c *checked) (uint64, bool) {
-	entry := c.token.Entry()
-	n, err := viewNumber(v, "d"+string(entry[:]))
-	if err != nil || n == 0 && !isFirst(v, entry) {
-		return 0, false
-	}
 	raw, err := v.Lookup(headKey(c.view.Council, c.view.Record))
 	if err != nil {
 		return 0, false
 	}
 	h, err := decodeHead(raw)
-	return n, err == nil && h.state != headWithdrawn
-}
-
-func isFirst(v *ledger.ReplicaView, entry tlog.Hash) bool {
-	_, err := v.Lookup("d" + string(entry[:]))
-	return err == nil
+	return h.index, err == nil && h.entry == c.token.Entry() && h.state != headWithdrawn
 }
 
 func viewNumber(v *ledger.ReplicaView, key string) (uint64, error) {

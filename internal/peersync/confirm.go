@@ -167,7 +167,7 @@ func (c *confirmer) confirmOne(ctx context.Context, k confirmKey, ask bool) (mor
 // tells of all.
 func (c *confirmer) where(held, withdrawn []pair) (_, _ []pair, err error) {
 	held, withdrawn = inOrder(held), inOrder(withdrawn)
-	there := func(v *ledger.View, p *pair) (bool, error) {
+	there := func(v *ledger.View, p pair) (bool, error) {
 		entry, _, err := v.Entry(p.own)
 		if errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrDamaged) {
 			return false, nil // it cannot be shown any more
@@ -175,17 +175,14 @@ func (c *confirmer) where(held, withdrawn []pair) (_, _ []pair, err error) {
 		if err != nil {
 			return false, err
 		}
-		at, ok, err := c.r.f.Index(entry)
-		was := p.at
-		p.at = at
-		return ok && at == was, err
+		return c.r.f.Stands(entry, p.at)
 	}
 	err = c.s.o.Ledger.View(func(v *ledger.View) error {
 		last := func(ps []pair) (bool, error) {
 			if len(ps) == 0 {
 				return true, nil
 			}
-			return there(v, &pair{ps[len(ps)-1].own, ps[len(ps)-1].at})
+			return there(v, ps[len(ps)-1])
 		}
 		a, err := last(held)
 		b, berr := last(withdrawn)
@@ -195,7 +192,7 @@ func (c *confirmer) where(held, withdrawn []pair) (_, _ []pair, err error) {
 		for _, ps := range []*[]pair{&held, &withdrawn} {
 			var left []pair
 			for _, p := range *ps {
-				ok, err := there(v, &p)
+				ok, err := there(v, p)
 				if err != nil {
 					return err
 				}
