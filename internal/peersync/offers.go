@@ -11,6 +11,7 @@ import (
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -28,8 +29,9 @@ type offer struct {
 // withdrawal comes first; with anew set, whichever version it holds.
 func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.Page, adopted []name.Standard, anew bool) ([]offer, error) {
 	type parsed struct {
-		token *record.Token
-		view  *record.View
+		record bool
+		claims record.Claims
+		entry  tlog.Hash
 	}
 	all := make([]parsed, len(part.Items))
 	var ids []name.Record
@@ -37,15 +39,11 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 		if bytes.IndexByte(it.Token, '~') < 0 {
 			continue
 		}
-		t, err := record.Parse(it.Token)
+		claims, entry, err := record.ClaimsOf(it.Token)
 		if err != nil {
 			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
 		}
-		v, err := t.View()
-		if err != nil {
-			return nil, fmt.Errorf("internal error: entry %d: %w", it.Index, err)
-		}
-		all[i], ids = parsed{t, v}, append(ids, v.Record)
+		all[i], ids = parsed{true, claims, entry}, append(ids, claims.Record)
 	}
 	var there map[name.Record]holding
 	if len(ids) > 0 {
@@ -57,8 +55,8 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 	var out []offer
 	for i, it := range part.Items {
 		o := offer{entry: footprint.Entry{Token: it.Token}, index: it.Index, event: it.Index, item: true}
-		t, v := all[i].token, all[i].view
-		if t == nil {
+		v := all[i].claims
+		if !all[i].record {
 			if err := c.asWithdrawal(ctx, f, &o); err != nil {
 				return nil, err
 			}
@@ -73,7 +71,7 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 			return nil, fmt.Errorf("%s has not adopted %s: %sstile footprint adopt %s %s", c.footprint, v.Standard, who, c.footprint, v.Standard)
 		}
 		h, holds := there[v.Record]
-		if holds && h.entry != t.Entry() && !anew {
+		if holds && h.entry != all[i].entry && !anew {
 			holds = false // an older version, with what was agreed then and is now
 		}
 		if holds && h.token != sha256.Sum256(it.Token) {

@@ -95,6 +95,26 @@ func TestPackedIsTheSame(t *testing.T) {
 	}
 }
 
+// TestClaimsOf: what a token says beside the record is told without the rest of it, as
+// View tells it; what is no token says nothing.
+func TestClaimsOf(t *testing.T) {
+	for i, tok := range packable(t) {
+		v, err := tok.View()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, entry, err := ClaimsOf(tok.Bytes())
+		if err != nil || got != v.Claims || entry != tok.Entry() {
+			t.Errorf("token %d: %+v, %v, want %+v", i, got, err, v.Claims)
+		}
+	}
+	for _, bad := range []string{"", "~", "a.b~", "a.!!.c~", "a.e30.~", "e30.e30"} {
+		if c, _, err := ClaimsOf([]byte(bad)); err == nil {
+			t.Errorf("%q says %+v", bad, c)
+		}
+	}
+}
+
 // TestPackedVector is the example of the package comment.
 func TestPackedVector(t *testing.T) {
 	c := testClaims()

@@ -2,10 +2,12 @@ package record
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"slices"
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
 )
 
 // A View is what a token says to whoever holds it.
@@ -130,6 +132,26 @@ func canonical(text []byte) any {
 		return nil
 	}
 	return v
+}
+
+// ClaimsOf returns what a record token says beside the record, and its entry. It looks
+// at neither body nor disclosures, so that it is for a token that is known to be one, as
+// one that was just made here. An error is a [*Refusal].
+func ClaimsOf(token []byte) (c Claims, entry tlog.Hash, err error) {
+	jws, _, found := bytes.Cut(token, []byte{'~'})
+	dot1, dot2 := bytes.IndexByte(jws, '.'), bytes.LastIndexByte(jws, '.')
+	if !found || dot1 == dot2 {
+		return c, entry, &Refusal{Rule: RuleForm, Detail: "the signed part is not three parts with two dots between"}
+	}
+	payload, err := appendDecoded(make([]byte, 0, b64.DecodedLen(dot2-dot1)), jws[dot1+1:dot2])
+	if err != nil {
+		return c, entry, &Refusal{Rule: RuleEncoding, Detail: "the payload is not base64url"}
+	}
+	var scratch []byte
+	if _, ok := scan(&c, string(payload), &scratch); !ok {
+		return c, entry, &Refusal{Rule: RuleCanonical, Detail: "the payload is not in canonical form"}
+	}
+	return c, sha256.Sum256(jws[:dot2]), nil
 }
 
 // scan reads the claims of a payload in canonical form but for the body, and
