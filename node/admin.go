@@ -118,6 +118,8 @@ func asError(err error) *Error {
 		return fail(Refused, "stile directory remove, and admit it again", "%v", err)
 	case errors.Is(err, ledger.ErrNotFound):
 		return fail(NotFound, "", "%v", err)
+	case errors.Is(err, ledger.ErrErased):
+		return erased(err)
 	case errors.Is(err, ledger.ErrDamaged):
 		return fail(Unverified, "restore this record from a backup or offer it again; the log still proves what it was", "%v", err)
 	case errors.Is(err, ledger.ErrConflict):

@@ -516,6 +516,7 @@ func (n *Node) Run(ctx context.Context) error {
 	signs(n.book.Run)
 	signs(n.statements.Run)
 	signs(n.mapper.Run)
+	wg.Go(func() { n.purge(ctx) })
 	wg.Go(func() { n.keepLooking(ctx) })
 	if n.public() {
 		signs(func(ctx context.Context) { stop("publish the log", n.publisher.Run(ctx)) })

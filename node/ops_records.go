@@ -49,6 +49,13 @@ func (r Records) Delete(ctx context.Context, in RecordRequest) (DeleteReply, err
 	return do(ctx, r.to, (*Node).deleteRecord, in)
 }
 
+// Erase takes all versions of a record of ours, or of all records about a person, out
+// of every file of this node, and orders whoever was given something of them to do the
+// same. What is left is the hash of each version in the log. It cannot be undone.
+func (r Records) Erase(ctx context.Context, in EraseRequest) (EraseReply, error) {
+	return do(ctx, r.to, (*Node).eraseRecords, in)
+}
+
 // Held lists the offers that were held back at the gate, with what is wrong
 // with each.
 func (r Records) Held(ctx context.Context, in ListRequest) (HeldReply, error) {

@@ -405,15 +405,21 @@ func (n *Node) recordHistory(ctx context.Context, in RecordRequest) (*HistoryRep
 	}
 	out := &HistoryReply{}
 	err = n.ledger.View(func(v *ledger.View) error {
-		ver, err := v.Current(id)
-		for err == nil {
-			out.Versions = append(out.Versions, *n.versionReply(ver, false))
-			ver, err = v.Before(ver)
-		}
-		if errors.Is(err, ledger.ErrNotFound) && len(out.Versions) > 0 {
-			return nil
-		}
-		return err
+		var failed error
+		err := v.Versions(id, func(g ledger.Logged) bool {
+			if g.Erased {
+				out.Versions = append(out.Versions, RecordReply{
+					Council: n.cfg.Council, Record: g.Record, Standard: g.Standard, Version: g.Version, Op: "erased", Index: g.Index, IssuedAt: g.At, Proof: "log",
+				})
+				return true
+			}
+			var ver *ledger.Version
+			if ver, failed = v.Version(g.Index); failed == nil {
+				out.Versions = append(out.Versions, *n.versionReply(ver, false))
+			}
+			return failed == nil
+		})
+		return errors.Join(err, failed)
 	})
 	return out, err
 }

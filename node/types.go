@@ -50,6 +50,10 @@ type (
 	ListReply           = api.ListReply
 	HistoryReply        = api.HistoryReply
 	DeleteReply         = api.DeleteReply
+	EraseRequest        = api.EraseRequest
+	EraseReply          = api.EraseReply
+	ErasedRecord        = api.ErasedRecord
+	ErasureOrder        = api.ErasureOrder
 	ProofReply          = api.ProofReply
 	Held                = api.Held
 	HeldReply           = api.HeldReply

@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) recordCommand() *cobra.Command {
-	return noun("record", "List, show, prove and delete records", `A record is one thing a council knows, in one standard. It is named by its id of
+	return noun("record", "List, show, prove, delete and erase records", `A record is one thing a council knows, in one standard. It is named by its id of
 26 letters, or by the value of its standard's key (with --standard where two
 standards could have it; a key of several values is a JSON array of them).
 
@@ -23,7 +23,7 @@ Records that a partner sent are named with --from, and show what that partner
 disclosed. Values are printed by "record show" and, where asked for, by "record
 list --show" and "record held --values", and by nothing else; but "record list"
 shows beside each record of ours the reference that its standard's key gives it.`,
-		a.recordListCommand(), a.recordShowCommand(), a.recordHistoryCommand(), a.recordProofCommand(), a.recordDeleteCommand(), a.recordHeldCommand())
+		a.recordListCommand(), a.recordShowCommand(), a.recordHistoryCommand(), a.recordProofCommand(), a.recordDeleteCommand(), a.recordEraseCommand(), a.recordHeldCommand())
 }
 
 // naming is how one record is named.
@@ -335,7 +335,8 @@ func (a *app) recordDeleteCommand() *cobra.Command {
 		Use:   "delete RECORD",
 		Short: "Delete a record of ours, and withdraw it from partners",
 		Long: `Delete makes a last version that says the record is gone, withdraws it from every
-partner that had it, and keeps earlier versions provable.`,
+partner that had it, and keeps earlier versions provable: their text stays in this
+node's files. "stile record erase" takes it out.`,
 		Args: takes(1, 1, "a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.sure(yes, "delete this record and withdraw it from every partner"); err != nil {

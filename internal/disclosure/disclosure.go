@@ -156,6 +156,24 @@ func (r *Register) ours(v *ledger.View, p standard.Person) (out []about, err err
 	return out, nil
 }
 
+// About returns the records of ours about the person whom a number names, and which of
+// them some version of names others too. What cannot be read any more counts as about
+// the person. The error is for a person.
+func (r *Register) About(v *ledger.View, value, scheme string) (all, shared []name.Record, err error) {
+	p, err := r.person(v, value, scheme)
+	if err != nil {
+		return nil, nil, err
+	}
+	ours, err := r.ours(v, p)
+	for _, a := range ours {
+		all = append(all, a.record)
+		if a.others {
+			shared = append(shared, a.record)
+		}
+	}
+	return all, shared, err
+}
+
 // names says whether a record names a person, and whether it names others of the scheme.
 func (r *Register) names(std *standard.Standard, body map[string]any, p standard.Person) (is, others bool) {
 	want := p.Folded()

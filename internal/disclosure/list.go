@@ -404,6 +404,7 @@ func (r *Register) withdrawal(v *ledger.View, f *ledger.Feed, d *api.Disclosure)
 	if err != nil {
 		return nil, err
 	}
+	var out *api.DisclosureWithdrawal
 	for _, i := range list {
 		if i <= d.RecordEntry {
 			continue
@@ -416,17 +417,22 @@ func (r *Register) withdrawal(v *ledger.View, f *ledger.Feed, d *api.Disclosure)
 		if err != nil {
 			return nil, err
 		}
-		if w.Agreement != d.Agreement {
+		if w.Agreement != d.Agreement || out != nil && ev.Kind != event.KindErasureOrder {
 			continue
 		}
-		out := &api.DisclosureWithdrawal{At: time.Unix(ev.IssuedAt, 0).UTC(), Entry: i, Reason: w.Reason}
+		if out == nil { // else an order to erase, which took the place of the withdrawal
+			out = &api.DisclosureWithdrawal{At: time.Unix(ev.IssuedAt, 0).UTC(), Entry: i, Reason: w.Reason}
+		}
 		got, err := r.receipt(v, r.o.Ledger.FeedOf(w.Agreement, w.Version), d.To, i, i)
 		if err != nil {
 			return nil, err
 		}
 		if got != nil && got.Says == "deleted" {
 			out.Deleted = &got.At
+			return out, nil
 		}
+	}
+	if out != nil {
 		return out, nil
 	}
 	if f == nil || !f.Closed() {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -174,7 +176,7 @@ const maxEraseBytes = 1 << 20
 func (l *Ledger) Erase(ctx context.Context, r name.Record, reason string, try bool) (Erasure, error) {
 	out, err := l.eraseRecord(ctx, r, reason, try)
 	if err == nil && !try {
-		err = l.purge(ctx)
+		err = l.Purge(ctx)
 	}
 	if err != nil {
 		return out, fmt.Errorf("erase record %s: %w", r, err)
@@ -269,7 +271,9 @@ func (t *tx) eraseEntry(index uint64, s stub) error {
 			t.set(movedKey(first+uint64(i)), e)
 		}
 		t.remove(movedKey(index)) // before it was ever written
-		t.purge(entryKey(first))
+		if err := t.purge(entryKey(first)); err != nil {
+			return err
+		}
 	}
 	for _, key := range [][]byte{entryKey(index), movedKey(index), signatureKey(index)} {
 		if b, err := t.lookup(key); errors.Is(err, ErrNotFound) || err == nil && len(b) == 0 {
@@ -284,16 +288,18 @@ func (t *tx) eraseEntry(index uint64, s stub) error {
 				continue
 			}
 		}
-		t.purge(key)
+		if err := t.purge(key); err != nil {
+			return err
+		}
 	}
 	t.set(stubKey(index), s.encode())
 	return nil
 }
 
 // purge empties a key, and notes that what it held is to leave the disk.
-func (t *tx) purge(key []byte) {
-	t.set(key, []byte{})
+func (t *tx) purge(key []byte) error {
 	t.set(purgeKey(key), []byte{})
+	return t.setParts(key, []byte{})
 }
 
 // stored is View.stored as the batches under way leave it, for a job that is alone.
@@ -403,27 +409,42 @@ func (t *tx) order(r name.Record, orders []Order) error {
 	return nil
 }
 
-// purge removes from the files on disk what is noted as to be removed.
-func (l *Ledger) purge(ctx context.Context) error {
-	for {
+// Purge removes from the files on disk what was replaced, or taken out, and must not stay
+// there until some compaction: what an erasure takes out is removed at once; the earlier
+// text of a record that a partner sent anew, and an offer that is held back no more, when
+// Purge is called next or the ledger is opened.
+func (l *Ledger) Purge(ctx context.Context) error {
+	for from := []byte{'O'}; ; {
 		var notes [][]byte
 		err := l.View(func(v *View) error {
-			return walk(v.txn, []byte{'O'}, func(key, _ []byte) error {
-				if len(notes) == 1000 {
-					return errStopWalk
-				}
-				notes = append(notes, key)
-				return nil
-			})
+			o := badger.DefaultIteratorOptions
+			o.PrefetchValues, o.Prefix = false, []byte{'O'}
+			it := v.txn.NewIterator(o)
+			defer it.Close()
+			for it.Seek(from); it.Valid() && len(notes) < 1000; it.Next() {
+				notes = append(notes, it.Item().KeyCopy(nil))
+			}
+			return nil
 		})
-		if err != nil && !errors.Is(err, errStopWalk) || len(notes) == 0 {
+		if err != nil || len(notes) == 0 {
 			return err
 		}
+		from = append(notes[len(notes)-1], 0)
 		err = l.do(ctx, true, func(t *tx) error {
-			drop := make([][]byte, len(notes))
-			for i, n := range notes {
-				drop[i] = n[1:]
+			var drop [][]byte
+			for _, n := range notes {
+				live, err := l.live(n[1:])
+				if err != nil {
+					return err
+				}
+				if live {
+					continue // written again since: when it is emptied next
+				}
+				drop = append(drop, n[1:])
 				t.remove(n)
+			}
+			if len(drop) == 0 {
+				return nil
 			}
 			return l.dropPrefixes(drop...)
 		})
@@ -431,4 +452,19 @@ func (l *Ledger) purge(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// live reports whether there is anything under a prefix of keys.
+func (l *Ledger) live(prefix []byte) (any bool, err error) {
+	err = l.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues, o.Prefix = false, prefix
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid() && !any; it.Next() {
+			any = it.Item().ValueSize() > 0
+		}
+		return nil
+	})
+	return any, err
 }

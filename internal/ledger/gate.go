@@ -497,13 +497,7 @@ func (v *View) Gate(std name.Standard) (g Gate, err error) {
 		return g, err
 	}
 	g.Errors, g.Other = e.Counts, e.Other
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, numKey4('x', k.number)
-	it := v.txn.NewIterator(o)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		g.Held++
-	}
+	g.Held = v.countHeld(numKey4('x', k.number))
 	return g, nil
 }
 

@@ -228,7 +228,7 @@ func Open(o Options) (*Ledger, error) {
 		err = l.openDisclosures(context.Background())
 	}
 	if err == nil {
-		err = l.purge(context.Background())
+		err = l.Purge(context.Background())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), l.Close())

@@ -346,3 +346,13 @@ func (v *View) MadeFrom(std *standard.Standard, r name.Record) (name.Record, boo
 	}
 	return name.RecordFrom([16]byte(b)), true
 }
+
+// MadeOf returns the records of ours that mappings made of one.
+func (v *View) MadeOf(r name.Record) (out []name.Record) {
+	for _, m := range v.l.Mapped() {
+		if b, err := valueOf(v.txn, makesKey(m.Line(), r.Bytes())); err == nil && len(b) == 16 {
+			out = append(out, name.RecordFrom([16]byte(b)))
+		}
+	}
+	return out
+}

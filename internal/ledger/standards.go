@@ -1,9 +1,9 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -238,8 +238,10 @@ func (l *Ledger) Hold(ctx context.Context, std name.Standard, held []Held, taken
 				break
 			}
 			key := heldKey(k.number, ref)
-			if _, err := t.lookup(key); err == nil {
-				t.remove(key)
+			if was, err := t.lookup(key); err == nil && len(was) > 0 {
+				if err := t.purge(key); err != nil {
+					return err
+				}
 			}
 		}
 		for _, h := range held {
@@ -291,6 +293,9 @@ func heldKey(std uint32, reference string) []byte {
 // returns false.
 func (v *View) Held(f func(Held) bool) error {
 	err := walk(v.txn, []byte("x"), func(_, value []byte) error {
+		if len(value) == 0 { // gone, and to leave the disk
+			return nil
+		}
 		var h Held
 		if err := unmarshal(value, &h); err != nil {
 			return err
@@ -307,18 +312,54 @@ func (v *View) Held(f func(Held) bool) error {
 }
 
 // HeldCount returns how many offers are held back.
-func (v *View) HeldCount() int {
+func (v *View) HeldCount() int { return v.countHeld([]byte("x")) }
+
+func (v *View) countHeld(prefix []byte) (n int) {
 	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, []byte("x")
+	o.PrefetchValues, o.Prefix = false, prefix
 	it := v.txn.NewIterator(o)
 	defer it.Close()
-	n := 0
 	for it.Rewind(); it.Valid(); it.Next() {
-		if bytes.HasPrefix(it.Item().Key(), []byte("x")) {
+		if it.Item().ValueSize() > 0 {
 			n++
 		}
 	}
 	return n
+}
+
+// EraseHeld takes offers that were held back out of the store and its files: those that
+// which says are to go. It returns how many.
+func (l *Ledger) EraseHeld(ctx context.Context, which func(Held) bool) (n int, err error) {
+	var keys [][]byte
+	err = l.View(func(v *View) error {
+		return walk(v.txn, []byte("x"), func(key, value []byte) error {
+			var h Held
+			if len(value) == 0 {
+				return nil
+			}
+			if err := unmarshal(value, &h); err != nil {
+				return err
+			}
+			if which(h) {
+				keys = append(keys, key)
+			}
+			return nil
+		})
+	})
+	for chunk := range slices.Chunk(keys, 1000) {
+		err = errors.Join(err, l.do(ctx, false, func(t *tx) error {
+			for _, k := range chunk {
+				if err := t.purge(k); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
+	if err == nil {
+		err = l.Purge(ctx)
+	}
+	return len(keys), err
 }
 
 func (l *Ledger) numbersOf(line name.StandardLine) (out []uint32) {

@@ -108,6 +108,7 @@ type ListReply struct {
 }
 
 // HistoryReply is every version of a record, newest first.
+// An erased version has the Op "erased".
 type HistoryReply struct {
 	Versions []RecordReply `json:"versions"`
 }
@@ -117,6 +118,46 @@ type DeleteReply struct {
 	Record    name.Record `json:"record"`
 	Version   uint64      `json:"version"`
 	Withdrawn int         `json:"withdrawn"`
+}
+
+// EraseRequest names what is to be erased: one record, see RecordRequest, or with Person
+// the records about one person.
+type EraseRequest struct {
+	Record   string `json:"record,omitempty"`
+	Standard string `json:"standard,omitempty"`
+	Person   string `json:"person,omitempty"` // a number that names a person, see DisclosureRequest
+	Scheme   string `json:"scheme,omitempty"` // of that number; needed where two are meant
+	Shared   bool   `json:"shared,omitempty"` // records that name other persons too
+	Reason   string `json:"reason"`           // logged for good, so it must name nobody; not needed with Try
+	Try      bool   `json:"try,omitempty"`    // only say what would be done
+}
+
+// EraseReply says what was erased, and who was ordered to erase it; with Try what would be.
+type EraseReply struct {
+	Try     bool           `json:"try,omitempty"`
+	Records []ErasedRecord `json:"records"`
+	Held    int            `json:"held"`             // offers held back that went with them
+	Shared  []name.Record  `json:"shared,omitempty"` // about the person and others too, and left alone
+}
+
+// ErasedRecord is one record of an erasure.
+type ErasedRecord struct {
+	Record   name.Record    `json:"record"`
+	Standard name.Standard  `json:"standard,omitzero"`   // of its oldest version that was erased
+	MadeFrom name.Record    `json:"made_from,omitempty"` // it goes since a mapping made it from that one
+	Live     bool           `json:"live,omitempty"`      // it was there, and was deleted for it
+	Versions int            `json:"versions"`            // whose text was erased; 0 when that was done before
+	Entries  []uint64       `json:"entries,omitempty"`   // of the log, of those versions
+	Events   []uint64       `json:"events,omitempty"`    // of the log, which say so
+	Orders   []ErasureOrder `json:"orders,omitempty"`
+}
+
+// ErasureOrder is an order to erase what was given of a record under an agreement.
+type ErasureOrder struct {
+	Agreement name.Agreement `json:"agreement"`
+	To        name.Council   `json:"to"`
+	Footprint bool           `json:"footprint,omitempty"` // all its members erase it
+	Entry     uint64         `json:"entry,omitempty"`     // of the order in the log; 0 with Try
 }
 
 // ProofReply is a c2sp.org/tlog-proof file that shows that a record version is

@@ -1,0 +1,174 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// purgeEvery is how often what was replaced by a newer text is taken out of the files.
+const purgeEvery = time.Hour
+
+// purge takes it out until ctx ends.
+func (n *Node) purge(ctx context.Context) {
+	t := time.NewTicker(purgeEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := n.ledger.Purge(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("take what was replaced out of the files", "error", err.Error())
+		}
+	}
+}
+
+// eraseRecords erases one record, or all about a person, in all versions, with what
+// mappings made of them and the offers of them that are held back. A record that is
+// there is deleted first, which withdraws it. With Try set nothing is changed.
+func (n *Node) eraseRecords(ctx context.Context, in EraseRequest) (*EraseReply, error) {
+	if !in.Try && in.Reason == "" {
+		return nil, fail(Usage, "--reason \"erasure request 2026/17\"", "an erasure is logged for good with its reason, so give one that names nobody")
+	}
+	ids, out, err := n.toErase(in)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[name.Record]bool{}
+	for _, id := range ids {
+		if err := n.eraseOne(ctx, id, "", in, seen, out); err != nil {
+			return out, err
+		}
+	}
+	return out, n.eraseHeld(ctx, in, ids, out)
+}
+
+// toErase returns which records are meant.
+func (n *Node) toErase(in EraseRequest) (ids []name.Record, out *EraseReply, err error) {
+	out = &EraseReply{Try: in.Try, Records: []ErasedRecord{}}
+	if in.Person == "" {
+		id, err := n.recordID(in.Record, in.Standard)
+		return []name.Record{id}, out, err
+	}
+	err = n.ledger.View(func(v *ledger.View) error {
+		all, shared, err := n.register.About(v, in.Person, in.Scheme)
+		if !in.Shared {
+			out.Shared = shared
+			all = slices.DeleteFunc(all, func(r name.Record) bool { return slices.Contains(shared, r) })
+		}
+		ids = all
+		return err
+	})
+	return ids, out, err
+}
+
+// eraseOne erases a record, after what a mapping made of it. source is that which it was
+// made from itself.
+func (n *Node) eraseOne(ctx context.Context, id, source name.Record, in EraseRequest, seen map[name.Record]bool, out *EraseReply) error {
+	if seen[id] {
+		return nil
+	}
+	seen[id] = true
+	var made []name.Record
+	live := false
+	err := n.ledger.View(func(v *ledger.View) error {
+		made = v.MadeOf(id)
+		return v.Versions(id, func(g ledger.Logged) bool { live = !g.Deleted && !g.Erased; return false })
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range made {
+		if err := n.eraseOne(ctx, m, id, in, seen, out); err != nil {
+			return err
+		}
+	}
+	r := ErasedRecord{Record: id, MadeFrom: source, Live: live}
+	if live && !in.Try {
+		o := n.ledger.OfferDelete(id)
+		if source != "" {
+			o.MadeFrom(source)
+		}
+		err := n.ledger.Write(ctx, o)
+		if err == nil {
+			_, err = o.Result()
+		}
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) { // a mapping has just deleted it
+			return err
+		}
+	}
+	did, err := n.ledger.Erase(ctx, id, in.Reason, in.Try)
+	if errors.Is(err, ledger.ErrLive) {
+		return fail(Conflict, "stop what writes it, or erase it there first, and try again", "record %s was written again while it was being erased", id)
+	}
+	if err != nil {
+		return err
+	}
+	for _, g := range did.Versions {
+		r.Versions++
+		r.Entries, r.Standard = append(r.Entries, g.Index), g.Standard
+	}
+	slices.Sort(r.Entries)
+	r.Events = did.Events
+	for _, o := range did.Orders {
+		for _, c := range o.To {
+			to := ErasureOrder{Agreement: o.Agreement, To: c, Entry: o.Index}
+			if n.replicas.Is(c) {
+				to.Footprint = true
+			}
+			r.Orders = append(r.Orders, to)
+		}
+	}
+	out.Records = append(out.Records, r)
+	return nil
+}
+
+// eraseHeld erases the offers held back that are of one of the records.
+func (n *Node) eraseHeld(ctx context.Context, in EraseRequest, ids []name.Record, out *EraseReply) (err error) {
+	of := func(h ledger.Held) bool {
+		std, err := n.ledger.Standard(h.Standard)
+		if err != nil {
+			return false
+		}
+		body, err := strictjson.Decode(h.Offered, strictjson.DefaultLimits())
+		if err != nil {
+			return false
+		}
+		m, ok := body.(map[string]any)
+		if !ok {
+			return false
+		}
+		key, err := std.Key(m)
+		return err == nil && slices.Contains(ids, n.keys.RecordID(h.Standard.Line(), key))
+	}
+	if !in.Try {
+		out.Held, err = n.ledger.EraseHeld(ctx, of)
+	} else {
+		err = n.ledger.View(func(v *ledger.View) error {
+			return v.Held(func(h ledger.Held) bool {
+				if of(h) {
+					out.Held++
+				}
+				return true
+			})
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("erase what is held back: %w", err)
+	}
+	return nil
+}
+
+// erased is the failure for a record that was erased.
+func erased(err error) *api.Error {
+	return fail(NotFound, "stile record history RECORD shows what is left of it", "%v", err)
+}
