@@ -34,6 +34,7 @@ type Log struct {
 type Head struct {
 	tlog.Checkpoint
 	log  *Log
+	note *note.Note // with the signatures that hold; nil of a footprint's
 	kids []string
 }
 
@@ -102,7 +103,7 @@ func (l *Log) Open(signed []byte) (*Head, error) {
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w: %w", ErrLied, err)
 	}
-	h := &Head{Checkpoint: cp, log: l}
+	h := &Head{Checkpoint: cp, log: l, note: n}
 	for i, v := range l.records {
 		if tlog.SignedBy(n, v) {
 			h.kids = append(h.kids, l.member.RecordKeys[i].ID())
@@ -187,7 +188,7 @@ func (l *Log) told(t Told) (*Head, ledger.Met, error) {
 		return nil, ledger.Met{}, fmt.Errorf("consistency proof: %w: %w", ErrLied, err)
 	}
 	return h, ledger.Met{
-		Log: l.council, Checkpoint: h.Checkpoint, Note: l.clean(t.Checkpoint), MetWith: t.MetWith,
+		Log: l.council, Checkpoint: h.Checkpoint, Note: h.clean(t.Checkpoint), MetWith: t.MetWith,
 		ProofFrom: t.From, Proof: proof, Shared: l.Shared(), Cosign: t.Cosign,
 	}, nil
 }
@@ -209,16 +210,15 @@ func (l *Log) meet(ctx context.Context, m ledger.Met, by name.Council) error {
 	return err
 }
 
-// clean returns a note without signatures of keys unknown, which could be any
-// number.
-func (l *Log) clean(signed []byte) []byte {
-	verifiers := l.witnesses
-	if !l.Shared() {
-		verifiers = append([]note.Verifier{l.signer}, l.records...)
-	}
-	n, err := note.Open(signed, note.VerifierList(verifiers...))
-	if err != nil {
-		return nil
+// clean returns the note that says the head, without signatures of keys unknown, which
+// could be any number.
+func (h *Head) clean(signed []byte) []byte {
+	n := h.note
+	if n == nil {
+		var err error
+		if n, err = note.Open(signed, note.VerifierList(h.log.witnesses...)); err != nil {
+			return nil
+		}
 	}
 	told, err := note.Sign(&note.Note{Text: n.Text, Sigs: n.Sigs})
 	if err != nil {

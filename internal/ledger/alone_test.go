@@ -99,6 +99,31 @@ func TestSlowSigner(t *testing.T) {
 	})
 }
 
+// TestSignaturesOfACommit: whatever is written, the record key signs once for each
+// transaction, the checkpoint, and once more for the disclosure to a partner that reads
+// along.
+func TestSignaturesOfACommit(t *testing.T) {
+	r, s := slowRing(t, 0)
+	l, std := open(t, "", r), parish(t, "1.0.0")
+	adopt(t, l, std)
+	f := openFeed(t, l, sharing(t, "items", 1, "true", "/ward"))
+	for i, each := range []uint64{1, 2} {
+		for _, n := range []int{1, 7, 1000, 2500} {
+			var many []map[string]any
+			for j := range n {
+				many = append(many, item(fmt.Sprint(i, "-", n, "-", j), "X", "n"))
+			}
+			signed, committed := s.n.Load(), l.Transactions()
+			writeItems(t, l, std, many...)
+			signed, committed = s.n.Load()-signed, l.Transactions()-committed
+			if uint64(signed) != each*committed || committed > uint64(n/1000+3) || n == 1 && committed != 1 {
+				t.Errorf("%d records: %d signatures for %d transactions, want %d for each", n, signed, committed, each)
+			}
+		}
+		l.Follow(f, saltby)
+	}
+}
+
 // TestSignTokens: a token gets a signature of its own when somebody asks, once, also
 // under a record key that was used before, and never one that does not hold.
 func TestSignTokens(t *testing.T) {

@@ -9,9 +9,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// Transactions returns how many transactions the store has committed.
-func (l *Ledger) Transactions() uint64 { return l.db.MaxVersion() }
-
 // MatchInSteps makes a ledger match so many records in one go, and call f before each.
 func MatchInSteps(records int, f func()) func(*Options) {
 	return func(o *Options) { o.matchChunk, o.matching = records, f }

@@ -497,6 +497,10 @@ func (l *Ledger) Size() uint64 {
 	return l.tree.Size()
 }
 
+// Transactions returns how many transactions were committed, ever. On disk each is one
+// sync of the store's log.
+func (l *Ledger) Transactions() uint64 { return l.db.MaxVersion() }
+
 // DiskBytes returns the bytes of the store's files.
 func (l *Ledger) DiskBytes() (uint64, error) {
 	if l.o.InMemory {

@@ -331,3 +331,24 @@ func TestIndexReadsNoMore(t *testing.T) {
 	}
 	checkWhole(t, l)
 }
+
+// TestFewAreFound: of twenty records among more and more, found by an index, no more
+// are read than twenty.
+func TestFewAreFound(t *testing.T) {
+	for _, size := range []int{100, 400, 1600} {
+		std, looked := parish(t, "1.0.0"), 0
+		l := open(t, "", ring(t), ledger.MatchInSteps(1, func() { looked++ }))
+		adopt(t, l, std)
+		openFeed(t, l, sharing(t, "first", 1, `record.ward == "other"`, "/ward")) // builds the index
+		var all []map[string]any
+		for i := range size {
+			all = append(all, item(fmt.Sprint(i), fmt.Sprint("W", i%(size/20)), "N"))
+		}
+		writeItems(t, l, std, all...)
+		looked = 0
+		f := openFeed(t, l, sharing(t, "few", 1, `record.ward == "W1"`, "/ward"))
+		if p, err := l.Page(f, 0); err != nil || len(p.Items) != 20 || looked != 20 {
+			t.Errorf("among %d records %d were looked at: %v", size, looked, err)
+		}
+	}
+}

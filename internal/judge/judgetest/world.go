@@ -256,6 +256,13 @@ func (w *World) Filler(l *Log) *Sent {
 	return w.put(l, fmt.Sprintf("filler-%d", w.fillers), func(d *draft) { d.signer = w.Second })
 }
 
+// Unsigned puts one more record into a log, of which nothing is wrong, as councils share
+// them: without a signature of its own.
+func (w *World) Unsigned(l *Log) *Sent {
+	w.fillers++
+	return w.put(l, fmt.Sprintf("unsigned-%d", w.fillers), func(d *draft) { d.bare = true })
+}
+
 // A draft is a version of a record as a case wants it.
 type draft struct {
 	ref    string
