@@ -10,6 +10,11 @@ BENCH   ?= .
 SOAK    ?= 1h
 SEEDS   ?= 200
 
+# faults: kills, flipped bits, and kinds of harm by a part of their name
+TRIALS  ?= 1000
+FLIPS   ?= 400
+FAULTS  ?=
+
 # bench-peers and bench-compare: records, rounds, lanes, sizes; package of the benchmarks
 SIZE    ?= 100000
 ROUNDS  ?= 5
@@ -19,7 +24,7 @@ INTO    ?= $(if $(findstring command,$(origin LANES)),,docs/figures.md)
 PKG     ?= node
 TIMES   ?= 1x
 
-.PHONY: demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
+.PHONY: faults demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -81,6 +86,10 @@ bench-compare:
 soak:
 	STILE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -run TestSoak -v ./internal/simtest
 	STILE_SEEDS=$(SEEDS) $(GO) test -timeout 0 -count 1 -run 'TestWeather' -v ./internal/footprint
+
+## faults: harm nodes in many ways, TRIALS kills and FLIPS flipped bits; FAULTS names some; the table goes into docs/faults.md
+faults: need
+	$(GO) run ./internal/faults -trials $(TRIALS) -flips $(FLIPS) $(if $(FAULTS),-only '$(FAULTS)',-into docs/faults.md)
 
 ## bench-million: a footprint of three filled to a million records (some 20 minutes)
 bench-million:

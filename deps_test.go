@@ -55,7 +55,7 @@ const policy = `
 	internal/feed
 	internal/api  internal/web
 	examples/*
-	cmd/*  internal/simtest  internal/bench
+	cmd/*  internal/simtest  internal/bench  internal/faults
 	.
 `
 

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/internal/feed"
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -36,6 +38,7 @@ func (a *app) serve(ctx context.Context) (err error) {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	defer a.endOnceFailed(ctx)()
 	a.private()
 	n, err := node.Open(cfg, node.Options{
 		Log:     logger(cfg, a.err, slog.LevelDebug),
@@ -82,4 +85,31 @@ func (a *app) serve(ctx context.Context) (err error) {
 		a.say("stopped")
 	}
 	return err
+}
+
+// failedEndsWithin is how long a node may take to end once its storage has failed: the
+// store then goes on trying to write what it cannot write.
+const failedEndsWithin = 3 * time.Second
+
+// endOnceFailed has the process end when storage has failed and the node does not end by
+// itself, and returns what is called when it has. What was acknowledged is on disk at every
+// moment, so nothing is lost by it.
+func (a *app) endOnceFailed(ctx context.Context) (ended func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		cause := context.Cause(ctx)
+		if a.exit == nil || !errors.Is(cause, ledger.ErrStorage) {
+			return
+		}
+		t := time.NewTimer(failedEndsWithin)
+		defer t.Stop()
+		select {
+		case <-done:
+		case <-t.C:
+			f := explain(nil, cause)
+			a.complain(f)
+			a.exit(exitCode(f.Kind))
+		}
+	})
+	return func() { stop(); close(done) }
 }

@@ -88,6 +88,9 @@ type Options struct {
 	// Fatal is called once, on its own goroutine, when storage fails.
 	Fatal func(error)
 
+	// unwritten is told that the store could not write what it has in memory.
+	unwritten func(error)
+
 	// For tests, see export_test.go: records matched in one go, and what is called
 	// before that.
 	matchChunk int
@@ -183,6 +186,12 @@ func Open(o Options) (*Ledger, error) {
 	var db *badger.DB
 	var beside *signedFile
 	var err error
+	var opened atomic.Pointer[Ledger]
+	o.unwritten = func(err error) {
+		if l := opened.Load(); l != nil {
+			l.fail(err)
+		}
+	}
 	if s := o.Shared; s != nil {
 		if !s.Replica.o.Council {
 			return nil, errors.New("open ledger: the replica is not one that holds a council's ledger")
@@ -221,6 +230,7 @@ func Open(o Options) (*Ledger, error) {
 		l.doubt = !l.head.known(l.tree.Size(), l.rootAt)
 	}
 	l.reckon()
+	opened.Store(l)
 	go l.write()
 	go l.match()
 	err = l.takeOver(context.Background(), old)
@@ -260,11 +270,35 @@ func openStore(o Options) (*badger.DB, *signedFile, error) {
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
 	}
+	if err := roomToOpen(o); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
+	}
 	db, err := openBadger(o)
 	if err != nil {
 		return nil, nil, errors.Join(err, beside.close(false))
 	}
 	return db, beside, nil
+}
+
+// openBytes is what opening a store may write: what the logs of a killed process held, as a
+// table, and new logs.
+const openBytes = 64 << 20
+
+// roomToOpen refuses to open a store on a full disk. Badger maps its files, and a page for which
+// there is no room ends the process by a signal.
+func roomToOpen(o Options) error {
+	need := uint64(openBytes)
+	if o.MinFree > 0 {
+		need = min(need, o.MinFree)
+	}
+	free, err := freeDisk(o.Dir)
+	if err != nil {
+		return fmt.Errorf("%w: read free space: %w", ErrStorage, err)
+	}
+	if free < need {
+		return fmt.Errorf("%w: %d MiB free, and opening the ledger may take %d MiB; nothing is lost", ErrFull, free>>20, need>>20)
+	}
+	return nil
 }
 
 func closeStore(db *badger.DB, beside *signedFile) error {
@@ -294,7 +328,7 @@ func openBadger(o Options) (*badger.DB, error) {
 		WithChecksumVerificationMode(options.OnBlockRead).
 		WithVerifyValueChecksum(true).
 		WithMetricsEnabled(false).
-		WithLogger(badgerLog{o.Log})
+		WithLogger(badgerLog{o.Log, o.unwritten})
 	bo.TableSizeMultiplier = 1
 	bo = sized(bo, o.Memory)
 	if len(o.EncryptionKey) > 0 {
@@ -539,9 +573,17 @@ func onAllCores(n, per int, f func(i int)) {
 
 // badgerLog hands Badger's own messages on. They name files and sizes, never
 // values.
-type badgerLog struct{ *slog.Logger }
+type badgerLog struct {
+	*slog.Logger
+	unwritten func(error) // see Options; may be nil
+}
 
 func (b badgerLog) Errorf(f string, a ...any) {
+	if strings.HasPrefix(f, "error flushing memtable") && b.unwritten != nil {
+		// Badger tries again for ever, and takes writes until there is no room
+		// in memory for them: then they wait for ever, too.
+		b.unwritten(errors.New(strings.TrimSpace(fmt.Sprintf(f, a...))))
+	}
 	b.Error("badger", "message", strings.TrimSpace(fmt.Sprintf(f, a...)))
 }
 func (b badgerLog) Warningf(f string, a ...any) {

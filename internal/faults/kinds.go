@@ -1,0 +1,500 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/stile-exchange/stile/node"
+)
+
+var kinds = []kind{
+	{"kill -9 at a random moment", killed(1, 1)},
+	{"kill -9, 50 clients at once", killed(50, 10)},
+	{"kill -9, 64 open files", killed(4, 10, "sh", "-c", `ulimit -n 64; exec "$@"`, "sh")},
+	{"one flipped bit after kill -9: log of writes (.mem)", flip(true, "*.mem", 4)},
+	{"one flipped bit after kill -9: MANIFEST", flip(true, "MANIFEST", 10)},
+	{"one flipped bit after an orderly end: table (.sst)", flip(false, "*.sst", 4)},
+	{"one flipped bit after an orderly end: MANIFEST", flip(false, "MANIFEST", 8)},
+	{"one flipped bit: SIGNED", flip(true, "SIGNED", 20)},
+	{"one flipped bit: KEYREGISTRY", flip(true, "KEYREGISTRY", 20)},
+	{"one flipped bit: private keys", flipKeys},
+	{"files missing, halved, or blank in part", larger},
+	{"EIO: fsync", eio("fsync")},
+	{"EIO: msync", eio("msync")},
+	{"EIO: pwrite64", eio("pwrite64")},
+	{"EIO: write", eio("write")},
+	{"EIO: ftruncate", eio("ftruncate")},
+	{"disk full while writing, and at the start (tmpfs)", full},
+	{"power cut (dm-flakey)", func(_ context.Context, _ *world, c *count) error {
+		c.skipped = "not written yet"
+		return nil
+	}},
+	{"clock jumps", func(_ context.Context, _ *world, c *count) error {
+		c.skipped = "the clock of a machine cannot be set by a test; see docs/faults.md"
+		return nil
+	}},
+}
+
+// killed kills a node while clients write to it.
+func killed(clients, part int, wrap ...string) func(context.Context, *world, *count) error {
+	return func(ctx context.Context, w *world, c *count) error {
+		for range max(1, w.trials/part) {
+			f, err := w.folder("")
+			if err != nil {
+				return err
+			}
+			if err := f.writeAndKill(ctx, clients, time.Duration(20+w.rng.IntN(250))*time.Millisecond, wrap...); err != nil {
+				return err
+			}
+			c.trials++
+			c.acknowledged += len(f.wrote)
+			f.check(ctx, c)
+			f.remove()
+		}
+		return nil
+	}
+}
+
+// writeAndKill writes for a time with so many clients, and kills the node in the middle.
+func (f *folder) writeAndKill(ctx context.Context, clients int, after time.Duration, wrap ...string) error {
+	p, err := f.serve(ctx, nil, wrap...)
+	if err != nil {
+		return err
+	}
+	sizes := make([]int, 64)
+	for i := range sizes {
+		sizes[i] = 1 + f.w.rng.IntN(20)
+	}
+	var wg sync.WaitGroup
+	for i := range clients {
+		cl := p.client
+		if i > 0 {
+			if cl, err = node.Dial(ctx, filepath.Join(f.dir, "admin.sock")); err != nil {
+				p.kill()
+				return err
+			}
+		}
+		wg.Go(func() {
+			for n := i; f.put(ctx, cl, sizes[n%len(sizes)]) == nil; n++ {
+			}
+		})
+	}
+	time.Sleep(after)
+	p.kill()
+	wg.Wait()
+	return nil
+}
+
+// used returns the files that a pattern matches in the folder's ledger, and their lengths without the
+// zeros at their ends.
+func (f *folder) used(dir, pattern string) (paths []string, lengths []int, err error) {
+	all, err := filepath.Glob(filepath.Join(f.dir, dir, pattern))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range all {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return nil, nil, err
+		}
+		if n := len(bytes.TrimRight(b, "\x00")); n > 20 {
+			rel, _ := filepath.Rel(f.dir, p)
+			paths, lengths = append(paths, rel), append(lengths, n)
+		}
+	}
+	if len(paths) == 0 {
+		return nil, nil, fmt.Errorf("no %s in %s", pattern, dir)
+	}
+	return paths, lengths, nil
+}
+
+// written makes a folder with records whose process was killed, or ended as it should.
+func (w *world) written(ctx context.Context, killed bool) (*folder, error) {
+	f, err := w.folder("")
+	if err != nil {
+		return nil, err
+	}
+	p, err := f.serve(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	for range 20 {
+		if err := f.put(ctx, p.client, 12); err != nil {
+			return nil, err
+		}
+	}
+	if killed {
+		p.kill()
+		return f, nil
+	}
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	if !p.within(time.Minute) {
+		return nil, errors.New("the node did not end on SIGTERM")
+	}
+	return f, nil
+}
+
+func flipBit(path string, bit int) error {
+	fd, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 1)
+	_, err = fd.ReadAt(b, int64(bit/8))
+	b[0] ^= 1 << (bit % 8)
+	_, err2 := fd.WriteAt(b, int64(bit/8))
+	return errors.Join(err, err2, fd.Close())
+}
+
+// flip flips one bit in a file of the ledger; of all flips this kind does one part.
+func flip(killed bool, pattern string, part int) func(context.Context, *world, *count) error {
+	return func(ctx context.Context, w *world, c *count) error {
+		base, err := w.written(ctx, killed)
+		if err != nil {
+			return err
+		}
+		defer base.remove()
+		paths, lengths, err := base.used("ledger", pattern)
+		if err != nil {
+			return err
+		}
+		for range max(1, w.flips/part) {
+			f, err := base.copy()
+			if err != nil {
+				return err
+			}
+			i := w.rng.IntN(len(paths))
+			bit := w.rng.IntN(8 * lengths[i])
+			if err := flipBit(filepath.Join(f.dir, paths[i]), bit); err != nil {
+				return err
+			}
+			c.trials++
+			c.acknowledged += len(f.wrote)
+			if !f.check(ctx, c) {
+				c.note("bit %d of %s", bit, paths[i])
+			}
+			f.remove()
+		}
+		return nil
+	}
+}
+
+// flipKeys flips a bit of a private key. The node must not start with another key: it would sign
+// what nobody believes, or give a record a second id.
+func flipKeys(ctx context.Context, w *world, c *count) error {
+	base, err := w.written(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer base.remove()
+	keyList := func(f *folder) (string, error) {
+		var out, errs bytes.Buffer
+		cmd := exec.CommandContext(ctx, w.bin, "key", "list", "--json", "--data", f.dir)
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		if err := cmd.Run(); err != nil {
+			return "", &refusal{errs.String(), cmd.ProcessState.String()}
+		}
+		return out.String(), nil
+	}
+	want, err := keyList(base)
+	if err != nil {
+		return err
+	}
+	paths, lengths, err := base.used("keys", "*.pem")
+	if err != nil {
+		return err
+	}
+	for n := range max(5, w.flips/5) {
+		f, err := base.copy()
+		if err != nil {
+			return err
+		}
+		i := n % len(paths)
+		bit := w.rng.IntN(8 * lengths[i])
+		if err := flipBit(filepath.Join(f.dir, paths[i]), bit); err != nil {
+			return err
+		}
+		c.trials++
+		c.acknowledged += len(f.wrote)
+		p, err := f.serve(ctx, nil)
+		if r, ok := errors.AsType[*refusal](err); ok {
+			if !r.inWords() {
+				c.wrong++
+				c.note("bit %d of %s: ended without words: %v", bit, paths[i], r)
+			} else {
+				c.refused++
+			}
+			f.remove()
+			continue
+		} else if err != nil {
+			return err
+		}
+		// Offered again as it is, a record must be found again.
+		var ref string
+		for ref = range f.wrote {
+			break
+		}
+		_, err = p.client.Records().Put(ctx, node.PutRequest{Standard: "planning-application", Records: []node.Offered{{Record: body(ref, f.wrote[ref])}}})
+		p.kill()
+		got, lerr := keyList(f)
+		if err != nil || lerr != nil || got != want {
+			c.wrong++
+			c.note("bit %d of %s: %v, %v, and the keys are\n%s", bit, paths[i], err, lerr, got)
+		} else if !f.check(ctx, c) {
+			c.note("bit %d of %s", bit, paths[i])
+		}
+		f.remove()
+	}
+	return nil
+}
+
+// larger damages files by more than a bit. The ledger must not open, and must not be touched.
+func larger(ctx context.Context, w *world, c *count) error {
+	half := func(path string) error {
+		st, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		return os.Truncate(path, st.Size()/2)
+	}
+	blank := func(path string) error {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		n := len(bytes.TrimRight(b, "\x00"))
+		at := w.rng.IntN(n - 30)
+		return patch(path, at, make([]byte, min(200, n-at)))
+	}
+	for _, killed := range []bool{true, false} {
+		base, err := w.written(ctx, killed)
+		if err != nil {
+			return err
+		}
+		for range max(1, w.trials/20) {
+			for _, pattern := range []string{"MANIFEST", "*.sst", "*.mem"} {
+				paths, _, err := base.used("ledger", pattern)
+				if err != nil {
+					continue // there is none in such a folder
+				}
+				for _, harm := range []func(string) error{os.Remove, half, blank} {
+					f, err := base.copy()
+					if err != nil {
+						return err
+					}
+					path := filepath.Join(f.dir, paths[w.rng.IntN(len(paths))])
+					if err := harm(path); err != nil {
+						return err
+					}
+					c.trials++
+					c.acknowledged += len(f.wrote)
+					before, refused := listing(f), c.refused
+					f.check(ctx, c)
+					if c.refused > refused && !slices.Equal(before, listing(f)) {
+						c.wrong++
+						c.note("%s: refused, and the files were changed:\n%v\n%v", path, before, listing(f))
+					}
+					f.remove()
+				}
+			}
+		}
+		base.remove()
+	}
+	return nil
+}
+
+func patch(path string, at int, b []byte) error {
+	fd, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fd.WriteAt(b, int64(at))
+	return errors.Join(err, fd.Close())
+}
+
+// listing is the names and lengths of the ledger's files.
+func listing(f *folder) (out []string) {
+	es, _ := os.ReadDir(filepath.Join(f.dir, "ledger"))
+	for _, e := range es {
+		if i, err := e.Info(); err == nil && e.Name() != "SIGNED" && e.Name() != "LOCK" {
+			out = append(out, fmt.Sprint(e.Name(), " ", i.Size()))
+		}
+	}
+	return out
+}
+
+// eio has every call of a kind fail from the n-th on, by strace. The node must end by itself or
+// refuse while its socket answers, and end on SIGTERM.
+func eio(call string) func(context.Context, *world, *count) error {
+	return func(ctx context.Context, w *world, c *count) error {
+		if _, err := exec.LookPath("strace"); err != nil {
+			c.skipped = "strace is not here"
+			return nil
+		}
+		for range max(2, w.trials/50) {
+			f, err := w.folder("")
+			if err != nil {
+				return err
+			}
+			when := 1 + w.rng.IntN(60)
+			p, err := f.serve(ctx, nil, "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d+", call, when))
+			c.trials++
+			if r, ok := errors.AsType[*refusal](err); ok {
+				if strings.Contains(r.said, "strace:") {
+					c.skipped = "strace may not trace here"
+					f.remove()
+					return nil
+				}
+				if !r.inWords() {
+					c.wrong++
+					c.note("from call %d on: %v", when, r)
+				}
+				f.check(ctx, c)
+				f.remove()
+				continue
+			} else if err != nil {
+				return err
+			}
+			over := time.Now().Add(20 * time.Second)
+			for n := 0; n < 300 && time.Now().Before(over); n++ {
+				pctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+				err := f.put(pctx, p.client, 3)
+				cancel()
+				if err != nil {
+					break
+				}
+			}
+			if !p.within(10*time.Second) && f.alive() != nil {
+				c.wrong++
+				c.note("from call %d on: it goes on, and its socket does not answer", when)
+			}
+			f.signal(p, syscall.SIGTERM)
+			if !p.within(30 * time.Second) {
+				c.wrong++
+				c.note("from call %d on: it does not end on SIGTERM", when)
+				f.signal(p, syscall.SIGKILL)
+				<-p.ended
+			}
+			c.acknowledged += len(f.wrote)
+			if !f.check(ctx, c) {
+				c.note("from call %d on", when)
+			}
+			f.remove()
+		}
+		return nil
+	}
+}
+
+// alive asks the node something.
+func (f *folder) alive() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	cl, err := node.Dial(ctx, filepath.Join(f.dir, "admin.sock"))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	_, err = cl.Status(ctx)
+	return err
+}
+
+// signal sends a signal to the node that strace runs: its child.
+func (f *folder) signal(p *process, sig syscall.Signal) {
+	pid := p.cmd.Process.Pid
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	var child int
+	if _, serr := fmt.Sscan(string(b), &child); err == nil && serr == nil {
+		syscall.Kill(child, sig)
+		return
+	}
+	p.cmd.Process.Signal(sig)
+}
+
+// full writes until the disk has no room, starts the node on a full disk, and then on one that has
+// room again.
+func full(ctx context.Context, w *world, c *count) error {
+	if os.Getuid() != 0 {
+		c.skipped = "only root may mount a tmpfs"
+		return nil
+	}
+	for range max(1, w.trials/50) {
+		mnt := filepath.Join(w.dir, "tmpfs")
+		if err := os.MkdirAll(mnt, 0o700); err != nil {
+			return err
+		}
+		if out, err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", 24+w.rng.IntN(24)), "tmpfs", mnt).CombinedOutput(); err != nil {
+			c.skipped = "tmpfs cannot be mounted: " + strings.TrimSpace(string(out))
+			return nil
+		}
+		err := fullOnce(ctx, w, mnt, c)
+		if out, uerr := exec.Command("umount", mnt).CombinedOutput(); uerr != nil {
+			err = errors.Join(err, fmt.Errorf("umount: %w: %s", uerr, out))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fullOnce(ctx context.Context, w *world, mnt string, c *count) error {
+	f, err := w.folder(mnt)
+	if err != nil {
+		return err
+	}
+	p, err := f.serve(ctx, nil)
+	if err != nil {
+		return err
+	}
+	c.trials++
+	for n := 0; n < 2000; n++ {
+		if f.put(ctx, p.client, 200) != nil {
+			break
+		}
+	}
+	if err := f.alive(); err != nil {
+		c.wrong++
+		c.note("on a full disk it does not answer: %v\n%s", err, p.errs.String())
+	}
+	p.kill()
+	filler := filepath.Join(mnt, "filler")
+	fd, err := os.Create(filler)
+	if err != nil {
+		return err
+	}
+	for chunk := make([]byte, 64<<10); ; {
+		if _, err := fd.Write(chunk); err != nil {
+			break
+		}
+	}
+	fd.Close()
+	p, err = f.serve(ctx, nil)
+	if r, ok := errors.AsType[*refusal](err); ok && !r.inWords() {
+		c.wrong++
+		c.note("started on a full disk: %v", r)
+	} else if err == nil {
+		p.kill()
+	}
+	if err := os.Remove(filler); err != nil {
+		return err
+	}
+	// Reading needs room for the log of the killed process.
+	g, err := f.copy()
+	if err != nil {
+		return err
+	}
+	defer g.remove()
+	c.acknowledged += len(f.wrote)
+	g.check(ctx, c)
+	return nil
+}
