@@ -102,6 +102,7 @@ type town struct {
 	standards []*standard.Standard
 	header    Header
 	docs      []*agreement.Agreement // earlier versions
+	former    []*keys.RecordPublic   // of northmoor, still listed
 }
 
 type cosigned struct {
@@ -254,6 +255,9 @@ func (w *town) member(c name.Council) directory.Member {
 	m := directory.FromRing(c, w.rings[c])
 	m.Title, m.GSS, m.Role = "Council of "+string(c), "E07000998", directory.RoleCouncil
 	m.ValidFrom = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+	if c == northmoor {
+		m.RecordKeys = append(m.RecordKeys, w.former...)
+	}
 	return m
 }
 
@@ -328,6 +332,12 @@ func parts(m map[uint64][]byte, n int) (out []map[uint64][]byte) {
 // bundle writes what there is, in chunks of the given number of entries.
 func (w *town) bundle(per int) []byte {
 	w.t.Helper()
+	return w.bundleOf(per, func(m directory.Member) directory.Member { return m })
+}
+
+// bundleOf is bundle, with northmoor's member file changed.
+func (w *town) bundleOf(per int, change func(directory.Member) directory.Member) []byte {
+	w.t.Helper()
 	var out bytes.Buffer
 	b, err := NewWriter(&out, w.header)
 	w.must(err)
@@ -348,12 +358,15 @@ func (w *town) bundle(per int) []byte {
 	}
 	for _, c := range []name.Council{northmoor, saltby} {
 		m := w.member(c)
+		if c == northmoor {
+			m = change(m)
+		}
 		w.must(b.AddMember(m.YAML()))
 	}
 	for _, s := range w.standards {
 		w.must(b.AddStandard(s))
 	}
-	for _, d := range append(w.docs, w.doc) {
+	for _, d := range slices.DeleteFunc(append(w.docs, w.doc), func(d *agreement.Agreement) bool { return d == nil }) {
 		w.must(b.AddAgreement(d))
 	}
 	for _, e := range w.events {

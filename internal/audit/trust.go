@@ -222,14 +222,20 @@ type keyring struct {
 	logs    map[holder]map[string]note.Verifier // logs and witnesses, by id
 	bundled map[holder]map[string]bool          // ids that the file itself gives
 	vouched map[Key]bool                        // trusted for the directory's sake
+	listed  map[holder]bool                     // the auditor gave keys one by one, and no other will do
+	later   map[Key]bool                        // see follow
 
 	footprints map[name.Council]footprint
 }
 
 func newKeyring(t Trust) *keyring {
 	r := &keyring{trusted: map[holder]map[string]bool{}, records: map[Key]*keys.RecordPublic{}, revoked: map[Key]uint64{},
-		logs: map[holder]map[string]note.Verifier{}, bundled: map[holder]map[string]bool{}, vouched: map[Key]bool{}, footprints: map[name.Council]footprint{}}
+		logs: map[holder]map[string]note.Verifier{}, bundled: map[holder]map[string]bool{}, vouched: map[Key]bool{}, footprints: map[name.Council]footprint{},
+		listed: map[holder]bool{}, later: map[Key]bool{}}
 	for _, m := range t.vouched {
+		for _, u := range []Use{UseRecord, UseLog, UseWitness} {
+			r.listed[holder{m.Council, u}] = true // the directory has every key
+		}
 		for _, k := range r.learn(m) {
 			r.vouched[k] = true
 		}
@@ -252,6 +258,7 @@ func newKeyring(t Trust) *keyring {
 		delete(r.vouched, k)
 		h := holder{k.Council, k.Use}
 		r.trust(h)[k.ID] = true
+		r.listed[h] = true
 		// A verifier key is the key itself; a thumbprint needs the key from
 		// the file.
 		var v note.Verifier
@@ -305,6 +312,28 @@ func (r *keyring) learn(m directory.Member) (all []Key) {
 		all = append(all, Key{m.Council, UseWitness, m.WitnessKey})
 	}
 	return all
+}
+
+// follow takes in record keys of the council whose log the file holds that are not in
+// the member file the auditor gave, which may be older than the last replacement of a
+// key. They are believed as a key from the file alone is, and only where the file's
+// member file has the log key and a record key that the auditor gave: then the
+// checkpoint over all that the new key signed must verify with that log key.
+func (r *keyring) follow(m directory.Member) {
+	h := holder{m.Council, UseRecord}
+	given := r.trusted[h]
+	known := func(p *keys.RecordPublic) bool { return given[p.ID()] }
+	if r.listed[h] || !slices.ContainsFunc(m.RecordKeys, known) || !r.trusted[holder{m.Council, UseLog}][m.LogKey] {
+		return
+	}
+	for _, p := range m.RecordKeys {
+		if !known(p) {
+			r.later[Key{m.Council, UseRecord, p.ID()}] = true
+		}
+	}
+	for k := range r.later {
+		given[k.ID] = true
+	}
 }
 
 // bundle takes in a member file of the bundle, and returns the keys in it that
@@ -393,6 +422,9 @@ func (r *keyring) source(k Key) Source {
 	if r.vouched[k] {
 		return FromDirectory
 	}
+	if r.later[k] {
+		return FromFile
+	}
 	if r.trusted[holder{k.Council, k.Use}][k.ID] {
 		return FromAuditor
 	}
@@ -403,20 +435,31 @@ func (r *keyring) source(k Key) Source {
 func (r *keyring) account(s *sheet, used map[Key]bool) (out []UsedKey) {
 	t := s.on(CheckKeys)
 	alone := map[name.Council]bool{}
+	var later []string
 	for k := range used {
 		u := UsedKey{k, r.source(k)}
 		if u.Source != FromFile {
 			t.pass(1)
 		} else {
 			t.skip(1)
-			alone[k.Council] = true
+			if r.later[k] {
+				later = append(later, k.ID)
+			} else {
+				alone[k.Council] = true
+			}
 		}
 		out = append(out, u)
 	}
 	slices.SortFunc(out, func(a, b UsedKey) int { return cmp.Compare(a.String(), b.String()) })
+	for _, id := range slices.Sorted(slices.Values(later)) {
+		s.say(CheckKeys, "The record key %s is not in the member file that you gave. The file here gives it beside one that is, and the log key that you gave "+
+			"signed for all that it signed, as after a council has replaced its record key. Ask for the newer member file, or look the key up in the directory.", id)
+	}
 	switch {
 	case len(out) == 0:
 		s.say(CheckKeys, "No signature could be checked, for want of a key.")
+	case len(alone) == 0 && len(later) > 0:
+		s.say(CheckKeys, "Every other signature was checked with keys that you gave.")
 	case len(alone) == 0:
 		s.say(CheckKeys, "Every signature was checked with keys that you gave%s.", map[bool]string{true: ", or that the directory vouches for whose root you gave"}[len(r.vouched) > 0])
 	default:

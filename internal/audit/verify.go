@@ -156,6 +156,9 @@ func (v *verifier) readMembers() {
 			v.on(CheckContents).fail(f.file.Name, "is no member file of "+string(f.id), "")
 			continue
 		}
+		if m.Council == v.council {
+			v.ring.follow(m)
+		}
 		for _, k := range v.ring.bundle(m) {
 			t.fail(f.file.Name, fmt.Sprintf("gives another %s key for %s than you gave", k.Use, k.Council), "")
 		}
