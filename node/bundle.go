@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/audit"
@@ -44,6 +45,21 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 			return nil, fail(Usage, "leave out --full, or --agreement", "a bundle of an agreement holds the agreed fields only")
 		}
 		covers.Agreement = a
+		if in.Sample > 0 && !doc.Agreement.Way().Copied {
+			return nil, fail(Usage, "leave out --sample", "nothing is copied under %s: its questions and answers are all in the bundle", a)
+		}
+		covers.Since, covers.Until = in.Since.UTC().Truncate(time.Second), in.Until.UTC().Truncate(time.Second)
+		covers.Sample = audit.Sample{Size: in.Sample, Seed: in.Seed}
+	} else if in.Sample > 0 || !in.Since.IsZero() || !in.Until.IsZero() {
+		return nil, fail(Usage, "name the agreement with --agreement", "a time and a sample are of what went under an agreement")
+	}
+	switch {
+	case in.Sample < 0 || in.Sample > audit.MaxSample:
+		return nil, fail(Usage, "--sample 50 --seed WORDS", "a sample is of 1 to 1,000,000 records")
+	case in.Sample > 0 && (in.Seed == "" || len(in.Seed) > audit.MaxSeed):
+		return nil, fail(Usage, "let the auditor choose it: --seed WORDS", "a sample needs a seed of 1 to %d bytes", audit.MaxSeed)
+	case in.Sample == 0 && in.Seed != "":
+		return nil, fail(Usage, "--sample 50", "a seed is for a sample: say of how many records")
 	}
 	var ids []name.Record
 	for _, r := range in.Records {
@@ -71,7 +87,7 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 
 	return n.writeBundle(in, func(v *ledger.View, w io.Writer) (int, error) {
 		if doc.Agreement != nil {
-			return bundle.Agreement(ctx, n.bundles(), v, w, doc)
+			return bundle.Agreement(ctx, n.bundles(), v, w, doc, covers)
 		}
 		return bundle.Records(ctx, n.bundles(), v, w, covers, in.Full)
 	})

@@ -17,7 +17,7 @@ checkpoints. "stile verify" checks it without any node.`,
 
 func (a *app) exportBundleCommand() *cobra.Command {
 	var req node.BundleRequest
-	var out string
+	var out, since, until string
 	c := &cobra.Command{
 		Use:   "bundle --out FILE [--agreement NAME | --standard STANDARD | --record ID | --statement newest]",
 		Short: "Write an audit bundle",
@@ -26,11 +26,18 @@ partner under it, with the fields the partner has, and the receipts that came
 back; with --record those records; with --standard all records of ours of it.
 Fields beyond the open ones are in it only with --full: mind who gets it.
 
+A bundle of an agreement may be narrowed: to what was logged since one day and until
+another, and to a sample of the records. The auditor chooses the seed, so that the
+council cannot choose what to show, and stile verify draws the sample again from what
+the logged disclosures name.
+
 With --statement it holds a compliance statement of ours and the records of its
 standard as they were at its checkpoint, so that an auditor can count again
 (stile audit adoption); with --standard too, the newest one about that.`,
-		Example: `  stile export bundle --agreement northmoor.gov.uk/people-moving-to-saltby --out audit.stile`,
-		Args:    takes(0, 0, "nothing"),
+		Example: `  stile export bundle --agreement northmoor.gov.uk/people-moving-to-saltby --out audit.stile
+  stile export bundle --agreement northmoor.gov.uk/people-moving-to-saltby --since 2026-10-01 \
+    --until 2026-12-31 --sample 50 --seed "audit committee, 14 January" --out quarter.stile`,
+		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			chosen := 0
 			// --standard says which statement, beside --statement.
@@ -49,9 +56,15 @@ standard as they were at its checkpoint, so that an auditor can count again
 			case a.json && out == "-":
 				return misused("--json and a bundle cannot both go to standard output")
 			}
+			var err error
+			if req.Since, err = dayOrTime(since, false); err != nil {
+				return misused("--since: %v", err)
+			}
+			if req.Until, err = dayOrTime(until, true); err != nil {
+				return misused("--until: %v", err)
+			}
 			if out != "-" {
 				// The node writes it: there may be gigabytes.
-				var err error
 				if req.File, err = filepath.Abs(out); err != nil {
 					return err
 				}
@@ -81,6 +94,10 @@ standard as they were at its checkpoint, so that an auditor can count again
 	f.StringVar(&req.Standard, "standard", "", "records of ours of this `standard`")
 	f.StringSliceVar(&req.Records, "record", nil, "records of ours by `id`; may be given again")
 	f.BoolVar(&req.Full, "full", false, "every field, not only the open ones")
+	f.StringVar(&since, "since", "", "with --agreement, only what was logged from this `day` or time on, such as 2026-10-01")
+	f.StringVar(&until, "until", "", "with --agreement, only what was logged until this `day`, included, or time")
+	f.IntVar(&req.Sample, "sample", 0, "with --agreement, only this `number` of records, drawn by --seed")
+	f.StringVar(&req.Seed, "seed", "", "`words` that the auditor chose, to draw the sample by")
 	f.StringVar(&req.Statement, "statement", "", "a compliance statement and what it was counted from: its `id`, or newest")
 	return c
 }

@@ -40,7 +40,10 @@
 // without the line breaks. council is whose log the entries are of, checkpoint
 // the size of the main checkpoint, and covers what the entries were chosen by:
 // "agreement" (what went under it and came back), "standard" (publisher/name),
-// "records" (ids), none or several of them. It is signed by nobody; it says
+// "records" (ids), none or several of them. An agreement may be narrowed: "since" and
+// "until" (RFC 3339, UTC) are when its disclosures were logged, the second excluded,
+// and "sample" with "seed" says that of the records in those disclosures only so many
+// are here, drawn as [Sample.Draw] says. bundle.json is signed by nobody; it says
 // what to look for, and proves nothing.
 //
 // A chunk holds one line for each entry, by rising index within a chunk and
@@ -90,6 +93,9 @@
 package audit
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -138,6 +144,45 @@ type Covers struct {
 	Agreement name.Agreement    `json:"agreement,omitempty"`
 	Standard  name.StandardName `json:"standard,omitempty"`
 	Records   []name.Record     `json:"records,omitempty"`
+	Since     time.Time         `json:"since,omitzero"` // with Agreement: logged then or later, UTC, whole seconds
+	Until     time.Time         `json:"until,omitzero"` // with Agreement: logged before then
+	Sample    Sample            `json:"sample,omitzero"`
+}
+
+// A Sample says that some records were drawn, by a seed that the auditor chose so
+// that the council could not choose what to show. The zero Sample draws nothing.
+type Sample struct {
+	Size int    `json:"size"`
+	Seed string `json:"seed"`
+}
+
+// MaxSample and MaxSeed bound a sample, in records, and its seed, in bytes.
+const (
+	MaxSample = 1_000_000
+	MaxSeed   = 200
+)
+
+// Draw returns, sorted, the Size log indices whose SHA-256 of the seed, one zero byte
+// and the index as eight bytes, big-endian, is smallest; all of them when there are
+// no more. It changes nothing in indices, which may hold one twice.
+func (s Sample) Draw(indices []uint64) []uint64 {
+	type ticket struct {
+		sum   [sha256.Size]byte
+		index uint64
+	}
+	distinct := slices.Compact(slices.Sorted(slices.Values(indices)))
+	tickets := make([]ticket, len(distinct))
+	for i, index := range distinct {
+		b := binary.BigEndian.AppendUint64(append([]byte(s.Seed), 0), index)
+		tickets[i] = ticket{sha256.Sum256(b), index}
+	}
+	slices.SortFunc(tickets, func(a, b ticket) int { return bytes.Compare(a.sum[:], b.sum[:]) })
+	out := make([]uint64, 0, min(s.Size, len(tickets)))
+	for _, t := range tickets[:min(s.Size, len(tickets))] {
+		out = append(out, t.index)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // String says in words what is covered.
@@ -146,6 +191,16 @@ func (c Covers) String() string {
 	switch {
 	case c.Agreement != "":
 		s = "what went under agreement " + string(c.Agreement) + " and what came back"
+		const day = "2 January 2006 15:04 MST"
+		if !c.Since.IsZero() {
+			s += ", since " + c.Since.Format(day)
+		}
+		if !c.Until.IsZero() {
+			s += ", until " + c.Until.Format(day)
+		}
+		if c.Sample.Size > 0 {
+			s += fmt.Sprintf("; of the records %d, drawn by the seed %q", c.Sample.Size, name.Line(c.Sample.Seed))
+		}
 	case c.Standard != "":
 		s = "records of standard " + string(c.Standard)
 	case len(c.Records) > 0:
@@ -188,6 +243,14 @@ func (d *document) encode() []byte {
 			ids[i] = string(r)
 		}
 		covers["records"] = ids
+	}
+	for key, t := range map[string]time.Time{"since": d.Covers.Since, "until": d.Covers.Until} {
+		if !t.IsZero() {
+			covers[key] = t.UTC().Format(time.RFC3339)
+		}
+	}
+	if d.Covers.Sample.Size > 0 {
+		covers["sample"], covers["seed"] = d.Covers.Sample.Size, d.Covers.Sample.Seed
 	}
 	counts := map[string]any{}
 	for _, c := range d.Sizes.fields() {
@@ -270,6 +333,20 @@ func decodeDocument(b []byte) (*document, error) {
 			return bad("%v", err)
 		}
 		d.Covers.Records = append(d.Covers.Records, r)
+	}
+	for key, t := range map[string]*time.Time{"since": &d.Covers.Since, "until": &d.Covers.Until} {
+		if s, ok := covers[key].(string); ok {
+			if *t, err = time.Parse(time.RFC3339, s); err != nil {
+				return bad("%s is not a time", key)
+			}
+		}
+	}
+	if n, ok := event.ParseNumber(covers["sample"]); ok && n <= MaxSample {
+		seed, _ := covers["seed"].(string)
+		if len(seed) > MaxSeed {
+			return bad("the seed has more than %d bytes", MaxSeed)
+		}
+		d.Covers.Sample = Sample{int(n), seed}
 	}
 	// Whatever was not understood above is not printed again.
 	if !slices.Equal(d.encode(), b) {

@@ -37,6 +37,7 @@ type sharing struct {
 	receivers map[name.Council]*receiver
 	under     []uint64             // by record: bits of the covered versions that disclosures of it name
 	covered   []uint64             // bits over records: in a disclosure under the covered agreement
+	disclosed []uint64             // records in disclosures under the covered agreement, where a sample was drawn of them
 	absent    int                  // entries that disclosures name and that are not in the file
 	erasedBy  map[uint64]uint64    // log index of an erased version to that of the event which says so
 	erased    map[uint64]bool      // of those, what disclosures name
@@ -173,6 +174,9 @@ func (s *sharing) disclosure(d *claimed) {
 			}
 		}
 		e := v.eventAt(index)
+		if e == nil && s.erasedBy[index] == 0 && v.covers.Sample.Size > 0 && d.agreement == v.covers.Agreement {
+			s.disclosed = append(s.disclosed, index)
+		}
 		switch {
 		case !ok && e == nil && s.erasedBy[index] > 0:
 			s.erased[index] = true
@@ -354,10 +358,36 @@ func (s *sharing) judgeLogged() {
 		}
 	}
 	v.say(CheckLogged, "%s in disclosures that the council logged before sending.", was(t.ok, "record"))
+	if sample := v.covers.Sample; sample.Size > 0 {
+		s.judgeSample(sample)
+		return
+	}
 	if s.absent > 0 {
 		t.skip(s.absent)
 		v.say(CheckLogged, "Disclosures also name %s that the file does not hold, such as versions that newer ones replaced; they were not looked at.", count(s.absent, "entry"))
 	}
+}
+
+// judgeSample draws the sample again from what the disclosures in the file name, and
+// compares it with the records that are here.
+func (s *sharing) judgeSample(sample Sample) {
+	v, t := s.v, s.v.on(CheckLogged)
+	drawn := sample.Draw(s.disclosed)
+	here := 0
+	for _, index := range drawn {
+		if _, ok := v.recordAt(index); !ok {
+			t.failEntry(index, "is drawn by the seed, and is not in the file", "")
+		} else {
+			here++
+		}
+	}
+	for _, r := range v.records {
+		if _, ok := slices.BinarySearch(drawn, r.index); !ok && r.put {
+			t.failEntry(r.index, "is not drawn by the seed", "")
+		}
+	}
+	distinct := len(slices.Compact(slices.Sorted(slices.Values(s.disclosed))))
+	v.say(CheckLogged, "The disclosures in the file name %s; the seed draws %s of them, and %s here.", count(distinct, "record"), number(len(drawn)), was(here, "record"))
 }
 
 // judgeTerms holds each record against the agreement's fields and rows.

@@ -47,12 +47,15 @@ type Options struct {
 // each version of a record that was disclosed, with the fields that were disclosed
 // of it, what was taken back, and what the partners signed. It returns how many entries
 // are in it.
-func Agreement(ctx context.Context, o Options, v *ledger.View, w io.Writer, st agreement.Status) (entries int, err error) {
-	b, err := begin(o, v, w, audit.Covers{Agreement: st.Agreement.Name}, false)
+//
+// covers names the agreement and may narrow it, to what was logged in some time and to
+// a sample of the records.
+func Agreement(ctx context.Context, o Options, v *ledger.View, w io.Writer, st agreement.Status, covers audit.Covers) (entries int, err error) {
+	b, err := begin(o, v, w, covers, false)
 	if err != nil {
 		return 0, err
 	}
-	indices, err := b.underAgreement(st)
+	indices, err := b.underAgreement(st, covers)
 	if err == nil {
 		err = b.write(ctx, indices, st)
 	}
@@ -165,7 +168,7 @@ func (b *bundler) chosen(c audit.Covers) (out []uint64, err error) {
 // an agreement: what was proposed and signed, every version that was
 // disclosed, the disclosures, and what was taken back. Of an entry goes in what the
 // texts that it was disclosed under let out, and not what another text would.
-func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
+func (b *bundler) underAgreement(st agreement.Status, covers audit.Covers) ([]uint64, error) {
 	a := st.Agreement
 	std, err := b.o.Ledger.StandardOf(a.Standard)
 	if err != nil {
@@ -182,7 +185,7 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 		}
 	}
 	b.keep, b.under = nil, map[uint64][]*agreement.Terms{}
-	set := map[uint64]bool{}
+	set, disclosed := map[uint64]bool{}, map[uint64]bool{}
 	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed}, agreement.Kinds()...)
 	for _, kind := range kinds {
 		var failed error
@@ -198,6 +201,9 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 					set[i] = true
 				}
 			case event.AgreementOf(ev.Body) == a.Name:
+				if narrowed(ev, covers) {
+					return true
+				}
 				set[i] = true
 				version, entries, err := letOut(ev)
 				if err != nil {
@@ -205,7 +211,7 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 					return false
 				}
 				for _, at := range entries {
-					set[at] = true
+					disclosed[at] = true
 					if t := texts[version]; t != nil && !slices.Contains(b.under[at], t) {
 						b.under[at] = append(b.under[at], t)
 					}
@@ -217,12 +223,61 @@ func (b *bundler) underAgreement(st agreement.Status) ([]uint64, error) {
 			return nil, failed
 		}
 	}
+	if err := b.draw(disclosed, set, covers.Sample); err != nil {
+		return nil, err
+	}
 	out := make([]uint64, 0, len(set))
 	for i := range set {
 		out = append(out, i)
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// narrowed reports whether an event is left out for the time it was logged at: of the
+// agreement's own life nothing is, or nobody could tell what it allowed.
+func narrowed(ev *record.Event, covers audit.Covers) bool {
+	switch ev.Kind {
+	case event.KindDisclosure, event.KindAnswer, event.KindWithdrawal:
+		at := time.Unix(ev.IssuedAt, 0)
+		return at.Before(covers.Since) || !covers.Until.IsZero() && !at.Before(covers.Until)
+	}
+	return false
+}
+
+// draw moves what was disclosed into set: all of it, or what the sample draws of the
+// records, and then all that is no record or was erased.
+func (b *bundler) draw(disclosed, set map[uint64]bool, sample audit.Sample) error {
+	erased := map[uint64]bool{}
+	if sample.Size > 0 {
+		by, err := b.erasures()
+		if err != nil {
+			return err
+		}
+		for at := range by {
+			erased[at] = true
+		}
+	}
+	var records []uint64
+	for i := range disclosed {
+		if sample.Size > 0 && !erased[i] {
+			_, _, err := b.v.Event(i)
+			if errors.Is(err, ledger.ErrNotFound) {
+				records = append(records, i)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		set[i] = true
+	}
+	if sample.Size > 0 {
+		for _, i := range sample.Draw(records) {
+			set[i] = true
+		}
+	}
+	return nil
 }
 
 // letOut returns which entries of our log an event says were let out, and under which
@@ -287,9 +342,9 @@ func (b *bundler) entries(ctx context.Context, indices []uint64) error {
 	return flush()
 }
 
-// withoutErased puts in the place of versions that were erased the events that say so.
-func (b *bundler) withoutErased(indices []uint64) (out []uint64, err error) {
-	by := map[uint64]uint64{}
+// erasures returns the versions that were erased, each with the event that says so.
+func (b *bundler) erasures() (by map[uint64]uint64, err error) {
+	by = map[uint64]uint64{}
 	b.v.Events(event.KindErasure, 0, func(i uint64) bool {
 		var e event.Erasure
 		e, _, err = ledger.ReadEvent(b.v, i, event.KindErasure, event.ParseErasure)
@@ -298,6 +353,12 @@ func (b *bundler) withoutErased(indices []uint64) (out []uint64, err error) {
 		}
 		return err == nil
 	})
+	return by, err
+}
+
+// withoutErased puts in the place of versions that were erased the events that say so.
+func (b *bundler) withoutErased(indices []uint64) (out []uint64, err error) {
+	by, err := b.erasures()
 	if err != nil || len(by) == 0 {
 		return indices, err
 	}

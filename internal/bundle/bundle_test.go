@@ -203,7 +203,18 @@ func (p *pair) shown() []string {
 }
 
 // verify audits a bundle as one who was given the keys of both councils.
-func (p *pair) verify(b []byte) {
+func (p *pair) verify(b []byte) *audit.Report {
+	p.t.Helper()
+	r := p.audited(b)
+	if !r.OK() {
+		var text strings.Builder
+		r.WriteText(&text)
+		p.t.Errorf("an honest bundle fails its audit:\n%s", &text)
+	}
+	return r
+}
+
+func (p *pair) audited(b []byte) *audit.Report {
 	p.t.Helper()
 	var trust audit.Trust
 	for _, n := range []*node.Node{p.from, p.to} {
@@ -217,11 +228,7 @@ func (p *pair) verify(b []byte) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if !r.OK() {
-		var text strings.Builder
-		r.WriteText(&text)
-		p.t.Errorf("an honest bundle fails its audit:\n%s", &text)
-	}
+	return r
 }
 
 func (p *pair) want(when string, want ...string) {
@@ -271,4 +278,105 @@ func TestOnlyWhatWasLetOut(t *testing.T) {
 		p.held()
 		p.want("a new record under the narrow text", append([]string{"address of third"}, both...)...)
 	})
+}
+
+// TestSample: of what went under an agreement a bundle shows as many records as the
+// auditor asked for, those that the auditor's seed draws; another choice fails. It can
+// be of a time, and then what went at another is not in it.
+func TestSample(t *testing.T) {
+	if err := simtest.Warm(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t)
+		for i := range 8 {
+			p.offer(fmt.Sprint("early ", i), "X")
+		}
+		p.sign(1, ", /address", true)
+		call(t, p.from.Records().Delete, node.RecordRequest{Record: "early 3"})
+		p.held()
+		time.Sleep(time.Hour)
+		between := time.Now()
+		for i := range 4 {
+			p.offer(fmt.Sprint("late ", i), "X")
+		}
+		if n := p.held(); n != 11 {
+			t.Fatalf("%d records are held, want 11", n)
+		}
+		records := func(req node.BundleRequest) (int, []byte) {
+			req.Agreement = agreed
+			b := call(t, p.from.Bundle, req).Bundle
+			return p.verify(b).Counts.Records, b
+		}
+		if n, _ := records(node.BundleRequest{}); n != 12 {
+			t.Errorf("the whole has %d records, want 12", n)
+		}
+		if n, _ := records(node.BundleRequest{Since: between}); n != 4 {
+			t.Errorf("the late time has %d records, want 4", n)
+		}
+		if n, _ := records(node.BundleRequest{Until: between}); n != 8 {
+			t.Errorf("the early time has %d records, want 8", n)
+		}
+		n, one := records(node.BundleRequest{Sample: 5, Seed: "one"})
+		if n != 5 {
+			t.Errorf("the sample has %d records, want 5", n)
+		}
+		if n, _ := records(node.BundleRequest{Sample: 500, Seed: "one"}); n != 12 {
+			t.Errorf("a sample of more than there are has %d records, want 12", n)
+		}
+		// The records of one seed under the name of another.
+		if r := p.audited(swapped(t, one, `"seed":"one"`, `"seed":"two"`)); r.OK() {
+			t.Error("records that the seed does not draw pass")
+		}
+		// Fewer than the seed draws.
+		if r := p.audited(swapped(t, one, `"sample":5`, `"sample":7`)); r.OK() {
+			t.Error("a sample with too few records passes")
+		}
+		for name, req := range map[string]node.BundleRequest{
+			"no seed": {Agreement: agreed, Sample: 3}, "no size": {Agreement: agreed, Seed: "x"},
+			"no agreement": {Standard: "planning-application", Sample: 3, Seed: "x"}, "negative": {Agreement: agreed, Sample: -1, Seed: "x"},
+		} {
+			if _, err := p.from.Bundle(t.Context(), req); err == nil {
+				t.Errorf("%s: accepted", name)
+			}
+		}
+	})
+}
+
+// swapped returns a bundle whose bundle.json says another thing.
+func swapped(t *testing.T, b []byte, old, new string) []byte {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for _, f := range r.File {
+		if f.Name != "bundle.json" {
+			if err := w.Copy(f); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		in, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(in)
+		if err != nil || !bytes.Contains(text, []byte(old)) {
+			t.Fatalf("%v: %s", err, text)
+		}
+		to, err := w.CreateHeader(&zip.FileHeader{Name: f.Name, Method: zip.Deflate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := to.Write(bytes.Replace(text, []byte(old), []byte(new), 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }

@@ -192,6 +192,12 @@ type BundleRequest struct {
 	Standard  string   `json:"standard,omitempty"`
 	Records   []string `json:"records,omitempty"` // ids
 	Full      bool     `json:"full,omitempty"`    // every field, not only the agreed ones; needs no agreement
+	// Since and Until bound when the disclosures of Agreement were logged, the second
+	// excluded; and of the records in them only Sample are shown, drawn by Seed.
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"`
+	Sample int       `json:"sample,omitempty"`
+	Seed   string    `json:"seed,omitempty"`
 	// Statement asks for a compliance statement of ours and the records that it
 	// was counted from: its id, or "newest", of Standard where that is given.
 	Statement string `json:"statement,omitempty"`
