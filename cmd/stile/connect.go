@@ -25,16 +25,7 @@ var errNoFolder = errors.New("no data folder is named")
 
 // load reads the configuration that the flags name.
 func (a *app) load() (*config.Config, error) {
-	path := a.config
-	switch {
-	case path != "":
-	case a.data != "":
-		path = filepath.Join(a.data, config.FileName)
-	default:
-		if path = os.Getenv(configVariable); path == "" {
-			path = config.FileName
-		}
-	}
+	path := a.configFile()
 	cfg, err := config.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		switch {

@@ -89,13 +89,10 @@ from then on. The directory must have admitted this council: send its registrar 
 				if !tufdir.SameWords(words, own) {
 					return failure(node.Unverified, "have the code sent again, by another way, and read the words again", "these are not the words of this code: somebody may have exchanged it, or a word was misheard")
 				}
-			case yes:
-			case isTerminal(a.in):
-				if err := a.sure(false, "does the other side read out the same six words"); err != nil {
+			default:
+				if err := a.sure(yes, "follow that directory: does the other side read out the same six words"); err != nil {
 					return err
 				}
-			default:
-				return misused("give --words with the six words that the other side reads out, or --yes when they were compared")
 			}
 			r, err := a.node().Directory().Join(cmd.Context(), node.JoinRequest{Code: code})
 			if err != nil {

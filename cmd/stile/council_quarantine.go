@@ -170,14 +170,12 @@ When it is our own log that was set back, see stile log status.`,
 			if err != nil {
 				return misused("%v", err)
 			}
-			if !yes {
-				what := "let exchange with %s go on from the history that we hold, and erase nothing"
-				if follow == "told" {
-					what = "erase all records that we hold from %s, let exchange go on, and copy them again from the history that it told last"
-				}
-				if err := a.confirm("--yes", what, council); err != nil {
-					return err
-				}
+			what := "let exchange with %s go on from the history that we hold, and erase nothing"
+			if follow == "told" {
+				what = "erase all records that we hold from %s, let exchange go on, and copy them again from the history that it told last"
+			}
+			if err := a.sure(yes, what, council); err != nil {
+				return err
 			}
 			r, err := a.node().Councils().EndQuarantine(cmd.Context(), node.EndQuarantineRequest{Council: string(council), Follow: follow, Because: because})
 			if err != nil {

@@ -56,13 +56,16 @@ kid of its record key to each other: from then on those keys speak for it.`,
 			if err != nil {
 				return err
 			}
+			if err := a.sure(f.yes, "admit %s, for which record key %s speaks from then on", m.Council, m.RecordKeys[0].ID()); err != nil {
+				return err
+			}
 			o, err := a.apply(cmd.Context(), change{key: f.key, prepare: f.prepare, edit: func(h *hosted, now time.Time) error { return h.repo.Admit(m, now) }})
 			if err != nil {
 				return err
 			}
 			return a.told(o, "admitted %s (%s), %s", m.Council, m.Title, m.Role)
 		},
-	}, false)
+	}, true)
 }
 
 func (a *app) directoryAmendCommand() *cobra.Command {

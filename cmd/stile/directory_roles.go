@@ -46,6 +46,9 @@ it. The holders must sign this.`,
 			if err != nil {
 				return err
 			}
+			if err := a.sure(f.yes, "let %s sign its standards with %s", body, plural(len(publics), "key", "keys")); err != nil {
+				return err
+			}
 			o, err := a.apply(cmd.Context(), change{key: f.key, prepare: f.prepare, edit: func(h *hosted, now time.Time) error {
 				return errors.Join(h.repo.SetBody(body, publics, threshold, now), h.remember(files, publics))
 			}})
@@ -57,7 +60,7 @@ it. The holders must sign this.`,
 	}
 	c.Flags().StringArrayVar(&files, "body-key", nil, "public key `file` of the body; may be given again")
 	c.Flags().IntVar(&threshold, "threshold", 1, "how many of its keys must sign")
-	return f.register(c, false)
+	return f.register(c, true)
 }
 
 func (a *app) directoryBodyRemoveCommand() *cobra.Command {

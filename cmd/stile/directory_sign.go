@@ -126,13 +126,8 @@ script, --yes says that somebody has read it.`,
 			for _, l := range lines {
 				fmt.Fprintf(a.err, "  %s\n", clean(l))
 			}
-			if !yes {
-				if !isTerminal(a.in) {
-					return misused("read what is listed above, and give --yes to sign it")
-				}
-				if err := a.sure(false, "sign this with key %s", shortID(k.Public().ID())); err != nil {
-					return err
-				}
+			if err := a.sure(yes, "sign what is listed above with key %s", shortID(k.Public().ID())); err != nil {
+				return err
 			}
 			if r.file, err = tufdir.Sign(r.file, k); err != nil {
 				return directoryFailure(err)

@@ -92,7 +92,7 @@ func takeOver(cfg *config.Config, next string, registrars []tufdir.Public, thres
 }
 
 func (a *app) directoryDiscardCommand() *cobra.Command {
-	var all bool
+	var all, yes bool
 	c := &cobra.Command{
 		Use:   "discard [ROLE]",
 		Short: "Give up what waits for signatures, of one role or of a directory being founded",
@@ -103,6 +103,9 @@ founded or taken over. Nothing that is published changes.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) == 1) {
 				return misused("name a role, or give --founding")
+			}
+			if err := a.sure(yes, "give up what was prepared, with the signatures that it has"); err != nil {
+				return err
 			}
 			if !all {
 				o, err := a.apply(cmd.Context(), change{prepare: true, edit: func(h *hosted, _ time.Time) error { return h.repo.Discard(args[0]) }})
@@ -125,6 +128,7 @@ founded or taken over. Nothing that is published changes.`,
 			return a.told(outcome{}, "gave up the directory that was being prepared")
 		},
 	}
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.Flags().BoolVar(&all, "founding", false, "give up the directory that is being founded or taken over")
 	return c
 }

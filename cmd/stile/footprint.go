@@ -334,13 +334,17 @@ can; without a council it chooses the member that is furthest.`,
 }
 
 func (a *app) footprintAdoptCommand() *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	c := &cobra.Command{
 		Use:     "adopt NAME STANDARD",
 		Short:   "Have a footprint take a standard into use",
 		Long:    `Adopt puts a standard that this node has adopted into the footprint's ledger. Every member checks records against it from then on.`,
 		Example: "  stile footprint adopt fens.example planning-application",
 		Args:    takes(2, 2, "a footprint and a standard"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.sure(yes, "have every member of %s check records against %s from then on", args[0], args[1]); err != nil {
+				return err
+			}
 			r, err := a.node().Footprints().Adopt(cmd.Context(), node.FootprintAdoptRequest{Name: args[0], Standard: args[1]})
 			if err != nil {
 				return err
@@ -356,6 +360,8 @@ func (a *app) footprintAdoptCommand() *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
 }
 
 func (a *app) footprintEntryCommand() *cobra.Command {

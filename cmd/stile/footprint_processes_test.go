@@ -36,7 +36,7 @@ func formFens(t *testing.T) fensOf {
 	w[0].must("footprint", "invite", fens, w[2].name)
 	w[1].must("footprint", "agree", "--yes", fens, w[2].name)
 	w[2].must("footprint", "join", fens, "--via", w[0].name)
-	w[0].must("footprint", "adopt", fens, "planning-application")
+	w[0].must("footprint", "adopt", "--yes", fens, "planning-application")
 	eventually(t, "all three vote", func() bool {
 		n := 0
 		for _, m := range w[0].footprint().Status.Members {

@@ -22,10 +22,10 @@ import (
 )
 
 func (a *app) keyCommand() *cobra.Command {
-	return noun("key", "List the node's keys, and replace the one that signs records", `The keys under keys/ in the data folder speak for the council: one signs its
+	return noun("key", "List the node's keys, replace the one that signs records, and encrypt them", `The keys under keys/ in the data folder speak for the council: one signs its
 records, others its log, its cosignatures and its connections. Partners believe the
 keys that the directory has of it.`,
-		a.keyListCommand(), a.keyRotateCommand())
+		a.keyListCommand(), a.keyRotateCommand(), a.keyEncryptCommand())
 }
 
 // keyRow is one key of a node.

@@ -94,14 +94,12 @@ exchange with us, and has the proof.`,
 			if err != nil {
 				return err
 			}
-			if !yes {
-				what := "let the log of %s go on from what stands in this folder, and give up what it once had after that"
-				if in.AcceptRisk {
-					what = "let the log of %s go on although some have not said what they hold of it, at the risk of two histories"
-				}
-				if err := a.confirm("--yes", what, s.Council); err != nil {
-					return err
-				}
+			what := "let the log of %s go on from what stands in this folder, and give up what it once had after that"
+			if in.AcceptRisk {
+				what = "let the log of %s go on although some have not said what they hold of it, at the risk of two histories"
+			}
+			if err := a.sure(yes, what, s.Council); err != nil {
+				return err
 			}
 			r, err := a.node().Log().Continue(cmd.Context(), in)
 			if err != nil {

@@ -243,13 +243,19 @@ func (a *app) readFile(path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// sure asks before what cannot be taken back, when a person sits there. A
-// script means what it says.
+// sure asks before what others rely on, or what cannot be taken back: that we sign,
+// end, delete or publish something, and whom we believe, with which keys. On a terminal a
+// person answers; without one it is refused unless --yes was given. TestAsks lists the
+// commands that ask.
 func (a *app) sure(yes bool, format string, args ...any) error {
-	if yes || !isTerminal(a.in) || !isTerminal(a.err) {
+	if yes {
 		return nil
 	}
-	fmt.Fprintf(a.err, "%s? Type yes: ", clean(fmt.Sprintf(format, args...)))
+	what := clean(fmt.Sprintf(format, args...))
+	if !isTerminal(a.in) || !isTerminal(a.err) {
+		return failure(node.Usage, "give --yes, once somebody has decided it", "nothing was done: there is nobody to ask whether to %s", what)
+	}
+	fmt.Fprintf(a.err, "%s? Type yes: ", strings.ToUpper(what[:1])+what[1:])
 	var answer string
 	fmt.Fscanln(a.in, &answer)
 	if answer != "yes" {

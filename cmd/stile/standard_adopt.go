@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -127,8 +126,8 @@ func (a *app) adopt(ctx context.Context, req node.AdoptRequest, typed string, ye
 	if retired && !req.EvenRetired {
 		return failure(node.Refused, "stile standard adopt "+typed+" --even-retired, or a newer version", "%s is retired: its publisher asks councils to leave it", p.Name)
 	}
-	if (p.Older != nil || retired) && !yes {
-		if err := a.confirm("stile standard adopt "+typed+" --yes", "adopt %s", p.Name); err != nil {
+	if p.Older != nil || retired {
+		if err := a.sure(yes, "adopt %s", p.Name); err != nil {
 			if a.json {
 				return errors.Join(a.emit(out), err)
 			}
@@ -162,22 +161,6 @@ func (a *app) printHeadroom(costs []node.ExampleCost) {
 			a.printf("  a record like %s of %s kB would not be judged: it would cost more than any record may\n", clean(c.File), number((c.UnjudgedAt+500)/1000))
 		}
 	}
-}
-
-// confirm asks the person at the terminal; without one it says what to type
-// instead.
-func (a *app) confirm(try, format string, args ...any) error {
-	what := fmt.Sprintf(format, args...)
-	if !isTerminal(a.in) || !isTerminal(a.err) {
-		return failure(node.Usage, try, "nothing was done: there is nobody to ask whether to %s", what)
-	}
-	fmt.Fprintf(a.err, "%s? [y/N] ", clean(strings.ToUpper(what[:1])+what[1:]))
-	line, _ := bufio.NewReader(a.in).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(line)) {
-	case "y", "yes":
-		return nil
-	}
-	return failure(node.Failed, try, "nothing was done")
 }
 
 var originWords = map[string]string{

@@ -24,11 +24,13 @@ type publication struct {
 	key keyFlags
 	on  string
 	out string
+	yes bool
 }
 
 func (p *publication) register(c *cobra.Command) *cobra.Command {
 	p.key.register(c, "`file` of the standards body's key")
 	c.Flags().StringVar(&p.on, "on", "", "`day` from which the status holds, such as 2027-04-01; default: today")
+	c.Flags().BoolVar(&p.yes, "yes", false, "do not ask")
 	c.Flags().StringVar(&p.out, "out", "", "`file` for the directory's host, where this node is not the host; default: named after the body")
 	return c
 }
@@ -251,6 +253,9 @@ func (a *app) bodySays(ctx context.Context, p publication, body name.Council, di
 	}
 	k, err := p.key.open()
 	if err != nil {
+		return err
+	}
+	if err := a.sure(p.yes, "say for %s, which is never taken back: %s", body, did); err != nil {
 		return err
 	}
 	mayNot := failure(node.Refused, "stile directory status, on the host, says whose key counts", "key %s may not sign for %s in this directory", shortID(k.Public().ID()), body)

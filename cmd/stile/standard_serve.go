@@ -41,8 +41,8 @@ made is deleted, and withdrawn from the partners that have it.`,
 				}
 				req.From = &from
 			}
-			if stop && !yes {
-				if err := a.confirm("stile standard serve "+args[0]+" --stop --yes", "delete what was made in %s, and withdraw it from partners", clean(args[0])); err != nil {
+			if stop {
+				if err := a.sure(yes, "delete what was made in %s, and withdraw it from partners", clean(args[0])); err != nil {
 					return err
 				}
 			}
