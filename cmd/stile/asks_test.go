@@ -41,7 +41,9 @@ var asks = map[string][]string{
 	"import":                 nil, // import-complete.txt: when --complete would delete much
 	"key rotate":             nil, // key.txt: when the old key is destroyed
 	"log continue":           {"--because", "b"},
+	"log lost":               {"--forget"},
 	"record delete":          {"26/1"},
+	"record erase":           nil, // record-erase.txt
 	"standard adopt":         nil, // standard-adopt.txt: when it takes the place of another
 	"standard publish":       nil, // standard-publish.txt
 	"standard retire":        {"standards.example/x@1.0.0", "--key", "body.key", "--on", "2999-01-01"},
@@ -88,7 +90,7 @@ var goes = map[string]string{
 }
 
 // reads are the words that begin what changes nothing.
-var reads = strings.Fields("subject list show status preview history proof held records checkpoint evidence entry verify diff lint adoption draft doctor version watch why check export reference self conformance")
+var reads = strings.Fields("drift subject list show status preview history proof held records checkpoint evidence entry verify diff lint adoption draft doctor version watch why check export reference self conformance")
 
 // TestAsks: every command that changes something that others rely on, or that cannot be
 // undone, asks; where nobody sits there it does nothing unless --yes is given.

@@ -61,13 +61,11 @@ The reason is logged for good and goes to auditors, so it must name nobody.`,
 				return err
 			}
 			if !req.Try {
-				if !yes {
-					if !a.json {
-						a.printErasure(r)
-					}
-					if err := a.confirm("--yes", "erase this for good, here and wherever it went"); err != nil {
-						return err
-					}
+				if !yes && !a.json {
+					a.printErasure(r)
+				}
+				if err := a.sure(yes, "erase this for good, here and wherever it went"); err != nil {
+					return err
 				}
 				if r, err = a.node().Records().Erase(cmd.Context(), req); err != nil {
 					return err
