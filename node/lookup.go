@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -62,6 +63,9 @@ func (n *Node) questions() question.Options {
 	return question.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, Judge: n.judge, Agreements: n.book, Footprints: n.replicas,
 		PerDay: func() int { return n.cfg.Limits.QuestionsPerDay }, Log: n.log, Now: n.now,
+		Refused: func(from name.Council, code string, a name.Agreement) {
+			n.refusals.Note(from, event.RefusedQuestion, code, a)
+		},
 	}
 }
 

@@ -236,6 +236,7 @@ type Node struct {
 	statements *statement.Keeper
 	explain    *explain.Explainer
 	register   *disclosure.Register
+	refusals   *disclosure.Refusals
 	replicas   *replicas.Set
 	// confirmations are the receipts of footprints, in our own ledger.
 	confirmations *peersync.Confirmations
@@ -363,6 +364,10 @@ func (n *Node) begin() (err error) {
 		Self: n.cfg.Council, Ledger: n.ledger, Directory: n.directory, Agreements: n.book, Uses: n.uses, Standard: n.catalogue.Named,
 		Stands: n.gate.Stands, Put: n.gate.Put, Log: n.log, Now: n.now, Workers: n.cfg.Limits.Workers(), Every: time.Duration(n.cfg.MeasureEvery) * time.Hour,
 	})
+	n.refusals = disclosure.NewRefusals(func(ctx context.Context, kind string, body map[string]any) error {
+		_, _, err := n.ledger.AppendNotice(ctx, kind, body)
+		return err
+	}, n.log, n.now)
 	n.asker, n.answerer = question.NewAsker(n.questions()), question.NewAnswerer(n.questions())
 	if n.confirmations, err = peersync.OpenConfirmations(n.ledger); err != nil {
 		return err
@@ -433,7 +438,7 @@ func (n *Node) Run(ctx context.Context) error {
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
 		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
-		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations, Signed: n.cfg.SignedTokens,
+		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations, Signed: n.cfg.SignedTokens, Refused: n.refused,
 		Agreed: n.o.shared != nil,
 	})
 	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
@@ -514,6 +519,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	})
 	signs(n.book.Run)
+	signs(n.refusals.Run)
 	signs(n.statements.Run)
 	signs(n.mapper.Run)
 	wg.Go(func() { n.purge(ctx) })

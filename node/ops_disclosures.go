@@ -6,6 +6,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/disclosure"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -38,6 +39,21 @@ func (d Disclosures) Drift(ctx context.Context, in DriftRequest) (DriftReply, er
 	return do(ctx, d.to, (*disclosure.Register).Drift, in)
 }
 
+// Refused lists what was asked for and refused, what we did not take, and questions that
+// were answered with nothing: the oldest first, the newest so many.
+func (d Disclosures) Refused(ctx context.Context, in RefusedRequest) ([]RefusedReply, error) {
+	return list(ctx, d.to, (*disclosure.Register).ListRefused, in)
+}
+
+// refused counts what a council asked for and did not get.
+func (n *Node) refused(to name.Council, record bool, code string, a name.Agreement) {
+	what := event.RefusedCopy
+	if record {
+		what = event.RefusedRecord
+	}
+	n.refusals.Note(to, what, code, a)
+}
+
 // subject writes the proof where the request wants it.
 func (n *Node) subject(ctx context.Context, in SubjectRequest) (*SubjectReply, error) {
 	if in.Proof == "" {
@@ -61,7 +77,7 @@ func (n *Node) subject(ctx context.Context, in SubjectRequest) (*SubjectReply, e
 func (n *Node) openRegister() *disclosure.Register {
 	return disclosure.New(disclosure.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Member: n.directory.Member, Footprint: n.replicas.Is, Record: n.recordID,
-		Reference: n.reference, Bundles: n.bundles, Now: n.now,
+		Reference: n.reference, Bundles: n.bundles, Refusals: n.refusals, Now: n.now,
 		Texts:    func(a name.Agreement) []agreement.Status { return n.book.Texts(a, n.now()) },
 		Standing: func() []agreement.Status { return n.book.Standing(n.now()) },
 	})

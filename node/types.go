@@ -144,6 +144,8 @@ type (
 	Disclosure           = api.Disclosure
 	DisclosureReceipt    = api.DisclosureReceipt
 	DisclosureWithdrawal = api.DisclosureWithdrawal
+	RefusedRequest       = api.RefusedRequest
+	RefusedReply         = api.RefusedReply
 	SeenRequest          = api.SeenRequest
 	SeenReply            = api.SeenReply
 	Seen                 = api.Seen

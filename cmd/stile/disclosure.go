@@ -16,7 +16,7 @@ func (a *app) disclosureCommand() *cobra.Command {
 	return noun("disclosure", "List who was let have what, and what was refused", `A disclosure is one version of a record that was let out to one council. It is logged
 before it leaves, and what is listed here comes from the log: an auditor finds the same in
 a bundle of the agreement.`,
-		a.disclosureListCommand())
+		a.disclosureListCommand(), a.disclosureRefusedCommand())
 }
 
 // A personFlags is how a person is named on the command line.
@@ -206,4 +206,66 @@ func withdrawalWords(w *node.DisclosureWithdrawal) string {
 		return s + "; not said to be deleted"
 	}
 	return s + "; deleted " + at(*w.Deleted)
+}
+
+func (a *app) disclosureRefusedCommand() *cobra.Command {
+	var req node.RefusedRequest
+	var since string
+	c := &cobra.Command{
+		Use:   "refused [COUNCIL]",
+		Short: "List what was asked for and refused, and near misses",
+		Long: `Refused lists, the newest last:
+
+  question   a question that was not answered: not agreed, too often, not by that field
+  copy       a copy that was not begun: no agreement with that council, or not in force
+  record     a record that was held back when it should have left: it does not match, or is damaged
+  near miss  a question that was answered with nothing, or with too many to say
+  delivery   something that a partner sent, and that we did not take
+
+The first three are counted, and logged once the hour is over: one entry for each
+council, reason and agreement, however often it asked. Until then they have no entry.`,
+		Example: `  stile disclosure refused
+  stile disclosure refused saltby.gov.uk --since 2026-11-01`,
+		Args: takes(0, 1, "a council, or nothing"),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if req.Limit < 1 {
+				return misused("--limit: want at least 1")
+			}
+			if req.Since, err = dayOrTime(since, false); err != nil {
+				return misused("--since: %v", err)
+			}
+			if len(args) > 0 {
+				if req.Council, err = name.ParseCouncil(strings.ToLower(args[0])); err != nil {
+					return misused("%v", err)
+				}
+			}
+			rs, err := a.node().Disclosures().Refused(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return emitLines(a, rs)
+			}
+			if len(rs) == 0 {
+				a.say("nothing was refused")
+				return nil
+			}
+			t := newTable("WHEN", "COUNCIL", "", "WHAT", "BECAUSE", "AGREEMENT", "#TIMES", "ENTRY")
+			for _, r := range rs {
+				entry, under := "-", "-"
+				if r.Entry > 0 {
+					entry = number(r.Entry)
+				}
+				if r.Agreement != "" {
+					under = string(r.Agreement)
+				}
+				t.add(at(r.At), string(r.Council), r.Direction, r.What, r.Rule, under, number(r.Times), entry)
+			}
+			t.write(a.out, "")
+			return nil
+		},
+	}
+	c.Flags().StringVar(&since, "since", "", "only from this `day` or time on, such as 2026-11-01")
+	c.Flags().IntVar(&req.Limit, "limit", 100, "list at most this `number`, the newest")
+	return c
 }

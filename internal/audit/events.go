@@ -41,6 +41,7 @@ var unaudited = map[string]string{
 	event.KindFootprintReceipt:     "a partner's receipt for entries of a footprint's log, which a council's bundle does not hold",
 	event.KindFootprintDecided:     "the members' own signatures count, and are judged",
 	event.KindFootprintDiscarded:   "a replica was deleted, which nothing here can show",
+	event.KindRefused:              "nothing left",
 	event.KindDirectoryJoined:      "the directory is what the auditor was given to trust",
 }
 

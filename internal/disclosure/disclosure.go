@@ -38,6 +38,7 @@ type Options struct {
 	// Reference is what a council knows a record by; "" when it is not disclosed.
 	Reference func(of name.Standard, body any) string
 	Bundles   func() bundle.Options
+	Refusals  *Refusals
 	Now       func() time.Time
 }
 

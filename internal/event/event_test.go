@@ -80,6 +80,7 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindFootprintDecided:     reader(event.ParseFootprintDecided),
 	event.KindFootprintDiscarded:   reader(event.ParseFootprintDiscarded),
 	event.KindDirectoryJoined:      reader(event.ParseDirectoryJoined),
+	event.KindRefused:              reader(event.ParseRefused),
 
 	event.KindAgreementProposal:  anyReader(agreement.ParseProposal),
 	event.KindAgreementSignature: anyReader(agreement.ParseSignature),
@@ -170,6 +171,8 @@ func samples(t testing.TB) []sample {
 		{event.KindFootprintReceipt, event.FootprintReceipt{Footprint: fens, Agreement: agr, From: salt, Receipt: []byte("a.b.c")}},
 		{event.KindFootprintDecided, event.FootprintDecided{Footprint: fens, Kind: event.KindAgreementEnd, Statement: map[string]any{"reason": "over"}, Entry: 3}},
 		{event.KindFootprintDiscarded, event.FootprintDiscarded{Footprint: fens, Entries: 3}},
+		{event.KindRefused, event.Refused{By: "saltby.gov.uk", What: event.RefusedQuestion, Rule: "too-often", Agreement: "northmoor.gov.uk/people", Hour: 495_000, Times: 12}},
+		{event.KindRefused, event.Refused{By: "saltby.gov.uk", What: event.RefusedCopy, Rule: "not-agreed", Hour: 495_000, Times: 1}},
 		{event.KindDirectoryJoined, event.DirectoryJoined{Root: [32]byte{1}, RootVersion: 3, Left: [32]byte{2}}},
 
 		{event.KindAgreementProposal, agreement.Proposal{Agreement: document(t)}},

@@ -67,6 +67,9 @@ const (
 	KindFootprintDiscarded   = "footprint-discarded"
 
 	KindDirectoryJoined = "directory-joined"
+
+	// What was asked for and refused.
+	KindRefused = "refused"
 )
 
 // Kinds returns every kind.
@@ -77,7 +80,7 @@ func Kinds() []string {
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
 		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
-		KindDirectoryJoined,
+		KindDirectoryJoined, KindRefused,
 	}
 }
 

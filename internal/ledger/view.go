@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -340,6 +341,21 @@ func (v *View) Events(kind string, from uint64, f func(index uint64) bool) {
 	it := v.txn.NewIterator(o)
 	defer it.Close()
 	for it.Seek(eventKindKey(kind, from)); it.Valid(); it.Next() {
+		if !f(indexAtEnd(it)) {
+			return
+		}
+	}
+}
+
+// EventsBack calls f with the log index of every event of a kind, the newest first, until
+// f returns false.
+func (v *View) EventsBack(kind string, f func(index uint64) bool) {
+	o := badger.DefaultIteratorOptions
+	o.PrefetchValues, o.Reverse = false, true
+	prefix := eventKindPrefix(kind)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	for it.Seek(eventKindKey(kind, math.MaxUint64)); it.ValidForPrefix(prefix); it.Next() {
 		if !f(indexAtEnd(it)) {
 			return
 		}

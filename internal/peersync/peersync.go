@@ -96,10 +96,14 @@ type Options struct {
 	Footprints    Footprints
 	Book          Book
 	Confirmations *Confirmations
-	Signed        bool             // partners are asked for records with signatures of their own
-	Agreed        bool             // most machines of the council wrote the log: nobody is waited for at a start
-	Log           *slog.Logger     // default discards
-	Now           func() time.Time // default time.Now
+	// Refused, which may be nil, is told of what a council asked for and did not get:
+	// a copy (record false) or a record of one; the code of the refusal, and the agreement
+	// where there is one with it.
+	Refused func(to name.Council, record bool, code string, a name.Agreement)
+	Signed  bool             // partners are asked for records with signatures of their own
+	Agreed  bool             // most machines of the council wrote the log: nobody is waited for at a start
+	Log     *slog.Logger     // default discards
+	Now     func() time.Time // default time.Now
 }
 
 // A Syncer serves this council's feeds and those of its footprints, copies those

@@ -68,6 +68,7 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 	feed, refusal := s.permit(ctx, to, hello)
 	if refusal != nil {
 		log.Info("stream refused", "feed", hello.GetFeed(), "because", refusal.GetCode())
+		s.refused(to, hello, refusal.GetCode())
 		st.SetDeadline(s.o.Now().Add(helloWithin))
 		out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
 		st.CloseWrite()
@@ -93,6 +94,22 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 		}
 		st.Reset()
 	}
+}
+
+// refused tells of a refusal that has to do with the asker, and not with our node.
+func (s *Syncer) refused(to name.Council, h *wirepb.Hello, code string) {
+	if s.o.Refused == nil {
+		return
+	}
+	var of name.Agreement
+	switch code {
+	case codeNotNow, codeOther: // it is with the asker
+		of, _ = name.ParseAgreement(h.GetFeed())
+	case codeNoAgree, codeQuarantine, codeDirectory:
+	default:
+		return
+	}
+	s.o.Refused(to, false, code, of)
 }
 
 // permit finds the feed that a hello asks for, or says why it may not have it. Of an
@@ -240,6 +257,9 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		from := max(seen, s.told[toldKey{to, of.log}])
 		s.mu.Unlock()
 		page, err := f.page(cursor)
+		if err == nil && len(page.Damaged) > 0 && s.o.Refused != nil {
+			s.o.Refused(to, true, "withheld", of.agreement)
+		}
 		if err == nil && h.GetSigned() {
 			err = f.sign(ctx, page)
 		}

@@ -123,10 +123,26 @@ func (w *Answerer) Answer(ctx context.Context, from name.Council, in *wirepb.Que
 	r := &refusal{codeNotReady, "it cannot be answered here now"}
 	if errors.As(err, &r) {
 		w.o.Log.Info("question refused", "from", from, "because", r.code)
+		w.refused(from, r.code, in)
 	} else {
 		w.o.Log.Error("question not answered", "from", from, "error", err.Error())
 	}
 	return &wirepb.Answer{Code: r.code, Reason: r.reason}, nil
+}
+
+// refused tells of a refusal that has to do with the asker, and not with our node.
+func (w *Answerer) refused(from name.Council, code string, in *wirepb.Question) {
+	if w.o.Refused == nil || code == codeNotReady || code == codeVersion || code == codeElsewhere {
+		return
+	}
+	var of name.Agreement
+	switch code {
+	case codeNotInForce, codeOtherVersion, codeField, codeBound, codeChanged, codeLarge: // it is with the asker
+		if _, ev, err := record.ParseEvent(in.GetEvent()); err == nil {
+			of = event.AgreementOf(ev.Body)
+		}
+	}
+	w.o.Refused(from, code, of)
 }
 
 // answer answers a question, or says in a *refusal why not.

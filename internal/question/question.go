@@ -65,8 +65,11 @@ type Options struct {
 	// PerDay returns how many questions one partner may ask in a day (UTC) under
 	// the text of one agreement.
 	PerDay func() int
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Refused, which may be nil, is told of a question that is not answered: whose it
+	// was, the code of the refusal, and the agreement where there is one with the asker.
+	Refused func(from name.Council, code string, a name.Agreement)
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // inForce returns the text of an agreement that is in force, or nil and why there

@@ -136,3 +136,31 @@ type Drift struct {
 	Idle     []name.Council `json:"idle,omitempty"`
 	Findings []string       `json:"findings,omitempty"` // in words; none where all is as it was
 }
+
+// RefusedRequest asks what was asked for and refused.
+type RefusedRequest struct {
+	Council name.Council `json:"council,omitempty"` // only what it asked for, or sent
+	Since   time.Time    `json:"since,omitzero"`
+	Limit   int          `json:"limit,omitempty"` // the newest so many; default 100
+}
+
+// What was refused, besides that which the log's entries say: question, copy and record.
+const (
+	RefusedNearMiss = "near miss" // a question was answered, with nothing
+	RefusedDelivery = "delivery"  // something that a partner sent, and we did not take
+
+	RefusedByUs     = "asked of us"
+	RefusedFromThem = "sent to us"
+)
+
+// RefusedReply is something that was refused.
+type RefusedReply struct {
+	At        time.Time      `json:"at"` // of what is counted by the hour, its beginning
+	Council   name.Council   `json:"council"`
+	Direction string         `json:"direction"` // "asked of us" or "sent to us"
+	What      string         `json:"what"`
+	Rule      string         `json:"rule"` // a code or a rule, never a value
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Times     uint64         `json:"times"`
+	Entry     uint64         `json:"entry,omitempty"` // in our log; 0 for what is not logged, or not yet: the hour is not over
+}
