@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -352,4 +353,72 @@ func (f *Footprint) Sealed(h *Held, t *record.Token) (*record.Token, error) {
 		return nil, err
 	}
 	return t.Enclose(p), nil
+}
+
+// A twin is a version that no honest council signs, and the one it contradicts.
+type twin struct {
+	c    *checked
+	old  uint64 // log index of the other
+	kept keptEntry
+}
+
+func (a *applier) twin(c *checked, old head) error {
+	raw, err := a.t.Entry(old.index)
+	if err != nil {
+		return err // its head says that it is here
+	}
+	kept, err := decodeStored(raw)
+	if err == nil {
+		a.twins = append(a.twins, twin{c, old.index, kept})
+	}
+	return err
+}
+
+// keepPage keeps what the proofs of a page's records are made from, and two signed
+// versions that cannot both be as evidence.
+func (a *applier) keepPage(out []Outcome) error {
+	k := a.page
+	p, records := storedPage{group: k.g, count: len(out)}, false
+	for i, o := range out {
+		switch c := k.entries[i]; {
+		case o.Code == Accepted:
+			records = records || c.view != nil
+		case k.leaves != nil:
+			p.others = append(p.others, notTaken{i, c.token.Entry()})
+		}
+	}
+	if records {
+		a.t.Set(pageKey(a.first), p.encode())
+	}
+	for _, w := range a.twins {
+		if err := a.evidence(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// evidence keeps two signed versions that no honest council signs, without
+// their disclosures, each with the proof that its council sealed the page it is of.
+func (a *applier) evidence(w twin) error {
+	k := a.page
+	place := slices.Index(k.entries, w.c)
+	e := Evidence{
+		Council: k.g.contributor, At: a.at, What: "signed two versions of one record that cannot both be",
+		Signed: []string{signedPart(w.c.token.Enclose(k.proof(a.name, place)).Bytes())},
+	}
+	page, err := readPage(a.t, w.old-w.kept.ordinal)
+	if err != nil {
+		return err
+	}
+	proof, err := page.proof(a.name, w.old)
+	if err != nil {
+		return err
+	}
+	other, err := record.Parse(w.kept.token)
+	if err != nil {
+		return fmt.Errorf("entry %d: %w: %w", w.old, ledger.ErrDamaged, err)
+	}
+	e.Signed = append(e.Signed, signedPart(other.Enclose(proof).Bytes()))
+	return setJSON(a.t, evidenceKey(w.c.token.Entry()), e)
 }

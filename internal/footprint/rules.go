@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/event"
@@ -414,72 +413,6 @@ func payloadOf(token []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: stored token: %w", ledger.ErrDamaged, err)
 	}
 	return b, nil
-}
-
-// A twin is a version that no honest council signs, and the one it contradicts.
-type twin struct {
-	c    *checked
-	old  uint64 // log index of the other
-	kept keptEntry
-}
-
-func (a *applier) twin(c *checked, old head) error {
-	raw, err := a.t.Entry(old.index)
-	if err != nil {
-		return err // its head says that it is here
-	}
-	kept, err := decodeStored(raw)
-	if err == nil {
-		a.twins = append(a.twins, twin{c, old.index, kept})
-	}
-	return err
-}
-
-// keepPage keeps what the proofs of a page's records are made from, and two signed
-// versions that cannot both be as evidence.
-func (a *applier) keepPage(out []Outcome) error {
-	k := a.page
-	taken := a.t.Next() - a.first
-	if k.g.needsSeal() && taken > 0 {
-		p := storedPage{group: k.g, count: len(out)}
-		for i, o := range out {
-			if o.Code != Accepted {
-				p.others = append(p.others, notTaken{i, k.entries[i].token.Entry()})
-			}
-		}
-		a.t.Set(pageKey(a.first), p.encode())
-	}
-	for _, w := range a.twins {
-		if err := a.evidence(w); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// evidence keeps two signed versions that no honest council signs, without
-// their disclosures, each with the proof that its council sealed the page it is of.
-func (a *applier) evidence(w twin) error {
-	k := a.page
-	place := slices.Index(k.entries, w.c)
-	e := Evidence{
-		Council: k.g.contributor, At: a.at, What: "signed two versions of one record that cannot both be",
-		Signed: []string{signedPart(w.c.token.Enclose(k.proof(a.name, place)).Bytes())},
-	}
-	page, err := readPage(a.t, w.old-w.kept.ordinal)
-	if err != nil {
-		return err
-	}
-	proof, err := page.proof(a.name, w.old)
-	if err != nil {
-		return err
-	}
-	other, err := record.Parse(w.kept.token)
-	if err != nil {
-		return fmt.Errorf("entry %d: %w: %w", w.old, ledger.ErrDamaged, err)
-	}
-	e.Signed = append(e.Signed, signedPart(other.Enclose(proof).Bytes()))
-	return setJSON(a.t, evidenceKey(w.c.token.Entry()), e)
 }
 
 func evidenceKey(h tlog.Hash) string { return "v" + string(h[:]) }
