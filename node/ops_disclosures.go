@@ -45,6 +45,12 @@ func (d Disclosures) Refused(ctx context.Context, in RefusedRequest) ([]RefusedR
 	return list(ctx, d.to, (*disclosure.Register).ListRefused, in)
 }
 
+// Rebuild makes the index of disclosures anew from the log.
+func (d Disclosures) Rebuild(ctx context.Context) error {
+	_, err := do(ctx, d.to, (*disclosure.Register).Rebuild, Empty{})
+	return err
+}
+
 // refused counts what a council asked for and did not get.
 func (n *Node) refused(to name.Council, record bool, code string, a name.Agreement) {
 	what := event.RefusedCopy

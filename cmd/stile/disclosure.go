@@ -16,7 +16,7 @@ func (a *app) disclosureCommand() *cobra.Command {
 	return noun("disclosure", "List who was let have what, and what was refused", `A disclosure is one version of a record that was let out to one council. It is logged
 before it leaves, and what is listed here comes from the log: an auditor finds the same in
 a bundle of the agreement.`,
-		a.disclosureListCommand(), a.disclosureRefusedCommand())
+		a.disclosureListCommand(), a.disclosureRefusedCommand(), a.disclosureRebuildCommand())
 }
 
 // A personFlags is how a person is named on the command line.
@@ -268,4 +268,22 @@ council, reason and agreement, however often it asked. Until then they have no e
 	c.Flags().StringVar(&since, "since", "", "only from this `day` or time on, such as 2026-11-01")
 	c.Flags().IntVar(&req.Limit, "limit", 100, "list at most this `number`, the newest")
 	return c
+}
+
+func (a *app) disclosureRebuildCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rebuild",
+		Short: "Make the index of disclosures anew from the log",
+		Long: `Rebuild makes the index that these lists are read from anew, from the log. A node does so
+by itself when a newer version of Stile has another index. Until it is done, lists may show
+too little.`,
+		Args: takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.node().Disclosures().Rebuild(cmd.Context()); err != nil {
+				return err
+			}
+			a.say("the index is that of the log again")
+			return nil
+		},
+	}
 }

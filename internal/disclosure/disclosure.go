@@ -11,6 +11,7 @@
 package disclosure
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -48,6 +49,11 @@ type Register struct{ o Options }
 
 // New returns a Register.
 func New(o Options) *Register { return &Register{o} }
+
+// Rebuild makes the ledger's disclosure index anew from the log.
+func (r *Register) Rebuild(ctx context.Context, _ api.Empty) (*api.Empty, error) {
+	return &api.Empty{}, r.o.Ledger.RebuildDisclosures(ctx)
+}
 
 // person finds whose number a value is: among the schemes that the standards in use
 // have, that under which something here is found. The error names no value.
