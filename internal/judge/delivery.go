@@ -115,6 +115,7 @@ func order(from, size uint64, p Page) ([]uint64, error) {
 type finding struct {
 	Verdict
 	withdrawn name.Record
+	packed    []byte // a record that may be kept
 	err       error
 }
 
@@ -147,7 +148,9 @@ func (c *Case) each(head *Head, p Page) ([]finding, error) {
 		if err := fits(&bytes, len(t.Bytes()), len(items)); err != nil {
 			return err
 		}
-		f.Verdict, err = c.Record(head, it.Index, t)
+		if f.Verdict, err = c.Record(head, it.Index, t); err == nil && f.Rule == "" {
+			f.packed, err = record.PackAlone(t)
+		}
 		return err
 	}
 	work := func() {
@@ -219,7 +222,7 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 			d.Refused = append(d.Refused, c.Refusal(index, f.Verdict))
 			continue
 		case f.View != nil:
-			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Token: f.Token.Bytes()})
+			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Token: f.packed})
 		case about != "":
 			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: index, Record: about})
 		default:

@@ -120,7 +120,13 @@ func delivery(p *ledger.Page) (*ledger.Delivery, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.Puts = append(d.Puts, ledger.Put{Index: it.Index, Record: v.Record, Version: v.Version, Entry: tok.Entry(), Token: it.Token})
+		kept := it.Token
+		if it.Index%2 == 0 { // the others as earlier versions kept them
+			if kept, err = record.PackAlone(tok); err != nil {
+				return nil, err
+			}
+		}
+		d.Puts = append(d.Puts, ledger.Put{Index: it.Index, Record: v.Record, Version: v.Version, Entry: tok.Entry(), Token: kept})
 	}
 	return d, nil
 }

@@ -50,7 +50,7 @@ type Put struct {
 	Record  name.Record
 	Version uint64
 	Entry   tlog.Hash // SHA-256 of the token's signing input
-	Token   []byte
+	Token   []byte    // as [record.PackAlone] packs it; or as text, which is three times as long on disk
 }
 
 // A Withdrawal in a delivery: the event's index and what it takes back.

@@ -44,6 +44,7 @@ type Packer struct {
 
 	index   map[[digestLen]byte]int // of one token: digest → disclosure, counted from the last, from 1
 	scratch []byte
+	alone   []byte // scratch of PackAlone
 }
 
 // Pack appends the packed form of t, which is read with the table as [Packer.Table]
@@ -263,6 +264,43 @@ func (p *Packer) Table() []byte {
 }
 
 const packedForm = 1 // the first byte of a table
+
+var packers = sync.Pool{New: func() any { return new(Packer) }}
+
+// PackAlone returns a token packed with a table of its own before it: the table's length
+// as a uvarint, the table, and the token. An error is a [*Refusal].
+func PackAlone(t *Token) ([]byte, error) {
+	p := packers.Get().(*Packer)
+	clear(p.origins)
+	clear(p.names)
+	p.said, p.named = p.said[:0], p.named[:0]
+	var err error
+	if p.alone, err = p.Pack(p.alone[:0], t); err != nil {
+		return nil, err
+	}
+	table := p.Table()
+	out := make([]byte, 0, binary.MaxVarintLen32+len(table)+len(p.alone))
+	out = append(binary.AppendUvarint(out, uint64(len(table))), table...)
+	out = append(out, p.alone...)
+	if cap(p.alone) <= 64<<10 && len(p.names) <= 1<<8 { // else it was made for a giant
+		packers.Put(p)
+	}
+	return out, nil
+}
+
+// ParseAlone reads what PackAlone returned. An error is a [*Refusal].
+func ParseAlone(b []byte) (*Token, error) {
+	r := unpacker{rest: b}
+	table := r.text(MaxToken)
+	if r.bad {
+		return nil, unpacked(RuleForm, "it is cut short")
+	}
+	t, err := ReadTable(table)
+	if err != nil {
+		return nil, err
+	}
+	return t.Token(r.rest)
+}
 
 func appendText(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)

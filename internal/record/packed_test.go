@@ -92,6 +92,18 @@ func TestPackedIsTheSame(t *testing.T) {
 		if !reflect.DeepEqual(view(t, got), view(t, want)) {
 			t.Errorf("token %d says something else", i)
 		}
+		alone, err := PackAlone(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := ParseAlone(alone); err != nil || !bytes.Equal(again.Bytes(), want.Bytes()) {
+			t.Errorf("token %d packed alone is another: %v", i, err)
+		}
+		for n := range alone {
+			if _, err := ParseAlone(alone[:n]); err == nil {
+				t.Fatalf("token %d packed alone is read when cut to %d bytes", i, n)
+			}
+		}
 	}
 }
 
@@ -384,6 +396,11 @@ func FuzzPacked(f *testing.F) {
 	}
 	f.Add(craftTable(nil, "a"), craft{}.head(0).num(1).num(2).zeros(16).literal("1").before(`{"_sd":[`).num(1, 1).literal(`]}`).b)
 	f.Fuzz(func(t *testing.T, table, b []byte) {
+		if tok, err := ParseAlone(b); err == nil {
+			if again, err := Parse(tok.Bytes()); err != nil || again.Entry() != tok.Entry() {
+				t.Fatalf("packed alone it is read to another token: %v", err)
+			}
+		}
 		tb, err := ReadTable(table)
 		if err != nil {
 			return

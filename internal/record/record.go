@@ -132,7 +132,8 @@
 //	00 450810ae26be082311cec284cdf35490f9043b41ba5493c68f0e5feca7efc73e 01
 //	22 5d2c226469737472696374223a2258227d
 //
-// with the table that TestPackedVector has. A packed token is nothing of its own: it is
+// with the table that TestPackedVector has. Alone, in a file or a store, a token stands
+// behind a table of its own and that table's length as a uvarint. A packed token is nothing of its own: it is
 // neither signed nor hashed, and what it is read to is judged as any token is.
 //
 // # Reading
