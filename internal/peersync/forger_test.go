@@ -31,11 +31,11 @@ type forger struct {
 	tiles   map[[2]uint64][]byte
 	entries []tlog.Hash
 	tokens  [][]byte
-	packer  *record.Packer // of all its batches, and those of its forks
+	packer  *packer // of all its batches, and those of its forks
 }
 
 func newForger(t testing.TB, r *keys.Ring) *forger {
-	return &forger{t: t, ring: r, tree: new(tlog.Tree), tiles: map[[2]uint64][]byte{}, packer: new(record.Packer)}
+	return &forger{t: t, ring: r, tree: new(tlog.Tree), tiles: map[[2]uint64][]byte{}, packer: new(packer)}
 }
 
 // Tile implements tlog.TileReader.
@@ -158,6 +158,24 @@ func (f *forger) note(s note.Signer) []byte {
 	return b
 }
 
+// A packer packs for several streams at one time.
+type packer struct {
+	mu sync.Mutex // guards what follows
+	p  record.Packer
+}
+
+func (p *packer) pack(t *record.Token) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.p.Pack(nil, t)
+}
+
+func (p *packer) table() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.p.Table())
+}
+
 // batch returns an honest batch of some entries, for a receiver that has seen
 // the log at a size.
 func (f *forger) batch(seen uint64, indices ...uint64) *wirepb.Batch {
@@ -166,7 +184,7 @@ func (f *forger) batch(seen uint64, indices ...uint64) *wirepb.Batch {
 	for _, i := range indices {
 		b.Items = append(b.Items, f.item(i, f.tokens[i]))
 	}
-	b.Table = f.packer.Table()
+	b.Table = f.packer.table()
 	if len(indices) > 0 {
 		proof, err := tlog.ProveBatch(f, indices, f.tree.Size())
 		if err != nil {
@@ -188,7 +206,7 @@ func (f *forger) batch(seen uint64, indices ...uint64) *wirepb.Batch {
 // place of an event.
 func (f *forger) item(index uint64, token []byte) *wirepb.Item {
 	if t, err := record.Parse(token); err == nil {
-		if b, err := f.packer.Pack(nil, t); err == nil {
+		if b, err := f.packer.pack(t); err == nil {
 			return &wirepb.Item{Index: index, Record: b}
 		}
 	}
