@@ -374,7 +374,10 @@ func (n *Node) begin() (err error) {
 	}
 	n.explain = explain.New(explain.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, View: n.follower.View, Agreements: n.book, Footprints: n.replicas,
-		Confirmations: n.confirmations, AsksFor: n.asker.AsksFor, Running: n.running, Record: n.recordID, Log: n.log, Now: n.now,
+		Confirmations: n.confirmations, AsksFor: n.asker.AsksFor, Running: n.running, Record: n.recordID, Held: n.heldID, Log: n.log, Now: n.now,
+		LetOut: func(ctx context.Context, in api.DisclosureRequest) (*api.DisclosureReply, error) {
+			return n.register.List(ctx, in)
+		},
 	})
 	n.register = n.openRegister()
 	n.metrics = metrics.New(metrics.Options{

@@ -138,6 +138,26 @@ func (n *Node) standAlone(ctx context.Context, ver *ledger.Version) (string, err
 	return string(t.Bytes()), nil
 }
 
+// heldID finds a record that another council sent us, now or earlier: see explain.Options.
+func (n *Node) heldID(from name.Council, typed string) (name.Record, error) {
+	if id, err := name.ParseRecord(typed); err == nil {
+		return id, nil
+	}
+	h, _, err := n.findHolding(RecordRequest{From: from, Record: typed})
+	if err != nil {
+		if isNotFound(err) {
+			err = fail(NotFound, "name it by its id: what was deleted is not found by its key", "no record held from %s has that key", from)
+		}
+		return "", err
+	}
+	return h.View.Record, nil
+}
+
+func isNotFound(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Kind == NotFound
+}
+
 // findHolding finds a record held from another council. Its key is not known
 // here unless it was disclosed, so that a typed key is looked for among the
 // holdings' visible keys.

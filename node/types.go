@@ -196,6 +196,7 @@ type (
 	WhyRequest           = api.WhyRequest
 	WhyReply             = api.WhyReply
 	WhyStep              = api.WhyStep
+	WhyEvent             = api.WhyEvent
 	WhyField             = api.WhyField
 )
 

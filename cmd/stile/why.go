@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,12 @@ func (a *app) whyCommand() *cobra.Command {
 		Long: `Why goes through everything that decides whether a partner has a record of ours:
 the record, the directory, every agreement, its row filter, and what the partner
 receipted. Then it says of each field whether it travels, and why. It shows the
-rules and never the values.`,
+rules and never the values.
+
+What was sent, what the partner answered and what was taken back is told by the log,
+with dates and entries, also when the agreement is over. With --from it is asked of a
+record that the partner sent us: why do we hold it, or why has it gone. One that was
+deleted is named by its id.`,
 		Example: `  stile why saltby.gov.uk 26/0000001/PA --standard planning-application`,
 		Args:    takes(2, 2, "a partner and a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,6 +44,7 @@ rules and never the values.`,
 		},
 	}
 	c.Flags().StringVar(&day, "at", "", whyAtHelp)
+	c.Flags().BoolVar(&req.From, "from", false, "of a record that the partner sent us")
 	c.Flags().StringVar(&req.Standard, "standard", "", "`standard` of the record, when it is named by its key")
 	return c
 }
@@ -52,7 +59,11 @@ func (a *app) printWhy(r node.WhyReply) {
 	}
 	for _, g := range agreements {
 		if g != "" {
-			a.printf("\nunder %s\n", g)
+			over := ""
+			if slices.ContainsFunc(r.Steps, func(s node.WhyStep) bool { return s.Agreement == g && s.Past }) {
+				over = ", which is over"
+			}
+			a.printf("\nunder %s%s\n", g, over)
 		} else {
 			a.printf("\nbefore any agreement\n")
 		}
@@ -68,19 +79,27 @@ func (a *app) printWhy(r node.WhyReply) {
 			if x.Agreement != g {
 				continue
 			}
-			what := "withheld"
-			if x.Sent {
-				what = "sent"
-			}
-			f.add(x.Field, what, x.Because)
+			f.add(x.Field, x.State, x.Because)
 		}
 		if len(f.rows) > 0 {
-			if r.Has {
-				a.printf("\n  field by field\n")
-			} else {
-				a.printf("\n  field by field, if the record were sent\n")
-			}
+			a.printf("\n  field by field\n")
 			f.write(a.out, "  ")
 		}
 	}
+	if len(r.Events) == 0 {
+		return
+	}
+	a.printf("\nwhat happened\n")
+	t := newTable("WHEN", "WHAT", "UNDER", "FIELDS", "ENTRY")
+	for _, e := range r.Events {
+		entry, under := "-", "-"
+		if e.Log != "" {
+			entry = fmt.Sprintf("%s of %s", number(e.Entry), e.Log)
+		}
+		if e.Agreement != "" {
+			under = fmt.Sprintf("%s v%d", e.Agreement, e.Version)
+		}
+		t.add(at(e.At), e.What, under, list(e.Fields), entry)
+	}
+	t.write(a.out, "  ")
 }

@@ -8,6 +8,7 @@
 package explain
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -57,6 +59,11 @@ type Options struct {
 	// Record finds a record of our own by what a person typed. Its error is shown as
 	// it is.
 	Record func(typed, standard string) (name.Record, error)
+	// Held finds a record that another council sent us, now or earlier, by its id or, of
+	// one that is held, by its natural key. Its error is shown as it is.
+	Held func(from name.Council, typed string) (name.Record, error)
+	// LetOut lists what was let out of our records.
+	LetOut func(context.Context, api.DisclosureRequest) (*api.DisclosureReply, error)
 	Log    *slog.Logger
 	Now    func() time.Time
 }

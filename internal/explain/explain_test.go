@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -109,7 +110,11 @@ func open(t *testing.T) *world {
 		Self: northmoor, Ledger: l, Keys: ring, Directory: d, View: func() *tufdir.View { return &tufdir.View{} }, Agreements: &w.agreements, Footprints: none{},
 		Confirmations: cs, AsksFor: func(*agreement.Agreement) name.Council { return "" },
 		Running: func() (*peersync.Syncer, []name.Council) { return nil, nil },
-		Record:  func(typed, _ string) (name.Record, error) { return name.ParseRecord(typed) }, Log: log, Now: now,
+		LetOut: func(context.Context, api.DisclosureRequest) (*api.DisclosureReply, error) {
+			return &api.DisclosureReply{}, nil
+		},
+		Held:   func(_ name.Council, typed string) (name.Record, error) { return name.ParseRecord(typed) },
+		Record: func(typed, _ string) (name.Record, error) { return name.ParseRecord(typed) }, Log: log, Now: now,
 	})
 	return w
 }

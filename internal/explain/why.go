@@ -24,13 +24,23 @@ func (x *Explainer) Why(ctx context.Context, in api.WhyRequest) (*api.WhyReply, 
 	if err != nil {
 		return nil, api.Fail(api.Usage, "stile council list", "%v", err)
 	}
+	if in.From {
+		return x.whyHeld(partner, in)
+	}
 	id, err := x.recordFor(partner, in)
 	if err != nil {
 		return nil, err
 	}
+	let, err := x.letOut(ctx, id, partner)
+	if err != nil {
+		return nil, err
+	}
+	texts := map[name.Agreement]agreement.Status{}
 	out := &api.WhyReply{Record: id, Partner: partner, Steps: []api.WhyStep{}}
 	step := func(a name.Agreement, holds bool, rule, detail string) bool {
-		out.Steps = append(out.Steps, api.WhyStep{Agreement: a, Rule: rule, Holds: holds, Detail: detail})
+		st, is := texts[a]
+		past := is && (st.Phase == agreement.Ended || st.Phase == agreement.Superseded)
+		out.Steps = append(out.Steps, api.WhyStep{Agreement: a, Rule: rule, Past: past, Holds: holds, Detail: detail})
 		return holds
 	}
 	err = x.o.Ledger.View(func(v *ledger.View) error {
@@ -59,7 +69,7 @@ func (x *Explainer) Why(ctx context.Context, in api.WhyRequest) (*api.WhyReply, 
 			if a.From != x.o.Self || !slices.Contains(a.To, partner) || a.Standard.Name != ver.Claims.Standard.Name {
 				continue
 			}
-			found = true
+			found, texts[a.Name] = true, st
 			has, err := x.whyAgreement(v, st, partner, ver, out, step)
 			if err != nil {
 				return err
@@ -74,11 +84,17 @@ func (x *Explainer) Why(ctx context.Context, in api.WhyRequest) (*api.WhyReply, 
 	if err != nil {
 		return nil, err
 	}
-	verb := "has"
-	if !out.Has {
-		verb = "does not have"
+	stateFields(let, texts, out)
+	if len(let) > 0 {
+		x.tellSent(let, out)
+		out.Answer = x.answerSent(let, out)
+		return out, nil
 	}
-	out.Answer = fmt.Sprintf("%s %s this record", partner, verb)
+	if out.Has {
+		out.Had, out.Answer = true, fmt.Sprintf("%s has this record", partner)
+		return out, nil
+	}
+	out.Answer = fmt.Sprintf("%s does not have this record", partner)
 	for _, s := range out.Steps {
 		if !s.Holds {
 			out.Answer += ": " + s.Rule + ": no"
@@ -124,8 +140,19 @@ func has(v *ledger.View, r name.Record) bool {
 
 func (x *Explainer) whyAgreement(v *ledger.View, st agreement.Status, partner name.Council, ver *ledger.Version, out *api.WhyReply, step func(name.Agreement, bool, string, string) bool) (bool, error) {
 	a := st.Agreement
-	step(a.Name, st.InForce(), "the agreement is in force", st.Why)
-	step(a.Name, a.Standard == ver.Claims.Standard.Line(), "it speaks of this version of the standard", fmt.Sprintf("%s; the record is %s", a.Standard, ver.Claims.Standard))
+	past := st.Phase == agreement.Ended || st.Phase == agreement.Superseded
+	then := func(now, was string) string {
+		if past {
+			return was
+		}
+		return now
+	}
+	if past {
+		step(a.Name, false, "the agreement is in force still", fmt.Sprintf("it is over: %s", st.Why))
+	} else {
+		step(a.Name, st.InForce(), "the agreement is in force", st.Why)
+	}
+	step(a.Name, a.Standard == ver.Claims.Standard.Line(), then("it speaks of this version of the standard", "it spoke of this version of the standard"), fmt.Sprintf("%s; the record is %s", a.Standard, ver.Claims.Standard))
 	std, err := x.o.Ledger.StandardOf(a.Standard)
 	if err != nil {
 		step(a.Name, false, "its standard is adopted here", err.Error())
@@ -148,7 +175,7 @@ func (x *Explainer) whyAgreement(v *ledger.View, st agreement.Status, partner na
 			for _, alt := range r.Any {
 				detail += fmt.Sprintf("; %s: %s", alt.Text, alt.Outcome)
 			}
-			step(a.Name, r.Outcome == agreement.Met, "row filter: "+r.Text, strings.TrimPrefix(detail, "; "))
+			step(a.Name, r.Outcome == agreement.Met, then("row filter: ", "row filter, then: ")+r.Text, strings.TrimPrefix(detail, "; "))
 		}
 	}
 	f, err := x.o.Ledger.Feed(a.Name, st.Digest)
@@ -162,7 +189,7 @@ func (x *Explainer) whyAgreement(v *ledger.View, st agreement.Status, partner na
 		if !a.Way().Copied {
 			detail = "it does not match"
 		}
-		step(a.Name, false, "the record stands in the agreement's index", detail)
+		step(a.Name, false, then("the record stands in the agreement's index", "the record stood in the agreement's index"), detail)
 		return false, nil
 	}
 	if err != nil {
@@ -173,19 +200,19 @@ func (x *Explainer) whyAgreement(v *ledger.View, st agreement.Status, partner na
 		return false, err
 	}
 	if !a.Way().Copied {
-		step(a.Name, true, "the record stands in the agreement's index", fmt.Sprintf("at entry %d", at))
+		step(a.Name, true, then("the record stands in the agreement's index", "the record stood in the agreement's index"), fmt.Sprintf("at %s", dated(v, at)))
 		return false, x.whyAsked(v, a, partner, ver.Claims.Record, step)
 	}
 	if withdrawn {
 		if p.Cursor > at {
-			step(a.Name, false, "the record stands in the agreement's index", fmt.Sprintf("withdrawn by entry %d, and the partner said that it deleted it", at))
+			step(a.Name, false, then("the record stands in the agreement's index", "the record stood in the agreement's index"), fmt.Sprintf("withdrawn by %s, and the partner said that it deleted it", dated(v, at)))
 			return false, nil
 		}
-		step(a.Name, false, "the record stands in the agreement's index", fmt.Sprintf("withdrawn by entry %d, which the partner has not acknowledged", at))
+		step(a.Name, false, then("the record stands in the agreement's index", "the record stood in the agreement's index"), fmt.Sprintf("withdrawn by %s, which the partner has not acknowledged", dated(v, at)))
 		return p.Disclosed > 0 && p.Cursor > 0, nil
 	}
-	step(a.Name, true, "the record stands in the agreement's index", fmt.Sprintf("at entry %d", at))
-	got := step(a.Name, p.Cursor > at, "the partner has acknowledged it", fmt.Sprintf("its receipts reach to entry %d; the record is at %d", p.Cursor, at))
+	step(a.Name, true, then("the record stands in the agreement's index", "the record stood in the agreement's index"), fmt.Sprintf("at %s", dated(v, at)))
+	got := step(a.Name, p.Cursor > at, "the partner has acknowledged it", fmt.Sprintf("its receipts reach to entry %d, the last of %s; the record is at %s", p.Cursor, stampOf(p.LastAck), dated(v, at)))
 	return got, nil
 }
 
@@ -213,6 +240,24 @@ func (x *Explainer) whyAsked(v *ledger.View, a *agreement.Agreement, partner nam
 	}
 	step(a.Name, false, rule, detail)
 	return nil
+}
+
+// dated names an entry of our log with the day of it.
+func dated(v *ledger.View, index uint64) string {
+	if g, err := v.Logged(index); err == nil {
+		return fmt.Sprintf("entry %d of %s", index, day(g.At))
+	}
+	if ev, _, err := v.Event(index); err == nil {
+		return fmt.Sprintf("entry %d of %s", index, day(time.Unix(ev.IssuedAt, 0)))
+	}
+	return fmt.Sprintf("entry %d", index)
+}
+
+func stampOf(t time.Time) string {
+	if t.IsZero() {
+		return "no day"
+	}
+	return day(t)
 }
 
 func because(r agreement.Reason) string {

@@ -19,7 +19,10 @@ type Last struct {
 	Version uint64
 	Entry   tlog.Hash
 	Held    bool   // it is held now; if not it was withdrawn
-	Index   uint64 // in the sender's log, of what is held
+	Index   uint64 // in the sender's log, of what is held, or was
+	// Withdrawn is the place in the sender's log of the withdrawal that it was deleted
+	// for; 0 while it is held.
+	Withdrawn uint64
 }
 
 // Last returns what is remembered of a record from a source; ErrNotFound when
@@ -38,10 +41,13 @@ func (l *Ledger) Last(s *Source, r name.Record) (last Last, err error) {
 		if err != nil {
 			return err
 		}
-		if len(b) < 40 {
+		if len(b) < 56 {
 			return fmt.Errorf("%w: what is remembered of a withdrawn record is short", ErrDamaged)
 		}
-		last = Last{Council: name.Council(b[40:]), Version: binary.BigEndian.Uint64(b), Entry: tlog.Hash(b[8:40])}
+		last = Last{
+			Council: name.Council(b[56:]), Version: binary.BigEndian.Uint64(b), Entry: tlog.Hash(b[8:40]),
+			Index: binary.BigEndian.Uint64(b[40:]), Withdrawn: binary.BigEndian.Uint64(b[48:]),
+		}
 		return nil
 	})
 	if err != nil {
@@ -64,9 +70,9 @@ func lastOf(s *Source, b []byte) (Last, error) {
 
 func goneKey(source uint32, r [16]byte) []byte { return append(numKey4('G', source), r[:]...) }
 
-// remember keeps what is needed of a holding that is about to be erased. One that
-// is damaged is erased all the same.
-func (t *tx) remember(s *Source, r [16]byte) error {
+// remember keeps what is needed of a holding that is about to be erased for a withdrawal.
+// One that is damaged is erased all the same.
+func (t *tx) remember(s *Source, r [16]byte, withdrawn uint64) error {
 	b, err := t.lookupParts(holdingKey(s.number, r))
 	if errors.Is(err, ErrNotFound) || err == nil && len(b) == 0 {
 		return nil
@@ -80,6 +86,7 @@ func (t *tx) remember(s *Source, r [16]byte) error {
 	}
 	v := binary.BigEndian.AppendUint64(nil, last.Version)
 	v = append(v, last.Entry[:]...)
+	v = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(v, last.Index), withdrawn)
 	t.set(goneKey(s.number, r), append(v, last.Council...))
 	return nil
 }

@@ -349,7 +349,7 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 			return err
 		}
 		for _, w := range ws {
-			if err := t.remember(c, w.Record.Bytes()); err != nil {
+			if err := t.remember(c, w.Record.Bytes(), w.Index); err != nil {
 				return err
 			}
 			had, err := t.blank(c, w.Record)

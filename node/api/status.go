@@ -179,8 +179,10 @@ type EndQuarantineRequest struct {
 	Because string `json:"because"`
 }
 
-// WhyRequest asks why a partner has or lacks a record; see RecordRequest.
+// WhyRequest asks why a partner has or lacks a record; see RecordRequest. With From it
+// asks of a record that the partner sent us why we hold it, or hold it no more.
 type WhyRequest struct {
+	From     bool   `json:"from,omitempty"`
 	Partner  string `json:"partner"`
 	Record   string `json:"record"`
 	Standard string `json:"standard,omitempty"`
@@ -190,16 +192,31 @@ type WhyRequest struct {
 type WhyReply struct {
 	Record  name.Record  `json:"record"`
 	Partner name.Council `json:"partner"`
-	Has     bool         `json:"has"`    // the partner acknowledged it and it was not withdrawn since
-	Answer  string       `json:"answer"` // one sentence
-	Steps   []WhyStep    `json:"steps"`  // rule by rule
+	From    bool         `json:"from,omitempty"` // it is the partner's, and we are who has it or not
+	Has     bool         `json:"has"`            // it was acknowledged, and its deletion was not
+	Had     bool         `json:"had,omitempty"`  // it was, at some time
+	Answer  string       `json:"answer"`         // one sentence
+	Steps   []WhyStep    `json:"steps"`          // rule by rule
 	Fields  []WhyField   `json:"fields,omitempty"`
+	Events  []WhyEvent   `json:"events,omitempty"` // what happened, the oldest first
+}
+
+// WhyEvent is one thing that happened to the record between the two councils.
+type WhyEvent struct {
+	At        time.Time      `json:"at,omitzero"` // as who logged it claims
+	What      string         `json:"what"`        // in words
+	Agreement name.Agreement `json:"agreement,omitempty"`
+	Version   uint64         `json:"agreement_version,omitempty"`
+	Log       name.Council   `json:"log,omitempty"` // whose log has it at Entry; "" where none has
+	Entry     uint64         `json:"entry,omitempty"`
+	Fields    []name.Field   `json:"fields,omitempty"` // of what was sent
 }
 
 // WhyStep is one rule that was looked at.
 type WhyStep struct {
 	Agreement name.Agreement `json:"agreement,omitempty"`
 	Rule      string         `json:"rule"`
+	Past      bool           `json:"past,omitempty"` // of an agreement that is over: whether it held then
 	Holds     bool           `json:"holds"`
 	Detail    string         `json:"detail,omitempty"`
 }
@@ -208,6 +225,7 @@ type WhyStep struct {
 type WhyField struct {
 	Agreement name.Agreement `json:"agreement,omitempty"`
 	Field     string         `json:"field"`
-	Sent      bool           `json:"sent"`
+	Sent      bool           `json:"sent"`  // the text lets it out, or did
+	State     string         `json:"state"` // then or now: "sent", "would be sent", "was sent", "would have been sent", "withheld", "was withheld"
 	Because   string         `json:"because"`
 }
