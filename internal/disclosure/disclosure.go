@@ -67,7 +67,7 @@ func (r *Register) person(v *ledger.View, value, scheme string) (standard.Person
 	known := r.schemes()
 	if scheme != "" {
 		if !slices.Contains(known, scheme) {
-			return standard.Person{}, api.Fail(api.Usage, "stile standard show STANDARD says which places name persons",
+			return standard.Person{}, api.Fail(api.Usage, "the manifest of a standard says under persons which numbers it has",
 				"no standard in use here has numbers of the scheme %q", name.Line(scheme))
 		}
 		known = []string{scheme}
