@@ -68,6 +68,7 @@ var goes = map[string]string{
 	"directory rekey":     "it prepares; what is signed asks",
 	"directory renew":     "it prepares; what is signed asks",
 	"directory take-over": "it prepares; what is signed asks",
+	"disclosure rebuild":  "what is rebuilt is made from the log alone",
 	"export bundle":       "it writes a new file",
 	"export records":      "it writes a new file",
 	"feed run":            "the configuration says what it may delete",
@@ -90,7 +91,7 @@ var goes = map[string]string{
 }
 
 // reads are the words that begin what changes nothing.
-var reads = strings.Fields("drift subject list show status preview history proof held records checkpoint evidence entry verify diff lint adoption draft doctor version watch why check export reference self conformance")
+var reads = strings.Fields("refused drift subject list show status preview history proof held records checkpoint evidence entry verify diff lint adoption draft doctor version watch why check export reference self conformance")
 
 // TestAsks: every command that changes something that others rely on, or that cannot be
 // undone, asks; where nobody sits there it does nothing unless --yes is given.

@@ -76,23 +76,42 @@ not believed, the directory as it was goes on being used.`,
 }
 
 func (a *app) councilSelfCommand() *cobra.Command {
-	return &cobra.Command{
+	var addresses []string
+	c := &cobra.Command{
 		Use:   "self",
 		Short: "Print our own member file, to send to a partner",
 		Long: `Self prints the file that a partner adds with "stile council add", and that the
 registrar of a directory admits with "stile directory admit". It holds public keys
 and addresses, nothing secret; but whoever can swap it on the way can pass for you,
-so let them read the kid back to you by another way.`,
-		Example: `  stile council self > northmoor.gov.uk.yaml`,
-		Args:    takes(0, 0, "nothing"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.printMember(cmd, "") },
+so let them read the kid back to you by another way.
+
+With --address the file names other addresses than the directory has. They count once it
+is added, or the registrar of a shared directory has amended ours by it.`,
+		Example: `  stile council self > northmoor.gov.uk.yaml
+  stile council self --address /dns4/stile.northmoor.gov.uk/tcp/7845 > us.yaml && stile council add us.yaml`,
+		Args: takes(0, 0, "nothing"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.printMember(cmd, "", addresses...) },
 	}
+	c.Flags().StringArrayVar(&addresses, "address", nil, "`address` at which partners reach the node, a multiaddr; may be given again; default: as the directory has it")
+	return c
 }
 
-func (a *app) printMember(cmd *cobra.Command, council string) error {
+func (a *app) printMember(cmd *cobra.Command, council string, addresses ...string) error {
 	r, err := a.node().Councils().Show(cmd.Context(), node.MemberNameRequest{Council: council})
 	if err != nil {
 		return err
+	}
+	if len(addresses) > 0 {
+		m, err := directory.ParseMember([]byte(r.Document))
+		if err != nil {
+			return err
+		}
+		m = m.Bare()
+		m.Addresses = addresses
+		if err := m.Check(); err != nil {
+			return misused("%v", err)
+		}
+		r.Addresses, r.Document = addresses, string(m.YAML())
 	}
 	if a.json {
 		return a.emit(r)

@@ -263,7 +263,7 @@ var directoryKinds = []Kind{
 			if f.Self.Listed && len(f.Self.Addresses) == 0 {
 				say(api.Condition{
 					Text: "no partner can dial this node", Cause: "our member file names no address",
-					Try: "stile council self --address /dns/HOST/tcp/7845 > us.yaml; then stile council add us.yaml, or have the registrar of a shared directory run stile directory amend us.yaml",
+					Try: "stile council self --address /dns4/HOST/tcp/7845 > us.yaml; then stile council add us.yaml, or have the registrar of a shared directory run stile directory amend us.yaml",
 				})
 			}
 		},
