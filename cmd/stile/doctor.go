@@ -123,7 +123,7 @@ func (d *doctor) keys(cfg *config.Config) *keys.Ring {
 		d.find(node.NewCondition("keys-unreadable", "the passphrase does not open the keys", err.Error(), "name the right file under passphrase_file in stile.yaml"))
 		return nil
 	case errors.Is(err, keys.ErrAltered):
-		d.find(node.NewCondition("keys-unreadable", "a key is not the one that was written", err.Error(), "stile doctor --repair; if that finds no way, restore the folder keys/ from a backup"))
+		d.find(node.NewCondition("keys-unreadable", "a key is not the one that was written", err.Error(), "restore the folder keys/ from a backup"))
 		return nil
 	case err != nil:
 		d.find(node.NewCondition("keys-unreadable", "the keys cannot be read", err.Error(), "restore the folder keys/ from a backup"))

@@ -273,7 +273,7 @@ func larger(ctx context.Context, w *world, c *count) error {
 			return err
 		}
 		n := len(bytes.TrimRight(b, "\x00"))
-		at := w.rng.IntN(n - 30)
+		at := w.rng.IntN(n)
 		return patch(path, at, make([]byte, min(200, n-at)))
 	}
 	for _, killed := range []bool{true, false} {

@@ -78,6 +78,7 @@ type Report struct {
 	logs   []*logFile
 	bad    []*tableFile // tables of which a part cannot be read
 	keys   *badger.KeyRegistry
+	cut    bool // MANIFEST ends in the middle of a change
 }
 
 // Fatal returns the flaws that cannot be put right from a checksum and that keep
@@ -122,6 +123,10 @@ func Folder(o Options) (*Report, error) {
 	}
 	if err := r.examineTables(o, tables); err != nil {
 		return nil, err
+	}
+	if r.cut && len(r.Loose) > 0 {
+		// What was cut off may have named them, and Badger would remove them.
+		r.Flaws = append(r.Flaws, Flaw{File: badger.ManifestFilename, What: "it is cut off, and does not name " + strings.Join(r.Loose, ", "), Fatal: true})
 	}
 	for _, n := range names {
 		if strings.HasSuffix(n, ".mem") || strings.HasSuffix(n, ".vlog") {

@@ -63,6 +63,7 @@ func (r *Report) examineManifest(dir string, others bool) error {
 			if next < 0 {
 				// Cut off, as a power cut leaves it, or a length that is wrong: whether
 				// anything is lost is told by what the tables hold.
+				r.cut = true
 				flaw(false, nil, "its last %d bytes are no whole change", len(b)-at0)
 				return nil
 			}
@@ -92,7 +93,7 @@ func manifestSet(b []byte, from int) (set *pb.ManifestChangeSet, next int, p *Pa
 			return nil, -1
 		}
 		n := int(binary.BigEndian.Uint32(b[from:]))
-		if n > len(b)-from-8 {
+		if n == 0 || n > len(b)-from-8 { // zeros have a checksum that holds
 			return nil, -1
 		}
 		data := b[from+8 : from+8+n]
