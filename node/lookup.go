@@ -62,7 +62,7 @@ func (n *Node) network() wire.Network {
 func (n *Node) questions() question.Options {
 	return question.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, Judge: n.judge, Agreements: n.book, Footprints: n.replicas,
-		PerDay: func() int { return n.cfg.Limits.QuestionsPerDay }, Log: n.log, Now: n.now,
+		PerDay: func() int { return n.cfg.Limits.QuestionsPerDay }, Log: n.log, Now: n.now, Quota: n.quota,
 		Refused: func(from name.Council, code string, a name.Agreement) {
 			n.refusals.Note(from, event.RefusedQuestion, code, a)
 		},

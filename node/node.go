@@ -47,6 +47,7 @@ import (
 	"github.com/stile-exchange/stile/internal/directory/follow"
 	"github.com/stile-exchange/stile/internal/disclosure"
 	"github.com/stile-exchange/stile/internal/explain"
+	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/gate"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
@@ -57,10 +58,12 @@ import (
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/publiclog"
 	"github.com/stile-exchange/stile/internal/question"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/statement"
 	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/entrance"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
@@ -243,6 +246,7 @@ type Node struct {
 	metrics       *metrics.Monitor
 	publisher     *publiclog.Publisher
 	conditions    *condition.Keeper
+	quota         *quota.Keeper
 
 	ready chan struct{}
 	once  sync.Once
@@ -290,6 +294,14 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	var n *Node // made below; until then nobody talks to us
+	shares, err := quota.Open(quota.Options{
+		Partner: func(c name.Council) bool { return n == nil || n.partner(c) }, Now: o.Now, File: filepath.Join(cfg.Data, quotasName),
+	})
+	if err != nil {
+		return nil, err
+	}
+	o.Log = slog.New(shares.Log(o.Log.Handler()))
 	l, err := ledger.Open(ledger.Options{
 		Dir: filepath.Join(cfg.Data, "ledger"), Council: cfg.Council, Keys: ring, EncryptionKey: enc,
 		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Memory: cfg.Limits.Memory(), Fatal: o.Fatal, Shared: o.shared,
@@ -298,8 +310,8 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{
-		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l,
+	n = &Node{
+		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l, quota: shares,
 		ready: make(chan struct{}), uses: statement.NewUses(l, o.Log), conditions: condition.OpenKeeper(cfg.Data, o.Log),
 	}
 	n.Operations = Operations{node: n}
@@ -356,6 +368,9 @@ func (n *Node) begin() (err error) {
 	} else if len(known)+len(n.book.Related()) == 0 {
 		n.ledger.AskFirst(nil)
 	}
+	if err := n.countKept(); err != nil {
+		return err
+	}
 	n.catalogue = catalogue.New(catalogue.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Directory: n.follower, Agreements: n.book, Mapper: n.mapper, Log: n.log, Now: n.now,
 		Workers: n.cfg.Limits.Workers(), Changed: n.changed,
@@ -391,7 +406,7 @@ func (n *Node) begin() (err error) {
 // Close closes the node. Run must have returned.
 func (n *Node) Close() error {
 	n.uses.Close()
-	err := n.ledger.Close()
+	err := errors.Join(n.quota.Save(), n.ledger.Close())
 	if n.follower != nil {
 		err = errors.Join(err, n.follower.Close())
 	}
@@ -436,13 +451,14 @@ func (n *Node) Run(ctx context.Context) error {
 		n.host = h
 		n.mu.Unlock()
 	}
+	net = entrance.Guard(net, n.quota, footprint.RaftProtocol, wirepb.Protocol)
 	n.follower.Attach(ctx, net)
 	defer n.follower.Detach()
 	s := peersync.New(peersync.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
 		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
 		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations, Signed: n.cfg.SignedTokens, Refused: n.refused,
-		Agreed: n.o.shared != nil,
+		Agreed: n.o.shared != nil, Quota: n.quota,
 	})
 	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
 		sctx, stop := context.WithCancel(sctx)
@@ -526,6 +542,7 @@ func (n *Node) Run(ctx context.Context) error {
 	signs(n.statements.Run)
 	signs(n.mapper.Run)
 	wg.Go(func() { n.purge(ctx) })
+	wg.Go(func() { n.saveQuotas(ctx) })
 	wg.Go(func() { n.keepLooking(ctx) })
 	if n.public() {
 		signs(func(ctx context.Context) { stop("publish the log", n.publisher.Run(ctx)) })

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -24,6 +25,12 @@ var (
 	// ErrTooMany: the council has spoken of too many agreements nobody proposed.
 	ErrTooMany = errors.New("too many events about agreements that are not known")
 )
+
+// MaxHalts is how often a party may suspend or resume one text. After as many the text
+// stays suspended by that party, whatever it says of resuming: what can be said without
+// end costs every partner memory, and to believe no more of it is the safe side. A new
+// version begins anew, and ending is always heard.
+const MaxHalts = 500
 
 // maxWaiting bounds, for each council, the events kept about documents that
 // have not been seen.
@@ -55,6 +62,17 @@ type version struct {
 	proposed time.Time
 	signed   map[name.Council]time.Time
 	notices  map[name.Council][]notice // in the order of each council's ledger
+	heard    map[told]bool             // which notices those are
+	halts    map[name.Council]int      // how often each suspended or resumed it
+	ending   map[name.Council]int      // where in its notices each has said that it ends
+}
+
+// told is a notice and who said it.
+type told struct {
+	by     name.Council
+	kind   string
+	at     int64
+	reason string
 }
 
 type notice struct {
@@ -158,7 +176,10 @@ func (s *State) propose(council name.Council, doc *Agreement, at time.Time) erro
 	}
 	v := &version{doc: doc, ref: doc.Ref(), proposed: at,
 		signed:  make(map[name.Council]time.Time),
-		notices: make(map[name.Council][]notice)}
+		notices: make(map[name.Council][]notice),
+		heard:   make(map[told]bool),
+		halts:   make(map[name.Council]int),
+		ending:  make(map[name.Council]int)}
 	versions[doc.Version] = v
 	for _, e := range s.waiting[doc.Name][doc.Version] {
 		s.waits[e.council]--
@@ -187,16 +208,40 @@ func (v *version) hear(e saying) error {
 		}
 		return nil
 	}
-	notices := v.notices[e.council]
-	if e.kind == event.KindAgreementResume && !slices.ContainsFunc(notices, func(n notice) bool { return n.kind == event.KindAgreementSuspend }) {
+	if e.kind == event.KindAgreementResume && v.halts[e.council] == 0 {
 		return fmt.Errorf("%w: %s has not suspended %s", ErrConflict, e.council, v.doc.Name)
 	}
-	n := notice{e.kind, e.notice}
-	if slices.Contains(notices, n) {
+	if e.kind == event.KindAgreementEnd {
+		v.ends(e)
+		return nil
+	}
+	t := told{e.council, e.kind, e.notice.At.Unix(), e.notice.Reason}
+	if v.heard[t] {
 		return nil // news travels more than one way
 	}
-	v.notices[e.council] = append(notices, n)
+	if v.halts[e.council] >= MaxHalts {
+		return fmt.Errorf("%w: %s has suspended and resumed %s %d times, and it stays suspended", ErrTooMany, e.council, v.doc.Name, MaxHalts)
+	}
+	v.halts[e.council]++
+	v.heard[t] = true
+	v.notices[e.council] = append(v.notices[e.council], notice{e.kind, e.notice})
 	return nil
+}
+
+// ends takes in that a party ends the document. Of several endings that a party has
+// announced the first to come is all that ever matters, so that one is kept.
+func (v *version) ends(e saying) {
+	n := notice{e.kind, e.notice}
+	i, ok := v.ending[e.council]
+	if !ok {
+		v.ending[e.council] = len(v.notices[e.council])
+		v.notices[e.council] = append(v.notices[e.council], n)
+		return
+	}
+	was := &v.notices[e.council][i]
+	if cmp.Or(n.At.Compare(was.At), cmp.Compare(n.Reason, was.Reason)) < 0 {
+		*was = n
+	}
 }
 
 // A Phase is where a document stands in its life, in one word.
@@ -238,6 +283,23 @@ func (s Status) InForce() bool { return s.Phase == InForce }
 
 // Names returns every agreement that was proposed, sorted.
 func (s *State) Names() []name.Agreement { return slices.Sorted(maps.Keys(s.agreements)) }
+
+// Proposed yields the agreements of which a council has proposed a version that was
+// never signed by all, in no order.
+func (s *State) Proposed(by name.Council) iter.Seq[name.Agreement] {
+	return func(yield func(name.Agreement) bool) {
+		for n, versions := range s.agreements {
+			for _, v := range versions {
+				if v.doc.From == by && len(v.signed) < len(v.doc.Parties()) {
+					if !yield(n) {
+						return
+					}
+					break
+				}
+			}
+		}
+	}
+}
 
 // Versions returns the status of every version of an agreement at the instant
 // now, the highest first; nil when none was proposed.
@@ -439,6 +501,13 @@ func (v *version) suspensions(now time.Time) (out []Suspension) {
 			if n.kind != event.KindAgreementEnd && !now.Before(n.At) {
 				last = n
 			}
+		}
+		if v.halts[c] >= MaxHalts {
+			if last.kind == "" { // none has come yet
+				last = v.notices[c][0]
+			}
+			out = append(out, Suspension{c, last.At, fmt.Sprintf("it was suspended and resumed %d times, and stays suspended: propose a new version", MaxHalts)})
+			continue
 		}
 		if last.kind == event.KindAgreementSuspend {
 			out = append(out, Suspension{c, last.At, last.Reason})

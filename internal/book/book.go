@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -50,10 +51,14 @@ type Book struct {
 	o    Options
 	wake chan struct{} // buffered: something was said
 
+	partners atomic.Pointer[map[name.Council]bool] // to whom we are bound
+
 	mu       sync.Mutex    // guards what follows
 	news     chan struct{} // closed and replaced when something was said
 	state    *agreement.State
 	votes    votes
+	voted    map[name.Council]int      // votes kept of each
+	looked   int                       // votes looked at, which a test counts
 	lastSaid map[voteKey]*record.Event // what a footprint we are no member of said last of suspending
 	known    map[string]bool           // what footprints are remembered to have said: name and entry
 }
@@ -61,9 +66,10 @@ type Book struct {
 // Open reads what was said so far, in the order of each ledger.
 func Open(o Options) (*Book, error) {
 	b := &Book{
-		o: o, wake: make(chan struct{}, 1), news: make(chan struct{}), state: agreement.NewState(), votes: votes{},
+		o: o, wake: make(chan struct{}, 1), news: make(chan struct{}), state: agreement.NewState(), votes: votes{}, voted: map[name.Council]int{},
 		lastSaid: map[voteKey]*record.Event{}, known: map[string]bool{},
 	}
+	b.partners.Store(&map[name.Council]bool{})
 	err := o.Ledger.View(func(v *ledger.View) error {
 		var own []uint64
 		for _, k := range append(agreement.Kinds(), event.KindFootprintDecided) {
@@ -102,14 +108,97 @@ func Open(o Options) (*Book, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read agreements: %w", err)
 	}
+	b.mu.Lock()
+	b.bind(o.Now())
+	b.mu.Unlock()
 	return b, nil
+}
+
+// Concerns reports whether an event that another council addressed to us is about
+// something of ours. Of what is said of agreements that is a document of which we, or a
+// footprint that we keep, are a party, or what may become one: a word about a document
+// that is not known yet. Everything else of other kinds concerns us.
+func (b *Book) Concerns(ev *record.Event) bool {
+	if !slices.Contains(agreement.Kinds(), ev.Kind) {
+		return true
+	}
+	if ev.Kind == event.KindAgreementProposal {
+		p, err := agreement.ParseProposal(ev.Body)
+		return err == nil && b.ours(p.Agreement)
+	}
+	ref, ok := agreement.RefOf(ev.Kind, ev.Body)
+	if !ok {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	doc, known := b.state.Find(ref.Agreement, ref.Version)
+	return !known || b.ours(doc)
+}
+
+// ours reports whether we, or a footprint that we keep, are a party of a document.
+func (b *Book) ours(doc *agreement.Agreement) bool {
+	return slices.ContainsFunc(doc.Parties(), func(c name.Council) bool {
+		return c == b.o.Self || b.o.Footprints.Is(c) && b.o.Footprints.Has(c)
+	})
+}
+
+// Waiting returns how many documents that a council proposed wait for our signature, or
+// for that of a footprint which we keep.
+func (b *Book) Waiting(from name.Council, now time.Time) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for a := range b.state.Proposed(from) {
+		for _, st := range b.state.Versions(a, now) {
+			if _, signed := st.Signed[b.o.Self]; st.Phase == agreement.Proposed && !signed {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Signed reports whether an agreement that is not over binds us to a council: one that
+// we, or a footprint that we keep, have signed, and of which that council or a footprint
+// of its is a party.
+func (b *Book) Signed(c name.Council) bool { return (*b.partners.Load())[c] }
+
+// bind finds out anew to whom we are bound. b.mu is held.
+func (b *Book) bind(now time.Time) {
+	out := map[name.Council]bool{}
+	for _, a := range b.state.Names() {
+		for _, st := range b.state.Versions(a, now) {
+			if st.Phase == agreement.Ended || st.Phase == agreement.Superseded || !b.ours(st.Agreement) {
+				continue
+			}
+			bound := slices.ContainsFunc(st.Agreement.Parties(), func(p name.Council) bool {
+				_, signed := st.Signed[p]
+				return signed && (p == b.o.Self || b.o.Footprints.Has(p))
+			})
+			if !bound {
+				continue
+			}
+			for _, p := range st.Agreement.Parties() {
+				out[p] = true
+				if b.o.Footprints.Is(p) {
+					for _, m := range b.o.Footprints.Members(p) {
+						out[m] = true
+					}
+				}
+			}
+		}
+	}
+	for _, c := range b.o.Footprints.Fellows() {
+		out[c] = true
+	}
+	b.partners.Store(&out)
 }
 
 // apply takes in one event. One that contradicts what is known is passed over,
 // as it is by every node that sees it.
 func (b *Book) apply(ev *record.Event) {
-	if !slices.Contains(agreement.Kinds(), ev.Kind) {
-		return
+	if !slices.Contains(agreement.Kinds(), ev.Kind) || ev.Council != b.o.Self && !b.Concerns(ev) {
+		return // a folder of before may hold what is not ours
 	}
 	b.mu.Lock()
 	err := b.state.Apply(ev.Council, ev.Kind, ev.Body, time.Unix(ev.IssuedAt, 0))
@@ -118,8 +207,8 @@ func (b *Book) apply(ev *record.Event) {
 	}
 	if ref, ok := b.vote(ev); ok {
 		b.halted(ref)
+		b.count(ref)
 	}
-	b.count()
 	b.mu.Unlock()
 	if errors.Is(err, agreement.ErrNotParty) && ev.Kind != event.KindAgreementProposal {
 		// A member of a footprint that is a party says so for the footprint.
@@ -321,7 +410,8 @@ func (b *Book) receipts() error {
 	return err
 }
 
-// Stir makes those who wait look again: something was said.
+// Stir makes those who wait look again: something was said, or the members of a
+// footprint are others than before.
 func (b *Book) Stir() {
 	b.mu.Lock()
 	close(b.news)

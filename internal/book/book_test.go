@@ -362,6 +362,9 @@ func TestVotesAreBounded(t *testing.T) {
 	if len(b.votes) > maxVotes {
 		t.Errorf("%d votes of one council are remembered", len(b.votes))
 	}
+	if b.looked > maxVotes {
+		t.Errorf("for %d events about as many documents %d votes were looked at: a start would take the square of them", maxVotes+100, b.looked)
+	}
 }
 
 // The signature of who proposed follows the proposal; it is waited for, and nobody

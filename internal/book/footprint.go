@@ -25,7 +25,9 @@ import (
 
 // votes are what members of footprints said of agreements that name a footprint
 // this node does not keep.
-type votes map[vote]map[name.Council]*record.Event
+//
+// They are kept by document, since a council may speak of many.
+type votes map[agreement.Ref]map[vote]map[name.Council]*record.Event
 
 type vote struct {
 	kind string
@@ -46,7 +48,7 @@ func (b *Book) vote(ev *record.Event) (agreement.Ref, bool) {
 	if ev.Kind == event.KindAgreementProposal {
 		return ref, true // others may have said something of it already
 	}
-	k, n := vote{kind: ev.Kind, ref: ref}, 0
+	k := vote{kind: ev.Kind, ref: ref}
 	if halts(ev.Kind) {
 		notice, err := agreement.ParseNotice(ev.Body)
 		if err != nil {
@@ -54,18 +56,19 @@ func (b *Book) vote(ev *record.Event) (agreement.Ref, bool) {
 		}
 		k.at = notice.At.Unix()
 	}
-	for _, by := range b.votes {
-		if by[ev.Council] != nil {
-			n++
-		}
-	}
-	if b.votes[k][ev.Council] != nil || n >= maxVotes {
+	of := b.votes[ref]
+	if of[k][ev.Council] != nil || b.voted[ev.Council] >= maxVotes {
 		return ref, false
 	}
-	if b.votes[k] == nil {
-		b.votes[k] = map[name.Council]*record.Event{}
+	if of == nil {
+		of = map[vote]map[name.Council]*record.Event{}
+		b.votes[ref] = of
 	}
-	b.votes[k][ev.Council] = ev
+	if of[k] == nil {
+		of[k] = map[name.Council]*record.Event{}
+	}
+	of[k][ev.Council] = ev
+	b.voted[ev.Council]++
 	return ref, true
 }
 
@@ -75,7 +78,7 @@ func (b *Book) SignedBy(ref agreement.Ref, members []name.Council) (out []name.C
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, m := range members {
-		if b.votes[vote{kind: event.KindAgreementSignature, ref: ref}][m] != nil {
+		if b.votes[ref][vote{kind: event.KindAgreementSignature, ref: ref}][m] != nil {
 			out = append(out, m)
 		}
 	}
@@ -104,11 +107,17 @@ func (b *Book) proposed(ev *record.Event) bool {
 }
 
 // count lets what a majority of a footprint's members said count for it, where
-// this node is none of them. b.mu is held.
-func (b *Book) count() {
-	for k, by := range b.votes {
-		doc, ok := b.state.Find(k.ref.Agreement, k.ref.Version)
-		if !ok || doc.Ref() != k.ref || halts(k.kind) {
+// this node is none of them. It looks at one document, since an event is about one: to
+// look at all of them for each event is the square of what a council has said. b.mu is
+// held.
+func (b *Book) count(ref agreement.Ref) {
+	doc, ok := b.state.Find(ref.Agreement, ref.Version)
+	if !ok || doc.Ref() != ref {
+		return
+	}
+	for k, by := range b.votes[ref] {
+		b.looked++
+		if halts(k.kind) {
 			continue
 		}
 		for _, p := range doc.Parties() {
@@ -253,8 +262,9 @@ func (b *Book) halted(ref agreement.Ref) {
 			ev *record.Event
 		}
 		var said []word
-		for k, by := range b.votes {
-			if k.ref != ref || !halts(k.kind) {
+		for k, by := range b.votes[ref] {
+			b.looked++
+			if !halts(k.kind) {
 				continue
 			}
 			for _, c := range members {

@@ -72,6 +72,7 @@ func (b *Book) Run(ctx context.Context) {
 // Settle closes what is over: our own feeds, and what we hold of others.
 func (b *Book) Settle(ctx context.Context) error {
 	now := b.o.Now()
+	b.recount()
 	var errs []error
 	for _, f := range b.o.Ledger.Feeds() {
 		if f.Agreement == "" {
@@ -110,6 +111,18 @@ func (b *Book) Settle(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// recount counts all votes again: the members of a footprint may be others than when
+// the last of them was heard.
+func (b *Book) recount() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for ref := range b.votes {
+		b.halted(ref)
+		b.count(ref)
+	}
+	b.bind(b.o.Now())
 }
 
 // leaveOut tells the receivers of a text of ours that a later version, which is in

@@ -32,8 +32,12 @@ import (
 // greeting names both incarnations, since raft itself would let whatever answers
 // at a council's address vote: a replica made anew after a disk was lost must
 // not give a vote that the lost one gave already.
+// RaftProtocol is what raft's own streams are spoken in: a greeting of at most 1,024
+// bytes, and once its sender is known for a member what raft has to say.
+const RaftProtocol = "/stile/raft/1"
+
 const (
-	raftProtocol = "/stile/raft/1"
+	raftProtocol = RaftProtocol
 	talkProtocol = "/stile/footprint/1"
 	maxGreeting  = 1024
 )

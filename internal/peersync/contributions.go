@@ -13,6 +13,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/judge"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -107,6 +108,9 @@ func (s *Syncer) contribution(ctx context.Context, from name.Council, q *wirepb.
 		return recordsAnswer(o, doc)
 	case q.GetProof() != nil:
 		return proofAnswer(ctx, r.f, q.GetProof().GetIndexes())
+	}
+	if err := s.o.Quota.Take(from, quota.Brought, 1); err != nil {
+		return refuse(codeNotNow, err.Error())
 	}
 	page := q.GetPage()
 	seal := record.PageSeal{Key: base64.RawURLEncoding.EncodeToString(page.GetKey()), Signature: page.GetSeal()}

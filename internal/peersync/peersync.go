@@ -26,6 +26,8 @@ import (
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
@@ -52,6 +54,11 @@ type Agreements interface {
 	// Notice tells of an event that a council addressed to us. It is called in
 	// the order of that council's log, after the event is on disk.
 	Notice(from name.Council, index uint64, jws []byte)
+	// Concerns reports whether an event that a council addressed to us is about
+	// something of ours.
+	Concerns(ev *record.Event) bool
+	// Waiting returns how many documents that a council proposed wait for our signature.
+	Waiting(from name.Council, now time.Time) int
 }
 
 // Footprints is what peersync asks of whoever keeps the replicas of footprints.
@@ -96,6 +103,7 @@ type Options struct {
 	Footprints    Footprints
 	Book          Book
 	Confirmations *Confirmations
+	Quota         *quota.Keeper // what each council has of us; nil is without bounds
 	// Refused, which may be nil, is told of what a council asked for and did not get:
 	// a copy (record false) or a record of one; the code of the refusal, and the agreement
 	// where there is one with it.

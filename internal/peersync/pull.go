@@ -13,6 +13,7 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -64,6 +65,9 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 	}
 	if err := s.o.Ledger.Room(); errors.Is(err, ledger.ErrFull) {
 		return false, errors.Join(err, s.tellFull(ctx, by))
+	}
+	if err := s.roomFor(p.key); err != nil {
+		return false, err
 	}
 	src, err := s.o.Ledger.OpenSource(ctx, p.key.council, p.key.agreement)
 	if err != nil {
@@ -124,7 +128,7 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 			st.Reset()
 			return progress, fmt.Errorf("frame: %w: neither batch nor refusal", judge.ErrLied)
 		}
-		ack, d, err := s.receive(ctx, c, p, by, b)
+		ack, d, err := s.receiveInTurn(ctx, c, p, by, b)
 		if errors.Is(err, ledger.ErrFull) {
 			return progress, errors.Join(err, out.Write(full()), st.CloseWrite())
 		}
@@ -147,6 +151,10 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 		s.went(p, true, b.GetLive())
 		if shared && s.o.Now().Sub(began) >= memberTurn {
 			return progress, errTurn
+		}
+		if err := s.roomFor(p.key); err != nil {
+			st.Reset()
+			return progress, err
 		}
 	}
 }
@@ -260,6 +268,7 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 	if err != nil {
 		return nil, nil, err
 	}
+	s.sift(p.key, d)
 	if by != p.key.council {
 		if err := s.gone(ctx, src, by, b, d); err != nil {
 			return nil, nil, err
@@ -281,10 +290,15 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 		if d, err = c.Delivery(ctx, src, pageOf(b, p.key, by)); err != nil {
 			return nil, nil, err
 		}
+		s.sift(p.key, d)
 		receipt, err = s.o.Ledger.Receive(ctx, src, d)
 	}
 	if err != nil {
 		return nil, nil, err
+	}
+	if p.key.agreement == "" {
+		s.o.Quota.Use(p.key.council, quota.Notices, len(b.GetItems()))
+		s.o.Quota.Use(p.key.council, quota.Kept, len(d.Events))
 	}
 	for _, r := range d.Refused {
 		s.o.Log.Warn("refused part of a delivery", "from", r.From, "agreement", r.Agreement, "entry", r.Index, "rule", r.Rule, "pointer", r.Pointer)

@@ -65,7 +65,12 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 	case <-ctx.Done():
 		return
 	}
+	done, err := s.o.Quota.Turn(ctx, to)
+	if err != nil {
+		return
+	}
 	feed, refusal := s.permit(ctx, to, hello)
+	done()
 	if refusal != nil {
 		log.Info("stream refused", "feed", hello.GetFeed(), "because", refusal.GetCode())
 		s.refused(to, hello, refusal.GetCode())

@@ -417,3 +417,6 @@ func keysOf[V any](m map[string]V) string {
 	slices.Sort(out)
 	return strings.Join(out, " ")
 }
+
+func (b *book) Concerns(*record.Event) bool         { return true }
+func (b *book) Waiting(name.Council, time.Time) int { return 0 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -40,6 +41,7 @@ type WitnessOptions struct {
 	Cosigner  note.Signer          // makes cosignature/v1, such as keys.LogKey.Cosigner
 	Log       *slog.Logger
 	Now       func() time.Time
+	Quota     *quota.Keeper // of those logs; may be nil
 }
 
 // Witness answers add-checkpoint of c2sp.org/tlog-witness at [WitnessPath].
@@ -146,6 +148,11 @@ func (w *witness) add(ctx context.Context, body []byte) ([]byte, error) {
 	}
 	if q.old != known.Size {
 		return nil, conflict()
+	}
+	// Whoever sends it, what comes to here is signed by the log and goes on from what
+	// is known of it.
+	if err := w.o.Quota.Take(m.Council, quota.Cosignings, 1); err != nil {
+		return nil, refuse(http.StatusTooManyRequests, "%v", err)
 	}
 	// Shared: who sends it need not be the log.
 	err = w.o.Ledger.Meet(ctx, ledger.Met{

@@ -16,6 +16,7 @@ import (
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -122,6 +123,9 @@ func (w *Answerer) Answer(ctx context.Context, from name.Council, in *wirepb.Que
 	}
 	r := &refusal{codeNotReady, "it cannot be answered here now"}
 	if errors.As(err, &r) {
+		if r.code == codeBound {
+			w.o.Quota.Refuse(from, quota.Questions, 1)
+		}
 		w.o.Log.Info("question refused", "from", from, "because", r.code)
 		w.refused(from, r.code, in)
 	} else {
@@ -150,6 +154,11 @@ func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Que
 	if w.o.Ledger.Allowed(from) != nil {
 		return nil, nil, refuse(codeQuarantine, "all exchange with you is stopped: your node's status says why")
 	}
+	done, err := w.o.Quota.Turn(ctx, from)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
 	q, doc, err := w.readInTime(ctx, from, in)
 	if err != nil {
 		return nil, nil, err

@@ -25,6 +25,7 @@ import (
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -65,6 +66,7 @@ type Options struct {
 	// PerDay returns how many questions one partner may ask in a day (UTC) under
 	// the text of one agreement.
 	PerDay func() int
+	Quota  *quota.Keeper // where what is refused is counted; may be nil
 	// Refused, which may be nil, is told of a question that is not answered: whose it
 	// was, the code of the refusal, and the agreement where there is one with the asker.
 	Refused func(from name.Council, code string, a name.Agreement)

@@ -1,0 +1,74 @@
+package peersync
+
+import (
+	"context"
+
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/judge"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Anybody in the directory may address events to us: a first proposal comes from a
+// council with whom nothing is agreed. So what is fetched of a council's notices, and
+// what is kept of them, is bounded by its shares (package quota), and of agreements
+// nothing is kept that is not ours.
+
+// ruleProposals refuses a proposal beyond those that wait for our signature. Its sender
+// learns it from our receipt.
+const ruleProposals = "proposals-waiting"
+
+// roomFor says why no more is copied of a source now; nil while there is room.
+func (s *Syncer) roomFor(k jobKey) error {
+	if k.agreement != "" {
+		return nil
+	}
+	if err := s.o.Quota.Room(k.council, quota.Notices); err != nil {
+		return err
+	}
+	return s.o.Quota.Room(k.council, quota.Kept)
+}
+
+// receiveInTurn is receive, once the sender's turn has come.
+func (s *Syncer) receiveInTurn(ctx context.Context, c *judge.Case, p *job, by name.Council, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
+	done, err := s.o.Quota.Turn(ctx, by)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	return s.receive(ctx, c, p, by, b)
+}
+
+// sift takes out of a delivery of notices what is about others, which is counted and
+// nothing else, and the proposals beyond what a council may have waiting here.
+func (s *Syncer) sift(k jobKey, d *ledger.Delivery) {
+	if k.agreement != "" {
+		return
+	}
+	waiting := -1 // not asked yet
+	kept := d.Events[:0]
+	for _, it := range d.Events {
+		_, ev, err := record.ParseEvent(it.Token)
+		if err != nil || !s.o.Agreements.Concerns(ev) {
+			s.o.Quota.Refuse(k.council, quota.Others, 1)
+			continue
+		}
+		if ev.Kind == event.KindAgreementProposal && s.o.Quota != nil {
+			if waiting < 0 {
+				waiting = s.o.Agreements.Waiting(k.council, s.o.Now())
+			}
+			if waiting >= s.o.Quota.Most(k.council, quota.Proposals) {
+				s.o.Quota.Refuse(k.council, quota.Proposals, 1)
+				d.Refused = append(d.Refused, ledger.Refusal{From: k.council, Index: it.Index, Rule: ruleProposals, At: s.o.Now().UTC()})
+				continue
+			}
+			waiting++
+		}
+		kept = append(kept, it)
+	}
+	clear(d.Events[len(kept):])
+	d.Events = kept
+}
