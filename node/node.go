@@ -604,6 +604,9 @@ func (n *Node) awaitAdmin(ctx context.Context) error {
 
 // changed makes the exchange look again at agreements and members.
 func (n *Node) changed() {
+	if n.book != nil {
+		n.book.Recount()
+	}
 	n.mu.Lock()
 	s, h := n.sync, n.host
 	n.mu.Unlock()

@@ -158,9 +158,9 @@ func (b *Book) Waiting(from name.Council, now time.Time) (n int) {
 	return n
 }
 
-// Signed reports whether an agreement that is not over binds us to a council: one that
-// we, or a footprint that we keep, have signed, and of which that council or a footprint
-// of its is a party.
+// Signed reports whether an agreement binds us to a council: one that we, or a footprint
+// that we keep, have signed, and of which that council or a footprint of its is a party.
+// It may be over: what was shared has to be taken back then.
 func (b *Book) Signed(c name.Council) bool { return (*b.partners.Load())[c] }
 
 // bind finds out anew to whom we are bound. b.mu is held.
@@ -168,7 +168,7 @@ func (b *Book) bind(now time.Time) {
 	out := map[name.Council]bool{}
 	for _, a := range b.state.Names() {
 		for _, st := range b.state.Versions(a, now) {
-			if st.Phase == agreement.Ended || st.Phase == agreement.Superseded || !b.ours(st.Agreement) {
+			if !b.ours(st.Agreement) {
 				continue
 			}
 			bound := slices.ContainsFunc(st.Agreement.Parties(), func(p name.Council) bool {

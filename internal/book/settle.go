@@ -72,7 +72,7 @@ func (b *Book) Run(ctx context.Context) {
 // Settle closes what is over: our own feeds, and what we hold of others.
 func (b *Book) Settle(ctx context.Context) error {
 	now := b.o.Now()
-	b.recount()
+	b.Recount()
 	var errs []error
 	for _, f := range b.o.Ledger.Feeds() {
 		if f.Agreement == "" {
@@ -113,9 +113,9 @@ func (b *Book) Settle(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// recount counts all votes again: the members of a footprint may be others than when
-// the last of them was heard.
-func (b *Book) recount() {
+// Recount counts all votes again, and finds out to whom we are bound. It is called when
+// the members of a footprint may be others than when the last vote was heard.
+func (b *Book) Recount() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for ref := range b.votes {

@@ -2,7 +2,7 @@
 // do: one table of the kinds of things, and one keeper that counts each for each
 // council.
 //
-// A council is a partner when we have signed an agreement with it that is not over, or
+// A council is a partner when we have signed an agreement with it, which may be over, or
 // keep a footprint with it; every other member of the directory is a stranger, with
 // whom nothing is agreed. Strangers are let in, since a first proposal comes from one,
 // but they have little: what they send is read in small frames, one of them is worked
