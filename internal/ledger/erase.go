@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -414,6 +415,18 @@ func (t *tx) order(r name.Record, orders []Order) error {
 // text of a record that a partner sent anew, and an offer that is held back no more, when
 // Purge is called next or the ledger is opened.
 func (l *Ledger) Purge(ctx context.Context) error {
+	// A place that was filled again before what it held has left the disk is emptied into
+	// its twin, which has left it by then, and follows.
+	moved, err := l.purge(ctx)
+	if err == nil && moved > 0 {
+		_, err = l.purge(ctx)
+	}
+	return err
+}
+
+// purge drops what is noted, and returns how many holdings it moved to the twin of their
+// place.
+func (l *Ledger) purge(ctx context.Context) (moved int, err error) {
 	for from := []byte{'O'}; ; {
 		var notes [][]byte
 		err := l.View(func(v *View) error {
@@ -427,18 +440,23 @@ func (l *Ledger) Purge(ctx context.Context) error {
 			return nil
 		})
 		if err != nil || len(notes) == 0 {
-			return err
+			return moved, err
 		}
 		from = append(notes[len(notes)-1], 0)
+		var again [][]byte
 		err = l.do(ctx, true, func(t *tx) error {
 			var drop [][]byte
+			again = nil
 			for _, n := range notes {
-				live, err := l.live(n[1:])
+				stays, move, err := l.live(n[1:])
 				if err != nil {
 					return err
 				}
-				if live {
-					continue // written again since: when it is emptied next
+				if move {
+					again = append(again, n[1:])
+				}
+				if stays {
+					continue
 				}
 				drop = append(drop, n[1:])
 				t.remove(n)
@@ -448,23 +466,74 @@ func (l *Ledger) Purge(ctx context.Context) error {
 			}
 			return l.dropPrefixes(drop...)
 		})
+		if err == nil {
+			err = l.moveHoldings(ctx, again)
+		}
+		if err != nil {
+			return moved, err
+		}
+		moved += len(again)
+	}
+}
+
+// moveHoldings moves holdings to their other place, and notes that the one is emptied.
+func (l *Ledger) moveHoldings(ctx context.Context, keys [][]byte) error {
+	for _, key := range keys {
+		err := l.do(ctx, false, func(t *tx) error {
+			b, err := t.lookupParts(key)
+			if errors.Is(err, ErrNotFound) || err == nil && len(b) == 0 {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if other, err := t.lookup(twin(key)); err == nil && len(other) > 0 {
+				return nil // moved on meanwhile
+			} else if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			if err := t.setParts(twin(key), b); err != nil {
+				return err
+			}
+			return t.purge(key)
+		})
 		if err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// live reports whether there is anything under a prefix of keys.
-func (l *Ledger) live(prefix []byte) (any bool, err error) {
+// live says what is to be done with a key that is noted as to be dropped: whether it
+// stays, since it was written again, and whether that is a holding which can be moved. An
+// entry is never written again: what stands there a crash has brought back.
+func (l *Ledger) live(key []byte) (stays, move bool, err error) {
+	if key[0] != 'H' && key[0] != 'x' {
+		return false, false, nil
+	}
 	err = l.db.View(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
-		o.PrefetchValues, o.Prefix = false, prefix
+		o.PrefetchValues, o.Prefix = false, key
 		it := txn.NewIterator(o)
 		defer it.Close()
-		for it.Rewind(); it.Valid() && !any; it.Next() {
-			any = it.Item().ValueSize() > 0
+		for it.Rewind(); it.Valid() && !stays; it.Next() {
+			stays = it.Item().ValueSize() > 0
 		}
+		other := twin(key)
+		if !stays || other == nil {
+			return nil
+		}
+		source, r := binary.BigEndian.Uint32(key[1:])&^secondSlot, [16]byte(key[5:])
+		at, _, err := heldAt(source, r, func(k []byte) ([]byte, error) { return valueOf(txn, k) })
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(at, key) {
+			stays = false // an older version, which a crash has brought back
+			return nil
+		}
+		move = true
 		return nil
 	})
-	return any, err
+	return stays, move, err
 }

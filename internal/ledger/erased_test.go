@@ -314,3 +314,38 @@ func logged(t *testing.T, l *ledger.Ledger) (out []tlog.Hash) {
 	}
 	return out
 }
+
+// TestCorrectedIsGoneFromDisk: what a record said before a correction is in no file of the
+// receiver after Purge, however often it was corrected, and what it says now is held.
+func TestCorrectedIsGoneFromDisk(t *testing.T) {
+	dir := t.TempDir()
+	from := open(t, "", ring(t))
+	to := receiver(t, dir)
+	std := parish(t, "1.0.0")
+	adopt(t, from, std)
+	f := openFeed(t, from, sharing(t, "items", 1, `record.ward == "X"`, "/ward", "/name"))
+	for versions := 2; versions <= 4; versions++ {
+		ref := fmt.Sprint("ref-", versions)
+		var said []string
+		for range versions {
+			said = append(said, newCanary())
+			put(t, from, std, item(ref, "X", said[len(said)-1]))
+			if err := copyFeed(t.Context(), from, to, f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if found := onDisk(t, dir, said...); len(found) != versions {
+			t.Fatalf("%d of %d canaries are found before, so the test proves nothing", len(found), versions)
+		}
+		if err := to.Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		found := onDisk(t, dir, said...)
+		if len(found) != 1 || found[said[versions-1]] == nil {
+			t.Errorf("of %d versions found: %v", versions, found)
+		}
+		if got := holdings(t, to, council, "northmoor.gov.uk/items")[ref]; !strings.Contains(got, said[versions-1]) {
+			t.Errorf("after %d versions it is held as %.60s", versions, got)
+		}
+	}
+}

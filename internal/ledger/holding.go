@@ -53,13 +53,60 @@ func (h *Holding) see() (err error) {
 	return nil
 }
 
+// A holding has two places. A version that takes the place of another goes to that which
+// is empty, and the other is emptied and leaves the disk with the next Purge: under one
+// key it would stay in the files until some compaction. Should a crash bring the older
+// back, the later index in the sender's log tells which is held.
+
+// slots returns the keys of both places.
+func slots(source uint32, r [16]byte) [2][]byte {
+	return [2][]byte{holdingKey(source, r), holdingKey(source|secondSlot, r)}
+}
+
+// secondSlot marks a source's second places.
+const secondSlot = 1 << 31
+
+// twin returns the key of the other place; nil for any other key.
+func twin(key []byte) []byte {
+	if len(key) != 21 || key[0] != 'H' {
+		return nil
+	}
+	other := bytes.Clone(key)
+	other[1] ^= 0x80
+	return other
+}
+
+// heldAt returns the key under which a holding stands, and what read gives for it.
+// ErrNotFound when both places are empty.
+func heldAt(source uint32, r [16]byte, read func(key []byte) ([]byte, error)) (key, b []byte, err error) {
+	for _, k := range slots(source, r) {
+		v, err := read(k)
+		if errors.Is(err, ErrNotFound) || err == nil && len(v) == 0 {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if b == nil || bytes.Compare(v[:min(8, len(v))], b[:min(8, len(b))]) > 0 {
+			key, b = k, v
+		}
+	}
+	if b == nil {
+		return nil, nil, ErrNotFound
+	}
+	return key, b, nil
+}
+
+// holdingOf returns a holding as it is stored.
+func holdingOf(txn *badger.Txn, s *Source, r [16]byte) ([]byte, error) {
+	_, b, err := heldAt(s.number, r, func(k []byte) ([]byte, error) { return partsOf(txn, k) })
+	return b, err
+}
+
 // Holding returns a record held from a source, checked against the entry that
 // was proved when it came. ErrDamaged when it is not that any more.
 func (v *View) Holding(s *Source, r name.Record) (*Holding, error) {
-	b, err := partsOf(v.txn, holdingKey(s.number, r.Bytes()))
-	if err == nil && len(b) == 0 { // blanked, to be dropped
-		err = ErrNotFound
-	}
+	b, err := holdingOf(v.txn, s, r.Bytes())
 	if err != nil {
 		return nil, fmt.Errorf("record %s: %w", r, err)
 	}
@@ -107,8 +154,8 @@ func (k StoredHolding) Token() (*record.Token, error) {
 // StoredHoldings is Holdings for who wants many tokens and can read them at once.
 func (v *View) StoredHoldings(s *Source, from uint64, f func(StoredHolding, error) bool) error {
 	return v.positions(s, from, func(index uint64, r name.Record, _ uint32) bool {
-		b, err := partsOf(v.txn, holdingKey(s.number, r.Bytes()))
-		if (errors.Is(err, ErrNotFound) || err == nil && len(b) == 0) && v.erased(s, index) {
+		b, err := holdingOf(v.txn, s, r.Bytes())
+		if errors.Is(err, ErrNotFound) && v.erased(s, index) {
 			return true
 		}
 		return f(StoredHolding{index, r, b}, err)

@@ -45,6 +45,7 @@ import (
 //	S source4                source: JSON, see source.go
 //	H source4 record16       holding: a record another council sent us: index8 version8 entry32 and its
 //	                         token, packed alone (package record) or as text; empty: erased, to be dropped
+//	H source4+2³¹ record16   its second place: see holding.go
 //	H source4 record16 n1    further parts of a long holding
 //	P source4 index8         record16 generation4: holdings in the sender's log order
 //	G source4 record16       version8 entry32 council: of a record that was withdrawn, see last.go

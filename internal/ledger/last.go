@@ -29,12 +29,12 @@ type Last struct {
 // nothing is.
 func (l *Ledger) Last(s *Source, r name.Record) (last Last, err error) {
 	err = l.db.View(func(txn *badger.Txn) error {
-		b, err := partsOf(txn, holdingKey(s.number, r.Bytes()))
-		if err == nil && len(b) > 0 {
+		b, err := holdingOf(txn, s, r.Bytes())
+		if err == nil {
 			last, err = lastOf(s, b)
 			return err
 		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		b, err = valueOf(txn, goneKey(s.number, r.Bytes()))
@@ -73,8 +73,8 @@ func goneKey(source uint32, r [16]byte) []byte { return append(numKey4('G', sour
 // remember keeps what is needed of a holding that is about to be erased for a withdrawal.
 // One that is damaged is erased all the same.
 func (t *tx) remember(s *Source, r [16]byte, withdrawn uint64) error {
-	b, err := t.lookupParts(holdingKey(s.number, r))
-	if errors.Is(err, ErrNotFound) || err == nil && len(b) == 0 {
+	_, b, err := heldAt(s.number, r, t.lookupParts)
+	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err != nil {

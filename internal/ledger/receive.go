@@ -258,7 +258,16 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	default:
 		t.remove(positionKey('P', s.number, was))
 	}
-	if err := t.setParts(holdingKey(s.number, id), encodeHolding(p)); err != nil {
+	into := holdingKey(s.number, id)
+	if key, _, err := heldAt(s.number, id, t.lookup); err == nil {
+		into = twin(key)
+		if err := t.purge(key); err != nil {
+			return false, err
+		}
+	} else if !errors.Is(err, ErrNotFound) {
+		return false, err
+	}
+	if err := t.setParts(into, encodeHolding(p)); err != nil {
 		return false, err
 	}
 	t.set(positionKey('P', s.number, p.Index), binary.BigEndian.AppendUint32(id[:], s.Generation))
@@ -269,8 +278,8 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 // is: a holding without its place in the order is one that was blanked, and
 // that a crash in the midst of dropping brought back.
 func (t *tx) held(s *Source, id [16]byte) (index, version uint64, had bool, err error) {
-	b, err := t.lookup(holdingKey(s.number, id))
-	if errors.Is(err, ErrNotFound) || err == nil && len(b) == 0 {
+	_, b, err := heldAt(s.number, id, t.lookup)
+	if errors.Is(err, ErrNotFound) {
 		return 0, 0, false, nil
 	}
 	if err != nil {
@@ -360,7 +369,9 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 				c.Withdrawn++
 			}
 			// Never held, or blanked before a crash: then it is dropped again.
-			drop = append(drop, holdingKey(s.number, w.Record.Bytes()))
+			for _, k := range slots(s.number, w.Record.Bytes()) {
+				drop = append(drop, k)
+			}
 		}
 		return t.source(c)
 	})
@@ -377,16 +388,17 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 // there was one. Badger drops nothing under a prefix where it finds no live
 // key, so the key stays, with nothing in it, until drop.
 func (t *tx) blank(c *Source, r name.Record) (bool, error) {
-	key := holdingKey(c.number, r.Bytes())
-	if _, err := t.lookup(key); errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
 	index, _, had, err := t.held(c, r.Bytes())
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return false, err
 	}
-	if err := t.setParts(key, []byte{}); err != nil {
-		return false, err
+	for _, key := range slots(c.number, r.Bytes()) {
+		if _, err := t.lookup(key); errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err := t.setParts(key, []byte{}); err != nil {
+			return false, err
+		}
 	}
 	t.remove(usedKey(c.number, r.Bytes()))
 	if had {
@@ -432,7 +444,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		}
 		// Gone before the receipt says so. A crash in between leaves the source
 		// as it was, so that whoever finds the agreement over begins again.
-		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number)); err != nil {
+		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('H', s.number|secondSlot), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number)); err != nil {
 			return err
 		}
 		k, err := t.known(c.From)

@@ -23,7 +23,12 @@ func Tamper(dir string, encryptionKey []byte) (from name.Council, r name.Record,
 	defer func() { err = errors.Join(err, closeStore(db, beside)) }()
 	err = db.Update(func(txn *badger.Txn) error {
 		var key, value []byte
-		if err := walk(txn, []byte("H"), func(k, v []byte) error { key, value = k, v; return nil }); err != nil {
+		if err := walk(txn, []byte("H"), func(k, v []byte) error {
+			if len(v) > 0 { // else emptied
+				key, value = k, v
+			}
+			return nil
+		}); err != nil {
 			return err
 		}
 		if key == nil {
