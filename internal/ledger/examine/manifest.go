@@ -93,7 +93,8 @@ func manifestSet(b []byte, from int) (set *pb.ManifestChangeSet, next int, p *Pa
 			return nil, -1
 		}
 		n := int(binary.BigEndian.Uint32(b[from:]))
-		if n == 0 || n > len(b)-from-8 { // zeros have a checksum that holds
+		// Zeros have a checksum that holds. Only the first set may be empty: that of a new store.
+		if n == 0 && from > len(manifestMagic) || n > len(b)-from-8 {
 			return nil, -1
 		}
 		data := b[from+8 : from+8+n]
