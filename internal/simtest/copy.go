@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -27,6 +28,34 @@ func copyTree(to, from string) error {
 		}
 		return copyFile(dst, path)
 	})
+}
+
+// sameHead makes the copy of a folder pass for the folder itself: a node takes a copy
+// for what it is by its file "head" (package ledger, headFile), and asks its partners
+// before it signs. The file stays the one it was, with what it said when it was copied,
+// and says when it was last changed.
+func sameHead(to, from string) error {
+	at := filepath.Join(to, "head")
+	said, err := os.ReadFile(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.Join(os.Remove(at), os.Link(filepath.Join(from, "head"), at))
+	}
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(at, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(said, 0)
+	st, statErr := f.Stat()
+	if err = errors.Join(err, statErr); err == nil {
+		_, err = f.WriteAt(fmt.Appendf(nil, "%020d\n", st.ModTime().UnixNano()), int64(len(said)-21))
+	}
+	return errors.Join(err, f.Close())
 }
 
 func copyFile(to, from string) (err error) {

@@ -226,6 +226,9 @@ func (c *Council) kill() {
 	}
 	c.net.Close() // nothing that it does from here on gets out
 	c.halt()
+	if err := sameHead(copied, c.dir); err != nil {
+		c.w.t.Fatal(err)
+	}
 	if err := os.RemoveAll(c.dir); err != nil {
 		c.w.t.Fatal(err)
 	}
