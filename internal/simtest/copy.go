@@ -41,7 +41,7 @@ func sameHead(to, from string) error {
 		return nil
 	}
 	if err == nil {
-		err = errors.Join(os.Remove(at), os.Link(filepath.Join(from, "head"), at))
+		err = os.Rename(filepath.Join(from, "head"), at)
 	}
 	if err != nil {
 		return err
