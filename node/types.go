@@ -28,6 +28,14 @@ const (
 	Conflict    = api.Conflict
 )
 
+// What was refused, and by whom, besides what the log's entries say.
+const (
+	RefusedNearMiss = api.RefusedNearMiss
+	RefusedDelivery = api.RefusedDelivery
+	RefusedByUs     = api.RefusedByUs
+	RefusedFromThem = api.RefusedFromThem
+)
+
 // The outcomes of a record. All but NotJudged are of one that was taken.
 const (
 	Created   = api.Created

@@ -406,8 +406,8 @@ func (r *Register) withdrawal(v *ledger.View, f *ledger.Feed, d *api.Disclosure)
 	}
 	var out *api.DisclosureWithdrawal
 	for _, i := range list {
-		if i <= d.RecordEntry {
-			continue
+		if i < d.Entry {
+			continue // what an earlier text let out; this was logged, and left, after that
 		}
 		ev, _, err := v.Event(i)
 		if err != nil {

@@ -102,7 +102,8 @@ type SeenReply struct {
 
 // Seen is the last that a partner was let have of a record under one agreement.
 type Seen struct {
-	Disclosure
+	Disclosure `json:"disclosure"`
+
 	Had   bool   `json:"had"`   // it could see it then
 	State string `json:"state"` // in words
 	Times int    `json:"times"` // how often something of the record was let out before

@@ -28,12 +28,11 @@ const (
 
 // A logFile is a log of writes: that of a table in memory, or one of values.
 type logFile struct {
-	name  string
-	txns  bool // entries are in transactions
-	data  []byte
-	key   *pb.DataKey
-	runs  []run // what can be read, in order
-	whole bool  // nothing acknowledged can be missing between the runs
+	name string
+	txns bool // entries are in transactions
+	data []byte
+	key  *pb.DataKey
+	runs []run // what can be read, in order
 }
 
 // A run is a part of a log, from and to in bytes, that consists of whole transactions.
