@@ -398,6 +398,7 @@ func (n *Node) begin() (err error) {
 	n.metrics = metrics.New(metrics.Options{
 		Listen: n.cfg.MetricsListen, Version: n.o.Version, Data: n.cfg.Data, MinFree: n.cfg.Limits.MinFree(), Ledger: n.ledger, Directory: n.directory,
 		View: n.follower.View, Agreements: n.book, Replicas: n.replicas, Conditions: n.conditions.Last, Blocked: n.blocked, Ready: n.ready, Log: n.log, Now: n.now,
+		Passed:   n.quota.Refused,
 		Partners: func() ([]api.PartnerReply, error) { return n.explain.Partners(false) },
 	})
 	return n.openPublisher()

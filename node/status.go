@@ -57,6 +57,10 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	}
 	slices.SortFunc(out.Refusals, func(a, b Refusal) int { return b.At.Compare(a.At) })
 	out.Refusals = out.Refusals[:min(len(out.Refusals), maxRefusalsShown)]
+	passed := n.quota.Refused()
+	for _, r := range passed[:min(len(passed), maxRefusalsShown)] {
+		out.Shares = append(out.Shares, SharePassed{Council: r.Council, Kind: string(r.Kind), Count: r.Count, Last: r.Last, Why: r.Why})
+	}
 	if out.Partners, err = n.explain.Partners(false); err != nil {
 		return nil, err
 	}

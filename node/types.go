@@ -187,6 +187,7 @@ type (
 	Condition            = api.Condition
 	Severity             = api.Severity
 	Refusal              = api.Refusal
+	SharePassed          = api.SharePassed
 	Link                 = api.Link
 	DirectoryHealth      = api.DirectoryHealth
 	LogReply             = api.LogReply

@@ -282,6 +282,14 @@ func (a *app) printStatus(s node.StatusReply) {
 		}
 		t.write(a.out, "  ")
 	}
+	if len(s.Shares) > 0 {
+		a.printf("\nrefused to others, who had used their share\n")
+		t := newTable("COUNCIL", "WHAT", "#TIMES", "LAST", "")
+		for _, r := range s.Shares {
+			t.add(string(r.Council), r.Kind, number(r.Count), at(r.Last), r.Why)
+		}
+		t.write(a.out, "  ")
+	}
 	if rest := s.Conditions[len(grave):]; len(rest) > 0 {
 		a.printf("\nto look at\n")
 		a.conditionLines(rest)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -22,6 +23,13 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	p.gauge("stile_build_info", "The version of Stile that runs. The value is always 1.", 1, "version", m.o.Version)
 	if held := m.o.Conditions(); held != nil { // nobody has looked yet
 		p.conditions(held)
+	}
+	passed := map[quota.Kind]float64{}
+	for _, r := range m.o.Passed() {
+		passed[r.Kind] += float64(r.Count)
+	}
+	for kind, n := range passed {
+		p.counter("stile_quota_refused_total", "What was refused to councils that had used their share of it; docs/quotas.md has the kinds.", n, "kind", string(kind))
 	}
 	p.gauge("stile_ledger_entries", "Entries in the council's own ledger.", float64(m.o.Ledger.Size()))
 	if free, err := ledger.FreeDisk(m.o.Data); err == nil {

@@ -60,7 +60,8 @@ type Options struct {
 	// Condition.
 	Conditions func() []api.Condition
 	Blocked    func() api.Condition
-	Ready      <-chan struct{} // closed once the node can be reached
+	Passed     func() []quota.Refused // what was refused to councils beyond their shares
+	Ready      <-chan struct{}        // closed once the node can be reached
 	Log        *slog.Logger
 	Now        func() time.Time
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/api"
@@ -55,6 +56,7 @@ func open(t *testing.T, change func(*Options)) *Monitor {
 		Listen: "127.0.0.1:0", Version: "1.2.3", Data: dir, Ledger: l, Directory: d, View: func() *tufdir.View { return &tufdir.View{} }, Agreements: nothing{},
 		Replicas: nothing{}, Partners: func() ([]api.PartnerReply, error) { return nil, nil },
 		Conditions: func() []api.Condition { return nil }, Blocked: func() api.Condition { return api.Condition{} }, Ready: ready, Log: log, Now: now,
+		Passed: func() []quota.Refused { return nil },
 	}
 	change(&o)
 	return New(o)
@@ -81,6 +83,20 @@ func expect(t *testing.T, page string, lines ...string) {
 		if !strings.Contains(page, "\n"+l+"\n") {
 			t.Errorf("no line %q in\n%s", l, page)
 		}
+	}
+}
+
+// What councils were refused beyond their shares is a figure for each kind of thing.
+func TestShares(t *testing.T) {
+	m := open(t, func(o *Options) {
+		o.Passed = func() []quota.Refused {
+			return []quota.Refused{{Council: "saltby.gov.uk", Kind: "questions", Count: 3}, {Council: "hexwell.gov.uk", Kind: "questions", Count: 4}, {Council: "hexwell.gov.uk", Kind: "cosignatures", Count: 1}}
+		}
+	})
+	page := scrape(t, m)
+	expect(t, page, `stile_quota_refused_total{kind="questions"} 7`, `stile_quota_refused_total{kind="cosignatures"} 1`)
+	if strings.Contains(page, "hexwell") {
+		t.Error("the figure names a stranger")
 	}
 }
 

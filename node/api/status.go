@@ -28,8 +28,9 @@ type StatusReply struct {
 	Witnesses  []WitnessReply   `json:"witnesses,omitempty"`
 	Published  *LogReply        `json:"published,omitempty"` // nil: our log is not published
 	Partners   []PartnerReply   `json:"partners,omitempty"`
-	Agreements []AgreementReply `json:"agreements,omitempty"` // not in force, and why
-	Refusals   []Refusal        `json:"refusals,omitempty"`   // newest, of all partners
+	Agreements []AgreementReply `json:"agreements,omitempty"`    // not in force, and why
+	Refusals   []Refusal        `json:"refusals,omitempty"`      // newest, of all partners
+	Shares     []SharePassed    `json:"shares_passed,omitempty"` // what was refused to councils beyond their shares, the most first
 	Links      []Link           `json:"links,omitempty"`
 	DiskBytes  uint64           `json:"disk_bytes"`
 	Directory  DirectoryHealth  `json:"directory"`
@@ -51,6 +52,16 @@ type PolicyWitness struct {
 	URL      string `json:"url,omitempty"` // "" for a partner, which cosigns in the exchange
 	Cosigned bool   `json:"cosigned"`      // what is published
 	Problem  string `json:"problem,omitempty"`
+}
+
+// A SharePassed is how often a council was refused something since it had used its share
+// of it; docs/quotas.md has the shares.
+type SharePassed struct {
+	Council name.Council `json:"council"`
+	Kind    string       `json:"kind"` // as in docs/quotas.md
+	Count   uint64       `json:"count"`
+	Last    time.Time    `json:"last"`
+	Why     string       `json:"why"` // what became of it
 }
 
 // A Refusal is an entry of a partner's log that this node did not take.
