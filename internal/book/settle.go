@@ -171,21 +171,24 @@ func listed(cs []name.Council) string {
 // over reports whether what a source holds is held under nothing any more, and
 // why in words: no text of the agreement is in force that gives it to us, and the
 // one the copy is of has ended or given way to another. A later text that is only
-// proposed keeps nothing, nor does one that gives it to others: a member of a
-// footprint may be left out as a receiver and read on in the footprint's replica.
+// proposed keeps nothing. One that gives it to others is no reason by itself: whoever
+// sends tells us that ours has ended, once it is ready to hear that all was deleted.
 func (b *Book) over(src *ledger.Source, now time.Time) (why string, over bool) {
-	for i, st := range b.Texts(src.Agreement, now) {
-		if st.InForce() && !slices.Contains(st.Agreement.To, b.o.Self) {
-			return fmt.Sprintf("version %d leaves %s out", st.Agreement.Version, b.o.Self), true
-		}
-		if st.InForce() {
-			if !st.Agreement.Way().Copied {
-				return fmt.Sprintf("version %d lets nothing be copied", st.Agreement.Version), true
-			}
+	texts, toOthers := b.Texts(src.Agreement, now), false
+	for _, st := range texts {
+		switch {
+		case !st.InForce():
+		case !slices.Contains(st.Agreement.To, b.o.Self):
+			toOthers = true
+		case !st.Agreement.Way().Copied:
+			return fmt.Sprintf("version %d lets nothing be copied", st.Agreement.Version), true
+		default:
 			return "", false
 		}
+	}
+	for i, st := range texts {
 		if strings.HasPrefix(src.Digest, st.Digest.String()) || src.Digest == "" && i == 0 {
-			why, over = st.Why, st.Phase == agreement.Ended || st.Phase == agreement.Superseded
+			why, over = st.Why, st.Phase == agreement.Ended || st.Phase == agreement.Superseded && !toOthers
 		}
 	}
 	return why, over

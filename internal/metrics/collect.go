@@ -28,8 +28,8 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	for _, r := range m.o.Passed() {
 		passed[r.Kind] += float64(r.Count)
 	}
-	for kind, n := range passed {
-		p.counter("stile_quota_refused_total", "What was refused to councils that had used their share of it; docs/quotas.md has the kinds.", n, "kind", string(kind))
+	for _, kind := range quota.Kinds() {
+		p.counter("stile_quota_refused_total", "What was refused to councils that had used their share of it; docs/quotas.md has the kinds.", passed[kind], "kind", string(kind))
 	}
 	p.gauge("stile_ledger_entries", "Entries in the council's own ledger.", float64(m.o.Ledger.Size()))
 	if free, err := ledger.FreeDisk(m.o.Data); err == nil {

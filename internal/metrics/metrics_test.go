@@ -90,11 +90,11 @@ func expect(t *testing.T, page string, lines ...string) {
 func TestShares(t *testing.T) {
 	m := open(t, func(o *Options) {
 		o.Passed = func() []quota.Refused {
-			return []quota.Refused{{Council: "saltby.gov.uk", Kind: "questions", Count: 3}, {Council: "hexwell.gov.uk", Kind: "questions", Count: 4}, {Council: "hexwell.gov.uk", Kind: "cosignatures", Count: 1}}
+			return []quota.Refused{{Council: "saltby.gov.uk", Kind: "questions", Count: 3}, {Council: "hexwell.gov.uk", Kind: "questions", Count: 4}, {Council: "hexwell.gov.uk", Kind: quota.Cosignings, Count: 1}}
 		}
 	})
 	page := scrape(t, m)
-	expect(t, page, `stile_quota_refused_total{kind="questions"} 7`, `stile_quota_refused_total{kind="cosignatures"} 1`)
+	expect(t, page, `stile_quota_refused_total{kind="questions"} 7`, `stile_quota_refused_total{kind="cosign requests"} 1`)
 	if strings.Contains(page, "hexwell") {
 		t.Error("the figure names a stranger")
 	}

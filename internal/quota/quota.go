@@ -81,6 +81,15 @@ var shares = []Share{
 	{Lines, "lines of the log that name it, below errors", 600, 60, time.Hour, "internal/quota", "left out, and counted in its next line"},
 }
 
+// Kinds returns every kind, in the order of the table.
+func Kinds() []Kind {
+	out := make([]Kind, len(shares))
+	for i, s := range shares {
+		out[i] = s.Kind
+	}
+	return out
+}
+
 // Of returns the share of a kind. It panics on a kind that is not in the table.
 func Of(k Kind) Share {
 	i := slices.IndexFunc(shares, func(s Share) bool { return s.Kind == k })
