@@ -177,6 +177,29 @@ func TestEquivocation(t *testing.T) {
 	})
 }
 
+// TestCheckpointAhead: a checkpoint of entries that this member has not applied yet does
+// not count here, whoever cosigned it: what is read here up to it would lack them.
+func TestCheckpointAhead(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		to := w.at(places[2])
+		ahead := to.fsm.current().Checkpoint()
+		ahead.Size++
+		for _, by := range places[:2] {
+			line, _, err := tlog.Cosign(ahead, w.rings[by].Log.Cosigner())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := to.addCosignature(by, cosignature{ahead.Size, ahead.Root, string(line)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if cp, _ := to.Checkpoint(); cp.Size > to.Size() {
+			t.Errorf("a checkpoint of %d entries counts at a member that has %d", cp.Size, to.Size())
+		}
+	})
+}
+
 // TestStrangers: who is no member is answered nothing but the checkpoint, and a
 // member nothing in another's name.
 func TestStrangers(t *testing.T) {

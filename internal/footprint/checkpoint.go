@@ -263,8 +263,13 @@ func (f *Footprint) addCosignature(from name.Council, c cosignature) error {
 	return f.count(s, c.Size, c.Root)
 }
 
-// count looks whether a majority has cosigned one tree. k.mu is held.
+// count looks whether a majority has cosigned one tree. k.mu is held. A tree that this
+// member has not applied yet waits: who reads here up to that checkpoint would take
+// what is missing for nothing. It is counted when this member cosigns it, too.
 func (f *Footprint) count(s *state, size uint64, root tlog.Hash) error {
+	if size > f.Size() {
+		return nil
+	}
 	k := &f.cosigned
 	var lines []byte
 	n := 0
@@ -304,6 +309,7 @@ func (f *Footprint) count(s *state, size uint64, root tlog.Hash) error {
 
 // Checkpoint returns the newest checkpoint that counts: the tree, and the note
 // that a majority of the members cosigned. The note is nil before there is one.
+// After a restart it may be ahead of Size until the replicated log is applied again.
 // It verifies with VerifyCheckpoint, or tlog.OpenCosigned alone.
 func (f *Footprint) Checkpoint() (tlog.Checkpoint, []byte) { return f.cosigned.best() }
 

@@ -72,7 +72,7 @@ func (s *Syncer) footprintFeed(to name.Council, doc *agreement.Agreement, h *wir
 	switch cp, signed := r.f.Checkpoint(); {
 	case signed == nil:
 		return refuse("no majority has cosigned a checkpoint yet")
-	case max(h.GetTreeSize(), h.GetCursor(), h.GetWithdrawn()) > cp.Size || int(h.GetSigners()) > len(signers):
+	case cp.Size > r.f.Size() || max(h.GetTreeSize(), h.GetCursor(), h.GetWithdrawn()) > cp.Size || int(h.GetSigners()) > len(signers):
 		return refuse("this member is behind what you have seen")
 	}
 	r.mu.Lock()
