@@ -33,7 +33,7 @@ const module = "github.com/stile-exchange/stile"
 // internal/explain above question and all that keeps a rule, since it words them; internal/disclosure above bundle, which proves
 // what it gathers.
 const policy = `
-	node/name  internal/strictjson  internal/workbook  internal/browsertest  schemas  schemas/*
+	node/name  internal/strictjson  internal/workbook  internal/browsertest  internal/webhook  schemas  schemas/*
 	node/api
 	internal/keys  internal/standard  internal/tlog  config  internal/quota
 	internal/event
