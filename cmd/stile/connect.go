@@ -140,14 +140,19 @@ func (a *app) private() {
 // level, or from the configured one when that is higher.
 func (a *app) open(cfg *config.Config, w io.Writer, least slog.Level) (*node.Node, error) {
 	a.private()
-	return node.Open(cfg, node.Options{Log: logger(cfg, w, least), Version: version().String(), Conditions: feedConditions(cfg)})
+	return node.Open(cfg, node.Options{Log: logger(cfg, w, levelOf(cfg, least)), Version: version().String(), Conditions: feedConditions(cfg)})
 }
 
-func logger(cfg *config.Config, w io.Writer, least slog.Level) *slog.Logger {
+// levelOf returns the level of the log as it is configured, or least when that is higher.
+func levelOf(cfg *config.Config, least slog.Level) slog.Level {
 	var level slog.Level
 	if level.UnmarshalText([]byte(cfg.Log.Level)) != nil || level < least {
 		level = least
 	}
+	return level
+}
+
+func logger(cfg *config.Config, w io.Writer, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,9 @@ be killed.
 
 The line "ready" on standard output says that partners and commands can reach
 it. The log goes to standard error, as log in stile.yaml says; it never holds
-the value of a field.`,
+the value of a field. At SIGHUP the log's level is read again from stile.yaml.
+A service manager that listens (sd_notify) is told when the node is ready, and
+for its watchdog that the store still answers.`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.serve(cmd.Context()) },
 	}
@@ -40,8 +43,11 @@ func (a *app) serve(ctx context.Context) (err error) {
 	defer stop(nil)
 	defer a.endOnceFailed(ctx)()
 	a.private()
+	level := new(slog.LevelVar)
+	level.Set(levelOf(cfg, slog.LevelDebug))
+	log := logger(cfg, a.err, level)
 	n, err := node.Open(cfg, node.Options{
-		Log:     logger(cfg, a.err, slog.LevelDebug),
+		Log:     log,
 		Version: version().String(),
 		Fatal:   func(err error) { stop(err) },
 
@@ -73,11 +79,14 @@ func (a *app) serve(ctx context.Context) (err error) {
 	feeding := make(chan error, 1)
 	fctx, stopFeeds := context.WithCancel(ctx)
 	go func() {
-		feeding <- feed.Run(fctx, a.feeds(cfg, fixed(n), logger(cfg, a.err, slog.LevelDebug)))
+		feeding <- feed.Run(fctx, a.feeds(cfg, fixed(n), log))
 	}()
+	var told sync.WaitGroup
+	told.Go(func() { (&service{a, n, log, level}).run(fctx) })
 	err = <-done
 	stopFeeds()
 	err = errors.Join(err, <-feeding)
+	told.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause // storage failed
 	}
