@@ -34,6 +34,7 @@ const module = "github.com/stile-exchange/stile"
 // what it gathers.
 const policy = `
 	node/name  internal/strictjson  internal/workbook  internal/browsertest  internal/webhook  schemas  schemas/*
+	internal/sbom
 	node/api
 	internal/keys  internal/standard  internal/tlog  config  internal/quota
 	internal/event

@@ -51,6 +51,7 @@ var tasks = []struct {
 		{"Is each agreement still what it was made for?", "stile drift"},
 		{"What is here about a person, and who had it?", "stile subject"},
 		{"Follow what happens", "stile watch"},
+		{"Send what helps somebody to help", "stile support bundle, stile version"},
 	}},
 	{"Use and publish standards", []task{
 		{"Look at a standard and take it into use", "stile standard list, stile standard show, stile standard adopt"},

@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/internal/sbom"
 )
 
 // A build says which program this is.
@@ -51,17 +53,35 @@ func (b build) String() string {
 }
 
 func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var parts bool
+	c := &cobra.Command{
 		Use:   "version",
 		Short: "Say which Stile this is",
-		Args:  takes(0, 0, "nothing"),
+		Long: `Version says which Stile this is: its version, the commit it was built from, Go
+and the platform. With --sbom it lists the modules that the program is made of
+(a software bill of materials, CycloneDX 1.6 in JSON).`,
+		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if parts {
+				list, err := sbom.Of()
+				if err != nil {
+					return err
+				}
+				_, err = a.out.Write(list)
+				return err
+			}
 			b := version()
 			if a.json {
 				return a.emit(b)
 			}
-			a.printf("stile %s (%s, %s)\n", b, b.Go, b.Platform)
+			commit := b.Go
+			if b.Commit != "" && b.Version != "development" {
+				commit = "commit " + b.Commit + ", " + commit
+			}
+			a.printf("stile %s (%s, %s)\n", b, commit, b.Platform)
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&parts, "sbom", false, "list the modules that the program is made of")
+	return c
 }
