@@ -36,8 +36,8 @@ const policy = `
 	node/name  internal/strictjson  internal/workbook  internal/browsertest  internal/webhook  schemas  schemas/*
 	internal/sbom
 	node/api
-	internal/keys  internal/standard  internal/tlog  config  internal/quota
-	internal/event
+	internal/keys  internal/standard  internal/tlog  config  internal/quota  internal/access
+	internal/event  internal/door
 	internal/record  internal/agreement  internal/directory  internal/measure
 	internal/directory/*
 	internal/directory/datadir  internal/ledger/examine

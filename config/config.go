@@ -111,6 +111,11 @@ type Config struct {
 	// Stile refuses a file that has this key.
 	MetricsListen string `yaml:"metrics_listen"`
 
+	// Web is where people and systems reach this node over HTTP: pages and the API,
+	// with login. Default: it is served nowhere. A node of an older Stile refuses a
+	// file that has this key.
+	Web Web `yaml:"web"`
+
 	// Accepted names conditions that somebody has decided to live with, such as
 	// keys-in-clear, as "stile status" calls them: they are told as notices, and no
 	// check fails for them. What is critical cannot be accepted. Default none. A node
@@ -205,6 +210,7 @@ func preset() *Config {
 			"/ip6/::/tcp/7845", "/ip6/::/udp/7845/quic-v1",
 		},
 		CosignWait: 5, MeasureEvery: 168,
+		Web:    Web{MaxConnections: 512, HeaderSeconds: 5, BodyMiB: 1},
 		Limits: Limits{RecordBytes: 1 << 20, MinFreeMiB: 128, QuestionsPerDay: 200, MemoryMiB: 256},
 		Log:    Log{Level: "info", Format: "text"},
 	}
@@ -232,6 +238,12 @@ func (c *Config) settle(dir string) {
 	}
 	for _, p := range []*string{&c.Directory, &c.AdminSocket, &c.PassphraseFile, &c.EncryptionKeyFile, &c.WitnessPolicy} {
 		*p = from(dir, *p)
+	}
+	for _, p := range []*string{&c.Web.CertificateFile, &c.Web.KeyFile, &c.Web.Autocert} {
+		*p = from(dir, *p)
+	}
+	if c.Web.Hosts == nil {
+		c.Web.Hosts = []string{}
 	}
 	if c.Feeds == nil {
 		c.Feeds = []Feed{}

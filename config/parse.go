@@ -210,7 +210,7 @@ func words(goType string) string {
 func meant(key string) string {
 	known := []string{
 		"version", "council", "data", "directory", "admin_socket", "passphrase_file", "encryption_key_file", "listen",
-		"announce", "http_listen", "witness_policy", "metrics_listen", "cosign_wait", "measure_every", "signed_tokens", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "memory_mib", "feeds", "log", "level", "format",
+		"announce", "http_listen", "witness_policy", "metrics_listen", "web", "hosts", "certificate_file", "key_file", "autocert", "behind_proxy", "max_connections", "header_seconds", "body_mib", "cosign_wait", "measure_every", "signed_tokens", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "memory_mib", "feeds", "log", "level", "format",
 	}
 	bare := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(key))
 	for _, k := range known {
@@ -270,6 +270,13 @@ func (p *parser) check(c *Config) {
 	if c.MetricsListen != "" && c.MetricsListen == c.HTTPListen {
 		p.fail("metrics_listen", "is the address of http_listen, which is for the public: want another port")
 	}
+	c.Web.check(func(key, format string, args ...any) { p.fail("web."+key, format, args...) })
+	if c.Web.Listen != "" && (c.Web.Listen == c.HTTPListen || c.Web.Listen == c.MetricsListen) {
+		p.fail("web.listen", "is the address of http_listen or metrics_listen: want another port")
+	}
+	within("web.max_connections", c.Web.MaxConnections, 16, 1<<16)
+	within("web.header_seconds", c.Web.HeaderSeconds, 1, 60)
+	within("web.body_mib", c.Web.BodyMiB, 1, 1024)
 	within("cosign_wait", c.CosignWait, 0, 60)
 	within("measure_every", c.MeasureEvery, 0, 366*24)
 	within("limits.record_bytes", c.Limits.RecordBytes, 1<<10, 16<<20)

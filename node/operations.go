@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/stile-exchange/stile/internal/access"
 	"github.com/stile-exchange/stile/internal/explain"
 )
 
@@ -112,6 +113,13 @@ func perform[In, Out any](ctx context.Context, o Operations, of uintptr, f func(
 		}
 		return none, nil
 	case o.node != nil:
+		// Whoever asks is in the context where a door has named them; the door has asked
+		// before, with what the request is about.
+		if p := access.From(ctx); p != nil {
+			if err := access.Allowed(p, table().paths[of], access.On{AnySide: true}); err != nil {
+				return none, err
+			}
+		}
 		if out, err = f(o.node, ctx, clone(in)); err != nil {
 			e := clone(*asError(err))
 			return none, &e

@@ -1,9 +1,13 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"testing"
+
+	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/node/api"
 )
 
 // Every exported method of Operations and of its nouns is one operation, and no
@@ -29,5 +33,26 @@ func TestTable(t *testing.T) {
 	}
 	if o := tab.byPath["records/list"]; fmt.Sprint(o.in, o.out) != "api.ListRequest api.ListReply" {
 		t.Errorf("records/list takes %s and gives %s", o.in, o.out)
+	}
+}
+
+// Every operation has a row that says who may carry it out, and whoever stands in the
+// context is held to it.
+func TestOperationsAreRuled(t *testing.T) {
+	for path := range table().byPath {
+		if !access.Known(path) {
+			t.Errorf("%s has no row in package access: say who may carry it out", path)
+		}
+	}
+	o := Operations{node: &Node{}}
+	ctx := access.With(t.Context(), &access.Principal{Kind: access.System, ID: "k", Scopes: []access.Scope{{Verb: access.Status}}})
+	for what, call := range map[string]func() error{
+		"erase": func() error { _, err := o.Records().Erase(ctx, EraseRequest{}); return err },
+		"put":   func() error { _, err := o.Records().Put(ctx, PutRequest{}); return err },
+		"sign":  func() error { _, err := o.Agreements().Sign(ctx, AgreementRequest{}); return err },
+	} {
+		if e, ok := errors.AsType[*Error](call()); !ok || e.Kind != api.Refused {
+			t.Errorf("%s was not refused", what)
+		}
 	}
 }

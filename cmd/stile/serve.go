@@ -57,15 +57,29 @@ func (a *app) serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
+	web, err := a.openWeb(cfg, n, log)
+	if err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
 	select {
 	case err := <-done:
-		return err
+		return errors.Join(err, web.close())
 	case <-n.Ready():
 	}
+	serving := make(chan error, 1)
+	wctx, stopWeb := context.WithCancel(ctx)
+	defer stopWeb()
+	go func() {
+		err := web.serve(wctx)
+		if err != nil {
+			stop(err)
+		}
+		serving <- err
+	}()
 	if a.json {
-		a.emitLine(map[string]any{"ready": true, "council": cfg.Council, "addresses": n.Addresses(), "admin_socket": cfg.AdminSocket, "pid": os.Getpid()})
+		a.emitLine(map[string]any{"ready": true, "council": cfg.Council, "addresses": n.Addresses(), "admin_socket": cfg.AdminSocket, "pid": os.Getpid(), "web": web.url()})
 	} else {
 		a.printf("%s listens on\n", cfg.Council)
 		for _, addr := range n.Addresses() {
@@ -73,6 +87,9 @@ func (a *app) serve(ctx context.Context) (err error) {
 		}
 		if len(n.Addresses()) == 0 {
 			a.printf("  nothing: it only dials out\n")
+		}
+		if at := web.url(); at != "" {
+			a.printf("people and systems reach it at\n  %s\n", at)
 		}
 		a.printf("ready\n")
 	}
@@ -85,7 +102,8 @@ func (a *app) serve(ctx context.Context) (err error) {
 	told.Go(func() { (&service{a, n, log, level}).run(fctx) })
 	err = <-done
 	stopFeeds()
-	err = errors.Join(err, <-feeding)
+	stopWeb()
+	err = errors.Join(err, <-feeding, <-serving)
 	told.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause // storage failed
