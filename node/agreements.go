@@ -59,7 +59,7 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 	if err != nil {
 		return nil, err
 	}
-	out := &PreviewReply{Name: a.Name, Mode: string(a.Mode), Problems: problems, Fields: []FieldCount{}}
+	out := &PreviewReply{Name: a.Name, Mode: string(a.Mode), Problems: problems, Fields: []FieldCount{}, Kept: a.Kept(), People: agreement.ByPeople}
 	terms, err := a.Compile(std)
 	if err != nil {
 		// Without rows and fields that can be used there is nothing to count.
@@ -274,6 +274,7 @@ func (n *Node) reply(st agreement.Status) AgreementReply {
 	r := AgreementReply{
 		Name: a.Name, Version: a.Version, Digest: st.Digest.String(), From: a.From, To: a.To, Mode: string(a.Mode),
 		Standard: a.Standard, InForce: st.InForce(), Why: st.Why, Waiting: st.Awaiting,
+		Review: string(st.Review), Renewals: renewals(st), Ends: string(a.Ends), Kept: a.Kept(),
 	}
 	for _, c := range a.Parties() {
 		if _, ok := st.Signed[c]; ok {

@@ -35,6 +35,12 @@ func (a Agreements) Resume(ctx context.Context, in AgreementRequest) (AgreementR
 	return do(ctx, a.to, (*Node).resumeAgreement, in)
 }
 
+// Renew says that we have reviewed an agreement, which is to go on in the same words until
+// a later date of review. It counts once every party has said so.
+func (a Agreements) Renew(ctx context.Context, in AgreementRequest) (AgreementReply, error) {
+	return do(ctx, a.to, (*Node).renewAgreement, in)
+}
+
 // List lists the newest version of every agreement, without documents and
 // partners.
 func (a Agreements) List(ctx context.Context) ([]AgreementReply, error) {

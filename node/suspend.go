@@ -51,6 +51,9 @@ func (n *Node) resumeAgreement(ctx context.Context, in AgreementRequest) (*Agree
 	if st.Phase == agreement.Ended || st.Phase == agreement.Superseded {
 		return nil, fail(Conflict, "stile agreement show "+string(a.Name), "version %d of %s is over: %s", a.Version, a.Name, st.Why)
 	}
+	if len(st.Suspensions) == 0 && st.Phase == agreement.Suspended {
+		return nil, fail(Conflict, "stile agreement renew "+string(a.Name)+" --review DATE", "nobody suspended version %d of %s: %s", a.Version, a.Name, st.Why)
+	}
 	if len(st.Suspensions) == 0 {
 		return nil, fail(Conflict, "stile agreement show "+string(a.Name), "version %d of %s is not suspended", a.Version, a.Name)
 	}

@@ -130,6 +130,7 @@ type (
 type (
 	AgreementRequest = api.AgreementRequest
 	AgreementReply   = api.AgreementReply
+	RenewalReply     = api.RenewalReply
 	Matching         = api.Matching
 	PartnerReply     = api.PartnerReply
 	ConfirmedReply   = api.ConfirmedReply

@@ -17,14 +17,14 @@ import (
 )
 
 func (a *app) agreementCommand() *cobra.Command {
-	return noun("agreement", "Draft, preview, sign, list, suspend and end agreements", `An agreement says who may receive which rows and fields of a standard, why, on
+	return noun("agreement", "Draft, preview, sign, list, suspend, renew and end agreements", `An agreement says who may receive which rows and fields of a standard, why, on
 what lawful basis and until when. One YAML document is the legal record and the
 configuration in one. Nothing is shared until every party has signed it.
 
 The way of one: draft it, fill in every heading, preview what it would let out,
 sign it, and the partner signs the same text by its name.`,
 		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(),
-		a.agreementSuspendCommand(), a.agreementResumeCommand(), a.agreementEndCommand())
+		a.agreementSuspendCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementEndCommand())
 }
 
 func (a *app) agreementDraftCommand() *cobra.Command {
@@ -295,9 +295,19 @@ func (a *app) previewed(r node.PreviewReply, named string) {
 	a.previewEnds(r, named)
 }
 
+// previewKept says how long the receiver would keep what it gets, and what of that no
+// node can see to.
+func (a *app) previewKept(r node.PreviewReply) {
+	a.printf("kept by the receiver %s; its node then deletes it and says so\n", r.Kept)
+	a.printf("only people can do the rest: %s\n", r.People)
+}
+
 // previewEnds says what is different from the version before, and whether the text
 // can be signed.
 func (a *app) previewEnds(r node.PreviewReply, named string) {
+	if agreement.Mode(r.Mode).Way().Copied && r.Kept != "" {
+		a.previewKept(r)
+	}
 	if len(r.Widens) > 0 {
 		a.printf("against the version before\n")
 		for _, w := range r.Widens {
@@ -394,9 +404,9 @@ func (a *app) agreementListCommand() *cobra.Command {
 				a.say("no agreement yet; stile agreement draft writes one to fill in")
 				return nil
 			}
-			t := newTable("AGREEMENT", "#VERSION", "FROM", "TO", "STANDARD", "STATE")
+			t := newTable("AGREEMENT", "#VERSION", "FROM", "TO", "STANDARD", "REVIEW", "STATE")
 			for _, r := range rs {
-				t.add(string(r.Name), number(r.Version), string(r.From), list(r.To), r.Standard.String(), force(r))
+				t.add(string(r.Name), number(r.Version), string(r.From), list(r.To), r.Standard.String(), r.Review, force(r))
 			}
 			t.write(a.out, "")
 			return nil
@@ -433,6 +443,7 @@ func (a *app) agreementShowCommand() *cobra.Command {
 			if len(r.Waiting) > 0 {
 				t.add("waiting for", list(r.Waiting))
 			}
+			shownDates(t, r)
 			t.add("document", "SHA-256 "+r.Digest)
 			t.write(a.out, "")
 			if len(r.Partners) > 0 {

@@ -28,10 +28,11 @@
 //	contacts        each party's data protection officer or equivalent
 //	rights_contact  where a person goes with a request or a complaint
 //	accuracy        how errors are found, corrected and passed on
-//	retention       how long the receiver keeps a record, ISO 8601 duration
+//	retention       how long the receiver keeps a record, ISO 8601 duration: see Kept
+//	retention_from  what that is counted from: receipt (also when left empty), a field with a date, or end
 //	disposal        how it is then destroyed
 //	security        who may see it, how it is protected, who is told of a breach
-//	review          date of the next review
+//	review          date of the next review; what travels stops then, unless all parties renewed it
 //	starts          first day in force
 //	ends            first day no longer in force; empty means open-ended
 //	exit            how either side leaves, and what becomes of the data
@@ -81,8 +82,8 @@
 // What is signed is not the YAML, whose layout means nothing, but the RFC 8785
 // JSON of the same headings: an object with every heading as a member, texts as
 // strings, version as a number, lists as arrays, lawful_basis, roles and
-// contacts as objects. The optional headings match, ends, special_condition and
-// criminal_condition are left out when empty; all others are always there.
+// contacts as objects. The optional headings match, retention_from, ends,
+// special_condition and criminal_condition are left out when empty; all others are always there.
 // Rule for change: a heading added later must be left out when empty, so that
 // old bytes keep their digest. Beginning of an example:
 //
@@ -170,6 +171,7 @@ type Agreement struct {
 	RightsContact string
 	Accuracy      string
 	Retention     Duration
+	RetentionFrom string // "" and "receipt", a JSON Pointer, or "end": see Kept
 	Disposal      string
 	Security      string
 	Review        Date
@@ -231,10 +233,4 @@ func (a *Agreement) InForce(now time.Time, signed map[name.Council]bool) (bool, 
 		return false, "starts " + string(a.Starts)
 	}
 	return true, ""
-}
-
-// ReviewDue reports whether the date of review has come. Sharing goes on: the
-// code of practice asks for a review, not for an interruption.
-func (a *Agreement) ReviewDue(now time.Time) bool {
-	return a.Review != "" && !now.Before(a.Review.Time())
 }

@@ -54,6 +54,7 @@ func (a *Agreement) Check(std *standard.Standard) []Problem {
 		// Not among the terms: an agreement signed before this was asked for must
 		// still be read. Whoever counts asks again.
 		ps = append(ps, a.checkGroups(std)...)
+		ps = append(ps, a.checkRetentionField(std)...)
 	}
 	order := func(p Problem) int {
 		return slices.IndexFunc(headings, func(h heading) bool {

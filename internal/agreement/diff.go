@@ -39,6 +39,7 @@ func Diff(old, new *Agreement) []string {
 			d.fields("match field", old.Match, new.Match)
 		case "retention":
 			d.retention()
+		case "retention_from": // with retention
 		case "starts":
 			d.dates("starts", old.Starts, new.Starts, old.Starts > new.Starts)
 		case "ends":
@@ -223,6 +224,9 @@ func (d *differ) retention() {
 		d.say(wider, "retention is now %s, was %s", n, o)
 	default:
 		d.say(narrower, "retention is now %s, was %s", n, o)
+	}
+	if x, y := d.old.countedFrom(), d.new.countedFrom(); x != y {
+		d.say(changed, "retention is now counted from %s, was from %s", y, x)
 	}
 }
 

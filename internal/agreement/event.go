@@ -75,13 +75,16 @@ func RefOf(kind string, body any) (Ref, bool) {
 	case event.KindAgreementEnd, event.KindAgreementSuspend, event.KindAgreementResume:
 		n, err := ParseNotice(body)
 		return n.Ref, err == nil
+	case event.KindAgreementRenewal:
+		r, err := ParseRenewal(body)
+		return r.Ref, err == nil
 	}
 	return Ref{}, false
 }
 
 // Kinds returns the kinds of events that a [State] takes in.
 func Kinds() []string {
-	return []string{event.KindAgreementProposal, event.KindAgreementSignature, event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd}
+	return []string{event.KindAgreementProposal, event.KindAgreementSignature, event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd, event.KindAgreementRenewal}
 }
 
 // A Signature is a party's consent to a document. The event that carries it is

@@ -150,9 +150,7 @@ func (a *Agreement) checkMode(say func(key, rule, detail, fix string)) {
 	case !w.ByMatch && len(a.Match) > 0:
 		say("match", RuleMode, fmt.Sprintf("is for %s, and the mode is %s", askedBy(), a.Mode), "remove match, or change the mode")
 	}
-	if w.Copied && a.Retention.Zero() {
-		say("retention", RuleForm, "is no time at all, and the receiver is to keep a copy", "say how long it needs the records, or use "+askedBy())
-	}
+	a.checkRetention(say)
 }
 
 // checkGroups says what is wrong with fields that records are to be counted by.

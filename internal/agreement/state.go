@@ -65,6 +65,7 @@ type version struct {
 	heard    map[told]bool             // which notices those are
 	halts    map[name.Council]int      // how often each suspended or resumed it
 	ending   map[name.Council]int      // where in its notices each has said that it ends
+	renewed  map[name.Council][]Renewed
 }
 
 // told is a notice and who said it.
@@ -86,6 +87,7 @@ type saying struct {
 	kind    string
 	ref     Ref
 	notice  Notice
+	review  Date // of a renewal
 	at      time.Time
 }
 
@@ -135,6 +137,12 @@ func (s *State) apply(council name.Council, kind string, body any, at time.Time)
 			return err
 		}
 		e.ref, e.notice = n.Ref, n
+	case event.KindAgreementRenewal:
+		r, err := ParseRenewal(body)
+		if err != nil {
+			return err
+		}
+		e.ref, e.review = r.Ref, r.Review
 	default:
 		return fmt.Errorf("%w: unknown kind %.40q", ErrEvent, kind)
 	}
@@ -179,7 +187,8 @@ func (s *State) propose(council name.Council, doc *Agreement, at time.Time) erro
 		notices: make(map[name.Council][]notice),
 		heard:   make(map[told]bool),
 		halts:   make(map[name.Council]int),
-		ending:  make(map[name.Council]int)}
+		ending:  make(map[name.Council]int),
+		renewed: make(map[name.Council][]Renewed)}
 	versions[doc.Version] = v
 	for _, e := range s.waiting[doc.Name][doc.Version] {
 		s.waits[e.council]--
@@ -207,6 +216,9 @@ func (v *version) hear(e saying) error {
 			v.signed[e.council] = e.at
 		}
 		return nil
+	}
+	if e.kind == event.KindAgreementRenewal {
+		return v.renew(e.council, e.review, e.at)
 	}
 	if e.kind == event.KindAgreementResume && v.halts[e.council] == 0 {
 		return fmt.Errorf("%w: %s has not suspended %s", ErrConflict, e.council, v.doc.Name)
@@ -252,7 +264,7 @@ const (
 	Proposed   Phase = "proposed"   // not signed by all
 	Waiting    Phase = "waiting"    // signed, starts later
 	InForce    Phase = "in force"   // records travel
-	Suspended  Phase = "suspended"  // by a party, for now
+	Suspended  Phase = "suspended"  // by a party, for now, or by its date of review
 	Ended      Phase = "ended"      // by a party or its own date
 	Superseded Phase = "superseded" // a later version took its place
 )
@@ -269,6 +281,11 @@ type Status struct {
 	// Suspensions are those that stand at that instant, whatever the phase, by
 	// party.
 	Suspensions []Suspension
+	// Review is the date of review that counts at that instant: that of the text, or
+	// the latest to which all parties have renewed it. Renewals are what each party has
+	// said of it last.
+	Review   Date
+	Renewals []Renewed
 }
 
 // A Suspension is a party's word that the agreement is suspended, not taken back.
@@ -401,6 +418,13 @@ func (s *State) NextChange(now time.Time) (time.Time, bool) {
 		for _, v := range versions {
 			consider(v.doc.Starts.Time())
 			consider(v.doc.Ends.Time())
+			consider(v.doc.Review.Time())
+			for _, said := range v.renewed {
+				for _, r := range said {
+					consider(r.At)
+					consider(r.Review.Time())
+				}
+			}
 			for _, notices := range v.notices {
 				for _, n := range notices {
 					consider(n.At)
@@ -442,6 +466,14 @@ func (v *version) status(now time.Time) Status {
 			by = append(by, fmt.Sprintf("%s since %s: %s", s.By, s.Since.Format(time.DateOnly), s.Reason))
 		}
 		st.Phase, st.Why = Suspended, "suspended by "+strings.Join(by, " and ")
+	}
+	st.Review, _ = v.review(now)
+	st.Renewals = v.renewals(now)
+	if why := v.reviewStop(now); why != "" && (st.Phase == InForce || st.Phase == Suspended) {
+		if st.Why != "" {
+			why = st.Why + "; and " + why
+		}
+		st.Phase, st.Why = Suspended, why
 	}
 	return st
 }

@@ -313,7 +313,7 @@ func TestNextChange(t *testing.T) {
 		}
 	}
 	now := day(t, "2026-11-01")
-	for _, want := range []string{"2026-12-01", "2027-02-01", "2028-01-01"} {
+	for _, want := range []string{"2026-12-01", "2027-02-01", "2027-06-01", "2028-01-01"} {
 		next, ok := s.NextChange(now)
 		if !ok || !next.Equal(day(t, want)) {
 			t.Fatalf("after %v: %v %v, want %s", now, next, ok, want)

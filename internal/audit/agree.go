@@ -200,7 +200,7 @@ const maxNotices = 1000
 // hear takes in an event about an agreement.
 func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 	switch s.kind {
-	case event.KindAgreementProposal, event.KindAgreementSignature, event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd:
+	case event.KindAgreementProposal, event.KindAgreementSignature, event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd, event.KindAgreementRenewal:
 	default:
 		return
 	}
@@ -218,6 +218,10 @@ func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 		return
 	case event.KindAgreementSignature:
 		check, body = CheckAgreementSignatures, agreement.Signature{Ref: s.ref}.Body
+	case event.KindAgreementRenewal:
+		v.counts.Renewals++
+		body = agreement.Renewal{Ref: s.ref, Review: s.review}.Body
+		p.turns = append(p.turns, s.issuedAt)
 	default:
 		// Each is looked at again for every disclosure; people give a few.
 		if v.notices++; v.notices > maxNotices {
@@ -225,7 +229,7 @@ func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 			return
 		}
 	}
-	if s.kind != event.KindAgreementSignature {
+	if s.kind != event.KindAgreementSignature && s.kind != event.KindAgreementRenewal {
 		p.turns = append(p.turns, s.notice.At.Unix())
 	}
 	voted := v.vote(p, s)
@@ -239,6 +243,7 @@ func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 		fail(check, "cannot be said of "+p.place)
 	case s.by == v.council && s.kind == event.KindAgreementSignature:
 		p.ours = s.index
+	case s.kind == event.KindAgreementRenewal: // it stops nothing
 	case s.by == v.council:
 		p.claimed = append(p.claimed, *s)
 	}
@@ -320,6 +325,10 @@ func (v *verifier) outOfForce(p *paper, d *claimed) (rule string, sure bool) {
 			return v.superseded(d, at)
 		}
 		byDate := p.doc.Ends != "" && !at.Before(p.doc.Ends.Time())
+		if st.Phase == agreement.Suspended && len(st.Suspensions) == 0 {
+			// Every party has renewed it by its own clock, or has not.
+			return "went out after the date of review, and not every party had renewed the agreement", !at.Before(st.Review.Time().Add(skew))
+		}
 		return "went out after the agreement had " + ending[st.Phase], byDate || p.stopped(at)
 	}
 	return "went out before the agreement was in force", true

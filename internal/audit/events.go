@@ -69,6 +69,7 @@ type claimed struct {
 	integrity string
 	ref       agreement.Ref    // of an event about an agreement
 	notice    agreement.Notice // agreement-suspend, -resume, -end
+	review    agreement.Date   // agreement-renewal
 	hash      tlog.Hash        // the entry
 
 	// of a footprint's receipt, see confirmed.go: to is the footprint, entries what
@@ -134,6 +135,11 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		s.notice.Reason = strings.Clone(s.notice.Reason)
 		s.refer(s.notice.Ref)
 		s.notice.Ref = s.ref
+		return s, err
+	case event.KindAgreementRenewal:
+		r, err := agreement.ParseRenewal(ev.Body)
+		s.review = agreement.Date(strings.Clone(string(r.Review)))
+		s.refer(r.Ref)
 		return s, err
 	}
 	return s, nil // unaudited, or of a later version

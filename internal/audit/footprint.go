@@ -33,6 +33,7 @@ func (r *keyring) footprint(m directory.Member, given bool) {
 type claimedFor struct {
 	footprint name.Council
 	kind      string
+	review    agreement.Date // of a renewal: to when
 }
 
 // vote keeps what a council says of p as a member of footprints that are parties.
@@ -51,7 +52,7 @@ func (v *verifier) vote(p *paper, s *claimed) bool {
 			continue
 		}
 		member = true
-		k := claimedFor{c, s.kind}
+		k := claimedFor{c, s.kind, s.review}
 		if p.votes == nil {
 			p.votes = map[claimedFor][]claimed{}
 		}
@@ -81,8 +82,11 @@ func (v *verifier) carry(p *paper) {
 		sortSaid(claimed)
 		last := claimed[need-1]
 		body := agreement.Signature{Ref: last.ref}.Body
-		if k.kind == event.KindAgreementEnd {
+		switch k.kind {
+		case event.KindAgreementEnd:
 			body = last.notice.Body
+		case event.KindAgreementRenewal:
+			body = agreement.Renewal{Ref: last.ref, Review: last.review}.Body
 		}
 		if p.state.Apply(k.footprint, k.kind, body(), time.Unix(last.issuedAt, 0)) != nil {
 			continue

@@ -90,6 +90,7 @@ type Counts struct {
 	Disclosures int `json:"disclosures"` // logged batches that went to a receiver
 	Receipts    int `json:"receipts"`
 	Withdrawals int `json:"withdrawals"`
+	Renewals    int `json:"renewals,omitempty"` // by which a party put the date of review off
 	Erasures    int `json:"erasures,omitempty"` // versions of records that the council says it erased
 }
 

@@ -32,7 +32,8 @@ type votes map[agreement.Ref]map[vote]map[name.Council]*record.Event
 type vote struct {
 	kind string
 	ref  agreement.Ref
-	at   int64 // of suspending and resuming, which may be said again: from when
+	at   int64          // of suspending and resuming, which may be said again: from when
+	to   agreement.Date // of a renewal
 }
 
 // maxVotes bounds the votes kept from one council.
@@ -55,6 +56,13 @@ func (b *Book) vote(ev *record.Event) (agreement.Ref, bool) {
 			return ref, false
 		}
 		k.at = notice.At.Unix()
+	}
+	if ev.Kind == event.KindAgreementRenewal {
+		r, err := agreement.ParseRenewal(ev.Body)
+		if err != nil {
+			return ref, false
+		}
+		k.to = r.Review
 	}
 	of := b.votes[ref]
 	if of[k][ev.Council] != nil || b.voted[ev.Council] >= maxVotes {
@@ -121,7 +129,9 @@ func (b *Book) count(ref agreement.Ref) {
 			continue
 		}
 		for _, p := range doc.Parties() {
-			if !b.o.Footprints.Is(p) || b.o.Footprints.Has(p) {
+			// What its own ledger decides its members learn from there. A renewal is
+			// said in the ledgers of the members alone: a majority that names one day.
+			if !b.o.Footprints.Is(p) || b.o.Footprints.Has(p) && k.kind != event.KindAgreementRenewal {
 				continue
 			}
 			members := b.o.Footprints.Members(p)

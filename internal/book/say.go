@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -20,6 +21,32 @@ func (b *Book) Vouch(ctx context.Context, kind string, body map[string]any, to [
 	}
 	_, _, err := b.o.Ledger.AppendNotice(ctx, kind, body, to...)
 	return err
+}
+
+// Renew logs that we renew a document, for ourselves when we are a party, and as a member
+// of the footprints that are, and addresses it to the councils to. The error is that of
+// [agreement.State.Apply], and then nothing is logged.
+func (b *Book) Renew(ctx context.Context, r agreement.Renewal, party bool, to []name.Council) error {
+	body, now := r.Body(), b.o.Now()
+	v, err := strictjson.Decode(strictjson.Canonical(body), strictjson.DefaultLimits())
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	if party {
+		if err := b.Say(b.o.Self, event.KindAgreementRenewal, v); err != nil {
+			return err
+		}
+	}
+	if _, _, err := b.o.Ledger.AppendNotice(ctx, event.KindAgreementRenewal, body, to...); err != nil {
+		return err
+	}
+	ev := &record.Event{Council: b.o.Self, Kind: event.KindAgreementRenewal, IssuedAt: now.Unix(), Body: v.(map[string]any)}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if ref, ok := b.vote(ev); ok {
+		b.count(ref)
+	}
+	return nil
 }
 
 // Vouched reports whether our own log has an event of a kind about a document.

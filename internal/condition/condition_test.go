@@ -59,6 +59,7 @@ func TestFind(t *testing.T) {
 		}
 	}
 	as := func(*agreement.Status) {}
+	reviewed := func(st *agreement.Status) { st.Review = st.Agreement.Review }
 	in := func(change func(*Footprint)) func(*Facts) {
 		return func(f *Facts) {
 			p := Footprint{Name: "fens.example", Formed: true, Leader: saltby, Heard: noon, Needs: 2, Asked: true, Up: []name.Council{"northmoor.gov.uk", saltby, "fenwick.gov.uk"}}
@@ -112,11 +113,17 @@ func TestFind(t *testing.T) {
 		{"withdrawals-waiting", func(f *Facts) { f.Partners[0].Outstanding, f.Partners[0].OldestHours = 2, 75 }, "2 withdrawn records under northmoor.gov.uk/huts, the oldest withdrawn 3 days ago"},
 		{"withdrawals-overdue", func(f *Facts) { f.Partners[0].Outstanding, f.Partners[0].OldestHours = 1, 200 }, "8 days ago"},
 		{"partner-clock-off", func(f *Facts) { f.Clock.Partners["fenwick.gov.uk"] = -time.Hour }, "the clock of fenwick.gov.uk is slow by 1 hour"},
-		{"exchange-suspended", under("", agreement.Suspended, as), "nothing is shared"},
+		{"exchange-suspended", under("", agreement.Suspended, func(st *agreement.Status) { st.Suspensions = []agreement.Suspension{{By: saltby, Since: noon}} }), "nothing is shared"},
 		{"agreement-waits-for-us", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{"northmoor.gov.uk"} }), "stile agreement sign northmoor.gov.uk/huts"},
 		{"agreement-waits-for-others", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{saltby} }), "signature of saltby.gov.uk"},
-		{"review-past", under("review: 2026-11-01\n", agreement.InForce, as), "was due for review on 2026-11-01"},
-		{"review-near", under("review: 2026-12-20\n", agreement.InForce, as), "in 22 days"},
+		{"review-past", under("review: 2026-11-01\n", agreement.Suspended, reviewed), "was due for review on 2026-11-01"},
+		{"review-close", under("review: 2026-12-05\n", agreement.InForce, reviewed), "in 7 days"},
+		{"review-close", under("review: 2026-12-05\n", agreement.InForce, func(st *agreement.Status) {
+			reviewed(st)
+			st.Renewals = []agreement.Renewed{{By: saltby, Review: "2027-12-05"}}
+		}), "renewed by saltby.gov.uk alone"},
+		{"review-near", under("review: 2026-12-20\n", agreement.InForce, reviewed), "in 22 days"},
+		{"end-close", under("ends: 2026-12-05\n", agreement.InForce, as), "then deleted"},
 		{"end-near", under("ends: 2026-12-20\n", agreement.InForce, as), "then deleted"},
 		{"agreement-over", under("", agreement.Ended, as), "is over"},
 		{"footprint-not-open", in(func(p *Footprint) { p.Unopened = "its disk failed" }), "its disk failed"},

@@ -20,6 +20,8 @@ const (
 	overdue = 7 * 24 * time.Hour
 	// soon is how long before a date an officer is told of it.
 	soon = 30 * 24 * time.Hour
+	// near is how long before it that is said once more.
+	near = 7 * 24 * time.Hour
 )
 
 // stopped reports whether all exchange with a council has stopped, which is said
@@ -149,7 +151,7 @@ var agreementKinds = []Kind{
 		Name: "exchange-suspended", Severity: api.Warning, Means: "a party has suspended an agreement: nothing is shared under it",
 		find: func(f *Facts, say func(api.Condition)) {
 			for _, st := range f.Agreements {
-				if st.Phase != agreement.Suspended {
+				if st.Phase != agreement.Suspended || len(st.Suspensions) == 0 {
 					continue
 				}
 				c := api.Condition{Agreement: st.Agreement.Name, Text: fmt.Sprintf("agreement %s is suspended: nothing is shared under it", st.Agreement.Name), Cause: st.Why, Try: "speak with whoever suspended it, who ends that: stile agreement resume " + string(st.Agreement.Name)}
@@ -171,34 +173,34 @@ var agreementKinds = []Kind{
 		find: func(f *Facts, say func(api.Condition)) { f.unsigned(false, say) },
 	},
 	{
-		Name: "review-past", Severity: api.Warning, Means: "the review date of an agreement in force has passed",
+		Name: "review-past", Severity: api.Warning, Means: "the date of review of an agreement has come and not every party has renewed it: nothing is shared under it",
 		find: func(f *Facts, say func(api.Condition)) {
-			f.dates(func(a *agreement.Agreement) agreement.Date { return a.Review }, func(a *agreement.Agreement, left time.Duration) {
-				if left <= 0 {
-					say(api.Condition{Agreement: a.Name, Text: fmt.Sprintf("agreement %s was due for review on %s", a.Name, a.Review), Cause: "its text says so", Since: a.Review.Time(), Try: "review it with the other party; a new version of it has a later date: stile agreement draft"})
+			for _, st := range f.Agreements {
+				if st.Phase == agreement.Suspended && st.Review != "" && !f.Now.Before(st.Review.Time()) {
+					a := st.Agreement
+					say(api.Condition{
+						Agreement: a.Name, Text: fmt.Sprintf("agreement %s was due for review on %s: nothing is shared under it", a.Name, st.Review),
+						Cause: st.Why, Since: st.Review.Time(), Try: "review it; then, on the node of each party: " + renewal(a),
+					})
 				}
-			})
+			}
 		},
+	},
+	{
+		Name: "review-close", Severity: api.Warning, Means: "an agreement in force is due for review within seven days; then nothing is shared under it, unless every party has renewed it",
+		find: func(f *Facts, say func(api.Condition)) { f.reviews(0, near, say) },
 	},
 	{
 		Name: "review-near", Severity: api.Notice, Means: "an agreement in force is due for review within thirty days",
-		find: func(f *Facts, say func(api.Condition)) {
-			f.dates(func(a *agreement.Agreement) agreement.Date { return a.Review }, func(a *agreement.Agreement, left time.Duration) {
-				if left > 0 && left < soon {
-					say(api.Condition{Agreement: a.Name, Text: fmt.Sprintf("agreement %s is due for review on %s, %s", a.Name, a.Review, inDays(left)), Cause: "its text says so", Try: "review it with the other party; a new version of it has a later date: stile agreement draft"})
-				}
-			})
-		},
+		find: func(f *Facts, say func(api.Condition)) { f.reviews(near, soon, say) },
+	},
+	{
+		Name: "end-close", Severity: api.Warning, Means: "an agreement in force ends within seven days, and what was shared under it is then deleted",
+		find: func(f *Facts, say func(api.Condition)) { f.endings(0, near, say) },
 	},
 	{
 		Name: "end-near", Severity: api.Warning, Means: "an agreement in force ends within thirty days, and what was shared under it is then deleted",
-		find: func(f *Facts, say func(api.Condition)) {
-			f.dates(func(a *agreement.Agreement) agreement.Date { return a.Ends }, func(a *agreement.Agreement, left time.Duration) {
-				if left < soon {
-					say(api.Condition{Agreement: a.Name, Text: fmt.Sprintf("agreement %s ends on %s, %s: what was shared under it is then deleted", a.Name, a.Ends, inDays(left)), Cause: "its text says so", Try: "agree on a new version in time, if the exchange is to go on: stile agreement draft"})
-				}
-			})
-		},
+		find: func(f *Facts, say func(api.Condition)) { f.endings(near, soon, say) },
 	},
 	{
 		Name: "agreement-over", Severity: api.Notice, Means: "an agreement ended within the last thirty days, by its date or by a party",
@@ -231,11 +233,38 @@ func (f *Facts) unsigned(ours bool, say func(api.Condition)) {
 	}
 }
 
-// dates calls fn with each agreement in force that has a date, and how long until then.
-func (f *Facts) dates(of func(*agreement.Agreement) agreement.Date, fn func(a *agreement.Agreement, left time.Duration)) {
+// reviews says which agreements in force are due for review between two times from now.
+func (f *Facts) reviews(from, to time.Duration, say func(api.Condition)) {
 	for _, st := range f.Agreements {
-		if d := of(st.Agreement); st.InForce() && d != "" {
-			fn(st.Agreement, d.Time().Sub(f.Now))
+		left := st.Review.Time().Sub(f.Now)
+		if !st.InForce() || st.Review == "" || left < from || left >= to {
+			continue
+		}
+		a, cause := st.Agreement, "its text says so"
+		var by []name.Council
+		for _, r := range st.Renewals {
+			if r.Review > st.Review {
+				by = append(by, r.By)
+			}
+		}
+		if len(by) > 0 {
+			cause = "so far it is renewed by " + join(by) + " alone"
+		}
+		say(api.Condition{
+			Agreement: a.Name, Text: fmt.Sprintf("agreement %s is due for review on %s, %s: what travels under it stops then", a.Name, st.Review, inDays(left)),
+			Cause: cause, Try: "review it; then, on the node of each party: " + renewal(a),
+		})
+	}
+}
+
+func renewal(a *agreement.Agreement) string { return fmt.Sprintf("stile agreement renew %s --review DATE", a.Name) }
+
+// endings says which agreements in force end between two times from now.
+func (f *Facts) endings(from, to time.Duration, say func(api.Condition)) {
+	for _, st := range f.Agreements {
+		a := st.Agreement
+		if left := a.Ends.Time().Sub(f.Now); st.InForce() && a.Ends != "" && left >= from && left < to {
+			say(api.Condition{Agreement: a.Name, Text: fmt.Sprintf("agreement %s ends on %s, %s: what was shared under it is then deleted", a.Name, a.Ends, inDays(left)), Cause: "its text says so", Try: "agree on a new version in time, if the exchange is to go on: stile agreement draft"})
 		}
 	}
 }

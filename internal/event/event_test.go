@@ -87,6 +87,7 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindAgreementSuspend:   anyReader(agreement.ParseNotice),
 	event.KindAgreementResume:    anyReader(agreement.ParseNotice),
 	event.KindAgreementEnd:       anyReader(agreement.ParseNotice),
+	event.KindAgreementRenewal:   anyReader(agreement.ParseRenewal),
 	event.KindCounts:             anyReader(agreement.ParseCounts),
 }
 
@@ -179,6 +180,7 @@ func samples(t testing.TB) []sample {
 		{event.KindAgreementSignature, agreement.Signature{Ref: ref}},
 		{event.KindAgreementSuspend, notice},
 		{event.KindAgreementResume, notice},
+		{event.KindAgreementRenewal, agreement.Renewal{Ref: ref, Review: "2028-12-01"}},
 		{event.KindAgreementEnd, notice},
 		{event.KindCounts, agreement.Counts{
 			Agreement: agr, Version: 2, Day: "2026-11-22", By: []name.Field{"/district"}, Threshold: 10, Rounded: 5, Total: 15,

@@ -37,6 +37,7 @@ const (
 	KindAgreementSuspend   = "agreement-suspend"
 	KindAgreementResume    = "agreement-resume"
 	KindAgreementEnd       = "agreement-end"
+	KindAgreementRenewal   = "agreement-renewal"
 	KindCounts             = "counts"
 
 	// Questions. None ever holds the value that was asked by.
@@ -76,7 +77,7 @@ const (
 func Kinds() []string {
 	return []string{
 		KindWithdrawal, KindDisclosure, KindReceipt, KindErasure, KindErasureOrder, KindStandardAdopted, KindStandardMapped,
-		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd,
+		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal,
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
 		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
@@ -86,7 +87,7 @@ func Kinds() []string {
 
 // AgreementKinds returns the kinds of events that say where an agreement stands.
 func AgreementKinds() []string {
-	return []string{KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd}
+	return []string{KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal}
 }
 
 // AgreementOf returns the agreement that a body names, whatever its kind; "" when it

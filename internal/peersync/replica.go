@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/name"
@@ -184,6 +185,9 @@ func (s *Syncer) statements(fp name.Council) (out [][]byte, err error) {
 	err = s.o.Ledger.View(func(v *ledger.View) error {
 		var all []uint64
 		for _, k := range agreement.Kinds() {
+			if k == event.KindAgreementRenewal {
+				continue // the members tell each other; see book.renewed
+			}
 			v.Events(k, 0, func(i uint64) bool { all = append(all, i); return true })
 		}
 		slices.Sort(all)

@@ -13,6 +13,7 @@ type AgreementRequest struct {
 	Document []byte `json:"document,omitempty"` // YAML
 	Version  int    `json:"version,omitempty"`  // 0: the newest
 	Reason   string `json:"reason,omitempty"`   // of an end
+	Review   string `json:"review,omitempty"`   // of a renewal: the new date of review
 	Samples  int    `json:"samples,omitempty"`  // of a preview
 }
 
@@ -32,11 +33,25 @@ type AgreementReply struct {
 	Unsent   string            `json:"unsent,omitempty"`  // why a footprint has not got what we have just said
 	// Matching is how far the records there were when we signed, as sender, are
 	// matched; nil once all are.
-	Matching *Matching      `json:"matching,omitempty"`
+	Matching *Matching `json:"matching,omitempty"`
+	// Review is the date of review that counts: that of the text, or the latest to
+	// which all parties have renewed it. Renewals are what each party said of it last.
+	Review   string         `json:"review,omitempty"`
+	Renewals []RenewalReply `json:"renewals,omitempty"`
+	Ends     string         `json:"ends,omitempty"`
+	Kept     string         `json:"kept,omitempty"`     // how long the receiver keeps records, in words
 	Document string         `json:"document,omitempty"` // YAML
 	Partners []PartnerReply `json:"partners,omitempty"`
 	// Confirmed are the receipts of the footprints that receive.
 	Confirmed []ConfirmedReply `json:"confirmed,omitempty"`
+}
+
+// A RenewalReply is a party's word that an agreement goes on as it is until a new date of
+// review.
+type RenewalReply struct {
+	By     name.Council `json:"by"`
+	Review string       `json:"review"`
+	At     time.Time    `json:"at"`
 }
 
 // Matching says how many records were looked at, of how many, about.
@@ -98,8 +113,10 @@ type PreviewReply struct {
 	Matched  int               `json:"matched"`
 	Errors   int               `json:"errors,omitempty"` // rows the filter failed on: not sent
 	Fields   []FieldCount      `json:"fields"`
-	Samples  []json.RawMessage `json:"samples,omitempty"` // rows as the partner would see them
-	Widens   []string          `json:"widens,omitempty"`  // against the version in force, in words
+	Samples  []json.RawMessage `json:"samples,omitempty"`   // rows as the partner would see them
+	Kept     string            `json:"kept,omitempty"`      // how long the receiver would keep them, in words
+	People   string            `json:"by_people,omitempty"` // what of that only people can do
+	Widens   []string          `json:"widens,omitempty"`    // against the version in force, in words
 }
 
 // FieldCount says how often a field is filled in the matching rows, and
