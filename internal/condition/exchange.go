@@ -257,7 +257,9 @@ func (f *Facts) reviews(from, to time.Duration, say func(api.Condition)) {
 	}
 }
 
-func renewal(a *agreement.Agreement) string { return fmt.Sprintf("stile agreement renew %s --review DATE", a.Name) }
+func renewal(a *agreement.Agreement) string {
+	return fmt.Sprintf("stile agreement renew %s --review DATE", a.Name)
+}
 
 // endings says which agreements in force end between two times from now.
 func (f *Facts) endings(from, to time.Duration, say func(api.Condition)) {
