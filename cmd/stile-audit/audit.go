@@ -99,7 +99,7 @@ func Main(e env, args []string) int {
 	default:
 		f = &failure{cannot, "stile-audit help", err}
 	}
-	fmt.Fprintf(e.err, "stile-audit: %s\nTry: %s\n", clean(f.Error()), f.try)
+	name.Fprintf(e.err, "stile-audit: %s\nTry: %s\n", f, f.try)
 	return f.code
 }
 
@@ -114,11 +114,11 @@ func run(e env, args []string) error {
 		_, err := io.WriteString(e.out, usage)
 		return err
 	case "version", "--version":
-		_, err := fmt.Fprintf(e.out, "stile-audit %s, bundle format %d\n", version(), audit.Format)
+		_, err := name.Fprintf(e.out, "stile-audit %s, bundle format %d\n", version(), audit.Format)
 		return err
 	case "verify", "show", "adoption", "evidence":
 	default:
-		return fail(misused, "stile-audit help", "there is no command %q", clean(verb))
+		return fail(misused, "stile-audit help", "there is no command %q", verb)
 	}
 	files, err := o.parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -342,12 +342,12 @@ func evidence(e env, in *source, o options) error {
 	} else {
 		err = writeClean(e.out, func(w io.Writer) error {
 			for _, line := range j.Says {
-				if _, err := fmt.Fprintln(w, line); err != nil {
+				if _, err := name.Fprintf(w, "%s\n", line); err != nil {
 					return err
 				}
 			}
 			for _, k := range j.Keys {
-				if _, err := fmt.Fprintf(w, "key: %s\n", k.Key); err != nil {
+				if _, err := name.Fprintf(w, "key: %s\n", k.Key); err != nil {
 					return err
 				}
 			}
@@ -422,17 +422,8 @@ func writeClean(w io.Writer, write func(io.Writer) error) error {
 	if err := write(&b); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, clean(b.String()))
+	_, err := name.Fprintf(w, "%s", name.Lines(b.String()))
 	return err
-}
-
-// clean is name.Line of each line of a text.
-func clean(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		lines[i] = name.Line(strings.ReplaceAll(l, "\t", "    "))
-	}
-	return strings.Join(lines, "\n")
 }
 
 func version() string {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -86,27 +85,22 @@ func (a *app) printCounts(r node.AggregateReply) {
 }
 
 func (a *app) countsCSV(r node.AggregateReply) error {
-	w := csv.NewWriter(a.out)
+	w := newSheet(a.out)
 	var row []string
 	for _, f := range r.Fields {
 		row = append(row, string(f))
 	}
-	if err := w.Write(append(row, "records")); err != nil {
-		return err
-	}
+	w.row(append(row, "records")...)
 	for _, g := range r.Groups {
 		row = row[:0]
 		for _, s := range g.Of {
 			if s == nil {
 				row = append(row, "")
 			} else {
-				row = append(row, inert(*s))
+				row = append(row, *s)
 			}
 		}
-		if err := w.Write(append(row, strconv.Itoa(g.Count))); err != nil {
-			return err
-		}
+		w.row(append(row, strconv.Itoa(g.Count))...)
 	}
-	w.Flush()
-	return w.Error()
+	return w.close()
 }

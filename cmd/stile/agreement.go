@@ -317,7 +317,7 @@ func (a *app) previewEnds(r node.PreviewReply, named string) {
 	if len(r.Problems) > 0 {
 		a.say("it cannot be signed yet")
 		for _, p := range r.Problems {
-			fmt.Fprintf(a.err, "  %s\n", clean(problemLine(p)))
+			a.hint("  %s\n", problemLine(p))
 		}
 		return
 	}
@@ -430,7 +430,7 @@ func (a *app) agreementShowCommand() *cobra.Command {
 			case a.json:
 				return a.emit(r)
 			case document:
-				a.printf("%s", r.Document)
+				a.exact(r.Document)
 				return nil
 			}
 			t := newTable("", "")
@@ -462,9 +462,7 @@ func (a *app) agreementShowCommand() *cobra.Command {
 					plural(c.Held, "record", "records"), plural(c.Withdrawn, "withdrawal", "withdrawals"), len(c.Members), number(c.Entry), at(c.At))
 			}
 			a.printf("\n")
-			for l := range strings.Lines(r.Document) {
-				a.printf("%s\n", clean(strings.TrimRight(l, "\n")))
-			}
+			a.printf("%s", name.Lines(r.Document))
 			return nil
 		},
 	}

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 func (a *app) auditCommand() *cobra.Command {
@@ -80,9 +80,7 @@ func (v *verifying) adoption(path string) error {
 		if err := r.WriteText(&b); err != nil {
 			return err
 		}
-		for l := range strings.Lines(b.String()) {
-			v.printf("%s\n", clean(strings.TrimRight(l, "\n")))
-		}
+		v.printf("%s", name.Lines(b.String()))
 	}
 	if !ok {
 		return failure(node.Unverified, "ask the council how it came by the figures that differ", "the statement is not borne out by its records")

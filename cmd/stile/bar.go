@@ -1,13 +1,14 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A bar shows on a terminal how far the reading of files is, once it has taken
@@ -53,7 +54,7 @@ func (b *bar) run(w io.Writer, what string, quit chan struct{}) {
 		select {
 		case <-quit:
 			if shown {
-				fmt.Fprintf(w, "\r%s\r", strings.Repeat(" ", 78))
+				name.Fprintf(w, "\r%s\r", strings.Repeat(" ", 78))
 			}
 			return
 		case <-wait.C:
@@ -62,12 +63,12 @@ func (b *bar) run(w io.Writer, what string, quit chan struct{}) {
 		shown = true
 		done := b.read.Load()
 		if b.total == 0 {
-			fmt.Fprintf(w, "\r%s  %s read ", what, size(uint64(done)))
+			name.Fprintf(w, "\r%s  %s read ", what, size(uint64(done)))
 			continue
 		}
 		part := min(1, float64(done)/float64(b.total))
 		full := int(part * width)
-		fmt.Fprintf(w, "\r%s  [%s%s] %3.0f%%  %s of %s ", what, strings.Repeat("#", full), strings.Repeat(".", width-full),
+		name.Fprintf(w, "\r%s  [%s%s] %3.0f%%  %s of %s ", what, strings.Repeat("#", full), strings.Repeat(".", width-full),
 			part*100, size(uint64(done)), size(uint64(b.total)))
 	}
 }

@@ -119,15 +119,15 @@ func writeNagios(w io.Writer, council string, cs []node.Condition, _ time.Time) 
 	} else {
 		first = cs[0].Name + ": " + cs[0].Text
 	}
-	inert := func(s string) string { return strings.ReplaceAll(clean(s), "|", "/") }
+	inert := func(s string) string { return strings.ReplaceAll(s, "|", "/") }
 	var b strings.Builder
-	fmt.Fprintf(&b, "STILE %s - %s | critical=%d warning=%d notice=%d\n", state, inert(first), n[node.Critical], n[node.Warning], n[node.Notice])
+	name.Fprintf(&b, "STILE %s - %s | critical=%d warning=%d notice=%d\n", state, inert(first), n[node.Critical], n[node.Warning], n[node.Notice])
 	for _, c := range cs {
 		line := fmt.Sprintf("%s %s: %s", strings.ToUpper(string(c.Severity)), c.Name, c.Text)
 		if c.Cause != "" {
 			line += " (" + c.Cause + ")"
 		}
-		fmt.Fprintln(&b, inert(line+". Try: "+c.Try))
+		name.Fprintf(&b, "%s\n", inert(line+". Try: "+c.Try))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -139,9 +139,9 @@ func writePrometheus(w io.Writer, _ string, cs []node.Condition, now time.Time) 
 	var b strings.Builder
 	b.WriteString("# HELP stile_condition How many conditions of the kind hold.\n# TYPE stile_condition gauge\n")
 	for _, k := range condition.Counted(cs) {
-		fmt.Fprintf(&b, "stile_condition{name=%q,severity=%q} %d\n", k.Name, k.Severity, k.N)
+		name.Fprintf(&b, "stile_condition{name=%q,severity=%q} %d\n", k.Name, k.Severity, k.N)
 	}
-	fmt.Fprintf(&b, "# HELP stile_checked_timestamp_seconds When that was looked at, in Unix time.\n# TYPE stile_checked_timestamp_seconds gauge\nstile_checked_timestamp_seconds %d\n", now.Unix())
+	name.Fprintf(&b, "# HELP stile_checked_timestamp_seconds When that was looked at, in Unix time.\n# TYPE stile_checked_timestamp_seconds gauge\nstile_checked_timestamp_seconds %d\n", now.Unix())
 	_, err := io.WriteString(w, b.String())
 	return err
 }

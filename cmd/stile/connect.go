@@ -14,6 +14,7 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // configVariable is the one environment variable there is: the path of the
@@ -155,7 +156,7 @@ func levelOf(cfg *config.Config, least slog.Level) slog.Level {
 func logger(cfg *config.Config, w io.Writer, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(slog.NewJSONHandler(name.JSON(w), o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
 }

@@ -116,7 +116,7 @@ func (a *app) printMember(cmd *cobra.Command, council string, addresses ...strin
 	if a.json {
 		return a.emit(r)
 	}
-	a.printf("%s", r.Document)
+	a.exact(r.Document)
 	if !strings.HasSuffix(r.Document, "\n") {
 		a.printf("\n")
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
 	"slices"
 	"strings"
 	"time"
@@ -101,13 +100,12 @@ func (r *reference) print(found []councils.Council) error {
 	case r.json:
 		return emitLines(r.app, found)
 	case r.csv:
-		w := csv.NewWriter(r.out)
-		w.Write([]string{"gss", "name", "type", "region", "from", "until", "successors", "former"})
+		w := newSheet(r.out)
+		w.row("gss", "name", "type", "region", "from", "until", "successors", "former")
 		for _, c := range found {
-			w.Write([]string{c.GSS, c.Name, string(c.Type), c.Region, c.From, c.Until, strings.Join(c.Successors, " "), strings.Join(c.Former, " ")})
+			w.row(c.GSS, c.Name, string(c.Type), c.Region, c.From, c.Until, strings.Join(c.Successors, " "), strings.Join(c.Former, " "))
 		}
-		w.Flush()
-		return w.Error()
+		return w.close()
 	}
 	t := newTable("CODE", "NAME", "TYPE", "REGION", "FROM", "UNTIL", "THEN")
 	for _, c := range found {

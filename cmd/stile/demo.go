@@ -550,7 +550,7 @@ func (d *demo) audit(ctx context.Context) error {
 		return err
 	}
 	if !report.OK() {
-		report.WriteText(d.err)
+		report.WriteText(said{d.app})
 		return &node.Error{Kind: node.Unverified, Message: "the bundle does not verify"}
 	}
 	done := 0

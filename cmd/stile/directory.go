@@ -318,7 +318,7 @@ func (a *app) directoryConformanceCommand() *cobra.Command {
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if tufdir.Conformance(cmd.Context(), args, a.err, time.Now, os.Getenv) != 0 {
+			if tufdir.Conformance(cmd.Context(), args, said{a}, time.Now, os.Getenv) != 0 {
 				return failure(node.Failed, "see what was refused above", "not done")
 			}
 			return nil

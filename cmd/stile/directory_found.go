@@ -121,7 +121,7 @@ func (a *app) question(text, otherwise string) (string, error) {
 	if otherwise != "" {
 		text += " [" + otherwise + "]"
 	}
-	fmt.Fprintf(a.err, "%s: ", text)
+	a.hint("%s: ", text)
 	var line []byte
 	for b := make([]byte, 1); len(line) < 4096; {
 		n, err := a.in.Read(b)
@@ -144,7 +144,7 @@ func (a *app) question(text, otherwise string) (string, error) {
 }
 
 func (a *app) askFounding(f *founding) error {
-	fmt.Fprint(a.err, `A directory rests on its holders: people who each have a key on a machine of
+	a.hint(`A directory rests on its holders: people who each have a key on a machine of
 their own, and of whom several must sign before anything of weight can change. No
 one of them, and not the host, can change it alone. Each runs
 
@@ -177,13 +177,13 @@ and sends you FILE.pub. Compare the ids of the keys with them by telephone.
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.err, "  its id begins %s\n", shortID(p.ID()))
+		a.hint("  its id begins %s\n", shortID(p.ID()))
 		f.holders = append(f.holders, file)
 	}
 	if f.threshold, err = number("How many of them must sign", strconv.Itoa(min(2, n)), 1, n); err != nil {
 		return err
 	}
-	fmt.Fprint(a.err, `
+	a.hint(`
 The registrar signs who is a member. If the key is kept on this node, whoever breaks
 into it can admit members; if the registrar keeps it elsewhere, each admission is
 carried to them to sign.

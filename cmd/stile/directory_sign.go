@@ -124,7 +124,7 @@ script, --yes says that somebody has read it.`,
 				return directoryFailure(err)
 			}
 			for _, l := range lines {
-				fmt.Fprintf(a.err, "  %s\n", clean(l))
+				a.hint("  %s\n", l)
 			}
 			if err := a.sure(yes, "sign what is listed above with key %s", shortID(k.Public().ID())); err != nil {
 				return err

@@ -136,9 +136,9 @@ func (a *app) complain(f *node.Error) {
 		a.say("%s", strings.TrimRight(line, "\n"))
 	}
 	for _, p := range f.Problems {
-		fmt.Fprintf(a.err, "  %s\n", clean(problemLine(p)))
+		a.hint("  %s\n", problemLine(p))
 	}
-	fmt.Fprintf(a.err, "Try: %s\n", clean(f.Try))
+	a.hint("Try: %s\n", f.Try)
 }
 
 // toldProblems are what a standard at hand finds, in the form that a node tells
@@ -167,5 +167,5 @@ func problemLine(p node.Problem) string {
 
 // say talks to the person on standard error.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintf(a.err, "stile: %s\n", clean(fmt.Sprintf(format, args...)))
+	a.hint("stile: %s\n", fmt.Sprintf(format, args...))
 }

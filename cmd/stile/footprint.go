@@ -381,7 +381,7 @@ the directory, or add it with stile council add, and again when members change.`
 			if a.json {
 				return a.emit(r)
 			}
-			a.printf("%s", r.Document)
+			a.exact(r.Document)
 			return nil
 		},
 	}

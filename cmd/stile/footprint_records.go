@@ -340,7 +340,7 @@ has it, NAME.tlog-proof, and NAME.keys with the members' keys.`,
 			case a.json:
 				return a.emit(r)
 			case out == "":
-				a.printf("%s", r.Proof)
+				a.exact(r.Proof)
 			default:
 				keys := ""
 				for _, k := range r.Keys {

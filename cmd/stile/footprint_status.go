@@ -195,7 +195,7 @@ keys, by which anybody can verify it, are beside it.`,
 			if a.json {
 				return a.emit(r)
 			}
-			a.printf("%s", r.Note)
+			a.exact(r.Note)
 			a.say("cosigned by %s of %d members: %s", number(len(r.CosignedBy)), r.Members, list(r.CosignedBy))
 			if r.Entries > r.Size {
 				a.say("%s written since", plural(r.Entries-r.Size, "entry", "entries"))

@@ -61,7 +61,7 @@ stands in neither log. It asks by the value exactly as the other council writes 
 // readValue reads a value to ask by: a line.
 func (a *app) readValue(ctx context.Context, field string) (string, error) {
 	if isTerminal(a.in) {
-		fmt.Fprintf(a.err, "%s: ", clean(field))
+		a.hint("%s: ", field)
 	}
 	in := bufio.NewReader(io.LimitReader(a.in, agreement.MaxAsked+3))
 	line, err := in.ReadString('\n')

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,9 +39,36 @@ func emitLines[T any](a *app, list []T) error {
 	return nil
 }
 
-// printf prints a line of a result for people.
+// printf prints a result for people. Whatever is said to people goes through
+// name.Fprintf, here, in hint and in say, so that no text from outside begins a line;
+// TestPrints holds every file of the command to it.
 func (a *app) printf(format string, args ...any) {
-	fmt.Fprintf(a.out, format, args...)
+	name.Fprintf(a.out, format, args...)
+}
+
+// hint prints on standard error what stands beside a result.
+func (a *app) hint(format string, args ...any) {
+	name.Fprintf(a.err, format, args...)
+}
+
+// A said is a writer for what a room of ours has to tell people on standard error,
+// in lines.
+type said struct{ a *app }
+
+func (s said) Write(b []byte) (int, error) {
+	if _, err := name.Fprintf(s.a.err, "%s", name.Lines(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// exact prints a text that is signed, or that a program reads: byte for byte, except on
+// a terminal, which would obey what is in it.
+func (a *app) exact(text string) {
+	if isTerminal(a.out) {
+		text = name.Lines(text).Clean()
+	}
+	io.WriteString(a.out, text)
 }
 
 // A table is rows under headings, each column as wide as it must be. A
@@ -93,8 +121,38 @@ func (t *table) write(w io.Writer, indent string) {
 				line += c + pad + "  "
 			}
 		}
-		fmt.Fprintln(w, strings.TrimRight(line, " "))
+		name.Fprintf(w, "%s\n", strings.TrimRight(line, " "))
 	}
+}
+
+// A sheet writes CSV that people open with a spreadsheet: its cells are cleaned, and
+// none is taken for a formula.
+type sheet struct{ w *csv.Writer }
+
+func newSheet(w io.Writer) *sheet { return &sheet{csv.NewWriter(w)} }
+
+func (s *sheet) row(cells ...string) {
+	out := make([]string, len(cells))
+	for i, c := range cells {
+		out[i] = inert(clean(c))
+	}
+	s.w.Write(out) // its error stays until close
+}
+
+func (s *sheet) close() error {
+	s.w.Flush()
+	return s.w.Error()
+}
+
+// inert keeps a spreadsheet from taking somebody else's text for a formula.
+func inert(cell string) string {
+	if cell == "" || !strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+		return cell
+	}
+	if _, err := strconv.ParseFloat(cell, 64); err == nil {
+		return cell
+	}
+	return "'" + cell
 }
 
 // clean replaces what could move the cursor, change colours or turn the
@@ -173,16 +231,12 @@ func list[S ~string](names []S) string {
 }
 
 // pretty prints JSON with indents, for people.
-func pretty(raw []byte, indent string) string {
+func pretty(raw []byte, indent string) name.Lines {
 	var b bytes.Buffer
 	if json.Indent(&b, raw, indent, "  ") != nil {
-		return clean(string(raw))
+		return name.Lines(clean(string(raw)))
 	}
-	lines := strings.Split(b.String(), "\n")
-	for i := range lines {
-		lines[i] = clean(lines[i])
-	}
-	return indent + strings.Join(lines, "\n")
+	return name.Lines(indent + b.String())
 }
 
 // isTerminal reports whether a stream of the environment is a terminal.
@@ -255,7 +309,7 @@ func (a *app) sure(yes bool, format string, args ...any) error {
 	if !isTerminal(a.in) || !isTerminal(a.err) {
 		return failure(node.Usage, "give --yes, once somebody has decided it", "nothing was done: there is nobody to ask whether to %s", what)
 	}
-	fmt.Fprintf(a.err, "%s? Type yes: ", strings.ToUpper(what[:1])+what[1:])
+	a.hint("%s? Type yes: ", strings.ToUpper(what[:1])+what[1:])
 	var answer string
 	fmt.Fscanln(a.in, &answer)
 	if answer != "yes" {

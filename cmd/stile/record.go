@@ -307,7 +307,7 @@ fields, and NAME.tlog-proof.`,
 			case a.json:
 				return a.emit(r)
 			case out == "":
-				a.printf("%s", r.Proof)
+				a.exact(r.Proof)
 				return nil
 			}
 			if err := a.writeNew(out+".token", []byte(r.Token+"\n"), 0o600); err != nil {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/intake"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // create makes a file that is not there yet, for its owner alone: reports and
@@ -34,7 +34,7 @@ type report struct {
 	f    *os.File
 	w    *bufio.Writer
 	form string
-	csv  *csv.Writer
+	csv  *sheet
 	json *stream
 	err  error
 }
@@ -47,12 +47,12 @@ func newReport(im *importer) (*report, error) {
 	r := &report{f: f, w: bufio.NewWriter(f), form: strings.ToLower(filepath.Ext(im.report))}
 	switch r.form {
 	case ".csv":
-		r.csv = csv.NewWriter(r.w)
+		r.csv = newSheet(r.w)
 		head := []string{"file", "row", "line", "reference", "column", "place", "rule", "what is wrong", "how to mend it"}
 		if im.values {
 			head = append(head, "value")
 		}
-		r.csv.Write(head)
+		r.csv.row(head...)
 	case ".json":
 		r.json = &stream{w: r.w}
 	}
@@ -67,21 +67,13 @@ func (r *report) row(x refusedRow) {
 			if p.Value != "" {
 				cells = append(cells, p.Value)
 			}
-			r.line(cells...)
+			r.csv.row(cells...)
 		}
 	case r.json != nil:
 		r.json.add(x)
 	default:
-		r.w.WriteString(strings.TrimPrefix(x.text(), "stile: "))
+		name.Fprintf(r.w, "%s", name.Lines(strings.TrimPrefix(string(x.text()), "stile: ")))
 	}
-}
-
-// line writes a row of a .csv report.
-func (r *report) line(cells ...string) {
-	for i := range cells {
-		cells[i] = inert(clean(cells[i]))
-	}
-	r.csv.Write(cells)
 }
 
 // summary writes what stands in a report beside the refused rows: the reasons
@@ -93,26 +85,26 @@ func (r *report) summary(t *tally, complete bool) {
 		r.json.end(t.summary(complete))
 	case r.csv != nil:
 		for _, b := range t.broke {
-			r.line(b.File, "", lineText(b.Line), "", "", "", b.Rule, b.Detail, b.Fix)
+			r.csv.row(b.File, "", lineText(b.Line), "", "", "", b.Rule, b.Detail, b.Fix)
 		}
 		for _, n := range t.noted {
-			r.line("", "", "", "", "", "", "note", n, "")
+			r.csv.row("", "", "", "", "", "", "note", n, "")
 		}
 		for _, d := range t.seen.twice {
-			r.line(d.File, strconv.Itoa(d.Row), "", d.Reference, "", "", "same-key", d.String(), "")
+			r.csv.row(d.File, strconv.Itoa(d.Row), "", d.Reference, "", "", "same-key", d.String(), "")
 		}
 	default:
 		for _, b := range t.broke {
-			fmt.Fprintf(r.w, "%s: %s\n    to mend it: %s\n", clean(b.File), clean(b.Detail), clean(b.Fix))
+			name.Fprintf(r.w, "%s: %s\n    to mend it: %s\n", b.File, b.Detail, b.Fix)
 		}
 		for _, g := range t.grouped() {
-			fmt.Fprintf(r.w, "%s at %q: %s\n", plural(g.Rows, "row", "rows"), clean(g.Pointer), clean(cmp.Or(g.Detail, inWords(g.Rule))))
+			name.Fprintf(r.w, "%s at %q: %s\n", plural(g.Rows, "row", "rows"), g.Pointer, cmp.Or(g.Detail, inWords(g.Rule)))
 		}
 		for _, n := range t.noted {
-			fmt.Fprintf(r.w, "note: %s\n", clean(n))
+			name.Fprintf(r.w, "note: %s\n", n)
 		}
 		for _, d := range t.seen.twice {
-			fmt.Fprintf(r.w, "note: %s\n", clean(d.String()))
+			name.Fprintf(r.w, "note: %s\n", d.String())
 		}
 	}
 }
@@ -124,22 +116,13 @@ func lineText(n int) string {
 	return strconv.Itoa(n)
 }
 
-// inert keeps a spreadsheet from taking somebody else's text for a formula.
-func inert(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
-}
-
 // close ends the report; more than once does no harm.
 func (r *report) close() error {
 	if r.f == nil {
 		return r.err
 	}
 	if r.csv != nil {
-		r.csv.Flush()
-		r.err = r.csv.Error()
+		r.err = r.csv.close()
 	}
 	if r.json != nil && !r.json.ended {
 		r.json.end(nil)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas"
 )
 
@@ -130,7 +131,7 @@ func (a *app) standardShowCommand() *cobra.Command {
 			}
 			a.printf("%s: %s\n", r.Name, clean(r.Title))
 			if r.Description != "" {
-				a.printf("%s\n", wrap(clean(strings.Join(strings.Fields(r.Description), " ")), 78))
+				a.printf("%s\n", wrap(r.Description, 76))
 			}
 			t := newTable("", "")
 			t.add("status", r.Status)
@@ -175,7 +176,7 @@ func (a *app) standardShowCommand() *cobra.Command {
 }
 
 // wrap breaks a text into lines of at most width letters, where it can.
-func wrap(s string, width int) string {
+func wrap(s string, width int) name.Lines {
 	var lines []string
 	line := ""
 	for _, w := range strings.Fields(s) {
@@ -188,5 +189,5 @@ func wrap(s string, width int) string {
 		}
 		line += w
 	}
-	return strings.Join(append(lines, line), "\n")
+	return name.Lines("  " + strings.Join(append(lines, line), "\n  "))
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
 	"fmt"
 	"slices"
 	"strconv"
@@ -93,11 +92,13 @@ func (v *adoptionView) print(r *node.Adoption) error {
 		for i, h := range head {
 			head[i] = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(h, "#"), " ", "_"))
 		}
-		w := csv.NewWriter(v.out)
-		w.Write(head)
-		w.WriteAll(rows)
+		w := newSheet(v.out)
+		w.row(head...)
+		for _, row := range rows {
+			w.row(row...)
+		}
 		v.refused(r)
-		return w.Error()
+		return w.close()
 	}
 	if len(r.Rows) == 0 {
 		v.say("no statement is held here; a council shares its own by an agreement on compliance-statement")

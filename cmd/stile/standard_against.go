@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +19,7 @@ func (a *app) judgeRecords(ctx context.Context, c node.Operations, from string, 
 	began, shown := time.Now(), false
 	defer func() {
 		if shown {
-			fmt.Fprintf(a.err, "\r%s\r", strings.Repeat(" ", 78))
+			a.hint("\r%s\r", strings.Repeat(" ", 78))
 		}
 	}()
 	req := node.AgainstRequest{From: from, To: to}
@@ -54,7 +53,7 @@ func (a *app) judgeRecords(ctx context.Context, c node.Operations, from string, 
 		}
 		if isTerminal(a.err) && time.Since(began) > time.Second {
 			shown = true
-			fmt.Fprintf(a.err, "\rlooking at records  %s of %s ", number(sum.Examined), number(sum.Total))
+			a.hint("\rlooking at records  %s of %s ", number(sum.Examined), number(sum.Total))
 		}
 	}
 	slices.SortStableFunc(sum.Faults, func(x, y node.FaultCount) int {

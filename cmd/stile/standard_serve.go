@@ -78,11 +78,11 @@ func (a *app) serveMajor(ctx context.Context, req node.ServeRequest) error {
 		}
 		if isTerminal(a.err) && time.Since(began) > time.Second {
 			shown = true
-			fmt.Fprintf(a.err, "\r%s made, %s deleted; entry %s of %s ", number(r.Made), number(r.Deleted), number(r.Cursor), number(r.Size))
+			a.hint("\r%s made, %s deleted; entry %s of %s ", number(r.Made), number(r.Deleted), number(r.Cursor), number(r.Size))
 		}
 	}
 	if shown {
-		fmt.Fprintf(a.err, "\r%s\r", strings.Repeat(" ", 78))
+		a.hint("\r%s\r", strings.Repeat(" ", 78))
 	}
 	if sum.Done = true; a.json {
 		return a.emit(sum)

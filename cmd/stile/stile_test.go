@@ -50,6 +50,8 @@ func TestMain(m *testing.M) {
 //	append FILE "GO STRING" [N]   add a text, written as Go has it, N times
 //	await DATA                    wait until the node of a data folder answers
 //	exits CODE stile …            run a command that must exit with this code
+//	inert CODE stile …            run a command whose output no terminal would obey and no text forges; "-" is any code
+//	inertfile FILE…               the same of files
 //	count N TEXT FILE             so many lines of a file hold a text
 //	flip FILE OFFSET              change one bit of a file
 //	waitfor [!]TEXT COMMAND…      run a command until what it prints holds a text, or no longer does
@@ -73,6 +75,7 @@ func runScripts(t *testing.T, dir, bin string) {
 		Dir: dir,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BOOKS", books)
+			e.Setenv("FORGED", "x\nFORGED line\r\x1b[2K\u202e\u2028y")
 			for _, name := range []string{"PORT1", "PORT2", "PORT3", "PORT4"} {
 				port, err := freePort()
 				if err != nil {
@@ -84,10 +87,37 @@ func runScripts(t *testing.T, dir, bin string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"append": appendText, "await": await, "exits": exits, "count": countLines, "flip": flip, "waitfor": waitFor, "get": get,
+			"append": appendText, "inert": inertCommand, "inertfile": inertFile, "await": await, "exits": exits, "count": countLines, "flip": flip, "waitfor": waitFor, "get": get,
 		},
 		RequireUniqueNames: true,
 	})
+}
+
+// inertCommand runs a command and looks at what it printed for what would be obeyed
+// by a terminal, and for lines that a text from outside has begun.
+func inertCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: inert CODE COMMAND...")
+	}
+	if args[0] == "-" {
+		ts.Exec(args[1], args[2:]...)
+	} else {
+		exits(ts, false, args)
+	}
+	inertFile(ts, false, []string{"stdout", "stderr"})
+}
+
+func inertFile(ts *testscript.TestScript, neg bool, files []string) {
+	for _, f := range files {
+		for line := range strings.SplitSeq(ts.ReadFile(f), "\n") {
+			if clean(line) != strings.ReplaceAll(line, "\t", "\uFFFD") {
+				ts.Fatalf("%s has a line that a terminal would obey: %q", f, line)
+			}
+			if strings.HasPrefix(line, "FORGED") {
+				ts.Fatalf("%s has a forged line: %q", f, line)
+			}
+		}
+	}
 }
 
 func freePort() (int, error) {

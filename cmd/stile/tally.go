@@ -444,11 +444,11 @@ func (t *tally) print() {
 		}
 		im.say("%s: %s", where, b.Detail)
 		if b.Fix != "" {
-			fmt.Fprintf(im.err, "    to mend it: %s\n", clean(b.Fix))
+			im.hint("    to mend it: %s\n", b.Fix)
 		}
 	}
 	for _, x := range t.shown {
-		fmt.Fprint(im.err, x.text())
+		im.hint("%s", x.text())
 	}
 	if more := t.refused - len(t.shown); more > 0 && len(t.shown) == shownRows {
 		hint := "; --report FILE writes them all down"
@@ -497,13 +497,13 @@ func inWords(rule string) string {
 }
 
 // text is a refused row as the terminal shows it.
-func (x refusedRow) text() string {
+func (x refusedRow) text() name.Lines {
 	var b strings.Builder
 	ref := ""
 	if x.Reference != "" {
 		ref = " (" + x.Reference + ")"
 	}
-	fmt.Fprintf(&b, "stile: %s row %d%s:\n", clean(x.File), x.Row, clean(ref))
+	name.Fprintf(&b, "stile: %s row %d%s:\n", x.File, x.Row, ref)
 	for _, p := range x.Problems {
 		line := fmt.Sprintf("refused at %q: fails %q", p.Pointer, p.Rule)
 		line += ": " + cmp.Or(p.Detail, inWords(p.Rule))
@@ -513,12 +513,12 @@ func (x refusedRow) text() string {
 		if p.Value != "" {
 			line += fmt.Sprintf(": the value is %q", p.Value)
 		}
-		fmt.Fprintf(&b, "    %s\n", clean(line))
+		name.Fprintf(&b, "    %s\n", line)
 		if p.Fix != "" {
-			fmt.Fprintf(&b, "        to mend it: %s\n", clean(p.Fix))
+			name.Fprintf(&b, "        to mend it: %s\n", p.Fix)
 		}
 	}
-	return b.String()
+	return name.Lines(b.String())
 }
 
 // end closes the document of --json.

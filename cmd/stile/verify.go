@@ -12,6 +12,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // maxToken caps a token or a proof that is verified by itself, in bytes.
@@ -94,13 +95,11 @@ func (v *verifying) run(named string) error {
 		return err
 	}
 	if v.json {
-		_, err = v.out.Write(r.JSON())
+		_, err = name.JSON(v.out).Write(r.JSON())
 	} else {
 		var b bytes.Buffer
 		if err = r.WriteText(&b); err == nil {
-			for l := range strings.Lines(b.String()) {
-				v.printf("%s\n", clean(strings.TrimRight(l, "\n")))
-			}
+			v.printf("%s", name.Lines(b.String()))
 		}
 	}
 	if err != nil {

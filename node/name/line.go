@@ -52,3 +52,59 @@ func (i inertJSON) Write(b []byte) (int, error) {
 	_, err := i.w.Write(out)
 	return len(b), err
 }
+
+// Lines is a text of several lines that the program itself has laid out, such as a
+// report: [Fprintf] keeps its line ends and cleans what stands between them. A text
+// that somebody else wrote is no Lines, since its line ends would be believed.
+type Lines string
+
+// Clean returns [Line] of each line, and four spaces for a tab.
+func (l Lines) Clean() string {
+	lines := strings.Split(string(l), "\n")
+	for i, s := range lines {
+		lines[i] = Line(strings.ReplaceAll(s, "\t", "    "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Fprintf is fmt.Fprintf of which every argument that prints as text goes through
+// [Line], or through [Lines.Clean] where it is a [Lines]: only the format itself begins
+// a line. Both programs print by it, and by it alone, whatever people read. args is
+// used up: its elements are replaced.
+func Fprintf(w io.Writer, format string, args ...any) (int, error) {
+	for i, a := range args {
+		args[i] = inertArg(a)
+	}
+	return fmt.Fprintf(w, format, args...)
+}
+
+// Sprintf is [Fprintf] to a string.
+func Sprintf(format string, args ...any) string {
+	for i, a := range args {
+		args[i] = inertArg(a)
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+// inertArg leaves a number as it is, which may be a width, and makes everything else
+// print through Line.
+func inertArg(a any) any {
+	switch a.(type) {
+	case nil, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64, float32, float64, inert:
+		return a
+	}
+	return inert{a}
+}
+
+type inert struct{ v any }
+
+// Format implements fmt.Formatter.
+func (i inert) Format(f fmt.State, verb rune) {
+	s := fmt.Sprintf(fmt.FormatString(f, verb), i.v)
+	if _, ok := i.v.(Lines); ok && verb != 'q' {
+		s = Lines(s).Clean()
+	} else {
+		s = Line(s)
+	}
+	io.WriteString(f, s)
+}
