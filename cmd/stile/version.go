@@ -67,8 +67,8 @@ and the platform. With --sbom it lists the modules that the program is made of
 				if err != nil {
 					return err
 				}
-				_, err = a.out.Write(list)
-				return err
+				a.exact(string(list))
+				return nil
 			}
 			b := version()
 			if a.json {
