@@ -145,6 +145,11 @@ type Config struct {
 	// key.
 	Feeds []Feed `yaml:"feeds"`
 
+	// Erase are the rules by which the running node erases records of its own when
+	// they are due, once a day; see [EraseRule]. Default none. A node of an older Stile
+	// refuses a file that has this key.
+	Erase []EraseRule `yaml:"erase"`
+
 	// Limits bound what one input may cost.
 	Limits Limits `yaml:"limits"`
 
@@ -254,6 +259,9 @@ func (c *Config) settle(dir string) {
 			*p = from(dir, *p)
 		}
 		f.settle()
+	}
+	if c.Erase == nil {
+		c.Erase = []EraseRule{}
 	}
 	if c.Listen == nil {
 		c.Listen = []string{}

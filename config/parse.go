@@ -210,7 +210,7 @@ func words(goType string) string {
 func meant(key string) string {
 	known := []string{
 		"version", "council", "data", "directory", "admin_socket", "passphrase_file", "encryption_key_file", "listen",
-		"announce", "http_listen", "witness_policy", "metrics_listen", "web", "hosts", "certificate_file", "key_file", "autocert", "behind_proxy", "max_connections", "header_seconds", "body_mib", "cosign_wait", "measure_every", "signed_tokens", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "memory_mib", "feeds", "log", "level", "format",
+		"announce", "http_listen", "witness_policy", "metrics_listen", "web", "hosts", "certificate_file", "key_file", "autocert", "behind_proxy", "max_connections", "header_seconds", "body_mib", "cosign_wait", "measure_every", "signed_tokens", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "memory_mib", "feeds", "erase", "log", "level", "format",
 	}
 	bare := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(key))
 	for _, k := range known {
@@ -291,6 +291,15 @@ func (p *parser) check(c *Config) {
 		})
 		if slices.ContainsFunc(c.Feeds[:i], func(o Feed) bool { return o.Name == f.Name }) {
 			p.fail("feeds", "feed %d (%s): name: another feed has it", i+1, f.Name)
+		}
+	}
+	for i := range c.Erase {
+		r := &c.Erase[i]
+		r.check(func(key, format string, args ...any) {
+			p.failAt(p.lines["erase."+key], "erase", "rule %d (%s): %s: "+format, append([]any{i + 1, r.Name, key}, args...)...)
+		})
+		if slices.ContainsFunc(c.Erase[:i], func(o EraseRule) bool { return o.Name == r.Name }) {
+			p.fail("erase", "rule %d (%s): name: another rule has it", i+1, r.Name)
 		}
 	}
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

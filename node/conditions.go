@@ -46,6 +46,7 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 			f.Retired = append(f.Retired, condition.Retired{Standard: s.Name(), On: p.Extra.History[len(p.Extra.History)-1].On})
 		}
 	}
+	f.More = append(f.More, n.rules.all()...)
 	if n.o.Conditions != nil {
 		f.More = append(f.More, n.o.Conditions()...)
 	}

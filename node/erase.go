@@ -43,13 +43,25 @@ func (n *Node) eraseRecords(ctx context.Context, in EraseRequest) (*EraseReply, 
 	if err != nil {
 		return nil, err
 	}
-	seen := map[name.Record]bool{}
-	for _, id := range ids {
-		if err := n.eraseOne(ctx, id, "", in, seen, out); err != nil {
-			return out, err
-		}
+	if err := n.eraseAll(ctx, ids, in, out); err != nil {
+		return out, err
 	}
 	return out, n.eraseHeld(ctx, in, ids, out)
+}
+
+// eraseAll erases records, and takes them out of the files together: each time Badger
+// writes its tables anew.
+func (n *Node) eraseAll(ctx context.Context, ids []name.Record, in EraseRequest, out *EraseReply) (err error) {
+	seen := map[name.Record]bool{}
+	for _, id := range ids {
+		if err = n.eraseOne(ctx, id, "", in, seen, out); err != nil {
+			break
+		}
+	}
+	if !in.Try {
+		err = errors.Join(err, n.ledger.Purge(ctx))
+	}
+	return err
 }
 
 // toErase returns which records are meant.
@@ -106,7 +118,7 @@ func (n *Node) eraseOne(ctx context.Context, id, source name.Record, in EraseReq
 			return err
 		}
 	}
-	did, err := n.ledger.Erase(ctx, id, in.Reason, in.Try)
+	did, err := n.ledger.EraseUpToFiles(ctx, id, in.Reason, in.Try)
 	if errors.Is(err, ledger.ErrLive) {
 		return fail(Conflict, "stop what writes it, or erase it there first, and try again", "record %s was written again while it was being erased", id)
 	}

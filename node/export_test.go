@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
@@ -18,3 +19,6 @@ func (n *Node) Rewind(ctx context.Context, line name.StandardLine) error {
 func (n *Node) Keep(ctx context.Context, std name.Standard, reference string, offered []byte) error {
 	return n.ledger.Hold(ctx, std, []ledger.Held{{Standard: std, Reference: reference, Offered: offered, Problems: []standard.Problem{{Rule: "type", Detail: "was refused once"}}}}, nil)
 }
+
+// RunRule erases what is due by a rule, as the running node does once a day.
+func (n *Node) RunRule(ctx context.Context, r config.EraseRule) { n.runRule(ctx, r) }

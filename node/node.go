@@ -248,6 +248,8 @@ type Node struct {
 	conditions    *condition.Keeper
 	quota         *quota.Keeper
 
+	rules stoppedRules
+
 	ready chan struct{}
 	once  sync.Once
 
@@ -273,6 +275,9 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		if k, ok := condition.Of(a); !ok || k.Severity == Critical {
 			return nil, fail(Usage, "docs/operating.md lists them", "accepted in %s: %q is no condition that can be accepted", config.FileName, a)
 		}
+	}
+	if err := checkRules(cfg); err != nil {
+		return nil, err
 	}
 	if err := cfg.CheckFolders(); err != nil {
 		return nil, fail(NotFound, "stile init --data DIR --council DOMAIN makes a data folder", "%v", err)
@@ -542,6 +547,7 @@ func (n *Node) Run(ctx context.Context) error {
 	signs(n.refusals.Run)
 	signs(n.statements.Run)
 	signs(n.mapper.Run)
+	signs(n.runRules)
 	wg.Go(func() { n.purge(ctx) })
 	wg.Go(func() { n.saveQuotas(ctx) })
 	wg.Go(func() { n.keepLooking(ctx) })

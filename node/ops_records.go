@@ -56,6 +56,12 @@ func (r Records) Erase(ctx context.Context, in EraseRequest) (EraseReply, error)
 	return do(ctx, r.to, (*Node).eraseRecords, in)
 }
 
+// EraseDue erases the records that are due by the rules of the configuration, as the
+// running node does once a day, or says what is due.
+func (r Records) EraseDue(ctx context.Context, in EraseDueRequest) (EraseDueReply, error) {
+	return do(ctx, r.to, (*Node).eraseDue, in)
+}
+
 // Held lists the offers that were held back at the gate, with what is wrong
 // with each.
 func (r Records) Held(ctx context.Context, in ListRequest) (HeldReply, error) {

@@ -61,6 +61,9 @@ type (
 	EraseRequest        = api.EraseRequest
 	EraseReply          = api.EraseReply
 	ErasedRecord        = api.ErasedRecord
+	EraseDueRequest     = api.EraseDueRequest
+	EraseDueReply       = api.EraseDueReply
+	RuleErasure         = api.RuleErasure
 	ErasureOrder        = api.ErasureOrder
 	ProofReply          = api.ProofReply
 	Held                = api.Held

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ func (a *app) recordEraseCommand() *cobra.Command {
 	var n naming
 	var who personFlags
 	var req node.EraseRequest
+	var rule string
 	var yes bool
 	c := &cobra.Command{
 		Use:   "erase [RECORD]",
@@ -30,6 +32,10 @@ verify. A bundle made afterwards says that the version was erased.
 person; "-" reads the number from standard input. A record that names others too is left
 alone and listed; --shared erases it.
 
+--rule erases the records that are due by a rule of stile.yaml ("all" for every rule), as
+the running node does once a day. --dry-run tells how many, by standard and year, and
+shows nothing of them. docs/erasure.md has examples of rules.
+
 What it does not reach, people have to see to: the system that the record came from,
 files that were exported or printed, bundles that were handed over, and copies of this
 folder, until a backup made before is restored and the record is erased there again.
@@ -37,9 +43,16 @@ folder, until a backup made before is restored and the record is erased there ag
 The reason is logged for good and goes to auditors, so it must name nobody.`,
 		Example: `  stile record erase 26/0000001/PA --dry-run
   stile record erase 26/0000001/PA --reason "erasure request 2026/17"
-  printf %s "$NINO" | stile record erase --person - --reason "erasure request 2026/17" --yes`,
+  printf %s "$NINO" | stile record erase --person - --reason "erasure request 2026/17" --yes
+  stile record erase --rule housing-cases --dry-run`,
 		Args: takes(0, 1, "at most a record"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if rule != "" {
+				if len(args) == 1 || who.person != "" || req.Reason != "" {
+					return misused("--rule says which records and why: give no record, --person or --reason with it")
+				}
+				return a.eraseDue(cmd.Context(), rule, req.Try, yes)
+			}
 			if (len(args) == 1) == (who.person != "") {
 				return misused("give a record or --person, and not both")
 			}
@@ -83,10 +96,60 @@ The reason is logged for good and goes to auditors, so it must name nobody.`,
 	f.StringVar(&who.person, "person", "", "erase the records about the person whom this `number` names; - reads it")
 	f.StringVar(&who.scheme, "scheme", "", "`scheme` of that number, where two persons could be meant")
 	f.BoolVar(&req.Shared, "shared", false, "with --person, records that name others too")
+	f.StringVar(&rule, "rule", "", "erase what is due by this `rule` of stile.yaml, or by all")
 	f.StringVar(&req.Reason, "reason", "", "`why`, such as the number of the request; it is logged and must name nobody")
 	f.BoolVar(&req.Try, "dry-run", false, "only list what would be erased, and where")
 	f.BoolVar(&yes, "yes", false, "do not ask")
 	return c
+}
+
+// eraseDue erases what is due by a rule, once somebody has seen how much that is.
+func (a *app) eraseDue(ctx context.Context, rule string, try, yes bool) error {
+	req := node.EraseDueRequest{Rule: rule, Try: true}
+	if rule == "all" {
+		req.Rule = ""
+	}
+	r, err := a.node().Records().EraseDue(ctx, req)
+	if err != nil {
+		return err
+	}
+	if !try {
+		if !yes && !a.json {
+			a.printDue(r)
+		}
+		if err := a.sure(yes, "erase what is due for good, here and wherever it went"); err != nil {
+			return err
+		}
+		req.Try = false
+		if r, err = a.node().Records().EraseDue(ctx, req); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.emit(r)
+	}
+	a.printDue(r)
+	return nil
+}
+
+func (a *app) printDue(r node.EraseDueReply) {
+	for _, x := range r.Rules {
+		from := "the newest version"
+		if x.Date != "" {
+			from = x.Date
+		}
+		a.printf("rule %s: %s after %s, of %s\n", x.Rule, x.After, from, x.Standard)
+		a.printf("  due: %s of %s\n", number(x.Due), plural(x.Records, "record", "records"))
+		for _, y := range x.Years {
+			a.printf("  %d: %s\n", y.Year, number(y.Due))
+		}
+		if x.Undated > 0 {
+			a.printf("  %s no date there, and are never due\n", plural(x.Undated, "record has", "records have"))
+		}
+		if !r.Try {
+			a.printf("  %s erased in %s, and %s given to those who had them\n", plural(x.Erased, "record", "records"), plural(x.Versions, "version", "versions"), plural(x.Orders, "order", "orders"))
+		}
+	}
 }
 
 func (a *app) printErasure(r node.EraseReply) {

@@ -97,6 +97,7 @@ var folderKinds = []Kind{
 		},
 	},
 	{Name: "feed-not-taken-in", Severity: api.Warning, Means: "a register that the node takes in by itself could not be taken in when it was last tried"},
+	{Name: "erasure-rule-stopped", Severity: api.Warning, Means: "a rule by which records are erased when they are due did not run, or found more than it may erase by itself"},
 }
 
 // skew is how far the clocks of two honest councils may differ, as auditors see it.

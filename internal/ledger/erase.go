@@ -175,17 +175,24 @@ const maxEraseBytes = 1 << 20
 // It returns ErrNotFound when there never was such a record, ErrLive when it is not
 // deleted. When it returns nil nothing of the bodies and seeds is in a file of the store.
 func (l *Ledger) Erase(ctx context.Context, r name.Record, reason string, try bool) (Erasure, error) {
-	out, err := l.eraseRecord(ctx, r, reason, try)
+	out, err := l.EraseUpToFiles(ctx, r, reason, try)
 	if err == nil && !try {
 		err = l.Purge(ctx)
 	}
-	if err != nil {
-		return out, fmt.Errorf("erase record %s: %w", r, err)
-	}
-	return out, nil
+	return out, err
 }
 
-// eraseRecord is Erase but for what has to leave the files: that it notes.
+// EraseUpToFiles is [Ledger.Erase] for who erases many: what has to leave the files it
+// notes, and whoever calls it calls [Ledger.Purge] behind the last. Should that fail, it
+// is done when the ledger is opened, and every hour.
+func (l *Ledger) EraseUpToFiles(ctx context.Context, r name.Record, reason string, try bool) (Erasure, error) {
+	out, err := l.eraseRecord(ctx, r, reason, try)
+	if err != nil {
+		err = fmt.Errorf("erase record %s: %w", r, err)
+	}
+	return out, err
+}
+
 func (l *Ledger) eraseRecord(ctx context.Context, r name.Record, reason string, try bool) (Erasure, error) {
 	out := Erasure{Record: r}
 	for more := true; more; {

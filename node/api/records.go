@@ -257,3 +257,36 @@ type DeleteAbsentReply struct {
 	Deleted   int `json:"deleted"`
 	Withdrawn int `json:"withdrawn"` // agreements that records left by it, all together
 }
+
+// EraseDueRequest has the records erased that are due by rules of the configuration.
+type EraseDueRequest struct {
+	Rule string `json:"rule,omitempty"` // by its name; "" for every rule
+	Try  bool   `json:"try,omitempty"`  // only count what would be erased
+}
+
+// EraseDueReply says what is due by each rule, and what was erased. It holds no values.
+type EraseDueReply struct {
+	Try   bool          `json:"try,omitempty"`
+	Rules []RuleErasure `json:"rules"`
+}
+
+// RuleErasure is what one rule found, and did.
+type RuleErasure struct {
+	Rule     string            `json:"rule"`
+	Standard name.StandardLine `json:"standard"`
+	Date     string            `json:"date,omitempty"` // field that the term counts from; "" is when the newest version was logged
+	After    string            `json:"after"`
+	Records  int               `json:"records"` // of the standard, of which a text is kept
+	Undated  int               `json:"undated"` // of them without the date: never due
+	Due      int               `json:"due"`
+	Years    []DueInYear       `json:"years,omitempty"` // of the dates that the term counts from, ascending
+	Erased   int               `json:"erased"`          // records; 0 with Try
+	Versions int               `json:"versions"`        // of them
+	Orders   int               `json:"orders"`          // given to councils and footprints
+}
+
+// DueInYear counts the due records of one year.
+type DueInYear struct {
+	Year int `json:"year"`
+	Due  int `json:"due"`
+}
