@@ -54,6 +54,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	out := &sticky{w: a.out}
 	a.out = out
 	root := a.root()
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		a.completes(root)
+	}
 	root.SetArgs(args)
 	root.SetIn(a.in)
 	root.SetOut(a.out)
