@@ -24,7 +24,12 @@ INTO    ?= $(if $(findstring command,$(origin LANES)),,docs/figures.md)
 PKG     ?= node
 TIMES   ?= 1x
 
-.PHONY: faults demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
+# packages: their version, the folder they go to, and the program that packs them
+VERSION ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo v0.0.0)
+PACKED  ?= bin/packages
+NFPM    ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
+
+.PHONY: packages faults demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -45,6 +50,17 @@ build:
 ## build-pkcs11: bin/sigstore-kms-pkcs11, for a record key in a security module; needs a C compiler
 build-pkcs11:
 	$(GO) build -C cmd/sigstore-kms-pkcs11 -trimpath -o $(CURDIR)/bin/sigstore-kms-pkcs11 .
+
+## packages: a deb and an rpm of VERSION in bin/packages, with man pages, completions, the unit and the bill of materials
+packages:
+	@rm -rf $(PACKED)/stage && mkdir -p $(PACKED)/stage/completion
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o $(PACKED)/stage/ ./cmd/stile ./cmd/stile-audit
+	@cd $(PACKED)/stage && ./stile man man && gzip -9n man/* && ./stile version --sbom > sbom.json && \
+		./stile completion bash > completion/stile.bash && ./stile completion zsh > completion/_stile && ./stile completion fish > completion/stile.fish
+	@for form in deb rpm; do \
+		STAGE=$(PACKED)/stage VERSION=$(VERSION) GOARCH=$$($(GO) env GOARCH) \
+		$(GO) run $(NFPM) package -f config/packaging/nfpm.yaml -p $$form -t $(PACKED) || exit 1; \
+	done
 
 ## audit-page: bin/stile-audit.html, a page that verifies bundles and tokens in a browser, without a network
 audit-page:

@@ -55,7 +55,7 @@ const policy = `
 	node
 	internal/feed
 	internal/api  internal/web
-	examples/*
+	examples/*  config/packaging
 	cmd/*  internal/simtest  internal/bench  internal/faults
 	.
 `
