@@ -15,6 +15,10 @@ TRIALS  ?= 1000
 FLIPS   ?= 400
 FAULTS  ?=
 
+# fuzz: how long each target, and which
+FOR     ?= 20s
+FUZZ    ?= .
+
 # bench-peers and bench-compare: records, rounds, lanes, sizes; package of the benchmarks
 SIZE    ?= 100000
 ROUNDS  ?= 5
@@ -29,7 +33,7 @@ VERSION ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo v0.0.0)
 PACKED  ?= bin/packages
 NFPM    ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 
-.PHONY: packages faults demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
+.PHONY: packages faults fuzz demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -106,6 +110,15 @@ soak:
 ## faults: harm nodes in many ways, TRIALS kills and FLIPS flipped bits; FAULTS names some; the table goes into docs/faults.md
 faults: need
 	$(GO) run ./internal/faults -trials $(TRIALS) -flips $(FLIPS) $(if $(FAULTS),-only '$(FAULTS)',-into docs/faults.md)
+
+## fuzz: every fuzz target for FOR (FUZZ names some); what it finds stands in testdata/fuzz of the package
+fuzz:
+	@fail=0; for file in $$(grep -rl --include=*_test.go '^func Fuzz' . | sort); do \
+		for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' $$file | grep -E '$(FUZZ)'); do \
+			out=$$($(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FOR) -fuzzminimizetime 10x ./$$(dirname $$file) 2>&1) || fail=1; \
+			printf '%-28s %-20s %s\n' "$$(dirname $$file)" "$$f" "$$(echo "$$out" | grep -E 'execs:|Failing input' | tail -1)"; \
+		done; \
+	done; exit $$fail
 
 ## bench-million: a footprint of three filled to a million records (some 20 minutes)
 bench-million:

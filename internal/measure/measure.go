@@ -65,12 +65,19 @@ var ErrStatement = errors.New("not a possible statement")
 // for the caller to compare.
 func Parse(body map[string]any) (*Statement, error) {
 	s := &Statement{}
-	dec := json.NewDecoder(bytes.NewReader(strictjson.Canonical(body)))
+	text := strictjson.Canonical(body)
+	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(s); err != nil {
 		return nil, fmt.Errorf("%w: a field is missing, unknown or of another kind", ErrStatement)
 	}
-	return s, check(s)
+	if err := check(s); err != nil {
+		return nil, err
+	}
+	if again, err := Record(s); err != nil || !bytes.Equal(again, text) {
+		return nil, fmt.Errorf("%w: a count of none is written out, or a name in another case: a statement has one spelling", ErrStatement)
+	}
+	return s, nil
 }
 
 // check reports the first thing that cannot be.

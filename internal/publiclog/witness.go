@@ -222,7 +222,8 @@ func parseAdd(b []byte) (q addRequest, err error) {
 			return q, nil
 		}
 		h, err := base64.StdEncoding.Strict().DecodeString(string(line))
-		if err != nil || len(h) != tlog.HashSize {
+		// The decoder skips CR, so that a line of another length is another spelling.
+		if err != nil || len(h) != tlog.HashSize || len(line) != base64.StdEncoding.EncodedLen(tlog.HashSize) {
 			return q, fmt.Errorf("line %d: want a hash of %d bytes in base64", len(q.proof)+2, tlog.HashSize)
 		}
 		if q.proof = append(q.proof, tlog.Hash(h)); len(q.proof) > maxProofLines {

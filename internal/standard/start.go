@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -42,8 +43,12 @@ func (s Start) Files() (map[string][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read example: %w", err)
 		}
-		if _, ok := rec.(map[string]any); !ok {
+		obj, ok := rec.(map[string]any)
+		if !ok {
 			return nil, fmt.Errorf("read example: is not a record, which is an object")
+		}
+		if !showable(obj) {
+			return nil, fmt.Errorf("read example: the name of a member holds a character that does not show")
 		}
 		files["schema.json"] = draftSchema(s.Title, s.Example)
 		key, fields = guessOf(files["schema.json"])
@@ -67,6 +72,26 @@ func (s Start) Files() (map[string][]byte, error) {
 	}
 	files["standard.yaml"] = s.manifest(key, fields)
 	return files, nil
+}
+
+// showable reports whether the names of all members, at any depth, are text that shows:
+// the manifest is YAML, which knows no control characters.
+func showable(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for n, w := range v {
+			if strings.ContainsFunc(n, func(r rune) bool { return !unicode.IsPrint(r) }) || !showable(w) {
+				return false
+			}
+		}
+	case []any:
+		for _, w := range v {
+			if !showable(w) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func plainName(s string) string {

@@ -41,6 +41,9 @@ func (b *boundedAt) ReadAt(p []byte, off int64) (int, error) {
 			return 0, errBudget
 		}
 	}
+	if off < 0 {
+		return 0, zip.ErrFormat // a directory that begins before the file
+	}
 	n, err := b.r.ReadAt(p, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
