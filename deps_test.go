@@ -34,7 +34,7 @@ const module = "github.com/stile-exchange/stile"
 // what it gathers.
 const policy = `
 	node/name  internal/strictjson  internal/workbook  internal/browsertest  internal/webhook  schemas  schemas/*
-	internal/sbom
+	internal/sbom  internal/telemetry
 	node/api
 	internal/keys  internal/standard  internal/tlog  config  internal/quota  internal/access
 	internal/event  internal/door
@@ -73,6 +73,7 @@ var reserved = map[string]string{
 	"github.com/jackc/":                      "internal/feed internal/bench", // the second measures beside PostgreSQL
 	"github.com/microsoft/go-mssqldb":        "internal/feed",
 	"github.com/prometheus/":                 "internal/metrics",
+	"go.opentelemetry.io/":                   "internal/telemetry",
 }
 
 // An auditor's program must be short enough to read, so these packages may not

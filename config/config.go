@@ -116,6 +116,14 @@ type Config struct {
 	// file that has this key.
 	Web Web `yaml:"web"`
 
+	// TelemetryEndpoint is the URL of an OpenTelemetry collector, such as
+	// https://collector.example:4318/v1/traces, that is told how long each operation
+	// and each page of an exchange takes (traces, OTLP over HTTP): with names of
+	// operations, councils and agreements, and never a record or a value. Empty, the
+	// default, tells nobody. A node of an older Stile refuses a file that has this
+	// key.
+	TelemetryEndpoint string `yaml:"telemetry_endpoint"`
+
 	// Accepted names conditions that somebody has decided to live with, such as
 	// keys-in-clear, as "stile status" calls them: they are told as notices, and no
 	// check fails for them. What is critical cannot be accepted. Default none. A node

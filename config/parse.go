@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -266,6 +267,9 @@ func (p *parser) check(c *Config) {
 		if _, port, err := net.SplitHostPort(l.address); l.address != "" && (err != nil || port == "") {
 			p.fail(l.key, "want an address and a port, such as %s", l.such)
 		}
+	}
+	if u, err := url.Parse(c.TelemetryEndpoint); c.TelemetryEndpoint != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil) {
+		p.fail("telemetry_endpoint", "want a URL without a password, such as https://collector.example:4318/v1/traces")
 	}
 	if c.MetricsListen != "" && c.MetricsListen == c.HTTPListen {
 		p.fail("metrics_listen", "is the address of http_listen, which is for the public: want another port")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/access"
 	"github.com/stile-exchange/stile/internal/explain"
+	"github.com/stile-exchange/stile/internal/telemetry"
 )
 
 // Operations are what a node can be asked to do, by noun. A [Node] carries them
@@ -105,7 +106,7 @@ func perform[In, Out any](ctx context.Context, o Operations, of uintptr, f func(
 					return nil, fail(Usage, "", "request is not what the operation takes: %v", err)
 				}
 			}
-			out, err := f(n, ctx, in)
+			out, err := traced(ctx, n, of, f, in)
 			if err != nil {
 				return nil, err
 			}
@@ -120,7 +121,7 @@ func perform[In, Out any](ctx context.Context, o Operations, of uintptr, f func(
 				return none, err
 			}
 		}
-		if out, err = f(o.node, ctx, clone(in)); err != nil {
+		if out, err = traced(ctx, o.node, of, f, clone(in)); err != nil {
 			e := clone(*asError(err))
 			return none, &e
 		}
@@ -139,6 +140,18 @@ func perform[In, Out any](ctx context.Context, o Operations, of uintptr, f func(
 	if cerr := c.Close(); err == nil && cerr != nil {
 		return none, fmt.Errorf("close the data folder: %w", cerr)
 	}
+	return out, err
+}
+
+// traced carries out an operation as one span.
+func traced[In, Out any](ctx context.Context, n *Node, of uintptr, f func(*Node, context.Context, In) (Out, error), in In) (Out, error) {
+	ctx, span := telemetry.Begin(ctx, table().paths[of], "", "")
+	out, err := f(n, ctx, in)
+	kind := ""
+	if err != nil {
+		kind = string(asError(err).Kind)
+	}
+	span.End(kind, 0)
 	return out, err
 }
 

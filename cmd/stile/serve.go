@@ -12,6 +12,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/feed"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/telemetry"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -46,6 +47,13 @@ func (a *app) serve(ctx context.Context) (err error) {
 	level := new(slog.LevelVar)
 	level.Set(levelOf(cfg, slog.LevelDebug))
 	log := logger(cfg, a.err, level)
+	if cfg.TelemetryEndpoint != "" {
+		stop, err := telemetry.Start(ctx, cfg.TelemetryEndpoint, cfg.Council, version().String())
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	n, err := node.Open(cfg, node.Options{
 		Log:     log,
 		Version: version().String(),

@@ -15,6 +15,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/telemetry"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -237,7 +238,9 @@ func limit(s string, n int) string {
 }
 
 // receive checks a batch, keeps it and makes the answer.
-func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Council, b *wirepb.Batch) (*wirepb.Ack, *ledger.Delivery, error) {
+func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Council, b *wirepb.Batch) (_ *wirepb.Ack, _ *ledger.Delivery, err error) {
+	ctx, span := telemetry.Begin(ctx, "page/receive", by, p.key.agreement)
+	defer func() { span.End(failed(err), len(b.GetItems())) }()
 	src, err := s.o.Ledger.Source(p.key.council, p.key.agreement)
 	if err != nil {
 		return nil, nil, err

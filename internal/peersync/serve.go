@@ -8,8 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/telemetry"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -336,7 +338,9 @@ func (s *Syncer) over(to name.Council, of feedOf) *wirepb.Refuse {
 	return nil
 }
 
-func (s *Syncer) sendPage(ctx context.Context, to name.Council, f feed, page *page, from uint64, st wire.Stream, out *wirepb.Writer) error {
+func (s *Syncer) sendPage(ctx context.Context, to name.Council, f feed, page *page, from uint64, st wire.Stream, out *wirepb.Writer) (err error) {
+	ctx, span := telemetry.Begin(ctx, "page/send", to, f.of().agreement)
+	defer func() { span.End(failed(err), len(page.Items)) }()
 	b, err := batchOf(f, page, from)
 	if err != nil {
 		return err
@@ -350,6 +354,17 @@ func (s *Syncer) sendPage(ctx context.Context, to name.Council, f feed, page *pa
 	}
 	st.SetDeadline(s.o.Now().Add(ackWithin))
 	return out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Batch{Batch: b}})
+}
+
+// failed is the kind of a failure as a span tells it.
+func failed(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, judge.ErrLied):
+		return "lied"
+	}
+	return "failed"
 }
 
 // batchOf makes the batch that carries a page to somebody who knows size from of the
