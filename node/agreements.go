@@ -253,6 +253,43 @@ func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*Agreemen
 	return r, err
 }
 
+// giveUp stops waiting for the receipts of a council that is no member any more.
+func (n *Node) giveUp(ctx context.Context, in GiveUpRequest) (*GiveUpReply, error) {
+	a, err := name.ParseAgreement(in.Agreement)
+	if err != nil {
+		return nil, fail(Usage, "stile agreement list", "%v", err)
+	}
+	c, err := name.ParseCouncil(strings.ToLower(in.Council))
+	if err != nil {
+		return nil, fail(Usage, "stile council list", "%v", err)
+	}
+	if strings.TrimSpace(in.Because) == "" || len(in.Because) > maxBecause {
+		return nil, fail(Usage, "--because \"who looked into it, and what was found\"", "say in at most %d bytes why no receipt will come: it is logged", maxBecause)
+	}
+	partners, err := n.explain.Partners(false)
+	if err != nil {
+		return nil, err
+	}
+	g := event.GivenUp{Agreement: a, Council: c, Reason: in.Because}
+	for _, p := range partners {
+		if p.Agreement == a && p.Council == c && p.Direction == "to" && p.Outstanding > 0 {
+			g.Outstanding += uint64(p.Outstanding)
+			g.Held = max(g.Held, uint64(p.Held))
+		}
+	}
+	if g.Outstanding == 0 {
+		return nil, fail(NotFound, "stile status", "nothing is waited for from %s under %s", c, a)
+	}
+	if m, ok := n.directory.Member(c); ok && m.ActiveAt(n.now()) {
+		return nil, fail(Refused, "ask its people; the registrar removes a council that is gone: stile directory remove "+string(c), "%s is a member of the directory and can still say that it deleted what it holds", c)
+	}
+	entry, err := n.ledger.GiveUp(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	return &GiveUpReply{Agreement: a, Council: c, Outstanding: int(g.Outstanding), Entry: entry}, nil
+}
+
 func (n *Node) listAgreements(ctx context.Context, _ Empty) ([]AgreementReply, error) {
 	out := []AgreementReply{}
 	for _, st := range n.book.Current(n.now()) {

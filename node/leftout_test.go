@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node"
@@ -76,4 +77,71 @@ func TestReceiverLeftOut(t *testing.T) {
 	})
 	await(t, "the sender has its receipt", func() bool { return theirs() == nil })
 	await(t, "saltby goes on", func() bool { return holds(b) == 4 })
+}
+
+// again opens a node's folder once more, with its clock some days on.
+func again(t *testing.T, m *wire.Memory, r *running, c name.Council, days int) *running {
+	t.Helper()
+	n, err := node.Open(r.Config(), node.Options{
+		Fatal: func(err error) { t.Error(err) },
+		Now:   func() time.Time { return time.Now().AddDate(0, 0, days) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runIn(t, wire.With(t.Context(), m.Node(c)), n)
+}
+
+// owed is what a node waits for from a council that receives.
+func owed(t *testing.T, n *running, c name.Council) (out []node.PartnerReply) {
+	t.Helper()
+	for _, p := range get(t, n.Status).Partners {
+		if p.Council == c && p.Direction == "to" && p.Outstanding > 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// TestModeChangedLeavesReceiverOut: the next version of an agreement lets the receiver ask
+// and hold nothing. It is away when that comes into force: what it holds is outstanding
+// until it says that it deleted it.
+func TestModeChangedLeavesReceiverOut(t *testing.T) {
+	m := wire.NewMemory()
+	a, b := startIn(t, m, northmoor), startIn(t, m, saltby)
+	introduce(t, a, b)
+	var rs []map[string]any
+	for i := range 5 {
+		rs = append(rs, planning(i, "X"))
+	}
+	offer(t, a, "planning-application", rs...)
+	agreed(t, planningAgreement, a, b)
+	await(t, "the sender has the receipts", func() bool {
+		for _, p := range get(t, a.Status).Partners {
+			if p.Held == 5 {
+				return true
+			}
+		}
+		return false
+	})
+	asks := strings.Replace(textFor(2, saltby), "mode: replicate", "mode: lookup\nmatch: [/reference]", 1)
+	asks = strings.Replace(asks, "starts: 2026-01-01", "starts: "+time.Now().AddDate(0, 0, 2).Format(time.DateOnly), 1)
+	call(t, a.Agreements().Sign, node.AgreementRequest{Document: []byte(asks)})
+	await(t, "saltby can sign", func() bool {
+		return try(t.Context(), b.Agreements().Sign, node.AgreementRequest{Name: "northmoor.gov.uk/planning-for-saltby", Version: 2}, nil) == nil
+	})
+	await(t, "northmoor has saltby's signature", func() bool {
+		r := call(t, a.Agreements().Show, node.AgreementRequest{Name: "northmoor.gov.uk/planning-for-saltby", Version: 2})
+		return len(r.Signed) == 2
+	})
+	b.stop()
+	a.stop()
+	a = again(t, m, a, northmoor, 3)
+	await(t, "what saltby holds is outstanding", func() bool {
+		o := owed(t, a, saltby)
+		return len(o) == 1 && o[0].Outstanding == 5 && o[0].Over && strings.Contains(o[0].Behind, "version 2 lets nothing be copied")
+	})
+	b = again(t, m, b, saltby, 3)
+	await(t, "saltby has deleted all of it", func() bool { return get(t, b.Status).Holdings == 0 })
+	await(t, "and northmoor has its receipt", func() bool { return len(owed(t, a, saltby)) == 0 })
 }

@@ -41,6 +41,13 @@ func (a Agreements) Renew(ctx context.Context, in AgreementRequest) (AgreementRe
 	return do(ctx, a.to, (*Node).renewAgreement, in)
 }
 
+// GiveUp stops waiting for a council, which has left the directory, to say that it
+// deleted what it was given, and logs that. It fails as Refused while the council is a
+// member and can answer.
+func (a Agreements) GiveUp(ctx context.Context, in GiveUpRequest) (GiveUpReply, error) {
+	return do(ctx, a.to, (*Node).giveUp, in)
+}
+
 // List lists the newest version of every agreement, without documents and
 // partners.
 func (a Agreements) List(ctx context.Context) ([]AgreementReply, error) {

@@ -58,6 +58,8 @@ type (
 	ListReply           = api.ListReply
 	HistoryReply        = api.HistoryReply
 	DeleteReply         = api.DeleteReply
+	GiveUpRequest       = api.GiveUpRequest
+	GiveUpReply         = api.GiveUpReply
 	EraseRequest        = api.EraseRequest
 	EraseReply          = api.EraseReply
 	ErasedRecord        = api.ErasedRecord

@@ -24,7 +24,7 @@ configuration in one. Nothing is shared until every party has signed it.
 The way of one: draft it, fill in every heading, preview what it would let out,
 sign it, and the partner signs the same text by its name.`,
 		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(),
-		a.agreementSuspendCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementEndCommand())
+		a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementEndCommand())
 }
 
 func (a *app) agreementDraftCommand() *cobra.Command {
@@ -450,6 +450,7 @@ func (a *app) agreementShowCommand() *cobra.Command {
 				a.printf("\n")
 				partnerTable(r.Partners).write(a.out, "")
 				a.printUnconfirmed(r.Partners)
+				a.printOwed(r.Partners)
 				for _, p := range r.Partners {
 					if p.Direction == "from" && p.Mode == "" {
 						a.printf("%s of %s proved by the signed log of %s; %s withheld\n",

@@ -16,6 +16,7 @@ import (
 // tries it.
 var asks = map[string][]string{
 	"agreement end":          {"northmoor.gov.uk/x", "--reason", "r"},
+	"agreement give-up":      {"northmoor.gov.uk/x", "saltby.gov.uk", "--because", "b"},
 	"agreement resume":       {"northmoor.gov.uk/x"},
 	"agreement sign":         {"agreement.yaml"},
 	"agreement suspend":      {"northmoor.gov.uk/x", "--reason", "r"},

@@ -36,6 +36,7 @@ var unaudited = map[string]string{
 	event.KindFootprintJoined:    "it stands in a footprint's log",
 	event.KindFootprintRecovered: "it stands in a footprint's log",
 
+	event.KindGivenUp:              "a person's decision to wait for a receipt no longer, which proves no deletion",
 	event.KindFootprintPut:         "open fields alone, which need no agreement",
 	event.KindFootprintContributed: "one member's word; what the members cosigned is in the receipt that follows",
 	event.KindFootprintReceipt:     "a partner's receipt for entries of a footprint's log, which a council's bundle does not hold",

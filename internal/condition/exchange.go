@@ -131,9 +131,20 @@ func (f *Facts) withdrawals(old bool, say func(api.Condition)) {
 			Council: p.Council, Agreement: p.Agreement, Cause: p.Behind, Try: fmt.Sprintf("ask %s whether its node runs; stile status lists them by age", p.Council),
 			Text: fmt.Sprintf("%s has not said that it deleted %s under %s", p.Council, count(p.Outstanding, "withdrawn record", "withdrawn records"), p.Agreement),
 		}
+		if p.Erasures > 0 {
+			c.Text += fmt.Sprintf(", %d of them to be erased", p.Erasures)
+		}
+		if p.Over {
+			c.Text = fmt.Sprintf("%s has not said that it deleted what it holds under %s: %s", p.Council, p.Agreement, count(p.Outstanding, "record", "records"))
+			c.Try = fmt.Sprintf("ask the people of %s; if no receipt can come any more: stile agreement give-up %s %s", p.Council, p.Agreement, p.Council)
+		}
 		if waited > 0 {
 			c.Since = f.Now.Add(-waited)
-			c.Text += ", the oldest withdrawn " + age(waited) + " ago"
+			if p.Over {
+				c.Text += ", for " + age(waited)
+			} else {
+				c.Text += ", the oldest withdrawn " + age(waited) + " ago"
+			}
 		}
 		if c.Cause == "" {
 			c.Cause = "no receipt has come for them"

@@ -28,6 +28,7 @@ const (
 	KindReceipt         = "receipt"
 	KindErasure         = "erasure"
 	KindErasureOrder    = "erasure-order"
+	KindGivenUp         = "receipt-given-up"
 	KindStandardAdopted = "standard-adopted"
 	KindStandardMapped  = "standard-mapped"
 
@@ -76,7 +77,7 @@ const (
 // Kinds returns every kind.
 func Kinds() []string {
 	return []string{
-		KindWithdrawal, KindDisclosure, KindReceipt, KindErasure, KindErasureOrder, KindStandardAdopted, KindStandardMapped,
+		KindWithdrawal, KindDisclosure, KindReceipt, KindErasure, KindErasureOrder, KindGivenUp, KindStandardAdopted, KindStandardMapped,
 		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal,
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,

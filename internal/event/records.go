@@ -96,6 +96,32 @@ func ParseErasure(body map[string]any) (Erasure, error) {
 	return e, r.done()
 }
 
+// A GivenUp says that a person has stopped waiting for a council to say that it deleted
+// what it was given under an agreement. It says nothing of whether it did. Body:
+// agreement, council, held, outstanding, reason.
+type GivenUp struct {
+	Agreement   name.Agreement
+	Council     name.Council
+	Held        uint64 // records that the council held by its own last word
+	Outstanding uint64 // of them, or of their withdrawals, those that were waited for
+	Reason      string // in words
+}
+
+// Body returns the body of a [KindGivenUp].
+func (g GivenUp) Body() map[string]any {
+	return map[string]any{
+		"agreement": string(g.Agreement), "council": string(g.Council), "held": Number(g.Held),
+		"outstanding": Number(g.Outstanding), "reason": words(g.Reason),
+	}
+}
+
+// ParseGivenUp reads the body of a [KindGivenUp]. The error wraps [ErrBody].
+func ParseGivenUp(body map[string]any) (GivenUp, error) {
+	r := read(KindGivenUp, body)
+	g := GivenUp{Agreement: r.agreement("agreement"), Council: r.council("council"), Held: r.index("held"), Outstanding: r.index("outstanding"), Reason: r.text("reason")}
+	return g, r.done()
+}
+
 // A Disclosure says what is about to be sent to whom. Body:
 //
 //	{"agreement":"northmoor.gov.uk/people","entries":[3,7],"to":"saltby.gov.uk","version":1}

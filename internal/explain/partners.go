@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/node/api"
@@ -38,14 +39,17 @@ func (x *Explainer) Partners(withheld bool) ([]api.PartnerReply, error) {
 							x.unconfirmed(&p)
 						}
 						if open && !st.InForce() {
-							p.InStep, p.Suspended, p.Behind = false, true, st.Why
+							p.InStep, p.Suspended = false, true
+							if !p.Over {
+								p.Behind = st.Why
+							}
 						}
 						if open || p.Outstanding > 0 {
 							out = append(out, p)
 						}
 					}
 				}
-				left, err := x.leftOut(v, a, connected)
+				left, err := x.leftOut(v, st, connected)
 				if err != nil {
 					return err
 				}
@@ -75,33 +79,73 @@ func (x *Explainer) Partners(withheld bool) ([]api.PartnerReply, error) {
 	return out, err
 }
 
-// leftOut returns the receivers of earlier texts of an agreement of ours that the
-// present one leaves out, for as long as they have not said that they deleted what
-// they hold.
-func (x *Explainer) leftOut(v *ledger.View, now *agreement.Agreement, connected []name.Council) (out []api.PartnerReply, err error) {
+// leftOut returns the receivers of earlier texts of an agreement of ours under which
+// nothing is copied to them any more, by whatever change, for as long as they have not
+// said that they deleted what they hold.
+func (x *Explainer) leftOut(v *ledger.View, now agreement.Status, connected []name.Council) (out []api.PartnerReply, err error) {
+	a, stands := now.Agreement, now.InForce() || now.Phase == agreement.Suspended
 	for _, f := range x.o.Ledger.Feeds() {
-		if f.Agreement != now.Name || f.Digest == now.Digest() || !f.Closed() {
+		if f.Agreement != a.Name || f.Digest == now.Digest || !f.Closed() || !f.Copied() {
 			continue
 		}
 		for _, c := range f.To {
-			if slices.Contains(now.To, c) {
-				continue
-			}
+			goesOn := stands && slices.Contains(a.To, c) && a.Way().Copied
 			p, err := v.Partner(f, c)
 			if err != nil {
 				return nil, err
 			}
-			if p.Held == 0 || p.Done {
+			if goesOn || p.Held == 0 || p.Done || !p.Awaited() {
 				continue
 			}
-			out = append(out, api.PartnerReply{
+			why := fmt.Sprintf("version %d is over", f.Version)
+			switch {
+			case stands && !slices.Contains(a.To, c):
+				why = fmt.Sprintf("version %d leaves it out", a.Version)
+			case stands:
+				why = fmt.Sprintf("version %d lets nothing be copied", a.Version)
+			}
+			if left, _ := x.left(c); left != "" {
+				why += ", " + left
+			}
+			r := api.PartnerReply{
 				Council: c, Agreement: f.Agreement, Direction: "to", Connected: slices.Contains(connected, c),
-				Offered: f.Records, Held: p.Held, Outstanding: p.Held, LastAt: p.LastAck,
-				Behind: fmt.Sprintf("version %d leaves it out, and it has not said that it deleted %s", now.Version, plural(p.Held, "record")),
-			})
+				Offered: f.Records, Held: p.Held, Outstanding: p.Held, LastAt: p.LastAck, Over: true,
+				Behind: fmt.Sprintf("%s, and it has not said that it deleted %s", why, plural(p.Held, "record")),
+			}
+			if at := f.ClosedAt(); !at.IsZero() {
+				r.OldestHours = x.o.Now().Sub(at).Hours()
+			}
+			out = append(out, r)
 		}
 	}
 	return out, nil
+}
+
+// left says in words that a council is no member of the directory any more, and since
+// when, as far as that is known; "" when it is one, or will be.
+func (x *Explainer) left(c name.Council) (why string, at time.Time) {
+	m, ok := x.o.Directory.Member(c)
+	switch now := x.o.Now(); {
+	case !ok:
+		return "it is not in the directory any more", at
+	case m.ActiveAt(now) || now.Before(m.ValidFrom):
+		return "", at
+	}
+	return fmt.Sprintf("its membership ended on %s", m.Ended.Format(time.DateOnly)), m.Ended
+}
+
+// owes makes all that a council holds outstanding when it has left the directory: no
+// withdrawal reaches it, and it has not said that it deleted anything.
+func (x *Explainer) owes(r *api.PartnerReply, p ledger.Partner) {
+	why, at := x.left(r.Council)
+	if why == "" || p.Held == 0 || p.Done || x.o.Footprints.Is(r.Council) {
+		return
+	}
+	r.Outstanding, r.Over = max(r.Outstanding, p.Held), true
+	r.Behind = fmt.Sprintf("%s, and it has not said that it deleted %s", why, plural(p.Held, "record"))
+	if !at.IsZero() {
+		r.OldestHours = max(r.OldestHours, x.o.Now().Sub(at).Hours())
+	}
 }
 
 func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st agreement.Status, s *peersync.Syncer, connected bool) (api.PartnerReply, error) {
@@ -129,8 +173,12 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 	oldest := time.Time{}
 	err = v.Outstanding(f, p, func(index uint64, _ name.Record) bool {
 		r.Outstanding++
-		if ev, _, err := v.Event(index); err == nil && oldest.IsZero() {
+		ev, _, err := v.Event(index)
+		if err == nil && oldest.IsZero() {
 			oldest = time.Unix(ev.IssuedAt, 0)
+		}
+		if err == nil && ev.Kind == event.KindErasureOrder {
+			r.Erasures++
 		}
 		return true
 	})
@@ -140,13 +188,22 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 	if !oldest.IsZero() {
 		r.OldestHours = x.o.Now().Sub(oldest).Hours()
 	}
+	if !p.Awaited() {
+		r.Outstanding, r.Erasures, r.OldestHours = 0, 0, 0
+		r.Behind = fmt.Sprintf("a person gave up its receipts on %s", p.GivenUp.Format(time.DateOnly))
+		return r, nil
+	}
 	if st.Phase == agreement.Suspended {
+		x.owes(&r, p)
 		return r, nil // the caller says by whom
 	}
 	if !st.InForce() {
 		if r.Outstanding, r.OldestHours = 0, 0; p.Held > 0 {
-			r.Outstanding = p.Held
+			r.Outstanding, r.Over = p.Held, true
 			r.Behind = fmt.Sprintf("the agreement is over (%s) and it has not said that it deleted %s", st.Why, plural(p.Held, "record"))
+			if at := f.ClosedAt(); !at.IsZero() {
+				r.OldestHours = x.o.Now().Sub(at).Hours()
+			}
 		}
 		return r, nil
 	}
@@ -174,6 +231,7 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 	default:
 		r.Behind, r.Moving = "records are on their way", true
 	}
+	x.owes(&r, p)
 	return r, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -39,6 +40,7 @@ type Feed struct {
 
 	number uint32
 	closed bool
+	over   time.Time // when it was closed; zero where an earlier version did
 	mark   watermark // while it is not ready
 	line   name.StandardLine
 	doc    *agreement.Agreement
@@ -88,12 +90,16 @@ func (f *Feed) Progress() Progress { return f.mark.Progress }
 // Closed reports that the feed lets nothing more out.
 func (f *Feed) Closed() bool { return f.closed }
 
+// ClosedAt returns when the feed was closed; zero when it was not, or that is not known.
+func (f *Feed) ClosedAt() time.Time { return f.over }
+
 type storedFeed struct {
 	Agreement []byte         `json:"agreement,omitempty"` // canonical bytes; not as JSON, which would be respelled
 	Standard  name.Standard  `json:"standard,omitzero"`   // the version the terms were compiled with
 	To        []name.Council `json:"to"`
 	Ready     bool           `json:"ready"`
 	Closed    bool           `json:"closed"`
+	Over      time.Time      `json:"over,omitzero"` // when it was closed
 	// Indexed is set with Ready in modes lookup and aggregate. Earlier versions
 	// kept nothing of them and called that ready.
 	Indexed bool `json:"indexed,omitempty"`
@@ -105,7 +111,7 @@ func (l *Ledger) loadFeeds(txn *badger.Txn) error {
 		if err := unmarshal(value, &s); err != nil {
 			return err
 		}
-		f := &Feed{number: binary.BigEndian.Uint32(key[1:]), To: s.To, Ready: s.Ready, closed: s.Closed}
+		f := &Feed{number: binary.BigEndian.Uint32(key[1:]), To: s.To, Ready: s.Ready, closed: s.Closed, over: s.Over}
 		if s.Agreement != nil {
 			a, err := agreement.ParseCanonical(s.Agreement)
 			if err != nil {
@@ -159,7 +165,7 @@ func (l *Ledger) compile(f *Feed, a *agreement.Agreement, std name.Standard) err
 }
 
 func (f *Feed) store() ([]byte, error) {
-	s := storedFeed{To: f.To, Ready: f.Ready, Closed: f.closed, Indexed: f.Ready && !f.copied()}
+	s := storedFeed{To: f.To, Ready: f.Ready, Closed: f.closed, Over: f.over, Indexed: f.Ready && !f.copied()}
 	if f.doc != nil {
 		s.Agreement, s.Standard = f.doc.Canonical(), f.std
 	}
@@ -231,7 +237,8 @@ func (t *tx) closeFeed(a name.Agreement, d agreement.Digest) error {
 				return nil
 			}
 			t.remove(watermarkKey(f.number))
-			return t.changeFeed(f.number, func(g *Feed) { g.closed = true })
+			now := t.l.o.Now().UTC()
+			return t.changeFeed(f.number, func(g *Feed) { g.closed, g.over = true, now })
 		}
 	}
 	return fmt.Errorf("agreement %s: %w", a, ErrNotFound)

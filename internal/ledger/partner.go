@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -25,7 +26,13 @@ type Partner struct {
 	LastAck   time.Time    `json:"last_ack,omitzero"`
 	Behind    string       `json:"behind,omitempty"` // what went wrong last, in words
 	Done      bool         `json:"done,omitempty"`   // it has deleted everything, since the agreement is over
+	// GivenUp is when a person stopped waiting for its receipts: see [Ledger.GiveUp].
+	GivenUp time.Time `json:"given_up,omitzero"`
 }
+
+// Awaited reports whether receipts of the council are waited for: nobody has given them
+// up, or it has answered since.
+func (p Partner) Awaited() bool { return p.GivenUp.IsZero() || p.LastAck.After(p.GivenUp) }
 
 func partnerKey(feed uint32, c name.Council) []byte { return append(numKey4('p', feed), c...) }
 
@@ -165,6 +172,28 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 		})
 		return errors.Join(err, skips)
 	})
+}
+
+// GiveUp logs that a person has stopped waiting for a council's receipts under an
+// agreement, in all its versions. When the council answers later, it counts again.
+func (l *Ledger) GiveUp(ctx context.Context, g event.GivenUp) (entry uint64, err error) {
+	err = l.do(ctx, true, func(t *tx) error {
+		now := l.o.Now().UTC()
+		for _, f := range l.Feeds() {
+			if f.Agreement != g.Agreement || !slices.Contains(f.To, g.Council) {
+				continue
+			}
+			if err := t.partner(f, g.Council, func(p *Partner) { p.GivenUp = now }); err != nil {
+				return err
+			}
+		}
+		entry = t.event(event.KindGivenUp, g.Body()).index
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("give up the receipts of %s: %w", g.Council, err)
+	}
+	return entry, nil
 }
 
 // since returns from which cursor on a receipt covers a feed: as far as possible from

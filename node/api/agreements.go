@@ -77,7 +77,9 @@ type PartnerReply struct {
 	Proved      int            `json:"proved,omitempty"`   // direction from: records held that are proved by the sender's signed log: all of them
 	Withheld    int            `json:"withheld,omitempty"` // direction from: fields kept back, over all records; only where asked for
 	Refused     int            `json:"refused,omitempty"`
-	Outstanding int            `json:"outstanding,omitempty"` // withdrawals not receipted
+	Outstanding int            `json:"outstanding,omitempty"` // withdrawals not receipted; of what is over, records held
+	Erasures    int            `json:"erasures,omitempty"`    // of the withdrawals, those that order an erasure
+	Over        bool           `json:"over,omitempty"`        // its version is over, or it has left the directory: all that it holds is outstanding
 	OldestHours float64        `json:"oldest_hours,omitempty"`
 	// Unconfirmed are the members of a footprint that have not confirmed all of
 	// the outstanding withdrawals.
@@ -101,6 +103,21 @@ type ConfirmedReply struct {
 	Members   []name.Council `json:"members"`   // in the last receipt
 	At        time.Time      `json:"at"`        // of the last receipt
 	Entry     uint64         `json:"entry"`     // of it in our log
+}
+
+// GiveUpRequest stops waiting for the receipts of a council under an agreement.
+type GiveUpRequest struct {
+	Agreement string `json:"agreement"`
+	Council   string `json:"council"`
+	Because   string `json:"because"` // logged for good
+}
+
+// GiveUpReply says what was waited for.
+type GiveUpReply struct {
+	Agreement   name.Agreement `json:"agreement"`
+	Council     name.Council   `json:"council"`
+	Outstanding int            `json:"outstanding"`
+	Entry       uint64         `json:"entry"` // of the log, which says so
 }
 
 // PreviewReply says what an agreement would let out of the records there are.
