@@ -12,8 +12,8 @@ import (
 // halted says why nothing is signed; nil while the log may grow.
 func (n *Node) halted() *HaltReply {
 	h := n.ledger.Halted()
-	if h == nil {
-		return nil
+	if h == nil || !h.Behind() && h.Tree != "" {
+		return nil // or it is damaged, which is told apart
 	}
 	out := &HaltReply{Reason: h.Reason(), Behind: h.Behind(), Size: h.Size, Newest: h.Newest().Size, Waiting: h.Waiting}
 	for _, x := range h.Newer {

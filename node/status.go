@@ -20,7 +20,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 		Council: n.cfg.Council, Running: s != nil, Version: n.o.Version, Addresses: n.Addresses(),
 		Records: map[string]int{},
 	}
-	out.Halt = n.halted()
+	out.Halt, out.Damage = n.halted(), n.damaged()
 	out.Published = n.logPublished()
 	if s != nil {
 		out.Since, out.Links = since, each(s.Pulling(), func(l peersync.Link) Link { return Link(l) })

@@ -202,6 +202,10 @@ type (
 	QuarantineReply      = api.QuarantineReply
 	AccusationReply      = api.AccusationReply
 	HaltReply            = api.HaltReply
+	DamageReply          = api.DamageReply
+	DamagedEntry         = api.DamagedEntry
+	DamagedHolding       = api.DamagedHolding
+	MissingHoldings      = api.MissingHoldings
 	LostRequest          = api.LostRequest
 	LostReply            = api.LostReply
 	ContinueRequest      = api.ContinueRequest

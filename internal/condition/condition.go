@@ -43,7 +43,8 @@ type Facts struct {
 	Directory         api.DirectoryHealth
 	DirectoryDoubtful []string // what of the directory is not believed, and why
 
-	Halt        *api.HaltReply // why nothing is signed in our log; nil for nothing
+	Damage      *api.DamageReply // what is damaged on disk and not served; nil for nothing
+	Halt        *api.HaltReply   // why nothing is signed in our log; nil for nothing
 	Quarantines []api.QuarantineReply
 	Accusations []api.AccusationReply
 	Published   *api.LogReply

@@ -75,6 +75,9 @@ func TestFind(t *testing.T) {
 		{"keys-exposed", func(f *Facts) { f.Keys.Exposed = []string{"keys/log.pem"} }, "chmod go= keys/log.pem"},
 		{"keys-in-clear", func(f *Facts) { f.Keys.Clear = []string{"log.pem"} }, "stile key encrypt"},
 		{"disk-full", func(f *Facts) { f.Disk.Free = f.Disk.Need - 1 }, "min_free_mib"},
+		{"store-damaged", func(f *Facts) {
+			f.Damage = &api.DamageReply{Text: "1 entry of our log", Files: []string{"000003.sst"}, Entries: []api.DamagedEntry{{Entry: 7, Record: "4ff2"}}}
+		}, "missing: record 4ff2 (entry 7)"},
 		{"disk-low", func(f *Facts) { f.Disk.Free = f.Disk.Need }, "below 128 MiB"},
 		{"clock-off", func(f *Facts) { f.Clock.Partners[saltby] = 26 * time.Hour }, "it is slow: what partners signed just now is later, of saltby.gov.uk by 26 hours"},
 		{"clock-off", func(f *Facts) { f.Clock.Partners[saltby] = -24 * time.Hour }, "it is fast"},

@@ -43,6 +43,17 @@ var folderKinds = []Kind{
 		},
 	},
 	{
+		Name: "store-damaged", Severity: api.Critical, Means: "part of the store cannot be read: what of it does not follow from the log is named, is not served, and waits to be fetched back (docs/faults.md)",
+		find: func(f *Facts, say func(api.Condition)) {
+			if d := f.Damage; d != nil {
+				say(api.Condition{
+					Since: d.Since, Text: "DAMAGED: " + d.Text + " cannot be read; all else is served" + map[bool]string{true: ", and nothing is signed"}[d.Tree != ""],
+					Cause: strings.Join(d.Files, ", ") + " could not be read whole" + named(d), Try: "stile doctor --repair; and look at the disk and the memory of this machine",
+				})
+			}
+		},
+	},
+	{
 		Name: "disk-full", Severity: api.Critical, Blocks: true, Means: "so little disk is free that no record is taken, neither ours nor a partner's",
 		find: func(f *Facts, say func(api.Condition)) {
 			if f.Disk.Known && f.Disk.Free < f.Disk.Need {
@@ -98,6 +109,42 @@ var folderKinds = []Kind{
 	},
 	{Name: "feed-not-taken-in", Severity: api.Warning, Means: "a register that the node takes in by itself could not be taken in when it was last tried"},
 	{Name: "erasure-rule-stopped", Severity: api.Warning, Means: "a rule by which records are erased when they are due did not run, or found more than it may erase by itself"},
+}
+
+// named says which records are damaged, the first of them.
+func named(d *api.DamageReply) string {
+	var out []string
+	add := func(s string) {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	for _, e := range d.Entries {
+		if e.Record != "" {
+			add(fmt.Sprintf("record %s (entry %d)", e.Record, e.Entry))
+		} else {
+			add(fmt.Sprintf("entry %d", e.Entry))
+		}
+	}
+	for _, h := range d.Holdings {
+		add(fmt.Sprintf("record %s of %s", h.Record, h.From))
+	}
+	for _, m := range d.Missing {
+		add(fmt.Sprintf("%s of %s that cannot be named", count(m.Records, "record", "records"), m.From))
+	}
+	if d.Tree != "" {
+		add(d.Tree)
+	}
+	for _, n := range d.Notes {
+		add("it is not known " + n)
+	}
+	switch n := len(out); {
+	case n == 0:
+		return ""
+	case n > 5:
+		out = append(out[:5], fmt.Sprintf("and %d more, which stile doctor --json lists", n-5))
+	}
+	return "; missing: " + strings.Join(out, ", ")
 }
 
 // skew is how far the clocks of two honest councils may differ, as auditors see it.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/record"
 )
@@ -124,9 +122,7 @@ func (l *Ledger) SignToken(ctx context.Context, ver *Version) (*record.Token, er
 
 // Signatures counts the tokens that were given a signature of their own.
 func (v *View) Signatures() (n int) {
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, []byte{'R'}
-	it := v.txn.NewIterator(o)
+	it := v.list([]byte{'R'}, keysOnly)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		n++

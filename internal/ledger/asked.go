@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
@@ -127,9 +125,7 @@ func (l *Ledger) DropIndexes(ctx context.Context) error {
 func (l *Ledger) indexKeys(f *Feed) (keys [][]byte, err error) {
 	err = l.View(func(v *View) error {
 		for _, letter := range []byte("aAfm") {
-			o := badger.DefaultIteratorOptions
-			o.PrefetchValues, o.Prefix = false, numKey4(letter, f.number)
-			it := v.txn.NewIterator(o)
+			it := v.list(numKey4(letter, f.number), keysOnly)
 			for it.Rewind(); it.Valid() && len(keys) < dropChunk; it.Next() {
 				keys = append(keys, it.Item().KeyCopy(nil))
 			}
@@ -146,9 +142,7 @@ func (l *Ledger) indexKeys(f *Feed) (keys [][]byte, err error) {
 func (v *View) Find(f *Feed, asked agreement.Asked, limit int) (found []*Version, more bool, err error) {
 	key := v.l.o.Keys.BlindIndex(f.scope(), asked.Field, asked.Value)
 	prefix := append(numKey4('a', f.number), key[:]...)
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, prefix
-	it := v.txn.NewIterator(o)
+	it := v.list(prefix, keysOnly)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		if len(found) == limit {

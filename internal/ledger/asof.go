@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -23,9 +21,7 @@ func (v *View) LiveAt(std name.Standard, size uint64) (out []uint64, err error) 
 	if size > v.cp.Size {
 		return nil, fmt.Errorf("log of %d entries: %w", size, ErrNotFound)
 	}
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, numKey4('s', k.number)
-	it := v.txn.NewIterator(o)
+	it := v.list(numKey4('s', k.number), keysOnly)
 	defer it.Close()
 	for it.Rewind(); it.Valid() && indexAtEnd(it) < size; it.Next() {
 		out = append(out, indexAtEnd(it))

@@ -190,7 +190,7 @@ func (v *View) stored(index uint64) ([]byte, error) {
 	}
 	raw, err := valueOf(v.txn, entryKey(first))
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return nil, err
+		return nil, v.l.unread(entryKey(first), err)
 	}
 	if err != nil || len(raw) == 0 || raw[0] != kindBlock {
 		return looseEntry(index, func(key []byte) ([]byte, error) { return partsOf(v.txn, key) })

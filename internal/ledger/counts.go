@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -196,9 +194,7 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreemen
 			chunk, size = chunk[:0], 0
 			return ctx.Err()
 		}
-		o := badger.DefaultIteratorOptions
-		o.PrefetchValues, o.Prefix = false, numKey4('f', f.number)
-		it := v.txn.NewIterator(o)
+		it := v.list(numKey4('f', f.number), keysOnly)
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			c := &candidate{index: indexAtEnd(it)}

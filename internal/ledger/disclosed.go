@@ -244,16 +244,14 @@ func (v *View) indexFrom(ctx context.Context, at, size uint64, set func(k, val [
 // merged returns what walks the events of several kinds in the order of the log, from an
 // index on, and what ends the walk.
 func (v *View) merged(kinds []string, from uint64) (next func() (uint64, bool), end func()) {
-	var its []*badger.Iterator
+	var its []*list
 	for _, k := range kinds {
-		o := badger.DefaultIteratorOptions
-		o.PrefetchValues, o.Prefix = false, eventKindPrefix(k)
-		it := v.txn.NewIterator(o)
+		it := v.list(eventKindPrefix(k), keysOnly)
 		it.Seek(eventKindKey(k, from))
 		its = append(its, it)
 	}
 	next = func() (uint64, bool) {
-		var first *badger.Iterator
+		var first *list
 		for _, it := range its {
 			if it.Valid() && (first == nil || indexAtEnd(it) < indexAtEnd(first)) {
 				first = it
@@ -369,7 +367,7 @@ func (v *View) ReceiptedBy(from name.Council, a name.Agreement, entry uint64) ([
 }
 
 func (v *View) bucket(prefix string, entry uint64) (out []uint64, err error) {
-	err = walk(v.txn, bucketPrefix(prefix, entry), func(key, value []byte) error {
+	err = v.walk(bucketPrefix(prefix, entry), func(key, value []byte) error {
 		if len(value) != 8 || len(key) != len(prefix)+16 {
 			return fmt.Errorf("%w: disclosure index", ErrDamaged)
 		}
@@ -384,7 +382,7 @@ func (v *View) bucket(prefix string, entry uint64) (out []uint64, err error) {
 // TakenBack returns the log indexes of the withdrawals of a record of ours, ascending.
 func (v *View) TakenBack(r name.Record) (out []uint64, err error) {
 	id := r.Bytes()
-	err = walk(v.txn, append([]byte("Tw"), id[:]...), func(key, _ []byte) error {
+	err = v.walk(append([]byte("Tw"), id[:]...), func(key, _ []byte) error {
 		out = append(out, binary.BigEndian.Uint64(key[len(key)-8:]))
 		return nil
 	})
@@ -408,12 +406,11 @@ func (f Flow) Before(g Flow) bool {
 // an agreement, "" for all, by time, from after on but without it, until fn returns false.
 // It reads what it hands on, and a little for each council and agreement.
 func (v *View) Flows(to name.Council, under name.Agreement, after Flow, fn func(Flow) bool) error {
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, []byte("Tp")
+	prefix := []byte("Tp")
 	if to != "" {
-		o.Prefix = append(append(o.Prefix, to...), 0)
+		prefix = append(append(prefix, to...), 0)
 	}
-	it := v.txn.NewIterator(o)
+	it := v.list(prefix, keysOnly)
 	defer it.Close()
 	type stream struct {
 		prefix []byte
@@ -493,9 +490,7 @@ func flowKey(prefix []byte, f Flow) []byte {
 // ReceiptFor returns the signed receipt by which a council says what it made of an entry
 // of a feed, record or withdrawal; nil when there is none.
 func (v *View) ReceiptFor(f *Feed, from name.Council, entry uint64) (found []byte, err error) {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = numKey4('r', f.number)
-	it := v.txn.NewIterator(o)
+	it := v.list(numKey4('r', f.number))
 	defer it.Close()
 	for it.Seek(receiptKey(f.number, entry+1)); it.Valid(); it.Next() {
 		if k := it.Item().Key(); string(k[13:]) != string(from) {

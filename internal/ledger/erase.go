@@ -437,9 +437,7 @@ func (l *Ledger) purge(ctx context.Context) (moved int, err error) {
 	for from := []byte{'O'}; ; {
 		var notes [][]byte
 		err := l.View(func(v *View) error {
-			o := badger.DefaultIteratorOptions
-			o.PrefetchValues, o.Prefix = false, []byte{'O'}
-			it := v.txn.NewIterator(o)
+			it := v.list([]byte{'O'}, keysOnly)
 			defer it.Close()
 			for it.Seek(from); it.Valid() && len(notes) < 1000; it.Next() {
 				notes = append(notes, it.Item().KeyCopy(nil))

@@ -291,7 +291,7 @@ type feedPosition struct {
 
 func (l *Ledger) feedPositions(f *Feed) (out []feedPosition, err error) {
 	err = l.View(func(v *View) error {
-		return walk(v.txn, numKey4('m', f.number), func(key, value []byte) error {
+		return v.walk(numKey4('m', f.number), func(key, value []byte) error {
 			m, err := decodeMembership(value)
 			out = append(out, feedPosition{[16]byte(key[5:]), m})
 			return err

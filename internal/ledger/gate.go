@@ -533,9 +533,7 @@ func (v *View) Survey(ctx context.Context, std name.Standard, f func(index uint6
 		chunk, size = chunk[:0], 0
 		return ctx.Err()
 	}
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, numKey4('s', k.number)
-	it := v.txn.NewIterator(o)
+	it := v.list(numKey4('s', k.number), keysOnly)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		r := &read{index: indexAtEnd(it)}
@@ -555,9 +553,7 @@ func (v *View) Survey(ctx context.Context, std name.Standard, f func(index uint6
 // Items calls fn with the log index of every record that a feed lets out now,
 // in order, until fn returns false.
 func (v *View) Items(f *Feed, fn func(index uint64) bool) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = numKey4('f', f.number)
-	it := v.txn.NewIterator(o)
+	it := v.list(numKey4('f', f.number))
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		b, err := it.Item().ValueCopy(nil)

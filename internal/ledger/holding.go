@@ -178,9 +178,7 @@ func (v *View) erased(s *Source, index uint64) bool {
 // positions calls f with the place, id and generation of every holding of a
 // source, in the sender's log order, from an index on.
 func (v *View) positions(s *Source, from uint64, f func(uint64, name.Record, uint32) bool) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = numKey4('P', s.number)
-	it := v.txn.NewIterator(o)
+	it := v.list(numKey4('P', s.number))
 	defer it.Close()
 	for it.Seek(positionKey('P', s.number, from)); it.Valid(); it.Next() {
 		id, err := it.Item().ValueCopy(nil)
@@ -227,7 +225,7 @@ func (l *Ledger) Refuse(ctx context.Context, s *Source, r Refusal) error {
 
 // Refusals calls f with the newest refusals of a source, in no order.
 func (v *View) Refusals(s *Source, f func(Refusal) bool) error {
-	err := walk(v.txn, numKey4('Q', s.number), func(_, value []byte) error {
+	err := v.walk(numKey4('Q', s.number), func(_, value []byte) error {
 		var r Refusal
 		if err := unmarshal(value, &r); err != nil {
 			return err
@@ -246,7 +244,7 @@ func (v *View) Refusals(s *Source, f func(Refusal) bool) error {
 // ReceivedEvents calls f with the events a council addressed to this one, in
 // the order of its log.
 func (v *View) ReceivedEvents(s *Source, f func(index uint64, jws []byte) error) error {
-	return walk(v.txn, numKey4('E', s.number), func(key, value []byte) error {
+	return v.walk(numKey4('E', s.number), func(key, value []byte) error {
 		return f(binary.BigEndian.Uint64(key[len(key)-8:]), value)
 	})
 }

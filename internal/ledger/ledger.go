@@ -32,6 +32,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger/examine"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -117,6 +118,9 @@ type Ledger struct {
 
 	head *headFile
 	halt atomic.Pointer[Halt] // why nothing is signed
+
+	watch  *examine.Watch // over the store's tables; nil in memory
+	damage atomic.Pointer[Damage]
 
 	// What the writer keeps, touched by it alone.
 	w writer
@@ -209,6 +213,9 @@ func Open(o Options) (*Ledger, error) {
 		closed:  make(chan struct{}),
 		done:    make(chan struct{}),
 		readied: make(chan struct{}), answered: map[name.Council]bool{}, unmatched: make(chan struct{}, 1), matched: make(chan struct{}),
+	}
+	if !o.InMemory {
+		l.watch = examine.NewWatch(examine.Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey})
 	}
 	old, err := l.load()
 	if err == nil {
@@ -362,6 +369,12 @@ func openBadger(o Options) (*badger.DB, error) {
 // the standards, the feeds, the sources and what is known of other logs. It
 // returns what an older version kept of those beside the sources.
 func (l *Ledger) load() (old []oldSource, err error) {
+	damage := &damageFile{}
+	if l.beside != nil {
+		if damage, err = readDamage(l.o.Dir); err != nil {
+			return nil, err
+		}
+	}
 	err = l.db.View(func(txn *badger.Txn) error {
 		layout, err := valueOf(txn, keyLayout)
 		switch {
@@ -373,15 +386,30 @@ func (l *Ledger) load() (old []oldSource, err error) {
 		case layout[0] < layoutVersion:
 			return ErrOlder
 		}
+		if err := l.loadStandards(txn); err != nil {
+			return err
+		}
+		if len(damage.Holes) > 0 {
+			// In a transaction of its own: what it makes anew is read by the next.
+			if err := l.loadKeyIDs(txn); err != nil {
+				return err
+			}
+			if damage.Tree, err = l.mendTiles(txn, damage.holes()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = l.db.View(func(txn *badger.Txn) error {
 		tree, note, err := l.loadLog(txn)
 		if err != nil {
 			return err
 		}
 		l.tree, l.note, l.w.next = tree, note, tree.Size()
 		if err := l.holdAgainst(txn); err != nil { // before anything is written
-			return err
-		}
-		if err := l.loadStandards(txn); err != nil {
 			return err
 		}
 		if err := l.loadKeys(txn); err != nil {
@@ -409,6 +437,9 @@ func (l *Ledger) load() (old []oldSource, err error) {
 		old, err = l.loadSources(txn)
 		return err
 	})
+	if err == nil {
+		err = l.findDamage(damage)
+	}
 	return old, err
 }
 

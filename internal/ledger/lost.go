@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -70,9 +68,7 @@ func (l *Ledger) seeLost(token []byte) (*record.View, error) {
 // Lost calls f with the lost records that were given back, in the order of the log as it
 // was and from a place on, until f returns false.
 func (v *View) Lost(from uint64, f func(Lost) bool) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = []byte{lostLetter}
-	it := v.txn.NewIterator(o)
+	it := v.list([]byte{lostLetter})
 	defer it.Close()
 	for it.Seek(lostKey(from, "")); it.Valid(); it.Next() {
 		key := it.Item().KeyCopy(nil)
@@ -96,9 +92,7 @@ func (v *View) Lost(from uint64, f func(Lost) bool) error {
 
 // CountLost returns how many lost records were given back.
 func (v *View) CountLost() (n int) {
-	o := badger.DefaultIteratorOptions
-	o.Prefix, o.PrefetchValues = []byte{lostLetter}, false
-	it := v.txn.NewIterator(o)
+	it := v.list([]byte{lostLetter}, keysOnly)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		n++

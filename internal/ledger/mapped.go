@@ -323,7 +323,7 @@ func (v *View) ChangesOf(line, made name.StandardLine, from uint64) (out []Recor
 // was made from, until f returns false.
 func (v *View) Made(line name.StandardLine, f func(made, source name.Record) bool) error {
 	prefix := madePrefix('J', line)
-	err := walk(v.txn, prefix, func(key, value []byte) error {
+	err := v.walk(prefix, func(key, value []byte) error {
 		if len(key) != len(prefix)+16 || len(value) != 16 {
 			return fmt.Errorf("%w: made record has %d bytes", ErrDamaged, len(key)+len(value))
 		}

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -134,7 +132,7 @@ func decodeOrigin(origin string, v []byte) (o Origin, err error) {
 
 // Origins returns every origin, by name.
 func (v *View) Origins() (out []Origin, err error) {
-	err = walk(v.txn, []byte("i"), func(key, value []byte) error {
+	err = v.walk([]byte("i"), func(key, value []byte) error {
 		o, err := decodeOrigin(string(key[1:]), value)
 		out = append(out, o)
 		return err
@@ -168,9 +166,7 @@ func (v *View) Absent(r Run, most int) (a Absent, err error) {
 	} else if o.Run != r.Number {
 		return a, fmt.Errorf("run %d of %q: %w", r.Number, r.Origin, ErrOrigin)
 	}
-	opts := badger.DefaultIteratorOptions
-	opts.Prefix = offeredPrefix(r.Origin)
-	it := v.txn.NewIterator(opts)
+	it := v.list(offeredPrefix(r.Origin))
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		key := it.Item().KeyCopy(nil)
@@ -178,7 +174,7 @@ func (v *View) Absent(r Run, most int) (a Absent, err error) {
 		if err != nil {
 			return a, fmt.Errorf("%w: %w", ErrStorage, err)
 		}
-		if len(val) != 9 && len(val) != 17 || len(key) != len(opts.Prefix)+16 {
+		if len(val) != 9 && len(val) != 17 || len(key) != len(offeredPrefix(r.Origin))+16 {
 			return a, fmt.Errorf("%w: what a source offered has %d bytes", ErrDamaged, len(val))
 		}
 		id, keyed := [16]byte(key[len(key)-16:]), val[8] == 1

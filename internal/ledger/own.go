@@ -49,6 +49,8 @@ type Halt struct {
 	Waiting []name.Council // have not answered what they know of our log
 	Newer   []Newer
 	Agreed  []Newer
+	// Tree says which part of the tree of hashes cannot be read, so that not everything can be proved; "" for none.
+	Tree string
 }
 
 // Behind reports whether others hold, or held, what is not in our log.
@@ -68,6 +70,8 @@ func (h *Halt) Newest() (n Newer) {
 func (h *Halt) Reason() string {
 	n := h.Newest()
 	switch {
+	case h.Tree != "":
+		return "the tree of hashes over our log is damaged: " + h.Tree + " cannot be read"
 	case n.By == "" && len(h.Waiting) == 0:
 		return "this folder is not the one that the node wrote last, and nobody has been asked yet what they know of our log"
 	case n.By == "":
@@ -81,6 +85,9 @@ func (h *Halt) Reason() string {
 }
 
 func (h *Halt) err() error {
+	if h.Tree != "" {
+		return fmt.Errorf("%w, and nothing is signed: %s", ErrDamaged, h.Reason())
+	}
 	if h.Behind() {
 		return fmt.Errorf("%w, and nothing is signed: %s", ErrForked, h.Reason())
 	}
@@ -107,7 +114,10 @@ func (l *Ledger) reckon() {
 	}
 	slices.Sort(h.Waiting)
 	was := l.halt.Load()
-	if !l.doubt && !h.Behind() {
+	if d := l.Damaged(); d != nil {
+		h.Tree = d.Tree
+	}
+	if !l.doubt && !h.Behind() && h.Tree == "" {
 		l.halt.Store(nil)
 		if was != nil {
 			close(l.released)

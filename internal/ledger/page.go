@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 )
@@ -77,9 +75,7 @@ func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 			err   error
 		}
 		var wants []*want
-		o := badger.DefaultIteratorOptions
-		o.Prefix = numKey4('f', f.number)
-		it := v.txn.NewIterator(o)
+		it := v.list(numKey4('f', f.number))
 		defer it.Close()
 		size := 0
 		p.Live = true

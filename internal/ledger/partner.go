@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
@@ -212,7 +210,7 @@ func since(jws []byte) uint64 {
 
 // Receipts calls f with the receipts a council gave for a feed, oldest first.
 func (v *View) Receipts(f *Feed, from name.Council, fn func(jws []byte) bool) error {
-	err := walk(v.txn, numKey4('r', f.number), func(key, value []byte) error {
+	err := v.walk(numKey4('r', f.number), func(key, value []byte) error {
 		if string(key[13:]) == string(from) && !fn(value) {
 			return errStopWalk
 		}
@@ -233,9 +231,7 @@ func (v *View) Outstanding(f *Feed, p Partner, fn func(index uint64, r name.Reco
 // Withdrawals calls fn with the withdrawals that stand in a feed from one
 // index up to, but not including, another, in order, until fn returns false.
 func (v *View) Withdrawals(f *Feed, from, to uint64, fn func(index uint64, r name.Record) bool) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = numKey4('f', f.number)
-	it := v.txn.NewIterator(o)
+	it := v.list(numKey4('f', f.number))
 	defer it.Close()
 	for it.Seek(feedItemKey(f.number, from)); it.Valid() && indexAtEnd(it) < to; it.Next() {
 		b, err := it.Item().ValueCopy(nil)

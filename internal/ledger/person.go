@@ -102,7 +102,7 @@ func (l *Ledger) personIndexKeys(raw []byte) (out [][]byte) {
 // ascending. The index is not believed: whoever shows what is in a version looks at it.
 func (v *View) RecordsAbout(p standard.Person) (out []name.Record, err error) {
 	key := v.l.personKey(p)
-	err = walk(v.txn, append([]byte("Tn"), key[:]...), func(k, _ []byte) error {
+	err = v.walk(append([]byte("Tn"), key[:]...), func(k, _ []byte) error {
 		if len(k) != 2+personKeyLen+16 {
 			return fmt.Errorf("%w: disclosure index", ErrDamaged)
 		}

@@ -143,7 +143,7 @@ func (v *View) picked(line name.StandardLine, g agreement.Guard, from uint64) ([
 		if x == nil || !x.ready() {
 			return nil, false, nil
 		}
-		err := walk(v.txn, v.l.postingsOf(x, p.Value), func(key, value []byte) error {
+		err := v.walk(v.l.postingsOf(x, p.Value), func(key, value []byte) error {
 			at := binary.BigEndian.Uint64(key[len(key)-8:])
 			for {
 				if at >= from {

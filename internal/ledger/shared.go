@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -109,6 +111,10 @@ func (l *Ledger) dropPrefixes(prefixes ...[]byte) error {
 		err = s.Commit(Writes{Drop: prefixes})
 	} else {
 		err = l.db.DropPrefix(prefixes...)
+		if !l.o.InMemory && slices.ContainsFunc(prefixes, func(p []byte) bool { return losses[p[0]] != remade }) {
+			// What is dropped may stand in tables that were put aside as damaged.
+			err = errors.Join(err, os.RemoveAll(filepath.Join(l.o.Dir, asideName)))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)

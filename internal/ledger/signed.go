@@ -295,6 +295,11 @@ func examineStore(o Options, s *signedFile) error {
 			}
 		}
 	}
+	if len(d.Flaws) > 0 && d.Lost == "" && len(d.Flaws) == len(r.Fatal()) {
+		if done, err := salvage(o, r); done || err != nil {
+			return err
+		}
+	}
 	if len(d.Flaws) > 0 || d.Lost != "" {
 		return d
 	}

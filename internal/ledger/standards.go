@@ -59,13 +59,18 @@ func (l *Ledger) loadStandards(txn *badger.Txn) error {
 	})
 }
 
-// loadKeys finds the number of the record key, giving it one when it is new.
-func (l *Ledger) loadKeys(txn *badger.Txn) error {
-	err := walk(txn, []byte("K"), func(_, value []byte) error {
+// loadKeyIDs reads which record keys there were.
+func (l *Ledger) loadKeyIDs(txn *badger.Txn) error {
+	l.standards.keys = nil
+	return walk(txn, []byte("K"), func(_, value []byte) error {
 		l.standards.keys = append(l.standards.keys, string(value))
 		return nil
 	})
-	if err != nil {
+}
+
+// loadKeys finds the number of the record key, giving it one when it is new.
+func (l *Ledger) loadKeys(txn *badger.Txn) error {
+	if err := l.loadKeyIDs(txn); err != nil {
 		return err
 	}
 	if i := slices.Index(l.standards.keys, l.key); i >= 0 {
@@ -292,7 +297,7 @@ func heldKey(std uint32, reference string) []byte {
 // Held calls f with the offers held back, by standard and reference, until f
 // returns false.
 func (v *View) Held(f func(Held) bool) error {
-	err := walk(v.txn, []byte("x"), func(_, value []byte) error {
+	err := v.walk([]byte("x"), func(_, value []byte) error {
 		if len(value) == 0 { // gone, and to leave the disk
 			return nil
 		}
@@ -315,9 +320,7 @@ func (v *View) Held(f func(Held) bool) error {
 func (v *View) HeldCount() int { return v.countHeld([]byte("x")) }
 
 func (v *View) countHeld(prefix []byte) (n int) {
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, prefix
-	it := v.txn.NewIterator(o)
+	it := v.list(prefix, keysOnly)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		if it.Item().ValueSize() > 0 {
@@ -332,7 +335,7 @@ func (v *View) countHeld(prefix []byte) (n int) {
 func (l *Ledger) EraseHeld(ctx context.Context, which func(Held) bool) (n int, err error) {
 	var keys [][]byte
 	err = l.View(func(v *View) error {
-		return walk(v.txn, []byte("x"), func(key, value []byte) error {
+		return v.walk([]byte("x"), func(key, value []byte) error {
 			var h Held
 			if len(value) == 0 {
 				return nil

@@ -26,9 +26,11 @@ type View struct {
 	note []byte
 
 	forgotten uint64 // see blockCache
+	err       error  // of a list; see View.list
 }
 
-// View calls f with the ledger as it stands now.
+// View calls f with the ledger as it stands now. It returns f's error; when f has none, an error
+// wrapping ErrDamaged if a list that f walked could not be read as a whole.
 func (l *Ledger) View(f func(*View) error) error {
 	// The lock cannot be had only when Close has it or waits for it.
 	if !l.viewing.TryRLock() {
@@ -50,7 +52,7 @@ func (l *Ledger) View(f func(*View) error) error {
 			}
 			v.cp.Root = tlog.EmptyRoot()
 			v.note = l.empty
-			return f(v)
+			return v.called(f)
 		}
 		if err != nil {
 			return err
@@ -58,8 +60,16 @@ func (l *Ledger) View(f func(*View) error) error {
 		if v.cp, v.note, err = decodeCheckpoint(l.o.Council.Origin(), stored); err != nil {
 			return err
 		}
-		return f(v)
+		return v.called(f)
 	})
+}
+
+// called returns what f, or a list that it walked, did not read.
+func (v *View) called(f func(*View) error) error {
+	if err := f(v); err != nil {
+		return err
+	}
+	return v.err
 }
 
 // Checkpoint returns the log's checkpoint and the signed note that says it.
@@ -264,7 +274,7 @@ func (v *View) Scan(std name.StandardName, from uint64, f func(*Version, error) 
 // record of standards, in order from an index on, until f returns false.
 func (v *View) current(standards []uint32, from uint64, f func(index uint64) bool) {
 	type place struct {
-		it    *badger.Iterator
+		it    *list
 		index uint64
 	}
 	// A standard's versions have numbers of their own: merge their indexes.
@@ -276,9 +286,7 @@ func (v *View) current(standards []uint32, from uint64, f func(index uint64) boo
 	}()
 	for _, n := range standards {
 		prefix := numKey4('s', n)
-		o := badger.DefaultIteratorOptions
-		o.PrefetchValues, o.Prefix = false, prefix
-		it := v.txn.NewIterator(o)
+		it := v.list(prefix, keysOnly)
 		it.Seek(standardIndexKey(n, from))
 		if !it.Valid() {
 			it.Close()
@@ -307,7 +315,7 @@ func (v *View) current(standards []uint32, from uint64, f func(index uint64) boo
 }
 
 // indexAtEnd reads the eight bytes that end the key under the iterator.
-func indexAtEnd(it *badger.Iterator) uint64 {
+func indexAtEnd(it interface{ Item() *badger.Item }) uint64 {
 	k := it.Item().Key()
 	return binary.BigEndian.Uint64(k[len(k)-8:])
 }
@@ -336,9 +344,7 @@ func (v *View) Event(index uint64) (*record.Event, []byte, error) {
 // Events calls f with the log index of every event of a kind, in order from an
 // index on, until f returns false.
 func (v *View) Events(kind string, from uint64, f func(index uint64) bool) {
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Prefix = false, eventKindPrefix(kind)
-	it := v.txn.NewIterator(o)
+	it := v.list(eventKindPrefix(kind), keysOnly)
 	defer it.Close()
 	for it.Seek(eventKindKey(kind, from)); it.Valid(); it.Next() {
 		if !f(indexAtEnd(it)) {
@@ -350,12 +356,9 @@ func (v *View) Events(kind string, from uint64, f func(index uint64) bool) {
 // EventsBack calls f with the log index of every event of a kind, the newest first, until
 // f returns false.
 func (v *View) EventsBack(kind string, f func(index uint64) bool) {
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.Reverse = false, true
-	prefix := eventKindPrefix(kind)
-	it := v.txn.NewIterator(o)
+	it := v.list(eventKindPrefix(kind), keysOnly, backward)
 	defer it.Close()
-	for it.Seek(eventKindKey(kind, math.MaxUint64)); it.ValidForPrefix(prefix); it.Next() {
+	for it.Seek(eventKindKey(kind, math.MaxUint64)); it.Valid(); it.Next() {
 		if !f(indexAtEnd(it)) {
 			return
 		}

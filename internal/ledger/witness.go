@@ -39,7 +39,7 @@ func (t *tx) cosign(c *Cosigned) error {
 
 // Cosigned returns the newest cosigned checkpoint of every witness.
 func (v *View) Cosigned() (out []Cosigned, err error) {
-	err = walk(v.txn, []byte("w"), func(key, value []byte) error {
+	err = v.walk([]byte("w"), func(key, value []byte) error {
 		cp, signed, err := decodeCheckpoint(v.cp.Origin, value)
 		if err != nil {
 			return err

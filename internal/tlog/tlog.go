@@ -193,6 +193,10 @@ func nodeSlice(l, r []byte) []byte {
 	return h[:]
 }
 
+// TileRoot returns what stands for a full tile in the tile above it: the root over its hashes,
+// [TileBytes] bytes.
+func TileRoot(tile []byte) Hash { return perfect(tile) }
+
 // perfect returns the root over the hashes in b, whose number is a power of two.
 func perfect(b []byte) Hash {
 	if len(b) == HashSize {

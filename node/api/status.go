@@ -14,6 +14,8 @@ type StatusReply struct {
 	Conditions []Condition `json:"conditions"`
 	// Halt says why nothing is signed in our own log; nil while all is well.
 	Halt *HaltReply `json:"halt,omitempty"`
+	// Damage says what of the store is damaged and not served; nil while all is well.
+	Damage *DamageReply `json:"damage,omitempty"`
 
 	Council    name.Council     `json:"council"`
 	Running    bool             `json:"running"` // answered by a running node; false: read from the folder

@@ -76,7 +76,8 @@ type Report struct {
 
 	tables map[uint64]badger.TableManifest // by number, as MANIFEST says
 	logs   []*logFile
-	bad    []*tableFile // tables of which a part cannot be read
+	firsts map[uint64][]byte // the first key of each table
+	bad    []*tableFile      // tables of which a part cannot be read
 	keys   *badger.KeyRegistry
 	cut    bool // MANIFEST ends in the middle of a change
 }
@@ -99,7 +100,7 @@ func Folder(o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{}
+	r := &Report{firsts: map[uint64][]byte{}}
 	if len(names) == 0 {
 		r.New = true
 		return r, nil
@@ -215,6 +216,7 @@ func (r *Report) examineTables(o Options, ids []uint64) error {
 					if named {
 						r.Commits = max(r.Commits, t.commits)
 						r.Flaws = append(r.Flaws, t.flaws...)
+						r.firsts[id] = t.first
 						if t.broken() {
 							r.bad = append(r.bad, t)
 						}

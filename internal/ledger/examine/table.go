@@ -26,6 +26,8 @@ type tableFile struct {
 	flaws   []Flaw
 	commits uint64
 	blocks  []block // in the order of their keys; nil when the index cannot be read
+	first   []byte  // key, with its number, of its first entry; nil when that is not known
+	lost    bool    // its index cannot be read, and no part of it was found without one
 
 	data        []byte
 	key         *pb.DataKey
@@ -39,6 +41,7 @@ type block struct {
 	first    []byte // key, with its number, of its first entry
 	from, to int
 	bad      bool
+	gap      bool // between two parts that were found without an index: bytes that are none
 }
 
 func (t *tableFile) broken() bool {
@@ -74,7 +77,7 @@ func examineTable(o Options, keys *badger.KeyRegistry, id uint64, m badger.Table
 		t.flaw(nil, "the key it was encrypted with is not there")
 		return t, nil
 	}
-	if t.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderLowmem(true)); err != nil {
+	if t.dec, err = newDecoder(); err != nil {
 		return nil, err
 	}
 	defer t.dec.Close()
@@ -89,6 +92,10 @@ func examineTable(o Options, keys *badger.KeyRegistry, id uint64, m badger.Table
 	}()
 	t.examine(o.Counter)
 	return t, nil
+}
+
+func newDecoder() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderLowmem(true))
 }
 
 func latestKey(keys *badger.KeyRegistry) (uint64, error) {
@@ -107,19 +114,30 @@ func (t *tableFile) examine(counter []byte) {
 			p.apply(t.data)
 			index, ok = t.index()
 		}
-		if !ok {
+		if !ok && !t.withoutIndex() {
+			t.lost = true
 			t.flaw(nil, "its index cannot be read, and so nothing in it")
 			return
 		}
 	}
-	ti := fb.GetRootAsTableIndex(index, 0)
-	var bo fb.BlockOffset
-	for i := range ti.OffsetsLength() {
-		ti.Offsets(&bo, i)
-		t.blocks = append(t.blocks, block{first: bytes.Clone(bo.KeyBytes()), from: int(bo.Offset()), to: int(bo.Offset()) + int(bo.Len())})
+	if ok {
+		ti := fb.GetRootAsTableIndex(index, 0)
+		var bo fb.BlockOffset
+		for i := range ti.OffsetsLength() {
+			ti.Offsets(&bo, i)
+			t.blocks = append(t.blocks, block{first: bytes.Clone(bo.KeyBytes()), from: int(bo.Offset()), to: int(bo.Offset()) + int(bo.Len())})
+		}
+	} else {
+		t.flaw(nil, "its index cannot be read")
+	}
+	if len(t.blocks) > 0 {
+		t.first = t.blocks[0].first
 	}
 	for i := range t.blocks {
 		b := &t.blocks[i]
+		if b.gap {
+			continue
+		}
 		plain := t.plain(b)
 		if plain == nil {
 			if p, found := anyBit(t.data, b.from, b.to, func() bool { return t.plain(b) != nil }); found {
