@@ -42,7 +42,7 @@ const policy = `
 	internal/directory/*
 	internal/directory/datadir  internal/ledger/examine
 	internal/ledger  internal/ledger/ledgertest  internal/audit  internal/wire  internal/intake
-	internal/wire/*  internal/export
+	internal/wire/*  internal/export  internal/backup
 	internal/directory/follow
 	internal/judge  internal/publiclog
 	internal/judge/*
@@ -74,6 +74,7 @@ var reserved = map[string]string{
 	"github.com/microsoft/go-mssqldb":        "internal/feed",
 	"github.com/prometheus/":                 "internal/metrics",
 	"go.opentelemetry.io/":                   "internal/telemetry",
+	"filippo.io/age":                         "internal/backup",
 }
 
 // An auditor's program must be short enough to read, so these packages may not

@@ -49,7 +49,7 @@ type Config struct {
 	// Data is the folder of everything the node keeps: ledger, keys,
 	// standards, directory. Default: the folder the configuration stands in.
 	// It must exist (stile init makes it), since a mistyped path must not
-	// found an empty ledger. Back it up as a whole.
+	// found an empty ledger. Back it up with "stile backup", not by copying it.
 	Data string `yaml:"data"`
 
 	// Directory is the folder of the directory that the node follows: signed
@@ -124,6 +124,10 @@ type Config struct {
 	// key.
 	TelemetryEndpoint string `yaml:"telemetry_endpoint"`
 
+	// Backup has the running node back itself up; see [Backup]. Default: it does not. A
+	// node of an older Stile refuses a file that has this key.
+	Backup Backup `yaml:"backup"`
+
 	// Accepted names conditions that somebody has decided to live with, such as
 	// keys-in-clear, as "stile status" calls them: they are told as notices, and no
 	// check fails for them. What is critical cannot be accepted. Default none. A node
@@ -194,6 +198,31 @@ type Limits struct {
 	MemoryMiB int `yaml:"memory_mib"`
 }
 
+// Backup has the running node back itself up.
+type Backup struct {
+	// Folder is where backups are written: best another disk, or one that another
+	// machine offers. It must exist. Files are named by council and time. Empty, the
+	// default, makes none.
+	Folder string `yaml:"folder"`
+
+	// Recipient is the public key of age that backups are encrypted to, age1…, or
+	// several, separated by spaces. Its identity is kept away from this machine: without
+	// it nobody reads a backup, this node included. Must be given where folder is.
+	Recipient string `yaml:"recipient"`
+
+	// Every is how many hours after the last backup the next is made. Default 24; at
+	// most 8784, a year.
+	Every int `yaml:"every"`
+
+	// Keep is how many backups stay in the folder; older ones are deleted. Default 14,
+	// from 1 to 10000.
+	Keep int `yaml:"keep"`
+
+	// Keys has the private keys backed up too, each time, in a file of their own beside
+	// the backup. Default false: then keep a copy of them somewhere yourself.
+	Keys bool `yaml:"keys"`
+}
+
 // Log says what the node writes to standard error while it runs. No setting
 // makes it write a field's value.
 type Log struct {
@@ -223,6 +252,7 @@ func preset() *Config {
 			"/ip6/::/tcp/7845", "/ip6/::/udp/7845/quic-v1",
 		},
 		CosignWait: 5, MeasureEvery: 168,
+		Backup: Backup{Every: 24, Keep: 14},
 		Web:    Web{MaxConnections: 512, HeaderSeconds: 5, BodyMiB: 1},
 		Limits: Limits{RecordBytes: 1 << 20, MinFreeMiB: 128, QuestionsPerDay: 200, MemoryMiB: 256},
 		Log:    Log{Level: "info", Format: "text"},
@@ -249,7 +279,7 @@ func (c *Config) settle(dir string) {
 	if c.AdminSocket == "" {
 		c.AdminSocket = filepath.Join(c.Data, "admin.sock")
 	}
-	for _, p := range []*string{&c.Directory, &c.AdminSocket, &c.PassphraseFile, &c.EncryptionKeyFile, &c.WitnessPolicy} {
+	for _, p := range []*string{&c.Directory, &c.AdminSocket, &c.PassphraseFile, &c.EncryptionKeyFile, &c.WitnessPolicy, &c.Backup.Folder} {
 		*p = from(dir, *p)
 	}
 	for _, p := range []*string{&c.Web.CertificateFile, &c.Web.KeyFile, &c.Web.Autocert} {

@@ -211,7 +211,7 @@ func words(goType string) string {
 func meant(key string) string {
 	known := []string{
 		"version", "council", "data", "directory", "admin_socket", "passphrase_file", "encryption_key_file", "listen",
-		"announce", "http_listen", "witness_policy", "metrics_listen", "web", "hosts", "certificate_file", "key_file", "autocert", "behind_proxy", "max_connections", "header_seconds", "body_mib", "cosign_wait", "measure_every", "signed_tokens", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "memory_mib", "feeds", "erase", "log", "level", "format",
+		"announce", "http_listen", "witness_policy", "metrics_listen", "backup", "folder", "recipient", "every", "keep", "keys", "web", "hosts", "certificate_file", "key_file", "autocert", "behind_proxy", "max_connections", "header_seconds", "body_mib", "cosign_wait", "measure_every", "signed_tokens", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "memory_mib", "feeds", "erase", "log", "level", "format",
 	}
 	bare := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(key))
 	for _, k := range known {
@@ -281,6 +281,23 @@ func (p *parser) check(c *Config) {
 	within("web.max_connections", c.Web.MaxConnections, 16, 1<<16)
 	within("web.header_seconds", c.Web.HeaderSeconds, 1, 60)
 	within("web.body_mib", c.Web.BodyMiB, 1, 1024)
+	if b := c.Backup; b.Folder != "" || b.Recipient != "" {
+		if b.Folder == "" {
+			p.fail("backup.folder", "must be given where recipient is")
+		}
+		rs := strings.Fields(b.Recipient)
+		if len(rs) == 0 {
+			p.fail("backup.recipient", "must be given where folder is: a public key of age, age1…")
+		}
+		for _, r := range rs {
+			if !strings.HasPrefix(r, "age1") {
+				p.fail("backup.recipient", "want public keys of age, age1…, and never a secret one")
+				break
+			}
+		}
+	}
+	within("backup.every", c.Backup.Every, 1, 366*24)
+	within("backup.keep", c.Backup.Keep, 1, 10_000)
 	within("cosign_wait", c.CosignWait, 0, 60)
 	within("measure_every", c.MeasureEvery, 0, 366*24)
 	within("limits.record_bytes", c.Limits.RecordBytes, 1<<10, 16<<20)

@@ -87,6 +87,10 @@ func (n *Node) answer(w http.ResponseWriter, r *http.Request) {
 		n.answerImport(w, r)
 		return
 	}
+	if r.URL.Path == "/"+backupPath {
+		n.answerBackup(w, r)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		reply(http.StatusRequestEntityTooLarge, fail(Usage, "send fewer records at a time", "request is larger than %d MiB", maxRequest>>20))

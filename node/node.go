@@ -11,6 +11,8 @@
 //	directory/     who is a member, by TUF; who can write here can set it back to an older state, and no more
 //	authority/     where this node is the directory's host: what it publishes, and what waits for signatures
 //	footprints/    a replica of each ledger kept with others; see docs/footprints.md
+//	backups.json   what backups were made; the log says so too
+//	restored       marks a folder that came from a backup until its log may grow; see docs/backup.md
 //	machine        where the council runs on several machines: whose folder this is; see docs/machines.md
 //	admin.sock     while the node runs: whoever can open it may do everything the node may
 //
@@ -39,6 +41,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/backup"
 	"github.com/stile-exchange/stile/internal/book"
 	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/condition"
@@ -247,6 +250,10 @@ type Node struct {
 	publisher     *publiclog.Publisher
 	conditions    *condition.Keeper
 	quota         *quota.Keeper
+	backups       *backup.Keeper
+	// restored marks a folder that came from a backup, until its log may grow; nil in
+	// any other.
+	restored *backup.Restored
 
 	rules stoppedRules
 
@@ -318,8 +325,12 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	n = &Node{
 		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l, quota: shares,
 		ready: make(chan struct{}), uses: statement.NewUses(l, o.Log), conditions: condition.OpenKeeper(cfg.Data, o.Log),
+		backups: backup.OpenKeeper(cfg.Data),
 	}
 	n.Operations = Operations{node: n}
+	if n.restored, err = backup.ReadRestored(cfg.Data); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	n.gate = gate.New(gate.Options{
 		Ledger: l, Keys: ring, Standard: func(typed string) (*standard.Standard, error) { return n.catalogue.Named(typed) }, Now: o.Now,
 		Workers: cfg.Limits.Workers(), RecordBytes: cfg.Limits.RecordBytes,
@@ -366,13 +377,6 @@ func (n *Node) begin() (err error) {
 	if err != nil {
 		return err
 	}
-	// Who may know our log is asked when the node runs. Where nobody does, no copy of it
-	// can contradict anybody.
-	if known, err := n.ledger.Acquainted(); err != nil {
-		return err
-	} else if len(known)+len(n.book.Related()) == 0 {
-		n.ledger.AskFirst(nil)
-	}
 	if err := n.countKept(); err != nil {
 		return err
 	}
@@ -406,7 +410,20 @@ func (n *Node) begin() (err error) {
 		Passed:   n.quota.Refused,
 		Partners: func() ([]api.PartnerReply, error) { return n.explain.Partners(false) },
 	})
-	return n.openPublisher()
+	if err := n.openPublisher(); err != nil {
+		return err
+	}
+	// Who may know our log is asked when the node runs. Where nobody does, no copy of it
+	// can contradict anybody.
+	if known, err := n.ledger.Acquainted(); err != nil {
+		return err
+	} else if len(known)+len(n.book.Related()) == 0 && n.restored == nil && len(n.witnessURLs()) == 0 {
+		n.ledger.AskFirst(nil)
+	}
+	if n.ledger.Halted() == nil {
+		n.unmark()
+	}
+	return nil
 }
 
 // Close closes the node. Run must have returned.
@@ -464,7 +481,7 @@ func (n *Node) Run(ctx context.Context) error {
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
 		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
 		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations, Signed: n.cfg.SignedTokens, Refused: n.refused,
-		Agreed: n.o.shared != nil, Quota: n.quota,
+		Agreed: n.o.shared != nil, Quota: n.quota, Everybody: n.restored != nil, Strangers: n.witnessURLs(), AskStranger: n.askWitness,
 	})
 	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
 		sctx, stop := context.WithCancel(sctx)
@@ -512,6 +529,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	if n.ledger.Halted() == nil && ctx.Err() == nil {
+		n.unmark()
 		if err := begin(); err != nil {
 			return err
 		}
@@ -519,6 +537,7 @@ func (n *Node) Run(ctx context.Context) error {
 		wg.Go(func() {
 			select {
 			case <-n.ledger.Released():
+				n.unmark()
 				stop("begin after the log was held back", begin())
 			case <-ctx.Done():
 			}
@@ -551,6 +570,7 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.purge(ctx) })
 	wg.Go(func() { n.saveQuotas(ctx) })
 	wg.Go(func() { n.keepLooking(ctx) })
+	wg.Go(func() { n.keepBackups(ctx) })
 	if n.public() {
 		signs(func(ctx context.Context) { stop("publish the log", n.publisher.Run(ctx)) })
 	}

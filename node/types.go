@@ -209,6 +209,9 @@ type (
 	LostRequest          = api.LostRequest
 	LostReply            = api.LostReply
 	ContinueRequest      = api.ContinueRequest
+	BackupRequest        = api.BackupRequest
+	BackupReply          = api.BackupReply
+	BackupsReply         = api.BackupsReply
 	ContinueReply        = api.ContinueReply
 	EvidenceReply        = api.EvidenceReply
 	EndQuarantineRequest = api.EndQuarantineRequest

@@ -55,6 +55,9 @@ var asks = map[string][]string{
 // What changes something and does not ask, and why it need not.
 var goes = map[string]string{
 	"aggregate":           "a question is logged; nobody relies on it",
+	"backup":              "it writes a new file",
+	"backup identity":     "it writes a new file",
+	"restore":             "the folder is new",
 	"council invite":      "a code lets nobody in by itself",
 	"council reload":      "it only looks again",
 	"demo":                "its councils are its own",

@@ -78,6 +78,7 @@ type connection struct {
 	io.Closer
 	taker interface {
 		Import(context.Context, node.ImportRequest) (*node.Import, error)
+		Backup(context.Context, node.BackupRequest, io.Writer) (node.BackupReply, error)
 	}
 }
 

@@ -51,6 +51,8 @@ var tasks = []struct {
 		{"Is each agreement still what it was made for?", "stile drift"},
 		{"What is here about a person, and who had it?", "stile subject"},
 		{"Follow what happens", "stile watch"},
+		{"Back the node up, and try the backup", "stile backup identity, stile backup, stile backup list, stile backup verify"},
+		{"Come back from a backup", "stile restore, stile log status, stile log lost, stile log continue"},
 		{"Send what helps somebody to help", "stile support bundle, stile version"},
 	}},
 	{"Use and publish standards", []task{

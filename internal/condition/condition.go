@@ -32,9 +32,10 @@ type Facts struct {
 	Running bool      // the node exchanges
 	Started time.Time // since when; zero while it does not run
 
-	Keys  Keys
-	Disk  Disk
-	Clock Clock
+	Keys   Keys
+	Disk   Disk
+	Clock  Clock
+	Backup Backup
 	// MetricsListen is where monitoring is served; "" for nowhere.
 	MetricsListen string
 
@@ -63,6 +64,16 @@ type Facts struct {
 type Keys struct {
 	Clear   []string // files that are not encrypted
 	Exposed []string // files and folders that others than their owner can reach
+}
+
+// Backup is what is known of the backups that the node makes by itself.
+type Backup struct {
+	Folder   string // "" where it makes none, and then nothing more is known
+	Every    time.Duration
+	Tried    time.Time // when one was last begun
+	Failed   string    // why that did not succeed; "" when it did
+	Made     time.Time // the newest
+	Verified time.Time // when one was last verified
 }
 
 // Disk is the room that is left.

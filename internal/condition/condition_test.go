@@ -79,6 +79,21 @@ func TestFind(t *testing.T) {
 			f.Damage = &api.DamageReply{Text: "1 entry of our log", Files: []string{"000003.sst"}, Entries: []api.DamagedEntry{{Entry: 7, Record: "4ff2"}}}
 		}, "missing: record 4ff2 (entry 7)"},
 		{"disk-low", func(f *Facts) { f.Disk.Free = f.Disk.Need }, "below 128 MiB"},
+		{"backup-failed", func(f *Facts) {
+			f.Backup = Backup{Folder: "/mnt", Every: 24 * time.Hour, Failed: "the folder is not there", Made: noon, Verified: noon}
+		}, "the folder is not there"},
+		{"backup-overdue", func(f *Facts) {
+			f.Backup = Backup{Folder: "/mnt", Every: 24 * time.Hour, Made: noon.Add(-37 * time.Hour), Verified: noon}
+		}, "the newest backup is 37 hours old"},
+		{"backup-overdue", func(f *Facts) {
+			f.Backup, f.Started = Backup{Folder: "/mnt", Every: 24 * time.Hour}, noon.Add(-2*time.Hour)
+		}, "no backup was ever made"},
+		{"backup-unverified", func(f *Facts) {
+			f.Backup = Backup{Folder: "/mnt", Every: 24 * time.Hour, Made: noon}
+		}, "stile backup verify"},
+		{"backup-unverified", func(f *Facts) {
+			f.Backup = Backup{Folder: "/mnt", Every: 24 * time.Hour, Made: noon, Verified: noon.Add(-91 * 24 * time.Hour)}
+		}, "for 91 days"},
 		{"clock-off", func(f *Facts) { f.Clock.Partners[saltby] = 26 * time.Hour }, "it is slow: what partners signed just now is later, of saltby.gov.uk by 26 hours"},
 		{"clock-off", func(f *Facts) { f.Clock.Partners[saltby] = -24 * time.Hour }, "it is fast"},
 		{"clock-off", func(f *Facts) { f.Clock.Partners, f.Clock.Newest = nil, noon.Add(time.Hour) }, "2026-11-28 13:00 UTC"},

@@ -12,7 +12,7 @@ import (
 )
 
 // Kinds are all sorts of conditions there are. A name is never given another meaning.
-var Kinds = slices.Concat(folderKinds, logKinds, directoryKinds, partnerKinds, agreementKinds, footprintKinds)
+var Kinds = slices.Concat(folderKinds, backupKinds, logKinds, directoryKinds, partnerKinds, agreementKinds, footprintKinds)
 
 // folderKinds are about the machine and the data folder.
 var folderKinds = []Kind{

@@ -70,6 +70,10 @@ const (
 
 	KindDirectoryJoined = "directory-joined"
 
+	// Backups of the data folder.
+	KindBackupMade     = "backup-made"
+	KindBackupVerified = "backup-verified"
+
 	// What was asked for and refused.
 	KindRefused = "refused"
 )
@@ -82,7 +86,7 @@ func Kinds() []string {
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
 		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
-		KindDirectoryJoined, KindRefused,
+		KindDirectoryJoined, KindRefused, KindBackupMade, KindBackupVerified,
 	}
 }
 

@@ -23,6 +23,20 @@ import (
 // key, no vote and no incarnation, so restoring it cannot make two of one member.
 func (f *Footprint) Backup(w io.Writer) (int64, error) { return f.fsm.current().WriteTo(w) }
 
+// OpenBackup opens the replica in the folder of a footprint that is not open, to be backed
+// up: write writes what Backup does, and done closes it.
+func OpenBackup(o Options) (write func(io.Writer) error, done func() error, err error) {
+	fold, err := openFolder(o.Dir, ledger.ReplicaOptions{Name: o.Name, EncryptionKey: o.EncryptionKey, Log: o.Log}, o.Self)
+	if err != nil {
+		return nil, nil, err
+	}
+	replica, err := fold.openReplica()
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(w io.Writer) error { _, err := replica.WriteTo(w); return err }, replica.Close, nil
+}
+
 // Recover is for when a majority of the members is lost for good. It makes the
 // replica in o.Dir a footprint of one member, this one, from what it holds, with
 // an entry in the ledger that names the lost and says why, signed by this

@@ -116,6 +116,10 @@ type Ledger struct {
 
 	unsigned bool // the record key in use has not signed the stored checkpoint: see signAnew
 
+	reader  note.Verifier // of the log key, where there is no private one: see CheckStore
+	dropped atomic.Uint64 // how often something was dropped from the store: see Copy
+	copying sync.RWMutex  // held for reading by a copy that nothing may be dropped under
+
 	head *headFile
 	halt atomic.Pointer[Halt] // why nothing is signed
 
@@ -447,6 +451,9 @@ func (l *Ledger) load() (old []oldSource, err error) {
 // checks against the key and the tiles.
 func (l *Ledger) loadLog(txn *badger.Txn) (*tlog.Tree, []byte, error) {
 	stored, err := valueOf(txn, keyCheckpoint)
+	if errors.Is(err, ErrNotFound) && l.reader != nil {
+		return nil, nil, fmt.Errorf("%w: it has no signed checkpoint", ErrDamaged)
+	}
 	if errors.Is(err, ErrNotFound) {
 		tree, err := tlog.OpenTree(0, txnTiles{txn: txn})
 		if err != nil {
@@ -462,16 +469,18 @@ func (l *Ledger) loadLog(txn *badger.Txn) (*tlog.Tree, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	verifier, err := note.NewVerifier(l.o.Keys.Log.Verifier())
-	if err != nil {
-		return nil, nil, err
+	verifiers := []note.Verifier{l.reader}
+	if l.reader == nil {
+		if verifiers[0], err = note.NewVerifier(l.o.Keys.Log.Verifier()); err != nil {
+			return nil, nil, err
+		}
+		verifiers = append(verifiers, l.o.Keys.Record.Public().CheckpointVerifier(l.o.Council))
 	}
-	record := l.o.Keys.Record.Public().CheckpointVerifier(l.o.Council)
-	cp, n, err := tlog.OpenCheckpoint(signed, l.o.Council.Origin(), verifier, record)
+	cp, n, err := tlog.OpenCheckpoint(signed, l.o.Council.Origin(), verifiers...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	l.unsigned = !tlog.SignedBy(n, record)
+	l.unsigned = l.reader == nil && !tlog.SignedBy(n, verifiers[1])
 	tree, err := tlog.OpenTree(cp.Size, txnTiles{txn: txn})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: log: %w", ErrDamaged, err)

@@ -27,7 +27,7 @@ type Newer struct {
 	By   name.Council `json:"by"` // who holds it
 	Size uint64       `json:"size"`
 	Root tlog.Hash    `json:"root"`
-	Note []byte       `json:"note"` // signed
+	Note []byte       `json:"note"` // signed; empty where it is only By's word: see HeardSize
 	At   time.Time    `json:"at"`   // when it was shown
 	// Fork: it is of a size that our log has reached, and has another root.
 	Fork bool `json:"fork,omitempty"`
@@ -39,6 +39,9 @@ type own struct {
 	// Agreed are those that let go of what they held: they agree that our log begins
 	// anew. A person has to say so, too; see [Ledger.Continue].
 	Agreed []Newer `json:"agreed,omitempty"`
+	// Passed are strangers, such as witnesses over HTTP, that a person passed over when our log
+	// went on. They are not asked any more.
+	Passed []name.Council `json:"passed,omitempty"`
 }
 
 var keyOwn = []byte("1")
@@ -249,7 +252,7 @@ func (l *Ledger) Heard(ctx context.Context, by name.Council, heads [][]byte, ans
 		at := func(list []Newer) int {
 			return slices.IndexFunc(list, func(n Newer) bool { return n.By == by })
 		}
-		next := own{slices.Clone(l.own.Newer), slices.Clone(l.own.Agreed)}
+		next := own{slices.Clone(l.own.Newer), slices.Clone(l.own.Agreed), l.own.Passed}
 		i := at(next.Newer)
 		switch {
 		case worst != nil:
@@ -280,6 +283,41 @@ func (l *Ledger) Heard(ctx context.Context, by name.Council, heads [][]byte, ans
 		return l.Halted(), err
 	}
 	return l.heard(by, answered), nil
+}
+
+// PassedOver reports whether a person passed a stranger over when our log went on.
+func (l *Ledger) PassedOver(c name.Council) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return slices.Contains(l.own.Passed, c)
+}
+
+// HeardSize is Heard for a stranger that tells a size alone, without what we signed: a
+// witness over HTTP. size is of the newest checkpoint that it has cosigned, 0 for none, and
+// fork says that it is no part of our log. It is believed: a witness that lies stops us, which it could
+// as well by cosigning nothing, and a person passes it over.
+func (l *Ledger) HeardSize(ctx context.Context, by name.Council, size uint64, fork bool) error {
+	if size > l.Size() || fork {
+		err := l.do(ctx, true, func(t *tx) error {
+			next := own{slices.Clone(l.own.Newer), l.own.Agreed, l.own.Passed}
+			i := slices.IndexFunc(next.Newer, func(n Newer) bool { return n.By == by })
+			if size <= l.Size() && !fork || i >= 0 && next.Newer[i].Size == size && next.Newer[i].Fork == fork {
+				return nil
+			}
+			if i >= 0 {
+				next.Newer = slices.Delete(next.Newer, i, i+1)
+			}
+			next.Newer = append(next.Newer, Newer{By: by, Size: size, Fork: fork, At: l.o.Now().UTC().Truncate(time.Second)})
+			slices.SortFunc(next.Newer, func(a, b Newer) int { return strings.Compare(string(a.By), string(b.By)) })
+			l.o.Log.Error("nothing is signed any more: a witness has cosigned what is not in our log", "shown_by", by, "size", l.tree.Size(), "seen", size, "fork", fork)
+			return t.keepOwn(next)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	l.heard(by, true)
+	return nil
 }
 
 // heard notes that a council has answered.
@@ -394,7 +432,13 @@ func (l *Ledger) Continue(ctx context.Context, because string, acceptRisk bool, 
 		}
 		entry = t.event(event.KindContinued, e.Body()).index
 		t.free = true
-		if err := t.keepOwn(own{}); err != nil {
+		passed := own{Passed: slices.Clone(l.own.Passed)}
+		for _, c := range e.Unasked {
+			if gone(c) && !slices.Contains(passed.Passed, c) {
+				passed.Passed = append(passed.Passed, c)
+			}
+		}
+		if err := t.keepOwn(passed); err != nil {
 			return err
 		}
 		t.after = append(t.after, func() {

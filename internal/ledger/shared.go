@@ -106,6 +106,9 @@ func writeAll(db *badger.DB, groups ...map[string][]byte) (int, error) {
 // dropPrefixes removes every version of every key under the prefixes from the
 // files on disk, the write-ahead log included. Nothing may be in flight beside it.
 func (l *Ledger) dropPrefixes(prefixes ...[]byte) error {
+	l.copying.Lock()
+	defer l.copying.Unlock()
+	l.dropped.Add(1)
 	var err error
 	if s := l.o.Shared; s != nil {
 		err = s.Commit(Writes{Drop: prefixes})

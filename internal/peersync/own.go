@@ -36,6 +36,11 @@ func (s *Syncer) acquainted() []name.Council {
 		s.o.Log.Error("read who may know our log", "error", err.Error())
 	}
 	list = append(list, s.o.Agreements.Related()...)
+	if s.o.Everybody && s.o.Ledger.Halted() != nil {
+		for _, m := range s.o.Directory.Members() {
+			list = append(list, m.Council)
+		}
+	}
 	for _, c := range list {
 		if s.o.Footprints.Is(c) {
 			list = append(list, s.o.Footprints.Members(c)...)
@@ -43,10 +48,16 @@ func (s *Syncer) acquainted() []name.Council {
 	}
 	slices.Sort(list)
 	list = slices.Compact(list)
-	return slices.DeleteFunc(list, func(c name.Council) bool {
+	list = slices.DeleteFunc(list, func(c name.Council) bool {
 		m, ok := s.o.Directory.Member(c)
 		return c == s.o.Self || !ok || m.Node == "" || !m.ActiveAt(s.o.Now())
 	})
+	for _, c := range s.o.Strangers {
+		if !slices.Contains(list, c) && !s.o.Ledger.PassedOver(c) {
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 // settle asks everybody once, and waits for the answers as long as that may take at a
@@ -130,7 +141,7 @@ func (s *Syncer) askOn(ctx context.Context) {
 		}
 		if h := s.o.Ledger.Halted(); h != nil {
 			for _, n := range h.Newer {
-				if fetched[n.By] {
+				if _, member := s.o.Directory.Member(n.By); fetched[n.By] || !member {
 					continue
 				}
 				count, err := s.fetchBack(ctx, n.By)
@@ -154,6 +165,9 @@ func (s *Syncer) askOn(ctx context.Context) {
 
 // askOwn asks a council which checkpoints of our log it holds.
 func (s *Syncer) askOwn(ctx context.Context, c name.Council) error {
+	if _, member := s.o.Directory.Member(c); !member && slices.Contains(s.o.Strangers, c) {
+		return s.o.AskStranger(ctx, c)
+	}
 	st, err := s.o.Network.Open(ctx, c, wirepb.LogProtocol)
 	if err != nil {
 		return err

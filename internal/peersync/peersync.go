@@ -108,10 +108,18 @@ type Options struct {
 	// a copy (record false) or a record of one; the code of the refusal, and the agreement
 	// where there is one with it.
 	Refused func(to name.Council, record bool, code string, a name.Agreement)
-	Signed  bool             // partners are asked for records with signatures of their own
-	Agreed  bool             // most machines of the council wrote the log: nobody is waited for at a start
-	Log     *slog.Logger     // default discards
-	Now     func() time.Time // default time.Now
+	Signed  bool // partners are asked for records with signatures of their own
+	// Everybody: the folder was restored from a backup, so that who may know our log is not known
+	// here, and every member of the directory is asked before anything is signed.
+	Everybody bool
+	// Strangers are others who may know our log, such as witnesses over HTTP, and AskStranger
+	// asks one and tells the ledger what it said.
+	Strangers   []name.Council
+	AskStranger func(context.Context, name.Council) error
+
+	Agreed bool             // most machines of the council wrote the log: nobody is waited for at a start
+	Log    *slog.Logger     // default discards
+	Now    func() time.Time // default time.Now
 }
 
 // A Syncer serves this council's feeds and those of its footprints, copies those

@@ -409,6 +409,12 @@ func (g *gathering) addAny(lines []byte, w tlog.PolicyWitness) error {
 // errOtherSize: the witness has seen another size than the one that was named.
 var errOtherSize = errors.New("the witness has seen another size of the log")
 
+var (
+	errOtherHistory = errors.New("it says that this log has told it another history (409)")
+	errUnknownLog   = errors.New("it does not know this log (404)")
+	errProof        = errors.New("it says that what it has seen is not a part of this log (422)")
+)
+
 // maxAnswer is the most bytes read of what a witness answers.
 const maxAnswer = 64 << 10
 
@@ -446,11 +452,13 @@ func (g *gathering) post(ctx context.Context, w tlog.PolicyWitness, old uint64) 
 		if kind == "text/x.tlog.size" && err == nil && its != old {
 			return nil, its, errOtherSize
 		}
-		return nil, 0, errors.New("it says that this log has told it another history (409)")
+		return nil, 0, errOtherHistory
 	case http.StatusForbidden:
 		return nil, 0, errors.New("it does not know the key of this log (403)")
 	case http.StatusNotFound:
-		return nil, 0, errors.New("it does not know this log (404)")
+		return nil, 0, errUnknownLog
+	case http.StatusUnprocessableEntity:
+		return nil, 0, errProof
 	}
 	return nil, 0, fmt.Errorf("it answered %d", res.StatusCode)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,6 +44,43 @@ func (s *Set) Backup(ctx context.Context, in api.FootprintBackupRequest) (out *a
 		return nil, explained(r.name, err)
 	}
 	return out, nil
+}
+
+// Backups returns what writes the ledger of each footprint that the data folder has a
+// replica of, by name, as Backup does, and the footprints whose replica cannot be read. done
+// closes what was opened for it.
+func (s *Set) Backups() (out map[string]func(io.Writer) error, left []name.Council, done func()) {
+	out = map[string]func(io.Writer) error{}
+	var opened []func() error
+	names, err := s.folders()
+	if err != nil {
+		s.o.Log.Warn("the replicas of footprints are left out of a backup", "error", err.Error())
+	}
+	enc, _ := s.o.Config.EncryptionKey()
+	for _, c := range names {
+		r, running := s.get(c)
+		switch {
+		case r != nil && r.f != nil:
+			out[string(c)] = func(w io.Writer) error { _, err := r.f.Backup(w); return err }
+		case running:
+			left = append(left, c)
+		default:
+			write, end, err := footprint.OpenBackup(footprint.Options{Dir: s.dir(c), Name: c, Self: s.self, EncryptionKey: enc, Log: s.o.Log})
+			if err != nil {
+				s.o.Log.Warn("a replica is left out of a backup", "footprint", c, "error", err.Error())
+				left = append(left, c)
+				continue
+			}
+			out[string(c)], opened = write, append(opened, end)
+		}
+	}
+	return out, left, func() {
+		for _, end := range opened {
+			if err := end(); err != nil {
+				s.o.Log.Warn("close a replica after a backup", "error", err.Error())
+			}
+		}
+	}
 }
 
 // Recover makes this node's replica a footprint of one, because a majority of the
