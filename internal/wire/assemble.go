@@ -102,7 +102,11 @@ func (h *Host) assemble(node ed25519.PrivateKey, t tuning) (transport.Upgrader, 
 	if h.quic, err = newQUIC(node, resources); err != nil {
 		return nil, err
 	}
-	overQUIC, err := libp2pquic.NewTransport(key, h.quic, nil, h.gate, resources)
+	cert, err := dateless()
+	if err != nil {
+		return nil, err
+	}
+	overQUIC, err := libp2pquic.NewTransport(key, h.quic, nil, h.gate, resources, libp2pquic.WithTLSIdentityOption(libp2ptls.WithCertTemplate(cert)))
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +151,7 @@ func security(key crypto.PrivKey, muxers []upgrader.StreamMuxer, order []protoco
 		var s sec.SecureTransport
 		var err error
 		if id == libp2ptls.ID {
-			s, err = libp2ptls.New(id, key, muxers)
+			s, err = newTLS(id, key, muxers)
 		} else {
 			s, err = noise.New(id, key, muxers)
 		}
