@@ -134,6 +134,8 @@ func asError(err error) *Error {
 		return fail(Refused, "stile serve asks them; stile log status says who has not answered", "%v", err)
 	case errors.Is(err, ledger.ErrFull):
 		return fail(Failed, "free some disk space", "%v", err)
+	case errors.Is(err, ledger.ErrClock):
+		return fail(Refused, "set the clock, and keep it set with NTP; nothing has to be started again", "%v", err)
 	case errors.Is(err, ledger.ErrInUse):
 		return fail(Conflict, "stop the other process, or talk to it through its admin socket", "%v", err)
 	case errors.Is(err, ledger.ErrStorage):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
@@ -51,6 +52,21 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 		f.More = append(f.More, n.o.Conditions()...)
 	}
 	return f
+}
+
+// clocks are those of partners, for a ledger that is opened before they are known.
+type clocks struct {
+	of       atomic.Pointer[peersync.Syncer]
+	unsynced atomic.Bool // for tests: as if nothing kept the clock in time
+}
+
+// refusal says why nothing may be signed by the clock; "" when something may. It waits
+// for no lock of the node.
+func (c *clocks) refusal(now, newest time.Time) string {
+	if s := c.of.Load(); s != nil {
+		return condition.ClockRefusal(now, s.Clocks(), func() bool { return c.unsynced.Load() || condition.ClockUnsynced() }, newest)
+	}
+	return ""
 }
 
 // ownFacts gathers those facts that decide whether records should be sent here, which

@@ -22,3 +22,6 @@ func (n *Node) Keep(ctx context.Context, std name.Standard, reference string, of
 
 // RunRule erases what is due by a rule, as the running node does once a day.
 func (n *Node) RunRule(ctx context.Context, r config.EraseRule) { n.runRule(ctx, r) }
+
+// Unsynced has the node believe that nothing keeps its clock in time.
+func (n *Node) Unsynced() { n.clocks.unsynced.Store(true) }

@@ -257,6 +257,8 @@ type Node struct {
 
 	rules stoppedRules
 
+	clocks *clocks
+
 	ready chan struct{}
 	once  sync.Once
 
@@ -314,16 +316,17 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		return nil, err
 	}
 	o.Log = slog.New(shares.Log(o.Log.Handler()))
+	clocks := &clocks{}
 	l, err := ledger.Open(ledger.Options{
 		Dir: filepath.Join(cfg.Data, "ledger"), Council: cfg.Council, Keys: ring, EncryptionKey: enc,
 		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Memory: cfg.Limits.Memory(), Fatal: o.Fatal, Shared: o.shared,
-		Head: filepath.Join(cfg.Data, "head"),
+		Head: filepath.Join(cfg.Data, "head"), Clock: clocks.refusal,
 	})
 	if err != nil {
 		return nil, err
 	}
 	n = &Node{
-		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l, quota: shares,
+		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l, quota: shares, clocks: clocks,
 		ready: make(chan struct{}), uses: statement.NewUses(l, o.Log), conditions: condition.OpenKeeper(cfg.Data, o.Log),
 		backups: backup.OpenKeeper(cfg.Data),
 	}
@@ -496,10 +499,12 @@ func (n *Node) Run(ctx context.Context) error {
 	n.mu.Lock()
 	n.net, n.sync, n.since = net, s, n.now().UTC()
 	n.mu.Unlock()
+	n.clocks.of.Store(s)
 	defer func() {
 		n.mu.Lock()
 		n.net, n.sync, n.host = nil, nil, nil
 		n.mu.Unlock()
+		n.clocks.of.Store(nil)
 	}()
 
 	defer n.replicas.End()

@@ -37,6 +37,12 @@ type face interface {
 // start founds a node in a folder of its own and runs it on loopback.
 func start(t testing.TB, c name.Council, gss string) *running {
 	t.Helper()
+	return startAt(t, c, gss, time.Now)
+}
+
+// startAt is start with another clock.
+func startAt(t testing.TB, c name.Council, gss string, now func() time.Time) *running {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	cfg, err := node.Init(t.Context(), node.InitOptions{
 		Dir: dir, Council: c, GSS: gss, Listen: []string{"/ip4/127.0.0.1/tcp/0"},
@@ -49,7 +55,7 @@ func start(t testing.TB, c name.Council, gss string) *running {
 	if os.Getenv("STILE_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", c)
 	}
-	n, err := node.Open(cfg, node.Options{Log: log, Fatal: func(err error) { t.Errorf("%s: %v", c, err) }})
+	n, err := node.Open(cfg, node.Options{Log: log, Now: now, Fatal: func(err error) { t.Errorf("%s: %v", c, err) }})
 	if err != nil {
 		t.Fatal(err)
 	}

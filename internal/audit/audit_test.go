@@ -497,18 +497,19 @@ var alters = []alter{
 		},
 	},
 	{
-		name: "record that claims to be later than a witness saw it", check: CheckTimes, rule: "later than a witness",
+		name: "record of a time that no receiver takes", check: CheckTimes, rule: "later than a witness saw it, by more",
 		town: func(w *town) {
 			w.live(6)
-			w.now = 4_000_000_000
+			w.now = 8_000_000_000
 			w.event("notice", map[string]any{})
 			w.checkpoint(true)
 		},
 	},
 	{
-		name: "record that claims to be earlier than the one before", check: CheckTimes, rule: "earlier than the entry before", only: true,
+		name: "record that is dated back", check: CheckTimes, rule: "earlier than a witness saw the log without it", only: true,
 		town: func(w *town) {
 			w.live(6)
+			w.checkpoint(true)
 			w.now -= 3600
 			w.event("notice", map[string]any{})
 			w.checkpoint(false)

@@ -146,11 +146,16 @@ func (v *verifier) sayRecords() {
 	}
 }
 
-// judgeTimes compares the times that entries claim with each other and with
-// those of witnesses.
+// judgeTimes compares the times that entries claim with those of witnesses and with each
+// other. It tells a fraud from a clock that was wrong. Who dates an entry back, so that it
+// seems older than it is, is refused when a witness had seen the log without it later
+// than that. A time that is later than a witness saw the entry gains nobody anything: the
+// clock was ahead, which is noted, and so is a step back, as of a clock that was put right.
+// What is noted of an entry, its claimed time does not prove.
 func (v *verifier) judgeTimes() {
 	t := v.on(CheckTimes)
-	// The earliest time at which a witness had seen the log at a size above i.
+	// The earliest time at which a witness had seen the log at that size or a larger one:
+	// one witness whose clock was ahead is corrected by the next.
 	slices.SortFunc(v.witnessed, func(a, b Witnessed) int { return cmpUint(a.Size, b.Size) })
 	earliest := make([]time.Time, len(v.witnessed))
 	for i := len(earliest) - 1; i >= 0; i-- {
@@ -159,7 +164,8 @@ func (v *verifier) judgeTimes() {
 		}
 	}
 	var before int64
-	w, r, e := 0, 0, 0
+	var ahead, back odd
+	w, r, e, unseen := 0, 0, 0, 0
 	for r < len(v.records) || e < len(v.events) {
 		var index uint64
 		var at int64
@@ -173,23 +179,74 @@ func (v *verifier) judgeTimes() {
 		for w < len(v.witnessed) && v.witnessed[w].Size <= index {
 			w++
 		}
-		switch {
-		case at < before-int64(skew/time.Second):
-			t.failEntry(index, "claims to be earlier than the entry before it", "")
-		case w < len(v.witnessed) && time.Unix(at, 0).After(earliest[w].Add(skew)):
-			t.failEntry(index, "claims to be later than a witness saw it", "")
-		case w < len(v.witnessed):
-			t.pass(1)
-		default:
-			t.skip(1)
+		claimed := time.Unix(at, 0)
+		step := before - at
+		if step > int64(skew/time.Second) && step <= int64(farAhead/time.Second) {
+			back.add(index, time.Duration(step)*time.Second)
 		}
 		before = at
+		switch {
+		case step > int64(farAhead/time.Second):
+			t.failEntry(index, "the entry before it claims to be later, by more than receivers take", "")
+		case w < len(v.witnessed) && claimed.After(earliest[w].Add(farAhead)):
+			t.failEntry(index, "claims to be later than a witness saw it, by more than receivers take", "")
+		case w > 0 && claimed.Before(earliest[w-1].Add(-skew)):
+			t.failEntry(index, "claims to be earlier than a witness saw the log without it", "")
+		case w == len(v.witnessed):
+			t.skip(1)
+			unseen++
+		case claimed.After(earliest[w].Add(skew)):
+			t.skip(1)
+			ahead.add(index, claimed.Sub(earliest[w]))
+		default:
+			t.pass(1)
+		}
 	}
-	v.say(CheckTimes, "%s no later than a witness saw the log with it, and in the order of the log, within %s.", claim(t.ok, "entry"), minutes(skew))
-	if t.undone > 0 {
-		v.say(CheckTimes, "%s newer than any cosigned checkpoint here: for the time of that there is the word of %s alone.", was(t.undone, "entry"), v.council)
+	v.say(CheckTimes, "%s no later than a witness saw the log with it, and no earlier than one saw it without, within %s.", claim(t.ok, "entry"), minutes(skew))
+	if ahead.n > 0 {
+		v.say(CheckTimes, "Note: %s (%s) later than a witness saw the log with it, by up to %s: the clock of %s was ahead. It was made before the witness saw it, whatever it claims.",
+			claim(ahead.n, "entry"), ahead.span(), minutes(ahead.most), v.council)
+	}
+	if back.n > 0 {
+		v.say(CheckTimes, "Note: the times step back %s, by up to %s, at %s, as they do when a clock that was ahead is put right.", times(back.n), minutes(back.most), back.span())
+	}
+	if unseen > 0 {
+		v.say(CheckTimes, "%s newer than any cosigned checkpoint here: for the time of that there is the word of %s alone.", was(unseen, "entry"), v.council)
 	}
 	v.sayRecords()
+}
+
+// farAhead is how far ahead of its own clock a receiver lets a record be: it refuses what
+// claims to be of later than that (internal/judge), so that no honest exchange goes on.
+const farAhead = 366 * 24 * time.Hour
+
+// An odd is entries whose times are not what they should be, with no fraud in them.
+type odd struct {
+	n           int
+	first, last uint64
+	most        time.Duration
+}
+
+func (o *odd) add(index uint64, by time.Duration) {
+	if o.n == 0 {
+		o.first = index
+	}
+	o.n, o.last, o.most = o.n+1, index, max(o.most, by)
+}
+
+// span names the entries.
+func (o *odd) span() string {
+	if o.n == 1 {
+		return fmt.Sprintf("entry %d", o.first)
+	}
+	return fmt.Sprintf("entries %d to %d", o.first, o.last)
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return number(n) + " times"
 }
 
 func claim(n int, thing string) string {

@@ -112,9 +112,10 @@ type cosigned struct {
 
 func newTown(t testing.TB) *town {
 	t.Helper()
-	w := &town{t: t, rings: map[name.Council]*keys.Ring{}, std: loadStandard(t, manifest), doc: movingAgreement(), now: 1_760_000_000,
+	w := &town{t: t, rings: map[name.Council]*keys.Ring{}, std: loadStandard(t, manifest), doc: movingAgreement(), now: time.Now().Unix(), // near that of witnesses, who have the clock of the machine
+
 		tree: new(tlog.Tree), tiles: map[string][]byte{}, last: map[string]*record.View{}, entries: map[string]tlog.Hash{}, include: map[uint64][]byte{},
-		header: Header{Council: northmoor, Created: time.Unix(1_770_000_000, 0), Covers: Covers{Agreement: moving}}}
+		header: Header{Council: northmoor, Created: time.Now().UTC().Truncate(time.Second), Covers: Covers{Agreement: moving}}}
 	for _, c := range []name.Council{northmoor, saltby, "otherby.gov.uk"} {
 		r, err := keys.Generate(c)
 		if err != nil {

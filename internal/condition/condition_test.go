@@ -287,3 +287,29 @@ func TestManual(t *testing.T) {
 		t.Errorf("docs/operating.md has another table than there are kinds. Put between %q and %q:\n%s%s", begin, end, head, &want)
 	}
 }
+
+// By a clock that is plainly wrong nothing is signed; no single partner stops a node
+// whose clock is kept in time, and none stops it against the word of another.
+func TestClockRefusal(t *testing.T) {
+	yes, no := func() bool { return true }, func() bool { return false }
+	for _, tt := range []struct {
+		what     string
+		partners map[name.Council]time.Duration
+		unsynced func() bool
+		newest   time.Time
+		refused  bool
+	}{
+		{"nobody says anything", nil, yes, time.Time{}, false},
+		{"one says so, and nothing keeps the clock", map[name.Council]time.Duration{saltby: -time.Hour}, yes, time.Time{}, true},
+		{"one says so, and the clock is kept", map[name.Council]time.Duration{saltby: -time.Hour}, no, time.Time{}, false},
+		{"one says so, and our log is later", map[name.Council]time.Duration{saltby: time.Hour}, no, noon.Add(time.Hour), true},
+		{"our log alone is later", nil, yes, noon.Add(time.Hour), false},
+		{"two say so", map[name.Council]time.Duration{saltby: time.Hour, "fenwick.gov.uk": time.Hour}, no, time.Time{}, true},
+		{"one says so and one not", map[name.Council]time.Duration{saltby: time.Hour, "fenwick.gov.uk": 0}, yes, time.Time{}, false},
+		{"within five minutes", map[name.Council]time.Duration{saltby: 5 * time.Minute}, yes, time.Time{}, false},
+	} {
+		if why := ClockRefusal(noon, tt.partners, tt.unsynced, tt.newest); (why != "") != tt.refused {
+			t.Errorf("%s: %q", tt.what, why)
+		}
+	}
+}

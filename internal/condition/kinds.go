@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Kinds are all sorts of conditions there are. A name is never given another meaning.
@@ -147,13 +149,28 @@ func named(d *api.DamageReply) string {
 	return "; missing: " + strings.Join(out, ", ")
 }
 
-// skew is how far the clocks of two honest councils may differ, as auditors see it.
-const skew = 5 * time.Minute
-
 // clockOff says by what the clock is wrong; "" when nothing says so.
 func (f *Facts) clockOff() string {
-	agree, ahead, behind := 0, []string{}, []string{}
-	for c, d := range f.Clock.Partners {
+	why, _, agree := byPartners(f.Clock.Partners)
+	switch {
+	case why != "":
+		return why
+	case agree > 0:
+		return "" // a file from a time when it was wrong says nothing any more
+	case f.Now.Add(time.Minute).Before(f.Clock.Newest):
+		return "a file of the data folder was written later, at " + stamp(f.Clock.Newest)
+	}
+	return ""
+}
+
+// skew is how far the clocks of two honest councils may differ, as auditors see it.
+const skew = peersync.ClockSkew
+
+// byPartners says by what the clock is wrong as partners have it, how many say so and
+// how many agree with it.
+func byPartners(clocks map[name.Council]time.Duration) (why string, off, agree int) {
+	var ahead, behind []string
+	for c, d := range clocks {
 		switch {
 		case d > skew:
 			ahead = append(ahead, fmt.Sprintf("%s by %s", c, age(d)))
@@ -167,16 +184,30 @@ func (f *Facts) clockOff() string {
 	slices.Sort(behind)
 	switch {
 	case len(ahead) > agree:
-		return "it is slow: what partners signed just now is later, of " + strings.Join(ahead, ", of ")
+		return "it is slow: what partners signed just now is later, of " + strings.Join(ahead, ", of "), len(ahead), agree
 	case len(behind) > agree:
-		return "it is fast: what partners signed just now is earlier, of " + strings.Join(behind, ", of ")
-	case agree > 0:
-		return "" // a file from a time when it was wrong says nothing any more
-	case f.Now.Add(time.Minute).Before(f.Clock.Newest):
-		return "a file of the data folder was written later, at " + stamp(f.Clock.Newest)
+		return "it is fast: what partners signed just now is earlier, of " + strings.Join(behind, ", of "), len(behind), agree
 	}
-	return ""
+	return "", 0, agree
 }
+
+// ClockRefusal says why nothing may be signed by a clock, "" when something may: what
+// one signs by a wrong clock stands in the log for good. A clock is plainly off when it
+// differs by more than five minutes from those of more partners than it agrees with, and
+// either two partners say so or, with one, the machine does too: nothing keeps its clock
+// in time, or newest, the time of the newest entry of our own log, is more than five
+// minutes later. So no single partner stops a node whose clock is kept in time, and a
+// log that was written by a clock ahead stops nobody once the clock is right.
+func ClockRefusal(now time.Time, partners map[name.Council]time.Duration, unsynced func() bool, newest time.Time) string {
+	why, off, _ := byPartners(partners)
+	if why == "" || off < 2 && !newest.After(now.Add(skew)) && !unsynced() {
+		return ""
+	}
+	return why
+}
+
+// ClockUnsynced reports whether the system says that nothing keeps its clock in time.
+func ClockUnsynced() bool { return clockUnsynchronised() }
 
 // logKinds are about our own log and those who watch it.
 var logKinds = []Kind{

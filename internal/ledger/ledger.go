@@ -54,6 +54,8 @@ var (
 	// ErrFull: the disk has less free space than Options.MinFree. Nothing was
 	// written; reading goes on.
 	ErrFull = errors.New("disk is nearly full")
+	// ErrClock: the clock is plainly wrong; see Options.Clock. Nothing was signed.
+	ErrClock = errors.New("the clock of this machine is wrong")
 	// ErrForked: another council holds what our key signed and is not in our log.
 	// Nothing is signed until that is settled; see [Ledger.Halted].
 	ErrForked = errors.New("the log of this node was set back")
@@ -85,6 +87,11 @@ type Options struct {
 	// Shared is where the ledger is instead of in a store of its own; Dir,
 	// EncryptionKey and InMemory are then the replica's. Close leaves it open.
 	Shared *Shared
+
+	// Clock says why nothing may be signed by the clock, "" when something may; nil is
+	// never. It is told the time of the newest entry that was made since the ledger was
+	// opened, zero for none, and is called before every transaction that adds an entry.
+	Clock func(now, newest time.Time) string
 
 	// Fatal is called once, on its own goroutine, when storage fails.
 	Fatal func(error)

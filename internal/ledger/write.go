@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -47,6 +48,7 @@ type writer struct {
 	inflight *batch          // being committed; nil when none is
 	marks    int             // of refused offers: see gate.go
 	held     map[uint32]bool // by standard: see tx.holdsSome
+	newest   int64           // when the newest entry was made since the ledger was opened; 0 for none
 }
 
 // A batch is one group commit in the making.
@@ -272,6 +274,9 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 			if h := l.Halted(); err == nil && h != nil && len(t.entries) > 0 && !t.free {
 				err = h.err()
 			}
+			if err == nil && len(t.entries) > 0 {
+				err = l.clock(b.iat)
+			}
 			size := t.size()
 			if err == nil && size > maxJobBytes {
 				err = fmt.Errorf("write %d bytes: %w", size, errTooBig)
@@ -304,6 +309,13 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 			j.done <- h.err()
 			waiting = waiting[1:]
 			continue
+		}
+		if j.at == 0 {
+			if err := l.clock(b.iat); err != nil {
+				j.done <- err
+				waiting = waiting[1:]
+				continue
+			}
 		}
 		for ; j.at < len(j.offers); j.at++ {
 			if b.full() {
@@ -344,6 +356,22 @@ func writeSize(key, value []byte) int {
 		return len(key) + 32 // it goes beside the tree
 	}
 	return len(key) + len(value) + 16
+}
+
+// clock refuses an entry at a time, in Unix seconds, that is plainly wrong, and keeps
+// the newest that is not.
+func (l *Ledger) clock(at int64) error {
+	if l.o.Clock != nil {
+		var newest time.Time
+		if l.w.newest > 0 {
+			newest = time.Unix(l.w.newest, 0)
+		}
+		if why := l.o.Clock(time.Unix(at, 0), newest); why != "" {
+			return fmt.Errorf("%w, and nothing is signed by it: %s", ErrClock, why)
+		}
+	}
+	l.w.newest = max(l.w.newest, at)
+	return nil
 }
 
 // Room returns an error wrapping [ErrFull] when the disk has less free space than

@@ -12,6 +12,9 @@ import (
 // What partners let us know of themselves beside the records: how their clocks stand,
 // and that they have no room.
 
+// ClockSkew is how far the clocks of two honest councils may differ, as auditors see it.
+const ClockSkew = 5 * time.Minute
+
 // clockFor is how long what a partner signed tells of its clock.
 const clockFor = 15 * time.Minute
 
@@ -36,19 +39,31 @@ func (s *Syncer) cosignedNow(by name.Council, line []byte) {
 }
 
 // Clocks returns how far the clocks of partners are ahead of ours, by what they cosigned
-// within the last quarter of an hour. A cosignature may be on its way for a minute or
-// two, by which its council seems slow.
+// within the last quarter of an hour; that a clock differs by more than [ClockSkew] is
+// told for a day, since a node that signs nothing by a wrong clock hears no news of it.
+// What was found before our clock was set is forgotten at once. A cosignature may be on
+// its way for a minute or two, by which its council seems slow.
 func (s *Syncer) Clocks() map[name.Council]time.Duration {
 	now := s.o.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[name.Council]time.Duration{}
 	for c, k := range s.clocks {
-		if now.Sub(k.at).Abs() < clockFor {
+		most := clockFor
+		if k.ahead.Abs() > ClockSkew {
+			most = 24 * time.Hour
+		}
+		if since := now.Sub(k.at); since >= 0 && since < most && set(k.at, now).Abs() < time.Minute {
 			out[c] = k.ahead
 		}
 	}
 	return out
+}
+
+// set returns by how much the clock was set between two times that it told: how much
+// longer they are apart on the wall than by the monotonic clock, 0 where that is not known.
+func set(from, to time.Time) time.Duration {
+	return to.Round(0).Sub(from.Round(0)) - to.Sub(from)
 }
 
 // codeFull is what a receiver refuses with that keeps nothing now.

@@ -219,6 +219,8 @@ func explain(err error) string {
 		return err.Error()
 	case errors.Is(err, ledger.ErrFull):
 		return "our disk is nearly full, and nothing is kept"
+	case errors.Is(err, ledger.ErrClock):
+		return "our clock is wrong, and no receipt is signed by it"
 	case errors.Is(err, judge.ErrLied):
 		return "what it sent does not verify: " + err.Error()
 	case errors.Is(err, wire.ErrWrongNode):
