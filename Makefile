@@ -15,6 +15,9 @@ TRIALS  ?= 1000
 FLIPS   ?= 400
 FAULTS  ?=
 
+# hostile: honest writes beside each way
+WRITES  ?= 200
+
 # fuzz: how long each target, and which
 FOR     ?= 20s
 FUZZ    ?= .
@@ -33,7 +36,7 @@ VERSION ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo v0.0.0)
 PACKED  ?= bin/packages
 NFPM    ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 
-.PHONY: packages faults fuzz demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
+.PHONY: packages faults fuzz hostile demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -119,6 +122,10 @@ fuzz:
 			printf '%-28s %-20s %s\n' "$$(dirname $$file)" "$$f" "$$(echo "$$out" | grep -E 'execs:|Failing input' | tail -1)"; \
 		done; \
 	done; exit $$fail
+
+## hostile: how long an honest write takes until the partner has it, alone and beside a hostile member; WRITES for each
+hostile:
+	STILE_HOSTILE=$(WRITES) $(GO) test -timeout 0 -count 1 -run TestHostileMember ./node -v
 
 ## bench-million: a footprint of three filled to a million records (some 20 minutes)
 bench-million:
