@@ -19,6 +19,7 @@ import (
 
 var kinds = []kind{
 	{"kill -9 at a random moment", killed(1, 1)},
+	{"kill -9 at a point: the n-th sync, write, cut or renaming of a file", killedAt("fsync", "msync", "pwrite64", "ftruncate", "renameat", "unlinkat")},
 	{"kill -9, 50 clients at once", killed(50, 10)},
 	{"kill -9, 64 open files", killed(4, 10, "sh", "-c", `ulimit -n 64; exec "$@"`, "sh")},
 	{"one flipped bit after kill -9: log of writes (.mem)", flip(true, "*.mem", 4)},
@@ -59,6 +60,49 @@ func killed(clients, part int, wrap ...string) func(context.Context, *world, *co
 			c.trials++
 			c.acknowledged += len(f.wrote)
 			f.check(ctx, c)
+			f.remove()
+		}
+		return nil
+	}
+}
+
+// killedAt kills a node in one of its calls to the system, the n-th of its kind, by strace:
+// at each of the points between which something is durable and something not yet.
+func killedAt(calls ...string) func(context.Context, *world, *count) error {
+	return func(ctx context.Context, w *world, c *count) error {
+		if _, err := exec.LookPath("strace"); err != nil {
+			c.skipped = "strace is not here"
+			return nil
+		}
+		for i := range max(len(calls), w.trials/5) {
+			f, err := w.folder("")
+			if err != nil {
+				return err
+			}
+			call := calls[i%len(calls)]
+			when := 1 + w.rng.IntN(40)
+			if call == "renameat" || call == "unlinkat" {
+				when = 1 + w.rng.IntN(6) // there are few
+			}
+			p, err := f.serve(ctx, nil, "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, when))
+			c.trials++
+			if r, ok := errors.AsType[*refusal](err); ok && strings.Contains(r.said, "strace:") {
+				c.skipped = "strace may not trace here"
+				f.remove()
+				return nil
+			} else if err == nil { // else it was killed while it started
+				over := time.Now().Add(20 * time.Second)
+				for n := 0; n < 60 && time.Now().Before(over) && f.put(ctx, p.client, 1+w.rng.IntN(20)) == nil; n++ {
+				}
+				f.signal(p, syscall.SIGKILL) // it made fewer of these calls
+				p.kill()
+			} else if !ok {
+				return err
+			}
+			c.acknowledged += len(f.wrote)
+			if !f.check(ctx, c) {
+				c.note("in %s, the %d.", call, when)
+			}
 			f.remove()
 		}
 		return nil
