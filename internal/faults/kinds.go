@@ -41,7 +41,7 @@ var kinds = []kind{
 		return nil
 	}},
 	{"clock jumps", func(_ context.Context, _ *world, c *count) error {
-		c.skipped = "the clock of a machine cannot be set by a test; see docs/faults.md"
+		c.skipped = "the clock of a machine cannot be set by a test; see TestClockAhead in package node"
 		return nil
 	}},
 }
