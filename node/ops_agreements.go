@@ -48,6 +48,12 @@ func (a Agreements) GiveUp(ctx context.Context, in GiveUpRequest) (GiveUpReply, 
 	return do(ctx, a.to, (*Node).giveUp, in)
 }
 
+// Checkpoint has what an agreement of ours permits counted, and committed to in our log,
+// once its receivers have everything; it waits for that, for a minute at most.
+func (a Agreements) Checkpoint(ctx context.Context, in CountRequest) ([]PartnerReply, error) {
+	return list(ctx, a.to, (*Node).checkpointAgreement, in)
+}
+
 // List lists the newest version of every agreement, without documents and
 // partners.
 func (a Agreements) List(ctx context.Context) ([]AgreementReply, error) {

@@ -138,6 +138,8 @@ type (
 	RenewalReply     = api.RenewalReply
 	Matching         = api.Matching
 	PartnerReply     = api.PartnerReply
+	CountReply       = api.CountReply
+	CountRequest     = api.CountRequest
 	ConfirmedReply   = api.ConfirmedReply
 	PreviewReply     = api.PreviewReply
 	FieldCount       = api.FieldCount

@@ -24,7 +24,7 @@ configuration in one. Nothing is shared until every party has signed it.
 The way of one: draft it, fill in every heading, preview what it would let out,
 sign it, and the partner signs the same text by its name.`,
 		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(),
-		a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementEndCommand())
+		a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand())
 }
 
 func (a *app) agreementDraftCommand() *cobra.Command {
@@ -502,6 +502,42 @@ for itself alone.`,
 	c.Flags().StringVar(&reason, "reason", "", "why it is suspended, in `words`")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.Flags().IntVar(&version, "version", 0, "`version` to suspend; default: the one in force")
+	return c
+}
+
+func (a *app) agreementCheckpointCommand() *cobra.Command {
+	var to string
+	c := &cobra.Command{
+		Use:   "checkpoint NAME",
+		Short: "Commit in our log to what an agreement permits",
+		Long: `Checkpoint counts the records that an agreement of ours permits each receiver, and
+writes number and root of them into our log. The receiver counts what it was given
+up to the same place and compares: so it sees that nothing was left out and nothing
+added. stile status names a difference at the receiver, stile verify checks it in an
+audit bundle, and stile audit run counts again from the records.
+
+The node does this by itself: a minute after a receiver has everything for the first
+time, and then once an hour if something changed. This command does it now. It waits
+until the receivers have everything, for a minute at most.`,
+		Example: `  stile agreement checkpoint northmoor.gov.uk/people-moving-to-saltby`,
+		Args:    takes(1, 1, "the name of an agreement"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ps, err := a.node().Agreements().Checkpoint(cmd.Context(), node.CountRequest{Agreement: args[0], To: name.Council(to)})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return emitLines(a, ps)
+			}
+			for _, p := range ps {
+				if p.Counted != nil {
+					a.printf("%s: %s at %s of our log, root %s\n", p.Council, plural(p.Counted.Count, "record", "records"), plural(p.Counted.Size, "entry", "entries"), p.Counted.Root)
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&to, "to", "", "only for this `council`; default: every receiver")
 	return c
 }
 

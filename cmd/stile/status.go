@@ -146,6 +146,26 @@ func partnerTable(ps []node.PartnerReply) *table {
 	return t
 }
 
+// printCounted says what was committed to, and whether what came is that.
+func (a *app) printCounted(ps []node.PartnerReply) {
+	t := newTable("PARTNER", "", "AGREEMENT", "#RECORDS", "#AT SIZE", "WHEN", "")
+	for _, p := range ps {
+		switch c := p.Counted; {
+		case c == nil:
+		case p.Direction == "to":
+			t.add(string(p.Council), "we send", string(p.Agreement), number(c.Count), number(c.Size), at(c.At), "committed to in our log")
+		case p.Differs != nil:
+			t.add(string(p.Council), "we receive", string(p.Agreement), number(c.Count), number(c.Size), at(c.At), "what came DIFFERS")
+		default:
+			t.add(string(p.Council), "we receive", string(p.Agreement), number(c.Count), number(c.Size), at(c.At), "complete: it is what came")
+		}
+	}
+	if len(t.rows) > 0 {
+		a.printf("\ncounted\n")
+		t.write(a.out, "  ")
+	}
+}
+
 // printUnconfirmed says which members of a footprint have not confirmed what was
 // withdrawn from it.
 func (a *app) printUnconfirmed(ps []node.PartnerReply) {
@@ -264,6 +284,7 @@ func (a *app) printStatus(s node.StatusReply) {
 	} else {
 		partnerTable(s.Partners).write(a.out, "")
 	}
+	a.printCounted(s.Partners)
 	a.printWithdrawals(s.Partners)
 	a.printUnconfirmed(s.Partners)
 	if len(s.Agreements) > 0 {

@@ -32,11 +32,12 @@ type fact struct {
 	entry    tlog.Hash
 	prev     tlog.Hash
 	standard name.Standard
-	inFields uint64 // bit i: shows no field beyond verifier.covered[i]
-	inRows   uint64 // bit i: the filter of covered[i] picks it
-	seesRows uint64 // bit i: whether it does can be seen
-	hasTerms uint64 // bit i: covered[i] is about its standard
-	excess   string // place of a field beyond the newest of them
+	inFields uint64      // bit i: shows no field beyond verifier.covered[i]
+	inRows   uint64      // bit i: the filter of covered[i] picks it
+	seesRows uint64      // bit i: whether it does can be seen
+	hasTerms uint64      // bit i: covered[i] is about its standard
+	members  []tlog.Hash // by covered[i]: as a member of what that permits; nil where nothing is held against it
+	excess   string      // place of a field beyond the newest of them
 	put      bool
 	known    bool // its standard is here
 }
@@ -164,14 +165,14 @@ func (v *verifier) readRecord(c *chunk, e Entry) (tlog.Hash, error) {
 	c.withheld += view.Withheld
 	fa := fact{index: e.Index, version: view.Version, issuedAt: view.IssuedAt, record: view.Record.Bytes(), entry: t.Entry(),
 		prev: view.Prev, put: view.Op == record.Put}
-	v.readBody(c, view, &fa)
+	v.readBody(c, t, view, &fa)
 	c.records = append(c.records, fa)
 	return t.Entry(), nil
 }
 
 // readBody holds what can be seen of a record against its standard and against
 // the agreement that the bundle covers.
-func (v *verifier) readBody(c *chunk, view *record.View, fa *fact) {
+func (v *verifier) readBody(c *chunk, t *record.Token, view *record.View, fa *fact) {
 	k := v.standards[view.Standard]
 	switch {
 	case k == nil:
@@ -215,6 +216,13 @@ func (v *verifier) readBody(c *chunk, view *record.View, fa *fact) {
 			if terms.Match(view.Body) {
 				fa.inRows |= bit
 			}
+		}
+		if v.covers.Sample.Size == 0 {
+			if fa.members == nil {
+				fa.members = make([]tlog.Hash, len(k.terms))
+			}
+			// One that cannot be told is left zero, and said to be when it matters.
+			fa.members[i], _ = memberUnder(t, view, fa.index, terms)
 		}
 	}
 }

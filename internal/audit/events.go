@@ -58,16 +58,16 @@ type claimed struct {
 
 	agreement name.Agreement
 	version   uint64
-	to        name.Council // disclosure
+	to        name.Council // disclosure, agreement-checkpoint
 	from      name.Council // receipt
 	record    name.Record  // withdrawal, erasure
-	entry     uint64       // withdrawal
+	entry     uint64       // withdrawal; agreement-checkpoint: how many records
 	entries   []uint64     // disclosure; receipt: held; erasure
 	deleted   []uint64     // receipt
 	refused   []uint64     // receipt
 	all       bool         // receipt: everything was deleted
-	size      uint64       // receipt
-	root      tlog.Hash    // receipt; zero when it names none
+	size      uint64       // receipt, agreement-checkpoint
+	root      tlog.Hash    // of the log, in a receipt, zero when it names none; of the records, in an agreement-checkpoint
 	standard  name.Standard
 	integrity string
 	ref       agreement.Ref    // of an event about an agreement
@@ -105,6 +105,11 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 	case event.KindFootprintDisclosure:
 		// Its entries are of a footprint's log, so they are not compared with ours.
 		_, err := event.ParseFootprintDisclosure(ev.Body)
+		return s, err
+	case event.KindAgreementCheckpoint:
+		c, err := event.ParseAgreementCheckpoint(ev.Body)
+		s.under(c.Agreement)
+		s.version, s.to, s.size, s.entry, s.root = c.Version, name.Council(strings.Clone(string(c.To))), c.Size, c.Count, c.Root
 		return s, err
 	case event.KindReceipt:
 		r, err := event.ParseReceipt(ev.Body)

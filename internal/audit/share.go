@@ -105,6 +105,7 @@ func (v *verifier) judgeSharing() {
 	s.judgeLogged()
 	s.judgeTerms()
 	s.sayReceipts()
+	s.judgeComplete()
 }
 
 // erasures takes in what the council says it has erased: it has to come after that, and

@@ -115,7 +115,7 @@ func (v *verifier) tokenRecord(c *chunk, t *record.Token) (string, error) {
 	v.on(CheckDisclosures).pass(1)
 	v.say(CheckDisclosures, "%s disclosed, each as it was signed, and %s withheld, which cannot be read here.", was(c.disclosed, "field"), number(c.withheld))
 	fa := fact{put: view.Op == record.Put}
-	v.readBody(c, view, &fa)
+	v.readBody(c, t, view, &fa)
 	for _, check := range []string{CheckStandards, CheckValid} {
 		for i := range v.on(check).failures { // a token has no index
 			f := &v.on(check).failures[i]

@@ -481,8 +481,6 @@ func (v *verifier) judgeContents() {
 	v.counts.Events += len(v.events)
 	v.say(CheckContents, "The file holds %s of the log of %s (%s, %s), and %s by others.",
 		count(v.counts.Entries, "entry"), v.council, count(len(v.records), "record"), count(len(v.events), "event"), count(have.Events, "event"))
-	v.say(CheckComplete, "The log has %s and the file holds %s. Nobody signed the choice: that nothing was left out of it "+
-		"can be seen only in the log itself, at the council.", count(int(v.main.Size), "entry"), number(v.counts.Entries))
 }
 
 // judgeCovers compares the records that are here with what bundle.json says they

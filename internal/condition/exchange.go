@@ -18,6 +18,8 @@ const (
 	failing = time.Hour
 	// overdue is how long a withdrawal may wait for its receipt before it is critical.
 	overdue = 7 * 24 * time.Hour
+	// uncounted is how long a partner may give without committing to it.
+	uncounted = 24 * time.Hour
 	// soon is how long before a date an officer is told of it.
 	soon = 30 * 24 * time.Hour
 	// near is how long before it that is said once more.
@@ -100,6 +102,46 @@ var partnerKinds = []Kind{
 	{
 		Name: "withdrawals-overdue", Severity: api.Critical, Means: "a partner has not said for a week that it deleted what was withdrawn",
 		find: func(f *Facts, say func(api.Condition)) { f.withdrawals(true, say) },
+	},
+	{
+		Name: "copy-differs", Severity: api.Critical, Means: "what a partner gave under an agreement is not what it committed to in its log: something was left out or added, or it committed to two things",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, p := range f.Partners {
+				d := p.Differs
+				if d == nil {
+					continue
+				}
+				c := api.Condition{
+					Council: p.Council, Agreement: p.Agreement, Since: d.At,
+					Text:  fmt.Sprintf("what %s gave under %s is not what it committed to", p.Council, p.Agreement),
+					Cause: fmt.Sprintf("entry %d of its log says %s at %s, and %s came, with another root", d.Entry, count(int(d.Count), "record", "records"), count(int(d.Size), "entry", "entries"), count(int(d.Came), "record", "records")),
+					Try:   fmt.Sprintf("ask %s to run: stile audit run --agreement %s", p.Council, p.Agreement),
+				}
+				switch {
+				case d.Twice:
+					c.Cause = fmt.Sprintf("its log commits to two counts or roots at %s, one of them at entry %d", count(int(d.Size), "entry", "entries"), d.Entry)
+				case d.Came == d.Count:
+					c.Cause = fmt.Sprintf("entry %d of its log says %s at %s, and as many came, with another root", d.Entry, count(int(d.Count), "record", "records"), count(int(d.Size), "entry", "entries"))
+				}
+				say(c)
+			}
+		},
+	},
+	{
+		Name: "copy-not-counted", Severity: api.Notice, Means: "for a day or longer a partner has not committed to what it gave under an agreement, so that nothing shows that it is all",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, p := range f.Partners {
+				if p.UncountedSince.IsZero() || f.Now.Sub(p.UncountedSince) < uncounted || p.Differs != nil || !p.InStep {
+					continue
+				}
+				say(api.Condition{
+					Council: p.Council, Agreement: p.Agreement, Since: p.UncountedSince,
+					Text:  fmt.Sprintf("nothing shows that what %s gave under %s is all of it", p.Council, p.Agreement),
+					Cause: fmt.Sprintf("for %s it has committed to nothing that could be compared", age(f.Now.Sub(p.UncountedSince))),
+					Try:   fmt.Sprintf("ask %s to run: stile agreement checkpoint %s", p.Council, p.Agreement),
+				})
+			}
+		},
 	},
 	{
 		Name: "partner-clock-off", Severity: api.Warning, Means: "the clock of a partner is more than five minutes off, by what it signed just now",

@@ -84,6 +84,7 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindFootprintDiscarded:   reader(event.ParseFootprintDiscarded),
 	event.KindDirectoryJoined:      reader(event.ParseDirectoryJoined),
 	event.KindRefused:              reader(event.ParseRefused),
+	event.KindAgreementCheckpoint:  reader(event.ParseAgreementCheckpoint),
 
 	event.KindAgreementProposal:  anyReader(agreement.ParseProposal),
 	event.KindAgreementSignature: anyReader(agreement.ParseSignature),
@@ -182,6 +183,7 @@ func samples(t testing.TB) []sample {
 		{event.KindRefused, event.Refused{By: "saltby.gov.uk", What: event.RefusedCopy, Rule: "not-agreed", Hour: 495_000, Times: 1}},
 		{event.KindDirectoryJoined, event.DirectoryJoined{Root: [32]byte{1}, RootVersion: 3, Left: [32]byte{2}}},
 
+		{event.KindAgreementCheckpoint, event.AgreementCheckpoint{Agreement: agr, Version: 2, To: salt, Size: 9, Count: 3, Root: hash}},
 		{event.KindAgreementProposal, agreement.Proposal{Agreement: document(t)}},
 		{event.KindAgreementSignature, agreement.Signature{Ref: ref}},
 		{event.KindAgreementSuspend, notice},

@@ -32,6 +32,9 @@ const (
 	KindStandardAdopted = "standard-adopted"
 	KindStandardMapped  = "standard-mapped"
 
+	// How much an agreement permits one receiver, and what exactly, at one size of the log.
+	KindAgreementCheckpoint = "agreement-checkpoint"
+
 	// Agreements and counts; see package agreement.
 	KindAgreementProposal  = "agreement"
 	KindAgreementSignature = "agreement-signature"
@@ -86,7 +89,7 @@ func Kinds() []string {
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
 		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
-		KindDirectoryJoined, KindRefused, KindBackupMade, KindBackupVerified,
+		KindDirectoryJoined, KindRefused, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 	}
 }
 

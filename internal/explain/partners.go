@@ -170,6 +170,9 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 		r.Asked, err = v.QuestionsToday(f.Digest, c)
 		return r, err
 	}
+	if !p.SummedAt.IsZero() {
+		r.Counted = &api.CountReply{Size: p.Summed.Size, Count: p.Summed.Count, Root: p.Summed.Root.String(), At: p.SummedAt}
+	}
 	oldest := time.Time{}
 	err = v.Outstanding(f, p, func(index uint64, _ name.Record) bool {
 		r.Outstanding++
@@ -241,6 +244,10 @@ func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *pee
 	if err == nil {
 		r.Offered, r.Held, r.Refused, r.LastAt, r.Proved = src.Offered, src.Records, src.Refused, src.LastAt, src.Records
 		r.BehindEntries = uint64(max(0, src.Offered-src.Records-src.Refused))
+		r.Counted, r.Differs = counted(src.Compared), counted(src.Differs)
+		if !x.o.Footprints.Is(a.From) {
+			r.UncountedSince = src.Unproved
+		}
 		if withheld {
 			err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
 				if err == nil {
@@ -281,6 +288,18 @@ func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *pee
 		r.Behind = "it is not connected"
 	}
 	return r, nil
+}
+
+// counted says what came of comparing what a sender committed to with what came.
+func counted(c *ledger.Compared) *api.CountReply {
+	if c == nil {
+		return nil
+	}
+	r := &api.CountReply{Size: c.Sender.Size, Count: c.Sender.Count, Root: c.Sender.Root.String(), Entry: c.Entry, At: c.At, Twice: c.Twice}
+	if !c.Twice {
+		r.Came, r.CameRoot = c.Ours.Count, c.Ours.Root.String()
+	}
+	return r
 }
 
 // matching says in words how far the records already here are matched for a feed.

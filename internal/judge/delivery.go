@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -115,7 +116,8 @@ func order(from, size uint64, p Page) ([]uint64, error) {
 type finding struct {
 	Verdict
 	withdrawn name.Record
-	packed    []byte // a record that may be kept
+	packed    []byte    // a record that may be kept
+	hash      tlog.Hash // of a record, as a member of what is permitted; zero where that is not counted
 	err       error
 }
 
@@ -151,6 +153,9 @@ func (c *Case) each(head *Head, p Page) ([]finding, error) {
 		if f.Verdict, err = c.Record(head, it.Index, t); err == nil && f.Rule == "" {
 			f.packed, err = record.PackAlone(t)
 		}
+		if c.counted() && f.View != nil {
+			f.hash = f.permitted(it.Index)
+		}
 		return err
 	}
 	work := func() {
@@ -183,6 +188,18 @@ func fits(all *atomic.Int64, token, items int) error {
 		return errPageBytes
 	}
 	return nil
+}
+
+// counted reports whether what comes is counted, to be held against what its sender
+// commits to: of a council's own records. Who commits to what a footprint sends is not
+// one council.
+func (c *Case) counted() bool { return c.doc != nil && !c.log.Shared() }
+
+// permitted returns the hash of a record as a member of what is permitted.
+func (f *finding) permitted(index uint64) tlog.Hash {
+	return agreement.Permitted{
+		Index: index, Record: f.View.Record, Version: f.View.Version, Entry: f.Entry, Fields: agreement.FieldsOf(f.View.Disclosed),
+	}.Hash()
 }
 
 // sort puts what was found where it belongs in a delivery.
@@ -220,9 +237,12 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 		switch {
 		case f.Rule != "":
 			d.Refused = append(d.Refused, c.Refusal(index, f.Verdict))
+			if c.counted() && f.View != nil && f.View.Council == c.from {
+				d.Given = append(d.Given, ledger.Given{Index: index, Record: f.View.Record, Hash: f.hash})
+			}
 			continue
 		case f.View != nil:
-			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Token: f.packed})
+			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Hash: f.hash, Token: f.packed})
 		case about != "":
 			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: index, Record: about})
 		default:

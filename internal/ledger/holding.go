@@ -185,10 +185,10 @@ func (v *View) positions(s *Source, from uint64, f func(uint64, name.Record, uin
 		if err != nil {
 			return fmt.Errorf("%w: position %d: %w", ErrStorage, indexAtEnd(it), err)
 		}
-		if len(id) != 20 {
+		if len(id) != 20 && len(id) != positionLen {
 			return fmt.Errorf("%w: position %d has %d bytes", ErrDamaged, indexAtEnd(it), len(id))
 		}
-		if !f(indexAtEnd(it), name.RecordFrom([16]byte(id[:16])), binary.BigEndian.Uint32(id[16:])) {
+		if !f(indexAtEnd(it), name.RecordFrom([16]byte(id[:16])), binary.BigEndian.Uint32(id[16:20])) {
 			return nil
 		}
 	}

@@ -50,6 +50,7 @@ import (
 //	P source4 index8         record16 generation4: holdings in the sender's log order
 //	G source4 record16       version8 entry32 council: of a record that was withdrawn, see last.go
 //	E source4 index8         event another council addressed to us (JWS)
+//	7 source4 record16       index8 permitted32: an item that came and is not held, see copied.go
 //	Q source4 index8         refusal: JSON, what a partner sent and we did not take
 //	i I                      where our records come from: see origin.go
 //	x standard4 reference    an offer held back at the gate: JSON

@@ -59,12 +59,21 @@ func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) { return l.page(f, 
 // its agreement is suspended and nothing else does.
 func (l *Ledger) Withdrawals(f *Feed, cursor uint64) (*Page, error) { return l.page(f, cursor, true) }
 
-func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
+func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (p *Page, err error) {
+	err = l.View(func(v *View) error {
+		p, err = v.page(f, cursor, withdrawals)
+		return err
+	})
+	return p, err
+}
+
+func (v *View) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
+	l := v.l
 	if !f.copied() {
 		return nil, fmt.Errorf("read feed of %s: records are not copied under it: %w", f.Agreement, ErrNotFound)
 	}
 	p := &Page{Since: cursor, Suspended: withdrawals}
-	err := l.View(func(v *View) error {
+	err := func() error {
 		p.Checkpoint, p.Note = v.Checkpoint()
 		type want struct {
 			index uint64
@@ -154,7 +163,7 @@ func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 		}
 		p.Inclusion, err = tlog.ProveBatch(v, indices, p.Checkpoint.Size)
 		return err
-	})
+	}()
 	if err != nil {
 		return nil, fmt.Errorf("read feed of %s: %w", f.Agreement, err)
 	}

@@ -26,6 +26,12 @@ type Partner struct {
 	Done      bool         `json:"done,omitempty"`   // it has deleted everything, since the agreement is over
 	// GivenUp is when a person stopped waiting for its receipts: see [Ledger.GiveUp].
 	GivenUp time.Time `json:"given_up,omitzero"`
+
+	// Summed is what the newest agreement-checkpoint for it says, SummedAt when it was
+	// logged, and SummedIn what making it took.
+	Summed   Sum           `json:"summed,omitzero"`
+	SummedAt time.Time     `json:"summed_at,omitzero"`
+	SummedIn time.Duration `json:"summed_in,omitempty"`
 }
 
 // Awaited reports whether receipts of the council are waited for: nobody has given them

@@ -36,7 +36,8 @@ type Delivery struct {
 	Withdrawn  []Withdrawal
 	Events     []PageItem // of a notices feed
 	Refused    []Refusal
-	Live       bool // with it the feed is read to its end
+	Given      []Given // of what is refused, what can be seen to be a record
+	Live       bool    // with it the feed is read to its end
 	// Suspended: the page holds withdrawals alone. Its cursor is that of those, see
 	// Source.WithdrawnTo, and the copy stays where it is.
 	Suspended bool
@@ -50,6 +51,7 @@ type Put struct {
 	Record  name.Record
 	Version uint64
 	Entry   tlog.Hash // SHA-256 of the token's signing input
+	Hash    tlog.Hash // [agreement.Permitted.Hash]; zero when it is not counted
 	Token   []byte    // as [record.PackAlone] packs it; or as text, which is three times as long on disk
 }
 
@@ -124,6 +126,16 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 				taken = append(taken, d.Puts[i].Index)
 			}
 		}
+		for _, g := range d.Given {
+			if err := t.setApart(c, g); err != nil {
+				return err
+			}
+		}
+		for _, w := range d.Withdrawn {
+			if err := t.takeApart(c, w.Record.Bytes()); err != nil {
+				return err
+			}
+		}
 		for _, e := range d.Events {
 			t.set(positionKey('E', c.number, e.Index), e.Token)
 		}
@@ -135,6 +147,9 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			c.TakenBack = d.Cursor
 		} else {
 			c.Cursor, c.Offered = d.Cursor, d.Offered
+		}
+		if c.Unproved.IsZero() && c.Agreement != "" && len(d.Puts)+len(d.Withdrawn)+len(d.Given) > 0 {
+			c.Unproved = c.LastAt
 		}
 		if len(d.Puts)+len(d.Withdrawn)+len(d.Refused) > 0 {
 			receipt = t.event(event.KindReceipt, receiptOf(c, d, before, taken).Body())
@@ -270,8 +285,12 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	if err := t.setParts(into, encodeHolding(p)); err != nil {
 		return false, err
 	}
-	t.set(positionKey('P', s.number, p.Index), binary.BigEndian.AppendUint32(id[:], s.Generation))
-	return true, nil
+	at := binary.BigEndian.AppendUint32(id[:], s.Generation)
+	if p.Hash != (tlog.Hash{}) {
+		at = append(at, p.Hash[:]...)
+	}
+	t.set(positionKey('P', s.number, p.Index), at)
+	return true, t.takeApart(s, id)
 }
 
 // held returns at which log index and version a record is held, and whether it
@@ -444,7 +463,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		}
 		// Gone before the receipt says so. A crash in between leaves the source
 		// as it was, so that whoever finds the agreement over begins again.
-		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('H', s.number|secondSlot), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number)); err != nil {
+		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('H', s.number|secondSlot), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number), numKey4('7', s.number)); err != nil {
 			return err
 		}
 		k, err := t.known(c.From)
@@ -455,7 +474,8 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 			Agreement: c.Agreement, From: c.From, Size: k.Size, Cursor: c.Cursor, All: true, DeletedAll: uint64(c.Records), Reason: reason,
 		}.Body())
 		c.Withdrawn += c.Records
-		c.Records, c.Ended, c.Ending = 0, true, false
+		c.Records, c.Ended, c.Ending, c.Apart = 0, true, false, 0
+		c.forgetSums()
 		if err := t.address(p.index, []name.Council{c.From}); err != nil {
 			return err
 		}

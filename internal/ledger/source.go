@@ -40,6 +40,15 @@ type Source struct {
 	// last given.
 	Generation uint32 `json:"generation,omitempty"`
 
+	// Whether what came is all that its sender committed to, and nothing else: see
+	// copied.go.
+	Apart    int       `json:"apart,omitempty"`    // items that came and are not held
+	Sums     []Sum     `json:"sums,omitempty"`     // what came, at sizes of which the sender's word is not here yet
+	Told     []ToldSum `json:"told,omitempty"`     // what the sender committed to, at sizes that were not counted yet
+	Compared *Compared `json:"compared,omitempty"` // the newest comparison
+	Differs  *Compared `json:"differs,omitempty"`  // the first since the last that came out equal; nil while all is well
+	Unproved time.Time `json:"unproved,omitzero"`  // since when something came that no comparison has covered
+
 	number uint32
 }
 
@@ -73,6 +82,7 @@ func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
 			return err
 		}
 		c.Cursor, c.TakenBack, c.Digest, c.Receipts = 0, 0, digest, nil
+		c.forgetSums()
 		return t.source(c)
 	})
 }
@@ -80,6 +90,7 @@ func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
 func (s *Source) restart(digest string) {
 	s.Cursor, s.TakenBack, s.Digest, s.Ended, s.Receipts = 0, 0, digest, false, nil
 	s.Ending, s.Generation, s.Sweep = false, s.Generation+1, s.Sweep || s.Records > 0
+	s.forgetSums()
 }
 
 // WithdrawnTo returns the first log index of which no withdrawal was carried out

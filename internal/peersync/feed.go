@@ -25,6 +25,11 @@ type feed interface {
 	changed() <-chan struct{}
 	// page reads from a cursor on; an empty page is live.
 	page(cursor uint64) (*page, error)
+	// counted reads from a cursor on as page does, and counts what the agreement permits
+	// once send says that the page was sent. It is page while that is not due.
+	counted(ctx context.Context, to name.Council, cursor uint64) (*page, error)
+	// countWanted gives what is closed by a person who wants it counted now.
+	countWanted(to name.Council) <-chan struct{}
 	// sign gives the records of a page signatures of their own.
 	sign(ctx context.Context, p *page) error
 	// size is that of the newest checkpoint of the log.
@@ -46,6 +51,21 @@ type feed interface {
 type page struct {
 	ledger.Page
 	gone []*wirepb.Gone // records that are not let through any more, of a footprint
+
+	sent chan<- bool // of a page that may be counted, whether it was sent to be; nil for any other
+}
+
+// ends reports whether a page brings its reader to the end of what is permitted at its
+// checkpoint.
+func (p *page) ends() bool {
+	return p.Live && p.Cursor == p.Checkpoint.Size && !p.Suspended && len(p.Damaged) == 0
+}
+
+// counts says whether a page was sent to be counted. It is called once for each page.
+func (p *page) counts(yes bool) {
+	if p.sent != nil {
+		p.sent <- yes
+	}
 }
 
 func (p *page) empty() bool { return len(p.Items) == 0 && len(p.gone) == 0 }
@@ -65,6 +85,8 @@ type ownFeed struct {
 	f         *ledger.Feed
 	suspended bool
 	follower  *ledger.Follower // nil until the stream has caught up
+	to        name.Council     // whose stream it is
+	count     counting
 }
 
 func (o *ownFeed) of() feedOf {
@@ -109,7 +131,10 @@ func (o *ownFeed) follow(to name.Council) {
 	}
 }
 
-func (o *ownFeed) stop() { o.follower.Stop() }
+func (o *ownFeed) stop() {
+	o.follower.Stop()
+	o.count.stop()
+}
 
 func (o *ownFeed) acknowledged(ctx context.Context, to name.Council, a ledger.Ack) error {
 	return o.s.o.Ledger.Acknowledge(ctx, o.f, to, a)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/footprint"
@@ -34,6 +35,12 @@ type job struct {
 	turns     int    // members of a footprint that had their turn
 	problem   string // why it is behind, in words; "" when nothing is wrong
 	since     time.Time
+
+	// Of a copy: see countCopy. countNext is for whoever runs the job's turn.
+	counts    sync.WaitGroup
+	counting  atomic.Bool
+	countTook atomic.Int64 // nanoseconds
+	countNext time.Time
 }
 
 // A jobKey says what a job is. A job whose key is no longer wanted is stopped.

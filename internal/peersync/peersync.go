@@ -135,6 +135,7 @@ type Syncer struct {
 	clocks   map[name.Council]clock
 	full     map[name.Council]time.Time // who said last that it keeps nothing, and when
 	kicked   chan struct{}
+	counts   map[serveKey]*countAsk // what a person wants counted
 
 	settled chan struct{} // closed once those who may know our log have been asked, or do not answer
 	asking  chan name.Council

@@ -105,6 +105,7 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 	p.connected = true
 	s.mu.Unlock()
 	shared, began := by != p.key.council, s.o.Now()
+	defer p.counts.Wait()
 	for {
 		st.SetDeadline(s.o.Now().Add(silence))
 		f, err := in.Read()
@@ -271,6 +272,10 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 	if err != nil {
 		return nil, nil, err
 	}
+	commitments, err := s.committed(p.key, d)
+	if err != nil {
+		return nil, nil, errors.Join(err, s.meet(ctx, d))
+	}
 	s.sift(p.key, d)
 	if by != p.key.council {
 		if err := s.gone(ctx, src, by, b, d); err != nil {
@@ -279,10 +284,8 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 		// Of the whole a member knows no more than we do.
 		d.Offered = src.Records + s.added(src, d)
 	} else if len(b.GetGone()) > 0 {
-		if d.Met != nil {
-			if err := s.o.Ledger.Meet(ctx, *d.Met, nil); err != nil {
-				return nil, nil, err
-			}
+		if err := s.meet(ctx, d); err != nil {
+			return nil, nil, err
 		}
 		return nil, nil, fmt.Errorf("batch: %w: a council withdraws by events of its own", judge.ErrLied)
 	}
@@ -293,11 +296,20 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 		if d, err = c.Delivery(ctx, src, pageOf(b, p.key, by)); err != nil {
 			return nil, nil, err
 		}
+		if commitments, err = s.committed(p.key, d); err != nil {
+			return nil, nil, err
+		}
 		s.sift(p.key, d)
 		receipt, err = s.o.Ledger.Receive(ctx, src, d)
 	}
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := s.compare(ctx, p.key.council, commitments); err != nil {
+		return nil, nil, err
+	}
+	if b.GetCount() && by == p.key.council && p.key.agreement != "" {
+		s.countCopy(ctx, p, src, d)
 	}
 	if p.key.agreement == "" {
 		s.o.Quota.Use(p.key.council, quota.Notices, len(b.GetItems()))
@@ -321,6 +333,14 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 		}
 	}
 	return ack, d, nil
+}
+
+// meet keeps the checkpoint that something came with which is refused.
+func (s *Syncer) meet(ctx context.Context, d *ledger.Delivery) error {
+	if d.Met == nil {
+		return nil
+	}
+	return s.o.Ledger.Meet(ctx, *d.Met, nil)
 }
 
 // pageOf returns what a batch of a copy says.

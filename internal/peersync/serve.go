@@ -253,7 +253,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 	defer f.stop()
 	due, live := true, true // live: the last page was
 	for {
-		changed := f.changed()
+		changed, wanted := f.changed(), f.countWanted(to)
 		if refusal := s.over(to, of); refusal != nil {
 			out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
 			return fmt.Errorf("%w: %s", errStopServing, refusal.GetReason())
@@ -263,7 +263,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		s.mu.Lock()
 		from := max(seen, s.told[toldKey{to, of.log}])
 		s.mu.Unlock()
-		page, err := f.page(cursor)
+		page, err := f.counted(ctx, to, cursor)
 		if err == nil && len(page.Damaged) > 0 && s.o.Refused != nil {
 			s.o.Refused(to, true, "withheld", of.agreement)
 		}
@@ -273,7 +273,8 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		if err != nil {
 			return err
 		}
-		if !page.empty() || (due || page.Live && !live) && page.Checkpoint.Size > 0 {
+		count := page.sent != nil && page.ends()
+		if !page.empty() || (due || count || page.Live && !live) && page.Checkpoint.Size > 0 {
 			select {
 			case sent <- page:
 			case err := <-acks:
@@ -286,22 +287,26 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 				out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
 				return fmt.Errorf("%w: %s", errStopServing, refusal.GetReason())
 			}
-			if err := s.sendPage(ctx, to, f, page, from, st, out); err != nil {
+			if err := s.sendPage(ctx, to, f, page, from, count, st, out); err != nil {
 				return err
 			}
+			page.counts(count)
 			cursor, seen, due, live, last = page.Cursor, page.Checkpoint.Size, false, page.Live, s.o.Now()
 			beat.Reset(of.beat)
 			if !page.Live {
 				continue // there is more, or what there is of it is still being matched
 			}
+		} else {
+			page.counts(false)
 		}
 		if page.Live {
 			f.follow(to)
 		}
 		select {
 		case <-changed:
+		case <-wanted:
 		case <-beat.C:
-			due = f.size() > seen || s.o.Now().Sub(last) >= aliveEvery
+			due = f.size() > seen || s.o.Now().Sub(last) >= aliveEvery // counted sees whether it is to be counted
 			beat.Reset(of.beat)
 		case err := <-acks:
 			return err
@@ -338,13 +343,14 @@ func (s *Syncer) over(to name.Council, of feedOf) *wirepb.Refuse {
 	return nil
 }
 
-func (s *Syncer) sendPage(ctx context.Context, to name.Council, f feed, page *page, from uint64, st wire.Stream, out *wirepb.Writer) (err error) {
+func (s *Syncer) sendPage(ctx context.Context, to name.Council, f feed, page *page, from uint64, count bool, st wire.Stream, out *wirepb.Writer) (err error) {
 	ctx, span := telemetry.Begin(ctx, "page/send", to, f.of().agreement)
 	defer func() { span.End(failed(err), len(page.Items)) }()
 	b, err := batchOf(f, page, from)
 	if err != nil {
 		return err
 	}
+	b.Count = count
 	// Durable before a byte leaves: what left can be proved even if this node
 	// stops in the next instant.
 	if !page.empty() {

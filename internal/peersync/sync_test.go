@@ -81,7 +81,7 @@ func TestIdleStreamLives(t *testing.T) {
 		n, s := w.run(northmoor, a), w.run(saltby, a)
 		n.put(item("one", "X"))
 		w.await("it is there", func() bool { return len(s.held(planning)) == 1 })
-		time.Sleep(10 * time.Second) // all streams are open
+		time.Sleep(2 * time.Minute) // all streams are open, and what is permitted is committed to
 		opened := map[uint64]bool{}
 		w.world.OnWrite(func(wr wire.Write) wire.Fault {
 			if wr.Serial == 0 {

@@ -3,6 +3,7 @@ package tlog
 import (
 	"fmt"
 
+	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 )
@@ -67,4 +68,40 @@ func PathRoot(entry Hash, index, size uint64, path []Hash) (Hash, error) {
 		return Hash{}, fmt.Errorf("audit path: %w: index %d in a tree of %d, %d hashes", ErrProof, index, size, len(path))
 	}
 	return Hash(root), nil
+}
+
+// A Tally is the tree over entries that come one after the other, of which it keeps
+// none: some 2 KiB however many there are. It is the tree that [Whole] is, and that a
+// log is. The zero Tally is ready. It must not be used concurrently.
+type Tally struct{ peaks *compact.Range }
+
+// Add appends an entry.
+func (t *Tally) Add(entry Hash) {
+	if t.peaks == nil {
+		t.peaks = edge.NewEmptyRange(0)
+	}
+	leaf := Leaf(entry)
+	if err := t.peaks.Append(leaf[:], nil); err != nil {
+		panic("internal error: a range that begins at 0 takes no more: " + err.Error())
+	}
+}
+
+// Size returns the number of entries.
+func (t *Tally) Size() uint64 {
+	if t.peaks == nil {
+		return 0
+	}
+	return t.peaks.End()
+}
+
+// Root returns the root; of no entries, [EmptyRoot].
+func (t *Tally) Root() Hash {
+	if t.peaks == nil {
+		return EmptyRoot()
+	}
+	root, err := t.peaks.GetRootHash(nil)
+	if err != nil {
+		panic("internal error: a range that begins at 0 has no root: " + err.Error())
+	}
+	return Hash(root)
 }

@@ -26,6 +26,16 @@ func TestWhole(t *testing.T) {
 		if w.Size() != size || w.Root() != tree.Root() {
 			t.Fatalf("size %d: root %s, want %s", size, w.Root(), tree.Root())
 		}
+		var tally Tally
+		for i, e := range entries {
+			if tally.Size() != uint64(i) {
+				t.Fatalf("size %d: a tally of %d", i, tally.Size())
+			}
+			tally.Add(e)
+		}
+		if tally.Root() != tree.Root() {
+			t.Errorf("size %d: a tally has root %s, want %s", size, tally.Root(), tree.Root())
+		}
 		for _, i := range []int{0, 1, size / 2, size - 1} {
 			if i >= size {
 				continue

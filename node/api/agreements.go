@@ -93,6 +93,37 @@ type PartnerReply struct {
 	// today.
 	Mode  string `json:"mode,omitempty"`
 	Asked int    `json:"asked,omitempty"`
+
+	// Counted is the newest checkpoint of the agreement for the receiver: direction to,
+	// what our log commits to; direction from, what the sender's does, and whether what
+	// came is that. Differs is, direction from, the first at which it was not, and stays
+	// until one comes at which it is. UncountedSince is, direction from, since when
+	// something came that no checkpoint has covered.
+	Counted        *CountReply `json:"counted,omitempty"`
+	Differs        *CountReply `json:"differs,omitempty"`
+	UncountedSince time.Time   `json:"uncounted_since,omitzero"`
+}
+
+// A CountReply is a checkpoint of an agreement: so many records, with that root, were
+// permitted a receiver when the sender's log had a size.
+type CountReply struct {
+	Size  uint64    `json:"size"`
+	Count uint64    `json:"count"`
+	Root  string    `json:"root"`            // base64
+	Entry uint64    `json:"entry,omitempty"` // of the sender's log, where it says so; direction from
+	At    time.Time `json:"at"`              // when it was logged, or compared
+	// Direction from: what came, and whether the sender committed to two things of one
+	// size.
+	Came     uint64 `json:"came,omitempty"`
+	CameRoot string `json:"came_root,omitempty"`
+	Twice    bool   `json:"twice,omitempty"`
+}
+
+// A CountRequest asks that what an agreement of ours permits is counted now and committed
+// to in our log, for one receiver or all.
+type CountRequest struct {
+	Agreement string       `json:"agreement"`
+	To        name.Council `json:"to,omitempty"`
 }
 
 // A ConfirmedReply says what all members of a footprint have confirmed.

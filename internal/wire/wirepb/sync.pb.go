@@ -354,7 +354,12 @@ type Batch struct {
 	Withdrawals bool `protobuf:"varint,10,opt,name=withdrawals,proto3" json:"withdrawals,omitempty"`
 	// What the records among the items are read with: a table of packed tokens, as
 	// package record specifies. Empty if there are none.
-	Table         []byte `protobuf:"bytes,11,opt,name=table,proto3" json:"table,omitempty"`
+	Table []byte `protobuf:"bytes,11,opt,name=table,proto3" json:"table,omitempty"`
+	// With this batch the receiver has all that the agreement permits it at the size of
+	// the checkpoint, which is the cursor: the sharer counts that, as an
+	// agreement-checkpoint says, and the receiver is to count what it was given. A receiver
+	// that does not know of it has nothing to compare.
+	Count         bool `protobuf:"varint,12,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -464,6 +469,13 @@ func (x *Batch) GetTable() []byte {
 		return x.Table
 	}
 	return nil
+}
+
+func (x *Batch) GetCount() bool {
+	if x != nil {
+		return x.Count
+	}
+	return false
 }
 
 // Gone says that the newest version of a record is not let through by the agreement,
@@ -763,7 +775,7 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"checkpoint\x12\x18\n" +
 	"\asigners\x18\a \x01(\rR\asigners\x12\x1c\n" +
 	"\twithdrawn\x18\b \x01(\x04R\twithdrawn\x12\x16\n" +
-	"\x06signed\x18\t \x01(\bR\x06signed\"\xe4\x02\n" +
+	"\x06signed\x18\t \x01(\bR\x06signed\"\xfa\x02\n" +
 	"\x05Batch\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.stile.sync.v1.ItemR\x05items\x12\x1e\n" +
 	"\n" +
@@ -778,7 +790,8 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x04gone\x18\t \x03(\v2\x13.stile.sync.v1.GoneR\x04gone\x12 \n" +
 	"\vwithdrawals\x18\n" +
 	" \x01(\bR\vwithdrawals\x12\x14\n" +
-	"\x05table\x18\v \x01(\fR\x05table\"N\n" +
+	"\x05table\x18\v \x01(\fR\x05table\x12\x14\n" +
+	"\x05count\x18\f \x01(\bR\x05count\"N\n" +
 	"\x04Gone\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
 	"\acouncil\x18\x02 \x01(\tR\acouncil\x12\x16\n" +

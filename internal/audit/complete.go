@@ -1,0 +1,215 @@
+package audit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A council commits in its log to what an agreement permitted a receiver at some size of
+// the log, by number and root: see event.AgreementCheckpoint. Whoever has all that was
+// disclosed comes to the same two. So it is seen that a file holds everything up to
+// there; that the council should not have permitted more, or less, only its own records
+// show: see Run.
+
+// memberUnder returns a record as a member of what a text permits.
+func memberUnder(t *record.Token, view *record.View, index uint64, terms *agreement.Terms) (tlog.Hash, error) {
+	var places []string
+	_, err := t.Narrow(func(pointer string, shell bool) bool {
+		keep := terms.Keep(pointer, shell)
+		if keep {
+			places = append(places, pointer)
+		}
+		return keep
+	})
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	return agreement.Permitted{Index: index, Record: view.Record, Version: view.Version, Entry: t.Entry(), Fields: agreement.FieldsOf(places)}.Hash(), nil
+}
+
+// countSteps bounds the work of comparing commitments: records looked at, over all of
+// them. The newest are compared first.
+const countSteps = 100_000_000
+
+// judgeComplete holds what the file has of an agreement against what the council
+// committed to.
+func (s *sharing) judgeComplete() {
+	v, t := s.v, s.v.on(CheckComplete)
+	all := "the file holds " + number(v.counts.Entries) + " of them"
+	if v.main.Origin != "" {
+		all = fmt.Sprintf("the log has %s and the file holds %s", count(int(v.main.Size), "entry"), number(v.counts.Entries))
+	}
+	commitments, twice := s.commitments()
+	switch {
+	case v.covers.Agreement == "":
+		v.say(CheckComplete, "%s Nobody signed the choice: that nothing was left out of it "+
+			"can be seen only in the log itself, at the council.", sentence(all))
+		return
+	case v.covers.Sample.Size > 0 || !v.covers.Since.IsZero() || !v.covers.Until.IsZero():
+		v.say(CheckComplete, "The file says that it holds part of what went under the agreement, so it was not held against what the council committed to.")
+		t.skip(len(commitments))
+		return
+	case len(commitments) == 0 && twice == 0:
+		v.say(CheckComplete, "%s The council has not committed to what the agreement permitted at any size of its log. Nobody signed the choice: that nothing was left out of it "+
+			"can be seen only in the log itself, at the council.", sentence(all))
+		return
+	}
+	type outcome struct{ newest, fine, unknown int }
+	steps, said := 0, map[name.Council]bool{}
+	by := map[name.Council]*outcome{}
+	for _, c := range slices.Backward(commitments) {
+		o := by[c.to]
+		if o == nil {
+			o = &outcome{newest: -1}
+			by[c.to] = o
+		}
+		if steps += len(v.records); steps > countSteps {
+			t.skip(1)
+			o.unknown++
+			continue
+		}
+		got, lost, ok := s.permittedAt(c)
+		switch {
+		case !ok || lost > 0:
+			t.skip(1)
+			o.unknown++
+			if !said[c.to] && lost > 0 {
+				said[c.to] = true
+				v.say(CheckComplete, "For the commitment at entry %d it cannot be said: %s that it may count were erased since.", c.index, count(lost, "record version"))
+			}
+		case got.Size() != c.entry || got.Root() != c.root:
+			t.failEntry(c.index, fmt.Sprintf("commits to %s that the agreement permitted %s at %s, root %s, and the file holds %s, root %s",
+				count(int(c.entry), "record"), c.to, count(int(c.size), "entry"), c.root, number(int(got.Size())), got.Root()), "")
+		default:
+			t.pass(1)
+			o.fine++
+			if o.newest < 0 {
+				o.newest = 1
+				v.say(CheckComplete, "Complete up to checkpoint %d: %s that version %d permitted %s at %s of the log, root matches (committed to at entry %d).",
+					c.size, count(int(c.entry), "record"), c.version, c.to, count(int(c.size), "entry"), c.index)
+				if after := s.after(c); after > 0 {
+					v.say(CheckComplete, "Of %s in the file that came later no commitment says yet that they are all.", count(after, "record version"))
+				}
+			}
+		}
+	}
+	for _, c := range sortedCouncils(by) {
+		if o := by[c]; o.fine > 1 {
+			v.say(CheckComplete, "So it is at %s before it for %s.", count(o.fine-1, "checkpoint"), c)
+		}
+	}
+	if t.ok > 0 {
+		v.say(CheckComplete, "That the council should have permitted these and no others only its own records show: stile audit run, at the council.")
+	}
+}
+
+// sentence begins a text with a capital letter and ends it.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	if c := s[0]; c >= 'a' && c <= 'z' {
+		s = string(c-'a'+'A') + s[1:]
+	}
+	return s + "."
+}
+
+// commitments returns what the council committed to under the agreement covered, in the
+// order of its log. What it said twice of one size, and not alike, has failed.
+func (s *sharing) commitments() (out []*claimed, twice int) {
+	v := s.v
+	type at struct {
+		to            name.Council
+		version, size uint64
+	}
+	seen := map[at]*claimed{}
+	for i := range v.events {
+		e := &v.events[i]
+		if e.kind != event.KindAgreementCheckpoint || e.agreement != v.covers.Agreement {
+			continue
+		}
+		if e.size > e.index {
+			v.on(CheckComplete).failEntry(e.index, "commits to more of the log than there was", "")
+			twice++
+			continue
+		}
+		k := at{e.to, e.version, e.size}
+		if was := seen[k]; was != nil && (was.entry != e.entry || was.root != e.root) {
+			v.on(CheckComplete).failEntry(e.index, fmt.Sprintf("commits to another count or root at %s than entry %d does", count(int(e.size), "entry"), was.index), "")
+			twice++
+			continue
+		}
+		seen[k] = e
+		out = append(out, e)
+	}
+	return out, twice
+}
+
+// permittedAt counts what the file shows that was permitted a receiver when the log had a
+// size: of each record the newest version that was disclosed to it under that text, and
+// not taken back. lost is how many that may count were erased; ok is false when the text
+// is not here, or the standard of a record.
+func (s *sharing) permittedAt(c *claimed) (got tlog.Tally, lost int, ok bool) {
+	v, r := s.v, s.receivers[c.to]
+	i := slices.IndexFunc(v.covered, func(p *paper) bool { return p.doc.Name == c.agreement && uint64(p.doc.Version) == c.version })
+	if i < 0 || r == nil && c.entry > 0 {
+		return got, 0, i >= 0 && c.entry == 0
+	}
+	if r == nil {
+		return got, 0, true
+	}
+	for index := range s.erased {
+		if index < c.size {
+			lost++
+		}
+	}
+	newest := map[[16]byte]int{} // in v.records
+	for n := range v.records {
+		f := &v.records[n]
+		if f.index >= c.size {
+			break
+		}
+		if f.put && get(r.sent, n) && s.under[n]&(1<<i) != 0 {
+			newest[f.record] = n
+		}
+	}
+	for n := range v.events {
+		e := &v.events[n]
+		if e.index >= c.size {
+			break
+		}
+		if e.kind != event.KindWithdrawal || e.agreement != c.agreement || e.version != c.version {
+			continue
+		}
+		if at, there := newest[e.record.Bytes()]; there && e.index > v.records[at].index {
+			delete(newest, e.record.Bytes())
+		}
+	}
+	for _, n := range slices.Sorted(maps.Values(newest)) {
+		f := &v.records[n]
+		if len(f.members) <= i || f.members[i] == (tlog.Hash{}) {
+			return got, lost, false
+		}
+		got.Add(f.members[i])
+	}
+	return got, lost, true
+}
+
+// after counts the versions in the file that went to a receiver later than a commitment
+// reaches.
+func (s *sharing) after(c *claimed) (n int) {
+	r := s.receivers[c.to]
+	for i := range s.v.records {
+		if r != nil && s.v.records[i].index >= c.size && get(r.sent, i) {
+			n++
+		}
+	}
+	return n
+}

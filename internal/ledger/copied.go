@@ -1,0 +1,333 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// What came under an agreement is counted as its sender counts what the agreement
+// permits: each record that was given and was not taken back since, whether it is held
+// or not. The hash of such a member stands with its place in the sender's log:
+//
+//	P source4 index8    record16 generation4 permitted32
+//
+// An item that came and is not held, since it was refused or was deleted here without
+// being taken back, has it under a key of its own, until the sender takes the record
+// back or gives it again:
+//
+//	7 source4 record16  index8 permitted32
+//
+// A place that an earlier version wrote lacks the hash; it is then made from the holding.
+// The hash is zero where the sender has given a newer version, which was refused: that is
+// counted, and the one that is held still is not.
+//
+// Counting is done when the sender says that it does, of the same size of its log. What
+// both come to is compared once the sender's word has come, which is an event proved by
+// its log.
+
+func apartKey(source uint32, r [16]byte) []byte { return append(numKey4('7', source), r[:]...) }
+
+// Given is an item of a delivery that is not kept, though it can be seen what it is.
+type Given struct {
+	Index  uint64
+	Record name.Record
+	Hash   tlog.Hash // [agreement.Permitted.Hash]
+}
+
+// setApart notes an item that is not held. One that is held in an older version counts
+// no more.
+func (t *tx) setApart(c *Source, g Given) error {
+	id := g.Record.Bytes()
+	was, _, had, err := t.held(c, id)
+	if err != nil {
+		return err
+	}
+	if had && was < g.Index {
+		place := append(binary.BigEndian.AppendUint32(id[:], c.Generation), make([]byte, 32)...)
+		t.set(positionKey('P', c.number, was), place)
+	}
+	return t.noteApart(c, g)
+}
+
+func (t *tx) noteApart(c *Source, g Given) error {
+	key := apartKey(c.number, g.Record.Bytes())
+	_, err := t.lookup(key)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		c.Apart++
+	case err != nil:
+		return err
+	}
+	t.set(key, append(binary.BigEndian.AppendUint64(nil, g.Index), g.Hash[:]...))
+	return nil
+}
+
+// takeApart forgets what is noted of a record that is not held.
+func (t *tx) takeApart(c *Source, r [16]byte) error {
+	if c.Apart == 0 {
+		return nil
+	}
+	key := apartKey(c.number, r)
+	_, err := t.lookup(key)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	t.remove(key)
+	c.Apart--
+	return nil
+}
+
+// keepGiven notes a record whose holding is about to be deleted here without having
+// been taken back.
+func (t *tx) keepGiven(c *Source, r [16]byte) error {
+	index, _, had, err := t.held(c, r)
+	if err != nil || !had {
+		return err
+	}
+	at, err := t.lookup(positionKey('P', c.number, index))
+	if err != nil {
+		return err
+	}
+	g := Given{Index: index, Record: name.RecordFrom(r)}
+	if len(at) == positionLen {
+		g.Hash = tlog.Hash(at[20:])
+	} else {
+		_, b, err := heldAt(c.number, r, t.lookupParts)
+		if err != nil {
+			return err
+		}
+		if g.Hash, err = permittedHash(b); err != nil {
+			return err
+		}
+	}
+	if g.Hash == (tlog.Hash{}) {
+		return nil // a newer one is noted
+	}
+	return t.noteApart(c, g)
+}
+
+// positionLen is the length of a place with the hash of what is held there.
+const positionLen = 16 + 4 + 32
+
+// permittedHash returns the hash of a holding as a member of what is permitted.
+func permittedHash(stored []byte) (tlog.Hash, error) {
+	h, err := decodeHolding(stored)
+	if err == nil {
+		err = h.see()
+	}
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	return agreement.Permitted{
+		Index: h.Index, Record: h.View.Record, Version: h.Version, Entry: h.Token.Entry(), Fields: agreement.FieldsOf(h.View.Disclosed),
+	}.Hash(), nil
+}
+
+// A Compared is what came of comparing what a sender committed to with what came.
+type Compared struct {
+	Sender Sum       `json:"sender"`
+	Entry  uint64    `json:"entry"` // of the sender's log, where it says so
+	Ours   Sum       `json:"ours"`
+	At     time.Time `json:"at"`
+	// Twice: the sender said two different things of one size.
+	Twice bool `json:"twice,omitempty"`
+}
+
+// Equal reports whether both came to the same.
+func (c *Compared) Equal() bool { return c.Sender == c.Ours && !c.Twice }
+
+// A ToldSum is what a sender committed to, and where.
+type ToldSum struct {
+	Sum
+	Entry uint64 `json:"entry"`
+}
+
+// maxSums is how many sums of each kind wait to be compared.
+const maxSums = 4
+
+// CountCopy counts what came under an agreement, once began was called: from then on more
+// may be received, which does not change the result. It is kept and compared with what
+// the sender says of that size. ErrStale, with nothing kept, when the copy is not at
+// size.
+func (l *Ledger) CountCopy(ctx context.Context, s *Source, size uint64, began func()) error {
+	var sum Sum
+	err := l.View(func(v *View) error {
+		began()
+		b, err := valueOf(v.txn, numKey4('S', s.number))
+		if err != nil {
+			return err
+		}
+		c := &Source{number: s.number}
+		if err := unmarshal(b, c); err != nil {
+			return err
+		}
+		if c.Cursor != size || c.Ended || c.Ending || c.Sweep || c.Digest != s.Digest {
+			return ErrStale
+		}
+		sum, err = v.countCopy(ctx, c)
+		return err
+	})
+	if err == nil {
+		err = l.comparing(ctx, s, func(c *Source) { c.Sums = keepSum(c.Sums, sum) })
+	}
+	if err != nil {
+		return fmt.Errorf("count what %s gave under %s: %w", s.From, s.Agreement, err)
+	}
+	return nil
+}
+
+func (v *View) countCopy(ctx context.Context, c *Source) (Sum, error) {
+	type apart struct {
+		index uint64
+		hash  tlog.Hash
+	}
+	var out []apart
+	if c.Apart > 0 {
+		err := walk(v.txn, numKey4('7', c.number), func(_, value []byte) error {
+			if len(value) != 40 {
+				return fmt.Errorf("%w: an item that is not held has %d bytes", ErrDamaged, len(value))
+			}
+			out = append(out, apart{binary.BigEndian.Uint64(value), tlog.Hash(value[8:])})
+			return nil
+		})
+		if err != nil {
+			return Sum{}, err
+		}
+		slices.SortFunc(out, func(a, b apart) int { return cmp.Compare(a.index, b.index) })
+	}
+	var tally tlog.Tally
+	o := badger.DefaultIteratorOptions
+	o.Prefix = numKey4('P', c.number)
+	it := v.txn.NewIterator(o)
+	defer it.Close()
+	n := 0
+	for it.Rewind(); it.Valid(); it.Next() {
+		index := indexAtEnd(it)
+		b, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return Sum{}, fmt.Errorf("%w: position %d: %w", ErrStorage, index, err)
+		}
+		if len(b) != positionLen && len(b) != 20 {
+			return Sum{}, fmt.Errorf("%w: position %d has %d bytes", ErrDamaged, index, len(b))
+		}
+		if binary.BigEndian.Uint32(b[16:]) != c.Generation {
+			return Sum{}, ErrStale // of an earlier text, and not swept yet
+		}
+		for len(out) > 0 && out[0].index < index {
+			tally.Add(out[0].hash)
+			out = out[1:]
+		}
+		var hash tlog.Hash
+		if len(b) == positionLen {
+			if hash = tlog.Hash(b[20:]); hash == (tlog.Hash{}) {
+				continue
+			}
+		} else {
+			stored, err := holdingOf(v.txn, c, [16]byte(b))
+			if err == nil {
+				hash, err = permittedHash(stored)
+			}
+			if err != nil {
+				return Sum{}, err
+			}
+		}
+		tally.Add(hash)
+		if n++; n%readChunk == 0 && ctx.Err() != nil {
+			return Sum{}, ctx.Err()
+		}
+	}
+	for _, a := range out {
+		tally.Add(a.hash)
+	}
+	return Sum{c.Cursor, tally.Size(), tally.Root()}, nil
+}
+
+// Told keeps what a sender committed to, by an event that its log proves, and compares
+// it with what came.
+func (l *Ledger) Told(ctx context.Context, s *Source, told event.AgreementCheckpoint, entry uint64) error {
+	sum := Sum{told.Size, told.Count, told.Root}
+	return l.comparing(ctx, s, func(c *Source) {
+		twice := c.Compared != nil && c.Compared.Entry != entry && c.Compared.Sender.Size == sum.Size && c.Compared.Sender != sum
+		for _, t := range c.Told {
+			twice = twice || t.Entry != entry && t.Size == sum.Size && t.Sum != sum
+		}
+		if twice {
+			c.compared(Compared{Sender: sum, Entry: entry, At: l.o.Now().UTC(), Twice: true}, l.o.Now())
+			return
+		}
+		c.Told = append(slices.DeleteFunc(slices.Clone(c.Told), func(t ToldSum) bool { return t.Entry == entry }), ToldSum{sum, entry})
+		c.Told = c.Told[max(0, len(c.Told)-maxSums):]
+	})
+}
+
+func keepSum(list []Sum, sum Sum) []Sum {
+	list = append(slices.DeleteFunc(slices.Clone(list), func(s Sum) bool { return s.Size == sum.Size }), sum)
+	return list[max(0, len(list)-maxSums):]
+}
+
+// comparing changes what waits to be compared, and compares what can be.
+func (l *Ledger) comparing(ctx context.Context, s *Source, change func(*Source)) error {
+	return l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		if c.Ended || c.Ending || c.Digest != s.Digest || c.Generation != s.Generation {
+			return ErrStale
+		}
+		change(c)
+		now := l.o.Now()
+		for _, told := range slices.Clone(c.Told) {
+			i := slices.IndexFunc(c.Sums, func(s Sum) bool { return s.Size == told.Size })
+			if i < 0 {
+				continue
+			}
+			c.compared(Compared{Sender: told.Sum, Entry: told.Entry, Ours: c.Sums[i], At: now.UTC()}, now)
+			c.Told = slices.DeleteFunc(slices.Clone(c.Told), func(t ToldSum) bool { return t.Size <= told.Size })
+			c.Sums = slices.DeleteFunc(slices.Clone(c.Sums), func(s Sum) bool { return s.Size <= told.Size })
+		}
+		return t.source(c)
+	})
+}
+
+// compared takes in what came of a comparison.
+func (s *Source) compared(c Compared, now time.Time) {
+	if s.Compared != nil && s.Compared.Sender.Size > c.Sender.Size {
+		return // an older one, that came late
+	}
+	s.Compared = &c
+	if !c.Equal() {
+		if s.Differs == nil || c.Twice && !s.Differs.Twice {
+			s.Differs = &c
+		}
+		return
+	}
+	s.Unproved = time.Time{}
+	if s.Differs != nil && s.Differs.Twice {
+		return // what its council said twice it has said
+	}
+	s.Differs = nil
+	if s.Cursor > c.Sender.Size {
+		s.Unproved = now.UTC() // more may have come since
+	}
+}
+
+// forgetSums: what is counted from now on is another copy.
+func (s *Source) forgetSums() {
+	s.Sums, s.Told, s.Compared, s.Differs, s.Unproved = nil, nil, nil, nil, time.Time{}
+}

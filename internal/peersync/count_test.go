@@ -1,0 +1,228 @@
+package peersync_test
+
+import (
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
+)
+
+// commitments returns what a house committed to under an agreement.
+func (h *house) commitments(t *testing.T) (out []event.AgreementCheckpoint) {
+	t.Helper()
+	err := h.ledger.View(func(v *ledger.View) (err error) {
+		_, out, err = v.AgreementCheckpoints(planning)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestCounted: a minute after a receiver has come to the end, and from then on at most
+// once an hour and only when something changed, the sender commits to what it permits,
+// and the receiver comes to the same.
+func TestCounted(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		a := terms(t, northmoor, "items", 1, nil, saltby)
+		n, s := w.run(northmoor, a), w.run(saltby, a)
+		n.put(item("first", "X"), item("second", "X"), item("other", "Y"), item("third", "X"))
+		w.await("it is in step", func() bool { return len(s.held(planning)) == 3 })
+		if src := s.source(planning); src.Unproved.IsZero() || len(n.commitments(t)) > 0 {
+			t.Errorf("committed at once, or nothing waits for it: %v", n.commitments(t))
+		}
+		w.await("it was compared", func() bool { return s.source(planning).Compared != nil })
+		src := s.source(planning)
+		if c := src.Compared; !c.Equal() || c.Ours.Count != 3 || src.Differs != nil || !src.Unproved.IsZero() || len(src.Sums)+len(src.Told) > 0 {
+			t.Fatalf("compared: %+v of %+v", c, src)
+		}
+
+		// A change of each kind, one of them of what was there before.
+		n.put(item("first", "Y"), item("fourth", "X"), map[string]any{"reference": "second", "ward": "X", "phone": "1"})
+		w.await("it is in step again", func() bool {
+			held := s.held(planning)
+			return keysOf(held) == "fourth second third" && held["second"] == 2
+		})
+		time.Sleep(50 * time.Minute)
+		if got := len(n.commitments(t)); got != 1 {
+			t.Errorf("committed to %d times within the hour", got)
+		}
+		time.Sleep(15 * time.Minute)
+		synctest.Wait()
+		after := s.source(planning)
+		if c := after.Compared; c.Sender.Size == src.Compared.Sender.Size || !c.Equal() || c.Ours.Count != 3 || !after.Unproved.IsZero() {
+			t.Errorf("compared: %+v", c)
+		}
+		size := n.ledger.Size()
+		time.Sleep(5 * time.Hour)
+		synctest.Wait()
+		if got := n.commitments(t); len(got) != 2 || n.ledger.Size() != size {
+			t.Errorf("nothing changed, and there are %d commitments and %d entries more", len(got), n.ledger.Size()-size)
+		}
+
+		// At once when a person asks, also when nothing changed.
+		if err := n.Count(t.Context(), saltby, planning); err != nil {
+			t.Fatal(err)
+		}
+		w.await("it was compared once more", func() bool { return s.source(planning).Compared.Sender.Size > after.Compared.Sender.Size })
+		if !s.source(planning).Compared.Equal() {
+			t.Errorf("compared: %+v", s.source(planning).Compared)
+		}
+	})
+}
+
+// TestCountedUnderLoad: what is counted is of one moment of the log, though records come
+// while both sides count; and a copy begun again under another text is counted anew.
+func TestCountedUnderLoad(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		a := terms(t, northmoor, "items", 1, nil, saltby)
+		n, s := w.run(northmoor, a), w.run(saltby, a)
+		var names []string
+		for i := range 40 {
+			names = append(names, "item-"+string(rune('a'+i%26))+string(rune('a'+i/26)))
+		}
+		for i, ref := range names {
+			n.put(item(ref, "X"), item(names[i/2], []string{"X", "Y"}[i%2]))
+			if i%8 == 0 {
+				if err := n.Count(t.Context(), saltby, planning); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		w.await("it was compared at the end", func() bool {
+			n.Count(t.Context(), saltby, planning)
+			c := s.source(planning).Compared
+			return c != nil && c.Ours.Count == uint64(len(s.held(planning)))
+		})
+		if c := s.source(planning); !c.Compared.Equal() || c.Differs != nil {
+			t.Errorf("compared: %+v, %+v", c.Compared, c.Differs)
+		}
+		two := terms(t, northmoor, "items", 2, func(a *agreement.Agreement) { a.Fields = a.Fields[:1] }, saltby)
+		old, err := n.ledger.Feed(planning, a.Digest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.agree(two)
+		now, err := n.ledger.Feed(planning, two.Digest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.ledger.Supersede(t.Context(), old, now); err != nil {
+			t.Fatal(err)
+		}
+		s.agree(two)
+		n.Refresh()
+		w.await("the new text's copy was compared", func() bool {
+			src := s.source(planning)
+			return src.Digest == two.Digest().String() && src.Compared != nil && src.Compared.Equal()
+		})
+	})
+}
+
+// TestCountFindsLies: a sender that leaves a record out, gives one that it commits to
+// nothing of, commits to another root, or to two, is found out; and one that tells the
+// truth is not, also about a record that the receiver refuses.
+func TestCountFindsLies(t *testing.T) {
+	type told struct {
+		given     []uint64 // entries in the batch, of records 0 to 2
+		committed [][]uint64
+		root      *tlog.Hash // in the place of the first commitment's
+		bad       bool       // record 2 is one that the receiver refuses
+	}
+	for _, l := range []struct {
+		name         string
+		told         told
+		equal, twice bool
+	}{
+		{"the truth", told{given: []uint64{0, 1, 2}, committed: [][]uint64{{0, 1, 2}}}, true, false},
+		{"the truth about one that is refused", told{given: []uint64{0, 1, 2}, committed: [][]uint64{{0, 1, 2}}, bad: true}, true, false},
+		{"one left out", told{given: []uint64{0, 2}, committed: [][]uint64{{0, 1, 2}}}, false, false},
+		{"one too many", told{given: []uint64{0, 1, 2}, committed: [][]uint64{{0, 2}}}, false, false},
+		{"another in its place", told{given: []uint64{0, 1}, committed: [][]uint64{{0, 2}}}, false, false},
+		{"another root", told{given: []uint64{0, 1, 2}, committed: [][]uint64{{0, 1, 2}}, root: &tlog.Hash{1}}, false, false},
+		{"two roots, the true one first", told{given: []uint64{0, 1, 2}, committed: [][]uint64{{0, 1, 2}, {0, 1}}}, false, true},
+		{"two roots, the true one last", told{given: []uint64{0, 1, 2}, committed: [][]uint64{{0, 1}, {0, 1, 2}}}, false, true},
+	} {
+		t.Run(l.name, func(t *testing.T) {
+			inTown(t, func(t *testing.T, w *town) {
+				a := terms(t, northmoor, "items", 1, nil, saltby)
+				s := w.run(saltby, a)
+				f := newForger(t, w.rings[northmoor])
+				for i := range 3 {
+					f.record("good-"+string(rune('0'+i)), func(x *forgery) {
+						if i == 2 && l.told.bad {
+							x.body["reference"] = []any{"bad"}
+						}
+					})
+				}
+				members := f.members(t)
+				for i, list := range l.told.committed {
+					var tally tlog.Tally
+					for _, at := range list {
+						tally.Add(members[at].Hash())
+					}
+					c := event.AgreementCheckpoint{Agreement: planning, Version: 1, To: saltby, Size: 3, Count: tally.Size(), Root: tally.Root()}
+					if i == 0 && l.told.root != nil {
+						c.Root = *l.told.root
+					}
+					f.event(event.KindAgreementCheckpoint, c.Body(), northmoor, f.ring)
+				}
+				short := f.fork(3)
+				var gave, said atomic.Bool
+				stage := w.answer(northmoor, func(x *exchange) {
+					switch {
+					case x.hello.GetFeed() == "notices" && gave.Load() && !said.Swap(true):
+						if err := x.send(f.batch(x.hello.GetTreeSize(), f.from(3)...)); err != nil {
+							t.Error(err)
+						}
+					case x.hello.GetFeed() != "notices" && !gave.Load():
+						b := short.batch(x.hello.GetTreeSize(), l.told.given...)
+						b.Count = true
+						if err := x.send(b); err != nil {
+							t.Error(err)
+						}
+						if _, err := x.in.Read(); err != nil {
+							t.Error(err)
+						}
+						gave.Store(true)
+					}
+				}, func(string) bool { return true })
+				stage.proveBy(f.prove)
+				w.await("it is given", func() bool { return gave.Load() })
+				w.world.ResetStreams()
+				s.Retry()
+				w.await("it is compared", func() bool { return s.source(planning).Compared != nil && said.Load() })
+				synctest.Wait()
+				src := s.source(planning)
+				if (src.Differs == nil) != l.equal || src.Differs != nil && src.Differs.Twice != l.twice {
+					t.Errorf("compared %+v, differs %+v", src.Compared, src.Differs)
+				}
+			})
+		})
+	}
+}
+
+// members returns the forger's records as members of what is permitted.
+func (f *forger) members(t *testing.T) (out []agreement.Permitted) {
+	t.Helper()
+	for i, b := range f.tokens {
+		tok, err := record.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := tok.View()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, agreement.Permitted{Index: uint64(i), Record: v.Record, Version: v.Version, Entry: tok.Entry(), Fields: agreement.FieldsOf(slices.Clone(v.Disclosed))})
+	}
+	return out
+}
