@@ -54,6 +54,12 @@ func (a Agreements) Checkpoint(ctx context.Context, in CountRequest) ([]PartnerR
 	return list(ctx, a.to, (*Node).checkpointAgreement, in)
 }
 
+// Audit counts again, from our records, what an agreement of ours permitted each receiver
+// at the checkpoints that our log has of it, and what was sent. It reads the whole log.
+func (a Agreements) Audit(ctx context.Context, in AuditRequest) (AuditReply, error) {
+	return do(ctx, a.to, (*Node).auditAgreement, in)
+}
+
 // List lists the newest version of every agreement, without documents and
 // partners.
 func (a Agreements) List(ctx context.Context) ([]AgreementReply, error) {

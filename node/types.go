@@ -138,6 +138,8 @@ type (
 	RenewalReply     = api.RenewalReply
 	Matching         = api.Matching
 	PartnerReply     = api.PartnerReply
+	AuditRequest     = api.AuditRequest
+	AuditReply       = api.AuditReply
 	CountReply       = api.CountReply
 	CountRequest     = api.CountRequest
 	ConfirmedReply   = api.ConfirmedReply

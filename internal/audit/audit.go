@@ -71,6 +71,11 @@
 // gives the digest of the root needs no keys from elsewhere: the files under
 // directory are then held against it. Without it they prove nothing.
 //
+// Of an agreement the entries hold the events in which the council committed to what it
+// permitted each receiver at a size of the log (package event, agreement-checkpoint;
+// package agreement has the spelling of what is counted). They are compared with the
+// records in the bundle: so the report says up to which of them it is complete.
+//
 // # Limits
 //
 // [MaxChunks] chunks of [MaxChunk] entries and [MaxChunkBytes] bytes; other

@@ -1,17 +1,23 @@
 package peersync_test
 
 import (
+	"context"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // commitments returns what a house committed to under an agreement.
@@ -225,4 +231,140 @@ func (f *forger) members(t *testing.T) (out []agreement.Permitted) {
 		out = append(out, agreement.Permitted{Index: uint64(i), Record: v.Record, Version: v.Version, Entry: tok.Entry(), Fields: agreement.FieldsOf(slices.Clone(v.Disclosed))})
 	}
 	return out
+}
+
+// TestAuditRun: from the records alone an auditor finds what a sender left out or sent
+// beyond the agreement, although its commitments are of that, and a wrong or second root.
+func TestAuditRun(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		a := terms(t, northmoor, "items", 1, nil, saltby)
+		n, s := w.run(northmoor, a), w.run(saltby, a)
+		n.put(item("first", "X"), item("second", "X"), item("other", "Y"), item("third", "X"))
+		n.put(item("first", "Y"), map[string]any{"reference": "second", "ward": "X", "phone": "1"})
+		w.await("it is in step", func() bool { return keysOf(s.held(planning)) == "second third" })
+		if err := n.Count(t.Context(), saltby, planning); err != nil {
+			t.Fatal(err)
+		}
+		var log []audit.Walked
+		var members []agreement.Permitted
+		other := uint64(0)
+		std := parish(t, "parish-item", "1.0.0")
+		rules, err := a.Compile(std)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = n.ledger.View(func(v *ledger.View) error {
+			return v.Whole(t.Context(), func(index uint64, token []byte, _ name.Record) error {
+				log = append(log, audit.Walked{Index: index, Token: slices.Clone(token)})
+				ver, err := v.Version(index)
+				if err != nil {
+					return nil // an event
+				}
+				p := agreement.Permitted{Index: index, Record: ver.Claims.Record, Version: ver.Claims.Version, Entry: ver.Token.Entry(), Fields: []string{"/ward"}}
+				switch ref := ver.Body["reference"]; {
+				case ref == "other":
+					other = index
+					members = append(members, p)
+				case rules.Match(ver.Body) && (ref == "third" || ref == "second" && ver.Claims.Version == 2):
+					members = append(members, p)
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := func(log []audit.Walked) *api.AuditReply {
+			t.Helper()
+			r, err := audit.Run(t.Context(), audit.RunOf{
+				Agreement: planning, Texts: []*agreement.Agreement{a}, Standards: []*standard.Standard{std},
+				Walk: func(_ context.Context, f func(audit.Walked) error) error {
+					for _, e := range log {
+						if err := f(e); err != nil {
+							return err
+						}
+					}
+					return nil
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		if r := run(log); r.Failed || len(r.Checkpoints) != 1 || r.Checkpoints[0].Result != "ok" || r.Checkpoints[0].Counted.Count != 2 {
+			t.Fatalf("an honest log: %+v", r)
+		}
+		// altered is the log as a council would have kept it that sent other entries, and
+		// commits to the members that pass.
+		altered := func(sent func([]uint64) []uint64, commit func(agreement.Permitted) bool, change func(*event.AgreementCheckpoint)) []audit.Walked {
+			out := slices.Clone(log)
+			for i, e := range out {
+				_, ev, err := record.ParseEvent(e.Token)
+				if err != nil {
+					continue
+				}
+				body := ev.Body
+				switch ev.Kind {
+				case event.KindDisclosure:
+					d, err := event.ParseDisclosure(body)
+					if err != nil {
+						t.Fatal(err)
+					}
+					d.Entries = sent(d.Entries)
+					body = d.Body()
+				case event.KindAgreementCheckpoint:
+					c, err := event.ParseAgreementCheckpoint(body)
+					if err != nil {
+						t.Fatal(err)
+					}
+					var tally tlog.Tally
+					for _, m := range members {
+						if commit(m) {
+							tally.Add(m.Hash())
+						}
+					}
+					c.Count, c.Root = tally.Size(), tally.Root()
+					change(&c)
+					body = c.Body()
+				default:
+					continue
+				}
+				out[i].Token, _ = signedEvent(t, ev.Kind, body, northmoor, w.rings[northmoor], w.rings[northmoor])
+			}
+			return out
+		}
+		all := func(list []uint64) []uint64 { return list }
+		none := func(*event.AgreementCheckpoint) {}
+		right := func(m agreement.Permitted) bool { return m.Index != other }
+		left := members[len(members)-1]
+		for _, l := range []struct {
+			name          string
+			log           []audit.Walked
+			lacks, excess int
+			because       string
+		}{
+			{"the same, signed again", altered(all, right, none), 0, 0, ""},
+			{"left out, and committed to so", altered(func(list []uint64) []uint64 {
+				return slices.DeleteFunc(slices.Clone(list), func(n uint64) bool { return n == left.Index })
+			}, func(m agreement.Permitted) bool { return right(m) && m.Index != left.Index }, none), 1, 0, "what was sent"},
+			{"left out, and committed to as if it were not", altered(func(list []uint64) []uint64 {
+				return slices.DeleteFunc(slices.Clone(list), func(n uint64) bool { return n == left.Index })
+			}, right, none), 1, 0, "nowhere"},
+			{"sent beyond, and committed to so", altered(func(list []uint64) []uint64 { return append(slices.Clone(list), other) },
+				func(agreement.Permitted) bool { return true }, none), 0, 1, "not permit"},
+			{"a wrong root", altered(all, right, func(c *event.AgreementCheckpoint) { c.Root[0] ^= 1 }), 0, 0, "is not what the agreement permits"},
+			{"a wrong count", altered(all, right, func(c *event.AgreementCheckpoint) { c.Count-- }), 0, 0, "is not what the agreement permits"},
+		} {
+			r := run(l.log)
+			c := r.Checkpoints[0]
+			if r.Failed != (l.because != "") || c.Lacks != l.lacks || c.Excess != l.excess || !strings.Contains(strings.Join(c.Because, "; "), l.because) {
+				t.Errorf("%s: %+v", l.name, c)
+			}
+		}
+		second, _ := signedEvent(t, event.KindAgreementCheckpoint, event.AgreementCheckpoint{Agreement: planning, Version: 1, To: saltby, Size: n.commitments(t)[0].Size, Count: 1, Root: tlog.Hash{1}}.Body(), northmoor, w.rings[northmoor], w.rings[northmoor])
+		if r := run(append(slices.Clone(log), audit.Walked{Index: log[len(log)-1].Index + 1, Token: second})); !r.Failed || len(r.Checkpoints) != 2 {
+			t.Errorf("two roots: %+v", r)
+		}
+	})
 }

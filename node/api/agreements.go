@@ -126,6 +126,50 @@ type CountRequest struct {
 	To        name.Council `json:"to,omitempty"`
 }
 
+// An AuditRequest asks that what an agreement of ours permitted is counted again from our
+// records.
+type AuditRequest struct {
+	Agreement string `json:"agreement"`
+	All       bool   `json:"all,omitempty"` // every checkpoint, and not the newest for each receiver alone
+}
+
+// An AuditReply says of checkpoints of an agreement whether the records bear them out.
+type AuditReply struct {
+	Agreement   name.Agreement      `json:"agreement"`
+	Failed      bool                `json:"failed"` // one of them differs, or something was left out or sent that was not permitted
+	Checkpoints []AuditedCheckpoint `json:"checkpoints"`
+}
+
+// An AuditedCheckpoint is one checkpoint of an agreement, counted again.
+type AuditedCheckpoint struct {
+	Entry     uint64          `json:"entry"` // of our log
+	To        name.Council    `json:"to"`
+	Version   int             `json:"version"` // of the agreement
+	Size      uint64          `json:"size"`    // of our log
+	Committed AuditedSum      `json:"committed"`
+	Counted   AuditedSum      `json:"counted"`
+	Result    string          `json:"result"` // ok, failed, or not done
+	Because   []string        `json:"because,omitempty"`
+	Lacks     int             `json:"lacks"`               // permitted, and sent nowhere
+	Excess    int             `json:"excess"`              // sent, not permitted, and not taken back
+	Erased    int             `json:"erased,omitempty"`    // sent, and erased since
+	Lacking   []AuditedRecord `json:"lacking,omitempty"`   // the first 1,000
+	Exceeding []AuditedRecord `json:"exceeding,omitempty"` // the first 1,000
+}
+
+// An AuditedSum is a number of records and the root over them.
+type AuditedSum struct {
+	Count uint64 `json:"count"`
+	Root  string `json:"root"` // base64
+}
+
+// An AuditedRecord is one version of a record.
+type AuditedRecord struct {
+	Entry   uint64      `json:"entry"`
+	Record  name.Record `json:"record"`
+	Version uint64      `json:"version"`
+}
+
 // A ConfirmedReply says what all members of a footprint have confirmed.
 type ConfirmedReply struct {
 	Footprint name.Council   `json:"footprint"`
