@@ -180,7 +180,7 @@ var losses = map[byte]string{
 	't': remade, 'h': remade, 's': remade, 'o': remade, 'k': remade, 'f': remade, 'm': remade, 'g': remade,
 	'a': remade, 'A': remade, 'T': remade, 'v': remade, 'D': remade, 'R': remade,
 	'u': counted, 'U': counted, 'y': counted, 'z': counted, 'Y': counted, 'Z': counted, 'w': counted, 'Q': counted,
-	'G': counted, 'x': counted, 'I': counted, 'r': counted, 'O': counted,
+	'7': counted, 'G': counted, 'x': counted, 'I': counted, 'r': counted, 'O': counted,
 }
 
 // notes say what may be missing of what is done without.
@@ -188,7 +188,7 @@ var notes = map[byte]string{
 	'u': "marks of which records of others were looked at", 'U': "counts of which records of others were looked at",
 	'y': "counts of offers at the gate", 'z': "counts of offers at the gate", 'Y': "counts of offers at the gate", 'Z': "counts of offers at the gate",
 	'w': "cosignatures of witnesses, which come again", 'Q': "what partners sent and was refused",
-	'G': "which records partners have withdrawn",
+	'7': "what partners gave and is not held, so that a copy may be said to differ from what its sender committed to", 'G': "which records partners have withdrawn",
 	'x': "offers that were held back at the gate",
 	'I': "which origin offered which record: a run that deletes what is not in its file may leave some",
 	'r': "receipts of partners",
@@ -196,7 +196,7 @@ var notes = map[byte]string{
 }
 
 // letters are the first bytes of all keys of a ledger; see keyspace.go.
-const letters = "12ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+const letters = "127ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // lettersOf returns the first bytes of keys of a ledger that a hole may hold.
 func lettersOf(h examine.Hole) (out []byte) {
