@@ -16,15 +16,23 @@ import (
 // purgeEvery is how often what was replaced by a newer text is taken out of the files.
 const purgeEvery = time.Hour
 
-// purge takes it out until ctx ends.
+// scrubEvery is after how many purges every table of the store is held against its checksums.
+const scrubEvery = 24
+
+// purge takes it out until ctx ends, and looks once a day whether the disk still holds what was written.
 func (n *Node) purge(ctx context.Context) {
 	t := time.NewTicker(purgeEvery)
 	defer t.Stop()
-	for {
+	for turn := 1; ; turn++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+		}
+		if turn%scrubEvery == 0 {
+			if err := n.ledger.Scrub(); err != nil && ctx.Err() == nil {
+				n.log.Error("hold the store against its checksums", "error", err.Error())
+			}
 		}
 		if err := n.ledger.Purge(ctx); err != nil && ctx.Err() == nil {
 			n.log.Error("take what was replaced out of the files", "error", err.Error())

@@ -60,6 +60,12 @@ func (o Operations) Retry(ctx context.Context) error {
 	return err
 }
 
+// Repair fetches back what of the store is damaged: our own records from who holds them, those of others from who
+// sent them, and both from another copy of the folder. Each is held against its leaf before it is put back.
+func (o Operations) Repair(ctx context.Context, in RepairRequest) (RepairReply, error) {
+	return do(ctx, o, (*Node).repair, in)
+}
+
 // Each operation is declared once: as an exported method of Operations, or of a
 // noun that Operations returns, that hands to do what carries it out. What it is
 // called on the admin socket is the noun and the verb, such as records/put, and

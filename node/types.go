@@ -207,6 +207,8 @@ type (
 	AccusationReply      = api.AccusationReply
 	HaltReply            = api.HaltReply
 	DamageReply          = api.DamageReply
+	RepairRequest        = api.RepairRequest
+	RepairReply          = api.RepairReply
 	DamagedEntry         = api.DamagedEntry
 	DamagedHolding       = api.DamagedHolding
 	MissingHoldings      = api.MissingHoldings

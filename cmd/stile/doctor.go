@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -23,22 +24,93 @@ import (
 )
 
 func (a *app) doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	var in node.RepairRequest
+	var repair bool
+	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what is wrong with a node's folder, keys, disk, ports and clock",
 		Long: `Doctor looks at everything that keeps a node from working, one by one, and says
 what to do about what it finds. It changes nothing, needs no running node, and
 exits with 8 when something is wrong.
 
+With --repair it fetches back what of the store is damaged: our own records from the
+partners that hold them, those of others from who sent them, and with --from both from
+another copy of the folder, such as one restored from a backup. Each is held against the
+log before it is put back. Fields that no partner was let have come from a copy alone.
+
 It finds the conditions that stile status tells, and besides them why a node would not
 start. What is good is told, too.`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if repair || in.From != "" || in.Settle {
+				return a.repair(cmd.Context(), in)
+			}
 			d := &doctor{app: a}
 			d.examine(cmd.Context())
 			return d.verdict()
 		},
 	}
+	c.Flags().BoolVar(&repair, "repair", false, "fetch back what of the store is damaged")
+	c.Flags().StringVar(&in.From, "from", "", "the `folder` ledger/ of another copy of ours, to repair from")
+	c.Flags().BoolVar(&in.Settle, "settle", false, "let go of the notes of what is not known any more")
+	return c
+}
+
+// repair fetches back what is damaged, and says what is still missing.
+func (a *app) repair(ctx context.Context, in node.RepairRequest) error {
+	if in.From != "" {
+		var err error
+		if in.From, err = filepath.Abs(in.From); err != nil {
+			return err
+		}
+	}
+	r, err := a.node().Repair(ctx, in)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		if err := a.emit(r); err != nil {
+			return err
+		}
+	} else {
+		if r.Restored+r.Sent > 0 {
+			a.printf("put back: %s of our log, %s of others\n", plural(r.Restored, "entry", "entries"), plural(r.Sent, "record", "records"))
+		}
+		if len(r.Silent) > 0 {
+			a.printf("did not answer: %s\n", list(r.Silent))
+		}
+		if r.Left == nil {
+			a.printf("nothing is missing\n")
+			return nil
+		}
+		for _, e := range r.Left.Entries {
+			what := "an event, an earlier version, or a record that is not known"
+			if e.Record != "" {
+				what = "record " + string(e.Record)
+			}
+			why := "nobody who was asked holds it: it comes from another copy, --from DIR"
+			if e.Lacks > 0 {
+				why = plural(e.Lacks, "field", "fields") + " no partner was let have: they come from another copy alone, --from DIR"
+			}
+			a.printf("missing: entry %s, %s; %s\n", number(e.Entry), what, why)
+		}
+		for _, h := range r.Left.Holdings {
+			a.printf("missing: record %s of %s, which has not sent it again\n", h.Record, h.From)
+		}
+		for _, m := range r.Left.Missing {
+			a.printf("missing: %s of %s, which has not sent its copy again\n", plural(m.Records, "record", "records"), m.From)
+		}
+		if r.Left.Tree != "" {
+			a.printf("missing: %s; nothing is signed until the folder is brought back from a backup\n", r.Left.Tree)
+		}
+		for _, n := range r.Left.Notes {
+			a.printf("not known: %s (once you have seen it: --settle)\n", n)
+		}
+	}
+	if r.Left == nil {
+		return nil
+	}
+	return failure(node.Behind, "stile doctor --repair again once partners answer, or with --from DIR", "%s cannot be read", r.Left.Text)
 }
 
 // A finding is what came of one look: something good, or a condition.

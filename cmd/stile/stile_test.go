@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -87,7 +88,7 @@ func runScripts(t *testing.T, dir, bin string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"append": appendText, "inert": inertCommand, "inertfile": inertFile, "await": await, "exits": exits, "count": countLines, "flip": flip, "waitfor": waitFor, "get": get,
+			"append": appendText, "inert": inertCommand, "inertfile": inertFile, "await": await, "exits": exits, "count": countLines, "flip": flip, "blank": blank, "waitfor": waitFor, "get": get,
 		},
 		RequireUniqueNames: true,
 	})
@@ -234,6 +235,30 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s: %s\n%s", args[0], r.Status, b)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
+}
+
+// blank overwrites 400 bytes in the middle, by a percentage, of the largest table of a store with zeros.
+func blank(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: blank folder percent")
+	}
+	tables, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.sst"))
+	ts.Check(err)
+	percent, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var largest string
+	var size int64
+	for _, t := range tables {
+		st, err := os.Stat(t)
+		ts.Check(err)
+		if st.Size() > size {
+			largest, size = t, st.Size()
+		}
+	}
+	f, err := os.OpenFile(largest, os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = f.WriteAt(make([]byte, 400), size*int64(percent)/100)
+	ts.Check(errors.Join(err, f.Close()))
 }
 
 func flip(ts *testscript.TestScript, neg bool, args []string) {

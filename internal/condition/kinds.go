@@ -144,7 +144,7 @@ func named(d *api.DamageReply) string {
 	case n == 0:
 		return ""
 	case n > 5:
-		out = append(out[:5], fmt.Sprintf("and %d more, which stile doctor --json lists", n-5))
+		out = append(out[:5], fmt.Sprintf("and %d more, which stile status --json lists", n-5))
 	}
 	return "; missing: " + strings.Join(out, ", ")
 }

@@ -34,7 +34,7 @@ func (l *Ledger) SignTokens(ctx context.Context, items []PageItem) error {
 			if tokens[i], err = it.Record(); err != nil {
 				return fmt.Errorf("entry %d: %w", it.Index, err)
 			}
-			if stored[i], err = valueOf(v.txn, signatureKey(it.Index)); err != nil && !errors.Is(err, ErrNotFound) {
+			if stored[i], err = v.value(signatureKey(it.Index)); err != nil && !errors.Is(err, ErrNotFound) {
 				return err
 			}
 		}

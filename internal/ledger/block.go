@@ -188,9 +188,9 @@ func (v *View) stored(index uint64) ([]byte, error) {
 	if c := slot.Load(); c != nil && c.first == first && c.forgotten == v.l.blocks.forgotten.Load() {
 		return c.entries[index-first], nil
 	}
-	raw, err := valueOf(v.txn, entryKey(first))
+	raw, err := v.value(entryKey(first))
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return nil, v.l.unread(entryKey(first), err)
+		return nil, err
 	}
 	if err != nil || len(raw) == 0 || raw[0] != kindBlock {
 		return looseEntry(index, func(key []byte) ([]byte, error) { return partsOf(v.txn, key) })

@@ -113,7 +113,7 @@ func (l *Ledger) Counts(ctx context.Context, a *agreement.Agreement, q *Question
 	l.counting.Lock() // one at a time: it keeps all cores busy
 	defer l.counting.Unlock()
 	err = l.View(func(v *View) error {
-		d, err := l.readDay(valueOf(v.txn, countKey(text)))
+		d, err := l.readDay(v.value(countKey(text)))
 		known(&d)
 		return err
 	})

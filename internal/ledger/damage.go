@@ -46,9 +46,11 @@ type Damage struct {
 type DamagedEntry struct {
 	Index  uint64      `json:"entry"`
 	Record name.Record `json:"record,omitempty"` // "" when it is not known, or it is an event
-	// Lacks are the fields, as RFC 6901 pointers, that nobody who gave it back was let have: they
-	// come from a backup alone.
-	Lacks []string `json:"lacks,omitempty"`
+	// Lacks is how many of its fields nobody who gave it back was let have: they come from a
+	// backup alone. 0 also when nobody was asked.
+	Lacks int `json:"lacks,omitempty"`
+	// Passed: a partner was sent what follows it in the log without it.
+	Passed bool `json:"passed,omitempty"`
 }
 
 // A DamagedHolding is a record of another council that cannot be read.

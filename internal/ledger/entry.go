@@ -34,6 +34,7 @@ type storedRecord struct {
 	prevIndex uint64
 	seed      record.Seed
 	body      []byte // canonical JSON
+	token     []byte // packed alone; nil unless partners gave it back, see restore.go
 }
 
 var errShort = errors.New("stored entry ends early")
@@ -62,6 +63,17 @@ func (s *storedRecord) encode() []byte {
 // decodeStoredRecord reads what encode wrote; b starts with the kind. The
 // result shares memory with b.
 func decodeStoredRecord(b []byte) (*storedRecord, error) {
+	if len(b) > 5 && b[0] == kindRestored {
+		n := uint64(binary.BigEndian.Uint32(b[1:]))
+		if n > uint64(len(b)-5) || n > 0 && b[5] != kindRecord {
+			return nil, errShort
+		}
+		s, err := decodeStoredRecord(b[5 : 5+n])
+		if err == nil {
+			s.token = b[5+n:]
+		}
+		return s, err
+	}
 	if len(b) < 42 || b[0] != kindRecord {
 		return nil, errShort
 	}

@@ -478,7 +478,7 @@ func (v *View) Gate(std name.Standard) (g Gate, err error) {
 	if err != nil {
 		return g, err
 	}
-	b, err := valueOf(v.txn, numKey4('y', k.number))
+	b, err := v.value(numKey4('y', k.number))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return g, err
 	}
@@ -490,7 +490,7 @@ func (v *View) Gate(std name.Standard) (g Gate, err error) {
 		g.Since, g.Seen, g.Valid, g.Unjudged = time.Unix(c.since, 0).UTC(), int(c.seen), int(c.valid), int(c.unjudged)
 	}
 	var e gateErrors
-	if b, err = valueOf(v.txn, numKey4('z', k.number)); err == nil {
+	if b, err = v.value(numKey4('z', k.number)); err == nil {
 		err = unmarshal(b, &e)
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {

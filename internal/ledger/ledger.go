@@ -392,7 +392,7 @@ func (l *Ledger) load() (old []oldSource, err error) {
 		case errors.Is(err, ErrNotFound): // an empty store
 		case err != nil:
 			return err
-		case len(layout) != 1 || layout[0] > layoutErased:
+		case len(layout) != 1 || layout[0] > layoutRestored:
 			return ErrNewer
 		case layout[0] < layoutVersion:
 			return ErrOlder

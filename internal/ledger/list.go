@@ -119,7 +119,7 @@ func (l *Ledger) whole(first, last []byte) error {
 // spoiled stops the ledger, since a part of a table that was whole when the store was opened cannot be
 // read: the store would leave it out, and its next compaction lose it for good.
 func (l *Ledger) spoiled(err error) error {
-	err = fmt.Errorf("%w: %w; the node stops, and names what is missing when it is started again", ErrDamaged, err)
+	err = fmt.Errorf("%w: %w: %w; the node stops, and names what is missing when it is started again", ErrStorage, ErrDamaged, err)
 	l.fail(err)
 	return err
 }
@@ -135,12 +135,28 @@ func (l *Ledger) Scrub() error {
 		return nil
 	}
 	l.watch.Forget()
-	return l.whole(nil, nil)
+	// By letter, so that lists do not wait for all of it.
+	for _, c := range []byte(letters) {
+		if err := l.whole([]byte{c}, []byte{c + 1}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// unread looks at an error of reading one key, and stops the ledger when a table is damaged.
+// value is valueOf for a view: what is not found is not believed before the tables have been looked at.
+func (v *View) value(key []byte) ([]byte, error) {
+	b, err := valueOf(v.txn, key)
+	if err != nil {
+		err = v.l.unread(key, err)
+	}
+	return b, err
+}
+
+// unread looks at why a key was not read, and stops the ledger when a table is damaged: the store finds nothing in a
+// part of a table that it cannot read, as if there were nothing.
 func (l *Ledger) unread(key []byte, err error) error {
-	if l.watch == nil || !errors.Is(err, ErrStorage) {
+	if l.watch == nil || !errors.Is(err, ErrStorage) && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	if bad := l.whole(key, key); bad != nil {

@@ -283,7 +283,7 @@ func (v *View) ChangesOf(line, made name.StandardLine, from uint64) (out []Recor
 		scanned++
 		next = index + 1
 		b, err := v.stored(index)
-		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged) || err == nil && (len(b) < 42 || b[0] != kindRecord) {
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged) || err == nil && (len(b) < 42 || b[0] != kindRecord && b[0] != kindRestored) {
 			continue // one that is damaged is told where it is read
 		}
 		if err != nil {
@@ -308,7 +308,7 @@ func (v *View) ChangesOf(line, made name.StandardLine, from uint64) (out []Recor
 				return nil, 0, c.Err
 			}
 		}
-		m, err := valueOf(v.txn, makesKey(made, about))
+		m, err := v.value(makesKey(made, about))
 		if err == nil && len(m) == 16 {
 			c.Made = name.RecordFrom([16]byte(m))
 		} else if err != nil && !errors.Is(err, ErrNotFound) {
@@ -340,7 +340,7 @@ func (v *View) Made(line name.StandardLine, f func(made, source name.Record) boo
 
 // MadeFrom returns which record of ours a record was made from by a mapping.
 func (v *View) MadeFrom(std *standard.Standard, r name.Record) (name.Record, bool) {
-	b, err := valueOf(v.txn, madeKey(std.Name().Line(), r.Bytes()))
+	b, err := v.value(madeKey(std.Name().Line(), r.Bytes()))
 	if err != nil || len(b) != 16 {
 		return "", false
 	}
@@ -350,7 +350,7 @@ func (v *View) MadeFrom(std *standard.Standard, r name.Record) (name.Record, boo
 // MadeOf returns the records of ours that mappings made of one.
 func (v *View) MadeOf(r name.Record) (out []name.Record) {
 	for _, m := range v.l.Mapped() {
-		if b, err := valueOf(v.txn, makesKey(m.Line(), r.Bytes())); err == nil && len(b) == 16 {
+		if b, err := v.value(makesKey(m.Line(), r.Bytes())); err == nil && len(b) == 16 {
 			out = append(out, name.RecordFrom([16]byte(b)))
 		}
 	}

@@ -70,7 +70,7 @@ func decodeWatermark(b []byte) (w watermark, err error) {
 
 // horizon returns the log index before which a feed may be read.
 func (v *View) horizon(f *Feed) (uint64, error) {
-	b, err := valueOf(v.txn, watermarkKey(f.number))
+	b, err := v.value(watermarkKey(f.number))
 	if errors.Is(err, ErrNotFound) {
 		return math.MaxUint64, nil
 	}

@@ -153,7 +153,7 @@ type Absent struct {
 // run given did not, and that no other origin offers. It fails as ErrOrigin when
 // a newer run has begun. It reads what the origin ever offered.
 func (v *View) Absent(r Run, most int) (a Absent, err error) {
-	raw, err := valueOf(v.txn, originKey(r.Origin))
+	raw, err := v.value(originKey(r.Origin))
 	if err != nil {
 		return a, fmt.Errorf("source %q: %w", r.Origin, err)
 	}
@@ -208,7 +208,7 @@ func (v *View) liveFrom(id [16]byte, keyed bool, origin string, all []Origin) (b
 	if !keyed {
 		return false, nil
 	}
-	raw, err := valueOf(v.txn, headKey(id))
+	raw, err := v.value(headKey(id))
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
@@ -222,7 +222,7 @@ func (v *View) liveFrom(id [16]byte, keyed bool, origin string, all []Origin) (b
 		if o.Name == origin {
 			continue
 		}
-		if _, err := valueOf(v.txn, offeredKey(o.Name, id)); err == nil {
+		if _, err := v.value(offeredKey(o.Name, id)); err == nil {
 			return false, nil
 		} else if !errors.Is(err, ErrNotFound) {
 			return false, err

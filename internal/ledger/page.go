@@ -149,13 +149,14 @@ func (v *View) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 			if w.err != nil {
 				l.o.Log.Error("entry left out of an exchange", "agreement", f.Agreement, "error", w.err.Error())
 				p.Damaged = append(p.Damaged, w.index)
+				l.noteEntry(w.index, func(e *DamagedEntry) { e.Passed = true })
 				continue
 			}
 			p.Items = append(p.Items, w.item)
 			indices = append(indices, w.index)
 		}
 		p.Records = f.Records
-		if b, err := valueOf(v.txn, numKey4('g', f.number)); err == nil {
+		if b, err := v.value(numKey4('g', f.number)); err == nil {
 			p.Records = f.withCounters(b).Records
 		}
 		if len(indices) == 0 {

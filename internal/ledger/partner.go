@@ -43,7 +43,7 @@ func partnerKey(feed uint32, c name.Council) []byte { return append(numKey4('p',
 // Partner returns how far a council has come in a feed.
 func (v *View) Partner(f *Feed, c name.Council) (Partner, error) {
 	p := Partner{Council: c}
-	b, err := valueOf(v.txn, partnerKey(f.number, c))
+	b, err := v.value(partnerKey(f.number, c))
 	if errors.Is(err, ErrNotFound) {
 		return p, nil
 	}
@@ -258,7 +258,7 @@ func (v *View) Withdrawals(f *Feed, from, to uint64, fn func(index uint64, r nam
 // InFeed reports where a record stands in a feed: the log index of its newest
 // item and whether that is a withdrawal. ErrNotFound when it never was in it.
 func (v *View) InFeed(f *Feed, r name.Record) (index uint64, withdrawn bool, err error) {
-	b, err := valueOf(v.txn, memberKey(f.number, r.Bytes()))
+	b, err := v.value(memberKey(f.number, r.Bytes()))
 	if err != nil {
 		return 0, false, err
 	}

@@ -18,7 +18,7 @@ func (l *Ledger) Publish(ctx context.Context, cp tlog.Checkpoint, signed []byte)
 
 // Published returns the checkpoint that was published last, a nil note when none was.
 func (v *View) Published() (tlog.Checkpoint, []byte, error) {
-	b, err := valueOf(v.txn, keyPublished)
+	b, err := v.value(keyPublished)
 	if errors.Is(err, ErrNotFound) {
 		return tlog.Checkpoint{}, nil, nil
 	}

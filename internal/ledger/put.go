@@ -50,6 +50,7 @@ type Offer struct {
 	canon    []byte
 	digest   [16]byte
 	expect   uint64 // version the record must be at; 0 for any
+	anew     bool   // it makes a version although nothing changes
 	feedsGen int
 	match    map[uint32]bool   // by feed; nil for a delete
 	asked    map[uint32][]byte // by feed: see Ledger.askedKeys; nil for none
@@ -147,6 +148,10 @@ func (l *Ledger) OfferDelete(r name.Record) *Offer {
 // version when its turn comes.
 func (o *Offer) At(version uint64) *Offer { o.expect = version; return o }
 
+// Anew makes the offer a new version of the record although nothing in it has changed, so that it is sent once
+// more to whoever gets the record.
+func (o *Offer) Anew() *Offer { o.anew = true; return o }
+
 // Result returns what became of the offer, once it has been written.
 func (o *Offer) Result() (Result, error) { return o.result, o.err }
 
@@ -243,7 +248,7 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 		if marked, marks, err = l.marksOfOffer(b, o); err != nil {
 			return err
 		}
-		if had && old.live && old.digest == o.digest && old.standard == o.std.number {
+		if had && old.live && !o.anew && old.digest == o.digest && old.standard == o.std.number {
 			if c, err := l.gateOf(b, o, marks); err != nil {
 				return err
 			} else if c != nil {

@@ -108,7 +108,7 @@ func dayKey(text agreement.Digest, by name.Council) []byte {
 // Answered returns what is kept of a question that a council asked, ErrNotFound
 // when it asked none under that id.
 func (v *View) Answered(by name.Council, id event.QuestionID) (a Answered, err error) {
-	b, err := valueOf(v.txn, questionKey(by, id))
+	b, err := v.value(questionKey(by, id))
 	if err == nil {
 		err = unmarshal(b, &a)
 	}
@@ -213,6 +213,6 @@ func (q *Question) Partner() name.Council {
 // QuestionsToday returns how many questions a partner has asked today under the
 // text of an agreement, however they were answered.
 func (v *View) QuestionsToday(text agreement.Digest, by name.Council) (int, error) {
-	d, err := v.l.questionDay(valueOf(v.txn, dayKey(text, by)))
+	d, err := v.l.questionDay(v.value(dayKey(text, by)))
 	return d.count, err
 }

@@ -166,6 +166,9 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		}
 		return nil, fmt.Errorf("keep delivery from %s: %w", s.From, err)
 	}
+	if err := l.healed(s, d.Puts, d.Withdrawn, d.Live && !d.Suspended); err != nil {
+		return nil, err
+	}
 	if d.Live && s.Sweep && !d.Suspended {
 		if err := l.sweep(ctx, s); err != nil {
 			return nil, fmt.Errorf("sweep the copy of %s: %w", s.Agreement, err)
@@ -270,6 +273,8 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 		s.Records++
 	case was > p.Index || version > p.Version:
 		return false, nil
+	case was == p.Index && t.standsAs(s, id, was):
+		return true, nil // it is sent again because of others that are damaged
 	default:
 		t.remove(positionKey('P', s.number, was))
 	}
@@ -291,6 +296,12 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	}
 	t.set(positionKey('P', s.number, p.Index), at)
 	return true, t.takeApart(s, id)
+}
+
+// standsAs reports whether a holding stands at its place in the generation of the source.
+func (t *tx) standsAs(s *Source, id [16]byte, index uint64) bool {
+	b, err := t.lookup(positionKey('P', s.number, index))
+	return err == nil && bytes.Equal(b, binary.BigEndian.AppendUint32(id[:], s.Generation))
 }
 
 // held returns at which log index and version a record is held, and whether it

@@ -111,7 +111,7 @@ func (s *survey) entries(v *View) error {
 				to = min(to, binary.BigEndian.Uint64(h.To[1:])+1)
 			}
 			for i := from; i < to; i++ {
-				if _, _, err := v.Entry(i); errors.Is(err, ErrDamaged) {
+				if _, _, err := v.Entry(i); errors.Is(err, ErrDamaged) || errors.Is(err, ErrNotFound) {
 					s.lost[i] = DamagedEntry{Index: i}
 				} else if err != nil {
 					return err
@@ -324,6 +324,13 @@ func (l *Ledger) entryOf(raw []byte) (tlog.Hash, error) {
 	if err != nil {
 		return tlog.Hash{}, err
 	}
+	if s.token != nil {
+		t, err := record.ParseAlone(s.token)
+		if err != nil {
+			return tlog.Hash{}, err
+		}
+		return t.Entry(), nil
+	}
 	std, kid, err := l.tables(s.standard, s.key)
 	if err != nil {
 		return tlog.Hash{}, err
@@ -420,7 +427,7 @@ func (s *survey) feed(f *Feed) error {
 		}
 		end := uint64(0)
 		for r, m := range want {
-			b, err := valueOf(v.txn, memberKey(f.number, r))
+			b, err := v.value(memberKey(f.number, r))
 			if err != nil && !errors.Is(err, ErrNotFound) {
 				return err
 			}

@@ -44,7 +44,7 @@ func (l *Ledger) MarkUsed(ctx context.Context, s *Source, used ...Use) error {
 	var todo []Use
 	err := l.View(func(v *View) error {
 		for _, h := range used {
-			done, err := marked(func(k []byte) ([]byte, error) { return valueOf(v.txn, k) }, h)
+			done, err := marked(func(k []byte) ([]byte, error) { return v.value(k) }, h)
 			if err != nil {
 				return err
 			}
@@ -95,7 +95,7 @@ func (l *Ledger) MarkUsed(ctx context.Context, s *Source, used ...Use) error {
 
 // Used reports whether a holding was used in the version at a log index.
 func (v *View) Used(s *Source, r name.Record, index uint64) (bool, error) {
-	b, err := valueOf(v.txn, usedKey(s.number, r.Bytes()))
+	b, err := v.value(usedKey(s.number, r.Bytes()))
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
@@ -105,7 +105,7 @@ func (v *View) Used(s *Source, r name.Record, index uint64) (bool, error) {
 // EverUsed returns how many versions of holdings in a version of a standard were
 // ever used, those that are gone too.
 func (v *View) EverUsed(std name.Standard) (int, error) {
-	b, err := valueOf(v.txn, usedCountKey(std))
+	b, err := v.value(usedCountKey(std))
 	if errors.Is(err, ErrNotFound) {
 		return 0, nil
 	}

@@ -45,7 +45,7 @@ func (l *Ledger) View(f func(*View) error) error {
 	forgotten := l.blocks.forgotten.Load()
 	return l.db.View(func(txn *badger.Txn) error {
 		v := &View{l: l, txn: txn, forgotten: forgotten, cp: tlog.Checkpoint{Origin: l.o.Council.Origin()}}
-		stored, err := valueOf(txn, keyCheckpoint)
+		stored, err := v.value(keyCheckpoint)
 		if errors.Is(err, ErrNotFound) { // nothing was ever written
 			if l.empty == nil {
 				return fmt.Errorf("%w: no checkpoint", ErrDamaged)
@@ -144,7 +144,7 @@ func (v *View) Version(index uint64) (*Version, error) {
 		return nil, err
 	}
 	switch raw[0] {
-	case kindRecord:
+	case kindRecord, kindRestored:
 	case kindErased:
 		return nil, fmt.Errorf("entry %d: %w", index, ErrErased)
 	default:
@@ -215,7 +215,11 @@ func (l *Ledger) rebuildPart(index uint64, raw []byte, leaf tlog.Hash, part func
 	if err != nil {
 		return nil, fmt.Errorf("entry %d: %w", index, err)
 	}
-	ver.Token, err = record.BuildPart(ver.Claims, kid, std.std.Layout(), ver.Body, s.seed, keep)
+	if s.token != nil {
+		ver.Token, err = restoredToken(s, keep)
+	} else {
+		ver.Token, err = record.BuildPart(ver.Claims, kid, std.std.Layout(), ver.Body, s.seed, keep)
+	}
 	if err != nil {
 		return nil, damaged(err)
 	}
@@ -223,6 +227,15 @@ func (l *Ledger) rebuildPart(index uint64, raw []byte, leaf tlog.Hash, part func
 		return nil, damaged(errors.New("does not hash to its leaf in the log"))
 	}
 	return ver, nil
+}
+
+// restoredToken returns the token that partners gave back, with the disclosures that keep lets through.
+func restoredToken(s *storedRecord, keep keeper) (*record.Token, error) {
+	t, err := record.ParseAlone(s.token)
+	if err != nil || keep == nil {
+		return t, err
+	}
+	return t.Present(keep)
 }
 
 // bodyLimits let through every body that a token was made of: what passed the
@@ -243,7 +256,7 @@ func (v *View) Current(r name.Record) (*Version, error) {
 }
 
 func (v *View) head(r name.Record) (head, error) {
-	b, err := valueOf(v.txn, headKey(r.Bytes()))
+	b, err := v.value(headKey(r.Bytes()))
 	if err != nil {
 		return head{}, fmt.Errorf("record %s: %w", r, err)
 	}
@@ -373,7 +386,7 @@ func (v *View) Entry(index uint64) (tlog.Hash, []byte, error) {
 	if err != nil {
 		return tlog.Hash{}, nil, err
 	}
-	if raw[0] == kindRecord {
+	if raw[0] == kindRecord || raw[0] == kindRestored {
 		ver, err := v.Version(index)
 		if err != nil {
 			return tlog.Hash{}, nil, err
@@ -405,7 +418,7 @@ func (v *View) Entry(index uint64) (tlog.Hash, []byte, error) {
 func (v *View) Count() (map[name.Standard]int, error) {
 	n := map[name.Standard]int{}
 	for num, s := range v.l.standardList() {
-		b, err := valueOf(v.txn, numKey4('o', uint32(num)))
+		b, err := v.value(numKey4('o', uint32(num)))
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}

@@ -540,6 +540,9 @@ func (l *Ledger) lookup(b *batch, key []byte) ([]byte, error) {
 			v, err = valueOf(txn, key)
 			return err
 		})
+		if err != nil {
+			err = l.unread(key, err)
+		}
 		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrStorage) {
 			err = fmt.Errorf("%w: %w", ErrStorage, err) // of the transaction itself
 		}
@@ -553,7 +556,11 @@ func (l *Ledger) lookup(b *batch, key []byte) ([]byte, error) {
 		}
 		b.read = l.db.NewTransaction(false)
 	}
-	return valueOf(b.read, key)
+	v, err := valueOf(b.read, key)
+	if err != nil {
+		err = l.unread(key, err)
+	}
+	return v, err
 }
 
 func (l *Ledger) newSeed() (s record.Seed, err error) {

@@ -85,34 +85,49 @@ func (s *Syncer) fetchBack(ctx context.Context, c name.Council) (n int, err erro
 			from = 0
 		}
 	}
+	err = s.Held(ctx, c, from, func(index uint64, token []byte) error {
+		n++
+		return s.o.Ledger.KeepLost(ctx, c, index, token)
+	})
+	return n, err
+}
+
+// Held asks a council for the records of ours that it holds, from an entry of our log on, and calls f with each: its
+// entry, and its token with the fields that the council was let have. What is given is not checked.
+func (s *Syncer) Held(ctx context.Context, c name.Council, from uint64, f func(index uint64, token []byte) error) error {
 	st, err := s.o.Network.Open(ctx, c, HeldProtocol)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer st.Close()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
 	st.SetDeadline(s.o.Now().Add(heldWithin))
 	if _, err := st.Write(wire.AppendFrame(nil, binary.BigEndian.AppendUint64([]byte{heldVersion}, from))); err != nil {
 		st.Reset()
-		return 0, err
+		return err
 	}
 	in := bufio.NewReader(st)
 	for {
 		st.SetDeadline(s.o.Now().Add(heldWithin))
 		b, err := wire.ReadFrame(in, maxHeld)
 		if err == nil && len(b) == 0 {
-			return n, nil
+			return nil
 		}
 		if err == nil && len(b) < 9 {
 			err = fmt.Errorf("%s gave back a record without its place", c)
 		}
 		if err == nil {
-			err = s.o.Ledger.KeepLost(ctx, c, binary.BigEndian.Uint64(b), b[8:])
+			err = f(binary.BigEndian.Uint64(b), b[8:])
 		}
 		if err != nil {
 			st.Reset()
-			return n, err
+			return err
 		}
-		n++
 	}
 }
+
+// PullAgain begins every stream that fetches what others let us have anew, from where each copy is.
+func (s *Syncer) PullAgain() { s.again(func(jobKey) bool { return true }) }
+
+// Acquainted returns the councils that may hold something of our log.
+func (s *Syncer) Acquainted() []name.Council { return s.acquainted() }

@@ -18,11 +18,29 @@ type DamageReply struct {
 	Notes    []string          `json:"notes,omitempty"` // what else is not known any more
 }
 
+// RepairRequest asks to fetch back what is damaged.
+type RepairRequest struct {
+	// From is the ledger/ folder of another copy of ours, such as one restored from a backup; "" for none. Nobody may have
+	// it open.
+	From string `json:"from,omitempty"`
+	// Settle lets go of the notes of what is not known any more.
+	Settle bool `json:"settle,omitempty"`
+}
+
+// RepairReply says what was put back, and what is still missing.
+type RepairReply struct {
+	Restored int            `json:"restored"` // entries of our log
+	Sent     int            `json:"sent"`     // records of others that their senders sent again
+	Asked    []name.Council `json:"asked,omitempty"`
+	Silent   []name.Council `json:"silent,omitempty"` // asked, and did not answer
+	Left     *DamageReply   `json:"left,omitempty"`   // nil: nothing is missing any more
+}
+
 // DamagedEntry is an entry of our log that cannot be read.
 type DamagedEntry struct {
 	Entry  uint64      `json:"entry"`
 	Record name.Record `json:"record,omitempty"` // whose newest version it is; "" for an event, an earlier version, or one that is not known
-	Lacks  []string    `json:"lacks,omitempty"`  // fields that come from a backup alone: no partner was let have them
+	Lacks  int         `json:"lacks,omitempty"`  // fields that come from a backup alone: no partner was let have them
 }
 
 // DamagedHolding is a record that another council sent and that cannot be read.

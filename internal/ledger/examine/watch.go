@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ type Watch struct {
 	o       Options
 	mu      sync.Mutex // guards what follows
 	listed  time.Time
-	tables  []*watched // sorted by their first key
+	levels  [][]*watched // by level, sorted by their first key; those of level 0 may overlap
+	had     map[uint64]*watched
 	keys    *badger.KeyRegistry
 	keyIDs  map[uint64]badger.TableManifest
 	dec     *zstd.Decoder
@@ -49,7 +51,7 @@ func NewWatch(o Options) *Watch { return &Watch{o: o} }
 func (w *Watch) Forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.listed, w.tables = time.Time{}, nil
+	w.listed, w.levels, w.had = time.Time{}, nil, nil
 }
 
 // Checked returns how many parts were held against their checksum, ever.
@@ -68,21 +70,27 @@ func (w *Watch) Check(db *badger.DB, first, last []byte, now time.Time) (*Flaw, 
 	if err := w.list(db, now); err != nil {
 		return nil, err
 	}
-	for _, t := range w.tables {
-		if last != nil && bytes.Compare(t.left, last) > 0 {
-			break
+	for level, tables := range w.levels {
+		from := 0
+		if level > 0 && first != nil {
+			from = sort.Search(len(tables), func(i int) bool { return bytes.Compare(tables[i].right, first) >= 0 })
 		}
-		if first != nil && bytes.Compare(t.right, first) < 0 {
-			continue
-		}
-		flaw, err := w.check(t, first, last, now)
-		if errors.Is(err, fs.ErrNotExist) {
-			// Compacted meanwhile: what it held stands in another table.
-			w.listed = time.Time{}
-			continue
-		}
-		if flaw != nil || err != nil {
-			return flaw, err
+		for _, t := range tables[from:] {
+			if last != nil && bytes.Compare(t.left, last) > 0 {
+				break
+			}
+			if first != nil && bytes.Compare(t.right, first) < 0 {
+				continue
+			}
+			flaw, err := w.check(t, first, last, now)
+			if errors.Is(err, fs.ErrNotExist) {
+				// Compacted meanwhile: what it held stands in another table.
+				w.listed = time.Time{}
+				continue
+			}
+			if flaw != nil || err != nil {
+				return flaw, err
+			}
 		}
 	}
 	return nil, nil
@@ -90,22 +98,24 @@ func (w *Watch) Check(db *badger.DB, first, last []byte, now time.Time) (*Flaw, 
 
 // list reads which tables there are.
 func (w *Watch) list(db *badger.DB, now time.Time) error {
-	if d := now.Sub(w.listed); w.tables != nil && d >= 0 && d < believed {
+	if d := now.Sub(w.listed); w.levels != nil && d >= 0 && d < believed {
 		return nil
 	}
-	had := map[uint64]*watched{}
-	for _, t := range w.tables {
-		had[t.id] = t
-	}
-	w.tables, w.listed = w.tables[:0], now
+	levels, have := [][]*watched{}, map[uint64]*watched{}
 	for _, i := range db.Tables() {
-		t := had[i.ID]
+		t := w.had[i.ID]
 		if t == nil {
 			t = &watched{id: i.ID, left: bytes.Clone(y.ParseKey(i.Left)), right: bytes.Clone(y.ParseKey(i.Right))}
 		}
-		w.tables = append(w.tables, t)
+		for len(levels) <= i.Level {
+			levels = append(levels, nil)
+		}
+		levels[i.Level], have[i.ID] = append(levels[i.Level], t), t
 	}
-	slices.SortFunc(w.tables, func(a, b *watched) int { return bytes.Compare(a.left, b.left) })
+	for _, tables := range levels {
+		slices.SortFunc(tables, func(a, b *watched) int { return bytes.Compare(a.left, b.left) })
+	}
+	w.levels, w.had, w.listed = levels, have, now
 	return nil
 }
 
@@ -127,13 +137,15 @@ func (w *Watch) check(t *watched, first, last []byte, now time.Time) (flaw *Flaw
 			file.Close()
 		}
 	}()
-	for i := range t.blocks {
+	from := 0
+	if first != nil {
+		// The last part that begins before it may hold it.
+		from = max(0, sort.Search(len(t.blocks), func(i int) bool { return bytes.Compare(y.ParseKey(t.blocks[i].first), first) >= 0 })-1)
+	}
+	for i := from; i < len(t.blocks); i++ {
 		b := &t.blocks[i]
 		if last != nil && bytes.Compare(y.ParseKey(b.first), last) > 0 {
 			break
-		}
-		if first != nil && i+1 < len(t.blocks) && bytes.Compare(y.ParseKey(t.blocks[i+1].first), first) < 0 {
-			continue
 		}
 		if d := now.Sub(t.seen[i]); !t.seen[i].IsZero() && d >= 0 && d < believed {
 			continue
