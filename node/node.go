@@ -176,7 +176,7 @@ func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
 	if !o.NoStandards {
-		if err := n.catalogue.AdoptShipped(ctx); err != nil {
+		if err := n.catalogue.AdoptFirst(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -89,6 +89,8 @@ type (
 type (
 	StandardRequest      = api.StandardRequest
 	StandardReply        = api.StandardReply
+	Obligation           = api.Obligation
+	DueInYear            = api.DueInYear
 	StandardArchiveReply = api.StandardArchiveReply
 	AdoptRequest         = api.AdoptRequest
 	AdoptReply           = api.AdoptReply

@@ -8,14 +8,56 @@ package schemas
 import (
 	"embed"
 	"io/fs"
+	"slices"
 )
 
-//go:embed planning-application brownfield-site housing-need compliance-statement
+//go:embed */1.0.0
 var files embed.FS
+
+var all = []string{
+	"admissions-application/1.0.0",
+	"admissions-offer/1.0.0",
+	"algorithmic-transparency/1.0.0",
+	"blue-badge/1.0.0",
+	"brownfield-site/1.0.0",
+	"challenge/1.0.0",
+	"challenge-assent/1.0.0",
+	"child-protection-plan/1.0.0",
+	"children-not-in-school-notice/1.0.0",
+	"compliance-statement/1.0.0",
+	"component/1.0.0",
+	"component-use/1.0.0",
+	"continuity-of-care/1.0.0",
+	"contract/1.0.0",
+	"digital-tool/1.0.0",
+	"ehc-plan-transfer/1.0.0",
+	"exchange-case/1.0.0",
+	"fly-tipping/1.0.0",
+	"grant/1.0.0",
+	"housing-need/1.0.0",
+	"housing-requirement/1.0.0",
+	"improvement-activity/1.0.0",
+	"licence-refusal/1.0.0",
+	"looked-after-placement/1.0.0",
+	"plan-timetable/1.0.0",
+	"planning-application/1.0.0",
+	"planning-consultation/1.0.0",
+	"planning-consultation-reply/1.0.0",
+	"premises-licence/1.0.0",
+	"service-directory/1.0.0",
+	"spend/1.0.0",
+	"supplier-statement/1.0.0",
+	"waste-report/1.0.0",
+	"workforce-headcount/1.0.0",
+}
 
 // Names lists the standards, sorted, each as "name/version", which is also its
 // directory.
-func Names() []string {
+func Names() []string { return slices.Clone(all) }
+
+// First lists those of [Names] that a new node adopts by itself. The others come with
+// Stile and are adopted by whoever wants them.
+func First() []string {
 	return []string{"brownfield-site/1.0.0", "compliance-statement/1.0.0", "housing-need/1.0.0", "planning-application/1.0.0"}
 }
 
@@ -34,7 +76,7 @@ func FS(name string) fs.FS {
 // All returns the directories of every standard, in the order of [Names].
 func All() []fs.FS {
 	var out []fs.FS
-	for _, n := range Names() {
+	for _, n := range all {
 		out = append(out, FS(n))
 	}
 	return out

@@ -1,6 +1,9 @@
 package schemas_test
 
 import (
+	"bytes"
+	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -14,8 +17,14 @@ import (
 // Every shipped standard loads, stands under its own name, and its examples do
 // what their folder says.
 func TestShipped(t *testing.T) {
-	if len(schemas.All()) != 4 {
-		t.Fatalf("%d standards", len(schemas.All()))
+	for _, dir := range schemas.First() {
+		if !slices.Contains(schemas.Names(), dir) {
+			t.Errorf("%s does not come with Stile", dir)
+		}
+	}
+	ids, err := os.ReadFile("identifiers.json")
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, dir := range schemas.Names() {
 		s, err := standard.Load(schemas.FS(dir))
@@ -39,6 +48,9 @@ func TestShipped(t *testing.T) {
 		}
 		for _, e := range invalid {
 			checkReason(t, s, e)
+		}
+		if own, err := fs.ReadFile(schemas.FS(dir), "identifiers.json"); err == nil && !bytes.Equal(own, ids) {
+			t.Errorf("%s: identifiers.json is not the one that all share", dir)
 		}
 		again, err := standard.LoadArchive(s.Archive())
 		if err != nil || again.Integrity() != s.Integrity() || string(again.Archive()) != string(s.Archive()) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/intake"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -108,16 +109,12 @@ func (a *app) standardFor(ctx context.Context, named string) (*standard.Standard
 	if !errors.Is(err, errNoFolder) {
 		return nil, err
 	}
-	shipped, err := shippedLoaded()
+	shipped, err := catalogue.Shipped(named)
 	if err != nil {
 		return nil, err
 	}
-	for _, std := range shipped {
-		n := std.Name()
-		switch named {
-		case n.String(), n.Line().String(), string(n.Name), n.Name.Slug():
-			return std, nil
-		}
+	if len(shipped) > 0 {
+		return shipped[0], nil
 	}
 	return nil, failure(node.NotFound, "name a node's data folder with --data, or the folder of the standard; stile standard list --shipped shows what comes with Stile",
 		"no standard %q comes with Stile, and no node is named that could know it", named)

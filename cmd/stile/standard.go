@@ -147,6 +147,11 @@ func (a *app) standardShowCommand() *cobra.Command {
 			for _, m := range r.Mappings {
 				t.add("mapping", fmt.Sprintf("from major %d", m))
 			}
+			if o := r.Obligation; o != nil && o.From != "" {
+				t.add("obligation", clean(o.Statute)+", since "+o.From)
+			} else if o != nil {
+				t.add("obligation", clean(o.Statute))
+			}
 			for i, s := range r.Source {
 				label := ""
 				if i == 0 {

@@ -9,15 +9,17 @@ import (
 
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/schemas"
 )
 
-// AdoptShipped adopts the standards that come with Stile.
-func (c *Catalogue) AdoptShipped(ctx context.Context) error {
-	all, err := c.cache.shipped()
-	if err != nil {
-		return err
-	}
-	for _, s := range all {
+// AdoptFirst adopts those of the standards that come with Stile that a new node begins
+// with.
+func (c *Catalogue) AdoptFirst(ctx context.Context) error {
+	for _, n := range schemas.First() {
+		s, err := standard.Load(schemas.FS(n))
+		if err != nil {
+			return fmt.Errorf("load shipped standard: %w", err)
+		}
 		if err := c.o.Ledger.Adopt(ctx, s); err != nil {
 			return err
 		}

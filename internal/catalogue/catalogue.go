@@ -81,6 +81,9 @@ func describe(s *standard.Standard, records int) api.StandardReply {
 	for f, c := range m.Classes {
 		r.Classes[string(f)] = string(c)
 	}
+	if m.Obligation.Statute != "" {
+		r.Obligation = &api.Obligation{Statute: m.Obligation.Statute, From: m.Obligation.From}
+	}
 	r.Mappings = s.Mappings()
 	return r
 }

@@ -3,6 +3,7 @@ package catalogue
 import (
 	"crypto/sha256"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -143,13 +144,15 @@ func (c *Catalogue) findNewest(want string) (*found, error) {
 	}
 	var shipped string
 	var names []name.StandardName
-	all, err := c.cache.shipped()
+	for _, dir := range schemas.Names() {
+		shipped += "\n  " + dir
+	}
+	all, err := c.cache.shipped(want)
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range all {
-		shipped += "\n  " + s.Name().String()
-		if f := c.listed(&found{std: s, origin: originShipped}); Means(want, s.Name()) && better(f) {
+		if f := c.listed(&found{std: s, origin: originShipped}); better(f) {
 			best = f
 			names = append(names, s.Name().Name)
 		}
@@ -186,27 +189,45 @@ func Means(want string, nm name.Standard) bool {
 	return !versioned || version == nm.Version.String() || version == fmt.Sprint(nm.Version.Major)
 }
 
-// A cache keeps the standard that was loaded last, since one request about it
-// follows another, and those that come with Stile. It may be used concurrently.
-type cache struct {
-	mu  sync.Mutex
-	sum [32]byte
-	std *standard.Standard
-	own []*standard.Standard
+// Shipped returns those of the standards that come with Stile that a name means.
+func Shipped(want string) (out []*standard.Standard, err error) {
+	bare, _, _ := strings.Cut(want, "@")
+	slug := bare[strings.LastIndexByte(bare, '/')+1:]
+	for _, dir := range schemas.Names() {
+		if path.Dir(dir) != slug {
+			continue // each takes a while to load
+		}
+		std, err := standard.Load(schemas.FS(dir))
+		if err != nil {
+			return nil, fmt.Errorf("load shipped standard: %w", err)
+		}
+		if Means(want, std.Name()) {
+			out = append(out, std)
+		}
+	}
+	return out, nil
 }
 
-// shipped returns the standards that come with Stile.
-func (s *cache) shipped() ([]*standard.Standard, error) {
+// A cache keeps the standard that was loaded last, since one request about it
+// follows another, and those that come with Stile and were asked for by one name. It may
+// be used concurrently.
+type cache struct {
+	mu   sync.Mutex
+	sum  [32]byte
+	std  *standard.Standard
+	own  []*standard.Standard
+	want string // what own was asked for by
+}
+
+// shipped returns those that come with Stile and that a name means.
+func (s *cache) shipped(want string) (_ []*standard.Standard, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.own == nil {
-		for _, fsys := range schemas.All() {
-			std, err := standard.Load(fsys)
-			if err != nil {
-				return nil, fmt.Errorf("load shipped standard: %w", err)
-			}
-			s.own = append(s.own, std)
+	if s.own == nil || s.want != want {
+		if s.own, err = Shipped(want); err != nil {
+			return nil, err
 		}
+		s.want = want
 	}
 	return s.own, nil
 }

@@ -24,6 +24,7 @@ var ownFormats = []*jsonschema.Format{
 	format("iri", func(s string) bool { return isURI(s, true, true) }),
 	format("iri-reference", func(s string) bool { return isURI(s, true, false) }),
 	format("uri-template", isURITemplate),
+	format("nhs-number", isNHSNumber), // ours; others take it for a note (2020-12 validation, section 7.2.3)
 }
 
 var errFormat = errors.New("not in the format")
@@ -45,6 +46,21 @@ func digitsOnly(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// isNHSNumber reports whether ten digits have their check digit right: the first nine
+// times ten down to two, summed, and what lacks to a multiple of eleven, where ten is no
+// digit and eleven is zero (NHS Data Dictionary, NHS number).
+func isNHSNumber(s string) bool {
+	if len(s) != 10 || !digitsOnly(s) {
+		return false
+	}
+	sum := 0
+	for i := range 9 {
+		sum += int(s[i]-'0') * (10 - i)
+	}
+	check := (11 - sum%11) % 11
+	return check != 10 && int(s[9]-'0') == check
 }
 
 // isDate is full-date of RFC 3339 section 5.6.

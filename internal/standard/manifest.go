@@ -23,6 +23,9 @@ import (
 //	source: [https://…]                    # where its facts come from; one or a list, optional
 //	status: live                           # draft, candidate, live, retired
 //	key: [/reference]                      # natural key within one council
+//	obligation:                            # what makes councils hold or send it; optional
+//	  statute: Care Act 2014 section 37
+//	  from: 2015-04-01                     # optional
 //	classes:                               # by JSON Pointer, "*" for every element
 //	  /district: open                      # open, internal, personal, special, criminal
 //	  /applicant/name: personal
@@ -50,6 +53,7 @@ type Manifest struct {
 	Source      []string
 	Status      Status
 	Key         []name.Field // at least one, in the order given
+	Obligation  Obligation
 	Classes     map[name.Field]Class
 	Persons     []PersonKey // by place; nil when there are none
 	Measures    Measures
@@ -70,6 +74,13 @@ const (
 	Assertion  Formats = "assertion"
 	Annotation Formats = "annotation"
 )
+
+// An Obligation is the law by which councils have to hold or send records of a standard;
+// the zero value is none. It judges nothing: it is shown.
+type Obligation struct {
+	Statute string `yaml:"statute"`
+	From    string `yaml:"from"` // day since which it holds, as 2006-01-02; empty when not said
+}
 
 // Measures says what compliance means beyond valid records.
 type Measures struct {
@@ -94,6 +105,7 @@ type manifestFile struct {
 	Source      oneOrMany         `yaml:"source"`
 	Status      string            `yaml:"status"`
 	Key         []string          `yaml:"key"`
+	Obligation  Obligation        `yaml:"obligation"`
 	Classes     map[string]string `yaml:"classes"`
 	Persons     map[string]string `yaml:"persons"`
 	Measures    struct {
@@ -155,7 +167,7 @@ func readManifest(b []byte) (*Manifest, []flaw) {
 	}
 	m := &Manifest{
 		Title: f.Title, Description: strings.TrimSpace(f.Description), Licence: f.Licence, Source: f.Source,
-		Status: Status(f.Status), Classes: map[name.Field]Class{}, Resources: f.Resources,
+		Status: Status(f.Status), Obligation: f.Obligation, Classes: map[name.Field]Class{}, Resources: f.Resources,
 	}
 	var err error
 	m.Name.Name, err = name.ParseStandardName(f.Name)
@@ -165,7 +177,12 @@ func readManifest(b []byte) (*Manifest, []flaw) {
 	if f.Title == "" {
 		fault("/title", errors.New("title is empty"))
 	}
-	for _, s := range append([]string{f.Title, f.Description, f.Licence}, f.Source...) {
+	if o := f.Obligation; o.Statute == "" && o.From != "" {
+		fault("/obligation", errors.New("obligation: want a statute beside the day"))
+	} else if o.From != "" && !isDate(o.From) {
+		fault("/obligation/from", fmt.Errorf("obligation from %q: want a day, such as 2027-04-01", clip(o.From)))
+	}
+	for _, s := range append([]string{f.Title, f.Description, f.Licence, f.Obligation.Statute}, f.Source...) {
 		if len(s) > maxText {
 			fault("", fmt.Errorf("a text is over %d bytes", maxText))
 		}

@@ -63,6 +63,7 @@ var formatWords = map[string]string{
 	"uri-reference":         "a web address or a part of one",
 	"iri-reference":         "a web address or a part of one",
 	"uri-template":          "a URI template such as /pages/{page}",
+	"nhs-number":            "an NHS number: ten digits, the last of which is right for the others",
 	"uuid":                  "a UUID such as 123e4567-e89b-42d3-a456-426614174000",
 	"json-pointer":          "a JSON Pointer such as /a/b",
 	"relative-json-pointer": "a relative JSON Pointer such as 1/a",

@@ -12,6 +12,12 @@ type StandardRequest struct {
 	Name string `json:"name"`
 }
 
+// An Obligation is the law by which councils have to hold or send records of a standard.
+type Obligation struct {
+	Statute string `json:"statute"`
+	From    string `json:"from,omitempty"` // day since which it holds, as 2006-01-02
+}
+
 // StandardReply describes an adopted standard.
 type StandardReply struct {
 	Name        name.Standard     `json:"name"`
@@ -22,6 +28,7 @@ type StandardReply struct {
 	Key         []string          `json:"key"`
 	Classes     map[string]string `json:"classes,omitempty"`
 	Records     int               `json:"records"` // live records of ours
+	Obligation  *Obligation       `json:"obligation,omitempty"`
 	Source      []string          `json:"source,omitempty"`
 	Waived      []string          `json:"waived,omitempty"` // rules of lint that its publisher broke, waived when it was adopted
 	// Mappings are the majors whose records can be made into records of it.
