@@ -36,14 +36,18 @@ VERSION ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo v0.0.0)
 PACKED  ?= bin/packages
 NFPM    ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 
-.PHONY: packages faults fuzz hostile demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
+.PHONY: assets packages faults fuzz hostile demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
 	./bin/stile demo
 
+## assets: the styles of the pages, compiled from npm packages; quick when nothing changed
+assets:
+	@./internal/web/styles/make-assets
+
 ## build: bin/stile and bin/stile-audit
-build:
+build: assets
 	@mkdir -p bin
 	@for cmd in stile stile-audit; do \
 		if [ -d cmd/$$cmd ]; then \
@@ -75,7 +79,7 @@ audit-page:
 	$(GO) run ./cmd/stile-audit/page bin/stile-audit.html
 
 ## test: every check and every test, under the race detector
-test: need check
+test: need assets check
 	@echo "test  (race detector on; at most $(TIMEOUT) a package)"
 	@$(GO) test -race -timeout $(TIMEOUT) ./...
 	@echo "test  all passed"

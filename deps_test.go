@@ -75,6 +75,8 @@ var reserved = map[string]string{
 	"github.com/prometheus/":                 "internal/metrics",
 	"go.opentelemetry.io/":                   "internal/telemetry",
 	"filippo.io/age":                         "internal/backup",
+	"github.com/alexedwards/":                "internal/web",
+	"github.com/coreos/go-oidc/":             "internal/web",
 }
 
 // An auditor's program must be short enough to read, so these packages may not

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -49,6 +51,50 @@ type Web struct {
 	// BodyMiB is the size of the largest form or upload to a page, in MiB. Default 1,
 	// from 1 to 1024. Records and imports have limits of their own.
 	BodyMiB int `yaml:"body_mib"`
+
+	// Contact is an address of the council for whoever finds a page that does not work
+	// or a hole, such as digital@northmoor.gov.uk. Default: its home page.
+	Contact string `yaml:"contact"`
+
+	// Pseudonyms has what people do at the pages logged under their ids in the place of
+	// their names. Partners read who signed an agreement. Default false.
+	Pseudonyms bool `yaml:"pseudonyms"`
+
+	// TwoPersons asks two people of the role signer before the council signs an
+	// agreement at the pages. Default false.
+	TwoPersons bool `yaml:"two_persons"`
+
+	// OIDC is the identity provider that signs people in. Default none: people sign in
+	// by one-time links ("stile person link").
+	OIDC OIDC `yaml:"oidc"`
+}
+
+// OIDC is an identity provider of OpenID Connect, such as Entra ID. Who may sign in
+// stands in people/ in the data folder; the provider says no more than who it is.
+type OIDC struct {
+	// Issuer is its address, such as https://login.microsoftonline.com/TENANT/v2.0, of
+	// the council's own tenant. Empty, the default, is none.
+	Issuer string `yaml:"issuer"`
+
+	// ClientID is what this server is called there, and SecretFile holds its secret, in
+	// the first line; readable by its owner only.
+	ClientID   string `yaml:"client_id"`
+	SecretFile string `yaml:"secret_file"`
+
+	// Claim is what names a person at the first sign-in: email, which must be verified,
+	// or preferred_username, where nobody may choose their own. Default:
+	// preferred_username of Entra ID, else email.
+	Claim string `yaml:"claim"`
+}
+
+// Secret returns the secret of the client.
+func (o OIDC) Secret() (string, error) {
+	b, err := readSecret(o.SecretFile)
+	if err != nil {
+		return "", fmt.Errorf("read web.oidc.secret_file: %w", err)
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	return strings.TrimSpace(line), nil
 }
 
 // Loopback reports whether the server can be reached from its own machine alone.
@@ -87,6 +133,17 @@ func (w Web) check(fail func(key, format string, args ...any)) {
 	}
 	if w.CertificateFile != "" && w.Autocert != "" {
 		fail("autocert", "want either a certificate_file or autocert")
+	}
+	if o := w.OIDC; o.Issuer != "" {
+		if u, err := url.Parse(o.Issuer); err != nil || u.Host == "" || u.Scheme != "https" && u.Hostname() != "127.0.0.1" {
+			fail("oidc.issuer", "want an address that begins with https://")
+		}
+		if o.ClientID == "" || o.SecretFile == "" {
+			fail("oidc.client_id", "client_id and secret_file must be given with issuer")
+		}
+		if !slices.Contains([]string{"", "email", "preferred_username"}, o.Claim) {
+			fail("oidc.claim", "want email or preferred_username")
+		}
 	}
 	if w.Autocert != "" && len(w.Hosts) == 0 {
 		fail("autocert", "want the names that certificates are for, under hosts")

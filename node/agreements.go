@@ -162,13 +162,13 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		if n.signed(a, self) {
 			break
 		}
-		if err := n.say(ctx, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref()}.Body(), others); err != nil {
+		if err := n.say(ctx, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref(), By: in.By}.Body(), others); err != nil {
 			return nil, err
 		}
 	case !proposed:
 		return nil, fail(NotFound, "wait until it has arrived: stile agreement list", "%s has not been proposed to %s", a.Name, footprints[0].Name())
 	case !signed:
-		if err := n.book.Vouch(ctx, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref()}.Body(), others); err != nil {
+		if err := n.book.Vouch(ctx, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref(), By: in.By}.Body(), others); err != nil {
 			return nil, err
 		}
 	}
@@ -232,7 +232,7 @@ func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*Agreemen
 	if err != nil {
 		return nil, err
 	}
-	end := agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: n.now().UTC().Truncate(time.Second)}.Body()
+	end := agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: n.now().UTC().Truncate(time.Second), By: in.By}.Body()
 	if a.Party(n.cfg.Council) || len(footprints) == 0 {
 		err = n.say(ctx, event.KindAgreementEnd, end, n.replicas.Addressees(a))
 	} else {

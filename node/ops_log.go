@@ -8,6 +8,18 @@ type Log struct{ to Operations }
 // Log returns the operations on our own log.
 func (o Operations) Log() Log { return Log{o} }
 
+// Read logs that a person is about to be shown personal data, and what for. Pages ask it
+// before they show any.
+func (l Log) Read(ctx context.Context, in ReadRequest) error {
+	_, err := do(ctx, l.to, (*Node).logRead, in)
+	return err
+}
+
+// Reads lists who was shown personal data at the pages, the newest first.
+func (l Log) Reads(ctx context.Context, in ReadsRequest) ([]ReadReply, error) {
+	return list(ctx, l.to, (*Node).listReads, in)
+}
+
 // Continue lets our log go on from what stands here although this folder is, or may
 // be, an old copy of it. The next entry says so.
 func (l Log) Continue(ctx context.Context, in ContinueRequest) (ContinueReply, error) {

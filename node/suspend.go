@@ -37,7 +37,7 @@ func (n *Node) suspendAgreement(ctx context.Context, in AgreementRequest) (*Agre
 	case slices.ContainsFunc(st.Suspensions, func(s agreement.Suspension) bool { return s.By == self }):
 		return nil, fail(Conflict, "stile agreement show "+string(a.Name), "%s has suspended it already", self)
 	}
-	return n.halt(ctx, a, event.KindAgreementSuspend, agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: n.now().UTC().Truncate(time.Second)}, a.Party(n.cfg.Council))
+	return n.halt(ctx, a, event.KindAgreementSuspend, agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: n.now().UTC().Truncate(time.Second), By: in.By}, a.Party(n.cfg.Council))
 }
 
 // resumeAgreement takes back our suspension, or agrees that a footprint that we
@@ -79,7 +79,7 @@ func (n *Node) resumeAgreement(ctx context.Context, in AgreementRequest) (*Agree
 	if in.Reason == "" {
 		in.Reason = "resumed"
 	}
-	return n.halt(ctx, a, event.KindAgreementResume, agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: at}, own)
+	return n.halt(ctx, a, event.KindAgreementResume, agreement.Notice{Ref: a.Ref(), Reason: in.Reason, At: at, By: in.By}, own)
 }
 
 // version finds the version of an agreement that a request means: the one it

@@ -216,6 +216,9 @@ type (
 	MissingHoldings      = api.MissingHoldings
 	LostRequest          = api.LostRequest
 	LostReply            = api.LostReply
+	ReadRequest          = api.ReadRequest
+	ReadsRequest         = api.ReadsRequest
+	ReadReply            = api.ReadReply
 	ContinueRequest      = api.ContinueRequest
 	BackupRequest        = api.BackupRequest
 	BackupReply          = api.BackupReply

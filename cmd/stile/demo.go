@@ -36,6 +36,7 @@ No record is of a real person or place.`
 
 func (a *app) demoCommand() *cobra.Command {
 	var keep string
+	var serve bool
 	var people, applications int
 	c := &cobra.Command{
 		Use:   "demo",
@@ -44,10 +45,11 @@ func (a *app) demoCommand() *cobra.Command {
 		Args:  takes(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &demo{app: a, people: people, applications: applications, nodes: map[name.Council]*demoNode{}}
-			return d.run(cmd.Context(), keep)
+			return d.run(cmd.Context(), keep, serve)
 		},
 	}
 	c.Flags().StringVar(&keep, "keep", "", "empty or new `folder` to keep everything in")
+	c.Flags().BoolVar(&serve, "serve", false, "go on showing the three councils' pages, until it is told to stop")
 	c.Flags().IntVar(&people, "people", 3000, "how many referrals to make up")
 	c.Flags().IntVar(&applications, "applications", 2000, "how many planning applications to make up")
 	return c
@@ -83,7 +85,7 @@ type demoNode struct {
 	ended chan error
 }
 
-func (d *demo) run(ctx context.Context, keep string) (err error) {
+func (d *demo) run(ctx context.Context, keep string, serve bool) (err error) {
 	d.started = time.Now()
 	if d.dir, err = demoFolder(keep); err != nil {
 		return err
@@ -105,6 +107,11 @@ func (d *demo) run(ctx context.Context, keep string) (err error) {
 		}
 	}
 	d.printf("\nDone in %.1f seconds.\n", time.Since(d.started).Seconds())
+	if serve {
+		if err := d.serve(ctx); err != nil {
+			return err
+		}
+	}
 	if keep == "" {
 		d.printf("Everything was made up and is deleted now. To keep it and try the commands above:\n\n    stile demo --keep DIR\n")
 		return nil

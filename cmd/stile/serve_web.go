@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/door"
+	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -22,7 +26,34 @@ func (a *app) openWeb(cfg *config.Config, n *node.Node, log *slog.Logger) (webSe
 	if err != nil {
 		return webServer{}, err
 	}
+	pages, err := a.peoplesPages(cfg, n, log, d.URL())
+	if err != nil {
+		return webServer{}, errors.Join(err, d.Close())
+	}
+	d.HandleLong("/", pages)
 	return webServer{d}, nil
+}
+
+// peoplesPages returns the pages for people, at the address at.
+func (a *app) peoplesPages(cfg *config.Config, n *node.Node, log *slog.Logger, at string) (http.Handler, error) {
+	ctx := context.Background()
+	us, err := n.Councils().Show(ctx, node.MemberNameRequest{})
+	if err != nil {
+		return nil, err
+	}
+	o := web.Options{
+		Node: n.Operations, Council: cfg.Council, Title: us.Title, Data: cfg.Data, People: web.OpenPeople(cfg.Data, rand.Reader, time.Now),
+		Version: version().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, TwoPersons: cfg.Web.TwoPersons,
+		MadeUp: a.madeUp, Log: log, Now: time.Now, Random: rand.Reader,
+	}
+	if c := cfg.Web.OIDC; c.Issuer != "" {
+		secret, err := c.Secret()
+		if err != nil {
+			return nil, err
+		}
+		o.Provider = web.NewProvider(web.ProviderOptions{Issuer: c.Issuer, ClientID: c.ClientID, Secret: secret, Claim: c.Claim, Callback: at + "sign-in/callback"})
+	}
+	return web.New(o)
 }
 
 // url returns where the door is; "" for none.

@@ -175,7 +175,7 @@ var rules = map[string]rule{
 	"footprints/adopt": run, "footprints/agree": of("", Signer), "footprints/backup": run, "footprints/cancel": run, "footprints/discard": run,
 	"footprints/found": run, "footprints/invite": run, "footprints/join": run, "footprints/recover": run, "footprints/remove": run, "footprints/transfer": run,
 	"backups/list": of("", Operator, Auditor), "backups/note": run, "backups/verified": run,
-	"log/continue": run, "log/forgetlost": run, "log/lost": run, "repair": run, "retry": run,
+	"log/continue": run, "log/forgetlost": run, "log/lost": run, "repair": run, "retry": run, "log/read": {}, "log/reads": of("", Governance, Auditor),
 	"access/addkey": run, "access/listkeys": run, "access/revokekey": run,
 	"webhooks/list": of(Webhooks, Operator), "webhooks/add": of(Webhooks, Operator), "webhooks/remove": of(Webhooks, Operator),
 	"webhooks/test": of(Webhooks, Operator), "webhooks/replay": of(Webhooks, Operator),

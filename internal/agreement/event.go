@@ -31,9 +31,12 @@ func (p Proposal) Body() map[string]any {
 
 // ParseProposal reads a body. Name, version and digest are those of the document.
 func ParseProposal(body any) (Proposal, error) {
-	m, ref, err := parseBody(body, "document")
+	m, ref, by, err := parseBody(body, "document")
 	if err != nil {
 		return Proposal{}, err
+	}
+	if by != "" {
+		return Proposal{}, fmt.Errorf("%w: by: a proposal names nobody", ErrEvent)
 	}
 	a, err := fromDocument(m["document"])
 	if err != nil {
@@ -88,45 +91,62 @@ func Kinds() []string {
 }
 
 // A Signature is a party's consent to a document. The event that carries it is
-// signed with the council's record key; there is no other signature. Body:
+// signed with the council's record key; there is no other signature. By is the person
+// who had the council sign, by name or pseudonym; "", and then not there, where it is not
+// known, as at the command line. Body:
 //
-//	{"agreement":"northmoor.gov.uk/people","digest":"<64 hex>","version":1}
-type Signature struct{ Ref }
+//	{"agreement":"northmoor.gov.uk/people","by":"Jo Smith","digest":"<64 hex>","version":1}
+type Signature struct {
+	Ref
+	By string
+}
 
 // Body returns the event's body as strictjson decodes it.
-func (s Signature) Body() map[string]any { return bodyOf(s.Ref, nil) }
+func (s Signature) Body() map[string]any { return bodyOf(s.Ref, withBy(map[string]any{}, s.By)) }
 
 // ParseSignature reads a body.
 func ParseSignature(body any) (Signature, error) {
-	_, ref, err := parseBody(body)
-	return Signature{ref}, err
+	_, ref, by, err := parseBody(body)
+	return Signature{ref, by}, err
+}
+
+// MaxBy is how long the name of a person in an event may be, in bytes.
+const MaxBy = 256
+
+func withBy(m map[string]any, by string) map[string]any {
+	if by != "" {
+		m["by"] = by
+	}
+	return m
 }
 
 // A Notice ends, suspends or resumes a document from the instant At, in whole
-// seconds. Reason is for people and must hold nobody's personal data. Body:
+// seconds. Reason is for people and must hold nobody's personal data. By is as in a
+// [Signature]. Body:
 //
 //	{"agreement":"northmoor.gov.uk/people","at":1796083200,"digest":"<64 hex>","reason":"…","version":1}
 type Notice struct {
 	Ref
 	Reason string
 	At     time.Time
+	By     string
 }
 
 // Body returns the event's body as strictjson decodes it.
 func (n Notice) Body() map[string]any {
-	return bodyOf(n.Ref, map[string]any{
+	return bodyOf(n.Ref, withBy(map[string]any{
 		"at":     json.Number(strconv.FormatInt(n.At.Unix(), 10)),
 		"reason": n.Reason,
-	})
+	}, n.By))
 }
 
 // ParseNotice reads a body. The reason must not be empty.
 func ParseNotice(body any) (Notice, error) {
-	m, ref, err := parseBody(body, "at", "reason")
+	m, ref, by, err := parseBody(body, "at", "reason")
 	if err != nil {
 		return Notice{}, err
 	}
-	n := Notice{Ref: ref}
+	n := Notice{Ref: ref, By: by}
 	var ok bool
 	if n.Reason, ok = m["reason"].(string); !ok || n.Reason == "" || textForm(n.Reason) != nil {
 		return Notice{}, fmt.Errorf("%w: reason: want a text", ErrEvent)
@@ -152,19 +172,28 @@ func bodyOf(r Ref, more map[string]any) map[string]any {
 	return m
 }
 
-// parseBody reads what every body has, and holds it to the members it may have.
-func parseBody(body any, more ...string) (m map[string]any, ref Ref, err error) {
+// parseBody reads what every body has, and holds it to the members it may have: by may
+// be there or not.
+func parseBody(body any, more ...string) (m map[string]any, ref Ref, by string, err error) {
 	m, ok := body.(map[string]any)
-	if !ok || len(m) != 3+len(more) {
-		return nil, ref, fmt.Errorf("%w: want an object of %d members", ErrEvent, 3+len(more))
+	named := 0
+	if v, there := m["by"]; there {
+		text, isText := v.(string)
+		if !isText || text == "" || len(text) > MaxBy || textForm(text) != nil {
+			return nil, ref, "", fmt.Errorf("%w: by: want a text of 1 to %d bytes", ErrEvent, MaxBy)
+		}
+		named, by = 1, text
+	}
+	if !ok || len(m) != 3+len(more)+named {
+		return nil, ref, "", fmt.Errorf("%w: want an object of %d members", ErrEvent, 3+len(more))
 	}
 	for _, k := range more {
 		if _, ok := m[k]; !ok {
-			return nil, ref, fmt.Errorf("%w: %s is missing", ErrEvent, k)
+			return nil, ref, "", fmt.Errorf("%w: %s is missing", ErrEvent, k)
 		}
 	}
 	ref, err = RefIn(m)
-	return m, ref, err
+	return m, ref, by, err
 }
 
 // RefIn returns which document the body of an event about an agreement names. It

@@ -21,7 +21,7 @@ func TestHaltsAreBounded(t *testing.T) {
 	}
 	begin := day(t, "2027-01-01")
 	say := func(kind string, i int) error {
-		return st.Apply(to, kind, wired(t, Notice{a.Ref(), "because", begin.Add(time.Duration(i) * time.Second)}.Body()), begin)
+		return st.Apply(to, kind, wired(t, Notice{a.Ref(), "because", begin.Add(time.Duration(i) * time.Second), ""}.Body()), begin)
 	}
 	refused := 0
 	for i := range 3000 {

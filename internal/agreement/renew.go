@@ -35,9 +35,12 @@ func (r Renewal) Body() map[string]any {
 
 // ParseRenewal reads a body.
 func ParseRenewal(body any) (Renewal, error) {
-	m, ref, err := parseBody(body, "review")
+	m, ref, by, err := parseBody(body, "review")
 	if err != nil {
 		return Renewal{}, err
+	}
+	if by != "" {
+		return Renewal{}, fmt.Errorf("%w: by: a renewal names nobody", ErrEvent)
 	}
 	s, _ := m["review"].(string)
 	d, err := ParseDate(s)

@@ -55,10 +55,10 @@ func propose(a *Agreement) said {
 	return said{a.From, event.KindAgreementProposal, Proposal{a}.Body(), "2026-11-01"}
 }
 func sign(by name.Council, a *Agreement) said {
-	return said{by, event.KindAgreementSignature, Signature{a.Ref()}.Body(), "2026-11-02"}
+	return said{by, event.KindAgreementSignature, Signature{Ref: a.Ref()}.Body(), "2026-11-02"}
 }
 func notify(t testing.TB, by name.Council, kind string, a *Agreement, at string) said {
-	return said{by, kind, Notice{a.Ref(), "because", day(t, at)}.Body(), at}
+	return said{by, kind, Notice{a.Ref(), "because", day(t, at), ""}.Body(), at}
 }
 
 func TestStateOfOneAgreement(t *testing.T) {
@@ -110,7 +110,7 @@ func TestStateRefuses(t *testing.T) {
 	other := parsed(t, "retention: P2Y", "retention: P9Y")
 	second := parsed(t, "version: 1", "version: 2")
 	empty := parsed(t, "retention: P2Y", "retention:")
-	wrong := Signature{Ref{a.Name, 1, other.Digest()}}.Body()
+	wrong := Signature{Ref: Ref{a.Name, 1, other.Digest()}}.Body()
 	for _, c := range []struct {
 		why    string
 		before []said
@@ -126,8 +126,8 @@ func TestStateRefuses(t *testing.T) {
 		{"ended by a stranger", []said{propose(a)}, notify(t, "whinfell.gov.uk", event.KindAgreementEnd, a, "2026-11-03"), ErrNotParty},
 		{"ended under another digest", []said{propose(a)}, notify(t, to, event.KindAgreementEnd, other, "2026-11-03"), ErrConflict},
 		{"resumed by one who did not suspend", []said{propose(a), notify(t, from, event.KindAgreementSuspend, a, "2026-11-03")}, notify(t, to, event.KindAgreementResume, a, "2026-11-04"), ErrConflict},
-		{"an unknown kind", nil, said{to, "agreement-forget", Signature{a.Ref()}.Body(), "2026-11-02"}, ErrEvent},
-		{"a signature for a notice", []said{propose(a)}, said{to, event.KindAgreementEnd, Signature{a.Ref()}.Body(), "2026-11-02"}, ErrEvent},
+		{"an unknown kind", nil, said{to, "agreement-forget", Signature{Ref: a.Ref()}.Body(), "2026-11-02"}, ErrEvent},
+		{"a signature for a notice", []said{propose(a)}, said{to, event.KindAgreementEnd, Signature{Ref: a.Ref()}.Body(), "2026-11-02"}, ErrEvent},
 	} {
 		s := NewState()
 		for _, e := range c.before {
@@ -161,12 +161,12 @@ func TestStateBoundsWhatWaits(t *testing.T) {
 	n := 0
 	for ; err == nil && n < 10_000; n++ {
 		ref := Ref{Agreement: name.Agreement(fmt.Sprintf("x.example/a%d", n)), Version: 1}
-		err = said{to, event.KindAgreementSignature, Signature{ref}.Body(), "2026-11-02"}.apply(t, s)
+		err = said{to, event.KindAgreementSignature, Signature{Ref: ref}.Body(), "2026-11-02"}.apply(t, s)
 	}
 	if !errors.Is(err, ErrTooMany) || n != maxWaiting+1 {
 		t.Errorf("after %d: %v", n, err)
 	}
-	if err := (said{from, event.KindAgreementSignature, Signature{Ref{Agreement: "x.example/a", Version: 1}}.Body(), "2026-11-02"}).apply(t, s); err != nil {
+	if err := (said{from, event.KindAgreementSignature, Signature{Ref: Ref{Agreement: "x.example/a", Version: 1}}.Body(), "2026-11-02"}).apply(t, s); err != nil {
 		t.Errorf("one council's events shut out another's: %v", err)
 	}
 }
@@ -264,7 +264,7 @@ func TestStateInterleaves(t *testing.T) {
 	ledgers := map[name.Council][]said{
 		from:  {propose(one), sign(from, one), notify(t, from, event.KindAgreementSuspend, one, "2026-12-05"), propose(two), notify(t, from, event.KindAgreementResume, one, "2026-12-09"), sign(from, two)},
 		to:    {sign(to, one), sign(to, two), notify(t, to, event.KindAgreementEnd, two, "2027-06-01")},
-		third: {sign(third, two), sign(third, one), notify(t, third, event.KindAgreementSuspend, two, "2027-02-01"), notify(t, third, event.KindAgreementResume, two, "2027-03-01"), {third, event.KindAgreementSignature, Signature{Ref{one.Name, 2, one.Digest()}}.Body(), "2026-11-09"}},
+		third: {sign(third, two), sign(third, one), notify(t, third, event.KindAgreementSuspend, two, "2027-02-01"), notify(t, third, event.KindAgreementResume, two, "2027-03-01"), {third, event.KindAgreementSignature, Signature{Ref: Ref{one.Name, 2, one.Digest()}}.Body(), "2026-11-09"}},
 	}
 	var want string
 	r := newRand(11)
@@ -327,10 +327,10 @@ func TestNextChange(t *testing.T) {
 
 func TestEventBodies(t *testing.T) {
 	a := parsed(t)
-	if got := string(strictjson.Canonical(Signature{a.Ref()}.Body())); got != `{"agreement":"northmoor.gov.uk/people-moving-to-saltby","digest":"`+a.Digest().String()+`","version":1}` {
+	if got := string(strictjson.Canonical(Signature{Ref: a.Ref()}.Body())); got != `{"agreement":"northmoor.gov.uk/people-moving-to-saltby","digest":"`+a.Digest().String()+`","version":1}` {
 		t.Errorf("signature %s", got)
 	}
-	n := Notice{a.Ref(), "Breach of 3 May", day(t, "2027-05-04")}
+	n := Notice{a.Ref(), "Breach of 3 May", day(t, "2027-05-04"), ""}
 	if got := string(strictjson.Canonical(n.Body())); got != `{"agreement":"northmoor.gov.uk/people-moving-to-saltby","at":1809388800,"digest":"`+a.Digest().String()+`","reason":"Breach of 3 May","version":1}` {
 		t.Errorf("notice %s", got)
 	}
@@ -383,8 +383,8 @@ func TestEventBodies(t *testing.T) {
 func FuzzEvents(f *testing.F) {
 	a := parsed(f)
 	f.Add(strictjson.Canonical(Proposal{a}.Body()))
-	f.Add(strictjson.Canonical(Signature{a.Ref()}.Body()))
-	f.Add(strictjson.Canonical(Notice{a.Ref(), "x", time.Unix(5, 0)}.Body()))
+	f.Add(strictjson.Canonical(Signature{Ref: a.Ref()}.Body()))
+	f.Add(strictjson.Canonical(Notice{a.Ref(), "x", time.Unix(5, 0), ""}.Body()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := strictjson.Decode(b, strictjson.Limits{})
 		if err != nil {

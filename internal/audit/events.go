@@ -45,6 +45,7 @@ var unaudited = map[string]string{
 	event.KindRefused:              "nothing left",
 	event.KindBackupMade:           "the file is encrypted and kept by the council; its digest is there to hold it against",
 	event.KindBackupVerified:       "the council's word that it read the backup whole",
+	event.KindPersonRead:           "the council's own word about its own staff",
 	event.KindDirectoryJoined:      "the directory is what the auditor was given to trust",
 }
 

@@ -85,6 +85,7 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindDirectoryJoined:      reader(event.ParseDirectoryJoined),
 	event.KindRefused:              reader(event.ParseRefused),
 	event.KindAgreementCheckpoint:  reader(event.ParseAgreementCheckpoint),
+	event.KindPersonRead:           reader(event.ParsePersonRead),
 
 	event.KindAgreementProposal:  anyReader(agreement.ParseProposal),
 	event.KindAgreementSignature: anyReader(agreement.ParseSignature),
@@ -184,8 +185,12 @@ func samples(t testing.TB) []sample {
 		{event.KindDirectoryJoined, event.DirectoryJoined{Root: [32]byte{1}, RootVersion: 3, Left: [32]byte{2}}},
 
 		{event.KindAgreementCheckpoint, event.AgreementCheckpoint{Agreement: agr, Version: 2, To: salt, Size: 9, Count: 3, Root: hash}},
+		{event.KindPersonRead, event.PersonRead{Person: "Jo Smith", What: "record", Of: inc, Purpose: "a case"}},
+
 		{event.KindAgreementProposal, agreement.Proposal{Agreement: document(t)}},
 		{event.KindAgreementSignature, agreement.Signature{Ref: ref}},
+		{event.KindAgreementSignature, agreement.Signature{Ref: ref, By: "Jo Smith"}},
+		{event.KindAgreementEnd, agreement.Notice{Ref: ref, Reason: "over", At: time.Unix(1_796_083_200, 0).UTC(), By: "p-abc"}},
 		{event.KindAgreementSuspend, notice},
 		{event.KindAgreementResume, notice},
 		{event.KindAgreementRenewal, agreement.Renewal{Ref: ref, Review: "2028-12-01"}},

@@ -79,6 +79,9 @@ const (
 
 	// What was asked for and refused.
 	KindRefused = "refused"
+
+	// What a person did at the pages, beside what an event says was done.
+	KindPersonRead = "person-read"
 )
 
 // Kinds returns every kind.
@@ -89,7 +92,7 @@ func Kinds() []string {
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
 		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
-		KindDirectoryJoined, KindRefused, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
+		KindDirectoryJoined, KindRefused, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 	}
 }
 

@@ -1,0 +1,372 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+func (q *request) agreementList() error {
+	all, err := q.Node.Agreements().List(q.ctx())
+	if err != nil {
+		return err
+	}
+	drafts, err := q.drafts.list()
+	if err != nil {
+		return err
+	}
+	return q.render("agreements", page{Title: q.say("agreements.title"), Wide: true, Data: map[string]any{"All": all, "Drafts": drafts}})
+}
+
+// A heading is one heading of an agreement and what stands there.
+type heading struct {
+	Key   string
+	Label string
+	Text  string
+}
+
+// parts are the tasks of drafting an agreement, and the headings of each: those that the
+// Commissioner's code of practice asks for, and the terms that the node obeys.
+var parts = []struct {
+	Key      string
+	Headings []string
+}{
+	{"purpose", []string{"purpose", "necessity"}},
+	{"data", []string{"rows", "fields", "match", "data_items"}},
+	{"law", []string{"lawful_basis/article_6", "lawful_basis/legal_power", "lawful_basis/special_condition", "lawful_basis/criminal_condition", "dpia"}},
+	{"parties", []string{"roles", "contacts"}},
+	{"rights", []string{"rights_contact", "accuracy"}},
+	{"keeping", []string{"retention", "disposal", "security"}},
+	{"time", []string{"starts", "ends", "review", "exit"}},
+}
+
+// headings puts an agreement in the words of a page.
+func (t *tongue) headings(a *agreement.Agreement) (out []heading) {
+	for _, p := range parts {
+		for _, key := range p.Headings {
+			if text := headingText(a, key); text != "" {
+				if (key == "starts" || key == "ends" || key == "review") && text != "" {
+					text = t.day(text)
+				}
+				out = append(out, heading{key, t.say("heading." + strings.ReplaceAll(key, "/", "-")), text})
+			}
+		}
+	}
+	return out
+}
+
+// headingText is what stands under a heading: lists and tables a line each.
+func headingText(a *agreement.Agreement, key string) string {
+	switch key {
+	case "purpose":
+		return a.Purpose
+	case "necessity":
+		return a.Necessity
+	case "rows":
+		return a.Rows
+	case "fields":
+		return strings.Join(texts(a.Fields), "\n")
+	case "match":
+		return strings.Join(texts(a.Match), "\n")
+	case "data_items":
+		return a.DataItems
+	case "lawful_basis/article_6":
+		return a.LawfulBasis.Article6
+	case "lawful_basis/legal_power":
+		return a.LawfulBasis.LegalPower
+	case "lawful_basis/special_condition":
+		return a.LawfulBasis.SpecialCondition
+	case "lawful_basis/criminal_condition":
+		return a.LawfulBasis.CriminalCondition
+	case "dpia":
+		return a.DPIA
+	case "roles":
+		return byParty(a, func(c name.Council) string { return string(a.Roles[c]) })
+	case "contacts":
+		return byParty(a, func(c name.Council) string { return a.Contacts[c] })
+	case "rights_contact":
+		return a.RightsContact
+	case "accuracy":
+		return a.Accuracy
+	case "retention":
+		return string(a.Retention)
+	case "disposal":
+		return a.Disposal
+	case "security":
+		return a.Security
+	case "starts":
+		return string(a.Starts)
+	case "ends":
+		return string(a.Ends)
+	case "review":
+		return string(a.Review)
+	case "exit":
+		return a.Exit
+	}
+	return ""
+}
+
+func byParty(a *agreement.Agreement, of func(name.Council) string) string {
+	var lines []string
+	for _, c := range a.Parties() {
+		if t := of(c); t != "" {
+			lines = append(lines, string(c)+": "+t)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// named is the agreement that the path names.
+func (q *request) named() string { return q.r.PathValue("council") + "/" + q.r.PathValue("name") }
+
+// agreementOf reads a version of an agreement: that of the query, or the newest.
+func (q *request) agreementOf() (node.AgreementReply, *agreement.Agreement, error) {
+	in := node.AgreementRequest{Name: q.named()}
+	if v := q.form("version"); v != "" {
+		if _, err := fmt.Sscanf(v, "%d", &in.Version); err != nil || in.Version < 1 {
+			return node.AgreementReply{}, nil, &node.Error{Kind: node.Usage, Message: "the version is no number"}
+		}
+	}
+	a, err := q.Node.Agreements().Show(q.ctx(), in)
+	if err != nil {
+		return a, nil, err
+	}
+	doc, err := agreement.Parse([]byte(a.Document))
+	return a, doc, err
+}
+
+func (q *request) agreementOne() error { return q.showAgreement(nil) }
+
+func (q *request) showAgreement(f faults) error {
+	a, doc, err := q.agreementOf()
+	if err != nil {
+		return err
+	}
+	var versions []int
+	newest := a
+	if q.form("version") != "" {
+		if newest, err = q.Node.Agreements().Show(q.ctx(), node.AgreementRequest{Name: string(a.Name)}); err != nil {
+			return err
+		}
+	}
+	for v := newest.Version; v >= 1; v-- {
+		versions = append(versions, v)
+	}
+	var changes []string
+	if a.Version > 1 {
+		if before, err := q.Node.Agreements().Show(q.ctx(), node.AgreementRequest{Name: string(a.Name), Version: a.Version - 1}); err == nil {
+			if old, err := agreement.Parse([]byte(before.Document)); err == nil {
+				changes = agreement.Diff(old, doc)
+			}
+		}
+	}
+	suspended := slices.ContainsFunc(a.Partners, func(p node.PartnerReply) bool { return p.Suspended })
+	wait, second := q.waiting.of(a.Name)
+	status := 0
+	if len(f) > 0 {
+		status = 422
+	}
+	return q.render("agreement", page{Title: string(a.Name), Back: "/agreements", Status: status, Faults: f, Data: map[string]any{
+		"A": a, "Doc": doc, "Headings": q.headings(doc), "Versions": versions, "Changes": changes, "Suspended": suspended, "Path": path("agreements", a.Name),
+		"ToSign": slices.Contains(a.Waiting, q.Council), "MaySign": q.may("agreements/sign"), "MaySuspend": q.may("agreements/suspend"), "MayCheck": q.may("agreements/preview"),
+		"Wait": wait, "Second": second, "TwoPersons": q.TwoPersons, "Newest": newest.Version == a.Version, "Reason": q.form("reason"), "ReviewDue": a.InForce && !q.Now().Before(doc.Review.Time()),
+	}})
+}
+
+// agreementCheck shows what would leave, before anybody signs.
+func (q *request) agreementCheck() error {
+	a, doc, err := q.agreementOf()
+	if err != nil {
+		return err
+	}
+	return q.check([]byte(a.Document), doc, path("agreements", a.Name)+"/sign", path("agreements", a.Name), slices.Contains(a.Waiting, q.Council))
+}
+
+// check shows what an agreement would let out, and asks whether to sign. Samples of
+// records are shown to whoever says what for.
+func (q *request) check(document []byte, doc *agreement.Agreement, sign, back string, may bool) error {
+	in := node.AgreementRequest{Document: document}
+	samples := q.form("samples") != ""
+	if samples {
+		if sent, err := q.reads("preview", string(doc.Name)); sent || err != nil {
+			return err
+		}
+		in.Samples = 3
+	}
+	p, err := q.Node.Agreements().Preview(q.ctx(), in)
+	if err != nil {
+		return err
+	}
+	var rows []string
+	for _, s := range p.Samples {
+		var v any
+		if json.Unmarshal(s, &v) == nil {
+			if b, err := json.MarshalIndent(v, "", "  "); err == nil {
+				rows = append(rows, string(b))
+			}
+		}
+	}
+	sent := 0
+	for _, f := range p.Fields {
+		if f.Sent {
+			sent++
+		}
+	}
+	// Against what is in force: how many records more, or fewer, would leave.
+	gained, compared := 0, false
+	if old, err := q.Node.Agreements().Show(q.ctx(), node.AgreementRequest{Name: string(doc.Name)}); err == nil && old.InForce && old.Version < doc.Version {
+		if before, err := q.Node.Agreements().Preview(q.ctx(), node.AgreementRequest{Document: []byte(old.Document)}); err == nil {
+			gained, compared = p.Matched-before.Matched, true
+		}
+	}
+	return q.render("check", page{Title: q.say("check.title"), Back: back, Data: map[string]any{
+		"P": p, "Doc": doc, "Sent": sent, "Rows": rows, "Sign": sign, "May": may && q.may("agreements/sign"), "Gained": gained, "Lost": -gained, "Compared": compared, "Headings": q.headings(doc), "Digest": doc.Digest().String(), "Here": q.r.URL.Path, "ShowSamples": samples,
+	}})
+}
+
+// agreementSign signs what has come, by its digest, so that nobody signs what they have
+// not seen.
+func (q *request) agreementSign() error {
+	a, doc, err := q.agreementOf()
+	if err != nil {
+		return err
+	}
+	return q.sign(node.AgreementRequest{Name: string(a.Name), Version: a.Version}, doc, path("agreements", a.Name))
+}
+
+// sign has the council sign: after a recent sign-in, by the text that was seen, and where
+// the configuration says so, by a second person.
+func (q *request) sign(in node.AgreementRequest, doc *agreement.Agreement, back string) error {
+	if sent, err := q.refuseUnlessRecent(); sent || err != nil {
+		return err
+	}
+	if q.form("digest") != doc.Digest().String() {
+		return &node.Error{Kind: node.Conflict, Message: q.say("sign.changed"), Try: q.say("sign.look-again")}
+	}
+	if q.form("sure") == "" {
+		return &node.Error{Kind: node.Invalid, Message: q.say("sign.not-sure")}
+	}
+	in.By = q.signs()
+	if q.TwoPersons {
+		w, ok := q.waiting.of(doc.Name)
+		if !ok || w.Digest != doc.Digest().String() {
+			if err := q.waiting.put(approval{Agreement: doc.Name, Digest: doc.Digest().String(), Person: q.who.ID, Name: q.signs(), At: q.Now().UTC()}); err != nil {
+				return err
+			}
+			return q.done(back, "first-signer")
+		}
+		if w.Person == q.who.ID {
+			return &node.Error{Kind: node.Refused, Message: q.say("sign.same-person"), Try: q.say("sign.another")}
+		}
+		in.By = w.Name + " and " + q.signs()
+	}
+	if _, err := q.Node.Agreements().Sign(q.ctx(), in); err != nil {
+		return err
+	}
+	q.Log.Info("a person signed an agreement", "agreement", doc.Name, "version", doc.Version, "person", q.who.ID)
+	if err := q.waiting.drop(doc.Name); err != nil {
+		return err
+	}
+	if err := q.drafts.drop(string(doc.Name)); err != nil {
+		return err
+	}
+	return q.done(path("agreements", doc.Name), "signed")
+}
+
+// agreementHalt suspends, resumes or ends an agreement.
+func (q *request) agreementHalt() error {
+	if sent, err := q.refuseUnlessRecent(); sent || err != nil {
+		return err
+	}
+	in := node.AgreementRequest{Name: q.named(), Reason: q.form("reason"), By: q.signs()}
+	_, verb := filepath.Split(q.r.URL.Path)
+	if in.Reason == "" && verb != "resume" {
+		return q.showAgreement(faults{{"reason", q.say("halt.reason-empty")}})
+	}
+	var err error
+	switch verb {
+	case "suspend":
+		_, err = q.Node.Agreements().Suspend(q.ctx(), in)
+	case "resume":
+		_, err = q.Node.Agreements().Resume(q.ctx(), in)
+	case "end":
+		_, err = q.Node.Agreements().End(q.ctx(), in)
+	}
+	if err != nil {
+		return err
+	}
+	return q.done(path("agreements", in.Name), map[string]string{"suspend": "suspended", "resume": "resumed", "end": "ended"}[verb])
+}
+
+// An approval is a first person's yes to a text, where two are wanted.
+type approval struct {
+	Agreement name.Agreement `json:"agreement"`
+	Digest    string         `json:"digest"`
+	Person    string         `json:"person"`
+	Name      string         `json:"name"`
+	At        time.Time      `json:"at"`
+}
+
+// approvals keeps them, in one file of the data folder, which the server alone writes.
+type approvals struct {
+	file string
+	mu   sync.Mutex
+}
+
+func newApprovals(data string) *approvals {
+	return &approvals{file: filepath.Join(data, PeopleFolder, "approvals")}
+}
+
+func (a *approvals) read() (all []approval) {
+	if b, err := os.ReadFile(a.file); err == nil {
+		_ = json.Unmarshal(b, &all) // damaged: nobody has said yes
+	}
+	return all
+}
+
+func (a *approvals) list() []approval {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.read()
+}
+
+func (a *approvals) of(n name.Agreement) (approval, bool) {
+	for _, w := range a.list() {
+		if w.Agreement == n {
+			return w, true
+		}
+	}
+	return approval{}, false
+}
+
+func (a *approvals) put(w approval) error { return a.change(w.Agreement, &w) }
+
+func (a *approvals) drop(n name.Agreement) error {
+	if _, ok := a.of(n); !ok {
+		return nil
+	}
+	return a.change(n, nil)
+}
+
+func (a *approvals) change(n name.Agreement, to *approval) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := slices.DeleteFunc(a.read(), func(w approval) bool { return w.Agreement == n })
+	if to != nil {
+		all = append(all, *to)
+	}
+	b, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	return writeFile(a.file, b)
+}

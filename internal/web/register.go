@@ -1,0 +1,335 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A Register is what a council tells the public of its agreements in force and of what
+// flowed under them. It names no person.
+type Register struct {
+	Council name.Council `json:"council"`
+	Title   string       `json:"title"`
+	Made    time.Time    `json:"made"`
+	LogSize uint64       `json:"log_size"` // entries of the council's log, with LogRoot, that it is of
+	LogRoot string       `json:"log_root"`
+	Flows   []Flow       `json:"agreements"`
+}
+
+// A Flow is one agreement in force.
+type Flow struct {
+	Agreement   name.Agreement    `json:"agreement"`
+	Version     int               `json:"version"`
+	Digest      string            `json:"digest"` // SHA-256 of what the parties signed
+	From        name.Council      `json:"from"`
+	To          []name.Council    `json:"to"`
+	Mode        string            `json:"mode"`
+	Standard    name.StandardLine `json:"standard"`
+	Fields      []name.Field      `json:"fields"`
+	Purpose     string            `json:"purpose"`
+	Necessity   string            `json:"necessity"`
+	DataItems   string            `json:"data_items"`
+	Article6    string            `json:"lawful_basis"`
+	LegalPower  string            `json:"legal_power"`
+	Special     string            `json:"special_condition,omitempty"`
+	Criminal    string            `json:"criminal_condition,omitempty"`
+	DPIA        string            `json:"dpia"`
+	Rights      string            `json:"rights_contact"`
+	Retention   string            `json:"retention"`
+	Disposal    string            `json:"disposal"`
+	Starts      string            `json:"starts"`
+	Ends        string            `json:"ends,omitempty"`
+	Review      string            `json:"review"`
+	Sends       bool              `json:"sends"` // the council of the register is the sender
+	Held        int               `json:"records_held"`
+	LetOut      int               `json:"let_out_90_days"` // versions of records, or counts; of a sender alone
+	LetOutBy    bool              `json:"-"`
+	Withdrawals int               `json:"withdrawals_outstanding"`
+	Last        time.Time         `json:"last_exchange,omitzero"`
+	Suspended   bool              `json:"suspended,omitempty"`
+	Proof       string            `json:"proof"` // path of a file that anybody can verify
+}
+
+// Path is where the register shows the flow.
+func (f Flow) Path() string { return path("register", f.Agreement) }
+
+// MakeRegister reads a register from a node.
+func MakeRegister(ctx context.Context, o node.Operations, council name.Council, title string, now time.Time) (*Register, error) {
+	status, err := o.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &Register{Council: council, Title: title, Made: now.UTC().Truncate(time.Second), LogSize: status.LogSize, LogRoot: status.LogRoot, Flows: []Flow{}}
+	all, err := o.Agreements().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	drift, err := o.Disclosures().Drift(ctx, node.DriftRequest{Days: 90})
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range all {
+		a, err := o.Agreements().Show(ctx, node.AgreementRequest{Name: string(one.Name)})
+		if err != nil {
+			return nil, err
+		}
+		if !a.InForce && one.Version > 1 { // the version before it may be in force still
+			if before, err := o.Agreements().Show(ctx, node.AgreementRequest{Name: string(one.Name), Version: one.Version - 1}); err == nil && before.InForce {
+				a = before
+			}
+		}
+		suspended := slices.ContainsFunc(a.Partners, func(p node.PartnerReply) bool { return p.Suspended })
+		if !a.InForce && !suspended {
+			continue
+		}
+		doc, err := agreement.Parse([]byte(a.Document))
+		if err != nil {
+			return nil, err
+		}
+		f := Flow{
+			Agreement: a.Name, Version: a.Version, Digest: a.Digest, From: a.From, To: a.To, Mode: a.Mode, Standard: a.Standard, Fields: doc.Fields,
+			Purpose: doc.Purpose, Necessity: doc.Necessity, DataItems: doc.DataItems, Article6: doc.LawfulBasis.Article6, LegalPower: doc.LawfulBasis.LegalPower,
+			Special: doc.LawfulBasis.SpecialCondition, Criminal: doc.LawfulBasis.CriminalCondition, DPIA: doc.DPIA, Rights: doc.RightsContact,
+			Retention: string(doc.Retention), Disposal: doc.Disposal, Starts: string(doc.Starts), Ends: string(doc.Ends), Review: string(doc.Review),
+			Sends: a.From == council, Suspended: suspended, Proof: path("register", a.Name) + "/proof.stile",
+		}
+		for _, p := range a.Partners {
+			f.Held += p.Held
+			f.Withdrawals += p.Outstanding
+			if p.LastAt.After(f.Last) {
+				f.Last = p.LastAt.UTC()
+			}
+		}
+		for _, d := range drift.Agreements {
+			if d.Agreement == a.Name {
+				f.LetOut, f.LetOutBy = d.LetOut, true
+				if d.Last.After(f.Last) {
+					f.Last = d.Last.UTC()
+				}
+			}
+		}
+		r.Flows = append(r.Flows, f)
+	}
+	slices.SortFunc(r.Flows, func(a, b Flow) int { return strings.Compare(string(a.Agreement), string(b.Agreement)) })
+	return r, nil
+}
+
+// JSON returns the register as one indented document.
+func (r *Register) JSON() []byte {
+	b, _ := json.MarshalIndent(r, "", "  ")
+	return append(b, '\n')
+}
+
+// CSV returns the agreements as a table, one a row.
+func (r *Register) CSV() []byte { return flowsCSV(r) }
+
+func flowsCSV(rs ...*Register) []byte {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	w.Write([]string{"register_of", "agreement", "version", "from", "to", "mode", "standard", "fields", "purpose", "lawful_basis", "legal_power", "retention", "starts", "ends", "review", "records_held", "let_out_90_days", "last_exchange", "suspended", "digest"})
+	for _, r := range rs {
+		for _, f := range r.Flows {
+			last := ""
+			if !f.Last.IsZero() {
+				last = f.Last.Format(time.RFC3339)
+			}
+			cells := []string{
+				string(r.Council), string(f.Agreement), strconv.Itoa(f.Version), string(f.From), strings.Join(texts(f.To), " "), f.Mode, f.Standard.String(), strings.Join(texts(f.Fields), " "),
+				f.Purpose, f.Article6, f.LegalPower, f.Retention, f.Starts, f.Ends, f.Review, strconv.Itoa(f.Held), strconv.Itoa(f.LetOut), last, strconv.FormatBool(f.Suspended), f.Digest,
+			}
+			for i := range cells {
+				cells[i] = safeCell(cells[i])
+			}
+			w.Write(cells)
+		}
+	}
+	w.Flush()
+	return b.Bytes()
+}
+
+// DCAT returns the register as a catalogue of data sharings (W3C DCAT 3, JSON-LD), whose
+// addresses begin with base.
+func (r *Register) DCAT(base string) []byte { return catalogueOf(base, r) }
+
+func catalogueOf(base string, rs ...*Register) []byte {
+	var sets []any
+	var made time.Time
+	for _, r := range rs {
+		if r.Made.After(made) {
+			made = r.Made
+		}
+		for _, f := range r.Flows {
+			sets = append(sets, map[string]any{
+				"@type": "dcat:Dataset", "@id": base + f.Path(), "dct:identifier": string(f.Agreement), "dct:title": f.DataItems, "dct:description": f.Purpose,
+				"dct:publisher":  map[string]any{"@type": "foaf:Organization", "foaf:name": string(f.From), "foaf:homepage": "https://" + string(f.From)},
+				"dct:conformsTo": f.Standard.String(), "dct:accessRights": "http://publications.europa.eu/resource/authority/access-right/NON_PUBLIC",
+				"dct:issued": map[string]any{"@type": "xsd:date", "@value": f.Starts}, "dct:provenance": f.Article6 + "; " + f.LegalPower,
+			})
+		}
+	}
+	b, _ := json.MarshalIndent(map[string]any{
+		"@context": map[string]string{"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "foaf": "http://xmlns.com/foaf/0.1/", "xsd": "http://www.w3.org/2001/XMLSchema#"},
+		"@type":    "dcat:Catalog", "@id": base + "/register", "dct:title": "Register of data sharing agreements", "dct:language": "en",
+		"dct:modified": map[string]any{"@type": "xsd:dateTime", "@value": made.Format(time.RFC3339)}, "dcat:dataset": sets,
+		"dcat:distribution": []any{
+			map[string]any{"@type": "dcat:Distribution", "dcat:mediaType": "application/json", "dcat:downloadURL": base + "/register.json"},
+			map[string]any{"@type": "dcat:Distribution", "dcat:mediaType": "text/csv", "dcat:downloadURL": base + "/register.csv"},
+		},
+	}, "", "  ")
+	return append(b, '\n')
+}
+
+// registerLasts is how old a register may be that is shown: it is read from the whole
+// node, and anybody may ask for it as often as they like.
+const registerLasts = 10 * time.Second
+
+// A snapshot keeps the newest register.
+type snapshot struct {
+	s *site
+
+	mu     sync.Mutex // guards what follows, and lets one reader read
+	last   *Register
+	proofs map[string][]byte // by agreement, of last
+}
+
+func newSnapshot(s *site) *snapshot { return &snapshot{s: s} }
+
+func (n *snapshot) now(ctx context.Context) (*Register, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.last != nil && n.s.Now().Sub(n.last.Made) < registerLasts {
+		return n.last, nil
+	}
+	r, err := MakeRegister(ctx, n.s.Node, n.s.Council, n.s.Title, n.s.Now())
+	if err != nil {
+		return nil, err
+	}
+	n.last, n.proofs = r, map[string][]byte{}
+	return r, nil
+}
+
+// proof returns a bundle of the signatures under an agreement, without any record.
+func (n *snapshot) proof(ctx context.Context, a name.Agreement) ([]byte, error) {
+	r, err := n.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !slices.ContainsFunc(r.Flows, func(f Flow) bool { return f.Agreement == a }) {
+		return nil, &node.Error{Kind: node.NotFound, Message: "no such agreement is in force"}
+	}
+	if b, ok := n.proofs[string(a)]; ok {
+		return b, nil
+	}
+	// What was logged within one second in the future is nothing: the text, the
+	// signatures and the checkpoint stay.
+	at := r.Made.Add(time.Hour)
+	b, err := n.s.Node.Bundle(ctx, node.BundleRequest{Agreement: string(a), Since: at, Until: at.Add(time.Second)})
+	if err != nil {
+		return nil, err
+	}
+	n.proofs[string(a)] = b.Bundle
+	return b.Bundle, nil
+}
+
+// registerPage is how many agreements stand on one page.
+const registerPage = 50
+
+func (q *request) registerList() error {
+	r, err := q.register.now(q.public())
+	if err != nil {
+		return err
+	}
+	search, from := strings.ToLower(q.form("q")), 0
+	if n, err := strconv.Atoi(q.form("from")); err == nil && n > 0 {
+		from = n
+	}
+	var found []Flow
+	for _, f := range r.Flows {
+		if search == "" || strings.Contains(strings.ToLower(strings.Join([]string{string(f.Agreement), f.Purpose, f.DataItems, strings.Join(texts(f.To), " "), f.Standard.String()}, " ")), search) {
+			found = append(found, f)
+		}
+	}
+	from = min(from, len(found))
+	upto := min(from+registerPage, len(found))
+	held, let := 0, 0
+	for _, f := range r.Flows {
+		held, let = held+f.Held, let+f.LetOut
+	}
+	data := map[string]any{"R": r, "Found": found[from:upto], "Of": len(found), "Q": q.form("q"), "From": from, "Upto": upto, "Next": "", "Before": "", "Held": held, "LetOut": let}
+	if upto < len(found) {
+		data["Next"] = strconv.Itoa(upto)
+	}
+	if from > 0 {
+		data["Before"] = strconv.Itoa(max(0, from-registerPage))
+	}
+	return q.render("register", page{Title: q.say("register.title"), Public: true, Data: data})
+}
+
+func (q *request) flow() (Flow, error) {
+	r, err := q.register.now(q.public())
+	if err != nil {
+		return Flow{}, err
+	}
+	named := name.Agreement(q.r.PathValue("council") + "/" + q.r.PathValue("name"))
+	for _, f := range r.Flows {
+		if f.Agreement == named {
+			return f, nil
+		}
+	}
+	return Flow{}, &node.Error{Kind: node.NotFound, Message: q.say("register.none-such")}
+}
+
+func (q *request) registerOne() error {
+	f, err := q.flow()
+	if err != nil {
+		return err
+	}
+	return q.render("register-one", page{Title: q.say("register.one", f.From, strings.Join(texts(f.To), ", ")), Public: true, Back: "/register", Data: f})
+}
+
+func (q *request) registerProof() error {
+	f, err := q.flow()
+	if err != nil {
+		return err
+	}
+	b, err := q.register.proof(q.public(), f.Agreement)
+	if err != nil {
+		return err
+	}
+	return q.download("application/zip", strings.ReplaceAll(string(f.Agreement), "/", "-")+".stile", b)
+}
+
+func (q *request) registerFile() error {
+	r, err := q.register.now(q.public())
+	if err != nil {
+		return err
+	}
+	switch q.r.URL.Path {
+	case "/register.csv":
+		return q.download("text/csv; charset=utf-8", "register.csv", r.CSV())
+	case "/register.jsonld":
+		return q.download("application/ld+json", "register.jsonld", r.DCAT(q.origin()))
+	}
+	return q.download("application/json", "register.json", r.JSON())
+}
+
+// origin is the address that the browser called this server by.
+func (q *request) origin() string {
+	if q.Secure {
+		return "https://" + q.r.Host
+	}
+	return "http://" + q.r.Host
+}
