@@ -19,7 +19,7 @@ func signedState(t *testing.T, a *Agreement) *State {
 		t.Fatal(err)
 	}
 	for _, c := range a.Parties() {
-		if err := s.Apply(c, event.KindAgreementSignature, Signature{a.Ref()}.Body(), at); err != nil {
+		if err := s.Apply(c, event.KindAgreementSignature, Signature{a.Ref(), ""}.Body(), at); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,7 +76,7 @@ func TestReviewStops(t *testing.T) {
 		t.Errorf("on the new day: %s, %q", st.Phase, st.Why)
 	}
 	// It comes on top of a party's own suspension.
-	if err := s.Apply("saltby.gov.uk", event.KindAgreementSuspend, Notice{a.Ref(), "a move", late}.Body(), late); err != nil {
+	if err := s.Apply("saltby.gov.uk", event.KindAgreementSuspend, Notice{a.Ref(), "a move", late, ""}.Body(), late); err != nil {
 		t.Fatal(err)
 	}
 	if st := at(Date("2027-08-01").Time()); !strings.Contains(st.Why, "a move; and the date of review") {

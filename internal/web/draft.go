@@ -331,7 +331,12 @@ func (q *request) draftKeep() error {
 			case "fields":
 				list := texts(a.Fields)
 				if j == i {
-					list = q.r.Form["fields"]
+					list = slices.Clone(q.r.Form["fields"])
+					for _, f := range a.Fields { // open ones travel, chosen or not
+						if std.Class(f) == standard.Open && !slices.Contains(list, string(f)) {
+							list = append(list, string(f))
+						}
+					}
 				}
 				doc[key] = list
 			case "match":
