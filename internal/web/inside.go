@@ -179,7 +179,7 @@ func (q *request) councilOne() error {
 }
 
 func (q *request) footprints() error {
-	all, err := q.Node.Footprints().Status(q.ctx(), node.FootprintRequest{})
+	all, err := q.Node.Footprints().List(q.ctx())
 	if err != nil {
 		return err
 	}

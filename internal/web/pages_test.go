@@ -571,7 +571,7 @@ func TestPages(t *testing.T) {
 			{full.url, one, append(append(append([]string{}, everybody...), inside...), record, "/records?standard=standards.stile.example/housing-need", agreement, agreement+"/check", draft, draft+"/part/purpose", draft+"/part/data", draft+"/part/parties", draft+"/part/time", draft+"/preview",
 				"/councils/saltby.gov.uk", "/standards/standards.stile.example/housing-need@1.0.0", "/why?partner=saltby.gov.uk&record="+filepath.Base(record)),
 				[]string{"/no-such-page", "/register/northmoor.gov.uk/none", "/standards/no/such", "/records?standard=&reference=x"}},
-			{empty.url, two, append(append([]string{}, everybody...), inside...), nil},
+			{empty.url, two, append([]string{"/", "/register", "/adoption"}, inside...), nil},
 		},
 	})
 	if err != nil {
@@ -585,7 +585,7 @@ func TestPages(t *testing.T) {
 	for _, p := range out.Problems {
 		t.Error(p)
 	}
-	if out.Pages < 100 {
+	if out.Pages < 90 {
 		t.Errorf("%d pages were looked at: the test has looked in vain", out.Pages)
 	}
 	t.Logf("%d pages", out.Pages)
