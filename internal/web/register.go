@@ -233,15 +233,21 @@ func (n *snapshot) proof(ctx context.Context, a name.Agreement) ([]byte, error) 
 	if b, ok := n.proofs[string(a)]; ok {
 		return b, nil
 	}
-	// What was logged within one second in the future is nothing: the text, the
-	// signatures and the checkpoint stay.
-	at := r.Made.Add(time.Hour)
-	b, err := n.s.Node.Bundle(ctx, node.BundleRequest{Agreement: string(a), Since: at, Until: at.Add(time.Second)})
+	b, err := RegisterProof(ctx, n.s.Node, a, r.Made)
 	if err != nil {
 		return nil, err
 	}
-	n.proofs[string(a)] = b.Bundle
-	return b.Bundle, nil
+	n.proofs[string(a)] = b
+	return b, nil
+}
+
+// RegisterProof returns a bundle of the text of an agreement, the signatures under it and
+// their place in the log, without any record: what was logged within one second of the
+// hour after now is nothing.
+func RegisterProof(ctx context.Context, o node.Operations, a name.Agreement, now time.Time) ([]byte, error) {
+	at := now.Add(time.Hour)
+	b, err := o.Bundle(ctx, node.BundleRequest{Agreement: string(a), Since: at, Until: at.Add(time.Second)})
+	return b.Bundle, err
 }
 
 // registerPage is how many agreements stand on one page.

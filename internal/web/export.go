@@ -1,0 +1,92 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// ParseRegister reads a register as [Register.JSON] writes it, of any council. What it
+// holds is that council's word; its proofs can be verified.
+func ParseRegister(b []byte) (*Register, error) {
+	var r Register
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("read register: it is no register.json")
+	}
+	if _, err := name.ParseCouncil(string(r.Council)); err != nil {
+		return nil, fmt.Errorf("read register: /council: %w", err)
+	}
+	for i, f := range r.Flows {
+		if _, err := name.ParseAgreement(string(f.Agreement)); err != nil {
+			return nil, fmt.Errorf("read register: /agreements/%d/agreement: %w", i, err)
+		}
+	}
+	return &r, nil
+}
+
+// ExportRegister writes registers of one or several councils into a folder, which must be
+// new or empty, as files for any web server: index.html in English and cy.html in Welsh,
+// register.json, register.csv, register.jsonld (W3C DCAT), whose addresses begin with
+// base, and the proofs, by the name of their agreement. An agreement that two registers
+// have is shown once for each, since each council counts for itself.
+func ExportRegister(dir, base string, rs []*Register, proofs map[name.Agreement][]byte) error {
+	if es, err := os.ReadDir(dir); err == nil && len(es) > 0 {
+		return fmt.Errorf("write register: %q is not empty", dir)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "proofs"), 0o755); err != nil {
+		return fmt.Errorf("write register: %w", err)
+	}
+	all, err := parseMessages(messageFiles)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(rs, func(a, b *Register) int { return strings.Compare(string(a.Council), string(b.Council)) })
+	files := map[string][]byte{"register.csv": flowsCSV(rs...), "register.jsonld": catalogueOf(strings.TrimSuffix(base, "/"), rs...)}
+	if len(rs) == 1 {
+		files["register.json"] = rs[0].JSON()
+	} else {
+		b, err := json.MarshalIndent(rs, "", "  ")
+		if err != nil {
+			return err
+		}
+		files["register.json"] = append(b, '\n')
+	}
+	proved := map[string]string{}
+	for a, b := range proofs {
+		file := "proofs/" + strings.ReplaceAll(string(a), "/", "-") + ".stile"
+		files[file], proved[string(a)] = b, file
+	}
+	css, err := fs.ReadFile(assets, "assets/stile.css")
+	if err == nil {
+		files["stile.css"] = css
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for file, lang := range map[string]Lang{"index.html": English, "cy.html": Welsh} {
+		t := &tongue{lang, all, london()}
+		set, err := template.New("").Funcs(t.funcs()).ParseFS(templateFiles, "templates/*.html")
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		if err := set.ExecuteTemplate(&b, "register-static", map[string]any{"Registers": rs, "Proved": proved, "Styled": css != nil}); err != nil {
+			return err
+		}
+		files[file] = b.Bytes()
+	}
+	for file, b := range files {
+		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(file)), b, 0o644); err != nil {
+			return fmt.Errorf("write register: %w", err)
+		}
+	}
+	return nil
+}
