@@ -154,7 +154,7 @@ func samples(t testing.TB) []sample {
 		{event.KindQuarantine, event.Quarantine{Council: salt, Fault: event.FaultRollback, Reason: ""}},
 		{event.KindQuarantineEnded, event.QuarantineEnded{Quarantine: stopped, Because: "repaired", Follow: event.FollowTold, Begun: 4}},
 		{event.KindQuarantineEnded, event.QuarantineEnded{Quarantine: stopped, Because: "lost", Follow: event.FollowHeld, Begun: 0}},
-		{event.KindContinued, event.Continued{Because: "the disk is lost", Lost: &event.Head{Size: 20, Root: hash}, Agreed: []name.Council{salt}, Unasked: []name.Council{fens, north}}},
+		{event.KindContinued, event.Continued{Because: "the disk is lost", Lost: &event.Head{Size: 20, Root: hash}, LostNote: "northmoor.gov.uk/stile\n20\n…\n", Witnesses: []string{"w1"}, Agreed: []name.Council{salt}, Unasked: []name.Council{fens, north}}},
 		{event.KindBackupMade, event.Backup{Digest: hash, Bytes: 1 << 20, Of: event.BackupOfFolder, Size: 118, Root: hash}},
 		{event.KindBackupVerified, event.Backup{Digest: hash, Bytes: 4711, Of: event.BackupOfKeys, Size: 0, Root: hash}},
 		{event.KindContinued, event.Continued{Because: "", Unasked: []name.Council{north}}},

@@ -1,6 +1,8 @@
 package event
 
 import (
+	"errors"
+
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -106,17 +108,29 @@ const maxAsked = 10_000
 // index on that the log once had, up to Lost.Size, are no part of the log any more, and
 // what stands there now is another. Body:
 //
-//	{"agreed":["saltby.gov.uk"],"because":"…","lost_root":"…","lost_size":20,"unasked":[]}
+//	{"agreed":["saltby.gov.uk"],"because":"…","lost_note":"…","lost_root":"…","lost_size":20,"unasked":[],"witnesses":[]}
+//
+// With lost_note whoever has the council's log key sees that the lost part was signed with it.
 type Continued struct {
-	Because string         // in words
-	Lost    *Head          // the newest head that is not of this log; nil when none is known
-	Agreed  []name.Council // who held what was lost, and let go of it
-	Unasked []name.Council // who did not answer, or left with what was lost: the risk that a person took
+	Because   string         // in words
+	Lost      *Head          // the newest head that is not of this log; nil when none is known
+	LostNote  string         // the signed checkpoint of it, as who held it showed it; "" where only a size was told
+	Witnesses []string       // who are no councils, and hold what was lost or did not answer; as the witness policy names them
+	Agreed    []name.Council // who held what was lost, and let go of it
+	Unasked   []name.Council // who did not answer, or left with what was lost: the risk that a person took
 }
 
 // Body returns the body of a [KindContinued].
 func (c Continued) Body() map[string]any {
 	body := map[string]any{"because": words(c.Because), "agreed": textList(c.Agreed), "unasked": textList(c.Unasked)}
+	list := make([]any, 0, len(c.Witnesses))
+	for _, w := range c.Witnesses {
+		list = append(list, words(w))
+	}
+	body["witnesses"] = list
+	if c.LostNote != "" {
+		body["lost_note"] = words(c.LostNote)
+	}
 	writeHead(body, "lost", c.Lost)
 	return body
 }
@@ -126,8 +140,16 @@ func ParseContinued(body map[string]any) (Continued, error) {
 	r := read(KindContinued, body)
 	c := Continued{
 		Because: r.text("because"), Lost: r.headIf("lost"),
-		Agreed:  namesOf(r, "agreed", aCouncil, maxAsked, name.ParseCouncil),
-		Unasked: namesOf(r, "unasked", aCouncil, maxAsked, name.ParseCouncil),
+		Agreed:    namesOf(r, "agreed", aCouncil, maxAsked, name.ParseCouncil),
+		Unasked:   namesOf(r, "unasked", aCouncil, maxAsked, name.ParseCouncil),
+		Witnesses: namesOf(r, "witnesses", "the name of a witness", maxAsked, aWitness), LostNote: r.textIf("lost_note"),
 	}
 	return c, r.done()
+}
+
+func aWitness(s string) (string, error) {
+	if s == "" || len(s) > 256 {
+		return "", errors.New("not the name of a witness")
+	}
+	return s, nil
 }

@@ -285,6 +285,13 @@ func (l *Ledger) Heard(ctx context.Context, by name.Council, heads [][]byte, ans
 	return l.heard(by, answered), nil
 }
 
+// isCouncil reports whether a name is one that a council can have. A witness that a policy names
+// may have such a name too; it is then written among the councils, and asked again.
+func isCouncil(c name.Council) bool {
+	_, err := name.ParseCouncil(string(c))
+	return err == nil
+}
+
 // PassedOver reports whether a person passed a stranger over when our log went on.
 func (l *Ledger) PassedOver(c name.Council) bool {
 	l.mu.RLock()
@@ -408,11 +415,24 @@ func (l *Ledger) Continue(ctx context.Context, because string, acceptRisk bool, 
 			return fmt.Errorf("what holds our log back: %w", ErrNotFound)
 		}
 		e := event.Continued{Because: because}
+		passed := own{Passed: slices.Clone(l.own.Passed)}
+		pass := func(c name.Council) {
+			stranger := gone(c) && !isCouncil(c)
+			switch {
+			case !stranger && !slices.Contains(e.Unasked, c):
+				e.Unasked = append(e.Unasked, c)
+			case stranger && !slices.Contains(e.Witnesses, string(c)):
+				e.Witnesses = append(e.Witnesses, string(c))
+				if !slices.Contains(passed.Passed, c) {
+					passed.Passed = append(passed.Passed, c)
+				}
+			}
+		}
 		for _, n := range h.Newer {
 			if !gone(n.By) || !acceptRisk {
 				return fmt.Errorf("%w: %s", ErrHolders, n.By)
 			}
-			e.Unasked = append(e.Unasked, n.By)
+			pass(n.By)
 		}
 		l.mu.RLock()
 		doubt := l.doubt
@@ -420,24 +440,20 @@ func (l *Ledger) Continue(ctx context.Context, because string, acceptRisk bool, 
 		if doubt && !acceptRisk {
 			return h.err()
 		}
-		e.Unasked = append(e.Unasked, h.Waiting...)
+		for _, c := range h.Waiting {
+			pass(c)
+		}
 		slices.Sort(e.Unasked)
-		e.Unasked = slices.Compact(e.Unasked)
+		slices.Sort(e.Witnesses)
 		for _, n := range h.Agreed {
 			e.Agreed = append(e.Agreed, n.By)
 		}
 		slices.Sort(e.Agreed)
-		if n := h.Newest(); n.By != "" {
-			e.Lost = &event.Head{Size: n.Size, Root: n.Root}
+		if n := h.Newest(); n.By != "" && (len(n.Note) > 0 || n.Root != tlog.Hash{}) {
+			e.Lost, e.LostNote = &event.Head{Size: n.Size, Root: n.Root}, string(n.Note)
 		}
 		entry = t.event(event.KindContinued, e.Body()).index
 		t.free = true
-		passed := own{Passed: slices.Clone(l.own.Passed)}
-		for _, c := range e.Unasked {
-			if gone(c) && !slices.Contains(passed.Passed, c) {
-				passed.Passed = append(passed.Passed, c)
-			}
-		}
 		if err := t.keepOwn(passed); err != nil {
 			return err
 		}
