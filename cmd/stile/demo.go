@@ -153,9 +153,9 @@ func (d *demo) command(format string, args ...any) { d.printf("      $ "+format+
 // at returns a council's node.
 func (d *demo) at(c name.Council) *node.Node { return d.nodes[c].Node }
 
-// await polls until f says true, or a minute has gone by.
+// await polls until f says true, or three minutes have gone by.
 func (d *demo) await(ctx context.Context, what string, f func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	t := time.NewTicker(20 * time.Millisecond)
 	defer t.Stop()
@@ -351,7 +351,7 @@ func (d *demo) offer(ctx context.Context, std, file string, offers []node.Offere
 	return nil
 }
 
-func tallyOf(rules map[string]int) string {
+func tallyOf(rules map[string]int) name.Lines {
 	if len(rules) == 0 {
 		return "."
 	}
@@ -360,7 +360,7 @@ func tallyOf(rules map[string]int) string {
 		parts = append(parts, fmt.Sprintf("%d %s", n, r))
 	}
 	slices.Sort(parts)
-	return ":\n        " + strings.Join(parts, "\n        ")
+	return name.Lines(":\n        " + strings.Join(parts, "\n        "))
 }
 
 // agree previews and signs the agreements, at Northmoor and then at Saltby.
