@@ -126,8 +126,18 @@ func (s *Syncer) Held(ctx context.Context, c name.Council, from uint64, f func(i
 	}
 }
 
-// PullAgain begins every stream that fetches what others let us have anew, from where each copy is.
-func (s *Syncer) PullAgain() { s.again(func(jobKey) bool { return true }) }
+// PullAgain ends every stream that fetches what others let us have, and begins it anew from where its copy is.
+func (s *Syncer) PullAgain() {
+	s.mu.Lock()
+	for k, j := range s.jobs {
+		if k.work == copying {
+			j.cancel()
+			delete(s.jobs, k)
+		}
+	}
+	s.mu.Unlock()
+	s.look()
+}
 
 // Acquainted returns the councils that may hold something of our log.
 func (s *Syncer) Acquainted() []name.Council { return s.acquainted() }
