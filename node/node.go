@@ -13,6 +13,7 @@
 //	footprints/    a replica of each ledger kept with others; see docs/footprints.md
 //	backups.json   what backups were made; the log says so too
 //	restored       marks a folder that came from a backup until its log may grow; see docs/backup.md
+//	access.json    keys of systems, as hashes; who can write here can let a system in
 //	machine        where the council runs on several machines: whose folder this is; see docs/machines.md
 //	admin.sock     while the node runs: whoever can open it may do everything the node may
 //
@@ -28,10 +29,11 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +42,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/access"
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/backup"
 	"github.com/stile-exchange/stile/internal/book"
@@ -254,6 +257,8 @@ type Node struct {
 	// restored marks a folder that came from a backup, until its log may grow; nil in
 	// any other.
 	restored *backup.Restored
+	snapshots     snapshots     // of lists that are being read
+	access        *access.Store // keys of systems
 
 	rules stoppedRules
 
@@ -334,6 +339,9 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	if n.restored, err = backup.ReadRestored(cfg.Data); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	if n.access, err = access.OpenStore(filepath.Join(cfg.Data, "access.json"), rand.Reader, o.Now); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	n.gate = gate.New(gate.Options{
 		Ledger: l, Keys: ring, Standard: func(typed string) (*standard.Standard, error) { return n.catalogue.Named(typed) }, Now: o.Now,
 		Workers: cfg.Limits.Workers(), RecordBytes: cfg.Limits.RecordBytes,
@@ -351,7 +359,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 
 func (n *Node) begin() (err error) {
 	n.follower, err = follow.Open(context.Background(), follow.Options{
-		Config: n.cfg, Keys: n.keys, Ledger: n.ledger, Log: n.log, Now: n.now, Shuffle: rand.Shuffle, Adopted: n.adopted,
+		Config: n.cfg, Keys: n.keys, Ledger: n.ledger, Log: n.log, Now: n.now, Shuffle: mathrand.Shuffle, Adopted: n.adopted,
 		Changed: n.changed, Stored: func() error { return n.files.Copy() },
 	})
 	if err != nil {

@@ -302,8 +302,15 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 		in.Limit = 100
 	}
 	in.Limit = min(in.Limit, maxList)
+	pick, err := pickerOf(in.Where)
+	if err != nil {
+		return nil, err
+	}
 	if in.From != "" && in.From != n.cfg.Council {
-		return n.listHoldings(in)
+		return n.listHoldings(in, pick)
+	}
+	if in.Snapshot {
+		return n.listSnapshot(in, pick)
 	}
 	var names []name.StandardName
 	if in.Standard != "" {
@@ -341,9 +348,12 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 				if in.Standard != "" && !catalogue.Means(in.Standard, ver.Claims.Standard) {
 					return true
 				}
-				if len(out.Records) == in.Limit || size > maxListBytes {
+				if len(out.Records) == in.Limit || size > maxListBytes || pick.enough() {
 					out.Cursor = cursorAt(i, ver.Index)
 					return false
+				}
+				if !pick.picks(ver.Body) {
+					return true
 				}
 				r := n.versionReply(ver, false)
 				if in.Bodies {
@@ -359,10 +369,11 @@ func (n *Node) listRecords(ctx context.Context, in ListRequest) (*ListReply, err
 		}
 		return nil
 	})
+	out.Unsure = pick.unsure
 	return out, err
 }
 
-func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
+func (n *Node) listHoldings(in ListRequest, pick *picker) (*ListReply, error) {
 	out := &ListReply{Records: []RecordReply{}}
 	seen, size := false, 0
 	shown := map[*ledger.Source][]*ledger.Holding{} // with what they say
@@ -390,9 +401,12 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 				if in.Standard != "" && !catalogue.Means(in.Standard, h.View.Standard) {
 					return true
 				}
-				if len(out.Records) == in.Limit || size > maxListBytes {
+				if len(out.Records) == in.Limit || size > maxListBytes || pick.enough() {
 					out.Cursor = cursorAt(i, h.Index)
 					return false
+				}
+				if !pick.picks(h.View.Body) {
+					return true
 				}
 				r := n.holdingReply(src, h, false)
 				if in.Bodies {
@@ -412,6 +426,7 @@ func (n *Node) listHoldings(in ListRequest) (*ListReply, error) {
 	if err == nil && !seen {
 		return nil, fail(NotFound, "stile agreement list", "nothing was ever copied from %s", in.From)
 	}
+	out.Unsure = pick.unsure
 	for src, hs := range shown {
 		n.uses.Note(src, hs...)
 	}

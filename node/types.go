@@ -292,3 +292,25 @@ func each[A, B any](in []A, f func(A) B) []B {
 // DigestKey returns the digest of a key's values, strings, numbers and booleans, in the
 // standard's order.
 func DigestKey(values []any) KeyDigest { return api.DigestKey(values) }
+
+// Of keys for systems, of changes and of our own log.
+type (
+	KeyRequest       = api.KeyRequest
+	KeyReply         = api.KeyReply
+	KeyIDRequest     = api.KeyIDRequest
+	KeySecretRequest = api.KeySecretRequest
+	ChangesRequest   = api.ChangesRequest
+	ChangesReply     = api.ChangesReply
+	FeedChange       = api.FeedChange
+	ChangedRecord    = api.ChangedRecord
+	CheckpointReply  = api.CheckpointReply
+	EntryRequest     = api.EntryRequest
+	EntryProofReply  = api.EntryProofReply
+)
+
+// The states of a key.
+const (
+	KeyGood    = api.KeyGood
+	KeyExpired = api.KeyExpired
+	KeyRevoked = api.KeyRevoked
+)

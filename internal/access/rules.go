@@ -148,8 +148,8 @@ var rules = map[string]rule{
 	"status": stands, "standards/list": stands, "standards/show": stands, "standards/archive": stands, "standards/adoption": stands,
 	"published/list": stands, "published/archive": stands, "councils/list": stands, "councils/show": stands,
 	"councils/quarantines": stands, "directory/show": stands, "footprints/list": stands, "footprints/status": stands, "footprints/entry": stands,
-	"footprints/checkpoint": stands, "footprints/evidence": stands, "councils/evidence": of("", Operator, Auditor, Governance), "log/show": stands, "log/prove": stands,
-	"access/whoami": {roles: all, verb: "", receiver: true},
+	"footprints/checkpoint": stands, "footprints/evidence": stands, "councils/evidence": of("", Operator, Auditor, Governance), "log/show": stands, "log/prove": stands, "log/wait": {roles: all, receiver: true},
+	"access/whoami": {roles: all, receiver: true}, "access/authenticate": {},
 
 	"records/list": see, "records/show": see, "records/history": see, "records/prove": see, "records/search": see,
 	"footprints/records": see, "footprints/show": see, "footprints/prove": see, "questions/list": of(Disclosures, Governance, Auditor),

@@ -63,6 +63,7 @@ import (
 //	M index8                 entry whose block was dropped: see erase.go
 //	W index8                 what is left of an erased entry
 //	O key                    empty: a key whose older bytes may still be on this disk
+//	3 source4 index8         record16 that an entry of the sender's log withdrew: see last.go
 //	1                        what others hold of our own log: JSON, see own.go
 //	2 index8 council         a record of ours that was lost and given back: see lost.go
 //	X path                   a file beside the ledger that machines keep alike: see shared.go

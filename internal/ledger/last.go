@@ -88,7 +88,28 @@ func (t *tx) remember(s *Source, r [16]byte, withdrawn uint64) error {
 	v = append(v, last.Entry[:]...)
 	v = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(v, last.Index), withdrawn)
 	t.set(goneKey(s.number, r), append(v, last.Council...))
+	t.set(positionKey('3', s.number, withdrawn), r[:])
 	return nil
+}
+
+// Taken returns the record of a source that stands at an index of the sender's log, and
+// false where none does any more.
+func (v *View) Taken(s *Source, index uint64) (name.Record, bool) {
+	return v.recordAt(positionKey('P', s.number, index))
+}
+
+// WithdrawnBy returns the record that was deleted here for the entry of the sender's log
+// that withdrew it; false where that is not remembered.
+func (v *View) WithdrawnBy(s *Source, index uint64) (name.Record, bool) {
+	return v.recordAt(positionKey('3', s.number, index))
+}
+
+func (v *View) recordAt(key []byte) (name.Record, bool) {
+	b, err := valueOf(v.txn, key)
+	if err != nil || len(b) < 16 {
+		return "", false
+	}
+	return name.RecordFrom([16]byte(b[:16])), true
 }
 
 // lookupParts is partsOf for what the batches under way leave.

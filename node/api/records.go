@@ -98,6 +98,14 @@ type ListRequest struct {
 	Cursor   Cursor       `json:"cursor,omitempty"`
 	Limit    int          `json:"limit,omitempty"` // default 100, at most 1000
 	Bodies   bool         `json:"bodies,omitempty"`
+	// Where picks records of which a CEL expression is true, such as
+	// record.status == "open", in the language of an agreement's rows. A page then ends
+	// after so many records were looked at, whatever it has found.
+	Where string `json:"where,omitempty"`
+	// Snapshot has all pages show our own records as they stood when the first was asked
+	// for. Without it, and of what others sent, a record that changes meanwhile may come
+	// twice. What was deleted or erased meanwhile is left out. It needs a standard.
+	Snapshot bool `json:"snapshot,omitempty"`
 }
 
 // ListReply is a page of records.
@@ -105,6 +113,9 @@ type ListReply struct {
 	Records []RecordReply `json:"records"`
 	Damaged []string      `json:"damaged,omitempty"` // what was left out because it is damaged on disk
 	Cursor  Cursor        `json:"cursor,omitempty"`
+	// Unsure are records that Where has no answer for, which were left out.
+	Unsure int    `json:"unsure,omitempty"`
+	AsOf   uint64 `json:"as_of,omitempty"` // entries of our log then, of a snapshot
 }
 
 // HistoryReply is every version of a record, newest first.
