@@ -14,7 +14,7 @@ import (
 )
 
 // public lists the packages that a program outside this module may use.
-var public = []string{"config", "node", "node/api", "node/name"}
+var public = []string{"config", "node", "node/api", "node/client", "node/name"}
 
 // Nothing that a public package exports has, in its signature or in a field
 // that can be reached, a type of an internal package: somebody outside could not

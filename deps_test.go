@@ -36,6 +36,7 @@ const policy = `
 	node/name  internal/strictjson  internal/workbook  internal/browsertest  internal/webhook  schemas  schemas/*
 	internal/sbom  internal/telemetry
 	node/api
+	node/client
 	internal/keys  internal/standard  internal/tlog  config  internal/quota  internal/access
 	internal/event  internal/door
 	internal/record  internal/agreement  internal/directory  internal/measure

@@ -288,6 +288,9 @@ func (c *Config) settle(dir string) {
 	if c.Web.Hosts == nil {
 		c.Web.Hosts = []string{}
 	}
+	if c.Web.WebhookNetworks == nil {
+		c.Web.WebhookNetworks = []string{}
+	}
 	if c.Feeds == nil {
 		c.Feeds = []Feed{}
 	}

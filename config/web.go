@@ -39,6 +39,11 @@ type Web struct {
 	// for HTTPS alone. Default false.
 	BehindProxy bool `yaml:"behind_proxy"`
 
+	// WebhookNetworks are networks of the council's own that webhooks of the API may go
+	// to, such as 10.20.0.0/16, also by HTTP. Elsewhere they go to the public internet
+	// alone, by HTTPS. Default none.
+	WebhookNetworks []string `yaml:"webhook_networks"`
+
 	// MaxConnections is how many connections may be open at a time. When one more
 	// comes, the one goes that was silent the longest, of the address that has most.
 	// Default 512, from 16 to 65536. Each that follows the feed of changes is one.
@@ -147,6 +152,11 @@ func (w Web) check(fail func(key, format string, args ...any)) {
 	}
 	if w.Autocert != "" && len(w.Hosts) == 0 {
 		fail("autocert", "want the names that certificates are for, under hosts")
+	}
+	for i, n := range w.WebhookNetworks {
+		if p, err := netip.ParsePrefix(n); err != nil || p.Masked() != p {
+			fail("webhook_networks", "network %d: want such as 10.20.0.0/16", i+1)
+		}
 	}
 	if w.Listen == "" || w.Loopback() {
 		return

@@ -256,9 +256,9 @@ type Node struct {
 	backups       *backup.Keeper
 	// restored marks a folder that came from a backup, until its log may grow; nil in
 	// any other.
-	restored *backup.Restored
-	snapshots     snapshots     // of lists that are being read
-	access        *access.Store // keys of systems
+	restored  *backup.Restored
+	snapshots snapshots     // of lists that are being read
+	access    *access.Store // keys of systems
 
 	rules stoppedRules
 

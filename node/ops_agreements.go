@@ -71,3 +71,14 @@ func (a Agreements) List(ctx context.Context) ([]AgreementReply, error) {
 func (a Agreements) Show(ctx context.Context, in AgreementRequest) (AgreementReply, error) {
 	return do(ctx, a.to, (*Node).showAgreement, in)
 }
+
+// Signature signs an agreement and returns the signature as a file, for a council that
+// our node does not exchange with: we may be a receiver that runs none.
+func (a Agreements) Signature(ctx context.Context, in AgreementRequest) (SignatureReply, error) {
+	return do(ctx, a.to, (*Node).signature, in)
+}
+
+// Bring takes such a file of another party.
+func (a Agreements) Bring(ctx context.Context, in SignatureRequest) (AgreementReply, error) {
+	return do(ctx, a.to, (*Node).bring, in)
+}

@@ -507,6 +507,9 @@ func (n *Node) deleteRecord(ctx context.Context, in RecordRequest) (*DeleteReply
 		return nil, err
 	}
 	o := n.ledger.OfferDelete(id)
+	if in.IfVersion != 0 {
+		o.At(in.IfVersion)
+	}
 	if err := n.ledger.Write(ctx, o); err != nil {
 		return nil, err
 	}

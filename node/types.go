@@ -306,6 +306,12 @@ type (
 	CheckpointReply  = api.CheckpointReply
 	EntryRequest     = api.EntryRequest
 	EntryProofReply  = api.EntryProofReply
+	CollectRequest   = api.CollectRequest
+	CollectReply     = api.CollectReply
+	Collected        = api.Collected
+	CollectReceipt   = api.CollectReceipt
+	SignatureReply   = api.SignatureReply
+	SignatureRequest = api.SignatureRequest
 )
 
 // The states of a key.

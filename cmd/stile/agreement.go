@@ -24,7 +24,7 @@ configuration in one. Nothing is shared until every party has signed it.
 The way of one: draft it, fill in every heading, preview what it would let out,
 sign it, and the partner signs the same text by its name.`,
 		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(),
-		a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand())
+		a.agreementBringCommand(), a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand())
 }
 
 func (a *app) agreementDraftCommand() *cobra.Command {
@@ -327,6 +327,7 @@ func (a *app) previewEnds(r node.PreviewReply, named string) {
 func (a *app) agreementSignCommand() *cobra.Command {
 	var yes bool
 	var version int
+	var out string
 	c := &cobra.Command{
 		Use:   "sign FILE|NAME",
 		Short: "Sign an agreement for our council",
@@ -336,7 +337,11 @@ once it has arrived (stile agreement list). It is in force when every party has
 signed and its first day has come. The sender's node then matches the records it
 already has, in the background: show and status say how far it is. A footprint
 that is a party has signed once a majority of its members has, each with this
-command on its own node.`,
+command on its own node.
+
+A receiver that runs no node signs the file that the sender sends it, in a data folder
+of its own, and sends back what --out wrote; the sender takes it in with stile
+agreement bring. See docs/receiving.md.`,
 		Args: takes(1, 1, "a file or the name of an agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req, err := a.agreementNamed(args[0], version)
@@ -345,6 +350,9 @@ command on its own node.`,
 			}
 			if err := a.sure(yes, "sign %s for our council", args[0]); err != nil {
 				return err
+			}
+			if out != "" {
+				return a.signatureFile(cmd.Context(), req, out)
 			}
 			r, err := a.node().Agreements().Sign(cmd.Context(), req)
 			if err != nil {
@@ -372,6 +380,7 @@ command on its own node.`,
 		},
 	}
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	c.Flags().StringVar(&out, "out", "", "new `file` for the signature, of a receiver that runs no node")
 	c.Flags().IntVar(&version, "version", 0, "`version` of a named agreement; default: the newest")
 	return c
 }

@@ -28,6 +28,10 @@ var tasks = []struct {
 		{"Join a directory", "stile council join, stile directory show"},
 		{"Replace the key that signs records", "stile key list, stile key rotate"},
 	}},
+	{"Let systems in", []task{
+		{"Take in the signature of a receiver that runs no node", "stile agreement bring"},
+		{"Give a system a key, list and revoke keys", "stile access key add, stile access key list, stile access key revoke"},
+	}},
 	{"Take records in", []task{
 		{"Look at a file before taking it in", "stile check"},
 		{"Take a file in", "stile import"},

@@ -6,16 +6,22 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/api"
 	"github.com/stile-exchange/stile/internal/door"
 	"github.com/stile-exchange/stile/internal/web"
+	"github.com/stile-exchange/stile/internal/webhook"
 	"github.com/stile-exchange/stile/node"
 )
 
 // webServer is the door for people and systems; its zero value is that there is none.
-type webServer struct{ door *door.Door }
+type webServer struct {
+	door *door.Door
+	api  *api.API
+}
 
 // openWeb opens the door where the configuration wants one, with everything mounted.
 func (a *app) openWeb(cfg *config.Config, n *node.Node, log *slog.Logger) (webServer, error) {
@@ -31,7 +37,17 @@ func (a *app) openWeb(cfg *config.Config, n *node.Node, log *slog.Logger) (webSe
 		return webServer{}, errors.Join(err, d.Close())
 	}
 	d.HandleLong("/", pages)
-	return webServer{d}, nil
+	networks, err := webhook.ParseAllow(cfg.Web.WebhookNetworks)
+	if err != nil {
+		return webServer{}, errors.Join(err, d.Close())
+	}
+	served, err := api.New(api.Options{HookNetworks: networks, Node: n, Version: version().String(), Log: log, Now: time.Now, Ended: d.Ended()})
+	if err != nil {
+		return webServer{}, errors.Join(err, d.Close())
+	}
+	d.HandleLong("/v1/", served)
+	d.HandleLong("/openapi.json", served)
+	return webServer{d, served}, nil
 }
 
 // peoplesPages returns the pages for people, at the address at.
@@ -70,7 +86,13 @@ func (w webServer) serve(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	return w.door.Serve(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { w.api.Run(ctx) })
+	err := w.door.Serve(ctx)
+	stop()
+	wg.Wait()
+	return err
 }
 
 // close closes a door that was never served.

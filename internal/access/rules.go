@@ -155,13 +155,14 @@ var rules = map[string]rule{
 	"footprints/records": see, "footprints/show": see, "footprints/prove": see, "questions/list": of(Disclosures, Governance, Auditor),
 	"changes/read": see,
 	"records/put":  keep, "records/held": keep, "records/begin": keep, "records/sources": keep, "records/absent": keep, "records/import": keep,
-	"records/delete": of(Delete, Steward), "records/deleteabsent": of(Delete, Steward), "records/erase": of("", Governance),
+	"records/delete": of(Delete, Steward), "records/deleteabsent": of(Delete, Steward), "records/erase": of("", Governance), "records/erasedue": of("", Governance),
 	"footprints/put": keep, "footprints/withdraw": of(Delete, Steward),
 	"questions/ask": of(Read, Steward, Governance), "questions/count": of(Read, Steward, Governance),
 
 	"agreements/list": texts, "agreements/show": texts, "agreements/preview": of(Agreements, Steward, Governance, Signer),
+	"agreements/signature": of("", Signer), "agreements/bring": of("", Signer, Governance),
 	"agreements/draft": of(Agreements, Steward, Governance, Signer), "agreements/sign": of(Sign, Signer),
-	"agreements/end": of(Sign, Signer), "agreements/suspend": of(Sign, Signer, Governance), "agreements/resume": of(Sign, Signer),
+	"agreements/end": of(Sign, Signer), "agreements/suspend": of(Sign, Signer, Governance), "agreements/resume": of(Sign, Signer), "agreements/renew": of(Sign, Signer), "agreements/giveup": of(Sign, Signer), "agreements/audit": of("", Auditor, Governance), "agreements/checkpoint": of("", Governance, Auditor),
 
 	"disclosures/list": of(Disclosures, Governance, Auditor, Steward, Signer), "disclosures/seen": of(Disclosures, Governance, Auditor, Steward),
 	"disclosures/drift": of(Disclosures, Governance, Auditor, Signer), "disclosures/refused": of(Disclosures, Governance, Auditor),

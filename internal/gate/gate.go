@@ -162,6 +162,11 @@ func (g *Gate) judgeAll(ctx context.Context, std *standard.Standard, records []a
 			if len(ps) == 0 {
 				var body any
 				offers[i], body, ps = g.judge(std, records[i].Record)
+				if want := records[i].Key; want != "" && len(ps) == 0 {
+					if k, err := std.Key(body); err != nil || k != standard.TypedKey(want) {
+						offers[i], ps = nil, []standard.Problem{{Rule: "key", Detail: "the record has another key than the one it is put by", Fix: "put it by its own key"}}
+					}
+				}
 				if m, ok := body.(map[string]any); ok && keys != nil {
 					if p := find(std, m, &records[i], &keys[i]); p != nil {
 						// It never was a record of anybody's.
@@ -172,6 +177,12 @@ func (g *Gate) judgeAll(ctx context.Context, std *standard.Standard, records []a
 			}
 			r.Row, r.Reference, r.Problems = records[i].Row, records[i].Reference, ps
 			if offers[i] != nil {
+				if v := records[i].IfVersion; v != 0 {
+					offers[i].At(v)
+				}
+				if records[i].IfAbsent {
+					offers[i].Absent()
+				}
 				offers[i].As(records[i].Reference, records[i].Record)
 			} else {
 				offers[i] = g.refusal(std, records[i], ps)

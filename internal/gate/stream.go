@@ -40,7 +40,7 @@ func (g *Gate) Stream(ctx context.Context, in api.ImportRequest, next func(conte
 			}
 			out, err := u.finish(ctx)
 			if err == nil {
-				err = answer(summary(out, u.keys))
+				err = answer(summary(out, u.keys, in.Each))
 			}
 			if err != nil {
 				cancel(err)
@@ -80,8 +80,11 @@ func (g *Gate) Stream(ctx context.Context, in api.ImportRequest, next func(conte
 }
 
 // summary says of a batch what is not the rule, and counts the rest.
-func summary(out *api.PutReply, keys []api.KeyDigest) *api.ImportReply {
+func summary(out *api.PutReply, keys []api.KeyDigest, each bool) *api.ImportReply {
 	r := &api.ImportReply{Rows: len(out.Results), Counts: map[api.Outcome]int{}, Keys: keys}
+	if each {
+		r.Results = out.Results
+	}
 	for i, x := range out.Results {
 		if len(x.Problems) > 0 {
 			r.NotTaken = append(r.NotTaken, api.NotTaken{At: i, PutResult: x})

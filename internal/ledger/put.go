@@ -51,6 +51,7 @@ type Offer struct {
 	digest   [16]byte
 	expect   uint64 // version the record must be at; 0 for any
 	anew     bool   // it makes a version although nothing changes
+	absent   bool   // the record must not be there
 	feedsGen int
 	match    map[uint32]bool   // by feed; nil for a delete
 	asked    map[uint32][]byte // by feed: see Ledger.askedKeys; nil for none
@@ -152,6 +153,10 @@ func (o *Offer) At(version uint64) *Offer { o.expect = version; return o }
 // more to whoever gets the record.
 func (o *Offer) Anew() *Offer { o.anew = true; return o }
 
+// Absent makes the offer fail with ErrConflict where the record is there when its turn
+// comes; one that was deleted is not.
+func (o *Offer) Absent() *Offer { o.absent = true; return o }
+
 // Result returns what became of the offer, once it has been written.
 func (o *Offer) Result() (Result, error) { return o.result, o.err }
 
@@ -228,6 +233,9 @@ func (l *Ledger) prepare(b *batch, o *Offer) error {
 	id := name.RecordFrom(o.record)
 	if o.expect != 0 && (!had || old.version != o.expect) {
 		return fmt.Errorf("record %s: %w: it is at version %d, not %d", id, ErrConflict, old.version, o.expect)
+	}
+	if o.absent && had && old.live {
+		return fmt.Errorf("record %s: %w: it is there already, at version %d", id, ErrConflict, old.version)
 	}
 	var marked [][16]byte // by refused offers of the record
 	var marks []mark

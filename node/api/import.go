@@ -16,6 +16,7 @@ type ImportRequest struct {
 	DryRun   bool   `json:"dry_run,omitempty"` // validate only
 	Hold     bool   `json:"hold,omitempty"`    // keep refused offers, to be listed and mended
 	Run      *Run   `json:"run,omitempty"`     // of the source that the rows come from; see Records.Begin
+	Each     bool   `json:"each,omitempty"`    // say of every row what became of it
 }
 
 // ImportRow is one row of an import.
@@ -33,6 +34,7 @@ type ImportReply struct {
 	Counts    map[Outcome]int `json:"counts"`
 	Withdrawn int             `json:"withdrawn,omitempty"` // from partners, of all rows
 	NotTaken  []NotTaken      `json:"not_taken,omitempty"` // in the order of the rows
+	Results   []PutResult     `json:"results,omitempty"`   // of every row, where that was asked for
 	Keys      []KeyDigest     `json:"-"`                   // of each row; empty of one whose key cannot be read
 }
 

@@ -13,6 +13,13 @@ type Offered struct {
 	Row       int             `json:"row,omitempty"`       // in the sender's file, from 1
 	Reference string          `json:"reference,omitempty"` // the sender's own
 	Record    json.RawMessage `json:"record"`
+	// Key is the natural key that the record must have, as a person types it; "" for any.
+	Key string `json:"key,omitempty"`
+	// IfVersion and IfAbsent have the whole request fail as a Conflict where the record is
+	// not at this version, or is there, when its turn comes. They are for a request of one
+	// record.
+	IfVersion uint64 `json:"if_version,omitempty"`
+	IfAbsent  bool   `json:"if_absent,omitempty"`
 	// Problems say that the sender's reader could not make a record of it; then
 	// Record is what it could make, or null, and the offer is refused and counted.
 	Problems []Problem `json:"problems,omitempty"`
@@ -70,6 +77,8 @@ type RecordRequest struct {
 	From     name.Council `json:"from,omitempty"`
 	// Token: the token is to be one that stands alone, with a signature of its own.
 	Token bool `json:"token,omitempty"`
+	// IfVersion has a deletion fail as a Conflict where the record is not at this version.
+	IfVersion uint64 `json:"if_version,omitempty"`
 }
 
 // RecordReply is one version of a record.
