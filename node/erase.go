@@ -72,6 +72,37 @@ func (n *Node) eraseAll(ctx context.Context, ids []name.Record, in EraseRequest,
 	return err
 }
 
+// eraseAgain erases what we had erased in the part of our log that was lost when the
+// folder was set back, as the councils that were ordered to erase it too have shown.
+func (n *Node) eraseAgain(ctx context.Context) error {
+	var ids []name.Record
+	var orders []uint64
+	err := n.ledger.View(func(v *ledger.View) (err error) {
+		ids, orders, err = v.ToEraseAgain()
+		return err
+	})
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	seen, out := map[name.Record]bool{}, &EraseReply{}
+	for i, id := range ids {
+		in := EraseRequest{Reason: fmt.Sprintf("erased before, as entry %d of the part of our log that was lost ordered", orders[i])}
+		if err := n.eraseOne(ctx, id, "", in, seen, out); err != nil {
+			return fmt.Errorf("erase again what was erased before the folder was set back: %w", err)
+		}
+	}
+	if err := n.ledger.Purge(ctx); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := n.ledger.ErasedAgain(ctx, id); err != nil {
+			return err
+		}
+	}
+	n.log.Warn("records were erased again, which this folder had since it was set back", "records", len(ids))
+	return nil
+}
+
 // toErase returns which records are meant.
 func (n *Node) toErase(in EraseRequest) (ids []name.Record, out *EraseReply, err error) {
 	out = &EraseReply{Try: in.Try, Records: []ErasedRecord{}}

@@ -534,6 +534,9 @@ func (n *Node) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	begin := func() error {
+		if err := n.eraseAgain(ctx); err != nil {
+			return err
+		}
 		if err := n.book.Resume(ctx); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -244,7 +245,11 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 		case f.View != nil:
 			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Hash: f.hash, Token: f.packed})
 		case about != "":
-			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: index, Record: about})
+			w := ledger.Withdrawal{Index: index, Record: about}
+			if f.Event != nil && f.Event.Kind == event.KindErasureOrder && f.Event.Council == src.From {
+				w.Order = items[i].Event
+			}
+			d.Withdrawn = append(d.Withdrawn, w)
 		default:
 			d.Events = append(d.Events, ledger.PageItem{Index: index, Token: items[i].Event})
 		}

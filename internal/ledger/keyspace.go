@@ -66,6 +66,7 @@ import (
 //	3 source4 index8         record16 that an entry of the sender's log withdrew: see last.go
 //	1                        what others hold of our own log: JSON, see own.go
 //	2 index8 council         a record of ours that was lost and given back: see lost.go
+//	3 4                      orders to erase, and what is to be erased again: see again.go
 //	X path                   a file beside the ledger that machines keep alike: see shared.go
 const layoutVersion = 2
 

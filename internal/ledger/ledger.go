@@ -129,6 +129,8 @@ type Ledger struct {
 
 	head *headFile
 	halt atomic.Pointer[Halt] // why nothing is signed
+	// hidden are the records that are to be erased again: see again.go.
+	hidden atomic.Pointer[map[[16]byte]bool]
 
 	watch  *examine.Watch // over the store's tables; nil in memory
 	damage atomic.Pointer[Damage]
@@ -440,6 +442,9 @@ func (l *Ledger) load() (old []oldSource, err error) {
 			return err
 		}
 		if err := l.loadKnown(txn); err != nil {
+			return err
+		}
+		if err := l.loadHidden(txn); err != nil {
 			return err
 		}
 		if err := l.loadOwn(txn); err != nil {

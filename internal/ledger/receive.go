@@ -59,6 +59,7 @@ type Put struct {
 type Withdrawal struct {
 	Index  uint64
 	Record name.Record
+	Order  []byte // the event, when it orders an erasure: it is kept, see [View.OrdersFrom]
 }
 
 // ErrStale: the delivery does not start where this node is, or what it was
@@ -193,7 +194,7 @@ func (l *Ledger) sweep(ctx context.Context, s *Source) error {
 		err = l.View(func(v *View) error {
 			return v.positions(now, 0, func(index uint64, r name.Record, generation uint32) bool {
 				if generation != now.Generation {
-					left = append(left, Withdrawal{index, r})
+					left = append(left, Withdrawal{Index: index, Record: r})
 				}
 				return len(left) < 1000
 			})
@@ -390,6 +391,9 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 		for _, w := range ws {
 			if err := t.remember(c, w.Record.Bytes(), w.Index); err != nil {
 				return err
+			}
+			if len(w.Order) > 0 {
+				t.set(orderKey(c.From, w.Index), w.Order)
 			}
 			had, err := t.blank(c, w.Record)
 			if err != nil {

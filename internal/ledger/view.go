@@ -187,6 +187,9 @@ func (l *Ledger) rebuildPart(index uint64, raw []byte, leaf tlog.Hash, part func
 	if err != nil {
 		return nil, damaged(err)
 	}
+	if l.isHidden(s.record) {
+		return nil, fmt.Errorf("entry %d: %w", index, ErrErased)
+	}
 	std, kid, err := l.tables(s.standard, s.key)
 	if err != nil {
 		return nil, damaged(err)

@@ -18,15 +18,19 @@ import (
 //
 //	council that lost                        who holds
 //	  version1 from8 ---------------------->      one for each stream
-//	                 <----------------------      index8 token, for each record held from index from on
+//	                 <----------------------      "E" index8 jws, for each order to erase from index from on
+//	                 <----------------------      "R" index8 token, for each record held from index from on
 //	                 <----------------------      an empty frame: that was all
 //
-// Nothing is given but what the asking council itself once sent. It is answered also while
+// Orders come first: what they are about is shown to nobody from then on. Version 1 had no
+// orders and no letters. Nothing is given but what the asking council itself once sent. It is answered also while
 // all exchange with it is stopped: that is when it is asked.
 const HeldProtocol = "/stile/held/1"
 
 const (
-	heldVersion = 1
+	heldVersion = 2
+	heldOrder   = 'E'
+	heldRecord  = 'R'
 	maxHeld     = 8 << 20 // bytes of one record
 	heldWithin  = time.Minute
 )
@@ -42,18 +46,28 @@ func (s *Syncer) serveHeld(ctx context.Context, from name.Council, st wire.Strea
 		return
 	}
 	out := bufio.NewWriter(st)
+	give := func(kind byte, index uint64, what []byte) error {
+		st.SetDeadline(s.o.Now().Add(heldWithin))
+		return wire.WriteFrame(out, append(binary.BigEndian.AppendUint64([]byte{kind}, index), what...))
+	}
 	err = s.o.Ledger.View(func(v *ledger.View) error {
+		var failed error
+		err := v.OrdersFrom(from, binary.BigEndian.Uint64(q[1:]), func(index uint64, jws []byte) bool {
+			failed = give(heldOrder, index, jws)
+			return failed == nil
+		})
+		if err = errors.Join(err, failed); err != nil {
+			return err
+		}
 		for _, src := range s.o.Ledger.Sources() {
 			if src.From != from || src.Ended {
 				continue
 			}
-			var failed error
 			err := v.Holdings(src, binary.BigEndian.Uint64(q[1:]), func(h *ledger.Holding, err error) bool {
 				if err != nil {
 					return true // damaged here: there is nothing to give back
 				}
-				st.SetDeadline(s.o.Now().Add(heldWithin))
-				failed = wire.WriteFrame(out, append(binary.BigEndian.AppendUint64(nil, h.Index), h.Token.Bytes()...))
+				failed = give(heldRecord, h.Index, h.Token.Bytes())
 				return failed == nil
 			})
 			if err = errors.Join(err, failed); err != nil {
@@ -85,9 +99,12 @@ func (s *Syncer) fetchBack(ctx context.Context, c name.Council) (n int, err erro
 			from = 0
 		}
 	}
-	err = s.Held(ctx, c, from, func(index uint64, token []byte) error {
+	err = s.held(ctx, c, from, func(kind byte, index uint64, what []byte) error {
+		if kind == heldOrder {
+			return s.o.Ledger.EraseAgain(ctx, c, index, what)
+		}
 		n++
-		return s.o.Ledger.KeepLost(ctx, c, index, token)
+		return s.o.Ledger.KeepLost(ctx, c, index, what)
 	})
 	return n, err
 }
@@ -95,6 +112,17 @@ func (s *Syncer) fetchBack(ctx context.Context, c name.Council) (n int, err erro
 // Held asks a council for the records of ours that it holds, from an entry of our log on, and calls f with each: its
 // entry, and its token with the fields that the council was let have. What is given is not checked.
 func (s *Syncer) Held(ctx context.Context, c name.Council, from uint64, f func(index uint64, token []byte) error) error {
+	return s.held(ctx, c, from, func(kind byte, index uint64, what []byte) error {
+		if kind == heldOrder {
+			return nil // nothing of our log was lost, so that it stands there
+		}
+		return f(index, what)
+	})
+}
+
+// held asks for what another holds of ours, and calls f with each order to erase and each
+// record.
+func (s *Syncer) held(ctx context.Context, c name.Council, from uint64, f func(kind byte, index uint64, what []byte) error) error {
 	st, err := s.o.Network.Open(ctx, c, HeldProtocol)
 	if err != nil {
 		return err
@@ -113,11 +141,11 @@ func (s *Syncer) Held(ctx context.Context, c name.Council, from uint64, f func(i
 		if err == nil && len(b) == 0 {
 			return nil
 		}
-		if err == nil && len(b) < 9 {
-			err = fmt.Errorf("%s gave back a record without its place", c)
+		if err == nil && (len(b) < 10 || b[0] != heldOrder && b[0] != heldRecord) {
+			err = fmt.Errorf("%s gave back something that is no record with its place", c)
 		}
 		if err == nil {
-			err = f(binary.BigEndian.Uint64(b), b[8:])
+			err = f(b[0], binary.BigEndian.Uint64(b[1:]), b[9:])
 		}
 		if err != nil {
 			st.Reset()
