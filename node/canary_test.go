@@ -186,4 +186,3 @@ func TestNoCanaryInAnyFile(t *testing.T) {
 		}
 	}
 }
-
