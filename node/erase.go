@@ -179,8 +179,10 @@ func (n *Node) eraseOne(ctx context.Context, id, source name.Record, in EraseReq
 			r.Orders = append(r.Orders, to)
 		}
 	}
+	back, err := n.replicas.TakeBack(ctx, id, in.Try)
+	r.Orders = append(r.Orders, back...)
 	out.Records = append(out.Records, r)
-	return nil
+	return err
 }
 
 // eraseHeld erases the offers held back that are of one of the records.

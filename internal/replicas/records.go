@@ -147,6 +147,50 @@ func (s *Set) Withdraw(ctx context.Context, in api.FootprintPutRequest) (*api.Fo
 	return r.offer(ctx, ids, entries, map[footprint.Code]string{footprint.Accepted: "withdrawn", footprint.Duplicate: "withdrawn"})
 }
 
+// erasedByHand is the reason of a withdrawal from a footprint of an erased record that was
+// put there without an agreement.
+const erasedByHand = "erased by the council that put it"
+
+// TakeBack takes a record of ours that is erased back out of every open footprint that it
+// was put into without an agreement, with all its versions; what an agreement let in
+// is ordered back by that. With try set it only says where it stands. It returns the
+// footprints, with the log index of what says so; saying it again goes on from what
+// could not be reached.
+func (s *Set) TakeBack(ctx context.Context, id name.Record, try bool) (out []api.ErasureOrder, err error) {
+	by, err := name.ParseAgreement(string(s.self) + "/put-by-hand")
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range s.All() {
+		if r.f == nil || r.council != nil {
+			continue
+		}
+		h, err := r.f.Record(s.self, id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return out, err
+		}
+		if s.byHand(r, h.View.Standard.Line()) != nil {
+			continue // it goes by the agreement's feed
+		}
+		o := api.ErasureOrder{Agreement: by, To: r.name, Footprint: true}
+		if !try {
+			index, jws, err := s.o.Ledger.AppendNotice(ctx, event.KindWithdrawal, event.Withdrawal{Agreement: by, Record: id, Reason: erasedByHand}.Body())
+			if err != nil {
+				return out, err
+			}
+			o.Entry = index
+			if _, err := r.offer(ctx, []name.Record{id}, []footprint.Entry{{Token: jws}}, map[footprint.Code]string{footprint.Accepted: "withdrawn", footprint.Duplicate: "withdrawn"}); err != nil {
+				return out, err
+			}
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
 // readPatience bounds how long a read waits to be fresh: longer than the members
 // take to choose another leader.
 const readPatience = 8 * time.Second

@@ -1,0 +1,126 @@
+package node_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// TestErasedFromFootprint: a record that stands in a footprint, by an agreement or put by
+// hand, is erased. What it said is in no file of its council and of no member's replica,
+// of one that was away neither once it is back; the member is named until it has
+// confirmed, and the footprint's log proves what it proved. (That raft's log loses it
+// within a day is tried in package footprint.)
+func TestErasedFromFootprint(t *testing.T) {
+	a, b, c := formFens(t)
+	values := canaries(3)
+	record := func(i int) string {
+		return fmt.Sprintf(`{"reference":"N/%d","organisation":"local-authority:NBR","applicationType":"tree-works","status":"received","description":%q,"receivedDate":"2026-02-16","district":"A"}`, i, values[i])
+	}
+	for i := range 2 {
+		offerPlans(t, a, record(i))
+	}
+	const agreed = "northmoor.gov.uk/plans"
+	text := intoFens("plans", 1, fens, "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate, /description")
+	call(t, a.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
+	await(t, "saltby can sign", func() bool {
+		return try(t.Context(), b.Agreements().Sign, node.AgreementRequest{Name: agreed}, nil) == nil
+	})
+	flow := func() (p node.PartnerReply) {
+		for _, p := range call(t, a.Agreements().Show, node.AgreementRequest{Name: agreed}).Partners {
+			if p.Council == fens {
+				return p
+			}
+		}
+		return p
+	}
+	await(t, "both are in the footprint", func() bool { p := flow(); return p.InStep && p.Held == 2 && p.Outstanding == 0 })
+	for _, n := range []*running{a, b, c} {
+		await(t, "every member has them", func() bool { return len(fensRecords(t, n, 0, false)) == 2 })
+	}
+	replica := func(n *running) []string {
+		dirs, err := filepath.Glob(filepath.Join(n.Config().Data, "footprints", "*", "replica-*"))
+		if err != nil || len(dirs) == 0 {
+			t.Fatalf("no replica: %v", err)
+		}
+		var found []string
+		for _, d := range dirs {
+			found = append(found, inFolder(t, d, asTokens(values[0]))...)
+		}
+		return found
+	}
+	for _, n := range []*running{a, b, c} {
+		if len(replica(n)) == 0 {
+			t.Fatalf("it is not found in the replica of %s, so the test proves nothing", n.Config().Council)
+		}
+	}
+	proved := call(t, b.Footprints().Checkpoint, node.FootprintRequest{Name: fens})
+
+	c.stop()
+	call(t, a.Records().Erase, node.EraseRequest{Record: "N/0", Standard: planStd, Reason: "request 2026/17"})
+	await(t, "hexwell, which is away, is named", func() bool {
+		p := flow()
+		return p.Outstanding > 0 && slices.Equal(p.Unconfirmed, []name.Council{hexwell})
+	})
+	for _, n := range []*running{a, b} {
+		await(t, "it is out of the replicas that are there", func() bool { return len(replica(n)) == 0 })
+	}
+	if got := inFolder(t, filepath.Join(a.Config().Data, "ledger"), values[:1]); len(got) > 0 {
+		t.Errorf("in the ledger of its council: %v", got)
+	}
+	n, err := node.Open(c.Config(), node.Options{Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = runAgain(t, n)
+	introduce(t, a, b, c)
+	await(t, "hexwell has erased it", func() bool { return len(replica(c)) == 0 })
+	await(t, "and all have confirmed", func() bool { p := flow(); return p.Outstanding == 0 && len(p.Unconfirmed) == 0 })
+	if now := call(t, c.Footprints().Checkpoint, node.FootprintRequest{Name: fens}); now.Size < proved.Size {
+		t.Errorf("the log went from %d to %d entries", proved.Size, now.Size)
+	}
+	if got := fensRecords(t, c, 0, true); len(got) != 1 || got["N/1"] == nil {
+		t.Errorf("hexwell reads %v", got)
+	}
+}
+
+// asTokens returns what a value looks like inside of a token, whose parts are base64, at
+// each of the three places where it can begin.
+func asTokens(value string) (out []string) {
+	for pad := range 3 {
+		e := base64.RawURLEncoding.EncodeToString([]byte("___"[:pad] + value))
+		out = append(out, e[4:len(e)-4])
+	}
+	return append(out, value)
+}
+
+// TestErasedPutByHand: a record that was put into a footprint without an agreement is taken
+// back out of it when it is erased.
+func TestErasedPutByHand(t *testing.T) {
+	a, b, _ := formFens(t)
+	var ids []string
+	for _, r := range offerPlans(t, a, fmt.Sprintf(planDraft, "N/1", "one", "A"), fmt.Sprintf(planDraft, "N/2", "two", "A")) {
+		ids = append(ids, string(r.Record))
+	}
+	call(t, a.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: ids})
+	in := node.EraseRequest{Record: "N/1", Standard: planStd, Reason: "request 2026/17", Try: true}
+	would := call(t, a.Records().Erase, in)
+	if o := would.Records[0].Orders; len(o) != 1 || o[0].To != fens || !o[0].Footprint || o[0].Entry != 0 {
+		t.Errorf("it would order %+v", o)
+	}
+	in.Try = false
+	if o := call(t, a.Records().Erase, in).Records[0].Orders; len(o) != 1 || o[0].Entry == 0 {
+		t.Errorf("it ordered %+v", o)
+	}
+	if got := fensRecords(t, b, 0, true); len(got) != 1 || got["N/2"] == nil {
+		t.Errorf("saltby reads %v", got)
+	}
+	if again := call(t, a.Records().Erase, in).Records[0]; len(again.Orders) != 0 || again.Versions != 0 {
+		t.Errorf("once more: %+v", again)
+	}
+}
