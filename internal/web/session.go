@@ -11,7 +11,6 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"github.com/alexedwards/scs/v2/memstore"
 
-	"github.com/stile-exchange/stile/node"
 )
 
 // How long a session may last, and lie idle; how recent a sign-in must be before a
@@ -212,5 +211,3 @@ func (q *request) signs() string {
 	}
 	return q.who.Name
 }
-
-var errSignedOut = node.Error{Kind: node.Refused, Message: "nobody is signed in"}
