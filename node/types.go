@@ -320,3 +320,22 @@ const (
 	KeyExpired = api.KeyExpired
 	KeyRevoked = api.KeyRevoked
 )
+
+// Of the feed of changes.
+const (
+	ChangePut         = api.ChangePut
+	ChangeReceived    = api.ChangeReceived
+	ChangeDeleted     = api.ChangeDeleted
+	ChangeErased      = api.ChangeErased
+	ChangeWithdrawn   = api.ChangeWithdrawn
+	ChangeTakenBack   = api.ChangeTakenBack
+	ChangeReceivedEnd = api.ChangeReceivedEnd
+	ChangeAgreement   = api.ChangeAgreement
+)
+
+// Of what an auditor counts again.
+type (
+	AuditedCheckpoint = api.AuditedCheckpoint
+	AuditedRecord     = api.AuditedRecord
+	AuditedSum        = api.AuditedSum
+)
