@@ -10,7 +10,6 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/alexedwards/scs/v2/memstore"
-
 )
 
 // How long a session may last, and lie idle; how recent a sign-in must be before a
