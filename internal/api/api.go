@@ -252,10 +252,6 @@ func may(ctx context.Context, op string, on access.On) error {
 	return access.Allowed(access.From(ctx), op, on)
 }
 
-func text(description string) *huma.Response {
-	return &huma.Response{Description: description, Content: map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: "string"}}}}
-}
-
 func query(name, description string) *huma.Param {
 	return &huma.Param{Name: name, In: "query", Description: description, Schema: &huma.Schema{Type: "string"}}
 }
