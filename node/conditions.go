@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/replicas"
+	"github.com/stile-exchange/stile/internal/retention"
 	"github.com/stile-exchange/stile/internal/standard"
 )
 
@@ -33,6 +34,7 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 	}
 	f.Clock = condition.ClockOf(n.cfg)
 	f.Published, f.Partners, f.Agreements = n.logPublished(), partners, n.book.Current(now)
+	f.Late = each(n.terms.Late(), func(l retention.Late) condition.Late { return condition.Late(l) })
 	if s != nil {
 		f.Links = each(s.Pulling(), func(l peersync.Link) Link { return Link(l) })
 		f.Clock.Partners = s.Clocks()

@@ -66,6 +66,7 @@ import (
 	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/replicas"
+	"github.com/stile-exchange/stile/internal/retention"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/statement"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -259,6 +260,7 @@ type Node struct {
 	restored  *backup.Restored
 	snapshots snapshots     // of lists that are being read
 	access    *access.Store // keys of systems
+	terms     *retention.Keeper
 
 	rules stoppedRules
 
@@ -421,6 +423,10 @@ func (n *Node) begin() (err error) {
 		Passed:   n.quota.Refused,
 		Partners: func() ([]api.PartnerReply, error) { return n.explain.Partners(false) },
 	})
+	n.terms = retention.New(retention.Options{
+		Ledger: n.ledger, Agreements: n.book, Senders: n.senders, Footprint: n.replicas.Is, Clocks: n.partnerClocks,
+		File: filepath.Join(n.cfg.Data, retention.FileName), Log: n.log, Now: n.now,
+	})
 	if err := n.openPublisher(); err != nil {
 		return err
 	}
@@ -579,6 +585,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	})
 	signs(n.book.Run)
+	signs(n.terms.Run)
 	signs(n.refusals.Run)
 	signs(n.statements.Run)
 	signs(n.mapper.Run)

@@ -74,7 +74,7 @@ func (n *Node) serveHTTP(ctx context.Context) error {
 	mux.Handle("/directory/", n.follower.Handler())
 	mux.Handle(publiclog.Prefix, publiclog.Handler(n.ledger, n.publisher.Checkpoint, n.log))
 	mux.Handle(publiclog.WitnessPath, publiclog.Witness(publiclog.WitnessOptions{
-		Ledger: n.ledger, Directory: n.directory, Cosigner: n.keys.Log.Cosigner(), Log: n.log, Now: n.now, Quota: n.quota,
+		Ledger: n.ledger, Directory: n.directory, Cosigner: n.keys.Log.CosignerAt(n.now), Log: n.log, Now: n.now, Quota: n.quota,
 	}))
 	srv := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute,

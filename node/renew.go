@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // renewAgreement says for us that an agreement was reviewed and goes on in the same words
@@ -66,4 +68,21 @@ func renewals(st agreement.Status) (out []RenewalReply) {
 		out = append(out, RenewalReply{By: r.By, Review: string(r.Review), At: r.At})
 	}
 	return out
+}
+
+// senders returns who is told of what we delete of the log of a council or a footprint.
+func (n *Node) senders(from name.Council) []name.Council {
+	if !n.replicas.Is(from) {
+		return []name.Council{from}
+	}
+	return slices.DeleteFunc(slices.Clone(n.replicas.Members(from)), func(c name.Council) bool { return c == n.cfg.Council })
+}
+
+// partnerClocks returns how far the clocks of partners are ahead of ours; none while the node
+// does not run.
+func (n *Node) partnerClocks() map[name.Council]time.Duration {
+	if s := n.exchange(); s != nil {
+		return s.Clocks()
+	}
+	return nil
 }

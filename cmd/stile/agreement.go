@@ -460,6 +460,7 @@ func (a *app) agreementShowCommand() *cobra.Command {
 				partnerTable(r.Partners).write(a.out, "")
 				a.printUnconfirmed(r.Partners)
 				a.printOwed(r.Partners)
+				a.printAtTerm(r.Partners)
 				for _, p := range r.Partners {
 					if p.Direction == "from" && p.Mode == "" {
 						a.printf("%s of %s proved by the signed log of %s; %s withheld\n",

@@ -180,6 +180,20 @@ func (a *app) printUnconfirmed(ps []node.PartnerReply) {
 	}
 }
 
+// printAtTerm says what receivers deleted at the end of the time they may keep it.
+func (a *app) printAtTerm(ps []node.PartnerReply) {
+	for _, p := range ps {
+		if p.AtTerm == 0 {
+			continue
+		}
+		who := string(p.Council)
+		if p.Direction == "from" {
+			who = "we"
+		}
+		a.printf("%s: %s deleted %s at the end of the time for which they may be kept, the last on %s\n", p.Agreement, who, plural(p.AtTerm, "record", "records"), at(p.AtTermAt))
+	}
+}
+
 // publishedLines says what of the log is published, and what is wanting.
 func publishedLines(p *node.LogReply) []string {
 	if p == nil {
@@ -287,6 +301,7 @@ func (a *app) printStatus(s node.StatusReply) {
 	a.printCounted(s.Partners)
 	a.printWithdrawals(s.Partners)
 	a.printUnconfirmed(s.Partners)
+	a.printAtTerm(s.Partners)
 	if len(s.Agreements) > 0 {
 		a.printf("\nagreements not in force\n")
 		t := newTable("AGREEMENT", "#VERSION", "WHY")

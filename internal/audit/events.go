@@ -95,6 +95,11 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		s.under(w.Agreement)
 		s.version, s.record, s.entry = w.Version, name.Record(strings.Clone(string(w.Record))), w.Entry
 		return s, err
+	case event.KindRetention:
+		r, err := event.ParseRetention(ev.Body)
+		s.under(r.Agreement)
+		s.version, s.from, s.entries = r.Version, name.Council(strings.Clone(string(r.From))), r.Entries
+		return s, err
 	case event.KindErasure:
 		e, err := event.ParseErasure(ev.Body)
 		s.record, s.entries = name.Record(strings.Clone(string(e.Record))), e.Entries
@@ -198,7 +203,7 @@ func (s *claimed) listed() int {
 // reported.
 func checkOf(kind string) string {
 	switch kind {
-	case event.KindReceipt, event.KindAnswerReceipt:
+	case event.KindReceipt, event.KindAnswerReceipt, event.KindRetention:
 		return CheckReceipts
 	case event.KindAgreementSignature:
 		return CheckAgreementSignatures

@@ -90,8 +90,9 @@ type Counts struct {
 	Disclosures int `json:"disclosures"` // logged batches that went to a receiver
 	Receipts    int `json:"receipts"`
 	Withdrawals int `json:"withdrawals"`
-	Renewals    int `json:"renewals,omitempty"` // by which a party put the date of review off
-	Erasures    int `json:"erasures,omitempty"` // versions of records that the council says it erased
+	Retained    int `json:"deleted_at_term,omitempty"` // records that receivers say they deleted at the end of their term
+	Renewals    int `json:"renewals,omitempty"`        // by which a party put the date of review off
+	Erasures    int `json:"erasures,omitempty"`        // versions of records that the council says it erased
 }
 
 // A Witnessed is the word of a witness that the log stood at a checkpoint.

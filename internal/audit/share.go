@@ -44,6 +44,7 @@ type sharing struct {
 	without   map[name.Council]int // receipts of footprints that lack this member's word
 	signed    bool                 // there is a receipt that its receiver signed
 	beyond    map[name.Council]int // receipts that name more of the log than the newest checkpoint here
+	retained  map[name.Council]int // records that a receiver said it deleted at the end of their term
 	strangers bool                 // a receipt is of a footprint whose members nobody named
 }
 
@@ -95,6 +96,11 @@ func (v *verifier) judgeSharing() {
 			s.receipt(r)
 		}
 	}
+	for i := range v.foreign {
+		if r := &v.foreign[i]; r.kind == event.KindRetention {
+			s.retention(r)
+		}
+	}
 	for i := range v.events {
 		if e := &v.events[i]; e.kind == event.KindFootprintConfirmed {
 			s.confirm(e)
@@ -102,6 +108,7 @@ func (v *verifier) judgeSharing() {
 	}
 	s.withdrawals()
 	s.sayErased()
+	s.sayRetained()
 	s.judgeLogged()
 	s.judgeTerms()
 	s.sayReceipts()
@@ -264,6 +271,46 @@ func (s *sharing) receipt(e *claimed) {
 		}
 	}
 	t.pass(1)
+}
+
+// retention takes in what a receiver says it deleted at the end of the time it may keep
+// it: what it was sent, and no longer than it was agreed.
+func (s *sharing) retention(e *claimed) {
+	v, t, at := s.v, s.v.on(CheckReceipts), place(eventsPath(e.by), e.line)
+	v.counts.Receipts++
+	s.signed = true
+	switch {
+	case e.from != v.council:
+		t.fail(at, "is about what another council sent", "")
+		return
+	case !v.mayReceive(e.agreement, e.by):
+		t.fail(at, "is by a council that the agreement does not let receive", "")
+		return
+	}
+	r := s.receiver(e.by)
+	for _, index := range e.entries {
+		i, ok := v.recordAt(index)
+		if r == nil || !ok {
+			continue
+		}
+		if e.agreement == v.covers.Agreement && !get(r.sent, i) {
+			t.failEntry(index, fmt.Sprintf("was deleted at the end of its term by %s, and no logged disclosure says that it went there", e.by), "")
+			return
+		}
+	}
+	if s.retained == nil {
+		s.retained = map[name.Council]int{}
+	}
+	s.retained[e.by] += len(e.entries)
+	v.counts.Retained += len(e.entries)
+	t.pass(1)
+}
+
+// sayRetained says what receivers deleted at the end of its term.
+func (s *sharing) sayRetained() {
+	for _, c := range sortedCouncils(s.retained) {
+		s.v.say(CheckReceipts, "%s signed that it deleted %s, since the time was over for which it may keep them.", c, count(s.retained[c], "record"))
+	}
 }
 
 // mayReceive reports whether some version of an agreement lets a council

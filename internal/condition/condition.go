@@ -54,6 +54,7 @@ type Facts struct {
 	Links      []api.Link
 	Agreements []agreement.Status
 	Footprints []Footprint
+	Late       []Late
 	Retired    []Retired // standards in use here that their publishers retired
 
 	// More are conditions found by what runs beside the node, such as feeds.
@@ -119,6 +120,14 @@ type Footprint struct {
 	Asked    bool           // all were asked
 	Evidence int            // things that no honest member signs
 	Unlisted bool           // the directory lists other members
+}
+
+// Late is a receiver of ours that has not said that it deleted what it may keep no longer.
+type Late struct {
+	Council   name.Council
+	Agreement name.Agreement
+	Records   int
+	Since     time.Time // when the first of their terms was over
 }
 
 // Retired is a standard that its publisher has retired.

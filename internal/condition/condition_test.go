@@ -133,6 +133,9 @@ func TestFind(t *testing.T) {
 		{"copy-differs", func(f *Facts) { f.Partners[0].Differs = &api.CountReply{Size: 9, Count: 3, Entry: 11, Came: 2} }, "entry 11 of its log says 3 records at 9 entries, and 2 records came"},
 		{"copy-differs", func(f *Facts) { f.Partners[0].Differs = &api.CountReply{Size: 9, Count: 3, Entry: 11, Twice: true} }, "two counts or roots at 9 entries"},
 		{"copy-not-counted", func(f *Facts) { f.Partners[0].UncountedSince = noon.Add(-30 * time.Hour) }, "for 30 hours"},
+		{"retention-late", func(f *Facts) {
+			f.Late = []Late{{Council: saltby, Agreement: "northmoor.gov.uk/huts", Records: 3, Since: noon.Add(-10 * 24 * time.Hour)}}
+		}, "may keep 3 records under northmoor.gov.uk/huts no longer"},
 		{"partner-clock-off", func(f *Facts) { f.Clock.Partners["fenwick.gov.uk"] = -time.Hour }, "the clock of fenwick.gov.uk is slow by 1 hour"},
 		{"exchange-suspended", under("", agreement.Suspended, func(st *agreement.Status) { st.Suspensions = []agreement.Suspension{{By: saltby, Since: noon}} }), "nothing is shared"},
 		{"agreement-waits-for-us", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{"northmoor.gov.uk"} }), "stile agreement sign northmoor.gov.uk/huts"},

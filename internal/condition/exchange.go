@@ -144,6 +144,19 @@ var partnerKinds = []Kind{
 		},
 	},
 	{
+		Name: "retention-late", Severity: api.Warning, Means: "a partner has not said, a week after the end of the time it may keep them, that it deleted records of ours",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, l := range f.Late {
+				say(api.Condition{
+					Council: l.Council, Agreement: l.Agreement, Since: l.Since,
+					Text:  fmt.Sprintf("%s may keep %s under %s no longer, and has not said that it deleted them", l.Council, count(l.Records, "record", "records"), l.Agreement),
+					Cause: "the term of the first was over " + age(f.Now.Sub(l.Since)) + " ago, by its own receipt",
+					Try:   fmt.Sprintf("ask %s whether its node runs, of a version that deletes by itself, with a clock that is right", l.Council),
+				})
+			}
+		},
+	},
+	{
 		Name: "partner-clock-off", Severity: api.Warning, Means: "the clock of a partner is more than five minutes off, by what it signed just now",
 		find: func(f *Facts, say func(api.Condition)) {
 			if f.clockOff() != "" {

@@ -398,6 +398,9 @@ func (r *Register) contributed(v *ledger.View, to name.Council, by, at uint64) (
 	return nil, nil
 }
 
+// AtTerm is why a receiver deleted what it was sent, where nobody took it back.
+const AtTerm = "the time for which it may be kept was over"
+
 // withdrawal returns how what was let out was taken back; nil when it was not.
 func (r *Register) withdrawal(v *ledger.View, f *ledger.Feed, d *api.Disclosure) (*api.DisclosureWithdrawal, error) {
 	list, err := v.TakenBack(d.Record)
@@ -434,6 +437,13 @@ func (r *Register) withdrawal(v *ledger.View, f *ledger.Feed, d *api.Disclosure)
 	}
 	if out != nil {
 		return out, nil
+	}
+	said, err := v.Retained(d.To, d.Agreement, d.Record)
+	if err == nil && said.Index >= d.RecordEntry {
+		return &api.DisclosureWithdrawal{Reason: AtTerm, AtTerm: true, Deleted: &said.Deleted}, nil
+	}
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return nil, err
 	}
 	if f == nil || !f.Closed() {
 		return nil, nil

@@ -29,6 +29,7 @@ const (
 	KindErasure         = "erasure"
 	KindErasureOrder    = "erasure-order"
 	KindGivenUp         = "receipt-given-up"
+	KindRetention       = "retention"
 	KindStandardAdopted = "standard-adopted"
 	KindStandardMapped  = "standard-mapped"
 
@@ -87,7 +88,7 @@ const (
 // Kinds returns every kind.
 func Kinds() []string {
 	return []string{
-		KindWithdrawal, KindDisclosure, KindReceipt, KindErasure, KindErasureOrder, KindGivenUp, KindStandardAdopted, KindStandardMapped,
+		KindWithdrawal, KindDisclosure, KindReceipt, KindErasure, KindErasureOrder, KindGivenUp, KindRetention, KindStandardAdopted, KindStandardMapped,
 		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal,
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,

@@ -88,6 +88,21 @@ func (x *Explainer) whyUnder(v *ledger.View, src *ledger.Source, st agreement.St
 		tell(got.at, fmt.Sprintf("version %d was received from %s, as entry %d of its log", last.Version, src.From, last.Index), x.o.Self, got.entry)
 		came = fmt.Sprintf(", received on %s (entry %d)", day(got.at), got.entry)
 	}
+	if e, err := v.AtTerm(src, id); err == nil && !last.Held && last.Withdrawn == 0 {
+		came = fmt.Sprintf(", received on %s", day(e.Received))
+		receipted := ""
+		if e.Event > 0 {
+			receipted = fmt.Sprintf(" (entry %d)", e.Event)
+		}
+		tell(e.Deleted, "it was deleted here, since the time was over for which it may be kept", x.o.Self, e.Event)
+		step(false, "it may be kept still", "the agreement lets it be kept "+a.Kept())
+		if !out.Has {
+			out.Answer = fmt.Sprintf("we held this record under %s%s and deleted it on %s%s: the time was over for which it may be kept", a.Name, came, day(e.Deleted), receipted)
+		}
+		return nil
+	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
 	if !last.Held {
 		detail := fmt.Sprintf("withdrawn by entry %d of the log of %s", last.Withdrawn, src.From)
 		tell(time.Time{}, fmt.Sprintf("%s withdrew it", src.From), src.From, last.Withdrawn)
@@ -104,6 +119,9 @@ func (x *Explainer) whyUnder(v *ledger.View, src *ledger.Source, st agreement.St
 	}
 	out.Has = true
 	step(true, "it was not withdrawn", "")
+	if kept := a.Kept(); kept != "" {
+		step(true, "it may be kept still", kept)
+	}
 	if a.Purpose != "" {
 		step(true, "it is held for a purpose", a.Purpose)
 	}

@@ -158,6 +158,9 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 		Offered: f.Records, Held: p.Held, Refused: p.Refused, LastAt: p.LastAck,
 		BehindEntries: f.End - min(f.End, p.Cursor),
 	}
+	if r.AtTerm, r.AtTermAt, err = x.atTerm(v, f.Agreement, c); err != nil {
+		return r, err
+	}
 	if !st.Agreement.Way().Copied {
 		r.Mode, r.Behind, r.BehindEntries = string(st.Agreement.Mode), x.gone(c), 0
 		if x.o.Footprints.Is(c) {
@@ -243,7 +246,8 @@ func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *pee
 	src, err := x.o.Ledger.Source(a.From, a.Name)
 	if err == nil {
 		r.Offered, r.Held, r.Refused, r.LastAt, r.Proved = src.Offered, src.Records, src.Refused, src.LastAt, src.Records
-		r.BehindEntries = uint64(max(0, src.Offered-src.Records-src.Refused))
+		r.BehindEntries = uint64(max(0, src.Offered-src.Records-src.Refused-src.AtTerm))
+		r.AtTerm, r.AtTermAt = src.AtTerm, src.AtTermAt
 		r.Counted, r.Differs = counted(src.Compared), counted(src.Differs)
 		if !x.o.Footprints.Is(a.From) {
 			r.UncountedSince = src.Unproved
@@ -300,6 +304,24 @@ func counted(c *ledger.Compared) *api.CountReply {
 		r.Came, r.CameRoot = c.Ours.Count, c.Ours.Root.String()
 	}
 	return r
+}
+
+// atTerm returns how many records a receiver has said that it deleted at the end of their
+// term, under any text of an agreement, and when it last did.
+func (x *Explainer) atTerm(v *ledger.View, a name.Agreement, c name.Council) (n int, last time.Time, err error) {
+	for _, f := range x.o.Ledger.Feeds() {
+		if f.Agreement != a || !slices.Contains(f.To, c) {
+			continue
+		}
+		p, err := v.Partner(f, c)
+		if err != nil {
+			return 0, last, err
+		}
+		if n += p.AtTerm; p.AtTermAt.After(last) {
+			last = p.AtTermAt
+		}
+	}
+	return n, last, nil
 }
 
 // matching says in words how far the records already here are matched for a feed.

@@ -230,7 +230,7 @@ func (c *Case) Event(index uint64, jws []byte) (v Verdict, withdrawn name.Record
 // before: it must not be older, nor another of the same number, whether that is
 // held still or was withdrawn.
 func (c *Case) follows(src *ledger.Source, v *Verdict) error {
-	if src.Records == 0 && src.Withdrawn == 0 {
+	if src.Records == 0 && src.Withdrawn == 0 && src.AtTerm == 0 {
 		return nil
 	}
 	switch last, err := c.j.o.Last(src, v.View.Record); {

@@ -206,6 +206,10 @@ func (f *finding) permitted(index uint64) tlog.Hash {
 // sort puts what was found where it belongs in a delivery.
 func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found []finding) error {
 	seen := make(map[name.Record]name.Council, len(items))
+	var term agreement.Term
+	if c.doc != nil {
+		term = c.doc.Term()
+	}
 	for i := range found {
 		f, index := &found[i], items[i].Index
 		about, by := f.withdrawn, c.from
@@ -243,7 +247,7 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 			}
 			continue
 		case f.View != nil:
-			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Hash: f.hash, Token: f.packed})
+			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Hash: f.hash, Token: f.packed, Term: term, Counted: term.Counted(f.View.Body)})
 		case about != "":
 			w := ledger.Withdrawal{Index: index, Record: about}
 			if f.Event != nil && f.Event.Kind == event.KindErasureOrder && f.Event.Council == src.From {

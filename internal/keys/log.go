@@ -3,8 +3,10 @@ package keys
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"strings"
+	"time"
 
 	fnote "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
@@ -22,12 +24,13 @@ type LogKey struct {
 	cosignerVKey  string
 	logPublic     ed25519.PublicKey
 	witnessPublic ed25519.PublicKey
+	witness       ed25519.PrivateKey
 }
 
 func newLogKey(c name.Council, log, witness ed25519.PrivateKey) (*LogKey, error) {
 	k := &LogKey{
 		logPublic:     log.Public().(ed25519.PublicKey),
-		witnessPublic: witness.Public().(ed25519.PublicKey),
+		witnessPublic: witness.Public().(ed25519.PublicKey), witness: witness,
 	}
 	skey, vkey, err := noteKeys(c.Origin(), log)
 	if err != nil {
@@ -77,6 +80,25 @@ func (k *LogKey) Verifier() string { return k.verifierKey }
 // others. Its name is the council's domain. It stamps each signature with the
 // time of signing.
 func (k *LogKey) Cosigner() note.Signer { return k.cosigner }
+
+// CosignerAt is Cosigner by another clock than that of the machine.
+func (k *LogKey) CosignerAt(now func() time.Time) note.Signer { return cosignerAt{k, now} }
+
+// A cosignerAt makes cosignature/v1 lines (c2sp.org/tlog-cosignature): eight bytes of the
+// time, then the Ed25519 signature of a header with that time and of the checkpoint.
+type cosignerAt struct {
+	*LogKey
+	now func() time.Time
+}
+
+func (c cosignerAt) Name() string    { return c.cosigner.Name() }
+func (c cosignerAt) KeyHash() uint32 { return c.cosigner.KeyHash() }
+
+func (c cosignerAt) Sign(msg []byte) ([]byte, error) {
+	at := max(0, c.now().Unix())
+	said := append(fmt.Appendf(nil, "cosignature/v1\ntime %d\n", at), msg...)
+	return append(binary.BigEndian.AppendUint64(nil, uint64(at)), ed25519.Sign(c.witness, said)...), nil
+}
 
 // CosignerVerifier returns the verifier key of the council's cosignatures,
 // "council+hash+key" with key type 4. NewVerifierForCosignatureV1 of

@@ -21,7 +21,7 @@ import (
 // permits: each record that was given and was not taken back since, whether it is held
 // or not. The hash of such a member stands with its place in the sender's log:
 //
-//	P source4 index8    record16 generation4 permitted32
+//	P source4 index8    record16 generation4 permitted32, and dates: see retention.go
 //
 // An item that came and is not held, since it was refused or was deleted here without
 // being taken back, has it under a key of its own, until the sender takes the record
@@ -56,7 +56,12 @@ func (t *tx) setApart(c *Source, g Given) error {
 	}
 	if had && was < g.Index {
 		place := append(binary.BigEndian.AppendUint32(id[:], c.Generation), make([]byte, 32)...)
-		t.set(positionKey('P', c.number, was), place)
+		before, err := t.lookup(positionKey('P', c.number, was))
+		if err != nil {
+			return err
+		}
+		received, counted := datesAt(before)
+		t.set(positionKey('P', c.number, was), putSeconds(putSeconds(place, received), counted))
 	}
 	return t.noteApart(c, g)
 }
@@ -104,8 +109,8 @@ func (t *tx) keepGiven(c *Source, r [16]byte) error {
 		return err
 	}
 	g := Given{Index: index, Record: name.RecordFrom(r)}
-	if len(at) == positionLen {
-		g.Hash = tlog.Hash(at[20:])
+	if hash, ok := hashAt(at); ok {
+		g.Hash = hash
 	} else {
 		_, b, err := heldAt(c.number, r, t.lookupParts)
 		if err != nil {
@@ -222,7 +227,7 @@ func (v *View) countCopy(ctx context.Context, c *Source) (Sum, error) {
 		if err != nil {
 			return Sum{}, fmt.Errorf("%w: position %d: %w", ErrStorage, index, err)
 		}
-		if len(b) != positionLen && len(b) != 20 {
+		if !isPosition(b) {
 			return Sum{}, fmt.Errorf("%w: position %d has %d bytes", ErrDamaged, index, len(b))
 		}
 		if binary.BigEndian.Uint32(b[16:]) != c.Generation {
@@ -233,11 +238,10 @@ func (v *View) countCopy(ctx context.Context, c *Source) (Sum, error) {
 			out = out[1:]
 		}
 		var hash tlog.Hash
-		if len(b) == positionLen {
-			if hash = tlog.Hash(b[20:]); hash == (tlog.Hash{}) {
-				continue
-			}
-		} else {
+		var ok bool
+		if hash, ok = hashAt(b); ok && hash == (tlog.Hash{}) {
+			continue
+		} else if !ok {
 			stored, err := holdingOf(v.txn, c, [16]byte(b))
 			if err == nil {
 				hash, err = permittedHash(stored)

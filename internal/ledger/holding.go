@@ -185,7 +185,7 @@ func (v *View) positions(s *Source, from uint64, f func(uint64, name.Record, uin
 		if err != nil {
 			return fmt.Errorf("%w: position %d: %w", ErrStorage, indexAtEnd(it), err)
 		}
-		if len(id) != 20 && len(id) != positionLen {
+		if !isPosition(id) {
 			return fmt.Errorf("%w: position %d has %d bytes", ErrDamaged, indexAtEnd(it), len(id))
 		}
 		if !f(indexAtEnd(it), name.RecordFrom([16]byte(id[:16])), binary.BigEndian.Uint32(id[16:20])) {

@@ -47,7 +47,7 @@ import (
 //	                         token, packed alone (package record) or as text; empty: erased, to be dropped
 //	H source4+2³¹ record16   its second place: see holding.go
 //	H source4 record16 n1    further parts of a long holding
-//	P source4 index8         record16 generation4: holdings in the sender's log order
+//	P source4 index8         record16 generation4 and since when: holdings in the sender's log order, see retention.go
 //	G source4 record16       version8 entry32 council: of a record that was withdrawn, see last.go
 //	E source4 index8         event another council addressed to us (JWS)
 //	7 source4 record16       index8 permitted32: an item that came and is not held, see copied.go
@@ -67,6 +67,9 @@ import (
 //	1                        what others hold of our own log: JSON, see own.go
 //	2 index8 council         a record of ours that was lost and given back: see lost.go
 //	3 4                      orders to erase, and what is to be erased again: see again.go
+//	7 source4 record16       an item that came and is not held: see copied.go
+//	9 source4 record16       what is left of a record whose term was over: see retention.go
+//	8 council … record16     that a receiver deleted a record of ours at the end of its term
 //	X path                   a file beside the ledger that machines keep alike: see shared.go
 const layoutVersion = 2
 

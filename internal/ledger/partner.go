@@ -32,6 +32,8 @@ type Partner struct {
 	Summed   Sum           `json:"summed,omitzero"`
 	SummedAt time.Time     `json:"summed_at,omitzero"`
 	SummedIn time.Duration `json:"summed_in,omitempty"`
+	AtTerm   int           `json:"at_term,omitempty"`   // records it deleted since their term was over
+	AtTermAt time.Time     `json:"at_term_at,omitzero"` // when it last said so
 }
 
 // Awaited reports whether receipts of the council are waited for: nobody has given them

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -53,6 +54,10 @@ type Put struct {
 	Entry   tlog.Hash // SHA-256 of the token's signing input
 	Hash    tlog.Hash // [agreement.Permitted.Hash]; zero when it is not counted
 	Token   []byte    // as [record.PackAlone] packs it; or as text, which is three times as long on disk
+	// Term is how long it may be kept, and Counted what that is counted from where that
+	// is a date in the record.
+	Term    agreement.Term
+	Counted time.Time
 }
 
 // A Withdrawal in a delivery: the event's index and what it takes back.
@@ -139,6 +144,9 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		}
 		for _, e := range d.Events {
 			t.set(positionKey('E', c.number, e.Index), e.Token)
+			if err := t.retained(c.From, e.Token); err != nil {
+				return err
+			}
 		}
 		if err := t.refusals(c, d.Refused); err != nil {
 			return err
@@ -267,9 +275,18 @@ func encodeHolding(p *Put) []byte {
 func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	id := p.Record.Bytes()
 	was, version, had, err := t.held(s, id)
+	if err != nil {
+		return false, err
+	}
+	received, kept, err := t.receivedAt(s, p, was, had)
 	switch {
 	case err != nil:
 		return false, err
+	case !kept: // its term was over before; it came all the same
+		if p.Hash == (tlog.Hash{}) {
+			return false, nil
+		}
+		return false, t.setApart(s, Given{Index: p.Index, Record: p.Record, Hash: p.Hash})
 	case !had:
 		s.Records++
 	case was > p.Index || version > p.Version:
@@ -291,18 +308,14 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	if err := t.setParts(into, encodeHolding(p)); err != nil {
 		return false, err
 	}
-	at := binary.BigEndian.AppendUint32(id[:], s.Generation)
-	if p.Hash != (tlog.Hash{}) {
-		at = append(at, p.Hash[:]...)
-	}
-	t.set(positionKey('P', s.number, p.Index), at)
+	t.set(positionKey('P', s.number, p.Index), position(id, s.Generation, p.Hash, received, p.Counted))
 	return true, t.takeApart(s, id)
 }
 
 // standsAs reports whether a holding stands at its place in the generation of the source.
 func (t *tx) standsAs(s *Source, id [16]byte, index uint64) bool {
 	b, err := t.lookup(positionKey('P', s.number, index))
-	return err == nil && bytes.Equal(b, binary.BigEndian.AppendUint32(id[:], s.Generation))
+	return err == nil && bytes.HasPrefix(b, binary.BigEndian.AppendUint32(id[:], s.Generation))
 }
 
 // held returns at which log index and version a record is held, and whether it
@@ -478,7 +491,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		}
 		// Gone before the receipt says so. A crash in between leaves the source
 		// as it was, so that whoever finds the agreement over begins again.
-		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('H', s.number|secondSlot), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number), numKey4('7', s.number)); err != nil {
+		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('H', s.number|secondSlot), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number), numKey4('7', s.number), numKey4('9', s.number)); err != nil {
 			return err
 		}
 		k, err := t.known(c.From)

@@ -29,10 +29,12 @@ type Source struct {
 	Offered   int            `json:"offered"`              // records the sender said the feed holds
 	Refused   int            `json:"refused,omitempty"`
 	Withdrawn int            `json:"withdrawn,omitempty"`
-	LastAt    time.Time      `json:"last_at,omitzero"`   // of the last delivery
-	Sweep     bool           `json:"sweep,omitempty"`    // something of an earlier text of the agreement may still be held
-	Receipts  []uint64       `json:"receipts,omitempty"` // log indexes here of the last receipts, which may not have got through
-	Ended     bool           `json:"ended,omitempty"`    // the agreement is over and everything was deleted
+	AtTerm    int            `json:"at_term,omitempty"`   // deleted here since their term was over
+	AtTermAt  time.Time      `json:"at_term_at,omitzero"` // the last time
+	LastAt    time.Time      `json:"last_at,omitzero"`    // of the last delivery
+	Sweep     bool           `json:"sweep,omitempty"`     // something of an earlier text of the agreement may still be held
+	Receipts  []uint64       `json:"receipts,omitempty"`  // log indexes here of the last receipts, which may not have got through
+	Ended     bool           `json:"ended,omitempty"`     // the agreement is over and everything was deleted
 
 	// Ending: everything is being deleted. Nothing is kept any more.
 	Ending bool `json:"ending,omitempty"`

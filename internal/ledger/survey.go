@@ -506,7 +506,7 @@ func (s *survey) received(v *View) error {
 		}
 		places := map[[16]byte]uint64{}
 		if err := v.walk(numKey4('P', src.number), func(key, value []byte) error {
-			if len(value) == 20 || len(value) == positionLen {
+			if isPosition(value) {
 				places[[16]byte(value[:16])] = binary.BigEndian.Uint64(key[5:])
 			}
 			return nil

@@ -328,7 +328,7 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 	// Written down as cosigned before it is, and not if another stream has gone on
 	// meanwhile (c2sp.org/tlog-witness).
 	if by == p.key.council && s.o.Ledger.Known(by).MayCosign(d.Checkpoint) {
-		if ack.Cosignature, _, err = tlog.Cosign(d.Checkpoint, s.o.Keys.Log.Cosigner()); err != nil {
+		if ack.Cosignature, _, err = tlog.Cosign(d.Checkpoint, s.o.Keys.Log.CosignerAt(s.o.Now)); err != nil {
 			return nil, nil, fmt.Errorf("cosign checkpoint: %w", err)
 		}
 	}

@@ -84,6 +84,10 @@ type PartnerReply struct {
 	Erasures    int            `json:"erasures,omitempty"`    // of the withdrawals, those that order an erasure
 	Over        bool           `json:"over,omitempty"`        // its version is over, or it has left the directory: all that it holds is outstanding
 	OldestHours float64        `json:"oldest_hours,omitempty"`
+	// AtTerm is how many records the receiver deleted since the time was over for which
+	// it may keep them, and AtTermAt when it last did.
+	AtTerm   int       `json:"at_term,omitempty"`
+	AtTermAt time.Time `json:"at_term_at,omitzero"`
 	// Unconfirmed are the members of a footprint that have not confirmed all of
 	// the outstanding withdrawals.
 	Unconfirmed []name.Council `json:"unconfirmed,omitempty"`

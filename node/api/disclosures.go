@@ -78,6 +78,7 @@ type DisclosureWithdrawal struct {
 	At      time.Time  `json:"at,omitzero"`
 	Entry   uint64     `json:"entry,omitempty"` // of the withdrawal in our log; 0 where the agreement is over
 	Reason  string     `json:"reason"`
+	AtTerm  bool       `json:"at_term,omitempty"` // it was not taken back: the receiver deleted it, since it may keep it no longer
 	Deleted *time.Time `json:"deleted,omitempty"` // when the receiver says it deleted it; nil while it does not
 }
 
