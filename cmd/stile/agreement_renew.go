@@ -23,7 +23,7 @@ change sign a new version. The date that counts is the latest to which all
 parties have renewed. A footprint has renewed it once a majority of its members
 names the same day.
 
-Status, webhook and mail hook warn 30 days and 7 days before.`,
+Status warns 30 days and 7 days before.`,
 		Example: "  stile agreement renew northmoor.gov.uk/people-moving-to-saltby --review 2028-12-01",
 		Args:    takes(1, 1, "the name of an agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
