@@ -63,11 +63,10 @@ import (
 //	M index8                 entry whose block was dropped: see erase.go
 //	W index8                 what is left of an erased entry
 //	O key                    empty: a key whose older bytes may still be on this disk
-//	3 source4 index8         record16 that an entry of the sender's log withdrew: see last.go
+//	5 source4 index8         record16 that an entry of the sender's log withdrew: see last.go
 //	1                        what others hold of our own log: JSON, see own.go
 //	2 index8 council         a record of ours that was lost and given back: see lost.go
 //	3 4                      orders to erase, and what is to be erased again: see again.go
-//	7 source4 record16       an item that came and is not held: see copied.go
 //	9 source4 record16       what is left of a record whose term was over: see retention.go
 //	8 council … record16     that a receiver deleted a record of ours at the end of its term
 //	X path                   a file beside the ledger that machines keep alike: see shared.go

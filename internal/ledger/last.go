@@ -88,7 +88,7 @@ func (t *tx) remember(s *Source, r [16]byte, withdrawn uint64) error {
 	v = append(v, last.Entry[:]...)
 	v = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(v, last.Index), withdrawn)
 	t.set(goneKey(s.number, r), append(v, last.Council...))
-	t.set(positionKey('3', s.number, withdrawn), r[:])
+	t.set(positionKey('5', s.number, withdrawn), r[:])
 	return nil
 }
 
@@ -101,7 +101,7 @@ func (v *View) Taken(s *Source, index uint64) (name.Record, bool) {
 // WithdrawnBy returns the record that was deleted here for the entry of the sender's log
 // that withdrew it; false where that is not remembered.
 func (v *View) WithdrawnBy(s *Source, index uint64) (name.Record, bool) {
-	return v.recordAt(positionKey('3', s.number, index))
+	return v.recordAt(positionKey('5', s.number, index))
 }
 
 func (v *View) recordAt(key []byte) (name.Record, bool) {
