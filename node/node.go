@@ -196,7 +196,7 @@ func writeConfig(cfg *config.Config, path string) error {
 		fmt.Fprintf(&b, "passphrase_file: %q\n", cfg.PassphraseFile)
 	}
 	if def := config.Default(cfg.Council, cfg.Data); !slices.Equal(def.Listen, cfg.Listen) {
-		fmt.Fprintf(&b, "listen:\n")
+		fmt.Fprintf(&b, "listen:%s\n", map[bool]string{true: " []"}[len(cfg.Listen) == 0])
 		for _, a := range cfg.Listen {
 			fmt.Fprintf(&b, "  - %s\n", a)
 		}

@@ -52,6 +52,10 @@ file, so that partners can tell whose area it is.`,
 			if o.Role = node.Role(role); role != "" && !slices.Contains(roles, o.Role) {
 				return misused("--role: want one of %s", list(roles))
 			}
+			// --listen '' listens nowhere: the node only dials out.
+			if o.Listen != nil {
+				o.Listen = slices.DeleteFunc(o.Listen, func(l string) bool { return l == "" })
+			}
 			if o.Addresses == nil {
 				o.Addresses = reachable(o.Listen)
 			}
@@ -69,7 +73,7 @@ file, so that partners can tell whose area it is.`,
 	f.StringVar(&o.Title, "title", "", "what people call the council; default: the domain")
 	f.StringVar(&o.GSS, "gss", "", "ONS `code` of the council, such as E07000998")
 	f.StringVar(&role, "role", "", "council, footprint, standards-body, auditor or regulator; default: council")
-	f.StringArrayVar(&o.Listen, "listen", nil, "`address` to listen on, a multiaddr; may be given again; default: port 7845 of every interface, TCP and QUIC")
+	f.StringArrayVar(&o.Listen, "listen", nil, "`address` to listen on, a multiaddr; may be given again; '' for none, which only dials out; default: port 7845 of every interface, TCP and QUIC")
 	f.StringArrayVar(&o.Addresses, "address", nil, "`address` at which partners reach the node, a multiaddr; may be given again; default: those of --listen that name one interface and a port")
 	f.StringVar(&o.PassphraseFile, "passphrase-file", "", "`file` whose first line encrypts the keys; readable by its owner alone")
 	f.StringVar(&o.RecordKMS, "record-kms", "", "`reference` of the key that signs records, such as pkcs11://token=stile;object=record; default: a key is made under keys/")
