@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -293,9 +294,9 @@ func TestNoticesArrive(t *testing.T) {
 		inTown(t, func(t *testing.T, w *town) {
 			a := terms(t, northmoor, "items", 1, nil, saltby)
 			n, s := w.run(northmoor, a), w.run(saltby, a)
-			writes := 0
+			var writes atomic.Int64
 			w.world.OnWrite(func(wire.Write) wire.Fault {
-				if writes++; writes%2 == 0 && writes < 40 {
+				if n := writes.Add(1); n%2 == 0 && n < 40 {
 					return fault
 				}
 				return wire.None
