@@ -95,9 +95,9 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 	if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Hello{Hello: hello}}); err != nil {
 		return false, err
 	}
-	if max(hello.GetCursor(), hello.GetWithdrawn()) > 0 {
+	if start := max(hello.GetCursor(), hello.GetWithdrawn()); start > 0 {
 		// What we answered last may not have got through.
-		if err := s.repeat(src, out); err != nil {
+		if err := s.repeat(src, start, out); err != nil {
 			return false, err
 		}
 	}
@@ -161,8 +161,9 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 	}
 }
 
-// repeat sends the last receipts given for a source again.
-func (s *Syncer) repeat(src *ledger.Source, out *wirepb.Writer) error {
+// repeat sends the last receipts given for a source again, for what lies before start.
+// What lies behind it is sent once more, as after a loss, and answered anew.
+func (s *Syncer) repeat(src *ledger.Source, start uint64, out *wirepb.Writer) error {
 	for _, i := range src.Receipts {
 		var a wirepb.Ack
 		err := s.o.Ledger.View(func(v *ledger.View) error {
@@ -174,7 +175,7 @@ func (s *Syncer) repeat(src *ledger.Source, out *wirepb.Writer) error {
 				return err
 			}
 			r, err := event.ParseReceipt(ev.Body)
-			if err == nil {
+			if err == nil && r.Cursor <= start {
 				a.Cursor, a.Receipt = r.Cursor, jws
 			}
 			return err
