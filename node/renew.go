@@ -52,7 +52,7 @@ func (n *Node) renewAgreement(ctx context.Context, in AgreementRequest) (*Agreem
 			}
 		}
 	}
-	if err := n.book.Renew(ctx, agreement.Renewal{Ref: a.Ref(), Review: to}, a.Party(self), others); err != nil {
+	if err := n.book.Renew(ctx, agreement.Renewal{Ref: a.Ref(), Review: to, By: in.By}, a.Party(self), others); err != nil {
 		if errors.Is(err, agreement.ErrConflict) || errors.Is(err, agreement.ErrTooMany) {
 			return nil, fail(Refused, "", "%v", err)
 		}

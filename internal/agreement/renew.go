@@ -20,17 +20,18 @@ import (
 const MaxRenewals = 100
 
 // A Renewal is a party's word that it has reviewed a document, which is to go on in
-// these words until the day Review. Body:
+// these words until the day Review. By is as in a [Signature]. Body:
 //
 //	{"agreement":"northmoor.gov.uk/people","digest":"<64 hex>","review":"2028-12-01","version":1}
 type Renewal struct {
 	Ref
 	Review Date
+	By     string
 }
 
 // Body returns the event's body as strictjson decodes it.
 func (r Renewal) Body() map[string]any {
-	return bodyOf(r.Ref, map[string]any{"review": string(r.Review)})
+	return bodyOf(r.Ref, withBy(map[string]any{"review": string(r.Review)}, r.By))
 }
 
 // ParseRenewal reads a body.
@@ -39,15 +40,12 @@ func ParseRenewal(body any) (Renewal, error) {
 	if err != nil {
 		return Renewal{}, err
 	}
-	if by != "" {
-		return Renewal{}, fmt.Errorf("%w: by: a renewal names nobody", ErrEvent)
-	}
 	s, _ := m["review"].(string)
 	d, err := ParseDate(s)
 	if err != nil {
 		return Renewal{}, fmt.Errorf("%w: review: want a date such as 2026-12-01", ErrEvent)
 	}
-	return Renewal{ref, d}, nil
+	return Renewal{ref, d, by}, nil
 }
 
 // A Renewed is what a party said last of the date of review.

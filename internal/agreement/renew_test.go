@@ -41,7 +41,7 @@ func TestReviewStops(t *testing.T) {
 	}
 	renew := func(c name.Council, to Date, when time.Time) {
 		t.Helper()
-		if err := s.Apply(c, event.KindAgreementRenewal, Renewal{a.Ref(), to}.Body(), when); err != nil {
+		if err := s.Apply(c, event.KindAgreementRenewal, Renewal{a.Ref(), to, ""}.Body(), when); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,10 +97,10 @@ func TestRenewalRefused(t *testing.T) {
 		r    Renewal
 		want error
 	}{
-		{"other.gov.uk", Renewal{a.Ref(), "2027-08-01"}, ErrNotParty},
-		{"saltby.gov.uk", Renewal{other, "2027-08-01"}, ErrConflict},
-		{"saltby.gov.uk", Renewal{a.Ref(), a.Review}, ErrConflict},
-		{"saltby.gov.uk", Renewal{a.Ref(), "2028-08-01"}, ErrConflict},
+		{"other.gov.uk", Renewal{a.Ref(), "2027-08-01", ""}, ErrNotParty},
+		{"saltby.gov.uk", Renewal{other, "2027-08-01", ""}, ErrConflict},
+		{"saltby.gov.uk", Renewal{a.Ref(), a.Review, "Jo Smith"}, ErrConflict},
+		{"saltby.gov.uk", Renewal{a.Ref(), "2028-08-01", ""}, ErrConflict},
 	} {
 		if err := s.Apply(c.by, event.KindAgreementRenewal, c.r.Body(), now); !errors.Is(err, c.want) {
 			t.Errorf("%s to %s: %v, want %v", c.by, c.r.Review, err, c.want)
@@ -108,12 +108,12 @@ func TestRenewalRefused(t *testing.T) {
 	}
 	for i := range MaxRenewals + 1 {
 		to := Date(a.Review.Time().AddDate(0, 0, i+1).Format(time.DateOnly))
-		err := s.Apply("saltby.gov.uk", event.KindAgreementRenewal, Renewal{a.Ref(), to}.Body(), now)
+		err := s.Apply("saltby.gov.uk", event.KindAgreementRenewal, Renewal{a.Ref(), to, ""}.Body(), now)
 		if (err == nil) != (i < MaxRenewals) || err != nil && !errors.Is(err, ErrTooMany) {
 			t.Fatalf("renewal %d: %v", i, err)
 		}
 		// Once more changes nothing.
-		if err := s.Apply("saltby.gov.uk", event.KindAgreementRenewal, Renewal{a.Ref(), a.Review + ""}.Body(), now); !errors.Is(err, ErrConflict) {
+		if err := s.Apply("saltby.gov.uk", event.KindAgreementRenewal, Renewal{a.Ref(), a.Review + "", ""}.Body(), now); !errors.Is(err, ErrConflict) {
 			t.Fatal(err)
 		}
 	}

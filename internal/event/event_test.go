@@ -195,7 +195,7 @@ func samples(t testing.TB) []sample {
 		{event.KindAgreementEnd, agreement.Notice{Ref: ref, Reason: "over", At: time.Unix(1_796_083_200, 0).UTC(), By: "p-abc"}},
 		{event.KindAgreementSuspend, notice},
 		{event.KindAgreementResume, notice},
-		{event.KindAgreementRenewal, agreement.Renewal{Ref: ref, Review: "2028-12-01"}},
+		{event.KindAgreementRenewal, agreement.Renewal{Ref: ref, Review: "2028-12-01", By: "Jo Smith"}},
 		{event.KindAgreementEnd, notice},
 		{event.KindCounts, agreement.Counts{
 			Agreement: agr, Version: 2, Day: "2026-11-22", By: []name.Field{"/district"}, Threshold: 10, Rounded: 5, Total: 15,

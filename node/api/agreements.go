@@ -15,7 +15,7 @@ type AgreementRequest struct {
 	Reason   string `json:"reason,omitempty"`   // of an end
 	Review   string `json:"review,omitempty"`   // of a renewal: the new date of review
 	Samples  int    `json:"samples,omitempty"`  // of a preview
-	// By is the person who has the council sign, suspend, resume or end it: a name, or
+	// By is the person who has the council sign, suspend, resume, renew or end it: a name, or
 	// a pseudonym. It is logged in the event, which the other parties read.
 	By string `json:"by,omitempty"`
 }
