@@ -178,8 +178,19 @@ func (q *request) showAgreement(f faults) error {
 	return q.render("agreement", page{Title: string(a.Name), Back: "/agreements", Status: status, Faults: f, Data: map[string]any{
 		"A": a, "Doc": doc, "Headings": q.headings(doc), "Versions": versions, "Changes": changes, "Suspended": suspended, "Path": path("agreements", a.Name),
 		"ToSign": slices.Contains(a.Waiting, q.Council), "MaySign": q.may("agreements/sign"), "MaySuspend": q.may("agreements/suspend"), "MayCheck": q.may("agreements/preview"),
-		"Wait": wait, "Second": second, "TwoPersons": q.TwoPersons, "Newest": newest.Version == a.Version, "Reason": q.form("reason"), "ReviewDue": a.InForce && !q.Now().Before(doc.Review.Time()),
+		"Wait": wait, "Second": second, "TwoPersons": q.TwoPersons, "Newest": newest.Version == a.Version, "Reason": q.form("reason"), "ReviewDue": reviewDue(a, doc, q.Now()),
+		"MayRenew": q.may("agreements/renew") && (a.InForce || suspended || reviewDue(a, doc, q.Now())), "Until": dateIn{q.form("until-day"), q.form("until-month"), q.form("until-year")},
 	}})
+}
+
+// reviewDue reports whether the day has come by which all that signed a text look at it
+// again.
+func reviewDue(a node.AgreementReply, doc *agreement.Agreement, now time.Time) bool {
+	day := agreement.Date(a.Review)
+	if day == "" {
+		day = doc.Review
+	}
+	return len(a.Waiting) == 0 && day != "" && !now.Before(day.Time())
 }
 
 // agreementCheck shows what would leave, before anybody signs.
@@ -280,6 +291,31 @@ func (q *request) sign(in node.AgreementRequest, doc *agreement.Agreement, back 
 		return err
 	}
 	return q.done(path("agreements", doc.Name), "signed")
+}
+
+// agreementRenew says for the council that an agreement was reviewed and goes on in the same
+// words until a later day.
+func (q *request) agreementRenew() error {
+	if sent, err := q.refuseUnlessRecent(); sent || err != nil {
+		return err
+	}
+	day, ok := q.dayOf("until")
+	if !ok {
+		return q.showAgreement(faults{{"until-day", q.say("date.wrong")}})
+	}
+	if q.form("reviewed") == "" {
+		return q.showAgreement(faults{{"reviewed", q.say("renew.not-sure")}})
+	}
+	in := node.AgreementRequest{Name: q.named(), Review: day, By: q.signs()}
+	_, err := q.Node.Agreements().Renew(q.ctx(), in)
+	if e, ok := asNode(err); ok && (e.Kind == node.Usage || e.Kind == node.Conflict || e.Kind == node.Refused) && q.may("agreements/renew") {
+		return q.showAgreement(faults{{"until-day", q.node(e.Message)}})
+	}
+	if err != nil {
+		return err
+	}
+	q.Log.Info("a person renewed an agreement", "agreement", in.Name, "person", q.who.ID)
+	return q.done(path("agreements", in.Name), "renewed")
 }
 
 // agreementHalt suspends, resumes or ends an agreement.

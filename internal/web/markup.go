@@ -25,7 +25,7 @@ func (t *tongue) funcs() template.FuncMap {
 		"t": t.say, "lang": func() string { return string(t.lang) },
 		"date": t.day, "moment": t.moment, "num": number, "count": t.count, "bytes": size, "percent": percent,
 		"node": t.node, "tag": tag, "row": row, "table": t.table, "endtable": endtable, "td": td, "tr": tr, "link": link, "code": code,
-		"input": t.input, "textarea": t.textarea, "choose": t.choose, "radios": t.radios, "button": button, "warn": t.warn,
+		"input": t.input, "textarea": t.textarea, "choose": t.choose, "dateinput": t.dateInput, "radios": t.radios, "button": button, "warn": t.warn,
 		"join": func(sep string, v any) string { return strings.Join(texts(v), sep) },
 		"path": path, "str": func(v any) string { return fmt.Sprint(v) }, "opt": opt, "opts": func(o ...option) []option { return o },
 		"query": func(pairs ...string) string {
@@ -172,6 +172,9 @@ type fault struct {
 
 type faults []fault
 
+// Has reports whether something is wrong with a field.
+func (f faults) Has(key string) bool { return f.of(key) != nil }
+
 func (f faults) of(key string) any {
 	for _, e := range f {
 		if e.Key == key {
@@ -232,6 +235,30 @@ func (t *tongue) textarea(rows int, name, label, hint string, value any, f fault
 		}
 		return fmt.Sprintf("<textarea class=\"govuk-textarea%s\" id=\"%s\" name=\"%s\" rows=\"%d\"%s>\n%s</textarea>", class, attr(name), attr(name), rows, by, attr(fmt.Sprint(value)))
 	})
+}
+
+// A dateIn is a day as it was typed.
+type dateIn struct{ Day, Month, Year string }
+
+// dateInput asks for a day in three fields, NAME-day, NAME-month and NAME-year.
+func (t *tongue) dateInput(name, legend, hint string, value dateIn, f faults) template.HTML {
+	var b strings.Builder
+	wrong := f.of(name + "-day")
+	class, input, by := "", "", name+"-hint"
+	if wrong != nil {
+		class, input, by = " govuk-form-group--error", " govuk-input--error", by+" "+name+"-error"
+	}
+	fmt.Fprintf(&b, `<div class="govuk-form-group%s"><fieldset class="govuk-fieldset" aria-describedby="%s"><legend class="govuk-fieldset__legend govuk-fieldset__legend--s">%s</legend><div id="%s-hint" class="govuk-hint">%s</div>`, class, attr(by), attr(legend), attr(name), attr(hint))
+	if wrong != nil {
+		fmt.Fprintf(&b, `<p id="%s-error" class="govuk-error-message"><span class="govuk-visually-hidden">%s</span> %s</p>`, attr(name), attr(t.say("error.prefix")), html(wrong))
+	}
+	b.WriteString(`<div class="govuk-date-input">`)
+	for _, part := range []struct{ key, value, width string }{{"day", value.Day, "2"}, {"month", value.Month, "2"}, {"year", value.Year, "4"}} {
+		fmt.Fprintf(&b, `<div class="govuk-date-input__item"><div class="govuk-form-group"><label class="govuk-label govuk-date-input__label" for="%[1]s-%[2]s">%[3]s</label><input class="govuk-input govuk-date-input__input govuk-input--width-%[4]s%[5]s" id="%[1]s-%[2]s" name="%[1]s-%[2]s" type="text" inputmode="numeric" value="%[6]s" autocomplete="off"></div></div>`,
+			attr(name), part.key, attr(t.say("date."+part.key)), part.width, input, attr(part.value))
+	}
+	b.WriteString(`</div></fieldset></div>`)
+	return template.HTML(b.String())
 }
 
 // An option is one of several answers.

@@ -44,6 +44,7 @@ type house struct {
 	data   string
 	people *web.People
 	url    string
+	change func(*web.Options)
 	now    atomic.Int64 // seconds added to the clock of the pages
 }
 
@@ -69,9 +70,18 @@ func open(t *testing.T, full bool, change func(*web.Options)) *house {
 		h.fill(ctx)
 	}
 	h.people = web.OpenPeople(h.data, rand.Reader, h.clock)
+	h.change = change
+	h.serve()
+	return h
+}
+
+// serve shows the pages at a new address, as after a start.
+func (h *house) serve() {
+	t := h.t
+	t.Helper()
 	o := web.Options{Node: h.node.Operations, Council: northmoor, Title: "Northmoor District Council", Data: h.data, People: h.people, Version: "test", Now: h.clock, Random: rand.Reader}
-	if change != nil {
-		change(&o)
+	if h.change != nil {
+		h.change(&o)
 	}
 	pages, err := web.New(o)
 	if err != nil {
@@ -84,12 +94,11 @@ func open(t *testing.T, full bool, change func(*web.Options)) *house {
 		t.Fatal(err)
 	}
 	d.HandleLong("/", pages)
-	sctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	sctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- d.Serve(sctx) }()
 	t.Cleanup(func() { stop(); <-done })
 	h.url = strings.TrimSuffix(d.URL(), "/")
-	return h
 }
 
 func (h *house) fill(ctx context.Context) {
@@ -105,6 +114,17 @@ func (h *house) fill(ctx context.Context) {
 		t.Fatal(err)
 	}
 	m, err := n.Councils().Show(ctx, node.MemberNameRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	us, err := h.node.Councils().Show(ctx, node.MemberNameRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Councils().Add(ctx, node.MemberRequest{Document: []byte(us.Document)}); err != nil {
+		t.Fatal(err)
+	}
+	apart, err := n.Agreements().Signature(ctx, node.AgreementRequest{Document: people.Agreement()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,6 +154,9 @@ func (h *house) fill(ctx context.Context) {
 		t.Fatal("the broken record was taken")
 	}
 	if _, err := h.node.Agreements().Sign(ctx, node.AgreementRequest{Document: people.Agreement()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.node.Agreements().Bring(ctx, node.SignatureRequest{Signature: apart.Signature}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.node.Standards().Measure(ctx, node.MeasureRequest{Publish: true}); err != nil {

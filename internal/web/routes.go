@@ -64,6 +64,7 @@ func (s *site) routes() {
 	s.only("agreements/sign", "POST /agreements/{council}/{name}/sign", (*request).agreementSign)
 	s.only("agreements/suspend", "POST /agreements/{council}/{name}/suspend", (*request).agreementHalt)
 	s.only("agreements/resume", "POST /agreements/{council}/{name}/resume", (*request).agreementHalt)
+	s.only("agreements/renew", "POST /agreements/{council}/{name}/renew", (*request).agreementRenew)
 	s.only("agreements/end", "POST /agreements/{council}/{name}/end", (*request).agreementHalt)
 	s.only("agreements/preview", "GET /drafts/new", (*request).draftNew)
 	s.only("agreements/preview", "POST /drafts/new", (*request).draftBegin)

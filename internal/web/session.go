@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
-	"github.com/alexedwards/scs/v2/memstore"
 )
 
 // How long a session may last, and lie idle; how recent a sign-in must be before a
@@ -21,18 +20,17 @@ const (
 	purposeLasts = 30 * time.Minute
 )
 
-// newSessions keeps sessions in the server's memory: the browser has a random number and
-// nothing else. They end with the server.
-func newSessions(secure bool) *scs.SessionManager {
+// newSessions keeps sessions at the server: the browser has a random number and nothing
+// else.
+func newSessions(secure bool, store scs.Store) *scs.SessionManager {
 	m := scs.New()
-	m.Store = memstore.New()
+	m.Store = store
 	m.Lifetime, m.IdleTimeout = sessionLasts, sessionIdles
 	m.Cookie.Name = "stile"
 	if secure {
 		m.Cookie.Name = "__Host-stile" // a page of another host of the domain cannot set it
 	}
 	m.Cookie.HttpOnly, m.Cookie.Secure, m.Cookie.SameSite, m.Cookie.Path, m.Cookie.Persist = true, secure, http.SameSiteLaxMode, "/", false
-	m.HashTokenInStore = true
 	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		http.Error(w, "the session could not be read", http.StatusInternalServerError)
 	}

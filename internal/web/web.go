@@ -28,6 +28,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/template/parse"
@@ -117,7 +118,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	_, err = fs.Stat(assets, "assets/stile.css")
 	s.styled = err == nil
-	s.sessions = newSessions(o.Secure)
+	s.sessions = newSessions(o.Secure, newSessionFiles(filepath.Join(o.Data, PeopleFolder, "sessions"), o.Now))
 	s.register, s.drafts, s.uploads, s.waiting = newSnapshot(s), newDrafts(o.Data), newUploads(o.Data, o.Random), newApprovals(o.Data)
 	s.routes()
 	return s.guard(s.sessions.LoadAndSave(s.mux)), nil

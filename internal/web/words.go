@@ -39,6 +39,20 @@ func (t *tongue) day(at any) string {
 	}
 }
 
+// dayOf reads a day that was given as three numbers, as ISO 8601 has it. It reports false
+// for what is no day.
+func (q *request) dayOf(key string) (string, bool) {
+	d, m, y := q.form(key+"-day"), q.form(key+"-month"), q.form(key+"-year")
+	for _, s := range []string{d, m, y} {
+		if s == "" || len(s) > 4 || strings.Trim(s, "0123456789") != "" {
+			return "", false
+		}
+	}
+	day := fmt.Sprintf("%04s-%02s-%02s", y, m, d)
+	_, err := time.Parse(time.DateOnly, day)
+	return day, err == nil
+}
+
 // moment writes a day and a time as GOV.UK does: 3 August 2026 at 4:05pm.
 func (t *tongue) moment(at time.Time) string {
 	if at.IsZero() {

@@ -1,0 +1,121 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/node"
+)
+
+// sessionFiles returns the files of sessions and what they hold.
+func (h *house) sessionFiles() (names []string, all string) {
+	h.t.Helper()
+	files, err := filepath.Glob(filepath.Join(h.data, "people", "sessions", "*"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		all += string(b)
+	}
+	return files, all
+}
+
+// Whoever is signed in stays so when the node is started anew, by the purpose they gave too;
+// what is on disk lets nobody in and says nothing; and it ends at its time all the same.
+func TestSessionOutlivesRestart(t *testing.T) {
+	h := open(t, false, nil)
+	stranger := h.visitor()
+	stranger.get("/sign-in?next=/records")
+	if files, _ := h.sessionFiles(); len(files) != 0 {
+		t.Errorf("a stranger wrote %d files", len(files))
+	}
+	v := h.enter("Jo Smith", access.Viewer)
+	v.post("/records/purpose", url.Values{"why": {"other"}, "words": {"the-case-of-somebody"}})
+	files, content := h.sessionFiles()
+	if len(files) != 1 {
+		t.Fatalf("%d sessions on disk, want 1", len(files))
+	}
+	u, _ := url.Parse(h.url)
+	token := v.Jar.Cookies(u)[0].Value
+	for _, secret := range []string{"the-case-of-somebody", "p-", token} {
+		if strings.Contains(content, secret) || strings.Contains(files[0], token) {
+			t.Errorf("the file holds %q", secret)
+		}
+	}
+	h.serve()
+	if _, page := v.get("/records"); !strings.Contains(page, "the-case-of-somebody") {
+		t.Error("the session did not outlive a restart")
+	}
+	// What stands on disk is no number that a browser could send.
+	r, _ := http.NewRequest("GET", h.url+"/home", nil)
+	r.AddCookie(&http.Cookie{Name: "stile", Value: filepath.Base(files[0])})
+	if resp, err := http.DefaultTransport.RoundTrip(r); err != nil || resp.StatusCode != 303 {
+		t.Errorf("the name of the file: %v, %v", resp.StatusCode, err)
+	}
+	// A file that was altered is no session.
+	if err := os.WriteFile(files[0], []byte("altered, and long enough to have a nonce and a tag"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, page := v.get("/home"); !strings.Contains(page, "Code of the link") {
+		t.Error("an altered file was a session")
+	}
+	v = h.enter("Ann Lee", access.Viewer)
+	h.now.Add(31 * 60)
+	h.serve()
+	if _, page := v.get("/home"); !strings.Contains(page, "Code of the link") {
+		t.Error("a session outlived its time")
+	}
+	h.enter("Bo Yi", access.Viewer)
+	if files, _ := h.sessionFiles(); len(files) != 1 {
+		t.Errorf("%d files of sessions, of which all but one are over", len(files))
+	}
+	v.post("/sign-out", nil)
+}
+
+// A renewal wants a day, and the word that the agreement was reviewed, of a signer who
+// signed in lately; and its event names them.
+func TestRenew(t *testing.T) {
+	h := open(t, true, nil)
+	at := "/agreements/" + moving
+	v := h.enter("Ann Lee", access.Signer)
+	day := h.clock().AddDate(3, 0, 0)
+	form := url.Values{"until-day": {"31"}, "until-month": {"2"}, "until-year": {day.Format("2006")}, "reviewed": {"yes"}}
+	if status, page := v.post(at+"/renew", form); status != 422 || !strings.Contains(page, "Enter a real day") {
+		t.Errorf("a day that is none: %d", status)
+	}
+	form.Set("until-day", "1")
+	form.Set("until-year", "2020")
+	if status, page := v.post(at+"/renew", form); status != 422 || !strings.Contains(page, "has passed") {
+		t.Errorf("a day that has passed: %d", status)
+	}
+	form.Set("until-year", day.Format("2006"))
+	form.Del("reviewed")
+	if status, _ := v.post(at+"/renew", form); status != 422 {
+		t.Errorf("nobody said that it was reviewed: %d", status)
+	}
+	form.Set("reviewed", "yes")
+	h.now.Add(11 * 60)
+	if _, page := v.post(at+"/renew", form); !strings.Contains(page, "Sign in again") {
+		t.Error("somebody renewed who had signed in eleven minutes ago")
+	}
+	v = h.enter("Bo Yi", access.Signer)
+	if status, page := v.post(at+"/renew", form); status != 200 || !strings.Contains(page, "You have renewed the agreement") {
+		t.Fatalf("the renewal: %d", status)
+	}
+	b, err := h.node.Bundle(t.Context(), node.BundleRequest{Agreement: moving})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !signedBy(t, b.Bundle, "Bo Yi") {
+		t.Error("no event in the log names who renewed it")
+	}
+}
