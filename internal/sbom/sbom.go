@@ -20,7 +20,7 @@ import (
 func Of() ([]byte, error) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return nil, errors.New("this program was built without modules and does not know what it is made of")
+		return nil, errNoModules
 	}
 	bom := cyclonedx.NewBOM()
 	root := component(cyclonedx.ComponentTypeApplication, &info.Main)
@@ -49,6 +49,31 @@ func Of() ([]byte, error) {
 	err := cyclonedx.NewBOMEncoder(&b, cyclonedx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(bom, cyclonedx.SpecVersion1_6)
 	return b.Bytes(), err
 }
+
+// A Part is a module that the running program is made of, and Go itself.
+type Part struct {
+	Name    string // its path; "std" is Go's own library
+	Version string
+	Sum     string // as go.sum has it; "" where there is none
+}
+
+// Parts returns them, Go's library first and then by path. It fails as [Of] does.
+func Parts() ([]Part, error) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return nil, errNoModules
+	}
+	out := []Part{{Name: "std", Version: info.GoVersion}}
+	for _, m := range info.Deps {
+		if m.Replace != nil {
+			m = m.Replace
+		}
+		out = append(out, Part{m.Path, cmp.Or(m.Version, "(devel)"), m.Sum})
+	}
+	return out, nil
+}
+
+var errNoModules = errors.New("this program was built without modules and does not know what it is made of")
 
 func component(kind cyclonedx.ComponentType, m *debug.Module) cyclonedx.Component {
 	version := cmp.Or(m.Version, "(devel)")

@@ -130,7 +130,7 @@ func (q *request) admin() error {
 	if err != nil {
 		return err
 	}
-	return q.render("admin", page{Title: q.say("admin.title"), Data: map[string]any{"Status": st, "Directory": dir, "People": people, "Options": q.Options}})
+	return q.render("admin", page{Title: q.say("admin.title"), Data: map[string]any{"Feeds": len(q.Feeds), "Status": st, "Directory": dir, "People": people, "Options": q.Options}})
 }
 
 func (q *request) retry() error {

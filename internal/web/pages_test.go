@@ -345,13 +345,16 @@ func TestLockOut(t *testing.T) {
 // signed in reaches none.
 func TestRoles(t *testing.T) {
 	h := open(t, true, nil)
-	agreement := "/agreements/" + moving
+	agreement, adopting := "/agreements/"+moving, "/standards/standards.stile.example/spend@1.0.0/adopt"
 	reach := map[string][]access.Role{
 		"/home": access.Roles(), "/records": {access.Viewer, access.Steward, access.Governance, access.Signer, access.Auditor},
 		"/imports": {access.Steward}, "/held": {access.Steward}, "/agreements": access.Roles(), agreement: access.Roles(),
 		agreement + "/check": {access.Steward, access.Governance, access.Signer}, "/drafts/new": {access.Steward, access.Governance, access.Signer},
 		"/disclosures": {access.Steward, access.Governance, access.Signer, access.Auditor}, "/subject": {access.Governance}, "/councils": access.Roles(), "/admin": {access.Operator}, "/setup": {access.Operator},
 		"POST " + agreement + "/sign": {access.Signer}, "POST " + agreement + "/end": {access.Signer}, "POST /admin/retry": {access.Operator}, "POST /subject": {access.Governance}, "POST /drafts/new": {access.Steward, access.Governance, access.Signer},
+		"/admin/keys": {access.Operator}, "POST /admin/keys": {access.Operator}, "POST /admin/keys/x/end": {access.Operator}, "/admin/feeds": {access.Operator}, "POST /admin/feeds/x/run": {access.Operator},
+		"/admin/backups": {access.Operator, access.Auditor}, adopting: {access.Steward, access.Governance}, "POST " + adopting: {access.Steward, access.Governance}, "POST " + agreement + "/renew": {access.Signer},
+		"POST " + agreement + "/suspend": {access.Signer, access.Governance}, "POST " + agreement + "/resume": {access.Signer}, "/why": {access.Steward, access.Governance, access.Auditor, access.Signer},
 	}
 	ask := func(v *visitor, at string) int {
 		if path, ok := strings.CutPrefix(at, "POST "); ok {
@@ -579,7 +582,7 @@ func TestPages(t *testing.T) {
 	v := full.enter("Draft", access.Signer)
 	v.post("/drafts/new", url.Values{"name": {"planning"}, "to": {string(saltby)}, "standard": {"standards.stile.example/planning-application@1"}})
 	everybody := []string{"/", "/register", "/standards", "/adoption", "/verify", "/accessibility", "/privacy", "/about", "/sign-in", "/sign-in/link?code=x", "/sign-in/again"}
-	inside := []string{"/home", "/setup", "/admin", "/records/purpose", "/records", "/why", "/imports", "/held", "/agreements", "/drafts/new", "/disclosures", "/subject", "/councils", "/footprints"}
+	inside := []string{"/home", "/setup", "/admin", "/admin/keys", "/admin/feeds", "/admin/backups", "/records/purpose", "/records", "/why", "/imports", "/held", "/agreements", "/drafts/new", "/disclosures", "/subject", "/councils", "/footprints"}
 	type side struct {
 		URL, Code   string
 		Pages, Fail []string
@@ -592,7 +595,7 @@ func TestPages(t *testing.T) {
 		"hostile": hostile, "record": record,
 		"sides": []side{
 			{full.url, one, append(append(append([]string{}, everybody...), inside...), record, "/records?standard=standards.stile.example/housing-need", agreement, agreement+"/check", draft, draft+"/part/purpose", draft+"/part/data", draft+"/part/parties", draft+"/part/time", draft+"/preview",
-				"/councils/saltby.gov.uk", "/standards/standards.stile.example/housing-need@1.0.0", "/why?partner=saltby.gov.uk&record="+filepath.Base(record)),
+				"/councils/saltby.gov.uk", "/standards/standards.stile.example/housing-need@1.0.0", "/standards/standards.stile.example/spend@1.0.0/adopt", "/register/"+moving, "/why?partner=saltby.gov.uk&record="+filepath.Base(record)),
 				[]string{"/no-such-page", "/register/northmoor.gov.uk/none", "/standards/no/such", "/records?standard=&reference=x"}},
 			{empty.url, two, append([]string{"/", "/register", "/adoption"}, inside...), nil},
 		},

@@ -70,7 +70,13 @@ func (q *request) standardList() error {
 		}
 		lines = append(lines, line{s, path("standards", s.Name)})
 	}
-	return q.render("standards", page{Title: q.say("standards.title"), Public: true, Data: map[string]any{"Adopted": lines, "Published": published}})
+	data := map[string]any{"Adopted": lines, "Published": published, "MayPreview": q.may("standards/preview")}
+	if q.may("standards/preview") {
+		if data["Shipped"], err = q.notAdopted(all); err != nil {
+			return err
+		}
+	}
+	return q.render("standards", page{Title: q.say("standards.title"), Public: true, Data: data})
 }
 
 // A field of a standard as a page shows it.
@@ -111,12 +117,24 @@ func (q *request) standardOne() error {
 			}
 		}
 	}
+	var newer []name.Standard // published, and not adopted
+	if q.may("standards/preview") {
+		published, err := q.Node.Published().List(q.public())
+		if err != nil {
+			return err
+		}
+		for _, p := range published {
+			if p.Name.Name == s.Name.Name && !p.Adopted && p.Name.Version.Compare(s.Name.Version) > 0 {
+				newer = append(newer, p.Name)
+			}
+		}
+	}
 	var changes *standard.Difference
 	if older != nil {
 		changes = standard.Compare(older, std)
 	}
 	return q.render("standard", page{Title: s.Title, Public: true, Back: "/standards", Data: map[string]any{
-		"S": s, "Manifest": std.Manifest(), "Fields": fields, "Valid": valid, "Invalid": invalid, "Changes": changes, "Path": path("standards", s.Name),
+		"S": s, "Manifest": std.Manifest(), "Fields": fields, "Valid": valid, "Invalid": invalid, "Changes": changes, "Newer": newer, "Path": path("standards", s.Name),
 	}})
 }
 
@@ -183,8 +201,12 @@ func (q *request) adoption() error {
 			options = append(options, opt(n, s.Title))
 		}
 	}
+	hexes, err := q.hexMap(a)
+	if err != nil {
+		return err
+	}
 	return q.render("adoption", page{Title: q.say("adoption.title"), Public: true, Wide: true, Data: map[string]any{
-		"A": a, "In": in, "Options": options, "Trends": q.trends(a.Trend), "Matrix": matrixOf(a),
+		"A": a, "In": in, "Options": options, "Trends": q.trends(a.Trend), "Matrix": matrixOf(a), "Hexes": hexes,
 	}})
 }
 

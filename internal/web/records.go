@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/intake"
@@ -418,6 +419,11 @@ func (q *request) why() error {
 	}
 	data["Why"] = w
 	return q.render("why", page{Title: q.say("why.title"), Data: data, Wide: true})
+}
+
+// fieldsOf returns the words of a text, by spaces, commas and lines.
+func fieldsOf(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 }
 
 func asNode(err error) (*node.Error, bool) {

@@ -31,11 +31,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"text/template/parse"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
 
+	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/access"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -58,6 +60,8 @@ type Options struct {
 
 	// Secure says that browsers come by HTTPS, so that cookies are for that alone.
 	Secure bool
+	// Feeds are the registers that the node takes in by itself.
+	Feeds []config.Feed
 	// Contact is an address that people can write to, of the council; "" for none.
 	Contact string
 	// Pseudonyms has what a person does logged under their pseudonym in the place of
@@ -90,6 +94,7 @@ type site struct {
 	drafts   *drafts
 	uploads  *uploads
 	waiting  *approvals
+	shipped  func() ([]shipped, error) // the standards that come with Stile, read once
 }
 
 // New returns the pages. The error names a message that a template asks for and one of
@@ -120,6 +125,7 @@ func New(o Options) (http.Handler, error) {
 	s.styled = err == nil
 	s.sessions = newSessions(o.Secure, newSessionFiles(filepath.Join(o.Data, PeopleFolder, "sessions"), o.Now))
 	s.register, s.drafts, s.uploads, s.waiting = newSnapshot(s), newDrafts(o.Data), newUploads(o.Data, o.Random), newApprovals(o.Data)
+	s.shipped = sync.OnceValues(shippedStandards)
 	s.routes()
 	return s.guard(s.sessions.LoadAndSave(s.mux)), nil
 }

@@ -1,0 +1,131 @@
+package web_test
+
+import (
+	"html"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/internal/web"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/schemas/councils"
+)
+
+// A key is made and shown once, is listed with what it may do, and ends on the page; a feed
+// is asked for; a backup is listed with what became of it.
+func TestAdminPages(t *testing.T) {
+	h := open(t, false, func(o *web.Options) { o.Feeds = []config.Feed{{Name: "housing", Folder: "/none"}} })
+	v := h.enter("Ola Perera", access.Operator)
+	if status, page := v.post("/admin/keys", url.Values{"title": {""}, "days": {"x"}}); status != 422 || !strings.Contains(page, `id="days-error"`) || !strings.Contains(page, `id="title-error"`) {
+		t.Errorf("a key for nothing: %d", status)
+	}
+	if status, page := v.post("/admin/keys", url.Values{"title": {"Housing"}, "allow": {"own everything"}}); status != 422 || !strings.Contains(page, "begins with no verb") {
+		t.Errorf("a scope that is none: %d", status)
+	}
+	_, page := v.post("/admin/keys", url.Values{"title": {"Housing"}, "allow": {"status\r\nread:own:*"}, "days": {"30"}})
+	secret := cut(t, cut(t, page, "shown this once", "</dl>"), `<span class="stile-mono">`, "</span>")
+	who, err := h.node.Access().Authenticate(t.Context(), node.KeySecretRequest{Secret: secret})
+	if err != nil || strings.Join(who.Allow, " ") != "status read:own:*" {
+		t.Fatalf("the key that was shown: %+v, %v", who, err)
+	}
+	if _, page := v.get("/admin/keys"); strings.Contains(page, secret) || !strings.Contains(page, "read:own:*") {
+		t.Error("the list shows the secret, or not what the key may do")
+	}
+	if _, page := v.post("/admin/keys/"+who.ID+"/end", nil); !strings.Contains(page, "The key has ended") {
+		t.Error("the key did not end")
+	}
+	if _, err := h.node.Access().Authenticate(t.Context(), node.KeySecretRequest{Secret: secret}); err == nil {
+		t.Error("a key that has ended is good")
+	}
+
+	if _, page := v.get("/admin/feeds"); !strings.Contains(page, "housing") || !strings.Contains(page, "Nothing yet") {
+		t.Error("the feed is not listed")
+	}
+	if status, _ := v.post("/admin/feeds/other/run", nil); status != 404 {
+		t.Errorf("a feed that there is not: %d", status)
+	}
+	v.post("/admin/feeds/housing/run", nil)
+	if _, err := os.Stat(filepath.Join(h.data, "feeds", "housing.run")); err != nil {
+		t.Error(err)
+	}
+
+	if _, page := v.get("/admin/backups"); !strings.Contains(page, "No backup was ever made") {
+		t.Error("an empty list of backups says nothing")
+	}
+	st, err := h.node.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := node.BackupReply{Root: st.LogRoot, Council: northmoor, Of: "folder", Digest: strings.Repeat("ab", 32), Bytes: 4_200_000, Size: st.LogSize, Made: h.clock().Add(-time.Hour).UTC().Truncate(time.Second), File: filepath.Join(t.TempDir(), "a.stile-backup")}
+	if err := os.WriteFile(made.File, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.node.Backups().Note(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
+	if _, page := v.get("/admin/backups"); !strings.Contains(page, "4.2 MB") || !strings.Contains(page, "Not verified") {
+		t.Error("the backup is not listed")
+	}
+	if _, err := h.node.Backups().Verified(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
+	if _, page := v.get("/admin/backups"); !strings.Contains(page, ">Verified<") {
+		t.Error("the page does not say that the backup was verified")
+	}
+}
+
+// A standard is adopted by what was shown, and by nobody who did not say so.
+func TestAdopt(t *testing.T) {
+	h := open(t, true, nil)
+	v := h.enter("Gil Moran", access.Governance)
+	const spend = "/standards/standards.stile.example/spend@1.0.0"
+	if _, page := v.get("/standards"); !strings.Contains(page, `href="`+spend+`/adopt"`) {
+		t.Fatal("what comes with Stile is not offered")
+	}
+	if _, page := h.visitor().get("/standards"); strings.Contains(page, `/adopt"`) {
+		t.Error("a stranger is offered to adopt")
+	}
+	_, page := v.get(spend + "/adopt")
+	integrity := html.UnescapeString(cut(t, page, `name="integrity" value="`, `"`))
+	if status, _ := v.post(spend+"/adopt", url.Values{"integrity": {"another"}, "sure": {"yes"}}); status != 409 {
+		t.Errorf("another text was adopted: %d", status)
+	}
+	if status, _ := v.post(spend+"/adopt", url.Values{"integrity": {integrity}}); status != 422 {
+		t.Errorf("nobody said so: %d", status)
+	}
+	if _, page := v.post(spend+"/adopt", url.Values{"integrity": {integrity}, "sure": {"yes"}}); !strings.Contains(page, "The standard is adopted") {
+		t.Error("it was not adopted")
+	}
+	if _, err := h.node.Standards().Show(t.Context(), node.StandardRequest{Name: "standards.stile.example/spend@1.0.0"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// The map has a hexagon for each council of England on that day, once, and the table says
+// the same; the bill of materials is one.
+func TestHexesAndParts(t *testing.T) {
+	h := open(t, true, nil)
+	v := h.visitor()
+	want := len(councils.At(h.clock()))
+	_, page := v.get("/adoption")
+	drawn, table := strings.Count(page, "<polygon "), strings.Count(cut(t, page, "English councils by region", "</table>"), "<tr class")
+	if drawn != want || table != want+1 { // one row is the heading
+		t.Errorf("%d hexagons and %d rows, want %d of each", drawn, table-1, want)
+	}
+	for _, name := range []string{"<title>Adur: ", "<title>Isles of Scilly: ", "<title>City of London: "} {
+		if strings.Count(page, name) != 1 {
+			t.Errorf("%s is there %d times", name, strings.Count(page, name))
+		}
+	}
+	if _, page := v.get("/about"); !strings.Contains(page, `<span class="stile-mono">std</span>`) {
+		t.Error("the page does not say what the program is made of")
+	}
+	if status, bom := v.get("/about/sbom.json"); status != 200 || !strings.Contains(bom, `"CycloneDX"`) {
+		t.Errorf("the bill of materials: %d", status)
+	}
+}
