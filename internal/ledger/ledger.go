@@ -247,7 +247,7 @@ func Open(o Options) (*Ledger, error) {
 	if l.tree.Size() == 0 {
 		l.head.adopt(0, l.tree.Root())
 	} else {
-		l.doubt = !l.head.known(l.tree.Size(), l.rootAt)
+		l.doubt = !l.head.known(l.tree.Size(), l.rootAt) || len(l.own.Elsewhere) > 0
 	}
 	l.reckon()
 	opened.Store(l)

@@ -42,6 +42,9 @@ type own struct {
 	// Passed are strangers, such as witnesses over HTTP, that a person passed over when our log
 	// went on. They are not asked any more.
 	Passed []name.Council `json:"passed,omitempty"`
+	// Elsewhere are those through whom another process vouched, with our log key, that it
+	// knows of this one.
+	Elsewhere []Elsewhere `json:"elsewhere,omitempty"`
 }
 
 var keyOwn = []byte("1")
@@ -52,6 +55,8 @@ type Halt struct {
 	Waiting []name.Council // have not answered what they know of our log
 	Newer   []Newer
 	Agreed  []Newer
+	// Elsewhere are those who heard another process with our key while this one ran.
+	Elsewhere []Elsewhere
 	// Tree says which part of the tree of hashes cannot be read, so that not everything can be proved; "" for none.
 	Tree string
 }
@@ -75,6 +80,8 @@ func (h *Halt) Reason() string {
 	switch {
 	case h.Tree != "":
 		return "the tree of hashes over our log is damaged: " + h.Tree + " cannot be read"
+	case n.By == "" && len(h.Elsewhere) > 0:
+		return fmt.Sprintf("another node speaks with our key: %s heard it while this one ran", h.Elsewhere[0].By)
 	case n.By == "" && len(h.Waiting) == 0:
 		return "this folder is not the one that the node wrote last, and nobody has been asked yet what they know of our log"
 	case n.By == "":
@@ -94,6 +101,9 @@ func (h *Halt) err() error {
 	if h.Behind() {
 		return fmt.Errorf("%w, and nothing is signed: %s", ErrForked, h.Reason())
 	}
+	if len(h.Elsewhere) > 0 {
+		return fmt.Errorf("%w, and nothing is signed: %s", ErrElsewhere, h.Reason())
+	}
 	return fmt.Errorf("%w, and nothing is signed: %s", ErrUnsure, h.Reason())
 }
 
@@ -111,7 +121,7 @@ func (l *Ledger) Halted() *Halt { return l.halt.Load() }
 // reckon makes the halt anew. It is called with l.mu held, or before anybody else
 // has the ledger.
 func (l *Ledger) reckon() {
-	h := &Halt{Size: l.tree.Size(), Newer: l.own.Newer, Agreed: l.own.Agreed}
+	h := &Halt{Size: l.tree.Size(), Newer: l.own.Newer, Agreed: l.own.Agreed, Elsewhere: l.own.Elsewhere}
 	for c := range l.asking {
 		h.Waiting = append(h.Waiting, c)
 	}
@@ -120,7 +130,7 @@ func (l *Ledger) reckon() {
 	if d := l.Damaged(); d != nil {
 		h.Tree = d.Tree
 	}
-	if !l.doubt && !h.Behind() && h.Tree == "" {
+	if !l.doubt && !h.Behind() && h.Tree == "" && len(h.Elsewhere) == 0 {
 		l.halt.Store(nil)
 		if was != nil {
 			close(l.released)
@@ -213,6 +223,11 @@ func (l *Ledger) Heard(ctx context.Context, by name.Council, heads [][]byte, ans
 	if err != nil {
 		return nil, err
 	}
+	if answered {
+		if err := l.alone(ctx, by); err != nil {
+			return l.Halted(), err
+		}
+	}
 	var signed []Newer
 	for _, h := range heads {
 		cp, n, err := tlog.OpenCheckpoint(h, l.o.Council.Origin(), v)
@@ -252,7 +267,7 @@ func (l *Ledger) Heard(ctx context.Context, by name.Council, heads [][]byte, ans
 		at := func(list []Newer) int {
 			return slices.IndexFunc(list, func(n Newer) bool { return n.By == by })
 		}
-		next := own{slices.Clone(l.own.Newer), slices.Clone(l.own.Agreed), l.own.Passed}
+		next := own{slices.Clone(l.own.Newer), slices.Clone(l.own.Agreed), l.own.Passed, l.own.Elsewhere}
 		i := at(next.Newer)
 		switch {
 		case worst != nil:
@@ -306,7 +321,7 @@ func (l *Ledger) PassedOver(c name.Council) bool {
 func (l *Ledger) HeardSize(ctx context.Context, by name.Council, size uint64, fork bool) error {
 	if size > l.Size() || fork {
 		err := l.do(ctx, true, func(t *tx) error {
-			next := own{slices.Clone(l.own.Newer), l.own.Agreed, l.own.Passed}
+			next := own{slices.Clone(l.own.Newer), l.own.Agreed, l.own.Passed, l.own.Elsewhere}
 			i := slices.IndexFunc(next.Newer, func(n Newer) bool { return n.By == by })
 			if size <= l.Size() && !fork || i >= 0 && next.Newer[i].Size == size && next.Newer[i].Fork == fork {
 				return nil

@@ -81,12 +81,13 @@ func (s *Syncer) serveProof(ctx context.Context, from name.Council, st wire.Stre
 	defer st.Close()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
 	st.SetDeadline(s.o.Now().Add(proofWithin))
+	begun := s.instances.begun()
 	q, err := wirepb.ReadProofRequest(bufio.NewReader(st))
 	if err != nil {
 		st.Reset()
 		return
 	}
-	if err := wirepb.WriteProof(bufio.NewWriter(st), s.proof(from, q)); err != nil {
+	if err := wirepb.WriteProof(bufio.NewWriter(st), s.proof(ctx, from, q, begun)); err != nil {
 		st.Reset()
 		return
 	}
@@ -94,7 +95,7 @@ func (s *Syncer) serveProof(ctx context.Context, from name.Council, st wire.Stre
 }
 
 // proof answers a request, or says why not.
-func (s *Syncer) proof(from name.Council, q *wirepb.ProofRequest) *wirepb.Proof {
+func (s *Syncer) proof(ctx context.Context, from name.Council, q *wirepb.ProofRequest, begun uint64) *wirepb.Proof {
 	no := func(code, reason string) *wirepb.Proof { return &wirepb.Proof{Code: code, Reason: reason} }
 	if q.GetVersion() > wirepb.LogVersion {
 		return no(proofVersion, fmt.Sprintf("this node speaks version %d", wirepb.LogVersion))
@@ -103,7 +104,8 @@ func (s *Syncer) proof(from name.Council, q *wirepb.ProofRequest) *wirepb.Proof 
 		if q.GetLog() != string(from) {
 			return no(proofStranger, "it is not your log")
 		}
-		return &wirepb.Proof{Code: proofHeads, Heads: s.heads(from)}
+		other, vouch := s.questioned(ctx, from, q, begun)
+		return &wirepb.Proof{Code: proofHeads, Heads: s.heads(from), Other: other.bytes(), Vouch: vouch}
 	}
 	if m, ok := s.o.Directory.Member(from); !ok || !m.ActiveAt(s.o.Now()) {
 		return no(proofStranger, "you are no member of our directory")

@@ -41,6 +41,11 @@ func (s *Syncer) acquainted() []name.Council {
 			list = append(list, m.Council)
 		}
 	}
+	if h := s.o.Ledger.Halted(); h != nil {
+		for _, e := range h.Elsewhere {
+			list = append(list, e.By)
+		}
+	}
 	for _, c := range list {
 		if s.o.Footprints.Is(c) {
 			list = append(list, s.o.Footprints.Members(c)...)
@@ -120,6 +125,8 @@ func (s *Syncer) askOn(ctx context.Context) {
 				ask = []name.Council{c}
 			}
 			s.o.Ledger.AskFirst(list)
+		case c := <-s.doubled:
+			ask = []name.Council{c}
 		case <-t.C:
 			s.o.Ledger.AskFirst(s.acquainted())
 			if h := s.o.Ledger.Halted(); h != nil {
@@ -127,17 +134,22 @@ func (s *Syncer) askOn(ctx context.Context) {
 				for _, n := range h.Newer {
 					ask = append(ask, n.By)
 				}
+				for _, e := range h.Elsewhere {
+					ask = append(ask, e.By)
+				}
+				slices.Sort(ask)
+				ask = slices.Compact(ask)
 			}
-		}
-		if s.o.Ledger.Halted() != nil {
-			t.Reset(askOwnEvery)
-		} else {
-			t.Reset(time.Minute)
 		}
 		if len(ask) > 0 {
 			actx, cancel := context.WithTimeout(ctx, proofWithin)
 			s.askAll(actx, ask)
 			cancel()
+		}
+		if s.o.Ledger.Halted() != nil {
+			t.Reset(askOwnEvery)
+		} else {
+			t.Reset(time.Minute)
 		}
 		if h := s.o.Ledger.Halted(); h != nil {
 			for _, n := range h.Newer {
@@ -163,36 +175,77 @@ func (s *Syncer) askOn(ctx context.Context) {
 	}
 }
 
-// askOwn asks a council which checkpoints of our log it holds.
+// askOwn asks a council which checkpoints of our log it holds, and whether it hears another
+// process with our key.
 func (s *Syncer) askOwn(ctx context.Context, c name.Council) error {
 	if _, member := s.o.Directory.Member(c); !member && slices.Contains(s.o.Strangers, c) {
 		return s.o.AskStranger(ctx, c)
 	}
+	q := &wirepb.ProofRequest{
+		Version: wirepb.LogVersion, Log: string(s.o.Self), Heads: true, Instance: s.o.Instance.bytes(), Checkpoint: s.newest(),
+	}
+	for vouched := (Instance{}); ; {
+		p, err := s.question(ctx, c, q)
+		if err != nil {
+			return err
+		}
+		if p.GetCode() != proofHeads {
+			return fmt.Errorf("%s does not say what it holds of our log: %s", c, limit(p.GetReason(), 300))
+		}
+		other, err := s.toldOfOther(ctx, c, p)
+		if err == nil {
+			// While another may run, and it matters, this is no answer.
+			_, err = s.o.Ledger.Heard(ctx, c, p.GetHeads(), other == Instance{} || s.o.Ledger.Halted() == nil)
+		}
+		if errors.Is(err, ledger.ErrStorage) {
+			s.o.Log.Error("keep what is held of our log", "error", err.Error())
+		}
+		if err != nil || other == (Instance{}) {
+			return err
+		}
+		if other != vouched {
+			// It is told of us, and proves by its own answer that it runs.
+			if q.Vouch, err = Vouch(s.o.Keys.Log.Signer(), s.o.Self, s.o.Instance, other); err != nil {
+				return err
+			}
+			vouched = other
+			continue
+		}
+		select {
+		case <-s.settled:
+			return nil // asked again by turns
+		default:
+		}
+		// At a start a little patience spares two histories: the other answers within a
+		// round trip if it runs. If it is our own former process it does not.
+		if other == s.o.Previous || s.o.Ledger.Halted() != nil {
+			return nil
+		}
+		pause(ctx, 100*time.Millisecond)
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// question asks one question of /stile/log/1.
+func (s *Syncer) question(ctx context.Context, c name.Council, q *wirepb.ProofRequest) (*wirepb.Proof, error) {
 	st, err := s.o.Network.Open(ctx, c, wirepb.LogProtocol)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer st.Close()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
 	st.SetDeadline(s.o.Now().Add(proofWithin))
-	q := &wirepb.ProofRequest{Version: wirepb.LogVersion, Log: string(s.o.Self), Heads: true}
 	if err := wirepb.WriteProofRequest(bufio.NewWriter(st), q); err != nil {
 		st.Reset()
-		return err
+		return nil, err
 	}
 	p, err := wirepb.ReadProof(bufio.NewReader(st))
 	if err != nil {
 		st.Reset()
-		return err
 	}
-	if p.GetCode() != proofHeads {
-		return fmt.Errorf("%s does not say what it holds of our log: %s", c, limit(p.GetReason(), 300))
-	}
-	_, err = s.o.Ledger.Heard(ctx, c, p.GetHeads(), true)
-	if errors.Is(err, ledger.ErrStorage) {
-		s.o.Log.Error("keep what is held of our log", "error", err.Error())
-	}
-	return err
+	return p, err
 }
 
 // heads returns every checkpoint of a council's log that is held here: what is known of

@@ -117,6 +117,10 @@ type Options struct {
 	Strangers   []name.Council
 	AskStranger func(context.Context, name.Council) error
 
+	// Instance is which process this is, drawn at its start; zero where a council runs on
+	// several machines. Previous is the one that ran on this folder before; zero if unknown.
+	Instance, Previous Instance
+
 	Agreed bool             // most machines of the council wrote the log: nobody is waited for at a start
 	Log    *slog.Logger     // default discards
 	Now    func() time.Time // default time.Now
@@ -139,6 +143,9 @@ type Syncer struct {
 
 	settled chan struct{} // closed once those who may know our log have been asked, or do not answer
 	asking  chan name.Council
+	doubled chan name.Council // who says that another process speaks with our key
+
+	instances *instances // of others
 }
 
 type serveKey struct {
@@ -181,6 +188,9 @@ func New(o Options) *Syncer {
 		kicked:   make(chan struct{}, 1),
 		settled:  make(chan struct{}),
 		asking:   make(chan name.Council, 64),
+		doubled:  make(chan name.Council, 16),
+
+		instances: newInstances(o.Now),
 	}
 }
 
@@ -215,6 +225,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 		s.look()
 	})
 
+	defer s.leave()
 	s.settle(ctx)
 	close(s.settled)
 	wg.Go(func() { s.askOn(ctx) })

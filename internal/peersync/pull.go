@@ -122,6 +122,11 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 				return progress, s.rolledBack(ctx, by, r.GetCheckpoints())
 			case code == codeQuarantine:
 				s.accused(ctx, by, r.GetReason(), r.GetCheckpoints())
+			case code == codeInstance:
+				select {
+				case s.doubled <- by:
+				default:
+				}
 			}
 			return progress, &refused{limit(r.GetCode(), 64), limit(r.GetReason(), 300)}
 		}
@@ -398,7 +403,7 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 		return nil, nil, wire.ErrNotMember
 	}
 	known := s.o.Ledger.Known(src.From)
-	h := &wirepb.Hello{Version: wirepb.Version, Feed: noticesFeed, Cursor: src.Cursor, TreeSize: known.Size, Checkpoint: known.Note, Signed: s.o.Signed}
+	h := &wirepb.Hello{Version: wirepb.Version, Feed: noticesFeed, Cursor: src.Cursor, TreeSize: known.Size, Checkpoint: known.Note, Signed: s.o.Signed, Instance: s.o.Instance.bytes()}
 	if src.Agreement == "" {
 		c, err := s.o.Judge.Notices(src.From)
 		return c, h, err

@@ -42,6 +42,9 @@ const (
 	codeQuarantine = "quarantine"
 )
 
+// twiceWords is what both processes of a council are told.
+const twiceWords = "another node speaks with your key"
+
 // serve answers one stream: it refuses, or sends the feed until the stream
 // ends, the agreement does, or ctx does.
 func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
@@ -50,6 +53,7 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 	log := s.o.Log.With("to", to)
 	in, out := wirepb.NewReader(st), wirepb.NewWriter(st)
 	st.SetDeadline(s.o.Now().Add(helloWithin))
+	begun := s.instances.begun()
 	f, err := in.Read()
 	hello := f.GetHello()
 	if err == nil && f.GetRefuse().GetCode() == codeFull {
@@ -62,6 +66,9 @@ func (s *Syncer) serve(ctx context.Context, to name.Council, st wire.Stream) {
 		return
 	}
 	st.SetDeadline(time.Time{})
+	id := instanceOf(hello.GetInstance())
+	s.instances.heard(to, id, begun, 1)
+	defer s.instances.heard(to, id, begun, -1)
 	select {
 	case <-s.settled: // we know what others hold of our log
 	case <-ctx.Done():
@@ -136,6 +143,9 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	}
 	if r := s.quarantined(to); r != nil {
 		return nil, r
+	}
+	if s.instances.isTwice(to) {
+		return refuse(codeInstance, twiceWords)
 	}
 	suspended := false
 	// Asked last: how long our log is we tell only those who may read of it.
@@ -245,7 +255,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 	sent := make(chan *page, window) // sent and not yet acknowledged
 	go func() { acks <- s.acknowledgeAll(ctx, to, f, max(h.GetCursor(), h.GetWithdrawn()), st, in, sent) }()
 
-	of := f.of()
+	of, id := f.of(), instanceOf(h.GetInstance())
 	cursor, seen := startOf(of, h), h.GetTreeSize()
 	var last time.Time // when a page was last sent
 	beat := time.NewTimer(0)
@@ -253,8 +263,8 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 	defer f.stop()
 	due, live := true, true // live: the last page was
 	for {
-		changed, wanted := f.changed(), f.countWanted(to)
-		if refusal := s.over(to, of); refusal != nil {
+		changed, wanted, awake := f.changed(), f.countWanted(to), s.instances.awake()
+		if refusal := s.over(to, id, of); refusal != nil {
 			out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
 			return fmt.Errorf("%w: %s", errStopServing, refusal.GetReason())
 		}
@@ -283,7 +293,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 				return ctx.Err()
 			}
 			// It may have waited for answers to others.
-			if refusal := s.over(to, of); refusal != nil {
+			if refusal := s.over(to, id, of); refusal != nil {
 				out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
 				return fmt.Errorf("%w: %s", errStopServing, refusal.GetReason())
 			}
@@ -305,6 +315,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		select {
 		case <-changed:
 		case <-wanted:
+		case <-awake:
 		case <-beat.C:
 			due = f.size() > seen || s.o.Now().Sub(last) >= aliveEvery // counted sees whether it is to be counted
 			beat.Reset(of.beat)
@@ -318,12 +329,16 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 
 // over returns the refusal that ends a stream, nil while it may go on. It is asked
 // before every batch: an agreement can end between two.
-func (s *Syncer) over(to name.Council, of feedOf) *wirepb.Refuse {
+func (s *Syncer) over(to name.Council, id Instance, of feedOf) *wirepb.Refuse {
 	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
 		return &wirepb.Refuse{Code: codeDirectory, Reason: err.Error()}
 	}
 	if r := s.quarantined(to); r != nil {
 		return r
+	}
+	if s.instances.isTwice(to) || s.instances.older(to, id) {
+		// If it is there it asks at once, and is heard. Mostly it was started again.
+		return &wirepb.Refuse{Code: codeInstance, Reason: twiceWords}
 	}
 	if s.o.Ledger.Halted() != nil {
 		return &wirepb.Refuse{Code: codeHalted, Reason: haltedWords}

@@ -41,7 +41,9 @@ type town struct {
 	dir   *directory.Directory
 	rings map[name.Council]*keys.Ring
 
-	signed bool // councils that run from now on ask for signed tokens
+	folder  string // where councils that run from now on have their ledgers; "" in memory
+	started int    // nodes, for their instances
+	signed  bool   // councils that run from now on ask for signed tokens
 }
 
 // warm makes what Badger makes once in a process and shares, an encoder and a
@@ -247,17 +249,29 @@ func (w *town) run(c name.Council, as ...*agreement.Agreement) *house {
 	return w.runWith(c, parish(w.t, "parish-item", "1.0.0"), time.Now, as...)
 }
 
+// twin starts a second node with a council's keys, of which the first knows nothing.
+func (w *town) twin(c name.Council, as ...*agreement.Agreement) *house {
+	w.t.Helper()
+	return w.runOn(w.world.Twin(c), c, parish(w.t, "parish-item", "1.0.0"), time.Now, as...)
+}
+
 // runWith is run with a standard adopted and a clock by which deliveries are judged.
 func (w *town) runWith(c name.Council, std *standard.Standard, now func() time.Time, as ...*agreement.Agreement) *house {
 	w.t.Helper()
+	return w.runOn(w.world.Node(c), c, std, now, as...)
+}
+
+func (w *town) runOn(net *wire.MemoryNode, c name.Council, std *standard.Standard, now func() time.Time, as ...*agreement.Agreement) *house {
+	w.t.Helper()
+	w.started++
 	l, err := ledger.Open(ledger.Options{
-		Council: c, Keys: w.rings[c], InMemory: true, Log: w.log(c),
+		Council: c, Keys: w.rings[c], Dir: w.folder, InMemory: w.folder == "", MinFree: 1, Log: w.log(c),
 		Fatal: func(err error) { w.t.Errorf("%s ended: %v", c, err) },
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	h := &house{w: w, self: c, ledger: l, net: w.world.Node(c), book: &book{self: c, force: map[name.Agreement]*agreement.Agreement{}}}
+	h := &house{w: w, self: c, ledger: l, net: net, book: &book{self: c, force: map[name.Agreement]*agreement.Agreement{}}}
 	if err := l.Adopt(w.t.Context(), std); err != nil {
 		w.t.Fatal(err)
 	}
@@ -268,6 +282,7 @@ func (w *town) runWith(c name.Council, std *standard.Standard, now func() time.T
 			Stopped: func(name.Council) { h.Refresh() },
 			Prove:   func(log, member name.Council) ledger.Prover { return peersync.Prove(h.net, time.Now, log, member) },
 		}), Network: h.net, Agreements: h.book, Log: w.log(c), Signed: w.signed,
+		Instance: peersync.Instance{byte(w.started)},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -102,6 +102,15 @@ func (m *Memory) Node(c name.Council) *MemoryNode {
 	return n
 }
 
+// Twin returns another running node of a council, as when its keys were copied to a second
+// machine. Others reach the one of [Memory.Node], and both by the connections that they made.
+func (m *Memory) Twin(c name.Council) *MemoryNode {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.members[c] = true
+	return newMemoryNode(m, c)
+}
+
 // Remove takes a council out of every directory. On return its connections are
 // closed.
 func (m *Memory) Remove(c name.Council) {
@@ -256,10 +265,10 @@ func (m *Memory) arrival(r road, n int) (at time.Time, held bool) {
 	return leaves.Add(state.Delay), state.cut
 }
 
-// between returns the connection of two councils, nil if there is none.
-func (m *Memory) between(a, b name.Council) *memoryConn {
+// between returns a connection of a node with a council, nil if there is none.
+func (m *Memory) between(a *MemoryNode, b name.Council) *memoryConn {
 	for conn := range m.conns {
-		if conn.joins(a) && conn.joins(b) {
+		if conn.at(a) && conn.peer(a).council == b {
 			return conn
 		}
 	}

@@ -67,12 +67,12 @@ func (n *MemoryNode) Connected() []name.Council {
 func (n *MemoryNode) connected() []name.Council {
 	var list []name.Council
 	for conn := range n.world.conns {
-		if conn.joins(n.council) {
-			list = append(list, conn.peer(n.council).council)
+		if conn.at(n) {
+			list = append(list, conn.peer(n).council)
 		}
 	}
 	slices.Sort(list)
-	return list
+	return slices.Compact(list)
 }
 
 // Dial implements [Network].
@@ -95,7 +95,7 @@ func (n *MemoryNode) dial(ctx context.Context, to name.Council) (*memoryConn, er
 	for trip := 0; ; trip++ {
 		m.mu.Lock()
 		peer := m.nodes[to]
-		switch conn := m.between(n.council, to); {
+		switch conn := m.between(n, to); {
 		case n.closed:
 			m.mu.Unlock()
 			return nil, fmt.Errorf("%w: network closed", ErrUnreachable)
@@ -200,7 +200,7 @@ func (n *MemoryNode) open(ctx context.Context, to name.Council, protocol string)
 	if !m.conns[conn] {
 		return nil, fmt.Errorf("%w: connection lost", ErrUnreachable)
 	}
-	peer := conn.peer(n.council)
+	peer := conn.peer(n)
 	handler := peer.handlers[protocol]
 	if handler == nil {
 		return nil, ErrProtocol
@@ -228,10 +228,12 @@ func (n *MemoryNode) Close() error {
 	m.mu.Lock()
 	if !n.closed {
 		n.closed = true
-		delete(m.nodes, n.council)
+		if m.nodes[n.council] == n {
+			delete(m.nodes, n.council)
+		}
 		m.touch()
 		for conn := range m.conns {
-			if conn.joins(n.council) {
+			if conn.at(n) {
 				conn.fail(ErrReset)
 			}
 		}

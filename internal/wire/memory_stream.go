@@ -34,9 +34,12 @@ func (c *memoryConn) joins(n name.Council) bool {
 	return c.ends[0].council == n || c.ends[1].council == n
 }
 
+// at reports whether the connection ends at n, which may be one of two nodes of its council.
+func (c *memoryConn) at(n *MemoryNode) bool { return c.ends[0] == n || c.ends[1] == n }
+
 // peer returns the node at the other end from n.
-func (c *memoryConn) peer(n name.Council) *MemoryNode {
-	if c.ends[0].council == n {
+func (c *memoryConn) peer(n *MemoryNode) *MemoryNode {
+	if c.ends[0] == n {
 		return c.ends[1]
 	}
 	return c.ends[0]

@@ -13,9 +13,17 @@ const LogVersion = 1
 
 // Limits of /stile/log/1; see log.proto.
 const (
-	MaxProofRequest = 2 << 10   // bytes
-	MaxProof        = 128 << 10 // bytes: 64 hashes prove any two sizes, the rest is for the note
+	MaxProofRequest = 72 << 10  // bytes: a checkpoint, with a vouch
+	MaxProof        = 320 << 10 // bytes: 64 hashes prove any two sizes, the rest is for the note
 )
+
+// Bounds of what says which process speaks.
+const (
+	InstanceSize = 16      // bytes of an instance
+	MaxVouch     = 4 << 10 // bytes of a vouch
+)
+
+func instanceSize(b []byte) bool { return len(b) == 0 || len(b) == InstanceSize }
 
 // MaxHeads is the most checkpoints in an answer to ProofRequest.heads.
 const MaxHeads = 4
@@ -50,6 +58,9 @@ func (q *ProofRequest) check() error {
 		if q.GetFirst() != 0 || q.GetSecond() != 0 {
 			return bad("proof request: it asks for heads and names sizes")
 		}
+		if !instanceSize(q.GetInstance()) || len(q.GetVouch()) > MaxVouch || len(q.GetCheckpoint()) > MaxNote {
+			return bad("proof request: instance, vouch or checkpoint of a wrong length")
+		}
 	case q.GetFirst() == 0 || q.GetFirst() >= q.GetSecond():
 		return bad("proof request: sizes do not ascend")
 	}
@@ -68,6 +79,8 @@ func (p *Proof) check() error {
 		return bad("proof: checkpoint longer than %d bytes", MaxNote)
 	case len(p.GetHeads()) > MaxHeads || slices.ContainsFunc(p.GetHeads(), func(h []byte) bool { return len(h) > MaxNote }):
 		return bad("proof: more than %d heads, or one longer than %d bytes", MaxHeads, MaxNote)
+	case !instanceSize(p.GetOther()) || len(p.GetVouch()) > MaxVouch:
+		return bad("proof: instance or vouch of a wrong length")
 	}
 	return nil
 }

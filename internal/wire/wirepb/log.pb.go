@@ -6,7 +6,7 @@
 //
 // The council that asks opens the stream. Every message is in the framing of
 // package wire, its length in bytes as an unsigned varint in the shortest form and
-// then its bytes; a ProofRequest is at most 2 KiB and a Proof at most 128 KiB.
+// then its bytes; a ProofRequest is at most 72 KiB and a Proof at most 320 KiB.
 //
 //	asker                              who keeps the log
 //	  ProofRequest ------------------>       one for each stream
@@ -19,6 +19,23 @@
 // With heads set a council asks what others hold of its own log, before it signs in it:
 // its folder may be an old copy. A council answers with every checkpoint of that log that
 // it holds, to none but the log's own council, also while all exchange with it is stopped.
+//
+// # Two nodes with one key
+//
+// Every process draws 16 random bytes when it starts, its instance, and says them in each
+// Hello of sync.proto and each question for heads. A council that hears an instance, then
+// another of the same council, and then the first again in a stream that was opened, or to a batch that
+// was sent, after it heard the other, knows that both run: it answers neither
+// any more, with the code "another-instance". Its word is not believed for that. It
+// says the other's instance, the asker signs that it, instance so and so, knows of it, and
+// that is handed to the other. Nobody can have named an instance before it was drawn, so it
+// proves to whoever drew it that another process has its keys. Such a vouch is a signed note
+// of the log key with the text
+//
+//	stile instance 1
+//	northmoor.gov.uk
+//	<instance of the signer, 32 hexadecimal digits>
+//	<instance that it knows of, 32 hexadecimal digits>
 //
 // The rules for change are those of sync.proto.
 
@@ -56,7 +73,15 @@ type ProofRequest struct {
 	First  uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
 	Second uint64 `protobuf:"varint,4,opt,name=second,proto3" json:"second,omitempty"`
 	// Asks for the checkpoints of the asker's own log instead; first and second are 0.
-	Heads         bool `protobuf:"varint,5,opt,name=heads,proto3" json:"heads,omitempty"`
+	Heads bool `protobuf:"varint,5,opt,name=heads,proto3" json:"heads,omitempty"`
+	// With heads: the instance of the asker, 16 bytes or none.
+	Instance []byte `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`
+	// With heads: its vouch for the instance that it was told of, at most 4096 bytes.
+	Vouch []byte `protobuf:"bytes,7,opt,name=vouch,proto3" json:"vouch,omitempty"`
+	// With heads: its newest checkpoint, a signed note.
+	Checkpoint []byte `protobuf:"bytes,8,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// With heads: the process stops, and says nothing any more.
+	Leaving       bool `protobuf:"varint,9,opt,name=leaving,proto3" json:"leaving,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -126,6 +151,34 @@ func (x *ProofRequest) GetHeads() bool {
 	return false
 }
 
+func (x *ProofRequest) GetInstance() []byte {
+	if x != nil {
+		return x.Instance
+	}
+	return nil
+}
+
+func (x *ProofRequest) GetVouch() []byte {
+	if x != nil {
+		return x.Vouch
+	}
+	return nil
+}
+
+func (x *ProofRequest) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *ProofRequest) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
+}
+
 // Proof answers, or says in code and reason why not.
 type Proof struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -142,7 +195,11 @@ type Proof struct {
 	Checkpoint []byte `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// The answer to heads, with the code "heads": signed notes, none when the log was
 	// never met or its council agreed with us that it begins anew. At most 4.
-	Heads         [][]byte `protobuf:"bytes,5,rep,name=heads,proto3" json:"heads,omitempty"`
+	Heads [][]byte `protobuf:"bytes,5,rep,name=heads,proto3" json:"heads,omitempty"`
+	// With heads: another instance of the asker's council that spoke lately, or has a stream
+	// open; and the vouch that it gave for the instance of the asker. 16 bytes, and at most 4096.
+	Other         []byte `protobuf:"bytes,6,opt,name=other,proto3" json:"other,omitempty"`
+	Vouch         []byte `protobuf:"bytes,7,opt,name=vouch,proto3" json:"vouch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -212,17 +269,37 @@ func (x *Proof) GetHeads() [][]byte {
 	return nil
 }
 
+func (x *Proof) GetOther() []byte {
+	if x != nil {
+		return x.Other
+	}
+	return nil
+}
+
+func (x *Proof) GetVouch() []byte {
+	if x != nil {
+		return x.Vouch
+	}
+	return nil
+}
+
 var File_internal_wire_wirepb_log_proto protoreflect.FileDescriptor
 
 const file_internal_wire_wirepb_log_proto_rawDesc = "" +
 	"\n" +
-	"\x1einternal/wire/wirepb/log.proto\x12\fstile.log.v1\"~\n" +
+	"\x1einternal/wire/wirepb/log.proto\x12\fstile.log.v1\"\xea\x01\n" +
 	"\fProofRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\tR\x03log\x12\x14\n" +
 	"\x05first\x18\x03 \x01(\x04R\x05first\x12\x16\n" +
 	"\x06second\x18\x04 \x01(\x04R\x06second\x12\x14\n" +
-	"\x05heads\x18\x05 \x01(\bR\x05heads\"\x8b\x01\n" +
+	"\x05heads\x18\x05 \x01(\bR\x05heads\x12\x1a\n" +
+	"\binstance\x18\x06 \x01(\fR\binstance\x12\x14\n" +
+	"\x05vouch\x18\a \x01(\fR\x05vouch\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\b \x01(\fR\n" +
+	"checkpoint\x12\x18\n" +
+	"\aleaving\x18\t \x01(\bR\aleaving\"\xb7\x01\n" +
 	"\x05Proof\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12 \n" +
@@ -230,7 +307,9 @@ const file_internal_wire_wirepb_log_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\fR\n" +
 	"checkpoint\x12\x14\n" +
-	"\x05heads\x18\x05 \x03(\fR\x05headsB6Z4github.com/stile-exchange/stile/internal/wire/wirepbb\x06proto3"
+	"\x05heads\x18\x05 \x03(\fR\x05heads\x12\x14\n" +
+	"\x05other\x18\x06 \x01(\fR\x05other\x12\x14\n" +
+	"\x05vouch\x18\a \x01(\fR\x05vouchB6Z4github.com/stile-exchange/stile/internal/wire/wirepbb\x06proto3"
 
 var (
 	file_internal_wire_wirepb_log_proto_rawDescOnce sync.Once

@@ -215,7 +215,10 @@ type Hello struct {
 	// The records are to come as tokens that stand alone, each with its council's own
 	// signature. Without it a record of a council's log may come without: its place in
 	// the log proves it. A sharer that no longer has the key sends it without all the same.
-	Signed        bool `protobuf:"varint,9,opt,name=signed,proto3" json:"signed,omitempty"`
+	Signed bool `protobuf:"varint,9,opt,name=signed,proto3" json:"signed,omitempty"`
+	// Which process of the asking council speaks: 16 bytes, drawn anew at each start. Empty
+	// where a council runs on several machines. See log.proto.
+	Instance      []byte `protobuf:"bytes,10,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,6 +314,13 @@ func (x *Hello) GetSigned() bool {
 		return x.Signed
 	}
 	return false
+}
+
+func (x *Hello) GetInstance() []byte {
+	if x != nil {
+		return x.Instance
+	}
+	return nil
 }
 
 // Batch carries part of a feed, in the order of the log, and proves it to one
@@ -763,7 +773,7 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x05batch\x18\x02 \x01(\v2\x14.stile.sync.v1.BatchH\x00R\x05batch\x12&\n" +
 	"\x03ack\x18\x03 \x01(\v2\x12.stile.sync.v1.AckH\x00R\x03ack\x12/\n" +
 	"\x06refuse\x18\x04 \x01(\v2\x15.stile.sync.v1.RefuseH\x00R\x06refuseB\x06\n" +
-	"\x04kind\"\x85\x02\n" +
+	"\x04kind\"\xa1\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04feed\x18\x02 \x01(\tR\x04feed\x12)\n" +
@@ -775,7 +785,9 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"checkpoint\x12\x18\n" +
 	"\asigners\x18\a \x01(\rR\asigners\x12\x1c\n" +
 	"\twithdrawn\x18\b \x01(\x04R\twithdrawn\x12\x16\n" +
-	"\x06signed\x18\t \x01(\bR\x06signed\"\xfa\x02\n" +
+	"\x06signed\x18\t \x01(\bR\x06signed\x12\x1a\n" +
+	"\binstance\x18\n" +
+	" \x01(\fR\binstance\"\xfa\x02\n" +
 	"\x05Batch\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.stile.sync.v1.ItemR\x05items\x12\x1e\n" +
 	"\n" +

@@ -148,6 +148,9 @@ func (f *Frame) check() error {
 		if len(k.Hello.GetCheckpoint()) > MaxNote {
 			return bad("hello: checkpoint longer than %d bytes", MaxNote)
 		}
+		if !instanceSize(k.Hello.GetInstance()) {
+			return bad("hello: an instance of %d bytes", len(k.Hello.GetInstance()))
+		}
 	case *Frame_Batch:
 		return k.Batch.check()
 	case *Frame_Ack:
