@@ -130,6 +130,8 @@ func asError(err error) *Error {
 		return fail(Conflict, "read the record again", "%v", err)
 	case errors.Is(err, ledger.ErrForked):
 		return fail(Refused, "stop the node and bring the newest copy of its folder back; stile log status says what else can be done", "%v", err)
+	case errors.Is(err, ledger.ErrElsewhere):
+		return fail(Refused, "stop the other node for good, and this one goes on by itself; stile log status says more", "%v", err)
 	case errors.Is(err, ledger.ErrUnsure):
 		return fail(Refused, "stile serve asks them; stile log status says who has not answered", "%v", err)
 	case errors.Is(err, ledger.ErrFull):

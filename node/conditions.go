@@ -77,6 +77,7 @@ func (n *Node) ownFacts() *condition.Facts {
 	f := &condition.Facts{Now: n.now(), Council: n.cfg.Council, MetricsListen: n.cfg.MetricsListen, Keys: condition.KeysOf(n.cfg), Disk: condition.DiskOf(n.cfg)}
 	f.Halt, f.Damage = n.halted(), n.damaged()
 	f.Quarantines, f.Accusations = n.stops()
+	f.Twice = n.twice()
 	f.Backup = n.backupFacts()
 	members := n.directory.Members()
 	f.Members, f.Self = len(members), condition.SelfOf(members, directory.FromRing(n.cfg.Council, n.keys), f.Now)

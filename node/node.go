@@ -494,7 +494,9 @@ func (n *Node) Run(ctx context.Context) error {
 	net = entrance.Guard(net, n.quota, footprint.RaftProtocol, wirepb.Protocol)
 	n.follower.Attach(ctx, net)
 	defer n.follower.Detach()
+	instance, previous := n.drawInstance()
 	s := peersync.New(peersync.Options{
+		Instance: instance, Previous: previous,
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
 		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
 		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations, Signed: n.cfg.SignedTokens, Refused: n.refused,

@@ -19,6 +19,9 @@ func (n *Node) halted() *HaltReply {
 	for _, x := range h.Newer {
 		out.Holders = append(out.Holders, x.By)
 	}
+	for _, x := range h.Elsewhere {
+		out.Elsewhere = append(out.Elsewhere, x.By)
+	}
 	for _, x := range h.Agreed {
 		out.Agreed = append(out.Agreed, x.By)
 	}
@@ -70,6 +73,8 @@ func (n *Node) continueLog(ctx context.Context, in ContinueRequest) (*ContinueRe
 		return nil, fail(Conflict, "stile status", "nothing holds our log back: it goes on by itself")
 	case errors.Is(err, ledger.ErrHolders):
 		return nil, fail(Refused, "bring the newest copy of the folder back; or ask them to let our log begin anew: stile council quarantine end "+string(n.cfg.Council)+" --follow told", "%v", err)
+	case errors.Is(err, ledger.ErrElsewhere):
+		return nil, fail(Refused, "stop the other node for good, and this one goes on by itself; or take the risk that a second history is signed: --accept-risk", "%v", err)
 	case errors.Is(err, ledger.ErrUnsure):
 		return nil, fail(Refused, "run stile serve until they answer; or take the risk that a second history is signed: --accept-risk", "%v", err)
 	case err != nil:

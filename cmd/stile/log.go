@@ -66,6 +66,10 @@ func (a *app) printHalt(h *node.HaltReply) {
 		if h.Lost > 0 {
 			a.printf("  They still held %s here no more: stile log lost\n", plural(h.Lost, "record of ours that is", "records of ours that are"))
 		}
+	case len(h.Elsewhere) > 0:
+		a.printf("  Stop the node that should not run, for good. The other goes on by itself within a minute after %s last heard it.\n", list(h.Elsewhere))
+		a.printf("  If there is no other, somebody has our keys: stop this node, and have the directory revoke them (stile key rotate --help).\n")
+		a.printf("  If %s cannot be asked any more, a person may take the risk: stile log continue --accept-risk --because \"…\"\n", list(h.Elsewhere))
 	case len(h.Agreed) > 0:
 		a.printf("  %s agreed that our log begins anew from here: stile log continue --because \"…\"\n", list(h.Agreed))
 	default:

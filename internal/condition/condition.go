@@ -48,6 +48,7 @@ type Facts struct {
 	Halt        *api.HaltReply   // why nothing is signed in our log; nil for nothing
 	Quarantines []api.QuarantineReply
 	Accusations []api.AccusationReply
+	Twice       []Twice // councils of which two nodes speak with one key
 	Published   *api.LogReply
 
 	Partners   []api.PartnerReply
@@ -120,6 +121,12 @@ type Footprint struct {
 	Asked    bool           // all were asked
 	Evidence int            // things that no honest member signs
 	Unlisted bool           // the directory lists other members
+}
+
+// Twice is a council with whose key two processes speak.
+type Twice struct {
+	Council name.Council
+	Since   time.Time
 }
 
 // Late is a receiver of ours that has not said that it deleted what it may keep no longer.

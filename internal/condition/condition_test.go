@@ -104,6 +104,10 @@ func TestFind(t *testing.T) {
 			f.Halt = &api.HaltReply{Reason: "this is an old copy", Behind: true, Size: 5, Newest: 9, Holders: []name.Council{saltby}}
 		}, "here are 5 entries, and 9 were signed"},
 		{"own-log-not-asked", func(f *Facts) { f.Halt = &api.HaltReply{Reason: "saltby.gov.uk did not answer"} }, "saltby.gov.uk did not answer"},
+		{"key-in-use-elsewhere", func(f *Facts) {
+			f.Halt = &api.HaltReply{Reason: "another node speaks with our key", Elsewhere: []name.Council{saltby}}
+		}, "stop the one that should not run"},
+		{"partner-key-twice", func(f *Facts) { f.Twice = []Twice{{Council: saltby, Since: noon}} }, "tell saltby.gov.uk"},
 		{"told-another-history", func(f *Facts) { f.Accusations = []api.AccusationReply{{Council: saltby, Reason: "a fork"}} }, "a fork"},
 		{"told-another-history", func(f *Facts) {
 			f.Accusations = []api.AccusationReply{{Council: saltby, Proven: true}}

@@ -228,9 +228,35 @@ var logKinds = []Kind{
 		},
 	},
 	{
+		Name: "key-in-use-elsewhere", Severity: api.Critical, Blocks: true, Means: "a partner heard another node speak with our key while this one ran; neither signs anything until one of them is stopped (docs/quarantine.md)",
+		find: func(f *Facts, say func(api.Condition)) {
+			if f.Halt != nil && !f.Halt.Behind && len(f.Halt.Elsewhere) > 0 {
+				say(api.Condition{
+					Council: f.Halt.Elsewhere[0],
+					Text:    "STOPPED: nothing is signed in our own log: " + f.Halt.Reason,
+					Cause:   "two nodes run with one key: a copy of the folder was started, or the key is in other hands",
+					Try:     "stop the one that should not run, for good; the other goes on by itself once the partner hears it alone. If you know of no other: stile log status",
+				})
+			}
+		},
+	},
+	{
+		Name: "partner-key-twice", Severity: api.Critical, Means: "two nodes of one council speak to us with one key, and nothing is sent to either until one of them is stopped (docs/quarantine.md)",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, t := range f.Twice {
+				say(api.Condition{
+					Council: t.Council, Since: t.Since,
+					Text:  fmt.Sprintf("STOPPED: two nodes speak with the key of %s", t.Council),
+					Cause: "each has said something after the other was heard, so both run",
+					Try:   fmt.Sprintf("tell %s: both its nodes say so in stile status, and it goes on once one of them is stopped", t.Council),
+				})
+			}
+		},
+	},
+	{
 		Name: "own-log-not-asked", Severity: api.Critical, Blocks: true, Means: "our folder is not the one that was written last, and somebody who may know our log has not said yet what they hold of it; nothing is signed until then (docs/quarantine.md)",
 		find: func(f *Facts, say func(api.Condition)) {
-			if f.Halt != nil && !f.Halt.Behind {
+			if f.Halt != nil && !f.Halt.Behind && len(f.Halt.Elsewhere) == 0 {
 				say(api.Condition{
 					Text:  "STOPPED: nothing is signed in our own log: " + f.Halt.Reason,
 					Cause: "the folder was restored, copied or moved; it goes on by itself once all have answered",

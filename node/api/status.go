@@ -135,7 +135,7 @@ type AccusationReply struct {
 }
 
 // HaltReply says why nothing is signed in our own log: this folder may be, or is, an
-// old copy of it.
+// old copy of it, or another node speaks with our key.
 type HaltReply struct {
 	Reason  string         `json:"reason"`            // a sentence
 	Behind  bool           `json:"behind"`            // others hold what is not in our log
@@ -144,7 +144,9 @@ type HaltReply struct {
 	Waiting []name.Council `json:"waiting,omitempty"` // have not said yet what they hold
 	Holders []name.Council `json:"holders,omitempty"` // hold what is not in our log
 	Agreed  []name.Council `json:"agreed,omitempty"`  // held it, and agreed that our log begins anew
-	Lost    int            `json:"lost,omitempty"`    // records of ours that were fetched back from holders
+	// Elsewhere heard another process speak with our key while this one ran.
+	Elsewhere []name.Council `json:"elsewhere,omitempty"`
+	Lost      int            `json:"lost,omitempty"` // records of ours that were fetched back from holders
 }
 
 // ContinueRequest lets our log go on from what stands here.
