@@ -12,7 +12,7 @@ SEEDS   ?= 200
 
 # faults: kills, flipped bits, and kinds of harm by a part of their name
 TRIALS  ?= 1000
-FLIPS   ?= 400
+FLIPS   ?= 200
 FAULTS  ?=
 
 # hostile: honest writes beside each way
@@ -114,7 +114,7 @@ soak:
 	STILE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -run TestSoak -v ./internal/simtest
 	STILE_SEEDS=$(SEEDS) $(GO) test -timeout 0 -count 1 -run 'TestWeather' -v ./internal/footprint
 
-## faults: harm nodes in many ways, TRIALS kills and FLIPS flipped bits; FAULTS names some; the table goes into docs/faults.md
+## faults: harm nodes in many ways, TRIALS kills and FLIPS flipped bits in each kind of file; FAULTS names some; the table goes into docs/faults.md
 faults: need
 	$(GO) run ./internal/faults -trials $(TRIALS) -flips $(FLIPS) $(if $(FAULTS),-only '$(FAULTS)',-into docs/faults.md)
 

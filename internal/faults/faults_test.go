@@ -13,7 +13,7 @@ func TestFewFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the program")
 	}
-	w, err := newWorld(t.Context(), 1, 4, 7)
+	w, err := newWorld(t.Context(), 1, 1, 7)
 	if err != nil {
 		t.Fatal(err)
 	}

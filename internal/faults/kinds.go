@@ -22,12 +22,12 @@ var kinds = []kind{
 	{"kill -9 at a point: the n-th sync, write, cut or renaming of a file", killedAt("fsync", "msync", "pwrite64", "ftruncate", "renameat", "unlinkat")},
 	{"kill -9, 50 clients at once", killed(50, 10)},
 	{"kill -9, 64 open files", killed(4, 10, "sh", "-c", `ulimit -n 64; exec "$@"`, "sh")},
-	{"one flipped bit after kill -9: log of writes (.mem)", flip(true, "*.mem", 4)},
-	{"one flipped bit after kill -9: MANIFEST", flip(true, "MANIFEST", 10)},
-	{"one flipped bit after an orderly end: table (.sst)", flip(false, "*.sst", 4)},
-	{"one flipped bit after an orderly end: MANIFEST", flip(false, "MANIFEST", 8)},
-	{"one flipped bit: SIGNED", flip(true, "SIGNED", 20)},
-	{"one flipped bit: KEYREGISTRY", flip(true, "KEYREGISTRY", 20)},
+	{"one flipped bit after kill -9: log of writes (.mem)", flip(true, "*.mem")},
+	{"one flipped bit after kill -9: MANIFEST", flip(true, "MANIFEST")},
+	{"one flipped bit after an orderly end: table (.sst)", flip(false, "*.sst")},
+	{"one flipped bit after an orderly end: MANIFEST", flip(false, "MANIFEST")},
+	{"one flipped bit: SIGNED", flip(true, "SIGNED")},
+	{"one flipped bit: KEYREGISTRY", flip(true, "KEYREGISTRY")},
 	{"one flipped bit: private keys", flipKeys},
 	{"files missing, halved, or blank in part", larger},
 	{"EIO: fsync", eio("fsync")},
@@ -200,37 +200,53 @@ func flipBit(path string, bit int) error {
 	return errors.Join(err, err2, fd.Close())
 }
 
-// flip flips one bit in a file of the ledger; of all flips this kind does one part.
-func flip(killed bool, pattern string, part int) func(context.Context, *world, *count) error {
+// flipsOfFolder is after how many flips of a kind another folder is written, so that where
+// the bits of what was written lie is another, too.
+const flipsOfFolder = 50
+
+// flip flips one bit in a file of the ledger, a bit in a copy for each trial.
+func flip(killed bool, pattern string) func(context.Context, *world, *count) error {
 	return func(ctx context.Context, w *world, c *count) error {
-		base, err := w.written(ctx, killed)
-		if err != nil {
-			return err
-		}
-		defer base.remove()
-		paths, lengths, err := base.used("ledger", pattern)
-		if err != nil {
-			return err
-		}
-		for range max(1, w.flips/part) {
-			f, err := base.copy()
-			if err != nil {
+		for left := w.flips; left > 0; left -= flipsOfFolder {
+			if err := flipSome(ctx, w, c, killed, pattern, min(left, flipsOfFolder)); err != nil {
 				return err
 			}
-			i := w.rng.IntN(len(paths))
-			bit := w.rng.IntN(8 * lengths[i])
-			if err := flipBit(filepath.Join(f.dir, paths[i]), bit); err != nil {
-				return err
-			}
-			c.trials++
-			c.acknowledged += len(f.wrote)
-			if !f.check(ctx, c) {
-				c.note("bit %d of %s", bit, paths[i])
-			}
-			f.remove()
 		}
 		return nil
 	}
+}
+
+func flipSome(ctx context.Context, w *world, c *count, killed bool, pattern string, n int) error {
+	base, err := w.written(ctx, killed)
+	if err != nil {
+		return err
+	}
+	defer base.remove()
+	paths, lengths, err := base.used("ledger", pattern)
+	if err != nil {
+		return err
+	}
+	for range n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		f, err := base.copy()
+		if err != nil {
+			return err
+		}
+		i := w.rng.IntN(len(paths))
+		bit := w.rng.IntN(8 * lengths[i])
+		if err := flipBit(filepath.Join(f.dir, paths[i]), bit); err != nil {
+			return err
+		}
+		c.trials++
+		c.acknowledged += len(f.wrote)
+		if !f.check(ctx, c) {
+			c.note("bit %d of %s", bit, paths[i])
+		}
+		f.remove()
+	}
+	return nil
 }
 
 // flipKeys flips a bit of a private key. The node must not start with another key: it would sign
@@ -258,7 +274,10 @@ func flipKeys(ctx context.Context, w *world, c *count) error {
 	if err != nil {
 		return err
 	}
-	for n := range max(5, w.flips/5) {
+	for n := range max(5, w.flips) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		f, err := base.copy()
 		if err != nil {
 			return err

@@ -39,7 +39,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	trials := flag.Int("trials", 100, "how often a node is killed; other kinds of harm are done a part as often")
-	flips := flag.Int("flips", 200, "how many bits are flipped, over all kinds of file")
+	flips := flag.Int("flips", 200, "how many bits are flipped in each kind of file")
 	seed := flag.Uint64("seed", 1, "what is done where, and when")
 	into := flag.String("into", "", "file whose table between the markers is written anew")
 	only := flag.String("only", "", "do the kinds of harm whose name has this in it")
@@ -87,6 +87,9 @@ func run(ctx context.Context, trials, flips int, seed uint64, into, only string)
 		c, began := &count{}, time.Now()
 		if err := k.do(ctx, w, c); err != nil {
 			return fmt.Errorf("%s: %w", k.name, err)
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%s: %w", k.name, err) // part of it was done
 		}
 		rows = append(rows, row{k.name, c, time.Since(began)})
 		fmt.Println(rows[len(rows)-1])

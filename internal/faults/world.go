@@ -208,14 +208,19 @@ func (f *folder) put(ctx context.Context, c *node.Client, n int) error {
 }
 
 // check lists every record by the program, whose node does not run, and holds the list against what
-// was acknowledged. It reports whether all was well.
-func (f *folder) check(ctx context.Context, c *count) bool {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+// was acknowledged. It reports whether all was well. A trial that was interrupted counts as none.
+func (f *folder) check(whole context.Context, c *count) bool {
+	ctx, cancel := context.WithTimeout(whole, 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, f.w.bin, "export", "records", "planning-application", "--format", "ndjson", "--out", "-", "--data", f.dir)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
+		if whole.Err() != nil {
+			c.trials--
+			c.acknowledged -= len(f.wrote)
+			return false
+		}
 		if r := (&refusal{errs.String(), cmd.ProcessState.String()}); !r.inWords() {
 			c.wrong++
 			c.note("ended without words: %v", r)
