@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/publiclog"
@@ -22,7 +23,11 @@ func (n *Node) openPublisher() error {
 		Wait: time.Duration(n.cfg.CosignWait) * time.Second, Client: &http.Client{}, Log: n.log, Now: n.now,
 	}
 	var err error
-	if o.LogKey, err = tlog.ParseLogKey(n.keys.Log.Verifier()); err != nil {
+	var former []tlog.OtherKey
+	for _, k := range n.keys.Log.Former() {
+		former = append(former, tlog.OtherKey{Key: k})
+	}
+	if o.LogKey, err = tlog.ParseLogKeys(n.keys.Log.Verifier(), former...); err != nil {
 		return err
 	}
 	if file := n.cfg.WitnessPolicy; file != "" {
@@ -33,7 +38,9 @@ func (n *Node) openPublisher() error {
 		if o.Policy, err = tlog.ParsePolicy(b); err != nil {
 			return fail(Invalid, "c2sp.org/tlog-policy says what such a file holds", "%s: %v", file, err)
 		}
-		if !o.Policy.Accepts(n.keys.Log.Verifier()) {
+		// During an overlap the key from before is as good as the one in use.
+		signs := append([]string{n.keys.Log.Verifier()}, n.keys.Log.Former()[:len(n.keys.Log.Also())]...)
+		if !slices.ContainsFunc(signs, o.Policy.Accepts) {
 			return fail(Invalid, "add the line: log "+n.keys.Log.Verifier(), "%s: it names logs, and ours is not among them", file)
 		}
 	}

@@ -99,7 +99,9 @@ func (n *Node) exportEvidence(ctx context.Context, in MemberNameRequest) (*Evide
 		e.Members = slices.Clone(n.replicas.Members(c))
 		witnesses = e.Members
 	} else if m, ok := n.directory.Member(c); ok {
-		e.Keys = append(e.Keys, audit.Key{Council: c, Use: audit.UseLog, ID: m.LogKey}.String())
+		for _, k := range m.LogKeys() {
+			e.Keys = append(e.Keys, audit.Key{Council: c, Use: audit.UseLog, ID: k.Key}.String())
+		}
 	}
 	for _, w := range witnesses {
 		if m, ok := n.directory.Member(w); ok {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -181,8 +182,11 @@ func (a *app) changesKeys(ctx context.Context, document []byte, yes bool) error 
 	if !slices.EqualFunc(m.RecordKeys, old.RecordKeys, func(x, y *keys.RecordPublic) bool { return x.ID() == y.ID() }) {
 		changed = append(changed, "record")
 	}
+	if slices.ContainsFunc(m.LogKeys(), func(k tlog.OtherKey) bool { return !old.HasLogKey(k.Key) }) {
+		changed = append(changed, "log")
+	}
 	for _, k := range []struct{ name, was, is string }{
-		{"log", old.LogKey, m.LogKey}, {"witness", old.WitnessKey, m.WitnessKey}, {"node", old.Node, m.Node},
+		{"witness", old.WitnessKey, m.WitnessKey}, {"node", old.Node, m.Node},
 	} {
 		if k.was != k.is {
 			changed = append(changed, k.name)

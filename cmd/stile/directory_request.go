@@ -181,8 +181,12 @@ func (r *request) reviewTargets() (lines []string) {
 			for _, k := range m.RecordKeys {
 				lines = append(lines, "  record key "+k.ID())
 			}
-			if m.LogKey != "" {
-				lines = append(lines, "  log key "+m.LogKey)
+			for _, k := range m.LogKeys() {
+				line := "  log key " + k.Key
+				if k.To > 0 {
+					line += fmt.Sprintf(", for a log of at most %d", k.To)
+				}
+				lines = append(lines, line)
 			}
 			if m.Node != "" {
 				lines = append(lines, "  node "+m.Node+", reached at "+list(m.Addresses))

@@ -22,7 +22,7 @@ import (
 )
 
 func (a *app) keyCommand() *cobra.Command {
-	return noun("key", "List the node's keys, replace the one that signs records, and encrypt them", `The keys under keys/ in the data folder speak for the council: one signs its
+	return noun("key", "List the node's keys, replace those that sign records and the log, and encrypt them", `The keys under keys/ in the data folder speak for the council: one signs its
 records, others its log, its cosignatures and its connections. Partners believe the
 keys that the directory has of it.`,
 		a.keyListCommand(), a.keyRotateCommand(), a.keyEncryptCommand())
@@ -102,7 +102,12 @@ func keyRows(cfg *config.Config) ([]keyRow, error) {
 			rows = append(rows, keyRow{"record, before", k.ID(), record(k.ID())})
 		}
 	}
-	rows = append(rows, keyRow{"log", own.LogKey, yesNo(m.LogKey == own.LogKey)}, keyRow{"witness", own.WitnessKey, yesNo(m.WitnessKey == own.WitnessKey)},
+	log, err := logKeyRows(cfg, pass, ring, m)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, log...)
+	rows = append(rows, keyRow{"witness", own.WitnessKey, yesNo(m.WitnessKey == own.WitnessKey)},
 		keyRow{"node", own.Node, yesNo(m.Node == own.Node)})
 	_, all, err := datadir.Keys(cfg, pass)
 	if err != nil {
@@ -142,11 +147,11 @@ func ownMember(cfg *config.Config) (m directory.Member, since time.Time, err err
 const settle = 24 * time.Hour
 
 func (a *app) keyRotateCommand() *cobra.Command {
-	var activate, atOnce, destroy, discard, yes bool
+	var log, activate, finish, atOnce, destroy, discard, yes bool
 	var out string
 	c := &cobra.Command{
 		Use:   "rotate",
-		Short: "Replace the key that signs records, in two steps",
+		Short: "Replace the key that signs records, or the one that signs the log, in steps",
 		Long: `Rotate replaces the council's record key. Partners refuse what is signed with a key
 that the directory has not, so it takes two steps.
 
@@ -161,12 +166,25 @@ not heard must be offered again in a new version.
 
 The key before is kept under keys/, or destroyed with --destroy-old; its public half
 stays in the directory, so that what it signed still verifies. If it has fallen into
-other hands, have it revoked besides: stile directory revoke-key. The log and node
-keys are not replaced by this.`,
+other hands, have it revoked besides: stile directory revoke-key.
+
+With --log it replaces the key that signs the checkpoints of the log, which keeps its
+name and all that is in it. The two steps are the same, and there is a third. From
+--activate on every checkpoint carries the signatures of both keys, so that witnesses
+and readers which know only the old one go on: give them the new one now. A week
+later "stile key rotate --log --finish", with the node stopped, removes the old private
+key, and the member file says up to which size of the log the old key counts: what it
+signed until then still verifies. The witness and node keys are not replaced by this.`,
+		Example: `  stile key rotate --log                 # make the new key and tell the directory
+  stile key rotate --log --activate      # a day later, with the node stopped
+  stile key rotate --log --finish        # a week later, with the node stopped`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (atOnce || destroy) && !activate || activate && (discard || out != "") || discard && out != "" {
-				return misused("--at-once and --destroy-old go with --activate, and --out and --discard without")
+			switch {
+			case atOnce && !activate && !finish || destroy && !activate, activate && (discard || finish || out != ""), discard && (finish || out != ""):
+				return misused("--at-once goes with --activate or --finish, --destroy-old with --activate, and --out and --discard without either")
+			case finish && !log, destroy && log:
+				return misused("--finish goes with --log, and --destroy-old without: --finish removes the old log key")
 			}
 			cfg, err := a.load()
 			if err != nil {
@@ -177,21 +195,34 @@ keys are not replaced by this.`,
 				return err
 			}
 			defer clear(pass)
+			dir := filepath.Join(cfg.Data, "keys")
 			switch {
 			case discard:
-				err := keys.Unstage(filepath.Join(cfg.Data, "keys"))
+				gone := keys.Unstage
+				if log {
+					gone = keys.UnstageLog
+				}
+				err := gone(dir)
 				if err == nil {
 					a.say("the new key is gone; the one in use stays")
 				}
 				return err
+			case log && finish:
+				return a.finishLogKey(cmd, cfg, pass, out, atOnce, yes)
+			case log && activate:
+				return a.activateLogKey(cmd, cfg, pass, atOnce)
+			case log:
+				return a.stageLogKey(cmd, cfg, pass, out)
 			case activate:
 				return a.activateKey(cfg, pass, atOnce, destroy, yes)
 			}
 			return a.stageKey(cmd, cfg, pass, out)
 		},
 	}
+	c.Flags().BoolVar(&log, "log", false, "the key that signs the log's checkpoints, and not the one that signs records")
 	c.Flags().BoolVar(&activate, "activate", false, "sign with the new key from now on; the node must be stopped")
-	c.Flags().BoolVar(&atOnce, "at-once", false, "do not wait until the directory has had it for a day")
+	c.Flags().BoolVar(&finish, "finish", false, "with --log: sign with the old key no more; the node must be stopped")
+	c.Flags().BoolVar(&atOnce, "at-once", false, "do not wait for the day, or the week, that others have to hear of it")
 	c.Flags().BoolVar(&destroy, "destroy-old", false, "remove the private key that was used before")
 	c.Flags().BoolVar(&discard, "discard", false, "give up the new key that is not yet used")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
@@ -216,6 +247,16 @@ func (a *app) stageKey(cmd *cobra.Command, cfg *config.Config, pass []byte, out 
 	if _, has := m.RecordKey(staged.ID()); !has {
 		m.RecordKeys = append(slices.Clone(m.RecordKeys), staged)
 	}
+	if err := a.tellKeys(cmd, cfg, m, out, "made a new record key, "+staged.ID()); err != nil {
+		return err
+	}
+	a.say("next, when the directory has had it for a day: stop the node, and stile key rotate --activate")
+	return nil
+}
+
+// tellKeys brings our member file with other keys into the directory that we host, or
+// writes it for the registrar of another's. did is what was done, in words.
+func (a *app) tellKeys(cmd *cobra.Command, cfg *config.Config, m directory.Member, out, did string) error {
 	h, err := a.hosting()
 	switch {
 	case err == nil && !h.founding:
@@ -223,7 +264,7 @@ func (a *app) stageKey(cmd *cobra.Command, cfg *config.Config, pass []byte, out 
 		if err != nil {
 			return err
 		}
-		if err := a.told(o, "made a new record key, %s, and put it into the directory", staged.ID()); err != nil {
+		if err := a.told(o, "%s, and put it into the directory", did); err != nil {
 			return err
 		}
 	case err != nil && !isKind(err, node.Refused):
@@ -232,12 +273,33 @@ func (a *app) stageKey(cmd *cobra.Command, cfg *config.Config, pass []byte, out 
 		if err := a.writeNew(out, m.YAML(), 0o644); err != nil {
 			return err
 		}
-		a.say("made a new record key, %s; send this file to the registrar, for: stile directory rotate-key %s FILE", staged.ID(), cfg.Council)
+		a.say("%s; send this file to the registrar, for: stile directory rotate-key %s FILE", did, cfg.Council)
 	}
 	if datadir.Sole(cfg) {
 		a.say("partners that keep a directory of their own need it, too: send them what stile council self prints, for: stile council add FILE")
 	}
-	a.say("next, when the directory has had it for a day: stop the node, and stile key rotate --activate")
+	return nil
+}
+
+// stopped opens the node's folder, so that no process signs with its keys meanwhile.
+func (a *app) stopped(cfg *config.Config) (*node.Node, error) {
+	n, err := a.open(cfg, a.err, slog.LevelWarn)
+	if err != nil && explain(nil, err).Kind == node.Conflict {
+		return nil, failure(node.Conflict, "stop the node: the key it signs with cannot change under it", "the node is running")
+	}
+	return n, err
+}
+
+// waited refuses to go on before every partner can have heard of a key that this node has
+// known in the directory since then.
+func (a *app) waited(cfg *config.Config, since time.Time, atOnce bool) error {
+	members, err := tufdir.ReadMembers(cfg.Directory)
+	if err != nil {
+		return err
+	}
+	if left := time.Until(since.Add(settle)); left > 0 && !atOnce && len(members) > 1 {
+		return failure(node.Behind, "wait, or give --at-once", "this node has known it in the directory for %s; some partner may not have heard of it: wait another %s", age(time.Since(since).Hours()), age(left.Hours()))
+	}
 	return nil
 }
 
@@ -252,11 +314,8 @@ func (a *app) activateKey(cfg *config.Config, pass []byte, atOnce, destroy, yes 
 	if err != nil {
 		return err
 	}
-	n, err := a.open(cfg, a.err, slog.LevelWarn)
+	n, err := a.stopped(cfg)
 	if err != nil {
-		if e := explain(nil, err); e.Kind == node.Conflict {
-			return failure(node.Conflict, "stop the node: the key it signs with cannot change under it", "the node is running")
-		}
 		return err
 	}
 	defer n.Close()
@@ -272,12 +331,8 @@ func (a *app) activateKey(cfg *config.Config, pass []byte, atOnce, destroy, yes 
 			return failure(node.Refused, "stile key rotate --discard, and make another", "the new key is revoked already")
 		}
 	}
-	members, err := tufdir.ReadMembers(cfg.Directory)
-	if err != nil {
+	if err := a.waited(cfg, since, atOnce); err != nil {
 		return err
-	}
-	if left := time.Until(since.Add(settle)); left > 0 && !atOnce && len(members) > 1 {
-		return failure(node.Behind, "wait, or give --at-once", "this node has known it in the directory for %s; some partner may not have heard of it: wait another %s", age(time.Since(since).Hours()), age(left.Hours()))
 	}
 	if destroy {
 		a.say("the private key in use until now is destroyed; on many disks its bytes remain until they are overwritten")

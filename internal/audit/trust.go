@@ -287,7 +287,9 @@ func (r *keyring) verifier(h holder, id string, v note.Verifier) {
 	if r.logs[h] == nil {
 		r.logs[h] = map[string]note.Verifier{}
 	}
-	r.logs[h][id] = v
+	if r.logs[h][id] == nil { // who says first for how large a log a key counts, is known best
+		r.logs[h][id] = v
+	}
 }
 
 // learn takes in a member's keys and returns them.
@@ -303,9 +305,11 @@ func (r *keyring) learn(m directory.Member) (all []Key) {
 			r.revoked[k] = v.FromIndex
 		}
 	}
-	if v, err := m.LogVerifier(); err == nil {
-		r.verifier(holder{m.Council, UseLog}, m.LogKey, v)
-		all = append(all, Key{m.Council, UseLog, m.LogKey})
+	for _, k := range m.LogKeys() {
+		if v, err := k.Verifier(); err == nil {
+			r.verifier(holder{m.Council, UseLog}, k.Key, v)
+			all = append(all, Key{m.Council, UseLog, k.Key})
+		}
 	}
 	if v, err := m.WitnessVerifier(); err == nil {
 		r.verifier(holder{m.Council, UseWitness}, m.WitnessKey, v)
@@ -314,25 +318,32 @@ func (r *keyring) learn(m directory.Member) (all []Key) {
 	return all
 }
 
-// follow takes in record keys of the council whose log the file holds that are not in
-// the member file the auditor gave, which may be older than the last replacement of a
-// key. They are believed as a key from the file alone is, and only where the file's
-// member file has the log key and a record key that the auditor gave: then the
-// checkpoint over all that the new key signed must verify with that log key.
+// follow takes in keys of the council whose log the file holds that are not in the member
+// file the auditor gave, which may be older than the last replacement of a key. They are
+// believed as a key from the file alone is, and only where the file's member file has a log
+// key and a record key that the auditor gave. A record key is followed where the log key in
+// use is one of those: then the checkpoint over all that the new key signed must verify with
+// that log key. A log key is followed otherwise: then no record key is, and the checkpoint must be
+// signed with one that the auditor gave. Where both were replaced nothing is followed.
 func (r *keyring) follow(m directory.Member) {
-	h := holder{m.Council, UseRecord}
-	given := r.trusted[h]
+	record, log := holder{m.Council, UseRecord}, holder{m.Council, UseLog}
+	given, logs := r.trusted[record], r.trusted[log]
 	known := func(p *keys.RecordPublic) bool { return given[p.ID()] }
-	if r.listed[h] || !slices.ContainsFunc(m.RecordKeys, known) || !r.trusted[holder{m.Council, UseLog}][m.LogKey] {
+	knownLog := func(k tlog.OtherKey) bool { return logs[k.Key] }
+	if r.listed[record] || r.listed[log] || !slices.ContainsFunc(m.RecordKeys, known) || !slices.ContainsFunc(m.LogKeys(), knownLog) {
+		return
+	}
+	if !logs[m.LogKey] {
+		r.later[Key{m.Council, UseLog, m.LogKey}] = true
+		logs[m.LogKey] = true
 		return
 	}
 	for _, p := range m.RecordKeys {
 		if !known(p) {
-			r.later[Key{m.Council, UseRecord, p.ID()}] = true
+			k := Key{m.Council, UseRecord, p.ID()}
+			r.later[k] = true
+			given[k.ID] = true
 		}
-	}
-	for k := range r.later {
-		given[k.ID] = true
 	}
 }
 
@@ -435,14 +446,16 @@ func (r *keyring) source(k Key) Source {
 func (r *keyring) account(s *sheet, used map[Key]bool) (out []UsedKey) {
 	t := s.on(CheckKeys)
 	alone := map[name.Council]bool{}
-	var later []string
+	var later, logs []string
 	for k := range used {
 		u := UsedKey{k, r.source(k)}
 		if u.Source != FromFile {
 			t.pass(1)
 		} else {
 			t.skip(1)
-			if r.later[k] {
+			if r.later[k] && k.Use == UseLog {
+				logs = append(logs, k.ID)
+			} else if r.later[k] {
 				later = append(later, k.ID)
 			} else {
 				alone[k.Council] = true
@@ -455,6 +468,11 @@ func (r *keyring) account(s *sheet, used map[Key]bool) (out []UsedKey) {
 		s.say(CheckKeys, "The record key %s is not in the member file that you gave. The file here gives it beside one that is, and the log key that you gave "+
 			"signed for all that it signed, as after a council has replaced its record key. Ask for the newer member file, or look the key up in the directory.", id)
 	}
+	for _, id := range logs {
+		s.say(CheckKeys, "The log key %s is not in the member file that you gave. The file here gives it beside one that is, and a record key that you gave "+
+			"signed the same checkpoint, as after a council has replaced its log key. Ask for the newer member file, or look the key up in the directory.", id)
+	}
+	later = append(later, logs...)
 	switch {
 	case len(out) == 0:
 		s.say(CheckKeys, "No signature could be checked, for want of a key.")

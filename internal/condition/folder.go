@@ -66,7 +66,7 @@ func SelfOf(members []directory.Member, own directory.Member, now time.Time) Sel
 		}
 		s.RecordKey = own.RecordKeys[0].ID()
 		_, has := m.RecordKey(s.RecordKey)
-		s.OtherKeys = !has || m.Node != own.Node || m.LogKey != own.LogKey
+		s.OtherKeys = !has || m.Node != own.Node || !m.HasLogKey(own.LogKey)
 		for _, r := range m.Revocations {
 			if r.KID == s.RecordKey {
 				s.Revoked, s.RevokedAt = true, r.FromIndex

@@ -227,7 +227,9 @@ func newView(members []Member) (*view, error) {
 		}
 		// Under another name the same key has another hash, so the key itself,
 		// the part after the last plus, is compared.
-		claim(m, "keys.log", keyPart(m.LogKey))
+		for _, k := range m.LogKeys() {
+			claim(m, "keys.log", keyPart(k.Key))
+		}
 		claim(m, "keys.witness", keyPart(m.WitnessKey))
 	}
 	return v, errors.Join(errs...)

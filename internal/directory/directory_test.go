@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -235,7 +236,7 @@ contact: data@northmoor.gov.uk
 func TestProblemsNameFileAndLine(t *testing.T) {
 	m := newMember(t, "northmoor.gov.uk")
 	good := string(m.YAML())
-	other := newMember(t, "saltby.gov.uk")
+	other, next := newMember(t, "saltby.gov.uk"), newMember(t, "northmoor.gov.uk")
 	line := func(part string) int {
 		i := strings.Index(good, part)
 		if i < 0 {
@@ -282,6 +283,9 @@ func TestProblemsNameFileAndLine(t *testing.T) {
 		"log key as witness":     {swap(m.WitnessKey, m.LogKey), line("  witness:"), "keys.witness"},
 		"witness key as log":     {swap(m.LogKey, m.WitnessKey), line("  log:"), "keys.log"},
 		"no log key":             {swap("  log: "+m.LogKey+"\n", ""), 0, "keys.log"},
+		"log_also, another's":    {swap("  witness: ", "  log_also: [{key: \""+other.LogKey+"\"}]\n  witness: "), line("  witness:"), "keys.log_also"},
+		"log_also, the same":     {swap("  witness: ", "  log_also: [{key: \""+m.LogKey+"\"}]\n  witness: "), line("  witness:"), "keys.log_also"},
+		"log_also, to nothing":   {swap("  witness: ", "  log_also: [{key: \""+next.LogKey+"\", to: 0}]\n  witness: "), line("  witness:"), "keys.log_also"},
 		"node id in base32":      {swap(m.Node, "bafzaajaiaejcbSECRET"), line("  node:"), "keys.node"},
 		"node id, a letter more": {swap(m.Node, m.Node+"A"), line("  node:"), "keys.node"},
 		"node id, not base58":    {swap(m.Node, m.Node[:51]+"0"), line("  node:"), "keys.node"},
@@ -559,4 +563,17 @@ func FuzzParseMember(f *testing.F) {
 func keyless(m Member) Member {
 	m.RecordKeys, m.log, m.witness = nil, nil, nil
 	return m
+}
+
+// A member file lists other keys of the log, each with the largest log for which it counts.
+func TestOtherLogKeys(t *testing.T) {
+	m, next := newMember(t, "northmoor.gov.uk"), newMember(t, "northmoor.gov.uk")
+	m.LogAlso = []tlog.OtherKey{{Key: next.LogKey, To: 12}}
+	back, err := ParseMember(m.YAML())
+	if err != nil || !same(m, back) || !slices.Equal(back.LogAlso, m.LogAlso) || !back.HasLogKey(next.LogKey) || !back.HasLogKey(m.LogKey) || back.HasLogKey("") {
+		t.Errorf("read as %+v, %v", back.LogAlso, err)
+	}
+	if d, err := New(m, Member{Council: "thief.example", Title: "T", Role: RoleAuditor, ValidFrom: day, LogKey: strings.Replace(next.LogKey, "northmoor.gov.uk", "thief.example", 1)}); err == nil {
+		t.Errorf("two members with one key: %v", d)
+	}
 }

@@ -16,6 +16,7 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -67,6 +68,10 @@ type fileIn struct {
 			JWK jwk
 		}
 		Log     text
+		LogAlso []struct {
+			Key text
+			To  text
+		} `yaml:"log_also"`
 		Witness text
 		Node    text
 	}
@@ -142,6 +147,17 @@ func ParseMember(b []byte) (Member, error) {
 			continue
 		}
 		m.RecordKeys = append(m.RecordKeys, p)
+	}
+	for _, k := range in.Keys.LogAlso {
+		lines["keys.log_also"] = k.Key.line
+		to, err := uint64(0), error(nil)
+		if k.To.s != "" {
+			to, err = strconv.ParseUint(k.To.s, 10, 53)
+		}
+		if k.To.s != "" && (err != nil || to == 0 || strconv.FormatUint(to, 10) != k.To.s) {
+			bad("keys.log_also", "want to, a whole number from 1, or no to")
+		}
+		m.LogAlso = append(m.LogAlso, tlog.OtherKey{Key: k.Key.s, To: to})
 	}
 	for i, a := range in.Addresses {
 		m.Addresses = append(m.Addresses, a.s)
@@ -272,8 +288,14 @@ type revokedOut struct {
 type keysOut struct {
 	Record  []recordOut `yaml:"record,omitempty"`
 	Log     string      `yaml:"log,omitempty"`
+	LogAlso []alsoOut   `yaml:"log_also,omitempty"`
 	Witness string      `yaml:"witness,omitempty"`
 	Node    string      `yaml:"node,omitempty"`
+}
+
+type alsoOut struct {
+	Key string `yaml:"key"`
+	To  uint64 `yaml:"to,omitempty"`
 }
 
 type recordOut struct {
@@ -304,6 +326,9 @@ func (m Member) YAML() []byte {
 		out.Revoked = append(out.Revoked, revokedOut{r.KID, r.FromIndex})
 	}
 	k := &keysOut{Log: m.LogKey, Witness: m.WitnessKey, Node: m.Node}
+	for _, o := range m.LogAlso {
+		k.LogAlso = append(k.LogAlso, alsoOut(o))
+	}
 	for _, p := range m.RecordKeys {
 		k.Record = append(k.Record, recordOut{Kid: p.ID(), PEM: string(p.PEM())})
 	}

@@ -15,6 +15,9 @@
 //	        -----BEGIN PUBLIC KEY-----
 //	        …
 //	  log: northmoor.gov.uk/stile+…      # c2sp.org/signed-note verifier key of its log
+//	  log_also:                          # other keys of the same log: the next one, and those from before
+//	    - key: northmoor.gov.uk/stile+…
+//	      to: 1234                       # the largest log for which it counts; without it, any
 //	  witness: northmoor.gov.uk+…        # c2sp.org/tlog-cosignature verifier key, type 4
 //	  node: 12D3KooW…                    # libp2p peer id of its node, Ed25519, base58
 //	addresses:                           # where its node listens, multiaddrs; none if it only dials out
@@ -83,6 +86,7 @@ type Member struct {
 	Role       Role                 //
 	RecordKeys []*keys.RecordPublic // sign its records and events; newest last
 	LogKey     string               // verifier key of its log, named Council.Origin(); "" if it keeps none
+	LogAlso    []tlog.OtherKey      // other keys of the same log: the next one, and those from before
 	WitnessKey string               // verifier key of its cosignatures, named Council; "" if it does not witness
 	Node       string               // peer id of its node, as [NodeID]; "" if it runs none
 	Addresses  []string             // multiaddrs its node listens on; may be empty
@@ -96,7 +100,7 @@ type Member struct {
 	Successors   []name.Council // who took over its own, sorted
 	Revocations  []Revocation   // sorted by KID, each once
 
-	log, witness note.Verifier // LogKey and WitnessKey, parsed by Check; nil if ""
+	log, witness note.Verifier // LogKey with LogAlso, and WitnessKey, parsed by Check; nil if ""
 }
 
 // A Revocation says that a record key is not to be believed from an entry of
@@ -111,10 +115,15 @@ type Revocation struct {
 // FromRing returns a Member for c with the public halves of a ring's keys. The
 // caller fills in the rest.
 func FromRing(c name.Council, r *keys.Ring) Member {
+	var also []tlog.OtherKey
+	for _, k := range r.Log.Former() {
+		also = append(also, tlog.OtherKey{Key: k})
+	}
 	return Member{
 		Council:    c,
 		RecordKeys: []*keys.RecordPublic{r.Record.Public()},
 		LogKey:     r.Log.Verifier(),
+		LogAlso:    also,
 		WitnessKey: r.Log.CosignerVerifier(),
 		Node:       NodeID(r.Node.Public().(ed25519.PublicKey)),
 	}
@@ -159,13 +168,27 @@ const AnyPlace = math.MaxUint64
 // ErrNoKey is returned when a member has no key of the kind asked for.
 var ErrNoKey = errors.New("member has no such key")
 
-// LogVerifier returns the verifier of the member's checkpoints. The error is
-// [ErrNoKey], or wraps tlog.ErrKey for a Member that has not passed Check.
+// LogVerifier returns the verifier of the member's checkpoints, by whichever key of its
+// log ([tlog.ParseLogKeys]). The error is [ErrNoKey], or wraps tlog.ErrKey for a Member that
+// has not passed Check.
 func (m Member) LogVerifier() (note.Verifier, error) {
 	if m.log != nil || m.LogKey == "" {
 		return orNoKey(m.log)
 	}
-	return tlog.ParseLogKey(m.LogKey)
+	return tlog.ParseLogKeys(m.LogKey, m.LogAlso...)
+}
+
+// LogKeys returns every key of the member's log, first the one in use; nil if it keeps none.
+func (m Member) LogKeys() []tlog.OtherKey {
+	if m.LogKey == "" {
+		return nil
+	}
+	return append([]tlog.OtherKey{{Key: m.LogKey}}, m.LogAlso...)
+}
+
+// HasLogKey reports whether a verifier key is one of the member's log.
+func (m Member) HasLogKey(vkey string) bool {
+	return vkey != "" && slices.ContainsFunc(m.LogKeys(), func(k tlog.OtherKey) bool { return k.Key == vkey })
 }
 
 // WitnessVerifier returns the verifier of the member's cosignatures. Errors are
@@ -201,6 +224,7 @@ const (
 	MaxFile       = 64 << 10 // bytes
 	maxText       = 200      // bytes of a title or a contact
 	maxRecordKeys = 32
+	maxLogAlso    = 16
 	maxAddresses  = 32
 	maxList       = 64 // revocations, predecessors, successors
 	maxFootprint  = 12 // members of a footprint
@@ -304,6 +328,17 @@ func (m *Member) checkKeys(bad func(field, rule string)) {
 		} else {
 			m.log = v
 		}
+	}
+	if m.log != nil && len(m.LogAlso) > 0 {
+		m.log = nil
+		v, err := tlog.ParseLogKeys(m.LogKey, m.LogAlso...)
+		if err != nil || len(m.LogAlso) > maxLogAlso {
+			bad("keys.log_also", fmt.Sprintf("want at most %d other Ed25519 verifier keys named %q, each once", maxLogAlso, m.Council.Origin()))
+		} else {
+			m.log = v
+		}
+	} else if len(m.LogAlso) > 0 {
+		bad("keys.log_also", "want none without keys.log")
 	}
 	if m.WitnessKey != "" || council {
 		v, err := tlog.ParseWitnessKey(m.WitnessKey)

@@ -138,17 +138,22 @@ func writeDigests(dir string, d map[string][]string) error {
 }
 
 // rememberNext adds the record key that is about to be used to the digests, if there are any.
-func rememberNext(dir string, next *RecordPublic) error {
+func rememberNext(dir string, next *RecordPublic) error { return remember(dir, recordFile, next.ID()) }
+
+// rememberLog does the same for the log key with a verifier key.
+func rememberLog(dir, vkey string) error { return remember(dir, logFile, vkey) }
+
+func remember(dir, file, public string) error {
 	d, err := readDigests(dir)
 	if err != nil || d == nil {
 		return err
 	}
-	sum := sha256.Sum256([]byte(next.ID()))
+	sum := sha256.Sum256([]byte(public))
 	digest := base64.StdEncoding.EncodeToString(sum[:])
-	if slices.Contains(d[recordFile], digest) {
+	if slices.Contains(d[file], digest) {
 		return nil
 	}
-	d[recordFile] = append(d[recordFile], digest)
+	d[file] = append(d[file], digest)
 	return writeDigests(dir, d)
 }
 

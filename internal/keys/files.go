@@ -161,6 +161,9 @@ func Open(dir string, c name.Council, passphrase []byte) (*Ring, error) {
 	if r.Log, err = newLogKey(c, ed[0], ed[1]); err != nil {
 		return nil, err
 	}
+	if err := r.Log.addFormer(dir, c, passphrase); err != nil {
+		return nil, err
+	}
 	r.Node = ed[2]
 	if r.Secret, err = readSecret(dir, passphrase); err != nil {
 		return nil, err

@@ -16,7 +16,8 @@
 //
 // While the record key is being replaced, record.next.pem holds the one that is to
 // follow; and record-<kid>.pem is one that was used before, which is read only to sign
-// a token that was logged under it: see [Ring.RecordKey]. See [Stage] and [Activate].
+// a token that was logged under it: see [Ring.RecordKey]. See [Stage] and [Activate]. The log
+// key is replaced in a like way: see [StageLog].
 //
 // With a passphrase the private keys are PEM of type "ENCRYPTED SIGSTORE
 // PRIVATE KEY" as sigstore's cryptoutils writes them, so that cosign and this

@@ -20,6 +20,8 @@ import (
 type LogKey struct {
 	signer        note.Signer
 	cosigner      note.Signer
+	also          []note.Signer // log keys used before, which sign too during an overlap
+	former        []string      // verifier keys of all log keys used before
 	verifierKey   string
 	cosignerVKey  string
 	logPublic     ed25519.PublicKey
@@ -71,6 +73,13 @@ func noteKeys(who string, priv ed25519.PrivateKey) (skey, vkey string, err error
 // Signer returns the signer of the council's own checkpoints. Its name is the
 // log's origin.
 func (k *LogKey) Signer() note.Signer { return k.signer }
+
+// Also returns the signers of log keys that were used before, and sign each checkpoint beside
+// Signer until [FinishLog]; mostly none. Their name is the log's origin, too.
+func (k *LogKey) Also() []note.Signer { return k.also }
+
+// Former returns the verifier keys of every log key that was used before, those of Also first.
+func (k *LogKey) Former() []string { return k.former }
 
 // Verifier returns the verifier key of the council's own checkpoints,
 // "origin+hash+key" (golang.org/x/mod/sumdb/note). note.NewVerifier reads it.

@@ -35,24 +35,7 @@ func Stage(dir string, passphrase []byte) (*RecordPublic, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stage record key: %w", err)
 	}
-	b, err := marshalPrivate(key, passphrase)
-	if err != nil {
-		return nil, fmt.Errorf("stage record key: %w", err)
-	}
-	// Written aside first: a file that is cut off would be taken for the key.
-	tmp := filepath.Join(dir, stagedFile+".part")
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("stage record key: %w", err)
-	}
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("stage record key: %w", err)
-	}
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, fmt.Errorf("stage record key: %w", err)
-	}
-	if err := errors.Join(os.Rename(tmp, filepath.Join(dir, stagedFile)), syncDir(dir)); err != nil {
+	if err := writeKey(dir, stagedFile, key, passphrase); err != nil {
 		return nil, fmt.Errorf("stage record key: %w", err)
 	}
 	return Staged(dir, passphrase)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stile-exchange/stile/node/name"
@@ -86,4 +87,85 @@ func TestRotateKMS(t *testing.T) {
 	if _, err := Stage(dir, nil); !errors.Is(err, ErrKMS) {
 		t.Errorf("got %v, want ErrKMS", err)
 	}
+}
+
+// The log key is replaced in three steps: made, used beside the one before, used alone. What
+// the one before signed can be verified at each, and a damaged file of it is noticed.
+func TestRotateLog(t *testing.T) {
+	dir, c := filepath.Join(t.TempDir(), "keys"), name.Council("northmoor.gov.uk")
+	first, err := Create(dir, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Remember(dir, first); err != nil {
+		t.Fatal(err)
+	}
+	if err := ActivateLog(dir, c, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing is staged: got %v", err)
+	}
+	next, err := StageLog(dir, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := StageLog(dir, c, nil); err != nil || again != next {
+		t.Errorf("staged again: got %v, %v, want the same key", again, err)
+	}
+	look := func(step, inUse string, also int, former ...string) {
+		t.Helper()
+		r, err := Open(dir, c, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", step, err)
+		}
+		if r.Log.Verifier() != inUse || len(r.Log.Also()) != also || !slices.Equal(r.Log.Former(), former) || r.Log.CosignerVerifier() != first.Log.CosignerVerifier() {
+			t.Errorf("%s: got %s, %d more, before %v", step, r.Log.Verifier(), len(r.Log.Also()), r.Log.Former())
+		}
+		if files, known, err := Altered(dir, r); err != nil || !known || len(files) > 0 {
+			t.Errorf("%s: altered: %v, %v, %v", step, files, known, err)
+		}
+	}
+	look("made", first.Log.Verifier(), 0)
+	if since, err := OverlapSince(dir); err != nil || !since.IsZero() {
+		t.Errorf("no overlap yet: got %v, %v", since, err)
+	}
+	if err := ActivateLog(dir, c, nil); err != nil {
+		t.Fatal(err)
+	}
+	look("used", next, 1, first.Log.Verifier())
+	if since, err := OverlapSince(dir); err != nil || since.IsZero() {
+		t.Errorf("an overlap: got %v, %v", since, err)
+	}
+	old := filepath.Join(dir, formerLog(first.Log.Verifier(), ".pem"))
+	b, err := os.ReadFile(filepath.Join(dir, logFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, err := os.ReadFile(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(old, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, c, nil); !errors.Is(err, ErrAltered) {
+		t.Errorf("another key than the name says: got %v", err)
+	}
+	if err := os.WriteFile(old, was, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second finds nothing to do
+		if err := FinishLog(dir, c, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look("alone", next, 0, first.Log.Verifier())
+	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the private key from before is there: %v", err)
+	}
+	if _, err := StageLog(dir, c, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := UnstageLog(dir); err != nil {
+		t.Fatal(err)
+	}
+	look("given up", next, 0, first.Log.Verifier())
 }

@@ -77,6 +77,6 @@ func (v *View) CheckpointAt(size uint64) (tlog.Checkpoint, []byte, error) {
 		return tlog.Checkpoint{}, nil, fmt.Errorf("%w: log: %w", ErrDamaged, err)
 	}
 	cp := tlog.Checkpoint{Origin: v.cp.Origin, Size: size, Root: tree.Root()}
-	note, err := tlog.SignCheckpoint(cp, v.l.o.Keys.Log.Signer())
+	note, err := tlog.SignCheckpoint(cp, v.l.o.Keys.Log.Signer(), v.l.o.Keys.Log.Also()...)
 	return cp, note, err
 }

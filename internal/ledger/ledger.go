@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -121,7 +122,7 @@ type Ledger struct {
 	tidy   tidier
 	empty  []byte // signed checkpoint of the empty log; nil once there is another
 
-	unsigned bool // the record key in use has not signed the stored checkpoint: see signAnew
+	unsigned bool // a key in use has not signed the stored checkpoint: see signAnew
 
 	reader  note.Verifier // of the log key, where there is no private one: see CheckStore
 	dropped atomic.Uint64 // how often something was dropped from the store: see Copy
@@ -483,7 +484,7 @@ func (l *Ledger) loadLog(txn *badger.Txn) (*tlog.Tree, []byte, error) {
 	}
 	verifiers := []note.Verifier{l.reader}
 	if l.reader == nil {
-		if verifiers[0], err = note.NewVerifier(l.o.Keys.Log.Verifier()); err != nil {
+		if verifiers[0], err = l.ownKeys(); err != nil {
 			return nil, nil, err
 		}
 		verifiers = append(verifiers, l.o.Keys.Record.Public().CheckpointVerifier(l.o.Council))
@@ -492,7 +493,10 @@ func (l *Ledger) loadLog(txn *badger.Txn) (*tlog.Tree, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	l.unsigned = l.reader == nil && !tlog.SignedBy(n, verifiers[1])
+	for _, s := range l.signers() {
+		signed := func(by note.Signature) bool { return by.Name == s.Name() && by.Hash == s.KeyHash() }
+		l.unsigned = l.unsigned || !slices.ContainsFunc(n.Sigs, signed)
+	}
 	tree, err := tlog.OpenTree(cp.Size, txnTiles{txn: txn})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: log: %w", ErrDamaged, err)
@@ -518,15 +522,33 @@ func decodeCheckpoint(origin string, b []byte) (tlog.Checkpoint, []byte, error) 
 }
 
 // signCheckpoint signs the head of the log with the log key and the record key: one
-// signature by each, however many entries are new.
+// signature by each, however many entries are new. While the log key is being replaced, the
+// one before signs, too.
 func (l *Ledger) signCheckpoint(t *tlog.Tree) ([]byte, error) {
-	return tlog.SignCheckpoint(tlog.Checkpoint{
-		Origin: l.o.Council.Origin(), Size: t.Size(), Root: t.Root(),
-	}, l.o.Keys.Log.Signer(), l.o.Keys.Record.CheckpointSigner(l.o.Council))
+	s := l.signers()
+	return tlog.SignCheckpoint(tlog.Checkpoint{Origin: l.o.Council.Origin(), Size: t.Size(), Root: t.Root()}, s[0], s[1:]...)
 }
 
-// signAnew signs the stored checkpoint once more when the record key that is used
-// now has not: it was replaced, or an older version wrote the checkpoint.
+// signers returns what signs the newest checkpoint, first the log key that is in use; none
+// for a ledger that is only read.
+func (l *Ledger) signers() []note.Signer {
+	if l.reader != nil {
+		return nil
+	}
+	return append(append([]note.Signer{l.o.Keys.Log.Signer()}, l.o.Keys.Log.Also()...), l.o.Keys.Record.CheckpointSigner(l.o.Council))
+}
+
+// ownKeys returns what verifies our own checkpoints, by every log key that we have had.
+func (l *Ledger) ownKeys() (note.Verifier, error) {
+	var former []tlog.OtherKey
+	for _, k := range l.o.Keys.Log.Former() {
+		former = append(former, tlog.OtherKey{Key: k})
+	}
+	return tlog.ParseLogKeys(l.o.Keys.Log.Verifier(), former...)
+}
+
+// signAnew signs the stored checkpoint once more when a key that is used now has not: it
+// was replaced, or an older version wrote the checkpoint.
 func (l *Ledger) signAnew() error {
 	if !l.unsigned {
 		return nil

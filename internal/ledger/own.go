@@ -219,7 +219,7 @@ func (l *Ledger) settleDoubt() {
 // signed by us is left out. With answered the council was asked, and these are all
 // that it holds: if it held another before it does no more.
 func (l *Ledger) Heard(ctx context.Context, by name.Council, heads [][]byte, answered bool) (*Halt, error) {
-	v, err := note.NewVerifier(l.o.Keys.Log.Verifier())
+	v, err := l.ownKeys()
 	if err != nil {
 		return nil, err
 	}
@@ -381,7 +381,7 @@ func (l *Ledger) contradicted(n Newer) (against, fork bool, err error) {
 // Contradicts reports whether a note is a checkpoint that our log key signed and that
 // is not of the log which stands here.
 func (l *Ledger) Contradicts(signed []byte) bool {
-	v, err := note.NewVerifier(l.o.Keys.Log.Verifier())
+	v, err := l.ownKeys()
 	if err != nil {
 		return false
 	}

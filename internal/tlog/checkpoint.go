@@ -61,7 +61,8 @@ func parseBody(body string) (Checkpoint, error) {
 // SignCheckpoint returns c as a note signed by s and then by others of the same
 // council, in their order. The name of s must be the origin, as
 // c2sp.org/tlog-checkpoint advises, since that is how [OpenCheckpoint] knows the
-// log's own signature; the names of the others must not be.
+// log's own signature; of the others only other keys of the log have that name, so that
+// who knows one of them alone believes the checkpoint, too.
 func SignCheckpoint(c Checkpoint, s note.Signer, others ...note.Signer) ([]byte, error) {
 	if s.Name() != c.Origin {
 		return nil, fmt.Errorf("sign checkpoint: %w: key of %q, origin %q", ErrSignature, s.Name(), c.Origin)
@@ -70,8 +71,8 @@ func SignCheckpoint(c Checkpoint, s note.Signer, others ...note.Signer) ([]byte,
 		return nil, fmt.Errorf("sign checkpoint: %w", err)
 	}
 	for _, o := range others {
-		if o.Name() == c.Origin {
-			return nil, fmt.Errorf("sign checkpoint: %w: another key of the name %q", ErrSignature, c.Origin)
+		if o.Name() == c.Origin && o.KeyHash() == s.KeyHash() {
+			return nil, fmt.Errorf("sign checkpoint: %w: two keys of the name %q and one hash", ErrSignature, c.Origin)
 		}
 	}
 	b, err := note.Sign(&note.Note{Text: string(c.Body())}, append([]note.Signer{s}, others...)...)
@@ -85,7 +86,8 @@ func SignCheckpoint(c Checkpoint, s note.Signer, others ...note.Signer) ([]byte,
 // signatures.
 //
 // Among v must be a verifier with the name origin, the log's own key, and it
-// must have signed. Others are record keys, see [SignedBy], and witnesses, see
+// must have signed; of the several keys of [ParseLogKeys] one must have that may sign for a
+// log of this size. Others are record keys, see [SignedBy], and witnesses, see
 // [Cosignatures]; what they signed is in the note's Sigs, and none has to have. Signatures by unknown
 // keys are ignored and are in UnverifiedSigs. A signature by a known key that
 // does not verify fails the whole note (c2sp.org/signed-note), as does any that
@@ -98,6 +100,7 @@ func OpenCheckpoint(signed []byte, origin string, v ...note.Verifier) (Checkpoin
 	if len(signed) > MaxNote {
 		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w: %d bytes, at most %d", ErrCheckpoint, len(signed), MaxNote)
 	}
+	v = eachKey(v)
 	n, err := note.Open(signed, note.VerifierList(v...))
 	if err != nil {
 		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w: %w", ErrSignature, err)
@@ -114,6 +117,9 @@ func OpenCheckpoint(signed []byte, origin string, v ...note.Verifier) (Checkpoin
 	}
 	if c.Origin != origin {
 		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w: origin is %q, want %q", ErrCheckpoint, c.Origin, origin)
+	}
+	if !counts(n, c, v) {
+		return Checkpoint{}, nil, fmt.Errorf("open checkpoint: %w: the key that signed it counts for smaller logs alone", ErrSignature)
 	}
 	return c, n, nil
 }

@@ -76,6 +76,6 @@ func namedKeys(cfg *config.Config, ring *keys.Ring) (named map[string]bool, is b
 	m, own := members[i], directory.FromRing(cfg.Council, ring)
 	_, record := m.RecordKey(ring.Record.ID())
 	return map[string]bool{
-		"record.pem": record, "log.pem": m.LogKey == own.LogKey, "witness.pem": m.WitnessKey == own.WitnessKey, "node.pem": m.Node == own.Node,
+		"record.pem": record, "log.pem": m.HasLogKey(own.LogKey), "witness.pem": m.WitnessKey == own.WitnessKey, "node.pem": m.Node == own.Node,
 	}, true
 }

@@ -249,7 +249,7 @@ func (f *Follower) admitted(c *tufdir.Client) error {
 			"%s is not a member of that directory", self)
 	}
 	own, m := directory.FromRing(self, ring), e.Full()
-	if _, err := m.RecordKeyAt(ring.Record.ID(), f.o.Ledger.Size()); err != nil || m.Node != own.Node || m.LogKey != own.LogKey || m.WitnessKey != own.WitnessKey {
+	if _, err := m.RecordKeyAt(ring.Record.ID(), f.o.Ledger.Size()); err != nil || m.Node != own.Node || !m.HasLogKey(own.LogKey) || m.WitnessKey != own.WitnessKey {
 		return api.Fail(api.Refused, "send what stile council self prints to the directory's registrar again",
 			"that directory has other keys for %s than this node has", self)
 	}

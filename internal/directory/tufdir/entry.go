@@ -86,7 +86,9 @@ func clashes(members []Entry) map[name.Council]string {
 		for _, k := range m.RecordKeys {
 			claim("keys.record", k.ID())
 		}
-		claim("keys.log", bareKey(m.LogKey))
+		for _, k := range m.LogKeys() {
+			claim("keys.log", bareKey(k.Key))
+		}
 		claim("keys.witness", bareKey(m.WitnessKey))
 	}
 	return bad

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -218,7 +219,7 @@ func (r *Repository) Amend(m directory.Member, now time.Time) error {
 		return fmt.Errorf("amend member: %w", err)
 	}
 	old := e.Member
-	same := old.LogKey == m.LogKey && old.WitnessKey == m.WitnessKey && old.Node == m.Node && old.Role == m.Role &&
+	same := slices.Equal(old.LogKeys(), m.LogKeys()) && old.WitnessKey == m.WitnessKey && old.Node == m.Node && old.Role == m.Role &&
 		old.ValidFrom.Equal(m.ValidFrom) && slices.EqualFunc(old.RecordKeys, m.RecordKeys, func(a, b *keys.RecordPublic) bool { return a.ID() == b.ID() })
 	if !same {
 		return fmt.Errorf("amend member %q: keys, role and valid_from %w this way", string(m.Council), ErrKept)
@@ -235,6 +236,7 @@ func (r *Repository) Amend(m directory.Member, now time.Time) error {
 type Rotation struct {
 	Record  *keys.RecordPublic // a new record key, beside those there are: what they signed must go on verifying
 	Log     string             // a verifier key in the place of the one there is
+	LogAlso []tlog.OtherKey    // with Log: the log's other keys in the place of those there are
 	Witness string             // likewise
 	Node    string             // a peer id in the place of the one there is
 }
@@ -249,6 +251,9 @@ func (r *Repository) RotateKey(c name.Council, change Rotation, now time.Time) e
 	m := &e.Member
 	if change.Record != nil {
 		m.RecordKeys = append(m.RecordKeys, change.Record)
+	}
+	if change.Log != "" {
+		m.LogAlso = change.LogAlso
 	}
 	for _, f := range []struct {
 		to   *string
@@ -361,11 +366,14 @@ func (r *Repository) Update(m directory.Member, now time.Time) error {
 		return ErrRole
 	}
 	change := Rotation{}
-	rotate := false
+	rotate := !slices.Equal(old.LogKeys(), m.LogKeys())
+	if rotate {
+		change.Log, change.LogAlso = m.LogKey, m.LogAlso
+	}
 	for _, f := range []struct {
 		to       *string
 		was, now string
-	}{{&change.Log, old.LogKey, m.LogKey}, {&change.Witness, old.WitnessKey, m.WitnessKey}, {&change.Node, old.Node, m.Node}} {
+	}{{&change.Witness, old.WitnessKey, m.WitnessKey}, {&change.Node, old.Node, m.Node}} {
 		if f.was != f.now {
 			*f.to, rotate = f.now, true
 		}
