@@ -176,6 +176,20 @@ func (n *Node) listBackups(context.Context, Empty) (*BackupsReply, error) {
 	return out, nil
 }
 
+// lastBackup says how the newest backup stands; nil when there is none to speak of.
+func (n *Node) lastBackup() *LastBackup {
+	s := n.backups.State()
+	made, verified := s.Last()
+	if n.cfg.Backup.Folder == "" && made.Made.IsZero() {
+		return nil
+	}
+	out := &LastBackup{Made: made.Made, File: made.File, Size: made.Size, Verified: verified.Verified, Failed: s.Failed}
+	if n.cfg.Backup.Folder != "" {
+		out.Every = n.cfg.Backup.Every
+	}
+	return out
+}
+
 // backupFacts are what the conditions of backups are found by.
 func (n *Node) backupFacts() condition.Backup {
 	b := n.cfg.Backup
@@ -192,6 +206,9 @@ func (n *Node) backupFacts() condition.Backup {
 // backupAgain is how long after a backup that failed the next is tried.
 const backupAgain = 10 * time.Minute
 
+// backupLook is how often it is looked whether a backup is due.
+const backupLook = time.Minute
+
 // keepBackups makes backups as the configuration says, until ctx ends.
 func (n *Node) keepBackups(ctx context.Context) {
 	b := n.cfg.Backup
@@ -207,12 +224,16 @@ func (n *Node) keepBackups(ctx context.Context) {
 				next = again
 			}
 		}
-		t := time.NewTimer(max(0, next.Sub(n.now())))
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return
-		case <-t.C:
+		// By turns, since the clock may be set, and a machine may sleep.
+		if wait := next.Sub(n.now()); wait > 0 {
+			t := time.NewTimer(min(wait, backupLook))
+			select {
+			case <-ctx.Done():
+				t.Stop()
+				return
+			case <-t.C:
+			}
+			continue
 		}
 		err := n.backUp(ctx)
 		if ctx.Err() != nil {

@@ -208,6 +208,7 @@ type (
 	QuarantineReply      = api.QuarantineReply
 	AccusationReply      = api.AccusationReply
 	HaltReply            = api.HaltReply
+	LastBackup           = api.LastBackup
 	DamageReply          = api.DamageReply
 	RepairRequest        = api.RepairRequest
 	RepairReply          = api.RepairReply

@@ -290,6 +290,9 @@ func (a *app) printStatus(s node.StatusReply) {
 		t.add("directory", s.Directory.Text)
 	}
 	t.add("disk", size(s.DiskBytes))
+	if b := s.Backup; b != nil {
+		t.add("backup", backupLine(b))
+	}
 	t.write(a.out, "")
 
 	a.printf("\n")
@@ -359,4 +362,19 @@ func (a *app) printWithdrawals(ps []node.PartnerReply) {
 		t.add(string(p.Council), string(p.Agreement), number(p.Outstanding), age(p.OldestHours))
 	}
 	t.write(a.out, "  ")
+}
+
+// backupLine says how the newest backup stands.
+func backupLine(b *node.LastBackup) string {
+	line := "none was made yet"
+	if !b.Made.IsZero() {
+		line = fmt.Sprintf("made %s, at %s", b.Made.UTC().Format("2006-01-02 15:04 UTC"), plural(b.Size, "entry", "entries"))
+	}
+	if !b.Verified.IsZero() {
+		line += ", one verified " + b.Verified.UTC().Format("2006-01-02 15:04 UTC")
+	}
+	if b.Failed != "" {
+		line += "; the last try failed"
+	}
+	return line
 }

@@ -103,6 +103,7 @@ type Council struct {
 	dir   string
 	lives int
 	cfg   *config.Config
+	edit  func(*config.Config) // of every start; nil for none
 	ring  *keys.Ring
 	facts map[string]*fact // by reference; guarded by World.mu
 
@@ -131,6 +132,12 @@ var towns = []name.Council{"northmoor.gov.uk", "saltby.gov.uk", "hexwell.gov.uk"
 // others. It must be called in a bubble, after [Warm].
 func New(t testing.TB, seed uint64, n int) *World {
 	t.Helper()
+	return found(t, seed, n, nil)
+}
+
+// found is New with the configuration of the first council edited at each of its starts.
+func found(t testing.TB, seed uint64, n int, edit func(*config.Config)) *World {
+	t.Helper()
 	w := &World{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(),
 		last: map[name.Council]tlog.Checkpoint{}, state: agreement.NewState(), texts: map[name.Agreement][]*text{},
@@ -149,11 +156,18 @@ func New(t testing.TB, seed uint64, n int) *World {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if i == 0 && edit != nil {
+			// The empty ledger is made anew, as the configuration has it.
+			if err := os.RemoveAll(filepath.Join(c.dir, "ledger")); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if c.ring, err = keys.Open(filepath.Join(c.dir, "keys"), nm, nil); err != nil {
 			t.Fatal(err)
 		}
 		w.councils = append(w.councils, c)
 	}
+	w.councils[0].edit = edit
 	for _, c := range w.councils {
 		c.start()
 	}
@@ -183,6 +197,9 @@ func (c *Council) start() {
 	w.t.Helper()
 	cfg := config.Default(c.Name, c.dir)
 	cfg.Limits.MinFreeMiB = 16
+	if c.edit != nil {
+		c.edit(cfg)
+	}
 	c.net = w.net.Node(c.Name)
 	n, err := node.Open(cfg, node.Options{
 		Log:   slog.New(&watch{w: w, of: c.Name}),

@@ -35,6 +35,7 @@ type StatusReply struct {
 	Shares     []SharePassed    `json:"shares_passed,omitempty"` // what was refused to councils beyond their shares, the most first
 	Links      []Link           `json:"links,omitempty"`
 	DiskBytes  uint64           `json:"disk_bytes"`
+	Backup     *LastBackup      `json:"backup,omitempty"` // nil: none was made, and none is to be
 	Directory  DirectoryHealth  `json:"directory"`
 }
 
@@ -132,6 +133,17 @@ type AccusationReply struct {
 	// Proven: what it showed is signed with our log key and is not of the log that
 	// stands here.
 	Proven bool `json:"proven"`
+}
+
+// LastBackup says of the newest backup of a node when it was made, and which one was last
+// verified.
+type LastBackup struct {
+	Every    int       `json:"every,omitempty"`   // hours; 0 where the node makes none by itself
+	Made     time.Time `json:"made,omitzero"`     // zero: none was made
+	File     string    `json:"file,omitempty"`    // "" where whoever asked for it keeps it
+	Size     uint64    `json:"size,omitempty"`    // of the log then
+	Verified time.Time `json:"verified,omitzero"` // when one was last read whole and found good
+	Failed   string    `json:"failed,omitempty"`  // why the last did not succeed
 }
 
 // HaltReply says why nothing is signed in our own log: this folder may be, or is, an
