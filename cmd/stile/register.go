@@ -62,6 +62,9 @@ so that a region or a standards body can publish all of them as one.`,
 			}
 			proofs := map[name.Agreement][]byte{}
 			for _, f := range own.Flows {
+				if !f.Sends { // its signatures stand in the sender's log, and in the sender's register
+					continue
+				}
 				if proofs[f.Agreement], err = web.RegisterProof(ctx, o, f.Agreement, own.Made); err != nil {
 					return err
 				}

@@ -140,22 +140,6 @@ func (q *request) retry() error {
 	return q.done("/admin", "retried")
 }
 
-func (q *request) councilList() error {
-	all, err := q.Node.Councils().List(q.ctx())
-	if err != nil {
-		return err
-	}
-	dir, err := q.Node.Directory().Show(q.ctx())
-	if err != nil {
-		return err
-	}
-	stops, err := q.Node.Councils().Quarantines(q.ctx())
-	if err != nil {
-		return err
-	}
-	return q.render("councils", page{Title: q.say("councils.title"), Data: map[string]any{"Members": all, "Directory": dir, "Stops": stops}})
-}
-
 func (q *request) councilOne() error {
 	m, err := q.Node.Councils().Show(q.ctx(), node.MemberNameRequest{Council: q.r.PathValue("council")})
 	if err != nil {

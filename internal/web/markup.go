@@ -175,6 +175,9 @@ type faults []fault
 // Has reports whether something is wrong with a field.
 func (f faults) Has(key string) bool { return f.of(key) != nil }
 
+// Of returns what is wrong with a field; nil for nothing.
+func (f faults) Of(key string) any { return f.of(key) }
+
 func (f faults) of(key string) any {
 	for _, e := range f {
 		if e.Key == key {

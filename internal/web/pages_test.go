@@ -12,6 +12,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,8 +45,11 @@ type house struct {
 	data   string
 	people *web.People
 	url    string
-	change func(*web.Options)
-	now    atomic.Int64 // seconds added to the clock of the pages
+
+	council name.Council
+	title   string
+	change  func(*web.Options)
+	now     atomic.Int64 // seconds added to the clock of the pages
 }
 
 func (h *house) clock() time.Time {
@@ -55,9 +59,28 @@ func (h *house) clock() time.Time {
 // open makes a node; with records and an agreement where full says so.
 func open(t *testing.T, full bool, change func(*web.Options)) *house {
 	t.Helper()
-	ctx := t.Context()
-	h := &house{t: t, data: filepath.Join(t.TempDir(), "northmoor")}
-	cfg, err := node.Init(ctx, node.InitOptions{Dir: h.data, Council: northmoor, Title: "Northmoor District Council", Listen: []string{}, Addresses: []string{"/ip4/127.0.0.1/tcp/1"}})
+	h := found(t, northmoor, "Northmoor District Council", node.InitOptions{Listen: []string{}, Addresses: []string{"/ip4/127.0.0.1/tcp/1"}})
+	if full {
+		h.fill(t.Context())
+	}
+	h.change = change
+	h.serve()
+	return h
+}
+
+// openAt makes an empty node that can be run.
+func openAt(t *testing.T, c name.Council, title, listen string) *house {
+	t.Helper()
+	h := found(t, c, title, node.InitOptions{Listen: []string{listen}})
+	h.serve()
+	return h
+}
+
+func found(t *testing.T, c name.Council, title string, o node.InitOptions) *house {
+	t.Helper()
+	h := &house{t: t, council: c, title: title, data: filepath.Join(t.TempDir(), string(c))}
+	o.Dir, o.Council, o.Title = h.data, c, title
+	cfg, err := node.Init(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +89,7 @@ func open(t *testing.T, full bool, change func(*web.Options)) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.node.Close() })
-	if full {
-		h.fill(ctx)
-	}
 	h.people = web.OpenPeople(h.data, rand.Reader, h.clock)
-	h.change = change
-	h.serve()
 	return h
 }
 
@@ -79,7 +97,7 @@ func open(t *testing.T, full bool, change func(*web.Options)) *house {
 func (h *house) serve() {
 	t := h.t
 	t.Helper()
-	o := web.Options{Node: h.node.Operations, Council: northmoor, Title: "Northmoor District Council", Data: h.data, People: h.people, Version: "test", Now: h.clock, Random: rand.Reader}
+	o := web.Options{Node: h.node.Operations, Council: h.council, Title: h.title, Data: h.data, People: h.people, Version: "test", Now: h.clock, Random: rand.Reader}
 	if h.change != nil {
 		h.change(&o)
 	}
@@ -87,7 +105,7 @@ func (h *house) serve() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := config.Default(northmoor, h.data).Web
+	w := config.Default(h.council, h.data).Web
 	w.Listen = "127.0.0.1:0"
 	d, err := door.Open(door.Options{Web: w, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
@@ -104,7 +122,7 @@ func (h *house) serve() {
 func (h *house) fill(ctx context.Context) {
 	t := h.t
 	t.Helper()
-	other, err := node.Init(ctx, node.InitOptions{Dir: filepath.Join(t.TempDir(), "saltby"), Council: saltby, Listen: []string{}, Addresses: []string{"/ip4/127.0.0.1/tcp/2"}})
+	other, err := node.Init(ctx, node.InitOptions{Dir: filepath.Join(t.TempDir(), "saltby"), Council: saltby, Title: hostile, Listen: []string{}, Addresses: []string{"/ip4/127.0.0.1/tcp/2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +143,11 @@ func (h *house) fill(ctx context.Context) {
 		t.Fatal(err)
 	}
 	apart, err := n.Agreements().Signature(ctx, node.AgreementRequest{Document: people.Agreement()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := spoiled(t)
+	badApart, err := n.Agreements().Signature(ctx, node.AgreementRequest{Document: bad})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,6 +180,25 @@ func (h *house) fill(ctx context.Context) {
 		t.Fatal(err)
 	}
 	if _, err := h.node.Agreements().Bring(ctx, node.SignatureRequest{Signature: apart.Signature}); err != nil {
+		t.Fatal(err)
+	}
+	// What partners and publishers write is hostile, too.
+	if _, err := h.node.Agreements().Sign(ctx, node.AgreementRequest{Document: bad, By: hostile}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.node.Agreements().Bring(ctx, node.SignatureRequest{Signature: badApart.Signature}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.node.Agreements().Suspend(ctx, node.AgreementRequest{Name: spoilt, Reason: hostile, By: hostile}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.node.Standards().Adopt(ctx, node.AdoptRequest{Archive: spoiledStandard(t)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.node.Access().AddKey(ctx, node.KeyRequest{Title: hostile, Allow: []string{"status"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.node.Log().Read(ctx, node.ReadRequest{Person: hostile, What: "record", Of: hostile, Purpose: hostile}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.node.Standards().Measure(ctx, node.MeasureRequest{Publish: true}); err != nil {
@@ -595,9 +637,12 @@ func TestPages(t *testing.T) {
 		"hostile": hostile, "record": record,
 		"sides": []side{
 			{full.url, one, append(append(append([]string{}, everybody...), inside...), record, "/records?standard=standards.stile.example/housing-need", agreement, agreement+"/check", draft, draft+"/part/purpose", draft+"/part/data", draft+"/part/parties", draft+"/part/time", draft+"/preview",
-				"/councils/saltby.gov.uk", "/standards/standards.stile.example/housing-need@1.0.0", "/standards/standards.stile.example/spend@1.0.0/adopt", "/register/"+moving, "/why?partner=saltby.gov.uk&record="+filepath.Base(record)),
+				"/councils/saltby.gov.uk", "/standards/standards.stile.example/housing-need@1.0.0", "/standards/standards.stile.example/spend@1.0.0/adopt", "/register/"+moving, "/agreements/"+spoilt, "/standards/publisher.example/spend@1.0.0", "/why?partner=saltby.gov.uk&record="+filepath.Base(record)),
 				[]string{"/no-such-page", "/register/northmoor.gov.uk/none", "/standards/no/such", "/records?standard=&reference=x"}},
-			{empty.url, two, append([]string{"/", "/register", "/adoption"}, inside...), nil},
+			// Forms that look the same in an empty node are not looked at twice.
+			{empty.url, two, append([]string{"/", "/register", "/adoption"}, slices.DeleteFunc(slices.Clone(inside), func(at string) bool {
+				return slices.Contains([]string{"/records/purpose", "/subject", "/why", "/admin/keys"}, at)
+			})...), nil},
 		},
 	})
 	if err != nil {

@@ -58,7 +58,7 @@ type Flow struct {
 	Withdrawals int               `json:"withdrawals_outstanding"`
 	Last        time.Time         `json:"last_exchange,omitzero"`
 	Suspended   bool              `json:"suspended,omitempty"`
-	Proof       string            `json:"proof"` // path of a file that anybody can verify
+	Proof       string            `json:"proof,omitempty"` // path of a file that anybody can verify; of a sender alone, whose log has it
 }
 
 // Path is where the register shows the flow.
@@ -102,7 +102,10 @@ func MakeRegister(ctx context.Context, o node.Operations, council name.Council, 
 			Purpose: doc.Purpose, Necessity: doc.Necessity, DataItems: doc.DataItems, Article6: doc.LawfulBasis.Article6, LegalPower: doc.LawfulBasis.LegalPower,
 			Special: doc.LawfulBasis.SpecialCondition, Criminal: doc.LawfulBasis.CriminalCondition, DPIA: doc.DPIA, Rights: doc.RightsContact,
 			Retention: string(doc.Retention), Disposal: doc.Disposal, Starts: string(doc.Starts), Ends: string(doc.Ends), Review: string(doc.Review),
-			Sends: a.From == council, Suspended: suspended, Proof: path("register", a.Name) + "/proof.stile",
+			Sends: a.From == council, Suspended: suspended,
+		}
+		if f.Sends {
+			f.Proof = path("register", a.Name) + "/proof.stile"
 		}
 		for _, p := range a.Partners {
 			f.Held += p.Held
@@ -227,7 +230,7 @@ func (n *snapshot) proof(ctx context.Context, a name.Agreement) ([]byte, error) 
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !slices.ContainsFunc(r.Flows, func(f Flow) bool { return f.Agreement == a }) {
+	if !slices.ContainsFunc(r.Flows, func(f Flow) bool { return f.Agreement == a && f.Sends }) {
 		return nil, &node.Error{Kind: node.NotFound, Message: "no such agreement is in force"}
 	}
 	if b, ok := n.proofs[string(a)]; ok {

@@ -88,6 +88,10 @@ func (s *site) routes() {
 	s.only("disclosures/subject", "GET /subject", (*request).subjectForm)
 	s.only("disclosures/subject", "POST /subject", (*request).subject)
 	s.only("councils/list", "GET /councils", (*request).councilList)
+	s.only("councils/add", "POST /councils/add", (*request).councilAdd)
+	s.only("directory/invite", "GET /councils/self.yaml", (*request).councilFile)
+	s.only("directory/invite", "POST /councils/invite", (*request).councilInvite)
+	s.only("directory/join", "POST /councils/join", (*request).councilJoin)
 	s.only("councils/show", "GET /councils/{council}", (*request).councilOne)
 	s.only("footprints/list", "GET /footprints", (*request).footprints)
 

@@ -13,7 +13,7 @@ export default async function (page, input) {
     extends: ['html-validate:standard'],
     rules: { 'no-trailing-whitespace': 'off', 'void-style': 'off', 'attribute-boolean-style': 'off', 'long-title': 'off', 'no-inline-style': 'error', 'prefer-native-element': 'off', 'no-redundant-role': 'off' },
   })
-  for (const side of sides) {
+  await Promise.all(sides.map(async (side) => {
     const context = await page.context().browser().newContext()
     const tab = await context.newPage()
     let at = ''
@@ -54,6 +54,6 @@ export default async function (page, input) {
       if (shown !== hostile) problems.push(`a hostile text is shown as ${shown}`)
     }
     await context.close()
-  }
+  }))
   return { Pages: pages, Problems: problems }
 }
