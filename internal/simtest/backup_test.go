@@ -3,6 +3,7 @@ package simtest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -151,9 +152,14 @@ func TestBackupsByThemselves(t *testing.T) {
 			t.Errorf("it is still said: %+v", a.status().Conditions)
 		}
 
-		// The machine is lost. What comes after the backup is a receipt or so, and its own note.
-		w.write(a, 2)
+		// The machine is lost, and with it what was written after the last backup.
 		w.pass(2 * time.Hour)
+		had := map[string]int{}
+		for ref, f := range a.facts {
+			had[ref] = len(f.versions)
+		}
+		w.write(a, 4)
+		w.await("the partner has it", func() bool { return w.restless() == "" })
 		list, secrets := files(backup.OfFolder), files(backup.OfKeys)
 		a.restore(filepath.Join(kept, list[len(list)-1]), filepath.Join(kept, secrets[len(secrets)-1]), ids)
 		if _, err := try(a, a.node.Records().Delete, node.RecordRequest{Record: "case-1", Standard: string(caseName) + "@1"}); err == nil {
@@ -166,6 +172,31 @@ func TestBackupsByThemselves(t *testing.T) {
 			return h != nil && len(h.Holders) == 0 && len(h.Agreed) == 1
 		})
 		call(a, a.node.Log().Continue, node.ContinueRequest{Because: "the machine is lost"})
+		// What the partner gave back comes again from where it came from.
+		lost := map[int]bool{}
+		for _, l := range call(a, a.node.Log().Lost, node.LostRequest{}) {
+			lost[int(l.Entry)] = true
+		}
+		gone := 0
+		for ref, f := range a.facts {
+			body := f.now()
+			gone += len(f.versions) - had[ref]
+			if len(f.versions) == had[ref] {
+				continue
+			}
+			f.versions = append(f.versions[:had[ref]:had[ref]], body)
+			raw, err := json.Marshal(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := call(a, a.node.Records().Put, node.PutRequest{Standard: string(caseName) + "@1", Records: []node.Offered{{Row: 1, Record: raw}}}).Results[0]
+			if len(r.Problems) > 0 || r.Version != uint64(len(f.versions)) {
+				t.Errorf("%s comes again as %+v, want version %d", ref, r, len(f.versions))
+			}
+		}
+		if gone == 0 || len(lost) == 0 || len(lost) > gone {
+			t.Errorf("%d were given back, and %d lost", len(lost), gone)
+		}
 		w.write(a, 3)
 		w.await("the partner holds what should be there", func() bool { return w.restless() == "" })
 		w.await("it makes backups again", func() bool {

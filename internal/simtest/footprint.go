@@ -14,6 +14,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -170,6 +171,9 @@ func (w *World) tapShared(wr wire.Write) {
 	w.tails[key] = slices.Clone(b[max(0, len(b)-512):])
 	var bad []canary
 	scan(b, func(x canary) {
+		if wr.Protocol == peersync.HeldProtocol && w.written[x.number].by == wr.To {
+			return // it goes back to whose it is
+		}
 		if !slices.Contains(shared, wr.Protocol) || !w.keeps(wr.To) || !w.mayEnter(x) {
 			bad = append(bad, x)
 		}
