@@ -225,7 +225,7 @@ func needed(holes []examine.Hole) string {
 
 // salvage writes the damaged tables of a store again with what of them can be read, once the file DAMAGED
 // says what was lost. It reports whether it did: not when more is damaged, or what cannot be done without.
-func salvage(o Options, r *examine.Report) (bool, error) {
+func salvage(o Options, r *examine.Report, relist bool) (bool, error) {
 	holes, ok := r.Holes()
 	if !ok || len(holes) == 0 || o.Council == "" || needed(holes) != "" {
 		return false, nil
@@ -250,7 +250,11 @@ func salvage(o Options, r *examine.Report) (bool, error) {
 	if err := r.Mend(o.Dir); err != nil {
 		return false, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	if err := r.Salvage(o.Dir, filepath.Join(o.Dir, asideName)); err != nil {
+	if relist {
+		if err := relisted(o, r); err != nil {
+			return false, err
+		}
+	} else if err := r.Salvage(o.Dir, filepath.Join(o.Dir, asideName)); err != nil {
 		return false, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	for _, h := range holes {
@@ -287,10 +291,8 @@ func (l *Ledger) findDamage(f *damageFile) error {
 	holes := f.holes()
 	d := f.Damage
 	if len(holes) == 0 {
-		if !d.None() {
-			l.damage.Store(&d)
-		}
-		return nil
+		// Also when nothing is damaged: then what was put aside while the list of tables was made anew goes.
+		return l.keepDamage(&d)
 	}
 	s := &survey{l: l, holes: holes, lost: map[uint64]DamagedEntry{}, sets: map[string][]byte{}, deletes: map[string]bool{}}
 	for _, e := range d.Entries {

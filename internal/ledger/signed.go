@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -267,36 +268,23 @@ func (e *DamageError) Unwrap() error { return ErrDamaged }
 // puts right. It returns a *DamageError when anything else that was
 // acknowledged cannot be read or is missing.
 func examineStore(o Options, s *signedFile) error {
-	r, err := examine.Folder(examine.Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey, Counter: keyCommit})
-	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
-		return errWrongKey
-	}
+	r, d, err := examineFiles(o, s, false)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return err
 	}
-	d := &DamageError{Flaws: r.Fatal()}
-	if s.had {
-		switch {
-		case r.New && s.now.commit > 0:
-			d.Lost = fmt.Sprintf("the store is gone, and %d entries were signed", s.now.size)
-		case s.now.manifest != "":
-			// Closed as it should be, and so MANIFEST is as it was then.
-			if got, err := digestPatched(o.Dir, r); err != nil || got != s.now.manifest {
-				d.Flaws = append(d.Flaws, examine.Flaw{File: badger.ManifestFilename, What: "it is not as it was when the store was closed", Fatal: true})
-			}
+	// Where the list of tables is what is wrong, the tables themselves say what is in the store.
+	relist := slices.ContainsFunc(d.Flaws, func(f examine.Flaw) bool { return f.File == badger.ManifestFilename })
+	if relist {
+		was := d
+		if r, d, err = examineFiles(o, s, true); err != nil {
+			return err
 		}
-		if r.Commits < s.now.commit && d.Lost == "" {
-			d.Lost = fmt.Sprintf("of %d transactions that were acknowledged the last is missing", s.now.commit)
-			if len(d.Flaws) == 0 {
-				d.Lost = fmt.Sprintf("of %d transactions that were acknowledged, up to entry %d, the files hold %d", s.now.commit, s.now.size, r.Commits)
-			}
-			if r.LooseCommits >= s.now.commit {
-				d.Flaws = append(d.Flaws, examine.Flaw{File: badger.ManifestFilename, What: "it does not name " + strings.Join(r.Loose, ", ") + ", which hold what was acknowledged last", Fatal: true})
-			}
+		if d.Lost != "" {
+			d.Flaws = append(was.Flaws, d.Flaws...)
 		}
 	}
-	if len(d.Flaws) > 0 && d.Lost == "" && len(d.Flaws) == len(r.Fatal()) {
-		if done, err := salvage(o, r); done || err != nil {
+	if len(d.Flaws) > 0 && d.Lost == "" {
+		if done, err := salvage(o, r, relist); done || err != nil {
 			return err
 		}
 	}
@@ -311,7 +299,54 @@ func examineStore(o Options, s *signedFile) error {
 	if err := r.Mend(o.Dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	if relist {
+		return relisted(o, r)
+	}
 	return nil
+}
+
+// relisted makes the list of tables anew, and keeps the files as they were until the ledger that is opened
+// from them was held against what was signed: see [Ledger.findDamage].
+func relisted(o Options, r *examine.Report) error {
+	if err := r.Relist(o.Dir, filepath.Join(o.Dir, asideName)); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	o.Log.Error("the store's list of tables was damaged and is made anew from the tables; look at the disk and the memory of this machine", "file", badger.ManifestFilename)
+	return nil
+}
+
+// examineFiles examines the store, and holds what is in it against what was signed.
+func examineFiles(o Options, s *signedFile, relist bool) (*examine.Report, *DamageError, error) {
+	r, err := examine.Folder(examine.Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey, Counter: keyCommit, Relist: relist})
+	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
+		return nil, nil, errWrongKey
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	d := &DamageError{Flaws: r.Fatal()}
+	if !s.had {
+		return r, d, nil
+	}
+	switch {
+	case r.New && s.now.commit > 0:
+		d.Lost = fmt.Sprintf("the store is gone, and %d entries were signed", s.now.size)
+	case s.now.manifest != "" && !relist:
+		// Closed as it should be, and so MANIFEST is as it was then.
+		if got, err := digestPatched(o.Dir, r); err != nil || got != s.now.manifest {
+			d.Flaws = append(d.Flaws, examine.Flaw{File: badger.ManifestFilename, What: "it is not as it was when the store was closed", Fatal: true})
+		}
+	}
+	if r.Commits < s.now.commit && d.Lost == "" {
+		d.Lost = fmt.Sprintf("of %d transactions that were acknowledged the last is missing", s.now.commit)
+		if len(d.Flaws) == 0 {
+			d.Lost = fmt.Sprintf("of %d transactions that were acknowledged, up to entry %d, the files hold %d", s.now.commit, s.now.size, r.Commits)
+		}
+		if r.LooseCommits >= s.now.commit {
+			d.Flaws = append(d.Flaws, examine.Flaw{File: badger.ManifestFilename, What: "it does not name " + strings.Join(r.Loose, ", ") + ", which hold what was acknowledged last", Fatal: true})
+		}
+	}
+	return r, d, nil
 }
 
 var errWrongKey = errors.New("the encryption key is not the one this folder was written with")

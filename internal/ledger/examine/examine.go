@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 )
 
 // Options say what store to examine.
@@ -41,6 +42,9 @@ type Options struct {
 	// Counter is the key under which every transaction writes its number, big-endian in 8
 	// bytes, one more than the one before; nil for none.
 	Counter []byte
+	// Relist: MANIFEST is not believed, and every table that is there belongs to the store. See
+	// [Report.Relist].
+	Relist bool
 }
 
 // A Flaw is one thing in a file that is not as it was written.
@@ -79,7 +83,9 @@ type Report struct {
 	firsts map[uint64][]byte // the first key of each table
 	bad    []*tableFile      // tables of which a part cannot be read
 	keys   *badger.KeyRegistry
-	cut    bool // MANIFEST ends in the middle of a change
+	cut    bool         // MANIFEST ends in the middle of a change
+	relist bool         // as in Options
+	all    []*tableFile // with relist
 }
 
 // Fatal returns the flaws that cannot be put right from a checksum and that keep
@@ -114,7 +120,18 @@ func Folder(o Options) (*Report, error) {
 			tables = append(tables, id)
 		}
 	}
-	if err := r.examineManifest(o.Dir, len(names) > 1); err != nil {
+	if o.Relist {
+		r.relist, r.tables = true, map[uint64]badger.TableManifest{}
+		m := badger.TableManifest{Compression: options.ZSTD}
+		if len(o.EncryptionKey) > 0 && len(tables) > 0 {
+			if m.KeyID, err = latestKey(r.keys); err != nil {
+				return nil, err
+			}
+		}
+		for _, id := range tables {
+			r.tables[id] = m
+		}
+	} else if err := r.examineManifest(o.Dir, len(names) > 1); err != nil {
 		return nil, err
 	}
 	for id := range r.tables {
@@ -217,6 +234,9 @@ func (r *Report) examineTables(o Options, ids []uint64) error {
 						r.Commits = max(r.Commits, t.commits)
 						r.Flaws = append(r.Flaws, t.flaws...)
 						r.firsts[id] = t.first
+						if r.relist {
+							r.all = append(r.all, t)
+						}
 						if t.broken() {
 							r.bad = append(r.bad, t)
 						}
