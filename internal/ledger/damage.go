@@ -169,12 +169,12 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// What stands under a letter can be lost in one of these ways; see keyspace.go. Of all other letters it
-// cannot be told what is missing, nor can it be done without.
+// What stands under a letter can be lost in one of these ways; see keyspace.go.
 const (
 	remade  = "made anew from the log"
 	named   = "named, and fetched back"
 	counted = "done without"
+	vital   = "cannot be told, nor done without: the folder is not opened"
 )
 
 var losses = map[byte]string{
@@ -183,6 +183,16 @@ var losses = map[byte]string{
 	'a': remade, 'A': remade, 'T': remade, 'v': remade, 'D': remade, 'R': remade,
 	'u': counted, 'U': counted, 'y': counted, 'z': counted, 'Y': counted, 'Z': counted, 'w': counted, 'Q': counted,
 	'7': counted, 'G': counted, 'x': counted, 'I': counted, 'r': counted, 'O': counted,
+	'2': counted, '3': counted, '4': counted, '5': counted, '8': counted, '9': counted, 'C': counted, 'd': counted, 'q': counted,
+
+	// The layout, the head of the log, and the numbers that entries and keys are made of.
+	'V': vital, 'c': vital, 'W': vital, 'n': vital, 'N': vital, 'K': vital, 'F': vital, 'S': vital, 'i': vital,
+	// How far a feed is matched, and a partner has come in it: what is wrong here would leave records out in silence.
+	'B': vital, 'p': vital,
+	// What keeps us from believing two histories, from signing one, or from telling too much by many counts.
+	'L': vital, '1': vital, 'b': vital,
+	// What others told us alone, and which record was made from which.
+	'E': vital, 'j': vital, 'J': vital, 'l': vital, 'X': vital,
 }
 
 // notes say what may be missing of what is done without.
@@ -195,14 +205,18 @@ var notes = map[byte]string{
 	'I': "which origin offered which record: a run that deletes what is not in its file may leave some",
 	'r': "receipts of partners",
 	'O': "what was to leave the files with the next purge: erase it once more",
+	'2': "records that partners gave back after an older loss, and that were not imported again yet",
+	'3': "orders to erase that partners have not receipted: give them once more",
+	'4': "what is to be erased again if it comes back: look at what was erased before",
+	'5': "by which entry of a partner's log a record was withdrawn",
+	'8': "which receivers deleted records of ours at the end of their term",
+	'9': "which records were deleted at the end of their term: a sender that gives them again is believed, and they are deleted again",
+	'd': "how often partners asked today: a limit begins anew", 'q': "which questions were answered: one that comes again is answered and logged again",
 }
-
-// letters are the first bytes of all keys of a ledger; see keyspace.go.
-const letters = "127ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // lettersOf returns the first bytes of keys of a ledger that a hole may hold.
 func lettersOf(h examine.Hole) (out []byte) {
-	for _, c := range []byte(letters) {
+	for _, c := range slices.Sorted(maps.Keys(losses)) {
 		if h.Meets([]byte{c}) {
 			out = append(out, c)
 		}
@@ -215,7 +229,7 @@ func needed(holes []examine.Hole) string {
 	var out []byte
 	for _, h := range holes {
 		for _, c := range lettersOf(h) {
-			if losses[c] == "" && !slices.Contains(out, c) {
+			if losses[c] == vital && !slices.Contains(out, c) {
 				out = append(out, c)
 			}
 		}

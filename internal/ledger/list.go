@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -136,7 +138,7 @@ func (l *Ledger) Scrub() error {
 	}
 	l.watch.Forget()
 	// By letter, so that lists do not wait for all of it.
-	for _, c := range []byte(letters) {
+	for _, c := range slices.Sorted(maps.Keys(losses)) {
 		if err := l.whole([]byte{c}, []byte{c + 1}); err != nil {
 			return err
 		}
