@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"html"
 	"net/url"
 	"os"
@@ -127,5 +128,50 @@ func TestHexesAndParts(t *testing.T) {
 	}
 	if status, bom := v.get("/about/sbom.json"); status != 200 || !strings.Contains(bom, `"CycloneDX"`) {
 		t.Errorf("the bill of materials: %d", status)
+	}
+}
+
+// fakeHooks is one webhook that takes nothing.
+type fakeHooks struct{ did []string }
+
+func (f *fakeHooks) List(context.Context) ([]web.Webhook, error) {
+	return []web.Webhook{{ID: "hook_a", Title: hostile, Host: "hooks.example", State: "parked", Reason: hostile, Sent: 12345}}, nil
+}
+func (f *fakeHooks) Test(_ context.Context, id string) (string, error) {
+	f.did = append(f.did, "test "+id)
+	return "it answered 500", nil
+}
+func (f *fakeHooks) Resume(_ context.Context, id string) error {
+	f.did = append(f.did, "resume "+id)
+	return nil
+}
+func (f *fakeHooks) Remove(_ context.Context, id string) error {
+	f.did = append(f.did, "remove "+id)
+	return nil
+}
+
+// A webhook shows how it stands; a test that was not taken says why; and each button does
+// what it says, for an operator alone.
+func TestWebhookPages(t *testing.T) {
+	f := &fakeHooks{}
+	h := open(t, false, func(o *web.Options) { o.Webhooks = f })
+	v := h.enter("Ola Perera", access.Operator)
+	_, page := v.get("/admin/webhooks")
+	if !strings.Contains(page, "Parked") || strings.Count(page, html.EscapeString(hostile)) < 2 || strings.Contains(page, "<img") {
+		t.Error("the page does not say how the webhook stands, or not as text")
+	}
+	if _, page := v.post("/admin/webhooks/hook_a/test", nil); !strings.Contains(page, "The test message was not taken") || !strings.Contains(page, "it answered 500") {
+		t.Error("a test that was not taken is not told")
+	}
+	v.post("/admin/webhooks/hook_a/resume", nil)
+	v.post("/admin/webhooks/hook_a/remove", nil)
+	other := h.enter("Vi Ewer", access.Viewer, access.Steward, access.Governance, access.Signer, access.Auditor)
+	for _, verb := range []string{"test", "resume", "remove"} {
+		if status, _ := other.post("/admin/webhooks/hook_a/"+verb, nil); status != 403 {
+			t.Errorf("somebody else may %s: %d", verb, status)
+		}
+	}
+	if got := strings.Join(f.did, ", "); got != "test hook_a, resume hook_a, remove hook_a" {
+		t.Errorf("done: %s", got)
 	}
 }
