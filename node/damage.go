@@ -42,10 +42,10 @@ func (n *Node) repair(ctx context.Context, in RepairRequest) (*RepairReply, erro
 	s := n.sync
 	n.mu.Unlock()
 	if s == nil && in.From == "" && !in.Settle {
-		return nil, fail(Conflict, "stile serve, and stile doctor --repair beside it; or name another copy of the folder: --from DIR", "no node runs, so that partners cannot be asked")
+		return nil, fail(Conflict, "stile serve, and stile doctor --repair beside it; or name a backup or another copy of the folder: --from", "no node runs, so that partners cannot be asked")
 	}
 	if in.From != "" {
-		if err := n.repairFrom(ctx, in.From, was.Entries); err != nil {
+		if err := n.repairFrom(ctx, in, was.Entries); err != nil {
 			return nil, fail(Refused, "name the folder ledger/ of a copy that no node has open", "the copy cannot be read: %v", err)
 		}
 	}
@@ -87,12 +87,14 @@ func received(d *ledger.Damage) int {
 }
 
 // repairFrom puts back entries that stand in another copy of the ledger.
-func (n *Node) repairFrom(ctx context.Context, dir string, lost []ledger.DamagedEntry) error {
-	enc, err := n.cfg.EncryptionKey()
-	if err != nil {
-		return err
+func (n *Node) repairFrom(ctx context.Context, in RepairRequest, lost []ledger.DamagedEntry) (err error) {
+	enc := in.Key
+	if enc == nil {
+		if enc, err = n.cfg.EncryptionKey(); err != nil {
+			return err
+		}
 	}
-	return ledger.ReadCopy(ledger.Options{Dir: dir, Council: n.cfg.Council, Keys: n.keys, EncryptionKey: enc, Log: n.log}, func(v *ledger.View) error {
+	return ledger.ReadCopy(ledger.Options{Dir: in.From, Council: n.cfg.Council, Keys: n.keys, EncryptionKey: enc, Log: n.log}, func(v *ledger.View) error {
 		for _, e := range lost {
 			raw, err := v.Stored(e.Index)
 			if err == nil {

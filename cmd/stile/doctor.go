@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/backup"
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
@@ -26,6 +28,7 @@ import (
 func (a *app) doctorCommand() *cobra.Command {
 	var in node.RepairRequest
 	var repair bool
+	var identity string
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what is wrong with a node's folder, keys, disk, ports and clock",
@@ -34,16 +37,16 @@ what to do about what it finds. It changes nothing, needs no running node, and
 exits with 8 when something is wrong.
 
 With --repair it fetches back what of the store is damaged: our own records from the
-partners that hold them, those of others from who sent them, and with --from both from
-another copy of the folder, such as one restored from a backup. Each is held against the
-log before it is put back. Fields that no partner was let have come from a copy alone.
+partners that hold them, those of others from who sent them, and with --from our own from
+a backup or another copy of the folder. Each is held against the log before it is put
+back. Events, and fields that no partner was let have, come from a copy alone.
 
 It finds the conditions that stile status tells, and besides them why a node would not
 start. What is good is told, too.`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if repair || in.From != "" || in.Settle {
-				return a.repair(cmd.Context(), in)
+				return a.repair(cmd.Context(), in, identity)
 			}
 			d := &doctor{app: a}
 			d.examine(cmd.Context())
@@ -51,18 +54,61 @@ start. What is good is told, too.`,
 		},
 	}
 	c.Flags().BoolVar(&repair, "repair", false, "fetch back what of the store is damaged")
-	c.Flags().StringVar(&in.From, "from", "", "the `folder` ledger/ of another copy of ours, to repair from")
+	c.Flags().StringVar(&in.From, "from", "", "the `backup`, or the folder ledger/ of another copy of ours, to repair from")
+	c.Flags().StringVar(&identity, "identity", "", "`file` with the identity that the backup was encrypted to")
 	c.Flags().BoolVar(&in.Settle, "settle", false, "let go of the notes of what is not known any more")
 	return c
 }
 
+// unpack unpacks the ledger of a backup into a folder, encrypted with a key.
+func (a *app) unpack(ctx context.Context, file, identity, dir string, key []byte) error {
+	ids, err := a.identities(identity)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	made, err := backup.Unpack(ctx, f, ids, dir, key)
+	if err == nil && made.Of != backup.OfFolder {
+		return misused("%q is a backup of keys, and not of a folder", file)
+	}
+	return backupFailure(file, err)
+}
+
 // repair fetches back what is damaged, and says what is still missing.
-func (a *app) repair(ctx context.Context, in node.RepairRequest) error {
+func (a *app) repair(ctx context.Context, in node.RepairRequest, identity string) error {
 	if in.From != "" {
 		var err error
 		if in.From, err = filepath.Abs(in.From); err != nil {
 			return err
 		}
+		st, err := os.Stat(in.From)
+		if err != nil {
+			return err
+		}
+		if st.IsDir() == (identity != "") {
+			return misused("--from names a backup, with --identity, or a folder, without")
+		}
+		if !st.IsDir() {
+			// The node reads the backup's ledger as it reads a copy, encrypted with a key that is
+			// kept nowhere, and both go when it is done.
+			dir, err := os.MkdirTemp("", "stile-repair-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			file := in.From
+			in.From, in.Key = filepath.Join(dir, "ledger"), make([]byte, 32)
+			rand.Read(in.Key)
+			if err := a.unpack(ctx, file, identity, in.From, in.Key); err != nil {
+				return err
+			}
+		}
+	} else if identity != "" {
+		return misused("--identity goes with --from and a backup")
 	}
 	r, err := a.node().Repair(ctx, in)
 	if err != nil {
@@ -88,9 +134,9 @@ func (a *app) repair(ctx context.Context, in node.RepairRequest) error {
 			if e.Record != "" {
 				what = "record " + string(e.Record)
 			}
-			why := "nobody who was asked holds it: it comes from another copy, --from DIR"
+			why := "nobody who was asked holds it: it comes from another copy, --from"
 			if e.Lacks > 0 {
-				why = plural(e.Lacks, "field", "fields") + " no partner was let have: they come from another copy alone, --from DIR"
+				why = plural(e.Lacks, "field", "fields") + " no partner was let have: they come from another copy alone, --from"
 			}
 			a.printf("missing: entry %s, %s; %s\n", number(e.Entry), what, why)
 		}
@@ -110,7 +156,7 @@ func (a *app) repair(ctx context.Context, in node.RepairRequest) error {
 	if r.Left == nil {
 		return nil
 	}
-	return failure(node.Behind, "stile doctor --repair again once partners answer, or with --from DIR", "%s cannot be read", r.Left.Text)
+	return failure(node.Behind, "stile doctor --repair again once partners answer, or with --from", "%s cannot be read", r.Left.Text)
 }
 
 // A finding is what came of one look: something good, or a condition.

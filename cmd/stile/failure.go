@@ -68,7 +68,7 @@ func explain(cmd *cobra.Command, err error) *node.Error {
 		case errors.Is(err, ledger.ErrFull):
 			f.Try = "free some disk space"
 		case errors.Is(err, ledger.ErrDamaged), errors.Is(err, keys.ErrAltered):
-			f.Kind, f.Try = node.Unverified, "bring what is damaged back from the newest backup; nothing was written, and docs/faults.md says what can be put right"
+			f.Kind, f.Try = node.Unverified, "stile restore of the newest backup into a new folder, whose node then asks partners for what was signed since; nothing was written, and docs/faults.md says what can be put right"
 		case errors.Is(err, tufdir.ErrRole):
 			f.Kind, f.Try = node.Refused, "stile directory remove, and admit it again"
 		case errors.Is(err, keys.ErrPassphrase):

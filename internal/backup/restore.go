@@ -89,8 +89,14 @@ func Verify(ctx context.Context, in io.Reader, ids []age.Identity, scratch strin
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	key := make([]byte, 32)
 	rand.Read(key)
+	return Unpack(ctx, in, ids, filepath.Join(dir, ledgerName), key)
+}
+
+// Unpack does what Verify does and leaves the ledger of the backup in the folder dir, which must not
+// be there yet, encrypted with key, so that it can be read. Of a footprint's backup there is none.
+func Unpack(ctx context.Context, in io.Reader, ids []age.Identity, dir string, key []byte) (Checked, error) {
 	return unpack(ctx, in, ids, func(string, io.Reader) error { return nil }, func() (ledger.Options, error) {
-		return ledger.Options{Dir: filepath.Join(dir, ledgerName), EncryptionKey: key}, nil
+		return ledger.Options{Dir: dir, EncryptionKey: key}, nil
 	})
 }
 

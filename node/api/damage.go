@@ -23,6 +23,8 @@ type RepairRequest struct {
 	// From is the ledger/ folder of another copy of ours, such as one restored from a backup; "" for none. Nobody may have
 	// it open.
 	From string `json:"from,omitempty"`
+	// Key is what that copy is encrypted with, 32 bytes; nil for the key of the node's own ledger.
+	Key []byte `json:"key,omitempty"`
 	// Settle lets go of the notes of what is not known any more.
 	Settle bool `json:"settle,omitempty"`
 }
