@@ -125,6 +125,29 @@ func openFolder(dir string, o ledger.ReplicaOptions, self name.Council) (*folder
 	return f, nil
 }
 
+// replay begins an empty replica beside the one that CURRENT names, which is damaged, to be
+// filled by raft's log; it counts once it is adopted. ok is false where the log no longer
+// has everything from its first entry on, and for machines, whose council's ledger stands there, too.
+func (f *folder) replay(s *snapshotStore) (r *ledger.Replica, dir string, ok bool, err error) {
+	ms, err := s.metas()
+	if err != nil || len(ms) > 0 || f.id.Machines {
+		return nil, "", false, err
+	}
+	current, err := f.current()
+	if err != nil {
+		return nil, "", false, err
+	}
+	n, _ := strconv.ParseUint(strings.TrimPrefix(current, "replica-"), 10, 63)
+	dir = fmt.Sprint("replica-", n+1)
+	o := f.o
+	o.Dir = filepath.Join(f.dir, dir)
+	if err := os.RemoveAll(o.Dir); err != nil {
+		return nil, "", false, err
+	}
+	r, err = ledger.OpenReplica(o)
+	return r, dir, err == nil, err
+}
+
 // openReplica opens the replica that CURRENT names and removes others, which a
 // crash while installing a snapshot left.
 func (f *folder) openReplica() (*ledger.Replica, error) {

@@ -303,6 +303,19 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 			err = errors.Join(err, f.logs.Close())
 		}
 	}()
+	if dir := f.fsm.replayed; dir != "" {
+		first, err := f.logs.FirstIndex()
+		if err != nil {
+			return nil, err
+		}
+		if first != 1 {
+			return nil, fmt.Errorf("%w: the replica, and the log begins at %d only", ledger.ErrDamaged, first)
+		}
+		if err := fold.adopt(dir); err != nil {
+			return nil, err
+		}
+		o.Log.Error("the replica was damaged and is made anew from the log; look at the disk and the memory of this machine", "footprint", o.Name)
+	}
 	if err := f.openRaft(found); err != nil {
 		return nil, err
 	}

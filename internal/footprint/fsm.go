@@ -31,6 +31,9 @@ type fsm struct {
 	swap    sync.RWMutex
 	replica *ledger.Replica
 	state   atomic.Pointer[state]
+	// replayed is the folder of an empty replica that raft's log is to fill, in the place of a
+	// damaged one; "" for none.
+	replayed string
 
 	ahead *ahead
 	seals seals // those of this member
@@ -70,6 +73,13 @@ func openFSM(f *folder, o *Options) (*fsm, error) {
 	m := &fsm{name: f.id.Footprint, newest: o.newest(), log: o.Log, folder: f, ahead: newAhead(), onFail: func(error) {}, applied: func(effects) {}, dropping: func() error { return nil }}
 	m.snaps = &snapshotStore{f, m.current}
 	replica, err := f.openReplica()
+	if errors.Is(err, ledger.ErrDamaged) {
+		was := err
+		var ok bool
+		if replica, m.replayed, ok, err = f.replay(m.snaps); err == nil && !ok {
+			err = was
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

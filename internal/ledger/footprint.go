@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -96,6 +97,12 @@ func OpenReplica(o ReplicaOptions) (*Replica, error) {
 	r := newReplica(o, db, beside)
 	if err := db.View(r.load); err != nil {
 		return nil, errors.Join(fmt.Errorf("open replica of %s: %w", o.Name, err), closeStore(db, beside))
+	}
+	if !o.InMemory && !o.Council {
+		// What was put aside while the list of tables was made anew: the tree holds. Machines' ledger looks itself.
+		if err := os.RemoveAll(filepath.Join(o.Dir, asideName)); err != nil {
+			return nil, errors.Join(fmt.Errorf("open replica of %s: %w", o.Name, err), closeStore(db, beside))
+		}
 	}
 	return r, nil
 }

@@ -394,6 +394,8 @@ func explained(c name.Council, err error) error {
 		return api.Fail(api.Behind, status, "%v", err)
 	case errors.Is(err, footprint.ErrLost):
 		return api.Fail(api.Conflict, fmt.Sprintf("ask a member for stile footprint invite %s with our council, and then: stile footprint join %s --via COUNCIL", c, c), "%v", err)
+	case errors.Is(err, ledger.ErrDamaged):
+		return api.Fail(api.Unverified, fmt.Sprintf("ask a member for stile footprint invite %s with our council, and then: stile footprint join %s --anew --via COUNCIL", c, c), "%v", err)
 	case errors.Is(err, footprint.ErrExists):
 		return api.Fail(api.Conflict, status, "%v", err)
 	case errors.Is(err, footprint.ErrFull):
