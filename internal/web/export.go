@@ -33,6 +33,11 @@ func ParseRegister(b []byte) (*Register, error) {
 	return &r, nil
 }
 
+// anchor names a flow in the page of an export.
+func anchor(r *Register, f Flow) string {
+	return strings.ReplaceAll(string(r.Council)+"-"+string(f.Agreement), "/", "-")
+}
+
 // ExportRegister writes registers of one or several councils into a folder, which must be
 // new or empty, as files for any web server: index.html in English and cy.html in Welsh,
 // register.json, register.csv, register.jsonld (W3C DCAT), whose addresses begin with
@@ -49,8 +54,28 @@ func ExportRegister(dir, base string, rs []*Register, proofs map[name.Agreement]
 	if err != nil {
 		return err
 	}
+	rs = slices.Clone(rs)
 	slices.SortFunc(rs, func(a, b *Register) int { return strings.Compare(string(a.Council), string(b.Council)) })
-	files := map[string][]byte{"register.csv": flowsCSV(rs...), "register.jsonld": catalogueOf(strings.TrimSuffix(base, "/"), rs...)}
+	proved := map[string]string{}
+	files := map[string][]byte{}
+	for a, b := range proofs {
+		file := "proofs/" + strings.ReplaceAll(string(a), "/", "-") + ".stile"
+		files[file], proved[string(a)] = b, file
+	}
+	for i, r := range rs { // a proof is a file of the folder, or is not here
+		own := *r
+		own.Flows = slices.Clone(r.Flows)
+		for j := range own.Flows {
+			own.Flows[j].Proof = ""
+			if own.Flows[j].From == own.Council {
+				own.Flows[j].Proof = proved[string(own.Flows[j].Agreement)]
+			}
+		}
+		rs[i] = &own
+	}
+	base = strings.TrimSuffix(base, "/")
+	files["register.csv"] = flowsCSV(rs...)
+	files["register.jsonld"] = catalogueOf(base, base+"/index.html", func(r *Register, f Flow) string { return base + "/index.html#" + anchor(r, f) }, rs...)
 	if len(rs) == 1 {
 		files["register.json"] = rs[0].JSON()
 	} else {
@@ -59,11 +84,6 @@ func ExportRegister(dir, base string, rs []*Register, proofs map[name.Agreement]
 			return err
 		}
 		files["register.json"] = append(b, '\n')
-	}
-	proved := map[string]string{}
-	for a, b := range proofs {
-		file := "proofs/" + strings.ReplaceAll(string(a), "/", "-") + ".stile"
-		files[file], proved[string(a)] = b, file
 	}
 	css, err := fs.ReadFile(assets, "assets/stile.css")
 	if err == nil {
@@ -78,7 +98,7 @@ func ExportRegister(dir, base string, rs []*Register, proofs map[name.Agreement]
 			return err
 		}
 		var b bytes.Buffer
-		if err := set.ExecuteTemplate(&b, "register-static", map[string]any{"Registers": rs, "Proved": proved, "Styled": css != nil}); err != nil {
+		if err := set.ExecuteTemplate(&b, "register-static", map[string]any{"Registers": rs, "Styled": css != nil}); err != nil {
 			return err
 		}
 		files[file] = b.Bytes()

@@ -19,7 +19,7 @@ import (
 const spoilt = "northmoor.gov.uk/spoilt"
 
 // spoiled returns it.
-func spoiled(t *testing.T) []byte {
+func spoiled(t testing.TB) []byte {
 	t.Helper()
 	a, err := agreement.Parse(people.Agreement())
 	if err != nil {
@@ -37,7 +37,7 @@ func spoiled(t *testing.T) []byte {
 
 // spoiledStandard returns the archive of a standard of which the publisher wrote every text
 // as hostile.
-func spoiledStandard(t *testing.T) []byte {
+func spoiledStandard(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A tongue is one language of the pages: what the templates call to say something, and
@@ -24,7 +26,7 @@ func (t *tongue) funcs() template.FuncMap {
 	return template.FuncMap{
 		"t": t.say, "lang": func() string { return string(t.lang) },
 		"date": t.day, "moment": t.moment, "num": number, "count": t.count, "bytes": size, "percent": percent,
-		"node": t.node, "tag": tag, "row": row, "table": t.table, "endtable": endtable, "td": td, "tr": tr, "link": link, "code": code,
+		"node": t.node, "sentence": t.sentence, "short": short, "anchor": anchor, "tag": tag, "row": row, "table": t.table, "endtable": endtable, "td": td, "tr": tr, "link": link, "code": code,
 		"input": t.input, "textarea": t.textarea, "choose": t.choose, "dateinput": t.dateInput, "radios": t.radios, "button": button, "warn": t.warn,
 		"join": func(sep string, v any) string { return strings.Join(texts(v), sep) },
 		"path": path, "str": func(v any) string { return fmt.Sprint(v) }, "opt": opt, "opts": func(o ...option) []option { return o },
@@ -78,6 +80,22 @@ func (t *tongue) node(v any) template.HTML {
 		return html(v)
 	}
 	return `<span lang="en">` + html(v) + `</span>`
+}
+
+// sentence is node with a capital at its beginning, unless that is a name or a command.
+func (t *tongue) sentence(v any) template.HTML {
+	s := fmt.Sprint(v)
+	first, _, _ := strings.Cut(s, " ")
+	if r, n := utf8.DecodeRuneInString(s); r != utf8.RuneError && !strings.ContainsAny(first, "./_-0123456789") {
+		v = string(unicode.ToUpper(r)) + s[n:]
+	}
+	return t.node(v)
+}
+
+// short is the name of a standard without its publisher.
+func short(v any) string {
+	s := fmt.Sprint(v)
+	return s[strings.LastIndex(s, "/")+1:]
 }
 
 func tag(colour string, v any) template.HTML {

@@ -163,9 +163,13 @@ func flowsCSV(rs ...*Register) []byte {
 
 // DCAT returns the register as a catalogue of data sharings (W3C DCAT 3, JSON-LD), whose
 // addresses begin with base.
-func (r *Register) DCAT(base string) []byte { return catalogueOf(base, r) }
+func (r *Register) DCAT(base string) []byte {
+	return catalogueOf(base, base+"/register", func(_ *Register, f Flow) string { return base + f.Path() }, r)
+}
 
-func catalogueOf(base string, rs ...*Register) []byte {
+// catalogueOf writes a catalogue whose page is at home and whose flows are at what page
+// returns.
+func catalogueOf(base, home string, page func(*Register, Flow) string, rs ...*Register) []byte {
 	var sets []any
 	var made time.Time
 	for _, r := range rs {
@@ -174,7 +178,7 @@ func catalogueOf(base string, rs ...*Register) []byte {
 		}
 		for _, f := range r.Flows {
 			sets = append(sets, map[string]any{
-				"@type": "dcat:Dataset", "@id": base + f.Path(), "dct:identifier": string(f.Agreement), "dct:title": f.DataItems, "dct:description": f.Purpose,
+				"@type": "dcat:Dataset", "@id": page(r, f), "dct:identifier": string(f.Agreement), "dct:title": f.DataItems, "dct:description": f.Purpose,
 				"dct:publisher":  map[string]any{"@type": "foaf:Organization", "foaf:name": string(f.From), "foaf:homepage": "https://" + string(f.From)},
 				"dct:conformsTo": f.Standard.String(), "dct:accessRights": "http://publications.europa.eu/resource/authority/access-right/NON_PUBLIC",
 				"dct:issued": map[string]any{"@type": "xsd:date", "@value": f.Starts}, "dct:provenance": f.Article6 + "; " + f.LegalPower,
@@ -183,7 +187,7 @@ func catalogueOf(base string, rs ...*Register) []byte {
 	}
 	b, _ := json.MarshalIndent(map[string]any{
 		"@context": map[string]string{"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "foaf": "http://xmlns.com/foaf/0.1/", "xsd": "http://www.w3.org/2001/XMLSchema#"},
-		"@type":    "dcat:Catalog", "@id": base + "/register", "dct:title": "Register of data sharing agreements", "dct:language": "en",
+		"@type":    "dcat:Catalog", "@id": home, "dct:title": "Register of data sharing agreements", "dct:language": "en",
 		"dct:modified": map[string]any{"@type": "xsd:dateTime", "@value": made.Format(time.RFC3339)}, "dcat:dataset": sets,
 		"dcat:distribution": []any{
 			map[string]any{"@type": "dcat:Distribution", "dcat:mediaType": "application/json", "dcat:downloadURL": base + "/register.json"},
@@ -193,17 +197,24 @@ func catalogueOf(base string, rs ...*Register) []byte {
 	return append(b, '\n')
 }
 
-// registerLasts is how old a register may be that is shown: it is read from the whole
-// node, and anybody may ask for it as often as they like.
-const registerLasts = 10 * time.Second
+// A register is read from the whole node, and anybody may ask for it as often as they
+// like. Whoever asks for one that is older than registerLasts has it read anew; others are
+// shown the last meanwhile, unless it is older than registerMost.
+const (
+	registerLasts = 10 * time.Second
+	registerMost  = time.Minute
+)
 
 // A snapshot keeps the newest register.
 type snapshot struct {
 	s *site
 
-	mu     sync.Mutex // guards what follows, and lets one reader read
-	last   *Register
-	proofs map[string][]byte // by agreement, of last
+	mu      sync.Mutex // guards what follows, and lets one reader read
+	last    *Register
+	lower   []string          // by flow: what a search looks through
+	proofs  map[string][]byte // by agreement, of last
+	files   map[string][]byte // by path, of last
+	reading bool              // it is being read anew
 }
 
 func newSnapshot(s *site) *snapshot { return &snapshot{s: s} }
@@ -211,15 +222,78 @@ func newSnapshot(s *site) *snapshot { return &snapshot{s: s} }
 func (n *snapshot) now(ctx context.Context) (*Register, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.last != nil && n.s.Now().Sub(n.last.Made) < registerLasts {
-		return n.last, nil
+	if n.last != nil {
+		age := n.s.Now().Sub(n.last.Made)
+		if age < registerLasts || n.reading && age < registerMost {
+			return n.last, nil
+		}
+		if !n.reading && age < registerMost { // whoever comes meanwhile is shown the last
+			n.reading = true
+			n.mu.Unlock()
+			r, err := n.make(ctx)
+			n.mu.Lock()
+			n.reading = false
+			if err == nil {
+				n.keep(r)
+			}
+			return r, err
+		}
 	}
-	r, err := MakeRegister(ctx, n.s.Node, n.s.Council, n.s.Title, n.s.Now())
-	if err != nil {
-		return nil, err
+	r, err := n.make(ctx)
+	if err == nil {
+		n.keep(r)
 	}
-	n.last, n.proofs = r, map[string][]byte{}
-	return r, nil
+	return r, err
+}
+
+func (n *snapshot) make(ctx context.Context) (*Register, error) {
+	return MakeRegister(ctx, n.s.Node, n.s.Council, n.s.Title, n.s.Now())
+}
+
+// keep makes r the newest. n.mu is held.
+func (n *snapshot) keep(r *Register) {
+	n.last, n.proofs, n.files = r, map[string][]byte{}, map[string][]byte{}
+	n.lower = make([]string, len(r.Flows))
+	for i, f := range r.Flows {
+		n.lower[i] = f.words()
+	}
+}
+
+// words is what a search looks through, in lower case.
+func (f Flow) words() string {
+	return strings.ToLower(strings.Join([]string{string(f.Agreement), f.Purpose, f.DataItems, strings.Join(texts(f.To), " "), f.Standard.String()}, " "))
+}
+
+// search returns the flows of r in which a text in lower case stands.
+func (n *snapshot) search(r *Register, text string) (found []Flow) {
+	n.mu.Lock()
+	lower := n.lower
+	if n.last != r {
+		lower = nil // it was read anew meanwhile
+	}
+	n.mu.Unlock()
+	if text == "" {
+		return r.Flows
+	}
+	for i, f := range r.Flows {
+		if lower != nil && strings.Contains(lower[i], text) || lower == nil && strings.Contains(f.words(), text) {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// file returns a file of r, made once.
+func (n *snapshot) file(r *Register, path string, make func() []byte) []byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.last != r {
+		return make()
+	}
+	if n.files[path] == nil {
+		n.files[path] = make()
+	}
+	return n.files[path]
 }
 
 // proof returns a bundle of the signatures under an agreement, without any record.
@@ -265,12 +339,7 @@ func (q *request) registerList() error {
 	if n, err := strconv.Atoi(q.form("from")); err == nil && n > 0 {
 		from = n
 	}
-	var found []Flow
-	for _, f := range r.Flows {
-		if search == "" || strings.Contains(strings.ToLower(strings.Join([]string{string(f.Agreement), f.Purpose, f.DataItems, strings.Join(texts(f.To), " "), f.Standard.String()}, " ")), search) {
-			found = append(found, f)
-		}
-	}
+	found := q.register.search(r, search)
 	from = min(from, len(found))
 	upto := min(from+registerPage, len(found))
 	held, let := 0, 0
@@ -328,11 +397,11 @@ func (q *request) registerFile() error {
 	}
 	switch q.r.URL.Path {
 	case "/register.csv":
-		return q.download("text/csv; charset=utf-8", "register.csv", r.CSV())
+		return q.download("text/csv; charset=utf-8", "register.csv", q.register.file(r, q.r.URL.Path, r.CSV))
 	case "/register.jsonld":
 		return q.download("application/ld+json", "register.jsonld", r.DCAT(q.origin()))
 	}
-	return q.download("application/json", "register.json", r.JSON())
+	return q.download("application/json", "register.json", q.register.file(r, q.r.URL.Path, r.JSON))
 }
 
 // origin is the address that the browser called this server by.

@@ -102,6 +102,11 @@ type site struct {
 // New returns the pages. The error names a message that a template asks for and one of
 // the languages lacks.
 func New(o Options) (http.Handler, error) {
+	_, pages, err := newSite(o)
+	return pages, err
+}
+
+func newSite(o Options) (*site, http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -110,17 +115,17 @@ func New(o Options) (http.Handler, error) {
 	}
 	all, err := parseMessages(messageFiles)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s := &site{Options: o, mux: http.NewServeMux(), pages: map[Lang]*template.Template{}, tongues: map[Lang]*tongue{}, locks: newLockout(o.Now)}
 	for _, l := range langs {
 		t := &tongue{l, all, london()}
 		s.tongues[l] = t
 		if s.pages[l], err = template.New("").Funcs(t.funcs()).ParseFS(templateFiles, "templates/*.html"); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := complete(s.pages[l], all); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	_, err = fs.Stat(assets, "assets/stile.css")
@@ -129,7 +134,7 @@ func New(o Options) (http.Handler, error) {
 	s.register, s.drafts, s.uploads, s.waiting = newSnapshot(s), newDrafts(o.Data), newUploads(o.Data, o.Random), newApprovals(o.Data)
 	s.shipped = sync.OnceValues(shippedStandards)
 	s.routes()
-	return s.guard(s.sessions.LoadAndSave(s.mux)), nil
+	return s, s.guard(s.sessions.LoadAndSave(s.mux)), nil
 }
 
 // complete reports the first message that a template asks for and that is not there.
