@@ -31,7 +31,8 @@ func (c Collections) Read(ctx context.Context, in CollectRequest) (CollectReply,
 	return do(ctx, c.to, (*Node).collect, in)
 }
 
-// Receipt takes a receiver's word for what it has and has deleted.
+// Receipt takes a receiver's word for what it has and has deleted, and logs it as that: as
+// said by a call with such a key, which is less than a receipt that the receiver signed.
 func (c Collections) Receipt(ctx context.Context, in CollectReceipt) error {
 	_, err := do(ctx, c.to, (*Node).collected, in)
 	return err
@@ -206,7 +207,18 @@ func (n *Node) collected(ctx context.Context, in CollectReceipt) (*Empty, error)
 	if at < since {
 		return nil, fail(Conflict, "collect again, without a cursor", "a later receipt was given")
 	}
-	return &Empty{}, n.ledger.Acknowledge(ctx, c.feed, in.Receiver, ledger.Ack{Since: since, Cursor: at, Held: in.Held, Suspended: c.suspended})
+	return &Empty{}, n.ledger.Acknowledge(ctx, c.feed, in.Receiver, ledger.Ack{Since: since, Cursor: at, Held: in.Held, Suspended: c.suspended, Call: &event.ReceiptByCall{
+		Agreement: c.doc.Name, Version: uint64(c.feed.Version), Receiver: in.Receiver, Key: keyOf(ctx), Since: since, Cursor: at, Held: uint64(in.Held), Suspended: c.suspended,
+	}})
+}
+
+// keyOf returns the id of the key that a receiver showed; "" where somebody at the node
+// speaks for it.
+func keyOf(ctx context.Context) string {
+	if p := access.From(ctx); p != nil && p.Kind == access.Receiver {
+		return p.ID
+	}
+	return ""
 }
 
 // collectedOver takes a receiver's word that it has deleted everything, once what it came
@@ -230,7 +242,9 @@ func (n *Node) collectedOver(ctx context.Context, in CollectReceipt) (*Empty, er
 		if !over {
 			continue
 		}
-		if err := n.ledger.Acknowledge(ctx, f, in.Receiver, ledger.Ack{Cursor: f.End, Done: true}); err != nil {
+		if err := n.ledger.Acknowledge(ctx, f, in.Receiver, ledger.Ack{Cursor: f.End, Done: true, Call: &event.ReceiptByCall{
+			Agreement: a, Version: uint64(f.Version), Receiver: in.Receiver, Key: keyOf(ctx), Cursor: f.End, All: true,
+		}}); err != nil {
 			return nil, err
 		}
 		done = true

@@ -191,6 +191,9 @@ func receiptWords(r *node.DisclosureReceipt) string {
 	case r.Rule != "":
 		return r.Says + " (" + r.Rule + ") " + at(r.At)
 	}
+	if r.ByCall {
+		return r.Says + " (by call, not signed) " + at(r.At)
+	}
 	return r.Says + " " + at(r.At)
 }
 

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
 	"context"
@@ -22,6 +23,7 @@ import (
 	validator "github.com/pb33f/libopenapi-validator"
 
 	"github.com/stile-exchange/stile/internal/api"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -525,4 +527,35 @@ func TestAgreement(t *testing.T) {
 	for _, path := range []string{"/v1/status", "/v1/whoami", "/v1/standards", "/v1/standards/" + need, "/v1/councils", "/v1/councils/" + ours, "/v1/footprints", "/v1/log", "/v1/disclosures", "/v1/sources", "/v1/standards/" + need + "@1/archive", "/v1/exports?format=csv&standard=" + need} {
 		w.want(w.do("GET", path, ""), 200)
 	}
+}
+
+// events returns the bodies of the events of a kind that a bundle of an agreement holds, in
+// the order of its log.
+func (w *world) events(agreement, kind string) (out []map[string]any) {
+	w.t.Helper()
+	b, err := w.n.Bundle(w.t.Context(), node.BundleRequest{Agreement: agreement})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(b.Bundle), int64(len(b.Bundle)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, part := range strings.FieldsFunc(string(b), func(r rune) bool { return strings.ContainsRune("\"~ \n", r) }) {
+			if _, ev, err := record.ParseEvent([]byte(part)); err == nil && ev.Kind == kind {
+				out = append(out, ev.Body)
+			}
+		}
+		r.Close()
+	}
+	return out
 }

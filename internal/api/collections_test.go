@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -207,6 +208,7 @@ func TestCollection(t *testing.T) {
 	if s := status(); s.Held != 2 || s.Outstanding != 0 || s.LastAt.IsZero() {
 		t.Errorf("%+v", s)
 	}
+	w.want(w.with(key, "POST", "/v1/collection/receipt", fmt.Sprintf(`{"cursor":%q,"held":2}`, p.Cursor)), 200) // again: nothing new
 	w.want(w.with(key, "POST", "/v1/collection/receipt", `{"cursor":"zzzzzzz","held":2}`), 400)
 	w.want(w.with(key, "POST", "/v1/collection/receipt", `{"cursor":"1","held":2}`), 409)
 	if collect(); len(p.Items) != 0 {
@@ -252,6 +254,26 @@ func TestCollection(t *testing.T) {
 	end("end")
 	w.want(w.with(key, "GET", "/v1/collection", ""), 403)
 	w.want(w.with(key, "POST", "/v1/collection/receipt", `{"deleted":true,"held":0}`), 200)
+	// Each receipt stands in our log, as what was said by a call, once.
+	var said []event.ReceiptByCall
+	for _, ev := range w.events("northmoor.gov.uk/people-to-wold", event.KindReceiptByCall) {
+		c, err := event.ParseReceiptByCall(ev)
+		if err != nil || c.Receiver != small || c.Agreement != "northmoor.gov.uk/people-to-wold" || c.Key != strings.Split(key, "_")[1] {
+			t.Errorf("%+v, %v", c, err)
+		}
+		said = append(said, c)
+	}
+	if len(said) != 3 || said[0].Held != 2 || said[1].Held != 1 || said[1].Since != said[0].Cursor || !said[2].All {
+		t.Errorf("%+v", said)
+	}
+	if d, err = w.n.Disclosures().List(t.Context(), node.DisclosureRequest{To: small}); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range d.Disclosures {
+		if x.Receipt == nil || !x.Receipt.ByCall || x.Receipt.Key == "" || x.Receipt.Entry == 0 {
+			t.Errorf("%+v has the receipt %+v", x, x.Receipt)
+		}
+	}
 	if _, err := w.n.Status(context.Background()); err != nil {
 		t.Error(err)
 	}

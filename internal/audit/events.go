@@ -36,6 +36,7 @@ var unaudited = map[string]string{
 	event.KindFootprintJoined:    "it stands in a footprint's log",
 	event.KindFootprintRecovered: "it stands in a footprint's log",
 
+	event.KindReceiptByCall:        "the sender's own word for what a receiver without a node said by a call, which proves neither that it has anything nor that it deleted it",
 	event.KindGivenUp:              "a person's decision to wait for a receipt no longer, which proves no deletion",
 	event.KindFootprintPut:         "open fields alone, which need no agreement",
 	event.KindFootprintContributed: "one member's word; what the members cosigned is in the receipt that follows",

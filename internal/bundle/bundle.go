@@ -186,7 +186,7 @@ func (b *bundler) underAgreement(st agreement.Status, covers audit.Covers) ([]ui
 	}
 	b.keep, b.under = nil, map[uint64][]*agreement.Terms{}
 	set, disclosed := map[uint64]bool{}, map[uint64]bool{}
-	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed, event.KindAgreementCheckpoint}, agreement.Kinds()...)
+	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed, event.KindAgreementCheckpoint, event.KindReceiptByCall}, agreement.Kinds()...)
 	for _, kind := range kinds {
 		var failed error
 		b.v.Events(kind, 0, func(i uint64) bool {

@@ -336,8 +336,11 @@ func (r *Register) receipt(v *ledger.View, f *ledger.Feed, to name.Council, by, 
 		return nil, nil
 	}
 	jws, err := v.ReceiptFor(f, to, at)
-	if err != nil || jws == nil {
+	if err != nil {
 		return nil, err
+	}
+	if jws == nil {
+		return r.called(v, f, to, by, at)
 	}
 	_, ev, err := record.ParseEvent(jws)
 	if err != nil {
@@ -361,6 +364,30 @@ func (r *Register) receipt(v *ledger.View, f *ledger.Feed, to name.Council, by, 
 		}
 	}
 	return out, nil
+}
+
+// called is receipt for a receiver that has no node: what it said first, by a call, that
+// covers an entry.
+func (r *Register) called(v *ledger.View, f *ledger.Feed, to name.Council, by, at uint64) (out *api.DisclosureReceipt, err error) {
+	v.Events(event.KindReceiptByCall, by, func(i uint64) bool {
+		var ev *record.Event
+		var c event.ReceiptByCall
+		if ev, _, err = v.Event(i); err == nil {
+			c, err = event.ParseReceiptByCall(ev.Body)
+		}
+		if err != nil {
+			return false
+		}
+		if c.Receiver != to || c.Agreement != f.Agreement || c.Version != uint64(f.Version) || c.Cursor <= at || c.Suspended && by != at {
+			return true
+		}
+		out = &api.DisclosureReceipt{At: time.Unix(ev.IssuedAt, 0).UTC(), Says: "received", ByCall: true, Key: c.Key, Entry: i}
+		if by == at || c.All { // a withdrawal, or all of it
+			out.Says = "deleted"
+		}
+		return false
+	})
+	return out, err
 }
 
 // contributed is receipt for what went into a footprint.

@@ -26,6 +26,7 @@ const (
 	KindWithdrawal      = "withdrawal"
 	KindDisclosure      = "disclosure"
 	KindReceipt         = "receipt"
+	KindReceiptByCall   = "receipt-by-call"
 	KindErasure         = "erasure"
 	KindErasureOrder    = "erasure-order"
 	KindGivenUp         = "receipt-given-up"
@@ -88,7 +89,7 @@ const (
 // Kinds returns every kind.
 func Kinds() []string {
 	return []string{
-		KindWithdrawal, KindDisclosure, KindReceipt, KindErasure, KindErasureOrder, KindGivenUp, KindRetention, KindStandardAdopted, KindStandardMapped,
+		KindWithdrawal, KindDisclosure, KindReceipt, KindReceiptByCall, KindErasure, KindErasureOrder, KindGivenUp, KindRetention, KindStandardAdopted, KindStandardMapped,
 		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal,
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,

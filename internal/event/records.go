@@ -231,6 +231,53 @@ func ParseReceipt(body map[string]any) (*Receipt, error) {
 	return out, r.done()
 }
 
+// A ReceiptByCall is what a receiver that has no node said by a call: that it has
+// everything from Since up to Cursor, and has deleted what was taken back there; or, with
+// All set, that it has deleted everything. It is plainly weaker than a [Receipt]: the
+// sender writes it and the sender alone signs it, and Key, the id of the sender's own key
+// with which the call came, says who was let call and not who did. Body:
+//
+//	{"agreement":"northmoor.gov.uk/people","cursor":9,"held":2,"key":"k7n2wq4c","receiver":"wold.example","since":2,"version":1}
+//	{"agreement":"northmoor.gov.uk/people","cursor":9,"deleted_all":true,"key":"k7n2wq4c","receiver":"wold.example","version":1}
+type ReceiptByCall struct {
+	Agreement name.Agreement
+	Version   uint64 // of the agreement
+	Receiver  name.Council
+	Key       string // "", and then left out, where no key was shown: at the node's own machine
+	Since     uint64
+	Cursor    uint64 // in the sender's log
+	Held      uint64 // how many records the receiver says that it holds; 0 with All
+	Suspended bool   // it is of what was taken back alone, while the agreement was suspended
+	All       bool
+}
+
+// Body returns the body of a [KindReceiptByCall].
+func (c ReceiptByCall) Body() map[string]any {
+	body := map[string]any{"agreement": string(c.Agreement), "version": Number(c.Version), "receiver": string(c.Receiver), "cursor": Number(c.Cursor)}
+	if c.Key != "" {
+		body["key"] = words(c.Key)
+	}
+	if c.All {
+		body["deleted_all"] = true
+		return body
+	}
+	if c.Suspended {
+		body["suspended"] = true
+	}
+	body["since"], body["held"] = Number(c.Since), Number(c.Held)
+	return body
+}
+
+// ParseReceiptByCall reads the body of a [KindReceiptByCall]. The error wraps [ErrBody].
+func ParseReceiptByCall(body map[string]any) (ReceiptByCall, error) {
+	r := read(KindReceiptByCall, body)
+	c := ReceiptByCall{Agreement: r.agreement("agreement"), Version: r.version("version"), Receiver: r.council("receiver"), Cursor: r.index("cursor"), Key: r.textIf("key"), All: r.flagIf("deleted_all")}
+	if !c.All {
+		c.Suspended, c.Since, c.Held = r.flagIf("suspended"), r.index("since"), r.index("held")
+	}
+	return c, r.done()
+}
+
 // maxWaived bounds the rules of lint: there are not as many.
 const maxWaived = 1000
 

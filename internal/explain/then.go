@@ -54,6 +54,9 @@ func (x *Explainer) tellSent(ds []api.Disclosure, out *api.WhyReply) {
 		})
 		if r := d.Receipt; r != nil {
 			what := fmt.Sprintf("%s said that it received version %d", out.Partner, d.RecordVersion)
+			if r.ByCall {
+				what += " (by a call, which it did not sign)"
+			}
 			if r.Says == "refused" {
 				what = fmt.Sprintf("%s refused version %d: %s", out.Partner, d.RecordVersion, r.Rule)
 			}

@@ -114,6 +114,9 @@ type Ack struct {
 	Cosigned *Cosigned
 	// Suspended: the page held withdrawals alone, and Since and Cursor are of those.
 	Suspended bool
+	// Call is what is logged of an answer that came by a call, without a receipt; nil for
+	// none. What the partner said before in the same words is not logged again.
+	Call *event.ReceiptByCall
 }
 
 // Acknowledge keeps a partner's receipt and moves its cursor. The cursor does
@@ -146,6 +149,9 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 		err := t.partner(f, from, func(p *Partner) {
 			if p.Done && !a.Done {
 				return // an answer that was under way when it said its last word
+			}
+			if a.Call != nil && (p.LastAck.IsZero() || p.Held != a.Held || p.Done != a.Done || a.Cursor > max(p.Cursor, p.TakenBack)) {
+				t.event(event.KindReceiptByCall, a.Call.Body())
 			}
 			skipped := false
 			if from := max(p.Cursor, p.TakenBack); a.Since > from {

@@ -64,13 +64,17 @@ type Disclosure struct {
 	Withdrawal *DisclosureWithdrawal `json:"withdrawal,omitempty"`
 }
 
-// DisclosureReceipt is what the receiver signed about it.
+// DisclosureReceipt is what the receiver signed about it; or, with ByCall, what it said by
+// a call with a key, which our node alone signed.
 type DisclosureReceipt struct {
 	At   time.Time `json:"at"`             // as the receiver claims
-	Says string    `json:"says"`           // "held", "refused", "received" or "replaced"
+	Says string    `json:"says"`           // "held", "refused", "received", "deleted" or "replaced"
 	Rule string    `json:"rule,omitempty"` // of a refusal
-	// Entry is, for what a footprint took in, that of our log which keeps its word.
-	Entry uint64 `json:"entry,omitempty"`
+	// Entry is, for what a footprint took in and for what was said by a call, that of our
+	// log which keeps its word.
+	Entry  uint64 `json:"entry,omitempty"`
+	ByCall bool   `json:"by_call,omitempty"`
+	Key    string `json:"key,omitempty"` // the id of the key that the call came with
 }
 
 // DisclosureWithdrawal is how it was taken back.
