@@ -51,6 +51,26 @@ type reasonCall struct {
 	}
 }
 
+// A renewCall renews an agreement.
+type renewCall struct {
+	AgreementCall
+	Body struct {
+		Review string `json:"review" maxLength:"10" doc:"the new date of review, such as 2028-12-01"`
+	}
+}
+
+// by names, in what is logged of an agreement, the key that had the council say it: its id
+// and, where people are not to be logged by their names, nothing else, since a title may
+// hold one.
+func (a *API) by(ctx context.Context) string {
+	p := access.From(ctx)
+	by := "key " + p.ID
+	if !a.n.Config().Web.Pseudonyms && len(by)+2+len(p.Title) <= agreement.MaxBy {
+		by += ", " + p.Title
+	}
+	return by
+}
+
 func (a *API) agreements() {
 	get(a, "agreements", "list-agreements", "/v1/agreements", "List the newest version of every agreement", func(ctx context.Context, _ *empty) (page[node.AgreementReply], error) {
 		out, err := a.n.Agreements().List(ctx)
@@ -75,10 +95,17 @@ func (a *API) agreements() {
 		return a.n.Agreements().Preview(ctx, req)
 	})
 	post(a, "agreements", "propose-agreement", "/v1/agreements", "Propose an agreement: sign its text as the first", func(ctx context.Context, in *documentCall) (node.AgreementReply, error) {
-		return a.n.Agreements().Sign(ctx, node.AgreementRequest{Document: []byte(in.Body.Document)})
+		return a.n.Agreements().Sign(ctx, node.AgreementRequest{Document: []byte(in.Body.Document), By: a.by(ctx)})
 	})
 	post(a, "agreements", "sign-agreement", "/v1/agreements/{council}/{name}/sign", "Sign an agreement that was proposed", func(ctx context.Context, in *AgreementCall) (node.AgreementReply, error) {
-		return a.n.Agreements().Sign(ctx, in.request())
+		req := in.request()
+		req.By = a.by(ctx)
+		return a.n.Agreements().Sign(ctx, req)
+	})
+	post(a, "agreements", "renew-agreement", "/v1/agreements/{council}/{name}/renew", "Say that an agreement was reviewed, and goes on in the same words until a later date of review", func(ctx context.Context, in *renewCall) (node.AgreementReply, error) {
+		req := in.request()
+		req.Review, req.By = in.Body.Review, a.by(ctx)
+		return a.n.Agreements().Renew(ctx, req)
 	})
 	for _, x := range []struct {
 		verb, summary string
@@ -90,7 +117,7 @@ func (a *API) agreements() {
 	} {
 		post(a, "agreements", x.verb+"-agreement", "/v1/agreements/{council}/{name}/"+x.verb, x.summary, func(ctx context.Context, in *reasonCall) (node.AgreementReply, error) {
 			req := in.request()
-			req.Reason = in.Body.Reason
+			req.Reason, req.By = in.Body.Reason, a.by(ctx)
 			return x.do(ctx, req)
 		})
 	}

@@ -91,6 +91,7 @@ func New(o Options) (*API, error) {
 	a.reads()
 	a.changes()
 	a.collections()
+	a.footprints()
 	var err error
 	if a.hooks, err = openHooks(a, webhook.Guard{Allow: o.HookNetworks}); err != nil {
 		return nil, err
@@ -110,6 +111,7 @@ var tags = [][2]string{
 	{"records", "records of this council, and those that others sent"},
 	{"agreements", "who may have which rows and fields, and why"},
 	{"disclosures", "who was let have what"},
+	{"footprints", "ledgers that are kept with others"},
 	{"collections", "what goes to a receiver that has no node"},
 	{"changes", "what happened, in order"},
 	{"node", "how the node stands, and what it knows of others"},

@@ -369,6 +369,10 @@ func TestKeysReachNoFurther(t *testing.T) {
 			t.Errorf("%s %s: says what the record holds", c.method, c.path)
 		}
 	}
+	// A browser's cookie is no key, whatever page sends it and whoever signed in.
+	for _, c := range []string{"session=" + w.key, "__Host-stile=" + w.key, "Authorization=Bearer " + w.key} {
+		w.want(w.with("", "GET", "/v1/whoami", "", "Cookie", c, "Sec-Fetch-Site", "same-origin"), 401)
+	}
 	// The feed shows the other key none of it.
 	var feed struct{ Events []json.RawMessage }
 	w.want(w.with(other, "GET", "/v1/changes?types=record.put", ""), 200).into(t, &feed)

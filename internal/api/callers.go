@@ -100,27 +100,24 @@ func wait(l *rate.Limiter, now time.Time) int {
 	return max(1, int(math.Ceil(d.Seconds())))
 }
 
-// identify finds out who calls: whoever a handler before this one has named, or whose key
-// it is.
+// identify finds out whose key a call shows. A browser's session is none: whatever page it
+// came from, a call without a key is nobody's.
 func (a *API) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := access.From(r.Context())
-		if p == nil {
-			address, _, _ := net.SplitHostPort(r.RemoteAddr)
-			if wait := a.callers.locked(address); wait > 0 {
-				write(w, &Problem{Status: http.StatusTooManyRequests, Detail: "too many keys that are not good came from this address", RetryAfter: wait})
-				return
+		address, _, _ := net.SplitHostPort(r.RemoteAddr)
+		if wait := a.callers.locked(address); wait > 0 {
+			write(w, &Problem{Status: http.StatusTooManyRequests, Detail: "too many keys that are not good came from this address", RetryAfter: wait})
+			return
+		}
+		secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		p, err := a.keyed(r.Context(), secret)
+		if !ok || err != nil {
+			if ok {
+				a.callers.wrong(address)
 			}
-			secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			var err error
-			if p, err = a.keyed(r.Context(), secret); !ok || err != nil {
-				if ok {
-					a.callers.wrong(address)
-				}
-				w.Header().Set("WWW-Authenticate", `Bearer realm="stile"`)
-				write(w, &Problem{Status: http.StatusUnauthorized, Kind: string(node.Refused), Detail: "the call shows no key of this node that is good", Try: "Authorization: Bearer KEY, with one that stile access key add made"})
-				return
-			}
+			w.Header().Set("WWW-Authenticate", `Bearer realm="stile"`)
+			write(w, &Problem{Status: http.StatusUnauthorized, Kind: string(node.Refused), Detail: "the call shows no key of this node that is good", Try: "Authorization: Bearer KEY, with one that stile access key add made"})
+			return
 		}
 		if wait := a.callers.take(string(p.Kind) + p.ID); wait > 0 {
 			write(w, &Problem{Status: http.StatusTooManyRequests, Detail: "this key calls too often", RetryAfter: wait})

@@ -240,6 +240,7 @@ func TestCollection(t *testing.T) {
 		t.Helper()
 		w.want(w.do("POST", "/v1/agreements/northmoor.gov.uk/people-to-wold/"+verb, `{"reason":"a test"}`), 200)
 	}
+	w.want(w.do("POST", "/v1/agreements/northmoor.gov.uk/people-to-wold/renew", `{"review":"2099-07-01"}`), 200)
 	end("suspend")
 	w.want(w.do("PUT", at("HN7"), referral("HN7", "E07000998")), 201)
 	if collect(); !p.Suspended || len(p.Items) != 0 {
@@ -272,6 +273,14 @@ func TestCollection(t *testing.T) {
 	for _, x := range d.Disclosures {
 		if x.Receipt == nil || !x.Receipt.ByCall || x.Receipt.Key == "" || x.Receipt.Entry == 0 {
 			t.Errorf("%+v has the receipt %+v", x, x.Receipt)
+		}
+	}
+	// What the key had the council say of the agreement names the key.
+	shown := "key " + strings.Split(w.key, "_")[1] + ", test"
+	for kind, times := range map[string]int{event.KindAgreementRenewal: 1, event.KindAgreementSuspend: 1, event.KindAgreementResume: 1, event.KindAgreementEnd: 1} {
+		evs := w.events("northmoor.gov.uk/people-to-wold", kind)
+		if len(evs) != times || evs[0]["by"] != shown {
+			t.Errorf("%s: %v, want by %q", kind, evs, shown)
 		}
 	}
 	if _, err := w.n.Status(context.Background()); err != nil {

@@ -126,10 +126,6 @@ func (a *API) reads() {
 	get(a, "node", "show-council", "/v1/councils/{council}", "Show a member of the directory", func(ctx context.Context, in *councilCall) (node.MemberReply, error) {
 		return a.n.Councils().Show(ctx, node.MemberNameRequest{Council: in.Council})
 	})
-	get(a, "node", "list-footprints", "/v1/footprints", "List the ledgers that are kept with others", func(ctx context.Context, _ *empty) (page[node.FootprintReply], error) {
-		out, err := a.n.Footprints().List(ctx)
-		return pageOf(out, ""), err
-	})
 	get(a, "node", "show-log", "/v1/log", "The newest checkpoint of our log", func(ctx context.Context, _ *empty) (node.CheckpointReply, error) { return a.n.Log().Show(ctx) })
 	get(a, "node", "prove-entry", "/v1/log/entries/{entry}/proof", "Prove that an entry stands in our log", func(ctx context.Context, in *entryCall) (node.EntryProofReply, error) {
 		return a.n.Log().Prove(ctx, node.EntryRequest{Entry: in.Entry})
