@@ -19,12 +19,13 @@ import (
 // partner names them, and when one is stopped the other goes on by itself.
 func TestTwoProcesses(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {
-		a := terms(t, northmoor, "items", 1, nil, saltby)
+		// They sign nothing but receipts, so that the two logs stay one until then.
+		a := terms(t, saltby, "items", 1, nil, northmoor)
 		s := w.run(saltby, a)
 		w.folder = t.TempDir()
 		n := w.run(northmoor, a)
-		n.put(item("before", "X"))
-		w.await("they are in step", func() bool { return len(s.held(planning)) == 1 && s.Serving(northmoor, "") })
+		s.put(item("before", "X"))
+		w.await("they are in step", func() bool { return len(n.held(a.Name)) == 1 && s.Serving(northmoor, "") })
 		time.Sleep(time.Minute)
 		n.stop()
 		other := filepath.Join(t.TempDir(), "copy")
@@ -33,11 +34,12 @@ func TestTwoProcesses(t *testing.T) {
 		}
 		n = w.run(northmoor, a)
 		w.folder = other
-		w.await("they are connected", func() bool { return s.Serving(northmoor, "") })
+		w.await("they are connected", func() bool { return s.Serving(northmoor, a.Name) && s.Serving(northmoor, "") })
 		time.Sleep(time.Minute)
 		if got := s.Twice(); len(got) > 0 {
 			t.Fatalf("one node is taken for two: %v", got)
 		}
+		size := n.ledger.Size()
 		began := time.Now()
 		m := w.twin(northmoor, a)
 		for _, h := range []*house{n, m} {
@@ -63,13 +65,16 @@ func TestTwoProcesses(t *testing.T) {
 			t.Error("the partner goes on")
 		}
 
+		if x, y := n.ledger.Size(), m.ledger.Size(); x != size || y != size {
+			t.Errorf("they signed: %d and %d entries, %d before", x, y, size)
+		}
 		m.stop()
 		w.await("the other goes on", func() bool { return n.ledger.Halted() == nil })
 		if got := s.Twice(); len(got) > 0 {
 			t.Errorf("the partner still says %v", got)
 		}
-		n.put(item("after", "X"))
-		w.await("exchange goes on", func() bool { return len(s.held(planning)) == 2 })
+		s.put(item("after", "X"))
+		w.await("exchange goes on", func() bool { return len(n.held(a.Name)) == 2 })
 	})
 }
 
