@@ -35,6 +35,8 @@ FILE may be "-" for standard input.
                     line, as verify prints them; may be given again
   --standard PATH   a standard as its publisher has it, folder or archive; may be
                     given again
+  --held FILE       with a bundle: a signed checkpoint of the council's log that somebody
+                    else gave you, such as a witness; may be given again
   --proof FILE      with a token: the tlog-proof file that shows it in the log
   --json            one JSON document instead of text
 
@@ -72,9 +74,9 @@ func fail(code int, try, format string, a ...any) error {
 
 // options are what the flags say.
 type options struct {
-	trust, standards list
-	proof            string
-	json             bool
+	trust, standards, held list
+	proof                  string
+	json                   bool
 }
 
 // list is a flag that may be given again.
@@ -153,6 +155,7 @@ func (o *options) parse(args []string) (files []string, err error) {
 	f.SetOutput(io.Discard)
 	f.Var(&o.trust, "trust", "")
 	f.Var(&o.standards, "standard", "")
+	f.Var(&o.held, "held", "")
 	f.StringVar(&o.proof, "proof", "", "")
 	f.BoolVar(&o.json, "json", false, "")
 	for {
@@ -240,6 +243,13 @@ func (o options) brought() (with audit.Options, err error) {
 		}
 		with.Standards = append(with.Standards, s)
 	}
+	for _, path := range o.held {
+		b, err := readSmall(path)
+		if err != nil {
+			return with, err
+		}
+		with.Brought = append(with.Brought, b)
+	}
 	return with, nil
 }
 
@@ -288,6 +298,9 @@ func verify(e env, in *source, o options) error {
 			return fail(invalid, keepFresh, "%q: %w", in.name, err)
 		}
 	default:
+		if len(o.held) > 0 {
+			return fail(misused, "stile-audit verify FILE", "--held goes with a bundle; a token is of no log that can be held against it")
+		}
 		b, err := in.token()
 		if err != nil {
 			return err

@@ -58,7 +58,7 @@ func TestScripts(t *testing.T) {
 
 // TestUsageSaysEverything: each flag and exit code stands in the help.
 func TestUsageSaysEverything(t *testing.T) {
-	for _, want := range []string{"--trust", "--standard", "--proof", "--json", "adoption FILE", "0 nothing failed", "1 could", "2 wrong", "3 no such", "5 not a file", "6 verification"} {
+	for _, want := range []string{"--trust", "--standard", "--held", "--proof", "--json", "adoption FILE", "0 nothing failed", "1 could", "2 wrong", "3 no such", "5 not a file", "6 verification"} {
 		if !strings.Contains(usage, want) {
 			t.Errorf("the usage does not say %q", want)
 		}

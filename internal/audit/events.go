@@ -27,7 +27,6 @@ var unaudited = map[string]string{
 	event.KindCounts:          "the counts went in answers, which are judged; that they were counted right only the records show",
 	event.KindQuarantine:      "it is about the log of another council, and carries its own evidence",
 	event.KindQuarantineEnded: "a person's decision about another council's log",
-	event.KindContinued:       "a person's decision about the council's own log, which witnesses judge",
 
 	event.KindFootprintFounded:   "it stands in a footprint's log, which is no council's own",
 	event.KindFootprintChange:    "it stands in a footprint's log",
@@ -75,6 +74,7 @@ type claimed struct {
 	ref       agreement.Ref    // of an event about an agreement
 	notice    agreement.Notice // agreement-suspend, -resume, -end
 	review    agreement.Date   // agreement-renewal
+	lost      *part            // log-continued
 	hash      tlog.Hash        // the entry
 
 	// of a footprint's receipt, see confirmed.go: to is the footprint, entries what
@@ -130,6 +130,8 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		return s, s.answerReceipt(ev)
 	case event.KindFootprintConfirmed:
 		return s, s.confirmed(ev)
+	case event.KindContinued:
+		return s, s.continued(ev)
 	case event.KindStandardAdopted:
 		a, err := event.ParseStandardAdopted(ev.Body)
 		s.standard, s.integrity = a.Standard, strings.Clone(a.Integrity)

@@ -30,6 +30,9 @@ type Options struct {
 	Trust     Trust
 	Standards []*standard.Standard // as published; used in the place of those in the file
 	Parallel  int                  // chunks verified at once; default GOMAXPROCS
+	// Brought are signed checkpoints of the council's log that others gave the auditor, such
+	// as a witness; each is held against the log in the bundle.
+	Brought [][]byte
 }
 
 // Verify checks a bundle against itself and against what the auditor brought,
@@ -53,7 +56,7 @@ func examine(r io.ReaderAt, size int64, o Options) (*verifier, error) {
 		return nil, err
 	}
 	v := &verifier{contents: c, council: c.doc.Council, covers: c.doc.Covers,
-		sheet: newSheet(), used: map[Key]bool{}, parallel: o.Parallel}
+		sheet: newSheet(), used: map[Key]bool{}, parallel: o.Parallel, brought: o.Brought}
 	v.readDirectory(&o.Trust)
 	v.ring = newKeyring(o.Trust)
 	if v.parallel <= 0 {
@@ -70,6 +73,7 @@ func examine(r io.ReaderAt, size int64, o Options) (*verifier, error) {
 	v.judgeVersions()
 	v.judgeAgreements()
 	v.judgeSharing()
+	v.judgeContinued()
 	v.judgeTimes()
 	return v, nil
 }
@@ -95,6 +99,8 @@ type verifier struct {
 	covered   []*paper // versions of the agreement covered, lowest first
 	notices   int
 	sameRoot  int // receipts that name the root of a checkpoint here
+	lostRoots int // receipts that name the root of one that was lost
+	brought   [][]byte
 	counts    Counts
 	records   []fact    // by index
 	events    []claimed // of the council's own log, by index
@@ -329,11 +335,14 @@ func (v *verifier) sayHistory() {
 	switch t := v.on(CheckHistory); {
 	case v.main.Origin == "":
 		v.say(CheckHistory, "Without a main checkpoint that holds there is nothing to compare others with.")
-	case t.ok+t.failed == 0:
+	case len(v.roots) < 2 && t.failed == 0 && v.sameRoot == 0:
 		v.say(CheckHistory, "There is one checkpoint, so there is no other to compare it with. That the log tells everybody the same story "+
 			"is seen only by comparing this checkpoint with one that somebody else holds.")
 	default:
-		v.say(CheckHistory, "%s shown to be earlier in the same log.", was(t.ok-v.sameRoot, "checkpoint"))
+		v.say(CheckHistory, "%s shown to be earlier in the same log.", was(max(0, len(v.roots)-1), "checkpoint"))
+	}
+	if v.lostRoots > 0 {
+		v.say(CheckHistory, "%s the root of a part of the log that was lost.", names(v.lostRoots))
 	}
 	if v.sameRoot > 0 {
 		v.say(CheckHistory, "The root of the log that receivers saw is the one here, in the %s that can be compared.", count(v.sameRoot, "receipt"))

@@ -297,9 +297,21 @@ func letOut(ev *record.Event) (version uint64, entries []uint64, err error) {
 	return 0, nil, nil
 }
 
+// withContinued adds to ascending indexes the entries that say that our log was set back: who
+// holds an older checkpoint sees by them that it is no other log.
+func (b *bundler) withContinued(indices []uint64) []uint64 {
+	out := slices.Clone(indices)
+	b.v.Events(event.KindContinued, 0, func(i uint64) bool {
+		out = append(out, i)
+		return true
+	})
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // entries writes entries in chunks, each with its proof at the view's checkpoint.
 func (b *bundler) entries(ctx context.Context, indices []uint64) error {
-	indices, err := b.withoutErased(indices)
+	indices, err := b.withoutErased(b.withContinued(indices))
 	if err != nil {
 		return err
 	}
