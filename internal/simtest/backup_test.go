@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/backup"
 	"github.com/stile-exchange/stile/node"
 )
@@ -199,6 +201,18 @@ func TestBackupsByThemselves(t *testing.T) {
 		}
 		w.write(a, 3)
 		w.await("the partner holds what should be there", func() bool { return w.restless() == "" })
+		for _, in := range []node.BundleRequest{{Agreement: string(a.Name) + "/cases-0"}, {Standard: string(caseName) + "@1", Full: true}} {
+			got := call(a, a.node.Bundle, in)
+			r, err := audit.Verify(bytes.NewReader(got.Bundle), int64(len(got.Bundle)), audit.Options{Parallel: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c, _ := r.Check(audit.CheckHistory); !r.OK() || !strings.Contains(c.Detail, "By its word saltby.gov.uk held it, and agreed") {
+				var text strings.Builder
+				r.WriteText(&text)
+				t.Errorf("an auditor is told:\n%s", &text)
+			}
+		}
 		w.await("it makes backups again", func() bool {
 			return a.status().Backup.Failed == ""
 		})
