@@ -53,7 +53,7 @@ const policy = `
 	internal/question  internal/mapper  internal/bundle  internal/gate  internal/statement
 	internal/retention
 	internal/catalogue  internal/explain  internal/condition  internal/disclosure
-	internal/metrics
+	internal/metrics  internal/notify
 	node
 	internal/feed
 	internal/api  internal/web

@@ -162,6 +162,11 @@ type Config struct {
 	// refuses a file that has this key.
 	Erase []EraseRule `yaml:"erase"`
 
+	// Notify are those who are told when the running node has something that a person
+	// should know of; see [Notify]. Default none. A node of an older Stile refuses a file
+	// that has this key.
+	Notify []Notify `yaml:"notify"`
+
 	// Limits bound what one input may cost.
 	Limits Limits `yaml:"limits"`
 
@@ -303,6 +308,12 @@ func (c *Config) settle(dir string) {
 	}
 	if c.Erase == nil {
 		c.Erase = []EraseRule{}
+	}
+	if c.Notify == nil {
+		c.Notify = []Notify{}
+	}
+	for i := range c.Notify {
+		c.Notify[i].SecretFile = from(dir, c.Notify[i].SecretFile)
 	}
 	if c.Listen == nil {
 		c.Listen = []string{}

@@ -211,7 +211,7 @@ func words(goType string) string {
 func meant(key string) string {
 	known := []string{
 		"version", "council", "data", "directory", "admin_socket", "passphrase_file", "encryption_key_file", "listen",
-		"announce", "http_listen", "witness_policy", "metrics_listen", "backup", "folder", "recipient", "every", "keep", "keys", "web", "hosts", "certificate_file", "key_file", "autocert", "behind_proxy", "webhook_networks", "max_connections", "header_seconds", "body_mib", "contact", "pseudonyms", "two_persons", "oidc", "issuer", "client_id", "secret_file", "claim", "cosign_wait", "measure_every", "signed_tokens", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "memory_mib", "feeds", "erase", "log", "level", "format",
+		"announce", "http_listen", "witness_policy", "metrics_listen", "backup", "folder", "recipient", "every", "keep", "keys", "web", "hosts", "certificate_file", "key_file", "autocert", "behind_proxy", "webhook_networks", "max_connections", "header_seconds", "body_mib", "contact", "pseudonyms", "two_persons", "oidc", "issuer", "client_id", "secret_file", "claim", "cosign_wait", "measure_every", "signed_tokens", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "memory_mib", "feeds", "erase", "notify", "log", "level", "format",
 	}
 	bare := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(key))
 	for _, k := range known {
@@ -321,6 +321,15 @@ func (p *parser) check(c *Config) {
 		})
 		if slices.ContainsFunc(c.Erase[:i], func(o EraseRule) bool { return o.Name == r.Name }) {
 			p.fail("erase", "rule %d (%s): name: another rule has it", i+1, r.Name)
+		}
+	}
+	for i := range c.Notify {
+		n := &c.Notify[i]
+		n.check(c.Web.WebhookNetworks, func(key, format string, args ...any) {
+			p.failAt(p.lines["notify."+key], "notify", "target %d (%s): %s: "+format, append([]any{i + 1, n.Name, key}, args...)...)
+		})
+		if slices.ContainsFunc(c.Notify[:i], func(o Notify) bool { return o.Name == n.Name }) {
+			p.fail("notify", "target %d (%s): name: another target has it", i+1, n.Name)
 		}
 	}
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

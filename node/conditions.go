@@ -2,7 +2,10 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	mathrand "math/rand/v2"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -10,10 +13,12 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/notify"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/internal/retention"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/webhook"
 )
 
 // lookEvery is how often a running node looks at its conditions.
@@ -34,6 +39,7 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 	}
 	f.Clock = condition.ClockOf(n.cfg)
 	f.Published, f.Partners, f.Agreements = n.logPublished(), partners, n.book.Current(now)
+	f.Nearing = each(n.terms.Nearing(), func(k retention.Nearing) condition.Nearing { return condition.Nearing(k) })
 	f.Late = each(n.terms.Late(), func(l retention.Late) condition.Late { return condition.Late(l) })
 	if s != nil {
 		f.Links = each(s.Pulling(), func(l peersync.Link) Link { return Link(l) })
@@ -50,6 +56,7 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 		}
 	}
 	f.More = append(f.More, n.rules.all()...)
+	f.More = append(f.More, n.notifier.Failing(now)...)
 	if n.o.Conditions != nil {
 		f.More = append(f.More, n.o.Conditions()...)
 	}
@@ -117,6 +124,24 @@ func (n *Node) look() error {
 	}
 	f := n.facts(partners)
 	n.conditions.Keep(condition.Find(f, n.cfg.Accepted), f.Now)
+	n.notifier.Take(n.conditions.Last(), f.Now)
+	return nil
+}
+
+// openNotifier opens what tells people outside of what [Node.look] finds.
+func (n *Node) openNotifier() error {
+	networks, err := webhook.ParseAllow(n.cfg.Web.WebhookNetworks)
+	if err != nil {
+		return err
+	}
+	sender := n.o.Notify
+	if sender == nil {
+		sender = notify.NewSender(n.cfg.Council, networks, nil)
+	}
+	n.notifier = notify.Open(notify.Options{
+		Council: n.cfg.Council, Targets: n.cfg.Notify, File: filepath.Join(n.cfg.Data, notify.FileName), Sender: sender, Log: n.log, Now: n.now,
+		Jitter: mathrand.Float64, ID: func() (string, error) { return webhook.NewID(rand.Reader) },
+	})
 	return nil
 }
 

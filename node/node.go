@@ -13,6 +13,7 @@
 //	footprints/    a replica of each ledger kept with others; see docs/footprints.md
 //	backups.json   what backups were made; the log says so too
 //	restored       marks a folder that came from a backup until its log may grow; see docs/backup.md
+//	notify.json    what was told to whom; see package notify
 //	access.json    keys of systems, as hashes; who can write here can let a system in
 //	machine        where the council runs on several machines: whose folder this is; see docs/machines.md
 //	admin.sock     while the node runs: whoever can open it may do everything the node may
@@ -61,6 +62,7 @@ import (
 	"github.com/stile-exchange/stile/internal/machines"
 	"github.com/stile-exchange/stile/internal/mapper"
 	"github.com/stile-exchange/stile/internal/metrics"
+	"github.com/stile-exchange/stile/internal/notify"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/publiclog"
 	"github.com/stile-exchange/stile/internal/question"
@@ -217,6 +219,10 @@ type Options struct {
 	// none. See NewCondition.
 	Conditions func() []Condition
 
+	// Notify sends what people should know of to the targets under notify in the
+	// configuration; nil posts webhooks and runs commands. Tests give one.
+	Notify notify.Sender
+
 	// shared is where the ledger is when this is a council's node on a machine
 	// that leads; see package machines.
 	shared *ledger.Shared
@@ -261,6 +267,7 @@ type Node struct {
 	snapshots snapshots     // of lists that are being read
 	access    *access.Store // keys of systems
 	terms     *retention.Keeper
+	notifier  *notify.Notifier
 
 	rules stoppedRules
 
@@ -427,6 +434,9 @@ func (n *Node) begin() (err error) {
 		Ledger: n.ledger, Agreements: n.book, Senders: n.senders, Footprint: n.replicas.Is, Clocks: n.partnerClocks,
 		File: filepath.Join(n.cfg.Data, retention.FileName), Log: n.log, Now: n.now,
 	})
+	if err := n.openNotifier(); err != nil {
+		return err
+	}
 	if err := n.openPublisher(); err != nil {
 		return err
 	}
@@ -595,6 +605,7 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.purge(ctx) })
 	wg.Go(func() { n.saveQuotas(ctx) })
 	wg.Go(func() { n.keepLooking(ctx) })
+	wg.Go(func() { n.notifier.Run(ctx) })
 	wg.Go(func() { n.keepBackups(ctx) })
 	if n.public() {
 		signs(func(ctx context.Context) { stop("publish the log", n.publisher.Run(ctx)) })

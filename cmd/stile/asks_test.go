@@ -97,6 +97,7 @@ var goes = map[string]string{
 	"key encrypt":         "the keys stay what they are",
 	"lookup":              "a question is logged; nobody relies on it",
 	"man":                 "it writes new files",
+	"notify test":         "the message says that it is a test",
 	"serve":               "it does what was agreed",
 	"standard measure":    "--publish says so by itself",
 	"standard new":        "the folder is new",

@@ -50,6 +50,7 @@ var tasks = []struct {
 	}},
 	{"Run a node", []task{
 		{"Is everything in step?", "stile status, stile doctor"},
+		{"Have people told when something needs them", "stile notify test, stile notify list"},
 		{"Why does a partner have, or lack, a record?", "stile why"},
 		{"Who had a record?", "stile disclosure list"},
 		{"Is each agreement still what it was made for?", "stile drift"},

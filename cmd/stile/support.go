@@ -150,7 +150,7 @@ func (b *supportBundle) gather(ctx context.Context, log string) error {
 
 // plainKeys are keys of the configuration whose text is an address, a name or a word out
 // of a few, and tells no secret. Text under any other key is left out.
-var plainKeys = []string{"council", "data", "directory", "admin_socket", "listen", "announce", "http_listen", "metrics_listen", "accepted", "level", "format", "name", "standard", "database", "every"}
+var plainKeys = []string{"council", "data", "directory", "admin_socket", "listen", "announce", "http_listen", "metrics_listen", "accepted", "level", "format", "name", "standard", "database", "every", "severity", "tells"}
 
 // keptConfig returns the configuration file with all text left out that may be secret.
 func keptConfig(a *app, cfg *config.Config) ([]byte, error) {

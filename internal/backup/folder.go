@@ -240,6 +240,9 @@ func Secrets(cfg *config.Config) map[string]string {
 	for _, f := range cfg.Feeds {
 		named = append(named, f.ConnectionFile)
 	}
+	for _, n := range cfg.Notify {
+		named = append(named, n.SecretFile)
+	}
 	for _, p := range named {
 		if p == "" {
 			continue

@@ -56,6 +56,7 @@ type Facts struct {
 	Agreements []agreement.Status
 	Footprints []Footprint
 	Late       []Late
+	Nearing    []Nearing
 	Retired    []Retired // standards in use here that their publishers retired
 
 	// More are conditions found by what runs beside the node, such as feeds.
@@ -137,6 +138,14 @@ type Late struct {
 	Since     time.Time // when the first of their terms was over
 }
 
+// Nearing is when the first of what we hold under an agreement may be kept no longer.
+type Nearing struct {
+	From      name.Council
+	Agreement name.Agreement
+	Term      string // as the agreement has it, such as P1Y
+	First     time.Time
+}
+
 // Retired is a standard that its publisher has retired.
 type Retired struct {
 	Standard name.Standard
@@ -148,6 +157,12 @@ type Kind struct {
 	Name     string
 	Severity api.Severity
 	Means    string // when it holds, for docs/operating.md
+	// Inside: its cause may name records, or repeat what a database or a program said. It
+	// is told here and not sent elsewhere.
+	Inside bool
+	// Stage names the date that the kind is a stage of, such as "review"; "" for none.
+	// People are told of each stage, whatever its severity.
+	Stage string
 	// Blocks: while it holds the node takes no records, or would not start; a node that
 	// runs answers 503 at /readyz.
 	Blocks bool

@@ -140,6 +140,9 @@ func TestFind(t *testing.T) {
 		{"retention-late", func(f *Facts) {
 			f.Late = []Late{{Council: saltby, Agreement: "northmoor.gov.uk/huts", Records: 3, Since: noon.Add(-10 * 24 * time.Hour)}}
 		}, "may keep 3 records under northmoor.gov.uk/huts no longer"},
+		{"retention-near", func(f *Facts) {
+			f.Nearing = []Nearing{{From: saltby, Agreement: "northmoor.gov.uk/huts", Term: "P1Y", First: noon.Add(6 * 24 * time.Hour)}}
+		}, "the first on 2026-12-04"},
 		{"partner-clock-off", func(f *Facts) { f.Clock.Partners["fenwick.gov.uk"] = -time.Hour }, "the clock of fenwick.gov.uk is slow by 1 hour"},
 		{"exchange-suspended", under("", agreement.Suspended, func(st *agreement.Status) { st.Suspensions = []agreement.Suspension{{By: saltby, Since: noon}} }), "nothing is shared"},
 		{"agreement-waits-for-us", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{"northmoor.gov.uk"} }), "stile agreement sign northmoor.gov.uk/huts"},
@@ -195,8 +198,9 @@ func TestPasses(t *testing.T) {
 			p := &f.Partners[0]
 			p.InStep, p.Moving, p.LastAt = false, true, noon.Add(-time.Minute)
 		},
-		"a link that has just gone": func(f *Facts) { f.Links = []api.Link{{Council: saltby, Problem: "x", Since: noon.Add(-time.Minute)}} },
-		"the clock was set right":   func(f *Facts) { f.Clock.Newest = noon.Add(24 * time.Hour) },
+		"a link that has just gone":      func(f *Facts) { f.Links = []api.Link{{Council: saltby, Problem: "x", Since: noon.Add(-time.Minute)}} },
+		"the clock was set right":        func(f *Facts) { f.Clock.Newest = noon.Add(24 * time.Hour) },
+		"a term that is over in a month": func(f *Facts) { f.Nearing = []Nearing{{From: saltby, First: noon.Add(30 * 24 * time.Hour)}} },
 		"an election": func(f *Facts) {
 			f.Footprints = []Footprint{{Name: "fens.example", Needs: 2, Heard: noon.Add(-time.Second)}}
 		},

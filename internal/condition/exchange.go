@@ -157,6 +157,23 @@ var partnerKinds = []Kind{
 		},
 	},
 	{
+		Name: "retention-near", Severity: api.Notice, Stage: "retention", Means: "within seven days the time is over for which we may keep the first of what we hold under an agreement, and the node deletes it then; not told where that time is shorter than thirty days",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, n := range f.Nearing {
+				left := n.First.Sub(f.Now)
+				if left > near || left < 0 {
+					continue
+				}
+				say(api.Condition{
+					Council: n.From, Agreement: n.Agreement,
+					Text:  fmt.Sprintf("what we hold of %s under %s reaches the end of its time, the first on %s: it is deleted here then", n.From, n.Agreement, day(n.First)),
+					Cause: "the agreement lets it be kept for " + n.Term,
+					Try:   "nothing, if that is meant; if it is still needed, agree on a longer term, which needs a reason: stile agreement draft",
+				})
+			}
+		},
+	},
+	{
 		Name: "partner-clock-off", Severity: api.Warning, Means: "the clock of a partner is more than five minutes off, by what it signed just now",
 		find: func(f *Facts, say func(api.Condition)) {
 			if f.clockOff() != "" {
@@ -239,7 +256,7 @@ var agreementKinds = []Kind{
 		find: func(f *Facts, say func(api.Condition)) { f.unsigned(false, say) },
 	},
 	{
-		Name: "review-past", Severity: api.Warning, Means: "the date of review of an agreement has come and not every party has renewed it: nothing is shared under it",
+		Name: "review-past", Severity: api.Warning, Stage: "review", Means: "the date of review of an agreement has come and not every party has renewed it: nothing is shared under it",
 		find: func(f *Facts, say func(api.Condition)) {
 			for _, st := range f.Agreements {
 				if st.Phase == agreement.Suspended && st.Review != "" && !f.Now.Before(st.Review.Time()) {
@@ -253,23 +270,23 @@ var agreementKinds = []Kind{
 		},
 	},
 	{
-		Name: "review-close", Severity: api.Warning, Means: "an agreement in force is due for review within seven days; then nothing is shared under it, unless every party has renewed it",
+		Name: "review-close", Severity: api.Warning, Stage: "review", Means: "an agreement in force is due for review within seven days; then nothing is shared under it, unless every party has renewed it",
 		find: func(f *Facts, say func(api.Condition)) { f.reviews(0, near, say) },
 	},
 	{
-		Name: "review-near", Severity: api.Notice, Means: "an agreement in force is due for review within thirty days",
+		Name: "review-near", Severity: api.Notice, Stage: "review", Means: "an agreement in force is due for review within thirty days",
 		find: func(f *Facts, say func(api.Condition)) { f.reviews(near, soon, say) },
 	},
 	{
-		Name: "end-close", Severity: api.Warning, Means: "an agreement in force ends within seven days, and what was shared under it is then deleted",
+		Name: "end-close", Severity: api.Warning, Stage: "end", Means: "an agreement in force ends within seven days, and what was shared under it is then deleted",
 		find: func(f *Facts, say func(api.Condition)) { f.endings(0, near, say) },
 	},
 	{
-		Name: "end-near", Severity: api.Warning, Means: "an agreement in force ends within thirty days, and what was shared under it is then deleted",
+		Name: "end-near", Severity: api.Warning, Stage: "end", Means: "an agreement in force ends within thirty days, and what was shared under it is then deleted",
 		find: func(f *Facts, say func(api.Condition)) { f.endings(near, soon, say) },
 	},
 	{
-		Name: "agreement-over", Severity: api.Notice, Means: "an agreement ended within the last thirty days, by its date or by a party",
+		Name: "agreement-over", Severity: api.Notice, Stage: "end", Means: "an agreement ended within the last thirty days, by its date or by a party",
 		find: func(f *Facts, say func(api.Condition)) {
 			for _, st := range f.Agreements {
 				if a := st.Agreement; st.Phase == agreement.Ended && (a.Ends == "" || f.Now.Sub(a.Ends.Time()) < soon) {

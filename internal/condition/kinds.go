@@ -16,6 +16,9 @@ import (
 // Kinds are all sorts of conditions there are. A name is never given another meaning.
 var Kinds = slices.Concat(folderKinds, backupKinds, logKinds, directoryKinds, partnerKinds, agreementKinds, footprintKinds)
 
+// NotifyFailing is the name of the condition that a target is not told of conditions.
+const NotifyFailing = "notify-failing"
+
 // folderKinds are about the machine and the data folder.
 var folderKinds = []Kind{
 	{Name: "configuration-wrong", Severity: api.Critical, Blocks: true, Means: "`stile.yaml` cannot be read, so that the node would not start"},
@@ -45,7 +48,7 @@ var folderKinds = []Kind{
 		},
 	},
 	{
-		Name: "store-damaged", Severity: api.Critical, Means: "part of the store cannot be read: what of it does not follow from the log is named, is not served, and waits to be fetched back (docs/faults.md)",
+		Name: "store-damaged", Severity: api.Critical, Inside: true, Means: "part of the store cannot be read: what of it does not follow from the log is named, is not served, and waits to be fetched back (docs/faults.md)",
 		find: func(f *Facts, say func(api.Condition)) {
 			if d := f.Damage; d != nil {
 				say(api.Condition{
@@ -109,8 +112,9 @@ var folderKinds = []Kind{
 			})
 		},
 	},
-	{Name: "feed-not-taken-in", Severity: api.Warning, Means: "a register that the node takes in by itself could not be taken in when it was last tried"},
-	{Name: "erasure-rule-stopped", Severity: api.Warning, Means: "a rule by which records are erased when they are due did not run, or found more than it may erase by itself"},
+	{Name: "feed-not-taken-in", Severity: api.Warning, Inside: true, Means: "a register that the node takes in by itself could not be taken in when it was last tried"},
+	{Name: "erasure-rule-stopped", Severity: api.Warning, Inside: true, Means: "a rule by which records are erased when they are due did not run, or found more than it may erase by itself"},
+	{Name: NotifyFailing, Severity: api.Warning, Means: "a target under `notify` could not be told what somebody should know of, for a quarter of an hour or longer"},
 }
 
 // named says which records are damaged, the first of them.

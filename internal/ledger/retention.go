@@ -250,9 +250,14 @@ func (l *Ledger) Stamp(ctx context.Context, s *Source, list []Kept) error {
 // our log by events addressed to some councils: who sent them. version is that of the
 // agreement whose term it is. What was replaced or taken back meanwhile is left as it is.
 // It needs nobody else, and does it also where all exchange with the sender is stopped.
+// While nothing may be signed by the clock nothing is deleted, and the error wraps
+// [ErrClock].
 func (l *Ledger) Expire(ctx context.Context, s *Source, version int, list []Kept, to ...name.Council) error {
 	for part := range slices.Chunk(list, 1000) {
 		err := l.do(ctx, false, func(t *tx) error {
+			if err := l.clock(t.b.iat); err != nil {
+				return err // what cannot be said by this clock is not done by it
+			}
 			c, err := t.current(s)
 			if err != nil || c.Ended || c.Ending {
 				return err

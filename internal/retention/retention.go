@@ -17,11 +17,13 @@
 package retention
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,7 +91,45 @@ type Keeper struct {
 	resumed  bool                 // what a crash interrupted is done
 	late     []Late
 	lateKey  map[lateKey]counted
+	near     map[string]nearing // by source and text
 	doubtful bool
+}
+
+// nearing is when the first of what a source holds may be kept no longer.
+type nearing struct {
+	Nearing
+	looked time.Time
+}
+
+// Nearing is when the first of what is held under an agreement may be kept no longer, and
+// is deleted.
+type Nearing struct {
+	From      name.Council
+	Agreement name.Agreement
+	Term      string // as the agreement has it, such as P1Y
+	First     time.Time
+}
+
+const (
+	// long is how long a term is of which it is worth a word that it nears its end.
+	long = 30 * 24 * time.Hour
+	// soon is how long before that end it is looked at daily, since what was the first may
+	// have been replaced.
+	soon = 7 * 24 * time.Hour
+)
+
+// Nearing returns them as of the last look, by council and agreement; those of terms
+// shorter than thirty days are left out.
+func (k *Keeper) Nearing() (out []Nearing) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, n := range k.near {
+		out = append(out, n.Nearing)
+	}
+	slices.SortFunc(out, func(a, b Nearing) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Agreement, b.Agreement), a.First.Compare(b.First))
+	})
+	return out
 }
 
 // clock is what is kept of the clock.
@@ -100,7 +140,7 @@ type clock struct {
 
 // New returns a Keeper that does nothing until Run or Look.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, next: map[string]time.Time{}, lateKey: map[lateKey]counted{}}
+	return &Keeper{o: o, next: map[string]time.Time{}, near: map[string]nearing{}, lateKey: map[lateKey]counted{}}
 }
 
 // Run looks every hour until ctx ends.
@@ -124,16 +164,17 @@ func (k *Keeper) Look(ctx context.Context) error {
 	now := k.o.Now()
 	believed := k.believe(now)
 	var errs []error
+	held := map[string]bool{}
 	for _, src := range k.o.Ledger.Sources() {
+		held[string(src.From)+" "+string(src.Agreement)] = !src.Ended && !src.Ending
 		if src.Agreement != "" && !src.Ended && !src.Ending {
 			errs = append(errs, k.source(ctx, src, now, believed))
 		}
 	}
-	if errors.Join(errs...) == nil {
-		k.mu.Lock()
-		k.resumed = true
-		k.mu.Unlock()
-	}
+	k.mu.Lock()
+	k.resumed = k.resumed || errors.Join(errs...) == nil
+	maps.DeleteFunc(k.near, func(_ string, n nearing) bool { return !held[string(n.From)+" "+string(n.Agreement)] })
+	k.mu.Unlock()
 	errs = append(errs, k.findLate(now))
 	return errors.Join(errs...)
 }
@@ -239,11 +280,12 @@ func (k *Keeper) source(ctx context.Context, src *ledger.Source, now time.Time, 
 	}
 	key := string(src.From) + " " + string(src.Agreement) + " " + doc.Digest().String()
 	k.mu.Lock()
-	next := k.next[key]
+	next, near := k.next[key], k.near[key]
 	k.mu.Unlock()
+	again := !near.First.IsZero() && near.First.Sub(now) <= soon && now.Sub(near.looked).Abs() >= 24*time.Hour
 	// What comes after a look is over later than what was there, unless the records
 	// themselves say from when they are counted.
-	if term.Field == "" && now.Before(next) {
+	if term.Field == "" && now.Before(next) && !again {
 		return nil
 	}
 	for {
@@ -273,12 +315,17 @@ func (k *Keeper) source(ctx context.Context, src *ledger.Source, now time.Time, 
 			return err
 		}
 		if len(over) == 0 {
-			if least.IsZero() { // nothing is held: the first that comes is over a term from now
-				least = term.Over(time.Time{}, now)
-			}
 			k.mu.Lock()
+			defer k.mu.Unlock()
+			maps.DeleteFunc(k.near, func(_ string, n nearing) bool { return n.From == src.From && n.Agreement == src.Agreement })
+			full := term.Over(time.Time{}, now)
+			if !least.IsZero() && full.Sub(now) >= long {
+				k.near[key] = nearing{Nearing{src.From, src.Agreement, string(term.Kept), least}, now}
+			}
+			if least.IsZero() { // nothing is held: the first that comes is over a term from now
+				least = full
+			}
 			k.next[key] = least
-			k.mu.Unlock()
 			return nil
 		}
 		if !believed {
