@@ -160,6 +160,14 @@ func TestRefused(t *testing.T) {
 		{"null list item", "version: 1\ncouncil: a.uk\nlisten: [~]\n", "listen: write a value"},
 		{"nothing after a key", "version: 1\ncouncil: a.uk\nannounce:\n", "line 3: announce: write a value"},
 		{"deep socket", "version: 1\ncouncil: a.uk\nadmin_socket: " + strings.Repeat("x", 120) + "\n", "admin_socket: the path is"},
+		{"notify without a target", "version: 1\ncouncil: a.uk\nnotify:\n  - name: dpo\n", "target 1 (dpo): webhook: want a webhook, or a command"},
+		{"notify by both", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, webhook: 'https://hooks.example/hunter2', secret_file: s, command: [/bin/cat]}\n", "not both"},
+		{"notify in clear", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, webhook: 'http://hooks.example/hunter2', secret_file: s}\n", "must begin with https://"},
+		{"notify into a private network", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, webhook: 'https://10.20.0.1/hunter2', secret_file: s}\n", "private network"},
+		{"notify without a secret", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, webhook: 'https://hooks.example/hunter2'}\n", "secret_file: must be given"},
+		{"notify by a program of no place", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, command: [mail, hunter2]}\n", "whole path"},
+		{"notify of a severity", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, command: [/bin/cat], severity: error}\n", "want one of critical, warning, notice"},
+		{"notify twice", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, command: [/bin/cat]}\n  - {name: dpo, command: [/bin/cat]}\n", "another target has it"},
 		{"binary", "\x00\xff", "not YAML"},
 	} {
 		_, err := Parse([]byte(c.in), "f", "/d")

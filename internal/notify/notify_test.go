@@ -226,7 +226,6 @@ func TestRetried(t *testing.T) {
 		// One that says that it wants no more is left alone until the node starts anew.
 		down = &webhook.StatusError{Code: http.StatusGone}
 		held = held[:1]
-		n = len(e.ids)
 		goes(72 * time.Hour)
 		var toDPO int
 		for _, h := range e.heard {
