@@ -105,18 +105,17 @@ func (n *Notify) check(networks []string, bad func(key, format string, args ...a
 	}
 }
 
-// Secrets returns the secrets of a webhook, the newest first.
-func (n *Notify) Secrets() (out []webhook.Secret, err error) {
+// Secrets returns the secrets of a webhook as they are written, the newest first.
+func (n *Notify) Secrets() (out []string, err error) {
 	b, err := readSecret(n.SecretFile)
 	if err != nil {
 		return nil, fmt.Errorf("read secret_file: %w", err)
 	}
 	for _, line := range strings.Fields(string(b)) {
-		s, err := webhook.ParseSecret(line)
-		if err != nil {
+		if _, err := webhook.ParseSecret(line); err != nil {
 			return nil, fmt.Errorf("read secret_file %q: %w", n.SecretFile, err)
 		}
-		out = append(out, s)
+		out = append(out, line)
 	}
 	if len(out) == 0 || len(out) > 2 {
 		return nil, fmt.Errorf("read secret_file %q: it holds %d secrets: want one, or two while it is changed", n.SecretFile, len(out))

@@ -134,10 +134,7 @@ func (n *Node) openNotifier() error {
 	if err != nil {
 		return err
 	}
-	sender := n.o.Notify
-	if sender == nil {
-		sender = notify.NewSender(n.cfg.Council, networks, nil)
-	}
+	sender := notify.NewSender(n.cfg.Council, networks, nil)
 	n.notifier = notify.Open(notify.Options{
 		Council: n.cfg.Council, Targets: n.cfg.Notify, File: filepath.Join(n.cfg.Data, notify.FileName), Sender: sender, Log: n.log, Now: n.now,
 		Jitter: mathrand.Float64, ID: func() (string, error) { return webhook.NewID(rand.Reader) },

@@ -219,10 +219,6 @@ type Options struct {
 	// none. See NewCondition.
 	Conditions func() []Condition
 
-	// Notify sends what people should know of to the targets under notify in the
-	// configuration; nil posts webhooks and runs commands. Tests give one.
-	Notify notify.Sender
-
 	// shared is where the ledger is when this is a council's node on a machine
 	// that leads; see package machines.
 	shared *ledger.Shared

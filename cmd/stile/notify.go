@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -153,7 +155,8 @@ func (a *app) testNotify(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	sender := notify.NewSender(cfg.Council, networks, a.err)
+	var talk bytes.Buffer // what a command says
+	sender := notify.NewSender(cfg.Council, networks, &talk)
 	var failed []string
 	for _, c := range targets {
 		id, err := webhook.NewID(rand.Reader)
@@ -165,6 +168,10 @@ func (a *app) testNotify(ctx context.Context, args []string) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		for line := range strings.Lines(talk.String()) {
+			a.say("%s: %s", c.Name, strings.TrimSpace(line))
+		}
+		talk.Reset()
 		problem := ""
 		if err != nil {
 			problem = err.Error()

@@ -129,9 +129,17 @@ type sender struct {
 
 func (s *sender) Send(ctx context.Context, to config.Notify, m Message, now time.Time) error {
 	if to.Webhook != "" {
-		secrets, err := to.Secrets()
+		written, err := to.Secrets()
 		if err != nil {
 			return err
+		}
+		var secrets []webhook.Secret
+		for _, w := range written {
+			secret, err := webhook.ParseSecret(w)
+			if err != nil {
+				return err
+			}
+			secrets = append(secrets, secret)
 		}
 		body, err := m.document(s.council)
 		if err != nil {
