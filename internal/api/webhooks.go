@@ -42,7 +42,8 @@ type hook struct {
 	Title  string    `json:"title"`
 	URL    string    `json:"url"`
 	Types  []string  `json:"types,omitempty"`
-	Allow  []string  `json:"allow"` // scopes of the key that made it
+	Key    string    `json:"key"`   // id of the key that made it
+	Allow  []string  `json:"allow"` // its scopes
 	Made   time.Time `json:"made"`
 	Secret string    `json:"secret"`
 
@@ -182,7 +183,9 @@ func (a *API) webhooks() {
 		defer a.hooks.mu.Unlock()
 		var out []hookReply
 		for _, k := range a.hooks.list {
-			out = append(out, a.hooks.reply(k))
+			if k.isOf(access.From(ctx)) {
+				out = append(out, a.hooks.reply(k))
+			}
 		}
 		return pageOf(out, ""), nil
 	})
@@ -191,13 +194,13 @@ func (a *API) webhooks() {
 		if err := may(ctx, "webhooks/remove", access.On{}); err != nil {
 			return nil, err
 		}
-		return &reply[accepted]{Body: accepted{true}}, a.hooks.remove(in.ID)
+		return &reply[accepted]{Body: accepted{true}}, a.hooks.remove(access.From(ctx), in.ID)
 	})
 	post(a, "changes", "test-webhook", "/v1/webhooks/{id}/test", "Send a webhook a test message now", func(ctx context.Context, in *HookID) (tried, error) {
 		if err := may(ctx, "webhooks/test", access.On{}); err != nil {
 			return tried{}, err
 		}
-		k, err := a.hooks.find(in.ID)
+		k, err := a.hooks.find(access.From(ctx), in.ID)
 		if err != nil {
 			return tried{}, err
 		}
@@ -216,7 +219,7 @@ func (a *API) webhooks() {
 				return hookReply{}, err
 			}
 		}
-		return a.hooks.change(in.ID, func(k *hook) {
+		return a.hooks.change(access.From(ctx), in.ID, func(k *hook) {
 			if in.Body.After != "" {
 				k.Cursor = in.Body.After
 			}
@@ -258,7 +261,7 @@ func (a *API) addHook(ctx context.Context, in *hookCall) (hookReply, error) {
 	}
 	id := make([]byte, 10)
 	rand.Read(id)
-	k := &hook{ID: "hook_" + strings.ToLower(base32.StdEncoding.EncodeToString(id)), Title: in.Body.Title, URL: in.Body.URL, Types: in.Body.Types, Made: a.o.Now().UTC().Truncate(time.Second), Secret: secret.Reveal(), Cursor: after}
+	k := &hook{ID: "hook_" + strings.ToLower(base32.StdEncoding.EncodeToString(id)), Title: in.Body.Title, URL: in.Body.URL, Types: in.Body.Types, Key: p.ID, Made: a.o.Now().UTC().Truncate(time.Second), Secret: secret.Reveal(), Cursor: after}
 	for _, s := range p.Scopes {
 		k.Allow = append(k.Allow, s.String())
 	}
@@ -289,12 +292,18 @@ func (h *hooks) stir() {
 
 var errNoHook = &Problem{Status: http.StatusNotFound, Kind: string(node.NotFound), Detail: "there is no webhook of that id"}
 
-// find returns a copy.
-func (h *hooks) find(id string) (hook, error) {
+// isOf reports whether a webhook is there for p: for a system when its key made it, for
+// anybody else always.
+func (k *hook) isOf(p *access.Principal) bool {
+	return p == nil || p.Kind != access.System || k.Key == p.ID
+}
+
+// find returns a copy, for whom it is there for: see isOf.
+func (h *hooks) find(p *access.Principal, id string) (hook, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, k := range h.list {
-		if k.ID == id {
+		if k.ID == id && k.isOf(p) {
 			return *k, nil
 		}
 	}
@@ -302,11 +311,11 @@ func (h *hooks) find(id string) (hook, error) {
 }
 
 // change changes a webhook, writes it down and has it begin anew.
-func (h *hooks) change(id string, f func(*hook)) (hookReply, error) {
+func (h *hooks) change(p *access.Principal, id string, f func(*hook)) (hookReply, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, k := range h.list {
-		if k.ID == id {
+		if k.ID == id && k.isOf(p) {
 			f(k)
 			if stop := h.running[id]; stop != nil {
 				stop()
@@ -319,10 +328,10 @@ func (h *hooks) change(id string, f func(*hook)) (hookReply, error) {
 	return hookReply{}, errNoHook
 }
 
-func (h *hooks) remove(id string) error {
+func (h *hooks) remove(p *access.Principal, id string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	i := slices.IndexFunc(h.list, func(k *hook) bool { return k.ID == id })
+	i := slices.IndexFunc(h.list, func(k *hook) bool { return k.ID == id && k.isOf(p) })
 	if i < 0 {
 		return errNoHook
 	}
@@ -377,7 +386,7 @@ func (h *hooks) deliver(ctx context.Context, id string) {
 // round sends a webhook what there is and waits for more. It reports whether there is to
 // be another.
 func (h *hooks) round(ctx context.Context, id string) bool {
-	k, err := h.find(id)
+	k, err := h.find(nil, id)
 	if err != nil || k.Parked {
 		return false
 	}
@@ -387,6 +396,10 @@ func (h *hooks) round(ctx context.Context, id string) bool {
 		case <-ctx.Done():
 			return false
 		}
+	}
+	if err := h.keyHolds(ctx, k.Key); err != nil {
+		h.failed(ctx, id, err, true)
+		return false
 	}
 	p := &access.Principal{Kind: access.System, ID: k.ID}
 	for _, text := range k.Allow {
@@ -418,6 +431,21 @@ func (h *hooks) round(ctx context.Context, id string) bool {
 		}
 	}
 	return true
+}
+
+// errKeyOver: what a key may see its webhook may see, and nothing after it.
+var errKeyOver = errors.New("the key that made it has ended: make the webhook again with another")
+
+// keyHolds reports whether a key is still good.
+func (h *hooks) keyHolds(ctx context.Context, id string) error {
+	all, err := h.a.n.Access().ListKeys(access.With(ctx, access.Admin()))
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(all, func(k node.KeyReply) bool { return k.ID == id && k.State == nodeapi.KeyGood }) {
+		return errKeyOver
+	}
+	return nil
 }
 
 // send makes one attempt. The id of the message is the same at each.

@@ -42,7 +42,7 @@ func (a *API) TestWebhook(ctx context.Context, id string) (reason string, err er
 	if err := access.Allowed(access.From(ctx), "webhooks/test", access.On{}); err != nil {
 		return "", err
 	}
-	k, err := a.hooks.find(id)
+	k, err := a.hooks.find(access.From(ctx), id)
 	if err != nil {
 		return "", &node.Error{Kind: node.NotFound, Message: err.Error()}
 	}
@@ -57,7 +57,7 @@ func (a *API) ResumeWebhook(ctx context.Context, id string) error {
 	if err := access.Allowed(access.From(ctx), "webhooks/replay", access.On{}); err != nil {
 		return err
 	}
-	if _, err := a.hooks.change(id, func(k *hook) { k.Parked, k.Attempts, k.Reason, k.Next = false, 0, "", time.Time{} }); err != nil {
+	if _, err := a.hooks.change(access.From(ctx), id, func(k *hook) { k.Parked, k.Attempts, k.Reason, k.Next = false, 0, "", time.Time{} }); err != nil {
 		return &node.Error{Kind: node.NotFound, Message: err.Error()}
 	}
 	return nil
@@ -68,7 +68,7 @@ func (a *API) RemoveWebhook(ctx context.Context, id string) error {
 	if err := access.Allowed(access.From(ctx), "webhooks/remove", access.On{}); err != nil {
 		return err
 	}
-	if err := a.hooks.remove(id); err != nil {
+	if err := a.hooks.remove(access.From(ctx), id); err != nil {
 		return &node.Error{Kind: node.NotFound, Message: err.Error()}
 	}
 	return nil

@@ -11,6 +11,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/node"
 )
 
 // A webhook goes to no address of this machine, of a private network or of a cloud's own,
@@ -49,6 +52,14 @@ func TestWebhookTargets(t *testing.T) {
 	}
 	w.want(w.with(w.newKey("read:both:*"), "GET", "/v1/webhooks", ""), 403)
 	w.want(w.with(w.newKey("read:both:*"), "DELETE", "/v1/webhooks/"+made.ID, ""), 403)
+	// To another key with the same scope it is not there.
+	other := w.newKey("read:both:*", "webhooks")
+	if a := w.want(w.with(other, "GET", "/v1/webhooks", ""), 200); strings.Contains(string(a.body), made.ID) {
+		t.Errorf("another key is shown it: %s", a.body)
+	}
+	w.want(w.with(other, "POST", "/v1/webhooks/"+made.ID+"/test", ""), 404)
+	w.want(w.with(other, "POST", "/v1/webhooks/"+made.ID+"/replay", "{}"), 404)
+	w.want(w.with(other, "DELETE", "/v1/webhooks/"+made.ID, ""), 404)
 	w.want(w.do("POST", "/v1/webhooks/none/replay", "{}"), 404)
 	w.want(w.do("DELETE", "/v1/webhooks/"+made.ID, ""), 200)
 	w.want(w.do("GET", "/v1/webhooks", ""), 200).into(t, &shown)
@@ -93,6 +104,33 @@ func TestWebhookParked(t *testing.T) {
 		t.Errorf("%+v", hook)
 	}
 	parked()
+
+	// What its key may not see any more it is not sent.
+	admin := access.With(t.Context(), access.Admin())
+	k, err := w.n.Access().Authenticate(admin, node.KeySecretRequest{Secret: w.key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.n.Access().RevokeKey(admin, node.KeyIDRequest{ID: k.ID}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.api.ResumeWebhook(admin, hook.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.key = w.newKey("read:both:*")
+	for {
+		all, err := w.api.Webhooks(admin)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		if all[0].State == "parked" {
+			if !strings.Contains(all[0].Reason, "the key that made it has ended") {
+				t.Errorf("%+v", all[0])
+			}
+			break
+		}
+		w.do("GET", "/v1/changes?after=now&wait=1&types=record.erased", "")
+	}
 }
 
 // A workbook that unfolds to more than anybody has, one that is none, and a form that
