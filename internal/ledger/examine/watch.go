@@ -67,9 +67,22 @@ func (w *Watch) Checked() int {
 func (w *Watch) Check(db *badger.DB, first, last []byte, now time.Time) (*Flaw, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.list(db, now); err != nil {
-		return nil, err
+	for {
+		if err := w.list(db, now); err != nil {
+			return nil, err
+		}
+		t, flaw, err := w.walk(first, last, now)
+		if t == nil || !errors.Is(err, fs.ErrNotExist) && (err != nil || has(db, t.id)) {
+			return flaw, err
+		}
+		// Compacted meanwhile: what it held stands in another table. Badger takes a table from its
+		// levels, then cuts its file to nothing, then removes it, so that it may have been read empty.
+		w.listed = time.Time{}
 	}
+}
+
+// walk checks the tables of the list. It returns the first that is not whole, or cannot be read, and why.
+func (w *Watch) walk(first, last []byte, now time.Time) (*watched, *Flaw, error) {
 	for level, tables := range w.levels {
 		from := 0
 		if level > 0 && first != nil {
@@ -82,18 +95,17 @@ func (w *Watch) Check(db *badger.DB, first, last []byte, now time.Time) (*Flaw, 
 			if first != nil && bytes.Compare(t.right, first) < 0 {
 				continue
 			}
-			flaw, err := w.check(t, first, last, now)
-			if errors.Is(err, fs.ErrNotExist) {
-				// Compacted meanwhile: what it held stands in another table.
-				w.listed = time.Time{}
-				continue
-			}
-			if flaw != nil || err != nil {
-				return flaw, err
+			if flaw, err := w.check(t, first, last, now); flaw != nil || err != nil {
+				return t, flaw, err
 			}
 		}
 	}
-	return nil, nil
+	return nil, nil, nil
+}
+
+// has reports whether a store has a table.
+func has(db *badger.DB, id uint64) bool {
+	return slices.ContainsFunc(db.Tables(), func(i badger.TableInfo) bool { return i.ID == id })
 }
 
 // list reads which tables there are.
