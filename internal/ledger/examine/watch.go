@@ -71,18 +71,17 @@ func (w *Watch) Check(db *badger.DB, first, last []byte, now time.Time) (*Flaw, 
 		if err := w.list(db, now); err != nil {
 			return nil, err
 		}
-		t, flaw, err := w.walk(first, last, now)
-		if t == nil || !errors.Is(err, fs.ErrNotExist) && (err != nil || has(db, t.id)) {
+		flaw, gone, err := w.walk(db, first, last, now)
+		if flaw != nil || err != nil || !gone {
 			return flaw, err
 		}
-		// Compacted meanwhile: what it held stands in another table. Badger takes a table from its
-		// levels, then cuts its file to nothing, then removes it, so that it may have been read empty.
-		w.listed = time.Time{}
 	}
 }
 
-// walk checks the tables of the list. It returns the first that is not whole, or cannot be read, and why.
-func (w *Watch) walk(first, last []byte, now time.Time) (*watched, *Flaw, error) {
+// walk checks the tables of the list, and returns the first flaw. Gone says that one was compacted meanwhile, so that
+// what it held stands in another, which the next list has: Badger takes a table from its levels, then cuts its file to
+// nothing, then removes it, so that it may have been read empty.
+func (w *Watch) walk(db *badger.DB, first, last []byte, now time.Time) (flaw *Flaw, gone bool, err error) {
 	for level, tables := range w.levels {
 		from := 0
 		if level > 0 && first != nil {
@@ -95,12 +94,20 @@ func (w *Watch) walk(first, last []byte, now time.Time) (*watched, *Flaw, error)
 			if first != nil && bytes.Compare(t.right, first) < 0 {
 				continue
 			}
-			if flaw, err := w.check(t, first, last, now); flaw != nil || err != nil {
-				return t, flaw, err
+			flaw, err := w.check(t, first, last, now)
+			missing := errors.Is(err, fs.ErrNotExist)
+			if flaw == nil && err == nil {
+				continue
+			}
+			switch has := has(db, t.id); {
+			case missing || flaw != nil && !has:
+				w.listed, gone = time.Time{}, gone || !has
+			default:
+				return flaw, gone, err
 			}
 		}
 	}
-	return nil, nil, nil
+	return nil, gone, nil
 }
 
 // has reports whether a store has a table.
