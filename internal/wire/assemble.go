@@ -73,12 +73,14 @@ func (h *Host) assemble(node ed25519.PrivateKey, t tuning) (transport.Upgrader, 
 		return nil, err
 	}
 
-	// yamux as libp2p sets it up, but for two figures: a stream's window grows to
+	// yamux as libp2p sets it up, but for three figures: a stream's window grows to
 	// 4 MiB, enough for 1 Gbit/s at 30 ms, not 16, which 64 streams of one
-	// council would turn into 1 GiB; and a lost connection is noticed sooner.
+	// council would turn into 1 GiB; a lost connection is noticed sooner; and a
+	// stream too many is refused before the memory of the council is used up.
 	mux := *yamux.DefaultTransport.Config()
 	mux.MaxStreamWindowSize = 4 << 20
 	mux.KeepAliveInterval = 15 * time.Second
+	mux.MaxIncomingStreams = streamsOnTCP
 	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: (*yamux.Transport)(&mux)}}
 	secure, err := security(key, muxers, t.secure)
 	if err != nil {

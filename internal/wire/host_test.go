@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os/exec"
@@ -445,7 +446,52 @@ func TestKnockers(t *testing.T) {
 	}
 }
 
-// TestRelay has two councils, neither of which can be dialled, meet at a third.
+// Streams without end on TCP are refused one by one: the connection, and what is under
+// way on it, stays. Both councils open them, for the memory of both directions is one.
+func TestManyStreamsKeepTheConnection(t *testing.T) {
+	w := newTown()
+	a, b := w.open(t, north, wire.Open, onTCP), w.open(t, salt, wire.Open, onTCP)
+	const kinds, each = 6, wire.DefaultStreams // with no refusal, 96 MiB of new windows in each direction
+	hold := func(i int) string { return fmt.Sprint("/stile/hold/", i) }
+	for _, h := range []*wire.Host{a, b} {
+		for i := range kinds {
+			h.Handle(hold(i), func(_ context.Context, _ name.Council, s wire.Stream) {
+				s.Write([]byte{1})
+				io.Copy(io.Discard, s)
+			})
+		}
+	}
+	b.Handle(proto, echo)
+	first, err := a.Open(t.Context(), salt, proto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []struct {
+		from *wire.Host
+		to   name.Council
+	}{{a, salt}, {b, north}} {
+		held, refused := 0, 0
+		for i := range kinds * each {
+			s, err := d.from.Open(t.Context(), d.to, hold(i/each))
+			if err == nil {
+				s.SetDeadline(time.Now().Add(10 * time.Second))
+				_, err = s.Read(make([]byte, 1))
+			}
+			if err != nil {
+				refused++
+			} else {
+				held++
+			}
+		}
+		if held < 2*each || refused == 0 {
+			t.Errorf("towards %s: %d streams held, %d refused", d.to, held, refused)
+		}
+	}
+	if got, err := say(first, "still here"); err != nil || got != "still here" {
+		t.Errorf("the stream from before answered %q, %v", got, err)
+	}
+}
+
 func TestRelay(t *testing.T) {
 	w := newTown()
 	relay, err := wire.Open(wire.Options{Key: key(east), Self: east, Directory: w, Listen: []string{onTCP}, ServeRelay: true})

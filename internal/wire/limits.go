@@ -18,6 +18,14 @@ import (
 // it is and agree on a multiplexer.
 const handshakeTimeout = 8 * time.Second
 
+// streamsOnTCP is how many streams a council may have open towards us on one TCP
+// connection, those that wait to be accepted included. A new stream has 256 KiB of
+// memory at once, and yamux ends the whole connection when the council's share
+// ([newResources]) has no room for it; windows grow only into the first half of that
+// share. So 192 streams take 48 of the other 64 MiB, and what is left is for the
+// streams that we open. QUIC has the like from libp2p: the other side waits.
+const streamsOnTCP = 192
+
 // turnstile counts the streams that councils have open towards us, for each
 // council and protocol, and lets no more than max in at once. Both networks use
 // it, so that tests over Memory meet the limits that Host has.
