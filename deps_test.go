@@ -34,7 +34,7 @@ const module = "github.com/stile-exchange/stile"
 // what it gathers.
 const policy = `
 	node/name  internal/strictjson  internal/workbook  internal/browsertest  internal/webhook  schemas  schemas/*
-	internal/sbom  internal/telemetry
+	internal/sbom  internal/telemetry  internal/exchange
 	node/api
 	node/client
 	internal/keys  internal/standard  internal/tlog  config  internal/quota  internal/access
@@ -57,7 +57,7 @@ const policy = `
 	node
 	internal/feed
 	internal/api  internal/web
-	examples/*  config/packaging
+	examples  examples/*  config/packaging
 	cmd/*  internal/simtest  internal/bench  internal/faults
 	.
 `

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/examples/generate"
 	"github.com/stile-exchange/stile/examples/people"
 	"github.com/stile-exchange/stile/examples/planning"
@@ -44,7 +42,7 @@ func (a *app) demoCommand() *cobra.Command {
 		Long:  demoHelp,
 		Args:  takes(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := &demo{app: a, people: people, applications: applications, nodes: map[name.Council]*demoNode{}}
+			d := &demo{town: newTown(a), people: people, applications: applications}
 			return d.run(cmd.Context(), keep, serve)
 		},
 	}
@@ -69,35 +67,21 @@ const (
 
 // A demo is one run of the demonstration.
 type demo struct {
-	*app
-	dir                  string
+	*town
 	people, applications int
-	nodes                map[name.Council]*demoNode
 	step                 int
 	started              time.Time
 }
 
-// A demoNode is a council's node running in this process.
-type demoNode struct {
-	*node.Node
-	cfg   *config.Config
-	stop  context.CancelFunc
-	ended chan error
-}
-
 func (d *demo) run(ctx context.Context, keep string, serve bool) (err error) {
 	d.started = time.Now()
-	if d.dir, err = demoFolder(keep); err != nil {
+	if d.dir, err = newFolder("demo", keep); err != nil {
 		return err
 	}
 	if keep == "" {
 		defer os.RemoveAll(d.dir)
 	}
-	defer func() {
-		for _, n := range d.nodes {
-			err = errors.Join(err, n.close())
-		}
-	}()
+	defer func() { err = errors.Join(err, d.close()) }()
 	d.printf("Three made-up councils and an auditor, on this machine only. Folder: %s\n", d.dir)
 	for _, step := range []func(context.Context) error{
 		d.standards, d.recordsIn, d.agree, d.exchange, d.altered, d.moves, d.audit,
@@ -123,24 +107,6 @@ func (d *demo) run(ctx context.Context, keep string, serve bool) (err error) {
 	return nil
 }
 
-func demoFolder(keep string) (string, error) {
-	if keep == "" {
-		return os.MkdirTemp("", "stile-demo-")
-	}
-	if es, err := os.ReadDir(keep); err == nil && len(es) > 0 {
-		return "", &node.Error{Kind: node.Conflict, Message: fmt.Sprintf("%s is not empty", keep), Try: "stile demo --keep with a new folder"}
-	}
-	if err := os.MkdirAll(keep, 0o700); err != nil {
-		return "", err
-	}
-	return filepath.Abs(keep)
-}
-
-func (d *demo) folder(c name.Council) string {
-	short, _, _ := strings.Cut(string(c), ".")
-	return filepath.Join(d.dir, short)
-}
-
 func (d *demo) title(s string) {
 	d.step++
 	d.printf("\n%d. %s\n", d.step, s)
@@ -150,71 +116,16 @@ func (d *demo) say(format string, args ...any) { d.printf("   "+format+"\n", arg
 
 func (d *demo) command(format string, args ...any) { d.printf("      $ "+format+"\n", args...) }
 
-// at returns a council's node.
-func (d *demo) at(c name.Council) *node.Node { return d.nodes[c].Node }
-
-// await polls until f says true, or three minutes have gone by.
-func (d *demo) await(ctx context.Context, what string, f func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
-	defer cancel()
-	t := time.NewTicker(20 * time.Millisecond)
-	defer t.Stop()
-	for {
-		ok, err := f()
-		if ok || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waited in vain until %s", what)
-		case <-t.C:
-		}
-	}
-}
-
 // standards founds the councils' nodes and lets them know each other.
 func (d *demo) standards(ctx context.Context) error {
 	d.title("Three nodes, with the standards that come with Stile")
-	for _, c := range []struct {
-		council    name.Council
-		title, gss string
-	}{
-		{northmoor, "Northmoor District Council", northmoorCode},
-		{saltby, "Saltby Borough Council", saltbyCode},
-		{wetherholm, "Wetherholm District Council", wetherholmCode},
-	} {
-		listen, err := freeAddress()
-		if err != nil {
-			return err
-		}
-		if _, err := node.Init(ctx, node.InitOptions{
-			Dir: d.folder(c.council), Council: c.council, Title: c.title, GSS: c.gss,
-			Listen: []string{listen}, Addresses: []string{listen},
-		}); err != nil {
-			return err
-		}
-		if err := d.start(ctx, c.council); err != nil {
-			return err
-		}
-	}
-	trust := filepath.Join(d.dir, "auditor", "trust")
-	if err := os.MkdirAll(trust, 0o700); err != nil {
+	err := d.found(ctx, []node.InitOptions{
+		{Council: northmoor, Title: "Northmoor District Council", GSS: northmoorCode},
+		{Council: saltby, Title: "Saltby Borough Council", GSS: saltbyCode},
+		{Council: wetherholm, Title: "Wetherholm District Council", GSS: wetherholmCode},
+	})
+	if err != nil {
 		return err
-	}
-	for c := range d.nodes {
-		m, err := d.at(c).Councils().Show(ctx, node.MemberNameRequest{})
-		if err != nil {
-			return err
-		}
-		for other := range d.nodes {
-			if _, err := d.at(other).Councils().Add(ctx, node.MemberRequest{Document: []byte(m.Document)}); err != nil {
-				return err
-			}
-		}
-		// The auditor asked each council for its public keys.
-		if err := os.WriteFile(filepath.Join(trust, string(c)+".yaml"), []byte(m.Document), 0o600); err != nil {
-			return err
-		}
 	}
 	stds, err := d.at(northmoor).Standards().List(ctx)
 	if err != nil {
@@ -226,47 +137,6 @@ func (d *demo) standards(ctx context.Context) error {
 	d.say("Each council has its own keys, its own ledger and the others' public keys.")
 	d.command("stile standard list --data %s", d.folder(northmoor))
 	return nil
-}
-
-// freeAddress finds a loopback port that nobody listens on.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port), nil
-}
-
-func (d *demo) start(ctx context.Context, c name.Council) error {
-	cfg, err := config.Load(filepath.Join(d.folder(c), config.FileName))
-	if err != nil {
-		return err
-	}
-	// The demonstration writes some tens of megabytes; let it run on a small disk.
-	cfg.Limits.MinFreeMiB = 16
-	n, err := node.Open(cfg, node.Options{Version: version().String()})
-	if err != nil {
-		return err
-	}
-	rctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	dn := &demoNode{Node: n, cfg: cfg, stop: stop, ended: make(chan error, 1)}
-	go func() { dn.ended <- n.Run(rctx) }()
-	d.nodes[c] = dn
-	select {
-	case <-n.Ready():
-		return nil
-	case err := <-dn.ended:
-		dn.ended <- err
-		return fmt.Errorf("start %s: %w", c, err)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (n *demoNode) close() error {
-	n.stop()
-	return errors.Join(<-n.ended, n.Close())
 }
 
 // recordsIn offers made-up records, some of them broken in ways real ones are.

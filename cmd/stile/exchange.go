@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/examples"
+	"github.com/stile-exchange/stile/internal/exchange"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+func (a *app) exchangeCommand() *cobra.Command {
+	return noun("exchange", "Run whole exchanges between made-up councils", `An exchange is a way of working across council boundaries that comes with Stile as an example: its
+standards, its agreements, files as councils' systems write them, and the commands that each council types.
+A run plays it on this machine from beginning to end, and counts at the end what really flowed, by the
+councils' own signed logs. No council, person or place in it is real.`,
+		a.exchangeListCommand(), a.exchangeShowCommand(), a.exchangeRunCommand())
+}
+
+func (a *app) exchangeListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the exchanges that come with Stile",
+		Args:  takes(0, 0, "no argument"),
+		RunE: func(*cobra.Command, []string) error {
+			all, err := examples.Exchanges()
+			if err != nil {
+				return err
+			}
+			if a.json {
+				type line struct {
+					Exchange string `json:"exchange"`
+					Title    string `json:"title"`
+				}
+				var lines []line
+				for _, e := range all {
+					lines = append(lines, line{e.ID, e.Title})
+				}
+				return emitLines(a, lines)
+			}
+			t := newTable("EXCHANGE", "TITLE")
+			for _, e := range all {
+				t.add(e.ID, e.Title)
+			}
+			t.write(a.out, "")
+			return nil
+		},
+	}
+}
+
+func (a *app) exchangeShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show EXCHANGE",
+		Short:   "Show what an exchange is for, who takes part, and its commands",
+		Example: `  stile exchange show 02`,
+		Args:    takes(1, 1, "an exchange, such as 02"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			e, err := exchangeOf(args[0])
+			if err != nil {
+				return err
+			}
+			a.printf("%s  %s\n\n%s\n", e.ID, e.Title, paragraph(e.Problem))
+			a.printf("What stays: %s\n\n", paragraph(e.Stays))
+			for _, c := range e.Councils {
+				a.printf("%-28s %s: %s\n", c.Name, c.Title, c.Part)
+			}
+			for i, s := range e.Steps {
+				a.printf("\n%d. %s\n", i+1, paragraph(s.Say))
+				if s.Run != "" {
+					a.printf("   %s$ stile %s\n", firstLabel(s.At), paragraph(s.Run))
+				}
+				if s.Agree != "" {
+					a.printf("   agreement: %s\n", s.Agree)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) exchangeRunCommand() *cobra.Command {
+	var keep string
+	c := &cobra.Command{
+		Use:   "run EXCHANGE",
+		Short: "Play an exchange on this machine and count what flowed",
+		Long: `Run starts the nodes of the exchange's councils on this machine, each with a data folder of its own.
+They speak libp2p over loopback. It types each council's commands, shows what they print, and stops with an
+error when something is not as the exchange says it should be. At the end an auditor verifies a bundle of each
+agreement offline, and each sender signs an exchange-case record with what really flowed.
+
+The folder is deleted at the end unless --keep names one, so that the commands can be tried by hand.`,
+		Example: `  stile exchange run 02
+  stile exchange run 02 --keep /tmp/consultation`,
+		Args: takes(1, 1, "an exchange, such as 02"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := exchangeOf(args[0])
+			if err != nil {
+				return err
+			}
+			return a.play(cmd.Context(), e, keep)
+		},
+	}
+	c.Flags().StringVar(&keep, "keep", "", "empty or new `folder` to keep everything in")
+	return c
+}
+
+// exchangeOf finds an exchange that comes with the program.
+func exchangeOf(id string) (*exchange.Exchange, error) {
+	e, err := examples.Exchange(id)
+	if err != nil {
+		return nil, failure(node.NotFound, "stile exchange list", "%v", err)
+	}
+	return e, nil
+}
+
+// play runs an exchange in a folder and prints, with --json, what flowed.
+func (a *app) play(ctx context.Context, e *exchange.Exchange, keep string) (err error) {
+	p := &player{town: newTown(a), e: e}
+	if p.dir, err = newFolder("exchange", keep); err != nil {
+		return err
+	}
+	if keep == "" {
+		defer os.RemoveAll(p.dir)
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err := p.run(ctx); err != nil {
+		return err
+	}
+	if a.json {
+		return emitLines(a, p.flows)
+	}
+	if keep != "" {
+		p.say("\nKept in %s. A node runs again with stile serve --data %s\n", p.dir, p.folder(e.Councils[0].Name))
+	}
+	return nil
+}
+
+// A flow is what really went under an agreement of an exchange, counted from the signed
+// logs: what an exchange-case record says.
+type flow struct {
+	Exchange  string            `json:"exchange"`
+	Council   string            `json:"council"` // GSS code of who tells
+	Agreement name.Agreement    `json:"agreement"`
+	Version   int               `json:"version"`
+	Standard  name.StandardLine `json:"standard"`
+	Mode      string            `json:"mode"`
+	From      name.Council      `json:"from"`
+	To        []name.Council    `json:"to"`
+	CountedOn string            `json:"counted_on"` // a date
+	Records   int               `json:"records"`
+	Withdrawn int               `json:"withdrawn"`
+	Receipts  int               `json:"receipts"`
+	Fields    int               `json:"fields,omitempty"`
+	Withheld  int               `json:"fields_withheld"`
+	LogSize   uint64            `json:"log_size"`
+	LogRoot   string            `json:"log_root"`
+}

@@ -1,0 +1,418 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/exchange"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A player plays one exchange in a town.
+type player struct {
+	*town
+	e      *exchange.Exchange
+	files  string // folder with the files of the exchange
+	agreed []*agreement.Agreement
+	flows  []flow
+	step   int
+}
+
+// caseStandard is the standard of the records that say what flowed in an exchange.
+const caseStandard = "exchange-case"
+
+// say prints for people; with --json the flows are all that is printed.
+func (p *player) say(format string, args ...any) {
+	if !p.json {
+		p.printf(format, args...)
+	}
+}
+
+func (p *player) run(ctx context.Context) error {
+	began := time.Now()
+	p.say("%s\n\n%s\n\nWhat stays: %s\n\n", p.e.Title, paragraph(p.e.Problem), paragraph(p.e.Stays))
+	var councils []node.InitOptions
+	for _, c := range p.e.Councils {
+		p.say("  %s, %s: %s\n", c.Name, c.Title, c.Part)
+		councils = append(councils, node.InitOptions{Council: c.Name, Title: c.Title, GSS: c.GSS})
+	}
+	if err := p.write(); err != nil {
+		return err
+	}
+	if err := p.found(ctx, councils); err != nil {
+		return err
+	}
+	for _, std := range append(slices.Clone(p.e.Standards), caseStandard) {
+		for _, c := range p.e.Councils {
+			if _, err := p.at(c.Name).Standards().Adopt(ctx, node.AdoptRequest{Name: std}); err != nil {
+				return err
+			}
+		}
+	}
+	p.say("\nEach council adopts the standards: stile standard adopt %s\n", strings.Join(p.e.Standards, ", "))
+	for _, s := range p.e.Steps {
+		p.step++
+		p.say("\n%d. %s\n", p.step, paragraph(s.Say))
+		if err := p.do(ctx, s); err != nil {
+			return fmt.Errorf("%s, step %d: %w", p.e.ID, p.step, err)
+		}
+	}
+	if err := p.count(ctx); err != nil {
+		return err
+	}
+	p.say("\nDone in %.1f seconds.\n", time.Since(began).Seconds())
+	return nil
+}
+
+// write puts the files of the exchange where the commands find them.
+func (p *player) write() error {
+	files, err := p.e.Files()
+	if err != nil {
+		return err
+	}
+	p.files = filepath.Join(p.dir, "files")
+	for file, b := range files {
+		path := filepath.Join(p.files, filepath.FromSlash(file))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *player) do(ctx context.Context, s exchange.Step) error {
+	switch {
+	case s.Run != "":
+		return p.command(ctx, s)
+	case s.Agree != "":
+		return p.agree(ctx, s.Agree)
+	}
+	return p.awaitFlow(ctx, s)
+}
+
+// command types a command at a council's node and looks at what it prints.
+func (p *player) command(ctx context.Context, s exchange.Step) error {
+	words, err := exchange.Words(s.Run)
+	if err != nil {
+		return err
+	}
+	var args []string
+	for _, w := range words {
+		if w, err = p.e.Fill(w); err != nil {
+			return err
+		}
+		if path := filepath.Join(p.files, w); isFile(path) {
+			w = path
+		}
+		args = append(args, w)
+	}
+	input, err := p.e.Fill(s.Input)
+	if err != nil {
+		return err
+	}
+	run := func() (string, error) { return p.typed(ctx, s, args, input) }
+	var out string
+	if s.Retry {
+		err = p.await(ctx, "the command printed what it should", func() (bool, error) {
+			out, err = run()
+			return err == nil, nil
+		})
+		if err != nil {
+			_, err = run()
+		}
+	} else {
+		out, err = run()
+	}
+	p.say("   %s$ stile %s\n", firstLabel(s.At), paragraph(s.Run))
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
+	most := s.Lines
+	if most == 0 {
+		most = 12
+	}
+	for i, l := range lines {
+		if i == most {
+			p.say("      … and %s\n", plural(len(lines)-most, "line", "lines"))
+			break
+		}
+		p.say("      %s\n", p.bare(l))
+	}
+	return nil
+}
+
+// bare is a line without the paths of this machine.
+func (p *player) bare(l string) string {
+	slash := string(filepath.Separator)
+	return strings.NewReplacer(p.files+slash, "", p.dir+slash, "").Replace(l)
+}
+
+// typed runs a command once and returns what it printed.
+func (p *player) typed(ctx context.Context, s exchange.Step, args []string, input string) (string, error) {
+	var out bytes.Buffer
+	code := Main(ctx, env{in: strings.NewReader(input), out: &out, err: &out}, append(args, "--data", p.folder(s.At)))
+	text := out.String()
+	if code != s.Exit {
+		return text, fmt.Errorf("exit code %d, want %d:\n%s", code, s.Exit, name.Lines(text))
+	}
+	for _, want := range s.Prints {
+		want, err := p.e.Fill(want)
+		if err != nil {
+			return text, err
+		}
+		if !strings.Contains(text, want) {
+			return text, fmt.Errorf("does not print %q:\n%s", want, name.Lines(text))
+		}
+	}
+	for _, never := range s.Hides {
+		never, err := p.e.Fill(never)
+		if err != nil {
+			return text, err
+		}
+		if strings.Contains(text, never) {
+			return text, fmt.Errorf("prints %q, which has to stay:\n%s", never, name.Lines(text))
+		}
+	}
+	return text, nil
+}
+
+// agree has the sender preview and sign an agreement, and then every receiver.
+func (p *player) agree(ctx context.Context, file string) error {
+	doc, err := os.ReadFile(filepath.Join(p.files, file))
+	if err != nil {
+		return err
+	}
+	a, err := agreement.Parse(doc)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	req := node.AgreementRequest{Document: doc}
+	v, err := p.at(a.From).Agreements().Preview(ctx, req)
+	if err != nil {
+		return err
+	}
+	sent, stay := fieldsOf(v)
+	p.say("   %s: %s of %s match; %s would travel, %d stay.\n", a.Name, number(v.Matched), plural(v.Records, "record", "records"), plural(sent, "field", "fields"), stay)
+	p.say("   %s$ stile agreement preview %s\n", firstLabel(a.From), file)
+	for _, problem := range v.Problems {
+		return fmt.Errorf("%s cannot be signed: %s", a.Name, problem.Detail)
+	}
+	p.say("   %s$ stile agreement sign %s\n", firstLabel(a.From), file)
+	if _, err := p.at(a.From).Agreements().Sign(ctx, req); err != nil {
+		return err
+	}
+	for i, to := range a.To {
+		err := p.await(ctx, fmt.Sprintf("%s has the proposal of %s", to, a.Name), func() (bool, error) {
+			got, err := p.at(to).Agreements().Show(ctx, node.AgreementRequest{Name: string(a.Name)})
+			return err == nil && got.Version == a.Version, ignoreMissing(err)
+		})
+		if err != nil {
+			return err
+		}
+		p.say("   %s$ stile agreement sign %s\n", firstLabel(to), a.Name)
+		got, err := p.at(to).Agreements().Sign(ctx, node.AgreementRequest{Name: string(a.Name)})
+		if err != nil {
+			return err
+		}
+		if i == len(a.To)-1 {
+			err = p.await(ctx, string(a.Name)+" is in force", func() (bool, error) {
+				got, err = p.at(a.From).Agreements().Show(ctx, node.AgreementRequest{Name: string(a.Name)})
+				return got.InForce, err
+			})
+			if err != nil {
+				return fmt.Errorf("%s is not in force: %s: %w", a.Name, got.Why, err)
+			}
+		}
+	}
+	p.agreed = slices.DeleteFunc(p.agreed, func(o *agreement.Agreement) bool { return o.Name == a.Name })
+	p.agreed = append(p.agreed, a)
+	return nil
+}
+
+// fieldsOf counts the fields of a preview that would travel, and those that stay.
+func fieldsOf(v node.PreviewReply) (sent, stay int) {
+	for _, f := range v.Fields {
+		if f.Sent {
+			sent++
+		} else {
+			stay++
+		}
+	}
+	return sent, stay
+}
+
+func ignoreMissing(err error) error {
+	if isKind(err, node.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// awaitFlow waits until all receivers of an agreement hold what it lets out and have
+// receipted it, and prints what they hold.
+func (p *player) awaitFlow(ctx context.Context, s exchange.Step) error {
+	i := slices.IndexFunc(p.agreed, func(a *agreement.Agreement) bool { return string(a.Name) == s.Await })
+	if i < 0 {
+		return fmt.Errorf("await: nobody has signed %q in a step above", s.Await)
+	}
+	a := p.agreed[i]
+	for _, to := range a.To {
+		var held int
+		err := p.await(ctx, fmt.Sprintf("%s is in step under %s", to, a.Name), func() (bool, error) {
+			there, err := p.partner(ctx, a.From, to, a.Name)
+			if err != nil || !there.InStep || s.Withdrawn && there.Outstanding > 0 {
+				return false, err
+			}
+			want, told := s.Holds[string(to)]
+			if told && there.Held != want {
+				return false, nil
+			}
+			here, err := p.partner(ctx, to, a.From, a.Name)
+			held = here.Held
+			return here.InStep && here.Held == there.Held && here.Proved == here.Held, err
+		})
+		if err != nil {
+			if here, err2 := p.partner(ctx, to, a.From, a.Name); err2 == nil {
+				return fmt.Errorf("%w; it holds %d", err, here.Held)
+			}
+			return err
+		}
+		here, err := p.partner(ctx, to, a.From, a.Name)
+		if err != nil {
+			return err
+		}
+		p.say("   %s holds %s under %s, all proved by the log of %s; %s withheld.\n", to, plural(held, "record", "records"), a.Name, a.From, plural(here.Withheld, "field", "fields"))
+	}
+	return nil
+}
+
+// partner returns how the exchange under an agreement stands at a node with another council.
+func (p *player) partner(ctx context.Context, at, with name.Council, a name.Agreement) (node.PartnerReply, error) {
+	got, err := p.at(at).Agreements().Show(ctx, node.AgreementRequest{Name: string(a)})
+	if err != nil {
+		return node.PartnerReply{}, err
+	}
+	i := slices.IndexFunc(got.Partners, func(o node.PartnerReply) bool { return o.Council == with })
+	if i < 0 {
+		return node.PartnerReply{}, nil
+	}
+	return got.Partners[i], nil
+}
+
+// count has an auditor verify a bundle of each agreement, counts from it what really
+// flowed, and has the sender sign that as an exchange-case record.
+func (p *player) count(ctx context.Context) error {
+	keys, err := audit.ReadTrust(p.trust())
+	if err != nil {
+		return err
+	}
+	p.say("\nWhat an auditor finds, offline, in a bundle of each agreement\n\n")
+	t := newTable("AGREEMENT", "MODE", "FROM", "TO", "#RECORDS", "#WITHDRAWN", "#RECEIPTS", "#FIELDS", "#STAY", "CHECKS")
+	for i, a := range p.agreed {
+		f, report, err := p.flow(ctx, a, keys, i)
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.Name, err)
+		}
+		p.flows = append(p.flows, f)
+		done := 0
+		for _, c := range report.Checks {
+			if c.Result == audit.OK {
+				done++
+			}
+		}
+		t.add(nameOf(f.Agreement), f.Mode, firstLabel(f.From), plural(len(f.To), "council", "councils"), number(f.Records), number(f.Withdrawn), number(f.Receipts),
+			number(f.Fields), number(f.Withheld), fmt.Sprintf("%d in order", done))
+	}
+	if !p.json {
+		t.write(p.out, "   ")
+	}
+	for _, f := range p.flows {
+		b, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
+		r, err := p.at(f.From).Records().Put(ctx, node.PutRequest{Standard: caseStandard, Records: []node.Offered{{Record: b}}})
+		if err != nil {
+			return err
+		}
+		if problems := r.Results[0].Problems; len(problems) > 0 {
+			return fmt.Errorf("the exchange-case record of %s: %s at %q", f.Agreement, problems[0].Detail, problems[0].Pointer)
+		}
+	}
+	p.say("\n   Each sender has signed this as a record of the standard exchange-case: evidence that the exchange works.\n")
+	return nil
+}
+
+func (p *player) flow(ctx context.Context, a *agreement.Agreement, keys audit.Trust, i int) (flow, *audit.Report, error) {
+	n := p.at(a.From)
+	b, err := n.Bundle(ctx, node.BundleRequest{Agreement: string(a.Name)})
+	if err != nil {
+		return flow{}, nil, err
+	}
+	path := filepath.Join(p.dir, "auditor", fmt.Sprintf("%02d-%s.stile", i+1, firstLabel(a.From)))
+	if err := os.WriteFile(path, b.Bundle, 0o600); err != nil {
+		return flow{}, nil, err
+	}
+	report, err := audit.Verify(bytes.NewReader(b.Bundle), int64(len(b.Bundle)), audit.Options{Trust: keys})
+	if err != nil {
+		return flow{}, nil, err
+	}
+	if !report.OK() {
+		report.WriteText(said{p.app})
+		return flow{}, nil, &node.Error{Kind: node.Unverified, Message: "the bundle does not verify"}
+	}
+	show, err := n.Agreements().Show(ctx, node.AgreementRequest{Name: string(a.Name)})
+	if err != nil {
+		return flow{}, nil, err
+	}
+	preview, err := n.Agreements().Preview(ctx, node.AgreementRequest{Name: string(a.Name)})
+	if err != nil {
+		return flow{}, nil, err
+	}
+	log, err := n.Log().Show(ctx)
+	if err != nil {
+		return flow{}, nil, err
+	}
+	sent, stay := fieldsOf(preview)
+	c := p.e.Councils[slices.IndexFunc(p.e.Councils, func(c exchange.Council) bool { return c.Name == a.From })]
+	return flow{
+		Exchange: p.e.ID, Council: c.GSS, Agreement: a.Name, Version: a.Version, Standard: show.Standard, Mode: show.Mode,
+		From: a.From, To: a.To, CountedOn: time.Now().UTC().Format(time.DateOnly),
+		Records: report.Counts.Records, Withdrawn: report.Counts.Withdrawals, Receipts: report.Counts.Receipts,
+		Fields: sent, Withheld: stay, LogSize: log.Size, LogRoot: log.Root,
+	}, report, nil
+}
+
+func isFile(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular()
+}
+
+// firstLabel is the first part of a council's domain.
+func firstLabel(c name.Council) string {
+	s, _, _ := strings.Cut(string(c), ".")
+	return s
+}
+
+// paragraph makes one line of a text of several.
+func paragraph(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// nameOf is the name of an agreement without the council.
+func nameOf(a name.Agreement) string {
+	_, s, _ := strings.Cut(string(a), "/")
+	return s
+}

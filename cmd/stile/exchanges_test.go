@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stile-exchange/stile/examples"
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/exchange"
+)
+
+const exchangesHead = `# The exchanges that come with Stile
+
+Each is run end to end on one machine by one command, and by a test: the councils' nodes, their agreements, files as
+their systems write them, and what each council types. An auditor verifies a bundle of each agreement offline, and the
+sender signs what flowed as a record of the standard *exchange-case*, so that an exchange counts by evidence and not by
+declaration. No council, person or place is real.
+
+This page is made by running all of them (` + "`go test ./cmd/stile -run TestExchanges -update`" + `), and the test compares it. *Records* are
+versions of records that were disclosed, *fields* those of the standard that travel where they are filled, *stay* those
+that are filled at the sender and do not.
+
+`
+
+// TestExchanges runs every exchange that comes with the program and holds what flowed
+// against docs/exchanges.md, and the README of each against its exchange.yaml.
+func TestExchanges(t *testing.T) {
+	all, err := examples.Exchanges()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make([]string, len(all))
+	t.Run("run", func(t *testing.T) {
+		for i, e := range all {
+			t.Run(e.ID, func(t *testing.T) {
+				t.Parallel()
+				var out, errs bytes.Buffer
+				if code := Main(t.Context(), env{in: strings.NewReader(""), out: &out, err: &errs}, []string{"exchange", "run", e.ID, "--json"}); code != 0 {
+					t.Fatalf("exit code %d\n%s", code, &errs)
+				}
+				var flows []flow
+				for d := json.NewDecoder(&out); d.More(); {
+					var f flow
+					if err := d.Decode(&f); err != nil {
+						t.Fatal(err)
+					}
+					flows = append(flows, f)
+				}
+				told[i] = chapter(t, e, flows)
+				compare(t, filepath.Join("..", "..", "examples", e.ID, "README.md"), readme(e))
+			})
+		}
+	})
+	if !t.Failed() {
+		compare(t, filepath.Join("..", "..", "docs", "exchanges.md"), exchangesHead+strings.Join(told, "\n"))
+	}
+}
+
+// compare holds a file that is made against what it should be, or makes it.
+func compare(t *testing.T, path, want string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the exchange says: go test ./cmd/stile -run TestExchanges -update", path)
+	}
+}
+
+func numberOf(e *exchange.Exchange) string { return e.ID[:2] }
+
+// readme is the page in the folder of an exchange.
+func readme(e *exchange.Exchange) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n%s\n\n**What stays.** %s\n\n", e.Title, paragraph(e.Problem), paragraph(e.Stays))
+	fmt.Fprintf(&b, "    make build && ./bin/stile exchange run %s\n\n", numberOf(e))
+	b.WriteString("| council | its part |\n|---|---|\n")
+	for _, c := range e.Councils {
+		fmt.Fprintf(&b, "| %s (%s) | %s |\n", c.Title, c.Name, c.Part)
+	}
+	if e.Source != "" {
+		fmt.Fprintf(&b, "\nSource of the facts: %s\n", paragraph(e.Source))
+	}
+	b.WriteString("\nThe steps stand in [exchange.yaml](exchange.yaml). No council, person or place is real.\n")
+	return b.String()
+}
+
+// chapter tells of an exchange what flowed in it.
+func chapter(t *testing.T, e *exchange.Exchange, flows []flow) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## %s. %s\n\n%s\n\n**What stays.** %s\n\n    stile exchange run %s\n\n", numberOf(e), e.Title, paragraph(e.Problem), paragraph(e.Stays), numberOf(e))
+	b.WriteString("| agreement | standard | mode | to | rows | records | withdrawn | fields | stay |\n|---|---|---|---|---|---|---|---|---|\n")
+	rows := rowsOf(t, e.ID)
+	for _, f := range flows {
+		if f.Records == 0 && f.Mode == "replicate" {
+			t.Errorf("%s: nothing flowed under %s", e.ID, f.Agreement)
+		}
+		to := fmt.Sprint(len(f.To), " councils")
+		if len(f.To) == 1 {
+			to = string(f.To[0])
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | `%s` | %d | %d | %d | %d |\n", f.Agreement, f.Standard, f.Mode, to, strings.ReplaceAll(rows[string(f.Agreement)], "|", "\\|"), f.Records, f.Withdrawn, f.Fields, f.Withheld)
+	}
+	if e.Source != "" {
+		fmt.Fprintf(&b, "\nSource of the facts: %s\n", paragraph(e.Source))
+	}
+	return b.String()
+}
+
+// rowsOf returns the filter of each agreement in the folder of an exchange.
+func rowsOf(t *testing.T, id string) map[string]string {
+	rows := map[string]string{}
+	err := filepath.WalkDir(filepath.Join("..", "..", "examples", id), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".agreement.yaml") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		a, err := agreement.Parse(b)
+		if err == nil {
+			rows[string(a.Name)] = a.Rows
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}

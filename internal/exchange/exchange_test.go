@@ -1,0 +1,142 @@
+package exchange
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+const small = `
+title: A small one
+problem: It is a test.
+stays: Nothing.
+standards: [waste-report]
+councils:
+  - {council: a.gov.uk, title: A, gss: E07000001, part: sends}
+  - {council: b.gov.uk, title: B, gss: E07000002, part: receives}
+  - {council: c.gov.uk, title: C, gss: E07000003, part: looks on}
+made_up:
+  - file: in.csv
+    seed: 1
+    rows: 3
+    columns:
+      - {heading: Ref, cell: "R-{n 3}"}
+      - {heading: Copy, cell: "of {cell Ref}"}
+      - {heading: Half, cell: yes, chance: 0.5}
+    mistakes:
+      - {row: 2, set: {Ref: ""}}
+  - file: in.ndjson
+    seed: 2
+    rows: 2
+    record:
+      ref: "{nhs}"
+      count: "={int 1 1}"
+      open: "=true"
+      gone: {$chance: 0, never: here}
+      list: ["{upn}", {x: "{uuid}"}]
+steps:
+  - {say: It is read., at: a.gov.uk, run: 'import in.csv --because "case {n}"'}
+`
+
+func open(t *testing.T, doc string) (*Exchange, error) {
+	t.Helper()
+	return Open("07-small", fstest.MapFS{FileName: {Data: []byte(doc)}, "other.txt": {Data: []byte("x")}})
+}
+
+// The same seed makes the same file, and a mistake is where it was told to be.
+func TestFiles(t *testing.T) {
+	e, err := open(t, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := e.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := e.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range one {
+		if !bytes.Equal(one[name], two[name]) {
+			t.Errorf("%s is another one the second time", name)
+		}
+	}
+	lines := strings.Split(string(one["in.csv"]), "\n")
+	if lines[0] != "Ref,Copy,Half" || !strings.HasPrefix(lines[1], "R-001,of R-001,") || !strings.HasPrefix(lines[2], ",of R-002,") {
+		t.Errorf("in.csv is %q", lines)
+	}
+	if string(one["other.txt"]) != "x" {
+		t.Error("a file of the folder is missing")
+	}
+	record := string(one["in.ndjson"])
+	for _, want := range []string{`"count":1`, `"open":true`} {
+		if !strings.Contains(record, want) {
+			t.Errorf("%s is not in %s", want, record)
+		}
+	}
+	if strings.Contains(record, "never") {
+		t.Errorf("what has no chance is in %s", record)
+	}
+	got, err := e.Fill("x {cell in.csv 3 Copy} y")
+	if err != nil || got != "x of R-003 y" {
+		t.Errorf("Fill: %q, %v", got, err)
+	}
+	for _, wrong := range []string{"{cell in.csv 4 Copy}", "{cell in.csv 1 None}", "{cell no.csv 1 Copy}", "{cell in.ndjson 1 /none}"} {
+		if _, err := e.Fill(wrong); err == nil {
+			t.Errorf("%s was filled", wrong)
+		}
+	}
+}
+
+func TestWords(t *testing.T) {
+	for command, want := range map[string][]string{
+		`import a.csv`:               {"import", "a.csv"},
+		`show "a b" 'c "d"'`:         {"show", "a b", `c "d"`},
+		`show {cell a 1 B} --x=""`:   {"show", "{cell a 1 B}", "--x="},
+		"a\n  b":                     {"a", "b"},
+		`lookup --because "case ''"`: {"lookup", "--because", "case ''"},
+	} {
+		got, err := Words(command)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("Words(%q) = %q, %v; want %q", command, got, err, want)
+		}
+	}
+	for _, wrong := range []string{"", " ", `a "b`, "a {b"} {
+		if got, err := Words(wrong); err == nil {
+			t.Errorf("Words(%q) = %q", wrong, got)
+		}
+	}
+}
+
+// What is wrong with an exchange is told with its place.
+func TestOpenErrors(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"title: A small one", "title: ''", "title: is empty"},
+		{"standards: [waste-report]", "standards: []", "standards: is empty"},
+		{"  - {council: c.gov.uk, title: C, gss: E07000003, part: looks on}\n", "", "councils: want 3 to"},
+		{"gss: E07000003", "gss: E07000002", "councils, 3: its name or its GSS code stands above"},
+		{"rows: 3", "rows: 0", "made_up, 1: rows: want 1 to"},
+		{"{n 3}", "{m 3}", `made_up, 1: column "Ref": {m 3}: nothing is called "m"`},
+		{"{cell Ref}", "{cell Later}", `"Later" stands under no earlier heading`},
+		{"row: 2", "row: 4", "mistakes: there is no row 4"},
+		{`"={int 1 1}"`, `"=one"`, `"one" is no number`},
+		{"at: a.gov.uk", "at: d.gov.uk", `steps, 1: at: "d.gov.uk" is none of the councils`},
+		{"run: 'import in.csv", "agree: 'import in.csv", "steps, 1: at is for a command"},
+		{"say: It is read., at: a.gov.uk, run: ", "say: It is read., agree: ", `steps, 1: agree: there is no file`},
+		{"steps:\n", "stepz:\n", "field stepz not found"},
+	} {
+		if !strings.Contains(small, c.old) {
+			t.Fatalf("the example has no %q", c.old)
+		}
+		_, err := open(t, strings.Replace(small, c.old, c.new, 1))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("with %q: %v, want %q", c.new, err, c.want)
+		}
+	}
+	if _, err := Open("small", fstest.MapFS{FileName: {Data: []byte(small)}}); err == nil {
+		t.Error("a folder without a number was taken")
+	}
+}
