@@ -330,7 +330,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	l, err := ledger.Open(ledger.Options{
 		Dir: filepath.Join(cfg.Data, "ledger"), Council: cfg.Council, Keys: ring, EncryptionKey: enc,
 		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Memory: cfg.Limits.Memory(), Fatal: o.Fatal, Shared: o.shared,
-		Head: filepath.Join(cfg.Data, "head"), Clock: clocks.refusal,
+		Copies: true, Clock: clocks.refusal,
 	})
 	if err != nil {
 		return nil, err

@@ -80,9 +80,9 @@ type Options struct {
 	Log           *slog.Logger     // default discards
 	MinFree       uint64           // bytes of free disk below which writes are refused; default 128 MiB
 	InMemory      bool             // keep nothing on disk; for tests and simulations
-	// Head is a file that tells the folder from a copy of it; "" for none, and then
-	// the folder is believed to be the newest. See [Ledger.Halted].
-	Head   string
+	// Copies: a folder that is a copy of another is told from it. Otherwise the folder is
+	// believed to be the newest. See [Ledger.Halted].
+	Copies bool
 	Memory int64 // bytes that the process should stay within; default 256 MiB, of which the store takes its part
 
 	// Shared is where the ledger is instead of in a store of its own; Dir,
@@ -128,7 +128,6 @@ type Ledger struct {
 	dropped atomic.Uint64 // how often something was dropped from the store: see Copy
 	copying sync.RWMutex  // held for reading by a copy that nothing may be dropped under
 
-	head *headFile
 	halt atomic.Pointer[Halt] // why nothing is signed
 	// hidden are the records that are to be erased again: see again.go.
 	hidden atomic.Pointer[map[[16]byte]bool]
@@ -242,13 +241,12 @@ func Open(o Options) (*Ledger, error) {
 		}
 		return nil, err
 	}
-	if o.Head != "" && !o.InMemory && o.Shared == nil {
-		l.head = &headFile{path: o.Head, log: o.Log}
-	}
-	if l.tree.Size() == 0 {
-		l.head.adopt(0, l.tree.Root())
-	} else {
-		l.doubt = !l.head.known(l.tree.Size(), l.rootAt) || len(l.own.Elsewhere) > 0
+	known := !o.Copies || o.InMemory || o.Shared != nil || l.tree.Size() == 0 || beside.own
+	l.doubt = !known || l.tree.Size() > 0 && len(l.own.Elsewhere) > 0
+	if known {
+		if err := beside.adopt(); err != nil {
+			return nil, errors.Join(fmt.Errorf("open ledger: %w", err), closeStore(db, beside))
+		}
 	}
 	l.reckon()
 	opened.Store(l)
@@ -576,7 +574,6 @@ func (l *Ledger) Close() error {
 	}
 	l.viewing.Lock()
 	defer l.viewing.Unlock()
-	l.head.close()
 	if l.o.Shared != nil {
 		return nil
 	}

@@ -208,7 +208,7 @@ func (l *Ledger) AskFirst(list []name.Council) {
 func (l *Ledger) settleDoubt() {
 	if l.doubt && len(l.asking) == 0 {
 		l.doubt = false
-		l.head.adopt(l.tree.Size(), l.tree.Root())
+		l.ours()
 	}
 	l.reckon()
 }
@@ -474,7 +474,7 @@ func (l *Ledger) Continue(ctx context.Context, because string, acceptRisk bool, 
 		}
 		t.after = append(t.after, func() {
 			l.doubt, l.asking = false, nil
-			l.head.adopt(l.tree.Size(), l.tree.Root())
+			l.ours()
 			l.reckon()
 		})
 		return nil

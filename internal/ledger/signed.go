@@ -35,6 +35,7 @@ import (
 // and zeros, in each of two places of 512 bytes that are written by turns. The sum is
 // SHA-256 of the lines before it. A commit is a transaction of the ledger; each writes its number under
 // keyCommit, too. The digest of Badger's list of tables is there once the store was closed.
+// Behind both stand two lines that tell the folder from a copy of it: see place.go.
 //
 // It is written after a transaction is on disk and before anybody is told so, and synced
 // a second later at most, not with each transaction. So after a killed process it says
@@ -100,8 +101,10 @@ func decodeSigned(b []byte) (s signed, ok bool) {
 type signedFile struct {
 	dir string
 	f   *os.File
+	own bool // when it was opened, the folder was the one that was written last
 
 	mu    sync.Mutex // guards what follows
+	place string     // what the file system calls the file; "" while the folder is not ours
 	now   signed
 	had   bool // the file said something when it was opened
 	turn  int64
@@ -128,6 +131,7 @@ func openSigned(dir string) (*signedFile, error) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	s := &signedFile{dir: dir, f: f}
+	s.own = s.readPlace() // before anything is written
 	b := make([]byte, 2*signedSlot)
 	n, _ := f.ReadAt(b, 0)
 	for i := range int64(2) {
@@ -159,6 +163,9 @@ func (s *signedFile) put(v signed) error {
 		return fmt.Errorf("write %s: %w", signedName, err)
 	}
 	s.now, s.had, s.turn = v, true, 1-s.turn
+	if err := s.stamp(); err != nil {
+		return err
+	}
 	if s.timer == nil {
 		s.timer = time.AfterFunc(syncAfter, func() {
 			s.mu.Lock()

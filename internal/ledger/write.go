@@ -497,7 +497,6 @@ func (l *Ledger) finish(b *batch, err error) {
 		l.mu.Lock()
 		l.tree, l.note = b.tree, b.note
 		if len(b.entries) > 0 && !l.doubt {
-			l.head.wrote(b.tree.Size(), b.tree.Root())
 		}
 		if len(b.feeds) > 0 {
 			l.feeds = slices.Clone(l.feeds) // somebody may be walking the old one

@@ -31,17 +31,17 @@ func copyTree(to, from string) error {
 }
 
 // sameHead makes the copy of a folder pass for the folder itself: a node takes a copy
-// for what it is by its file "head" (package ledger, headFile), and asks its partners
+// for what it is by its file ledger/SIGNED (package ledger, place.go), and asks its partners
 // before it signs. The file stays the one it was, with what it said when it was copied,
 // and says when it was last changed.
 func sameHead(to, from string) error {
-	at := filepath.Join(to, "head")
+	at := filepath.Join(to, "ledger", "SIGNED")
 	said, err := os.ReadFile(at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err == nil {
-		err = os.Rename(filepath.Join(from, "head"), at)
+		err = os.Rename(filepath.Join(from, "ledger", "SIGNED"), at)
 	}
 	if err != nil {
 		return err

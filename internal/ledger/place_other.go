@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// statHead reads what tells a file from its copy: here only when it was written.
-func statHead(f *os.File) (fileTimes, error) {
+// statPlace reads what tells a file from its copy: here only when it was written.
+func statPlace(f *os.File) (fileTimes, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return fileTimes{}, err

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// statHead reads what tells a file from its copy.
-func statHead(f *os.File) (fileTimes, error) {
+// statPlace reads what tells a file from its copy.
+func statPlace(f *os.File) (fileTimes, error) {
 	var st syscall.Stat_t
 	if err := syscall.Fstat(int(f.Fd()), &st); err != nil {
 		return fileTimes{}, err
