@@ -33,7 +33,7 @@ const module = "github.com/stile-exchange/stile"
 // internal/explain above question and all that keeps a rule, since it words them; internal/disclosure above bundle, which proves
 // what it gathers.
 const policy = `
-	node/name  internal/strictjson  internal/workbook  internal/browsertest  internal/webhook  schemas  schemas/*
+	node/name  internal/strictjson  internal/workbook  internal/document  internal/browsertest  internal/webhook  schemas  schemas/*
 	internal/sbom  internal/telemetry  internal/exchange
 	node/api
 	node/client
@@ -77,6 +77,7 @@ var reserved = map[string]string{
 	"github.com/prometheus/":                 "internal/metrics",
 	"go.opentelemetry.io/":                   "internal/telemetry",
 	"filippo.io/age":                         "internal/backup",
+	"codeberg.org/go-pdf/":                   "internal/document",
 	"github.com/alexedwards/":                "internal/web",
 	"github.com/coreos/go-oidc/":             "internal/web",
 }

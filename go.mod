@@ -55,7 +55,11 @@ require (
 
 require filippo.io/hpke v0.4.0 // indirect
 
-require github.com/go-jose/go-jose/v4 v4.1.4
+require (
+	codeberg.org/go-pdf/fpdf v0.12.0
+	github.com/go-jose/go-jose/v4 v4.1.4
+	golang.org/x/image v0.40.0
+)
 
 require (
 	github.com/bahlo/generic-list-go v0.2.0 // indirect
