@@ -42,7 +42,7 @@ const policy = `
 	internal/record  internal/agreement  internal/directory  internal/measure
 	internal/directory/*
 	internal/directory/datadir  internal/ledger/examine
-	internal/ledger  internal/ledger/ledgertest  internal/audit  internal/wire  internal/intake
+	internal/ledger  internal/ledger/ledgertest  internal/audit  internal/paper  internal/wire  internal/intake
 	internal/wire/*  internal/export  internal/backup
 	internal/directory/follow
 	internal/judge  internal/publiclog

@@ -1,13 +1,20 @@
 package node
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/replicas"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
@@ -335,6 +342,9 @@ func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*Agree
 			return &r, nil
 		}
 		r.Document = string(st.Agreement.YAML())
+		if err := n.signatures(&r, st.Agreement); err != nil {
+			return nil, err
+		}
 		partners, err := n.explain.Partners(true)
 		if err != nil {
 			return nil, err
@@ -352,6 +362,56 @@ func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*Agree
 		return &r, nil
 	}
 	return nil, fail(NotFound, "stile agreement list", "%s version %d was not proposed here", a, version)
+}
+
+// signatures adds to a reply who signed a document, and where each signature stands.
+func (n *Node) signatures(r *AgreementReply, a *agreement.Agreement) error {
+	ref := a.Ref()
+	note := func(entry uint64, ev *record.Event, jws []byte) {
+		sig, err := agreement.ParseSignature(ev.Body)
+		if ev.Kind != event.KindAgreementSignature || err != nil || sig.Ref != ref ||
+			slices.ContainsFunc(r.Signatures, func(s SignedReply) bool { return s.Council == ev.Council }) {
+			return
+		}
+		sum := sha256.Sum256(jws)
+		r.Signatures = append(r.Signatures, SignedReply{Council: ev.Council, By: sig.By, At: time.Unix(ev.IssuedAt, 0).UTC(), Entry: entry, Event: hex.EncodeToString(sum[:])})
+	}
+	err := n.ledger.View(func(v *ledger.View) (err error) {
+		v.Events(event.KindAgreementSignature, 0, func(i uint64) bool {
+			var ev *record.Event
+			var jws []byte
+			if ev, jws, err = v.Event(i); err == nil {
+				note(i, ev, jws)
+			}
+			return err == nil
+		})
+		for _, src := range n.ledger.Sources() {
+			if src.Agreement != "" || err != nil {
+				continue
+			}
+			err = v.ReceivedEvents(src, func(i uint64, jws []byte) error {
+				_, ev, err := record.ParseEvent(jws)
+				if err == nil {
+					note(i, ev, jws)
+				}
+				return err
+			})
+		}
+		cp, _ := v.Checkpoint()
+		r.Log, r.LogSize, r.LogRoot = n.cfg.Council, cp.Size, base64.StdEncoding.EncodeToString(cp.Root[:])
+		return err
+	})
+	parties := a.Parties()
+	place := func(s SignedReply) int {
+		if i := slices.Index(parties, s.Council); i >= 0 {
+			return i
+		}
+		return len(parties)
+	}
+	slices.SortStableFunc(r.Signatures, func(x, y SignedReply) int {
+		return cmp.Or(cmp.Compare(place(x), place(y)), cmp.Compare(x.Council, y.Council))
+	})
+	return err
 }
 
 // relayNow brings what we have just said to the footprints of an agreement, and

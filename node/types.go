@@ -137,6 +137,7 @@ type (
 type (
 	AgreementRequest = api.AgreementRequest
 	AgreementReply   = api.AgreementReply
+	SignedReply      = api.SignedReply
 	RenewalReply     = api.RenewalReply
 	Matching         = api.Matching
 	PartnerReply     = api.PartnerReply

@@ -24,24 +24,42 @@ configuration in one. Nothing is shared until every party has signed it.
 The way of one: draft it, fill in every heading, preview what it would let out,
 sign it, and the partner signs the same text by its name.`,
 		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(),
-		a.agreementBringCommand(), a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand())
+		a.agreementBringCommand(), a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand(), a.agreementExportCommand())
 }
 
 func (a *app) agreementDraftCommand() *cobra.Command {
-	var from, std, rows, slug, out, mode string
+	var from, sender, std, rows, slug, out, mode string
 	var to, fields, match []string
 	c := &cobra.Command{
 		Use:   "draft --to COUNCIL --standard STANDARD",
-		Short: "Write an agreement to fill in",
+		Short: "Write an agreement to fill in, empty or from a paper",
+		Long: `Draft writes an agreement to fill in, with a line of guidance on each heading.
+
+With --from FILE it begins from a paper that is there already: a Word file (.docx),
+an OpenDocument text (.odt) or Markdown (.md). What stands under a heading that is
+known, or beside one in a table, goes under ours; docs/standard-agreement.md is the
+table of them. Every heading says in a comment where in the paper it comes from,
+what could not be taken as it stood, and, at the end, all that has no place. It is
+a beginning: a person compares every heading with the paper. Rows and fields are
+hardly ever in a paper in a form that a node can go by.`,
 		Example: `  stile agreement draft --to saltby.gov.uk --standard housing-need \
     --fields /reference,/status,/applicant/name --rows 'record.moved_to == "E07000999"' \
     --slug people-moving-to-saltby --out agreement.yaml
-  stile agreement draft --to saltby.gov.uk --standard housing-need --fields /reference,/status --match /nino`,
+  stile agreement draft --to saltby.gov.uk --standard housing-need --fields /reference,/status --match /nino
+  stile agreement draft --from agreement.docx --to saltby.gov.uk --standard housing-need --out agreement.yaml`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			doc, err := a.draft(cmd.Context(), from, to, std, rows, slug, fields)
-			if err == nil {
-				doc, err = asked(doc, agreement.Mode(mode), match)
+			var doc []byte
+			var err error
+			switch paper := from; {
+			case isPaper(from):
+				doc, err = a.draftPaper(cmd.Context(), paper, sender, to, std, rows, slug, fields, mode, match)
+			case sender != "" && from != "":
+				return misused("name the sender once: --sender, or --from without a paper")
+			default:
+				if doc, err = a.draft(cmd.Context(), from+sender, to, std, rows, slug, fields); err == nil {
+					doc, err = asked(doc, agreement.Mode(mode), match)
+				}
 			}
 			if err != nil {
 				return err
@@ -59,7 +77,8 @@ func (a *app) agreementDraftCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&from, "from", "", "`council` that sends; default: our own")
+	f.StringVar(&from, "from", "", "`paper` to begin from, a .docx, .odt or .md file; or the council that sends, as --sender")
+	f.StringVar(&sender, "sender", "", "`council` that sends; default: our own")
 	f.StringSliceVar(&to, "to", nil, "`councils` that receive, with commas between")
 	f.StringVar(&std, "standard", "", "`standard` of the records")
 	f.StringSliceVar(&fields, "fields", nil, "JSON `pointers` of the fields that travel besides the open ones, with commas between")

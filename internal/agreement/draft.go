@@ -17,13 +17,25 @@ import (
 // the council that the agreement is named after. [Parse] reads the draft;
 // [Agreement.Check] then lists what is still to be written.
 func Draft(n name.Agreement, to []name.Council, std *standard.Standard) []byte {
-	a := &Agreement{Name: n, Version: 1, From: n.Council(), To: to, Mode: DraftMode(false), Standard: std.Name().Line(),
-		Roles: map[name.Council]Role{}, Contacts: map[name.Council]string{}}
+	return (&Agreement{Name: n, Version: 1, From: n.Council(), To: to, Mode: DraftMode(false)}).Draft(std, nil, nil)
+}
+
+// Draft returns a document as the function Draft does, with what the agreement says
+// already. Remarks are printed as comments, a line each: some under the heading whose key
+// they are listed by, before what stands there, and rest at the end of the document.
+func (a *Agreement) Draft(std *standard.Standard, remarks map[string][]string, rest []string) []byte {
+	given := *a
+	a = &given
+	a.Standard = std.Name().Line()
+	roles, contacts := maps.Clone(a.Roles), maps.Clone(a.Contacts)
+	a.Roles, a.Contacts = map[name.Council]Role{}, map[name.Council]string{}
 	for _, c := range a.Parties() {
-		a.Roles[c], a.Contacts[c] = "", ""
+		a.Roles[c], a.Contacts[c] = roles[c], contacts[c]
 	}
-	if f := openFields("", std.Layout()); len(f) > 0 {
-		a.Fields = f
+	for _, f := range openFields("", std.Layout()) {
+		if !slices.ContainsFunc(a.Fields, func(g name.Field) bool { return f.Under(g) }) && a.Way().Shows() {
+			a.Fields = append(slices.Clip(a.Fields), f)
+		}
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Data sharing agreement for %s (%s).\n", oneLine(std.Manifest().Title), std.Name())
@@ -41,6 +53,9 @@ func Draft(n name.Agreement, to []name.Council, std *standard.Standard) []byte {
 			b.WriteByte('\n')
 		}
 		fmt.Fprintf(&b, "%*s# %s\n", pad, "", h.ask)
+		for _, r := range remarks[h.key] {
+			fmt.Fprintf(&b, "%*s# %s\n", pad, "", oneLine(r))
+		}
 		v := h.get(a)
 		if h.key == "fields" {
 			a.draftFields(&b, std)
@@ -50,6 +65,12 @@ func Draft(n name.Agreement, to []name.Council, std *standard.Standard) []byte {
 			v = value{} // "match:", not "match: []"
 		}
 		printEntry(&b, pad, key, v)
+	}
+	for i, r := range rest {
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "# %s\n", oneLine(r))
 	}
 	return b.Bytes()
 }
@@ -69,7 +90,7 @@ func (a *Agreement) draftFields(b *bytes.Buffer, std *standard.Standard) {
 		offers[f] = std.Class(f)
 	}
 	for _, f := range slices.Sorted(maps.Keys(offers)) {
-		if f == "" || offers[f] == standard.Open || !std.Layout().Separable(f) {
+		if f == "" || offers[f] == standard.Open || !std.Layout().Separable(f) || slices.Contains(a.Fields, f) {
 			continue
 		}
 		fmt.Fprintf(b, "  # - %s   (%s)\n", oneLine(string(f)), offers[f])

@@ -47,6 +47,22 @@ type AgreementReply struct {
 	Partners []PartnerReply `json:"partners,omitempty"`
 	// Confirmed are the receipts of the footprints that receive.
 	Confirmed []ConfirmedReply `json:"confirmed,omitempty"`
+	// Signatures are the signatures under the text, with where each stands, in the order
+	// of the parties; those of members of a footprint that is one come last. Log is ours,
+	// with the size and root (base64) of its newest checkpoint. In a reply to show alone.
+	Signatures []SignedReply `json:"signatures,omitempty"`
+	Log        name.Council  `json:"log,omitempty"`
+	LogSize    uint64        `json:"log_size,omitempty"`
+	LogRoot    string        `json:"log_root,omitempty"`
+}
+
+// A SignedReply is a council's signature under an agreement: an event in its log.
+type SignedReply struct {
+	Council name.Council `json:"council"`
+	By      string       `json:"by,omitempty"` // the person, where it was logged
+	At      time.Time    `json:"at"`           // as the council says
+	Entry   uint64       `json:"entry"`        // of its log, counted from 0
+	Event   string       `json:"event"`        // SHA-256 of the signed event, hexadecimal
 }
 
 // A RenewalReply is a party's word that an agreement goes on as it is until a new date of

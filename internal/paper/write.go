@@ -1,0 +1,195 @@
+package paper
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/document"
+	"github.com/stile-exchange/stile/internal/standard"
+)
+
+// Evidence is what a node knows of an agreement beside its text. The zero Evidence is
+// that of a draft that nobody has signed.
+type Evidence struct {
+	State      string // in words: "in force", or why it is not
+	Review     string // the date of review that counts, where parties have renewed it
+	Signatures []Signature
+	// Log, Size and Root are the checkpoint of the log of the council that printed the
+	// paper, when it did.
+	Log  string
+	Size uint64
+	Root string
+}
+
+// A Signature is one party's, as an event in its log.
+type Signature struct {
+	Council string
+	By      string    // the person who had the council sign, where that is logged
+	At      time.Time // as the council says
+	Entry   uint64    // of the council's log, counted from 0
+	Digest  string    // SHA-256 of the signed event, hexadecimal
+}
+
+const code = `Information Commissioner's Office, "Data sharing: a code of practice", chapter "Data sharing agreements"`
+
+// Write returns the paper of an agreement: every heading, what the nodes enforce of it in
+// plain words, who signed, and how that is proved. std is the standard that the agreement
+// names; with nil the fields have no words. The same agreement and evidence are the same
+// paper.
+func Write(a *agreement.Agreement, std *standard.Standard, ev Evidence) *document.Document {
+	d := &document.Document{
+		Title:    "Data sharing agreement",
+		Subject:  fmt.Sprintf("%s, version %d", a.Name, a.Version),
+		Language: "en-GB",
+	}
+	signed := len(ev.Signatures) > 0
+	d.Add(fmt.Sprintf("%s, version %d, between %s and %s.", a.Name, a.Version, a.From, list(a.To)))
+	if !signed {
+		d.Add("Draft: nobody has signed this text.")
+	}
+	d.Add("The sections are those that the Information Commissioner's data sharing code asks for. What the nodes of the parties enforce by themselves is said under \"What the nodes enforce\".")
+	for i, s := range sections {
+		d.Heading(1, strconv.Itoa(i+1)+". "+s.title)
+		for _, l := range s.lines {
+			writeLine(d, a, std, l)
+		}
+	}
+	next := len(sections) + 1
+	d.Heading(1, fmt.Sprintf("%d. What the nodes enforce", next))
+	enforced(d, a, std)
+	d.Heading(1, fmt.Sprintf("%d. Signatures", next+1))
+	signatures(d, a, ev)
+	d.Heading(1, fmt.Sprintf("%d. Proof", next+2))
+	proof(d, a, ev)
+	return d
+}
+
+func writeLine(d *document.Document, a *agreement.Agreement, std *standard.Standard, l line) {
+	text := a.Text(l.key)
+	required := false
+	table := false
+	for _, h := range agreement.Headings() {
+		if h.Key == l.key {
+			required, table = h.Required, h.Table
+		}
+	}
+	if text == "" && !required {
+		return
+	}
+	d.Heading(2, l.title)
+	switch {
+	case l.key == "fields" && len(a.Fields) > 0:
+		rows := [][]string{{"Field", "In words", "Class"}}
+		for _, f := range a.Fields {
+			words, class := "", ""
+			if std != nil {
+				words, class = agreement.FieldWords(std, f), string(std.Class(f))
+			}
+			named := string(f)
+			if f == "" {
+				named = "(the whole record)"
+			}
+			rows = append(rows, []string{named, agreement.Tidy(words), class})
+		}
+		d.Table(rows...)
+	case table && text != "":
+		rows := [][]string{{"Party", l.title}}
+		for _, c := range a.Parties() {
+			said := string(a.Roles[c])
+			if l.key == "contacts" {
+				said = a.Contacts[c]
+			}
+			rows = append(rows, []string{string(c), said})
+		}
+		d.Table(rows...)
+	case text == "":
+		d.Add("(not filled in yet)")
+	default:
+		d.Add(text)
+	}
+}
+
+// enforced says in plain words what no person has to see to.
+func enforced(d *document.Document, a *agreement.Agreement, std *standard.Standard) {
+	way := a.Way()
+	d.Add("Way of sharing: " + string(a.Mode) + ", that is: " + way.Means + ".")
+	if words := a.RowWords(); len(words) > 0 {
+		d.Add("A record is of this sharing when all of this holds of it:")
+		for _, w := range words {
+			d.Item(w)
+		}
+	}
+	if way.Shows() {
+		d.Add("Of such a record these fields travel, and no other:")
+		for _, f := range a.Fields {
+			item := string(f)
+			if f == "" {
+				item = "what the standard leaves open"
+			}
+			if std != nil {
+				if w := agreement.Tidy(agreement.FieldWords(std, f)); w != "" {
+					item += ": " + w
+				}
+			}
+			d.Item(item)
+		}
+	} else {
+		d.Add("No record travels, only counts from which small groups are left out.")
+	}
+	if k := a.Kept(); k != "" {
+		d.Add("Kept: " + k + ".")
+		d.Add("For people to see to: " + agreement.ByPeople + ".")
+	}
+	d.Add("Nothing travels before every party has signed and the first day has come, from the date of review on unless every party has renewed it, while a party has suspended it, or after its end.")
+}
+
+func signatures(d *document.Document, a *agreement.Agreement, ev Evidence) {
+	rows := [][]string{{"Party", "Signed on (UTC)", "By", "Entry of its log"}}
+	seen := map[string]bool{}
+	for _, s := range ev.Signatures {
+		seen[s.Council] = true
+		rows = append(rows, []string{s.Council, s.At.UTC().Format("2006-01-02 15:04:05"), s.By, strconv.FormatUint(s.Entry, 10)})
+	}
+	for _, c := range a.Parties() {
+		if !seen[string(c)] {
+			rows = append(rows, []string{string(c), "not signed", "", ""})
+		}
+	}
+	d.Table(rows...)
+	if ev.State != "" {
+		d.Add("On the day of this print the agreement is " + ev.State + ".")
+	}
+	if ev.Review != "" && ev.Review != string(a.Review) {
+		d.Add("The parties have renewed it: the date of review that counts is " + ev.Review + ".")
+	}
+}
+
+func proof(d *document.Document, a *agreement.Agreement, ev Evidence) {
+	d.Add("What is signed is the text of this agreement in canonical form (RFC 8785), whose SHA-256 is:")
+	d.Add(a.Digest().String())
+	for _, s := range ev.Signatures {
+		d.Item(fmt.Sprintf("%s: entry %d of its log; SHA-256 of the signed event: %s", s.Council, s.Entry, s.Digest))
+	}
+	if ev.Log != "" {
+		d.Add(fmt.Sprintf("Checkpoint of the log of %s when this was printed: %d entries, root %s.", ev.Log, ev.Size, ev.Root))
+	}
+	if len(ev.Signatures) > 0 {
+		d.Add("This paper is a print. What proves the signatures is the logs: stile export bundle --agreement " + string(a.Name) + " makes a file that anybody checks with stile-audit, from public keys alone.")
+	}
+	d.Add("Sections after: " + code + ".")
+}
+
+func list[T ~string](in []T) string {
+	var out []string
+	for _, s := range in {
+		out = append(out, string(s))
+	}
+	if len(out) < 2 {
+		return strings.Join(out, "")
+	}
+	return strings.Join(slices.Clip(out[:len(out)-1]), ", ") + " and " + out[len(out)-1]
+}
