@@ -79,18 +79,6 @@ var sections = []section{
 	}},
 }
 
-// titleOf returns how the paper names a heading.
-func titleOf(key string) string {
-	for _, s := range sections {
-		for _, l := range s.lines {
-			if l.key == key {
-				return l.title
-			}
-		}
-	}
-	return key
-}
-
 var numbered = regexp.MustCompile(`^(?:(?:section|part|clause|schedule|appendix|annex)\s+)?(?:[0-9]+[.)]?(?:[0-9]+[.)]?)*|[a-z][.)]|\(?[ivx]+[.)])\s+`)
 
 // match makes of a heading of any paper the form in which headings are compared.
