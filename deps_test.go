@@ -35,7 +35,7 @@ const module = "github.com/stile-exchange/stile"
 const policy = `
 	node/name  internal/strictjson  internal/workbook  internal/document  internal/browsertest  internal/webhook  schemas  schemas/*
 	internal/sbom  internal/telemetry  internal/exchange
-	node/api
+	node/api  internal/blind
 	node/client
 	internal/keys  internal/standard  internal/tlog  config  internal/quota  internal/access
 	internal/event  internal/door
@@ -78,6 +78,7 @@ var reserved = map[string]string{
 	"go.opentelemetry.io/":                   "internal/telemetry",
 	"filippo.io/age":                         "internal/backup",
 	"codeberg.org/go-pdf/":                   "internal/document",
+	"github.com/cloudflare/circl/":           "internal/blind",
 	"github.com/alexedwards/":                "internal/web",
 	"github.com/coreos/go-oidc/":             "internal/web",
 }
