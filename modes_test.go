@@ -75,9 +75,9 @@ func namesModes(f *ast.File) []token.Pos {
 				continue
 			case *ast.SelectorExpr:
 				id, ok := x.X.(*ast.Ident)
-				return ok && id.Name == "agreement" && slices.Contains([]string{"Replicate", "Lookup", "Aggregate"}, x.Sel.Name)
+				return ok && id.Name == "agreement" && slices.Contains([]string{"Replicate", "Lookup", "PrivateLookup", "Aggregate"}, x.Sel.Name)
 			case *ast.Ident:
-				return f.Name.Name == "agreement" && slices.Contains([]string{"Replicate", "Lookup", "Aggregate"}, x.Name)
+				return f.Name.Name == "agreement" && slices.Contains([]string{"Replicate", "Lookup", "PrivateLookup", "Aggregate"}, x.Name)
 			case *ast.BasicLit:
 				return x.Kind == token.STRING && slices.ContainsFunc(agreement.Modes(), func(m agreement.Mode) bool { return x.Value == `"`+string(m)+`"` })
 			}

@@ -190,10 +190,14 @@ type Limits struct {
 	MinFreeMiB int `yaml:"min_free_mib"`
 
 	// QuestionsPerDay is how many questions a partner may ask in a day, by UTC,
-	// under one agreement of mode lookup or aggregate. More are refused until
+	// under one agreement where nothing is copied. More are refused until
 	// midnight, so that nobody finds out by trying. Default 200, from 1 to
 	// 100000.
 	QuestionsPerDay int `yaml:"questions_per_day"`
+
+	// QuestionsPerHour is how many of them a partner may ask in one hour, by the
+	// clock. Default 60, from 1 to 100000.
+	QuestionsPerHour int `yaml:"questions_per_hour"`
 
 	// MemoryMiB is how much memory the program should stay within, in MiB, mapped
 	// files included. Its heap gets five eighths, near which garbage is collected more
@@ -259,7 +263,7 @@ func preset() *Config {
 		CosignWait: 5, MeasureEvery: 168,
 		Backup: Backup{Every: 24, Keep: 14},
 		Web:    Web{MaxConnections: 512, HeaderSeconds: 5, BodyMiB: 1},
-		Limits: Limits{RecordBytes: 1 << 20, MinFreeMiB: 128, QuestionsPerDay: 200, MemoryMiB: 256},
+		Limits: Limits{RecordBytes: 1 << 20, MinFreeMiB: 128, QuestionsPerDay: 200, QuestionsPerHour: 60, MemoryMiB: 256},
 		Log:    Log{Level: "info", Format: "text"},
 	}
 }

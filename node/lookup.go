@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"time"
 
@@ -28,12 +29,12 @@ func (n *Node) lookup(ctx context.Context, in LookupRequest) (*LookupReply, erro
 	if err != nil {
 		return nil, fail(Usage, "stile agreement list", "%v", err)
 	}
-	got, err := n.asker.Lookup(ctx, n.network(), question.Request{Agreement: a, Field: f, Value: in.Value, Because: in.Because, Question: in.Question})
+	got, err := n.asker.Lookup(ctx, n.network(), question.Request{Agreement: a, Field: f, Value: in.Value, Because: in.Because, Case: in.Case, Show: in.Show, Question: in.Question})
 	if err != nil {
 		return nil, err
 	}
 	out := &LookupReply{
-		Agreement: a, From: got.Agreement.From, By: got.By, Question: got.Question.String(), Outcome: got.Outcome, Records: []RecordReply{},
+		Agreement: a, From: got.Agreement.From, By: got.By, Question: got.Question.String(), Outcome: got.Outcome, Held: got.Held, Records: []RecordReply{},
 		Answer: string(got.Event), Entry: got.Index, Size: got.Checkpoint.Size, Root: got.Checkpoint.Root.String(), Receipt: got.Receipt,
 	}
 	proof := "log"
@@ -62,7 +63,7 @@ func (n *Node) network() wire.Network {
 func (n *Node) questions() question.Options {
 	return question.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, Judge: n.judge, Agreements: n.book, Footprints: n.replicas,
-		PerDay: func() int { return n.cfg.Limits.QuestionsPerDay }, Log: n.log, Now: n.now, Quota: n.quota,
+		PerDay: func() int { return n.cfg.Limits.QuestionsPerDay }, PerHour: func() int { return n.cfg.Limits.QuestionsPerHour }, Log: n.log, Now: n.now, Quota: n.quota, Random: rand.Reader,
 		Refused: func(from name.Council, code string, a name.Agreement) {
 			n.refusals.Note(from, event.RefusedQuestion, code, a)
 		},
@@ -79,7 +80,7 @@ func (n *Node) listQuestions(ctx context.Context, in LookupListRequest) ([]Quest
 		for _, q := range all[max(0, len(all)-in.Limit):] {
 			r := QuestionReply{
 				At: q.At, Direction: "answered", Agreement: q.Agreement, Partner: q.Partner, For: q.For, Question: q.ID.String(),
-				Field: string(q.Field), By: q.By, Because: q.Because, Outcome: q.Outcome, Records: q.Records, Entry: q.Index, Receipt: q.Receipt,
+				Field: string(q.Field), By: q.By, Because: q.Because, Case: q.Case, Outcome: q.Outcome, Records: q.Records, Entry: q.Index, Receipt: q.Receipt,
 			}
 			if q.Ours {
 				r.Direction = "asked"

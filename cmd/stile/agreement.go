@@ -308,6 +308,9 @@ func (a *app) previewed(r node.PreviewReply, named string) {
 		}
 		t.write(a.out, "  ")
 	}
+	if way.Words != "" {
+		a.printf("%s\n", way.Words)
+	}
 	for i, s := range r.Samples {
 		a.printf("sample %d, as the partner would see it\n%s\n", i+1, pretty(s, "  "))
 	}

@@ -18,7 +18,7 @@ func (a *app) lookupCommand() *cobra.Command {
 	var token bool
 	c := &cobra.Command{
 		Use:   "lookup AGREEMENT /FIELD --because REASON",
-		Short: "Ask another council for one record, under an agreement of mode lookup",
+		Short: "Ask another council for one record, under an agreement of mode lookup or private-lookup",
 		Long: `Lookup asks the council at the other end of an agreement for the record that has a
 value in one field. The answer shows the fields that were agreed and no others, is
 checked against the other council's signature and log, and is not kept.
@@ -29,9 +29,16 @@ may see it.
 
 Both councils log the question with its reason, and that it was answered; the value
 stands in neither log. It asks by the value exactly as the other council writes it.
+
+Under mode private-lookup the value travels hidden (RFC 9497): the other council answers
+without learning it, or whether it has such a record. The answer is yes or no. With --show
+and a yes a second question says about whom, and is answered with the record. Both
+questions count, and give a case reference with --case.
+
 "stile lookup list" shows what was asked and answered.`,
 		Example: `  stile lookup northmoor.gov.uk/cases /nino --because "case 2026/77"
-  printf %s "$NINO" | stile lookup northmoor.gov.uk/cases /nino --because "case 2026/77" --json`,
+  printf %s "$NINO" | stile lookup northmoor.gov.uk/cases /nino --because "case 2026/77" --json
+  stile lookup northmoor.gov.uk/refusals /application/licence --case LIC/2026/77 --because "new application"`,
 		Args: takes(2, 2, "an agreement and a field to ask by"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Agreement = args[0]
@@ -53,6 +60,8 @@ stands in neither log. It asks by the value exactly as the other council writes 
 	}
 	c.Flags().StringVar(&req.Because, "because", "", "the `reason`, such as a case reference; both councils log it, so name nobody in it")
 	c.Flags().StringVar(&req.Question, "question", "", "ask again, as the same, a question whose answer did not arrive: its `id`")
+	c.Flags().StringVar(&req.Case, "case", "", "the case's `reference`, which both councils log; needed under private-lookup")
+	c.Flags().BoolVar(&req.Show, "show", false, "under private-lookup, if there is a record: ask to be shown it, which says about whom")
 	c.Flags().BoolVar(&token, "token", false, "print the signed tokens (SD-JWT) instead, for other verifiers")
 	c.AddCommand(a.lookupListCommand())
 	return c
@@ -85,6 +94,11 @@ func (a *app) askRecord(ctx context.Context, req node.LookupRequest, token bool)
 	}
 	if a.json {
 		return a.emit(r)
+	}
+	if r.Held && len(r.Records) == 0 {
+		a.printf("%s has a record by this %s\n", r.From, req.Field)
+		a.say("question %s, answered by entry %s of %s, which does not know about whom; to be shown the record, which says about whom: the same command with --show", r.Question, number(r.Entry), r.By)
+		return nil
 	}
 	for i, x := range r.Records {
 		if token {
@@ -154,7 +168,11 @@ no log.`,
 				if r.For != "" {
 					partner += " for " + string(r.For)
 				}
-				t.add(at(r.At), way, partner, string(r.Agreement), by, outcome, list(r.Records), r.Because, number(r.Entry), r.Question)
+				because := r.Because
+				if r.Case != "" {
+					because = r.Case + ": " + because
+				}
+				t.add(at(r.At), way, partner, string(r.Agreement), by, outcome, list(r.Records), because, number(r.Entry), r.Question)
 			}
 			t.write(a.out, "")
 			return nil

@@ -14,11 +14,11 @@
 //	version         1, 2, 3…; an amendment is a new document one higher
 //	from            the council that sends
 //	to              the councils that receive, at least one
-//	mode            replicate, lookup or aggregate: see Way
+//	mode            replicate, lookup, private-lookup or aggregate: see Way
 //	standard        publisher/name@major
 //	rows            CEL over the whole record; "true" means every record
 //	fields          JSON Pointers that travel; "*" is every element of an array
-//	match           lookup only: fields a partner may ask by
+//	match           lookup and private-lookup: fields a partner may ask by
 //	purpose         what the sharing is for
 //	necessity       why it cannot be done with less
 //	data_items      the fields in words, and whom they are about

@@ -17,7 +17,9 @@ type Mode string
 const (
 	Replicate Mode = "replicate" // the receiver keeps a copy of every matching record
 	Lookup    Mode = "lookup"    // the receiver asks about one key at a time
-	Aggregate Mode = "aggregate" // only suppressed counts leave; no record does
+	// PrivateLookup is Lookup without saying about whom; see Way.Hidden.
+	PrivateLookup Mode = "private-lookup"
+	Aggregate     Mode = "aggregate" // only suppressed counts leave; no record does
 )
 
 // Answers says what a receiver is answered when it asks.
@@ -57,6 +59,12 @@ type Way struct {
 	// document has none.
 	ByMatch bool
 
+	// Hidden: what is asked by is hidden from who answers, which compares it with its
+	// records without seeing it (RFC 9497). The receiver learns whether there is a record
+	// and no more. To be shown it is a second question, which says about whom. Each gives
+	// a case reference.
+	Hidden bool
+
 	// Grouped: the document's fields are what records may be counted by. There may
 	// be none, and each must be fit for it.
 	Grouped bool
@@ -66,17 +74,27 @@ type Way struct {
 	Would, Sent string
 	// Command is what a person types to see what the mode brings.
 	Command string
+	// Words tells those who are to sign what is not plain from the rest of a preview;
+	// one sentence or a few, or none.
+	Words string
 }
 
 // ways is the table of modes, in the order that people are told them.
 var ways = []Way{
 	{
-		Mode: Replicate, Means: "the receiver keeps a copy", Reach: 2, Copied: true,
+		Mode: Replicate, Means: "the receiver keeps a copy", Reach: 3, Copied: true,
 		Would: "would be sent", Sent: "sent", Command: "stile record list --from COUNCIL",
 	},
 	{
 		Mode: Lookup, Means: "one question about one key at a time", Reach: 1, Answers: AnswersRecords, ByMatch: true,
 		Would: "could be asked for", Sent: "shown", Command: "stile lookup",
+	},
+	{
+		Mode: PrivateLookup, Means: "one question about one key, which is not told", Reach: 2, Answers: AnswersRecords, ByMatch: true, Hidden: true,
+		Would: "could be asked for", Sent: "shown, on a second question that says about whom", Command: "stile lookup",
+		Words: "A partner's question does not say whom it is about: the value travels hidden, and this council answers without learning it, nor whether it has such a record. " +
+			"The partner learns whether there is a record, and no field of it. To be shown the record it asks a second time and says about whom; that is logged as under lookup. " +
+			"Each question gives a case reference, and counts towards the bounds of an hour and of a day.",
 	},
 	{
 		Mode: Aggregate, Means: "only counts leave", Reach: 0, Answers: AnswersCounts, Grouped: true,

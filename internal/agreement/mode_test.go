@@ -20,6 +20,9 @@ func TestWays(t *testing.T) {
 		if w.Copied == (w.Answers != AnswersNothing) {
 			t.Errorf("%s: records are copied and asked for, or neither", m)
 		}
+		if w.Hidden && !w.ByMatch {
+			t.Errorf("%s: a value is hidden, and none is asked by", m)
+		}
 		if w.ByMatch && w.Answers != AnswersRecords || w.Grouped != (w.Answers == AnswersCounts) {
 			t.Errorf("%s: what is asked by does not go with what is answered: %+v", m, w)
 		}
@@ -37,14 +40,14 @@ func TestWays(t *testing.T) {
 	if !DraftMode(false).Way().Copied || !DraftMode(true).Way().ByMatch {
 		t.Errorf("drafts are of mode %s, and of %s with match fields", DraftMode(false), DraftMode(true))
 	}
-	if got, want := ModeWords(false), "replicate, lookup or aggregate"; got != want {
+	if got, want := ModeWords(false), "replicate, lookup, private-lookup or aggregate"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
 
 // A mode that no row is of lets nothing out, and no document can have it.
 func TestNoSuchMode(t *testing.T) {
-	if _, err := Parse(edited(t, "mode: replicate", "mode: stare")); err == nil || !strings.Contains(err.Error(), "want one of replicate, lookup, aggregate") {
+	if _, err := Parse(edited(t, "mode: replicate", "mode: stare")); err == nil || !strings.Contains(err.Error(), "want one of replicate, lookup, private-lookup, aggregate") {
 		t.Errorf("a document of mode stare: %v", err)
 	}
 	a := parsed(t)

@@ -130,6 +130,10 @@ func samples(t testing.TB) []sample {
 	count := event.Question{Agreement: agr, Version: 2, To: north, ID: id, Because: "case 1", By: []name.Field{"/district", "/ward"}}
 	all := event.Question{Agreement: agr, Version: 2, To: north, ID: id, Because: "", By: []name.Field{}}
 	found := event.Result{Outcome: event.OutcomeFound, Records: []name.Record{rec, other}, Entries: []uint64{3, 9}, Size: 12, Root: hash}
+	compared := event.Result{Outcome: event.OutcomeCompared, Size: 12, Root: hash}
+	hidden, shown := lookup, lookup
+	hidden.Case, hidden.Hidden = "HN/7", tlog.Hash{9}
+	shown.Case, shown.After = "HN/7", event.QuestionID{8}
 	counted := event.Result{Outcome: event.OutcomeCounted, Counts: 8, Size: 12, Root: hash}
 	stopped := event.Quarantine{Council: salt, Fault: event.FaultFork, Reason: "two roots", Held: &event.Head{Size: 20, Root: hash}, Told: &event.Head{Size: 20, Root: tlog.Hash{5}}}
 	ref := agreement.Ref{Agreement: agr, Version: 2, Digest: agreement.Digest{9}}
@@ -148,6 +152,11 @@ func samples(t testing.TB) []sample {
 		{event.KindQuestion, lookup},
 		{event.KindQuestion, count},
 		{event.KindQuestion, all},
+		{event.KindQuestion, hidden},
+		{event.KindQuestion, shown},
+		{event.KindAnswer, event.Answer{Question: hidden, Asked: hash, Compared: &event.Compared{Key: [32]byte{5}, Labels: 64, Digest: tlog.Hash{6}}, Result: compared}},
+		{event.KindAnswer, event.Answer{Question: shown, Asked: hash, Result: found}},
+		{event.KindAnswerReceipt, event.AnswerReceipt{Agreement: agr, From: north, ID: id, Answer: hash, Result: compared}},
 		{event.KindAnswer, event.Answer{Question: lookup, Asked: hash, Footprint: fens, Result: found}},
 		{event.KindAnswer, event.Answer{Question: count, Asked: hash, Result: counted}},
 		{event.KindAnswer, event.Answer{Question: lookup, Asked: hash, Result: event.Result{Outcome: event.OutcomeTooMany, Size: 3, Root: hash}}},

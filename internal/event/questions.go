@@ -10,8 +10,12 @@ import (
 
 // Bounds of questions and answers.
 const (
-	// MaxBecause is the most bytes of a reason for a question.
+	// MaxBecause is the most bytes of a reason for a question, and MaxCase of a case's
+	// reference.
 	MaxBecause = 300
+	MaxCase    = 100
+	// MaxLabels is the most labels that a hidden value is compared with.
+	MaxLabels = 8192
 	// MaxFound is the most records that one question is answered with. It asks for
 	// one; more come only where a key is shared.
 	MaxFound = 10
@@ -67,6 +71,13 @@ type Question struct {
 	// lookup: that of a question which counts all records together is empty.
 	Field name.Field
 	By    []name.Field
+	// Case is a reference to what it is asked for; "" where none must be given. Hidden
+	// is the digest of a hidden value, see package blind: the zero digest for a question
+	// that says its value. After is the question with a hidden value that this one
+	// follows, to be shown the record; the zero id for none.
+	Case   string
+	Hidden tlog.Hash
+	After  QuestionID
 }
 
 // Body returns the body of a [KindQuestion].
@@ -82,6 +93,15 @@ func (q Question) Body() map[string]any {
 		body["field"] = string(q.Field)
 	} else {
 		body["by"] = textList(q.By)
+	}
+	if q.Case != "" {
+		body["case"] = q.Case
+	}
+	if q.Hidden != (tlog.Hash{}) {
+		body["hidden"] = q.Hidden.String()
+	}
+	if q.After != (QuestionID{}) {
+		body["after"] = q.After.String()
 	}
 	return body
 }
@@ -104,6 +124,20 @@ func (r *reader) question() Question {
 	} else {
 		q.Field = named(r, "field", aField, name.ParseField)
 	}
+	if r.has("case") {
+		q.Case = r.textOf("case", 1, MaxCase)
+	}
+	if r.has("hidden") {
+		if q.Hidden = r.hash("hidden"); q.Hidden == (tlog.Hash{}) || q.By != nil {
+			r.wrong("hidden", "is not the digest of a hidden value")
+		}
+	}
+	if r.has("after") {
+		q.After = named(r, "after", "32 hexadecimal digits", ParseQuestionID)
+		if q.After == (QuestionID{}) || q.By != nil || q.Hidden != (tlog.Hash{}) {
+			r.wrong("after", "is not a question that this one can follow")
+		}
+	}
 	return q
 }
 
@@ -113,6 +147,9 @@ const (
 	OutcomeNothing = "nothing found" // whether there is none, or none that may be asked for
 	OutcomeTooMany = "too many"      // more than one may be told of: none is
 	OutcomeCounted = "counted"       // in mode aggregate
+	// OutcomeCompared is that of a question with a hidden value: who answers does not
+	// know whether there is a record, and what the asker learned is in no log.
+	OutcomeCompared = "compared"
 )
 
 // A Result is what a question is answered with.
@@ -136,7 +173,7 @@ func (s *Result) write(body map[string]any) {
 
 func (r *reader) result() Result {
 	s := Result{
-		Outcome: r.oneOf("outcome", OutcomeFound, OutcomeNothing, OutcomeTooMany, OutcomeCounted),
+		Outcome: r.oneOf("outcome", OutcomeFound, OutcomeNothing, OutcomeTooMany, OutcomeCounted, OutcomeCompared),
 		Size:    r.index("size"), Root: r.hash("root"),
 	}
 	if s.Outcome == OutcomeCounted {
@@ -165,7 +202,17 @@ type Answer struct {
 	Question
 	Asked     tlog.Hash    // the entry of the question's event
 	Footprint name.Council // that a member answers for, of whose log Result is; "" for none
+	Compared  *Compared    // of OutcomeCompared, else nil
 	Result
+}
+
+// Compared says what a hidden value was compared with. Members of the body:
+//
+//	"key":"<64 hex>","labels":256,"labels_digest":"<64 hex>"
+type Compared struct {
+	Key    [32]byte  // the public key for this question; see package blind
+	Labels uint64    // how many there are, with those that stand for nothing
+	Digest tlog.Hash // SHA-256 of the labels, one after another
 }
 
 // Body returns the body of a [KindAnswer].
@@ -175,6 +222,9 @@ func (a Answer) Body() map[string]any {
 	if a.Footprint != "" {
 		body["footprint"] = string(a.Footprint)
 	}
+	if c := a.Compared; c != nil {
+		body["key"], body["labels"], body["labels_digest"] = hexOf(c.Key[:]), Number(c.Labels), c.Digest.String()
+	}
 	a.Result.write(body)
 	return body
 }
@@ -183,6 +233,16 @@ func (a Answer) Body() map[string]any {
 func ParseAnswer(body map[string]any) (Answer, error) {
 	r := read(KindAnswer, body)
 	a := Answer{Question: r.question(), Asked: r.hash("asked"), Footprint: r.councilIf("footprint"), Result: r.result()}
+	if a.Outcome == OutcomeCompared {
+		c := Compared{Key: named(r, "key", "64 hexadecimal digits", parseSHA), Labels: r.index("labels"), Digest: r.hash("labels_digest")}
+		if c.Labels == 0 || c.Labels > MaxLabels {
+			r.wrong("labels", "is not a number of labels")
+		}
+		a.Compared = &c
+	}
+	if (a.Outcome == OutcomeCompared) != (a.Hidden != tlog.Hash{}) {
+		r.wrong("outcome", "does not go with the question")
+	}
 	return a, r.done()
 }
 

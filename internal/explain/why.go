@@ -234,6 +234,9 @@ func (x *Explainer) whyAsked(v *ledger.View, a *agreement.Agreement, partner nam
 		}
 	}
 	detail := fmt.Sprintf("it may ask by %s, and has not asked about this record", question.FieldWords(a.Match))
+	if a.Way().Hidden {
+		detail = fmt.Sprintf("it may ask by %s without saying about whom, which shows in no log; it has not asked to be shown this record", question.FieldWords(a.Match))
+	}
 	if times > 0 {
 		detail = fmt.Sprintf("it may ask by %s, and was told of this record %s, last on %s because %q (entry %d)",
 			question.FieldWords(a.Match), plural(times, "time"), last.At.Format(time.DateOnly), last.Because, last.Index)

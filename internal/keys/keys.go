@@ -153,6 +153,17 @@ func (r *Ring) BlindIndex(scope []byte, field name.Field, value string) [16]byte
 	return [16]byte(sum[:16])
 }
 
+// QuestionSeed returns the seed of a key that is for one question: HMAC-SHA256 under
+// the council secret of a byte 2 and scope, which names the question. The same
+// question always has the same, and nobody else can make it.
+func (r *Ring) QuestionSeed(scope []byte) (seed [32]byte) {
+	h := hmac.New(sha256.New, r.Secret[:])
+	h.Write([]byte{2})
+	h.Write(scope)
+	h.Sum(seed[:0])
+	return seed
+}
+
 // ErrPassphrase says that a key is encrypted and that the passphrase given is
 // missing or wrong.
 var ErrPassphrase = errors.New("wrong or missing passphrase")

@@ -23,6 +23,7 @@ type Answer struct {
 	Checkpoint tlog.Checkpoint
 	Note       []byte
 	Inclusion  []tlog.Hash // tlog batch proof of items, counts and event at Checkpoint
+	Compared   *Comparison // of a hidden value, else nil
 }
 
 // Answer answers a question that was charged from a feed of mode lookup: it finds

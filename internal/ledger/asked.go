@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/blind"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -20,7 +21,9 @@ import (
 //
 // where key16 is keys.Ring.BlindIndex of the feed's number, the field and the
 // value's text. So a question costs one seek however many records there are, and
-// nobody who reads the disk learns a value. The feed's number is of one text of an
+// nobody who reads the disk learns a value. Where the value is hidden from us the first
+// byte is blind.Bucket of it, which anybody can compute, so that a part of a long index
+// can be named. The feed's number is of one text of an
 // agreement: another text has other keys, and this one's are deleted with it.
 
 const askedKeyLen = 16
@@ -36,10 +39,19 @@ func (l *Ledger) askedKeys(f *Feed, std *standard.Standard, body map[string]any)
 		return nil
 	}
 	for _, a := range t.Asked(body) {
-		k := l.o.Keys.BlindIndex(f.scope(), a.Field, a.Value)
+		k := l.askedBy(f, a)
 		keys = append(keys, k[:]...)
 	}
 	return keys
+}
+
+// askedBy returns the key of a value.
+func (l *Ledger) askedBy(f *Feed, a agreement.Asked) [askedKeyLen]byte {
+	k := l.o.Keys.BlindIndex(f.scope(), a.Field, a.Value)
+	if f.doc.Way().Hidden {
+		k[0] = blind.Bucket(f.Digest[:], a.Field, a.Value)
+	}
+	return k
 }
 
 func (f *Feed) scope() []byte { return binary.BigEndian.AppendUint32(nil, f.number) }
@@ -140,7 +152,7 @@ func (l *Ledger) indexKeys(f *Feed) (keys [][]byte, err error) {
 // by a value, at most limit of them; more says that there are others. It believes
 // no index: each record matches the agreement and has the value.
 func (v *View) Find(f *Feed, asked agreement.Asked, limit int) (found []*Version, more bool, err error) {
-	key := v.l.o.Keys.BlindIndex(f.scope(), asked.Field, asked.Value)
+	key := v.l.askedBy(f, asked)
 	prefix := append(numKey4('a', f.number), key[:]...)
 	it := v.list(prefix, keysOnly)
 	defer it.Close()

@@ -97,7 +97,7 @@ func (l *Ledger) Counts(ctx context.Context, a *agreement.Agreement, q *Question
 			return nil
 		}
 		if len(d.Asked[partner]) >= MaxGroupings {
-			return &Bound{PerDay: MaxGroupings, What: "ways of counting", Opens: time.Unix((d.Day+1)*86400, 0).UTC()}
+			return &Bound{Most: MaxGroupings, What: "ways of counting", In: "today", Opens: time.Unix((d.Day+1)*86400, 0).UTC()}
 		}
 		d.Asked[partner] = append(d.Asked[partner], by)
 		return nil

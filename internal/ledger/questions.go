@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/blind"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -23,11 +24,31 @@ type Question struct {
 	Event   []byte       // its signed question, which was checked
 	Entry   tlog.Hash    // of that event
 	Because string       // as it says there
+	Case    string       // a case reference; "" where none was asked for
 
 	Text   agreement.Digest // the text of the agreement it asks under
 	Asked  agreement.Asked  // in mode lookup
 	Groups []name.Field     // in mode aggregate
 	PerDay int              // questions that it may ask in a day under that text
+	// PerHour is the same for an hour; 0 for no bound but that of the day.
+	PerHour int
+
+	// Hidden is the value that is asked by as it comes from a partner which does not tell
+	// it, see package blind; nil when Asked has the value. Bits and Bucket say which part
+	// of a long index it is compared with.
+	Hidden []byte
+	Bits   int
+	Bucket byte
+	// After is the question with a hidden value that this one follows; zero for none.
+	After event.QuestionID
+}
+
+// hidden returns what a log may hold of the hidden value.
+func (q *Question) hidden() (h tlog.Hash) {
+	if q.Hidden != nil {
+		h = blind.Sum(q.Hidden)
+	}
+	return h
 }
 
 // sum tells another question under the same id, without keeping the value.
@@ -37,13 +58,16 @@ func (l *Ledger) sum(q *Question) string {
 	for _, f := range q.Groups {
 		text += string(f) + "\x00"
 	}
+	if q.Hidden != nil {
+		text = fmt.Sprintf("%x %d %d", q.Hidden, q.Bits, q.Bucket)
+	}
 	k := l.o.Keys.BlindIndex(scope, q.Asked.Field, text)
 	return hex.EncodeToString(k[:]) + " " + q.Entry.String()
 }
 
 // Content returns what the signed question says, under the agreement of its text.
 func (q *Question) Content(a *agreement.Agreement) event.Question {
-	c := event.Question{Agreement: a.Name, Version: uint64(a.Version), To: a.From, For: q.For, ID: q.ID, Because: q.Because}
+	c := event.Question{Agreement: a.Name, Version: uint64(a.Version), To: a.From, For: q.For, ID: q.ID, Because: q.Because, Case: q.Case, Hidden: q.hidden(), After: q.After}
 	if a.Way().ByMatch {
 		c.Field = q.Asked.Field
 	} else {
@@ -62,14 +86,15 @@ func (q *Question) Reply(a *agreement.Agreement) event.Answer {
 
 // A Bound says that no more questions are answered for now.
 type Bound struct {
-	PerDay int
-	What   string    // what there may be so many of in a day
-	Opens  time.Time // when the next may be asked
+	Most  int
+	What  string    // what there may be so many of
+	In    string    // "today" or "in this hour"
+	Opens time.Time // when the next may be asked
 }
 
 // Error says it in words that may be sent to the asker.
 func (b *Bound) Error() string {
-	return fmt.Sprintf("%d %s have been asked under it today, and no more are answered before %s", b.PerDay, b.What, b.Opens.Format("2006-01-02 15:04 MST"))
+	return fmt.Sprintf("%d %s have been asked under it %s, and no more are answered before %s", b.Most, b.What, b.In, b.Opens.Format("2006-01-02 15:04 MST"))
 }
 
 // ErrChanged: what was answered under the question's id is not so any more.
@@ -167,22 +192,27 @@ func (l *Ledger) Charge(ctx context.Context, q *Question) (before *uint64, err e
 	return before, err
 }
 
-// A questionDay is how many questions there were on a day.
+// A questionDay is how many questions there were on a day, and in its last hour that
+// had any.
 type questionDay struct {
-	day   int64 // since 1970, by UTC
-	count int
+	day, hour    int64 // since 1970, by UTC
+	count, hours int
 }
 
 // questionDay reads the count of today.
 func (l *Ledger) questionDay(b []byte, err error) (questionDay, error) {
-	d := questionDay{day: l.o.Now().UTC().Unix() / 86400}
+	now := l.o.Now().UTC().Unix()
+	d := questionDay{day: now / 86400, hour: now / 3600}
 	if errors.Is(err, ErrNotFound) {
 		return d, nil
 	}
 	// Not by whether it is another day: a clock that is set back must not begin a
 	// count anew.
-	if err == nil && len(b) == 12 && int64(binary.BigEndian.Uint64(b)) >= d.day {
-		d = questionDay{int64(binary.BigEndian.Uint64(b)), int(binary.BigEndian.Uint32(b[8:]))}
+	if err == nil && (len(b) == 12 || len(b) == 24) && int64(binary.BigEndian.Uint64(b)) >= d.day {
+		d.day, d.count = int64(binary.BigEndian.Uint64(b)), int(binary.BigEndian.Uint32(b[8:]))
+		if len(b) == 24 && int64(binary.BigEndian.Uint64(b[12:])) >= d.hour {
+			d.hour, d.hours = int64(binary.BigEndian.Uint64(b[12:])), int(binary.BigEndian.Uint32(b[20:]))
+		}
 	}
 	return d, err
 }
@@ -195,9 +225,13 @@ func (t *tx) count(q *Question) error {
 		return err
 	}
 	if d.count >= q.PerDay {
-		return &Bound{PerDay: q.PerDay, What: "questions", Opens: time.Unix((d.day+1)*86400, 0).UTC()}
+		return &Bound{Most: q.PerDay, What: "questions", In: "today", Opens: time.Unix((d.day+1)*86400, 0).UTC()}
 	}
-	t.set(key, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(d.day)), uint32(d.count+1)))
+	if q.PerHour > 0 && d.hours >= q.PerHour {
+		return &Bound{Most: q.PerHour, What: "questions", In: "in this hour", Opens: time.Unix((d.hour+1)*3600, 0).UTC()}
+	}
+	b := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(d.day)), uint32(d.count+1))
+	t.set(key, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, uint64(d.hour)), uint32(d.hours+1)))
 	return nil
 }
 

@@ -60,15 +60,19 @@ const (
 	codeLarge        = "too-many-groups"
 	codeQuarantine   = "quarantine"  // all exchange with you is stopped
 	codeElsewhere    = "ask-another" // a footprint's member that does not answer this question
+	codeNarrow       = "narrow"      // a hidden value must tell more of its bucket
 )
 
 // A refusal is why a question is not answered, as the asker is told.
-type refusal struct{ code, reason string }
+type refusal struct {
+	code, reason string
+	bits         int // of codeNarrow
+}
 
 func (r *refusal) Error() string { return r.reason }
 
 func refuse(code, format string, a ...any) error {
-	return &refusal{code, fmt.Sprintf(format, a...)}
+	return &refusal{code: code, reason: fmt.Sprintf(format, a...)}
 }
 
 // Serve answers one stream of /stile/lookup/1: one question, one answer, and the
@@ -121,7 +125,7 @@ func (w *Answerer) Answer(ctx context.Context, from name.Council, in *wirepb.Que
 		w.o.Log.Info("question answered", "from", from, "agreement", logged.Agreement, "question", logged.ID.String(), "outcome", logged.Outcome)
 		return out, logged
 	}
-	r := &refusal{codeNotReady, "it cannot be answered here now"}
+	r := &refusal{code: codeNotReady, reason: "it cannot be answered here now"}
 	if errors.As(err, &r) {
 		if r.code == codeBound {
 			w.o.Quota.Refuse(from, quota.Questions, 1)
@@ -131,12 +135,12 @@ func (w *Answerer) Answer(ctx context.Context, from name.Council, in *wirepb.Que
 	} else {
 		w.o.Log.Error("question not answered", "from", from, "error", err.Error())
 	}
-	return &wirepb.Answer{Code: r.code, Reason: r.reason}, nil
+	return &wirepb.Answer{Code: r.code, Reason: r.reason, Bits: uint32(r.bits)}, nil
 }
 
 // refused tells of a refusal that has to do with the asker, and not with our node.
 func (w *Answerer) refused(from name.Council, code string, in *wirepb.Question) {
-	if w.o.Refused == nil || code == codeNotReady || code == codeVersion || code == codeElsewhere {
+	if w.o.Refused == nil || code == codeNotReady || code == codeVersion || code == codeElsewhere || code == codeNarrow {
 		return
 	}
 	var of name.Agreement
@@ -218,7 +222,11 @@ func (w *Answerer) fromLedger(ctx context.Context, doc *agreement.Agreement, q *
 		tally := func() (*agreement.Tally, error) { return w.o.Ledger.Tally(ctx, f, q.Groups) }
 		return w.counted(ctx, doc, q, q.Reply(doc), tally, seen)
 	}
-	a, err := w.o.Ledger.Answer(ctx, f, q, before)
+	answer := w.o.Ledger.Answer
+	if q.Hidden != nil {
+		answer = w.o.Ledger.Compare
+	}
+	a, err := answer(ctx, f, q, before)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -246,6 +254,9 @@ func (w *Answerer) message(a *ledger.Answer, seen uint64) (*wirepb.Answer, *Logg
 	}
 	if a.Counts != nil {
 		out.Counts = &wirepb.Entry{Index: a.Counts.Index, Token: a.Counts.Token}
+	}
+	if c := a.Compared; c != nil {
+		out.Evaluated, out.Proof, out.Labels = c.Evaluated, c.Proof, c.Labels
 	}
 	if seen > 0 && seen < a.Checkpoint.Size {
 		proof, err := w.o.Ledger.Consistency(seen, a.Checkpoint.Size)
@@ -286,6 +297,8 @@ func told(err error) error {
 		return refuse(codeChanged, "%s", ledger.ErrChanged)
 	case errors.Is(err, ledger.ErrRepeats):
 		return refuse(codeChanged, "%s", ledger.ErrRepeats)
+	case errors.Is(err, ledger.ErrLabels):
+		return refuse(codeNotReady, "%s: the agreement covers too many records to be asked privately", ledger.ErrLabels)
 	case errors.Is(err, agreement.ErrGroups):
 		return refuse(codeLarge, "%s", agreement.ErrGroups)
 	case errors.Is(err, ledger.ErrAnotherQuestion):
@@ -398,14 +411,24 @@ func (w *Answerer) read(from name.Council, in *wirepb.Question) (*ledger.Questio
 	}
 	q := &ledger.Question{
 		ID: asked.ID, By: from, For: asked.For, Event: in.GetEvent(), Entry: entry, Because: asked.Because,
-		Text: text, PerDay: w.o.PerDay(),
+		Case: asked.Case, After: asked.After, Text: text, PerDay: w.o.PerDay(),
 	}
-	return q, doc, w.readAsked(doc, q, asked, in.GetValue())
+	if w.o.PerHour != nil {
+		q.PerHour = w.o.PerHour()
+	}
+	return q, doc, w.readAsked(doc, q, asked, in)
 }
 
 // readAsked reads by what is asked.
-func (w *Answerer) readAsked(doc *agreement.Agreement, q *ledger.Question, asked event.Question, value string) error {
-	switch doc.Way().Answers {
+func (w *Answerer) readAsked(doc *agreement.Agreement, q *ledger.Question, asked event.Question, in *wirepb.Question) error {
+	value, way := in.GetValue(), doc.Way()
+	if way.Hidden {
+		return w.readHidden(doc, q, asked, in)
+	}
+	if asked.Hidden != (tlog.Hash{}) || asked.After != (event.QuestionID{}) || len(in.GetHidden()) > 0 {
+		return refuse(codeQuestion, "the agreement has no questions that hide their value")
+	}
+	switch way.Answers {
 	case agreement.AnswersRecords:
 		if !doc.MayAskBy(asked.Field) || value == "" {
 			return refuse(codeField, "the agreement lets you ask by %s", FieldWords(doc.Match))

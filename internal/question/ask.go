@@ -3,7 +3,6 @@ package question
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/blind"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -38,6 +38,10 @@ type Request struct {
 	Value     string       // of mode lookup: see agreement.Text
 	By        []name.Field // of mode aggregate: fields to count by; none counts all together
 	Because   string       // why, in words that both councils log
+	Case      string       // a case reference, which both councils log; needed where the value is hidden
+	// Show asks, where the value is hidden and there is a record with it, to be shown the
+	// record, which says about whom.
+	Show bool
 	// Question is the id of a question that was asked before and whose answer did
 	// not arrive; "" for a new one.
 	Question string
@@ -48,7 +52,8 @@ type Answer struct {
 	Agreement  *agreement.Agreement
 	By         name.Council // who answered: the agreement's sender, or a member of the footprint that it is
 	Question   event.QuestionID
-	Outcome    string   // event.OutcomeFound or event.OutcomeCounted
+	Outcome    string   // event.OutcomeFound, event.OutcomeCounted or event.OutcomeCompared
+	Held       bool     // of OutcomeCompared: there is a record, and only the asker knows
 	Records    []Record // what was found, which nobody keeps
 	Counts     *agreement.Counts
 	Token      []byte // the signed event that holds the counts
@@ -75,6 +80,9 @@ func (k *Asker) Lookup(ctx context.Context, net wire.Network, r Request) (*Answe
 	if err != nil {
 		return nil, err
 	}
+	if p.hidden != nil {
+		return k.lookupHidden(ctx, net, p, r)
+	}
 	got, err := k.ask(ctx, net, p)
 	if err != nil {
 		return nil, err
@@ -84,7 +92,7 @@ func (k *Asker) Lookup(ctx context.Context, net wire.Network, r Request) (*Answe
 		return nil, api.Fail(api.NotFound, "look at the value again: it must be written as the other council writes it",
 			"%s knows of no record that may be asked for under %s by this %s; the question is logged on both sides", from, r.Agreement, r.Field)
 	case event.OutcomeTooMany:
-		return nil, api.Fail(api.Refused, "ask by a field that one record has alone", "too many records of %s have this %s, more than %d: none is shown; the question is logged on both sides", from, r.Field, event.MaxFound)
+		return nil, tooMany(from, r.Field)
 	}
 	return got, nil
 }
@@ -114,6 +122,9 @@ func (k *Asker) Count(ctx context.Context, net wire.Network, r Request) (*Answer
 type Posed struct {
 	doc *agreement.Agreement
 	q   *ledger.Question
+
+	hidden *blind.Hidden // of a question that hides its value
+	factor []byte        // of the one that follows it: what hid the value
 }
 
 // Pose logs the question that a request asks, and does not ask it.
@@ -128,8 +139,7 @@ func (k *Asker) Pose(ctx context.Context, mode agreement.Mode, r Request) (*Pose
 // Message returns a question as it goes to a council, when the newest checkpoint
 // known of the log that the answer will be of has a size; 0 for none.
 func (p *Posed) Message(seen uint64) *wirepb.Question {
-	digest := p.doc.Digest()
-	return &wirepb.Question{Version: wirepb.LookupVersion, AgreementDigest: digest[:], Event: p.q.Event, Value: p.q.Asked.Value, TreeSize: seen}
+	return p.message(seen)
 }
 
 // logOf returns whose log the checkpoint of an answer is of: of a footprint's
@@ -147,12 +157,25 @@ func (k *Asker) prepare(want agreement.Answers, r Request) (*Posed, error) {
 	if err != nil {
 		return nil, err
 	}
+	p := &Posed{doc: doc, q: q}
 	if want == agreement.AnswersRecords {
 		err = withValue(doc, q, r)
 	} else {
 		err = k.withGroups(doc, q, r)
 	}
-	return &Posed{doc, q}, err
+	if err == nil && doc.Way().Hidden {
+		switch {
+		case r.Question != "":
+			err = api.Fail(api.Usage, "leave out --question", "a question that hides its value is not asked again: each hides it in another way")
+		case k.o.Footprints.Is(doc.From):
+			err = api.Fail(api.Refused, "agree on mode lookup, or with the members one by one", "%s is a footprint, which does not answer questions that hide their value", doc.From)
+		default:
+			err = k.hide(p)
+		}
+	} else if err == nil && r.Show {
+		err = api.Fail(api.Usage, "leave it out", "under %s the first answer shows the record", doc.Name)
+	}
+	return p, err
 }
 
 // withValue gives a question the value to ask by.
@@ -209,7 +232,7 @@ func (k *Asker) newQuestion(want agreement.Answers, r Request) (*agreement.Agree
 	if !st.InForce() {
 		return nil, nil, api.Fail(api.Refused, show, "%s is not in force: %s", a, st.Why)
 	}
-	q := &ledger.Question{By: self, Because: r.Because, Text: doc.Digest()}
+	q := &ledger.Question{By: self, Because: r.Because, Case: r.Case, Text: doc.Digest()}
 	switch {
 	case doc.From == self:
 		return nil, nil, api.Fail(api.Refused, show, "under %s others ask %s: it does not ask itself", a, doc.From)
@@ -221,6 +244,11 @@ func (k *Asker) newQuestion(want agreement.Answers, r Request) (*agreement.Agree
 	if err := checkReason(r.Because); err != nil {
 		return nil, nil, api.Fail(api.Usage, "--because \"case reference\"", "say why it is asked, which both councils log: %v", err)
 	}
+	if r.Case != "" || doc.Way().Hidden {
+		if err := checkCase(r.Case); err != nil {
+			return nil, nil, api.Fail(api.Usage, "--case \"HN/2026/77\"", "say which case it is asked for, which both councils log: %v", err)
+		}
+	}
 	if _, err := k.o.Ledger.StandardOf(doc.Standard); err != nil {
 		return nil, nil, api.Fail(api.NotFound, "stile standard adopt "+doc.Standard.String(), "%v", err)
 	}
@@ -229,7 +257,7 @@ func (k *Asker) newQuestion(want agreement.Answers, r Request) (*agreement.Agree
 	}
 	var err error
 	if r.Question == "" {
-		_, err = rand.Read(q.ID[:])
+		_, err = io.ReadFull(k.o.Random, q.ID[:])
 	} else if q.ID, err = event.ParseQuestionID(r.Question); err != nil {
 		err = api.Fail(api.Usage, "stile lookup list", "%v", err)
 	}
@@ -335,6 +363,8 @@ func (k *Asker) askOf(ctx context.Context, net wire.Network, to name.Council, p 
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
+		case errors.As(err, &r) && r.code == codeNarrow && p.narrow(r.bits):
+			continue // it was not charged
 		case errors.As(err, &r):
 			return nil, explain(p.doc, to, r)
 		case errors.Is(err, ledger.ErrQuarantined):
@@ -412,7 +442,7 @@ func (k *Asker) askOnce(ctx context.Context, net wire.Network, to name.Council, 
 		return nil, err
 	}
 	if a.GetCode() != "" {
-		return nil, &refusal{a.GetCode(), a.GetReason()}
+		return nil, &refusal{a.GetCode(), a.GetReason(), int(a.GetBits())}
 	}
 	got, err := k.check(ctx, to, p, seen, a)
 	if err != nil {

@@ -75,13 +75,18 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 	if err != nil {
 		return nil, err
 	}
-	if got.content, err = event.ParseAnswer(ev.Body); err != nil || !answers(got.content, doc, q) || (got.content.Footprint == doc.From) != (by != doc.From) {
+	if got.content, err = event.ParseAnswer(ev.Body); err != nil || !p.answeredBy(got.content) || !answers(got.content, doc, q) || (got.content.Footprint == doc.From) != (by != doc.From) {
 		return nil, lied("its answer is to another question")
 	}
 	got.entry, got.Outcome = t.Entry(), got.content.Outcome
 	hashes, indexes, err := k.checkContents(doc, q, shared, a, got)
 	if err != nil {
 		return nil, err
+	}
+	if got.Outcome == event.OutcomeCompared {
+		if got.Held, err = p.checkCompared(a, got.content.Compared); err != nil {
+			return nil, err
+		}
 	}
 	if !shared {
 		hashes, indexes = append(hashes, got.entry), append(indexes, a.GetIndex())
@@ -201,6 +206,11 @@ func (k *Asker) checkCounts(doc *agreement.Agreement, q *ledger.Question, ev *re
 		return nil, lied("its counts are of another day")
 	}
 	return &c, nil
+}
+
+// answeredBy reports whether an answer is of the kind that the question wants.
+func (p *Posed) answeredBy(a event.Answer) bool {
+	return (p.q.Hidden != nil) == (a.Outcome == event.OutcomeCompared)
 }
 
 // answers reports whether an answer is to a question.

@@ -1,6 +1,7 @@
 package question_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"testing"
@@ -53,7 +54,7 @@ func asking(t *testing.T, w *judgetest.World) judgetest.Give {
 	}
 	book := &council{t: t, status: map[name.Agreement]agreement.Status{}, changed: make(chan struct{}), waits: make(chan struct{}, 1)}
 	book.stands(w.Doc, agreement.InForce, "")
-	k := question.NewAsker(question.Options{
+	k := question.NewAsker(question.Options{Random: rand.Reader,
 		Self: judgetest.Receiver, Ledger: l, Keys: w.Rings[judgetest.Receiver], Directory: w.Directory, Agreements: book, Footprints: fens{},
 		Judge: judge.New(judge.Options{
 			Directory: w.Directory, Ledger: l, Standards: l.Standard, Now: w.Now, Prove: w.Prove(func() *judgetest.Log { return last }),

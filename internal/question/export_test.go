@@ -22,7 +22,7 @@ func (k *Asker) PoseAs(ctx context.Context, mode agreement.Mode, r Request, chan
 		return nil, err
 	}
 	q.Asked, q.Groups = agreement.Asked{Field: r.Field, Value: r.Value}, r.By
-	p := &Posed{doc, q}
+	p := &Posed{doc: doc, q: q}
 	content := q.Content(doc)
 	if change != nil {
 		change(&content)
@@ -127,4 +127,21 @@ func (w *Answerer) LieCounts(ctx context.Context, p *Posed, change func(c *agree
 	}
 	out, _, err := w.message(a, 0)
 	return out, err
+}
+
+// Narrow has a question tell more bits of its bucket, if it may.
+func (p *Posed) Narrow(bits int) bool { return p.narrow(bits) }
+
+// PoseShow logs a question that follows one which hid its value, or says so of an id.
+func (k *Asker) PoseShow(ctx context.Context, first *Posed, r Request, value string, after *event.QuestionID) (*Posed, error) {
+	doc, q, err := k.newQuestion(agreement.AnswersRecords, r)
+	if err != nil {
+		return nil, err
+	}
+	q.Asked, q.After = agreement.Asked{Field: r.Field, Value: value}, first.q.ID
+	if after != nil {
+		q.After = *after
+	}
+	p := &Posed{doc: doc, q: q, factor: first.hidden.Factor()}
+	return p, k.sign(ctx, p, q.Content(doc))
 }

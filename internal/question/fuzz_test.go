@@ -51,6 +51,33 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
+// FuzzComparison reads answers to a question that hides its value.
+func FuzzComparison(f *testing.F) {
+	a, b, w := newWorld(f)
+	a.put(person("C-1", "AB123456C", true))
+	doc := text(f, "private", agreement.PrivateLookup, nil)
+	w.agreed(f, doc)
+	p, err := b.Pose(f.Context(), agreement.PrivateLookup, hiddenRequest(doc, "AB123456C"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	honest := a.answered(saltby, p)
+	var out bytes.Buffer
+	if err := wirepb.WriteAnswer(bufio.NewWriter(&out), honest); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(out.Bytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := wirepb.ReadAnswer(bufio.NewReader(bytes.NewReader(data)))
+		if err != nil || got.GetCode() != "" {
+			return
+		}
+		if b.Check(t.Context(), northmoor, p, 0, got) == nil && (!bytes.Equal(got.Event, honest.Event) || !bytes.Equal(got.Labels, honest.Labels) || !bytes.Equal(got.Evaluated, honest.Evaluated)) {
+			t.Error("believed what was not answered")
+		}
+	})
+}
+
 // FuzzQuestion answers questions as a partner may send any.
 func FuzzQuestion(f *testing.F) {
 	a, b, w := newWorld(f)

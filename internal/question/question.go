@@ -12,6 +12,7 @@ package question
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"time"
@@ -66,12 +67,15 @@ type Options struct {
 	// PerDay returns how many questions one partner may ask in a day (UTC) under
 	// the text of one agreement.
 	PerDay func() int
-	Quota  *quota.Keeper // where what is refused is counted; may be nil
+	// PerHour is the same for an hour; nil for no bound but that of the day.
+	PerHour func() int
+	Quota   *quota.Keeper // where what is refused is counted; may be nil
 	// Refused, which may be nil, is told of a question that is not answered: whose it
 	// was, the code of the refusal, and the agreement where there is one with the asker.
 	Refused func(from name.Council, code string, a name.Agreement)
 	Log     *slog.Logger
 	Now     func() time.Time
+	Random  io.Reader // random bytes: ids of questions, and what hides a value
 }
 
 // inForce returns the text of an agreement that is in force, or nil and why there
@@ -117,6 +121,14 @@ func checkReason(s string) error {
 		}
 	}
 	return nil
+}
+
+// checkCase holds a case reference to what may stand in two councils' logs.
+func checkCase(s string) error {
+	if len(s) > event.MaxCase {
+		return fmt.Errorf("a case reference has at most %d bytes", event.MaxCase)
+	}
+	return checkReason(s)
 }
 
 // FieldWords lists fields as a sentence does: "/nino or /reference".

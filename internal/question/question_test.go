@@ -2,6 +2,7 @@ package question_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,6 +49,8 @@ type council struct {
 	ledger *ledger.Ledger
 	net    *wire.MemoryNode
 	perDay int
+	// perHour is 0 for none.
+	perHour int
 
 	mu      sync.Mutex // guards what follows
 	status  map[name.Agreement]agreement.Status
@@ -129,7 +132,7 @@ func newWorld(t testing.TB) (a, b *council, w *world) {
 					}
 				},
 			}),
-			PerDay: func() int { return x.perDay }, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+			PerDay: func() int { return x.perDay }, PerHour: func() int { return x.perHour }, Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: rand.Reader,
 		}
 		x.ledger, x.Asker, x.Answerer = l, question.NewAsker(o), question.NewAnswerer(o)
 		x.net.Handle(wirepb.LookupProtocol, func(ctx context.Context, from name.Council, st wire.Stream) { x.Serve(ctx, from, st) })

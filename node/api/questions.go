@@ -12,6 +12,10 @@ type LookupRequest struct {
 	Field     string `json:"field"` // one of the agreement's match fields
 	Value     string `json:"value"` // see agreement.Text
 	Because   string `json:"because"`
+	Case      string `json:"case,omitempty"` // a case reference; needed under mode private-lookup
+	// Show asks, under mode private-lookup and where there is a record, to be shown it,
+	// which says about whom.
+	Show bool `json:"show,omitempty"`
 	// Question is the id of a question that was asked before and whose answer did
 	// not arrive; "" for a new one.
 	Question string `json:"question,omitempty"`
@@ -24,6 +28,7 @@ type LookupReply struct {
 	By        name.Council   `json:"by"` // who answered: From, or a member of the footprint that it is
 	Question  string         `json:"question"`
 	Outcome   string         `json:"outcome"`
+	Held      bool           `json:"held,omitempty"` // under mode private-lookup: there is a record, which the other council does not know was found
 	Records   []RecordReply  `json:"records"`
 	Answer    string         `json:"answer"` // the signed event of who answered
 	Entry     uint64         `json:"entry"`  // of it in their log
@@ -50,6 +55,7 @@ type QuestionReply struct {
 	Field     string         `json:"field,omitempty"`
 	By        []name.Field   `json:"by,omitempty"`
 	Because   string         `json:"because"`
+	Case      string         `json:"case,omitempty"`
 	Outcome   string         `json:"outcome"` // "" while there is no answer
 	Records   []name.Record  `json:"records,omitempty"`
 	Entry     uint64         `json:"entry"`   // in our log: of the question, or of our answer

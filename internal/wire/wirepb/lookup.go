@@ -2,6 +2,7 @@ package wirepb
 
 import (
 	"bufio"
+	"bytes"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -20,6 +21,10 @@ const (
 	MaxQuestion      = 16 << 10 // bytes of a Question or a Receipt
 	MaxQuestionValue = 512      // bytes
 	MaxEntries       = 10       // of an Answer
+	MaxLabels        = 8192     // of an Answer
+	MaxBits          = 8        // of a Question, and of an Answer
+
+	labelSize = 16
 )
 
 // A message is one of lookup.proto or log.proto whose form can be checked.
@@ -117,6 +122,10 @@ func (q *Question) check() error {
 		return bad("question: value longer than %d bytes", MaxQuestionValue)
 	case len(q.GetEvent()) == 0:
 		return bad("question: no event")
+	case len(q.GetHidden()) != 0 && len(q.GetHidden()) != 32, len(q.GetFactor()) != 0 && len(q.GetFactor()) != 32:
+		return bad("question: a hidden value or its factor is not of 32 bytes")
+	case q.GetBits() > MaxBits, q.GetBucket()>>q.GetBits() != 0:
+		return bad("question: a bucket of more bits than it says, or than %d", MaxBits)
 	}
 	return nil
 }
@@ -127,6 +136,9 @@ func (a *Answer) check() error {
 	if len(a.GetCode()) > MaxText || len(a.GetReason()) > MaxText {
 		return bad("answer: text longer than %d bytes", MaxText)
 	}
+	if a.GetBits() > MaxBits {
+		return bad("answer: more than %d bits", MaxBits)
+	}
 	if a.GetCode() != "" {
 		return nil
 	}
@@ -135,6 +147,14 @@ func (a *Answer) check() error {
 	}
 	if len(a.GetConsistency())%32 != 0 || len(a.GetInclusion())%32 != 0 {
 		return bad("answer: proof is not a whole number of hashes")
+	}
+	if len(a.GetLabels()) > MaxLabels*labelSize || len(a.GetLabels())%labelSize != 0 {
+		return bad("answer: labels are not a whole number, or more than %d", MaxLabels)
+	}
+	for i := labelSize; i < len(a.GetLabels()); i += labelSize {
+		if bytes.Compare(a.GetLabels()[i-labelSize:i], a.GetLabels()[i:i+labelSize]) >= 0 {
+			return bad("answer: labels do not ascend")
+		}
 	}
 	if len(a.GetEntries()) > MaxEntries {
 		return bad("answer: more than %d entries", MaxEntries)

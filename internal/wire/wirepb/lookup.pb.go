@@ -62,7 +62,17 @@ type Question struct {
 	// The size of the newest checkpoint that the asker holds of the log that the
 	// answer's checkpoint is of, from which it wants consistency proved; 0 if it holds
 	// none.
-	TreeSize      uint64 `protobuf:"varint,5,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	TreeSize uint64 `protobuf:"varint,5,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	// In a mode that hides the value, in the place of value: the blinded element of
+	// RFC 9497, VOPRF mode of ristretto255-SHA512, 32 bytes, whose digest stands in the
+	// event; and the first bits of the value's public bucket (package blind), so many as
+	// the answerer needs, at most 8: bucket is below 2^bits.
+	Hidden []byte `protobuf:"bytes,6,opt,name=hidden,proto3" json:"hidden,omitempty"`
+	Bits   uint32 `protobuf:"varint,7,opt,name=bits,proto3" json:"bits,omitempty"`
+	Bucket uint32 `protobuf:"varint,8,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	// With the value, when the event names an earlier question with a hidden value: the
+	// factor that hid it, 32 bytes, so that it can be seen to be the same.
+	Factor        []byte `protobuf:"bytes,9,opt,name=factor,proto3" json:"factor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +142,34 @@ func (x *Question) GetTreeSize() uint64 {
 	return 0
 }
 
+func (x *Question) GetHidden() []byte {
+	if x != nil {
+		return x.Hidden
+	}
+	return nil
+}
+
+func (x *Question) GetBits() uint32 {
+	if x != nil {
+		return x.Bits
+	}
+	return 0
+}
+
+func (x *Question) GetBucket() uint32 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *Question) GetFactor() []byte {
+	if x != nil {
+		return x.Factor
+	}
+	return nil
+}
+
 // Answer answers, or says in code and reason why not.
 type Answer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -159,7 +197,15 @@ type Answer struct {
 	Consistency []byte `protobuf:"bytes,9,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	// From a footprint: the checkpoint above is of the footprint's ledger and covers
 	// the entries alone; the event stands in the log of the member that answers.
-	Footprint     bool `protobuf:"varint,10,opt,name=footprint,proto3" json:"footprint,omitempty"`
+	Footprint bool `protobuf:"varint,10,opt,name=footprint,proto3" json:"footprint,omitempty"`
+	// To a hidden value: the evaluated element, 32 bytes, the proof that it was evaluated
+	// under the key that the event names, 64, and the labels, 16 bytes each, in strictly
+	// ascending order, whose number and digest stand in the event. At most 8192.
+	Evaluated []byte `protobuf:"bytes,11,opt,name=evaluated,proto3" json:"evaluated,omitempty"`
+	Proof     []byte `protobuf:"bytes,12,opt,name=proof,proto3" json:"proof,omitempty"`
+	Labels    []byte `protobuf:"bytes,13,opt,name=labels,proto3" json:"labels,omitempty"`
+	// With the code "narrow" alone: how many bits of the bucket the question must tell.
+	Bits          uint32 `protobuf:"varint,14,opt,name=bits,proto3" json:"bits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -262,6 +308,34 @@ func (x *Answer) GetFootprint() bool {
 		return x.Footprint
 	}
 	return false
+}
+
+func (x *Answer) GetEvaluated() []byte {
+	if x != nil {
+		return x.Evaluated
+	}
+	return nil
+}
+
+func (x *Answer) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *Answer) GetLabels() []byte {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Answer) GetBits() uint32 {
+	if x != nil {
+		return x.Bits
+	}
+	return 0
 }
 
 // Entry is one entry of the answerer's log.
@@ -367,13 +441,17 @@ var File_internal_wire_wirepb_lookup_proto protoreflect.FileDescriptor
 
 const file_internal_wire_wirepb_lookup_proto_rawDesc = "" +
 	"\n" +
-	"!internal/wire/wirepb/lookup.proto\x12\x0fstile.lookup.v1\"\x98\x01\n" +
+	"!internal/wire/wirepb/lookup.proto\x12\x0fstile.lookup.v1\"\xf4\x01\n" +
 	"\bQuestion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12)\n" +
 	"\x10agreement_digest\x18\x02 \x01(\fR\x0fagreementDigest\x12\x14\n" +
 	"\x05event\x18\x03 \x01(\fR\x05event\x12\x14\n" +
 	"\x05value\x18\x04 \x01(\tR\x05value\x12\x1b\n" +
-	"\ttree_size\x18\x05 \x01(\x04R\btreeSize\"\xc0\x02\n" +
+	"\ttree_size\x18\x05 \x01(\x04R\btreeSize\x12\x16\n" +
+	"\x06hidden\x18\x06 \x01(\fR\x06hidden\x12\x12\n" +
+	"\x04bits\x18\a \x01(\rR\x04bits\x12\x16\n" +
+	"\x06bucket\x18\b \x01(\rR\x06bucket\x12\x16\n" +
+	"\x06factor\x18\t \x01(\fR\x06factor\"\xa0\x03\n" +
 	"\x06Answer\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
@@ -387,7 +465,11 @@ const file_internal_wire_wirepb_lookup_proto_rawDesc = "" +
 	"\tinclusion\x18\b \x01(\fR\tinclusion\x12 \n" +
 	"\vconsistency\x18\t \x01(\fR\vconsistency\x12\x1c\n" +
 	"\tfootprint\x18\n" +
-	" \x01(\bR\tfootprint\"3\n" +
+	" \x01(\bR\tfootprint\x12\x1c\n" +
+	"\tevaluated\x18\v \x01(\fR\tevaluated\x12\x14\n" +
+	"\x05proof\x18\f \x01(\fR\x05proof\x12\x16\n" +
+	"\x06labels\x18\r \x01(\fR\x06labels\x12\x12\n" +
+	"\x04bits\x18\x0e \x01(\rR\x04bits\"3\n" +
 	"\x05Entry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\"\x1f\n" +
