@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/intake"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 )
 
 const head = "mapping: 1\nstandard: standards.example/x@1\n"
@@ -391,4 +394,19 @@ func FuzzMapping(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A place that a further document of the standard describes is read there: nothing else
+// knows of what type a council's code or a postcode is.
+func TestPlacesOfFurtherDocuments(t *testing.T) {
+	std, err := standard.Load(schemas.FS("fly-tipping/1.0.0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range intake.Places(std) {
+		want := map[name.Field]string{"/council": "string", "/longitude": "number", "/vehicles": "json", "/cost": "number"}[p.To]
+		if want != "" && p.Type != want {
+			t.Errorf("%s is of type %s, want %s", p.To, p.Type, want)
+		}
+	}
 }

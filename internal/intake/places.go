@@ -32,32 +32,73 @@ type Place struct {
 // types, an object whose members are not named) is one place of type json. It
 // is a reading of the schema for tables, and judges nothing.
 func Places(std *standard.Standard) []Place {
-	root, err := strictjson.Decode(std.Schema(), strictjson.Limits{Bytes: 16 << 20, Values: 1 << 20, StringLen: 1 << 20, WideNumbers: true})
+	root, err := decodeSchema(std.Schema())
 	if err != nil {
 		return nil
 	}
-	c := &placeCollector{root: root, at: map[name.Field]int{}}
+	c := &placeCollector{std: std, root: root, others: map[string]any{}, at: map[name.Field]int{}}
 	c.walk(root, "", true, nil)
 	return c.out
 }
 
+func decodeSchema(b []byte) (any, error) {
+	return strictjson.Decode(b, strictjson.Limits{Bytes: 16 << 20, Values: 1 << 20, StringLen: 1 << 20, WideNumbers: true})
+}
+
 type placeCollector struct {
-	root any
-	out  []Place
-	at   map[name.Field]int
+	std    *standard.Standard
+	root   any
+	others map[string]any // further documents by their address; nil for one that is not there
+	out    []Place
+	at     map[name.Field]int
 }
 
 const maxPlaceDepth = 12
 
-// resolve follows a reference inside the schema.
+// resolve follows a reference inside the schema, or into a further document of the
+// standard.
 func (c *placeCollector) resolve(ref string) (map[string]any, bool) {
-	inside, ok := strings.CutPrefix(ref, "#")
-	if !ok {
-		return nil, false
+	address, inside, _ := strings.Cut(ref, "#")
+	doc := c.root
+	if address != "" {
+		doc = c.other(address)
 	}
-	v, ok := lookup(c.root, inside)
+	v, ok := lookup(doc, inside)
 	s, isObject := v.(map[string]any)
 	return s, ok && isObject
+}
+
+// other returns a further document. Its references to itself are made whole, since they
+// are read beside those of the schema.
+func (c *placeCollector) other(address string) any {
+	doc, known := c.others[address]
+	if known {
+		return doc
+	}
+	if b, ok := c.std.Document(address); ok {
+		if v, err := decodeSchema(b); err == nil {
+			doc = v
+			wholeRefs(doc, address)
+		}
+	}
+	c.others[address] = doc
+	return doc
+}
+
+func wholeRefs(v any, address string) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, sub := range v {
+			if ref, ok := sub.(string); ok && k == "$ref" && strings.HasPrefix(ref, "#") {
+				v[k] = address + ref
+			}
+			wholeRefs(sub, address)
+		}
+	case []any:
+		for _, sub := range v {
+			wholeRefs(sub, address)
+		}
+	}
 }
 
 // parts returns the schemas that judge what s judges: itself, what it refers

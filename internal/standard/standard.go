@@ -166,6 +166,13 @@ func (s *Standard) Manifest() Manifest {
 // Schema returns a copy of the bytes of schema.json.
 func (s *Standard) Schema() []byte { return slices.Clone(s.files["schema.json"]) }
 
+// Document returns a copy of the bytes of the further schema document that the manifest
+// names for an address, if there is one.
+func (s *Standard) Document(address string) ([]byte, bool) {
+	path, ok := s.manifest.Resources[address]
+	return slices.Clone(s.files[path]), ok
+}
+
 // Integrity returns "sha256-" and a base64 SHA-256, as W3C Subresource
 // Integrity section 3.1 writes it. It is the std#integrity claim of every
 // record in this standard. The digest is that of the bytes of schema.json when
