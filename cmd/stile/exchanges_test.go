@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,7 +102,7 @@ func chapter(t *testing.T, e *exchange.Exchange, flows []flow) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## %s. %s\n\n%s\n\n**What stays.** %s\n\n    stile exchange run %s\n\n", numberOf(e), e.Title, paragraph(e.Problem), paragraph(e.Stays), numberOf(e))
 	b.WriteString("| agreement | standard | mode | to | rows | records | withdrawn | fields | stay |\n|---|---|---|---|---|---|---|---|---|\n")
-	rows := rowsOf(t, e.ID)
+	rows := rowsOf(t, e)
 	for _, f := range flows {
 		if f.Records == 0 && f.Mode == "replicate" {
 			t.Errorf("%s: nothing flowed under %s", e.ID, f.Agreement)
@@ -120,25 +119,21 @@ func chapter(t *testing.T, e *exchange.Exchange, flows []flow) string {
 	return b.String()
 }
 
-// rowsOf returns the filter of each agreement in the folder of an exchange.
-func rowsOf(t *testing.T, id string) map[string]string {
-	rows := map[string]string{}
-	err := filepath.WalkDir(filepath.Join("..", "..", "examples", id), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".agreement.yaml") {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		a, err := agreement.Parse(b)
-		if err == nil {
-			rows[string(a.Name)] = a.Rows
-		}
-		return err
-	})
+// rowsOf returns the filter of each agreement of an exchange.
+func rowsOf(t *testing.T, e *exchange.Exchange) map[string]string {
+	files, err := e.Files()
 	if err != nil {
 		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for file, text := range files {
+		if strings.HasSuffix(file, ".agreement.yaml") {
+			a, err := agreement.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows[string(a.Name)] = a.Rows
+		}
 	}
 	return rows
 }

@@ -50,7 +50,19 @@ type Council struct {
 	Name  name.Council `yaml:"council"`
 	Title string       `yaml:"title"`
 	GSS   string       `yaml:"gss"`
-	Part  string       `yaml:"part"` // what it does here
+	Part  string       `yaml:"part"`  // what it does here
+	Group string       `yaml:"group"` // of councils that do the same; "" for one that stands alone
+}
+
+// Label is the first part of the council's domain, by which people call it here.
+func (c Council) Label() string {
+	s, _, _ := strings.Cut(string(c.Name), ".")
+	return s
+}
+
+// fill puts the council in the place of {council}, {label}, {title} and {gss}.
+func (c Council) fill(text string) string {
+	return strings.NewReplacer("{council}", string(c.Name), "{label}", c.Label(), "{title}", c.Title, "{gss}", c.GSS).Replace(text)
 }
 
 // A Step is one thing that happens: a command that is typed, an agreement that is made, or
@@ -58,6 +70,10 @@ type Council struct {
 type Step struct {
 	Say string       `yaml:"say"` // what happens, in a sentence
 	At  name.Council `yaml:"at"`  // who types the command; "" for an agreement or a wait
+	// Each is a group of councils, for each of which the step is done: {council},
+	// {label}, {title} and {gss} stand for the one whose turn it is, a file is its own
+	// where there is one, and a command without At is typed by it.
+	Each string `yaml:"each"`
 
 	// Run is the command without "stile" and without --data. A word that names a file
 	// of the exchange stands for that file, and {cell FILE ROW COLUMN} for a cell of a
@@ -65,7 +81,7 @@ type Step struct {
 	Run    string   `yaml:"run"`
 	Input  string   `yaml:"input"`  // what is typed into it
 	Exit   int      `yaml:"exit"`   // the exit code it has to have
-	Prints []string `yaml:"prints"` // what it has to print
+	Prints []string `yaml:"prints"` // what it has to print; spaces and ends of lines are not compared
 	Hides  []string `yaml:"hides"`  // what it must not print
 	Retry  bool     `yaml:"retry"`  // until it prints that: another council has to hear of something first
 	Lines  int      `yaml:"lines"`  // how many lines of what it printed are shown; 0: 12
@@ -75,6 +91,8 @@ type Step struct {
 	Await     string         `yaml:"await"`     // an agreement: until all receivers are in step and have receipted
 	Holds     map[string]int `yaml:"holds"`     // with Await: how many records each receiver has to hold then
 	Withdrawn bool           `yaml:"withdrawn"` // with Await: and until nothing that was withdrawn is outstanding
+
+	turn Council // whose turn it is, of a group
 }
 
 // Open reads the exchange of a folder. Errors name the place in its file and the rule.
@@ -142,7 +160,9 @@ func (e *Exchange) check() error {
 		}
 	}
 	for i, m := range e.MadeUp {
-		if err := m.check(); err != nil {
+		if m.Each != "" && len(e.Group(m.Each)) == 0 {
+			bad(fmt.Sprintf("made_up, %d", i+1), "each: no council is in the group %q", m.Each)
+		} else if err := m.check(); err != nil {
 			bad(fmt.Sprintf("made_up, %d", i+1), "%v", err)
 		}
 	}
@@ -171,13 +191,22 @@ func (e *Exchange) checkStep(s Step) error {
 		return errors.New("say is empty")
 	case s.Run == "" && s.At != "":
 		return errors.New("at is for a command")
+	case s.Each != "" && len(e.Group(s.Each)) == 0:
+		return fmt.Errorf("each: no council is in the group %q", s.Each)
+	case s.Each != "":
+		for _, one := range e.Turns(s) {
+			if err := e.checkStep(one); err != nil {
+				return err
+			}
+		}
+		return nil
 	case s.Run != "" && !e.has(s.At):
 		return fmt.Errorf("at: %q is none of the councils", s.At)
 	case s.Run != "":
 		_, err := Words(s.Run)
 		return err
 	case s.Agree != "":
-		if _, err := fs.Stat(e.folder, s.Agree); err != nil {
+		if _, err := fs.Stat(e.folder, s.shared()); err != nil {
 			return fmt.Errorf("agree: there is no file %q in the folder", s.Agree)
 		}
 	}
@@ -187,6 +216,67 @@ func (e *Exchange) checkStep(s Step) error {
 		}
 	}
 	return nil
+}
+
+// Group returns the councils of a group.
+func (e *Exchange) Group(group string) []Council {
+	var in []Council
+	for _, c := range e.Councils {
+		if group != "" && c.Group == group {
+			in = append(in, c)
+		}
+	}
+	return in
+}
+
+// Turns returns the step for each council of its group, or the step itself.
+func (e *Exchange) Turns(s Step) []Step {
+	if s.Each == "" {
+		return []Step{s}
+	}
+	var turns []Step
+	for _, c := range e.Group(s.Each) {
+		one := s
+		one.Each, one.turn = "", c
+		if one.Run = c.fill(s.Run); s.Run != "" && s.At == "" {
+			one.At = c.Name
+		}
+		one.Input, one.Await = c.fill(s.Input), c.fill(s.Await)
+		if s.Agree != "" {
+			one.Agree = c.Label() + "." + s.Agree
+		}
+		one.Prints, one.Hides = nil, nil
+		for _, p := range s.Prints {
+			one.Prints = append(one.Prints, c.fill(p))
+		}
+		for _, h := range s.Hides {
+			one.Hides = append(one.Hides, c.fill(h))
+		}
+		turns = append(turns, one)
+	}
+	return turns
+}
+
+// File returns which file of the exchange a word of the step's command names, "" for none:
+// the council's own before the one of all.
+func (s Step) File(word string, files map[string][]byte) string {
+	if s.turn.Name != "" {
+		if own := s.turn.Label() + "." + word; files[own] != nil {
+			return own
+		}
+	}
+	if files[word] != nil {
+		return word
+	}
+	return ""
+}
+
+// shared is the agreement's file in the folder, which a group has once.
+func (s Step) shared() string {
+	if s.turn.Name == "" {
+		return s.Agree
+	}
+	return strings.TrimPrefix(s.Agree, s.turn.Label()+".")
 }
 
 func (e *Exchange) has(c name.Council) bool {
@@ -208,8 +298,26 @@ func (e *Exchange) Files() (map[string][]byte, error) {
 		return nil, fmt.Errorf("read the folder of %s: %w", e.ID, err)
 	}
 	for _, m := range e.MadeUp {
-		if files[m.File], err = m.Make(); err != nil {
-			return nil, fmt.Errorf("%s: make up %s: %w", e.ID, m.File, err)
+		if m.Each == "" {
+			if files[m.File], err = m.Make(); err != nil {
+				return nil, fmt.Errorf("%s: make up %s: %w", e.ID, m.File, err)
+			}
+		}
+		for _, c := range e.Group(m.Each) {
+			if files[c.Label()+"."+m.File], err = m.of(c).Make(); err != nil {
+				return nil, fmt.Errorf("%s: make up %s of %s: %w", e.ID, m.File, c.Name, err)
+			}
+		}
+	}
+	// An agreement that a group has in common is a text for each.
+	for _, s := range e.Steps {
+		if s.Each == "" || s.Agree == "" {
+			continue
+		}
+		text := string(files[s.Agree])
+		delete(files, s.Agree)
+		for _, c := range e.Group(s.Each) {
+			files[c.Label()+"."+s.Agree] = []byte(c.fill(text))
 		}
 	}
 	return files, nil
@@ -264,21 +372,36 @@ func Words(command string) ([]string, error) {
 var cellForm = regexp.MustCompile(`\{cell ([^ }]+) ([0-9]+) ([^}]+)\}`)
 
 // Fill puts in the place of each {cell FILE ROW COLUMN} what a made-up file has there. Rows
-// count from 1, without the headings.
+// count from 1, without the headings. Of a file that each council of a group has, the name
+// begins with the council's label and a full stop.
 func (e *Exchange) Fill(text string) (string, error) {
 	var failed error
 	filled := cellForm.ReplaceAllStringFunc(text, func(cell string) string {
 		p := cellForm.FindStringSubmatch(cell)
-		i := slices.IndexFunc(e.MadeUp, func(m MadeUp) bool { return m.File == p[1] })
-		if i < 0 {
+		m, ok := e.madeUp(p[1])
+		if !ok {
 			failed = fmt.Errorf("%s: there is no made-up file %q", cell, p[1])
 			return cell
 		}
-		value, err := e.MadeUp[i].cell(p[2], p[3])
+		value, err := m.cell(p[2], p[3])
 		if err != nil {
 			failed = fmt.Errorf("%s: %w", cell, err)
 		}
 		return value
 	})
 	return filled, failed
+}
+
+func (e *Exchange) madeUp(file string) (MadeUp, bool) {
+	for _, m := range e.MadeUp {
+		if m.Each == "" && m.File == file {
+			return m, true
+		}
+		for _, c := range e.Group(m.Each) {
+			if file == c.Label()+"."+m.File {
+				return m.of(c), true
+			}
+		}
+	}
+	return MadeUp{}, false
 }

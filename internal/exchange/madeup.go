@@ -21,6 +21,7 @@ import (
 // nothing in it is real.
 type MadeUp struct {
 	File    string   `yaml:"file"` // *.csv has Columns; *.ndjson has Record
+	Each    string   `yaml:"each"` // a group of councils, each of which has such a file, with other rows
 	Seed    uint64   `yaml:"seed"`
 	Rows    int      `yaml:"rows"`
 	Columns []Column `yaml:"columns"`
@@ -28,6 +29,17 @@ type MadeUp struct {
 	// Mistakes are those that real files have: rows in which cells are not what they
 	// ought to be.
 	Mistakes []Mistake `yaml:"mistakes"`
+
+	whose Council
+}
+
+// of is the file of one council of the group.
+func (m MadeUp) of(c Council) MadeUp {
+	m.whose, m.Each = c, ""
+	for _, b := range []byte(c.Name) {
+		m.Seed = m.Seed*131 + uint64(b)
+	}
+	return m
 }
 
 // A Column is a heading and how its cells are made up.
@@ -43,6 +55,7 @@ type MadeUp struct {
 //	{forename} {surname} {street} {town} {postcode}
 //	{nino} {nhs} {upn} {uprn} {usrn} {urn} {company} {uuid}
 //	{cell HEADING}                  what this row has under an earlier heading
+//	{council} {label} {title} {gss} of the council whose file it is, in a file of a group
 type Column struct {
 	Heading string  `yaml:"heading"`
 	Cell    string  `yaml:"cell"`
@@ -150,7 +163,7 @@ type row struct {
 func (m MadeUp) rows(n int) ([]row, error) {
 	out := make([]row, 0, n)
 	for i := 1; i <= n; i++ {
-		g := &maker{r: rand.New(rand.NewPCG(m.Seed, uint64(i))), n: i, had: map[string]string{}}
+		g := &maker{r: rand.New(rand.NewPCG(m.Seed, uint64(i))), n: i, whose: m.whose, had: map[string]string{}}
 		var r row
 		for _, c := range m.Columns {
 			text := ""
@@ -201,9 +214,10 @@ func (m MadeUp) spoil(r *row, set map[string]string) error {
 
 // A maker makes up one row.
 type maker struct {
-	r   *rand.Rand
-	n   int
-	had map[string]string
+	r     *rand.Rand
+	n     int
+	whose Council
+	had   map[string]string
 }
 
 func (g *maker) tree(n *yaml.Node) (v any, there bool, err error) {
@@ -350,6 +364,10 @@ var fills = map[string]func(*maker, string) (string, error){
 		}
 		return v, nil
 	},
+	"council":  func(g *maker, _ string) (string, error) { return string(g.whose.Name), nil },
+	"label":    func(g *maker, _ string) (string, error) { return g.whose.Label(), nil },
+	"title":    func(g *maker, _ string) (string, error) { return g.whose.Title, nil },
+	"gss":      func(g *maker, _ string) (string, error) { return g.whose.GSS, nil },
 	"forename": func(g *maker, _ string) (string, error) { return g.pick(forenames), nil },
 	"surname":  func(g *maker, _ string) (string, error) { return g.pick(surnames), nil },
 	"street":   func(g *maker, _ string) (string, error) { return g.pick(streets), nil },
