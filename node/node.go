@@ -365,7 +365,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 func (n *Node) begin() (err error) {
 	n.follower, err = follow.Open(context.Background(), follow.Options{
 		Config: n.cfg, Keys: n.keys, Ledger: n.ledger, Log: n.log, Now: n.now, Shuffle: mathrand.Shuffle, Adopted: n.adopted,
-		Changed: n.changed, Stored: func() error { return n.files.Copy() },
+		Changed: n.changed, Stored: func() error { return n.files.Copy() }, Quota: n.quota,
 	})
 	if err != nil {
 		return err

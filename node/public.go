@@ -69,6 +69,13 @@ func (n *Node) logPublished() *LogReply {
 // system gives by default.
 const maxStrangers = 256
 
+// How many requests an address may make of it: enough for an auditor, who fetches a log of
+// a million entries in eight thousand.
+const (
+	visitsPerSecond = 100
+	visitsAtOnce    = 2000
+)
+
 // serveHTTP serves over HTTP what anybody may have, until ctx ends: below
 // /directory/ the files of the directory, below /stile/ our log, and a witness of the
 // logs of others.
@@ -84,7 +91,7 @@ func (n *Node) serveHTTP(ctx context.Context) error {
 		Ledger: n.ledger, Directory: n.directory, Cosigner: n.keys.Log.CosignerAt(n.now), Log: n.log, Now: n.now, Quota: n.quota,
 	}))
 	srv := &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute,
+		Handler: quota.PerAddress(mux, visitsPerSecond, visitsAtOnce, n.now), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 5 * time.Minute,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}

@@ -67,7 +67,7 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 	if err := s.o.Ledger.Room(); errors.Is(err, ledger.ErrFull) {
 		return false, errors.Join(err, s.tellFull(ctx, by))
 	}
-	if err := s.roomFor(p.key); err != nil {
+	if err := s.roomFor(p.key, by); err != nil {
 		return false, err
 	}
 	src, err := s.o.Ledger.OpenSource(ctx, p.key.council, p.key.agreement)
@@ -159,7 +159,7 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 		if shared && s.o.Now().Sub(began) >= memberTurn {
 			return progress, errTurn
 		}
-		if err := s.roomFor(p.key); err != nil {
+		if err := s.roomFor(p.key, by); err != nil {
 			st.Reset()
 			return progress, err
 		}

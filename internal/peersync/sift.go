@@ -21,8 +21,11 @@ import (
 // learns it from our receipt.
 const ruleProposals = "proposals-waiting"
 
-// roomFor says why no more is copied of a source now; nil while there is room.
-func (s *Syncer) roomFor(k jobKey) error {
+// roomFor says why no more is copied of a source now, from whom; nil while there is room.
+func (s *Syncer) roomFor(k jobKey, by name.Council) error {
+	if err := s.o.Quota.Room(by, quota.Pages); err != nil {
+		return err
+	}
 	if k.agreement != "" {
 		return nil
 	}
@@ -39,6 +42,7 @@ func (s *Syncer) receiveInTurn(ctx context.Context, c *judge.Case, p *job, by na
 		return nil, nil, err
 	}
 	defer done()
+	s.o.Quota.Use(by, quota.Pages, 1)
 	return s.receive(ctx, c, p, by, b)
 }
 

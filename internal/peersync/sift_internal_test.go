@@ -98,7 +98,7 @@ func TestRoomFor(t *testing.T) {
 	for _, c := range []name.Council{stranger, partner} {
 		k.Use(c, quota.Notices, quota.Of(quota.Notices).Stranger)
 	}
-	room := func(k jobKey) bool { return s.roomFor(k) == nil }
+	room := func(k jobKey) bool { return s.roomFor(k, k.council) == nil }
 	if room(jobKey{council: stranger}) || !room(jobKey{council: partner}) || !room(jobKey{council: stranger, agreement: "hexwell.gov.uk/x"}) {
 		t.Error("the notices of the day are used up, by a stranger")
 	}
@@ -109,5 +109,16 @@ func TestRoomFor(t *testing.T) {
 	k.Use(stranger, quota.Kept, quota.Of(quota.Kept).Stranger)
 	if now = now.Add(48 * time.Hour); room(jobKey{council: stranger}) {
 		t.Error("all that may be kept of it is kept, and more is fetched")
+	}
+	// Pages are counted for whoever sends them, which of a footprint's log is one of its members.
+	for _, c := range []name.Council{stranger, partner} {
+		k.Use(c, quota.Pages, quota.Of(quota.Pages).Stranger)
+	}
+	under := jobKey{council: "fens.stile.example", agreement: "fens.stile.example/x"}
+	if s.roomFor(under, stranger) == nil || s.roomFor(under, partner) != nil {
+		t.Error("the pages of the minute are used up, by a stranger")
+	}
+	if now = now.Add(time.Minute); s.roomFor(under, stranger) != nil {
+		t.Error("a minute later no page is fetched")
 	}
 }

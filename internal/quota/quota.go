@@ -34,9 +34,11 @@ type Kind string
 
 // The kinds. What each counts, and how much a council has of it, stands in [Table].
 const (
+	Connections Kind = "connections"
 	Requests    Kind = "requests"
 	Frames      Kind = "frames"
 	Held        Kind = "frame bytes"
+	Pages       Kind = "pages"
 	Notices     Kind = "notices"
 	Kept        Kind = "notices kept"
 	Proposals   Kind = "proposals"
@@ -46,6 +48,7 @@ const (
 	Cosignings  Kind = "cosign requests"
 	Checkpoints Kind = "checkpoints"
 	Entries     Kind = "directory entries"
+	Files       Kind = "directory files"
 	Brought     Kind = "contributions"
 	Lines       Kind = "log lines"
 )
@@ -65,9 +68,11 @@ type Share struct {
 func Table() []Share { return slices.Clone(shares) }
 
 var shares = []Share{
+	{Connections, "connections that it makes to us", 600, 20, time.Minute, "internal/wire", "the connection is closed"},
 	{Requests, "streams opened to us, of any protocol", 12_000, 120, time.Minute, "internal/wire/entrance", "the stream is reset before a byte of it is read"},
 	{Frames, "bytes of one frame that we have not answered", 9 << 20, 64 << 10, 0, "internal/wire/entrance", "the stream is reset: of a large frame no more is read than this"},
 	{Held, "bytes, on all its streams, of frames that have not arrived whole", 64 << 20, 1 << 20, 0, "internal/wire/entrance", "the stream is reset"},
+	{Pages, "pages of its log that we take, with a checkpoint each", 60_000, 60, time.Minute, "internal/peersync", "no more are fetched before the window ends"},
 	{Notices, "events addressed to us that are fetched", 100_000, 400, 24 * time.Hour, "internal/peersync", "no more are fetched before the window ends"},
 	{Kept, "events of a stranger that are kept", 1_000_000, 1_000, 0, "internal/peersync", "no more are fetched; what is kept stays"},
 	{Proposals, "proposals to us that wait for our signature", 1_000, 50, 0, "internal/peersync", "the proposal is not kept, and our receipt says why"},
@@ -77,6 +82,7 @@ var shares = []Share{
 	{Cosignings, "checkpoints of its log that we are asked over HTTP to cosign", 3_600, 120, time.Hour, "internal/publiclog", "answered with 429"},
 	{Checkpoints, "newest checkpoints kept of its log, with evidence of a second history", 3, 3, 0, "internal/ledger", "the newest takes the place of the one before"},
 	{Entries, "standards that one publisher's list in the directory may hold", 2_000, 2_000, 0, "internal/directory/tufdir", "the list is not believed, and status says so"},
+	{Files, "KiB of the directory's files that it asks us for, 4 at least for each", 1 << 20, 64 << 10, time.Hour, "internal/directory/follow", "the stream is reset; another mirror has them, too"},
 	{Brought, "pages of records brought to a footprint", 60_000, 0, time.Hour, "internal/peersync", "refused with when it may bring more; a stranger has no agreement to bring under"},
 	{Lines, "lines of the log that name it, below errors", 600, 60, time.Hour, "internal/quota", "left out, and counted in its next line"},
 }

@@ -52,13 +52,14 @@ func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
 // InterceptSecured is asked when the other side has proved its key.
 func (g *gate) InterceptSecured(dir network.Direction, p peer.ID, at network.ConnMultiaddrs) bool {
-	if g.admits(p) {
-		return true
+	if !g.admits(p) {
+		if dir == network.DirInbound {
+			g.note(p, at.RemoteMultiaddr())
+		}
+		return false
 	}
-	if dir == network.DirInbound {
-		g.note(p, at.RemoteMultiaddr())
-	}
-	return false
+	c, member := g.host.council(p)
+	return dir != network.DirInbound || !member || g.host.connects(c)
 }
 
 // InterceptUpgraded is asked when the connection is ready for streams: the
@@ -91,6 +92,10 @@ func (s gatedSwarm) SetStreamHandler(h network.StreamHandler) {
 	s.Swarm.SetStreamHandler(func(st network.Stream) {
 		if !s.gate.admits(st.Conn().RemotePeer()) {
 			st.ResetWithError(network.StreamGated)
+			return
+		}
+		if !s.gate.host.opens(st.Conn()) {
+			st.ResetWithError(network.StreamRateLimited)
 			return
 		}
 		h(st)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -94,6 +95,55 @@ type Host struct {
 	closed    bool
 	conns     map[network.Conn]*link // connections that are up
 	onConnect []func(name.Council)
+	shares    Shares
+}
+
+// Shares say what a council may have of a network. Both are called often, concurrently,
+// and must answer from memory.
+type Shares struct {
+	// Connects is asked for each connection that a council makes to us, when it has
+	// proved its key.
+	Connects func(name.Council) bool
+	// Opens is asked for each stream that a council opens to us, of any protocol, before a
+	// byte of it is read.
+	Opens func(name.Council) bool
+}
+
+// maxOver is how many streams beyond its share a council may open on one connection before that
+// is closed: each costs us something, though nothing of it is read.
+const maxOver = 100
+
+// Hold has the host hold every council to its shares: a connection beyond them is refused, a
+// stream is reset, and a connection on which that goes on is closed. Until then there
+// are no shares.
+func (h *Host) Hold(s Shares) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.shares = s
+}
+
+// connects reports whether a council may make another connection to us.
+func (h *Host) connects(c name.Council) bool {
+	h.mu.Lock()
+	f := h.shares.Connects
+	h.mu.Unlock()
+	return f == nil || f(c)
+}
+
+// opens reports whether a council may open another stream on a connection. It closes the
+// connection when that was asked too often.
+func (h *Host) opens(c network.Conn) bool {
+	h.mu.Lock()
+	f, l := h.shares.Opens, h.conns[c]
+	h.mu.Unlock()
+	if f == nil || l == nil || l.council == "" || f(l.council) {
+		return true
+	}
+	if l.over.Add(1) == maxOver {
+		h.log.Warn("connection closed: it goes on opening streams beyond its share", "council", l.council)
+		go c.CloseWithError(network.ConnRateLimited)
+	}
+	return false
 }
 
 // link is one connection that is up.
@@ -102,6 +152,7 @@ type link struct {
 	since   time.Time
 	ctx     context.Context
 	cancel  context.CancelFunc // ends the contexts of its handlers
+	over    atomic.Int32       // streams beyond the council's share
 }
 
 // tuning is what tests and benchmarks vary.

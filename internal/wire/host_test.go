@@ -492,6 +492,40 @@ func TestManyStreamsKeepTheConnection(t *testing.T) {
 	}
 }
 
+// A council that connects, or opens streams, beyond its share is refused, and others are not;
+// the connection on which it goes on opening them is closed.
+func TestShares(t *testing.T) {
+	w := newTown()
+	a, b, c := w.open(t, north, wire.Open, onTCP), w.open(t, salt, wire.Open), w.open(t, east, wire.Open)
+	var connects, opens atomic.Int64
+	opens.Store(2)
+	left := func(n *atomic.Int64) func(name.Council) bool {
+		return func(from name.Council) bool { return from != salt || n.Add(-1) >= 0 }
+	}
+	connects.Store(1)
+	a.Hold(wire.Shares{Connects: left(&connects), Opens: left(&opens)})
+	a.Handle(proto, echo)
+	if err := reach(t.Context(), b, north); err != nil {
+		t.Fatalf("within its share: %v", err)
+	}
+	eventually(t, "the connection is closed on which streams are opened without end", func() bool {
+		s, err := b.Open(t.Context(), north, proto)
+		if err == nil {
+			if got, err := say(s, "x"); err == nil && opens.Load() < 0 {
+				t.Fatalf("a stream beyond the share answers %q", got)
+			}
+		}
+		return opens.Load() <= -100 && !slices.Contains(a.Connected(), salt)
+	})
+	opens.Store(1000)
+	if err := reach(t.Context(), b, north); err == nil {
+		t.Error("a connection beyond the share is let in")
+	}
+	if err := reach(t.Context(), c, north); err != nil {
+		t.Errorf("another council: %v", err)
+	}
+}
+
 func TestRelay(t *testing.T) {
 	w := newTown()
 	relay, err := wire.Open(wire.Options{Key: key(east), Self: east, Directory: w, Listen: []string{onTCP}, ServeRelay: true})

@@ -122,14 +122,15 @@ func newResources() (network.ResourceManager, error) {
 	}.Build(rcmgr.ConcreteLimitConfig{})
 
 	// Several councils may share an address, behind one provider's gateway. The
-	// loopback network is left free: a node of a test or a demonstration is
-	// there with all its partners.
+	// loopback network has more: a node of a test or a demonstration is
+	// there with all its partners. A handshake costs a millisecond or two before
+	// anybody is known by it, so that no address may have them made without end.
 	v4 := []rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: 64}}
 	v6 := []rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: 64}, {PrefixLength: 48, ConnCount: 256}}
 	rates := &rate.Limiter{
 		NetworkPrefixLimits: []rate.PrefixLimit{
-			{Prefix: netip.MustParsePrefix("127.0.0.0/8")},
-			{Prefix: netip.MustParsePrefix("::1/128")},
+			{Prefix: netip.MustParsePrefix("127.0.0.0/8"), Limit: rate.Limit{RPS: 20, Burst: 512}},
+			{Prefix: netip.MustParsePrefix("::1/128"), Limit: rate.Limit{RPS: 20, Burst: 512}},
 		},
 		SubnetRateLimiter: rate.SubnetLimiter{
 			IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: rate.Limit{RPS: 2, Burst: 64}}},

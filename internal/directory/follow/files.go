@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
@@ -27,6 +28,7 @@ const (
 	filePart       = 64 << 10
 	requestWithin  = time.Minute // an asker who is slower than this opens a stream anew
 	partWithin     = time.Minute
+	leastCharged   = 4 // KiB, of an asker's share, whatever a file has
 )
 
 // Attach lets others fetch the directory over net and the Follower ask members of
@@ -35,13 +37,13 @@ func (f *Follower) Attach(ctx context.Context, net wire.Network) {
 	f.mu.Lock()
 	f.net = net
 	f.mu.Unlock()
-	net.Handle(protocol, func(sctx context.Context, _ name.Council, st wire.Stream) {
+	net.Handle(protocol, func(sctx context.Context, from name.Council, st wire.Stream) {
 		if ctx.Err() != nil {
 			st.Reset() // the node stops, and its network is there still
 			return
 		}
 		defer context.AfterFunc(ctx, func() { st.Reset() })()
-		f.serve(sctx, st)
+		f.serve(sctx, from, st)
 	})
 	net.OnConnect(func(name.Council) { f.Ask() })
 }
@@ -54,7 +56,7 @@ func (f *Follower) Detach() {
 }
 
 // serve answers one stream from the files that this node holds, verified.
-func (f *Follower) serve(ctx context.Context, st wire.Stream) {
+func (f *Follower) serve(ctx context.Context, from name.Council, st wire.Stream) {
 	defer st.Close()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
 	in, out := bufio.NewReader(st), bufio.NewWriter(st)
@@ -69,6 +71,10 @@ func (f *Follower) serve(ctx context.Context, st wire.Stream) {
 		missing := err != nil || uint64(len(content)) > req.GetMax()
 		if missing {
 			content = nil
+		}
+		if f.o.Quota.Take(from, quota.Files, max(len(content)>>10, leastCharged)) != nil {
+			st.Reset()
+			return
 		}
 		for first := true; first || len(content) > 0; first = false {
 			st.SetDeadline(f.o.Now().Add(partWithin))

@@ -28,6 +28,7 @@ import (
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node/api"
@@ -60,6 +61,7 @@ type Options struct {
 	// Stored is called when an operation has changed the directory's files, before
 	// it is answered. Its error is the operation's.
 	Stored func() error
+	Quota  *quota.Keeper // of what others ask us for; may be nil
 }
 
 // A Follower follows one directory at a time. Its methods may be called

@@ -21,6 +21,7 @@ import (
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
@@ -54,6 +55,7 @@ type house struct {
 	t       testing.TB
 	dir     string
 	ring    *keys.Ring
+	quota   *quota.Keeper // of what others ask it for
 	log     log
 	changed int
 	stored  int
@@ -64,6 +66,9 @@ func newHouse(t testing.TB, c name.Council) *house {
 	h := &house{t: t, dir: t.TempDir()}
 	cfg := config.Default(c, h.dir)
 	var err error
+	if h.quota, err = quota.Open(quota.Options{Partner: func(name.Council) bool { return false }, Now: time.Now}); err != nil {
+		t.Fatal(err)
+	}
 	if h.ring, err = keys.Create(filepath.Join(h.dir, "keys"), c, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +83,7 @@ func newHouse(t testing.TB, c name.Council) *house {
 			}
 		},
 		Adopted: func(name.Standard) bool { return false },
-		Changed: func() { h.changed++ }, Stored: func() error { h.stored++; return nil },
+		Changed: func() { h.changed++ }, Stored: func() error { h.stored++; return nil }, Quota: h.quota,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -266,6 +271,16 @@ func TestNewsFromAMember(t *testing.T) {
 	}
 	if err := h.Refresh(t.Context()); err != nil || h.changed != changed+1 {
 		t.Errorf("no news: %v, told %d times", err, h.changed-changed)
+	}
+	if used := host.quota.Used(saltby, quota.Files); used < 2*leastCharged {
+		t.Errorf("what it was sent counts as %d KiB", used)
+	}
+	host.quota.Use(saltby, quota.Files, quota.Of(quota.Files).Stranger)
+	if err := h.Refresh(t.Context()); err == nil || len(host.quota.Refused()) != 1 {
+		t.Errorf("beyond its share it is sent more: %v, refused %v", err, host.quota.Refused())
+	}
+	if _, ok := h.Members().Member(hexwell); !ok {
+		t.Error("what it had is gone")
 	}
 	stop() // the host's node stops, and its network is still there
 	if err := h.Refresh(t.Context()); err == nil {

@@ -24,18 +24,27 @@ import (
 // who speaks; and of the streams that we open those of the protocol opened: on the
 // others we read what we asked for, in frames that the room that asks has bounds for.
 func Guard(net wire.Network, k *quota.Keeper, free, opened string) wire.Network {
-	return &guarded{Network: net, k: k, free: free, opened: opened}
+	g := &guarded{Network: net, k: k, free: free, opened: opened}
+	if h, ok := net.(interface{ Hold(wire.Shares) }); ok {
+		g.held = true
+		h.Hold(wire.Shares{
+			Connects: func(c name.Council) bool { return k.Take(c, quota.Connections, 1) == nil },
+			Opens:    func(c name.Council) bool { return k.Take(c, quota.Requests, 1) == nil },
+		})
+	}
+	return g
 }
 
 type guarded struct {
 	wire.Network
 	k            *quota.Keeper
 	free, opened string
+	held         bool // the network itself asks for each stream
 }
 
 func (g *guarded) Handle(protocol string, h func(context.Context, name.Council, wire.Stream)) {
 	g.Network.Handle(protocol, func(ctx context.Context, from name.Council, s wire.Stream) {
-		if g.k.Take(from, quota.Requests, 1) != nil {
+		if !g.held && g.k.Take(from, quota.Requests, 1) != nil {
 			s.Reset()
 			return
 		}
