@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/backup"
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/event"
@@ -289,6 +290,9 @@ func (n *Node) backUp(ctx context.Context) error {
 		}
 		n.log.Info("a backup was made", "file", path, "of", of, "bytes", m.Bytes, "entries", m.Size, "sha256", m.Digest)
 	}
+	if err := backup.KeepErasures(n.cfg, b.Folder); err != nil {
+		return err
+	}
 	gone, err := backup.Prune(b.Folder, n.cfg.Council, b.Keep, n.backups.State())
 	for _, f := range gone {
 		n.log.Info("an old backup was deleted", "file", f)
@@ -303,6 +307,24 @@ func (n *Node) backUp(ctx context.Context) error {
 		}))
 	}
 	return err
+}
+
+// besideBackups returns where the list of erasures stands beside the backups.
+func besideBackups(cfg *config.Config) []string {
+	if cfg.Backup.Folder == "" {
+		return nil
+	}
+	return []string{filepath.Join(cfg.Backup.Folder, ledger.ErasuresFile(cfg.Council))}
+}
+
+// keepErasures adds what was erased to the list beside the backups, which is to outlast this disk.
+func (n *Node) keepErasures() {
+	if n.cfg.Backup.Folder == "" {
+		return
+	}
+	if err := backup.KeepErasures(n.cfg, n.cfg.Backup.Folder); err != nil {
+		n.log.Warn("what was erased is not listed beside the backups yet; it is with the next backup", "error", err.Error())
+	}
 }
 
 // On the admin socket a backup is one request, POST /backups/write, with a BackupRequest in

@@ -68,12 +68,14 @@ func (n *Node) eraseAll(ctx context.Context, ids []name.Record, in EraseRequest,
 	}
 	if !in.Try {
 		err = errors.Join(err, n.ledger.Purge(ctx))
+		n.keepErasures()
 	}
 	return err
 }
 
 // eraseAgain erases what we had erased in the part of our log that was lost when the
-// folder was set back, as the councils that were ordered to erase it too have shown.
+// folder was set back, as the councils that were ordered to erase it too have shown, or the
+// list of erasures.
 func (n *Node) eraseAgain(ctx context.Context) error {
 	var ids []name.Record
 	var orders []uint64
@@ -87,6 +89,9 @@ func (n *Node) eraseAgain(ctx context.Context) error {
 	seen, out := map[name.Record]bool{}, &EraseReply{}
 	for i, id := range ids {
 		in := EraseRequest{Reason: fmt.Sprintf("erased before, as entry %d of the part of our log that was lost ordered", orders[i])}
+		if orders[i] == ledger.ListedOrder {
+			in.Reason = "erased before, as the list of erasures says"
+		}
 		if err := n.eraseOne(ctx, id, "", in, seen, out); err != nil {
 			return fmt.Errorf("erase again what was erased before the folder was set back: %w", err)
 		}
@@ -94,11 +99,15 @@ func (n *Node) eraseAgain(ctx context.Context) error {
 	if err := n.ledger.Purge(ctx); err != nil {
 		return err
 	}
+	if err := n.eraseHeld(ctx, EraseRequest{}, ids, out); err != nil {
+		return err
+	}
 	for _, id := range ids {
 		if err := n.ledger.ErasedAgain(ctx, id); err != nil {
 			return err
 		}
 	}
+	n.keepErasures()
 	n.log.Warn("records were erased again, which this folder had since it was set back", "records", len(ids))
 	return nil
 }

@@ -331,6 +331,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		Dir: filepath.Join(cfg.Data, "ledger"), Council: cfg.Council, Keys: ring, EncryptionKey: enc,
 		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Memory: cfg.Limits.Memory(), Fatal: o.Fatal, Shared: o.shared,
 		Copies: true, Clock: clocks.refusal,
+		Erasures: filepath.Join(cfg.Data, ledger.ErasuresName), ErasuresToo: besideBackups(cfg),
 	})
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/internal/backup"
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -29,6 +30,10 @@ goes into the log.
 Private keys are not in it, nor secrets that stile.yaml names: with --keys-to they
 go into a file of their own, encrypted in the same way. Of a footprint its ledger is in it, and
 not the replica, which must not come back with an old vote.
+
+Beside the file a list says what was erased so far, COUNCIL.stile-erasures, once there is
+anything: ids and no more, not encrypted. Restore reads it where it finds it beside the
+backup, so that what was erased since is erased again.
 
 Without --to the file is made in the folder that stile.yaml names (backup: folder),
 and older ones are left alone. A node that runs makes backups there by itself.`,
@@ -84,6 +89,9 @@ and older ones are left alone. A node that runs makes backups there by itself.`,
 				return err
 			}
 			made = append(made, r)
+			if err := backup.KeepErasures(cfg, filepath.Dir(to)); err != nil {
+				a.say("the list of what was erased is not beside the backup: %v", err)
+			}
 			for _, r := range made {
 				if a.json {
 					if err := a.emit(r); err != nil {
@@ -240,6 +248,8 @@ func backupFailure(file string, err error) error {
 		return failure(node.Usage, "use the version of Stile that wrote it, or a newer one", "%q: %v", file, err)
 	case errors.Is(err, backup.ErrNotEmpty):
 		return failure(node.Conflict, "name a new folder with --data", "%v", err)
+	case errors.Is(err, ledger.ErrNoErasures):
+		return failure(node.Usage, "--erased with the list of the council whose backup it is", "%v", err)
 	case errors.Is(err, backup.ErrKeys):
 		return failure(node.Usage, "stile backup verify says what a file is of", "%v", err)
 	}
@@ -331,6 +341,7 @@ the node made is shown by its digest in the log.`,
 
 func (a *app) restoreCommand() *cobra.Command {
 	var identity, keysFile string
+	var erased []string
 	c := &cobra.Command{
 		Use:   "restore FILE --data FOLDER --identity FILE",
 		Short: "Make a data folder of a backup",
@@ -343,7 +354,13 @@ until everybody who may know the log has said what they know: the node asks its
 partners, its witnesses and every other member of the directory when it runs. "stile log
 status" says who is missing, and what can be done if somebody holds a newer part.
 Stop the node that it takes the place of for good before: two nodes with one key tell two
-histories.`,
+histories.
+
+What was erased after the backup was made is in it still. It is shown to nobody from the
+start on, and erased again, as far as a list of erasures names it: that of the backup itself,
+the one beside the backup, those that --erased names, and the one in the folder of backups
+that stile.yaml names. Name the folder that is replaced, if there is one still. Partners that were
+ordered to erase a record show the order, besides.`,
 		Example: `  stile restore northmoor.stile-backup --data /var/lib/stile --identity backups.key --keys northmoor.stile-keys`,
 		Args:    takes(1, 1, "a backup"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -356,6 +373,11 @@ histories.`,
 			ids, err := a.identities(identity)
 			if err != nil {
 				return err
+			}
+			for _, path := range erased {
+				if _, err := os.Stat(path); err != nil {
+					return misused("--erased: there is no file or folder %q", path)
+				}
 			}
 			a.private()
 			f, err := os.Open(args[0])
@@ -372,7 +394,7 @@ histories.`,
 				defer k.Close()
 				keys = k
 			}
-			c, err := backup.Restore(cmd.Context(), f, keys, ids, a.data, time.Now())
+			c, err := backup.Restore(cmd.Context(), f, keys, ids, a.data, time.Now(), filepath.Dir(args[0]), erased...)
 			if err != nil {
 				return backupFailure(args[0], err)
 			}
@@ -384,10 +406,20 @@ histories.`,
 					Digest     string    `json:"digest"`
 					Size       uint64    `json:"size"`
 					Footprints []string  `json:"footprints,omitempty"`
-				}{string(c.Council), a.data, c.Header.Made, c.Digest, c.Size, c.Footprints})
+					Erasures   int       `json:"erasures"` // versions of records that are listed as erased
+					Damaged    int       `json:"damaged_erasures,omitempty"`
+				}{string(c.Council), a.data, c.Header.Made, c.Digest, c.Size, c.Footprints, c.Erasures, c.Damaged})
 			}
 			a.printf("restored %s into %s, as it was on %s with %s in its log\n", c.Council, a.data, c.Header.Made.Format(time.RFC3339), plural(c.Size, "entry", "entries"))
 			a.say("nothing is signed in it until those who may know the log have been asked")
+			switch {
+			case c.Damaged > 0:
+				a.say("%s of the lists of erasures cannot be read: what they name may come back; look for another copy of the list, and name it with --erased", plural(uint64(c.Damaged), "line", "lines"))
+			case c.Erasures == 0:
+				a.say("no list says that anything was erased; if something was since the backup was made, restore again with --erased")
+			default:
+				a.say("%s listed as erased: of them nothing is shown, and they are erased again", plural(uint64(c.Erasures), "version of a record is", "versions of records are"))
+			}
 			if keysFile == "" {
 				if _, err := os.Stat(filepath.Join(a.data, "keys")); errors.Is(err, fs.ErrNotExist) {
 					a.say("put the private keys into %s before it is started", filepath.Join(a.data, "keys"))
@@ -403,5 +435,6 @@ histories.`,
 	f := c.Flags()
 	f.StringVar(&identity, "identity", "", "`file` with the identity that the backup was encrypted to")
 	f.StringVar(&keysFile, "keys", "", "`file` with the backup of the private keys; default: they are put there by hand")
+	f.StringArrayVar(&erased, "erased", nil, "`list` of erasures besides, or a folder with one, such as the data folder that is replaced; several times for several")
 	return c
 }

@@ -16,6 +16,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -169,6 +170,13 @@ func Prune(dir string, c name.Council, keep int, s State) (gone []string, err er
 		}
 	}
 	return gone, nil
+}
+
+// KeepErasures adds the list of what a node has erased to the one in a folder of backups, so that a backup from
+// before is not all that is left of it. It is not encrypted, since it holds ids alone, and has to be read where
+// no identity is.
+func KeepErasures(cfg *config.Config, folder string) error {
+	return ledger.KeepErasures(filepath.Join(folder, ledger.ErasuresFile(cfg.Council)), filepath.Join(cfg.Data, ledger.ErasuresName), cfg.Council)
 }
 
 // attempts is how often a backup begins anew since something was erased meanwhile, before

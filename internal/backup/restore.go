@@ -36,6 +36,8 @@ type Checked struct {
 	Files      int
 	Footprints []string // whose ledgers are in it
 	Ledger     ledger.Checked
+	Erasures   int // versions of records that the restored folder's list of erasures has
+	Damaged    int // lines of the lists that it was made of that cannot be read
 }
 
 // A Restored is the file that marks a restored folder until its node knows that its log may
@@ -183,8 +185,9 @@ func (u *until) Read(p []byte) (int, error) {
 // Restore makes a data folder of a backup, and of one of keys, which may be nil: then keys/
 // is to be put there by hand before the node is started. dir must be empty or not there. The
 // folder is marked; see [Restored]. What was restored is checked as Verify does. After an
-// error nothing is left in dir.
-func Restore(ctx context.Context, in, keyFile io.Reader, ids []age.Identity, dir string, now time.Time) (c Checked, err error) {
+// error nothing is left in dir. Its list of erasures is that of the backup, with the one in the folder
+// beside and those that erased names, files or folders; one that is not there is none.
+func Restore(ctx context.Context, in, keyFile io.Reader, ids []age.Identity, dir string, now time.Time, beside string, erased ...string) (c Checked, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return c, err
 	}
@@ -250,6 +253,23 @@ func Restore(ctx context.Context, in, keyFile io.Reader, ids []age.Identity, dir
 		return c, fmt.Errorf("%w: it is of keys, and one of a folder is wanted", ErrKeys)
 	case keyFile != nil && (k.Council != c.Council || k.LogKey != c.LogKey):
 		return c, fmt.Errorf("%w: the keys are those of %s, with another log key", ErrKeys, k.Council)
+	}
+	list, err := ledger.ReadErasures(dir, c.Council)
+	for _, path := range append(erased, filepath.Join(beside, ledger.ErasuresFile(c.Council))) {
+		if err == nil {
+			var more *ledger.Erasures
+			if more, err = ledger.ReadErasures(path, c.Council); err == nil {
+				list.Add(more)
+				c.Damaged += more.Bad
+			}
+		}
+	}
+	if err == nil {
+		c.Erasures, c.Damaged = list.Len(), c.Damaged+list.Bad
+		err = list.Write(filepath.Join(dir, ledger.ErasuresName))
+	}
+	if err != nil {
+		return c, err
 	}
 	mark, err := json.MarshalIndent(Restored{Digest: c.Digest, Made: c.Header.Made, At: now.UTC().Truncate(time.Second), Size: c.Size, Root: c.Root, Of: c.Council}, "", "  ")
 	if err != nil {

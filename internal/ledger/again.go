@@ -100,7 +100,7 @@ func haltedNewer(h *Halt) []Newer {
 }
 
 // ToEraseAgain returns the records that are to be erased again, with the place in our log,
-// as it was, of the order for each.
+// as it was, of the order for each, or ListedOrder.
 func (v *View) ToEraseAgain() (records []name.Record, orders []uint64, err error) {
 	err = walk(v.txn, []byte{againLetter}, func(key, value []byte) error {
 		if len(key) != 17 || len(value) != 8 {

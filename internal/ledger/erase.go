@@ -197,6 +197,7 @@ func (l *Ledger) eraseRecord(ctx context.Context, r name.Record, reason string, 
 	out := Erasure{Record: r}
 	for more := true; more; {
 		more = false
+		var listed []storedVersion
 		err := l.do(ctx, true, func(t *tx) error {
 			raw, err := t.lookup(headKey(r.Bytes()))
 			if err != nil {
@@ -226,6 +227,7 @@ func (l *Ledger) eraseRecord(ctx context.Context, r name.Record, reason string, 
 				}
 				out.Events = append(out.Events, p.index)
 				done, more = todo[:n], n < len(todo)
+				listed = done
 			}
 			for _, s := range done {
 				out.Versions = append(out.Versions, s.Logged)
@@ -235,6 +237,9 @@ func (l *Ledger) eraseRecord(ctx context.Context, r name.Record, reason string, 
 			}
 			return t.order(r, out.Orders)
 		})
+		if err == nil {
+			err = l.erasures.append(listed)
+		}
 		if err != nil {
 			return out, err
 		}
@@ -422,6 +427,9 @@ func (t *tx) order(r name.Record, orders []Order) error {
 // text of a record that a partner sent anew, and an offer that is held back no more, when
 // Purge is called next or the ledger is opened.
 func (l *Ledger) Purge(ctx context.Context) error {
+	if err := l.erasures.sync(); err != nil {
+		return err
+	}
 	// A place that was filled again before what it held has left the disk is emptied into
 	// its twin, which has left it by then, and follows.
 	moved, err := l.purge(ctx)

@@ -90,3 +90,12 @@ func (l *Ledger) DisclosureIndex() map[string]string {
 	})
 	return out
 }
+
+// ParseErasures reads a list of erasures.
+func ParseErasures(b []byte) (*Erasures, error) {
+	l := &Erasures{of: "northmoor.gov.uk", set: map[erasedVersion]bool{}}
+	return l, l.parse(b)
+}
+
+// Bytes is how the list is written.
+func (l *Erasures) Bytes() []byte { return l.bytes() }

@@ -83,6 +83,11 @@ type Options struct {
 	// Copies: a folder that is a copy of another is told from it. Otherwise the folder is
 	// believed to be the newest. See [Ledger.Halted].
 	Copies bool
+	// Erasures is the file with the list of what was erased; "" for none. ErasuresToo are other lists of
+	// the same council, some of which may not be there: what is in one of them is erased here, too.
+	Erasures    string
+	ErasuresToo []string
+
 	Memory int64 // bytes that the process should stay within; default 256 MiB, of which the store takes its part
 
 	// Shared is where the ledger is instead of in a store of its own; Dir,
@@ -127,6 +132,8 @@ type Ledger struct {
 	reader  note.Verifier // of the log key, where there is no private one: see CheckStore
 	dropped atomic.Uint64 // how often something was dropped from the store: see Copy
 	copying sync.RWMutex  // held for reading by a copy that nothing may be dropped under
+
+	erasures *erasuresFile
 
 	halt atomic.Pointer[Halt] // why nothing is signed
 	// hidden are the records that are to be erased again: see again.go.
@@ -255,6 +262,9 @@ func Open(o Options) (*Ledger, error) {
 	err = l.takeOver(context.Background(), old)
 	if err == nil {
 		err = l.openDisclosures(context.Background())
+	}
+	if err == nil {
+		err = l.openErasures(context.Background())
 	}
 	if err == nil {
 		err = l.Purge(context.Background())
@@ -574,11 +584,12 @@ func (l *Ledger) Close() error {
 	}
 	l.viewing.Lock()
 	defer l.viewing.Unlock()
-	if l.o.Shared != nil {
-		return nil
+	err := l.erasures.close()
+	if l.o.Shared == nil {
+		l.tidy.stop()
+		err = errors.Join(err, closeStore(l.db, l.beside))
 	}
-	l.tidy.stop()
-	if err := closeStore(l.db, l.beside); err != nil {
+	if err != nil {
 		return fmt.Errorf("close ledger: %w: %w", ErrStorage, err)
 	}
 	return nil

@@ -287,7 +287,8 @@ func (v *View) Scan(std name.StandardName, from uint64, f func(*Version, error) 
 }
 
 // current calls f with the log index of the current version of every live
-// record of standards, in order from an index on, until f returns false.
+// record of standards, in order from an index on, until f returns false. One that is to be
+// erased again is left out.
 func (v *View) current(standards []uint32, from uint64, f func(index uint64) bool) {
 	type place struct {
 		it    *list
@@ -318,7 +319,7 @@ func (v *View) current(standards []uint32, from uint64, f func(index uint64) boo
 			}
 		}
 		p := open[low]
-		if !f(p.index) {
+		if !v.hiddenAt(p.it) && !f(p.index) {
 			return
 		}
 		if p.it.Next(); p.it.Valid() {
@@ -328,6 +329,19 @@ func (v *View) current(standards []uint32, from uint64, f func(index uint64) boo
 			open = append(open[:low], open[low+1:]...)
 		}
 	}
+}
+
+// hiddenAt reports whether the record that stands under the iterator is to be erased again.
+func (v *View) hiddenAt(it *list) (hidden bool) {
+	set := v.l.hidden.Load()
+	if set == nil || len(*set) == 0 {
+		return false
+	}
+	err := it.Item().Value(func(b []byte) error {
+		hidden = len(b) == 16 && (*set)[[16]byte(b)]
+		return nil
+	})
+	return err == nil && hidden
 }
 
 // indexAtEnd reads the eight bytes that end the key under the iterator.

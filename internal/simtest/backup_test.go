@@ -250,7 +250,7 @@ func (c *Council) restore(path, secrets string, ids []age.Identity) {
 		w.t.Fatal(err)
 	}
 	defer keyFile.Close()
-	if _, err := backup.Restore(w.t.Context(), in, keyFile, ids, c.dir, time.Now()); err != nil {
+	if _, err := backup.Restore(w.t.Context(), in, keyFile, ids, c.dir, time.Now(), ""); err != nil {
 		w.t.Fatal(err)
 	}
 	c.start()
