@@ -57,6 +57,9 @@ func TestOneTableOfModes(t *testing.T) {
 	}
 }
 
+// modeNames are the constants of the modes.
+var modeNames = []string{"Replicate", "Lookup", "PrivateLookup", "Aggregate", "Handover", "BreakGlass"}
+
 // namesModes returns where a file decides by the name of a mode: a comparison, a
 // case, a key of a map or an element of a list that is one of the constants, or a
 // text that is spelled like one.
@@ -75,9 +78,9 @@ func namesModes(f *ast.File) []token.Pos {
 				continue
 			case *ast.SelectorExpr:
 				id, ok := x.X.(*ast.Ident)
-				return ok && id.Name == "agreement" && slices.Contains([]string{"Replicate", "Lookup", "PrivateLookup", "Aggregate"}, x.Sel.Name)
+				return ok && id.Name == "agreement" && slices.Contains(modeNames, x.Sel.Name)
 			case *ast.Ident:
-				return f.Name.Name == "agreement" && slices.Contains([]string{"Replicate", "Lookup", "PrivateLookup", "Aggregate"}, x.Name)
+				return f.Name.Name == "agreement" && slices.Contains(modeNames, x.Name)
 			case *ast.BasicLit:
 				return x.Kind == token.STRING && slices.ContainsFunc(agreement.Modes(), func(m agreement.Mode) bool { return x.Value == `"`+string(m)+`"` })
 			}

@@ -115,6 +115,9 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 	if !a.Party(self) && len(footprints) == 0 {
 		return nil, fail(Refused, "", "%s is not a party to %s", self, a.Name)
 	}
+	if a.Way().ByHand && slices.ContainsFunc(a.Parties(), n.replicas.Is) {
+		return nil, fail(Refused, "sign it with the members", "%s is of mode %s, in which no footprint lets records out or takes them", a.Name, a.Mode)
+	}
 	if err := n.replicas.MaySign(a, footprints); err != nil {
 		return nil, err
 	}

@@ -385,6 +385,7 @@ func (n *Node) begin() (err error) {
 		Flows:    func(fp name.Council) []api.PartnerReply { return n.explain.Flows(fp) },
 	})
 	n.judge = judge.New(judge.Options{
+		Let:       n.ledger.Let,
 		Directory: n.directory, Ledger: n.ledger, Prove: n.prove, Stopped: n.stopped, Standards: n.ledger.Standard, Now: n.now,
 		Last: n.ledger.Last, Members: n.replicas.Members, Ask: n.follower.Ask,
 	})

@@ -14,11 +14,12 @@
 //	version         1, 2, 3…; an amendment is a new document one higher
 //	from            the council that sends
 //	to              the councils that receive, at least one
-//	mode            replicate, lookup, private-lookup or aggregate: see Way
+//	mode            replicate, lookup, private-lookup, aggregate, handover or break-glass: see Way
 //	standard        publisher/name@major
 //	rows            CEL over the whole record; "true" means every record
 //	fields          JSON Pointers that travel; "*" is every element of an array
 //	match           lookup and private-lookup: fields a partner may ask by
+//	due             handover only: within what time of an offer, such as "15 working days"
 //	purpose         what the sharing is for
 //	necessity       why it cannot be done with less
 //	data_items      the fields in words, and whom they are about
@@ -82,7 +83,7 @@
 // What is signed is not the YAML, whose layout means nothing, but the RFC 8785
 // JSON of the same headings: an object with every heading as a member, texts as
 // strings, version as a number, lists as arrays, lawful_basis, roles and
-// contacts as objects. The optional headings match, retention_from, ends,
+// contacts as objects. The optional headings match, due, retention_from, ends,
 // special_condition and criminal_condition are left out when empty; all others are always there.
 // Rule for change: a heading added later must be left out when empty, so that
 // old bytes keep their digest. Beginning of an example:
@@ -160,6 +161,7 @@ type Agreement struct {
 	Rows   string       // CEL
 	Fields []name.Field // in the order written
 	Match  []name.Field
+	Due    string // such as "15 working days", see package workday; "" is none
 
 	Purpose       string
 	Necessity     string

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/stile-exchange/stile/internal/workday"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -101,6 +102,15 @@ var headings = []heading{
 		set: func(a *Agreement, v value) (err error) {
 			a.Match, err = names(v.list, MaxFields, name.ParseField)
 			return err
+		}},
+	{key: "due", optional: true, ask: "Handover only: within what time of an offer the receiver has to take over, such as 15 working days (with England's bank holidays) or 10 days. Both nodes show the day.",
+		get: func(a *Agreement) value { return value{text: a.Due} },
+		set: func(a *Agreement, v value) error {
+			if _, err := workday.Parse(v.text); err != nil {
+				return err
+			}
+			a.Due = v.text
+			return nil
 		}},
 	text("purpose", "What the receiver will do with the records, and what good it does.",
 		func(a *Agreement) *string { return &a.Purpose }),

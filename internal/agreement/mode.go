@@ -19,7 +19,9 @@ const (
 	Lookup    Mode = "lookup"    // the receiver asks about one key at a time
 	// PrivateLookup is Lookup without saying about whom; see Way.Hidden.
 	PrivateLookup Mode = "private-lookup"
-	Aggregate     Mode = "aggregate" // only suppressed counts leave; no record does
+	Aggregate     Mode = "aggregate"   // only suppressed counts leave; no record does
+	Handover      Mode = "handover"    // single records are offered, and taken by a person there
+	BreakGlass    Mode = "break-glass" // single records are let out for a short time, by two people
 )
 
 // Answers says what a receiver is answered when it asks.
@@ -49,6 +51,19 @@ type Way struct {
 	// withdrawn; a retention must be agreed. In any other mode the ledger keeps an
 	// index of what matches, to be asked, and nothing is sent unasked.
 	Copied bool
+
+	// ByHand: of the records that match, the receiver gets only those which people let
+	// out one by one, under a decision that both logs hold; see package byhand. The
+	// ledger enters no other into the feed, and the receiver refuses any other. Only in a
+	// mode that is Copied, and only from a council.
+	ByHand bool
+	// Moves: what the receiver takes it takes over. It is offered first, and a person
+	// there accepts it; the document may say by when (due). The receiver then keeps it
+	// for as long as retention says, also when the sender deletes its own or the
+	// agreement ends.
+	Moves bool
+	// Short is the longest that retention may be; "" is no bound.
+	Short Duration
 
 	// Answers is what is sent to a receiver that asks, and what both sides log of
 	// it: a question with its field, or with the fields that it counts by.
@@ -82,7 +97,7 @@ type Way struct {
 // ways is the table of modes, in the order that people are told them.
 var ways = []Way{
 	{
-		Mode: Replicate, Means: "the receiver keeps a copy", Reach: 3, Copied: true,
+		Mode: Replicate, Means: "the receiver keeps a copy", Reach: 5, Copied: true,
 		Would: "would be sent", Sent: "sent", Command: "stile record list --from COUNCIL",
 	},
 	{
@@ -99,6 +114,14 @@ var ways = []Way{
 	{
 		Mode: Aggregate, Means: "only counts leave", Reach: 0, Answers: AnswersCounts, Grouped: true,
 		Would: "would be counted; no record is sent", Command: "stile aggregate",
+	},
+	{
+		Mode: Handover, Means: "single records are offered, and taken over by a person there", Reach: 4, Copied: true, ByHand: true, Moves: true,
+		Would: "could be offered", Sent: "sent", Command: "stile handover list",
+	},
+	{
+		Mode: BreakGlass, Means: "single records, urgently and for days, when two people say so", Reach: 3, Copied: true, ByHand: true, Short: "P7D",
+		Would: "could be let out", Sent: "sent", Command: "stile urgent list",
 	},
 }
 
@@ -127,8 +150,8 @@ func (a *Agreement) Way() Way { return a.Mode.Way() }
 // with the fields that are agreed.
 func (w Way) Shows() bool { return w.Copied || w.Answers == AnswersRecords }
 
-// ModeWords returns the modes as a person is told to choose one: "replicate, lookup
-// or aggregate"; with means, what each is.
+// ModeWords returns the modes as a person is told to choose one: "replicate, lookup,
+// aggregate, handover or break-glass"; with means, what each is.
 func ModeWords(means bool) string {
 	var words []string
 	for _, w := range ways {
@@ -167,6 +190,12 @@ func (a *Agreement) checkMode(say func(key, rule, detail, fix string)) {
 		say("match", RuleEmpty, fmt.Sprintf("is empty, and the mode is %s", a.Mode), "list the fields a partner may ask by")
 	case !w.ByMatch && len(a.Match) > 0:
 		say("match", RuleMode, fmt.Sprintf("is for %s, and the mode is %s", askedBy(), a.Mode), "remove match, or change the mode")
+	}
+	if !w.Moves && a.Due != "" {
+		say("due", RuleMode, fmt.Sprintf("is for a mode in which records are taken over, and the mode is %s", a.Mode), "remove due, or change the mode")
+	}
+	if w.ByHand && len(a.To) > 1 {
+		say("to", RuleMode, fmt.Sprintf("names %d councils, and in mode %s records go to one", len(a.To), a.Mode), "sign an agreement with each")
 	}
 	a.checkRetention(say)
 }

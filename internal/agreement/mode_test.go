@@ -26,6 +26,9 @@ func TestWays(t *testing.T) {
 		if w.ByMatch && w.Answers != AnswersRecords || w.Grouped != (w.Answers == AnswersCounts) {
 			t.Errorf("%s: what is asked by does not go with what is answered: %+v", m, w)
 		}
+		if w.ByHand && !w.Copied || w.Moves && !w.ByHand {
+			t.Errorf("%s: what goes by hand is no copy, or moves unasked: %+v", m, w)
+		}
 		// A mode in which less is learned is narrower, whatever the modes are.
 		for _, n := range Modes() {
 			old, now := parsed(t), parsed(t)
@@ -40,14 +43,14 @@ func TestWays(t *testing.T) {
 	if !DraftMode(false).Way().Copied || !DraftMode(true).Way().ByMatch {
 		t.Errorf("drafts are of mode %s, and of %s with match fields", DraftMode(false), DraftMode(true))
 	}
-	if got, want := ModeWords(false), "replicate, lookup, private-lookup or aggregate"; got != want {
+	if got, want := ModeWords(false), "replicate, lookup, private-lookup, aggregate, handover or break-glass"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
 
 // A mode that no row is of lets nothing out, and no document can have it.
 func TestNoSuchMode(t *testing.T) {
-	if _, err := Parse(edited(t, "mode: replicate", "mode: stare")); err == nil || !strings.Contains(err.Error(), "want one of replicate, lookup, private-lookup, aggregate") {
+	if _, err := Parse(edited(t, "mode: replicate", "mode: stare")); err == nil || !strings.Contains(err.Error(), "want one of replicate, lookup, private-lookup, aggregate, handover, break-glass") {
 		t.Errorf("a document of mode stare: %v", err)
 	}
 	a := parsed(t)

@@ -63,6 +63,9 @@ func (a *Agreement) countedFrom() string {
 	return "receipt"
 }
 
+// epoch is a day to compare durations from.
+var epoch = time.Unix(0, 0).UTC()
+
 // A Term is when a receiver deletes what it holds under one text, by itself. The zero
 // Term never does.
 type Term struct {
@@ -122,6 +125,9 @@ func (a *Agreement) Kept() string {
 	case a.RetentionFrom == FromEnd:
 		return "until the agreement ends"
 	}
+	if a.Way().Moves {
+		return fmt.Sprintf("%s from %s, also after the agreement has ended", a.Retention, a.countedFrom())
+	}
 	return fmt.Sprintf("%s from %s, or until the agreement ends", a.Retention, a.countedFrom())
 }
 
@@ -137,10 +143,16 @@ func (a *Agreement) checkRetention(say func(key, rule, detail, fix string)) {
 		if a.RetentionFrom != "" {
 			say("retention_from", RuleMode, fmt.Sprintf("is for records that are copied, and the mode is %s", a.Mode), "remove retention_from, or change the mode")
 		}
+	case a.RetentionFrom == FromEnd && a.Way().Moves:
+		say("retention_from", RuleMode, fmt.Sprintf("is the end of the agreement, and in mode %s records are kept beyond it", a.Mode), "count from receipt or from a field with a date")
 	case a.RetentionFrom == FromEnd && a.Retention != "" && !a.Retention.Zero():
 		say("retention", RuleForm, "is counted from the end, when all that is held is deleted", "write P0D, or count from receipt or from a field with a date")
 	case a.RetentionFrom != FromEnd && a.Retention.Zero():
 		say("retention", RuleForm, "is no time at all, and the receiver is to keep a copy", "say how long it needs the records, or use "+askedBy())
+	case a.Way().Short != "" && (isField || a.RetentionFrom == FromEnd):
+		say("retention_from", RuleMode, fmt.Sprintf("is for modes in which records stay, and in mode %s they are kept for days from receipt", a.Mode), "remove retention_from")
+	case a.Way().Short != "" && a.Retention != "" && a.Retention.After(epoch).After(a.Way().Short.After(epoch)):
+		say("retention", RuleForm, fmt.Sprintf("is longer than %s, the longest in mode %s", a.Way().Short, a.Mode), "write "+string(a.Way().Short)+" or less")
 	case isField && !slices.ContainsFunc(a.Fields, func(g name.Field) bool { return f.Under(g) }):
 		say("retention_from", RuleForm, fmt.Sprintf("is %s, which does not travel, so the receiver could not tell its date", f), "add it to fields, or count from receipt")
 	}

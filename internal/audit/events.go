@@ -136,6 +136,9 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		a, err := event.ParseStandardAdopted(ev.Body)
 		s.standard, s.integrity = a.Standard, strings.Clone(a.Integrity)
 		return s, err
+	case event.KindHandoverOffer, event.KindHandoverAnswer, event.KindHandoverWithdrawn, event.KindHandoverClosed,
+		event.KindUrgentAsked, event.KindUrgentGiven, event.KindUrgentDecided, event.KindUrgentEnded, event.KindUrgentReviewed:
+		return s, s.inCase(ev)
 	case event.KindAgreementProposal:
 		p, err := agreement.ParseProposal(ev.Body)
 		if err != nil {

@@ -175,6 +175,11 @@ func listed(cs []name.Council) string {
 // sends tells us that ours has ended, once it is ready to hear that all was deleted.
 func (b *Book) over(src *ledger.Source, now time.Time) (why string, over bool) {
 	texts, toOthers := b.Texts(src.Agreement, now), false
+	if slices.ContainsFunc(texts, func(st agreement.Status) bool {
+		return st.Agreement.Way().Moves && strings.HasPrefix(src.Digest, st.Digest.String())
+	}) {
+		return "", false // it was taken over, and is kept as its retention says
+	}
 	for _, st := range texts {
 		switch {
 		case !st.InForce():

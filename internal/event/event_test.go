@@ -89,6 +89,16 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindAgreementCheckpoint:  reader(event.ParseAgreementCheckpoint),
 	event.KindPersonRead:           reader(event.ParsePersonRead),
 
+	event.KindHandoverOffer:     reader(event.ParseHandoverOffer),
+	event.KindHandoverAnswer:    reader(event.ParseHandoverAnswer),
+	event.KindHandoverWithdrawn: reader(event.ParseHandoverWithdrawn),
+	event.KindHandoverClosed:    reader(event.ParseHandoverClosed),
+	event.KindUrgentAsked:       reader(event.ParseUrgentAsked),
+	event.KindUrgentGiven:       reader(event.ParseUrgentGiven),
+	event.KindUrgentDecided:     reader(event.ParseUrgentDecided),
+	event.KindUrgentEnded:       reader(event.ParseUrgentEnded),
+	event.KindUrgentReviewed:    reader(event.ParseUrgentReviewed),
+
 	event.KindAgreementProposal:  anyReader(agreement.ParseProposal),
 	event.KindAgreementSignature: anyReader(agreement.ParseSignature),
 	event.KindAgreementSuspend:   anyReader(agreement.ParseNotice),
@@ -139,6 +149,8 @@ func samples(t testing.TB) []sample {
 	ref := agreement.Ref{Agreement: agr, Version: 2, Digest: agreement.Digest{9}}
 	notice := agreement.Notice{Ref: ref, Reason: "over", At: time.Unix(1_796_083_200, 0).UTC()}
 	some := "some"
+	caseID := event.CaseID{3, 1}
+	items := []event.Item{{Agreement: agr, Version: 2, Record: rec, Entry: 7}, {Agreement: agr, Version: 2, Record: other, Entry: 9}}
 	return []sample{
 		{event.KindWithdrawal, event.Withdrawal{Agreement: agr, Version: 2, Record: rec, Reason: "over", Entry: 7}},
 		{event.KindErasure, event.Erasure{Record: rec, Entries: []uint64{3, 9}, Reason: "asked for"}},
@@ -201,6 +213,18 @@ func samples(t testing.TB) []sample {
 
 		{event.KindAgreementCheckpoint, event.AgreementCheckpoint{Agreement: agr, Version: 2, To: salt, Size: 9, Count: 3, Root: hash}},
 		{event.KindPersonRead, event.PersonRead{Person: "Jo Smith", What: "record", Of: inc, Purpose: "a case"}},
+
+		{event.KindHandoverOffer, event.HandoverOffer{Case: caseID, To: salt, Ref: "CP-7", Because: "moved", By: "Jo Smith", Notice: "2026-12-01", Due: "2026-12-22", Items: items}},
+		{event.KindHandoverAnswer, event.HandoverAnswer{Case: caseID, From: north, Offer: hash, Accepted: true, Taken: []uint64{0, 1}, By: "Sam Hill"}},
+		{event.KindHandoverAnswer, event.HandoverAnswer{Case: caseID, From: north, Offer: hash, Because: "lives elsewhere"}},
+		{event.KindHandoverWithdrawn, event.HandoverWithdrawn{Case: caseID, To: salt, Because: "stays", By: "Jo Smith"}},
+		{event.KindHandoverClosed, event.HandoverClosed{Case: caseID, To: salt, Answer: hash, Passed: items[:1], Left: items[1:]}},
+		{event.KindUrgentAsked, event.UrgentAsked{Case: caseID, To: north, Ref: "2026/77", Because: "in hospital", By: "Sam Hill"}},
+		{event.KindUrgentGiven, event.UrgentGiven{Case: caseID, To: salt, Ref: "2026/77", Because: "in hospital", By: "Jo Smith", Items: items}},
+		{event.KindUrgentDecided, event.UrgentDecided{Case: caseID, To: salt, Ref: "2026/77", Because: "in hospital", By: "Ann Lee", GivenBy: "Jo Smith", Approved: true, Until: 1_796_083_200, Items: items}},
+		{event.KindUrgentDecided, event.UrgentDecided{Case: caseID, To: salt, Because: "no danger", By: "Ann Lee"}},
+		{event.KindUrgentEnded, event.UrgentEnded{Case: caseID, To: salt, Because: "its time is over", Items: items}},
+		{event.KindUrgentReviewed, event.UrgentReviewed{Case: caseID, Partner: salt, Because: "it was right", By: "Ann Lee"}},
 
 		{event.KindAgreementProposal, agreement.Proposal{Agreement: document(t)}},
 		{event.KindAgreementSignature, agreement.Signature{Ref: ref}},

@@ -82,6 +82,17 @@ const (
 	// What was asked for and refused.
 	KindRefused = "refused"
 
+	// Cases in which people let out single records.
+	KindHandoverOffer     = "handover-offer"
+	KindHandoverAnswer    = "handover-answer"
+	KindHandoverWithdrawn = "handover-withdrawn"
+	KindHandoverClosed    = "handover-closed"
+	KindUrgentAsked       = "urgent-asked"
+	KindUrgentGiven       = "urgent-given"
+	KindUrgentDecided     = "urgent-decided"
+	KindUrgentEnded       = "urgent-ended"
+	KindUrgentReviewed    = "urgent-reviewed"
+
 	// What a person did at the pages, beside what an event says was done.
 	KindPersonRead = "person-read"
 )
@@ -95,6 +106,8 @@ func Kinds() []string {
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
 		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
 		KindDirectoryJoined, KindRefused, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
+		KindHandoverOffer, KindHandoverAnswer, KindHandoverWithdrawn, KindHandoverClosed,
+		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,
 	}
 }
 

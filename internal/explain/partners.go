@@ -85,7 +85,7 @@ func (x *Explainer) Partners(withheld bool) ([]api.PartnerReply, error) {
 func (x *Explainer) leftOut(v *ledger.View, now agreement.Status, connected []name.Council) (out []api.PartnerReply, err error) {
 	a, stands := now.Agreement, now.InForce() || now.Phase == agreement.Suspended
 	for _, f := range x.o.Ledger.Feeds() {
-		if f.Agreement != a.Name || f.Digest == now.Digest || !f.Closed() || !f.Copied() {
+		if f.Agreement != a.Name || f.Digest == now.Digest || !f.Closed() || !f.Copied() || f.Terms().Agreement().Way().Moves {
 			continue
 		}
 		for _, c := range f.To {
@@ -249,7 +249,7 @@ func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *pee
 		r.BehindEntries = uint64(max(0, src.Offered-src.Records-src.Refused-src.AtTerm))
 		r.AtTerm, r.AtTermAt = src.AtTerm, src.AtTermAt
 		r.Counted, r.Differs = counted(src.Compared), counted(src.Differs)
-		if !x.o.Footprints.Is(a.From) {
+		if !x.o.Footprints.Is(a.From) && !a.Way().ByHand {
 			r.UncountedSince = src.Unproved
 		}
 		if withheld {

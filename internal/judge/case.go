@@ -31,6 +31,8 @@ const (
 	RuleWithdrawal  = "withdrawal"
 	RuleOld         = "a newer version was here before"
 	RuleTwice       = "another version of the record has the same number"
+	RuleByHand      = "nobody here was told of it, or accepted it"
+	RuleTaken       = "withdrawal of what was taken over"
 	RuleOtherID     = "another council's record has this id"
 )
 

@@ -203,6 +203,40 @@ func (f *finding) permitted(index uint64) tlog.Hash {
 	}.Hash()
 }
 
+// byHand refuses what people have not let out, of an agreement in which records go by hand.
+// The word of an urgent disclosure comes on another stream: it is waited for. withdrawn is
+// the record that an event withdraws.
+func (c *Case) byHand(f *finding, withdrawn name.Record) error {
+	if c.doc == nil || !c.doc.Way().ByHand || f.Rule != "" {
+		return nil
+	}
+	moves := c.doc.Way().Moves
+	about := withdrawn
+	if f.View != nil {
+		about = f.View.Record
+	}
+	if about == "" {
+		return nil
+	}
+	if c.j.o.Let == nil || c.log.Shared() {
+		f.refuse(RuleByHand, "")
+		return nil
+	}
+	known, travels, taken, err := c.j.o.Let(c.doc.Name, about, moves)
+	switch {
+	case err != nil:
+		return err
+	case withdrawn != "" && taken && f.Event.Kind != event.KindErasureOrder:
+		f.refuse(RuleTaken, "")
+	case withdrawn != "":
+	case !known && !moves:
+		return fmt.Errorf("%w: the word of who let record %s out has not come", ErrWait, about)
+	case !travels:
+		f.refuse(RuleByHand, "")
+	}
+	return nil
+}
+
 // sort puts what was found where it belongs in a delivery.
 func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found []finding) error {
 	seen := make(map[name.Record]name.Council, len(items))
@@ -213,6 +247,9 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 	for i := range found {
 		f, index := &found[i], items[i].Index
 		about, by := f.withdrawn, c.from
+		if err := c.byHand(f, about); err != nil {
+			return err
+		}
 		switch {
 		case f.Rule != "":
 		case about != "" && c.log.Shared():

@@ -99,6 +99,9 @@ type Options struct {
 	// Last returns what is remembered of a record from a source, as
 	// [ledger.Ledger.Last] does.
 	Last func(*ledger.Source, name.Record) (ledger.Last, error)
+	// Let says how a record is let out under an agreement in which records go by hand, as
+	// [ledger.Ledger.Let] does; without it none is.
+	Let func(a name.Agreement, r name.Record, moves bool) (known, travels, taken bool, err error)
 	// Members returns the councils that keep a footprint; the default asks the
 	// directory.
 	Members func(footprint name.Council) []name.Council

@@ -192,7 +192,7 @@ var losses = map[byte]string{
 	// What keeps us from believing two histories, from signing one, or from telling too much by many counts.
 	'L': vital, '1': vital, 'b': vital,
 	// What others told us alone, and which record was made from which.
-	'E': vital, 'j': vital, 'J': vital, 'l': vital, 'X': vital,
+	'E': vital, '6': vital, 'j': vital, 'J': vital, 'l': vital, 'X': vital,
 }
 
 // notes say what may be missing of what is done without.

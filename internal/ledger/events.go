@@ -12,6 +12,7 @@ const (
 	WithdrawnNoMatch = "no longer matches the agreement"
 	WithdrawnDeleted = "deleted by the council that holds it"
 	WithdrawnErased  = "erased by the council that held it"
+	WithdrawnByHand  = "its time is over, or it was taken back"
 )
 
 func withdrawalBody(f *Feed, r name.Record, reason string, was uint64) map[string]any {

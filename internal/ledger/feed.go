@@ -307,6 +307,11 @@ func (t *tx) supersede(positions []feedPosition, now *Feed) error {
 		} else if !errors.Is(err, ErrNotFound) {
 			return err
 		}
+		if taken, err := now.taken(t.lookup, name.RecordFrom(p.record)); err != nil {
+			return err
+		} else if taken {
+			continue
+		}
 		index := p.index
 		if p.kind == itemPut {
 			index = t.event(event.KindWithdrawal, withdrawalBody(now, name.RecordFrom(p.record), WithdrawnNoMatch, p.index)).index

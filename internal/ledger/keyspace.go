@@ -67,6 +67,8 @@ import (
 //	1                        what others hold of our own log: JSON, see own.go
 //	2 index8 council         a record of ours that was lost and given back: see lost.go
 //	3 4                      orders to erase, and what is to be erased again: see again.go
+//	6 c case16               a case in which people let out records: JSON, see cases.go
+//	6 a agreement 0 record16 how a record is let out, and in which case
 //	9 source4 record16       what is left of a record whose term was over: see retention.go
 //	8 council … record16     that a receiver deleted a record of ours at the end of its term
 //	X path                   a file beside the ledger that machines keep alike: see shared.go

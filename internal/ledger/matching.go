@@ -444,6 +444,11 @@ func (l *Ledger) enter(f *Feed, hits []*candidate, mark watermark) (over bool, e
 				return true, nil
 			}
 			for _, h := range hits {
+				if lets, err := f.lets(t.lookup, name.RecordFrom(h.record)); err != nil {
+					return err
+				} else if !lets {
+					continue
+				}
 				// A newer version takes this away from where current versions stand
 				// at once, and its head only when the batch is signed.
 				if current, err := there(standardIndexKey(h.standard, h.index)); err != nil {

@@ -113,7 +113,7 @@ func (v *View) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 			if err != nil {
 				return fmt.Errorf("%w: %w", ErrStorage, err)
 			}
-			kind, _, err := decodeItem(val)
+			kind, rec, err := decodeItem(val)
 			if err != nil {
 				return err
 			}
@@ -121,7 +121,18 @@ func (v *View) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 				continue
 			}
 			w := &want{index: index, kind: kind}
-			if w.raw, w.err = v.raw(index); w.err == nil {
+			if kind == itemPut {
+				// As the filter below: asked of the decision, not of what is stored beside it.
+				if lets, err := f.lets(v.value, rec); err != nil {
+					return err
+				} else if !lets {
+					w.err = fmt.Errorf("entry %d: %w: nobody let it out", index, ErrDamaged)
+				}
+			}
+			if w.err == nil {
+				w.raw, w.err = v.raw(index)
+			}
+			if w.err == nil {
 				w.leaf, w.err = v.leaf(index)
 			}
 			if errors.Is(w.err, ErrStorage) {

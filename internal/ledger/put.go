@@ -411,6 +411,8 @@ type effect struct {
 	enters bool
 	// Of a feed that records may be asked for by, the keys before and after.
 	wasAsked, asked []byte
+	// taken: the receiver has taken the record over, and nothing takes it back.
+	taken bool
 }
 
 func (l *Ledger) feedEffects(b *batch, o *Offer, old head, had bool) ([]effect, error) {
@@ -433,6 +435,17 @@ func (l *Ledger) feedEffects(b *batch, o *Offer, old head, had bool) ([]effect, 
 	for _, n := range slices.Compact(numbers) {
 		f := feeds[n]
 		e := effect{feed: f, enters: o.match[f.number], asked: o.asked[f.number]}
+		if f.byHand() {
+			look := func(key []byte) ([]byte, error) { return l.lookup(b, key) }
+			lets, err := f.lets(look, name.RecordFrom(o.record))
+			if err != nil {
+				return nil, err
+			}
+			if e.taken, err = f.taken(look, name.RecordFrom(o.record)); err != nil {
+				return nil, err
+			}
+			e.enters = e.enters && lets
+		}
 		if had {
 			raw, err := l.lookup(b, memberKey(f.number, o.record))
 			if err == nil {
@@ -466,6 +479,11 @@ func (l *Ledger) applyEffect(b *batch, e effect, p *pending) int {
 	}
 	if !e.feed.copied() {
 		l.applyIndex(b, e, p)
+		return 0
+	}
+	if !e.enters && e.taken {
+		b.set(memberKey(f, p.stored.record), nil)
+		l.moveFeed(b, f, feedDelta{records: -1})
 		return 0
 	}
 	kind, index, d, withdrawn := itemPut, p.index, feedDelta{}, 0

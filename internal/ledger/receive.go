@@ -147,6 +147,9 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			if err := t.retained(c.From, e.Token); err != nil {
 				return err
 			}
+			if err := t.told(c.From, e.Token); err != nil {
+				return err
+			}
 		}
 		if err := t.refusals(c, d.Refused); err != nil {
 			return err

@@ -421,6 +421,15 @@ func (s *survey) feed(f *Feed) error {
 				continue // it is named
 			}
 			c, err := l.candidate(f, i, r, std)
+			if err == nil && c != nil {
+				lets, lerr := f.lets(v.value, name.RecordFrom(r.record))
+				if lerr != nil {
+					return lerr
+				}
+				if !lets {
+					c = nil
+				}
+			}
 			if err == nil && c != nil && want[r.record].index <= i {
 				want[r.record], asked[r.record] = membership{itemPut, i}, c.asked
 			}

@@ -435,7 +435,8 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 	switch {
 	case text == src.Digest:
 		return c, h, nil
-	case strings.HasPrefix(src.Digest, d.String()+"/") && !src.Ended:
+	case strings.HasPrefix(src.Digest, d.String()+"/") && !src.Ended, doc.Way().Moves && !src.Ended:
+		// What was taken over stays, also when a later text does not give it again.
 		err = s.o.Ledger.Rewind(ctx, src, text)
 	default:
 		// The first copy; or another text of the agreement, which has an index

@@ -201,6 +201,9 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		return refuse(codeNoAgree, "records are not copied under this agreement")
 	}
 	if doc.From != s.o.Self {
+		if doc.Way().ByHand {
+			return refuse(codeNoAgree, "a footprint lets no single records out")
+		}
 		if s.o.Ledger.Halted() != nil {
 			return refuse(codeHalted, haltedWords)
 		}

@@ -257,7 +257,7 @@ func (q *request) showPart(a *agreement.Agreement, std *standard.Standard, f fau
 	}
 	var controls []control
 	for _, key := range parts[i].Headings {
-		if key == "match" && !a.Way().ByMatch {
+		if key == "match" && !a.Way().ByMatch || key == "due" && !a.Way().Moves {
 			continue
 		}
 		bare := strings.ReplaceAll(key, "/", "-")
@@ -265,7 +265,7 @@ func (q *request) showPart(a *agreement.Agreement, std *standard.Standard, f fau
 		switch key {
 		case "rows":
 			c.Rows = 3
-		case "retention", "starts", "ends", "review":
+		case "retention", "starts", "ends", "review", "due":
 			c.Rows = 1
 		case "fields":
 			for _, p := range intake.Places(std) {
