@@ -24,15 +24,16 @@ configuration in one. Nothing is shared until every party has signed it.
 The way of one: draft it, fill in every heading, preview what it would let out,
 sign it, and the partner signs the same text by its name.`,
 		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(),
-		a.agreementBringCommand(), a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand(), a.agreementExportCommand())
+		a.agreementBringCommand(), a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand(), a.agreementExportCommand(), a.agreementLintCommand())
 }
 
 func (a *app) agreementDraftCommand() *cobra.Command {
-	var from, sender, std, rows, slug, out, mode string
+	var from, sender, std, rows, slug, out, mode, template string
 	var to, fields, match []string
+	var listed bool
 	c := &cobra.Command{
 		Use:   "draft --to COUNCIL --standard STANDARD",
-		Short: "Write an agreement to fill in, empty or from a paper",
+		Short: "Write an agreement to fill in: empty, from a template or from a paper",
 		Long: `Draft writes an agreement to fill in, with a line of guidance on each heading.
 
 With --from FILE it begins from a paper that is there already: a Word file (.docx),
@@ -41,17 +42,30 @@ known, or beside one in a table, goes under ours; docs/standard-agreement.md is 
 table of them. Every heading says in a comment where in the paper it comes from,
 what could not be taken as it stood, and, at the end, all that has no place. It is
 a beginning: a person compares every heading with the paper. Rows and fields are
-hardly ever in a paper in a form that a node can go by.`,
+hardly ever in a paper in a form that a node can go by.
+
+With --template NAME it is one of the sharings that councils ask for most, complete;
+--list lists them. Starts is today and review a year later. What only the parties
+can know stands under a comment that begins with YOURS.`,
 		Example: `  stile agreement draft --to saltby.gov.uk --standard housing-need \
     --fields /reference,/status,/applicant/name --rows 'record.moved_to == "E07000999"' \
     --slug people-moving-to-saltby --out agreement.yaml
   stile agreement draft --to saltby.gov.uk --standard housing-need --fields /reference,/status --match /nino
-  stile agreement draft --from agreement.docx --to saltby.gov.uk --standard housing-need --out agreement.yaml`,
+  stile agreement draft --from agreement.docx --to saltby.gov.uk --standard housing-need --out agreement.yaml
+  stile agreement draft --template ehc-plan-transfer --to saltby.gov.uk --out agreement.yaml`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var doc []byte
 			var err error
 			switch paper := from; {
+			case listed:
+				return a.listTemplates()
+			case template != "" && (std != "" || rows != "" || mode != "" || len(fields)+len(match) > 0):
+				return misused("a template has its standard, mode, rows and fields: change them in the file that is written")
+			case template != "" && (isPaper(from) || from != "" && sender != ""):
+				return misused("give --template or --from, and name the sender once")
+			case template != "":
+				doc, err = a.draftTemplate(cmd.Context(), template, from+sender, to, slug)
 			case isPaper(from):
 				doc, err = a.draftPaper(cmd.Context(), paper, sender, to, std, rows, slug, fields, mode, match)
 			case sender != "" && from != "":
@@ -78,6 +92,8 @@ hardly ever in a paper in a form that a node can go by.`,
 	}
 	f := c.Flags()
 	f.StringVar(&from, "from", "", "`paper` to begin from, a .docx, .odt or .md file; or the council that sends, as --sender")
+	f.StringVar(&template, "template", "", "begin from this `template`; --list lists them")
+	f.BoolVar(&listed, "list", false, "list the templates that come with Stile")
 	f.StringVar(&sender, "sender", "", "`council` that sends; default: our own")
 	f.StringSliceVar(&to, "to", nil, "`councils` that receive, with commas between")
 	f.StringVar(&std, "standard", "", "`standard` of the records")

@@ -1,0 +1,87 @@
+package agreement_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/schemas"
+)
+
+// Each rule of lint speaks of the fault that it is for, at its heading, and of nothing
+// else in an agreement that is in order.
+func TestLint(t *testing.T) {
+	today := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	b, err := os.ReadFile("../../examples/people/agreement.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := strings.Replace(string(b), "ends: 2031-01-01", "ends: 2028-01-01", 1)
+	std, err := standard.Load(schemas.FS("housing-need/1.0.0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lint := func(doc string) []standard.Finding {
+		t.Helper()
+		a, err := agreement.Parse([]byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Lint(std, today)
+	}
+	if found := lint(good); len(found) != 0 {
+		t.Fatalf("an agreement in order: %+v", found)
+	}
+	for _, c := range []struct{ rule, at, old, new string }{
+		{agreement.LintDPIA, "/dpia", "DPIA 2026/14 of both councils, signed off 2026-09-30.", "Both councils have done one."},
+		{agreement.LintRetention, "/retention", "from the day they ask.", "to verify a claim once."},
+		{agreement.LintRetention, "/retention", "retention: P2Y", "retention: P20Y"},
+		{agreement.LintAllRows, "/rows", `record.moved_to == "E07000999" && !(record.status in ["closed", "withdrawn"])`, `"true"`},
+		{agreement.LintAllFields, "/fields", "  - /applicant/name\n  - /applicant/contact\n  - /household/*/relationship\n", "  - /applicant\n  - /household\n  - /reason\n  - /nino\n  - /support_needs\n  - /notes\n  - /criminal\n"},
+		{agreement.RuleEmpty, "/lawful_basis/special_condition", "  - /consent", "  - /support_needs"},
+		{agreement.LintCondition, "/lawful_basis/special_condition", "dpia:", "  special_condition: 9(2)(g) substantial public interest\ndpia:"},
+		{agreement.LintCondition, "/lawful_basis/criminal_condition", "dpia:", "  criminal_condition: we may\ndpia:"},
+		{agreement.LintBasis, "/lawful_basis/article_6", "6(1)(e) public task", "6(1)(a) consent"},
+		{agreement.LintBasis, "/lawful_basis/article_6", "6(1)(e) public task", "6(1)(ea) recognised legitimate interest, Annex 1"},
+		{agreement.LintRecognised, "/lawful_basis/article_6", "6(1)(e) public task", "6(1)(ea) recognised legitimate interest"},
+		{agreement.LintPower, "/lawful_basis/legal_power", "Housing Act 1996, section 213B (duty to refer) and section 198 (referral to another authority)", "We have always done it"},
+		{agreement.LintProcessor, "/roles/saltby.gov.uk", "saltby.gov.uk: controller", "saltby.gov.uk: processor"},
+		{agreement.LintSays, "/accuracy", "Northmoor corrects a referral when it learns of an error; the correction reaches Saltby as a new version at once.", "It is accurate."},
+		{agreement.LintVague, "/purpose", "from the day they ask.", "and for other purposes."},
+		{agreement.LintBreach, "/security", "; a breach is told to the other council within 24 hours", ""},
+		{agreement.LintContact, "/contacts/saltby.gov.uk", "dpo@saltby.gov.uk", "the officer"},
+		{agreement.LintExit, "/exit", "; Saltby's copies are then deleted and receipted", ""},
+		{agreement.LintReview, "/review", "review: 2027-11-30", "review: 2026-05-30"},
+		{agreement.RuleEmpty, "/review", "review: 2027-11-30", "review:"},
+		{agreement.LintOpenEnded, "/ends", "ends: 2028-01-01", "ends:"},
+		{agreement.LintPersonal, "/fields", "  - /consent", "  - /nino"},
+		{agreement.LintTwice, "/necessity", "Without the referral a household tells its story again and waits; the fields left out are not needed to open a case.", "To let Saltby meet its homelessness duties to households that leave Northmoor for Saltby, from the day they ask."},
+		{agreement.LintSpecial, "/fields", "mode: replicate", "mode: lookup\nmatch: [/reference]"},
+	} {
+		if strings.Count(good, c.old) != 1 {
+			t.Fatalf("%s: %q is not there once", c.rule, c.old)
+		}
+		doc := strings.Replace(good, c.old, c.new, 1)
+		if c.rule == agreement.LintSpecial {
+			doc = strings.Replace(doc, "  - /consent", "  - /support_needs", 1)
+		}
+		var said []string
+		for _, f := range lint(doc) {
+			if f.Detail == "" || f.Fix == "" {
+				t.Errorf("%s at %s lacks words", f.Rule, f.Pointer)
+			}
+			said = append(said, f.Rule+" "+f.Pointer)
+		}
+		if want := c.rule + " " + c.at; !strings.Contains(strings.Join(said, "\n")+"\n", want+"\n") {
+			t.Errorf("%q in the place of %q: %q, want %q", c.new, c.old, said, want)
+		}
+	}
+	// A basis for personal data under a standard that has none is for a person to look at.
+	bare := &agreement.Agreement{Standard: std.Name().Line()}
+	if found := bare.Lint(std, today); len(found) < 10 || found[0].Severity != standard.SeverityError {
+		t.Errorf("an empty agreement: %+v", found)
+	}
+}
