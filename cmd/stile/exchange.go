@@ -71,7 +71,7 @@ func (a *app) exchangeShowCommand() *cobra.Command {
 			for i, s := range e.Steps {
 				a.printf("\n%d. %s\n", i+1, paragraph(s.Say))
 				if s.Run != "" {
-					a.printf("   %s$ stile %s\n", firstLabel(s.At), paragraph(s.Run))
+					a.printf("   %s$ stile %s\n", firstLabel(s.At), typedBy(s))
 				}
 				if s.Agree != "" {
 					a.printf("   agreement: %s\n", s.Agree)

@@ -117,6 +117,7 @@ func (p *player) command(ctx context.Context, s exchange.Step) error {
 		if w, err = p.e.Fill(w); err != nil {
 			return err
 		}
+		w = strings.NewReplacer("{here}", p.files, "{trust}", p.trust()).Replace(w)
 		if file := s.File(w, p.texts); file != "" {
 			w = filepath.Join(p.files, filepath.FromSlash(file))
 		}
@@ -139,7 +140,7 @@ func (p *player) command(ctx context.Context, s exchange.Step) error {
 	} else {
 		out, err = run()
 	}
-	p.say("   %s$ stile %s\n", firstLabel(s.At), paragraph(s.Run))
+	p.say("   %s$ stile %s\n", firstLabel(s.At), typedBy(s))
 	if err != nil {
 		return err
 	}
@@ -156,6 +157,11 @@ func (p *player) command(ctx context.Context, s exchange.Step) error {
 		p.say("      %s\n", p.bare(l))
 	}
 	return nil
+}
+
+// typedBy is the command of a step as a person who stands in the folder types it.
+func typedBy(s exchange.Step) string {
+	return strings.NewReplacer("{here}/", "", "{trust}", "trust").Replace(paragraph(s.Run))
 }
 
 // bare is a line without the paths of this machine.
@@ -321,7 +327,7 @@ func (p *player) count(ctx context.Context) error {
 		return err
 	}
 	p.say("\nWhat an auditor finds, offline, in a bundle of each agreement\n\n")
-	t := newTable("AGREEMENT", "MODE", "FROM", "TO", "#RECORDS", "#WITHDRAWN", "#RECEIPTS", "#FIELDS", "#STAY", "CHECKS")
+	t := newTable("AGREEMENT", "MODE", "TO", "#RECORDS", "#WITHDRAWN", "#RECEIPTS", "#FIELDS", "#STAY", "CHECKS")
 	for i, a := range p.agreed {
 		f, report, err := p.flow(ctx, a, keys, i)
 		if err != nil {
@@ -334,7 +340,7 @@ func (p *player) count(ctx context.Context) error {
 				done++
 			}
 		}
-		t.add(nameOf(f.Agreement), f.Mode, firstLabel(f.From), plural(len(f.To), "council", "councils"), number(f.Records), number(f.Withdrawn), number(f.Receipts),
+		t.add(string(f.Agreement), f.Mode, plural(len(f.To), "council", "councils"), number(f.Records), number(f.Withdrawn), number(f.Receipts),
 			number(f.Fields), number(f.Withheld), fmt.Sprintf("%d in order", done))
 	}
 	if !p.json {
@@ -405,9 +411,3 @@ func firstLabel(c name.Council) string {
 
 // paragraph makes one line of a text of several.
 func paragraph(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// nameOf is the name of an agreement without the council.
-func nameOf(a name.Agreement) string {
-	_, s, _ := strings.Cut(string(a), "/")
-	return s
-}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +35,9 @@ description is written, FILE-metadata.json (W3C CSV on the Web). NDJSON has each
 record as it is. GeoJSON is for standards with a place: longitude and latitude,
 easting and northing (converted, to some 5 metres), a point or a geometry.
 
+With --from all the records of every council that sends us some are in one file, after our
+own: a region's feed. Each stays provable: stile record show RECORD --from COUNCIL.
+
 The file is for its owner alone and may hold personal data: mind where it goes.`
 
 // An exporter is one run of export records.
@@ -49,7 +54,8 @@ func (a *app) exportRecordsCommand() *cobra.Command {
 		Long:  exportRecordsHelp,
 		Example: `  stile export records brownfield-site --out sites.csv
   stile export records planning-application --where 'record.status == "decided"' --out decided.geojson
-  stile export records housing-need --from saltby.gov.uk --format ndjson --out -`,
+  stile export records housing-need --from saltby.gov.uk --format ndjson --out -
+  stile export records service-directory --from all --out feed.ndjson`,
 		Args: takes(1, 1, "a standard"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			x.standard = args[0]
@@ -60,7 +66,7 @@ func (a *app) exportRecordsCommand() *cobra.Command {
 	f.StringVar(&x.out, "out", "", "new `file` to write; - is standard output")
 	f.StringVar(&x.format, "format", "", "csv, ndjson, geojson, xlsx or parquet; default: by the ending of the file's name")
 	f.StringVar(&x.where, "where", "", "only records for which this `CEL` expression is true, such as 'record.status == \"open\"'")
-	f.StringVar(&x.from, "from", "", "`council` that sent the records; default: our own")
+	f.StringVar(&x.from, "from", "", "`council` that sent the records, or all: ours and everybody's; default: our own")
 	return c
 }
 
@@ -97,14 +103,19 @@ func (x *exporter) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	run := &exportRun{exporter: x, filter: filter, list: node.ListRequest{Standard: std.Name().Line().String(), From: name.Council(x.from), Bodies: true}}
+	run := &exportRun{exporter: x, filter: filter, list: node.ListRequest{Standard: std.Name().Line().String(), Bodies: true}}
+	if run.sources, err = x.sources(ctx); err != nil {
+		return err
+	}
 	write := func(w io.Writer) error {
 		buf := bufio.NewWriterSize(w, 256<<10)
 		if run.w, err = export.New(buf, format, std); err != nil {
 			return failure(node.Usage, "export as csv or ndjson", "%v", err)
 		}
-		if err := run.all(ctx); err != nil {
-			return err
+		for _, run.list.From = range run.sources {
+			if err := run.all(ctx); err != nil {
+				return err
+			}
 		}
 		return errors.Join(run.w.Close(), buf.Flush())
 	}
@@ -119,16 +130,31 @@ func (x *exporter) run(ctx context.Context) error {
 	files := []string{x.out}
 	if format == export.CSV && x.out != "-" {
 		meta := x.out + "-metadata.json"
-		from := x.from
-		if from == "" {
-			from = run.council
-		}
-		if err := x.writeNew(meta, export.Metadata(std, filepath.Base(x.out), from, time.Now()), 0o600); err != nil {
+		if err := x.writeNew(meta, export.Metadata(std, filepath.Base(x.out), strings.Join(run.councils, ", "), time.Now()), 0o600); err != nil {
 			return err
 		}
 		files = append(files, meta)
 	}
 	return run.tell(files, std.Name())
+}
+
+// sources returns whose records are asked for: "" is our own council.
+func (x *exporter) sources(ctx context.Context) ([]name.Council, error) {
+	if x.from != "all" {
+		return []name.Council{name.Council(x.from)}, nil
+	}
+	status, err := x.node().Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	senders := []name.Council{""}
+	for _, p := range status.Partners {
+		if p.Direction == "from" && !slices.Contains(senders, p.Council) {
+			senders = append(senders, p.Council)
+		}
+	}
+	slices.Sort(senders)
+	return senders, nil
 }
 
 // inNewFile writes a file that is not there yet, for its owner alone, and takes
@@ -158,14 +184,15 @@ func inNewFile(path string, write func(io.Writer) error) (err error) {
 // exportRun counts what went out.
 type exportRun struct {
 	*exporter
-	filter  *agreement.Filter
-	list    node.ListRequest
-	w       *export.Writer
-	council string
-	written int
-	left    int // the filter said no
-	unsure  int // the filter could not tell
-	damaged []string
+	filter   *agreement.Filter
+	list     node.ListRequest
+	sources  []name.Council // whose records, one after the other; "" is ours
+	w        *export.Writer
+	councils []string // whose records there were
+	written  int
+	left     int // the filter said no
+	unsure   int // the filter could not tell
+	damaged  []string
 }
 
 // all writes every record that is asked for.
@@ -180,7 +207,9 @@ func (r *exportRun) all(ctx context.Context) error {
 			r.damaged = append(r.damaged, string(rec.Record)+": cannot be read as JSON")
 			return nil
 		}
-		r.council = string(rec.Council)
+		if !slices.Contains(r.councils, string(rec.Council)) {
+			r.councils = append(r.councils, string(rec.Council))
+		}
 		if r.filter != nil {
 			match, sure := r.filter.Match(body)
 			if !sure {
