@@ -82,6 +82,7 @@ var goes = map[string]string{
 	"directory renew":     "it prepares; what is signed asks",
 	"directory take-over": "it prepares; what is signed asks",
 	"disclosure rebuild":  "what is rebuilt is made from the log alone",
+	"exchange run":        "its councils are its own",
 	"export bundle":       "it writes a new file",
 	"export records":      "it writes a new file",
 	"feed run":            "the configuration says what it may delete",
