@@ -51,7 +51,7 @@ const policy = `
 	internal/peersync  internal/book  internal/machines
 	internal/replicas
 	internal/question  internal/mapper  internal/bundle  internal/gate  internal/statement
-	internal/retention
+	internal/retention  internal/hooks
 	internal/catalogue  internal/explain  internal/condition  internal/disclosure
 	internal/metrics  internal/notify
 	node

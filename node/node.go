@@ -14,6 +14,7 @@
 //	backups.json   what backups were made; the log says so too
 //	restored       marks a folder that came from a backup until its log may grow; see docs/backup.md
 //	notify.json    what was told to whom; see package notify
+//	webhooks.json  where changes are sent, sealed; see package hooks
 //	access.json    keys of systems, as hashes; who can write here can let a system in
 //	machine        where the council runs on several machines: whose folder this is; see docs/machines.md
 //	admin.sock     while the node runs: whoever can open it may do everything the node may
@@ -56,6 +57,7 @@ import (
 	"github.com/stile-exchange/stile/internal/explain"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/gate"
+	"github.com/stile-exchange/stile/internal/hooks"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -264,6 +266,7 @@ type Node struct {
 	access    *access.Store // keys of systems
 	terms     *retention.Keeper
 	notifier  *notify.Notifier
+	hooks     *hooks.Keeper
 
 	rules stoppedRules
 
@@ -435,6 +438,9 @@ func (n *Node) begin() (err error) {
 	if err := n.openNotifier(); err != nil {
 		return err
 	}
+	if err := n.openHooks(); err != nil {
+		return err
+	}
 	if err := n.openPublisher(); err != nil {
 		return err
 	}
@@ -604,6 +610,7 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Go(func() { n.saveQuotas(ctx) })
 	wg.Go(func() { n.keepLooking(ctx) })
 	wg.Go(func() { n.notifier.Run(ctx) })
+	wg.Go(func() { n.hooks.Run(ctx) })
 	wg.Go(func() { n.keepBackups(ctx) })
 	if n.public() {
 		signs(func(ctx context.Context) { stop("publish the log", n.publisher.Run(ctx)) })
@@ -697,7 +704,7 @@ func (n *Node) fatal(err error) {
 
 // rooms are what carries operations out.
 func (n *Node) rooms() []any {
-	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain, n.register}
+	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain, n.register, n.hooks}
 }
 
 // adopted reports whether this node has taken a standard into use.

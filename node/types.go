@@ -316,6 +316,23 @@ type (
 	SignatureRequest = api.SignatureRequest
 )
 
+// Of webhooks.
+type (
+	WebhookRequest       = api.WebhookRequest
+	WebhookReply         = api.WebhookReply
+	WebhookIDRequest     = api.WebhookIDRequest
+	WebhookReplayRequest = api.WebhookReplayRequest
+	WebhookTestReply     = api.WebhookTestReply
+	DeliveryReply        = api.DeliveryReply
+)
+
+// The states of a webhook.
+const (
+	WebhookGood    = api.WebhookGood
+	WebhookFailing = api.WebhookFailing
+	WebhookParked  = api.WebhookParked
+)
+
 // The states of a key.
 const (
 	KeyGood    = api.KeyGood

@@ -60,6 +60,10 @@ var goes = map[string]string{
 	"backup identity":     "it writes a new file",
 	"access key add":      "whoever makes a key is shown it, once; stile access key revoke takes it back",
 	"access key revoke":   "it only takes a way in",
+	"webhook add":         "it tells what its key may see; stile webhook remove takes it back",
+	"webhook remove":      "it only ends what is told; another is made as easily",
+	"webhook replay":      "whoever receives knows by the id what came before",
+	"webhook test":        "the message says that it is a test",
 	"agreement bring":     "whoever signed was asked",
 	"audit run":           "it counts, and changes nothing",
 	"person add":          "nobody comes in by it alone; stile person remove takes it back",
@@ -106,7 +110,7 @@ var goes = map[string]string{
 }
 
 // reads are the words that begin what changes nothing.
-var reads = strings.Fields("refused drift subject list show status preview history proof held records checkpoint evidence entry verify diff lint adoption draft doctor version watch why check export reference self conformance")
+var reads = strings.Fields("refused drift subject list deliveries show status preview history proof held records checkpoint evidence entry verify diff lint adoption draft doctor version watch why check export reference self conformance")
 
 // TestAsks: every command that changes something that others rely on, or that cannot be
 // undone, asks; where nobody sits there it does nothing unless --yes is given.

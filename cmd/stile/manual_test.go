@@ -31,6 +31,7 @@ var tasks = []struct {
 	{"Let systems in", []task{
 		{"Take in the signature of a receiver that runs no node", "stile agreement bring"},
 		{"Give a system a key, list and revoke keys", "stile access key add, stile access key list, stile access key revoke"},
+		{"Send a system what changes, and see whether it took it", "stile webhook add, stile webhook list, stile webhook deliveries, stile webhook test, stile webhook replay, stile webhook remove"},
 	}},
 	{"Take records in", []task{
 		{"Look at a file before taking it in", "stile check"},

@@ -6,22 +6,17 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/api"
 	"github.com/stile-exchange/stile/internal/door"
 	"github.com/stile-exchange/stile/internal/web"
-	"github.com/stile-exchange/stile/internal/webhook"
 	"github.com/stile-exchange/stile/node"
 )
 
 // webServer is the door for people and systems; its zero value is that there is none.
-type webServer struct {
-	door *door.Door
-	api  *api.API
-}
+type webServer struct{ door *door.Door }
 
 // openWeb opens the door where the configuration wants one, with everything mounted.
 func (a *app) openWeb(cfg *config.Config, n *node.Node, log *slog.Logger) (webServer, error) {
@@ -32,45 +27,22 @@ func (a *app) openWeb(cfg *config.Config, n *node.Node, log *slog.Logger) (webSe
 	if err != nil {
 		return webServer{}, err
 	}
-	networks, err := webhook.ParseAllow(cfg.Web.WebhookNetworks)
+	served, err := api.New(api.Options{Node: n, Version: version().String(), Log: log, Now: time.Now, Ended: d.Ended()})
 	if err != nil {
 		return webServer{}, errors.Join(err, d.Close())
 	}
-	served, err := api.New(api.Options{HookNetworks: networks, Node: n, Version: version().String(), Log: log, Now: time.Now, Ended: d.Ended()})
-	if err != nil {
-		return webServer{}, errors.Join(err, d.Close())
-	}
-	pages, err := a.peoplesPages(cfg, n, log, d.URL(), hooks{served})
+	pages, err := a.peoplesPages(cfg, n, log, d.URL())
 	if err != nil {
 		return webServer{}, errors.Join(err, d.Close())
 	}
 	d.HandleLong("/", pages)
 	d.HandleLong("/v1/", served)
 	d.HandleLong("/openapi.json", served)
-	return webServer{d, served}, nil
+	return webServer{d}, nil
 }
-
-// hooks shows the webhooks of the API to the pages.
-type hooks struct{ of *api.API }
-
-func (h hooks) List(ctx context.Context) (out []web.Webhook, err error) {
-	all, err := h.of.Webhooks(ctx)
-	for _, w := range all {
-		out = append(out, web.Webhook{ID: w.ID, Title: w.Title, Host: w.Host, Types: w.Types, State: w.State, Reason: w.Reason, Sent: w.Sent, LastAt: w.LastAt, Next: w.Next})
-	}
-	return out, err
-}
-
-func (h hooks) Test(ctx context.Context, id string) (string, error) {
-	return h.of.TestWebhook(ctx, id)
-}
-
-func (h hooks) Resume(ctx context.Context, id string) error { return h.of.ResumeWebhook(ctx, id) }
-
-func (h hooks) Remove(ctx context.Context, id string) error { return h.of.RemoveWebhook(ctx, id) }
 
 // peoplesPages returns the pages for people, at the address at.
-func (a *app) peoplesPages(cfg *config.Config, n *node.Node, log *slog.Logger, at string, h web.Webhooks) (http.Handler, error) {
+func (a *app) peoplesPages(cfg *config.Config, n *node.Node, log *slog.Logger, at string) (http.Handler, error) {
 	ctx := context.Background()
 	us, err := n.Councils().Show(ctx, node.MemberNameRequest{})
 	if err != nil {
@@ -79,7 +51,7 @@ func (a *app) peoplesPages(cfg *config.Config, n *node.Node, log *slog.Logger, a
 	o := web.Options{
 		Node: n.Operations, Council: cfg.Council, Title: us.Title, Data: cfg.Data, People: web.OpenPeople(cfg.Data, rand.Reader, time.Now),
 		Version: version().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, TwoPersons: cfg.Web.TwoPersons,
-		MadeUp: a.madeUp, Feeds: cfg.Feeds, Webhooks: h, Log: log, Now: time.Now, Random: rand.Reader,
+		MadeUp: a.madeUp, Feeds: cfg.Feeds, Log: log, Now: time.Now, Random: rand.Reader,
 	}
 	if c := cfg.Web.OIDC; c.Issuer != "" {
 		secret, err := c.Secret()
@@ -105,13 +77,7 @@ func (w webServer) serve(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	ctx, stop := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	wg.Go(func() { w.api.Run(ctx) })
-	err := w.door.Serve(ctx)
-	stop()
-	wg.Wait()
-	return err
+	return w.door.Serve(ctx)
 }
 
 // close closes a door that was never served.

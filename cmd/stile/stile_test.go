@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -88,7 +89,7 @@ func runScripts(t *testing.T, dir, bin string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"append": appendText, "inert": inertCommand, "inertfile": inertFile, "await": await, "exits": exits, "count": countLines, "flip": flip, "blank": blank, "waitfor": waitFor, "get": get,
+			"append": appendText, "inert": inertCommand, "inertfile": inertFile, "await": await, "exits": exits, "count": countLines, "flip": flip, "blank": blank, "waitfor": waitFor, "get": get, "keep": keep,
 		},
 		RequireUniqueNames: true,
 	})
@@ -106,6 +107,18 @@ func inertCommand(ts *testscript.TestScript, neg bool, args []string) {
 		exits(ts, false, args)
 	}
 	inertFile(ts, false, []string{"stdout", "stderr"})
+}
+
+// keep puts what the group of a pattern finds in the last output into a variable.
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keep VARIABLE PATTERN")
+	}
+	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) != 2 {
+		ts.Fatalf("the output has nothing that %q finds", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 func inertFile(ts *testscript.TestScript, neg bool, files []string) {

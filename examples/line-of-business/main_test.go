@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,18 +26,19 @@ func TestLineOfBusiness(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Limits.MinFreeMiB = 16
+	cfg.Web.WebhookNetworks = []string{"127.0.0.0/8"}
 	n, err := node.Open(cfg, node.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	a, err := api.New(api.Options{Node: n, Log: slog.New(slog.DiscardHandler), Now: time.Now, HookNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	a, err := api.New(api.Options{Node: n, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan struct{})
-	go func() { a.Run(ctx); close(ran) }()
+	go func() { n.Run(ctx); close(ran) }()
 	defer func() { cancel(); <-ran }()
 	srv := httptest.NewServer(a)
 	defer srv.Close()

@@ -179,7 +179,7 @@ var rules = map[string]rule{
 	"log/continue": run, "log/forgetlost": run, "log/lost": run, "repair": run, "retry": run, "log/read": {}, "log/reads": of("", Governance, Auditor),
 	"access/addkey": run, "access/listkeys": run, "access/revokekey": run,
 	"webhooks/list": of(Webhooks, Operator), "webhooks/add": of(Webhooks, Operator), "webhooks/remove": of(Webhooks, Operator),
-	"webhooks/test": of(Webhooks, Operator), "webhooks/replay": of(Webhooks, Operator),
+	"webhooks/test": of(Webhooks, Operator), "webhooks/replay": of(Webhooks, Operator), "webhooks/deliveries": of(Webhooks, Operator),
 
 	"collections/read": {receiver: true}, "collections/receipt": {receiver: true},
 }

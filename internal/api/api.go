@@ -18,7 +18,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -26,7 +25,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/stile-exchange/stile/internal/access"
-	"github.com/stile-exchange/stile/internal/webhook"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -41,9 +39,6 @@ type Options struct {
 	// Rate is how many calls a key may make in a second, and ten times as many at once;
 	// default 50.
 	Rate int
-	// HookNetworks are networks of the council's own that webhooks may go to, beside the
-	// public internet.
-	HookNetworks []netip.Prefix
 }
 
 // An API answers calls. Make it with New.
@@ -54,7 +49,6 @@ type API struct {
 	mux     *http.ServeMux
 	callers *callers
 	repeats *repeats
-	hooks   *hooks
 	handler http.Handler
 	spec    []byte
 }
@@ -92,14 +86,11 @@ func New(o Options) (*API, error) {
 	a.changes()
 	a.collections()
 	a.footprints()
-	var err error
-	if a.hooks, err = openHooks(a, webhook.Guard{Allow: o.HookNetworks}); err != nil {
-		return nil, err
-	}
 	a.webhooks()
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		write(w, &Problem{Status: http.StatusNotFound, Kind: string(node.NotFound), Detail: "there is no such call", Try: "/openapi.json describes every call"})
 	})
+	var err error
 	if a.spec, err = json.Marshal(a.huma.OpenAPI()); err != nil {
 		return nil, err
 	}

@@ -13,31 +13,16 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/internal/hooks"
 	"github.com/stile-exchange/stile/node"
 	nodeapi "github.com/stile-exchange/stile/node/api"
 )
 
-// A cloudEvent is a change as CloudEvents 1.0 writes it, in JSON. Its id is the cursor
-// after it: who sends it back as Last-Event-ID, or as after, gets what comes next.
-type cloudEvent struct {
-	SpecVersion string          `json:"specversion" enum:"1.0"`
-	ID          string          `json:"id"`
-	Source      string          `json:"source" doc:"the council whose node says so, as a URL"`
-	Type        string          `json:"type" doc:"uk.stile. and the type of the change"`
-	Time        time.Time       `json:"time"`
-	Subject     string          `json:"subject,omitempty" doc:"the record, where it is one, or the agreement"`
-	ContentType string          `json:"datacontenttype" enum:"application/json"`
-	Data        node.FeedChange `json:"data"`
-}
-
-// eventType begins the type of every event.
-const eventType = "uk.stile."
-
 // A changesReply is a part of the feed.
 type changesReply struct {
-	Events []cloudEvent `json:"events"`
-	Cursor string       `json:"cursor" doc:"send it as after, to go on"`
-	Live   bool         `json:"live" doc:"there is nothing more now"`
+	Events []hooks.CloudEvent `json:"events"`
+	Cursor string             `json:"cursor" doc:"send it as after, to go on"`
+	Live   bool               `json:"live" doc:"there is nothing more now"`
 }
 
 const (
@@ -62,36 +47,13 @@ func (a *API) changes() {
 	}, a.follow)
 }
 
-// event makes a change into an event.
-func (a *API) event(c node.FeedChange) cloudEvent {
-	e := cloudEvent{SpecVersion: "1.0", ID: c.Cursor, Source: "https://" + string(a.n.Config().Council), Type: eventType + c.Type, Time: c.At, ContentType: "application/json", Data: c}
-	switch {
-	case len(c.Records) == 1:
-		e.Subject = string(c.Records[0].Record)
-	case c.Agreement != "":
-		e.Subject = string(c.Agreement)
-	}
-	return e
-}
-
-// sees reports whether a change is for whoever calls.
-func sees(ctx context.Context, c node.FeedChange) bool {
-	switch {
-	case c.Type == nodeapi.ChangeAgreement:
-		return may(ctx, "agreements/list", access.On{}) == nil || may(ctx, "changes/read", access.On{Standard: c.Standard, AnySide: true}) == nil
-	case strings.HasPrefix(c.Type, "received."):
-		return c.Standard != "" && may(ctx, "changes/read", access.On{Standard: c.Standard, From: c.Council}) == nil
-	}
-	return c.Standard != "" && may(ctx, "changes/read", access.On{Standard: c.Standard}) == nil
-}
-
 // read reads a part of the feed, of what is for whoever calls.
 func (a *API) read(ctx context.Context, after string, types []string) (changesReply, error) {
 	r, err := a.n.Changes().Read(access.With(ctx, nil), node.ChangesRequest{After: after})
-	out := changesReply{Events: []cloudEvent{}, Cursor: r.Cursor, Live: r.Live}
+	out := changesReply{Events: []hooks.CloudEvent{}, Cursor: r.Cursor, Live: r.Live}
 	for _, c := range r.Changes {
-		if (len(types) == 0 || slices.Contains(types, c.Type)) && sees(ctx, c) {
-			out.Events = append(out.Events, a.event(c))
+		if (len(types) == 0 || slices.Contains(types, c.Type)) && hooks.Sees(ctx, c) {
+			out.Events = append(out.Events, hooks.NewEvent(a.n.Config().Council, c))
 		}
 	}
 	return out, err
@@ -176,7 +138,7 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, after string, types
 			if err != nil {
 				return nil
 			}
-			if !send("id: %s\nevent: %s\ndata: %s\n\n", e.ID, strings.TrimPrefix(e.Type, eventType), b) {
+			if !send("id: %s\nevent: %s\ndata: %s\n\n", e.ID, strings.TrimPrefix(e.Type, hooks.TypePrefix), b) {
 				return nil
 			}
 			told = e.ID

@@ -59,6 +59,7 @@ func TestWebhookTargets(t *testing.T) {
 	}
 	w.want(w.with(other, "POST", "/v1/webhooks/"+made.ID+"/test", ""), 404)
 	w.want(w.with(other, "POST", "/v1/webhooks/"+made.ID+"/replay", "{}"), 404)
+	w.want(w.with(other, "GET", "/v1/webhooks/"+made.ID+"/deliveries", ""), 404)
 	w.want(w.with(other, "DELETE", "/v1/webhooks/"+made.ID, ""), 404)
 	w.want(w.do("POST", "/v1/webhooks/none/replay", "{}"), 404)
 	w.want(w.do("DELETE", "/v1/webhooks/"+made.ID, ""), 200)
@@ -72,9 +73,7 @@ func TestWebhookTargets(t *testing.T) {
 // out and goes on from where it stopped.
 func TestWebhookParked(t *testing.T) {
 	w := open(t, 1000)
-	ran := make(chan struct{})
-	go func() { w.api.Run(t.Context()); close(ran) }()
-	t.Cleanup(func() { <-ran })
+	running(t, w.n)
 	var hook struct{ ID, State, Reason, Cursor string }
 	w.want(w.do("POST", "/v1/webhooks", `{"title":"ours","url":"https://localhost:1/x","types":["record.put"]}`), 200).into(t, &hook)
 	began := hook.Cursor
@@ -104,6 +103,11 @@ func TestWebhookParked(t *testing.T) {
 		t.Errorf("%+v", hook)
 	}
 	parked()
+	var tries struct{ Items []node.DeliveryReply }
+	w.want(w.do("GET", "/v1/webhooks/"+hook.ID+"/deliveries", ""), 200).into(t, &tries)
+	if d := tries.Items; len(d) != 2 || d[0].Type != "record.put" || d[0].Taken || d[0].Message != d[1].Message || !strings.Contains(d[0].Reason, "this machine") {
+		t.Errorf("%+v", d)
+	}
 
 	// What its key may not see any more it is not sent.
 	admin := access.With(t.Context(), access.Admin())
@@ -114,17 +118,17 @@ func TestWebhookParked(t *testing.T) {
 	if _, err := w.n.Access().RevokeKey(admin, node.KeyIDRequest{ID: k.ID}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.api.ResumeWebhook(admin, hook.ID); err != nil {
+	if _, err := w.n.Webhooks().Replay(admin, node.WebhookReplayRequest{ID: hook.ID}); err != nil {
 		t.Fatal(err)
 	}
 	w.key = w.newKey("read:both:*")
 	for {
-		all, err := w.api.Webhooks(admin)
+		all, err := w.n.Webhooks().List(admin)
 		if err != nil || len(all) != 1 {
 			t.Fatalf("%+v, %v", all, err)
 		}
 		if all[0].State == "parked" {
-			if !strings.Contains(all[0].Reason, "the key that made it has ended") {
+			if !strings.Contains(all[0].Reason, "the key that it is there for has ended") {
 				t.Errorf("%+v", all[0])
 			}
 			break

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -79,37 +78,13 @@ func (q *request) backups() error {
 	return q.render("backups", page{Title: q.say("backups.title"), Back: "/admin", Wide: true, Data: map[string]any{"B": b, "Last": last, "Verified": verified, "Next": next, "Now": q.Now()}})
 }
 
-// A Webhook is how one stands.
-type Webhook struct {
-	ID, Title, Host string
-	Types           []string // none: all that its key may see
-	State           string   // good, failing or parked
-	Reason          string   // why the last attempt failed
-	Sent            int
-	LastAt, Next    time.Time // when something was taken, and when it is tried again
-}
-
-// Webhooks are what an operator may do with webhooks, as who stands in the context. The
-// API has them; a program joins the two.
-type Webhooks interface {
-	List(ctx context.Context) ([]Webhook, error)
-	// Test sends one a message now, and returns why it was not taken; "" where it was.
-	Test(ctx context.Context, id string) (reason string, err error)
-	// Resume takes one out of parking, from where it stopped.
-	Resume(ctx context.Context, id string) error
-	Remove(ctx context.Context, id string) error
-}
-
 func (q *request) webhooks() error { return q.showWebhooks("", "") }
 
 // showWebhooks lists the webhooks, and says of the one that was tested why it failed.
 func (q *request) showWebhooks(tested, reason string) error {
-	var all []Webhook
-	if q.Webhooks != nil {
-		var err error
-		if all, err = q.Webhooks.List(q.ctx()); err != nil {
-			return err
-		}
+	all, err := q.Node.Webhooks().List(q.ctx())
+	if err != nil {
+		return err
 	}
 	return q.render("webhooks", page{Title: q.say("webhooks.title"), Back: "/admin", Wide: true, Data: map[string]any{"All": all, "Tested": tested, "Reason": reason}})
 }
@@ -117,27 +92,24 @@ func (q *request) showWebhooks(tested, reason string) error {
 // webhookDo tests, resumes or removes a webhook.
 func (q *request) webhookDo() error {
 	id, verb := q.r.PathValue("id"), filepath.Base(q.r.URL.Path)
-	if q.Webhooks == nil {
-		return &node.Error{Kind: node.NotFound, Message: q.say("webhooks.none")}
-	}
 	q.Log.Info("a person did something with a webhook", "webhook", id, "what", verb, "person", q.who.ID)
 	switch verb {
 	case "test":
-		reason, err := q.Webhooks.Test(q.ctx(), id)
+		tried, err := q.Node.Webhooks().Test(q.ctx(), node.WebhookIDRequest{ID: id})
 		if err != nil {
 			return err
 		}
-		if reason != "" {
-			return q.showWebhooks(id, reason)
+		if !tried.Taken {
+			return q.showWebhooks(id, tried.Reason)
 		}
 		return q.done("/admin/webhooks", "webhook-tested")
 	case "resume":
-		if err := q.Webhooks.Resume(q.ctx(), id); err != nil {
+		if _, err := q.Node.Webhooks().Replay(q.ctx(), node.WebhookReplayRequest{ID: id}); err != nil {
 			return err
 		}
 		return q.done("/admin/webhooks", "webhook-resumed")
 	}
-	if err := q.Webhooks.Remove(q.ctx(), id); err != nil {
+	if _, err := q.Node.Webhooks().Remove(q.ctx(), node.WebhookIDRequest{ID: id}); err != nil {
 		return err
 	}
 	return q.done("/admin/webhooks", "webhook-removed")

@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"context"
 	"html"
 	"net/url"
 	"os"
@@ -131,47 +130,38 @@ func TestHexesAndParts(t *testing.T) {
 	}
 }
 
-// fakeHooks is one webhook that takes nothing.
-type fakeHooks struct{ did []string }
-
-func (f *fakeHooks) List(context.Context) ([]web.Webhook, error) {
-	return []web.Webhook{{ID: "hook_a", Title: hostile, Host: "hooks.example", State: "parked", Reason: hostile, Sent: 12345}}, nil
-}
-func (f *fakeHooks) Test(_ context.Context, id string) (string, error) {
-	f.did = append(f.did, "test "+id)
-	return "it answered 500", nil
-}
-func (f *fakeHooks) Resume(_ context.Context, id string) error {
-	f.did = append(f.did, "resume "+id)
-	return nil
-}
-func (f *fakeHooks) Remove(_ context.Context, id string) error {
-	f.did = append(f.did, "remove "+id)
-	return nil
-}
-
 // A webhook shows how it stands; a test that was not taken says why; and each button does
 // what it says, for an operator alone.
 func TestWebhookPages(t *testing.T) {
-	f := &fakeHooks{}
-	h := open(t, false, func(o *web.Options) { o.Webhooks = f })
+	h := open(t, false, nil)
 	v := h.enter("Ola Perera", access.Operator)
-	_, page := v.get("/admin/webhooks")
-	if !strings.Contains(page, "Parked") || strings.Count(page, html.EscapeString(hostile)) < 2 || strings.Contains(page, "<img") {
-		t.Error("the page does not say how the webhook stands, or not as text")
+	k, err := h.node.Access().AddKey(t.Context(), node.KeyRequest{Title: "ours", Allow: []string{"status"}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, page := v.post("/admin/webhooks/hook_a/test", nil); !strings.Contains(page, "The test message was not taken") || !strings.Contains(page, "it answered 500") {
+	made, err := h.node.Webhooks().Add(t.Context(), node.WebhookRequest{Title: hostile, URL: "https://localhost:1/secret-path", Key: k.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page := v.get("/admin/webhooks")
+	if !strings.Contains(page, html.EscapeString(hostile)) || strings.Contains(page, "<img") || !strings.Contains(page, "localhost:1") || strings.Contains(page, "secret-path") || strings.Contains(page, made.Secret) {
+		t.Error("the page does not say how the webhook stands, or not as text, or more than it may")
+	}
+	at := "/admin/webhooks/" + made.ID
+	if _, page := v.post(at+"/test", nil); !strings.Contains(page, "The test message was not taken") || !strings.Contains(page, "this machine") {
 		t.Error("a test that was not taken is not told")
 	}
-	v.post("/admin/webhooks/hook_a/resume", nil)
-	v.post("/admin/webhooks/hook_a/remove", nil)
 	other := h.enter("Vi Ewer", access.Viewer, access.Steward, access.Governance, access.Signer, access.Auditor)
 	for _, verb := range []string{"test", "resume", "remove"} {
-		if status, _ := other.post("/admin/webhooks/hook_a/"+verb, nil); status != 403 {
+		if status, _ := other.post(at+"/"+verb, nil); status != 403 {
 			t.Errorf("somebody else may %s: %d", verb, status)
 		}
 	}
-	if got := strings.Join(f.did, ", "); got != "test hook_a, resume hook_a, remove hook_a" {
-		t.Errorf("done: %s", got)
+	if _, page := v.post(at+"/resume", nil); !strings.Contains(page, "The webhook goes on") {
+		t.Error("it does not go on")
+	}
+	v.post(at+"/remove", nil)
+	if all, err := h.node.Webhooks().List(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
 	}
 }

@@ -62,8 +62,6 @@ type Options struct {
 	Secure bool
 	// Feeds are the registers that the node takes in by itself.
 	Feeds []config.Feed
-	// Webhooks are those of the API; nil for none.
-	Webhooks Webhooks
 	// Contact is an address that people can write to, of the council; "" for none.
 	Contact string
 	// Pseudonyms has what a person does logged under their pseudonym in the place of
