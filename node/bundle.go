@@ -10,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/bundle"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -23,8 +26,13 @@ import (
 // the fields that its agreement lets out; without an agreement, with its open
 // fields alone unless the request asks for all.
 func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, error) {
-	if in.Statement != "" {
+	switch {
+	case in.Statement != "":
 		return n.statementBundle(ctx, in)
+	case in.Held:
+		return n.heldBundle(ctx, in)
+	case in.From != "":
+		return nil, fail(Usage, "add --held", "a bundle from another council is of what we hold of it")
 	}
 	var covers audit.Covers
 	var doc agreement.Status
@@ -53,13 +61,8 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 	} else if in.Sample > 0 || !in.Since.IsZero() || !in.Until.IsZero() {
 		return nil, fail(Usage, "name the agreement with --agreement", "a time and a sample are of what went under an agreement")
 	}
-	switch {
-	case in.Sample < 0 || in.Sample > audit.MaxSample:
-		return nil, fail(Usage, "--sample 50 --seed WORDS", "a sample is of 1 to 1,000,000 records")
-	case in.Sample > 0 && (in.Seed == "" || len(in.Seed) > audit.MaxSeed):
-		return nil, fail(Usage, "let the auditor choose it: --seed WORDS", "a sample needs a seed of 1 to %d bytes", audit.MaxSeed)
-	case in.Sample == 0 && in.Seed != "":
-		return nil, fail(Usage, "--sample 50", "a seed is for a sample: say of how many records")
+	if err := checkSample(in); err != nil {
+		return nil, err
 	}
 	var ids []name.Record
 	for _, r := range in.Records {
@@ -91,6 +94,81 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 		}
 		return bundle.Records(ctx, n.bundles(), v, w, covers, in.Full)
 	})
+}
+
+func checkSample(in BundleRequest) error {
+	switch {
+	case in.Sample < 0 || in.Sample > audit.MaxSample:
+		return fail(Usage, "--sample 50 --seed WORDS", "a sample is of 1 to 1,000,000 records")
+	case in.Sample > 0 && (in.Seed == "" || len(in.Seed) > audit.MaxSeed):
+		return fail(Usage, "let the auditor choose it: --seed WORDS", "a sample needs a seed of 1 to %d bytes", audit.MaxSeed)
+	case in.Sample == 0 && in.Seed != "":
+		return fail(Usage, "--sample 50", "a seed is for a sample: say of how many records")
+	}
+	return nil
+}
+
+// heldBundle makes a .stile file of what we hold of another council under an agreement.
+func (n *Node) heldBundle(ctx context.Context, in BundleRequest) (*BundleReply, error) {
+	if in.Full || in.Standard != "" || len(in.Records) > 0 {
+		return nil, fail(Usage, "--held --agreement NAME", "what we hold is shown by agreement, as we have it")
+	}
+	if err := checkSample(in); err != nil {
+		return nil, err
+	}
+	src, err := n.heldSource(in)
+	if err != nil {
+		return nil, err
+	}
+	covers := audit.Covers{
+		Agreement: src.Agreement, Since: in.Since.UTC().Truncate(time.Second), Until: in.Until.UTC().Truncate(time.Second),
+		Sample: audit.Sample{Size: in.Sample, Seed: in.Seed},
+	}
+	o := bundle.HeldOptions{Most: peersync.MaxProved, Cosign: func(k *ledger.KnownLog) ([]byte, error) {
+		if n.replicas.Is(k.Council) || !k.MayCosign(k.Checkpoint()) {
+			return nil, nil
+		}
+		line, _, err := tlog.Cosign(k.Checkpoint(), n.keys.Log.CosignerAt(n.now))
+		return line, err
+	}}
+	if s := n.exchange(); s != nil {
+		o.Prove = s.ProveEntries
+	}
+	var shown bundle.Shown
+	r, err := n.writeBundle(in, func(v *ledger.View, w io.Writer) (entries int, err error) {
+		shown, err = bundle.Held(ctx, n.bundles(), o, v, w, src, covers)
+		return shown.Entries, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.Unproved = shown.Unproved; r.Unproved > 0 {
+		r.Because = "the node is not running"
+		if shown.Because != nil {
+			r.Because = shown.Because.Error()
+		}
+	}
+	return r, nil
+}
+
+// heldSource finds what a bundle of what we hold is of: of one agreement.
+func (n *Node) heldSource(in BundleRequest) (*ledger.Source, error) {
+	var found []*ledger.Source
+	var all []string
+	for _, s := range n.ledger.Sources() {
+		if s.Agreement == "" || s.Records == 0 || in.From != "" && string(s.From) != in.From || in.Agreement != "" && string(s.Agreement) != in.Agreement {
+			continue
+		}
+		found, all = append(found, s), append(all, string(s.Agreement))
+	}
+	switch len(found) {
+	case 0:
+		return nil, fail(NotFound, "stile status", "nothing is held here that such a bundle could show")
+	case 1:
+		return found[0], nil
+	}
+	slices.Sort(all)
+	return nil, fail(Usage, "--agreement "+all[0], "a bundle is of one agreement, and records are held under %s", strings.Join(all, ", "))
 }
 
 // writeBundle makes a bundle where the request wants it, of one state of the

@@ -46,6 +46,13 @@
 // are here, drawn as [Sample.Draw] says. bundle.json is signed by nobody; it says
 // what to look for, and proves nothing.
 //
+// A bundle that a receiver makes of what it was given has its name as "holder", too, and
+// covers an agreement. Its entries are of the log of council, all the same: the records
+// that the holder has, with the fields that it has, and the notices that council sent it.
+// events/HOLDER.ndjson has the holder's receipts; "since" and "until" are when it signed
+// them, and a sample is drawn of the entries that they say it took. What the council does
+// not prove to the holder stands in chunks without a proof.
+//
 // A chunk holds one line for each entry, by rising index within a chunk and
 // from one chunk to the next, spelt in this one way, each line ended by a line feed:
 //
@@ -54,7 +61,7 @@
 // The token is a record with the disclosures that were chosen, or an event
 // (package record). Chunks are numbered from 0000 without a gap. proofs/NNNN.bin
 // is the batch proof (package tlog) of the chunk's indices at the main
-// checkpoint, 32 bytes a hash and nothing else.
+// checkpoint, 32 bytes a hash and nothing else; a holder's bundle may lack it.
 //
 // checkpoints holds the main note, and every other one that a witness cosigned;
 // each smaller one has beside it the RFC 6962 consistency proof to the main
@@ -87,7 +94,8 @@
 // Whatever a reader of the format would refuse or would misunderstand takes a new
 // format number, and so does a new kind of file or a new member of bundle.json.
 // The number's history: 1, the first, in which each record had a signature of its
-// own; 2, in which the record key signs the checkpoint.
+// own; 2, in which the record key signs the checkpoint; 3, which is one of a holder. A
+// bundle without a holder is of format 2.
 //
 // # Verifying
 //
@@ -111,8 +119,11 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// Format is the number of the format that this package writes and reads.
-const Format = 2
+// The numbers of the formats that this package writes and reads.
+const (
+	Format     = 2 // of a bundle of a council's own
+	FormatHeld = 3 // of a holder's bundle
+)
 
 // Limits on a bundle. Sizes are in bytes, unpacked.
 const (
@@ -139,6 +150,7 @@ var ErrBundle = errors.New("not a readable audit bundle")
 // A Header says what a bundle is.
 type Header struct {
 	Council name.Council // whose log the entries are of
+	Holder  name.Council // who was given them and made the bundle; "" when that is Council
 	Created time.Time    // UTC, whole seconds
 	Covers  Covers
 }
@@ -190,22 +202,32 @@ func (s Sample) Draw(indices []uint64) []uint64 {
 	return out
 }
 
+// held says in words what of an agreement a holder's bundle covers.
+func (c Covers) held() string {
+	return "what it has of agreement " + string(c.Agreement) + " and signed for" + c.narrowed()
+}
+
+// narrowed says in words what narrows a bundle of an agreement.
+func (c Covers) narrowed() (s string) {
+	const day = "2 January 2006 15:04 MST"
+	if !c.Since.IsZero() {
+		s += ", since " + c.Since.Format(day)
+	}
+	if !c.Until.IsZero() {
+		s += ", until " + c.Until.Format(day)
+	}
+	if c.Sample.Size > 0 {
+		s += fmt.Sprintf("; of the records %d, drawn by the seed %q", c.Sample.Size, name.Line(c.Sample.Seed))
+	}
+	return s
+}
+
 // String says in words what is covered.
 func (c Covers) String() string {
 	s := "entries of the log, chosen by nothing it states"
 	switch {
 	case c.Agreement != "":
-		s = "what went under agreement " + string(c.Agreement) + " and what came back"
-		const day = "2 January 2006 15:04 MST"
-		if !c.Since.IsZero() {
-			s += ", since " + c.Since.Format(day)
-		}
-		if !c.Until.IsZero() {
-			s += ", until " + c.Until.Format(day)
-		}
-		if c.Sample.Size > 0 {
-			s += fmt.Sprintf("; of the records %d, drawn by the seed %q", c.Sample.Size, name.Line(c.Sample.Seed))
-		}
+		s = "what went under agreement " + string(c.Agreement) + " and what came back" + c.narrowed()
 	case c.Standard != "":
 		s = "records of standard " + string(c.Standard)
 	case len(c.Records) > 0:
@@ -261,10 +283,21 @@ func (d *document) encode() []byte {
 	for _, c := range d.Sizes.fields() {
 		counts[c.key] = *c.n
 	}
-	return strictjson.Canonical(map[string]any{
-		"format": Format, "council": string(d.Council), "created": d.Created.UTC().Format(time.RFC3339),
+	doc := map[string]any{
+		"format": d.format(), "council": string(d.Council), "created": d.Created.UTC().Format(time.RFC3339),
 		"checkpoint": d.Checkpoint, "covers": covers, "counts": counts,
-	})
+	}
+	if d.Holder != "" {
+		doc["holder"] = string(d.Holder)
+	}
+	return strictjson.Canonical(doc)
+}
+
+func (h *Header) format() int {
+	if h.Holder != "" {
+		return FormatHeld
+	}
+	return Format
 }
 
 type sizeField struct {
@@ -293,13 +326,21 @@ func decodeDocument(b []byte) (*document, error) {
 		return bad("is not an object")
 	}
 	// The number first: of another format nothing else is known.
-	if f, ok := event.ParseNumber(m["format"]); !ok || f != Format {
-		return bad("this program reads format %d, and the file is of another: have it made again, or use a newer stile-audit", Format)
+	if f, ok := event.ParseNumber(m["format"]); !ok || f != Format && f != FormatHeld {
+		return bad("this program reads formats %d and %d, and the file is of another: have it made again, or use a newer stile-audit", Format, FormatHeld)
 	}
 	d := &document{}
 	council, _ := m["council"].(string)
 	if d.Council, err = name.ParseCouncil(council); err != nil {
 		return bad("%v", err)
+	}
+	if h, ok := m["holder"].(string); ok {
+		if d.Holder, err = name.ParseCouncil(h); err != nil {
+			return bad("%v", err)
+		}
+		if d.Holder == d.Council {
+			return bad("holder is the council itself")
+		}
 	}
 	created, _ := m["created"].(string)
 	if d.Created, err = time.Parse(time.RFC3339, created); err != nil {
@@ -353,9 +394,12 @@ func decodeDocument(b []byte) (*document, error) {
 		}
 		d.Covers.Sample = Sample{int(n), seed}
 	}
+	if d.Holder != "" && d.Covers.Agreement == "" {
+		return bad("a holder's bundle covers an agreement")
+	}
 	// Whatever was not understood above is not printed again.
 	if !slices.Equal(d.encode(), b) {
-		return bad("holds something that format %d does not have, or is not in the one spelling", Format)
+		return bad("holds something that format %d does not have, or is not in the one spelling", d.format())
 	}
 	return d, nil
 }

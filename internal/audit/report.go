@@ -106,6 +106,7 @@ type Witnessed struct {
 type Report struct {
 	Kind      string       `json:"kind"` // "bundle", "record", "event"
 	Council   name.Council `json:"council,omitempty"`
+	Holder    name.Council `json:"holder,omitempty"` // who was given what the bundle holds, and made it
 	Created   time.Time    `json:"created,omitzero"` // as the bundle says
 	Covers    Covers       `json:"covers,omitzero"`
 	Subject   string       `json:"subject"` // what the file says it is, in words

@@ -487,7 +487,11 @@ func (s *sharing) judgeTerms() {
 			rows.skip(1)
 		}
 	}
-	v.say(CheckFields, "%s nothing but fields of the agreement. This is how the council presents them here: what a receiver holds is for the receiver to show.", show(fields.ok))
+	presented := "This is how the council presents them here: what a receiver holds is for the receiver to show."
+	if v.holder != "" {
+		presented = "This is what " + string(v.holder) + " shows here of what it was given."
+	}
+	v.say(CheckFields, "%s nothing but fields of the agreement. %s", show(fields.ok), presented)
 	if rows.ok+rows.failed > 0 {
 		v.say(CheckRows, "%s picked by the agreement's filter, as far as it reads fields that travel.", was(rows.ok, "record"))
 	}

@@ -55,7 +55,7 @@ func examine(r io.ReaderAt, size int64, o Options) (*verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{contents: c, council: c.doc.Council, covers: c.doc.Covers,
+	v := &verifier{contents: c, council: c.doc.Council, holder: c.doc.Holder, covers: c.doc.Covers,
 		sheet: newSheet(), used: map[Key]bool{}, parallel: o.Parallel, brought: o.Brought}
 	v.readDirectory(&o.Trust)
 	v.ring = newKeyring(o.Trust)
@@ -72,7 +72,11 @@ func examine(r io.ReaderAt, size int64, o Options) (*verifier, error) {
 	v.judgeStandards()
 	v.judgeVersions()
 	v.judgeAgreements()
-	v.judgeSharing()
+	if v.holder != "" {
+		v.judgeHeld()
+	} else {
+		v.judgeSharing()
+	}
 	v.judgeContinued()
 	v.judgeTimes()
 	return v, nil
@@ -84,6 +88,7 @@ type verifier struct {
 	*contents
 	*sheet
 	council  name.Council // whose log it is
+	holder   name.Council // who was given what is here; "" in a bundle of the council's own
 	covers   Covers
 	ring     *keyring
 	used     map[Key]bool
@@ -518,9 +523,12 @@ func (v *verifier) judgeCovers(t *tally) {
 func (v *verifier) report() *Report {
 	v.sayHistory()
 	v.sayWitnesses()
-	r := &Report{Kind: "bundle", Council: v.council, Created: v.doc.Created, Covers: v.covers, Counts: v.counts,
+	r := &Report{Kind: "bundle", Council: v.council, Holder: v.holder, Created: v.doc.Created, Covers: v.covers, Counts: v.counts,
 		Keys: v.ring.account(v.sheet, v.used), Witnesses: v.witnessed}
 	r.Subject = fmt.Sprintf("Audit bundle of %s, made %s. It says it holds: %s.", v.council, v.doc.Created.Format("2 January 2006 15:04 MST"), v.covers)
+	if v.holder != "" {
+		r.Subject = fmt.Sprintf("Audit bundle by %s of what it holds from %s, made %s. It says it holds: %s.", v.holder, v.council, v.doc.Created.Format("2 January 2006 15:04 MST"), v.covers.held())
+	}
 	if v.main.Origin != "" {
 		r.LogSize, r.LogRoot = v.main.Size, v.main.Root.String()
 	}

@@ -52,6 +52,11 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	if _, err := name.ParseCouncil(string(h.Council)); err != nil {
 		return nil, fmt.Errorf("new bundle: %w", err)
 	}
+	if h.Holder != "" {
+		if _, err := name.ParseCouncil(string(h.Holder)); err != nil || h.Holder == h.Council || h.Covers.Agreement == "" {
+			return nil, errors.New("new bundle: a holder is another council, and its bundle covers an agreement")
+		}
+	}
 	h.Created = h.Created.UTC().Truncate(time.Second)
 	if len(h.Covers.Records) > MaxRecords {
 		return nil, fmt.Errorf("new bundle: covers more than %d records", MaxRecords)
@@ -64,6 +69,30 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 // those added before, and the batch proof of their indices at the main
 // checkpoint. A chunk of more than MaxChunkBytes is refused.
 func (w *Writer) AddEntries(chunk []Entry, proof []tlog.Hash) error {
+	if err := w.addChunk(chunk); err != nil {
+		return err
+	}
+	if err := w.put(proofPath(w.chunks), packed(tlog.JoinHashes(proof))); err != nil {
+		return err
+	}
+	w.chunks++
+	return nil
+}
+
+// AddUnproved writes a chunk of which the holder that makes the bundle has no proof, as
+// AddEntries does.
+func (w *Writer) AddUnproved(chunk []Entry) error {
+	if w.doc.Holder == "" {
+		return w.fail(errors.New("add entries: a council proves what is in its own log"))
+	}
+	if err := w.addChunk(chunk); err != nil {
+		return err
+	}
+	w.chunks++
+	return nil
+}
+
+func (w *Writer) addChunk(chunk []Entry) error {
 	if len(chunk) == 0 || len(chunk) > MaxChunk || w.chunks == MaxChunks {
 		return w.fail(fmt.Errorf("add entries: %d in a chunk, %d chunks: want 1 to %d, and at most %d", len(chunk), w.chunks, MaxChunk, MaxChunks))
 	}
@@ -83,10 +112,6 @@ func (w *Writer) AddEntries(chunk []Entry, proof []tlog.Hash) error {
 	if err := w.put(chunkPath(w.chunks), p); err != nil {
 		return err
 	}
-	if err := w.put(proofPath(w.chunks), packed(tlog.JoinHashes(proof))); err != nil {
-		return err
-	}
-	w.chunks++
 	w.doc.Sizes.Entries += len(chunk)
 	return nil
 }

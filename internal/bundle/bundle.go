@@ -438,6 +438,11 @@ func (b *bundler) context(st agreement.Status) error {
 			return err
 		}
 	}
+	return b.vouch()
+}
+
+// vouch writes the standards, and what says whose keys are whose.
+func (b *bundler) vouch() error {
 	for s := range b.stds {
 		std, err := b.o.Ledger.Standard(s)
 		if err != nil {

@@ -211,6 +211,16 @@ func (l *Ledger) present(f *Feed, index uint64, kind byte, raw []byte, leaf tlog
 	return PageItem{Index: index, Token: ver.Token.Bytes(), built: ver.Token}, nil
 }
 
+// ProveEntries returns the batch proof of entries, at ascending indexes, in the log at a
+// size.
+func (l *Ledger) ProveEntries(indexes []uint64, size uint64) (proof []tlog.Hash, err error) {
+	err = l.View(func(v *View) error {
+		proof, err = tlog.ProveBatch(v, indexes, size)
+		return err
+	})
+	return proof, err
+}
+
 // Consistency proves that the log at a later size extends the log at an
 // earlier one.
 func (l *Ledger) Consistency(from, to uint64) (proof []tlog.Hash, err error) {

@@ -41,24 +41,11 @@ func Prove(net wire.Network, now func() time.Time, log, member name.Council) led
 		return fmt.Errorf("%s does not answer when it is asked to prove that what it has signed is one history: %w", member, err)
 	}
 	return func(ctx context.Context, first, second uint64) ([]tlog.Hash, error) {
-		st, err := net.Open(ctx, member, wirepb.LogProtocol)
-		if err != nil {
-			return nil, silent(err)
-		}
-		defer st.Close()
-		defer context.AfterFunc(ctx, func() { st.Reset() })()
-		st.SetDeadline(now().Add(proofWithin))
-		q := &wirepb.ProofRequest{Version: wirepb.LogVersion, Log: string(log), First: first, Second: second}
-		if err := wirepb.WriteProofRequest(bufio.NewWriter(st), q); err != nil {
-			st.Reset()
-			return nil, silent(err)
-		}
-		p, err := wirepb.ReadProof(bufio.NewReader(st))
-		if err != nil {
-			st.Reset()
-			if errors.Is(err, wirepb.ErrFrame) {
-				return nil, fmt.Errorf("%w: %w", ledger.ErrUnproved, err)
-			}
+		p, err := askProof(ctx, net, now, member, &wirepb.ProofRequest{Version: wirepb.LogVersion, Log: string(log), First: first, Second: second})
+		switch {
+		case errors.Is(err, wirepb.ErrFrame):
+			return nil, fmt.Errorf("%w: %w", ledger.ErrUnproved, err)
+		case err != nil:
 			return nil, silent(err)
 		}
 		switch p.GetCode() {
@@ -74,6 +61,63 @@ func Prove(net wire.Network, now func() time.Time, log, member name.Council) led
 		}
 		return proof, nil
 	}
+}
+
+// askProof asks a council one question of /stile/log/1.
+func askProof(ctx context.Context, net wire.Network, now func() time.Time, member name.Council, q *wirepb.ProofRequest) (*wirepb.Proof, error) {
+	st, err := net.Open(ctx, member, wirepb.LogProtocol)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	defer context.AfterFunc(ctx, func() { st.Reset() })()
+	st.SetDeadline(now().Add(proofWithin))
+	p := new(wirepb.Proof)
+	if err = wirepb.WriteProofRequest(bufio.NewWriter(st), q); err == nil {
+		p, err = wirepb.ReadProof(bufio.NewReader(st))
+	}
+	if err != nil {
+		st.Reset()
+		return nil, err
+	}
+	return p, nil
+}
+
+// MaxProved is how many entries [Syncer.ProveEntries] proves at once.
+const MaxProved = wirepb.MaxProved
+
+// ProveEntries asks a council, or of a footprint's log each member in turn, for the batch
+// proof that entries with these hashes stand at their indexes, ascending, in a log at a
+// checkpoint that was met, and returns it once it was checked.
+func (s *Syncer) ProveEntries(ctx context.Context, log name.Council, at tlog.Checkpoint, entries []tlog.Hash, indexes []uint64) ([]tlog.Hash, error) {
+	members := []name.Council{log}
+	if s.o.Footprints.Is(log) {
+		members = s.o.Footprints.Members(log)
+	}
+	last := fmt.Errorf("nobody keeps the log of %s", log)
+	for _, m := range members {
+		if m == s.o.Self {
+			continue
+		}
+		p, err := askProof(ctx, s.o.Network, s.o.Now, m, &wirepb.ProofRequest{Version: wirepb.LogVersion, Log: string(log), Second: at.Size, Indexes: indexes})
+		if err == nil && p.GetCode() != "" {
+			err = errors.New(limit(p.GetReason(), 300))
+		}
+		var proof []tlog.Hash
+		if err == nil {
+			proof, err = tlog.SplitHashes(p.GetInclusion())
+		}
+		if err == nil {
+			err = tlog.VerifyBatch(entries, indexes, at.Size, at.Root, proof)
+		}
+		if err == nil {
+			return proof, nil
+		}
+		if last = fmt.Errorf("%s does not prove its log: %w", m, err); ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, last
 }
 
 // serveProof answers one stream of /stile/log/1.
@@ -113,14 +157,14 @@ func (s *Syncer) proof(ctx context.Context, from name.Council, q *wirepb.ProofRe
 	if err := s.o.Ledger.Allowed(from); err != nil {
 		return no(codeQuarantine, "all exchange with you is stopped")
 	}
-	prove := s.o.Ledger.Consistency
+	prove, proveEntries := s.o.Ledger.Consistency, s.o.Ledger.ProveEntries
 	size := s.o.Ledger.Size()
 	if q.GetLog() != string(s.o.Self) {
 		r := s.open(name.Council(q.GetLog()))
 		if r == nil {
 			return no(proofNotHere, "that log is not kept here")
 		}
-		size, prove = r.f.Size(), r.f.Consistency
+		size, prove, proveEntries = r.f.Size(), r.f.Consistency, r.f.ProveEntries
 	}
 	if q.GetSecond() > size {
 		p := no(proofShorter, "the log has fewer entries than that")
@@ -128,6 +172,14 @@ func (s *Syncer) proof(ctx context.Context, from name.Council, q *wirepb.ProofRe
 			p.Checkpoint = s.newest()
 		}
 		return p
+	}
+	if len(q.GetIndexes()) > 0 {
+		hashes, err := proveEntries(q.GetIndexes(), q.GetSecond())
+		if err != nil {
+			s.o.Log.Error("prove entries of a log", "log", q.GetLog(), "error", err.Error())
+			return no(proofNotHere, "the log cannot be read now")
+		}
+		return &wirepb.Proof{Inclusion: tlog.JoinHashes(hashes), Included: true}
 	}
 	hashes, err := prove(q.GetFirst(), q.GetSecond())
 	if err != nil {

@@ -218,6 +218,10 @@ type BundleRequest struct {
 	Until  time.Time `json:"until,omitzero"`
 	Sample int       `json:"sample,omitempty"`
 	Seed   string    `json:"seed,omitempty"`
+	// Held asks for what we hold of others, under Agreement or from From; Since and Until
+	// bound when we signed for it.
+	Held bool   `json:"held,omitempty"`
+	From string `json:"from,omitempty"`
 	// Statement asks for a compliance statement of ours and the records that it
 	// was counted from: its id, or "newest", of Standard where that is given.
 	Statement string `json:"statement,omitempty"`
@@ -231,6 +235,9 @@ type BundleReply struct {
 	Bundle  []byte `json:"bundle,omitempty"` // nil when it went to a file
 	Bytes   uint64 `json:"bytes"`
 	Entries int    `json:"entries"`
+	// Of Held: the entries that their council did not prove now, and why not.
+	Unproved int    `json:"unproved,omitempty"`
+	Because  string `json:"because,omitempty"`
 }
 
 // A Run is one offering of a source's records.

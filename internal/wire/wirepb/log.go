@@ -14,7 +14,7 @@ const LogVersion = 1
 // Limits of /stile/log/1; see log.proto.
 const (
 	MaxProofRequest = 72 << 10  // bytes: a checkpoint, with a vouch
-	MaxProof        = 320 << 10 // bytes: 64 hashes prove any two sizes, the rest is for the note
+	MaxProof        = 384 << 10 // bytes: 64 hashes prove any two sizes; those of MaxProved entries, and notes
 )
 
 // Bounds of what says which process speaks.
@@ -24,6 +24,9 @@ const (
 )
 
 func instanceSize(b []byte) bool { return len(b) == 0 || len(b) == InstanceSize }
+// MaxProved is the most entries in ProofRequest.indexes: in a log of a thousand million
+// entries the proof of so many is of at most 30 hashes each.
+const MaxProved = 256
 
 // MaxHeads is the most checkpoints in an answer to ProofRequest.heads.
 const MaxHeads = 4
@@ -55,11 +58,22 @@ func (q *ProofRequest) check() error {
 	case len(q.GetLog()) == 0 || len(q.GetLog()) > MaxText:
 		return bad("proof request: log of %d bytes, want 1 to %d", len(q.GetLog()), MaxText)
 	case q.GetHeads():
-		if q.GetFirst() != 0 || q.GetSecond() != 0 {
-			return bad("proof request: it asks for heads and names sizes")
+		if q.GetFirst() != 0 || q.GetSecond() != 0 || len(q.GetIndexes()) > 0 {
+			return bad("proof request: it asks for heads and names sizes or entries")
 		}
 		if !instanceSize(q.GetInstance()) || len(q.GetVouch()) > MaxVouch || len(q.GetCheckpoint()) > MaxNote {
 			return bad("proof request: instance, vouch or checkpoint of a wrong length")
+		}
+	case len(q.GetIndexes()) > MaxProved:
+		return bad("proof request: more than %d entries", MaxProved)
+	case len(q.GetIndexes()) > 0:
+		if q.GetFirst() != 0 {
+			return bad("proof request: it asks for entries and names two sizes")
+		}
+		for i, at := range q.GetIndexes() {
+			if at >= q.GetSecond() || i > 0 && at <= q.GetIndexes()[i-1] {
+				return bad("proof request: entries do not ascend below the size")
+			}
 		}
 	case q.GetFirst() == 0 || q.GetFirst() >= q.GetSecond():
 		return bad("proof request: sizes do not ascend")
@@ -73,7 +87,11 @@ func (p *Proof) check() error {
 		return bad("proof: text longer than %d bytes", MaxText)
 	case len(p.GetConsistency())%32 != 0:
 		return bad("proof: it is not a whole number of hashes")
-	case p.GetCode() == "" && len(p.GetConsistency()) == 0:
+	case len(p.GetInclusion())%32 != 0 || len(p.GetInclusion()) > 0 && !p.GetIncluded():
+		return bad("proof: the hashes of entries are no whole number, or are not said to be there")
+	case p.GetIncluded() && len(p.GetConsistency()) > 0:
+		return bad("proof: of two sizes and of entries")
+	case p.GetCode() == "" && len(p.GetConsistency()) == 0 && !p.GetIncluded():
 		return bad("proof: neither hashes nor a refusal")
 	case len(p.GetCheckpoint()) > MaxNote:
 		return bad("proof: checkpoint longer than %d bytes", MaxNote)

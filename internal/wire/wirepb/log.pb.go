@@ -6,7 +6,7 @@
 //
 // The council that asks opens the stream. Every message is in the framing of
 // package wire, its length in bytes as an unsigned varint in the shortest form and
-// then its bytes; a ProofRequest is at most 72 KiB and a Proof at most 320 KiB.
+// then its bytes; a ProofRequest is at most 72 KiB and a Proof at most 384 KiB.
 //
 //	asker                              who keeps the log
 //	  ProofRequest ------------------>       one for each stream
@@ -36,6 +36,13 @@
 //	northmoor.gov.uk
 //	<instance of the signer, 32 hexadecimal digits>
 //	<instance that it knows of, 32 hexadecimal digits>
+//
+// # Entries
+//
+// With indexes set a council asks for the proof that these entries stand in the log at
+// the size second. What it holds of others has, unless it asked for more, no signature of
+// its own: so it shows to a stranger what it was given. A proof holds hashes alone, which
+// the tiles of the log show everybody.
 //
 // The rules for change are those of sync.proto.
 
@@ -81,7 +88,10 @@ type ProofRequest struct {
 	// With heads: its newest checkpoint, a signed note.
 	Checkpoint []byte `protobuf:"bytes,8,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// With heads: the process stops, and says nothing any more.
-	Leaving       bool `protobuf:"varint,9,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	Leaving bool `protobuf:"varint,9,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	// Asks for the proof of these entries at the size second instead; first is 0. They
+	// ascend, at most 256, each below second.
+	Indexes       []uint64 `protobuf:"varint,10,rep,packed,name=indexes,proto3" json:"indexes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -179,6 +189,13 @@ func (x *ProofRequest) GetLeaving() bool {
 	return false
 }
 
+func (x *ProofRequest) GetIndexes() []uint64 {
+	if x != nil {
+		return x.Indexes
+	}
+	return nil
+}
+
 // Proof answers, or says in code and reason why not.
 type Proof struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -198,8 +215,13 @@ type Proof struct {
 	Heads [][]byte `protobuf:"bytes,5,rep,name=heads,proto3" json:"heads,omitempty"`
 	// With heads: another instance of the asker's council that spoke lately, or has a stream
 	// open; and the vouch that it gave for the instance of the asker. 16 bytes, and at most 4096.
-	Other         []byte `protobuf:"bytes,6,opt,name=other,proto3" json:"other,omitempty"`
-	Vouch         []byte `protobuf:"bytes,7,opt,name=vouch,proto3" json:"vouch,omitempty"`
+	Other []byte `protobuf:"bytes,6,opt,name=other,proto3" json:"other,omitempty"`
+	Vouch []byte `protobuf:"bytes,7,opt,name=vouch,proto3" json:"vouch,omitempty"`
+	// The answer to indexes: the batch proof (package tlog), 32 bytes a hash. With it
+	// stands no consistency proof. It is empty when it proves all that there is.
+	Inclusion []byte `protobuf:"bytes,8,opt,name=inclusion,proto3" json:"inclusion,omitempty"`
+	// Set with inclusion, which may be empty.
+	Included      bool `protobuf:"varint,9,opt,name=included,proto3" json:"included,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -283,11 +305,25 @@ func (x *Proof) GetVouch() []byte {
 	return nil
 }
 
+func (x *Proof) GetInclusion() []byte {
+	if x != nil {
+		return x.Inclusion
+	}
+	return nil
+}
+
+func (x *Proof) GetIncluded() bool {
+	if x != nil {
+		return x.Included
+	}
+	return false
+}
+
 var File_internal_wire_wirepb_log_proto protoreflect.FileDescriptor
 
 const file_internal_wire_wirepb_log_proto_rawDesc = "" +
 	"\n" +
-	"\x1einternal/wire/wirepb/log.proto\x12\fstile.log.v1\"\xea\x01\n" +
+	"\x1einternal/wire/wirepb/log.proto\x12\fstile.log.v1\"\x84\x02\n" +
 	"\fProofRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\tR\x03log\x12\x14\n" +
@@ -299,7 +335,9 @@ const file_internal_wire_wirepb_log_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\b \x01(\fR\n" +
 	"checkpoint\x12\x18\n" +
-	"\aleaving\x18\t \x01(\bR\aleaving\"\xb7\x01\n" +
+	"\aleaving\x18\t \x01(\bR\aleaving\x12\x18\n" +
+	"\aindexes\x18\n" +
+	" \x03(\x04R\aindexes\"\xf1\x01\n" +
 	"\x05Proof\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12 \n" +
@@ -309,7 +347,9 @@ const file_internal_wire_wirepb_log_proto_rawDesc = "" +
 	"checkpoint\x12\x14\n" +
 	"\x05heads\x18\x05 \x03(\fR\x05heads\x12\x14\n" +
 	"\x05other\x18\x06 \x01(\fR\x05other\x12\x14\n" +
-	"\x05vouch\x18\a \x01(\fR\x05vouchB6Z4github.com/stile-exchange/stile/internal/wire/wirepbb\x06proto3"
+	"\x05vouch\x18\a \x01(\fR\x05vouch\x12\x1c\n" +
+	"\tinclusion\x18\b \x01(\fR\tinclusion\x12\x1a\n" +
+	"\bincluded\x18\t \x01(\bR\bincludedB6Z4github.com/stile-exchange/stile/internal/wire/wirepbb\x06proto3"
 
 var (
 	file_internal_wire_wirepb_log_proto_rawDescOnce sync.Once
