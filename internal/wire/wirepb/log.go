@@ -24,6 +24,7 @@ const (
 )
 
 func instanceSize(b []byte) bool { return len(b) == 0 || len(b) == InstanceSize }
+
 // MaxProved is the most entries in ProofRequest.indexes: in a log of a thousand million
 // entries the proof of so many is of at most 30 hashes each.
 const MaxProved = 256
