@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stile-exchange/stile/node"
@@ -122,5 +123,47 @@ func TestErasedPutByHand(t *testing.T) {
 	}
 	if again := call(t, a.Records().Erase, in).Records[0]; len(again.Orders) != 0 || again.Versions != 0 {
 		t.Errorf("once more: %+v", again)
+	}
+}
+
+// TestErasedAtReceiverOfFootprint: a council outside a footprint, which copies from it, has nothing of an erased record
+// in any file once it has had the order.
+func TestErasedAtReceiverOfFootprint(t *testing.T) {
+	a, b, c := formFens(t)
+	d := start(t, ironmoor, "E07000996")
+	introduce(t, a, b, c, d)
+	entry := call(t, b.Footprints().Entry, node.FootprintRequest{Name: fens})
+	call(t, d.Councils().Add, node.MemberRequest{Document: []byte(entry.Document)})
+	values := canaries(2)
+	var ids []string
+	for _, v := range values {
+		for _, r := range offerPlans(t, a, fmt.Sprintf(planDraft, v, "one", "A")) {
+			ids = append(ids, string(r.Record))
+		}
+	}
+	call(t, a.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: ids})
+	text := strings.ReplaceAll(intoFens("out", 1, "ironmoor.gov.uk", "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"), "northmoor.gov.uk", fens)
+	text = strings.Replace(text, `rows: record.district == "A"`, `rows: "record.status == \"received\""`, 1)
+	call(t, a.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
+	for _, n := range []*running{d, c, b} {
+		await(t, "the text has arrived", func() bool {
+			return try(t.Context(), n.Agreements().Sign, node.AgreementRequest{Name: fens + "/out"}, nil) == nil
+		})
+	}
+	await(t, "ironmoor holds both", func() bool { return get(t, d.Status).Holdings == 2 })
+	looked := append(asTokens(values[0]), asTokens(values[1])...)
+	if got := inFolder(t, filepath.Join(d.Config().Data, "ledger"), looked[:4]); len(got) == 0 {
+		t.Fatal("it is not found at ironmoor, so the test proves nothing")
+	}
+	call(t, a.Records().Erase, node.EraseRequest{Record: values[0], Standard: planStd, Reason: "request 2026/17"})
+	await(t, "ironmoor holds one", func() bool { return get(t, d.Status).Holdings == 1 })
+	await(t, "it is in no file of ironmoor's", func() bool {
+		if err := d.Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return len(inFolder(t, filepath.Join(d.Config().Data, "ledger"), looked[:4])) == 0
+	})
+	if got := inFolder(t, filepath.Join(d.Config().Data, "ledger"), looked[4:]); len(got) == 0 {
+		t.Error("what was not erased is not found either")
 	}
 }

@@ -426,7 +426,9 @@ ordered to erase a record show the order, besides.`,
 				}
 			}
 			for _, n := range c.Footprints {
-				a.say("the ledger of footprint %s is at %s: ask to be invited again, or where every replica is lost see stile help footprint recover", n, filepath.Join(a.data, "footprint-backups", n))
+				a.say("the ledger of footprint %s is at %s; its replica is not in a backup, since it must not come back with an old vote", n, filepath.Join(a.data, "footprint-backups", n))
+				a.say("so another member invites us again, and a majority agrees: stile footprint invite %s %s; then here: stile footprint join %s", n, c.Council, n)
+				a.say("only where every replica of %s is lost: stile footprint recover", n)
 			}
 			a.say("next: stile serve --data %s, and stile log status", a.data)
 			return nil
