@@ -10,6 +10,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -173,7 +174,10 @@ func (s *Syncer) proof(ctx context.Context, from name.Council, q *wirepb.ProofRe
 		}
 		return p
 	}
-	if len(q.GetIndexes()) > 0 {
+	if n := len(q.GetIndexes()); n > 0 {
+		if err := s.o.Quota.Take(from, quota.Proved, n); err != nil {
+			return no(codeNotNow, err.Error())
+		}
 		hashes, err := proveEntries(q.GetIndexes(), q.GetSecond())
 		if err != nil {
 			s.o.Log.Error("prove entries of a log", "log", q.GetLog(), "error", err.Error())

@@ -20,6 +20,7 @@ import (
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/wire"
@@ -41,9 +42,10 @@ type town struct {
 	dir   *directory.Directory
 	rings map[name.Council]*keys.Ring
 
-	folder  string // where councils that run from now on have their ledgers; "" in memory
-	started int    // nodes, for their instances
-	signed  bool   // councils that run from now on ask for signed tokens
+	folder  string        // where councils that run from now on have their ledgers; "" in memory
+	started int           // nodes, for their instances
+	signed  bool          // councils that run from now on ask for signed tokens
+	quota   *quota.Keeper // of every house; nil is without bounds
 }
 
 // warm makes what Badger makes once in a process and shares, an encoder and a
@@ -281,7 +283,7 @@ func (w *town) runOn(net *wire.MemoryNode, c name.Council, std *standard.Standar
 			Directory: w.dir, Ledger: l, Standards: l.Standard, Now: now, Last: l.Last,
 			Stopped: func(name.Council) { h.Refresh() },
 			Prove:   func(log, member name.Council) ledger.Prover { return peersync.Prove(h.net, time.Now, log, member) },
-		}), Network: h.net, Agreements: h.book, Log: w.log(c), Signed: w.signed,
+		}), Network: h.net, Agreements: h.book, Log: w.log(c), Signed: w.signed, Quota: w.quota,
 		Instance: peersync.Instance{byte(w.started)},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
