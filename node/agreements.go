@@ -86,9 +86,16 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 		return out, nil
 	}
 	counting := terms.NewPreview(min(in.Samples, 20))
-	if err := n.ledger.Bodies(ctx, a.Standard, counting.Add); err != nil {
+	add, told := counting.Add, func() {}
+	if st, ok := n.book.Status(a.Name, n.now()); ok && st.Digest != a.Digest() && (st.InForce() || st.Phase == agreement.Suspended) {
+		if old, err := st.Agreement.Compile(std); err == nil { // of one standard
+			add, told = compared(out, counting.Add, st.Agreement, a, old, terms)
+		}
+	}
+	if err := n.ledger.Bodies(ctx, a.Standard, add); err != nil {
 		return nil, err
 	}
+	told()
 	p := counting.Done()
 	out.Records, out.Matched, out.Errors = p.Records, p.Matched, p.Failed
 	for _, f := range p.Fields {
@@ -100,6 +107,54 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 		out.Samples = append(out.Samples, compact(s))
 	}
 	return out, nil
+}
+
+// compared has what add is called with counted also for what each receiver gains or loses
+// from one text to another; told puts that into the reply.
+func compared(out *PreviewReply, next func(uint64, []byte, strictjson.Limits) error, was, is *agreement.Agreement, old, new *agreement.Terms) (add func(uint64, []byte, strictjson.Limits) error, told func()) {
+	both, come, gone := agreement.Compare(old, new), agreement.Compare(nil, new), agreement.Compare(old, nil)
+	var who []name.Council
+	var by []*agreement.Comparing
+	for _, c := range is.To {
+		who = append(who, c)
+		if slices.Contains(was.To, c) {
+			by = append(by, both)
+		} else {
+			by = append(by, come)
+		}
+	}
+	for _, c := range was.To {
+		if !slices.Contains(is.To, c) {
+			who, by = append(who, c), append(by, gone)
+		}
+	}
+	add = func(at uint64, canon []byte, lim strictjson.Limits) error {
+		if err := next(at, canon, lim); err != nil {
+			return err
+		}
+		for _, c := range []*agreement.Comparing{both, come, gone} {
+			if slices.Contains(by, c) {
+				if err := c.Add(at, canon, lim); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return add, func() {
+		done := map[*agreement.Comparing]agreement.Impact{}
+		for i, c := range who {
+			if _, ok := done[by[i]]; !ok {
+				done[by[i]] = by[i].Done()
+			}
+			x := done[by[i]]
+			r := ImpactReply{Council: c, Against: was.Version, Before: x.Before, After: x.After, Gained: x.Gained, Lost: x.Lost}
+			for _, f := range x.Fields {
+				r.Fields = append(r.Fields, FieldImpact{Field: string(f.Field), Class: string(f.Class), Gained: f.Gained, Lost: f.Lost})
+			}
+			out.Impact = append(out.Impact, r)
+		}
+	}
 }
 
 func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*AgreementReply, error) {

@@ -138,6 +138,8 @@ type (
 	AgreementRequest = api.AgreementRequest
 	AgreementReply   = api.AgreementReply
 	SignedReply      = api.SignedReply
+	ImpactReply      = api.ImpactReply
+	FieldImpact      = api.FieldImpact
 	RenewalReply     = api.RenewalReply
 	Matching         = api.Matching
 	PartnerReply     = api.PartnerReply

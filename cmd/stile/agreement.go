@@ -24,7 +24,7 @@ configuration in one. Nothing is shared until every party has signed it.
 The way of one: draft it, fill in every heading, preview what it would let out,
 sign it, and the partner signs the same text by its name.`,
 		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(),
-		a.agreementBringCommand(), a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand(), a.agreementExportCommand(), a.agreementLintCommand())
+		a.agreementBringCommand(), a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand(), a.agreementExportCommand(), a.agreementLintCommand(), a.agreementDiffCommand(), a.agreementAcceptCommand())
 }
 
 func (a *app) agreementDraftCommand() *cobra.Command {
@@ -267,7 +267,9 @@ func (a *app) agreementPreviewCommand() *cobra.Command {
 by field what would be sent and what withheld. With --samples it shows rows as
 the partner would see them. It also lists what keeps the agreement from being
 signed. At a receiver it lists the fields that would come; what they would be
-counted in is known to the sender alone. Nothing is signed and nothing is sent.`,
+counted in is known to the sender alone. Of a new version it counts at the sender
+what each receiver would gain and lose against the version that stands: records, and
+in how many records each field. Nothing is signed and nothing is sent.`,
 		Args: takes(1, 1, "a file or the name of an agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req, err := a.agreementNamed(args[0], version)
@@ -350,6 +352,17 @@ func (a *app) previewEnds(r node.PreviewReply, named string) {
 		a.printf("against the version before\n")
 		for _, w := range r.Widens {
 			a.printf("  %s\n", clean(w))
+		}
+	}
+	for _, x := range r.Impact {
+		a.printf("%s against version %d: gains %s and loses %s; %s before, %s after\n", x.Council, x.Against,
+			plural(x.Gained, "record", "records"), plural(x.Lost, "record", "records"), number(x.Before), number(x.After))
+		if len(x.Fields) > 0 {
+			t := newTable("FIELD", "CLASS", "#GAINED IN", "#LOST IN")
+			for _, f := range x.Fields {
+				t.add(f.Field, f.Class, number(f.Gained), number(f.Lost))
+			}
+			t.write(a.out, "  ")
 		}
 	}
 	if len(r.Problems) > 0 {

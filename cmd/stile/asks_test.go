@@ -15,6 +15,7 @@ import (
 // question in a new folder; nil where that takes more than a new folder, and a script
 // tries it.
 var asks = map[string][]string{
+	"agreement accept":       {"compliance-statement"},
 	"agreement end":          {"northmoor.gov.uk/x", "--reason", "r"},
 	"agreement give-up":      {"northmoor.gov.uk/x", "saltby.gov.uk", "--because", "b"},
 	"agreement renew":        {"northmoor.gov.uk/x", "--review", "2999-01-01"},

@@ -23,6 +23,9 @@ const (
 	maxArchive = 32 << 20 // bytes of an archive, packed
 )
 
+// blanketFile is the text of an agreement that a publisher offers; see Standard.Agreement.
+const blanketFile = "agreement.yaml"
+
 var errSize = errors.New("is larger than a standard may be")
 
 // readDir reads what a standard is made of from a directory.
@@ -58,6 +61,11 @@ func readDir(fsys fs.FS) (map[string][]byte, error) {
 			if err := readFile(fsys, dir+"/"+e.Name(), e, files, &total); err != nil {
 				return nil, err
 			}
+		}
+	}
+	if _, err := fs.Stat(fsys, blanketFile); err == nil {
+		if err := read(blanketFile); err != nil {
+			return nil, err
 		}
 	}
 	list, err := fs.ReadDir(fsys, "mappings")
@@ -293,7 +301,7 @@ func partsOf(files map[string][]byte) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for p, b := range files {
 		dir, base := path.Split(p)
-		part := p == "standard.yaml" || p == "schema.json"
+		part := p == "standard.yaml" || p == "schema.json" || p == blanketFile
 		if dir == "schemas/" || dir == "examples/valid/" || dir == "examples/invalid/" {
 			part = path.Ext(base) == ".json"
 		}

@@ -166,6 +166,11 @@ func (s *Standard) Manifest() Manifest {
 // Schema returns a copy of the bytes of schema.json.
 func (s *Standard) Schema() []byte { return slices.Clone(s.files["schema.json"]) }
 
+// Agreement returns a copy of agreement.yaml: the text of an agreement on this standard that
+// its publisher offers to every council alike, with the council that receives; nil when it
+// offers none. Nothing of it is checked here, and it binds nobody who has not signed it.
+func (s *Standard) Agreement() []byte { return slices.Clone(s.files[blanketFile]) }
+
 // Document returns a copy of the bytes of the further schema document that the manifest
 // names for an address, if there is one.
 func (s *Standard) Document(address string) ([]byte, bool) {

@@ -232,6 +232,30 @@ type PreviewReply struct {
 	Kept     string            `json:"kept,omitempty"`      // how long the receiver would keep them, in words
 	People   string            `json:"by_people,omitempty"` // what of that only people can do
 	Widens   []string          `json:"widens,omitempty"`    // against the version in force, in words
+	// Impact says what each receiver gains or loses against the version that stands, of the
+	// records there are now; at the sender alone, and where both are of one standard.
+	Impact []ImpactReply `json:"impact,omitempty"`
+}
+
+// An ImpactReply is what one receiver gains and loses when a new version of an agreement
+// takes the place of the one that stands.
+type ImpactReply struct {
+	Council name.Council  `json:"council"`
+	Against int           `json:"against"` // the version that stands
+	Before  int           `json:"before"`  // records under that
+	After   int           `json:"after"`   // records under the new one
+	Gained  int           `json:"gained"`  // records under the new one alone
+	Lost    int           `json:"lost"`    // records under the other alone
+	Fields  []FieldImpact `json:"fields,omitempty"`
+}
+
+// A FieldImpact says in how many records a receiver gains or loses a field, those records
+// that it gains or loses as a whole included.
+type FieldImpact struct {
+	Field  string `json:"field"`
+	Class  string `json:"class"`
+	Gained int    `json:"gained,omitempty"`
+	Lost   int    `json:"lost,omitempty"`
 }
 
 // FieldCount says how often a field is filled in the matching rows, and

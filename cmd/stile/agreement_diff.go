@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/catalogue"
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+func (a *app) agreementDiffCommand() *cobra.Command {
+	var version int
+	c := &cobra.Command{
+		Use:   "diff FILE|NAME FILE|NAME",
+		Short: "Say in words what one agreement says otherwise than another",
+		Long: `Diff compares two texts, heading by heading: first what is wider in the second, so
+that more would travel or be kept longer, then what is changed, and then what is
+narrower. Either is a file or the name of an agreement, of which it takes the newest
+version; --version says which the first is to be.`,
+		Example: `  stile agreement diff northmoor.gov.uk/people-moving-to-saltby amended.yaml
+  stile agreement diff --version 1 northmoor.gov.uk/people-moving-to-saltby northmoor.gov.uk/people-moving-to-saltby`,
+		Args: takes(2, 2, "two files or names of agreements"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			old, _, err := a.evidence(cmd.Context(), args[0], version)
+			if err != nil {
+				return err
+			}
+			new, _, err := a.evidence(cmd.Context(), args[1], 0)
+			if err != nil {
+				return err
+			}
+			lines := agreement.Diff(old, new)
+			if a.json {
+				return a.emit(map[string]any{"differences": append([]string{}, lines...)})
+			}
+			if len(lines) == 0 {
+				a.say("the two say the same, but for the version")
+			}
+			for _, l := range lines {
+				a.printf("%s\n", l)
+			}
+			return nil
+		},
+	}
+	c.Flags().IntVar(&version, "version", 0, "`version` of the first, where that is a name; default: the newest")
+	return c
+}
+
+func (a *app) agreementAcceptCommand() *cobra.Command {
+	var to string
+	var yes, all bool
+	c := &cobra.Command{
+		Use:   "accept STANDARD",
+		Short: "Accept the blanket agreement that the publisher of a standard offers",
+		Long: `Accept signs the agreement that the publisher of a standard offers to every council
+in the same words, and that comes with the standard: through the directory, or with
+Stile. Our council is the sender; nothing is to be filled in. With --to another
+council receives than the one that the text names.
+
+At the receiver, --all signs for it every such agreement that waits and says word
+for word what the standard offers. One that says anything else is left, and named:
+read it, and sign it by its name.`,
+		Example: `  stile agreement accept compliance-statement
+  stile agreement accept compliance-statement --all`,
+		Args: takes(1, 1, "a standard"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			std, err := a.offering(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			if all {
+				if to != "" {
+					return misused("--all signs as the receiver; --to is for the sender")
+				}
+				return a.acceptAll(cmd.Context(), std, cfg.Council, yes)
+			}
+			doc, err := blanket(std, cfg.Council, name.Council(strings.ToLower(to)))
+			if err != nil {
+				return failure(node.Invalid, "ask its publisher", "the agreement that %s offers cannot be used: %v", std.Name(), err)
+			}
+			if err := a.sure(yes, "sign %s, by which %s receives what its %d fields say", doc.Name, list(doc.To), len(doc.Fields)); err != nil {
+				return err
+			}
+			r, err := a.node().Agreements().Sign(cmd.Context(), node.AgreementRequest{Document: doc.YAML()})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.emit(r)
+			}
+			a.printf("signed %s version %d, document %s\n", r.Name, r.Version, r.Digest)
+			a.printf("signed by %s; %s\n", list(r.Signed), force(r))
+			if len(r.Waiting) > 0 {
+				a.say("next, there: stile agreement accept %s --all", std.Name().Line())
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&to, "to", "", "another `council` that receives")
+	c.Flags().BoolVar(&all, "all", false, "as the receiver: sign all that wait and say just that")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return c
+}
+
+// offering returns the standard, with the agreement that its publisher offers. A folder
+// that adopted a version before that was in it has the one that comes with Stile.
+func (a *app) offering(ctx context.Context, named string) (*standard.Standard, error) {
+	std, err := a.standardFor(ctx, named)
+	if err != nil {
+		return nil, err
+	}
+	if std.Agreement() == nil {
+		shipped, err := catalogue.Shipped(std.Name().String())
+		if err == nil && len(shipped) > 0 && shipped[0].Integrity() == std.Integrity() {
+			std = shipped[0]
+		}
+	}
+	if std.Agreement() == nil {
+		return nil, failure(node.NotFound, "stile agreement draft --to COUNCIL --standard "+std.Name().Line().String(), "the publisher of %s offers no agreement with it", std.Name())
+	}
+	return std, nil
+}
+
+// blanket returns what a standard offers, with a sender, and a receiver in the place of
+// its own when one is given.
+func blanket(std *standard.Standard, sender, receiver name.Council) (*agreement.Agreement, error) {
+	doc := std.Agreement()
+	own, err := agreement.Parse(doc)
+	if err != nil {
+		return nil, err
+	}
+	if len(own.To) != 1 {
+		return nil, fmt.Errorf("it names %d receivers, want one", len(own.To))
+	}
+	if sender == own.To[0] && receiver == "" {
+		return nil, fmt.Errorf("%s is its receiver; --all signs what waits", sender)
+	}
+	// Marks first, so that neither is put in the place of the other.
+	for i, c := range []name.Council{own.To[0], own.From} {
+		doc = bytes.ReplaceAll(doc, []byte(c), fmt.Appendf(nil, "party-%d.invalid", i))
+	}
+	if receiver == "" {
+		receiver = own.To[0]
+	}
+	// The publisher of a standard is often its receiver: its name is no party's there.
+	doc = bytes.ReplaceAll(doc, []byte("standard: party-0.invalid"), append([]byte("standard: "), own.To[0]...))
+	doc = bytes.ReplaceAll(bytes.ReplaceAll(doc, []byte("party-0.invalid"), []byte(receiver)), []byte("party-1.invalid"), []byte(sender))
+	return agreement.Parse(doc)
+}
+
+// acceptAll signs as receiver what waits for us and is word for word what is offered.
+func (a *app) acceptAll(ctx context.Context, std *standard.Standard, self name.Council, yes bool) error {
+	waiting, err := a.node().Agreements().List(ctx)
+	if err != nil {
+		return err
+	}
+	waiting = slices.DeleteFunc(waiting, func(r node.AgreementReply) bool {
+		return r.Standard != std.Name().Line() || !slices.Contains(r.To, self) || !slices.Contains(r.Waiting, self)
+	})
+	var same []node.AgreementReply
+	for _, r := range waiting {
+		want, err := blanket(std, r.From, self)
+		if err == nil && want.Digest().String() == r.Digest {
+			same = append(same, r)
+			continue
+		}
+		a.say("%s says something else than the standard offers, and is left: stile agreement show %s", r.Name, r.Name)
+	}
+	if len(same) == 0 {
+		a.say("nothing waits that says just what %s offers", std.Name())
+		return nil
+	}
+	if err := a.sure(yes, "sign %s, each in the words that %s offers", plural(len(same), "agreement", "agreements"), std.Name()); err != nil {
+		return err
+	}
+	var signed []node.AgreementReply
+	for _, w := range same {
+		r, err := a.node().Agreements().Sign(ctx, node.AgreementRequest{Name: string(w.Name), Version: w.Version})
+		if err != nil {
+			return err
+		}
+		signed = append(signed, r)
+		if !a.json {
+			a.printf("signed %s version %d; %s\n", r.Name, r.Version, force(r))
+		}
+	}
+	if a.json {
+		return emitLines(a, signed)
+	}
+	return nil
+}
