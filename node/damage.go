@@ -3,8 +3,13 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/backup"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/record"
@@ -25,6 +30,51 @@ func (n *Node) damaged() *DamageReply {
 	})
 	out.Missing = each(d.Missing, func(m ledger.MissingHoldings) MissingHoldings { return MissingHoldings(m) })
 	return out
+}
+
+// wayBack says what a person does next where the ledger is damaged so that it cannot be opened.
+func wayBack(cfg *config.Config, err error) error {
+	e, ok := errors.AsType[*ledger.DamageError](err)
+	if !ok {
+		return err
+	}
+	aside := cfg.Data + ".damaged"
+	restore := func(file, keys string) string {
+		s := fmt.Sprintf("mv %s %s; stile restore %s --data %[1]s --identity FILE --erased %[2]s", cfg.Data, aside, file)
+		if keys != "" {
+			s += " --keys " + keys
+		} else {
+			s += fmt.Sprintf("; cp -a %s %s", filepath.Join(aside, "keys"), filepath.Join(cfg.Data, "keys"))
+		}
+		return s
+	}
+	var try string
+	made, keys := newestBackup(cfg)
+	switch _, gone := os.Stat(made.File); {
+	case made.File != "" && gone == nil:
+		try = fmt.Sprintf("the newest backup, of %s, is there: %s; stile serve, and stile log status: partners give back what they hold of what came after it",
+			made.Made.Format(time.RFC3339), restore(made.File, keys))
+	case made.File != "":
+		try = fmt.Sprintf("bring the newest backup, %s of %s, back from where it is kept; then %s; stile serve, and stile log status", made.File, made.Made.Format(time.RFC3339), restore("FILE", keys))
+	default:
+		try = fmt.Sprintf("this node knows of no backup. Keep the folder as it is, and look for another copy of it: a backup made elsewhere (%s), or a copy or an image of the disk, which is started like the folder itself. A new folder with the old keys would tell a second history, so do not make one (docs/backup.md)", restore("FILE", ""))
+	}
+	return fail(Unverified, try, "%v\nnothing was written, and nothing is served", e)
+}
+
+// newestBackup returns the newest backup that is known, first one that is there, and the file of keys that goes with it.
+func newestBackup(cfg *config.Config) (made backup.Kept, keys string) {
+	here := func(k backup.Kept) bool { _, err := os.Stat(k.File); return k.File != "" && err == nil }
+	for _, k := range backup.OpenKeeper(cfg.Data).State().Kept {
+		switch {
+		case k.Pruned || k.File == "":
+		case k.Of == backup.OfKeys && here(k):
+			keys = k.File
+		case k.Of == backup.OfFolder && (here(k) || !here(made)):
+			made = k
+		}
+	}
+	return made, keys
 }
 
 // repairWait is how long a repair waits for one partner, and for records that are to be sent once more.

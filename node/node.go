@@ -337,7 +337,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 		Erasures: filepath.Join(cfg.Data, ledger.ErasuresName), ErasuresToo: besideBackups(cfg),
 	})
 	if err != nil {
-		return nil, err
+		return nil, wayBack(cfg, err)
 	}
 	n = &Node{
 		cfg: cfg, o: o, log: o.Log, now: o.Now, keys: ring, ledger: l, quota: shares, clocks: clocks,

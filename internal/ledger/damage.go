@@ -237,6 +237,38 @@ func needed(holes []examine.Hole) string {
 	return string(out)
 }
 
+// whyRefused says why a store with flaws is not served around them.
+func whyRefused(r *examine.Report) string {
+	holes, ok := r.Holes()
+	switch {
+	case len(r.Fatal()) == 0:
+		return ""
+	case !ok:
+		return "any part of the ledger may have stood there, so nothing of it can be told from what is whole"
+	}
+	var may []string
+	for _, c := range []byte(needed(holes)) {
+		if w := vitals[c]; !slices.Contains(may, w) {
+			may = append(may, w)
+		}
+	}
+	if len(may) == 0 {
+		return ""
+	}
+	return "what stood there cannot be told, and the ledger cannot be served without it: it may have been " + strings.Join(may, ", or ")
+}
+
+// vitals say what stands under the letters that cannot be done without.
+var vitals = map[byte]string{
+	'V': "the head of our log", 'c': "the head of our log", 'W': "the head of our log",
+	'n': "the standards", 'N': "the standards", 'i': "the sources that our records come from",
+	'K': "the keys that entries are made with", 'F': "what is sent to whom", 'S': "what comes from whom",
+	'B': "how far partners have come", 'p': "how far partners have come",
+	'L': "what is known of the logs of others", '1': "what others know of our log", 'b': "what was counted for others",
+	'E': "what partners told us", '6': "the cases in which people let out records", 'X': "what machines keep alike",
+	'j': "which record was made from which", 'J': "which record was made from which", 'l': "which record was made from which",
+}
+
 // salvage writes the damaged tables of a store again with what of them can be read, once the file DAMAGED
 // says what was lost. It reports whether it did: not when more is damaged, or what cannot be done without.
 func salvage(o Options, r *examine.Report, relist bool) (bool, error) {

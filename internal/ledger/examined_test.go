@@ -203,6 +203,7 @@ func TestOneFlippedBitInAnyFile(t *testing.T) {
 func TestLargeDamageIsNamed(t *testing.T) {
 	t.Parallel()
 	closed, killed := writeFolder(t, false, nil), writeFolder(t, true, nil)
+	sealed := writeFolder(t, false, bytes.Repeat([]byte{7}, 32))
 	one := func(dir, pattern string) string {
 		all, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil || len(all) == 0 {
@@ -225,11 +226,15 @@ func TestLargeDamageIsNamed(t *testing.T) {
 		"a part of a table is blank": {closed, func(dir string) { change(t, one(dir, "*.sst"), blank(500, 600)) }, ".sst"},
 		"a part of a log is blank": {killed, func(dir string) {
 			change(t, one(dir, "*.mem"), blank(3000, 3100))
-		}, ".mem"},
+		}, "any part of the ledger may have stood there"},
 		"the end of a log is blank": {killed, func(dir string) {
 			path := one(dir, "*.mem")
 			change(t, path, blank(usedBytes(t, path)-300, usedBytes(t, path)))
 		}, "acknowledged"},
+		"the index of an encrypted table is blank": {sealed, func(dir string) {
+			path := one(dir, "*.sst")
+			change(t, path, func(b []byte) []byte { clear(b[len(b)-200:]); return b })
+		}, "any part of the ledger may have stood there"},
 		"a log is missing": {killed, func(dir string) { os.Remove(one(dir, "*.mem")) }, "acknowledged"},
 		"all is gone but what was signed": {closed, func(dir string) {
 			es, _ := os.ReadDir(dir)

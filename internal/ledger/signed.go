@@ -251,6 +251,7 @@ var keyCommit = []byte("W")
 type DamageError struct {
 	Flaws []examine.Flaw // what cannot be put right from checksums alone, by file
 	Lost  string         // in words, what is known to be missing; "" for nothing
+	Why   string         // in words, why all else is not served; "" where Lost says enough
 }
 
 func (e *DamageError) Error() string {
@@ -265,6 +266,9 @@ func (e *DamageError) Error() string {
 			break
 		}
 		b.WriteString("\n" + f.String())
+	}
+	if e.Why != "" {
+		b.WriteString("\n" + e.Why)
 	}
 	return b.String()
 }
@@ -296,6 +300,7 @@ func examineStore(o Options, s *signedFile) error {
 		}
 	}
 	if len(d.Flaws) > 0 || d.Lost != "" {
+		d.Why = whyRefused(r)
 		return d
 	}
 	for _, f := range r.Flaws {
