@@ -81,7 +81,7 @@ var harms = []harm{
 			}
 		})
 	}},
-	{"frames of empty parts, to whoever asks", quota.Frames, func(ctx context.Context, w *siege, by name.Council) {
+	{"frames of empty parts, to whoever asks", quota.Fetched, func(ctx context.Context, w *siege, by name.Council) {
 		parts := make([]byte, 4<<20)
 		for i := 0; i+1 < len(parts); i += 2 {
 			parts[i] = 0x0a // items, of no bytes

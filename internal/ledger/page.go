@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -52,22 +53,35 @@ const (
 // signatureRoom is how much longer SignTokens makes a token.
 const signatureRoom = 86
 
+// itemRoom is what an entry takes in a message besides its bytes.
+const itemRoom = 24
+
 // Page reads a feed from a cursor on.
-func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) { return l.page(f, cursor, false) }
+func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
+	return l.page(f, cursor, false, MaxPageBytes)
+}
+
+// PageOf is Page for a reader that takes so many bytes at once, proofs included. An entry that
+// is longer makes a page of its own.
+func (l *Ledger) PageOf(f *Feed, cursor uint64, bytes int) (*Page, error) {
+	return l.page(f, cursor, false, min(bytes, MaxPageBytes))
+}
 
 // Withdrawals reads the withdrawals of a feed from a cursor on, which travel while
 // its agreement is suspended and nothing else does.
-func (l *Ledger) Withdrawals(f *Feed, cursor uint64) (*Page, error) { return l.page(f, cursor, true) }
+func (l *Ledger) Withdrawals(f *Feed, cursor uint64) (*Page, error) {
+	return l.page(f, cursor, true, MaxPageBytes)
+}
 
-func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool) (p *Page, err error) {
+func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool, most int) (p *Page, err error) {
 	err = l.View(func(v *View) error {
-		p, err = v.page(f, cursor, withdrawals)
+		p, err = v.page(f, cursor, withdrawals, most)
 		return err
 	})
 	return p, err
 }
 
-func (v *View) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
+func (v *View) page(f *Feed, cursor uint64, withdrawals bool, most int) (*Page, error) {
 	l := v.l
 	if !f.copied() {
 		return nil, fmt.Errorf("read feed of %s: records are not copied under it: %w", f.Agreement, ErrNotFound)
@@ -75,6 +89,13 @@ func (v *View) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 	p := &Page{Since: cursor, Suspended: withdrawals}
 	err := func() error {
 		p.Checkpoint, p.Note = v.Checkpoint()
+		room := signatureRoom
+		if most < MaxPageBytes {
+			// Below the most that a page ever has, its proofs are reckoned with: those that the checkpoint
+			// extends another, and a path of hashes for each entry.
+			path := bits.Len64(p.Checkpoint.Size) * tlog.HashSize
+			most, room = most-len(p.Note)-2*path, room+path+itemRoom
+		}
 		type want struct {
 			index uint64
 			kind  byte
@@ -105,7 +126,7 @@ func (v *View) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 			if index >= horizon {
 				break
 			}
-			if len(wants) == MaxPageItems || size >= MaxPageBytes {
+			if len(wants) == MaxPageItems || len(wants) > 0 && size >= most {
 				p.Live, p.Cursor = false, index
 				break
 			}
@@ -150,7 +171,7 @@ func (v *View) page(f *Feed, cursor uint64, withdrawals bool) (*Page, error) {
 		// above. What goes beyond the limit is left to the next page.
 		size = 0
 		for i, w := range wants {
-			if size += len(w.item.Token) + signatureRoom; i > 0 && size > MaxPageBytes {
+			if size += len(w.item.Token) + room; i > 0 && size > most {
 				p.Live, p.Cursor, wants = false, w.index, wants[:i]
 				break
 			}

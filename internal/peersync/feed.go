@@ -84,6 +84,7 @@ type ownFeed struct {
 	s         *Syncer
 	f         *ledger.Feed
 	suspended bool
+	most      int              // bytes of a page; 0 is as many as one may have
 	follower  *ledger.Follower // nil until the stream has caught up
 	to        name.Council     // whose stream it is
 	count     counting
@@ -97,8 +98,13 @@ func (o *ownFeed) changed() <-chan struct{} { return o.s.o.Ledger.Changed() }
 
 func (o *ownFeed) page(cursor uint64) (*page, error) {
 	read := o.s.o.Ledger.Page
-	if o.suspended {
+	switch {
+	case o.suspended:
 		read = o.s.o.Ledger.Withdrawals
+	case o.most > 0:
+		read = func(f *ledger.Feed, from uint64) (*ledger.Page, error) {
+			return o.s.o.Ledger.PageOf(f, from, o.most)
+		}
 	}
 	p, err := read(o.f, cursor)
 	if err != nil {

@@ -78,6 +78,9 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 	if err != nil {
 		return false, err
 	}
+	if !s.o.Quota.Partner(by) {
+		hello.Frame = uint32(s.o.Quota.Most(by, quota.Fetched))
+	}
 	defer func() {
 		if errors.Is(err, judge.ErrLied) {
 			err = errors.Join(err, s.keepLie(ctx, p, by, err))

@@ -25,6 +25,7 @@ const (
 	beatEvery   = 20 * time.Second // an idle sender offers its newest checkpoint, and asks the agreement again
 	aliveEvery  = time.Minute      // it says something even if there is no news; well below silence
 	window      = 2                // batches sent and not yet acknowledged
+	leastFrame  = 64 << 10         // pages are made no smaller than this for any reader
 )
 
 // Codes of a refusal. The reason beside it is for people.
@@ -168,7 +169,11 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		if max(h.GetCursor(), h.GetWithdrawn()) > size {
 			return refuse(codeBeyond, "you ask from beyond the end of our log")
 		}
-		return &ownFeed{s: s, f: f, suspended: suspended}, nil
+		most := 0
+		if n := h.GetFrame(); n > 0 {
+			most = int(max(n, leastFrame)) // each page is logged, so that nobody has us make them of one record
+		}
+		return &ownFeed{s: s, f: f, suspended: suspended, most: most}, nil
 	}
 	if h.GetFeed() == noticesFeed {
 		// Made when first asked for: the stream then waits for what may come,

@@ -37,6 +37,7 @@ const (
 	Connections Kind = "connections"
 	Requests    Kind = "requests"
 	Frames      Kind = "frames"
+	Fetched     Kind = "frames fetched"
 	Held        Kind = "frame bytes"
 	Pages       Kind = "pages"
 	Notices     Kind = "notices"
@@ -72,6 +73,7 @@ var shares = []Share{
 	{Connections, "connections that it makes to us", 600, 20, time.Minute, "internal/wire", "the connection is closed"},
 	{Requests, "streams opened to us, of any protocol", 12_000, 120, time.Minute, "internal/wire/entrance", "the stream is reset before a byte of it is read"},
 	{Frames, "bytes of one frame that we have not answered", 9 << 20, 64 << 10, 0, "internal/wire/entrance", "the stream is reset: of a large frame no more is read than this"},
+	{Fetched, "bytes of one frame of its log, for which we asked", 9 << 20, 256 << 10, 0, "internal/wire/entrance", "the stream is reset; our question says how much we read, and one proposal always fits"},
 	{Held, "bytes, on all its streams, of frames that have not arrived whole", 64 << 20, 1 << 20, 0, "internal/wire/entrance", "the stream is reset"},
 	{Pages, "pages of its log that we take, with a checkpoint each", 60_000, 60, time.Minute, "internal/peersync", "no more are fetched before the window ends"},
 	{Notices, "events addressed to us that are fetched", 100_000, 400, 24 * time.Hour, "internal/peersync", "no more are fetched before the window ends"},

@@ -52,7 +52,7 @@ func (g *guarded) Handle(protocol string, h func(context.Context, name.Council, 
 			h(ctx, from, s)
 			return
 		}
-		c := &counted{Stream: s, k: g.k, of: from}
+		c := &counted{Stream: s, k: g.k, of: from, kind: quota.Frames}
 		defer c.give()
 		h(ctx, from, c)
 	})
@@ -63,14 +63,15 @@ func (g *guarded) Open(ctx context.Context, to name.Council, protocol string) (w
 	if err != nil || protocol != g.opened {
 		return s, err
 	}
-	return &counted{Stream: s, k: g.k, of: to}, nil
+	return &counted{Stream: s, k: g.k, of: to, kind: quota.Fetched}, nil
 }
 
 // A counted is a stream whose bytes are counted until we answer.
 type counted struct {
 	wire.Stream
-	k  *quota.Keeper
-	of name.Council
+	k    *quota.Keeper
+	of   name.Council
+	kind quota.Kind // whose share a frame is held to
 
 	mu    sync.Mutex
 	frame int  // bytes since we last wrote
@@ -97,17 +98,13 @@ func (c *counted) Read(b []byte) (int, error) {
 func (c *counted) take(n int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	share := quota.Of(quota.Frames)
-	most := share.Stranger
-	if c.k.Partner(c.of) {
-		most = share.Partner
-	}
+	most := c.k.Most(c.of, c.kind)
 	if c.frame += n; c.frame > most || c.cut {
 		if !c.cut {
 			c.cut = true
-			c.k.Refuse(c.of, quota.Frames, 1)
+			c.k.Refuse(c.of, c.kind, 1)
 		}
-		return &quota.Beyond{Kind: quota.Frames, Most: most}
+		return &quota.Beyond{Kind: c.kind, Most: most}
 	}
 	if more := c.frame - roomy - c.held; more > 0 {
 		if err := c.k.Take(c.of, quota.Held, more); err != nil {

@@ -218,7 +218,10 @@ type Hello struct {
 	Signed bool `protobuf:"varint,9,opt,name=signed,proto3" json:"signed,omitempty"`
 	// Which process of the asking council speaks: 16 bytes, drawn anew at each start. Empty
 	// where a council runs on several machines. See log.proto.
-	Instance      []byte `protobuf:"bytes,10,opt,name=instance,proto3" json:"instance,omitempty"`
+	Instance []byte `protobuf:"bytes,10,opt,name=instance,proto3" json:"instance,omitempty"`
+	// How many bytes of one frame the asker reads on this stream. A batch with more than
+	// one item stays within it; 0 is as many as a frame may have.
+	Frame         uint32 `protobuf:"varint,11,opt,name=frame,proto3" json:"frame,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +324,13 @@ func (x *Hello) GetInstance() []byte {
 		return x.Instance
 	}
 	return nil
+}
+
+func (x *Hello) GetFrame() uint32 {
+	if x != nil {
+		return x.Frame
+	}
+	return 0
 }
 
 // Batch carries part of a feed, in the order of the log, and proves it to one
@@ -773,7 +783,7 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x05batch\x18\x02 \x01(\v2\x14.stile.sync.v1.BatchH\x00R\x05batch\x12&\n" +
 	"\x03ack\x18\x03 \x01(\v2\x12.stile.sync.v1.AckH\x00R\x03ack\x12/\n" +
 	"\x06refuse\x18\x04 \x01(\v2\x15.stile.sync.v1.RefuseH\x00R\x06refuseB\x06\n" +
-	"\x04kind\"\xa1\x02\n" +
+	"\x04kind\"\xb7\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04feed\x18\x02 \x01(\tR\x04feed\x12)\n" +
@@ -787,7 +797,8 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\twithdrawn\x18\b \x01(\x04R\twithdrawn\x12\x16\n" +
 	"\x06signed\x18\t \x01(\bR\x06signed\x12\x1a\n" +
 	"\binstance\x18\n" +
-	" \x01(\fR\binstance\"\xfa\x02\n" +
+	" \x01(\fR\binstance\x12\x14\n" +
+	"\x05frame\x18\v \x01(\rR\x05frame\"\xfa\x02\n" +
 	"\x05Batch\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.stile.sync.v1.ItemR\x05items\x12\x1e\n" +
 	"\n" +
