@@ -15,13 +15,13 @@ import (
 // Limits of [Read]. A paper that people sign is far below each; a file that is not is
 // refused before it costs more.
 const (
-	MaxFile     = 16 << 20 // bytes of the file
-	maxUnpacked = 32 << 20 // bytes of all that is unpacked of it
-	maxParts    = 5000     // files in it
-	maxDepth    = 200      // elements one in another
-	maxToken    = 1 << 20  // bytes of one tag or run of text
-	maxBlock    = 64 << 10 // bytes of one paragraph or cell; what follows is left out
-	maxBlocks   = 20000    // paragraphs, headings, items, and cells of tables
+	MaxFile     = 16 << 20  // bytes of the file
+	maxUnpacked = 32 << 20  // bytes of all that is unpacked of it
+	maxParts    = 5000      // files in it
+	maxDepth    = 200       // elements one in another
+	maxToken    = 256 << 10 // bytes of one tag or run of text
+	maxBlock    = 64 << 10  // bytes of one paragraph or cell; what follows is left out
+	maxBlocks   = 20000     // paragraphs, headings, items, and cells of tables
 )
 
 // Read reads a document: Office Open XML, OpenDocument or, when it is neither, text in
@@ -36,16 +36,16 @@ func Read(b []byte) (*Document, error) {
 	if len(b) > MaxFile {
 		return nil, fmt.Errorf("%w: larger than %d bytes", ErrRead, MaxFile)
 	}
-	d, err := read(b)
+	d, err := read(b, maxUnpacked)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRead, err)
 	}
 	return d, nil
 }
 
-func read(b []byte) (*Document, error) {
+func read(b []byte, unpacked int64) (*Document, error) {
 	if bytes.HasPrefix(b, []byte("PK\x03\x04")) || bytes.HasPrefix(b, []byte("PK\x05\x06")) {
-		a, err := openArchive(b)
+		a, err := openArchive(b, unpacked)
 		if err != nil {
 			return nil, err
 		}
@@ -79,9 +79,9 @@ type archive struct {
 	left  int64
 }
 
-var errUnpacked = fmt.Errorf("unpacks to more than %d bytes", maxUnpacked)
+var errUnpacked = errors.New("unpacks to more than a document may")
 
-func openArchive(b []byte) (*archive, error) {
+func openArchive(b []byte, unpacked int64) (*archive, error) {
 	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return nil, errors.New("the archive breaks off or is damaged")
@@ -89,7 +89,7 @@ func openArchive(b []byte) (*archive, error) {
 	if len(z.File) > maxParts {
 		return nil, fmt.Errorf("the archive has more than %d parts", maxParts)
 	}
-	a := &archive{parts: map[string]*zip.File{}, left: maxUnpacked}
+	a := &archive{parts: map[string]*zip.File{}, left: unpacked}
 	for _, f := range z.File {
 		if a.parts[f.Name] != nil {
 			return nil, errors.New("the archive has a part twice")
