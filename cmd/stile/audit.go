@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,8 +24,9 @@ does both in a program of its own.`,
 
 func (a *app) auditRunCommand() *cobra.Command {
 	var req node.AuditRequest
+	v := &verifying{app: a}
 	c := &cobra.Command{
-		Use:   "run --agreement NAME",
+		Use:   "run --agreement NAME | BUNDLE",
 		Short: "Count again from the records what an agreement permitted",
 		Long: `Run is for an auditor who may use a council's node, or has its folder (--data). It reads
 the whole log of the council and works out, from the records and the text of the
@@ -37,14 +39,25 @@ permitted and sent nowhere, and those that were sent and not permitted.
 What was erased since cannot be counted again; the checkpoint is then said to be not
 done, and a later one can be.
 
+With a council's own bundle of an agreement it needs no node and no folder: the file is verified, and each checkpoint in it is counted again from the records
+in the file. That shows that the file holds what the council committed to; whether it
+should have permitted more, or less, only its own records show. Give the keys you trust
+with --trust, as for "stile verify".
+
 It exits with 0 when nothing differs, with 3 when there is no checkpoint to count
 again, and with 6 when something was left out, was sent beyond the agreement, or is
 not what the council committed to.`,
-		Example: `  stile audit run --agreement northmoor.gov.uk/people-moving-to-saltby --data /srv/stile`,
-		Args:    takes(0, 0, "nothing"),
+		Example: `  stile audit run --agreement northmoor.gov.uk/people-moving-to-saltby --data /srv/stile
+  stile audit run audit.stile --trust northmoor.gov.uk.yaml`,
+		Args: takes(0, 1, "a bundle, or nothing with --agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if req.Agreement == "" {
-				return misused("name the agreement with --agreement")
+			switch {
+			case len(args) == 1:
+				return v.recount(args[0], req)
+			case req.Agreement == "":
+				return misused("name the agreement with --agreement, or a bundle")
+			case len(v.trust)+len(v.standards) > 0:
+				return misused("--trust and --standard are for a bundle: name the file")
 			}
 			r, err := a.node().Agreements().Audit(cmd.Context(), req)
 			if err != nil {
@@ -53,7 +66,7 @@ not what the council committed to.`,
 			if a.json {
 				err = a.emit(r)
 			} else {
-				a.printAudit(r)
+				a.printAudit(r, "permitted", "complete: nothing lacks, nothing is too much")
 			}
 			if err == nil && r.Failed {
 				err = failure(node.Unverified, "ask the council how that came about; --json lists the records", "what was sent or committed to is not what %s permits", r.Agreement)
@@ -63,10 +76,62 @@ not what the council committed to.`,
 	}
 	c.Flags().StringVar(&req.Agreement, "agreement", "", "the `agreement` whose checkpoints are counted again")
 	c.Flags().BoolVar(&req.All, "all", false, "every checkpoint, and not the newest for each receiver alone")
+	c.Flags().StringArrayVar(&v.trust, "trust", nil, "for a bundle, what to believe: root:DIGEST, a member `file`, a folder of them, or a list of keys; may be given again")
+	c.Flags().StringArrayVar(&v.standards, "standard", nil, "for a bundle, `folder` or archive of a standard as its publisher has it; may be given again")
 	return c
 }
 
-func (a *app) printAudit(r node.AuditReply) {
+// recount counts again what a bundle holds of an agreement, and compares it with what the
+// council committed to.
+func (v *verifying) recount(path string, req node.AuditRequest) error {
+	o, err := v.options()
+	if err != nil {
+		return err
+	}
+	report, err := v.verify(path, o)
+	if errors.Is(err, audit.ErrBundle) {
+		return failure(node.Invalid, "ask the council for: stile export bundle --agreement NAME --out FILE", "%s: %v", short(path), err)
+	}
+	if err != nil {
+		return err
+	}
+	of := report.Covers.Agreement
+	switch {
+	case of == "":
+		return failure(node.Invalid, "ask the council for: stile export bundle --agreement NAME --out FILE", "%s is not of an agreement", short(path))
+	case req.Agreement != "" && req.Agreement != string(of):
+		return failure(node.NotFound, "stile audit run "+quoted(path), "%s is of %s", short(path), clean(string(of)))
+	case len(report.Commitments) == 0 && report.OK():
+		complete, _ := report.Check(audit.CheckComplete)
+		return failure(node.NotFound, "ask for a file of all that went under it, made after stile agreement checkpoint", "%s holds no checkpoint that can be counted again: %s", short(path), name.Line(complete.Detail))
+	}
+	r := node.AuditReply{Agreement: of, Failed: !report.OK()}
+	seen := map[name.Council]bool{}
+	for _, c := range slices.Backward(report.Commitments) {
+		if req.All || !seen[c.To] {
+			r.Checkpoints = append(r.Checkpoints, c)
+		}
+		seen[c.To] = true
+	}
+	slices.Reverse(r.Checkpoints)
+	if v.json {
+		err = v.emit(r)
+	} else {
+		v.printAudit(r, "in the file", "alike: the file holds what was committed to")
+	}
+	if err != nil {
+		return err
+	}
+	if r.Failed {
+		return failure(node.Unverified, "stile verify "+quoted(path), "%s does not verify", short(path))
+	}
+	v.say("that %s should have permitted these and no others only its own records show", report.Council)
+	return v.vouched(report)
+}
+
+// printAudit prints each checkpoint: what was counted stands under the name counted, and
+// fine is said where it is alike.
+func (a *app) printAudit(r node.AuditReply, counted, fine string) {
 	for i, c := range r.Checkpoints {
 		if i > 0 {
 			a.printf("\n")
@@ -74,11 +139,13 @@ func (a *app) printAudit(r node.AuditReply) {
 		a.printf("checkpoint at entry %d: version %d of %s for %s, at %s\n", c.Entry, c.Version, r.Agreement, c.To, plural(c.Size, "entry", "entries"))
 		t := newTable("", "", "")
 		t.add("committed to", plural(c.Committed.Count, "record", "records"), "root "+c.Committed.Root)
-		t.add("permitted", plural(c.Counted.Count, "record", "records"), "root "+c.Counted.Root)
+		if c.Counted.Root != "" {
+			t.add(counted, plural(c.Counted.Count, "record", "records"), "root "+c.Counted.Root)
+		}
 		t.write(a.out, "  ")
 		switch c.Result {
 		case "ok":
-			a.printf("  complete: nothing lacks, nothing is too much\n")
+			a.printf("  %s\n", fine)
 		default:
 			a.printf("  %s\n", strings.ToUpper(c.Result))
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -72,6 +73,7 @@ func (s *sharing) judgeComplete() {
 		}
 		if steps += len(v.records); steps > countSteps {
 			t.skip(1)
+			v.counted(c, nil, "the file is too large to count every commitment again, and newer ones were")
 			o.unknown++
 			continue
 		}
@@ -80,15 +82,22 @@ func (s *sharing) judgeComplete() {
 		case !ok || lost > 0:
 			t.skip(1)
 			o.unknown++
+			if lost > 0 {
+				v.counted(c, nil, count(lost, "record version")+" that it may count were erased since")
+			} else {
+				v.counted(c, nil, fmt.Sprintf("the text of version %d, or the standard of a record, is not in the file", c.version))
+			}
 			if !said[c.to] && lost > 0 {
 				said[c.to] = true
 				v.say(CheckComplete, "For the commitment at entry %d it cannot be said: %s that it may count were erased since.", c.index, count(lost, "record version"))
 			}
 		case got.Size() != c.entry || got.Root() != c.root:
+			v.counted(c, &got, "the file holds other records than the council committed to")
 			t.failEntry(c.index, fmt.Sprintf("commits to %s that the agreement permitted %s at %s, root %s, and the file holds %s, root %s",
 				count(int(c.entry), "record"), c.to, count(int(c.size), "entry"), c.root, number(int(got.Size())), got.Root()), "")
 		default:
 			t.pass(1)
+			v.counted(c, &got, "")
 			o.fine++
 			if o.newest < 0 {
 				o.newest = 1
@@ -108,6 +117,25 @@ func (s *sharing) judgeComplete() {
 	if t.ok > 0 {
 		v.say(CheckComplete, "That the council should have permitted these and no others only its own records show: stile audit run, at the council.")
 	}
+}
+
+// counted keeps how a commitment compares with what the file holds: got is what was
+// counted, nil where that cannot be; why says what is amiss, "" when they are alike. They
+// are told in the order of the log, and come newest first.
+func (v *verifier) counted(c *claimed, got *tlog.Tally, why string) {
+	a := api.AuditedCheckpoint{
+		Entry: c.index, To: c.to, Version: int(c.version), Size: c.size, Result: string(OK),
+		Committed: api.AuditedSum{Count: c.entry, Root: c.root.String()},
+	}
+	if why != "" {
+		a.Result, a.Because = string(Failed), []string{why}
+	}
+	if got != nil {
+		a.Counted = api.AuditedSum{Count: got.Size(), Root: got.Root().String()}
+	} else {
+		a.Result = string(NotDone)
+	}
+	v.commits = append(v.commits, a)
 }
 
 // sentence begins a text with a capital letter and ends it.

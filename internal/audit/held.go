@@ -154,6 +154,7 @@ func (s *sharing) judgeHeldComplete() {
 			later++
 		case i < 0 || len(r.members) <= i || r.members[i] == (tlog.Hash{}):
 			t.skip(1)
+			v.counted(c, nil, fmt.Sprintf("the text of version %d, or the standard of a record, is not in the file", c.version))
 			v.say(CheckComplete, "A record cannot be counted: the text of version %d, or its standard, is not here.", c.version)
 			return
 		default:
@@ -163,6 +164,7 @@ func (s *sharing) judgeHeldComplete() {
 	what := fmt.Sprintf("%s that version %d permitted %s at %s of the log", count(int(c.entry), "record"), c.version, v.holder, count(int(c.size), "entry"))
 	if tally.Size() == c.entry && tally.Root() == c.root {
 		t.pass(1)
+		v.counted(c, &tally, "")
 		v.say(CheckComplete, "Complete up to checkpoint %d: it is the %s, root matches (committed to at entry %d).", c.size, what, c.index)
 		if later > 0 {
 			v.say(CheckComplete, "Of %s that came later no commitment says yet that they are all.", count(later, "record"))
@@ -170,6 +172,7 @@ func (s *sharing) judgeHeldComplete() {
 		return
 	}
 	t.skip(1)
+	v.counted(c, nil, fmt.Sprintf("the file has %s of then: what was changed or taken back since, and what the holder may have left out, cannot be told apart", number(int(tally.Size()))))
 	v.say(CheckComplete, "%s committed at entry %d to the %s; the file has %s of then. What was changed, taken back or deleted since, and what %s may have left out, cannot be told apart: ask for a file made right after stile agreement checkpoint.",
 		v.council, c.index, what, number(int(tally.Size())), v.holder)
 }

@@ -62,6 +62,9 @@ func TestHeld(t *testing.T) {
 	expect(t, r, CheckReceipts, OK, "Of 3 entries", "3 records are here")
 	expect(t, r, CheckComplete, OK, "Complete up to checkpoint")
 	expect(t, r, CheckLogged, NotDone, "seen in its own bundle")
+	if c := r.Commitments; len(c) != 1 || c[0].Result != "ok" || c[0].Counted != c[0].Committed || c[0].Counted.Count != 3 || c[0].To != saltby {
+		t.Errorf("commitments counted again: %+v", c)
+	}
 }
 
 func TestLyingHolder(t *testing.T) {

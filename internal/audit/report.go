@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -117,6 +118,9 @@ type Report struct {
 	Checks    []Check      `json:"checks"`
 	Keys      []UsedKey    `json:"keys,omitempty"`
 	Witnesses []Witnessed  `json:"witnesses,omitempty"`
+	// What the council committed to under the agreement covered, in the order of its log,
+	// each counted again from what the file holds.
+	Commitments []api.AuditedCheckpoint `json:"commitments,omitempty"`
 }
 
 // OK reports whether no check failed. It says nothing of checks that were not

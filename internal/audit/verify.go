@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -90,6 +92,7 @@ type verifier struct {
 	council  name.Council // whose log it is
 	holder   name.Council // who was given what is here; "" in a bundle of the council's own
 	covers   Covers
+	commits  []api.AuditedCheckpoint // newest first
 	ring     *keyring
 	used     map[Key]bool
 	parallel int
@@ -524,7 +527,7 @@ func (v *verifier) report() *Report {
 	v.sayHistory()
 	v.sayWitnesses()
 	r := &Report{Kind: "bundle", Council: v.council, Holder: v.holder, Created: v.doc.Created, Covers: v.covers, Counts: v.counts,
-		Keys: v.ring.account(v.sheet, v.used), Witnesses: v.witnessed}
+		Keys: v.ring.account(v.sheet, v.used), Witnesses: v.witnessed, Commitments: slices.SortedFunc(slices.Values(v.commits), func(a, b api.AuditedCheckpoint) int { return cmp.Compare(a.Entry, b.Entry) })}
 	r.Subject = fmt.Sprintf("Audit bundle of %s, made %s. It says it holds: %s.", v.council, v.doc.Created.Format("2 January 2006 15:04 MST"), v.covers)
 	if v.holder != "" {
 		r.Subject = fmt.Sprintf("Audit bundle by %s of what it holds from %s, made %s. It says it holds: %s.", v.holder, v.council, v.doc.Created.Format("2 January 2006 15:04 MST"), v.covers.held())
