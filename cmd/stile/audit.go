@@ -39,10 +39,11 @@ permitted and sent nowhere, and those that were sent and not permitted.
 What was erased since cannot be counted again; the checkpoint is then said to be not
 done, and a later one can be.
 
-With a council's own bundle of an agreement it needs no node and no folder: the file is verified, and each checkpoint in it is counted again from the records
-in the file. That shows that the file holds what the council committed to; whether it
-should have permitted more, or less, only its own records show. Give the keys you trust
-with --trust, as for "stile verify".
+With a council's own bundle of an agreement it needs no node and no folder: the file is
+verified, and each checkpoint in it is counted again from the records in the file. That
+shows that the file holds what the council committed to; whether it should have permitted
+more, or less, only its own records show. Give the keys you trust with --trust, as for
+"stile verify".
 
 It exits with 0 when nothing differs, with 3 when there is no checkpoint to count
 again, and with 6 when something was left out, was sent beyond the agreement, or is
