@@ -17,9 +17,13 @@ func (a *app) aggregateCommand() *cobra.Command {
 		Long: `Aggregate asks the council at the other end of an agreement how many records there
 are, all together or by up to four of the agreement's fields. No record leaves it.
 
-Groups of fewer than ten are not shown, nor whether there are any; all other counts are
-rounded to the nearest five, and the total is of what is shown. The other council counts
-once a day: who asks again is given the same.
+Groups of fewer than ten are not shown, nor whether there are any, and another group with
+one that would be the only one missing. All other counts are moved by up to four, always
+the same while the group is the same, and rounded to five; the total is of what is shown.
+The other council counts once a week, from Monday: who asks again is given the same. Ten ways
+of counting are answered in a week, and 150 in a year under one agreement.
+
+--sum adds up the numbers in a field, to three digits, where no few records make up most.
 
 Both councils log the question with its reason, and the answer.`,
 		Example: `  stile aggregate northmoor.gov.uk/plans --by /district,/status --because "local plan, table 4"
@@ -45,12 +49,13 @@ Both councils log the question with its reason, and the answer.`,
 			} else {
 				a.printCounts(r)
 			}
-			a.say("as of %s; groups of fewer than %d are not shown, nor whether there are any; counts are rounded to the nearest %d", r.Day, r.Threshold, r.Rounded)
+			a.say("of the week from %s; groups of fewer than %d are not shown, nor whether there are any; counts are moved a little and rounded to %d; %d of %d countings of this year are used", r.Day, r.Threshold, r.Rounded, r.Spent, r.Budget)
 			return err
 		},
 	}
 	f := c.Flags()
 	f.StringSliceVar(&req.By, "by", nil, "count by these `fields`, with commas between; default: all together")
+	f.StringSliceVar(&req.Sum, "sum", nil, "sum the numbers in these `fields` for each group")
 	f.StringVar(&req.Because, "because", "", "the `reason`; both councils log it")
 	f.BoolVar(&asCSV, "csv", false, "print CSV")
 	f.StringVar(&req.Question, "question", "", "ask again, as the same, a question whose answer did not arrive: its `id`")
@@ -58,11 +63,14 @@ Both councils log the question with its reason, and the answer.`,
 }
 
 func (a *app) printCounts(r node.AggregateReply) {
-	var heads []string
+	var heads, sums []string
 	for _, f := range r.Fields {
 		heads = append(heads, string(f))
 	}
-	t := newTable(append(heads, "#RECORDS")...)
+	for _, f := range r.Sums {
+		sums = append(sums, "#"+string(f))
+	}
+	t := newTable(append(append(heads, "#RECORDS"), sums...)...)
 	for _, g := range r.Groups {
 		var cells []string
 		for _, s := range g.Of {
@@ -72,14 +80,22 @@ func (a *app) printCounts(r node.AggregateReply) {
 				cells = append(cells, *s)
 			}
 		}
-		t.add(append(cells, number(g.Count))...)
+		cells = append(cells, number(g.Count))
+		for _, s := range g.Sums {
+			if s == nil {
+				cells = append(cells, "not shown")
+			} else {
+				cells = append(cells, number(int(*s)))
+			}
+		}
+		t.add(cells...)
 	}
 	switch {
 	case len(r.Groups) == 0:
 		a.say("no group has %d records or more", r.Threshold)
 		return
 	case len(r.Fields) > 0:
-		t.add(append([]string{"total shown"}, append(make([]string, len(r.Fields)-1), number(r.Total))...)...)
+		t.add(append([]string{"total shown"}, append(append(make([]string, len(r.Fields)-1), number(r.Total)), make([]string, len(r.Sums))...)...)...)
 	}
 	t.write(a.out, "")
 }
@@ -90,7 +106,11 @@ func (a *app) countsCSV(r node.AggregateReply) error {
 	for _, f := range r.Fields {
 		row = append(row, string(f))
 	}
-	w.row(append(row, "records")...)
+	row = append(row, "records")
+	for _, f := range r.Sums {
+		row = append(row, string(f))
+	}
+	w.row(row...)
 	for _, g := range r.Groups {
 		row = row[:0]
 		for _, s := range g.Of {
@@ -100,7 +120,15 @@ func (a *app) countsCSV(r node.AggregateReply) error {
 				row = append(row, *s)
 			}
 		}
-		w.row(append(row, strconv.Itoa(g.Count))...)
+		row = append(row, strconv.Itoa(g.Count))
+		for _, s := range g.Sums {
+			if s == nil {
+				row = append(row, "")
+			} else {
+				row = append(row, strconv.FormatInt(*s, 10))
+			}
+		}
+		w.row(row...)
 	}
 	return w.close()
 }

@@ -58,7 +58,25 @@ func (t *Terms) AskedCheckable(f name.Field) bool {
 // the agreement; nil when they may be. It asks the classes of std, as Check does
 // of all fields of an agreement of mode aggregate.
 func (a *Agreement) GroupedBy(std *standard.Standard, by []name.Field) []Problem {
-	var ps []Problem
+	ps, special := a.groupable(std, by)
+	if special && len(by) > 2 {
+		ps = append(ps, Problem{Pointer: "/fields", Rule: RuleGrouping, Detail: "special category data is counted with one other field at most", Fix: "count by fewer fields"})
+	}
+	return ps
+}
+
+// SummedBy is GroupedBy for fields whose numbers are to be summed in each group.
+func (a *Agreement) SummedBy(std *standard.Standard, fields []name.Field) []Problem {
+	ps, special := a.groupable(std, fields)
+	if special {
+		ps = append(ps, Problem{Pointer: "/fields", Rule: RuleGrouping, Detail: "special category data is counted and not summed", Fix: "count by it"})
+	}
+	return ps
+}
+
+// groupable returns what keeps each of some fields from being counted by, and whether
+// one of them is special category data.
+func (a *Agreement) groupable(std *standard.Standard, by []name.Field) (ps []Problem, special bool) {
 	for _, f := range by {
 		at := "/fields"
 		say := func(rule, detail, fix string) {
@@ -72,11 +90,31 @@ func (a *Agreement) GroupedBy(std *standard.Standard, by []name.Field) []Problem
 			say(RuleGrouping, "has no single value in a record", "list fields with one value in each record")
 			continue
 		}
-		if c, ok := private(std, f); ok {
+		if c, ok := private(std, f); ok && a.headcount(c) {
+			special = true
+		} else if ok {
 			say(RuleGrouping, fmt.Sprintf("is %s data, and counts by it would speak of single people", c), "list fields of class open or internal, or none")
 		}
 	}
-	return ps
+	return ps, special
+}
+
+// headcount reports whether records may be counted by data of a class that is about
+// people: special category data where the agreement names the condition for it. Nothing
+// but larger groups of it are shown, see [Agreement.Least].
+func (a *Agreement) headcount(c standard.Class) bool {
+	return a.Way().Grouped && c == standard.Special && a.LawfulBasis.SpecialCondition != ""
+}
+
+// Least returns how many records a group has at the least that is shown of counts by
+// some fields: more where one of them is special category data.
+func (a *Agreement) Least(std *standard.Standard, by []name.Field) int {
+	for _, f := range by {
+		if _, ok := private(std, f); ok {
+			return SpecialLeast
+		}
+	}
+	return CountThreshold
 }
 
 // private returns the class of a field, or of something below it, that is about

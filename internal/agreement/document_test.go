@@ -202,7 +202,7 @@ func TestParseRefuses(t *testing.T) {
 		{"version 0", string(edited(t, "version: 1", "version: 0")), "whole number"},
 		{"version 01", string(edited(t, "version: 1", "version: 01")), "whole number"},
 		{"version 1.0", string(edited(t, "version: 1", "version: 1.0")), "whole number"},
-		{"mode", string(edited(t, "mode: replicate", "mode: copy")), "replicate, lookup, aggregate"},
+		{"mode", string(edited(t, "mode: replicate", "mode: copy")), "replicate, lookup, private-lookup, aggregate"},
 		{"role", string(edited(t, "northmoor.gov.uk: controller", "northmoor.gov.uk: boss")), "controller, joint controller, processor"},
 		{"date", string(edited(t, "starts: 2026-12-01", "starts: 01/12/2026")), "want a date such as"},
 		{"day that is not", string(edited(t, "starts: 2026-12-01", "starts: 2026-02-30")), "want a date such as"},

@@ -205,5 +205,6 @@ func (a *Agreement) checkGroups(std *standard.Standard) []Problem {
 	if !a.Way().Grouped {
 		return nil
 	}
-	return a.GroupedBy(std, a.Fields)
+	ps, _ := a.groupable(std, a.Fields)
+	return ps
 }

@@ -138,6 +138,8 @@ func samples(t testing.TB) []sample {
 	id, hash, inc := event.QuestionID{7, 1}, tlog.Hash{4}, strings.Repeat("a7", 13)
 	lookup := event.Question{Agreement: agr, Version: 2, To: north, For: fens, ID: id, Because: "case 1", Field: "/nino"}
 	count := event.Question{Agreement: agr, Version: 2, To: north, ID: id, Because: "case 1", By: []name.Field{"/district", "/ward"}}
+	sums := count
+	sums.Sum = []name.Field{"/amount"}
 	all := event.Question{Agreement: agr, Version: 2, To: north, ID: id, Because: "", By: []name.Field{}}
 	found := event.Result{Outcome: event.OutcomeFound, Records: []name.Record{rec, other}, Entries: []uint64{3, 9}, Size: 12, Root: hash}
 	compared := event.Result{Outcome: event.OutcomeCompared, Size: 12, Root: hash}
@@ -164,6 +166,7 @@ func samples(t testing.TB) []sample {
 		{event.KindQuestion, lookup},
 		{event.KindQuestion, count},
 		{event.KindQuestion, all},
+		{event.KindQuestion, sums},
 		{event.KindQuestion, hidden},
 		{event.KindQuestion, shown},
 		{event.KindAnswer, event.Answer{Question: hidden, Asked: hash, Compared: &event.Compared{Key: [32]byte{5}, Labels: 64, Digest: tlog.Hash{6}}, Result: compared}},
@@ -237,6 +240,10 @@ func samples(t testing.TB) []sample {
 		{event.KindCounts, agreement.Counts{
 			Agreement: agr, Version: 2, Day: "2026-11-22", By: []name.Field{"/district"}, Threshold: 10, Rounded: 5, Total: 15,
 			Groups: []agreement.Group{{Of: []*string{&some}, Count: 15}},
+		}},
+		{event.KindCounts, agreement.Counts{
+			Agreement: agr, Version: 2, Day: "2026-11-23", By: []name.Field{"/district"}, Sums: []name.Field{"/amount"}, Threshold: 10, Rounded: 5, Total: 15,
+			Groups: []agreement.Group{{Of: []*string{&some}, Count: 15, Sums: []*int64{nil}}}, Budget: agreement.Budget{Spent: 1, Of: 150},
 		}},
 	}
 }

@@ -71,6 +71,8 @@ type Question struct {
 	// lookup: that of a question which counts all records together is empty.
 	Field name.Field
 	By    []name.Field
+	// Sum are fields whose numbers are summed in each group, with By; nil for none.
+	Sum []name.Field
 	// Case is a reference to what it is asked for; "" where none must be given. Hidden
 	// is the digest of a hidden value, see package blind: the zero digest for a question
 	// that says its value. After is the question with a hidden value that this one
@@ -93,6 +95,9 @@ func (q Question) Body() map[string]any {
 		body["field"] = string(q.Field)
 	} else {
 		body["by"] = textList(q.By)
+	}
+	if len(q.Sum) > 0 {
+		body["sum"] = textList(q.Sum)
 	}
 	if q.Case != "" {
 		body["case"] = q.Case
@@ -123,6 +128,11 @@ func (r *reader) question() Question {
 		q.By = append([]name.Field{}, namesOf(r, "by", aField, MaxGroupFields, name.ParseField)...)
 	} else {
 		q.Field = named(r, "field", aField, name.ParseField)
+	}
+	if r.has("sum") {
+		if q.Sum = namesOf(r, "sum", aField, MaxGroupFields, name.ParseField); len(q.Sum) == 0 || q.By == nil {
+			r.wrong("sum", "does not go with the question")
+		}
 	}
 	if r.has("case") {
 		q.Case = r.textOf("case", 1, MaxCase)

@@ -164,6 +164,16 @@ func (r *Ring) QuestionSeed(scope []byte) (seed [32]byte) {
 	return seed
 }
 
+// CountNoise returns random-looking bytes of others: HMAC-SHA256 under the council
+// secret of a byte 3 and b. The same bytes always have the same.
+func (r *Ring) CountNoise(b []byte) (out [32]byte) {
+	h := hmac.New(sha256.New, r.Secret[:])
+	h.Write([]byte{3})
+	h.Write(b)
+	h.Sum(out[:0])
+	return out
+}
+
 // ErrPassphrase says that a key is encrypted and that the passphrase given is
 // missing or wrong.
 var ErrPassphrase = errors.New("wrong or missing passphrase")

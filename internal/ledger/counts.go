@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,15 +15,25 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// MaxGroupings is how many ways of counting one partner is answered in a day under
-// one text of an agreement: what is not shown in one may be narrowed by another.
-const MaxGroupings = 10
+// Bounds of counting: what is not shown in one way of counting may be narrowed by
+// another, and what changes from week to week may be watched.
+const (
+	// MaxGroupings is how many ways of counting one partner is answered in a week under
+	// one text of an agreement.
+	MaxGroupings = 10
+	// MaxCountsAgreement is how many times in a year, by UTC, records are counted anew
+	// under an agreement, whatever its text: a way of counting in a week is one.
+	MaxCountsAgreement = 150
+	// MaxCountsPopulation is the same for all agreements on the records of a standard
+	// together, so that receivers who work together have no more.
+	MaxCountsPopulation = 600
+)
 
-// A countDay is what was counted on a day under one text of an agreement. Counts
+// A countDay is what was counted in a week under one text of an agreement. Counts
 // are made once for everybody; how many ways of counting each partner has asked
 // for is counted apart, so that nobody uses up another's.
 type countDay struct {
-	Day   int64                     `json:"day"`             // since 1970, by UTC
+	Day   int64                     `json:"day"`             // since 1970, by UTC: the first of the week
 	Made  map[string]uint64         `json:"made"`            // log index, by grouping
 	Large map[string]bool           `json:"large,omitempty"` // groupings with too many groups
 	Asked map[name.Council][]string `json:"asked,omitempty"` // groupings, by who asked for them
@@ -30,12 +41,62 @@ type countDay struct {
 
 func countKey(text agreement.Digest) []byte { return append([]byte("b"), text[:]...) }
 
-func grouping(by []name.Field) string {
-	parts := make([]string, len(by))
-	for i, f := range by {
+func grouping(q *Question) string {
+	parts := make([]string, len(q.Groups))
+	for i, f := range q.Groups {
 		parts[i] = string(f)
 	}
+	for _, f := range q.Sums {
+		parts = append(parts, "sum "+string(f)) // no field begins so
+	}
 	return strings.Join(parts, "\x00")
+}
+
+// A countYear is how many times records were counted in a year.
+type countYear struct {
+	Year  int `json:"year"`
+	Spent int `json:"spent"`
+}
+
+// yearKey is where that is kept for a name: an agreement's or a standard's. It is longer
+// than any countKey.
+func yearKey(of string) []byte {
+	sum := sha256.Sum256([]byte("counts of a year\x00" + of))
+	return append(append([]byte("b"), sum[:]...), 'y')
+}
+
+func (l *Ledger) readYear(b []byte, err error) (y countYear, _ error) {
+	if err == nil {
+		err = unmarshal(b, &y)
+	} else if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	if now := l.o.Now().UTC().Year(); err == nil && y.Year < now { // as for a day
+		y = countYear{Year: now}
+	}
+	return y, err
+}
+
+// spend counts one more counting of a year, or returns a *Bound.
+func (t *tx) spend(of string, most int, what string) error {
+	y, err := t.l.readYear(t.lookup(yearKey(of)))
+	if err != nil {
+		return err
+	}
+	if y.Spent >= most {
+		return &Bound{Most: most, What: what, In: "this year", Opens: time.Date(y.Year+1, 1, 1, 0, 0, 0, 0, time.UTC)}
+	}
+	y.Spent++
+	b, err := marshal(y)
+	t.set(yearKey(of), b)
+	return err
+}
+
+// CountsThisYear returns how many times records were counted this year under an
+// agreement, of MaxCountsAgreement.
+func (v *View) CountsThisYear(a name.Agreement) (int, error) {
+	y, err := v.l.readYear(v.value(yearKey(string(a))))
+	return y.Spent, err
 }
 
 // readDay reads what was counted today.
@@ -46,7 +107,7 @@ func (l *Ledger) readDay(b []byte, err error) (d countDay, _ error) {
 		err = nil
 	}
 	// A clock that is set back must not count a day twice.
-	if now := l.o.Now().Unix() / 86400; err == nil && d.Day < now {
+	if now := agreement.Period(l.o.Now()).Unix() / 86400; err == nil && d.Day < now {
 		d = countDay{Day: now}
 	}
 	if d.Made == nil {
@@ -77,27 +138,37 @@ func (l *Ledger) changeDay(ctx context.Context, text agreement.Digest, change fu
 	})
 }
 
-// Counts returns the log index of the counts of today that a charged question asks
-// for, of which there is one event a day: who asks again is given the same. tally
-// is called for the first, at most once a day for each way of counting. The way of
-// counting is charged to the partner, durably, before that.
+// Counts returns the log index of the counts of this week that a charged question asks
+// for, of which there is one event a week: who asks again is given the same. tally
+// is called for the first, at most once a week for each way of counting. The way of
+// counting is charged to the partner, and the first of a week to the budgets of the
+// year, durably, before that.
 //
 // The error is agreement.ErrGroups, a *Bound when this partner has asked for too
-// many ways of counting today, or what tally returns.
+// many ways of counting this week or a budget is spent, or what tally returns.
 func (l *Ledger) Counts(ctx context.Context, a *agreement.Agreement, q *Question, tally func() (*agreement.Tally, error)) (index uint64, err error) {
-	text, by, partner := a.Digest(), grouping(q.Groups), q.Partner()
+	text, by, partner := a.Digest(), grouping(q), q.Partner()
 	var made, large bool
 	known := func(d *countDay) {
 		index, made = d.Made[by]
 		large = d.Large[by]
 	}
-	err = l.changeDay(ctx, text, func(_ *tx, d *countDay) error {
+	err = l.changeDay(ctx, text, func(t *tx, d *countDay) error {
 		known(d)
 		if slices.Contains(d.Asked[partner], by) {
 			return nil
 		}
 		if len(d.Asked[partner]) >= MaxGroupings {
-			return &Bound{Most: MaxGroupings, What: "ways of counting", In: "today", Opens: time.Unix((d.Day+1)*86400, 0).UTC()}
+			return &Bound{Most: MaxGroupings, What: "ways of counting", In: "this week", Opens: time.Unix((d.Day+agreement.PeriodDays)*86400, 0).UTC()}
+		}
+		if !d.askedByAny(by) {
+			err := t.spend(string(a.Name), MaxCountsAgreement, "ways of counting in a week")
+			if err == nil {
+				err = t.spend(a.Standard.String(), MaxCountsPopulation, "ways of counting the records of the standard in a week")
+			}
+			if err != nil {
+				return err
+			}
 		}
 		d.Asked[partner] = append(d.Asked[partner], by)
 		return nil
@@ -134,8 +205,13 @@ func (l *Ledger) Counts(ctx context.Context, a *agreement.Agreement, q *Question
 			d.Large[by] = true
 			return nil
 		}
-		// The day of the event is that of the writing: midnight may have passed.
-		c, err := counted.Counts(a, agreement.Date(time.Unix(d.Day*86400, 0).UTC().Format(time.DateOnly)))
+		// The week of the event is that of the writing: midnight may have passed.
+		y, err := l.readYear(t.lookup(yearKey(string(a.Name))))
+		if err != nil {
+			return err
+		}
+		budget := agreement.Budget{Spent: y.Spent, Of: MaxCountsAgreement}
+		c, err := counted.Counts(a, agreement.Date(time.Unix(d.Day*86400, 0).UTC().Format(time.DateOnly)), budget)
 		if err != nil {
 			return err
 		}
@@ -146,6 +222,25 @@ func (l *Ledger) Counts(ctx context.Context, a *agreement.Agreement, q *Question
 	return index, errors.Join(err, tallied)
 }
 
+// askedByAny reports whether a way of counting was charged in this week.
+func (d *countDay) askedByAny(by string) bool {
+	for _, list := range d.Asked {
+		if slices.Contains(list, by) {
+			return true
+		}
+	}
+	return false
+}
+
+// NewTally returns a tally for counts under an agreement, see agreement.NewTally.
+func (l *Ledger) NewTally(a *agreement.Agreement, q *Question) (*agreement.Tally, error) {
+	std, err := l.StandardOf(a.Standard)
+	if err != nil {
+		return nil, err
+	}
+	return agreement.NewTally(l.o.Keys.CountNoise, a.Least(std, q.Groups), q.Groups, q.Sums...), nil
+}
+
 // Whoever reads all records reads so many, of so many bytes, at a time.
 const (
 	readChunk = 2000
@@ -154,9 +249,12 @@ const (
 
 // Tally counts the records of a feed of mode aggregate. It reads all of them, each
 // checked against the log.
-func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreement.Tally, error) {
-	t := agreement.NewTally(by)
-	err := l.View(func(v *View) error {
+func (l *Ledger) Tally(ctx context.Context, f *Feed, q *Question) (*agreement.Tally, error) {
+	t, err := l.NewTally(f.doc, q)
+	if err != nil {
+		return nil, err
+	}
+	err = l.View(func(v *View) error {
 		type candidate struct {
 			index uint64
 			raw   []byte
@@ -166,7 +264,7 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreemen
 		var chunk []*candidate
 		size := 0
 		flush := func() error {
-			bodies := make([]map[string]any, len(chunk))
+			bodies, ids := make([]map[string]any, len(chunk)), make([]name.Record, len(chunk))
 			onAllCores(len(chunk), 1, func(i int) {
 				c := chunk[i]
 				if c.err != nil {
@@ -174,7 +272,7 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreemen
 				}
 				var ver *Version
 				if ver, c.err = l.rebuild(c.index, c.raw, c.leaf); c.err == nil && f.takes(ver.Standard, ver.Body) {
-					bodies[i] = ver.Body
+					bodies[i], ids[i] = ver.Body, ver.Claims.Record
 				}
 			})
 			for i, c := range chunk {
@@ -187,7 +285,7 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, by []name.Field) (*agreemen
 				if bodies[i] == nil {
 					continue
 				}
-				if err := t.Add(bodies[i]); err != nil {
+				if err := t.Add(string(ids[i]), bodies[i]); err != nil {
 					return err
 				}
 			}

@@ -11,10 +11,10 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// What was counted on a day is given again until midnight, whatever changes, and
+// What was counted in a week is given again until its end, whatever changes, and
 // only so many ways of counting are.
-func TestCountsOnceADay(t *testing.T) {
-	now := time.Date(2026, 11, 22, 1, 0, 0, 0, time.UTC)
+func TestCountsOnceAWeek(t *testing.T) {
+	now := time.Date(2026, 11, 23, 1, 0, 0, 0, time.UTC)
 	l := open(t, "", ring(t), func(o *ledger.Options) { o.Now = func() time.Time { return now } })
 	std := parish(t, "1.0.0")
 	if err := l.Adopt(t.Context(), std); err != nil {
@@ -47,7 +47,7 @@ func TestCountsOnceADay(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return l.Tally(t.Context(), f, by)
+			return l.Tally(t.Context(), f, q)
 		})
 		if err != nil {
 			return 0, 0, err
@@ -63,22 +63,26 @@ func TestCountsOnceADay(t *testing.T) {
 		return index, c.Total, err
 	}
 	count := func(by ...name.Field) (uint64, int, error) { return countFor(saltby, by...) }
-	more(12)
-	first, total, err := count("/ward")
-	if err != nil || total != 10 {
-		t.Fatalf("12 are counted as %d, %v", total, err)
+	more(32)
+	first, was, err := count("/ward")
+	if err != nil || was < 25 || was > 40 {
+		t.Fatalf("32 are counted as %d, %v", was, err)
 	}
-	more(8)
-	if again, total, err := count("/ward"); again != first || total != 10 || tallies != 1 || err != nil {
-		t.Errorf("the same day: entry %d, %d, counted %d times, %v", again, total, tallies, err)
+	more(40)
+	if again, total, err := count("/ward"); again != first || total != was || tallies != 1 || err != nil {
+		t.Errorf("the same week: entry %d, %d, counted %d times, %v", again, total, tallies, err)
 	}
 	now = now.Add(-2 * time.Hour) // a clock that is set back
 	if again, _, err := count("/ward"); again != first || err != nil {
 		t.Errorf("the day before: entry %d, %v", again, err)
 	}
-	now = now.Add(25 * time.Hour)
-	if again, total, err := count("/ward"); again == first || total != 20 || err != nil {
-		t.Errorf("the next day: entry %d, %d, %v", again, total, err)
+	now = now.AddDate(0, 0, 7)
+	if again, _, err := count("/ward"); again != first || err != nil {
+		t.Errorf("on the Sunday: entry %d, %v", again, err)
+	}
+	now = now.Add(3 * time.Hour)
+	if again, total, err := count("/ward"); again == first || total < 65 || total > 80 || err != nil {
+		t.Errorf("the next week: entry %d, %d, %v", again, total, err)
 	}
 	for i := range ledger.MaxGroupings - 1 {
 		if _, _, err := count(name.Field(fmt.Sprint("/", i))); err != nil {
@@ -132,7 +136,7 @@ func TestTooManyGroupsIsCharged(t *testing.T) {
 		}
 	}
 	if tallies != 1 {
-		t.Errorf("counted %d times in one day, want 1", tallies)
+		t.Errorf("counted %d times in one week, want 1", tallies)
 	}
 	// A tally that fails has been charged before it began.
 	for i := range ledger.MaxGroupings {
@@ -146,5 +150,64 @@ func TestTooManyGroupsIsCharged(t *testing.T) {
 		if bound := new(ledger.Bound); i < ledger.MaxGroupings-1 && !errors.Is(err, failed) || i == ledger.MaxGroupings-1 && !errors.As(err, &bound) {
 			t.Errorf("way of counting %d: %v", i+1, err)
 		}
+	}
+}
+
+// A way of counting in a week is charged to the budget of a year, of the agreement and of
+// all that count the same records: a new text of an agreement, and another agreement, begin
+// with what is left. What was counted is given again for nothing.
+func TestCountsOfAYear(t *testing.T) {
+	now := time.Date(2026, 1, 5, 1, 0, 0, 0, time.UTC) // a Monday
+	l := open(t, "", ring(t), func(o *ledger.Options) { o.Now = func() time.Time { return now } })
+	if err := l.Adopt(t.Context(), parish(t, "1.0.0")); err != nil {
+		t.Fatal(err)
+	}
+	id := uint32(0)
+	count := func(a *agreement.Agreement, by name.Field) error {
+		id++
+		q := question(a, byte(id), "", "")
+		q.ID[5], q.ID[6] = byte(id>>8), 1
+		q.Groups, q.PerDay = []name.Field{by}, 1000
+		if _, err := l.Charge(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+		_, err := l.Counts(t.Context(), a, q, func() (*agreement.Tally, error) { return l.NewTally(a, q) })
+		return err
+	}
+	named := func(nm string, version int) *agreement.Agreement {
+		a := *sharing(t, nm, version, "true", "/ward")
+		a.Mode = agreement.Aggregate
+		return &a
+	}
+	bound := new(ledger.Bound)
+	for week := range ledger.MaxCountsAgreement / ledger.MaxGroupings {
+		for i := range ledger.MaxGroupings {
+			for _, nm := range []string{"a", "b", "c", "d"} {
+				if err := count(named(nm, 1+week/10), name.Field(fmt.Sprint("/", i))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		now = now.AddDate(0, 0, 7)
+	}
+	if err := count(named("a", 3), "/ward"); !errors.As(err, &bound) || bound.Most != ledger.MaxCountsAgreement || bound.Opens.Year() != 2027 {
+		t.Errorf("one counting more of an agreement's year: %v", err)
+	}
+	if err := count(named("e", 1), "/ward"); !errors.As(err, &bound) || bound.Most != ledger.MaxCountsPopulation {
+		t.Errorf("one counting more of a population's year: %v", err)
+	}
+	err := l.View(func(v *ledger.View) error {
+		spent, err := v.CountsThisYear(named("a", 1).Name)
+		if spent != ledger.MaxCountsAgreement {
+			t.Errorf("%d were counted", spent)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = time.Date(2027, 1, 4, 0, 0, 0, 0, time.UTC)
+	if err := count(named("a", 3), "/ward"); err != nil {
+		t.Errorf("in the next year: %v", err)
 	}
 }

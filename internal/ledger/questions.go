@@ -29,6 +29,7 @@ type Question struct {
 	Text   agreement.Digest // the text of the agreement it asks under
 	Asked  agreement.Asked  // in mode lookup
 	Groups []name.Field     // in mode aggregate
+	Sums   []name.Field     // in mode aggregate: fields whose numbers are summed
 	PerDay int              // questions that it may ask in a day under that text
 	// PerHour is the same for an hour; 0 for no bound but that of the day.
 	PerHour int
@@ -58,6 +59,9 @@ func (l *Ledger) sum(q *Question) string {
 	for _, f := range q.Groups {
 		text += string(f) + "\x00"
 	}
+	for _, f := range q.Sums {
+		text += "sum " + string(f) + "\x00"
+	}
 	if q.Hidden != nil {
 		text = fmt.Sprintf("%x %d %d", q.Hidden, q.Bits, q.Bucket)
 	}
@@ -72,6 +76,7 @@ func (q *Question) Content(a *agreement.Agreement) event.Question {
 		c.Field = q.Asked.Field
 	} else {
 		c.By = append([]name.Field{}, q.Groups...)
+		c.Sum = q.Sums
 	}
 	return c
 }

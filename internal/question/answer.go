@@ -219,7 +219,7 @@ func (w *Answerer) fromLedger(ctx context.Context, doc *agreement.Agreement, q *
 		return nil, nil, refuse(codeNotReady, "the agreement's index is being made")
 	}
 	if doc.Way().Answers == agreement.AnswersCounts {
-		tally := func() (*agreement.Tally, error) { return w.o.Ledger.Tally(ctx, f, q.Groups) }
+		tally := func() (*agreement.Tally, error) { return w.o.Ledger.Tally(ctx, f, q) }
 		return w.counted(ctx, doc, q, q.Reply(doc), tally, seen)
 	}
 	answer := w.o.Ledger.Answer
@@ -442,10 +442,15 @@ func (w *Answerer) readAsked(doc *agreement.Agreement, q *ledger.Question, asked
 		if ps := doc.GroupedBy(std, asked.By); len(ps) > 0 {
 			return refuse(codeField, "%s", ps[0].Detail)
 		}
-		if !slices.IsSorted(asked.By) || len(slices.Compact(slices.Clone(asked.By))) < len(asked.By) {
-			return refuse(codeField, "the fields to count by are not in order, each once")
+		if ps := doc.SummedBy(std, asked.Sum); len(ps) > 0 {
+			return refuse(codeField, "%s", ps[0].Detail)
 		}
-		q.Groups = asked.By
+		for _, list := range [][]name.Field{asked.By, asked.Sum} {
+			if !slices.IsSorted(list) || len(slices.Compact(slices.Clone(list))) < len(list) {
+				return refuse(codeField, "the fields to count by are not in order, each once")
+			}
+		}
+		q.Groups, q.Sums = asked.By, asked.Sum
 	default:
 		return refuse(codeNotAgreed, "no questions are answered under this agreement: records are copied")
 	}

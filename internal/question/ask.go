@@ -37,6 +37,7 @@ type Request struct {
 	Field     name.Field   // of mode lookup: one of the agreement's match fields
 	Value     string       // of mode lookup: see agreement.Text
 	By        []name.Field // of mode aggregate: fields to count by; none counts all together
+	Sum       []name.Field // of mode aggregate: fields whose numbers are summed in each group
 	Because   string       // why, in words that both councils log
 	Case      string       // a case reference, which both councils log; needed where the value is hidden
 	// Show asks, where the value is hidden and there is a record with it, to be shown the
@@ -114,6 +115,11 @@ func (k *Asker) Count(ctx context.Context, net wire.Network, r Request) (*Answer
 			of[j] = g.Of[slices.Index(p.q.Groups, f)]
 		}
 		got.Counts.Groups[i].Of = of
+		sums := make([]*int64, len(r.Sum))
+		for j, f := range r.Sum {
+			sums[j] = g.Sums[slices.Index(p.q.Sums, f)]
+		}
+		got.Counts.Groups[i].Sums = sums
 	}
 	return got, nil
 }
@@ -197,12 +203,14 @@ func withValue(doc *agreement.Agreement, q *ledger.Question, r Request) error {
 
 // withGroups gives a question the fields to count by.
 func (k *Asker) withGroups(doc *agreement.Agreement, q *ledger.Question, r Request) error {
-	for i, f := range r.By {
-		if slices.Contains(r.By[:i], f) {
-			return api.Fail(api.Usage, "name each field once", "%s is named twice", f)
+	for _, list := range [][]name.Field{r.By, r.Sum} {
+		for i, f := range list {
+			if slices.Contains(list[:i], f) {
+				return api.Fail(api.Usage, "name each field once", "%s is named twice", f)
+			}
 		}
 	}
-	if len(r.By) > agreement.MaxGroupFields {
+	if len(r.By) > agreement.MaxGroupFields || len(r.Sum) > agreement.MaxGroupFields {
 		return api.Fail(api.Usage, "count by fewer fields", "records are counted by at most %d fields", agreement.MaxGroupFields)
 	}
 	std, err := k.o.Ledger.StandardOf(doc.Standard)
@@ -212,8 +220,12 @@ func (k *Asker) withGroups(doc *agreement.Agreement, q *ledger.Question, r Reque
 	if ps := doc.GroupedBy(std, r.By); len(ps) > 0 {
 		return api.Fail(api.Refused, fmt.Sprintf("count by %s, or by none", FieldWords(doc.Fields)), "%s", ps[0].Detail)
 	}
-	q.Groups = slices.Clone(r.By) // what is counted does not hang on the order
+	if ps := doc.SummedBy(std, r.Sum); len(ps) > 0 {
+		return api.Fail(api.Refused, "sum fields of numbers that the agreement lists", "%s", ps[0].Detail)
+	}
+	q.Groups, q.Sums = slices.Clone(r.By), slices.Clone(r.Sum) // what is counted does not hang on the order
 	slices.Sort(q.Groups)
+	slices.Sort(q.Sums)
 	return nil
 }
 

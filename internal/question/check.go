@@ -198,12 +198,12 @@ func (k *Asker) checkCounts(doc *agreement.Agreement, q *ledger.Question, ev *re
 	if err != nil {
 		return nil, lied(err.Error())
 	}
-	if c.Agreement != doc.Name || c.Version != doc.Version || !slices.Equal(c.By, q.Groups) {
+	if c.Agreement != doc.Name || c.Version != doc.Version || !slices.Equal(c.By, q.Groups) || !slices.Equal(c.Sums, q.Sums) {
 		return nil, lied("its counts are of something else")
 	}
-	// A day and a half: two clocks that are an hour apart may see two days.
-	if age := k.o.Now().Sub(c.Day.Time()); age < -12*time.Hour || age > 36*time.Hour {
-		return nil, lied("its counts are of another day")
+	// Half a day more: two clocks that are an hour apart may see two weeks.
+	if age := k.o.Now().Sub(c.Day.Time()); age < -12*time.Hour || age > agreement.PeriodDays*24*time.Hour+12*time.Hour {
+		return nil, lied("its counts are of another week")
 	}
 	return &c, nil
 }

@@ -38,14 +38,14 @@ func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q 
 	reply := q.Reply(doc)
 	reply.Footprint = doc.From
 	if doc.Way().Answers == agreement.AnswersCounts {
-		// Two members that counted at two moments of a day would show what changed
-		// between, so that one of those that have signed counts on a day, and
-		// another on the next.
-		today := w.o.Now().UTC().Format(time.DateOnly)
-		if who := counter(signers, doc.Digest(), today); who != w.o.Self {
-			return nil, nil, refuse(codeElsewhere, "today %s counts for %s", who, doc.From)
+		// Two members that counted at two moments of a week would show what changed
+		// between, so that one of those that have signed counts in a week, and
+		// another in the next.
+		week := agreement.Period(w.o.Now()).Format(time.DateOnly)
+		if who := counter(signers, doc.Digest(), week); who != w.o.Self {
+			return nil, nil, refuse(codeElsewhere, "this week %s counts for %s", who, doc.From)
 		}
-		return w.counted(ctx, doc, q, reply, func() (*agreement.Tally, error) { return tally(f, doc, q.Groups, signers) }, seen)
+		return w.counted(ctx, doc, q, reply, func() (*agreement.Tally, error) { return w.tally(f, doc, q, signers) }, seen)
 	}
 	found, err := w.find(f, doc, q, signers)
 	if err != nil {
@@ -199,8 +199,8 @@ func coveredBy(ctx context.Context, f *footprint.Footprint, entries uint64) (tlo
 	}
 }
 
-// counter returns which of some councils counts under a text of an agreement on a
-// day. One more council changes it only when it is that one.
+// counter returns which of some councils counts under a text of an agreement in the
+// week that begins on a day. One more council changes it only when it is that one.
 func counter(signers []name.Council, text agreement.Digest, day string) (who name.Council) {
 	var highest [sha256.Size]byte
 	for _, c := range signers {
@@ -213,8 +213,12 @@ func counter(signers []name.Council, text agreement.Digest, day string) (who nam
 }
 
 // tally counts the live records in a footprint of some councils.
-func tally(f *footprint.Footprint, doc *agreement.Agreement, by []name.Field, of []name.Council) (*agreement.Tally, error) {
-	t, known := agreement.NewTally(by), map[name.Standard]*agreement.Terms{}
+func (w *Answerer) tally(f *footprint.Footprint, doc *agreement.Agreement, q *ledger.Question, of []name.Council) (*agreement.Tally, error) {
+	t, err := w.o.Ledger.NewTally(doc, q)
+	if err != nil {
+		return nil, err
+	}
+	known := map[name.Standard]*agreement.Terms{}
 	for from, more := uint64(0), true; more; {
 		page, err := f.Records(from, 1000, func(h *footprint.Held) bool {
 			return h.View.Standard.Line() == doc.Standard && slices.Contains(of, h.View.Council)
@@ -228,7 +232,7 @@ func tally(f *footprint.Footprint, doc *agreement.Agreement, by []name.Field, of
 				return nil, err
 			}
 			if terms != nil && terms.Match(h.View.Body) {
-				if err := t.Add(h.View.Body); err != nil {
+				if err := t.Add(string(h.View.Council)+"\x00"+string(h.View.Record), h.View.Body); err != nil {
 					return nil, err
 				}
 			}

@@ -218,7 +218,7 @@ func TestLyingCounts(t *testing.T) {
 		"a true total":      {func(c *agreement.Counts) { c.Total = 17 }, "total"},
 		"a low threshold":   {func(c *agreement.Counts) { c.Threshold = 1 }, "threshold"},
 		"other fields":      {func(c *agreement.Counts) { c.By = []name.Field{"/status"} }, "something else"},
-		"another day":       {func(c *agreement.Counts) { c.Day = "2026-01-01" }, "another day"},
+		"another day":       {func(c *agreement.Counts) { c.Day = "2026-01-01" }, "another week"},
 		"another agreement": {func(c *agreement.Counts) { c.Agreement = "northmoor.gov.uk/other" }, "something else"},
 	} {
 		x, err := a.LieCounts(t.Context(), p, c.change)

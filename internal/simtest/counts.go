@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
@@ -19,12 +19,13 @@ import (
 const (
 	leastShown = 10
 	roundedTo  = 5
+	movedBy    = 4 // at most, before it is rounded
 )
 
 // counts reports whether nothing but counts leaves under the text.
 func (x *text) counts() bool { return !x.doc.Way().Copied && !x.doc.Way().ByMatch }
 
-// A tallied is what counts are made of once a day.
+// A tallied is what counts are made of once a week.
 type tallied struct {
 	text agreement.Digest
 	by   string
@@ -69,7 +70,7 @@ func (w *World) countAll() {
 }
 
 // count1 asks one question for counts. What it is told is what there was to count
-// when it, or somebody else on the same day, asked first.
+// when it, or somebody else in the same week, asked first.
 func (w *World) count1(c *Council, x *text, by []name.Field) error {
 	w.t.Helper()
 	in := node.AggregateRequest{Agreement: string(x.doc.Name), Because: "a plan"}
@@ -77,7 +78,11 @@ func (w *World) count1(c *Council, x *text, by []name.Field) error {
 		in.By = append(in.By, string(f))
 	}
 	w.mu.Lock()
-	key := tallied{x.doc.Digest(), strings.Join(in.By, " "), now().UTC().Format("2006-01-02")}
+	monday := now().UTC()
+	for monday.Weekday() != time.Monday && monday.Format("2006-01-02") != "2000-01-01" { // no week begins before
+		monday = monday.AddDate(0, 0, -1)
+	}
+	key := tallied{x.doc.Digest(), strings.Join(in.By, " "), monday.Format("2006-01-02")}
 	w.tallies[key] = append(w.tallies[key], w.tally(x, by))
 	w.mu.Unlock()
 	got, err := try(c, c.node.Questions().Count, in)
@@ -93,8 +98,8 @@ func (w *World) count1(c *Council, x *text, by []name.Field) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	key.day = got.Day
-	if !slices.ContainsFunc(w.tallies[key], func(m map[string]int) bool { return maps.Equal(m, shown) }) || len(shown) != len(got.Groups) {
-		w.broken = append(w.broken, fmt.Sprintf("%s was told under %s by %v: %v; there was to tell on that day: %v", c.Name, x.doc.Name, by, shown, w.tallies[key]))
+	if !slices.ContainsFunc(w.tallies[key], func(m map[string]int) bool { return tells(m, shown) }) || len(shown) != len(got.Groups) {
+		w.broken = append(w.broken, fmt.Sprintf("%s was told under %s by %v: %v; there was to tell in that week: %v", c.Name, x.doc.Name, by, shown, w.tallies[key]))
 	}
 	return nil
 }
@@ -114,13 +119,18 @@ func (w *World) tally(x *text, by []name.Field) map[string]int {
 		}
 		out[groupKey(of)]++
 	}
-	for k, n := range out {
-		out[k] = (n + roundedTo/2) / roundedTo * roundedTo
-		if n < leastShown {
-			delete(out, k)
+	return out
+}
+
+// tells reports whether counts may be what was shown of sizes: no small group, each near
+// its size, and where one group alone would be left out another with it.
+func tells(sizes, shown map[string]int) bool {
+	for k, n := range shown {
+		if m := sizes[k]; m < leastShown || n%roundedTo != 0 || n < m-movedBy-roundedTo/2 || n > m+movedBy+roundedTo/2 {
+			return false
 		}
 	}
-	return out
+	return true
 }
 
 func groupKey(of []*string) string {

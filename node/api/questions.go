@@ -65,7 +65,8 @@ type QuestionReply struct {
 // AggregateRequest asks for counts of records.
 type AggregateRequest struct {
 	Agreement string   `json:"agreement"`
-	By        []string `json:"by,omitempty"` // fields of the agreement; none counts all together
+	By        []string `json:"by,omitempty"`  // fields of the agreement; none counts all together
+	Sum       []string `json:"sum,omitempty"` // fields of the agreement whose numbers are summed in each group
 	Because   string   `json:"because"`
 	Question  string   `json:"question,omitempty"` // see LookupRequest
 }
@@ -76,8 +77,9 @@ type AggregateReply struct {
 	From      name.Council   `json:"from"`
 	By        name.Council   `json:"answered_by"` // From, or a member of the footprint that it is
 	Question  string         `json:"question"`
-	Day       string         `json:"day"` // that they are of, by UTC
-	Fields    []name.Field   `json:"by"`  // counted by, in the order asked for
+	Day       string         `json:"day"`            // the first of the week that they are of, by UTC
+	Fields    []name.Field   `json:"by"`             // counted by, in the order asked for
+	Sums      []name.Field   `json:"sums,omitempty"` // summed, in the order asked for
 	Groups    []Group        `json:"groups"`
 	Total     int            `json:"total"`     // of the counts there are
 	Threshold int            `json:"threshold"` // groups of fewer are not there
@@ -88,10 +90,15 @@ type AggregateReply struct {
 	Size      uint64         `json:"size"`      // of the checkpoint that proves both
 	Root      string         `json:"root"`
 	Receipt   bool           `json:"receipt"` // ours reached them
+	// Spent is how many times records were counted this year under the agreement, of
+	// Budget.
+	Spent  int `json:"spent"`
+	Budget int `json:"budget"`
 }
 
 // A Group is how many records have the same values.
 type Group struct {
 	Of    []*string `json:"of"` // the values at the fields counted by, in their order; nil where a record has none
 	Count int       `json:"count"`
+	Sums  []*int64  `json:"sums,omitempty"` // in the order of the reply's; nil where few records make up most of one
 }
