@@ -195,7 +195,7 @@ func TestFootprintLookup(t *testing.T) {
 	}
 }
 
-// footprintCounts: one member counts on a day, and what is counted are records of
+// footprintCounts: one member counts in a week, and what is counted are records of
 // members that signed.
 func footprintCounts(t testing.TB, a, b, c, d *running) {
 	var plans []string
@@ -219,7 +219,7 @@ func footprintCounts(t testing.TB, a, b, c, d *running) {
 	inForce(t, nm, a, b, c, d)
 	req := node.AggregateRequest{Agreement: nm, By: []string{"/district"}, Because: "local plan"}
 	got := call(t, d.Questions().Count, req)
-	if len(got.Groups) != 1 || got.Groups[0].Count != 25 || !got.Receipt || got.By == saltby {
+	if len(got.Groups) != 1 || got.Groups[0].Count < 20 || got.Groups[0].Count > 25 || !got.Receipt || got.By == saltby {
 		t.Errorf("counted: %+v", got)
 	}
 	again := call(t, d.Questions().Count, req)
