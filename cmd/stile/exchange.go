@@ -83,7 +83,7 @@ func (a *app) exchangeShowCommand() *cobra.Command {
 }
 
 func (a *app) exchangeRunCommand() *cobra.Command {
-	var keep string
+	var keep, published string
 	c := &cobra.Command{
 		Use:   "run EXCHANGE",
 		Short: "Play an exchange on this machine and count what flowed",
@@ -101,9 +101,10 @@ The folder is deleted at the end unless --keep names one, so that the commands c
 			if err != nil {
 				return err
 			}
-			return a.play(cmd.Context(), e, keep)
+			return a.play(cmd.Context(), e, keep, published)
 		},
 	}
+	c.Flags().StringVar(&published, "published", "", "`folder` with the registers of real councils that the exchange's page lists, to take those in too")
 	c.Flags().StringVar(&keep, "keep", "", "empty or new `folder` to keep everything in")
 	return c
 }
@@ -118,8 +119,8 @@ func exchangeOf(id string) (*exchange.Exchange, error) {
 }
 
 // play runs an exchange in a folder and prints, with --json, what flowed.
-func (a *app) play(ctx context.Context, e *exchange.Exchange, keep string) (err error) {
-	p := &player{town: newTown(a), e: e}
+func (a *app) play(ctx context.Context, e *exchange.Exchange, keep, published string) (err error) {
+	p := &player{town: newTown(a), e: e, published: published}
 	if p.dir, err = newFolder("exchange", keep); err != nil {
 		return err
 	}

@@ -21,12 +21,13 @@ import (
 // A player plays one exchange in a town.
 type player struct {
 	*town
-	e      *exchange.Exchange
-	files  string            // folder with the files of the exchange
-	texts  map[string][]byte // the files by their names
-	agreed []*agreement.Agreement
-	flows  []flow
-	step   int
+	e         *exchange.Exchange
+	files     string            // folder with the files of the exchange
+	texts     map[string][]byte // the files by their names
+	published string            // folder with files that real councils published; "" for none
+	agreed    []*agreement.Agreement
+	flows     []flow
+	step      int
 }
 
 // caseStandard is the standard of the records that say what flowed in an exchange.
@@ -63,6 +64,10 @@ func (p *player) run(ctx context.Context) error {
 	p.say("\nEach council adopts the standards: stile standard adopt %s\n", strings.Join(p.e.Standards, ", "))
 	for _, s := range p.e.Steps {
 		p.step++
+		if s.Published && p.published == "" {
+			p.say("\n%d. %s\n   Left out: --published was not given.\n", p.step, paragraph(s.Say))
+			continue
+		}
 		p.say("\n%d. %s\n", p.step, paragraph(s.Say))
 		for _, one := range p.e.Turns(s) {
 			if err := p.do(ctx, one); err != nil {
@@ -82,6 +87,15 @@ func (p *player) write() error {
 	var err error
 	if p.texts, err = p.e.Files(); err != nil {
 		return err
+	}
+	if p.published != "" {
+		for _, f := range p.e.Published {
+			b, err := os.ReadFile(filepath.Join(p.published, filepath.FromSlash(f.Path)))
+			if err != nil {
+				return failure(node.NotFound, "name the folder with the files that the exchange's page lists", "read a published file: %v", err)
+			}
+			p.texts[f.File] = b
+		}
 	}
 	p.files = filepath.Join(p.dir, "files")
 	for file, b := range p.texts {

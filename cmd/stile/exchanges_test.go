@@ -93,6 +93,12 @@ func readme(e *exchange.Exchange) string {
 	if e.Source != "" {
 		fmt.Fprintf(&b, "\nSource of the facts: %s\n", paragraph(e.Source))
 	}
+	if len(e.Published) > 0 {
+		b.WriteString("\nWith `--published DIR` the run takes in what real councils have published as open data too, from these files below DIR:\n\n")
+		for _, f := range e.Published {
+			fmt.Fprintf(&b, "- `%s`\n", f.Path)
+		}
+	}
 	b.WriteString("\nThe steps stand in [exchange.yaml](exchange.yaml). No council, person or place is real.\n")
 	return b.String()
 }
@@ -136,4 +142,20 @@ func rowsOf(t *testing.T, e *exchange.Exchange) map[string]string {
 		}
 	}
 	return rows
+}
+
+// TestPublishedRegisters takes what real councils have published through the exchange that
+// asks for it, where it is at hand.
+func TestPublishedRegisters(t *testing.T) {
+	dir := os.Getenv("STILE_DATA")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared", "data")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "brownfield-land")); err != nil {
+		t.Skipf("the real data is not here (set STILE_DATA): %v", err)
+	}
+	var out, errs bytes.Buffer
+	if code := Main(t.Context(), env{in: strings.NewReader(""), out: &out, err: &errs}, []string{"exchange", "run", "04", "--published", dir}); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, &errs)
+	}
 }

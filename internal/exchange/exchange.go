@@ -40,7 +40,10 @@ type Exchange struct {
 	// besides the exchange-case.
 	Standards []string `yaml:"standards"`
 	MadeUp    []MadeUp `yaml:"made_up"`
-	Steps     []Step   `yaml:"steps"`
+	// Published are files that councils have published, which do not come with Stile: a
+	// run that is told where they are takes the steps of them too.
+	Published []Published `yaml:"published"`
+	Steps     []Step      `yaml:"steps"`
 
 	folder fs.FS
 }
@@ -63,6 +66,12 @@ func (c Council) Label() string {
 // fill puts the council in the place of {council}, {label}, {title} and {gss}.
 func (c Council) fill(text string) string {
 	return strings.NewReplacer("{council}", string(c.Name), "{label}", c.Label(), "{title}", c.Title, "{gss}", c.GSS).Replace(text)
+}
+
+// A Published file is open data of a real council.
+type Published struct {
+	File string `yaml:"file"` // as the commands name it
+	Path string `yaml:"path"` // below the folder that a run is told of, such as brownfield-land/leicester.csv
 }
 
 // A Step is one thing that happens: a command that is typed, an agreement that is made, or
@@ -92,6 +101,9 @@ type Step struct {
 	Await     string         `yaml:"await"`     // an agreement: until all receivers are in step and have receipted
 	Holds     map[string]int `yaml:"holds"`     // with Await: how many records each receiver has to hold then
 	Withdrawn bool           `yaml:"withdrawn"` // with Await: and until nothing that was withdrawn is outstanding
+
+	// Published says that the step needs the published files: without them it is left out.
+	Published bool `yaml:"published"`
 
 	turn Council // whose turn it is, of a group
 }
