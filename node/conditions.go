@@ -56,6 +56,7 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 		}
 	}
 	f.More = append(f.More, n.rules.all()...)
+	f.More = append(f.More, n.caseConditions(now)...)
 	f.More = append(f.More, n.notifier.Failing(now)...)
 	if n.o.Conditions != nil {
 		f.More = append(f.More, n.o.Conditions()...)

@@ -48,6 +48,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/backup"
 	"github.com/stile-exchange/stile/internal/book"
+	"github.com/stile-exchange/stile/internal/byhand"
 	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/directory"
@@ -265,6 +266,7 @@ type Node struct {
 	snapshots snapshots     // of lists that are being read
 	access    *access.Store // keys of systems
 	terms     *retention.Keeper
+	byhand    *byhand.Keeper
 	notifier  *notify.Notifier
 	hooks     *hooks.Keeper
 
@@ -435,6 +437,7 @@ func (n *Node) begin() (err error) {
 		Ledger: n.ledger, Agreements: n.book, Senders: n.senders, Footprint: n.replicas.Is, Clocks: n.partnerClocks,
 		File: filepath.Join(n.cfg.Data, retention.FileName), Log: n.log, Now: n.now,
 	})
+	n.byhand = n.openByHand()
 	if err := n.openNotifier(); err != nil {
 		return err
 	}
@@ -602,6 +605,7 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	signs(n.book.Run)
 	signs(n.terms.Run)
+	signs(n.byhand.Run)
 	signs(n.refusals.Run)
 	signs(n.statements.Run)
 	signs(n.mapper.Run)
@@ -704,7 +708,7 @@ func (n *Node) fatal(err error) {
 
 // rooms are what carries operations out.
 func (n *Node) rooms() []any {
-	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain, n.register, n.hooks}
+	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain, n.register, n.hooks, n.byhand}
 }
 
 // adopted reports whether this node has taken a standard into use.

@@ -58,6 +58,11 @@ type (
 	ListReply           = api.ListReply
 	HistoryReply        = api.HistoryReply
 	DeleteReply         = api.DeleteReply
+	CaseRequest         = api.CaseRequest
+	CaseReply           = api.CaseReply
+	CaseItem            = api.CaseItem
+	CaseReview          = api.CaseReview
+	CaseEvent           = api.CaseEvent
 	GiveUpRequest       = api.GiveUpRequest
 	GiveUpReply         = api.GiveUpReply
 	EraseRequest        = api.EraseRequest

@@ -41,6 +41,9 @@ var asks = map[string][]string{
 	"footprint recover":      {"fens.example", "--lost", "saltby.gov.uk", "--because", "b"},
 	"footprint remove":       {"fens.example", "saltby.gov.uk"},
 	"footprint withdraw":     {"fens.example", "26/1"},
+	"handover accept":        {"0123abcd"},
+	"handover decline":       {"0123abcd", "--because", "b"},
+	"handover withdraw":      {"0123abcd", "--because", "b"},
 	"import":                 nil, // import-complete.txt: when --complete would delete much
 	"key rotate":             nil, // key.txt: when the old key is destroyed
 	"log continue":           {"--because", "b"},
@@ -51,6 +54,10 @@ var asks = map[string][]string{
 	"standard publish":       nil, // standard-publish.txt
 	"standard retire":        {"standards.example/x@1.0.0", "--key", "body.key", "--on", "2999-01-01"},
 	"standard serve":         {"planning-application@2", "--stop"},
+	"urgent approve":         {"0123abcd"},
+	"urgent end":             {"0123abcd", "--because", "b"},
+	"urgent refuse":          {"0123abcd", "--because", "b"},
+	"urgent review":          {"0123abcd", "--because", "b"},
 	"standard status":        {"standards.example/x@1.0.0", "live", "--key", "body.key"},
 }
 
@@ -59,6 +66,9 @@ var goes = map[string]string{
 	"aggregate":           "a question is logged; nobody relies on it",
 	"backup":              "it writes a new file",
 	"backup identity":     "it writes a new file",
+	"handover offer":      "the other council decides, and it can be withdrawn until then",
+	"urgent ask":          "a question is logged, and the other council decides",
+	"urgent give":         "nothing travels before another person approves",
 	"access key add":      "whoever makes a key is shown it, once; stile access key revoke takes it back",
 	"access key revoke":   "it only takes a way in",
 	"webhook add":         "it tells what its key may see; stile webhook remove takes it back",

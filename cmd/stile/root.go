@@ -154,7 +154,7 @@ func (a *app) root() *cobra.Command {
 		root.AddCommand(c)
 	}
 	for _, c := range []*cobra.Command{
-		a.recordCommand(), a.feedCommand(), a.standardCommand(), a.agreementCommand(), a.councilCommand(), a.directoryCommand(), a.footprintCommand(), a.logCommand(), a.keyCommand(), a.accessCommand(), a.personCommand(), a.registerCommand(), a.backupCommand(), a.restoreCommand(), a.exportCommand(), a.auditCommand(), a.disclosureCommand(), a.notifyCommand(), a.webhookCommand(), a.supportCommand(), a.exchangeCommand(),
+		a.recordCommand(), a.feedCommand(), a.standardCommand(), a.agreementCommand(), a.handoverCommand(), a.urgentCommand(), a.councilCommand(), a.directoryCommand(), a.footprintCommand(), a.logCommand(), a.keyCommand(), a.accessCommand(), a.personCommand(), a.registerCommand(), a.backupCommand(), a.restoreCommand(), a.exportCommand(), a.auditCommand(), a.disclosureCommand(), a.notifyCommand(), a.webhookCommand(), a.supportCommand(), a.exchangeCommand(),
 	} {
 		c.GroupID = nouns.ID
 		root.AddCommand(c)

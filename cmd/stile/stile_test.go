@@ -89,7 +89,7 @@ func runScripts(t *testing.T, dir, bin string) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"append": appendText, "inert": inertCommand, "inertfile": inertFile, "await": await, "exits": exits, "count": countLines, "flip": flip, "blank": blank, "waitfor": waitFor, "get": get, "keep": keep,
+			"append": appendText, "inert": inertCommand, "inertfile": inertFile, "await": await, "exits": exits, "count": countLines, "flip": flip, "blank": blank, "waitfor": waitFor, "get": get, "keep": keep, "caseid": caseID,
 		},
 		RequireUniqueNames: true,
 	})

@@ -159,6 +159,12 @@ var rules = map[string]rule{
 	"footprints/put": keep, "footprints/withdraw": of(Delete, Steward),
 	"questions/ask": of(Read, Steward, Governance), "questions/count": of(Read, Steward, Governance),
 
+	"handovers/list": of(Disclosures, Governance, Auditor, Steward, Signer), "handovers/show": of(Disclosures, Governance, Auditor, Steward, Signer),
+	"handovers/offer": of("", Steward, Governance), "handovers/accept": of("", Steward, Governance), "handovers/decline": of("", Steward, Governance), "handovers/withdraw": of("", Steward, Governance),
+	"urgent/list": of(Disclosures, Governance, Auditor, Steward, Signer), "urgent/show": of(Disclosures, Governance, Auditor, Steward, Signer),
+	"urgent/ask": of("", Steward, Governance), "urgent/give": of("", Steward, Governance), "urgent/approve": of("", Steward, Governance),
+	"urgent/refuse": of("", Steward, Governance), "urgent/end": of("", Steward, Governance), "urgent/review": of("", Governance),
+
 	"agreements/list": texts, "agreements/show": texts, "agreements/preview": of(Agreements, Steward, Governance, Signer),
 	"agreements/signature": of("", Signer), "agreements/bring": of("", Signer, Governance),
 	"agreements/draft": of(Agreements, Steward, Governance, Signer), "agreements/sign": of(Sign, Signer),

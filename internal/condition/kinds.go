@@ -14,7 +14,7 @@ import (
 )
 
 // Kinds are all sorts of conditions there are. A name is never given another meaning.
-var Kinds = slices.Concat(folderKinds, backupKinds, logKinds, directoryKinds, partnerKinds, agreementKinds, footprintKinds)
+var Kinds = slices.Concat(folderKinds, backupKinds, logKinds, directoryKinds, partnerKinds, agreementKinds, caseKinds, footprintKinds)
 
 // NotifyFailing is the name of the condition that a target is not told of conditions.
 const NotifyFailing = "notify-failing"

@@ -232,8 +232,52 @@ func (t *tx) keepCase(c Case) error {
 	b, err := marshal(c)
 	if err == nil {
 		t.set(caseKey(c.ID), b)
+		t.after = append(t.after, func() {
+			close(t.l.said)
+			t.l.said = make(chan struct{})
+		})
 	}
 	return err
+}
+
+// CasesChanged returns a channel that is closed when a case has changed. Take it before
+// looking at what is waited for.
+func (l *Ledger) CasesChanged() <-chan struct{} {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.said
+}
+
+// LetOutBy reports whether a case lets a record travel.
+func (v *View) LetOutBy(a name.Agreement, r name.Record, id event.CaseID) (bool, error) {
+	b, err := v.value(letKey(a, r))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	how, err := decodeLet(b)
+	if err != nil {
+		return false, err
+	}
+	return how != letOver && event.CaseID(b[1:]) == id, err
+}
+
+// LetBy returns the case that lets a record travel; the zero CaseID when none does.
+func (x *CaseTx) LetBy(a name.Agreement, r name.Record) (id event.CaseID, err error) {
+	b, err := x.t.lookup(letKey(a, r))
+	if errors.Is(err, ErrNotFound) {
+		return id, nil
+	}
+	if err != nil {
+		return id, err
+	}
+	how, err := decodeLet(b)
+	if err != nil || how == letOver {
+		return id, err
+	}
+	return event.CaseID(b[1:]), nil
 }
 
 // LetOut lets a record of a case travel. At the sender it enters the feed with its next

@@ -154,6 +154,7 @@ type Ledger struct {
 	indexes   []*valueIndex // by number; replaced, never changed
 	followers []*Follower   // replaced, never changed
 	readied   chan struct{} // closed when a feed has become ready
+	said      chan struct{} // closed when a case has changed: see cases.go
 	sources   []*Source
 	logs      map[name.Council]*KnownLog // an entry is replaced, never changed
 	mapped    []Mapped                   // replaced, never changed
@@ -232,7 +233,7 @@ func Open(o Options) (*Ledger, error) {
 		jobs:    make(chan *job, 256),
 		closed:  make(chan struct{}),
 		done:    make(chan struct{}),
-		readied: make(chan struct{}), answered: map[name.Council]bool{}, unmatched: make(chan struct{}, 1), matched: make(chan struct{}),
+		readied: make(chan struct{}), said: make(chan struct{}), answered: map[name.Council]bool{}, unmatched: make(chan struct{}, 1), matched: make(chan struct{}),
 	}
 	if !o.InMemory {
 		l.watch = examine.NewWatch(examine.Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey})
