@@ -12,9 +12,12 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
+// handoverNoun is the noun of the commands; that a mode is called the same decides nothing.
+const handoverNoun = "handover"
+
 func (a *app) handoverCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "handover",
+		Use:   handoverNoun,
 		Short: "Hand the records of one person or one case over to another council",
 		Long: `Under an agreement of mode handover nothing travels by itself. A person of the sending
 council offers records, of one person or one case; a person of the other accepts or
@@ -212,7 +215,10 @@ func (a *app) caseShown(r node.CaseReply) error {
 		return a.emit(r)
 	}
 	way := map[string]string{"to": "to", "from": "from"}[r.Direction]
-	kind := map[string]string{"handover": "handover", "urgent": "URGENT disclosure"}[r.Kind]
+	kind := r.Kind
+	if r.Kind == "urgent" {
+		kind = "URGENT disclosure"
+	}
 	a.printf("%s %s %s %s: %s\n", kind, r.Case[:8], way, r.Partner, r.State)
 	t := newTable("", "")
 	t.add("case", r.Case)

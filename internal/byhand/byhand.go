@@ -116,10 +116,7 @@ func newCase() (id event.CaseID, err error) {
 
 // find returns the case that a person means.
 func (k *Keeper) find(id string, urgent bool) (c ledger.Case, err error) {
-	noun := "handover"
-	if urgent {
-		noun = "urgent"
-	}
+	noun := nounOf(urgent)
 	id = strings.ToLower(strings.TrimSpace(id))
 	err = k.o.Ledger.View(func(v *ledger.View) error {
 		all, err := v.Cases()
@@ -159,11 +156,19 @@ func moved(c ledger.Case) error {
 	return api.Fail(api.Conflict, "stile "+noun(c)+" show "+c.ID.String()[:8], "this case is %s", c.State)
 }
 
-func noun(c ledger.Case) string {
-	if c.Urgent {
-		return "urgent"
+// The commands by which people speak of cases, and the kinds of [api.CaseReply].
+const (
+	handoverNoun = "handover"
+	urgentNoun   = "urgent"
+)
+
+func noun(c ledger.Case) string { return nounOf(c.Urgent) }
+
+func nounOf(urgent bool) string {
+	if urgent {
+		return urgentNoun
 	}
-	return "handover"
+	return handoverNoun
 }
 
 // change runs f on a case as it stands, in a transaction, if it still is in one of some

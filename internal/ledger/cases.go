@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -129,8 +131,20 @@ func (v *View) Cases() (out []Case, err error) {
 		out = append(out, c)
 		return err
 	})
-	slices.SortStableFunc(out, func(a, b Case) int { return a.Began.Compare(b.Began) })
+	slices.SortStableFunc(out, func(a, b Case) int {
+		return cmp.Or(a.Began.Compare(b.Began), cmp.Compare(a.first(), b.first()))
+	})
 	return out, err
+}
+
+// first is the first entry of our own log about the case; that of a case which only the
+// partner has spoken of is behind all.
+func (c Case) first() uint64 {
+	at := uint64(math.MaxUint64)
+	for _, i := range c.Ours {
+		at = min(at, i)
+	}
+	return at
 }
 
 // Let reports how a record is let out under an agreement in which records go by hand, and
