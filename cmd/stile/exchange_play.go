@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type player struct {
 	e         *exchange.Exchange
 	files     string            // folder with the files of the exchange
 	texts     map[string][]byte // the files by their names
+	kept      map[string]string // what steps gave a name to
 	published string            // folder with files that real councils published; "" for none
 	agreed    []*agreement.Agreement
 	flows     []flow
@@ -131,6 +133,9 @@ func (p *player) command(ctx context.Context, s exchange.Step) error {
 		if w, err = p.e.Fill(w); err != nil {
 			return err
 		}
+		for called, what := range p.kept {
+			w = strings.ReplaceAll(w, "{"+called+"}", what)
+		}
 		w = strings.NewReplacer("{here}", p.files, "{trust}", p.trust()).Replace(w)
 		if file := s.File(w, p.texts); file != "" {
 			w = filepath.Join(p.files, filepath.FromSlash(file))
@@ -154,9 +159,25 @@ func (p *player) command(ctx context.Context, s exchange.Step) error {
 	} else {
 		out, err = run()
 	}
-	p.say("   %s$ stile %s\n", firstLabel(s.At), typedBy(s))
+	shown := typedBy(s)
+	for called, what := range p.kept {
+		shown = strings.ReplaceAll(shown, "{"+called+"}", what)
+	}
+	if shown, err2 := p.e.Fill(shown); err2 == nil {
+		p.say("   %s$ stile %s\n", firstLabel(s.At), shown)
+	}
 	if err != nil {
 		return err
+	}
+	for called, expr := range s.Keep {
+		m := regexp.MustCompile(expr).FindStringSubmatch(out)
+		if m == nil {
+			return fmt.Errorf("keep %s: nothing is like that in what was printed:\n%s", called, name.Lines(out))
+		}
+		if p.kept == nil {
+			p.kept = map[string]string{}
+		}
+		p.kept[called] = m[1]
 	}
 	lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
 	most := s.Lines

@@ -94,7 +94,10 @@ type Step struct {
 	Prints []string `yaml:"prints"` // what it has to print; spaces and ends of lines are not compared
 	Hides  []string `yaml:"hides"`  // what it must not print
 	Retry  bool     `yaml:"retry"`  // until it prints that: another council has to hear of something first
-	Lines  int      `yaml:"lines"`  // how many lines of what it printed are shown; 0: 12
+	// Keep gives names to parts of what is printed, each found by a regular expression
+	// with one group: {NAME} stands for it in the steps below.
+	Keep  map[string]string `yaml:"keep"`
+	Lines int               `yaml:"lines"` // how many lines of what it printed are shown; 0: 12
 
 	Agree string `yaml:"agree"` // a file: previewed by the sender, then signed by all parties
 
@@ -216,6 +219,11 @@ func (e *Exchange) checkStep(s Step) error {
 	case s.Run != "" && !e.has(s.At):
 		return fmt.Errorf("at: %q is none of the councils", s.At)
 	case s.Run != "":
+		for _, expr := range s.Keep {
+			if r, err := regexp.Compile(expr); err != nil || r.NumSubexp() != 1 {
+				return fmt.Errorf("keep: want a regular expression with one group: %q", expr)
+			}
+		}
 		_, err := Words(s.Run)
 		return err
 	case s.Agree != "":
