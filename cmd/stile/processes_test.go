@@ -346,7 +346,7 @@ func TestPublishedDataCrosses(t *testing.T) {
 
 	// The registers: rows counted by another reader.
 	rows, taken := 0, 0
-	registers, err := filepath.Glob(filepath.Join("..", "..", "examples", "brownfield", "*.mapping.yaml"))
+	registers, err := filepath.Glob(filepath.Join("..", "..", "examples", "04-brownfield-land", "published", "*.mapping.yaml"))
 	if err != nil || len(registers) != 9 {
 		t.Fatalf("%d mapping files, want 9: %v", len(registers), err)
 	}

@@ -343,7 +343,7 @@ func TestMappingRefused(t *testing.T) {
 
 func exampleMappings(t testing.TB) map[string][]byte {
 	t.Helper()
-	files, err := filepath.Glob("../../examples/04-brownfield-land/*.mapping.yaml")
+	files, err := filepath.Glob("../../examples/04-brownfield-land/published/*.mapping.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("found no example mapping: %v", err)
 	}
