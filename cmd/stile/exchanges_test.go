@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,17 +35,18 @@ func TestExchanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bin, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
 	told := make([]string, len(all))
 	t.Run("run", func(t *testing.T) {
 		for i, e := range all {
 			t.Run(e.ID, func(t *testing.T) {
 				t.Parallel()
-				var out, errs bytes.Buffer
-				if code := Main(t.Context(), env{in: strings.NewReader(""), out: &out, err: &errs}, []string{"exchange", "run", e.ID, "--json"}); code != 0 {
-					t.Fatalf("exit code %d\n%s", code, &errs)
-				}
+				out := played(t, bin, e.ID, "--json")
 				var flows []flow
-				for d := json.NewDecoder(&out); d.More(); {
+				for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
 					var f flow
 					if err := d.Decode(&f); err != nil {
 						t.Fatal(err)
@@ -154,8 +156,24 @@ func TestPublishedRegisters(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "brownfield-land")); err != nil {
 		t.Skipf("the real data is not here (set STILE_DATA): %v", err)
 	}
-	var out, errs bytes.Buffer
-	if code := Main(t.Context(), env{in: strings.NewReader(""), out: &out, err: &errs}, []string{"exchange", "run", "04", "--published", dir}); code != 0 {
-		t.Fatalf("exit code %d\n%s", code, &errs)
+	bin, err := program()
+	if err != nil {
+		t.Fatal(err)
 	}
+	played(t, bin, "04", "--published", dir)
+}
+
+// played runs an exchange with the program that users run and returns what it printed. The
+// nodes of a run are in one process, and what they do at once is under the race detector
+// in package node.
+func played(t *testing.T, bin string, args ...string) []byte {
+	t.Helper()
+	var errs bytes.Buffer
+	c := exec.CommandContext(t.Context(), bin, append([]string{"exchange", "run"}, args...)...)
+	c.Stderr = &errs
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &errs)
+	}
+	return out
 }

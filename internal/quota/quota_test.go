@@ -138,6 +138,7 @@ func TestTurns(t *testing.T) {
 			t.Errorf("a partner waited for %v", waited)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		close(turns)
 		for c := range turns {
 			order = append(order, c)

@@ -228,7 +228,7 @@ func TestWhichStreams(t *testing.T) {
 		}
 		for _, p := range []string{protocol, free} {
 			g.world.Node(stranger).Handle(p, func(_ context.Context, _ name.Council, st wire.Stream) {
-				st.Write(make([]byte, 200<<10))
+				st.Write(make([]byte, 300<<10)) // more than a stranger's frame for which we asked
 				st.CloseWrite()
 			})
 			st, err := g.net.Open(g.t.Context(), stranger, p)
