@@ -44,14 +44,14 @@ func (p *player) say(format string, args ...any) {
 
 func (p *player) run(ctx context.Context) error {
 	began := time.Now()
+	if err := p.write(); err != nil {
+		return err
+	}
 	p.say("%s\n\n%s\n\nWhat stays: %s\n\n", p.e.Title, paragraph(p.e.Problem), paragraph(p.e.Stays))
 	var councils []node.InitOptions
 	for _, c := range p.e.Councils {
 		p.say("  %s, %s: %s\n", c.Name, c.Title, c.Part)
 		councils = append(councils, node.InitOptions{Council: c.Name, Title: c.Title, GSS: c.GSS})
-	}
-	if err := p.write(); err != nil {
-		return err
 	}
 	if err := p.found(ctx, councils); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (p *player) run(ctx context.Context) error {
 		p.say("\n%d. %s\n", p.step, paragraph(s.Say))
 		for _, one := range p.e.Turns(s) {
 			if err := p.do(ctx, one); err != nil {
-				return fmt.Errorf("%s, step %d: %w", p.e.ID, p.step, err)
+				return failure(node.Failed, "stile exchange show "+p.e.ID, "%s, step %d: %v", p.e.ID, p.step, err)
 			}
 		}
 	}

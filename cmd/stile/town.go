@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
@@ -49,8 +48,7 @@ func newFolder(verb, keep string) (string, error) {
 }
 
 func (t *town) folder(c name.Council) string {
-	short, _, _ := strings.Cut(string(c), ".")
-	return filepath.Join(t.dir, short)
+	return filepath.Join(t.dir, firstLabel(c))
 }
 
 // trust is the folder with the public keys that the auditor has asked each council for.

@@ -11,7 +11,6 @@ import (
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/workday"
 	"github.com/stile-exchange/stile/node/api"
-	"github.com/stile-exchange/stile/node/name"
 )
 
 // ListHandovers returns all handovers, by when they began.
@@ -268,33 +267,4 @@ func (k *Keeper) showUrgent(v *ledger.View, c ledger.Case, r *api.CaseReply) err
 		r.Reviews = append(r.Reviews, api.CaseReview{Council: who, By: u.By, Because: u.Because, At: time.Unix(ev.IssuedAt, 0).UTC()})
 	}
 	return nil
-}
-
-// Urgent returns how many urgent disclosures there were under each agreement.
-func (k *Keeper) Urgent() (map[name.Agreement]int, error) {
-	out := map[name.Agreement]int{}
-	err := k.o.Ledger.View(func(v *ledger.View) error {
-		all, err := v.Cases()
-		if err != nil {
-			return err
-		}
-		for _, c := range all {
-			if !c.Urgent {
-				continue
-			}
-			d, _, ok, err := said(v, c, event.KindUrgentDecided, event.ParseUrgentDecided)
-			if err != nil {
-				return err
-			}
-			seen := map[name.Agreement]bool{}
-			for _, it := range d.Items {
-				if ok && !seen[it.Agreement] {
-					seen[it.Agreement] = true
-					out[it.Agreement]++
-				}
-			}
-		}
-		return nil
-	})
-	return out, err
 }
