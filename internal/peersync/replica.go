@@ -21,7 +21,7 @@ type replica struct {
 	name name.Council
 	f    *footprint.Footprint
 
-	relaying sync.Mutex    // held while what we said is brought to the footprint
+	relaying chan struct{} // holds one while what we said is brought to the footprint
 	settled  chan struct{} // buffered: something waits for the members to confirm it
 
 	mu    sync.Mutex      // guards what follows
@@ -40,7 +40,7 @@ func (s *Syncer) replica(f *footprint.Footprint) *replica {
 	r := s.replicas[f]
 	if r == nil {
 		r = &replica{
-			s: s, name: f.Name(), f: f, settled: make(chan struct{}, 1),
+			s: s, name: f.Name(), f: f, relaying: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 			asked: map[asker]Asked{}, since: map[name.Council]time.Time{}, unanswered: map[asker][]*page{},
 		}
 		s.replicas[f] = r
@@ -144,8 +144,14 @@ func (r *replica) relay(ctx context.Context) (position uint64, err error) {
 	if !r.member() {
 		return 0, nil
 	}
-	r.relaying.Lock()
-	defer r.relaying.Unlock()
+	// One at a time, or the same is brought twice. Not a mutex: a footprint without a
+	// majority may take it for minutes, and whoever waits here must be free to give up.
+	select {
+	case r.relaying <- struct{}{}:
+		defer func() { <-r.relaying }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 	own, err := r.s.statements(r.name)
 	if err != nil || len(own) == 0 {
 		return 0, err
