@@ -60,7 +60,15 @@ func TestErasedFromFootprint(t *testing.T) {
 			t.Fatalf("it is not found in the replica of %s, so the test proves nothing", n.Config().Council)
 		}
 	}
-	proved := call(t, b.Footprints().Checkpoint, node.FootprintRequest{Name: fens})
+	checkpoint := func(n *running) (out node.FootprintCheckpointReply) {
+		await(t, "a majority has cosigned", func() (ok bool) {
+			var err error
+			out, err = n.Footprints().Checkpoint(t.Context(), node.FootprintRequest{Name: fens})
+			return err == nil
+		})
+		return out
+	}
+	proved := checkpoint(b)
 
 	c.stop()
 	call(t, a.Records().Erase, node.EraseRequest{Record: "N/0", Standard: planStd, Reason: "request 2026/17"})
@@ -82,7 +90,7 @@ func TestErasedFromFootprint(t *testing.T) {
 	introduce(t, a, b, c)
 	await(t, "hexwell has erased it", func() bool { return len(replica(c)) == 0 })
 	await(t, "and all have confirmed", func() bool { p := flow(); return p.Outstanding == 0 && len(p.Unconfirmed) == 0 })
-	if now := call(t, c.Footprints().Checkpoint, node.FootprintRequest{Name: fens}); now.Size < proved.Size {
+	if now := checkpoint(c); now.Size < proved.Size {
 		t.Errorf("the log went from %d to %d entries", proved.Size, now.Size)
 	}
 	if got := fensRecords(t, c, 0, true); len(got) != 1 || got["N/1"] == nil {

@@ -353,19 +353,8 @@ func (s *Set) Prove(ctx context.Context, in api.FootprintRecordRequest) (*api.Fo
 	if err != nil {
 		return nil, err
 	}
-	// The members cosign behind the writes; what was written a moment ago is
-	// covered a moment later.
-	wait, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	for {
-		if cp, _ := r.f.Checkpoint(); cp.Size > h.Index {
-			break
-		}
-		select {
-		case <-wait.Done():
-			return nil, api.Fail(api.Behind, "stile footprint status "+string(r.name), "no checkpoint that a majority cosigned covers entry %d yet", h.Index)
-		case <-time.After(100 * time.Millisecond):
-		}
+	if _, err := r.cosigned(ctx, h.Index+1); err != nil {
+		return nil, err
 	}
 	p, err := r.f.Proof(h.Index)
 	if err != nil {
@@ -389,6 +378,24 @@ func (s *Set) Prove(ctx context.Context, in api.FootprintRecordRequest) (*api.Fo
 	return out, nil
 }
 
+// cosigned returns the newest checkpoint that a majority has cosigned and that covers a
+// number of entries. The members cosign behind the writes; what was written a moment ago
+// is covered a moment later, and that moment is waited for.
+func (r *Replica) cosigned(ctx context.Context, entries uint64) ([]byte, error) {
+	wait, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for {
+		if cp, signed := r.f.Checkpoint(); signed != nil && cp.Size >= entries {
+			return signed, nil
+		}
+		select {
+		case <-wait.Done():
+			return nil, api.Fail(api.Behind, "stile footprint status "+string(r.name), "no majority has cosigned a checkpoint of %d entries or more yet", entries)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 func cosigners(by []tlog.Cosignature) (out []name.Council) {
 	for _, c := range by {
 		out = append(out, name.Council(c.Witness))
@@ -407,15 +414,15 @@ func (s *Set) witnessKeys(members []name.Council) (out []string) {
 }
 
 // Checkpoint returns the newest checkpoint that a majority of the members has
-// cosigned.
+// cosigned. The first one is waited for.
 func (s *Set) Checkpoint(ctx context.Context, in api.FootprintRequest) (*api.FootprintCheckpointReply, error) {
 	r, err := s.ofCouncils(in.Name)
 	if err != nil {
 		return nil, err
 	}
-	_, signed := r.f.Checkpoint()
-	if signed == nil {
-		return nil, api.Fail(api.Behind, "stile footprint status "+string(r.name), "no majority has cosigned a checkpoint yet")
+	signed, err := r.cosigned(ctx, 0)
+	if err != nil {
+		return nil, err
 	}
 	ws := r.f.Witnesses()
 	cp, by, err := tlog.VerifyMajority(signed, r.name.Origin(), ws...)
