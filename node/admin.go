@@ -16,10 +16,21 @@ import (
 
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
 )
 
 // maxRequest caps a request on the admin socket, in bytes.
 const maxRequest = 64 << 20
+
+// What programs of this machine may take of the admin socket. Whoever may open it may do
+// everything; these keep one that has gone wrong from taking the open files and the memory of the node.
+const (
+	maxCommands  = 256         // connections open at once
+	maxBodies    = 256 << 20   // bytes of requests that are being read or carried out
+	commandIdle  = time.Minute // for the next request of a connection
+	importIdle   = time.Hour   // for the next rows of an import, which may come through a pipe
+	maxHeadBytes = 16 << 10
+)
 
 // ErrNotRunning: no node answers on the admin socket.
 var ErrNotRunning = errors.New("no node is running")
@@ -50,10 +61,12 @@ func (n *Node) serveAdmin(ctx context.Context) error {
 	if err := errors.Join(os.Chmod(filepath.Join(tmp, "s"), 0o600), os.Rename(filepath.Join(tmp, "s"), path)); err != nil {
 		return fmt.Errorf("open admin socket: %w", errors.Join(err, l.Close()))
 	}
+	bound := quota.Limit(l, maxCommands)
 	srv := &http.Server{
 		Handler:           http.HandlerFunc(n.answer),
-		ReadHeaderTimeout: 10 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: commandIdle, MaxHeaderBytes: maxHeadBytes,
+		ConnState:   bound.Mark,
+		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -63,7 +76,7 @@ func (n *Node) serveAdmin(ctx context.Context) error {
 		}
 	})
 	defer stop()
-	err = srv.Serve(l)
+	err = srv.Serve(bound)
 	os.Remove(path)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -91,8 +104,23 @@ func (n *Node) answer(w http.ResponseWriter, r *http.Request) {
 		n.answerBackup(w, r)
 		return
 	}
+	size := r.ContentLength
+	if size < 0 || size > maxRequest {
+		size = maxRequest
+	}
+	if n.bodies.Add(size) > maxBodies {
+		n.bodies.Add(-size)
+		reply(http.StatusServiceUnavailable, fail(Failed, "try again in a moment; stile import sends records a few at a time", "other requests hold the %d MiB that the node keeps for requests", maxBodies>>20))
+		return
+	}
+	defer n.bodies.Add(-size)
+	quota.Steady(w, r)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		reply(http.StatusRequestTimeout, fail(Usage, "", "request came too slowly: it has to come at 1 KiB a second"))
+		return
+	case err != nil:
 		reply(http.StatusRequestEntityTooLarge, fail(Usage, "send fewer records at a time", "request is larger than %d MiB", maxRequest>>20))
 		return
 	}

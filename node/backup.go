@@ -20,6 +20,7 @@ import (
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -339,6 +340,7 @@ const backupChunk = 256 << 10
 // answerBackup writes a backup to whoever asks at the admin socket.
 func (n *Node) answerBackup(w http.ResponseWriter, r *http.Request) {
 	var in BackupRequest
+	quota.Steady(w, r)
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
 	if err == nil {
 		err = json.Unmarshal(b, &in)

@@ -173,6 +173,7 @@ func (n *Node) answerImport(w http.ResponseWriter, r *http.Request) {
 	if frame([]byte("o")) != nil { // so that the other side has a reply to read
 		return
 	}
+	rc.SetReadDeadline(time.Now().Add(importIdle))
 	err := func() error {
 		in := bufio.NewReaderSize(r.Body, 64<<10)
 		first, err := readFrame(in)
@@ -184,6 +185,7 @@ func (n *Node) answerImport(w http.ResponseWriter, r *http.Request) {
 			return fail(Usage, "", "request is not what the operation takes: %v", err)
 		}
 		return n.gate.Stream(ctx, req, func(ctx context.Context) ([]ImportRow, error) {
+			rc.SetReadDeadline(time.Now().Add(importIdle))
 			defer context.AfterFunc(ctx, interrupt)()
 			b, err := readFrame(in)
 			if err != nil {

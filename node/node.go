@@ -41,6 +41,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
@@ -273,6 +274,7 @@ type Node struct {
 	rules stoppedRules
 
 	clocks *clocks
+	bodies atomic.Int64 // bytes of requests on the admin socket: see maxBodies
 
 	ready chan struct{}
 	once  sync.Once

@@ -34,8 +34,7 @@ import (
 
 const (
 	idle      = time.Minute      // for the next request of a connection
-	grace     = 30 * time.Second // for the first of a body
-	slowest   = 1 << 10          // bytes in a second that a body must come at, after it
+	grace     = 30 * time.Second // for what is written to somebody who does not read it
 	writes    = 5 * time.Minute  // for a reply; one that streams moves it on
 	ends      = 5 * time.Second  // for replies that are on their way when the server ends
 	headBytes = 16 << 10
@@ -176,9 +175,7 @@ func (d *Door) Handler() http.Handler {
 		}
 		rc := http.NewResponseController(w)
 		rc.SetWriteDeadline(time.Now().Add(writes))
-		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &body{ReadCloser: r.Body, rc: rc, began: time.Now()}
-		}
+		quota.Steady(w, r)
 		inner.ServeHTTP(w, r)
 	})
 }
@@ -223,24 +220,4 @@ func refuse(w http.ResponseWriter, code int, why string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)
 	io.WriteString(w, why+"\n")
-}
-
-// body reads a request's body, which must keep coming: after a grace it has to have come
-// at the slowest rate. It takes the deadline back at the end, since it would end the
-// reply too.
-type body struct {
-	io.ReadCloser
-	rc    *http.ResponseController
-	began time.Time
-	n     int64
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	b.rc.SetReadDeadline(b.began.Add(grace + time.Duration(b.n/slowest)*time.Second))
-	n, err := b.ReadCloser.Read(p)
-	b.n += int64(n)
-	if err != nil {
-		b.rc.SetReadDeadline(time.Time{})
-	}
-	return n, err
 }

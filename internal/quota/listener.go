@@ -3,6 +3,7 @@ package quota
 import (
 	"errors"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 )
@@ -57,7 +58,7 @@ func (l *Listener) worst(but *conn) (out *conn) {
 		of[c.from]++
 	}
 	for c := range l.open {
-		if c == but {
+		if c == but || c.busy.Load() {
 			continue
 		}
 		if out == nil || of[c.from] > of[out.from] || of[c.from] == of[out.from] && c.still.Load() < out.still.Load() {
@@ -77,6 +78,15 @@ func (l *Listener) Open() (open int, ended uint64) {
 	return len(l.open), l.ended
 }
 
+// Mark is for [http.Server.ConnState]: a connection whose request is being answered is not closed
+// for a new one, which goes itself where there is no other. Without it whoever is still for longest
+// goes, which is right where strangers come; with it a local command that waits long for its answer is kept.
+func (l *Listener) Mark(c net.Conn, s http.ConnState) {
+	if c, ok := c.(*conn); ok {
+		c.busy.Store(s == http.StateActive)
+	}
+}
+
 // host is the address without the port.
 func host(a net.Addr) string {
 	if h, _, err := net.SplitHostPort(a.String()); err == nil {
@@ -90,6 +100,7 @@ type conn struct {
 	l     *Listener
 	from  string
 	still atomic.Uint64 // the turn of the last read or write
+	busy  atomic.Bool   // see Listener.Mark
 }
 
 func (c *conn) Read(b []byte) (int, error) {
