@@ -162,6 +162,8 @@ func asError(err error) *Error {
 		return fail(Refused, "stop the other node for good, and this one goes on by itself; stile log status says more", "%v", err)
 	case errors.Is(err, ledger.ErrUnsure):
 		return fail(Refused, "stile serve asks them; stile log status says who has not answered", "%v", err)
+	case errors.Is(err, ledger.ErrReading):
+		return fail(Failed, "free some disk space, or have the disk mounted so that it can be written to", "%v", err)
 	case errors.Is(err, ledger.ErrFull):
 		return fail(Failed, "free some disk space", "%v", err)
 	case errors.Is(err, ledger.ErrClock):

@@ -47,6 +47,10 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 	} else {
 		f.More = append(f.More, condition.New("node-not-running", "the node is not running, and exchanges nothing", "no process serves this folder", "stile serve"))
 	}
+	if n.o.Reading {
+		f.More = append(f.More, condition.New("folder-wrong", "nothing can be written in the data folder, and it is only read", "its disk is read-only or full",
+			"free some disk space, or have the disk mounted so that it can be written to"))
+	}
 	for _, r := range n.replicas.All() {
 		f.Footprints = append(f.Footprints, footprintFacts(n.directory, r))
 	}

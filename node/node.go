@@ -223,6 +223,10 @@ type Options struct {
 	// none. See NewCondition.
 	Conditions func() []Condition
 
+	// Reading opens the folder for reading alone: for a disk that is read-only or full. Nothing in it is written; an
+	// operation that would write fails, and so does Run.
+	Reading bool
+
 	// shared is where the ledger is when this is a council's node on a machine
 	// that leads; see package machines.
 	shared *ledger.Shared
@@ -294,8 +298,10 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if err := datadir.Mend(cfg); err != nil {
-		return nil, err
+	if !o.Reading {
+		if err := datadir.Mend(cfg); err != nil {
+			return nil, err
+		}
 	}
 	for _, a := range cfg.Accepted {
 		if k, ok := condition.Of(a); !ok || k.Severity == Critical {
@@ -337,7 +343,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	l, err := ledger.Open(ledger.Options{
 		Dir: filepath.Join(cfg.Data, "ledger"), Council: cfg.Council, Keys: ring, EncryptionKey: enc,
 		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Memory: cfg.Limits.Memory(), Fatal: o.Fatal, Shared: o.shared,
-		Copies: true, Clock: clocks.refusal,
+		Copies: true, Clock: clocks.refusal, Reading: o.Reading,
 		Erasures: filepath.Join(cfg.Data, ledger.ErasuresName), ErasuresToo: besideBackups(cfg),
 	})
 	if err != nil {
@@ -456,7 +462,7 @@ func (n *Node) begin() (err error) {
 	} else if len(known)+len(n.book.Related()) == 0 && n.restored == nil && len(n.witnessURLs()) == 0 {
 		n.ledger.AskFirst(nil)
 	}
-	if n.ledger.Halted() == nil {
+	if n.ledger.Halted() == nil && !n.o.Reading {
 		n.unmark()
 	}
 	return nil
@@ -465,7 +471,11 @@ func (n *Node) begin() (err error) {
 // Close closes the node. Run must have returned.
 func (n *Node) Close() error {
 	n.uses.Close()
-	err := errors.Join(n.quota.Save(), n.ledger.Close())
+	var err error
+	if !n.o.Reading {
+		err = n.quota.Save()
+	}
+	err = errors.Join(err, n.ledger.Close())
 	if n.follower != nil {
 		err = errors.Join(err, n.follower.Close())
 	}
@@ -493,6 +503,9 @@ func (n *Node) Addresses() []string {
 // Run opens the network and the admin socket and exchanges records until ctx
 // ends, which is no error.
 func (n *Node) Run(ctx context.Context) error {
+	if n.o.Reading {
+		return asError(ledger.ErrReading)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	net := wire.From(ctx) // tests give one

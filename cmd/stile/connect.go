@@ -115,6 +115,14 @@ func (a *app) connect(ctx context.Context) (*connection, error) {
 			return nil, err
 		}
 		n, err := a.open(cfg, a.err, slog.LevelWarn)
+		if errors.Is(err, ledger.ErrReadOnly) || errors.Is(err, ledger.ErrFull) {
+			// What is there can be looked at all the same.
+			why := err
+			if n, err = a.openReading(cfg); err != nil {
+				return nil, errors.Join(why, err)
+			}
+			a.say("%v; so the folder is open for reading alone", why)
+		}
 		if err == nil {
 			return &connection{n.Operations, n, n}, nil
 		}
@@ -143,6 +151,13 @@ func (a *app) private() {
 func (a *app) open(cfg *config.Config, w io.Writer, least slog.Level) (*node.Node, error) {
 	a.private()
 	return node.Open(cfg, node.Options{Log: logger(cfg, w, levelOf(cfg, least)), Version: version().String(), Conditions: feedConditions(cfg)})
+}
+
+// openReading opens the data folder in this process for reading alone.
+func (a *app) openReading(cfg *config.Config) (*node.Node, error) {
+	return node.Open(cfg, node.Options{
+		Log: logger(cfg, a.err, levelOf(cfg, slog.LevelError)), Version: version().String(), Conditions: feedConditions(cfg), Reading: true,
+	})
 }
 
 // levelOf returns the level of the log as it is configured, or least when that is higher.

@@ -65,6 +65,8 @@ func explain(cmd *cobra.Command, err error) *node.Error {
 		case errors.Is(err, ledger.ErrInUse):
 			f.Kind, f.Message = node.Conflict, "the data folder is in use by another process, which does not answer on the admin socket"
 			f.Try = "wait until the other command is done; run \"stile serve\" and several commands can work side by side"
+		case errors.Is(err, ledger.ErrReading), errors.Is(err, ledger.ErrReadOnly):
+			f.Try = "have the disk mounted so that it can be written to; stile status and stile record list read the folder as it is"
 		case errors.Is(err, ledger.ErrFull):
 			f.Try = "free some disk space"
 		case errors.Is(err, ledger.ErrDamaged), errors.Is(err, keys.ErrAltered):

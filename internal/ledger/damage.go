@@ -336,7 +336,15 @@ func (l *Ledger) keepDamage(d *Damage) error {
 func (l *Ledger) findDamage(f *damageFile) error {
 	holes := f.holes()
 	d := f.Damage
-	if len(holes) == 0 {
+	switch {
+	case l.o.Reading && len(holes) > 0:
+		return fmt.Errorf("%w, and what is damaged in it has to be found out first", ErrReading)
+	case l.o.Reading:
+		if !d.None() {
+			l.damage.Store(&d)
+		}
+		return nil
+	case len(holes) == 0:
 		// Also when nothing is damaged: then what was put aside while the list of tables was made anew goes.
 		return l.keepDamage(&d)
 	}

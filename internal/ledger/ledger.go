@@ -94,6 +94,10 @@ type Options struct {
 	// EncryptionKey and InMemory are then the replica's. Close leaves it open.
 	Shared *Shared
 
+	// Reading opens the ledger without writing anything in its folder, so that it can be read on a disk that is
+	// read-only or full. Whatever would write returns ErrReading, and so does Open where something has to be written first.
+	Reading bool
+
 	// Clock says why nothing may be signed by the clock, "" when something may; nil is
 	// never. It is told the time of the newest entry that was made since the ledger was
 	// opened, zero for none, and is called before every transaction that adds an entry.
@@ -239,7 +243,7 @@ func Open(o Options) (*Ledger, error) {
 		l.watch = examine.NewWatch(examine.Options{Dir: o.Dir, EncryptionKey: o.EncryptionKey})
 	}
 	old, err := l.load()
-	if err == nil {
+	if err == nil && !o.Reading {
 		err = l.signAnew()
 	}
 	if err != nil {
@@ -259,7 +263,11 @@ func Open(o Options) (*Ledger, error) {
 	l.reckon()
 	opened.Store(l)
 	go l.write()
-	go l.match()
+	if o.Reading {
+		close(l.matched)
+	} else {
+		go l.match()
+	}
 	err = l.takeOver(context.Background(), old)
 	if err == nil {
 		err = l.openDisclosures(context.Background())
@@ -267,7 +275,7 @@ func Open(o Options) (*Ledger, error) {
 	if err == nil {
 		err = l.openErasures(context.Background())
 	}
-	if err == nil {
+	if err == nil && !o.Reading {
 		err = l.Purge(context.Background())
 	}
 	if err != nil {
@@ -287,12 +295,21 @@ func openStore(o Options) (*badger.DB, *signedFile, error) {
 		db, err := openBadger(o)
 		return db, nil, err
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("open ledger: %w", err)
+	if !o.Reading {
+		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+			return nil, nil, fmt.Errorf("open ledger: %w", unwritable(err))
+		}
 	}
-	beside, err := openSigned(o.Dir)
+	beside, err := openSigned(o.Dir, o.Reading)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open ledger: %w", err)
+	}
+	if o.Reading {
+		db, err := openReading(o, beside)
+		if err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
+		}
+		return db, beside, nil
 	}
 	if err = examineStore(o, beside); err == nil {
 		err = beside.opening()
@@ -360,7 +377,7 @@ func openBadger(o Options) (*badger.DB, error) {
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{o.Log, o.unwritten})
 	bo.TableSizeMultiplier = 1
-	bo = sized(bo, o.Memory)
+	bo = sized(bo, o.Memory).WithReadOnly(o.Reading)
 	if len(o.EncryptionKey) > 0 {
 		bo = bo.WithEncryptionKey(o.EncryptionKey)
 	}

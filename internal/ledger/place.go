@@ -48,7 +48,7 @@ func (s *signedFile) readPlace() bool {
 
 // adopt says that the folder is ours from here on.
 func (s *signedFile) adopt() error {
-	if s == nil {
+	if s == nil || s.read {
 		return nil
 	}
 	s.mu.Lock()

@@ -99,9 +99,11 @@ func decodeSigned(b []byte) (s signed, ok bool) {
 // A signedFile is the open file. The zero value, of a store in memory or of a
 // replica, does nothing.
 type signedFile struct {
-	dir string
-	f   *os.File
-	own bool // when it was opened, the folder was the one that was written last
+	dir  string
+	f    *os.File
+	own  bool         // when it was opened, the folder was the one that was written last
+	read bool         // nothing is written: see Options.Reading
+	gone func() error // removes what was made elsewhere for that; nil for nothing
 
 	mu    sync.Mutex // guards what follows
 	place string     // what the file system calls the file; "" while the folder is not ours
@@ -113,11 +115,15 @@ type signedFile struct {
 }
 
 // openSigned opens the file in a store's folder, or makes it, and holds the folder for this
-// process.
-func openSigned(dir string) (*signedFile, error) {
-	f, err := os.OpenFile(filepath.Join(dir, signedName), os.O_RDWR|os.O_CREATE, 0o600)
+// process. With read, nothing is made or written.
+func openSigned(dir string, read bool) (*signedFile, error) {
+	flags := os.O_RDWR | os.O_CREATE
+	if read {
+		flags = os.O_RDONLY
+	}
+	f, err := os.OpenFile(filepath.Join(dir, signedName), flags, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+		return nil, unwritable(err)
 	}
 	for try := 0; ; try++ {
 		// Another program that this process is starting holds a copy of the lock until it has
@@ -130,7 +136,7 @@ func openSigned(dir string) (*signedFile, error) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	s := &signedFile{dir: dir, f: f}
+	s := &signedFile{dir: dir, f: f, read: read}
 	s.own = s.readPlace() // before anything is written
 	b := make([]byte, 2*signedSlot)
 	n, _ := f.ReadAt(b, 0)
@@ -155,6 +161,9 @@ func (s *signedFile) write(v signed) error {
 }
 
 func (s *signedFile) put(v signed) error {
+	if s.read {
+		return nil
+	}
 	if s.err != nil {
 		return s.err
 	}
@@ -220,7 +229,10 @@ func (s *signedFile) close(whole bool) error {
 		s.timer = nil
 	}
 	var err error
-	if whole && s.had {
+	if s.gone != nil {
+		err = s.gone()
+	}
+	if whole && s.had && !s.read {
 		v := s.now
 		if v.manifest, err = digestOf(filepath.Join(s.dir, badger.ManifestFilename)); err == nil {
 			err = s.put(v)

@@ -98,6 +98,9 @@ type pending struct {
 }
 
 func (l *Ledger) send(ctx context.Context, j *job) error {
+	if l.o.Reading {
+		return ErrReading
+	}
 	j.done = make(chan error, 1)
 	select {
 	case <-l.closed:
