@@ -129,7 +129,7 @@ fuzz:
 
 ## hostile: how long an honest write takes until the partner has it, alone and beside a hostile member; WRITES for each
 hostile:
-	STILE_HOSTILE=$(WRITES) $(GO) test -timeout 0 -count 1 -run TestHostileMember ./node -v
+	STILE_HOSTILE=$(WRITES) $(GO) test -timeout 0 -count 1 -run TestHostileProcesses ./node -v
 
 ## bench-million: a footprint of three filled to a million records (some 20 minutes)
 bench-million:

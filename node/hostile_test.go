@@ -2,27 +2,20 @@ package node_test
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
-	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/quota"
 	"github.com/stile-exchange/stile/internal/wire"
-	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -30,110 +23,26 @@ import (
 // speak with a program of their own.
 const flooder = name.Council("hexwell.gov.uk")
 
-// A harm is what a member with whom nothing is agreed does at full speed.
-type harm struct {
-	name string
-	kind quota.Kind // of what is refused to it
-	do   func(ctx context.Context, w *siege, by name.Council)
-}
-
 // A siege is an honest pair, northmoor and saltby, and the hostile members.
 type siege struct {
-	t     testing.TB
-	world *wire.Memory
-	a, b  *running
-	c     *running // flooder's node
-	did   atomic.Int64
-	n     int // records offered
+	t       testing.TB
+	world   *wire.Memory
+	a, b, c *running // northmoor, saltby and flooder
+	rings   []*keys.Ring
+	n       int // records offered
 }
 
-// frame is a frame of which n bytes follow its length.
-func frame(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
-
-var harms = []harm{
-	{"streams and hellos", quota.Requests, func(ctx context.Context, w *siege, by name.Council) {
-		hello, _ := proto.Marshal(&wirepb.Frame{Kind: &wirepb.Frame_Hello{Hello: &wirepb.Hello{Version: wirepb.Version, Feed: "northmoor.gov.uk/planning-for-saltby"}}})
-		w.flood(ctx, by, 4, wirepb.Protocol, func(st wire.Stream) {
-			st.Write(wire.AppendFrame(nil, hello))
-			io.Copy(io.Discard, st)
-		})
-	}},
-	{"questions", quota.Requests, func(ctx context.Context, w *siege, by name.Council) {
-		w.flood(ctx, by, 4, wirepb.LookupProtocol, func(st wire.Stream) {
-			st.Write(wire.AppendFrame(nil, make([]byte, 1000)))
-			io.Copy(io.Discard, st)
-		})
-	}},
-	{"contributions", quota.Requests, func(ctx context.Context, w *siege, by name.Council) {
-		w.flood(ctx, by, 4, wirepb.ContributeProtocol, func(st wire.Stream) {
-			st.Write(wire.AppendFrame(nil, make([]byte, 30_000)))
-			io.Copy(io.Discard, st)
-		})
-	}},
-	{"large frames, slowly", quota.Frames, func(ctx context.Context, w *siege, by name.Council) {
-		w.flood(ctx, by, 32, wirepb.Protocol, func(st wire.Stream) {
-			st.Write(frame(8 << 20))
-			for chunk := make([]byte, 16<<10); ctx.Err() == nil; {
-				if _, err := st.Write(chunk); err != nil {
-					return
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
-		})
-	}},
-	{"frames of empty parts, to whoever asks", quota.Fetched, func(ctx context.Context, w *siege, by name.Council) {
-		parts := make([]byte, 4<<20)
-		for i := 0; i+1 < len(parts); i += 2 {
-			parts[i] = 0x0a // items, of no bytes
-		}
-		w.world.Node(by).Handle(wirepb.Protocol, func(_ context.Context, _ name.Council, st wire.Stream) {
-			defer st.Reset()
-			w.did.Add(1)
-			st.Write(wire.AppendFrame(nil, parts))
-		})
-		// Being dialled anew has it asked anew.
-		for ctx.Err() == nil {
-			w.world.Disconnect(by, northmoor)
-			w.world.Node(by).Dial(ctx, northmoor)
-			time.Sleep(20 * time.Millisecond)
-		}
-		w.world.Node(by).Handle(wirepb.Protocol, func(_ context.Context, _ name.Council, st wire.Stream) { st.Reset() })
-	}},
-	{"proposals", quota.Proposals, func(ctx context.Context, w *siege, by name.Council) {
-		for i := 0; ctx.Err() == nil && i < 2000; i++ {
-			to := strings.NewReplacer(
-				"agreement: northmoor.gov.uk/planning-for-saltby", fmt.Sprintf("agreement: %s/flood-%d", flooder, w.did.Add(1)),
-				"from: northmoor.gov.uk", "from: "+string(flooder), "[saltby.gov.uk]", "[northmoor.gov.uk]",
-				"  northmoor.gov.uk: controller\n  saltby.gov.uk", "  northmoor.gov.uk: controller\n  "+string(flooder),
-				"  northmoor.gov.uk: dpo@northmoor.gov.uk\n  saltby.gov.uk", "  northmoor.gov.uk: dpo@northmoor.gov.uk\n  "+string(flooder))
-			if _, err := w.c.Agreements().Sign(ctx, node.AgreementRequest{Document: []byte(to.Replace(planningAgreement))}); err != nil && ctx.Err() == nil {
-				w.t.Errorf("the hostile member's own node: %v", err)
-				return
-			}
-		}
-	}},
-}
-
-// flood opens streams to northmoor from several goroutines, one after another each.
-func (w *siege) flood(ctx context.Context, by name.Council, at int, protocol string, do func(wire.Stream)) {
-	var wg sync.WaitGroup
-	for range at {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				st, err := w.world.Node(by).Open(ctx, northmoor, protocol)
-				if err != nil {
-					time.Sleep(time.Millisecond)
-					continue
-				}
-				w.did.Add(1)
-				stop := context.AfterFunc(ctx, func() { st.Reset() })
-				do(st)
-				stop()
-				st.Reset()
-			}
-		})
+// assault is the hostile member of a way.
+func (w *siege) assault(i int) *assault {
+	x := &assault{self: member(i), net: w.world.Node(member(i)), ring: w.rings[i], log: invent(member(i), w.rings[i])}
+	x.again = func(ctx context.Context) {
+		w.world.Disconnect(x.self, northmoor)
+		x.net.Dial(ctx, northmoor)
 	}
-	wg.Wait()
+	if harms[i].by == whole {
+		x.self, x.node = flooder, w.c.Node
+	}
+	return x
 }
 
 // member is the hostile member of a way.
@@ -145,14 +54,15 @@ func besiege(t testing.TB) *siege {
 	w := &siege{t: t, world: m}
 	w.a, w.b, w.c = startIn(t, m, northmoor), startIn(t, m, saltby), startIn(t, m, flooder)
 	introduce(t, w.a, w.b, w.c)
-	for i := range len(harms) + 1 {
+	for i := range harms {
 		c := member(i)
 		ring, err := keys.Generate(c)
 		if err != nil {
 			t.Fatal(err)
 		}
+		w.rings = append(w.rings, ring)
 		stranger := directory.FromRing(c, ring)
-		stranger.Title, stranger.GSS, stranger.Role, stranger.ValidFrom = "Fenwick", fmt.Sprintf("E0700090%d", i), directory.RoleCouncil, time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+		stranger.Title, stranger.GSS, stranger.Role, stranger.ValidFrom = "Fenwick", fmt.Sprintf("E070009%02d", i), directory.RoleCouncil, time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 		for _, n := range []*running{w.a, w.b} {
 			call(t, n.Councils().Add, node.MemberRequest{Document: stranger.YAML()})
 		}
@@ -168,12 +78,17 @@ func besiege(t testing.TB) *siege {
 // the partner had it, ascending.
 func (w *siege) writes(n int) []time.Duration {
 	w.t.Helper()
+	return writes(w.t, w.a, w.b, &w.n, n)
+}
+
+func writes(t testing.TB, a face, b *running, done *int, n int) []time.Duration {
+	t.Helper()
 	var took []time.Duration
 	for range n {
-		w.n++
+		*done++
 		began := time.Now()
-		offer(w.t, w.a, "planning-application", planning(w.n, "X"))
-		awaitEvery(w.t, time.Millisecond, "the partner has it", func() bool { return w.b.Held() == w.n })
+		offer(t, a, "planning-application", planning(*done, "X"))
+		awaitEvery(t, time.Millisecond, "the partner has it", func() bool { return b.Held() == *done })
 		took = append(took, time.Since(began))
 	}
 	slices.Sort(took)
@@ -191,60 +106,48 @@ func heap() uint64 {
 
 // TestHostileMember: whatever a member with whom nothing is agreed does at full speed, and
 // three of the ways at once, what is beyond its share is refused and counted, an honest
-// partner is served meanwhile, and memory and streams are given back when it leaves.
-//
-// With STILE_HOSTILE, the number of writes for each way, it also prints how long an honest
-// write takes until the partner has it, alone and under each (make hostile).
+// partner is served meanwhile, and memory and streams are given back when it leaves. What
+// needs addresses is in TestHostileProcesses, which also measures.
 func TestHostileMember(t *testing.T) {
 	w := besiege(t)
-	writes := 5
-	if n, err := strconv.Atoi(os.Getenv("STILE_HOSTILE")); err == nil {
-		writes = n
+	before, streamsBefore := heap(), runtime.NumGoroutine()
+	type way struct {
+		name string
+		of   []int
 	}
-	measured := os.Getenv("STILE_HOSTILE") != ""
-	p := func(d []time.Duration, of float64) time.Duration { return d[min(len(d)-1, int(of*float64(len(d))))] }
-	alone := w.writes(writes)
-	if measured {
-		fmt.Printf("| %-42s | %8s | %8s | %5s |\n| %-42s | %8.1f | %8.1f | %5s |\n", "a hostile member does", "p50 ms", "p99 ms", "ratio", "nothing",
-			float64(p(alone, .5).Microseconds())/1e3, float64(p(alone, .99).Microseconds())/1e3, "1")
-	}
-	before, streams := heap(), runtime.NumGoroutine()
-	all := append(slices.Clone(harms), harm{name: "three at once", kind: quota.Requests, do: func(ctx context.Context, w *siege, by name.Council) {
-		var wg sync.WaitGroup
-		for _, i := range []int{0, 3, 5} {
-			wg.Go(func() { harms[i].do(ctx, w, by) })
+	var ways []way
+	for i, h := range harms {
+		if h.by == streams || h.by == whole {
+			ways = append(ways, way{h.name, []int{i}})
 		}
-		wg.Wait()
-	}})
-	for i, h := range all {
-		by := member(i)
-		w.did.Store(0)
+	}
+	ways = append(ways, way{"three at once", []int{0, 6, 9}})
+	for _, way := range ways {
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() { h.do(ctx, w, by); close(ended) }()
-		await(t, "it has begun: "+h.name, func() bool { return w.did.Load() > 2 })
-		under := w.writes(writes)
-		whose := by
-		if h.kind == quota.Proposals {
-			whose = flooder
+		var wg sync.WaitGroup
+		var xs []*assault
+		for _, i := range way.of {
+			x := w.assault(i)
+			xs = append(xs, x)
+			wg.Go(func() { harms[i].do(ctx, x) })
+			await(t, "it has begun: "+harms[i].name, func() bool { return x.did.Load() > 2 })
 		}
-		await(t, "what is beyond its share is refused and counted: "+h.name, func() bool {
-			for _, s := range get(t, w.a.Status).Shares {
-				if s.Council == whose && s.Kind == string(h.kind) && s.Count > 0 {
-					return true
-				}
+		w.writes(5)
+		for at, i := range way.of {
+			x, h := xs[at], harms[i]
+			await(t, "what is beyond its share is refused and counted: "+h.name, func() bool {
+				return slices.ContainsFunc(get(t, w.a.Status).Shares, func(s api.SharePassed) bool {
+					return s.Council == x.self && (h.kind == "" || s.Kind == string(h.kind)) && s.Count > 0
+				})
+			})
+			if used, most := w.a.Quota().Used(x.self, quota.Held), quota.Of(quota.Held).Stranger; used > most {
+				t.Errorf("%s: %d bytes of its frames are held, and its share is %d", h.name, used, most)
 			}
-			return false
-		})
-		if used, most := w.a.Quota().Used(by, quota.Held), quota.Of(quota.Held).Stranger; used > most {
-			t.Errorf("%s: %d bytes of its frames are held, and its share is %d", h.name, used, most)
 		}
 		cancel()
-		<-ended
-		await(t, "what it held is given back: "+h.name, func() bool { return w.a.Quota().Used(by, quota.Held) == 0 })
-		if measured {
-			fmt.Printf("| %-42s | %8.1f | %8.1f | %5.1f |\n", h.name, float64(p(under, .5).Microseconds())/1e3, float64(p(under, .99).Microseconds())/1e3,
-				float64(p(under, .99))/float64(p(alone, .99)))
+		wg.Wait()
+		for _, x := range xs {
+			await(t, "what it held is given back: "+way.name, func() bool { return w.a.Quota().Used(x.self, quota.Held) == 0 })
 		}
 	}
 	most := quota.Of(quota.Proposals).Stranger
@@ -260,7 +163,7 @@ func TestHostileMember(t *testing.T) {
 	if n := len(get(t, w.b.Agreements().List)); n != 1 {
 		t.Errorf("saltby keeps %d agreements, and is party to one", n)
 	}
-	await(t, "its streams are over", func() bool { return runtime.NumGoroutine() < streams+50 })
+	await(t, "its streams are over", func() bool { return runtime.NumGoroutine() < streamsBefore+50 })
 	if after := heap(); after > before+64<<20 {
 		t.Errorf("%d MB are in use, and %d were before it came", after>>20, before>>20)
 	}
