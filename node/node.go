@@ -180,7 +180,7 @@ func Init(ctx context.Context, o InitOptions) (cfg *config.Config, err error) {
 	if err := writeConfig(cfg, filepath.Join(dir, config.FileName)); err != nil {
 		return nil, err
 	}
-	n, err := Open(cfg, Options{Now: o.Now})
+	n, err := Open(cfg, Options{Now: o.Now, founded: true})
 	if err != nil {
 		return nil, err
 	}
@@ -227,6 +227,8 @@ type Options struct {
 	// operation that would write fails, and so does Run.
 	Reading bool
 
+	// founded: the folder's keys were made just now.
+	founded bool
 	// shared is where the ledger is when this is a council's node on a machine
 	// that leads; see package machines.
 	shared *ledger.Shared
@@ -343,7 +345,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	l, err := ledger.Open(ledger.Options{
 		Dir: filepath.Join(cfg.Data, "ledger"), Council: cfg.Council, Keys: ring, EncryptionKey: enc,
 		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Memory: cfg.Limits.Memory(), Fatal: o.Fatal, Shared: o.shared,
-		Copies: true, Clock: clocks.refusal, Reading: o.Reading,
+		Copies: true, Clock: clocks.refusal, Reading: o.Reading, Founded: o.founded,
 		Erasures: filepath.Join(cfg.Data, ledger.ErasuresName), ErasuresToo: besideBackups(cfg),
 	})
 	if err != nil {
@@ -459,7 +461,7 @@ func (n *Node) begin() (err error) {
 	// can contradict anybody.
 	if known, err := n.ledger.Acquainted(); err != nil {
 		return err
-	} else if len(known)+len(n.book.Related()) == 0 && n.restored == nil && len(n.witnessURLs()) == 0 {
+	} else if len(known)+len(n.book.Related())+len(n.witnessURLs()) == 0 && n.restored == nil && (n.ledger.Size() > 0 || len(n.directory.Members()) <= 1) {
 		n.ledger.AskFirst(nil)
 	}
 	if n.ledger.Halted() == nil && !n.o.Reading {
@@ -532,7 +534,7 @@ func (n *Node) Run(ctx context.Context) error {
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory,
 		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
 		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations, Signed: n.cfg.SignedTokens, Refused: n.refused,
-		Agreed: n.o.shared != nil, Quota: n.quota, Everybody: n.restored != nil, Strangers: n.witnessURLs(), AskStranger: n.askWitness,
+		Agreed: n.o.shared != nil, Quota: n.quota, Everybody: n.forgot(), Strangers: n.witnessURLs(), AskStranger: n.askWitness,
 	})
 	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
 		sctx, stop := context.WithCancel(sctx)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node"
@@ -105,4 +106,51 @@ func TestTwoHistoriesByAnswers(t *testing.T) {
 			t.Errorf("answered after the stop: %+v", q)
 		}
 	}
+}
+
+// TestEmptyLedgerAsks: a node whose keys are old and whose ledger is gone, be it removed or replaced by an empty
+// folder, signs nothing until every member of its directory was asked what it holds of its log, and nothing after that when one
+// holds some. A node that was founded just now signs at once.
+func TestEmptyLedgerAsks(t *testing.T) {
+	m := wire.NewMemory()
+	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: t.TempDir() + "/data", Council: northmoor, GSS: "E07000998"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Limits.MinFreeMiB = 16
+	open := func() *running {
+		n, err := node.Open(cfg, node.Options{Fatal: func(err error) { t.Errorf("%v", err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return runIn(t, wire.With(context.Background(), m.Node(northmoor)), n)
+	}
+	a, b := open(), startIn(t, m, saltby)
+	introduce(t, a, b)
+	offer(t, a, "planning-application", planning(1, "X"))
+	agreed(t, planningAgreement, a, b)
+	await(t, "the partner has it", func() bool { return b.Held() == 1 })
+	a.stop()
+	if err := os.RemoveAll(cfg.Data + "/ledger"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(cfg.Data+"/ledger", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(when, because string) {
+		t.Helper()
+		n, err := node.Open(cfg, node.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		if err := n.Say(t.Context(), event.KindAgreementSuspend, map[string]any{}, saltby); err == nil || !strings.Contains(err.Error(), because) {
+			t.Errorf("%s, an event is signed: %v", when, err)
+		}
+	}
+	refused("before anybody was asked", "not the one that the node wrote last")
+	a = open()
+	await(t, "saltby says what it holds", func() bool { return named(get(t, a.Status).Conditions, "own-log-old-copy") })
+	a.stop()
+	refused("after saltby was asked", "saltby.gov.uk holds")
 }

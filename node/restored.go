@@ -18,6 +18,10 @@ func (n *Node) unmark() {
 	}
 }
 
+// forgot reports whether the folder cannot say who may know our log: it came from a backup, or its store is gone.
+// Then every member of the directory is asked.
+func (n *Node) forgot() bool { return n.restored != nil || n.ledger.Size() == 0 }
+
 // witnessURLs returns the witnesses of the policy that are asked over HTTP, as those who may
 // know our log. Their names need not be those of councils.
 func (n *Node) witnessURLs() (out []name.Council) {

@@ -80,9 +80,11 @@ type Options struct {
 	Log           *slog.Logger     // default discards
 	MinFree       uint64           // bytes of free disk below which writes are refused; default 128 MiB
 	InMemory      bool             // keep nothing on disk; for tests and simulations
-	// Copies: a folder that is a copy of another is told from it. Otherwise the folder is
-	// believed to be the newest. See [Ledger.Halted].
+	// Copies: a folder that is a copy of another is told from it, and so is one whose store is gone. Otherwise
+	// the folder is believed to be the newest. See [Ledger.Halted].
 	Copies bool
+	// Founded: the keys were made just now, so that nobody can know of a log of theirs.
+	Founded bool
 	// Erasures is the file with the list of what was erased; "" for none. ErasuresToo are other lists of
 	// the same council, some of which may not be there: what is in one of them is erased here, too.
 	Erasures    string
@@ -253,7 +255,7 @@ func Open(o Options) (*Ledger, error) {
 		}
 		return nil, err
 	}
-	known := !o.Copies || o.InMemory || o.Shared != nil || l.tree.Size() == 0 || beside.own
+	known := !o.Copies || o.InMemory || o.Shared != nil || o.Founded || beside.own
 	l.doubt = !known || l.tree.Size() > 0 && len(l.own.Elsewhere) > 0
 	if known {
 		if err := beside.adopt(); err != nil {
