@@ -20,7 +20,7 @@ import (
 func (n *Node) openPublisher() error {
 	o := publiclog.Options{
 		Council: n.cfg.Council, Ledger: n.ledger, Directory: n.directory,
-		Wait: time.Duration(n.cfg.CosignWait) * time.Second, Client: &http.Client{}, Log: n.log, Now: n.now,
+		Wait: time.Duration(n.cfg.CosignWait) * time.Second, Client: &http.Client{}, Heard: n.heardByWitness, Log: n.log, Now: n.now,
 	}
 	var err error
 	var former []tlog.OtherKey

@@ -47,3 +47,15 @@ func (n *Node) askWitness(ctx context.Context, c name.Council) error {
 	}
 	return fmt.Errorf("the policy names no witness %q with a URL", c)
 }
+
+// heardByWitness takes in that a witness has seen what our key signed and is not in our log: another node uses
+// our key. What a member holds it is asked for in the exchange, where it shows what we signed.
+func (n *Node) heardByWitness(ctx context.Context, witness string, size uint64, fork bool) {
+	c := name.Council(witness)
+	if _, member := n.directory.Member(c); member || n.ledger.PassedOver(c) {
+		return
+	}
+	if err := n.ledger.HeardSize(ctx, c, size, fork); err != nil {
+		n.log.Error("keep what a witness has seen of our log", "witness", witness, "error", err.Error())
+	}
+}

@@ -24,7 +24,7 @@ func (p *Publisher) Witnesses() (out []tlog.PolicyWitness) {
 // Knows asks a witness over HTTP which size of our log it has cosigned, 0 for none, and
 // whether what it has is no part of the log that stands here. It is as much as
 // c2sp.org/tlog-witness lets one ask: the witness is sent the checkpoint that stands here,
-// which was signed before, as if it were to be cosigned; one that has seen more answers 409
+// which was signed before or is of no entries, as if it were to be cosigned; one that has seen more answers 409
 // with the size. That size is the witness's word: with it comes no checkpoint signed by
 // us. Nothing is signed for it. An error is that the witness gave no answer.
 func (p *Publisher) Knows(ctx context.Context, w tlog.PolicyWitness) (size uint64, fork bool, err error) {
@@ -32,9 +32,6 @@ func (p *Publisher) Knows(ctx context.Context, w tlog.PolicyWitness) (size uint6
 	var signed []byte
 	if err := p.o.Ledger.View(func(v *ledger.View) error { cp, signed = v.Checkpoint(); return nil }); err != nil {
 		return 0, false, err
-	}
-	if cp.Size == 0 {
-		return 0, false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
@@ -45,7 +42,7 @@ func (p *Publisher) Knows(ctx context.Context, w tlog.PolicyWitness) (size uint6
 		switch {
 		case err == nil:
 			return old, false, nil
-		case errors.Is(err, errUnknownLog):
+		case errors.Is(err, errUnknownLog), errors.Is(err, errNothingSeen):
 			return 0, false, nil
 		case errors.Is(err, errOtherHistory), errors.Is(err, errProof):
 			return old, true, nil

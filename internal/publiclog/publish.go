@@ -38,8 +38,11 @@ type Options struct {
 	Policy    *tlog.Policy         // which cosignatures are wanted; nil for none
 	Wait      time.Duration        // a checkpoint waits so long for them before it is published
 	Client    *http.Client         // to ask witnesses by
-	Log       *slog.Logger
-	Now       func() time.Time
+	// Heard is told when a witness says that it has seen more of this log than stands here, or, with fork, another
+	// history of it: what another node signed with our key. Size is the newest it has seen. nil for nobody.
+	Heard func(ctx context.Context, witness string, size uint64, fork bool)
+	Log   *slog.Logger
+	Now   func() time.Time
 }
 
 // A Publisher publishes the checkpoints of this council's log: it takes the newest,
@@ -369,6 +372,8 @@ func (g *gathering) ask(ctx context.Context, w tlog.PolicyWitness) {
 	a := p.asked[w.Name]
 	old := a.size
 	p.mu.Unlock()
+	hctx := ctx
+	cosigned := old > 0 // it has seen this size: it said so, or cosigned it
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	// Its answer to a size that is not its own tells its own; more than once only
@@ -380,7 +385,10 @@ func (g *gathering) ask(ctx context.Context, w tlog.PolicyWitness) {
 		if lines, its, err = g.post(ctx, w, old); !errors.Is(err, errOtherSize) {
 			break
 		}
-		old = its
+		old, cosigned = its, true
+	}
+	if other := errors.Is(err, errOtherHistory) || errors.Is(err, errProof); cosigned && p.o.Heard != nil && (old > g.cp.Size || other) {
+		p.o.Heard(hctx, w.Name, old, other)
 	}
 	if err == nil {
 		err = g.addAny(lines, w)
@@ -411,6 +419,7 @@ var errOtherSize = errors.New("the witness has seen another size of the log")
 
 var (
 	errOtherHistory = errors.New("it says that this log has told it another history (409)")
+	errNothingSeen  = errors.New("it has seen nothing of this log")
 	errUnknownLog   = errors.New("it does not know this log (404)")
 	errProof        = errors.New("it says that what it has seen is not a part of this log (422)")
 )
@@ -449,8 +458,11 @@ func (g *gathering) post(ctx context.Context, w tlog.PolicyWitness, old uint64) 
 	case http.StatusConflict:
 		kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";")
 		its, err := strconv.ParseUint(strings.TrimSuffix(string(b), "\n"), 10, 63)
-		if kind == "text/x.tlog.size" && err == nil && its != old {
+		switch {
+		case kind == "text/x.tlog.size" && err == nil && its != old:
 			return nil, its, errOtherSize
+		case kind == "text/x.tlog.size" && err == nil && its == 0:
+			return nil, 0, errNothingSeen
 		}
 		return nil, 0, errOtherHistory
 	case http.StatusForbidden:
