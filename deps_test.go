@@ -53,7 +53,7 @@ const policy = `
 	internal/question  internal/mapper  internal/bundle  internal/gate  internal/statement
 	internal/retention  internal/hooks
 	internal/catalogue  internal/explain  internal/condition  internal/disclosure  internal/byhand
-	internal/metrics  internal/notify
+	internal/metrics  internal/notify  internal/succession
 	node
 	internal/feed
 	internal/api  internal/web

@@ -156,6 +156,8 @@ func asError(err error) *Error {
 		return fail(Unverified, "restore this record from a backup or offer it again; the log still proves what it was", "%v", err)
 	case errors.Is(err, ledger.ErrConflict):
 		return fail(Conflict, "read the record again", "%v", err)
+	case errors.Is(err, ledger.ErrSealed):
+		return fail(Refused, "stile record show says which council goes on with a record", "%v", err)
 	case errors.Is(err, ledger.ErrForked):
 		return fail(Refused, "stop the node and bring the newest copy of its folder back; stile log status says what else can be done", "%v", err)
 	case errors.Is(err, ledger.ErrElsewhere):

@@ -75,6 +75,7 @@ import (
 	"github.com/stile-exchange/stile/internal/retention"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/statement"
+	"github.com/stile-exchange/stile/internal/succession"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/entrance"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -274,6 +275,7 @@ type Node struct {
 	access    *access.Store // keys of systems
 	terms     *retention.Keeper
 	byhand    *byhand.Keeper
+	ends      *succession.Keeper
 	notifier  *notify.Notifier
 	hooks     *hooks.Keeper
 
@@ -448,6 +450,7 @@ func (n *Node) begin() (err error) {
 		File: filepath.Join(n.cfg.Data, retention.FileName), Log: n.log, Now: n.now,
 	})
 	n.byhand = n.openByHand()
+	n.ends = n.openSuccession()
 	if err := n.openNotifier(); err != nil {
 		return err
 	}
@@ -725,7 +728,7 @@ func (n *Node) fatal(err error) {
 
 // rooms are what carries operations out.
 func (n *Node) rooms() []any {
-	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain, n.register, n.hooks, n.byhand}
+	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain, n.register, n.hooks, n.byhand, n.ends}
 }
 
 // adopted reports whether this node has taken a standard into use.

@@ -111,10 +111,21 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 	}
 	var ver *ledger.Version
 	err = n.ledger.View(func(v *ledger.View) (err error) {
-		if ver, err = v.Current(id); err != nil {
+		ver, err = v.Current(id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			// It may be the id that the record had at a council which has ended.
+			if now, nerr := v.Now(id); nerr == nil {
+				id = now
+				ver, err = v.Current(id)
+			}
+		}
+		if err != nil {
 			return err
 		}
 		out = n.versionReply(ver, true)
+		if err := succeeded(v, ver, out); err != nil {
+			return err
+		}
 		out.MadeFrom, _ = v.MadeFrom(ver.Standard, id)
 		return nil
 	})

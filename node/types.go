@@ -90,6 +90,22 @@ type (
 	DeleteAbsentReply   = api.DeleteAbsentReply
 )
 
+// Of successions.
+type (
+	SuccessionRequest = api.SuccessionRequest
+	SuccessionReply   = api.SuccessionReply
+	SuccessorReply    = api.SuccessorReply
+	SharedStandard    = api.SharedStandard
+	SharedToNobody    = api.SharedToNobody
+	EndingAgreement   = api.EndingAgreement
+	HandOverRequest   = api.HandOverRequest
+	TakeOverRequest   = api.TakeOverRequest
+	TakeOverReply     = api.TakeOverReply
+	LeftBehind        = api.LeftBehind
+	FormerReply       = api.FormerReply
+	SucceededReply    = api.SucceededReply
+)
+
 // Of operations on standards.
 type (
 	StandardRequest      = api.StandardRequest

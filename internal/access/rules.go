@@ -179,6 +179,8 @@ var rules = map[string]rule{
 	"standards/serve": of("", Steward), "standards/measure": of("", Steward, Governance),
 
 	"councils/add": run, "councils/endquarantine": run, "directory/follow": run, "directory/invite": run, "directory/join": run, "directory/refresh": run,
+	"successions/preview": of("", Operator, Governance, Signer, Auditor), "successions/show": stands,
+	"successions/seal": {}, "successions/handover": {}, "successions/takeover": {},
 	"footprints/adopt": run, "footprints/agree": of("", Signer), "footprints/backup": run, "footprints/cancel": run, "footprints/discard": run,
 	"footprints/found": run, "footprints/invite": run, "footprints/join": run, "footprints/recover": run, "footprints/remove": run, "footprints/transfer": run,
 	"backups/list": of("", Operator, Auditor), "backups/note": run, "backups/verified": run,

@@ -32,6 +32,9 @@ func TestHonestBundle(t *testing.T) {
 	}
 	for _, name := range allChecks {
 		c, ok := r.Check(name)
+		if name == CheckSuccession && !ok {
+			continue // no council ends here
+		}
 		want := OK
 		if name == CheckComplete {
 			want = NotDone // it always is

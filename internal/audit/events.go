@@ -75,6 +75,8 @@ type claimed struct {
 	notice    agreement.Notice // agreement-suspend, -resume, -end
 	review    agreement.Date   // agreement-renewal
 	lost      *part            // log-continued
+	sealed    *event.Sealed    // council-sealed
+	taken     *event.TakenOver // taken-over
 	hash      tlog.Hash        // the entry
 
 	// of a footprint's receipt, see confirmed.go: to is the footprint, entries what
@@ -132,6 +134,10 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		return s, s.confirmed(ev)
 	case event.KindContinued:
 		return s, s.continued(ev)
+	case event.KindSealed:
+		return s, s.sealing(ev)
+	case event.KindTakenOver:
+		return s, s.takes(ev)
 	case event.KindStandardAdopted:
 		a, err := event.ParseStandardAdopted(ev.Body)
 		s.standard, s.integrity = a.Standard, strings.Clone(a.Integrity)

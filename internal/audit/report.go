@@ -49,6 +49,7 @@ const (
 	CheckVersions            = "versions"             // versions of a record follow one another
 	CheckDuplicates          = "duplicates"           // nothing is in the log twice, but a disclosure that was sent again
 	CheckTimes               = "times"                // claimed times agree with the log and with witnesses
+	CheckSuccession          = "succession"           // a log that is sealed has no more entries; what was taken over from one stood in it
 	CheckComplete            = "complete"             // nothing was left out
 )
 
@@ -56,7 +57,7 @@ var allChecks = [...]string{
 	CheckContents, CheckKeys, CheckCheckpoint, CheckHistory, CheckWitnesses, CheckInclusion, CheckTokens,
 	CheckRecordSignatures, CheckEventSignatures, CheckDisclosures, CheckStandards, CheckValid, CheckAgreements,
 	CheckAgreementSignatures, CheckInForce, CheckFields, CheckRows, CheckLogged, CheckReceipts, CheckWithdrawals,
-	CheckVersions, CheckDuplicates, CheckTimes, CheckComplete,
+	CheckVersions, CheckDuplicates, CheckTimes, CheckSuccession, CheckComplete,
 }
 
 // A Check is one check of a report. No part of it holds a field's value.

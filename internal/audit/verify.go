@@ -80,6 +80,7 @@ func examine(r io.ReaderAt, size int64, o Options) (*verifier, error) {
 		v.judgeSharing()
 	}
 	v.judgeContinued()
+	v.judgeSealed()
 	v.judgeTimes()
 	return v, nil
 }

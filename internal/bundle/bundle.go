@@ -76,6 +76,17 @@ func Records(ctx context.Context, o Options, v *ledger.View, w io.Writer, covers
 	return b.count, err
 }
 
+// HandOver writes a bundle of chosen entries of ours, all of whose fields are in it: what a
+// council that has ended hands to one that follows it.
+func HandOver(ctx context.Context, o Options, v *ledger.View, w io.Writer, indices []uint64) (entries int, err error) {
+	b, err := begin(o, v, w, audit.Covers{}, true)
+	if err != nil {
+		return 0, err
+	}
+	err = b.write(ctx, indices, agreement.Status{})
+	return b.count, err
+}
+
 // Statement writes a bundle of a compliance statement and of the entries that it
 // was counted from: the live records of its standard at its checkpoint. The bundle
 // covers the statement; its other entries are what an auditor needs to count again.
@@ -160,7 +171,29 @@ func (b *bundler) chosen(c audit.Covers) (out []uint64, err error) {
 			return true
 		})
 	}
+	origins, ferr := b.origins(out)
+	out = append(out, origins...)
 	slices.Sort(out)
+	return slices.Compact(out), errors.Join(err, ferr)
+}
+
+// origins returns the events by which records at some entries were taken over from a council
+// that has ended.
+func (b *bundler) origins(indices []uint64) (out []uint64, err error) {
+	at := map[uint64]bool{}
+	for _, i := range indices {
+		at[i] = true
+	}
+	b.v.Events(event.KindTakenOver, 0, func(i uint64) bool {
+		var t event.TakenOver
+		if t, _, err = ledger.ReadEvent(b.v, i, event.KindTakenOver, event.ParseTakenOver); err != nil {
+			return false
+		}
+		if slices.ContainsFunc(t.At, func(x uint64) bool { return at[x] }) {
+			out = append(out, i)
+		}
+		return true
+	})
 	return out, err
 }
 

@@ -88,6 +88,8 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindRefused:              reader(event.ParseRefused),
 	event.KindAgreementCheckpoint:  reader(event.ParseAgreementCheckpoint),
 	event.KindPersonRead:           reader(event.ParsePersonRead),
+	event.KindSealed:               reader(event.ParseSealed),
+	event.KindTakenOver:            reader(event.ParseTakenOver),
 
 	event.KindHandoverOffer:     reader(event.ParseHandoverOffer),
 	event.KindHandoverAnswer:    reader(event.ParseHandoverAnswer),
@@ -216,6 +218,8 @@ func samples(t testing.TB) []sample {
 
 		{event.KindAgreementCheckpoint, event.AgreementCheckpoint{Agreement: agr, Version: 2, To: salt, Size: 9, Count: 3, Root: hash}},
 		{event.KindPersonRead, event.PersonRead{Person: "Jo Smith", What: "record", Of: inc, Purpose: "a case"}},
+		{event.KindSealed, event.Sealed{On: "2027-04-01", Plan: "{}", Successors: []event.Successor{{Council: fens, KeyID: "k7", Records: 2, Entries: event.EntriesDigest([]uint64{3, 9})}, {Council: salt, KeyID: "k8", Entries: hash}}}},
+		{event.KindTakenOver, event.TakenOver{From: north, Size: 10, Root: hash, Of: []name.Record{rec, other}, Versions: []uint64{1, 4}, Entries: []uint64{3, 9}, Records: []name.Record{other, rec}, At: []uint64{5, 6}}},
 
 		{event.KindHandoverOffer, event.HandoverOffer{Case: caseID, To: salt, Ref: "CP-7", Because: "moved", By: "Jo Smith", Notice: "2026-12-01", Due: "2026-12-22", Items: items}},
 		{event.KindHandoverAnswer, event.HandoverAnswer{Case: caseID, From: north, Offer: hash, Accepted: true, Taken: []uint64{0, 1}, By: "Sam Hill"}},

@@ -93,6 +93,10 @@ const (
 	KindUrgentEnded       = "urgent-ended"
 	KindUrgentReviewed    = "urgent-reviewed"
 
+	// A council ends, and others take over what it had.
+	KindSealed    = "council-sealed"
+	KindTakenOver = "taken-over"
+
 	// What a person did at the pages, beside what an event says was done.
 	KindPersonRead = "person-read"
 )
@@ -108,6 +112,7 @@ func Kinds() []string {
 		KindDirectoryJoined, KindRefused, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 		KindHandoverOffer, KindHandoverAnswer, KindHandoverWithdrawn, KindHandoverClosed,
 		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,
+		KindSealed, KindTakenOver,
 	}
 }
 

@@ -71,6 +71,8 @@ import (
 //	6 a agreement 0 record16 how a record is let out, and in which case
 //	9 source4 record16       what is left of a record whose term was over: see retention.go
 //	8 council … record16     that a receiver deleted a record of ours at the end of its term
+//	0 o record16 council     index8: the event by which a record of a council that has ended became one of ours
+//	0 r record16             index8: the same, by the record of ours: see seal.go
 //	X path                   a file beside the ledger that machines keep alike: see shared.go
 const layoutVersion = 2
 

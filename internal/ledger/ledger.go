@@ -142,6 +142,8 @@ type Ledger struct {
 	erasures *erasuresFile
 
 	halt atomic.Pointer[Halt] // why nothing is signed
+	// sealed: the last entry that there will be is written; see seal.go.
+	sealed atomic.Bool
 	// hidden are the records that are to be erased again: see again.go.
 	hidden atomic.Pointer[map[[16]byte]bool]
 
@@ -479,6 +481,7 @@ func (l *Ledger) load() (old []oldSource, err error) {
 		if err := l.loadOwn(txn); err != nil {
 			return err
 		}
+		l.loadSealed(txn)
 		old, err = l.loadSources(txn)
 		return err
 	})

@@ -16,6 +16,7 @@ type tx struct {
 	entries []*pending
 	after   []func()
 	feeds   map[uint32]feedDelta
+	seals   bool // its entry is the last there is
 	free    bool // it may write entries while the log is held: see [Ledger.Continue]
 }
 

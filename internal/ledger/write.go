@@ -277,6 +277,9 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 			if h := l.Halted(); err == nil && h != nil && len(t.entries) > 0 && !t.free {
 				err = h.err()
 			}
+			if err == nil && len(t.entries) > 0 && l.sealed.Load() {
+				err = ErrSealed
+			}
 			if err == nil && len(t.entries) > 0 {
 				err = l.clock(b.iat)
 			}
@@ -300,12 +303,20 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 				break
 			}
 			t.merge(size)
+			if t.seals {
+				l.sealed.Store(true) // from here on, whoever waits behind it; a commit that fails stops the ledger anyhow
+			}
 			b.jobs = append(b.jobs, j)
 			waiting = waiting[1:]
 			if j.alone {
 				b.alone = true
 				break
 			}
+			continue
+		}
+		if l.sealed.Load() {
+			j.done <- ErrSealed
+			waiting = waiting[1:]
 			continue
 		}
 		if h := l.Halted(); h != nil && j.at == 0 {

@@ -97,7 +97,11 @@ type RecordReply struct {
 	Body      json.RawMessage `json:"body,omitempty"`
 	Token     string          `json:"token,omitempty"`
 	MadeFrom  name.Record     `json:"made_from,omitempty"` // record of ours that a mapping made it from; only where it is shown alone
-	Proof     string          `json:"proof"`               // "log": it stands in the log of the council that issued it, under a checkpoint that the council signed; "signature": it carries its council's own; or what is wrong
+	// Former says where the record was before, of one that was taken over; Succeeded, who goes
+	// on with it, where this council has ended. Only where it is shown alone.
+	Former    *FormerReply    `json:"former,omitempty"`
+	Succeeded *SucceededReply `json:"succeeded,omitempty"`
+	Proof     string          `json:"proof"` // "log": it stands in the log of the council that issued it, under a checkpoint that the council signed; "signature": it carries its council's own; or what is wrong
 }
 
 // ListRequest lists records of a standard, a page at a time.

@@ -1,0 +1,295 @@
+package audit
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A council ends, and others go on with its records. Its own log says so in the last
+// entry that it has (package event, council-sealed), and the log of each successor says
+// of every record it took over where it stood before (taken-over). With a bundle of each
+// the auditor follows a record from before the day to after it.
+
+func (s *claimed) sealing(ev *record.Event) error {
+	e, err := event.ParseSealed(ev.Body)
+	if err != nil {
+		return err
+	}
+	e.On, e.Plan = strings.Clone(e.On), strings.Clone(e.Plan)
+	for i, x := range e.Successors {
+		e.Successors[i].Council, e.Successors[i].KeyID = name.Council(strings.Clone(string(x.Council))), strings.Clone(x.KeyID)
+	}
+	s.sealed = &e
+	return nil
+}
+
+func (s *claimed) takes(ev *record.Event) error {
+	e, err := event.ParseTakenOver(ev.Body)
+	if err != nil {
+		return err
+	}
+	e.From = name.Council(strings.Clone(string(e.From)))
+	for _, list := range [][]name.Record{e.Of, e.Records} {
+		for i, r := range list {
+			list[i] = name.Record(strings.Clone(string(r)))
+		}
+	}
+	s.taken = &e
+	return nil
+}
+
+// judgeSealed judges that a log which is sealed has no entry after that.
+func (v *verifier) judgeSealed() {
+	for i := range v.events {
+		s := &v.events[i]
+		switch {
+		case s.sealed != nil && v.main.Origin == "":
+			v.on(CheckSuccession).skip(1)
+		case s.sealed != nil && s.index != v.main.Size-1:
+			v.on(CheckSuccession).failEntry(s.index, "says that it is the last entry, and the log has more", "")
+		case s.sealed != nil:
+			v.on(CheckSuccession).pass(1)
+			var to []string
+			for _, x := range s.sealed.Successors {
+				to = append(to, fmt.Sprintf("%s (key %s, %s)", x.Council, x.KeyID, count(int(x.Records), "record")))
+			}
+			v.say(CheckSuccession, "Entry %d is the last of %s: on %s it is succeeded by %s.", s.index, v.council, s.sealed.On, strings.Join(to, ", "))
+		case s.taken != nil:
+			v.judgeTaken(s)
+		}
+	}
+}
+
+// judgeTaken judges what an event says of the records of this log that it names.
+func (v *verifier) judgeTaken(s *claimed) {
+	t, here := v.on(CheckSuccession), 0
+	for i, at := range s.taken.At {
+		if at >= s.index {
+			t.failEntry(s.index, "names as taken over an entry that does not stand before it", "")
+			return
+		}
+		j, ok := slices.BinarySearchFunc(v.records, at, func(f fact, at uint64) int { return cmpUint(f.index, at) })
+		if !ok {
+			continue
+		}
+		if v.records[j].record != s.taken.Records[i].Bytes() {
+			t.failEntry(at, fmt.Sprintf("is not the record that entry %d says was taken over there", s.index), "")
+			continue
+		}
+		here++
+	}
+	t.pass(here)
+	v.say(CheckSuccession, "Entry %d says that %s came from %s, whose log was sealed at %s; here stand %s of them. A bundle of that council shows them as they were (--origin).",
+		s.index, count(len(s.taken.Of), "record"), s.taken.From, count(int(s.taken.Size), "entry"), number(here))
+}
+
+// A Handed is a bundle of a log that is sealed, as its council hands it to a successor.
+type Handed struct {
+	Report *Report
+	Sealed event.Sealed
+	Size   uint64    // entries of the log; the last is the seal
+	Root   tlog.Hash //
+	// Witnesses are the councils, other than the one that ended, that cosigned the log at Size.
+	Witnesses []name.Council
+	v         *verifier
+}
+
+// A HandedRecord is one record in it, all of whose fields are there.
+type HandedRecord struct {
+	Entry   uint64
+	View    *record.View
+	Token   []byte
+	Content []byte // canonical JSON of the record
+}
+
+// ReadHanded verifies a bundle of a council that has ended. The error wraps [ErrBundle]
+// when it is no bundle, a check of it failed, the log is not sealed in it, or a key that
+// the auditor did not give was believed for want of another. Every record that Each then
+// hands out stands in the log, and was said by the council.
+func ReadHanded(r io.ReaderAt, size int64, o Options) (*Handed, error) {
+	v, err := examine(r, size, o)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handed{Report: v.report(), Size: v.main.Size, Root: v.main.Root, v: v}
+	if !h.Report.OK() {
+		var failed []string
+		for _, c := range h.Report.Checks {
+			if c.Result == Failed {
+				failed = append(failed, c.Name)
+			}
+		}
+		return h, fmt.Errorf("%w: it does not verify: %s", ErrBundle, strings.Join(failed, ", "))
+	}
+	for _, check := range []string{CheckCheckpoint, CheckInclusion, CheckRecordSignatures, CheckEventSignatures} {
+		if check == CheckRecordSignatures && v.counts.Records == 0 {
+			continue
+		}
+		if c, ok := h.Report.Check(check); !ok || c.Result != OK || c.NotDone > 0 {
+			return h, fmt.Errorf("%w: the check %s could not be made in full", ErrBundle, check)
+		}
+	}
+	unknown := map[name.Council]bool{} // whose keys stand in the file alone
+	for _, k := range h.Report.Keys {
+		if k.Source == FromFile {
+			unknown[k.Council] = true
+		}
+	}
+	if unknown[v.council] {
+		return h, fmt.Errorf("%w: the keys of %s come from the file alone", ErrBundle, v.council)
+	}
+	n := len(v.events)
+	if n == 0 || v.events[n-1].sealed == nil {
+		return h, fmt.Errorf("%w: the last entry of the log, which names the successors, is not in it", ErrBundle)
+	}
+	h.Sealed = *v.events[n-1].sealed
+	for _, w := range v.witnessed {
+		if w.Size == h.Size && !unknown[w.Witness] && !slices.Contains(h.Witnesses, w.Witness) {
+			h.Witnesses = append(h.Witnesses, w.Witness)
+		}
+	}
+	return h, nil
+}
+
+// Each calls f with every record in the bundle, in the order of the log, until f returns
+// an error, which it returns. A record of which a field is withheld, or that is a deletion,
+// is an error wrapping ErrBundle.
+func (h *Handed) Each(f func(HandedRecord) error) error {
+	var failed error
+	err := h.v.eachRecord(func(index uint64, t *record.Token, view *record.View) {
+		switch {
+		case failed != nil:
+		case view.Op != record.Put || view.Withheld > 0:
+			failed = fmt.Errorf("%w: entry %d is not handed over whole", ErrBundle, index)
+		default:
+			failed = f(HandedRecord{Entry: index, View: view, Token: t.Bytes(), Content: strictjson.Canonical(view.Body)})
+		}
+	})
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// An OriginFile is a bundle of a council that has ended.
+type OriginFile struct {
+	File io.ReaderAt
+	Size int64
+}
+
+// VerifyWithOrigins verifies a bundle and those of councils that have ended, and follows
+// every record that the first says was taken over from one of them: the log of that council
+// was sealed where the event says, names this council as the successor, and had the record
+// at that entry in that version. What both bundles show of it has to be the same. The
+// reports of the others follow in the order given. Errors are those of [Verify].
+func VerifyWithOrigins(r io.ReaderAt, size int64, origins []OriginFile, o Options) (*Report, []*Report, error) {
+	v, err := examine(r, size, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := map[uint64]*record.View{} // by entry
+	if err := v.eachRecord(func(index uint64, _ *record.Token, view *record.View) { now[index] = view }); err != nil {
+		return nil, nil, err
+	}
+	var reports []*Report
+	for _, f := range origins {
+		before, err := examine(f.File, f.Size, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		reports = append(reports, before.report())
+		if err := v.follow(before, now); err != nil {
+			return nil, nil, err
+		}
+	}
+	return v.report(), reports, nil
+}
+
+// follow follows what was taken over from one council.
+func (v *verifier) follow(before *verifier, now map[uint64]*record.View) error {
+	t := v.on(CheckSuccession)
+	var seal *claimed
+	for i := range before.events {
+		if before.events[i].sealed != nil && before.main.Origin != "" && before.events[i].index == before.main.Size-1 {
+			seal = &before.events[i]
+		}
+	}
+	if seal == nil {
+		t.fail("origin "+string(before.council), "does not hold the entry by which the log was sealed", "")
+		return nil
+	}
+	if _, ok := seal.sealed.To(v.council); !ok {
+		t.fail("origin "+string(before.council), "names other successors than "+string(v.council), "")
+		return nil
+	}
+	then := map[uint64]*record.View{}
+	if err := before.eachRecord(func(index uint64, _ *record.Token, view *record.View) { then[index] = view }); err != nil {
+		return err
+	}
+	followed, missing := 0, 0
+	for i := range v.events {
+		s := &v.events[i]
+		if s.taken == nil || s.taken.From != before.council {
+			continue
+		}
+		if s.taken.Size != before.main.Size || s.taken.Root != before.main.Root {
+			t.failEntry(s.index, "names another state of the log of "+string(before.council)+" than the one under which it was sealed", "")
+			continue
+		}
+		for j, entry := range s.taken.Entries {
+			was, is := then[entry], now[s.taken.At[j]]
+			switch {
+			case is == nil:
+				// Not what this bundle was asked to cover.
+			case was == nil:
+				missing++
+			case was.Record != s.taken.Of[j] || was.Version != s.taken.Versions[j]:
+				t.failEntry(s.index, fmt.Sprintf("says that a record stood at entry %d of the log of %s, and another stands there", entry, before.council), "")
+			case was.Standard != is.Standard:
+				t.failEntry(s.taken.At[j], "is of another standard than the record it was taken over from", "")
+			case !agree(was.Body, is.Body, was.Withheld+is.Withheld > 0):
+				t.failEntry(s.taken.At[j], "says something else than the record it was taken over from", "")
+			default:
+				followed++
+			}
+		}
+	}
+	t.pass(followed)
+	t.skip(missing)
+	v.say(CheckSuccession, "%s followed into the log of %s, which was sealed at %s for %s.", was(followed, "record"), before.council, count(int(before.main.Size), "entry"), v.council)
+	if missing > 0 {
+		v.say(CheckSuccession, "Of %s the file of %s does not show how it was.", count(missing, "record"), before.council)
+	}
+	return nil
+}
+
+// agree reports whether two views of a record say the same wherever both show something.
+// Where something is withheld, an array may lack elements, and is not compared.
+func agree(a, b any, withheld bool) bool {
+	x, ok := a.(map[string]any)
+	y, also := b.(map[string]any)
+	if !ok || !also {
+		_, array := a.([]any)
+		return array && withheld || string(strictjson.Canonical(a)) == string(strictjson.Canonical(b))
+	}
+	for k, v := range x {
+		w, there := y[k]
+		if there && !agree(v, w, withheld) || !there && !withheld {
+			return false
+		}
+	}
+	for k := range y {
+		if _, there := x[k]; !there && !withheld {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,171 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// ErrSealed: the council has ended, and its ledger with it. Everything in it is read and
+// proved as before; nothing is signed any more.
+var ErrSealed = errors.New("the ledger is sealed, since the council has ended")
+
+// Seal writes the last entry of the ledger, addressed to councils. After it every write
+// that would add an entry fails with ErrSealed, for good; cosignatures and receipts of
+// others are still kept. same is called when nothing can come between any more: with an
+// error of it nothing is sealed.
+func (l *Ledger) Seal(ctx context.Context, s event.Sealed, same func(entries uint64) error, to ...name.Council) (index uint64, err error) {
+	if l.o.Shared != nil {
+		return 0, errors.New("seal the ledger: it stands on several machines; leave one, and seal it there")
+	}
+	for _, c := range to {
+		if _, err := l.OpenNotices(ctx, c); err != nil {
+			return 0, err
+		}
+	}
+	err = l.do(ctx, true, func(t *tx) error {
+		if err := same(t.l.w.next); err != nil {
+			return err
+		}
+		index = t.event(event.KindSealed, s.Body()).index
+		t.seals = true
+		return t.address(index, to)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("seal the ledger: %w", err)
+	}
+	return index, nil
+}
+
+// Sealed returns the last entry of a ledger that is sealed, false of one that is not.
+func (v *View) Sealed() (s event.Sealed, index uint64, ok bool, err error) {
+	v.EventsBack(event.KindSealed, func(i uint64) bool {
+		index, ok = i, true
+		return false
+	})
+	if !ok {
+		return s, 0, false, nil
+	}
+	s, _, err = ReadEvent(v, index, event.KindSealed, event.ParseSealed)
+	return s, index, true, err
+}
+
+// IsSealed reports whether the ledger takes no entry any more.
+func (l *Ledger) IsSealed() bool { return l.sealed.Load() }
+
+// loadSealed finds whether the ledger is sealed.
+func (l *Ledger) loadSealed(txn *badger.Txn) {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: eventKindPrefix(event.KindSealed)})
+	defer it.Close()
+	if it.Rewind(); it.Valid() {
+		l.sealed.Store(true)
+	}
+}
+
+// A Former says where a record of ours was, in the log of a council that has ended.
+type Former struct {
+	Council name.Council `json:"council"`
+	Record  name.Record  `json:"record"` // its id there
+	Version uint64       `json:"version"`
+	Entry   uint64       `json:"entry"` // of that version, in the log of the council
+	Event   uint64       `json:"event"` // of ours, that says so
+}
+
+func formerKey(letter byte, r [16]byte, c name.Council) []byte {
+	return append(append([]byte{'0', letter}, r[:]...), c...)
+}
+
+// TakeOver logs that records of a council that has ended go on here. Each is a record of
+// ours that is there. What stands so already is left out; with nothing left nothing is
+// logged, and logged is false.
+func (l *Ledger) TakeOver(ctx context.Context, t event.TakenOver) (index uint64, logged bool, err error) {
+	err = l.do(ctx, false, func(x *tx) error {
+		index, logged = 0, false
+		left := event.TakenOver{From: t.From, Size: t.Size, Root: t.Root}
+		for i, r := range t.Of {
+			if _, err := x.lookup(formerKey('o', r.Bytes(), t.From)); err == nil {
+				continue
+			} else if !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			if _, err := x.lookup(headKey(t.Records[i].Bytes())); err != nil {
+				return fmt.Errorf("record %s: %w", t.Records[i], err)
+			}
+			left.Of, left.Records = append(left.Of, r), append(left.Records, t.Records[i])
+			left.Versions, left.Entries, left.At = append(left.Versions, t.Versions[i]), append(left.Entries, t.Entries[i]), append(left.At, t.At[i])
+		}
+		if len(left.Of) == 0 {
+			return nil
+		}
+		index, logged = x.event(event.KindTakenOver, left.Body()).index, true
+		at := binary.BigEndian.AppendUint64(nil, index)
+		for i, r := range left.Of {
+			x.set(formerKey('o', r.Bytes(), t.From), at)
+			x.set(formerKey('r', left.Records[i].Bytes(), ""), at)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("log what was taken over: %w", err)
+	}
+	return index, logged, nil
+}
+
+// Former returns where a record of ours was before, in the log of a council that has
+// ended; ErrNotFound for one that began here.
+func (v *View) Former(r name.Record) (o Former, err error) {
+	b, err := v.value(formerKey('r', r.Bytes(), ""))
+	if err != nil {
+		return o, fmt.Errorf("where record %s was: %w", r, err)
+	}
+	t, at, err := v.takenOver(b)
+	if err != nil {
+		return o, err
+	}
+	i := slices.Index(t.Records, r)
+	if i < 0 {
+		return o, fmt.Errorf("%w: entry %d does not speak of record %s", ErrDamaged, at, r)
+	}
+	return Former{Council: t.From, Record: t.Of[i], Version: t.Versions[i], Entry: t.Entries[i], Event: at}, nil
+}
+
+// Now returns the record of ours that a record of a council that has ended has become;
+// of any such council that had one of that id. The error is ErrNotFound when there is none.
+func (v *View) Now(old name.Record) (name.Record, error) {
+	var found []byte
+	err := v.walk(formerKey('o', old.Bytes(), ""), func(_, value []byte) error {
+		found = slices.Clone(value)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if found == nil {
+		return "", fmt.Errorf("what record %s has become: %w", old, ErrNotFound)
+	}
+	t, at, err := v.takenOver(found)
+	if err != nil {
+		return "", err
+	}
+	i := slices.Index(t.Of, old)
+	if i < 0 {
+		return "", fmt.Errorf("%w: entry %d does not speak of record %s", ErrDamaged, at, old)
+	}
+	return t.Records[i], nil
+}
+
+func (v *View) takenOver(at []byte) (t event.TakenOver, index uint64, err error) {
+	if len(at) != 8 {
+		return t, 0, fmt.Errorf("%w: where a record was: %d bytes", ErrDamaged, len(at))
+	}
+	index = binary.BigEndian.Uint64(at)
+	t, _, err = ReadEvent(v, index, event.KindTakenOver, event.ParseTakenOver)
+	return t, index, err
+}

@@ -1,0 +1,427 @@
+package succession
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/bundle"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/measure"
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Options say whose succession it is. All but Rehearsal are required.
+type Options struct {
+	Self    name.Council
+	Ledger  *ledger.Ledger
+	Bundles func() bundle.Options
+	Log     *slog.Logger
+	Now     func() time.Time
+	// Member returns what the directory says of a council, and Members all there are.
+	Member  func(name.Council) (directory.Member, bool)
+	Members func() []directory.Member
+	// Ending returns the agreements of ours that are not over, and End ends them, with what
+	// is held under them, for a reason that partners read.
+	Ending func() []api.EndingAgreement
+	End    func(ctx context.Context, because, by string) error
+	// Unreceived returns who has not said yet that it deleted what it held of ours.
+	Unreceived func() ([]name.Council, error)
+	// Put puts records through the gate, and RecordID says which record of ours has a key.
+	Put      func(context.Context, api.PutRequest) (*api.PutReply, error)
+	RecordID func(line name.StandardLine, key string) name.Record
+	// Faults are what else stands in the way of a seal, in words.
+	Faults func() []string
+	// Rehearsal: it is a copy that is tried, so that the day does not matter.
+	Rehearsal bool
+}
+
+// A Keeper closes a ledger, and takes over from one that is closed. Its methods may be
+// called concurrently.
+type Keeper struct{ o Options }
+
+// New returns a Keeper.
+func New(o Options) *Keeper { return &Keeper{o} }
+
+// early is how long before the first day of the successors a ledger may be sealed: what
+// is still to be written on the last day is written before.
+const early = 36 * time.Hour
+
+// shared is what a plan makes of the records of a ledger at one size.
+type shared struct {
+	size    uint64
+	entries map[name.Council][]uint64
+	reply   *api.SuccessionReply
+}
+
+// Preview says what a plan makes of our records and agreements, and what stands in the
+// way. It changes nothing.
+func (k *Keeper) Preview(ctx context.Context, in api.SuccessionRequest) (*api.SuccessionReply, error) {
+	p, err := k.plan(in.Plan)
+	if err != nil {
+		return nil, err
+	}
+	if k.o.Ledger.IsSealed() {
+		return k.sealed()
+	}
+	s, err := k.share(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return s.reply, nil
+}
+
+func (k *Keeper) plan(b []byte) (*Plan, error) {
+	p, err := Parse(b)
+	if err != nil {
+		return nil, api.Fail(api.Invalid, "docs/succession.md says what a plan holds", "%v", err)
+	}
+	if _, ok := p.Ending(k.o.Self); !ok {
+		return nil, api.Fail(api.Refused, "run it on the node of a council that ends", "%s does not end by this plan", k.o.Self)
+	}
+	return p, nil
+}
+
+// share counts what each successor has.
+func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
+	sharer, err := p.Sharer(k.o.Self)
+	if err != nil {
+		return nil, err
+	}
+	s := &shared{entries: map[name.Council][]uint64{}, reply: &api.SuccessionReply{
+		Succession: p.Name, Council: k.o.Self, On: p.On, Agreements: k.o.Ending(), Faults: k.o.Faults(),
+	}}
+	counts := map[name.Council]map[name.Standard]int{}
+	type group struct {
+		of  name.Standard
+		why string
+	}
+	nobody := map[group]*api.SharedToNobody{}
+	err = k.o.Ledger.View(func(v *ledger.View) error {
+		cp, _ := v.Checkpoint()
+		s.size = cp.Size
+		seen := map[name.StandardName]bool{}
+		for _, std := range k.o.Ledger.Standards() {
+			of := std.Name().Name
+			if seen[of] {
+				continue
+			}
+			seen[of] = true
+			var failed error
+			err := v.Scan(of, 0, func(ver *ledger.Version, err error) bool {
+				if failed = errors.Join(err, ctx.Err()); failed != nil {
+					return false
+				}
+				id := ver.Claims.Record
+				if _, made := v.MadeFrom(ver.Standard, id); made || of == measure.Standard {
+					s.reply.Stays++
+					return true
+				}
+				to, why := sharer.To(of, ver.Body)
+				if to == "" {
+					key := group{ver.Claims.Standard, why}
+					x := nobody[key]
+					if x == nil {
+						x = &api.SharedToNobody{Standard: key.of, Why: why}
+						nobody[key] = x
+					}
+					if x.Records++; len(x.Examples) < 10 {
+						x.Examples = append(x.Examples, id)
+					}
+					return true
+				}
+				s.entries[to] = append(s.entries[to], ver.Index)
+				if counts[to] == nil {
+					counts[to] = map[name.Standard]int{}
+				}
+				counts[to][ver.Claims.Standard]++
+				return true
+			})
+			if err = errors.Join(err, failed); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, ledger.ErrDamaged) {
+		return nil, api.Fail(api.Unverified, "stile doctor", "share the records out: %v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	k.describe(p, s, counts)
+	for _, x := range nobody {
+		s.reply.Nobody = append(s.reply.Nobody, *x)
+	}
+	slices.SortFunc(s.reply.Nobody, func(a, b api.SharedToNobody) int {
+		return strings.Compare(a.Standard.String()+" "+a.Why, b.Standard.String()+" "+b.Why)
+	})
+	return s, nil
+}
+
+// describe names the successors of ours by a plan, and what each has.
+func (k *Keeper) describe(p *Plan, s *shared, counts map[name.Council]map[name.Standard]int) {
+	e, _ := p.Ending(k.o.Self)
+	var to []name.Council
+	for _, c := range p.Begins {
+		named := c == e.To || c == e.Rest
+		for _, x := range e.Split {
+			_, value := x.Values[c]
+			_, row := x.Rows[c]
+			named = named || value || row
+		}
+		if named {
+			to = append(to, c)
+		}
+	}
+	slices.Sort(to)
+	for _, c := range to {
+		r := api.SuccessorReply{Council: c, Records: len(s.entries[c]), Standards: sharedStandards(counts[c])}
+		if m, ok := k.o.Member(c); ok && len(m.RecordKeys) > 0 {
+			r.KeyID = m.RecordKeys[0].ID()
+		} else {
+			s.reply.Faults = append(s.reply.Faults, fmt.Sprintf("%s is not in the directory, so that its key cannot be named", c))
+		}
+		s.reply.Successors = append(s.reply.Successors, r)
+	}
+}
+
+func sharedStandards(counts map[name.Standard]int) []api.SharedStandard {
+	out := []api.SharedStandard{}
+	for std, n := range counts {
+		out = append(out, api.SharedStandard{Standard: std, Records: n})
+	}
+	slices.SortFunc(out, func(a, b api.SharedStandard) int { return strings.Compare(a.Standard.String(), b.Standard.String()) })
+	return out
+}
+
+// Seal ends our agreements and writes the last entry of our ledger: nothing is signed
+// after it, for good.
+func (k *Keeper) Seal(ctx context.Context, in api.SuccessionRequest) (*api.SuccessionReply, error) {
+	p, err := k.plan(in.Plan)
+	if err != nil {
+		return nil, err
+	}
+	if k.o.Ledger.IsSealed() {
+		return nil, api.Fail(api.Conflict, "stile council succeed PLAN --hand-over DIR", "the ledger is sealed already")
+	}
+	if now := k.o.Now(); !k.o.Rehearsal && now.Before(p.Day().Add(-early)) {
+		return nil, api.Fail(api.Refused, "wait until then; --preview and --rehearse show what it will do", "the ledger is sealed from %s before the %s on, and it is too early", "36 hours", p.On)
+	}
+	s, err := k.share(ctx, p)
+	if err == nil {
+		err = fit(s.reply)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, x := range s.reply.Successors {
+		names = append(names, string(x.Council))
+	}
+	because := fmt.Sprintf("%s ends, and on %s is succeeded by %s", k.o.Self, p.On, strings.Join(names, ", "))
+	if err := k.o.End(ctx, because, in.By); err != nil {
+		return nil, err
+	}
+	for try := 0; ; try++ {
+		if s, err = k.share(ctx, p); err == nil {
+			err = fit(s.reply)
+		}
+		if err != nil {
+			return nil, err
+		}
+		_, err = k.o.Ledger.Seal(ctx, s.last(p), func(entries uint64) error {
+			if entries != s.size {
+				return errMoved
+			}
+			return nil
+		}, k.partners()...)
+		switch {
+		case err == nil:
+			return k.sealed()
+		case !errors.Is(err, errMoved):
+			return nil, err
+		case try == 20:
+			return nil, api.Fail(api.Conflict, "stop what writes records, and seal again", "the ledger changed each time the records were shared out; the agreements have ended")
+		}
+	}
+}
+
+var errMoved = errors.New("the ledger has changed since the records were shared out")
+
+// partners are the councils that are told of the seal: all whom something was addressed to.
+func (k *Keeper) partners() (out []name.Council) {
+	for _, f := range k.o.Ledger.Feeds() {
+		for _, c := range f.To {
+			if _, ok := k.o.Member(c); ok && c != k.o.Self {
+				out = append(out, c)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// last returns the last entry.
+func (s *shared) last(p *Plan) event.Sealed {
+	e := event.Sealed{On: p.On, Plan: string(p.JSON())}
+	for _, x := range s.reply.Successors {
+		e.Successors = append(e.Successors, event.Successor{
+			Council: x.Council, KeyID: x.KeyID, Records: uint64(x.Records), Entries: event.EntriesDigest(s.entries[x.Council]),
+		})
+	}
+	return e
+}
+
+// fit returns why nothing may be sealed.
+func fit(r *api.SuccessionReply) error {
+	n := 0
+	for _, x := range r.Nobody {
+		n += x.Records
+	}
+	if n > 0 {
+		return api.Fail(api.Invalid, "stile council succeed PLAN --preview lists them; change the plan, or the records", "the plan gives %d records to nobody", n)
+	}
+	if len(r.Faults) > 0 {
+		return api.Fail(api.Refused, "stile council succeed PLAN --preview", "the ledger cannot be sealed: %s", strings.Join(r.Faults, "; "))
+	}
+	return nil
+}
+
+// sealed says how a ledger that is sealed stands.
+func (k *Keeper) sealed() (out *api.SuccessionReply, err error) {
+	err = k.o.Ledger.View(func(v *ledger.View) error {
+		e, index, ok, err := v.Sealed()
+		if err != nil || !ok {
+			return errors.Join(err, api.Fail(api.NotFound, "stile council succeed PLAN --preview", "the ledger is not sealed"))
+		}
+		p, err := Parse([]byte(e.Plan))
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", index, err)
+		}
+		cp, _ := v.Checkpoint()
+		out = &api.SuccessionReply{
+			Succession: p.Name, Council: k.o.Self, On: e.On, Sealed: true, Entry: index, Size: cp.Size, Root: base64.StdEncoding.EncodeToString(cp.Root[:]),
+		}
+		for _, x := range e.Successors {
+			out.Successors = append(out.Successors, api.SuccessorReply{Council: x.Council, KeyID: x.KeyID, Records: int(x.Records), Standards: []api.SharedStandard{}})
+		}
+		cosigned, err := v.Cosigned()
+		for _, c := range cosigned {
+			if c.Checkpoint.Size == cp.Size && c.Checkpoint.Root == cp.Root {
+				out.Witnesses = append(out.Witnesses, c.Witness)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Unreceived, err = k.o.Unreceived()
+	return out, err
+}
+
+// Show says how our ledger, which is sealed, stands.
+func (k *Keeper) Show(context.Context, api.Empty) (*api.SuccessionReply, error) { return k.sealed() }
+
+// HandOver writes what one successor takes over into a new file: the newest version of each
+// record, whole, with the proof that it stands in our sealed log.
+func (k *Keeper) HandOver(ctx context.Context, in api.HandOverRequest) (*api.BundleReply, error) {
+	var indices []uint64
+	err := k.o.Ledger.View(func(v *ledger.View) error {
+		e, index, ok, err := v.Sealed()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return api.Fail(api.Behind, "stile council succeed PLAN --yes seals it", "the ledger is not sealed yet")
+		}
+		share, ok := e.To(in.To)
+		if !ok {
+			return api.Fail(api.NotFound, "stile council succeed PLAN --preview", "%s is no successor of %s", in.To, k.o.Self)
+		}
+		p, err := Parse([]byte(e.Plan))
+		if err != nil {
+			return err
+		}
+		s, err := k.share(ctx, p)
+		if err != nil {
+			return err
+		}
+		if indices = s.entries[in.To]; event.EntriesDigest(indices) != share.Entries {
+			return api.Fail(api.Unverified, "stile doctor", "the records for %s are not those that the last entry names", in.To)
+		}
+		indices = append(slices.Clone(indices), index)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return k.write(in.File, func(w io.Writer) (n int, err error) {
+		err = k.o.Ledger.View(func(v *ledger.View) (err error) {
+			n, err = bundle.HandOver(ctx, k.o.Bundles(), v, w, indices)
+			return err
+		})
+		return n, err
+	})
+}
+
+func (k *Keeper) write(path string, fill func(io.Writer) (int, error)) (*api.BundleReply, error) {
+	if !filepath.IsAbs(path) {
+		return nil, api.Fail(api.Usage, "", "the file must be named from the root of the disk")
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, api.Fail(api.Conflict, "name another folder, or move the old file away", "%q is there already", path)
+	}
+	if err != nil {
+		return nil, api.Fail(api.Failed, "look at the path again", "hand over: %v", err)
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	n, err := fill(w)
+	if err == nil {
+		err = errors.Join(w.Flush(), f.Sync())
+	}
+	size, _ := f.Seek(0, io.SeekCurrent)
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(path)
+		return nil, err
+	}
+	return &api.BundleReply{Entries: n, Bytes: uint64(size)}, nil
+}
+
+// Succeeded says who goes on with a record of ours, nil while our ledger is not sealed.
+func Succeeded(v *ledger.View, ver *ledger.Version) (*api.SucceededReply, error) {
+	e, index, ok, err := v.Sealed()
+	if err != nil || !ok {
+		return nil, err
+	}
+	p, err := Parse([]byte(e.Plan))
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", index, err)
+	}
+	out := &api.SucceededReply{On: e.On, Entry: index}
+	s, err := p.Sharer(ver.Claims.Council)
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", index, err)
+	}
+	if _, made := v.MadeFrom(ver.Standard, ver.Claims.Record); !made && ver.Body != nil && ver.Claims.Standard.Name != measure.Standard {
+		out.Council, _ = s.To(ver.Claims.Standard.Name, ver.Body)
+	}
+	return out, nil
+}
+
+func hash64(h tlog.Hash) string { return base64.StdEncoding.EncodeToString(h[:]) }

@@ -1,0 +1,126 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/succession"
+	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// Successions are councils that end and councils that follow them.
+type Successions struct{ to Operations }
+
+// Successions returns the operations on them.
+func (o Operations) Successions() Successions { return Successions{o} }
+
+// Preview says what a plan makes of our records and agreements. It changes nothing.
+func (s Successions) Preview(ctx context.Context, in SuccessionRequest) (SuccessionReply, error) {
+	return do(ctx, s.to, (*succession.Keeper).Preview, in)
+}
+
+// Seal ends our agreements and writes the last entry of our ledger. Nothing is signed after
+// it, and nothing takes it back.
+func (s Successions) Seal(ctx context.Context, in SuccessionRequest) (SuccessionReply, error) {
+	return do(ctx, s.to, (*succession.Keeper).Seal, in)
+}
+
+// Show says how our ledger, which is sealed, stands; NotFound when it is not.
+func (s Successions) Show(ctx context.Context) (SuccessionReply, error) {
+	return do(ctx, s.to, (*succession.Keeper).Show, Empty{})
+}
+
+// HandOver writes what one successor takes over into a file.
+func (s Successions) HandOver(ctx context.Context, in HandOverRequest) (BundleReply, error) {
+	return do(ctx, s.to, (*succession.Keeper).HandOver, in)
+}
+
+// TakeOver takes over what such a file holds for us.
+func (s Successions) TakeOver(ctx context.Context, in TakeOverRequest) (TakeOverReply, error) {
+	return do(ctx, s.to, (*succession.Keeper).TakeOver, in)
+}
+
+func (n *Node) openSuccession() *succession.Keeper {
+	return succession.New(succession.Options{
+		Self: n.cfg.Council, Ledger: n.ledger, Bundles: n.bundles, Log: n.log, Now: n.now,
+		Member: n.directory.Member, Members: n.directory.Members,
+		Ending: n.ending, End: n.endAll, Unreceived: n.unreceived, Put: n.gate.Put, RecordID: n.keys.RecordID,
+		Faults: n.unendable,
+	})
+}
+
+// notOver returns the texts of agreements of ours that are not over.
+func (n *Node) notOver() []agreement.Status {
+	return slices.DeleteFunc(n.book.Current(n.now()), func(st agreement.Status) bool {
+		return !st.Agreement.Party(n.cfg.Council) || st.Phase == agreement.Ended || st.Phase == agreement.Superseded
+	})
+}
+
+func (n *Node) ending() (out []api.EndingAgreement) {
+	for _, st := range n.notOver() {
+		a := st.Agreement
+		out = append(out, api.EndingAgreement{Agreement: a.Name, Version: a.Version, From: a.From, To: a.To, Standard: a.Standard.String()})
+	}
+	return out
+}
+
+// endAll ends our agreements, for a reason that partners read, and what is held under them.
+func (n *Node) endAll(ctx context.Context, because, by string) error {
+	now := n.now().UTC().Truncate(time.Second)
+	for _, st := range n.notOver() {
+		a := st.Agreement
+		end := agreement.Notice{Ref: a.Ref(), Reason: because, At: now, By: by}.Body()
+		if err := n.say(ctx, event.KindAgreementEnd, end, n.replicas.Addressees(a)); err != nil {
+			return fmt.Errorf("end %s: %w", a.Name, err)
+		}
+	}
+	if err := n.book.Settle(ctx); err != nil {
+		return err
+	}
+	n.book.Stir()
+	return nil
+}
+
+// unreceived returns who has not said that it deleted what it held of ours.
+func (n *Node) unreceived() (out []name.Council, err error) {
+	partners, err := n.explain.Partners(false)
+	for _, p := range partners {
+		if p.Direction == "to" && (p.Outstanding > 0 || p.Held > 0) {
+			out = append(out, p.Council)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), err
+}
+
+// unendable says what stands in the way of the end of this council.
+func (n *Node) unendable() (out []string) {
+	footprints, err := n.replicas.Status(context.Background(), api.FootprintRequest{})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, f := range footprints {
+		out = append(out, fmt.Sprintf("the council is a member of the footprint %s: have the others remove it first", f.Name))
+	}
+	return out
+}
+
+// succeeded puts into a reply where a record of ours was before, and who goes on with it.
+func succeeded(v *ledger.View, ver *ledger.Version, r *RecordReply) (err error) {
+	f, err := v.Former(ver.Claims.Record)
+	switch {
+	case err == nil:
+		r.Former = &api.FormerReply{Council: f.Council, Record: f.Record, Version: f.Version, Entry: f.Entry, Event: f.Event}
+	case !errors.Is(err, ledger.ErrNotFound):
+		return err
+	}
+	r.Succeeded, err = succession.Succeeded(v, ver)
+	return err
+}

@@ -1,0 +1,192 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A bubble's time begins on the first day of 2000.
+const sharedOut = `
+succession: northmoor-2000
+on: 2000-01-02
+begins: [east.gov.uk, west.gov.uk]
+ends:
+  - council: northmoor.gov.uk
+    split:
+      - standard: standards.stile.example/planning-application
+        field: /district
+        values: {east.gov.uk: [X], west.gov.uk: [Y]}
+`
+
+// inBubble founds a council, and runs it on a network in memory.
+func inBubble(t *testing.T, m *wire.Memory, c name.Council) (*running, *config.Config) {
+	t.Helper()
+	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: filepath.Join(t.TempDir(), "data"), Council: c, Listen: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Limits.MinFreeMiB, cfg.AdminSocket = 16, ""
+	return reopened(t, m, cfg), cfg
+}
+
+func reopened(t *testing.T, m *wire.Memory, cfg *config.Config) *running {
+	t.Helper()
+	n, err := node.Open(cfg, node.Options{Fatal: func(err error) { t.Errorf("%v", err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runIn(t, wire.With(context.Background(), m.Node(cfg.Council)), n)
+}
+
+// TestACouncilIsSharedOut: a council ends and two follow it. What it held goes from its
+// partner, its last entry is cosigned, and nothing is signed after it. Each successor takes
+// what the plan gives it and nothing else; the id that a record had leads to the one it has;
+// an auditor follows it from one log into the other, and notices what is not so.
+func TestACouncilIsSharedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wire.NewMemory()
+		old, cfg := inBubble(t, m, northmoor)
+		partner, _ := inBubble(t, m, saltby)
+		east, _ := inBubble(t, m, "east.gov.uk")
+		west, _ := inBubble(t, m, "west.gov.uk")
+		introduce(t, old, partner, east, west)
+		plan := node.SuccessionRequest{Plan: []byte(sharedOut)}
+		offer(t, old, "planning-application", planning(1, "X"), planning(2, "Y"), planning(3, "X"), planning(4, "Z"))
+		agreed(t, strings.Replace(planningAgreement, "starts: 2026-01-01", "starts: 2000-01-01", 1), old, partner)
+		await(t, "the partner holds two", func() bool { return get(t, partner.Status).Holdings == 2 })
+
+		p := call(t, old.Successions().Preview, plan)
+		if len(p.Nobody) != 1 || p.Nobody[0].Records != 1 || len(p.Agreements) != 1 || p.Successors[0].Records != 2 || p.Successors[1].Records != 1 || p.Sealed {
+			t.Errorf("preview: %+v", p)
+		}
+		if _, err := old.Successions().Seal(t.Context(), plan); !is(err, node.Invalid) {
+			t.Errorf("sealed although a record goes to nobody: %v", err)
+		}
+		offer(t, old, "planning-application", func() map[string]any { r := planning(4, "Y"); return r }())
+		early := node.SuccessionRequest{Plan: []byte(strings.Replace(sharedOut, "2000-01-02", "2000-02-02", 1))}
+		if _, err := old.Successions().Seal(t.Context(), early); !is(err, node.Refused) {
+			t.Errorf("sealed a month before the day: %v", err)
+		}
+		before := call(t, old.Records().Show, node.RecordRequest{Record: "26/0000001/PA", Standard: "planning-application"})
+		unasked := call(t, old.Bundle, node.BundleRequest{Records: []string{string(before.Record)}, Full: true}).Bundle
+
+		s := call(t, old.Successions().Seal, plan)
+		if !s.Sealed || s.Entry != s.Size-1 || len(s.Successors) != 2 || s.Successors[0].KeyID == "" {
+			t.Fatalf("sealed: %+v", s)
+		}
+		await(t, "the partner has deleted what it held, and cosigned the last entry", func() bool {
+			s = get(t, old.Successions().Show)
+			return get(t, partner.Status).Holdings == 0 && len(s.Witnesses) > 0 && len(s.Unreceived) == 0
+		})
+		r, err := old.Records().Put(t.Context(), node.PutRequest{Standard: "planning-application", Records: []node.Offered{{Record: marshal(t, planning(9, "X"))}}})
+		if !is(err, node.Refused) {
+			t.Errorf("a record was taken after the last entry: %+v %v", r, err)
+		}
+		old.stop()
+		old = reopened(t, m, cfg)
+		if now := get(t, old.Successions().Show); now.Size != s.Size || !now.Sealed {
+			t.Errorf("after a new start: %+v", now)
+		}
+		gone := call(t, old.Records().Show, node.RecordRequest{Record: string(before.Record)})
+		if gone.Succeeded == nil || gone.Succeeded.Council != "east.gov.uk" || gone.Succeeded.On != "2000-01-02" {
+			t.Errorf("the old council says of a record: %+v", gone.Succeeded)
+		}
+
+		dir := t.TempDir()
+		files := map[name.Council]string{}
+		for _, c := range []name.Council{"east.gov.uk", "west.gov.uk"} {
+			files[c] = filepath.Join(dir, string(c)+".stile")
+			call(t, old.Successions().HandOver, node.HandOverRequest{To: c, File: files[c]})
+		}
+		if _, err := east.Successions().TakeOver(t.Context(), node.TakeOverRequest{File: files["west.gov.uk"]}); !is(err, node.Unverified) {
+			t.Errorf("east took what is for west: %v", err)
+		}
+		open := filepath.Join(dir, "open.stile")
+		if err := os.WriteFile(open, unasked, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := east.Successions().TakeOver(t.Context(), node.TakeOverRequest{File: open}); !is(err, node.Unverified) {
+			t.Errorf("east took from a ledger that was not sealed: %v", err)
+		}
+		offer(t, west, "planning-application", planning(2, "elsewhere")) // has the key of one that comes
+		for _, x := range []struct {
+			c                    name.Council
+			n                    *running
+			taken, left, already int
+		}{{"east.gov.uk", east, 2, 0, 0}, {"east.gov.uk", east, 0, 0, 2}, {"west.gov.uk", west, 1, 1, 0}} {
+			in := node.TakeOverRequest{File: files[x.c], Try: true}
+			try := call(t, x.n.Successions().TakeOver, in)
+			in.Try = false
+			got := call(t, x.n.Successions().TakeOver, in)
+			if got.Taken != x.taken || len(got.Left) != x.left || got.Already != x.already || try.Taken != x.taken || len(got.Witnesses) == 0 {
+				t.Errorf("%s took over %+v, and would have %+v", x.c, got, try)
+			}
+		}
+		now := call(t, east.Records().Show, node.RecordRequest{Record: string(before.Record)})
+		if now.Former == nil || now.Former.Council != northmoor || now.Former.Record != before.Record || now.Council != "east.gov.uk" || !bytes.Equal(now.Body, before.Body) {
+			t.Errorf("east shows for the old id: %+v %+v", now, now.Former)
+		}
+
+		trust := audit.Trust{Members: membersOf(t, old, partner, east, west)}
+		after := call(t, east.Bundle, node.BundleRequest{Records: []string{string(now.Record)}, Full: true}).Bundle
+		origin, err := os.ReadFile(files["east.gov.uk"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, origins, err := audit.VerifyWithOrigins(bytes.NewReader(after), int64(len(after)), []audit.OriginFile{{File: bytes.NewReader(origin), Size: int64(len(origin))}}, audit.Options{Trust: trust})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _ := report.Check(audit.CheckSuccession)
+		if !report.OK() || !origins[0].OK() || c.Result != audit.OK || !strings.Contains(c.Detail, "1 record is followed into the log of northmoor.gov.uk") {
+			t.Errorf("the chain: %+v\n%+v", report.Checks, c)
+		}
+		other, err := os.ReadFile(files["west.gov.uk"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, _, err = audit.VerifyWithOrigins(bytes.NewReader(after), int64(len(after)), []audit.OriginFile{{File: bytes.NewReader(unasked), Size: int64(len(unasked))}, {File: bytes.NewReader(other), Size: int64(len(other))}}, audit.Options{Trust: trust})
+		if c, _ := report.Check(audit.CheckSuccession); err != nil || report.OK() || c.Failed != 1 || c.NotDone != 1 {
+			t.Errorf("a ledger that was not sealed passes as the origin: %+v %v", c, err)
+		}
+	})
+}
+
+func is(err error, k node.Kind) bool {
+	e, ok := err.(*node.Error)
+	return ok && e.Kind == k
+}
+
+func marshal(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func membersOf(t *testing.T, nodes ...*running) (out []directory.Member) {
+	t.Helper()
+	for _, n := range nodes {
+		m, err := directory.ParseMember([]byte(call(t, n.Councils().Show, node.MemberNameRequest{}).Document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, m)
+	}
+	return out
+}
