@@ -62,6 +62,8 @@ A scope is VERB:SIDE:STANDARD, or a verb alone:
   sign                     propose, sign, suspend, resume and end agreements
   disclosures              who was let have what, why, and reports about a person
   webhooks                 keep webhooks
+  cases                    offer and answer handovers; ask for an urgent disclosure,
+                           or be the first of the two who give one
 
 STANDARD is publisher/name, with @1 or @1.2.0 or without, and * is every one.
 

@@ -23,6 +23,7 @@ const (
 	Sign        Verb = "sign"        // sign, suspend, resume and end agreements
 	Disclosures Verb = "disclosures" // who was let have what, why, and reports about a person
 	Webhooks    Verb = "webhooks"    // keep webhooks
+	Cases       Verb = "cases"       // offer and answer handovers; ask for an urgent disclosure, and be the first of two who give one
 )
 
 // ofRecords are the verbs that a standard and a side belong to.
@@ -30,7 +31,7 @@ var ofRecords = []Verb{Read, Write, Delete}
 
 // Verbs returns every verb, those of records first.
 func Verbs() []Verb {
-	return []Verb{Read, Write, Delete, Status, Agreements, Sign, Disclosures, Webhooks}
+	return []Verb{Read, Write, Delete, Status, Agreements, Sign, Disclosures, Webhooks, Cases}
 }
 
 // A Side says whose records are meant.
@@ -160,9 +161,9 @@ var rules = map[string]rule{
 	"questions/ask": of(Read, Steward, Governance), "questions/count": of(Read, Steward, Governance),
 
 	"handovers/list": of(Disclosures, Governance, Auditor, Steward, Signer), "handovers/show": of(Disclosures, Governance, Auditor, Steward, Signer),
-	"handovers/offer": of("", Steward, Governance), "handovers/accept": of("", Steward, Governance), "handovers/decline": of("", Steward, Governance), "handovers/withdraw": of("", Steward, Governance),
+	"handovers/offer": of(Cases, Steward, Governance), "handovers/accept": of(Cases, Steward, Governance), "handovers/decline": of(Cases, Steward, Governance), "handovers/withdraw": of(Cases, Steward, Governance),
 	"urgent/list": of(Disclosures, Governance, Auditor, Steward, Signer), "urgent/show": of(Disclosures, Governance, Auditor, Steward, Signer),
-	"urgent/ask": of("", Steward, Governance), "urgent/give": of("", Steward, Governance), "urgent/approve": of("", Steward, Governance),
+	"urgent/ask": of(Cases, Steward, Governance), "urgent/give": of(Cases, Steward, Governance), "urgent/approve": of("", Steward, Governance),
 	"urgent/refuse": of("", Steward, Governance), "urgent/end": of("", Steward, Governance), "urgent/review": of("", Governance),
 
 	"agreements/list": texts, "agreements/show": texts, "agreements/preview": of(Agreements, Steward, Governance, Signer),

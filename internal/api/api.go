@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -67,6 +68,13 @@ func New(o Options) (*API, error) {
 	cfg.CreateHooks, cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = nil, "", "", ""
 	cfg.Transformers = []huma.Transformer{quiet}
 	cfg.RejectUnknownQueryParameters = true
+	// A problem of the call and what is wrong with one field share a name in two packages.
+	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
+		if t == reflect.TypeFor[node.Problem]() {
+			return "FieldProblem"
+		}
+		return huma.DefaultSchemaNamer(t, hint)
+	})
 	cfg.Info.Description = "A council's node: records, agreements and what went to whom. See docs/api.md."
 	cfg.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	cfg.Servers = []*huma.Server{{URL: "/"}}
@@ -83,6 +91,9 @@ func New(o Options) (*API, error) {
 	a.exports()
 	a.agreements()
 	a.reads()
+	a.disclosures()
+	a.questions()
+	a.cases()
 	a.changes()
 	a.collections()
 	a.footprints()
@@ -102,6 +113,8 @@ var tags = [][2]string{
 	{"records", "records of this council, and those that others sent"},
 	{"agreements", "who may have which rows and fields, and why"},
 	{"disclosures", "who was let have what"},
+	{"questions", "what partners are asked, where no copy is kept"},
+	{"cases", "single records that people hand over, or disclose urgently"},
 	{"footprints", "ledgers that are kept with others"},
 	{"collections", "what goes to a receiver that has no node"},
 	{"changes", "what happened, in order"},
@@ -226,6 +239,17 @@ func (a *API) raw(op huma.Operation, h func(http.ResponseWriter, *http.Request) 
 			write(w, a.problem(r.Context(), err))
 		}
 	})
+}
+
+// ndjson describes lines each of which is one JSON document of a type. OpenAPI 3.1 has no
+// word for that, so that it is a string whose contents have a type and a schema, as JSON
+// Schema has them: contentSchema is of one line.
+func (a *API) ndjson(v any) *huma.MediaType {
+	line := huma.SchemaFromType(a.huma.OpenAPI().Components.Schemas, reflect.TypeOf(v))
+	return &huma.MediaType{Schema: &huma.Schema{
+		Type: "string", Description: "lines that end with a line feed; each is one JSON document, of contentSchema",
+		Extensions: map[string]any{"contentMediaType": "application/x-ndjson", "contentSchema": line},
+	}}
 }
 
 // describe adds to an operation what all have.

@@ -66,7 +66,7 @@ func open(t testing.TB, rate int) *world {
 			t.Error(err)
 		}
 	})
-	w.key = w.newKey("read:both:*", "write:own:*", "delete:own:*", "status", "agreements", "sign", "disclosures", "webhooks")
+	w.key = w.newKey("read:both:*", "write:own:*", "delete:own:*", "status", "agreements", "sign", "disclosures", "webhooks", "cases")
 	return w
 }
 

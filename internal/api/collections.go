@@ -34,9 +34,8 @@ type accepted struct {
 
 func (a *API) collections() {
 	r := a.jsonResponse("a page: what is let out, and what is taken back and must be deleted", node.CollectReply{})
-	for _, t := range []string{"application/x-ndjson", "text/csv"} {
-		r.Content[t] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
-	}
+	r.Content["application/x-ndjson"] = a.ndjson(node.Collected{})
+	r.Content["text/csv"] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
 	r.Headers = map[string]*huma.Param{"Stile-Cursor": {Description: "a trailer of NDJSON and CSV, where all of it came: for the receipt", Schema: &huma.Schema{Type: "string"}}}
 	a.raw(huma.Operation{
 		Method: http.MethodGet, Path: "/v1/collection", OperationID: "collect", Tags: []string{"collections"},

@@ -28,6 +28,10 @@ func TestDocumentedCalls(t *testing.T) {
 		"record.json": referral("HN-2026-1", "E07000998"), "records.ndjson": referral("HN-2026-2", "E07000998") + "\n",
 		"draft.json":    `{"name":"northmoor.gov.uk/new","to":["wold.example"],"standard":"` + need + `@1"}`,
 		"document.json": string(document), "reason.json": `{"reason":"a trial"}`, "review.json": `{"review":"2099-12-01"}`, "into.json": `{"records":["` + shared + `"]}`, "receipt.json": "", "webhook.json": `{"title":"ours","url":"https://hooks.northmoor.gov.uk/stile"}`, "replay.json": "{}", "person.json": `{"person":"QQ123456C"}`,
+		// Of these there is no agreement here: TestHandoverByCalls and TestUrgentByCalls make those calls.
+		"question.json": `{"agreement":"wold.example/none","field":"/reference","value":"HN-1","because":"a trial"}`, "count.json": `{"agreement":"wold.example/none","because":"a trial"}`,
+		"offer.json": `{"partner":"wold.example","records":["` + shared + `"],"because":"a trial"}`, "say.json": `{"because":"a trial"}`, "ask.json": `{"partner":"wold.example","because":"a trial"}`, "give.json": `{"records":["` + shared + `"],"because":"a trial"}`,
+		"standard.json": `{"standard":"` + need + `@1.0.0"}`,
 	}
 	called := map[string]bool{}
 	mux := http.NewServeMux()
@@ -42,6 +46,7 @@ func TestDocumentedCalls(t *testing.T) {
 			called[pattern] = false
 		}
 	}
+	noneHere := regexp.MustCompile(`^/v1/(subject|footprints/|questions|counts|handovers|urgent|published/|standards/preview|disclosures/seen)`)
 	record, webhook, lines := "", "", 0
 	for line := range strings.Lines(string(page)) {
 		line, ok := strings.CutPrefix(line, "    curl ")
@@ -49,7 +54,7 @@ func TestDocumentedCalls(t *testing.T) {
 			continue
 		}
 		lines++
-		line = strings.NewReplacer("$KEY", w.key, "$RECEIVER_KEY", receiver, "$RECORD", record, "$WEBHOOK", webhook, "$SHARED", shared, "$STILE", "").Replace(strings.TrimSpace(line))
+		line = strings.NewReplacer("$KEY", w.key, "$RECEIVER_KEY", receiver, "$RECORD", record, "$WEBHOOK", webhook, "$SHARED", shared, "$CASE", "0123abcd", "$STILE", "").Replace(strings.TrimSpace(line))
 		method, path, body := "GET", "", ""
 		var header []string
 		words := regexp.MustCompile(`"[^"]*"|\S+`).FindAllString(line, -1)
@@ -78,7 +83,7 @@ func TestDocumentedCalls(t *testing.T) {
 		}
 		mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(method, path, nil))
 		a := w.with("", method, path, body, header...)
-		if a.StatusCode >= 300 && !strings.HasSuffix(path, "/adoption") && !strings.Contains(string(a.body), "number of a person") && !strings.HasPrefix(path, "/v1/subject") && !strings.HasPrefix(path, "/v1/footprints/") {
+		if a.StatusCode >= 300 && !strings.HasSuffix(path, "/adoption") && !strings.Contains(string(a.body), "number of a person") && !(noneHere.MatchString(path) && (a.StatusCode < 500 || strings.HasPrefix(path, "/v1/footprints/"))) {
 			t.Errorf("%s %s: %s %s", method, path, a.Status, a.body)
 		}
 		switch {

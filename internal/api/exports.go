@@ -24,9 +24,11 @@ var mediaTypes = map[export.Format]string{
 
 func (a *API) exports() {
 	content := map[string]*huma.MediaType{}
-	for _, t := range []string{"text/csv", "application/x-ndjson", "application/geo+json", mediaTypes[export.XLSX], mediaTypes[export.Parquet]} {
+	for _, t := range []string{"text/csv", mediaTypes[export.XLSX], mediaTypes[export.Parquet]} {
 		content[t] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
 	}
+	content["application/geo+json"] = &huma.MediaType{Schema: &huma.Schema{Type: "object", Description: "a FeatureCollection (RFC 7946)"}}
+	content["application/x-ndjson"] = a.ndjson(map[string]any{}) // a record to a line, of the standard's own schema
 	format := query("format", "what the file is to be")
 	format.Schema.Enum = []any{"csv", "ndjson", "geojson", "xlsx", "parquet"}
 	a.raw(huma.Operation{

@@ -58,9 +58,8 @@ type importSummary struct {
 }
 
 func (a *API) imports() {
-	one := &huma.Schema{Type: "string", Format: "binary"}
 	responses := map[string]*huma.Response{"200": {Description: "a line of JSON for each row, in their order, as it is taken; the last has a summary or a problem",
-		Content: map[string]*huma.MediaType{"application/x-ndjson": {Schema: &huma.Schema{Type: "string"}}}}}
+		Content: map[string]*huma.MediaType{"application/x-ndjson": a.ndjson(importLine{})}}}
 	a.raw(huma.Operation{
 		Method: http.MethodPost, Path: "/v1/imports", OperationID: "import-records", Tags: []string{"records"},
 		Summary: "Import records from NDJSON, JSON, CSV, XLSX or ODS, row by row",
@@ -70,7 +69,7 @@ func (a *API) imports() {
 			query("source", "name of the register that this is a run of"), query("format", "csv, xlsx, ods, json or ndjson; absent: by the type of the body"),
 		},
 		RequestBody: &huma.RequestBody{Required: true, Description: "the file; CSV, XLSX and ODS as a form with a part mapping, then a part file", Content: map[string]*huma.MediaType{
-			"application/x-ndjson": {Schema: one}, "application/json": {Schema: one},
+			"application/x-ndjson": a.ndjson(map[string]any{}), "application/json": {Schema: &huma.Schema{Description: "an array of records, or one record"}},
 			"multipart/form-data": {Schema: &huma.Schema{Type: "object", Properties: map[string]*huma.Schema{"mapping": {Type: "string"}, "file": {Type: "string", Format: "binary"}}}},
 		}},
 		Responses: responses,

@@ -35,33 +35,6 @@ type councilCall struct {
 	Council string `path:"council" maxLength:"255" doc:"its domain"`
 }
 
-// A disclosuresCall picks disclosures.
-type disclosuresCall struct {
-	Record    string    `query:"record" maxLength:"26" doc:"the record's id"`
-	To        string    `query:"to" maxLength:"255" doc:"the council that was let have it"`
-	Agreement string    `query:"agreement" maxLength:"300"`
-	Since     time.Time `query:"since"`
-	Until     time.Time `query:"until"`
-	Cursor    string    `query:"cursor" maxLength:"200"`
-	Limit     int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-}
-
-// A subjectCall asks for a report about a person. It is a POST so that the number stands
-// in no log of addresses.
-type subjectCall struct {
-	Body struct {
-		Person string `json:"person" maxLength:"200" minLength:"1" doc:"a number that names the person, as the records have it"`
-		Scheme string `json:"scheme,omitempty" maxLength:"200" doc:"whose number it is; needed where two are meant"`
-	}
-}
-
-// A whyCall asks why a partner has or lacks a record.
-type whyCall struct {
-	Partner string `query:"partner" required:"true" maxLength:"255"`
-	Record  string `query:"record" required:"true" maxLength:"26" doc:"the record's id"`
-	Held    bool   `query:"held" doc:"of a record that the partner sent: why it is held here"`
-}
-
 // A whoami says who calls.
 type whoami struct {
 	Kind      access.Kind    `json:"kind" enum:"system,person,receiver,local"`
@@ -85,6 +58,14 @@ type entryCall struct {
 	Entry uint64 `path:"entry" maximum:"9007199254740991"`
 }
 
+// A previewCall names a standard, or brings one.
+type previewCall struct {
+	Body struct {
+		Standard string `json:"standard,omitempty" maxLength:"300" doc:"publisher/name@version, as the directory has it"`
+		Archive  []byte `json:"archive,omitempty" doc:"instead: the archive itself, in base64"`
+	}
+}
+
 func (a *API) reads() {
 	get(a, "node", "status", "/v1/status", "How the node stands", func(ctx context.Context, _ *empty) (node.StatusReply, error) { return a.n.Status(ctx) })
 	get(a, "node", "whoami", "/v1/whoami", "Who the caller is, and what the key is for", func(ctx context.Context, _ *empty) (whoami, error) {
@@ -102,22 +83,44 @@ func (a *API) reads() {
 	get(a, "node", "show-standard", "/v1/standards/{publisher}/{name}", "Show an adopted standard", func(ctx context.Context, in *StdCall) (node.StandardReply, error) {
 		return a.n.Standards().Show(ctx, in.typed())
 	})
-	a.raw(huma.Operation{
-		Method: http.MethodGet, Path: "/v1/standards/{publisher}/{name}/archive", OperationID: "standard-archive", Tags: []string{"node"},
-		Summary: "Download a standard as its publisher made it", Parameters: []*huma.Param{inPath("publisher", ""), inPath("name", "")},
-		Responses: map[string]*huma.Response{"200": {Description: "a zip or tar.gz", Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}},
-	}, func(w http.ResponseWriter, r *http.Request) error {
-		out, err := a.n.Standards().Archive(r.Context(), node.StandardRequest{Name: typedName(r.PathValue("publisher"), r.PathValue("name"))})
-		if err != nil {
+	for _, x := range []struct {
+		id, path, summary string
+		archive           func(context.Context, node.StandardRequest) (node.StandardArchiveReply, error)
+	}{
+		{"standard-archive", "/v1/standards/{publisher}/{name}/archive", "Download an adopted standard as its publisher made it", a.n.Standards().Archive},
+		{"published-archive", "/v1/published/{publisher}/{name}/archive", "Download a standard that the directory has, as its publisher made it", a.n.Published().Archive},
+	} {
+		a.raw(huma.Operation{
+			Method: http.MethodGet, Path: x.path, OperationID: x.id, Tags: []string{"node"},
+			Summary: x.summary, Parameters: []*huma.Param{inPath("publisher", "whose standard it is"), inPath("name", "its name, with @1.2.0")},
+			Responses: map[string]*huma.Response{"200": {Description: "a zip or tar.gz", Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}},
+		}, func(w http.ResponseWriter, r *http.Request) error {
+			out, err := x.archive(r.Context(), node.StandardRequest{Name: typedName(r.PathValue("publisher"), r.PathValue("name"))})
+			if err != nil {
+				return err
+			}
+			w.Header().Set("Content-Type", "application/octet-stream")
+			w.Header().Set("Content-Disposition", `attachment; filename="standard"`)
+			_, err = w.Write(out.Archive)
 			return err
-		}
-		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Disposition", `attachment; filename="standard"`)
-		_, err = w.Write(out.Archive)
-		return err
-	})
+		})
+	}
 	get(a, "node", "standard-adoption", "/v1/standards/{publisher}/{name}/adoption", "What councils state about a standard of this publisher", func(ctx context.Context, in *adoptionCall) (node.Adoption, error) {
 		return a.n.Standards().Adoption(ctx, node.AdoptionRequest{Standard: in.typed().Name, At: in.At})
+	})
+	post(a, "node", "preview-standard", "/v1/standards/preview", "What it would mean to adopt a version of a standard that the directory has; nothing is changed", func(ctx context.Context, in *previewCall) (node.AdoptPreview, error) {
+		return a.n.Standards().Preview(ctx, node.AdoptRequest{Name: in.Body.Standard, Archive: in.Body.Archive})
+	})
+	get(a, "node", "list-published", "/v1/published", "List the standards that the directory has, adopted here or not", func(ctx context.Context, _ *empty) (page[node.PublishedReply], error) {
+		out, err := a.n.Published().List(ctx)
+		return pageOf(out, ""), err
+	})
+	get(a, "node", "show-directory", "/v1/directory", "How the directory of members and standards stands", func(ctx context.Context, _ *empty) (node.DirectoryReply, error) {
+		return a.n.Directory().Show(ctx)
+	})
+	get(a, "node", "list-quarantines", "/v1/quarantines", "List the councils with which all exchange is or was stopped", func(ctx context.Context, _ *empty) (page[node.QuarantineReply], error) {
+		out, err := a.n.Councils().Quarantines(ctx)
+		return pageOf(out, ""), err
 	})
 	get(a, "node", "list-councils", "/v1/councils", "List the members of the directory", func(ctx context.Context, _ *empty) (page[node.MemberReply], error) {
 		out, err := a.n.Councils().List(ctx)
@@ -129,17 +132,5 @@ func (a *API) reads() {
 	get(a, "node", "show-log", "/v1/log", "The newest checkpoint of our log", func(ctx context.Context, _ *empty) (node.CheckpointReply, error) { return a.n.Log().Show(ctx) })
 	get(a, "node", "prove-entry", "/v1/log/entries/{entry}/proof", "Prove that an entry stands in our log", func(ctx context.Context, in *entryCall) (node.EntryProofReply, error) {
 		return a.n.Log().Prove(ctx, node.EntryRequest{Entry: in.Entry})
-	})
-	get(a, "disclosures", "list-disclosures", "/v1/disclosures", "List what was let out, the oldest first", func(ctx context.Context, in *disclosuresCall) (page[node.Disclosure], error) {
-		r, err := a.n.Disclosures().List(ctx, node.DisclosureRequest{
-			Record: in.Record, To: name.Council(in.To), Agreement: name.Agreement(in.Agreement), Since: in.Since, Until: in.Until, Cursor: node.Cursor(in.Cursor), Limit: in.Limit,
-		})
-		return pageOf(r.Disclosures, r.Cursor), err
-	})
-	get(a, "disclosures", "why", "/v1/why", "Why a partner has or lacks a record, rule by rule", func(ctx context.Context, in *whyCall) (node.WhyReply, error) {
-		return a.n.Why(ctx, node.WhyRequest{From: in.Held, Partner: in.Partner, Record: in.Record})
-	})
-	post(a, "disclosures", "subject-report", "/v1/subject-reports", "Everything that is held about one person, where it came from, and who was let have it", func(ctx context.Context, in *subjectCall) (node.SubjectReply, error) {
-		return a.n.Disclosures().Subject(ctx, node.SubjectRequest{Person: in.Body.Person, Scheme: in.Body.Scheme})
 	})
 }
