@@ -89,18 +89,18 @@ func (a *API) cases() {
 	h, u := a.n.Handovers(), a.n.Urgent()
 	type verb = func(context.Context, node.CaseRequest) (node.CaseReply, error)
 	for _, k := range []struct {
-		id, path, what string
-		list           func(context.Context) ([]node.CaseReply, error)
-		show           verb
+		path, what string
+		list       func(context.Context) ([]node.CaseReply, error)
+		show       verb
 	}{
-		{"handover", "/v1/handovers", "handovers, with the days that are left of each", h.List, h.Show},
-		{"urgent", "/v1/urgent", "urgent disclosures, and questions for one", u.List, u.Show},
+		{"handovers", "handovers, with the days that are left of each", h.List, h.Show},
+		{"urgent", "urgent disclosures, and questions for one", u.List, u.Show},
 	} {
-		get(a, "cases", "list-"+k.id, k.path, "List the "+k.what+", by when they began", func(ctx context.Context, _ *empty) (page[node.CaseReply], error) {
+		get(a, "cases", "list-"+k.path, "/v1/"+k.path, "List the "+k.what+", by when they began", func(ctx context.Context, _ *empty) (page[node.CaseReply], error) {
 			out, err := k.list(ctx)
 			return pageOf(out, ""), err
 		})
-		get(a, "cases", "show-"+k.id, k.path+"/{case}", "Show one of the "+k.what, func(ctx context.Context, in *CaseID) (node.CaseReply, error) {
+		get(a, "cases", "show-"+k.path, "/v1/"+k.path+"/{case}", "Show one of the "+k.what, func(ctx context.Context, in *CaseID) (node.CaseReply, error) {
 			return k.show(ctx, node.CaseRequest{Case: in.Case})
 		})
 	}
