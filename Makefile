@@ -36,7 +36,7 @@ VERSION ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo v0.0.0)
 PACKED  ?= bin/packages
 NFPM    ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 
-.PHONY: assets packages faults fuzz hostile demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate need clean
+.PHONY: assets packages faults fuzz hostile demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate exchanges need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -77,6 +77,10 @@ packages:
 audit-page:
 	@mkdir -p bin
 	$(GO) run ./cmd/stile-audit/page bin/stile-audit.html
+
+## exchanges: every exchange that comes with Stile, with all its councils; writes docs/exchanges.md and their pages
+exchanges:
+	STILE_EXCHANGES=whole $(GO) test ./cmd/stile -count=1 -run TestExchanges -update
 
 ## test: every check and every test, under the race detector
 test: need assets check

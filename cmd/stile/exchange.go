@@ -84,6 +84,7 @@ func (a *app) exchangeShowCommand() *cobra.Command {
 
 func (a *app) exchangeRunCommand() *cobra.Command {
 	var keep, published string
+	var few int
 	c := &cobra.Command{
 		Use:   "run EXCHANGE",
 		Short: "Play an exchange on this machine and count what flowed",
@@ -101,10 +102,16 @@ The folder is deleted at the end unless --keep names one, so that the commands c
 			if err != nil {
 				return err
 			}
+			if few > 0 {
+				if e, err = e.Few(few); err != nil {
+					return misused("--few %d leaves out councils that the exchange needs: %v", few, err)
+				}
+			}
 			return a.play(cmd.Context(), e, keep, published)
 		},
 	}
 	c.Flags().StringVar(&published, "published", "", "`folder` with the registers of real councils that the exchange's page lists, to take those in too")
+	c.Flags().IntVar(&few, "few", 0, "take at most this `number` of councils of each group that does the same, which is faster; 0 takes all")
 	c.Flags().StringVar(&keep, "keep", "", "empty or new `folder` to keep everything in")
 	return c
 }

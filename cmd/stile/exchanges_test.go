@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +23,7 @@ their systems write them, and what each council types. An auditor verifies a bun
 sender signs what flowed as a record of the standard *exchange-case*, so that an exchange counts by evidence and not by
 declaration. No council, person or place is real.
 
-This page is made by running all of them (` + "`go test ./cmd/stile -run TestExchanges -update`" + `), and the test compares it. *Records* are
+This page is made by running all of them (` + "`make exchanges`" + `), and a test compares it. *Records* are
 versions of records that were disclosed, *fields* those of the standard that travel where they are filled, *stay* those
 that are filled at the sender and do not.
 
@@ -44,7 +45,12 @@ func TestExchanges(t *testing.T) {
 		for i, e := range all {
 			t.Run(e.ID, func(t *testing.T) {
 				t.Parallel()
-				out := played(t, bin, e.ID, "--json")
+				args := []string{e.ID, "--json"}
+				large := len(e.Councils) > 10
+				if large && !wholeExchanges() {
+					args = append(args, "--few", "1")
+				}
+				out := played(t, bin, args...)
 				var flows []flow
 				for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
 					var f flow
@@ -53,14 +59,39 @@ func TestExchanges(t *testing.T) {
 					}
 					flows = append(flows, f)
 				}
-				told[i] = chapter(t, e, flows)
+				if large && !wholeExchanges() { // its chapter is that of all councils
+					told[i] = chapterAsItStands(t, e)
+				} else {
+					told[i] = chapter(t, e, flows)
+				}
 				compare(t, filepath.Join("..", "..", "examples", e.ID, "README.md"), readme(e))
 			})
 		}
 	})
-	if !t.Failed() {
+	if !t.Failed() && !slices.Contains(told, "") { // -run may choose some
 		compare(t, filepath.Join("..", "..", "docs", "exchanges.md"), exchangesHead+strings.Join(told, "\n"))
 	}
+}
+
+// wholeExchanges says that exchanges of many councils are run with all of them: make
+// exchanges.
+func wholeExchanges() bool { return os.Getenv("STILE_EXCHANGES") == "whole" }
+
+// chapterAsItStands is what docs/exchanges.md says of an exchange.
+func chapterAsItStands(t *testing.T, e *exchange.Exchange) string {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "exchanges.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(page), "## "+numberOf(e)+". ")
+	if !ok {
+		t.Fatalf("docs/exchanges.md says nothing of %s: make exchanges", e.ID)
+	}
+	text, _, last := strings.Cut("## "+numberOf(e)+". "+rest, "\n\n## ")
+	if last {
+		text += "\n"
+	}
+	return text
 }
 
 // compare holds a file that is made against what it should be, or makes it.
@@ -111,7 +142,7 @@ func chapter(t *testing.T, e *exchange.Exchange, flows []flow) string {
 	fmt.Fprintf(&b, "## %s. %s\n\n%s\n\n**What stays.** %s\n\n    stile exchange run %s\n\n", numberOf(e), e.Title, paragraph(e.Problem), paragraph(e.Stays), numberOf(e))
 	b.WriteString("| agreement | standard | mode | to | rows | records | withdrawn | fields | stay |\n|---|---|---|---|---|---|---|---|---|\n")
 	rows := rowsOf(t, e)
-	for _, f := range flows {
+	for _, f := range together(flows) {
 		if f.Records == 0 && f.Mode == "replicate" {
 			t.Errorf("%s: nothing flowed under %s", e.ID, f.Agreement)
 		}
@@ -119,12 +150,41 @@ func chapter(t *testing.T, e *exchange.Exchange, flows []flow) string {
 		if len(f.To) == 1 {
 			to = string(f.To[0])
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | `%s` | %d | %d | %d | %d |\n", f.Agreement, f.Standard, f.Mode, to, strings.ReplaceAll(rows[string(f.Agreement)], "|", "\\|"), f.Records, f.Withdrawn, f.Fields, f.Withheld)
+		said := string(f.Agreement)
+		if f.more > 0 {
+			said += fmt.Sprintf(" and %d more councils' alike", f.more)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | `%s` | %d | %d | %d | %d |\n", said, f.Standard, f.Mode, to, strings.ReplaceAll(rows[string(f.Agreement)], "|", "\\|"), f.Records, f.Withdrawn, f.Fields, f.Withheld)
 	}
 	if e.Source != "" {
 		fmt.Fprintf(&b, "\nSource of the facts: %s\n", paragraph(e.Source))
 	}
 	return b.String()
+}
+
+// A line of the page is a flow, or those of many councils that do the same.
+type line struct {
+	flow
+	more int // other councils
+}
+
+// together makes one line of the flows of many councils that do the same.
+func together(flows []flow) []line {
+	var out []line
+	in := map[string]int{}
+	for _, f := range flows {
+		_, what, _ := strings.Cut(string(f.Agreement), "/")
+		kind := fmt.Sprint(what, f.Standard, f.Mode, f.To, f.Fields, f.Withheld)
+		i, ok := in[kind]
+		if !ok || len(flows) <= 10 {
+			in[kind] = len(out)
+			out = append(out, line{flow: f})
+			continue
+		}
+		o := &out[i]
+		o.Records, o.Withdrawn, o.more = o.Records+f.Records, o.Withdrawn+f.Withdrawn, o.more+1
+	}
+	return out
 }
 
 // rowsOf returns the filter of each agreement of an exchange.

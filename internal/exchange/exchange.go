@@ -43,10 +43,22 @@ type Exchange struct {
 	// Published are files that councils have published, which do not come with Stile: a
 	// run that is told where they are takes the steps of them too.
 	Published []Published `yaml:"published"`
-	Steps     []Step      `yaml:"steps"`
+	// Footprints are the ledgers that some of the councils keep together, and that
+	// agreements name as receivers. The steps found them.
+	Footprints []Footprint `yaml:"footprints"`
+	Steps      []Step      `yaml:"steps"`
 
 	folder fs.FS
 }
+
+// A Footprint is a ledger that councils of the exchange keep together.
+type Footprint struct {
+	Name    name.Council   `yaml:"footprint"`
+	Members []name.Council `yaml:"members"`
+}
+
+// Everyone is the group that every council is in.
+const Everyone = "everyone"
 
 // A Council takes part in an exchange. None is a real one.
 type Council struct {
@@ -79,7 +91,7 @@ type Published struct {
 type Step struct {
 	Say string       `yaml:"say"` // what happens, in a sentence
 	At  name.Council `yaml:"at"`  // who types the command; "" for an agreement or a wait
-	// Each is a group of councils, for each of which the step is done: {council},
+	// Each is a group of councils, or [Everyone], for each of which the step is done: {council},
 	// {label}, {title} and {gss} stand for the one whose turn it is, a file is its own
 	// where there is one, and a command without At is typed by it.
 	Each string `yaml:"each"`
@@ -96,8 +108,11 @@ type Step struct {
 	Retry  bool     `yaml:"retry"`  // until it prints that: another council has to hear of something first
 	// Keep gives names to parts of what is printed, each found by a regular expression
 	// with one group: {NAME} stands for it in the steps below.
-	Keep  map[string]string `yaml:"keep"`
-	Lines int               `yaml:"lines"` // how many lines of what it printed are shown; 0: 12
+	Keep map[string]string `yaml:"keep"`
+	// Save makes a file of what is printed, for the steps below; in {trust} it is for the
+	// auditor.
+	Save  string `yaml:"save"`
+	Lines int    `yaml:"lines"` // how many lines of what it printed are shown; 0: 12
 
 	Agree string `yaml:"agree"` // a file: previewed by the sender, then signed by all parties
 
@@ -175,6 +190,14 @@ func (e *Exchange) check() error {
 			bad(fmt.Sprintf("councils, %d", i+1), "its name or its GSS code stands above already")
 		}
 	}
+	for i, f := range e.Footprints {
+		if _, err := name.ParseCouncil(string(f.Name)); err != nil || e.has(f.Name) {
+			bad(fmt.Sprintf("footprints, %d", i+1), "want a domain that none of the councils has")
+		}
+		if len(f.Members) < 3 || slices.ContainsFunc(f.Members, func(c name.Council) bool { return !e.has(c) }) {
+			bad(fmt.Sprintf("footprints, %d", i+1), "members: want three or more of the councils")
+		}
+	}
 	for i, m := range e.MadeUp {
 		if m.Each != "" && len(e.Group(m.Each)) == 0 {
 			bad(fmt.Sprintf("made_up, %d", i+1), "each: no council is in the group %q", m.Each)
@@ -205,6 +228,8 @@ func (e *Exchange) checkStep(s Step) error {
 		return errors.New("want one of run, agree and await")
 	case strings.TrimSpace(s.Say) == "":
 		return errors.New("say is empty")
+	case s.Run == "" && s.Save != "":
+		return errors.New("save is for a command")
 	case s.Run == "" && s.At != "":
 		return errors.New("at is for a command")
 	case s.Each != "" && len(e.Group(s.Each)) == 0:
@@ -232,8 +257,8 @@ func (e *Exchange) checkStep(s Step) error {
 		}
 	}
 	for c := range s.Holds {
-		if !e.has(name.Council(c)) {
-			return fmt.Errorf("holds: %q is none of the councils", c)
+		if _, ok := e.Footprint(name.Council(c)); !ok && !e.has(name.Council(c)) {
+			return fmt.Errorf("holds: %q is none of the councils and no footprint", c)
 		}
 	}
 	return nil
@@ -243,11 +268,34 @@ func (e *Exchange) checkStep(s Step) error {
 func (e *Exchange) Group(group string) []Council {
 	var in []Council
 	for _, c := range e.Councils {
-		if group != "" && c.Group == group {
+		if group != "" && (c.Group == group || group == Everyone) {
 			in = append(in, c)
 		}
 	}
 	return in
+}
+
+// Few returns the exchange with at most n councils of each group, and those that keep a
+// footprint; an error says which step names a council that is gone then.
+func (e *Exchange) Few(n int) (*Exchange, error) {
+	few, in := *e, map[string]int{}
+	few.Councils = nil
+	for _, c := range e.Councils {
+		keeps := slices.ContainsFunc(e.Footprints, func(f Footprint) bool { return slices.Contains(f.Members, c.Name) })
+		if in[c.Group]++; c.Group == "" || keeps || in[c.Group] <= n {
+			few.Councils = append(few.Councils, c)
+		}
+	}
+	return &few, few.check()
+}
+
+// Footprint returns the footprint of a name.
+func (e *Exchange) Footprint(of name.Council) (Footprint, bool) {
+	i := slices.IndexFunc(e.Footprints, func(f Footprint) bool { return f.Name == of })
+	if i < 0 {
+		return Footprint{}, false
+	}
+	return e.Footprints[i], true
 }
 
 // Turns returns the step for each council of its group, or the step itself.

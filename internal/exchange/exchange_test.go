@@ -140,3 +140,37 @@ func TestOpenErrors(t *testing.T) {
 		t.Error("a folder without a number was taken")
 	}
 }
+
+// TestFew: an exchange of many councils is played with fewer, and never without one that a
+// step names or that keeps a footprint.
+func TestFew(t *testing.T) {
+	folder := func(at string) fstest.MapFS {
+		return fstest.MapFS{FileName: {Data: []byte(`title: t
+problem: p
+stays: s
+standards: [x]
+councils:
+  - {council: a.gov.uk, gss: E1, group: g}
+  - {council: b.gov.uk, gss: E2, group: g}
+  - {council: c.gov.uk, gss: E3, group: g}
+  - {council: d.gov.uk, gss: E4, group: h}
+  - {council: e.gov.uk, gss: E5, group: h}
+footprints: [{footprint: f.example, members: [a.gov.uk, b.gov.uk, c.gov.uk]}]
+steps: [{say: s, at: ` + at + `, run: status}, {say: s, each: everyone, run: status}]
+`)}}
+	}
+	e, err := Open("06-x-y", folder("d.gov.uk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	few, err := e.Few(1)
+	if err != nil || len(few.Councils) != 4 || len(e.Councils) != 5 || len(few.Turns(few.Steps[1])) != 4 {
+		t.Errorf("few: %v, %v", few.Councils, err)
+	}
+	if e, err = Open("06-x-y", folder("e.gov.uk")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Few(1); err == nil {
+		t.Error("a step's council is left out without an error")
+	}
+}

@@ -54,6 +54,7 @@ func (m MadeUp) of(c Council) MadeUp {
 //	{int 1 500} {decimal 0.05 4 2}  a number between them, with so many decimals
 //	{forename} {surname} {street} {town} {postcode}
 //	{nino} {nhs} {upn} {uprn} {usrn} {urn} {company} {uuid}
+//	{by HEADING A=x|B=y}            x where this row has A under an earlier heading, y where it has B
 //	{cell HEADING}                  what this row has under an earlier heading
 //	{council} {label} {title} {gss} of the council whose file it is, in a file of a group
 type Column struct {
@@ -363,6 +364,15 @@ var fills = map[string]func(*maker, string) (string, error){
 			return "", fmt.Errorf("%q stands under no earlier heading", s)
 		}
 		return v, nil
+	},
+	"by": func(g *maker, s string) (string, error) {
+		heading, rest, _ := strings.Cut(s, " ")
+		for _, pair := range strings.Split(rest, "|") {
+			if k, v, ok := strings.Cut(pair, "="); ok && k == g.had[heading] {
+				return v, nil
+			}
+		}
+		return "", fmt.Errorf("nothing belongs to what stands under %q", heading)
 	},
 	"council":  func(g *maker, _ string) (string, error) { return string(g.whose.Name), nil },
 	"label":    func(g *maker, _ string) (string, error) { return g.whose.Label(), nil },
