@@ -39,7 +39,7 @@ const policy = `
 	node/client
 	internal/keys  internal/standard  internal/tlog  config  internal/quota  internal/access
 	internal/event  internal/door
-	internal/record  internal/agreement  internal/directory  internal/measure
+	internal/record  internal/agreement  internal/directory  internal/measure  internal/opinion
 	internal/directory/*
 	internal/directory/datadir  internal/ledger/examine
 	internal/ledger  internal/ledger/ledgertest  internal/audit  internal/paper  internal/wire  internal/intake

@@ -89,6 +89,7 @@ func (n *Node) ownFacts() *condition.Facts {
 	f := &condition.Facts{Now: n.now(), Council: n.cfg.Council, MetricsListen: n.cfg.MetricsListen, Keys: condition.KeysOf(n.cfg), Disk: condition.DiskOf(n.cfg)}
 	f.Halt, f.Damage = n.halted(), n.damaged()
 	f.Quarantines, f.Accusations = n.stops()
+	f.Disagreements = n.ledger.Disagreements()
 	f.Twice = n.twice()
 	f.Backup = n.backupFacts()
 	members := n.directory.Members()

@@ -43,6 +43,7 @@ var unaudited = map[string]string{
 	event.KindFootprintDecided:     "the members' own signatures count, and are judged",
 	event.KindFootprintDiscarded:   "a replica was deleted, which nothing here can show",
 	event.KindRefused:              "nothing left",
+	event.KindOpinionsDiffer:       "nothing left",
 	event.KindBackupMade:           "the file is encrypted and kept by the council; its digest is there to hold it against",
 	event.KindBackupVerified:       "the council's word that it read the backup whole",
 	event.KindPersonRead:           "the council's own word about its own staff",

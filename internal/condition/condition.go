@@ -20,6 +20,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -56,8 +57,10 @@ type Facts struct {
 	Agreements []agreement.Status
 	Footprints []Footprint
 	Late       []Late
-	Nearing    []Nearing
-	Retired    []Retired // standards in use here that their publishers retired
+
+	Disagreements []ledger.Disagreement // texts under which nothing leaves, since two evaluators differ
+	Nearing       []Nearing
+	Retired       []Retired // standards in use here that their publishers retired
 
 	// More are conditions found by what runs beside the node, such as feeds.
 	More []api.Condition

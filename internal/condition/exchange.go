@@ -231,6 +231,23 @@ func (f *Facts) withdrawals(old bool, say func(api.Condition)) {
 // agreementKinds are about agreements and their dates.
 var agreementKinds = []Kind{
 	{
+		Name: "second-opinion", Severity: api.Critical, Means: "of the two evaluators of an agreement, written apart, one found that a record, a field or a count may not leave which the other let through: nothing leaves under that text until the node is started again with a program in which the fault is mended, or another text is in force ([modes](modes.md))",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, d := range f.Disagreements {
+				where := ""
+				if d.Place != "" {
+					where = ", at " + d.Place
+				}
+				say(api.Condition{
+					Agreement: d.Agreement, Council: d.To, Since: d.Since,
+					Text:  fmt.Sprintf("nothing leaves under version %d of agreement %s: the second opinion on entry %d differs", d.Version, d.Agreement, d.Entry),
+					Cause: d.Rule + where + ", which the first evaluator let through: a fault of this program",
+					Try:   "report it with the agreement's text; stile agreement show " + string(d.Agreement),
+				})
+			}
+		},
+	},
+	{
 		Name: "exchange-suspended", Severity: api.Warning, Means: "a party has suspended an agreement: nothing is shared under it",
 		find: func(f *Facts, say func(api.Condition)) {
 			for _, st := range f.Agreements {

@@ -86,6 +86,7 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindFootprintDiscarded:   reader(event.ParseFootprintDiscarded),
 	event.KindDirectoryJoined:      reader(event.ParseDirectoryJoined),
 	event.KindRefused:              reader(event.ParseRefused),
+	event.KindOpinionsDiffer:       reader(event.ParseOpinionsDiffer),
 	event.KindAgreementCheckpoint:  reader(event.ParseAgreementCheckpoint),
 	event.KindPersonRead:           reader(event.ParsePersonRead),
 	event.KindSealed:               reader(event.ParseSealed),
@@ -213,6 +214,7 @@ func samples(t testing.TB) []sample {
 		{event.KindGivenUp, event.GivenUp{Agreement: "northmoor.gov.uk/people", Council: "saltby.gov.uk", Held: 20, Outstanding: 3, Reason: "its node was destroyed"}},
 		{event.KindFootprintDiscarded, event.FootprintDiscarded{Footprint: fens, Entries: 3}},
 		{event.KindRefused, event.Refused{By: "saltby.gov.uk", What: event.RefusedQuestion, Rule: "too-often", Agreement: "northmoor.gov.uk/people", Hour: 495_000, Times: 12}},
+		{event.KindOpinionsDiffer, event.OpinionsDiffer{Agreement: "northmoor.gov.uk/people", Version: 2, To: "saltby.gov.uk", Entry: 17, Rule: "the rows do not pick the record"}},
 		{event.KindRefused, event.Refused{By: "saltby.gov.uk", What: event.RefusedCopy, Rule: "not-agreed", Hour: 495_000, Times: 1}},
 		{event.KindDirectoryJoined, event.DirectoryJoined{Root: [32]byte{1}, RootVersion: 3, Left: [32]byte{2}}},
 

@@ -82,6 +82,9 @@ const (
 	// What was asked for and refused.
 	KindRefused = "refused"
 
+	// Two evaluators of an agreement differed on what was about to leave.
+	KindOpinionsDiffer = "opinions-differ"
+
 	// Cases in which people let out single records.
 	KindHandoverOffer     = "handover-offer"
 	KindHandoverAnswer    = "handover-answer"
@@ -109,7 +112,7 @@ func Kinds() []string {
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
 		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
-		KindDirectoryJoined, KindRefused, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
+		KindDirectoryJoined, KindRefused, KindOpinionsDiffer, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 		KindHandoverOffer, KindHandoverAnswer, KindHandoverWithdrawn, KindHandoverClosed,
 		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,
 		KindSealed, KindTakenOver,

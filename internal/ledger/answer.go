@@ -41,6 +41,9 @@ func (l *Ledger) Answer(ctx context.Context, f *Feed, q *Question, before *uint6
 		// would not let them.
 		err = l.SignTokens(ctx, a.Items)
 	}
+	if err == nil {
+		err = l.Second(ctx, f.doc, f.Digest, q.Partner(), a.Items)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("answer under %s: %w", f.Agreement, err)
 	}
@@ -52,6 +55,7 @@ func (l *Ledger) answerNew(ctx context.Context, f *Feed, q *Question, before *ui
 		return l.answer(f, *before)
 	}
 	reply := q.Reply(f.doc)
+	var items []PageItem
 	err := l.View(func(v *View) error {
 		found, more, err := v.Find(f, q.Asked, event.MaxFound)
 		if err != nil {
@@ -64,10 +68,15 @@ func (l *Ledger) answerNew(ctx context.Context, f *Feed, q *Question, before *ui
 				return err
 			}
 			size += len(t.Bytes())
+			items = append(items, PageItem{Index: ver.Index, Token: t.Bytes(), Whole: ver.Body, Standard: ver.Standard})
 		}
 		reply.Result = resultOf(found, more || len(found) > 1 && size > MaxPageBytes, v.cp)
 		return nil
 	})
+	if err == nil {
+		// Before it is logged that they leave.
+		err = l.Second(ctx, f.doc, f.Digest, q.Partner(), items)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +131,7 @@ func (l *Ledger) answer(f *Feed, index uint64) (*Answer, error) {
 			if err != nil {
 				return err
 			}
-			a.Items, indexes = append(a.Items, PageItem{Index: at, Token: token.Bytes()}), append(indexes, at)
+			a.Items, indexes = append(a.Items, PageItem{Index: at, Token: token.Bytes(), Whole: ver.Body, Standard: ver.Standard}), append(indexes, at)
 		}
 		a.Inclusion, err = tlog.ProveBatch(v, append(indexes, index), a.Checkpoint.Size)
 		return err

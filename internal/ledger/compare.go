@@ -128,6 +128,10 @@ func (v *View) valuesIn(ctx context.Context, f *Feed, q *Question) ([]agreement.
 			return nil, ErrLabels
 		}
 	}
+	second, err := v.l.SecondRows(ctx, f.doc, q.Partner())
+	if err != nil {
+		return nil, err
+	}
 	var out []agreement.Asked
 	had := map[agreement.Asked]bool{}
 	for _, r := range records {
@@ -138,6 +142,9 @@ func (v *View) valuesIn(ctx context.Context, f *Feed, q *Question) ([]agreement.
 		t := f.termsFor(ver.Standard)
 		if t == nil || !t.Match(ver.Body) {
 			return nil, fmt.Errorf("record %s: %w: stands in an index it does not match", r, ErrDamaged)
+		}
+		if err := second(ver.Index, ver.Body); err != nil {
+			return nil, err
 		}
 		for _, a := range t.Asked(ver.Body) {
 			if a.Field == q.Asked.Field && in(blind.Bucket(f.Digest[:], a.Field, a.Value)) && !had[a] {

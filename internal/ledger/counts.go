@@ -254,6 +254,10 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, q *Question) (*agreement.Ta
 	if err != nil {
 		return nil, err
 	}
+	second, err := l.SecondRows(ctx, f.doc, q.Partner(), slices.Concat(q.Groups, q.Sums)...)
+	if err != nil {
+		return nil, err
+	}
 	err = l.View(func(v *View) error {
 		type candidate struct {
 			index uint64
@@ -273,10 +277,11 @@ func (l *Ledger) Tally(ctx context.Context, f *Feed, q *Question) (*agreement.Ta
 				var ver *Version
 				if ver, c.err = l.rebuild(c.index, c.raw, c.leaf); c.err == nil && f.takes(ver.Standard, ver.Body) {
 					bodies[i], ids[i] = ver.Body, ver.Claims.Record
+					c.err = second(c.index, ver.Body)
 				}
 			})
 			for i, c := range chunk {
-				if errors.Is(c.err, ErrStorage) {
+				if errors.Is(c.err, ErrStorage) || errors.Is(c.err, ErrDisagreed) {
 					return c.err
 				}
 				if c.err != nil {

@@ -21,7 +21,11 @@ func TestCountsOnceAWeek(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := *sharing(t, "counted", 1, `record.name != "left out"`, "/ward")
-	a.Mode = agreement.Aggregate
+	a.Mode, a.To = agreement.Aggregate, []name.Council{saltby, hexwell}
+	a.Fields = append(a.Fields, "/another")
+	for i := range ledger.MaxGroupings {
+		a.Fields = append(a.Fields, name.Field(fmt.Sprint("/", i)))
+	}
 	if err := errors.Join(l.OpenFeed(t.Context(), &a), l.AwaitFeed(t.Context(), &a)); err != nil {
 		t.Fatal(err)
 	}

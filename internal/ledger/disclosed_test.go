@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"bytes"
 	"fmt"
+	"github.com/stile-exchange/stile/internal/agreement"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -122,7 +123,7 @@ func (h *history) step() {
 		}
 	case n < 18:
 		h.n++
-		q := question(lookup(t, 1, "X", "/ward"), h.n, "/reference", fmt.Sprint("r", h.r.IntN(25)))
+		q := question(lookupOfTwo(t), h.n, "/reference", fmt.Sprint("r", h.r.IntN(25)))
 		q.By = []name.Council{saltby, hexwell}[h.r.IntN(2)]
 		if _, err := ask(t, l, h.asked, q); err != nil {
 			t.Fatal(err)
@@ -167,7 +168,7 @@ func TestDisclosureIndex(t *testing.T) {
 	h := &history{t: t, r: rand.New(rand.NewPCG(seed, 2)), l: l, std: peopled(t), text: 1, named: map[string]map[name.Record]bool{}}
 	adopt(t, l, h.std)
 	h.feed = openFeed(t, l, sharing(t, "items", 1, `record.ward == "X"`, "/ward"))
-	h.asked = openFeed(t, l, lookup(t, 1, "X", "/ward"))
+	h.asked = openFeed(t, l, lookupOfTwo(t))
 	for range 700 { // that each kind of entry is made, almost surely
 		h.step()
 	}
@@ -331,4 +332,11 @@ func (h *history) check(l *ledger.Ledger) {
 			t.Errorf("the walk made no %s", k)
 		}
 	}
+}
+
+// lookupOfTwo is an agreement under which two councils ask.
+func lookupOfTwo(t testing.TB) *agreement.Agreement {
+	a := *lookup(t, 1, "X", "/ward")
+	a.To = []name.Council{saltby, hexwell}
+	return &a
 }

@@ -150,6 +150,8 @@ type Ledger struct {
 	watch  *examine.Watch // over the store's tables; nil in memory
 	damage atomic.Pointer[Damage]
 
+	second second // opinions
+
 	// What the writer keeps, touched by it alone.
 	w writer
 

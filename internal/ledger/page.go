@@ -8,6 +8,7 @@ import (
 	"math/bits"
 
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
 )
 
@@ -29,6 +30,11 @@ type Page struct {
 type PageItem struct {
 	Index uint64
 	Token []byte // a record token with the agreed disclosures, or an event
+
+	// Of a record: all of it, and its version of its standard. They do not leave; the
+	// second opinion is formed by them.
+	Whole    map[string]any
+	Standard *standard.Standard
 
 	built *record.Token // what Token was made as, if it was
 }
@@ -229,7 +235,7 @@ func (l *Ledger) present(f *Feed, index uint64, kind byte, raw []byte, leaf tlog
 	if err != nil {
 		return PageItem{}, err
 	}
-	return PageItem{Index: index, Token: ver.Token.Bytes(), built: ver.Token}, nil
+	return PageItem{Index: index, Token: ver.Token.Bytes(), Whole: ver.Body, Standard: ver.Standard, built: ver.Token}, nil
 }
 
 // ProveEntries returns the batch proof of entries, at ascending indexes, in the log at a

@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/name"
@@ -79,7 +80,7 @@ func (s *Syncer) footprintFeed(to name.Council, doc *agreement.Agreement, h *wir
 	k := asker{doc.Name, to}
 	r.asked[k] = Asked{s.o.Now().UTC(), h.GetCursor(), r.asked[k].Held}
 	r.mu.Unlock()
-	return &footprintFeed{s: s, r: r, doc: doc, suspended: suspended, terms: map[name.Standard]*agreement.Terms{}}, nil
+	return &footprintFeed{s: s, r: r, doc: doc, suspended: suspended, terms: map[name.Standard]*agreement.Terms{}, schemas: map[name.Standard]*standard.Standard{}}, nil
 }
 
 // A footprintFeed is what a footprint sends under an agreement, read at this member.
@@ -89,6 +90,8 @@ type footprintFeed struct {
 	r     *replica
 	doc   *agreement.Agreement
 	terms map[name.Standard]*agreement.Terms // nil where the agreement lets nothing of a version out
+
+	schemas map[name.Standard]*standard.Standard
 
 	suspended bool
 }
@@ -163,74 +166,77 @@ func (f *footprintFeed) fill(p *page, signers []name.Council) error {
 	}
 	bytes := 0
 	for _, h := range all {
-		token, gone, err := f.item(h, signers)
+		it, gone, err := f.item(h, signers)
 		if err != nil {
 			return err
 		}
-		if bytes += len(token); len(p.Items)+len(p.gone) == recordsItems || len(p.Items) > 0 && bytes > ledger.MaxPageBytes {
+		if bytes += len(it.Token); len(p.Items)+len(p.gone) == recordsItems || len(p.Items) > 0 && bytes > ledger.MaxPageBytes {
 			p.Cursor, p.Live = h.Index, false
 			return nil
 		}
 		switch {
 		case gone:
 			p.gone = append(p.gone, &wirepb.Gone{Index: h.Index, Council: string(h.View.Council), Record: string(h.View.Record)})
-		case token != nil:
-			p.Items = append(p.Items, ledger.PageItem{Index: h.Index, Token: token})
+		case it.Token != nil:
+			it.Index = h.Index
+			p.Items = append(p.Items, it)
 		}
 	}
 	return nil
 }
 
 // item returns what is sent of an entry, if it is the newest state of its record:
-// the token, or that the record is gone, or nothing.
-func (f *footprintFeed) item(h *footprint.Held, signers []name.Council) (token []byte, gone bool, err error) {
+// it, without its index, or that the record is gone, or nothing.
+func (f *footprintFeed) item(h *footprint.Held, signers []name.Council) (it ledger.PageItem, gone bool, err error) {
 	if h.Erased {
-		return nil, false, nil
+		return it, false, nil
 	}
 	if h.Event != nil {
 		w, err := event.ParseWithdrawal(h.Event.Body)
 		if h.Event.Kind != event.KindWithdrawal || err != nil || !slices.Contains(signers, h.Event.Council) {
-			return nil, false, nil
+			return it, false, nil
 		}
 		_, err = f.r.f.Record(h.Event.Council, w.Record)
 		if errors.Is(err, ledger.ErrNotFound) {
-			return h.Token.Bytes(), false, nil
+			it.Token = h.Token.Bytes()
+			return it, false, nil
 		}
-		return nil, false, err // it came back further on
+		return it, false, err // it came back further on
 	}
 	if h.View.Standard.Line() != f.doc.Standard || !slices.Contains(signers, h.View.Council) {
-		return nil, false, nil
+		return it, false, nil
 	}
 	newest, err := f.r.f.Record(h.View.Council, h.View.Record)
 	if errors.Is(err, ledger.ErrNotFound) || err == nil && newest.Index != h.Index {
-		return nil, false, nil // what took its place, or its withdrawal, stands further on
+		return it, false, nil // what took its place, or its withdrawal, stands further on
 	}
 	if err != nil {
-		return nil, false, err
+		return it, false, err
 	}
 	std := h.View.Standard
 	if _, ok := f.terms[std]; !ok {
 		schema, err := f.r.f.Standard(std)
 		if err != nil {
-			return nil, false, err
+			return it, false, err
 		}
+		f.schemas[std] = schema
 		f.terms[std], _ = f.doc.Compile(schema) // nil lets nothing through
 	}
 	t := f.terms[std]
 	if matches := t != nil && h.View.Op == record.Put && t.Match(h.View.Body); matches {
 		if f.suspended {
-			return nil, false, nil // it travels once the agreement is resumed
+			return it, false, nil // it travels once the agreement is resumed
 		}
 		token, err := h.Token.Narrow(t.Keep)
 		if err == nil {
 			token, err = f.r.f.Sealed(h, token)
 		}
 		if err != nil {
-			return nil, false, err
+			return it, false, err
 		}
-		return token.Bytes(), false, nil
+		return ledger.PageItem{Token: token.Bytes(), Whole: h.View.Body, Standard: f.schemas[std]}, false, nil
 	}
-	return nil, h.View.Version > 1, nil // of version 1 nothing was ever let through
+	return it, h.View.Version > 1, nil // of version 1 nothing was ever let through
 }
 
 // follow does nothing: what a footprint lets out comes from its other members, too.

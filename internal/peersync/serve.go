@@ -31,20 +31,24 @@ const (
 // Codes of a refusal. The reason beside it is for people.
 const (
 	codeVersion   = "protocol-version"
-	codeNoAgree   = "not-agreed"    // no such agreement with you; also said when there is one with somebody else
-	codeNotNow    = "not-in-force"  // with the reason in words
-	codeOther     = "other-version" // another text of the agreement is in force
-	codeNotReady  = "not-ready"     // the index is being made; come back soon
-	codeDirectory = "directory"     // nobody has vouched for our directory lately
-	codeRollback  = "rollback"      // you have seen more of our log than there is, or another
-	codeBeyond    = "beyond"        // you ask from beyond the end of what you have seen
-	codeHalted    = "halted"        // our own log may be an old copy: nothing is signed in it now
+	codeNoAgree   = "not-agreed"     // no such agreement with you; also said when there is one with somebody else
+	codeNotNow    = "not-in-force"   // with the reason in words
+	codeOther     = "other-version"  // another text of the agreement is in force
+	codeNotReady  = "not-ready"      // the index is being made; come back soon
+	codeDirectory = "directory"      // nobody has vouched for our directory lately
+	codeRollback  = "rollback"       // you have seen more of our log than there is, or another
+	codeBeyond    = "beyond"         // you ask from beyond the end of what you have seen
+	codeHalted    = "halted"         // our own log may be an old copy: nothing is signed in it now
+	codeSecond    = "second-opinion" // two evaluators differ on what leaves, and nothing does
 	// codeQuarantine: we have stopped all exchange with you, with the evidence.
 	codeQuarantine = "quarantine"
 )
 
 // twiceWords is what both processes of a council are told.
 const twiceWords = "another node speaks with your key"
+
+// secondWords is what a partner is told when two evaluators differ.
+const secondWords = "a second opinion on what the agreement lets out differs, and nothing leaves under it"
 
 // serve answers one stream: it refuses, or sends the feed until the stream
 // ends, the agreement does, or ctx does.
@@ -205,6 +209,9 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	if !doc.Way().Copied {
 		return refuse(codeNoAgree, "records are not copied under this agreement")
 	}
+	if s.o.Ledger.Disagreement(doc.Digest()) != nil && !suspended {
+		return refuse(codeSecond, secondWords)
+	}
 	if doc.From != s.o.Self {
 		if doc.Way().ByHand {
 			return refuse(codeNoAgree, "a footprint lets no single records out")
@@ -305,7 +312,12 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 				out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
 				return fmt.Errorf("%w: %s", errStopServing, refusal.GetReason())
 			}
-			if err := s.sendPage(ctx, to, f, page, from, count, st, out); err != nil {
+			err := s.sendPage(ctx, to, f, page, from, count, st, out)
+			if errors.Is(err, ledger.ErrDisagreed) {
+				out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: &wirepb.Refuse{Code: codeSecond, Reason: secondWords}}})
+				return fmt.Errorf("%w: %w", errStopServing, err)
+			}
+			if err != nil {
 				return err
 			}
 			page.counts(count)
@@ -363,6 +375,9 @@ func (s *Syncer) over(to name.Council, id Instance, of feedOf) *wirepb.Refuse {
 	if doc == nil || doc.Digest() != of.digest {
 		return &wirepb.Refuse{Code: codeNotNow, Reason: why}
 	}
+	if s.o.Ledger.Disagreement(of.digest) != nil && !of.suspended {
+		return &wirepb.Refuse{Code: codeSecond, Reason: secondWords}
+	}
 	return nil
 }
 
@@ -374,6 +389,9 @@ func (s *Syncer) sendPage(ctx context.Context, to name.Council, f feed, page *pa
 		return err
 	}
 	b.Count = count
+	if err := s.second(ctx, to, f, page); err != nil {
+		return err
+	}
 	// Durable before a byte leaves: what left can be proved even if this node
 	// stops in the next instant.
 	if !page.empty() {
@@ -383,6 +401,20 @@ func (s *Syncer) sendPage(ctx context.Context, to name.Council, f feed, page *pa
 	}
 	st.SetDeadline(s.o.Now().Add(ackWithin))
 	return out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Batch{Batch: b}})
+}
+
+// second has what a page holds of records decided again, by an evaluator written apart,
+// on the tokens that the batch was made of.
+func (s *Syncer) second(ctx context.Context, to name.Council, f feed, page *page) error {
+	if !slices.ContainsFunc(page.Items, func(it ledger.PageItem) bool { return it.IsRecord() }) {
+		return nil
+	}
+	of := f.of()
+	doc, why := s.o.Agreements.InForce(of.agreement, s.o.Now())
+	if doc == nil || doc.Digest() != of.digest {
+		return fmt.Errorf("%w: %s", errStopServing, why) // it ended this moment
+	}
+	return s.o.Ledger.Second(ctx, doc, of.digest, to, page.Items)
 }
 
 // failed is the kind of a failure as a span tells it.

@@ -118,6 +118,9 @@ func (u *upload) send(ctx context.Context, page ledger.Page) error {
 		return err
 	}
 	// Durable before a byte leaves. It fails when the feed was closed meanwhile.
+	if err := u.c.s.o.Ledger.Second(ctx, u.f.Terms().Agreement(), u.f.Digest, u.c.footprint, page.Items); err != nil {
+		return err
+	}
 	if err := u.c.s.o.Ledger.Disclose(ctx, u.f, u.c.footprint, page.Items, nil); err != nil {
 		return err
 	}

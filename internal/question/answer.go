@@ -61,6 +61,7 @@ const (
 	codeQuarantine   = "quarantine"  // all exchange with you is stopped
 	codeElsewhere    = "ask-another" // a footprint's member that does not answer this question
 	codeNarrow       = "narrow"      // a hidden value must tell more of its bucket
+	codeSecond       = "second-opinion"
 )
 
 // A refusal is why a question is not answered, as the asker is told.
@@ -140,7 +141,7 @@ func (w *Answerer) Answer(ctx context.Context, from name.Council, in *wirepb.Que
 
 // refused tells of a refusal that has to do with the asker, and not with our node.
 func (w *Answerer) refused(from name.Council, code string, in *wirepb.Question) {
-	if w.o.Refused == nil || code == codeNotReady || code == codeVersion || code == codeElsewhere || code == codeNarrow {
+	if w.o.Refused == nil || code == codeNotReady || code == codeSecond || code == codeVersion || code == codeElsewhere || code == codeNarrow {
 		return
 	}
 	var of name.Agreement
@@ -299,6 +300,8 @@ func told(err error) error {
 		return refuse(codeChanged, "%s", ledger.ErrRepeats)
 	case errors.Is(err, ledger.ErrLabels):
 		return refuse(codeNotReady, "%s: the agreement covers too many records to be asked privately", ledger.ErrLabels)
+	case errors.Is(err, ledger.ErrDisagreed):
+		return refuse(codeSecond, "nothing is answered under the agreement: a second opinion on what it lets out differs")
 	case errors.Is(err, agreement.ErrGroups):
 		return refuse(codeLarge, "%s", agreement.ErrGroups)
 	case errors.Is(err, ledger.ErrAnotherQuestion):

@@ -59,6 +59,17 @@ func (w *Answerer) fromReplica(ctx context.Context, doc *agreement.Agreement, q 
 	}
 	reply.Result = found.result(cp)
 	indexes := reply.Entries
+	var items []ledger.PageItem
+	for _, r := range found.records {
+		std, err := f.Standard(r.held.View.Standard)
+		if err != nil {
+			return nil, nil, err
+		}
+		items = append(items, ledger.PageItem{Index: r.held.Index, Token: r.token.Bytes(), Whole: r.held.View.Body, Standard: std})
+	}
+	if err := w.o.Ledger.Second(ctx, doc, doc.Digest(), q.Partner(), items); err != nil {
+		return nil, nil, err
+	}
 	index, again, err := w.o.Ledger.LogAnswer(ctx, q, reply)
 	if err != nil {
 		return nil, nil, err
@@ -218,6 +229,11 @@ func (w *Answerer) tally(f *footprint.Footprint, doc *agreement.Agreement, q *le
 	if err != nil {
 		return nil, err
 	}
+	// Of a footprint, who asks may be another than the party: the party is who receives.
+	second, err := w.o.Ledger.SecondRows(context.Background(), doc, q.Partner(), slices.Concat(q.Groups, q.Sums)...)
+	if err != nil {
+		return nil, err
+	}
 	known := map[name.Standard]*agreement.Terms{}
 	for from, more := uint64(0), true; more; {
 		page, err := f.Records(from, 1000, func(h *footprint.Held) bool {
@@ -232,6 +248,9 @@ func (w *Answerer) tally(f *footprint.Footprint, doc *agreement.Agreement, q *le
 				return nil, err
 			}
 			if terms != nil && terms.Match(h.View.Body) {
+				if err := second(h.Index, h.View.Body); err != nil {
+					return nil, err
+				}
 				if err := t.Add(string(h.View.Council)+"\x00"+string(h.View.Record), h.View.Body); err != nil {
 					return nil, err
 				}
