@@ -180,7 +180,7 @@ func body(ref, text string) []byte {
 }
 
 // put offers n records in one request and notes what was acknowledged.
-func (f *folder) put(ctx context.Context, c *node.Client, n int) error {
+func (f *folder) put(ctx context.Context, c interface{ Records() node.Records }, n int) error {
 	req := node.PutRequest{Standard: "planning-application"}
 	var refs []string
 	f.mu.Lock()
