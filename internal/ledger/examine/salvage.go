@@ -2,11 +2,14 @@ package examine
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/aes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
@@ -191,36 +194,35 @@ func (t *tableFile) rewrite() (out []byte, err error) {
 }
 
 // withoutIndex finds the parts of a table whose index cannot be read. They lie one behind the
-// other, and each is one frame (RFC 8878), so that its length can be told. What is
-// encrypted cannot be found so.
+// other, and each is one frame (RFC 8878), so that its length can be told; one that is encrypted
+// by where it decrypts to a frame: see sealedParts.
 func (t *tableFile) withoutIndex() bool {
-	if t.key != nil || t.compression != options.ZSTD {
+	if t.compression != options.ZSTD {
 		return false
+	}
+	next := t.clearPart
+	if t.key != nil {
+		sealed, err := t.sealedParts()
+		if err != nil {
+			return false
+		}
+		next = sealed
 	}
 	found := 0
 	for at0 := 0; at0 < len(t.data); {
-		b := block{from: at0, to: frameEnd(t.data, at0)}
-		var plain []byte
-		if b.to > 0 {
-			plain = t.plain(&b)
+		b := next(at0)
+		if b == nil || b.from > at0 {
+			// Until the next part, of which the first key says where this one ends.
+			t.blocks = append(t.blocks, block{bad: true, gap: true, from: at0})
 		}
-		if plain == nil {
-			// Until the next frame, of which the first key says where this part ends.
-			next := bytes.Index(t.data[min(at0+1, len(t.data)):], frameMagic)
-			if len(t.blocks) == 0 || !t.blocks[len(t.blocks)-1].bad {
-				t.blocks = append(t.blocks, block{bad: true, gap: true, from: at0})
-			}
-			if next < 0 {
-				break
-			}
-			at0 += 1 + next
-			continue
+		if b == nil {
+			break
 		}
-		for e := range entriesOf(plain) {
+		for e := range entriesOf(t.plain(b)) {
 			b.first = bytes.Clone(e.key)
 			break
 		}
-		t.blocks = append(t.blocks, b)
+		t.blocks = append(t.blocks, *b)
 		found++
 		at0 = b.to
 	}
@@ -243,6 +245,62 @@ func (t *tableFile) withoutIndex() bool {
 		}
 	}
 	return true
+}
+
+// clearPart returns the first part that begins at an offset or behind it; nil for none.
+func (t *tableFile) clearPart(from int) *block {
+	for from < len(t.data) {
+		b := &block{from: from, to: frameEnd(t.data, from)}
+		if b.to > 0 && t.plain(b) != nil {
+			return b
+		}
+		next := bytes.Index(t.data[min(from+1, len(t.data)):], frameMagic)
+		if next < 0 {
+			break
+		}
+		from += 1 + next
+	}
+	return nil
+}
+
+// maxPart is more bytes than an encrypted part has: sixteen entries of a block, or one value below
+// Badger's threshold.
+const maxPart = 4 << 20
+
+// sealedParts is clearPart of an encrypted table. Behind each part stands the vector that it was encrypted
+// with, in counter mode, so any 16 bytes say how a part that ends there would begin: the first
+// bytes of a frame, encrypted. They are looked up among the bytes of the table, and what fits is
+// decrypted whole.
+func (t *tableFile) sealedParts() (func(from int) *block, error) {
+	c, err := aes.NewCipher(t.key.Data)
+	if err != nil {
+		return nil, err
+	}
+	type ending struct {
+		begins uint32 // the first four bytes of a part that ends so
+		to     int
+	}
+	var ends []ending
+	magic := binary.BigEndian.Uint32(frameMagic)
+	var stream [aes.BlockSize]byte
+	for to := aes.BlockSize; to <= len(t.data); to++ {
+		c.Encrypt(stream[:], t.data[to-aes.BlockSize:to])
+		ends = append(ends, ending{magic ^ binary.BigEndian.Uint32(stream[:]), to})
+	}
+	slices.SortFunc(ends, func(a, b ending) int { return cmp.Or(cmp.Compare(a.begins, b.begins), cmp.Compare(a.to, b.to)) })
+	return func(from int) *block {
+		for ; from+4 <= len(t.data); from++ {
+			word := binary.BigEndian.Uint32(t.data[from:])
+			i, _ := slices.BinarySearchFunc(ends, word, func(e ending, w uint32) int { return cmp.Compare(e.begins, w) })
+			for ; i < len(ends) && ends[i].begins == word; i++ {
+				b := &block{from: from, to: ends[i].to}
+				if b.to > from+4 && b.to <= from+maxPart && t.plain(b) != nil {
+					return b
+				}
+			}
+		}
+		return nil
+	}, nil
 }
 
 var frameMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
