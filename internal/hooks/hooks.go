@@ -216,20 +216,27 @@ func (h *Keeper) Remove(ctx context.Context, in api.WebhookIDRequest) (*api.Webh
 	return &r, h.write()
 }
 
-// Test sends a webhook a test message now.
+// Test sends a webhook a test message now. It is among the deliveries, of type test.
 func (h *Keeper) Test(ctx context.Context, in api.WebhookIDRequest) (*api.WebhookTestReply, error) {
 	k, err := h.find(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	e := NewEvent(h.o.Council, api.FeedChange{Type: "test", At: h.o.Now().UTC(), Cursor: "test-" + rand.Text()})
+	reply := &api.WebhookTestReply{Taken: true}
 	if err := h.send(ctx, k, e); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return &api.WebhookTestReply{Reason: err.Error()}, nil
+		reply = &api.WebhookTestReply{Reason: err.Error()}
 	}
-	return &api.WebhookTestReply{Taken: true}, nil
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if i, err := h.index(ctx, in.ID); err == nil { // unless it was removed meanwhile
+		h.list[i].remember(&e, h.o.Now(), reply.Reason)
+		h.note()
+	}
+	return reply, nil
 }
 
 // Replay sends a webhook what it missed, or all after a cursor, and takes it out of parking.

@@ -298,7 +298,7 @@ func (q *request) showPart(a *agreement.Agreement, std *standard.Standard, f fau
 
 func (q *request) modes() (out []option) {
 	for _, m := range agreement.Modes() {
-		out = append(out, opt(m, q.say("mode."+word(string(m), "replicate", "lookup", "aggregate"))))
+		out = append(out, opt(m, q.say("mode."+modeWord(m))))
 	}
 	return out
 }

@@ -43,6 +43,11 @@ func (q *request) home() error {
 			tasks = append(tasks, task{q.say("task.second", w.Agreement), path("agreements", w.Agreement), q.say("task.second-hint", w.Name), q.say("state.waiting"), "yellow"})
 		}
 	}
+	byHand, err := q.caseTasks()
+	if err != nil {
+		return err
+	}
+	tasks = append(tasks, byHand...)
 	drafts, err := q.drafts.list()
 	if err != nil {
 		return err

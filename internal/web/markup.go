@@ -39,10 +39,11 @@ func (t *tongue) funcs() template.FuncMap {
 			}
 			return "?" + q.Encode()
 		},
-		"lines": func(s string) []string { return strings.Split(strings.TrimRight(s, "\n"), "\n") },
-		"add":   func(a, b int) int { return a + b },
-		"mode":  func(m any) string { return t.say("mode." + word(fmt.Sprint(m), "replicate", "lookup", "aggregate")) },
-		"has":   func(list any, s any) bool { return contains(texts(list), fmt.Sprint(s)) },
+		"lines":     func(s string) []string { return strings.Split(strings.TrimRight(s, "\n"), "\n") },
+		"add":       func(a, b int) int { return a + b },
+		"mode":      func(m any) string { return t.say("mode." + modeWord(m)) },
+		"casestate": func(s string) string { return t.say("case." + word(s, caseStates...)) },
+		"has":       func(list any, s any) bool { return contains(texts(list), fmt.Sprint(s)) },
 	}
 }
 

@@ -78,15 +78,71 @@ func (q *request) backups() error {
 	return q.render("backups", page{Title: q.say("backups.title"), Back: "/admin", Wide: true, Data: map[string]any{"B": b, "Last": last, "Verified": verified, "Next": next, "Now": q.Now()}})
 }
 
-func (q *request) webhooks() error { return q.showWebhooks("", "") }
+func (q *request) webhooks() error { return q.showWebhooks("", "", nil, nil) }
 
-// showWebhooks lists the webhooks, and says of the one that was tested why it failed.
-func (q *request) showWebhooks(tested, reason string) error {
+// showWebhooks lists the webhooks, says of the one that was tested why it failed, and shows
+// the secret of one that was just made.
+func (q *request) showWebhooks(tested, reason string, f faults, made *node.WebhookReply) error {
 	all, err := q.Node.Webhooks().List(q.ctx())
 	if err != nil {
 		return err
 	}
-	return q.render("webhooks", page{Title: q.say("webhooks.title"), Back: "/admin", Wide: true, Data: map[string]any{"All": all, "Tested": tested, "Reason": reason}})
+	keys, err := q.Node.Access().ListKeys(q.ctx())
+	if err != nil {
+		return err
+	}
+	var good []option
+	for _, k := range keys {
+		if k.State == "good" && k.Agreement == "" {
+			good = append(good, opt(k.ID, k.Title+" ("+k.ID+")"))
+		}
+	}
+	status := 0
+	if len(f) > 0 {
+		status = 422
+	}
+	return q.render("webhooks", page{Title: q.say("webhooks.title"), Back: "/admin", Wide: true, Faults: f, Status: status, Data: map[string]any{
+		"All": all, "Tested": tested, "Reason": reason, "Made": made, "Keys": good, "Title": q.form("title"), "URL": q.form("url"), "Types": q.r.FormValue("types"), "Key": q.form("key"),
+	}})
+}
+
+// webhookAdd makes a webhook, whose secret is shown on the page that answers, and never
+// again.
+func (q *request) webhookAdd() error {
+	if sent, err := q.refuseUnlessRecent(); sent || err != nil {
+		return err
+	}
+	in := node.WebhookRequest{Title: q.form("title"), URL: q.form("url"), Types: fieldsOf(q.r.FormValue("types")), Key: q.form("key")}
+	if in.Title == "" {
+		return q.showWebhooks("", "", faults{{"title", q.say("keys.title-empty")}}, nil)
+	}
+	made, err := q.Node.Webhooks().Add(q.ctx(), in)
+	if e, ok := asNode(err); ok && e.Kind != node.Failed {
+		return q.showWebhooks("", "", faults{{"url", q.node(e.Message)}}, nil)
+	}
+	if err != nil {
+		return err
+	}
+	q.Log.Info("a person made a webhook", "webhook", made.ID, "person", q.who.ID)
+	return q.showWebhooks("", "", nil, &made)
+}
+
+// webhookDeliveries lists the last attempts to deliver to a webhook.
+func (q *request) webhookDeliveries() error {
+	id := q.r.PathValue("id")
+	all, err := q.Node.Webhooks().List(q.ctx())
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(w node.WebhookReply) bool { return w.ID == id })
+	if i < 0 {
+		return &node.Error{Kind: node.NotFound, Message: q.say("failure.not-found")}
+	}
+	tries, err := q.Node.Webhooks().Deliveries(q.ctx(), node.WebhookIDRequest{ID: id})
+	if err != nil {
+		return err
+	}
+	return q.render("deliveries", page{Title: q.say("webhooks.deliveries-of", all[i].Title), Back: "/admin/webhooks", Wide: true, Data: tries})
 }
 
 // webhookDo tests, resumes or removes a webhook.
@@ -100,7 +156,7 @@ func (q *request) webhookDo() error {
 			return err
 		}
 		if !tried.Taken {
-			return q.showWebhooks(id, tried.Reason)
+			return q.showWebhooks(id, tried.Reason, nil, nil)
 		}
 		return q.done("/admin/webhooks", "webhook-tested")
 	case "resume":

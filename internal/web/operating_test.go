@@ -148,8 +148,31 @@ func TestWebhookPages(t *testing.T) {
 		t.Error("the page does not say how the webhook stands, or not as text, or more than it may")
 	}
 	at := "/admin/webhooks/" + made.ID
+	// One is made on the page: its secret is shown once, and a wrong address is told.
+	form := url.Values{"title": {"second"}, "url": {"https://hooks.example/x"}, "key": {k.ID}, "types": {"record.put"}}
+	if _, page := v.post("/admin/webhooks", form); !strings.Contains(page, "whsec_") || !strings.Contains(page, "hooks.example") {
+		t.Error("the secret of a webhook that was just made is not shown")
+	}
+	if _, page := v.get("/admin/webhooks"); strings.Contains(page, "whsec_") || !strings.Contains(page, "second") {
+		t.Error("the webhook is not listed, or its secret is shown again")
+	}
+	form.Set("url", "http://hooks.example/x")
+	if status, page := v.post("/admin/webhooks", form); status != 422 || !strings.Contains(page, "https") {
+		t.Errorf("an address without TLS: %d", status)
+	}
+	if all, err := h.node.Webhooks().List(t.Context()); err != nil || len(all) != 2 {
+		t.Errorf("%+v, %v", all, err)
+	} else if _, err := h.node.Webhooks().Remove(t.Context(), node.WebhookIDRequest{ID: all[1].ID}); err != nil {
+		t.Error(err)
+	}
 	if _, page := v.post(at+"/test", nil); !strings.Contains(page, "The test message was not taken") || !strings.Contains(page, "this machine") {
 		t.Error("a test that was not taken is not told")
+	}
+	if _, page := v.get(at); !strings.Contains(page, "Not taken") || !strings.Contains(page, "this machine") {
+		t.Error("the attempt is not among the deliveries")
+	}
+	if status, _ := v.get("/admin/webhooks/none"); status != 404 {
+		t.Errorf("deliveries to none: %d", status)
 	}
 	other := h.enter("Vi Ewer", access.Viewer, access.Steward, access.Governance, access.Signer, access.Auditor)
 	for _, verb := range []string{"test", "resume", "remove"} {

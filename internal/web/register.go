@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -55,6 +56,7 @@ type Flow struct {
 	Held        int               `json:"records_held"`
 	LetOut      int               `json:"let_out_90_days"` // versions of records, or counts; of a sender alone
 	LetOutBy    bool              `json:"-"`
+	Urgent      *int              `json:"urgent_disclosures_90_days,omitempty"` // that people approved, given or received; where the mode is for those alone
 	Withdrawals int               `json:"withdrawals_outstanding"`
 	Last        time.Time         `json:"last_exchange,omitzero"`
 	Suspended   bool              `json:"suspended,omitempty"`
@@ -63,6 +65,15 @@ type Flow struct {
 
 // Path is where the register shows the flow.
 func (f Flow) Path() string { return path("register", f.Agreement) }
+
+// Urgently is how many urgent disclosures there were, or none where the mode is not for
+// them.
+func (f Flow) Urgently() []int {
+	if f.Urgent == nil {
+		return nil
+	}
+	return []int{*f.Urgent}
+}
 
 // MakeRegister reads a register from a node.
 func MakeRegister(ctx context.Context, o node.Operations, council name.Council, title string, now time.Time) (*Register, error) {
@@ -76,6 +87,14 @@ func MakeRegister(ctx context.Context, o node.Operations, council name.Council, 
 		return nil, err
 	}
 	drift, err := o.Disclosures().Drift(ctx, node.DriftRequest{Days: 90})
+	if err != nil {
+		return nil, err
+	}
+	letOut := map[name.Agreement]node.Drift{}
+	for _, d := range drift.Agreements {
+		letOut[d.Agreement] = d
+	}
+	urgent, err := urgentSince(ctx, o, drift.Since)
 	if err != nil {
 		return nil, err
 	}
@@ -114,18 +133,42 @@ func MakeRegister(ctx context.Context, o node.Operations, council name.Council, 
 				f.Last = p.LastAt.UTC()
 			}
 		}
-		for _, d := range drift.Agreements {
-			if d.Agreement == a.Name {
-				f.LetOut, f.LetOutBy = d.LetOut, true
-				if d.Last.After(f.Last) {
-					f.Last = d.Last.UTC()
-				}
+		if d, ok := letOut[a.Name]; ok {
+			f.LetOut, f.LetOutBy = d.LetOut, true
+			if d.Last.After(f.Last) {
+				f.Last = d.Last.UTC()
 			}
+		}
+		if way := doc.Way(); way.ByHand && !way.Moves {
+			n := urgent[a.Name]
+			f.Urgent = &n
 		}
 		r.Flows = append(r.Flows, f)
 	}
 	slices.SortFunc(r.Flows, func(a, b Flow) int { return strings.Compare(string(a.Agreement), string(b.Agreement)) })
 	return r, nil
+}
+
+// urgentSince counts, by agreement, the urgent disclosures that were approved since.
+func urgentSince(ctx context.Context, o node.Operations, since time.Time) (map[name.Agreement]int, error) {
+	cases, err := o.Urgent().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[name.Agreement]int{}
+	for _, c := range cases {
+		if c.State == ledger.CaseRefused || c.Decided.IsZero() || c.Decided.Before(since) {
+			continue
+		}
+		counted := map[name.Agreement]bool{}
+		for _, it := range c.Items {
+			if !counted[it.Agreement] {
+				counted[it.Agreement] = true
+				out[it.Agreement]++
+			}
+		}
+	}
+	return out, nil
 }
 
 // JSON returns the register as one indented document.
@@ -140,16 +183,20 @@ func (r *Register) CSV() []byte { return flowsCSV(r) }
 func flowsCSV(rs ...*Register) []byte {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
-	w.Write([]string{"register_of", "agreement", "version", "from", "to", "mode", "standard", "fields", "purpose", "lawful_basis", "legal_power", "retention", "starts", "ends", "review", "records_held", "let_out_90_days", "last_exchange", "suspended", "digest"})
+	w.Write([]string{"register_of", "agreement", "version", "from", "to", "mode", "standard", "fields", "purpose", "lawful_basis", "legal_power", "retention", "starts", "ends", "review", "records_held", "let_out_90_days", "urgent_disclosures_90_days", "last_exchange", "suspended", "digest"})
 	for _, r := range rs {
 		for _, f := range r.Flows {
 			last := ""
 			if !f.Last.IsZero() {
 				last = f.Last.Format(time.RFC3339)
 			}
+			urgent := ""
+			if f.Urgent != nil {
+				urgent = strconv.Itoa(*f.Urgent)
+			}
 			cells := []string{
 				string(r.Council), string(f.Agreement), strconv.Itoa(f.Version), string(f.From), strings.Join(texts(f.To), " "), f.Mode, f.Standard.String(), strings.Join(texts(f.Fields), " "),
-				f.Purpose, f.Article6, f.LegalPower, f.Retention, f.Starts, f.Ends, f.Review, strconv.Itoa(f.Held), strconv.Itoa(f.LetOut), last, strconv.FormatBool(f.Suspended), f.Digest,
+				f.Purpose, f.Article6, f.LegalPower, f.Retention, f.Starts, f.Ends, f.Review, strconv.Itoa(f.Held), strconv.Itoa(f.LetOut), urgent, last, strconv.FormatBool(f.Suspended), f.Digest,
 			}
 			for i := range cells {
 				cells[i] = safeCell(cells[i])

@@ -46,6 +46,8 @@ func (s *site) routes() {
 	s.only("retry", "POST /admin/feeds/{name}/run", (*request).feedRun)
 	s.only("backups/list", "GET /admin/backups", (*request).backups)
 	s.only("webhooks/list", "GET /admin/webhooks", (*request).webhooks)
+	s.only("webhooks/add", "POST /admin/webhooks", (*request).webhookAdd)
+	s.only("webhooks/deliveries", "GET /admin/webhooks/{id}", (*request).webhookDeliveries)
 	s.only("webhooks/test", "POST /admin/webhooks/{id}/test", (*request).webhookDo)
 	s.only("webhooks/replay", "POST /admin/webhooks/{id}/resume", (*request).webhookDo)
 	s.only("webhooks/remove", "POST /admin/webhooks/{id}/remove", (*request).webhookDo)
@@ -91,6 +93,17 @@ func (s *site) routes() {
 	s.only("disclosures/list", "GET /disclosures", (*request).disclosures)
 	s.only("disclosures/subject", "GET /subject", (*request).subjectForm)
 	s.only("disclosures/subject", "POST /subject", (*request).subject)
+	for _, path := range []string{handovers.path, urgents.path} {
+		noun := path[1:]
+		s.only(noun+"/list", "GET "+path, (*request).caseList)
+		s.only(noun+"/show", "GET "+path+"/{case}", (*request).caseOne)
+	}
+	s.only("handovers/offer", "POST /handovers", (*request).caseNew)
+	s.only("urgent/give", "POST /urgent", (*request).caseNew)
+	for _, op := range []string{"handovers/accept", "handovers/decline", "handovers/withdraw", "urgent/give", "urgent/approve", "urgent/refuse", "urgent/end", "urgent/review"} {
+		noun, verb, _ := strings.Cut(op, "/")
+		s.only(op, "POST /"+noun+"/{case}/"+verb, (*request).caseSay)
+	}
 	s.only("councils/list", "GET /councils", (*request).councilList)
 	s.only("councils/add", "POST /councils/add", (*request).councilAdd)
 	s.only("directory/invite", "GET /councils/self.yaml", (*request).councilFile)

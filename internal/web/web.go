@@ -327,7 +327,7 @@ func (q *request) navigation() (out []navigation) {
 	add("/home", "nav.home")
 	for _, n := range []struct{ op, to, key string }{
 		{"records/list", "/records", "nav.records"}, {"records/put", "/imports", "nav.imports"}, {"agreements/list", "/agreements", "nav.agreements"},
-		{"disclosures/list", "/disclosures", "nav.disclosures"}, {"councils/list", "/councils", "nav.councils"}, {"standards/list", "/standards", "nav.standards"},
+		{"disclosures/list", "/disclosures", "nav.disclosures"}, {"handovers/list", "/handovers", "nav.cases"}, {"councils/list", "/councils", "nav.councils"}, {"standards/list", "/standards", "nav.standards"},
 		{"standards/adoption", "/adoption", "nav.adoption"}, {"footprints/list", "/footprints", "nav.footprints"}, {"standards/list", "/verify", "nav.verify"}, {"access/addkey", "/admin", "nav.admin"},
 	} {
 		if q.may(n.op) {
