@@ -268,20 +268,14 @@ func (q *request) sign(in node.AgreementRequest, doc *agreement.Agreement, back 
 	if q.form("sure") == "" {
 		return &node.Error{Kind: node.Invalid, Message: q.say("sign.not-sure")}
 	}
-	in.By = q.signs()
-	if q.TwoPersons {
-		w, ok := q.waiting.of(doc.Name)
-		if !ok || w.Digest != doc.Digest().String() {
-			if err := q.waiting.put(approval{Agreement: doc.Name, Digest: doc.Digest().String(), Person: q.who.ID, Name: q.signs(), At: q.Now().UTC()}); err != nil {
-				return err
-			}
-			return q.done(back, "first-signer")
-		}
-		if w.Person == q.who.ID {
-			return &node.Error{Kind: node.Refused, Message: q.say("sign.same-person"), Try: q.say("sign.another")}
-		}
-		in.By = w.Name + " and " + q.signs()
+	by, first, err := q.second(doc.Name, doc.Digest().String())
+	if err != nil {
+		return err
 	}
+	if first {
+		return q.done(back, "first-signer")
+	}
+	in.By = by
 	if _, err := q.Node.Agreements().Sign(q.ctx(), in); err != nil {
 		return err
 	}
@@ -293,6 +287,23 @@ func (q *request) sign(in node.AgreementRequest, doc *agreement.Agreement, back 
 		return err
 	}
 	return q.done(path("agreements", doc.Name), "signed")
+}
+
+// second returns who says yes to something about an agreement: the person, or where two are
+// wanted both, once another has said yes to the same. Until then first is true, and what the
+// person said is kept.
+func (q *request) second(a name.Agreement, what string) (by string, first bool, err error) {
+	if !q.TwoPersons {
+		return q.signs(), false, nil
+	}
+	w, ok := q.waiting.of(a)
+	switch {
+	case !ok || w.Digest != what:
+		return "", true, q.waiting.put(approval{Agreement: a, Digest: what, Person: q.who.ID, Name: q.signs(), At: q.Now().UTC()})
+	case w.Person == q.who.ID:
+		return "", false, &node.Error{Kind: node.Refused, Message: q.say("sign.same-person"), Try: q.say("sign.another")}
+	}
+	return w.Name + " and " + q.signs(), false, nil
 }
 
 // agreementRenew says for the council that an agreement was reviewed and goes on in the same
@@ -308,8 +319,16 @@ func (q *request) agreementRenew() error {
 	if q.form("reviewed") == "" {
 		return q.showAgreement(faults{{"reviewed", q.say("renew.not-sure")}})
 	}
-	in := node.AgreementRequest{Name: q.named(), Review: day, By: q.signs()}
-	_, err := q.Node.Agreements().Renew(q.ctx(), in)
+	a := name.Agreement(q.named())
+	by, first, err := q.second(a, "renewal until "+day)
+	if err != nil {
+		return err
+	}
+	if first {
+		return q.done(path("agreements", a), "first-signer")
+	}
+	in := node.AgreementRequest{Name: string(a), Review: day, By: by}
+	_, err = q.Node.Agreements().Renew(q.ctx(), in)
 	if e, ok := asNode(err); ok && (e.Kind == node.Usage || e.Kind == node.Conflict || e.Kind == node.Refused) && q.may("agreements/renew") {
 		return q.showAgreement(faults{{"until-day", q.node(e.Message)}})
 	}
@@ -317,6 +336,9 @@ func (q *request) agreementRenew() error {
 		return err
 	}
 	q.Log.Info("a person renewed an agreement", "agreement", in.Name, "person", q.who.ID)
+	if err := q.waiting.drop(a); err != nil {
+		return err
+	}
 	return q.done(path("agreements", in.Name), "renewed")
 }
 
@@ -348,7 +370,7 @@ func (q *request) agreementHalt() error {
 // An approval is a first person's yes to a text, where two are wanted.
 type approval struct {
 	Agreement name.Agreement `json:"agreement"`
-	Digest    string         `json:"digest"`
+	Digest    string         `json:"digest"` // of the text, or until when it is renewed
 	Person    string         `json:"person"`
 	Name      string         `json:"name"`
 	At        time.Time      `json:"at"`

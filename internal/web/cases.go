@@ -22,7 +22,7 @@ type caseKind struct {
 }
 
 var (
-	handovers = caseKind{"/handovers", "handover"}
+	handovers = caseKind{"/handovers", "handovers"}
 	urgents   = caseKind{"/urgent", "urgent"}
 )
 

@@ -14,8 +14,9 @@ import (
 )
 
 // byHand has both councils sign an agreement of each mode under which people let out single
-// records, in the words of the example: the other signs in a folder of its own.
-func (h *house) byHand() {
+// records, in the words of the example: the other signs in a folder of its own. One record is
+// given urgently, by a person of whose name the pages know nothing, and offered.
+func (h *house) byHand() (urgent, offer string) {
 	t := h.t
 	t.Helper()
 	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: filepath.Join(t.TempDir(), "saltby"), Council: saltby, Listen: []string{}, Addresses: []string{"/ip4/127.0.0.1/tcp/2"}})
@@ -62,6 +63,16 @@ func (h *house) byHand() {
 	if r, err := h.node.Records().Put(t.Context(), node.PutRequest{Standard: "housing-need", Records: []node.Offered{{Record: []byte(rec)}}}); err != nil || len(r.Results[0].Problems) > 0 {
 		t.Fatalf("%v, %+v", err, r)
 	}
+	in := node.CaseRequest{Partner: saltby, Records: []string{"HN1"}, Standard: "housing-need", Because: hostile, By: "Kit Moss", Due: "2999-12-22"}
+	u, err := h.node.Urgent().Give(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := h.node.Handovers().Offer(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "/urgent/" + u.Case, "/handovers/" + o.Case
 }
 
 // An urgent disclosure needs two people, is marked as such where it is listed, and is
@@ -80,10 +91,10 @@ func TestCasePages(t *testing.T) {
 		t.Error("the first person does not see that another is needed, or may approve, or text is no text")
 	}
 	all, err := h.node.Urgent().List(t.Context())
-	if err != nil || len(all) != 1 {
+	if err != nil || len(all) != 2 {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	at := "/urgent/" + all[0].Case
+	at := "/urgent/" + all[1].Case
 	if status, page := jo.post(at+"/approve", nil); status == 200 && !strings.Contains(page, "another person") {
 		t.Errorf("who gave it approved it: %d", status)
 	}
@@ -129,13 +140,13 @@ func TestCasePages(t *testing.T) {
 		t.Error("the offer has no clock")
 	}
 	offers, err := h.node.Handovers().List(t.Context())
-	if err != nil || len(offers) != 1 {
+	if err != nil || len(offers) != 2 {
 		t.Fatalf("%+v, %v", offers, err)
 	}
-	if status, _ := jo.post("/handovers/"+offers[0].Case+"/accept", nil); status != 403 {
+	if status, _ := jo.post("/handovers/"+offers[1].Case+"/accept", nil); status != 403 {
 		t.Errorf("our own offer was accepted: %d", status)
 	}
-	if _, page := jo.post("/handovers/"+offers[0].Case+"/withdraw", url.Values{"because": {"they came back"}}); !strings.Contains(page, "The offer is withdrawn") {
+	if _, page := jo.post("/handovers/"+offers[1].Case+"/withdraw", url.Values{"because": {"they came back"}}); !strings.Contains(page, "The offer is withdrawn") {
 		t.Error("the offer was not withdrawn")
 	}
 	if _, page := jo.get("/handovers?lang=cy"); !strings.Contains(page, "Tynnwyd yn ôl") || strings.Contains(page, "⟦") {

@@ -12,6 +12,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -398,6 +399,18 @@ func TestRoles(t *testing.T) {
 		"/admin/backups": {access.Operator, access.Auditor}, adopting: {access.Steward, access.Governance}, "POST " + adopting: {access.Steward, access.Governance}, "POST " + agreement + "/renew": {access.Signer},
 		"POST " + agreement + "/suspend": {access.Signer, access.Governance}, "POST " + agreement + "/resume": {access.Signer}, "/why": {access.Steward, access.Governance, access.Auditor, access.Signer},
 	}
+	// Every page that the router has and that is not for everybody is refused to whoever may
+	// not do what it is for, whatever the path names.
+	named := regexp.MustCompile(`\{([a-z]+)\}`)
+	routes := web.Routes(t)
+	for pattern, op := range routes {
+		if op != "" && !access.Known(op) {
+			t.Errorf("%s is for an operation that there is not: %s", pattern, op)
+		}
+	}
+	if len(routes) < 60 {
+		t.Errorf("the router has %d such pages: the test has looked in vain", len(routes))
+	}
 	ask := func(v *visitor, at string) int {
 		if path, ok := strings.CutPrefix(at, "POST "); ok {
 			status, _ := v.post(path, url.Values{})
@@ -408,6 +421,15 @@ func TestRoles(t *testing.T) {
 	}
 	for _, role := range access.Roles() {
 		v := h.enter("A "+string(role), role)
+		for pattern, op := range routes {
+			if op == "" || access.Allowed(&access.Principal{Kind: access.Person, Roles: []access.Role{role}}, op, access.On{AnySide: true}) == nil {
+				continue
+			}
+			at := strings.TrimPrefix(named.ReplaceAllString(pattern, "x"), "GET ")
+			if status := ask(v, at); status != 403 {
+				t.Errorf("%s at %s, which is for %s: %d", role, at, op, status)
+			}
+		}
 		for at, roles := range reach {
 			may := false
 			for _, r := range roles {
@@ -419,6 +441,9 @@ func TestRoles(t *testing.T) {
 		}
 	}
 	stranger := h.visitor()
+	for pattern := range routes {
+		reach[strings.TrimPrefix(named.ReplaceAllString(pattern, "x"), "GET ")] = nil
+	}
 	for at := range reach {
 		if path, ok := strings.CutPrefix(at, "POST "); ok {
 			at = path
@@ -632,6 +657,9 @@ func TestPages(t *testing.T) {
 	}
 	_, one := full.person("Sam Example", access.Roles()...)
 	_, two := empty.person("Sam Example", access.Roles()...)
+	byHand := open(t, false, nil)
+	urgent, offer := byHand.byHand()
+	_, three := byHand.person("Sam Example", access.Roles()...)
 	agreement := "/agreements/" + moving
 	draft := "/drafts/northmoor.gov.uk/planning"
 	in, err := json.Marshal(map[string]any{
@@ -644,6 +672,7 @@ func TestPages(t *testing.T) {
 			{empty.url, two, append([]string{"/", "/register", "/adoption"}, slices.DeleteFunc(slices.Clone(inside), func(at string) bool {
 				return slices.Contains([]string{"/records/purpose", "/subject", "/why", "/admin/keys", "/admin/webhooks"}, at)
 			})...), nil},
+			{byHand.url, three, []string{"/home", "/urgent", urgent, "/handovers", offer, "/register/northmoor.gov.uk/urgent"}, nil},
 		},
 	})
 	if err != nil {

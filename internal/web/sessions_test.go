@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -117,5 +119,46 @@ func TestRenew(t *testing.T) {
 	}
 	if !signedBy(t, b.Bundle, "Bo Yi") {
 		t.Error("no event in the log names who renewed it")
+	}
+}
+
+// Where two persons are wanted, one renews nothing, and neither does the same one twice or
+// another to another day.
+func TestRenewByTwo(t *testing.T) {
+	h := open(t, true, func(o *web.Options) { o.TwoPersons = true })
+	at := "/agreements/" + moving
+	day := h.clock().AddDate(3, 0, 0)
+	form := url.Values{"until-day": {"1"}, "until-month": {"2"}, "until-year": {day.Format("2006")}, "reviewed": {"yes"}}
+	reviewed := func() string {
+		a, err := h.node.Agreements().Show(t.Context(), node.AgreementRequest{Name: moving})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(a.Renewals)
+	}
+	before := reviewed()
+	ann, bo := h.enter("Ann Lee", access.Signer), h.enter("Bo Yi", access.Signer)
+	if status, _ := ann.post(at+"/renew", form); status != 200 {
+		t.Errorf("the first yes: %d", status)
+	}
+	if status, _ := ann.post(at+"/renew", form); status != 403 {
+		t.Errorf("the same person twice: %d", status)
+	}
+	form.Set("until-day", "2")
+	if status, page := bo.post(at+"/renew", form); status != 200 || strings.Contains(page, "You have renewed") {
+		t.Errorf("another day is a first yes: %d", status)
+	}
+	if now := reviewed(); now != before {
+		t.Fatalf("one person renewed it: %s", now)
+	}
+	if status, page := ann.post(at+"/renew", form); status != 200 || !strings.Contains(page, "You have renewed the agreement") {
+		t.Fatalf("the second yes: %d", status)
+	}
+	b, err := h.node.Bundle(t.Context(), node.BundleRequest{Agreement: moving})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !signedBy(t, b.Bundle, "Bo Yi and Ann Lee") {
+		t.Error("the event does not name both")
 	}
 }

@@ -85,6 +85,7 @@ type Options struct {
 type site struct {
 	Options
 	mux      *http.ServeMux
+	ops      map[string]string // what a person must be let do, by the pattern of a page that is not for everybody
 	pages    map[Lang]*template.Template
 	tongues  map[Lang]*tongue
 	sessions *scs.SessionManager
@@ -115,7 +116,7 @@ func newSite(o Options) (*site, http.Handler, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &site{Options: o, mux: http.NewServeMux(), pages: map[Lang]*template.Template{}, tongues: map[Lang]*tongue{}, locks: newLockout(o.Now)}
+	s := &site{Options: o, mux: http.NewServeMux(), ops: map[string]string{}, pages: map[Lang]*template.Template{}, tongues: map[Lang]*tongue{}, locks: newLockout(o.Now)}
 	for _, l := range langs {
 		t := &tongue{l, all, london()}
 		s.tongues[l] = t
@@ -353,7 +354,10 @@ type handler func(q *request) error
 func (s *site) everybody(pattern string, h handler) { s.handle(pattern, nil, h) }
 
 // only shows a page to whoever may carry out an operation.
-func (s *site) only(op, pattern string, h handler) { s.handle(pattern, &op, h) }
+func (s *site) only(op, pattern string, h handler) {
+	s.ops[pattern] = op
+	s.handle(pattern, &op, h)
+}
 
 func (s *site) handle(pattern string, op *string, h handler) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
