@@ -230,6 +230,9 @@ type Options struct {
 
 	// founded: the folder's keys were made just now.
 	founded bool
+	// stand makes it the copy on which a succession is tried: see Rehearse.
+	stand stand
+
 	// shared is where the ledger is when this is a council's node on a machine
 	// that leads; see package machines.
 	shared *ledger.Shared
@@ -347,7 +350,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	l, err := ledger.Open(ledger.Options{
 		Dir: filepath.Join(cfg.Data, "ledger"), Council: cfg.Council, Keys: ring, EncryptionKey: enc,
 		Now: o.Now, Log: o.Log, MinFree: cfg.Limits.MinFree(), Memory: cfg.Limits.Memory(), Fatal: o.Fatal, Shared: o.shared,
-		Copies: true, Clock: clocks.refusal, Reading: o.Reading, Founded: o.founded,
+		Copies: o.stand == nil, Clock: clocks.refusal, Reading: o.Reading, Founded: o.founded,
 		Erasures: filepath.Join(cfg.Data, ledger.ErasuresName), ErasuresToo: besideBackups(cfg),
 	})
 	if err != nil {

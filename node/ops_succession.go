@@ -50,7 +50,7 @@ func (s Successions) TakeOver(ctx context.Context, in TakeOverRequest) (TakeOver
 func (n *Node) openSuccession() *succession.Keeper {
 	return succession.New(succession.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Bundles: n.bundles, Log: n.log, Now: n.now,
-		Member: n.directory.Member, Members: n.directory.Members,
+		Member: n.standIn, Members: n.standIns, Rehearsal: n.o.stand != nil,
 		Ending: n.ending, End: n.endAll, Unreceived: n.unreceived, Put: n.gate.Put, RecordID: n.keys.RecordID,
 		Faults: n.unendable,
 	})
@@ -102,7 +102,7 @@ func (n *Node) unreceived() (out []name.Council, err error) {
 
 // unendable says what stands in the way of the end of this council.
 func (n *Node) unendable() (out []string) {
-	footprints, err := n.replicas.Status(context.Background(), api.FootprintRequest{})
+	footprints, err := n.replicas.Describe(context.Background(), api.Empty{})
 	if err != nil {
 		return []string{err.Error()}
 	}

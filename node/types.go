@@ -95,6 +95,8 @@ type (
 	SuccessionRequest = api.SuccessionRequest
 	SuccessionReply   = api.SuccessionReply
 	SuccessorReply    = api.SuccessorReply
+	RehearsalReply    = api.RehearsalReply
+	RehearsedReply    = api.RehearsedReply
 	SharedStandard    = api.SharedStandard
 	SharedToNobody    = api.SharedToNobody
 	EndingAgreement   = api.EndingAgreement

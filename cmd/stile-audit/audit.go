@@ -37,6 +37,8 @@ FILE may be "-" for standard input.
                     given again
   --held FILE       with a bundle: a signed checkpoint of the council's log that somebody
                     else gave you, such as a witness; may be given again
+  --origin FILE     with a bundle of a council that took records over: what the council that
+                    ended handed to it; may be given again
   --proof FILE      with a token: the tlog-proof file that shows it in the log
   --json            one JSON document instead of text
 
@@ -75,6 +77,7 @@ func fail(code int, try, format string, a ...any) error {
 // options are what the flags say.
 type options struct {
 	trust, standards, held list
+	origins                list
 	proof                  string
 	json                   bool
 }
@@ -156,6 +159,7 @@ func (o *options) parse(args []string) (files []string, err error) {
 	f.Var(&o.trust, "trust", "")
 	f.Var(&o.standards, "standard", "")
 	f.Var(&o.held, "held", "")
+	f.Var(&o.origins, "origin", "")
 	f.StringVar(&o.proof, "proof", "", "")
 	f.BoolVar(&o.json, "json", false, "")
 	for {
@@ -243,6 +247,13 @@ func (o options) brought() (with audit.Options, err error) {
 		}
 		with.Standards = append(with.Standards, s)
 	}
+	for _, path := range o.origins {
+		in, err := read(env{}, path)
+		if err != nil {
+			return with, err
+		}
+		with.Origins = append(with.Origins, audit.OriginFile{File: in, Size: in.size})
+	}
 	for _, path := range o.held {
 		b, err := readSmall(path)
 		if err != nil {
@@ -298,8 +309,8 @@ func verify(e env, in *source, o options) error {
 			return fail(invalid, keepFresh, "%q: %w", in.name, err)
 		}
 	default:
-		if len(o.held) > 0 {
-			return fail(misused, "stile-audit verify FILE", "--held goes with a bundle; a token is of no log that can be held against it")
+		if len(o.held)+len(o.origins) > 0 {
+			return fail(misused, "stile-audit verify FILE", "--held and --origin go with a bundle; a token is of no log that can be held against it")
 		}
 		b, err := in.token()
 		if err != nil {

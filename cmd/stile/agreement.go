@@ -24,7 +24,7 @@ configuration in one. Nothing is shared until every party has signed it.
 The way of one: draft it, fill in every heading, preview what it would let out,
 sign it, and the partner signs the same text by its name.`,
 		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(),
-		a.agreementBringCommand(), a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand(), a.agreementExportCommand(), a.agreementLintCommand(), a.agreementDiffCommand(), a.agreementAcceptCommand())
+		a.agreementBringCommand(), a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementNovateCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand(), a.agreementExportCommand(), a.agreementLintCommand(), a.agreementDiffCommand(), a.agreementAcceptCommand())
 }
 
 func (a *app) agreementDraftCommand() *cobra.Command {

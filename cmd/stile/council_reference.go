@@ -19,7 +19,8 @@ func (a *app) councilReferenceCommand() *cobra.Command {
 		Long: `Reference lists the principal councils of England, those of today unless --at or
 --all says otherwise. QUERY is a code (ONS, such as E06000066; former ones are
 found too) or part of a name; a code is found whether the council is there
-still or not. The list comes with Stile and needs no node. It says who is a
+still or not. Reorganisations that are to come stand in it with their day where a public
+source has it; the councils that begin have no code yet. The list comes with Stile and needs no node. It says who is a
 council, not who is a member: that is "stile council list".
 
 Types: county, district, metropolitan-district, unitary, london-borough,
@@ -101,9 +102,9 @@ func (r *reference) print(found []councils.Council) error {
 		return emitLines(r.app, found)
 	case r.csv:
 		w := newSheet(r.out)
-		w.row("gss", "name", "type", "region", "from", "until", "successors", "former")
+		w.row("gss", "name", "type", "region", "from", "until", "successors", "next", "former")
 		for _, c := range found {
-			w.row(c.GSS, c.Name, string(c.Type), c.Region, c.From, c.Until, strings.Join(c.Successors, " "), strings.Join(c.Former, " "))
+			w.row(c.GSS, c.Name, string(c.Type), c.Region, c.From, c.Until, strings.Join(c.Successors, " "), strings.Join(c.Next, ";"), strings.Join(c.Former, " "))
 		}
 		return w.close()
 	}
@@ -114,7 +115,8 @@ func (r *reference) print(found []councils.Council) error {
 			next, _ := councils.ByGSS(code)
 			then = append(then, next.Name+" ("+code+")")
 		}
-		t.add(c.GSS, c.Name, string(c.Type), c.Region, dash(c.From), dash(c.Until), list(then))
+		then = append(then, c.Next...)
+		t.add(dash(c.GSS), c.Name, string(c.Type), c.Region, dash(c.From), dash(c.Until), list(then))
 	}
 	t.write(r.out, "")
 	r.say("%s", plural(len(found), "council", "councils"))

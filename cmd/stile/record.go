@@ -234,6 +234,14 @@ func (a *app) recordShowCommand() *cobra.Command {
 			if r.MadeFrom != "" {
 				t.add("made from", "record "+string(r.MadeFrom)+", by the standard's mapping")
 			}
+			if f := r.Former; f != nil {
+				t.add("was before", fmt.Sprintf("record %s of %s, version %s, entry %s of its log; entry %s of ours says so", f.Record, f.Council, number(f.Version), number(f.Entry), number(f.Event)))
+			}
+			if s := r.Succeeded; s != nil && s.Council != "" {
+				t.add("is now", fmt.Sprintf("a record of %s, since %s; entry %s of the log is the last, and says so", s.Council, s.On, number(s.Entry)))
+			} else if s != nil {
+				t.add("is now", "here alone: it went to no successor")
+			}
 			t.add("proof", proof(r.Council, r.Proof))
 			t.write(a.out, "")
 			if len(r.Body) > 0 {

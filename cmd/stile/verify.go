@@ -15,6 +15,9 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
+// maxOrigin caps a bundle of a council that has ended, in bytes; stile-audit reads larger ones.
+const maxOrigin = 1 << 30
+
 // maxToken caps a token or a proof that is verified by itself, in bytes.
 const maxToken = 32 << 20
 
@@ -39,6 +42,7 @@ It exits with 6 when a check failed or no signature could be checked, and with 5
 when the file cannot be read as a bundle or a token at all.`,
 		Example: `  stile verify audit.stile --trust northmoor.gov.uk.yaml
   stile verify audit.stile --trust root:4f0c…
+  stile verify after.stile --origin northshire.gov.uk-to-east.gov.uk.stile --trust root:4f0c…
   stile verify decision.token --proof decision.tlog-proof --trust northmoor.gov.uk.yaml
   stile record show 26/0000001/PA --token | stile verify -`,
 		Args: takes(1, 1, "a file or a token"),
@@ -47,14 +51,15 @@ when the file cannot be read as a bundle or a token at all.`,
 	f := c.Flags()
 	f.StringArrayVar(&v.trust, "trust", nil, "what to believe: root:DIGEST, a member `file`, a folder of them, or a list of keys; may be given again")
 	f.StringArrayVar(&v.standards, "standard", nil, "`folder` or archive of a standard as its publisher has it; may be given again")
+	f.StringArrayVar(&v.origins, "origin", nil, "with a bundle of a council that took records over, the `file` that the council which ended handed to it; may be given again")
 	f.StringVar(&v.proof, "proof", "", "tlog-proof `file` of a record: shows that it stands in the log")
 	return c
 }
 
 type verifying struct {
 	*app
-	trust, standards []string
-	proof            string
+	trust, standards, origins []string
+	proof                     string
 }
 
 // tokenForm is a compact SD-JWT or JWS: base64url parts with dots between.
@@ -78,6 +83,13 @@ func (v *verifying) options() (o audit.Options, err error) {
 			return o, err
 		}
 		o.Standards = append(o.Standards, s)
+	}
+	for _, path := range v.origins {
+		b, err := v.readFile(path, maxOrigin)
+		if err != nil {
+			return o, err
+		}
+		o.Origins = append(o.Origins, audit.OriginFile{File: bytes.NewReader(b), Size: int64(len(b))})
 	}
 	return o, nil
 }

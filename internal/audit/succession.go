@@ -179,43 +179,52 @@ func (h *Handed) Each(f func(HandedRecord) error) error {
 	return err
 }
 
-// An OriginFile is a bundle of a council that has ended.
+// An OriginFile is a bundle of a council that has ended: see [Options.Origins].
 type OriginFile struct {
 	File io.ReaderAt
 	Size int64
 }
 
-// VerifyWithOrigins verifies a bundle and those of councils that have ended, and follows
-// every record that the first says was taken over from one of them: the log of that council
-// was sealed where the event says, names this council as the successor, and had the record
-// at that entry in that version. What both bundles show of it has to be the same. The
-// reports of the others follow in the order given. Errors are those of [Verify].
-func VerifyWithOrigins(r io.ReaderAt, size int64, origins []OriginFile, o Options) (*Report, []*Report, error) {
-	v, err := examine(r, size, o)
-	if err != nil {
-		return nil, nil, err
+// judgeOrigins follows every record that the bundle says was taken over into the bundles of
+// councils that have ended which the auditor gave.
+func (v *verifier) judgeOrigins(o Options) error {
+	if len(o.Origins) == 0 {
+		return nil
 	}
 	now := map[uint64]*record.View{} // by entry
 	if err := v.eachRecord(func(index uint64, _ *record.Token, view *record.View) { now[index] = view }); err != nil {
-		return nil, nil, err
+		return err
 	}
-	var reports []*Report
-	for _, f := range origins {
-		before, err := examine(f.File, f.Size, o)
+	for _, f := range o.Origins {
+		before, err := examine(f.File, f.Size, Options{Trust: o.Trust, Standards: o.Standards, Parallel: o.Parallel})
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		reports = append(reports, before.report())
 		if err := v.follow(before, now); err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
-	return v.report(), reports, nil
+	return nil
 }
 
 // follow follows what was taken over from one council.
 func (v *verifier) follow(before *verifier, now map[uint64]*record.View) error {
-	t := v.on(CheckSuccession)
+	t, r := v.on(CheckSuccession), before.report()
+	for _, c := range r.Checks {
+		if c.Result == Failed {
+			t.fail("origin "+string(before.council), "does not verify: the check "+c.Name+" fails in it", "")
+		}
+	}
+	for _, k := range r.Keys {
+		if k.Source == FromFile && k.Council == before.council {
+			t.skip(1)
+			v.say(CheckSuccession, "The keys of %s come from its file alone.", before.council)
+			break
+		}
+	}
+	if !r.OK() {
+		return nil
+	}
 	var seal *claimed
 	for i := range before.events {
 		if before.events[i].sealed != nil && before.main.Origin != "" && before.events[i].index == before.main.Size-1 {

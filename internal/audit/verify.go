@@ -35,6 +35,12 @@ type Options struct {
 	// Brought are signed checkpoints of the council's log that others gave the auditor, such
 	// as a witness; each is held against the log in the bundle.
 	Brought [][]byte
+	// Origins are bundles of councils that have ended, each sealed, as they were handed to
+	// the council whose bundle is verified. Every record that it says it took over from one of
+	// them is followed: the log of that council was sealed where the event says, names this
+	// council as its successor, and had the record at that entry in that version; and what both
+	// bundles show of it is the same.
+	Origins []OriginFile
 }
 
 // Verify checks a bundle against itself and against what the auditor brought,
@@ -81,6 +87,9 @@ func examine(r io.ReaderAt, size int64, o Options) (*verifier, error) {
 	}
 	v.judgeContinued()
 	v.judgeSealed()
+	if err := v.judgeOrigins(o); err != nil {
+		return nil, err
+	}
 	v.judgeTimes()
 	return v, nil
 }

@@ -126,3 +126,20 @@ func BenchmarkAdopt(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(list)), "statements")
 }
+
+// On the day of a reorganisation the councils that are measured against are those of that
+// day: a district of Surrey counts on the last day that it is there, and not on the next.
+func TestAdoptOnTheDay(t *testing.T) {
+	const pet = "standards.example/pet@1.0.0"
+	member := []measure.Member{{Council: "elmbridge.gov.uk", GSS: "E07000207", Counts: true}}
+	for on, want := range map[string][2]int{"2027-03-31": {1, 317}, "2027-04-01": {0, 307}} {
+		at, err := time.Parse(time.DateOnly, on)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := measure.Adopt([]measure.Given{given(t, "elmbridge.gov.uk", pet, "2027-03-01", 3)}, member, at.Add(9*time.Hour), nil)
+		if len(a.Shares) != 1 || a.Shares[0].English != want[0] || a.Shares[0].England != want[1] {
+			t.Errorf("%s: %+v, want %d of %d", on, a.Shares, want[0], want[1])
+		}
+	}
+}

@@ -219,7 +219,7 @@ func (k *Keeper) Seal(ctx context.Context, in api.SuccessionRequest) (*api.Succe
 		return nil, api.Fail(api.Conflict, "stile council succeed PLAN --hand-over DIR", "the ledger is sealed already")
 	}
 	if now := k.o.Now(); !k.o.Rehearsal && now.Before(p.Day().Add(-early)) {
-		return nil, api.Fail(api.Refused, "wait until then; --preview and --rehearse show what it will do", "the ledger is sealed from %s before the %s on, and it is too early", "36 hours", p.On)
+		return nil, api.Fail(api.Refused, "wait until then; --preview and --rehearse show what it will do", "it is too early: the ledger may be sealed from 36 hours before the %s on", p.On)
 	}
 	s, err := k.share(ctx, p)
 	if err == nil {
@@ -293,12 +293,19 @@ func fit(r *api.SuccessionReply) error {
 		n += x.Records
 	}
 	if n > 0 {
-		return api.Fail(api.Invalid, "stile council succeed PLAN --preview lists them; change the plan, or the records", "the plan gives %d records to nobody", n)
+		return api.Fail(api.Invalid, "stile council succeed PLAN --preview lists them; change the plan, or the records", "the plan gives %s to nobody", counted(n))
 	}
 	if len(r.Faults) > 0 {
 		return api.Fail(api.Refused, "stile council succeed PLAN --preview", "the ledger cannot be sealed: %s", strings.Join(r.Faults, "; "))
 	}
 	return nil
+}
+
+func counted(n int) string {
+	if n == 1 {
+		return "1 record"
+	}
+	return fmt.Sprintf("%d records", n)
 }
 
 // sealed says how a ledger that is sealed stands.

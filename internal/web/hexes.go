@@ -89,13 +89,14 @@ func (t *tongue) hexes(at time.Time, keeps, members map[string]bool) hexMap {
 			width = math.Max(width, x+wide)
 			state := hexNone
 			switch {
+			case c.GSS == "": // begins by a reorganisation, and has no code yet
 			case keeps[c.GSS]:
 				state = hexKeeps
 				m.Keeps++
 			case members[c.GSS]:
 				state = hexMember
 			}
-			if keeps[c.GSS] || members[c.GSS] {
+			if c.GSS != "" && (keeps[c.GSS] || members[c.GSS]) {
 				m.Members++
 			}
 			m.Rows = append(m.Rows, hexRow{c.GSS, c.Name, c.Region, state})

@@ -109,3 +109,17 @@ type SucceededReply struct {
 	On      string       `json:"on"`
 	Entry   uint64       `json:"entry"` // of our log, that says so
 }
+
+// RehearsalReply says what came of a succession that was tried on a copy.
+type RehearsalReply struct {
+	Preview    SuccessionReply  `json:"preview"`
+	Successors []RehearsedReply `json:"successors,omitempty"` // none where nothing may be sealed like that
+}
+
+// RehearsedReply is what a made-up successor took over.
+type RehearsedReply struct {
+	Council name.Council `json:"council"`
+	TakeOverReply
+	Bytes        uint64 `json:"bytes"` // of the file
+	Milliseconds int64  `json:"milliseconds"`
+}

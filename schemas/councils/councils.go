@@ -23,6 +23,11 @@ import (
 //go:embed councils.csv
 var text string
 
+// What is to come, of which the register knows nothing yet: reorganisations.csv.
+//
+//go:embed reorganisations.csv
+var planned string
+
 // A Type is what kind of council one is, by the powers it has.
 type Type string
 
@@ -45,7 +50,7 @@ func Types() []Type {
 
 // A Council is one entry of the list.
 type Council struct {
-	GSS    string `json:"gss"`    // nine-letter ONS code, such as E06000066
+	GSS    string `json:"gss"`    // nine-letter ONS code, such as E06000066; "" where it is not known yet
 	Name   string `json:"name"`   // the short name, such as Somerset
 	Type   Type   `json:"type"`   //
 	Region string `json:"region"` // one of the nine English regions
@@ -57,6 +62,8 @@ type Council struct {
 	Until string `json:"until,omitempty"`
 	// Successors are the codes of the councils that took over, sorted.
 	Successors []string `json:"successors,omitempty"`
+	// Next are the names of successors whose codes are not known yet.
+	Next []string `json:"next,omitempty"`
 	// Former are codes that the same council had before, sorted.
 	Former []string `json:"former,omitempty"`
 }
@@ -77,10 +84,15 @@ var load = sync.OnceValue(func() table {
 	if err != nil {
 		panic("internal error: councils.csv: " + err.Error()) // a test reads it
 	}
+	if list, err = plan(list, planned); err != nil {
+		panic("internal error: reorganisations.csv: " + err.Error()) // a test reads it
+	}
 	t := table{list, map[string]int{}}
 	for i, c := range list {
 		for _, code := range append([]string{c.GSS}, c.Former...) {
-			t.code[code] = i
+			if code != "" {
+				t.code[code] = i
+			}
 		}
 	}
 	return t
@@ -109,6 +121,37 @@ func parse(text string) (out []Council, err error) {
 		})
 	}
 	return out, nil
+}
+
+// plan adds the councils that begin by reorganisations, and ends those that they follow
+// on the day before.
+func plan(list []Council, text string) ([]Council, error) {
+	r := csv.NewReader(strings.NewReader(text))
+	r.Comment = '#'
+	rows, err := r.ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 || strings.Join(rows[0], ",") != "name,type,region,from,follows" {
+		return nil, fmt.Errorf("the first row is not name,type,region,from,follows")
+	}
+	for _, row := range rows[1:] {
+		from, err := time.Parse(time.DateOnly, row[3])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", row[0], err)
+		}
+		for _, code := range strings.Fields(row[4]) {
+			i := slices.IndexFunc(list, func(c Council) bool { return c.GSS == code })
+			last := from.AddDate(0, 0, -1).Format(time.DateOnly)
+			if i < 0 || list[i].Until != "" && list[i].Until != last {
+				return nil, fmt.Errorf("%s: %s is no council that ends on %s", row[0], code, last)
+			}
+			list[i].Until, list[i].Next = last, append(list[i].Next, row[0])
+		}
+		list = append(list, Council{Name: row[0], Type: Type(row[1]), Region: row[2], From: row[3]})
+	}
+	slices.SortStableFunc(list, func(a, b Council) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
 }
 
 const header = "gss,name,type,region,from,until,successors,former"

@@ -31,6 +31,8 @@ func TestCounts(t *testing.T) {
 		{"2023-03-31", 333, 24, 181, 58, 36, 32},
 		{"2023-04-01", 317, 21, 164, 62, 36, 32},
 		{"2026-11-22", 317, 21, 164, 62, 36, 32},
+		{"2027-03-31", 317, 21, 164, 62, 36, 32},
+		{"2027-04-01", 307, 20, 153, 64, 36, 32},
 	} {
 		n := map[Type]int{}
 		for _, x := range At(day(t, c.on)) {
@@ -44,7 +46,7 @@ func TestCounts(t *testing.T) {
 			t.Errorf("%s: %d councils, want %d", c.on, got, c.all)
 		}
 	}
-	if len(All()) != 365 || len(Regions()) != 9 {
+	if len(All()) != 367 || len(Regions()) != 9 {
 		t.Errorf("%d councils in %d regions", len(All()), len(Regions()))
 	}
 }
@@ -95,6 +97,12 @@ func TestRows(t *testing.T) {
 	seen := map[string]bool{}
 	prefix := map[Type]string{County: "E10", District: "E07", MetropolitanDistrict: "E08", Unitary: "E06", LondonBorough: "E09", CityOfLondon: "E09", IslesOfScilly: "E06"}
 	for _, c := range All() {
+		if c.GSS == "" { // planned
+			if c.Type != Unitary || c.From <= "2026" || !slices.Contains(Regions(), c.Region) {
+				t.Errorf("%+v", c)
+			}
+			continue
+		}
 		for _, code := range append([]string{c.GSS}, c.Former...) {
 			if len(code) != 9 || seen[code] {
 				t.Errorf("%s: code %q is none, or is there twice", c.Name, code)
@@ -104,7 +112,7 @@ func TestRows(t *testing.T) {
 		if !slices.Contains(Types(), c.Type) || !strings.HasPrefix(c.GSS, prefix[c.Type]) {
 			t.Errorf("%s: code %s does not fit type %q", c.Name, c.GSS, c.Type)
 		}
-		if (c.Until == "") != (len(c.Successors) == 0) || c.Until != "" && c.From > c.Until {
+		if (c.Until == "") != (len(c.Successors)+len(c.Next) == 0) || c.Until != "" && c.From > c.Until {
 			t.Errorf("%+v", c)
 		}
 	}
@@ -116,6 +124,30 @@ func TestRows(t *testing.T) {
 	}
 	if c, ok := ByGSS("E07000998"); ok {
 		t.Errorf("a code nobody has is %s", c.Name)
+	}
+}
+
+// Surrey's twelve give way to two on 1 April 2027, of which the county is both's.
+func TestPlanned(t *testing.T) {
+	next := map[string]int{}
+	for _, c := range All() {
+		for _, n := range c.Next {
+			next[n]++
+		}
+		if len(c.Next) > 0 && c.Until != "2027-03-31" {
+			t.Errorf("%+v", c)
+		}
+	}
+	if surrey, _ := ByGSS("E10000030"); next["East Surrey"] != 6 || next["West Surrey"] != 7 || !slices.Equal(surrey.Next, []string{"East Surrey", "West Surrey"}) {
+		t.Errorf("%v", next)
+	}
+	if c, ok := ByGSS(""); ok {
+		t.Errorf("no code is %s", c.Name)
+	}
+	for _, text := range []string{"", "name\n", "name,type,region,from,follows\nX,unitary,London,2027-04-31,E07000207\n", "name,type,region,from,follows\nX,unitary,London,2027-04-01,E07009999\n", "name,type,region,from,follows\nX,unitary,London,2030-04-01,E07000004\n"} {
+		if _, err := plan(All(), text); err == nil {
+			t.Errorf("%q was read", text)
+		}
 	}
 }
 
