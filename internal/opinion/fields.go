@@ -88,51 +88,52 @@ func number(s string) bool {
 	return s == "0" || s != "" && s[0] != '0'
 }
 
-// A walk goes through all that a token shows.
+// A walk goes through all that a token shows. What it says no to is named on the way back.
 type walk struct {
 	shown *shown
-	rule  string // why it stopped
-	where *step
+	rule  string   // why it stopped
+	where []string // and where, the last step first
 }
 
-// A step is a pointer as it grows.
-type step struct {
-	up    *step
-	token string
-}
-
-func (s *step) pointer() string {
-	if s == nil {
-		return ""
+func (w *walk) pointer() string {
+	out := ""
+	for _, token := range w.where {
+		out = "/" + name.Escape(token) + out
 	}
-	return s.up.pointer() + "/" + name.Escape(s.token)
+	return out
 }
 
-func (w *walk) no(rule string, at *step) bool {
-	w.rule, w.where = rule, at
+func (w *walk) no(rule string) bool {
+	w.rule = rule
+	return false
+}
+
+// below notes a step on the way back.
+func (w *walk) below(token string) bool {
+	w.where = append(w.where, token)
 	return false
 }
 
 // value judges a value that is shown, which the whole record says is whole. all: a field
 // that is withheld stands at the value or above. open: one that is in clear does. apart: the
 // value stands in a disclosure, or below one.
-func (w *walk) value(v, whole any, p *place, all, open, apart bool, at *step) bool {
+func (w *walk) value(v, whole any, p *place, all, open, apart bool) bool {
 	if p != nil {
 		all, open = all || p.all, open || p.clear
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		return w.object(v, whole, p, all, open, apart, at)
+		return w.object(v, whole, p, all, open, apart)
 	case []any:
-		return w.array(v, whole, p, all, open, apart, at)
+		return w.array(v, whole, p, all, open, apart)
 	}
 	if !all && !(open && !apart) {
-		return w.no(RuleField, at)
+		return w.no(RuleField)
 	}
 	if list, ok := whole.(among); ok && slices.ContainsFunc(list, func(e any) bool { return same(v, e) }) || same(v, whole) {
 		return true
 	}
-	return w.no(RuleOther, at)
+	return w.no(RuleOther)
 }
 
 // among is what the whole record says where it does not say which of several: it was
@@ -183,61 +184,62 @@ func elementsOf(whole any, n int) (at func(i int) any, ok bool) {
 }
 
 // empty judges a container that shows nothing that is in it.
-func (w *walk) empty(p *place, all, open, apart bool, at *step) bool {
-	if all || open && !apart || at == nil || p != nil && (len(p.members) > 0 || p.each != nil) {
+func (w *walk) empty(p *place, all, open, apart bool) bool {
+	if all || open && !apart || p != nil && (len(p.members) > 0 || p.each != nil) {
 		return true
 	}
-	return w.no(RuleField, at)
+	return w.no(RuleField)
 }
 
-func (w *walk) object(m map[string]any, whole any, p *place, all, open, apart bool, at *step) bool {
+func (w *walk) object(m map[string]any, whole any, p *place, all, open, apart bool) bool {
 	shows := false
-	one := func(key string, v any, apart bool) bool {
-		below := &step{at, key}
-		said, ok := memberOf(whole, key)
-		if !ok {
-			return w.no(RuleOther, below)
-		}
-		shows = true
-		return w.value(v, said, p.to(key), all, open, apart, below)
-	}
 	for key, v := range m {
 		if key == "_sd" {
 			continue
 		}
-		if !one(key, v, apart) {
-			return false
+		shows = true
+		if !w.member(key, v, whole, p, all, open, apart) {
+			return w.below(key)
 		}
 	}
 	if hidden, ok := m["_sd"]; ok {
 		digests, ok := hidden.([]any)
 		if !ok {
-			return w.no(RuleToken, at)
+			return w.no(RuleToken)
 		}
 		for _, d := range digests {
 			key, v, ok, err := w.shown.member(d)
 			if err != nil {
-				return w.no(RuleToken, at)
+				return w.no(RuleToken)
 			}
 			if !ok {
 				continue
 			}
 			if _, twice := m[key]; twice || key == "_sd" {
-				return w.no(RuleToken, at)
+				return w.no(RuleToken)
 			}
-			if !one(key, v, true) {
-				return false
+			shows = true
+			if !w.member(key, v, whole, p, all, open, true) {
+				return w.below(key)
 			}
 		}
 	}
-	return shows || w.empty(p, all, open, apart, at)
+	return shows || w.empty(p, all, open, apart)
 }
 
-func (w *walk) array(a []any, whole any, p *place, all, open, apart bool, at *step) bool {
+func (w *walk) member(key string, v, whole any, p *place, all, open, apart bool) bool {
+	said, ok := memberOf(whole, key)
+	if !ok {
+		return w.no(RuleOther)
+	}
+	return w.value(v, said, p.to(key), all, open, apart)
+}
+
+func (w *walk) array(a []any, whole any, p *place, all, open, apart bool) bool {
 	// What is withheld of an array leaves its digest there, so that places are as they were.
 	said, ok := elementsOf(whole, len(a))
 	if !ok {
-		return w.no(RuleOther, at)
+		return w.no(RuleOther)
 	}
 	shows := false
 	for i, v := range a {
@@ -245,7 +247,7 @@ func (w *walk) array(a []any, whole any, p *place, all, open, apart bool, at *st
 		if d, ok := digest(v); ok {
 			e, ok, err := w.shown.element(d)
 			if err != nil {
-				return w.no(RuleToken, at)
+				return w.no(RuleToken)
 			}
 			if !ok {
 				continue
@@ -253,11 +255,11 @@ func (w *walk) array(a []any, whole any, p *place, all, open, apart bool, at *st
 			v, inner = e, true
 		}
 		shows = true
-		if !w.value(v, said(i), p.element(i), all, open, inner, &step{at, strconv.Itoa(i)}) {
-			return false
+		if !w.value(v, said(i), p.element(i), all, open, inner) {
+			return w.below(strconv.Itoa(i))
 		}
 	}
-	return shows || w.empty(p, all, open, apart, at)
+	return shows || w.empty(p, all, open, apart)
 }
 
 // digest returns what stands in an array for an element that is disclosed by itself.

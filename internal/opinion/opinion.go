@@ -187,8 +187,9 @@ func (t *Terms) Record(token []byte, whole map[string]any) error {
 		return &Disagreement{Rule: RuleStandard}
 	}
 	w := walk{shown: s}
-	if !w.object(s.body, whole, t.places, t.places.all, t.places.clear, false, nil) {
-		return &Disagreement{Rule: w.rule, Place: w.where.pointer()}
+	// The root itself is always there, be it empty.
+	if len(s.body) > 0 && !w.object(s.body, whole, t.places, t.places.all, t.places.clear, false) && !(len(w.where) == 0 && w.rule == RuleField) {
+		return &Disagreement{Rule: w.rule, Place: w.pointer()}
 	}
 	if s.used != len(s.parts) {
 		return &Disagreement{Rule: RuleToken} // a disclosure without a place
