@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// totals asks councils for counts of the records of a standard, adds up what they answer, and
+// writes to a file what they signed.
+func (a *app) totals(ctx context.Context, req node.AggregateRequest, standard string, of []string, least int, out string) error {
+	line, err := name.ParseStandardLine(standard)
+	if err != nil {
+		return failure(node.Usage, "stile aggregate standards.example/housing-need@1 --of COUNCIL,COUNCIL,COUNCIL", "with --of the counts are of a standard: %v", err)
+	}
+	all, err := a.node().Agreements().List(ctx)
+	if err != nil {
+		return err
+	}
+	t := &audit.Totals{Standard: line, Least: least}
+	var last node.AggregateReply
+	for _, s := range of {
+		c, err := name.ParseCouncil(strings.TrimSpace(s))
+		if err != nil {
+			return misused("--of: %v", err)
+		}
+		i := slices.IndexFunc(all, func(r node.AgreementReply) bool {
+			return r.From == c && r.Standard == line && r.InForce && agreement.Mode(r.Mode).Way().Grouped
+		})
+		if i < 0 {
+			t.Missing = append(t.Missing, audit.Missing{Council: c, Why: "no agreement in force lets its records of the standard be counted by this council"})
+			continue
+		}
+		req.Agreement = string(all[i].Name)
+		r, err := a.node().Questions().Count(ctx, req)
+		if err != nil {
+			t.Missing = append(t.Missing, audit.Missing{Council: c, Why: err.Error()})
+			continue
+		}
+		last = r
+		t.Answers = append(t.Answers, audit.Answered{Council: r.By, Agreement: r.Agreement, Entry: r.Entry, Counts: r.Counts})
+	}
+	for _, m := range t.Missing {
+		a.say("missing: %s: %s", m.Council, m.Why)
+	}
+	if err := t.Add(); err != nil {
+		return failure(node.Refused, "ask each with stile aggregate AGREEMENT", "%v", err)
+	}
+	if out != "" {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(t); err != nil {
+			return err
+		}
+		if err := os.WriteFile(out, b.Bytes(), 0o666); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.emit(t)
+	}
+	a.printTotals(t, last)
+	return nil
+}
+
+func (a *app) printTotals(t *audit.Totals, of node.AggregateReply) {
+	// By the fields in the order that they are signed.
+	of.Fields, of.Sums, of.Total, of.Groups = t.By, t.Sums, t.Total, nil
+	for _, g := range t.Groups {
+		of.Groups = append(of.Groups, node.Group{Of: g.Of, Count: g.Count, Sums: g.Sums})
+	}
+	if len(of.Groups) == 0 {
+		a.say("no group is of %d councils or more", t.Least)
+	} else {
+		a.printCounts(of)
+	}
+	a.say("%d councils answered, %d are missing; groups that fewer than %d of them show are left out", len(t.Answers), len(t.Missing), t.Least)
+}
+
+// checkTotals checks a file of totals with the councils' keys.
+func (a *app) checkTotals(path string, trust []string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return failure(node.Usage, "", "%v", err)
+	}
+	o, err := (&verifying{app: a, trust: trust}).options()
+	if err != nil {
+		return err
+	}
+	t, err := audit.ParseTotals(b)
+	if err == nil {
+		err = t.Check(o.Trust.Members)
+	}
+	if err != nil {
+		return failure(node.Unverified, "give the member file of each council with --trust", "%v", err)
+	}
+	if a.json {
+		return a.emit(t)
+	}
+	a.printTotals(t, node.AggregateReply{})
+	a.say("each council signed its counts, and they add up to this")
+	return nil
+}
