@@ -55,7 +55,7 @@ const policy = `
 	internal/catalogue  internal/explain  internal/condition  internal/disclosure  internal/byhand
 	internal/metrics  internal/notify  internal/succession
 	node
-	internal/feed
+	internal/feed  internal/registers
 	internal/api  internal/web
 	examples  examples/*  config/packaging
 	cmd/*  internal/simtest  internal/bench  internal/faults

@@ -1,19 +1,23 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
 
 func (a *app) registerCommand() *cobra.Command {
-	return noun("register", "Publish the register of agreements on any web server", `The register says which agreements are in force, why, by what law, and what really flowed
+	return noun("register", "Publish registers on any web server", `The register says which agreements are in force, why, by what law, and what really flowed
 under them, without a person's name. The node shows it at /register where web.listen is
 set; this writes the same as files.`, a.registerExportCommand())
 }
@@ -23,11 +27,18 @@ func (a *app) registerExportCommand() *cobra.Command {
 	var merge []string
 	c := &cobra.Command{
 		Use:   "export --out DIR",
-		Short: "Write the register as HTML, JSON, CSV and DCAT",
+		Short: "Write the registers as HTML, JSON, CSV and DCAT",
 		Long: `Export writes the register into a new folder: index.html, cy.html, register.json,
 register.csv, register.jsonld (W3C DCAT) and a proof of each agreement, which holds its
 text and signatures and no record. With --merge it takes in registers of other councils,
-so that a region or a standards body can publish all of them as one.`,
+so that a region or a standards body can publish all of them as one.
+
+The folder open/ in it holds registers of what councils have: digital tools, contracts,
+components, challenges, improvement work, suppliers, staff, exchanges, obligations and
+adoption. Each is made of our own records, those that partners sent us, and those of
+footprints that we keep, with the fields that the standard calls open and no others: a
+page with counts and a chart, CSV with its description (CSVW), JSON, and a catalogue
+(DCAT) of all. A register of a standard that we have not adopted is left out.`,
 		Example: `  stile register export --out public --base https://data.northmoor.gov.uk/sharing
   stile register export --out region --merge saltby.json --merge wetherholm.json`,
 		Args: takes(0, 0, "nothing"),
@@ -75,14 +86,21 @@ so that a region or a standards body can publish all of them as one.`,
 				}
 				return err
 			}
+			open, err := a.exportOpen(ctx, o, filepath.Join(out, "open"), base)
+			if err != nil {
+				return err
+			}
 			flows := 0
 			for _, r := range all {
 				flows += len(r.Flows)
 			}
 			if a.json {
-				return a.emit(map[string]any{"out": out, "councils": len(all), "agreements": flows})
+				return a.emit(map[string]any{"out": out, "councils": len(all), "agreements": flows, "registers": open})
 			}
 			a.printf("%s of %s in %s\n", plural(flows, "agreement", "agreements"), plural(len(all), "council", "councils"), out)
+			for _, t := range open {
+				a.printf("%s: %s in %s\n", t.Title, plural(t.Lines, "line", "lines"), filepath.Join(out, "open", t.ID+".html"))
+			}
 			return nil
 		},
 	}
@@ -91,4 +109,31 @@ so that a region or a standards body can publish all of them as one.`,
 	f.StringVar(&base, "base", "", "`address` at which the folder will be published, for the catalogue")
 	f.StringArrayVar(&merge, "merge", nil, "register.json `file` of another council; may be given several times")
 	return c
+}
+
+// openRegister is a register that was written.
+type openRegister struct {
+	ID    string `json:"register"`
+	Title string `json:"title"`
+	Lines int    `json:"lines"`
+}
+
+// exportOpen writes the registers of what councils have, those with a line in them.
+func (a *app) exportOpen(ctx context.Context, o node.Operations, dir, base string) (written []openRegister, err error) {
+	var all []*registers.Table
+	for _, d := range registers.All() {
+		t, err := registers.Read(ctx, o, d, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		if t != nil && len(t.Rows) > 0 {
+			all = append(all, t)
+			written = append(written, openRegister{t.ID, t.Title, len(t.Rows)})
+		}
+	}
+	styles := ""
+	if _, err := os.Stat(filepath.Join(dir, "..", "stile.css")); err == nil {
+		styles = "../stile.css"
+	}
+	return written, registers.Write(dir, strings.TrimSuffix(base, "/")+"/open", styles, all)
 }

@@ -1,0 +1,265 @@
+// Package registers makes registers for the public out of a node's own records, those that
+// partners sent it, and those of footprints it keeps: what stands where, counted by what
+// people ask. One description says what a register is; every one is read, counted, drawn
+// and written in the same way. It shows no field but those that a standard calls open.
+package registers
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// A Table is a register as it stands.
+type Table struct {
+	Description
+	Std    name.Standard // zero for one that is not of records
+	Made   time.Time
+	Us     name.Council
+	Rows   []Row
+	Counts []Count // one for each group
+	Left   int     // records left out, since no proof of them holds or they cannot be read
+}
+
+// A Row is a record, or a line that is made of several.
+type Row struct {
+	Council name.Council // who says so
+	Record  name.Record
+	Cells   [][]string // by column; of a list each value
+}
+
+// A Count is how many records there are of each value of a group.
+type Count struct {
+	Group
+	Lines []Line
+}
+
+// A Line is one value of a group.
+type Line struct {
+	Value    string
+	Records  int
+	Councils []name.Council // who say so, sorted
+}
+
+// Read makes a register from what a node holds. It returns nil where the node has not
+// adopted its standard.
+func Read(ctx context.Context, o node.Operations, d Description, now time.Time) (*Table, error) {
+	us, err := o.Councils().Show(ctx, node.MemberNameRequest{})
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{Description: d, Made: now.UTC().Truncate(time.Second), Us: us.Council}
+	if d.made != nil {
+		if t.Rows, err = d.made(ctx, o); err != nil {
+			return nil, err
+		}
+	} else if ok, err := t.read(ctx, o); !ok {
+		return nil, err
+	}
+	slices.SortStableFunc(t.Rows, func(a, b Row) int {
+		return cmp.Or(strings.Compare(string(a.Council), string(b.Council)), slices.CompareFunc(a.Cells, b.Cells, slices.Compare), strings.Compare(string(a.Record), string(b.Record)))
+	})
+	var members []node.MemberReply
+	for _, g := range d.Groups {
+		if g.Every && members == nil {
+			if members, err = o.Councils().List(ctx); err != nil {
+				return nil, err
+			}
+		}
+		t.Counts = append(t.Counts, t.count(g, members))
+	}
+	return t, nil
+}
+
+func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
+	a, err := o.Standards().Archive(ctx, node.StandardRequest{Name: t.Standard})
+	if e, ok := errors.AsType[*node.Error](err); ok && e.Kind == node.NotFound {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	std, err := standard.LoadArchive(a.Archive)
+	if err != nil {
+		return false, err
+	}
+	t.Std = std.Name()
+	for _, c := range t.Columns {
+		if std.Class(name.Field(c.Pointer)) != standard.Open {
+			return false, fmt.Errorf("register %s: %s is not open in %s", t.ID, c.Pointer, t.Std)
+		}
+	}
+	seen := map[string]bool{}
+	take := func(c name.Council, r name.Record, body []byte, good bool) {
+		key := string(c) + " " + string(r)
+		if seen[key] || len(body) == 0 {
+			return
+		}
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.UseNumber()
+		var v any
+		if !good || d.Decode(&v) != nil {
+			t.Left++
+			return
+		}
+		seen[key] = true
+		row := Row{Council: c, Record: r}
+		for _, col := range t.Columns {
+			row.Cells = append(row.Cells, values(v, strings.Split(col.Pointer, "/")[1:]))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	status, err := o.Status(ctx)
+	if err != nil {
+		return false, err
+	}
+	sources := []name.Council{""}
+	for _, p := range status.Partners {
+		if p.Direction == "from" && !slices.Contains(sources, p.Council) {
+			sources = append(sources, p.Council)
+		}
+	}
+	line := t.Std.Line().String()
+	for _, from := range sources {
+		for in := (node.ListRequest{Standard: line, From: from, Bodies: true, Limit: 1000}); ; {
+			page, err := o.Records().List(ctx, in)
+			if err != nil {
+				return false, err
+			}
+			t.Left += len(page.Damaged)
+			for _, r := range page.Records {
+				if r.Op != "delete" {
+					take(r.Council, r.Record, r.Body, from == "" || r.Proof == "log" || r.Proof == "signature")
+				}
+			}
+			if in.Cursor = page.Cursor; in.Cursor == "" {
+				break
+			}
+		}
+	}
+	footprints, err := o.Footprints().List(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, f := range footprints {
+		if f.Machines != nil || !slices.ContainsFunc(f.Standards, func(s name.Standard) bool { return s.Line() == t.Std.Line() }) {
+			continue
+		}
+		for in := (node.FootprintListRequest{Name: string(f.Name), Standard: line, Bodies: true, Limit: 1000}); ; {
+			page, err := o.Footprints().Records(ctx, in)
+			if err != nil {
+				return false, err
+			}
+			t.Left += len(page.Damaged)
+			for _, r := range page.Records {
+				take(r.Council, r.Record, r.Body, true) // members let nothing in that its council did not sign
+			}
+			if in.Cursor = page.Cursor; in.Cursor == "" {
+				break
+			}
+		}
+	}
+	return true, nil
+}
+
+// values are what stands at a pointer, whose * means each item of a list.
+func values(v any, pointer []string) []string {
+	switch v := v.(type) {
+	case []any:
+		if len(pointer) > 0 && pointer[0] == "*" {
+			pointer = pointer[1:]
+		}
+		var all []string
+		for _, item := range v {
+			all = append(all, values(item, pointer)...)
+		}
+		return all
+	case map[string]any:
+		if len(pointer) == 0 {
+			return nil
+		}
+		return values(v[pointer[0]], pointer[1:])
+	case nil:
+		return nil
+	case bool:
+		if v {
+			return []string{"yes"}
+		}
+		return []string{"no"}
+	}
+	return []string{fmt.Sprint(v)}
+}
+
+// at is which column has a title.
+func (t *Table) at(title string) int {
+	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.Title == title })
+}
+
+// unsaid stands for a value that a record does not have.
+const unsaid = "not said"
+
+func (t *Table) count(g Group, members []node.MemberReply) Count {
+	lines := map[string]*Line{}
+	line := func(v string) *Line {
+		if lines[v] == nil {
+			lines[v] = &Line{Value: v}
+		}
+		return lines[v]
+	}
+	if g.Every {
+		for _, m := range members {
+			if m.GSS != "" && m.Role == string(node.RoleCouncil) {
+				line(m.GSS)
+			}
+		}
+	}
+	for _, r := range t.Rows {
+		vs := []string{string(r.Council)}
+		if g.Column != "" {
+			vs = slices.Compact(slices.Sorted(slices.Values(r.Cells[t.at(g.Column)])))
+		}
+		if len(vs) == 0 {
+			vs = []string{unsaid}
+		}
+		if g.Length > 0 {
+			for i, v := range vs {
+				if len(v) > g.Length && v != unsaid {
+					vs[i] = v[:g.Length]
+				}
+			}
+			vs = slices.Compact(vs)
+		}
+		for _, v := range vs {
+			l := line(v)
+			l.Records++
+			if r.Council != "" && !slices.Contains(l.Councils, r.Council) {
+				l.Councils = append(l.Councils, r.Council)
+			}
+		}
+	}
+	c := Count{Group: g}
+	for _, l := range lines {
+		slices.Sort(l.Councils)
+		c.Lines = append(c.Lines, *l)
+	}
+	slices.SortFunc(c.Lines, func(a, b Line) int {
+		by := cmp.Compare(b.Records, a.Records)
+		if g.Every {
+			by = -by
+		}
+		if g.Length > 0 {
+			by = 0 // in the order of time
+		}
+		return cmp.Or(by, strings.Compare(a.Value, b.Value))
+	})
+	return c
+}

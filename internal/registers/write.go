@@ -1,0 +1,244 @@
+package registers
+
+import (
+	"bytes"
+	"embed"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+//go:embed page.html
+var pageFile embed.FS
+
+var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"join": func(vs []string) string { return strings.Join(vs, "; ") },
+	"day":  func(t time.Time) string { return t.Format("2 January 2006, 15:04") + " UTC" },
+	"many": func(n int, one, more string) string {
+		if n == 1 {
+			return "1 " + one
+		}
+		return fmt.Sprintf("%d %s", n, more)
+	},
+}).ParseFS(pageFile, "page.html"))
+
+// Write writes registers into a new folder: for each ID.html, ID.json, ID.csv and
+// ID.csv-metadata.json (W3C CSV on the Web); index.html, and catalogue.jsonld (W3C DCAT),
+// whose addresses begin with base. styles is the path from the folder to a style sheet,
+// "" for none.
+func Write(dir, base, styles string, all []*Table) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return fmt.Errorf("write registers: %w", err)
+	}
+	files := map[string][]byte{}
+	page := func(file, name string, data any) error {
+		var b bytes.Buffer
+		err := pages.ExecuteTemplate(&b, name, map[string]any{"D": data, "Styles": styles})
+		files[file] = b.Bytes()
+		return err
+	}
+	for _, t := range all {
+		if err := page(t.ID+".html", "register", t); err != nil {
+			return err
+		}
+		files[t.ID+".json"], files[t.ID+".csv"], files[t.ID+".csv-metadata.json"] = t.JSON(), t.CSV(), t.Metadata()
+	}
+	if err := page("index.html", "index", all); err != nil {
+		return err
+	}
+	files["catalogue.jsonld"] = dcat(strings.TrimSuffix(base, "/"), all)
+	for file, b := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), b, 0o644); err != nil {
+			return fmt.Errorf("write registers: %w", err)
+		}
+	}
+	return nil
+}
+
+// heads are the headings of the table in files.
+func (t *Table) heads() []string {
+	var heads []string
+	if t.Standard != "" {
+		heads = append(heads, "council", "record")
+	}
+	for _, c := range t.Columns {
+		heads = append(heads, strings.ToLower(strings.NewReplacer(" ", "_", "%", "_percent").Replace(c.Title)))
+	}
+	return heads
+}
+
+// CSV returns the rows as a table, with a heading. A text that a spreadsheet would take for
+// a formula has a ' before it.
+func (t *Table) CSV() []byte {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	w.Write(t.heads())
+	for _, r := range t.Rows {
+		var cells []string
+		if t.Standard != "" {
+			cells = append(cells, string(r.Council), string(r.Record))
+		}
+		for _, vs := range r.Cells {
+			text := strings.Join(vs, "; ")
+			if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+				text = "'" + text
+			}
+			cells = append(cells, text)
+		}
+		w.Write(cells)
+	}
+	w.Flush()
+	return b.Bytes()
+}
+
+// Metadata returns what describes the CSV file (W3C CSV on the Web).
+func (t *Table) Metadata() []byte {
+	var columns []any
+	heads := t.heads()
+	for i, h := range heads {
+		c := map[string]any{"name": h, "titles": h, "datatype": "string"}
+		if j := i - (len(heads) - len(t.Columns)); j >= 0 && t.Standard != "" {
+			c["propertyUrl"] = "https://" + t.Std.String() + "#" + t.Columns[j].Pointer
+		}
+		columns = append(columns, c)
+	}
+	return indented(map[string]any{
+		"@context": []any{"http://www.w3.org/ns/csvw", map[string]string{"@language": "en"}}, "url": t.ID + ".csv",
+		"dc:title": t.Title, "dc:description": t.Lead, "dc:publisher": string(t.Us), "dc:modified": t.Made.Format(time.RFC3339),
+		"tableSchema": map[string]any{"columns": columns},
+	})
+}
+
+// JSON returns the register with its counts.
+func (t *Table) JSON() []byte {
+	rows := []any{}
+	for _, r := range t.Rows {
+		row := map[string]any{}
+		if t.Standard != "" {
+			row["council"], row["record"] = r.Council, r.Record
+		}
+		for i, c := range t.Columns {
+			switch vs := r.Cells[i]; len(vs) {
+			case 0:
+			case 1:
+				row[c.Title] = vs[0]
+			default:
+				row[c.Title] = vs
+			}
+		}
+		rows = append(rows, row)
+	}
+	counts := []any{}
+	for _, c := range t.Counts {
+		lines := []any{}
+		for _, l := range c.Lines {
+			lines = append(lines, map[string]any{"value": l.Value, "records": l.Records, "councils": append([]string{}, l.names()...)})
+		}
+		counts = append(counts, map[string]any{"title": c.Title, "lines": lines})
+	}
+	out := map[string]any{"register": t.ID, "title": t.Title, "council": t.Us, "made": t.Made, "rows": rows, "counts": counts, "left_out": t.Left}
+	if t.Standard != "" {
+		out["standard"] = t.Std
+	}
+	return indented(out)
+}
+
+func (l Line) names() (s []string) {
+	for _, c := range l.Councils {
+		s = append(s, string(c))
+	}
+	return s
+}
+
+// Names are the councils that say so, as a page shows them.
+func (l Line) Names() string { return strings.Join(l.names(), ", ") }
+
+func dcat(base string, all []*Table) []byte {
+	var sets []any
+	for _, t := range all {
+		var files []any
+		for ending, kind := range map[string]string{".csv": "text/csv", ".json": "application/json"} {
+			files = append(files, map[string]any{"@type": "dcat:Distribution", "dcat:mediaType": kind, "dcat:downloadURL": base + "/" + t.ID + ending})
+		}
+		slices.SortFunc(files, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		set := map[string]any{
+			"@type": "dcat:Dataset", "@id": base + "/" + t.ID + ".html", "dct:identifier": t.ID, "dct:title": t.Title, "dct:description": t.Lead,
+			"dct:publisher": map[string]any{"@type": "foaf:Organization", "foaf:name": t.Us, "foaf:homepage": "https://" + string(t.Us)},
+			"dct:modified":  map[string]any{"@type": "xsd:dateTime", "@value": t.Made.Format(time.RFC3339)}, "dcat:distribution": files,
+		}
+		if t.Standard != "" {
+			set["dct:conformsTo"] = t.Std.String()
+		}
+		sets = append(sets, set)
+	}
+	return indented(map[string]any{
+		"@context": map[string]string{"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "foaf": "http://xmlns.com/foaf/0.1/", "xsd": "http://www.w3.org/2001/XMLSchema#"},
+		"@type":    "dcat:Catalog", "@id": base + "/index.html", "dct:title": "Registers", "dct:language": "en", "dcat:dataset": sets,
+	})
+}
+
+func indented(v any) []byte {
+	b, _ := json.MarshalIndent(v, "", "  ")
+	return append(b, '\n')
+}
+
+// A Bar is a quarter of a year in a chart.
+type Bar struct {
+	Quarter       string // such as 2027 Q3
+	Records       int
+	X, Y, H, Text int // where it is drawn; Text is the line of its number
+}
+
+// chartHigh is how high the longest bar is.
+const chartHigh = 160
+
+// Bars are the quarters of the chart, from the first with a record to the last; nil where
+// there is no chart.
+func (t *Table) Bars() []Bar {
+	in := map[string]int{}
+	var first, last time.Time
+	for _, r := range t.Rows {
+		if t.Chart == "" {
+			return nil
+		}
+		for _, v := range r.Cells[t.at(t.Chart)] {
+			day, err := time.Parse(time.DateOnly, v)
+			if err != nil {
+				continue
+			}
+			if first.IsZero() || day.Before(first) {
+				first = day
+			}
+			if day.After(last) {
+				last = day
+			}
+			in[quarter(day)]++
+		}
+	}
+	var bars []Bar
+	most := 1
+	for day := time.Date(first.Year(), (first.Month()-1)/3*3+1, 1, 0, 0, 0, 0, time.UTC); !last.IsZero() && !day.After(last) && len(bars) < 60; day = day.AddDate(0, 3, 0) {
+		bars = append(bars, Bar{Quarter: quarter(day), Records: in[quarter(day)]})
+		most = max(most, in[quarter(day)])
+	}
+	for i := range bars {
+		b := &bars[i]
+		b.X, b.H = 10+i*46, chartHigh*b.Records/most
+		b.Y = 20 + chartHigh - b.H
+		b.Text = b.Y - 5
+	}
+	return bars
+}
+
+// Wide is how wide the chart is.
+func (t *Table) Wide() int { return 20 + 46*len(t.Bars()) }
+
+func quarter(day time.Time) string {
+	return fmt.Sprintf("%d Q%d", day.Year(), (int(day.Month())+2)/3)
+}
