@@ -3,6 +3,7 @@ package bundle
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -59,6 +60,9 @@ func Held(ctx context.Context, o Options, h HeldOptions, v *ledger.View, w io.Wr
 	}
 	if len(b.es) == 0 {
 		return out, ErrEmpty
+	}
+	if err := b.committed(covers); err != nil {
+		return out, err
 	}
 	if err := b.notices(); err != nil {
 		return out, err
@@ -141,6 +145,28 @@ func (b *heldBundler) records(taken []uint64) error {
 		}
 		return true
 	})
+}
+
+// committed takes in the words by which the sender committed to what it permitted, so
+// that it is seen whether this is all. Part of what is held is held against nothing.
+func (b *heldBundler) committed(c audit.Covers) error {
+	if c.Sample.Size > 0 || !c.Since.IsZero() || !c.Until.IsZero() {
+		return nil
+	}
+	index, jws, err := b.v.Commitment(b.src)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	t, _, err := record.ParseEvent(jws)
+	if err != nil {
+		return err
+	}
+	b.es = append(b.es, audit.Entry{Index: index, Token: jws})
+	b.hashes[index] = t.Entry()
+	return nil
 }
 
 // notices takes in what the sender said to us of the agreement. Of a footprint the

@@ -188,7 +188,7 @@ func (l *Ledger) CountCopy(ctx context.Context, s *Source, size uint64, began fu
 		return err
 	})
 	if err == nil {
-		err = l.comparing(ctx, s, func(c *Source) { c.Sums = keepSum(c.Sums, sum) })
+		err = l.comparing(ctx, s, nil, func(_ *tx, c *Source) { c.Sums = keepSum(c.Sums, sum) })
 	}
 	if err != nil {
 		return fmt.Errorf("count what %s gave under %s: %w", s.From, s.Agreement, err)
@@ -261,11 +261,12 @@ func (v *View) countCopy(ctx context.Context, c *Source) (Sum, error) {
 	return Sum{c.Cursor, tally.Size(), tally.Root()}, nil
 }
 
-// Told keeps what a sender committed to, by an event that its log proves, and compares
-// it with what came.
-func (l *Ledger) Told(ctx context.Context, s *Source, told event.AgreementCheckpoint, entry uint64) error {
+// Told keeps what a sender committed to, by an event that its log proves, of which jws is
+// the token, and compares it with what came.
+func (l *Ledger) Told(ctx context.Context, s *Source, told event.AgreementCheckpoint, entry uint64, jws []byte) error {
 	sum := Sum{told.Size, told.Count, told.Root}
-	return l.comparing(ctx, s, func(c *Source) {
+	return l.comparing(ctx, s, []uint64{entry}, func(t *tx, c *Source) {
+		t.set(commitmentKey(c, entry), jws)
 		twice := c.Compared != nil && c.Compared.Entry != entry && c.Compared.Sender.Size == sum.Size && c.Compared.Sender != sum
 		for _, t := range c.Told {
 			twice = twice || t.Entry != entry && t.Size == sum.Size && t.Sum != sum
@@ -284,8 +285,9 @@ func keepSum(list []Sum, sum Sum) []Sum {
 	return list[max(0, len(list)-maxSums):]
 }
 
-// comparing changes what waits to be compared, and compares what can be.
-func (l *Ledger) comparing(ctx context.Context, s *Source, change func(*Source)) error {
+// comparing changes what waits to be compared, and compares what can be. new are entries
+// whose words change keeps.
+func (l *Ledger) comparing(ctx context.Context, s *Source, new []uint64, change func(*tx, *Source)) error {
 	return l.do(ctx, false, func(t *tx) error {
 		c, err := t.current(s)
 		if err != nil {
@@ -294,7 +296,8 @@ func (l *Ledger) comparing(ctx context.Context, s *Source, change func(*Source))
 		if c.Ended || c.Ending || c.Digest != s.Digest || c.Generation != s.Generation {
 			return ErrStale
 		}
-		change(c)
+		had := append(c.commitments(), new...)
+		change(t, c)
 		now := l.o.Now()
 		for _, told := range slices.Clone(c.Told) {
 			i := slices.IndexFunc(c.Sums, func(s Sum) bool { return s.Size == told.Size })
@@ -305,6 +308,7 @@ func (l *Ledger) comparing(ctx context.Context, s *Source, change func(*Source))
 			c.Told = slices.DeleteFunc(slices.Clone(c.Told), func(t ToldSum) bool { return t.Size <= told.Size })
 			c.Sums = slices.DeleteFunc(slices.Clone(c.Sums), func(s Sum) bool { return s.Size <= told.Size })
 		}
+		t.keepCommitments(c, had)
 		return t.source(c)
 	})
 }

@@ -182,7 +182,7 @@ var losses = map[byte]string{
 	't': remade, 'h': remade, 's': remade, 'o': remade, 'k': remade, 'f': remade, 'm': remade, 'g': remade,
 	'a': remade, 'A': remade, 'T': remade, 'v': remade, 'D': remade, 'R': remade,
 	'u': counted, 'U': counted, 'y': counted, 'z': counted, 'Y': counted, 'Z': counted, 'w': counted, 'Q': counted,
-	'7': counted, 'G': counted, 'x': counted, 'I': counted, 'r': counted, 'O': counted,
+	'0': counted, '7': counted, 'G': counted, 'x': counted, 'I': counted, 'r': counted, 'O': counted,
 	'2': counted, '3': counted, '4': counted, '5': counted, '8': counted, '9': counted, 'C': counted, 'd': counted, 'q': counted,
 
 	// The layout, the head of the log, and the numbers that entries and keys are made of.
@@ -200,6 +200,7 @@ var notes = map[byte]string{
 	'u': "marks of which records of others were looked at", 'U': "counts of which records of others were looked at",
 	'y': "counts of offers at the gate", 'z': "counts of offers at the gate", 'Y': "counts of offers at the gate", 'Z': "counts of offers at the gate",
 	'w': "cosignatures of witnesses, which come again", 'Q': "what partners sent and was refused",
+	'0': "the words in which partners committed to what they permit, until the next: a bundle of what is held cannot be shown to be all",
 	'7': "what partners gave and is not held, so that a copy may be said to differ from what its sender committed to", 'G': "which records partners have withdrawn",
 	'x': "offers that were held back at the gate",
 	'I': "which origin offered which record: a run that deletes what is not in its file may leave some",

@@ -69,6 +69,7 @@ import (
 //	3 4                      orders to erase, and what is to be erased again: see again.go
 //	6 c case16               a case in which people let out records: JSON, see cases.go
 //	6 a agreement 0 record16 how a record is let out, and in which case
+//	0 source4 entry8         event in which a sender commits to what it permits (JWS): see committed.go
 //	9 source4 record16       what is left of a record whose term was over: see retention.go
 //	8 council … record16     that a receiver deleted a record of ours at the end of its term
 //	0 o record16 council     index8: the event by which a record of a council that has ended became one of ours

@@ -494,7 +494,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		}
 		// Gone before the receipt says so. A crash in between leaves the source
 		// as it was, so that whoever finds the agreement over begins again.
-		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('H', s.number|secondSlot), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number), numKey4('7', s.number), numKey4('9', s.number)); err != nil {
+		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('H', s.number|secondSlot), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number), numKey4('7', s.number), numKey4('9', s.number), numKey4('0', s.number)); err != nil {
 			return err
 		}
 		k, err := t.known(c.From)

@@ -69,7 +69,9 @@ func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
 		if err != nil {
 			return err
 		}
+		had := c.commitments()
 		c.restart(digest)
+		t.keepCommitments(c, had)
 		return t.source(c)
 	})
 }
@@ -84,7 +86,9 @@ func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
 			return err
 		}
 		c.Cursor, c.TakenBack, c.Digest, c.Receipts = 0, 0, digest, nil
+		had := c.commitments()
 		c.forgetSums()
+		t.keepCommitments(c, had)
 		return t.source(c)
 	})
 }

@@ -250,6 +250,7 @@ const countShare = 50
 type commitment struct {
 	event.AgreementCheckpoint
 	entry uint64
+	event []byte
 }
 
 // committed takes the commitments out of a delivery of notices.
@@ -268,7 +269,7 @@ func (s *Syncer) committed(k jobKey, d *ledger.Delivery) (out []commitment, err 
 		if err != nil || told.To != s.o.Self || told.Size > it.Index {
 			return nil, fmt.Errorf("entry %d: %w: it commits to nothing that can be compared", it.Index, judge.ErrLied)
 		}
-		out = append(out, commitment{told, it.Index})
+		out = append(out, commitment{told, it.Index, it.Token})
 	}
 	clear(d.Events[len(kept):])
 	d.Events = kept
@@ -286,7 +287,7 @@ func (s *Syncer) compare(ctx context.Context, from name.Council, list []commitme
 		if doc == nil || uint64(doc.Version) != c.Version || doc.Digest().String() != src.Digest {
 			continue // another text is in force by now, or the copy is not of it yet
 		}
-		if err := s.o.Ledger.Told(ctx, src, c.AgreementCheckpoint, c.entry); err != nil && !errors.Is(err, ledger.ErrStale) {
+		if err := s.o.Ledger.Told(ctx, src, c.AgreementCheckpoint, c.entry, c.event); err != nil && !errors.Is(err, ledger.ErrStale) {
 			return err
 		}
 		s.sayCompared(src)
