@@ -103,7 +103,9 @@ func (n *Node) collect(ctx context.Context, in CollectRequest) (*CollectReply, e
 	if err != nil {
 		return nil, err
 	}
-	if at > n.ledger.Size() {
+	if size, err := n.ledger.Shown(); err != nil {
+		return nil, asError(err)
+	} else if at > size {
 		return nil, fail(Usage, "begin anew, without a cursor", "the cursor is none that this node gave")
 	}
 	if in.Cursor == "" && !in.Whole {
@@ -190,7 +192,9 @@ func (n *Node) collected(ctx context.Context, in CollectReceipt) (*Empty, error)
 	if err != nil {
 		return nil, err
 	}
-	if at == 0 || at > n.ledger.Size() {
+	if size, err := n.ledger.Shown(); err != nil {
+		return nil, asError(err)
+	} else if at == 0 || at > size {
 		return nil, fail(Usage, "say the cursor that came with what was collected", "the cursor is none that this node gave")
 	}
 	var since uint64

@@ -631,11 +631,23 @@ func (l *Ledger) Changed() <-chan struct{} {
 	return l.changed
 }
 
-// Size returns how many entries the log has.
+// Size returns how many entries the log has. A [View] may show more for a moment, of a
+// commit that is durable and not finished; see [Ledger.Shown].
 func (l *Ledger) Size() uint64 {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.tree.Size()
+}
+
+// Shown returns how many entries a view shows: whoever read one may know so many already.
+// Whether somebody has seen more of our log than there is is judged by this and never by
+// [Ledger.Size].
+func (l *Ledger) Shown() (n uint64, err error) {
+	err = l.View(func(v *View) error {
+		n = v.cp.Size
+		return nil
+	})
+	return n, err
 }
 
 // Transactions returns how many transactions were committed, ever. On disk each is one

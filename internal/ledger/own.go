@@ -371,8 +371,9 @@ func (l *Ledger) rootAt(size uint64) (root tlog.Hash, err error) {
 // contradicted reports whether a checkpoint signed by us is not of the log that stands
 // here, and whether it is of a size that our log has.
 func (l *Ledger) contradicted(n Newer) (against, fork bool, err error) {
-	if n.Size > l.Size() {
-		return true, false, nil
+	size, err := l.Shown()
+	if err != nil || n.Size > size {
+		return err == nil, false, err
 	}
 	root, err := l.rootAt(n.Size)
 	return err == nil && root != n.Root, err == nil && root != n.Root, err

@@ -159,7 +159,10 @@ func (s *Syncer) proof(ctx context.Context, from name.Council, q *wirepb.ProofRe
 		return no(codeQuarantine, "all exchange with you is stopped")
 	}
 	prove, proveEntries := s.o.Ledger.Consistency, s.o.Ledger.ProveEntries
-	size := s.o.Ledger.Size()
+	size, err := s.o.Ledger.Shown()
+	if err != nil {
+		return no(proofNotHere, "the log cannot be read now")
+	}
 	if q.GetLog() != string(s.o.Self) {
 		r := s.open(name.Council(q.GetLog()))
 		if r == nil {

@@ -155,7 +155,10 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	suspended := false
 	// Asked last: how long our log is we tell only those who may read of it.
 	rollback := func(f *ledger.Feed) (feed, *wirepb.Refuse) {
-		size := s.o.Ledger.Size()
+		size, err := s.o.Ledger.Shown()
+		if err != nil {
+			return refuse(codeNotNow, "the log cannot be read now")
+		}
 		proven := s.o.Ledger.Contradicts(h.GetCheckpoint())
 		if proven || h.GetTreeSize() > size {
 			s.o.Log.Error("a partner has seen more of our log than there is: was this node restored from an old backup?",
