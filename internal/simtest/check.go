@@ -201,6 +201,21 @@ func (w *World) restless() string {
 			}
 		}
 	}
+	for _, nm := range w.agreements() {
+		x := w.terms(nm)
+		if x == nil {
+			continue
+		}
+		for _, c := range w.councils {
+			if !x.doc.Party(c.Name) {
+				continue
+			}
+			got, err := try(c, c.node.Agreements().Show, node.AgreementRequest{Name: string(nm), Version: x.doc.Version})
+			if err != nil || !got.InForce {
+				return fmt.Sprintf("%s does not know that %s version %d is in force: %q, %v", c.Name, nm, x.doc.Version, got.Why, err)
+			}
+		}
+	}
 	return w.restlessFens()
 }
 
