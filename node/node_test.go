@@ -142,7 +142,7 @@ func await(t testing.TB, what string, f func() bool) {
 
 func awaitEvery(t testing.TB, every time.Duration, what string, f func() bool) {
 	t.Helper()
-	awaitWithin(t, time.Minute, every, what, f)
+	awaitWithin(t, 4*time.Minute, every, what, f)
 }
 
 func awaitWithin(t testing.TB, within, every time.Duration, what string, f func() bool) {

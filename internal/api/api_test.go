@@ -501,7 +501,7 @@ func TestChanges(t *testing.T) {
 		if len(feed.Events) != 1 {
 			t.Errorf("%s", a.body)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(90 * time.Second):
 		t.Fatal("the long poll did not end")
 	}
 	for s := bufio.NewScanner(resp.Body); s.Scan(); {

@@ -355,7 +355,7 @@ func TestQuestionWaitsForTheNotice(t *testing.T) {
 		t.Errorf("answered: %q", out.GetCode())
 	}
 	// Nobody is waited for but who asks; these come back at once.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	a.waitsFor(doc, hexwell)
 	if out, _ := a.Answer(ctx, saltby, p.Message(0)); out.GetCode() != "not-in-force" || ctx.Err() != nil {

@@ -62,7 +62,7 @@ func say(s wire.Stream, text string) (string, error) {
 // eventually waits until ok.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(90 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
@@ -598,7 +598,7 @@ func TestRelayIsNoMember(t *testing.T) {
 	relay.OnConnect(func(c name.Council) { told <- c })
 	select {
 	case <-told:
-	case <-time.After(20 * time.Second):
+	case <-time.After(90 * time.Second):
 		t.Fatal("never came to the relay")
 	}
 	if err := reach(t.Context(), relay, north); !errors.Is(err, wire.ErrNotMember) {
