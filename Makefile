@@ -18,6 +18,9 @@ FAULTS  ?=
 # hostile: honest writes beside each way
 WRITES  ?= 200
 
+# england: the numbers of councils, one run each.
+COUNCILS ?= 32 317
+
 # fuzz: how long each target, and which
 FOR     ?= 20s
 FUZZ    ?= .
@@ -36,7 +39,7 @@ VERSION ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo v0.0.0)
 PACKED  ?= bin/packages
 NFPM    ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 
-.PHONY: assets packages faults fuzz hostile demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate exchanges need clean
+.PHONY: assets packages england faults fuzz hostile demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate exchanges need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -117,6 +120,10 @@ bench-compare:
 soak:
 	STILE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -run TestSoak -v ./internal/simtest
 	STILE_SEEDS=$(SEEDS) $(GO) test -timeout 0 -count 1 -run 'TestWeather' -v ./internal/footprint
+
+## england: a month in the life of 32 councils, then of all of England's, in one process (some GB of memory); COUNCILS names other numbers
+england:
+	STILE_ENGLAND='$(COUNCILS)' $(GO) test -timeout 0 -count 1 -run TestEngland -v ./internal/england
 
 ## faults: harm nodes in many ways, TRIALS kills and FLIPS flipped bits in each kind of file; FAULTS names some; the table goes into docs/faults.md
 faults: need

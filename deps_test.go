@@ -58,7 +58,7 @@ const policy = `
 	internal/feed  internal/registers
 	internal/api  internal/web
 	examples  examples/*  config/packaging
-	cmd/*  internal/simtest  internal/bench  internal/faults
+	cmd/*  internal/simtest  internal/england  internal/bench  internal/faults
 	.
 `
 
