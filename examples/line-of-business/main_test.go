@@ -80,7 +80,7 @@ func TestLineOfBusiness(t *testing.T) {
 	for s.Told(id) != "record.put" {
 		select {
 		case <-told:
-		case <-time.After(3*time.Minute):
+		case <-time.After(3 * time.Minute):
 			t.Fatal("no webhook came")
 		}
 	}

@@ -130,7 +130,7 @@ func Found(t testing.TB, seed uint64, size Size) *Country {
 	c := &Country{
 		t: t, size: size, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(),
 	}
-	c.ahead.Store(int64(firstDay.Sub(time.Now())))
+	c.ahead.Store(int64(time.Until(firstDay)))
 	c.net.OnWrite(func(w wire.Write) wire.Fault {
 		c.messages.Add(1)
 		c.bytes.Add(int64(len(w.Data)))

@@ -50,7 +50,7 @@ func (c *Country) tell(format string, args ...any) {
 // morning steps all clocks to the next morning. Who was away is back, and some go.
 func (c *Country) morning() {
 	synctest.Wait()
-	c.ahead.Store(int64(firstDay.AddDate(0, 0, c.day).Sub(time.Now())))
+	c.ahead.Store(int64(time.Until(firstDay.AddDate(0, 0, c.day))))
 	away := max(1, len(c.councils)/50)
 	for _, x := range c.councils {
 		if x.node == nil {
