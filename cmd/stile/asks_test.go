@@ -25,6 +25,8 @@ var asks = map[string][]string{
 	"council add":            nil, // key.txt: when the keys changed
 	"council join":           nil, // directory-join.txt
 	"council quarantine end": {"saltby.gov.uk"},
+	"council succeed":        nil, // succession.txt
+	"council take-over":      nil, // succession.txt
 	"directory admit":        {"saltby.yaml"},
 	"directory body add":     {"standards.example", "--body-key", "body.key.pub"},
 	"directory body remove":  {"standards.example"},
@@ -76,6 +78,7 @@ var goes = map[string]string{
 	"webhook replay":      "whoever receives knows by the id what came before",
 	"webhook test":        "the message says that it is a test",
 	"agreement bring":     "whoever signed was asked",
+	"agreement novate":    "it writes a new file",
 	"audit run":           "it counts, and changes nothing",
 	"person add":          "nobody comes in by it alone; stile person remove takes it back",
 	"person link":         "it lets in who was added, once and for a while",

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -144,6 +146,12 @@ func TestFind(t *testing.T) {
 			f.Nearing = []Nearing{{From: saltby, Agreement: "northmoor.gov.uk/huts", Term: "P1Y", First: noon.Add(6 * 24 * time.Hour)}}
 		}, "the first on 2026-12-04"},
 		{"partner-clock-off", func(f *Facts) { f.Clock.Partners["fenwick.gov.uk"] = -time.Hour }, "the clock of fenwick.gov.uk is slow by 1 hour"},
+		{"second-opinion", func(f *Facts) {
+			f.Disagreements = []ledger.Disagreement{{
+				OpinionsDiffer: event.OpinionsDiffer{Agreement: "northmoor.gov.uk/huts", Version: 2, To: saltby, Entry: 7, Rule: "a field that is not agreed"},
+				Place:          "/keeper", Since: noon,
+			}}
+		}, "a field that is not agreed, at /keeper, which the first evaluator let through"},
 		{"exchange-suspended", under("", agreement.Suspended, func(st *agreement.Status) { st.Suspensions = []agreement.Suspension{{By: saltby, Since: noon}} }), "nothing is shared"},
 		{"agreement-waits-for-us", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{"northmoor.gov.uk"} }), "stile agreement sign northmoor.gov.uk/huts"},
 		{"agreement-waits-for-others", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{saltby} }), "signature of saltby.gov.uk"},
