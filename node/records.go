@@ -266,6 +266,9 @@ func (n *Node) holdingReply(src *ledger.Source, h *ledger.Holding, whole bool) *
 		Index: h.Index, IssuedAt: time.Unix(v.IssuedAt, 0).UTC(), Agreement: src.Agreement,
 		Withheld: v.Withheld, Proof: "log",
 	}
+	if st, ok := n.book.Status(src.Agreement, n.now()); ok {
+		r.Urgent = st.Agreement.Way().Urgent()
+	}
 	if m, ok := n.directory.Member(src.From); ok && m.Role == directory.RoleFootprint {
 		r.Proof = "signature" // nobody signs for what its members bring
 	}

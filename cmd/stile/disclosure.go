@@ -165,7 +165,7 @@ func (a *app) printDisclosures(ds []node.Disclosure) {
 	for _, d := range ds {
 		under := "-"
 		if d.Agreement != "" {
-			under = fmt.Sprintf("%s v%d", d.Agreement, d.Version)
+			under = fmt.Sprintf("%s v%d", d.Agreement, d.Version) + urgently(d.Urgent)
 		}
 		to := string(d.To)
 		if d.For != "" {

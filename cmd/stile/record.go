@@ -143,7 +143,7 @@ func (a *app) listRecords(ctx context.Context, req node.ListRequest, show []stri
 		}
 		row := []string{string(r.Record), cmp.Or(r.Reference, "-"), r.Standard.String(), number(r.Version), at(r.IssuedAt), number(r.Index)}
 		if req.From != "" {
-			row = append(row, number(r.Withheld), r.Proof, string(r.Agreement))
+			row = append(row, number(r.Withheld), r.Proof, string(r.Agreement)+urgently(r.Urgent))
 		}
 		t.add(append(row, shown(r.Body, show)...)...)
 		if len(t.rows) == 5000 { // a long list must not wait for its end
@@ -228,7 +228,7 @@ func (a *app) recordShowCommand() *cobra.Command {
 				t.add("state", "deleted")
 			}
 			if r.Agreement != "" {
-				t.add("held under", string(r.Agreement))
+				t.add("held under", string(r.Agreement)+urgently(r.Urgent))
 				t.add("withheld", plural(r.Withheld, "field", "fields"))
 			}
 			if r.MadeFrom != "" {
@@ -253,6 +253,14 @@ func (a *app) recordShowCommand() *cobra.Command {
 	n.flags(c, true)
 	c.Flags().BoolVar(&token, "token", false, "print the record as a signed token (SD-JWT) instead, for other verifiers")
 	return c
+}
+
+// urgently marks, behind the name of its agreement, what was disclosed urgently.
+func urgently(yes bool) string {
+	if yes {
+		return " (URGENT disclosure)"
+	}
+	return ""
 }
 
 // proof says in words what shows that a council issued a record.

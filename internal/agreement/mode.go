@@ -150,6 +150,10 @@ func (a *Agreement) Way() Way { return a.Mode.Way() }
 // with the fields that are agreed.
 func (w Way) Shows() bool { return w.Copied || w.Answers == AnswersRecords }
 
+// Urgent reports whether records are let out urgently and for a short time: wherever one
+// is listed, it is marked.
+func (w Way) Urgent() bool { return w.ByHand && !w.Moves }
+
 // ModeWords returns the modes as a person is told to choose one: "replicate, lookup,
 // aggregate, handover or break-glass"; with means, what each is.
 func ModeWords(means bool) string {

@@ -244,6 +244,9 @@ func (r *Register) let(v *ledger.View, index uint64) (*let, error) {
 		return nil, fmt.Errorf("entry %d, which the disclosure index names: %w", index, err)
 	}
 	slices.Sort(e.entries)
+	if t := r.text(e.row.Agreement, e.row.Version); t != nil {
+		e.row.Urgent = t.Way().Urgent()
+	}
 	if e.row.Footprint == "" {
 		e.feed = r.o.Ledger.FeedOf(e.row.Agreement, e.row.Version)
 	}

@@ -139,7 +139,7 @@ func MakeRegister(ctx context.Context, o node.Operations, council name.Council, 
 				f.Last = d.Last.UTC()
 			}
 		}
-		if way := doc.Way(); way.ByHand && !way.Moves {
+		if doc.Way().Urgent() {
 			n := urgent[a.Name]
 			f.Urgent = &n
 		}

@@ -47,6 +47,7 @@ type Disclosure struct {
 	For       name.Council   `json:"for,omitempty"` // the footprint that it was asked for
 	Agreement name.Agreement `json:"agreement,omitempty"`
 	Version   uint64         `json:"agreement_version,omitempty"`
+	Urgent    bool           `json:"urgent,omitempty"`  // the agreement is for urgent disclosures
 	Because   string         `json:"because,omitempty"` // why it was asked for
 
 	// Footprint is whose log RecordEntry is of; "" for our own.

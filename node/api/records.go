@@ -92,6 +92,7 @@ type RecordReply struct {
 	Index     uint64          `json:"entry"` // in the issuer's log
 	IssuedAt  time.Time       `json:"issued_at"`
 	Agreement name.Agreement  `json:"agreement,omitempty"` // under which it is held here; empty for our own
+	Urgent    bool            `json:"urgent,omitempty"`    // that agreement is for urgent disclosures: it is held for a short time
 	Withheld  int             `json:"withheld"`            // fields the issuer kept back
 	Disclosed []string        `json:"disclosed,omitempty"` // pointers of the fields that were disclosed one by one
 	Body      json.RawMessage `json:"body,omitempty"`
