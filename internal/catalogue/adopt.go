@@ -3,9 +3,11 @@ package catalogue
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/api"
@@ -76,6 +78,36 @@ func sound(std *standard.Standard, waive []string) ([]api.Problem, error) {
 	}
 }
 
+// lints are the newest findings by archive, at most maxLints of them: what is previewed is
+// adopted next, and one process may run many nodes.
+var lints = struct {
+	sync.Mutex
+	of map[[sha256.Size]byte][]standard.Finding
+}{of: map[[sha256.Size]byte][]standard.Finding{}}
+
+const maxLints = 64
+
+// linted returns what lint finds in a standard, which depends on its archive alone. The
+// findings are shared and must not be changed.
+func linted(std *standard.Standard) []standard.Finding {
+	archive := std.Archive()
+	of := sha256.Sum256(archive)
+	lints.Lock()
+	found, ok := lints.of[of]
+	lints.Unlock()
+	if ok {
+		return found
+	}
+	_, found = standard.LintArchive(archive)
+	lints.Lock()
+	defer lints.Unlock()
+	if len(lints.of) >= maxLints {
+		clear(lints.of)
+	}
+	lints.of[of] = found
+	return found
+}
+
 // broken refuses a standard of which lint has an error to tell that is not
 // waived: it could be loaded, but it asks nothing of a record, can be met by none,
 // or has a pattern that runs away. A waiver that is not needed is refused, so
@@ -89,8 +121,7 @@ func broken(std *standard.Standard, waive []string) error {
 	var problems []standard.Problem
 	used := map[string]bool{}
 	harmless := true
-	_, findings := standard.LintArchive(std.Archive())
-	for _, f := range findings {
+	for _, f := range linted(std) {
 		switch {
 		case f.Severity != standard.SeverityError:
 		case slices.Contains(waive, f.Rule):

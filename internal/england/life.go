@@ -225,13 +225,23 @@ func (c *Country) special() {
 	}
 	switch c.day {
 	case max(1, c.size.Days/6):
-		x := up()
+		x := c.councils[0]
+		if x.node == nil {
+			x = up()
+		}
 		c.tell("%s says in its statement that it has two records more than it has", x.Name)
 		x.lie()
 	case max(2, c.size.Days/4):
-		x := up()
-		for x == c.liar {
-			x = up()
+		// A keeper's replica would have to be fetched by a person first; docs/footprints.md.
+		var may []*Council
+		for _, x := range c.councils {
+			if x != c.liar && (x.region == nil || !x.keeps(x.region.name)) {
+				may = append(may, x)
+			}
+		}
+		x := may[c.rng.IntN(len(may))]
+		if x.node == nil {
+			x.start()
 		}
 		c.backup(x)
 	case max(4, c.size.Days/3):

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,9 +20,12 @@ import (
 // ownLog opens a ledger whose folder is told from a copy of it.
 func ownLog(t *testing.T, dir string, r *keys.Ring) *ledger.Ledger {
 	t.Helper()
-	return open(t, filepath.Join(dir, "ledger"), r, func(o *ledger.Options) {
+	at := filepath.Join(dir, "ledger")
+	_, err := os.Stat(at)
+	return open(t, at, r, func(o *ledger.Options) {
 		o.Council = saltby
 		o.Copies = true
+		o.Founded = errors.Is(err, fs.ErrNotExist)
 	})
 }
 
