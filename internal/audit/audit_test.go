@@ -296,6 +296,23 @@ var alters = []alter{
 		},
 	},
 	{
+		name: "deleted at the end of its term, and never sent", check: CheckReceipts, rule: "was deleted at the end of its term by saltby.gov.uk, and no logged disclosure says",
+		town: func(w *town) {
+			w.live(6)
+			at, tok := w.record("R-quiet", "E07000999")
+			w.include[at] = tok
+			w.retained(northmoor, at)
+			w.checkpoint(false)
+		},
+	},
+	{
+		name: "deleted at the end of its term, of another council", check: CheckReceipts, rule: "is about what another council sent", only: true,
+		town: func(w *town) {
+			w.live(6)
+			w.retained("elsewhere.gov.uk", 1)
+		},
+	},
+	{
 		name: "receipt for entries to come", check: CheckReceipts, rule: "beyond the checkpoint", only: true,
 		town: func(w *town) {
 			w.live(6)

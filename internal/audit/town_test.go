@@ -232,6 +232,15 @@ func (w *town) receipt(held, deleted []uint64) {
 	}.Body())
 }
 
+// retained has saltby say that it deleted what a council sent at the end of its term.
+func (w *town) retained(from name.Council, entries ...uint64) {
+	r := event.Retention{Agreement: moving, Version: 1, From: from, Entries: entries}
+	for range entries {
+		r.Received = append(r.Received, 1_764_547_200)
+	}
+	w.heard(event.KindRetention, r.Body())
+}
+
 // checkpoint signs the log as it is now, and has saltby cosign it.
 func (w *town) checkpoint(witness bool) {
 	w.t.Helper()

@@ -39,6 +39,8 @@ type town struct {
 	dir   string
 	ahead atomic.Int64 // by how much its clock is
 
+	change func(*config.Config) // of its configuration, from its next start on
+
 	at   *wire.MemoryNode
 	stop context.CancelFunc
 	done chan error
@@ -73,6 +75,9 @@ func (w *town) start() {
 	cfg := config.Default(w.name, w.dir)
 	cfg.Limits.MinFreeMiB = 16
 	cfg.AdminSocket = ""
+	if w.change != nil {
+		w.change(cfg)
+	}
 	w.at = w.net.Node(w.name)
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("STILE_TEST_LOG") != "" {
@@ -282,8 +287,8 @@ func TestDeletedAtTerm(t *testing.T) {
 		if n := flow(to).Held; n != 1 {
 			t.Errorf("under the second text %d are held, want 1", n)
 		}
-		later(from, to)
-		later(from, to)
+		pass(36*time.Hour, from, to)
+		pass(36*time.Hour, from, to)
 		await(t, "the new version is deleted in its turn", has(to, 0))
 		// A text that lets records be kept longer gives both again, and they are over
 		// when that is, counted from when they came first.
