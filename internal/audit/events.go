@@ -78,6 +78,7 @@ type claimed struct {
 	lost      *part            // log-continued
 	sealed    *event.Sealed    // council-sealed
 	taken     *event.TakenOver // taken-over
+	word      *caseWord        // of a case
 	hash      tlog.Hash        // the entry
 
 	// of a footprint's receipt, see confirmed.go: to is the footprint, entries what
@@ -209,7 +210,7 @@ func (s *claimed) refer(r agreement.Ref) {
 
 // listed counts the log indexes that s keeps.
 func (s *claimed) listed() int {
-	return len(s.entries) + len(s.deleted) + len(s.refused) + len(s.heldAt) + len(s.deletedAt)
+	return len(s.entries) + len(s.deleted) + len(s.refused) + len(s.heldAt) + len(s.deletedAt) + s.word.weight()
 }
 
 // checkOf says under which check the signature of another council's event is
@@ -310,7 +311,7 @@ func (v *verifier) readForeign(by name.Council, at string, n int, line []byte) {
 		v.on(CheckContents).fail(at, ruleTooMany, "")
 		return
 	}
-	s.line = n
+	s.line, s.hash = n, t.Entry()
 	v.foreign = append(v.foreign, s)
 }
 

@@ -46,6 +46,7 @@ const (
 	CheckLogged              = "logged"               // every record that went out is in a logged disclosure
 	CheckReceipts            = "receipts"             // what receivers signed for
 	CheckWithdrawals         = "withdrawals"          // what was taken back or erased, and whether it was deleted
+	CheckCases               = "cases"                // each record that people let out went after acceptance or a second person's approval
 	CheckVersions            = "versions"             // versions of a record follow one another
 	CheckDuplicates          = "duplicates"           // nothing is in the log twice, but a disclosure that was sent again
 	CheckTimes               = "times"                // claimed times agree with the log and with witnesses
@@ -57,7 +58,7 @@ var allChecks = [...]string{
 	CheckContents, CheckKeys, CheckCheckpoint, CheckHistory, CheckWitnesses, CheckInclusion, CheckTokens,
 	CheckRecordSignatures, CheckEventSignatures, CheckDisclosures, CheckStandards, CheckValid, CheckAgreements,
 	CheckAgreementSignatures, CheckInForce, CheckFields, CheckRows, CheckLogged, CheckReceipts, CheckWithdrawals,
-	CheckVersions, CheckDuplicates, CheckTimes, CheckSuccession, CheckComplete,
+	CheckCases, CheckVersions, CheckDuplicates, CheckTimes, CheckSuccession, CheckComplete,
 }
 
 // A Check is one check of a report. No part of it holds a field's value.

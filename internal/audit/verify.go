@@ -85,6 +85,7 @@ func examine(r io.ReaderAt, size int64, o Options) (*verifier, error) {
 	} else {
 		v.judgeSharing()
 	}
+	v.judgeCases()
 	v.judgeContinued()
 	v.judgeSealed()
 	if err := v.judgeOrigins(o); err != nil {

@@ -256,6 +256,9 @@ func (b *bundler) underAgreement(st agreement.Status, covers audit.Covers) ([]ui
 			return nil, failed
 		}
 	}
+	if err := b.saidOfCases(a.Name, set); err != nil {
+		return nil, err
+	}
 	if err := b.draw(disclosed, set, covers.Sample); err != nil {
 		return nil, err
 	}
@@ -532,6 +535,9 @@ func (b *bundler) fromOthers(st agreement.Status) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := b.heardOfCases(a); err != nil {
+		return err
 	}
 	var failed error
 	b.v.Events(event.KindAnswer, 0, func(i uint64) bool {
