@@ -130,9 +130,11 @@ func (s *Syncer) Relay(ctx context.Context, f *footprint.Footprint) error {
 	r := s.replica(f)
 	p, err := r.relay(ctx)
 	if err == nil && p > 0 {
-		if err = f.Await(ctx, p); err == nil {
-			err = r.hear(ctx)
-		}
+		err = f.Await(ctx, p)
+	}
+	if err == nil {
+		// Also where the loop that follows the footprint was quicker, and brought it.
+		err = r.hear(ctx)
 	}
 	return err
 }
