@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
@@ -113,12 +115,28 @@ func (t *town) found(ctx context.Context, councils []node.InitOptions) error {
 
 // freeAddress finds a loopback port that nobody listens on.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	port, err := freePort()
+	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port), err
+}
+
+// Free ports are looked for below those that systems give to whoever dials out: one of
+// those may be taken before a node listens on it.
+const firstPort, ports = 10240, 32768 - 10240
+
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(rand.Uint32N(ports)) }
+
+// freePort finds a loopback port that nobody listens on, another one at each call.
+func freePort() (port int, err error) {
+	for range 100 {
+		port = firstPort + int(nextPort.Add(1)%ports)
+		var l net.Listener
+		if l, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port), nil
+	return 0, err
 }
 
 func (t *town) start(ctx context.Context, c name.Council) error {
