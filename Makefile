@@ -121,7 +121,7 @@ soak:
 	STILE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -run TestSoak -v ./internal/simtest
 	STILE_SEEDS=$(SEEDS) $(GO) test -timeout 0 -count 1 -run 'TestWeather' -v ./internal/footprint
 
-## england: a month in the life of 32 councils, then of all of England's, in one process (some GB of memory); COUNCILS names other numbers
+## england: a month in the life of 32 councils, then of all of England's, in one process (60 MiB a council); COUNCILS names other numbers
 england:
 	STILE_ENGLAND='$(COUNCILS)' $(GO) test -timeout 0 -count 1 -run TestEngland -v ./internal/england
 
