@@ -28,6 +28,9 @@ be one that ends, too, and addresses of the old council are named.`,
   stile agreement sign moves-east.yaml`,
 		Args: takes(1, 1, "the name of an agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if old == "" || successor == "" {
+				return misused("name the party that ends with --old, and who follows it with --new")
+			}
 			from, err := councilArg(old)
 			if err != nil {
 				return err
