@@ -90,6 +90,9 @@ func (f *Footprint) cosign() {
 	// Members that were away hear of the last one when they are back.
 	tick := time.NewTicker(20 * f.o.MarkEvery)
 	defer tick.Stop()
+	look := time.NewTicker(2 * f.o.MarkEvery)
+	defer look.Stop()
+	lacked := uint64(0)
 	for {
 		again := false
 		select {
@@ -98,6 +101,9 @@ func (f *Footprint) cosign() {
 		case <-f.marks:
 		case <-tick.C:
 			again = true
+		case <-look.C:
+			lacked = f.fetchCheckpoint(lacked)
+			continue
 		}
 		c, err := f.cosignMarked()
 		if err != nil {
@@ -163,6 +169,90 @@ func (f *Footprint) cosignMarked() (*cosignature, error) {
 	k.own = &c
 	k.mu.Unlock()
 	return &c, f.addCosignature(f.o.Self, c)
+}
+
+// fetchCheckpoint asks the other members for the newest checkpoint that counts when
+// this one lacks it for longer than cosignatures need to come: it was away while the
+// others sent theirs, and they send none again until the log goes on. lacked is what the
+// look before returned.
+func (f *Footprint) fetchCheckpoint(lacked uint64) uint64 {
+	k := &f.cosigned
+	k.mu.Lock()
+	own, newest := k.last.Size, k.newest.Size
+	k.mu.Unlock()
+	if newest >= own {
+		return 0
+	}
+	if lacked == own {
+		f.wg.Go(func() { f.askCheckpoints(own) })
+	}
+	return own
+}
+
+// askCheckpoints asks member after member until one has a checkpoint of a size at least.
+func (f *Footprint) askCheckpoints(size uint64) {
+	if !f.fetching.CompareAndSwap(false, true) {
+		return
+	}
+	defer f.fetching.Store(false)
+	for _, c := range f.fsm.state.Load().councils() {
+		if c == f.o.Self {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
+		signed, err := f.ask(ctx, c, askCheckpoint, nil)
+		cancel()
+		if err == nil && len(signed) > 0 {
+			err = f.addCheckpoint(signed)
+		}
+		if err != nil {
+			f.o.Log.Debug("no checkpoint from a member", "footprint", f.o.Name, "member", c, "because", err.Error())
+		}
+		if cp, _ := f.cosigned.best(); cp.Size >= size {
+			return
+		}
+	}
+}
+
+// addCheckpoint keeps a checkpoint that a majority of the members has cosigned, whoever
+// sent it, when it is newer than what is known and of the tree that this member holds.
+func (f *Footprint) addCheckpoint(signed []byte) error {
+	cp, err := tlog.ParseUnsigned(signed, f.o.Name.Origin())
+	if err != nil {
+		return err
+	}
+	s := f.fsm.state.Load()
+	if _, _, err := tlog.OpenCosigned(signed, cp.Origin, s.majority(), s.witnesses()...); err != nil {
+		return err
+	}
+	if cp.Size > f.Size() {
+		return nil // not applied yet
+	}
+	if c, ok := f.cover(s, cp.Size, signed); !ok || c.Root != cp.Root {
+		return errors.New("this member holds another tree at that size")
+	}
+	k := &f.cosigned
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if cp.Size <= k.newest.Size {
+		return nil
+	}
+	return f.keepCheckpoint(cp, signed)
+}
+
+// keepCheckpoint makes a checkpoint the newest that counts. k.mu is held.
+func (f *Footprint) keepCheckpoint(cp tlog.Checkpoint, signed []byte) error {
+	k := &f.cosigned
+	if err := writeFile(filepath.Join(f.o.Dir, "checkpoint"), signed); err != nil {
+		return err
+	}
+	k.newest, k.signed = cp, signed
+	for old := range k.lines {
+		if old < cp.Size {
+			delete(k.lines, old)
+		}
+	}
+	return nil
 }
 
 func (c *cosigned) hasOwn() bool {
@@ -295,16 +385,7 @@ func (f *Footprint) count(s *state, size uint64, root tlog.Hash) error {
 	if bytes.Equal(signed, k.signed) {
 		return nil
 	}
-	if err := writeFile(filepath.Join(f.o.Dir, "checkpoint"), signed); err != nil {
-		return err
-	}
-	k.newest, k.signed = cp, signed
-	for old := range k.lines {
-		if old < size {
-			delete(k.lines, old)
-		}
-	}
-	return nil
+	return f.keepCheckpoint(cp, signed)
 }
 
 // Checkpoint returns the newest checkpoint that counts: the tree, and the note

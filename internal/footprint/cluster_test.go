@@ -289,6 +289,40 @@ func TestWithdrawal(t *testing.T) {
 	})
 }
 
+// TestCheckpointAfterAbsence: a member that was away while the others cosigned has the
+// checkpoint soon after it is back, though the log does not go on; so does one that lost
+// the file that it is in.
+func TestCheckpointAfterAbsence(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		away, writer := other(w.leader().o.Self), w.leader().o.Self
+		w.stop(away)
+		w.put(writer, w.token(writer, "item", 1, tlog.Hash{}))
+		w.await("the others have cosigned it", func() bool {
+			cp, _ := w.at(writer).Checkpoint()
+			return cp.Size == w.at(writer).Size()
+		})
+		size := w.at(writer).Size()
+		for _, lost := range []bool{false, true} {
+			if lost {
+				w.stop(away)
+				if err := os.Remove(filepath.Join(w.options(away).Dir, "checkpoint")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.start(away)
+			w.await("it has the checkpoint", func() bool {
+				cp, signed := w.at(away).Checkpoint()
+				_, by, err := tlog.VerifyMajority(signed, fensName.Origin(), w.at(away).Witnesses()...)
+				return cp.Size == size && err == nil && len(by) >= 2
+			})
+			if got := w.leader().Size(); got != size {
+				t.Errorf("the log went on to %d", got)
+			}
+		}
+	})
+}
+
 // TestLogOverruled: a log whose end was cut off, as a new leader does with what
 // was never committed, opens again. raft-wal 0.4.0 did not.
 func TestLogOverruled(t *testing.T) {

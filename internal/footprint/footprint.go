@@ -135,6 +135,7 @@ type Footprint struct {
 	lastPage  atomic.Pointer[openPage]
 
 	cosigned cosigned
+	fetching atomic.Bool // a checkpoint, from the other members
 	tally    tally
 
 	mu      sync.Mutex // guards what follows
