@@ -297,6 +297,9 @@ func (c *Config) settle(dir string) {
 	if c.Web.Hosts == nil {
 		c.Web.Hosts = []string{}
 	}
+	if c.Web.Registers == nil {
+		c.Web.Registers = []string{}
+	}
 	if c.Web.WebhookNetworks == nil {
 		c.Web.WebhookNetworks = []string{}
 	}

@@ -211,7 +211,7 @@ func words(goType string) string {
 func meant(key string) string {
 	known := []string{
 		"version", "council", "data", "directory", "admin_socket", "passphrase_file", "encryption_key_file", "listen",
-		"announce", "http_listen", "witness_policy", "metrics_listen", "backup", "folder", "recipient", "every", "keep", "keys", "web", "hosts", "certificate_file", "key_file", "autocert", "behind_proxy", "webhook_networks", "max_connections", "header_seconds", "body_mib", "contact", "pseudonyms", "two_persons", "oidc", "issuer", "client_id", "secret_file", "claim", "cosign_wait", "measure_every", "signed_tokens", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "questions_per_hour", "memory_mib", "feeds", "erase", "notify", "log", "level", "format",
+		"announce", "http_listen", "witness_policy", "metrics_listen", "backup", "folder", "recipient", "every", "keep", "keys", "web", "hosts", "certificate_file", "key_file", "autocert", "behind_proxy", "webhook_networks", "max_connections", "header_seconds", "body_mib", "contact", "pseudonyms", "two_persons", "registers", "oidc", "issuer", "client_id", "secret_file", "claim", "cosign_wait", "measure_every", "signed_tokens", "limits", "record_bytes", "import_workers", "min_free_mib", "questions_per_day", "questions_per_hour", "memory_mib", "feeds", "erase", "notify", "log", "level", "format",
 	}
 	bare := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(key))
 	for _, k := range known {

@@ -69,6 +69,11 @@ type Web struct {
 	// agreement at the pages. Default false.
 	TwoPersons bool `yaml:"two_persons"`
 
+	// Registers are the registers of what councils have that everybody is shown at /open,
+	// by name, such as city-tools; all stands for each. People who have signed in are shown
+	// all. Default none.
+	Registers []string `yaml:"registers"`
+
 	// OIDC is the identity provider that signs people in. Default none: people sign in
 	// by one-time links ("stile person link").
 	OIDC OIDC `yaml:"oidc"`
@@ -131,6 +136,11 @@ func (w Web) check(fail func(key, format string, args ...any)) {
 		}
 		if slices.Contains(w.Hosts[:i], h) {
 			fail("hosts", "host %d stands there twice", i+1)
+		}
+	}
+	for i, r := range w.Registers {
+		if r == "" || strings.Trim(r, "abcdefghijklmnopqrstuvwxyz-") != "" {
+			fail("registers", "register %d: want a name such as city-tools, or all", i+1)
 		}
 	}
 	if (w.CertificateFile == "") != (w.KeyFile == "") {

@@ -28,6 +28,7 @@ func (d *demo) serve(ctx context.Context) error {
 	for _, c := range []name.Council{northmoor, saltby, wetherholm} {
 		n := d.nodes[c]
 		n.cfg.Web.Listen = "127.0.0.1:0"
+		n.cfg.Web.Registers = []string{web.AllRegisters}
 		w, err := d.openWeb(n.cfg, n.Node, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err

@@ -135,5 +135,5 @@ func (a *app) exportOpen(ctx context.Context, o node.Operations, dir, base strin
 	if _, err := os.Stat(filepath.Join(dir, "..", "stile.css")); err == nil {
 		styles = "../stile.css"
 	}
-	return written, registers.Write(dir, strings.TrimSuffix(base, "/")+"/open", styles, all)
+	return written, web.ExportOpen(dir, strings.TrimSuffix(base, "/")+"/open", styles, all)
 }

@@ -50,7 +50,7 @@ func (a *app) peoplesPages(cfg *config.Config, n *node.Node, log *slog.Logger, a
 	}
 	o := web.Options{
 		Node: n.Operations, Council: cfg.Council, Title: us.Title, Data: cfg.Data, People: web.OpenPeople(cfg.Data, rand.Reader, time.Now),
-		Version: version().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, TwoPersons: cfg.Web.TwoPersons,
+		Version: version().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, TwoPersons: cfg.Web.TwoPersons, Registers: cfg.Web.Registers,
 		MadeUp: a.madeUp, Feeds: cfg.Feeds, Log: log, Now: time.Now, Random: rand.Reader,
 	}
 	if c := cfg.Web.OIDC; c.Issuer != "" {

@@ -189,6 +189,18 @@ func Means(want string, nm name.Standard) bool {
 	return !versioned || version == nm.Version.String() || version == fmt.Sprint(nm.Version.Major)
 }
 
+// All returns the standards that come with Stile. They are loaded once.
+var All = sync.OnceValues(func() (all []*standard.Standard, err error) {
+	for _, f := range schemas.All() {
+		std, err := standard.Load(f)
+		if err != nil {
+			return nil, fmt.Errorf("load shipped standard: %w", err)
+		}
+		all = append(all, std)
+	}
+	return all, nil
+})
+
 // Shipped returns those of the standards that come with Stile that a name means.
 func Shipped(want string) (out []*standard.Standard, err error) {
 	bare, _, _ := strings.Cut(want, "@")

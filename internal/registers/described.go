@@ -2,9 +2,15 @@ package registers
 
 import (
 	"context"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
+	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas/councils"
 )
 
 // A Description says what a register is: which records it lists, and how it counts them.
@@ -18,8 +24,12 @@ type Description struct {
 	Columns  []Column
 	Groups   []Group
 	Chart    string // title of a column of dates, drawn by quarter; "" for none
+	Each     string // pointer to a list in a record, each of whose items makes a line; "": each record makes one
+	// Map is the title of a column of GSS codes, which are drawn on the map of councils: of
+	// those that stand in a record; "" for none.
+	Map string
 
-	made func(context.Context, node.Operations) ([]Row, error)
+	made func(context.Context, node.Operations, time.Time) ([]Row, error)
 }
 
 // A Column is a field that is listed. Only a field that its standard calls open is.
@@ -29,7 +39,10 @@ type Column struct{ Title, Pointer string }
 type Group struct {
 	Title  string
 	Column string // its title; "" is the council that says so
-	Length int    // so many characters of the value count, such as 4 of a date for its year; 0: all
+	// And is another column, whose value is joined to the first, in records with a number
+	// other than 0 in the column Where; "" for none.
+	And, Where string
+	Length     int // so many characters of the value count, such as 4 of a date for its year; 0: all
 	// Every takes in each council of the directory by its GSS code, and those that have
 	// the fewest come first.
 	Every bool
@@ -75,16 +88,23 @@ func All() []Description {
 			Groups:  []Group{{Title: "By challenge", Column: "Challenge"}, {Title: "By position", Column: "Position"}},
 		},
 		{
-			ID: "improvement", Title: "Improvement work", Standard: "improvement-activity",
+			ID: "positions", Title: "How many councils hold which position", made: positions,
+			Lead:    "Positions on shared challenges, each a record that its council signed, counted against all councils of a kind: whether more than half of them hold it.",
+			Columns: []Column{{Title: "Challenge"}, {Title: "Led by"}, {Title: "Position"}, {Title: "Of"}, {Title: "Councils that hold it"}, {Title: "Councils of the kind"}, {Title: "Share"}, {Title: "More than half"}},
+			Groups:  []Group{{Title: "More than half", Column: "More than half"}},
+		},
+		{
+			ID: "improvement", Title: "Improvement work", Standard: "improvement-activity", Map: "For",
 			Lead:    "Who has had what help, and who has had none: those come first.",
 			Columns: []Column{{"For", "/councils"}, {"Provider", "/provider"}, {"Kind", "/kind"}, {"Service", "/service"}, {"Begun", "/start_on"}, {"Ended", "/end_on"}, {"Result", "/result"}},
 			Groups:  []Group{{Title: "By council helped, those with least help first", Column: "For", Every: true}, {Title: "By kind", Column: "Kind"}, {Title: "By service", Column: "Service"}, {Title: "By provider", Column: "Provider"}},
 		},
 		{
 			ID: "charter", Title: "Suppliers' charter", Standard: "supplier-statement",
-			Lead:    "What councils state of their suppliers' products: standards that they speak, and how data gets out of them.",
-			Columns: []Column{{"Product", "/product"}, {"Supplier", "/supplier"}, {"Standards", "/standards/*/standard"}, {"Valid records", "/standards/*/valid"}, {"Open interface", "/open_interface"}, {"Export free", "/export_free"}, {"Stated on", "/on"}},
-			Groups:  []Group{{Title: "By product", Column: "Product"}, {Title: "By supplier", Column: "Supplier"}, {Title: "By standard", Column: "Standards"}},
+			Each:    "/standards",
+			Lead:    "What councils state of their suppliers' products: standards that they speak, how many valid records came out of them, and how data gets out.",
+			Columns: []Column{{"Product", "/product"}, {"Supplier", "/supplier"}, {"Standard", "/standards/*/standard"}, {"Valid records", "/standards/*/valid"}, {"Open interface", "/open_interface"}, {"Export free", "/export_free"}, {"Stated on", "/on"}},
+			Groups:  []Group{{Title: "By product and standard: councils that hold valid records from it", Column: "Product", And: "Standard", Where: "Valid records"}, {Title: "By supplier", Column: "Supplier"}, {Title: "By standard", Column: "Standard"}},
 		},
 		{
 			ID: "workforce", Title: "Who works for councils", Standard: "workforce-headcount",
@@ -100,8 +120,8 @@ func All() []Description {
 		},
 		{
 			ID: "obligations", Title: "What is mandatory for us", made: obligations,
-			Lead:    "Standards that this council has adopted and that a law asks for, since when, and whether it keeps records of them.",
-			Columns: []Column{{Title: "Standard"}, {Title: "Law"}, {Title: "Since"}, {Title: "Our records"}, {Title: "Are we there"}},
+			Lead:    "Standards that a law asks for, since when, whether this council has adopted them, and whether it keeps records of them.",
+			Columns: []Column{{Title: "Standard"}, {Title: "Law"}, {Title: "Since"}, {Title: "Adopted"}, {Title: "Our records"}, {Title: "Are we there"}},
 			Groups:  []Group{{Title: "Are we there", Column: "Are we there"}},
 		},
 		{
@@ -113,28 +133,116 @@ func All() []Description {
 	}
 }
 
-func obligations(ctx context.Context, o node.Operations) (rows []Row, err error) {
-	all, err := o.Standards().List(ctx)
+// obligations lists what a law asks for: of the standards that this node has adopted, and
+// of those that come with Stile and that it has not.
+func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []Row, err error) {
+	adopted, err := o.Standards().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[name.StandardName]bool{}
+	add := func(s name.Standard, law, from, adopted string, records int) {
+		there := "not yet"
+		switch {
+		case records > 0:
+			there = "yes"
+		case from > now.UTC().Format(time.DateOnly):
+			there = "not asked for yet"
+		}
+		rows = append(rows, Row{Cells: texts(s.String(), law, from, adopted, strconv.Itoa(records), there)})
+	}
+	for _, s := range adopted {
+		seen[s.Name.Name] = true
+		if s.Obligation != nil && s.Obligation.Statute != "" {
+			add(s.Name, s.Obligation.Statute, s.Obligation.From, "yes", s.Records)
+		}
+	}
+	all, err := catalogue.All()
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range all {
-		if s.Obligation == nil || s.Obligation.Statute == "" {
-			continue
+		m := s.Manifest()
+		if m.Obligation.Statute != "" && !seen[m.Name.Name] {
+			add(m.Name, m.Obligation.Statute, m.Obligation.From, "no", 0)
 		}
-		there := "not yet"
-		if s.Records > 0 {
-			there = "yes"
-		}
-		rows = append(rows, Row{Cells: texts(s.Name.String(), s.Obligation.Statute, s.Obligation.From, strconv.Itoa(s.Records), there)})
 	}
 	return rows, nil
 }
 
+// positions counts who holds which position on a challenge, by kinds of council.
+func positions(ctx context.Context, o node.Operations, now time.Time) (rows []Row, err error) {
+	assents := &Table{Description: All()[slices.IndexFunc(All(), func(d Description) bool { return d.ID == "assents" })]}
+	if ok, err := assents.read(ctx, o); err != nil || !ok {
+		return nil, err
+	}
+	members, err := o.Councils().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kind := map[name.Council]councils.Type{}
+	for _, m := range members {
+		if c, ok := councils.ByGSS(m.GSS); ok && c.At(now) {
+			kind[m.Council] = c.Type
+		}
+	}
+	of := map[councils.Type]int{}
+	for _, c := range councils.At(now) {
+		of[c.Type]++
+	}
+	type held struct{ challenge, lead, position string }
+	holds := map[held]map[name.Council]bool{}
+	for _, r := range assents.Rows {
+		h := held{one(r.Cells[0]), one(r.Cells[1]), one(r.Cells[2])}
+		if holds[h] == nil {
+			holds[h] = map[name.Council]bool{}
+		}
+		if _, ok := kind[r.Council]; ok {
+			holds[h][r.Council] = true
+		}
+	}
+	for h, who := range holds {
+		count := func(title string, counts func(councils.Type) bool) {
+			n, all := 0, 0
+			for c := range who {
+				if counts(kind[c]) {
+					n++
+				}
+			}
+			for t, k := range of {
+				if counts(t) {
+					all += k
+				}
+			}
+			if n == 0 {
+				return
+			}
+			more := "no"
+			if 2*n > all {
+				more = "yes"
+			}
+			rows = append(rows, Row{Cells: texts(h.challenge, h.lead, h.position, title, strconv.Itoa(n), strconv.Itoa(all), strconv.Itoa(100*n/all)+"%", more)})
+		}
+		count("all councils", func(councils.Type) bool { return true })
+		count("safeguarding authorities", safeguards)
+		for _, t := range councils.Types() {
+			count(string(t), func(other councils.Type) bool { return other == t })
+		}
+	}
+	return rows, nil
+}
+
+// safeguards reports whether councils of a type are children's services authorities, as
+// section 65(1) of the Children Act 2004 has them for England: all but districts of a
+// county.
+func safeguards(t councils.Type) bool { return t != councils.District }
+
+func one(vs []string) string { return strings.Join(vs, "; ") }
+
 // target is the share of councils, in percent, that a standard is to reach.
 const target = 70
 
-func adoption(ctx context.Context, o node.Operations) (rows []Row, err error) {
+func adoption(ctx context.Context, o node.Operations, _ time.Time) (rows []Row, err error) {
 	a, err := o.Standards().Adoption(ctx, node.AdoptionRequest{})
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas/councils"
 )
 
 // A Table is a register as it stands.
@@ -28,7 +29,9 @@ type Table struct {
 	Us     name.Council
 	Rows   []Row
 	Counts []Count // one for each group
-	Left   int     // records left out, since no proof of them holds or they cannot be read
+	// Members are the GSS codes of the directory's councils, where a map or a group asks.
+	Members []string
+	Left    int // records left out, since no proof of them holds or they cannot be read
 }
 
 // A Row is a record, or a line that is made of several.
@@ -36,6 +39,28 @@ type Row struct {
 	Council name.Council // who says so
 	Record  name.Record
 	Cells   [][]string // by column; of a list each value
+}
+
+// Text is what stands in the row.
+func (r Row) Text() string {
+	var b strings.Builder
+	b.WriteString(string(r.Council))
+	for _, vs := range r.Cells {
+		b.WriteByte('\n')
+		b.WriteString(strings.Join(vs, "; "))
+	}
+	return b.String()
+}
+
+// Mapped are the values in the column of the map; nil where there is none.
+func (t *Table) Mapped() (all []string) {
+	if t.Map == "" {
+		return nil
+	}
+	for _, r := range t.Rows {
+		all = append(all, r.Cells[t.at(t.Map)]...)
+	}
+	return all
 }
 
 // A Count is how many records there are of each value of a group.
@@ -47,8 +72,17 @@ type Count struct {
 // A Line is one value of a group.
 type Line struct {
 	Value    string
+	Name     string // of the council whose code the value is; "" for others
 	Records  int
 	Councils []name.Council // who say so, sorted
+}
+
+// Title is the value as a page shows it.
+func (l Line) Title() string {
+	if l.Name == "" {
+		return l.Value
+	}
+	return l.Name + " (" + l.Value + ")"
 }
 
 // Read makes a register from what a node holds. It returns nil where the node has not
@@ -60,7 +94,7 @@ func Read(ctx context.Context, o node.Operations, d Description, now time.Time) 
 	}
 	t := &Table{Description: d, Made: now.UTC().Truncate(time.Second), Us: us.Council}
 	if d.made != nil {
-		if t.Rows, err = d.made(ctx, o); err != nil {
+		if t.Rows, err = d.made(ctx, o, now); err != nil {
 			return nil, err
 		}
 	} else if ok, err := t.read(ctx, o); !ok {
@@ -69,14 +103,19 @@ func Read(ctx context.Context, o node.Operations, d Description, now time.Time) 
 	slices.SortStableFunc(t.Rows, func(a, b Row) int {
 		return cmp.Or(strings.Compare(string(a.Council), string(b.Council)), slices.CompareFunc(a.Cells, b.Cells, slices.Compare), strings.Compare(string(a.Record), string(b.Record)))
 	})
-	var members []node.MemberReply
-	for _, g := range d.Groups {
-		if g.Every && members == nil {
-			if members, err = o.Councils().List(ctx); err != nil {
-				return nil, err
+	if d.Map != "" || slices.ContainsFunc(d.Groups, func(g Group) bool { return g.Every }) {
+		members, err := o.Councils().List(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range members {
+			if m.GSS != "" && m.Role == string(node.RoleCouncil) {
+				t.Members = append(t.Members, m.GSS)
 			}
 		}
-		t.Counts = append(t.Counts, t.count(g, members))
+	}
+	for _, g := range d.Groups {
+		t.Counts = append(t.Counts, t.count(g))
 	}
 	return t, nil
 }
@@ -112,11 +151,7 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 			return
 		}
 		seen[key] = true
-		row := Row{Council: c, Record: r}
-		for _, col := range t.Columns {
-			row.Cells = append(row.Cells, values(v, strings.Split(col.Pointer, "/")[1:]))
-		}
-		t.Rows = append(t.Rows, row)
+		t.Rows = append(t.Rows, t.rows(c, r, v)...)
 	}
 	status, err := o.Status(ctx)
 	if err != nil {
@@ -171,6 +206,38 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 	return true, nil
 }
 
+// rows are the lines that a record makes: one, or one for each item of a list.
+func (t *Table) rows(c name.Council, r name.Record, v any) (rows []Row) {
+	items := []any{nil}
+	if t.Each != "" {
+		if list := within(v, strings.Split(t.Each, "/")[1:]); len(list) > 0 {
+			items = list
+		}
+	}
+	for _, item := range items {
+		row := Row{Council: c, Record: r}
+		for _, col := range t.Columns {
+			from, pointer := v, col.Pointer
+			if rest, ok := strings.CutPrefix(pointer, t.Each+"/*"); ok && t.Each != "" {
+				from, pointer = item, rest
+			}
+			row.Cells = append(row.Cells, values(from, strings.Split(pointer, "/")[1:]))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// within is the list at a pointer; nil where none is.
+func within(v any, pointer []string) []any {
+	for _, step := range pointer {
+		m, _ := v.(map[string]any)
+		v = m[step]
+	}
+	list, _ := v.([]any)
+	return list
+}
+
 // values are what stands at a pointer, whose * means each item of a list.
 func values(v any, pointer []string) []string {
 	switch v := v.(type) {
@@ -204,22 +271,24 @@ func (t *Table) at(title string) int {
 	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.Title == title })
 }
 
-// unsaid stands for a value that a record does not have.
-const unsaid = "not said"
+// Unsaid stands for a value that a record does not have.
+const Unsaid = "not said"
 
-func (t *Table) count(g Group, members []node.MemberReply) Count {
+func (t *Table) count(g Group) Count {
 	lines := map[string]*Line{}
 	line := func(v string) *Line {
 		if lines[v] == nil {
 			lines[v] = &Line{Value: v}
+			if g.Every {
+				c, _ := councils.ByGSS(v)
+				lines[v].Name = c.Name
+			}
 		}
 		return lines[v]
 	}
 	if g.Every {
-		for _, m := range members {
-			if m.GSS != "" && m.Role == string(node.RoleCouncil) {
-				line(m.GSS)
-			}
+		for _, gss := range t.Members {
+			line(gss)
 		}
 	}
 	for _, r := range t.Rows {
@@ -228,11 +297,20 @@ func (t *Table) count(g Group, members []node.MemberReply) Count {
 			vs = slices.Compact(slices.Sorted(slices.Values(r.Cells[t.at(g.Column)])))
 		}
 		if len(vs) == 0 {
-			vs = []string{unsaid}
+			vs = []string{Unsaid}
+		}
+		if g.And != "" {
+			also := r.Cells[t.at(g.And)]
+			if none := r.Cells[t.at(g.Where)]; len(also) == 0 || len(none) == 0 || none[0] == "0" {
+				continue
+			}
+			for i := range vs {
+				vs[i] += ": " + strings.Join(also, ", ")
+			}
 		}
 		if g.Length > 0 {
 			for i, v := range vs {
-				if len(v) > g.Length && v != unsaid {
+				if len(v) > g.Length && v != Unsaid {
 					vs[i] = v[:g.Length]
 				}
 			}

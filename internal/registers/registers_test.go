@@ -2,8 +2,6 @@ package registers
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +9,6 @@ import (
 
 	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/standard"
-	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -73,9 +70,9 @@ func table() *Table {
 	t := &Table{Description: d, Us: "a.gov.uk", Made: time.Unix(0, 0).UTC(), Rows: []Row{
 		row("a.gov.uk", "Acre", "2027-01-31", "E1"), row("b.gov.uk", "Acre", "2027-11-30", "E1", "E2"), row("b.gov.uk", "=Bay<script>", "2026-12-01"),
 	}}
-	members := []node.MemberReply{{GSS: "E1", Role: "council"}, {GSS: "E2", Role: "council"}, {GSS: "E3", Role: "council"}, {GSS: "E4", Role: "auditor"}}
+	t.Members = []string{"E1", "E2", "E3"}
 	for _, g := range d.Groups {
-		t.Counts = append(t.Counts, t.count(g, members))
+		t.Counts = append(t.Counts, t.count(g))
 	}
 	return t
 }
@@ -86,7 +83,7 @@ func TestCounts(t *testing.T) {
 	tab := table()
 	said := func(c Count) (s []string) {
 		for _, l := range c.Lines {
-			s = append(s, l.Value+" "+string(rune('0'+l.Records))+" "+l.Names())
+			s = append(s, l.Value+" "+string(rune('0'+l.Records))+" "+strings.Join(l.names(), ", "))
 		}
 		return s
 	}
@@ -105,31 +102,46 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// TestWrite: what a council says is text, in a page and in a spreadsheet, and each file
-// that the catalogue names is there.
-func TestWrite(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "open")
-	if err := Write(dir, "https://a.gov.uk/open/", "", []*Table{table()}); err != nil {
-		t.Fatal(err)
-	}
-	read := func(file string) string {
-		b, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
+// TestEach: of a record with a list, each item makes a line, one without it one line, and a
+// pair of values counts who has a number above zero.
+func TestEach(t *testing.T) {
+	tab := &Table{Description: Description{
+		Each: "/standards", Columns: []Column{{"Product", "/product"}, {"Standard", "/standards/*/standard"}, {"Valid", "/standards/*/valid"}},
+		Groups: []Group{{Title: "pairs", Column: "Product", And: "Standard", Where: "Valid"}},
+	}}
+	for council, text := range map[name.Council]string{
+		"a.gov.uk": `{"product":"Acre","standards":[{"standard":"s/trees@1","valid":3},{"standard":"s/roads@1","valid":0}]}`,
+		"b.gov.uk": `{"product":"Acre","standards":[{"standard":"s/trees@1","valid":9}]}`,
+		"c.gov.uk": `{"product":"Bay"}`,
+	} {
+		var v any
+		if err := json.Unmarshal([]byte(text), &v); err != nil {
 			t.Fatal(err)
 		}
-		return string(b)
+		tab.Rows = append(tab.Rows, tab.rows(council, "r", v)...)
 	}
-	if page := read("tools.html"); strings.Contains(page, "Bay<script>") || !strings.Contains(page, "Bay&lt;script&gt;") || !strings.Contains(page, "<rect") {
-		t.Errorf("the page has a script of a record, or no chart:\n%s", page)
+	if len(tab.Rows) != 4 {
+		t.Errorf("%d lines: %v", len(tab.Rows), tab.Rows)
 	}
-	if sheet := read("tools.csv"); !strings.Contains(sheet, "'=Bay") {
+	c := tab.count(tab.Groups[0])
+	if len(c.Lines) != 1 || c.Lines[0].Value != "Acre: s/trees@1" || !slices.Equal(c.Lines[0].Councils, []name.Council{"a.gov.uk", "b.gov.uk"}) {
+		t.Errorf("%+v", c.Lines)
+	}
+}
+
+// TestFiles: what a council says is text in a spreadsheet too, and each file that the
+// catalogue names is there.
+func TestFiles(t *testing.T) {
+	tab := table()
+	files := tab.Files()
+	if sheet := string(files["tools.csv"]); !strings.Contains(sheet, "'=Bay") {
 		t.Errorf("a formula: %s", sheet)
 	}
 	var meta struct {
 		URL         string
 		TableSchema struct{ Columns []struct{ Name string } }
 	}
-	if err := json.Unmarshal([]byte(read("tools.csv-metadata.json")), &meta); err != nil || meta.URL != "tools.csv" || len(meta.TableSchema.Columns) != 5 {
+	if err := json.Unmarshal(files["tools.csv-metadata.json"], &meta); err != nil || meta.URL != "tools.csv" || len(meta.TableSchema.Columns) != 5 {
 		t.Errorf("%+v, %v", meta, err)
 	}
 	var cat struct {
@@ -139,14 +151,12 @@ func TestWrite(t *testing.T) {
 			} `json:"dcat:distribution"`
 		} `json:"dcat:dataset"`
 	}
-	if err := json.Unmarshal([]byte(read("catalogue.jsonld")), &cat); err != nil || len(cat.Sets) != 1 || len(cat.Sets[0].Files) != 2 {
+	if err := json.Unmarshal(Catalogue("https://a.gov.uk/open", ".html", []*Table{tab}), &cat); err != nil || len(cat.Sets) != 1 || len(cat.Sets[0].Files) != 2 {
 		t.Fatalf("%+v, %v", cat, err)
 	}
 	for _, f := range cat.Sets[0].Files {
-		read(strings.TrimPrefix(f.URL, "https://a.gov.uk/open/"))
-	}
-	read("index.html")
-	if err := Write(dir, "", "", nil); err == nil {
-		t.Error("it writes over what is there")
+		if files[strings.TrimPrefix(f.URL, "https://a.gov.uk/open/")] == nil {
+			t.Errorf("the catalogue names %s", f.URL)
+		}
 	}
 }

@@ -2,63 +2,18 @@ package registers
 
 import (
 	"bytes"
-	"embed"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"html/template"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 )
 
-//go:embed page.html
-var pageFile embed.FS
-
-var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"join": func(vs []string) string { return strings.Join(vs, "; ") },
-	"day":  func(t time.Time) string { return t.Format("2 January 2006, 15:04") + " UTC" },
-	"many": func(n int, one, more string) string {
-		if n == 1 {
-			return "1 " + one
-		}
-		return fmt.Sprintf("%d %s", n, more)
-	},
-}).ParseFS(pageFile, "page.html"))
-
-// Write writes registers into a new folder: for each ID.html, ID.json, ID.csv and
-// ID.csv-metadata.json (W3C CSV on the Web); index.html, and catalogue.jsonld (W3C DCAT),
-// whose addresses begin with base. styles is the path from the folder to a style sheet,
-// "" for none.
-func Write(dir, base, styles string, all []*Table) error {
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return fmt.Errorf("write registers: %w", err)
-	}
-	files := map[string][]byte{}
-	page := func(file, name string, data any) error {
-		var b bytes.Buffer
-		err := pages.ExecuteTemplate(&b, name, map[string]any{"D": data, "Styles": styles})
-		files[file] = b.Bytes()
-		return err
-	}
-	for _, t := range all {
-		if err := page(t.ID+".html", "register", t); err != nil {
-			return err
-		}
-		files[t.ID+".json"], files[t.ID+".csv"], files[t.ID+".csv-metadata.json"] = t.JSON(), t.CSV(), t.Metadata()
-	}
-	if err := page("index.html", "index", all); err != nil {
-		return err
-	}
-	files["catalogue.jsonld"] = dcat(strings.TrimSuffix(base, "/"), all)
-	for file, b := range files {
-		if err := os.WriteFile(filepath.Join(dir, file), b, 0o644); err != nil {
-			return fmt.Errorf("write registers: %w", err)
-		}
-	}
-	return nil
+// Files are the register as data, by file name: ID.csv, ID.csv-metadata.json (W3C CSV on
+// the Web) and ID.json.
+func (t *Table) Files() map[string][]byte {
+	return map[string][]byte{t.ID + ".csv": t.CSV(), t.ID + ".csv-metadata.json": t.Metadata(), t.ID + ".json": t.JSON()}
 }
 
 // heads are the headings of the table in files.
@@ -138,7 +93,11 @@ func (t *Table) JSON() []byte {
 	for _, c := range t.Counts {
 		lines := []any{}
 		for _, l := range c.Lines {
-			lines = append(lines, map[string]any{"value": l.Value, "records": l.Records, "councils": append([]string{}, l.names()...)})
+			line := map[string]any{"value": l.Value, "records": l.Records, "councils": append([]string{}, l.names()...)}
+			if l.Name != "" {
+				line["name"] = l.Name
+			}
+			lines = append(lines, line)
 		}
 		counts = append(counts, map[string]any{"title": c.Title, "lines": lines})
 	}
@@ -156,10 +115,9 @@ func (l Line) names() (s []string) {
 	return s
 }
 
-// Names are the councils that say so, as a page shows them.
-func (l Line) Names() string { return strings.Join(l.names(), ", ") }
-
-func dcat(base string, all []*Table) []byte {
+// Catalogue returns registers as a catalogue (W3C DCAT 3, JSON-LD). Their pages are at base
+// and ID and ending, their files beside them.
+func Catalogue(base, ending string, all []*Table) []byte {
 	var sets []any
 	for _, t := range all {
 		var files []any
@@ -168,7 +126,7 @@ func dcat(base string, all []*Table) []byte {
 		}
 		slices.SortFunc(files, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		set := map[string]any{
-			"@type": "dcat:Dataset", "@id": base + "/" + t.ID + ".html", "dct:identifier": t.ID, "dct:title": t.Title, "dct:description": t.Lead,
+			"@type": "dcat:Dataset", "@id": base + "/" + t.ID + ending, "dct:identifier": t.ID, "dct:title": t.Title, "dct:description": t.Lead,
 			"dct:publisher": map[string]any{"@type": "foaf:Organization", "foaf:name": t.Us, "foaf:homepage": "https://" + string(t.Us)},
 			"dct:modified":  map[string]any{"@type": "xsd:dateTime", "@value": t.Made.Format(time.RFC3339)}, "dcat:distribution": files,
 		}
@@ -179,7 +137,7 @@ func dcat(base string, all []*Table) []byte {
 	}
 	return indented(map[string]any{
 		"@context": map[string]string{"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "foaf": "http://xmlns.com/foaf/0.1/", "xsd": "http://www.w3.org/2001/XMLSchema#"},
-		"@type":    "dcat:Catalog", "@id": base + "/index.html", "dct:title": "Registers", "dct:language": "en", "dcat:dataset": sets,
+		"@type":    "dcat:Catalog", "@id": base + "/catalogue.jsonld", "dct:title": "Registers", "dct:language": "en", "dcat:dataset": sets,
 	})
 }
 

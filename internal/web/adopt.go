@@ -4,10 +4,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
-	"github.com/stile-exchange/stile/schemas"
 )
 
 // judgedMost is how many of our records are judged by a version that somebody thinks of
@@ -22,11 +21,11 @@ type shipped struct {
 
 // shippedStandards reads the standards that come with Stile, by title.
 func shippedStandards() (out []shipped, err error) {
-	for _, f := range schemas.All() {
-		std, err := standard.Load(f)
-		if err != nil {
-			return nil, err
-		}
+	all, err := catalogue.All()
+	if err != nil {
+		return nil, err
+	}
+	for _, std := range all {
 		m := std.Manifest()
 		out = append(out, shipped{m.Name, m.Title, string(m.Status)})
 	}

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -36,6 +38,67 @@ func ParseRegister(b []byte) (*Register, error) {
 // anchor names a flow in the page of an export.
 func anchor(r *Register, f Flow) string {
 	return strings.ReplaceAll(string(r.Council)+"-"+string(f.Agreement), "/", "-")
+}
+
+// A staticPage is a page that is written as a file.
+type staticPage struct {
+	Title, Site    string
+	Styles         string // where the style sheet is; "" for none
+	English, Welsh string // the same page in each language
+	Data           any
+}
+
+func (t *tongue) static(name string, p staticPage) ([]byte, error) {
+	set, err := template.New("").Funcs(t.funcs()).ParseFS(templateFiles, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = set.ExecuteTemplate(&b, name, p)
+	return b.Bytes(), err
+}
+
+// ExportOpen writes registers of what councils have into a new folder, as files for any
+// web server: index.html and cy.html; of each a page in both languages, a table with its
+// description (W3C CSV on the Web) and JSON; and catalogue.jsonld (W3C DCAT), whose
+// addresses begin with base. styles is the path from the folder to a style sheet, "" for
+// none.
+func ExportOpen(dir, base, styles string, all []*registers.Table) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return fmt.Errorf("write registers: %w", err)
+	}
+	said, err := parseMessages(messageFiles)
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{"catalogue.jsonld": registers.Catalogue(strings.TrimSuffix(base, "/"), ".html", all)}
+	for _, lang := range langs {
+		t := &tongue{lang, said, london()}
+		index, ending := "index.html", ".html"
+		if lang == Welsh {
+			index, ending = "cy.html", ".cy.html"
+		}
+		p := staticPage{Title: t.say("open.title"), Site: t.say("open.title"), Styles: styles, English: "index.html", Welsh: "cy.html",
+			Data: map[string]any{"Registers": all, "Ending": ending, "At": ""}}
+		if files[index], err = t.static("open-static-index", p); err != nil {
+			return err
+		}
+		for _, r := range all {
+			shown := openRows(r, "", 0, len(r.Rows))
+			shown.Static, shown.Hexes = true, t.mapOf(r)
+			p := staticPage{Title: t.english("open", r.Title), Site: p.Site, Styles: styles, English: r.ID + ".html", Welsh: r.ID + ".cy.html", Data: shown}
+			if files[r.ID+ending], err = t.static("open-static-one", p); err != nil {
+				return err
+			}
+			maps.Copy(files, r.Files())
+		}
+	}
+	for file, b := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), b, 0o644); err != nil {
+			return fmt.Errorf("write registers: %w", err)
+		}
+	}
+	return nil
 }
 
 // ExportRegister writes registers of one or several councils into a folder, which must be
@@ -93,15 +156,13 @@ func ExportRegister(dir, base string, rs []*Register, proofs map[name.Agreement]
 	}
 	for file, lang := range map[string]Lang{"index.html": English, "cy.html": Welsh} {
 		t := &tongue{lang, all, london()}
-		set, err := template.New("").Funcs(t.funcs()).ParseFS(templateFiles, "templates/*.html")
-		if err != nil {
+		p := staticPage{Title: t.say("register.title"), Site: t.say("register.title"), English: "index.html", Welsh: "cy.html", Data: rs}
+		if css != nil {
+			p.Styles = "stile.css"
+		}
+		if files[file], err = t.static("register-static", p); err != nil {
 			return err
 		}
-		var b bytes.Buffer
-		if err := set.ExecuteTemplate(&b, "register-static", map[string]any{"Registers": rs, "Styled": css != nil}); err != nil {
-			return err
-		}
-		files[file] = b.Bytes()
 	}
 	for file, b := range files {
 		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(file)), b, 0o644); err != nil {

@@ -50,8 +50,9 @@ var hexBlocks = []struct {
 }
 
 // hexes draws the map of the day at. Keeps and members say of a council, by its code of
-// today, whether it has records and whether it is a member.
-func (t *tongue) hexes(at time.Time, keeps, members map[string]bool) hexMap {
+// today, whether it has records and whether it is a member; the messages for both begin
+// with words.
+func (t *tongue) hexes(at time.Time, keeps, members map[string]bool, words string) hexMap {
 	const (
 		r    = 17.0 // of a hexagon, from its middle to a corner
 		wide = r * 1.7320508
@@ -114,11 +115,11 @@ func (t *tongue) hexes(at time.Time, keeps, members map[string]bool) hexMap {
 			}
 			short := []rune(c.Name)
 			fmt.Fprintf(&cells, `<g><title>%s: %s</title><polygon points="%s" fill="%s" stroke="%s" stroke-width="2"/><text x="%.1f" y="%.1f" font-size="11" text-anchor="middle" fill="%s">%s</text></g>`,
-				attr(c.Name), attr(t.say("hex."+state)), strings.Join(points, " "), fill, stroke, x, y+4, ink, attr(string(short[:min(3, len(short))])))
+				attr(c.Name), attr(t.say(words+"."+state)), strings.Join(points, " "), fill, stroke, x, y+4, ink, attr(string(short[:min(3, len(short))])))
 		}
 	}
 	m.Drawing = template.HTML(fmt.Sprintf(`<svg class="stile-hexes" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" aria-label="%s">%s</svg>`,
-		width, y, width, y, attr(t.say("hex.label", m.Keeps, len(m.Rows))), cells.String()))
+		width, y, width, y, attr(t.say(words+".label", m.Keeps, len(m.Rows))), cells.String()))
 	slices.SortStableFunc(m.Rows, func(a, b hexRow) int { return strings.Compare(a.Region, b.Region) })
 	return m
 }
@@ -149,5 +150,5 @@ func (q *request) hexMap(a node.Adoption) (hexMap, error) {
 			members[code(m.GSS)] = true
 		}
 	}
-	return q.hexes(at, keeps, members), nil
+	return q.hexes(at, keeps, members, "hex"), nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/stile-exchange/stile/internal/registers"
 )
 
 // A tongue is one language of the pages: what the templates call to say something, and
@@ -39,7 +41,9 @@ func (t *tongue) funcs() template.FuncMap {
 			}
 			return "?" + q.Encode()
 		},
-		"lines":     func(s string) []string { return strings.Split(strings.TrimRight(s, "\n"), "\n") },
+		"lines":   func(s string) []string { return strings.Split(strings.TrimRight(s, "\n"), "\n") },
+		"english": t.english, "cell": t.cell, "line": openLineOf,
+		"first":     func(n int, all []registers.Line) []registers.Line { return all[:min(n, len(all))] },
 		"add":       func(a, b int) int { return a + b },
 		"mode":      func(m any) string { return t.say("mode." + modeWord(m)) },
 		"casestate": func(s string) string { return t.say("case." + word(s, caseStates...)) },

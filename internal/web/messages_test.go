@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/stile-exchange/stile/internal/registers"
 )
 
 // Every message is there in both languages, and every message that a page asks for, in
@@ -81,6 +83,31 @@ func TestMessagesRefused(t *testing.T) {
 		_, err := parseMessages(fstest.MapFS{"messages/x.txt": {Data: []byte(text)}})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestRegistersAreSaid: each text of a register has a message in both languages, whose
+// English is the text, so that pages and files say the same.
+func TestRegistersAreSaid(t *testing.T) {
+	all, err := parseMessages(messageFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	say := func(area, text string) {
+		key := area + "." + keyOf(text)
+		if all[English][key] != text {
+			t.Errorf("%s says %q, and the register %q", key, all[English][key], text)
+		}
+	}
+	for _, d := range registers.All() {
+		say("open", d.Title)
+		say("open", d.Lead)
+		for _, c := range d.Columns {
+			say("open.column", c.Title)
+		}
+		for _, g := range d.Groups {
+			say("open.group", g.Title)
 		}
 	}
 }

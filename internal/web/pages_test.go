@@ -660,6 +660,8 @@ func TestPages(t *testing.T) {
 	byHand := open(t, false, nil)
 	urgent, offer := byHand.byHand()
 	_, three := byHand.person("Sam Example", access.Roles()...)
+	registers := openly(t, web.AllRegisters)
+	_, four := registers.person("Sam Example", access.Roles()...)
 	agreement := "/agreements/" + moving
 	draft := "/drafts/northmoor.gov.uk/planning"
 	in, err := json.Marshal(map[string]any{
@@ -673,6 +675,7 @@ func TestPages(t *testing.T) {
 				return slices.Contains([]string{"/records/purpose", "/subject", "/why", "/admin/keys", "/admin/webhooks"}, at)
 			})...), nil},
 			{byHand.url, three, []string{"/home", "/urgent", urgent, "/handovers", offer, "/register/northmoor.gov.uk/urgent"}, nil},
+			{registers.url, four, []string{"/open", "/open/city-tools", "/open/improvement", "/open/obligations"}, []string{"/open/none"}},
 		},
 	})
 	if err != nil {

@@ -23,6 +23,8 @@ func (s *site) routes() {
 	s.everybody("GET /register.json", (*request).registerFile)
 	s.everybody("GET /register.csv", (*request).registerFile)
 	s.everybody("GET /register.jsonld", (*request).registerFile)
+	s.everybody("GET /open", (*request).openList)
+	s.everybody("GET /open/{register}", (*request).openOne)
 	s.everybody("GET /standards", (*request).standardList)
 	s.everybody("GET /standards/{publisher}/{name}", (*request).standardOne)
 	s.everybody("GET /standards/{publisher}/{name}/archive.zip", (*request).standardArchive)

@@ -71,7 +71,10 @@ type Options struct {
 	TwoPersons bool
 	// Provider signs people in; nil leaves them one-time links.
 	Provider *Provider
-	// Made says, on every page, that nothing is of a real person; of demonstrations.
+	// Registers are those of what councils have that everybody is shown, by id, or
+	// [AllRegisters]. People who may list records are shown all.
+	Registers []string
+	// MadeUp says, on every page, that nothing is of a real person; of demonstrations.
 	MadeUp bool
 	// UploadBytes is the size of the largest file; default 64 MiB.
 	UploadBytes int64
@@ -80,6 +83,9 @@ type Options struct {
 	Now    func() time.Time
 	Random io.Reader
 }
+
+// AllRegisters stands for each register of what councils have.
+const AllRegisters = "all"
 
 // A site is the pages of one node.
 type site struct {
@@ -92,6 +98,7 @@ type site struct {
 	locks    *lockout
 	styled   bool
 	register *snapshot
+	open     *openRegisters
 	drafts   *drafts
 	uploads  *uploads
 	waiting  *approvals
@@ -131,6 +138,9 @@ func newSite(o Options) (*site, http.Handler, error) {
 	s.styled = err == nil
 	s.sessions = newSessions(o.Secure, newSessionFiles(filepath.Join(o.Data, PeopleFolder, "sessions"), o.Now))
 	s.register, s.drafts, s.uploads, s.waiting = newSnapshot(s), newDrafts(o.Data), newUploads(o.Data, o.Random), newApprovals(o.Data)
+	if s.open, err = newOpenRegisters(s); err != nil {
+		return nil, nil, err
+	}
 	s.shipped = sync.OnceValues(shippedStandards)
 	s.routes()
 	return s, s.guard(s.sessions.LoadAndSave(s.mux)), nil
@@ -320,6 +330,9 @@ func (q *request) navigation() (out []navigation) {
 	}
 	if q.who == nil {
 		add("/register", "nav.register")
+		if len(q.Registers) > 0 {
+			add("/open", "nav.open")
+		}
 		add("/standards", "nav.standards")
 		add("/adoption", "nav.adoption")
 		add("/verify", "nav.verify")

@@ -1,0 +1,167 @@
+package web_test
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/internal/registers"
+	"github.com/stile-exchange/stile/internal/web"
+	"github.com/stile-exchange/stile/node"
+)
+
+// openly makes a node with records for three registers, one of them with more lines than
+// a page has, in which a stranger has written.
+func openly(t *testing.T, everybody ...string) *house {
+	h := open(t, false, func(o *web.Options) { o.Registers = everybody })
+	ctx := t.Context()
+	put := func(std string, records ...string) {
+		t.Helper()
+		if _, err := h.node.Standards().Adopt(ctx, node.AdoptRequest{Name: std}); err != nil {
+			t.Fatal(err)
+		}
+		var offers []node.Offered
+		for i, r := range records {
+			offers = append(offers, node.Offered{Row: i + 1, Record: []byte(r)})
+		}
+		reply, err := h.node.Records().Put(ctx, node.PutRequest{Standard: std, Records: offers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range reply.Results {
+			if len(r.Problems) > 0 {
+				t.Fatalf("%s, row %d: %+v", std, r.Row, r.Problems)
+			}
+		}
+	}
+	var tools []string
+	for i := range 120 {
+		product := fmt.Sprintf("Acre %d", i%30)
+		if i == 0 {
+			product = hostile
+		}
+		tools = append(tools, fmt.Sprintf(`{"reference":"T-%d","council":"E07000998","product":%q,"supplier":"Acre Ltd","function":"planning","status":"in-use","contract_ends_on":"20%d-06-30"}`, i, product, 27+i%4))
+	}
+	put("digital-tool", tools...)
+	put("improvement-activity", `{"reference":"I-1","provider":"Region","kind":"training","service":"send","councils":["E10000030","E06000060"],"start_on":"2026-09-01"}`)
+	put("supplier-statement", `{"supplier":"Acre Ltd","product":"Acre 1","council":"E07000998","on":"2026-11-01","standards":[{"standard":"standards.stile.example/planning-application@1","records":20,"valid":18}],"open_interface":true,"export_free":true}`)
+	return h
+}
+
+// Registers are shown to everybody where the council says so, and to people who may list
+// records; what stands in them is text, counted, drawn, found, and in files.
+func TestOpenRegisters(t *testing.T) {
+	h := openly(t, "city-tools", "improvement")
+	v := h.visitor()
+	status, page := v.get("/open")
+	if status != 200 || !strings.Contains(page, "Digital tools of councils") || !strings.Contains(page, "Improvement work") || strings.Contains(page, "Suppliers&#39; charter") {
+		t.Fatalf("the list: %d %s", status, page)
+	}
+	_, page = v.get("/open/city-tools")
+	for _, want := range []string{"By product: who else has it", "Lines 1 to 100 of 120", `<rect x="10"`, "Acre 29", "&lt;script&gt;alert(1)", ">northmoor.gov.uk</th>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the register does not say %q", want)
+		}
+	}
+	if strings.Contains(page, "<script>alert") {
+		t.Error("a stranger's markup stands in the page")
+	}
+	if _, page = v.get("/open/city-tools?q=" + url.QueryEscape("acre 29")); !strings.Contains(page, "Lines 1 to 4 of 4") {
+		t.Error("four lines have Acre 29")
+	}
+	if _, page = v.get("/open/city-tools?from=100"); !strings.Contains(page, "Lines 101 to 120 of 120") {
+		t.Error("the second page does not have the rest")
+	}
+	if _, page = v.get("/open/city-tools?lang=cy"); !strings.Contains(page, "Offer digidol cynghorau") || !strings.Contains(page, "Fesul cynnyrch") {
+		t.Error("the register is not in Welsh")
+	}
+	v.get("/?lang=en")
+	if _, page = v.get("/open/improvement"); !strings.Contains(page, "<polygon") || !strings.Contains(page, "Surrey") || !strings.Contains(page, "Stands in a record of the register</span>") && !strings.Contains(page, "Stands in a record of the register (2)") {
+		t.Error("the map does not show the two councils that were helped")
+	}
+	for file, want := range map[string]string{"city-tools.csv": "council,record,product", "city-tools.csv-metadata.json": `"city-tools.csv"`, "city-tools.json": `"register": "city-tools"`, "catalogue.jsonld": h.url + "/open/city-tools.csv"} {
+		if status, text := v.get("/open/" + file); status != 200 || !strings.Contains(text, want) {
+			t.Errorf("%s: %d, without %q", file, status, want)
+		}
+	}
+	for _, at := range []string{"/open/charter", "/open/charter.csv"} { // not for everybody
+		if _, page := v.get(at); !strings.Contains(page, "Sign in") || strings.Contains(page, "Acre 1") {
+			t.Errorf("%s is shown to everybody", at)
+		}
+	}
+	for at, want := range map[string]int{"/open/none": 404, "/open/city-tools.exe": 404, "/open/contracts": 302} {
+		if status, _ := v.get(at); status != want && !(want == 302 && status == 200) {
+			t.Errorf("%s: %d", at, status)
+		}
+	}
+	in := h.enter("Jo Smith", access.Viewer)
+	if _, page := in.get("/open/charter"); !strings.Contains(page, "Acre 1: standards.stile.example/planning-application@1") {
+		t.Error("a viewer is not shown whose records are valid")
+	}
+	if status, _ := in.get("/open/contracts"); status != 404 {
+		t.Errorf("a standard that is not adopted: %d", status)
+	}
+	if _, page := in.get("/open/obligations"); !strings.Contains(page, "not yet") || !strings.Contains(page, "children-not-in-school") {
+		t.Error("what a law asks for and was not adopted is not listed")
+	}
+}
+
+// A register that is not there is refused when the node starts, and without any named
+// nobody is shown one without login.
+func TestOpenRegistersNamed(t *testing.T) {
+	h := openly(t)
+	if _, page := h.visitor().get("/open"); strings.Contains(page, "Digital tools") {
+		t.Error("a register is shown that nobody opened")
+	}
+	_, err := web.New(web.Options{Node: h.node.Operations, Council: h.council, Data: t.TempDir(), Now: h.clock, Registers: []string{"tols"}})
+	if err == nil || !strings.Contains(err.Error(), `"tols"`) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestExportOpen: each link of the files leads to a file, and they hold no markup of a
+// stranger's.
+func TestExportOpen(t *testing.T) {
+	h := openly(t)
+	var all []*registers.Table
+	for _, d := range registers.All() {
+		r, err := registers.Read(t.Context(), h.node.Operations, d, h.clock())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r != nil && len(r.Rows) > 0 {
+			all = append(all, r)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "open")
+	if err := web.ExportOpen(dir, "https://a.example/open", "", all); err != nil {
+		t.Fatal(err)
+	}
+	links := 0
+	for _, page := range []string{"index.html", "cy.html", "city-tools.html", "improvement.cy.html", "obligations.html"} {
+		b, err := os.ReadFile(filepath.Join(dir, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`href="([^"#][^"]*)"`).FindAllStringSubmatch(string(b), -1) {
+			if _, err := os.Stat(filepath.Join(dir, m[1])); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+			links++
+		}
+		if strings.Contains(string(b), "<script") || strings.Contains(string(b), "⟦") {
+			t.Errorf("%s holds a stranger's markup, or a message that is not there", page)
+		}
+	}
+	if links < 20 {
+		t.Errorf("%d links were followed", links)
+	}
+	if err := web.ExportOpen(dir, "", "", nil); err == nil {
+		t.Error("it writes over what is there")
+	}
+}
