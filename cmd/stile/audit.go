@@ -164,8 +164,9 @@ func (a *app) printAudit(r node.AuditReply, counted, fine string) {
 
 func (a *app) auditAdoptionCommand() *cobra.Command {
 	v := &verifying{app: a}
+	drawn := ""
 	c := &cobra.Command{
-		Use:   "adoption BUNDLE",
+		Use:   "adoption BUNDLE...",
 		Short: "Count the figures of a compliance statement again from a council's records",
 		Long: `Adoption takes the audit bundle of a compliance statement, as the council makes it
 with "stile export bundle --statement newest --full", verifies it, and counts every
@@ -173,41 +174,41 @@ figure that records can show again: live records, that they are valid, fields
 filled, freshness, and the state of the log. It says of each figure whether it
 agrees, differs, or cannot be re-computed from records, and why.
 
-It exits with 6 when a figure differs or the bundle does not verify. Give the keys
-you trust with --trust, as for "stile verify".`,
-		Example: `  stile audit adoption northmoor.stile --trust northmoor.gov.uk.yaml`,
-		Args:    takes(1, 1, "a bundle"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return v.adoption(args[0]) },
+With --drawn it takes the bundles of all councils whose statements were drawn ("stile
+standard adoption --sample"), and says of each statement drawn whether it agrees,
+differs, or is missing.
+
+It exits with 6 when a figure differs or a bundle does not verify, and with 3 when one
+that was drawn is missing. Give the keys you trust with --trust, as for "stile verify".`,
+		Example: `  stile audit adoption northmoor.stile --trust northmoor.gov.uk.yaml
+  stile audit adoption bundles/*.stile --drawn drawn.json --trust directory`,
+		Args: takes(1, audit.MaxSample, "one or more bundles"),
+		RunE: func(cmd *cobra.Command, args []string) error { return v.adoption(args, drawn) },
 	}
 	f := c.Flags()
 	f.StringArrayVar(&v.trust, "trust", nil, "what to believe: root:DIGEST, a member `file`, a folder of them, or a list of keys; may be given again")
+	f.StringVar(&drawn, "drawn", "", "`file` of the statements that were drawn")
 	f.StringArrayVar(&v.standards, "standard", nil, "`folder` or archive of a standard as its publisher has it; may be given again")
 	return c
 }
 
-func (v *verifying) adoption(path string) error {
+// adoption counts the statements of bundles again, and holds them against what was drawn,
+// where drawn names a file.
+func (v *verifying) adoption(paths []string, drawn string) error {
 	o, err := v.options()
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("read file: %w", err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("read file: %w", err)
-	}
-	reports, err := audit.Adoption(f, st.Size(), o)
-	if errors.Is(err, audit.ErrBundle) {
-		return failure(node.Invalid, "ask the council for: stile export bundle --statement newest --full --out FILE", "%s: %v", short(path), err)
-	}
-	if err != nil {
-		return err
+	var all []*audit.AdoptionReport
+	for _, path := range paths {
+		reports, err := countAgain(path, o)
+		if err != nil {
+			return err
+		}
+		all = append(all, reports...)
 	}
 	ok := true
-	for i, r := range reports {
+	for i, r := range all {
 		ok = ok && r.OK()
 		if v.json {
 			if err := v.emitLine(r); err != nil {
@@ -224,8 +225,35 @@ func (v *verifying) adoption(path string) error {
 		}
 		v.printf("%s", name.Lines(b.String()))
 	}
+	if drawn != "" {
+		if err := v.hold(drawn, all); err != nil {
+			return err
+		}
+	}
 	if !ok {
 		return failure(node.Unverified, "ask the council how it came by the figures that differ", "the statement is not borne out by its records")
 	}
-	return v.vouched(reports[0].Bundle)
+	for _, r := range all {
+		if err := v.vouched(r.Bundle); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func countAgain(path string, o audit.Options) ([]*audit.AdoptionReport, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read file: %w", err)
+	}
+	reports, err := audit.Adoption(f, st.Size(), o)
+	if errors.Is(err, audit.ErrBundle) {
+		return nil, failure(node.Invalid, "ask the council for: stile export bundle --statement newest --full --out FILE", "%s: %v", short(path), err)
+	}
+	return reports, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas/councils"
@@ -31,10 +32,16 @@ list that comes with Stile (stile council reference).
 
 What a statement says is the word of the council that signed it. One that speaks
 for another council, or cannot be true in itself, is shown as refused and counts
-for nothing. An auditor can count again: stile audit adoption.`,
+for nothing. An auditor can count again: stile audit adoption.
+
+With --sample it draws so many statements, for a yearly audit. The seed should be
+words that nobody could know when the statements were made, such as the minute of a
+meeting; whoever has the same statements draws the same. Keep what --json prints, and
+hold the bundles of the councils drawn against it: stile audit adoption --drawn.`,
 		Example: `  stile standard adoption
   stile standard adoption brownfield-site --by region
-  stile standard adoption --trend --csv > trend.csv`,
+  stile standard adoption --trend --csv > trend.csv
+  stile standard adoption --sample 12 --seed "audit board, 14 January" --json > drawn.json`,
 		Args: takes(0, 1, "at most one standard"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := node.AdoptionRequest{Standard: strings.Join(args, "")}
@@ -43,6 +50,12 @@ for nothing. An auditor can count again: stile audit adoption.`,
 				return misused("--by wants region or type")
 			case v.by != "" && v.trend:
 				return misused("--by shows one day and --trend many: choose one")
+			case (v.sample.Size > 0) != (v.sample.Seed != ""):
+				return misused("--sample and --seed belong together")
+			case v.sample.Size < 0 || v.sample.Size > audit.MaxSample || len(v.sample.Seed) > audit.MaxSeed:
+				return misused("--sample wants a number up to %d, and --seed at most %d bytes", audit.MaxSample, audit.MaxSeed)
+			case v.sample.Size > 0 && (v.by != "" || v.trend || v.csv):
+				return misused("--sample draws statements: it goes with --at and --json alone")
 			case v.csv && v.json:
 				return misused("choose one of --csv and --json")
 			}
@@ -57,6 +70,9 @@ for nothing. An auditor can count again: stile audit adoption.`,
 			if err != nil {
 				return err
 			}
+			if v.sample.Size > 0 {
+				return v.draw(&r)
+			}
 			return v.print(&r)
 		},
 	}
@@ -65,6 +81,8 @@ for nothing. An auditor can count again: stile audit adoption.`,
 	f.StringVar(&v.by, "by", "", "count by `region` or type, instead of listing councils")
 	f.StringVar(&v.at, "at", "", "as at the end of this `date`; default now")
 	f.BoolVar(&v.csv, "csv", false, "print CSV")
+	f.IntVar(&v.sample.Size, "sample", 0, "draw this `number` of statements, by --seed")
+	f.StringVar(&v.sample.Seed, "seed", "", "`words` to draw by")
 	return c
 }
 
@@ -72,6 +90,7 @@ type adoptionView struct {
 	*app
 	trend, csv bool
 	by, at     string
+	sample     audit.Sample
 }
 
 func (v *adoptionView) print(r *node.Adoption) error {

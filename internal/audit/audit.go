@@ -202,6 +202,22 @@ func (s Sample) Draw(indices []uint64) []uint64 {
 	return out
 }
 
+// Pick returns, in rising order, the places of the Size names whose SHA-256 of the seed,
+// one zero byte and the name is smallest; all of them when there are no more. The names
+// must differ from each other.
+func (s Sample) Pick(names []string) []int {
+	sums := make([][sha256.Size]byte, len(names))
+	places := make([]int, len(names))
+	for i, n := range names {
+		sums[i] = sha256.Sum256(append(append([]byte(s.Seed), 0), n...))
+		places[i] = i
+	}
+	slices.SortFunc(places, func(a, b int) int { return bytes.Compare(sums[a][:], sums[b][:]) })
+	places = places[:min(s.Size, len(places))]
+	slices.Sort(places)
+	return places
+}
+
 // held says in words what of an agreement a holder's bundle covers.
 func (c Covers) held() string {
 	return "what it has of agreement " + string(c.Agreement) + " and signed for" + c.narrowed()
