@@ -27,6 +27,7 @@ var all = []string{
 	"compliance-statement/1.0.0",
 	"component/1.0.0",
 	"component-use/1.0.0",
+	"consultation-position/1.0.0",
 	"continuity-of-care/1.0.0",
 	"contract/1.0.0",
 	"digital-tool/1.0.0",

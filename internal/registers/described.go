@@ -2,7 +2,6 @@ package registers
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -88,9 +87,15 @@ func All() []Description {
 			Groups:  []Group{{Title: "By challenge", Column: "Challenge"}, {Title: "By position", Column: "Position"}},
 		},
 		{
+			ID: "consultations", Title: "Positions in consultations", Standard: "consultation-position",
+			Lead:    "What councils say to what a body consults on, such as a new version of a standard, each signed by itself.",
+			Columns: []Column{{"Subject", "/subject"}, {"Asked by", "/asked_by"}, {"Position", "/position"}, {"On", "/on"}, {"Decided by", "/decided_by"}, {"Changes asked for", "/changes"}},
+			Groups:  []Group{{Title: "By subject", Column: "Subject"}, {Title: "By position", Column: "Position"}},
+		},
+		{
 			ID: "positions", Title: "How many councils hold which position", made: positions,
-			Lead:    "Positions on shared challenges, each a record that its council signed, counted against all councils of a kind: whether more than half of them hold it.",
-			Columns: []Column{{Title: "Challenge"}, {Title: "Led by"}, {Title: "Position"}, {Title: "Of"}, {Title: "Councils that hold it"}, {Title: "Councils of the kind"}, {Title: "Share"}, {Title: "More than half"}},
+			Lead:    "Positions in consultations and on shared challenges, each a record that its council signed, counted against all councils of a kind: whether more than half of them hold it.",
+			Columns: []Column{{Title: "Subject"}, {Title: "Asked by"}, {Title: "Position"}, {Title: "Of"}, {Title: "Councils that hold it"}, {Title: "Councils of the kind"}, {Title: "Share"}, {Title: "More than half"}},
 			Groups:  []Group{{Title: "More than half", Column: "More than half"}},
 		},
 		{
@@ -170,11 +175,19 @@ func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []
 	return rows, nil
 }
 
-// positions counts who holds which position on a challenge, by kinds of council.
-func positions(ctx context.Context, o node.Operations, now time.Time) (rows []Row, err error) {
-	assents := &Table{Description: All()[slices.IndexFunc(All(), func(d Description) bool { return d.ID == "assents" })]}
-	if ok, err := assents.read(ctx, o); err != nil || !ok {
-		return nil, err
+// positions counts who holds which position in a consultation or on a challenge, by kinds
+// of council.
+func positions(ctx context.Context, o node.Operations, now time.Time) ([]Row, error) {
+	var taken []Row
+	for _, d := range All() {
+		if d.ID != "assents" && d.ID != "consultations" {
+			continue
+		}
+		t := &Table{Description: d}
+		if _, err := t.read(ctx, o); err != nil {
+			return nil, err
+		}
+		taken = append(taken, t.Rows...)
 	}
 	members, err := o.Councils().List(ctx)
 	if err != nil {
@@ -190,9 +203,16 @@ func positions(ctx context.Context, o node.Operations, now time.Time) (rows []Ro
 	for _, c := range councils.At(now) {
 		of[c.Type]++
 	}
-	type held struct{ challenge, lead, position string }
+	return tally(taken, kind, of), nil
+}
+
+// tally counts positions: of rows that begin with subject, who asked, and position, by the
+// kind of each council, of as many as there are. A council that is of no kind, such as a
+// region's body, counts for none; one that says the same twice, once.
+func tally(taken []Row, kind map[name.Council]councils.Type, of map[councils.Type]int) (rows []Row) {
+	type held struct{ subject, by, position string }
 	holds := map[held]map[name.Council]bool{}
-	for _, r := range assents.Rows {
+	for _, r := range taken {
 		h := held{one(r.Cells[0]), one(r.Cells[1]), one(r.Cells[2])}
 		if holds[h] == nil {
 			holds[h] = map[name.Council]bool{}
@@ -221,7 +241,7 @@ func positions(ctx context.Context, o node.Operations, now time.Time) (rows []Ro
 			if 2*n > all {
 				more = "yes"
 			}
-			rows = append(rows, Row{Cells: texts(h.challenge, h.lead, h.position, title, strconv.Itoa(n), strconv.Itoa(all), strconv.Itoa(100*n/all)+"%", more)})
+			rows = append(rows, Row{Cells: texts(h.subject, h.by, h.position, title, strconv.Itoa(n), strconv.Itoa(all), strconv.Itoa(100*n/all)+"%", more)})
 		}
 		count("all councils", func(councils.Type) bool { return true })
 		count("safeguarding authorities", safeguards)
@@ -229,7 +249,7 @@ func positions(ctx context.Context, o node.Operations, now time.Time) (rows []Ro
 			count(string(t), func(other councils.Type) bool { return other == t })
 		}
 	}
-	return rows, nil
+	return rows
 }
 
 // safeguards reports whether councils of a type are children's services authorities, as

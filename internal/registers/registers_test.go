@@ -2,6 +2,7 @@ package registers
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas/councils"
 )
 
 // TestDescribed: each register lists open fields of a standard that comes with Stile, and
@@ -158,5 +160,23 @@ func TestFiles(t *testing.T) {
 		if files[strings.TrimPrefix(f.URL, "https://a.gov.uk/open/")] == nil {
 			t.Errorf("the catalogue names %s", f.URL)
 		}
+	}
+}
+
+// TestTally: a position is held by more than half of a kind when it is, districts are no
+// safeguarding authorities, and nobody counts twice.
+func TestTally(t *testing.T) {
+	kind := map[name.Council]councils.Type{"a.gov.uk": councils.Unitary, "b.gov.uk": councils.Unitary, "c.gov.uk": councils.District}
+	of := map[councils.Type]int{councils.Unitary: 3, councils.District: 4}
+	say := func(c name.Council, position string) Row {
+		return Row{Council: c, Cells: texts("v2", "body.example", position)}
+	}
+	got := map[string]string{}
+	for _, r := range tally([]Row{say("a.gov.uk", "support"), say("a.gov.uk", "support"), say("b.gov.uk", "support"), say("c.gov.uk", "support"), say("region.example", "oppose")}, kind, of) {
+		got[one(r.Cells[2])+", "+one(r.Cells[3])] = one(r.Cells[4]) + "/" + one(r.Cells[5]) + " " + one(r.Cells[7])
+	}
+	want := map[string]string{"support, all councils": "3/7 no", "support, safeguarding authorities": "2/3 yes", "support, unitary": "2/3 yes", "support, district": "1/4 no"}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
