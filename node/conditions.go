@@ -13,6 +13,7 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/notify"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/internal/replicas"
@@ -90,6 +91,14 @@ func (n *Node) ownFacts() *condition.Facts {
 	f.Halt, f.Damage = n.halted(), n.damaged()
 	f.Quarantines, f.Accusations = n.stops()
 	f.Disagreements = n.ledger.Disagreements()
+	if n.ledger.IsSealed() {
+		_ = n.ledger.View(func(v *ledger.View) error {
+			if s, _, ok, err := v.Sealed(); ok && err == nil {
+				f.Sealed = &s
+			}
+			return nil
+		})
+	}
 	f.Twice = n.twice()
 	f.Backup = n.backupFacts()
 	members := n.directory.Members()

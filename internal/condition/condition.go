@@ -20,6 +20,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
@@ -45,6 +46,7 @@ type Facts struct {
 	Directory         api.DirectoryHealth
 	DirectoryDoubtful []string // what of the directory is not believed, and why
 
+	Sealed      *event.Sealed    // the last entry of our log, where our council has ended; nil else
 	Damage      *api.DamageReply // what is damaged on disk and not served; nil for nothing
 	Halt        *api.HaltReply   // why nothing is signed in our log; nil for nothing
 	Quarantines []api.QuarantineReply

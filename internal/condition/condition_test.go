@@ -119,6 +119,10 @@ func TestFind(t *testing.T) {
 		{"witnesses-short", func(f *Facts) {
 			f.Published = &api.LogReply{Size: 4, Wanted: true, Witnesses: []api.PolicyWitness{{Name: "auditor", Problem: "it cannot be reached"}}}
 		}, "auditor: it cannot be reached"},
+		{"council-ended", func(f *Facts) {
+			f.Sealed = &event.Sealed{On: "2026-11-01", Successors: []event.Successor{{Council: "east.gov.uk"}, {Council: "west.gov.uk"}}}
+			f.Self.Member = false // as it should be, from that day on
+		}, "east.gov.uk, west.gov.uk take over on 2026-11-01"},
 		{"not-in-directory", func(f *Facts) { f.Self = Self{Known: true} }, "lists no member northmoor.gov.uk"},
 		{"not-in-directory", func(f *Facts) { f.Self.Member = false }, "has ended"},
 		{"other-keys-listed", func(f *Facts) { f.Self.OtherKeys = true }, "keys/"},

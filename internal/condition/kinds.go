@@ -216,6 +216,22 @@ func ClockUnsynced() bool { return clockUnsynchronised() }
 // logKinds are about our own log and those who watch it.
 var logKinds = []Kind{
 	{
+		Name: "council-ended", Severity: api.Notice, Blocks: true, Means: "our council has ended and its ledger is sealed: it takes nothing, and everything in it is read and proved (docs/succession.md)",
+		find: func(f *Facts, say func(api.Condition)) {
+			if s := f.Sealed; s != nil {
+				var to []string
+				for _, x := range s.Successors {
+					to = append(to, string(x.Council))
+				}
+				say(api.Condition{
+					Text:  fmt.Sprintf("our ledger is sealed: %s take over on %s", strings.Join(to, ", "), s.On),
+					Cause: "stile council succeed wrote the last entry; nothing is signed after it",
+					Try:   "stile council succeed PLAN says what is still to be done; keep this folder: it is the proof of what the council said",
+				})
+			}
+		},
+	},
+	{
 		Name: "own-log-old-copy", Severity: api.Critical, Blocks: true, Means: "our folder is an old copy, or another node uses our keys: others hold what our key signed and is not in our log; nothing is signed (docs/quarantine.md)",
 		find: func(f *Facts, say func(api.Condition)) {
 			if f.Halt != nil && f.Halt.Behind {
@@ -348,6 +364,7 @@ var directoryKinds = []Kind{
 		find: func(f *Facts, say func(api.Condition)) {
 			switch s := f.Self; {
 			case !s.Known:
+			case f.Sealed != nil && f.Sealed.On <= day(f.Now): // as it should be
 			case !s.Listed:
 				say(api.Condition{Text: "we are not in the directory", Cause: "it lists no member " + string(f.Council), Try: "ask the directory's registrar; or restore the folder directory/ from a backup"})
 			case !s.Member:
