@@ -126,6 +126,11 @@ func footprintFacts(d *directory.Directory, r *replicas.Replica) condition.Footp
 			out.Down = append(out.Down, m.Council)
 		}
 	}
+	if formers, err := f.Formers(); err == nil {
+		for _, m := range formers {
+			out.Former = append(out.Former, condition.Former{Council: m.Council, Orders: len(m.Orders), Oldest: m.Oldest})
+		}
+	}
 	m, listed := d.Member(r.Name())
 	out.Unlisted = !out.Machines && out.Formed && (!listed || !slices.Equal(m.Members, f.Councils()))
 	return out

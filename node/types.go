@@ -281,6 +281,7 @@ type (
 	FootprintReply           = api.FootprintReply
 	FootprintStatus          = api.FootprintStatus
 	FootprintMember          = api.FootprintMember
+	FormerMember             = api.FormerMember
 	FootprintChange          = api.FootprintChange
 	FootprintEvidence        = api.FootprintEvidence
 	FootprintEvidenceReply   = api.FootprintEvidenceReply

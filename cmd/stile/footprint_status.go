@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/node"
@@ -121,6 +124,13 @@ func (a *app) printFootprint(r node.FootprintReply) {
 		}
 		t.add(label, string(c)+", from outside")
 	}
+	for i, f := range s.Former {
+		label := ""
+		if i == 0 {
+			label = "left"
+		}
+		t.add(label, formerWords(f, time.Now()))
+	}
 	if s.Evidence > 0 {
 		t.add("evidence", plural(s.Evidence, "thing", "things")+" no honest member does; stile footprint evidence "+string(r.Name))
 	}
@@ -131,6 +141,18 @@ func (a *app) printFootprint(r node.FootprintReply) {
 		a.printf("\n")
 		partnerTable(r.Flows).write(a.out, "")
 	}
+}
+
+// formerWords says of a council that was a member what became of its replica.
+func formerWords(f node.FormerMember, now time.Time) string {
+	out := fmt.Sprintf("%s by entry %s, %s", f.Council, number(f.Left), at(f.At))
+	switch {
+	case f.Deleted != nil:
+		return out + ", and deleted its replica: entry " + number(*f.Deleted)
+	case len(f.Orders) == 0:
+		return out + ", and has erased what was taken back since"
+	}
+	return out + fmt.Sprintf(", and has not receipted %s to erase, the oldest %s old", plural(uint64(len(f.Orders)), "order", "orders"), age(now.Sub(f.Oldest).Hours()))
 }
 
 // printChange says which change of membership is under way.

@@ -127,6 +127,14 @@ type Footprint struct {
 	Asked    bool           // all were asked
 	Evidence int            // things that no honest member signs
 	Unlisted bool           // the directory lists other members
+	Former   []Former       // councils that were members and have not receipted all
+}
+
+// A Former is a council that was a member of a footprint.
+type Former struct {
+	Council name.Council
+	Orders  int       // that it has not receipted
+	Oldest  time.Time // of them
 }
 
 // Twice is a council with whose key two processes speak.

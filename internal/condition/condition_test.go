@@ -176,6 +176,12 @@ func TestFind(t *testing.T) {
 		{"footprint-without-quorum", in(func(p *Footprint) { p.Leader, p.Heard = "", noon.Add(-time.Minute) }), "no member is heard of that leads"},
 		{"footprint-without-reserve", in(func(p *Footprint) { p.Up, p.Down = p.Up[:2], p.Up[2:] }), "not heard from: fenwick.gov.uk"},
 		{"footprint-evidence", in(func(p *Footprint) { p.Evidence = 2 }), "2 such things"},
+		{"former-member-waiting", in(func(p *Footprint) {
+			p.Former = []Former{{Council: "wold.example", Orders: 2, Oldest: noon.Add(-2 * time.Hour)}, {Council: "fenwick.gov.uk"}}
+		}), "wold.example, which was a member of footprint fens.example, has not said that it erased what was taken back: 2 orders, the oldest 2 hours ago"},
+		{"former-member-overdue", in(func(p *Footprint) {
+			p.Former = []Former{{Council: "wold.example", Orders: 1, Oldest: noon.Add(-8 * 24 * time.Hour)}}
+		}), "1 order, the oldest 8 days ago"},
 		{"footprint-unlisted", in(func(p *Footprint) { p.Unlisted = true }), "stile footprint entry fens.example"},
 	}
 	if got := Find(well(), nil); len(got) != 0 {

@@ -439,6 +439,14 @@ var footprintKinds = []Kind{
 		}),
 	},
 	{
+		Name: "former-member-waiting", Severity: api.Warning, Means: "a council that was a member of a footprint has not said that it erased what was taken back",
+		find: func(f *Facts, say func(api.Condition)) { f.formerMembers(false, say) },
+	},
+	{
+		Name: "former-member-overdue", Severity: api.Critical, Means: "a council that was a member of a footprint has not said for a week that it erased what was taken back",
+		find: func(f *Facts, say func(api.Condition)) { f.formerMembers(true, say) },
+	},
+	{
 		Name: "footprint-unlisted", Severity: api.Warning, Means: "the directory does not list the members of a footprint as they are, so that nobody outside can tell what it has signed",
 		find: eachFootprint(func(f *Facts, p Footprint) (c api.Condition) {
 			if p.Unlisted {
@@ -447,6 +455,24 @@ var footprintKinds = []Kind{
 			return c
 		}),
 	},
+}
+
+// formerMembers says which former members of footprints owe a receipt.
+func (f *Facts) formerMembers(old bool, say func(api.Condition)) {
+	for _, p := range f.Footprints {
+		for _, m := range p.Former {
+			waited := f.Now.Sub(m.Oldest)
+			if m.Orders == 0 || p.Out || waited >= overdue != old {
+				continue
+			}
+			say(api.Condition{
+				Council: m.Council, Since: m.Oldest,
+				Text:  fmt.Sprintf("%s, which was a member of footprint %s, has not said that it erased what was taken back: %s, the oldest %s ago", m.Council, p.Name, count(m.Orders, "order", "orders"), age(waited)),
+				Cause: "no receipt has come for them",
+				Try:   fmt.Sprintf("ask %s to start its node, or to delete its replica: stile footprint discard %s", m.Council, p.Name),
+			})
+		}
+	}
 }
 
 // electing is how long a footprint may be without a leader, while one is elected.

@@ -266,3 +266,24 @@ func ParseFootprintDiscarded(body map[string]any) (FootprintDiscarded, error) {
 	f := FootprintDiscarded{Footprint: r.council("footprint"), Entries: r.index("entries")}
 	return f, r.done()
 }
+
+// A FootprintErased says that a council that was a member of a footprint has erased from
+// its replica what withdrawals in the footprint's log take back. Body: footprint, orders.
+type FootprintErased struct {
+	Footprint name.Council
+	// Orders are log indexes of the footprint's log, ascending: of withdrawals, or of the entry by which
+	// it left, for all withdrawals before.
+	Orders []uint64
+}
+
+// Body returns the body of a [KindFootprintErased].
+func (e FootprintErased) Body() map[string]any {
+	return map[string]any{"footprint": string(e.Footprint), "orders": indexList(e.Orders)}
+}
+
+// ParseFootprintErased reads the body of a [KindFootprintErased]. The error wraps [ErrBody].
+func ParseFootprintErased(body map[string]any) (FootprintErased, error) {
+	r := read(KindFootprintErased, body)
+	e := FootprintErased{Footprint: r.council("footprint"), Orders: r.indexes("orders")}
+	return e, r.done()
+}

@@ -72,6 +72,7 @@ const (
 	KindFootprintReceipt     = "footprint-receipt"
 	KindFootprintDecided     = "footprint-decided"
 	KindFootprintDiscarded   = "footprint-discarded"
+	KindFootprintErased      = "footprint-erased"
 
 	KindDirectoryJoined = "directory-joined"
 
@@ -111,7 +112,7 @@ func Kinds() []string {
 		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal,
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
-		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded,
+		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded, KindFootprintErased,
 		KindDirectoryJoined, KindRefused, KindOpinionsDiffer, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 		KindHandoverOffer, KindHandoverAnswer, KindHandoverWithdrawn, KindHandoverClosed,
 		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,

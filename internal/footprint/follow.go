@@ -49,9 +49,9 @@ func (f *Footprint) followOnce(ctx context.Context) {
 		about = o.Council
 		_, err = f.Agree(ctx, about)
 	} else if f.ready.Load() != nil {
-		for _, c := range append(s.councils(), slices.Sorted(maps.Keys(s.outside))...) {
+		for _, c := range slices.Concat(s.councils(), slices.Sorted(maps.Keys(s.outside)), s.awaited()) {
 			m, ok := f.o.Directory.Member(c)
-			if !ok || sameKeys(m, cmp.Or(s.members[c], s.outside[c]).Document) {
+			if !ok || sameKeys(m, cmp.Or(s.members[c], s.outside[c], s.former(c)).Document) {
 				continue
 			}
 			about = c

@@ -73,6 +73,11 @@ type Options struct {
 	// Fatal is called once when the replica stops for good.
 	Fatal func(error)
 
+	// Left is called, again and again, when this council has left of its own will and the
+	// members say so: what the others shared is to be deleted. It must not wait for the
+	// replica to be closed. nil for nobody.
+	Left func()
+
 	// Machines has Found, Join and RestoreBackup make a footprint of machines of
 	// one council that keep its ledger alike. Open goes by what was made.
 	Machines bool
@@ -136,6 +141,8 @@ type Footprint struct {
 
 	cosigned cosigned
 	fetching atomic.Bool // a checkpoint, from the other members
+	letGo    atomic.Bool // the members say that this replica was let go
+	saidLeft bool        // a former member has receipted all from before it left; used by obey alone
 	tally    tally
 
 	mu      sync.Mutex // guards what follows
@@ -329,6 +336,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 	f.wg.Go(f.inspect)
 	f.wg.Go(f.trim)
 	f.wg.Go(f.follow)
+	f.wg.Go(f.obey)
 	f.wg.Go(f.watchLeader)
 	f.wake(f.marks)
 	f.wake(f.eraser)

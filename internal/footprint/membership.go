@@ -36,6 +36,7 @@ type memberEvent struct {
 	entry     tlog.Hash // of the proposal that is agreed to or cancelled
 	joined    event.FootprintJoined
 	recovered event.FootprintRecovered
+	erased    event.FootprintErased
 }
 
 // parseMembership reads an event about members. The rule names what is wrong with it.
@@ -62,6 +63,13 @@ func parseMembership(kind string, body map[string]any) (e memberEvent, rule stri
 	case event.KindFootprintRecovered:
 		e.recovered, err = event.ParseFootprintRecovered(body)
 		e.footprint = e.recovered.Footprint
+	case event.KindFootprintErased:
+		e.erased, err = event.ParseFootprintErased(body)
+		e.footprint = e.erased.Footprint
+	case event.KindFootprintDiscarded:
+		var d event.FootprintDiscarded
+		d, err = event.ParseFootprintDiscarded(body)
+		e.footprint = d.Footprint
 	default:
 		return e, "kind of event"
 	}
@@ -127,6 +135,12 @@ func (a *applier) memberSigner(ev *record.Event, e memberEvent) (signer *member,
 		if signer == nil {
 			return nil, RuleNotInvited
 		}
+	case event.KindFootprintErased, event.KindFootprintDiscarded:
+		fm := a.s.formers[ev.Council]
+		if fm == nil {
+			return nil, RuleMember
+		}
+		signer = fm.m
 	default:
 		if signer == nil {
 			return nil, RuleMember
@@ -160,6 +174,8 @@ func (a *applier) applyMembership(c *checked, e memberEvent, signer *member) str
 		return a.join(signer, e.joined.Incarnation)
 	case event.KindFootprintRecovered:
 		return a.recover(signer, e.recovered)
+	case event.KindFootprintErased, event.KindFootprintDiscarded:
+		return a.receipted(c.event.Council, e, c.event.Kind)
 	}
 	return ""
 }
@@ -178,6 +194,7 @@ func (a *applier) join(m *member, incarnation string) string {
 	a.setMember(c, n)
 	a.setInvited(c, nil)
 	a.setOutside(c, nil) // it contributes as a member from here on
+	a.setFormer(c, nil)
 	if len(a.s.members) >= MinMembers {
 		a.s.Formed = true
 	}
@@ -213,7 +230,7 @@ func (a *applier) propose(c *checked, p event.FootprintChange) string {
 			return "member"
 		}
 		switch member := a.s.members[council] != nil; {
-		case o.Change == event.ChangeKeys && !member && a.s.outside[council] == nil:
+		case o.Change == event.ChangeKeys && !member && a.s.outside[council] == nil && a.s.formers[council] == nil:
 			return RuleMember
 		case o.Change == event.ChangeContributor && member:
 			return RuleMemberAlready
@@ -269,6 +286,7 @@ func (a *applier) settle() {
 	}
 	a.s.Open = nil
 	if o.Change == event.ChangeRemove {
+		a.leaves(o.Council, o.By)
 		a.setMember(o.Council, nil)
 		a.setInvited(o.Council, nil)
 		a.setOutside(o.Council, nil)
@@ -285,6 +303,10 @@ func (a *applier) settle() {
 	case old != nil && o.Change == event.ChangeKeys:
 		m.Incarnation, m.Since, m.Past = old.Incarnation, old.Since, old.Past
 		a.setMember(o.Council, m)
+	case o.Change == event.ChangeKeys && a.s.formers[o.Council] != nil && a.s.outside[o.Council] == nil:
+		fm := *a.s.formers[o.Council]
+		fm.Document, fm.m = o.Document, m
+		a.setFormer(o.Council, &fm)
 	case old == nil && (o.Change == event.ChangeContributor || a.s.outside[o.Council] != nil):
 		a.setOutside(o.Council, m)
 	}
@@ -296,6 +318,9 @@ func (a *applier) recover(m *member, r event.FootprintRecovered) string {
 		return "lost"
 	}
 	for _, c := range a.s.councils() {
+		if c != m.entry.Council {
+			a.leaves(c, m.entry.Council)
+		}
 		a.setMember(c, nil)
 	}
 	for _, c := range slices.Sorted(maps.Keys(a.s.invited)) {

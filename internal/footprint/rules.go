@@ -449,9 +449,11 @@ func (a *applier) withdraw(g group, c *checked) (Outcome, error) {
 			a.counts["n"+string(g.contributor)+"\x00"+std.String()]--
 		}
 		if h.state != headWithdrawn {
-			if err := a.erase(h.index); err != nil {
+			oldest, err := a.erase(h.index)
+			if err != nil {
 				return Outcome{}, err
 			}
+			a.order(oldest)
 			h.state = headWithdrawn
 			a.t.Set(key, h.encode())
 		}
@@ -459,24 +461,24 @@ func (a *applier) withdraw(g group, c *checked) (Outcome, error) {
 	return a.append(c, storedEvent, 0), nil
 }
 
-// erase deletes a version and all before it.
-func (a *applier) erase(index uint64) error {
-	for {
+// erase deletes a version and all before it. It returns where the oldest stood.
+func (a *applier) erase(index uint64) (oldest uint64, err error) {
+	for oldest = index; ; {
 		raw, err := a.t.Entry(index)
 		if errors.Is(err, ledger.ErrNotFound) {
-			return nil
+			return oldest, nil
 		}
 		if err != nil {
-			return err
+			return oldest, err
 		}
 		kept, err := decodeStored(raw)
 		if err != nil {
-			return err
+			return oldest, err
 		}
 		a.t.EraseEntry(index)
 		a.erased = true
-		if kept.before == 0 {
-			return nil
+		if oldest = index; kept.before == 0 {
+			return oldest, nil
 		}
 		index = kept.before - 1
 	}

@@ -32,6 +32,7 @@ import (
 //	v index8                   evidence: JSON, see Evidence
 //	e …, g …                   agreements: see agreements.go
 //	p index8                   page: see page.go
+//	o council, O …             former members: see former.go
 //
 // It is the same on every member that has applied the same position.
 
@@ -94,12 +95,14 @@ type state struct {
 	members   map[name.Council]*member
 	invited   map[name.Council]*member
 	outside   map[name.Council]*member // contributors: see contributor.go
+	formers   map[name.Council]*former // see former.go
 	standards map[name.Standard]string // integrity
 }
 
 func loadState(v *ledger.ReplicaView) (*state, error) {
 	s := &state{
-		members: map[name.Council]*member{}, invited: map[name.Council]*member{}, outside: map[name.Council]*member{}, standards: map[name.Standard]string{},
+		members: map[name.Council]*member{}, invited: map[name.Council]*member{}, outside: map[name.Council]*member{},
+		formers: map[name.Council]*former{}, standards: map[name.Standard]string{},
 	}
 	b, err := v.Lookup("s")
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -126,6 +129,9 @@ func loadState(v *ledger.ReplicaView) (*state, error) {
 		if err := errors.Join(err, bad); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.loadFormers(v); err != nil {
+		return nil, err
 	}
 	var bad error
 	err = v.Walk("A", func(key string, value []byte) bool {

@@ -88,6 +88,7 @@ type Status struct {
 	Members   []MemberStatus `json:"members"`
 	// Contributors are no members and contribute under agreements.
 	Contributors []name.Council `json:"contributors,omitempty"`
+	Former       []Former       `json:"former,omitempty"`
 	Change       *Change        `json:"change,omitempty"`
 	Size         uint64         `json:"size"`       // entries here
 	Position     uint64         `json:"position"`   // applied here
@@ -125,6 +126,9 @@ func (f *Footprint) Status() Status {
 	own := f.self()
 	st.Size, st.Position, st.Stopped = own.Size, own.Applied, own.Stopped
 	st.Contributors = slices.Sorted(maps.Keys(s.outside))
+	if formers, err := f.Formers(); err == nil {
+		st.Former = formers
+	}
 	_, id := f.raft.LeaderWithID()
 	st.Leader, _, _ = parseServer(string(id))
 	cp, _ := f.cosigned.best()

@@ -29,15 +29,18 @@ import (
 //	3 cosignature JSON cosignature → nothing
 //	4 self        nothing → JSON Peer: what the member says of itself
 //	5 checkpoint  nothing → the newest checkpoint that counts, a note, or nothing
+//	6 orders      from8 → JSON orders: what a former member is to erase; see former.go
 //
 // An answer begins with one byte: 0, or else 1 and an error, JSON talkError.
-// Asks 1 to 4 are for members, 5 for every council of the directory.
+// Asks 1 to 4 are for members, 5 for every council of the directory, 6 for former
+// members, and 1 with a receipt of theirs.
 const (
 	askPut        = 1
 	askRead       = 2
 	askCosign     = 3
 	askSelf       = 4
 	askCheckpoint = 5
+	askOrders     = 6
 )
 
 const (
@@ -83,7 +86,7 @@ func parseRequest(b []byte) (request, error) {
 	q := request{ask: r.byte()}
 	fp := r.bytes()
 	c, err := name.ParseCouncil(string(fp))
-	if r.bad || err != nil || q.ask < askPut || q.ask > askCheckpoint {
+	if r.bad || err != nil || q.ask < askPut || q.ask > askOrders {
 		return request{}, errors.New("not a request")
 	}
 	q.footprint, q.rest = c, r.b
@@ -214,7 +217,15 @@ func (f *Footprint) serve(ctx context.Context, from name.Council, q request) ([]
 		_, signed := f.cosigned.best()
 		return signed, nil
 	}
-	if !f.knows(from) {
+	fm := f.fsm.state.Load().formers[from]
+	if q.ask == askOrders {
+		r := reader{b: q.rest}
+		if index := r.uint64(); fm != nil && !r.bad && len(r.b) == 0 {
+			return f.ordersFor(from, fm, index)
+		}
+		return nil, errors.New(RuleMember)
+	}
+	if known := f.knows(from); !known && (fm == nil || q.ask != askPut) {
 		return nil, errors.New(RuleMember)
 	}
 	switch q.ask {
@@ -222,6 +233,9 @@ func (f *Footprint) serve(ctx context.Context, from name.Council, q request) ([]
 		g, err := parseGroup(q.rest)
 		if err != nil {
 			return nil, err
+		}
+		if !f.knows(from) && !f.mayBring(fm, g) {
+			return nil, errors.New(RuleMember)
 		}
 		if g.contributor != from && g.ofItsOwn() {
 			// What of the contributor's standing each of us has applied may
@@ -290,7 +304,13 @@ func (f *Footprint) ask(ctx context.Context, c name.Council, ask byte, rest []by
 		sent = sync.OnceFunc(func() { <-f.sending })
 		defer sent()
 	}
-	s, err := f.o.Hub.net.Open(ctx, c, talkProtocol)
+	return f.o.Hub.ask(ctx, f.o.Name, c, ask, rest, sent)
+}
+
+// ask sends one request about a footprint to a council and returns its answer. sent is
+// called once the request is on its way.
+func (h *Hub) ask(ctx context.Context, footprint, c name.Council, ask byte, rest []byte, sent func()) ([]byte, error) {
+	s, err := h.net.Open(ctx, c, talkProtocol)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotLeader, err) // nothing was sent
 	}
@@ -298,7 +318,7 @@ func (f *Footprint) ask(ctx context.Context, c name.Council, ask byte, rest []by
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	defer stop()
 	bw := bufio.NewWriter(s)
-	err = errors.Join(s.SetDeadline(time.Now().Add(2*talkTimeout)), wire.WriteFrame(bw, request{ask, f.o.Name, rest}.encode()), bw.Flush())
+	err = errors.Join(s.SetDeadline(time.Now().Add(2*talkTimeout)), wire.WriteFrame(bw, request{ask, footprint, rest}.encode()), bw.Flush())
 	sent()
 	var b []byte
 	if err == nil {

@@ -119,7 +119,26 @@ func (f *Footprint) forget(tried time.Time) (time.Time, error) {
 	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		err = nil
 	}
+	if err == nil && f.letGo.Load() {
+		err = f.dropLog()
+	}
 	return now, errors.Join(err, f.raft.ReloadConfig(c))
+}
+
+// dropLog deletes what is left of the log of a replica that the members have let go: raft
+// keeps what comes after the last command, and with it the file in which all else stands,
+// and nothing is added that would begin another. The members decided without it that it
+// left, so what it acknowledged before is on a majority of them.
+func (f *Footprint) dropLog() error {
+	first, err := f.logs.FirstIndex()
+	if err != nil || first == 0 {
+		return err
+	}
+	last, err := f.logs.LastIndex()
+	if err != nil {
+		return err
+	}
+	return f.logs.DeleteRange(first, last)
 }
 
 // oldestFile returns the position at which the oldest file of the log begins;

@@ -268,6 +268,24 @@ func (r *Replica) write(sets map[string][]byte) error {
 	return err
 }
 
+// MarkErased empties what is kept of entries, for Erase to take off the disk, outside of
+// any Apply: for a replica that applies no more. Their leaves stay.
+func (r *Replica) MarkErased(indexes []uint64) error {
+	if err := r.hold(); err != nil {
+		return err
+	}
+	defer r.viewing.RUnlock()
+	sets := map[string][]byte{}
+	for _, i := range indexes {
+		sets[string(r.key(entryKey(i)))] = []byte{}
+		sets[string(r.key(numKey(keyErase, i)))] = []byte{1}
+	}
+	if err := r.store(sets); err != nil {
+		return fmt.Errorf("erase entries: %w: %w", ErrStorage, err)
+	}
+	return nil
+}
+
 // Erasing reports whether there is something for Erase to do.
 func (r *Replica) Erasing() (any bool) {
 	err := r.View(func(v *ReplicaView) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -237,7 +236,7 @@ func (s *Set) Discard(ctx context.Context, in api.FootprintRequest) (*api.Empty,
 	if err != nil {
 		return nil, err
 	}
-	members, entries := r.f.Councils(), uint64(0)
+	members := r.f.Councils()
 	switch {
 	case r.council != nil && slices.Equal(members, []name.Council{s.self}):
 		o, err := s.options(r.name)
@@ -252,13 +251,9 @@ func (s *Set) Discard(ctx context.Context, in api.FootprintRequest) (*api.Empty,
 	case slices.Contains(members, s.self) && !r.f.Out():
 		return nil, api.Fail(api.Refused, "stile footprint leave "+string(r.name), "as far as is known here we are a member of %s", r.name)
 	default:
-		entries = r.f.Size()
-		s.drop(r)
-		if err := os.RemoveAll(s.dir(r.name)); err != nil {
-			return nil, api.Fail(api.Failed, "delete the folder by hand", "delete replica: %v", err)
-		}
+		return &api.Empty{}, s.discard(ctx, r)
 	}
-	_, _, err = s.o.Ledger.AppendNotice(ctx, event.KindFootprintDiscarded, event.FootprintDiscarded{Footprint: r.name, Entries: entries}.Body())
+	_, _, err = s.o.Ledger.AppendNotice(ctx, event.KindFootprintDiscarded, event.FootprintDiscarded{Footprint: r.name}.Body())
 	return &api.Empty{}, err
 }
 
@@ -316,6 +311,9 @@ func status(st *footprint.Status) *api.FootprintStatus {
 		Footprint: st.Footprint, Self: st.Self, Words: st.Words, Needs: st.Needs, Up: st.Up, Formed: st.Formed, Decides: st.Decides, Leader: st.Leader,
 		Contributors: st.Contributors, Change: (*api.FootprintChange)(st.Change), Size: st.Size, Position: st.Position, Checkpoint: st.Checkpoint,
 		Evidence: st.Evidence, DiskBytes: st.DiskBytes, LogBytes: st.LogBytes, Format: st.Format, Stopped: st.Stopped,
+	}
+	for _, f := range st.Former {
+		out.Former = append(out.Former, api.FormerMember(f))
 	}
 	for _, m := range st.Members {
 		out.Members = append(out.Members, api.FootprintMember(m))

@@ -67,11 +67,12 @@ type Set struct {
 	o    Options
 	self name.Council
 
-	mu  sync.Mutex // guards what follows
-	ctx context.Context
-	hub *footprint.Hub // nil while the node does not run
-	all map[name.Council]*Replica
-	wg  sync.WaitGroup // what works for replicas
+	mu   sync.Mutex // guards what follows
+	ctx  context.Context
+	stop context.CancelFunc // ends ctx
+	hub  *footprint.Hub     // nil while the node does not run
+	all  map[name.Council]*Replica
+	wg   sync.WaitGroup // what works for replicas
 }
 
 // New returns the replicas of a data folder, none of them open.
@@ -128,9 +129,11 @@ func (s *Set) Begin(ctx context.Context, net wire.Network) error {
 	if err != nil {
 		return fmt.Errorf("open footprints: %w", err)
 	}
+	ctx, stop := context.WithCancel(ctx)
 	s.mu.Lock()
-	s.ctx, s.hub, s.all = ctx, footprint.NewHub(net), map[name.Council]*Replica{}
+	s.stop, s.ctx, s.hub, s.all = stop, ctx, footprint.NewHub(net), map[name.Council]*Replica{}
 	s.mu.Unlock()
+	s.whileOpen(func() { s.bringReceipts(ctx) })
 	for _, c := range names {
 		f, err := s.open(c)
 		if err != nil {
@@ -147,6 +150,9 @@ func (s *Set) End() {
 	s.mu.Lock()
 	all := s.all
 	s.hub, s.all = nil, nil
+	if s.stop != nil {
+		s.stop()
+	}
 	s.mu.Unlock()
 	for _, r := range all {
 		r.stop()
@@ -185,6 +191,7 @@ func (s *Set) options(c name.Council) (footprint.Options, error) {
 			_, jws, err := s.o.Ledger.AppendNotice(ctx, kind, body)
 			return jws, err
 		},
+		Left:  func() { s.whileOpen(func() { s.discardLeft(c) }) },
 		Fatal: func(err error) { s.o.Fatal(fmt.Errorf("footprint %s: %w", c, err)) },
 	}, nil
 }
@@ -236,20 +243,31 @@ func (s *Set) add(c name.Council, f *footprint.Footprint, err error) *Replica {
 	return r
 }
 
-// drop closes a replica and takes it from among those of the node.
-func (s *Set) drop(r *Replica) {
+// drop closes a replica and takes it from among those of the node. It reports whether
+// it was among them.
+func (s *Set) drop(r *Replica) (ours bool) {
 	s.mu.Lock()
-	if s.all[r.name] == r {
+	if ours = s.all[r.name] == r; ours {
 		delete(s.all, r.name)
 	}
 	s.mu.Unlock()
 	r.stop()
 	s.o.Changed()
 	if r.f == nil {
-		return
+		return ours
 	}
 	if err := r.f.Close(); err != nil {
 		s.o.Log.Error("close footprint", "footprint", r.name, "error", err.Error())
+	}
+	return ours
+}
+
+// whileOpen runs f beside the replicas, unless they are closed already.
+func (s *Set) whileOpen(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all != nil {
+		s.wg.Go(f)
 	}
 }
 

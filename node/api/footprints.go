@@ -62,16 +62,30 @@ type FootprintStatus struct {
 	Leader    name.Council      `json:"leader,omitempty"`
 	Members   []FootprintMember `json:"members"`
 	// Contributors are no members and contribute under agreements.
-	Contributors []name.Council   `json:"contributors,omitempty"`
-	Change       *FootprintChange `json:"change,omitempty"`
-	Size         uint64           `json:"size"`       // entries here
-	Position     uint64           `json:"position"`   // applied here
-	Checkpoint   uint64           `json:"checkpoint"` // size of the newest checkpoint that counts
-	Evidence     int              `json:"evidence"`
-	DiskBytes    uint64           `json:"disk_bytes"`
-	LogBytes     uint64           `json:"log_bytes"` // of the replicated log, which is cut by files of 64 MiB
-	Format       int              `json:"format"`    // of commands, in use: every member understands it
-	Stopped      string           `json:"stopped,omitempty"`
+	Contributors []name.Council `json:"contributors,omitempty"`
+	// Former are councils that were members, in the order of their names.
+	Former     []FormerMember   `json:"former,omitempty"`
+	Change     *FootprintChange `json:"change,omitempty"`
+	Size       uint64           `json:"size"`       // entries here
+	Position   uint64           `json:"position"`   // applied here
+	Checkpoint uint64           `json:"checkpoint"` // size of the newest checkpoint that counts
+	Evidence   int              `json:"evidence"`
+	DiskBytes  uint64           `json:"disk_bytes"`
+	LogBytes   uint64           `json:"log_bytes"` // of the replicated log, which is cut by files of 64 MiB
+	Format     int              `json:"format"`    // of commands, in use: every member understands it
+	Stopped    string           `json:"stopped,omitempty"`
+}
+
+// A FormerMember is a council that was a member of a footprint, and what it was ordered to
+// erase since and has not said that it did.
+type FormerMember struct {
+	Council name.Council `json:"council"`
+	Left    uint64       `json:"left"`              // entry of the footprint's log by which it left
+	By      name.Council `json:"by"`                // who proposed that
+	At      time.Time    `json:"at"`                // when it left
+	Deleted *uint64      `json:"deleted,omitempty"` // entry by which it says that it deleted its whole replica
+	Orders  []uint64     `json:"orders,omitempty"`  // entries that it has not receipted: withdrawals, and its leaving for all before it
+	Oldest  time.Time    `json:"oldest,omitzero"`   // of them
 }
 
 // A FootprintMember is one member of a footprint as this one sees it.
