@@ -187,6 +187,9 @@ func eachOrder(v *ledger.ReplicaView, c name.Council, fn func(index uint64, at t
 	return errors.Join(err, bad)
 }
 
+// Awaited returns the former members that have not said that they deleted their replica.
+func (f *Footprint) Awaited() []name.Council { return f.fsm.state.Load().awaited() }
+
 // Orders are what a member answers to a former one. The former member checks each
 // itself: it is signed by the council whose record it withdraws.
 type orders struct {
@@ -276,7 +279,7 @@ func (s *state) former(c name.Council) *member {
 }
 
 // awaited returns the former members that have not said that they deleted their replica
-// and contribute nothing, sorted.
+// and do not contribute from outside, sorted.
 func (s *state) awaited() (out []name.Council) {
 	for _, c := range slices.Sorted(maps.Keys(s.formers)) {
 		if s.formers[c].Deleted == 0 && s.outside[c] == nil {

@@ -19,7 +19,7 @@ import (
 
 // obey asks until the replica is closed.
 func (f *Footprint) obey() {
-	tick := time.NewTicker(10 * f.o.MarkEvery)
+	tick := time.NewTicker(4 * f.o.MarkEvery)
 	defer tick.Stop()
 	o := obedience{next: map[name.Council]uint64{}}
 	for {

@@ -30,7 +30,7 @@ type owed struct {
 const owedSuffix = ".discarded"
 
 // bringEvery is how often a receipt that the members have not taken yet is brought again.
-const bringEvery = 5 * time.Second
+const bringEvery = 2 * time.Second
 
 // discard deletes a replica, and has the receipt brought to the members. The receipt is
 // written down before it is gone from the data folder that there was one.

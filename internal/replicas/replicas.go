@@ -314,10 +314,11 @@ func (s *Set) Members(c name.Council) []name.Council {
 	return m.Members
 }
 
-// Fellows returns the members of every footprint that is open here.
+// Fellows returns the members of every footprint that is open here, and who was one and
+// has not said that it deleted its replica.
 func (s *Set) Fellows() (out []name.Council) {
 	for _, r := range s.List() {
-		out = append(out, r.f.Councils()...)
+		out = append(append(out, r.f.Councils()...), r.f.Awaited()...)
 	}
 	return out
 }
