@@ -348,6 +348,9 @@ func (a *app) previewEnds(r node.PreviewReply, named string) {
 	if agreement.Mode(r.Mode).Way().Copied && r.Kept != "" {
 		a.previewKept(r)
 	}
+	if r.Bounded != "" {
+		a.printf("%s\n", r.Bounded)
+	}
 	if len(r.Widens) > 0 {
 		a.printf("against the version before\n")
 		for _, w := range r.Widens {
