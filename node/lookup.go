@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/question"
@@ -64,6 +65,9 @@ func (n *Node) questions() question.Options {
 	return question.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Keys: n.keys, Directory: n.directory, Judge: n.judge, Agreements: n.book, Footprints: n.replicas,
 		PerDay: func() int { return n.cfg.Limits.QuestionsPerDay }, PerHour: func() int { return n.cfg.Limits.QuestionsPerHour }, Log: n.log, Now: n.now, Quota: n.quota, Random: rand.Reader,
+		Tell: func(ctx context.Context, v *ledger.View, doc *agreement.Agreement, asker name.Council, records []name.Record) ([]event.Told, uint64, error) {
+			return n.register.Tell(ctx, v, doc, asker, records)
+		},
 		Refused: func(from name.Council, code string, a name.Agreement) {
 			n.refusals.Note(from, event.RefusedQuestion, code, a)
 		},

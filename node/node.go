@@ -450,7 +450,7 @@ func (n *Node) begin() (err error) {
 	})
 	n.terms = retention.New(retention.Options{
 		Ledger: n.ledger, Agreements: n.book, Senders: n.senders, Footprint: n.replicas.Is, Clocks: n.partnerClocks,
-		Replicas: n.replicas.Open, File: filepath.Join(n.cfg.Data, retention.FileName), Log: n.log, Now: n.now,
+		File: filepath.Join(n.cfg.Data, retention.FileName), Log: n.log, Now: n.now,
 	})
 	n.byhand = n.openByHand()
 	n.ends = n.openSuccession()
@@ -469,11 +469,6 @@ func (n *Node) begin() (err error) {
 		return err
 	} else if len(known)+len(n.book.Related())+len(n.witnessURLs()) == 0 && n.restored == nil && (n.ledger.Size() > 0 || len(n.directory.Members()) <= 1) {
 		n.ledger.AskFirst(nil)
-	}
-	if !n.o.Reading {
-		if err := n.ledger.HideUnread(context.Background()); err != nil {
-			return err
-		}
 	}
 	if n.ledger.Halted() == nil && !n.o.Reading {
 		n.unmark()

@@ -7,6 +7,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/disclosure"
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/question"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -60,8 +61,23 @@ func (n *Node) refused(to name.Council, record bool, code string, a name.Agreeme
 	n.refusals.Note(to, what, code, a)
 }
 
-// subject writes the proof where the request wants it.
+// subject gathers what is here, writes the proof where the request wants it, and asks the
+// partners.
 func (n *Node) subject(ctx context.Context, in SubjectRequest) (*SubjectReply, error) {
+	if in.AskPartners && in.Because == "" {
+		return nil, fail(Usage, "--because \"case reference\"", "say why the partners are asked, which both logs hold")
+	}
+	r, err := n.subjectHere(ctx, in)
+	if err == nil && in.AskPartners {
+		disclosure.AskPartners(ctx, r, in.Because, func(ctx context.Context, q question.SubjectRequest) (*question.Answer, error) {
+			return n.asker.Subject(ctx, n.network(), q)
+		})
+	}
+	return r, err
+}
+
+// subjectHere gathers what is here.
+func (n *Node) subjectHere(ctx context.Context, in SubjectRequest) (*SubjectReply, error) {
 	if in.Proof == "" {
 		return n.register.Subject(ctx, in, nil)
 	}

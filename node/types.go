@@ -177,10 +177,14 @@ type (
 
 // The ways in which something is let out.
 const (
-	LetCopy      = api.LetCopy
-	LetAnswer    = api.LetAnswer
-	LetCounts    = api.LetCounts
-	LetFootprint = api.LetFootprint
+	LetCopy         = api.LetCopy
+	LetAnswer       = api.LetAnswer
+	LetCounts       = api.LetCounts
+	LetFootprint    = api.LetFootprint
+	PartnerAnswered = api.PartnerAnswered
+	PartnerRefused  = api.PartnerRefused
+	PartnerSilent   = api.PartnerSilent
+	PartnerFalse    = api.PartnerFalse
 )
 
 // Of disclosures.
@@ -205,6 +209,8 @@ type (
 	SubjectHolding       = api.SubjectHolding
 	SubjectAgreement     = api.SubjectAgreement
 	SubjectHeading       = api.SubjectHeading
+	SubjectPartner       = api.SubjectPartner
+	SubjectTold          = api.SubjectTold
 	SubjectCouncil       = api.SubjectCouncil
 )
 

@@ -348,8 +348,8 @@ func (a *app) previewEnds(r node.PreviewReply, named string) {
 	if agreement.Mode(r.Mode).Way().Copied && r.Kept != "" {
 		a.previewKept(r)
 	}
-	if r.Bounded != "" {
-		a.printf("%s\n", r.Bounded)
+	if r.Subjects != "" {
+		a.printf("%s\n", r.Subjects)
 	}
 	if len(r.Widens) > 0 {
 		a.printf("against the version before\n")

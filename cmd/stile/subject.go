@@ -22,7 +22,8 @@ const (
 )
 
 func (a *app) subjectCommand() *cobra.Command {
-	var out string
+	var out, because string
+	var partners bool
 	var who personFlags
 	c := &cobra.Command{
 		Use:   "subject NUMBER",
@@ -37,6 +38,12 @@ The person is found by a number that a standard says names one person, such as a
 national insurance number, with other spaces, hyphens and letter case too. "-" reads
 it from standard input, where nobody else sees it.
 
+With --ask-partners the partners are asked too: what they hold of the records that went
+between us, and to whom they gave them. It is for agreements that say subject_questions:
+answered. They are asked by the ids of records, so that neither the number nor a value of
+the person travels; both logs hold the question and the answer. Who does not answer is
+named, with why.
+
 With --out it makes a folder that only you can read:
 
   report.html   a page to read and to print
@@ -46,11 +53,12 @@ With --out it makes a folder that only you can read:
 All three hold personal data. Before they are handed over somebody has to read them:
 a record may name other people too, and says so where it does.`,
 		Example: `  printf %s "$NINO" | stile subject - --out request-2026-77
-  stile subject - --scheme nino --json < number.txt`,
+  stile subject - --scheme nino --json < number.txt
+  stile subject - --ask-partners --because "access request 2026-77" --out request-2026-77`,
 		Args: takes(1, 1, "a number that names the person, or - to read it from standard input"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			who.person = args[0]
-			req := node.SubjectRequest{Scheme: who.scheme}
+			req := node.SubjectRequest{Scheme: who.scheme, AskPartners: partners, Because: because}
 			if req.Person, err = who.read(cmd.Context(), a); err != nil {
 				return err
 			}
@@ -58,6 +66,8 @@ a record may name other people too, and says so where it does.`,
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "new `folder` for the report and its proof")
+	c.Flags().BoolVar(&partners, "ask-partners", false, "ask partners what they hold of these records, and to whom they gave them")
+	c.Flags().StringVar(&because, "because", "", "`why` partners are asked, such as a case reference; both logs hold it")
 	c.Flags().StringVar(&who.scheme, "scheme", "", "whose `number` it is, such as nino, where that is not clear")
 	return c
 }
@@ -109,6 +119,9 @@ func (a *app) subject(ctx context.Context, req node.SubjectRequest, out string) 
 		return a.emit(r)
 	}
 	a.printSubject(&r)
+	if req.AskPartners {
+		a.printPartners(&r)
+	}
 	if out != "" {
 		a.say("written to %s; it holds personal data, and somebody has to read it before it is handed over", out)
 	} else {
@@ -140,4 +153,26 @@ func (a *app) printSubject(r *node.SubjectReply) {
 	t.write(a.out, "")
 	a.printf("\n%s of ours and %s from others name the person (%s); ours were given out %s under %s\n",
 		plural(len(r.Records), "record", "records"), plural(len(r.Received), "record", "records"), clean(r.Scheme), plural(given, "time", "times"), plural(len(r.Agreements), "agreement text", "agreement texts"))
+}
+
+// printPartners says what partners answered, without values.
+func (a *app) printPartners(r *node.SubjectReply) {
+	t := newTable("PARTNER", "AGREEMENT", "#RECORDS", "ANSWER", "#HELD", "#GIVEN", "#NOT SAID", "")
+	for _, p := range r.Partners {
+		held, given := 0, 0
+		for _, x := range p.Told {
+			switch {
+			case x.To != "":
+				given++
+			case x.Says == "holds":
+				held++
+			}
+		}
+		t.add(string(p.Council), string(p.Agreement), number(p.Records), p.Says, number(held), number(given), number(int(min(p.Unsaid, 1<<31-1))), clean(p.Why))
+	}
+	if len(r.Partners) == 0 {
+		a.printf("no record went between us and a partner, so that none was asked\n")
+		return
+	}
+	t.write(a.out, "")
 }

@@ -20,7 +20,6 @@
 //	fields          JSON Pointers that travel; "*" is every element of an array
 //	match           lookup and private-lookup: fields a partner may ask by
 //	due             handover only: within what time of an offer, such as "15 working days"
-//	most            how many records go to a receiver at most, in all and a day: see Most
 //	purpose         what the sharing is for
 //	necessity       why it cannot be done with less
 //	data_items      the fields in words, and whom they are about
@@ -29,6 +28,7 @@
 //	roles           each party: controller, joint controller or processor
 //	contacts        each party's data protection officer or equivalent
 //	rights_contact  where a person goes with a request or a complaint
+//	subject_questions  answered, where each party tells the others to whom it gave records that went between them
 //	accuracy        how errors are found, corrected and passed on
 //	retention       how long the receiver keeps a record, ISO 8601 duration: see Kept
 //	retention_from  what that is counted from: receipt (also when left empty), a field with a date, or end
@@ -84,8 +84,8 @@
 // What is signed is not the YAML, whose layout means nothing, but the RFC 8785
 // JSON of the same headings: an object with every heading as a member, texts as
 // strings, version as a number, lists as arrays, lawful_basis, roles and
-// contacts as objects. The optional headings match, due, most, retention_from, ends,
-// special_condition and criminal_condition are left out when empty; all others are always there.
+// contacts as objects. The optional headings match, due, subject_questions,
+// retention_from, ends, special_condition and criminal_condition are left out when empty; all others are always there.
 // Rule for change: a heading added later must be left out when empty, so that
 // old bytes keep their digest. Beginning of an example:
 //
@@ -163,7 +163,6 @@ type Agreement struct {
 	Fields []name.Field // in the order written
 	Match  []name.Field
 	Due    string // such as "15 working days", see package workday; "" is none
-	Most   Most   // the zero Most is no bound
 
 	Purpose       string
 	Necessity     string
@@ -173,6 +172,7 @@ type Agreement struct {
 	Roles         map[name.Council]Role
 	Contacts      map[name.Council]string
 	RightsContact string
+	Subjects      string // SubjectsAnswered, or "" where questions about a person are not answered
 	Accuracy      string
 	Retention     Duration
 	RetentionFrom string // "" and "receipt", a JSON Pointer, or "end": see Kept

@@ -39,9 +39,13 @@ func Diff(old, new *Agreement) []string {
 			d.fields("match field", old.Match, new.Match)
 		case "retention":
 			d.retention()
-		case "most":
-			d.most()
 		case "retention_from": // with retention
+		case "subject_questions":
+			if old.Subjects != new.Subjects && new.AnswersSubjects() {
+				d.say(wider, "subject_questions: %s", new.SubjectWords())
+			} else if old.Subjects != new.Subjects {
+				d.say(narrower, "subject_questions: the parties no longer tell each other to whom they gave records")
+			}
 		case "starts":
 			d.dates("starts", old.Starts, new.Starts, old.Starts > new.Starts)
 		case "ends":

@@ -112,9 +112,6 @@ var headings = []heading{
 			a.Due = v.text
 			return nil
 		}},
-	{key: "most", optional: true, ask: `How many records go to each receiver at most, such as "500 in all", "50 a day" or "500 in all, 50 a day". Where records are asked for: how many questions are answered a day.`,
-		get: func(a *Agreement) value { return value{text: a.Most.String()} },
-		set: setMost},
 	text("purpose", "What the receiver will do with the records, and what good it does.",
 		func(a *Agreement) *string { return &a.Purpose }),
 	text("necessity", "Why this cannot be done without the records, with fewer of them, or with fewer fields.",
@@ -139,6 +136,13 @@ var headings = []heading{
 		set: setContacts},
 	text("rights_contact", "Where a person asks to see, correct or erase their record or complains, and which party answers.",
 		func(a *Agreement) *string { return &a.RightsContact }),
+	{key: "subject_questions", optional: true,
+		ask: "Write answered where each party answers the others when a person has asked one of them who was given their records: what it holds of a record that went under this agreement, and to whom it gave it. Left empty, it does not.",
+		get: func(a *Agreement) value { return value{text: a.Subjects} },
+		set: func(a *Agreement, v value) error {
+			a.Subjects = v.text
+			return oneOf(v.text, SubjectsAnswered)
+		}},
 	text("accuracy", "How each party checks the records, and how a correction reaches the others.",
 		func(a *Agreement) *string { return &a.Accuracy }),
 	{key: "retention", ask: "How long the receiver keeps a record: P6Y is six years, P90D ninety days. Its node then deletes it by itself, and says so to the sender.",

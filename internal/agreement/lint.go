@@ -34,7 +34,7 @@ const (
 	LintExit        = "exit"         // what becomes of the data is not said
 	LintPersonal    = "number"       // a number that names a person travels
 	LintOpenEnded   = "open-ended"   // has no end
-	LintBound       = "bound"        // what a bound on how much goes brings with it
+	LintSubjects    = "subjects"     // an answer to a person rests on other parties
 	LintNotPersonal = "not-personal" // a basis for personal data where there is none
 )
 
@@ -121,11 +121,6 @@ func (l *linter) data(t *Terms) {
 	if a.Rows == "true" && l.personal() && a.Way().Copied {
 		l.warn("rows", LintAllRows, "lets every record travel, and they are about people", "pick those that the receiver needs, such as record.moved_to == \"E07000999\", or say under necessity why all are needed and use a mode of less reach")
 	}
-	if m := a.Most; m.All > 0 {
-		l.say(standard.SeverityNote, "most", LintBound, fmt.Sprintf("stops all but withdrawals once %d records have gone, corrections of these too", m.All), "set it well above what is expected, and watch the condition bound-reached")
-	} else if m.Day > 0 && a.Due != "" {
-		l.warn("most", LintBound, "may keep an offer from leaving while its clock runs", "leave it out, or set it well above what is expected")
-	}
 	if t.tree != nil && a.Way().Shows() {
 		top := topLevel(l.std)
 		left := 0
@@ -150,6 +145,9 @@ func (l *linter) data(t *Terms) {
 				l.warn("match", LintSpecial, fmt.Sprintf("%s is %s, and the asker has to state it", m, classWords(c)), "ask by a reference or a number")
 			}
 		}
+	}
+	if a.AnswersSubjects() {
+		l.say(standard.SeverityNote, "subject_questions", LintSubjects, "lets a party tell the others to whom it gave records, also under its other agreements that say so", "say under rights_contact who answers the person, and how soon (one month: UK GDPR article 12(3))")
 	}
 	for _, p := range l.std.Manifest().Persons {
 		if slices.ContainsFunc(a.Fields, func(g name.Field) bool { return p.Field.Under(g) }) && a.Way().Shows() {

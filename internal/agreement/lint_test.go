@@ -56,10 +56,11 @@ func TestLint(t *testing.T) {
 		{agreement.LintExit, "/exit", "; Saltby's copies are then deleted and receipted", ""},
 		{agreement.LintReview, "/review", "review: 2027-11-30", "review: 2026-05-30"},
 		{agreement.RuleEmpty, "/review", "review: 2027-11-30", "review:"},
+		{agreement.LintSubjects, "/subject_questions", "retention: P2Y", "subject_questions: answered\nretention: P2Y"},
+		{agreement.RuleMode, "/subject_questions", "mode: replicate", "subject_questions: answered\nmode: aggregate"},
 		{agreement.LintOpenEnded, "/ends", "ends: 2028-01-01", "ends:"},
 		{agreement.LintPersonal, "/fields", "  - /consent", "  - /nino"},
 		{agreement.LintTwice, "/necessity", "Without the referral a household tells its story again and waits; the fields left out are not needed to open a case.", "To let Saltby meet its homelessness duties to households that leave Northmoor for Saltby, from the day they ask."},
-		{agreement.LintBound, "/most", "purpose:", "most: 500 in all\npurpose:"},
 		{agreement.LintSpecial, "/fields", "mode: replicate", "mode: lookup\nmatch: [/reference]"},
 	} {
 		if strings.Count(good, c.old) != 1 {

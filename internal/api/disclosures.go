@@ -26,6 +26,9 @@ type subjectCall struct {
 	Body struct {
 		Person string `json:"person" maxLength:"200" minLength:"1" doc:"a number that names the person, as the records have it"`
 		Scheme string `json:"scheme,omitempty" maxLength:"200" doc:"whose number it is; needed where two are meant"`
+
+		AskPartners bool   `json:"ask_partners,omitempty" doc:"ask partners what they hold of these records, and to whom they gave them"`
+		Because     string `json:"because,omitempty" maxLength:"300" doc:"why partners are asked; both logs hold it"`
 	}
 }
 
@@ -79,7 +82,7 @@ func (a *API) disclosures() {
 		return a.n.Why(ctx, node.WhyRequest{From: in.Held, Partner: in.Partner, Record: in.Record})
 	})
 	post(a, "disclosures", "subject-report", "/v1/subject-reports", "Everything that is held about one person, where it came from, and who was let have it", func(ctx context.Context, in *subjectCall) (node.SubjectReply, error) {
-		return a.n.Disclosures().Subject(ctx, node.SubjectRequest{Person: in.Body.Person, Scheme: in.Body.Scheme})
+		return a.n.Disclosures().Subject(ctx, node.SubjectRequest{Person: in.Body.Person, Scheme: in.Body.Scheme, AskPartners: in.Body.AskPartners, Because: in.Body.Because})
 	})
 }
 

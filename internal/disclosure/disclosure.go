@@ -200,11 +200,7 @@ func (r *Register) sources(v *ledger.View, p standard.Person, f func(*ledger.Sou
 			continue
 		}
 		more := true
-		var hidden error
 		err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
-			if errors.Is(err, ledger.ErrUnread) {
-				hidden = err // a report that leaves it out would be wrong
-			}
 			if err != nil || h.View.Body == nil {
 				return true // it is named where it is read
 			}
@@ -220,7 +216,7 @@ func (r *Register) sources(v *ledger.View, p standard.Person, f func(*ledger.Sou
 			}
 			return more
 		})
-		if err = errors.Join(err, hidden); err != nil || !more {
+		if err != nil || !more {
 			return err
 		}
 	}

@@ -19,6 +19,11 @@ const (
 	// MaxFound is the most records that one question is answered with. It asks for
 	// one; more come only where a key is shared.
 	MaxFound = 10
+	// MaxSubjects is the most records that one question is about, MaxTold the most rows of
+	// its answer, and MaxToldFields the most fields of a row.
+	MaxSubjects   = 100
+	MaxTold       = 400
+	MaxToldFields = 500
 	// MaxGroupFields is the most fields that are counted by at once.
 	MaxGroupFields = 4
 )
@@ -80,6 +85,10 @@ type Question struct {
 	Case   string
 	Hidden tlog.Hash
 	After  QuestionID
+	// Subjects are records that went under the agreement and of which it is asked, for a
+	// person, what became of them where they were given: 1 to MaxSubjects, ascending. Then
+	// there is neither Field nor By. Body: "subjects":["…"] in the place of them.
+	Subjects []name.Record
 }
 
 // Body returns the body of a [KindQuestion].
@@ -91,9 +100,12 @@ func (q Question) Body() map[string]any {
 	if q.For != "" {
 		body["for"] = string(q.For)
 	}
-	if q.By == nil {
+	switch {
+	case q.Subjects != nil:
+		body["subjects"] = textList(q.Subjects)
+	case q.By == nil:
 		body["field"] = string(q.Field)
-	} else {
+	default:
 		body["by"] = textList(q.By)
 	}
 	if len(q.Sum) > 0 {
@@ -124,7 +136,17 @@ func (r *reader) question() Question {
 		ID: named(r, "question", "32 hexadecimal digits", ParseQuestionID), Because: r.textOf("because", 0, MaxBecause),
 	}
 	const aField = "a JSON Pointer to a field"
-	if r.has("by") {
+	if r.has("subjects") {
+		q.Subjects = namesOf(r, "subjects", "the id of a record", MaxSubjects, name.ParseRecord)
+		for i := range q.Subjects {
+			if i > 0 && q.Subjects[i] <= q.Subjects[i-1] {
+				r.wrong("subjects", "is not in ascending order")
+			}
+		}
+		if len(q.Subjects) == 0 || r.has("by") || r.has("sum") || r.has("hidden") || r.has("after") || q.For != "" {
+			r.wrong("subjects", "does not go with the question")
+		}
+	} else if r.has("by") {
 		q.By = append([]name.Field{}, namesOf(r, "by", aField, MaxGroupFields, name.ParseField)...)
 	} else {
 		q.Field = named(r, "field", aField, name.ParseField)
@@ -160,6 +182,8 @@ const (
 	// OutcomeCompared is that of a question with a hidden value: who answers does not
 	// know whether there is a record, and what the asker learned is in no log.
 	OutcomeCompared = "compared"
+	// OutcomeTold is that of a question about the records of a person.
+	OutcomeTold = "told"
 )
 
 // A Result is what a question is answered with.
@@ -183,7 +207,7 @@ func (s *Result) write(body map[string]any) {
 
 func (r *reader) result() Result {
 	s := Result{
-		Outcome: r.oneOf("outcome", OutcomeFound, OutcomeNothing, OutcomeTooMany, OutcomeCounted, OutcomeCompared),
+		Outcome: r.oneOf("outcome", OutcomeFound, OutcomeNothing, OutcomeTooMany, OutcomeCounted, OutcomeCompared, OutcomeTold),
 		Size:    r.index("size"), Root: r.hash("root"),
 	}
 	if s.Outcome == OutcomeCounted {
@@ -213,7 +237,65 @@ type Answer struct {
 	Asked     tlog.Hash    // the entry of the question's event
 	Footprint name.Council // that a member answers for, of whose log Result is; "" for none
 	Compared  *Compared    // of OutcomeCompared, else nil
+	Told      []Told       // of OutcomeTold, else nil
+	// Unsaid counts, of OutcomeTold, what else was given to others of which nothing is said:
+	// under agreements whose parties have not agreed that it is, or beyond MaxTold.
+	Unsaid uint64
 	Result
+}
+
+// What one row of an answer of [OutcomeTold] says.
+const (
+	ToldHolds = "holds"     // who answers holds the record, which another council sent it
+	ToldNot   = "not held"  // it does not hold the record
+	ToldGave  = "gave"      // it gave a version of its record to To
+	ToldTook  = "took back" // it took that back, and To has not said that it deleted it
+	ToldGone  = "deleted"   // it took that back, and To has signed that it deleted it
+)
+
+// Told is one thing that is said of a record, without a value of it. Element of "told":
+//
+//	{"agreement":"northmoor.gov.uk/people","at":1798761600,"entry":17,"fields":["/name"],"record":"…","says":"gave","to":"saltby.gov.uk","version":1,"way":"copy"}
+type Told struct {
+	Record    name.Record
+	Says      string         // one of the words above
+	At        uint64         // Unix seconds: when it was received, or given; 0 where that is not known
+	Agreement name.Agreement // under which; "" for what is public
+	Version   uint64         // of the agreement
+	// Of what was given, and else left out: to whom, in which way (one of the words of the
+	// node's API), which fields, and the entry of the disclosure in the answerer's log.
+	To     name.Council
+	Way    string
+	Fields []name.Field
+	Entry  uint64
+}
+
+func (t Told) body() map[string]any {
+	m := map[string]any{"record": string(t.Record), "says": t.Says, "at": Number(t.At), "version": Number(t.Version)}
+	if t.Agreement != "" {
+		m["agreement"] = string(t.Agreement)
+	}
+	if t.To != "" {
+		m["to"], m["way"], m["fields"], m["entry"] = string(t.To), t.Way, textList(t.Fields), Number(t.Entry)
+	}
+	return m
+}
+
+func (r *reader) told() Told {
+	t := Told{
+		Record: named(r, "record", "the id of a record", name.ParseRecord),
+		Says:   r.oneOf("says", ToldHolds, ToldNot, ToldGave, ToldTook, ToldGone), At: r.index("at"), Version: r.version("version"),
+	}
+	if r.has("agreement") {
+		t.Agreement = r.agreement("agreement")
+	}
+	if given := t.Says != ToldHolds && t.Says != ToldNot; given != r.has("to") {
+		r.wrong("to", "does not go with what is said")
+	} else if given {
+		t.To, t.Way, t.Entry = r.council("to"), r.textOf("way", 1, 32), r.index("entry")
+		t.Fields = namesOf(r, "fields", "a JSON Pointer to a field", MaxToldFields, name.ParseField)
+	}
+	return t
 }
 
 // Compared says what a hidden value was compared with. Members of the body:
@@ -235,6 +317,13 @@ func (a Answer) Body() map[string]any {
 	if c := a.Compared; c != nil {
 		body["key"], body["labels"], body["labels_digest"] = hexOf(c.Key[:]), Number(c.Labels), c.Digest.String()
 	}
+	if a.Outcome == OutcomeTold {
+		told := make([]any, len(a.Told))
+		for i, t := range a.Told {
+			told[i] = t.body()
+		}
+		body["told"], body["unsaid"] = told, Number(a.Unsaid)
+	}
 	a.Result.write(body)
 	return body
 }
@@ -249,6 +338,14 @@ func ParseAnswer(body map[string]any) (Answer, error) {
 			r.wrong("labels", "is not a number of labels")
 		}
 		a.Compared = &c
+	}
+	if a.Outcome == OutcomeTold {
+		a.Told = []Told{}
+		r.objects("told", MaxTold, func(r *reader) { a.Told = append(a.Told, r.told()) })
+		a.Unsaid = r.index("unsaid")
+	}
+	if (a.Outcome == OutcomeTold) != (a.Subjects != nil) {
+		r.wrong("outcome", "does not go with the question")
 	}
 	if (a.Outcome == OutcomeCompared) != (a.Hidden != tlog.Hash{}) {
 		r.wrong("outcome", "does not go with the question")

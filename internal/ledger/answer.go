@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -137,6 +138,45 @@ func (l *Ledger) answer(f *Feed, index uint64) (*Answer, error) {
 		return err
 	})
 	return a, err
+}
+
+// AnswerTold answers a charged question about the records of a person with what tell
+// says of one state of the ledger: rows, and how much else is not said. A question that was
+// answered before gets the same answer, and tell is not called. before is what Charge
+// returned. Nothing of a record leaves.
+func (l *Ledger) AnswerTold(ctx context.Context, a *agreement.Agreement, q *Question, before *uint64, tell func(*View) ([]event.Told, uint64, error)) (*Answer, error) {
+	out := &Answer{}
+	if before != nil {
+		out.Index = *before
+	} else {
+		reply := q.Reply(a)
+		err := l.View(func(v *View) (err error) {
+			reply.Result = event.Result{Outcome: event.OutcomeTold, Size: v.cp.Size, Root: v.cp.Root}
+			reply.Told, reply.Unsaid, err = tell(v)
+			return err
+		})
+		if err == nil {
+			out.Index, _, err = l.LogAnswer(ctx, q, reply)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("answer under %s: %w", a.Name, err)
+		}
+	}
+	err := l.View(func(v *View) (err error) {
+		if out.Content, out.Event, err = ReadEvent(v, out.Index, event.KindAnswer, event.ParseAnswer); err != nil {
+			return err
+		}
+		if c := out.Content; c.Outcome != event.OutcomeTold || c.Agreement != a.Name || c.Version != uint64(a.Version) {
+			return ErrAnotherQuestion
+		}
+		out.Checkpoint, out.Note = v.Checkpoint()
+		out.Inclusion, err = tlog.ProveBatch(v, []uint64{out.Index}, out.Checkpoint.Size)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("answer under %s: %w", a.Name, err)
+	}
+	return out, nil
 }
 
 // LogAnswer logs what is about to be answered, and returns when that is durable: its

@@ -42,6 +42,11 @@ type Question struct {
 	Bucket byte
 	// After is the question with a hidden value that this one follows; zero for none.
 	After event.QuestionID
+
+	// Subjects are the records that a question is about which is asked for a person, and To
+	// the party that it is asked of. Else there are none, and the sender is asked.
+	Subjects []name.Record
+	To       name.Council
 }
 
 // hidden returns what a log may hold of the hidden value.
@@ -62,6 +67,9 @@ func (l *Ledger) sum(q *Question) string {
 	for _, f := range q.Sums {
 		text += "sum " + string(f) + "\x00"
 	}
+	for _, r := range q.Subjects {
+		text += "subject " + string(r) + "\x00"
+	}
 	if q.Hidden != nil {
 		text = fmt.Sprintf("%x %d %d", q.Hidden, q.Bits, q.Bucket)
 	}
@@ -72,7 +80,9 @@ func (l *Ledger) sum(q *Question) string {
 // Content returns what the signed question says, under the agreement of its text.
 func (q *Question) Content(a *agreement.Agreement) event.Question {
 	c := event.Question{Agreement: a.Name, Version: uint64(a.Version), To: a.From, For: q.For, ID: q.ID, Because: q.Because, Case: q.Case, Hidden: q.hidden(), After: q.After}
-	if a.Way().ByMatch {
+	if q.Subjects != nil {
+		c.Subjects, c.To = q.Subjects, q.To
+	} else if a.Way().ByMatch {
 		c.Field = q.Asked.Field
 	} else {
 		c.By = append([]name.Field{}, q.Groups...)

@@ -51,7 +51,6 @@ var sections = []section{
 		{"rows", "Which records travel", []string{"rows", "selection", "cohort", "scope of records", "which records"}},
 		{"fields", "Fields that travel", []string{"fields"}},
 		{"match", "Fields that are asked by", nil},
-		{"most", "How many records go at most", []string{"volume", "volumes", "data volumes", "volume of data", "frequency and volume", "number of records"}},
 	}},
 	{"Lawful basis", "What is our lawful basis for sharing?", []line{
 		{"lawful_basis/article_6", "Lawful basis under article 6", []string{"lawful basis", "legal basis", "article 6", "article 6 condition", "lawful basis for processing", "lawful basis for sharing", "legal basis for sharing", "uk gdpr article 6", "article 6 lawful basis", "lawful basis under uk gdpr", "legal basis for processing"}},
@@ -63,6 +62,7 @@ var sections = []section{
 	}},
 	{"Access and individual rights", "What about access and individual rights?", []line{
 		{"rights_contact", "Where a person goes with a request or complaint", []string{"individual rights", "data subject rights", "subject rights", "rights of individuals", "access and rights", "data subjects rights", "subject access", "subject access requests", "individuals rights", "complaints", "rights requests", "rights and complaints", "freedom of information"}},
+		{"subject_questions", "Whether parties tell each other who was given a person's records", []string{"subject questions", "questions about a person", "assistance with subject access"}},
 	}},
 	{"Information governance", "What information governance arrangements should we have?", []line{
 		{"dpia", "Impact assessment", []string{"dpia", "data protection impact assessment", "data protection impact assessments", "impact assessment", "dpia reference"}},

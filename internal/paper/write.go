@@ -144,6 +144,9 @@ func enforced(d *document.Document, a *agreement.Agreement, std *standard.Standa
 		d.Add("Kept: " + k + ".")
 		d.Add("For people to see to: " + agreement.ByPeople + ".")
 	}
+	if s := a.SubjectWords(); s != "" {
+		d.Add("Questions about a person: " + s + ".")
+	}
 	d.Add("Nothing travels before every party has signed and the first day has come, from the date of review on unless every party has renewed it, while a party has suspended it, or after its end.")
 }
 

@@ -62,6 +62,7 @@ const (
 	codeElsewhere    = "ask-another" // a footprint's member that does not answer this question
 	codeNarrow       = "narrow"      // a hidden value must tell more of its bucket
 	codeSecond       = "second-opinion"
+	codeSubjects     = "subject-questions" // the agreement does not say that they are answered
 )
 
 // A refusal is why a question is not answered, as the asker is told.
@@ -146,7 +147,7 @@ func (w *Answerer) refused(from name.Council, code string, in *wirepb.Question) 
 	}
 	var of name.Agreement
 	switch code {
-	case codeNotInForce, codeOtherVersion, codeField, codeBound, codeChanged, codeLarge: // it is with the asker
+	case codeNotInForce, codeOtherVersion, codeField, codeSubjects, codeBound, codeChanged, codeLarge: // it is with the asker
 		if _, ev, err := record.ParseEvent(in.GetEvent()); err == nil {
 			of = event.AgreementOf(ev.Body)
 		}
@@ -176,7 +177,9 @@ func (w *Answerer) answer(ctx context.Context, from name.Council, in *wirepb.Que
 	}
 	var out *wirepb.Answer
 	var logged *LoggedAnswer
-	if w.o.Footprints.Is(doc.From) {
+	if q.Subjects != nil {
+		out, logged, err = w.subjects(ctx, doc, q, before, in.GetTreeSize())
+	} else if w.o.Footprints.Is(doc.From) {
 		out, logged, err = w.fromReplica(ctx, doc, q, in.GetTreeSize())
 	} else {
 		out, logged, err = w.fromLedger(ctx, doc, q, before, in.GetTreeSize())
@@ -398,9 +401,15 @@ func (w *Answerer) read(from name.Council, in *wirepb.Question) (*ledger.Questio
 		return nil, nil, refuse(codeQuestion, "the question's signed event does not hold")
 	}
 	doc, why, newest := w.o.inForce(asked.Agreement, now)
-	if doc == nil || !w.o.mayAsk(doc, from, asked.For) {
+	mayAsk := func(doc *agreement.Agreement) bool {
+		if asked.Subjects != nil {
+			return w.o.maySubjects(doc, from, w.o.Self)
+		}
+		return w.o.mayAsk(doc, from, asked.For)
+	}
+	if doc == nil || !mayAsk(doc) {
 		// The same is said of an agreement that does not exist and of one with others.
-		if doc == nil && newest != nil && w.o.mayAsk(newest, from, asked.For) {
+		if doc == nil && newest != nil && mayAsk(newest) {
 			return nil, nil, refuse(codeNotInForce, "%s", why)
 		}
 		return nil, nil, refuse(codeNotAgreed, "no such agreement with you")
@@ -409,15 +418,12 @@ func (w *Answerer) read(from name.Council, in *wirepb.Question) (*ledger.Questio
 	if !bytes.Equal(text[:], in.GetAgreementDigest()) || asked.Version != uint64(doc.Version) {
 		return nil, nil, refuse(codeOtherVersion, "version %d of the agreement is in force", doc.Version)
 	}
-	if asked.To != doc.From {
+	if to := doc.From; asked.To != to && asked.Subjects == nil || asked.Subjects != nil && asked.To != w.o.Self {
 		return nil, nil, refuse(codeQuestion, "the question is addressed to another")
 	}
 	q := &ledger.Question{
 		ID: asked.ID, By: from, For: asked.For, Event: in.GetEvent(), Entry: entry, Because: asked.Because,
 		Case: asked.Case, After: asked.After, Text: text, PerDay: w.o.PerDay(),
-	}
-	if most := doc.Most.Day; most > 0 {
-		q.PerDay = min(q.PerDay, most)
 	}
 	if w.o.PerHour != nil {
 		q.PerHour = w.o.PerHour()
@@ -428,6 +434,9 @@ func (w *Answerer) read(from name.Council, in *wirepb.Question) (*ledger.Questio
 // readAsked reads by what is asked.
 func (w *Answerer) readAsked(doc *agreement.Agreement, q *ledger.Question, asked event.Question, in *wirepb.Question) error {
 	value, way := in.GetValue(), doc.Way()
+	if asked.Subjects != nil {
+		return w.readSubjects(doc, q, asked, in)
+	}
 	if way.Hidden {
 		return w.readHidden(doc, q, asked, in)
 	}

@@ -53,9 +53,11 @@ type Answer struct {
 	Agreement  *agreement.Agreement
 	By         name.Council // who answered: the agreement's sender, or a member of the footprint that it is
 	Question   event.QuestionID
-	Outcome    string   // event.OutcomeFound, event.OutcomeCounted or event.OutcomeCompared
-	Held       bool     // of OutcomeCompared: there is a record, and only the asker knows
-	Records    []Record // what was found, which nobody keeps
+	Outcome    string       // event.OutcomeFound, event.OutcomeCounted or event.OutcomeCompared
+	Held       bool         // of OutcomeCompared: there is a record, and only the asker knows
+	Told       []event.Told // of OutcomeTold
+	Unsaid     uint64       // of OutcomeTold: see event.Answer
+	Records    []Record     // what was found, which nobody keeps
 	Counts     *agreement.Counts
 	Token      []byte // the signed event that holds the counts
 	Event      []byte // the signed event of who answered
@@ -151,10 +153,23 @@ func (p *Posed) Message(seen uint64) *wirepb.Question {
 // logOf returns whose log the checkpoint of an answer is of: of a footprint's
 // records its ledger's, and else that of the council which answers.
 func (p *Posed) logOf(by name.Council) name.Council {
-	if by != p.doc.From && p.doc.Way().Answers == agreement.AnswersRecords {
+	if p.shared(by) {
 		return p.doc.From
 	}
 	return by
+}
+
+// answersFor returns the footprint that a council answers for; "" for none.
+func (p *Posed) answersFor(by name.Council) name.Council {
+	if by != p.doc.From && p.q.Subjects == nil {
+		return p.doc.From
+	}
+	return ""
+}
+
+// shared reports whether the records of an answer stand in a footprint's ledger.
+func (p *Posed) shared(by name.Council) bool {
+	return p.answersFor(by) != "" && p.doc.Way().Answers == agreement.AnswersRecords
 }
 
 // prepare makes the question that a request asks, if it may be asked.
@@ -312,6 +327,9 @@ func (k *Asker) ask(ctx context.Context, net wire.Network, p *Posed) (*Answer, e
 		return nil, api.Fail(api.Behind, "stile serve", "the node is not running: a question is asked by a running node")
 	}
 	from := p.doc.From
+	if p.q.Subjects != nil {
+		from = p.q.To
+	}
 	shared := k.o.Footprints.Is(from)
 	if _, ok := k.o.Directory.Member(from); !ok && !shared {
 		return nil, api.Fail(api.NotFound, "stile council list", "%s is not in the directory", from)
@@ -415,6 +433,8 @@ func explain(doc *agreement.Agreement, by name.Council, r *refusal) error {
 		kind, try = api.Behind, "ask again in a moment"
 	case codeChanged:
 		kind, try = api.Conflict, "the same command without --question"
+	case codeSubjects:
+		try = "agree on subject_questions in a new version, or ask at the contact that the agreement names"
 	case codeBound:
 		try = "wait until then; the bound is the answering council's"
 	case codeLarge:
@@ -477,9 +497,7 @@ func (k *Asker) askOnce(ctx context.Context, net wire.Network, to name.Council, 
 // receipt returns what our receipt for an answer says.
 func (p *Posed) receipt(to name.Council, got *checked) event.AnswerReceipt {
 	r := event.AnswerReceipt{Agreement: p.doc.Name, From: to, For: p.q.For, ID: p.q.ID, Answer: got.entry, Result: got.content.Result}
-	if to != p.doc.From {
-		r.Footprint = p.doc.From
-	}
+	r.Footprint = p.answersFor(to)
 	r.Size, r.Root = got.Checkpoint.Size, got.Checkpoint.Root
 	return r
 }

@@ -45,7 +45,7 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 	doc, q := p.doc, p.q
 	// Of a footprint a member answers: its records stand in the footprint's ledger,
 	// and what the member itself says in the member's.
-	shared, index := by != doc.From && doc.Way().Answers == agreement.AnswersRecords, a.GetIndex()
+	shared, index := p.shared(by), a.GetIndex()
 	if a.GetFootprint() != shared {
 		return nil, lied("it answers from another log")
 	}
@@ -75,10 +75,13 @@ func (k *Asker) check(ctx context.Context, by name.Council, p *Posed, seen uint6
 	if err != nil {
 		return nil, err
 	}
-	if got.content, err = event.ParseAnswer(ev.Body); err != nil || !p.answeredBy(got.content) || !answers(got.content, doc, q) || (got.content.Footprint == doc.From) != (by != doc.From) {
+	if got.content, err = event.ParseAnswer(ev.Body); err != nil || !p.answeredBy(got.content) || !answers(got.content, doc, q) || got.content.Footprint != p.answersFor(by) {
 		return nil, lied("its answer is to another question")
 	}
-	got.entry, got.Outcome = t.Entry(), got.content.Outcome
+	got.entry, got.Outcome, got.Told, got.Unsaid = t.Entry(), got.content.Outcome, got.content.Told, got.content.Unsaid
+	if fault := p.toldFault(got.content); fault != "" {
+		return nil, lied(fault)
+	}
 	hashes, indexes, err := k.checkContents(doc, q, shared, a, got)
 	if err != nil {
 		return nil, err
@@ -210,12 +213,12 @@ func (k *Asker) checkCounts(doc *agreement.Agreement, q *ledger.Question, ev *re
 
 // answeredBy reports whether an answer is of the kind that the question wants.
 func (p *Posed) answeredBy(a event.Answer) bool {
-	return (p.q.Hidden != nil) == (a.Outcome == event.OutcomeCompared)
+	return (p.q.Hidden != nil) == (a.Outcome == event.OutcomeCompared) && (p.q.Subjects != nil) == (a.Outcome == event.OutcomeTold)
 }
 
 // answers reports whether an answer is to a question.
 func answers(a event.Answer, doc *agreement.Agreement, q *ledger.Question) bool {
 	want := q.Reply(doc)
 	return bytes.Equal(strictjson.Canonical(a.Question.Body()), strictjson.Canonical(want.Question.Body())) && a.Asked == want.Asked &&
-		(doc.Way().Answers == agreement.AnswersCounts) == (a.Outcome == event.OutcomeCounted)
+		(doc.Way().Answers == agreement.AnswersCounts && q.Subjects == nil) == (a.Outcome == event.OutcomeCounted)
 }

@@ -10,6 +10,7 @@
 package question
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -69,7 +70,10 @@ type Options struct {
 	PerDay func() int
 	// PerHour is the same for an hour; nil for no bound but that of the day.
 	PerHour func() int
-	Quota   *quota.Keeper // where what is refused is counted; may be nil
+	// Tell says of records that went under an agreement what is held of them here and to
+	// whom they were given, and of how much else nothing is said; nil where nothing is told.
+	Tell  func(ctx context.Context, v *ledger.View, doc *agreement.Agreement, asker name.Council, records []name.Record) (told []event.Told, unsaid uint64, err error)
+	Quota *quota.Keeper // where what is refused is counted; may be nil
 	// Refused, which may be nil, is told of a question that is not answered: whose it
 	// was, the code of the refusal, and the agreement where there is one with the asker.
 	Refused func(from name.Council, code string, a name.Agreement)

@@ -12,6 +12,11 @@ import (
 type SubjectRequest struct {
 	Person string `json:"person"`           // see DisclosureRequest
 	Scheme string `json:"scheme,omitempty"` // see DisclosureRequest
+	// AskPartners: the partners under whose agreements records about the person went are asked
+	// what they hold of them, and to whom they gave them. Because is why, in words that the
+	// logs of both hold.
+	AskPartners bool   `json:"ask_partners,omitempty"`
+	Because     string `json:"because,omitempty"`
 	// Proof is a path from the root of the disk where the node writes a bundle, which must
 	// not be there yet: the versions, what the log says of them, and what partners signed.
 	// "" writes none.
@@ -25,14 +30,15 @@ type SubjectReply struct {
 	Title      string             `json:"title"`
 	Made       time.Time          `json:"made"`
 	Scheme     string             `json:"scheme"`
-	Person     string             `json:"person"`            // as it was asked for
-	Checkpoint string             `json:"checkpoint"`        // the signed note of our log that all this is of
-	Records    []SubjectRecord    `json:"records"`           // our own
-	Received   []SubjectHolding   `json:"received"`          // from others, as they stand here
-	Agreements []SubjectAgreement `json:"agreements"`        // those named above, by name and version
-	Councils   []SubjectCouncil   `json:"councils"`          // those named above, by name
-	Damaged    []string           `json:"damaged,omitempty"` // what could not be read, without values
-	Proved     int                `json:"proved"`            // entries in the bundle
+	Person     string             `json:"person"`             // as it was asked for
+	Checkpoint string             `json:"checkpoint"`         // the signed note of our log that all this is of
+	Records    []SubjectRecord    `json:"records"`            // our own
+	Received   []SubjectHolding   `json:"received"`           // from others, as they stand here
+	Agreements []SubjectAgreement `json:"agreements"`         // those named above, by name and version
+	Councils   []SubjectCouncil   `json:"councils"`           // those named above, by name
+	Partners   []SubjectPartner   `json:"partners,omitempty"` // what they said, when they were asked, by name and agreement
+	Damaged    []string           `json:"damaged,omitempty"`  // what could not be read, without values
+	Proved     int                `json:"proved"`             // entries in the bundle
 }
 
 // SubjectRecord is one record of our own about the person.
@@ -101,4 +107,38 @@ type SubjectHeading struct {
 type SubjectCouncil struct {
 	Council name.Council `json:"council"`
 	Title   string       `json:"title,omitempty"`
+}
+
+// What a partner did when it was asked about the records of a person.
+const (
+	PartnerAnswered = "answered"
+	PartnerRefused  = "refused"      // or has not agreed to be asked
+	PartnerSilent   = "silent"       // it did not answer, or could not be reached
+	PartnerFalse    = "not believed" // its answer did not hold
+)
+
+// SubjectPartner is what one partner said of the records about the person that went between
+// it and us under one agreement.
+type SubjectPartner struct {
+	Council   name.Council   `json:"council"`
+	Agreement name.Agreement `json:"agreement"`
+	Records   int            `json:"records"`       // that it was asked about
+	Says      string         `json:"says"`          // one of the words above
+	Why       string         `json:"why,omitempty"` // where it did not answer, in words
+	Told      []SubjectTold  `json:"told"`
+	Unsaid    uint64         `json:"unsaid,omitempty"`  // times that it gave them to others and says nothing of
+	Answers   []string       `json:"answers,omitempty"` // as it signed and logged them
+}
+
+// SubjectTold is one thing that a partner said of a record.
+type SubjectTold struct {
+	Record    name.Record    `json:"record"`
+	Says      string         `json:"says"`                // holds, not held, gave, took back, or deleted: taken back, and deleted there
+	At        time.Time      `json:"at,omitzero"`         // when it was received, or given
+	Agreement name.Agreement `json:"agreement,omitempty"` // "" for public fields
+	Version   uint64         `json:"version"`
+	To        name.Council   `json:"to,omitempty"` // to whom it was given
+	Way       string         `json:"way,omitempty"`
+	Fields    []name.Field   `json:"fields,omitempty"`
+	Entry     uint64         `json:"entry,omitempty"` // of the disclosure, in the partner's log
 }
