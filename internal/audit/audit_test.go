@@ -306,6 +306,21 @@ var alters = []alter{
 		},
 	},
 	{
+		name: "deleted before the end of its term", check: CheckReceipts, rule: "was deleted too early by saltby.gov.uk", only: true,
+		town: func(w *town) { w.atTerm(1) },
+	},
+	{
+		name: "deleted long after the end of its term", check: CheckReceipts, rule: "was deleted too late by saltby.gov.uk", only: true,
+		town: func(w *town) { w.atTerm(-4) },
+	},
+	{
+		name: "deleted at the end of a term that there is not", check: CheckReceipts, rule: "and version 1 of the agreement has none", only: true,
+		town: func(w *town) {
+			w.doc.Retention, w.doc.RetentionFrom = "P0D", agreement.FromEnd
+			w.atTerm(0)
+		},
+	},
+	{
 		name: "deleted at the end of its term, of another council", check: CheckReceipts, rule: "is about what another council sent", only: true,
 		town: func(w *town) {
 			w.live(6)

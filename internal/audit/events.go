@@ -85,6 +85,7 @@ type claimed struct {
 	// of a footprint's receipt, see confirmed.go: to is the footprint, entries what
 	// it holds and deleted the withdrawals it took
 	heldAt, deletedAt []uint64 // in the footprint's log
+	receivedAt        []uint64 // retention: when each of entries came, Unix seconds
 	covers            []event.Cosigned
 }
 
@@ -105,6 +106,7 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		r, err := event.ParseRetention(ev.Body)
 		s.under(r.Agreement)
 		s.version, s.from, s.entries = r.Version, name.Council(strings.Clone(string(r.From))), r.Entries
+		s.receivedAt = r.Received
 		return s, err
 	case event.KindErasure:
 		e, err := event.ParseErasure(ev.Body)
@@ -211,7 +213,7 @@ func (s *claimed) refer(r agreement.Ref) {
 
 // listed counts the log indexes that s keeps.
 func (s *claimed) listed() int {
-	return len(s.entries) + len(s.deleted) + len(s.refused) + len(s.heldAt) + len(s.deletedAt) + s.word.weight()
+	return len(s.entries) + len(s.deleted) + len(s.refused) + len(s.heldAt) + len(s.deletedAt) + len(s.receivedAt) + s.word.weight()
 }
 
 // checkOf says under which check the signature of another council's event is

@@ -56,7 +56,9 @@ func (s *sharing) signedFor() (taken []uint64, deleted int) {
 		switch {
 		case e.kind == event.KindRetention && e.by == v.holder && e.from == v.council:
 			v.counts.Retained += len(e.entries)
-			t.pass(1)
+			if s.inTime(e, t) {
+				t.pass(1)
+			}
 			continue
 		case e.kind != event.KindReceipt:
 			continue

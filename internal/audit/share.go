@@ -18,6 +18,8 @@ type receiver struct {
 	deleted   map[uint64]bool   // withdrawals, by log index, that it signed for
 	all       bool              // it signed that it deleted everything
 	members   []name.Council    // of a footprint: they cosigned what its receipts say
+	since     []int64           // by record: when it first signed for it, Unix seconds; 0 when it did not. nil for none
+	atTerm    map[uint64]bool   // log indexes of what it says it deleted at the end of its term
 }
 
 // letOut is a record as one text of an agreement lets it out: another text may let
@@ -45,6 +47,7 @@ type sharing struct {
 	signed    bool                 // there is a receipt that its receiver signed
 	beyond    map[name.Council]int // receipts that name more of the log than the newest checkpoint here
 	retained  map[name.Council]int // records that a receiver said it deleted at the end of their term
+	undated   map[name.Council]int // of those, where the term cannot be compared here
 	strangers bool                 // a receipt is of a footprint whose members nobody named
 }
 
@@ -61,7 +64,7 @@ func (s *sharing) receiver(c name.Council) *receiver {
 			return nil
 		}
 		words := (len(s.v.records) + 63) / 64
-		r = &receiver{c, make([]uint64, words), make([]uint64, words), make([]uint64, words), map[letOut]uint64{}, map[uint64]bool{}, false, nil}
+		r = &receiver{c, make([]uint64, words), make([]uint64, words), make([]uint64, words), map[letOut]uint64{}, map[uint64]bool{}, false, nil, nil, map[uint64]bool{}}
 		s.receivers[c] = r
 	}
 	return r
@@ -263,6 +266,7 @@ func (s *sharing) receipt(e *claimed) {
 	if !mark(r.held, e.entries, "signed for") || !mark(r.refused, e.refused, "refused") {
 		return
 	}
+	r.signs(v, e)
 	for _, index := range e.deleted {
 		w := v.eventAt(index)
 		if w != nil && w.kind != event.KindWithdrawal {
@@ -301,19 +305,20 @@ func (s *sharing) retention(e *claimed) {
 			return
 		}
 	}
+	if !s.inTime(e, t) {
+		return
+	}
+	if r != nil {
+		for _, index := range e.entries {
+			r.atTerm[index] = true
+		}
+	}
 	if s.retained == nil {
 		s.retained = map[name.Council]int{}
 	}
 	s.retained[e.by] += len(e.entries)
 	v.counts.Retained += len(e.entries)
 	t.pass(1)
-}
-
-// sayRetained says what receivers deleted at the end of its term.
-func (s *sharing) sayRetained() {
-	for _, c := range sortedCouncils(s.retained) {
-		s.v.say(CheckReceipts, "%s signed that it deleted %s, since the time was over for which it may keep them.", c, count(s.retained[c], "record"))
-	}
 }
 
 // mayReceive reports whether some version of an agreement lets a council

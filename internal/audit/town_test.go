@@ -234,11 +234,31 @@ func (w *town) receipt(held, deleted []uint64) {
 
 // retained has saltby say that it deleted what a council sent at the end of its term.
 func (w *town) retained(from name.Council, entries ...uint64) {
+	w.retainedSince(time.Unix(1_764_547_200, 0), from, entries...)
+}
+
+// retainedSince is retained of what came at an instant.
+func (w *town) retainedSince(at time.Time, from name.Council, entries ...uint64) {
 	r := event.Retention{Agreement: moving, Version: 1, From: from, Entries: entries}
 	for range entries {
-		r.Received = append(r.Received, 1_764_547_200)
+		r.Received = append(r.Received, uint64(at.Unix()))
 	}
 	w.heard(event.KindRetention, r.Body())
+}
+
+// atTerm sends saltby two records, the first of which it says it deleted at the end of its
+// term of a year, having got it so many days later than a year before. It returns the log
+// index of the second.
+func (w *town) atTerm(days int) uint64 {
+	w.agree()
+	w.now += 10 * 86400
+	a, first := w.record("R-over", "E07000999")
+	b, second := w.record("R-here", "E07000999")
+	w.send(map[uint64][]byte{a: first, b: second})
+	w.receipt([]uint64{a, b}, nil)
+	w.retainedSince(time.Unix(w.now, 0).AddDate(-1, 0, days), northmoor, a)
+	w.checkpoint(true)
+	return b
 }
 
 // checkpoint signs the log as it is now, and has saltby cosign it.

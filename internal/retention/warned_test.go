@@ -203,7 +203,7 @@ func TestReview(t *testing.T) {
 		}
 		await(t, "the webhook is told so", e.has("ended review-past"))
 
-		pass(18*day, from, to)
+		pass(14*day, from, to)       // to the day before the first is due
 		pass(36*time.Hour, from, to) // the clock is believed again
 		await(t, "the sender knows that the first is deleted", func() bool { return flow(from).AtTerm == 1 })
 		trust := trusting(t, from, to)
