@@ -263,3 +263,49 @@ func TestReceiveMeets(t *testing.T) {
 		t.Errorf("held: %v", got)
 	}
 }
+
+// TestNothingIsWrittenBack: what a partner answers while a record is written that is
+// logged for it ahead stays written. The batch with the record was begun before the one
+// with the answer was durable, and is finished after it.
+func TestNothingIsWrittenBack(t *testing.T) {
+	l, std := open(t, t.TempDir(), ring(t)), parish(t, "1.0.0")
+	adopt(t, l, std)
+	f := openFeed(t, l, sharing(t, "items", 1, `record.ward == "X"`, "/ward"))
+	defer l.Follow(f, saltby).Stop()
+	for round := range uint64(20) {
+		wrote := make(chan struct{})
+		go func() {
+			defer close(wrote)
+			for i := range 5 {
+				writeItems(t, l, std, item(fmt.Sprint(round, i), "X", "n"))
+			}
+		}()
+		for i := range uint64(5) {
+			cursor := 10*round + i + 1
+			if err := l.Acknowledge(t.Context(), f, saltby, ledger.Ack{Since: cursor - 1, Cursor: cursor}); err != nil {
+				t.Fatal(err)
+			}
+			err := l.View(func(v *ledger.View) error {
+				p, err := v.Partner(f, saltby)
+				if p.Cursor != cursor {
+					t.Errorf("the partner is at %d, and it has acknowledged %d", p.Cursor, cursor)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-wrote
+		err := l.View(func(v *ledger.View) error {
+			p, err := v.Partner(f, saltby)
+			if p.Cursor != 10*round+5 {
+				t.Errorf("the partner was set back to %d, and it has acknowledged %d", p.Cursor, 10*round+5)
+			}
+			return err
+		})
+		if err != nil || t.Failed() {
+			t.Fatal(err)
+		}
+	}
+}

@@ -205,6 +205,7 @@ func (l *Ledger) write() {
 				l.buildAll(b)
 			case err := <-l.w.inflight.finished:
 				l.settled(err)
+				b.readAnew() // what was in flight is in the store, and not in what was committed before
 			}
 		}
 		l.foresee(b)
@@ -354,6 +355,14 @@ func (l *Ledger) fill(b *batch, waiting []*job) []*job {
 	return waiting
 }
 
+// readAnew has what is looked up from now on read as it is committed by then.
+func (b *batch) readAnew() {
+	if b.read != nil {
+		b.read.Discard()
+		b.read = nil
+	}
+}
+
 func (b *batch) full() bool {
 	return len(b.entries) >= maxBatchEntries || b.bytes >= maxBatchBytes || len(b.sets)+len(b.postings) >= maxBatchKeys
 }
@@ -466,10 +475,7 @@ func (l *Ledger) assemble(b *batch) {
 // it is: a crash before leaves the log at the last checkpoint, after it at the
 // new one. There is no state between for recovery to mend.
 func (l *Ledger) commit(b *batch) {
-	if b.read != nil {
-		b.read.Discard()
-		b.read = nil
-	}
+	b.readAnew()
 	if l.failed.Load() != nil {
 		l.finish(b, *l.failed.Load())
 		return
@@ -562,7 +568,7 @@ func (l *Ledger) lookup(b *batch, key []byte) ([]byte, error) {
 		return v, err
 	}
 	// A transaction for each of a thousand keys costs as much as the reading. What was
-	// committed since this one began is in the batch in flight.
+	// committed since this one began is in the batch in flight, see readAnew.
 	if b.read == nil {
 		if l.db.IsClosed() {
 			return nil, fmt.Errorf("%w: the store is closed", ErrStorage)
