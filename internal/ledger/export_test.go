@@ -99,3 +99,17 @@ func ParseErasures(b []byte) (*Erasures, error) {
 
 // Bytes is how the list is written.
 func (l *Erasures) Bytes() []byte { return l.bytes() }
+
+// CommitmentPrefix is that of the keys under which the commitments of a source are kept.
+func CommitmentPrefix(s *Source) []byte { return numKey4('0', s.number) }
+
+// CountKeys counts the keys under a prefix.
+func (l *Ledger) CountKeys(prefix []byte) (n int) {
+	err := l.View(func(v *View) error {
+		return v.walk(prefix, func(_, _ []byte) error { n++; return nil })
+	})
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
