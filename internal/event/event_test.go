@@ -150,6 +150,8 @@ func samples(t testing.TB) []sample {
 	hidden, shown := lookup, lookup
 	hidden.Case, hidden.Hidden = "HN/7", tlog.Hash{9}
 	shown.Case, shown.After = "HN/7", event.QuestionID{8}
+	subjects := event.Question{Agreement: agr, Version: 2, To: north, ID: id, Because: "access request 7", Subjects: []name.Record{rec}}
+	told := event.Result{Outcome: event.OutcomeTold, Size: 12, Root: hash}
 	counted := event.Result{Outcome: event.OutcomeCounted, Counts: 8, Size: 12, Root: hash}
 	stopped := event.Quarantine{Council: salt, Fault: event.FaultFork, Reason: "two roots", Held: &event.Head{Size: 20, Root: hash}, Told: &event.Head{Size: 20, Root: tlog.Hash{5}}}
 	ref := agreement.Ref{Agreement: agr, Version: 2, Digest: agreement.Digest{9}}
@@ -173,6 +175,15 @@ func samples(t testing.TB) []sample {
 		{event.KindQuestion, sums},
 		{event.KindQuestion, hidden},
 		{event.KindQuestion, shown},
+		{event.KindQuestion, subjects},
+		{event.KindAnswer, event.Answer{Question: subjects, Asked: hash, Unsaid: 3, Result: told, Told: []event.Told{
+			{Record: rec, Says: event.ToldGave, At: 1_764_547_200, Agreement: agr, Version: 2, To: salt, Way: "copy", Fields: []name.Field{"/name"}, Entry: 7},
+			{Record: rec, Says: event.ToldGone, To: fens, Way: "footprint", Fields: nil},
+			{Record: rec, Says: event.ToldHolds, At: 1_764_547_200, Agreement: agr, Version: 2},
+			{Record: rec, Says: event.ToldNot, Agreement: agr, Version: 2},
+		}}},
+		{event.KindAnswer, event.Answer{Question: subjects, Asked: hash, Result: told, Told: []event.Told{}}},
+		{event.KindAnswerReceipt, event.AnswerReceipt{Agreement: agr, From: north, ID: id, Answer: hash, Result: told}},
 		{event.KindAnswer, event.Answer{Question: hidden, Asked: hash, Compared: &event.Compared{Key: [32]byte{5}, Labels: 64, Digest: tlog.Hash{6}}, Result: compared}},
 		{event.KindAnswer, event.Answer{Question: shown, Asked: hash, Result: found}},
 		{event.KindAnswerReceipt, event.AnswerReceipt{Agreement: agr, From: north, ID: id, Answer: hash, Result: compared}},

@@ -145,3 +145,13 @@ func (k *Asker) PoseShow(ctx context.Context, first *Posed, r Request, value str
 	p := &Posed{doc: doc, q: q, factor: first.hidden.Factor()}
 	return p, k.sign(ctx, p, q.Content(doc))
 }
+
+// PoseSubjects logs a question about records, without a look at whether it may be asked.
+func (k *Asker) PoseSubjects(ctx context.Context, doc *agreement.Agreement, r SubjectRequest) (*Posed, error) {
+	q := &ledger.Question{By: k.o.Self, To: r.To, Because: r.Because, Text: doc.Digest(), Subjects: r.Records}
+	if _, err := rand.Read(q.ID[:]); err != nil {
+		return nil, err
+	}
+	p := &Posed{doc: doc, q: q}
+	return p, k.sign(ctx, p, q.Content(doc))
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
@@ -51,6 +52,8 @@ type council struct {
 	perDay int
 	// perHour is 0 for none.
 	perHour int
+	told    int           // how often it was looked what may be told
+	also    []name.Record // that it tells of beside those asked about
 
 	mu      sync.Mutex // guards what follows
 	status  map[name.Agreement]agreement.Status
@@ -132,6 +135,13 @@ func newWorld(t testing.TB) (a, b *council, w *world) {
 					}
 				},
 			}),
+			Tell: func(_ context.Context, _ *ledger.View, _ *agreement.Agreement, _ name.Council, records []name.Record) (out []event.Told, _ uint64, _ error) {
+				x.told++
+				for _, r := range append(records, x.also...) {
+					out = append(out, event.Told{Record: r, Says: event.ToldNot})
+				}
+				return out, 0, nil
+			},
 			PerDay: func() int { return x.perDay }, PerHour: func() int { return x.perHour }, Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: rand.Reader,
 		}
 		x.ledger, x.Asker, x.Answerer = l, question.NewAsker(o), question.NewAnswerer(o)
