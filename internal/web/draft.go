@@ -370,6 +370,12 @@ func (q *request) draftKeep() error {
 		}
 	}
 	doc["lawful_basis"] = basis
+	// What no part of the form asks stays as it was brought.
+	for key, text := range map[string]string{"retention_from": a.RetentionFrom, "subject_questions": a.Subjects} {
+		if text != "" {
+			doc[key] = text
+		}
+	}
 	b, err := yaml.Marshal(doc)
 	if err != nil {
 		return err
