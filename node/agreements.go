@@ -79,7 +79,7 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 		out.Widens = agreement.Diff(st.Agreement, a)
 	}
 	if a.From != n.cfg.Council && n.replicas.Replica(a.From) == nil {
-		out.Sender = a.From
+		out.Sender, out.Bounded = a.From, a.Bounded(0)
 		for _, f := range a.Fields {
 			out.Fields = append(out.Fields, FieldCount{Field: string(f), Class: string(std.Class(f)), Sent: true})
 		}
@@ -98,6 +98,7 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 	told()
 	p := counting.Done()
 	out.Records, out.Matched, out.Errors = p.Records, p.Matched, p.Failed
+	out.Bounded = a.Bounded(p.Matched)
 	for _, f := range p.Fields {
 		out.Fields = append(out.Fields, FieldCount{
 			Field: string(f.Field), Class: string(f.Class), Sent: f.Sent > 0, Filled: f.Sent + f.Withheld,
@@ -172,6 +173,9 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 	}
 	if a.Way().ByHand && slices.ContainsFunc(a.Parties(), n.replicas.Is) {
 		return nil, fail(Refused, "sign it with the members", "%s is of mode %s, in which no footprint lets records out or takes them", a.Name, a.Mode)
+	}
+	if a.Most.Bounds() && slices.ContainsFunc(a.Parties(), n.replicas.Is) {
+		return nil, fail(Refused, "remove most, or sign it with the members", "%s bounds how much goes, which the members of a footprint do not count together", a.Name)
 	}
 	if err := n.replicas.MaySign(a, footprints); err != nil {
 		return nil, err

@@ -120,11 +120,12 @@ func (n *Node) collect(ctx context.Context, in CollectRequest) (*CollectReply, e
 			return nil, err
 		}
 	}
-	read := n.ledger.Page
+	var page *ledger.Page
 	if c.suspended {
-		read = n.ledger.Withdrawals
+		page, err = n.ledger.Withdrawals(c.feed, at)
+	} else if page, err = n.ledger.PageOf(c.feed, in.Receiver, at, ledger.MaxPageBytes); err == nil && page.Most && len(page.Items) == 0 {
+		return nil, fail(Refused, "collect again tomorrow, or agree on another bound", "the agreement lets no more go now: %s", c.doc.Most)
 	}
-	page, err := read(c.feed, at)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +148,9 @@ func (n *Node) collect(ctx context.Context, in CollectRequest) (*CollectReply, e
 	if err := n.ledger.Disclose(ctx, c.feed, in.Receiver, page.Items, nil); err != nil {
 		if errors.Is(err, ledger.ErrNotFound) {
 			return nil, fail(Refused, "", "the agreement is not in force any more")
+		}
+		if errors.Is(err, ledger.ErrMost) {
+			return nil, fail(Refused, "collect again", "another collected at the same time, and the agreement lets no more go")
 		}
 		return nil, err
 	}

@@ -351,6 +351,9 @@ func (a *app) previewEnds(r node.PreviewReply, named string) {
 	if r.Subjects != "" {
 		a.printf("%s\n", r.Subjects)
 	}
+	if r.Bounded != "" {
+		a.printf("%s\n", r.Bounded)
+	}
 	if len(r.Widens) > 0 {
 		a.printf("against the version before\n")
 		for _, w := range r.Widens {

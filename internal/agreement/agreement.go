@@ -20,6 +20,7 @@
 //	fields          JSON Pointers that travel; "*" is every element of an array
 //	match           lookup and private-lookup: fields a partner may ask by
 //	due             handover only: within what time of an offer, such as "15 working days"
+//	most            how many records go to a receiver at most, in all and a day: see Most
 //	purpose         what the sharing is for
 //	necessity       why it cannot be done with less
 //	data_items      the fields in words, and whom they are about
@@ -84,7 +85,7 @@
 // What is signed is not the YAML, whose layout means nothing, but the RFC 8785
 // JSON of the same headings: an object with every heading as a member, texts as
 // strings, version as a number, lists as arrays, lawful_basis, roles and
-// contacts as objects. The optional headings match, due, subject_questions,
+// contacts as objects. The optional headings match, due, most, subject_questions,
 // retention_from, ends, special_condition and criminal_condition are left out when empty; all others are always there.
 // Rule for change: a heading added later must be left out when empty, so that
 // old bytes keep their digest. Beginning of an example:
@@ -163,6 +164,7 @@ type Agreement struct {
 	Fields []name.Field // in the order written
 	Match  []name.Field
 	Due    string // such as "15 working days", see package workday; "" is none
+	Most   Most   // the zero Most is no bound
 
 	Purpose       string
 	Necessity     string

@@ -39,6 +39,8 @@ func Diff(old, new *Agreement) []string {
 			d.fields("match field", old.Match, new.Match)
 		case "retention":
 			d.retention()
+		case "most":
+			d.most()
 		case "retention_from": // with retention
 		case "subject_questions":
 			if old.Subjects != new.Subjects && new.AnswersSubjects() {

@@ -112,6 +112,9 @@ var headings = []heading{
 			a.Due = v.text
 			return nil
 		}},
+	{key: "most", optional: true, ask: `How many records go to each receiver at most, such as "500 in all", "50 a day" or "500 in all, 50 a day". Where records are asked for: how many questions are answered a day.`,
+		get: func(a *Agreement) value { return value{text: a.Most.String()} },
+		set: setMost},
 	text("purpose", "What the receiver will do with the records, and what good it does.",
 		func(a *Agreement) *string { return &a.Purpose }),
 	text("necessity", "Why this cannot be done without the records, with fewer of them, or with fewer fields.",

@@ -35,6 +35,7 @@ const (
 	LintPersonal    = "number"       // a number that names a person travels
 	LintOpenEnded   = "open-ended"   // has no end
 	LintSubjects    = "subjects"     // an answer to a person rests on other parties
+	LintBound       = "bound"        // what a bound on how much goes brings with it
 	LintNotPersonal = "not-personal" // a basis for personal data where there is none
 )
 
@@ -120,6 +121,11 @@ func (l *linter) data(t *Terms) {
 	a := l.a
 	if a.Rows == "true" && l.personal() && a.Way().Copied {
 		l.warn("rows", LintAllRows, "lets every record travel, and they are about people", "pick those that the receiver needs, such as record.moved_to == \"E07000999\", or say under necessity why all are needed and use a mode of less reach")
+	}
+	if m := a.Most; m.All > 0 {
+		l.say(standard.SeverityNote, "most", LintBound, fmt.Sprintf("stops all but withdrawals once %d records have gone, corrections of these too", m.All), "set it well above what is expected, and watch the condition bound-reached")
+	} else if m.Day > 0 && a.Due != "" {
+		l.warn("most", LintBound, "may keep an offer from leaving while its clock runs", "leave it out, or set it well above what is expected")
 	}
 	if t.tree != nil && a.Way().Shows() {
 		top := topLevel(l.std)

@@ -61,6 +61,7 @@ func TestLint(t *testing.T) {
 		{agreement.LintOpenEnded, "/ends", "ends: 2028-01-01", "ends:"},
 		{agreement.LintPersonal, "/fields", "  - /consent", "  - /nino"},
 		{agreement.LintTwice, "/necessity", "Without the referral a household tells its story again and waits; the fields left out are not needed to open a case.", "To let Saltby meet its homelessness duties to households that leave Northmoor for Saltby, from the day they ask."},
+		{agreement.LintBound, "/most", "purpose:", "most: 500 in all\npurpose:"},
 		{agreement.LintSpecial, "/fields", "mode: replicate", "mode: lookup\nmatch: [/reference]"},
 	} {
 		if strings.Count(good, c.old) != 1 {

@@ -201,6 +201,7 @@ func (a *Agreement) checkMode(say func(key, rule, detail, fix string)) {
 	if w.ByHand && len(a.To) > 1 {
 		say("to", RuleMode, fmt.Sprintf("names %d councils, and in mode %s records go to one", len(a.To), a.Mode), "sign an agreement with each")
 	}
+	a.checkMost(say)
 	a.checkRetention(say)
 	a.checkSubjects(say)
 }

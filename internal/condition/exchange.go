@@ -83,7 +83,7 @@ var partnerKinds = []Kind{
 					return p.Direction == "from" && l.Council == p.Council && l.Agreement == p.Agreement
 				})
 				switch {
-				case p.InStep, p.Suspended, p.Footprint != "", named:
+				case p.InStep, p.Suspended, p.Bounded, p.Footprint != "", named:
 				case p.Moving && f.Now.Sub(later(p.LastAt, f.Started)) < moving:
 				default:
 					text := fmt.Sprintf("%s is behind under %s", p.Council, p.Agreement)
@@ -92,6 +92,24 @@ var partnerKinds = []Kind{
 					}
 					say(api.Condition{Council: p.Council, Agreement: p.Agreement, Text: text, Cause: p.Behind, Since: p.LastAt, Try: "stile status, and stile agreement show " + string(p.Agreement)})
 				}
+			}
+		},
+	},
+	{
+		Name: "bound-reached", Severity: api.Notice, Means: "as many records have gone under an agreement as it lets go, in all or in a day, and more match: what is withdrawn goes on to be taken back, and nothing else goes",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, p := range f.Partners {
+				if !p.Bounded || f.stopped(p.Council) {
+					continue
+				}
+				text := fmt.Sprintf("no more goes to %s under %s for now", p.Council, p.Agreement)
+				if p.Direction == "from" {
+					text = fmt.Sprintf("no more comes from %s under %s for now", p.Council, p.Agreement)
+				}
+				say(api.Condition{
+					Council: p.Council, Agreement: p.Agreement, Text: text, Cause: p.Behind,
+					Try: "nothing, if that is meant; if more is needed, agree on a version with another bound: stile agreement draft",
+				})
 			}
 		},
 	},

@@ -222,6 +222,8 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 		r.Behind, r.Moving = matching(f), s != nil
 	case p.Cursor >= f.End:
 		r.InStep = true
+	case p.Waits(st.Agreement.Most, x.o.Now()) != "":
+		r.Behind, r.Bounded = p.Waits(st.Agreement.Most, x.o.Now()), true
 	case s != nil && s.Full(c):
 		r.Behind, r.Full = "its disk is nearly full, and it keeps nothing that we send", true
 	case x.gone(c) != "":
@@ -286,6 +288,8 @@ func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *pee
 		r.Behind = l.Problem
 	case l.Live && l.Connected:
 		r.InStep, r.Behind = true, ""
+	case src != nil && src.Bounded && l.Connected:
+		r.Behind, r.Bounded = fmt.Sprintf("as much has come as the agreement lets come: %s", a.Most), true
 	case l.Connected:
 		r.Behind, r.Moving = "records are on their way", true
 	default:

@@ -212,6 +212,10 @@ func (x *Explainer) whyAgreement(v *ledger.View, st agreement.Status, partner na
 		return p.Disclosed > 0 && p.Cursor > 0, nil
 	}
 	step(a.Name, true, then("the record stands in the agreement's index", "the record stood in the agreement's index"), fmt.Sprintf("at %s", dated(v, at)))
+	if waits := p.Waits(a.Most, x.o.Now()); waits != "" && p.Cursor <= at && p.Disclosed <= at {
+		step(a.Name, false, then("the agreement lets one more go: "+a.Most.String(), "the agreement let one more go: "+a.Most.String()), waits)
+		return false, nil
+	}
 	got := step(a.Name, p.Cursor > at, "the partner has acknowledged it", fmt.Sprintf("its receipts reach to entry %d, the last of %s; the record is at %s", p.Cursor, stampOf(p.LastAck), dated(v, at)))
 	return got, nil
 }

@@ -68,6 +68,9 @@ func (c *Case) delivery(head *Head, src *ledger.Source, p Page) (*ledger.Deliver
 	if p.Withdrawals {
 		from = src.WithdrawnTo()
 	}
+	if c.doc != nil {
+		d.Most = c.doc.Most
+	}
 	d.Checkpoint = head.Checkpoint
 	if p.Withdrawals && (c.doc == nil || slices.ContainsFunc(p.Items, func(it Item) bool { return len(it.Record) > 0 })) {
 		return nil, fmt.Errorf("batch: %w: a record among withdrawals", ErrLied)

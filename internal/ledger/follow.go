@@ -28,7 +28,11 @@ const (
 )
 
 // Follow says that a council has read a feed to its end and waits for more. Stop ends that.
+// It is nil where what leaves is bounded, since it is counted when it leaves.
 func (l *Ledger) Follow(f *Feed, to name.Council) *Follower {
+	if f.doc != nil && f.doc.Most.Bounds() {
+		return nil
+	}
 	w := &Follower{l: l, feed: f.number, to: to}
 	l.mu.Lock()
 	defer l.mu.Unlock()

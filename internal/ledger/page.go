@@ -10,6 +10,7 @@ import (
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // A Page is part of a feed, with what proves it.
@@ -24,6 +25,7 @@ type Page struct {
 	Inclusion  []tlog.Hash // tlog batch proof of every item at Checkpoint
 	Damaged    []uint64    // entries left out because they are damaged on disk
 	Suspended  bool        // it holds withdrawals alone
+	Most       bool        // it ends where the agreement's bound does, see [agreement.Most]
 }
 
 // A PageItem is one entry of a page.
@@ -64,30 +66,31 @@ const itemRoom = 24
 
 // Page reads a feed from a cursor on.
 func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
-	return l.page(f, cursor, false, MaxPageBytes)
+	return l.page(f, "", cursor, false, MaxPageBytes)
 }
 
-// PageOf is Page for a reader that takes so many bytes at once, proofs included. An entry that
-// is longer makes a page of its own.
-func (l *Ledger) PageOf(f *Feed, cursor uint64, bytes int) (*Page, error) {
-	return l.page(f, cursor, false, min(bytes, MaxPageBytes))
+// PageOf is Page for one receiver, that takes so many bytes at once, proofs included. An entry that
+// is longer makes a page of its own. No other reads a feed of an agreement that bounds how
+// much goes to each.
+func (l *Ledger) PageOf(f *Feed, to name.Council, cursor uint64, bytes int) (*Page, error) {
+	return l.page(f, to, cursor, false, min(bytes, MaxPageBytes))
 }
 
 // Withdrawals reads the withdrawals of a feed from a cursor on, which travel while
 // its agreement is suspended and nothing else does.
 func (l *Ledger) Withdrawals(f *Feed, cursor uint64) (*Page, error) {
-	return l.page(f, cursor, true, MaxPageBytes)
+	return l.page(f, "", cursor, true, MaxPageBytes)
 }
 
-func (l *Ledger) page(f *Feed, cursor uint64, withdrawals bool, most int) (p *Page, err error) {
+func (l *Ledger) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, most int) (p *Page, err error) {
 	err = l.View(func(v *View) error {
-		p, err = v.page(f, cursor, withdrawals, most)
+		p, err = v.page(f, to, cursor, withdrawals, most)
 		return err
 	})
 	return p, err
 }
 
-func (v *View) page(f *Feed, cursor uint64, withdrawals bool, most int) (*Page, error) {
+func (v *View) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, most int) (*Page, error) {
 	l := v.l
 	if !f.copied() {
 		return nil, fmt.Errorf("read feed of %s: records are not copied under it: %w", f.Agreement, ErrNotFound)
@@ -127,6 +130,12 @@ func (v *View) page(f *Feed, cursor uint64, withdrawals bool, most int) (*Page, 
 		} else {
 			horizon = math.MaxUint64
 		}
+		var bound *headroom
+		if !withdrawals {
+			if bound, err = v.roomFor(f, to); err != nil {
+				return err
+			}
+		}
 		for it.Seek(feedItemKey(f.number, cursor)); it.Valid(); it.Next() {
 			index := indexAtEnd(it)
 			if index >= horizon {
@@ -149,6 +158,12 @@ func (v *View) page(f *Feed, cursor uint64, withdrawals bool, most int) (*Page, 
 			}
 			w := &want{index: index, kind: kind}
 			if kind == itemPut {
+				if takes, err := bound.takes(rec); err != nil {
+					return err
+				} else if !takes {
+					p.Live, p.Cursor, p.Most = false, index, true
+					break
+				}
 				// As the filter below: asked of the decision, not of what is stored beside it.
 				if lets, err := f.lets(v.value, rec); err != nil {
 					return err
@@ -178,7 +193,7 @@ func (v *View) page(f *Feed, cursor uint64, withdrawals bool, most int) (*Page, 
 		size = 0
 		for i, w := range wants {
 			if size += len(w.item.Token) + room; i > 0 && size > most {
-				p.Live, p.Cursor, wants = false, w.index, wants[:i]
+				p.Live, p.Cursor, p.Most, wants = false, w.index, false, wants[:i]
 				break
 			}
 		}

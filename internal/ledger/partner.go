@@ -27,6 +27,12 @@ type Partner struct {
 	// GivenUp is when a person stopped waiting for its receipts: see [Ledger.GiveUp].
 	GivenUp time.Time `json:"given_up,omitzero"`
 
+	// Under an agreement that bounds it: how many records have gone to it, and how many
+	// versions on a day, see most.go.
+	Gone  int   `json:"gone,omitempty"`
+	OnDay int   `json:"on_day,omitempty"`
+	Day   int64 `json:"day,omitempty"` // since 1970
+
 	// Summed is what the newest agreement-checkpoint for it says, SummedAt when it was
 	// logged, and SummedIn what making it took.
 	Summed   Sum           `json:"summed,omitzero"`
@@ -95,6 +101,9 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 	}
 	return l.do(ctx, false, func(t *tx) error {
 		if err := over(); err != nil {
+			return err
+		}
+		if err := t.leaves(f, to, items); err != nil {
 			return err
 		}
 		return t.disclose(f, to, entries, puts)

@@ -37,8 +37,9 @@ type Delivery struct {
 	Withdrawn  []Withdrawal
 	Events     []PageItem // of a notices feed
 	Refused    []Refusal
-	Given      []Given // of what is refused, what can be seen to be a record
-	Live       bool    // with it the feed is read to its end
+	Given      []Given        // of what is refused, what can be seen to be a record
+	Live       bool           // with it the feed is read to its end
+	Most       agreement.Most // of the agreement: what is beyond is refused when it is kept
 	// Suspended: the page holds withdrawals alone. Its cursor is that of those, see
 	// Source.WithdrawnTo, and the copy stays where it is.
 	Suspended bool
@@ -122,6 +123,10 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		} else if d.Checkpoint.Size > k.Size {
 			return fmt.Errorf("%w: entry %d is met first", ErrUnplaced, d.Checkpoint.Size)
 		}
+		d, err := t.within(c, d)
+		if err != nil {
+			return err
+		}
 		taken := make([]uint64, 0, len(d.Puts))
 		for i := range d.Puts {
 			took, err := t.keep(c, &d.Puts[i])
@@ -154,7 +159,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if err := t.refusals(c, d.Refused); err != nil {
 			return err
 		}
-		c.LastAt = l.o.Now().UTC()
+		c.LastAt, c.Bounded = l.o.Now().UTC(), d.Suspended && d.Most.Bounds()
 		if d.Suspended {
 			c.TakenBack = d.Cursor
 		} else {
@@ -297,6 +302,11 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	case was == p.Index && t.standsAs(s, id, was):
 		return true, nil // it is sent again because of others that are damaged
 	default:
+		if older, err := t.older(s, was); err != nil {
+			return false, err
+		} else if older {
+			s.Older--
+		}
 		t.remove(positionKey('P', s.number, was))
 	}
 	into := holdingKey(s.number, id)
@@ -452,6 +462,13 @@ func (t *tx) blank(c *Source, r name.Record) (bool, error) {
 	}
 	t.remove(usedKey(c.number, r.Bytes()))
 	if had {
+		older, err := t.older(c, index)
+		if err != nil {
+			return false, err
+		}
+		if older {
+			c.Older--
+		}
 		t.remove(positionKey('P', c.number, index))
 		c.Records--
 	}
@@ -505,7 +522,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 			Agreement: c.Agreement, From: c.From, Size: k.Size, Cursor: c.Cursor, All: true, DeletedAll: uint64(c.Records), Reason: reason,
 		}.Body())
 		c.Withdrawn += c.Records
-		c.Records, c.Ended, c.Ending, c.Apart = 0, true, false, 0
+		c.Records, c.Older, c.Ended, c.Ending, c.Apart = 0, 0, true, false, 0
 		c.forgetSums()
 		if err := t.address(p.index, []name.Council{c.From}); err != nil {
 			return err

@@ -42,6 +42,14 @@ type Source struct {
 	// last given.
 	Generation uint32 `json:"generation,omitempty"`
 
+	// Older is how many of Records came under an earlier text. Came is how many versions came
+	// on a day, of an agreement that bounds how many go: see most.go.
+	Older   int   `json:"older,omitempty"`
+	Came    int   `json:"came,omitempty"`
+	CameDay int64 `json:"came_day,omitempty"` // since 1970
+	// Bounded: its sender gave withdrawals alone last, since the bound is reached.
+	Bounded bool `json:"bounded,omitempty"`
+
 	// Whether what came is all that its sender committed to, and nothing else: see
 	// copied.go.
 	Apart    int       `json:"apart,omitempty"`    // items that came and are not held
@@ -96,6 +104,7 @@ func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
 func (s *Source) restart(digest string) {
 	s.Cursor, s.TakenBack, s.Digest, s.Ended, s.Receipts = 0, 0, digest, false, nil
 	s.Ending, s.Generation, s.Sweep = false, s.Generation+1, s.Sweep || s.Records > 0
+	s.Older = s.Records
 	s.forgetSums()
 }
 

@@ -51,6 +51,7 @@ var sections = []section{
 		{"rows", "Which records travel", []string{"rows", "selection", "cohort", "scope of records", "which records"}},
 		{"fields", "Fields that travel", []string{"fields"}},
 		{"match", "Fields that are asked by", nil},
+		{"most", "How many records go at most", []string{"volume", "volumes", "data volumes", "volume of data", "frequency and volume", "number of records"}},
 	}},
 	{"Lawful basis", "What is our lawful basis for sharing?", []line{
 		{"lawful_basis/article_6", "Lawful basis under article 6", []string{"lawful basis", "legal basis", "article 6", "article 6 condition", "lawful basis for processing", "lawful basis for sharing", "legal basis for sharing", "uk gdpr article 6", "article 6 lawful basis", "lawful basis under uk gdpr", "legal basis for processing"}},

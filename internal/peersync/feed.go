@@ -25,6 +25,9 @@ type feed interface {
 	changed() <-chan struct{}
 	// page reads from a cursor on; an empty page is live.
 	page(cursor uint64) (*page, error)
+	// withdrawals reads from a cursor on what is taken back, and nothing else. It is asked
+	// where page ends at the bound of an agreement.
+	withdrawals(cursor uint64) (*page, error)
 	// counted reads from a cursor on as page does, and counts what the agreement permits
 	// once send says that the page was sent. It is page while that is not due.
 	counted(ctx context.Context, to name.Council, cursor uint64) (*page, error)
@@ -97,16 +100,22 @@ func (o *ownFeed) of() feedOf {
 func (o *ownFeed) changed() <-chan struct{} { return o.s.o.Ledger.Changed() }
 
 func (o *ownFeed) page(cursor uint64) (*page, error) {
-	read := o.s.o.Ledger.Page
-	switch {
-	case o.suspended:
-		read = o.s.o.Ledger.Withdrawals
-	case o.most > 0:
-		read = func(f *ledger.Feed, from uint64) (*ledger.Page, error) {
-			return o.s.o.Ledger.PageOf(f, from, o.most)
-		}
+	if o.suspended {
+		return o.withdrawals(cursor)
 	}
-	p, err := read(o.f, cursor)
+	most := ledger.MaxPageBytes
+	if o.most > 0 {
+		most = o.most
+	}
+	p, err := o.s.o.Ledger.PageOf(o.f, o.to, cursor, most)
+	if err != nil {
+		return nil, err
+	}
+	return &page{Page: *p}, nil
+}
+
+func (o *ownFeed) withdrawals(cursor uint64) (*page, error) {
+	p, err := o.s.o.Ledger.Withdrawals(o.f, cursor)
 	if err != nil {
 		return nil, err
 	}

@@ -101,6 +101,10 @@ func (f *footprintFeed) of() feedOf {
 }
 
 // sign does nothing: each was brought with its council's signature.
+func (f *footprintFeed) withdrawals(uint64) (*page, error) {
+	panic("internal error: what a footprint sends is not bounded")
+}
+
 func (f *footprintFeed) sign(context.Context, *page) error { return nil }
 
 func (f *footprintFeed) changed() <-chan struct{} { return f.r.f.Changed() }

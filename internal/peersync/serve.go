@@ -180,7 +180,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		if n := h.GetFrame(); n > 0 {
 			most = int(max(n, leastFrame)) // each page is logged, so that nobody has us make them of one record
 		}
-		return &ownFeed{s: s, f: f, suspended: suspended, most: most}, nil
+		return &ownFeed{s: s, f: f, to: to, suspended: suspended, most: most}, nil
 	}
 	if h.GetFeed() == noticesFeed {
 		// Made when first asked for: the stream then waits for what may come,
@@ -218,6 +218,9 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	if doc.From != s.o.Self {
 		if doc.Way().ByHand {
 			return refuse(codeNoAgree, "a footprint lets no single records out")
+		}
+		if doc.Most.Bounds() {
+			return refuse(codeNoAgree, "the members of a footprint do not count together how much leaves")
 		}
 		if s.o.Ledger.Halted() != nil {
 			return refuse(codeHalted, haltedWords)
@@ -275,7 +278,8 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 
 	of, id := f.of(), instanceOf(h.GetInstance())
 	cursor, seen := startOf(of, h), h.GetTreeSize()
-	var last time.Time // when a page was last sent
+	takenBack := max(h.GetCursor(), h.GetWithdrawn()) // how far withdrawals went by themselves
+	var last time.Time                                // when a page was last sent
 	beat := time.NewTimer(0)
 	defer beat.Stop()
 	defer f.stop()
@@ -292,6 +296,13 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		from := max(seen, s.told[toldKey{to, of.log}])
 		s.mu.Unlock()
 		page, err := f.counted(ctx, to, cursor)
+		if err == nil && page.Most && page.empty() {
+			// What is beyond the bound waits; what is taken back does not.
+			page.counts(false)
+			if page, err = f.withdrawals(max(cursor, takenBack)); err == nil {
+				page.Most, page.Live = true, false
+			}
+		}
 		if err == nil && len(page.Damaged) > 0 && s.o.Refused != nil {
 			s.o.Refused(to, true, "withheld", of.agreement)
 		}
@@ -324,9 +335,14 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 				return err
 			}
 			page.counts(count)
-			cursor, seen, due, live, last = page.Cursor, page.Checkpoint.Size, false, page.Live, s.o.Now()
+			if page.Suspended && page.Most {
+				takenBack = page.Cursor
+			} else {
+				cursor = page.Cursor
+			}
+			seen, due, live, last = page.Checkpoint.Size, false, page.Live, s.o.Now()
 			beat.Reset(of.beat)
-			if !page.Live {
+			if !page.Live && !(page.Suspended && page.Most) {
 				continue // there is more, or what there is of it is still being matched
 			}
 		} else {

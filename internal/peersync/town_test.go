@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -46,6 +47,7 @@ type town struct {
 	started int           // nodes, for their instances
 	signed  bool          // councils that run from now on ask for signed tokens
 	quota   *quota.Keeper // of every house; nil is without bounds
+	ahead   atomic.Int64  // how far the clocks of ledgers are ahead of that of the bubble, whose days cost seconds
 }
 
 // warm makes what Badger makes once in a process and shares, an encoder and a
@@ -268,7 +270,7 @@ func (w *town) runOn(net *wire.MemoryNode, c name.Council, std *standard.Standar
 	w.started++
 	l, err := ledger.Open(ledger.Options{
 		Council: c, Keys: w.rings[c], Dir: w.folder, InMemory: w.folder == "", MinFree: 1, Log: w.log(c),
-		Fatal: func(err error) { w.t.Errorf("%s ended: %v", c, err) },
+		Fatal: func(err error) { w.t.Errorf("%s ended: %v", c, err) }, Now: w.now,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -301,6 +303,8 @@ func (w *town) runOn(net *wire.MemoryNode, c name.Council, std *standard.Standar
 	w.t.Cleanup(h.stop)
 	return h
 }
+
+func (w *town) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 func (w *town) log(c name.Council) *slog.Logger {
 	if os.Getenv("STILE_TEST_LOG") == "" {

@@ -425,6 +425,9 @@ func (w *Answerer) read(from name.Council, in *wirepb.Question) (*ledger.Questio
 		ID: asked.ID, By: from, For: asked.For, Event: in.GetEvent(), Entry: entry, Because: asked.Because,
 		Case: asked.Case, After: asked.After, Text: text, PerDay: w.o.PerDay(),
 	}
+	if most := doc.Most.Day; most > 0 {
+		q.PerDay = min(q.PerDay, most)
+	}
 	if w.o.PerHour != nil {
 		q.PerHour = w.o.PerHour()
 	}

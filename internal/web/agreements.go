@@ -41,7 +41,7 @@ var parts = []struct {
 	Headings []string
 }{
 	{"purpose", []string{"purpose", "necessity"}},
-	{"data", []string{"rows", "fields", "match", "due", "data_items"}},
+	{"data", []string{"rows", "fields", "match", "due", "most", "data_items"}},
 	{"law", []string{"lawful_basis/article_6", "lawful_basis/legal_power", "lawful_basis/special_condition", "lawful_basis/criminal_condition", "dpia"}},
 	{"parties", []string{"roles", "contacts"}},
 	{"rights", []string{"rights_contact", "accuracy"}},
@@ -79,6 +79,8 @@ func headingText(a *agreement.Agreement, key string) string {
 		return strings.Join(texts(a.Match), "\n")
 	case "due":
 		return a.Due
+	case "most":
+		return a.Most.String()
 	case "data_items":
 		return a.DataItems
 	case "lawful_basis/article_6":

@@ -265,7 +265,7 @@ func (q *request) showPart(a *agreement.Agreement, std *standard.Standard, f fau
 		switch key {
 		case "rows":
 			c.Rows = 3
-		case "retention", "starts", "ends", "review", "due":
+		case "retention", "starts", "ends", "review", "due", "most":
 			c.Rows = 1
 		case "fields":
 			for _, p := range intake.Places(std) {

@@ -89,6 +89,7 @@ type PartnerReply struct {
 	Suspended   bool           `json:"suspended,omitempty"` // by a party; Behind says by whom
 	Behind      string         `json:"behind,omitempty"`    // because, in words
 	Moving      bool           `json:"moving,omitempty"`    // it is behind, and gets on
+	Bounded     bool           `json:"bounded,omitempty"`   // as much has gone as the agreement lets go, in all or today
 	Full        bool           `json:"full,omitempty"`      // direction to: it keeps nothing, since its disk is nearly full
 	Connected   bool           `json:"connected"`
 	Offered     int            `json:"offered"`            // records the agreement lets out now
@@ -229,6 +230,7 @@ type PreviewReply struct {
 	Errors   int               `json:"errors,omitempty"` // rows the filter failed on: not sent
 	Fields   []FieldCount      `json:"fields"`
 	Samples  []json.RawMessage `json:"samples,omitempty"`   // rows as the partner would see them
+	Bounded  string            `json:"bounded,omitempty"`   // how many go to each receiver at most, in words
 	Kept     string            `json:"kept,omitempty"`      // how long the receiver would keep them, in words
 	Subjects string            `json:"subjects,omitempty"`  // what the parties tell each other for a person who asks, in words
 	People   string            `json:"by_people,omitempty"` // what of that only people can do
