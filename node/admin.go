@@ -152,6 +152,8 @@ func asError(err error) *Error {
 		return fail(NotFound, "", "%v", err)
 	case errors.Is(err, ledger.ErrErased):
 		return erased(err)
+	case errors.Is(err, ledger.ErrUnread):
+		return fail(Behind, "run stile serve until its sender has answered: stile status", "%v", err)
 	case errors.Is(err, ledger.ErrDamaged):
 		return fail(Unverified, "restore this record from a backup or offer it again; the log still proves what it was", "%v", err)
 	case errors.Is(err, ledger.ErrConflict):

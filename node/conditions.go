@@ -99,11 +99,25 @@ func (n *Node) ownFacts() *condition.Facts {
 			return nil
 		})
 	}
+	f.Hidden = n.hidden()
 	f.Twice = n.twice()
 	f.Backup = n.backupFacts()
 	members := n.directory.Members()
 	f.Members, f.Self = len(members), condition.SelfOf(members, directory.FromRing(n.cfg.Council, n.keys), f.Now)
 	return f
+}
+
+// hidden says what others sent that is not shown, since this folder was set back.
+func (n *Node) hidden() (out []condition.Hidden) {
+	_ = n.ledger.View(func(v *ledger.View) error { // of a ledger that is closing nothing is told
+		for _, s := range n.ledger.Sources() {
+			if v.Hides(s) {
+				out = append(out, condition.Hidden{From: s.From, Agreement: s.Agreement, Records: s.Records})
+			}
+		}
+		return nil
+	})
+	return out
 }
 
 func footprintFacts(d *directory.Directory, r *replicas.Replica) condition.Footprint {

@@ -470,6 +470,11 @@ func (n *Node) begin() (err error) {
 	} else if len(known)+len(n.book.Related())+len(n.witnessURLs()) == 0 && n.restored == nil && (n.ledger.Size() > 0 || len(n.directory.Members()) <= 1) {
 		n.ledger.AskFirst(nil)
 	}
+	if !n.o.Reading {
+		if err := n.ledger.HideUnread(context.Background()); err != nil {
+			return err
+		}
+	}
 	if n.ledger.Halted() == nil && !n.o.Reading {
 		n.unmark()
 	}

@@ -190,6 +190,9 @@ func (n *Node) findHolding(in RecordRequest) (*ledger.Holding, *ledger.Source, e
 				return err
 			}
 			want := standard.TypedKey(in.Record)
+			if v.Hides(src) {
+				return fmt.Errorf("what %s sent under %s: %w", src.From, src.Agreement, ledger.ErrUnread)
+			}
 			return v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
 				if err != nil {
 					return true
@@ -408,6 +411,12 @@ func (n *Node) listHoldings(in ListRequest, pick *picker) (*ListReply, error) {
 				from = 0
 			}
 			err := v.Holdings(src, from, func(h *ledger.Holding, err error) bool {
+				if errors.Is(err, ledger.ErrUnread) {
+					if in.Cursor == "" {
+						out.Hidden = append(out.Hidden, err.Error())
+					}
+					return true
+				}
 				if err != nil {
 					out.Damaged = append(out.Damaged, err.Error())
 					return true

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -109,6 +110,9 @@ func (a *app) pages(ctx context.Context, req node.ListRequest, all bool, f func(
 				return damaged, false, err
 			}
 			damaged = append(damaged, page.Damaged...)
+			for _, h := range page.Hidden {
+				damaged = append(damaged, hiddenRecords+h)
+			}
 			for _, r := range page.Records {
 				if !all && left == 0 {
 					return damaged, true, nil
@@ -125,6 +129,9 @@ func (a *app) pages(ctx context.Context, req node.ListRequest, all bool, f func(
 	}
 	return damaged, false, nil
 }
+
+// hiddenRecords begins what is said of records that are not shown for now.
+const hiddenRecords = "hidden: "
 
 func (a *app) listRecords(ctx context.Context, req node.ListRequest, show []string, all bool) error {
 	heads := []string{"RECORD", "REFERENCE", "STANDARD", "#VERSION", "ISSUED AT", "#ENTRY"}
@@ -166,6 +173,9 @@ func (a *app) listRecords(ctx context.Context, req node.ListRequest, show []stri
 	}
 	if n == 0 && len(damaged) == 0 {
 		a.say("no records")
+	}
+	if i := slices.IndexFunc(damaged, func(d string) bool { return strings.HasPrefix(d, hiddenRecords) }); i >= 0 {
+		return failure(node.Behind, "run stile serve until its sender has answered: stile status", "the list is not whole: what was sent is hidden for now")
 	}
 	if len(damaged) > 0 {
 		return failure(node.Unverified, "restore them from a backup or offer them again; the log still proves what they were",

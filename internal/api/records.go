@@ -125,6 +125,9 @@ func (a *API) listRecords(ctx context.Context, in *listCall) (page[node.RecordRe
 	if err != nil {
 		return none, unfiltered(err, in.Where)
 	}
+	if len(r.Hidden) > 0 {
+		return none, &node.Error{Kind: node.Behind, Message: r.Hidden[0]} // no list leaves anything out in silence
+	}
 	if len(r.Damaged) > 0 {
 		a.o.Log.Error("records were left out of a list since they are damaged", "records", len(r.Damaged))
 	}

@@ -133,6 +133,9 @@ func (b *heldBundler) receipts(c audit.Covers) (taken, at []uint64, err error) {
 // and the receipts still count it.
 func (b *heldBundler) records(taken []uint64) error {
 	b.hashes = map[uint64]tlog.Hash{}
+	if b.v.Hides(b.src) {
+		return ledger.ErrUnread
+	}
 	return b.v.Holdings(b.src, 0, func(h *ledger.Holding, err error) bool {
 		if err != nil {
 			b.o.Log.Error("record left out of a bundle", "error", err.Error())

@@ -60,6 +60,7 @@ type Facts struct {
 	Footprints []Footprint
 	Late       []Late
 
+	Hidden        []Hidden              // what others sent that is not shown, since this folder was set back
 	Disagreements []ledger.Disagreement // texts under which nothing leaves, since two evaluators differ
 	Nearing       []Nearing
 	Retired       []Retired // standards in use here that their publishers retired
@@ -128,6 +129,13 @@ type Footprint struct {
 	Evidence int            // things that no honest member signs
 	Unlisted bool           // the directory lists other members
 	Former   []Former       // councils that were members and have not receipted all
+}
+
+// Hidden is what came by one feed and is not shown until that was read to its end.
+type Hidden struct {
+	From      name.Council
+	Agreement name.Agreement
+	Records   int
 }
 
 // A Former is a council that was a member of a footprint.

@@ -136,6 +136,9 @@ func TestFind(t *testing.T) {
 			f.Links = []api.Link{{Council: saltby, Problem: "it refused", Since: noon.Add(-3 * time.Hour)}}
 		}, "for 3 hours"},
 		{"receiver-full", behind("its disk is nearly full", func(p *api.PartnerReply) { p.Full = true }), "keeps nothing"},
+		{"holdings-hidden", func(f *Facts) {
+			f.Hidden = []Hidden{{From: "saltby.gov.uk", Agreement: "saltby.gov.uk/items", Records: 20}}
+		}, "20 records that saltby.gov.uk sent under saltby.gov.uk/items are not shown"},
 		{"partner-behind", behind("it is not connected", func(p *api.PartnerReply) {}), "it is not connected"},
 		{"partner-behind", behind("records are on their way", func(p *api.PartnerReply) { p.Moving = true }), "on their way"},
 		{"bound-reached", behind("the agreement lets 5 go in a day", func(p *api.PartnerReply) { p.Bounded = true }), "another bound"},

@@ -114,6 +114,17 @@ var partnerKinds = []Kind{
 		},
 	},
 	{
+		Name: "holdings-hidden", Severity: api.Warning, Means: "this folder was set back, and what a partner had sent is not shown until its feed was read to the end: it may have been taken back since",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, h := range f.Hidden {
+				say(api.Condition{
+					Council: h.From, Agreement: h.Agreement, Text: fmt.Sprintf("%s that %s sent under %s are not shown", count(h.Records, "record", "records"), h.From, h.Agreement),
+					Cause: "this folder was set back, and the feed was not read to its end since", Try: "run stile serve until " + string(h.From) + " has answered",
+				})
+			}
+		},
+	},
+	{
 		Name: "withdrawals-waiting", Severity: api.Warning, Means: "a partner has not said that it deleted what was withdrawn",
 		find: func(f *Facts, say func(api.Condition)) { f.withdrawals(false, say) },
 	},

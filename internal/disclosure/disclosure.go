@@ -200,7 +200,11 @@ func (r *Register) sources(v *ledger.View, p standard.Person, f func(*ledger.Sou
 			continue
 		}
 		more := true
+		var hidden error
 		err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
+			if errors.Is(err, ledger.ErrUnread) {
+				hidden = err // a report that leaves it out would be wrong
+			}
 			if err != nil || h.View.Body == nil {
 				return true // it is named where it is read
 			}
@@ -216,7 +220,7 @@ func (r *Register) sources(v *ledger.View, p standard.Person, f func(*ledger.Sou
 			}
 			return more
 		})
-		if err != nil || !more {
+		if err = errors.Join(err, hidden); err != nil || !more {
 			return err
 		}
 	}

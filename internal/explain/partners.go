@@ -255,7 +255,7 @@ func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *pee
 			r.UncountedSince = src.Unproved
 		}
 		if withheld {
-			err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
+			err := v.HiddenToo(src, 0, func(h *ledger.Holding, err error) bool {
 				if err == nil {
 					r.Withheld += h.View.Withheld
 				}

@@ -135,7 +135,7 @@ func CheckStore(o Options, logKey string) (c Checked, err error) {
 		}
 		for _, s := range l.Sources() {
 			var bad error
-			err := v.Holdings(s, 0, func(_ *Holding, err error) bool {
+			err := v.HiddenToo(s, 0, func(_ *Holding, err error) bool {
 				bad = err
 				c.Holdings++
 				return err == nil

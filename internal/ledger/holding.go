@@ -104,8 +104,16 @@ func holdingOf(txn *badger.Txn, s *Source, r [16]byte) ([]byte, error) {
 }
 
 // Holding returns a record held from a source, checked against the entry that
-// was proved when it came. ErrDamaged when it is not that any more.
+// was proved when it came. ErrDamaged when it is not that any more, ErrUnread while it is
+// hidden.
 func (v *View) Holding(s *Source, r name.Record) (*Holding, error) {
+	if err := v.hides(s); err != nil {
+		return nil, err
+	}
+	return v.holding(s, r)
+}
+
+func (v *View) holding(s *Source, r name.Record) (*Holding, error) {
 	b, err := holdingOf(v.txn, s, r.Bytes())
 	if err != nil {
 		return nil, fmt.Errorf("record %s: %w", r, err)
@@ -122,10 +130,22 @@ func (v *View) Holding(s *Source, r name.Record) (*Holding, error) {
 
 // Holdings calls f with the records held from a source in the sender's log
 // order, from an index on, until f returns false. A damaged one is handed on
-// as an error.
+// as an error. While they are hidden the one thing handed on is ErrUnread, with their number.
 func (v *View) Holdings(s *Source, from uint64, f func(*Holding, error) bool) error {
+	if err := v.hides(s); err != nil {
+		if s.Records > 0 {
+			f(nil, fmt.Errorf("%d records: %w", s.Records, err))
+		}
+		return nil
+	}
+	return v.HiddenToo(s, from, f)
+}
+
+// HiddenToo is Holdings for what shows nobody what a record says, or shows it to the council
+// that it came from.
+func (v *View) HiddenToo(s *Source, from uint64, f func(*Holding, error) bool) error {
 	return v.positions(s, from, func(index uint64, r name.Record, _ uint32) bool {
-		h, err := v.Holding(s, r)
+		h, err := v.holding(s, r)
 		if errors.Is(err, ErrNotFound) && v.erased(s, index) {
 			return true
 		}

@@ -283,6 +283,9 @@ func (l *Ledger) Heard(ctx context.Context, by name.Council, heads [][]byte, ans
 			}
 			next.Newer = append(next.Newer, *worst)
 			slices.SortFunc(next.Newer, func(a, b Newer) int { return strings.Compare(string(a.By), string(b.By)) })
+			if err := t.hideUnread(); err != nil {
+				return err
+			}
 			l.o.Log.Error("nothing is signed any more: our log is not the newest that our key has signed", "shown_by", by, "size", l.tree.Size(), "seen", worst.Size, "fork", worst.Fork)
 		case !answered || i < 0:
 			return nil
@@ -331,6 +334,9 @@ func (l *Ledger) HeardSize(ctx context.Context, by name.Council, size uint64, fo
 			}
 			next.Newer = append(next.Newer, Newer{By: by, Size: size, Fork: fork, At: l.o.Now().UTC().Truncate(time.Second)})
 			slices.SortFunc(next.Newer, func(a, b Newer) int { return strings.Compare(string(a.By), string(b.By)) })
+			if err := t.hideUnread(); err != nil {
+				return err
+			}
 			l.o.Log.Error("nothing is signed any more: a witness has cosigned what is not in our log", "shown_by", by, "size", l.tree.Size(), "seen", size, "fork", fork)
 			return t.keepOwn(next)
 		})

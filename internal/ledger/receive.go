@@ -160,6 +160,9 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			return err
 		}
 		c.LastAt, c.Bounded = l.o.Now().UTC(), d.Suspended && d.Most.Bounds()
+		if d.Live {
+			c.Unread = false
+		}
 		if d.Suspended {
 			c.TakenBack = d.Cursor
 		} else {

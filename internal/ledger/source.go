@@ -36,6 +36,10 @@ type Source struct {
 	Receipts  []uint64       `json:"receipts,omitempty"`  // log indexes here of the last receipts, which may not have got through
 	Ended     bool           `json:"ended,omitempty"`     // the agreement is over and everything was deleted
 
+	// Unread: the folder was set back, and the feed has not been read to its end since. What
+	// is held may have been taken back; see [View.Hides].
+	Unread bool `json:"unread,omitempty"`
+
 	// Ending: everything is being deleted. Nothing is kept any more.
 	Ending bool `json:"ending,omitempty"`
 	// Generation grows with each Restart. A holding has that of when it was

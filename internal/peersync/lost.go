@@ -63,7 +63,7 @@ func (s *Syncer) serveHeld(ctx context.Context, from name.Council, st wire.Strea
 			if src.From != from || src.Ended {
 				continue
 			}
-			err := v.Holdings(src, binary.BigEndian.Uint64(q[1:]), func(h *ledger.Holding, err error) bool {
+			err := v.HiddenToo(src, binary.BigEndian.Uint64(q[1:]), func(h *ledger.Holding, err error) bool {
 				if err != nil {
 					return true // damaged here: there is nothing to give back
 				}

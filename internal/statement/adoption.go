@@ -63,7 +63,7 @@ func (k *Keeper) Adoption(ctx context.Context, in api.AdoptionRequest) (*api.Ado
 			if st, ok := k.o.Agreements.Status(src.Agreement, k.o.Now()); ok && st.Agreement.Standard.Name != measure.Standard {
 				continue
 			}
-			err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
+			err := v.HiddenToo(src, 0, func(h *ledger.Holding, err error) bool {
 				if err == nil && h.View.Standard.Name == measure.Standard {
 					c := h.View
 					add(measure.Given{Issuer: c.Council, Record: c.Record, Index: h.Index, IssuedAt: time.Unix(c.IssuedAt, 0).UTC()}, c.Standard.Version, c.Body)

@@ -132,7 +132,7 @@ func (q *request) recordList() error {
 		lines = append(lines, line{r, recordPath(q.Council, r.Record, in.From)})
 	}
 	return q.render("records", page{Title: q.say("records.title"), Wide: true, Faults: f, Data: map[string]any{
-		"In": in, "Lines": lines, "Damaged": list.Damaged, "Cursor": string(list.Cursor), "Standards": std, "Councils": from, "Reference": q.form("reference"), "Purpose": q.purposeNow(),
+		"In": in, "Lines": lines, "Damaged": append(list.Damaged, list.Hidden...), "Cursor": string(list.Cursor), "Standards": std, "Councils": from, "Reference": q.form("reference"), "Purpose": q.purposeNow(),
 	}})
 }
 

@@ -126,7 +126,10 @@ type ListRequest struct {
 type ListReply struct {
 	Records []RecordReply `json:"records"`
 	Damaged []string      `json:"damaged,omitempty"` // what was left out because it is damaged on disk
-	Cursor  Cursor        `json:"cursor,omitempty"`
+	// Hidden says what was left out because this folder was set back, and the feed that it came
+	// by was not read to its end since.
+	Hidden []string `json:"hidden,omitempty"`
+	Cursor Cursor   `json:"cursor,omitempty"`
 	// Unsure are records that Where has no answer for, which were left out.
 	Unsure int    `json:"unsure,omitempty"`
 	AsOf   uint64 `json:"as_of,omitempty"` // entries of our log then, of a snapshot
