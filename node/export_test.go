@@ -28,3 +28,6 @@ func (n *Node) Unsynced() { n.clocks.unsynced.Store(true) }
 
 // Purge takes what was replaced out of the files, as the running node does every hour.
 func (n *Node) Purge(ctx context.Context) error { return n.ledger.Purge(ctx) }
+
+// LookAtTerms deletes what may be kept no longer, as the running node does every hour.
+func (n *Node) LookAtTerms(ctx context.Context) error { return n.terms.Look(ctx) }

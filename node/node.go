@@ -450,7 +450,7 @@ func (n *Node) begin() (err error) {
 	})
 	n.terms = retention.New(retention.Options{
 		Ledger: n.ledger, Agreements: n.book, Senders: n.senders, Footprint: n.replicas.Is, Clocks: n.partnerClocks,
-		File: filepath.Join(n.cfg.Data, retention.FileName), Log: n.log, Now: n.now,
+		Replicas: n.replicas.Open, File: filepath.Join(n.cfg.Data, retention.FileName), Log: n.log, Now: n.now,
 	})
 	n.byhand = n.openByHand()
 	n.ends = n.openSuccession()

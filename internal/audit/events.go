@@ -42,6 +42,7 @@ var unaudited = map[string]string{
 	event.KindFootprintReceipt:     "a partner's receipt for entries of a footprint's log, which a council's bundle does not hold",
 	event.KindFootprintDecided:     "the members' own signatures count, and are judged",
 	event.KindFootprintDiscarded:   "a replica was deleted, which nothing here can show",
+	event.KindFootprintExpired:     "the council's word as one member of a footprint; it counts when a majority says it in the footprint's log",
 	event.KindFootprintErased:      "the council's own word that a withdrawal was carried out in its replica, which a bundle does not hold",
 	event.KindRefused:              "nothing left",
 	event.KindOpinionsDiffer:       "nothing left",

@@ -287,3 +287,24 @@ func ParseFootprintErased(body map[string]any) (FootprintErased, error) {
 	e := FootprintErased{Footprint: r.council("footprint"), Orders: r.indexes("orders")}
 	return e, r.done()
 }
+
+// A FootprintExpired says that a member of a footprint finds that records may be kept there no longer, by
+// its clock and an agreement's text. Body: footprint, agreement, version, entries.
+type FootprintExpired struct {
+	Footprint name.Council
+	Agreement name.Agreement // that they came under
+	Version   uint64         // of it, whose term is over
+	Entries   []uint64       // log indexes of the footprint's log, ascending
+}
+
+// Body returns the body of a [KindFootprintExpired].
+func (e FootprintExpired) Body() map[string]any {
+	return map[string]any{"footprint": string(e.Footprint), "agreement": string(e.Agreement), "version": Number(e.Version), "entries": indexList(e.Entries)}
+}
+
+// ParseFootprintExpired reads the body of a [KindFootprintExpired]. The error wraps [ErrBody].
+func ParseFootprintExpired(body map[string]any) (FootprintExpired, error) {
+	r := read(KindFootprintExpired, body)
+	e := FootprintExpired{Footprint: r.council("footprint"), Agreement: r.agreement("agreement"), Version: r.version("version"), Entries: r.indexes("entries")}
+	return e, r.done()
+}

@@ -389,6 +389,9 @@ func (a *applier) keepPage(out []Outcome) error {
 	}
 	if records {
 		a.t.Set(pageKey(a.first), p.encode())
+		if a.s.format() >= 2 {
+			setNumber(a.t, takenKey(a.first), uint64(a.at))
+		}
 	}
 	for _, w := range a.twins {
 		if err := a.evidence(w); err != nil {

@@ -231,7 +231,7 @@ func (a *applier) entry(g group, c *checked) (Outcome, error) {
 	if c.signer() != g.contributor {
 		return refused(RuleIssuer), nil
 	}
-	if c.event != nil && c.event.Kind != event.KindWithdrawal && c.event.Kind != event.KindStandardAdopted && !aboutAgreement(c.event.Kind) {
+	if c.event != nil && c.event.Kind != event.KindWithdrawal && c.event.Kind != event.KindStandardAdopted && c.event.Kind != event.KindFootprintExpired && !aboutAgreement(c.event.Kind) {
 		return a.membership(c)
 	}
 	m := a.s.signer(g)
@@ -250,6 +250,8 @@ func (a *applier) entry(g group, c *checked) (Outcome, error) {
 	switch {
 	case c.event.Kind == event.KindStandardAdopted:
 		return a.adopt(c)
+	case c.event.Kind == event.KindFootprintExpired:
+		return a.expire(c)
 	case aboutAgreement(c.event.Kind):
 		return a.say(c)
 	}
@@ -441,24 +443,34 @@ func (a *applier) withdraw(g group, c *checked) (Outcome, error) {
 		if err != nil {
 			return Outcome{}, err
 		}
-		if h.state == headLive {
-			std, err := a.standardOf(h.index)
-			if err != nil {
-				return Outcome{}, err
-			}
-			a.counts["n"+string(g.contributor)+"\x00"+std.String()]--
-		}
-		if h.state != headWithdrawn {
-			oldest, err := a.erase(h.index)
-			if err != nil {
-				return Outcome{}, err
-			}
-			a.order(oldest)
-			h.state = headWithdrawn
-			a.t.Set(key, h.encode())
+		if err := a.takeBack(key, h); err != nil {
+			return Outcome{}, err
 		}
 	}
 	return a.append(c, storedEvent, 0), nil
+}
+
+// takeBack erases every version of the record whose head stands under a key.
+func (a *applier) takeBack(key string, h head) error {
+	if h.state == headLive {
+		std, err := a.standardOf(h.index)
+		if err != nil {
+			return err
+		}
+		c, _, _ := strings.Cut(key[1:], "\x00")
+		a.counts["n"+c+"\x00"+std.String()]--
+	}
+	if h.state == headWithdrawn {
+		return nil
+	}
+	oldest, err := a.erase(h.index)
+	if err != nil {
+		return err
+	}
+	a.order(oldest)
+	h.state = headWithdrawn
+	a.t.Set(key, h.encode())
+	return nil
 }
 
 // erase deletes a version and all before it. It returns where the oldest stood.

@@ -33,6 +33,7 @@ import (
 //	e …, g …                   agreements: see agreements.go
 //	p index8                   page: see page.go
 //	o council, O …             former members: see former.go
+//	T index8, x index8         terms: see expire.go
 //
 // It is the same on every member that has applied the same position.
 

@@ -33,6 +33,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
@@ -72,6 +73,8 @@ type Options struct {
 	Senders func(from name.Council) []name.Council
 	// Footprint reports whether a council is a footprint, whose receipts are its members'.
 	Footprint func(c name.Council) bool
+	// Replicas returns the replicas of footprints that are open here; nil for none.
+	Replicas func() []*footprint.Footprint
 	// Clocks returns how far the clocks of partners are ahead of ours, by what they signed
 	// within the last quarter of an hour.
 	Clocks func() map[name.Council]time.Duration
@@ -169,6 +172,11 @@ func (k *Keeper) Look(ctx context.Context) error {
 		held[string(src.From)+" "+string(src.Agreement)] = !src.Ended && !src.Ending
 		if src.Agreement != "" && !src.Ended && !src.Ending {
 			errs = append(errs, k.source(ctx, src, now, believed))
+		}
+	}
+	if k.o.Replicas != nil && believed {
+		for _, f := range k.o.Replicas() {
+			errs = append(errs, k.replica(ctx, f, now))
 		}
 	}
 	k.mu.Lock()
