@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/footprint"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
@@ -31,3 +32,8 @@ func (n *Node) Purge(ctx context.Context) error { return n.ledger.Purge(ctx) }
 
 // LookAtTerms deletes what may be kept no longer, as the running node does every hour.
 func (n *Node) LookAtTerms(ctx context.Context) error { return n.terms.Look(ctx) }
+
+// FootprintCovers returns checkpoints of a footprint's log of a size that members have cosigned, and who has not.
+func (n *Node) FootprintCovers(ctx context.Context, fp name.Council, size uint64) ([]footprint.Cover, []name.Council, error) {
+	return n.replicas.Replica(fp).Covers(ctx, size, true)
+}
