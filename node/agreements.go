@@ -36,7 +36,15 @@ func (n *Node) document(in AgreementRequest) (*agreement.Agreement, error) {
 		return nil, fail(Usage, "stile agreement list", "%v", err)
 	}
 	for range 2 {
+		for _, x := range n.book.Counters(a) {
+			if in.Counter != "" && string(x.By) == strings.ToLower(in.Counter) {
+				return x.Agreement, nil
+			}
+		}
 		for _, st := range n.book.Texts(a, n.now()) {
+			if in.Counter != "" {
+				continue
+			}
 			if in.Version == 0 || st.Agreement.Version == in.Version {
 				return st.Agreement, nil
 			}
@@ -44,6 +52,9 @@ func (n *Node) document(in AgreementRequest) (*agreement.Agreement, error) {
 		if s := n.exchange(); s != nil {
 			s.CatchUp(context.Background()) // it may have been proposed there this moment
 		}
+	}
+	if in.Counter != "" {
+		return nil, fail(NotFound, "stile agreement show "+string(a), "%.80q proposes nothing else than the newest version of %s", in.Counter, a)
 	}
 	return nil, fail(NotFound, "stile agreement list", "no agreement named %s was proposed here", a)
 }
@@ -199,6 +210,9 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		if st.Digest == a.Digest() && (st.Phase == agreement.Ended || st.Phase == agreement.Superseded) {
 			return nil, fail(Conflict, "give the document the next version number", "version %d of %s is over: %s", a.Version, a.Name, st.Why)
 		}
+	}
+	if by, version := n.overtaken(a); version > 0 && !n.signed(a, self) {
+		return nil, fail(Conflict, "stile agreement show "+string(a.Name), "version %d of %s is superseded: %s has proposed version %d since", a.Version, a.Name, by, version)
 	}
 	others := n.replicas.Addressees(a)
 	for _, c := range others {
@@ -380,7 +394,7 @@ func (n *Node) reply(st agreement.Status) AgreementReply {
 	r := AgreementReply{
 		Name: a.Name, Version: a.Version, Digest: st.Digest.String(), From: a.From, To: a.To, Mode: string(a.Mode),
 		Standard: a.Standard, InForce: st.InForce(), Why: st.Why, Waiting: st.Awaiting,
-		Review: string(st.Review), Renewals: renewals(st), Ends: string(a.Ends), Kept: a.Kept(),
+		Review: string(st.Review), Renewals: renewals(st), Ends: string(a.Ends), Kept: a.Kept(), Counters: n.counters(a.Name),
 	}
 	for _, c := range a.Parties() {
 		if _, ok := st.Signed[c]; ok {

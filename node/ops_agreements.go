@@ -20,6 +20,13 @@ func (a Agreements) Sign(ctx context.Context, in AgreementRequest) (AgreementRep
 	return do(ctx, a.to, (*Node).signAgreement, in)
 }
 
+// Counter answers the newest text of an agreement with another, which we would sign
+// instead. The sender proposes and signs it; a receiver's binds nobody until the sender
+// signs it, and then the receiver.
+func (a Agreements) Counter(ctx context.Context, in AgreementRequest) (AgreementReply, error) {
+	return do(ctx, a.to, (*Node).counterAgreement, in)
+}
+
 // End ends an agreement; the receiver deletes what it holds under it.
 func (a Agreements) End(ctx context.Context, in AgreementRequest) (AgreementReply, error) {
 	return do(ctx, a.to, (*Node).endAgreement, in)

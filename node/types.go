@@ -171,6 +171,7 @@ type (
 	CountReply       = api.CountReply
 	CountRequest     = api.CountRequest
 	ConfirmedReply   = api.ConfirmedReply
+	CounterReply     = api.CounterReply
 	PreviewReply     = api.PreviewReply
 	FieldCount       = api.FieldCount
 )

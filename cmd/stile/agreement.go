@@ -23,7 +23,7 @@ configuration in one. Nothing is shared until every party has signed it.
 
 The way of one: draft it, fill in every heading, preview what it would let out,
 sign it, and the partner signs the same text by its name.`,
-		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementListCommand(), a.agreementShowCommand(),
+		a.agreementDraftCommand(), a.agreementPreviewCommand(), a.agreementSignCommand(), a.agreementCounterCommand(), a.agreementListCommand(), a.agreementShowCommand(),
 		a.agreementBringCommand(), a.agreementSuspendCommand(), a.agreementGiveUpCommand(), a.agreementResumeCommand(), a.agreementRenewCommand(), a.agreementNovateCommand(), a.agreementCheckpointCommand(), a.agreementEndCommand(), a.agreementExportCommand(), a.agreementLintCommand(), a.agreementDiffCommand(), a.agreementAcceptCommand())
 }
 
@@ -260,6 +260,7 @@ func (a *app) agreementNamed(named string, version int) (node.AgreementRequest, 
 
 func (a *app) agreementPreviewCommand() *cobra.Command {
 	var samples, version int
+	var counter string
 	c := &cobra.Command{
 		Use:   "preview FILE|NAME",
 		Short: "Show what an agreement would let out of the records there are",
@@ -276,7 +277,7 @@ in how many records each field. Nothing is signed and nothing is sent.`,
 			if err != nil {
 				return err
 			}
-			req.Samples = samples
+			req.Samples, req.Counter = samples, counter
 			r, err := a.node().Agreements().Preview(cmd.Context(), req)
 			if err != nil {
 				return err
@@ -290,6 +291,7 @@ in how many records each field. Nothing is signed and nothing is sent.`,
 	}
 	c.Flags().IntVar(&samples, "samples", 0, "show this `number` of rows as the partner would see them, at most 20")
 	c.Flags().IntVar(&version, "version", 0, "`version` of a named agreement; default: the newest")
+	c.Flags().StringVar(&counter, "counter", "", "what this `council` proposed instead of the newest version")
 	return c
 }
 
@@ -384,7 +386,7 @@ func (a *app) previewEnds(r node.PreviewReply, named string) {
 func (a *app) agreementSignCommand() *cobra.Command {
 	var yes bool
 	var version int
-	var out string
+	var out, counter string
 	c := &cobra.Command{
 		Use:   "sign FILE|NAME",
 		Short: "Sign an agreement for our council",
@@ -405,6 +407,7 @@ agreement bring. See docs/receiving.md.`,
 			if err != nil {
 				return err
 			}
+			req.Counter = counter
 			if err := a.sure(yes, "sign %s for our council", args[0]); err != nil {
 				return err
 			}
@@ -439,6 +442,7 @@ agreement bring. See docs/receiving.md.`,
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.Flags().StringVar(&out, "out", "", "new `file` for the signature, of a receiver that runs no node")
 	c.Flags().IntVar(&version, "version", 0, "`version` of a named agreement; default: the newest")
+	c.Flags().StringVar(&counter, "counter", "", "sign what this `council` proposed instead of the newest version")
 	return c
 }
 
@@ -475,6 +479,11 @@ func (a *app) agreementListCommand() *cobra.Command {
 				t.add(string(r.Name), number(r.Version), string(r.From), list(r.To), r.Standard.String(), r.Review, force(r))
 			}
 			t.write(a.out, "")
+			for _, r := range rs {
+				for _, x := range r.Counters {
+					a.say("%s answers version %d of %s with another text: stile agreement show %s", x.Council, x.Answers, r.Name, r.Name)
+				}
+			}
 			return nil
 		},
 	}
@@ -512,6 +521,7 @@ func (a *app) agreementShowCommand() *cobra.Command {
 			shownDates(t, r)
 			t.add("document", "SHA-256 "+r.Digest)
 			t.write(a.out, "")
+			a.printCounters(r)
 			if len(r.Partners) > 0 {
 				a.printf("\n")
 				partnerTable(r.Partners).write(a.out, "")

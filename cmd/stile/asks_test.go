@@ -16,6 +16,7 @@ import (
 // tries it.
 var asks = map[string][]string{
 	"agreement accept":       {"compliance-statement"},
+	"agreement counter":      {"northmoor.gov.uk/x", "--file", "agreement.yaml"},
 	"agreement end":          {"northmoor.gov.uk/x", "--reason", "r"},
 	"agreement give-up":      {"northmoor.gov.uk/x", "saltby.gov.uk", "--because", "b"},
 	"agreement renew":        {"northmoor.gov.uk/x", "--review", "2999-01-01"},

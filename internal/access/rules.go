@@ -168,7 +168,7 @@ var rules = map[string]rule{
 
 	"agreements/list": texts, "agreements/show": texts, "agreements/preview": of(Agreements, Steward, Governance, Signer),
 	"agreements/signature": of("", Signer), "agreements/bring": of("", Signer, Governance),
-	"agreements/draft": of(Agreements, Steward, Governance, Signer), "agreements/sign": of(Sign, Signer),
+	"agreements/draft": of(Agreements, Steward, Governance, Signer), "agreements/sign": of(Sign, Signer), "agreements/counter": of(Sign, Signer),
 	"agreements/end": of(Sign, Signer), "agreements/suspend": of(Sign, Signer, Governance), "agreements/resume": of(Sign, Signer), "agreements/renew": of(Sign, Signer), "agreements/giveup": of(Sign, Signer), "agreements/audit": of("", Auditor, Governance), "agreements/checkpoint": of("", Governance, Auditor),
 
 	"disclosures/list": of(Disclosures, Governance, Auditor, Steward, Signer), "disclosures/seen": of(Disclosures, Governance, Auditor, Steward),

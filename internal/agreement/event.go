@@ -81,13 +81,16 @@ func RefOf(kind string, body any) (Ref, bool) {
 	case event.KindAgreementRenewal:
 		r, err := ParseRenewal(body)
 		return r.Ref, err == nil
+	case event.KindAgreementCounter:
+		c, err := ParseCounter(body)
+		return c.Ref, err == nil
 	}
 	return Ref{}, false
 }
 
 // Kinds returns the kinds of events that a [State] takes in.
 func Kinds() []string {
-	return []string{event.KindAgreementProposal, event.KindAgreementSignature, event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd, event.KindAgreementRenewal}
+	return []string{event.KindAgreementProposal, event.KindAgreementSignature, event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd, event.KindAgreementRenewal, event.KindAgreementCounter}
 }
 
 // A Signature is a party's consent to a document. The event that carries it is

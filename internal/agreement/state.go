@@ -53,6 +53,7 @@ type State struct {
 	agreements map[name.Agreement]map[int]*version
 	waiting    map[name.Agreement]map[int][]saying
 	waits      map[name.Council]int
+	countering map[name.Council]int // counter-proposals among what waits
 }
 
 // A version is one document and all that was said of it.
@@ -66,6 +67,7 @@ type version struct {
 	halts    map[name.Council]int      // how often each suspended or resumed it
 	ending   map[name.Council]int      // where in its notices each has said that it ends
 	renewed  map[name.Council][]Renewed
+	counters map[name.Council]Countered // what each would sign instead; nil for none
 }
 
 // told is a notice and who said it.
@@ -87,7 +89,8 @@ type saying struct {
 	kind    string
 	ref     Ref
 	notice  Notice
-	review  Date // of a renewal
+	review  Date    // of a renewal
+	counter Counter // of a counter-proposal
 	at      time.Time
 }
 
@@ -97,6 +100,7 @@ func NewState() *State {
 		agreements: make(map[name.Agreement]map[int]*version),
 		waiting:    make(map[name.Agreement]map[int][]saying),
 		waits:      make(map[name.Council]int),
+		countering: make(map[name.Council]int),
 	}
 }
 
@@ -143,14 +147,23 @@ func (s *State) apply(council name.Council, kind string, body any, at time.Time)
 			return err
 		}
 		e.ref, e.review = r.Ref, r.Review
+	case event.KindAgreementCounter:
+		c, err := ParseCounter(body)
+		if err != nil {
+			return err
+		}
+		e.ref, e.counter = c.Ref, c
 	default:
 		return fmt.Errorf("%w: unknown kind %.40q", ErrEvent, kind)
 	}
 	if v := s.agreements[e.ref.Agreement][e.ref.Version]; v != nil {
 		return v.hear(e)
 	}
-	if s.waits[council] >= maxWaiting {
+	if s.waits[council] >= maxWaiting || kind == event.KindAgreementCounter && s.countering[council] >= maxCounters {
 		return ErrTooMany
+	}
+	if kind == event.KindAgreementCounter {
+		s.countering[council]++
 	}
 	s.waits[council]++
 	if s.waiting[e.ref.Agreement] == nil {
@@ -192,6 +205,9 @@ func (s *State) propose(council name.Council, doc *Agreement, at time.Time) erro
 	versions[doc.Version] = v
 	for _, e := range s.waiting[doc.Name][doc.Version] {
 		s.waits[e.council]--
+		if e.kind == event.KindAgreementCounter {
+			s.countering[e.council]--
+		}
 		// What does not fit the document is dropped, as it would have been
 		// refused in its turn.
 		_ = v.hear(e)
@@ -216,6 +232,9 @@ func (v *version) hear(e saying) error {
 			v.signed[e.council] = e.at
 		}
 		return nil
+	}
+	if e.kind == event.KindAgreementCounter {
+		return v.counter(e.council, e.counter, e.at)
 	}
 	if e.kind == event.KindAgreementRenewal {
 		return v.renew(e.council, e.review, e.at)

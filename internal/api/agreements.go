@@ -15,10 +15,20 @@ type AgreementCall struct {
 	Council string `path:"council" maxLength:"255" doc:"the council that it is named after"`
 	Name    string `path:"name" maxLength:"255"`
 	Version int    `query:"version" minimum:"0" doc:"0 or absent: the newest"`
+	Counter string `query:"counter" maxLength:"255" doc:"to sign: in the place of a version, what this council proposed instead"`
 }
 
 func (c AgreementCall) request() node.AgreementRequest {
-	return node.AgreementRequest{Name: c.Council + "/" + c.Name, Version: c.Version}
+	return node.AgreementRequest{Name: c.Council + "/" + c.Name, Version: c.Version, Counter: c.Counter}
+}
+
+// A counterCall names an agreement and carries another text of it.
+type counterCall struct {
+	Council string `path:"council" maxLength:"255" doc:"the council that it is named after"`
+	Name    string `path:"name" maxLength:"255"`
+	Body    struct {
+		Document string `json:"document" maxLength:"1048576" minLength:"1" doc:"the text, as YAML"`
+	}
 }
 
 // A documentCall carries a document.
@@ -101,6 +111,9 @@ func (a *API) agreements() {
 		req := in.request()
 		req.By = a.by(ctx)
 		return a.n.Agreements().Sign(ctx, req)
+	})
+	post(a, "agreements", "counter-agreement", "/v1/agreements/{council}/{name}/counter", "Answer the newest text of an agreement with another, of a higher version", func(ctx context.Context, in *counterCall) (node.AgreementReply, error) {
+		return a.n.Agreements().Counter(ctx, node.AgreementRequest{Name: in.Council + "/" + in.Name, Document: []byte(in.Body.Document), By: a.by(ctx)})
 	})
 	post(a, "agreements", "renew-agreement", "/v1/agreements/{council}/{name}/renew", "Say that an agreement was reviewed, and goes on in the same words until a later date of review", func(ctx context.Context, in *renewCall) (node.AgreementReply, error) {
 		req := in.request()

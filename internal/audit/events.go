@@ -173,6 +173,10 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		s.review = agreement.Date(strings.Clone(string(r.Review)))
 		s.refer(r.Ref)
 		return s, err
+	case event.KindAgreementCounter:
+		c, err := agreement.ParseCounter(ev.Body)
+		s.refer(c.Ref)
+		return s, err // it binds nobody
 	}
 	return s, nil // unaudited, or of a later version
 }

@@ -275,6 +275,24 @@ func (b *Book) Find(a name.Agreement, version int) (*agreement.Agreement, bool) 
 	return b.state.Find(a, version)
 }
 
+// Counters returns the counter-proposals about an agreement that stand: see
+// [agreement.State.Counters].
+func (b *Book) Counters(a name.Agreement) []agreement.Countered {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.Counters(a)
+}
+
+// AllCounters returns those about every agreement.
+func (b *Book) AllCounters() (out []agreement.Countered) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.state.Names() {
+		out = append(out, b.state.Counters(a)...)
+	}
+	return out
+}
+
 // Say takes in what a party says of an agreement, as strictjson decodes it, before
 // that is logged. The error is that of [agreement.State.Apply], and what it refuses
 // is not to be logged.

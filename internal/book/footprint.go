@@ -46,6 +46,9 @@ func (b *Book) vote(ev *record.Event) (agreement.Ref, bool) {
 	if !ok {
 		return ref, false
 	}
+	if ev.Kind == event.KindAgreementCounter {
+		return ref, false // no footprint says it
+	}
 	if ev.Kind == event.KindAgreementProposal {
 		return ref, true // others may have said something of it already
 	}

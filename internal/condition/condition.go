@@ -57,6 +57,7 @@ type Facts struct {
 	Partners   []api.PartnerReply
 	Links      []api.Link
 	Agreements []agreement.Status
+	Counters   []agreement.Countered // what receivers propose instead
 	Footprints []Footprint
 	Late       []Late
 

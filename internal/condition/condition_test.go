@@ -163,6 +163,9 @@ func TestFind(t *testing.T) {
 		{"exchange-suspended", under("", agreement.Suspended, func(st *agreement.Status) { st.Suspensions = []agreement.Suspension{{By: saltby, Since: noon}} }), "nothing is shared"},
 		{"agreement-waits-for-us", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{"northmoor.gov.uk"} }), "stile agreement sign northmoor.gov.uk/huts"},
 		{"agreement-waits-for-others", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{saltby} }), "signature of saltby.gov.uk"},
+		{"counter-proposal-waits", func(f *Facts) {
+			f.Counters = []agreement.Countered{{By: saltby, Answers: 1, Agreement: &agreement.Agreement{Name: "northmoor.gov.uk/huts", From: "northmoor.gov.uk"}, At: noon}}
+		}, "--counter saltby.gov.uk"},
 		{"review-past", under("review: 2026-11-01\n", agreement.Suspended, reviewed), "was due for review on 2026-11-01"},
 		{"review-close", under("review: 2026-12-05\n", agreement.InForce, reviewed), "in 7 days"},
 		{"review-close", under("review: 2026-12-05\n", agreement.InForce, func(st *agreement.Status) {

@@ -302,6 +302,22 @@ var agreementKinds = []Kind{
 		find: func(f *Facts, say func(api.Condition)) { f.unsigned(false, say) },
 	},
 	{
+		Name: "counter-proposal-waits", Severity: api.Warning, Means: "a receiver of ours would sign another text of an agreement than we proposed",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, x := range f.Counters {
+				if x.Agreement.From != f.Council {
+					continue
+				}
+				say(api.Condition{
+					Agreement: x.Agreement.Name, Council: x.By, Since: x.At,
+					Text:  fmt.Sprintf("%s answers version %d of agreement %s with another text", x.By, x.Answers, x.Agreement.Name),
+					Cause: "nothing that we proposed since is as new",
+					Try:   fmt.Sprintf("stile agreement show %s, then stile agreement sign %s --counter %s, or stile agreement counter %s --file FILE", x.Agreement.Name, x.Agreement.Name, x.By, x.Agreement.Name),
+				})
+			}
+		},
+	},
+	{
 		Name: "review-past", Severity: api.Warning, Stage: "review", Means: "the date of review of an agreement has come and not every party has renewed it: nothing is shared under it",
 		find: func(f *Facts, say func(api.Condition)) {
 			for _, st := range f.Agreements {

@@ -110,6 +110,7 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindAgreementResume:    anyReader(agreement.ParseNotice),
 	event.KindAgreementEnd:       anyReader(agreement.ParseNotice),
 	event.KindAgreementRenewal:   anyReader(agreement.ParseRenewal),
+	event.KindAgreementCounter:   anyReader(agreement.ParseCounter),
 	event.KindCounts:             anyReader(agreement.ParseCounts),
 }
 
@@ -258,6 +259,7 @@ func samples(t testing.TB) []sample {
 		{event.KindAgreementResume, notice},
 		{event.KindAgreementRenewal, agreement.Renewal{Ref: ref, Review: "2028-12-01", By: "Jo Smith"}},
 		{event.KindAgreementEnd, notice},
+		{event.KindAgreementCounter, counter(t)},
 		{event.KindCounts, agreement.Counts{
 			Agreement: agr, Version: 2, Day: "2026-11-22", By: []name.Field{"/district"}, Threshold: 10, Rounded: 5, Total: 15,
 			Groups: []agreement.Group{{Of: []*string{&some}, Count: 15}},
@@ -267,6 +269,14 @@ func samples(t testing.TB) []sample {
 			Groups: []agreement.Group{{Of: []*string{&some}, Count: 15, Sums: []*int64{nil}}}, Budget: agreement.Budget{Spent: 1, Of: 150},
 		}},
 	}
+}
+
+// counter answers the example document with the next version of it.
+func counter(t testing.TB) agreement.Counter {
+	t.Helper()
+	next := *document(t)
+	next.Version++
+	return agreement.Counter{Ref: document(t).Ref(), Agreement: &next, By: "Jo Smith"}
 }
 
 // decode returns a body as the strict reader has it.

@@ -44,6 +44,7 @@ const (
 	KindAgreementResume    = "agreement-resume"
 	KindAgreementEnd       = "agreement-end"
 	KindAgreementRenewal   = "agreement-renewal"
+	KindAgreementCounter   = "agreement-counter"
 	KindCounts             = "counts"
 
 	// Questions. None ever holds the value that was asked by.
@@ -110,7 +111,7 @@ const (
 func Kinds() []string {
 	return []string{
 		KindWithdrawal, KindDisclosure, KindReceipt, KindReceiptByCall, KindErasure, KindErasureOrder, KindGivenUp, KindRetention, KindStandardAdopted, KindStandardMapped,
-		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal,
+		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal, KindAgreementCounter,
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
 		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded, KindFootprintErased, KindFootprintExpired,
@@ -123,7 +124,7 @@ func Kinds() []string {
 
 // AgreementKinds returns the kinds of events that say where an agreement stands.
 func AgreementKinds() []string {
-	return []string{KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal}
+	return []string{KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal, KindAgreementCounter}
 }
 
 // AgreementOf returns the agreement that a body names, whatever its kind; "" when it

@@ -193,7 +193,7 @@ func (s *Syncer) statements(fp name.Council) (out [][]byte, err error) {
 	err = s.o.Ledger.View(func(v *ledger.View) error {
 		var all []uint64
 		for _, k := range agreement.Kinds() {
-			if k == event.KindAgreementRenewal {
+			if k == event.KindAgreementRenewal || k == event.KindAgreementCounter {
 				continue // the members tell each other; see book.renewed
 			}
 			v.Events(k, 0, func(i uint64) bool { all = append(all, i); return true })

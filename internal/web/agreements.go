@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -135,6 +136,20 @@ func (q *request) named() string { return q.r.PathValue("council") + "/" + q.r.P
 // agreementOf reads a version of an agreement: that of the query, or the newest.
 func (q *request) agreementOf() (node.AgreementReply, *agreement.Agreement, error) {
 	in := node.AgreementRequest{Name: q.named()}
+	if c := q.form("counter"); c != "" {
+		a, err := q.Node.Agreements().Show(q.ctx(), in)
+		if err != nil {
+			return a, nil, err
+		}
+		for _, x := range a.Counters {
+			if string(x.Council) == c {
+				a.Version, a.Digest, a.Document, a.Waiting = x.Version, x.Digest, x.Document, []name.Council{a.From}
+				doc, err := agreement.Parse([]byte(x.Document))
+				return a, doc, err
+			}
+		}
+		return a, nil, &node.Error{Kind: node.NotFound, Message: q.say("counter.gone"), Try: q.say("sign.look-again")}
+	}
 	if v := q.form("version"); v != "" {
 		if _, err := fmt.Sscanf(v, "%d", &in.Version); err != nil || in.Version < 1 {
 			return node.AgreementReply{}, nil, &node.Error{Kind: node.Usage, Message: "the version is no number"}
@@ -203,7 +218,11 @@ func (q *request) agreementCheck() error {
 	if err != nil {
 		return err
 	}
-	return q.check([]byte(a.Document), doc, path("agreements", a.Name)+"/sign", path("agreements", a.Name), slices.Contains(a.Waiting, q.Council))
+	sign := path("agreements", a.Name) + "/sign"
+	if c := q.form("counter"); c != "" {
+		sign += "?counter=" + url.QueryEscape(c)
+	}
+	return q.check([]byte(a.Document), doc, sign, path("agreements", a.Name), slices.Contains(a.Waiting, q.Council))
 }
 
 // check shows what an agreement would let out, and asks whether to sign. Samples of
@@ -255,7 +274,7 @@ func (q *request) agreementSign() error {
 	if err != nil {
 		return err
 	}
-	return q.sign(node.AgreementRequest{Name: string(a.Name), Version: a.Version}, doc, path("agreements", a.Name))
+	return q.sign(node.AgreementRequest{Name: string(a.Name), Version: a.Version, Counter: q.form("counter")}, doc, path("agreements", a.Name))
 }
 
 // sign has the council sign: after a recent sign-in, by the text that was seen, and where

@@ -15,6 +15,7 @@ type AgreementRequest struct {
 	Reason   string `json:"reason,omitempty"`   // of an end
 	Review   string `json:"review,omitempty"`   // of a renewal: the new date of review
 	Samples  int    `json:"samples,omitempty"`  // of a preview
+	Counter  string `json:"counter,omitempty"`  // in the place of a version: what this council proposed instead
 	// By is the person who has the council sign, suspend, resume, renew or end it: a name, or
 	// a pseudonym. It is logged in the event, which the other parties read.
 	By string `json:"by,omitempty"`
@@ -44,6 +45,9 @@ type AgreementReply struct {
 	Ends     string         `json:"ends,omitempty"`
 	Kept     string         `json:"kept,omitempty"`     // how long the receiver keeps records, in words
 	Document string         `json:"document,omitempty"` // YAML
+	// Counters are what receivers propose instead of the newest version, that of the highest
+	// version first. In a reply to show and list.
+	Counters []CounterReply `json:"counters,omitempty"`
 	Partners []PartnerReply `json:"partners,omitempty"`
 	// Confirmed are the receipts of the footprints that receive.
 	Confirmed []ConfirmedReply `json:"confirmed,omitempty"`
@@ -63,6 +67,19 @@ type SignedReply struct {
 	At      time.Time    `json:"at"`           // as the council says
 	Entry   uint64       `json:"entry"`        // of its log, counted from 0
 	Event   string       `json:"event"`        // SHA-256 of the signed event, hexadecimal
+}
+
+// A CounterReply is what a receiver would sign instead of what was proposed. It binds
+// nobody until the sender signs it.
+type CounterReply struct {
+	Council  name.Council `json:"council"`
+	By       string       `json:"by,omitempty"` // the person, where it was logged
+	Version  int          `json:"version"`
+	Digest   string       `json:"digest"`
+	Answers  int          `json:"answers"` // the version that it would take the place of
+	At       time.Time    `json:"at"`      // as the council says
+	Differs  []string     `json:"differs"` // against that version, in words
+	Document string       `json:"document"`
 }
 
 // A RenewalReply is a party's word that an agreement goes on as it is until a new date of
