@@ -27,7 +27,7 @@ func TestDocumentedCalls(t *testing.T) {
 	files := map[string]string{
 		"record.json": referral("HN-2026-1", "E07000998"), "records.ndjson": referral("HN-2026-2", "E07000998") + "\n",
 		"draft.json":    `{"name":"northmoor.gov.uk/new","to":["wold.example"],"standard":"` + need + `@1"}`,
-		"document.json": string(document), "reason.json": `{"reason":"a trial"}`, "review.json": `{"review":"2099-12-01"}`, "into.json": `{"records":["` + shared + `"]}`, "receipt.json": "", "webhook.json": `{"title":"ours","url":"https://hooks.northmoor.gov.uk/stile"}`, "replay.json": "{}", "person.json": `{"person":"QQ123456C"}`,
+		"document.json": string(document), "counter.json": strings.NewReplacer("version: 1", "version: 2", "accuracy: ", "accuracy: Newly said. ").Replace(string(document)), "reason.json": `{"reason":"a trial"}`, "review.json": `{"review":"2099-12-01"}`, "into.json": `{"records":["` + shared + `"]}`, "receipt.json": "", "webhook.json": `{"title":"ours","url":"https://hooks.northmoor.gov.uk/stile"}`, "replay.json": "{}", "person.json": `{"person":"QQ123456C"}`,
 		// Of these there is no agreement here: TestHandoverByCalls and TestUrgentByCalls make those calls.
 		"question.json": `{"agreement":"wold.example/none","field":"/reference","value":"HN-1","because":"a trial"}`, "count.json": `{"agreement":"wold.example/none","because":"a trial"}`,
 		"offer.json": `{"partner":"wold.example","records":["` + shared + `"],"because":"a trial"}`, "say.json": `{"because":"a trial"}`, "ask.json": `{"partner":"wold.example","because":"a trial"}`, "give.json": `{"records":["` + shared + `"],"because":"a trial"}`,
