@@ -381,6 +381,27 @@ func (n *Node) listAgreements(ctx context.Context, _ Empty) ([]AgreementReply, e
 	return out, nil
 }
 
+// flows describes every agreement in force or suspended, in one pass.
+func (n *Node) flows(ctx context.Context, _ Empty) ([]AgreementReply, error) {
+	partners, err := n.explain.Partners(false)
+	if err != nil {
+		return nil, err
+	}
+	under := map[name.Agreement][]PartnerReply{}
+	for _, p := range partners {
+		under[p.Agreement] = append(under[p.Agreement], p)
+	}
+	out := []AgreementReply{}
+	for _, st := range n.book.Standing(n.now()) {
+		if st.InForce() || st.Phase == agreement.Suspended {
+			r := n.reply(st)
+			r.Document, r.Partners = string(st.Agreement.YAML()), under[st.Agreement.Name]
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
 func (n *Node) showAgreement(ctx context.Context, in AgreementRequest) (*AgreementReply, error) {
 	a, err := n.document(in)
 	if err != nil {
@@ -421,14 +442,9 @@ func (n *Node) agreementReply(a name.Agreement, version int, whole bool) (*Agree
 		if err := n.signatures(&r, st.Agreement); err != nil {
 			return nil, err
 		}
-		partners, err := n.explain.Partners(true)
-		if err != nil {
+		var err error
+		if r.Partners, err = n.explain.PartnersOf(a, true); err != nil {
 			return nil, err
-		}
-		for _, p := range partners {
-			if p.Agreement == a {
-				r.Partners = append(r.Partners, p)
-			}
 		}
 		for _, c := range st.Agreement.To {
 			if done, _ := n.confirmations.Of(c, a); done.Entry > 0 {

@@ -73,6 +73,12 @@ func (a Agreements) List(ctx context.Context) ([]AgreementReply, error) {
 	return list(ctx, a.to, (*Node).listAgreements, Empty{})
 }
 
+// Flows lists the agreements in force and those that are suspended, by name, each with its
+// document and how the exchange under it stands, and without signatures.
+func (a Agreements) Flows(ctx context.Context) ([]AgreementReply, error) {
+	return list(ctx, a.to, (*Node).flows, Empty{})
+}
+
 // Show describes an agreement, with its document and how the exchange under it
 // stands.
 func (a Agreements) Show(ctx context.Context, in AgreementRequest) (AgreementReply, error) {

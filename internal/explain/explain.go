@@ -38,6 +38,7 @@ type Footprints interface {
 // Agreements say which agreements there are.
 type Agreements interface {
 	Standing(now time.Time) []agreement.Status
+	Status(a name.Agreement, now time.Time) (agreement.Status, bool)
 }
 
 // Options say what an Explainer works with. All are needed.

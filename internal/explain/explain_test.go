@@ -51,6 +51,14 @@ func (none) Replica(name.Council) *footprint.Footprint { return nil }
 type standing []agreement.Status
 
 func (s *standing) Standing(time.Time) []agreement.Status { return *s }
+func (s *standing) Status(a name.Agreement, _ time.Time) (agreement.Status, bool) {
+	for _, st := range *s {
+		if st.Agreement.Name == a {
+			return st, true
+		}
+	}
+	return agreement.Status{}, false
+}
 
 // A world is one council's ledger, what it believes of others, and its explainer.
 type world struct {

@@ -17,17 +17,29 @@ import (
 // the exchange is. With withheld set it counts withheld fields, which reads
 // every holding.
 func (x *Explainer) Partners(withheld bool) ([]api.PartnerReply, error) {
+	return x.partners(x.o.Agreements.Standing(x.o.Now()), withheld)
+}
+
+// PartnersOf is Partners for those under one agreement. It costs what that agreement has.
+func (x *Explainer) PartnersOf(a name.Agreement, withheld bool) ([]api.PartnerReply, error) {
+	st, ok := x.o.Agreements.Status(a, x.o.Now())
+	if !ok {
+		return nil, nil
+	}
+	return x.partners([]agreement.Status{st}, withheld)
+}
+
+func (x *Explainer) partners(standing []agreement.Status, withheld bool) ([]api.PartnerReply, error) {
 	s, connected := x.o.Running()
-	now := x.o.Now()
 	var out []api.PartnerReply
 	err := x.o.Ledger.View(func(v *ledger.View) error {
-		for _, st := range x.o.Agreements.Standing(now) {
+		for _, st := range standing {
 			a, open := st.Agreement, st.InForce() || st.Phase == agreement.Suspended
 			if a.From == x.o.Self {
 				// Feeds that are over stay listed until the partner says that
 				// everything is deleted.
-				for _, f := range x.o.Ledger.Feeds() {
-					if f.Agreement != a.Name || f.Digest != st.Digest {
+				for _, f := range x.o.Ledger.FeedsOf(a.Name) {
+					if f.Digest != st.Digest {
 						continue
 					}
 					for _, c := range a.To {
@@ -84,8 +96,8 @@ func (x *Explainer) Partners(withheld bool) ([]api.PartnerReply, error) {
 // said that they deleted what they hold.
 func (x *Explainer) leftOut(v *ledger.View, now agreement.Status, connected []name.Council) (out []api.PartnerReply, err error) {
 	a, stands := now.Agreement, now.InForce() || now.Phase == agreement.Suspended
-	for _, f := range x.o.Ledger.Feeds() {
-		if f.Agreement != a.Name || f.Digest == now.Digest || !f.Closed() || !f.Copied() || f.Terms().Agreement().Way().Moves {
+	for _, f := range x.o.Ledger.FeedsOf(a.Name) {
+		if f.Digest == now.Digest || !f.Closed() || !f.Copied() || f.Terms().Agreement().Way().Moves {
 			continue
 		}
 		for _, c := range f.To {
@@ -313,8 +325,8 @@ func counted(c *ledger.Compared) *api.CountReply {
 // atTerm returns how many records a receiver has said that it deleted at the end of their
 // term, under any text of an agreement, and when it last did.
 func (x *Explainer) atTerm(v *ledger.View, a name.Agreement, c name.Council) (n int, last time.Time, err error) {
-	for _, f := range x.o.Ledger.Feeds() {
-		if f.Agreement != a || !slices.Contains(f.To, c) {
+	for _, f := range x.o.Ledger.FeedsOf(a) {
+		if !slices.Contains(f.To, c) {
 			continue
 		}
 		p, err := v.Partner(f, c)

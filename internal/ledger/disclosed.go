@@ -443,11 +443,20 @@ func (v *View) Flows(to name.Council, under name.Agreement, after Flow, fn func(
 		}
 		s := &stream{flow: Flow{At: after.At, Index: after.Index, To: name.Council(parts[0]), Agreement: name.Agreement(parts[1])}}
 		s.prefix = flowPrefix(s.flow.To, s.flow.Agreement)
-		if under == "" || under == s.flow.Agreement {
-			all = append(all, s)
-		}
 		past := bytes.Clone(s.prefix)
 		past[len(past)-1] = 1
+		if under != "" && under != s.flow.Agreement { // of each council one agreement is looked for
+			past = flowPrefix(s.flow.To, under)
+			if under < s.flow.Agreement {
+				past = append(append([]byte("Tp"), s.flow.To...), 1)
+			}
+			it.Seek(past)
+			continue
+		}
+		all = append(all, s)
+		if under != "" {
+			past = append(append([]byte("Tp"), s.flow.To...), 1)
+		}
 		it.Seek(past)
 	}
 	for _, s := range all {

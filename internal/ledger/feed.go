@@ -132,7 +132,7 @@ func (l *Ledger) loadFeeds(txn *badger.Txn) error {
 		} else if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		l.feeds = append(l.feeds, f)
+		l.addFeed(f)
 		return nil
 	})
 }
@@ -179,11 +179,30 @@ func (l *Ledger) Feeds() []*Feed {
 	return slices.Clone(l.feeds)
 }
 
+// FeedsOf returns the feeds of an agreement, those of all its texts, as they are now.
+func (l *Ledger) FeedsOf(a name.Agreement) (fs []*Feed) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, n := range l.feedsOf[a] {
+		fs = append(fs, l.feeds[n])
+	}
+	return fs
+}
+
+// addFeed takes a feed in, whose number is the next. l.mu is held, or nobody reads yet.
+func (l *Ledger) addFeed(f *Feed) {
+	l.feeds = append(slices.Clone(l.feeds), f)
+	if l.feedsOf == nil {
+		l.feedsOf = map[name.Agreement][]uint32{}
+	}
+	l.feedsOf[f.Agreement] = append(l.feedsOf[f.Agreement], f.number)
+}
+
 // Feed returns the open feed of one text of an agreement, ErrNotFound when
 // there is none.
 func (l *Ledger) Feed(a name.Agreement, d agreement.Digest) (*Feed, error) {
-	for _, f := range l.Feeds() {
-		if f.Agreement == a && f.Digest == d && !f.closed {
+	for _, f := range l.FeedsOf(a) {
+		if f.Digest == d && !f.closed {
 			return f, nil
 		}
 	}
@@ -198,8 +217,8 @@ func (l *Ledger) OpenFeed(ctx context.Context, a *agreement.Agreement) error {
 		return err
 	}
 	err = l.do(ctx, true, func(t *tx) error {
-		for _, g := range l.Feeds() {
-			if g.Agreement == a.Name && g.Digest == a.Digest() {
+		for _, g := range l.FeedsOf(a.Name) {
+			if g.Digest == a.Digest() {
 				return nil
 			}
 		}
@@ -332,7 +351,7 @@ func (t *tx) newFeed(f *Feed) error {
 	}
 	t.set(numKey4('F', f.number), b)
 	t.after = append(t.after, func() {
-		t.l.feeds = append(slices.Clone(t.l.feeds), f)
+		t.l.addFeed(f)
 		t.l.takers = newTakers(t.l.feeds)
 		t.l.standards.gen++
 	})

@@ -159,12 +159,13 @@ type Ledger struct {
 	tree      *tlog.Tree   // the committed right edge; replaced, never changed
 	note      []byte       // the signed checkpoint of tree
 	standards standardTable
-	feeds     []*Feed       // by number; a feed is replaced, never changed
-	takers    takers        // of feeds
-	indexes   []*valueIndex // by number; replaced, never changed
-	followers []*Follower   // replaced, never changed
-	readied   chan struct{} // closed when a feed has become ready
-	said      chan struct{} // closed when a case has changed: see cases.go
+	feeds     []*Feed                     // by number; a feed is replaced, never changed
+	feedsOf   map[name.Agreement][]uint32 // numbers of the feeds of an agreement, ascending
+	takers    takers                      // of feeds
+	indexes   []*valueIndex               // by number; replaced, never changed
+	followers []*Follower                 // replaced, never changed
+	readied   chan struct{}               // closed when a feed has become ready
+	said      chan struct{}               // closed when a case has changed: see cases.go
 	sources   []*Source
 	logs      map[name.Council]*KnownLog // an entry is replaced, never changed
 	mapped    []Mapped                   // replaced, never changed

@@ -232,10 +232,10 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	if err != nil {
 		return refuse(codeNotReady, "the agreement's index is being made")
 	}
-	for _, g := range s.o.Ledger.Feeds() {
+	for _, g := range s.o.Ledger.FeedsOf(a) {
 		// Until the feed of the text before is closed this one lacks
 		// withdrawals, some at indexes that the reader would have passed.
-		if g.Agreement == a && g.Version < f.Version && !g.Closed() {
+		if g.Version < f.Version && !g.Closed() {
 			return refuse(codeNotReady, "the agreement's index is being made")
 		}
 	}
@@ -245,8 +245,8 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 // party reports whether a council is named as receiver of an agreement that we, or
 // a footprint that we keep, send under.
 func (s *Syncer) party(a name.Agreement, c name.Council) bool {
-	for _, f := range s.o.Ledger.Feeds() {
-		if f.Agreement == a && slices.Contains(f.To, c) {
+	for _, f := range s.o.Ledger.FeedsOf(a) {
+		if slices.Contains(f.To, c) {
 			return true
 		}
 	}

@@ -82,7 +82,7 @@ func MakeRegister(ctx context.Context, o node.Operations, council name.Council, 
 		return nil, err
 	}
 	r := &Register{Council: council, Title: title, Made: now.UTC().Truncate(time.Second), LogSize: status.LogSize, LogRoot: status.LogRoot, Flows: []Flow{}}
-	all, err := o.Agreements().List(ctx)
+	all, err := o.Agreements().Flows(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -98,20 +98,8 @@ func MakeRegister(ctx context.Context, o node.Operations, council name.Council, 
 	if err != nil {
 		return nil, err
 	}
-	for _, one := range all {
-		a, err := o.Agreements().Show(ctx, node.AgreementRequest{Name: string(one.Name)})
-		if err != nil {
-			return nil, err
-		}
-		if !a.InForce && one.Version > 1 { // the version before it may be in force still
-			if before, err := o.Agreements().Show(ctx, node.AgreementRequest{Name: string(one.Name), Version: one.Version - 1}); err == nil && before.InForce {
-				a = before
-			}
-		}
+	for _, a := range all {
 		suspended := slices.ContainsFunc(a.Partners, func(p node.PartnerReply) bool { return p.Suspended })
-		if !a.InForce && !suspended {
-			continue
-		}
 		doc, err := agreement.Parse([]byte(a.Document))
 		if err != nil {
 			return nil, err
