@@ -257,6 +257,7 @@ type page struct {
 	Council string
 	Who     *Person
 	Nav     []navigation
+	Section []navigation // the pages beside this one, below the menu
 	Here    string
 	Other   string // the same page in the other language
 	Styled  bool
@@ -265,11 +266,6 @@ type page struct {
 	Version string
 	Domain  name.Council
 	Links   bool
-}
-
-type navigation struct {
-	To, Text string
-	Current  bool
 }
 
 // render writes a page.
@@ -295,7 +291,7 @@ func (q *request) render(tmpl string, p page) error {
 			p.Done = text
 		}
 	}
-	p.Nav = q.navigation()
+	p.Nav, p.Section = q.menu()
 	if p.Heading == "" {
 		p.Heading = p.Title
 	}
@@ -321,34 +317,6 @@ func (q *request) render(tmpl string, p page) error {
 	}
 	_, err := q.w.Write(b.Bytes())
 	return err
-}
-
-func (q *request) navigation() (out []navigation) {
-	add := func(to, key string) {
-		at := q.r.URL.Path
-		out = append(out, navigation{to, q.say(key), at == to || strings.HasPrefix(at, to+"/")})
-	}
-	if q.who == nil {
-		add("/register", "nav.register")
-		if len(q.Registers) > 0 {
-			add("/open", "nav.open")
-		}
-		add("/standards", "nav.standards")
-		add("/adoption", "nav.adoption")
-		add("/verify", "nav.verify")
-		return out
-	}
-	add("/home", "nav.home")
-	for _, n := range []struct{ op, to, key string }{
-		{"records/list", "/records", "nav.records"}, {"records/put", "/imports", "nav.imports"}, {"agreements/list", "/agreements", "nav.agreements"},
-		{"disclosures/list", "/disclosures", "nav.disclosures"}, {"handovers/list", "/handovers", "nav.cases"}, {"councils/list", "/councils", "nav.councils"}, {"standards/list", "/standards", "nav.standards"},
-		{"standards/adoption", "/adoption", "nav.adoption"}, {"footprints/list", "/footprints", "nav.footprints"}, {"standards/list", "/verify", "nav.verify"}, {"access/addkey", "/admin", "nav.admin"},
-	} {
-		if q.may(n.op) {
-			add(n.to, n.key)
-		}
-	}
-	return out
 }
 
 // to sends the browser on to another page of ours.

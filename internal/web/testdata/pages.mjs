@@ -33,6 +33,8 @@ export default async function (page, input) {
       const wide = await tab.evaluate(() => document.documentElement.scrollWidth)
       if (wide > 375) problems.push(`${at}: ${wide} wide on a screen of 375`)
       await tab.setViewportSize({ width: 1280, height: 800 })
+      const lines = await tab.evaluate(() => new Set([...document.querySelectorAll('.govuk-service-navigation__item')].map((e) => e.offsetTop)).size)
+      if (lines > 1) problems.push(`${at}: the menu has ${lines} lines on a screen of 1280`)
       if ((await tab.content()).includes('⟦')) problems.push(`${at}: a message is missing`)
     }
     await tab.goto(side.URL + '/sign-in/link?code=' + side.Code)
