@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -19,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
@@ -196,5 +198,71 @@ func TestTLS(t *testing.T) {
 	}
 	if _, err := door.Open(door.Options{Web: config.Web{Listen: "127.0.0.1:0", CertificateFile: filepath.Join(dir, "no.pem"), KeyFile: key}, Now: time.Now}); err == nil {
 		t.Error("a door opened without its certificate")
+	}
+}
+
+// oneConn is a listener of one connection.
+type oneConn struct {
+	c     chan net.Conn
+	ended chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.c:
+		return c, nil
+	case <-l.ended:
+		return nil, net.ErrClosed
+	}
+}
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+func (l *oneConn) Close() error   { close(l.ended); return nil }
+
+// A body that comes a byte a second loses its connection after half a minute, of a handler
+// that bounds its bodies itself, too; one of 2 KiB a second is read to its end, over minutes.
+func TestSlowBody(t *testing.T) {
+	d := open(t, nil)
+	defer d.Close()
+	d.HandleLong("/long", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			w.WriteHeader(http.StatusRequestTimeout)
+			return
+		}
+		io.WriteString(w, "seen "+r.URL.Path)
+	}))
+	for _, c := range []struct {
+		path     string
+		every, n int // bytes in a second, and seconds
+		want     string
+	}{{"/a", 2 << 10, 200, "seen /a"}, {"/long", 2 << 10, 200, "seen /long"}, {"/a", 1, 1000, ""}, {"/long", 1, 1000, ""}} {
+		synctest.Test(t, func(t *testing.T) {
+			l := &oneConn{make(chan net.Conn, 1), make(chan struct{})}
+			here, there := net.Pipe()
+			l.c <- here
+			srv := &http.Server{Handler: d.Handler()}
+			served := make(chan error, 1)
+			go func() { served <- srv.Serve(l) }()
+			replied := make(chan string, 1)
+			go func() {
+				b, _ := io.ReadAll(there)
+				replied <- string(b)
+			}()
+			began := time.Now()
+			fmt.Fprintf(there, "POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", c.path, c.every*c.n)
+			b := make([]byte, c.every)
+			for range c.n {
+				if _, err := there.Write(b); err != nil {
+					break // the door has ended the connection
+				}
+				time.Sleep(time.Second)
+			}
+			reply, took := <-replied, time.Since(began)
+			if slow := c.want == ""; slow && (strings.Contains(reply, "seen") || took > 45*time.Second) || !slow && (!strings.Contains(reply, c.want) || took < 3*time.Minute) {
+				t.Errorf("%s at %d bytes a second: after %v %q", c.path, c.every, took, reply)
+			}
+			srv.Close()
+			there.Close()
+			<-served
+		})
 	}
 }
