@@ -186,6 +186,7 @@ var rules = map[string]rule{
 	"footprints/found": run, "footprints/invite": run, "footprints/join": run, "footprints/recover": run, "footprints/remove": run, "footprints/transfer": run,
 	"backups/list": of("", Operator, Auditor), "backups/note": run, "backups/verified": run,
 	"log/continue": run, "log/forgetlost": run, "log/lost": run, "repair": run, "retry": run, "log/read": {}, "log/reads": of("", Governance, Auditor),
+	"people/list": run, "people/put": run, "people/link": run, "people/remove": run, // of the pages, which keep who may sign in
 	"access/addkey": run, "access/listkeys": run, "access/revokekey": run,
 	"webhooks/list": of(Webhooks, Operator), "webhooks/add": of(Webhooks, Operator), "webhooks/remove": of(Webhooks, Operator),
 	"webhooks/test": of(Webhooks, Operator), "webhooks/replay": of(Webhooks, Operator), "webhooks/deliveries": of(Webhooks, Operator),

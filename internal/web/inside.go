@@ -105,7 +105,7 @@ func (q *request) setup() error {
 		return t
 	}
 	steps := []task{
-		step("people", "/admin", len(people) > 1 && signers > 0),
+		step("people", "/admin/people", len(people) > 1 && signers > 0),
 		step("keys", "/admin", encrypted),
 		step("directory", "/councils", !dir.Sole || dir.Members > 1),
 		step("standards", "/standards", len(standards) > 0),
@@ -131,11 +131,7 @@ func (q *request) admin() error {
 	if err != nil {
 		return err
 	}
-	people, err := q.People.List()
-	if err != nil {
-		return err
-	}
-	return q.render("admin", page{Title: q.say("admin.title"), Data: map[string]any{"Feeds": len(q.Feeds), "Status": st, "Directory": dir, "People": people, "Options": q.Options}})
+	return q.render("admin", page{Title: q.say("admin.title"), Data: map[string]any{"Feeds": len(q.Feeds), "Status": st, "Directory": dir, "Options": q.Options}})
 }
 
 func (q *request) retry() error {

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"html/template"
+	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
@@ -197,6 +198,15 @@ type faults []fault
 
 // Has reports whether something is wrong with a field.
 func (f faults) Has(key string) bool { return f.of(key) != nil }
+
+// status is that of a page that shows a form: 0, which is the usual one, where nothing is
+// wrong with it.
+func (f faults) status() int {
+	if len(f) > 0 {
+		return http.StatusUnprocessableEntity
+	}
+	return 0
+}
 
 // Of returns what is wrong with a field; nil for nothing.
 func (f faults) Of(key string) any { return f.of(key) }

@@ -22,7 +22,7 @@ var inside = [][]entry{
 	{{"councils/list", "/councils", "nav.councils", ""}, {"footprints/list", "/footprints", "nav.footprints", ""}},
 	{{"standards/list", "/standards", "nav.standards", ""}, {"standards/adoption", "/adoption", "nav.adoption", ""}},
 	{{"standards/list", "/register", "nav.register", ""}, {"records/list", "/open", "nav.open", ""}, {"standards/list", "/verify", "nav.verify", ""}},
-	{{"access/addkey", "/admin", "nav.admin", ""}, {"access/listkeys", "/admin/keys", "nav.keys", ""}, {"webhooks/list", "/admin/webhooks", "webhooks.title", ""},
+	{{"access/addkey", "/admin", "nav.admin", ""}, {"people/list", "/admin/people", "admin.people", ""}, {"access/listkeys", "/admin/keys", "nav.keys", ""}, {"webhooks/list", "/admin/webhooks", "webhooks.title", ""},
 		{"retry", "/admin/feeds", "feeds.title", ""}, {"backups/list", "/admin/backups", "backups.title", ""}},
 }
 

@@ -1,7 +1,9 @@
 package web_test
 
 import (
+	"bytes"
 	"html"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -186,5 +188,86 @@ func TestWebhookPages(t *testing.T) {
 	v.post(at+"/remove", nil)
 	if all, err := h.node.Webhooks().List(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// People are added, given roles, let in by a link that is shown once, and taken out, on
+// pages for an operator alone; who did it stands in the node's log, and no link does; and
+// nobody gives roles to themselves.
+func TestPeoplePages(t *testing.T) {
+	var log bytes.Buffer
+	h := open(t, false, func(o *web.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	v := h.enter("Ola Perera", access.Operator)
+	if status, page := v.post("/admin/people", url.Values{"name": {""}}); status != 422 || !strings.Contains(page, `id="name-error"`) || !strings.Contains(page, `id="roles-error"`) {
+		t.Errorf("nobody was added: %d", status)
+	}
+	if status, page := v.post("/admin/people", url.Values{"name": {"Vi Ewer"}, "roles": {"king"}}); status != 422 || !strings.Contains(page, "is no role") {
+		t.Errorf("a role that there is not: %d", status)
+	}
+	if _, page := v.post("/admin/people", url.Values{"name": {hostile}, "email": {"Vi@northmoor.gov.uk"}, "roles": {"viewer", "steward"}}); !strings.Contains(page, "The person may sign in") || strings.Contains(page, "<img") {
+		t.Fatal("the person was not added, or their name is no text")
+	}
+	one, err := h.people.Find("vi@northmoor.gov.uk")
+	if err != nil || len(one.Roles) != 2 {
+		t.Fatalf("%+v, %v", one, err)
+	}
+	at := "/admin/people/" + one.ID
+	if _, page := v.get("/admin/people"); !strings.Contains(page, `href="`+at+`"`) || !strings.Contains(page, "steward") {
+		t.Error("the person is not listed with their roles")
+	}
+	_, page := v.post(at+"/link", nil)
+	link := html.UnescapeString(cut(t, page, `<pre class="stile-pre">`, "</pre>"))
+	code := link[strings.LastIndex(link, "=")+1:]
+	if !strings.HasPrefix(link, h.url+"/sign-in/link?code=") || strings.Contains(log.String(), code) {
+		t.Errorf("the link is %s, or stands in the log", link)
+	}
+	if _, page := v.get(at); strings.Contains(page, code) {
+		t.Error("the link is shown again")
+	}
+	w := h.visitor()
+	if _, page := w.post("/sign-in/link", url.Values{"code": {code}}); !strings.Contains(page, html.EscapeString(hostile)) {
+		t.Error("the link signs nobody in")
+	}
+	if status, _ := w.get("/admin/people"); status != 403 {
+		t.Errorf("somebody else sees who may sign in: %d", status)
+	}
+	if status, _ := v.post(at+"/roles", nil); status != 422 {
+		t.Errorf("no role: %d", status)
+	}
+	if _, page := v.post(at+"/roles", url.Values{"roles": {"auditor"}}); !strings.Contains(page, "The roles are changed") {
+		t.Error("the roles were not changed")
+	}
+	if status, _ := w.get("/imports"); status != 403 {
+		t.Errorf("a role that was taken holds still: %d", status)
+	}
+	self, err := h.people.Find("Ola Perera")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"roles", "remove"} {
+		if status, _ := v.post("/admin/people/"+self.ID+"/"+verb, url.Values{"roles": {"operator", "signer"}, "sure": {"yes"}}); status != 403 {
+			t.Errorf("an operator's own %s: %d", verb, status)
+		}
+	}
+	if status, _ := v.post(at+"/remove", nil); status != 422 {
+		t.Errorf("nobody said so: %d", status)
+	}
+	if _, page := v.post(at+"/remove", url.Values{"sure": {"yes"}}); !strings.Contains(page, "The person is taken out") {
+		t.Error("the person was not taken out")
+	}
+	if _, page := w.get("/home"); strings.Contains(page, "onerror") {
+		t.Error("a person who was taken out is signed in still")
+	}
+	if status, _ := v.get(at); status != 404 {
+		t.Errorf("a person who was taken out: %d", status)
+	}
+	for _, want := range []string{"let another sign in", "made a link", "changed the roles", "took another out"} {
+		if !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "person="+self.ID) {
+			t.Errorf("the log does not say who %s", want)
+		}
+	}
+	h.now.Add(11 * 60)
+	if _, page := v.post("/admin/people", url.Values{"name": {"Late"}, "roles": {"signer"}}); !strings.Contains(page, "Sign in again") {
+		t.Error("somebody was added by one who signed in eleven minutes ago")
 	}
 }

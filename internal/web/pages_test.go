@@ -650,12 +650,13 @@ func TestPages(t *testing.T) {
 	v := full.enter("Draft", access.Signer)
 	v.post("/drafts/new", url.Values{"name": {"planning"}, "to": {string(saltby)}, "standard": {"standards.stile.example/planning-application@1"}})
 	everybody := []string{"/", "/register", "/standards", "/adoption", "/verify", "/accessibility", "/privacy", "/about", "/sign-in", "/sign-in/link?code=x", "/sign-in/again"}
-	inside := []string{"/home", "/setup", "/admin", "/admin/keys", "/admin/feeds", "/admin/backups", "/admin/webhooks", "/records/purpose", "/records", "/why", "/imports", "/held", "/agreements", "/drafts/new", "/disclosures", "/subject", "/councils", "/footprints"}
+	inside := []string{"/home", "/setup", "/admin", "/admin/people", "/admin/keys", "/admin/feeds", "/admin/backups", "/admin/webhooks", "/records/purpose", "/records", "/why", "/imports", "/held", "/agreements", "/drafts/new", "/disclosures", "/subject", "/councils", "/footprints"}
 	type side struct {
 		URL, Code   string
 		Pages, Fail []string
 	}
-	_, one := full.person("Sam Example", access.Roles()...)
+	sam, one := full.person("Sam Example", access.Roles()...)
+	other, _ := full.person(hostile, access.Viewer)
 	_, two := empty.person("Sam Example", access.Roles()...)
 	byHand := open(t, false, nil)
 	urgent, offer := byHand.byHand()
@@ -668,7 +669,7 @@ func TestPages(t *testing.T) {
 		"hostile": hostile, "record": record,
 		"sides": []side{
 			{full.url, one, append(append(append([]string{}, everybody...), inside...), record, "/records?standard=standards.stile.example/housing-need", agreement, agreement+"/check", draft, draft+"/part/purpose", draft+"/part/data", draft+"/part/parties", draft+"/part/time", draft+"/preview",
-				"/councils/saltby.gov.uk", "/standards/standards.stile.example/housing-need@1.0.0", "/standards/standards.stile.example/spend@1.0.0/adopt", "/register/"+moving, "/agreements/"+spoilt, "/standards/publisher.example/spend@1.0.0", "/why?partner=saltby.gov.uk&record="+filepath.Base(record)),
+				"/admin/people/"+sam.ID, "/admin/people/"+other.ID, "/councils/saltby.gov.uk", "/standards/standards.stile.example/housing-need@1.0.0", "/standards/standards.stile.example/spend@1.0.0/adopt", "/register/"+moving, "/agreements/"+spoilt, "/standards/publisher.example/spend@1.0.0", "/why?partner=saltby.gov.uk&record="+filepath.Base(record)),
 				[]string{"/no-such-page", "/register/northmoor.gov.uk/none", "/standards/no/such", "/records?standard=&reference=x"}},
 			// Forms that look the same in an empty node are not looked at twice.
 			{empty.url, two, append([]string{"/", "/register", "/adoption"}, slices.DeleteFunc(slices.Clone(inside), func(at string) bool {

@@ -53,6 +53,12 @@ func (s *site) routes() {
 	s.only("webhooks/test", "POST /admin/webhooks/{id}/test", (*request).webhookDo)
 	s.only("webhooks/replay", "POST /admin/webhooks/{id}/resume", (*request).webhookDo)
 	s.only("webhooks/remove", "POST /admin/webhooks/{id}/remove", (*request).webhookDo)
+	s.only("people/list", "GET /admin/people", (*request).peopleList)
+	s.only("people/put", "POST /admin/people", (*request).personAdd)
+	s.only("people/list", "GET /admin/people/{person}", (*request).personOne)
+	for verb, op := range map[string]string{"roles": "people/put", "link": "people/link", "remove": "people/remove"} {
+		s.only(op, "POST /admin/people/{person}/"+verb, func(q *request) error { return q.personDo(verb) })
+	}
 	s.only("access/listkeys", "GET /admin/keys", (*request).keys)
 	s.only("access/addkey", "POST /admin/keys", (*request).keyAdd)
 	s.only("access/revokekey", "POST /admin/keys/{id}/end", (*request).keyRevoke)
