@@ -358,7 +358,8 @@ func (h *house) put(bodies ...map[string]any) []ledger.Result {
 }
 
 // held returns what a house holds from a council under an agreement: version
-// by reference. Whatever is held must verify.
+// by reference, that which is hidden while its folder is not known to be the newest too.
+// Whatever is held must verify.
 func (h *house) held(a name.Agreement) map[string]uint64 {
 	h.w.t.Helper()
 	from := name.Council(a[:strings.IndexByte(string(a), '/')])
@@ -368,7 +369,7 @@ func (h *house) held(a name.Agreement) map[string]uint64 {
 	}
 	out := map[string]uint64{}
 	err = h.ledger.View(func(v *ledger.View) error {
-		return v.Holdings(src, 0, func(hd *ledger.Holding, err error) bool {
+		return v.HiddenToo(src, 0, func(hd *ledger.Holding, err error) bool {
 			if err != nil {
 				h.w.t.Errorf("holding: %v", err)
 				return true
