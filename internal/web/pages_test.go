@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime/multipart"
@@ -50,6 +51,7 @@ type house struct {
 	council name.Council
 	title   string
 	change  func(*web.Options)
+	flows   int          // that the register has, in the place of those of the node
 	now     atomic.Int64 // seconds added to the clock of the pages
 }
 
@@ -103,6 +105,9 @@ func (h *house) serve() {
 		h.change(&o)
 	}
 	pages, err := web.New(o)
+	if h.flows > 0 {
+		pages, err = web.NewOfFlows(o, h.flows)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,6 +224,32 @@ func changed(t testing.TB, rec []byte, f func(map[string]any)) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// long opens a node whose lists are long: n records, lines of an open register and flows.
+func long(t testing.TB, n int) *house {
+	t.Helper()
+	h := open(t, false, func(o *web.Options) { o.Registers = []string{web.AllRegisters} })
+	const std = "digital-tool"
+	if _, err := h.node.Standards().Adopt(t.Context(), node.AdoptRequest{Name: std}); err != nil {
+		t.Fatal(err)
+	}
+	for from := 0; from < n; from += 1000 {
+		put := node.PutRequest{Standard: std}
+		for i := from; i < min(n, from+1000); i++ {
+			put.Records = append(put.Records, node.Offered{Row: i + 1, Record: fmt.Appendf(nil, `{"reference":"T-%d","council":"E07000998","product":"Acre %d","supplier":"Acre %d Ltd","function":"planning","status":"in-use","contract_ends_on":"20%d-06-30"}`, i, i%40, i%9, 27+i%4)})
+		}
+		r, err := h.node.Records().Put(t.Context(), put)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ps := r.Results[0].Problems; len(ps) > 0 {
+			t.Fatalf("%+v", ps)
+		}
+	}
+	h.flows = n
+	h.serve()
+	return h
 }
 
 // person adds somebody and returns a link for them.
@@ -663,6 +694,8 @@ func TestPages(t *testing.T) {
 	_, three := byHand.person("Sam Example", access.Roles()...)
 	registers := openly(t, web.AllRegisters)
 	_, four := registers.person("Sam Example", access.Roles()...)
+	lists := long(t, 10_000)
+	_, five := lists.person("Sam Example", access.Roles()...)
 	agreement := "/agreements/" + moving
 	draft := "/drafts/northmoor.gov.uk/planning"
 	in, err := json.Marshal(map[string]any{
@@ -676,6 +709,7 @@ func TestPages(t *testing.T) {
 				return slices.Contains([]string{"/records/purpose", "/subject", "/why", "/admin/keys", "/admin/webhooks"}, at)
 			})...), nil},
 			{byHand.url, three, []string{"/home", "/urgent", urgent, "/handovers", offer, "/register/northmoor.gov.uk/urgent"}, nil},
+			{lists.url, five, []string{"/records?standard=standards.stile.example/digital-tool", "/open/city-tools", "/register"}, nil},
 			{registers.url, four, []string{"/open", "/open/city-tools", "/open/improvement", "/open/obligations"}, []string{"/open/none"}},
 		},
 	})

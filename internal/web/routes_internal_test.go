@@ -2,6 +2,7 @@ package web
 
 import (
 	"crypto/rand"
+	"net/http"
 	"testing"
 	"time"
 )
@@ -16,4 +17,16 @@ func Routes(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	return s.ops
+}
+
+// NewOfFlows returns pages whose register has n flows, which stay for an hour.
+func NewOfFlows(o Options, n int) (http.Handler, error) {
+	s, pages, err := newSite(o)
+	if err != nil {
+		return nil, err
+	}
+	s.register.mu.Lock()
+	defer s.register.mu.Unlock()
+	s.register.keep(manyFlows(n, o.Now().Add(time.Hour)))
+	return pages, nil
 }
