@@ -36,7 +36,7 @@ func (q *request) home() error {
 		}
 	}
 	if st.Held > 0 && q.may("records/held") {
-		tasks = append(tasks, task{q.say("task.held", number(st.Held)), "/held", q.say("task.held-hint"), q.say("state.mend"), "orange"})
+		tasks = append(tasks, task{q.count(st.Held, "task.held"), "/held", q.say("task.held-hint"), q.say("state.mend"), "orange"})
 	}
 	for _, w := range q.waiting.list() {
 		if q.may("agreements/sign") && w.Person != q.who.ID {
