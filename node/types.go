@@ -388,6 +388,15 @@ const (
 // Of what an auditor counts again.
 type (
 	AuditedCheckpoint = api.AuditedCheckpoint
+	AuditedGone       = api.AuditedGone
 	AuditedRecord     = api.AuditedRecord
 	AuditedSum        = api.AuditedSum
+)
+
+// Why a record that was committed to is not what is permitted any more.
+const (
+	GoneNewer     = api.GoneNewer
+	GoneDeleted   = api.GoneDeleted
+	GoneTakenBack = api.GoneTakenBack
+	GoneErased    = api.GoneErased
 )

@@ -36,6 +36,9 @@ with the fields that travel. It compares number and root with what the council
 committed to, and with what the log says was sent, and lists the records that were
 permitted and sent nowhere, and those that were sent and not permitted.
 
+Of what was committed to it names what has gone since, and why: a newer version, a
+deletion, or what was taken back or erased, with the entry of the log that did it.
+
 What was erased since cannot be counted again; the checkpoint is then said to be not
 done, and a later one can be.
 
@@ -153,6 +156,12 @@ func (a *app) printAudit(r node.AuditReply, counted, fine string) {
 		for _, why := range c.Because {
 			a.printf("  - %s\n", why)
 		}
+		if c.Gone > 0 {
+			a.printf("  %s since:\n", plural(uint64(c.Gone), "record of them has gone", "records of them have gone"))
+		}
+		for _, m := range c.GoneSince {
+			a.printf("  gone      entry %d, record %s version %d: %s%s\n", m.Entry, m.Record, m.Version, m.Why, byEntry(m.By))
+		}
 		for _, m := range c.Lacking {
 			a.printf("  lacks     entry %d, record %s version %d\n", m.Entry, m.Record, m.Version)
 		}
@@ -160,6 +169,14 @@ func (a *app) printAudit(r node.AuditReply, counted, fine string) {
 			a.printf("  too much  entry %d, record %s version %d\n", m.Entry, m.Record, m.Version)
 		}
 	}
+}
+
+// byEntry names the entry that did something, where there is one.
+func byEntry(index uint64) string {
+	if index == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" by entry %d", index)
 }
 
 func (a *app) auditAdoptionCommand() *cobra.Command {

@@ -77,13 +77,13 @@ func (s *sharing) judgeComplete() {
 			o.unknown++
 			continue
 		}
-		got, lost, ok := s.permittedAt(c)
+		got, counted, lost, ok := s.permittedAt(c)
 		switch {
 		case !ok || lost > 0:
 			t.skip(1)
 			o.unknown++
 			if lost > 0 {
-				v.counted(c, nil, count(lost, "record version")+" that it may count were erased since")
+				s.goneSince(c, counted, v.counted(c, nil, count(lost, "record version")+" that it may count were erased since"))
 			} else {
 				v.counted(c, nil, fmt.Sprintf("the text of version %d, or the standard of a record, is not in the file", c.version))
 			}
@@ -97,12 +97,14 @@ func (s *sharing) judgeComplete() {
 				count(int(c.entry), "record"), c.to, count(int(c.size), "entry"), c.root, number(int(got.Size())), got.Root()), "")
 		default:
 			t.pass(1)
-			v.counted(c, &got, "")
+			now := v.counted(c, &got, "")
+			s.goneSince(c, counted, now)
 			o.fine++
 			if o.newest < 0 {
 				o.newest = 1
 				v.say(CheckComplete, "Complete up to checkpoint %d: %s that version %d permitted %s at %s of the log, root matches (committed to at entry %d).",
 					c.size, count(int(c.entry), "record"), c.version, c.to, count(int(c.size), "entry"), c.index)
+				v.sayGone(now)
 				if after := s.after(c); after > 0 {
 					v.say(CheckComplete, "Of %s in the file that came later no commitment says yet that they are all.", count(after, "record version"))
 				}
@@ -122,7 +124,7 @@ func (s *sharing) judgeComplete() {
 // counted keeps how a commitment compares with what the file holds: got is what was
 // counted, nil where that cannot be; why says what is amiss, "" when they are alike. They
 // are told in the order of the log, and come newest first.
-func (v *verifier) counted(c *claimed, got *tlog.Tally, why string) {
+func (v *verifier) counted(c *claimed, got *tlog.Tally, why string) *api.AuditedCheckpoint {
 	a := api.AuditedCheckpoint{
 		Entry: c.index, To: c.to, Version: int(c.version), Size: c.size, Result: string(OK),
 		Committed: api.AuditedSum{Count: c.entry, Root: c.root.String()},
@@ -136,6 +138,7 @@ func (v *verifier) counted(c *claimed, got *tlog.Tally, why string) {
 		a.Result = string(NotDone)
 	}
 	v.commits = append(v.commits, a)
+	return &v.commits[len(v.commits)-1]
 }
 
 // sentence begins a text with a capital letter and ends it.
@@ -182,16 +185,16 @@ func (s *sharing) commitments() (out []*claimed, twice int) {
 
 // permittedAt counts what the file shows that was permitted a receiver when the log had a
 // size: of each record the newest version that was disclosed to it under that text, and
-// not taken back. lost is how many that may count were erased; ok is false when the text
+// not taken back; counted are their places in the file. lost is how many that may count were erased; ok is false when the text
 // is not here, or the standard of a record.
-func (s *sharing) permittedAt(c *claimed) (got tlog.Tally, lost int, ok bool) {
+func (s *sharing) permittedAt(c *claimed) (got tlog.Tally, counted []int, lost int, ok bool) {
 	v, r := s.v, s.receivers[c.to]
 	i := slices.IndexFunc(v.covered, func(p *paper) bool { return p.doc.Name == c.agreement && uint64(p.doc.Version) == c.version })
 	if i < 0 || r == nil && c.entry > 0 {
-		return got, 0, i >= 0 && c.entry == 0
+		return got, nil, 0, i >= 0 && c.entry == 0
 	}
 	if r == nil {
-		return got, 0, true
+		return got, nil, 0, true
 	}
 	for index := range s.erased {
 		if index < c.size {
@@ -220,14 +223,15 @@ func (s *sharing) permittedAt(c *claimed) (got tlog.Tally, lost int, ok bool) {
 			delete(newest, e.record.Bytes())
 		}
 	}
-	for _, n := range slices.Sorted(maps.Values(newest)) {
+	counted = slices.Sorted(maps.Values(newest))
+	for _, n := range counted {
 		f := &v.records[n]
 		if len(f.members) <= i || f.members[i] == (tlog.Hash{}) {
-			return got, lost, false
+			return got, counted, lost, false
 		}
 		got.Add(f.members[i])
 	}
-	return got, lost, true
+	return got, counted, lost, true
 }
 
 // after counts the versions in the file that went to a receiver later than a commitment

@@ -44,6 +44,7 @@ type version struct {
 	under  []tlog.Hash // by text: as a member of what that permits; zero where it does not
 	number uint64
 	erased bool
+	put    bool // and no deletion
 }
 
 type sent struct {
@@ -59,7 +60,7 @@ type sent struct {
 // lets out. It compares that with what the council committed to, and with what the log
 // says was sent. It asks nothing that the node decides by.
 func Run(ctx context.Context, o RunOf) (*api.AuditReply, error) {
-	r := &runner{o: o, terms: map[name.Standard][]*agreement.Terms{}, last: map[name.Record]int{}}
+	r := &runner{o: o, terms: map[name.Standard][]*agreement.Terms{}, last: map[name.Record]int{}, erasedBy: map[uint64]uint64{}}
 	slices.SortFunc(r.o.Texts, func(a, b *agreement.Agreement) int { return a.Version - b.Version })
 	for _, std := range o.Standards {
 		terms := make([]*agreement.Terms, len(r.o.Texts))
@@ -105,6 +106,7 @@ type runner struct {
 	commitments []commitment
 	sent        []sent
 	withdrawn   []claimedAt
+	erasedBy    map[uint64]uint64 // entry of an erased version to that of what says so
 }
 
 type claimedAt struct {
@@ -133,7 +135,7 @@ func (r *runner) walk(w Walked) error {
 	if !known {
 		return nil // of another standard
 	}
-	v := version{index: w.Index, record: view.Record, number: view.Version, under: make([]tlog.Hash, len(terms))}
+	v := version{index: w.Index, record: view.Record, number: view.Version, put: view.Op == record.Put, under: make([]tlog.Hash, len(terms))}
 	for i, of := range terms {
 		if of == nil || view.Op != record.Put || !of.Match(view.Body) {
 			continue
@@ -161,6 +163,16 @@ func (r *runner) event(w Walked) error {
 	_, ev, err := record.ParseEvent(w.Token)
 	if err != nil {
 		return fmt.Errorf("entry %d: %w", w.Index, err)
+	}
+	if ev.Kind == event.KindErasure {
+		e, err := event.ParseErasure(ev.Body)
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", w.Index, err)
+		}
+		for _, index := range e.Entries {
+			r.erasedBy[index] = w.Index
+		}
+		return nil
 	}
 	if event.AgreementOf(ev.Body) != r.o.Agreement {
 		return nil
@@ -230,7 +242,8 @@ func (r *runner) check(i int) api.AuditedCheckpoint {
 			}
 		}
 	}
-	var tally, gone tlog.Tally
+	var tally, went tlog.Tally
+	taken := r.takenSince(c.AgreementCheckpoint)
 	permitted, newestSent := map[name.Record]bool{}, map[name.Record]*version{}
 	for n := range r.versions {
 		v := &r.versions[n]
@@ -247,12 +260,16 @@ func (r *runner) check(i int) api.AuditedCheckpoint {
 		case v.erased:
 			if sentTo[v.index] {
 				out.Erased++
+				gone(&out, v.index, v.record, v.number, api.GoneErased, r.erasedBy[v.index])
 			}
 		case v.under[text] != tlog.Hash{}:
 			tally.Add(v.under[text])
 			permitted[v.record] = true
+			if why, by := r.goneBy(v, taken); why != "" {
+				gone(&out, v.index, v.record, v.number, why, by)
+			}
 			if sentTo[v.index] {
-				gone.Add(v.under[text])
+				went.Add(v.under[text])
 				continue
 			}
 			out.Lacks++
@@ -294,7 +311,7 @@ func (r *runner) check(i int) api.AuditedCheckpoint {
 		if out.Result == string(OK) {
 			out.Result = string(NotDone)
 		}
-	case gone.Size() == c.Count && gone.Root() == c.Root:
+	case went.Size() == c.Count && went.Root() == c.Root:
 		fail("what it commits to is what was sent, and not what the agreement permits")
 	default:
 		fail("what it commits to is not what the agreement permits")

@@ -366,5 +366,30 @@ func TestAuditRun(t *testing.T) {
 		if r := run(append(slices.Clone(log), audit.Walked{Index: log[len(log)-1].Index + 1, Token: second})); !r.Failed || len(r.Checkpoints) != 2 {
 			t.Errorf("two roots: %+v", r)
 		}
+
+		// What changes afterwards is named, and the count comes out as before.
+		n.put(map[string]any{"reference": "second", "ward": "Y", "phone": "1"}, map[string]any{"reference": "third", "ward": "X", "phone": "2"})
+		w.await("one is taken back", func() bool { return keysOf(s.held(planning)) == "third" })
+		log = nil
+		err = n.ledger.View(func(v *ledger.View) error {
+			return v.Whole(t.Context(), func(index uint64, token []byte, _ name.Record) error {
+				log = append(log, audit.Walked{Index: index, Token: slices.Clone(token)})
+				return nil
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := run(log).Checkpoints[0]
+		why := map[string]bool{}
+		for _, g := range c.GoneSince {
+			why[g.Why] = true
+			if g.By < c.Size || g.Entry >= c.Size {
+				t.Errorf("gone since %d: %+v", c.Size, g)
+			}
+		}
+		if c.Result != "ok" || c.Counted != c.Committed || c.Gone != 2 || !why[api.GoneNewer] || !why[api.GoneTakenBack] {
+			t.Errorf("counted again behind changes: %+v", c)
+		}
 	})
 }

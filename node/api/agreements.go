@@ -191,11 +191,28 @@ type AuditedCheckpoint struct {
 	Counted   AuditedSum      `json:"counted"`
 	Result    string          `json:"result"` // ok, failed, or not done
 	Because   []string        `json:"because,omitempty"`
-	Lacks     int             `json:"lacks"`               // permitted, and sent nowhere
-	Excess    int             `json:"excess"`              // sent, not permitted, and not taken back
-	Erased    int             `json:"erased,omitempty"`    // sent, and erased since
-	Lacking   []AuditedRecord `json:"lacking,omitempty"`   // the first 1,000
-	Exceeding []AuditedRecord `json:"exceeding,omitempty"` // the first 1,000
+	Lacks     int             `json:"lacks"`                // permitted, and sent nowhere
+	Excess    int             `json:"excess"`               // sent, not permitted, and not taken back
+	Erased    int             `json:"erased,omitempty"`     // sent, and erased since
+	Lacking   []AuditedRecord `json:"lacking,omitempty"`    // the first 1,000
+	Exceeding []AuditedRecord `json:"exceeding,omitempty"`  // the first 1,000
+	Gone      int             `json:"gone"`                 // committed to, and not what is permitted any more
+	GoneSince []AuditedGone   `json:"gone_since,omitempty"` // the first 1,000
+}
+
+// Why a record that was committed to is not what is permitted any more.
+const (
+	GoneNewer     = "newer version" // another version is in its place
+	GoneDeleted   = "deleted"       // by the council whose record it is
+	GoneTakenBack = "taken back"    // withdrawn from the receiver
+	GoneErased    = "erased"        // body and seed were destroyed
+)
+
+// An AuditedGone is a record version that a commitment counts and that has gone since.
+type AuditedGone struct {
+	AuditedRecord
+	Why string `json:"why"`          // one of the Gone constants
+	By  uint64 `json:"by,omitempty"` // the entry of the council's log that did it
 }
 
 // An AuditedSum is a number of records and the root over them.
