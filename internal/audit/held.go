@@ -142,6 +142,9 @@ func (s *sharing) judgeHeldComplete() {
 		v.say(CheckComplete, "The file says that it holds part of what the agreement let through, so it was not held against what %s committed to.", v.council)
 		t.skip(len(commitments))
 		return
+	case c == nil && len(v.ring.footprints[v.council].members) > 0:
+		v.say(CheckComplete, "%s is a footprint: nobody commits in its ledger to what an agreement permits a receiver, so that nothing says whether this is all.", v.council)
+		return
 	case c == nil:
 		v.say(CheckComplete, "No commitment of %s to what the agreement permitted %s is in the file, so that nothing says whether this is all.", v.council, v.holder)
 		return
