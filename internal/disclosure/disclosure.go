@@ -192,35 +192,25 @@ func (r *Register) names(std *standard.Standard, body map[string]any, p standard
 	return is, others
 }
 
-// sources calls f with every record held from others that names a person. It reads all
-// that is held in standards that have numbers of the scheme.
-func (r *Register) sources(v *ledger.View, p standard.Person, f func(*ledger.Source, *ledger.Holding) bool) error {
+// sources calls f with every record held from others that names a person, and with the error of
+// one that is damaged. A report that leaves out what is hidden would be wrong, so that is
+// an error of its own.
+func (r *Register) sources(v *ledger.View, p standard.Person, f func(*ledger.Source, *ledger.Holding, error) bool) error {
 	for _, src := range r.o.Ledger.Sources() {
 		if src.Agreement == "" || src.Records == 0 {
 			continue
 		}
 		more := true
-		var hidden error
-		err := v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
-			if errors.Is(err, ledger.ErrUnread) {
-				hidden = err // a report that leaves it out would be wrong
+		var failed error
+		err := v.HoldingsAbout(src, p, func(h *ledger.Holding, err error) bool {
+			if errors.Is(err, ledger.ErrUnread) || errors.Is(err, ledger.ErrStorage) {
+				failed = err
+				return false
 			}
-			if err != nil || h.View.Body == nil {
-				return true // it is named where it is read
-			}
-			std, err := r.o.Ledger.Standard(h.View.Standard)
-			if err != nil {
-				return true
-			}
-			if !slices.ContainsFunc(std.Persons(), func(k standard.PersonKey) bool { return k.Scheme == p.Scheme }) {
-				return false // nor does any other of the source
-			}
-			if std.Names(h.View.Body, p) {
-				more = f(src, h)
-			}
+			more = f(src, h, err)
 			return more
 		})
-		if err = errors.Join(err, hidden); err != nil || !more {
+		if err = errors.Join(err, failed); err != nil || !more {
 			return err
 		}
 	}
@@ -228,7 +218,7 @@ func (r *Register) sources(v *ledger.View, p standard.Person, f func(*ledger.Sou
 }
 
 func (r *Register) heldAbout(v *ledger.View, p standard.Person) (is bool, err error) {
-	err = r.sources(v, p, func(*ledger.Source, *ledger.Holding) bool { is = true; return false })
+	err = r.sources(v, p, func(*ledger.Source, *ledger.Holding, error) bool { is = true; return false })
 	return is, err
 }
 

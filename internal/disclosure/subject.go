@@ -166,7 +166,11 @@ func (g *gathering) disclosed(d *api.Disclosure) error {
 // received adds what others sent.
 func (g *gathering) received(p standard.Person) error {
 	var failed error
-	err := g.r.sources(g.v, p, func(src *ledger.Source, h *ledger.Holding) bool {
+	err := g.r.sources(g.v, p, func(src *ledger.Source, h *ledger.Holding, err error) bool {
+		if err != nil {
+			g.out.Damaged = append(g.out.Damaged, fmt.Sprintf("from %s under %s: %v", src.From, src.Agreement, err))
+			return true
+		}
 		c := h.View
 		out := api.SubjectHolding{
 			From: src.From, Council: c.Council, Agreement: src.Agreement, Record: c.Record, Standard: c.Standard, Title: g.title(c.Standard),

@@ -16,7 +16,8 @@ import (
 )
 
 // The disclosure index says who was let have what. Everything in it follows from the log,
-// and is written in the transaction of the entry that it follows from:
+// but who is named in what others sent, which follows from what is held, and is written in
+// the transaction of what it follows from:
 //
 //	T v                                       version of the index, one byte
 //	T d entry8 event8                         bits8: of the 64 entries from entry on, those that an event let out
@@ -25,14 +26,15 @@ import (
 //	T h from 0 agreement 0 entry8 event8      bits8: of another council's log, those that we said we hold
 //	T w record16 event8                       empty: a withdrawal of the record
 //	T n key16 record16                        empty: a version of the record names a person, see person.go
+//	T o … T q …                               who is named in what others sent, see heldperson.go
 //
 // An entry of another log than ours, a footprint's, stands under T p alone. A batch of
 // a thousand entries that stand beside each other in the log takes sixteen keys, and to
 // find who had one entry takes a walk over the events that let out its 64.
 //
 // disclosureIndex rises with each change of this. An index of another version, or none,
-// is made anew from the log when the ledger is opened.
-const disclosureIndex byte = 2
+// is made anew when the ledger is opened.
+const disclosureIndex byte = 3
 
 var keyDisclosureIndex = []byte("Tv")
 
@@ -134,8 +136,8 @@ var indexedKinds = []string{
 const indexChunk = 5_000
 
 // RebuildDisclosures makes the disclosure index anew from the log, as it was written
-// entry by entry. Meanwhile what is written goes on to be entered, and who asks may be
-// told too little. What a crash interrupts is done when the ledger is opened.
+// entry by entry, and from what is held. Meanwhile what is written goes on to be entered,
+// and who asks may be told too little. What a crash interrupts is done when the ledger is opened.
 func (l *Ledger) RebuildDisclosures(ctx context.Context) error {
 	err := l.rebuildDisclosures(ctx)
 	if err != nil {
@@ -194,6 +196,9 @@ func (l *Ledger) rebuildDisclosures(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if err := l.rebuildHeld(ctx); err != nil {
+		return err
 	}
 	return l.do(ctx, false, func(t *tx) error {
 		t.set(keyDisclosureIndex, []byte{disclosureIndex})

@@ -154,7 +154,7 @@ func (t *tx) beginAnew(log name.Council) error {
 		if c.Ending {
 			continue // all of it goes by itself
 		}
-		if err := t.l.dropPrefixes(numKey4('H', s.number), numKey4('H', s.number|secondSlot), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number), numKey4('7', s.number), numKey4('9', s.number), numKey4('0', s.number)); err != nil {
+		if err := t.l.dropPrefixes(sourcePrefixes(s.number)...); err != nil {
 			return err
 		}
 		c.Withdrawn += c.Records

@@ -59,6 +59,8 @@ type Put struct {
 	// is a date in the record.
 	Term    agreement.Term
 	Counted time.Time
+
+	persons []byte // keys of those that it names, see personKeys
 }
 
 // A Withdrawal in a delivery: the event's index and what it takes back.
@@ -95,6 +97,9 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if err := l.erase(ctx, s, d.Withdrawn); err != nil {
 			return nil, err
 		}
+	}
+	for i := range d.Puts {
+		d.Puts[i].persons = l.personsOf(encodeHolding(&d.Puts[i]))
 	}
 	var receipt *pending
 	err := l.do(ctx, false, func(t *tx) error {
@@ -324,6 +329,9 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	if err := t.setParts(into, encodeHolding(p)); err != nil {
 		return false, err
 	}
+	if err := t.nameHeld(s.number, id, p.persons); err != nil {
+		return false, err
+	}
 	t.set(positionKey('P', s.number, p.Index), position(id, s.Generation, p.Hash, received, p.Counted))
 	return true, t.takeApart(s, id)
 }
@@ -464,6 +472,9 @@ func (t *tx) blank(c *Source, r name.Record) (bool, error) {
 		}
 	}
 	t.remove(usedKey(c.number, r.Bytes()))
+	if err := t.unnameHeld(c.number, r.Bytes()); err != nil {
+		return false, err
+	}
 	if had {
 		older, err := t.older(c, index)
 		if err != nil {
@@ -514,7 +525,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 		}
 		// Gone before the receipt says so. A crash in between leaves the source
 		// as it was, so that whoever finds the agreement over begins again.
-		if err := l.dropPrefixes(numKey4('H', s.number), numKey4('H', s.number|secondSlot), numKey4('P', s.number), numKey4('u', s.number), numKey4('G', s.number), numKey4('7', s.number), numKey4('9', s.number), numKey4('0', s.number)); err != nil {
+		if err := l.dropPrefixes(sourcePrefixes(s.number)...); err != nil {
 			return err
 		}
 		k, err := t.known(c.From)
