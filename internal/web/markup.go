@@ -259,8 +259,16 @@ func (t *tongue) input(kind, name, label, hint string, value any, f faults) temp
 			return fmt.Sprintf(`<input class="govuk-file-upload" id="%s" name="%s" type="file"%s>`, attr(name), attr(name), by)
 		}
 		return strings.TrimSpace(fmt.Sprintf(`<input class="govuk-input %s" id="%s" name="%s" type="%s" value="%s"%s spellcheck="false" autocomplete="off">`,
-			attr(classes), attr(name), attr(name), attr(kind), attr(fmt.Sprint(value)), by))
+			attr(classes), attr(name), attr(name), attr(kind), attr(filled(value)), by))
 	})
+}
+
+// filled is what stands in a field of a form: nothing for nil.
+func filled(value any) string {
+	if value == nil {
+		return ""
+	}
+	return fmt.Sprint(value)
 }
 
 func (t *tongue) textarea(rows int, name, label, hint string, value any, f faults) template.HTML {
@@ -269,7 +277,7 @@ func (t *tongue) textarea(rows int, name, label, hint string, value any, f fault
 		if wrong != "" {
 			class = " govuk-textarea--error"
 		}
-		return fmt.Sprintf("<textarea class=\"govuk-textarea%s\" id=\"%s\" name=\"%s\" rows=\"%d\"%s>\n%s</textarea>", class, attr(name), attr(name), rows, by, attr(fmt.Sprint(value)))
+		return fmt.Sprintf("<textarea class=\"govuk-textarea%s\" id=\"%s\" name=\"%s\" rows=\"%d\"%s>\n%s</textarea>", class, attr(name), attr(name), rows, by, attr(filled(value)))
 	})
 }
 
