@@ -18,7 +18,7 @@ import (
 // gone notes a record version that has gone since a commitment.
 func gone(c *api.AuditedCheckpoint, index uint64, r name.Record, number uint64, why string, by uint64) {
 	if c.Gone++; c.Gone <= maxListedMembers {
-		c.GoneSince = append(c.GoneSince, api.AuditedGone{AuditedRecord: api.AuditedRecord{Entry: index, Record: r, Version: number}, Why: why, By: by})
+		c.GoneSince = append(c.GoneSince, api.AuditedGone{Entry: index, Record: r, Version: number, Why: why, By: by})
 	}
 }
 

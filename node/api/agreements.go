@@ -210,9 +210,11 @@ const (
 
 // An AuditedGone is a record version that a commitment counts and that has gone since.
 type AuditedGone struct {
-	AuditedRecord
-	Why string `json:"why"`          // one of the Gone constants
-	By  uint64 `json:"by,omitempty"` // the entry of the council's log that did it
+	Entry   uint64      `json:"entry"`
+	Record  name.Record `json:"record"`
+	Version uint64      `json:"version"`
+	Why     string      `json:"why"`          // one of the Gone constants
+	By      uint64      `json:"by,omitempty"` // the entry of the council's log that did it
 }
 
 // An AuditedSum is a number of records and the root over them.
