@@ -340,8 +340,17 @@ func (d *demo) altered(ctx context.Context) error {
 	if err := d.start(ctx, saltby); err != nil {
 		return err
 	}
-	_, err = d.at(saltby).Records().Show(ctx, node.RecordRequest{Record: string(rec), From: northmoor})
-	e, ok := errors.AsType[*node.Error](err)
+	// Its node sees that the folder is not as it left it: what partners sent is shown once
+	// they have been asked.
+	var e *node.Error
+	ok := false
+	if err := d.await(ctx, "Saltby shows again what it holds", func() (bool, error) {
+		_, err = d.at(saltby).Records().Show(ctx, node.RecordRequest{Record: string(rec), From: northmoor})
+		e, ok = errors.AsType[*node.Error](err)
+		return !ok || e.Kind != node.Behind, nil
+	}); err != nil {
+		return err
+	}
 	if !ok || e.Kind != node.Unverified {
 		return fmt.Errorf("the altered record %s was not caught: %w", rec, err)
 	}
