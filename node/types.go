@@ -399,4 +399,5 @@ const (
 	GoneDeleted   = api.GoneDeleted
 	GoneTakenBack = api.GoneTakenBack
 	GoneErased    = api.GoneErased
+	GoneNotHeld   = api.GoneNotHeld
 )

@@ -42,10 +42,12 @@ deletion, or what was taken back or erased, with the entry of the log that did i
 What was erased since cannot be counted again; the checkpoint is then said to be not
 done, and a later one can be.
 
-With a council's own bundle of an agreement it needs no node and no folder: the file is
-verified, and each checkpoint in it is counted again from the records in the file. That
-shows that the file holds what the council committed to; whether it should have permitted
-more, or less, only its own records show. Give the keys you trust with --trust, as for
+With a bundle of an agreement it needs no node and no folder: the file is verified, and
+each checkpoint in it is counted again from the records in the file. That shows that the
+file holds what the council committed to; whether it should have permitted more, or less,
+only its own records show. A receiver's bundle of what it holds has the newest checkpoint;
+what has gone since it names, and is counted with what is held: where nothing but the
+receiver's word says that it has gone, the checkpoint is not done. Give the keys you trust with --trust, as for
 "stile verify".
 
 It exits with 0 when nothing differs, with 3 when there is no checkpoint to count
@@ -121,7 +123,11 @@ func (v *verifying) recount(path string, req node.AuditRequest) error {
 	if v.json {
 		err = v.emit(r)
 	} else {
-		v.printAudit(r, "in the file", "alike: the file holds what was committed to")
+		fine := "alike: the file holds what was committed to"
+		if report.Holder != "" && r.Checkpoints[0].Gone > 0 {
+			fine = "alike: what it holds and what has gone are what was committed to"
+		}
+		v.printAudit(r, "in the file", fine)
 	}
 	if err != nil {
 		return err
@@ -160,7 +166,7 @@ func (a *app) printAudit(r node.AuditReply, counted, fine string) {
 			a.printf("  %s since:\n", plural(uint64(c.Gone), "record of them has gone", "records of them have gone"))
 		}
 		for _, m := range c.GoneSince {
-			a.printf("  gone      entry %d, record %s version %d: %s%s\n", m.Entry, m.Record, m.Version, m.Why, byEntry(m.By))
+			a.printf("  gone      entry %d, %s: %s%s\n", m.Entry, ofWhat(m), m.Why, byEntry(m.By))
 		}
 		for _, m := range c.Lacking {
 			a.printf("  lacks     entry %d, record %s version %d\n", m.Entry, m.Record, m.Version)
@@ -169,6 +175,14 @@ func (a *app) printAudit(r node.AuditReply, counted, fine string) {
 			a.printf("  too much  entry %d, record %s version %d\n", m.Entry, m.Record, m.Version)
 		}
 	}
+}
+
+// ofWhat says which version of which record has gone, as far as that is still known.
+func ofWhat(m node.AuditedGone) string {
+	if m.Version == 0 {
+		return fmt.Sprintf("record %s, its version not known any more", m.Record)
+	}
+	return fmt.Sprintf("record %s version %d", m.Record, m.Version)
 }
 
 // byEntry names the entry that did something, where there is one.

@@ -35,7 +35,8 @@ With --held it is a receiver's: what we hold of another council under one agreem
 which --agreement or --from names where there are several, with the fields that we have, and our receipts.
 Its time is that of the receipts, and a sample is drawn from what they name. The council
 is asked to prove each record; what it does not prove now goes in without, and the
-auditor is told. signed_tokens: true in the settings has every record that comes from then on
+auditor is told. What the council committed to and has gone since is named in it, with why
+and the council's own words that took it back. signed_tokens: true in the settings has every record that comes from then on
 signed, so that it can be shown without the council.
 
 With --statement it holds a compliance statement of ours and the records of its

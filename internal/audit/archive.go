@@ -18,6 +18,7 @@ import (
 // The paths of a bundle. Each has one spelling, which place reads back.
 const (
 	documentPath = "bundle.json"
+	gonePath     = "gone.ndjson"
 	maxPath      = 400
 )
 
@@ -51,6 +52,7 @@ type contents struct {
 	events     []named[name.Council]
 	standards  []named[name.Standard]
 	tuf        map[string]*zip.File // by path in the directory's tree
+	gone       *zip.File            // nil: there is none
 }
 
 // named is a file and what its path names.
@@ -109,8 +111,13 @@ func open(r io.ReaderAt, size int64) (*contents, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBundle, err)
 	}
-	c.doc, err = decodeDocument(b)
-	return c, err
+	if c.doc, err = decodeDocument(b); err != nil {
+		return nil, err
+	}
+	if (c.gone != nil) != (c.doc.Sizes.Gone > 0) {
+		return nil, fmt.Errorf("%w: %s is there, or is missing, and bundle.json says otherwise", ErrBundle, gonePath)
+	}
+	return c, nil
 }
 
 // add takes a file of the archive among the contents, by its path, and returns
@@ -122,6 +129,8 @@ func (c *contents) add(f *zip.File) (limit uint64, ok bool) {
 	switch dir {
 	case documentPath:
 		c.header, limit, ok = f, maxHeader, rest == "" && f.Name == documentPath
+	case gonePath:
+		c.gone, limit, ok = f, MaxGone, f.Name == gonePath
 	case "entries":
 		n, e := strconv.Atoi(strings.TrimSuffix(rest, ".ndjson"))
 		ok = e == nil && n >= 0 && n < MaxChunks && chunkPath(n) == f.Name

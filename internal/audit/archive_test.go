@@ -75,7 +75,7 @@ func TestUnreadable(t *testing.T) {
 		{"cut in the middle", "", good[:len(good)/2]},
 		{"cut at the end", "", good[:len(good)-3]},
 		{"no bundle.json", "bundle.json is missing", without(documentPath)},
-		{"another format", "a newer stile-audit", with(documentPath, []byte(`{"format":4}`))},
+		{"another format", "a newer stile-audit", with(documentPath, []byte(`{"format":5}`))},
 		{"no format", "", with(documentPath, []byte(`{}`))},
 		{"bundle.json that is no JSON", "bundle.json", with(documentPath, []byte(`{`))},
 		{"bundle.json spelt otherwise", "one spelling", with(documentPath, append(files()[documentPath], '\n'))},

@@ -22,6 +22,7 @@
 //	directory/COUNCIL.yaml              member file (package directory)
 //	events/COUNCIL.ndjson               events that other councils sent
 //	standards/PUBLISHER/SLUG@A.B.C.zip  archive of a standard (package standard)
+//	gone.ndjson                         what a holder has not any more, of what was committed to
 //	tuf/PATH                            files of the directory that vouch for the members (package tufdir)
 //	bundle.json                         what the bundle is
 //
@@ -52,6 +53,18 @@
 // events/HOLDER.ndjson has the holder's receipts; "since" and "until" are when it signed
 // them, and a sample is drawn of the entries that they say it took. What the council does
 // not prove to the holder stands in chunks without a proof.
+//
+// gone.ndjson, in a holder's bundle alone, names what the newest commitment in the file (see
+// below) counts and the holder does not have any more: what a newer version took the place
+// of, what its council took back or erased, and what the holder refused or deleted at the
+// end of its term, which is "not held". A line each, canonical JSON, by rising entry:
+//
+//	{"by":41,"digest":"3q2-…","entry":10,"fields":["/ward"],"record":"…","version":1,"why":"newer version"}
+//	{"by":40,"entry":9,"hash":"wVb1…","record":"…","why":"taken back"}
+//
+// "entry" counted until "by" came; "hash" is that of what is counted (package agreement), and
+// "version", "digest" (of the record's token, as in the log) and "fields" are what it is of,
+// where that is kept. The events that took records back are among the entries.
 //
 // A chunk holds one line for each entry, by rising index within a chunk and
 // from one chunk to the next, spelt in this one way, each line ended by a line feed:
@@ -94,8 +107,9 @@
 // Whatever a reader of the format would refuse or would misunderstand takes a new
 // format number, and so does a new kind of file or a new member of bundle.json.
 // The number's history: 1, the first, in which each record had a signature of its
-// own; 2, in which the record key signs the checkpoint; 3, which is one of a holder. A
-// bundle without a holder is of format 2.
+// own; 2, in which the record key signs the checkpoint; 3, which is one of a holder; 4, which
+// is one of a holder that names what has gone, and says in "counts" how many. A bundle without a
+// holder is of format 2.
 //
 // # Verifying
 //
@@ -123,6 +137,7 @@ import (
 const (
 	Format     = 2 // of a bundle of a council's own
 	FormatHeld = 3 // of a holder's bundle
+	FormatGone = 4 // of a holder's bundle that names what has gone
 )
 
 // Limits on a bundle. Sizes are in bytes, unpacked.
@@ -137,6 +152,7 @@ const (
 	MaxAgreements = 64 // versions, of all agreements together
 	MaxNotes      = 500
 	MaxRecords    = 10_000   // ids in covers
+	MaxGone       = 32 << 20 // gone.ndjson
 	maxHeader     = 1 << 20  // bundle.json
 	maxArchive    = 32 << 20 // one standard, as package standard has it
 	maxStandards  = 128 << 20
@@ -263,6 +279,7 @@ type Sizes struct {
 	Events      int `json:"events"`  // by other councils
 	Members     int `json:"members"`
 	Standards   int `json:"standards"`
+	Gone        int `json:"gone,omitempty"` // in a holder's bundle: of what was committed to
 }
 
 // document is bundle.json.
@@ -309,8 +326,11 @@ func (d *document) encode() []byte {
 	return strictjson.Canonical(doc)
 }
 
-func (h *Header) format() int {
-	if h.Holder != "" {
+func (d *document) format() int {
+	switch {
+	case d.Sizes.Gone > 0:
+		return FormatGone
+	case d.Holder != "":
 		return FormatHeld
 	}
 	return Format
@@ -322,10 +342,14 @@ type sizeField struct {
 }
 
 func (s *Sizes) fields() []sizeField {
-	return []sizeField{
+	out := []sizeField{
 		{"agreements", &s.Agreements}, {"checkpoints", &s.Checkpoints}, {"entries", &s.Entries},
 		{"events", &s.Events}, {"members", &s.Members}, {"standards", &s.Standards},
 	}
+	if s.Gone > 0 {
+		out = append(out, sizeField{"gone", &s.Gone})
+	}
+	return out
 }
 
 // decodeDocument reads bundle.json; what it accepts, encode prints again.
@@ -342,10 +366,14 @@ func decodeDocument(b []byte) (*document, error) {
 		return bad("is not an object")
 	}
 	// The number first: of another format nothing else is known.
-	if f, ok := event.ParseNumber(m["format"]); !ok || f != Format && f != FormatHeld {
-		return bad("this program reads formats %d and %d, and the file is of another: have it made again, or use a newer stile-audit", Format, FormatHeld)
+	format, ok := event.ParseNumber(m["format"])
+	if !ok || format < Format || format > FormatGone {
+		return bad("this program reads formats %d to %d, and the file is of another: have it made again, or use a newer stile-audit", Format, FormatGone)
 	}
 	d := &document{}
+	if format == FormatGone {
+		d.Sizes.Gone = 1 // it says how many
+	}
 	council, _ := m["council"].(string)
 	if d.Council, err = name.ParseCouncil(council); err != nil {
 		return bad("%v", err)
@@ -409,6 +437,9 @@ func decodeDocument(b []byte) (*document, error) {
 			return bad("the seed has more than %d bytes", MaxSeed)
 		}
 		d.Covers.Sample = Sample{int(n), seed}
+	}
+	if d.Holder == "" && d.Sizes.Gone > 0 {
+		return bad("it is no holder's, and names what a holder has not any more")
 	}
 	if d.Holder != "" && d.Covers.Agreement == "" {
 		return bad("a holder's bundle covers an agreement")

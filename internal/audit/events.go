@@ -70,6 +70,7 @@ type claimed struct {
 	deleted   []uint64     // receipt
 	refused   []uint64     // receipt
 	all       bool         // receipt: everything was deleted
+	erases    bool         // withdrawal: it orders an erasure
 	size      uint64       // receipt, agreement-checkpoint
 	root      tlog.Hash    // of the log, in a receipt, zero when it names none; of the records, in an agreement-checkpoint
 	standard  name.Standard
@@ -99,7 +100,7 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 	switch ev.Kind {
 	case event.KindWithdrawal, event.KindErasureOrder:
 		w, err := event.ParseTakenBack(ev.Kind, ev.Body)
-		s.kind = event.KindWithdrawal // which an order to erase is, and more
+		s.kind, s.erases = event.KindWithdrawal, ev.Kind == event.KindErasureOrder // which is one, and more
 		s.under(w.Agreement)
 		s.version, s.record, s.entry = w.Version, name.Record(strings.Clone(string(w.Record))), w.Entry
 		return s, err

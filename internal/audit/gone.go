@@ -92,7 +92,9 @@ func (s *sharing) goneSince(c *claimed, counted []int, out *api.AuditedCheckpoin
 	}
 	slices.Sort(erased)
 	for _, index := range erased {
-		gone(out, index, "", 0, api.GoneErased, s.erasedBy[index])
+		by := s.erasedBy[index]
+		at, _ := slices.BinarySearchFunc(v.events, by, func(e claimed, index uint64) int { return cmpUint(e.index, index) })
+		gone(out, index, v.events[at].record, 0, api.GoneErased, by)
 	}
 }
 
@@ -106,7 +108,7 @@ func (v *verifier) sayGone(c *api.AuditedCheckpoint) {
 		by[g.Why]++
 	}
 	var parts []string
-	for _, why := range []string{api.GoneNewer, api.GoneDeleted, api.GoneTakenBack, api.GoneErased} {
+	for _, why := range []string{api.GoneNewer, api.GoneDeleted, api.GoneTakenBack, api.GoneErased, api.GoneNotHeld} {
 		if n := by[why]; n > 0 {
 			parts = append(parts, number(n)+" "+why)
 		}
@@ -119,9 +121,11 @@ func (v *verifier) sayGone(c *api.AuditedCheckpoint) {
 }
 
 // have says "1 has" or "2 have".
-func have(n int) string {
+func have(n int) string { return number(n) + " " + hasOrHave(n) }
+
+func hasOrHave(n int) string {
 	if n == 1 {
-		return "1 has"
+		return "has"
 	}
-	return number(n) + " have"
+	return "have"
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/stile-exchange/stile/internal/event"
-	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -150,34 +149,41 @@ func (s *sharing) judgeHeldComplete() {
 		return
 	}
 	i := slices.IndexFunc(v.covered, func(p *paper) bool { return p.doc.Name == c.agreement && uint64(p.doc.Version) == c.version })
-	var tally tlog.Tally
-	later := 0
-	for n := range v.records {
-		r := &v.records[n]
-		switch {
-		case r.index >= c.size:
-			later++
-		case i < 0 || len(r.members) <= i || r.members[i] == (tlog.Hash{}):
-			t.skip(1)
-			v.counted(c, nil, fmt.Sprintf("the text of version %d, or the standard of a record, is not in the file", c.version))
-			v.say(CheckComplete, "A record cannot be counted: the text of version %d, or its standard, is not here.", c.version)
-			return
-		default:
-			tally.Add(r.members[i])
-		}
-	}
-	what := fmt.Sprintf("%s that version %d permitted %s at %s of the log", count(int(c.entry), "record"), c.version, v.holder, count(int(c.size), "entry"))
-	if tally.Size() == c.entry && tally.Root() == c.root {
-		t.pass(1)
-		v.counted(c, &tally, "")
-		v.say(CheckComplete, "Complete up to checkpoint %d: it is the %s, root matches (committed to at entry %d).", c.size, what, c.index)
-		if later > 0 {
-			v.say(CheckComplete, "Of %s that came later no commitment says yet that they are all.", count(later, "record"))
-		}
+	is, ok := s.since(c, i)
+	if !ok {
+		t.skip(1)
+		v.counted(c, nil, fmt.Sprintf("the text of version %d, or the standard of a record, is not in the file", c.version))
+		v.say(CheckComplete, "A record cannot be counted: the text of version %d, or its standard, is not here.", c.version)
 		return
 	}
-	t.skip(1)
-	v.counted(c, nil, fmt.Sprintf("the file has %s of then: what was changed or taken back since, and what the holder may have left out, cannot be told apart", number(int(tally.Size()))))
-	v.say(CheckComplete, "%s committed at entry %d to the %s; the file has %s of then. What was changed, taken back or deleted since, and what %s may have left out, cannot be told apart: ask for a file made right after stile agreement checkpoint.",
-		v.council, c.index, what, number(int(tally.Size())), v.holder)
+	what := fmt.Sprintf("%s that version %d permitted %s at %s of the log", count(int(c.entry), "record"), c.version, v.holder, count(int(c.size), "entry"))
+	if is.tally.Size() != c.entry || is.tally.Root() != c.root {
+		t.skip(1)
+		v.counted(c, nil, fmt.Sprintf("the file has %s of then, and names %s as gone: what else was changed or taken back since, and what the holder may have left out, cannot be told apart", number(is.here), number(len(is.gone))))
+		v.say(CheckComplete, "%s committed at entry %d to the %s; the file has %s of then and names %s as gone. What else was changed, taken back or deleted since, and what %s may have left out, cannot be told apart: ask for a file made right after stile agreement checkpoint.",
+			v.council, c.index, what, number(is.here), number(len(is.gone)), v.holder)
+		return
+	}
+	now := v.counted(c, &is.tally, "")
+	for _, g := range is.gone {
+		gone(now, g.Entry, g.Record, g.Version, g.Why, g.By)
+	}
+	if is.word > 0 {
+		t.skip(1)
+		now.Result = string(NotDone)
+		now.Because = append(now.Because, fmt.Sprintf("that %s of what was committed to has gone is the word of %s alone", number(is.word), v.holder))
+		v.say(CheckComplete, "With what has gone since it is the %s, root matches (committed to at entry %d); but that %s of them %s gone, and was not left out, is the word of %s alone. The bundle of %s shows it.",
+			what, c.index, number(is.word), hasOrHave(is.word), v.holder, v.council)
+	} else {
+		t.pass(1)
+		with := "it is"
+		if len(is.gone) > 0 {
+			with = "with what has gone since it is"
+		}
+		v.say(CheckComplete, "Complete up to checkpoint %d: %s the %s, root matches (committed to at entry %d).", c.size, with, what, c.index)
+	}
+	v.sayGone(now)
+	if is.later > 0 {
+		v.say(CheckComplete, "Of %s that came later no commitment says yet that they are all.", count(is.later, "record"))
+	}
 }

@@ -99,6 +99,7 @@ type town struct {
 	include   map[uint64][]byte // what goes into the bundle, by log index
 	notes     []cosigned
 	events    [][]byte // of saltby
+	gone      []Gone   // that a holder names
 	standards []*standard.Standard
 	header    Header
 	docs      []*agreement.Agreement // earlier versions
@@ -401,6 +402,9 @@ func (w *town) bundleOf(per int, change func(directory.Member) directory.Member)
 	}
 	for _, e := range w.events {
 		w.must(b.AddEvent(saltby, e))
+	}
+	if len(w.gone) > 0 {
+		w.must(b.SetGone(w.gone))
 	}
 	w.must(b.Close())
 	return out.Bytes()

@@ -76,6 +76,7 @@ func examine(r io.ReaderAt, size int64, o Options) (*verifier, error) {
 	v.readAgreements()
 	v.readEntries()
 	v.readEvents()
+	v.readGone()
 	v.judgeContents()
 	v.judgeStandards()
 	v.judgeVersions()
@@ -124,6 +125,7 @@ type verifier struct {
 	records   []fact    // by index
 	events    []claimed // of the council's own log, by index
 	foreign   []claimed // of others
+	lines     []Gone    // by entry, without their fields
 }
 
 // known is a standard and what the covered agreement makes of it.
@@ -496,7 +498,10 @@ func (v *verifier) readEntries() {
 func (v *verifier) judgeContents() {
 	t := v.on(CheckContents)
 	have := Sizes{Agreements: len(v.contents.agreements), Checkpoints: len(v.notes), Entries: v.counts.Entries,
-		Events: v.counts.Events, Members: len(v.contents.members), Standards: len(v.contents.standards)}
+		Events: v.counts.Events, Members: len(v.contents.members), Standards: len(v.contents.standards), Gone: v.doc.Sizes.Gone}
+	if n := len(v.lines); n != have.Gone {
+		t.fail(documentPath, fmt.Sprintf("says %d gone, and there are %d", have.Gone, n), "")
+	}
 	stated := v.doc.Sizes.fields()
 	for i, f := range have.fields() {
 		if *f.n != *stated[i].n {

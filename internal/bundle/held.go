@@ -14,6 +14,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -163,13 +164,59 @@ func (b *heldBundler) committed(c audit.Covers) error {
 	if err != nil {
 		return err
 	}
-	t, _, err := record.ParseEvent(jws)
+	t, ev, err := record.ParseEvent(jws)
+	if err != nil {
+		return err
+	}
+	says, err := event.ParseAgreementCheckpoint(ev.Body)
 	if err != nil {
 		return err
 	}
 	b.es = append(b.es, audit.Entry{Index: index, Token: jws})
 	b.hashes[index] = t.Entry()
-	return nil
+	return b.gone(says.Size)
+}
+
+// gone takes in what a commitment to a size of the log counts and is not held any more, with the words by
+// which the sender took it back.
+func (b *heldBundler) gone(size uint64) error {
+	var list []audit.Gone
+	shown := map[uint64]bool{}
+	whole, err := b.v.Gone(b.src, func(g ledger.Gone) error {
+		if g.Event != nil && !shown[g.By] {
+			t, _, err := record.ParseEvent(g.Event)
+			if err != nil {
+				return err
+			}
+			shown[g.By] = true
+			b.es = append(b.es, audit.Entry{Index: g.By, Token: g.Event})
+			b.hashes[g.By] = t.Entry()
+		}
+		if g.Index < size {
+			list = append(list, goneLine(g))
+		}
+		return nil
+	})
+	if err != nil || !whole {
+		return err // more went than is remembered: none of it can be shown to be all
+	}
+	return b.w.SetGone(list)
+}
+
+func goneLine(g ledger.Gone) audit.Gone {
+	out := audit.Gone{Entry: g.Index, By: g.By, Record: g.Record, Hash: g.Hash, Why: api.GoneNewer}
+	switch {
+	case g.By == 0:
+		out.Why = api.GoneNotHeld
+	case g.Erased:
+		out.Why = api.GoneErased
+	case g.Event != nil:
+		out.Why = api.GoneTakenBack
+	}
+	if g.Was != nil {
+		out.Version, out.Digest, out.Fields = g.Was.Version, g.Was.Entry, g.Was.Fields
+	}
+	return out
 }
 
 // notices takes in what the sender said to us of the agreement. Of a footprint the

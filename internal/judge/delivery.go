@@ -290,6 +290,9 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Hash: f.hash, Token: f.packed, Term: term, Counted: term.Counted(f.View.Body)})
 		case about != "":
 			w := ledger.Withdrawal{Index: index, Record: about}
+			if c.counted() {
+				w.Event = items[i].Event
+			}
 			if f.Event != nil && f.Event.Kind == event.KindErasureOrder && f.Event.Council == src.From {
 				w.Order = items[i].Event
 			}

@@ -40,12 +40,8 @@ func (t *tx) keepCommitments(c *Source, had []uint64) {
 // what came, as the event (JWS) at an index of its log. ErrNotFound when there is none, or
 // an earlier version of this program did not keep it.
 func (v *View) Commitment(s *Source) (index uint64, jws []byte, err error) {
-	b, err := valueOf(v.txn, numKey4('S', s.number))
+	c, err := v.sourceNow(s)
 	if err != nil {
-		return 0, nil, err
-	}
-	c := &Source{number: s.number}
-	if err := unmarshal(b, c); err != nil {
 		return 0, nil, err
 	}
 	if c.Compared == nil {

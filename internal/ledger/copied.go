@@ -11,7 +11,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -50,6 +49,9 @@ type Given struct {
 // no more.
 func (t *tx) setApart(c *Source, g Given) error {
 	id := g.Record.Bytes()
+	if err := t.goes(c, id, g.Index, nil); err != nil {
+		return err
+	}
 	was, _, had, err := t.held(c, id)
 	if err != nil {
 		return err
@@ -131,16 +133,11 @@ const positionLen = 16 + 4 + 32
 
 // permittedHash returns the hash of a holding as a member of what is permitted.
 func permittedHash(stored []byte) (tlog.Hash, error) {
-	h, err := decodeHolding(stored)
-	if err == nil {
-		err = h.see()
-	}
+	p, err := permittedOf(stored)
 	if err != nil {
 		return tlog.Hash{}, err
 	}
-	return agreement.Permitted{
-		Index: h.Index, Record: h.View.Record, Version: h.Version, Entry: h.Token.Entry(), Fields: agreement.FieldsOf(h.View.Disclosed),
-	}.Hash(), nil
+	return p.Hash(), nil
 }
 
 // A Compared is what came of comparing what a sender committed to with what came.
@@ -171,14 +168,12 @@ const maxSums = 4
 // size.
 func (l *Ledger) CountCopy(ctx context.Context, s *Source, size uint64, began func()) error {
 	var sum Sum
+	done := l.countingAt(s.number, size)
+	defer done()
 	err := l.View(func(v *View) error {
 		began()
-		b, err := valueOf(v.txn, numKey4('S', s.number))
+		c, err := v.sourceNow(s)
 		if err != nil {
-			return err
-		}
-		c := &Source{number: s.number}
-		if err := unmarshal(b, c); err != nil {
 			return err
 		}
 		if c.Cursor != size || c.Ended || c.Ending || c.Sweep || c.Digest != s.Digest {
@@ -288,7 +283,7 @@ func keepSum(list []Sum, sum Sum) []Sum {
 // comparing changes what waits to be compared, and compares what can be. new are entries
 // whose words change keeps.
 func (l *Ledger) comparing(ctx context.Context, s *Source, new []uint64, change func(*tx, *Source)) error {
-	return l.do(ctx, false, func(t *tx) error {
+	err := l.do(ctx, false, func(t *tx) error {
 		c, err := t.current(s)
 		if err != nil {
 			return err
@@ -311,6 +306,10 @@ func (l *Ledger) comparing(ctx context.Context, s *Source, new []uint64, change 
 		t.keepCommitments(c, had)
 		return t.source(c)
 	})
+	if err != nil {
+		return err
+	}
+	return l.forgetGone(ctx, s)
 }
 
 // compared takes in what came of a comparison.

@@ -103,6 +103,21 @@ func (l *Erasures) Bytes() []byte { return l.bytes() }
 // CommitmentPrefix is that of the keys under which the commitments of a source are kept.
 func CommitmentPrefix(s *Source) []byte { return numKey4('0', s.number) }
 
+// GonePrefix is that of the keys under which what has gone is kept.
+func GonePrefix(s *Source) []byte { return gonePrefix(s.number) }
+
+// FillGone makes a source remember as many as have gone as it may.
+func (l *Ledger) FillGone(ctx context.Context, s *Source) error {
+	return l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil {
+			return err
+		}
+		c.Gone = maxGone
+		return t.source(c)
+	})
+}
+
 // CountKeys counts the keys under a prefix.
 func (l *Ledger) CountKeys(prefix []byte) (n int) {
 	err := l.View(func(v *View) error {

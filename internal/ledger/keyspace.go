@@ -70,6 +70,7 @@ import (
 //	6 c case16               a case in which people let out records: JSON, see cases.go
 //	6 a agreement 0 record16 how a record is let out, and in which case
 //	0 source4 entry8         event in which a sender commits to what it permits (JWS): see committed.go
+//	0 source4 0xff by8 index8  what such a commitment counts and has gone: JSON, see gone.go
 //	9 source4 record16       what is left of a record whose term was over: see retention.go
 //	8 council … record16     that a receiver deleted a record of ours at the end of its term
 //	0 o record16 council     index8: the event by which a record of a council that has ended became one of ours

@@ -167,6 +167,7 @@ type Ledger struct {
 	readied   chan struct{}               // closed when a feed has become ready
 	said      chan struct{}               // closed when a case has changed: see cases.go
 	sources   []*Source
+	copies    map[uint32]uint64          // sizes at which copies are being counted, by source: see gone.go
 	logs      map[name.Council]*KnownLog // an entry is replaced, never changed
 	mapped    []Mapped                   // replaced, never changed
 	changed   chan struct{}              // closed at the next commit

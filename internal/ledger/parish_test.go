@@ -109,7 +109,7 @@ func delivery(p *ledger.Page) (*ledger.Delivery, error) {
 			if err != nil {
 				return nil, err
 			}
-			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: it.Index, Record: w.Record})
+			d.Withdrawn = append(d.Withdrawn, ledger.Withdrawal{Index: it.Index, Record: w.Record, Event: it.Token})
 			continue
 		}
 		tok, err := record.Parse(it.Token)

@@ -158,7 +158,7 @@ func (t *tx) beginAnew(log name.Council) error {
 			return err
 		}
 		c.Withdrawn += c.Records
-		c.Apart = 0
+		c.Apart, c.Gone = 0, 0
 		c.forgetSums()
 		if c.Records = 0; !c.Ended {
 			c.restart(c.Digest)

@@ -68,6 +68,7 @@ type Withdrawal struct {
 	Index  uint64
 	Record name.Record
 	Order  []byte // the event, when it orders an erasure: it is kept, see [View.OrdersFrom]
+	Event  []byte // the event; nil where nothing that counts is taken back
 }
 
 // ErrStale: the delivery does not start where this node is, or what it was
@@ -303,19 +304,23 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 			return false, nil
 		}
 		return false, t.setApart(s, Given{Index: p.Index, Record: p.Record, Hash: p.Hash})
-	case !had:
-		s.Records++
-	case was > p.Index || version > p.Version:
+	case had && (was > p.Index || version > p.Version):
 		return false, nil
-	case was == p.Index && t.standsAs(s, id, was):
+	case had && was == p.Index && t.standsAs(s, id, was):
 		return true, nil // it is sent again because of others that are damaged
-	default:
+	}
+	if err := t.goes(s, id, p.Index, nil); err != nil {
+		return false, err
+	}
+	if had {
 		if older, err := t.older(s, was); err != nil {
 			return false, err
 		} else if older {
 			s.Older--
 		}
 		t.remove(positionKey('P', s.number, was))
+	} else {
+		s.Records++
 	}
 	into := holdingKey(s.number, id)
 	if key, _, err := heldAt(s.number, id, t.lookup); err == nil {
@@ -426,6 +431,9 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 			return err
 		}
 		for _, w := range ws {
+			if err := t.goes(c, w.Record.Bytes(), w.Index, &w); err != nil {
+				return err
+			}
 			if err := t.remember(c, w.Record.Bytes(), w.Index); err != nil {
 				return err
 			}
@@ -536,7 +544,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 			Agreement: c.Agreement, From: c.From, Size: k.Size, Cursor: c.Cursor, All: true, DeletedAll: uint64(c.Records), Reason: reason,
 		}.Body())
 		c.Withdrawn += c.Records
-		c.Records, c.Older, c.Ended, c.Ending, c.Apart = 0, 0, true, false, 0
+		c.Records, c.Older, c.Ended, c.Ending, c.Apart, c.Gone = 0, 0, true, false, 0, 0
 		c.forgetSums()
 		if err := t.address(p.index, []name.Council{c.From}); err != nil {
 			return err

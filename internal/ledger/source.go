@@ -56,12 +56,14 @@ type Source struct {
 
 	// Whether what came is all that its sender committed to, and nothing else: see
 	// copied.go.
-	Apart    int       `json:"apart,omitempty"`    // items that came and are not held
-	Sums     []Sum     `json:"sums,omitempty"`     // what came, at sizes of which the sender's word is not here yet
-	Told     []ToldSum `json:"told,omitempty"`     // what the sender committed to, at sizes that were not counted yet
-	Compared *Compared `json:"compared,omitempty"` // the newest comparison
-	Differs  *Compared `json:"differs,omitempty"`  // the first since the last that came out equal; nil while all is well
-	Unproved time.Time `json:"unproved,omitzero"`  // since when something came that no comparison has covered
+	Apart    int       `json:"apart,omitempty"`     // items that came and are not held
+	Sums     []Sum     `json:"sums,omitempty"`      // what came, at sizes of which the sender's word is not here yet
+	Told     []ToldSum `json:"told,omitempty"`      // what the sender committed to, at sizes that were not counted yet
+	Compared *Compared `json:"compared,omitempty"`  // the newest comparison
+	Differs  *Compared `json:"differs,omitempty"`   // the first since the last that came out equal; nil while all is well
+	Gone     int       `json:"gone,omitempty"`      // members of what was committed to that have gone: see gone.go
+	GoneLost uint64    `json:"gone_lost,omitempty"` // the last entry by which more went than is remembered
+	Unproved time.Time `json:"unproved,omitzero"`   // since when something came that no comparison has covered
 
 	number uint32
 }
@@ -76,7 +78,7 @@ const lateReceipts = 4
 // stays until that feed replaces or withdraws it, or has been read to its end
 // and did neither.
 func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
-	return l.do(ctx, false, func(t *tx) error {
+	err := l.do(ctx, false, func(t *tx) error {
 		c, err := t.current(s)
 		if err != nil {
 			return err
@@ -86,13 +88,17 @@ func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
 		t.keepCommitments(c, had)
 		return t.source(c)
 	})
+	if err != nil {
+		return err
+	}
+	return l.forgetGone(ctx, s)
 }
 
 // Rewind makes the next delivery start from the beginning, because the same feed
 // gives more than it did. What is held stays, and nothing is erased for not being
 // given again.
 func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
-	return l.do(ctx, false, func(t *tx) error {
+	err := l.do(ctx, false, func(t *tx) error {
 		c, err := t.current(s)
 		if err != nil {
 			return err
@@ -103,6 +109,10 @@ func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
 		t.keepCommitments(c, had)
 		return t.source(c)
 	})
+	if err != nil {
+		return err
+	}
+	return l.forgetGone(ctx, s)
 }
 
 func (s *Source) restart(digest string) {

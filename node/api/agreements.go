@@ -206,15 +206,16 @@ const (
 	GoneDeleted   = "deleted"       // by the council whose record it is
 	GoneTakenBack = "taken back"    // withdrawn from the receiver
 	GoneErased    = "erased"        // body and seed were destroyed
+	GoneNotHeld   = "not held"      // of a holder: it refused it, or deleted it at the end of its term
 )
 
 // An AuditedGone is a record version that a commitment counts and that has gone since.
 type AuditedGone struct {
 	Entry   uint64      `json:"entry"`
 	Record  name.Record `json:"record"`
-	Version uint64      `json:"version"`
-	Why     string      `json:"why"`          // one of the Gone constants
-	By      uint64      `json:"by,omitempty"` // the entry of the council's log that did it
+	Version uint64      `json:"version,omitempty"` // absent: not known any more
+	Why     string      `json:"why"`               // one of the Gone constants
+	By      uint64      `json:"by,omitempty"`      // the entry of the council's log that did it
 }
 
 // An AuditedSum is a number of records and the root over them.
