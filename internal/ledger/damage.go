@@ -174,7 +174,7 @@ const (
 	remade  = "made anew from the log"
 	named   = "named, and fetched back"
 	counted = "done without"
-	vital   = "cannot be told, nor done without: the folder is not opened"
+	vital   = "kept in a second place, the file VITAL; where that is damaged too, the folder is not opened"
 )
 
 var losses = map[byte]string{
@@ -225,9 +225,13 @@ func lettersOf(h examine.Hole) (out []byte) {
 	return out
 }
 
-// needed returns the letters in holes without which a ledger cannot be opened.
-func needed(holes []examine.Hole) string {
+// needed returns the letters in holes without which a ledger cannot be opened. Covered says that what stood
+// there is in the file VITAL.
+func needed(holes []examine.Hole, covered bool) string {
 	var out []byte
+	if covered {
+		return ""
+	}
 	for _, h := range holes {
 		for _, c := range lettersOf(h) {
 			if losses[c] == vital && !slices.Contains(out, c) {
@@ -239,7 +243,7 @@ func needed(holes []examine.Hole) string {
 }
 
 // whyRefused says why a store with flaws is not served around them.
-func whyRefused(r *examine.Report) string {
+func whyRefused(r *examine.Report, covered bool) string {
 	holes, ok := r.Holes()
 	switch {
 	case len(r.Fatal()) == 0:
@@ -248,7 +252,7 @@ func whyRefused(r *examine.Report) string {
 		return "any part of the ledger may have stood there, so nothing of it can be told from what is whole"
 	}
 	var may []string
-	for _, c := range []byte(needed(holes)) {
+	for _, c := range []byte(needed(holes, covered)) {
 		if w := vitals[c]; !slices.Contains(may, w) {
 			may = append(may, w)
 		}
@@ -272,9 +276,9 @@ var vitals = map[byte]string{
 
 // salvage writes the damaged tables of a store again with what of them can be read, once the file DAMAGED
 // says what was lost. It reports whether it did: not when more is damaged, or what cannot be done without.
-func salvage(o Options, r *examine.Report, relist bool) (bool, error) {
+func salvage(o Options, r *examine.Report, relist, covered bool) (bool, error) {
 	holes, ok := r.Holes()
-	if !ok || len(holes) == 0 || o.Council == "" || needed(holes) != "" {
+	if !ok || len(holes) == 0 || o.Council == "" || needed(holes, covered) != "" {
 		return false, nil
 	}
 	f, err := readDamage(o.Dir)

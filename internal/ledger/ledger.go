@@ -312,6 +312,11 @@ func openStore(o Options) (*badger.DB, *signedFile, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open ledger: %w", err)
 	}
+	if o.Council != "" && !o.Reading {
+		if beside.vital, err = openVital(o); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
+		}
+	}
 	if o.Reading {
 		db, err := openReading(o, beside)
 		if err != nil {
@@ -423,6 +428,11 @@ func (l *Ledger) load() (old []oldSource, err error) {
 			return nil, err
 		}
 	}
+	if len(damage.Holes) > 0 && !l.o.Reading {
+		if err := l.restoreVital(damage.holes()); err != nil {
+			return nil, err
+		}
+	}
 	err = l.db.View(func(txn *badger.Txn) error {
 		layout, err := valueOf(txn, keyLayout)
 		switch {
@@ -491,6 +501,9 @@ func (l *Ledger) load() (old []oldSource, err error) {
 	})
 	if err == nil {
 		err = l.findDamage(damage)
+	}
+	if err == nil && l.beside != nil && !l.o.Reading {
+		err = l.beside.vital.ready(l.db, l.beside.now.commit)
 	}
 	return old, err
 }

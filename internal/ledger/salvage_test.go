@@ -58,6 +58,7 @@ func TestDamagedTableIsServedAround(t *testing.T) {
 		what := fmt.Sprintf("512 bytes at %d of %s", at, filepath.Base(path))
 		l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: r, MinFree: 1})
 		if errors.Is(err, ledger.ErrDamaged) {
+			t.Log(what, err)
 			continue
 		}
 		if err != nil {

@@ -58,11 +58,15 @@ func (l *Ledger) store(tree *tlog.Tree, groups ...map[string][]byte) error {
 		return l.storeAll(groups...)
 	}
 	commit := l.beside.next()
-	if err := l.storeAll(append(groups, map[string][]byte{string(keyCommit): binary.BigEndian.AppendUint64(nil, commit)})...); err != nil {
+	groups = append(groups, map[string][]byte{string(keyCommit): binary.BigEndian.AppendUint64(nil, commit)})
+	if err := l.storeAll(groups...); err != nil {
 		return err
 	}
-	// On disk, whole. Killed here, the store holds one transaction more than the second place says,
+	// On disk, whole. Killed here, the store holds one transaction more than the second places say,
 	// which nobody was told of.
+	if err := l.beside.vital.wrote(l.db, commit, groups...); err != nil {
+		return err
+	}
 	return l.beside.write(signed{commit: commit, size: tree.Size(), root: tree.Root()})
 }
 
@@ -117,6 +121,9 @@ func (l *Ledger) dropPrefixes(prefixes ...[]byte) error {
 		if !l.o.InMemory && slices.ContainsFunc(prefixes, func(p []byte) bool { return losses[p[0]] != remade }) {
 			// What is dropped may stand in tables that were put aside as damaged.
 			err = errors.Join(err, os.RemoveAll(filepath.Join(l.o.Dir, asideName)))
+		}
+		if err == nil && l.beside != nil && slices.ContainsFunc(prefixes, func(p []byte) bool { return isVital[p[0]] }) {
+			err = l.beside.vital.renew(l.db)
 		}
 	}
 	if err != nil {

@@ -105,6 +105,8 @@ type signedFile struct {
 	read bool         // nothing is written: see Options.Reading
 	gone func() error // removes what was made elsewhere for that; nil for nothing
 
+	vital *vitalFile // synced before this one; nil for nothing
+
 	mu    sync.Mutex // guards what follows
 	place string     // what the file system calls the file; "" while the folder is not ours
 	now   signed
@@ -183,6 +185,9 @@ func (s *signedFile) put(v signed) error {
 				return
 			}
 			s.timer = nil
+			if s.err = s.vital.sync(); s.err != nil {
+				return
+			}
 			if err := s.f.Sync(); err != nil {
 				s.err = fmt.Errorf("sync %s: %w", signedName, err)
 			}
@@ -240,10 +245,13 @@ func (s *signedFile) close(whole bool) error {
 			s.timer = nil
 		}
 		if err == nil {
+			err = s.vital.sync()
+		}
+		if err == nil {
 			err = s.f.Sync()
 		}
 	}
-	return errors.Join(err, s.f.Close())
+	return errors.Join(err, s.vital.close(), s.f.Close())
 }
 
 func digestOf(path string) (string, error) {
@@ -306,13 +314,14 @@ func examineStore(o Options, s *signedFile) error {
 			d.Flaws = append(was.Flaws, d.Flaws...)
 		}
 	}
+	covered := s.had && s.vital.whole(s.now.commit)
 	if len(d.Flaws) > 0 && d.Lost == "" {
-		if done, err := salvage(o, r, relist); done || err != nil {
+		if done, err := salvage(o, r, relist, covered); done || err != nil {
 			return err
 		}
 	}
 	if len(d.Flaws) > 0 || d.Lost != "" {
-		d.Why = whyRefused(r)
+		d.Why = whyRefused(r, covered)
 		return d
 	}
 	for _, f := range r.Flaws {
@@ -408,6 +417,12 @@ func (l *Ledger) holdAgainst(txn *badger.Txn) error {
 		return l.beside.write(at)
 	}
 	was := l.beside.now
+	if v, err := valueOf(txn, keyCommit); err == nil && len(v) == 8 {
+		// Killed before it said so, the store may have one more, which keeps its number.
+		l.beside.now.commit = max(was.commit, binary.BigEndian.Uint64(v))
+	} else if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
 	if l.tree.Size() < was.size {
 		return &DamageError{Lost: fmt.Sprintf("the log has %d entries, and %d were signed", l.tree.Size(), was.size)}
 	}
