@@ -59,6 +59,9 @@ func (l *Ledger) answerNew(ctx context.Context, f *Feed, q *Question, before *ui
 	var items []PageItem
 	err := l.View(func(v *View) error {
 		found, more, err := v.Find(f, q.Asked, event.MaxFound)
+		if err == nil && len(found) == 0 {
+			err = v.lacks(f)
+		}
 		if err != nil {
 			return err
 		}

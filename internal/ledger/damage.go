@@ -274,10 +274,12 @@ var vitals = map[byte]string{
 	'j': "which record was made from which", 'J': "which record was made from which", 'l': "which record was made from which",
 }
 
-// salvage writes the damaged tables of a store again with what of them can be read, once the file DAMAGED
-// says what was lost. It reports whether it did: not when more is damaged, or what cannot be done without.
-func salvage(o Options, r *examine.Report, relist, covered bool) (bool, error) {
+// salvage writes the damaged tables and logs of a store again with what of them can be read, once the file DAMAGED
+// says what was lost, with what else is known to be. It reports whether it did: not when more is damaged, or what cannot be
+// done without.
+func salvage(o Options, r *examine.Report, relist, covered bool, also ...examine.Hole) (bool, error) {
 	holes, ok := r.Holes()
+	holes = append(holes, also...)
 	if !ok || len(holes) == 0 || o.Council == "" || needed(holes, covered) != "" {
 		return false, nil
 	}
@@ -308,8 +310,8 @@ func salvage(o Options, r *examine.Report, relist, covered bool) (bool, error) {
 	} else if err := r.Salvage(o.Dir, filepath.Join(o.Dir, asideName)); err != nil {
 		return false, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	for _, h := range holes {
-		o.Log.Error("a part of a table cannot be read; what of it does not follow from the log is missing until it is repaired", "file", h.File)
+	for _, file := range f.Files {
+		o.Log.Error("a part of the store is missing or cannot be read; what of it does not follow from the log is missing until it is repaired", "file", file)
 	}
 	return true, nil
 }
@@ -386,4 +388,30 @@ func mergeHoldings(a, b []DamagedHolding) []DamagedHolding {
 		}
 	}
 	return a
+}
+
+// lacks returns an error wrapping ErrDamaged when a record of ours is lost that may belong to a feed which questions are
+// answered from, and does not stand there: an answer would leave it out.
+func (v *View) lacks(f *Feed) error {
+	d := v.l.Damaged()
+	if d == nil {
+		return nil
+	}
+	for _, e := range d.Entries {
+		if e.Record == "" {
+			continue
+		}
+		h, err := v.head(e.Record)
+		if errors.Is(err, ErrStorage) {
+			return err
+		}
+		if err != nil || h.index != e.Index || !h.live || !slices.Contains(v.l.numbersOf(f.line), h.standard) {
+			continue
+		}
+		if _, err := v.value(askedKey(f.number, e.Record.Bytes())); !errors.Is(err, ErrNotFound) {
+			continue
+		}
+		return fmt.Errorf("entry %d: %w: a question may be about it", e.Index, ErrDamaged)
+	}
+	return nil
 }

@@ -199,11 +199,11 @@ func TestOneFlippedBitInAnyFile(t *testing.T) {
 	}
 }
 
-// TestLargeDamageIsNamed damages files by more than a bit. The ledger does not open, names the
-// file, and neither changes nor removes one.
-func TestLargeDamageIsNamed(t *testing.T) {
+// TestLargeDamageIsServedAround damages files by more than a bit, of clear folders and of encrypted ones. The ledger opens, every
+// entry is as it was written or is named with its record, no list is shorter, and new records are taken. Of a folder
+// in which nothing is left the files stay as they are.
+func TestLargeDamageIsServedAround(t *testing.T) {
 	t.Parallel()
-	closed, killed := writeFolder(t, false, nil), writeFolder(t, true, nil)
 	one := func(dir, pattern string) string {
 		all, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil || len(all) == 0 {
@@ -214,44 +214,103 @@ func TestLargeDamageIsNamed(t *testing.T) {
 	blank := func(from, to int) func([]byte) []byte {
 		return func(b []byte) []byte { clear(b[from:min(to, len(b))]); return b }
 	}
+	key := bytes.Repeat([]byte{7}, 32)
+	closed, killed := writeFolder(t, false, nil), writeFolder(t, true, nil)
+	closedKey, killedKey := writeFolder(t, false, key), writeFolder(t, true, key)
 	for what, c := range map[string]struct {
-		w      written
+		w      []written
 		damage func(dir string)
-		names  string
+		lost   int // entries, at least
 	}{
-		"a table is missing": {closed, func(dir string) { os.Remove(one(dir, "*.sst")) }, ".sst"},
-		"a table is halved": {closed, func(dir string) {
+		"a table is missing": {[]written{closed, closedKey}, func(dir string) { os.Remove(one(dir, "*.sst")) }, 60},
+		"a table is halved": {[]written{closed, closedKey}, func(dir string) {
 			change(t, one(dir, "*.sst"), func(b []byte) []byte { return b[:len(b)/2] })
-		}, ".sst"},
-		"a part of a table is blank": {closed, func(dir string) { change(t, one(dir, "*.sst"), blank(500, 600)) }, ".sst"},
-		"a part of a log is blank": {killed, func(dir string) {
-			change(t, one(dir, "*.mem"), blank(3000, 3100))
-		}, "any part of the ledger may have stood there"},
-		"the end of a log is blank": {killed, func(dir string) {
+		}, 0},
+		"a part of a table is blank": {[]written{closed, closedKey}, func(dir string) { change(t, one(dir, "*.sst"), blank(500, 600)) }, 0},
+		"a part of a log is blank":   {[]written{killed, killedKey}, func(dir string) { change(t, one(dir, "*.mem"), blank(9000, 9100)) }, 1},
+		"a log is halved": {[]written{killed, killedKey}, func(dir string) {
+			path := one(dir, "*.mem")
+			n := usedBytes(t, path)
+			change(t, path, func(b []byte) []byte { return b[:n/2] })
+		}, 1},
+		"the end of a log is blank": {[]written{killed}, func(dir string) {
 			path := one(dir, "*.mem")
 			change(t, path, blank(usedBytes(t, path)-300, usedBytes(t, path)))
-		}, "acknowledged"},
-		"a log is missing": {killed, func(dir string) { os.Remove(one(dir, "*.mem")) }, "acknowledged"},
-		"all is gone but what was signed": {closed, func(dir string) {
-			es, _ := os.ReadDir(dir)
-			for _, e := range es {
-				if e.Name() != "SIGNED" {
-					os.Remove(filepath.Join(dir, e.Name()))
-				}
-			}
-		}, "entries were signed"},
+		}, 1},
+		"a log is missing": {[]written{killed}, func(dir string) { os.Remove(one(dir, "*.mem")) }, 60},
 	} {
-		dir := copyOf(t, c.w.dir)
-		c.damage(dir)
-		before := sizes(t, dir)
-		_, err := c.w.read(t, dir, what)
-		if e, ok := errors.AsType[*ledger.DamageError](err); !ok || !errors.Is(err, ledger.ErrDamaged) || !strings.Contains(e.Error(), c.names) {
-			t.Errorf("%s: got %v, want a DamageError that names %s", what, err, c.names)
-		}
-		if after := sizes(t, dir); after != before {
-			t.Errorf("%s: the files were\n%s\nand are\n%s", what, before, after)
+		for _, w := range c.w {
+			dir, what := copyOf(t, w.dir), fmt.Sprintf("%s, encrypted %v", what, w.key != nil)
+			c.damage(dir)
+			lost := w.readNamed(t, dir, what)
+			if lost < c.lost {
+				t.Errorf("%s: %d entries are lost, want %d at least", what, lost, c.lost)
+			}
+			if again := w.readNamed(t, dir, what+", again"); again != lost {
+				t.Errorf("%s: %d entries were lost, and then %d", what, lost, again)
+			}
 		}
 	}
+	dir := copyOf(t, closed.dir)
+	es, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range es {
+		if !slices.Contains([]string{"SIGNED", "VITAL", "PLACES"}, e.Name()) {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+	before := sizes(t, dir)
+	_, err = closed.read(t, dir, "all is gone but second places")
+	if e, ok := errors.AsType[*ledger.DamageError](err); !ok || !strings.Contains(e.Error(), "entries were signed") {
+		t.Errorf("all is gone but second places: got %v", err)
+	}
+	if after := sizes(t, dir); after != before {
+		t.Errorf("the files were\n%s\nand are\n%s", before, after)
+	}
+}
+
+// readNamed is read of a folder that is damaged: what is refused is named with its record, and a list has all. It writes a record, and returns how
+// many are refused.
+func (w written) readNamed(t *testing.T, dir, what string) (lost int) {
+	t.Helper()
+	l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: w.ring, MinFree: 1, EncryptionKey: w.key})
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+		return 0
+	}
+	defer l.Close()
+	named := map[uint64]bool{}
+	if d := l.Damaged(); d != nil {
+		if d.Tree != "" {
+			t.Errorf("%s: %s", what, d.Tree)
+		}
+		for _, e := range d.Entries {
+			named[e.Index] = e.Index == 0 || e.Record != ""
+		}
+	}
+	listed := 0
+	err = l.View(func(v *ledger.View) error {
+		for i, body := range w.want {
+			switch ver, err := v.Version(i); {
+			case errors.Is(err, ledger.ErrDamaged):
+				if lost++; !named[i] {
+					t.Errorf("%s: entry %d is lost, and its record is not named", what, i)
+				}
+			case err != nil:
+				t.Errorf("%s: entry %d: %v", what, i, err)
+			case fmt.Sprint(ver.Body) != body:
+				t.Errorf("%s: entry %d read as %v, want %s", what, i, ver.Body, body)
+			}
+		}
+		return v.Scan("standards.example/parish-item", 0, func(*ledger.Version, error) bool { listed++; return true })
+	})
+	if err != nil || listed < len(w.want) {
+		t.Errorf("%s: %d records listed of %d, %v", what, listed, len(w.want), err)
+	}
+	put(t, l, parish(t, "1.0.0"), item(what, "X", "after"))
+	return lost
 }
 
 // TestLostIndexOfATable blanks the index of a table, of a clear and of an encrypted folder, and in one of each a part before it as
@@ -325,8 +384,8 @@ func TestOldFolderIsHeldFromNowOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.read(t, w.dir, "without its tables"); !errors.Is(err, ledger.ErrDamaged) {
-		t.Errorf("got %v, want ErrDamaged", err)
+	if lost := w.readNamed(t, w.dir, "without its tables"); lost != len(w.want) {
+		t.Errorf("%d entries are named as lost, want %d", lost, len(w.want))
 	}
 }
 

@@ -174,6 +174,7 @@ type Ledger struct {
 	// Of our own log, see own.go.
 	own              own
 	doubt            bool // the folder may be an old copy
+	holed            bool // when it was opened a whole file was missing, or what it held cannot be told
 	asking, answered map[name.Council]bool
 	released         chan struct{} // closed when the log may grow again
 
@@ -183,6 +184,7 @@ type Ledger struct {
 	// unmatched, buffered, says that there is a feed to match; matched that the
 	// goroutine which does has ended.
 	unmatched, matched chan struct{}
+	filling            sync.WaitGroup // of fillPlaces
 	once               sync.Once
 	failed             atomic.Pointer[error]
 	// viewing is held for reading by every View, for writing by Close alone:
@@ -261,7 +263,7 @@ func Open(o Options) (*Ledger, error) {
 		}
 		return nil, err
 	}
-	known := !o.Copies || o.InMemory || o.Shared != nil || o.Founded || beside.own
+	known := !o.Copies || o.InMemory || o.Shared != nil || o.Founded || beside.own && !l.holed
 	l.doubt = !known || l.tree.Size() > 0 && len(l.own.Elsewhere) > 0
 	if known {
 		if err := beside.adopt(); err != nil {
@@ -275,6 +277,9 @@ func Open(o Options) (*Ledger, error) {
 		close(l.matched)
 	} else {
 		go l.match()
+		if beside != nil {
+			l.filling.Go(l.placesBehind())
+		}
 	}
 	err = l.takeOver(context.Background(), old)
 	if err == nil {
@@ -314,6 +319,9 @@ func openStore(o Options) (*badger.DB, *signedFile, error) {
 	}
 	if o.Council != "" && !o.Reading {
 		if beside.vital, err = openVital(o); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
+		}
+		if beside.places, err = openPlaces(o.Dir); err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
 		}
 	}
@@ -428,6 +436,7 @@ func (l *Ledger) load() (old []oldSource, err error) {
 			return nil, err
 		}
 	}
+	l.holed = slices.ContainsFunc(damage.holes(), examine.Hole.Whole)
 	if len(damage.Holes) > 0 && !l.o.Reading {
 		if err := l.restoreVital(damage.holes()); err != nil {
 			return nil, err
@@ -503,7 +512,11 @@ func (l *Ledger) load() (old []oldSource, err error) {
 		err = l.findDamage(damage)
 	}
 	if err == nil && l.beside != nil && !l.o.Reading {
-		err = l.beside.vital.ready(l.db, l.beside.now.commit)
+		if len(damage.Holes) > 0 {
+			err = l.beside.vital.renew(l.db, l.beside.now.commit) // as the store numbers its versions from now on
+		} else {
+			err = l.beside.vital.ready(l.db, l.beside.now.commit)
+		}
 	}
 	return old, err
 }
@@ -619,6 +632,7 @@ func (l *Ledger) Close() error {
 	l.once.Do(func() { first = true; close(l.closed) })
 	<-l.done
 	<-l.matched
+	l.filling.Wait()
 	if !first {
 		return nil
 	}

@@ -176,7 +176,7 @@ func (t *tx) restore(index uint64, raw []byte) error {
 			return err
 		}
 	}
-	if b != nil && was.index >= index {
+	if b != nil && was.index > index {
 		return nil
 	}
 	// The head was lost with the entry, and made anew from an older version, or not at all.

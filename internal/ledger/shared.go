@@ -123,7 +123,7 @@ func (l *Ledger) dropPrefixes(prefixes ...[]byte) error {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(l.o.Dir, asideName)))
 		}
 		if err == nil && l.beside != nil && slices.ContainsFunc(prefixes, func(p []byte) bool { return isVital[p[0]] }) {
-			err = l.beside.vital.renew(l.db)
+			err = l.beside.vital.renew(l.db, l.beside.next()-1)
 		}
 	}
 	if err != nil {

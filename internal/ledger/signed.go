@@ -105,7 +105,9 @@ type signedFile struct {
 	read bool         // nothing is written: see Options.Reading
 	gone func() error // removes what was made elsewhere for that; nil for nothing
 
-	vital *vitalFile // synced before this one; nil for nothing
+	// Other second places, which are synced before this one; nil for nothing.
+	vital  *vitalFile
+	places *placesFile
 
 	mu    sync.Mutex // guards what follows
 	place string     // what the file system calls the file; "" while the folder is not ours
@@ -185,7 +187,7 @@ func (s *signedFile) put(v signed) error {
 				return
 			}
 			s.timer = nil
-			if s.err = s.vital.sync(); s.err != nil {
+			if s.err = errors.Join(s.places.sync(), s.vital.sync()); s.err != nil {
 				return
 			}
 			if err := s.f.Sync(); err != nil {
@@ -245,13 +247,13 @@ func (s *signedFile) close(whole bool) error {
 			s.timer = nil
 		}
 		if err == nil {
-			err = s.vital.sync()
+			err = errors.Join(s.places.sync(), s.vital.sync())
 		}
 		if err == nil {
 			err = s.f.Sync()
 		}
 	}
-	return errors.Join(err, s.vital.close(), s.f.Close())
+	return errors.Join(err, s.places.close(), s.vital.close(), s.f.Close())
 }
 
 func digestOf(path string) (string, error) {
@@ -315,8 +317,13 @@ func examineStore(o Options, s *signedFile) error {
 		}
 	}
 	covered := s.had && s.vital.whole(s.now.commit)
-	if len(d.Flaws) > 0 && d.Lost == "" {
-		if done, err := salvage(o, r, relist, covered); done || err != nil {
+	var gone []examine.Hole
+	if d.Lost != "" && covered && !r.New {
+		// The last transactions are not there, and it is not known what they wrote.
+		gone = append(gone, examine.Anything("the end of what was written"))
+	}
+	if (len(d.Flaws) > 0 || len(gone) > 0) && (d.Lost == "" || len(gone) > 0) {
+		if done, err := salvage(o, r, relist, covered, gone...); done || err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,15 @@ type survey struct {
 
 	sets    map[string][]byte
 	deletes map[string]bool // keys in holes that stand there now
+	unknown bool            // it is not known which records some of the lost entries are versions of
+}
+
+// placed returns what a lost entry is, when a second place says so.
+func (s *survey) placed(index uint64) (placed, bool) {
+	if s.l.beside == nil {
+		return placed{}, false
+	}
+	return s.l.beside.places.at(index)
 }
 
 func (s *survey) in(key []byte) bool {
@@ -161,6 +170,11 @@ func (s *survey) index(v *View) error {
 		raw, err := v.raw(i)
 		if errors.Is(err, ErrDamaged) {
 			s.lost[i] = DamagedEntry{Index: i}
+			p, ok := s.placed(i)
+			s.unknown = s.unknown || !ok
+			if p.isRecord() && wantHeads && s.in(headKey(p.record)) {
+				heads[p.record] = i
+			}
 			continue
 		}
 		if err != nil {
@@ -190,17 +204,25 @@ func (s *survey) index(v *View) error {
 	}
 	for r, i := range heads {
 		raw, err := v.raw(i)
-		if err != nil {
+		if errors.Is(err, ErrStorage) {
 			return err
 		}
-		h, err := l.headOf(i, raw)
+		var h head
+		if err == nil {
+			h, err = l.headOf(i, raw)
+		}
 		if err != nil {
 			s.lost[i] = DamagedEntry{Index: i, Record: name.RecordFrom(r)}
-			continue
+			p, ok := s.placed(i)
+			if !ok {
+				s.unknown = true
+				continue
+			}
+			h = p.head(i)
 		}
 		s.set(headKey(r), h.encode())
 	}
-	if wantHeads && len(s.lost) > 0 {
+	if wantHeads && s.unknown {
 		s.notes = append(s.notes, "which records the lost entries are versions of: a record of ours may be shown as it was before one of them")
 	}
 	return nil
@@ -418,7 +440,12 @@ func (s *survey) feed(f *Feed) error {
 				return err
 			}
 			if err != nil {
-				continue // it is named
+				// It is named. Whether it was to be sent is not known; it stands where it is found
+				// to be damaged, not as an older version.
+				if p, ok := s.placed(i); ok && f.copied() && want[p.record].index <= i {
+					want[p.record] = membership{itemPut, i}
+				}
+				continue
 			}
 			c, err := l.candidate(f, i, r, std)
 			if err == nil && c != nil {
@@ -513,6 +540,12 @@ func (s *survey) received(v *View) error {
 		if src.Ended || src.Ending || !s.meets(numKey4('H', src.number), numKey4('H', src.number|secondSlot), numKey4('P', src.number)) {
 			continue
 		}
+		if s.meets(numKey4('P', src.number)) && s.meets(numKey4('H', src.number), numKey4('H', src.number|secondSlot)) {
+			if err := s.doubted(v, src); err != nil {
+				return err
+			}
+			continue
+		}
 		places := map[[16]byte]uint64{}
 		if err := v.walk(numKey4('P', src.number), func(key, value []byte) error {
 			if isPosition(value) {
@@ -561,6 +594,59 @@ func (s *survey) received(v *View) error {
 			s.missing = append(s.missing, MissingHoldings{src.From, src.Agreement, src.Records - have})
 		}
 	}
+	return nil
+}
+
+// doubted has a source be copied anew from its beginning, where both a holding and its place may be older than what
+// was lost, so that nothing here can tell. Until its feed was read to the end nothing of it is shown: see unread.go.
+func (s *survey) doubted(v *View, src *Source) error {
+	had := 0
+	at := map[[16]byte]uint64{}
+	for _, half := range []uint32{src.number, src.number | secondSlot} {
+		if err := v.walk(numKey4('H', half), func(key, value []byte) error {
+			if len(key) == 21 && len(value) >= 48 {
+				r := [16]byte(key[5:])
+				at[r] = max(at[r], binary.BigEndian.Uint64(value))
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	// A place is right when the holding stands at it.
+	if err := v.walk(numKey4('P', src.number), func(key, value []byte) error {
+		if isPosition(value) {
+			r := [16]byte(value[:16])
+			if i, ok := at[r]; ok && i == binary.BigEndian.Uint64(key[5:]) {
+				had++
+				delete(at, r)
+				return nil
+			}
+		}
+		s.sets[string(key)] = nil
+		return nil
+	}); err != nil {
+		return err
+	}
+	for r, i := range at {
+		s.sets[string(positionKey('P', src.number, i))] = binary.BigEndian.AppendUint32(bytes.Clone(r[:]), src.Generation)
+		had++
+	}
+	c := *src
+	if lost := src.Records - had; lost > 0 {
+		s.missing = append(s.missing, MissingHoldings{src.From, src.Agreement, lost})
+	}
+	c.Records = had
+	if c.Agreement != "" {
+		c.restart(c.Digest)
+		c.Unread = true
+	}
+	b, err := marshal(&c)
+	if err != nil {
+		return err
+	}
+	s.sets[string(numKey4('S', src.number))] = b
+	s.l.sources[src.number] = &c
 	return nil
 }
 
@@ -621,10 +707,17 @@ func (l *Ledger) mendTiles(txn *badger.Txn, holes []examine.Hole) (broken string
 			for i := index << tlog.TileHeight; i < index<<tlog.TileHeight+width; i++ {
 				var h tlog.Hash
 				if level == 0 {
-					raw, err := v.stored(i)
-					if err == nil {
-						h, err = l.entryOf(raw)
-						h = tlog.Leaf(h)
+					p, ok := placed{}, false
+					if l.beside != nil {
+						p, ok = l.beside.places.at(i)
+					}
+					var err error
+					if h = tlog.Leaf(p.entry); !ok {
+						var raw []byte
+						if raw, err = v.stored(i); err == nil {
+							h, err = l.entryOf(raw)
+							h = tlog.Leaf(h)
+						}
 					}
 					if errors.Is(err, ErrStorage) {
 						return "", err

@@ -272,13 +272,13 @@ func (v *vitalFile) ready(db *badger.DB, commit uint64) error {
 }
 
 // renew makes the file anew: what was in it and is not in the store any more is gone from it.
-func (v *vitalFile) renew(db *badger.DB) error {
+func (v *vitalFile) renew(db *badger.DB, commit uint64) error {
 	if v == nil {
 		return nil
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.anew(db, v.commit)
+	return v.anew(db, commit)
 }
 
 // anew writes the file anew, as the store stands. It is called with v.mu held, and nothing is written to the store meanwhile.

@@ -492,6 +492,16 @@ func (l *Ledger) commit(b *batch) {
 			for i, p := range b.entries {
 				hashes[i] = p.entry
 			}
+			if l.beside != nil {
+				are := make([]placed, len(b.entries))
+				for i, p := range b.entries {
+					are[i] = p.placed()
+				}
+				if err := l.beside.places.write(tree.Size(), are); err != nil {
+					l.finish(b, err)
+					return
+				}
+			}
 			b.tree = tree.Clone()
 			// Not into b.sets: the writer reads those for the next batch.
 			for _, t := range b.tree.Append(hashes) {

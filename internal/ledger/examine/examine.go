@@ -81,6 +81,8 @@ type Report struct {
 	tables map[uint64]badger.TableManifest // by number, as MANIFEST says
 	logs   []*logFile
 	firsts map[uint64][]byte // the first key of each table
+	lasts  map[uint64][]byte // the last, of those that can be read
+	gone   []uint64          // tables that are missing
 	bad    []*tableFile      // tables of which a part cannot be read
 	keys   *badger.KeyRegistry
 	cut    bool         // MANIFEST ends in the middle of a change
@@ -106,7 +108,7 @@ func Folder(o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{firsts: map[uint64][]byte{}}
+	r := &Report{firsts: map[uint64][]byte{}, lasts: map[uint64][]byte{}}
 	if len(names) == 0 {
 		r.New = true
 		return r, nil
@@ -137,6 +139,7 @@ func Folder(o Options) (*Report, error) {
 	for id := range r.tables {
 		if !slices.Contains(tables, id) {
 			r.Flaws = append(r.Flaws, Flaw{File: tableName(id), What: "MANIFEST names this table, and it is missing", Fatal: true})
+			r.gone = append(r.gone, id)
 		}
 	}
 	if err := r.examineTables(o, tables); err != nil {
@@ -233,7 +236,7 @@ func (r *Report) examineTables(o Options, ids []uint64) error {
 					if named {
 						r.Commits = max(r.Commits, t.commits)
 						r.Flaws = append(r.Flaws, t.flaws...)
-						r.firsts[id] = t.first
+						r.firsts[id], r.lasts[id] = t.first, t.last
 						if r.relist {
 							r.all = append(r.all, t)
 						}

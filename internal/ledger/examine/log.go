@@ -173,6 +173,57 @@ func (l *logFile) addRun(from, to int, cut bool) {
 	l.runs = append(l.runs, run{from, to})
 }
 
+// rewrite returns a log of the whole transactions that can be read. An entry that is encrypted has a vector by its place.
+func (l *logFile) rewrite() ([]byte, error) {
+	if len(l.runs) == 0 {
+		return nil, nil // as one that was not written to yet
+	}
+	out := bytes.Clone(l.data[:logHead])
+	for _, r := range l.runs {
+		begun, number, broken := len(out), uint64(0), false
+		for at0 := r.from; at0 < r.to; {
+			e, ok := l.entry(at0)
+			if !ok {
+				return nil, fmt.Errorf("%s has changed meanwhile", l.name)
+			}
+			head, _, _ := l.extent(at0)
+			from := len(out)
+			out = append(out, l.data[at0:head]...)
+			kv := append(bytes.Clone(e.key), e.value...)
+			if l.key != nil {
+				var err error
+				if kv, err = y.XORBlockAllocate(kv, l.key.Data, l.vector(from)); err != nil {
+					return nil, err
+				}
+			}
+			out = append(out, kv...)
+			out = binary.BigEndian.AppendUint32(out, crc32.Checksum(out[from:], castagnoli))
+			at0 = e.to
+			switch n := y.ParseTs(e.key); {
+			case e.meta&metaTxnEnds != 0:
+				if v, err := strconv.ParseUint(string(e.value), 10, 64); err != nil || v != number || broken {
+					out = out[:begun]
+				}
+				begun, number, broken = len(out), 0, false
+			case e.meta&metaTxn == 0:
+				begun = len(out)
+			default:
+				broken = broken || number != 0 && number != n
+				number = n
+			}
+		}
+		out = out[:begun]
+	}
+	return out, nil
+}
+
+// vector returns what the entry at an offset is encrypted with.
+func (l *logFile) vector(from int) []byte {
+	iv := append(bytes.Clone(l.data[8:logHead]), 0, 0, 0, 0)
+	binary.BigEndian.PutUint32(iv[12:], uint32(from))
+	return iv
+}
+
 // entry reads the entry at an offset; ok is false when its checksum does not hold.
 func (l *logFile) entry(from int) (e logEntry, ok bool) {
 	head, end, ok := l.extent(from)
@@ -185,9 +236,7 @@ func (l *logFile) entry(from int) (e logEntry, ok bool) {
 	}
 	kv := l.data[head:end]
 	if l.key != nil {
-		iv := append(bytes.Clone(l.data[8:logHead]), 0, 0, 0, 0)
-		binary.BigEndian.PutUint32(iv[12:], uint32(from))
-		plain, err := y.XORBlockAllocate(kv, l.key.Data, iv)
+		plain, err := y.XORBlockAllocate(kv, l.key.Data, l.vector(from))
 		if err != nil {
 			return e, false
 		}

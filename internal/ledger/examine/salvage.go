@@ -38,18 +38,41 @@ func (h Hole) Meets(prefix []byte) bool {
 	return bytes.Compare(h.From, prefix) <= 0 || bytes.HasPrefix(h.From, prefix)
 }
 
-// Holes returns what is lost in the store's tables. ok is false when more is damaged than parts of
-// tables, so that the store cannot be opened without them.
+// Anything returns the hole of a file of which it is not known what it held.
+func Anything(file string) Hole { return Hole{File: file, From: []byte{0}} }
+
+// Whole reports whether any key may have been lost in the hole.
+func (h Hole) Whole() bool { return bytes.Equal(h.From, []byte{0}) && h.To == nil }
+
+// Holes returns what is lost in the store's tables and logs of writes. ok is false when something else is
+// damaged, so that the store cannot be opened without it.
 func (r *Report) Holes() (holes []Hole, ok bool) {
-	inTables := 0
+	known := 0
+	for _, id := range r.gone {
+		holes = append(holes, r.missing(id)...)
+		known++
+	}
+	for _, l := range r.logs {
+		n := 0
+		for _, f := range r.Fatal() {
+			if f.File == l.name && l.txns {
+				n++
+			}
+		}
+		if n > 0 {
+			holes = append(holes, Anything(l.name))
+			known += n
+		}
+	}
 	for _, t := range r.bad {
 		for _, f := range t.flaws {
 			if f.Patch == nil {
-				inTables++
+				known++
 			}
 		}
-		if t.lost || len(t.blocks) == 0 {
-			return nil, false
+		if t.unread() {
+			holes = append(holes, r.missing(t.id)...)
+			continue
 		}
 		for i, b := range t.blocks {
 			if !b.bad {
@@ -67,7 +90,39 @@ func (r *Report) Holes() (holes []Hole, ok bool) {
 			holes = append(holes, h)
 		}
 	}
-	return holes, inTables == len(r.Fatal())
+	return holes, known == len(r.Fatal())
+}
+
+// unread reports whether nothing of the table can be read.
+func (t *tableFile) unread() bool { return t.lost || len(t.blocks) == 0 }
+
+// missing returns where the keys of a table were that is not there: where no other table of its level is. Tables of
+// level 0 may overlap, and so its keys may have been any.
+func (r *Report) missing(id uint64) (holes []Hole) {
+	level, file := r.tables[id].Level, tableName(id)
+	type span struct{ first, last []byte }
+	var taken []span
+	for other, m := range r.tables {
+		if m.Level != level || slices.Contains(r.gone, other) || other == id {
+			continue
+		}
+		if r.firsts[other] == nil || r.lasts[other] == nil {
+			return []Hole{Anything(file)}
+		}
+		taken = append(taken, span{y.ParseKey(r.firsts[other]), y.ParseKey(r.lasts[other])})
+	}
+	if level == 0 || r.relist || len(taken) == 0 {
+		return []Hole{Anything(file)}
+	}
+	slices.SortFunc(taken, func(a, b span) int { return bytes.Compare(a.first, b.first) })
+	from := []byte{0}
+	for _, s := range taken {
+		if bytes.Compare(from, s.first) < 0 {
+			holes = append(holes, Hole{File: file, From: from, To: bytes.Clone(s.first)})
+		}
+		from = append(bytes.Clone(s.last), 0)
+	}
+	return append(holes, Hole{File: file, From: from})
 }
 
 // until returns the first key that is not lost with what stands before a block. The key of the
@@ -106,9 +161,9 @@ func (r *Report) after(t *tableFile) []byte {
 	return bytes.Clone(y.ParseKey(next))
 }
 
-// Salvage writes each damaged table once more with what of it can be read, after it has put a copy of
-// the table as it is into the folder aside. MANIFEST goes on to name it. The error of
-// a store of which [Report.Holes] says that it cannot be opened is the flaws'.
+// Salvage writes each damaged table and log of writes once more with what of it can be read, after it has put a copy of
+// the file as it is into the folder aside. In the place of a table that is missing it writes one that says nothing, since
+// MANIFEST goes on to name it. The error of a store of which [Report.Holes] says that it cannot be opened is the flaws'.
 func (r *Report) Salvage(dir, aside string) error {
 	if _, ok := r.Holes(); !ok {
 		return fmt.Errorf("salvage: %v", r.Fatal())
@@ -119,6 +174,43 @@ func (r *Report) Salvage(dir, aside string) error {
 	for _, t := range r.bad {
 		if err := t.salvage(dir, aside); err != nil {
 			return fmt.Errorf("salvage %s: %w", tableName(t.id), err)
+		}
+	}
+	for _, id := range r.gone {
+		key, err := r.keys.DataKey(r.tables[id].KeyID)
+		if err != nil {
+			return fmt.Errorf("salvage %s: %w", tableName(id), err)
+		}
+		t := &tableFile{id: id, key: key, compression: r.tables[id].Compression}
+		out, err := t.rewrite()
+		if err == nil {
+			err = replaceSynced(dir, tableName(id), out)
+		}
+		if err != nil {
+			return fmt.Errorf("salvage %s: %w", tableName(id), err)
+		}
+	}
+	return r.salvageLogs(dir, aside)
+}
+
+func (r *Report) salvageLogs(dir, aside string) error {
+	for _, l := range r.logs {
+		if !l.txns || !slices.ContainsFunc(r.Fatal(), func(f Flaw) bool { return f.File == l.name }) {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, l.name))
+		if err == nil {
+			err = writeSynced(filepath.Join(aside, l.name), bytes.TrimRight(b, "\x00"))
+		}
+		var out []byte
+		if err == nil {
+			out, err = l.rewrite()
+		}
+		if err == nil {
+			err = replaceSynced(dir, l.name, append(out, make([]byte, max(0, max(len(b), logHead)-len(out)))...))
+		}
+		if err != nil {
+			return fmt.Errorf("salvage %s: %w", l.name, err)
 		}
 	}
 	return nil
@@ -137,11 +229,16 @@ func (t *tableFile) salvage(dir, aside string) error {
 	if err != nil {
 		return err
 	}
-	next := path + ".new"
-	if err := writeSynced(next, whole); err != nil {
+	return replaceSynced(dir, tableName(t.id), whole)
+}
+
+// replaceSynced makes b what a file says; the file is there whole at every moment.
+func replaceSynced(dir, file string, b []byte) error {
+	path := filepath.Join(dir, file)
+	if err := writeSynced(path+".new", b); err != nil {
 		return err
 	}
-	if err := os.Rename(next, path); err != nil {
+	if err := os.Rename(path+".new", path); err != nil {
 		return err
 	}
 	return syncFolder(dir)
@@ -168,6 +265,13 @@ func (t *tableFile) rewrite() (out []byte, err error) {
 		last = bytes.Clone(key)
 		builder.Add(key, v, 0)
 		return nil
+	}
+	if t.unread() {
+		// Before every key of a ledger, and not the same for any two tables.
+		if err := add(y.KeyWithTs(binary.BigEndian.AppendUint64([]byte{0}, t.id), 1), y.ValueStruct{Meta: deleted}); err != nil {
+			return nil, err
+		}
+		return builder.Finish(), nil
 	}
 	for i := range t.blocks {
 		b := &t.blocks[i]

@@ -27,6 +27,7 @@ type tableFile struct {
 	commits uint64
 	blocks  []block // in the order of their keys; nil when the index cannot be read
 	first   []byte  // key, with its number, of its first entry; nil when that is not known
+	last    []byte  // of its last; nil when that is not known
 	lost    bool    // its index cannot be read, and no part of it was found without one
 
 	data        []byte
@@ -148,6 +149,11 @@ func (t *tableFile) examine(counter []byte) {
 				b.bad = true
 				t.flaw(nil, "part %d of %d cannot be read", i+1, len(t.blocks))
 				continue
+			}
+		}
+		if i+1 == len(t.blocks) && ok {
+			for e := range entriesOf(plain) {
+				t.last = bytes.Clone(e.key)
 			}
 		}
 		if counter != nil && bytes.Compare(y.ParseKey(b.first), counter) <= 0 && (i+1 == len(t.blocks) || bytes.Compare(y.ParseKey(t.blocks[i+1].first), counter) >= 0) {
