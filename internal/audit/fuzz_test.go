@@ -8,6 +8,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/node/api"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // FuzzVerify: no bytes, however made, make Verify panic, and a report can
@@ -86,6 +90,8 @@ func FuzzSpelling(f *testing.F) {
 	f.Add([]byte(`{"entry":17,"token":"a.b.c~"}` + "\n"))
 	f.Add([]byte(`{"token":"a.b.c"}` + "\n"))
 	f.Add((&document{Header: Header{Council: northmoor, Covers: Covers{Agreement: moving}}}).encode())
+	f.Add((&Gone{Entry: 9, By: 40, Record: name.RecordFrom([16]byte{1}), Why: api.GoneTakenBack, Hash: tlog.Hash{1}}).line())
+	f.Add((&Gone{Entry: 9, By: 40, Record: name.RecordFrom([16]byte{1}), Why: api.GoneNewer, Version: 1, Fields: []string{"/ward"}}).line())
 	f.Add([]byte("northmoor.gov.uk record 3q2-7wAB3q2-7wAB3q2-7wAB3q2-7wAB3q2-7wAB3q2"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if e, rest, err := cutEntry(b); err == nil {
@@ -100,6 +106,9 @@ func FuzzSpelling(f *testing.F) {
 		}
 		if d, err := decodeDocument(b); err == nil && !bytes.Equal(d.encode(), b) {
 			t.Errorf("bundle.json: got %q, want %q", d.encode(), b)
+		}
+		if g, err := parseGone(b); err == nil && !bytes.Equal(g.line(), b) {
+			t.Errorf("what has gone: got %q, want %q", g.line(), b)
 		}
 		if k, err := ParseKey(string(b)); err == nil && strings.Join(strings.Fields(string(b)), " ") != k.String() {
 			t.Errorf("key: got %q, want %q", k, b)
