@@ -260,7 +260,7 @@ func whyRefused(r *examine.Report, covered bool) string {
 	if len(may) == 0 {
 		return ""
 	}
-	return "what stood there cannot be told, and the ledger cannot be served without it: it may have been " + strings.Join(may, ", or ")
+	return "what stood there cannot be told, and the ledger cannot be served without it, since its second place, the file " + vitalName + ", is missing, damaged or older: it may have been " + strings.Join(may, ", or ")
 }
 
 // vitals say what stands under the letters that cannot be done without.
@@ -324,17 +324,49 @@ func (l *Ledger) keepDamage(d *Damage) error {
 	if d.None() {
 		d = nil
 	}
-	if l.o.Dir != "" && !l.o.InMemory && l.o.Shared == nil {
-		f := &damageFile{}
-		if d != nil {
-			f.Damage = *d
-		}
-		if err := f.write(l.o.Dir); err != nil {
-			return err
-		}
+	l.damage.Store(d)
+	l.damageLate.Store(true)
+	return l.writeDamage()
+}
+
+// damageSoon is keepDamage for what changes many times a second: the file says so a second later at most, or when the ledger
+// is closed. What it names too many after a crash is looked at when the ledger is opened.
+func (l *Ledger) damageSoon(d *Damage) error {
+	if last := time.Unix(0, l.damageAt.Load()); d.None() || time.Since(last) > time.Second {
+		return l.keepDamage(d)
 	}
 	l.damage.Store(d)
+	l.damageLate.Store(true)
 	return nil
+}
+
+// writeDamage makes the file say what is damaged, when it does not.
+func (l *Ledger) writeDamage() error {
+	if !l.damageLate.Swap(false) || l.o.Dir == "" || l.o.InMemory || l.o.Shared != nil || l.o.Reading {
+		return nil
+	}
+	f := &damageFile{}
+	if d := l.damage.Load(); d != nil {
+		f.Damage = *d
+	}
+	l.damageAt.Store(time.Now().UnixNano())
+	return f.write(l.o.Dir)
+}
+
+// stillLost returns the entries of those named that cannot be read.
+func (l *Ledger) stillLost(named []DamagedEntry) (out []DamagedEntry, err error) {
+	s := &survey{l: l}
+	err = s.view(func(v *View) error {
+		for _, e := range named {
+			if _, _, err := v.Entry(e.Index); errors.Is(err, ErrStorage) {
+				return err
+			} else if err != nil || e.Passed {
+				out = append(out, e)
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // findDamage finds out what was lost in the holes that were found when the store was opened, and
@@ -353,6 +385,10 @@ func (l *Ledger) findDamage(f *damageFile) error {
 		return nil
 	case len(holes) == 0:
 		// Also when nothing is damaged: then what was put aside while the list of tables was made anew goes.
+		var err error
+		if d.Entries, err = l.stillLost(d.Entries); err != nil {
+			return err
+		}
 		return l.keepDamage(&d)
 	}
 	s := &survey{l: l, holes: holes, lost: map[uint64]DamagedEntry{}, sets: map[string][]byte{}, deletes: map[string]bool{}}

@@ -149,6 +149,10 @@ type Ledger struct {
 
 	watch  *examine.Watch // over the store's tables; nil in memory
 	damage atomic.Pointer[Damage]
+	// damageAt is when the file DAMAGED was written, in nanoseconds since 1970; damageLate that it has since been put right
+	// here and not there.
+	damageAt   atomic.Int64
+	damageLate atomic.Bool
 
 	second second // opinions
 
@@ -321,9 +325,6 @@ func openStore(o Options) (*badger.DB, *signedFile, error) {
 		if beside.vital, err = openVital(o); err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
 		}
-		if beside.places, err = openPlaces(o.Dir); err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
-		}
 	}
 	if o.Reading {
 		db, err := openReading(o, beside)
@@ -334,6 +335,9 @@ func openStore(o Options) (*badger.DB, *signedFile, error) {
 	}
 	if err = examineStore(o, beside); err == nil {
 		err = beside.opening()
+	}
+	if err == nil && o.Council != "" {
+		beside.places, err = openPlaces(o.Dir)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
@@ -638,7 +642,7 @@ func (l *Ledger) Close() error {
 	}
 	l.viewing.Lock()
 	defer l.viewing.Unlock()
-	err := l.erasures.close()
+	err := errors.Join(l.erasures.close(), l.writeDamage())
 	if l.o.Shared == nil {
 		l.tidy.stop()
 		err = errors.Join(err, closeStore(l.db, l.beside))

@@ -202,12 +202,12 @@ func (v *View) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, m
 			if w.err != nil {
 				l.o.Log.Error("entry left out of an exchange", "agreement", f.Agreement, "error", w.err.Error())
 				p.Damaged = append(p.Damaged, w.index)
-				l.noteEntry(w.index, func(e *DamagedEntry) { e.Passed = true })
 				continue
 			}
 			p.Items = append(p.Items, w.item)
 			indices = append(indices, w.index)
 		}
+		l.noteEntries(p.Damaged, func(e *DamagedEntry) { e.Passed = true })
 		p.Records = f.Records
 		if b, err := v.value(numKey4('g', f.number)); err == nil {
 			p.Records = f.withCounters(b).Records

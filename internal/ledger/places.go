@@ -89,9 +89,11 @@ func (p *pending) placed() placed {
 	return out
 }
 
-// A placesFile is the open file. nil, of a store in memory or of a replica, knows nothing. It may be used concurrently.
+// A placesFile is the open file. nil, of a store in memory or of a replica, or whose files were not examined
+// yet, knows nothing. It may be used concurrently.
 type placesFile struct{ f *os.File }
 
+// openPlaces opens the file in a store's folder, or makes it.
 func openPlaces(dir string) (*placesFile, error) {
 	f, err := os.OpenFile(filepath.Join(dir, placesName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

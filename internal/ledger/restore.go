@@ -64,7 +64,7 @@ func (l *Ledger) RestoreTokens(ctx context.Context, index uint64, tokens ...*rec
 		return l.encodeRestored(v, index, whole, view)
 	})
 	if errors.Is(err, ErrLacks) {
-		l.noteEntry(index, func(e *DamagedEntry) { e.Lacks = lacks })
+		l.noteEntries([]uint64{index}, func(e *DamagedEntry) { e.Lacks = lacks })
 	}
 	return err
 }
@@ -139,7 +139,7 @@ func (l *Ledger) restore(ctx context.Context, index uint64, stored func(*View) (
 	}
 	d := *l.Damaged()
 	d.Entries = slices.DeleteFunc(slices.Clone(d.Entries), func(e DamagedEntry) bool { return e.Index == index })
-	return l.keepDamage(&d)
+	return l.damageSoon(&d)
 }
 
 func (t *tx) restore(index uint64, raw []byte) error {
@@ -215,24 +215,24 @@ func (l *Ledger) damagedEntry(index uint64) (DamagedEntry, bool) {
 	return DamagedEntry{}, false
 }
 
-// noteEntry changes what is said of a damaged entry.
-func (l *Ledger) noteEntry(index uint64, change func(*DamagedEntry)) {
+// noteEntries changes what is said of damaged entries; it is on disk then.
+func (l *Ledger) noteEntries(indexes []uint64, change func(*DamagedEntry)) {
 	d := l.Damaged()
-	if d == nil {
+	if d == nil || len(indexes) == 0 {
 		return
 	}
 	c := *d
 	c.Entries = slices.Clone(c.Entries)
 	for i := range c.Entries {
-		if c.Entries[i].Index == index {
-			was := c.Entries[i]
-			if change(&c.Entries[i]); c.Entries[i] != was {
-				if err := l.keepDamage(&c); err != nil {
-					l.fail(err)
-				}
-			}
-			return
+		if slices.Contains(indexes, c.Entries[i].Index) {
+			change(&c.Entries[i])
 		}
+	}
+	if slices.Equal(c.Entries, d.Entries) {
+		return
+	}
+	if err := l.keepDamage(&c); err != nil {
+		l.fail(err)
 	}
 }
 

@@ -37,11 +37,13 @@ type survey struct {
 }
 
 // placed returns what a lost entry is, when a second place says so.
-func (s *survey) placed(index uint64) (placed, bool) {
+func (s *survey) placed(v *View, index uint64) (placed, bool) {
 	if s.l.beside == nil {
 		return placed{}, false
 	}
-	return s.l.beside.places.at(index)
+	p, ok := s.l.beside.places.at(index)
+	leaf, err := v.leaf(index)
+	return p, ok && err == nil && tlog.Leaf(p.entry) == leaf
 }
 
 func (s *survey) in(key []byte) bool {
@@ -93,6 +95,9 @@ func (s *survey) run() error {
 	}
 	if err := s.drops(); err != nil {
 		return err
+	}
+	if len(s.lost) > 0 && s.letter("T") {
+		s.notes = append(s.notes, "whom the lost entries are about: what is found by a person's number, and the list of what was disclosed, may leave them out until they are put back")
 	}
 	if s.letter("HP") {
 		if err := s.view(s.received); err != nil {
@@ -170,9 +175,9 @@ func (s *survey) index(v *View) error {
 		raw, err := v.raw(i)
 		if errors.Is(err, ErrDamaged) {
 			s.lost[i] = DamagedEntry{Index: i}
-			p, ok := s.placed(i)
+			p, ok := s.placed(v, i)
 			s.unknown = s.unknown || !ok
-			if p.isRecord() && wantHeads && s.in(headKey(p.record)) {
+			if ok && p.isRecord() && wantHeads && s.in(headKey(p.record)) {
 				heads[p.record] = i
 			}
 			continue
@@ -213,7 +218,7 @@ func (s *survey) index(v *View) error {
 		}
 		if err != nil {
 			s.lost[i] = DamagedEntry{Index: i, Record: name.RecordFrom(r)}
-			p, ok := s.placed(i)
+			p, ok := s.placed(v, i)
 			if !ok {
 				s.unknown = true
 				continue
@@ -442,7 +447,7 @@ func (s *survey) feed(f *Feed) error {
 			if err != nil {
 				// It is named. Whether it was to be sent is not known; it stands where it is found
 				// to be damaged, not as an older version.
-				if p, ok := s.placed(i); ok && f.copied() && want[p.record].index <= i {
+				if p, ok := s.placed(v, i); ok && f.copied() && want[p.record].index <= i {
 					want[p.record] = membership{itemPut, i}
 				}
 				continue
