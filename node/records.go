@@ -102,7 +102,7 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 		if err != nil {
 			return nil, err
 		}
-		n.uses.Note(src, h)
+		n.uses.Note(src, nil, h)
 		return n.holdingReply(src, h, true), nil
 	}
 	id, err := n.recordID(in.Record, in.Standard)
@@ -451,7 +451,7 @@ func (n *Node) listHoldings(in ListRequest, pick *picker) (*ListReply, error) {
 	}
 	out.Unsure = pick.unsure
 	for src, hs := range shown {
-		n.uses.Note(src, hs...)
+		n.uses.Note(src, in.Show, hs...)
 	}
 	return out, err
 }

@@ -203,6 +203,7 @@ type (
 	DriftRequest         = api.DriftRequest
 	DriftReply           = api.DriftReply
 	Drift                = api.Drift
+	DriftReceived        = api.DriftReceived
 	SubjectRequest       = api.SubjectRequest
 	SubjectReply         = api.SubjectReply
 	SubjectRecord        = api.SubjectRecord

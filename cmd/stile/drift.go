@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 func (a *app) driftCommand() *cobra.Command {
@@ -20,6 +22,10 @@ and over as many before them:
   - whether each of its fields was in some record that left: one that never is need not
     be agreed (at most 5,000 records of each agreement are looked at);
   - whether five times as much left as in the time before, or a fifth of it.
+
+Of each agreement under which we hold what another council sent, it says whether anybody
+looked at it here: at any record, and at each field ("record list --show" looks at the fields
+that it shows, "record show" and an export at all of them).
 
 An agreement that has not stood for all of that time is not blamed for what is before it.
 What drift says is for a person to think about; it changes nothing.`,
@@ -46,30 +52,65 @@ What drift says is for a person to think about; it changes nothing.`,
 }
 
 func (a *app) printDrift(r node.DriftReply) {
-	if len(r.Agreements) == 0 {
-		a.say("no agreement under which we send is in force")
+	if len(r.Agreements)+len(r.Received) == 0 {
+		a.say("no agreement is in force")
+		return
+	}
+	found := 0
+	findings := func(agreement name.Agreement, list []string) {
+		for i, f := range list {
+			if i == 0 {
+				a.printf("\n%s\n", agreement)
+			}
+			a.printf("  %s\n", clean(f))
+		}
+		found += len(list)
+	}
+	a.printSent(r.Agreements)
+	a.printReceived(r.Received, len(r.Agreements) > 0)
+	for _, d := range r.Agreements {
+		findings(d.Agreement, d.Findings)
+	}
+	for _, d := range r.Received {
+		findings(d.Agreement, d.Findings)
+	}
+	if found == 0 {
+		a.say("nothing to look at since %s", at(r.Since))
+	}
+}
+
+func (a *app) printSent(ds []node.Drift) {
+	if len(ds) == 0 {
 		return
 	}
 	t := newTable("AGREEMENT", "MODE", "#LET OUT", "#BEFORE", "LAST")
-	found := 0
-	for _, d := range r.Agreements {
+	for _, d := range ds {
 		last := "never"
 		if !d.Last.IsZero() {
 			last = at(d.Last)
 		}
 		t.add(fmt.Sprintf("%s v%d", d.Agreement, d.Version), d.Mode, number(d.LetOut), number(d.Before), last)
-		found += len(d.Findings)
 	}
 	t.write(a.out, "")
-	for _, d := range r.Agreements {
-		for i, f := range d.Findings {
-			if i == 0 {
-				a.printf("\n%s\n", d.Agreement)
-			}
-			a.printf("  %s\n", clean(f))
+}
+
+func (a *app) printReceived(ds []node.DriftReceived, after bool) {
+	if len(ds) == 0 {
+		return
+	}
+	if after {
+		a.printf("\n")
+	}
+	t := newTable("AGREEMENT", "FROM", "#HELD", "#LOOKED AT", "LAST LOOKED AT")
+	for _, d := range ds {
+		last := "never"
+		switch {
+		case !d.Last.IsZero():
+			last = d.Last.Format(time.DateOnly)
+		case d.LookedAt > 0:
+			last = "not known"
 		}
+		t.add(fmt.Sprintf("%s v%d", d.Agreement, d.Version), string(d.From), number(d.Held), number(d.LookedAt), last)
 	}
-	if found == 0 {
-		a.say("nothing to look at since %s", at(r.Since))
-	}
+	t.write(a.out, "")
 }

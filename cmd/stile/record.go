@@ -53,9 +53,14 @@ func (a *app) recordListCommand() *cobra.Command {
   stile record list --from northmoor.gov.uk --show /reference,/status`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			req.Show = nil
 			for _, f := range show {
-				if _, err := name.ParseField(f); err != nil {
+				field, err := name.ParseField(f)
+				if err != nil {
 					return misused("--show: %v", err)
+				}
+				if !a.json {
+					req.Show = append(req.Show, field)
 				}
 			}
 			if req.Limit < 1 {

@@ -3,11 +3,13 @@ package disclosure
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -88,6 +90,49 @@ func TestDriftFindings(t *testing.T) {
 		d := used
 		x.change(&d)
 		got := findings(x.st, &d, since, 90)
+		if x.want == "" && len(got) > 0 || x.want != "" && (len(got) != 1 || !strings.Contains(got[0], x.want)) {
+			t.Errorf("%s: %q", x.about, got)
+		}
+	}
+}
+
+// Of what is held it is told that nobody looks at it, or at a field, once days were kept for
+// long enough; who looks at a part of a field looks at it.
+func TestDriftOfWhatIsHeld(t *testing.T) {
+	now := day(28)
+	since := now.AddDate(0, 0, -90)
+	fields := []name.Field{"/ward", "/applicant", "/notes/*/text"}
+	for _, x := range []struct {
+		about    string
+		signed   time.Time
+		records  int
+		counted  time.Time
+		fields   map[name.Field]time.Time
+		want     string // of the one finding; "" for none
+		notFound []name.Field
+	}{
+		{"nobody, ever", now.AddDate(-2, 0, 0), 0, time.Time{}, nil, "nobody has looked at any of the 7 records held", nil},
+		{"young", now.AddDate(0, 0, -5), 0, time.Time{}, nil, "", nil},
+		{"before days were kept", now.AddDate(-2, 0, 0), 3, time.Time{}, nil, "", nil},
+		{"all of a record", now.AddDate(-2, 0, 0), 3, since.AddDate(0, 0, -9), map[name.Field]time.Time{"": now}, "", nil},
+		{"a field never", now.AddDate(-2, 0, 0), 3, since.AddDate(0, 0, -9), map[name.Field]time.Time{"/ward": now, "/notes/*/text": now}, "nobody has looked at /applicant for 90 days", []name.Field{"/applicant"}},
+		{"parts of fields", now.AddDate(-2, 0, 0), 3, since.AddDate(0, 0, -9), map[name.Field]time.Time{"/ward": now, "/notes/0": now, "/applicant/name": now}, "", nil},
+		{"a field long ago", now.AddDate(-2, 0, 0), 3, since.AddDate(0, 0, -9), map[name.Field]time.Time{"/ward": now, "/notes": now, "/applicant": since.AddDate(0, 0, -2)}, "nobody has looked at /applicant", []name.Field{"/applicant"}},
+		{"a field, of days that were not kept for long enough", now.AddDate(-2, 0, 0), 3, now.AddDate(0, 0, -9), map[name.Field]time.Time{"/ward": now}, "", []name.Field{"/applicant", "/notes/*/text"}},
+		{"all long ago", now.AddDate(-2, 0, 0), 3, since.AddDate(0, 0, -9), map[name.Field]time.Time{"": since.AddDate(0, 0, -9)}, "nobody has looked at a record for 90 days", nil},
+	} {
+		st := agreement.Status{Agreement: &agreement.Agreement{Starts: "2020-01-01"}, Signed: map[name.Council]time.Time{"saltby.gov.uk": x.signed}}
+		d := &api.DriftReceived{Held: 7, LookedAt: x.records, Counted: x.counted}
+		for _, day := range x.fields {
+			if day.After(d.Last) {
+				d.Last = day
+			}
+		}
+		d.Unread = notRead(fields, ledger.Reading{Records: x.records, Since: x.counted, Fields: x.fields}, since)
+		if !slices.Equal(d.Unread, x.notFound) {
+			t.Errorf("%s: not looked at %q, want %q", x.about, d.Unread, x.notFound)
+		}
+		got := unreadFindings(st, d, since, 90)
 		if x.want == "" && len(got) > 0 || x.want != "" && (len(got) != 1 || !strings.Contains(got[0], x.want)) {
 			t.Errorf("%s: %q", x.about, got)
 		}

@@ -24,7 +24,8 @@ const (
 // Drift says of each agreement under which we send, and that stands, whether the exchange
 // is still what it was agreed for: whether it is used, by whom, whether each field is, and
 // whether the volume is another than in as many days before. It reads what was let out
-// in that time.
+// in that time. Of each under which we receive it says whether anybody looks at what is held,
+// and reads a mark of each record that somebody did.
 func (r *Register) Drift(ctx context.Context, in api.DriftRequest) (*api.DriftReply, error) {
 	switch {
 	case in.Days == 0:
@@ -33,10 +34,20 @@ func (r *Register) Drift(ctx context.Context, in api.DriftRequest) (*api.DriftRe
 		return nil, api.Fail(api.Usage, "", "the days to look at are 1 to 3650")
 	}
 	now := r.o.Now().UTC().Truncate(time.Second)
-	out := &api.DriftReply{Since: now.AddDate(0, 0, -in.Days), Agreements: []api.Drift{}}
+	out := &api.DriftReply{Since: now.AddDate(0, 0, -in.Days), Agreements: []api.Drift{}, Received: []api.DriftReceived{}}
 	err := r.o.Ledger.View(func(v *ledger.View) error {
 		for _, st := range r.o.Standing() {
-			if st.Agreement.From != r.o.Self || !st.InForce() && st.Phase != agreement.Suspended {
+			if !st.InForce() && st.Phase != agreement.Suspended {
+				continue
+			}
+			if st.Agreement.From != r.o.Self {
+				d, err := r.received(v, st, out.Since, in.Days)
+				if err != nil {
+					return err
+				}
+				if d != nil {
+					out.Received = append(out.Received, *d)
+				}
 				continue
 			}
 			d, err := r.drift(ctx, v, st, out.Since, out.Since.AddDate(0, 0, -in.Days), in.Days)
@@ -51,6 +62,7 @@ func (r *Register) Drift(ctx context.Context, in api.DriftRequest) (*api.DriftRe
 		return nil, err
 	}
 	slices.SortFunc(out.Agreements, func(a, b api.Drift) int { return strings.Compare(string(a.Agreement), string(b.Agreement)) })
+	slices.SortFunc(out.Received, func(a, b api.DriftReceived) int { return strings.Compare(string(a.Agreement), string(b.Agreement)) })
 	return out, nil
 }
 
@@ -139,9 +151,8 @@ func lastFlow(v *ledger.View, a *agreement.Agreement) (last time.Time, err error
 	return last, err
 }
 
-// findings says in words what is to be looked at.
-func findings(st agreement.Status, d *api.Drift, since time.Time, days int) (out []string) {
-	var begun time.Time
+// begun is when an agreement came into force.
+func begun(st agreement.Status) (begun time.Time) {
 	for _, at := range st.Signed {
 		if at.After(begun) {
 			begun = at
@@ -150,6 +161,88 @@ func findings(st agreement.Status, d *api.Drift, since time.Time, days int) (out
 	if s := st.Agreement.Starts.Time(); s.After(begun) {
 		begun = s
 	}
+	return begun
+}
+
+// received says whether anybody looks at what is held under an agreement; nil where nothing
+// is held.
+func (r *Register) received(v *ledger.View, st agreement.Status, since time.Time, days int) (*api.DriftReceived, error) {
+	a := st.Agreement
+	src, err := r.o.Ledger.Source(a.From, a.Name)
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && src.Records == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	read, err := v.Reading(src)
+	if err != nil {
+		return nil, err
+	}
+	d := &api.DriftReceived{Agreement: a.Name, Version: a.Version, From: a.From, Held: src.Records, LookedAt: read.Records, Counted: read.Since}
+	for _, day := range read.Fields {
+		if day.After(d.Last) {
+			d.Last = day
+		}
+	}
+	d.Unread = notRead(a.Fields, read, since)
+	d.Findings = unreadFindings(st, d, since, days)
+	return d, nil
+}
+
+// notRead returns the fields that nobody looked at since a day; nil where nobody looked at any.
+// Who looks at a part of a field, or at what it is a part of, looks at it.
+func notRead(fields []name.Field, read ledger.Reading, since time.Time) (out []name.Field) {
+	since = since.Truncate(24 * time.Hour) // marks are of days
+	any := false
+	for _, f := range fields {
+		seen := false
+		for at, day := range read.Fields {
+			if !day.Before(since) {
+				any = true
+				seen = seen || at == "" || overlap(f.Tokens(), at.Tokens())
+			}
+		}
+		if !seen {
+			out = append(out, f)
+		}
+	}
+	if !any {
+		return nil
+	}
+	return out
+}
+
+// overlap reports whether one of two places is, or may be, within the other. "*" is any step.
+func overlap(a, b []string) bool {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] && a[i] != "*" && b[i] != "*" {
+			return false
+		}
+	}
+	return true
+}
+
+// unreadFindings says in words what is to be looked at of what is held.
+func unreadFindings(st agreement.Status, d *api.DriftReceived, since time.Time, days int) (out []string) {
+	if begun(st).After(since) {
+		return nil // it has not stood for all of that time
+	}
+	kept := !d.Counted.IsZero() && !d.Counted.After(since) // days were kept for all of it
+	switch {
+	case d.LookedAt == 0 && d.Last.IsZero():
+		out = append(out, fmt.Sprintf("nobody has looked at any of the %d records held: ask whether we need them", d.Held))
+	case kept && d.Last.Before(since.Truncate(24*time.Hour)):
+		out = append(out, fmt.Sprintf("nobody has looked at a record for %d days: ask whether we still need them", days))
+	case kept && len(d.Unread) > 0:
+		out = append(out, fmt.Sprintf("nobody has looked at %s for %d days: ask whether we need each", fieldList(d.Unread), days))
+	}
+	return out
+}
+
+// findings says in words what is to be looked at.
+func findings(st agreement.Status, d *api.Drift, since time.Time, days int) (out []string) {
+	begun := begun(st)
 	young := begun.After(since) // it has not stood for all of that time
 	switch {
 	case d.LetOut == 0 && young:

@@ -55,7 +55,7 @@ import (
 //	i I                      where our records come from: see origin.go
 //	x standard4 reference    an offer held back at the gate: JSON
 //	y z Y Z                  what the gate counted: see gate.go
-//	u U                      what was looked at of what others sent: see used.go
+//	u U                      what was looked at of what others sent, and when: see used.go
 //	j line                   records made by a mapping: JSON, see mapped.go
 //	J line 0 record16        a made record: record16 it was made from
 //	l line 0 record16        record16 that was made in the line from one of ours

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -15,13 +16,22 @@ import (
 //
 //	u source4 record16   index8: the version last used, by its place in the sender's log
 //	U "name@version"     count8: versions ever used, by their standard
+//	U 0 source4 field    day8, since 1970: when the field was looked at last, of any holding;
+//	                     of an empty field, when all of a holding was
+//	U 1 source4          day8: since when fields are marked
 //
 // The mark of a record goes with it, when it is withdrawn or its agreement ends;
-// the count stays.
+// the count stays, and so do the days.
 
 func usedKey(source uint32, r [16]byte) []byte { return append(numKey4('u', source), r[:]...) }
 
 func usedCountKey(std name.Standard) []byte { return append([]byte("U"), std.String()...) }
+
+func usedFieldKey(source uint32, f name.Field) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{'U', 0}, source), f...)
+}
+
+func usedSinceKey(source uint32) []byte { return binary.BigEndian.AppendUint32([]byte{'U', 1}, source) }
 
 // A Use says that somebody looked at a holding.
 type Use struct {
@@ -30,10 +40,17 @@ type Use struct {
 	Standard name.Standard
 }
 
-// MarkUsed marks holdings of a source as used in the version that was looked at.
-// It writes nothing when all are marked, and passes over what is not held in
-// that version any more.
-func (l *Ledger) MarkUsed(ctx context.Context, s *Source, used ...Use) error {
+// MarkUsed marks holdings of a source as used in the version that was looked at, and the
+// fields of them that were: nil is all. It writes nothing when all are marked, fields by the
+// day, and passes over what is not held in that version any more.
+func (l *Ledger) MarkUsed(ctx context.Context, s *Source, fields []name.Field, used ...Use) error {
+	if len(used) == 0 {
+		return nil
+	}
+	if fields == nil {
+		fields = []name.Field{""}
+	}
+	day := dayOf(l.o.Now())
 	marked := func(lookup func([]byte) ([]byte, error), h Use) (bool, error) {
 		b, err := lookup(usedKey(s.number, h.Record.Bytes()))
 		if errors.Is(err, ErrNotFound) {
@@ -42,6 +59,7 @@ func (l *Ledger) MarkUsed(ctx context.Context, s *Source, used ...Use) error {
 		return err == nil && len(b) == 8 && binary.BigEndian.Uint64(b) == h.Index, err
 	}
 	var todo []Use
+	var unread []name.Field
 	err := l.View(func(v *View) error {
 		for _, h := range used {
 			done, err := marked(func(k []byte) ([]byte, error) { return v.value(k) }, h)
@@ -52,12 +70,31 @@ func (l *Ledger) MarkUsed(ctx context.Context, s *Source, used ...Use) error {
 				todo = append(todo, h)
 			}
 		}
+		for _, f := range fields {
+			b, err := v.value(usedFieldKey(s.number, f))
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			if len(b) != 8 || int64(binary.BigEndian.Uint64(b)) < day {
+				unread = append(unread, f)
+			}
+		}
 		return nil
 	})
-	if err != nil || len(todo) == 0 {
+	if err != nil || len(todo)+len(unread) == 0 {
 		return err
 	}
 	err = l.do(ctx, false, func(t *tx) error {
+		if len(unread) > 0 {
+			if _, err := t.lookup(usedSinceKey(s.number)); errors.Is(err, ErrNotFound) {
+				t.set(usedSinceKey(s.number), binary.BigEndian.AppendUint64(nil, uint64(day)))
+			} else if err != nil {
+				return err
+			}
+		}
+		for _, f := range unread {
+			t.set(usedFieldKey(s.number, f), binary.BigEndian.AppendUint64(nil, uint64(day)))
+		}
 		more := map[name.Standard]uint64{}
 		for _, h := range todo {
 			id := h.Record.Bytes()
@@ -113,4 +150,39 @@ func (v *View) EverUsed(std name.Standard) (int, error) {
 		return 0, err
 	}
 	return int(binary.BigEndian.Uint64(b)), nil
+}
+
+// A Reading says what was looked at of what came from a source.
+type Reading struct {
+	Records int       // of those that are held, that were looked at in some version
+	Since   time.Time // from when the days of Fields are kept; zero: not yet
+	// Fields says on what day each was looked at last, by UTC, and of an empty field when all of
+	// a record was.
+	Fields map[name.Field]time.Time
+}
+
+// Reading returns what was looked at of a source. It reads a mark of each record that was.
+func (v *View) Reading(s *Source) (r Reading, err error) {
+	r.Fields = map[name.Field]time.Time{}
+	marks := v.list(numKey4('u', s.number), keysOnly)
+	for marks.Rewind(); marks.Valid(); marks.Next() {
+		r.Records++
+	}
+	marks.Close()
+	day := func(b []byte) time.Time {
+		if len(b) != 8 {
+			return time.Time{}
+		}
+		return time.Unix(0, 0).UTC().AddDate(0, 0, int(binary.BigEndian.Uint64(b)))
+	}
+	b, err := v.value(usedSinceKey(s.number))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return r, err
+	}
+	r.Since = day(b)
+	prefix := usedFieldKey(s.number, "")
+	return r, v.walk(prefix, func(key, value []byte) error {
+		r.Fields[name.Field(key[len(prefix):])] = day(value)
+		return nil
+	})
 }

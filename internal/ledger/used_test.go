@@ -1,8 +1,11 @@
 package ledger_test
 
 import (
+	"reflect"
 	"testing"
+	"time"
 
+	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -76,7 +79,7 @@ func TestUsed(t *testing.T) {
 		for _, h := range hs {
 			uses = append(uses, ledger.Use{Record: h.View.Record, Index: h.Index, Standard: h.View.Standard})
 		}
-		if err := to.MarkUsed(t.Context(), src(), uses...); err != nil {
+		if err := to.MarkUsed(t.Context(), src(), nil, uses...); err != nil {
 			t.Fatal(err)
 		}
 		return to.Transactions() - before
@@ -114,4 +117,76 @@ func TestUsed(t *testing.T) {
 	check("ended", "", false, 3)
 	mark(first...)
 	check("what is gone is not marked", "", false, 3)
+}
+
+// Of what came it is known how many records were looked at, and on which day each field
+// was; a second look on a day writes nothing.
+func TestReadingIsByDay(t *testing.T) {
+	std := parish(t, "1.0.0")
+	from := open(t, "", ring(t))
+	adopt(t, from, std)
+	for _, r := range []string{"1", "2", "3"} {
+		put(t, from, std, item(r, "A", "x"))
+	}
+	f := openFeed(t, from, sharing(t, "items", 1, `record.ward == "A"`, "/ward", "/note"))
+	now := time.Date(2026, 11, 1, 23, 0, 0, 0, time.UTC)
+	theirs, err := keys.Generate(saltby)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := open(t, t.TempDir(), theirs, func(o *ledger.Options) { o.Council, o.Now = saltby, func() time.Time { return now } })
+	adopt(t, to, std)
+	if err := copyFeed(t.Context(), from, to, f); err != nil {
+		t.Fatal(err)
+	}
+	src, err := to.Source(council, f.Agreement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held []ledger.Use
+	read := func() (r ledger.Reading) {
+		t.Helper()
+		err := to.View(func(v *ledger.View) (err error) {
+			held = nil
+			if r, err = v.Reading(src); err != nil {
+				return err
+			}
+			return v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
+				held = append(held, ledger.Use{Record: h.View.Record, Index: h.Index, Standard: h.View.Standard})
+				return err == nil
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	mark := func(fields []name.Field, uses ...ledger.Use) uint64 {
+		t.Helper()
+		before := to.Transactions()
+		if err := to.MarkUsed(t.Context(), src, fields, uses...); err != nil {
+			t.Fatal(err)
+		}
+		return to.Transactions() - before
+	}
+	if r := read(); r.Records != 0 || len(r.Fields) != 0 || !r.Since.IsZero() {
+		t.Errorf("before anybody looked: %+v", r)
+	}
+	mark([]name.Field{"/ward"}, held[0])
+	if n := mark([]name.Field{"/ward"}, held[0]); n != 0 {
+		t.Errorf("a second look on the same day: %d transactions", n)
+	}
+	now = now.Add(2 * time.Hour)
+	mark([]name.Field{"/note"}, held[0], held[1])
+	day := func(d int) time.Time { return time.Date(2026, 11, d, 0, 0, 0, 0, time.UTC) }
+	want := ledger.Reading{Records: 2, Since: day(1), Fields: map[name.Field]time.Time{"/ward": day(1), "/note": day(2)}}
+	if r := read(); !reflect.DeepEqual(r, want) {
+		t.Errorf("%+v, want %+v", r, want)
+	}
+	now = now.AddDate(0, 0, 1)
+	mark(nil, held...)
+	want.Records, want.Fields[""] = 3, day(3)
+	if r := read(); !reflect.DeepEqual(r, want) {
+		t.Errorf("%+v, want %+v", r, want)
+	}
 }

@@ -205,12 +205,12 @@ func TestUsesClose(t *testing.T) {
 	c := open(t, 0)
 	u := c.o.Uses
 	src := &ledger.Source{From: "saltby.gov.uk", Agreement: "saltby.gov.uk/huts"}
-	u.Note(src)
+	u.Note(src, nil)
 	if u.timer == nil || len(u.waiting) != 1 {
 		t.Errorf("noted: %d wait", len(u.waiting))
 	}
 	u.Close()
-	u.Note(src)
+	u.Note(src, nil)
 	if u.timer != nil || len(u.waiting) != 0 {
 		t.Errorf("after Close %d wait", len(u.waiting))
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Uses notes which records of others were shown, and writes it down a moment later:
@@ -27,8 +28,9 @@ type Uses struct {
 
 // usesOf are holdings of one source that were shown.
 type usesOf struct {
-	src  *ledger.Source
-	uses []ledger.Use
+	src    *ledger.Source
+	fields []name.Field // nil: all
+	uses   []ledger.Use
 }
 
 // Limits of what waits to be written.
@@ -40,9 +42,9 @@ const (
 // NewUses returns the uses of a ledger's holdings.
 func NewUses(l *ledger.Ledger, log *slog.Logger) *Uses { return &Uses{ledger: l, log: log} }
 
-// Note notes that holdings of a source are being shown.
-func (q *Uses) Note(src *ledger.Source, hs ...*ledger.Holding) {
-	u := usesOf{src: src, uses: make([]ledger.Use, len(hs))}
+// Note notes that holdings of a source are being shown, with these of their fields; nil is all.
+func (q *Uses) Note(src *ledger.Source, fields []name.Field, hs ...*ledger.Holding) {
+	u := usesOf{src: src, fields: fields, uses: make([]ledger.Use, len(hs))}
 	for i, h := range hs {
 		u.uses[i] = ledger.Use{Record: h.View.Record, Index: h.Index, Standard: h.View.Standard}
 	}
@@ -75,7 +77,7 @@ func (q *Uses) Write() {
 	}
 	q.mu.Unlock()
 	for _, u := range waiting {
-		if err := q.ledger.MarkUsed(context.Background(), u.src, u.uses...); err != nil && !errors.Is(err, ledger.ErrClosed) {
+		if err := q.ledger.MarkUsed(context.Background(), u.src, u.fields, u.uses...); err != nil && !errors.Is(err, ledger.ErrClosed) {
 			q.log.Warn("records shown are not marked as used", "from", u.src.From, "error", err.Error())
 		}
 	}

@@ -121,10 +121,27 @@ type DriftRequest struct {
 }
 
 // DriftReply is, for each agreement that stands and under which we send, what was let out
-// and what is to be looked at.
+// and what is to be looked at; and for each under which we hold what others sent, whether
+// anybody looked at it.
 type DriftReply struct {
-	Since      time.Time `json:"since"`
-	Agreements []Drift   `json:"agreements"`
+	Since      time.Time       `json:"since"`
+	Agreements []Drift         `json:"agreements"`
+	Received   []DriftReceived `json:"received"`
+}
+
+// DriftReceived is one agreement under which we hold what another council sent.
+type DriftReceived struct {
+	Agreement name.Agreement `json:"agreement"`
+	Version   int            `json:"version"`
+	From      name.Council   `json:"from"`
+	Held      int            `json:"held"`
+	LookedAt  int            `json:"looked_at"`           // of those held, in some version, ever
+	Last      time.Time      `json:"last_read,omitzero"`  // the day on which somebody looked last; zero: not since days are kept
+	Counted   time.Time      `json:"days_since,omitzero"` // from when days are kept; zero: not yet
+	// Unread are the fields that nobody looked at since DriftReply.Since, or Counted where that
+	// is later; nil where nobody looked at anything.
+	Unread   []name.Field `json:"fields_unread,omitempty"`
+	Findings []string     `json:"findings,omitempty"` // in words; none where all is as it was
 }
 
 // Drift is one agreement.

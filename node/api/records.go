@@ -112,6 +112,9 @@ type ListRequest struct {
 	Cursor   Cursor       `json:"cursor,omitempty"`
 	Limit    int          `json:"limit,omitempty"` // default 100, at most 1000
 	Bodies   bool         `json:"bodies,omitempty"`
+	// Show are the fields that are looked at, of what others sent; none: all of them. The
+	// bodies are whole all the same. See DriftReply.
+	Show []name.Field `json:"show,omitempty"`
 	// Where picks records of which a CEL expression is true, such as
 	// record.status == "open", in the language of an agreement's rows. A page then ends
 	// after so many records were looked at, whatever it has found.
