@@ -63,7 +63,8 @@ type claimed struct {
 	agreement name.Agreement
 	version   uint64
 	to        name.Council // disclosure, agreement-checkpoint
-	from      name.Council // receipt
+	from      name.Council // receipt; footprint-checkpoint: the footprint
+	signers   uint64       // footprint-checkpoint
 	record    name.Record  // withdrawal, erasure
 	entry     uint64       // withdrawal; agreement-checkpoint: how many records
 	entries   []uint64     // disclosure; receipt: held; erasure
@@ -125,6 +126,12 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 	case event.KindAgreementCheckpoint:
 		c, err := event.ParseAgreementCheckpoint(ev.Body)
 		s.under(c.Agreement)
+		s.version, s.to, s.size, s.entry, s.root = c.Version, name.Council(strings.Clone(string(c.To))), c.Size, c.Count, c.Root
+		return s, err
+	case event.KindFootprintCheckpoint:
+		c, err := event.ParseFootprintCheckpoint(ev.Body)
+		s.under(c.Agreement)
+		s.from, s.signers = name.Council(strings.Clone(string(c.Footprint))), c.Signers
 		s.version, s.to, s.size, s.entry, s.root = c.Version, name.Council(strings.Clone(string(c.To))), c.Size, c.Count, c.Root
 		return s, err
 	case event.KindReceipt:

@@ -82,6 +82,7 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindFootprintConfirmed:   reader(event.ParseFootprintConfirmed),
 	event.KindFootprintDisclosure:  reader(event.ParseFootprintDisclosure),
 	event.KindFootprintReceipt:     reader(event.ParseFootprintReceipt),
+	event.KindFootprintCheckpoint:  reader(event.ParseFootprintCheckpoint),
 	event.KindFootprintDecided:     reader(event.ParseFootprintDecided),
 	event.KindFootprintDiscarded:   reader(event.ParseFootprintDiscarded),
 	event.KindFootprintErased:      reader(event.ParseFootprintErased),
@@ -235,6 +236,7 @@ func samples(t testing.TB) []sample {
 		{event.KindDirectoryJoined, event.DirectoryJoined{Root: [32]byte{1}, RootVersion: 3, Left: [32]byte{2}}},
 
 		{event.KindAgreementCheckpoint, event.AgreementCheckpoint{Agreement: agr, Version: 2, To: salt, Size: 9, Count: 3, Root: hash}},
+		{event.KindFootprintCheckpoint, event.FootprintCheckpoint{Footprint: fens, Signers: 2, AgreementCheckpoint: event.AgreementCheckpoint{Agreement: agr, Version: 2, To: salt, Size: 9, Count: 3, Root: hash}}},
 		{event.KindPersonRead, event.PersonRead{Person: "Jo Smith", What: "record", Of: inc, Purpose: "a case"}},
 		{event.KindSealed, event.Sealed{On: "2027-04-01", Plan: "{}", Successors: []event.Successor{{Council: fens, KeyID: "k7", Records: 2, Entries: event.EntriesDigest([]uint64{3, 9})}, {Council: salt, KeyID: "k8", Entries: hash}}}},
 		{event.KindTakenOver, event.TakenOver{From: north, Size: 10, Root: hash, Of: []name.Record{rec, other}, Versions: []uint64{1, 4}, Entries: []uint64{3, 9}, Records: []name.Record{other, rec}, At: []uint64{5, 6}}},

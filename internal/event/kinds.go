@@ -71,6 +71,7 @@ const (
 	KindFootprintConfirmed   = "footprint-confirmed"
 	KindFootprintDisclosure  = "footprint-disclosure"
 	KindFootprintReceipt     = "footprint-receipt"
+	KindFootprintCheckpoint  = "footprint-checkpoint"
 	KindFootprintDecided     = "footprint-decided"
 	KindFootprintDiscarded   = "footprint-discarded"
 	KindFootprintErased      = "footprint-erased"
@@ -114,7 +115,7 @@ func Kinds() []string {
 		KindAgreementProposal, KindAgreementSignature, KindAgreementSuspend, KindAgreementResume, KindAgreementEnd, KindAgreementRenewal, KindAgreementCounter,
 		KindQuestion, KindAnswer, KindAnswerReceipt, KindCounts, KindQuarantine, KindQuarantineEnded, KindContinued,
 		KindFootprintFounded, KindFootprintChange, KindFootprintAgreed, KindFootprintCancelled, KindFootprintJoined, KindFootprintRecovered,
-		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintDecided, KindFootprintDiscarded, KindFootprintErased, KindFootprintExpired,
+		KindFootprintPut, KindFootprintContributed, KindFootprintConfirmed, KindFootprintDisclosure, KindFootprintReceipt, KindFootprintCheckpoint, KindFootprintDecided, KindFootprintDiscarded, KindFootprintErased, KindFootprintExpired,
 		KindDirectoryJoined, KindRefused, KindOpinionsDiffer, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 		KindHandoverOffer, KindHandoverAnswer, KindHandoverWithdrawn, KindHandoverClosed,
 		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,
