@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ func (n *Node) checkpointAgreement(ctx context.Context, in CountRequest) ([]Part
 	switch {
 	case !known:
 		return nil, fail(NotFound, "stile agreement list", "no agreement named %s was proposed here", a)
-	case st.Agreement.From != n.cfg.Council:
+	case st.Agreement.From != n.cfg.Council && n.replicas.Replica(st.Agreement.From) == nil:
 		return nil, fail(Refused, "ask them to run: stile agreement checkpoint "+string(a), "what %s permits is counted by %s, in its own log", a, st.Agreement.From)
 	case !st.Agreement.Way().Copied:
 		return nil, fail(Refused, "stile agreement show "+string(a), "nothing is copied under %s, so there is nothing to count", a)
@@ -51,14 +52,21 @@ func (n *Node) checkpointAgreement(ctx context.Context, in CountRequest) ([]Part
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if st.Agreement.From != n.cfg.Council {
+			return nil, n.notCounted(st.Agreement, to[i], failed[i])
+		}
 		return nil, fail(Unreachable, "stile status says why; it is counted as soon as "+string(to[i])+" has everything", "%s has not come to the end of what %s permits", to[i], a)
+	}
+	of := name.Council("") // whose records they are, if not ours
+	if st.Agreement.From != n.cfg.Council {
+		of = st.Agreement.From
 	}
 	partners, err := n.explain.Partners(false)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(partners, func(p PartnerReply) bool {
-		return p.Agreement != a || p.Direction != "to" || p.Footprint != "" || !slices.Contains(to, p.Council)
+		return p.Agreement != a || p.Direction != "to" || p.Footprint != of || !slices.Contains(to, p.Council)
 	}), nil
 }
 
@@ -71,4 +79,13 @@ func (n *Node) countable(a *agreement.Agreement, only name.Council) (out []name.
 		}
 	}
 	return out
+}
+
+// notCounted says why what a footprint's agreement permits a receiver was not counted here.
+func (n *Node) notCounted(a *agreement.Agreement, to name.Council, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fail(Unreachable, "the same at another member; here it is counted as soon as "+string(to)+" asks this one and has everything, while nothing new comes",
+			"%s has not asked this member of %s to the end of what %s permits", to, a.From, a.Name)
+	}
+	return fail(Refused, "stile agreement show "+string(a.Name), "what %s permits %s cannot be counted: %v", a.Name, to, err)
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -461,6 +462,30 @@ func TestFootprintSends(t *testing.T) {
 		p := get(t, d.Status).Partners
 		return len(p) == 1 && p[0].InStep && p[0].Held == 3 && p[0].Proved == 3
 	})
+	// The member that is asked commits to it, and the receiver compares. One that says
+	// something else of the same size is found, and is not believed.
+	partner := func() node.PartnerReply { return get(t, d.Status).Partners[0] }
+	ctx, cancel := context.WithCancel(t.Context())
+	var counting sync.WaitGroup
+	for _, n := range []*running{a, b, c} {
+		counting.Go(func() { try(ctx, n.Agreements().Checkpoint, node.CountRequest{Agreement: agreed}, nil) })
+	}
+	await(t, "what came was compared", func() bool { return partner().Counted != nil })
+	cancel()
+	counting.Wait()
+	was := *partner().Counted
+	if was.Count != 3 || was.Came != 3 || was.Root != was.CameRoot || was.By == "" || partner().Differs != nil {
+		t.Errorf("compared: %+v, differs %+v", was, partner().Differs)
+	}
+	liar := map[bool]*running{true: b, false: a}[was.By == northmoor]
+	said := event.FootprintCheckpoint{Footprint: fens, Signers: 3, AgreementCheckpoint: event.AgreementCheckpoint{Agreement: agreed, Version: 1, To: ironmoor, Size: was.Size, Count: 2}}
+	if err := liar.Say(t.Context(), event.KindFootprintCheckpoint, said.Body(), ironmoor); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "two members said two things", func() bool { return partner().Differs != nil })
+	if p := partner(); !p.Differs.Twice || p.Differs.By == was.By || p.Differs.By == "" || p.Counted.By != was.By || p.Counted.Count != 3 {
+		t.Errorf("two things: %+v, compared %+v", p.Differs, p.Counted)
+	}
 	// Whichever member answers.
 	c.stop()
 	put(a, strings.Replace(fmt.Sprintf(planDraft, "N/2", "two", "A"), `"received"`, `"withdrawn"`, 1), fmt.Sprintf(planDraft, "N/3", "three", "B"))

@@ -44,7 +44,7 @@ type Shown struct {
 // it: the records, the notices of their council about the agreement, and our receipts.
 // covers names the agreement, and may narrow it to receipts of some time and to a sample.
 func Held(ctx context.Context, o Options, h HeldOptions, v *ledger.View, w io.Writer, src *ledger.Source, covers audit.Covers) (out Shown, err error) {
-	b := &heldBundler{bundler: bundler{o: o, v: v, stds: map[name.Standard]bool{}, who: map[name.Council]bool{o.Council: true, src.From: true}}, h: h, src: src}
+	b := &heldBundler{bundler: bundler{o: o, v: v, stds: map[name.Standard]bool{}, who: map[name.Council]bool{o.Council: true, src.From: true}}, h: h, src: src, committing: map[string]bool{}}
 	head := audit.Header{Council: src.From, Holder: o.Council, Created: o.Now().UTC().Truncate(time.Second), Covers: covers}
 	if b.w, err = audit.NewWriter(w, head); err != nil {
 		return out, err
@@ -96,6 +96,8 @@ type heldBundler struct {
 	src    *ledger.Source
 	es     []audit.Entry
 	hashes map[uint64]tlog.Hash
+
+	committing map[string]bool // events of members that are in
 }
 
 // receipts returns the entries that our receipts of the time covered say we took,
@@ -157,7 +159,10 @@ func (b *heldBundler) committed(c audit.Covers) error {
 	if c.Sample.Size > 0 || !c.Since.IsZero() || !c.Until.IsZero() {
 		return nil
 	}
-	index, jws, err := b.v.Commitment(b.src)
+	if err := b.contradiction(); err != nil {
+		return err
+	}
+	at, jws, err := b.v.Commitment(b.src)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return nil
 	}
@@ -168,22 +173,58 @@ func (b *heldBundler) committed(c audit.Covers) error {
 	if err != nil {
 		return err
 	}
+	if at.By != "" {
+		said, err := event.ParseFootprintCheckpoint(ev.Body)
+		if err != nil {
+			return err
+		}
+		if err := b.member(at.By, jws); err != nil {
+			return err
+		}
+		return b.gone(said.Size, true)
+	}
 	says, err := event.ParseAgreementCheckpoint(ev.Body)
 	if err != nil {
 		return err
 	}
-	b.es = append(b.es, audit.Entry{Index: index, Token: jws})
-	b.hashes[index] = t.Entry()
-	return b.gone(says.Size)
+	b.es = append(b.es, audit.Entry{Index: at.Entry, Token: jws})
+	b.hashes[at.Entry] = t.Entry()
+	return b.gone(says.Size, false)
+}
+
+// member takes in what a member of the footprint that sends committed to, once.
+func (b *heldBundler) member(by name.Council, jws []byte) error {
+	if b.committing[string(jws)] {
+		return nil
+	}
+	b.committing[string(jws)] = true
+	b.who[by] = true
+	return b.w.AddEvent(by, jws)
+}
+
+// contradiction takes in two commitments of members that cannot both be true.
+func (b *heldBundler) contradiction() error {
+	at, jws, err := b.v.Contradiction(b.src)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil
+	}
+	for i := range at {
+		if err == nil && at[i].By != "" {
+			err = b.member(at[i].By, jws[i])
+		}
+	}
+	return err
 }
 
 // gone takes in what a commitment to a size of the log counts and is not held any more, with the words by
-// which the sender took it back.
-func (b *heldBundler) gone(size uint64) error {
+// which the sender took it back; not those of a footprint's contributors, each of which says
+// under an agreement of its own what it takes back, so that nothing in the file would tie
+// it to an entry.
+func (b *heldBundler) gone(size uint64, shared bool) error {
 	var list []audit.Gone
 	shown := map[uint64]bool{}
 	whole, err := b.v.Gone(b.src, func(g ledger.Gone) error {
-		if g.Event != nil && !shown[g.By] {
+		if g.Event != nil && !shared && !shown[g.By] {
 			t, _, err := record.ParseEvent(g.Event)
 			if err != nil {
 				return err

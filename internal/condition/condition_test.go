@@ -145,6 +145,9 @@ func TestFind(t *testing.T) {
 		{"withdrawals-waiting", func(f *Facts) { f.Partners[0].Outstanding, f.Partners[0].OldestHours = 2, 75 }, "2 withdrawn records under northmoor.gov.uk/huts, the oldest withdrawn 3 days ago"},
 		{"withdrawals-overdue", func(f *Facts) { f.Partners[0].Outstanding, f.Partners[0].OldestHours = 1, 200 }, "8 days ago"},
 		{"copy-differs", func(f *Facts) { f.Partners[0].Differs = &api.CountReply{Size: 9, Count: 3, Entry: 11, Came: 2} }, "entry 11 of its log says 3 records at 9 entries, and 2 records came"},
+		{"copy-differs", func(f *Facts) {
+			f.Partners[0].Differs = &api.CountReply{Size: 9, Count: 3, Entry: 11, By: "hexwell.gov.uk", Came: 2}
+		}, "entry 11 of the log of hexwell.gov.uk says 3 records at 9 entries"},
 		{"copy-differs", func(f *Facts) { f.Partners[0].Differs = &api.CountReply{Size: 9, Count: 3, Entry: 11, Twice: true} }, "two counts or roots at 9 entries"},
 		{"copy-not-counted", func(f *Facts) { f.Partners[0].UncountedSince = noon.Add(-30 * time.Hour) }, "for 30 hours"},
 		{"retention-late", func(f *Facts) {

@@ -147,6 +147,8 @@ var partnerKinds = []Kind{
 					Try:   fmt.Sprintf("ask %s to run: stile audit run --agreement %s", p.Council, p.Agreement),
 				}
 				switch {
+				case d.By != "":
+					c.Cause, c.Try = memberDiffers(p.Council, d), fmt.Sprintf("ask each of its members to run: stile agreement checkpoint %s", p.Agreement)
 				case d.Twice:
 					c.Cause = fmt.Sprintf("its log commits to two counts or roots at %s, one of them at entry %d", count(int(d.Size), "entry", "entries"), d.Entry)
 				case d.Came == d.Count:
@@ -555,4 +557,14 @@ func inDays(d time.Duration) string {
 		return fmt.Sprintf("in %d days", n)
 	}
 	return "tomorrow or sooner"
+}
+
+// memberDiffers says what a member of a footprint committed to that is not what came from
+// its members, or not what another of them said.
+func memberDiffers(footprint name.Council, d *api.CountReply) string {
+	if d.Twice {
+		return fmt.Sprintf("the members of %s committed to two counts or roots at %s of its log, one of them %s at entry %d of its own", footprint, count(int(d.Size), "entry", "entries"), d.By, d.Entry)
+	}
+	return fmt.Sprintf("entry %d of the log of %s says %s at %s of that of %s, and %s came from its members, with another root",
+		d.Entry, d.By, count(int(d.Count), "record", "records"), count(int(d.Size), "entry", "entries"), footprint, count(int(d.Came), "record", "records"))
 }

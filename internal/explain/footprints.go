@@ -54,15 +54,23 @@ func (x *Explainer) unconfirmed(out *api.PartnerReply) {
 
 // outOfFootprint says how far a partner of a footprint outside has come, as far as
 // this member knows.
-func (x *Explainer) outOfFootprint(f *footprint.Footprint, s *peersync.Syncer, st agreement.Status, c name.Council, connected bool) api.PartnerReply {
+func (x *Explainer) outOfFootprint(f *footprint.Footprint, s *peersync.Syncer, st agreement.Status, c name.Council, connected bool) (api.PartnerReply, error) {
 	a := st.Agreement
 	var last peersync.Asked
+	var counted *api.CountReply
 	if s != nil {
 		last = s.Asked(f, a.Name, c)
+		said, at, err := s.Committed(f, a.Name, c)
+		if err != nil {
+			return api.PartnerReply{}, err
+		}
+		if !at.IsZero() {
+			counted = &api.CountReply{Size: said.Size, Count: said.Count, Root: said.Root.String(), At: at.UTC()}
+		}
 	}
 	out := api.PartnerReply{
 		Council: c, Agreement: a.Name, Direction: "to", Footprint: a.From, Connected: connected,
-		Offered: last.Held, Held: last.Held, LastAt: last.At,
+		Offered: last.Held, Held: last.Held, LastAt: last.At, Counted: counted,
 	}
 	if !a.Way().Copied {
 		out.Mode, out.Behind = string(a.Mode), x.gone(c)
@@ -70,7 +78,7 @@ func (x *Explainer) outOfFootprint(f *footprint.Footprint, s *peersync.Syncer, s
 		if st.Phase == agreement.Suspended {
 			out.InStep, out.Suspended, out.Behind = false, true, st.Why
 		}
-		return out
+		return out, nil
 	}
 	cp, _ := f.Checkpoint()
 	switch gone := x.gone(c); {
@@ -88,7 +96,7 @@ func (x *Explainer) outOfFootprint(f *footprint.Footprint, s *peersync.Syncer, s
 	if !out.InStep {
 		out.BehindEntries = cp.Size - min(cp.Size, last.Cursor)
 	}
-	return out
+	return out, nil
 }
 
 // Flows says how far what goes into a footprint has come.

@@ -77,7 +77,11 @@ func (x *Explainer) partners(standing []agreement.Status, withheld bool) ([]api.
 				out = append(out, p)
 			} else if f := x.o.Footprints.Replica(a.From); open && f != nil {
 				for _, c := range a.To {
-					out = append(out, x.outOfFootprint(f, s, st, c, slices.Contains(connected, c)))
+					p, err := x.outOfFootprint(f, s, st, c, slices.Contains(connected, c))
+					if err != nil {
+						return err
+					}
+					out = append(out, p)
 				}
 			}
 		}
@@ -315,7 +319,7 @@ func counted(c *ledger.Compared) *api.CountReply {
 	if c == nil {
 		return nil
 	}
-	r := &api.CountReply{Size: c.Sender.Size, Count: c.Sender.Count, Root: c.Sender.Root.String(), Entry: c.Entry, At: c.At, Twice: c.Twice}
+	r := &api.CountReply{Size: c.Sender.Size, Count: c.Sender.Count, Root: c.Sender.Root.String(), Entry: c.Entry, By: c.By, At: c.At, Twice: c.Twice}
 	if !c.Twice {
 		r.Came, r.CameRoot = c.Ours.Count, c.Ours.Root.String()
 	}

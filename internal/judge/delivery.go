@@ -195,9 +195,18 @@ func fits(all *atomic.Int64, token, items int) error {
 }
 
 // counted reports whether what comes is counted, to be held against what its sender
-// commits to: of a council's own records. Who commits to what a footprint sends is not
-// one council.
-func (c *Case) counted() bool { return c.doc != nil && !c.log.Shared() }
+// commits to: a council, or the members of a footprint.
+func (c *Case) counted() bool { return c.doc != nil }
+
+// given reports whether a record that is refused counts all the same: an honest sender
+// has it to give. Of a footprint that is not so of what an honest member finds overtaken;
+// and of two councils' records with one id only one can be counted here.
+func (c *Case) given(f *finding) bool {
+	if !c.counted() || f.View == nil || !c.mayIssue(f.View.Council) {
+		return false
+	}
+	return !c.log.Shared() || f.Rule != RuleOld && f.Rule != RuleOtherID
+}
 
 // permitted returns the hash of a record as a member of what is permitted.
 func (f *finding) permitted(index uint64) tlog.Hash {
@@ -282,7 +291,7 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 		switch {
 		case f.Rule != "":
 			d.Refused = append(d.Refused, c.Refusal(index, f.Verdict))
-			if c.counted() && f.View != nil && f.View.Council == c.from {
+			if c.given(f) {
 				d.Given = append(d.Given, ledger.Given{Index: index, Record: f.View.Record, Hash: f.hash})
 			}
 			continue

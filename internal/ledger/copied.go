@@ -143,11 +143,13 @@ func permittedHash(stored []byte) (tlog.Hash, error) {
 // A Compared is what came of comparing what a sender committed to with what came.
 type Compared struct {
 	Sender Sum       `json:"sender"`
-	Entry  uint64    `json:"entry"` // of the sender's log, where it says so
+	Words            // where the sender, or a member of it, says so
 	Ours   Sum       `json:"ours"`
 	At     time.Time `json:"at"`
-	// Twice: the sender said two different things of one size.
-	Twice bool `json:"twice,omitempty"`
+	// Twice: two different things were said of one size, by the sender or by two members of
+	// it. Against is the other.
+	Twice   bool     `json:"twice,omitempty"`
+	Against *ToldSum `json:"against,omitempty"`
 }
 
 // Equal reports whether both came to the same.
@@ -156,10 +158,10 @@ func (c *Compared) Equal() bool { return c.Sender == c.Ours && !c.Twice }
 // A ToldSum is what a sender committed to, and where.
 type ToldSum struct {
 	Sum
-	Entry uint64 `json:"entry"`
+	Words
 }
 
-// maxSums is how many sums of each kind wait to be compared.
+// maxSums is how many sums wait to be compared: of ours, and of each who commits.
 const maxSums = 4
 
 // CountCopy counts what came under an agreement, once began was called: from then on more
@@ -256,23 +258,46 @@ func (v *View) countCopy(ctx context.Context, c *Source) (Sum, error) {
 	return Sum{c.Cursor, tally.Size(), tally.Root()}, nil
 }
 
-// Told keeps what a sender committed to, by an event that its log proves, of which jws is
-// the token, and compares it with what came.
-func (l *Ledger) Told(ctx context.Context, s *Source, told event.AgreementCheckpoint, entry uint64, jws []byte) error {
-	sum := Sum{told.Size, told.Count, told.Root}
-	return l.comparing(ctx, s, []uint64{entry}, func(t *tx, c *Source) {
-		t.set(commitmentKey(c, entry), jws)
-		twice := c.Compared != nil && c.Compared.Entry != entry && c.Compared.Sender.Size == sum.Size && c.Compared.Sender != sum
-		for _, t := range c.Told {
-			twice = twice || t.Entry != entry && t.Size == sum.Size && t.Sum != sum
+// Told keeps what a sender committed to, by an event that a log proves, at at, of which jws
+// is the token, and compares it with what came. The log is the sender's or, of what a
+// footprint sends, that of one of its members; who these are the caller knows.
+func (l *Ledger) Told(ctx context.Context, s *Source, told event.AgreementCheckpoint, at Words, jws []byte) error {
+	sum := ToldSum{Sum{told.Size, told.Count, told.Root}, at}
+	return l.comparing(ctx, s, []Words{at}, func(t *tx, c *Source) {
+		t.set(commitmentKey(c, at), jws)
+		other := c.toldOtherwise(sum)
+		if other != nil {
+			c.compared(Compared{Sender: sum.Sum, Words: at, At: l.o.Now().UTC(), Twice: true, Against: other}, l.o.Now())
+			if at.By == "" {
+				return
+			}
+			// Which of two members is right is seen by what came.
 		}
-		if twice {
-			c.compared(Compared{Sender: sum, Entry: entry, At: l.o.Now().UTC(), Twice: true}, l.o.Now())
-			return
+		c.Told = append(slices.DeleteFunc(slices.Clone(c.Told), func(t ToldSum) bool { return t.Words == at }), sum)
+		n := 0
+		for i := len(c.Told) - 1; i >= 0; i-- { // nobody's commitments push out another's
+			if c.Told[i].By != at.By {
+				continue
+			}
+			if n++; n > maxSums {
+				c.Told = slices.Delete(c.Told, i, i+1)
+			}
 		}
-		c.Told = append(slices.DeleteFunc(slices.Clone(c.Told), func(t ToldSum) bool { return t.Entry == entry }), ToldSum{sum, entry})
-		c.Told = c.Told[max(0, len(c.Told)-maxSums):]
 	})
+}
+
+// toldOtherwise returns a commitment to the same size that says something else; nil when
+// there is none.
+func (s *Source) toldOtherwise(sum ToldSum) *ToldSum {
+	differs := func(t ToldSum) bool { return t.Words != sum.Words && t.Size == sum.Size && t.Sum != sum.Sum }
+	if c := s.Compared; c != nil && differs(ToldSum{c.Sender, c.Words}) {
+		return &ToldSum{c.Sender, c.Words}
+	}
+	if i := slices.IndexFunc(s.Told, differs); i >= 0 {
+		t := s.Told[i]
+		return &t
+	}
+	return nil
 }
 
 func keepSum(list []Sum, sum Sum) []Sum {
@@ -282,7 +307,7 @@ func keepSum(list []Sum, sum Sum) []Sum {
 
 // comparing changes what waits to be compared, and compares what can be. new are entries
 // whose words change keeps.
-func (l *Ledger) comparing(ctx context.Context, s *Source, new []uint64, change func(*tx, *Source)) error {
+func (l *Ledger) comparing(ctx context.Context, s *Source, new []Words, change func(*tx, *Source)) error {
 	err := l.do(ctx, false, func(t *tx) error {
 		c, err := t.current(s)
 		if err != nil {
@@ -294,14 +319,18 @@ func (l *Ledger) comparing(ctx context.Context, s *Source, new []uint64, change 
 		had := append(c.commitments(), new...)
 		change(t, c)
 		now := l.o.Now()
-		for _, told := range slices.Clone(c.Told) {
+		done, any := uint64(0), false
+		for _, told := range c.Told {
 			i := slices.IndexFunc(c.Sums, func(s Sum) bool { return s.Size == told.Size })
 			if i < 0 {
 				continue
 			}
-			c.compared(Compared{Sender: told.Sum, Entry: told.Entry, Ours: c.Sums[i], At: now.UTC()}, now)
-			c.Told = slices.DeleteFunc(slices.Clone(c.Told), func(t ToldSum) bool { return t.Size <= told.Size })
-			c.Sums = slices.DeleteFunc(slices.Clone(c.Sums), func(s Sum) bool { return s.Size <= told.Size })
+			c.compared(Compared{Sender: told.Sum, Words: told.Words, Ours: c.Sums[i], At: now.UTC()}, now)
+			done, any = max(done, told.Size), true
+		}
+		if any {
+			c.Told = slices.DeleteFunc(slices.Clone(c.Told), func(t ToldSum) bool { return t.Size <= done })
+			c.Sums = slices.DeleteFunc(slices.Clone(c.Sums), func(s Sum) bool { return s.Size <= done })
 		}
 		t.keepCommitments(c, had)
 		return t.source(c)
@@ -312,12 +341,18 @@ func (l *Ledger) comparing(ctx context.Context, s *Source, new []uint64, change 
 	return l.forgetGone(ctx, s)
 }
 
-// compared takes in what came of a comparison.
+// compared takes in what came of a comparison. What one member of a footprint committed to
+// speaks for no other: of two that said two things of one size, that which is what came is
+// the newest comparison.
 func (s *Source) compared(c Compared, now time.Time) {
-	if s.Compared != nil && s.Compared.Sender.Size > c.Sender.Size {
-		return // an older one, that came late
+	if was := s.Compared; c.By == "" || !c.Twice {
+		if was != nil && was.Sender.Size > c.Sender.Size {
+			return // an older one, that came late
+		}
+		if was == nil || c.By == "" || c.Equal() || !was.Equal() || was.Sender.Size < c.Sender.Size {
+			s.Compared = &c
+		}
 	}
-	s.Compared = &c
 	if !c.Equal() {
 		if s.Differs == nil || c.Twice && !s.Differs.Twice {
 			s.Differs = &c
@@ -325,12 +360,11 @@ func (s *Source) compared(c Compared, now time.Time) {
 		return
 	}
 	s.Unproved = time.Time{}
-	if s.Differs != nil && s.Differs.Twice {
-		return // what its council said twice it has said
-	}
-	s.Differs = nil
 	if s.Cursor > c.Sender.Size {
 		s.Unproved = now.UTC() // more may have come since
+	}
+	if s.Differs != nil && !s.Differs.Twice && s.Differs.By == c.By {
+		s.Differs = nil // what was said twice stays said
 	}
 }
 

@@ -116,7 +116,9 @@ func (t *tx) goes(c *Source, r [16]byte, by uint64, w *Withdrawal) error {
 	if w != nil {
 		after = math.MaxUint64
 	}
-	g, err := t.counts(c, r, min(by, after), w == nil)
+	// Where no event took it back, as of a footprint where a newer version is not let
+	// through, the hash is shown to be of this record.
+	g, err := t.counts(c, r, min(by, after), w == nil || w.Event == nil)
 	if err != nil || g == nil {
 		return err
 	}

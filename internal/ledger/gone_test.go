@@ -73,7 +73,7 @@ func TestGone(t *testing.T) {
 	}
 	told := func(c event.AgreementCheckpoint) {
 		t.Helper()
-		if err := to.Told(t.Context(), source(), c, c.Size, []byte("words")); err != nil {
+		if err := to.Told(t.Context(), source(), c, ledger.Words{Entry: c.Size}, []byte("words")); err != nil {
 			t.Fatal(err)
 		}
 		if s := source(); s.Compared == nil || s.Compared.Sender.Size != c.Size || !s.Compared.Equal() {

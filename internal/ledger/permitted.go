@@ -47,14 +47,22 @@ func CheckpointDue(f *Feed, p Partner, live time.Time) time.Time {
 		return time.Time{}
 	case f.Agreement == "" || f.End == 0 || f.End <= p.Summed.Size:
 		return time.Time{}
-	case p.SummedAt.IsZero():
-		return live.Add(sumFirst)
 	}
-	at := p.SummedAt.Add(max(sumEvery, sumShare*p.SummedIn))
-	if first := live.Add(sumFirst); first.After(at) {
+	return NextCheckpoint(p.SummedAt, p.SummedIn, live)
+}
+
+// NextCheckpoint returns when what an agreement permits is counted again for a receiver
+// that has come to its end since live. last is when that was done last, zero for never, and
+// took how long it took.
+func NextCheckpoint(last time.Time, took time.Duration, live time.Time) time.Time {
+	first := live.Add(sumFirst)
+	if last.IsZero() {
 		return first
 	}
-	return at
+	if at := last.Add(max(sumEvery, sumShare*took)); at.After(first) {
+		return at
+	}
+	return first
 }
 
 // PageSummed reads a feed from a cursor on, as [Ledger.Page] does, and hands the page to

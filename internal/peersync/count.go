@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,7 +136,7 @@ func (o *ownFeed) countPage(ctx context.Context, to name.Council, cursor uint64)
 		c.mu.Unlock()
 		switch {
 		case err == nil && counts:
-			o.s.countDone(serveKey{to, o.f.Agreement})
+			o.s.countDone(serveKey{to, o.f.Agreement}, nil)
 		case err != nil && c.ctx.Err() == nil && counts:
 			o.s.o.Log.Error("what an agreement permits could not be counted", "agreement", o.f.Agreement, "receiver", to, "error", err.Error())
 		}
@@ -155,8 +156,9 @@ func (o *ownFeed) countPage(ctx context.Context, to name.Council, cursor uint64)
 // A countAsk is that a person wants a feed counted now.
 type countAsk struct {
 	asked chan struct{} // closed when it is
-	done  chan struct{} // closed once it was counted
+	done  chan struct{} // closed once it was counted, or cannot be
 	want  bool
+	err   error // why it cannot be, once done is closed
 }
 
 // countAskOf returns what is asked of a stream. It is called under s.mu.
@@ -188,10 +190,11 @@ func (s *Syncer) countAsked(k serveKey) bool {
 	return s.countAskOf(k).want
 }
 
-func (s *Syncer) countDone(k serveKey) {
+func (s *Syncer) countDone(k serveKey, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := s.counts[k]; a != nil {
+		a.err = err
 		close(a.done)
 		delete(s.counts, k)
 	}
@@ -199,7 +202,8 @@ func (s *Syncer) countDone(k serveKey) {
 
 // Count has what an agreement permits a receiver counted, and committed to in our log,
 // at the next page that brings the receiver to the end, and waits for it. The receiver
-// must be connected and copy the agreement, or it waits until it is or ctx ends.
+// must be connected and copy the agreement, of a footprint from us, or it waits until it is
+// or ctx ends.
 func (s *Syncer) Count(ctx context.Context, to name.Council, a name.Agreement) error {
 	s.mu.Lock()
 	ask := s.countAskOf(serveKey{to, a})
@@ -210,7 +214,7 @@ func (s *Syncer) Count(ctx context.Context, to name.Council, a name.Agreement) e
 	s.mu.Unlock()
 	select {
 	case <-ask.done:
-		return nil
+		return ask.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -246,14 +250,17 @@ func (s *Syncer) countCopy(ctx context.Context, p *job, src *ledger.Source, d *l
 // again.
 const countShare = 50
 
-// A commitment is what a council says that it has permitted us, and where in its log.
+// A commitment is what somebody says was permitted us, and where it stands.
 type commitment struct {
 	event.AgreementCheckpoint
-	entry uint64
-	event []byte
+	sender  name.Council // whose agreement it is: a council, or a footprint
+	signers uint64       // of a footprint: see event.FootprintCheckpoint
+	at      ledger.Words
+	event   []byte
 }
 
-// committed takes the commitments out of a delivery of notices.
+// committed takes the commitments out of a delivery of notices. What is said for a
+// footprint that who says it does not keep, as far as we know, is left out.
 func (s *Syncer) committed(k jobKey, d *ledger.Delivery) (out []commitment, err error) {
 	if k.agreement != "" {
 		return nil, nil
@@ -261,33 +268,53 @@ func (s *Syncer) committed(k jobKey, d *ledger.Delivery) (out []commitment, err 
 	kept := d.Events[:0]
 	for _, it := range d.Events {
 		_, ev, err := record.ParseEvent(it.Token)
-		if err != nil || ev.Kind != event.KindAgreementCheckpoint {
+		if err != nil || ev.Kind != event.KindAgreementCheckpoint && ev.Kind != event.KindFootprintCheckpoint {
 			kept = append(kept, it)
 			continue
 		}
-		told, err := event.ParseAgreementCheckpoint(ev.Body)
-		if err != nil || told.To != s.o.Self || told.Size > it.Index {
+		c := commitment{sender: k.council, at: ledger.Words{Entry: it.Index}, event: it.Token}
+		beyond := false
+		if ev.Kind == event.KindAgreementCheckpoint {
+			c.AgreementCheckpoint, err = event.ParseAgreementCheckpoint(ev.Body)
+			beyond = c.Size > it.Index
+		} else {
+			var told event.FootprintCheckpoint
+			told, err = event.ParseFootprintCheckpoint(ev.Body)
+			c.AgreementCheckpoint, c.sender, c.signers, c.at.By = told.AgreementCheckpoint, told.Footprint, told.Signers, k.council
+		}
+		if err != nil || c.To != s.o.Self || beyond {
 			return nil, fmt.Errorf("entry %d: %w: it commits to nothing that can be compared", it.Index, judge.ErrLied)
 		}
-		out = append(out, commitment{told, it.Index, it.Token})
+		if c.at.By != "" && !(s.o.Footprints.Is(c.sender) && slices.Contains(s.o.Footprints.Members(c.sender), c.at.By)) {
+			s.o.Log.Info("a commitment of who is no member is left out", "footprint", c.sender, "from", c.at.By)
+			continue
+		}
+		out = append(out, c)
 	}
 	clear(d.Events[len(kept):])
 	d.Events = kept
 	return out, nil
 }
 
-// compare compares commitments, of a log that was met with them, with what came.
-func (s *Syncer) compare(ctx context.Context, from name.Council, list []commitment) error {
+// compare compares commitments, of logs that were met with them, with what came.
+func (s *Syncer) compare(ctx context.Context, list []commitment) error {
 	for _, c := range list {
-		src, err := s.o.Ledger.Source(from, c.Agreement)
+		src, err := s.o.Ledger.Source(c.sender, c.Agreement)
 		if err != nil {
 			continue // nothing came of it
 		}
 		doc, _ := s.o.Agreements.InForce(c.Agreement, s.o.Now())
-		if doc == nil || uint64(doc.Version) != c.Version || doc.Digest().String() != src.Digest {
-			continue // another text is in force by now, or the copy is not of it yet
+		if doc == nil || doc.From != c.sender || uint64(doc.Version) != c.Version {
+			continue // another text is in force by now
 		}
-		if err := s.o.Ledger.Told(ctx, src, c.AgreementCheckpoint, c.entry, c.event); err != nil && !errors.Is(err, ledger.ErrStale) {
+		text := doc.Digest().String()
+		if c.at.By != "" {
+			text = fmt.Sprintf("%s/%d", text, c.signers)
+		}
+		if text != src.Digest {
+			continue // the copy is not of it yet
+		}
+		if err := s.o.Ledger.Told(ctx, src, c.AgreementCheckpoint, c.at, c.event); err != nil && !errors.Is(err, ledger.ErrStale) {
 			return err
 		}
 		s.sayCompared(src)
@@ -298,10 +325,16 @@ func (s *Syncer) compare(ctx context.Context, from name.Council, list []commitme
 // sayCompared tells the log when what came is not what its sender committed to.
 func (s *Syncer) sayCompared(src *ledger.Source) {
 	now, err := s.o.Ledger.Source(src.From, src.Agreement)
-	if err != nil || now.Compared == nil || now.Compared.Equal() {
+	if err != nil {
 		return
 	}
 	c := now.Compared
+	if d := now.Differs; d != nil && d.Twice && d.By != "" {
+		c = d
+	}
+	if c == nil || c.Equal() {
+		return
+	}
 	s.o.Log.Error("a copy is not what its sender committed to", "from", src.From, "agreement", src.Agreement, "size", c.Sender.Size,
-		"committed", c.Sender.Count, "came", c.Ours.Count, "entry", c.Entry, "twice", c.Twice)
+		"committed", c.Sender.Count, "came", c.Ours.Count, "by", c.By, "entry", c.Entry, "twice", c.Twice)
 }

@@ -53,7 +53,8 @@ type feed interface {
 // A page is part of a feed, with what proves it.
 type page struct {
 	ledger.Page
-	gone []*wirepb.Gone // records that are not let through any more, of a footprint
+	gone    []*wirepb.Gone // records that are not let through any more, of a footprint
+	signers int            // members whose records are let through, of a footprint
 
 	sent chan<- bool // of a page that may be counted, whether it was sent to be; nil for any other
 }

@@ -314,10 +314,10 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.compare(ctx, p.key.council, commitments); err != nil {
+	if err := s.compare(ctx, commitments); err != nil {
 		return nil, nil, err
 	}
-	if b.GetCount() && by == p.key.council && p.key.agreement != "" {
+	if b.GetCount() && p.key.agreement != "" {
 		s.countCopy(ctx, p, src, d)
 	}
 	if p.key.agreement == "" {

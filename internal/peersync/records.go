@@ -80,7 +80,13 @@ func (s *Syncer) footprintFeed(to name.Council, doc *agreement.Agreement, h *wir
 	k := asker{doc.Name, to}
 	r.asked[k] = Asked{s.o.Now().UTC(), h.GetCursor(), r.asked[k].Held}
 	r.mu.Unlock()
-	return &footprintFeed{s: s, r: r, doc: doc, suspended: suspended, terms: map[name.Standard]*agreement.Terms{}, schemas: map[name.Standard]*standard.Standard{}}, nil
+	f := s.newFootprintFeed(r, doc)
+	f.suspended, f.known = suspended, int(h.GetSigners())
+	return f, nil
+}
+
+func (s *Syncer) newFootprintFeed(r *replica, doc *agreement.Agreement) *footprintFeed {
+	return &footprintFeed{s: s, r: r, doc: doc, terms: map[name.Standard]*agreement.Terms{}, schemas: map[name.Standard]*standard.Standard{}}
 }
 
 // A footprintFeed is what a footprint sends under an agreement, read at this member.
@@ -94,6 +100,8 @@ type footprintFeed struct {
 	schemas map[name.Standard]*standard.Standard
 
 	suspended bool
+	known     int      // signers that the receiver knows of
+	count     counting // of this stream
 }
 
 func (f *footprintFeed) of() feedOf {
@@ -125,6 +133,7 @@ func (f *footprintFeed) page(cursor uint64) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.signers = len(signers)
 	for p.Cursor < cp.Size && p.empty() {
 		if err := f.fill(p, signers); err != nil {
 			return nil, err
@@ -141,33 +150,13 @@ func (f *footprintFeed) page(cursor uint64) (*page, error) {
 	return p, err
 }
 
-// What a footprint sends is not counted: no one council's log commits to it. See
-// DESIGN.md.
-func (f *footprintFeed) counted(_ context.Context, _ name.Council, cursor uint64) (*page, error) {
-	return f.page(cursor)
-}
-
-func (f *footprintFeed) countWanted(name.Council) <-chan struct{} { return nil }
-
 // fill adds to a page what of the next entries the agreement lets through.
 func (f *footprintFeed) fill(p *page, signers []name.Council) error {
-	var all []*footprint.Held
-	from, size := p.Cursor, p.Checkpoint.Size
-	p.Cursor, p.Live = size, true
-	err := f.r.f.Entries(from, func(h *footprint.Held) bool {
-		if h.Index >= size {
-			return false
-		}
-		if len(all) == recordsScan {
-			p.Cursor, p.Live = h.Index, false
-			return false
-		}
-		all = append(all, h)
-		return true
-	})
+	all, next, err := f.entries(p.Cursor, p.Checkpoint.Size)
 	if err != nil {
 		return err
 	}
+	p.Cursor, p.Live = next, next == p.Checkpoint.Size
 	bytes := 0
 	for _, h := range all {
 		it, gone, err := f.item(h, signers)
@@ -189,64 +178,107 @@ func (f *footprintFeed) fill(p *page, signers []name.Council) error {
 	return nil
 }
 
+// entries returns entries from an index on and below a size, at most recordsScan, and the
+// index of the one that follows.
+func (f *footprintFeed) entries(from, size uint64) (all []*footprint.Held, next uint64, err error) {
+	next = size
+	err = f.r.f.Entries(from, func(h *footprint.Held) bool {
+		if h.Index >= size {
+			return false
+		}
+		if len(all) == recordsScan {
+			next = h.Index
+			return false
+		}
+		all = append(all, h)
+		return true
+	})
+	return all, next, err
+}
+
 // item returns what is sent of an entry, if it is the newest state of its record:
 // it, without its index, or that the record is gone, or nothing.
 func (f *footprintFeed) item(h *footprint.Held, signers []name.Council) (it ledger.PageItem, gone bool, err error) {
-	if h.Erased {
+	sent, t, err := f.lets(h, signers)
+	switch {
+	case err != nil || sent == sentNothing:
+		return it, false, err
+	case sent == sentGone:
+		return it, true, nil
+	case sent == sentWithdrawal:
+		it.Token = h.Token.Bytes()
 		return it, false, nil
+	case f.suspended:
+		return it, false, nil // it travels once the agreement is resumed
+	}
+	token, err := h.Token.Narrow(t.Keep)
+	if err == nil {
+		token, err = f.r.f.Sealed(h, token)
+	}
+	if err != nil {
+		return it, false, err
+	}
+	return ledger.PageItem{Token: token.Bytes(), Whole: h.View.Body, Standard: f.schemas[h.View.Standard]}, false, nil
+}
+
+// What is sent of an entry.
+const (
+	sentNothing = iota
+	sentRecord
+	sentWithdrawal
+	sentGone // that its record is not let through any more
+)
+
+// lets decides what is sent of an entry, if it is the newest state of its record, and for a
+// record by which terms. Nothing but the log, the agreement's text and the signers decides
+// it, so that all members come to the same.
+func (f *footprintFeed) lets(h *footprint.Held, signers []name.Council) (sent int, t *agreement.Terms, err error) {
+	if h.Erased {
+		return sentNothing, nil, nil
 	}
 	if h.Event != nil {
 		w, err := event.ParseWithdrawal(h.Event.Body)
 		if h.Event.Kind != event.KindWithdrawal || err != nil || !slices.Contains(signers, h.Event.Council) {
-			return it, false, nil
+			return sentNothing, nil, nil
 		}
 		_, err = f.r.f.Record(h.Event.Council, w.Record)
 		if errors.Is(err, ledger.ErrNotFound) {
-			it.Token = h.Token.Bytes()
-			return it, false, nil
+			return sentWithdrawal, nil, nil
 		}
-		return it, false, err // it came back further on
+		return sentNothing, nil, err // it came back further on
 	}
 	if h.View.Standard.Line() != f.doc.Standard || !slices.Contains(signers, h.View.Council) {
-		return it, false, nil
+		return sentNothing, nil, nil
 	}
 	newest, err := f.r.f.Record(h.View.Council, h.View.Record)
 	if errors.Is(err, ledger.ErrNotFound) || err == nil && newest.Index != h.Index {
-		return it, false, nil // what took its place, or its withdrawal, stands further on
+		return sentNothing, nil, nil // what took its place, or its withdrawal, stands further on
 	}
 	if err != nil {
-		return it, false, err
+		return sentNothing, nil, err
 	}
 	std := h.View.Standard
 	if _, ok := f.terms[std]; !ok {
 		schema, err := f.r.f.Standard(std)
 		if err != nil {
-			return it, false, err
+			return sentNothing, nil, err
 		}
 		f.schemas[std] = schema
 		f.terms[std], _ = f.doc.Compile(schema) // nil lets nothing through
 	}
-	t := f.terms[std]
-	if matches := t != nil && h.View.Op == record.Put && t.Match(h.View.Body); matches {
-		if f.suspended {
-			return it, false, nil // it travels once the agreement is resumed
-		}
-		token, err := h.Token.Narrow(t.Keep)
-		if err == nil {
-			token, err = f.r.f.Sealed(h, token)
-		}
-		if err != nil {
-			return it, false, err
-		}
-		return ledger.PageItem{Token: token.Bytes(), Whole: h.View.Body, Standard: f.schemas[std]}, false, nil
+	switch t := f.terms[std]; {
+	case t != nil && h.View.Op == record.Put && t.Match(h.View.Body):
+		return sentRecord, t, nil
+	case h.View.Version > 1: // of version 1 nothing was ever let through
+		return sentGone, nil, nil
 	}
-	return it, h.View.Version > 1, nil // of version 1 nothing was ever let through
+	return sentNothing, nil, nil
 }
 
 // follow does nothing: what a footprint lets out comes from its other members, too.
 func (f *footprintFeed) follow(name.Council) {}
 
-func (f *footprintFeed) stop() {}
+func (f *footprintFeed) stop() { f.count.stop() }
 
 func (f *footprintFeed) disclose(ctx context.Context, to name.Council, p *page) error {
 	list := make([]uint64, len(p.Items))

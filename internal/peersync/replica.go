@@ -30,6 +30,7 @@ type replica struct {
 	// unanswered are pages sent to partners outside, at most maxLate to each, whose
 	// receipts have not come.
 	unanswered map[asker][]*page
+	committed  map[asker]committed        // what we committed to last for partners outside
 	since      map[name.Council]time.Time // from when on a council outside could be let in
 }
 
@@ -41,7 +42,7 @@ func (s *Syncer) replica(f *footprint.Footprint) *replica {
 	if r == nil {
 		r = &replica{
 			s: s, name: f.Name(), f: f, relaying: make(chan struct{}, 1), settled: make(chan struct{}, 1),
-			asked: map[asker]Asked{}, since: map[name.Council]time.Time{}, unanswered: map[asker][]*page{},
+			asked: map[asker]Asked{}, since: map[name.Council]time.Time{}, unanswered: map[asker][]*page{}, committed: map[asker]committed{},
 		}
 		s.replicas[f] = r
 	}

@@ -148,11 +148,13 @@ type PartnerReply struct {
 // A CountReply is a checkpoint of an agreement: so many records, with that root, were
 // permitted a receiver when the sender's log had a size.
 type CountReply struct {
-	Size  uint64    `json:"size"`
-	Count uint64    `json:"count"`
-	Root  string    `json:"root"`            // base64
-	Entry uint64    `json:"entry,omitempty"` // of the sender's log, where it says so; direction from
-	At    time.Time `json:"at"`              // when it was logged, or compared
+	Size  uint64 `json:"size"`
+	Count uint64 `json:"count"`
+	Root  string `json:"root"`            // base64
+	Entry uint64 `json:"entry,omitempty"` // of the sender's log, where it says so; direction from
+	// By is the member in whose log Entry is instead, of what a footprint sends.
+	By name.Council `json:"by,omitempty"`
+	At time.Time    `json:"at"` // when it was logged, or compared
 	// Direction from: what came, and whether the sender committed to two things of one
 	// size.
 	Came     uint64 `json:"came,omitempty"`
@@ -183,7 +185,8 @@ type AuditReply struct {
 
 // An AuditedCheckpoint is one checkpoint of an agreement, counted again.
 type AuditedCheckpoint struct {
-	Entry     uint64          `json:"entry"` // of our log
+	Entry     uint64          `json:"entry"`        // of our log, or the sender's
+	By        name.Council    `json:"by,omitempty"` // the member of a footprint in whose log it is instead
 	To        name.Council    `json:"to"`
 	Version   int             `json:"version"` // of the agreement
 	Size      uint64          `json:"size"`    // of our log
