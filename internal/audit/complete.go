@@ -126,7 +126,7 @@ func (s *sharing) judgeComplete() {
 // are told in the order of the log, and come newest first.
 func (v *verifier) counted(c *claimed, got *tlog.Tally, why string) *api.AuditedCheckpoint {
 	a := api.AuditedCheckpoint{
-		Entry: c.index, To: c.to, Version: int(c.version), Size: c.size, Result: string(OK),
+		Entry: c.index, By: c.speaker(), To: c.to, Version: int(c.version), Size: c.size, Result: string(OK),
 		Committed: api.AuditedSum{Count: c.entry, Root: c.root.String()},
 	}
 	if why != "" {
@@ -139,6 +139,22 @@ func (v *verifier) counted(c *claimed, got *tlog.Tally, why string) *api.Audited
 	}
 	v.commits = append(v.commits, a)
 	return &v.commits[len(v.commits)-1]
+}
+
+// speaker returns the member of a footprint that commits, "" for the council that sends.
+func (c *claimed) speaker() name.Council {
+	if c.kind == event.KindFootprintCheckpoint {
+		return c.by
+	}
+	return ""
+}
+
+// committedAt says where a commitment stands.
+func (c *claimed) committedAt() string {
+	if c.speaker() != "" {
+		return place(eventsPath(c.by), c.line)
+	}
+	return fmt.Sprintf("entry %d", c.index)
 }
 
 // sentence begins a text with a capital letter and ends it.
@@ -181,6 +197,39 @@ func (s *sharing) commitments() (out []*claimed, twice int) {
 		out = append(out, e)
 	}
 	return out, twice
+}
+
+// memberCommitments returns what the members of a footprint that sends committed to under
+// the agreement covered, each in its own log, ascending by the size of the footprint's. A
+// commitment to a size counts where the checkpoint that a majority of them cosigned covers
+// it. Two that say different things of one size cannot both be true, and the later has
+// failed.
+func (s *sharing) memberCommitments() (out []*claimed) {
+	v, t := s.v, s.v.on(CheckComplete)
+	for i := range v.foreign {
+		e := &v.foreign[i]
+		at := place(eventsPath(e.by), e.line)
+		switch {
+		case e.kind != event.KindFootprintCheckpoint || e.agreement != v.covers.Agreement:
+			continue
+		case e.from != v.council || !slices.Contains(v.ring.footprints[v.council].members, e.by):
+			t.fail(at, "commits for a footprint that is another, or that its council does not keep", "")
+			continue
+		case v.main.Origin == "" || e.size > v.main.Size:
+			t.skip(1)
+			v.say(CheckComplete, "%s commits to what was permitted at %s, which no checkpoint here covers that a majority of the members cosigned.", at, count(int(e.size), "entry"))
+			continue
+		}
+		if j := slices.IndexFunc(out, func(o *claimed) bool {
+			return o.to == e.to && o.version == e.version && o.size == e.size && (o.entry != e.entry || o.root != e.root || o.signers != e.signers)
+		}); j >= 0 {
+			t.fail(at, fmt.Sprintf("commits to something else at %s than %s does at %s: a member of the footprint lied", count(int(e.size), "entry"), out[j].by, out[j].committedAt()), "")
+			continue
+		}
+		out = append(out, e)
+	}
+	slices.SortStableFunc(out, func(a, b *claimed) int { return cmpUint(a.size, b.size) })
+	return out
 }
 
 // permittedAt counts what the file shows that was permitted a receiver when the log had a

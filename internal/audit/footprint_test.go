@@ -1,12 +1,14 @@
 package audit
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -53,6 +55,54 @@ func TestMembersSignForAFootprint(t *testing.T) {
 		v.carry(p)
 		if _, ok := p.at(time.Unix(1_800_000_000, 0)).Signed[fens]; ok != c.carried {
 			t.Errorf("%s: counts for the footprint: %v, want %v", c.what, ok, c.carried)
+		}
+	}
+}
+
+// What a holder shows of a footprint is all by a member's word, as far as the checkpoint of
+// a majority covers it; who is no member has none, and of two that contradict one lied.
+func TestHeldOfAFootprint(t *testing.T) {
+	const fens, hex, other = name.Council("fens.example"), name.Council("hexwell.gov.uk"), name.Council("other.gov.uk")
+	doc := movingAgreement()
+	sum := func(hashes ...tlog.Hash) (out tlog.Tally) {
+		for _, h := range hashes {
+			out.Add(h)
+		}
+		return out
+	}
+	a, b := tlog.Hash{1}, tlog.Hash{2}
+	says := func(by name.Council, size uint64, t tlog.Tally) claimed {
+		return claimed{by: by, kind: event.KindFootprintCheckpoint, agreement: doc.Name, version: 1, to: saltby, from: fens, size: size, entry: t.Size(), root: t.Root(), signers: 2}
+	}
+	here := []fact{{index: 3, record: [16]byte{1}, put: true, members: []tlog.Hash{a}}, {index: 5, record: [16]byte{2}, put: true, members: []tlog.Hash{b}}}
+	elsewhere := says(hex, 8, sum(a, b))
+	elsewhere.from = "wolds.example"
+	for _, c := range []struct {
+		what  string
+		here  []fact
+		said  []claimed
+		want  Result
+		words string
+	}{
+		{"all of it", here, []claimed{says(hex, 8, sum(a, b))}, OK, "Complete up to checkpoint 8"},
+		{"two members alike", here, []claimed{says(hex, 8, sum(a, b)), says(northmoor, 8, sum(a, b))}, OK, "Complete up to checkpoint 8"},
+		{"the newest counts", here, []claimed{says(hex, 8, sum(a, b)), says(northmoor, 4, sum(a))}, OK, "Complete up to checkpoint 8"},
+		{"one left out by the holder, or by who sent", here[:1], []claimed{says(hex, 8, sum(a, b))}, NotDone, "cannot be told apart"},
+		{"beyond what a majority cosigned", here, []claimed{says(hex, 10, sum(a, b))}, NotDone, "no checkpoint here covers"},
+		{"by who is no member", here, []claimed{says(other, 8, sum(a, b))}, Failed, ""},
+		{"for another footprint", here, []claimed{elsewhere}, Failed, ""},
+		{"two things of one size", here, []claimed{says(hex, 8, sum(a, b)), says(northmoor, 8, sum(a))}, Failed, ""},
+		{"nobody", here, nil, NotDone, "no commitment of a member"},
+	} {
+		v := &verifier{
+			contents: &contents{}, sheet: newSheet(), council: fens, holder: saltby,
+			ring: newKeyring(Trust{Members: []directory.Member{{Council: fens, Role: directory.RoleFootprint, Members: []name.Council{hex, northmoor, saltby}}}}),
+		}
+		v.covers.Agreement, v.main = doc.Name, tlog.Checkpoint{Origin: fens.Origin(), Size: 9}
+		v.records, v.foreign, v.covered = c.here, c.said, []*paper{{doc: doc}}
+		(&sharing{v: v}).judgeHeldComplete()
+		if r, said := v.on(CheckComplete).result(), v.details[CheckComplete]; r != c.want || !strings.Contains(said, c.words) {
+			t.Errorf("%s: %s, %q; want %s, %q", c.what, r, said, c.want, c.words)
 		}
 	}
 }

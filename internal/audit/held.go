@@ -129,7 +129,13 @@ func (s *sharing) judgeTaken(taken []uint64) {
 // council to what it permitted the holder.
 func (s *sharing) judgeHeldComplete() {
 	v, t := s.v, s.v.on(CheckComplete)
-	commitments, _ := s.commitments()
+	shared := len(v.ring.footprints[v.council].members) > 0
+	var commitments []*claimed
+	if shared {
+		commitments = s.memberCommitments()
+	} else {
+		commitments, _ = s.commitments()
+	}
 	var c *claimed
 	for _, x := range commitments {
 		if x.to == v.holder {
@@ -141,8 +147,8 @@ func (s *sharing) judgeHeldComplete() {
 		v.say(CheckComplete, "The file says that it holds part of what the agreement let through, so it was not held against what %s committed to.", v.council)
 		t.skip(len(commitments))
 		return
-	case c == nil && len(v.ring.footprints[v.council].members) > 0:
-		v.say(CheckComplete, "%s is a footprint: nobody commits in its ledger to what an agreement permits a receiver, so that nothing says whether this is all.", v.council)
+	case c == nil && shared:
+		v.say(CheckComplete, "%s is a footprint, and no commitment of a member of it to what the agreement permitted %s counts here, so that nothing says whether this is all.", v.council, v.holder)
 		return
 	case c == nil:
 		v.say(CheckComplete, "No commitment of %s to what the agreement permitted %s is in the file, so that nothing says whether this is all.", v.council, v.holder)
@@ -156,12 +162,18 @@ func (s *sharing) judgeHeldComplete() {
 		v.say(CheckComplete, "A record cannot be counted: the text of version %d, or its standard, is not here.", c.version)
 		return
 	}
+	committer := v.council
+	if shared {
+		committer = c.by
+		v.say(CheckComplete, "For %s, %s says so, one of its %d members: %s of them had signed. Another member can say it, too: stile agreement checkpoint, there.",
+			v.council, c.by, len(v.ring.footprints[v.council].members), number(int(c.signers)))
+	}
 	what := fmt.Sprintf("%s that version %d permitted %s at %s of the log", count(int(c.entry), "record"), c.version, v.holder, count(int(c.size), "entry"))
 	if is.tally.Size() != c.entry || is.tally.Root() != c.root {
 		t.skip(1)
 		v.counted(c, nil, fmt.Sprintf("the file has %s of then, and names %s as gone: what else was changed or taken back since, and what the holder may have left out, cannot be told apart", number(is.here), number(len(is.gone))))
-		v.say(CheckComplete, "%s committed at entry %d to the %s; the file has %s of then and names %s as gone. What else was changed, taken back or deleted since, and what %s may have left out, cannot be told apart: ask for a file made right after stile agreement checkpoint.",
-			v.council, c.index, what, number(is.here), number(len(is.gone)), v.holder)
+		v.say(CheckComplete, "%s committed at %s to the %s; the file has %s of then and names %s as gone. What else was changed, taken back or deleted since, and what %s may have left out, cannot be told apart: ask for a file made right after stile agreement checkpoint.",
+			committer, c.committedAt(), what, number(is.here), number(len(is.gone)), v.holder)
 		return
 	}
 	now := v.counted(c, &is.tally, "")
@@ -172,15 +184,15 @@ func (s *sharing) judgeHeldComplete() {
 		t.skip(1)
 		now.Result = string(NotDone)
 		now.Because = append(now.Because, fmt.Sprintf("that %s of what was committed to has gone is the word of %s alone", number(is.word), v.holder))
-		v.say(CheckComplete, "With what has gone since it is the %s, root matches (committed to at entry %d); but that %s of them %s gone, and was not left out, is the word of %s alone. The bundle of %s shows it.",
-			what, c.index, number(is.word), hasOrHave(is.word), v.holder, v.council)
+		v.say(CheckComplete, "With what has gone since it is the %s, root matches (committed to at %s); but that %s of them %s gone, and was not left out, is the word of %s alone. The bundle of %s shows it.",
+			what, c.committedAt(), number(is.word), hasOrHave(is.word), v.holder, v.council)
 	} else {
 		t.pass(1)
 		with := "it is"
 		if len(is.gone) > 0 {
 			with = "with what has gone since it is"
 		}
-		v.say(CheckComplete, "Complete up to checkpoint %d: %s the %s, root matches (committed to at entry %d).", c.size, with, what, c.index)
+		v.say(CheckComplete, "Complete up to checkpoint %d: %s the %s, root matches (committed to at %s).", c.size, with, what, c.committedAt())
 	}
 	v.sayGone(now)
 	if is.later > 0 {

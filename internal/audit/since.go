@@ -194,7 +194,7 @@ func (s *sharing) since(c *claimed, i int) (out since, ok bool) {
 	for _, g := range v.lines {
 		switch {
 		case g.Entry >= c.size || g.By > 0 && g.By < c.size:
-			t.failEntry(g.Entry, fmt.Sprintf("is said to have gone since the commitment at entry %d, which does not count it", c.index), "")
+			t.failEntry(g.Entry, fmt.Sprintf("is said to have gone since the commitment at %s, which does not count it", c.committedAt()), "")
 		case g.Why == api.GoneNotHeld:
 			overtaken[g.Record.Bytes()] = max(overtaken[g.Record.Bytes()], g.Entry)
 		}

@@ -203,6 +203,10 @@ func (v *verifier) readMembers() {
 // it, and collects what witnesses said of them.
 func (v *verifier) readCheckpoints() {
 	v.roots = map[uint64]tlog.Hash{}
+	if f := v.ring.footprints[v.council]; len(f.members) > 0 {
+		v.readShared(f)
+		return
+	}
 	logs := v.ring.verifiers(v.council, UseLog)
 	if len(logs) == 0 {
 		v.on(CheckCheckpoint).skip(1)
@@ -263,6 +267,45 @@ func (v *verifier) readCheckpoints() {
 		v.roots[size] = checkpoints[size].Root
 		v.readWitnesses(size, notes[size])
 	}
+}
+
+// readShared verifies the main checkpoint of a footprint's log, which has no key: more than
+// half of the members that the auditor knows of must have cosigned it.
+func (v *verifier) readShared(f footprint) {
+	t := v.on(CheckCheckpoint)
+	i, there := slices.BinarySearchFunc(v.notes, v.doc.Checkpoint, func(f named[uint64], n uint64) int { return cmpUint(f.id, n) })
+	if !there {
+		t.fail(notePath(v.doc.Checkpoint), "is missing", "")
+		return
+	}
+	b, err := readFile(v.notes[i].file)
+	if err != nil {
+		v.on(CheckContents).fail(v.notes[i].file.Name, "is damaged", "")
+		return
+	}
+	var members []note.Verifier
+	for _, m := range f.members {
+		keys := v.ring.verifiers(m, UseWitness)
+		if len(keys) != 1 {
+			t.skip(1)
+			v.say(CheckCheckpoint, "There is not one key by which %s cosigns for %s, so its checkpoint was not checked.", m, v.council)
+			return
+		}
+		members = append(members, keys[0].v)
+	}
+	cp, by, err := tlog.VerifyMajority(b, v.council.Origin(), members...)
+	if err != nil || cp.Size != v.doc.Checkpoint {
+		t.fail(v.notes[i].file.Name, "is not cosigned by more than half of the members of "+string(v.council)+", or is no checkpoint of it", "")
+		return
+	}
+	v.main, v.roots[cp.Size] = cp, cp.Root
+	t.pass(1)
+	from := "the directory that you trust"
+	if !f.given {
+		from = "this file alone"
+	}
+	v.say(CheckCheckpoint, "Of the %d members of %s %d cosigned that its log had %s with root %s; who these are, %s says.",
+		len(f.members), v.council, len(by), count(int(cp.Size), "entry"), cp.Root, from)
 }
 
 // readSealers finds which record keys of the council signed the checkpoint that
