@@ -595,7 +595,10 @@ audit bundle, and stile audit run counts again from the records.
 
 The node does this by itself: a minute after a receiver has everything for the first
 time, and then once an hour if something changed. This command does it now. It waits
-until the receivers have everything, for a minute at most.`,
+until the receivers have everything, for a minute at most.
+
+Of an agreement under which a footprint sends each member counts in its own log, where
+the receiver asks that member.`,
 		Example: `  stile agreement checkpoint northmoor.gov.uk/people-moving-to-saltby`,
 		Args:    takes(1, 1, "the name of an agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -608,7 +611,11 @@ until the receivers have everything, for a minute at most.`,
 			}
 			for _, p := range ps {
 				if p.Counted != nil {
-					a.printf("%s: %s at %s of our log, root %s\n", p.Council, plural(p.Counted.Count, "record", "records"), plural(p.Counted.Size, "entry", "entries"), p.Counted.Root)
+					log := "our log"
+					if p.Footprint != "" {
+						log = "the log of " + string(p.Footprint)
+					}
+					a.printf("%s: %s at %s of %s, root %s\n", p.Council, plural(p.Counted.Count, "record", "records"), plural(p.Counted.Size, "entry", "entries"), log, p.Counted.Root)
 				}
 			}
 			return nil

@@ -146,7 +146,11 @@ func (a *app) printAudit(r node.AuditReply, counted, fine string) {
 		if i > 0 {
 			a.printf("\n")
 		}
-		a.printf("checkpoint at entry %d: version %d of %s for %s, at %s\n", c.Entry, c.Version, r.Agreement, c.To, plural(c.Size, "entry", "entries"))
+		at := fmt.Sprintf("at entry %d", c.Entry)
+		if c.By != "" {
+			at = "of " + string(c.By)
+		}
+		a.printf("checkpoint %s: version %d of %s for %s, at %s\n", at, c.Version, r.Agreement, c.To, plural(c.Size, "entry", "entries"))
 		t := newTable("", "", "")
 		t.add("committed to", plural(c.Committed.Count, "record", "records"), "root "+c.Committed.Root)
 		if c.Counted.Root != "" {
