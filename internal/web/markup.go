@@ -28,7 +28,7 @@ func (t *tongue) say(key string, in ...any) string { return t.all.say(t.lang, ke
 func (t *tongue) funcs() template.FuncMap {
 	return template.FuncMap{
 		"t": t.say, "lang": func() string { return string(t.lang) },
-		"date": t.day, "moment": t.moment, "num": number, "count": t.count, "bytes": size, "percent": percent,
+		"date": t.day, "period": t.period, "moment": t.moment, "num": number, "count": t.count, "bytes": size, "percent": percent,
 		"node": t.node, "sentence": t.sentence, "short": short, "anchor": anchor, "tag": tag, "row": row, "table": t.table, "endtable": endtable, "td": td, "tr": tr, "link": link, "code": code,
 		"input": t.input, "textarea": t.textarea, "choose": t.choose, "dateinput": t.dateInput, "radios": t.radios, "button": button, "warn": t.warn,
 		"join": func(sep string, v any) string { return strings.Join(texts(v), sep) },

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stile-exchange/stile/internal/standard"
 )
 
 var months = map[Lang][12]string{
@@ -96,6 +98,29 @@ func (t *tongue) count(n any, key string) string {
 		return t.say(key+".one", s)
 	}
 	return t.say(key+".many", s)
+}
+
+// period writes a duration of ISO 8601, such as a retention, in words: 2 years. What is none
+// is shown as it is.
+func (t *tongue) period(v any) string {
+	s := fmt.Sprint(v)
+	d, err := standard.ParseDuration(s)
+	if err != nil {
+		return s
+	}
+	var parts []string
+	for _, p := range []struct {
+		n   int
+		key string
+	}{{d.Years, "n.years"}, {d.Months, "n.months"}, {d.Weeks, "n.weeks"}, {d.Days, "n.days"}} {
+		if p.n > 0 {
+			parts = append(parts, t.count(p.n, p.key))
+		}
+	}
+	if len(parts) == 0 {
+		return s
+	}
+	return strings.Join(parts, ", ")
 }
 
 // size writes a number of bytes: 1.5 MB.
