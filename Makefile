@@ -39,6 +39,10 @@ VERSION ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo v0.0.0)
 PACKED  ?= bin/packages
 NFPM    ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 
+# Scrypt is arithmetic on memory of its own, made slow on purpose: the race detector finds
+# nothing in it, and makes each encrypted key of a test cost four seconds.
+NORACE = -gcflags=golang.org/x/crypto/scrypt=-race=false -gcflags=golang.org/x/crypto/pbkdf2=-race=false
+
 .PHONY: assets packages england faults fuzz hostile demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate exchanges need clean
 
 ## demo: build, then run three councils and an auditor on this machine
