@@ -147,6 +147,7 @@ func inert(w ast.Expr, info *types.Info) bool {
 func checked(t *testing.T, fset *token.FileSet, dir string) (*types.Package, []*ast.File, *types.Info) {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Export,GoFiles,Dir,DepOnly", "./"+dir)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as go vet has compiled them
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

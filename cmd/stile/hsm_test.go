@@ -44,6 +44,7 @@ func TestRecordKeyInSecurityModule(t *testing.T) {
 		return string(out)
 	}
 	build := exec.Command("go", "build", "-o", plugin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=1") // the module is a library of C
 	build.Dir = filepath.Join("..", "sigstore-kms-pkcs11")
 	must(build)
 	must(exec.Command("softhsm2-util", "--init-token", "--free", "--label", "stile", "--pin", "471147", "--so-pin", "081508"))

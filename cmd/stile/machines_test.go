@@ -216,6 +216,12 @@ func TestCouncilOnMachines(t *testing.T) {
 		t.Errorf("after the transfer %s runs it: %+v", now.name, status(now).Machines)
 	}
 
+	// A backup is made of the council, where it runs, and is of a node like any other.
+	kept := t.TempDir()
+	identity, saved, savedKeys := filepath.Join(kept, "identity"), filepath.Join(kept, "saved"), filepath.Join(kept, "keys")
+	recipient := strings.TrimSpace(now.must("backup", "identity", identity))
+	now.council.must("backup", "--to", saved, "--keys-to", savedKeys, "--recipient", recipient)
+
 	// Back to one machine: the others are removed, and the last gives the ledger back.
 	if _, errs, code := now.run("footprint", "import", theCouncil, plans(t, "F", 0, 1, nil), "--standard", "planning-application"); code != 4 {
 		t.Errorf("records into the machines themselves: exit %d\n%s", code, errs)
@@ -241,4 +247,37 @@ func TestCouncilOnMachines(t *testing.T) {
 	}
 	now.council.must("import", plans(t, "Z", 0, 3, nil), "--standard", "planning-application")
 	eventually(t, "saltby holds that too", func() bool { return partner.status().Holdings == total+3 })
+
+	// Every machine is lost, and what came after the backup with them. Restored, the council
+	// is a node of one machine, which learns from its partner what it signed since, and signs
+	// nothing before; a new machine then takes it over as at the beginning.
+	for _, m := range ms {
+		m.kill()
+	}
+	now.council.kill()
+	again := &process{t: t, bin: before.bin, dir: filepath.Join(kept, "council"), name: theCouncil, errs: before.errs}
+	again.must("restore", saved, "--identity", identity, "--keys", savedKeys)
+	again.serve()
+	defer again.kill()
+	if _, errs, code := again.run("import", plans(t, "Y", 0, 1, nil), "--standard", "planning-application"); code != 4 {
+		t.Errorf("a restored folder signs: exit %d\n%s", code, errs)
+	}
+	eventually(t, "the partner has told of the newer log", func() bool {
+		out, _, _ := again.run("log", "status")
+		return strings.Contains(out, "They still held 3 records of ours that are here no more")
+	})
+	partner.must("council", "quarantine", "end", theCouncil, "--follow", "told", "--because", "their machines are lost", "--yes")
+	eventually(t, "the partner has agreed", func() bool {
+		out, _, _ := again.run("log", "status")
+		return strings.Contains(out, partner.name+" agreed that our log begins anew")
+	})
+	again.must("log", "continue", "--because", "the machines are lost", "--yes")
+	eventually(t, "saltby holds what the backup had", func() bool { return partner.status().Holdings == total })
+	again.kill()
+	four := &machine{newProcess(t, "four."+theCouncil, ""), again}
+	four.serve()
+	four.must("footprint", "found", theCouncil, "--runs", again.dir)
+	four = here(four)
+	four.council.must("import", plans(t, "Z", 0, 3, nil), "--standard", "planning-application")
+	eventually(t, "saltby holds what the new machine took in", func() bool { return partner.status().Holdings == total+3 })
 }

@@ -48,7 +48,9 @@ func TestANewModeIsOneRow(t *testing.T) {
 		}
 	}
 	bin := filepath.Join(dir, "stile")
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", bin, ".").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-overlay", overlay, "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as what it is made of has been compiled
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	runScripts(t, filepath.Join("testdata", "newmode"), bin)

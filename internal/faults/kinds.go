@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/ledger/examine"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -152,7 +153,7 @@ func (f *folder) used(dir, pattern string) (paths []string, lengths []int, err e
 		if err != nil {
 			return nil, nil, err
 		}
-		if n := len(bytes.TrimRight(b, "\x00")); n > 20 {
+		if n := examine.Used(b); n > 20 {
 			rel, _ := filepath.Rel(f.dir, p)
 			paths, lengths = append(paths, rel), append(lengths, n)
 		}
@@ -388,7 +389,7 @@ func larger(ctx context.Context, w *world, c *count) error {
 		if err != nil {
 			return err
 		}
-		n := len(bytes.TrimRight(b, "\x00"))
+		n := examine.Used(b)
 		at := w.rng.IntN(n)
 		return patch(path, at, make([]byte, min(200, n-at)))
 	}

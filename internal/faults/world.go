@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/ledger/examine"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -101,7 +102,7 @@ func copyTree(from, to string) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(os.WriteFile(dst, bytes.TrimRight(b, "\x00"), 0o600), os.Truncate(dst, int64(len(b))))
+		return errors.Join(os.WriteFile(dst, b[:examine.Used(b)], 0o600), os.Truncate(dst, int64(len(b))))
 	})
 }
 

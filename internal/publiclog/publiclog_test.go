@@ -108,6 +108,7 @@ var others = sync.OnceValues(func() (string, error) {
 	}
 	out := filepath.Join(dir, "others")
 	cmd := exec.Command("go", "build", "-o", out, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Dir = filepath.Join("testdata", "others")
 	if b, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build testdata/others: %w\n%s", err, b)

@@ -236,9 +236,42 @@ func (w *World) sign(c *Council) {
 		}
 		return
 	}
+	if later := w.overtaken(c, x); later > 0 {
+		w.tell("%s would sign %s version %d, and knows version %d", c.Name, x.doc.Name, x.doc.Version, later)
+		w.mu.Lock()
+		voted := w.votes[x.doc.Digest()][c.Name]
+		w.mu.Unlock()
+		if _, err := try(c, c.node.Agreements().Sign, in); err == nil && !voted || err != nil && !strings.Contains(err.Error(), "is superseded") && !strings.Contains(err.Error(), "is over") {
+			w.fail("%s signs version %d of %s, and knows that version %d was proposed: %v", c.Name, x.doc.Version, x.doc.Name, later, err)
+		}
+		return
+	}
 	w.tell("%s signs %s version %d", c.Name, x.doc.Name, x.doc.Version)
 	w.signs(c, x)
 	call(c, c.node.Agreements().Sign, in)
+}
+
+// overtaken returns the version of a later text that a council knows and that has not ended,
+// where it has not signed this one itself; 0 where there is none. Who has signed may say so again.
+func (w *World) overtaken(c *Council, x *text) int {
+	for _, st := range w.state.Versions(x.doc.Name, now()) {
+		if _, signed := st.Signed[c.Name]; st.Digest == x.doc.Digest() && signed {
+			return 0
+		}
+	}
+	w.mu.Lock()
+	texts := slices.Clone(w.texts[x.doc.Name])
+	w.mu.Unlock()
+	for _, later := range texts {
+		if later.doc.Version <= x.doc.Version {
+			continue
+		}
+		r, err := try(c, c.node.Agreements().Show, node.AgreementRequest{Name: string(x.doc.Name), Version: later.doc.Version})
+		if err == nil && !strings.HasPrefix(r.Why, "ended ") {
+			return later.doc.Version
+		}
+	}
+	return 0
 }
 
 // end has a council end the version of an agreement that is in force.

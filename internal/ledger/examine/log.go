@@ -51,7 +51,7 @@ func (r *Report) examineLog(o Options, file string) error {
 	}
 	l := &logFile{name: file, txns: strings.HasSuffix(file, ".mem"), data: b}
 	r.logs = append(r.logs, l)
-	used := len(bytes.TrimRight(b, "\x00"))
+	used := Used(b)
 	r.Bytes += int64(used)
 	if used == 0 {
 		return nil // made, and not written yet
@@ -366,7 +366,7 @@ func readUsed(path string) (b []byte, size int64, err error) {
 		if err != nil && err != io.EOF || n == 0 {
 			return nil, 0, errors.Join(err, io.ErrUnexpectedEOF)
 		}
-		if used := len(bytes.TrimRight(chunk[:n], "\x00")); used > 0 {
+		if used := Used(chunk[:n]); used > 0 {
 			b = append(b, make([]byte, int(at0)-len(b))...)
 			b = append(b, chunk[:used]...)
 		}
@@ -374,3 +374,14 @@ func readUsed(path string) (b []byte, size int64, err error) {
 	}
 	return append(b, make([]byte, min(size-int64(len(b)), 1<<10))...), size, nil
 }
+
+// Used returns how many bytes of a file are written: Badger makes its logs large and fills them
+// from the front. Of what is long and zero it reads a block at a time.
+func Used(b []byte) int {
+	for len(b) >= len(zeros) && bytes.Equal(b[len(b)-len(zeros):], zeros[:]) {
+		b = b[:len(b)-len(zeros)]
+	}
+	return len(bytes.TrimRight(b, "\x00"))
+}
+
+var zeros [32 << 10]byte

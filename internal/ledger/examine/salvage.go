@@ -200,7 +200,7 @@ func (r *Report) salvageLogs(dir, aside string) error {
 		}
 		b, err := os.ReadFile(filepath.Join(dir, l.name))
 		if err == nil {
-			err = writeSynced(filepath.Join(aside, l.name), bytes.TrimRight(b, "\x00"))
+			err = writeSynced(filepath.Join(aside, l.name), b[:Used(b)])
 		}
 		var out []byte
 		if err == nil {
