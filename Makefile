@@ -34,8 +34,8 @@ INTO    ?= $(if $(findstring command,$(origin LANES)),,docs/figures.md)
 PKG     ?= node
 TIMES   ?= 1x
 
-# packages: their version, the folder they go to, and the program that packs them
-VERSION ?= $(shell git describe --tags --abbrev=0 2>/dev/null || echo v0.0.0)
+# packages: the folder they go to, and the program that packs them. Their version is the program's own.
+VERSION := $(shell sed -n 's/^const Version = "\(.*\)"$$/\1/p' internal/release/release.go)
 PACKED  ?= bin/packages
 NFPM    ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.4
 

@@ -33,7 +33,7 @@ const module = "github.com/stile-exchange/stile"
 // internal/explain above question and all that keeps a rule, since it words them; internal/disclosure above bundle, which proves
 // what it gathers.
 const policy = `
-	node/name  internal/strictjson  internal/workbook  internal/document  internal/browsertest  internal/webhook  internal/workday  schemas  schemas/*
+	node/name  internal/strictjson  internal/workbook  internal/document  internal/browsertest  internal/webhook  internal/workday  internal/release  schemas  schemas/*
 	internal/sbom  internal/telemetry  internal/exchange
 	node/api  internal/blind
 	node/client

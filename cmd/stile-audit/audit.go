@@ -9,10 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/release"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -119,7 +119,7 @@ func run(e env, args []string) error {
 		_, err := io.WriteString(e.out, usage)
 		return err
 	case "version", "--version":
-		_, err := name.Fprintf(e.out, "stile-audit %s, bundle format %d\n", version(), audit.Format)
+		_, err := name.Fprintf(e.out, "stile-audit %s, bundle format %d\n", release.Of(), audit.Format)
 		return err
 	case "verify", "show", "adoption", "evidence":
 	default:
@@ -448,12 +448,4 @@ func writeClean(w io.Writer, write func(io.Writer) error) error {
 	}
 	_, err := name.Fprintf(w, "%s", name.Lines(b.String()))
 	return err
-}
-
-func version() string {
-	b, ok := debug.ReadBuildInfo()
-	if !ok || b.Main.Version == "" {
-		return "(unknown version)"
-	}
-	return b.Main.Version
 }

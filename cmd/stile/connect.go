@@ -13,6 +13,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/release"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -150,13 +151,13 @@ func (a *app) private() {
 // level, or from the configured one when that is higher.
 func (a *app) open(cfg *config.Config, w io.Writer, least slog.Level) (*node.Node, error) {
 	a.private()
-	return node.Open(cfg, node.Options{Log: logger(cfg, w, levelOf(cfg, least)), Version: version().String(), Conditions: feedConditions(cfg)})
+	return node.Open(cfg, node.Options{Log: logger(cfg, w, levelOf(cfg, least)), Version: release.Of().String(), Conditions: feedConditions(cfg)})
 }
 
 // openReading opens the data folder in this process for reading alone.
 func (a *app) openReading(cfg *config.Config) (*node.Node, error) {
 	return node.Open(cfg, node.Options{
-		Log: logger(cfg, a.err, levelOf(cfg, slog.LevelError)), Version: version().String(), Conditions: feedConditions(cfg), Reading: true,
+		Log: logger(cfg, a.err, levelOf(cfg, slog.LevelError)), Version: release.Of().String(), Conditions: feedConditions(cfg), Reading: true,
 	})
 }
 

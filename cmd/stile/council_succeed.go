@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/release"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -79,7 +80,7 @@ func (s *succeeding) run(cmd *cobra.Command, args []string) error {
 		if err != nil {
 			return err
 		}
-		r, err := node.Rehearse(ctx, cfg, plan, s.scratch, node.Options{Version: version().String()})
+		r, err := node.Rehearse(ctx, cfg, plan, s.scratch, node.Options{Version: release.Of().String()})
 		if err != nil {
 			return err
 		}

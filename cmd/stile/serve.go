@@ -12,6 +12,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/feed"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/release"
 	"github.com/stile-exchange/stile/internal/telemetry"
 	"github.com/stile-exchange/stile/node"
 )
@@ -48,7 +49,7 @@ func (a *app) serve(ctx context.Context) (err error) {
 	level.Set(levelOf(cfg, slog.LevelDebug))
 	log := logger(cfg, a.err, level)
 	if cfg.TelemetryEndpoint != "" {
-		stop, err := telemetry.Start(ctx, cfg.TelemetryEndpoint, cfg.Council, version().String())
+		stop, err := telemetry.Start(ctx, cfg.TelemetryEndpoint, cfg.Council, release.Of().String())
 		if err != nil {
 			return err
 		}
@@ -56,7 +57,7 @@ func (a *app) serve(ctx context.Context) (err error) {
 	}
 	n, err := node.Open(cfg, node.Options{
 		Log:     log,
-		Version: version().String(),
+		Version: release.Of().String(),
 		Fatal:   func(err error) { stop(err) },
 
 		Conditions: feedConditions(cfg),

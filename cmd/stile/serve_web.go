@@ -11,6 +11,7 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/api"
 	"github.com/stile-exchange/stile/internal/door"
+	"github.com/stile-exchange/stile/internal/release"
 	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
 )
@@ -27,7 +28,7 @@ func (a *app) openWeb(cfg *config.Config, n *node.Node, log *slog.Logger) (webSe
 	if err != nil {
 		return webServer{}, err
 	}
-	served, err := api.New(api.Options{Node: n, Version: version().String(), Log: log, Now: time.Now, Ended: d.Ended()})
+	served, err := api.New(api.Options{Node: n, Version: release.Of().String(), Log: log, Now: time.Now, Ended: d.Ended()})
 	if err != nil {
 		return webServer{}, errors.Join(err, d.Close())
 	}
@@ -50,7 +51,7 @@ func (a *app) peoplesPages(cfg *config.Config, n *node.Node, log *slog.Logger, a
 	}
 	o := web.Options{
 		Node: n.Operations, Council: cfg.Council, Title: us.Title, Data: cfg.Data, People: web.OpenPeople(cfg.Data, rand.Reader, time.Now),
-		Version: version().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, TwoPersons: cfg.Web.TwoPersons, Registers: cfg.Web.Registers,
+		Version: release.Of().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, TwoPersons: cfg.Web.TwoPersons, Registers: cfg.Web.Registers,
 		MadeUp: a.madeUp, Feeds: cfg.Feeds, Log: log, Now: time.Now, Random: rand.Reader,
 	}
 	if c := cfg.Web.OIDC; c.Issuer != "" {

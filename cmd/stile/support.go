@@ -21,6 +21,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/condition"
+	"github.com/stile-exchange/stile/internal/release"
 )
 
 // maxSupportLog is how much of the end of a log goes into a support bundle, in bytes.
@@ -102,7 +103,7 @@ func (b *supportBundle) addJSON(name, what string, v any, err error) {
 }
 
 func (b *supportBundle) gather(ctx context.Context, log string) error {
-	b.addJSON("version", "which Stile this is", version(), nil)
+	b.addJSON("version", "which Stile this is", release.Of(), nil)
 	cfg, err := b.load()
 	if err != nil {
 		// That is often what help is needed with.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/release"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -146,7 +147,7 @@ func (t *town) start(ctx context.Context, c name.Council) error {
 	}
 	// The demonstration writes some tens of megabytes; let it run on a small disk.
 	cfg.Limits.MinFreeMiB = 16
-	n, err := node.Open(cfg, node.Options{Version: version().String()})
+	n, err := node.Open(cfg, node.Options{Version: release.Of().String()})
 	if err != nil {
 		return err
 	}

@@ -1,56 +1,11 @@
 package main
 
 import (
-	"runtime"
-	"runtime/debug"
-
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/release"
 	"github.com/stile-exchange/stile/internal/sbom"
 )
-
-// A build says which program this is.
-type build struct {
-	Version  string `json:"version"`
-	Commit   string `json:"commit,omitempty"`
-	Modified bool   `json:"modified,omitempty"` // built from a tree with changes of its own
-	Go       string `json:"go"`
-	Platform string `json:"platform"`
-}
-
-// version reads what the Go tool wrote into the program.
-func version() build {
-	b := build{Version: "development", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		b.Version = v
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Commit = s.Value[:min(12, len(s.Value))]
-		case "vcs.modified":
-			b.Modified = s.Value == "true"
-		}
-	}
-	return b
-}
-
-// String prints the version and, for a build that has no other mark, the
-// commit.
-func (b build) String() string {
-	if b.Version == "development" && b.Commit != "" {
-		s := b.Version + " at " + b.Commit
-		if b.Modified {
-			s += ", changed"
-		}
-		return s
-	}
-	return b.Version
-}
 
 func (a *app) versionCommand() *cobra.Command {
 	var parts bool
@@ -70,15 +25,15 @@ and the platform. With --sbom it lists the modules that the program is made of
 				a.exact(string(list))
 				return nil
 			}
-			b := version()
+			b := release.Of()
 			if a.json {
 				return a.emit(b)
 			}
-			commit := b.Go
-			if b.Commit != "" && b.Version != "development" {
-				commit = "commit " + b.Commit + ", " + commit
+			from := b.Go
+			if b.Commit != "" && b.String() == b.Version {
+				from = "commit " + b.Commit + ", " + from
 			}
-			a.printf("stile %s (%s, %s)\n", b, commit, b.Platform)
+			a.printf("stile %s (%s, %s)\n", b, from, b.Platform)
 			return nil
 		},
 	}

@@ -1,5 +1,5 @@
 // Package sbom lists what a program of ours is made of, as the Go tool wrote it into the
-// program itself: a software bill of materials.
+// program itself: a software bill of materials. The program's own version is [release.Version].
 //
 // The form is CycloneDX 1.6 in JSON (ECMA-424). A module's sum, the h1 hash of its files
 // as go.sum has it, is no hash of one file, so it stands as the property "go:sum".
@@ -13,6 +13,8 @@ import (
 	"runtime/debug"
 
 	cyclonedx "github.com/CycloneDX/cyclonedx-go"
+
+	"github.com/stile-exchange/stile/internal/release"
 )
 
 // Of returns the list for the running program. Two calls of one program return the same
@@ -23,7 +25,7 @@ func Of() ([]byte, error) {
 		return nil, errNoModules
 	}
 	bom := cyclonedx.NewBOM()
-	root := component(cyclonedx.ComponentTypeApplication, &info.Main)
+	root := component(cyclonedx.ComponentTypeApplication, &debug.Module{Path: info.Main.Path, Version: release.Version})
 	var commit []cyclonedx.Property
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" || s.Key == "vcs.modified" || s.Key == "GOOS" || s.Key == "GOARCH" {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	cyclonedx "github.com/CycloneDX/cyclonedx-go"
+
+	"github.com/stile-exchange/stile/internal/release"
 )
 
 // TestOf: the list of a program names what it links, with versions, twice the same.
@@ -21,7 +23,7 @@ func TestOf(t *testing.T) {
 	if err := cyclonedx.NewBOMDecoder(bytes.NewReader(b), cyclonedx.BOMFileFormatJSON).Decode(&bom); err != nil {
 		t.Fatal(err)
 	}
-	if bom.SpecVersion != cyclonedx.SpecVersion1_6 || bom.Metadata.Component.Name == "" || len(*bom.Components) == 0 {
+	if bom.SpecVersion != cyclonedx.SpecVersion1_6 || bom.Metadata.Component.Name == "" || bom.Metadata.Component.Version != release.Version || len(*bom.Components) == 0 {
 		t.Errorf("%s", b)
 	}
 	refs := map[string]bool{}

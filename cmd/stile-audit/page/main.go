@@ -14,6 +14,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/stile-exchange/stile/internal/release"
 )
 
 //go:embed page.html
@@ -55,9 +57,9 @@ func write(file string) error {
 	if err != nil {
 		return fmt.Errorf("read Go's loader: %w", err)
 	}
-	version := "built from the source"
-	if out, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
-		version = "commit " + strings.TrimSpace(string(out))
+	version := release.Version
+	if out, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output(); err == nil {
+		version += ", commit " + strings.TrimSpace(string(out))
 	}
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
