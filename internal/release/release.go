@@ -13,7 +13,7 @@ import (
 // wherever they were built: a copy of the source has no tags, and a shallow clone has few.
 // The Makefile reads this line. The commit that is tagged is the one that has a number
 // without "-dev"; CONTRIBUTING.md says how a release is cut.
-const Version = "v0.1.0"
+const Version = "v0.2.0-dev"
 
 // A Build says which program this is.
 type Build struct {
