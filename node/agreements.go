@@ -77,7 +77,7 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 	if err != nil {
 		return nil, err
 	}
-	out := &PreviewReply{Name: a.Name, Mode: string(a.Mode), Problems: problems, Fields: []FieldCount{}, Kept: a.Kept(), Subjects: a.SubjectWords(), People: agreement.ByPeople}
+	out := &PreviewReply{Name: a.Name, Mode: string(a.Mode), Problems: problems, Fields: []FieldCount{}, Kept: a.Kept(), Subjects: a.SubjectWords(), Onward: a.OnwardWords(), Origin: a.OriginWords(), People: agreement.ByPeople}
 	terms, err := a.Compile(std)
 	if err != nil {
 		// Without rows and fields that can be used there is nothing to count.
@@ -187,6 +187,9 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 	}
 	if a.Most.Bounds() && slices.ContainsFunc(a.Parties(), n.replicas.Is) {
 		return nil, fail(Refused, "remove most, or sign it with the members", "%s bounds how much goes, which the members of a footprint do not count together", a.Name)
+	}
+	if a.Origin != "" {
+		return nil, fail(Refused, "sign it with a version of Stile that passes records on", "%s is about records that its sender received, and this node passes none on", a.Name)
 	}
 	if err := n.replicas.MaySign(a, footprints); err != nil {
 		return nil, err

@@ -353,6 +353,12 @@ func (a *app) previewEnds(r node.PreviewReply, named string) {
 	if r.Subjects != "" {
 		a.printf("%s\n", r.Subjects)
 	}
+	if r.Origin != "" {
+		a.printf("what travels: %s\n", r.Origin)
+	}
+	if r.Onward != "" {
+		a.printf("what a receiver may pass on: %s\n", r.Onward)
+	}
 	if r.Bounded != "" {
 		a.printf("%s\n", r.Bounded)
 	}

@@ -16,11 +16,13 @@
 //	to              the councils that receive, at least one
 //	mode            replicate, lookup, private-lookup, aggregate, handover or break-glass: see Way
 //	standard        publisher/name@major
+//	origin          the agreement under which the sender holds the records; empty: they are its own
 //	rows            CEL over the whole record; "true" means every record
 //	fields          JSON Pointers that travel; "*" is every element of an array
 //	match           lookup and private-lookup: fields a partner may ask by
 //	due             handover only: within what time of an offer, such as "15 working days"
 //	most            how many records go to a receiver at most, in all and a day: see Most
+//	onward          what receivers may pass on, nothing where it is empty: to, under, fields, steps: see Onward
 //	purpose         what the sharing is for
 //	necessity       why it cannot be done with less
 //	data_items      the fields in words, and whom they are about
@@ -85,8 +87,9 @@
 // What is signed is not the YAML, whose layout means nothing, but the RFC 8785
 // JSON of the same headings: an object with every heading as a member, texts as
 // strings, version as a number, lists as arrays, lawful_basis, roles and
-// contacts as objects. The optional headings match, due, most, subject_questions,
+// contacts as objects. The optional headings origin, match, due, most, onward, subject_questions,
 // retention_from, ends, special_condition and criminal_condition are left out when empty; all others are always there.
+// onward is an object of those of its headings that are not empty; steps is a number.
 // Rule for change: a heading added later must be left out when empty, so that
 // old bytes keep their digest. Beginning of an example:
 //
@@ -159,12 +162,14 @@ type Agreement struct {
 	To       []name.Council
 	Mode     Mode
 	Standard name.StandardLine
+	Origin   name.Agreement // "": the records are the sender's own
 
 	Rows   string       // CEL
 	Fields []name.Field // in the order written
 	Match  []name.Field
 	Due    string // such as "15 working days", see package workday; "" is none
 	Most   Most   // the zero Most is no bound
+	Onward Onward // the zero Onward lets nothing be passed on
 
 	Purpose       string
 	Necessity     string

@@ -55,6 +55,7 @@ func (a *Agreement) Check(std *standard.Standard) []Problem {
 		// still be read. Whoever counts asks again.
 		ps = append(ps, a.checkGroups(std)...)
 		ps = append(ps, a.checkRetentionField(std)...)
+		ps = append(ps, a.checkOnwardFields(std)...)
 	}
 	order := func(p Problem) int {
 		return slices.IndexFunc(headings, func(h heading) bool {

@@ -48,6 +48,11 @@ func Diff(old, new *Agreement) []string {
 			} else if old.Subjects != new.Subjects {
 				d.say(narrower, "subject_questions: the parties no longer tell each other to whom they gave records")
 			}
+		case "origin":
+			d.origin()
+		case "onward/to":
+			d.onward()
+		case "onward/under", "onward/fields", "onward/steps": // with onward/to
 		case "starts":
 			d.dates("starts", old.Starts, new.Starts, old.Starts > new.Starts)
 		case "ends":

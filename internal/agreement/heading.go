@@ -82,6 +82,9 @@ var headings = []heading{
 			a.Standard, err = name.ParseStandardLine(v.text)
 			return err
 		}},
+	{key: "origin", optional: true, ask: "Only where the sender passes on what it received itself: the agreement under which it holds the records. Left empty, they are its own.",
+		get: func(a *Agreement) value { return value{text: string(a.Origin)} },
+		set: func(a *Agreement, v value) (err error) { a.Origin, err = name.ParseAgreement(v.text); return err }},
 	{key: "rows", ask: `Which records travel, as a CEL condition on "record", such as record.ward == "Northgate". Write "true" for all of them.`,
 		get: func(a *Agreement) value { return value{text: a.Rows} },
 		set: func(a *Agreement, v value) error {
@@ -115,6 +118,32 @@ var headings = []heading{
 	{key: "most", optional: true, ask: `How many records go to each receiver at most, such as "500 in all", "50 a day" or "500 in all, 50 a day". Where records are asked for: how many questions are answered a day.`,
 		get: func(a *Agreement) value { return value{text: a.Most.String()} },
 		set: setMost},
+	{key: "onward/to", kind: isList, optional: true, ask: "To whom a receiver may pass records on: councils, or any council, any regulator, any auditor, any standards body of the directory. Left empty, onward sharing is forbidden.",
+		get: func(a *Agreement) value { return value{list: texts(a.Onward.To)} },
+		set: func(a *Agreement, v value) (err error) {
+			a.Onward.To, err = names(v.list, MaxParties, parseReach)
+			return err
+		}},
+	{key: "onward/under", kind: isList, optional: true, ask: "Under which agreements of those who pass on. Left empty, any whose origin names this one.",
+		get: func(a *Agreement) value { return value{list: texts(a.Onward.Under)} },
+		set: func(a *Agreement, v value) (err error) {
+			a.Onward.Under, err = names(v.list, MaxParties, name.ParseAgreement)
+			return err
+		}},
+	{key: "onward/fields", kind: isList, optional: true, ask: "Which of the fields may be passed on at most: only those that the further receivers need, and what the standard calls open.",
+		get: func(a *Agreement) value { return value{list: texts(a.Onward.Fields)} },
+		set: func(a *Agreement, v value) (err error) {
+			a.Onward.Fields, err = names(v.list, MaxFields, name.ParseField)
+			return err
+		}},
+	{key: "onward/steps", kind: isNumber, optional: true, ask: "In how many further steps at most, where the agreement of each permits the next. Left empty, one.",
+		get: func(a *Agreement) value {
+			if a.Onward.Steps == 0 {
+				return value{}
+			}
+			return value{text: strconv.Itoa(a.Onward.Steps)}
+		},
+		set: setSteps},
 	text("purpose", "What the receiver will do with the records, and what good it does.",
 		func(a *Agreement) *string { return &a.Purpose }),
 	text("necessity", "Why this cannot be done without the records, with fewer of them, or with fewer fields.",

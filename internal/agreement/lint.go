@@ -35,6 +35,7 @@ const (
 	LintPersonal    = "number"       // a number that names a person travels
 	LintOpenEnded   = "open-ended"   // has no end
 	LintSubjects    = "subjects"     // an answer to a person rests on other parties
+	LintOnward      = "onward"       // what may be passed on, and to whom
 	LintBound       = "bound"        // what a bound on how much goes brings with it
 	LintNotPersonal = "not-personal" // a basis for personal data where there is none
 )
@@ -82,6 +83,7 @@ func (a *Agreement) Lint(std *standard.Standard, today time.Time) []standard.Fin
 		l.found = a.classes(std, t)
 		l.data(t)
 	}
+	l.onward()
 	l.basis()
 	l.words()
 	l.dates()

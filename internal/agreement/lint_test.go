@@ -62,6 +62,18 @@ func TestLint(t *testing.T) {
 		{agreement.LintPersonal, "/fields", "  - /consent", "  - /nino"},
 		{agreement.LintTwice, "/necessity", "Without the referral a household tells its story again and waits; the fields left out are not needed to open a case.", "To let Saltby meet its homelessness duties to households that leave Northmoor for Saltby, from the day they ask."},
 		{agreement.LintBound, "/most", "purpose:", "most: 500 in all\npurpose:"},
+		{agreement.LintOnward, "/onward/to", "purpose:", "onward: {to: [any council], under: [saltby.gov.uk/on], fields: [/reference, /status, /referral, /referred_on, /homeless_on, /district, /moved_to, /consent]}\npurpose:"},
+		{agreement.LintOnward, "/onward/under", "purpose:", "onward: {to: [castlebridge.gov.uk], fields: [/reference, /status, /referral, /referred_on, /homeless_on, /district, /moved_to, /consent]}\npurpose:"},
+		{agreement.LintOnward, "/onward/steps", "purpose:", "onward: {to: [castlebridge.gov.uk], fields: [/reference], steps: 2}\npurpose:"},
+		{agreement.RuleForm, "/onward/fields", "purpose:", "onward: {to: [castlebridge.gov.uk], fields: [/nino]}\npurpose:"},
+		{agreement.RuleEmpty, "/onward/fields", "purpose:", "onward: {to: [castlebridge.gov.uk]}\npurpose:"},
+		{agreement.RuleEmpty, "/onward/to", "purpose:", "onward: {fields: [/reference]}\npurpose:"},
+		{agreement.RuleForm, "/onward/to", "purpose:", "onward: {to: [northmoor.gov.uk], fields: [/reference]}\npurpose:"},
+		{agreement.RuleForm, "/onward/under", "purpose:", "onward: {to: [castlebridge.gov.uk], under: [northmoor.gov.uk/x], fields: [/reference]}\npurpose:"},
+		{agreement.RuleMode, "/onward", "mode: replicate", "onward: {to: [castlebridge.gov.uk], fields: [/reference]}\nmode: handover"},
+		{agreement.RuleForm, "/origin", "mode: replicate", "origin: northmoor.gov.uk/other\nmode: replicate"},
+		{agreement.RuleForm, "/to", "mode: replicate", "origin: saltby.gov.uk/other\nmode: replicate"},
+		{agreement.RuleMode, "/origin", "mode: replicate", "origin: castlebridge.gov.uk/other\nmode: handover"},
 		{agreement.LintSpecial, "/fields", "mode: replicate", "mode: lookup\nmatch: [/reference]"},
 	} {
 		if strings.Count(good, c.old) != 1 {

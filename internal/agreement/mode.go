@@ -204,6 +204,7 @@ func (a *Agreement) checkMode(say func(key, rule, detail, fix string)) {
 	a.checkMost(say)
 	a.checkRetention(say)
 	a.checkSubjects(say)
+	a.checkOnward(say)
 }
 
 // checkGroups says what is wrong with fields that records are to be counted by.

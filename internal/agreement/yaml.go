@@ -85,7 +85,7 @@ func plain(n *yaml.Node, depth int) error {
 		return fmt.Errorf("line %d: anchors and aliases may not stand in an agreement", n.Line)
 	case n.Style&yaml.TaggedStyle != 0:
 		return fmt.Errorf("line %d: tags may not stand in an agreement", n.Line)
-	case depth > 2:
+	case depth > 3: // onward: fields: - one
 		return fmt.Errorf("line %d: nested too deep", n.Line)
 	}
 	for _, c := range n.Content {
@@ -185,15 +185,15 @@ func (a *Agreement) YAML() []byte {
 	for _, h := range headings {
 		key, pad := h.key, 0
 		v := h.get(a)
+		if h.optional && v.empty() {
+			continue
+		}
 		if g, sub, ok := strings.Cut(h.key, "/"); ok {
 			key, pad = sub, 2
 			if g != group {
 				fmt.Fprintf(&b, "%s:\n", g)
 			}
 			group = g
-		}
-		if h.optional && v.empty() {
-			continue
 		}
 		printEntry(&b, pad, key, v)
 	}

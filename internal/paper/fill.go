@@ -130,7 +130,7 @@ func (f *Filled) table(b document.Block, at place, known bool, add func(key, tex
 		switch {
 		case asForm || !known || at.key == "":
 			leave(text, where(i))
-		case at.key == "fields" || at.key == "match":
+		case at.key == "fields" || at.key == "match" || at.key == "onward/fields":
 			switch first := strings.TrimSpace(r[0]); {
 			case strings.HasPrefix(first, "/"):
 				add(at.key, first, where(i))

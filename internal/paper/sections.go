@@ -47,11 +47,16 @@ var sections = []section{
 	{"Data", "What data items are we going to share?", []line{
 		{"data_items", "The data in words", []string{"data items", "data to be shared", "data being shared", "information to be shared", "what data will be shared", "data items to be shared", "description of the data", "personal data to be shared", "data specification", "data fields", "types of data", "categories of data", "categories of personal data", "data subjects", "data items and data subjects"}},
 		{"standard", "Standard of the records", []string{"data standard", "standard"}},
+		{"origin", "Agreement that the records were received under", nil},
 		{"mode", "Way of sharing", []string{"mode", "method of sharing", "how data will be shared", "how will the data be shared", "frequency and method of transfer", "method of transfer", "transfer method"}},
 		{"rows", "Which records travel", []string{"rows", "selection", "cohort", "scope of records", "which records"}},
 		{"fields", "Fields that travel", []string{"fields"}},
 		{"match", "Fields that are asked by", nil},
 		{"most", "How many records go at most", []string{"volume", "volumes", "data volumes", "volume of data", "frequency and volume", "number of records"}},
+		{"onward/to", "To whom records may be passed on", []string{"onward sharing", "onward disclosure", "further sharing", "onward transfer", "sharing with third parties", "third party sharing", "further disclosure", "onward transfers"}},
+		{"onward/under", "Under which agreement", nil},
+		{"onward/fields", "Fields that may be passed on at most", nil},
+		{"onward/steps", "How many further steps", nil},
 	}},
 	{"Lawful basis", "What is our lawful basis for sharing?", []line{
 		{"lawful_basis/article_6", "Lawful basis under article 6", []string{"lawful basis", "legal basis", "article 6", "article 6 condition", "lawful basis for processing", "lawful basis for sharing", "legal basis for sharing", "uk gdpr article 6", "article 6 lawful basis", "lawful basis under uk gdpr", "legal basis for processing"}},

@@ -82,9 +82,12 @@ func writeLine(d *document.Document, a *agreement.Agreement, std *standard.Stand
 	}
 	d.Heading(2, l.title)
 	switch {
-	case l.key == "fields" && len(a.Fields) > 0:
-		rows := [][]string{{"Field", "In words", "Class"}}
-		for _, f := range a.Fields {
+	case (l.key == "fields" || l.key == "onward/fields") && text != "":
+		rows, fields := [][]string{{"Field", "In words", "Class"}}, a.Fields
+		if l.key == "onward/fields" {
+			fields = a.Onward.Fields
+		}
+		for _, f := range fields {
 			words, class := "", ""
 			if std != nil {
 				words, class = agreement.FieldWords(std, f), string(std.Class(f))
@@ -146,6 +149,12 @@ func enforced(d *document.Document, a *agreement.Agreement, std *standard.Standa
 	}
 	if s := a.SubjectWords(); s != "" {
 		d.Add("Questions about a person: " + s + ".")
+	}
+	if s := a.OriginWords(); s != "" {
+		d.Add("What travels: " + s + ".")
+	}
+	if s := a.OnwardWords(); s != "" {
+		d.Add("What a receiver may pass on: " + s + ".")
 	}
 	d.Add("Nothing travels before every party has signed and the first day has come, from the date of review on unless every party has renewed it, while a party has suspended it, or after its end.")
 }

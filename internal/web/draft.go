@@ -371,10 +371,13 @@ func (q *request) draftKeep() error {
 	}
 	doc["lawful_basis"] = basis
 	// What no part of the form asks stays as it was brought.
-	for key, text := range map[string]string{"retention_from": a.RetentionFrom, "subject_questions": a.Subjects} {
+	for key, text := range map[string]string{"retention_from": a.RetentionFrom, "subject_questions": a.Subjects, "origin": string(a.Origin)} {
 		if text != "" {
 			doc[key] = text
 		}
+	}
+	if o := a.Onward; o.Permits() {
+		doc["onward"] = map[string]any{"to": texts(o.To), "under": texts(o.Under), "fields": texts(o.Fields), "steps": o.Deep()}
 	}
 	b, err := yaml.Marshal(doc)
 	if err != nil {

@@ -273,6 +273,8 @@ type PreviewReply struct {
 	Bounded  string            `json:"bounded,omitempty"`   // how many go to each receiver at most, in words
 	Kept     string            `json:"kept,omitempty"`      // how long the receiver would keep them, in words
 	Subjects string            `json:"subjects,omitempty"`  // what the parties tell each other for a person who asks, in words
+	Origin   string            `json:"origin,omitempty"`    // whose records travel, where they are not the sender's own, in words
+	Onward   string            `json:"onward,omitempty"`    // what a receiver may pass on, in words
 	People   string            `json:"by_people,omitempty"` // what of that only people can do
 	Widens   []string          `json:"widens,omitempty"`    // against the version in force, in words
 	// Impact says what each receiver gains or loses against the version that stands, of the
