@@ -2,7 +2,9 @@ package audit
 
 import (
 	"testing"
+	"time"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 )
@@ -24,6 +26,32 @@ func TestLetOutByAnotherText(t *testing.T) {
 		w.checkpoint(true)
 		if r := verify(t, w.bundle(MaxChunk), Options{Trust: w.trust()}); r.OK() != amended {
 			t.Errorf("by another text %v: %s", amended, text(r))
+		}
+	}
+}
+
+// TestTakenBackWhileSuspended: a suspended agreement, and one that has ended, let withdrawals
+// through, and not a record beside one.
+func TestTakenBackWhileSuspended(t *testing.T) {
+	for _, kind := range []string{event.KindAgreementSuspend, event.KindAgreementEnd} {
+		for _, beside := range []bool{false, true} {
+			w := newTown(t)
+			w.agree()
+			at, token := w.record("R0", "E07000999")
+			later, other := w.record("R1", "E07000999")
+			w.send(map[uint64][]byte{at: token})
+			w.event(kind, agreement.Notice{Ref: w.doc.Ref(), Reason: "a breach", At: time.Unix(w.now, 0)}.Body())
+			w.now += 60
+			back := w.event(event.KindWithdrawal, event.Withdrawal{Agreement: moving, Version: 1, Record: w.last["R0"].Record, Reason: "deleted", Entry: at}.Body())
+			goes := map[uint64][]byte{back: w.include[back]}
+			if beside {
+				goes[later] = other
+			}
+			w.send(goes)
+			w.checkpoint(true)
+			if r := verify(t, w.bundle(MaxChunk), Options{Trust: w.trust()}); r.OK() == beside {
+				t.Errorf("%s, a record beside it %v: %s", kind, beside, text(r))
+			}
 		}
 	}
 }

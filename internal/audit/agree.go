@@ -250,7 +250,9 @@ func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 }
 
 // judgeInForce asks of each logged disclosure whether the agreement it names
-// was in force when it was logged, by the council's own clock.
+// was in force when it was logged, by the council's own clock. One that let nothing
+// out but withdrawals is right at any time: what has to come back comes back also while an
+// agreement is suspended, and once it has ended.
 func (v *verifier) judgeInForce() {
 	t := v.on(CheckInForce)
 	for _, p := range v.papers {
@@ -266,6 +268,9 @@ func (v *verifier) judgeInForce() {
 		p := v.papers[agreementID{d.agreement, int(d.version)}]
 		if p == nil {
 			t.skip(1)
+			continue
+		}
+		if v.takesBack(d) {
 			continue
 		}
 		if !p.used {
@@ -292,6 +297,15 @@ func (v *verifier) judgeInForce() {
 	if t.undone > 0 {
 		v.say(CheckInForce, "Of %s this cannot be said. %s", count(t.undone, "batch"), unsure)
 	}
+}
+
+// takesBack reports whether each entry that a disclosure names is shown here to be a
+// withdrawal.
+func (v *verifier) takesBack(d *claimed) bool {
+	return len(d.entries) > 0 && !slices.ContainsFunc(d.entries, func(index uint64) bool {
+		e := v.eventAt(index)
+		return e == nil || e.kind != event.KindWithdrawal
+	})
 }
 
 // outOfForce says why p was not in force at disclosure d, "" when it was. sure
