@@ -55,12 +55,19 @@ type process struct {
 	ended chan struct{}
 }
 
+// newProcess founds a council's node that runs the program as it stands here.
 func newProcess(t *testing.T, council, gss string, more ...string) *process {
 	t.Helper()
 	bin, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newProcessOf(t, bin, council, gss, more...)
+}
+
+// newProcessOf founds one that runs a given program.
+func newProcessOf(t *testing.T, bin, council, gss string, more ...string) *process {
+	t.Helper()
 	listen, err := freeAddress()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// neighbour is the release before this one, with which this program exchanges
+// (docs/versions.md), and the commit it was cut at: the tag is not needed.
+const (
+	neighbour       = "v0.1.0"
+	neighbourCommit = "cfe6b1e7951b6e7b01c2055caffb9ded0dc55f3f"
+)
+
+// neighbourProgram builds the command of [neighbour] from the history, once for all tests,
+// in the way of [program], so that what has not changed since is not compiled again. skip
+// says why it cannot be.
+var neighbourProgram = sync.OnceValues(func() (bin, skip string) {
+	if out, err := exec.Command("git", "cat-file", "-e", neighbourCommit+"^{commit}").CombinedOutput(); err != nil {
+		return "", fmt.Sprintf("the history does not reach back to %s, commit %.12s (%v: %s)", neighbour, neighbourCommit, err, bytes.TrimSpace(out))
+	}
+	dir, err := os.MkdirTemp("", "stile-"+neighbour+"-")
+	if err != nil {
+		panic(err)
+	}
+	source := filepath.Join(dir, "source")
+	defer os.RemoveAll(source)
+	archive := exec.Command("git", "archive", "--output="+filepath.Join(dir, "source.tar"), neighbourCommit)
+	archive.Dir = filepath.Join("..", "..") // of a folder below, git takes that folder alone
+	unpack := exec.Command("tar", "-xf", filepath.Join(dir, "source.tar"), "-C", source)
+	bin = filepath.Join(dir, "stile")
+	build := exec.Command("go", "build", "-o", bin, "./cmd/stile")
+	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0")
+	if err := os.Mkdir(source, 0o700); err != nil {
+		panic(err)
+	}
+	for _, c := range []*exec.Cmd{archive, unpack, build} {
+		if out, err := c.CombinedOutput(); err != nil {
+			panic(fmt.Sprintf("build %s: %v: %v\n%s", neighbour, c.Args, err, out))
+		}
+	}
+	return bin, ""
+})
+
+// A side of TestNeighbours sends under agreements of its own to the other.
+type side struct {
+	*process
+	other *side
+	slug  string
+}
+
+func (s *side) agreement(kind string) string { return s.name + "/" + s.slug + kind }
+
+// text is a complete agreement to the other side.
+func (s *side) text(kind, mode, match string) string {
+	fields := []string{"/reference", "/organisation", "/district", "/applicationType", "/status", "/description", "/decision", "/decisionDate"}
+	if mode == "aggregate" {
+		fields = []string{"/district", "/status"}
+	}
+	text := agreementText(s.slug+kind, "standards.stile.example/planning-application@1", `record.district == "X"`, fields...)
+	if s.name != theCouncil {
+		text = strings.NewReplacer(theCouncil, s.name, s.name, theCouncil).Replace(text)
+	}
+	return strings.Replace(text, "mode: replicate\n", "mode: "+mode+"\n"+match, 1)
+}
+
+// sign puts such an agreement in force.
+func (s *side) sign(kind, mode, match string) {
+	s.t.Helper()
+	f := filepath.Join(s.t.TempDir(), "agreement.yaml")
+	if err := os.WriteFile(f, []byte(s.text(kind, mode, match)), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.must("agreement", "sign", "--yes", f)
+	eventually(s.t, s.agreement(kind)+" has arrived", func() bool {
+		_, _, code := s.other.run("agreement", "show", s.agreement(kind), "--json")
+		return code == 0
+	})
+	s.other.must("agreement", "sign", "--yes", s.agreement(kind))
+}
+
+// put imports the side's records from one number to another, with a description.
+func (s *side) put(from, to int, description string) {
+	s.t.Helper()
+	s.must("import", plans(s.t, s.slug, from, to, func(i int, rec map[string]any) {
+		rec["district"], rec["description"] = "X", description
+	}), "--standard", "planning-application")
+}
+
+// held waits until the other side holds so many records, all but those before from with
+// the description, and the side knows it and that every withdrawal is receipted.
+func (s *side) held(n int, description string, with int) {
+	s.t.Helper()
+	eventually(s.t, fmt.Sprintf("%s holds %d of %s, %d of them %q", s.other.name, n, s.name, with, description), func() bool {
+		out, _, code := s.other.run("record", "list", "--from", s.name, "--all", "--bodies", "--json")
+		return code == 0 && strings.Count(out, "\n") == n && strings.Count(out, fmt.Sprintf("%q", description)) == with
+	})
+	eventually(s.t, s.name+" knows it", func() bool {
+		for _, p := range s.status().Partners {
+			if p.Agreement == name.Agreement(s.agreement("")) && p.Direction == "to" {
+				return (p.InStep || p.Suspended) && p.Held == n && p.Outstanding == 0
+			}
+		}
+		return false
+	})
+}
+
+// TestNeighbours: a council that runs the release before this one and a council that runs this
+// program exchange with each other, both ways, in all that the former knows; then the former is
+// upgraded where it stands, with its folder, and goes on. What either made before is valid
+// for the other's program. docs/versions.md promises it.
+func TestNeighbours(t *testing.T) {
+	t.Parallel()
+	old, skip := neighbourProgram()
+	if skip != "" {
+		t.Skip(skip)
+	}
+	now, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &side{process: newProcessOf(t, old, theCouncil, "E07000998"), slug: "plans"}
+	s := &side{process: newProcessOf(t, now, "saltby.gov.uk", "E07000999"), slug: "works"}
+	n.other, s.other = s, n
+	sides := []*side{n, s}
+	if said := n.must("version"); !strings.HasPrefix(said, "stile "+neighbour+" ") {
+		t.Fatalf("%s was to be built, and says %s", neighbour, said)
+	}
+	know(t, n.process, s.process)
+	n.serve()
+	s.serve()
+
+	// First copy, and a live change.
+	for _, x := range sides {
+		x.put(0, 20, "first")
+		x.sign("", "replicate", "")
+		x.held(20, "first", 20)
+	}
+	for _, x := range sides {
+		x.put(0, 5, "second")
+		x.held(20, "second", 5)
+	}
+	// What each shows an auditor is valid for the other's program.
+	shown := func() {
+		t.Helper()
+		for _, x := range sides {
+			for _, more := range [][]string{{"--agreement", x.agreement("")}, {"--held", "--agreement", x.other.agreement("")}} {
+				file := filepath.Join(t.TempDir(), "audit.stile")
+				x.must(append([]string{"export", "bundle", "--out", file}, more...)...)
+				x.other.must("verify", file, "--trust", filepath.Join(x.other.dir, "directory"))
+			}
+		}
+	}
+	shown()
+
+	// A withdrawal is carried out and receipted; what is suspended waits, and goes on.
+	for _, x := range sides {
+		x.must("record", "delete", "--yes", x.slug+"/0", "--standard", "planning-application")
+		x.held(19, "second", 4)
+		x.must("agreement", "suspend", "--yes", x.agreement(""), "--reason", "to see that it holds")
+		eventually(t, "the receiver knows of it", func() bool {
+			return strings.Contains(x.other.must("agreement", "show", x.agreement("")), "suspended")
+		})
+		x.put(20, 21, "third")
+		x.must("record", "delete", "--yes", x.slug+"/1", "--standard", "planning-application")
+	}
+	for _, x := range sides {
+		x.held(18, "third", 0)
+		x.must("agreement", "resume", "--yes", x.agreement(""))
+		x.held(19, "third", 1)
+	}
+	// Questions: about one record, and for counts.
+	ask := func() {
+		t.Helper()
+		for _, x := range sides {
+			out := x.other.must("lookup", x.agreement("-asked"), "/reference="+x.slug+"/7", "--because", "case 1")
+			if !strings.Contains(out, `"description": "first"`) || strings.Contains(out, "CANARY") {
+				t.Errorf("the answer of %s is %s", x.name, out)
+			}
+			if out := x.other.must("aggregate", x.agreement("-counted"), "--because", "table 1"); !strings.Contains(out, "RECORDS\n") {
+				t.Errorf("%s counted %s", x.name, out)
+			}
+		}
+	}
+	for _, x := range sides {
+		x.sign("-asked", "lookup", "match: [/reference]\n")
+		x.sign("-counted", "aggregate", "")
+	}
+	ask()
+
+	// The older one is upgraded where it stands, while the other goes on.
+	n.kill()
+	s.put(21, 22, "fourth")
+	n.bin = now
+	if out, errs, _ := n.run("doctor"); !regexp.MustCompile(`(?m)^good +ledger +[0-9]+ entries$`).MatchString(out) {
+		t.Fatalf("what doctor says of the folder of %s: %s%s", neighbour, out, errs)
+	}
+	n.serve()
+	s.held(20, "fourth", 1)
+	n.put(21, 22, "fourth")
+	n.held(20, "fourth", 1)
+	ask()
+	shown()
+}
