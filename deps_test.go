@@ -52,7 +52,7 @@ const policy = `
 	internal/replicas
 	internal/question  internal/mapper  internal/bundle  internal/gate  internal/statement
 	internal/retention  internal/hooks
-	internal/catalogue  internal/explain  internal/condition  internal/disclosure  internal/byhand
+	internal/catalogue  internal/explain  internal/condition  internal/disclosure  internal/byhand  internal/conduct
 	internal/metrics  internal/notify  internal/succession
 	node
 	internal/feed  internal/registers

@@ -52,6 +52,7 @@ import (
 	"github.com/stile-exchange/stile/internal/byhand"
 	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/condition"
+	"github.com/stile-exchange/stile/internal/conduct"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
 	"github.com/stile-exchange/stile/internal/directory/follow"
@@ -262,6 +263,7 @@ type Node struct {
 	statements *statement.Keeper
 	explain    *explain.Explainer
 	register   *disclosure.Register
+	conduct    *conduct.Keeper
 	refusals   *disclosure.Refusals
 	replicas   *replicas.Set
 	// confirmations are the receipts of footprints, in our own ledger.
@@ -442,6 +444,9 @@ func (n *Node) begin() (err error) {
 		},
 	})
 	n.register = n.openRegister()
+	n.conduct = conduct.New(conduct.Options{
+		Self: n.cfg.Council, Ledger: n.ledger, Member: n.directory.Member, Texts: n.book.Standing, Refused: n.register.ListRefused, Adoption: n.statements.Adoption, Now: n.now,
+	})
 	n.metrics = metrics.New(metrics.Options{
 		Listen: n.cfg.MetricsListen, Version: n.o.Version, Data: n.cfg.Data, MinFree: n.cfg.Limits.MinFree(), Ledger: n.ledger, Directory: n.directory,
 		View: n.follower.View, Agreements: n.book, Replicas: n.replicas, Conditions: n.conditions.Last, Blocked: n.blocked, Ready: n.ready, Log: n.log, Now: n.now,
@@ -736,7 +741,7 @@ func (n *Node) fatal(err error) {
 
 // rooms are what carries operations out.
 func (n *Node) rooms() []any {
-	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain, n.register, n.hooks, n.byhand, n.ends}
+	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain, n.register, n.hooks, n.byhand, n.ends, n.conduct}
 }
 
 // adopted reports whether this node has taken a standard into use.

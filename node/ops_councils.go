@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"github.com/stile-exchange/stile/internal/conduct"
 	"github.com/stile-exchange/stile/internal/directory/follow"
 )
 
@@ -25,6 +26,11 @@ func (c Councils) List(ctx context.Context) ([]MemberReply, error) {
 // Show describes a member; ourselves where none is named.
 func (c Councils) Show(ctx context.Context, in MemberNameRequest) (MemberReply, error) {
 	return do(ctx, c.to, (*follow.Follower).Member, in)
+}
+
+// Facts says what our own ledger shows of how a council keeps what was agreed.
+func (c Councils) Facts(ctx context.Context, in FactsRequest) (FactsReply, error) {
+	return do(ctx, c.to, (*conduct.Keeper).Facts, in)
 }
 
 // Quarantines lists the councils with which all exchange is or was stopped, those

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/audit"
@@ -44,7 +45,13 @@ func inBubble(t *testing.T, m *wire.Memory, c name.Council) (*running, *config.C
 
 func reopened(t *testing.T, m *wire.Memory, cfg *config.Config) *running {
 	t.Helper()
-	n, err := node.Open(cfg, node.Options{Fatal: func(err error) { t.Errorf("%v", err) }})
+	return reopenedAt(t, m, cfg, nil)
+}
+
+// reopenedAt is reopened, with a clock of the node's own.
+func reopenedAt(t *testing.T, m *wire.Memory, cfg *config.Config, now func() time.Time) *running {
+	t.Helper()
+	n, err := node.Open(cfg, node.Options{Now: now, Fatal: func(err error) { t.Errorf("%v", err) }})
 	if err != nil {
 		t.Fatal(err)
 	}

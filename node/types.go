@@ -13,6 +13,9 @@ type (
 	MemberRequest     = api.MemberRequest
 	MemberReply       = api.MemberReply
 	MemberNameRequest = api.MemberNameRequest
+	FactsRequest      = api.FactsRequest
+	FactsReply        = api.FactsReply
+	CouncilFact       = api.CouncilFact
 )
 
 // The kinds of failure.
@@ -26,6 +29,45 @@ const (
 	Unreachable = api.Unreachable
 	Behind      = api.Behind
 	Conflict    = api.Conflict
+)
+
+// The topics of what our ledger shows of another council, and what its facts are called.
+const (
+	FactAgreements     = api.FactAgreements
+	FactSent           = api.FactSent
+	FactReceived       = api.FactReceived
+	FactRefusals       = api.FactRefusals
+	FactQuestions      = api.FactQuestions
+	FactLog            = api.FactLog
+	FactStandards      = api.FactStandards
+	FactInForce        = api.FactInForce
+	FactSuspendedByIt  = api.FactSuspendedByIt
+	FactAwaitsIt       = api.FactAwaitsIt
+	FactSigned         = api.FactSigned
+	FactHolds          = api.FactHolds
+	FactItRefused      = api.FactItRefused
+	FactGivenUp        = api.FactGivenUp
+	FactReceipted      = api.FactReceipted
+	FactLate           = api.FactLate
+	FactOutstanding    = api.FactOutstanding
+	FactHeld           = api.FactHeld
+	FactCountedEqual   = api.FactCountedEqual
+	FactCountedDiffers = api.FactCountedDiffers
+	FactUncounted      = api.FactUncounted
+	FactWeRefusedIt    = api.FactWeRefusedIt
+	FactNotTaken       = api.FactNotTaken
+	FactAskedUs        = api.FactAskedUs
+	FactWeAsked        = api.FactWeAsked
+	FactUnanswered     = api.FactUnanswered
+	FactLogSize        = api.FactLogSize
+	FactWeCosigned     = api.FactWeCosigned
+	FactItCosigned     = api.FactItCosigned
+	FactStopped        = api.FactStopped
+	FactStoppedNow     = api.FactStoppedNow
+	FactForsworn       = api.FactForsworn
+	FactAccusesUs      = api.FactAccusesUs
+	FactStates         = api.FactStates
+	FactFirstOffers    = api.FactFirstOffers
 )
 
 // What was refused, and by whom, besides what the log's entries say.

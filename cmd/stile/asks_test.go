@@ -125,7 +125,7 @@ var goes = map[string]string{
 }
 
 // reads are the words that begin what changes nothing.
-var reads = strings.Fields("refused drift subject list deliveries show status preview history proof held records checkpoint evidence entry verify diff lint adoption draft doctor version watch why check export reference self conformance")
+var reads = strings.Fields("refused drift facts subject list deliveries show status preview history proof held records checkpoint evidence entry verify diff lint adoption draft doctor version watch why check export reference self conformance")
 
 // TestAsks: every command that changes something that others rely on, or that cannot be
 // undone, asks; where nobody sits there it does nothing unless --yes is given.

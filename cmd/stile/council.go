@@ -19,7 +19,7 @@ addresses. Only members are listened to. A node begins with a directory of one,
 which it signs itself: two councils can meet by each adding the other's member file,
 received in a way they trust. Several join one directory, by an invite: see "stile
 directory".`,
-		a.councilListCommand(), a.councilShowCommand(), a.councilAddCommand(), a.councilSelfCommand(), a.councilInviteCommand(), a.councilJoinCommand(), a.councilReloadCommand(), a.councilReferenceCommand(), a.councilQuarantineCommand(), a.councilSucceedCommand(), a.councilTakeOverCommand())
+		a.councilListCommand(), a.councilShowCommand(), a.councilFactsCommand(), a.councilAddCommand(), a.councilSelfCommand(), a.councilInviteCommand(), a.councilJoinCommand(), a.councilReloadCommand(), a.councilReferenceCommand(), a.councilQuarantineCommand(), a.councilSucceedCommand(), a.councilTakeOverCommand())
 }
 
 func (a *app) councilListCommand() *cobra.Command {

@@ -147,7 +147,7 @@ var (
 // rules are by the operation's path: noun/verb, as on the admin socket.
 var rules = map[string]rule{
 	"status": stands, "standards/list": stands, "standards/show": stands, "standards/archive": stands, "standards/adoption": stands,
-	"published/list": stands, "published/archive": stands, "councils/list": stands, "councils/show": stands,
+	"published/list": stands, "published/archive": stands, "councils/list": stands, "councils/show": stands, "councils/facts": stands,
 	"councils/quarantines": stands, "directory/show": stands, "footprints/list": stands, "footprints/status": stands, "footprints/entry": stands,
 	"footprints/checkpoint": stands, "footprints/evidence": stands, "councils/evidence": of("", Operator, Auditor, Governance), "log/show": stands, "log/prove": stands, "log/wait": {roles: all, receiver: true},
 	"access/whoami": {roles: all, receiver: true}, "access/authenticate": {},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/access"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -160,7 +161,15 @@ func (q *request) councilOne() error {
 	if title == "" {
 		title = string(m.Council)
 	}
-	return q.render("council", page{Title: title, Back: "/councils", Data: map[string]any{"M": m, "Flows": flows}})
+	data := map[string]any{"M": m, "Flows": flows, "Topics": api.FactTopics()}
+	if !m.Self && q.may("councils/facts") {
+		facts, err := q.Node.Councils().Facts(q.ctx(), node.FactsRequest{Council: string(m.Council)})
+		if err != nil {
+			return err
+		}
+		data["Facts"] = facts
+	}
+	return q.render("council", page{Title: title, Back: "/councils", Data: data})
 }
 
 func (q *request) footprints() error {

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/stile-exchange/stile/internal/registers"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/api"
 )
 
 // A tongue is one language of the pages: what the templates call to say something, and
@@ -48,7 +50,18 @@ func (t *tongue) funcs() template.FuncMap {
 		"add":       func(a, b int) int { return a + b },
 		"mode":      func(m any) string { return t.say("mode." + modeWord(m)) },
 		"casestate": func(s string) string { return t.say("case." + word(s, caseStates...)) },
-		"has":       func(list any, s any) bool { return contains(texts(list), fmt.Sprint(s)) },
+		"fact":      func(s string) string { return t.say("fact." + word(s, api.FactNames()...)) },
+		"facttopic": func(s string) string { return t.say("facts.topic." + word(s, api.FactTopics()...)) },
+		"factsOf": func(topic string, all []node.CouncilFact) (out []node.CouncilFact) {
+			for _, f := range all {
+				if f.Topic == topic {
+					out = append(out, f)
+				}
+			}
+			return out
+		},
+		"lasts": t.lasts,
+		"has":   func(list any, s any) bool { return contains(texts(list), fmt.Sprint(s)) },
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 
 	"github.com/stile-exchange/stile/internal/registers"
+	"github.com/stile-exchange/stile/node/api"
 )
 
 // Every message is there in both languages, and every message that a page asks for, in
@@ -83,6 +84,24 @@ func TestMessagesRefused(t *testing.T) {
 		_, err := parseMessages(fstest.MapFS{"messages/x.txt": {Data: []byte(text)}})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestFactsAreSaid: each fact of a partner, and each topic, has words in both languages.
+func TestFactsAreSaid(t *testing.T) {
+	all, err := parseMessages(messageFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range api.FactNames() {
+		if all[English]["fact."+f] == "" {
+			t.Errorf("there are no words for the fact %s", f)
+		}
+	}
+	for _, f := range api.FactTopics() {
+		if all[English]["facts.topic."+f] == "" {
+			t.Errorf("there are no words for the topic %s", f)
 		}
 	}
 }

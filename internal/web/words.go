@@ -100,6 +100,19 @@ func (t *tongue) count(n any, key string) string {
 	return t.say(key+".many", s)
 }
 
+// lasts writes how long something took, of which there are so many seconds, in whole
+// minutes, hours or days.
+func (t *tongue) lasts(seconds float64) string {
+	switch hours := seconds / 3600; {
+	case hours < 1:
+		return t.count(int(seconds/60), "n.minutes")
+	case hours < 48:
+		return t.count(int(hours), "n.hours")
+	default:
+		return t.count(int(hours/24), "n.days")
+	}
+}
+
 // period writes a duration of ISO 8601, such as a retention, in words: 2 years. What is none
 // is shown as it is.
 func (t *tongue) period(v any) string {
