@@ -15,6 +15,9 @@ TRIALS  ?= 1000
 FLIPS   ?= 200
 FAULTS  ?=
 
+# keep: the program of a release, built from its commit
+KEEP    ?= bin/stile
+
 # hostile: honest writes beside each way
 WRITES  ?= 200
 
@@ -49,7 +52,7 @@ export GOFLAGS += -trimpath
 # nothing in it, and makes each encrypted key of a test cost four seconds.
 NORACE = -gcflags=golang.org/x/crypto/scrypt=-race=false -gcflags=golang.org/x/crypto/pbkdf2=-race=false
 
-.PHONY: assets packages england faults fuzz hostile demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate exchanges need clean
+.PHONY: assets packages england faults fuzz hostile keep demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate exchanges need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -147,6 +150,10 @@ fuzz:
 			printf '%-28s %-20s %s\n' "$$(dirname $$file)" "$$f" "$$(echo "$$out" | grep -E 'execs:|Failing input' | tail -1)"; \
 		done; \
 	done; exit $$fail
+
+## keep: what a release leaves on disk, for the test of upgrades: the folders of two councils by the program KEEP
+keep:
+	STILE_KEEP='$(abspath $(KEEP))' $(GO) test -count 1 -run 'TestKeep$$' -v ./cmd/stile
 
 ## hostile: how long an honest write takes until the partner has it, alone and beside a hostile member; WRITES for each
 hostile:
