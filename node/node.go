@@ -11,6 +11,7 @@
 //	directory/     who is a member, by TUF; who can write here can set it back to an older state, and no more
 //	authority/     where this node is the directory's host: what it publishes, and what waits for signatures
 //	footprints/    a replica of each ledger kept with others; see docs/footprints.md
+//	handover/      what a council that ended hands over, on its way; every field of its records is in it
 //	backups.json   what backups were made; the log says so too
 //	restored       marks a folder that came from a backup until its log may grow; see docs/backup.md
 //	notify.json    what was told to whom; see package notify
@@ -551,6 +552,12 @@ func (n *Node) Run(ctx context.Context) error {
 		Judge: n.judge, Network: net, Agreements: n.book, Log: n.log, Now: n.now,
 		Footprints: n.replicas, Book: n.book, Confirmations: n.confirmations, Signed: n.cfg.SignedTokens, Refused: n.refused,
 		Agreed: n.o.shared != nil, Quota: n.quota, Everybody: n.forgot(), Strangers: n.witnessURLs(), AskStranger: n.askWitness,
+	})
+	net.Handle(wirepb.HandOverProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
+		sctx, stop := context.WithCancel(sctx)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)()
+		n.ends.Serve(sctx, from, st)
 	})
 	net.Handle(wirepb.LookupProtocol, func(sctx context.Context, from name.Council, st wire.Stream) {
 		sctx, stop := context.WithCancel(sctx)

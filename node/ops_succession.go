@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/succession"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -42,7 +45,8 @@ func (s Successions) HandOver(ctx context.Context, in HandOverRequest) (BundleRe
 	return do(ctx, s.to, (*succession.Keeper).HandOver, in)
 }
 
-// TakeOver takes over what such a file holds for us.
+// TakeOver takes over what such a file holds for us, or fetches it first from the node of
+// the council that has ended.
 func (s Successions) TakeOver(ctx context.Context, in TakeOverRequest) (TakeOverReply, error) {
 	return do(ctx, s.to, (*succession.Keeper).TakeOver, in)
 }
@@ -52,8 +56,29 @@ func (n *Node) openSuccession() *succession.Keeper {
 		Self: n.cfg.Council, Ledger: n.ledger, Bundles: n.bundles, Log: n.log, Now: n.now,
 		Member: n.standIn, Members: n.standIns, Rehearsal: n.o.stand != nil,
 		Ending: n.ending, End: n.endAll, Unreceived: n.unreceived, Put: n.gate.Put, RecordID: n.keys.RecordID,
-		Faults: n.unendable,
+		Faults: n.unendable, Dir: filepath.Join(n.cfg.Data, "handover"), Reach: n.reachEnded,
 	})
+}
+
+// reachEnded returns how to open streams to a council that hands over to us.
+func (n *Node) reachEnded(_ context.Context, c name.Council) (open func(context.Context) (wire.Stream, error), done func(), err error) {
+	n.mu.Lock()
+	net := n.net
+	n.mu.Unlock()
+	if net == nil {
+		return nil, nil, fail(Refused, "stile serve, and ask again", "this node is not running, so that it reaches nobody")
+	}
+	as, done, ok := n.follower.ReachEnded(c)
+	if !ok {
+		return nil, nil, fail(NotFound, "stile council list", "the directory has no node of %s", c)
+	}
+	return func(ctx context.Context) (wire.Stream, error) {
+		st, err := net.Open(ctx, as, wirepb.HandOverProtocol)
+		if err != nil {
+			err = fmt.Errorf("the node of %s cannot be reached: %w", c, err)
+		}
+		return st, err
+	}, done, nil
 }
 
 // notOver returns the texts of agreements of ours that are not over.

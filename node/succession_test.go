@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,6 +91,9 @@ func TestACouncilIsSharedOut(t *testing.T) {
 		before := call(t, old.Records().Show, node.RecordRequest{Record: "26/0000001/PA", Standard: "planning-application"})
 		unasked := call(t, old.Bundle, node.BundleRequest{Records: []string{string(before.Record)}, Full: true}).Bundle
 
+		if _, err := east.Successions().TakeOver(t.Context(), node.TakeOverRequest{From: northmoor}); !is(err, node.Refused) || !strings.Contains(err.Error(), "it has not ended") {
+			t.Errorf("fetched from a ledger that is not sealed: %v", err)
+		}
 		s := call(t, old.Successions().Seal, plan)
 		if !s.Sealed || s.Entry != s.Size-1 || len(s.Successors) != 2 || s.Successors[0].KeyID == "" {
 			t.Fatalf("sealed: %+v", s)
@@ -121,6 +125,9 @@ func TestACouncilIsSharedOut(t *testing.T) {
 		if _, err := east.Successions().TakeOver(t.Context(), node.TakeOverRequest{File: files["west.gov.uk"]}); !is(err, node.Unverified) {
 			t.Errorf("east took what is for west: %v", err)
 		}
+		if _, err := partner.Successions().TakeOver(t.Context(), node.TakeOverRequest{From: northmoor}); !is(err, node.Refused) || !strings.Contains(err.Error(), "names other successors than you") {
+			t.Errorf("a partner was handed what successors take over: %v", err)
+		}
 		open := filepath.Join(dir, "open.stile")
 		if err := os.WriteFile(open, unasked, 0o600); err != nil {
 			t.Fatal(err)
@@ -135,6 +142,9 @@ func TestACouncilIsSharedOut(t *testing.T) {
 			taken, left, already int
 		}{{"east.gov.uk", east, 2, 0, 0}, {"east.gov.uk", east, 0, 0, 2}, {"west.gov.uk", west, 1, 1, 0}} {
 			in := node.TakeOverRequest{File: files[x.c], Try: true}
+			if x.c == "west.gov.uk" { // from the node that ended
+				in.File, in.From = "", northmoor
+			}
 			try := call(t, x.n.Successions().TakeOver, in)
 			in.Try = false
 			got := call(t, x.n.Successions().TakeOver, in)
@@ -196,4 +206,33 @@ func membersOf(t *testing.T, nodes ...*running) (out []directory.Member) {
 		out = append(out, m)
 	}
 	return out
+}
+
+// TestTakeOverAfterTheDay: the directory says that a council has ended, so that its node is
+// nobody's partner; its successor still fetches what it takes over, over a real network.
+func TestTakeOverAfterTheDay(t *testing.T) {
+	var day atomic.Int64
+	clock := func() time.Time { return time.Date(2027, 3, 31, 20, 0, 0, 0, time.UTC).AddDate(0, 0, int(day.Load())) }
+	old, east := startAt(t, northmoor, "E07000999", clock), startAt(t, "east.gov.uk", "E06000999", clock)
+	introduce(t, old, east)
+	offer(t, old, "planning-application", planning(1, "X"), planning(2, "X"))
+	call(t, old.Successions().Seal, node.SuccessionRequest{Plan: []byte("succession: s\non: 2027-04-01\nbegins: [east.gov.uk]\nends: [{council: northmoor.gov.uk, to: east.gov.uk}]\n")})
+	m := membersOf(t, old)[0]
+	m.Addresses, m.Ended, m.Successors = old.Addresses(), time.Date(2027, 4, 1, 0, 0, 0, 0, time.UTC), []name.Council{"east.gov.uk"}
+	call(t, east.Councils().Add, node.MemberRequest{Document: m.YAML()})
+	day.Store(1)
+	in := node.TakeOverRequest{From: northmoor, Unwitnessed: true}
+	r := call(t, east.Successions().TakeOver, in)
+	if r.Taken != 2 || r.From != northmoor || r.File == "" {
+		t.Errorf("took over %+v", r)
+	}
+	old.stop()
+	in.From, in.File = "", r.File
+	if r := call(t, east.Successions().TakeOver, in); r.Already != 2 {
+		t.Errorf("the file that was kept: %+v", r)
+	}
+	in.From, in.File = northmoor, ""
+	if _, err := east.Successions().TakeOver(t.Context(), in); !is(err, node.Behind) {
+		t.Errorf("from a node that does not run: %v", err)
+	}
 }

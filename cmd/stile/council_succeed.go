@@ -211,12 +211,15 @@ func (s *succeeding) handOverTo(cmd *cobra.Command, r node.SuccessionReply) erro
 
 func (a *app) councilTakeOverCommand() *cobra.Command {
 	var in node.TakeOverRequest
+	var from string
 	var yes bool
 	c := &cobra.Command{
-		Use:   "take-over FILE",
+		Use:   "take-over FILE | --from COUNCIL",
 		Short: "Take over the records of a council that has ended",
 		Long: `Take-over is for the node of a council that follows one that has ended. FILE is what that
-council's node wrote for us (stile council succeed --hand-over).
+council's node wrote for us (stile council succeed --hand-over). With --from the node of
+that council is asked for it, which has to run, as this one has; what broke on the way
+goes on where it was when the command is given again, and the file is kept.
 
 All of it is verified first, with the keys of the directory: that the records stand in
 the log of that council, that its last entry names us by our key, that a council other
@@ -226,17 +229,29 @@ stood before. "stile record show" finds it by the id that it had there, too.
 
 A record whose key a record of ours has already is left behind, and listed. The same file
 again takes what was left, and nothing twice. With --try nothing is taken.`,
-		Example: `  stile council take-over /media/stick/northshire.gov.uk-to-east.gov.uk.stile --try`,
-		Args:    takes(1, 1, "a file"),
+		Example: `  stile council take-over /media/stick/northshire.gov.uk-to-east.gov.uk.stile --try
+  stile council take-over --from northshire.gov.uk`,
+		Args: takes(0, 1, "a file"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if in.File, err = filepath.Abs(args[0]); err != nil {
-				return err
-			}
-			if _, err := os.Stat(in.File); errors.Is(err, os.ErrNotExist) {
-				return failure(node.NotFound, "look at the path again", "there is no file %q", args[0])
+			of := from
+			switch {
+			case (len(args) == 0) == (from == ""):
+				return misused("name a file, or a council with --from, and not both")
+			case from != "":
+				if in.From, err = name.ParseCouncil(from); err != nil {
+					return misused("--from: %v", err)
+				}
+			default:
+				if in.File, err = filepath.Abs(args[0]); err != nil {
+					return err
+				}
+				if _, err := os.Stat(in.File); errors.Is(err, os.ErrNotExist) {
+					return failure(node.NotFound, "look at the path again", "there is no file %q", args[0])
+				}
+				of = filepath.Base(in.File)
 			}
 			if !in.Try {
-				if err := a.sure(yes, "take over what is in %s", filepath.Base(in.File)); err != nil {
+				if err := a.sure(yes, "take over what is in %s", of); err != nil {
 					return err
 				}
 			}
@@ -261,9 +276,13 @@ again takes what was left, and nothing twice. With --try nothing is taken.`,
 				a.printf("  %s %s\n", x.Standard, number(x.Records))
 			}
 			a.left(r.Left)
+			if r.File != "" {
+				a.say("kept as proof: %s", r.File)
+			}
 			return nil
 		},
 	}
+	c.Flags().StringVar(&from, "from", "", "the `council` that has ended, whose node is asked")
 	c.Flags().BoolVar(&in.Try, "try", false, "only say what would be taken over")
 	c.Flags().BoolVar(&in.Unwitnessed, "unwitnessed", false, "although no council other than the two has cosigned the sealed log")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")

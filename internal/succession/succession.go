@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/bundle"
@@ -20,6 +21,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/measure"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -45,16 +47,27 @@ type Options struct {
 	RecordID func(line name.StandardLine, key string) name.Record
 	// Faults are what else stands in the way of a seal, in words.
 	Faults func() []string
+	// Dir is the folder of files that are on their way from or to another council.
+	Dir string
+	// Reach returns how to open streams of /stile/handover/1 to a council, which may have
+	// ended, until done is called.
+	Reach func(context.Context, name.Council) (open func(context.Context) (wire.Stream, error), done func(), err error)
 	// Rehearsal: it is a copy that is tried, so that the day does not matter.
 	Rehearsal bool
 }
 
 // A Keeper closes a ledger, and takes over from one that is closed. Its methods may be
 // called concurrently.
-type Keeper struct{ o Options }
+type Keeper struct {
+	o Options
+
+	mu       sync.Mutex
+	carrying map[name.Council]bool // whom a file is being sent to
+	fetching sync.Mutex            // held while a file is fetched
+}
 
 // New returns a Keeper.
-func New(o Options) *Keeper { return &Keeper{o} }
+func New(o Options) *Keeper { return &Keeper{o: o, carrying: map[name.Council]bool{}} }
 
 // early is how long before the first day of the successors a ledger may be sealed: what
 // is still to be written on the last day is written before.
@@ -347,8 +360,27 @@ func (k *Keeper) Show(context.Context, api.Empty) (*api.SuccessionReply, error) 
 // HandOver writes what one successor takes over into a new file: the newest version of each
 // record, whole, with the proof that it stands in our sealed log.
 func (k *Keeper) HandOver(ctx context.Context, in api.HandOverRequest) (*api.BundleReply, error) {
-	var indices []uint64
-	err := k.o.Ledger.View(func(v *ledger.View) error {
+	return k.handOver(ctx, in.To, in.File, func(w io.Writer) io.Writer { return w })
+}
+
+// handOver writes the file at path, through what around returns.
+func (k *Keeper) handOver(ctx context.Context, to name.Council, path string, around func(io.Writer) io.Writer) (*api.BundleReply, error) {
+	indices, err := k.entriesFor(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return k.write(path, func(w io.Writer) (n int, err error) {
+		err = k.o.Ledger.View(func(v *ledger.View) (err error) {
+			n, err = bundle.HandOver(ctx, k.o.Bundles(), v, around(w), indices)
+			return err
+		})
+		return n, err
+	})
+}
+
+// entriesFor returns the entries of a sealed ledger that are for a successor, and the last one.
+func (k *Keeper) entriesFor(ctx context.Context, to name.Council) (indices []uint64, err error) {
+	err = k.o.Ledger.View(func(v *ledger.View) error {
 		e, index, ok, err := v.Sealed()
 		if err != nil {
 			return err
@@ -356,9 +388,9 @@ func (k *Keeper) HandOver(ctx context.Context, in api.HandOverRequest) (*api.Bun
 		if !ok {
 			return api.Fail(api.Behind, "stile council succeed PLAN --yes seals it", "the ledger is not sealed yet")
 		}
-		share, ok := e.To(in.To)
+		share, ok := e.To(to)
 		if !ok {
-			return api.Fail(api.NotFound, "stile council succeed PLAN --preview", "%s is no successor of %s", in.To, k.o.Self)
+			return api.Fail(api.NotFound, "stile council succeed PLAN --preview", "%s is no successor of %s", to, k.o.Self)
 		}
 		p, err := Parse([]byte(e.Plan))
 		if err != nil {
@@ -368,22 +400,13 @@ func (k *Keeper) HandOver(ctx context.Context, in api.HandOverRequest) (*api.Bun
 		if err != nil {
 			return err
 		}
-		if indices = s.entries[in.To]; event.EntriesDigest(indices) != share.Entries {
-			return api.Fail(api.Unverified, "stile doctor", "the records for %s are not those that the last entry names", in.To)
+		if indices = s.entries[to]; event.EntriesDigest(indices) != share.Entries {
+			return api.Fail(api.Unverified, "stile doctor", "the records for %s are not those that the last entry names", to)
 		}
 		indices = append(slices.Clone(indices), index)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return k.write(in.File, func(w io.Writer) (n int, err error) {
-		err = k.o.Ledger.View(func(v *ledger.View) (err error) {
-			n, err = bundle.HandOver(ctx, k.o.Bundles(), v, w, indices)
-			return err
-		})
-		return n, err
-	})
+	return indices, err
 }
 
 func (k *Keeper) write(path string, fill func(io.Writer) (int, error)) (*api.BundleReply, error) {

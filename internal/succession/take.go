@@ -29,8 +29,20 @@ const (
 // TakeOver takes over what a council that has ended handed to us. Everything in the file
 // is verified before a record is taken: the seal names us by a key of ours, the records
 // are those that it names, and each is ours by the plan. The same file again takes what was
-// not taken before.
+// not taken before. A file that is fetched from its council's node is kept, as the proof.
 func (k *Keeper) TakeOver(ctx context.Context, in api.TakeOverRequest) (*api.TakeOverReply, error) {
+	if (in.File == "") == (in.From == "") {
+		return nil, api.Fail(api.Usage, "", "name either a file or the council to fetch it from")
+	}
+	if in.From != "" {
+		k.fetching.Lock()
+		defer k.fetching.Unlock()
+		path, err := k.fetch(ctx, in.From)
+		if err != nil {
+			return nil, err
+		}
+		in.File = path
+	}
 	if !filepath.IsAbs(in.File) {
 		return nil, api.Fail(api.Usage, "", "the file must be named from the root of the disk")
 	}
@@ -47,9 +59,15 @@ func (k *Keeper) TakeOver(ctx context.Context, in api.TakeOverRequest) (*api.Tak
 	if err != nil {
 		return nil, api.Fail(api.Unverified, "stile verify shows each check; ask the council for the file again", "nothing was taken over: %v", err)
 	}
+	if in.From != "" && h.Report.Council != in.From {
+		return nil, api.Fail(api.Unverified, "ask "+string(in.From), "nothing was taken over: %s sent a file of another council", in.From)
+	}
 	out, err := k.fits(h, in)
 	if err != nil {
 		return nil, err
+	}
+	if in.From != "" {
+		out.File = in.File
 	}
 	t := &taking{k: k, h: h, out: out, try: in.Try, standards: map[name.Standard]int{}}
 	if err := h.Each(func(r audit.HandedRecord) error { return t.take(ctx, r) }); err != nil {

@@ -65,10 +65,12 @@ type HandOverRequest struct {
 }
 
 // TakeOverRequest takes over what a file of a council that has ended holds for this one.
+// It names the file, or the council, whose node is then asked for it.
 type TakeOverRequest struct {
-	File        string `json:"file"`                  // path, from the root of the disk, where the node runs
-	Try         bool   `json:"try,omitempty"`         // only say what would be done
-	Unwitnessed bool   `json:"unwitnessed,omitempty"` // although no other council has cosigned the sealed log
+	File        string       `json:"file,omitempty"`        // path, from the root of the disk, where the node runs
+	From        name.Council `json:"from,omitempty"`        // the council that has ended
+	Try         bool         `json:"try,omitempty"`         // only say what would be done
+	Unwitnessed bool         `json:"unwitnessed,omitempty"` // although no other council has cosigned the sealed log
 }
 
 // TakeOverReply says what was taken over.
@@ -84,6 +86,7 @@ type TakeOverReply struct {
 	Left      []LeftBehind     `json:"left,omitempty"`
 	Standards []SharedStandard `json:"standards"`
 	Events    []uint64         `json:"events,omitempty"` // of our log, which say so
+	File      string           `json:"file,omitempty"`   // where what was fetched is kept
 }
 
 // LeftBehind is a record that was not taken over.

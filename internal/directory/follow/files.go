@@ -158,30 +158,61 @@ func cutNode(address string) (at, node string, ok bool) {
 	return at, node, node != "" && !strings.Contains(node, "/")
 }
 
-// Wire shows the directory to a network: who is a member at this moment, and
-// whoever a directory is being fetched from.
+// endedName stands for a council that has ended, while we reach its node to take over from
+// it; no council can have it.
+const endedName name.Council = "council-that-ended.invalid"
+
+// ReachEnded lets the node of a council be reached, under the name as, until done is called.
+// For a member that is its own name. A council whose membership has ended is let in under a
+// name that nobody can have: what is asked of it is answered, and no protocol serves it or
+// shares anything with it. One at a time; ok is false when the directory has no node of it.
+func (f *Follower) ReachEnded(c name.Council) (as name.Council, done func(), ok bool) {
+	e, ok := f.members.Member(c)
+	if !ok || e.Node == "" {
+		return "", nil, false
+	}
+	now := f.o.Now()
+	if e.ActiveAt(now) || now.Before(e.ValidFrom) {
+		return c, func() {}, true
+	}
+	f.ended.Store(&wire.Member{Node: e.Node, Addresses: e.Addresses})
+	return endedName, func() {
+		f.ended.Store(nil)
+		f.o.Changed()
+	}, true
+}
+
+// Wire shows the directory to a network: who is a member at this moment, and whoever a
+// directory is being fetched from, or what a council that has ended left.
 func (f *Follower) Wire() wire.Members { return atThisMoment{f} }
 
 type atThisMoment struct{ *Follower }
 
 func (f atThisMoment) Member(c name.Council) (wire.Member, bool) {
-	if c == guestName {
-		g := f.guest.Load()
-		if g == nil {
-			return wire.Member{}, false
+	for as, g := range f.guests() {
+		if c == as && g != nil {
+			return *g, true
 		}
-		return *g, true
 	}
 	e, ok := f.members.Member(c)
 	return wire.Member{Node: e.Node, Addresses: e.Addresses}, ok && e.Node != "" && e.ActiveAt(f.o.Now())
 }
 
 func (f atThisMoment) ByNode(id string) (name.Council, bool) {
-	if e, ok := f.members.ByNode(id); ok {
-		return e.Council, e.ActiveAt(f.o.Now())
+	if e, ok := f.members.ByNode(id); ok && e.ActiveAt(f.o.Now()) {
+		return e.Council, true
 	}
-	g := f.guest.Load()
-	return guestName, g != nil && g.Node == id
+	for as, g := range f.guests() {
+		if g != nil && g.Node == id {
+			return as, true
+		}
+	}
+	return "", false
+}
+
+// guests returns who is let in beside members, by the name for it; nil for nobody.
+func (f *Follower) guests() map[name.Council]*wire.Member {
+	return map[name.Council]*wire.Member{guestName: f.guest.Load(), endedName: f.ended.Load()}
 }
 
 // fileStreams fetches files over streams that are used again, as many as are

@@ -72,6 +72,7 @@ type Follower struct {
 	members *directory.Directory
 	client  atomic.Pointer[tufdir.Client] // replaced when another directory is joined
 	guest   atomic.Pointer[wire.Member]   // whom we fetch a directory from that we are not yet in
+	ended   atomic.Pointer[wire.Member]   // the council that has ended whose node we reach
 	asking  chan struct{}                 // buffered: the directory is to be looked after
 
 	hosting    sync.Mutex // held while what we publish is changed

@@ -339,6 +339,21 @@ func TestMirrors(t *testing.T) {
 			t.Errorf("%s is let in: %v", c, ok)
 		}
 	}
+	// One that has ended is reached by who takes over from it, and not as itself.
+	gone, _ := h.members.Member("ended.gov.uk")
+	as, done, ok := h.ReachEnded("ended.gov.uk")
+	by, in := view.ByNode(gone.Node)
+	m, reached := view.Member(as)
+	if _, itself := view.Member("ended.gov.uk"); !ok || !in || !reached || itself || as != endedName || by != as || m.Node != gone.Node {
+		t.Errorf("a council that has ended is reached as %q, %v %v %v", as, by, ok, itself)
+	}
+	done()
+	if _, in := view.ByNode(gone.Node); in {
+		t.Error("a council that has ended is let in afterwards")
+	}
+	if as, _, ok := h.ReachEnded(hexwell); !ok || as != hexwell {
+		t.Errorf("a member is reached as %q", as)
+	}
 }
 
 // An edition that one mirror does not give is asked of the next.
