@@ -121,6 +121,36 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 	return out, nil
 }
 
+// mayPass refuses to sign an agreement of ours that would pass on what may not be.
+func (n *Node) mayPass(a *agreement.Agreement) error {
+	if a.Origin == "" {
+		return nil
+	}
+	if slices.ContainsFunc(a.Parties(), n.replicas.Is) || n.replicas.Is(a.Origin.Council()) {
+		return fail(Refused, "sign it with the members", "%s passes on what was received, which no footprint takes part in", a.Name)
+	}
+	if a.From != n.cfg.Council {
+		return nil // who sends has to show that it may, with every record
+	}
+	c, err := n.book.Chain(a, n.now())
+	if err != nil {
+		return err
+	}
+	if c.Why != "" && !c.Waits {
+		return fail(Refused, "stile agreement show "+string(a.Origin), "nothing may be passed on under %s: %s", a.Name, c.Why)
+	}
+	return nil
+}
+
+// role returns the role that a council has in the directory, "" for one that is no member.
+func (n *Node) role(c name.Council) string {
+	m, ok := n.directory.Member(c)
+	if !ok {
+		return ""
+	}
+	return string(m.Role)
+}
+
 // compared has what add is called with counted also for what each receiver gains or loses
 // from one text to another; told puts that into the reply.
 func compared(out *PreviewReply, next func(uint64, []byte, strictjson.Limits) error, was, is *agreement.Agreement, old, new *agreement.Terms) (add func(uint64, []byte, strictjson.Limits) error, told func()) {
@@ -188,8 +218,8 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 	if a.Most.Bounds() && slices.ContainsFunc(a.Parties(), n.replicas.Is) {
 		return nil, fail(Refused, "remove most, or sign it with the members", "%s bounds how much goes, which the members of a footprint do not count together", a.Name)
 	}
-	if a.Origin != "" {
-		return nil, fail(Refused, "sign it with a version of Stile that passes records on", "%s is about records that its sender received, and this node passes none on", a.Name)
+	if err := n.mayPass(a); err != nil {
+		return nil, err
 	}
 	if err := n.replicas.MaySign(a, footprints); err != nil {
 		return nil, err

@@ -183,6 +183,9 @@ func (n *Node) writeBundle(in BundleRequest, fill func(*ledger.View, io.Writer) 
 		entries, err = fill(v, out)
 		return err
 	})
+	if errors.Is(err, bundle.ErrPassedOn) {
+		err = fail(Refused, "ask who passed it on for the bundle of the agreement, which shows what went on and by which agreements; stile record show --from shows each record", "%v", err)
+	}
 	if errors.Is(err, bundle.ErrEmpty) {
 		err = fail(NotFound, "", "%v", err)
 	}

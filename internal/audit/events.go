@@ -83,6 +83,8 @@ type claimed struct {
 	sealed    *event.Sealed    // council-sealed
 	taken     *event.TakenOver // taken-over
 	word      *caseWord        // of a case
+	texts     []string         // onward: what the parties of earlier agreements signed
+	chain     uint64           // passed-on: the onward that proves that it may go
 	hash      tlog.Hash        // the entry
 
 	// of a footprint's receipt, see confirmed.go: to is the footprint, entries what
@@ -110,6 +112,19 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		s.under(r.Agreement)
 		s.version, s.from, s.entries = r.Version, name.Council(strings.Clone(string(r.From))), r.Entries
 		s.receivedAt = r.Received
+		return s, err
+	case event.KindOnward:
+		o, err := event.ParseOnward(ev.Body)
+		s.under(o.Agreement)
+		s.version = o.Version
+		for _, text := range o.Texts {
+			s.texts = append(s.texts, strings.Clone(text))
+		}
+		return s, err
+	case event.KindPassedOn:
+		p, err := event.ParsePassedOn(ev.Body)
+		s.under(p.Agreement)
+		s.version, s.record, s.chain = p.Version, name.Record(strings.Clone(string(p.Record))), p.Chain
 		return s, err
 	case event.KindErasure:
 		e, err := event.ParseErasure(ev.Body)

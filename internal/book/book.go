@@ -35,13 +35,16 @@ type Footprints interface {
 	Fellows() []name.Council
 }
 
-// Options say what a Book works with. All are needed.
+// Options say what a Book works with. All but Role are needed.
 type Options struct {
 	Self       name.Council
 	Ledger     *ledger.Ledger
 	Footprints Footprints
 	Log        *slog.Logger
 	Now        func() time.Time
+	// Role returns the role that a council has in the directory; "" for one that is no member.
+	// Without it no agreement of ours passes on to a role.
+	Role func(name.Council) string
 	// Changed is called when something was said, with no lock held.
 	Changed func()
 }
@@ -56,6 +59,8 @@ type Book struct {
 	mu       sync.Mutex    // guards what follows
 	news     chan struct{} // closed and replaced when something was said
 	state    *agreement.State
+	heard    int                        // events taken in
+	proofs   map[agreement.Ref]provedAt // see signed
 	votes    votes
 	voted    map[name.Council]int      // votes kept of each
 	looked   int                       // votes looked at, which a test counts
@@ -65,8 +70,11 @@ type Book struct {
 
 // Open reads what was said so far, in the order of each ledger.
 func Open(o Options) (*Book, error) {
+	if o.Role == nil {
+		o.Role = func(name.Council) string { return "" }
+	}
 	b := &Book{
-		o: o, wake: make(chan struct{}, 1), news: make(chan struct{}), state: agreement.NewState(), votes: votes{}, voted: map[name.Council]int{},
+		o: o, wake: make(chan struct{}, 1), news: make(chan struct{}), state: agreement.NewState(), proofs: map[agreement.Ref]provedAt{}, votes: votes{}, voted: map[name.Council]int{},
 		lastSaid: map[voteKey]*record.Event{}, known: map[string]bool{},
 	}
 	b.partners.Store(&map[name.Council]bool{})
@@ -201,6 +209,7 @@ func (b *Book) apply(ev *record.Event) {
 		return // a folder of before may hold what is not ours
 	}
 	b.mu.Lock()
+	b.heard++
 	err := b.state.Apply(ev.Council, ev.Kind, ev.Body, time.Unix(ev.IssuedAt, 0))
 	if errors.Is(err, agreement.ErrNotParty) && b.proposed(ev) {
 		err = nil

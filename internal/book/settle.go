@@ -82,6 +82,7 @@ func (b *Book) Settle(ctx context.Context) error {
 			errs = append(errs, b.leaveOut(ctx, f, now))
 			continue
 		}
+		errs = append(errs, b.pass(ctx, f, now))
 		for _, st := range b.Texts(f.Agreement, now) {
 			if st.Digest != f.Digest {
 				continue

@@ -23,6 +23,10 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
+// ErrPassedOn: what is held was passed on by who sent it, and its own council's log, in which
+// it stands, is not known here.
+var ErrPassedOn = errors.New("what is held was passed on, and no bundle is made of that")
+
 // ErrEmpty: there is nothing to put into the bundle.
 var ErrEmpty = errors.New("there is nothing to put into the bundle")
 
@@ -219,7 +223,7 @@ func (b *bundler) underAgreement(st agreement.Status, covers audit.Covers) ([]ui
 	}
 	b.keep, b.under = nil, map[uint64][]*agreement.Terms{}
 	set, disclosed := map[uint64]bool{}, map[uint64]bool{}
-	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed, event.KindAgreementCheckpoint, event.KindReceiptByCall}, agreement.Kinds()...)
+	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed, event.KindAgreementCheckpoint, event.KindReceiptByCall, event.KindOnward}, agreement.Kinds()...)
 	for _, kind := range kinds {
 		var failed error
 		b.v.Events(kind, 0, func(i uint64) bool {

@@ -44,6 +44,9 @@ type Shown struct {
 // it: the records, the notices of their council about the agreement, and our receipts.
 // covers names the agreement, and may narrow it to receipts of some time and to a sample.
 func Held(ctx context.Context, o Options, h HeldOptions, v *ledger.View, w io.Writer, src *ledger.Source, covers audit.Covers) (out Shown, err error) {
+	if v.PassedOn(src) {
+		return out, ErrPassedOn
+	}
 	b := &heldBundler{bundler: bundler{o: o, v: v, stds: map[name.Standard]bool{}, who: map[name.Council]bool{o.Council: true, src.From: true}}, h: h, src: src, committing: map[string]bool{}}
 	head := audit.Header{Council: src.From, Holder: o.Council, Created: o.Now().UTC().Truncate(time.Second), Covers: covers}
 	if b.w, err = audit.NewWriter(w, head); err != nil {

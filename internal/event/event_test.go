@@ -93,6 +93,8 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindAgreementCheckpoint:  reader(event.ParseAgreementCheckpoint),
 	event.KindPersonRead:           reader(event.ParsePersonRead),
 	event.KindSealed:               reader(event.ParseSealed),
+	event.KindOnward:               reader(event.ParseOnward),
+	event.KindPassedOn:             reader(event.ParsePassedOn),
 	event.KindTakenOver:            reader(event.ParseTakenOver),
 
 	event.KindHandoverOffer:     reader(event.ParseHandoverOffer),
@@ -237,6 +239,8 @@ func samples(t testing.TB) []sample {
 
 		{event.KindAgreementCheckpoint, event.AgreementCheckpoint{Agreement: agr, Version: 2, To: salt, Size: 9, Count: 3, Root: hash}},
 		{event.KindFootprintCheckpoint, event.FootprintCheckpoint{Footprint: fens, Signers: 2, AgreementCheckpoint: event.AgreementCheckpoint{Agreement: agr, Version: 2, To: salt, Size: 9, Count: 3, Root: hash}}},
+		{event.KindOnward, event.Onward{Agreement: "saltby.gov.uk/on", Version: 2, Origin: agr, Texts: []string{"a.b.c", "d.e.f"}}},
+		{event.KindPassedOn, event.PassedOn{Agreement: "saltby.gov.uk/on", Version: 2, Chain: 4, Origin: agr, Entry: 7, Record: rec, RecordVersion: 3, Hash: hash, Before: []string{"a.b.c"}}},
 		{event.KindPersonRead, event.PersonRead{Person: "Jo Smith", What: "record", Of: inc, Purpose: "a case"}},
 		{event.KindSealed, event.Sealed{On: "2027-04-01", Plan: "{}", Successors: []event.Successor{{Council: fens, KeyID: "k7", Records: 2, Entries: event.EntriesDigest([]uint64{3, 9})}, {Council: salt, KeyID: "k8", Entries: hash}}}},
 		{event.KindTakenOver, event.TakenOver{From: north, Size: 10, Root: hash, Of: []name.Record{rec, other}, Versions: []uint64{1, 4}, Entries: []uint64{3, 9}, Records: []name.Record{other, rec}, At: []uint64{5, 6}}},

@@ -104,6 +104,10 @@ const (
 	KindSealed    = "council-sealed"
 	KindTakenOver = "taken-over"
 
+	// What came from another council goes on under an agreement of one's own.
+	KindOnward   = "onward"
+	KindPassedOn = "passed-on"
+
 	// What a person did at the pages, beside what an event says was done.
 	KindPersonRead = "person-read"
 )
@@ -119,7 +123,7 @@ func Kinds() []string {
 		KindDirectoryJoined, KindRefused, KindOpinionsDiffer, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 		KindHandoverOffer, KindHandoverAnswer, KindHandoverWithdrawn, KindHandoverClosed,
 		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,
-		KindSealed, KindTakenOver,
+		KindSealed, KindTakenOver, KindOnward, KindPassedOn,
 	}
 }
 

@@ -216,6 +216,9 @@ func (c *Case) Event(index uint64, jws []byte) (v Verdict, withdrawn name.Record
 		v.refuse(rule, "")
 		return v, "", err
 	}
+	if c.onward() && v.Event.Kind == event.KindOnward {
+		return v, "", nil // what it proves is judged with the records that name it
+	}
 	if !event.TakesBack(v.Event.Kind) {
 		v.refuse(RuleKind, "")
 		return v, "", nil
@@ -241,6 +244,8 @@ func (c *Case) follows(src *ledger.Source, v *Verdict) error {
 		return err
 	case last.Council != v.View.Council:
 		v.refuse(RuleOtherID, "")
+	case c.onward() && last.Final && v.View.Version <= last.Version:
+		v.refuse(RuleOnwardGone, "")
 	case v.View.Version < last.Version:
 		v.refuse(RuleOld, "")
 	case v.View.Version == last.Version && v.Entry != last.Entry:

@@ -82,13 +82,13 @@ func (c *Case) delivery(head *Head, src *ledger.Source, p Page) (*ledger.Deliver
 	if len(p.Items) == 0 {
 		return d, nil
 	}
-	found, err := c.each(head, p)
+	found, err := c.each(head, src, p)
 	if err != nil {
 		return nil, err
 	}
 	entries := make([]tlog.Hash, len(found))
 	for i := range found {
-		entries[i] = found[i].Entry
+		entries[i] = found[i].leaf
 	}
 	if err := Proved(d.Checkpoint, entries, indexes, p.Inclusion); err != nil {
 		return nil, err
@@ -119,6 +119,8 @@ func order(from, size uint64, p Page) ([]uint64, error) {
 // A finding is what one item turned out to be.
 type finding struct {
 	Verdict
+	final     bool      // it takes back what was passed on, since its own council did
+	leaf      tlog.Hash // what stands in the log: of what is passed on, the event and not the record
 	withdrawn name.Record
 	packed    []byte    // a record that may be kept
 	hash      tlog.Hash // of a record, as a member of what is permitted; zero where that is not counted
@@ -126,13 +128,20 @@ type finding struct {
 }
 
 // each decides about every item, on as many cores as there are.
-func (c *Case) each(head *Head, p Page) ([]finding, error) {
+func (c *Case) each(head *Head, src *ledger.Source, p Page) ([]finding, error) {
 	items := p.Items
 	var table *record.Table
 	if slices.ContainsFunc(items, func(it Item) bool { return len(it.Record) > 0 }) {
 		var err error
 		if table, err = record.ReadTable(p.Table); err != nil {
 			return nil, fmt.Errorf("batch: %w: table: %w", ErrLied, err)
+		}
+	}
+	var passages map[uint64]*passage
+	if c.onward() {
+		var err error
+		if passages, err = c.passages(src, items); err != nil {
+			return nil, err
 		}
 	}
 	found := make([]finding, len(items))
@@ -145,6 +154,11 @@ func (c *Case) each(head *Head, p Page) ([]finding, error) {
 			}
 			var err error
 			f.Verdict, f.withdrawn, err = c.Event(it.Index, it.Event)
+			f.leaf = f.Entry
+			if f.withdrawn != "" {
+				w, _ := event.ParseTakenBack(f.Event.Kind, f.Event.Body)
+				f.final = ledger.TakenBackForGood(w.Reason)
+			}
 			return err
 		}
 		t, err := table.Token(it.Record)
@@ -154,7 +168,22 @@ func (c *Case) each(head *Head, p Page) ([]finding, error) {
 		if err := fits(&bytes, len(t.Bytes()), len(items)); err != nil {
 			return err
 		}
-		if f.Verdict, err = c.Record(head, it.Index, t); err == nil && f.Rule == "" {
+		switch said := len(it.Event) > 0; {
+		case said && !c.onward():
+			return fmt.Errorf("%w: an item is an event and a record", ErrLied)
+		case said:
+			var word Verdict
+			f.Verdict, word, err = c.passed(passages, it, t)
+			f.leaf = word.Entry
+		case c.onward():
+			f.Token, f.Entry, f.leaf = t, t.Entry(), t.Entry()
+			f.refuse(RuleOnwardOwn, "")
+			return nil
+		default:
+			f.Verdict, err = c.Record(head, it.Index, t)
+			f.leaf = f.Entry
+		}
+		if err == nil && f.Rule == "" {
 			f.packed, err = record.PackAlone(t)
 		}
 		if c.counted() && f.View != nil {
@@ -196,7 +225,7 @@ func fits(all *atomic.Int64, token, items int) error {
 
 // counted reports whether what comes is counted, to be held against what its sender
 // commits to: a council, or the members of a footprint.
-func (c *Case) counted() bool { return c.doc != nil }
+func (c *Case) counted() bool { return c.doc != nil && !c.onward() }
 
 // given reports whether a record that is refused counts all the same: an honest sender
 // has it to give. Of a footprint that is not so of what an honest member finds overtaken;
@@ -249,6 +278,14 @@ func (c *Case) byHand(f *finding, withdrawn name.Record) error {
 	return nil
 }
 
+// word returns the event that a record which was passed on came with; nil for any other.
+func (c *Case) word(it Item) []byte {
+	if !c.onward() {
+		return nil
+	}
+	return it.Event
+}
+
 // sort puts what was found where it belongs in a delivery.
 func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found []finding) error {
 	seen := make(map[name.Record]name.Council, len(items))
@@ -296,12 +333,13 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 			}
 			continue
 		case f.View != nil:
-			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Hash: f.hash, Token: f.packed, Term: term, Counted: term.Counted(f.View.Body)})
+			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Hash: f.hash, Token: f.packed, Term: term, Counted: term.Counted(f.View.Body), Passed: c.word(items[i])})
 		case about != "":
 			w := ledger.Withdrawal{Index: index, Record: about}
 			if c.counted() {
 				w.Event = items[i].Event
 			}
+			w.Final = c.onward() && f.final
 			if f.Event != nil && f.Event.Kind == event.KindErasureOrder && f.Event.Council == src.From {
 				w.Order = items[i].Event
 			}

@@ -28,7 +28,7 @@ func (l *Ledger) SignTokens(ctx context.Context, items []PageItem) error {
 	err := l.View(func(v *View) error {
 		for i, it := range items {
 			var err error
-			if !it.IsRecord() {
+			if !it.IsRecord() || it.Passed != nil { // that has its own council's
 				continue
 			}
 			if tokens[i], err = it.Record(); err != nil {

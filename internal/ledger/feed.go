@@ -46,12 +46,14 @@ type Feed struct {
 	doc    *agreement.Agreement
 	std    name.Standard    // the version terms is compiled for
 	terms  *agreement.Terms // nil for notices
-	byStd  *sync.Map        // name.Standard to *agreement.Terms, nil where there are none
+	byStd  *sync.Map        // name.Standard to *agreement.Terms, nil where there are none; and see passage
+
+	passing *passing // of a feed of what we hold from others; see passing.go
 }
 
 // takes reports whether a record belongs in the feed.
 func (f *Feed) takes(std *standard.Standard, body any) bool {
-	if f.closed {
+	if f.closed || f.onward() {
 		return false
 	}
 	t := f.termsFor(std)
@@ -102,7 +104,8 @@ type storedFeed struct {
 	Over      time.Time      `json:"over,omitzero"` // when it was closed
 	// Indexed is set with Ready in modes lookup and aggregate. Earlier versions
 	// kept nothing of them and called that ready.
-	Indexed bool `json:"indexed,omitempty"`
+	Indexed bool     `json:"indexed,omitempty"`
+	Passing *passing `json:"passing,omitempty"`
 }
 
 func (l *Ledger) loadFeeds(txn *badger.Txn) error {
@@ -122,7 +125,12 @@ func (l *Ledger) loadFeeds(txn *badger.Txn) error {
 			}
 			f.Ready = f.Ready && (f.copied() || s.Indexed)
 		}
-		if !f.Ready && !f.closed {
+		if f.passing = s.Passing; f.passing != nil {
+			if err := f.passing.read(f.doc); err != nil {
+				return fmt.Errorf("read feed %d: %w", f.number, err)
+			}
+		}
+		if !f.Ready && !f.closed && !f.onward() {
 			if err := l.loadWatermark(txn, f); err != nil {
 				return err
 			}
@@ -165,7 +173,7 @@ func (l *Ledger) compile(f *Feed, a *agreement.Agreement, std name.Standard) err
 }
 
 func (f *Feed) store() ([]byte, error) {
-	s := storedFeed{To: f.To, Ready: f.Ready, Closed: f.closed, Over: f.over, Indexed: f.Ready && !f.copied()}
+	s := storedFeed{To: f.To, Ready: f.Ready, Closed: f.closed, Over: f.over, Indexed: f.Ready && !f.copied(), Passing: f.passing}
 	if f.doc != nil {
 		s.Agreement, s.Standard = f.doc.Canonical(), f.std
 	}
@@ -226,7 +234,9 @@ func (l *Ledger) OpenFeed(ctx context.Context, a *agreement.Agreement) error {
 		if err := l.compile(f, a, std.Name()); err != nil {
 			return err
 		}
-		t.set(watermarkKey(f.number), f.mark.encode())
+		if !f.onward() { // nothing of ours is matched
+			t.set(watermarkKey(f.number), f.mark.encode())
+		}
 		return t.newFeed(f)
 	})
 	if err != nil {

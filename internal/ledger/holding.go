@@ -20,6 +20,7 @@ type Holding struct {
 	Version uint64
 	Token   *record.Token
 	View    *record.View // what of it may be seen here
+	Passed  []byte       // of what was passed on, the event of who did (event.PassedOn), a JWS
 }
 
 func decodeHolding(b []byte) (*Holding, error) {
@@ -32,11 +33,16 @@ func decodeHolding(b []byte) (*Holding, error) {
 	}
 	// What was kept as text begins with the base64 of {" as no packed token does.
 	read := record.ParseAlone
-	if bytes.HasPrefix(b[48:], []byte("eyJ")) {
+	passed, token, ok := cutPassed(b[48:])
+	if !ok {
+		return nil, damaged("what stands before the token is cut short")
+	}
+	h.Passed = passed
+	if bytes.HasPrefix(token, []byte("eyJ")) {
 		read = record.Parse
 	}
 	var err error
-	if h.Token, err = read(b[48:]); err != nil {
+	if h.Token, err = read(token); err != nil {
 		return nil, damaged("token does not parse")
 	}
 	if h.Token.Entry() != tlog.Hash(b[16:48]) {

@@ -23,6 +23,8 @@ type Last struct {
 	// Withdrawn is the place in the sender's log of the withdrawal that it was deleted
 	// for; 0 while it is held.
 	Withdrawn uint64
+	// Final: of what was passed on, its own council took back that version.
+	Final bool
 }
 
 // Last returns what is remembered of a record from a source; ErrNotFound when
@@ -48,6 +50,7 @@ func (l *Ledger) Last(s *Source, r name.Record) (last Last, err error) {
 			Council: name.Council(b[56:]), Version: binary.BigEndian.Uint64(b), Entry: tlog.Hash(b[8:40]),
 			Index: binary.BigEndian.Uint64(b[40:]), Withdrawn: binary.BigEndian.Uint64(b[48:]),
 		}
+		last.Final = last.Entry == tlog.Hash{}
 		return nil
 	})
 	if err != nil {
@@ -72,7 +75,7 @@ func goneKey(source uint32, r [16]byte) []byte { return append(numKey4('G', sour
 
 // remember keeps what is needed of a holding that is about to be erased for a withdrawal.
 // One that is damaged is erased all the same.
-func (t *tx) remember(s *Source, r [16]byte, withdrawn uint64) error {
+func (t *tx) remember(s *Source, r [16]byte, withdrawn uint64, final bool) error {
 	_, b, err := heldAt(s.number, r, t.lookupParts)
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -83,6 +86,9 @@ func (t *tx) remember(s *Source, r [16]byte, withdrawn uint64) error {
 	last, err := lastOf(s, b)
 	if err != nil {
 		return nil
+	}
+	if final {
+		last.Entry = tlog.Hash{} // no version has it
 	}
 	v := binary.BigEndian.AppendUint64(nil, last.Version)
 	v = append(v, last.Entry[:]...)

@@ -121,7 +121,7 @@ func (l *Ledger) match() {
 	for {
 		var f *Feed
 		for _, g := range l.Feeds() {
-			if !g.Ready && !g.closed {
+			if !g.Ready && !g.closed && !g.onward() {
 				f = g
 				break
 			}

@@ -38,11 +38,19 @@ type PageItem struct {
 	Whole    map[string]any
 	Standard *standard.Standard
 
+	// Passed is the record of another council that goes on with the event in Token; nil for
+	// anything else. Of it Whole is what we hold.
+	Passed *record.Token
+	by     string // names the proof by which it goes on
+
 	built *record.Token // what Token was made as, if it was
 }
 
 // Record returns the token of an item that is a record.
 func (it *PageItem) Record() (*record.Token, error) {
+	if it.Passed != nil {
+		return it.Passed, nil
+	}
 	if it.built != nil {
 		return it.built, nil
 	}
@@ -50,7 +58,15 @@ func (it *PageItem) Record() (*record.Token, error) {
 }
 
 // IsRecord tells a record from an event.
-func (it *PageItem) IsRecord() bool { return bytes.IndexByte(it.Token, '~') >= 0 }
+func (it *PageItem) IsRecord() bool { return it.Passed != nil || bytes.IndexByte(it.Token, '~') >= 0 }
+
+// shown is the token of the record that leaves.
+func (it *PageItem) shown() []byte {
+	if it.Passed != nil {
+		return it.Passed.Bytes()
+	}
+	return it.Token
+}
 
 // Limits of a page, so that it fits one message and one commit of the partner.
 const (
@@ -96,6 +112,9 @@ func (v *View) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, m
 		return nil, fmt.Errorf("read feed of %s: records are not copied under it: %w", f.Agreement, ErrNotFound)
 	}
 	p := &Page{Since: cursor, Suspended: withdrawals}
+	if f.onward() {
+		f = l.Feeds()[f.number] // under which agreements it passes on may have changed since
+	}
 	err := func() error {
 		p.Checkpoint, p.Note = v.Checkpoint()
 		room := signatureRoom
@@ -110,6 +129,7 @@ func (v *View) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, m
 			kind  byte
 			raw   []byte
 			leaf  tlog.Hash
+			held  []byte // of what is passed on
 			item  PageItem
 			err   error
 		}
@@ -156,6 +176,9 @@ func (v *View) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, m
 			if withdrawals && kind != itemWithdraw {
 				continue
 			}
+			if kind == itemPut && f.onward() && f.passing == nil {
+				continue // it is being taken back
+			}
 			w := &want{index: index, kind: kind}
 			if kind == itemPut {
 				if takes, err := bound.takes(rec); err != nil {
@@ -177,28 +200,42 @@ func (v *View) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, m
 			if w.err == nil {
 				w.leaf, w.err = v.leaf(index)
 			}
+			if w.err == nil && kind == itemPut && f.onward() {
+				w.held, w.err = v.heldToPass(f, rec)
+				if errors.Is(w.err, ErrNotFound) {
+					continue // erased since: its withdrawal stands further on
+				}
+			}
 			if errors.Is(w.err, ErrStorage) {
 				return w.err
 			}
-			size += 2 * len(w.raw) // what the token grows to
+			size += 2 * (len(w.raw) + len(w.held)) // what the token grows to
 			wants = append(wants, w)
 		}
 		onAllCores(len(wants), 16, func(i int) {
 			if w := wants[i]; w.err == nil {
 				w.item, w.err = l.present(f, w.index, w.kind, w.raw, w.leaf)
+				if w.err == nil && w.held != nil {
+					if w.item, w.err = l.passedItem(f, w.item, w.held); w.err != nil {
+						w.err = fmt.Errorf("entry %d: %w", w.index, w.err)
+					}
+				}
 			}
 		})
 		// A record of many small fields grows by more than was reckoned with
 		// above. What goes beyond the limit is left to the next page.
 		size = 0
 		for i, w := range wants {
-			if size += len(w.item.Token) + room; i > 0 && size > most {
+			if size += len(w.item.Token) + w.item.passedLen() + room; i > 0 && size > most {
 				p.Live, p.Cursor, p.Most, wants = false, w.index, false, wants[:i]
 				break
 			}
 		}
 		var indices []uint64
 		for _, w := range wants {
+			if errors.Is(w.err, errNotPassed) {
+				continue
+			}
 			if w.err != nil {
 				l.o.Log.Error("entry left out of an exchange", "agreement", f.Agreement, "error", w.err.Error())
 				p.Damaged = append(p.Damaged, w.index)
@@ -226,7 +263,7 @@ func (v *View) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, m
 
 // present returns an entry as the feed lets it out.
 func (l *Ledger) present(f *Feed, index uint64, kind byte, raw []byte, leaf tlog.Hash) (PageItem, error) {
-	if kind != itemPut {
+	if kind != itemPut || f.onward() {
 		if raw[0] != kindEvent {
 			return PageItem{}, fmt.Errorf("entry %d: %w: is not an event", index, ErrDamaged)
 		}

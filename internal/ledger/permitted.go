@@ -43,7 +43,7 @@ const (
 // since the last.
 func CheckpointDue(f *Feed, p Partner, live time.Time) time.Time {
 	switch {
-	case f.byHand(): // what people let out one by one is in the log, one by one
+	case f.byHand(), f.onward(): // what people let out one by one, or is passed on, is in the log, one by one
 		return time.Time{}
 	case f.Agreement == "" || f.End == 0 || f.End <= p.Summed.Size:
 		return time.Time{}

@@ -60,6 +60,9 @@ type Put struct {
 	Term    agreement.Term
 	Counted time.Time
 
+	// Passed is the event of who passed the record on, a JWS; nil where its own council sent it.
+	Passed []byte
+
 	persons []byte // keys of those that it names, see personKeys
 }
 
@@ -69,6 +72,9 @@ type Withdrawal struct {
 	Record name.Record
 	Order  []byte // the event, when it orders an erasure: it is kept, see [View.OrdersFrom]
 	Event  []byte // the event; nil where nothing that counts is taken back
+	// Final: of what was passed on, its own council took this version back. It is not kept
+	// when it comes again.
+	Final bool
 }
 
 // ErrStale: the delivery does not start where this node is, or what it was
@@ -285,6 +291,9 @@ func encodeHolding(p *Put) []byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 48+len(p.Token)), p.Index)
 	b = binary.BigEndian.AppendUint64(b, p.Version)
 	b = append(b, p.Entry[:]...)
+	if len(p.Passed) > 0 {
+		b = appendPassed(b, p.Passed)
+	}
 	return append(b, p.Token...)
 }
 
@@ -331,7 +340,11 @@ func (t *tx) keep(s *Source, p *Put) (bool, error) {
 	} else if !errors.Is(err, ErrNotFound) {
 		return false, err
 	}
-	if err := t.setParts(into, encodeHolding(p)); err != nil {
+	stored := encodeHolding(p)
+	if err := t.setParts(into, stored); err != nil {
+		return false, err
+	}
+	if err := t.passOn(s, p.Record, stored); err != nil {
 		return false, err
 	}
 	if err := t.nameHeld(s.number, id, p.persons); err != nil {
@@ -434,7 +447,10 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 			if err := t.goes(c, w.Record.Bytes(), w.Index, &w); err != nil {
 				return err
 			}
-			if err := t.remember(c, w.Record.Bytes(), w.Index); err != nil {
+			if err := t.remember(c, w.Record.Bytes(), w.Index, w.Final); err != nil {
+				return err
+			}
+			if err := t.goesBack(c, w.Record, &w); err != nil {
 				return err
 			}
 			if len(w.Order) > 0 {
@@ -512,7 +528,11 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 	if _, err := l.OpenNotices(ctx, s.From); err != nil {
 		return err
 	}
-	err := l.do(ctx, false, func(t *tx) error {
+	err := l.originOf(s, func(f *Feed) error { return l.takeBackAll(ctx, f, WithdrawnNoPassing) })
+	if err != nil {
+		return fmt.Errorf("take back what was passed on of %s: %w", s.Agreement, err)
+	}
+	err = l.do(ctx, false, func(t *tx) error {
 		c, err := t.current(s)
 		if err != nil || c.Ended || c.Digest != s.Digest {
 			return err

@@ -289,12 +289,15 @@ func (t *tx) expire(c *Source, k Kept) error {
 	if !had || index != k.Index {
 		return nil
 	}
-	if err := t.remember(c, id, 0); err != nil {
+	if err := t.remember(c, id, 0, false); err != nil {
 		return err
 	}
 	// It came, and its sender counts it, until that takes it back. Of one that is damaged
 	// nothing can be counted.
 	if err := t.keepGiven(c, id); err != nil && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	if err := t.goesBack(c, k.Record, nil); err != nil {
 		return err
 	}
 	if _, err := t.blank(c, k.Record); err != nil {

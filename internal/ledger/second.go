@@ -129,6 +129,13 @@ func (l *Ledger) Second(ctx context.Context, doc *agreement.Agreement, digest ag
 	if err != nil {
 		return l.disagree(ctx, doc, digest, to, items[0].Index, err)
 	}
+	further, err := l.secondOnward(doc, text, to, items)
+	if errors.Is(err, errNotPassed) {
+		return err // it has changed this moment, and is read again
+	}
+	if err != nil {
+		return l.disagree(ctx, doc, digest, to, items[0].Index, err)
+	}
 	errs := make([]error, len(items))
 	onAllCores(len(items), 16, func(i int) {
 		it := &items[i]
@@ -141,7 +148,17 @@ func (l *Ledger) Second(ctx context.Context, doc *agreement.Agreement, digest ag
 		}
 		terms, err := text.termsFor(it.Standard)
 		if err == nil {
-			err = terms.Record(it.Token, it.Whole)
+			err = terms.Record(it.shown(), it.Whole)
+		}
+		for _, e := range further {
+			if err == nil {
+				if terms, err = e.For(it.Standard); err == nil {
+					err = terms.Record(it.shown(), it.Whole)
+				}
+			}
+		}
+		if err == nil && (it.Passed != nil) != (doc.Origin != "") {
+			err = &opinion.Disagreement{Rule: opinion.RuleOnward} // of our own, or of another council's
 		}
 		errs[i] = err
 	})
@@ -151,6 +168,28 @@ func (l *Ledger) Second(ctx context.Context, doc *agreement.Agreement, digest ag
 		}
 	}
 	return nil
+}
+
+// secondOnward decides again whether what came under earlier agreements may go on under a
+// text, and returns what of it each of them lets go on.
+func (l *Ledger) secondOnward(doc *agreement.Agreement, text *secondText, to name.Council, items []PageItem) (further []*opinion.Text, err error) {
+	var earlier []*opinion.Text
+	role := ""
+	if doc.Origin != "" {
+		f, err := l.Feed(doc.Name, text.digest)
+		if err != nil || f.passing == nil || slices.ContainsFunc(items, func(it PageItem) bool { return it.Passed != nil && it.by != f.passing.Sum }) {
+			return nil, errNotPassed
+		}
+		for _, canonical := range f.passing.Texts {
+			e, err := opinion.Read(canonical)
+			if err != nil {
+				return nil, err
+			}
+			earlier, further = append(earlier, e), append(further, e.Further())
+		}
+		role = f.passing.Roles[to]
+	}
+	return further, text.Passes(earlier, to, role, l.o.Now())
 }
 
 // SecondRows decides again what leaves under an agreement where it is not records: counts

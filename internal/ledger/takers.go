@@ -26,7 +26,7 @@ type lineTakers struct {
 func newTakers(feeds []*Feed) takers {
 	out := takers{}
 	for _, f := range feeds {
-		if f.terms == nil || f.closed {
+		if f.terms == nil || f.closed || f.onward() {
 			continue
 		}
 		lt := out[f.line]

@@ -67,12 +67,13 @@ const (
 	RuleRows     = "the rows do not pick the record"
 	RuleField    = "the fields do not hold this place"
 	RuleToken    = "the token cannot be put together"
+	RuleOnward   = "an earlier agreement does not let it go on"
 	RuleOther    = "the token shows what the record does not say"
 )
 
 // Rules returns every rule.
 func Rules() []string {
-	return []string{RuleText, RuleTo, RuleDay, RuleMode, RuleStandard, RuleRows, RuleField, RuleToken, RuleOther}
+	return []string{RuleText, RuleTo, RuleDay, RuleMode, RuleStandard, RuleRows, RuleField, RuleToken, RuleOther, RuleOnward}
 }
 
 // A Text is an agreement as it is read here. It may be used concurrently.
@@ -82,6 +83,9 @@ type Text struct {
 	starts, ends string // "2026-12-01"; "" is open
 	fields       []name.Field
 	rows         node
+
+	name, origin string // of agreements; origin is "" where the records are the sender's own
+	further      onward
 }
 
 // Read reads the canonical bytes of an agreement, which is what its parties sign. The error
@@ -127,7 +131,7 @@ func read(canonical []byte) (*Text, error) {
 	for _, s := range list("fields") {
 		t.fields = append(t.fields, name.Field(s))
 	}
-	return t, nil
+	return t, t.pass(doc)
 }
 
 // Terms is a text beside one version of its standard. It may be used concurrently.

@@ -1,16 +1,17 @@
 package peersync
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -78,7 +79,7 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, f feed, page 
 		if len(r.Refused) > 0 {
 			s.o.Log.Warn("a partner refused some of what we sent", "partner", to, "agreement", of.agreement, "items", len(r.Refused))
 		}
-	} else if of.agreement != "" && len(page.Items) > 0 {
+	} else if of.agreement != "" && slices.ContainsFunc(page.Items, func(it ledger.PageItem) bool { return it.IsRecord() || takesBack(it) }) {
 		return fmt.Errorf("acknowledgement: %w: without a receipt", judge.ErrLied)
 	}
 	// With the receipt, in one transaction; one that does not verify is no reason to
@@ -152,7 +153,7 @@ func answers(r *event.Receipt, page *page) error {
 	}
 	sent := make(map[uint64]bool, len(page.Items)) // to whether it is a withdrawal not yet answered
 	for _, it := range page.Items {
-		sent[it.Index] = bytes.IndexByte(it.Token, '~') < 0
+		sent[it.Index] = takesBack(it)
 	}
 	for _, g := range page.gone {
 		sent[g.GetIndex()] = false // of what was never held there is nothing to say
@@ -175,6 +176,16 @@ func answers(r *event.Receipt, page *page) error {
 		}
 	}
 	return nil
+}
+
+// takesBack reports whether an item is a withdrawal: a record is not, nor what goes before
+// records that are passed on.
+func takesBack(it ledger.PageItem) bool {
+	if it.IsRecord() {
+		return false
+	}
+	_, ev, err := record.ParseEvent(it.Token)
+	return err != nil || event.TakesBack(ev.Kind)
 }
 
 // cosigned returns the page's checkpoint note with the receiver's cosignature,

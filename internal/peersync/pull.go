@@ -79,7 +79,9 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 		return false, err
 	}
 	if !s.o.Quota.Partner(by) {
-		hello.Frame = uint32(s.o.Quota.Most(by, quota.Fetched))
+		if most := uint32(s.o.Quota.Most(by, quota.Fetched)); hello.Frame == 0 || most < hello.Frame {
+			hello.Frame = most
+		}
 	}
 	defer func() {
 		if errors.Is(err, judge.ErrLied) {
@@ -399,6 +401,10 @@ func (s *Syncer) textOf(doc *agreement.Agreement) (string, error) {
 	return fmt.Sprintf("%s/%d", doc.Digest(), len(signers)), err
 }
 
+// onwardFrame is how many bytes of one frame are asked for where what comes may be passed
+// on: what is logged of that is in the transaction of the page.
+const onwardFrame = 1 << 20
+
 // caseOf gathers what batches of a source are judged by, and the hello that asks
 // for them.
 func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *wirepb.Hello, error) {
@@ -426,6 +432,11 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 		return nil, nil, err
 	}
 	d := doc.Digest()
+	// What may be passed on has to carry its council's own signature.
+	if doc.Onward.Permits() {
+		h.Frame = onwardFrame
+	}
+	h.Signed = h.Signed || doc.Onward.Permits() || doc.Origin != ""
 	h.Feed, h.AgreementDigest, h.Withdrawn = string(doc.Name), d[:], src.WithdrawnTo()
 	text, err := s.textOf(doc)
 	if err != nil {

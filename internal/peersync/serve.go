@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/record"
@@ -232,6 +233,9 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	if err != nil {
 		return refuse(codeNotReady, "the agreement's index is being made")
 	}
+	// What is passed on travels while the agreement that it came under is in force; else what
+	// has to come back comes back.
+	suspended = suspended || s.stopped(doc)
 	for _, g := range s.o.Ledger.FeedsOf(a) {
 		// Until the feed of the text before is closed this one lacks
 		// withdrawals, some at indexes that the reader would have passed.
@@ -240,6 +244,16 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		}
 	}
 	return rollback(f)
+}
+
+// stopped reports whether an agreement is of records that came to us under another, and that
+// one is not in force now.
+func (s *Syncer) stopped(doc *agreement.Agreement) bool {
+	if doc == nil || doc.Origin == "" {
+		return false
+	}
+	origin, _ := s.o.Agreements.InForce(doc.Origin, s.o.Now())
+	return origin == nil
 }
 
 // party reports whether a council is named as receiver of an agreement that we, or
@@ -386,13 +400,16 @@ func (s *Syncer) over(to name.Council, id Instance, of feedOf) *wirepb.Refuse {
 		return nil
 	}
 	doc, why := s.o.Agreements.InForce(of.agreement, s.o.Now())
-	if of.suspended {
+	if of.suspended && !s.stopped(doc) {
 		// Once it is resumed the stream ends, and the next goes on from where the
 		// copy is.
 		doc, why = s.o.Agreements.Suspended(of.agreement, s.o.Now()), "it is suspended no more"
 	}
 	if doc == nil || doc.Digest() != of.digest {
 		return &wirepb.Refuse{Code: codeNotNow, Reason: why}
+	}
+	if stopped := s.stopped(doc); stopped && !of.suspended {
+		return &wirepb.Refuse{Code: codeNotNow, Reason: "the agreement that the records came under is not in force"}
 	}
 	if s.o.Ledger.Disagreement(of.digest) != nil && !of.suspended {
 		return &wirepb.Refuse{Code: codeSecond, Reason: secondWords}
@@ -430,7 +447,7 @@ func (s *Syncer) second(ctx context.Context, to name.Council, f feed, page *page
 	}
 	of := f.of()
 	doc, why := s.o.Agreements.InForce(of.agreement, s.o.Now())
-	if doc == nil || doc.Digest() != of.digest {
+	if doc == nil || doc.Digest() != of.digest || s.stopped(doc) {
 		return fmt.Errorf("%w: %s", errStopServing, why) // it ended this moment
 	}
 	return s.o.Ledger.Second(ctx, doc, of.digest, to, page.Items)
@@ -478,8 +495,11 @@ func batchOf(f feed, page *page, from uint64) (*wirepb.Batch, error) {
 func pack(b *wirepb.Batch, items []ledger.PageItem) error {
 	var packer record.Packer
 	for i, it := range items {
-		if b.Items[i] = (&wirepb.Item{Index: it.Index}); !it.IsRecord() {
+		b.Items[i] = &wirepb.Item{Index: it.Index}
+		if !it.IsRecord() || it.Passed != nil { // what is passed on travels with the event that says so
 			b.Items[i].Event = it.Token
+		}
+		if !it.IsRecord() {
 			continue
 		}
 		t, err := it.Record()

@@ -563,7 +563,10 @@ func (x *Gone) GetRecord() string {
 	return ""
 }
 
-// Item is one entry of the sharer's log: an event or a record.
+// Item is one entry of the sharer's log: an event or a record. Under an agreement whose
+// origin is another, what is passed on has both: the entry is the event, by which the sharer
+// passes on a record of another council, and the record goes with it. A reader that does not
+// know of that cannot read such an agreement, and is sent none.
 type Item struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its index in the log.

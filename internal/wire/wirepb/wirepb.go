@@ -184,9 +184,6 @@ func (b *Batch) check() error {
 		if i > 0 && it.GetIndex() <= items[i-1].GetIndex() {
 			return bad("batch: indexes do not ascend")
 		}
-		if len(it.GetEvent()) > 0 && len(it.GetRecord()) > 0 {
-			return bad("batch: an item that is an event and a record")
-		}
 	}
 	if n := len(items); n > 0 && items[n-1].GetIndex() >= b.GetCursor() {
 		return bad("batch: cursor does not pass the last item")
