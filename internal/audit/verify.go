@@ -86,6 +86,7 @@ func examine(r io.ReaderAt, size int64, o Options) (*verifier, error) {
 	} else {
 		v.judgeSharing()
 	}
+	v.judgeOnward()
 	v.judgeCases()
 	v.judgeContinued()
 	v.judgeSealed()
@@ -106,6 +107,7 @@ type verifier struct {
 	covers   Covers
 	commits  []api.AuditedCheckpoint // newest first
 	ring     *keyring
+	roles    map[name.Council]string // in the directory, of the members in the file
 	used     map[Key]bool
 	parallel int
 	listed   atomic.Int64 // see keep
@@ -172,6 +174,7 @@ func (v *verifier) readDirectory(t *Trust) {
 func (v *verifier) readMembers() {
 	t := v.on(CheckKeys)
 	owner := map[string]name.Council{}
+	v.roles = map[name.Council]string{}
 	for _, f := range v.contents.members {
 		b, err := readFile(f.file)
 		if err != nil {
@@ -183,6 +186,7 @@ func (v *verifier) readMembers() {
 			v.on(CheckContents).fail(f.file.Name, "is no member file of "+string(f.id), "")
 			continue
 		}
+		v.roles[m.Council] = string(m.Role)
 		if m.Council == v.council {
 			v.ring.follow(m)
 		}

@@ -242,6 +242,9 @@ func (b *bundler) underAgreement(st agreement.Status, covers audit.Covers) ([]ui
 					return true
 				}
 				set[i] = true
+				if kind == event.KindOnward {
+					b.whoSigned(ev)
+				}
 				version, entries, err := letOut(ev)
 				if err != nil {
 					failed = fmt.Errorf("entry %d: %w", i, err)
@@ -272,6 +275,19 @@ func (b *bundler) underAgreement(st agreement.Status, covers audit.Covers) ([]ui
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// whoSigned has the keys of those put into the file who signed the agreements before ours.
+func (b *bundler) whoSigned(ev *record.Event) {
+	o, err := event.ParseOnward(ev.Body)
+	if err != nil {
+		return
+	}
+	for _, text := range o.Texts {
+		if _, said, err := record.ParseEvent([]byte(text)); err == nil {
+			b.who[said.Council] = true
+		}
+	}
 }
 
 // narrowed reports whether an event is left out for the time it was logged at: of the

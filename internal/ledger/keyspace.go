@@ -44,7 +44,8 @@ import (
 //	L council                what is known of another council's log: JSON, see known.go
 //	S source4                source: JSON, see source.go
 //	H source4 record16       holding: a record another council sent us: index8 version8 entry32 and its
-//	                         token, packed alone (package record) or as text; empty: erased, to be dropped
+//	                         token, packed alone (package record) or as text; empty: erased, to be dropped;
+//	                         before the token, of what was passed on, 0xff and the word of who did: passing.go
 //	H source4+2³¹ record16   its second place: see holding.go
 //	H source4 record16 n1    further parts of a long holding
 //	P source4 index8         record16 generation4 and since when: holdings in the sender's log order, see retention.go
