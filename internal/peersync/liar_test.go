@@ -185,6 +185,7 @@ var lies = []lie{
 		}
 		return x.send(f.batch(1, f.from(1)...))
 	}, "bytes of tokens", none},
+	{"an event and a record in one", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Event = []byte("a.b.c") }), "an event and a record", none},
 	{"a record that is none", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Record = []byte("~~") }), "token", none},
 	{"a record cut short", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Record = b.Items[1].Record[:40] }), "token", none},
 	{"a record with something behind it", altered(func(f *forger, b *wirepb.Batch) { b.Items[1].Record = append(b.Items[1].Record, 0) }), "token", none},

@@ -102,7 +102,6 @@ func TestRefused(t *testing.T) {
 		{"part of a hash in inclusion", with(func(b *wirepb.Batch) { b.Inclusion = b.Inclusion[1:] })},
 		{"same index twice", with(func(b *wirepb.Batch) { b.Items[1].Index = 1 })},
 		{"descending", with(func(b *wirepb.Batch) { b.Items[0].Index = 3 })},
-		{"event and record in one", with(func(b *wirepb.Batch) { b.Items[0].Event = []byte("a.b.c") })},
 		{"cursor behind", with(func(b *wirepb.Batch) { b.Cursor = 2 })},
 		{"too many items", batch(wirepb.MaxItems+1, 0)},
 		{"too long", batch(1, wirepb.MaxFrame)},
