@@ -222,6 +222,9 @@ func (b *bundler) underAgreement(st agreement.Status, covers audit.Covers) ([]ui
 		}
 	}
 	b.keep, b.under = nil, map[uint64][]*agreement.Terms{}
+	if a.Origin != "" {
+		b.stds[std.Name()] = true // no record of ours names it
+	}
 	set, disclosed := map[uint64]bool{}, map[uint64]bool{}
 	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed, event.KindAgreementCheckpoint, event.KindReceiptByCall, event.KindOnward}, agreement.Kinds()...)
 	for _, kind := range kinds {
