@@ -72,7 +72,7 @@ func (s *Syncer) contribution(ctx context.Context, from name.Council, q *wirepb.
 	refuse := func(code, why string) (*wirepb.ContributionAnswer, error) {
 		return refuseContribution(code, why), nil
 	}
-	if q.GetVersion() != wirepb.ContributeVersion {
+	if q.GetVersion() < wirepb.ContributeVersion { // a later one has only more to say
 		return refuse(codeVersion, fmt.Sprintf("this node speaks version %d", wirepb.ContributeVersion))
 	}
 	r := s.open(name.Council(q.GetFootprint()))

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -70,7 +71,7 @@ func TestAskingForMore(t *testing.T) {
 			what, code string
 			frame      *wirepb.Frame
 		}{
-			{"later version of the protocol", "protocol-version", hello(string(a.Name), a.Digest(), func(h *wirepb.Hello) { h.Version = 9 })},
+			{"earlier version of the protocol", "protocol-version", hello(string(a.Name), a.Digest(), func(h *wirepb.Hello) { h.Version = 1 })},
 			{"agreement that is over", "not-in-force", hello(string(over.Name), over.Digest(), nil)},
 			{"another text", "other-version", hello(string(a.Name), over.Digest(), nil)},
 			{"no digest", "other-version", hello(string(a.Name), a.Digest(), func(h *wirepb.Hello) { h.AgreementDigest = nil })},
@@ -91,6 +92,16 @@ func TestAskingForMore(t *testing.T) {
 				t.Errorf("%s: something follows the refusal", c.what)
 			}
 		}
+
+		// A later version of the protocol has fields that are not known here, and is answered.
+		x := w.ask(saltby, hello(string(a.Name), a.Digest(), func(h *wirepb.Hello) {
+			h.Version = 9
+			h.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 500, protowire.VarintType), 1))
+		}))
+		if f, err := x.in.Read(); len(f.GetBatch().GetItems()) != 1 {
+			t.Errorf("who speaks a later version is told %v, %v", f, err)
+		}
+		x.Close()
 
 		var first []byte
 		for _, c := range []struct {

@@ -142,7 +142,7 @@ func (s *Syncer) serveProof(ctx context.Context, from name.Council, st wire.Stre
 // proof answers a request, or says why not.
 func (s *Syncer) proof(ctx context.Context, from name.Council, q *wirepb.ProofRequest, begun uint64) *wirepb.Proof {
 	no := func(code, reason string) *wirepb.Proof { return &wirepb.Proof{Code: code, Reason: reason} }
-	if q.GetVersion() > wirepb.LogVersion {
+	if q.GetVersion() < wirepb.LogVersion { // a later one has only more to say
 		return no(proofVersion, fmt.Sprintf("this node speaks version %d", wirepb.LogVersion))
 	}
 	if q.GetHeads() {

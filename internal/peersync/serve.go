@@ -138,7 +138,7 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 	refuse := func(code, reason string) (feed, *wirepb.Refuse) {
 		return nil, &wirepb.Refuse{Code: code, Reason: reason}
 	}
-	if h.GetVersion() != wirepb.Version {
+	if h.GetVersion() < wirepb.Version { // a later one has only more to say
 		return refuse(codeVersion, fmt.Sprintf("this node speaks version %d", wirepb.Version))
 	}
 	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {

@@ -36,13 +36,14 @@
 // type or its meaning, or becomes required. A reader ignores fields that it does
 // not know, so a field may be added whose absence, or being ignored, is
 // harmless. A kind of Frame that the reader does not know ends the stream, so a
-// new kind is sent only to a peer whose Hello has a version that knows it.
+// new kind is sent only to a peer that asked for it by a field of its Hello, as frame
+// and signed are asked for; a sharer that does not know the field leaves it out.
 //
 // A change that an old reader would misunderstand is a new protocol,
-// /stile/sync/2.
+// /stile/sync/2, and then both are spoken for at least one release.
 //
-// The version in Hello says what its sender knows, and one is sent no more than
-// that. Its history:
+// The version in Hello stays 2 while v0.1.0 is spoken with, which answers no other.
+// Later releases answer every version from 2 on. Its history:
 //
 //	1  records as the text of their tokens; in no release
 //	2  what is below: records packed
