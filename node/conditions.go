@@ -40,6 +40,7 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 	}
 	f.Clock = condition.ClockOf(n.cfg)
 	f.Counters = n.book.AllCounters()
+	f.Ending, f.Rehearsed = n.partnersEnding(), lastRehearsed(n.cfg.Data)
 	f.Published, f.Partners, f.Agreements = n.logPublished(), partners, n.book.Current(now)
 	f.Nearing = each(n.terms.Nearing(), func(k retention.Nearing) condition.Nearing { return condition.Nearing(k) })
 	f.Late = each(n.terms.Late(), func(l retention.Late) condition.Late { return condition.Late(l) })

@@ -200,6 +200,12 @@ func TestSucceeded(t *testing.T) {
 // node take note.
 func publish(t testing.TB, r *running, edit func(*tufdir.Repository) error) {
 	t.Helper()
+	publishAt(t, r, time.Now(), edit)
+}
+
+// publishAt is publish by another clock.
+func publishAt(t testing.TB, r *running, now time.Time, edit func(*tufdir.Repository) error) {
+	t.Helper()
 	cfg := r.Config()
 	repo, err := tufdir.Load(datadir.Authority(cfg))
 	if err != nil {
@@ -217,7 +223,7 @@ func publish(t testing.TB, r *running, edit func(*tufdir.Repository) error) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := repo.Publish(online, time.Now()); err != nil {
+	if _, err := repo.Publish(online, now); err != nil {
 		t.Fatal(err)
 	}
 	if err := repo.Save(datadir.Authority(cfg)); err != nil {

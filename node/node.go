@@ -12,6 +12,7 @@
 //	authority/     where this node is the directory's host: what it publishes, and what waits for signatures
 //	footprints/    a replica of each ledger kept with others; see docs/footprints.md
 //	handover/      what a council that ended hands over, on its way; every field of its records is in it
+//	rehearsed      the day on which the end of the council was last rehearsed
 //	backups.json   what backups were made; the log says so too
 //	restored       marks a folder that came from a backup until its log may grow; see docs/backup.md
 //	notify.json    what was told to whom; see package notify

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/succession"
@@ -86,6 +88,41 @@ func (n *Node) notOver() []agreement.Status {
 	return slices.DeleteFunc(n.book.Current(n.now()), func(st agreement.Status) bool {
 		return !st.Agreement.Party(n.cfg.Council) || st.Phase == agreement.Ended || st.Phase == agreement.Superseded
 	})
+}
+
+// partnersEnding returns the partners that end, by the directory, and what we have signed with
+// their successors.
+func (n *Node) partnersEnding() (out []condition.Ending) {
+	texts := n.notOver()
+	signed := map[name.Agreement]bool{}
+	of := map[name.Council][]*agreement.Agreement{}
+	for _, st := range texts {
+		_, by := st.Signed[n.cfg.Council]
+		signed[st.Agreement.Name] = by
+		for _, c := range append([]name.Council{st.Agreement.From}, st.Agreement.To...) {
+			if c != n.cfg.Council {
+				of[c] = append(of[c], st.Agreement)
+			}
+		}
+	}
+	for _, c := range slices.Sorted(maps.Keys(of)) {
+		m, ok := n.directory.Member(c)
+		if !ok || m.Ended.IsZero() {
+			continue
+		}
+		e := condition.Ending{Council: c, On: m.Ended, Successors: m.Successors}
+		for _, a := range of[c] {
+			on := slices.ContainsFunc(m.Successors, func(s name.Council) bool {
+				b, _, err := a.Novate(c, s, agreement.Date(m.Ended.Format(time.DateOnly)))
+				return err == nil && signed[b.Name]
+			})
+			if e.Agreements = append(e.Agreements, a.Name); !on {
+				e.Unsigned = append(e.Unsigned, a.Name)
+			}
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 func (n *Node) ending() (out []api.EndingAgreement) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
@@ -37,7 +38,7 @@ func (n *Node) standIns() []directory.Member {
 // open: the copy is sealed, what goes to each successor is written, and a node founded for
 // the purpose takes it over. All that is made stands in a new folder below scratch, which is
 // removed again, with the records in it, before Rehearse returns. Nothing is changed in the
-// folder of cfg, and nobody is told.
+// folder of cfg but the file rehearsed, which says that it was done, and nobody is told.
 func Rehearse(ctx context.Context, cfg *config.Config, plan []byte, scratch string, o Options) (out *RehearsalReply, err error) {
 	if scratch == "" {
 		scratch = os.TempDir()
@@ -114,7 +115,25 @@ func Rehearse(ctx context.Context, cfg *config.Config, plan []byte, scratch stri
 		r.Bytes, r.Milliseconds = b.Bytes, time.Since(began).Milliseconds()
 		out.Successors = append(out.Successors, r)
 	}
-	return out, nil
+	err = os.WriteFile(filepath.Join(cfg.Data, rehearsedName), []byte(o.Now().UTC().Format(time.DateOnly)+"\n"), 0o600)
+	return out, err
+}
+
+// rehearsedName is the file of a data folder that holds the day on which its end was last
+// rehearsed in full.
+const rehearsedName = "rehearsed"
+
+// lastRehearsed returns the day that the file says; zero when there is none.
+func lastRehearsed(data string) time.Time {
+	b, err := os.ReadFile(filepath.Join(data, rehearsedName))
+	if err != nil {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.DateOnly, strings.TrimSpace(string(b)))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
 }
 
 func previewed(ctx context.Context, cfg *config.Config, plan []byte, o Options) (r SuccessionReply, err error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -217,9 +218,9 @@ func TestTakeOverAfterTheDay(t *testing.T) {
 	introduce(t, old, east)
 	offer(t, old, "planning-application", planning(1, "X"), planning(2, "X"))
 	call(t, old.Successions().Seal, node.SuccessionRequest{Plan: []byte("succession: s\non: 2027-04-01\nbegins: [east.gov.uk]\nends: [{council: northmoor.gov.uk, to: east.gov.uk}]\n")})
-	m := membersOf(t, old)[0]
-	m.Addresses, m.Ended, m.Successors = old.Addresses(), time.Date(2027, 4, 1, 0, 0, 0, 0, time.UTC), []name.Council{"east.gov.uk"}
-	call(t, east.Councils().Add, node.MemberRequest{Document: m.YAML()})
+	publishAt(t, east, clock(), func(r *tufdir.Repository) error {
+		return r.Succeed(northmoor, "east.gov.uk", time.Date(2027, 4, 1, 0, 0, 0, 0, time.UTC), clock())
+	})
 	day.Store(1)
 	in := node.TakeOverRequest{From: northmoor, Unwitnessed: true}
 	r := call(t, east.Successions().TakeOver, in)
@@ -235,4 +236,73 @@ func TestTakeOverAfterTheDay(t *testing.T) {
 	if _, err := east.Successions().TakeOver(t.Context(), in); !is(err, node.Behind) {
 		t.Errorf("from a node that does not run: %v", err)
 	}
+}
+
+// TestPartnerAwayAcrossTheDay: a partner is away when a council ends, and for a month. Back
+// again, it is told by the directory who has taken over and what is not over here. Nothing of
+// its own is shared with the council that ended, though both run; where it hears the sealed
+// ledger it deletes what it held, and it goes on with the successor by a text that both sign.
+func TestPartnerAwayAcrossTheDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wire.NewMemory()
+		old, oldCfg := inBubble(t, m, northmoor)
+		partner, partnerCfg := inBubble(t, m, saltby)
+		east, eastCfg := inBubble(t, m, "east.gov.uk")
+		introduce(t, old, partner, east)
+		offer(t, old, "planning-application", planning(1, "X"))
+		text := strings.Replace(planningAgreement, "starts: 2026-01-01", "starts: 2000-01-01", 1)
+		const a, b = "northmoor.gov.uk", "saltby.gov.uk"
+		back := strings.NewReplacer(a, b, b, a, "planning-for-saltby", "planning-for-northmoor").Replace(text)
+		agreed(t, text, old, partner)
+		agreed(t, back, partner, old)
+		await(t, "the partner holds one", func() bool { return get(t, partner.Status).Holdings == 1 })
+
+		for _, n := range []*running{old, partner, east} {
+			publish(t, n, func(r *tufdir.Repository) error {
+				return r.Succeed(northmoor, "east.gov.uk", time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC), time.Now())
+			})
+		}
+		time.Sleep(time.Minute) // they look at their conditions now and then
+		told := func(n *running, kind, words string) bool {
+			for _, c := range get(t, n.Status).Conditions {
+				if c.Name == kind && strings.Contains(c.Text+"; "+c.Cause, words) {
+					return true
+				}
+			}
+			return false
+		}
+		if !told(old, "council-ending", "2 agreements of ours end with it") {
+			t.Errorf("the council that ends is told %+v", get(t, old.Status).Conditions)
+		}
+		if !told(partner, "partner-ending", "east.gov.uk takes over; signed by us with no successor: northmoor.gov.uk/planning-for-saltby, saltby.gov.uk/planning-for-northmoor") {
+			t.Errorf("before the day the partner is told %+v", get(t, partner.Status).Conditions)
+		}
+		partner.stop()
+		s := call(t, old.Successions().Seal, node.SuccessionRequest{Plan: []byte("succession: s\non: 2000-01-02\nbegins: [east.gov.uk]\nends: [{council: northmoor.gov.uk, to: east.gov.uk}]\n")})
+		if len(s.Unreceived) != 1 || told(old, "council-ending", "") {
+			t.Errorf("sealed with the partner away: %+v", s)
+		}
+		if r := call(t, east.Successions().TakeOver, node.TakeOverRequest{From: northmoor, Unwitnessed: true}); r.Taken != 1 {
+			t.Errorf("took over %+v", r)
+		}
+		old.stop()
+		east.stop()
+		time.Sleep(30 * 24 * time.Hour)
+
+		m.Cut(northmoor, saltby) // as a network does that asks the directory
+		old, partner, east = reopened(t, m, oldCfg), reopened(t, m, partnerCfg), reopened(t, m, eastCfg)
+		offer(t, partner, "planning-application", planning(2, "X"))
+		time.Sleep(5 * time.Minute)
+		if get(t, partner.Status).Holdings != 1 || !told(partner, "partner-ending", "which is past, and east.gov.uk takes over; not over here: northmoor.gov.uk/planning-for-saltby, saltby.gov.uk/planning-for-northmoor") {
+			t.Errorf("after the day the partner is told %+v", get(t, partner.Status).Conditions)
+		}
+		m.Heal(northmoor, saltby) // and where it does not, the exchange asks it, too
+		await(t, "the sealed ledger has said that it is over", func() bool { return get(t, partner.Status).Holdings == 0 && !told(partner, "partner-ending", "") })
+		time.Sleep(5 * time.Minute)
+		if h := get(t, old.Status).Holdings; h != 0 {
+			t.Errorf("%d records were shared with a council that has ended", h)
+		}
+		agreed(t, strings.ReplaceAll(text, a, "east.gov.uk"), east, partner)
+		await(t, "it has the successor's record", func() bool { return get(t, partner.Status).Holdings == 1 })
+	})
 }

@@ -46,6 +46,8 @@ type Facts struct {
 	Directory         api.DirectoryHealth
 	DirectoryDoubtful []string // what of the directory is not believed, and why
 
+	Rehearsed   time.Time        // when the end of our council was last rehearsed with this folder; zero for never
+	Ending      []Ending         // partners that end
 	Sealed      *event.Sealed    // the last entry of our log, where our council has ended; nil else
 	Damage      *api.DamageReply // what is damaged on disk and not served; nil for nothing
 	Halt        *api.HaltReply   // why nothing is signed in our log; nil for nothing
@@ -105,7 +107,8 @@ type Clock struct {
 type Self struct {
 	Known     bool // the directory could be read
 	Listed    bool
-	Member    bool // now, by its dates
+	Member    bool      // now, by its dates
+	Ends      time.Time // midnight UTC of the first day on which it is none; zero for none said
 	Addresses []string
 	RecordKey string // the id of the key that we sign with
 	OtherKeys bool   // it names other keys than ours
@@ -144,6 +147,16 @@ type Former struct {
 	Council name.Council
 	Orders  int       // that it has not receipted
 	Oldest  time.Time // of them
+}
+
+// Ending is a council that ends, by the directory, or has ended, and with which we have
+// agreements that are not over.
+type Ending struct {
+	Council    name.Council
+	On         time.Time      // midnight UTC of the first day it is no member
+	Successors []name.Council // as the directory names them; may be none
+	Agreements []name.Agreement
+	Unsigned   []name.Agreement // of them, those that no successor of it has with us in a text that we signed
 }
 
 // Twice is a council with whose key two processes speak.

@@ -119,6 +119,14 @@ func TestFind(t *testing.T) {
 		{"witnesses-short", func(f *Facts) {
 			f.Published = &api.LogReply{Size: 4, Wanted: true, Witnesses: []api.PolicyWitness{{Name: "auditor", Problem: "it cannot be reached"}}}
 		}, "auditor: it cannot be reached"},
+		{"council-ending", func(f *Facts) { f.Self.Ends = noon.AddDate(0, 0, 30) }, "in 30 days, and its ledger is not sealed"},
+		{"council-ending", func(f *Facts) { f.Self.Ends, f.Rehearsed = noon.AddDate(0, 0, 1), noon.AddDate(0, 0, -9) }, "rehearsed on 2026-11-19"},
+		{"partner-ending", func(f *Facts) {
+			f.Ending = []Ending{{Council: saltby, On: noon.AddDate(0, 0, 3), Successors: []name.Council{"east.gov.uk"}, Agreements: []name.Agreement{"saltby.gov.uk/huts", "saltby.gov.uk/moves"}, Unsigned: []name.Agreement{"saltby.gov.uk/moves"}}}
+		}, "signed by us with no successor: saltby.gov.uk/moves"},
+		{"partner-ending", func(f *Facts) {
+			f.Ending = []Ending{{Council: saltby, On: noon.AddDate(0, 0, -3), Agreements: []name.Agreement{"saltby.gov.uk/huts"}}}
+		}, "not over here: saltby.gov.uk/huts"},
 		{"council-ended", func(f *Facts) {
 			f.Sealed = &event.Sealed{On: "2026-11-01", Successors: []event.Successor{{Council: "east.gov.uk"}, {Council: "west.gov.uk"}}}
 			f.Self.Member = false // as it should be, from that day on

@@ -46,6 +46,28 @@ func (f *Facts) failed() (out []api.Link) {
 // partnerKinds are about how far exchange has come.
 var partnerKinds = []Kind{
 	{
+		Name: "partner-ending", Severity: api.Notice, Means: "by the directory a partner ends within sixty days and an agreement with it goes on with no successor that we signed with, or it has ended and an agreement with it is not over here (docs/succession.md)",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, e := range f.Ending {
+				if f.Now.Before(e.On.Add(-endingSoon)) || f.Now.Before(e.On) && len(e.Unsigned) == 0 {
+					continue
+				}
+				c := api.Condition{
+					Council: e.Council, Text: fmt.Sprintf("%s ends on %s%s", e.Council, day(e.On), in(f.Now, e.On)),
+					Cause: "signed by us with no successor: " + list(e.Unsigned),
+					Try:   "stile agreement novate NAME --old " + string(e.Council) + " --new SUCCESSOR --starts " + day(e.On) + " --out FILE, where it is to go on",
+				}
+				if n := len(e.Successors); n > 0 {
+					c.Text += ", and " + list(e.Successors) + map[bool]string{true: " takes", false: " take"}[n == 1] + " over"
+				}
+				if !f.Now.Before(e.On) { // it can tell us nothing any more
+					c.Cause, c.Try = "not over here: "+list(e.Agreements), "stile agreement end NAME, which deletes what is held under it"
+				}
+				say(c)
+			}
+		},
+	},
+	{
 		Name: "link-failing", Severity: api.Warning, Means: "what a partner lets us have, or what it tells us, could not be fetched for an hour or longer: it was refused, or tried again in vain",
 		find: func(f *Facts, say func(api.Condition)) {
 			for _, l := range f.failed() {

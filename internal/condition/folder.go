@@ -60,7 +60,7 @@ func SelfOf(members []directory.Member, own directory.Member, now time.Time) Sel
 		if m.Council != own.Council {
 			continue
 		}
-		s.Listed, s.Member, s.Addresses = true, m.ActiveAt(now), m.Addresses
+		s.Listed, s.Member, s.Addresses, s.Ends = true, m.ActiveAt(now), m.Addresses, m.Ended
 		if len(own.RecordKeys) == 0 {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/peersync"
 	"github.com/stile-exchange/stile/node/api"
@@ -170,6 +171,14 @@ func (f *Facts) clockOff() string {
 // skew is how far the clocks of two honest councils may differ, as auditors see it.
 const skew = peersync.ClockSkew
 
+func list[T ~string](of []T) string {
+	out := make([]string, len(of))
+	for i, x := range of {
+		out[i] = string(x)
+	}
+	return strings.Join(out, ", ")
+}
+
 // byPartners says by what the clock is wrong as partners have it, how many say so and
 // how many agree with it.
 func byPartners(clocks map[name.Council]time.Duration) (why string, off, agree int) {
@@ -215,6 +224,30 @@ func ClockUnsynced() bool { return clockUnsynchronised() }
 
 // logKinds are about our own log and those who watch it.
 var logKinds = []Kind{
+	{
+		Name: "council-ending", Severity: api.Warning, Means: "by the directory our council ends within sixty days, or has ended, and our ledger is not sealed (docs/succession.md)",
+		find: func(f *Facts, say func(api.Condition)) {
+			on := f.Self.Ends
+			if on.IsZero() || f.Sealed != nil || f.Now.Before(on.Add(-endingSoon)) {
+				return
+			}
+			c := api.Condition{Text: "our council ends on " + day(on) + in(f.Now, on) + ", and its ledger is not sealed", Try: "stile council succeed PLAN --preview; then --rehearse, on a copy"}
+			if f.Rehearsed.IsZero() {
+				c.Cause = "not rehearsed with this folder, as far as it shows: a rehearsal on a copy of it elsewhere leaves nothing here"
+			} else {
+				c.Cause = "rehearsed on " + day(f.Rehearsed)
+				c.Try = "stile council succeed PLAN --preview; from 36 hours before the day, stile council succeed PLAN"
+			}
+			n := 0
+			for _, st := range f.Agreements {
+				if st.Agreement.Party(f.Council) && st.Phase != agreement.Ended && st.Phase != agreement.Superseded {
+					n++
+				}
+			}
+			c.Cause += "; " + count(n, "agreement of ours ends", "agreements of ours end") + " with it, and each goes on only where the other party signs it with a successor"
+			say(c)
+		},
+	},
 	{
 		Name: "council-ended", Severity: api.Notice, Blocks: true, Means: "our council has ended and its ledger is sealed: it takes nothing, and everything in it is read and proved (docs/succession.md)",
 		find: func(f *Facts, say func(api.Condition)) {
@@ -355,6 +388,21 @@ var logKinds = []Kind{
 			})
 		},
 	},
+}
+
+// endingSoon is how long before the day people are told that a council ends.
+const endingSoon = 60 * 24 * time.Hour
+
+// in says how far off a day is, as the end of a sentence.
+func in(now, on time.Time) string {
+	switch left := on.Sub(now); {
+	case left <= 0:
+		return ", which is past"
+	case left <= 48*time.Hour:
+		return ", in " + count(int(left.Hours())+1, "hour", "hours")
+	default:
+		return ", in " + count(int(left.Hours()/24), "day", "days")
+	}
 }
 
 // directoryKinds are about who is a member, and we among them.
