@@ -275,6 +275,9 @@ func (n *Node) holdingReply(src *ledger.Source, h *ledger.Holding, whole bool) *
 	if m, ok := n.directory.Member(src.From); ok && m.Role == directory.RoleFootprint {
 		r.Proof = "signature" // nobody signs for what its members bring
 	}
+	if len(h.Passed) > 0 {
+		r.Proof, r.PassedBy, r.PassedUnder = "signature", src.From, h.PassedUnder()
+	}
 	if whole {
 		r.Token, r.Body, r.Disclosed = string(h.Token.Bytes()), strictjson.Canonical(v.Body), v.Disclosed
 		r.Reference = n.reference(v.Standard, v.Body)

@@ -213,6 +213,18 @@ func shown(body json.RawMessage, fields []string) []string {
 	return out
 }
 
+// joined lists the agreements by which a record came.
+func joined(under []name.Agreement) string {
+	var b strings.Builder
+	for i, a := range under {
+		if i > 0 {
+			b.WriteString(", then ")
+		}
+		b.WriteString(string(a))
+	}
+	return b.String()
+}
+
 func (a *app) recordShowCommand() *cobra.Command {
 	var n naming
 	var token bool
@@ -238,6 +250,9 @@ func (a *app) recordShowCommand() *cobra.Command {
 			t.add("record", string(r.Record))
 			t.add("issued by", string(r.Council))
 			t.add("standard", r.Standard.String())
+			if r.PassedBy != "" {
+				t.add("passed on by", fmt.Sprintf("%s, by %s", r.PassedBy, joined(r.PassedUnder)))
+			}
 			t.add("version", fmt.Sprintf("%s, issued %s, entry %s of the log", number(r.Version), at(r.IssuedAt), number(r.Index)))
 			if r.Op != "put" {
 				t.add("state", "deleted")

@@ -287,7 +287,7 @@ func (r *Register) row(v *ledger.View, e *let, at uint64) (*api.Disclosure, erro
 	}
 	g, err := v.Logged(at)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return nil, nil
+		return r.passed(v, e, at)
 	}
 	if err == nil {
 		d.Record, d.RecordVersion, d.Standard = g.Record, g.Version, g.Standard
@@ -327,6 +327,93 @@ func (r *Register) row(v *ledger.View, e *let, at uint64) (*api.Disclosure, erro
 		d.Withdrawal, err = r.withdrawal(v, e.feed, &d)
 	}
 	return &d, err
+}
+
+// passed returns what is to be said of an entry by which a record of another council was
+// passed on; nil where it is another event.
+func (r *Register) passed(v *ledger.View, e *let, at uint64) (*api.Disclosure, error) {
+	p, _, err := ledger.ReadEvent(v, at, event.KindPassedOn, event.ParsePassedOn)
+	if errors.Is(err, ledger.ErrStorage) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, nil
+	}
+	d := e.row
+	d.RecordEntry, d.Record, d.RecordVersion, d.Of = at, p.Record, p.RecordVersion, p.Origin.Council()
+	text := r.text(d.Agreement, d.Version)
+	if text != nil {
+		d.Fields = slices.Clone(text.Fields)
+	}
+	src, err := r.o.Ledger.Source(p.Origin.Council(), p.Origin)
+	var h *ledger.Holding
+	if err == nil {
+		h, err = v.Holding(src, p.Record)
+	}
+	switch {
+	case errors.Is(err, ledger.ErrStorage):
+		return nil, err
+	case err != nil:
+		d.Unread = "it is not held here any more"
+	case h.Version != p.RecordVersion:
+		d.Of, d.Standard, d.Unread = h.View.Council, h.View.Standard, "a newer version is held"
+	default:
+		d.Of, d.Standard = h.View.Council, h.View.Standard
+		d.Fields = slices.DeleteFunc(d.Fields, func(f name.Field) bool { return !has(h.View.Body, f.Tokens()) })
+	}
+	if d.Receipt, err = r.receipt(v, e.feed, d.To, d.Entry, at); err != nil {
+		return nil, err
+	}
+	d.Withdrawal, err = r.withdrawal(v, e.feed, &d)
+	return &d, err
+}
+
+// passedOn returns to whom a record that another council sent under an agreement was passed
+// on, as its newest version was.
+func (r *Register) passedOn(v *ledger.View, origin name.Agreement, id name.Record) (out []api.Disclosure, err error) {
+	for _, f := range r.o.Ledger.Feeds() {
+		text := r.text(f.Agreement, uint64(f.Version))
+		if _, is := f.Onward(); !is || text == nil || text.Origin != origin {
+			continue
+		}
+		at, withdrawn, err := v.InFeed(f, id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			continue
+		}
+		if err == nil && withdrawn {
+			var ev *record.Event
+			if ev, _, err = v.Event(at); err == nil {
+				var w event.Withdrawal
+				if w, err = event.ParseTakenBack(ev.Kind, ev.Body); err == nil {
+					at = w.Entry
+				}
+			}
+		}
+		var list []uint64
+		if err == nil {
+			list, err = v.LetOut(at)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range list {
+			e, err := r.let(v, i)
+			if err != nil {
+				return nil, err
+			}
+			if _, ok := slices.BinarySearch(e.entries, at); !ok || e.row.Footprint != "" {
+				continue
+			}
+			d, err := r.row(v, e, at)
+			if err != nil {
+				return nil, err
+			}
+			if d != nil {
+				out = append(out, *d)
+			}
+		}
+	}
+	return out, nil
 }
 
 // receipt returns what a receiver said of an entry, record or withdrawal, that was let

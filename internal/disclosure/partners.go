@@ -90,6 +90,11 @@ func (t *telling) holds(id name.Record) error {
 		}
 	}
 	t.add(row)
+	ds, err := t.r.passedOn(t.v, t.doc.Name, id)
+	if err != nil {
+		return err
+	}
+	t.given(id, ds)
 	return nil
 }
 
@@ -108,6 +113,12 @@ func (t *telling) gave(ctx context.Context, id name.Record) error {
 		t.add(event.Told{Record: id, Says: event.ToldNot, Agreement: t.doc.Name, Version: uint64(t.doc.Version)})
 		return nil
 	}
+	t.given(id, ds)
+	return nil
+}
+
+// given tells to whom a record was given.
+func (t *telling) given(id name.Record, ds []api.Disclosure) {
 	for _, d := range ds {
 		if text := t.r.text(d.Agreement, d.Version); d.Agreement != "" && (text == nil || !text.AnswersSubjects()) {
 			t.unsaid++
@@ -125,7 +136,6 @@ func (t *telling) gave(ctx context.Context, id name.Record) error {
 		}
 		t.add(row)
 	}
-	return nil
 }
 
 // AskPartners adds to a report what partners say of the records that went between us and

@@ -302,6 +302,29 @@ func (h *Holding) before() (out []string) {
 	return append(out, string(h.Passed))
 }
 
+// PassedUnder returns the agreements by which a record that was passed on came, the first
+// that of its own council; nil for any other.
+func (h *Holding) PassedUnder() (out []name.Agreement) {
+	if len(h.Passed) == 0 {
+		return nil
+	}
+	for _, jws := range h.before() {
+		_, ev, err := record.ParseEvent([]byte(jws))
+		if err != nil {
+			break
+		}
+		p, err := event.ParsePassedOn(ev.Body)
+		if err != nil {
+			break
+		}
+		if out == nil {
+			out = append(out, p.Origin)
+		}
+		out = append(out, p.Agreement)
+	}
+	return out
+}
+
 // mayPass says in words why a holding does not go on under a feed; "" when it does.
 func (l *Ledger) mayPass(f *Feed, h *Holding) string {
 	std, err := l.Standard(h.View.Standard)

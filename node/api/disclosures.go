@@ -50,6 +50,8 @@ type Disclosure struct {
 	Urgent    bool           `json:"urgent,omitempty"`  // the agreement is for urgent disclosures
 	Because   string         `json:"because,omitempty"` // why it was asked for
 
+	// Of is whose record it is, where it was passed on; "" for our own.
+	Of name.Council `json:"of,omitempty"`
 	// Footprint is whose log RecordEntry is of; "" for our own.
 	Footprint     name.Council  `json:"footprint,omitempty"`
 	Record        name.Record   `json:"record,omitempty"`

@@ -83,21 +83,26 @@ type RecordRequest struct {
 
 // RecordReply is one version of a record.
 type RecordReply struct {
-	Council   name.Council    `json:"council"`
-	Record    name.Record     `json:"record"`
-	Reference string          `json:"reference,omitempty"` // what the council that issued it knows it by: the values of the standard's key, parted by spaces; "" when they are not disclosed
-	Standard  name.Standard   `json:"standard"`
-	Version   uint64          `json:"version"`
-	Op        string          `json:"op"`
-	Index     uint64          `json:"entry"` // in the issuer's log
-	IssuedAt  time.Time       `json:"issued_at"`
-	Agreement name.Agreement  `json:"agreement,omitempty"` // under which it is held here; empty for our own
-	Urgent    bool            `json:"urgent,omitempty"`    // that agreement is for urgent disclosures: it is held for a short time
-	Withheld  int             `json:"withheld"`            // fields the issuer kept back
-	Disclosed []string        `json:"disclosed,omitempty"` // pointers of the fields that were disclosed one by one
-	Body      json.RawMessage `json:"body,omitempty"`
-	Token     string          `json:"token,omitempty"`
-	MadeFrom  name.Record     `json:"made_from,omitempty"` // record of ours that a mapping made it from; only where it is shown alone
+	Council   name.Council   `json:"council"`
+	Record    name.Record    `json:"record"`
+	Reference string         `json:"reference,omitempty"` // what the council that issued it knows it by: the values of the standard's key, parted by spaces; "" when they are not disclosed
+	Standard  name.Standard  `json:"standard"`
+	Version   uint64         `json:"version"`
+	Op        string         `json:"op"`
+	Index     uint64         `json:"entry"` // in the issuer's log
+	IssuedAt  time.Time      `json:"issued_at"`
+	Agreement name.Agreement `json:"agreement,omitempty"` // under which it is held here; empty for our own
+	Urgent    bool           `json:"urgent,omitempty"`    // that agreement is for urgent disclosures: it is held for a short time
+	// PassedBy is who sent it, and PassedUnder the agreements by which it came, the first that
+	// of the council whose record it is, where that council did not send it itself; the entry
+	// is then in the log of PassedBy.
+	PassedBy    name.Council     `json:"passed_by,omitempty"`
+	PassedUnder []name.Agreement `json:"passed_under,omitempty"`
+	Withheld    int              `json:"withheld"`            // fields the issuer kept back
+	Disclosed   []string         `json:"disclosed,omitempty"` // pointers of the fields that were disclosed one by one
+	Body        json.RawMessage  `json:"body,omitempty"`
+	Token       string           `json:"token,omitempty"`
+	MadeFrom    name.Record      `json:"made_from,omitempty"` // record of ours that a mapping made it from; only where it is shown alone
 	// Former says where the record was before, of one that was taken over; Succeeded, who goes
 	// on with it, where this council has ended. Only where it is shown alone.
 	Former    *FormerReply    `json:"former,omitempty"`
