@@ -44,7 +44,7 @@ const policy = `
 	internal/directory/datadir  internal/ledger/examine
 	internal/ledger  internal/ledger/ledgertest  internal/audit  internal/paper  internal/wire  internal/intake
 	internal/wire/*  internal/export  internal/backup
-	internal/directory/follow
+	internal/directory/follow  internal/wire/wiretest
 	internal/judge  internal/publiclog
 	internal/judge/*
 	internal/footprint

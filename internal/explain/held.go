@@ -65,7 +65,7 @@ func (x *Explainer) whyUnder(v *ledger.View, src *ledger.Source, st agreement.St
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return err
 	}
-	remembered := err == nil
+	remembered := err == nil && last.Council != ""
 	got, gone, all, err := x.receipts(v, src, last, remembered)
 	if err != nil {
 		return err

@@ -253,7 +253,7 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 	case !s.Serving(c, f.Agreement):
 		r.Behind = "it is connected and has not asked for this agreement's records"
 	default:
-		r.Behind, r.Moving = "records are on their way", true
+		r.Behind, r.Moving = onTheirWay(p.Held, f.Records, p.AheadFrom > 0), true
 	}
 	x.owes(&r, p)
 	return r, nil
@@ -307,11 +307,20 @@ func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *pee
 	case src != nil && src.Bounded && l.Connected:
 		r.Behind, r.Bounded = fmt.Sprintf("as much has come as the agreement lets come: %s", a.Most), true
 	case l.Connected:
-		r.Behind, r.Moving = "records are on their way", true
+		r.Behind, r.Moving = onTheirWay(r.Held, r.Offered, src != nil && src.AheadFrom > 0), true
 	default:
 		r.Behind = "it is not connected"
 	}
 	return r, nil
+}
+
+// onTheirWay says that a copy is under way: how many records are held of how many, and
+// whether what changes meanwhile goes ahead of the rest.
+func onTheirWay(held, of int, ahead bool) string {
+	if !ahead {
+		return "records are on their way"
+	}
+	return fmt.Sprintf("records are on their way, %d of %d are there; what changes now goes ahead of the rest", held, of)
 }
 
 // counted says what came of comparing what a sender committed to with what came.

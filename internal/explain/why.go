@@ -204,7 +204,7 @@ func (x *Explainer) whyAgreement(v *ledger.View, st agreement.Status, partner na
 		return false, x.whyAsked(v, a, partner, ver.Claims.Record, step)
 	}
 	if withdrawn {
-		if p.Cursor > at {
+		if p.Has(at) {
 			step(a.Name, false, then("the record stands in the agreement's index", "the record stood in the agreement's index"), fmt.Sprintf("withdrawn by %s, and the partner said that it deleted it", dated(v, at)))
 			return false, nil
 		}
@@ -212,11 +212,15 @@ func (x *Explainer) whyAgreement(v *ledger.View, st agreement.Status, partner na
 		return p.Disclosed > 0 && p.Cursor > 0, nil
 	}
 	step(a.Name, true, then("the record stands in the agreement's index", "the record stood in the agreement's index"), fmt.Sprintf("at %s", dated(v, at)))
-	if waits := p.Waits(a.Most, x.o.Now()); waits != "" && p.Cursor <= at && p.Disclosed <= at {
+	if waits := p.Waits(a.Most, x.o.Now()); waits != "" && !p.Has(at) && !p.Sent(at) {
 		step(a.Name, false, then("the agreement lets one more go: "+a.Most.String(), "the agreement let one more go: "+a.Most.String()), waits)
 		return false, nil
 	}
-	got := step(a.Name, p.Cursor > at, "the partner has acknowledged it", fmt.Sprintf("its receipts reach to entry %d, the last of %s; the record is at %s", p.Cursor, stampOf(p.LastAck), dated(v, at)))
+	ahead := ""
+	if p.AheadTo > p.AheadFrom {
+		ahead = fmt.Sprintf(" and, of what goes ahead, from %d to %d", p.AheadFrom, p.AheadTo)
+	}
+	got := step(a.Name, p.Has(at), "the partner has acknowledged it", fmt.Sprintf("its receipts reach to entry %d%s, the last of %s; the record is at %s", p.Cursor, ahead, stampOf(p.LastAck), dated(v, at)))
 	return got, nil
 }
 

@@ -233,15 +233,19 @@ func (c *Case) Event(index uint64, jws []byte) (v Verdict, withdrawn name.Record
 
 // follows decides whether a version may follow what was here of its record
 // before: it must not be older, nor another of the same number, whether that is
-// held still or was withdrawn.
-func (c *Case) follows(src *ledger.Source, v *Verdict) error {
-	if src.Records == 0 && src.Withdrawn == 0 && src.AtTerm == 0 {
+// held still or was withdrawn. Of what the copy still brings, nothing may be of a record
+// whose withdrawal went ahead of it: a feed holds of a record the newest alone.
+func (c *Case) follows(src *ledger.Source, index uint64, v *Verdict) error {
+	if src.Records == 0 && src.Withdrawn == 0 && src.AtTerm == 0 && src.AheadFrom == 0 {
 		return nil
 	}
 	switch last, err := c.j.o.Last(src, v.View.Record); {
 	case errors.Is(err, ledger.ErrNotFound):
 	case err != nil:
 		return err
+	case src.AheadFrom > 0 && last.Withdrawn >= src.AheadFrom && index < last.Withdrawn:
+		v.refuse(RuleOld, "")
+	case last.Council == "": // it was taken back before it ever came
 	case last.Council != v.View.Council:
 		v.refuse(RuleOtherID, "")
 	case c.onward() && last.Final && v.View.Version <= last.Version:

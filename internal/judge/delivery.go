@@ -30,6 +30,10 @@ type Page struct {
 	// Withdrawals: the agreement is suspended, the page holds withdrawals alone, and
 	// follows Source.WithdrawnTo.
 	Withdrawals bool
+	// Ahead: the page goes ahead of the copy, from AheadFrom on, which the pages of the copy
+	// do not pass; 0 while nothing goes ahead.
+	Ahead     bool
+	AheadFrom uint64
 }
 
 // An Item is one entry of a page: an event, a compact JWS, or a record, packed.
@@ -63,11 +67,7 @@ func (c *Case) Delivery(ctx context.Context, src *ledger.Source, p Page) (*ledge
 }
 
 func (c *Case) delivery(head *Head, src *ledger.Source, p Page) (*ledger.Delivery, error) {
-	d := &ledger.Delivery{Cursor: p.Cursor, Live: p.Live, Offered: int(min(p.Offered, 1<<40)), Suspended: p.Withdrawals}
-	from := src.Cursor
-	if p.Withdrawals {
-		from = src.WithdrawnTo()
-	}
+	d := &ledger.Delivery{Cursor: p.Cursor, Live: p.Live, Offered: int(min(p.Offered, 1<<40)), Suspended: p.Withdrawals, Ahead: p.Ahead, AheadFrom: p.AheadFrom}
 	if c.doc != nil {
 		d.Most = c.doc.Most
 	}
@@ -75,7 +75,10 @@ func (c *Case) delivery(head *Head, src *ledger.Source, p Page) (*ledger.Deliver
 	if p.Withdrawals && (c.doc == nil || slices.ContainsFunc(p.Items, func(it Item) bool { return len(it.Record) > 0 })) {
 		return nil, fmt.Errorf("batch: %w: a record among withdrawals", ErrLied)
 	}
-	indexes, err := order(from, d.Checkpoint.Size, p)
+	if err := c.ahead(src, d); err != nil {
+		return nil, err
+	}
+	indexes, err := order(src.Wants(d), d.Checkpoint.Size, p)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +97,23 @@ func (c *Case) delivery(head *Head, src *ledger.Source, p Page) (*ledger.Deliver
 		return nil, err
 	}
 	return d, c.sort(src, d, p.Items, found)
+}
+
+// ahead checks what a page says of what goes ahead of a copy: that it is beyond the copy, and
+// that nothing but what follows a copy in order is the end of it. A footprint's log is
+// given in order, and so are notices.
+func (c *Case) ahead(src *ledger.Source, d *ledger.Delivery) error {
+	switch {
+	case !d.Ahead && d.AheadFrom == 0:
+		return nil
+	case c.doc == nil || c.log.Shared() || d.Suspended || d.Live:
+		return fmt.Errorf("batch: %w: of what goes in order, it goes ahead", ErrLied)
+	case d.AheadFrom <= src.Cursor || d.AheadFrom > d.Checkpoint.Size:
+		return fmt.Errorf("batch: %w: what goes ahead begins at %d", ErrLied, d.AheadFrom)
+	case !d.Ahead && d.Cursor > d.AheadFrom:
+		return fmt.Errorf("batch: %w: cursor %d is beyond what goes ahead", ErrLied, d.Cursor)
+	}
+	return nil
 }
 
 // order checks a page's bounds and that its items ascend from a cursor, within
@@ -314,7 +334,7 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 			}
 		case f.View != nil:
 			about, by = f.View.Record, f.View.Council
-			if err := c.follows(src, &f.Verdict); err != nil {
+			if err := c.follows(src, index, &f.Verdict); err != nil {
 				return err
 			}
 		}

@@ -91,7 +91,7 @@ func (l *Ledger) foresee(b *batch) {
 			continue
 		}
 		t := &tx{l: l, b: b, sets: map[string][]byte{}}
-		if err := t.disclose(feeds[w.feed], w.to, items, b.puts[w.feed]); err != nil {
+		if err := t.disclose(feeds[w.feed], w.to, items, b.puts[w.feed], 0); err != nil {
 			// It must not go, or that is not known: whoever sends it finds out.
 			l.w.next -= uint64(len(t.entries))
 			continue
@@ -108,8 +108,9 @@ func (l *Ledger) foresee(b *batch) {
 }
 
 // disclose logs that entries of a feed are about to go to a council. puts is one past the
-// last of them that is a record, 0 for none.
-func (t *tx) disclose(f *Feed, to name.Council, entries []uint64, puts uint64) error {
+// last of them that is a record, 0 for none. from is where what goes ahead of the rest
+// begins, if they do; otherwise 0.
+func (t *tx) disclose(f *Feed, to name.Council, entries []uint64, puts, from uint64) error {
 	if err := t.allowed(to); err != nil {
 		return err
 	}
@@ -117,7 +118,16 @@ func (t *tx) disclose(f *Feed, to name.Council, entries []uint64, puts uint64) e
 	if puts == 0 {
 		return nil
 	}
-	return t.partner(f, to, func(p *Partner) { p.Disclosed = max(p.Disclosed, puts) })
+	return t.partner(f, to, func(p *Partner) {
+		switch {
+		case from == 0:
+			p.Disclosed = max(p.Disclosed, puts)
+		case p.AheadSent[0] != from:
+			p.AheadSent = [2]uint64{from, puts}
+		default:
+			p.AheadSent[1] = max(p.AheadSent[1], puts)
+		}
+	})
 }
 
 // disclosed returns the entries of items, and one past the last that is a record.

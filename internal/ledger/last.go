@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // gave. It outlives the record: what was withdrawn must not come back in an
 // earlier version. Of what the record said it holds nothing.
 type Last struct {
-	Council name.Council // who issued it; other than the source in a footprint's
+	Council name.Council // who issued it; other than the source in a footprint's; "" when only Withdrawn is known
 	Version uint64
 	Entry   tlog.Hash
 	Held    bool   // it is held now; if not it was withdrawn
@@ -74,9 +75,22 @@ func lastOf(s *Source, b []byte) (Last, error) {
 func goneKey(source uint32, r [16]byte) []byte { return append(numKey4('G', source), r[:]...) }
 
 // remember keeps what is needed of a holding that is about to be erased for a withdrawal.
-// One that is damaged is erased all the same.
-func (t *tx) remember(s *Source, r [16]byte, withdrawn uint64, final bool) error {
+// One that is damaged is erased all the same. Of a record that is not held nothing is kept,
+// unless its withdrawal goes ahead of the copy: then an earlier version could still come.
+func (t *tx) remember(s *Source, r [16]byte, withdrawn uint64, final, ahead bool) error {
 	_, b, err := heldAt(s.number, r, t.lookupParts)
+	if errors.Is(err, ErrNotFound) && ahead {
+		v, err := t.lookup(goneKey(s.number, r))
+		if errors.Is(err, ErrNotFound) {
+			v, err = make([]byte, 56), nil
+		}
+		if err == nil && len(v) >= 56 {
+			v = bytes.Clone(v)
+			binary.BigEndian.PutUint64(v[48:], withdrawn)
+			t.set(goneKey(s.number, r), v)
+		}
+		return err
+	}
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}

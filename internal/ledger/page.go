@@ -82,32 +82,53 @@ const itemRoom = 24
 
 // Page reads a feed from a cursor on.
 func (l *Ledger) Page(f *Feed, cursor uint64) (*Page, error) {
-	return l.page(f, "", cursor, false, MaxPageBytes)
+	return l.page(f, "", cursor, span{most: MaxPageBytes})
 }
 
 // PageOf is Page for one receiver, that takes so many bytes at once, proofs included. An entry that
 // is longer makes a page of its own. No other reads a feed of an agreement that bounds how
 // much goes to each.
 func (l *Ledger) PageOf(f *Feed, to name.Council, cursor uint64, bytes int) (*Page, error) {
-	return l.page(f, to, cursor, false, min(bytes, MaxPageBytes))
+	return l.page(f, to, cursor, span{most: min(bytes, MaxPageBytes)})
+}
+
+// PageBelow is PageOf for what stands before an index of the log: a page that has no more
+// of it has that index as its cursor, and is not live.
+func (l *Ledger) PageBelow(f *Feed, to name.Council, cursor, below uint64, bytes int) (*Page, error) {
+	return l.page(f, to, cursor, span{most: min(bytes, MaxPageBytes), below: below})
+}
+
+// PageAhead is PageOf for what goes ahead of the rest of a feed: from a cursor on that the
+// log had come to when the feed had been opened. It is read though records of before are
+// still being matched, and the page is not live.
+func (l *Ledger) PageAhead(f *Feed, to name.Council, cursor uint64, bytes int) (*Page, error) {
+	return l.page(f, to, cursor, span{most: min(bytes, MaxPageBytes), ahead: true})
 }
 
 // Withdrawals reads the withdrawals of a feed from a cursor on, which travel while
 // its agreement is suspended and nothing else does.
 func (l *Ledger) Withdrawals(f *Feed, cursor uint64) (*Page, error) {
-	return l.page(f, "", cursor, true, MaxPageBytes)
+	return l.page(f, "", cursor, span{most: MaxPageBytes, withdrawals: true})
 }
 
-func (l *Ledger) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, most int) (p *Page, err error) {
+// A span says what of a feed a page is read of, from its cursor on.
+type span struct {
+	most        int    // bytes
+	below       uint64 // entries before this one; 0 for all
+	ahead       bool   // from where nothing is still to be matched
+	withdrawals bool   // withdrawals alone
+}
+
+func (l *Ledger) page(f *Feed, to name.Council, cursor uint64, of span) (p *Page, err error) {
 	err = l.View(func(v *View) error {
-		p, err = v.page(f, to, cursor, withdrawals, most)
+		p, err = v.page(f, to, cursor, of)
 		return err
 	})
 	return p, err
 }
 
-func (v *View) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, most int) (*Page, error) {
-	l := v.l
+func (v *View) page(f *Feed, to name.Council, cursor uint64, of span) (*Page, error) {
+	l, most, withdrawals := v.l, of.most, of.withdrawals
 	if !f.copied() {
 		return nil, fmt.Errorf("read feed of %s: records are not copied under it: %w", f.Agreement, ErrNotFound)
 	}
@@ -145,10 +166,14 @@ func (v *View) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, m
 		if err != nil {
 			return err
 		}
-		if horizon != math.MaxUint64 && !withdrawals {
-			p.Live, p.Cursor = false, max(cursor, horizon)
-		} else {
+		if withdrawals || of.ahead {
 			horizon = math.MaxUint64
+		}
+		if of.below > 0 {
+			horizon = min(horizon, of.below)
+		}
+		if horizon != math.MaxUint64 {
+			p.Live, p.Cursor = false, max(cursor, horizon)
 		}
 		var bound *headroom
 		if !withdrawals {
@@ -245,6 +270,7 @@ func (v *View) page(f *Feed, to name.Council, cursor uint64, withdrawals bool, m
 			indices = append(indices, w.index)
 		}
 		l.noteEntries(p.Damaged, func(e *DamagedEntry) { e.Passed = true })
+		p.Live = p.Live && !of.ahead
 		p.Records = f.Records
 		if b, err := v.value(numKey4('g', f.number)); err == nil {
 			p.Records = f.withCounters(b).Records

@@ -18,12 +18,18 @@ type Partner struct {
 	Council   name.Council `json:"council"`
 	Cursor    uint64       `json:"cursor"`               // acknowledged: everything before it is held or refused there
 	TakenBack uint64       `json:"taken_back,omitempty"` // acknowledged: every withdrawal before it was carried out there, while the agreement was suspended
-	Held      int          `json:"held"`                 // records it says it holds
-	Disclosed uint64       `json:"disclosed"`            // one past the last entry ever sent to it
-	Refused   int          `json:"refused,omitempty"`    // items it refused
-	LastAck   time.Time    `json:"last_ack,omitzero"`
-	Behind    string       `json:"behind,omitempty"` // what went wrong last, in words
-	Done      bool         `json:"done,omitempty"`   // it has deleted everything, since the agreement is over
+	// What went ahead of the rest, entries from the one index to before the other:
+	// acknowledged, and sent. 0 while nothing goes ahead.
+	AheadFrom uint64    `json:"ahead_from,omitempty"`
+	AheadTo   uint64    `json:"ahead_to,omitempty"`
+	AheadSent [2]uint64 `json:"ahead_sent,omitzero"`
+
+	Held      int       `json:"held"`              // records it says it holds
+	Disclosed uint64    `json:"disclosed"`         // one past the last entry ever sent to it in order
+	Refused   int       `json:"refused,omitempty"` // items it refused
+	LastAck   time.Time `json:"last_ack,omitzero"`
+	Behind    string    `json:"behind,omitempty"` // what went wrong last, in words
+	Done      bool      `json:"done,omitempty"`   // it has deleted everything, since the agreement is over
 	// GivenUp is when a person stopped waiting for its receipts: see [Ledger.GiveUp].
 	GivenUp time.Time `json:"given_up,omitzero"`
 
@@ -45,6 +51,27 @@ type Partner struct {
 // Awaited reports whether receipts of the council are waited for: nobody has given them
 // up, or it has answered since.
 func (p Partner) Awaited() bool { return p.GivenUp.IsZero() || p.LastAck.After(p.GivenUp) }
+
+// Has reports whether an entry of the feed is acknowledged: it is held or refused there.
+func (p Partner) Has(index uint64) bool {
+	return index < p.Cursor || p.AheadFrom <= index && index < p.AheadTo
+}
+
+// Sent reports whether an entry of the feed was ever sent.
+func (p Partner) Sent(index uint64) bool {
+	return index < p.Disclosed || p.AheadSent[0] <= index && index < p.AheadSent[1]
+}
+
+// joined takes together what came in order and what went ahead, once the one has come to
+// where the other begins.
+func (p *Partner) joined() {
+	if p.AheadFrom == 0 || p.Cursor < p.AheadFrom {
+		return
+	}
+	p.Cursor = max(p.Cursor, p.AheadTo)
+	p.Disclosed = max(p.Disclosed, p.AheadSent[1])
+	p.AheadFrom, p.AheadTo, p.AheadSent = 0, 0, [2]uint64{}
+}
 
 func partnerKey(feed uint32, c name.Council) []byte { return append(numKey4('p', feed), c...) }
 
@@ -86,6 +113,16 @@ func (t *tx) partner(f *Feed, c name.Council, change func(*Partner)) error {
 // feed was closed meanwhile, ErrQuarantined when all exchange with the partner is
 // stopped: then they must not go.
 func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items []PageItem, ahead *Follower) error {
+	return l.disclose(ctx, f, to, items, ahead, 0)
+}
+
+// DiscloseAhead is Disclose for what goes ahead of the rest, which begins at an index of
+// the log.
+func (l *Ledger) DiscloseAhead(ctx context.Context, f *Feed, to name.Council, items []PageItem, from uint64) error {
+	return l.disclose(ctx, f, to, items, nil, from)
+}
+
+func (l *Ledger) disclose(ctx context.Context, f *Feed, to name.Council, items []PageItem, ahead *Follower, from uint64) error {
 	if f.terms == nil || len(items) == 0 {
 		return nil
 	}
@@ -106,7 +143,7 @@ func (l *Ledger) Disclose(ctx context.Context, f *Feed, to name.Council, items [
 		if err := t.leaves(f, to, items); err != nil {
 			return err
 		}
-		return t.disclose(f, to, entries, puts)
+		return t.disclose(f, to, entries, puts, from)
 	})
 }
 
@@ -123,6 +160,10 @@ type Ack struct {
 	Cosigned *Cosigned
 	// Suspended: the page held withdrawals alone, and Since and Cursor are of those.
 	Suspended bool
+	// Ahead: the page went ahead of the rest, and Since and Cursor are of that. AheadFrom is
+	// where that begins on the stream; 0 while nothing goes ahead.
+	Ahead     bool
+	AheadFrom uint64
 	// Call is what is logged of an answer that came by a call, without a receipt; nil for
 	// none. What the partner said before in the same words is not logged again.
 	Call *event.ReceiptByCall
@@ -163,15 +204,31 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 				t.event(event.KindReceiptByCall, a.Call.Body())
 			}
 			skipped := false
-			if from := max(p.Cursor, p.TakenBack); a.Since > from {
+			from := p.Cursor
+			if a.Ahead {
+				if from = a.AheadFrom; p.AheadFrom == from {
+					from = p.AheadTo
+				}
+			}
+			if from = max(from, p.TakenBack); a.Since > from {
 				skips = l.View(func(v *View) error {
-					return v.Withdrawals(f, from, a.Since, func(uint64, name.Record) bool {
-						skipped = true
-						return false
+					return v.Withdrawals(f, from, a.Since, func(index uint64, _ name.Record) bool {
+						skipped = !p.Has(index)
+						return !skipped
 					})
 				})
 			}
+			if !a.Suspended && a.AheadFrom != p.AheadFrom && (a.AheadFrom > 0 || !a.Late) {
+				p.AheadFrom, p.AheadTo = a.AheadFrom, a.AheadFrom
+			}
 			switch {
+			case a.Ahead:
+				if !skipped {
+					p.AheadTo = max(p.AheadTo, a.Cursor)
+				}
+				if a.Late {
+					return
+				}
 			case a.Suspended:
 				if !skipped {
 					p.TakenBack = max(p.TakenBack, a.Cursor)
@@ -182,10 +239,12 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 			case a.Late:
 				if !skipped {
 					p.Cursor = max(p.Cursor, a.Cursor)
+					p.joined()
 				}
 				return
 			case !skipped:
 				p.Cursor = a.Cursor
+				p.joined()
 			}
 			p.Held, p.LastAck, p.Behind = a.Held, now, ""
 			p.Refused += a.Refused
@@ -248,7 +307,9 @@ func (v *View) Receipts(f *Feed, from name.Council, fn func(jws []byte) bool) er
 // Outstanding calls fn with the withdrawals of a feed that a partner has not
 // acknowledged: the log index of the withdrawal event and the record.
 func (v *View) Outstanding(f *Feed, p Partner, fn func(index uint64, r name.Record) bool) error {
-	return v.Withdrawals(f, max(p.Cursor, p.TakenBack), math.MaxUint64, fn)
+	return v.Withdrawals(f, max(p.Cursor, p.TakenBack), math.MaxUint64, func(index uint64, r name.Record) bool {
+		return p.Has(index) || fn(index, r)
+	})
 }
 
 // Withdrawals calls fn with the withdrawals that stand in a feed from one

@@ -74,7 +74,7 @@ func (l *Ledger) PageSummed(ctx context.Context, f *Feed, to name.Council, curso
 	var sum Sum
 	wanted := false
 	err := l.View(func(v *View) error {
-		p, err := v.page(f, to, cursor, false, MaxPageBytes)
+		p, err := v.page(f, to, cursor, span{most: MaxPageBytes})
 		if err != nil {
 			return err
 		}

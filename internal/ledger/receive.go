@@ -43,6 +43,10 @@ type Delivery struct {
 	// Suspended: the page holds withdrawals alone. Its cursor is that of those, see
 	// Source.WithdrawnTo, and the copy stays where it is.
 	Suspended bool
+	// Ahead: the page goes ahead of the copy, and its cursor is that of what does. AheadFrom
+	// is where that begins, of the pages between, too; 0 while nothing goes ahead.
+	Ahead     bool
+	AheadFrom uint64
 	// Met is the checkpoint, when it is not taken in yet: see [Ledger.Extends].
 	Met *Met
 }
@@ -101,7 +105,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		return nil, fmt.Errorf("keep delivery from %s: %w", s.From, ErrUnplaced)
 	}
 	if len(d.Withdrawn) > 0 {
-		if err := l.erase(ctx, s, d.Withdrawn); err != nil {
+		if err := l.erase(ctx, s, d.Withdrawn, d.Ahead); err != nil {
 			return nil, err
 		}
 	}
@@ -114,10 +118,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if err != nil {
 			return err
 		}
-		before := c.Cursor
-		if d.Suspended {
-			before = c.WithdrawnTo()
-		}
+		before := c.Wants(d)
 		if !c.at(s) || d.Cursor < before {
 			return ErrStale
 		}
@@ -175,11 +176,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if d.Live {
 			c.Unread = false
 		}
-		if d.Suspended {
-			c.TakenBack = d.Cursor
-		} else {
-			c.Cursor, c.Offered = d.Cursor, d.Offered
-		}
+		c.advance(d)
 		if c.Unproved.IsZero() && c.Agreement != "" && len(d.Puts)+len(d.Withdrawn)+len(d.Given) > 0 {
 			c.Unproved = c.LastAt
 		}
@@ -234,7 +231,7 @@ func (l *Ledger) sweep(ctx context.Context, s *Source) error {
 			return err
 		}
 		if len(left) > 0 {
-			if err := l.erase(ctx, now, left); err != nil {
+			if err := l.erase(ctx, now, left, false); err != nil {
 				return err
 			}
 		}
@@ -264,7 +261,8 @@ func (l *Ledger) sweep(ctx context.Context, s *Source) error {
 
 // at reports whether the copy is where s was.
 func (s *Source) at(was *Source) bool {
-	return !s.Ended && !s.Ending && s.Cursor == was.Cursor && s.TakenBack == was.TakenBack && s.Digest == was.Digest && s.Generation == was.Generation
+	return !s.Ended && !s.Ending && s.Cursor == was.Cursor && s.TakenBack == was.TakenBack &&
+		s.AheadFrom == was.AheadFrom && s.AheadTo == was.AheadTo && s.Digest == was.Digest && s.Generation == was.Generation
 }
 
 // maxRefusals is how many refusals of one source are kept: a partner must not
@@ -428,8 +426,9 @@ func partsOf(txn *badger.Txn, key []byte) ([]byte, error) {
 // erase deletes holdings and makes Badger rewrite the tables that held them: a
 // deleted key alone would leave the value in the files until some later
 // compaction. A crash in between leaves the cursor where it was, so the
-// withdrawals come again.
-func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
+// withdrawals come again. ahead: they go ahead of the copy, and of what is not held yet it is
+// remembered that it was taken back.
+func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal, ahead bool) error {
 	var drop [][]byte
 	err := l.do(ctx, false, func(t *tx) error {
 		drop = nil
@@ -447,7 +446,7 @@ func (l *Ledger) erase(ctx context.Context, s *Source, ws []Withdrawal) error {
 			if err := t.goes(c, w.Record.Bytes(), w.Index, &w); err != nil {
 				return err
 			}
-			if err := t.remember(c, w.Record.Bytes(), w.Index, w.Final); err != nil {
+			if err := t.remember(c, w.Record.Bytes(), w.Index, w.Final, ahead); err != nil {
 				return err
 			}
 			if err := t.goesBack(c, w.Record, &w); err != nil {

@@ -281,6 +281,7 @@ func (l *Ledger) Again(ctx context.Context, s *Source) error {
 			return nil
 		}
 		c.Cursor = min(c.Cursor, from)
+		c.AheadFrom, c.AheadTo = 0, 0 // some of it may have gone
 		return t.source(c)
 	})
 }

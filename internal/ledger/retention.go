@@ -289,7 +289,7 @@ func (t *tx) expire(c *Source, k Kept) error {
 	if !had || index != k.Index {
 		return nil
 	}
-	if err := t.remember(c, id, 0, false); err != nil {
+	if err := t.remember(c, id, 0, false, false); err != nil {
 		return err
 	}
 	// It came, and its sender counts it, until that takes it back. Of one that is damaged

@@ -25,16 +25,21 @@ type Source struct {
 	Digest    string         `json:"digest,omitempty"`     // of the agreement's text the copy is of
 	Cursor    uint64         `json:"cursor"`               // next log index wanted
 	TakenBack uint64         `json:"taken_back,omitempty"` // withdrawals before this index were carried out while the agreement was suspended; see Withdrawn
-	Records   int            `json:"records"`              // held
-	Offered   int            `json:"offered"`              // records the sender said the feed holds
-	Refused   int            `json:"refused,omitempty"`
-	Withdrawn int            `json:"withdrawn,omitempty"`
-	AtTerm    int            `json:"at_term,omitempty"`   // deleted here since their term was over
-	AtTermAt  time.Time      `json:"at_term_at,omitzero"` // the last time
-	LastAt    time.Time      `json:"last_at,omitzero"`    // of the last delivery
-	Sweep     bool           `json:"sweep,omitempty"`     // something of an earlier text of the agreement may still be held
-	Receipts  []uint64       `json:"receipts,omitempty"`  // log indexes here of the last receipts, which may not have got through
-	Ended     bool           `json:"ended,omitempty"`     // the agreement is over and everything was deleted
+	// What went ahead of the copy: entries from the one index to before the other were
+	// given, and the cursor is before both. 0 while nothing goes ahead.
+	AheadFrom uint64 `json:"ahead_from,omitempty"`
+	AheadTo   uint64 `json:"ahead_to,omitempty"`
+
+	Records   int       `json:"records"` // held
+	Offered   int       `json:"offered"` // records the sender said the feed holds
+	Refused   int       `json:"refused,omitempty"`
+	Withdrawn int       `json:"withdrawn,omitempty"`
+	AtTerm    int       `json:"at_term,omitempty"`   // deleted here since their term was over
+	AtTermAt  time.Time `json:"at_term_at,omitzero"` // the last time
+	LastAt    time.Time `json:"last_at,omitzero"`    // of the last delivery
+	Sweep     bool      `json:"sweep,omitempty"`     // something of an earlier text of the agreement may still be held
+	Receipts  []uint64  `json:"receipts,omitempty"`  // log indexes here of the last receipts, which may not have got through
+	Ended     bool      `json:"ended,omitempty"`     // the agreement is over and everything was deleted
 
 	// Unread: the folder was set back, and the feed has not been read to its end since. What
 	// is held may have been taken back; see [View.Hides].
@@ -104,6 +109,7 @@ func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
 			return err
 		}
 		c.Cursor, c.TakenBack, c.Digest, c.Receipts = 0, 0, digest, nil
+		c.AheadFrom, c.AheadTo = 0, 0
 		had := c.commitments()
 		c.forgetSums()
 		t.keepCommitments(c, had)
@@ -117,6 +123,7 @@ func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
 
 func (s *Source) restart(digest string) {
 	s.Cursor, s.TakenBack, s.Digest, s.Ended, s.Receipts = 0, 0, digest, false, nil
+	s.AheadFrom, s.AheadTo = 0, 0
 	s.Ending, s.Generation, s.Sweep = false, s.Generation+1, s.Sweep || s.Records > 0
 	s.Older = s.Records
 	s.forgetSums()
@@ -125,6 +132,48 @@ func (s *Source) restart(digest string) {
 // WithdrawnTo returns the first log index of which no withdrawal was carried out
 // yet. While an agreement is suspended it runs ahead of the cursor.
 func (s *Source) WithdrawnTo() uint64 { return max(s.Cursor, s.TakenBack) }
+
+// aheadFor returns where the next of what goes ahead is wanted, of which the first stands at
+// from.
+func (s *Source) aheadFor(from uint64) uint64 {
+	if from == s.AheadFrom {
+		return s.AheadTo
+	}
+	return from
+}
+
+// Wants returns the first log index that a delivery may have: what is suspended and what
+// goes ahead have cursors of their own.
+func (s *Source) Wants(d *Delivery) uint64 {
+	switch {
+	case d.Suspended:
+		return s.WithdrawnTo()
+	case d.Ahead:
+		return s.aheadFor(d.AheadFrom)
+	}
+	return s.Cursor
+}
+
+// advance moves the cursor that a delivery has. A copy that has come to where what went
+// ahead begins goes on behind that. What a sender does not go on with, since it gives all
+// in order, is forgotten, and comes again.
+func (s *Source) advance(d *Delivery) {
+	if d.Suspended {
+		s.TakenBack = d.Cursor
+		return
+	}
+	s.Offered = d.Offered
+	s.AheadFrom, s.AheadTo = d.AheadFrom, s.aheadFor(d.AheadFrom)
+	switch {
+	case d.Ahead:
+		s.AheadTo = d.Cursor
+	case d.AheadFrom > 0 && d.Cursor >= d.AheadFrom:
+		s.Cursor = s.AheadTo
+		s.AheadFrom, s.AheadTo = 0, 0
+	default:
+		s.Cursor = d.Cursor
+	}
+}
 
 func (l *Ledger) loadSources(txn *badger.Txn) (old []oldSource, err error) {
 	err = walk(txn, []byte("S"), func(key, value []byte) error {

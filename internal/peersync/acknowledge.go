@@ -19,9 +19,9 @@ import (
 )
 
 // acknowledgeAll reads the receiver's answers until the stream ends or one does
-// not hold: first the receipts that it repeats, of batches before start, then
-// its answers to the pages sent, in their order.
-func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, f feed, start uint64, st wire.Stream, in *wirepb.Reader, sent chan *page) error {
+// not hold: first the receipts that it repeats, of batches before those that its hello
+// asks for, then its answers to the pages sent, in their order.
+func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, f feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, sent chan *page) error {
 	for late := 0; ; {
 		frame, err := in.Read()
 		if err != nil {
@@ -31,7 +31,7 @@ func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, f feed, st
 			s.heardFull(to, true)
 			return errors.New("its disk is nearly full")
 		}
-		if a := frame.GetAck(); len(a.GetReceipt()) > 0 && a.GetCursor() <= start && late < maxLate {
+		if a := frame.GetAck(); late < maxLate && repeated(h, a.GetReceipt()) {
 			late++
 			if err := s.acknowledgeLate(ctx, to, f, a); err != nil {
 				return err
@@ -53,6 +53,30 @@ func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, f feed, st
 	}
 }
 
+// repeated reports whether a receipt is for a batch before those that a hello asks for: of
+// the copy, of what went ahead of it, or of withdrawals alone.
+func repeated(h *wirepb.Hello, jws []byte) bool {
+	if len(jws) == 0 || len(jws) > event.MaxSigned {
+		return false
+	}
+	_, ev, err := record.ParseEvent(jws)
+	if err != nil {
+		return false
+	}
+	r, err := event.ParseReceipt(ev.Body)
+	return err == nil && before(h, r)
+}
+
+func before(h *wirepb.Hello, r *event.Receipt) bool {
+	switch from := h.GetAheadFrom(); {
+	case r.Suspended:
+		return r.Cursor <= max(h.GetCursor(), h.GetWithdrawn())
+	case from > 0 && r.Since >= from:
+		return r.Cursor <= h.GetAheadTo()
+	}
+	return r.Cursor <= h.GetCursor()
+}
+
 // acknowledge checks and keeps what a receiver answered to a page.
 func (s *Syncer) acknowledge(ctx context.Context, to name.Council, f feed, page *page, a *wirepb.Ack) error {
 	if a == nil {
@@ -63,7 +87,7 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, f feed, page 
 		return fmt.Errorf("%s has left the directory", to)
 	}
 	of := f.of()
-	ack := ledger.Ack{Since: page.Since, Cursor: a.GetCursor(), Held: int(min(a.GetHeld(), 1<<40)), Suspended: page.Suspended}
+	ack := ledger.Ack{Since: page.Since, Cursor: a.GetCursor(), Held: int(min(a.GetHeld(), 1<<40)), Suspended: page.Suspended, Ahead: page.ahead, AheadFrom: page.aheadFrom}
 	if ack.Cursor != page.Cursor {
 		return fmt.Errorf("acknowledgement: %w: cursor %d, sent %d", judge.ErrLied, ack.Cursor, page.Cursor)
 	}

@@ -88,7 +88,7 @@ func (o *ownFeed) counted(ctx context.Context, to name.Council, cursor uint64) (
 	o.to = to
 	at := o.countDue()
 	k := serveKey{to, o.f.Agreement}
-	if asked := o.s.countAsked(k); !asked && (at.IsZero() || at.After(o.s.o.Now())) || o.suspended || o.f.Agreement == "" {
+	if asked := o.s.countAsked(k); !asked && (at.IsZero() || at.After(o.s.o.Now())) || o.suspended || o.below > 0 || o.f.Agreement == "" {
 		p, err := o.page(cursor)
 		if err == nil && p.Live {
 			o.count.mu.Lock()

@@ -28,6 +28,11 @@ type feed interface {
 	// withdrawals reads from a cursor on what is taken back, and nothing else. It is asked
 	// where page ends at the bound of an agreement.
 	withdrawals(cursor uint64) (*page, error)
+	// split has page end at an index of the log, from which on ahead reads; 0 ends that. It
+	// reports whether the feed can.
+	split(at uint64) bool
+	// ahead reads, from a cursor on, what goes ahead of what page still has to give.
+	ahead(cursor uint64) (*page, error)
 	// counted reads from a cursor on as page does, and counts what the agreement permits
 	// once send says that the page was sent. It is page while that is not due.
 	counted(ctx context.Context, to name.Council, cursor uint64) (*page, error)
@@ -55,6 +60,9 @@ type page struct {
 	ledger.Page
 	gone    []*wirepb.Gone // records that are not let through any more, of a footprint
 	signers int            // members whose records are let through, of a footprint
+
+	ahead     bool   // it goes ahead of the rest
+	aheadFrom uint64 // where that begins, of the pages between, too; 0 while nothing goes ahead
 
 	sent chan<- bool // of a page that may be counted, whether it was sent to be; nil for any other
 }
@@ -92,6 +100,9 @@ type ownFeed struct {
 	follower  *ledger.Follower // nil until the stream has caught up
 	to        name.Council     // whose stream it is
 	count     counting
+
+	below uint64 // where page ends; 0 while nothing goes ahead
+	begun uint64 // where what went ahead on an earlier stream begins, as the receiver says; 0 for nothing
 }
 
 func (o *ownFeed) of() feedOf {
@@ -104,15 +115,41 @@ func (o *ownFeed) page(cursor uint64) (*page, error) {
 	if o.suspended {
 		return o.withdrawals(cursor)
 	}
-	most := ledger.MaxPageBytes
-	if o.most > 0 {
-		most = o.most
+	var p *ledger.Page
+	var err error
+	if o.below > 0 {
+		p, err = o.s.o.Ledger.PageBelow(o.f, o.to, cursor, o.below, o.bytes())
+	} else {
+		p, err = o.s.o.Ledger.PageOf(o.f, o.to, cursor, o.bytes())
 	}
-	p, err := o.s.o.Ledger.PageOf(o.f, o.to, cursor, most)
 	if err != nil {
 		return nil, err
 	}
-	return &page{Page: *p}, nil
+	return &page{Page: *p, aheadFrom: o.below}, nil
+}
+
+// bytes is how many a page may have.
+func (o *ownFeed) bytes() int {
+	if o.most > 0 {
+		return o.most
+	}
+	return ledger.MaxPageBytes
+}
+
+func (o *ownFeed) split(at uint64) bool {
+	if o.f.Agreement == "" || o.suspended {
+		return false
+	}
+	o.below = at
+	return true
+}
+
+func (o *ownFeed) ahead(cursor uint64) (*page, error) {
+	p, err := o.s.o.Ledger.PageAhead(o.f, o.to, cursor, o.bytes())
+	if err != nil {
+		return nil, err
+	}
+	return &page{Page: *p, ahead: true, aheadFrom: o.below}, nil
 }
 
 func (o *ownFeed) withdrawals(cursor uint64) (*page, error) {
@@ -138,6 +175,9 @@ func (o *ownFeed) consistency(from, to uint64) ([]tlog.Hash, error) {
 }
 
 func (o *ownFeed) disclose(ctx context.Context, to name.Council, p *page) error {
+	if p.ahead {
+		return o.s.o.Ledger.DiscloseAhead(ctx, o.f, to, p.Items, p.aheadFrom)
+	}
 	return o.s.o.Ledger.Disclose(ctx, o.f, to, p.Items, o.follower)
 }
 
@@ -184,5 +224,7 @@ func (o *ownFeed) late(ctx context.Context, to name.Council, r *event.Receipt, j
 	if err != nil || silent {
 		return err
 	}
-	return o.s.o.Ledger.Acknowledge(ctx, o.f, to, ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: jws, Late: true, Suspended: r.Suspended})
+	ack := ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: jws, Late: true, Suspended: r.Suspended, AheadFrom: o.begun}
+	ack.Ahead = !r.Suspended && o.begun > 0 && r.Since >= o.begun
+	return o.s.o.Ledger.Acknowledge(ctx, o.f, to, ack)
 }

@@ -1,9 +1,11 @@
 package peersync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -100,11 +102,9 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 	if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Hello{Hello: hello}}); err != nil {
 		return false, err
 	}
-	if start := max(hello.GetCursor(), hello.GetWithdrawn()); start > 0 {
-		// What we answered last may not have got through.
-		if err := s.repeat(src, start, out); err != nil {
-			return false, err
-		}
+	// What we answered last may not have got through.
+	if err := s.repeat(src, hello, out); err != nil {
+		return false, err
 	}
 	s.mu.Lock()
 	p.connected = true
@@ -171,11 +171,16 @@ func (s *Syncer) pullFrom(ctx context.Context, p *job, by name.Council) (progres
 	}
 }
 
-// repeat sends the last receipts given for a source again, for what lies before start.
-// What lies behind it is sent once more, as after a loss, and answered anew.
-func (s *Syncer) repeat(src *ledger.Source, start uint64, out *wirepb.Writer) error {
+// repeat sends the last receipts given for a source again, for what lies before what a
+// hello asks for, each behind those that it follows on. The rest is sent once more, as after
+// a loss, and answered anew.
+func (s *Syncer) repeat(src *ledger.Source, hello *wirepb.Hello, out *wirepb.Writer) error {
+	type given struct {
+		since uint64
+		ack   *wirepb.Ack
+	}
+	var all []given
 	for _, i := range src.Receipts {
-		var a wirepb.Ack
 		err := s.o.Ledger.View(func(v *ledger.View) error {
 			ev, jws, err := v.Event(i)
 			if err != nil {
@@ -185,18 +190,18 @@ func (s *Syncer) repeat(src *ledger.Source, start uint64, out *wirepb.Writer) er
 				return err
 			}
 			r, err := event.ParseReceipt(ev.Body)
-			if err == nil && r.Cursor <= start {
-				a.Cursor, a.Receipt = r.Cursor, jws
+			if err == nil && before(hello, r) {
+				all = append(all, given{r.Since, &wirepb.Ack{Cursor: r.Cursor, Receipt: jws}})
 			}
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		if a.Receipt == nil {
-			continue
-		}
-		if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Ack{Ack: &a}}); err != nil {
+	}
+	slices.SortStableFunc(all, func(a, b given) int { return cmp.Compare(a.since, b.since) })
+	for _, g := range all {
+		if err := out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Ack{Ack: g.ack}}); err != nil {
 			return err
 		}
 	}
@@ -362,7 +367,7 @@ func pageOf(b *wirepb.Batch, k jobKey, by name.Council) judge.Page {
 			By: by, MetWith: cameWith(k.agreement), Cosign: by == k.council,
 		},
 		Inclusion: b.GetInclusion(), Cursor: b.GetCursor(), Offered: b.GetRecords(), Live: b.GetLive(),
-		Withdrawals: b.GetWithdrawals(), Table: b.GetTable(), Items: make([]judge.Item, len(b.GetItems())),
+		Withdrawals: b.GetWithdrawals(), Ahead: b.GetAhead(), AheadFrom: b.GetAheadFrom(), Table: b.GetTable(), Items: make([]judge.Item, len(b.GetItems())),
 	}
 	for i, it := range b.GetItems() {
 		p.Items[i] = judge.Item{Index: it.GetIndex(), Event: it.GetEvent(), Record: it.GetRecord()}
@@ -438,6 +443,7 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 	}
 	h.Signed = h.Signed || doc.Onward.Permits() || doc.Origin != ""
 	h.Feed, h.AgreementDigest, h.Withdrawn = string(doc.Name), d[:], src.WithdrawnTo()
+	h.Ahead = !s.o.Footprints.Is(doc.From)
 	text, err := s.textOf(doc)
 	if err != nil {
 		return nil, nil, err
@@ -448,6 +454,7 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 	}
 	switch {
 	case text == src.Digest:
+		h.AheadFrom, h.AheadTo = src.AheadFrom, src.AheadTo
 		return c, h, nil
 	case strings.HasPrefix(src.Digest, d.String()+"/") && !src.Ended, doc.Way().Moves && !src.Ended:
 		// What was taken over stays, also when a later text does not give it again.

@@ -113,6 +113,13 @@ func (f *footprintFeed) withdrawals(uint64) (*page, error) {
 	panic("internal error: what a footprint sends is not bounded")
 }
 
+// split reports false: its log is given in order.
+func (f *footprintFeed) split(uint64) bool { return false }
+
+func (f *footprintFeed) ahead(uint64) (*page, error) {
+	panic("internal error: what a footprint sends goes in order")
+}
+
 func (f *footprintFeed) sign(context.Context, *page) error { return nil }
 
 func (f *footprintFeed) changed() <-chan struct{} { return f.r.f.Changed() }

@@ -177,11 +177,14 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		if max(h.GetCursor(), h.GetWithdrawn()) > size {
 			return refuse(codeBeyond, "you ask from beyond the end of our log")
 		}
+		if from, upTo := h.GetAheadFrom(), h.GetAheadTo(); from > 0 && (from <= h.GetCursor() || from > upTo || upTo > size) {
+			return refuse(codeBeyond, "what went ahead to you is not beyond your copy, or beyond the end of our log")
+		}
 		most := 0
 		if n := h.GetFrame(); n > 0 {
 			most = int(max(n, leastFrame)) // each page is logged, so that nobody has us make them of one record
 		}
-		return &ownFeed{s: s, f: f, to: to, suspended: suspended, most: most}, nil
+		return &ownFeed{s: s, f: f, to: to, suspended: suspended, most: most, begun: h.GetAheadFrom()}, nil
 	}
 	if h.GetFeed() == noticesFeed {
 		// Made when first asked for: the stream then waits for what may come,
@@ -288,12 +291,16 @@ func startOf(of feedOf, h *wirepb.Hello) uint64 {
 func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, out *wirepb.Writer) error {
 	acks := make(chan error, 1)
 	sent := make(chan *page, window) // sent and not yet acknowledged
-	go func() { acks <- s.acknowledgeAll(ctx, to, f, max(h.GetCursor(), h.GetWithdrawn()), st, in, sent) }()
+	go func() { acks <- s.acknowledgeAll(ctx, to, f, h, st, in, sent) }()
 
 	of, id := f.of(), instanceOf(h.GetInstance())
 	cursor, seen := startOf(of, h), h.GetTreeSize()
 	takenBack := max(h.GetCursor(), h.GetWithdrawn()) // how far withdrawals went by themselves
-	var last time.Time                                // when a page was last sent
+	var first lane                                    // what goes ahead of the rest, from..to
+	if from := h.GetAheadFrom(); from > 0 && h.GetAhead() && f.split(from) {
+		first = lane{from: from, to: h.GetAheadTo()}
+	}
+	var last time.Time // when a page was last sent
 	beat := time.NewTimer(0)
 	defer beat.Stop()
 	defer f.stop()
@@ -309,8 +316,13 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		s.mu.Lock()
 		from := max(seen, s.told[toldKey{to, of.log}])
 		s.mu.Unlock()
-		page, err := f.counted(ctx, to, cursor)
-		if err == nil && page.Most && page.empty() {
+		page, err := first.next(f)
+		skipped := first.rest // what is new was not asked for, since the rest has its turn
+		if err == nil && page == nil {
+			first.rest = false
+			page, err = f.counted(ctx, to, cursor)
+		}
+		if err == nil && !page.ahead && page.Most && page.empty() {
 			// What is beyond the bound waits; what is taken back does not.
 			page.counts(false)
 			if page, err = f.withdrawals(max(cursor, takenBack)); err == nil {
@@ -327,7 +339,8 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 			return err
 		}
 		count := page.sent != nil && page.ends()
-		if !page.empty() || (due || count || page.Live && !live) && page.Checkpoint.Size > 0 {
+		joins := !page.Suspended && first.from > 0 && page.Cursor == first.from
+		if !page.empty() || page.ahead || joins || (due || count || page.Live && !live) && page.Checkpoint.Size > 0 {
 			select {
 			case sent <- page:
 			case err := <-acks:
@@ -349,10 +362,19 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 				return err
 			}
 			page.counts(count)
-			if page.Suspended && page.Most {
+			switch {
+			case page.ahead:
+				first.to, first.rest = page.Cursor, true
+			case page.Suspended && page.Most:
 				takenBack = page.Cursor
-			} else {
+			case joins:
+				cursor, first = first.to, lane{}
+				f.split(0)
+			default:
 				cursor = page.Cursor
+				if size := page.Checkpoint.Size; first.from == 0 && h.GetAhead() && !page.Live && cursor < size && f.split(size) {
+					first = lane{from: size, to: size}
+				}
 			}
 			seen, due, live, last = page.Checkpoint.Size, false, page.Live, s.o.Now()
 			beat.Reset(of.beat)
@@ -361,6 +383,9 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 			}
 		} else {
 			page.counts(false)
+		}
+		if skipped {
+			continue
 		}
 		if page.Live {
 			f.follow(to)
@@ -378,6 +403,26 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 			return ctx.Err()
 		}
 	}
+}
+
+// A lane is what goes ahead of the rest of a feed: what is new while much of before is
+// still to be sent. It and the rest take turns, so that neither holds up the other.
+type lane struct {
+	from, to uint64 // of the log: where it begins, and how far it was sent; from is 0 while there is none
+	rest     bool   // it is the turn of the rest
+}
+
+// next returns the page of the lane that is to be sent next; nil when there is none, or it
+// is not its turn.
+func (l *lane) next(f feed) (*page, error) {
+	if l.from == 0 || l.rest {
+		return nil, nil
+	}
+	p, err := f.ahead(l.to)
+	if err != nil || p.empty() && len(p.Damaged) == 0 {
+		return nil, err
+	}
+	return p, nil
 }
 
 // over returns the refusal that ends a stream, nil while it may go on. It is asked
@@ -477,6 +522,8 @@ func batchOf(f feed, page *page, from uint64) (*wirepb.Batch, error) {
 		Gone:       page.gone,
 
 		Withdrawals: page.Suspended,
+		Ahead:       page.ahead,
+		AheadFrom:   page.aheadFrom,
 	}
 	if err := pack(b, page.Items); err != nil {
 		return nil, err

@@ -25,6 +25,8 @@ import (
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/internal/wire/wiretest"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -38,16 +40,17 @@ const (
 // time. Each has keys and stands in the directory; whoever runs a node has a
 // ledger and a Syncer, the others are played by the test.
 type town struct {
-	t     *testing.T
+	t     testing.TB
 	world *wire.Memory
 	dir   *directory.Directory
 	rings map[name.Council]*keys.Ring
 
-	folder  string        // where councils that run from now on have their ledgers; "" in memory
-	started int           // nodes, for their instances
-	signed  bool          // councils that run from now on ask for signed tokens
-	quota   *quota.Keeper // of every house; nil is without bounds
-	ahead   atomic.Int64  // how far the clocks of ledgers are ahead of that of the bubble, whose days cost seconds
+	folder  string              // where councils that run from now on have their ledgers; "" in memory
+	started int                 // nodes, for their instances
+	signed  bool                // councils that run from now on ask for signed tokens
+	hello   func(*wirepb.Hello) // changes the hellos of councils that run from now on; nil changes nothing
+	quota   *quota.Keeper       // of every house; nil is without bounds
+	ahead   atomic.Int64        // how far the clocks of ledgers are ahead of that of the bubble, whose days cost seconds
 }
 
 // warm makes what Badger makes once in a process and shares, an encoder and a
@@ -84,6 +87,13 @@ func inTown(t *testing.T, f func(t *testing.T, w *town)) {
 	if err := warm(); err != nil {
 		t.Fatal(err)
 	}
+	members, rings := people(t)
+	synctest.Test(t, func(t *testing.T) { f(t, newTown(t, members, rings)) })
+}
+
+// people returns the councils of a town, with their keys.
+func people(t testing.TB) ([]directory.Member, map[name.Council]*keys.Ring) {
+	t.Helper()
 	var members []directory.Member
 	rings := map[name.Council]*keys.Ring{}
 	for i, c := range []name.Council{northmoor, saltby, hexwell} {
@@ -100,13 +110,16 @@ func inTown(t *testing.T, f func(t *testing.T, w *town)) {
 		}
 		members = append(members, m)
 	}
-	synctest.Test(t, func(t *testing.T) {
-		d, err := directory.New(members...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, &town{t: t, world: wire.NewMemory(), dir: d, rings: rings})
-	})
+	return members, rings
+}
+
+func newTown(t testing.TB, members []directory.Member, rings map[name.Council]*keys.Ring) *town {
+	t.Helper()
+	d, err := directory.New(members...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &town{t: t, world: wire.NewMemory(), dir: d, rings: rings}
 }
 
 // parish returns a made-up standard: reference open, ward internal, all else
@@ -280,12 +293,16 @@ func (w *town) runOn(net *wire.MemoryNode, c name.Council, std *standard.Standar
 		w.t.Fatal(err)
 	}
 	h.agree(as...)
+	var over wire.Network = h.net
+	if w.hello != nil {
+		over = wiretest.Hellos(over, w.hello)
+	}
 	h.Syncer = peersync.New(peersync.Options{
 		Self: c, Ledger: l, Keys: w.rings[c], Directory: w.dir, Judge: judge.New(judge.Options{
 			Directory: w.dir, Ledger: l, Standards: l.Standard, Now: now, Last: l.Last,
 			Stopped: func(name.Council) { h.Refresh() },
 			Prove:   func(log, member name.Council) ledger.Prover { return peersync.Prove(h.net, time.Now, log, member) },
-		}), Network: h.net, Agreements: h.book, Log: w.log(c), Signed: w.signed, Quota: w.quota,
+		}), Network: over, Agreements: h.book, Log: w.log(c), Signed: w.signed, Quota: w.quota,
 		Instance: peersync.Instance{byte(w.started)},
 	})
 	ctx, cancel := context.WithCancel(context.Background())

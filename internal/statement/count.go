@@ -107,9 +107,9 @@ func (k *Keeper) reach(v *ledger.View, std name.Standard, live []uint64, now tim
 			}
 			for i, c := range a.To {
 				bits := byte(offered)
-				if index < partners[i].Disclosed {
+				if partners[i].Sent(index) {
 					bits |= delivered
-					if index < partners[i].Cursor {
+					if partners[i].Has(index) {
 						bits |= acknowledged
 					}
 				}

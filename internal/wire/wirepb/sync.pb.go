@@ -222,7 +222,15 @@ type Hello struct {
 	Instance []byte `protobuf:"bytes,10,opt,name=instance,proto3" json:"instance,omitempty"`
 	// How many bytes of one frame the asker reads on this stream. A batch with more than
 	// one item stays within it; 0 is as many as a frame may have.
-	Frame         uint32 `protobuf:"varint,11,opt,name=frame,proto3" json:"frame,omitempty"`
+	Frame uint32 `protobuf:"varint,11,opt,name=frame,proto3" json:"frame,omitempty"`
+	// The asker takes batches that go ahead of its cursor: see Batch. A sharer that does not
+	// know of it gives everything in the order of the log, from the cursor on.
+	Ahead bool `protobuf:"varint,12,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	// What went ahead and is still beyond the cursor: of the sharer's log, everything from the
+	// one index to before the other has been given in this feed. Both 0 if nothing did.
+	// Otherwise cursor < ahead_from <= ahead_to.
+	AheadFrom     uint64 `protobuf:"varint,13,opt,name=ahead_from,json=aheadFrom,proto3" json:"ahead_from,omitempty"`
+	AheadTo       uint64 `protobuf:"varint,14,opt,name=ahead_to,json=aheadTo,proto3" json:"ahead_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -334,6 +342,27 @@ func (x *Hello) GetFrame() uint32 {
 	return 0
 }
 
+func (x *Hello) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
+}
+
+func (x *Hello) GetAheadFrom() uint64 {
+	if x != nil {
+		return x.AheadFrom
+	}
+	return 0
+}
+
+func (x *Hello) GetAheadTo() uint64 {
+	if x != nil {
+		return x.AheadTo
+	}
+	return 0
+}
+
 // Batch carries part of a feed, in the order of the log, and proves it to one
 // checkpoint. It has no items when there is nothing but news of the checkpoint
 // or the cursor.
@@ -380,7 +409,17 @@ type Batch struct {
 	// the checkpoint, which is the cursor: the sharer counts that, as an
 	// agreement-checkpoint says, and the receiver is to count what it was given. A receiver
 	// that does not know of it has nothing to compare.
-	Count         bool `protobuf:"varint,12,opt,name=count,proto3" json:"count,omitempty"`
+	Count bool `protobuf:"varint,12,opt,name=count,proto3" json:"count,omitempty"`
+	// While much is still to come, what is new goes ahead of it, to an asker that takes it
+	// so. Set on every batch from then on: what stands in the feed at this index of the log
+	// or later goes ahead, and all other batches end before it. The one whose cursor is this
+	// index is the last of those: what went ahead follows on it, so that the cursor that asks
+	// for the next is where that ended. It is greater than the cursor of Hello, and stays
+	// until then, over streams too, if Hello names it. 0: everything comes in order.
+	AheadFrom uint64 `protobuf:"varint,13,opt,name=ahead_from,json=aheadFrom,proto3" json:"ahead_from,omitempty"`
+	// This batch goes ahead: its items are at or after ahead_from and where the last such
+	// batch ended, and its cursor is where the next begins. It is never live.
+	Ahead         bool `protobuf:"varint,14,opt,name=ahead,proto3" json:"ahead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -495,6 +534,20 @@ func (x *Batch) GetTable() []byte {
 func (x *Batch) GetCount() bool {
 	if x != nil {
 		return x.Count
+	}
+	return false
+}
+
+func (x *Batch) GetAheadFrom() uint64 {
+	if x != nil {
+		return x.AheadFrom
+	}
+	return 0
+}
+
+func (x *Batch) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
 	}
 	return false
 }
@@ -787,7 +840,7 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x05batch\x18\x02 \x01(\v2\x14.stile.sync.v1.BatchH\x00R\x05batch\x12&\n" +
 	"\x03ack\x18\x03 \x01(\v2\x12.stile.sync.v1.AckH\x00R\x03ack\x12/\n" +
 	"\x06refuse\x18\x04 \x01(\v2\x15.stile.sync.v1.RefuseH\x00R\x06refuseB\x06\n" +
-	"\x04kind\"\xb7\x02\n" +
+	"\x04kind\"\x87\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04feed\x18\x02 \x01(\tR\x04feed\x12)\n" +
@@ -802,7 +855,11 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x06signed\x18\t \x01(\bR\x06signed\x12\x1a\n" +
 	"\binstance\x18\n" +
 	" \x01(\fR\binstance\x12\x14\n" +
-	"\x05frame\x18\v \x01(\rR\x05frame\"\xfa\x02\n" +
+	"\x05frame\x18\v \x01(\rR\x05frame\x12\x14\n" +
+	"\x05ahead\x18\f \x01(\bR\x05ahead\x12\x1d\n" +
+	"\n" +
+	"ahead_from\x18\r \x01(\x04R\taheadFrom\x12\x19\n" +
+	"\bahead_to\x18\x0e \x01(\x04R\aaheadTo\"\xaf\x03\n" +
 	"\x05Batch\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.stile.sync.v1.ItemR\x05items\x12\x1e\n" +
 	"\n" +
@@ -818,7 +875,10 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\vwithdrawals\x18\n" +
 	" \x01(\bR\vwithdrawals\x12\x14\n" +
 	"\x05table\x18\v \x01(\fR\x05table\x12\x14\n" +
-	"\x05count\x18\f \x01(\bR\x05count\"N\n" +
+	"\x05count\x18\f \x01(\bR\x05count\x12\x1d\n" +
+	"\n" +
+	"ahead_from\x18\r \x01(\x04R\taheadFrom\x12\x14\n" +
+	"\x05ahead\x18\x0e \x01(\bR\x05ahead\"N\n" +
 	"\x04Gone\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
 	"\acouncil\x18\x02 \x01(\tR\acouncil\x12\x16\n" +
