@@ -29,6 +29,7 @@ func (n *Node) aggregate(ctx context.Context, in AggregateRequest) (*AggregateRe
 		Agreement: a, From: got.Agreement.From, By: got.By, Groups: []Group{}, Question: got.Question.String(), Day: string(c.Day), Fields: append([]name.Field{}, by...), Total: c.Total,
 		Sums: sums, Threshold: c.Threshold, Spent: c.Budget.Spent, Budget: c.Budget.Of, Rounded: c.Rounded, Counts: string(got.Token), Answer: string(got.Event),
 		Entry: got.Index, Size: got.Checkpoint.Size, Root: got.Checkpoint.Root.String(), Receipt: got.Receipt,
+		Checkpoint: string(got.Proof.Checkpoint), AnswerEntry: got.Proof.Answer, Inclusion: got.Proof.Inclusion,
 	}
 	for _, g := range c.Groups {
 		out.Groups = append(out.Groups, Group{Of: g.Of, Count: g.Count, Sums: g.Sums})

@@ -32,10 +32,11 @@ of counting are answered in a week, and 150 in a year under one agreement.
 Both councils log the question with its reason, and the answer.
 
 With --of it asks each council of a list, under the agreement of this mode that is in force
-with it about the standard, and adds up counts and sums. A group that fewer than three councils
+with it about the standard, and adds up counts and sums. The name of a footprint stands for
+its members. A group that fewer than three councils
 show is left out, as is a sum that one of them does not show; who does not answer is named.
---out writes a file with what each council signed; --check adds such a file up again, with the
-councils' keys and no node.`,
+--out writes a file with what each council signed and the proof that it stands in its log;
+--check adds such a file up again, with the councils' keys and no node.`,
 		Example: `  stile aggregate northmoor.gov.uk/plans --by /district,/status --because "local plan, table 4"
   stile aggregate northmoor.gov.uk/plans --by /district --because "local plan, table 4" --csv > plans.csv
   stile aggregate standards.example/plan@1 --of a.gov.uk,b.gov.uk,c.gov.uk --because "table 4" --out totals.json
@@ -80,7 +81,7 @@ councils' keys and no node.`,
 	f.StringSliceVar(&req.By, "by", nil, "count by these `fields`, with commas between; default: all together")
 	f.StringSliceVar(&req.Sum, "sum", nil, "sum the numbers in these `fields` for each group")
 	f.StringVar(&req.Because, "because", "", "the `reason`; both councils log it")
-	f.StringSliceVar(&of, "of", nil, "ask each of these `councils`, with commas between, and add up")
+	f.StringSliceVar(&of, "of", nil, "ask each of these `councils`, or the members of these footprints, with commas between, and add up")
 	f.IntVar(&least, "least", least, "with --of: leave out groups that fewer `councils` show")
 	f.StringVar(&out, "out", "", "with --of: write what each council signed to this `file`")
 	f.StringVar(&check, "check", "", "add up this `file` again and check who signed")

@@ -112,7 +112,11 @@ func step(p node.PartnerReply) string {
 	case p.InStep && p.Mode != "" && p.Footprint != "":
 		return "it may ask; this member answered " + plural(p.Asked, "question", "questions") + " today"
 	case p.InStep && p.Mode != "":
-		return "it may ask; " + plural(p.Asked, "question", "questions") + " today"
+		asked := "it may ask; " + plural(p.Asked, "question", "questions") + " today"
+		if p.CountBudget > 0 {
+			asked += fmt.Sprintf(", %d of %d countings this year", p.Spent, p.CountBudget)
+		}
+		return asked
 	case p.InStep:
 		return "in step"
 	case p.Suspended || p.Footprint != "":

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -25,13 +26,13 @@ func (a *app) totals(ctx context.Context, req node.AggregateRequest, standard st
 	if err != nil {
 		return err
 	}
+	councils, err := a.each(ctx, of)
+	if err != nil {
+		return err
+	}
 	t := &audit.Totals{Standard: line, Least: least}
 	var last node.AggregateReply
-	for _, s := range of {
-		c, err := name.ParseCouncil(strings.TrimSpace(s))
-		if err != nil {
-			return misused("--of: %v", err)
-		}
+	for _, c := range councils {
 		i := slices.IndexFunc(all, func(r node.AgreementReply) bool {
 			return r.From == c && r.Standard == line && r.InForce && agreement.Mode(r.Mode).Way().Grouped
 		})
@@ -46,7 +47,8 @@ func (a *app) totals(ctx context.Context, req node.AggregateRequest, standard st
 			continue
 		}
 		last = r
-		t.Answers = append(t.Answers, audit.Answered{Council: r.By, Agreement: r.Agreement, Entry: r.Entry, Counts: r.Counts})
+		t.Answers = append(t.Answers, audit.Answered{Council: r.By, Agreement: r.Agreement, Entry: r.Entry, Counts: r.Counts,
+			Logged: &audit.Logged{Checkpoint: r.Checkpoint, Answer: r.Answer, Entry: r.AnswerEntry, Inclusion: r.Inclusion}})
 	}
 	for _, m := range t.Missing {
 		a.say("missing: %s: %s", m.Council, m.Why)
@@ -70,6 +72,41 @@ func (a *app) totals(ctx context.Context, req node.AggregateRequest, standard st
 	}
 	a.printTotals(t, last)
 	return nil
+}
+
+// each returns the councils of a list, each once: the name of a footprint stands for the
+// members that the directory gives it.
+func (a *app) each(ctx context.Context, of []string) (out []name.Council, err error) {
+	for _, s := range of {
+		c, err := name.ParseCouncil(strings.TrimSpace(s))
+		if err != nil {
+			return nil, misused("--of: %v", err)
+		}
+		list := []name.Council{c}
+		r, err := a.node().Councils().Show(ctx, node.MemberNameRequest{Council: string(c)})
+		switch {
+		case isKind(err, node.NotFound): // it is told as missing
+		case err != nil:
+			return nil, err
+		default:
+			m, err := directory.ParseMember([]byte(r.Document))
+			if err != nil {
+				return nil, err
+			}
+			if m.Role == directory.RoleFootprint {
+				if len(m.Members) == 0 {
+					return nil, failure(node.NotFound, "name its members themselves", "the directory does not say who keeps %s", c)
+				}
+				list = m.Members
+			}
+		}
+		for _, c := range list {
+			if !slices.Contains(out, c) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out, nil
 }
 
 func (a *app) printTotals(t *audit.Totals, of node.AggregateReply) {
@@ -96,9 +133,10 @@ func (a *app) checkTotals(path string, trust []string) error {
 	if err != nil {
 		return err
 	}
+	logged := 0
 	t, err := audit.ParseTotals(b)
 	if err == nil {
-		err = t.Check(o.Trust.Members)
+		logged, err = t.Check(o.Trust.Members)
 	}
 	if err != nil {
 		return failure(node.Unverified, "give the member file of each council with --trust", "%v", err)
@@ -107,6 +145,6 @@ func (a *app) checkTotals(path string, trust []string) error {
 		return a.emit(t)
 	}
 	a.printTotals(t, node.AggregateReply{})
-	a.say("each council signed its counts, and they add up to this")
+	a.say("each council signed its counts, and they add up to this; those of %d of %d are shown to stand in their logs", logged, len(t.Answers))
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -38,6 +39,17 @@ type Answered struct {
 	Agreement name.Agreement `json:"agreement"`
 	Entry     uint64         `json:"entry"`  // of the counts in its log
 	Counts    string         `json:"counts"` // the event
+	// Logged shows that both its counts and its answer stand in its log; nil in a file of
+	// version 0.1.0, which had none.
+	Logged *Logged `json:"logged,omitempty"`
+}
+
+// Logged is the proof that the counts of a council and its answer stand in its log.
+type Logged struct {
+	Checkpoint string `json:"checkpoint"` // the note, signed by its log
+	Answer     string `json:"answer"`     // the event of the answer
+	Entry      uint64 `json:"entry"`      // of the answer
+	Inclusion  []byte `json:"inclusion"`  // hashes of a batch proof of both, see [tlog.VerifyBatch]
 }
 
 // Missing is a council that is not in the totals.
@@ -107,37 +119,78 @@ func (a *Answered) read() (c agreement.Counts, token *record.Token, err error) {
 	return c, token, nil
 }
 
-// Check checks, with the councils' keys, that each answer is signed by the council, and that
-// they add up to what t says. The error wraps ErrTotals.
-func (t *Totals) Check(members []directory.Member) error {
+// Check checks, with the councils' keys, that each answer is signed by the council and, where
+// the file has the proof, that it stands in its log; and that they add up to what t says. It
+// returns of how many the log was checked. The error wraps ErrTotals.
+func (t *Totals) Check(members []directory.Member) (logged int, err error) {
 	for _, a := range t.Answers {
-		_, token, err := a.read()
+		counts, token, err := a.read()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		i := slices.IndexFunc(members, func(m directory.Member) bool { return m.Council == a.Council })
 		if i < 0 {
-			return fmt.Errorf("%w: the keys of %s are not given", ErrTotals, a.Council)
+			return 0, fmt.Errorf("%w: the keys of %s are not given", ErrTotals, a.Council)
 		}
 		key, err := members[i].RecordKeyAt(token.KeyID(), a.Entry)
 		if err == nil {
 			err = token.Verify(key)
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %s did not sign its counts: %w", ErrTotals, a.Council, err)
+			return 0, fmt.Errorf("%w: %s did not sign its counts: %w", ErrTotals, a.Council, err)
 		}
+		if a.Logged == nil {
+			continue
+		}
+		if err := a.stands(members[i], counts, token); err != nil {
+			return 0, fmt.Errorf("%w: the log of %s: %w", ErrTotals, a.Council, err)
+		}
+		logged++
 	}
 	again := *t
 	if err := again.Add(); err != nil {
-		return err
+		return 0, err
 	}
 	said, err := json.Marshal(t)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrTotals, err)
+		return 0, fmt.Errorf("%w: %w", ErrTotals, err)
 	}
 	is, err := json.Marshal(&again)
 	if err != nil || string(said) != string(is) {
-		return fmt.Errorf("%w: what the councils signed adds up to something else", ErrTotals)
+		return 0, fmt.Errorf("%w: what the councils signed adds up to something else", ErrTotals)
 	}
-	return nil
+	return logged, nil
+}
+
+// stands checks that counts, and an answer of the same council that gives them, stand in its
+// log.
+func (a *Answered) stands(m directory.Member, counts agreement.Counts, token *record.Token) error {
+	answer, ev, err := record.ParseEvent([]byte(a.Logged.Answer))
+	if err != nil || ev.Kind != event.KindAnswer || ev.Council != a.Council {
+		return errors.New("what stands beside its counts is no answer of its own")
+	}
+	said, err := event.ParseAnswer(ev.Body)
+	if err != nil || said.Outcome != event.OutcomeCounted || said.Counts != a.Entry || said.Agreement != counts.Agreement {
+		return errors.New("its answer gives other counts")
+	}
+	key, err := m.RecordKeyAt(answer.KeyID(), a.Logged.Entry)
+	if err == nil {
+		err = answer.Verify(key)
+	}
+	if err != nil {
+		return fmt.Errorf("it did not sign its answer: %w", err)
+	}
+	log, err := m.LogVerifier()
+	if err != nil {
+		return err
+	}
+	cp, _, err := tlog.OpenCheckpoint([]byte(a.Logged.Checkpoint), m.Council.Origin(), log)
+	if err != nil {
+		return err
+	}
+	path, err := tlog.SplitHashes(a.Logged.Inclusion)
+	if err != nil {
+		return err
+	}
+	return tlog.VerifyBatch([]tlog.Hash{token.Entry(), answer.Entry()}, []uint64{a.Entry, a.Logged.Entry}, cp.Size, cp.Root, path)
 }

@@ -1,9 +1,11 @@
 package audit_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/record"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -48,7 +51,8 @@ func TestTotals(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		totals.Answers = append(totals.Answers, audit.Answered{Council: c, Agreement: counts.Agreement, Counts: string(tok.Seal(sig).Bytes())})
+		tok = tok.Seal(sig)
+		totals.Answers = append(totals.Answers, audit.Answered{Council: c, Agreement: counts.Agreement, Counts: string(tok.Bytes()), Logged: logged(t, ring, counts, tok)})
 	}
 	totals.Missing = []audit.Missing{{Council: "council3.gov.uk", Why: "it does not answer"}}
 	if err := totals.Add(); err != nil {
@@ -66,10 +70,35 @@ func TestTotals(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return got.Check(members)
+		_, err = got.Check(members)
+		return err
 	}
 	if err := check(string(file), members); err != nil {
 		t.Fatal(err)
+	}
+	if got, err := totals.Check(members); got != 3 || err != nil {
+		t.Errorf("of %d councils the log was held against it: %v", got, err)
+	}
+	// Without the proof, as version 0.1.0 wrote it, it holds and is not said to stand there.
+	bare := *totals
+	bare.Answers = slices.Clone(totals.Answers)
+	bare.Answers[1].Logged = nil
+	if got, err := bare.Check(members); got != 2 || err != nil {
+		t.Errorf("without one proof: %d, %v", got, err)
+	}
+	for what, change := range map[string]func(l *audit.Logged){
+		"another council's proof": func(l *audit.Logged) { *l = *totals.Answers[0].Logged },
+		"another place":           func(l *audit.Logged) { l.Entry = 7 },
+		"another checkpoint":      func(l *audit.Logged) { l.Checkpoint = totals.Answers[0].Logged.Checkpoint },
+		"hashes left over":        func(l *audit.Logged) { l.Inclusion = make([]byte, 32) },
+		"the counts for answer":   func(l *audit.Logged) { l.Answer = totals.Answers[1].Counts },
+	} {
+		l := *totals.Answers[1].Logged
+		change(&l)
+		bare.Answers[1].Logged = &l
+		if _, err := bare.Check(members); !errors.Is(err, audit.ErrTotals) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 	for what, changed := range map[string]string{
 		"total":   strings.Replace(string(file), `"total":75`, `"total":80`, 1),
@@ -94,6 +123,31 @@ func TestTotals(t *testing.T) {
 	if err := check(string(file), append(members[:2:2], directory.FromRing(members[2].Council, other))); !errors.Is(err, audit.ErrTotals) {
 		t.Errorf("signed by another key: %v", err)
 	}
+}
+
+// logged returns the proof of a log of two entries: counts, and the answer that gives them.
+func logged(t *testing.T, ring *keys.Ring, counts agreement.Counts, tok *record.Token) *audit.Logged {
+	t.Helper()
+	body := event.Answer{
+		Question: event.Question{Agreement: counts.Agreement, Version: 1, To: "saltby.gov.uk", ID: event.QuestionID{1}, By: counts.By, Sum: counts.Sums},
+		Result:   event.Result{Outcome: event.OutcomeCounted},
+	}.Body()
+	answer, err := record.BuildEvent(record.Event{Council: counts.Agreement.Council(), IssuedAt: 1, Kind: event.KindAnswer, Body: body}, ring.Record.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig, err := ring.Record.Sign(answer.SigningInput())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer = answer.Seal(sig)
+	left, right := tlog.Leaf(tok.Entry()), tlog.Leaf(answer.Entry())
+	root := tlog.Hash(sha256.Sum256(slices.Concat([]byte{1}, left[:], right[:]))) // RFC 6962 section 2.1
+	cp, err := tlog.SignCheckpoint(tlog.Checkpoint{Origin: counts.Agreement.Council().Origin(), Size: 2, Root: root}, ring.Log.Signer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &audit.Logged{Checkpoint: string(cp), Answer: string(answer.Bytes()), Entry: 1, Inclusion: []byte{}}
 }
 
 func FuzzTotals(f *testing.F) {

@@ -150,6 +150,7 @@ func TestFind(t *testing.T) {
 		{"partner-behind", behind("it is not connected", func(p *api.PartnerReply) {}), "it is not connected"},
 		{"partner-behind", behind("records are on their way", func(p *api.PartnerReply) { p.Moving = true }), "on their way"},
 		{"bound-reached", behind("the agreement lets 5 go in a day", func(p *api.PartnerReply) { p.Bounded = true }), "another bound"},
+		{"countings-running-out", func(f *Facts) { f.Partners[0].Spent, f.Partners[0].CountBudget = 135, 150 }, "135 of the 150 countings of this year under northmoor.gov.uk/huts are used"},
 		{"withdrawals-waiting", func(f *Facts) { f.Partners[0].Outstanding, f.Partners[0].OldestHours = 2, 75 }, "2 withdrawn records under northmoor.gov.uk/huts, the oldest withdrawn 3 days ago"},
 		{"withdrawals-overdue", func(f *Facts) { f.Partners[0].Outstanding, f.Partners[0].OldestHours = 1, 200 }, "8 days ago"},
 		{"copy-differs", func(f *Facts) { f.Partners[0].Differs = &api.CountReply{Size: 9, Count: 3, Entry: 11, Came: 2} }, "entry 11 of its log says 3 records at 9 entries, and 2 records came"},

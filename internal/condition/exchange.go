@@ -136,6 +136,22 @@ var partnerKinds = []Kind{
 		},
 	},
 	{
+		Name: "countings-running-out", Severity: api.Notice, Means: "nine of ten of the countings that an agreement of mode aggregate has in a year are used: once all are, its partners get no new counts before the next",
+		find: func(f *Facts, say func(api.Condition)) {
+			told := map[name.Agreement]bool{}
+			for _, p := range f.Partners {
+				if p.CountBudget == 0 || 10*p.Spent < 9*p.CountBudget || told[p.Agreement] {
+					continue
+				}
+				told[p.Agreement] = true
+				say(api.Condition{
+					Agreement: p.Agreement, Text: fmt.Sprintf("%d of the %d countings of this year under %s are used", p.Spent, p.CountBudget, p.Agreement),
+					Cause: "each way of counting in a week is one; the same question again is none", Try: "tell those who ask, so that they choose what they still need this year",
+				})
+			}
+		},
+	},
+	{
 		Name: "holdings-hidden", Severity: api.Warning, Means: "this folder was set back, and what a partner had sent is not shown until its feed was read to the end: it may have been taken back since",
 		find: func(f *Facts, say func(api.Condition)) {
 			for _, h := range f.Hidden {

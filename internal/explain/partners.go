@@ -186,6 +186,12 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 			r.Behind = matching(f)
 		}
 		r.InStep = r.Behind == ""
+		if st.Agreement.Way().Answers == agreement.AnswersCounts {
+			r.CountBudget = ledger.MaxCountsAgreement
+			if r.Spent, err = v.CountsThisYear(f.Agreement); err != nil {
+				return r, err
+			}
+		}
 		r.Asked, err = v.QuestionsToday(f.Digest, c)
 		return r, err
 	}

@@ -63,7 +63,16 @@ type Answer struct {
 	Event      []byte // the signed event of who answered
 	Index      uint64 // of that event in their log, or of that of the counts
 	Checkpoint tlog.Checkpoint
-	Receipt    bool // ours reached them
+	Proof      CountsProof // of OutcomeCounted
+	Receipt    bool        // ours reached them
+}
+
+// A CountsProof shows, with the keys of who counted alone, that the events of the counts
+// and of the answer stand in its log: what [tlog.VerifyBatch] takes of those two.
+type CountsProof struct {
+	Checkpoint []byte // the signed note
+	Answer     uint64 // entry of the answer's event
+	Inclusion  []byte // hashes, joined
 }
 
 // A Record is one record of an answer.

@@ -155,6 +155,7 @@ func (k *Asker) checkContents(doc *agreement.Agreement, q *ledger.Question, shar
 			return nil, nil, err
 		}
 		got.Token, got.Index = e.GetToken(), e.GetIndex()
+		got.Proof = CountsProof{a.GetCheckpoint(), a.GetIndex(), a.GetInclusion()}
 		hashes, indexes = append(hashes, t.Entry()), append(indexes, e.GetIndex())
 	}
 	return hashes, indexes, nil

@@ -134,6 +134,10 @@ type PartnerReply struct {
 	// today.
 	Mode  string `json:"mode,omitempty"`
 	Asked int    `json:"asked,omitempty"`
+	// Spent is how many times records were counted this year under the agreement, of
+	// CountBudget; both 0 where nothing is counted.
+	Spent       int `json:"countings,omitempty"`
+	CountBudget int `json:"countings_of,omitempty"`
 
 	// Counted is the newest checkpoint of the agreement for the receiver: direction to,
 	// what our log commits to; direction from, what the sender's does, and whether what

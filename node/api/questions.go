@@ -90,6 +90,11 @@ type AggregateReply struct {
 	Size      uint64         `json:"size"`      // of the checkpoint that proves both
 	Root      string         `json:"root"`
 	Receipt   bool           `json:"receipt"` // ours reached them
+	// With the keys of who counted these prove that both events stand in its log: the signed
+	// checkpoint, the entry of Answer, and the hashes of a batch proof, joined.
+	Checkpoint  string `json:"checkpoint"`
+	AnswerEntry uint64 `json:"answer_entry"`
+	Inclusion   []byte `json:"inclusion"`
 	// Spent is how many times records were counted this year under the agreement, of
 	// Budget.
 	Spent  int `json:"spent"`
