@@ -49,6 +49,7 @@ type sharing struct {
 	retained  map[name.Council]int // records that a receiver said it deleted at the end of their term
 	undated   map[name.Council]int // of those, where the term cannot be compared here
 	strangers bool                 // a receipt is of a footprint whose members nobody named
+	went      map[wentTo]*went     // under texts that bound how much may go
 }
 
 // maxReceivers bounds the receivers that are followed. What is kept of each
@@ -114,6 +115,7 @@ func (v *verifier) judgeSharing() {
 	s.sayRetained()
 	s.judgeLogged()
 	s.judgeTerms()
+	s.judgeMost()
 	s.sayReceipts()
 	s.judgeComplete()
 }
@@ -172,6 +174,9 @@ func (s *sharing) disclosure(d *claimed) {
 			bit = 1 << i
 		}
 	}
+	var records [][16]byte
+	unknown := 0
+	defer func() { s.count(d, records, unknown) }()
 	for _, index := range d.entries {
 		if index >= d.index {
 			t.failEntry(d.index, "says that an entry went out that came after it", "")
@@ -187,6 +192,12 @@ func (s *sharing) disclosure(d *claimed) {
 		e := v.eventAt(index)
 		if e == nil && s.erasedBy[index] == 0 && v.covers.Sample.Size > 0 && d.agreement == v.covers.Agreement {
 			s.disclosed = append(s.disclosed, index)
+		}
+		switch {
+		case ok:
+			records = append(records, v.records[i].record)
+		case e == nil:
+			unknown++
 		}
 		switch {
 		case !ok && e == nil && s.erasedBy[index] > 0:

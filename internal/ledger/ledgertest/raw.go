@@ -12,9 +12,25 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
 )
+
+// Outside has the store make now what it makes once for the whole process, to compress and to
+// read what was compressed. Those hold channels: made in a bubble of virtual time (package
+// testing/synctest) they could not be used outside of it. It panics where that cannot be.
+func Outside() {
+	level := badger.DefaultOptions("").ZSTDCompressionLevel
+	small, err := y.ZSTDCompress(nil, []byte("stile"), level)
+	if err == nil {
+		_, err = y.ZSTDDecompress(nil, small)
+	}
+	if err != nil {
+		panic(err)
+	}
+}
 
 // Raw calls look with all bytes of all files under dir, and with every value in
 // every table of a Badger store once it is decompressed, whether the store still
