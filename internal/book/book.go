@@ -66,6 +66,19 @@ type Book struct {
 	looked   int                       // votes looked at, which a test counts
 	lastSaid map[voteKey]*record.Event // what a footprint we are no member of said last of suspending
 	known    map[string]bool           // what footprints are remembered to have said: name and entry
+	early    map[earlyKey]early        // receipts for all that came before we knew that the text is over
+}
+
+// earlyKey is a text, and a receiver that says it deleted all it held under it.
+type earlyKey struct {
+	digest agreement.Digest
+	from   name.Council
+}
+
+// early is such a receipt, and how far the receiver was when it came.
+type early struct {
+	jws []byte
+	p   ledger.Partner
 }
 
 // Open reads what was said so far, in the order of each ledger.
@@ -75,7 +88,7 @@ func Open(o Options) (*Book, error) {
 	}
 	b := &Book{
 		o: o, wake: make(chan struct{}, 1), news: make(chan struct{}), state: agreement.NewState(), proofs: map[agreement.Ref]provedAt{}, votes: votes{}, voted: map[name.Council]int{},
-		lastSaid: map[voteKey]*record.Event{}, known: map[string]bool{},
+		lastSaid: map[voteKey]*record.Event{}, known: map[string]bool{}, early: map[earlyKey]early{},
 	}
 	b.partners.Store(&map[name.Council]bool{})
 	err := o.Ledger.View(func(v *ledger.View) error {
@@ -370,7 +383,8 @@ func (b *Book) Notice(from name.Council, index uint64, jws []byte) {
 }
 
 // receipt takes in a receipt for everything held under an agreement that is
-// over.
+// over. One that comes before we know that it is, since its receiver heard of that before
+// us, is kept until we do.
 func (b *Book) receipt(from name.Council, ev *record.Event, jws []byte) error {
 	r, err := event.ParseReceipt(ev.Body)
 	if err != nil || r.From != b.o.Self {
@@ -386,16 +400,46 @@ func (b *Book) receipt(from name.Council, ev *record.Event, jws []byte) error {
 		over := slices.ContainsFunc(b.Texts(f.Agreement, now), func(st agreement.Status) bool {
 			return st.Digest == f.Digest && (st.Phase == agreement.Ended || st.Phase == agreement.Superseded)
 		})
-		if !over {
+		p, err := b.partner(f, from)
+		switch {
+		case err != nil:
+		case !over && !f.Closed():
+			b.mu.Lock()
+			b.early[earlyKey{f.Digest, from}] = early{jws, p}
+			b.mu.Unlock()
+		case over && (p.Held > 0 || p.Cursor < f.End):
+			err = b.o.Ledger.Acknowledge(context.Background(), f, from, ledger.Ack{Cursor: f.End, Receipt: jws, Done: true})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Book) partner(f *ledger.Feed, c name.Council) (p ledger.Partner, err error) {
+	err = b.o.Ledger.View(func(v *ledger.View) (err error) {
+		p, err = v.Partner(f, c)
+		return err
+	})
+	return p, err
+}
+
+// takeEarly takes in the receipts that came before a text of ours was over, now that it is.
+// One since which anything went to its receiver, or came from it, says nothing any more.
+func (b *Book) takeEarly(f *ledger.Feed) error {
+	for _, c := range f.To {
+		k := earlyKey{f.Digest, c}
+		b.mu.Lock()
+		e, ok := b.early[k]
+		delete(b.early, k)
+		b.mu.Unlock()
+		if !ok {
 			continue
 		}
-		var p ledger.Partner
-		err := b.o.Ledger.View(func(v *ledger.View) (err error) {
-			p, err = v.Partner(f, from)
-			return err
-		})
-		if err == nil && (p.Held > 0 || p.Cursor < f.End) {
-			err = b.o.Ledger.Acknowledge(context.Background(), f, from, ledger.Ack{Cursor: f.End, Receipt: jws, Done: true})
+		p, err := b.partner(f, c)
+		if err == nil && !p.Done && p.Disclosed == e.p.Disclosed && p.Cursor == e.p.Cursor && p.LastAck.Equal(e.p.LastAck) && (p.Held > 0 || p.Cursor < f.End) {
+			err = b.o.Ledger.Acknowledge(context.Background(), f, c, ledger.Ack{Cursor: f.End, Receipt: e.jws, Done: true})
 		}
 		if err != nil {
 			return err

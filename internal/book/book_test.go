@@ -222,6 +222,56 @@ func TestBookOfTwoCouncils(t *testing.T) {
 	}
 }
 
+// A receiver may hear of an end before the sender does, and say at once that it deleted all:
+// that counts as soon as the sender knows, unless something went between the two since.
+func TestReceiptBeforeTheEnd(t *testing.T) {
+	for _, since := range []bool{false, true} {
+		s := newHouse(t)
+		std, err := standard.Load(schemas.FS("housing-need/1.0.0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.ledger.Adopt(t.Context(), std); err != nil {
+			t.Fatal(err)
+		}
+		a := document(t, northmoor, saltby)
+		a.To = []name.Council{hexwell, saltby}
+		s.log(event.KindAgreementProposal, agreement.Proposal{Agreement: a}.Body())
+		s.log(event.KindAgreementSignature, agreement.Signature{Ref: a.Ref()}.Body())
+		if err := s.ledger.OpenFeed(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		b := s.open(known{})
+		s.tell(b, saltby, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref()}.Body(), 1)
+		s.tell(b, hexwell, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref()}.Body(), 1)
+		f, err := s.ledger.Feed(a.Name, a.Digest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds := func(n int) {
+			if err := s.ledger.Acknowledge(t.Context(), f, saltby, ledger.Ack{Cursor: uint64(n), Held: n}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		holds(3)
+		s.tell(b, saltby, event.KindReceipt, event.Receipt{Agreement: a.Name, From: northmoor, Size: 9, Cursor: 9, All: true, DeletedAll: 3, Reason: "ended by hexwell.gov.uk"}.Body(), 2)
+		if since {
+			holds(4)
+		}
+		s.tell(b, hexwell, event.KindAgreementEnd, notice(a, "over", day.Add(-time.Minute)), 3)
+		if err := b.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p, err := b.partner(f, saltby)
+		if err != nil || p.Done == since || (p.Held == 0) == since {
+			t.Errorf("something went since: %v: %+v, %v", since, p, err)
+		}
+		if len(b.early) != 0 {
+			t.Error("a receipt is kept that counts no more")
+		}
+	}
+}
+
 // A footprint outside has no key: it has signed when a majority of those have whom
 // the directory calls its members, each counted once.
 func TestFootprintOutsideSigns(t *testing.T) {

@@ -79,7 +79,7 @@ func (b *Book) Settle(ctx context.Context) error {
 			continue
 		}
 		if f.Closed() {
-			errs = append(errs, b.leaveOut(ctx, f, now))
+			errs = append(errs, b.takeEarly(f), b.leaveOut(ctx, f, now))
 			continue
 		}
 		errs = append(errs, b.pass(ctx, f, now))
@@ -89,14 +89,14 @@ func (b *Book) Settle(ctx context.Context) error {
 			}
 			switch st.Phase {
 			case agreement.Ended:
-				errs = append(errs, b.o.Ledger.CloseFeed(ctx, f.Agreement, f.Digest))
+				errs = append(errs, b.o.Ledger.CloseFeed(ctx, f.Agreement, f.Digest), b.takeEarly(f))
 			case agreement.Superseded:
 				cur, ok := b.Status(f.Agreement, now)
 				if !ok || !cur.InForce() {
 					continue
 				}
 				if g, err := b.o.Ledger.Feed(f.Agreement, cur.Digest); err == nil && g.Ready {
-					errs = append(errs, b.o.Ledger.Supersede(ctx, f, g), b.leaveOut(ctx, f, now))
+					errs = append(errs, b.o.Ledger.Supersede(ctx, f, g), b.takeEarly(f), b.leaveOut(ctx, f, now))
 				}
 			}
 		}
