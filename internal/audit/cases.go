@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
+	"github.com/stile-exchange/stile/internal/workday"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -29,6 +31,8 @@ type caseWord struct {
 	givenBy string       // in an approval, the first person
 	until   uint64       // seconds since 1970
 	answers tlog.Hash    // the entry that it answers
+
+	notice, due string // of an offer: the day that its time is counted from, and the last; "" for none
 }
 
 // inCase reads what was said of a case in which people let out records.
@@ -39,7 +43,7 @@ func (s *claimed) inCase(ev *record.Event) error {
 	case event.KindHandoverOffer:
 		var h event.HandoverOffer
 		h, err = event.ParseHandoverOffer(ev.Body)
-		w = caseWord{id: h.Case, partner: h.To, items: h.Items, by: h.By}
+		w = caseWord{id: h.Case, partner: h.To, items: h.Items, by: h.By, notice: strings.Clone(h.Notice), due: strings.Clone(h.Due)}
 	case event.KindHandoverAnswer:
 		var h event.HandoverAnswer
 		h, err = event.ParseHandoverAnswer(ev.Body)
@@ -100,6 +104,7 @@ type heardCase struct {
 	offer, withdrawn, closed *claimed // by the council
 	answer                   *claimed // by the receiver, to that very offer
 	given, decided, ended    *claimed // by the council
+	reviewed                 *claimed // by the council
 }
 
 // late is how long after its time an urgent disclosure may be ended: a node looks once a
@@ -119,8 +124,18 @@ func (v *verifier) judgeCases() {
 	}
 	cases := v.cases()
 	approved, accepted := 0, 0
+	var overdue, unreviewed []uint64
 	for _, id := range sortedCases(cases) {
 		c := cases[id]
+		if c.offer != nil && v.ofCovered(c.offer.word.items) {
+			v.judgeDue(c)
+			if c.late(v.doc.Created) {
+				overdue = append(overdue, c.offer.index)
+			}
+		}
+		if c.ended != nil && c.reviewed == nil && v.ofCovered(c.ended.word.items) {
+			unreviewed = append(unreviewed, c.ended.index)
+		}
 		if c.decided != nil && c.decided.word.yes && v.ofCovered(c.decided.word.items) {
 			approved++
 			v.judgeUrgent(c)
@@ -134,9 +149,78 @@ func (v *verifier) judgeCases() {
 	v.say(CheckCases, "People let out single records. %s went out, each version after a person of the receiver had accepted it, or after a second person of the sender had approved it. "+
 		"%s closed, each after the acceptance; %s approved, each by another person than the one who gave it, to end in the time agreed. Who is behind a name the file cannot show.",
 		versionsOf(out), was(accepted, "handover"), was(approved, "urgent disclosure"))
+	v.sayEntries("The receiver had not said by the last day whether it takes over: %s, offered in %s.", "handover", overdue)
+	v.sayEntries("No review by this council is in the file of %s that is over, ended in %s.", "urgent disclosure", unreviewed)
 	if t.undone > 0 {
 		v.say(CheckCases, "%s left out of the file, so that its case was not looked at.", was(t.undone, "record"))
 	}
+}
+
+// sayEntries says something of cases, by the entries that began or ended them.
+func (v *verifier) sayEntries(words, thing string, entries []uint64) {
+	if len(entries) == 0 {
+		return
+	}
+	var named []string
+	for _, e := range entries[:min(len(entries), maxNamed)] {
+		named = append(named, number(int(e)))
+	}
+	if len(entries) > maxNamed {
+		named = append(named, "…")
+	}
+	where := "entry "
+	if len(entries) > 1 {
+		where = "entries "
+	}
+	v.say(CheckCases, words, count(len(entries), thing), where+strings.Join(named, ", "))
+}
+
+// judgeDue judges that the last day of an offer is no later than each agreement lets it be,
+// counted again from the day that the offer names. Days whose bank holidays this program does
+// not know are left out, which is said.
+func (v *verifier) judgeDue(c *heardCase) {
+	t, o := v.on(CheckCases), c.offer
+	notice, err := time.Parse(time.DateOnly, o.word.notice)
+	if err != nil {
+		return // it was read with a day, or none
+	}
+	for _, it := range o.word.items {
+		p := v.papers[agreementID{it.Agreement, int(it.Version)}]
+		if p == nil || p.doc.Due == "" {
+			continue
+		}
+		l, err := workday.Parse(p.doc.Due)
+		if err != nil {
+			continue // its text was judged
+		}
+		last, err := l.From(notice)
+		switch {
+		case err != nil:
+			v.say(CheckCases, "Whether the last day of the handover offered in entry %d is right is not known: %v.", o.index, err)
+		case o.word.due == "" || o.word.due > last.Format(time.DateOnly):
+			t.failEntry(o.index, fmt.Sprintf("gives the receiver longer than the agreement, which says %s from %s: until %s", l, o.word.notice, last.Format(time.DateOnly)), "")
+		default:
+			t.pass(1)
+		}
+		return // one offer, one fault
+	}
+}
+
+// late reports whether the receiver let the last day of an offer go by: it answered after it,
+// or not at all until the file was made, and the offer was not withdrawn before.
+func (c *heardCase) late(made time.Time) bool {
+	due, err := time.Parse(time.DateOnly, c.offer.word.due)
+	if err != nil {
+		return false
+	}
+	over := due.AddDate(0, 0, 1).Add(skew)
+	switch {
+	case c.answer != nil:
+		return !time.Unix(c.answer.issuedAt, 0).Before(over)
+	case c.withdrawn != nil:
+		return !time.Unix(c.withdrawn.issuedAt, 0).Before(over)
+	}
+	return !made.Before(over)
 }
 
 func versionsOf(n int) string {
@@ -169,6 +253,7 @@ func (v *verifier) cases() map[event.CaseID]*heardCase {
 		place := map[string]**claimed{
 			event.KindHandoverOffer: &c.offer, event.KindHandoverWithdrawn: &c.withdrawn, event.KindHandoverClosed: &c.closed,
 			event.KindUrgentGiven: &c.given, event.KindUrgentDecided: &c.decided, event.KindUrgentEnded: &c.ended,
+			event.KindUrgentReviewed: &c.reviewed,
 		}[s.kind]
 		if place != nil && *place == nil {
 			*place = s

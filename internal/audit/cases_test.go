@@ -157,3 +157,58 @@ func judged(t *testing.T, w *town, rule string) {
 	}
 	t.Errorf("no failure says %q: %s", rule, fmt.Sprint(c))
 }
+
+// The last day of an offer is counted again by England's bank holidays: one that is later, or
+// none, is a fault of the sender; that the receiver let it go by, or that nobody reviewed what was
+// urgent, is said of whom it is, and is no fault of the file.
+func TestDueJudged(t *testing.T) {
+	for _, c := range []struct {
+		due  string
+		rule string
+	}{
+		{"2026-05-22", ""}, // 15 working days from Thursday 30 April, with the bank holiday of 4 May
+		{"2026-05-20", ""},
+		{"2026-05-23", "gives the receiver longer than the agreement, which says 15 working days from 2026-04-30: until 2026-05-22"},
+		{"", "gives the receiver longer"},
+	} {
+		w := newTown(t)
+		w.doc.Mode, w.doc.Retention, w.doc.Due = agreement.Handover, "P2D", "15 working days"
+		w.agree()
+		at, token := w.record("R1", "E07000999")
+		items := []event.Item{{Agreement: moving, Version: 1, Record: w.last["R1"].Record, Entry: at}}
+		w.include[at] = token
+		offer := w.event(event.KindHandoverOffer, event.HandoverOffer{Case: event.CaseID{2}, To: saltby, Because: "moved", By: "Jo", Notice: "2026-04-30", Due: c.due, Items: items}.Body())
+		w.checkpoint(true)
+		r := verify(t, w.bundle(7), Options{Trust: w.trust()})
+		got, _ := r.Check(CheckCases)
+		if c.rule == "" {
+			expect(t, r, CheckCases, OK, fmt.Sprintf("The receiver had not said by the last day whether it takes over: 1 handover, offered in entry %d.", offer))
+			continue
+		}
+		if len(got.Failures) != 1 || !strings.Contains(got.Failures[0].Rule, c.rule) {
+			t.Errorf("last day %q: %+v", c.due, got)
+		}
+	}
+}
+
+func TestUnreviewed(t *testing.T) {
+	for _, reviewed := range []bool{false, true} {
+		w, at, token, items := byHand(t, agreement.BreakGlass)
+		id, until := event.CaseID{1}, uint64(w.now+86400)
+		w.event(event.KindUrgentGiven, event.UrgentGiven{Case: id, To: saltby, Because: "night", By: "Jo Smith", Items: items}.Body())
+		w.event(event.KindUrgentDecided, event.UrgentDecided{Case: id, To: saltby, Because: "night", By: "Ann Lee", GivenBy: "Jo Smith", Approved: true, Until: until, Items: items}.Body())
+		w.send(map[uint64][]byte{at: token})
+		w.receipt([]uint64{at}, nil)
+		ended := w.event(event.KindUrgentEnded, event.UrgentEnded{Case: id, To: saltby, Because: "over", Items: items}.Body())
+		if reviewed {
+			w.event(event.KindUrgentReviewed, event.UrgentReviewed{Case: id, Partner: saltby, Because: "as it should be", By: "Jo Smith"}.Body())
+		}
+		w.checkpoint(true)
+		r := verify(t, w.bundle(7), Options{Trust: w.trust()})
+		expect(t, r, CheckCases, OK)
+		words := fmt.Sprintf("No review by this council is in the file of 1 urgent disclosure that is over, ended in entry %d.", ended)
+		if c, _ := r.Check(CheckCases); strings.Contains(c.Detail, words) == reviewed {
+			t.Errorf("reviewed: %v: %s", reviewed, c.Detail)
+		}
+	}
+}
