@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +12,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/keys"
+	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -210,3 +217,72 @@ func TestNeighbours(t *testing.T) {
 	ask()
 	shown()
 }
+
+// TestOfALaterRelease: what a later release may say to this one and to the one before, an
+// event of a kind that they do not know and the text of an agreement with a heading that they
+// do not know, is left out whole: nothing of it is in force, and what was agreed before goes
+// on. So it is for a node that goes back to this release, whose own ledger has such entries.
+func TestOfALaterRelease(t *testing.T) {
+	t.Parallel()
+	now, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, s := unpackPair(t, filepath.Join(keptPairs, neighbour, keptFile), now)
+	// A folder that was moved signs once its partners were asked.
+	n.serve()
+	s.serve()
+	eventually(t, s.name+" may sign", func() bool {
+		_, _, code := s.run("agreement", "resume", "--yes", s.agreement(""))
+		return code == 0
+	})
+	n.stop()
+	s.stop()
+
+	// Saltby's folder, as a later release would have left it.
+	ring, err := keys.Open(filepath.Join(s.dir, "keys"), name.Council(s.name), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := ledger.Open(ledger.Options{Dir: filepath.Join(s.dir, "ledger"), Council: name.Council(s.name), Keys: ring, MinFree: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := agreement.Parse([]byte(s.text("-later", "replicate", "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := agreement.Proposal{Agreement: doc}.Body()
+	body["document"].(map[string]any)["heading_of_later"] = "as nobody knows yet"
+	text := sha256.Sum256(strictjson.Canonical(body["document"]))
+	body["digest"] = hex.EncodeToString(text[:])
+	for _, err := range []error{
+		errOf(l.AppendNotice(t.Context(), "kind-of-later", map[string]any{"says": "what nobody knows yet"}, name.Council(n.name))),
+		errOf(l.AppendNotice(t.Context(), event.KindAgreementProposal, body, name.Council(n.name))),
+		l.Close(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	receivers := []string{now}
+	if old, skip := neighbourProgram(); skip != "" {
+		t.Logf("%s is not tried: %s", neighbour, skip)
+	} else {
+		receivers = []string{old, now}
+	}
+	s.serve()
+	for i, bin := range receivers {
+		n.bin = bin
+		n.serve()
+		s.must("record", "delete", "--yes", fmt.Sprint(s.slug, "/", 2+i), "--standard", "planning-application")
+		s.held(10-i, "first", 9-i)
+		if _, errs, code := n.run("agreement", "show", s.agreement("-later")); code != 3 {
+			t.Errorf("a text that is not understood is shown: exit %d, %s", code, errs)
+		}
+		n.kill()
+	}
+}
+
+func errOf(_ uint64, _ []byte, err error) error { return err }
