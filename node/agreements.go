@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -96,19 +97,41 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 		}
 		return out, nil
 	}
+	is, err := n.stock(a)
+	if err != nil {
+		return nil, err
+	}
+	out.HeldBack, out.Nothing = is.heldBack, is.nothing
 	counting := terms.NewPreview(min(in.Samples, 20))
+	var none atomic.Int64
 	add, told := counting.Add, func() {}
+	if is.nothing != "" {
+		add, terms = func(uint64, []byte, strictjson.Limits) error { none.Add(1); return nil }, nil
+	}
 	if st, ok := n.book.Status(a.Name, n.now()); ok && st.Digest != a.Digest() && (st.InForce() || st.Phase == agreement.Suspended) {
 		if old, err := st.Agreement.Compile(std); err == nil { // of one standard
-			add, told = compared(out, counting.Add, st.Agreement, a, old, terms)
+			was, err := n.stock(st.Agreement)
+			if err != nil {
+				return nil, err
+			}
+			if was.nothing != "" {
+				old = nil
+			}
+			var before addBody
+			add, before, told = compared(out, add, st.Agreement, a, old, terms)
+			if before != nil {
+				if _, err := was.each(ctx, before); err != nil {
+					return nil, err
+				}
+			}
 		}
 	}
-	if err := n.ledger.Bodies(ctx, a.Standard, add); err != nil {
+	if out.Unsigned, err = is.each(ctx, add); err != nil {
 		return nil, err
 	}
 	told()
 	p := counting.Done()
-	out.Records, out.Matched, out.Errors = p.Records, p.Matched, p.Failed
+	out.Records, out.Matched, out.Errors = p.Records+int(none.Load())+out.Unsigned, p.Matched, p.Failed
 	out.Bounded = a.Bounded(p.Matched)
 	for _, f := range p.Fields {
 		out.Fields = append(out.Fields, FieldCount{
@@ -119,6 +142,33 @@ func (n *Node) previewAgreement(ctx context.Context, in AgreementRequest) (*Prev
 		out.Samples = append(out.Samples, compact(s))
 	}
 	return out, nil
+}
+
+// An addBody counts a record, given by its body in canonical form. It may be called
+// concurrently.
+type addBody = func(at uint64, canon []byte, lim strictjson.Limits) error
+
+// A stock is the records that an agreement picks from.
+type stock struct {
+	each     func(context.Context, addBody) (unsigned int, err error)
+	heldBack []string // what earlier agreements keep back of them, in words
+	nothing  string   // why nothing goes at all, in words
+}
+
+// stock returns the records that an agreement of ours picks from: our own, or those that we
+// hold under its origin.
+func (n *Node) stock(a *agreement.Agreement) (stock, error) {
+	if a.Origin == "" {
+		return stock{each: func(ctx context.Context, add addBody) (int, error) { return 0, n.ledger.Bodies(ctx, a.Standard, add) }}, nil
+	}
+	c, err := n.book.Chain(a, n.now())
+	if err != nil {
+		return stock{}, err
+	}
+	return stock{
+		each:     func(ctx context.Context, add addBody) (int, error) { return n.ledger.HeldBodies(ctx, a.Origin, add) },
+		heldBack: c.Agreements.HeldBack(), nothing: c.Why,
+	}, nil
 }
 
 // mayPass refuses to sign an agreement of ours that would pass on what may not be.
@@ -152,8 +202,9 @@ func (n *Node) role(c name.Council) string {
 }
 
 // compared has what add is called with counted also for what each receiver gains or loses
-// from one text to another; told puts that into the reply.
-func compared(out *PreviewReply, next func(uint64, []byte, strictjson.Limits) error, was, is *agreement.Agreement, old, new *agreement.Terms) (add func(uint64, []byte, strictjson.Limits) error, told func()) {
+// from one text to another; told puts that into the reply. before counts the records of the
+// old text, where those are not the same as of the new; it is nil where they are.
+func compared(out *PreviewReply, next addBody, was, is *agreement.Agreement, old, new *agreement.Terms) (add, before addBody, told func()) {
 	both, come, gone := agreement.Compare(old, new), agreement.Compare(nil, new), agreement.Compare(old, nil)
 	var who []name.Council
 	var by []*agreement.Comparing
@@ -170,20 +221,31 @@ func compared(out *PreviewReply, next func(uint64, []byte, strictjson.Limits) er
 			who, by = append(who, c), append(by, gone)
 		}
 	}
-	add = func(at uint64, canon []byte, lim strictjson.Limits) error {
-		if err := next(at, canon, lim); err != nil {
-			return err
-		}
-		for _, c := range []*agreement.Comparing{both, come, gone} {
-			if slices.Contains(by, c) {
-				if err := c.Add(at, canon, lim); err != nil {
+	all := func(adds ...addBody) addBody {
+		return func(at uint64, canon []byte, lim strictjson.Limits) error {
+			for _, add := range adds {
+				if err := add(at, canon, lim); err != nil {
 					return err
 				}
 			}
+			return nil
 		}
-		return nil
 	}
-	return add, func() {
+	olds, news := []addBody{}, []addBody{next}
+	for _, c := range []*agreement.Comparing{both, come, gone} {
+		switch {
+		case !slices.Contains(by, c):
+		case was.Origin == is.Origin:
+			news = append(news, c.Add)
+		default:
+			o, n := c.Apart()
+			olds, news = append(olds, o), append(news, n)
+		}
+	}
+	if len(olds) > 0 {
+		before = all(olds...)
+	}
+	return all(news...), before, func() {
 		done := map[*agreement.Comparing]agreement.Impact{}
 		for i, c := range who {
 			if _, ok := done[by[i]]; !ok {

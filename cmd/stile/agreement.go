@@ -270,7 +270,9 @@ the partner would see them. It also lists what keeps the agreement from being
 signed. At a receiver it lists the fields that would come; what they would be
 counted in is known to the sender alone. Of a new version it counts at the sender
 what each receiver would gain and lose against the version that stands: records, and
-in how many records each field. Nothing is signed and nothing is sent.`,
+in how many records each field. Of an agreement whose origin is another it counts, at
+who passes on, the records that are held under that one, and says what it keeps back.
+Nothing is signed and nothing is sent.`,
 		Args: takes(1, 1, "a file or the name of an agreement"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req, err := a.agreementNamed(args[0], version)
@@ -309,9 +311,20 @@ func (a *app) previewed(r node.PreviewReply, named string) {
 		return
 	}
 	t := newTable("#", "")
-	t.add(number(r.Records), "records of the standard")
+	if r.Origin == "" {
+		t.add(number(r.Records), "records of the standard")
+	} else {
+		t.add(number(r.Records), "records held that were received under the origin")
+	}
 	t.add(number(r.Matched), way.Would)
-	t.add(number(r.Records-r.Matched-r.Errors), "would not: the filter does not pick them")
+	if r.Nothing != "" {
+		t.add(number(r.Records-r.Unsigned), "would not: "+r.Nothing)
+	} else {
+		t.add(number(r.Records-r.Matched-r.Errors-r.Unsigned), "would not: the filter does not pick them")
+	}
+	if r.Unsigned > 0 {
+		t.add(number(r.Unsigned), "would not: they have no signature of their own council by itself")
+	}
 	if r.Errors > 0 {
 		t.add(number(r.Errors), "would not: the filter fails on them")
 	}
@@ -355,6 +368,9 @@ func (a *app) previewEnds(r node.PreviewReply, named string) {
 	}
 	if r.Origin != "" {
 		a.printf("what travels: %s\n", r.Origin)
+	}
+	for _, s := range r.HeldBack {
+		a.printf("what stays here: %s\n", s)
 	}
 	if r.Onward != "" {
 		a.printf("what a receiver may pass on: %s\n", r.Onward)

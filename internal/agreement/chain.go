@@ -1,7 +1,9 @@
 package agreement
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
@@ -66,6 +68,28 @@ func (c Chain) Judge(to []name.Council, role func(name.Council) string) (rule st
 		}
 	}
 	return ""
+}
+
+// HeldBack says in words what each earlier agreement lets its receiver have and does not let
+// go on, however wide the later ones are; nothing for one that lets all of it go on.
+func (c Chain) HeldBack() (out []string) {
+	for i, a := range c[:len(c)-1] {
+		var stays []string
+		for _, f := range a.Fields {
+			if slices.ContainsFunc(a.Onward.Fields, func(g name.Field) bool { return f.Under(g) }) {
+				continue
+			}
+			what := shown(f)
+			if parts := slices.DeleteFunc(slices.Clone(a.Onward.Fields), func(g name.Field) bool { return !g.Under(f) }); len(parts) > 0 {
+				what += " but for " + listed(parts, "and")
+			}
+			stays = append(stays, what)
+		}
+		if len(stays) > 0 {
+			out = append(out, fmt.Sprintf("%s lets %s have these and does not let them go on: %s", a.Name, c[i+1].From, strings.Join(stays, ", ")))
+		}
+	}
+	return out
 }
 
 // A Passage is a Chain compiled for one version of its standard. It may be used concurrently.

@@ -44,12 +44,23 @@ func Compare(old, new *Terms) *Comparing {
 
 // Add counts a record as [Previewing.Add] does.
 func (c *Comparing) Add(_ uint64, canon []byte, lim strictjson.Limits) error {
+	return c.add(canon, lim, c.old, c.new)
+}
+
+// Apart returns, where the texts are about the records of different councils, how those of
+// the old one are counted, and those of the new.
+func (c *Comparing) Apart() (old, new func(at uint64, canon []byte, lim strictjson.Limits) error) {
+	return func(_ uint64, canon []byte, lim strictjson.Limits) error { return c.add(canon, lim, c.old, nil) },
+		func(_ uint64, canon []byte, lim strictjson.Limits) error { return c.add(canon, lim, nil, c.new) }
+}
+
+func (c *Comparing) add(canon []byte, lim strictjson.Limits, old, new *Terms) error {
 	v, err := strictjson.Decode(canon, lim)
 	if err != nil {
 		return err
 	}
 	m, _ := v.(map[string]any)
-	before, after := c.old.sent(m), c.new.sent(m)
+	before, after := old.sent(m), new.sent(m)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

@@ -65,6 +65,23 @@ func TestImpact(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if c.old != nil && c.new != nil {
+			// Of the records of two councils nothing stays: all of the one go, all of the other come.
+			apart := agreement.Compare(c.old, c.new)
+			before, after := apart.Apart()
+			for i, r := range records[:3] {
+				add := after
+				if i < 2 {
+					add = before
+				}
+				if err := add(uint64(i), []byte(r), strictjson.DefaultLimits()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if d := apart.Done(); d.Before != 2 || d.Lost != 2 || d.After != d.Gained || d.Gained != map[bool]int{true: 1}[c.new == new] {
+				t.Errorf("apart: %+v", d)
+			}
+		}
 		got := cmp.Done()
 		if got.Before != c.want.Before || got.After != c.want.After || got.Gained != c.want.Gained || got.Lost != c.want.Lost || !slices.Equal(got.Fields, c.want.Fields) {
 			t.Errorf("%+v, want %+v", got, c.want)

@@ -95,3 +95,19 @@ func TestOnwardDiff(t *testing.T) {
 	moved.Origin = "castlebridge.gov.uk/x"
 	has(none, moved, "changed: the records are now those held under castlebridge.gov.uk/x")
 }
+
+// What an earlier agreement keeps back is said, also of part of a field.
+func TestHeldBack(t *testing.T) {
+	first := lettingOn(t, "to: [castlebridge.gov.uk], fields: [/reference, /applicant/contact/phone]")
+	first.Fields = []name.Field{"/reference", "/status", "/applicant/contact"}
+	last := parsed(t)
+	last.Origin = first.Name
+	got := Chain{first, last}.HeldBack()
+	if len(got) != 1 || !strings.HasSuffix(got[0], "does not let them go on: /status, /applicant/contact but for /applicant/contact/phone") {
+		t.Errorf("%q", got)
+	}
+	first.Onward.Fields = first.Fields
+	if got := (Chain{first, last}).HeldBack(); len(got) > 0 {
+		t.Errorf("all goes on: %q", got)
+	}
+}

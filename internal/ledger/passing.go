@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -333,12 +334,56 @@ func (l *Ledger) mayPass(f *Feed, h *Holding) string {
 	}
 	p := f.passage(std)
 	switch {
-	case !h.Token.Signed() || h.Token.Page() != nil:
+	case !h.alone():
 		return "it has no signature of its own council"
 	case p == nil || !p.Match(h.View.Body):
 		return "the agreement does not pick it"
 	}
 	return ""
+}
+
+// alone reports whether a holding has a signature of its own council by itself, as what is
+// passed on must have.
+func (h *Holding) alone() bool { return h.Token.Signed() && h.Token.Page() == nil }
+
+// HeldBodies hands what we hold under an agreement of others to f, as [Ledger.Bodies] does
+// with records of our own: for each its index in the log of its sender, and of what it says
+// that which was sent. It leaves out, and counts, those that have no signature of their own
+// council by itself and so are not passed on. It returns an error wrapping ErrUnread while
+// what is held is hidden.
+func (l *Ledger) HeldBodies(ctx context.Context, under name.Agreement, f func(index uint64, body []byte, lim strictjson.Limits) error) (unsigned int, err error) {
+	src, err := l.Source(under.Council(), under)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	err = l.View(func(v *View) (failed error) {
+		if err := v.hides(src); err != nil {
+			return fmt.Errorf("held under %s: %w", under, err)
+		}
+		err := v.HiddenToo(src, 0, func(h *Holding, err error) bool {
+			if failed = ctx.Err(); failed != nil {
+				return false
+			}
+			switch {
+			case err != nil && errors.Is(err, ErrStorage):
+				failed = err
+				return false
+			case err == nil && !h.alone():
+				unsigned++
+			case err == nil:
+				err = f(h.Index, strictjson.Canonical(h.View.Body), bodyLimits)
+			}
+			if err != nil {
+				l.o.Log.Error("record left out of a count", "error", err.Error())
+			}
+			return true
+		})
+		return errors.Join(failed, err)
+	})
+	return unsigned, err
 }
 
 // passedAt reads the event of ours by which a record goes on.

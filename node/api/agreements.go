@@ -273,14 +273,21 @@ type PreviewReply struct {
 	Matched  int               `json:"matched"`
 	Errors   int               `json:"errors,omitempty"` // rows the filter failed on: not sent
 	Fields   []FieldCount      `json:"fields"`
-	Samples  []json.RawMessage `json:"samples,omitempty"`   // rows as the partner would see them
-	Bounded  string            `json:"bounded,omitempty"`   // how many go to each receiver at most, in words
-	Kept     string            `json:"kept,omitempty"`      // how long the receiver would keep them, in words
-	Subjects string            `json:"subjects,omitempty"`  // what the parties tell each other for a person who asks, in words
-	Origin   string            `json:"origin,omitempty"`    // whose records travel, where they are not the sender's own, in words
-	Onward   string            `json:"onward,omitempty"`    // what a receiver may pass on, in words
-	People   string            `json:"by_people,omitempty"` // what of that only people can do
-	Widens   []string          `json:"widens,omitempty"`    // against the version in force, in words
+	Samples  []json.RawMessage `json:"samples,omitempty"`  // rows as the partner would see them
+	Bounded  string            `json:"bounded,omitempty"`  // how many go to each receiver at most, in words
+	Kept     string            `json:"kept,omitempty"`     // how long the receiver would keep them, in words
+	Subjects string            `json:"subjects,omitempty"` // what the parties tell each other for a person who asks, in words
+	Origin   string            `json:"origin,omitempty"`   // whose records travel, where they are not the sender's own, in words
+	Onward   string            `json:"onward,omitempty"`   // what a receiver may pass on, in words
+	// Where what was received is passed on, Records are those held under the origin. Then
+	// Unsigned of them have no signature of their own council by itself and do not go on,
+	// HeldBack says what the earlier agreements keep back, and Nothing why nothing goes on at
+	// all, in words; then none is matched.
+	Unsigned int      `json:"unsigned,omitempty"`
+	HeldBack []string `json:"held_back,omitempty"`
+	Nothing  string   `json:"passes_nothing,omitempty"`
+	People   string   `json:"by_people,omitempty"` // what of that only people can do
+	Widens   []string `json:"widens,omitempty"`    // against the version in force, in words
 	// Impact says what each receiver gains or loses against the version that stands, of the
 	// records there are now; at the sender alone, and where both are of one standard.
 	Impact []ImpactReply `json:"impact,omitempty"`
