@@ -114,7 +114,12 @@ func (a *app) printFacts(r node.FactsReply) {
 
 // factWhen says when something was, or how long it took.
 func factWhen(f node.CouncilFact) string {
-	lasts := func(seconds float64) string { return age(seconds / 3600) }
+	lasts := func(seconds float64) string {
+		if seconds < 60 {
+			return "a minute"
+		}
+		return age(seconds / 3600)
+	}
 	switch {
 	case f.Took():
 		return fmt.Sprintf("half within %s, nine of ten within %s, all within %s", lasts(f.Median), lasts(f.Ninety), lasts(f.Longest))

@@ -100,10 +100,10 @@ func (t *tongue) count(n any, key string) string {
 	return t.say(key+".many", s)
 }
 
-// lasts writes how long something took, of which there are so many seconds, in whole
-// minutes, hours or days.
+// lasts writes within what something was over that took so many seconds: whole minutes,
+// at least one, hours or days.
 func (t *tongue) lasts(seconds float64) string {
-	switch hours := seconds / 3600; {
+	switch hours := max(seconds, 60) / 3600; {
 	case hours < 1:
 		return t.count(int(seconds/60), "n.minutes")
 	case hours < 48:
