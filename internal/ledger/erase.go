@@ -125,6 +125,8 @@ type Order struct {
 	Agreement name.Agreement
 	To        []name.Council
 	Index     uint64 // of the order in the log; 0 when it is not given yet
+
+	feed uint32 // its number: while a new text takes the place of another both have one
 }
 
 // A storedVersion is one version of a record as it lies on disk.
@@ -214,6 +216,10 @@ func (l *Ledger) eraseRecord(ctx context.Context, r name.Record, reason string, 
 			if err != nil {
 				return err
 			}
+			newest := h.index
+			if i := slices.IndexFunc(todo, func(s storedVersion) bool { return !s.Deleted }); i >= 0 {
+				newest = todo[i].Index
+			}
 			todo = slices.DeleteFunc(todo, func(s storedVersion) bool { return s.Erased || s.Deleted })
 			orders, err := t.orders(r, len(todo) > 0)
 			if err != nil {
@@ -235,7 +241,7 @@ func (l *Ledger) eraseRecord(ctx context.Context, r name.Record, reason string, 
 			if out.Orders = orders; try || more {
 				return nil
 			}
-			return t.order(r, out.Orders)
+			return t.order(r, out.Orders, newest)
 		})
 		if err == nil {
 			err = l.erasures.append(listed)
@@ -344,7 +350,8 @@ func looseEntry(index uint64, read func(key []byte) ([]byte, error)) ([]byte, er
 }
 
 // orders returns the orders that are to be given: one for each open feed whose records
-// are copied and in which the record stood. With anew set it is given once more where it
+// are copied and in which the record stood, or whose receiver has taken it over: that stands
+// in no feed any more once it is deleted here. With anew set it is given once more where it
 // was given before.
 func (t *tx) orders(r name.Record, anew bool) (out []Order, err error) {
 	for _, f := range t.l.Feeds() {
@@ -353,6 +360,13 @@ func (t *tx) orders(r name.Record, anew bool) (out []Order, err error) {
 		}
 		m, err := t.member(f, r)
 		if errors.Is(err, ErrNotFound) {
+			taken, err := f.taken(t.lookup, r)
+			if err != nil {
+				return nil, err
+			}
+			if taken {
+				out = append(out, Order{Agreement: f.Agreement, To: f.To, feed: f.number})
+			}
 			continue
 		}
 		if err != nil {
@@ -366,7 +380,7 @@ func (t *tx) orders(r name.Record, anew bool) (out []Order, err error) {
 				continue // given before, and no version has come since
 			}
 		}
-		out = append(out, Order{Agreement: f.Agreement, To: f.To})
+		out = append(out, Order{Agreement: f.Agreement, To: f.To, feed: f.number})
 	}
 	return out, nil
 }
@@ -392,28 +406,26 @@ func (t *tx) takenBack(index uint64) (kind string, w event.Withdrawal, err error
 	return kind, w, err
 }
 
-// order logs orders, each of which takes the place of the withdrawal in its feed.
-func (t *tx) order(r name.Record, orders []Order) error {
+// order logs orders, each of which takes the place of the withdrawal in its feed, where there
+// is one. newest is the entry of the record's newest version that said something.
+func (t *tx) order(r name.Record, orders []Order, newest uint64) error {
 	for i := range orders {
 		o := &orders[i]
 		for _, f := range t.l.Feeds() {
-			if f.Agreement != o.Agreement || f.closed || !f.copied() {
+			if f.number != o.feed || f.closed {
 				continue
 			}
-			m, err := t.member(f, r)
-			if errors.Is(err, ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			_, w, err := t.takenBack(m.index)
-			if err != nil {
+			w := event.Withdrawal{Agreement: f.Agreement, Record: r, Entry: newest}
+			if m, err := t.member(f, r); err == nil {
+				if _, w, err = t.takenBack(m.index); err != nil {
+					return err
+				}
+				t.remove(feedItemKey(f.number, m.index))
+			} else if !errors.Is(err, ErrNotFound) {
 				return err
 			}
 			w.Version, w.Reason = uint64(f.Version), WithdrawnErased
 			o.Index = t.event(event.KindErasureOrder, event.ErasureOrder{Withdrawal: w}.Body()).index
-			t.remove(feedItemKey(f.number, m.index))
 			t.set(feedItemKey(f.number, o.Index), encodeItem(itemWithdraw, r.Bytes()))
 			t.set(memberKey(f.number, r.Bytes()), membership{itemWithdraw, o.Index}.encode())
 			t.feed(f.number, feedDelta{end: o.Index + 1})

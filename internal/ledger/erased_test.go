@@ -349,3 +349,38 @@ func TestCorrectedIsGoneFromDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestErasedWhileATextTakesAnothersPlace: an agreement has two open feeds until its new text has
+// taken the place of the old; a record that stood in both is erased, and ordered in both.
+func TestErasedWhileATextTakesAnothersPlace(t *testing.T) {
+	l := open(t, "", ring(t))
+	std := parish(t, "1.0.0")
+	adopt(t, l, std)
+	first := openFeed(t, l, sharing(t, "items", 1, "true", "/ward", "/name"))
+	second := openFeed(t, l, sharing(t, "items", 2, "true", "/ward"))
+	r := put(t, l, std, item("ref-1", "X", newCanary()))
+	remove(t, l, r.Record)
+	did, err := l.Erase(t.Context(), r.Record, "asked for", false)
+	if err != nil || len(did.Orders) != 2 || did.Orders[0].Index == did.Orders[1].Index {
+		t.Fatalf("%+v, %v", did, err)
+	}
+	for i, f := range []*ledger.Feed{first, second} {
+		err := l.View(func(v *ledger.View) error {
+			at, withdrawn, err := v.InFeed(f, r.Record)
+			if err != nil || !withdrawn || at != did.Orders[i].Index {
+				t.Errorf("in the feed of version %d at %d, withdrawn %v, want at %d: %v", f.Version, at, withdrawn, did.Orders[i].Index, err)
+			}
+			ev, _, err := v.Event(at)
+			if err != nil {
+				return err
+			}
+			if o, err := event.ParseErasureOrder(ev.Body); err != nil || o.Version != uint64(f.Version) {
+				t.Errorf("the order is %+v, %v", o, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

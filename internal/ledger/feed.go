@@ -338,8 +338,8 @@ func (t *tx) supersede(positions []feedPosition, now *Feed) error {
 		}
 		if taken, err := now.taken(t.lookup, name.RecordFrom(p.record)); err != nil {
 			return err
-		} else if taken {
-			continue
+		} else if taken && p.kind == itemPut {
+			continue // what was taken over stays; an order to erase it goes on
 		}
 		index := p.index
 		if p.kind == itemPut {
