@@ -226,7 +226,8 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 		return r, nil // the caller says by whom
 	}
 	if !st.InForce() {
-		if r.Outstanding, r.OldestHours = 0, 0; p.Held > 0 {
+		// What was taken over stays.
+		if r.Outstanding, r.OldestHours = 0, 0; p.Held > 0 && !st.Agreement.Way().Moves {
 			r.Outstanding, r.Over = p.Held, true
 			r.Behind = fmt.Sprintf("the agreement is over (%s) and it has not said that it deleted %s", st.Why, plural(p.Held, "record"))
 			if at := f.ClosedAt(); !at.IsZero() {
