@@ -52,7 +52,7 @@ export GOFLAGS += -trimpath
 # nothing in it, and makes each encrypted key of a test cost four seconds.
 NORACE = -gcflags=golang.org/x/crypto/scrypt=-race=false -gcflags=golang.org/x/crypto/pbkdf2=-race=false
 
-.PHONY: assets packages england faults fuzz hostile keep demo test check bench bench-peers bench-compare bench-million soak build build-pkcs11 audit-page generate exchanges need clean
+.PHONY: assets packages england faults fuzz hostile keep demo test check bench bench-peers bench-compare bench-million soak worlds build build-pkcs11 audit-page generate exchanges need clean
 
 ## demo: build, then run three councils and an auditor on this machine
 demo: build
@@ -133,6 +133,10 @@ bench-compare:
 soak:
 	STILE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -run TestSoak -v ./internal/simtest
 	STILE_SEEDS=$(SEEDS) $(GO) test -timeout 0 -count 1 -run 'TestWeather' -v ./internal/footprint
+
+## worlds: SEEDS simulated worlds in which councils share in every mode at once, and a fault planted in each mode's gate
+worlds:
+	STILE_SEEDS=$(SEEDS) $(GO) test -timeout 0 -count 1 -run 'TestWhole' -v ./internal/simtest
 
 ## england: a month in the life of 32 councils, then of all of England's, in one process (60 MiB a council); COUNCILS names other numbers
 england:

@@ -164,7 +164,7 @@ func (m *Monitor) Serve(ctx context.Context) error {
 	}
 	at := l.Addr().String()
 	m.address.Store(&at)
-	h, err := m.handler()
+	h, err := m.Handler()
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -214,9 +214,9 @@ func (m *Monitor) unready() string {
 	return ""
 }
 
-// handler returns what answers /metrics. The registry is this node's own: what
+// Handler returns what answers /metrics. The registry is this node's own: what
 // libraries put into the global one is not shown.
-func (m *Monitor) handler() (http.Handler, error) {
+func (m *Monitor) Handler() (http.Handler, error) {
 	reg := prometheus.NewRegistry()
 	err := errors.Join(
 		reg.Register(collectors.NewGoCollector()),

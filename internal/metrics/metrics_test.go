@@ -65,7 +65,7 @@ func open(t *testing.T, change func(*Options)) *Monitor {
 // scrape returns what a scrape shows.
 func scrape(t *testing.T, m *Monitor) string {
 	t.Helper()
-	h, err := m.handler()
+	h, err := m.Handler()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,9 @@
 // are looked through. The files of every council are read too, all that its store has ever
 // written and not yet dropped, and looked through for canaries that it may not have.
 //
+// A Whole, in whole_test.go, is a world in which the agreements have every mode at once and the councils live as
+// councils do; an oracle written apart says which value may be where. See docs/faults.md.
+//
 // A World lives in a bubble of package testing/synctest, where hours of it
 // pass at once. Its seed fixes what is tried and when, but not how goroutines
 // are scheduled, so a seed that failed may have to be run more than once.
@@ -106,6 +109,7 @@ type Council struct {
 	edit  func(*config.Config) // of every start; nil for none
 	ring  *keys.Ring
 	facts map[string]*fact // by reference; guarded by World.mu
+	skew  atomic.Int64     // by how much its clock is ahead of all others
 
 	bundled map[name.Agreement]map[canary]bool // what stands in a bundle of each of its agreements
 
@@ -203,7 +207,7 @@ func (c *Council) start() {
 	c.net = w.net.Node(c.Name)
 	n, err := node.Open(cfg, node.Options{
 		Log:   slog.New(&watch{w: w, of: c.Name}),
-		Now:   func() time.Time { return time.Now().Add(time.Duration(w.jump.Load())) },
+		Now:   func() time.Time { return time.Now().Add(time.Duration(w.jump.Load() + c.skew.Load())) },
 		Fatal: func(err error) { w.breach("%s ended: %v", c.Name, err) },
 	})
 	if err != nil {

@@ -1,0 +1,365 @@
+package simtest
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// An oracle says which values may be where. It is written apart from the house: it knows
+// records and agreements as plain maps, learns of every act before it is carried out, and
+// asks neither package agreement nor package opinion what a text means.
+//
+// A value that a council may not have is a canary. What it may have is granted at the moment
+// when an act permits it: a record is written that an open text picks, a text is signed by
+// the last party, a question is asked, a case is accepted or approved. Because words between
+// councils take time, what the receiver of an agreement says, such as an end, closes it only
+// at rest; what its sender says closes it at once. At rest everything that is not permitted
+// any more is taken back, so that from then on it is a canary again.
+type oracle struct {
+	items map[string]*item                   // by key, which is a canary as well
+	owner map[canary]name.Council            // who wrote the canaries of a number
+	pacts map[name.Agreement]*pact           // whatever became of them
+	may   map[name.Council]map[canary]grants // what may be at a council, and by which agreement
+	kept  map[name.Council]map[canary]grants // of that, what was taken over and stays
+}
+
+// An item is a record: its council and what it says now, nil where it is no more.
+type item struct {
+	from name.Council
+	kind *kind
+	key  string
+	body map[string]any
+	all  []canary // of all versions there were
+
+	erased bool
+}
+
+// A pact is an agreement with all of its versions.
+type pact struct {
+	name  name.Agreement
+	from  name.Council
+	to    []name.Council
+	mode  string
+	kind  *kind
+	terms []*clause
+	over  bool
+	out   map[name.Council]map[string]bool // by hand: which items were let out to whom, by key
+}
+
+// A clause is one version of a pact, as the oracle has it.
+type clause struct {
+	version int
+	fields  []string
+	rule    filter
+	signed  map[name.Council]bool
+	halted  map[name.Council]bool
+	shut    bool // nothing may leave by it
+}
+
+// grants are the agreements by which a value may be somewhere.
+type grants map[name.Agreement]bool
+
+func newOracle() *oracle {
+	return &oracle{
+		items: map[string]*item{}, owner: map[canary]name.Council{}, pacts: map[name.Agreement]*pact{},
+		may: map[name.Council]map[canary]grants{}, kept: map[name.Council]map[canary]grants{},
+	}
+}
+
+// current returns the newest clause that all parties have signed; nil when there is none.
+func (p *pact) current() *clause {
+	for _, c := range slices.Backward(p.terms) {
+		if len(c.signed) == 1+len(p.to) {
+			return c
+		}
+	}
+	return nil
+}
+
+// open reports whether something may leave by a clause, as far as its sender can know.
+func (p *pact) open(c *clause) bool {
+	return !p.over && !c.shut && len(c.signed) == 1+len(p.to) && !c.halted[p.from]
+}
+
+// shows returns the values of an item that a clause lets be seen, none where it does not
+// pick the item.
+func (c *clause) shows(it *item) (out []canary) {
+	if it.body == nil || !c.rule.fn(it.kind, it.body) {
+		return nil
+	}
+	for _, x := range canariesOf(it.body) {
+		if listed(c.fields, x.place) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// listed reports whether a place is one of the fields or stands below one.
+func listed(fields []string, place string) bool {
+	for _, f := range fields {
+		if f == place || strings.HasPrefix(place, f+"/") || strings.HasSuffix(f, "/*") && strings.HasPrefix(place, strings.TrimSuffix(f, "*")) {
+			return true
+		}
+	}
+	return false
+}
+
+// grant notes what an item now lets its partners have. Questions are granted by asked.
+func (o *oracle) grant(it *item) {
+	for _, p := range o.pacts {
+		if p.from != it.from || p.kind != it.kind {
+			continue
+		}
+		for _, c := range p.terms {
+			if !p.open(c) {
+				continue
+			}
+			for _, to := range p.to {
+				switch p.mode {
+				case "replicate":
+				case "handover", "break-glass":
+					if !p.out[to][it.key] {
+						continue
+					}
+				default:
+					continue
+				}
+				for _, x := range c.shows(it) {
+					o.permit(to, x, p.name)
+					if p.mode == "handover" {
+						if o.kept[to] == nil {
+							o.kept[to] = map[canary]grants{}
+						}
+						if o.kept[to][x] == nil {
+							o.kept[to][x] = grants{}
+						}
+						o.kept[to][x][p.name] = true
+					}
+				}
+			}
+		}
+	}
+}
+
+func (o *oracle) permit(to name.Council, x canary, by name.Agreement) {
+	if o.may[to] == nil {
+		o.may[to] = map[canary]grants{}
+	}
+	if o.may[to][x] == nil {
+		o.may[to][x] = grants{}
+	}
+	o.may[to][x][by] = true
+}
+
+// grantAll grants what all items let their partners have.
+func (o *oracle) grantAll() {
+	for _, it := range o.items {
+		o.grant(it)
+	}
+}
+
+// asked grants what an answer to a question by key may show, and reports whether there is
+// anything to show.
+func (o *oracle) asked(p *pact, by name.Council, key string) (any bool) {
+	it := o.items[key]
+	if it == nil || it.from != p.from || it.kind != p.kind {
+		return false
+	}
+	for _, c := range p.terms {
+		if p.open(c) {
+			for _, x := range c.shows(it) {
+				any = true
+				o.permit(by, x, p.name)
+			}
+		}
+	}
+	return any
+}
+
+// leastCounted is the size below which no group may be told.
+const leastCounted = 10
+
+// counted grants the values that counts may name: those of groups that are large enough.
+func (o *oracle) counted(p *pact, by name.Council) {
+	for _, c := range p.terms {
+		if !p.open(c) {
+			continue
+		}
+		sizes := map[canary]int{}
+		for _, it := range o.items {
+			if it.from == p.from && it.kind == p.kind {
+				for _, x := range c.shows(it) {
+					sizes[x]++
+				}
+			}
+		}
+		for x, n := range sizes {
+			if n >= leastCounted {
+				o.permit(by, x, p.name)
+			}
+		}
+	}
+}
+
+// letOut notes that an item may go by hand, and grants what it lets be seen.
+func (o *oracle) letOut(p *pact, to name.Council, key string) {
+	if p.out == nil {
+		p.out = map[name.Council]map[string]bool{}
+	}
+	if p.out[to] == nil {
+		p.out[to] = map[string]bool{}
+	}
+	p.out[to][key] = true
+	if o.items[key] != nil {
+		o.grant(o.items[key])
+	}
+}
+
+// copies returns what is granted, for an act that may be refused.
+func (o *oracle) copies() (may map[name.Council]map[canary]grants, kept map[name.Council]map[canary]grants) {
+	may, kept = map[name.Council]map[canary]grants{}, map[name.Council]map[canary]grants{}
+	for c, list := range o.may {
+		may[c] = map[canary]grants{}
+		for x, by := range list {
+			may[c][x] = maps.Clone(by)
+		}
+	}
+	for c, list := range o.kept {
+		kept[c] = map[canary]grants{}
+		for x, by := range list {
+			kept[c][x] = maps.Clone(by)
+		}
+	}
+	return may, kept
+}
+
+// write notes a version of a record; a nil body is its deletion.
+func (o *oracle) write(it *item, body map[string]any) {
+	it.body = body
+	for _, x := range canariesOf(body) {
+		it.all = append(it.all, x)
+		o.owner[x] = it.from
+	}
+	o.items[it.key] = it
+	o.grant(it)
+}
+
+// erase notes that a record is to be nowhere, whatever it said and whoever took it over: in
+// a world at rest it is, see rest.
+func (o *oracle) erase(it *item) { it.body, it.erased = nil, true }
+
+// rest takes back, in a world where every word has arrived, what is permitted no more: but
+// for what was taken over, and what a count has named.
+func (o *oracle) rest() {
+	for _, p := range o.pacts {
+		now := p.current()
+		for _, c := range p.terms {
+			if now != nil && c.version < now.version || p.over {
+				c.shut = true
+			}
+		}
+	}
+	// What was taken over is erased by an order, which nobody asks for any more where the
+	// agreement is over.
+	for _, kept := range o.kept {
+		for _, it := range o.items {
+			if it.erased {
+				for _, x := range it.all {
+					for by := range kept[x] {
+						if x.place != "/town" && !o.pacts[by].over {
+							delete(kept[x], by)
+						}
+					}
+				}
+			}
+		}
+	}
+	before := o.may
+	o.may = map[name.Council]map[canary]grants{}
+	for to, list := range before {
+		for x, all := range list {
+			for by := range all {
+				if o.kept[to][x][by] || o.pacts[by].mode == "aggregate" {
+					o.permit(to, x, by)
+				}
+			}
+		}
+	}
+	o.grantAll()
+}
+
+// must returns what a council holds for certain, in a world at rest.
+func (o *oracle) must(to name.Council) map[canary]bool {
+	out := map[canary]bool{}
+	for _, p := range o.pacts {
+		if c := p.current(); c != nil && p.open(c) && p.mode == "replicate" && slices.Contains(p.to, to) {
+			for _, it := range o.items {
+				if it.from == p.from && it.kind == p.kind {
+					for _, x := range c.shows(it) {
+						out[x] = true
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// beyond returns which of the values that were found at a council may not be there, by
+// number; where agreements are named, not by those.
+func (o *oracle) beyond(at name.Council, found map[canary]string, under []name.Agreement) (out []canary) {
+	for x := range found {
+		from, known := o.owner[x]
+		if !known || from == at { // in compressed bytes parts of two may look like one
+			continue
+		}
+		may := len(o.may[at][x]) > 0
+		if len(under) > 0 {
+			may = slices.ContainsFunc(under, func(a name.Agreement) bool { return o.may[at][x][a] })
+		}
+		if !may {
+			out = append(out, x)
+		}
+	}
+	slices.SortFunc(out, func(a, b canary) int { return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.place, b.place)) })
+	return out
+}
+
+// A kind is a made-up standard: the same shape under names of its own.
+type kind struct {
+	name             name.StandardName
+	person, one, two string // an object and its two members
+	list, last       string
+	keys             int // how many records of it there may be
+}
+
+// fields returns what of a kind may be agreed beside its key. Nobody ever agrees to last.
+func (k *kind) fields() []string {
+	return []string{"/town", "/level", "/ward", "/" + k.person + "/" + k.one, "/" + k.person + "/" + k.two, "/" + k.list + "/*", "/" + k.person}
+}
+
+// A filter picks rows, in CEL and in Go.
+type filter struct {
+	cel string
+	fn  func(*kind, map[string]any) bool
+}
+
+// filters returns what filters are made of, for a kind.
+func (k *kind) filters() []filter {
+	level := func(b map[string]any) int64 { n, _ := b["level"].(json.Number).Int64(); return n }
+	starts := func(b map[string]any, s string) bool { return strings.HasPrefix(b["ward"].(string), s) }
+	return []filter{
+		{`record.ward.startsWith("X")`, func(_ *kind, b map[string]any) bool { return starts(b, "X") }},
+		{`!record.ward.startsWith("Z")`, func(_ *kind, b map[string]any) bool { return !starts(b, "Z") }},
+		{`record.level > 1`, func(_ *kind, b map[string]any) bool { return level(b) > 1 }},
+		{`record.` + k.list + `.size() > 0`, func(k *kind, b map[string]any) bool { return len(b[k.list].([]any)) > 0 }},
+		{`record.ward.startsWith("Y") || record.level == 0`, func(_ *kind, b map[string]any) bool { return starts(b, "Y") || level(b) == 0 }},
+		{`!record.ward.startsWith("Y") && record.level < 3`, func(_ *kind, b map[string]any) bool { return !starts(b, "Y") && level(b) < 3 }},
+	}
+}
