@@ -65,8 +65,9 @@ type Web struct {
 	// their names. Partners read who signed an agreement. Default false.
 	Pseudonyms bool `yaml:"pseudonyms"`
 
-	// TwoPersons asks two people of the role signer before the council signs an
-	// agreement at the pages. Default false.
+	// TwoPersons asks two people of the role signer before the council signs, renews or
+	// proposes an agreement, at the pages and at the command line. Whoever may write the
+	// data folder can take it back. Default false.
 	TwoPersons bool `yaml:"two_persons"`
 
 	// Registers are the registers of what councils have that everybody is shown at /open,

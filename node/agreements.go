@@ -319,6 +319,19 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 	if proposed && known.Digest() != a.Digest() {
 		return nil, fail(Conflict, "give the document the next version number", "version %d of %s was proposed with another text", a.Version, a.Name)
 	}
+	vouched, err := n.book.Vouched(event.KindAgreementSignature, a.Ref())
+	if err != nil {
+		return nil, err
+	}
+	switch party := a.Party(self); {
+	case !party && !proposed && n.replicas.Replica(a.From) == nil:
+		return nil, fail(NotFound, "wait until it has arrived: stile agreement list", "%s has not been proposed to %s", a.Name, footprints[0].Name())
+	case party && n.signed(a, self), !party && vouched:
+	default:
+		if first, err := n.agreed(ctx, &in, a, a.Digest().String()); err != nil || first != nil {
+			return first, err
+		}
+	}
 	if !proposed && a.From == self {
 		if err := n.say(ctx, event.KindAgreementProposal, agreement.Proposal{Agreement: a}.Body(), others); err != nil {
 			return nil, err
@@ -331,11 +344,8 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		if err := n.book.Say(a.From, event.KindAgreementProposal, agreement.Proposal{Agreement: a}.Body()); err != nil {
 			return nil, fail(Refused, "", "%v", err)
 		}
-		proposed = true
 	}
-	switch signed, err := n.book.Vouched(event.KindAgreementSignature, a.Ref()); {
-	case err != nil:
-		return nil, err
+	switch {
 	case a.Party(self):
 		if n.signed(a, self) {
 			break
@@ -343,12 +353,13 @@ func (n *Node) signAgreement(ctx context.Context, in AgreementRequest) (*Agreeme
 		if err := n.say(ctx, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref(), By: in.By}.Body(), others); err != nil {
 			return nil, err
 		}
-	case !proposed:
-		return nil, fail(NotFound, "wait until it has arrived: stile agreement list", "%s has not been proposed to %s", a.Name, footprints[0].Name())
-	case !signed:
+	case !vouched:
 		if err := n.book.Vouch(ctx, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref(), By: in.By}.Body(), others); err != nil {
 			return nil, err
 		}
+	}
+	if err := n.people.approvals.Drop(a.Name, a.Digest().String()); err != nil {
+		return nil, err
 	}
 	if a.From == self {
 		if err := n.ledger.OpenFeed(ctx, a); err != nil {

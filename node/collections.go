@@ -277,8 +277,12 @@ func (n *Node) signature(ctx context.Context, in AgreementRequest) (*SignatureRe
 		return nil, err
 	} else if !signed {
 		// Where the proposal has not come, there is nothing to describe afterwards.
-		if _, err := n.signAgreement(ctx, in); err != nil && !api.IsNotFound(err) {
+		r, err := n.signAgreement(ctx, in)
+		if err != nil && !api.IsNotFound(err) {
 			return nil, err
+		}
+		if r != nil && r.Approval != nil {
+			return &SignatureReply{Name: a.Name, Version: a.Version, Digest: a.Digest().String(), Council: n.cfg.Council, Approval: r.Approval}, nil
 		}
 	}
 	out := &SignatureReply{Name: a.Name, Version: a.Version, Digest: a.Digest().String(), Council: n.cfg.Council}

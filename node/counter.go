@@ -45,7 +45,7 @@ func (n *Node) counterAgreement(ctx context.Context, in AgreementRequest) (*Agre
 		return nil, fail(Conflict, "stile agreement sign "+string(a.Name), "it says the same as version %d", newest.Agreement.Version)
 	}
 	if a.From == self {
-		return n.signAgreement(ctx, AgreementRequest{Document: in.Document, By: in.By})
+		return n.signAgreement(ctx, in)
 	}
 	switch {
 	case a.From != newest.Agreement.From:
@@ -60,8 +60,14 @@ func (n *Node) counterAgreement(ctx context.Context, in AgreementRequest) (*Agre
 	if len(problems) > 0 {
 		return nil, &Error{Kind: Invalid, Problems: problems, Message: fmt.Sprintf("%s could not be signed: %s: %s", a.Name, strings.TrimPrefix(problems[0].Pointer, "/"), problems[0].Detail), Try: "stile agreement preview FILE"}
 	}
+	if first, err := n.agreed(ctx, &in, a, counterOf(a)); err != nil || first != nil {
+		return first, err
+	}
 	c := agreement.Counter{Ref: newest.Agreement.Ref(), Agreement: a, By: in.By}
 	if err := n.say(ctx, event.KindAgreementCounter, c.Body(), n.replicas.Addressees(newest.Agreement)); err != nil {
+		return nil, err
+	}
+	if err := n.people.approvals.Drop(a.Name, counterOf(a)); err != nil {
 		return nil, err
 	}
 	n.book.Stir()

@@ -280,6 +280,7 @@ type Node struct {
 	restored  *backup.Restored
 	snapshots snapshots     // of lists that are being read
 	access    *access.Store // keys of systems
+	people    speakers      // who says something for the council, and whether two must
 	terms     *retention.Keeper
 	byhand    *byhand.Keeper
 	ends      *succession.Keeper
@@ -372,6 +373,7 @@ func Open(cfg *config.Config, o Options) (*Node, error) {
 	if n.access, err = access.OpenStore(filepath.Join(cfg.Data, "access.json"), rand.Reader, o.Now); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	n.people = openSpeakers(cfg, o.Now)
 	n.gate = gate.New(gate.Options{
 		Ledger: l, Keys: ring, Standard: func(typed string) (*standard.Standard, error) { return n.catalogue.Named(typed) }, Now: o.Now,
 		Workers: cfg.Limits.Workers(), RecordBytes: cfg.Limits.RecordBytes,

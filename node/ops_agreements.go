@@ -15,7 +15,8 @@ func (a Agreements) Preview(ctx context.Context, in AgreementRequest) (PreviewRe
 }
 
 // Sign puts our signature under an agreement: a document, which proposes it, or
-// one that has come, by its name.
+// one that has come, by its name. Where the configuration wants two persons, the first of
+// them signs nothing, here as in Renew, Counter and Signature: the reply has an Approval.
 func (a Agreements) Sign(ctx context.Context, in AgreementRequest) (AgreementReply, error) {
 	return do(ctx, a.to, (*Node).signAgreement, in)
 }
@@ -65,6 +66,11 @@ func (a Agreements) Checkpoint(ctx context.Context, in CountRequest) ([]PartnerR
 // at the checkpoints that our log has of it, and what was sent. It reads the whole log.
 func (a Agreements) Audit(ctx context.Context, in AuditRequest) (AuditReply, error) {
 	return do(ctx, a.to, (*Node).auditAgreement, in)
+}
+
+// Approvals lists what first persons have said yes to, and waits for a second.
+func (a Agreements) Approvals(ctx context.Context) ([]ApprovalReply, error) {
+	return list(ctx, a.to, (*Node).approvals, Empty{})
 }
 
 // List lists the newest version of every agreement, without documents and

@@ -52,10 +52,16 @@ func (n *Node) renewAgreement(ctx context.Context, in AgreementRequest) (*Agreem
 			}
 		}
 	}
+	if first, err := n.agreed(ctx, &in, a, renewalOf(to)); err != nil || first != nil {
+		return first, err
+	}
 	if err := n.book.Renew(ctx, agreement.Renewal{Ref: a.Ref(), Review: to, By: in.By}, a.Party(self), others); err != nil {
 		if errors.Is(err, agreement.ErrConflict) || errors.Is(err, agreement.ErrTooMany) {
 			return nil, fail(Refused, "", "%v", err)
 		}
+		return nil, err
+	}
+	if err := n.people.approvals.Drop(a.Name, renewalOf(to)); err != nil {
 		return nil, err
 	}
 	n.book.Stir()

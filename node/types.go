@@ -213,6 +213,7 @@ type (
 	CountReply       = api.CountReply
 	CountRequest     = api.CountRequest
 	ConfirmedReply   = api.ConfirmedReply
+	ApprovalReply    = api.ApprovalReply
 	CounterReply     = api.CounterReply
 	PreviewReply     = api.PreviewReply
 	FieldCount       = api.FieldCount

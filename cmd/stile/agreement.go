@@ -409,6 +409,7 @@ func (a *app) agreementSignCommand() *cobra.Command {
 	var yes bool
 	var version int
 	var out, counter string
+	var who speaker
 	c := &cobra.Command{
 		Use:   "sign FILE|NAME",
 		Short: "Sign an agreement for our council",
@@ -419,6 +420,10 @@ signed and its first day has come. The sender's node then matches the records it
 already has, in the background: show and status say how far it is. A footprint
 that is a party has signed once a majority of its members has, each with this
 command on its own node.
+
+With --as a person says by their passphrase who they are (stile person passphrase), and
+is named in what is signed. Where web.two_persons is set somebody must, and nothing is
+signed before another signer has said yes to the same text, here or at the pages.
 
 A receiver that runs no node signs the file that the sender sends it, in a data folder
 of its own, and sends back what --out wrote; the sender takes it in with stile
@@ -431,6 +436,9 @@ agreement bring. See docs/receiving.md.`,
 			}
 			req.Counter = counter
 			if err := a.sure(yes, "sign %s for our council", args[0]); err != nil {
+				return err
+			}
+			if err := a.speaks(who, &req); err != nil {
 				return err
 			}
 			if out != "" {
@@ -447,6 +455,10 @@ agreement bring. See docs/receiving.md.`,
 			if a.json {
 				return a.emit(r)
 			}
+			if r.Approval != nil {
+				a.another(*r.Approval, "sign "+args[0])
+				return nil
+			}
 			a.printf("signed %s version %d, document %s\n", r.Name, r.Version, r.Digest)
 			a.printf("signed by %s; %s\n", list(r.Signed), force(r))
 			if r.Unsent != "" {
@@ -462,6 +474,7 @@ agreement bring. See docs/receiving.md.`,
 		},
 	}
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	who.flags(c)
 	c.Flags().StringVar(&out, "out", "", "new `file` for the signature, of a receiver that runs no node")
 	c.Flags().IntVar(&version, "version", 0, "`version` of a named agreement; default: the newest")
 	c.Flags().StringVar(&counter, "counter", "", "sign what this `council` proposed instead of the newest version")
@@ -492,7 +505,11 @@ func (a *app) agreementListCommand() *cobra.Command {
 			if a.json {
 				return emitLines(a, rs)
 			}
-			if len(rs) == 0 {
+			waiting, err := a.node().Agreements().Approvals(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if len(rs)+len(waiting) == 0 {
 				a.say("no agreement yet; stile agreement draft writes one to fill in")
 				return nil
 			}
@@ -505,6 +522,9 @@ func (a *app) agreementListCommand() *cobra.Command {
 				for _, x := range r.Counters {
 					a.say("%s answers version %d of %s with another text: stile agreement show %s", x.Council, x.Answers, r.Name, r.Name)
 				}
+			}
+			for _, w := range waiting {
+				a.say("%s has said yes to %s about %s, and another signer must say the same", w.By, approved(w), w.Agreement)
 			}
 			return nil
 		},

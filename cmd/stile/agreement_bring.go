@@ -40,6 +40,13 @@ func (a *app) signatureFile(ctx context.Context, in node.AgreementRequest, out s
 	if err != nil {
 		return err
 	}
+	if r.Approval != nil {
+		if a.json {
+			return a.emit(r)
+		}
+		a.another(*r.Approval, "sign FILE --out "+out)
+		return nil
+	}
 	if err := a.writeNew(out, append(r.Signature, '\n'), 0o644); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 func (a *app) agreementCounterCommand() *cobra.Command {
 	var yes bool
 	var file string
+	var who speaker
 	c := &cobra.Command{
 		Use:   "counter NAME --file FILE",
 		Short: "Answer a proposed agreement with the text that we would sign instead",
@@ -22,7 +23,7 @@ A receiver's counter-proposal binds nobody. The sender signs it with stile agree
 sign NAME --counter COUNCIL, which proposes it, and then the receivers sign it as any
 other; or the sender answers with a text of its own, with this command, and so on. The
 sender's counts as signed by it. What has been answered with a newer text can be signed
-no more.`,
+no more. Where web.two_persons is set it takes two signers, as signing does: see --as.`,
 		Example: `  stile agreement show northmoor.gov.uk/people-moving-to-saltby --document > ours.yaml
   stile agreement counter northmoor.gov.uk/people-moving-to-saltby --file ours.yaml`,
 		Args: takes(1, 1, "the name of an agreement"),
@@ -37,12 +38,20 @@ no more.`,
 			if err := a.sure(yes, "answer %s with %s", args[0], file); err != nil {
 				return err
 			}
-			r, err := a.node().Agreements().Counter(cmd.Context(), node.AgreementRequest{Name: args[0], Document: doc})
+			req := node.AgreementRequest{Name: args[0], Document: doc}
+			if err := a.speaks(who, &req); err != nil {
+				return err
+			}
+			r, err := a.node().Agreements().Counter(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
 			if a.json {
 				return a.emit(r)
+			}
+			if r.Approval != nil {
+				a.another(*r.Approval, "counter "+args[0]+" --file "+file)
+				return nil
 			}
 			a.printf("%s version %d: %s\n", r.Name, r.Version, force(r))
 			a.printCounters(r)
@@ -50,6 +59,7 @@ no more.`,
 		},
 	}
 	c.Flags().StringVar(&file, "file", "", "the text, a `file` as stile agreement draft writes it")
+	who.flags(c)
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
 }

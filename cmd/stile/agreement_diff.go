@@ -57,6 +57,7 @@ version; --version says which the first is to be.`,
 func (a *app) agreementAcceptCommand() *cobra.Command {
 	var to string
 	var yes, all bool
+	var who speaker
 	c := &cobra.Command{
 		Use:   "accept STANDARD",
 		Short: "Accept the blanket agreement that the publisher of a standard offers",
@@ -84,7 +85,7 @@ read it, and sign it by its name.`,
 				if to != "" {
 					return misused("--all signs as the receiver; --to is for the sender")
 				}
-				return a.acceptAll(cmd.Context(), std, cfg.Council, yes)
+				return a.acceptAll(cmd.Context(), std, cfg.Council, yes, who)
 			}
 			doc, err := blanket(std, cfg.Council, name.Council(strings.ToLower(to)))
 			if err != nil {
@@ -93,12 +94,20 @@ read it, and sign it by its name.`,
 			if err := a.sure(yes, "sign %s, by which %s receives what its %d fields say", doc.Name, list(doc.To), len(doc.Fields)); err != nil {
 				return err
 			}
-			r, err := a.node().Agreements().Sign(cmd.Context(), node.AgreementRequest{Document: doc.YAML()})
+			req := node.AgreementRequest{Document: doc.YAML()}
+			if err := a.speaks(who, &req); err != nil {
+				return err
+			}
+			r, err := a.node().Agreements().Sign(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
 			if a.json {
 				return a.emit(r)
+			}
+			if r.Approval != nil {
+				a.another(*r.Approval, "accept "+args[0])
+				return nil
 			}
 			a.printf("signed %s version %d, document %s\n", r.Name, r.Version, r.Digest)
 			a.printf("signed by %s; %s\n", list(r.Signed), force(r))
@@ -109,6 +118,7 @@ read it, and sign it by its name.`,
 		},
 	}
 	c.Flags().StringVar(&to, "to", "", "another `council` that receives")
+	who.flags(c)
 	c.Flags().BoolVar(&all, "all", false, "as the receiver: sign all that wait and say just that")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
@@ -161,7 +171,7 @@ func blanket(std *standard.Standard, sender, receiver name.Council) (*agreement.
 }
 
 // acceptAll signs as receiver what waits for us and is word for word what is offered.
-func (a *app) acceptAll(ctx context.Context, std *standard.Standard, self name.Council, yes bool) error {
+func (a *app) acceptAll(ctx context.Context, std *standard.Standard, self name.Council, yes bool, who speaker) error {
 	waiting, err := a.node().Agreements().List(ctx)
 	if err != nil {
 		return err
@@ -185,14 +195,22 @@ func (a *app) acceptAll(ctx context.Context, std *standard.Standard, self name.C
 	if err := a.sure(yes, "sign %s, each in the words that %s offers", plural(len(same), "agreement", "agreements"), std.Name()); err != nil {
 		return err
 	}
+	var as node.AgreementRequest
+	if err := a.speaks(who, &as); err != nil {
+		return err
+	}
 	var signed []node.AgreementReply
 	for _, w := range same {
-		r, err := a.node().Agreements().Sign(ctx, node.AgreementRequest{Name: string(w.Name), Version: w.Version})
+		r, err := a.node().Agreements().Sign(ctx, node.AgreementRequest{Name: string(w.Name), Version: w.Version, As: as.As, Passphrase: bytes.Clone(as.Passphrase)})
 		if err != nil {
 			return err
 		}
 		signed = append(signed, r)
-		if !a.json {
+		switch {
+		case a.json:
+		case r.Approval != nil:
+			a.another(*r.Approval, "accept "+std.Name().Line().String()+" --all")
+		default:
 			a.printf("signed %s version %d; %s\n", r.Name, r.Version, force(r))
 		}
 	}

@@ -12,6 +12,7 @@ func (a *app) agreementRenewCommand() *cobra.Command {
 	var yes bool
 	var review string
 	var version int
+	var who speaker
 	c := &cobra.Command{
 		Use:   "renew NAME --review DATE",
 		Short: "Say that an agreement was reviewed and goes on until a later date of review",
@@ -23,6 +24,10 @@ change sign a new version. The date that counts is the latest to which all
 parties have renewed. A footprint has renewed it once a majority of its members
 names the same day.
 
+With --as a person says by their passphrase who they are. Where web.two_persons is set
+somebody must, and nothing is renewed before another signer has named the same day, here
+or at the pages.
+
 Status warns 30 days and 7 days before.`,
 		Example: "  stile agreement renew northmoor.gov.uk/people-moving-to-saltby --review 2028-12-01",
 		Args:    takes(1, 1, "the name of an agreement"),
@@ -33,12 +38,20 @@ Status warns 30 days and 7 days before.`,
 			if err := a.sure(yes, "renew %s until %s", args[0], review); err != nil {
 				return err
 			}
-			r, err := a.node().Agreements().Renew(cmd.Context(), node.AgreementRequest{Name: args[0], Version: version, Review: review})
+			req := node.AgreementRequest{Name: args[0], Version: version, Review: review}
+			if err := a.speaks(who, &req); err != nil {
+				return err
+			}
+			r, err := a.node().Agreements().Renew(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
 			if a.json {
 				return a.emit(r)
+			}
+			if r.Approval != nil {
+				a.another(*r.Approval, "renew "+args[0]+" --review "+review)
+				return nil
 			}
 			a.printf("%s version %d: %s\n", r.Name, r.Version, force(r))
 			t := newTable("", "")
@@ -51,6 +64,7 @@ Status warns 30 days and 7 days before.`,
 		},
 	}
 	c.Flags().StringVar(&review, "review", "", "the new `date` of review, such as 2028-12-01")
+	who.flags(c)
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.Flags().IntVar(&version, "version", 0, "`version` to renew; default: the one in force or suspended")
 	return c

@@ -83,6 +83,7 @@ var goes = map[string]string{
 	"audit run":           "it counts, and changes nothing",
 	"person add":          "nobody comes in by it alone; stile person remove takes it back",
 	"person link":         "it lets in who was added, once and for a while",
+	"person passphrase":   "whoever can write the folder can set another; --remove takes it back",
 	"person remove":       "it only takes a way in",
 	"restore":             "the folder is new",
 	"support bundle":      "it writes a new file",

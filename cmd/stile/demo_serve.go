@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/internal/people"
 	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -34,12 +35,12 @@ func (d *demo) serve(ctx context.Context) error {
 			return err
 		}
 		go func() { served <- w.serve(ctx) }()
-		people := web.OpenPeople(n.cfg.Data, rand.Reader, time.Now)
-		one, err := people.Put(web.Person{Name: "Sam Example", Roles: access.Roles()})
+		who := people.Open(n.cfg.Data, rand.Reader, time.Now)
+		one, err := who.Put(people.Person{Name: "Sam Example", Roles: access.Roles()})
 		if err != nil {
 			return err
 		}
-		code, err := people.Link(one.ID, 24*time.Hour)
+		code, err := who.Link(one.ID, 24*time.Hour)
 		if err != nil {
 			return err
 		}

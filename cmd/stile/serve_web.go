@@ -11,6 +11,7 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/api"
 	"github.com/stile-exchange/stile/internal/door"
+	"github.com/stile-exchange/stile/internal/people"
 	"github.com/stile-exchange/stile/internal/release"
 	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
@@ -50,8 +51,8 @@ func (a *app) peoplesPages(cfg *config.Config, n *node.Node, log *slog.Logger, a
 		return nil, err
 	}
 	o := web.Options{
-		Node: n.Operations, Council: cfg.Council, Title: us.Title, Data: cfg.Data, People: web.OpenPeople(cfg.Data, rand.Reader, time.Now),
-		Version: release.Of().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, TwoPersons: cfg.Web.TwoPersons, Registers: cfg.Web.Registers,
+		Node: n.Operations, Council: cfg.Council, Title: us.Title, Data: cfg.Data, People: people.Open(cfg.Data, rand.Reader, time.Now),
+		Version: release.Of().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, Registers: cfg.Web.Registers,
 		MadeUp: a.madeUp, Feeds: cfg.Feeds, Log: log, Now: time.Now, Random: rand.Reader,
 	}
 	if c := cfg.Web.OIDC; c.Issuer != "" {

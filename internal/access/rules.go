@@ -166,7 +166,7 @@ var rules = map[string]rule{
 	"urgent/ask": of(Cases, Steward, Governance), "urgent/give": of(Cases, Steward, Governance), "urgent/approve": of("", Steward, Governance),
 	"urgent/refuse": of("", Steward, Governance), "urgent/end": of("", Steward, Governance), "urgent/review": of("", Governance),
 
-	"agreements/list": texts, "agreements/flows": texts, "agreements/show": texts, "agreements/preview": of(Agreements, Steward, Governance, Signer),
+	"agreements/list": texts, "agreements/approvals": texts, "agreements/flows": texts, "agreements/show": texts, "agreements/preview": of(Agreements, Steward, Governance, Signer),
 	"agreements/signature": of("", Signer), "agreements/bring": of("", Signer, Governance),
 	"agreements/draft": of(Agreements, Steward, Governance, Signer), "agreements/sign": of(Sign, Signer), "agreements/counter": of(Sign, Signer),
 	"agreements/end": of(Sign, Signer), "agreements/suspend": of(Sign, Signer, Governance), "agreements/resume": of(Sign, Signer), "agreements/renew": of(Sign, Signer), "agreements/giveup": of(Sign, Signer), "agreements/audit": of("", Auditor, Governance), "agreements/checkpoint": of("", Governance, Auditor),

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/internal/people"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -53,7 +54,7 @@ func (q *request) personAdd() error {
 	if sent, err := q.refuseUnlessRecent(); sent || err != nil {
 		return err
 	}
-	one := Person{Name: q.form("name"), Email: q.form("email"), Roles: q.rolesGiven()}
+	one := people.Person{Name: q.form("name"), Email: q.form("email"), Roles: q.rolesGiven()}
 	var f faults
 	if one.Name == "" {
 		f = append(f, fault{"name", q.say("people.name-empty")})
@@ -84,7 +85,7 @@ func (q *request) personOne() error {
 	return q.showPerson(one, nil, "")
 }
 
-func (q *request) showPerson(one *Person, f faults, link string) error {
+func (q *request) showPerson(one *people.Person, f faults, link string) error {
 	ticked := q.r.Form["roles"]
 	if len(f) == 0 {
 		ticked = texts(one.Roles)

@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -189,7 +187,10 @@ func (q *request) showAgreement(f faults) error {
 		}
 	}
 	suspended := slices.ContainsFunc(a.Partners, func(p node.PartnerReply) bool { return p.Suspended })
-	wait, second := q.waiting.of(a.Name)
+	wait, err := q.waits(a.Name)
+	if err != nil {
+		return err
+	}
 	status := 0
 	if len(f) > 0 {
 		status = 422
@@ -197,7 +198,7 @@ func (q *request) showAgreement(f faults) error {
 	return q.render("agreement", page{Title: string(a.Name), Back: "/agreements", Status: status, Faults: f, Data: map[string]any{
 		"A": a, "Doc": doc, "Headings": q.headings(doc), "Versions": versions, "Changes": changes, "Suspended": suspended, "Path": path("agreements", a.Name),
 		"ToSign": slices.Contains(a.Waiting, q.Council), "MaySign": q.may("agreements/sign"), "MaySuspend": q.may("agreements/suspend"), "MayCheck": q.may("agreements/preview"),
-		"Wait": wait, "Second": second, "TwoPersons": q.TwoPersons, "Newest": newest.Version == a.Version, "Reason": q.form("reason"), "ReviewDue": reviewDue(a, doc, q.Now()),
+		"Wait": wait, "Newest": newest.Version == a.Version, "Reason": q.form("reason"), "ReviewDue": reviewDue(a, doc, q.Now()),
 		"MayRenew": q.may("agreements/renew") && (a.InForce || suspended || reviewDue(a, doc, q.Now())), "Until": dateIn{q.form("until-day"), q.form("until-month"), q.form("until-year")},
 	}})
 }
@@ -289,42 +290,41 @@ func (q *request) sign(in node.AgreementRequest, doc *agreement.Agreement, back 
 	if q.form("sure") == "" {
 		return &node.Error{Kind: node.Invalid, Message: q.say("sign.not-sure")}
 	}
-	by, first, err := q.second(doc.Name, doc.Digest().String())
+	in.By = q.signs()
+	r, err := q.Node.Agreements().Sign(q.ctx(), in)
 	if err != nil {
-		return err
+		return q.twice(err, doc.Name, doc.Digest().String())
 	}
-	if first {
+	if r.Approval != nil {
 		return q.done(back, "first-signer")
 	}
-	in.By = by
-	if _, err := q.Node.Agreements().Sign(q.ctx(), in); err != nil {
-		return err
-	}
 	q.Log.Info("a person signed an agreement", "agreement", doc.Name, "version", doc.Version, "person", q.who.ID)
-	if err := q.waiting.drop(doc.Name); err != nil {
-		return err
-	}
 	if err := q.drafts.drop(string(doc.Name)); err != nil {
 		return err
 	}
 	return q.done(path("agreements", doc.Name), "signed")
 }
 
-// second returns who says yes to something about an agreement: the person, or where two are
-// wanted both, once another has said yes to the same. Until then first is true, and what the
-// person said is kept.
-func (q *request) second(a name.Agreement, what string) (by string, first bool, err error) {
-	if !q.TwoPersons {
-		return q.signs(), false, nil
+// twice puts in the person's own language that the node wants another person than them, who
+// has said yes to the same before. Any other error it returns as it is.
+func (q *request) twice(err error, a name.Agreement, what string) error {
+	if e, ok := asNode(err); !ok || e.Kind != node.Refused {
+		return err
 	}
-	w, ok := q.waiting.of(a)
-	switch {
-	case !ok || w.Digest != what:
-		return "", true, q.waiting.put(approval{Agreement: a, Digest: what, Person: q.who.ID, Name: q.signs(), At: q.Now().UTC()})
-	case w.Person == q.who.ID:
-		return "", false, &node.Error{Kind: node.Refused, Message: q.say("sign.same-person"), Try: q.say("sign.another")}
+	w, lerr := q.waits(a)
+	if lerr != nil || w == nil || w.Person != q.who.ID || w.Of != what {
+		return err
 	}
-	return w.Name + " and " + q.signs(), false, nil
+	return &node.Error{Kind: node.Refused, Message: q.say("sign.same-person"), Try: q.say("sign.another")}
+}
+
+// waits returns what a first person has said about an agreement; nil for nothing.
+func (q *request) waits(a name.Agreement) (*node.ApprovalReply, error) {
+	all, err := q.Node.Agreements().Approvals(q.ctx())
+	if i := slices.IndexFunc(all, func(w node.ApprovalReply) bool { return w.Agreement == a }); i >= 0 {
+		return &all[i], err
+	}
+	return nil, err
 }
 
 // agreementRenew says for the council that an agreement was reviewed and goes on in the same
@@ -341,25 +341,21 @@ func (q *request) agreementRenew() error {
 		return q.showAgreement(faults{{"reviewed", q.say("renew.not-sure")}})
 	}
 	a := name.Agreement(q.named())
-	by, first, err := q.second(a, "renewal until "+day)
-	if err != nil {
-		return err
+	in := node.AgreementRequest{Name: string(a), Review: day, By: q.signs()}
+	r, err := q.Node.Agreements().Renew(q.ctx(), in)
+	if twice := q.twice(err, a, "renewal until "+day); twice != err {
+		return twice
 	}
-	if first {
-		return q.done(path("agreements", a), "first-signer")
-	}
-	in := node.AgreementRequest{Name: string(a), Review: day, By: by}
-	_, err = q.Node.Agreements().Renew(q.ctx(), in)
 	if e, ok := asNode(err); ok && (e.Kind == node.Usage || e.Kind == node.Conflict || e.Kind == node.Refused) && q.may("agreements/renew") {
 		return q.showAgreement(faults{{"until-day", q.node(e.Message)}})
 	}
 	if err != nil {
 		return err
 	}
-	q.Log.Info("a person renewed an agreement", "agreement", in.Name, "person", q.who.ID)
-	if err := q.waiting.drop(a); err != nil {
-		return err
+	if r.Approval != nil {
+		return q.done(path("agreements", a), "first-signer")
 	}
+	q.Log.Info("a person renewed an agreement", "agreement", in.Name, "person", q.who.ID)
 	return q.done(path("agreements", in.Name), "renewed")
 }
 
@@ -386,68 +382,4 @@ func (q *request) agreementHalt() error {
 		return err
 	}
 	return q.done(path("agreements", in.Name), map[string]string{"suspend": "suspended", "resume": "resumed", "end": "ended"}[verb])
-}
-
-// An approval is a first person's yes to a text, where two are wanted.
-type approval struct {
-	Agreement name.Agreement `json:"agreement"`
-	Digest    string         `json:"digest"` // of the text, or until when it is renewed
-	Person    string         `json:"person"`
-	Name      string         `json:"name"`
-	At        time.Time      `json:"at"`
-}
-
-// approvals keeps them, in one file of the data folder, which the server alone writes.
-type approvals struct {
-	file string
-	mu   sync.Mutex
-}
-
-func newApprovals(data string) *approvals {
-	return &approvals{file: filepath.Join(data, PeopleFolder, "approvals")}
-}
-
-func (a *approvals) read() (all []approval) {
-	if b, err := os.ReadFile(a.file); err == nil {
-		_ = json.Unmarshal(b, &all) // damaged: nobody has said yes
-	}
-	return all
-}
-
-func (a *approvals) list() []approval {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.read()
-}
-
-func (a *approvals) of(n name.Agreement) (approval, bool) {
-	for _, w := range a.list() {
-		if w.Agreement == n {
-			return w, true
-		}
-	}
-	return approval{}, false
-}
-
-func (a *approvals) put(w approval) error { return a.change(w.Agreement, &w) }
-
-func (a *approvals) drop(n name.Agreement) error {
-	if _, ok := a.of(n); !ok {
-		return nil
-	}
-	return a.change(n, nil)
-}
-
-func (a *approvals) change(n name.Agreement, to *approval) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	all := slices.DeleteFunc(a.read(), func(w approval) bool { return w.Agreement == n })
-	if to != nil {
-		all = append(all, *to)
-	}
-	b, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	return writeFile(a.file, b)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/intake"
+	"github.com/stile-exchange/stile/internal/people"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -68,7 +69,7 @@ func (d *drafts) write(n string, b []byte) error {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return err
 	}
-	return writeFile(file, b)
+	return people.WriteFile(file, b)
 }
 
 func (d *drafts) drop(n string) error {

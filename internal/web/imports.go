@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/intake"
+	"github.com/stile-exchange/stile/internal/people"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node"
@@ -97,7 +98,7 @@ func (u *uploads) write(one *upload) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(u.dir, one.ID+".json"), b)
+	return people.WriteFile(filepath.Join(u.dir, one.ID+".json"), b)
 }
 
 func (u *uploads) drop(id string) error {
@@ -165,7 +166,7 @@ func (q *request) importUpload() error {
 	if err := os.MkdirAll(q.uploads.dir, 0o700); err != nil {
 		return err
 	}
-	id, err := q.People.code(16)
+	id, err := q.People.Code(16)
 	if err != nil {
 		return err
 	}

@@ -39,9 +39,13 @@ func (q *request) home() error {
 	if st.Held > 0 && q.may("records/held") {
 		tasks = append(tasks, task{q.count(st.Held, "task.held"), "/held", q.say("task.held-hint"), q.say("state.mend"), "orange"})
 	}
-	for _, w := range q.waiting.list() {
+	waiting, err := q.Node.Agreements().Approvals(q.ctx())
+	if err != nil {
+		return err
+	}
+	for _, w := range waiting {
 		if q.may("agreements/sign") && w.Person != q.who.ID {
-			tasks = append(tasks, task{q.say("task.second", w.Agreement), path("agreements", w.Agreement), q.say("task.second-hint", w.Name), q.say("state.waiting"), "yellow"})
+			tasks = append(tasks, task{q.say("task.second", w.Agreement), path("agreements", w.Agreement), q.say("task.second-hint", w.By), q.say("state.waiting"), "yellow"})
 		}
 	}
 	byHand, err := q.caseTasks()

@@ -9,19 +9,20 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/internal/people"
 )
 
 // asked returns a request for a page by somebody with some roles; by nobody, with none.
 func asked(t *testing.T, path string, roles ...access.Role) *request {
 	t.Helper()
 	dir := t.TempDir()
-	s, _, err := newSite(Options{Data: dir, Council: "northmoor.gov.uk", People: OpenPeople(dir, rand.Reader, time.Now), Now: time.Now, Random: rand.Reader})
+	s, _, err := newSite(Options{Data: dir, Council: "northmoor.gov.uk", People: people.Open(dir, rand.Reader, time.Now), Now: time.Now, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}
 	q := &request{site: s, tongue: s.tongues[English], r: httptest.NewRequest("GET", path, nil)}
 	if len(roles) > 0 {
-		q.who = &Person{ID: "p", Roles: roles}
+		q.who = &people.Person{ID: "p", Roles: roles}
 	}
 	return q
 }

@@ -91,11 +91,11 @@ func (q *request) provider() error {
 		q.Log.Error("the identity provider does not answer", "err", err)
 		return &node.Error{Kind: node.Unreachable, Message: "the identity provider does not answer"}
 	}
-	state, err := q.People.code(20)
+	state, err := q.People.Code(20)
 	if err != nil {
 		return err
 	}
-	nonce, err := q.People.code(20)
+	nonce, err := q.People.Code(20)
 	if err != nil {
 		return err
 	}

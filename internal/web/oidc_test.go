@@ -16,6 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/internal/people"
 	"github.com/stile-exchange/stile/internal/web"
 )
 
@@ -92,7 +93,7 @@ func TestProvider(t *testing.T) {
 	h := open(t, false, func(o *web.Options) {
 		o.Provider = web.NewProvider(web.ProviderOptions{Issuer: p.URL, ClientID: "stile", Secret: "secret", Claim: "preferred_username", Callback: "http://callback.invalid/"})
 	})
-	if _, err := h.people.Put(web.Person{Name: "Jo Smith", Email: "jo@northmoor.gov.uk", Roles: []access.Role{access.Viewer}}); err != nil {
+	if _, err := h.people.Put(people.Person{Name: "Jo Smith", Email: "jo@northmoor.gov.uk", Roles: []access.Role{access.Viewer}}); err != nil {
 		t.Fatal(err)
 	}
 	enter := func(claims map[string]any) (int, string) {

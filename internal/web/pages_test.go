@@ -22,10 +22,11 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/examples/generate"
-	"github.com/stile-exchange/stile/examples/people"
+	madeup "github.com/stile-exchange/stile/examples/people"
 	"github.com/stile-exchange/stile/internal/access"
 	"github.com/stile-exchange/stile/internal/browsertest"
 	"github.com/stile-exchange/stile/internal/door"
+	"github.com/stile-exchange/stile/internal/people"
 	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -45,7 +46,8 @@ type house struct {
 	t      testing.TB
 	node   *node.Node
 	data   string
-	people *web.People
+	people *people.Store
+	cfg    *config.Config // which the node reads, and has from when it was opened
 	url    string
 
 	council name.Council
@@ -92,7 +94,8 @@ func found(t testing.TB, c name.Council, title string, o node.InitOptions) *hous
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.node.Close() })
-	h.people = web.OpenPeople(h.data, rand.Reader, h.clock)
+	h.cfg = cfg
+	h.people = people.Open(h.data, rand.Reader, h.clock)
 	return h
 }
 
@@ -148,7 +151,7 @@ func (h *house) fill(ctx context.Context) {
 	if _, err := n.Councils().Add(ctx, node.MemberRequest{Document: []byte(us.Document)}); err != nil {
 		t.Fatal(err)
 	}
-	apart, err := n.Agreements().Signature(ctx, node.AgreementRequest{Document: people.Agreement()})
+	apart, err := n.Agreements().Signature(ctx, node.AgreementRequest{Document: madeup.Agreement()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +185,7 @@ func (h *house) fill(ctx context.Context) {
 	if len(r.Results[60].Problems) == 0 {
 		t.Fatal("the broken record was taken")
 	}
-	if _, err := h.node.Agreements().Sign(ctx, node.AgreementRequest{Document: people.Agreement()}); err != nil {
+	if _, err := h.node.Agreements().Sign(ctx, node.AgreementRequest{Document: madeup.Agreement()}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.node.Agreements().Bring(ctx, node.SignatureRequest{Signature: apart.Signature}); err != nil {
@@ -253,9 +256,9 @@ func long(t testing.TB, n int) *house {
 }
 
 // person adds somebody and returns a link for them.
-func (h *house) person(called string, roles ...access.Role) (*web.Person, string) {
+func (h *house) person(called string, roles ...access.Role) (*people.Person, string) {
 	h.t.Helper()
-	p, err := h.people.Put(web.Person{Name: called, Roles: roles})
+	p, err := h.people.Put(people.Person{Name: called, Roles: roles})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -568,7 +571,8 @@ func TestReadsAreLogged(t *testing.T) {
 // council wants a recent sign-in, the text that was seen, and a second person; and the
 // event names both.
 func TestDraftAndSign(t *testing.T) {
-	h := open(t, true, func(o *web.Options) { o.TwoPersons = true })
+	h := open(t, true, nil)
+	h.cfg.Web.TwoPersons = true
 	v := h.enter("Jo Smith", access.Signer)
 	if status, page := v.post("/drafts/new", url.Values{"name": {"Not A Name"}}); status != 422 || !strings.Contains(page, "There is a problem") {
 		t.Errorf("a wrong name: %d", status)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stile-exchange/stile/internal/people"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -27,7 +28,7 @@ func BenchmarkRegister(b *testing.B) {
 	}
 	defer n.Close()
 	now := time.Now()
-	s, pages, err := newSite(Options{Node: n.Operations, Council: "northmoor.gov.uk", Title: "Northmoor", Data: cfg.Data, People: OpenPeople(cfg.Data, rand.Reader, time.Now), Now: func() time.Time { return now }, Random: rand.Reader})
+	s, pages, err := newSite(Options{Node: n.Operations, Council: "northmoor.gov.uk", Title: "Northmoor", Data: cfg.Data, People: people.Open(cfg.Data, rand.Reader, time.Now), Now: func() time.Time { return now }, Random: rand.Reader})
 	if err != nil {
 		b.Fatal(err)
 	}

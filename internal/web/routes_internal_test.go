@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/stile-exchange/stile/internal/people"
 )
 
 // Routes returns the operation that a person must be let carry out to see a page, by the
@@ -12,7 +14,7 @@ import (
 func Routes(t *testing.T) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
-	s, _, err := newSite(Options{Data: dir, Council: "northmoor.gov.uk", People: OpenPeople(dir, rand.Reader, time.Now), Now: time.Now, Random: rand.Reader})
+	s, _, err := newSite(Options{Data: dir, Council: "northmoor.gov.uk", People: people.Open(dir, rand.Reader, time.Now), Now: time.Now, Random: rand.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/stile-exchange/stile/internal/people"
 )
 
 // How long a session may last, and lie idle; how recent a sign-in must be before a
@@ -38,7 +40,7 @@ func newSessions(secure bool, store scs.Store) *scs.SessionManager {
 }
 
 // person returns who is signed in, with the roles they have now; nil for nobody.
-func (s *site) person(r *http.Request) *Person {
+func (s *site) person(r *http.Request) *people.Person {
 	id := s.sessions.GetString(r.Context(), "person")
 	if id == "" {
 		return nil
@@ -52,7 +54,7 @@ func (s *site) person(r *http.Request) *Person {
 
 // enter begins a session for a person, under a new number, so that whoever knew the old
 // one has nothing.
-func (q *request) enter(p *Person) error {
+func (q *request) enter(p *people.Person) error {
 	ctx := q.r.Context()
 	if err := q.sessions.RenewToken(ctx); err != nil {
 		return err

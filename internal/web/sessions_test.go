@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/access"
-	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -125,7 +124,8 @@ func TestRenew(t *testing.T) {
 // Where two persons are wanted, one renews nothing, and neither does the same one twice or
 // another to another day.
 func TestRenewByTwo(t *testing.T) {
-	h := open(t, true, func(o *web.Options) { o.TwoPersons = true })
+	h := open(t, true, nil)
+	h.cfg.Web.TwoPersons = true
 	at := "/agreements/" + moving
 	day := h.clock().AddDate(3, 0, 0)
 	form := url.Values{"until-day": {"1"}, "until-month": {"2"}, "until-year": {day.Format("2006")}, "reviewed": {"yes"}}
@@ -160,5 +160,44 @@ func TestRenewByTwo(t *testing.T) {
 	}
 	if !signedBy(t, b.Bundle, "Bo Yi and Ann Lee") {
 		t.Error("the event does not name both")
+	}
+
+	// One at the page and one at the command line, both ways round.
+	for i, c := range []struct{ first, want string }{{"page", "Bo Yi and Ann Lee"}, {"command", "Ann Lee and Bo Yi"}} {
+		month := fmt.Sprint(3 + i)
+		page := func() (int, string) {
+			return bo.post(at+"/renew", url.Values{"until-day": {"1"}, "until-month": {month}, "until-year": {day.Format("2006")}, "reviewed": {"yes"}})
+		}
+		command := func(name string) (node.AgreementReply, error) {
+			return h.node.Agreements().Renew(t.Context(), node.AgreementRequest{Name: moving, Review: day.Format("2006") + "-0" + month + "-01", As: name, Passphrase: []byte(name + " says so")})
+		}
+		if i == 0 {
+			all, err := h.people.List()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, one := range all {
+				if err := h.people.SetPassphrase(one.ID, []byte(one.Name+" says so")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			page()
+			if r, err := command("Ann Lee"); err != nil || r.Approval != nil {
+				t.Errorf("the second yes, at the command line: %+v, %v", r.Approval, err)
+			}
+		} else {
+			if r, err := command("Ann Lee"); err != nil || r.Approval == nil || r.Approval.By != "Ann Lee" {
+				t.Errorf("the first yes, at the command line: %+v, %v", r.Approval, err)
+			}
+			if _, err := command("Ann Lee"); err == nil {
+				t.Error("the same person twice")
+			}
+			if status, text := page(); status != 200 || !strings.Contains(text, "You have renewed the agreement") {
+				t.Errorf("the second yes, on the page: %d", status)
+			}
+		}
+		if b, err = h.node.Bundle(t.Context(), node.BundleRequest{Agreement: moving}); err != nil || !signedBy(t, b.Bundle, c.want) {
+			t.Errorf("first at the %s: the event does not name both: %v", c.first, err)
+		}
 	}
 }

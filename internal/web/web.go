@@ -39,6 +39,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/access"
+	"github.com/stile-exchange/stile/internal/people"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -55,7 +56,7 @@ type Options struct {
 	Council name.Council
 	Title   string // what people call the council
 	Data    string // the data folder, for people, drafts and uploads
-	People  *People
+	People  *people.Store
 	Version string
 
 	// Secure says that browsers come by HTTPS, so that cookies are for that alone.
@@ -67,8 +68,6 @@ type Options struct {
 	// Pseudonyms has what a person does logged under their pseudonym in the place of
 	// their name.
 	Pseudonyms bool
-	// TwoPersons asks for a second signer before the council signs.
-	TwoPersons bool
 	// Provider signs people in; nil leaves them one-time links.
 	Provider *Provider
 	// Registers are those of what councils have that everybody is shown, by id, or
@@ -101,7 +100,6 @@ type site struct {
 	open     *openRegisters
 	drafts   *drafts
 	uploads  *uploads
-	waiting  *approvals
 	shipped  func() ([]shipped, error) // the standards that come with Stile, read once
 }
 
@@ -136,8 +134,8 @@ func newSite(o Options) (*site, http.Handler, error) {
 	}
 	_, err = fs.Stat(assets, "assets/stile.css")
 	s.styled = err == nil
-	s.sessions = newSessions(o.Secure, newSessionFiles(filepath.Join(o.Data, PeopleFolder, "sessions"), o.Now))
-	s.register, s.drafts, s.uploads, s.waiting = newSnapshot(s), newDrafts(o.Data), newUploads(o.Data, o.Random), newApprovals(o.Data)
+	s.sessions = newSessions(o.Secure, newSessionFiles(filepath.Join(o.Data, people.Folder, "sessions"), o.Now))
+	s.register, s.drafts, s.uploads = newSnapshot(s), newDrafts(o.Data), newUploads(o.Data, o.Random)
 	if s.open, err = newOpenRegisters(s); err != nil {
 		return nil, nil, err
 	}
@@ -220,7 +218,7 @@ type request struct {
 	*tongue
 	w   http.ResponseWriter
 	r   *http.Request
-	who *Person // nil: nobody signed in
+	who *people.Person // nil: nobody signed in
 }
 
 // ctx is the context in which the node is asked: as the person, and what a page for
@@ -255,7 +253,7 @@ type page struct {
 	// Filled in when it is rendered.
 	Lang    Lang
 	Council string
-	Who     *Person
+	Who     *people.Person
 	Nav     []navigation
 	Section []navigation // the pages beside this one, below the menu
 	Here    string

@@ -19,6 +19,21 @@ type AgreementRequest struct {
 	// By is the person who has the council sign, suspend, resume, renew or end it: a name, or
 	// a pseudonym. It is logged in the event, which the other parties read.
 	By string `json:"by,omitempty"`
+	// As and Passphrase say at the admin socket, or to a folder that is opened directly, who
+	// signs, renews or proposes: a person by id, email address or name. Their name, or
+	// pseudonym, is then By.
+	As         string `json:"as,omitempty"`
+	Passphrase []byte `json:"passphrase,omitempty"`
+}
+
+// An ApprovalReply is what the first of two persons said yes to, where the council signs
+// when two have.
+type ApprovalReply struct {
+	Agreement name.Agreement `json:"agreement"`
+	Of        string         `json:"of"`     // the digest of a text, "counter-proposal " and one, or "renewal until " and a day
+	Person    string         `json:"person"` // the id
+	By        string         `json:"by"`     // what they are called where it is logged
+	At        time.Time      `json:"at"`
 }
 
 // AgreementReply describes one version of an agreement.
@@ -58,6 +73,9 @@ type AgreementReply struct {
 	Log        name.Council  `json:"log,omitempty"`
 	LogSize    uint64        `json:"log_size,omitempty"`
 	LogRoot    string        `json:"log_root,omitempty"`
+	// Approval is set where nothing was signed, renewed or proposed yet, because two persons
+	// must say yes: what the first has said. In a reply to sign, renew and counter.
+	Approval *ApprovalReply `json:"approval,omitempty"`
 }
 
 // A SignedReply is a council's signature under an agreement: an event in its log.

@@ -59,6 +59,8 @@ type SignatureReply struct {
 	Digest    string         `json:"digest"`
 	Council   name.Council   `json:"council"`
 	Signature []byte         `json:"signature"` // the signed event, a JWS
+	// Approval is set, and Signature empty, where another person must say yes first.
+	Approval *ApprovalReply `json:"approval,omitempty"`
 }
 
 // SignatureRequest brings such a file.

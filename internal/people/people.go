@@ -1,4 +1,9 @@
-package web
+// Package people keeps who may sign in to a node's pages and speak for the council: what
+// they are called and what they may do, their one-time links and their passphrases, and,
+// where two must say the same before it counts, what the first of them has said.
+//
+// It is a folder in the data folder, and whoever can write it can be anybody.
+package people
 
 import (
 	"crypto/sha256"
@@ -20,8 +25,8 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// PeopleFolder is where a data folder keeps who may sign in.
-const PeopleFolder = "people"
+// Folder is where a data folder keeps who may sign in.
+const Folder = "people"
 
 // A Person may sign in to the pages.
 type Person struct {
@@ -40,23 +45,23 @@ func (p *Person) Principal() *access.Principal {
 	return &access.Principal{Kind: access.Person, ID: p.ID, Title: p.Name, Roles: p.Roles}
 }
 
-// People are those who may sign in: a folder with one file for each, so that commands
+// A Store keeps those who may sign in: a folder with one file for each, so that commands
 // and the server need no lock between them, and one for each one-time link, which is
 // spent by deleting it. Who can write the folder can sign in as anybody.
 // Methods may be called concurrently, from several processes.
-type People struct {
+type Store struct {
 	dir    string
 	random io.Reader
 	now    func() time.Time
 }
 
-// OpenPeople returns the people of a data folder.
-func OpenPeople(data string, random io.Reader, now func() time.Time) *People {
-	return &People{filepath.Join(data, PeopleFolder), random, now}
+// Open returns the people of a data folder.
+func Open(data string, random io.Reader, now func() time.Time) *Store {
+	return &Store{filepath.Join(data, Folder), random, now}
 }
 
 // List lists them by name. A file that cannot be read is an error that names it.
-func (p *People) List() ([]Person, error) {
+func (p *Store) List() ([]Person, error) {
 	files, err := os.ReadDir(p.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -80,7 +85,7 @@ func (p *People) List() ([]Person, error) {
 }
 
 // Show returns one of them by id. The error is an *api.Error where there is none.
-func (p *People) Show(id string) (*Person, error) {
+func (p *Store) Show(id string) (*Person, error) {
 	none := api.Fail(api.NotFound, "stile person list", "there is no such person")
 	if !validID(id) {
 		return nil, none
@@ -103,7 +108,7 @@ func validID(id string) bool {
 }
 
 // ByEmail returns who an identity provider calls so.
-func (p *People) ByEmail(email string) (*Person, error) {
+func (p *Store) ByEmail(email string) (*Person, error) {
 	all, err := p.List()
 	if err != nil {
 		return nil, err
@@ -118,7 +123,7 @@ func (p *People) ByEmail(email string) (*Person, error) {
 
 // Account returns whose account at the identity provider it is. One that nobody has
 // becomes that of the person who is called so and has none yet.
-func (p *People) Account(account, called string) (*Person, error) {
+func (p *Store) Account(account, called string) (*Person, error) {
 	all, err := p.List()
 	if err != nil {
 		return nil, err
@@ -140,7 +145,7 @@ func (p *People) Account(account, called string) (*Person, error) {
 }
 
 // Find returns one by id, email or name; a name that two have is none.
-func (p *People) Find(text string) (*Person, error) {
+func (p *Store) Find(text string) (*Person, error) {
 	all, err := p.List()
 	if err != nil {
 		return nil, err
@@ -161,7 +166,7 @@ func (p *People) Find(text string) (*Person, error) {
 }
 
 // Put adds a person, or with the id of one replaces them.
-func (p *People) Put(one Person) (*Person, error) {
+func (p *Store) Put(one Person) (*Person, error) {
 	one.Name, one.Email = strings.TrimSpace(one.Name), strings.ToLower(strings.TrimSpace(one.Email))
 	switch {
 	case one.Name == "" || len(one.Name) > 100 || name.Line(one.Name) != one.Name:
@@ -182,7 +187,7 @@ func (p *People) Put(one Person) (*Person, error) {
 		}
 	}
 	if one.ID == "" {
-		id, err := p.code(10)
+		id, err := p.Code(10)
 		if err != nil {
 			return nil, err
 		}
@@ -195,7 +200,7 @@ func (p *People) Put(one Person) (*Person, error) {
 	if err := os.MkdirAll(filepath.Join(p.dir, "links"), 0o700); err != nil {
 		return nil, fmt.Errorf("write person: %w", err)
 	}
-	return &one, writeFile(filepath.Join(p.dir, one.ID+".json"), append(b, '\n'))
+	return &one, WriteFile(filepath.Join(p.dir, one.ID+".json"), append(b, '\n'))
 }
 
 func roleWords() string {
@@ -207,14 +212,18 @@ func roleWords() string {
 }
 
 // Remove takes a person out. Whoever is signed in as them is signed out.
-func (p *People) Remove(id string) error {
+func (p *Store) Remove(id string) error {
 	if _, err := p.Show(id); err != nil {
+		return err
+	}
+	if err := p.ForgetPassphrase(id); err != nil {
 		return err
 	}
 	return os.Remove(filepath.Join(p.dir, id+".json"))
 }
 
-func (p *People) code(n int) (string, error) {
+// Code draws a code of n random bytes, in lower-case letters and digits.
+func (p *Store) Code(n int) (string, error) {
 	b := make([]byte, n)
 	if _, err := io.ReadFull(p.random, b); err != nil {
 		return "", fmt.Errorf("draw a code: %w", err)
@@ -229,27 +238,27 @@ type oneTime struct {
 
 // Link makes a code by which a person signs in once, within some time. Only its hash is
 // kept.
-func (p *People) Link(id string, valid time.Duration) (code string, err error) {
+func (p *Store) Link(id string, valid time.Duration) (code string, err error) {
 	if _, err := p.Show(id); err != nil {
 		return "", err
 	}
-	if code, err = p.code(20); err != nil {
+	if code, err = p.Code(20); err != nil {
 		return "", err
 	}
 	b, err := json.Marshal(oneTime{id, p.now().Add(valid).UTC()})
 	if err != nil {
 		return "", err
 	}
-	return code, writeFile(p.link(code), b)
+	return code, WriteFile(p.link(code), b)
 }
 
-func (p *People) link(code string) string {
+func (p *Store) link(code string) string {
 	sum := sha256.Sum256([]byte(code))
 	return filepath.Join(p.dir, "links", hex.EncodeToString(sum[:]))
 }
 
 // Spend returns whose code it is. A code is good once: whoever deletes its file has it.
-func (p *People) Spend(code string) (*Person, error) {
+func (p *Store) Spend(code string) (*Person, error) {
 	spent := api.Fail(api.Refused, "ask for a new one: stile person link", "the link was used before, has expired, or is none")
 	if len(code) > 100 {
 		return nil, spent
@@ -268,8 +277,8 @@ func (p *People) Spend(code string) (*Person, error) {
 	return p.Show(l.Person)
 }
 
-// writeFile writes a file whole, for its owner alone.
-func writeFile(path string, b []byte) error {
+// WriteFile writes a file whole or not at all, for its owner alone.
+func WriteFile(path string, b []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-")
 	if err != nil {
 		return err
