@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -40,6 +42,7 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 	}
 	f.Clock = condition.ClockOf(n.cfg)
 	f.Counters = n.book.AllCounters()
+	f.NotPassing = n.notPassing(f.Now)
 	f.Ending, f.Rehearsed = n.partnersEnding(), lastRehearsed(n.cfg.Data)
 	f.Published, f.Partners, f.Agreements = n.logPublished(), partners, n.book.Current(now)
 	f.Nearing = each(n.terms.Nearing(), func(k retention.Nearing) condition.Nearing { return condition.Nearing(k) })
@@ -107,6 +110,63 @@ func (n *Node) ownFacts() *condition.Facts {
 	members := n.directory.Members()
 	f.Members, f.Self = len(members), condition.SelfOf(members, directory.FromRing(n.cfg.Council, n.keys), f.Now)
 	return f
+}
+
+// someHeld is of how many records it is looked at whether they can be passed on, where none is.
+const someHeld = 20
+
+// notPassing says under which agreements of ours nothing of what we received goes on, and why.
+func (n *Node) notPassing(now time.Time) (out []condition.NotPassing) {
+	for _, st := range n.book.Current(now) {
+		a := st.Agreement
+		if a.Origin == "" || a.From != n.cfg.Council || !st.InForce() {
+			continue
+		}
+		why, err := n.book.PassesNothing(a, now)
+		if err == nil && why == "" {
+			why, err = n.unsignedUnder(st)
+		}
+		if err != nil {
+			n.log.Error("look why nothing is passed on", "agreement", a.Name, "error", err.Error())
+			continue
+		}
+		if why != "" {
+			out = append(out, condition.NotPassing{Agreement: a.Name, Origin: a.Origin, Why: why})
+		}
+	}
+	return out
+}
+
+// unsignedUnder says in words that what is held under the origin of an agreement has no
+// signatures; "" where some goes on, or something else keeps it.
+func (n *Node) unsignedUnder(st agreement.Status) (string, error) {
+	a := st.Agreement
+	f, err := n.ledger.Feed(a.Name, st.Digest)
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && f.Records > 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	src, err := n.ledger.Source(a.Origin.Council(), a.Origin)
+	if errors.Is(err, ledger.ErrNotFound) || err == nil && src.Records == 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	seen, signed := 0, false
+	err = n.ledger.View(func(v *ledger.View) error {
+		return v.HiddenToo(src, 0, func(h *ledger.Holding, err error) bool {
+			signed = signed || err == nil && h.PassesAlone()
+			seen++
+			return !signed && seen < someHeld
+		})
+	})
+	if err != nil || signed || seen == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("what %s sent under %s has no signature of its own by itself: it has to send it anew", a.Origin.Council(), a.Origin), nil
 }
 
 // hidden says what others sent that is not shown, since this folder was set back.

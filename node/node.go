@@ -446,6 +446,9 @@ func (n *Node) begin() (err error) {
 		LetOut: func(ctx context.Context, in api.DisclosureRequest) (*api.DisclosureReply, error) {
 			return n.register.List(ctx, in)
 		},
+		PassedOn: func(origin name.Agreement, r name.Record) ([]api.Disclosure, error) {
+			return n.register.PassedOn(origin, r)
+		},
 	})
 	n.register = n.openRegister()
 	n.conduct = conduct.New(conduct.Options{

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +46,8 @@ func (a *app) disclosureListCommand() *cobra.Command {
 		Short: "List what was let out, to whom, when and under which agreement",
 		Long: `List shows each version of a record that was let out, the oldest first: when that was
 logged, the council it went to, the agreement and its version, the fields, what the
-receiver signed about it, and how it was taken back.
+receiver signed about it, and how it was taken back. Where records of other councils were
+passed on a column says whose each is.
 
 --record picks one record. --person picks the records about one person, by a number
 that a standard says names a person, such as a national insurance number; "-" reads the
@@ -161,7 +164,12 @@ func (a *app) printDisclosures(ds []node.Disclosure) {
 	if len(ds) == 0 {
 		return
 	}
-	t := newTable("WHEN", "TO", "AGREEMENT", "HOW", "RECORD", "#VERSION", "FIELDS", "RECEIPT", "TAKEN BACK", "#ENTRY")
+	columns := []string{"WHEN", "TO", "AGREEMENT", "HOW", "RECORD", "#VERSION", "FIELDS", "RECEIPT", "TAKEN BACK", "#ENTRY"}
+	of := slices.ContainsFunc(ds, func(d node.Disclosure) bool { return d.Of != "" })
+	if of {
+		columns = slices.Insert(columns, 5, "OF")
+	}
+	t := newTable(columns...)
 	for _, d := range ds {
 		under := "-"
 		if d.Agreement != "" {
@@ -179,7 +187,11 @@ func (a *app) printDisclosures(ds []node.Disclosure) {
 		if d.Unread != "" {
 			fields = "at most " + fields + " (" + d.Unread + ")"
 		}
-		t.add(at(d.At), to, under, d.Way, record, number(d.RecordVersion), fields, receiptWords(d.Receipt), withdrawalWords(d.Withdrawal), number(d.Entry))
+		row := []string{at(d.At), to, under, d.Way, record, number(d.RecordVersion), fields, receiptWords(d.Receipt), withdrawalWords(d.Withdrawal), number(d.Entry)}
+		if of {
+			row = slices.Insert(row, 5, cmp.Or(string(d.Of), "-"))
+		}
+		t.add(row...)
 	}
 	t.write(a.out, "")
 }

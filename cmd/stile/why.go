@@ -24,7 +24,11 @@ rules and never the values.
 What was sent, what the partner answered and what was taken back is told by the log,
 with dates and entries, also when the agreement is over. With --from it is asked of a
 record that the partner sent us: why do we hold it, or why has it gone. One that was
-deleted is named by its id.`,
+deleted is named by its id.
+
+Of a record that another council sent us, and that an agreement of ours may pass on
+(docs/onward.md), it says rule by rule whether it goes on: what its own council's
+agreement lets go on, too, and whether that council took it back.`,
 		Example: `  stile why saltby.gov.uk 26/0000001/PA --standard planning-application`,
 		Args:    takes(2, 2, "a partner and a record"),
 		RunE: func(cmd *cobra.Command, args []string) error {

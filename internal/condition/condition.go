@@ -65,11 +65,18 @@ type Facts struct {
 
 	Hidden        []Hidden              // what others sent that is not shown, since this folder was set back
 	Disagreements []ledger.Disagreement // texts under which nothing leaves, since two evaluators differ
+	NotPassing    []NotPassing          // agreements in force under which nothing that we received goes on
 	Nearing       []Nearing
 	Retired       []Retired // standards in use here that their publishers retired
 
 	// More are conditions found by what runs beside the node, such as feeds.
 	More []api.Condition
+}
+
+// NotPassing says why nothing that we received goes on under an agreement of ours.
+type NotPassing struct {
+	Agreement, Origin name.Agreement
+	Why               string // in words
 }
 
 // Keys are how the private keys are kept.

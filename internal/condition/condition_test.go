@@ -172,6 +172,9 @@ func TestFind(t *testing.T) {
 				Place:          "/keeper", Since: noon,
 			}}
 		}, "a field that is not agreed, at /keeper, which the first evaluator let through"},
+		{"onward-nothing", func(f *Facts) {
+			f.NotPassing = []NotPassing{{"northmoor.gov.uk/on", "saltby.gov.uk/moves", "saltby.gov.uk/moves is not in force: it is suspended"}}
+		}, "speak with saltby.gov.uk: stile agreement show saltby.gov.uk/moves"},
 		{"exchange-suspended", under("", agreement.Suspended, func(st *agreement.Status) { st.Suspensions = []agreement.Suspension{{By: saltby, Since: noon}} }), "nothing is shared"},
 		{"agreement-waits-for-us", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{"northmoor.gov.uk"} }), "stile agreement sign northmoor.gov.uk/huts"},
 		{"agreement-waits-for-others", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{saltby} }), "signature of saltby.gov.uk"},

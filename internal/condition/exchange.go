@@ -317,6 +317,17 @@ var agreementKinds = []Kind{
 		},
 	},
 	{
+		Name: "onward-nothing", Severity: api.Warning, Means: "under an agreement of ours that passes on what we received nothing goes on: the agreement that it came under is not in force or does not permit it, or what came has no signatures of its own council by itself ([onward](onward.md))",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, p := range f.NotPassing {
+				say(api.Condition{
+					Agreement: p.Agreement, Text: fmt.Sprintf("nothing is passed on under agreement %s", p.Agreement), Cause: p.Why,
+					Try: "speak with " + string(p.Origin.Council()) + ": stile agreement show " + string(p.Origin),
+				})
+			}
+		},
+	},
+	{
 		Name: "exchange-suspended", Severity: api.Warning, Means: "a party has suspended an agreement: nothing is shared under it",
 		find: func(f *Facts, say func(api.Condition)) {
 			for _, st := range f.Agreements {

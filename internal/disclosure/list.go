@@ -368,6 +368,16 @@ func (r *Register) passed(v *ledger.View, e *let, at uint64) (*api.Disclosure, e
 	return &d, err
 }
 
+// PassedOn lists to whom a record that another council sent under an agreement was passed on,
+// as its newest version was; empty where it was to nobody.
+func (r *Register) PassedOn(origin name.Agreement, id name.Record) (out []api.Disclosure, err error) {
+	err = r.o.Ledger.View(func(v *ledger.View) (err error) {
+		out, err = r.passedOn(v, origin, id)
+		return err
+	})
+	return out, err
+}
+
 // passedOn returns to whom a record that another council sent under an agreement was passed
 // on, as its newest version was.
 func (r *Register) passedOn(v *ledger.View, origin name.Agreement, id name.Record) (out []api.Disclosure, err error) {

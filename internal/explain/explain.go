@@ -39,6 +39,9 @@ type Footprints interface {
 type Agreements interface {
 	Standing(now time.Time) []agreement.Status
 	Status(a name.Agreement, now time.Time) (agreement.Status, bool)
+	// PassesNothing says in words why nothing is passed on under an agreement of ours whose
+	// origin is another; "" where it is.
+	PassesNothing(doc *agreement.Agreement, now time.Time) (string, error)
 }
 
 // Options say what an Explainer works with. All are needed.
@@ -65,8 +68,11 @@ type Options struct {
 	Held func(from name.Council, typed string) (name.Record, error)
 	// LetOut lists what was let out of our records.
 	LetOut func(context.Context, api.DisclosureRequest) (*api.DisclosureReply, error)
-	Log    *slog.Logger
-	Now    func() time.Time
+	// PassedOn lists to whom a record that another council sent under an agreement was passed
+	// on, as its newest version was.
+	PassedOn func(origin name.Agreement, r name.Record) ([]api.Disclosure, error)
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // An Explainer says how far exchange has come. Its methods may be called concurrently;

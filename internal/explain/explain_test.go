@@ -50,7 +50,8 @@ func (none) Replica(name.Council) *footprint.Footprint { return nil }
 
 type standing []agreement.Status
 
-func (s *standing) Standing(time.Time) []agreement.Status { return *s }
+func (s *standing) Standing(time.Time) []agreement.Status                         { return *s }
+func (s *standing) PassesNothing(*agreement.Agreement, time.Time) (string, error) { return "", nil }
 func (s *standing) Status(a name.Agreement, _ time.Time) (agreement.Status, bool) {
 	for _, st := range *s {
 		if st.Agreement.Name == a {

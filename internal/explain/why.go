@@ -28,6 +28,14 @@ func (x *Explainer) Why(ctx context.Context, in api.WhyRequest) (*api.WhyReply, 
 		return x.whyHeld(partner, in)
 	}
 	id, err := x.recordFor(partner, in)
+	if err == nil || api.IsNotFound(err) {
+		if p, found, err := x.passedRecord(partner, in, id); err != nil || found {
+			if err != nil {
+				return nil, err
+			}
+			return x.whyPassed(partner, p)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -50,18 +58,7 @@ func (x *Explainer) Why(ctx context.Context, in api.WhyRequest) (*api.WhyReply, 
 		}
 		live := ver.Claims.Op == record.Put
 		step("", live, "the record exists", map[bool]string{true: fmt.Sprintf("version %d, %s", ver.Claims.Version, ver.Claims.Standard), false: "it was deleted"}[live])
-		m, member := x.o.Directory.Member(partner)
-		detail := string(partner)
-		if member && !m.ActiveAt(x.o.Now()) {
-			member, detail = false, fmt.Sprintf("the membership of %s has ended, or has not begun", partner)
-		}
-		if x.o.Footprints.Has(partner) {
-			member, detail = true, fmt.Sprintf("%s is a footprint that this node keeps with others", partner)
-		}
-		step("", member, "the partner is in the directory", detail)
-		if edition := x.o.View(); edition.Exchange(x.o.Now()) != nil {
-			step("", false, "the directory is to be relied upon", "it "+expiredWords(edition.Health(x.o.Now()).State)+", so exchange has stopped; local work goes on")
-		}
+		x.whyPartner(partner, step)
 
 		found := false
 		for _, st := range x.o.Agreements.Standing(x.o.Now()) {
@@ -70,6 +67,10 @@ func (x *Explainer) Why(ctx context.Context, in api.WhyRequest) (*api.WhyReply, 
 				continue
 			}
 			found, texts[a.Name] = true, st
+			if a.Origin != "" {
+				step(a.Name, false, "it is about records of our own", fmt.Sprintf("what goes under it is what we hold under %s", a.Origin))
+				continue
+			}
 			has, err := x.whyAgreement(v, st, partner, ver, out, step)
 			if err != nil {
 				return err
@@ -84,17 +85,40 @@ func (x *Explainer) Why(ctx context.Context, in api.WhyRequest) (*api.WhyReply, 
 	if err != nil {
 		return nil, err
 	}
+	x.answer(let, texts, out)
+	return out, nil
+}
+
+// whyPartner says whether there can be exchange with a partner, by the directory.
+func (x *Explainer) whyPartner(partner name.Council, step func(name.Agreement, bool, string, string) bool) {
+	m, member := x.o.Directory.Member(partner)
+	detail := string(partner)
+	if member && !m.ActiveAt(x.o.Now()) {
+		member, detail = false, fmt.Sprintf("the membership of %s has ended, or has not begun", partner)
+	}
+	if x.o.Footprints.Has(partner) {
+		member, detail = true, fmt.Sprintf("%s is a footprint that this node keeps with others", partner)
+	}
+	step("", member, "the partner is in the directory", detail)
+	if edition := x.o.View(); edition.Exchange(x.o.Now()) != nil {
+		step("", false, "the directory is to be relied upon", "it "+expiredWords(edition.Health(x.o.Now()).State)+", so exchange has stopped; local work goes on")
+	}
+}
+
+// answer words what the log tells of a record and a partner or, where it tells nothing, the
+// first rule that does not hold.
+func (x *Explainer) answer(let []api.Disclosure, texts map[name.Agreement]agreement.Status, out *api.WhyReply) {
 	stateFields(let, texts, out)
 	if len(let) > 0 {
 		x.tellSent(let, out)
 		out.Answer = x.answerSent(let, out)
-		return out, nil
+		return
 	}
 	if out.Has {
-		out.Had, out.Answer = true, fmt.Sprintf("%s has this record", partner)
-		return out, nil
+		out.Had, out.Answer = true, fmt.Sprintf("%s has this record", out.Partner)
+		return
 	}
-	out.Answer = fmt.Sprintf("%s does not have this record", partner)
+	out.Answer = fmt.Sprintf("%s does not have this record", out.Partner)
 	for _, s := range out.Steps {
 		if !s.Holds {
 			out.Answer += ": " + s.Rule + ": no"
@@ -104,7 +128,6 @@ func (x *Explainer) Why(ctx context.Context, in api.WhyRequest) (*api.WhyReply, 
 			break
 		}
 	}
-	return out, nil
 }
 
 // recordFor finds the record that is asked about. Where a council has the same
@@ -163,27 +186,48 @@ func (x *Explainer) whyAgreement(v *ledger.View, st agreement.Status, partner na
 		return false, err
 	}
 	if ver.Body != nil {
-		for _, r := range terms.Explain(ver.Body) {
-			if r.Rule == "field" {
-				out.Fields = append(out.Fields, api.WhyField{
-					Agreement: a.Name, Field: r.Text, Sent: r.Outcome != agreement.Withheld,
-					Because: because(r),
-				})
-				continue
-			}
-			detail := r.Detail
-			for _, alt := range r.Any {
-				detail += fmt.Sprintf("; %s: %s", alt.Text, alt.Outcome)
-			}
-			step(a.Name, r.Outcome == agreement.Met, then("row filter: ", "row filter, then: ")+r.Text, strings.TrimPrefix(detail, "; "))
+		whyRows(terms, ver.Body, then("row filter: ", "row filter, then: "), out, step)
+	}
+	return x.whyStands(v, st, partner, ver.Claims.Record, step)
+}
+
+// whyRows says of each condition of the filter whether a record meets it, and of each field
+// whether it travels.
+func whyRows(terms *agreement.Terms, body map[string]any, rule string, out *api.WhyReply, step func(name.Agreement, bool, string, string) bool) {
+	a := terms.Agreement()
+	for _, r := range terms.Explain(body) {
+		if r.Rule == "field" {
+			out.Fields = append(out.Fields, api.WhyField{
+				Agreement: a.Name, Field: r.Text, Sent: r.Outcome != agreement.Withheld,
+				Because: because(r),
+			})
+			continue
 		}
+		detail := r.Detail
+		for _, alt := range r.Any {
+			detail += fmt.Sprintf("; %s: %s", alt.Text, alt.Outcome)
+		}
+		step(a.Name, r.Outcome == agreement.Met, rule+r.Text, strings.TrimPrefix(detail, "; "))
+	}
+}
+
+// whyStands says where a record stands in the feed of an agreement, and how far the partner's
+// receipts reach.
+func (x *Explainer) whyStands(v *ledger.View, st agreement.Status, partner name.Council, id name.Record, step func(name.Agreement, bool, string, string) bool) (bool, error) {
+	a := st.Agreement
+	past := st.Phase == agreement.Ended || st.Phase == agreement.Superseded
+	then := func(now, was string) string {
+		if past {
+			return was
+		}
+		return now
 	}
 	f, err := x.o.Ledger.Feed(a.Name, st.Digest)
 	if err != nil {
 		step(a.Name, false, "this node has signed it and keeps its index", "")
 		return false, nil
 	}
-	at, withdrawn, err := v.InFeed(f, ver.Claims.Record)
+	at, withdrawn, err := v.InFeed(f, id)
 	if errors.Is(err, ledger.ErrNotFound) {
 		detail := "it never matched"
 		if !a.Way().Copied {
@@ -201,7 +245,7 @@ func (x *Explainer) whyAgreement(v *ledger.View, st agreement.Status, partner na
 	}
 	if !a.Way().Copied {
 		step(a.Name, true, then("the record stands in the agreement's index", "the record stood in the agreement's index"), fmt.Sprintf("at %s", dated(v, at)))
-		return false, x.whyAsked(v, a, partner, ver.Claims.Record, step)
+		return false, x.whyAsked(v, a, partner, id, step)
 	}
 	if withdrawn {
 		if p.Has(at) {

@@ -334,7 +334,7 @@ func (l *Ledger) mayPass(f *Feed, h *Holding) string {
 	}
 	p := f.passage(std)
 	switch {
-	case !h.alone():
+	case !h.PassesAlone():
 		return "it has no signature of its own council"
 	case p == nil || !p.Match(h.View.Body):
 		return "the agreement does not pick it"
@@ -342,9 +342,9 @@ func (l *Ledger) mayPass(f *Feed, h *Holding) string {
 	return ""
 }
 
-// alone reports whether a holding has a signature of its own council by itself, as what is
-// passed on must have.
-func (h *Holding) alone() bool { return h.Token.Signed() && h.Token.Page() == nil }
+// PassesAlone reports whether a holding has a signature of its own council by itself, as what
+// is passed on must have.
+func (h *Holding) PassesAlone() bool { return h.Token.Signed() && h.Token.Page() == nil }
 
 // HeldBodies hands what we hold under an agreement of others to f, as [Ledger.Bodies] does
 // with records of our own: for each its index in the log of its sender, and of what it says
@@ -371,7 +371,7 @@ func (l *Ledger) HeldBodies(ctx context.Context, under name.Agreement, f func(in
 			case err != nil && errors.Is(err, ErrStorage):
 				failed = err
 				return false
-			case err == nil && !h.alone():
+			case err == nil && !h.PassesAlone():
 				unsigned++
 			case err == nil:
 				err = f(h.Index, strictjson.Canonical(h.View.Body), bodyLimits)
