@@ -388,15 +388,21 @@ func (l *Ledger) HeldBodies(ctx context.Context, under name.Agreement, f func(in
 
 // passedAt reads the event of ours by which a record goes on.
 func (t *tx) passedAt(index uint64) (event.PassedOn, error) {
-	raw, err := t.l.entry(t.b, index)
-	if err != nil || len(raw) == 0 || raw[0] != kindEvent {
-		return event.PassedOn{}, errors.Join(err, ErrNotFound)
-	}
-	_, ev, err := record.ParseEvent(raw[1:])
+	ev, err := t.ownEvent(index)
 	if err != nil {
 		return event.PassedOn{}, err
 	}
 	return event.ParsePassedOn(ev.Body)
+}
+
+// ownEvent reads an event of our log, which this transaction may have written.
+func (t *tx) ownEvent(index uint64) (*record.Event, error) {
+	raw, err := t.l.entry(t.b, index)
+	if err != nil || len(raw) == 0 || raw[0] != kindEvent {
+		return nil, errors.Join(err, ErrNotFound)
+	}
+	_, ev, err := record.ParseEvent(raw[1:])
+	return ev, err
 }
 
 func (t *tx) standsIn(f *Feed, r name.Record) (*membership, error) {
@@ -425,18 +431,33 @@ func (t *tx) goesBack(s *Source, r name.Record, w *Withdrawal) error {
 	})
 }
 
-// takeBackPassed withdraws a record from a feed that passes it on, if it stands there.
+// takeBackPassed withdraws a record from a feed that passes it on, if it stands there. An order
+// to erase it takes the place of a withdrawal, too: who was given it has to erase it from its
+// backups as well.
 func (t *tx) takeBackPassed(f *Feed, r name.Record, kind, reason string) error {
 	m, err := t.standsIn(f, r)
-	if err != nil || m == nil || m.kind != itemPut {
+	if err != nil || m == nil || m.kind != itemPut && kind != event.KindErasureOrder {
 		return err
+	}
+	was, d := m.index, feedDelta{records: -1}
+	if m.kind != itemPut {
+		ev, err := t.ownEvent(m.index)
+		if err != nil || ev.Kind == event.KindErasureOrder {
+			return err
+		}
+		w, err := event.ParseTakenBack(ev.Kind, ev.Body)
+		if err != nil {
+			return err
+		}
+		was, d.records = w.Entry, 0
 	}
 	id := r.Bytes()
 	t.remove(feedItemKey(f.number, m.index))
-	e := t.event(kind, withdrawalBody(f, r, reason, m.index))
+	e := t.event(kind, withdrawalBody(f, r, reason, was))
 	t.set(feedItemKey(f.number, e.index), encodeItem(itemWithdraw, id))
 	t.set(memberKey(f.number, id), membership{itemWithdraw, e.index}.encode())
-	t.feed(f.number, feedDelta{records: -1, end: e.index + 1})
+	d.end = e.index + 1
+	t.feed(f.number, d)
 	return nil
 }
 

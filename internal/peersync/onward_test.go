@@ -4,17 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/opinion"
 	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
@@ -448,5 +452,187 @@ func TestPassedOnAfterItWasTakenBack(t *testing.T) {
 		m.version = 2
 		later, token := m.pass("one")
 		next(2, send(later, token))
+	})
+}
+
+const fenwick name.Council = "fenwick.gov.uk"
+
+// passOn has a council pass on what it holds, by the chain.
+func (h *house) passOn(chain agreement.Chain, proof string) *ledger.Feed {
+	h.w.t.Helper()
+	doc := chain[len(chain)-1]
+	var texts []string
+	for _, a := range chain[:len(chain)-1] {
+		texts = append(texts, h.w.proved(a)...)
+	}
+	err := h.ledger.OpenFeed(h.w.t.Context(), doc)
+	h.book.set(doc)
+	var f *ledger.Feed
+	if err == nil {
+		f, err = h.ledger.Feed(doc.Name, doc.Digest())
+	}
+	if err == nil {
+		err = h.ledger.PassOn(h.w.t.Context(), f, chain, texts, proof, nil)
+	}
+	if err == nil {
+		f, err = h.ledger.Feed(doc.Name, doc.Digest())
+	}
+	if err != nil {
+		h.w.t.Fatal(err)
+	}
+	h.Refresh()
+	return f
+}
+
+// feedEnd returns where the feed of an agreement ends.
+func (h *house) feedEnd(a *agreement.Agreement) uint64 {
+	f, err := h.ledger.Feed(a.Name, a.Digest())
+	if err != nil {
+		h.w.t.Fatal(err)
+	}
+	return f.End
+}
+
+// twoSteps are the three agreements by which records of northmoor go by saltby and hexwell to
+// fenwick.
+func twoSteps(t testing.TB, steps int) agreement.Chain {
+	a, b := passing(t, northmoor, saltby, hexwell, func(a, b *agreement.Agreement) {
+		if a != nil {
+			a.Onward.To, a.Onward.Steps = append(a.Onward.To, agreement.Reach(fenwick)), steps
+		} else {
+			b.Onward = agreement.Onward{To: []agreement.Reach{agreement.Reach(fenwick)}, Fields: []name.Field{"/reference", "/ward"}}
+		}
+	})
+	c := terms(t, hexwell, "further", 1, func(c *agreement.Agreement) {
+		complete(c)
+		c.Origin, c.Rows = b.Name, "true"
+	}, fenwick)
+	return agreement.Chain{a, b, c}
+}
+
+// TestPassedOnTwice: what its council lets go two steps goes two steps, and what it erases is
+// erased at the end of them; so ends what the one in the middle keeps no longer.
+func TestPassedOnTwice(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		all := twoSteps(t, 2)
+		a, b, c := all[0], all[1], all[2]
+		n, s, x, d := w.run(northmoor, a), w.run(saltby, a), w.run(hexwell), w.run(fenwick)
+		put := n.put(item("one", "X"), item("two", "X"))
+		w.await("the second has them", func() bool { return s.source(a.Name).Records == 2 })
+		s.passOn(all[:2], "first")
+		x.agree(b)
+		w.await("the third has them", func() bool { return len(x.goneOn(b.Name, northmoor)) == 2 })
+		x.passOn(all, "second")
+		d.agree(c)
+		w.await("the fourth has them", func() bool { return maps.Equal(d.goneOn(c.Name, northmoor), map[string]uint64{"one": 1, "two": 1}) })
+
+		if err := n.ledger.Write(t.Context(), n.ledger.OfferDelete(put[0].Record)); err != nil {
+			t.Fatal(err)
+		}
+		w.await("what is taken back is, everywhere", func() bool {
+			return s.source(a.Name).Records == 1 && len(x.goneOn(b.Name, northmoor)) == 1 && maps.Equal(d.goneOn(c.Name, northmoor), map[string]uint64{"two": 1})
+		})
+		if _, err := n.ledger.Erase(t.Context(), put[0].Record, "a person asked", false); err != nil {
+			t.Fatal(err)
+		}
+		w.await("the order to erase it goes on, too", func() bool {
+			ordered := 0
+			for _, h := range []*house{n, s, x} {
+				if err := h.ledger.View(func(v *ledger.View) error {
+					v.Events(event.KindErasureOrder, 0, func(uint64) bool { ordered++; return true })
+					return nil
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return ordered == 3 && d.source(c.Name).Cursor == x.feedEnd(c)
+		})
+
+		src := s.source(a.Name)
+		var kept []ledger.Kept
+		if err := s.ledger.View(func(v *ledger.View) error {
+			return v.Kept(src, func(k ledger.Kept) bool { kept = append(kept, k); return true })
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.ledger.Expire(t.Context(), src, 1, kept, northmoor); err != nil {
+			t.Fatal(err)
+		}
+		w.await("what the second keeps no longer the others do not either", func() bool {
+			return len(x.goneOn(b.Name, northmoor)) == 0 && len(d.goneOn(c.Name, northmoor)) == 0
+		})
+		if got := append(x.refusals(saltby, b.Name), d.refusals(hexwell, c.Name)...); len(got) > 0 {
+			t.Errorf("refused: %v", got)
+		}
+	}, fenwick)
+}
+
+// TestTooManySteps: where its council lets a record go one step, the second goes by neither
+// the receiver, which judges the agreements that it is shown, nor the second opinion of who
+// would pass it on.
+func TestTooManySteps(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		for steps, want := range map[int]string{1: agreement.RuleOnwardSteps, 2: ""} {
+			all := twoSteps(t, steps)
+			texts := append(w.proved(all[0]), w.proved(all[1])...)
+			j := judge.New(judge.Options{Directory: w.dir, Now: time.Now})
+			if _, rule, err := j.Onward(all[2], fenwick, texts); rule != want || err != nil {
+				t.Errorf("%d steps: %q, %v, want %q", steps, rule, err, want)
+			}
+		}
+		all := twoSteps(t, 1)
+		n, s, x, d := w.run(northmoor, all[0]), w.run(saltby, all[0]), w.run(hexwell), w.run(fenwick)
+		n.put(item("one", "X"))
+		w.await("the second has it", func() bool { return s.source(all[0].Name).Records == 1 })
+		s.passOn(all[:2], "first")
+		x.agree(all[1])
+		w.await("the third has it", func() bool { return len(x.goneOn(all[1].Name, northmoor)) == 1 })
+		x.passOn(all, "beyond")
+		d.agree(all[2])
+		w.await("it is noticed", func() bool { return x.ledger.Disagreement(all[2].Digest()) != nil })
+		if got := x.ledger.Disagreement(all[2].Digest()); got.Rule != opinion.RuleOnward || got.To != fenwick {
+			t.Errorf("the disagreement is %+v", got)
+		}
+		if got := d.goneOn(all[2].Name, northmoor); len(got) > 0 {
+			t.Errorf("went on: %v", got)
+		}
+	}, fenwick)
+}
+
+// TestSecondOpinionOnward: a fault in what decides first which fields go on lets nothing out.
+func TestSecondOpinionOnward(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		a, b := passing(t, northmoor, saltby, hexwell, nil)
+		n, s, x := w.run(northmoor, a), w.run(saltby, a), w.run(hexwell)
+		n.put(item("one", "X"))
+		w.await("the middle has it", func() bool { return s.source(a.Name).Records == 1 })
+		f := s.passOn(agreement.Chain{a, b}, "first")
+		x.agree(b)
+		w.await("the first goes on", func() bool { return len(x.goneOn(b.Name, northmoor)) == 1 })
+		byStd := *(**sync.Map)(unsafe.Pointer(reflect.ValueOf(f).Elem().FieldByName("byStd").UnsafeAddr()))
+		planted := 0
+		byStd.Range(func(_, compiled any) bool {
+			p, is := compiled.(*agreement.Passage)
+			if !is {
+				return true
+			}
+			earlier := reflect.ValueOf(p).Elem().FieldByName("earlier")
+			reflect.NewAt(earlier.Type(), unsafe.Pointer(earlier.UnsafeAddr())).Elem().SetZero()
+			all := reflect.ValueOf(p).Elem().FieldByName("last").Elem().FieldByName("tree").Elem().FieldByName("all")
+			*(*bool)(unsafe.Pointer(all.UnsafeAddr())) = true
+			planted++
+			return true
+		})
+		if planted == 0 {
+			t.Fatal("nothing was planted")
+		}
+		n.put(map[string]any{"reference": "two", "ward": "X", "phone": "CANARY"})
+		w.await("it is noticed", func() bool { return s.ledger.Disagreement(b.Digest()) != nil })
+		if got := s.ledger.Disagreement(b.Digest()); got.Rule != opinion.RuleField || got.To != hexwell {
+			t.Errorf("the disagreement is %+v", got)
+		}
+		if got := x.goneOn(b.Name, northmoor); len(got) != 1 {
+			t.Errorf("went on: %v", got)
+		}
 	})
 }

@@ -82,21 +82,21 @@ var warm = sync.OnceValue(func() error {
 })
 
 // inTown runs f in a bubble, with the directory made.
-func inTown(t *testing.T, f func(t *testing.T, w *town)) {
+func inTown(t *testing.T, f func(t *testing.T, w *town), more ...name.Council) {
 	t.Helper()
 	if err := warm(); err != nil {
 		t.Fatal(err)
 	}
-	members, rings := people(t)
+	members, rings := people(t, more...)
 	synctest.Test(t, func(t *testing.T) { f(t, newTown(t, members, rings)) })
 }
 
 // people returns the councils of a town, with their keys.
-func people(t testing.TB) ([]directory.Member, map[name.Council]*keys.Ring) {
+func people(t testing.TB, more ...name.Council) ([]directory.Member, map[name.Council]*keys.Ring) {
 	t.Helper()
 	var members []directory.Member
 	rings := map[name.Council]*keys.Ring{}
-	for i, c := range []name.Council{northmoor, saltby, hexwell} {
+	for i, c := range append([]name.Council{northmoor, saltby, hexwell}, more...) {
 		r, err := keys.Generate(c)
 		if err != nil {
 			t.Fatal(err)
