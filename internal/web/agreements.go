@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,6 +42,7 @@ var parts = []struct {
 }{
 	{"purpose", []string{"purpose", "necessity"}},
 	{"data", []string{"rows", "fields", "match", "due", "most", "data_items"}},
+	{"onward", []string{"origin", "onward/to", "onward/under", "onward/fields", "onward/steps"}},
 	{"law", []string{"lawful_basis/article_6", "lawful_basis/legal_power", "lawful_basis/special_condition", "lawful_basis/criminal_condition", "dpia"}},
 	{"parties", []string{"roles", "contacts"}},
 	{"rights", []string{"rights_contact", "accuracy"}},
@@ -51,6 +53,14 @@ var parts = []struct {
 // headings puts an agreement in the words of a page.
 func (t *tongue) headings(a *agreement.Agreement) (out []heading) {
 	for _, p := range parts {
+		if p.Key == "onward" { // in words, also where it is not filled in: then nothing may go on
+			for _, h := range []heading{{"origin", t.say("heading.origin"), a.OriginWords()}, {"onward", t.say("heading.onward"), a.OnwardWords()}} {
+				if h.Text != "" {
+					out = append(out, h)
+				}
+			}
+			continue
+		}
 		for _, key := range p.Headings {
 			if text := headingText(a, key); text != "" {
 				if (key == "starts" || key == "ends" || key == "review") && text != "" {
@@ -114,6 +124,18 @@ func headingText(a *agreement.Agreement, key string) string {
 		return string(a.Review)
 	case "exit":
 		return a.Exit
+	case "origin":
+		return string(a.Origin)
+	case "onward/to":
+		return strings.Join(texts(a.Onward.To), "\n")
+	case "onward/under":
+		return strings.Join(texts(a.Onward.Under), "\n")
+	case "onward/fields":
+		return strings.Join(texts(a.Onward.Fields), "\n")
+	case "onward/steps":
+		if a.Onward.Steps > 0 {
+			return strconv.Itoa(a.Onward.Steps)
+		}
 	}
 	return ""
 }

@@ -187,6 +187,9 @@ func (q *request) draftOne() error {
 	var tasks []task
 	left := 0
 	for _, p := range parts {
+		if p.Key == "onward" && !a.Way().Passes() && !slices.ContainsFunc(p.Headings, func(key string) bool { return headingText(a, key) != "" }) {
+			continue // nothing is passed on in such a mode
+		}
 		wrong := 0
 		for _, pr := range problems {
 			if belongs(pr.Pointer, p.Headings) {
@@ -203,8 +206,28 @@ func (q *request) draftOne() error {
 		tasks = append(tasks, t)
 	}
 	return q.render("draft", page{Title: string(a.Name), Back: "/agreements", Data: map[string]any{
-		"A": a, "Tasks": tasks, "Left": left, "Done": len(parts) - left, "Of": len(parts), "Problems": problems, "Path": path("drafts", a.Name),
+		"A": a, "Tasks": tasks, "Left": left, "Done": len(tasks) - left, "Of": len(tasks), "Problems": problems, "Path": path("drafts", a.Name),
 	}})
+}
+
+// entries reads a list that is typed with one entry on a line, or with commas between.
+func entries(text string) (out []string) {
+	for _, e := range strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == ',' }) {
+		if e = strings.TrimSpace(e); e != "" {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// withOpen adds to typed fields those of an agreement that are open: they travel, chosen or not.
+func withOpen(list []string, a *agreement.Agreement, std *standard.Standard) []string {
+	for _, f := range a.Fields {
+		if std.Class(f) == standard.Open && !slices.Contains(list, string(f)) {
+			list = append(list, string(f))
+		}
+	}
+	return list
 }
 
 func belongs(pointer string, headings []string) bool {
@@ -264,9 +287,9 @@ func (q *request) showPart(a *agreement.Agreement, std *standard.Standard, f fau
 		bare := strings.ReplaceAll(key, "/", "-")
 		c := control{Key: bare, Label: q.say("heading." + bare), Hint: q.say("heading." + bare + "-hint"), Value: headingText(a, key), Rows: 4}
 		switch key {
-		case "rows":
+		case "rows", "onward/to", "onward/under":
 			c.Rows = 3
-		case "retention", "starts", "ends", "review", "due", "most":
+		case "origin", "onward/steps", "retention", "starts", "ends", "review", "due", "most":
 			c.Rows = 1
 		case "fields":
 			for _, p := range intake.Places(std) {
@@ -320,7 +343,7 @@ func (q *request) draftKeep() error {
 	if i == 1 && q.form("mode") != "" {
 		doc["mode"] = q.form("mode")
 	}
-	basis := map[string]any{}
+	basis, onward := map[string]any{}, map[string]any{}
 	for j, p := range parts {
 		for _, key := range p.Headings {
 			bare := strings.ReplaceAll(key, "/", "-")
@@ -332,12 +355,7 @@ func (q *request) draftKeep() error {
 			case "fields":
 				list := texts(a.Fields)
 				if j == i {
-					list = slices.Clone(q.r.Form["fields"])
-					for _, f := range a.Fields { // open ones travel, chosen or not
-						if std.Class(f) == standard.Open && !slices.Contains(list, string(f)) {
-							list = append(list, string(f))
-						}
-					}
+					list = withOpen(slices.Clone(q.r.Form["fields"]), a, std)
 				}
 				doc[key] = list
 			case "match":
@@ -361,6 +379,22 @@ func (q *request) draftKeep() error {
 					table[string(c)] = v
 				}
 				doc[key] = table
+			case "origin":
+				if text := strings.TrimSpace(text); text != "" {
+					doc[key] = text
+				}
+			case "onward/to", "onward/under", "onward/fields":
+				list := entries(text)
+				if key == "onward/fields" && j == i && len(list) > 0 {
+					list = withOpen(list, a, std)
+				}
+				if len(list) > 0 {
+					onward[strings.TrimPrefix(key, "onward/")] = list
+				}
+			case "onward/steps":
+				if text := strings.TrimSpace(text); text != "" {
+					onward["steps"] = text
+				}
 			default:
 				if b, ok := strings.CutPrefix(key, "lawful_basis/"); ok {
 					basis[b] = text
@@ -372,13 +406,13 @@ func (q *request) draftKeep() error {
 	}
 	doc["lawful_basis"] = basis
 	// What no part of the form asks stays as it was brought.
-	for key, text := range map[string]string{"retention_from": a.RetentionFrom, "subject_questions": a.Subjects, "origin": string(a.Origin)} {
+	for key, text := range map[string]string{"retention_from": a.RetentionFrom, "subject_questions": a.Subjects} {
 		if text != "" {
 			doc[key] = text
 		}
 	}
-	if o := a.Onward; o.Permits() {
-		doc["onward"] = map[string]any{"to": texts(o.To), "under": texts(o.Under), "fields": texts(o.Fields), "steps": o.Deep()}
+	if len(onward) > 0 {
+		doc["onward"] = onward
 	}
 	b, err := yaml.Marshal(doc)
 	if err != nil {

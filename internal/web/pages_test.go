@@ -578,7 +578,7 @@ func TestDraftAndSign(t *testing.T) {
 		t.Errorf("a wrong name: %d", status)
 	}
 	_, page := v.post("/drafts/new", url.Values{"name": {"planning"}, "to": {string(saltby)}, "standard": {"standards.stile.example/planning-application@1"}})
-	if !strings.Contains(page, "0 of 7 done") && !strings.Contains(page, "of 7 done") {
+	if !strings.Contains(page, "of 8 done") {
 		t.Fatal("the draft has no task list")
 	}
 	const at = "/drafts/northmoor.gov.uk/planning"
@@ -599,7 +599,25 @@ func TestDraftAndSign(t *testing.T) {
 	if status, page := v.post(at+"/part/keeping", url.Values{"retention": {"two years"}, "disposal": {long}, "security": {long}}); status != 422 || !strings.Contains(page, `id="retention-error"`) {
 		t.Errorf("a retention that is none: %d", status)
 	}
+	on := url.Values{"onward-to": {"castlebridge.gov.uk\r\nany regulator"}, "onward-under": {"saltby.gov.uk/on"}, "onward-fields": {"/applicant/name, /reference"}, "onward-steps": {"9"}}
+	if status, page := v.post(at+"/part/onward", on); status != 422 || !strings.Contains(page, "1 to 5") {
+		t.Errorf("nine steps: %d", status)
+	}
+	on.Set("onward-steps", "2")
+	if status, page := v.post(at+"/part/onward", on); status != 422 || !strings.Contains(page, `id="onward-fields-error"`) {
+		t.Errorf("a field goes on that does not travel: %d", status)
+	}
+	on.Set("onward-fields", "/reference")
+	if status, page := v.post(at+"/part/onward", on); status != 200 {
+		t.Errorf("what may be passed on: %d, %s", status, page[strings.Index(page, "<main"):][:600])
+	}
+	if status, page := v.post(at+"/part/purpose", url.Values{"purpose": {long}, "necessity": {long}}); status != 200 {
+		t.Errorf("another part, after it: %d, %s", status, page)
+	}
 	_, page = v.get(at + "/preview")
+	if want := "to castlebridge.gov.uk or any regulator, under saltby.gov.uk/on, in at most 2 further steps"; strings.Count(page, want) < 2 {
+		t.Errorf("what may be passed on is not told in words: no %q", want)
+	}
 	digest := cut(t, page, `name="digest" value="`, `"`)
 	if status, _ := v.post(at+"/sign", url.Values{"digest": {strings.Repeat("0", 64)}, "sure": {"yes"}}); status != 409 {
 		t.Errorf("another text was signed: %d", status)
