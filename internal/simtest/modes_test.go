@@ -36,6 +36,7 @@ func TestWhole(t *testing.T) {
 					}
 					l.check()
 				}
+				l.succeed()
 				places := []string{"wire", "answers", "files", "backup"}
 				if seed == 6 { // in which every mode lets something out
 					places = append(places, "by replicate", "by lookup", "by private-lookup", "by aggregate", "by handover", "by break-glass")

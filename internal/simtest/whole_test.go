@@ -49,6 +49,7 @@ type Whole struct {
 	*World
 	o     *oracle            // w.mu guards it
 	plant plant              // what the nodes are let do and the oracle does not know of
+	heir  *Council           // that succeeds the sender in the end, and is down before
 	pacts []*pact            // in order
 	slots map[*kind][]string // keys of records
 	cases []*byHand
@@ -124,17 +125,20 @@ func newWhole(t testing.TB, seed uint64, p plant) *Whole {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &Whole{World: New(t, seed, 3), o: newOracle(), plant: p, slots: map[*kind][]string{}, id: id, seen: map[string]int{}, wrong: map[string]int{}, deeds: map[string]int{}}
+	l := &Whole{World: New(t, seed, 4), o: newOracle(), plant: p, slots: map[*kind][]string{}, id: id, seen: map[string]int{}, wrong: map[string]int{}, deeds: map[string]int{}}
 	l.net.OnWrite(l.tap)
+	l.heir, l.councils = l.councils[3], l.councils[:3]
+	t.Cleanup(l.heir.halt)
 	for _, k := range kinds {
 		s := k.standard(t)
-		for _, c := range l.councils {
+		for _, c := range append([]*Council{l.heir}, l.councils...) {
 			call(c, c.node.Standards().Adopt, node.AdoptRequest{Archive: s.Archive()})
 		}
 		for range k.keys {
 			l.slots[k] = append(l.slots[k], l.canary("/reference"))
 		}
 	}
+	l.heir.halt() // nobody agrees anything with it
 	l.put(kinds[0], kinds[0].keys/2)
 	for _, x := range []struct {
 		mode string
@@ -1107,6 +1111,53 @@ func (l *Whole) check() {
 		}
 		c.start()
 	}
+	l.sound()
+}
+
+// succeed has the council that shares end. Its partners keep what they took over and nothing
+// else; its successor has what its records say, and nothing of what they said before.
+func (l *Whole) succeed() {
+	l.t.Helper()
+	from := l.councils[0]
+	l.heir.start()
+	l.tell("%s ends, and %s follows it", from.Name, l.heir.Name)
+	l.mu.Lock()
+	for _, p := range l.pacts {
+		p.over = true
+		for _, c := range p.terms {
+			c.shut = true
+		}
+	}
+	l.mu.Unlock()
+	call(from, from.node.Successions().Seal, node.SuccessionRequest{Plan: fmt.Appendf(nil, "succession: end\non: %s\nbegins: [%s]\nends: [{council: %s, to: %s}]\n",
+		time.Now().AddDate(0, 0, 1).Format(time.DateOnly), l.heir.Name, from.Name, l.heir.Name)})
+	l.await("the last entry is cosigned, and the partners have deleted what they held", func() bool {
+		s, err := from.node.Successions().Show(l.t.Context())
+		return err == nil && len(s.Witnesses) > 0 && len(s.Unreceived) == 0
+	})
+	l.check()
+	lives := 0
+	l.mu.Lock()
+	for _, it := range l.o.items {
+		if it.body != nil {
+			lives++
+			for _, x := range canariesOf(it.body) {
+				l.o.permit(l.heir.Name, x, "")
+			}
+		}
+	}
+	l.mu.Unlock()
+	got := call(l.heir, l.heir.node.Successions().TakeOver, node.TakeOverRequest{From: from.Name})
+	if got.Taken != lives || len(got.Left) > 0 {
+		l.breach("%s has %d records and %s took over %+v", from.Name, lives, l.heir.Name, got)
+	}
+	l.heir.halt()
+	found := l.raw(l.heir.dir, "files")
+	l.judge(l.heir.Name, found)
+	if len(found) < lives {
+		l.breach("%d values are found at %s, which has %d records", len(found), l.heir.Name, lives)
+	}
+	l.deeds["succeeded"]++
 	l.sound()
 }
 
