@@ -64,9 +64,18 @@ type Whole struct {
 // every gate of every node goes by, lets out a field or the rows that the oracle's text
 // withholds. The zero plant is none.
 type plant struct {
-	mode string
-	rows bool // not a field, but every row
+	mode string // or everyMode
+	rows bool   // not a field, but every row; of everyMode some have the one, some the other
 }
+
+const everyMode = "every mode"
+
+func (p plant) ofRows(mode string) bool {
+	return p.rows || p.mode == everyMode && (mode == "replicate" || mode == "private-lookup" || mode == "handover")
+}
+
+// planted reports whether the gate of a mode has a fault.
+func (l *Whole) planted(mode string) bool { return l.plant.mode == mode || l.plant.mode == everyMode }
 
 // A byHand is a case: an offer of a handover, or an urgent disclosure.
 type byHand struct {
@@ -177,9 +186,9 @@ func (l *Whole) conclude(mode string, k *kind) {
 			p.to = append(p.to, c.Name)
 		}
 	}
-	if l.plant.mode != "" && mode != l.plant.mode { // what is planted is the only way to the one
+	if l.plant.mode != "" && !l.planted(mode) { // what is planted is the only way to the one
 		p.to = []name.Council{l.councils[2].Name}
-	} else if len(p.to) == 0 || mode == "handover" || mode == "break-glass" || mode == l.plant.mode {
+	} else if len(p.to) == 0 || mode == "handover" || mode == "break-glass" || l.planted(mode) {
 		p.to = []name.Council{l.councils[1].Name}
 	}
 	l.pacts = append(l.pacts, p)
@@ -213,12 +222,12 @@ func (l *Whole) version(p *pact) {
 	if p.mode == "aggregate" {
 		c.rule, rows = filter{"true", func(*kind, map[string]any) bool { return true }}, "true" // else no group is large
 	}
-	if p.mode == l.plant.mode && l.plant.rows {
+	if l.planted(p.mode) && l.plant.ofRows(p.mode) {
 		rows = "true"
 		if p.mode == "aggregate" { // the oracle's rows leave too few for any group
 			c.rule, c.fields, signed = filter{"false", func(*kind, map[string]any) bool { return false }}, []string{"/town"}, []string{"/town"}
 		}
-	} else if p.mode == l.plant.mode {
+	} else if l.planted(p.mode) {
 		without := "/ward"
 		if p.mode == "aggregate" {
 			without = "/town"
@@ -469,7 +478,7 @@ func (l *Whole) change(what string) {
 			return
 		}
 	case "end":
-		if p.mode == l.plant.mode || l.rng.IntN(2) == 0 {
+		if l.planted(p.mode) || l.rng.IntN(2) == 0 {
 			return
 		}
 		time.Sleep(2 * time.Second)
@@ -520,7 +529,7 @@ func (l *Whole) ask(p *pact, c *Council, key string, show bool) {
 		l.o.counted(p, c.Name)
 		l.mu.Unlock()
 		by := p.terms[len(p.terms)-1].fields
-		if p.mode == l.plant.mode {
+		if l.planted(p.mode) {
 			by = []string{"/town"}
 		}
 		l.tell("%s asks for counts under %s", c.Name, p.name)
@@ -844,6 +853,7 @@ func (l *Whole) judge(at name.Council, found map[canary]string, under ...name.Ag
 	for _, nm := range under {
 		if p := l.o.pacts[nm]; p != nil && len(found) > 0 {
 			l.seen["by "+p.mode] += len(found)
+			l.wrong["by "+p.mode] += len(wrong)
 		}
 	}
 	l.mu.Unlock()
