@@ -219,7 +219,7 @@ func (q *request) showAgreement(f faults) error {
 	}
 	return q.render("agreement", page{Title: string(a.Name), Back: "/agreements", Status: status, Faults: f, Data: map[string]any{
 		"A": a, "Doc": doc, "Headings": q.headings(doc), "Versions": versions, "Changes": changes, "Suspended": suspended, "Path": path("agreements", a.Name),
-		"ToSign": slices.Contains(a.Waiting, q.Council), "MaySign": q.may("agreements/sign"), "MaySuspend": q.may("agreements/suspend"), "MayCheck": q.may("agreements/preview"),
+		"ToSign": slices.Contains(a.Waiting, q.Council), "MaySign": q.may("agreements/sign"), "MaySuspend": q.may("agreements/suspend"), "MayCheck": q.may("agreements/preview"), "MayCounter": q.may("agreements/counter") && slices.Contains(a.To, q.Council),
 		"Wait": wait, "Newest": newest.Version == a.Version, "Reason": q.form("reason"), "ReviewDue": reviewDue(a, doc, q.Now()),
 		"MayRenew": q.may("agreements/renew") && (a.InForce || suspended || reviewDue(a, doc, q.Now())), "Until": dateIn{q.form("until-day"), q.form("until-month"), q.form("until-year")},
 	}})

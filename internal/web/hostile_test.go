@@ -127,7 +127,7 @@ func TestHostileText(t *testing.T) {
 		upload:                             {hostile, 2},
 		draft + "/part/purpose":            {hostile, 2},
 		draft + "/preview":                 {hostile, 2},
-		"/agreements/" + spoilt + "/check": {hostile, 5},
+		"/agreements/" + spoilt + "/check": {hostile, 5}, "/agreements/" + spoilt + "/counter": {hostile[strings.Index(hostile, "<img"):], 10}, // YAML has quotes of its own
 		"/standards/publisher.example/spend@1.0.0": {hostile, 3},
 	} {
 		status, page := v.get(at)
@@ -146,7 +146,8 @@ func TestHostileText(t *testing.T) {
 	// What is given back with an error is no markup either.
 	for at, form := range map[string]url.Values{
 		"/drafts/new": {"name": {hostile}}, "/records/purpose": {"why": {hostile}, "words": {hostile}}, "/subject": {"person": {hostile}}, "/admin/keys": {"title": {hostile}, "allow": {hostile}, "days": {hostile}},
-		"/agreements/" + spoilt + "/renew": {"until-day": {hostile}, "until-month": {hostile}, "until-year": {hostile}}, "/councils/join": {"code": {hostile}},
+		"/agreements/" + spoilt + "/counter": {"text": {hostile}},
+		"/agreements/" + spoilt + "/renew":   {"until-day": {hostile}, "until-month": {hostile}, "until-year": {hostile}}, "/councils/join": {"code": {hostile}},
 	} {
 		if status, page := v.post(at, form); status != 422 || strings.Contains(page, "<script>alert") || strings.Contains(page, "<img") || !strings.Contains(page, html.EscapeString(hostile)) && at != "/records/purpose" {
 			t.Errorf("%s: %d, or the text was not given back as it was typed", at, status)

@@ -430,7 +430,7 @@ func TestRoles(t *testing.T) {
 		"/disclosures": {access.Steward, access.Governance, access.Signer, access.Auditor}, "/subject": {access.Governance}, "/councils": access.Roles(), "/admin": {access.Operator}, "/setup": {access.Operator},
 		"POST " + agreement + "/sign": {access.Signer}, "POST " + agreement + "/end": {access.Signer}, "POST /admin/retry": {access.Operator}, "POST /subject": {access.Governance}, "POST /drafts/new": {access.Steward, access.Governance, access.Signer},
 		"/admin/keys": {access.Operator}, "POST /admin/keys": {access.Operator}, "POST /admin/keys/x/end": {access.Operator}, "/admin/feeds": {access.Operator}, "POST /admin/feeds/x/run": {access.Operator},
-		"/admin/backups": {access.Operator, access.Auditor}, adopting: {access.Steward, access.Governance}, "POST " + adopting: {access.Steward, access.Governance}, "POST " + agreement + "/renew": {access.Signer},
+		"/admin/backups": {access.Operator, access.Auditor}, adopting: {access.Steward, access.Governance}, "POST " + adopting: {access.Steward, access.Governance}, "POST " + agreement + "/renew": {access.Signer}, agreement + "/counter": {access.Signer}, "POST " + agreement + "/counter": {access.Signer},
 		"POST " + agreement + "/suspend": {access.Signer, access.Governance}, "POST " + agreement + "/resume": {access.Signer}, "/why": {access.Steward, access.Governance, access.Auditor, access.Signer},
 	}
 	// Every page that the router has and that is not for everybody is refused to whoever may
@@ -723,7 +723,7 @@ func TestPages(t *testing.T) {
 	in, err := json.Marshal(map[string]any{
 		"hostile": hostile, "record": record,
 		"sides": []side{
-			{full.url, one, append(append(append([]string{}, everybody...), inside...), record, "/records?standard=standards.stile.example/housing-need", agreement, agreement+"/check", draft, draft+"/part/purpose", draft+"/part/data", draft+"/part/parties", draft+"/part/time", draft+"/preview",
+			{full.url, one, append(append(append([]string{}, everybody...), inside...), record, "/records?standard=standards.stile.example/housing-need", agreement, agreement+"/check", agreement+"/counter", draft, draft+"/part/purpose", draft+"/part/data", draft+"/part/parties", draft+"/part/time", draft+"/preview",
 				"/admin/people/"+sam.ID, "/admin/people/"+other.ID, "/councils/saltby.gov.uk", "/standards/standards.stile.example/housing-need@1.0.0", "/standards/standards.stile.example/spend@1.0.0/adopt", "/register/"+moving, "/agreements/"+spoilt, "/standards/publisher.example/spend@1.0.0", "/why?partner=saltby.gov.uk&record="+filepath.Base(record)),
 				[]string{"/no-such-page", "/register/northmoor.gov.uk/none", "/standards/no/such", "/records?standard=&reference=x"}},
 			// Forms that look the same in an empty node are not looked at twice.

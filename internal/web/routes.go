@@ -84,6 +84,8 @@ func (s *site) routes() {
 	s.only("agreements/list", "GET /agreements", (*request).agreementList)
 	s.only("agreements/show", "GET /agreements/{council}/{name}", (*request).agreementOne)
 	s.only("agreements/preview", "GET /agreements/{council}/{name}/check", (*request).agreementCheck)
+	s.only("agreements/counter", "GET /agreements/{council}/{name}/counter", (*request).agreementCounter)
+	s.only("agreements/counter", "POST /agreements/{council}/{name}/counter", (*request).agreementCounterDo)
 	s.only("agreements/sign", "POST /agreements/{council}/{name}/sign", (*request).agreementSign)
 	s.only("agreements/suspend", "POST /agreements/{council}/{name}/suspend", (*request).agreementHalt)
 	s.only("agreements/resume", "POST /agreements/{council}/{name}/resume", (*request).agreementHalt)

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"os"
@@ -199,5 +200,59 @@ func TestRenewByTwo(t *testing.T) {
 		if b, err = h.node.Bundle(t.Context(), node.BundleRequest{Agreement: moving}); err != nil || !signedBy(t, b.Bundle, c.want) {
 			t.Errorf("first at the %s: the event does not name both: %v", c.first, err)
 		}
+	}
+}
+
+// An agreement is answered with another text on its page: what differs is shown first, what is
+// wrong is said beside the text, and two persons say yes to one text, where two must.
+func TestCounter(t *testing.T) {
+	h := open(t, true, nil)
+	h.cfg.Web.TwoPersons = true
+	at := "/agreements/" + moving + "/counter"
+	ann, bo := h.enter("Ann Lee", access.Signer), h.enter("Bo Yi", access.Signer)
+	_, page := ann.get(at)
+	text := html.UnescapeString(cut(t, page, "name=\"text\" rows=\"30\"", "</textarea>"))
+	_, text, _ = strings.Cut(text, ">\n")
+	if !strings.Contains(text, "\nversion: 2\n") {
+		t.Fatalf("the text has no next version: %s", text)
+	}
+	wrong := func(text, why string) {
+		t.Helper()
+		if status, page := ann.post(at, url.Values{"text": {text}}); status != 422 || !strings.Contains(page, why) {
+			t.Errorf("%d, want %q", status, why)
+		}
+	}
+	wrong("no: [agreement", "text-error")
+	wrong(text, "says the same")
+	wrong(strings.Replace(text, moving, "northmoor.gov.uk/another", 1), "of another agreement")
+	before := "\nretention: P2Y\n"
+	if !strings.Contains(text, before) {
+		t.Fatalf("the text has another retention: %s", text)
+	}
+	other := strings.ReplaceAll(strings.Replace(text, before, "\nretention: P1Y\n", 1), "\n", "\r\n")
+	status, page := ann.post(at, url.Values{"text": {other}})
+	if status != 200 || !strings.Contains(page, "retention is now P1Y, was P2Y") {
+		t.Fatalf("the difference is not shown: %d", status)
+	}
+	form := url.Values{"text": {other}, "digest": {cut(t, page, `name="digest" value="`, `"`)}}
+	if status, _ := ann.post(at, form); status != 422 {
+		t.Errorf("nobody said that they had seen it: %d", status)
+	}
+	form.Set("sure", "yes")
+	if _, page := ann.post(at, form); !strings.Contains(page, "A second person must sign") {
+		t.Error("one person answered alone")
+	}
+	if status, _ := ann.post(at, form); status != 403 {
+		t.Errorf("the same person twice: %d", status)
+	}
+	if _, page := bo.get(at); !strings.Contains(page, form.Get("digest")) || !strings.Contains(page, "retention is now P1Y") {
+		t.Error("the second person does not see what the first said yes to")
+	}
+	if _, page := bo.post(at, form); !strings.Contains(page, "You have answered with another text") {
+		t.Error("two persons did not answer")
+	}
+	a, err := h.node.Agreements().Show(t.Context(), node.AgreementRequest{Name: moving})
+	if err != nil || a.Version != 2 || a.Digest != form.Get("digest") || len(a.Signatures) == 0 || a.Signatures[0].By != "Ann Lee and Bo Yi" {
+		t.Errorf("got version %d, %+v, %v", a.Version, a.Signatures, err)
 	}
 }
