@@ -125,6 +125,7 @@ export default async function (first, input) {
   const parts = [
     [['purpose', words], ['necessity', words]],
     [['rows', 'record.moved_to == "E07000999"'], ['data_items', words]],
+    [], // nothing may be passed on
     [['lawful_basis-article_6', '6(1)(e)'], ['lawful_basis-legal_power', words], ['dpia', words]],
     [['contacts-northmoor.gov.uk', 'dpo@northmoor.gov.uk'], ['contacts-saltby.gov.uk', 'dpo@saltby.gov.uk']],
     [['rights_contact', words], ['accuracy', words]],
@@ -139,13 +140,13 @@ export default async function (first, input) {
       await n.tick('input[name="fields"]:not(:checked)')
       await n.type('data_items', parts[1][1][1])
     } else {
-      if (i === 3) for (const c of ['northmoor.gov.uk', 'saltby.gov.uk']) await n.pick('roles-' + c, 'Controller')
+      if (i === 4) for (const c of ['northmoor.gov.uk', 'saltby.gov.uk']) await n.pick('roles-' + c, 'Controller')
       for (const [name, value] of parts[i]) await n.type(name, value)
     }
     await n.send()
     await n.want('This part is kept')
   }
-  await n.want('7 of 7 done')
+  await n.want('8 of 8 done')
   await n.follow('See what would leave')
   await n.want('What would leave')
   await n.tick('#sure')
