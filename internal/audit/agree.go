@@ -22,7 +22,8 @@ type paper struct {
 	used    bool      // there is one
 	claimed []claimed // notices of the issuing council, in order
 	votes   map[claimedFor][]claimed
-	turns   []int64 // seconds in which somebody suspended, resumed or ended it
+	turns   []int64                 // seconds in which somebody suspended, resumed or ended it
+	persons map[name.Council]string // who had each party sign, as it names them
 
 	// What state made of it when it was last asked, and for how long nothing
 	// changes in that: there may be as many disclosures as records.
@@ -177,6 +178,9 @@ func (v *verifier) judgeAgreements() {
 			v.say(CheckAgreementSignatures, "Version %d of %s: no valid signature of %s is in the file.", p.doc.Version, p.doc.Name, councils(st.Awaiting))
 		} else {
 			v.say(CheckAgreementSignatures, "Version %d of %s was signed, in exactly this text, by %s (SHA-256 %s).", p.doc.Version, p.doc.Name, councils(p.doc.Parties()), p.doc.Digest())
+			for _, c := range sortedCouncils(p.persons) {
+				v.say(CheckAgreementSignatures, "Who had %s sign it was, by its word, %s.", c, name.Line(p.persons[c]))
+			}
 		}
 	}
 	if len(v.papers) == 0 {
@@ -241,8 +245,16 @@ func (v *verifier) hear(s *claimed, fail func(check, rule string)) {
 		fail(check, "is by a council that is not a party to "+p.place)
 	case err != nil:
 		fail(check, "cannot be said of "+p.place)
-	case s.by == v.council && s.kind == event.KindAgreementSignature:
-		p.ours = s.index
+	case s.kind == event.KindAgreementSignature:
+		if s.person != "" && p.doc.Party(s.by) {
+			if p.persons == nil {
+				p.persons = map[name.Council]string{}
+			}
+			p.persons[s.by] = s.person
+		}
+		if s.by == v.council {
+			p.ours = s.index
+		}
 	case s.kind == event.KindAgreementRenewal: // it stops nothing
 	case s.by == v.council:
 		p.claimed = append(p.claimed, *s)

@@ -83,6 +83,7 @@ type claimed struct {
 	sealed    *event.Sealed    // council-sealed
 	taken     *event.TakenOver // taken-over
 	word      *caseWord        // of a case
+	person    string           // agreement-signature: who had the council sign; "" where nobody is named
 	texts     []string         // onward: what the parties of earlier agreements signed
 	chain     uint64           // passed-on: the onward that proves that it may go
 	hash      tlog.Hash        // the entry
@@ -184,6 +185,7 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 	case event.KindAgreementSignature:
 		sig, err := agreement.ParseSignature(ev.Body)
 		s.refer(sig.Ref)
+		s.person = strings.Clone(sig.By)
 		return s, err
 	case event.KindAgreementSuspend, event.KindAgreementResume, event.KindAgreementEnd:
 		s.notice, err = agreement.ParseNotice(ev.Body)

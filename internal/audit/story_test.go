@@ -560,3 +560,18 @@ func TestReceiptBeyondTheFile(t *testing.T) {
 	}
 	expect(t, r, CheckReceipts, OK, "1 receipt by saltby.gov.uk: of a longer log than the newest checkpoint in the file")
 }
+
+// Who had a council sign is told as the council names them, and cannot begin a line of its own.
+func TestWhoSigned(t *testing.T) {
+	w := newTown(t)
+	w.event(event.KindStandardAdopted, event.StandardAdopted{Standard: w.std.Name(), Integrity: w.std.Integrity()}.Body())
+	w.event(event.KindAgreementProposal, agreement.Proposal{Agreement: w.doc}.Body())
+	w.event(event.KindAgreementSignature, agreement.Signature{Ref: w.doc.Ref(), By: "Jo Smith and Sam Lee"}.Body())
+	w.heard(event.KindAgreementSignature, agreement.Signature{Ref: w.doc.Ref()}.Body())
+	w.checkpoint(true)
+	r := verify(t, w.bundle(MaxChunk), Options{Trust: w.trust()})
+	expect(t, r, CheckAgreementSignatures, OK, "Who had northmoor.gov.uk sign it was, by its word, Jo Smith and Sam Lee.")
+	if c, _ := r.Check(CheckAgreementSignatures); strings.Contains(c.Detail, "Who had saltby.gov.uk sign") {
+		t.Errorf("saltby names nobody: %s", c.Detail)
+	}
+}
