@@ -125,9 +125,9 @@ func (a *app) printTotals(t *audit.Totals, of node.AggregateReply) {
 
 // checkTotals checks a file of totals with the councils' keys.
 func (a *app) checkTotals(path string, trust []string) error {
-	b, err := os.ReadFile(path)
+	b, err := a.readFile(path, audit.MaxTotals)
 	if err != nil {
-		return failure(node.Usage, "", "%v", err)
+		return err
 	}
 	o, err := (&verifying{app: a, trust: trust}).options()
 	if err != nil {

@@ -366,12 +366,13 @@ func (g *gathering) questions(ctx context.Context, v *ledger.View) error {
 	}
 	g.sort(api.FactQuestions)
 	answered := map[event.QuestionID]bool{}
-	if _, err := g.back(ctx, v, event.KindAnswerReceipt, func(at uint64, ev *record.Event) error {
+	unread, err := g.back(ctx, v, event.KindAnswerReceipt, func(at uint64, ev *record.Event) error {
 		if r, err := event.ParseAnswerReceipt(ev.Body); err == nil {
 			answered[r.ID] = true
 		}
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	ours := api.CouncilFact{Topic: api.FactQuestions, Name: api.FactWeAsked}
@@ -395,7 +396,9 @@ func (g *gathering) questions(ctx context.Context, v *ledger.View) error {
 		return err
 	}
 	g.some(ours)
-	g.some(without)
+	if !unread { // else an answer may be among the receipts that were not read
+		g.some(without)
+	}
 	return nil
 }
 
