@@ -37,3 +37,14 @@ func (n *Node) LookAtTerms(ctx context.Context) error { return n.terms.Look(ctx)
 func (n *Node) FootprintCovers(ctx context.Context, fp name.Council, size uint64) ([]footprint.Cover, []name.Council, error) {
 	return n.replicas.Replica(fp).Covers(ctx, size, true)
 }
+
+// Runs returns the node of a council that this one, a machine of it, runs; nil while it
+// does not.
+func (n *Node) Runs(c name.Council) *Node {
+	if r := n.replicas.At(c); r != nil && r.Council() != nil {
+		if cn, ok := r.Council().Node().(councilNode); ok {
+			return cn.Node
+		}
+	}
+	return nil
+}

@@ -533,7 +533,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	net := wire.From(ctx) // tests give one
+	net := wire.From(ctx, n.cfg.Council) // tests give one
 	own := net == nil
 	if own {
 		h, err := wire.Open(wire.Options{

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
+	"github.com/stile-exchange/stile/internal/machines"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -40,6 +41,11 @@ func (n *Node) standIns() []directory.Member {
 // removed again, with the records in it, before Rehearse returns. Nothing is changed in the
 // folder of cfg but the file rehearsed, which says that it was done, and nobody is told.
 func Rehearse(ctx context.Context, cfg *config.Config, plan []byte, scratch string, o Options) (out *RehearsalReply, err error) {
+	if m, err := machines.ReadOwner(cfg.Data); err != nil {
+		return nil, err
+	} else if m != nil {
+		return nil, fail(Refused, "restore a backup into a folder of its own, and rehearse there", "the ledger of %s stands on several machines, and not in this folder", cfg.Council)
+	}
 	if scratch == "" {
 		scratch = os.TempDir()
 	}

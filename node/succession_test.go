@@ -57,7 +57,7 @@ func reopenedAt(t *testing.T, m *wire.Memory, cfg *config.Config, now func() tim
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runIn(t, wire.With(context.Background(), m.Node(cfg.Council)), n)
+	return runIn(t, wire.Among(context.Background(), m), n)
 }
 
 // TestACouncilIsSharedOut: a council ends and two follow it. What it held goes from its

@@ -320,6 +320,14 @@ func (c *Council) Check(ctx context.Context, f *footprint.Footprint) {
 // Running reports whether the council's node runs here.
 func (c *Council) Running() bool { return c.node.Load() != nil }
 
+// Node returns the council's node that runs here; nil while none does.
+func (c *Council) Node() Node {
+	if n := c.node.Load(); n != nil {
+		return *n
+	}
+	return nil
+}
+
 // Status says how the council's node stands here; leader is the machine that leads.
 func (c *Council) Status(leader name.Council) *api.MachinesReply {
 	out := &api.MachinesReply{Data: c.data, By: leader}

@@ -122,13 +122,23 @@ type given struct{}
 // opens itself. Tests run nodes on a [Memory] by it: a Network is of this module
 // alone, so that no exported name of package node can hold one.
 func With(ctx context.Context, net Network) context.Context {
-	return context.WithValue(ctx, given{}, net)
+	return context.WithValue(ctx, given{}, func(name.Council) Network { return net })
 }
 
-// From returns the network that a context was given; nil where it was given none.
-func From(ctx context.Context) Network {
-	net, _ := ctx.Value(given{}).(Network)
-	return net
+// Among returns a context in which every node runs on m, each as its own council: also
+// one that another opens, as a machine does its council's.
+func Among(ctx context.Context, m *Memory) context.Context {
+	return context.WithValue(ctx, given{}, func(c name.Council) Network { return m.Node(c) })
+}
+
+// From returns the network that a context was given for the node of a council; nil where
+// it was given none.
+func From(ctx context.Context, self name.Council) Network {
+	of, ok := ctx.Value(given{}).(func(name.Council) Network)
+	if !ok {
+		return nil
+	}
+	return of(self)
 }
 
 // A Stream is a pipe of bytes in both directions between two councils. One
