@@ -89,7 +89,7 @@ var ErrStale = errors.New("delivery is out of order")
 // met, see [Ledger.Meet], or is met now: checkpoint, records, receipt and
 // cursor in one transaction. Withdrawn records are erased from the files on
 // disk before the receipt says so. It returns the receipt, a signed event of
-// this council, or nil when there was nothing to receipt.
+// this council, or nil when there was nothing to receipt, as of notices.
 //
 // It returns ErrStale, having kept nothing, when the copy has moved on from s
 // meanwhile: another delivery was kept, the copy was restarted, or everything
@@ -180,7 +180,8 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if c.Unproved.IsZero() && c.Agreement != "" && len(d.Puts)+len(d.Withdrawn)+len(d.Given) > 0 {
 			c.Unproved = c.LastAt
 		}
-		if len(d.Puts)+len(d.Withdrawn)+len(d.Refused) > 0 {
+		// Of notices there is none: a receipt names the agreement that it is under.
+		if c.Agreement != "" && len(d.Puts)+len(d.Withdrawn)+len(d.Refused) > 0 {
 			receipt = t.event(event.KindReceipt, receiptOf(c, d, before, taken).Body())
 			c.Receipts = append(c.Receipts[max(0, len(c.Receipts)-lateReceipts+1):], receipt.index)
 		}

@@ -179,6 +179,9 @@ func (s *Syncer) repeat(src *ledger.Source, hello *wirepb.Hello, out *wirepb.Wri
 		since uint64
 		ack   *wirepb.Ack
 	}
+	if src.Agreement == "" {
+		return nil // of notices none are given; v0.1.0 gave such that nobody can read
+	}
 	var all []given
 	for _, i := range src.Receipts {
 		err := s.o.Ledger.View(func(v *ledger.View) error {
