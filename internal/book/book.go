@@ -383,8 +383,8 @@ func (b *Book) Notice(from name.Council, index uint64, jws []byte) {
 }
 
 // receipt takes in a receipt for everything held under an agreement that is
-// over. One that comes before we know that it is, since its receiver heard of that before
-// us, is kept until we do.
+// over, or for orders to erase that came after its end. One that comes before we know that it
+// is over, since its receiver heard of that before us, is kept until we do.
 func (b *Book) receipt(from name.Council, ev *record.Event, jws []byte) error {
 	r, err := event.ParseReceipt(ev.Body)
 	if err != nil || r.From != b.o.Self {
@@ -393,6 +393,12 @@ func (b *Book) receipt(from name.Council, ev *record.Event, jws []byte) error {
 	now := b.o.Now()
 	for _, f := range b.o.Ledger.Feeds() {
 		if f.Agreement != r.Agreement || !slices.Contains(f.To, from) {
+			continue
+		}
+		if !r.All {
+			if err := b.o.Ledger.OrdersReceipted(context.Background(), f, from, r, jws); err != nil {
+				return err
+			}
 			continue
 		}
 		// A later text may be in force by now, or wait to be: it is not about
@@ -465,7 +471,7 @@ func (b *Book) receipts() error {
 			err := v.ReceivedEvents(src, func(_ uint64, jws []byte) error {
 				_, ev, err := record.ParseEvent(jws)
 				if err == nil && ev.Kind == event.KindReceipt && ev.Council == src.From {
-					list = append(list, given{src.From, ev, jws})
+					list = append(list, given{src.From, ev, slices.Clone(jws)})
 				}
 				return err
 			})

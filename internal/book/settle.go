@@ -32,6 +32,13 @@ func (b *Book) Resume(ctx context.Context) error {
 			}
 		}
 	}
+	for _, src := range b.o.Ledger.Sources() {
+		if src.Agreement == "" {
+			if err := b.o.Ledger.ObeyAgain(ctx, src); err != nil {
+				return err
+			}
+		}
+	}
 	return errors.Join(b.o.Ledger.DropIndexes(ctx), b.receipts(), b.Settle(ctx))
 }
 
@@ -79,7 +86,7 @@ func (b *Book) Settle(ctx context.Context) error {
 			continue
 		}
 		if f.Closed() {
-			errs = append(errs, b.takeEarly(f), b.leaveOut(ctx, f, now))
+			errs = append(errs, b.takeEarly(f), b.leaveOut(ctx, f, now), b.o.Ledger.AddressOrders(ctx, f))
 			continue
 		}
 		errs = append(errs, b.pass(ctx, f, now))

@@ -9,7 +9,8 @@ import (
 )
 
 // What was taken over stays when its council deletes its own, and goes when it erases it,
-// whether the receiver is there or away. When the agreement ends nobody waits for a deletion.
+// whether the receiver is there or away, and whether the agreement is in force or over. When it
+// ends nobody waits for a deletion.
 func TestErasureReachesWhoTookOver(t *testing.T) {
 	if err := simtest.Warm(); err != nil {
 		t.Fatal(err)
@@ -44,24 +45,44 @@ func TestErasureReachesWhoTookOver(t *testing.T) {
 				t.Errorf("%s: it ordered %+v", ref, r.Orders)
 			}
 		}
+		outstanding := func() (waits, erasures int) {
+			t.Helper()
+			s, err := a.Status(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range s.Partners {
+				waits, erasures = waits+p.Outstanding, erasures+p.Erasures
+			}
+			return waits, erasures
+		}
 		erase("26/2")
 		holds(3)
+		await(t, "saltby has receipted it", func() bool { waits, _ := outstanding(); return waits == 0 })
 		b.halt()
 		erase("26/1") // which was deleted before
 		erase("26/3")
-		b.start()
-		holds(1)
+		// Given while the agreement is in force, and not read when it ends; and after the end.
 		call(a, a.Agreements().End, node.AgreementRequest{Name: in.Name, Reason: "enough"})
-		await(t, "saltby knows of the end", func() bool { return !call(b, b.Agreements().Show, in).InForce })
-		s, err := a.Status(t.Context())
-		if err != nil {
-			t.Fatal(err)
+		if waits, _ := outstanding(); waits != 2 {
+			t.Errorf("%d orders are outstanding at the end, want 2", waits)
 		}
-		for _, p := range s.Partners {
-			if p.Outstanding > 0 {
-				t.Errorf("after the end: %+v", p)
+		erase("26/4")
+		if r := call(a, a.Records().Erase, node.EraseRequest{Record: "26/4", Standard: std, Reason: "again"}).Records[0]; len(r.Orders) > 0 {
+			t.Errorf("erased again, it ordered %+v", r.Orders)
+		}
+		if waits, erasures := outstanding(); waits != 3 || erasures != 3 {
+			t.Errorf("%d orders are outstanding, %d of them to erase, want 3", waits, erasures)
+		}
+		a.halt()
+		a.start()
+		b.start()
+		holds(0)
+		await(t, "saltby has receipted them", func() bool { waits, _ := outstanding(); return waits == 0 })
+		for _, d := range call(a, a.Disclosures().List, node.DisclosureRequest{}).Disclosures {
+			if d.Withdrawal == nil || d.Withdrawal.Deleted == nil {
+				t.Errorf("of %s the list says %+v", d.Record, d.Withdrawal)
 			}
 		}
-		holds(1)
 	})
 }

@@ -101,14 +101,31 @@ func (x *Explainer) partners(standing []agreement.Status, withheld bool) ([]api.
 func (x *Explainer) leftOut(v *ledger.View, now agreement.Status, connected []name.Council) (out []api.PartnerReply, err error) {
 	a, stands := now.Agreement, now.InForce() || now.Phase == agreement.Suspended
 	for _, f := range x.o.Ledger.FeedsOf(a.Name) {
-		if f.Digest == now.Digest || !f.Closed() || !f.Copied() || f.Terms().Agreement().Way().Moves {
+		if f.Digest == now.Digest || !f.Closed() || !f.Copied() {
 			continue
 		}
+		moves := f.Terms().Agreement().Way().Moves
 		for _, c := range f.To {
 			goesOn := stands && slices.Contains(a.To, c) && a.Way().Copied
 			p, err := v.Partner(f, c)
 			if err != nil {
 				return nil, err
+			}
+			if moves {
+				r := api.PartnerReply{
+					Council: c, Agreement: f.Agreement, Direction: "to", Connected: slices.Contains(connected, c),
+					Offered: f.Records, Held: p.Held, LastAt: p.LastAck,
+				}
+				if goesOn || !p.Awaited() {
+					continue
+				}
+				if err := x.taken(v, f, p, &r, fmt.Sprintf("version %d is over", f.Version)); err != nil {
+					return nil, err
+				}
+				if r.Outstanding > 0 {
+					out = append(out, r)
+				}
+				continue
 			}
 			if goesOn || p.Held == 0 || p.Done || !p.Awaited() {
 				continue
@@ -198,23 +215,8 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 	if !p.SummedAt.IsZero() {
 		r.Counted = &api.CountReply{Size: p.Summed.Size, Count: p.Summed.Count, Root: p.Summed.Root.String(), At: p.SummedAt}
 	}
-	oldest := time.Time{}
-	err = v.Outstanding(f, p, func(index uint64, _ name.Record) bool {
-		r.Outstanding++
-		ev, _, err := v.Event(index)
-		if err == nil && oldest.IsZero() {
-			oldest = time.Unix(ev.IssuedAt, 0)
-		}
-		if err == nil && ev.Kind == event.KindErasureOrder {
-			r.Erasures++
-		}
-		return true
-	})
-	if err != nil {
+	if err := x.waiting(v, f, p, &r, false); err != nil {
 		return r, err
-	}
-	if !oldest.IsZero() {
-		r.OldestHours = x.o.Now().Sub(oldest).Hours()
 	}
 	if !p.Awaited() {
 		r.Outstanding, r.Erasures, r.OldestHours = 0, 0, 0
@@ -226,8 +228,10 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 		return r, nil // the caller says by whom
 	}
 	if !st.InForce() {
-		// What was taken over stays.
-		if r.Outstanding, r.OldestHours = 0, 0; p.Held > 0 && !st.Agreement.Way().Moves {
+		if st.Agreement.Way().Moves {
+			return r, x.taken(v, f, p, &r, "the agreement is over ("+st.Why+")")
+		}
+		if r.Outstanding, r.OldestHours = 0, 0; p.Held > 0 {
 			r.Outstanding, r.Over = p.Held, true
 			r.Behind = fmt.Sprintf("the agreement is over (%s) and it has not said that it deleted %s", st.Why, plural(p.Held, "record"))
 			if at := f.ClosedAt(); !at.IsZero() {
@@ -264,6 +268,42 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 	}
 	x.owes(&r, p)
 	return r, nil
+}
+
+// taken says what is outstanding of a council that took records over under a text that is over:
+// they stay with it, and go by an order to erase them.
+func (x *Explainer) taken(v *ledger.View, f *ledger.Feed, p ledger.Partner, r *api.PartnerReply, why string) error {
+	err := x.waiting(v, f, p, r, true)
+	if r.BehindEntries = 0; r.Erasures > 0 {
+		r.Behind = fmt.Sprintf("%s, and it has not said that it erased %s", why, plural(r.Erasures, "record"))
+	}
+	return err
+}
+
+// waiting says how many withdrawals a council has not receipted, or orders to erase alone, and
+// since when the oldest of them waits.
+func (x *Explainer) waiting(v *ledger.View, f *ledger.Feed, p ledger.Partner, r *api.PartnerReply, orders bool) error {
+	r.Outstanding, r.Erasures, r.OldestHours = 0, 0, 0
+	oldest := time.Time{}
+	err := v.Outstanding(f, p, func(index uint64, _ name.Record) bool {
+		ev, _, err := v.Event(index)
+		erases := err == nil && ev.Kind == event.KindErasureOrder
+		if orders && !erases {
+			return true
+		}
+		r.Outstanding++
+		if err == nil && oldest.IsZero() {
+			oldest = time.Unix(ev.IssuedAt, 0)
+		}
+		if erases {
+			r.Erasures++
+		}
+		return true
+	})
+	if !oldest.IsZero() {
+		r.OldestHours = x.o.Now().Sub(oldest).Hours()
+	}
+	return err
 }
 
 func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync.Syncer, connected, withheld bool) (api.PartnerReply, error) {

@@ -351,11 +351,22 @@ func looseEntry(index uint64, read func(key []byte) ([]byte, error)) ([]byte, er
 
 // orders returns the orders that are to be given: one for each open feed whose records
 // are copied and in which the record stood, or whose receiver has taken it over: that stands
-// in no feed any more once it is deleted here. With anew set it is given once more where it
-// was given before.
+// in no feed any more once it is deleted here. Who took it over under an agreement that is
+// over is ordered too, see obey.go. With anew set it is given once more where it was given
+// before.
 func (t *tx) orders(r name.Record, anew bool) (out []Order, err error) {
 	for _, f := range t.l.Feeds() {
-		if f.closed || f.Agreement == "" || !f.copied() {
+		if f.Agreement == "" || !f.copied() {
+			continue
+		}
+		if f.closed {
+			o, err := t.orderAfter(f, r, anew)
+			if err != nil {
+				return nil, err
+			}
+			if o != nil {
+				out = append(out, *o)
+			}
 			continue
 		}
 		m, err := t.member(f, r)
@@ -372,17 +383,23 @@ func (t *tx) orders(r name.Record, anew bool) (out []Order, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if !anew && m.kind == itemWithdraw {
-			switch kind, _, err := t.takenBack(m.index); {
-			case err != nil:
-				return nil, err
-			case kind == event.KindErasureOrder:
-				continue // given before, and no version has come since
-			}
+		if given, err := t.ordered(m); err != nil {
+			return nil, err
+		} else if given && !anew {
+			continue // and no version has come since
 		}
 		out = append(out, Order{Agreement: f.Agreement, To: f.To, feed: f.number})
 	}
 	return out, nil
+}
+
+// ordered reports whether what stands of a record in a feed is an order to erase it.
+func (t *tx) ordered(m membership) (bool, error) {
+	if m.kind != itemWithdraw {
+		return false, nil
+	}
+	kind, _, err := t.takenBack(m.index)
+	return kind == event.KindErasureOrder, err
 }
 
 func (t *tx) member(f *Feed, r name.Record) (membership, error) {
@@ -412,12 +429,14 @@ func (t *tx) order(r name.Record, orders []Order, newest uint64) error {
 	for i := range orders {
 		o := &orders[i]
 		for _, f := range t.l.Feeds() {
-			if f.number != o.feed || f.closed {
+			if f.number != o.feed {
 				continue
 			}
-			w := event.Withdrawal{Agreement: f.Agreement, Record: r, Entry: newest}
+			w, d := event.Withdrawal{Agreement: f.Agreement, Record: r, Entry: newest}, feedDelta{}
 			if m, err := t.member(f, r); err == nil {
-				if _, w, err = t.takenBack(m.index); err != nil {
+				if m.kind == itemPut { // of a feed that is closed: it was let out until the end
+					w.Entry, d.records = m.index, -1
+				} else if _, w, err = t.takenBack(m.index); err != nil {
 					return err
 				}
 				t.remove(feedItemKey(f.number, m.index))
@@ -428,7 +447,13 @@ func (t *tx) order(r name.Record, orders []Order, newest uint64) error {
 			o.Index = t.event(event.KindErasureOrder, event.ErasureOrder{Withdrawal: w}.Body()).index
 			t.set(feedItemKey(f.number, o.Index), encodeItem(itemWithdraw, r.Bytes()))
 			t.set(memberKey(f.number, r.Bytes()), membership{itemWithdraw, o.Index}.encode())
-			t.feed(f.number, feedDelta{end: o.Index + 1})
+			d.end = o.Index + 1
+			t.feed(f.number, d)
+			if f.closed {
+				if err := t.address(o.Index, o.To); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil

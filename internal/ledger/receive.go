@@ -109,6 +109,13 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			return nil, err
 		}
 	}
+	var orders []order
+	if s.Agreement == "" {
+		var err error
+		if orders, err = l.obey(ctx, s.From, d.Events, d.Met); err != nil {
+			return nil, err
+		}
+	}
 	for i := range d.Puts {
 		d.Puts[i].persons = l.personsOf(encodeHolding(&d.Puts[i]))
 	}
@@ -168,6 +175,9 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			if err := t.told(c.From, e.Token); err != nil {
 				return err
 			}
+		}
+		if err := t.obeyed(c.From, orders, d.Checkpoint); err != nil {
+			return err
 		}
 		if err := t.refusals(c, d.Refused); err != nil {
 			return err

@@ -96,7 +96,7 @@ func (s *Syncer) acknowledge(ctx context.Context, to name.Council, f feed, page 
 		if err != nil {
 			return err
 		}
-		if err := answers(r, page); err != nil {
+		if err := answers(r, page, of.agreement != ""); err != nil {
 			return err
 		}
 		ack.Receipt, ack.Refused = a.GetReceipt(), len(r.Refused)
@@ -170,14 +170,15 @@ func (s *Syncer) receipt(m directory.Member, of feedOf, a *wirepb.Ack) (*event.R
 
 // answers reports what is wrong with a receipt as the answer to a page: it
 // must be about the page's checkpoint and cursor, name only items of the page,
-// and say of every withdrawal in it that it was carried out or refused.
-func answers(r *event.Receipt, page *page) error {
+// and, under an agreement, say of every withdrawal in it that it was carried out or refused.
+// An order to erase among the notices is receipted among those of the receiver.
+func answers(r *event.Receipt, page *page, agreed bool) error {
 	if r.Suspended != page.Suspended || r.Since != page.Since || r.Cursor != page.Cursor || r.Size != page.Checkpoint.Size || r.Root != page.Checkpoint.Root {
 		return fmt.Errorf("receipt: %w: it is for something else", judge.ErrLied)
 	}
 	sent := make(map[uint64]bool, len(page.Items)) // to whether it is a withdrawal not yet answered
 	for _, it := range page.Items {
-		sent[it.Index] = takesBack(it)
+		sent[it.Index] = agreed && takesBack(it)
 	}
 	for _, g := range page.gone {
 		sent[g.GetIndex()] = false // of what was never held there is nothing to say

@@ -350,7 +350,7 @@ func (f *footprintFeed) late(ctx context.Context, to name.Council, r *event.Rece
 	if p == nil {
 		return nil
 	}
-	if err := answers(r, p); err != nil {
+	if err := answers(r, p, true); err != nil {
 		return fmt.Errorf("of an earlier page: %w", err)
 	}
 	f.r.mu.Lock()

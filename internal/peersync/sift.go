@@ -17,8 +17,10 @@ import (
 // what is kept of them, is bounded by its shares (package quota), and of agreements
 // nothing is kept that is not ours.
 
-// ruleProposals refuses a proposal beyond those that wait for our signature. Its sender
-// learns it from our receipt.
+// ruleOrder refuses an order to erase what its sender did not hand over.
+const ruleOrder = "order to erase what was not handed over"
+
+// ruleProposals refuses a proposal beyond those that wait for our signature.
 const ruleProposals = "proposals-waiting"
 
 // roomFor says why no more is copied of a source now, from whom; nil while there is room.
@@ -47,7 +49,8 @@ func (s *Syncer) receiveInTurn(ctx context.Context, c *judge.Case, p *job, by na
 }
 
 // sift takes out of a delivery of notices what is about others, which is counted and
-// nothing else, and the proposals beyond what a council may have waiting here.
+// nothing else, the proposals beyond what a council may have waiting here, and the orders to
+// erase what it never handed over.
 func (s *Syncer) sift(k jobKey, d *ledger.Delivery) {
 	if k.agreement != "" {
 		return
@@ -59,6 +62,12 @@ func (s *Syncer) sift(k jobKey, d *ledger.Delivery) {
 		if err != nil || !s.o.Agreements.Concerns(ev) {
 			s.o.Quota.Refuse(k.council, quota.Others, 1)
 			continue
+		}
+		if ev.Kind == event.KindErasureOrder {
+			if ok, err := s.o.Ledger.HandedOver(k.council, it.Token); err == nil && !ok {
+				d.Refused = append(d.Refused, ledger.Refusal{From: k.council, Index: it.Index, Rule: ruleOrder, At: s.o.Now().UTC()})
+				continue
+			}
 		}
 		if ev.Kind == event.KindAgreementProposal && s.o.Quota != nil {
 			if waiting < 0 {
