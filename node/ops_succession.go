@@ -58,7 +58,7 @@ func (n *Node) openSuccession() *succession.Keeper {
 		Self: n.cfg.Council, Ledger: n.ledger, Bundles: n.bundles, Log: n.log, Now: n.now,
 		Member: n.standIn, Members: n.standIns, Rehearsal: n.o.stand != nil,
 		Ending: n.ending, End: n.endAll, Unreceived: n.unreceived, Put: n.gate.Put, RecordID: n.keys.RecordID,
-		Faults: n.unendable, Dir: filepath.Join(n.cfg.Data, "handover"), Reach: n.reachEnded,
+		Footprints: n.inFootprints, Leave: n.leaveFootprints, Dir: filepath.Join(n.cfg.Data, "handover"), Reach: n.reachEnded,
 	})
 }
 
@@ -162,16 +162,22 @@ func (n *Node) unreceived() (out []name.Council, err error) {
 	return slices.Compact(out), err
 }
 
-// unendable says what stands in the way of the end of this council.
-func (n *Node) unendable() (out []string) {
-	footprints, err := n.replicas.Describe(context.Background(), api.Empty{})
-	if err != nil {
-		return []string{err.Error()}
+// inFootprints returns the footprints that we are in, and what stands in the way of leaving
+// them. A copy on which the end is rehearsed leaves none: it runs nothing.
+func (n *Node) inFootprints() (in []api.EndingFootprint, faults []string, err error) {
+	in, faults, err = n.replicas.Ending()
+	if n.o.stand != nil {
+		faults = nil
 	}
-	for _, f := range footprints {
-		out = append(out, fmt.Sprintf("the council is a member of the footprint %s: have the others remove it first", f.Name))
+	return in, faults, err
+}
+
+// leaveFootprints leaves all of them, before the ledger is sealed.
+func (n *Node) leaveFootprints(ctx context.Context) error {
+	if n.o.stand != nil {
+		return nil
 	}
-	return out
+	return n.replicas.LeaveAll(ctx)
 }
 
 // succeeded puts into a reply where a record of ours was before, and who goes on with it.

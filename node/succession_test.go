@@ -306,3 +306,77 @@ func TestPartnerAwayAcrossTheDay(t *testing.T) {
 		await(t, "it has the successor's record", func() bool { return get(t, partner.Status).Holdings == 1 })
 	})
 }
+
+// TestACouncilLeavesItsFootprintsFirst: what a council that ends has in a footprint is
+// withdrawn and confirmed, the others let it go by themselves, and its receipt stands in the
+// footprint's log, all before its ledger is sealed. While the others could not go on without
+// it nothing is done at all. Who is left goes on, with the successor.
+func TestACouncilLeavesItsFootprintsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wire.NewMemory()
+		old, _ := inBubble(t, m, northmoor)
+		b, _ := inBubble(t, m, saltby)
+		c, cfg := inBubble(t, m, hexwell)
+		east, _ := inBubble(t, m, "east.gov.uk")
+		introduce(t, old, b, c, east)
+		joinFens(t, old, b, c)
+		call(t, old.Footprints().Adopt, node.FootprintAdoptRequest{Name: fens, Standard: "housing-need"})
+		call(t, old.Footprints().Found, node.FootprintRequest{Name: "wolds.example"}) // where it is alone
+		offer(t, old, "planning-application", planning(1, "A"), planning(2, "A"), planning(3, "B"))
+		text := strings.ReplaceAll(intoFens("plans", 1, fens, "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"), "2020-01-01", "2000-01-01")
+		call(t, old.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
+		const into = "northmoor.gov.uk/plans"
+		await(t, "saltby has the text", func() bool {
+			return try(t.Context(), b.Agreements().Show, node.AgreementRequest{Name: into}, nil) == nil
+		})
+		call(t, b.Agreements().Sign, node.AgreementRequest{Name: into})
+		byHand := offerHousing(t, old, housing("H-1", "AB123456C", "E07000999"))
+		call(t, old.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: []string{string(byHand[0].Record)}})
+		of := func(n *running, c name.Council) int {
+			return len(call(t, n.Footprints().Records, node.FootprintListRequest{Name: fens, Of: string(c), Linearizable: true}).Records)
+		}
+		await(t, "three records of it stand there", func() bool { return of(b, northmoor) == 3 })
+
+		plan := node.SuccessionRequest{Plan: []byte(sharedOutOne)}
+		c.stop()
+		p := call(t, old.Successions().Preview, plan)
+		if len(p.Footprints) != 2 || p.Footprints[0].Records != 3 || len(p.Footprints[0].Members) != 2 || len(p.Footprints[1].Members) != 0 ||
+			len(p.Faults) != 1 || !strings.Contains(p.Faults[0], "1 of 2 answer, and not hexwell.gov.uk") {
+			t.Errorf("with a member away: %+v, %q", p.Footprints, p.Faults)
+		}
+		if _, err := old.Successions().Seal(t.Context(), plan); !is(err, node.Refused) {
+			t.Errorf("sealed, or left a footprint that then stands still: %v", err)
+		}
+		if r := call(t, old.Agreements().Show, node.AgreementRequest{Name: into}); !r.InForce || of(b, northmoor) != 3 {
+			t.Errorf("half of it was done: %+v", r)
+		}
+		c = reopened(t, m, cfg)
+		await(t, "nothing is in the way", func() bool { return len(call(t, old.Successions().Preview, plan).Faults) == 0 })
+		if s := call(t, old.Successions().Seal, plan); !s.Sealed || len(get(t, old.Footprints().List)) != 0 {
+			t.Errorf("sealed: %+v", s)
+		}
+		if r := call(t, old.Agreements().Show, node.AgreementRequest{Name: into}); len(r.Confirmed) != 1 || len(r.Confirmed[0].Members) != 3 || r.Confirmed[0].Withdrawn != 2 {
+			t.Errorf("confirmed: %+v", r.Confirmed)
+		}
+		await(t, "the others have its receipt", func() bool {
+			fs := fensStatus(t, b).Status.Former
+			return len(fs) == 1 && fs[0].Council == northmoor && fs[0].By == northmoor && fs[0].Deleted != nil && len(fs[0].Orders) == 0
+		})
+		if st := fensStatus(t, c).Status; st.Formed || len(st.Members) != 2 || of(c, northmoor) != 0 {
+			t.Errorf("left: %+v", st)
+		}
+
+		// Its successor takes over, joins, and brings the records under its own name.
+		if r := call(t, east.Successions().TakeOver, node.TakeOverRequest{From: northmoor}); r.Taken != 4 {
+			t.Errorf("taken over: %+v", r)
+		}
+		joins := node.FootprintRequest{Name: fens, Council: "east.gov.uk", Via: []string{string(saltby)}}
+		call(t, b.Footprints().Invite, joins)
+		call(t, c.Footprints().Agree, joins)
+		call(t, east.Footprints().Join, joins)
+		now := call(t, east.Records().Show, node.RecordRequest{Record: string(byHand[0].Record)})
+		if r := call(t, east.Footprints().Put, node.FootprintPutRequest{Name: fens, Records: []string{string(now.Record)}}); r.Results[0].Outcome != "taken" {
+			t.Errorf("brought by the successor: %+v", r)
+		}
+	})
+}

@@ -142,6 +142,7 @@ type (
 	SharedStandard    = api.SharedStandard
 	SharedToNobody    = api.SharedToNobody
 	EndingAgreement   = api.EndingAgreement
+	EndingFootprint   = api.EndingFootprint
 	HandOverRequest   = api.HandOverRequest
 	TakeOverRequest   = api.TakeOverRequest
 	TakeOverReply     = api.TakeOverReply

@@ -29,7 +29,8 @@ the data folder and says what came of it; the node has to be stopped, and nobody
 told. Neither changes anything.
 
 Without a flag it does it: every agreement of ours ends, what we hold of others is
-deleted, and the last entry is written, which names the successors and their keys.
+deleted, we leave our footprints, from which our records are withdrawn first, and the
+last entry is written, which names the successors and their keys.
 Nothing is signed after it, and nothing takes it back. It asks first. Run the node
 afterwards until partners have said that they deleted what they held, and one of them
 has cosigned the last entry. Then --hand-over writes one file for each successor, with
@@ -99,7 +100,7 @@ func (s *succeeding) run(cmd *cobra.Command, args []string) error {
 		return s.print(r)
 	}
 	if !s.json {
-		s.say("%s ends on %s; %s end, and nothing is signed after this", r.Council, r.On, plural(len(r.Agreements), "agreement", "agreements"))
+		s.say("%s ends on %s; %s end, %s left, and nothing is signed after this", r.Council, r.On, plural(len(r.Agreements), "agreement", "agreements"), plural(len(r.Footprints), "footprint is", "footprints are"))
 	}
 	if err := s.sure(s.yes, "seal the ledger of %s for good", r.Council); err != nil {
 		return err
@@ -135,6 +136,13 @@ func (s *succeeding) print(r node.SuccessionReply) error {
 	s.printf("%s here: statements about this council, and what a mapping made\n", plural(r.Stays, "record stays", "records stay"))
 	for _, x := range r.Agreements {
 		s.printf("ends: %s version %d, from %s to %s\n", x.Agreement, x.Version, x.From, list(x.To))
+	}
+	for _, x := range r.Footprints {
+		if len(x.Members) == 0 {
+			s.printf("leaves: footprint %s\n", x.Footprint)
+			continue
+		}
+		s.printf("leaves: footprint %s, and %s there; %s withdrawn first\n", x.Footprint, list(x.Members), plural(x.Records, "record of ours is", "records of ours are"))
 	}
 	for _, x := range r.Nobody {
 		s.printf("TO NOBODY: %s of %s: %s; such as %s\n", plural(x.Records, "record", "records"), x.Standard, x.Why, list(x.Examples))

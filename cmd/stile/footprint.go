@@ -212,11 +212,15 @@ func (a *app) footprintLeaveCommand() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use:   "leave NAME",
-		Short: "Propose that our council is a member no longer",
-		Long: `Leave proposes it; once a majority has agreed we are out. First end the agreements
-under which our records go there, so that they are withdrawn, and wait until stile
-status says so. A footprint keeps at least three members. Once we are out, stile
-footprint discard deletes what the others shared.`,
+		Short: "Have our council be a member no longer",
+		Long: `Leave says in the footprint that we go. The others' nodes agree by themselves; of a
+member that runs an earlier release a person agrees. Then our node deletes what the
+others shared, and says so there. First end the agreements under which our records go
+there, so that they are withdrawn, and wait until stile status says so.
+
+It is refused while the others would have no majority that is up without us. Where
+fewer than three are left no records are taken until another has joined. The last
+member has nobody to leave a footprint to, and says stile footprint discard.`,
 		Args: takes(1, 1, "the name of the footprint"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := a.load()
@@ -230,10 +234,14 @@ footprint discard deletes what the others shared.`,
 			if err != nil {
 				return err
 			}
-			if err := a.changedFootprint(r, "proposed that we leave %s", r.Name); err != nil {
+			if err := a.changedFootprint(r, "said in %s that we leave it", r.Name); err != nil {
 				return err
 			}
-			a.nextStep(r, string(cfg.Council))
+			if r.Machines != nil {
+				a.nextStep(r, string(cfg.Council))
+			} else if !a.json {
+				a.say("the others agree by themselves, and then what they shared is deleted here: stile footprint list")
+			}
 			return nil
 		},
 	}

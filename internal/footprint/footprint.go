@@ -147,7 +147,8 @@ type Footprint struct {
 
 	mu      sync.Mutex // guards what follows
 	contact map[name.Council]contact
-	peers   map[name.Council]Peer // what each member last said of itself
+	peers   map[name.Council]Peer      // what each member last said of itself
+	letGoAt map[name.Council]time.Time // when we last agreed to that a member leaves
 	full    bool
 }
 
@@ -279,7 +280,7 @@ func open(o Options, found bool) (_ *Footprint, err error) {
 		o: o, folder: fold,
 		notify: make(chan bool, 16), queue: make(chan *proposal, 256), sending: make(chan struct{}, 1),
 		kick: make(chan struct{}, 1), marks: make(chan struct{}, 1), upgrades: make(chan struct{}, 1), eraser: make(chan struct{}, 1), inspections: make(chan []inspection, 8), missed: missed{wake: make(chan struct{}, 1)},
-		leaving: map[raft.ServerID]time.Time{}, contact: map[name.Council]contact{}, peers: map[name.Council]Peer{},
+		leaving: map[raft.ServerID]time.Time{}, contact: map[name.Council]contact{}, peers: map[name.Council]Peer{}, letGoAt: map[name.Council]time.Time{},
 	}
 	f.judge = judge.New(judge.Options{Directory: o.Directory, Standards: f.standard, Now: o.Now})
 	f.opened = make(chan struct{})

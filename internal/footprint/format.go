@@ -22,6 +22,10 @@ import (
 // admitted, is not sent a snapshot that it would take, and takes nothing newer
 // into its log. It never skips.
 
+// What a format holds that the one before does not: 2, this command, councils outside that
+// contribute, former members; 3, that a council leaves of its own will also where fewer than
+// three are left.
+
 var errNewer = errors.New("written by a newer version of Stile: this node must be upgraded before it can go on")
 
 // RuleOlder refuses a council that joins with a program that does not understand

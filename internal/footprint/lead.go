@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -228,6 +229,98 @@ func (f *Footprint) Invite(ctx context.Context, c name.Council) (Receipt, error)
 // leaves by proposing that itself.
 func (f *Footprint) Remove(ctx context.Context, c name.Council) (Receipt, error) {
 	return f.change(ctx, event.FootprintChange{Change: event.ChangeRemove, Council: c})
+}
+
+// ErrAlone: without the council that would leave too few of the others are up to decide
+// anything.
+var ErrAlone = errors.New("the others could decide nothing without us")
+
+// Leave proposes that this council is a member no longer, unless it has proposed that
+// already. The others agree by themselves ([Footprint.LetGo]). The error is ErrAlone, with
+// who does not answer, where the others would be left without a majority that is up; a
+// council leaves no footprint that then stands still.
+func (f *Footprint) Leave(ctx context.Context) (Receipt, error) {
+	if err := f.catchUp(ctx); err != nil {
+		return Receipt{}, err
+	}
+	if o := f.fsm.state.Load().Open; o.leave() && o.By == f.o.Self {
+		return Receipt{Position: f.fsm.current().Applied()}, nil
+	}
+	if err := f.goesOnWithout(f.o.Self); err != nil {
+		return Receipt{}, err
+	}
+	return f.Remove(ctx, f.o.Self)
+}
+
+// MayLeave returns why Leave would be refused now, as far as is known here: nil also of the
+// last member, which has nobody to leave the footprint to. It asks the others how they are.
+func (f *Footprint) MayLeave() error {
+	s := f.fsm.state.Load()
+	switch o := s.Open; {
+	case o.leave() && o.By == f.o.Self || len(s.members) == 1:
+		return nil
+	case o != nil && f.o.Now().Unix() < o.At+changeLapses:
+		return &Refusal{RuleOneChange}
+	case s.format() < 3 && s.Formed && len(s.members) <= MinMembers:
+		return &Refusal{RuleFew}
+	}
+	return f.goesOnWithout(f.o.Self)
+}
+
+// letGoEvery is how long a member waits before it agrees again to that the same one leaves:
+// each time is an entry in its own ledger, and who leaves may change its mind for ever.
+const letGoEvery = 10 * time.Second
+
+// LetGo agrees, once, that a member leaves which has proposed that itself: nobody is held
+// in. It does not while the members that are left would have no majority that is up, since
+// a change that is agreed to is carried out whoever is away.
+func (f *Footprint) LetGo(ctx context.Context) error {
+	s := f.fsm.state.Load()
+	o := s.Open
+	if !o.leave() || o.By == f.o.Self || s.members[f.o.Self] == nil || slices.Contains(o.Agreed, f.o.Self) {
+		return nil
+	}
+	f.mu.Lock()
+	soon := time.Since(f.letGoAt[o.Council]) < letGoEvery
+	f.mu.Unlock()
+	if soon {
+		return nil
+	}
+	if err := f.goesOnWithout(o.Council); err != nil {
+		return fmt.Errorf("%s leaves: %w", o.Council, err)
+	}
+	f.mu.Lock()
+	f.letGoAt[o.Council] = time.Now()
+	f.mu.Unlock()
+	_, err := f.Agree(ctx, o.Council)
+	if r, ok := errors.AsType[*Refusal](err); ok && r.Rule == RuleNoChange {
+		return nil // the others were a majority
+	}
+	return err
+}
+
+// leave reports whether a change is one by which a council leaves of its own will.
+func (o *openChange) leave() bool {
+	return o != nil && o.Change == event.ChangeRemove && o.By == o.Council
+}
+
+// goesOnWithout returns an error when fewer than a majority of the other members answer.
+func (f *Footprint) goesOnWithout(c name.Council) error {
+	n, up := 0, 0
+	var away []string
+	for _, m := range f.Status().Members {
+		switch {
+		case !m.Joined || m.Council == c:
+		case m.Up:
+			n, up = n+1, up+1
+		default:
+			n, away = n+1, append(away, string(m.Council))
+		}
+	}
+	if n > 0 && up <= n/2 {
+		return fmt.Errorf("%w: %d of %d answer, and not %s", ErrAlone, up, n, strings.Join(away, ", "))
+	}
+	return nil
 }
 
 func (f *Footprint) change(ctx context.Context, c event.FootprintChange) (Receipt, error) {

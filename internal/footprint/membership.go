@@ -24,6 +24,7 @@ const (
 	RuleNumber     = "the change has another number"
 	RuleFull       = "a footprint has at most twelve members"
 	RuleFew        = "a footprint keeps at least three members: invite another council first"
+	RuleLast       = "the last member has nobody to leave the footprint to: it discards its replica"
 	RuleNotInvited = "the council has not been invited, or a majority has not agreed yet"
 	RuleNoChange   = "no such change is under way"
 )
@@ -244,6 +245,12 @@ func (a *applier) propose(c *checked, p event.FootprintChange) string {
 			return RuleMember
 		}
 		few := a.s.Formed && len(a.s.members) <= MinMembers
+		if council == c.event.Council && a.s.format() >= 3 {
+			few = false // nobody is held in
+		}
+		if council == c.event.Council && a.s.format() >= 3 && len(a.s.members) == 1 {
+			return RuleLast
+		}
 		if a.machines {
 			few = len(a.s.members) == 1 // the council's ledger is there
 		}
@@ -290,6 +297,9 @@ func (a *applier) settle() {
 		a.setMember(o.Council, nil)
 		a.setInvited(o.Council, nil)
 		a.setOutside(o.Council, nil)
+		if a.s.Formed && len(a.s.members) < MinMembers && !a.machines {
+			a.s.Formed = false // records wait until three have joined again
+		}
 		return
 	}
 	m, err := newMember(storedMember{Document: o.Document})

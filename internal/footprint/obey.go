@@ -44,6 +44,7 @@ func (f *Footprint) obey() {
 type obedience struct {
 	next    map[name.Council]uint64 // by who answers, up to where it was asked
 	receipt []byte                  // signed, and not taken yet
+	since   time.Time               // when a member first answered
 }
 
 func (f *Footprint) obeyOnce(ctx context.Context, o *obedience) error {
@@ -74,7 +75,14 @@ func (f *Footprint) obeyOnce(ctx context.Context, o *obedience) error {
 			given[one.Index] = one.Token
 		}
 		if got.By == f.o.Self && f.o.Left != nil {
-			f.o.Left()
+			if o.since.IsZero() {
+				o.since = time.Now()
+			}
+			// The one that is left takes our server out of raft's configuration while
+			// this replica is there: without it, it would be one of two.
+			if len(s.councils()) > 1 || time.Since(o.since) >= leaveWithin {
+				f.o.Left()
+			}
 			return nil
 		}
 	}

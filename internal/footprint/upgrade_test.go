@@ -67,7 +67,7 @@ func TestUpgradeProcesses(t *testing.T) {
 	leader := r.leader(cs...)
 	order1 := append(without(cs, leader), leader)
 	for _, c := range order1 {
-		if s := r.must(cs[0], order{Do: "await"}).Status; s.Format != 1 {
+		if s := r.must(cs[0], order{Do: "await"}).Status; s.Format != 2 {
 			t.Errorf("format %d before %s is upgraded", s.Format, c)
 		}
 		if slices.Index(order1, c) > 0 {
@@ -87,7 +87,7 @@ func TestUpgradeProcesses(t *testing.T) {
 		r.must(c, order{Do: "await", Position: now, Votes: 3, Seconds: 60})
 	}
 	for _, c := range cs {
-		r.must(c, order{Do: "await", Format: 2, Seconds: 60})
+		r.must(c, order{Do: "await", Format: 3, Seconds: 60})
 	}
 	close(stop)
 	wg.Wait()
@@ -109,7 +109,7 @@ func TestUpgradeProcesses(t *testing.T) {
 func programBefore(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "before")
-	args := []string{"test", "-c", "-tags", "stile_footprint_1", "-o", path}
+	args := []string{"test", "-c", "-tags", "stile_footprint_2", "-o", path}
 	if b, ok := debug.ReadBuildInfo(); ok && slices.Contains(b.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race") // so that what it is made of has been built already
 	}

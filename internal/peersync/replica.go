@@ -85,6 +85,9 @@ func (r *replica) follow(ctx context.Context, j *job) (bool, error) {
 	if err == nil {
 		err = r.letIn(ctx)
 	}
+	if err == nil {
+		err = r.f.LetGo(ctx)
+	}
 	if err != nil && ctx.Err() == nil {
 		// Not a failed turn: what changes next in the ledger may mend it.
 		r.s.o.Log.Info("agreements and a footprint", "footprint", r.name, "because", err.Error())

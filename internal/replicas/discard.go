@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,8 @@ const bringEvery = 2 * time.Second
 // discard deletes a replica, and has the receipt brought to the members. The receipt is
 // written down before it is gone from the data folder that there was one.
 func (s *Set) discard(ctx context.Context, r *Replica) error {
+	s.discarding.Lock()
+	defer s.discarding.Unlock()
 	o := owed{Footprint: r.name, Members: r.f.Councils()}
 	entries := r.f.Size()
 	if !s.drop(r) {
@@ -46,6 +49,9 @@ func (s *Set) discard(ctx context.Context, r *Replica) error {
 	_, jws, err := s.o.Ledger.AppendNotice(ctx, event.KindFootprintDiscarded, event.FootprintDiscarded{Footprint: r.name, Entries: entries}.Body())
 	if err != nil {
 		return err
+	}
+	if !slices.ContainsFunc(o.Members, func(c name.Council) bool { return c != s.self }) {
+		return nil // there is nobody to bring it to
 	}
 	o.Receipt = jws
 	b, err := json.Marshal(o)

@@ -157,6 +157,9 @@ func (s *Set) Agree(ctx context.Context, in api.FootprintRequest) (*api.Footprin
 // Remove proposes that a member leaves; our own council leaves by it.
 func (s *Set) Remove(ctx context.Context, in api.FootprintRequest) (*api.FootprintReply, error) {
 	return s.propose(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) (footprint.Receipt, error) {
+		if c == s.self {
+			return f.Leave(ctx)
+		}
 		return f.Remove(ctx, c)
 	})
 }
@@ -233,6 +236,9 @@ func (s *Set) change(ctx context.Context, in api.FootprintRequest, do func(conte
 // it.
 func (s *Set) Discard(ctx context.Context, in api.FootprintRequest) (*api.Empty, error) {
 	r, err := s.named(in.Name)
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Kind == api.NotFound {
+		return s.discardLost(ctx, in.Name, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -248,12 +254,36 @@ func (s *Set) Discard(ctx context.Context, in api.FootprintRequest) (*api.Empty,
 			_ = s.reopen(r.name)
 			return nil, err
 		}
+	case slices.Equal(members, []name.Council{s.self}):
+		return &api.Empty{}, s.discard(ctx, r) // the footprint ends with it
 	case slices.Contains(members, s.self) && !r.f.Out():
 		return nil, api.Fail(api.Refused, "stile footprint leave "+string(r.name), "as far as is known here we are a member of %s", r.name)
 	default:
 		return &api.Empty{}, s.discard(ctx, r)
 	}
 	_, _, err = s.o.Ledger.AppendNotice(ctx, event.KindFootprintDiscarded, event.FootprintDiscarded{Footprint: r.name}.Body())
+	return &api.Empty{}, err
+}
+
+// discardLost logs that nothing is left here of a footprint that we joined and whose replica
+// is lost.
+func (s *Set) discardLost(ctx context.Context, typed string, none error) (*api.Empty, error) {
+	here, err := s.folders()
+	if err != nil {
+		return nil, err
+	}
+	c, err := council(typed)
+	if err != nil {
+		return nil, err
+	}
+	away, err := s.joinedElsewhere(here)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(away, c) {
+		return nil, none
+	}
+	_, _, err = s.o.Ledger.AppendNotice(ctx, event.KindFootprintDiscarded, event.FootprintDiscarded{Footprint: c}.Body())
 	return &api.Empty{}, err
 }
 

@@ -121,12 +121,6 @@ func (s *Set) Withdraw(ctx context.Context, in api.FootprintPutRequest) (*api.Fo
 	if err != nil {
 		return nil, err
 	}
-	// In the place of an agreement's name, which every withdrawal has.
-	by, err := name.ParseAgreement(string(s.self) + "/put-by-hand")
-	if err != nil {
-		return nil, err
-	}
-	var entries []footprint.Entry
 	for _, id := range ids {
 		h, err := r.f.Record(s.self, id)
 		if errors.Is(err, ledger.ErrNotFound) {
@@ -138,6 +132,19 @@ func (s *Set) Withdraw(ctx context.Context, in api.FootprintPutRequest) (*api.Fo
 		if err != nil {
 			return nil, err
 		}
+	}
+	return s.withdraw(ctx, r, ids)
+}
+
+// withdraw takes back records of ours that stand in a footprint under no agreement.
+func (s *Set) withdraw(ctx context.Context, r *Replica, ids []name.Record) (*api.FootprintPutReply, error) {
+	// In the place of an agreement's name, which every withdrawal has.
+	by, err := name.ParseAgreement(string(s.self) + "/put-by-hand")
+	if err != nil {
+		return nil, err
+	}
+	var entries []footprint.Entry
+	for _, id := range ids {
 		_, jws, err := s.o.Ledger.AppendNotice(ctx, event.KindWithdrawal, event.Withdrawal{Agreement: by, Record: id, Reason: withdrawnByHand}.Body())
 		if err != nil {
 			return nil, err

@@ -67,6 +67,8 @@ type Set struct {
 	o    Options
 	self name.Council
 
+	discarding sync.Mutex // held while a replica is deleted and our log is told
+
 	mu   sync.Mutex // guards what follows
 	ctx  context.Context
 	stop context.CancelFunc // ends ctx
@@ -409,6 +411,8 @@ func explained(c name.Council, err error) error {
 		return api.Fail(api.Refused, status, "%s refused: %s", c, r.Rule)
 	}
 	switch {
+	case errors.Is(err, footprint.ErrAlone):
+		return api.Fail(api.Refused, "have their nodes started, or have them removed: stile footprint remove "+string(c)+" COUNCIL", "%s is not left now: %v", c, err)
 	case errors.Is(err, footprint.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return api.Fail(api.Behind, status, "%v", err)
 	case errors.Is(err, footprint.ErrLost):

@@ -202,8 +202,8 @@ func TestOpenWhileTheNodeRuns(t *testing.T) {
 	}
 }
 
-// What a footprint of one refuses, it refuses in words; and its only member cannot
-// discard what it is a member of.
+// What a footprint of one refuses, it refuses in words; its only member cannot leave it,
+// since there is nobody to leave it to, and discards it.
 func TestRefusals(t *testing.T) {
 	h := newHouse(t)
 	ctx := t.Context()
@@ -235,7 +235,6 @@ func TestRefusals(t *testing.T) {
 		{"cancel nothing", no(h.Cancel(ctx, in)), api.Refused},
 		{"hand the lead to who is no member", no(h.Transfer(ctx, about(hexwell))), api.Refused},
 		{"hand the lead to nobody there is", no(h.Transfer(ctx, about("hexwell"))), api.Usage},
-		{"discard", no(h.Discard(ctx, in)), api.Refused},
 		{"recover, and say no reason", no(h.Recover(ctx, api.FootprintRecoverRequest{Name: string(levels)})), api.Usage},
 		{"recover while the rest decides", no(h.Recover(ctx, api.FootprintRecoverRequest{Name: string(levels), Because: "fire"})), api.Refused},
 		{"recover without ourselves", no(h.Recover(ctx, api.FootprintRecoverRequest{Name: string(levels), Because: "fire", Lost: []string{string(northmoor)}})), api.Usage},
@@ -268,6 +267,36 @@ func TestRefusals(t *testing.T) {
 	entry, err := h.Entry(ctx, in)
 	if err != nil || entry.Role != string(directory.RoleFootprint) || !strings.Contains(entry.Document, string(northmoor)) {
 		t.Errorf("entry: %+v, %v", entry, err)
+	}
+	if _, err := h.Remove(ctx, about(northmoor)); kindOf(err) != api.Refused || !strings.Contains(err.Error(), footprint.RuleLast) {
+		t.Errorf("the last member left: %v", err)
+	}
+	if _, err := h.Discard(ctx, in); err != nil || h.Has(levels) || h.logged(event.KindFootprintDiscarded) != 1 {
+		t.Errorf("the last member discarded it: %v", err)
+	}
+	if owed, _ := filepath.Glob(filepath.Join(h.Set.dir(""), "*"+owedSuffix)); len(owed) != 0 {
+		t.Errorf("a receipt is owed to nobody: %v", owed)
+	}
+	if _, err := h.Discard(ctx, in); kindOf(err) != api.NotFound {
+		t.Errorf("discarded twice: %v", err)
+	}
+	// Where a replica is lost our log says that it may be there, until a person says no.
+	if _, err := h.Found(ctx, in); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := h.get(levels)
+	h.drop(r)
+	if err := os.RemoveAll(h.Set.dir(levels)); err != nil {
+		t.Fatal(err)
+	}
+	if _, faults, err := h.Ending(); err != nil || len(faults) != 1 || !strings.Contains(faults[0], "by its log the council joined the footprint "+string(levels)) {
+		t.Errorf("a replica that is not here: %q, %v", faults, err)
+	}
+	if _, err := h.Discard(ctx, in); err != nil {
+		t.Errorf("what is lost is discarded: %v", err)
+	}
+	if in, faults, err := h.Ending(); err != nil || len(in) != 0 || len(faults) != 0 {
+		t.Errorf("nothing is left: %+v %q, %v", in, faults, err)
 	}
 }
 

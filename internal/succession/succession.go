@@ -45,8 +45,11 @@ type Options struct {
 	// Put puts records through the gate, and RecordID says which record of ours has a key.
 	Put      func(context.Context, api.PutRequest) (*api.PutReply, error)
 	RecordID func(line name.StandardLine, key string) name.Record
-	// Faults are what else stands in the way of a seal, in words.
-	Faults func() []string
+	// Footprints returns the footprints that we are in, and what stands in the way of leaving
+	// them, in words. Leave leaves them all, once agreements have ended; it goes on where it
+	// was when it is called again.
+	Footprints func() (in []api.EndingFootprint, faults []string, err error)
+	Leave      func(ctx context.Context) error
 	// Dir is the folder of files that are on their way from or to another council.
 	Dir string
 	// Reach returns how to open streams of /stile/handover/1 to a council, which may have
@@ -115,8 +118,11 @@ func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
 		return nil, err
 	}
 	s := &shared{entries: map[name.Council][]uint64{}, reply: &api.SuccessionReply{
-		Succession: p.Name, Council: k.o.Self, On: p.On, Agreements: k.o.Ending(), Faults: k.o.Faults(),
+		Succession: p.Name, Council: k.o.Self, On: p.On, Agreements: k.o.Ending(),
 	}}
+	if s.reply.Footprints, s.reply.Faults, err = k.o.Footprints(); err != nil {
+		return nil, err
+	}
 	counts := map[name.Council]map[name.Standard]int{}
 	type group struct {
 		of  name.Standard
@@ -247,6 +253,9 @@ func (k *Keeper) Seal(ctx context.Context, in api.SuccessionRequest) (*api.Succe
 	}
 	because := fmt.Sprintf("%s ends, and on %s is succeeded by %s", k.o.Self, p.On, strings.Join(names, ", "))
 	if err := k.o.End(ctx, because, in.By); err != nil {
+		return nil, err
+	}
+	if err := k.o.Leave(ctx); err != nil {
 		return nil, err
 	}
 	for try := 0; ; try++ {
