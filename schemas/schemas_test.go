@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
@@ -107,6 +108,35 @@ func TestPlanningOpenFields(t *testing.T) {
 	for f, c := range s.Manifest().Classes {
 		if c == standard.Open && !slices.Contains(permitted, string(f)) {
 			t.Errorf("%s is open but not in the permitted subset", f)
+		}
+	}
+}
+
+// TestDuties: each duty is of a standard that comes with Stile, names its law as the
+// manifest does where that names one, and has a day and a source.
+func TestDuties(t *testing.T) {
+	manifests := map[name.StandardName]standard.Manifest{}
+	for _, dir := range schemas.Names() {
+		s, err := standard.Load(schemas.FS(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifests[s.Name().Name] = s.Manifest()
+	}
+	all := schemas.Duties()
+	if len(all) < 12 {
+		t.Errorf("%d duties", len(all))
+	}
+	for _, d := range all {
+		m, ok := manifests[name.StandardName(d.Standard)]
+		if !ok {
+			t.Errorf("no standard is called %s", d.Standard)
+		}
+		if law := m.Obligation.Statute; law != "" && law != d.Statute || m.Obligation.From != "" {
+			t.Errorf("%s: the manifest says %q since %q, and the list %q", d.Standard, law, m.Obligation.From, d.Statute)
+		}
+		if _, err := time.Parse(time.DateOnly, d.From); err != nil || !strings.HasPrefix(d.Source, "https://www.legislation.gov.uk/") {
+			t.Errorf("%s: since %q by %q", d.Standard, d.From, d.Source)
 		}
 	}
 }

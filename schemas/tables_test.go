@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas"
@@ -191,9 +192,10 @@ func TestFieldTables(t *testing.T) {
 		for _, k := range m.Key {
 			keys = append(keys, "`"+string(k)+"`")
 		}
-		law := m.Obligation.Statute
-		if m.Obligation.From != "" {
-			law += ", since " + m.Obligation.From
+		duty := catalogue.Obligation(m)
+		law := duty.Statute
+		if duty.From != "" {
+			law += ", since " + duty.From
 		}
 		first, _, _ := strings.Cut(m.Description, ":")
 		first, _, _ = strings.Cut(first, ".")

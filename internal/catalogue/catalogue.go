@@ -81,8 +81,8 @@ func describe(s *standard.Standard, records int) api.StandardReply {
 	for f, c := range m.Classes {
 		r.Classes[string(f)] = string(c)
 	}
-	if m.Obligation.Statute != "" {
-		r.Obligation = &api.Obligation{Statute: m.Obligation.Statute, From: m.Obligation.From}
+	if o := Obligation(m); o.Statute != "" {
+		r.Obligation = &api.Obligation{Statute: o.Statute, From: o.From}
 	}
 	r.Mappings = s.Mappings()
 	return r

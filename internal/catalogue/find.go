@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"path"
@@ -200,6 +201,18 @@ var All = sync.OnceValues(func() (all []*standard.Standard, err error) {
 	}
 	return all, nil
 })
+
+// Obligation is the law behind a standard: what its manifest says, and of one that comes
+// with Stile what [schemas.Duties] adds to it.
+func Obligation(m standard.Manifest) standard.Obligation {
+	o := m.Obligation
+	for _, d := range schemas.Duties() {
+		if d.Standard == string(m.Name.Name) {
+			o.Statute, o.From = cmp.Or(o.Statute, d.Statute), cmp.Or(o.From, d.From)
+		}
+	}
+	return o
+}
 
 // Shipped returns those of the standards that come with Stile that a name means.
 func Shipped(want string) (out []*standard.Standard, err error) {

@@ -2,6 +2,7 @@ package registers
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,8 +28,16 @@ type Description struct {
 	// Map is the title of a column of GSS codes, which are drawn on the map of councils: of
 	// those that stand in a record; "" for none.
 	Map string
+	// Goal is how many different values the first group is to have by a year; zero for none.
+	Goal Goal
 
 	made func(context.Context, node.Operations, time.Time) ([]Row, error)
+}
+
+// A Goal is how many there are to be, and by when.
+type Goal struct {
+	Of int    `json:"of"`
+	By string `json:"by"` // a year
 }
 
 // A Column is a field that is listed. Only a field that its standard calls open is.
@@ -38,10 +47,10 @@ type Column struct{ Title, Pointer string }
 type Group struct {
 	Title  string
 	Column string // its title; "" is the council that says so
-	// And is another column, whose value is joined to the first, in records with a number
-	// other than 0 in the column Where; "" for none.
-	And, Where string
-	Length     int // so many characters of the value count, such as 4 of a date for its year; 0: all
+	And    string // another column, whose value is joined to the first; "" for none
+	Where  string // a column of numbers: a record without one, or with 0, does not count; "" for none
+	Soon   string // a column of days: a record counts whose day is less than a year ahead; "" for none
+	Length int    // so many characters of the value count, such as 4 of a date for its year; 0: all
 	// Every takes in each council of the directory by its GSS code, and those that have
 	// the fewest come first.
 	Every bool
@@ -54,13 +63,13 @@ func All() []Description {
 			ID: "city-tools", Title: "Digital tools of councils", Standard: "digital-tool", Chart: "Contract ends",
 			Lead:    "Which systems councils use, what for, from whom, and when their contracts end: who else has it, and who could buy together.",
 			Columns: []Column{{"Product", "/product"}, {"Supplier", "/supplier"}, {"Function", "/function"}, {"Hosting", "/hosting"}, {"State", "/status"}, {"Contract ends", "/contract_ends_on"}, {"May be left", "/break_on"}},
-			Groups:  []Group{{Title: "By product: who else has it", Column: "Product"}, {Title: "By supplier", Column: "Supplier"}, {Title: "By function", Column: "Function"}, {Title: "By the year in which contracts end", Column: "Contract ends", Length: 4}, {Title: "By council"}},
+			Groups:  []Group{{Title: "By product: who else has it", Column: "Product"}, {Title: "Contracts that end within a year, by product", Column: "Product", Soon: "Contract ends"}, {Title: "By supplier", Column: "Supplier"}, {Title: "By function", Column: "Function"}, {Title: "By the year in which contracts end", Column: "Contract ends", Length: 4}, {Title: "By council"}},
 		},
 		{
 			ID: "contracts", Title: "Contracts compared", Standard: "contract", Chart: "Ends",
 			Lead:    "Contracts that councils have published, side by side: the same supplier, the same kind, the same end.",
 			Columns: []Column{{"Title", "/title"}, {"Supplier", "/supplier/name"}, {"Kind", "/kind"}, {"CPV code", "/cpv"}, {"Starts", "/start_on"}, {"Ends", "/end_on"}, {"May be extended to", "/extension_to"}, {"Pounds", "/value"}},
-			Groups:  []Group{{Title: "By supplier", Column: "Supplier"}, {Title: "By CPV code", Column: "CPV code"}, {Title: "By the year in which they end", Column: "Ends", Length: 4}, {Title: "By council"}},
+			Groups:  []Group{{Title: "By supplier", Column: "Supplier"}, {Title: "Contracts that end within a year, by supplier", Column: "Supplier", Soon: "Ends"}, {Title: "By CPV code", Column: "CPV code"}, {Title: "By the year in which they end", Column: "Ends", Length: 4}, {Title: "By council"}},
 		},
 		{
 			ID: "components", Title: "Common components", Standard: "component",
@@ -118,10 +127,16 @@ func All() []Description {
 			Groups:  []Group{{Title: "Counts by characteristic", Column: "Characteristic"}, {Title: "Counts by council"}},
 		},
 		{
-			ID: "exchanges", Title: "Exchanges that work", Standard: "exchange-case",
+			ID: "workforce-totals", Title: "Staff of councils in all", made: workforce,
+			Lead:    "Rounded counts of staff, added up over the councils that gave them. A group that a council suppressed is in no sum: how many did so stands beside it.",
+			Columns: []Column{{Title: "Year"}, {Title: "Characteristic"}, {Title: "Pay band"}, {Title: "Group"}, {Title: "Headcount"}, {Title: "Share"}, {Title: "Councils counted"}, {Title: "Councils that suppressed it"}},
+			Groups:  []Group{{Title: "Counts by characteristic", Column: "Characteristic"}},
+		},
+		{
+			ID: "exchanges", Title: "Exchanges that work", Standard: "exchange-case", Goal: Goal{15, "2030"},
 			Lead:    "Exchanges by evidence: what really flowed, counted from signed logs by those who sent it.",
 			Columns: []Column{{"Exchange", "/exchange"}, {"Agreement", "/agreement"}, {"Mode", "/mode"}, {"To", "/to"}, {"Records", "/records"}, {"Fields withheld", "/fields_withheld"}, {"Counted on", "/counted_on"}},
-			Groups:  []Group{{Title: "By exchange", Column: "Exchange"}, {Title: "By council"}},
+			Groups:  []Group{{Title: "By exchange in which records flowed", Column: "Exchange", Where: "Records"}, {Title: "By council"}},
 		},
 		{
 			ID: "obligations", Title: "What is mandatory for us", made: obligations,
@@ -132,7 +147,7 @@ func All() []Description {
 		{
 			ID: "adoption", Title: "Adoption against 70%", made: adoption,
 			Lead:    "Which share of councils keeps records in each standard, by the statements they signed, held against 70%.",
-			Columns: []Column{{Title: "Standard"}, {Title: "By"}, {Title: "Group"}, {Title: "Councils with records"}, {Title: "Councils in England"}, {Title: "Share"}, {Title: "70% reached"}},
+			Columns: []Column{{Title: "Standard"}, {Title: "By"}, {Title: "Group"}, {Title: "Councils with records"}, {Title: "Councils of the group"}, {Title: "Share"}, {Title: "70% reached"}},
 			Groups:  []Group{{Title: "70% reached", Column: "70% reached"}},
 		},
 	}
@@ -168,22 +183,83 @@ func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []
 	}
 	for _, s := range all {
 		m := s.Manifest()
-		if m.Obligation.Statute != "" && !seen[m.Name.Name] {
-			add(m.Name, m.Obligation.Statute, m.Obligation.From, "no", 0)
+		if law := catalogue.Obligation(m); law.Statute != "" && !seen[m.Name.Name] {
+			add(m.Name, law.Statute, law.From, "no", 0)
 		}
 	}
 	return rows, nil
+}
+
+// workforce adds up what councils have counted of their staff, by year, characteristic, pay
+// band and group.
+func workforce(ctx context.Context, o node.Operations, _ time.Time) ([]Row, error) {
+	t := &Table{Description: described("workforce")}
+	if _, err := t.read(ctx, o); err != nil {
+		return nil, err
+	}
+	return totals(t.Rows), nil
+}
+
+// totals adds up rows of year, characteristic, group, pay band, headcount and whether that
+// is suppressed. A group has a share of its characteristic only where every group of it was
+// counted by the same number of councils and suppressed by none: of a part it would mislead.
+func totals(counted []Row) (rows []Row) {
+	type band struct{ period, characteristic, pay string }
+	type sum struct{ heads, councils, suppressed int }
+	bands := map[band]map[string]*sum{}
+	for _, r := range counted {
+		b, group := band{one(r.Cells[0]), one(r.Cells[1]), one(r.Cells[3])}, one(r.Cells[2])
+		if bands[b] == nil {
+			bands[b] = map[string]*sum{}
+		}
+		s := bands[b][group]
+		if s == nil {
+			s = &sum{}
+			bands[b][group] = s
+		}
+		n, err := strconv.Atoi(one(r.Cells[4]))
+		if err != nil || one(r.Cells[5]) == "yes" {
+			s.suppressed++
+			continue
+		}
+		s.heads += n
+		s.councils++
+	}
+	for b, groups := range bands {
+		all, whole, first := 0, len(groups) > 1, -1
+		for _, s := range groups {
+			if first < 0 {
+				first = s.councils
+			}
+			whole = whole && s.suppressed == 0 && s.councils == first
+			all += s.heads
+		}
+		for group, s := range groups {
+			heads, share := "", ""
+			if s.councils > 0 {
+				heads = strconv.Itoa(s.heads)
+			}
+			if whole && all > 0 {
+				share = strconv.Itoa(100*s.heads/all) + "%"
+			}
+			rows = append(rows, Row{Cells: texts(b.period, b.characteristic, b.pay, group, heads, share, strconv.Itoa(s.councils), strconv.Itoa(s.suppressed))})
+		}
+	}
+	return rows
+}
+
+// described returns a register by its id.
+func described(id string) Description {
+	all := All()
+	return all[slices.IndexFunc(all, func(d Description) bool { return d.ID == id })]
 }
 
 // positions counts who holds which position in a consultation or on a challenge, by kinds
 // of council.
 func positions(ctx context.Context, o node.Operations, now time.Time) ([]Row, error) {
 	var taken []Row
-	for _, d := range All() {
-		if d.ID != "assents" && d.ID != "consultations" {
-			continue
-		}
-		t := &Table{Description: d}
+	for _, id := range []string{"assents", "consultations"} {
+		t := &Table{Description: described(id)}
 		if _, err := t.read(ctx, o); err != nil {
 			return nil, err
 		}
@@ -199,17 +275,23 @@ func positions(ctx context.Context, o node.Operations, now time.Time) ([]Row, er
 			kind[m.Council] = c.Type
 		}
 	}
-	of := map[councils.Type]int{}
+	of, here := map[councils.Type]int{}, map[name.Council]bool{}
 	for _, c := range councils.At(now) {
 		of[c.Type]++
 	}
-	return tally(taken, kind, of), nil
+	for _, m := range members {
+		if m.Role == string(node.RoleCouncil) {
+			here[m.Council] = true
+		}
+	}
+	return tally(taken, kind, of, here), nil
 }
 
 // tally counts positions: of rows that begin with subject, who asked, and position, by the
-// kind of each council, of as many as there are. A council that is of no kind, such as a
-// region's body, counts for none; one that says the same twice, once.
-func tally(taken []Row, kind map[name.Council]councils.Type, of map[councils.Type]int) (rows []Row) {
+// kind of each council, of as many as there are, and by whether it is one of here, the
+// councils of the directory. One that says the same twice counts once; who is neither of a
+// kind nor of the directory, for none.
+func tally(taken []Row, kind map[name.Council]councils.Type, of map[councils.Type]int, here map[name.Council]bool) (rows []Row) {
 	type held struct{ subject, by, position string }
 	holds := map[held]map[name.Council]bool{}
 	for _, r := range taken {
@@ -217,23 +299,10 @@ func tally(taken []Row, kind map[name.Council]councils.Type, of map[councils.Typ
 		if holds[h] == nil {
 			holds[h] = map[name.Council]bool{}
 		}
-		if _, ok := kind[r.Council]; ok {
-			holds[h][r.Council] = true
-		}
+		holds[h][r.Council] = true
 	}
 	for h, who := range holds {
-		count := func(title string, counts func(councils.Type) bool) {
-			n, all := 0, 0
-			for c := range who {
-				if counts(kind[c]) {
-					n++
-				}
-			}
-			for t, k := range of {
-				if counts(t) {
-					all += k
-				}
-			}
+		add := func(title string, n, all int) {
 			if n == 0 {
 				return
 			}
@@ -243,6 +312,27 @@ func tally(taken []Row, kind map[name.Council]councils.Type, of map[councils.Typ
 			}
 			rows = append(rows, Row{Cells: texts(h.subject, h.by, h.position, title, strconv.Itoa(n), strconv.Itoa(all), strconv.Itoa(100*n/all)+"%", more)})
 		}
+		count := func(title string, counts func(councils.Type) bool) {
+			n, all := 0, 0
+			for c := range who {
+				if t, ok := kind[c]; ok && counts(t) {
+					n++
+				}
+			}
+			for t, k := range of {
+				if counts(t) {
+					all += k
+				}
+			}
+			add(title, n, all)
+		}
+		members := 0
+		for c := range who {
+			if here[c] {
+				members++
+			}
+		}
+		add("councils of the directory", members, len(here))
 		count("all councils", func(councils.Type) bool { return true })
 		count("safeguarding authorities", safeguards)
 		for _, t := range councils.Types() {
@@ -279,6 +369,7 @@ func adoption(ctx context.Context, o node.Operations, _ time.Time) (rows []Row, 
 	}
 	for _, s := range a.Shares {
 		add(string(s.Standard), "all", "England", s.English, s.England)
+		add(string(s.Standard), "directory", "members", s.Adopting, s.Members)
 	}
 	for _, g := range a.Types {
 		add(string(g.Standard), "type", g.Group, g.Adopting, g.England)

@@ -271,6 +271,24 @@ func (t *Table) at(title string) int {
 	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.Title == title })
 }
 
+// soon reports whether one of some days lies between the day on which the register was made
+// and the same day a year later.
+func (t *Table) soon(days []string) bool {
+	from, until := t.Made.Format(time.DateOnly), t.Made.AddDate(1, 0, 0).Format(time.DateOnly)
+	return slices.ContainsFunc(days, func(d string) bool { return from <= d && d < until })
+}
+
+// Reached is how many different values the first group has; of the goal, where there is one.
+func (t *Table) Reached() int {
+	n := 0
+	for _, l := range t.Counts[0].Lines {
+		if l.Value != Unsaid {
+			n++
+		}
+	}
+	return n
+}
+
 // Unsaid stands for a value that a record does not have.
 const Unsaid = "not said"
 
@@ -299,9 +317,17 @@ func (t *Table) count(g Group) Count {
 		if len(vs) == 0 {
 			vs = []string{Unsaid}
 		}
+		if g.Where != "" {
+			if n := r.Cells[t.at(g.Where)]; len(n) == 0 || n[0] == "0" {
+				continue
+			}
+		}
+		if g.Soon != "" && !t.soon(r.Cells[t.at(g.Soon)]) {
+			continue
+		}
 		if g.And != "" {
 			also := r.Cells[t.at(g.And)]
-			if none := r.Cells[t.at(g.Where)]; len(also) == 0 || len(none) == 0 || none[0] == "0" {
+			if len(also) == 0 {
 				continue
 			}
 			for i := range vs {

@@ -24,6 +24,13 @@ func TestDescribed(t *testing.T) {
 				t.Errorf("%s: no column is called %q", d.ID, g.Column)
 			}
 		}
+		for _, g := range d.Groups {
+			for _, also := range []string{g.And, g.Where, g.Soon} {
+				if also != "" && tab.at(also) < 0 {
+					t.Errorf("%s: no column is called %q", d.ID, also)
+				}
+			}
+		}
 		if d.Chart != "" && tab.at(d.Chart) < 0 {
 			t.Errorf("%s: no column is called %q", d.ID, d.Chart)
 		}
@@ -141,13 +148,23 @@ func TestFiles(t *testing.T) {
 	}
 	var meta struct {
 		URL         string
-		TableSchema struct{ Columns []struct{ Name string } }
+		TableSchema struct {
+			Columns []struct{ Name, Datatype, Separator string }
+		}
 	}
 	if err := json.Unmarshal(files["tools.csv-metadata.json"], &meta); err != nil || meta.URL != "tools.csv" || len(meta.TableSchema.Columns) != 5 {
 		t.Errorf("%+v, %v", meta, err)
 	}
+	kinds := map[string]string{}
+	for _, c := range meta.TableSchema.Columns {
+		kinds[c.Name] = c.Datatype + c.Separator
+	}
+	if want := map[string]string{"council": "string", "record": "string", "product": "string", "ends": "date", "for": "string; "}; !maps.Equal(kinds, want) {
+		t.Errorf("columns are %v, want %v", kinds, want)
+	}
 	var cat struct {
-		Sets []struct {
+		Context map[string]any `json:"@context"`
+		Sets    []struct {
 			Files []struct {
 				URL string `json:"dcat:downloadURL"`
 			} `json:"dcat:distribution"`
@@ -155,6 +172,11 @@ func TestFiles(t *testing.T) {
 	}
 	if err := json.Unmarshal(Catalogue("https://a.gov.uk/open", ".html", []*Table{tab}), &cat); err != nil || len(cat.Sets) != 1 || len(cat.Sets[0].Files) != 2 {
 		t.Fatalf("%+v, %v", cat, err)
+	}
+	for _, address := range []string{"dcat:downloadURL", "dcat:mediaType", "dct:conformsTo", "foaf:homepage"} {
+		if term, _ := cat.Context[address].(map[string]any); term["@type"] != "@id" || term["@id"] != address {
+			t.Errorf("%s is a text to who reads the catalogue as a graph: %v", address, cat.Context[address])
+		}
 	}
 	for _, f := range cat.Sets[0].Files {
 		if files[strings.TrimPrefix(f.URL, "https://a.gov.uk/open/")] == nil {
@@ -172,11 +194,55 @@ func TestTally(t *testing.T) {
 		return Row{Council: c, Cells: texts("v2", "body.example", position)}
 	}
 	got := map[string]string{}
-	for _, r := range tally([]Row{say("a.gov.uk", "support"), say("a.gov.uk", "support"), say("b.gov.uk", "support"), say("c.gov.uk", "support"), say("region.example", "oppose")}, kind, of) {
+	for _, r := range tally([]Row{say("a.gov.uk", "support"), say("a.gov.uk", "support"), say("b.gov.uk", "support"), say("c.gov.uk", "support"), say("region.example", "oppose"), say("new.example", "oppose")}, kind, of, map[name.Council]bool{"a.gov.uk": true, "new.example": true}) {
 		got[one(r.Cells[2])+", "+one(r.Cells[3])] = one(r.Cells[4]) + "/" + one(r.Cells[5]) + " " + one(r.Cells[7])
 	}
-	want := map[string]string{"support, all councils": "3/7 no", "support, safeguarding authorities": "2/3 yes", "support, unitary": "2/3 yes", "support, district": "1/4 no"}
+	want := map[string]string{"support, all councils": "3/7 no", "support, safeguarding authorities": "2/3 yes", "support, unitary": "2/3 yes", "support, district": "1/4 no",
+		"support, councils of the directory": "1/2 no", "oppose, councils of the directory": "1/2 no"}
 	if !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestTotals: counts are added up over councils, and what is suppressed is in no sum.
+func TestTotals(t *testing.T) {
+	said := func(c name.Council, group, heads, suppressed string) Row {
+		return Row{Council: c, Cells: texts("2026", "sex", group, "all", heads, suppressed)}
+	}
+	var got []string
+	for _, r := range totals([]Row{said("a.gov.uk", "female", "60", "no"), said("b.gov.uk", "female", "120", "no"), said("a.gov.uk", "male", "20", "no"), said("b.gov.uk", "male", "", "yes"), said("a.gov.uk", "other", "", "yes"),
+		{Council: "a.gov.uk", Cells: texts("2026", "age", "under 30", "all", "100", "no")}, {Council: "a.gov.uk", Cells: texts("2026", "age", "over 30", "all", "300", "no")}}) {
+		var cells []string
+		for _, vs := range r.Cells {
+			cells = append(cells, one(vs))
+		}
+		got = append(got, strings.Join(cells, ","))
+	}
+	slices.Sort(got)
+	want := []string{"2026,age,all,over 30,300,75%,1,0", "2026,age,all,under 30,100,25%,1,0", "2026,sex,all,female,180,,2,0", "2026,sex,all,male,20,,1,1", "2026,sex,all,other,,,0,1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestSoon: what ends on a day gone by or after a year does not count as ending soon, nor
+// what did not flow towards the goal, and a register says how far from its goal it is.
+func TestSoon(t *testing.T) {
+	tab := &Table{Made: time.Date(2026, 11, 29, 9, 0, 0, 0, time.UTC), Description: Description{Goal: Goal{15, "2030"},
+		Columns: []Column{{Title: "Product"}, {Title: "Ends"}, {Title: "Records"}}}}
+	for _, r := range [][]string{{"Acre", "2026-11-28", "1"}, {"Acre", "2026-11-29", "0"}, {"Bay", "2027-11-28", "2"}, {"Bay", "2027-11-29", "2"}, {"Cob", "", "0"}} {
+		tab.Rows = append(tab.Rows, Row{Council: "a.gov.uk", Cells: texts(r...)})
+	}
+	soon := tab.count(Group{Column: "Product", Soon: "Ends"})
+	if len(soon.Lines) != 2 || soon.Lines[0].Records != 1 || soon.Lines[1].Records != 1 {
+		t.Errorf("soon: %+v", soon.Lines)
+	}
+	tab.Counts = []Count{tab.count(Group{Column: "Product", Where: "Records"})}
+	if n := tab.Reached(); n != 2 {
+		t.Errorf("%d of the goal are reached, want 2", n)
+	}
+	var told struct{ Goal map[string]any }
+	if err := json.Unmarshal(tab.JSON(), &told); err != nil || told.Goal["reached"] != 2.0 || told.Goal["of"] != 15.0 || told.Goal["by"] != "2030" {
+		t.Errorf("%v, %v", told, err)
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Files are the register as data, by file name: ID.csv, ID.csv-metadata.json (W3C CSV on
@@ -58,16 +60,47 @@ func (t *Table) Metadata() []byte {
 	heads := t.heads()
 	for i, h := range heads {
 		c := map[string]any{"name": h, "titles": h, "datatype": "string"}
-		if j := i - (len(heads) - len(t.Columns)); j >= 0 && t.Standard != "" {
-			c["propertyUrl"] = "https://" + t.Std.String() + "#" + t.Columns[j].Pointer
+		if j := i - (len(heads) - len(t.Columns)); j >= 0 {
+			t.describe(j, c)
 		}
 		columns = append(columns, c)
 	}
 	return indented(map[string]any{
 		"@context": []any{"http://www.w3.org/ns/csvw", map[string]string{"@language": "en"}}, "url": t.ID + ".csv",
-		"dc:title": t.Title, "dc:description": t.Lead, "dc:publisher": string(t.Us), "dc:modified": t.Made.Format(time.RFC3339),
+		"dc:title": t.Title, "dc:description": t.Lead, "dc:publisher": string(t.Us), "dc:modified": map[string]string{"@value": t.Made.Format(time.RFC3339), "@type": "xsd:dateTime"},
 		"tableSchema": map[string]any{"columns": columns},
 	})
+}
+
+// describe says of a column what its cells are in the file as it stands: the kind of value
+// that all of them have, where they are lists, and the field that they come from.
+func (t *Table) describe(column int, c map[string]any) {
+	date, number, yes, filled := true, true, true, false
+	for _, r := range t.Rows {
+		if len(r.Cells[column]) > 1 {
+			c["separator"] = "; "
+		}
+		for _, v := range r.Cells[column] {
+			_, err := time.Parse(time.DateOnly, v)
+			date = date && err == nil
+			n, err := strconv.Atoi(v)
+			number = number && err == nil && strconv.Itoa(n) == v // 017 is a reference
+			yes = yes && (v == "yes" || v == "no")
+			filled = true
+		}
+	}
+	switch {
+	case !filled:
+	case date:
+		c["datatype"] = "date"
+	case number:
+		c["datatype"] = "integer"
+	case yes:
+		c["datatype"] = map[string]string{"base": "boolean", "format": "yes|no"}
+	}
+	if t.Standard != "" {
+		c["propertyUrl"] = "https://" + t.Std.String() + "#" + t.Columns[column].Pointer
+	}
 }
 
 // JSON returns the register with its counts.
@@ -105,6 +138,12 @@ func (t *Table) JSON() []byte {
 	if t.Standard != "" {
 		out["standard"] = t.Std
 	}
+	if t.Goal.Of > 0 {
+		out["goal"] = struct {
+			Reached int `json:"reached"`
+			Goal
+		}{t.Reached(), t.Goal}
+	}
 	return indented(out)
 }
 
@@ -115,30 +154,65 @@ func (l Line) names() (s []string) {
 	return s
 }
 
+// DCAT is the context of catalogues (W3C DCAT 3, JSON-LD 1.1): what is an address is told as
+// one, so that who reads the catalogue as a graph can follow it.
+func DCAT() map[string]any {
+	context := map[string]any{
+		"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "foaf": "http://xmlns.com/foaf/0.1/",
+		"xsd": "http://www.w3.org/2001/XMLSchema#", "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+	}
+	for _, address := range []string{"dcat:downloadURL", "dcat:accessURL", "dcat:landingPage", "dcat:mediaType", "dct:conformsTo", "dct:accessRights", "dct:language", "foaf:homepage"} {
+		context[address] = map[string]string{"@id": address, "@type": "@id"}
+	}
+	return context
+}
+
+// English is the address of the language of what a catalogue says.
+const English = "http://publications.europa.eu/resource/authority/language/ENG"
+
+// Publisher is a council in a catalogue.
+func Publisher(c name.Council) map[string]any {
+	home := "https://" + string(c)
+	return map[string]any{"@type": "foaf:Organization", "@id": home, "foaf:name": c, "foaf:homepage": home}
+}
+
+// Distribution is a file in a catalogue, of a media type such as text/csv. Formats are
+// addresses of what it conforms to.
+func Distribution(title, at, media string, formats ...string) map[string]any {
+	d := map[string]any{
+		"@type": "dcat:Distribution", "dct:title": title, "dcat:downloadURL": at, "dcat:accessURL": at,
+		"dcat:mediaType": "https://www.iana.org/assignments/media-types/" + media,
+	}
+	if len(formats) > 0 {
+		d["dct:conformsTo"] = formats
+	}
+	return d
+}
+
 // Catalogue returns registers as a catalogue (W3C DCAT 3, JSON-LD). Their pages are at base
 // and ID and ending, their files beside them.
 func Catalogue(base, ending string, all []*Table) []byte {
-	var sets []any
+	catalogue := map[string]any{"@context": DCAT(), "@type": "dcat:Catalog", "@id": base + "/catalogue.jsonld", "dct:title": "Registers", "dct:description": "Registers of what councils have, made of records that they signed.", "dct:language": English}
+	sets := []any{}
 	for _, t := range all {
-		var files []any
-		for ending, kind := range map[string]string{".csv": "text/csv", ".json": "application/json"} {
-			files = append(files, map[string]any{"@type": "dcat:Distribution", "dcat:mediaType": kind, "dcat:downloadURL": base + "/" + t.ID + ending})
-		}
-		slices.SortFunc(files, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		page := base + "/" + t.ID + ending
 		set := map[string]any{
-			"@type": "dcat:Dataset", "@id": base + "/" + t.ID + ending, "dct:identifier": t.ID, "dct:title": t.Title, "dct:description": t.Lead,
-			"dct:publisher": map[string]any{"@type": "foaf:Organization", "foaf:name": t.Us, "foaf:homepage": "https://" + string(t.Us)},
-			"dct:modified":  map[string]any{"@type": "xsd:dateTime", "@value": t.Made.Format(time.RFC3339)}, "dcat:distribution": files,
+			"@type": "dcat:Dataset", "@id": page, "dct:identifier": t.ID, "dct:title": t.Title, "dct:description": t.Lead, "dct:language": English,
+			"dcat:landingPage": page, "dct:publisher": Publisher(t.Us),
+			"dct:modified": map[string]any{"@type": "xsd:dateTime", "@value": t.Made.Format(time.RFC3339)},
+			"dcat:distribution": []any{
+				Distribution(t.Title+" (CSV)", base+"/"+t.ID+".csv", "text/csv", "http://www.w3.org/ns/csvw"),
+				Distribution(t.Title+" (JSON)", base+"/"+t.ID+".json", "application/json"),
+			},
 		}
 		if t.Standard != "" {
-			set["dct:conformsTo"] = t.Std.String()
+			set["dct:conformsTo"] = "https://" + t.Std.String()
 		}
 		sets = append(sets, set)
+		catalogue["dct:publisher"], catalogue["dct:modified"] = set["dct:publisher"], set["dct:modified"]
 	}
-	return indented(map[string]any{
-		"@context": map[string]string{"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "foaf": "http://xmlns.com/foaf/0.1/", "xsd": "http://www.w3.org/2001/XMLSchema#"},
-		"@type":    "dcat:Catalog", "@id": base + "/catalogue.jsonld", "dct:title": "Registers", "dct:language": "en", "dcat:dataset": sets,
-	})
+	catalogue["dcat:dataset"] = sets
+	return indented(catalogue)
 }
 
 func indented(v any) []byte {

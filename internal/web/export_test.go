@@ -84,11 +84,11 @@ func TestExportLinks(t *testing.T) {
 		var catalogue struct {
 			ID       string `json:"@id"`
 			Datasets []struct {
-				ID string `json:"@id"`
+				ID    string `json:"@id"`
+				Files []struct {
+					URL string `json:"dcat:downloadURL"`
+				} `json:"dcat:distribution"`
 			} `json:"dcat:dataset"`
-			Files []struct {
-				URL string `json:"dcat:downloadURL"`
-			} `json:"dcat:distribution"`
 		}
 		if err := json.Unmarshal([]byte(read("register.jsonld")), &catalogue); err != nil {
 			t.Fatal(err)
@@ -96,11 +96,11 @@ func TestExportLinks(t *testing.T) {
 		addresses := []string{catalogue.ID}
 		for _, d := range catalogue.Datasets {
 			addresses = append(addresses, d.ID)
+			for _, f := range d.Files {
+				addresses = append(addresses, f.URL)
+			}
 		}
-		for _, f := range catalogue.Files {
-			addresses = append(addresses, f.URL)
-		}
-		if len(addresses) != 1+2*len(rs)+2 {
+		if len(addresses) != 1+2*len(rs)+3 {
 			t.Errorf("the catalogue has %d addresses", len(addresses))
 		}
 		for _, a := range addresses {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -214,21 +215,32 @@ func catalogueOf(base, home string, page func(*Register, Flow) string, rs ...*Re
 		for _, f := range r.Flows {
 			sets = append(sets, map[string]any{
 				"@type": "dcat:Dataset", "@id": page(r, f), "dct:identifier": string(f.Agreement), "dct:title": f.DataItems, "dct:description": f.Purpose,
-				"dct:publisher":  map[string]any{"@type": "foaf:Organization", "foaf:name": string(f.From), "foaf:homepage": "https://" + string(f.From)},
-				"dct:conformsTo": f.Standard.String(), "dct:accessRights": "http://publications.europa.eu/resource/authority/access-right/NON_PUBLIC",
-				"dct:issued": map[string]any{"@type": "xsd:date", "@value": f.Starts}, "dct:provenance": f.Article6 + "; " + f.LegalPower,
+				"dct:publisher": registers.Publisher(f.From), "dcat:landingPage": page(r, f), "dct:language": registers.English,
+				"dct:conformsTo": "https://" + f.Standard.String(), "dct:accessRights": "http://publications.europa.eu/resource/authority/access-right/NON_PUBLIC",
+				"dct:issued":     map[string]any{"@type": "xsd:date", "@value": f.Starts},
+				"dct:provenance": map[string]any{"@type": "dct:ProvenanceStatement", "rdfs:label": f.Article6 + "; " + f.LegalPower},
 			})
 		}
 	}
-	b, _ := json.MarshalIndent(map[string]any{
-		"@context": map[string]string{"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "foaf": "http://xmlns.com/foaf/0.1/", "xsd": "http://www.w3.org/2001/XMLSchema#"},
-		"@type":    "dcat:Catalog", "@id": home, "dct:title": "Register of data sharing agreements", "dct:language": "en",
-		"dct:modified": map[string]any{"@type": "xsd:dateTime", "@value": made.Format(time.RFC3339)}, "dcat:dataset": sets,
+	// What can be read is the register itself: a set of data beside those that it tells of.
+	sets = append(sets, map[string]any{
+		"@type": "dcat:Dataset", "@id": base + "/register.json", "dct:identifier": "register", "dct:title": "Register of data sharing agreements",
+		"dct:description": "Who receives what, why, by what law and for how long, and what really flowed.", "dct:language": registers.English, "dcat:landingPage": home,
+		"dct:accessRights": "http://publications.europa.eu/resource/authority/access-right/PUBLIC",
 		"dcat:distribution": []any{
-			map[string]any{"@type": "dcat:Distribution", "dcat:mediaType": "application/json", "dcat:downloadURL": base + "/register.json"},
-			map[string]any{"@type": "dcat:Distribution", "dcat:mediaType": "text/csv", "dcat:downloadURL": base + "/register.csv"},
+			registers.Distribution("Register of agreements (JSON)", base+"/register.json", "application/json"),
+			registers.Distribution("Register of agreements (CSV)", base+"/register.csv", "text/csv"),
 		},
-	}, "", "  ")
+	})
+	catalogue := map[string]any{
+		"@context": registers.DCAT(), "@type": "dcat:Catalog", "@id": home, "dct:title": "Register of data sharing agreements",
+		"dct:description": "Agreements by which councils let each other have records.", "dct:language": registers.English,
+		"dct:modified": map[string]any{"@type": "xsd:dateTime", "@value": made.Format(time.RFC3339)}, "dcat:dataset": sets,
+	}
+	if len(rs) == 1 {
+		catalogue["dct:publisher"] = registers.Publisher(rs[0].Council)
+	}
+	b, _ := json.MarshalIndent(catalogue, "", "  ")
 	return append(b, '\n')
 }
 
