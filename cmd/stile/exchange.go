@@ -93,7 +93,8 @@ They speak libp2p over loopback. It types each council's commands, shows what th
 error when something is not as the exchange says it should be. At the end an auditor verifies a bundle of each
 agreement offline, and each sender signs an exchange-case record with what really flowed.
 
-The folder is deleted at the end unless --keep names one, so that the commands can be tried by hand.`,
+The folder is deleted at the end unless --keep names one, so that the commands can be tried by hand.
+Then the registers of each council are written as pages into pages/ in it.`,
 		Example: `  stile exchange run 02
   stile exchange run 02 --keep /tmp/consultation`,
 		Args: takes(1, 1, "an exchange, such as 02"),
@@ -127,7 +128,7 @@ func exchangeOf(id string) (*exchange.Exchange, error) {
 
 // play runs an exchange in a folder and prints, with --json, what flowed.
 func (a *app) play(ctx context.Context, e *exchange.Exchange, keep, published string) (err error) {
-	p := &player{town: newTown(a), e: e, published: published}
+	p := &player{town: newTown(a), e: e, published: published, pages: keep != ""}
 	if p.dir, err = newFolder("exchange", keep); err != nil {
 		return err
 	}

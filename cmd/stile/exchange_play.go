@@ -30,6 +30,7 @@ type player struct {
 	agreed    []*agreement.Agreement
 	flows     []flow
 	step      int
+	pages     bool // each council's registers are written at the end
 }
 
 // caseStandard is the standard of the records that say what flowed in an exchange.
@@ -79,6 +80,11 @@ func (p *player) run(ctx context.Context) error {
 	}
 	if err := p.count(ctx); err != nil {
 		return err
+	}
+	if p.pages {
+		if err := p.publish(ctx); err != nil {
+			return err
+		}
 	}
 	p.say("\nDone in %.1f seconds.\n", time.Since(began).Seconds())
 	return nil
@@ -446,6 +452,23 @@ func (p *player) count(ctx context.Context) error {
 		}
 	}
 	p.say("\n   Each sender has signed this as a record of the standard exchange-case: evidence that the exchange works.\n")
+	return nil
+}
+
+// publish writes the registers of each council as pages that a browser opens.
+func (p *player) publish(ctx context.Context) error {
+	p.say("\nWhat each council could publish, as pages for a browser\n\n")
+	for _, c := range p.e.Councils {
+		var out bytes.Buffer
+		at := filepath.Join(p.dir, "pages", c.Label())
+		if code := Main(ctx, env{in: strings.NewReader(""), out: &out, err: &out}, []string{"register", "export", "--out", at, "--data", p.folder(c.Name)}); code != 0 {
+			return fmt.Errorf("write the registers of %s: %s", c.Name, name.Lines(out.String()))
+		}
+		p.say("   %s\n", filepath.Join(at, "index.html"))
+		if _, err := os.Stat(filepath.Join(at, "open", "index.html")); err == nil {
+			p.say("   %s\n", filepath.Join(at, "open", "index.html"))
+		}
+	}
 	return nil
 }
 

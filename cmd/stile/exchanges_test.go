@@ -119,6 +119,7 @@ func readme(e *exchange.Exchange) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s\n\n**What stays.** %s\n\n", e.Title, paragraph(e.Problem), paragraph(e.Stays))
 	fmt.Fprintf(&b, "    make build && ./bin/stile exchange run %s\n\n", numberOf(e))
+	fmt.Fprintf(&b, "Its pages: with `--keep DIR` the run leaves what each council could publish in `DIR/pages`, to be opened in a browser, and the bundles that the auditor has verified in `DIR/auditor`.\n\n")
 	b.WriteString("| council | its part |\n|---|---|\n")
 	for _, c := range e.Councils {
 		fmt.Fprintf(&b, "| %s (%s) | %s |\n", c.Title, c.Name, c.Part)
