@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/book"
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -112,11 +113,11 @@ func (n *Node) partnersEnding() (out []condition.Ending) {
 		}
 		e := condition.Ending{Council: c, On: m.Ended, Successors: m.Successors}
 		for _, a := range of[c] {
-			on := slices.ContainsFunc(m.Successors, func(s name.Council) bool {
+			missing := slices.ContainsFunc(m.Successors, func(s name.Council) bool {
 				b, _, err := a.Novate(c, s, agreement.Date(m.Ended.Format(time.DateOnly)))
-				return err == nil && signed[b.Name]
+				return err != nil || !signed[b.Name]
 			})
-			if e.Agreements = append(e.Agreements, a.Name); !on {
+			if e.Agreements = append(e.Agreements, a.Name); missing || len(m.Successors) == 0 {
 				e.Unsigned = append(e.Unsigned, a.Name)
 			}
 		}
@@ -133,12 +134,20 @@ func (n *Node) ending() (out []api.EndingAgreement) {
 	return out
 }
 
-// endAll ends our agreements, for a reason that partners read, and what is held under them.
-func (n *Node) endAll(ctx context.Context, because, by string) error {
+// endAll ends our agreements, and what is held under them. Receivers are told first which
+// successors go on with what they have.
+func (n *Node) endAll(ctx context.Context, e succession.End) error {
 	now := n.now().UTC().Truncate(time.Second)
 	for _, st := range n.notOver() {
 		a := st.Agreement
-		end := agreement.Notice{Ref: a.Ref(), Reason: because, At: now, By: by}.Body()
+		if f, err := n.ledger.Feed(a.Name, a.Digest()); err == nil && a.From == n.cfg.Council && f.Copied() {
+			to := slices.Sorted(slices.Values(e.To[a.Name]))
+			said := event.Succeeded{Agreement: a.Name, Version: uint64(a.Version), On: e.On, End: f.End, To: to}
+			if _, _, err := n.ledger.AppendNotice(ctx, event.KindAgreementSucceeded, said.Body(), n.replicas.Addressees(a)...); err != nil {
+				return fmt.Errorf("end %s: %w", a.Name, err)
+			}
+		}
+		end := agreement.Notice{Ref: a.Ref(), Reason: e.Because, At: now, By: e.By}.Body()
 		if err := n.say(ctx, event.KindAgreementEnd, end, n.replicas.Addressees(a)); err != nil {
 			return fmt.Errorf("end %s: %w", a.Name, err)
 		}
@@ -150,16 +159,30 @@ func (n *Node) endAll(ctx context.Context, because, by string) error {
 	return nil
 }
 
-// unreceived returns who has not said that it deleted what it held of ours.
-func (n *Node) unreceived() (out []name.Council, err error) {
+// unreceived returns who has said neither that it deleted what it held of ours nor that it
+// keeps that for our successors, and who has said the latter.
+func (n *Node) unreceived() (out []name.Council, kept []api.KeptReply, err error) {
 	partners, err := n.explain.Partners(false)
 	for _, p := range partners {
-		if p.Direction == "to" && (p.Outstanding > 0 || p.Held > 0) {
+		switch {
+		case p.Direction != "to":
+		case p.Kept != nil:
+			kept = append(kept, *p.Kept)
+		case p.Outstanding > 0 || p.Held > 0:
 			out = append(out, p.Council)
 		}
 	}
 	slices.Sort(out)
-	return slices.Compact(out), err
+	return slices.Compact(out), kept, err
+}
+
+// ended returns what the directory says of the end of a council.
+func (n *Node) ended(c name.Council) book.Ended {
+	m, ok := n.directory.Member(c)
+	if !ok {
+		return book.Ended{}
+	}
+	return book.Ended{On: m.Ended, Successors: m.Successors, Sure: n.directory.Exchange(n.now()) == nil}
 }
 
 // inFootprints returns the footprints that we are in, and what stands in the way of leaving

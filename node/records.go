@@ -99,6 +99,11 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 	var out *RecordReply
 	if in.From != "" && in.From != n.cfg.Council {
 		h, src, err := n.findHolding(in)
+		if err != nil && isNotFound(err) {
+			if r, berr := n.became(in); berr == nil {
+				return r, nil
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -129,10 +134,43 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 		out.MadeFrom, _ = v.MadeFrom(ver.Standard, id)
 		return nil
 	})
+	if errors.Is(err, ledger.ErrNotFound) {
+		if r, berr := n.became(in); berr == nil {
+			return r, nil
+		}
+	}
 	if err == nil && in.Token {
 		out.Token, err = n.standAlone(ctx, ver)
 	}
 	return out, err
+}
+
+// became returns what a record is now that was held of a council which has ended, by its id
+// there, and has come since from a successor.
+func (n *Node) became(in RecordRequest) (*RecordReply, error) {
+	was, err := name.ParseRecord(in.Record)
+	if err != nil {
+		return nil, err
+	}
+	var b ledger.Became
+	var h *ledger.Holding
+	err = n.ledger.View(func(v *ledger.View) error {
+		if b, err = v.Became(was); err != nil {
+			return err
+		}
+		if in.From != "" && in.From != b.Was.Council {
+			return ledger.ErrNotFound
+		}
+		h, err = v.Holding(b.Source, b.Record)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.uses.Note(b.Source, nil, h)
+	out := n.holdingReply(b.Source, h, true)
+	out.Former = &api.FormerReply{Council: b.Was.Council, Record: b.Was.Record, Version: b.Was.Version, Entry: b.Was.Entry, Event: b.Was.Event}
+	return out, nil
 }
 
 // standAlone returns the token of a version of ours with a signature of its own,
@@ -268,6 +306,9 @@ func (n *Node) holdingReply(src *ledger.Source, h *ledger.Holding, whole bool) *
 		Council: v.Council, Record: v.Record, Standard: v.Standard, Version: v.Version, Op: string(v.Op),
 		Index: h.Index, IssuedAt: time.Unix(v.IssuedAt, 0).UTC(), Agreement: src.Agreement,
 		Withheld: v.Withheld, Proof: "log",
+	}
+	if src.Kept != nil {
+		r.Kept = src.Kept.String()
 	}
 	if st, ok := n.book.Status(src.Agreement, n.now()); ok {
 		r.Urgent = st.Agreement.Way().Urgent()

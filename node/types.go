@@ -136,6 +136,7 @@ type (
 type (
 	SuccessionRequest = api.SuccessionRequest
 	SuccessionReply   = api.SuccessionReply
+	KeptReply         = api.KeptReply
 	SuccessorReply    = api.SuccessorReply
 	RehearsalReply    = api.RehearsalReply
 	RehearsedReply    = api.RehearsedReply

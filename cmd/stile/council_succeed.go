@@ -131,6 +131,9 @@ func (s *succeeding) print(r node.SuccessionReply) error {
 	if r.Sealed {
 		s.printf("cosigned by %s\n", dash(list(r.Witnesses)))
 		s.printf("not yet deleted at %s\n", dash(list(r.Unreceived)))
+		for _, k := range r.Kept {
+			s.printf("kept by %s: %s under %s, until it comes from %s, at the latest until %s\n", k.Council, plural(k.Records, "record", "records"), k.Agreement, list(k.For), k.Until)
+		}
 		return nil
 	}
 	s.printf("%s here: statements about this council, and what a mapping made\n", plural(r.Stays, "record stays", "records stay"))

@@ -264,6 +264,9 @@ func (a *app) recordShowCommand() *cobra.Command {
 			if r.MadeFrom != "" {
 				t.add("made from", "record "+string(r.MadeFrom)+", by the standard's mapping")
 			}
+			if r.Kept != "" {
+				t.add("goes on", r.Kept)
+			}
 			if f := r.Former; f != nil {
 				t.add("was before", fmt.Sprintf("record %s of %s, version %s, entry %s of its log; entry %s of ours says so", f.Record, f.Council, number(f.Version), number(f.Entry), number(f.Event)))
 			}

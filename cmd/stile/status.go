@@ -107,6 +107,8 @@ func (a *app) checkIn(ctx context.Context, f checkFormat) error {
 // step says in words how one exchange stands.
 func step(p node.PartnerReply) string {
 	switch {
+	case p.Kept != nil:
+		return p.Behind
 	case p.InStep && p.Mode != "" && p.Direction == "from":
 		return "it can be asked"
 	case p.InStep && p.Mode != "" && p.Footprint != "":

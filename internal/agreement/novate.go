@@ -77,3 +77,11 @@ func (a *Agreement) naming(c name.Council) (out []string) {
 	}
 	return out
 }
+
+// Holds reports whether who receives under a may hold what it was given under another text,
+// of another sender: the same rows and fields of the same standard, copied, as long.
+func (a *Agreement) Holds(b *Agreement) bool {
+	return a.Standard == b.Standard && a.Mode == b.Mode && a.Rows == b.Rows &&
+		slices.Equal(slices.Sorted(slices.Values(a.Fields)), slices.Sorted(slices.Values(b.Fields))) &&
+		a.Retention == b.Retention && a.RetentionFrom == b.RetentionFrom && a.Origin == b.Origin
+}

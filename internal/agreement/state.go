@@ -300,6 +300,8 @@ type Status struct {
 	// Suspensions are those that stand at that instant, whatever the phase, by
 	// party.
 	Suspensions []Suspension
+	// Endings are those that have come by that instant, the first first.
+	Endings []Ending
 	// Review is the date of review that counts at that instant: that of the text, or
 	// the latest to which all parties have renewed it. Renewals are what each party has
 	// said of it last.
@@ -311,6 +313,13 @@ type Status struct {
 type Suspension struct {
 	By     name.Council
 	Since  time.Time
+	Reason string
+}
+
+// An Ending is a party's word that the agreement is over.
+type Ending struct {
+	By     name.Council
+	At     time.Time
 	Reason string
 }
 
@@ -476,8 +485,9 @@ func (v *version) status(now time.Time) Status {
 			st.Phase = Waiting
 		}
 	}
-	if end, ok := v.end(now); ok && st.Phase != Ended {
-		st.Phase, st.Why = Ended, end
+	if st.Endings = v.endings(now); len(st.Endings) > 0 && st.Phase != Ended {
+		first := st.Endings[0]
+		st.Phase, st.Why = Ended, fmt.Sprintf("ended %s by %s: %s", first.At.Format(time.DateOnly), first.By, first.Reason)
 	}
 	if st.Suspensions = v.suspensions(now); len(st.Suspensions) > 0 && st.Phase == InForce {
 		var by []string
@@ -519,28 +529,19 @@ func (v *version) tookOver(now time.Time) bool {
 	})
 }
 
-type ending struct {
-	by name.Council
-	Notice
-}
-
-// end returns the first ending that has come, in words.
-func (v *version) end(now time.Time) (string, bool) {
-	var ends []ending
+// endings returns the endings that have come, the first first.
+func (v *version) endings(now time.Time) (out []Ending) {
 	for c, notices := range v.notices {
 		for _, n := range notices {
 			if n.kind == event.KindAgreementEnd && !now.Before(n.At) {
-				ends = append(ends, ending{c, n.Notice})
+				out = append(out, Ending{c, n.At, n.Reason})
 			}
 		}
 	}
-	if len(ends) == 0 {
-		return "", false
-	}
-	first := slices.MinFunc(ends, func(a, b ending) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.by, b.by), cmp.Compare(a.Reason, b.Reason))
+	slices.SortFunc(out, func(a, b Ending) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.By, b.By), cmp.Compare(a.Reason, b.Reason))
 	})
-	return fmt.Sprintf("ended %s by %s: %s", first.At.Format(time.DateOnly), first.by, first.Reason), true
+	return out
 }
 
 // suspensions returns those whose last word by now is that the agreement is

@@ -45,6 +45,9 @@ type Options struct {
 	// Role returns the role that a council has in the directory; "" for one that is no member.
 	// Without it no agreement of ours passes on to a role.
 	Role func(name.Council) string
+	// Ended returns what the directory says of the end of a council; nil where nothing is to
+	// follow from that.
+	Ended func(name.Council) Ended
 	// Changed is called when something was said, with no lock held.
 	Changed func()
 }
@@ -66,7 +69,8 @@ type Book struct {
 	looked   int                       // votes looked at, which a test counts
 	lastSaid map[voteKey]*record.Event // what a footprint we are no member of said last of suspending
 	known    map[string]bool           // what footprints are remembered to have said: name and entry
-	early    map[earlyKey]early        // receipts for all that came before we knew that the text is over
+	succeeds map[succeededKey]event.Succeeded
+	early    map[earlyKey]early // receipts for all that came before we knew that the text is over
 }
 
 // earlyKey is a text, and a receiver that says it deleted all it held under it.
@@ -89,6 +93,7 @@ func Open(o Options) (*Book, error) {
 	b := &Book{
 		o: o, wake: make(chan struct{}, 1), news: make(chan struct{}), state: agreement.NewState(), proofs: map[agreement.Ref]provedAt{}, votes: votes{}, voted: map[name.Council]int{},
 		lastSaid: map[voteKey]*record.Event{}, known: map[string]bool{}, early: map[earlyKey]early{},
+		succeeds: map[succeededKey]event.Succeeded{},
 	}
 	b.partners.Store(&map[name.Council]bool{})
 	err := o.Ledger.View(func(v *ledger.View) error {
@@ -218,6 +223,12 @@ func (b *Book) bind(now time.Time) {
 // apply takes in one event. One that contradicts what is known is passed over,
 // as it is by every node that sees it.
 func (b *Book) apply(ev *record.Event) {
+	if ev.Kind == event.KindAgreementSucceeded {
+		b.mu.Lock()
+		b.succeeded(ev)
+		b.mu.Unlock()
+		return
+	}
 	if !slices.Contains(agreement.Kinds(), ev.Kind) || ev.Council != b.o.Self && !b.Concerns(ev) {
 		return // a folder of before may hold what is not ours
 	}
@@ -374,12 +385,21 @@ func (b *Book) Notice(from name.Council, index uint64, jws []byte) {
 		return // it was checked before it was kept
 	}
 	b.apply(ev)
-	if ev.Kind == event.KindReceipt {
-		if err := b.receipt(from, ev, jws); err != nil {
-			b.o.Log.Error("keep receipt", "from", from, "error", err.Error())
-		}
+	if err := b.answered(from, ev, jws); err != nil {
+		b.o.Log.Error("keep receipt", "from", from, "error", err.Error())
 	}
 	b.Stir()
+}
+
+// answered takes in what a receiver of ours says that it did when an agreement was over.
+func (b *Book) answered(from name.Council, ev *record.Event, jws []byte) error {
+	switch ev.Kind {
+	case event.KindReceipt:
+		return b.receipt(from, ev, jws)
+	case event.KindHoldingsKept:
+		return b.kept(from, ev)
+	}
+	return nil
 }
 
 // receipt takes in a receipt for everything held under an agreement that is
@@ -470,7 +490,7 @@ func (b *Book) receipts() error {
 			}
 			err := v.ReceivedEvents(src, func(_ uint64, jws []byte) error {
 				_, ev, err := record.ParseEvent(jws)
-				if err == nil && ev.Kind == event.KindReceipt && ev.Council == src.From {
+				if err == nil && (ev.Kind == event.KindReceipt || ev.Kind == event.KindHoldingsKept) && ev.Council == src.From {
 					list = append(list, given{src.From, ev, slices.Clone(jws)})
 				}
 				return err
@@ -482,7 +502,7 @@ func (b *Book) receipts() error {
 		return nil
 	})
 	for _, g := range list {
-		err = errors.Join(err, b.receipt(g.from, g.ev, g.jws))
+		err = errors.Join(err, b.answered(g.from, g.ev, g.jws))
 	}
 	return err
 }

@@ -80,7 +80,7 @@ func (b *Book) Run(ctx context.Context) {
 func (b *Book) Settle(ctx context.Context) error {
 	now := b.o.Now()
 	b.Recount()
-	var errs []error
+	errs := []error{b.endWithMembers(ctx, now)}
 	for _, f := range b.o.Ledger.Feeds() {
 		if f.Agreement == "" {
 			continue
@@ -113,9 +113,7 @@ func (b *Book) Settle(ctx context.Context) error {
 			continue
 		}
 		if why, over := b.over(src, now); over {
-			b.o.Log.Info("agreement is over; deleting what was held under it", "agreement", src.Agreement, "because", why)
-			errs = append(errs, b.o.Ledger.End(ctx, src, why))
-			b.o.Changed()
+			errs = append(errs, b.keepOrEnd(ctx, src, why, now))
 		}
 	}
 	return errors.Join(errs...)

@@ -123,7 +123,7 @@ func TestFind(t *testing.T) {
 		{"council-ending", func(f *Facts) { f.Self.Ends, f.Rehearsed = noon.AddDate(0, 0, 1), noon.AddDate(0, 0, -9) }, "rehearsed on 2026-11-19"},
 		{"partner-ending", func(f *Facts) {
 			f.Ending = []Ending{{Council: saltby, On: noon.AddDate(0, 0, 3), Successors: []name.Council{"east.gov.uk"}, Agreements: []name.Agreement{"saltby.gov.uk/huts", "saltby.gov.uk/moves"}, Unsigned: []name.Agreement{"saltby.gov.uk/moves"}}}
-		}, "signed by us with no successor: saltby.gov.uk/moves"},
+		}, "not signed by us with each successor: saltby.gov.uk/moves"},
 		{"partner-ending", func(f *Facts) {
 			f.Ending = []Ending{{Council: saltby, On: noon.AddDate(0, 0, -3), Agreements: []name.Agreement{"saltby.gov.uk/huts"}}}
 		}, "not over here: saltby.gov.uk/huts"},

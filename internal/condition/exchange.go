@@ -46,7 +46,7 @@ func (f *Facts) failed() (out []api.Link) {
 // partnerKinds are about how far exchange has come.
 var partnerKinds = []Kind{
 	{
-		Name: "partner-ending", Severity: api.Notice, Means: "by the directory a partner ends within sixty days and an agreement with it goes on with no successor that we signed with, or it has ended and an agreement with it is not over here (docs/succession.md)",
+		Name: "partner-ending", Severity: api.Notice, Means: "by the directory a partner ends within sixty days and an agreement with it is not signed by us with each of its successors, so that what is held under it is deleted, or it has ended and an agreement with it is not over here, as one of which others are receivers too (docs/succession.md)",
 		find: func(f *Facts, say func(api.Condition)) {
 			for _, e := range f.Ending {
 				if f.Now.Before(e.On.Add(-endingSoon)) || f.Now.Before(e.On) && len(e.Unsigned) == 0 {
@@ -54,7 +54,7 @@ var partnerKinds = []Kind{
 				}
 				c := api.Condition{
 					Council: e.Council, Text: fmt.Sprintf("%s ends on %s%s", e.Council, day(e.On), in(f.Now, e.On)),
-					Cause: "signed by us with no successor: " + list(e.Unsigned),
+					Cause: "not signed by us with each successor: " + list(e.Unsigned),
 					Try:   "stile agreement novate NAME --old " + string(e.Council) + " --new SUCCESSOR --starts " + day(e.On) + " --out FILE, where it is to go on",
 				}
 				if n := len(e.Successors); n > 0 {

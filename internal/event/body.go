@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stile-exchange/stile/internal/tlog"
@@ -264,6 +265,15 @@ func namesOf[N any](r *reader, member, what string, most int, parse func(string)
 }
 
 const aCouncil = "the name of a council"
+
+// date reads a day, YYYY-MM-DD.
+func (r *reader) date(member string) string {
+	s := r.textOf(member, len(time.DateOnly), len(time.DateOnly))
+	if t, err := time.Parse(time.DateOnly, s); err != nil || t.Format(time.DateOnly) != s {
+		r.wrong(member, "is not a date")
+	}
+	return s
+}
 
 func (r *reader) council(member string) name.Council {
 	return named(r, member, aCouncil, name.ParseCouncil)

@@ -96,6 +96,8 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindOnward:               reader(event.ParseOnward),
 	event.KindPassedOn:             reader(event.ParsePassedOn),
 	event.KindTakenOver:            reader(event.ParseTakenOver),
+	event.KindAgreementSucceeded:   reader(event.ParseSucceeded),
+	event.KindHoldingsKept:         reader(event.ParseKept),
 
 	event.KindHandoverOffer:     reader(event.ParseHandoverOffer),
 	event.KindHandoverAnswer:    reader(event.ParseHandoverAnswer),
@@ -244,6 +246,9 @@ func samples(t testing.TB) []sample {
 		{event.KindPersonRead, event.PersonRead{Person: "Jo Smith", What: "record", Of: inc, Purpose: "a case"}},
 		{event.KindSealed, event.Sealed{On: "2027-04-01", Plan: "{}", Successors: []event.Successor{{Council: fens, KeyID: "k7", Records: 2, Entries: event.EntriesDigest([]uint64{3, 9})}, {Council: salt, KeyID: "k8", Entries: hash}}}},
 		{event.KindTakenOver, event.TakenOver{From: north, Size: 10, Root: hash, Of: []name.Record{rec, other}, Versions: []uint64{1, 4}, Entries: []uint64{3, 9}, Records: []name.Record{other, rec}, At: []uint64{5, 6}}},
+		{event.KindAgreementSucceeded, event.Succeeded{Agreement: "northmoor.gov.uk/people", Version: 2, On: "2027-04-01", End: 9, To: []name.Council{fens, salt}}},
+		{event.KindAgreementSucceeded, event.Succeeded{Agreement: "northmoor.gov.uk/people", Version: 1, On: "2027-04-01"}},
+		{event.KindHoldingsKept, event.Kept{Agreement: "northmoor.gov.uk/people", Version: 2, From: north, Cursor: 9, Records: 3, Entries: hash, Until: "2027-05-01", Under: []event.GoesOn{{Council: fens, Agreement: "fens.gov.uk/people", Version: 1}}}},
 
 		{event.KindHandoverOffer, event.HandoverOffer{Case: caseID, To: salt, Ref: "CP-7", Because: "moved", By: "Jo Smith", Notice: "2026-12-01", Due: "2026-12-22", Items: items}},
 		{event.KindHandoverAnswer, event.HandoverAnswer{Case: caseID, From: north, Offer: hash, Accepted: true, Taken: []uint64{0, 1}, By: "Sam Hill"}},

@@ -103,6 +103,9 @@ const (
 	// A council ends, and others take over what it had.
 	KindSealed    = "council-sealed"
 	KindTakenOver = "taken-over"
+	// What partners then hold: by whom it goes on, and that it is kept until then.
+	KindAgreementSucceeded = "agreement-succeeded"
+	KindHoldingsKept       = "holdings-kept"
 
 	// What came from another council goes on under an agreement of one's own.
 	KindOnward   = "onward"
@@ -123,7 +126,7 @@ func Kinds() []string {
 		KindDirectoryJoined, KindRefused, KindOpinionsDiffer, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 		KindHandoverOffer, KindHandoverAnswer, KindHandoverWithdrawn, KindHandoverClosed,
 		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,
-		KindSealed, KindTakenOver, KindOnward, KindPassedOn,
+		KindSealed, KindTakenOver, KindAgreementSucceeded, KindHoldingsKept, KindOnward, KindPassedOn,
 	}
 }
 

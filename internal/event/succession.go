@@ -5,15 +5,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// The two events by which a council's ledger is closed and its records go on in
-// another's. The first is the last entry of the ledger of the council that ends; the
-// second stands in the ledger of the council that begins.
+// The events by which a council's ledger is closed, its records go on in another's, and
+// partners keep what they hold meanwhile. Of the first two one is the last entry of the ledger of the council that ends; the
+// other stands in the ledger of the council that begins.
 
 // Bounds of both.
 const (
@@ -53,10 +52,7 @@ func (s Sealed) Body() map[string]any {
 // ParseSealed reads the body of a [KindSealed]. The error wraps [ErrBody].
 func ParseSealed(body map[string]any) (Sealed, error) {
 	r := read(KindSealed, body)
-	s := Sealed{On: r.textOf("on", len(time.DateOnly), len(time.DateOnly)), Plan: r.textOf("plan", 2, MaxPlan)}
-	if t, err := time.Parse(time.DateOnly, s.On); err != nil || t.Format(time.DateOnly) != s.On {
-		r.wrong("on", "is not a date")
-	}
+	s := Sealed{On: r.date("on"), Plan: r.textOf("plan", 2, MaxPlan)}
 	r.objects("successors", MaxSuccessors, func(r *reader) {
 		x := Successor{Council: r.council("council"), KeyID: r.textOf("kid", 1, 128), Records: r.index("records"), Entries: r.hash("entries")}
 		if n := len(s.Successors); n > 0 && s.Successors[n-1].Council >= x.Council {
@@ -141,4 +137,98 @@ func ParseTakenOver(body map[string]any) (TakenOver, error) {
 		}
 	}
 	return t, r.done()
+}
+
+// A Succeeded says of an agreement, just before its sender ends it, that it ends because that
+// council does, and which of its successors take over what went under it. It is addressed to
+// the receivers. Body:
+//
+//	{"agreement":"northmoor.gov.uk/people","end":831,"on":"2027-04-01","to":["east.gov.uk"],
+//	 "version":1}
+type Succeeded struct {
+	Agreement name.Agreement
+	Version   uint64
+	On        string // the first day of the successors, YYYY-MM-DD
+	// End is one past the last entry of the log that goes under the agreement: who has read
+	// so far holds nothing that was withdrawn.
+	End uint64
+	To  []name.Council // sorted, each once; none where nothing goes under it
+}
+
+// Body returns the body of a [KindAgreementSucceeded].
+func (s Succeeded) Body() map[string]any {
+	return map[string]any{"agreement": string(s.Agreement), "version": Number(s.Version), "on": s.On, "end": Number(s.End), "to": textList(s.To)}
+}
+
+// ParseSucceeded reads the body of a [KindAgreementSucceeded]. The error wraps [ErrBody].
+func ParseSucceeded(body map[string]any) (Succeeded, error) {
+	r := read(KindAgreementSucceeded, body)
+	s := Succeeded{
+		Agreement: r.agreement("agreement"), Version: r.version("version"), On: r.date("on"), End: r.index("end"),
+		To: namesOf(r, "to", "the name of a council", MaxSuccessors, name.ParseCouncil),
+	}
+	for i := range s.To {
+		if i > 0 && s.To[i] <= s.To[i-1] {
+			r.wrong("to", "does not ascend")
+		}
+	}
+	return s, r.done()
+}
+
+// A GoesOn is an agreement with one successor, as it stands in a Kept:
+//
+//	{"agreement":"east.gov.uk/people","council":"east.gov.uk","version":1}
+type GoesOn struct {
+	Council   name.Council
+	Agreement name.Agreement
+	Version   uint64
+}
+
+// A Kept says that a receiver keeps what it holds under an agreement whose sender has ended,
+// as it is, until the same has come from the successors or the day Until begins. It is
+// addressed to that sender. What is deleted of it is in receipts of the receiver. Body:
+//
+//	{"agreement":"northmoor.gov.uk/people","cursor":831,"entries":"…","from":"northmoor.gov.uk",
+//	 "records":117,"under":[{…}],"until":"2027-05-01","version":1}
+type Kept struct {
+	Agreement name.Agreement
+	Version   uint64
+	From      name.Council
+	Cursor    uint64    // how far the receiver has read
+	Records   uint64    // that it keeps
+	Entries   tlog.Hash // of their log indexes: see EntriesDigest
+	Until     string    // YYYY-MM-DD
+	Under     []GoesOn  // by council, each once, at least one
+}
+
+// Body returns the body of a [KindHoldingsKept].
+func (k Kept) Body() map[string]any {
+	under := make([]any, len(k.Under))
+	for i, g := range k.Under {
+		under[i] = map[string]any{"council": string(g.Council), "agreement": string(g.Agreement), "version": Number(g.Version)}
+	}
+	return map[string]any{
+		"agreement": string(k.Agreement), "version": Number(k.Version), "from": string(k.From), "cursor": Number(k.Cursor),
+		"records": Number(k.Records), "entries": k.Entries.String(), "until": k.Until, "under": under,
+	}
+}
+
+// ParseKept reads the body of a [KindHoldingsKept]. The error wraps [ErrBody].
+func ParseKept(body map[string]any) (Kept, error) {
+	r := read(KindHoldingsKept, body)
+	k := Kept{
+		Agreement: r.agreement("agreement"), Version: r.version("version"), From: r.council("from"), Cursor: r.index("cursor"),
+		Records: r.index("records"), Entries: r.hash("entries"), Until: r.date("until"),
+	}
+	r.objects("under", MaxSuccessors, func(r *reader) {
+		g := GoesOn{Council: r.council("council"), Agreement: r.agreement("agreement"), Version: r.version("version")}
+		if n := len(k.Under); n > 0 && k.Under[n-1].Council >= g.Council {
+			r.wrong("council", "is not after the one before it")
+		}
+		k.Under = append(k.Under, g)
+	})
+	if len(k.Under) == 0 {
+		r.wrong("under", "is empty")
+	}
+	return k, r.done()
 }

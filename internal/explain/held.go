@@ -73,6 +73,19 @@ func (x *Explainer) whyUnder(v *ledger.View, src *ledger.Source, st agreement.St
 	tell := func(at time.Time, what string, log name.Council, entry uint64) {
 		out.Events = append(out.Events, api.WhyEvent{At: at, What: what, Agreement: a.Name, Version: uint64(a.Version), Log: log, Entry: entry})
 	}
+	if now, err := v.Became(id); err == nil && now.Was.Council == src.From && !last.Held {
+		ev, _, err := v.Event(now.Was.Event)
+		if err != nil {
+			return err
+		}
+		at := time.Unix(ev.IssuedAt, 0).UTC()
+		tell(at, fmt.Sprintf("it was deleted here, since it came from %s as record %s", now.Source.From, now.Record), x.o.Self, now.Was.Event)
+		out.Had = true
+		out.Answer = fmt.Sprintf("we held this record under %s; on %s it came from %s as record %s, which took its place (entry %d)", a.Name, day(at), now.Source.From, now.Record, now.Was.Event)
+		return nil
+	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
 	if !remembered {
 		step(false, "it sent us a record of that id", "none is remembered")
 		if all != nil && out.Answer == "" {
@@ -127,6 +140,8 @@ func (x *Explainer) whyUnder(v *ledger.View, src *ledger.Source, st agreement.St
 	}
 	state := "which is in force"
 	switch {
+	case src.Kept != nil:
+		state = "which is over: it is " + src.Kept.String()
 	case over:
 		state = "which is over: it is being deleted"
 	case !st.InForce():

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -56,7 +57,7 @@ func (x *Explainer) partners(standing []agreement.Status, withheld bool) ([]api.
 								p.Behind = st.Why
 							}
 						}
-						if open || p.Outstanding > 0 {
+						if open || p.Outstanding > 0 || p.Kept != nil {
 							out = append(out, p)
 						}
 					}
@@ -75,6 +76,8 @@ func (x *Explainer) partners(standing []agreement.Status, withheld bool) ([]api.
 					p.InStep, p.Suspended, p.Behind = false, true, st.Why
 				}
 				out = append(out, p)
+			} else if src, err := x.o.Ledger.Source(a.From, a.Name); err == nil && src.Kept != nil {
+				out = append(out, x.keptFrom(src))
 			} else if f := x.o.Footprints.Replica(a.From); open && f != nil {
 				for _, c := range a.To {
 					p, err := x.outOfFootprint(f, s, st, c, slices.Contains(connected, c))
@@ -227,6 +230,15 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 		x.owes(&r, p)
 		return r, nil // the caller says by whom
 	}
+	if p.Kept != nil {
+		r.InStep, r.Over, r.Outstanding, r.OldestHours, r.BehindEntries = true, true, 0, 0, 0
+		r.Kept = &api.KeptReply{Council: c, Agreement: f.Agreement, Records: int(p.Kept.Records), Until: p.Kept.Until}
+		for _, g := range p.Kept.Under {
+			r.Kept.For = append(r.Kept.For, g.Council)
+		}
+		r.Behind = keptWords(r.Kept)
+		return r, nil
+	}
 	if !st.InForce() {
 		if st.Agreement.Way().Moves {
 			return r, x.taken(v, f, p, &r, "the agreement is over ("+st.Why+")")
@@ -304,6 +316,24 @@ func (x *Explainer) waiting(v *ledger.View, f *ledger.Feed, p ledger.Partner, r 
 		r.OldestHours = x.o.Now().Sub(oldest).Hours()
 	}
 	return err
+}
+
+// keptFrom says what we keep of a council that has ended.
+func (x *Explainer) keptFrom(src *ledger.Source) api.PartnerReply {
+	k := &api.KeptReply{Council: x.o.Self, Agreement: src.Agreement, Records: src.Records, For: src.Kept.For(), Until: src.Kept.Until.Format(time.DateOnly)}
+	return api.PartnerReply{
+		Council: src.From, Agreement: src.Agreement, Direction: "from", Held: src.Records, Proved: src.Records, Offered: src.Offered, LastAt: src.LastAt,
+		InStep: true, Over: true, Kept: k, Behind: keptWords(k),
+	}
+}
+
+// keptWords says in words what is kept, and until when.
+func keptWords(k *api.KeptReply) string {
+	var who []string
+	for _, c := range k.For {
+		who = append(who, string(c))
+	}
+	return fmt.Sprintf("the agreement is over, and %s kept until it comes from %s, at the latest until %s", plural(k.Records, "record"), strings.Join(who, " and "), k.Until)
 }
 
 func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync.Syncer, connected, withheld bool) (api.PartnerReply, error) {

@@ -40,6 +40,7 @@ type Page struct {
 type Item struct {
 	Index         uint64
 	Event, Record []byte
+	Former        name.Record // what its sender says that the record was, at a council that has ended; "" for nothing
 }
 
 // Delivery decides about a page that follows a source's cursor. The result holds
@@ -353,7 +354,7 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 			}
 			continue
 		case f.View != nil:
-			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Hash: f.hash, Token: f.packed, Term: term, Counted: term.Counted(f.View.Body), Passed: c.word(items[i])})
+			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Hash: f.hash, Token: f.packed, Term: term, Counted: term.Counted(f.View.Body), Passed: c.word(items[i]), Former: items[i].Former})
 		case about != "":
 			w := ledger.Withdrawal{Index: index, Record: about}
 			if c.counted() {

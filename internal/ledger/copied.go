@@ -178,7 +178,7 @@ func (l *Ledger) CountCopy(ctx context.Context, s *Source, size uint64, began fu
 		if err != nil {
 			return err
 		}
-		if c.Cursor != size || c.Ended || c.Ending || c.Sweep || c.Digest != s.Digest {
+		if c.Cursor != size || c.Ended || c.Ending || c.Kept != nil || c.Sweep || c.Digest != s.Digest {
 			return ErrStale
 		}
 		sum, err = v.countCopy(ctx, c)
@@ -313,7 +313,7 @@ func (l *Ledger) comparing(ctx context.Context, s *Source, new []Words, change f
 		if err != nil {
 			return err
 		}
-		if c.Ended || c.Ending || c.Digest != s.Digest || c.Generation != s.Generation {
+		if c.Ended || c.Ending || c.Kept != nil || c.Digest != s.Digest || c.Generation != s.Generation {
 			return ErrStale
 		}
 		had := append(c.commitments(), new...)

@@ -44,8 +44,11 @@ type Partner struct {
 	Summed   Sum           `json:"summed,omitzero"`
 	SummedAt time.Time     `json:"summed_at,omitzero"`
 	SummedIn time.Duration `json:"summed_in,omitempty"`
-	AtTerm   int           `json:"at_term,omitempty"`   // records it deleted since their term was over
-	AtTermAt time.Time     `json:"at_term_at,omitzero"` // when it last said so
+	// Kept is what it says that it keeps, since we end, until it comes from our successors;
+	// nil where it has not said so.
+	Kept     *event.Kept `json:"kept,omitempty"`
+	AtTerm   int         `json:"at_term,omitempty"`   // records it deleted since their term was over
+	AtTermAt time.Time   `json:"at_term_at,omitzero"` // when it last said so
 }
 
 // Awaited reports whether receipts of the council are waited for: nobody has given them
@@ -248,7 +251,9 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 			}
 			p.Held, p.LastAck, p.Behind = a.Held, now, ""
 			p.Refused += a.Refused
-			p.Done = a.Done
+			if p.Done = a.Done; p.Done {
+				p.Kept = nil
+			}
 		})
 		return errors.Join(err, skips)
 	})
@@ -288,6 +293,17 @@ func since(jws []byte) uint64 {
 		return math.MaxUint64
 	}
 	return r.Since
+}
+
+// KeptThere keeps that a council says that it keeps what it holds under a feed that is over.
+func (l *Ledger) KeptThere(ctx context.Context, f *Feed, from name.Council, k event.Kept) error {
+	return l.do(ctx, false, func(t *tx) error {
+		return t.partner(f, from, func(p *Partner) {
+			if !p.Done {
+				p.Kept, p.Held, p.LastAck, p.Behind = &k, int(k.Records), l.o.Now().UTC(), ""
+			}
+		})
+	})
 }
 
 // Receipts calls f with the receipts a council gave for a feed, oldest first.

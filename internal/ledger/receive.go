@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -47,6 +48,10 @@ type Delivery struct {
 	// is where that begins, of the pages between, too; 0 while nothing goes ahead.
 	Ahead     bool
 	AheadFrom uint64
+	// TookOver are councils that have ended, of which its council has taken over all that it
+	// is going to; with AnyOver set, all of them, as far as can be known.
+	TookOver []name.Council
+	AnyOver  bool
 	// Met is the checkpoint, when it is not taken in yet: see [Ledger.Extends].
 	Met *Met
 }
@@ -67,7 +72,12 @@ type Put struct {
 	// Passed is the event of who passed the record on, a JWS; nil where its own council sent it.
 	Passed []byte
 
+	// Former is the id that the record had at a council that has ended, as its sender says;
+	// "" for any other.
+	Former name.Record
+
 	persons []byte // keys of those that it names, see personKeys
+	place   []kept // what is kept, and goes when this comes
 }
 
 // A Withdrawal in a delivery: the event's index and what it takes back.
@@ -119,6 +129,15 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 	for i := range d.Puts {
 		d.Puts[i].persons = l.personsOf(encodeHolding(&d.Puts[i]))
 	}
+	var waiting []*Source // kept until what is delivered here has come
+	if s.Agreement != "" {
+		waiting = l.KeptUnder(s.From, s.Agreement)
+	}
+	if len(waiting) > 0 {
+		if err := l.takesPlace(d.Puts, waiting); err != nil {
+			return nil, fmt.Errorf("keep delivery from %s: %w", s.From, err)
+		}
+	}
 	var receipt *pending
 	err := l.do(ctx, false, func(t *tx) error {
 		c, err := t.current(s)
@@ -148,6 +167,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			return err
 		}
 		taken := make([]uint64, 0, len(d.Puts))
+		var places []*Put
 		for i := range d.Puts {
 			took, err := t.keep(c, &d.Puts[i])
 			if err != nil {
@@ -155,6 +175,20 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 			}
 			if took {
 				taken = append(taken, d.Puts[i].Index)
+			}
+			if took && len(d.Puts[i].place) > 0 {
+				places = append(places, &d.Puts[i])
+			}
+		}
+		if err := t.takePlaces(c, places); err != nil {
+			return err
+		}
+		if d.Live && !d.Suspended {
+			err := t.allCame(c, waiting, func(o name.Council) bool {
+				return slices.Contains(d.TookOver, o) || d.AnyOver && c.Records > 0
+			})
+			if err != nil {
+				return err
 			}
 		}
 		for _, g := range d.Given {
@@ -272,7 +306,7 @@ func (l *Ledger) sweep(ctx context.Context, s *Source) error {
 
 // at reports whether the copy is where s was.
 func (s *Source) at(was *Source) bool {
-	return !s.Ended && !s.Ending && s.Cursor == was.Cursor && s.TakenBack == was.TakenBack &&
+	return !s.Ended && !s.Ending && s.Kept == nil && s.Cursor == was.Cursor && s.TakenBack == was.TakenBack &&
 		s.AheadFrom == was.AheadFrom && s.AheadTo == was.AheadTo && s.Digest == was.Digest && s.Generation == was.Generation
 }
 
@@ -574,7 +608,7 @@ func (l *Ledger) End(ctx context.Context, s *Source, reason string) error {
 			Agreement: c.Agreement, From: c.From, Size: k.Size, Cursor: c.Cursor, All: true, DeletedAll: uint64(c.Records), Reason: reason,
 		}.Body())
 		c.Withdrawn += c.Records
-		c.Records, c.Older, c.Ended, c.Ending, c.Apart, c.Gone = 0, 0, true, false, 0, 0
+		c.Records, c.Older, c.Ended, c.Ending, c.Apart, c.Gone, c.Kept = 0, 0, true, false, 0, 0, nil
 		c.forgetSums()
 		if err := t.address(p.index, []name.Council{c.From}); err != nil {
 			return err

@@ -166,3 +166,71 @@ func (v *View) takenOver(at []byte) (t event.TakenOver, index uint64, err error)
 	t, _, err = ReadEvent(v, index, event.KindTakenOver, event.ParseTakenOver)
 	return t, index, err
 }
+
+// Expect notes what records of ours are that are about to be taken over from a council, each
+// of[i] of its is records[i] here, so that nothing of them leaves before it is known.
+func (l *Ledger) Expect(ctx context.Context, from name.Council, of, records []name.Record) error {
+	err := l.do(ctx, false, func(t *tx) error {
+		for i, r := range records {
+			was := of[i].Bytes()
+			t.set(formerKey('w', r.Bytes(), ""), append(slices.Clone(was[:]), from...))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("note what is taken over: %w", err)
+	}
+	return nil
+}
+
+// TookOver notes that all is taken over of a council that has ended that is going to be.
+func (l *Ledger) TookOver(ctx context.Context, from name.Council) error {
+	err := l.do(ctx, false, func(t *tx) error {
+		t.set(tookOverKey(from), []byte{})
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("note that all is taken over: %w", err)
+	}
+	return nil
+}
+
+func tookOverKey(c name.Council) []byte { return append([]byte("0d"), c...) }
+
+// HasTakenOver reports whether TookOver was noted of a council.
+func (v *View) HasTakenOver(c name.Council) (bool, error) {
+	_, err := v.value(tookOverKey(c))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Formers returns for each item that is a record of ours which id it had at one of some
+// councils; "" for any other.
+func (v *View) Formers(items []PageItem, at []name.Council) ([]name.Record, error) {
+	out := make([]name.Record, len(items))
+	for i := range items {
+		if !items[i].IsRecord() || items[i].Passed != nil {
+			continue
+		}
+		g, err := v.Logged(items[i].Index)
+		if err != nil {
+			return nil, err
+		}
+		b, err := v.value(formerKey('w', g.Record.Bytes(), ""))
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err == nil && len(b) < 17 {
+			err = fmt.Errorf("%w: what record %s was: %d bytes", ErrDamaged, g.Record, len(b))
+		}
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(at, name.Council(b[16:])) {
+			out[i] = name.RecordFrom([16]byte(b[:16]))
+		}
+	}
+	return out, nil
+}

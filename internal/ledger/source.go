@@ -41,6 +41,10 @@ type Source struct {
 	Receipts  []uint64  `json:"receipts,omitempty"`  // log indexes here of the last receipts, which may not have got through
 	Ended     bool      `json:"ended,omitempty"`     // the agreement is over and everything was deleted
 
+	// Kept: its council has ended, and what is held is kept as it is until it comes from the
+	// successors; nil for any other. See kept.go.
+	Kept *Keeping `json:"kept,omitempty"`
+
 	// Unread: the folder was set back, and the feed has not been read to its end since. What
 	// is held may have been taken back; see [View.Hides].
 	Unread bool `json:"unread,omitempty"`
@@ -123,7 +127,7 @@ func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
 
 func (s *Source) restart(digest string) {
 	s.Cursor, s.TakenBack, s.Digest, s.Ended, s.Receipts = 0, 0, digest, false, nil
-	s.AheadFrom, s.AheadTo = 0, 0
+	s.AheadFrom, s.AheadTo, s.Kept = 0, 0, nil
 	s.Ending, s.Generation, s.Sweep = false, s.Generation+1, s.Sweep || s.Records > 0
 	s.Older = s.Records
 	s.forgetSums()

@@ -105,6 +105,10 @@ func (o *ownFeed) counted(ctx context.Context, to name.Council, cursor uint64) (
 // countPage reads a page and counts, in the same view of the ledger, once the page was
 // sent.
 func (o *ownFeed) countPage(ctx context.Context, to name.Council, cursor uint64) (*page, error) {
+	took, err := o.took()
+	if err != nil {
+		return nil, err
+	}
 	c := &o.count
 	c.mu.Lock()
 	if c.ctx == nil {
@@ -144,7 +148,11 @@ func (o *ownFeed) countPage(ctx context.Context, to name.Council, cursor uint64)
 	})
 	select {
 	case p := <-got:
-		return &page{Page: *p, sent: sent}, nil
+		read, err := o.formerly(&page{Page: *p, sent: sent, took: took})
+		if err != nil {
+			sent <- false
+		}
+		return read, err
 	case err := <-failed:
 		if err == nil {
 			err = errors.New("internal error: a page was not handed on")

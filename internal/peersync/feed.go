@@ -64,6 +64,9 @@ type page struct {
 	ahead     bool   // it goes ahead of the rest
 	aheadFrom uint64 // where that begins, of the pages between, too; 0 while nothing goes ahead
 
+	formers []name.Record  // what each item was at a council of ownFeed.keeps; nil where nothing is asked
+	took    []name.Council // of those councils, which are taken over
+
 	sent chan<- bool // of a page that may be counted, whether it was sent to be; nil for any other
 }
 
@@ -101,7 +104,9 @@ type ownFeed struct {
 	to        name.Council     // whose stream it is
 	count     counting
 
-	below uint64 // where page ends; 0 while nothing goes ahead
+	below uint64         // where page ends; 0 while nothing goes ahead
+	keeps []name.Council // that have ended, and of which the receiver keeps what it has until it comes from us
+
 	begun uint64 // where what went ahead on an earlier stream begins, as the receiver says; 0 for nothing
 }
 
@@ -115,8 +120,11 @@ func (o *ownFeed) page(cursor uint64) (*page, error) {
 	if o.suspended {
 		return o.withdrawals(cursor)
 	}
+	took, err := o.took()
+	if err != nil {
+		return nil, err
+	}
 	var p *ledger.Page
-	var err error
 	if o.below > 0 {
 		p, err = o.s.o.Ledger.PageBelow(o.f, o.to, cursor, o.below, o.bytes())
 	} else {
@@ -125,7 +133,40 @@ func (o *ownFeed) page(cursor uint64) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &page{Page: *p, aheadFrom: o.below}, nil
+	return o.formerly(&page{Page: *p, aheadFrom: o.below, took: took})
+}
+
+// took returns the councils that are taken over, of those that are asked of. It is asked
+// before a page is read, which then has what came of them.
+func (o *ownFeed) took() (out []name.Council, err error) {
+	if len(o.keeps) == 0 {
+		return nil, nil
+	}
+	err = o.s.o.Ledger.View(func(v *ledger.View) error {
+		for _, c := range o.keeps {
+			all, err := v.HasTakenOver(c)
+			if err != nil {
+				return err
+			}
+			if all {
+				out = append(out, c)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// formerly adds to a page what its records were at councils that have ended.
+func (o *ownFeed) formerly(p *page) (*page, error) {
+	if len(o.keeps) == 0 || len(p.Items) == 0 {
+		return p, nil
+	}
+	err := o.s.o.Ledger.View(func(v *ledger.View) (err error) {
+		p.formers, err = v.Formers(p.Items, o.keeps)
+		return err
+	})
+	return p, err
 }
 
 // bytes is how many a page may have.
@@ -149,7 +190,7 @@ func (o *ownFeed) ahead(cursor uint64) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &page{Page: *p, ahead: true, aheadFrom: o.below}, nil
+	return o.formerly(&page{Page: *p, ahead: true, aheadFrom: o.below})
 }
 
 func (o *ownFeed) withdrawals(cursor uint64) (*page, error) {

@@ -287,7 +287,7 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 			return nil, nil, errOtherText
 		}
 	}
-	d, err := c.Delivery(ctx, src, pageOf(b, p.key, by))
+	d, err := delivered(ctx, c, src, b, p.key, by)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -312,7 +312,7 @@ func (s *Syncer) receive(ctx context.Context, c *judge.Case, p *job, by name.Cou
 	if errors.Is(err, ledger.ErrUnplaced) && d.Met != nil {
 		// Another stream of the council overtook this one in that moment: its log is
 		// asked how the two hang together.
-		if d, err = c.Delivery(ctx, src, pageOf(b, p.key, by)); err != nil {
+		if d, err = delivered(ctx, c, src, b, p.key, by); err != nil {
 			return nil, nil, err
 		}
 		if commitments, err = s.committed(p.key, d); err != nil {
@@ -362,6 +362,40 @@ func (s *Syncer) meet(ctx context.Context, d *ledger.Delivery) error {
 	return s.o.Ledger.Meet(ctx, *d.Met, nil)
 }
 
+// delivered returns what of a batch may be kept.
+func delivered(ctx context.Context, c *judge.Case, src *ledger.Source, b *wirepb.Batch, k jobKey, by name.Council) (*ledger.Delivery, error) {
+	d, err := c.Delivery(ctx, src, pageOf(b, k, by))
+	if err == nil && k.agreement != "" {
+		d.TookOver, d.AnyOver = councilsIn(b.GetTakenOver()), !b.GetFormerly()
+	}
+	return d, err
+}
+
+// councilsIn reads names of councils as they stand in Hello.keeps; what is none is passed over.
+func councilsIn(s string) (out []name.Council) {
+	for _, f := range strings.Fields(s) {
+		if c, err := name.ParseCouncil(f); err == nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// inKeeps writes names of councils as they stand in Hello.keeps, as many as have room.
+func inKeeps(list []name.Council) string {
+	var b strings.Builder
+	for _, c := range list {
+		if b.Len()+1+len(c) > wirepb.MaxText {
+			break
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(string(c))
+	}
+	return b.String()
+}
+
 // pageOf returns what a batch of a copy says.
 func pageOf(b *wirepb.Batch, k jobKey, by name.Council) judge.Page {
 	p := judge.Page{
@@ -373,7 +407,7 @@ func pageOf(b *wirepb.Batch, k jobKey, by name.Council) judge.Page {
 		Withdrawals: b.GetWithdrawals(), Ahead: b.GetAhead(), AheadFrom: b.GetAheadFrom(), Table: b.GetTable(), Items: make([]judge.Item, len(b.GetItems())),
 	}
 	for i, it := range b.GetItems() {
-		p.Items[i] = judge.Item{Index: it.GetIndex(), Event: it.GetEvent(), Record: it.GetRecord()}
+		p.Items[i] = judge.Item{Index: it.GetIndex(), Event: it.GetEvent(), Record: it.GetRecord(), Former: name.Record(it.GetFormer())}
 	}
 	return p
 }
@@ -447,6 +481,7 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 	h.Signed = h.Signed || doc.Onward.Permits() || doc.Origin != ""
 	h.Feed, h.AgreementDigest, h.Withdrawn = string(doc.Name), d[:], src.WithdrawnTo()
 	h.Ahead = !s.o.Footprints.Is(doc.From)
+	h.Keeps = inKeeps(s.preceding(doc)) // with others it is another job
 	text, err := s.textOf(doc)
 	if err != nil {
 		return nil, nil, err
@@ -469,4 +504,18 @@ func (s *Syncer) caseOf(ctx context.Context, src *ledger.Source) (*judge.Case, *
 	}
 	h.Cursor, h.Withdrawn = 0, 0
 	return c, h, err
+}
+
+// preceding returns the councils whose successor is the sender of an agreement, by the
+// directory, and of which something is held here.
+func (s *Syncer) preceding(doc *agreement.Agreement) (out []name.Council) {
+	for _, src := range s.o.Ledger.Sources() {
+		if src.Agreement == "" || src.Ended || slices.Contains(out, src.From) {
+			continue
+		}
+		if m, ok := s.o.Directory.Member(src.From); ok && slices.Contains(m.Successors, doc.From) {
+			out = append(out, src.From)
+		}
+	}
+	return out
 }

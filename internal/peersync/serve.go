@@ -184,7 +184,11 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 		if n := h.GetFrame(); n > 0 {
 			most = int(max(n, leastFrame)) // each page is logged, so that nobody has us make them of one record
 		}
-		return &ownFeed{s: s, f: f, to: to, suspended: suspended, most: most, begun: h.GetAheadFrom()}, nil
+		var keeps []name.Council
+		if f.Agreement != "" {
+			keeps = councilsIn(h.GetKeeps())
+		}
+		return &ownFeed{s: s, f: f, to: to, suspended: suspended, most: most, begun: h.GetAheadFrom(), keeps: keeps}, nil
 	}
 	if h.GetFeed() == noticesFeed {
 		// Made when first asked for: the stream then waits for what may come,
@@ -524,9 +528,14 @@ func batchOf(f feed, page *page, from uint64) (*wirepb.Batch, error) {
 		Withdrawals: page.Suspended,
 		Ahead:       page.ahead,
 		AheadFrom:   page.aheadFrom,
+		Formerly:    true,
+		TakenOver:   inKeeps(page.took),
 	}
 	if err := pack(b, page.Items); err != nil {
 		return nil, err
+	}
+	for i, was := range page.formers {
+		b.Items[i].Former = string(was)
 	}
 	if from > 0 && from < page.Checkpoint.Size {
 		proof, err := f.consistency(from, page.Checkpoint.Size)

@@ -37,11 +37,12 @@ type Options struct {
 	Member  func(name.Council) (directory.Member, bool)
 	Members func() []directory.Member
 	// Ending returns the agreements of ours that are not over, and End ends them, with what
-	// is held under them, for a reason that partners read.
+	// is held under them.
 	Ending func() []api.EndingAgreement
-	End    func(ctx context.Context, because, by string) error
-	// Unreceived returns who has not said yet that it deleted what it held of ours.
-	Unreceived func() ([]name.Council, error)
+	End    func(context.Context, End) error
+	// Unreceived returns who has said neither that it deleted what it held of ours nor that
+	// it keeps that for successors, and who has said the latter.
+	Unreceived func() ([]name.Council, []api.KeptReply, error)
 	// Put puts records through the gate, and RecordID says which record of ours has a key.
 	Put      func(context.Context, api.PutRequest) (*api.PutReply, error)
 	RecordID func(line name.StandardLine, key string) name.Record
@@ -57,6 +58,15 @@ type Options struct {
 	Reach func(context.Context, name.Council) (open func(context.Context) (wire.Stream, error), done func(), err error)
 	// Rehearsal: it is a copy that is tried, so that the day does not matter.
 	Rehearsal bool
+}
+
+// An End is why our agreements end.
+type End struct {
+	Because, By string // for partners to read, and the person who does it
+	On          string // first day of the successors
+	// To says of each agreement of ours under which records go, by name, which successors
+	// take some of them.
+	To map[name.Agreement][]name.Council
 }
 
 // A Keeper closes a ledger, and takes over from one that is closed. Its methods may be
@@ -80,6 +90,7 @@ const early = 36 * time.Hour
 type shared struct {
 	size    uint64
 	entries map[name.Council][]uint64
+	to      map[name.Agreement][]name.Council // who takes records that go under an agreement of ours
 	reply   *api.SuccessionReply
 }
 
@@ -117,7 +128,7 @@ func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shared{entries: map[name.Council][]uint64{}, reply: &api.SuccessionReply{
+	s := &shared{entries: map[name.Council][]uint64{}, to: map[name.Agreement][]name.Council{}, reply: &api.SuccessionReply{
 		Succession: p.Name, Council: k.o.Self, On: p.On, Agreements: k.o.Ending(),
 	}}
 	if s.reply.Footprints, s.reply.Faults, err = k.o.Footprints(); err != nil {
@@ -129,6 +140,12 @@ func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
 		why string
 	}
 	nobody := map[group]*api.SharedToNobody{}
+	var feeds []*ledger.Feed
+	for _, f := range k.o.Ledger.Feeds() {
+		if f.Agreement != "" && !f.Closed() && f.Copied() {
+			feeds, s.to[f.Agreement] = append(feeds, f), nil
+		}
+	}
 	err = k.o.Ledger.View(func(v *ledger.View) error {
 		cp, _ := v.Checkpoint()
 		s.size = cp.Size
@@ -163,6 +180,9 @@ func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
 					return true
 				}
 				s.entries[to] = append(s.entries[to], ver.Index)
+				if failed = s.goesUnder(v, feeds, id, to); failed != nil {
+					return false
+				}
 				if counts[to] == nil {
 					counts[to] = map[name.Standard]int{}
 				}
@@ -189,6 +209,24 @@ func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
 		return strings.Compare(a.Standard.String()+" "+a.Why, b.Standard.String()+" "+b.Why)
 	})
 	return s, nil
+}
+
+// goesUnder notes that a successor takes a record, at the agreements under which it goes.
+func (s *shared) goesUnder(v *ledger.View, feeds []*ledger.Feed, id name.Record, to name.Council) error {
+	for _, f := range feeds {
+		if slices.Contains(s.to[f.Agreement], to) {
+			continue
+		}
+		_, withdrawn, err := v.InFeed(f, id)
+		if errors.Is(err, ledger.ErrNotFound) || withdrawn {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.to[f.Agreement] = append(s.to[f.Agreement], to)
+	}
+	return nil
 }
 
 // describe names the successors of ours by a plan, and what each has.
@@ -251,8 +289,8 @@ func (k *Keeper) Seal(ctx context.Context, in api.SuccessionRequest) (*api.Succe
 	for _, x := range s.reply.Successors {
 		names = append(names, string(x.Council))
 	}
-	because := fmt.Sprintf("%s ends, and on %s is succeeded by %s", k.o.Self, p.On, strings.Join(names, ", "))
-	if err := k.o.End(ctx, because, in.By); err != nil {
+	end := End{By: in.By, On: p.On, To: s.to, Because: fmt.Sprintf("%s ends, and on %s is succeeded by %s", k.o.Self, p.On, strings.Join(names, ", "))}
+	if err := k.o.End(ctx, end); err != nil {
 		return nil, err
 	}
 	if err := k.o.Leave(ctx); err != nil {
@@ -359,7 +397,7 @@ func (k *Keeper) sealed() (out *api.SuccessionReply, err error) {
 	if err != nil {
 		return nil, err
 	}
-	out.Unreceived, err = k.o.Unreceived()
+	out.Unreceived, out.Kept, err = k.o.Unreceived()
 	return out, err
 }
 

@@ -77,6 +77,11 @@ func (k *Keeper) TakeOver(ctx context.Context, in api.TakeOverRequest) (*api.Tak
 		return nil, err
 	}
 	out.Standards = sharedStandards(t.standards)
+	if !in.Try {
+		if err := k.o.Ledger.TookOver(ctx, out.From); err != nil {
+			return nil, err
+		}
+	}
 	return out, nil
 }
 
@@ -152,6 +157,7 @@ type taking struct {
 
 	of      name.Standard // of what waits
 	waiting []api.Offered
+	ids     []name.Record // of what waits, here
 	was     event.TakenOver
 }
 
@@ -160,7 +166,7 @@ func (t *taking) take(ctx context.Context, r audit.HandedRecord) error {
 	if err != nil {
 		return err
 	}
-	ours, err := t.ours(std, r)
+	id, ours, err := t.ours(std, r)
 	if err != nil || ours {
 		return err
 	}
@@ -170,18 +176,18 @@ func (t *taking) take(ctx context.Context, r audit.HandedRecord) error {
 		}
 		t.of = r.View.Standard
 	}
-	t.waiting = append(t.waiting, api.Offered{Record: slices.Clone(r.Content)})
+	t.waiting, t.ids = append(t.waiting, api.Offered{Record: slices.Clone(r.Content)}), append(t.ids, id)
 	t.was.Of, t.was.Versions, t.was.Entries = append(t.was.Of, r.View.Record), append(t.was.Versions, r.View.Version), append(t.was.Entries, r.Entry)
 	return nil
 }
 
-// ours reports whether nothing is to be done for a record: it was taken over before, or its
-// key is another record's of ours.
-func (t *taking) ours(std *standard.Standard, r audit.HandedRecord) (bool, error) {
+// ours returns which record of ours a record is, and whether nothing is to be done for it: it
+// was taken over before, or its key is another record's of ours.
+func (t *taking) ours(std *standard.Standard, r audit.HandedRecord) (name.Record, bool, error) {
 	key, err := std.Key(r.View.Body)
 	if err != nil {
 		t.left(r.View.Record, r.Entry, "", notOfOurs+": it has no key")
-		return true, nil
+		return "", true, nil
 	}
 	id, done := t.k.o.RecordID(std.Name().Line(), key), false
 	err = t.k.o.Ledger.View(func(v *ledger.View) error {
@@ -210,7 +216,7 @@ func (t *taking) ours(std *standard.Standard, r audit.HandedRecord) (bool, error
 		}
 		return nil
 	})
-	return done, err
+	return id, done, err
 }
 
 func (t *taking) left(of name.Record, entry uint64, ours name.Record, why string) {
@@ -221,6 +227,11 @@ func (t *taking) left(of name.Record, entry uint64, ours name.Record, why string
 func (t *taking) flush(ctx context.Context) error {
 	if len(t.waiting) == 0 {
 		return nil
+	}
+	if !t.try { // before they can leave
+		if err := t.k.o.Ledger.Expect(ctx, t.h.Report.Council, t.was.Of, t.ids); err != nil {
+			return err
+		}
 	}
 	r, err := t.k.o.Put(ctx, api.PutRequest{Standard: t.of.String(), Records: t.waiting, DryRun: t.try})
 	if err != nil {
@@ -241,7 +252,7 @@ func (t *taking) flush(ctx context.Context) error {
 		t.standards[t.of]++
 		t.out.Taken++
 	}
-	t.waiting, t.was = nil, event.TakenOver{}
+	t.waiting, t.ids, t.was = nil, nil, event.TakenOver{}
 	if t.try || len(e.Of) == 0 {
 		return nil
 	}

@@ -136,6 +136,9 @@ type PartnerReply struct {
 	Erasures    int            `json:"erasures,omitempty"`    // of the withdrawals, those that order an erasure
 	Over        bool           `json:"over,omitempty"`        // its version is over, or it has left the directory: all that it holds is outstanding
 	OldestHours float64        `json:"oldest_hours,omitempty"`
+	// Kept: the agreement is over since its sender has ended, and what the receiver holds is
+	// kept, as it is, until it comes from the successors; nil for any other.
+	Kept *KeptReply `json:"kept,omitempty"`
 	// AtTerm is how many records the receiver deleted since the time was over for which
 	// it may keep them, and AtTermAt when it last did.
 	AtTerm   int       `json:"at_term,omitempty"`

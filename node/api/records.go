@@ -93,6 +93,9 @@ type RecordReply struct {
 	IssuedAt  time.Time      `json:"issued_at"`
 	Agreement name.Agreement `json:"agreement,omitempty"` // under which it is held here; empty for our own
 	Urgent    bool           `json:"urgent,omitempty"`    // that agreement is for urgent disclosures: it is held for a short time
+	// Kept says in words for how long it is kept here, and for whom, where its council has
+	// ended and its successors have not sent it yet.
+	Kept string `json:"kept,omitempty"`
 	// PassedBy is who sent it, and PassedUnder the agreements by which it came, the first that
 	// of the council whose record it is, where that council did not send it itself; the entry
 	// is then in the log of PassedBy.
@@ -103,7 +106,8 @@ type RecordReply struct {
 	Body        json.RawMessage  `json:"body,omitempty"`
 	Token       string           `json:"token,omitempty"`
 	MadeFrom    name.Record      `json:"made_from,omitempty"` // record of ours that a mapping made it from; only where it is shown alone
-	// Former says where the record was before, of one that was taken over; Succeeded, who goes
+	// Former says where the record was before, of one that was taken over, by us or by who sent
+	// it in the place of what was held here; Succeeded, who goes
 	// on with it, where this council has ended. Only where it is shown alone.
 	Former    *FormerReply    `json:"former,omitempty"`
 	Succeeded *SucceededReply `json:"succeeded,omitempty"`

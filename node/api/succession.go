@@ -24,7 +24,18 @@ type SuccessionReply struct {
 	Size       uint64            `json:"size,omitempty"`       // of the log then
 	Root       string            `json:"root,omitempty"`       // of the log then, base64
 	Witnesses  []name.Council    `json:"witnesses,omitempty"`  // have cosigned the log with its last entry
-	Unreceived []name.Council    `json:"unreceived,omitempty"` // have not yet said that they deleted what they held
+	Unreceived []name.Council    `json:"unreceived,omitempty"` // have not yet said that they deleted what they held, or keep it
+	Kept       []KeptReply       `json:"kept,omitempty"`       // what partners keep until it comes from the successors
+}
+
+// KeptReply is what a partner keeps of what a council that has ended shared with it, as it is,
+// until it comes from the successors.
+type KeptReply struct {
+	Council   name.Council   `json:"council"`   // who keeps it
+	Agreement name.Agreement `json:"agreement"` // under which it was shared
+	Records   int            `json:"records"`   // when it said so
+	For       []name.Council `json:"for"`       // the successors
+	Until     string         `json:"until"`     // the day on which what has not come is deleted
 }
 
 // SuccessorReply is what one council takes over.

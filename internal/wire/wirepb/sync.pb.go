@@ -229,8 +229,12 @@ type Hello struct {
 	// What went ahead and is still beyond the cursor: of the sharer's log, everything from the
 	// one index to before the other has been given in this feed. Both 0 if nothing did.
 	// Otherwise cursor < ahead_from <= ahead_to.
-	AheadFrom     uint64 `protobuf:"varint,13,opt,name=ahead_from,json=aheadFrom,proto3" json:"ahead_from,omitempty"`
-	AheadTo       uint64 `protobuf:"varint,14,opt,name=ahead_to,json=aheadTo,proto3" json:"ahead_to,omitempty"`
+	AheadFrom uint64 `protobuf:"varint,13,opt,name=ahead_from,json=aheadFrom,proto3" json:"ahead_from,omitempty"`
+	AheadTo   uint64 `protobuf:"varint,14,opt,name=ahead_to,json=aheadTo,proto3" json:"ahead_to,omitempty"`
+	// Councils that have ended, of whose records the asker keeps some until the sharer, their
+	// successor, has sent them: see Item.former and Batch.taken_over. Names, parted by spaces,
+	// at most 1024 bytes. A sharer that does not know of it says of no record what it was.
+	Keeps         string `protobuf:"bytes,15,opt,name=keeps,proto3" json:"keeps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -363,6 +367,13 @@ func (x *Hello) GetAheadTo() uint64 {
 	return 0
 }
 
+func (x *Hello) GetKeeps() string {
+	if x != nil {
+		return x.Keeps
+	}
+	return ""
+}
+
 // Batch carries part of a feed, in the order of the log, and proves it to one
 // checkpoint. It has no items when there is nothing but news of the checkpoint
 // or the cursor.
@@ -419,7 +430,13 @@ type Batch struct {
 	AheadFrom uint64 `protobuf:"varint,13,opt,name=ahead_from,json=aheadFrom,proto3" json:"ahead_from,omitempty"`
 	// This batch goes ahead: its items are at or after ahead_from and where the last such
 	// batch ended, and its cursor is where the next begins. It is never live.
-	Ahead         bool `protobuf:"varint,14,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	Ahead bool `protobuf:"varint,14,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	// The sharer knows of Hello.keeps.
+	Formerly bool `protobuf:"varint,15,opt,name=formerly,proto3" json:"formerly,omitempty"`
+	// Of the councils in Hello.keeps, those of which the sharer has taken over all that it is
+	// going to, as there. With a live batch the receiver then has all that comes of them. A
+	// claim.
+	TakenOver     string `protobuf:"bytes,16,opt,name=taken_over,json=takenOver,proto3" json:"taken_over,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -552,6 +569,20 @@ func (x *Batch) GetAhead() bool {
 	return false
 }
 
+func (x *Batch) GetFormerly() bool {
+	if x != nil {
+		return x.Formerly
+	}
+	return false
+}
+
+func (x *Batch) GetTakenOver() string {
+	if x != nil {
+		return x.TakenOver
+	}
+	return ""
+}
+
 // Gone says that the newest version of a record is not let through by the agreement,
 // so that an earlier one is to be deleted. That version cannot be shown, so this is
 // believed only when more than half of the footprint's members say the same.
@@ -631,7 +662,10 @@ type Item struct {
 	// package record specifies: the salts, names and values that are disclosed and the
 	// digests of what is not. The reader writes the disclosures and the payload, hashes
 	// them, and compares with the leaf that the proof leads to.
-	Record        []byte `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"`
+	Record []byte `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"`
+	// The id that the record had at a council of Hello.keeps, of which the sharer is a
+	// successor; empty for any other. A claim.
+	Former        string `protobuf:"bytes,4,opt,name=former,proto3" json:"former,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -685,6 +719,13 @@ func (x *Item) GetRecord() []byte {
 		return x.Record
 	}
 	return nil
+}
+
+func (x *Item) GetFormer() string {
+	if x != nil {
+		return x.Former
+	}
+	return ""
 }
 
 // Ack says that a batch is stored, durably, and counts as the receiver's
@@ -840,7 +881,7 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x05batch\x18\x02 \x01(\v2\x14.stile.sync.v1.BatchH\x00R\x05batch\x12&\n" +
 	"\x03ack\x18\x03 \x01(\v2\x12.stile.sync.v1.AckH\x00R\x03ack\x12/\n" +
 	"\x06refuse\x18\x04 \x01(\v2\x15.stile.sync.v1.RefuseH\x00R\x06refuseB\x06\n" +
-	"\x04kind\"\x87\x03\n" +
+	"\x04kind\"\x9d\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04feed\x18\x02 \x01(\tR\x04feed\x12)\n" +
@@ -859,7 +900,8 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x05ahead\x18\f \x01(\bR\x05ahead\x12\x1d\n" +
 	"\n" +
 	"ahead_from\x18\r \x01(\x04R\taheadFrom\x12\x19\n" +
-	"\bahead_to\x18\x0e \x01(\x04R\aaheadTo\"\xaf\x03\n" +
+	"\bahead_to\x18\x0e \x01(\x04R\aaheadTo\x12\x14\n" +
+	"\x05keeps\x18\x0f \x01(\tR\x05keeps\"\xea\x03\n" +
 	"\x05Batch\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.stile.sync.v1.ItemR\x05items\x12\x1e\n" +
 	"\n" +
@@ -878,15 +920,19 @@ const file_internal_wire_wirepb_sync_proto_rawDesc = "" +
 	"\x05count\x18\f \x01(\bR\x05count\x12\x1d\n" +
 	"\n" +
 	"ahead_from\x18\r \x01(\x04R\taheadFrom\x12\x14\n" +
-	"\x05ahead\x18\x0e \x01(\bR\x05ahead\"N\n" +
+	"\x05ahead\x18\x0e \x01(\bR\x05ahead\x12\x1a\n" +
+	"\bformerly\x18\x0f \x01(\bR\bformerly\x12\x1d\n" +
+	"\n" +
+	"taken_over\x18\x10 \x01(\tR\ttakenOver\"N\n" +
 	"\x04Gone\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
 	"\acouncil\x18\x02 \x01(\tR\acouncil\x12\x16\n" +
-	"\x06record\x18\x03 \x01(\tR\x06record\"J\n" +
+	"\x06record\x18\x03 \x01(\tR\x06record\"b\n" +
 	"\x04Item\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\fR\x05event\x12\x16\n" +
-	"\x06record\x18\x03 \x01(\fR\x06record\"m\n" +
+	"\x06record\x18\x03 \x01(\fR\x06record\x12\x16\n" +
+	"\x06former\x18\x04 \x01(\tR\x06former\"m\n" +
 	"\x03Ack\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\x04R\x06cursor\x12\x18\n" +
 	"\areceipt\x18\x02 \x01(\fR\areceipt\x12 \n" +

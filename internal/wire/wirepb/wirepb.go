@@ -148,6 +148,9 @@ func (f *Frame) check() error {
 		if len(k.Hello.GetCheckpoint()) > MaxNote {
 			return bad("hello: checkpoint longer than %d bytes", MaxNote)
 		}
+		if len(k.Hello.GetKeeps()) > MaxText {
+			return bad("hello: keeps longer than %d bytes", MaxText)
+		}
 		if !instanceSize(k.Hello.GetInstance()) {
 			return bad("hello: an instance of %d bytes", len(k.Hello.GetInstance()))
 		}
@@ -176,6 +179,9 @@ func (b *Batch) check() error {
 	if len(b.GetConsistency())%32 != 0 || len(b.GetInclusion())%32 != 0 {
 		return bad("batch: proof is not a whole number of hashes")
 	}
+	if len(b.GetTakenOver()) > MaxText {
+		return bad("batch: taken_over longer than %d bytes", MaxText)
+	}
 	items := b.GetItems()
 	if len(items) > MaxItems {
 		return bad("batch: more than %d items", MaxItems)
@@ -183,6 +189,11 @@ func (b *Batch) check() error {
 	for i, it := range items {
 		if i > 0 && it.GetIndex() <= items[i-1].GetIndex() {
 			return bad("batch: indexes do not ascend")
+		}
+		if was := it.GetFormer(); was != "" {
+			if _, err := name.ParseRecord(was); err != nil {
+				return bad("batch: what an item was is no id of a record")
+			}
 		}
 	}
 	if n := len(items); n > 0 && items[n-1].GetIndex() >= b.GetCursor() {

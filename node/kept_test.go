@@ -1,0 +1,228 @@
+package node_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/node/name"
+)
+
+// An ending is a council that ends ten minutes after it begins, and is shared out; with a
+// partner of its and its successors.
+type ending struct {
+	t                        testing.TB
+	m                        *wire.Memory
+	old, partner, east, west *running
+	oldCfg, cfg              *config.Config // of the first two
+	ids                      []name.Record  // of the records of old
+}
+
+func theEnd(t *testing.T) *ending {
+	time.Sleep(23*time.Hour + 50*time.Minute) // the day is the second of the bubble
+	e := &ending{t: t, m: wire.NewMemory()}
+	e.old, e.oldCfg = inBubble(t, e.m, northmoor)
+	e.partner, e.cfg = inBubble(t, e.m, saltby)
+	e.east, _ = inBubble(t, e.m, "east.gov.uk")
+	e.west, _ = inBubble(t, e.m, "west.gov.uk")
+	introduce(t, e.old, e.partner, e.east, e.west)
+	for _, n := range []*running{e.old, e.partner, e.east, e.west} {
+		publish(t, n, func(r *tufdir.Repository) error {
+			day := time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC)
+			if err := r.Succeed(northmoor, "east.gov.uk", day, time.Now()); err != nil {
+				return err
+			}
+			return r.Succeed(northmoor, "west.gov.uk", day, time.Now())
+		})
+	}
+	for _, r := range offer(t, e.old, "planning-application", planning(1, "X"), planning(2, "Y"), planning(3, "X")).Results {
+		e.ids = append(e.ids, r.Record)
+	}
+	return e
+}
+
+// text returns an agreement of old with the partner about all its records.
+func (e *ending) text(slug string) string {
+	return strings.NewReplacer("starts: 2026-01-01", "starts: 2000-01-01", "planning-for-saltby", slug, `record.district == "X"`, `record.district != "Z"`).Replace(planningAgreement)
+}
+
+// novated has the partner and a successor sign what an agreement of old goes on as.
+func (e *ending) novated(text string, s *running, c name.Council) (name string) {
+	text = strings.NewReplacer(string(northmoor), string(c), "starts: 2000-01-01", "starts: 2000-01-02").Replace(text)
+	name = strings.TrimPrefix(strings.SplitN(strings.TrimSpace(text), "\n", 2)[0], "agreement: ")
+	call(e.t, s.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
+	await(e.t, "the proposal arrives", func() bool {
+		return try(e.t.Context(), e.partner.Agreements().Show, node.AgreementRequest{Name: name}, new(node.AgreementReply)) == nil
+	})
+	call(e.t, e.partner.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
+	await(e.t, "both have signed", func() bool {
+		return len(call(e.t, s.Agreements().Show, node.AgreementRequest{Name: name}).Waiting) == 0
+	})
+	return name
+}
+
+func (e *ending) seal() node.SuccessionReply {
+	return call(e.t, e.old.Successions().Seal, node.SuccessionRequest{Plan: []byte(sharedOut)})
+}
+
+// readable fails unless the partner reads each record, as what it was or as what it is.
+func (e *ending) readable(when string) {
+	e.t.Helper()
+	for i, id := range e.ids {
+		var r node.RecordReply
+		err := try(e.t.Context(), e.partner.Records().Show, node.RecordRequest{Record: string(id), From: northmoor}, &r)
+		if err != nil || !strings.Contains(string(r.Body), fmt.Sprintf("26/%07d/PA", i+1)) {
+			e.t.Errorf("%s record %d reads %s %v", when, i+1, r.Body, err)
+		}
+	}
+}
+
+// keeps returns how many records the partner keeps for successors.
+func (e *ending) keeps() (n int) {
+	for _, p := range get(e.t, e.partner.Status).Partners {
+		if p.Kept != nil {
+			n += p.Held
+		}
+	}
+	return n
+}
+
+// TestNoGapForAPartner: a partner that has agreed with both successors of a council goes on
+// reading every record, from before the end until each has come from its successor; and by
+// the id that it had. It says so to the council that ends, which waits for nothing more.
+func TestNoGapForAPartner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := theEnd(t)
+		text := e.text("planning")
+		agreed(t, text, e.old, e.partner)
+		await(t, "the partner holds three", func() bool { return get(t, e.partner.Status).Holdings == 3 })
+		e.novated(text, e.east, "east.gov.uk")
+		e.novated(text, e.west, "west.gov.uk")
+		e.readable("before")
+
+		s := e.seal()
+		await(t, "the partner has said that it keeps three", func() bool {
+			s = get(t, e.old.Successions().Show)
+			e.readable("while it ends")
+			return len(s.Unreceived) == 0 && len(s.Kept) == 1 && e.keeps() == 3
+		})
+		if k := s.Kept[0]; k.Council != saltby || k.Records != 3 || len(k.For) != 2 || k.Until != "2000-02-01" {
+			t.Errorf("it is told %+v", k)
+		}
+		list := call(t, e.partner.Records().List, node.ListRequest{From: northmoor})
+		if len(list.Records) != 3 || list.Records[0].Kept != "kept until it comes from east.gov.uk and west.gov.uk, at the latest until 2000-02-01" {
+			t.Errorf("the list: %+v", list.Records)
+		}
+		why := call(t, e.partner.Why, node.WhyRequest{Partner: string(northmoor), Record: string(e.ids[0]), From: true})
+		if !strings.Contains(why.Answer, "which is over: it is kept until it comes from east.gov.uk and west.gov.uk") {
+			t.Errorf("why: %s", why.Answer)
+		}
+
+		// One takes over before the day, the other after it.
+		if r := call(t, e.east.Successions().TakeOver, node.TakeOverRequest{From: northmoor, Unwitnessed: true}); r.Taken != 2 {
+			t.Fatalf("east took over %+v", r)
+		}
+		file := filepath.Join(t.TempDir(), "west.stile")
+		call(t, e.old.Successions().HandOver, node.HandOverRequest{To: "west.gov.uk", File: file})
+		if n := e.keeps(); n != 3 {
+			t.Errorf("before the day it keeps %d", n)
+		}
+		time.Sleep(10 * time.Minute)
+		e.readable("on the day")
+		await(t, "two have come", func() bool { e.readable("meanwhile"); return e.keeps() == 1 })
+		if n := get(t, e.partner.Status).Holdings; n != 3 {
+			t.Errorf("it holds %d", n)
+		}
+		if r := call(t, e.west.Successions().TakeOver, node.TakeOverRequest{File: file, Unwitnessed: true}); r.Taken != 1 {
+			t.Fatalf("west took over %+v", r)
+		}
+		await(t, "all have come", func() bool { e.readable("meanwhile"); return e.keeps() == 0 })
+		e.readable("at the end")
+		now := call(t, e.partner.Records().Show, node.RecordRequest{Record: string(e.ids[1])})
+		if now.Council != "west.gov.uk" || now.Former == nil || now.Former.Council != northmoor || now.Former.Record != e.ids[1] || now.Record == e.ids[1] {
+			t.Errorf("the second record is %+v", now)
+		}
+		why = call(t, e.partner.Why, node.WhyRequest{Partner: string(northmoor), Record: string(e.ids[1]), From: true})
+		if !why.Had || !strings.Contains(why.Answer, "it came from west.gov.uk as record "+string(now.Record)) {
+			t.Errorf("why: %s", why.Answer)
+		}
+		await(t, "nothing is held of the council that ended", func() bool {
+			return len(call(t, e.partner.Records().List, node.ListRequest{From: northmoor}).Records) == 0 && get(t, e.partner.Status).Holdings == 3
+		})
+	})
+}
+
+// TestKeptNoLonger: where one successor of two has agreed to nothing all is deleted at once.
+// What is kept is deleted when an agreement with a successor ends before anything has come,
+// and thirty days after the day.
+func TestKeptNoLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := theEnd(t)
+		both, one, over := e.text("both"), e.text("one"), e.text("over")
+		agreed(t, both, e.old, e.partner)
+		agreed(t, one, e.old, e.partner)
+		agreed(t, over, e.old, e.partner)
+		await(t, "the partner holds three, three times", func() bool { return get(t, e.partner.Status).Holdings == 9 })
+		for _, text := range []string{both, over, one} {
+			e.novated(text, e.east, "east.gov.uk")
+		}
+		for _, text := range []string{both, over} {
+			e.novated(text, e.west, "west.gov.uk")
+		}
+		e.seal()
+		await(t, "it keeps six", func() bool {
+			s := get(t, e.old.Successions().Show)
+			return len(s.Unreceived) == 0 && len(s.Kept) == 2 && e.keeps() == 6 && get(t, e.partner.Status).Holdings == 6
+		})
+		call(t, e.partner.Agreements().End, node.AgreementRequest{Name: "west.gov.uk/over", Reason: "we do not go on"})
+		await(t, "it keeps three", func() bool { return e.keeps() == 3 && get(t, e.partner.Status).Holdings == 3 })
+		e.partner.stop()
+		e.partner = reopened(t, e.m, e.cfg)
+		if n := e.keeps(); n != 3 {
+			t.Errorf("after a new start it keeps %d", n)
+		}
+		for _, n := range []*running{e.old, e.partner, e.east, e.west} {
+			n.stop()
+		}
+		time.Sleep(30*24*time.Hour + 20*time.Minute)
+		e.partner = reopened(t, e.m, e.cfg)
+		await(t, "the time is over", func() bool { return e.keeps() == 0 && get(t, e.partner.Status).Holdings == 0 })
+	})
+}
+
+// TestKeptByTheDirectoryAlone: a partner was away when the council ended, and comes back when
+// the directory lets nothing through any more. The agreement is over there without anybody
+// typing, and what it holds is kept until it comes from the successors.
+func TestKeptByTheDirectoryAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := theEnd(t)
+		text := e.text("planning")
+		agreed(t, text, e.old, e.partner)
+		await(t, "the partner holds three", func() bool { return get(t, e.partner.Status).Holdings == 3 })
+		e.novated(text, e.east, "east.gov.uk")
+		e.novated(text, e.west, "west.gov.uk")
+		e.partner.stop()
+		if s := e.seal(); len(s.Unreceived) != 1 {
+			t.Errorf("sealed with the partner away: %+v", s)
+		}
+		for _, s := range []*running{e.east, e.west} {
+			call(t, s.Successions().TakeOver, node.TakeOverRequest{From: northmoor, Unwitnessed: true})
+			s.stop()
+		}
+		e.m.Cut(northmoor, saltby)
+		time.Sleep(10 * time.Minute)
+		e.partner = reopened(t, e.m, e.cfg)
+		await(t, "the agreement is over, and three are kept", func() bool { return e.keeps() == 3 })
+		e.readable("with the successors away")
+		if st := call(t, e.partner.Agreements().Show, node.AgreementRequest{Name: "northmoor.gov.uk/planning"}); st.InForce || !strings.Contains(st.Why, "by the directory") {
+			t.Errorf("the agreement: %+v", st)
+		}
+	})
+}
