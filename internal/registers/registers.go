@@ -31,7 +31,8 @@ type Table struct {
 	Counts []Count // one for each group
 	// Members are the GSS codes of the directory's councils, where a map or a group asks.
 	Members []string
-	Left    int // records left out, since no proof of them holds or they cannot be read
+	titles  map[string]string // of them by code, as the directory has them
+	Left    int               // records left out, since no proof of them holds or they cannot be read
 }
 
 // A Row is a record, or a line that is made of several.
@@ -108,9 +109,11 @@ func Read(ctx context.Context, o node.Operations, d Description, now time.Time) 
 		if err != nil {
 			return nil, err
 		}
+		t.titles = map[string]string{}
 		for _, m := range members {
 			if m.GSS != "" && m.Role == string(node.RoleCouncil) {
 				t.Members = append(t.Members, m.GSS)
+				t.titles[m.GSS] = m.Title
 			}
 		}
 	}
@@ -299,7 +302,7 @@ func (t *Table) count(g Group) Count {
 			lines[v] = &Line{Value: v}
 			if g.Every {
 				c, _ := councils.ByGSS(v)
-				lines[v].Name = c.Name
+				lines[v].Name = cmp.Or(c.Name, t.titles[v])
 			}
 		}
 		return lines[v]

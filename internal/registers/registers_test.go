@@ -79,7 +79,7 @@ func table() *Table {
 	t := &Table{Description: d, Us: "a.gov.uk", Made: time.Unix(0, 0).UTC(), Rows: []Row{
 		row("a.gov.uk", "Acre", "2027-01-31", "E1"), row("b.gov.uk", "Acre", "2027-11-30", "E1", "E2"), row("b.gov.uk", "=Bay<script>", "2026-12-01"),
 	}}
-	t.Members = []string{"E1", "E2", "E3"}
+	t.Members, t.titles = []string{"E1", "E2", "E3"}, map[string]string{"E2": "East", "E3": "West"}
 	for _, g := range d.Groups {
 		t.Counts = append(t.Counts, t.count(g))
 	}
@@ -104,6 +104,9 @@ func TestCounts(t *testing.T) {
 		if got := said(tab.Counts[i]); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", tab.Counts[i].Title, got, want)
 		}
+	}
+	if got, want := tab.Counts[2].Lines[0].Title(), "West (E3)"; got != want {
+		t.Errorf("a council that no list names is called %q, want %q as in the directory", got, want)
 	}
 	bars := tab.Bars()
 	if len(bars) != 5 || bars[0].Quarter != "2026 Q4" || bars[4].Quarter != "2027 Q4" || bars[0].Records != 1 || bars[2].Records != 0 {
