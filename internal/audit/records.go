@@ -97,9 +97,8 @@ func (v *verifier) judgeVersions() {
 		newest[r.record] = last{r.version, r.entry, r.standard.Name}
 	}
 	// A council that sends the same once more within a second, since the link broke off,
-	// says so in the same words. What went out is no more for that, and what is taken back
-	// before another text of an agreement lets it into a footprint is taken back once.
-	resent, retaken := 0, 0
+	// says so in the same words. What went out is no more for that.
+	resent := 0
 	for i := range v.events {
 		ev := &v.events[i]
 		switch disclosed := ev.kind == event.KindDisclosure || ev.kind == event.KindFootprintDisclosure; {
@@ -107,8 +106,6 @@ func (v *verifier) judgeVersions() {
 			twice.pass(1)
 		case disclosed:
 			resent++
-		case ev.kind == event.KindWithdrawal && !ev.erases:
-			retaken++
 		default:
 			twice.failEntry(ev.index, same, "")
 		}
@@ -120,9 +117,6 @@ func (v *verifier) judgeVersions() {
 	v.say(CheckDuplicates, "%s, none of them twice.", count(twice.ok, "entry"))
 	if resent > 0 {
 		v.say(CheckDuplicates, "Besides, %s the same as one before it: the council sent the same once more within a second, as when a link breaks off.", was(resent, "disclosure"))
-	}
-	if retaken > 0 {
-		v.say(CheckDuplicates, "Besides, %s the same as one before it: the council began once more within a second what a footprint had not taken.", was(retaken, "withdrawal"))
 	}
 }
 

@@ -48,7 +48,7 @@ const (
 	CheckWithdrawals         = "withdrawals"          // what was taken back or erased, and whether it was deleted
 	CheckCases               = "cases"                // each record that people let out went after acceptance or a second person's approval
 	CheckVersions            = "versions"             // versions of a record follow one another
-	CheckDuplicates          = "duplicates"           // nothing is in the log twice, but a disclosure or withdrawal that was sent again
+	CheckDuplicates          = "duplicates"           // nothing is in the log twice, but a disclosure that was sent again
 	CheckTimes               = "times"                // claimed times agree with the log and with witnesses
 	CheckSuccession          = "succession"           // a log that is sealed has no more entries; what was taken over from one stood in it
 	CheckComplete            = "complete"             // nothing was left out
