@@ -46,6 +46,17 @@ type contributor struct {
 	// doubts has, by their index in our log, the records that one member of a
 	// footprint that others keep said were refused, and that member.
 	doubts map[uint64]name.Council
+	// made has the withdrawals that were logged in the second madeAt. What is brought once
+	// more within it takes them again: signed anew they would be the same to the byte, and
+	// nothing stands in a log twice.
+	made   map[event.Withdrawal]logged
+	madeAt int64
+}
+
+// A logged event has its index in our log.
+type logged struct {
+	index uint64
+	jws   []byte
 }
 
 func (s *Syncer) contributor(k jobKey) *contributor {

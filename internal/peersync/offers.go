@@ -101,11 +101,32 @@ func (c *contributor) asWithdrawal(ctx context.Context, f *ledger.Feed, o *offer
 	return err
 }
 
-// withdrawal logs the withdrawal of a record from a footprint.
+// withdrawal logs the withdrawal of a record from a footprint, or returns the one that this
+// contributor logged within the same second.
 func (c *contributor) withdrawal(ctx context.Context, f *ledger.Feed, rec name.Record, reason string, index uint64) (uint64, []byte, error) {
-	return c.s.o.Ledger.AppendNotice(ctx, event.KindWithdrawal, event.Withdrawal{
-		Agreement: f.Agreement, Version: uint64(f.Version), Record: rec, Reason: reason, Entry: index,
-	}.Body())
+	w := event.Withdrawal{Agreement: f.Agreement, Version: uint64(f.Version), Record: rec, Reason: reason, Entry: index}
+	c.mu.Lock()
+	made, ok := c.made[w]
+	ok = ok && c.madeAt == c.s.o.Now().Unix()
+	c.mu.Unlock()
+	if ok {
+		return made.index, made.jws, nil
+	}
+	at, jws, err := c.s.o.Ledger.AppendNotice(ctx, event.KindWithdrawal, w.Body())
+	if err != nil {
+		return 0, nil, err
+	}
+	_, ev, err := record.ParseEvent(jws)
+	if err != nil {
+		return 0, nil, fmt.Errorf("internal error: entry %d: %w", at, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.made == nil || c.madeAt != ev.IssuedAt {
+		c.made, c.madeAt = map[event.Withdrawal]logged{}, ev.IssuedAt
+	}
+	c.made[w] = logged{at, jws}
+	return at, jws, nil
 }
 
 // entriesOf returns the entries of offers.
