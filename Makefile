@@ -138,7 +138,7 @@ soak:
 worlds:
 	STILE_SEEDS=$(SEEDS) $(GO) test -timeout 0 -count 1 -run 'TestWhole' -v ./internal/simtest
 
-## england: a month in the life of 32 councils, then of all of England's, in one process (60 MiB a council); COUNCILS names other numbers
+## england: a month in the life of 32 councils, then of all of England's, in one process; COUNCILS names other numbers
 england:
 	STILE_ENGLAND='$(COUNCILS)' $(GO) test -timeout 0 -count 1 -run TestEngland -v ./internal/england
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas/councils"
 )
 
 // rest brings everybody back and waits until nothing is on its way.
@@ -69,6 +70,11 @@ func (c *Country) restless() string {
 			return fmt.Sprintf("%s is not in force as %s sees it", x.tipping(), x.Name)
 		}
 	}
+	if c.day >= c.ends.day {
+		if why := c.lingers(); why != "" {
+			return why
+		}
+	}
 	for _, fp := range c.footprints {
 		if got, want := fp.held(c), fp.want(); !reflect.DeepEqual(got, want) {
 			return fmt.Sprintf("%s has %d records, should have %d", fp.name, len(got), len(want))
@@ -83,7 +89,7 @@ func (c *Country) Walk() {
 	for _, x := range c.councils {
 		want := map[string]string{}
 		for ref, plan := range x.plans {
-			if district(plan) == border {
+			if district(plan) == border && c.day >= x.next.begins {
 				want[ref] = plan
 			}
 		}
@@ -150,10 +156,14 @@ func (x *Council) list(in node.ListRequest) (out []node.RecordReply) {
 	}
 }
 
-// held returns what stands in the footprint, by council and reference.
+// held returns what stands in the footprint, by council and reference, as a keeper that is
+// up says; nil when it cannot say it now.
 func (fp *footprint) held(c *Country) map[string]bool {
 	out := map[string]bool{}
 	at := fp.members[c.day%keepers]
+	if at.node == nil { // of keepers one at most is away
+		at = fp.members[(c.day+1)%keepers]
+	}
 	in := node.FootprintListRequest{Name: string(fp.name), Linearizable: true, Bodies: true, Limit: 1000}
 	for {
 		page, err := at.node.Footprints().Records(c.t.Context(), in)
@@ -196,9 +206,9 @@ type Reading struct{ Counted, Truth, England int }
 // counts has a standards body count who has adopted the new standard.
 func (c *Country) counts() {
 	c.t.Helper()
-	truth := 0
+	truth, england := 0, len(councils.At(c.Now()))
 	for _, x := range c.councils {
-		if x.listed {
+		if x.listed && x.counts(c.Now()) {
 			truth++
 		}
 	}
@@ -209,6 +219,9 @@ func (c *Country) counts() {
 	r := Reading{Truth: truth}
 	for _, s := range a.Shares {
 		r.Counted, r.England = s.English, s.England
+		if s.England != england {
+			c.t.Errorf("day %d: adoption is measured against %d councils, and England has %d", c.day, s.England, england)
+		}
 	}
 	if len(a.Refused) > 0 {
 		c.t.Errorf("day %d: statements are refused: %+v", c.day, a.Refused[0])

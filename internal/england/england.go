@@ -2,8 +2,8 @@
 // disk, in one process, on a network in memory and in virtual time, through a month of
 // their life.
 //
-// A [Country] has councils of the reference list, two standards bodies, regional
-// footprints of three keepers each, and somebody who audits. Every day begins with a step
+// A [Country] has councils of the reference list, two standards bodies, one directory that
+// all of them follow, regional footprints of three keepers each, and somebody who audits. Every day begins with a step
 // of all clocks to the next morning; then the councils work, and the day lasts until what
 // they did has had [Workday] to travel. What is between two workdays does not run: a month
 // of nights of 300 idle nodes would show nothing but heartbeats.
@@ -11,8 +11,10 @@
 // What holds is walked once a week and at the end, against a model that knows only what
 // was written and what was agreed: each partner holds what the agreement lets it, all of
 // it, once, and no withheld value; each footprint holds what was brought into it; what is
-// withdrawn is gone and receipted; the standards body counts as adopting exactly those who
-// are; and bundles drawn by the seed verify for an auditor who trusts nobody.
+// withdrawn is gone and receipted; everybody has the newest edition of the directory; of the
+// council that ended nothing is left but its sealed log and what its heir took over; the
+// standards body counts as adopting exactly those who are, against the councils that England
+// has on that day; and bundles drawn by the seed verify for an auditor who trusts nobody.
 package england
 
 import (
@@ -38,8 +40,8 @@ import (
 	"github.com/stile-exchange/stile/schemas/councils"
 )
 
-// The standards that are exchanged, the names of the two that publish none themselves but
-// count who complies, and the first day.
+// The standards that are exchanged, and the names of the two bodies that publish none
+// themselves but count who complies.
 const (
 	planning  = name.StandardName("standards.stile.example/planning-application")
 	tipping   = name.StandardName("standards.stile.example/fly-tipping")
@@ -49,10 +51,13 @@ const (
 	wasteBody    = name.Council("waste.standards.example")
 )
 
-var firstDay = time.Date(2027, 3, 1, 8, 0, 0, 0, time.UTC)
-
 // Workday is how long what was done on a day has to travel before the clocks step on.
 const Workday = 3 * time.Minute
+
+// memory is how much of it each node is told to stay within, in MiB: less than a
+// configuration may name. What a node of the default size has ready to write into would
+// be 31 MiB, of which a council here uses a few.
+const memory = 32
 
 // keepers is how many members keep each footprint.
 const keepers = 3
@@ -62,7 +67,8 @@ type Size struct {
 	Councils   int // of the reference list; 0 for all
 	Footprints int // regional footprints; at most one for every three councils
 	Days       int
-	Daily      int // records that a council writes on a day, on average
+	Daily      int           // records that a council writes on a day, on average
+	Workday    time.Duration // default [Workday]
 }
 
 // A Country is the councils, the network between them and what the model knows of them.
@@ -89,6 +95,9 @@ type Country struct {
 	Found    []name.Council // who an auditor found to say what its records do not bear out, on the day of the lie
 	Adoption []Reading      // by day, from the first
 	saved    saved
+	first    time.Time // the morning before the first day
+	ends     succession
+	invite   string // to the directory
 }
 
 // A Council is one council, or a standards body: its node, and what the model knows.
@@ -106,6 +115,8 @@ type Council struct {
 	serial  int
 	signed  map[string]bool // what it has signed for others
 	listed  bool            // has published a statement on fly-tipping
+	begins  int             // its first day; 0 for those that were there before
+	novated name.Agreement  // under which it sends to the council that followed its neighbour
 	backed  int             // day on which it let its next neighbour send back; 0 for none
 
 	node  *node.Node // nil while it is down
@@ -127,10 +138,15 @@ func (c *Country) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.
 // under which all that follows travels. It must be called in a bubble.
 func Found(t testing.TB, seed uint64, size Size) *Country {
 	t.Helper()
+	if size.Workday == 0 {
+		size.Workday = Workday
+	}
 	c := &Country{
 		t: t, size: size, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(),
 	}
-	c.ahead.Store(int64(time.Until(firstDay)))
+	c.ends.day = max(4, 2*size.Days/3)
+	c.first = reorganised.AddDate(0, 0, -c.ends.day).Add(8 * time.Hour)
+	c.ahead.Store(int64(time.Until(c.first)))
 	c.net.OnWrite(func(w wire.Write) wire.Fault {
 		c.messages.Add(1)
 		c.bytes.Add(int64(len(w.Data)))
@@ -141,6 +157,9 @@ func Found(t testing.TB, seed uint64, size Size) *Country {
 	list := councils.At(c.Now())
 	if n := size.Councils; n > 0 && n < len(list) {
 		c.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		if rest := list[n:]; !slices.ContainsFunc(list[:n], ending) {
+			list[n-1] = rest[slices.IndexFunc(rest, ending)]
+		}
 		list = list[:n]
 	}
 	slices.SortFunc(list, func(a, b councils.Council) int {
@@ -153,35 +172,48 @@ func Found(t testing.TB, seed uint64, size Size) *Country {
 			nm = domain(ref.Name + "-" + string(ref.Type))
 		}
 		used[nm] = true
-		c.councils = append(c.councils, &Council{Name: nm, Ref: ref})
+		c.councils = append(c.councils, c.newCouncil(nm, ref))
 	}
 	for _, nm := range []name.Council{planningBody, wasteBody} {
-		c.bodies = append(c.bodies, &Council{Name: nm})
+		c.bodies = append(c.bodies, c.newCouncil(nm, councils.Council{}))
 	}
 	for i, x := range c.councils {
 		x.next = c.councils[(i+1)%len(c.councils)]
-		x.plans, x.tips = map[string]string{}, map[string]string{}
 		x.adopts = 1 + c.rng.IntN(max(1, size.Days-2))
 	}
+	c.choose()
 	for _, x := range c.all() {
-		x.signed = map[string]bool{}
-		x.country, x.dir = c, filepath.Join(c.dir, string(x.Name))
-		role := node.RoleCouncil
-		if x.Ref.GSS == "" {
-			role = node.RoleStandardsBody
-		}
-		if _, err := node.Init(t.Context(), node.InitOptions{
-			Dir: x.dir, Council: x.Name, Title: x.Ref.Name, GSS: x.Ref.GSS, Role: role, Listen: []string{}, NoStandards: true, Now: c.Now,
-		}); err != nil {
-			t.Fatal(err)
-		}
-		x.start()
+		x.found()
 	}
-	c.introduce()
-	c.adopt()
+	c.divide()
+	c.federate()
+	c.adopt(c.all()...)
 	c.form()
 	c.agree()
 	return c
+}
+
+func (c *Country) newCouncil(nm name.Council, ref councils.Council) *Council {
+	return &Council{
+		Name: nm, Ref: ref, country: c, dir: filepath.Join(c.dir, string(nm)),
+		plans: map[string]string{}, tips: map[string]string{}, signed: map[string]bool{},
+	}
+}
+
+// found makes the folder of a council or body, with keys of its own, and starts its node.
+func (x *Council) found() {
+	c := x.country
+	c.t.Helper()
+	role := node.RoleCouncil
+	if x.Ref.GSS == "" {
+		role = node.RoleStandardsBody
+	}
+	if _, err := node.Init(c.t.Context(), node.InitOptions{
+		Dir: x.dir, Council: x.Name, Title: x.Ref.Name, GSS: x.Ref.GSS, Role: role, Listen: []string{}, Addresses: []string{address(x.Name)}, NoStandards: true, Now: c.Now,
+	}); err != nil {
+		c.t.Fatal(err)
+	}
+	x.start()
 }
 
 // domain returns what a made-up domain of a council is called: its name as one label.
@@ -200,54 +232,32 @@ func domain(title string) name.Council {
 
 func (c *Country) all() []*Council { return slices.Concat(c.councils, c.bodies) }
 
-// introduce puts into each directory those with whom its owner has to do: neighbours,
-// standards bodies, and the councils of a footprint for its keepers.
-func (c *Country) introduce() {
+// divide divides the country into regions, each with a footprint.
+func (c *Country) divide() {
 	n := min(c.size.Footprints, len(c.councils)/keepers)
 	for i := range n {
 		from, to := i*len(c.councils)/n, (i+1)*len(c.councils)/n
-		fp := &footprint{name: name.Council(fmt.Sprintf("region-%d.example", i+1)), region: c.councils[from:to]}
-		fp.members = fp.region[:keepers]
+		fp := &footprint{name: name.Council(fmt.Sprintf("region-%d.example", i+1)), region: slices.Clone(c.councils[from:to])}
+		for _, x := range fp.region {
+			if len(fp.members) < keepers && x != c.ends.old { // who keeps one has to leave it before it ends
+				fp.members = append(fp.members, x)
+			}
+		}
 		for _, x := range fp.region {
 			x.region = fp
 		}
 		c.footprints = append(c.footprints, fp)
 	}
-	documents := map[*Council][]byte{}
-	for _, x := range c.all() {
-		documents[x] = []byte(call(x, x.node.Councils().Show, node.MemberNameRequest{}).Document)
-	}
-	know := func(a, b *Council) {
-		if a != b {
-			call(a, a.node.Councils().Add, node.MemberRequest{Document: documents[b]})
-		}
-	}
-	know(c.bodies[0], c.bodies[1])
-	know(c.bodies[1], c.bodies[0])
-	for _, x := range c.councils {
-		know(x, x.next)
-		know(x.next, x)
-		for _, b := range c.bodies {
-			know(x, b)
-			know(b, x)
-		}
-		if x.region != nil {
-			for _, k := range x.region.members {
-				know(x, k)
-				know(k, x)
-			}
-		}
-	}
 }
 
-// adopt has every council adopt the standards, as their publisher made them.
-func (c *Country) adopt() {
+// adopt has councils adopt the standards, as their publisher made them.
+func (c *Country) adopt(who ...*Council) {
 	for _, std := range []name.StandardName{planning, tipping, statement} {
 		s, err := standard.Load(schemas.FS(strings.TrimPrefix(string(std), "standards.stile.example/") + "/1.0.0"))
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		for _, x := range c.all() {
+		for _, x := range who {
 			call(x, x.node.Standards().Adopt, node.AdoptRequest{Archive: s.Archive()})
 		}
 	}
@@ -274,10 +284,9 @@ func (c *Country) form() {
 			return len(st.Members) == keepers && !slices.ContainsFunc(st.Members, func(m node.FootprintMember) bool { return !m.Votes })
 		})
 		entry := call(b, b.node.Footprints().Entry, in)
-		for _, x := range fp.region[keepers:] {
-			call(x, x.node.Councils().Add, node.MemberRequest{Document: []byte(entry.Document)})
-		}
+		call(c.host(), c.host().node.Councils().Add, node.MemberRequest{Document: []byte(entry.Document)})
 	}
+	c.lookAll()
 }
 
 // start opens the council's folder and runs its node.
@@ -286,6 +295,7 @@ func (x *Council) start() {
 	c.t.Helper()
 	cfg := config.Default(x.Name, x.dir)
 	cfg.Limits.MinFreeMiB = 16
+	cfg.Limits.MemoryMiB = memory
 	x.wire = c.net.Node(x.Name)
 	n, err := node.Open(cfg, node.Options{
 		Log:   slog.New(watch{c}),
@@ -320,6 +330,12 @@ func (x *Council) halt() {
 func (c *Country) close() {
 	for _, x := range c.all() {
 		x.halt()
+	}
+	if c.ends.old != nil {
+		c.ends.old.halt()
+	}
+	if c.ends.heir != nil {
+		c.ends.heir.halt()
 	}
 }
 

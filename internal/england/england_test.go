@@ -2,6 +2,7 @@ package england
 
 import (
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,18 +22,39 @@ func TestEngland(t *testing.T) {
 	}
 	sizes := strings.Fields(os.Getenv("STILE_ENGLAND"))
 	if len(sizes) == 0 {
-		live(t, Size{Councils: 4, Footprints: 1, Days: 4, Daily: 2})
+		live(t, Size{Councils: keepers + 2, Footprints: 1, Days: 4, Daily: 2, Workday: time.Minute})
 		return
 	}
+	// Most of the memory is tables that hold no pointers: to collect oftener costs little.
+	defer debug.SetGCPercent(debug.SetGCPercent(40))
 	var costs []Cost
 	for _, s := range sizes {
 		n, err := strconv.Atoi(s)
-		if err != nil || n < keepers {
+		if err != nil || n < keepers+2 {
 			t.Fatalf("STILE_ENGLAND: %q is no number of councils", s)
 		}
 		costs = append(costs, live(t, Size{Councils: n, Footprints: (n + 31) / 32, Days: 30, Daily: 3}))
 	}
 	t.Logf("\n%s", Table(costs...))
+	if n := len(costs); n > 1 {
+		t.Logf("\n%s", Tenfold(costs[n-2], costs[n-1]))
+	}
+}
+
+// TestTenfold: what doubled with the councils is ten times as much, and what grew with
+// their square a hundred times.
+func TestTenfold(t *testing.T) {
+	a := Cost{Councils: 4, Days: 2, Messages: 100, Bytes: 1 << 20, Processor: time.Minute, Memory: 2 << 20, Disk: 1 << 20}
+	b := Cost{Councils: 8, Days: 2, Messages: 200, Bytes: 4 << 20, Processor: 2 * time.Minute, Memory: 2 << 20, Disk: 2 << 20}
+	got := strings.Join(strings.Fields(Tenfold(b, a)), " ")
+	for _, want := range []string{"extrapolation, not measured: 80 councils", "messages 2000 k = 1.00", "bytes 400 MiB k = 2.00", "processor 20m0s k = 1.00", "memory 2 MiB k = 0.00"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in %s", want, got)
+		}
+	}
+	if a.Days = 3; Tenfold(a, b) != "" {
+		t.Error("runs of different lengths are compared")
+	}
 }
 
 func live(t *testing.T, size Size) (cost Cost) {
@@ -46,6 +68,9 @@ func live(t *testing.T, size Size) (cost Cost) {
 			t.Error("nobody lied, so nobody could be found")
 		} else if !slices.Equal(c.Found, []name.Council{c.liar.Name}) {
 			t.Errorf("an auditor finds %v to say what their records do not bear out, and it is %s", c.Found, c.liar.Name)
+		}
+		if day := c.ends.day; c.Adoption[day-2].England <= c.Adoption[day-1].England {
+			t.Errorf("England has %d councils before the day on which some end, and %d on it", c.Adoption[day-2].England, c.Adoption[day-1].England)
 		}
 		last := c.Adoption[len(c.Adoption)-1]
 		if last.Counted != last.Truth {

@@ -28,6 +28,9 @@ func (c *Country) Live() {
 			}
 		}
 		c.special()
+		if c.day == c.ends.day-1 {
+			c.seal()
+		}
 		c.evening()
 		c.counts()
 		if c.liar != nil && c.Found == nil {
@@ -37,6 +40,10 @@ func (c *Country) Live() {
 		if c.day%every == 0 || c.day == c.size.Days {
 			c.rest()
 			c.Walk()
+			c.believed()
+			if c.day >= c.ends.day {
+				c.over()
+			}
 		}
 	}
 	c.day--
@@ -50,7 +57,7 @@ func (c *Country) tell(format string, args ...any) {
 // morning steps all clocks to the next morning. Who was away is back, and some go.
 func (c *Country) morning() {
 	synctest.Wait()
-	c.ahead.Store(int64(time.Until(firstDay.AddDate(0, 0, c.day))))
+	c.ahead.Store(int64(time.Until(c.first.AddDate(0, 0, c.day))))
 	away := max(1, len(c.councils)/50)
 	for _, x := range c.councils {
 		if x.node == nil {
@@ -61,7 +68,7 @@ func (c *Country) morning() {
 	gone := map[*footprint]bool{}
 	for range away {
 		x := c.councils[c.rng.IntN(len(c.councils))]
-		if x.node == nil || x.region != nil && gone[x.region] {
+		if x.node == nil || c.staysHome(x) || x.region != nil && gone[x.region] {
 			continue
 		}
 		if x.region != nil {
@@ -69,18 +76,29 @@ func (c *Country) morning() {
 		}
 		x.halt()
 	}
+	switch c.day {
+	case c.ends.day - 2:
+		c.begin()
+		c.lookAll()
+		c.novate()
+	case c.ends.day:
+		c.lookAll()
+		c.takeOver()
+	default:
+		c.lookAll()
+	}
 }
 
 // evening lets what was done travel, and has everybody sign what came.
 func (c *Country) evening() {
-	time.Sleep(Workday / 2)
+	time.Sleep(c.size.Workday / 2)
 	synctest.Wait()
 	for _, x := range c.all() {
 		if x.node != nil {
 			x.signWaiting()
 		}
 	}
-	time.Sleep(Workday / 2)
+	time.Sleep(c.size.Workday / 2)
 	synctest.Wait()
 }
 
@@ -223,19 +241,19 @@ func (c *Country) special() {
 			x.backed = -1
 		}
 	}
-	switch c.day {
-	case max(1, c.size.Days/6):
+	if c.day == max(1, c.size.Days/6) {
 		x := c.councils[0]
-		if x.node == nil {
+		for x.node == nil || x == c.ends.old {
 			x = up()
 		}
 		c.tell("%s says in its statement that it has two records more than it has", x.Name)
 		x.lie()
-	case max(2, c.size.Days/4):
+	}
+	if c.day == max(1, c.size.Days/4) {
 		// A keeper's replica would have to be fetched by a person first; docs/footprints.md.
 		var may []*Council
 		for _, x := range c.councils {
-			if x != c.liar && (x.region == nil || !x.keeps(x.region.name)) {
+			if x != c.liar && x != c.ends.old && (x.region == nil || !x.keeps(x.region.name)) {
 				may = append(may, x)
 			}
 		}
@@ -244,7 +262,8 @@ func (c *Country) special() {
 			x.start()
 		}
 		c.backup(x)
-	case max(4, c.size.Days/3):
+	}
+	if c.day == max(2, c.size.Days/3) {
 		c.restore()
 	}
 }
@@ -391,6 +410,11 @@ func (x *Council) again() (changed int) {
 		if _, ok := x.tips[b.Reference]; !ok {
 			call(x, x.node.Records().Delete, node.RecordRequest{Record: b.Reference, Standard: string(tipping) + "@1"})
 			changed++
+		}
+	}
+	for _, y := range c.councils {
+		if y.next == x && y.backed > 0 && !x.knows(x.back()) { // signed after the backup, and lost with the machine
+			x.sign(text(x.back(), []name.Council{y.Name}, planning, `record.district == "`+border+`"`, planningFields))
 		}
 	}
 	if x.listed {

@@ -3,6 +3,7 @@ package england
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -103,6 +104,37 @@ func Table(runs ...Cost) string {
 	row("lines logged, warn and above", func(c Cost) string { return fmt.Sprint(c.Lines) })
 	row("took", func(c Cost) string { return c.Took.Round(time.Second).String() })
 	return b.String()
+}
+
+// Tenfold says what ten times as many councils as the larger of two runs would take. It is
+// an extrapolation and no measurement, and says so: of each cost it takes the exponent k
+// with which it grew between the two, cost ~ councils^k over the same number of days, and
+// goes on with that. It returns "" where the two are of one size, or of different lengths.
+func Tenfold(a, b Cost) string {
+	if a.Councils > b.Councils {
+		a, b = b, a
+	}
+	if a.Councils == b.Councils || a.Councils == 0 || a.Days != b.Days {
+		return ""
+	}
+	var out strings.Builder
+	fmt.Fprintf(&out, "An extrapolation, not measured: %d councils, ten times the larger run, if each cost grows on as it grew from %d to %d,\nas councils^k over %d days\n",
+		10*b.Councils, a.Councils, b.Councils, b.Days)
+	row := func(what string, of func(Cost) int64, show func(int64) string) {
+		x, y := of(a), of(b)
+		if x <= 0 || y <= 0 {
+			return
+		}
+		k := math.Log(float64(y)/float64(x)) / math.Log(float64(b.Councils)/float64(a.Councils))
+		fmt.Fprintf(&out, "%-34s%14s   k = %.2f\n", what, show(int64(float64(y)*math.Pow(10, k))), k)
+	}
+	mib := func(n int64) string { return fmt.Sprint(n>>20, " MiB") }
+	row("messages", func(c Cost) int64 { return c.Messages }, func(n int64) string { return fmt.Sprint(n) })
+	row("bytes", func(c Cost) int64 { return c.Bytes }, mib)
+	row("processor", func(c Cost) int64 { return int64(c.Processor) }, func(n int64) string { return time.Duration(n).Round(time.Minute).String() })
+	row("memory", func(c Cost) int64 { return c.Memory }, mib)
+	row("disk", func(c Cost) int64 { return c.Disk }, mib)
+	return out.String()
 }
 
 // onDisk returns how many bytes the files below a folder take on disk; a hole takes none.

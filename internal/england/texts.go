@@ -66,7 +66,12 @@ roles:
 }
 
 // The agreements of a council.
-func (x *Council) planning() name.Agreement   { return name.Agreement(x.Name + "/planning") }
+func (x *Council) planning() name.Agreement {
+	if x.novated != "" && x.next == x.country.ends.heir {
+		return x.novated
+	}
+	return name.Agreement(x.Name + "/planning")
+}
 func (x *Council) statements() name.Agreement { return name.Agreement(x.Name + "/statements") }
 func (x *Council) tipping() name.Agreement    { return name.Agreement(x.Name + "/fly-tipping") }
 func (x *Council) back() name.Agreement       { return name.Agreement(x.Name + "/planning-back") }

@@ -17,17 +17,26 @@ import (
 // each of 24 MiB with some 7 of room, and each with as much in a mapped log file.
 //
 // A table in memory is never smaller: Badger takes 15% of it in one transaction,
-// and one job may need 3.25 MiB.
+// and one job may need 3.25 MiB. Below leastMemory, which no configuration file may name,
+// it is a quarter of the memory: for hundreds of stores in one process, none of which is
+// given a large job. One that is ends with an error, and loses nothing.
 func sized(o badger.Options, memory int64) badger.Options {
 	if memory == 0 {
 		memory = 256 << 20
 	}
+	table := min(max(memory/16, 24<<20), 64<<20)
+	if memory < leastMemory {
+		table = memory / 4
+	}
 	return o.
-		WithMemTableSize(min(max(memory/16, 24<<20), 64<<20)).
+		WithMemTableSize(table).
 		WithNumMemtables(1).
 		WithIndexCacheSize(min(memory/16, 1<<30)).
 		WithBlockCacheSize(min(memory/8, 4<<30))
 }
+
+// leastMemory is the least that package config lets a file name, in bytes.
+const leastMemory = 96 << 20
 
 // bulk is from how many keys on a transaction is part of a large import.
 const bulk = 1000
