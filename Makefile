@@ -23,6 +23,8 @@ WRITES  ?= 200
 
 # england: the numbers of councils, one run each.
 COUNCILS ?= 32 317
+# In place of those: how many real processes, for a day.
+PROCESSES ?=
 
 # fuzz: how long each target, and which
 FOR     ?= 20s
@@ -138,9 +140,9 @@ soak:
 worlds:
 	STILE_SEEDS=$(SEEDS) $(GO) test -timeout 0 -count 1 -run 'TestWhole' -v ./internal/simtest
 
-## england: a month in the life of 32 councils, then of all of England's, in one process; COUNCILS names other numbers
+## england: a month in the life of 32 councils, then of all of England's, in one process; COUNCILS names other numbers. PROCESSES=20 runs a day of as many real processes in its place
 england:
-	STILE_ENGLAND='$(COUNCILS)' $(GO) test -timeout 0 -count 1 -run TestEngland -v ./internal/england
+	@STILE_PROCESSES='$(PROCESSES)' STILE_ENGLAND='$(if $(PROCESSES),,$(COUNCILS))' $(GO) test -timeout 0 -count 1 -run '^TestEngland$(if $(PROCESSES),Processes)$$' -v ./internal/england
 
 ## faults: harm nodes in many ways, TRIALS kills and FLIPS flipped bits in each kind of file; FAULTS names some; the table goes into docs/faults.md
 faults: need

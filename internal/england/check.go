@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"testing/synctest"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/audit"
@@ -25,7 +24,7 @@ func (c *Country) rest() {
 	}
 	start := time.Now()
 	for {
-		synctest.Wait()
+		c.settle()
 		why := c.restless()
 		if why == "" {
 			return
@@ -36,7 +35,7 @@ func (c *Country) rest() {
 		for _, x := range c.all() {
 			x.signWaiting()
 		}
-		time.Sleep(5 * time.Second)
+		c.pause(5 * time.Second)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
@@ -72,7 +73,8 @@ type Size struct {
 }
 
 // A Country is the councils, the network between them and what the model knows of them.
-// It belongs to one goroutine, that of the test, and lives in a synctest bubble.
+// It belongs to one goroutine, that of the test, and lives in a synctest bubble unless its
+// nodes are processes.
 type Country struct {
 	t    testing.TB
 	size Size
@@ -97,7 +99,8 @@ type Country struct {
 	saved    saved
 	first    time.Time // the morning before the first day
 	ends     succession
-	invite   string // to the directory
+	real     *processes // nil where all nodes are in this one
+	invite   string     // to the directory
 }
 
 // A Council is one council, or a standards body: its node, and what the model knows.
@@ -119,10 +122,26 @@ type Council struct {
 	novated name.Agreement  // under which it sends to the council that followed its neighbour
 	backed  int             // day on which it let its next neighbour send back; 0 for none
 
-	node  *node.Node // nil while it is down
-	wire  *wire.MemoryNode
-	stop  context.CancelFunc
-	ended chan error
+	node   operations   // nil while it is down
+	end    func() error // stops the node in good order
+	pid    int          // of its process, where it has one of its own
+	killed bool
+}
+
+// operations is what can be asked of a node, whether it runs here or as a process of its own.
+type operations interface {
+	Status(context.Context) (node.StatusReply, error)
+	Bundle(context.Context, node.BundleRequest) (node.BundleReply, error)
+	Backup(context.Context, node.BackupRequest, io.Writer) (node.BackupReply, error)
+	Agreements() node.Agreements
+	Backups() node.Backups
+	Councils() node.Councils
+	Directory() node.Directory
+	Footprints() node.Footprints
+	Log() node.Log
+	Records() node.Records
+	Standards() node.Standards
+	Successions() node.Successions
 }
 
 type footprint struct {
@@ -138,15 +157,22 @@ func (c *Country) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.
 // under which all that follows travels. It must be called in a bubble.
 func Found(t testing.TB, seed uint64, size Size) *Country {
 	t.Helper()
+	return found(t, seed, size, nil)
+}
+
+func found(t testing.TB, seed uint64, size Size, real *processes) *Country {
+	t.Helper()
 	if size.Workday == 0 {
 		size.Workday = Workday
 	}
 	c := &Country{
-		t: t, size: size, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(),
+		t: t, size: size, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(), real: real,
 	}
 	c.ends.day = max(4, 2*size.Days/3)
 	c.first = reorganised.AddDate(0, 0, -c.ends.day).Add(8 * time.Hour)
-	c.ahead.Store(int64(time.Until(c.first)))
+	if real == nil {
+		c.ahead.Store(int64(time.Until(c.first)))
+	}
 	c.net.OnWrite(func(w wire.Write) wire.Fault {
 		c.messages.Add(1)
 		c.bytes.Add(int64(len(w.Data)))
@@ -181,7 +207,9 @@ func Found(t testing.TB, seed uint64, size Size) *Country {
 		x.next = c.councils[(i+1)%len(c.councils)]
 		x.adopts = 1 + c.rng.IntN(max(1, size.Days-2))
 	}
-	c.choose()
+	if real == nil {
+		c.choose()
+	}
 	for _, x := range c.all() {
 		x.found()
 	}
@@ -208,8 +236,16 @@ func (x *Council) found() {
 	if x.Ref.GSS == "" {
 		role = node.RoleStandardsBody
 	}
+	listen, at := []string{}, address(x.Name)
+	if c.real != nil {
+		var err error
+		if at, err = freeAddress(); err != nil {
+			c.t.Fatal(err)
+		}
+		listen = []string{at}
+	}
 	if _, err := node.Init(c.t.Context(), node.InitOptions{
-		Dir: x.dir, Council: x.Name, Title: x.Ref.Name, GSS: x.Ref.GSS, Role: role, Listen: []string{}, Addresses: []string{address(x.Name)}, NoStandards: true, Now: c.Now,
+		Dir: x.dir, Council: x.Name, Title: x.Ref.Name, GSS: x.Ref.GSS, Role: role, Listen: listen, Addresses: []string{at}, NoStandards: true, Now: c.Now,
 	}); err != nil {
 		c.t.Fatal(err)
 	}
@@ -293,10 +329,16 @@ func (c *Country) form() {
 func (x *Council) start() {
 	c := x.country
 	c.t.Helper()
+	if c.real != nil {
+		if err := c.real.start(x); err != nil {
+			c.t.Fatalf("start %s: %v", x.Name, err)
+		}
+		return
+	}
 	cfg := config.Default(x.Name, x.dir)
 	cfg.Limits.MinFreeMiB = 16
 	cfg.Limits.MemoryMiB = memory
-	x.wire = c.net.Node(x.Name)
+	w := c.net.Node(x.Name)
 	n, err := node.Open(cfg, node.Options{
 		Log:   slog.New(watch{c}),
 		Now:   c.Now,
@@ -305,10 +347,16 @@ func (x *Council) start() {
 	if err != nil {
 		c.t.Fatalf("start %s: %v", x.Name, err)
 	}
-	ctx, cancel := context.WithCancel(wire.With(context.Background(), x.wire))
-	x.node, x.stop, x.ended = n, cancel, make(chan error, 1)
-	go func() { x.ended <- n.Run(ctx) }()
+	ctx, cancel := context.WithCancel(wire.With(context.Background(), w))
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
 	<-n.Ready()
+	x.node, x.end = n, func() error {
+		cancel()
+		err := <-ended
+		w.Close()
+		return errors.Join(err, n.Close())
+	}
 }
 
 // halt stops the node in good order.
@@ -316,13 +364,8 @@ func (x *Council) halt() {
 	if x.node == nil {
 		return
 	}
-	x.stop()
-	if err := <-x.ended; err != nil {
-		x.country.t.Errorf("%s: run: %v", x.Name, err)
-	}
-	x.wire.Close()
-	if err := x.node.Close(); err != nil {
-		x.country.t.Errorf("%s: close: %v", x.Name, err)
+	if err := x.end(); err != nil {
+		x.country.t.Errorf("%s: %v", x.Name, err)
 	}
 	x.node = nil
 }
@@ -343,11 +386,26 @@ func (c *Country) close() {
 // between two tries are two minutes.
 const patience = 15 * time.Minute
 
+// settle returns when nothing moves any more until time passes; with processes, at once.
+func (c *Country) settle() {
+	if c.real == nil {
+		synctest.Wait()
+	}
+}
+
+// pause lets time pass until a condition is looked at again: d, and of real time a blink.
+func (c *Country) pause(d time.Duration) {
+	if c.real != nil {
+		d = 50 * time.Millisecond
+	}
+	time.Sleep(d)
+}
+
 // await lets time pass until something is so.
 func (c *Country) await(what string, so func() bool) {
 	c.t.Helper()
-	for start := time.Now(); ; time.Sleep(time.Second) {
-		synctest.Wait()
+	for start := time.Now(); ; c.pause(time.Second) {
+		c.settle()
 		if so() {
 			return
 		}

@@ -41,6 +41,43 @@ func TestEngland(t *testing.T) {
 	}
 }
 
+// TestEnglandProcesses runs a day with as many processes as STILE_PROCESSES says, two of
+// them standards bodies: make england PROCESSES=20.
+func TestEnglandProcesses(t *testing.T) {
+	text := os.Getenv("STILE_PROCESSES")
+	if text == "" {
+		t.Skip("STILE_PROCESSES is not set; make england PROCESSES=20")
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < keepers+3 {
+		t.Fatalf("STILE_PROCESSES: %q is no number of processes, from %d on", text, keepers+3)
+	}
+	bin := Program(t)
+	packets, bytes := Loopback()
+	began := time.Now()
+	c := FoundProcesses(t, 1, bin, Size{Councils: n - 2, Footprints: (n + 29) / 30, Days: 1, Daily: 3})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s\n%s", c.Story(), c.logTail())
+		}
+	})
+	founded := time.Since(began)
+	c.Day()
+	if !slices.Equal(c.Found, []name.Council{c.liar.Name}) {
+		t.Errorf("an auditor finds %v to say what their records do not bear out, and it is %s", c.Found, c.liar.Name)
+	}
+	last := c.Adoption[len(c.Adoption)-1]
+	if last.Counted != last.Truth || last.Truth == 0 {
+		t.Errorf("the standards body counts %d councils, and it is %d", last.Counted, last.Truth)
+	}
+	verified := c.Audit(5)
+	names, used := c.End()
+	p, b := Loopback()
+	t.Logf("%d processes, founded in %s, a day in %s; %d records written; %d packets and %d bytes over loopback, of whatever runs on this machine\n"+
+		"%d bundles of a draw verify; adopting are %d by the standards body's count, %d in truth\n%s\n%s",
+		len(names), founded.Round(time.Second), (time.Since(began) - founded).Round(time.Second), c.offers, p-packets, b-bytes, verified, last.Counted, last.Truth, c.Story(), UsageTable(names, used))
+}
+
 // TestTenfold: what doubled with the councils is ten times as much, and what grew with
 // their square a hundred times.
 func TestTenfold(t *testing.T) {

@@ -24,7 +24,8 @@ const withheld = "WITHHELD"
 // border is the district whose applications the neighbours see.
 const border = "Border"
 
-// text makes an agreement of mode replicate that can be signed.
+// text makes an agreement of mode replicate that can be signed, and begins before any day
+// on which a country is run.
 func text(nm name.Agreement, to []name.Council, std name.StandardName, rows string, fields []string) []byte {
 	from := name.Council(strings.SplitN(string(nm), "/", 2)[0])
 	var b strings.Builder
@@ -50,7 +51,7 @@ retention: P1Y
 disposal: Deleted.
 security: A test.
 review: 2028-06-01
-starts: 2027-01-01
+starts: 2026-01-01
 ends: 2029-01-01
 exit: At once.
 roles:
