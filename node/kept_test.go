@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node"
@@ -94,6 +96,17 @@ func (e *ending) keeps() (n int) {
 	return n
 }
 
+// audited fails unless the file of what the partner holds of a council verifies.
+func (e *ending) audited(from name.Council, records int) {
+	e.t.Helper()
+	file := call(e.t, e.partner.Bundle, node.BundleRequest{Held: true, From: string(from)}).Bundle
+	trust := audit.Trust{Members: membersOf(e.t, e.old, e.partner, e.east, e.west)}
+	report, err := audit.Verify(bytes.NewReader(file), int64(len(file)), audit.Options{Trust: trust})
+	if err != nil || !report.OK() || report.Counts.Records != records {
+		e.t.Errorf("what is held of %s, %d records: %v %+v", from, report.Counts.Records, err, report.Checks)
+	}
+}
+
 // TestNoGapForAPartner: a partner that has agreed with both successors of a council goes on
 // reading every record, from before the end until each has come from its successor; and by
 // the id that it had. It says so to the council that ends, which waits for nothing more.
@@ -120,6 +133,7 @@ func TestNoGapForAPartner(t *testing.T) {
 		if len(list.Records) != 3 || list.Records[0].Kept != "kept until it comes from east.gov.uk and west.gov.uk, at the latest until 2000-02-01" {
 			t.Errorf("the list: %+v", list.Records)
 		}
+		e.audited(northmoor, 3)
 		why := call(t, e.partner.Why, node.WhyRequest{Partner: string(northmoor), Record: string(e.ids[0]), From: true})
 		if !strings.Contains(why.Answer, "which is over: it is kept until it comes from east.gov.uk and west.gov.uk") {
 			t.Errorf("why: %s", why.Answer)
@@ -140,6 +154,8 @@ func TestNoGapForAPartner(t *testing.T) {
 		if n := get(t, e.partner.Status).Holdings; n != 3 {
 			t.Errorf("it holds %d", n)
 		}
+		e.audited(northmoor, 1)
+		e.audited("east.gov.uk", 2)
 		if r := call(t, e.west.Successions().TakeOver, node.TakeOverRequest{File: file, Unwitnessed: true}); r.Taken != 1 {
 			t.Fatalf("west took over %+v", r)
 		}

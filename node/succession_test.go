@@ -197,7 +197,7 @@ func marshal(t *testing.T, v any) []byte {
 	return b
 }
 
-func membersOf(t *testing.T, nodes ...*running) (out []directory.Member) {
+func membersOf(t testing.TB, nodes ...*running) (out []directory.Member) {
 	t.Helper()
 	for _, n := range nodes {
 		m, err := directory.ParseMember([]byte(call(t, n.Councils().Show, node.MemberNameRequest{}).Document))
