@@ -81,6 +81,10 @@ func (b *Book) Settle(ctx context.Context) error {
 	now := b.o.Now()
 	b.Recount()
 	errs := []error{b.endWithMembers(ctx, now)}
+	// Before the texts that give way: the next text of one that passes on is ready by this.
+	for _, f := range b.o.Ledger.Feeds() {
+		errs = append(errs, b.pass(ctx, f, now))
+	}
 	for _, f := range b.o.Ledger.Feeds() {
 		if f.Agreement == "" {
 			continue
@@ -89,7 +93,6 @@ func (b *Book) Settle(ctx context.Context) error {
 			errs = append(errs, b.takeEarly(f), b.leaveOut(ctx, f, now), b.o.Ledger.AddressOrders(ctx, f))
 			continue
 		}
-		errs = append(errs, b.pass(ctx, f, now))
 		for _, st := range b.Texts(f.Agreement, now) {
 			if st.Digest != f.Digest {
 				continue
