@@ -24,7 +24,8 @@ type Chain struct {
 	Texts      []string        // what the parties of the earlier ones signed, compact JWS
 	Roles      map[name.Council]string
 	// Why says in words why nothing may be passed on; "" when it may. Waits is set with it
-	// where what was passed on stays: an earlier agreement is suspended for now.
+	// where what was passed on stays: an earlier agreement is suspended for now, or what we said
+	// of it ourselves is being logged.
 	Why   string
 	Waits bool
 }
@@ -63,6 +64,7 @@ func (b *Book) Chain(doc *agreement.Agreement, now time.Time) (*Chain, error) {
 		c.Why, c.Waits = fmt.Sprintf("%s is not in force: %s", doc.Origin, st.Why), st.Phase == agreement.Suspended
 		return c, nil
 	}
+	origin := st.Agreement
 	var earlier []string
 	if st.Agreement.Origin != "" {
 		var err error
@@ -91,6 +93,14 @@ func (b *Book) Chain(doc *agreement.Agreement, now time.Time) (*Chain, error) {
 		st, ok := state.Status(a.Origin, now)
 		if !ok || !st.InForce() {
 			c.Why = fmt.Sprintf("%s is not shown to be in force", a.Origin)
+			if a == doc {
+				// We know that it is: what we said ourselves is taken in before it is logged,
+				// and this was gathered in between.
+				c.Waits = true
+				b.mu.Lock()
+				delete(b.proofs, origin.Ref())
+				b.mu.Unlock()
+			}
 			return c, nil
 		}
 		a = st.Agreement
