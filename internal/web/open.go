@@ -15,6 +15,12 @@ import (
 	"github.com/stile-exchange/stile/schemas/councils"
 )
 
+// How long what was read for a page is shown.
+const (
+	registerLasts = 10 * time.Second
+	registerMost  = time.Minute
+)
+
 // A fresh value is read from the whole node, and anybody may ask for it as often as they
 // like. Whoever asks for one that is older than registerLasts has it read anew; others are
 // shown the last meanwhile, unless it is older than registerMost.

@@ -29,11 +29,11 @@ func (s *site) words(which string) handler {
 }
 
 func (q *request) front() error {
-	r, err := q.register.now(q.public())
+	r, err := q.snapshot()
 	if err != nil {
 		return err
 	}
-	return q.render("front", page{Title: q.Title, Public: true, Data: r})
+	return q.render("front", page{Title: q.Title, Public: true, Data: r.Register})
 }
 
 func (q *request) securityText() error {

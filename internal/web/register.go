@@ -244,99 +244,50 @@ func catalogueOf(base, home string, page func(*Register, Flow) string, rs ...*Re
 	return append(b, '\n')
 }
 
-// A register is read from the whole node, and anybody may ask for it as often as they
-// like. Whoever asks for one that is older than registerLasts has it read anew; others are
-// shown the last meanwhile, unless it is older than registerMost.
-const (
-	registerLasts = 10 * time.Second
-	registerMost  = time.Minute
-)
-
-// A snapshot keeps the newest register.
+// A snapshot is a register as it was read, with what is made of it once and asked for often.
 type snapshot struct {
-	s *site
+	*Register
+	lower []string // by flow: what a search looks through
 
-	mu      sync.Mutex // guards what follows, and lets one reader read
-	last    *Register
-	lower   []string          // by flow: what a search looks through
-	proofs  map[string][]byte // by agreement, of last
-	files   map[string][]byte // by path, of last
-	reading bool              // it is being read anew
+	mu     sync.Mutex                // guards what follows
+	proofs map[name.Agreement][]byte // bundles
+	files  map[string][]byte         // by path
 }
 
-func newSnapshot(s *site) *snapshot { return &snapshot{s: s} }
+func newSnapshot(r *Register) *snapshot {
+	n := &snapshot{Register: r, proofs: map[name.Agreement][]byte{}, files: map[string][]byte{}}
+	for _, f := range r.Flows {
+		n.lower = append(n.lower, strings.ToLower(strings.Join([]string{string(f.Agreement), f.Purpose, f.DataItems, strings.Join(texts(f.To), " "), f.Standard.String()}, " ")))
+	}
+	return n
+}
 
-func (n *snapshot) now(ctx context.Context) (*Register, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.last != nil {
-		age := n.s.Now().Sub(n.last.Made)
-		if age < registerLasts || n.reading && age < registerMost {
-			return n.last, nil
+// snapshot returns the newest register.
+func (q *request) snapshot() (*snapshot, error) {
+	now := q.Now()
+	return q.register.now(now, func() (*snapshot, error) {
+		r, err := MakeRegister(q.public(), q.Node, q.Council, q.Title, now)
+		if err != nil {
+			return nil, err
 		}
-		if !n.reading && age < registerMost { // whoever comes meanwhile is shown the last
-			n.reading = true
-			n.mu.Unlock()
-			r, err := n.make(ctx)
-			n.mu.Lock()
-			n.reading = false
-			if err == nil {
-				n.keep(r)
-			}
-			return r, err
-		}
-	}
-	r, err := n.make(ctx)
-	if err == nil {
-		n.keep(r)
-	}
-	return r, err
+		return newSnapshot(r), nil
+	})
 }
 
-func (n *snapshot) make(ctx context.Context) (*Register, error) {
-	return MakeRegister(ctx, n.s.Node, n.s.Council, n.s.Title, n.s.Now())
-}
-
-// keep makes r the newest. n.mu is held.
-func (n *snapshot) keep(r *Register) {
-	n.last, n.proofs, n.files = r, map[string][]byte{}, map[string][]byte{}
-	n.lower = make([]string, len(r.Flows))
-	for i, f := range r.Flows {
-		n.lower[i] = f.words()
-	}
-}
-
-// words is what a search looks through, in lower case.
-func (f Flow) words() string {
-	return strings.ToLower(strings.Join([]string{string(f.Agreement), f.Purpose, f.DataItems, strings.Join(texts(f.To), " "), f.Standard.String()}, " "))
-}
-
-// search returns the flows of r in which a text in lower case stands.
-func (n *snapshot) search(r *Register, text string) (found []Flow) {
-	n.mu.Lock()
-	lower := n.lower
-	if n.last != r {
-		lower = nil // it was read anew meanwhile
-	}
-	n.mu.Unlock()
-	if text == "" {
-		return r.Flows
-	}
-	for i, f := range r.Flows {
-		if lower != nil && strings.Contains(lower[i], text) || lower == nil && strings.Contains(f.words(), text) {
+// search returns the flows in which a text in lower case stands.
+func (n *snapshot) search(text string) (found []Flow) {
+	for i, f := range n.Flows {
+		if strings.Contains(n.lower[i], text) {
 			found = append(found, f)
 		}
 	}
 	return found
 }
 
-// file returns a file of r, made once.
-func (n *snapshot) file(r *Register, path string, make func() []byte) []byte {
+// file returns a file of the register, made once.
+func (n *snapshot) file(path string, make func() []byte) []byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.last != r {
-		return make()
-	}
 	if n.files[path] == nil {
 		n.files[path] = make()
 	}
@@ -344,24 +295,20 @@ func (n *snapshot) file(r *Register, path string, make func() []byte) []byte {
 }
 
 // proof returns a bundle of the signatures under an agreement, without any record.
-func (n *snapshot) proof(ctx context.Context, a name.Agreement) ([]byte, error) {
-	r, err := n.now(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (n *snapshot) proof(ctx context.Context, o node.Operations, a name.Agreement) ([]byte, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !slices.ContainsFunc(r.Flows, func(f Flow) bool { return f.Agreement == a && f.Sends }) {
+	if !slices.ContainsFunc(n.Flows, func(f Flow) bool { return f.Agreement == a && f.Sends }) {
 		return nil, &node.Error{Kind: node.NotFound, Message: "no such agreement is in force"}
 	}
-	if b, ok := n.proofs[string(a)]; ok {
+	if b, ok := n.proofs[a]; ok {
 		return b, nil
 	}
-	b, err := RegisterProof(ctx, n.s.Node, a, r.Made)
+	b, err := RegisterProof(ctx, o, a, n.Made)
 	if err != nil {
 		return nil, err
 	}
-	n.proofs[string(a)] = b
+	n.proofs[a] = b
 	return b, nil
 }
 
@@ -378,7 +325,7 @@ func RegisterProof(ctx context.Context, o node.Operations, a name.Agreement, now
 const registerPage = 50
 
 func (q *request) registerList() error {
-	r, err := q.register.now(q.public())
+	r, err := q.snapshot()
 	if err != nil {
 		return err
 	}
@@ -386,14 +333,14 @@ func (q *request) registerList() error {
 	if n, err := strconv.Atoi(q.form("from")); err == nil && n > 0 {
 		from = n
 	}
-	found := q.register.search(r, search)
+	found := r.search(search)
 	from = min(from, len(found))
 	upto := min(from+registerPage, len(found))
 	held, let := 0, 0
 	for _, f := range r.Flows {
 		held, let = held+f.Held, let+f.LetOut
 	}
-	data := map[string]any{"R": r, "Found": found[from:upto], "Of": len(found), "Q": q.form("q"), "From": from, "Upto": upto, "Next": "", "Before": "", "Held": held, "LetOut": let}
+	data := map[string]any{"R": r.Register, "Found": found[from:upto], "Of": len(found), "Q": q.form("q"), "From": from, "Upto": upto, "Next": "", "Before": "", "Held": held, "LetOut": let}
 	if upto < len(found) {
 		data["Next"] = strconv.Itoa(upto)
 	}
@@ -404,7 +351,7 @@ func (q *request) registerList() error {
 }
 
 func (q *request) flow() (Flow, error) {
-	r, err := q.register.now(q.public())
+	r, err := q.snapshot()
 	if err != nil {
 		return Flow{}, err
 	}
@@ -430,7 +377,11 @@ func (q *request) registerProof() error {
 	if err != nil {
 		return err
 	}
-	b, err := q.register.proof(q.public(), f.Agreement)
+	r, err := q.snapshot()
+	if err != nil {
+		return err
+	}
+	b, err := r.proof(q.public(), q.Node, f.Agreement)
 	if err != nil {
 		return err
 	}
@@ -438,17 +389,17 @@ func (q *request) registerProof() error {
 }
 
 func (q *request) registerFile() error {
-	r, err := q.register.now(q.public())
+	r, err := q.snapshot()
 	if err != nil {
 		return err
 	}
 	switch q.r.URL.Path {
 	case "/register.csv":
-		return q.download("text/csv; charset=utf-8", "register.csv", q.register.file(r, q.r.URL.Path, r.CSV))
+		return q.download("text/csv; charset=utf-8", "register.csv", r.file(q.r.URL.Path, r.CSV))
 	case "/register.jsonld":
 		return q.download("application/ld+json", "register.jsonld", r.DCAT(q.origin()))
 	}
-	return q.download("application/json", "register.json", q.register.file(r, q.r.URL.Path, r.JSON))
+	return q.download("application/json", "register.json", r.file(q.r.URL.Path, r.JSON))
 }
 
 // origin is the address that the browser called this server by.

@@ -27,8 +27,7 @@ func NewOfFlows(o Options, n int) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.register.mu.Lock()
-	defer s.register.mu.Unlock()
-	s.register.keep(manyFlows(n, o.Now().Add(time.Hour)))
+	at := o.Now().Add(time.Hour)
+	s.register.last, s.register.at = newSnapshot(manyFlows(n, at)), at
 	return pages, nil
 }

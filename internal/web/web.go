@@ -96,7 +96,7 @@ type site struct {
 	sessions *scs.SessionManager
 	locks    *lockout
 	styled   bool
-	register *snapshot
+	register fresh[*snapshot]
 	open     *openRegisters
 	drafts   *drafts
 	counters *drafts
@@ -136,7 +136,7 @@ func newSite(o Options) (*site, http.Handler, error) {
 	_, err = fs.Stat(assets, "assets/stile.css")
 	s.styled = err == nil
 	s.sessions = newSessions(o.Secure, newSessionFiles(filepath.Join(o.Data, people.Folder, "sessions"), o.Now))
-	s.register, s.drafts, s.counters, s.uploads = newSnapshot(s), newDrafts(o.Data), newCounters(o.Data), newUploads(o.Data, o.Random)
+	s.drafts, s.counters, s.uploads = newDrafts(o.Data), newCounters(o.Data), newUploads(o.Data, o.Random)
 	if s.open, err = newOpenRegisters(s); err != nil {
 		return nil, nil, err
 	}
