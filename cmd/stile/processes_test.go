@@ -26,9 +26,20 @@ import (
 // process of its own with its own folder and configuration, reached as a user
 // would reach it, and killed as a machine would fail.
 
+// built is the folder that all programs are built below; it goes when the tests end.
+var built = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "stile-programs-") })
+
+func buildFolder() (string, error) {
+	dir, err := built()
+	if err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(dir, "")
+}
+
 // program builds the command once for all tests.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "stile-program-")
+	dir, err := buildFolder()
 	if err != nil {
 		return "", err
 	}

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tests{m}, map[string]func(){
 		"stile": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -41,6 +41,22 @@ func TestMain(m *testing.M) {
 			os.Exit(Main(ctx, env{os.Stdin, os.Stdout, os.Stderr, os.Exit}, os.Args[1:]))
 		},
 	})
+}
+
+// tests are those of this package; what they built is removed after the last.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	code := t.M.Run()
+	dir, err := built()
+	if err == nil {
+		err = os.RemoveAll(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // TestScripts runs the manual: every file in testdata/script is a story that a

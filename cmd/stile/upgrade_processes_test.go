@@ -34,7 +34,7 @@ var neighbourProgram = sync.OnceValues(func() (bin, skip string) {
 	if out, err := exec.Command("git", "cat-file", "-e", neighbourCommit+"^{commit}").CombinedOutput(); err != nil {
 		return "", fmt.Sprintf("the history does not reach back to %s, commit %.12s (%v: %s)", neighbour, neighbourCommit, err, bytes.TrimSpace(out))
 	}
-	dir, err := os.MkdirTemp("", "stile-"+neighbour+"-")
+	dir, err := buildFolder()
 	if err != nil {
 		panic(err)
 	}
