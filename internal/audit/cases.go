@@ -366,9 +366,11 @@ func samePerson(a, b string) bool {
 }
 
 // judgeLetOut judges of each record that went out under the covered agreement whether a
-// case let it out by then. It returns how many did.
-func (v *verifier) judgeLetOut(cases map[event.CaseID]*heardCase) (out int) {
+// case let it out by then. It returns how many versions did: one that was sent again, since
+// its receipt had not come, is one.
+func (v *verifier) judgeLetOut(cases map[event.CaseID]*heardCase) int {
 	t := v.on(CheckCases)
+	out := map[uint64]bool{}
 	by := map[[16]byte][]*heardCase{}
 	for _, c := range cases {
 		items := c.takes()
@@ -398,13 +400,13 @@ func (v *verifier) judgeLetOut(cases map[event.CaseID]*heardCase) (out int) {
 			case !ok || !v.records[j].put: // a withdrawal goes as it must
 			case slices.ContainsFunc(by[v.records[j].record], func(c *heardCase) bool { return c.lets(p.doc.Way(), d, v.records[j].record) }):
 				t.pass(1)
-				out++
+				out[at] = true
 			default:
 				t.failEntry(at, "went out, and no case in the file had let it out by then", "")
 			}
 		}
 	}
-	return out
+	return len(out)
 }
 
 // lets reports whether the case lets a record out to the receiver of a disclosure then.

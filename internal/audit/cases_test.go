@@ -212,3 +212,21 @@ func TestUnreviewed(t *testing.T) {
 		}
 	}
 }
+
+// A version that was sent again, since its receipt had not come, went out once.
+func TestSentAgain(t *testing.T) {
+	w, at, token, items := byHand(t, agreement.BreakGlass)
+	id, until := event.CaseID{1}, uint64(w.now+86400)
+	w.event(event.KindUrgentGiven, event.UrgentGiven{Case: id, To: saltby, Because: "night", By: "Jo Smith", Items: items}.Body())
+	w.event(event.KindUrgentDecided, event.UrgentDecided{Case: id, To: saltby, Because: "night", By: "Ann Lee", GivenBy: "Jo Smith", Approved: true, Until: until, Items: items}.Body())
+	w.send(map[uint64][]byte{at: token})
+	w.send(map[uint64][]byte{at: token})
+	w.receipt([]uint64{at}, nil)
+	w.event(event.KindUrgentEnded, event.UrgentEnded{Case: id, To: saltby, Because: "over", Items: items}.Body())
+	w.checkpoint(true)
+	r := verify(t, w.bundle(7), Options{Trust: w.trust()})
+	expect(t, r, CheckCases, OK)
+	if c, _ := r.Check(CheckCases); !strings.Contains(c.Detail, " 1 version of a record went out") {
+		t.Errorf("it says: %s", c.Detail)
+	}
+}
