@@ -333,11 +333,11 @@ func openStore(o Options) (*badger.DB, *signedFile, error) {
 		}
 		return db, beside, nil
 	}
-	if err = examineStore(o, beside); err == nil {
-		err = beside.opening()
-	}
-	if err == nil && o.Council != "" {
+	if err = examineStore(o, beside); err == nil && o.Council != "" {
 		beside.places, err = openPlaces(o.Dir)
+	}
+	if err == nil {
+		err = beside.opening() // from now on the files are synced now and then
 	}
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open ledger: %w", err), beside.close(false))
