@@ -127,6 +127,16 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		s.under(p.Agreement)
 		s.version, s.record, s.chain = p.Version, name.Record(strings.Clone(string(p.Record))), p.Chain
 		return s, err
+	case event.KindAgreementSucceeded:
+		w, err := event.ParseSucceeded(ev.Body)
+		s.under(w.Agreement)
+		s.version = w.Version
+		return s, err
+	case event.KindHoldingsKept:
+		k, err := event.ParseKept(ev.Body)
+		s.under(k.Agreement)
+		s.version, s.from = k.Version, name.Council(strings.Clone(string(k.From)))
+		return s, err
 	case event.KindErasure:
 		e, err := event.ParseErasure(ev.Body)
 		s.record, s.entries = name.Record(strings.Clone(string(e.Record))), e.Entries
