@@ -25,7 +25,8 @@ declaration. No council, person or place is real.
 
 This page is made by running all of them (` + "`make exchanges`" + `), and a test compares it. *Records* are
 versions of records that were disclosed, *fields* those of the standard that travel where they are filled, *stay* those
-that are filled at the sender and do not.
+that are filled at the sender and do not. *Source files* are made up from a seed, each in the form that is told of it;
+what the columns of a CSV file mean is in a mapping file beside the exchange.
 
 `
 
@@ -127,6 +128,10 @@ func readme(e *exchange.Exchange) string {
 	if e.Source != "" {
 		fmt.Fprintf(&b, "\nSource of the facts: %s\n", paragraph(e.Source))
 	}
+	b.WriteString("\nThe files that are taken in are made up from a seed. Where one is a CSV file, a mapping file beside this page says what its columns mean.\n\n| source file | its form |\n|---|---|\n")
+	for _, m := range e.MadeUp {
+		fmt.Fprintf(&b, "| %s | %s |\n", m.File, paragraph(m.Form))
+	}
 	if len(e.Published) > 0 {
 		b.WriteString("\nWith `--published DIR` the run takes in what real councils have published as open data too, from these files below DIR:\n\n")
 		for _, f := range e.Published {
@@ -157,6 +162,11 @@ func chapter(t *testing.T, e *exchange.Exchange, flows []flow) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | `%s` | %d | %d | %d | %d |\n", said, f.Standard, f.Mode, to, strings.ReplaceAll(rows[string(f.Agreement)], "|", "\\|"), f.Records, f.Withdrawn, f.Fields, f.Withheld)
 	}
+	b.WriteString("\nSource files:")
+	for _, m := range e.MadeUp {
+		fmt.Fprintf(&b, " *%s*: %s", m.File, paragraph(m.Form))
+	}
+	b.WriteString("\n")
 	if e.Source != "" {
 		fmt.Fprintf(&b, "\nSource of the facts: %s\n", paragraph(e.Source))
 	}

@@ -19,6 +19,7 @@ councils:
   - {council: c.gov.uk, title: C, gss: E07000003, part: looks on}
 made_up:
   - file: in.csv
+    form: Made up.
     seed: 1
     rows: 3
     columns:
@@ -28,6 +29,7 @@ made_up:
     mistakes:
       - {row: 2, set: {Ref: ""}}
   - file: in.ndjson
+    form: The standard's own.
     seed: 2
     rows: 2
     record:
@@ -118,6 +120,7 @@ func TestOpenErrors(t *testing.T) {
 		{"standards: [waste-report]", "standards: []", "standards: is empty"},
 		{"  - {council: c.gov.uk, title: C, gss: E07000003, part: looks on}\n", "", "councils: want 3 to"},
 		{"gss: E07000003", "gss: E07000002", "councils, 3: its name or its GSS code stands above"},
+		{"form: Made up.", "form: ''", "made_up, 1: form: is empty"},
 		{"rows: 3", "rows: 0", "made_up, 1: rows: want 1 to"},
 		{"{n 3}", "{m 3}", `made_up, 1: column "Ref": {m 3}: nothing is called "m"`},
 		{"{cell Ref}", "{cell Later}", `"Later" stands under no earlier heading`},

@@ -21,6 +21,7 @@ import (
 // nothing in it is real.
 type MadeUp struct {
 	File    string   `yaml:"file"` // *.csv has Columns; *.ndjson has Record
+	Form    string   `yaml:"form"` // what would write such a file, and whether its form is a real one, in a sentence or two
 	Each    string   `yaml:"each"` // a group of councils, each of which has such a file, with other rows
 	Seed    uint64   `yaml:"seed"`
 	Rows    int      `yaml:"rows"`
@@ -50,7 +51,7 @@ func (m MadeUp) of(c Council) MadeUp {
 //	{pick A|B|C}                    one of them
 //	{cycle A|B|C}                   one after the other, from row to row
 //	{until 40 A|B}                  A up to row 40, then B
-//	{date 2026-01-01 2026-06-30}    a day between them; a third word is its form, such as 02/01/2006
+//	{date 2026-01-01 2026-06-30}    a day between them; what follows is its form, such as 02/01/2006 or 2 Jan 2006
 //	{int 1 500} {decimal 0.05 4 2}  a number between them, with so many decimals
 //	{forename} {surname} {street} {town} {postcode}
 //	{nino} {nhs} {upn} {uprn} {usrn} {urn} {company} {uuid}
@@ -83,6 +84,8 @@ func (m MadeUp) check() error {
 		return fmt.Errorf("file: %q is no name of a file", m.File)
 	case !csvFile && path.Ext(m.File) != ".ndjson":
 		return fmt.Errorf("file: %q ends in neither .csv nor .ndjson", m.File)
+	case strings.TrimSpace(m.Form) == "":
+		return fmt.Errorf("form: is empty: say what would write %s, and whether its form is real", m.File)
 	case m.Rows < 1 || m.Rows > maxRows:
 		return fmt.Errorf("rows: want 1 to %d", maxRows)
 	case csvFile != (len(m.Columns) > 0), csvFile == (m.Record.node != nil):
@@ -338,7 +341,7 @@ var fills = map[string]func(*maker, string) (string, error){
 		}
 		form := time.DateOnly
 		if len(f) > 2 {
-			form = f[2]
+			form = strings.Join(f[2:], " ")
 		}
 		days := int(to.Sub(from).Hours() / 24)
 		return from.AddDate(0, 0, g.r.IntN(days+1)).Format(form), nil
