@@ -290,7 +290,7 @@ func (r *Register) row(v *ledger.View, e *let, at uint64) (*api.Disclosure, erro
 		return r.passed(v, e, at)
 	}
 	if err == nil {
-		d.Record, d.RecordVersion, d.Standard = g.Record, g.Version, g.Standard
+		d.Record, d.RecordVersion, d.Standard, d.Committed = g.Record, g.Version, g.Standard, g.At
 	} else if errors.Is(err, ledger.ErrStorage) {
 		return nil, err
 	}

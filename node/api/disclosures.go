@@ -57,6 +57,7 @@ type Disclosure struct {
 	Record        name.Record   `json:"record,omitempty"`
 	RecordVersion uint64        `json:"record_version,omitempty"`
 	RecordEntry   uint64        `json:"record_entry,omitempty"`
+	Committed     time.Time     `json:"committed,omitzero"` // when that version was logged; zero where our own log does not say
 	Standard      name.Standard `json:"standard,omitzero"`
 	Fields        []name.Field  `json:"fields"` // of the agreement's text, those that the record had
 	// Unread says why the record could not be looked at; Fields are then all that the
