@@ -37,6 +37,7 @@ var asks = map[string][]string{
 	"directory rotate-key":   nil, // directory-join.txt
 	"directory sign":         nil, // directory.txt
 	"directory succeed":      {"saltby.gov.uk", "fenwick.gov.uk", "--on", "2999-01-01"},
+	"exchange case":          nil, // exchange-run.txt: when something has flowed
 	"footprint adopt":        {"fens.example", "planning-application"},
 	"footprint agree":        {"fens.example", "saltby.gov.uk"},
 	"footprint discard":      {"fens.example"},

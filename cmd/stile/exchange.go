@@ -10,15 +10,15 @@ import (
 	"github.com/stile-exchange/stile/examples"
 	"github.com/stile-exchange/stile/internal/exchange"
 	"github.com/stile-exchange/stile/node"
-	"github.com/stile-exchange/stile/node/name"
 )
 
 func (a *app) exchangeCommand() *cobra.Command {
 	return noun("exchange", "Run whole exchanges between made-up councils", `An exchange is a way of working across council boundaries that comes with Stile as an example: its
 standards, its agreements, files as councils' systems write them, and the commands that each council types.
 A run plays it on this machine from beginning to end, and counts at the end what really flowed, by the
-councils' own signed logs. No council, person or place in it is real.`,
-		a.exchangeListCommand(), a.exchangeShowCommand(), a.exchangeRunCommand())
+councils' own signed logs. No council, person or place in it is real. A council that does the same with its
+partners counts with "stile exchange case" what flowed there.`,
+		a.exchangeListCommand(), a.exchangeShowCommand(), a.exchangeRunCommand(), a.exchangeCaseCommand())
 }
 
 func (a *app) exchangeListCommand() *cobra.Command {
@@ -146,25 +146,4 @@ func (a *app) play(ctx context.Context, e *exchange.Exchange, keep, published st
 		p.say("\nKept in %s. A node runs again with stile serve --data %s\n", p.dir, p.folder(e.Councils[0].Name))
 	}
 	return nil
-}
-
-// A flow is what really went under an agreement of an exchange, counted from the signed
-// logs: what an exchange-case record says.
-type flow struct {
-	Exchange  string            `json:"exchange"`
-	Council   string            `json:"council"` // GSS code of who tells
-	Agreement name.Agreement    `json:"agreement"`
-	Version   int               `json:"version"`
-	Standard  name.StandardLine `json:"standard"`
-	Mode      string            `json:"mode"`
-	From      name.Council      `json:"from"`
-	To        []name.Council    `json:"to"`
-	CountedOn string            `json:"counted_on"` // a date
-	Records   int               `json:"records"`
-	Withdrawn int               `json:"withdrawn"`
-	Receipts  int               `json:"receipts"`
-	Fields    int               `json:"fields,omitempty"`
-	Withheld  int               `json:"fields_withheld"`
-	LogSize   uint64            `json:"log_size"`
-	LogRoot   string            `json:"log_root"`
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,9 +31,6 @@ type player struct {
 	step      int
 	pages     bool // each council's registers are written at the end
 }
-
-// caseStandard is the standard of the records that say what flowed in an exchange.
-const caseStandard = "exchange-case"
 
 // say prints for people; with --json the flows are all that is printed.
 func (p *player) say(format string, args ...any) {
@@ -330,18 +326,6 @@ func (p *player) signers(a *agreement.Agreement) []name.Council {
 	return all
 }
 
-// fieldsOf counts the fields of a preview that would travel, and those that stay.
-func fieldsOf(v node.PreviewReply) (sent, stay int) {
-	for _, f := range v.Fields {
-		if f.Sent {
-			sent++
-		} else {
-			stay++
-		}
-	}
-	return sent, stay
-}
-
 func ignoreMissing(err error) error {
 	if isKind(err, node.NotFound) {
 		return nil
@@ -439,16 +423,8 @@ func (p *player) count(ctx context.Context) error {
 		t.write(p.out, "   ")
 	}
 	for _, f := range p.flows {
-		b, err := json.Marshal(f)
-		if err != nil {
+		if _, err := putCase(ctx, p.at(f.From).Operations, f); err != nil {
 			return err
-		}
-		r, err := p.at(f.From).Records().Put(ctx, node.PutRequest{Standard: caseStandard, Records: []node.Offered{{Record: b}}})
-		if err != nil {
-			return err
-		}
-		if problems := r.Results[0].Problems; len(problems) > 0 {
-			return fmt.Errorf("the exchange-case record of %s: %s at %q", f.Agreement, problems[0].Detail, problems[0].Pointer)
 		}
 	}
 	p.say("\n   Each sender has signed this as a record of the standard exchange-case: evidence that the exchange works.\n")
@@ -472,6 +448,7 @@ func (p *player) publish(ctx context.Context) error {
 	return nil
 }
 
+// flow counts what flowed under an agreement, from the bundle that the auditor is given.
 func (p *player) flow(ctx context.Context, a *agreement.Agreement, keys audit.Trust, i int) (flow, *audit.Report, error) {
 	n := p.at(a.From)
 	b, err := n.Bundle(ctx, node.BundleRequest{Agreement: string(a.Name)})
@@ -482,34 +459,18 @@ func (p *player) flow(ctx context.Context, a *agreement.Agreement, keys audit.Tr
 	if err := os.WriteFile(path, b.Bundle, 0o600); err != nil {
 		return flow{}, nil, err
 	}
-	report, err := audit.Verify(bytes.NewReader(b.Bundle), int64(len(b.Bundle)), audit.Options{Trust: keys})
-	if err != nil {
-		return flow{}, nil, err
-	}
-	if !report.OK() {
-		report.WriteText(said{p.app})
-		return flow{}, nil, &node.Error{Kind: node.Unverified, Message: "the bundle does not verify"}
-	}
 	show, err := n.Agreements().Show(ctx, node.AgreementRequest{Name: string(a.Name)})
 	if err != nil {
 		return flow{}, nil, err
 	}
-	preview, err := n.Agreements().Preview(ctx, node.AgreementRequest{Name: string(a.Name)})
+	took, err := paceOf(ctx, n.Operations, a.Name)
 	if err != nil {
 		return flow{}, nil, err
 	}
-	log, err := n.Log().Show(ctx)
-	if err != nil {
-		return flow{}, nil, err
-	}
-	sent, stay := fieldsOf(preview)
+	f, report, err := p.countFlow(ctx, n.Operations, show, took, b.Bundle, keys)
 	c := p.e.Councils[slices.IndexFunc(p.e.Councils, func(c exchange.Council) bool { return c.Name == a.From })]
-	return flow{
-		Exchange: p.e.ID, Council: c.GSS, Agreement: a.Name, Version: a.Version, Standard: show.Standard, Mode: show.Mode,
-		From: a.From, To: a.To, CountedOn: time.Now().UTC().Format(time.DateOnly),
-		Records: report.Counts.Records, Withdrawn: report.Counts.Withdrawals, Receipts: report.Counts.Receipts,
-		Fields: sent, Withheld: stay, LogSize: log.Size, LogRoot: log.Root,
-	}, report, nil
+	f.Exchange, f.Council = p.e.ID, c.GSS
+	return f, report, err
 }
 
 // firstLabel is the first part of a council's domain.
