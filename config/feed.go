@@ -21,6 +21,12 @@ type Feed struct {
 	// unless Mapping says it.
 	Standard string `yaml:"standard"`
 
+	// Tool is the reference of the digital tool, among the council's records of
+	// digital-tool, that the feed's records come from. Default none. With it stile
+	// standard charter counts what is held of that product. A node of an older Stile
+	// refuses a file that has this key.
+	Tool string `yaml:"tool"`
+
 	// Mapping is the file that says what the columns mean. Needed for a database
 	// and for files other than JSON.
 	Mapping string `yaml:"mapping"`

@@ -430,7 +430,7 @@ func (n *Node) begin() (err error) {
 	})
 	n.statements = statement.New(statement.Options{
 		Self: n.cfg.Council, Ledger: n.ledger, Directory: n.directory, Agreements: n.book, Uses: n.uses, Standard: n.catalogue.Named,
-		Stands: n.gate.Stands, Put: n.gate.Put, Log: n.log, Now: n.now, Workers: n.cfg.Limits.Workers(), Every: time.Duration(n.cfg.MeasureEvery) * time.Hour,
+		RecordID: n.keys.RecordID, Feeds: n.feedsOf, Stands: n.gate.Stands, Put: n.gate.Put, Log: n.log, Now: n.now, Workers: n.cfg.Limits.Workers(), Every: time.Duration(n.cfg.MeasureEvery) * time.Hour,
 	})
 	n.refusals = disclosure.NewRefusals(func(ctx context.Context, kind string, body map[string]any) error {
 		_, _, err := n.ledger.AppendNotice(ctx, kind, body)
@@ -755,6 +755,16 @@ func (n *Node) fatal(err error) {
 // rooms are what carries operations out.
 func (n *Node) rooms() []any {
 	return []any{n, n.follower, n.replicas, n.catalogue, n.gate, n.statements, n.explain, n.register, n.hooks, n.byhand, n.ends, n.conduct}
+}
+
+// feedsOf names the feeds whose records come from a digital tool of ours.
+func (n *Node) feedsOf(tool string) (names []string) {
+	for _, f := range n.cfg.Feeds {
+		if f.Tool != "" && f.Tool == tool {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 // adopted reports whether this node has taken a standard into use.

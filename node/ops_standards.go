@@ -58,6 +58,12 @@ func (s Standards) Measure(ctx context.Context, in MeasureRequest) (MeasureReply
 	return do(ctx, s.to, (*statement.Keeper).Measure, in)
 }
 
+// Charter counts what this node holds of the records that come from a product of
+// ours, and signs and logs that as a supplier statement where it is asked to.
+func (s Standards) Charter(ctx context.Context, in CharterRequest) (CharterReply, error) {
+	return do(ctx, s.to, (*statement.Keeper).Charter, in)
+}
+
 // Adoption counts what councils state about a standard that a publisher
 // receives statements of.
 func (s Standards) Adoption(ctx context.Context, in AdoptionRequest) (Adoption, error) {

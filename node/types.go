@@ -182,6 +182,9 @@ type (
 type (
 	MeasureRequest      = api.MeasureRequest
 	MeasureReply        = api.MeasureReply
+	CharterRequest      = api.CharterRequest
+	CharterReply        = api.CharterReply
+	CharterCount        = api.CharterCount
 	Statement           = api.Statement
 	StatementOffers     = api.StatementOffers
 	StatementErrors     = api.StatementErrors

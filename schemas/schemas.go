@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-//go:embed */1.0.0
+//go:embed */1.0.0 supplier-statement/1.1.0
 var files embed.FS
 
 var all = []string{
@@ -48,6 +48,7 @@ var all = []string{
 	"service-directory/1.0.0",
 	"spend/1.0.0",
 	"supplier-statement/1.0.0",
+	"supplier-statement/1.1.0",
 	"waste-report/1.0.0",
 	"workforce-headcount/1.0.0",
 }

@@ -160,7 +160,11 @@ func TestFieldTables(t *testing.T) {
 	pages := map[string][]byte{}
 	var index bytes.Buffer
 	index.WriteString("# The standards that come with Stile\n\nMade from the standards themselves by `go test ./schemas -run TestFieldTables -update`. Their publisher, `standards.stile.example`, is made up; the facts are not, and each\npage names its sources. A new node adopts those in bold; `stile standard adopt NAME` takes another into use.\n\n| standard | one record is | key | has to be held or sent by |\n|---|---|---|---|\n")
-	for _, dir := range schemas.Names() {
+	all := schemas.Names()
+	for i, dir := range all {
+		if i+1 < len(all) && path.Dir(all[i+1]) == path.Dir(dir) {
+			continue // a page is of the newest version
+		}
 		s, err := standard.Load(schemas.FS(dir))
 		if err != nil {
 			t.Fatal(err)

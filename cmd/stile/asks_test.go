@@ -121,6 +121,7 @@ var goes = map[string]string{
 	"man":                 "it writes new files",
 	"notify test":         "the message says that it is a test",
 	"serve":               "it does what was agreed",
+	"standard charter":    "--publish says so by itself",
 	"standard measure":    "--publish says so by itself",
 	"standard new":        "the folder is new",
 	"standard fetch":      "it writes a new file",

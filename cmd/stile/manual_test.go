@@ -64,7 +64,7 @@ var tasks = []struct {
 	{"Use and publish standards", []task{
 		{"Look at a standard and take it into use", "stile standard list, stile standard show, stile standard adopt"},
 		{"Write and publish one", "stile standard new, stile standard lint, stile standard diff, stile standard publish"},
-		{"Measure compliance", "stile standard measure, stile standard adoption"},
+		{"Measure compliance", "stile standard measure, stile standard adoption, stile standard charter"},
 	}},
 	{"Prove and audit", []task{
 		{"Hand an auditor what was disclosed", "stile export bundle"},

@@ -21,7 +21,7 @@ records in, and from partners, only in standards it has adopted.`,
 		a.standardAdoptCommand(), a.standardServeCommand(), a.standardListCommand(), a.standardShowCommand(),
 		a.standardNewCommand(), a.standardLintCommand(), a.standardDiffCommand(),
 		a.standardPublishCommand(), a.standardStatusCommand(), a.standardRetireCommand(), a.standardFetchCommand(),
-		a.standardMeasureCommand(), a.standardAdoptionCommand())
+		a.standardMeasureCommand(), a.standardCharterCommand(), a.standardAdoptionCommand())
 }
 
 // looksLikePath tells a path that is not there from a name.

@@ -177,7 +177,7 @@ var rules = map[string]rule{
 	"bundle": of("", Auditor, Governance), "disclosures/rebuild": run,
 
 	"standards/preview": of(Status, Steward, Governance), "standards/against": of("", Steward, Governance), "standards/adopt": of("", Steward, Governance),
-	"standards/serve": of("", Steward), "standards/measure": of("", Steward, Governance),
+	"standards/serve": of("", Steward), "standards/measure": of("", Steward, Governance), "standards/charter": of("", Steward, Governance),
 
 	"councils/add": run, "councils/endquarantine": run, "directory/follow": run, "directory/invite": run, "directory/join": run, "directory/refresh": run,
 	"successions/preview": of("", Operator, Governance, Signer, Auditor), "successions/show": stands,

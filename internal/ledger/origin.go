@@ -166,40 +166,93 @@ func (v *View) Absent(r Run, most int) (a Absent, err error) {
 	} else if o.Run != r.Number {
 		return a, fmt.Errorf("run %d of %q: %w", r.Number, r.Origin, ErrOrigin)
 	}
-	it := v.list(offeredPrefix(r.Origin))
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		key := it.Item().KeyCopy(nil)
-		val, err := it.Item().ValueCopy(nil)
-		if err != nil {
-			return a, fmt.Errorf("%w: %w", ErrStorage, err)
-		}
-		if len(val) != 9 && len(val) != 17 || len(key) != len(offeredPrefix(r.Origin))+16 {
-			return a, fmt.Errorf("%w: what a source offered has %d bytes", ErrDamaged, len(val))
-		}
-		id, keyed := [16]byte(key[len(key)-16:]), val[8] == 1
-		if binary.BigEndian.Uint64(val) == r.Number {
-			if keyed {
+	err = v.offered(r.Origin, func(o offered) error {
+		if o.run == r.Number {
+			if o.keyed {
 				a.Offered++
 			} else {
 				a.Unidentified++
 			}
-			continue
+			return nil
 		}
-		live, err := v.liveFrom(id, keyed, r.Origin, all)
+		live, err := v.liveFrom(o.id, o.keyed, r.Origin, all)
 		if err != nil {
-			return a, err
+			return err
 		}
 		if !live {
-			a.gone = append(a.gone, key)
-			continue
+			a.gone = append(a.gone, o.key)
+			return nil
 		}
 		a.Total++
 		if len(a.Live) < most {
-			a.Live = append(a.Live, name.RecordFrom(id))
+			a.Live = append(a.Live, name.RecordFrom(o.id))
 		}
+		return nil
+	})
+	return a, err
+}
+
+// An offered is what is remembered of one offer of an origin.
+type offered struct {
+	key     []byte
+	id      [16]byte
+	run     uint64 // in which it was offered last
+	keyed   bool   // the id is that of a record
+	refused bool   // when it was offered last
+}
+
+// offered calls f with all that an origin ever offered and that was not forgotten.
+func (v *View) offered(origin string, f func(offered) error) error {
+	prefix := offeredPrefix(origin)
+	return v.walk(prefix, func(key, val []byte) error {
+		if len(val) != 9 && len(val) != 17 || len(key) != len(prefix)+16 {
+			return fmt.Errorf("%w: what a source offered has %d bytes", ErrDamaged, len(val))
+		}
+		return f(offered{key, [16]byte(key[len(prefix):]), binary.BigEndian.Uint64(val), val[8] == 1, len(val) == 17})
+	})
+}
+
+// OriginHeld is what is held of all that an origin offered.
+type OriginHeld struct {
+	Valid   int // live records that it offered and that were taken when it last did: each read here against its leaf
+	Refused int // offers that were refused when it last made them, and that were not taken since
+	Damaged int // records that would be valid and cannot be read on disk
+}
+
+// HeldFrom counts what is held of an origin. It fails as ErrNotFound where there is no
+// such origin, and reads each record that it offered.
+func (v *View) HeldFrom(ctx context.Context, origin string) (o Origin, h OriginHeld, err error) {
+	raw, err := v.value(originKey(origin))
+	if err != nil {
+		return o, h, fmt.Errorf("source %q: %w", origin, err)
 	}
-	return a, nil
+	if o, err = decodeOrigin(origin, raw); err != nil {
+		return o, h, err
+	}
+	err = v.offered(origin, func(x offered) error {
+		if x.refused {
+			h.Refused++
+			return ctx.Err()
+		}
+		id := name.RecordFrom(x.id)
+		head, err := v.head(id)
+		switch {
+		case errors.Is(err, ErrNotFound) || err == nil && !head.live:
+			return ctx.Err()
+		case err == nil:
+			_, err = v.Current(id)
+		}
+		switch {
+		case errors.Is(err, ErrStorage):
+			return err
+		case err != nil:
+			h.Damaged++
+		default:
+			h.Valid++
+		}
+		return ctx.Err()
+	})
+	return o, h, err
 }
 
 // liveFrom reports whether an id is that of a live record that no other origin

@@ -32,6 +32,9 @@ type Description struct {
 	Goal Goal
 
 	made func(context.Context, node.Operations, time.Time) ([]Row, error)
+	// also fills the columns that have no pointer, from what the node knows beside the
+	// records; nil where there is none.
+	also func(context.Context, node.Operations, *Table) error
 }
 
 // A Goal is how many there are to be, and by when.
@@ -40,7 +43,8 @@ type Goal struct {
 	By string `json:"by"` // a year
 }
 
-// A Column is a field that is listed. Only a field that its standard calls open is.
+// A Column is a field that is listed. Only a field that its standard calls open is. One
+// without a pointer is filled by made or also.
 type Column struct{ Title, Pointer string }
 
 // A Group counts records by what stands in a column.
@@ -115,10 +119,10 @@ func All() []Description {
 		},
 		{
 			ID: "charter", Title: "Suppliers' charter", Standard: "supplier-statement",
-			Each:    "/standards",
-			Lead:    "What councils state of their suppliers' products: standards that they speak, how many valid records came out of them, and how data gets out.",
-			Columns: []Column{{"Product", "/product"}, {"Supplier", "/supplier"}, {"Standard", "/standards/*/standard"}, {"Valid records", "/standards/*/valid"}, {"Open interface", "/open_interface"}, {"Export free", "/export_free"}, {"Stated on", "/on"}},
-			Groups:  []Group{{Title: "By product and standard: councils that hold valid records from it", Column: "Product", And: "Standard", Where: "Valid records"}, {Title: "By supplier", Column: "Supplier"}, {Title: "By standard", Column: "Standard"}},
+			Each: "/standards", also: charter,
+			Lead:    "What councils state of their suppliers' products: standards that they speak, how many valid records a council's own node counted from them, and how data gets out. What nobody's node counted is listed and does not count.",
+			Columns: []Column{{"Product", "/product"}, {"Supplier", "/supplier"}, {"Standard", "/standards/*/standard"}, {"Valid records", "/standards/*/valid"}, {Title: counted}, {"Held valid", "/standards/*/measured/held_valid"}, {"Held back", "/standards/*/measured/held_back"}, {"Counted at", "/standards/*/measured/at"}, {Title: heldHere}, {Title: entry}, {"Open interface", "/open_interface"}, {"Export free", "/export_free"}, {"Stated on", "/on"}},
+			Groups:  []Group{{Title: "By product and standard: councils that hold valid records from it", Column: "Product", And: "Standard", Where: "Held valid"}, {Title: "By supplier", Column: "Supplier"}, {Title: "By standard", Column: "Standard"}},
 		},
 		{
 			ID: "workforce", Title: "Who works for councils", Standard: "workforce-headcount",

@@ -39,6 +39,7 @@ type Table struct {
 type Row struct {
 	Council name.Council // who says so
 	Record  name.Record
+	Entry   string     // where the record stands, such as "12 of the log of northmoor.gov.uk"; "" of a line made of several
 	Cells   [][]string // by column; of a list each value
 }
 
@@ -100,6 +101,10 @@ func Read(ctx context.Context, o node.Operations, d Description, now time.Time) 
 		}
 	} else if ok, err := t.read(ctx, o); !ok {
 		return nil, err
+	} else if d.also != nil {
+		if err := d.also(ctx, o, t); err != nil {
+			return nil, err
+		}
 	}
 	slices.SortStableFunc(t.Rows, func(a, b Row) int {
 		return cmp.Or(strings.Compare(string(a.Council), string(b.Council)), slices.CompareFunc(a.Cells, b.Cells, slices.Compare), strings.Compare(string(a.Record), string(b.Record)))
@@ -136,12 +141,12 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 	}
 	t.Std = std.Name()
 	for _, c := range t.Columns {
-		if std.Class(name.Field(c.Pointer)) != standard.Open {
+		if c.Pointer != "" && std.Class(name.Field(c.Pointer)) != standard.Open {
 			return false, fmt.Errorf("register %s: %s is not open in %s", t.ID, c.Pointer, t.Std)
 		}
 	}
 	seen := map[string]bool{}
-	take := func(c name.Council, r name.Record, body []byte, good bool) {
+	take := func(c name.Council, r name.Record, log name.Council, entry uint64, body []byte, good bool) {
 		key := string(c) + " " + string(r)
 		if seen[key] || len(body) == 0 {
 			return
@@ -154,7 +159,10 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 			return
 		}
 		seen[key] = true
-		t.Rows = append(t.Rows, t.rows(c, r, v)...)
+		for _, row := range t.rows(c, r, v) {
+			row.Entry = fmt.Sprintf("%d of the log of %s", entry, log)
+			t.Rows = append(t.Rows, row)
+		}
 	}
 	status, err := o.Status(ctx)
 	if err != nil {
@@ -176,7 +184,7 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 			t.Left += len(page.Damaged)
 			for _, r := range page.Records {
 				if r.Op != "delete" {
-					take(r.Council, r.Record, r.Body, from == "" || r.Proof == "log" || r.Proof == "signature")
+					take(r.Council, r.Record, cmp.Or(r.PassedBy, r.Council), r.Index, r.Body, from == "" || r.Proof == "log" || r.Proof == "signature")
 				}
 			}
 			if in.Cursor = page.Cursor; in.Cursor == "" {
@@ -199,7 +207,7 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 			}
 			t.Left += len(page.Damaged)
 			for _, r := range page.Records {
-				take(r.Council, r.Record, r.Body, true) // members let nothing in that its council did not sign
+				take(r.Council, r.Record, f.Name, r.Entry, r.Body, true) // members let nothing in that its council did not sign
 			}
 			if in.Cursor = page.Cursor; in.Cursor == "" {
 				break
@@ -221,6 +229,10 @@ func (t *Table) rows(c name.Council, r name.Record, v any) (rows []Row) {
 		row := Row{Council: c, Record: r}
 		for _, col := range t.Columns {
 			from, pointer := v, col.Pointer
+			if pointer == "" {
+				row.Cells = append(row.Cells, nil)
+				continue
+			}
 			if rest, ok := strings.CutPrefix(pointer, t.Each+"/*"); ok && t.Each != "" {
 				from, pointer = item, rest
 			}

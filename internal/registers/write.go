@@ -98,7 +98,7 @@ func (t *Table) describe(column int, c map[string]any) {
 	case yes:
 		c["datatype"] = map[string]string{"base": "boolean", "format": "yes|no"}
 	}
-	if t.Standard != "" {
+	if t.Standard != "" && t.Columns[column].Pointer != "" {
 		c["propertyUrl"] = "https://" + t.Std.String() + "#" + t.Columns[column].Pointer
 	}
 }

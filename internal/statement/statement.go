@@ -39,12 +39,16 @@ type Options struct {
 	Standard func(typed string) (*standard.Standard, error)
 	// Stands reports whether what was offered in a standard is live in it, so that it
 	// is not held back; Put offers records of our own.
-	Stands  func(v *ledger.View, std *standard.Standard, offered []byte) bool
-	Put     func(ctx context.Context, in api.PutRequest) (*api.PutReply, error)
-	Log     *slog.Logger
-	Now     func() time.Time
-	Workers int           // goroutines that read at once
-	Every   time.Duration // how often Run makes statements; 0: never
+	// RecordID names the record of ours that has a natural key in a line of a standard;
+	// Feeds names those that the configuration says are a digital tool.
+	RecordID func(name.StandardLine, string) name.Record
+	Feeds    func(tool string) []string
+	Stands   func(v *ledger.View, std *standard.Standard, offered []byte) bool
+	Put      func(ctx context.Context, in api.PutRequest) (*api.PutReply, error)
+	Log      *slog.Logger
+	Now      func() time.Time
+	Workers  int           // goroutines that read at once
+	Every    time.Duration // how often Run makes statements; 0: never
 }
 
 // A Keeper keeps compliance statements. Its methods may be called concurrently; what

@@ -37,6 +37,8 @@ type council struct {
 	gate *gate.Gate
 	now  time.Time
 	hut  *standard.Standard
+	// feeds are those that are of a tool.
+	feeds []string
 }
 
 func open(t *testing.T, every time.Duration) *council {
@@ -68,12 +70,12 @@ func open(t *testing.T, every time.Duration) *council {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Name().Name == measure.Standard {
-			stds[string(measure.Standard)] = s
+		if n := string(s.Name().Name); s.Name().Name == measure.Standard || n == tools || n == suppliers {
+			stds[n] = s // the newest comes last
 		}
 	}
-	if len(stds) != 2 {
-		t.Fatal("the standard of statements does not come with Stile")
+	if len(stds) != 4 {
+		t.Fatal("the standards of statements and tools do not come with Stile")
 	}
 	for _, s := range stds {
 		if err := l.Adopt(t.Context(), s); err != nil {
@@ -93,7 +95,7 @@ func open(t *testing.T, every time.Duration) *council {
 	c.gate = gate.New(gate.Options{Ledger: l, Keys: ring, Standard: named, Now: now, Workers: 2, RecordBytes: 1 << 20})
 	c.Keeper = New(Options{
 		Self: northmoor, Ledger: l, Directory: d, Agreements: noAgreements{}, Uses: NewUses(l, log), Standard: named,
-		Stands: c.gate.Stands, Put: c.gate.Put, Log: log, Now: now, Workers: 2, Every: every,
+		RecordID: ring.RecordID, Feeds: func(string) []string { return c.feeds }, Stands: c.gate.Stands, Put: c.gate.Put, Log: log, Now: now, Workers: 2, Every: every,
 	})
 	return c
 }

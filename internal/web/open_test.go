@@ -49,7 +49,7 @@ func openly(t *testing.T, everybody ...string) *house {
 	}
 	put("digital-tool", tools...)
 	put("improvement-activity", `{"reference":"I-1","provider":"Region","kind":"training","service":"send","councils":["E10000030","E06000060"],"start_on":"2026-09-01"}`)
-	put("supplier-statement", `{"supplier":"Acre Ltd","product":"Acre 1","council":"E07000998","on":"2026-11-01","standards":[{"standard":"standards.stile.example/planning-application@1","records":20,"valid":18}],"open_interface":true,"export_free":true}`)
+	put("supplier-statement", `{"supplier":"Acre Ltd","product":"Acre 1","council":"E07000998","on":"2026-11-01","standards":[{"standard":"standards.stile.example/planning-application@1","records":20,"valid":18,"measured":{"source":"acre","at":"2026-11-01T07:00:00Z","log_size":30,"held_valid":18,"held_back":2}},{"standard":"standards.stile.example/spend@1","records":20,"valid":20}],"open_interface":true,"export_free":true}`)
 	return h
 }
 
@@ -100,8 +100,8 @@ func TestOpenRegisters(t *testing.T) {
 		}
 	}
 	in := h.enter("Jo Smith", access.Viewer)
-	if _, page := in.get("/open/charter"); !strings.Contains(page, "Acre 1: standards.stile.example/planning-application@1") {
-		t.Error("a viewer is not shown whose records are valid")
+	if _, page := in.get("/open/charter"); !strings.Contains(page, "Acre 1: standards.stile.example/planning-application@1") || strings.Contains(page, "Acre 1: standards.stile.example/spend@1") {
+		t.Error("a viewer is not shown what was counted, or what was only stated counts")
 	}
 	if status, _ := in.get("/open/contracts"); status != 404 {
 		t.Errorf("a standard that is not adopted: %d", status)

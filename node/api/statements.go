@@ -20,6 +20,32 @@ type MeasureReply struct {
 	Published  []PutResult `json:"published,omitempty"` // what became of each, in the same order
 }
 
+// CharterRequest asks what is held of the records that come from a product.
+type CharterRequest struct {
+	Tool    string   `json:"tool"`              // reference of a digital tool of ours
+	Sources []string `json:"sources,omitempty"` // that the product is; empty: the feeds that name the tool
+	Publish bool     `json:"publish,omitempty"` // say so in our supplier statement on the product
+}
+
+// CharterReply is what is held, by source.
+type CharterReply struct {
+	Product   string         `json:"product"`
+	Supplier  string         `json:"supplier"`
+	Counts    []CharterCount `json:"counts"`
+	Published *PutResult     `json:"published,omitempty"`
+}
+
+// CharterCount is what a node counted of one source of records.
+type CharterCount struct {
+	Standard name.StandardLine `json:"standard"`
+	Source   string            `json:"source"`
+	At       time.Time         `json:"at"`                // UTC, whole seconds
+	LogSize  uint64            `json:"log_size"`          // entries of our log when it was counted
+	Valid    int               `json:"held_valid"`        // live records that came from it, each read against the log
+	Held     int               `json:"held_back"`         // offers of it that were refused when it last made them, and not taken since
+	Damaged  int               `json:"damaged,omitempty"` // live records that cannot be read on disk: in none of the counts
+}
+
 // A Statement is what a council says of itself and one version of a standard, as
 // the standard standards.stile.example/compliance-statement has it. The zero
 // value of a count means none.
