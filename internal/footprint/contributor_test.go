@@ -202,3 +202,53 @@ func TestContributorJoins(t *testing.T) {
 		}
 	})
 }
+
+// TestLogOfAContributorSetBack: a council whose log was set back withdraws what it lost before
+// it brings the record anew, as whichever version it is now. No member takes that for two
+// versions that cannot both be; where it forgets to, each of them does. An old page that
+// comes late brings nothing back, and what was put by hand stays withdrawn.
+func TestLogOfAContributorSetBack(t *testing.T) {
+	inFens(t, func(t *testing.T, w *fens) {
+		w.form(3)
+		a, out := places[0], places[4]
+		const agreed = "wickham.gov.uk/items"
+		w.await("the format is 3", func() bool { return w.leader().speaks() >= 3 })
+		w.letIn(out)
+		rec := w.rings[out].RecordID(w.std.Name().Line(), "item")
+		first := w.token(out, "item", 1, tlog.Hash{})
+		second := w.token(out, "item", 2, entryOf(first.Token))
+		wd := w.event(out, events.KindWithdrawal, events.Withdrawal{Agreement: agreed, Version: 1, Record: rec, Reason: "it was lost"}.Body())
+		anew := w.token(out, "item", 1, tlog.Hash{}, "ward", "Y")
+		bring := func(what string, since, next uint64, want string, es ...Entry) {
+			t.Helper()
+			r, err := w.passOn(a, out, agreed, since, next, es...)
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if got := r.Outcomes[len(es)-1]; got.Rule != want {
+				t.Errorf("%s: %+v, want %q", what, got, want)
+			}
+		}
+		evidence := func(want int) {
+			t.Helper()
+			w.same()
+			for _, c := range places[:3] {
+				if ev, err := w.at(c).Evidence(); err != nil || len(ev) != want {
+					t.Errorf("%s has evidence %+v, %v, want %d", c, ev, err, want)
+				}
+			}
+		}
+		bring("at first", 0, 5, "", first)
+		bring("a change", 5, 6, "", second)
+		bring("after the loss", 6, 7, "", wd, anew)
+		evidence(0)
+		for _, c := range places[:3] {
+			if h, err := w.at(c).Record(out, rec); err != nil || h.Token.Entry() != entryOf(anew.Token) {
+				t.Errorf("%s holds %+v, %v", c, h, err)
+			}
+		}
+		bring("a page of before that comes late", 5, 6, RuleOrder, second)
+		bring("a second first version, without a word", 7, 8, RuleTwice, w.token(out, "item", 1, tlog.Hash{}, "ward", "Z"))
+		evidence(1)
+	})
+}

@@ -24,7 +24,7 @@ import (
 
 // What a format holds that the one before does not: 2, this command, councils outside that
 // contribute, former members; 3, that a council leaves of its own will also where fewer than
-// three are left.
+// three are left, and that what was withdrawn comes again under an agreement as whichever version.
 
 var errNewer = errors.New("written by a newer version of Stile: this node must be upgraded before it can go on")
 

@@ -313,8 +313,9 @@ func (a *applier) record(g group, c *checked) (Outcome, error) {
 	case old.state == headWithdrawn && g.agreement == "" && v.Version <= old.version:
 		// Without a page's cursor this may be an old message that comes late.
 		return refused(RuleGone), nil
-	case old.state == headWithdrawn && v.Version >= old.version:
-		// It is let out again.
+	case old.state == headWithdrawn && (v.Version >= old.version || g.agreement != "" && a.s.format() >= 3):
+		// It is let out again, by a log that was set back as an earlier version. A page
+		// that comes late is out of order.
 	case v.Version < old.version:
 		return refused(RuleVersion), nil
 	case v.Version == old.version:

@@ -12,6 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -355,6 +356,24 @@ func (v *View) Versions(r name.Record, f func(Logged) bool) error {
 		}
 		at = g.previous
 	}
+}
+
+// IsVersion reports whether an entry is a version of a record of ours that stands in our
+// log, erased or not. One that is not was signed by somebody else, or in a part of our log
+// that was lost. It takes as long as the record has versions after it.
+func (v *View) IsVersion(r name.Record, entry tlog.Hash) (is bool, err error) {
+	var bad error
+	err = v.Versions(r, func(g Logged) bool {
+		var h tlog.Hash
+		if h, bad = v.leaf(g.Index); bad == nil {
+			is = h == tlog.Leaf(entry)
+		}
+		return bad == nil && !is
+	})
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return is, errors.Join(err, bad)
 }
 
 // LetOut returns the log indexes of the events that said that an entry of our log was

@@ -100,7 +100,7 @@ func (m *anyMember) count(ctx context.Context, f *ledger.Feed) (int, error) {
 	return int(st.GetHeld()), err
 }
 
-func (m *anyMember) holdings(ctx context.Context, f *ledger.Feed, rs []name.Record) (map[name.Record]holding, error) {
+func (m *anyMember) holdings(ctx context.Context, f *ledger.Feed, rs []name.Record, sure bool) (map[name.Record]holding, error) {
 	h := &wirepb.Contribution_Holdings{}
 	for _, r := range rs {
 		h.Records = append(h.Records, string(r))
@@ -108,9 +108,18 @@ func (m *anyMember) holdings(ctx context.Context, f *ledger.Feed, rs []name.Reco
 	q := m.question(f)
 	q.Ask = &wirepb.Contribution_Holdings_{Holdings: h}
 	out := map[name.Record]holding{}
+	answered, all := 0, len(m.s.o.Footprints.Members(m.footprint))
+	errMore := errors.New("it says what stands there, which more members have to say")
 	err := m.ask(ctx, q, func(_ name.Council, a *wirepb.ContributionAnswer) error {
 		for _, h := range a.GetHoldings().GetList() {
-			out[name.Record(h.GetRecord())] = holding{tlog.Hash(h.GetEntry()), [32]byte(h.GetDigest())}
+			r, is := name.Record(h.GetRecord()), holding{tlog.Hash(h.GetEntry()), [32]byte(h.GetDigest())}
+			if was, told := out[r]; told && was != is {
+				is = holding{}
+			}
+			out[r] = is
+		}
+		if answered++; sure && answered <= all/2 {
+			return errMore
 		}
 		return nil
 	})

@@ -149,7 +149,7 @@ func holdingsAnswer(ctx context.Context, o ownReplica, asked []string) (*wirepb.
 	for i, r := range asked {
 		rs[i] = name.Record(r)
 	}
-	there, err := o.holdings(ctx, nil, rs)
+	there, err := o.holdings(ctx, nil, rs, false)
 	if err != nil {
 		return nil, err
 	}

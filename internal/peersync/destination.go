@@ -18,8 +18,10 @@ type destination interface {
 	// state returns the sequence number that the last page of the agreement left,
 	// and the standards of the agreement's line that the footprint has adopted.
 	state(ctx context.Context, f *ledger.Feed) (destinationState, error)
-	// holdings says which of these records of ours stand there, and how.
-	holdings(ctx context.Context, f *ledger.Feed, rs []name.Record) (map[name.Record]holding, error)
+	// holdings says which of these records of ours stand there, and how. With sure set
+	// no member is believed alone: what only one says stands there does, and where two
+	// do not say the same the holding is the zero one.
+	holdings(ctx context.Context, f *ledger.Feed, rs []name.Record, sure bool) (map[name.Record]holding, error)
 	// count counts our live records of the agreement's line there.
 	count(ctx context.Context, f *ledger.Feed) (int, error)
 	// records lists some of them, none when there are none.
@@ -78,7 +80,7 @@ func (o ownReplica) stateHere(a name.Agreement, line name.StandardLine) (st dest
 	return st, err
 }
 
-func (o ownReplica) holdings(_ context.Context, _ *ledger.Feed, rs []name.Record) (map[name.Record]holding, error) {
+func (o ownReplica) holdings(_ context.Context, _ *ledger.Feed, rs []name.Record, _ bool) (map[name.Record]holding, error) {
 	out := map[name.Record]holding{}
 	for _, r := range rs {
 		h, err := o.f.Record(o.of, r)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -26,7 +27,9 @@ type offer struct {
 
 // offers makes the entries for part of a page, for a footprint that has adopted
 // some standards. Where it holds a record with other fields than are agreed now, its
-// withdrawal comes first; with anew set, whichever version it holds.
+// withdrawal comes first; with anew set, whichever version it holds. So it does where the
+// version there is not in our log, since that was set back: the two beside each other would
+// be evidence against us.
 func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.Page, adopted []name.Standard, anew bool) ([]offer, error) {
 	type parsed struct {
 		record bool
@@ -47,8 +50,11 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 	}
 	var there map[name.Record]holding
 	if len(ids) > 0 {
-		var err error
-		if there, err = c.to.holdings(ctx, f, ids); err != nil {
+		back, err := c.setBack()
+		if err != nil {
+			return nil, err
+		}
+		if there, err = c.to.holdings(ctx, f, ids, back); err != nil {
 			return nil, err
 		}
 	}
@@ -71,11 +77,16 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 			return nil, fmt.Errorf("%s has not adopted %s: %sstile footprint adopt %s %s", c.footprint, v.Standard, who, c.footprint, v.Standard)
 		}
 		h, holds := there[v.Record]
+		why := WithdrawnFields
 		if holds && h.entry != all[i].entry && !anew {
-			holds = false // an older version, with what was agreed then and is now
+			lost, err := c.lost(v, h.entry)
+			if err != nil {
+				return nil, err
+			}
+			why, holds = WithdrawnLost, lost // else an older version, with what was agreed then and is now
 		}
 		if holds && h.token != sha256.Sum256(it.Token) {
-			at, w, err := c.withdrawal(ctx, f, v.Record, WithdrawnFields, it.Index)
+			at, w, err := c.withdrawal(ctx, f, v.Record, why, it.Index)
 			if err != nil {
 				return nil, err
 			}
@@ -85,6 +96,33 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 		out = append(out, o)
 	}
 	return out, nil
+}
+
+// setBack reports whether our log went on from an old copy once.
+func (c *contributor) setBack() (is bool, err error) {
+	err = c.s.o.Ledger.View(func(v *ledger.View) error {
+		v.Events(event.KindContinued, 0, func(uint64) bool { is = true; return false })
+		return nil
+	})
+	return is, err
+}
+
+// lost reports whether a version that a footprint holds of a record is not in our log, of
+// which another is to be brought: it was signed in a part that we lost, also where nobody
+// could tell us so. Where our log is damaged that is not known, and not said.
+func (c *contributor) lost(next record.Claims, entry tlog.Hash) (bool, error) {
+	if next.Council != c.s.o.Self || next.Version > 1 && next.Prev == entry {
+		return false, nil
+	}
+	is := false
+	err := c.s.o.Ledger.View(func(v *ledger.View) (err error) {
+		is, err = v.IsVersion(next.Record, entry)
+		return err
+	})
+	if errors.Is(err, ledger.ErrDamaged) {
+		return false, nil
+	}
+	return !is && err == nil, err
 }
 
 // asWithdrawal puts a withdrawal of its own in the place of an order to erase: a

@@ -50,7 +50,7 @@ func (c *contributor) recall(ctx context.Context) error {
 				return false
 			}
 			w, err := event.ParseWithdrawal(ev.Body)
-			if err != nil || w.Agreement != c.agreement || noted[i] || w.Reason != WithdrawnFields && w.Reason != WithdrawnOver {
+			if err != nil || w.Agreement != c.agreement || noted[i] || w.Reason != WithdrawnFields && w.Reason != WithdrawnLost && w.Reason != WithdrawnOver {
 				return true // those of the feed are brought, and noted, again
 			}
 			t, _, err := record.ParseEvent(jws)

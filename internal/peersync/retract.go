@@ -14,6 +14,10 @@ import (
 // for the same record with other fields.
 const WithdrawnFields = "other fields are agreed now"
 
+// WithdrawnLost is the reason of a withdrawal from a footprint of a version that our log
+// has not any more, which makes room for the one that it has.
+const WithdrawnLost = "it is of a part of our log that was lost"
+
 // WithdrawnOver is the reason of a withdrawal from a footprint when the agreement
 // is over.
 const WithdrawnOver = "the agreement is over"
