@@ -108,6 +108,20 @@ func (c *Country) Walk() {
 	}
 }
 
+// blameless is the walk of the keepers: none has evidence against a council, since nobody
+// here signs what contradicts itself.
+func (c *Country) blameless() {
+	c.t.Helper()
+	for _, fp := range c.footprints {
+		for _, x := range fp.members {
+			r := call(x, x.node.Footprints().Evidence, node.FootprintRequest{Name: string(fp.name)})
+			for _, e := range r.Evidence {
+				c.t.Errorf("day %d: %s has evidence against %s, which is honest: %s", c.day, x.Name, e.Council, e.What)
+			}
+		}
+	}
+}
+
 // compare holds what a council has from another under an agreement against what it should.
 func (c *Country) compare(at, from *Council, nm name.Agreement, want map[string]string) {
 	c.t.Helper()

@@ -41,6 +41,7 @@ func (c *Country) Live() {
 			c.rest()
 			c.Walk()
 			c.believed()
+			c.blameless()
 			if c.day >= c.ends.day {
 				c.over()
 			}

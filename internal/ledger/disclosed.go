@@ -376,6 +376,12 @@ func (v *View) IsVersion(r name.Record, entry tlog.Hash) (is bool, err error) {
 	return is, errors.Join(err, bad)
 }
 
+// SetBack reports whether our log went on from an old copy once: see [Ledger.Continue].
+func (v *View) SetBack() (is bool) {
+	v.Events(event.KindContinued, 0, func(uint64) bool { is = true; return false })
+	return is
+}
+
 // LetOut returns the log indexes of the events that said that an entry of our log was
 // about to leave, ascending.
 func (v *View) LetOut(entry uint64) ([]uint64, error) { return v.bucket("Td", entry) }

@@ -50,7 +50,8 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 	}
 	var there map[name.Record]holding
 	if len(ids) > 0 {
-		back, err := c.setBack()
+		back := false
+		err := c.s.o.Ledger.View(func(v *ledger.View) error { back = v.SetBack(); return nil })
 		if err != nil {
 			return nil, err
 		}
@@ -96,15 +97,6 @@ func (c *contributor) offers(ctx context.Context, f *ledger.Feed, part *ledger.P
 		out = append(out, o)
 	}
 	return out, nil
-}
-
-// setBack reports whether our log went on from an old copy once.
-func (c *contributor) setBack() (is bool, err error) {
-	err = c.s.o.Ledger.View(func(v *ledger.View) error {
-		v.Events(event.KindContinued, 0, func(uint64) bool { is = true; return false })
-		return nil
-	})
-	return is, err
 }
 
 // lost reports whether a version that a footprint holds of a record is not in our log, of

@@ -80,12 +80,50 @@ func (s *Set) Put(ctx context.Context, in api.FootprintPutRequest) (*api.Footpri
 	if err != nil {
 		return nil, err
 	}
+	if err := s.notLost(ctx, r, ids); err != nil {
+		return nil, err
+	}
 	slices.Sort(indexes)
 	// Logged before it leaves, as every disclosure is.
 	if _, _, err := s.o.Ledger.AppendNotice(ctx, event.KindFootprintPut, event.FootprintPut{Footprint: r.name, Entries: indexes}.Body()); err != nil {
 		return nil, err
 	}
 	return r.offer(ctx, ids, entries, map[footprint.Code]string{footprint.Accepted: "taken", footprint.Duplicate: "there already"})
+}
+
+// notLost returns an error that is a Conflict when the footprint holds a version of one of
+// our records that is not in our log, which was set back: another beside it would be evidence
+// against us.
+func (s *Set) notLost(ctx context.Context, r *Replica, ids []name.Record) error {
+	back := false
+	err := s.o.Ledger.View(func(v *ledger.View) error { back = v.SetBack(); return nil })
+	if err == nil {
+		err = r.fresh(ctx, back, 0)
+	}
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		h, err := r.f.Record(s.self, id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			continue
+		}
+		is := false
+		if err == nil {
+			err = s.o.Ledger.View(func(v *ledger.View) (err error) {
+				is, err = v.IsVersion(id, h.Token.Entry())
+				return err
+			})
+		}
+		if err != nil {
+			return err
+		}
+		if !is {
+			return api.Fail(api.Conflict, fmt.Sprintf("stile footprint withdraw %s %s, and put it again once it has a newer version", r.name, id),
+				"%s holds a version of %s that our log has not any more", r.name, id)
+		}
+	}
+	return nil
 }
 
 // offer offers one entry for each record, and waits a moment until this member sees
