@@ -378,3 +378,59 @@ func TestACouncilLeavesItsFootprintsFirst(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsBroughtFromOutsideIsWithdrawnFirst: a council that ends and is no member of a footprint
+// has it let go of what it brought there before its ledger is sealed, since a withdrawal is an
+// entry of that ledger. While no member answers it is not sealed, and said again it goes on.
+func TestWhatIsBroughtFromOutsideIsWithdrawnFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wire.NewMemory()
+		a, _ := inBubble(t, m, northmoor)
+		b, inB := inBubble(t, m, saltby)
+		c, inC := inBubble(t, m, hexwell)
+		old, _ := inBubble(t, m, ironmoor)
+		east, _ := inBubble(t, m, "east.gov.uk")
+		introduce(t, a, b, c, old, east)
+		joinFens(t, a, b, c)
+		entry := call(t, b.Footprints().Entry, node.FootprintRequest{Name: fens})
+		call(t, old.Councils().Add, node.MemberRequest{Document: []byte(entry.Document)})
+		offer(t, old, "planning-application", planning(1, "A"), planning(2, "A"), planning(3, "B"))
+		const into = "ironmoor.gov.uk/plans"
+		text := strings.NewReplacer("2020-01-01", "2000-01-01", string(northmoor), string(ironmoor)).Replace(
+			intoFens("plans", 1, fens, "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"))
+		call(t, old.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
+		for _, n := range []*running{b, c} {
+			await(t, "the text has arrived", func() bool {
+				return try(t.Context(), n.Agreements().Show, node.AgreementRequest{Name: into}, nil) == nil
+			})
+			call(t, n.Agreements().Sign, node.AgreementRequest{Name: into})
+		}
+		of := func(n *running) int {
+			return len(call(t, n.Footprints().Records, node.FootprintListRequest{Name: fens, Of: string(ironmoor), Linearizable: true}).Records)
+		}
+		plan := node.SuccessionRequest{Plan: []byte(strings.ReplaceAll(sharedOutOne, string(northmoor), string(ironmoor)))}
+		await(t, "two records of it stand there", func() bool {
+			p := call(t, old.Successions().Preview, plan)
+			return of(b) == 2 && len(p.Footprints) == 1 && p.Footprints[0].Records == 2
+		})
+		if p := call(t, old.Successions().Preview, plan); !p.Footprints[0].Outside || p.Footprints[0].Footprint != fens || len(p.Footprints[0].Members) != 3 || len(p.Faults) != 0 {
+			t.Errorf("preview: %+v", p)
+		}
+		b.stop()
+		c.stop()
+		soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := old.Successions().Seal(soon, plan)
+		cancel()
+		if _, no := old.Successions().Show(t.Context()); err == nil || !is(no, node.NotFound) {
+			t.Errorf("sealed while nobody could withdraw: %v, %v", err, no)
+		}
+		b, _ = reopened(t, m, inB), reopened(t, m, inC)
+		await(t, "it is sealed when it is said again", func() bool {
+			s, err := old.Successions().Seal(t.Context(), plan)
+			return err == nil && s.Sealed
+		})
+		if n := of(b); n != 0 {
+			t.Errorf("%d records of it stand there for good", n)
+		}
+	})
+}

@@ -141,7 +141,11 @@ func (s *succeeding) print(r node.SuccessionReply) error {
 		s.printf("ends: %s version %d, from %s to %s\n", x.Agreement, x.Version, x.From, list(x.To))
 	}
 	for _, x := range r.Footprints {
-		if len(x.Members) == 0 {
+		switch {
+		case x.Outside:
+			s.printf("withdraws: %s from footprint %s, which %s keep\n", plural(x.Records, "record of ours", "records of ours"), x.Footprint, list(x.Members))
+			continue
+		case len(x.Members) == 0:
 			s.printf("leaves: footprint %s\n", x.Footprint)
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,8 +18,8 @@ import (
 // A council that ends leaves its footprints first: nobody may sign a withdrawal for it
 // afterwards, nor that its replica was deleted.
 
-// Ending says of every footprint that we are in what leaving it means, and what stands in
-// the way of that now, in words. It changes nothing.
+// Ending says of every footprint that we are in, or that holds what we bring from outside,
+// what leaving it means, and what stands in the way of that now, in words. It changes nothing.
 func (s *Set) Ending() (out []api.EndingFootprint, faults []string, err error) {
 	names, err := s.folders()
 	if err != nil {
@@ -50,11 +51,57 @@ func (s *Set) Ending() (out []api.EndingFootprint, faults []string, err error) {
 		}
 		out = append(out, e)
 	}
+	outside, err := s.outside(names)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range slices.Sorted(maps.Keys(outside)) {
+		if _, running := s.get(c); !running {
+			faults = append(faults, fmt.Sprintf("the council brings records into the footprint %s, from which they are withdrawn first: its node has to run for that, with stile serve", c))
+		}
+		out = append(out, api.EndingFootprint{Footprint: c, Members: s.Members(c), Records: outside[c], Outside: true})
+	}
 	away, err := s.joinedElsewhere(names)
 	for _, c := range away {
 		faults = append(faults, fmt.Sprintf("by its log the council joined the footprint %s, whose replica is not in this folder: seal on the machine that has it, or have the others remove the council, and then say stile footprint discard %s here", c, c))
 	}
 	return out, faults, err
+}
+
+// outside returns what stands in each footprint that holds what we bring, or that has not yet
+// said that all of it is gone, and of which the data folder has no replica, by name: how many
+// of our records, as far as is known here. here are those it has.
+func (s *Set) outside(here []name.Council) (map[name.Council]int, error) {
+	type flow struct {
+		agreement name.Agreement
+		to        name.Council
+	}
+	newest := map[flow]*ledger.Feed{} // what a text before it let out, it sees to
+	for _, f := range s.o.Ledger.Feeds() {
+		if f.Agreement == "" || !f.Copied() {
+			continue
+		}
+		for _, c := range f.To {
+			k := flow{f.Agreement, c}
+			if was := newest[k]; !slices.Contains(here, c) && s.Is(c) && (was == nil || was.Version < f.Version) {
+				newest[k] = f
+			}
+		}
+	}
+	out := map[name.Council]int{}
+	err := s.o.Ledger.View(func(v *ledger.View) error {
+		for k, f := range newest {
+			p, err := v.Partner(f, k.to)
+			if err != nil {
+				return err
+			}
+			if p.Disclosed > 0 && !p.Done && p.Awaited() {
+				out[k.to] += p.Held
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // joinedElsewhere returns the footprints that our log says we joined, and not that nothing
@@ -108,7 +155,8 @@ const (
 
 // LeaveAll leaves every footprint, once the agreements with them have ended: what is ours
 // there is withdrawn, and confirmed by every member that is up; the others let us go; the
-// replica is deleted, and our log says so. What is done stays done, and it goes on from
+// replica is deleted, and our log says so. Of a footprint that others keep it waits until
+// what we brought is withdrawn, which a majority has cosigned. What is done stays done, and it goes on from
 // there when it is called again.
 func (s *Set) LeaveAll(ctx context.Context) error {
 	names, err := s.folders()
@@ -120,7 +168,19 @@ func (s *Set) LeaveAll(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	left := map[name.Council]int{}
+	why, err := s.until(ctx, leavePatience, func() (why string, err error) {
+		if left, err = s.outside(names); len(left) == 0 {
+			return "", err
+		}
+		return "records of ours stand there", err
+	})
+	if err == nil && why != "" {
+		c := slices.Min(slices.Collect(maps.Keys(left)))
+		err = api.Fail(api.Behind, "give the command again: it goes on from here; stile status says why it waits",
+			"the footprint %s has not let go of what the council brought into it; as far as is known %d records of ours stand there", c, left[c])
+	}
+	return err
 }
 
 func (s *Set) leave(ctx context.Context, c name.Council) error {

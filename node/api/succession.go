@@ -17,7 +17,7 @@ type SuccessionReply struct {
 	Nobody     []SharedToNobody  `json:"nobody,omitempty"` // records that the plan gives to nobody: while there is one nothing is sealed
 	Stays      int               `json:"stays"`            // records that stay behind: compliance statements, and what a mapping made
 	Agreements []EndingAgreement `json:"agreements,omitempty"`
-	Footprints []EndingFootprint `json:"footprints,omitempty"` // that it is in, and leaves before it seals
+	Footprints []EndingFootprint `json:"footprints,omitempty"` // that it is in or brings records into, and leaves before it seals
 	Faults     []string          `json:"faults,omitempty"`     // what else stands in the way
 	Sealed     bool              `json:"sealed,omitempty"`
 	Entry      uint64            `json:"entry,omitempty"`      // the last of the log
@@ -60,12 +60,13 @@ type SharedToNobody struct {
 	Examples []name.Record `json:"examples"` // at most ten
 }
 
-// EndingFootprint is a footprint that the council leaves before its ledger is sealed. What is
-// of it there is withdrawn first.
+// EndingFootprint is a footprint that the council leaves before its ledger is sealed, or,
+// from outside, brings records into. What is of it there is withdrawn first.
 type EndingFootprint struct {
 	Footprint name.Council   `json:"footprint"`
 	Members   []name.Council `json:"members,omitempty"` // the others; with none it ends, too
 	Records   int            `json:"records"`           // of ours that stand there
+	Outside   bool           `json:"outside,omitempty"` // the council is no member
 }
 
 // EndingAgreement is an agreement of the council that ends. It goes on only where the
