@@ -254,7 +254,7 @@ func (c *Country) special() {
 		// A keeper's replica would have to be fetched by a person first; docs/footprints.md.
 		var may []*Council
 		for _, x := range c.councils {
-			if x != c.liar && x != c.ends.old && (x.region == nil || !x.keeps(x.region.name)) {
+			if x != c.liar && (x.region == nil || !x.keeps(x.region.name)) {
 				may = append(may, x)
 			}
 		}

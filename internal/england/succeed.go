@@ -113,6 +113,10 @@ func (c *Country) novate() {
 	c.tell("%s is admitted, and will follow %s on %s", s.heir.Name, s.old.Name, reorganised.Format(time.DateOnly))
 }
 
+// unwitnessed reports whether nobody cosigns the log of the council that ends: it came back
+// from a backup, and whoever had cosigned what was lost cosigns it no more; docs/quarantine.md.
+func (c *Country) unwitnessed() bool { return c.saved.of == c.ends.old }
+
 // seal ends the ledger of the council that is succeeded, waits until somebody has cosigned
 // the last entry, and has it hand over. Its node goes on running.
 func (c *Country) seal() {
@@ -135,7 +139,7 @@ func (c *Country) seal() {
 			c.t.Fatal(err)
 		}
 		witnesses = r.Witnesses
-		return len(witnesses) > 0
+		return len(witnesses) > 0 || c.unwitnessed()
 	})
 	s.file = filepath.Join(c.dir, "handed-over.stile")
 	call(old, old.node.Successions().HandOver, node.HandOverRequest{To: heir.Name, File: s.file})
@@ -182,7 +186,7 @@ func (c *Country) lingers() string {
 func (c *Country) takeOver() {
 	s := &c.ends
 	old, heir := s.old, s.heir
-	r := call(heir, heir.node.Successions().TakeOver, node.TakeOverRequest{File: s.file})
+	r := call(heir, heir.node.Successions().TakeOver, node.TakeOverRequest{File: s.file, Unwitnessed: c.unwitnessed()})
 	if want := len(old.plans) + len(old.tips); r.Taken != want || len(r.Left) > 0 {
 		c.t.Errorf("day %d: %s took over %d records and left %d behind, should have taken %d", c.day, heir.Name, r.Taken, len(r.Left), want)
 	}
@@ -201,7 +205,7 @@ func (c *Country) over() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if !show.Sealed || show.Size != s.size || len(show.Witnesses) == 0 {
+	if !show.Sealed || show.Size != s.size || len(show.Witnesses) == 0 && !c.unwitnessed() {
 		c.t.Errorf("day %d: the log of %s, sealed with %d entries, stands as %+v", c.day, old.Name, s.size, show)
 	}
 	// A record may have been changed or deleted since.
