@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,12 +69,12 @@ func TestBring(t *testing.T) {
 			return east.Open(ctx, "northmoor.gov.uk", wirepb.HandOverProtocol)
 		}
 		// Every second write of the sender after the first part fails somewhere in it.
-		writes := 0
+		var writes atomic.Int64
 		world.OnWrite(func(w wire.Write) wire.Fault {
 			if w.From != "northmoor.gov.uk" || len(w.Data) < 1000 {
 				return wire.None
 			}
-			if writes++; writes%3 == 0 {
+			if writes.Add(1)%3 == 0 {
 				return wire.Truncated(len(w.Data) / 2)
 			}
 			return wire.None
