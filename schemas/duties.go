@@ -9,26 +9,44 @@ import (
 //go:embed duties.csv
 var duties string
 
-// A Duty is a law that asks a council to hold or send what a standard describes. It stands
-// beside the standards and not in them: a published version stays as it is to the byte, and
-// laws come into force, and are amended, meanwhile. Where a manifest names a law with its
-// day, the manifest holds.
+// A Duty is a law that asks a council to hold or send what a standard describes, or the
+// finding that none does. It stands beside the standards and not in them: a published version
+// stays as it is to the byte, and laws come into force, and are amended, meanwhile. Where a
+// manifest names a law with its day, the manifest holds.
 type Duty struct {
 	Standard string // its name without a version
-	Statute  string
-	From     string // the day since which it holds, as 2006-01-02
-	Source   string // address of the text that says so
+	Statute  string // "" where a law was looked for and none was found
+	From     string // the day since which it holds, as 2006-01-02; "" where no source at hand gives it
+	Pending  bool   // no day is appointed yet
+	Source   string // address of the page that was read
+	Says     string // what that page says of the law and its day, in our words
+	Checked  string // the day on which statute and day were compared with it, as 2006-01-02
 }
 
-// Duties lists what is known of laws, sorted by standard. It panics where the list that is
-// compiled in is damaged.
+// notAppointed stands in the list for the day of a law that waits for one.
+const notAppointed = "not appointed"
+
+// Duties lists what is known of laws, sorted by standard; the first of a standard is the one
+// that asks for its records today. It panics where the list that is compiled in is damaged.
 func Duties() (all []Duty) {
-	lines, err := csv.NewReader(strings.NewReader(duties)).ReadAll()
-	if err != nil {
-		panic("internal error: schemas/duties.csv: " + err.Error())
-	}
-	for _, l := range lines[1:] {
-		all = append(all, Duty{"standards.stile.example/" + l[0], l[1], l[2], l[3]})
+	for _, l := range table("duties.csv", duties) {
+		d := Duty{Standard: publisher + l[0], Statute: l[1], From: l[2], Source: l[3], Says: l[4], Checked: l[5]}
+		if d.From == notAppointed {
+			d.From, d.Pending = "", true
+		}
+		all = append(all, d)
 	}
 	return all
+}
+
+// publisher is what the names of all standards here begin with.
+const publisher = "standards.stile.example/"
+
+// table reads a list that is compiled in, without its headings.
+func table(file, text string) [][]string {
+	lines, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil || len(lines) == 0 {
+		panic("internal error: schemas/" + file + " is damaged")
+	}
+	return lines[1:]
 }

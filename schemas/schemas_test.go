@@ -112,8 +112,8 @@ func TestPlanningOpenFields(t *testing.T) {
 	}
 }
 
-// TestDuties: each duty is of a standard that comes with Stile, names its law as the
-// manifest does where that names one, and has a day and a source.
+// TestDuties: each duty is of a standard that comes with Stile, names its law and day as the
+// manifest does where that names one, and says which page was read, when, and what it says.
 func TestDuties(t *testing.T) {
 	manifests := map[name.StandardName]standard.Manifest{}
 	for _, dir := range schemas.Names() {
@@ -123,20 +123,36 @@ func TestDuties(t *testing.T) {
 		}
 		manifests[s.Name().Name] = s.Manifest()
 	}
-	all := schemas.Duties()
-	if len(all) < 12 {
-		t.Errorf("%d duties", len(all))
-	}
-	for _, d := range all {
-		m, ok := manifests[name.StandardName(d.Standard)]
+	day := func(s string) bool { _, err := time.Parse(time.DateOnly, s); return err == nil }
+	laws, none, before := map[name.StandardName]int{}, 0, ""
+	for _, d := range schemas.Duties() {
+		of := name.StandardName(d.Standard)
+		m, ok := manifests[of]
 		if !ok {
 			t.Errorf("no standard is called %s", d.Standard)
 		}
-		if law := m.Obligation.Statute; law != "" && law != d.Statute || m.Obligation.From != "" {
-			t.Errorf("%s: the manifest says %q since %q, and the list %q", d.Standard, law, m.Obligation.From, d.Statute)
+		if laws[of] == 0 {
+			if law := m.Obligation; law.Statute != "" && (law.Statute != d.Statute || law.From != "" && law.From != d.From) {
+				t.Errorf("%s: the manifest says %+v, and the list %+v", d.Standard, law, d)
+			}
 		}
-		if _, err := time.Parse(time.DateOnly, d.From); err != nil || !strings.HasPrefix(d.Source, "https://www.legislation.gov.uk/") {
-			t.Errorf("%s: since %q by %q", d.Standard, d.From, d.Source)
+		if d.From != "" && !day(d.From) || !strings.HasPrefix(d.Source, "https://") || d.Says == "" || !day(d.Checked) {
+			t.Errorf("%s: no day or no source: %+v", d.Standard, d)
 		}
+		if d.Statute == "" {
+			none++
+			if d.From != "" || d.Pending || m.Obligation.Statute != "" {
+				t.Errorf("%s: a day without a law, or none beside a law: %+v", d.Standard, d)
+			}
+		} else {
+			laws[of]++
+		}
+		if d.Standard < before {
+			t.Errorf("%s stands after %s", d.Standard, before)
+		}
+		before = d.Standard
+	}
+	if len(laws) < 20 || none == 0 || laws["standards.stile.example/service-directory"] != 2 {
+		t.Errorf("%d standards with a law, %d without: %v", len(laws), none, laws)
 	}
 }

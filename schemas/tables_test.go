@@ -2,6 +2,7 @@ package schemas_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -132,6 +133,31 @@ func (n node) words() string {
 	return string(n.Type)
 }
 
+// asked says which laws ask for records of a standard, and what the pages say from which that
+// is known.
+func asked(m standard.Manifest) (laws, found string) {
+	var all []string
+	for _, d := range catalogue.Laws(m.Name.Name, m.Obligation) {
+		switch {
+		case d.Pending:
+			all = append(all, d.Statute+" (no day appointed)")
+		case d.From == "":
+			all = append(all, d.Statute)
+		default:
+			all = append(all, d.Statute+", since "+d.From)
+		}
+	}
+	for _, d := range schemas.Duties() {
+		if d.Standard == string(m.Name.Name) {
+			found += fmt.Sprintf("- %s\n  %s (%s, read on %s)\n", cmp.Or(d.Statute, "No law"), d.Says, d.Source, d.Checked)
+		}
+	}
+	if found != "" {
+		found = "\nOf the law:\n\n" + found
+	}
+	return cmp.Or(strings.Join(all, "; "), "none"), found
+}
+
 func (p *page) rows(n node, at name.Field) {
 	for _, m := range members(p.t, n.Properties) {
 		of, here := p.read(m.value), at.Child(m.name)
@@ -196,11 +222,7 @@ func TestFieldTables(t *testing.T) {
 		for _, k := range m.Key {
 			keys = append(keys, "`"+string(k)+"`")
 		}
-		duty := catalogue.Obligation(m)
-		law := duty.Statute
-		if duty.From != "" {
-			law += ", since " + duty.From
-		}
+		law, found := asked(m)
 		first, _, _ := strings.Cut(m.Description, ":")
 		first, _, _ = strings.Cut(first, ".")
 		named := fmt.Sprintf("[%s](standards/%s.md)", slug, slug)
@@ -209,15 +231,14 @@ func TestFieldTables(t *testing.T) {
 		}
 		fmt.Fprintf(&index, "| %s | %s | %s | %s |\n", named, cell(first), strings.Join(keys, ", "), cell(law))
 		fmt.Fprintf(&p.b, "# %s\n\n`%s`\n\n%s\n\nKey: %s.", m.Title, s.Name(), m.Description, strings.Join(keys, ", "))
-		if law != "" {
-			fmt.Fprintf(&p.b, " Has to be held or sent by: %s.", law)
-		}
+		fmt.Fprintf(&p.b, " Has to be held or sent by: %s.", law)
 		p.b.WriteString("\n\n| field | what it is | form | needed | class |\n|---|---|---|---|---|\n")
 		p.rows(root, "")
 		p.b.WriteString("\nSources:\n\n")
 		for _, src := range m.Source {
 			fmt.Fprintf(&p.b, "- %s\n", src)
 		}
+		p.b.WriteString(found)
 		pages["standards/"+slug+".md"] = p.b.Bytes()
 	}
 	pages["standards.md"] = index.Bytes()

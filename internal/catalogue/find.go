@@ -202,16 +202,32 @@ var All = sync.OnceValues(func() (all []*standard.Standard, err error) {
 	return all, nil
 })
 
-// Obligation is the law behind a standard: what its manifest says, and of one that comes
-// with Stile what [schemas.Duties] adds to it.
-func Obligation(m standard.Manifest) standard.Obligation {
-	o := m.Obligation
+// Laws lists the laws behind a standard, the one that holds today first: what its manifest
+// says, and of one that comes with Stile what [schemas.Duties] adds to it.
+func Laws(nm name.StandardName, says standard.Obligation) (laws []schemas.Duty) {
 	for _, d := range schemas.Duties() {
-		if d.Standard == string(m.Name.Name) {
-			o.Statute, o.From = cmp.Or(o.Statute, d.Statute), cmp.Or(o.From, d.From)
+		if d.Standard == string(nm) && d.Statute != "" {
+			laws = append(laws, d)
 		}
 	}
-	return o
+	switch i := slices.IndexFunc(laws, func(d schemas.Duty) bool { return d.Statute == says.Statute }); {
+	case says.Statute == "":
+	case i < 0:
+		laws = slices.Insert(laws, 0, schemas.Duty{Standard: string(nm), Statute: says.Statute, From: says.From})
+	default:
+		laws[i].From = cmp.Or(says.From, laws[i].From)
+	}
+	return laws
+}
+
+// Obligation is the first of a standard's laws, as its manifest would say it; the zero value
+// is none.
+func Obligation(m standard.Manifest) standard.Obligation {
+	laws := Laws(m.Name.Name, m.Obligation)
+	if len(laws) == 0 {
+		return standard.Obligation{}
+	}
+	return standard.Obligation{Statute: laws[0].Statute, From: laws[0].From}
 }
 
 // Shipped returns those of the standards that come with Stile that a name means.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/catalogue"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas/councils"
@@ -145,7 +146,7 @@ func All() []Description {
 		{
 			ID: "obligations", Title: "What is mandatory for us", made: obligations,
 			Lead:    "Standards that a law asks for, since when, whether this council has adopted them, and whether it keeps records of them.",
-			Columns: []Column{{Title: "Standard"}, {Title: "Law"}, {Title: "Since"}, {Title: "Adopted"}, {Title: "Our records"}, {Title: "Are we there"}},
+			Columns: []Column{{Title: "Standard"}, {Title: "Law"}, {Title: "Since"}, {Title: "Adopted"}, {Title: "Our records"}, {Title: "Are we there"}, {Title: "Source"}, {Title: "What it says"}},
 			Groups:  []Group{{Title: "Are we there", Column: "Are we there"}},
 		},
 		{
@@ -157,38 +158,42 @@ func All() []Description {
 	}
 }
 
-// obligations lists what a law asks for: of the standards that this node has adopted, and
-// of those that come with Stile and that it has not.
+// obligations lists what laws ask for: of the standards that this node has adopted, and
+// of those that come with Stile and that it has not. A standard behind which more laws than
+// one stand has a row for each.
 func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []Row, err error) {
 	adopted, err := o.Standards().List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	seen := map[name.StandardName]bool{}
-	add := func(s name.Standard, law, from, adopted string, records int) {
-		there := "not yet"
-		switch {
-		case records > 0:
-			there = "yes"
-		case from > now.UTC().Format(time.DateOnly):
-			there = "not asked for yet"
+	add := func(s name.Standard, says standard.Obligation, adopted string, records int) {
+		for _, law := range catalogue.Laws(s.Name, says) {
+			there := "not yet"
+			switch {
+			case records > 0:
+				there = "yes"
+			case law.Pending || law.From > now.UTC().Format(time.DateOnly):
+				there = "not asked for yet"
+			}
+			rows = append(rows, Row{Cells: texts(s.String(), law.Statute, law.From, adopted, strconv.Itoa(records), there, law.Source, law.Says)})
 		}
-		rows = append(rows, Row{Cells: texts(s.String(), law, from, adopted, strconv.Itoa(records), there)})
 	}
 	for _, s := range adopted {
 		seen[s.Name.Name] = true
-		if s.Obligation != nil && s.Obligation.Statute != "" {
-			add(s.Name, s.Obligation.Statute, s.Obligation.From, "yes", s.Records)
+		var says standard.Obligation
+		if s.Obligation != nil {
+			says = standard.Obligation{Statute: s.Obligation.Statute, From: s.Obligation.From}
 		}
+		add(s.Name, says, "yes", s.Records)
 	}
 	all, err := catalogue.All()
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range all {
-		m := s.Manifest()
-		if law := catalogue.Obligation(m); law.Statute != "" && !seen[m.Name.Name] {
-			add(m.Name, law.Statute, law.From, "no", 0)
+		if m := s.Manifest(); !seen[m.Name.Name] {
+			add(m.Name, m.Obligation, "no", 0)
 		}
 	}
 	return rows, nil
