@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
+	"github.com/stile-exchange/stile/internal/intake"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas"
@@ -154,5 +156,55 @@ func TestDuties(t *testing.T) {
 	}
 	if len(laws) < 20 || none == 0 || laws["standards.stile.example/service-directory"] != 2 {
 		t.Errorf("%d standards with a law, %d without: %v", len(laws), none, laws)
+	}
+}
+
+// TestHeadings: each heading and word that stands beside a standard is of a place that a
+// column can fill, names its source, and says what is not known without it.
+func TestHeadings(t *testing.T) {
+	alike := func(a, b string) bool {
+		bare := func(s string) string {
+			return strings.Map(func(r rune) rune {
+				if unicode.IsLetter(r) || unicode.IsDigit(r) {
+					return unicode.ToLower(r)
+				}
+				return -1
+			}, s)
+		}
+		return bare(a) == bare(b)
+	}
+	headings, words := 0, 0
+	for _, dir := range schemas.Names() {
+		s, err := standard.Load(schemas.FS(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		places := map[string]intake.Place{}
+		for _, p := range intake.Places(s) {
+			places[string(p.To)] = p
+		}
+		seen := map[string]bool{}
+		of := string(s.Name().Name)
+		for _, h := range schemas.Headings(of) {
+			p, ok := places[h.Place]
+			toks := name.Field(h.Place).Tokens()
+			if !ok || h.Heading == "" || !strings.HasPrefix(h.Source, "https://") || seen[h.Place+" "+h.Heading] {
+				t.Errorf("%s: no place, no source, or twice: %+v", of, h)
+			} else if alike(h.Heading, p.Title) || alike(h.Heading, toks[len(toks)-1]) || alike(h.Heading, strings.Join(toks, "")) {
+				t.Errorf("%s: %s is found without the list at %s", of, h.Heading, h.Place)
+			}
+			seen[h.Place+" "+h.Heading] = true
+			headings++
+		}
+		for _, w := range schemas.Words(of) {
+			if !slices.Contains(places[w.Place].Words, w.Means) || w.Word == "" || w.Word == w.Means || !strings.HasPrefix(w.Source, "https://") || seen[w.Place+" = "+w.Word] {
+				t.Errorf("%s: the place does not have this word, no source, or twice: %+v", of, w)
+			}
+			seen[w.Place+" = "+w.Word] = true
+			words++
+		}
+	}
+	if headings < 200 || words < 100 {
+		t.Errorf("%d headings and %d words", headings, words)
 	}
 }

@@ -158,6 +158,18 @@ func asked(m standard.Manifest) (laws, found string) {
 	return cmp.Or(strings.Join(all, "; "), "none"), found
 }
 
+// headings lists what stands in published forms for the places of a standard.
+func headings(of string) string {
+	var b strings.Builder
+	for i, h := range schemas.Headings(of) {
+		if i == 0 {
+			b.WriteString("\nHeadings of published forms that are known when a mapping is drafted:\n\n| field | heading | in |\n|---|---|---|\n")
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", h.Place, cell(h.Heading), h.Source)
+	}
+	return b.String()
+}
+
 func (p *page) rows(n node, at name.Field) {
 	for _, m := range members(p.t, n.Properties) {
 		of, here := p.read(m.value), at.Child(m.name)
@@ -239,6 +251,7 @@ func TestFieldTables(t *testing.T) {
 			fmt.Fprintf(&p.b, "- %s\n", src)
 		}
 		p.b.WriteString(found)
+		p.b.WriteString(headings(string(m.Name.Name)))
 		pages["standards/"+slug+".md"] = p.b.Bytes()
 	}
 	pages["standards.md"] = index.Bytes()

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 )
 
 // A draft is a mapping as it grows, and what a person should look at.
@@ -67,6 +69,7 @@ func (s *Sample) Draft(std *standard.Standard) []byte {
 	d := &draft{std: std, like: newLikening(), manifest: std.Manifest(), sample: s, places: Places(std), chosen: map[name.Field]*choice{},
 		taken: make([]bool, len(s.Headings)), likeness: map[[2]string]float64{}}
 	d.m = &Mapping{Version: MappingVersion, Standard: d.manifest.Name.Line()}
+	learn(&d.manifest)
 	d.heads = s.columns()
 	d.exported = slices.Equal(s.Headings, ExportHeadings(d.places))
 	d.m.Guarded = d.exported
@@ -83,6 +86,30 @@ func (s *Sample) Draft(std *standard.Standard) []byte {
 	d.join()
 	d.ignore()
 	return d.print()
+}
+
+// learn adds to the aliases and synonyms of a manifest those that stand beside the standards
+// that come with Stile, after its own.
+func learn(m *standard.Manifest) {
+	aliases, synonyms := map[name.Field][]string{}, map[name.Field]map[string]string{}
+	for to, own := range m.Aliases {
+		aliases[to] = slices.Clip(own)
+	}
+	for to, own := range m.Synonyms {
+		synonyms[to] = maps.Clone(own)
+	}
+	for _, h := range schemas.Headings(string(m.Name.Name)) {
+		to := name.Field(h.Place)
+		aliases[to] = append(aliases[to], h.Heading)
+	}
+	for _, w := range schemas.Words(string(m.Name.Name)) {
+		to := name.Field(w.Place)
+		if synonyms[to] == nil {
+			synonyms[to] = map[string]string{}
+		}
+		synonyms[to][w.Word] = w.Means
+	}
+	m.Aliases, m.Synonyms = aliases, synonyms
 }
 
 // columns gathers the cells of each column.
