@@ -38,7 +38,7 @@ const policy = `
 	node/api  internal/blind
 	node/client
 	internal/keys  internal/standard  internal/tlog  config  internal/quota  internal/access
-	internal/event  internal/door  internal/people
+	internal/event  internal/door  internal/people  internal/translation
 	internal/record  internal/agreement  internal/directory  internal/measure  internal/opinion
 	internal/directory/*
 	internal/directory/datadir  internal/ledger/examine

@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-//go:embed */1.0.0 supplier-statement/1.1.0
+//go:embed */1.0.0 supplier-statement/1.1.0 translations/*.yaml
 var files embed.FS
 
 var all = []string{
@@ -51,6 +51,20 @@ var all = []string{
 	"supplier-statement/1.1.0",
 	"waste-report/1.0.0",
 	"workforce-headcount/1.0.0",
+}
+
+// Translations lists the forms of other publishers into which records of these standards are
+// translated and from which they come, sorted.
+func Translations() []string { return []string{"ocds", "open-referral-uk"} }
+
+// Translation returns the file of one of them, in the form that package translation reads;
+// nil of any other.
+func Translation(id string) []byte {
+	b, err := files.ReadFile("translations/" + id + ".yaml")
+	if err != nil {
+		return nil
+	}
+	return b
 }
 
 // Names lists the standards, sorted, each as "name/version", which is also its

@@ -13,14 +13,18 @@ import (
 
 	"github.com/stile-exchange/stile/internal/intake"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/translation"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 )
 
 // reading is how the files of an import are to be read.
 type reading struct {
 	standard string
 	mapping  string
+	form     string   // name or file of a translation
+	sets     []string // what a file in that form does not say
 	format   string
 	at       string
 	sheet    string
@@ -30,6 +34,8 @@ func (r *reading) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&r.standard, "standard", "", "`standard` the records are in, such as standards.example/housing-need@1")
 	f.StringVar(&r.mapping, "mapping", "", "YAML `file` that says what the columns of a CSV file or a sheet mean")
+	f.StringVar(&r.form, "translation", "", "what the file is in instead of the standard: ocds, open-referral-uk, or the YAML `file` of a translation")
+	f.StringArrayVar(&r.sets, "set", nil, "`place=text` in each record of which a translated file does not say it, such as /council=E07000998; may be given several times")
 	f.StringVar(&r.format, "format", "", "csv, xlsx, ods, json or ndjson; default: by the ending of the file's name, unless its first bytes say otherwise")
 	f.StringVar(&r.sheet, "sheet", "", "which `sheet` of a workbook: its name, or its place from 1")
 	f.StringVar(&r.at, "at", "", "JSON `pointer` to the array of records inside a JSON file")
@@ -39,7 +45,7 @@ func (r *reading) flags(c *cobra.Command) {
 // flag says so.
 func (a *app) mappingOf(r *reading) (*intake.Mapping, error) {
 	if r.mapping == "" {
-		if r.standard == "" {
+		if r.standard == "" && r.form == "" {
 			return nil, misused("name the standard of the records with --standard")
 		}
 		return nil, nil
@@ -58,6 +64,48 @@ func (a *app) mappingOf(r *reading) (*intake.Mapping, error) {
 	return m, nil
 }
 
+// translationOf reads the translation, nil where none is named, and from it which standard is
+// meant when no flag says so.
+func (a *app) translationOf(r *reading) (*translation.Translation, error) {
+	switch {
+	case r.form == "" && len(r.sets) > 0:
+		return nil, misused("--set says what a translated file does not: name the form with --translation")
+	case r.form == "":
+		return nil, nil
+	case r.mapping != "":
+		return nil, misused("--mapping says what columns mean and --translation what JSON in another form means: choose one")
+	}
+	b := schemas.Translation(r.form)
+	if b == nil {
+		if _, err := os.Stat(r.form); errors.Is(err, fs.ErrNotExist) {
+			return nil, failure(node.NotFound, "name "+strings.Join(schemas.Translations(), ", ")+" or the file of a translation; docs/translations.md tells of them", "there is no translation %q", r.form)
+		}
+		var err error
+		if b, err = a.readFile(r.form, 1<<20); err != nil {
+			return nil, err
+		}
+	}
+	t, err := translation.Parse(b)
+	if err != nil {
+		return nil, failure(node.Usage, "mend "+r.form+"; docs/translations.md says how one is written", "%v", err)
+	}
+	said := map[string]string{}
+	for _, set := range r.sets {
+		place, text, ok := strings.Cut(set, "=")
+		if !ok || text == "" {
+			return nil, misused("--set: want a place and a text, such as /council=E07000998")
+		}
+		said[place] = text
+	}
+	if t, err = t.Saying(said); err != nil {
+		return nil, misused("--set: %v", err)
+	}
+	if r.standard == "" {
+		r.standard = t.Standard.String()
+	}
+	return t, nil
+}
+
 const importHelp = `Import reads records from files and offers them to the node, which holds each to
 its standard, signs it and logs it. Good rows are kept and refused ones are
 reported, by row, the sender's own reference, the place, the rule and how to
@@ -70,6 +118,10 @@ what each column means and, of CSV, how the file is encoded and writes dates and
 numbers: nothing is guessed. Of a workbook one sheet is read; formulas are not
 worked out, the values kept beside them are taken. A file is read as what its
 first bytes say it is, whatever it is called. "-" is standard input, with --format.
+
+JSON in the form of another data standard is taken in with --translation: contracts
+from an OCDS release package (ocds), services from an Open Referral UK list
+(open-referral-uk). What such a file does not say is said with --set.
 
 A record is known by the standard's key: the same record again makes no new
 version, so an import may be repeated at any time. A record that can be read but
@@ -97,7 +149,9 @@ func (a *app) importCommand() *cobra.Command {
   stile import register.csv --mapping register.yaml --rejects refused.csv
   stile import register.xlsx --mapping register.yaml --sheet Sites
   stile import register.csv --mapping register.yaml --dry-run --report report.csv
-  stile import nightly.csv --mapping register.yaml --source planning-system --complete`,
+  stile import nightly.csv --mapping register.yaml --source planning-system --complete
+  stile import releases.json --translation ocds
+  stile import services.json --translation open-referral-uk --set /council=E07000998`,
 		Args: takes(1, -1, "at least one file"),
 		RunE: func(cmd *cobra.Command, args []string) error { return im.run(cmd.Context(), args) },
 	}
@@ -154,6 +208,7 @@ type importer struct {
 	door    func(context.Context) (gate, error) // who judges the records
 	gate    gate
 	mapping *intake.Mapping
+	turned  *translation.Translation // of what files hold; nil: they hold records of the standard
 	std     node.StandardReply
 	limits  strictjson.Limits
 	key     []name.Field
@@ -170,6 +225,9 @@ const (
 
 func (im *importer) run(ctx context.Context, files []string) (err error) {
 	if err := im.register.check(im.dryRun, im.all); err != nil {
+		return err
+	}
+	if im.turned, err = im.translationOf(&im.reading); err != nil {
 		return err
 	}
 	if im.mapping, err = im.mappingOf(&im.reading); err != nil {
@@ -270,6 +328,8 @@ func (im *importer) readable(file string) error {
 	}
 	format, foreign := intake.Recognise(head, declared, im.mapping != nil)
 	switch {
+	case format.Tabular() && foreign == nil && im.turned != nil:
+		return misused("%q is %s: a translation is for JSON and NDJSON", file, strings.ToUpper(string(format)))
 	case foreign != nil: // told when it is read, beside what came of the other files
 	case format.Tabular() && im.mapping == nil:
 		return failure(node.Usage, fmt.Sprintf("stile check %s --standard %s --draft-mapping mapping.yaml, mend the draft, and name it with --mapping", quoted(file), quoted(im.standard)),
@@ -333,6 +393,9 @@ func (im *importer) prepare(ctx context.Context) error {
 	if m := im.mapping; m != nil && m.Standard != im.std.Name.Line() {
 		return misused("the mapping is for %s and not for %s", m.Standard, im.std.Name)
 	}
+	if t := im.turned; t != nil && t.Standard != im.std.Name.Line() {
+		return misused("the translation is for %s and not for %s", t.Standard, im.std.Name)
+	}
 	for _, k := range im.std.Key {
 		im.key = append(im.key, name.Field(k))
 	}
@@ -367,7 +430,7 @@ func (im *importer) open(ctx context.Context, file string) (io.Closer, *intake.R
 		in.Close()
 		return nil, nil, err
 	}
-	r, err := intake.Open(in, intake.Options{Format: format, Mapping: im.mapping, Sheet: im.sheet, At: at, Reference: im.key, Limits: im.limits})
+	r, err := intake.Open(in, intake.Options{Format: format, Mapping: im.mapping, Translation: im.turned, Sheet: im.sheet, At: at, Reference: im.key, Limits: im.limits})
 	if err != nil {
 		in.Close()
 		return nil, nil, err

@@ -276,7 +276,7 @@ func (im *importer) prepareRow(r *intake.Reader, b *batch, i int, direct bool) {
 	case len(row.Problems) > 0:
 		// The node counts what came and could not be taken.
 		s.Record, s.Problems = unread(row)
-	case s.Record == nil:
+	case s.Record == nil || im.turned != nil:
 		s.Record = strictjson.Canonical(row.Record)
 	}
 	b.sent[i] = s

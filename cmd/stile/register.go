@@ -34,11 +34,13 @@ text and signatures and no record. With --merge it takes in registers of other c
 so that a region or a standards body can publish all of them as one.
 
 The folder open/ in it holds registers of what councils have: digital tools, contracts,
-components, challenges, improvement work, suppliers, staff, exchanges, obligations and
+services, components, challenges, improvement work, suppliers, staff, exchanges, obligations and
 adoption. Each is made of our own records, those that partners sent us, and those of
 footprints that we keep, with the fields that the standard calls open and no others: a
 page with counts and a chart, CSV with its description (CSVW), JSON, and a catalogue
-(DCAT) of all. A register of a standard that we have not adopted is left out.`,
+(DCAT) of all. Contracts are there also as an OCDS release package
+(contracts.ocds.json), and community services as an Open Referral UK list
+(service-directory.open-referral-uk.json). A register of a standard that we have not adopted is left out.`,
 		Example: `  stile register export --out public --base https://data.northmoor.gov.uk/sharing
   stile register export --out region --merge saltby.json --merge wetherholm.json`,
 		Args: takes(0, 0, "nothing"),
@@ -135,5 +137,5 @@ func (a *app) exportOpen(ctx context.Context, o node.Operations, dir, base strin
 	if _, err := os.Stat(filepath.Join(dir, "..", "stile.css")); err == nil {
 		styles = "../stile.css"
 	}
-	return written, web.ExportOpen(dir, strings.TrimSuffix(base, "/")+"/open", styles, all)
+	return written, web.ExportOpen(dir, styles, registers.Publication{Base: strings.TrimSuffix(base, "/") + "/open"}, all)
 }

@@ -56,6 +56,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/translation"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -106,18 +107,22 @@ func FormatOf(file string) (Format, bool) {
 
 // Options say how to read a file.
 type Options struct {
-	Format    Format            // what the file's name or a person says; the file's bytes have the last word
-	Mapping   *Mapping          // what the columns mean; CSV, XLSX and ODS need it and nothing else takes it
-	Sheet     string            // of a workbook: a sheet by name, or by its place from 1; "" is what the mapping says
-	At        name.Field        // JSON only: the array of records inside the text; "" is the text itself
-	Reference []name.Field      // what the sender knows a record by, for reports; the standard's key
-	Limits    strictjson.Limits // of one record; Bytes is also the longest row of a CSV file
+	Format  Format     // what the file's name or a person says; the file's bytes have the last word
+	Mapping *Mapping   // what the columns mean; CSV, XLSX and ODS need it and nothing else takes it
+	Sheet   string     // of a workbook: a sheet by name, or by its place from 1; "" is what the mapping says
+	At      name.Field // JSON only: the array of records inside the text; "" is the text itself
+	// Translation makes records of a standard of what JSON and NDJSON hold in somebody else's
+	// form; nil: they hold records of the standard. At is then the place of its list, where it
+	// is "".
+	Translation *translation.Translation
+	Reference   []name.Field      // what the sender knows a record by, for reports; the standard's key
+	Limits      strictjson.Limits // of one record; Bytes is also the longest row of a CSV file
 }
 
 // A Problem says why a row could not be taken.
 type Problem struct {
 	Pointer string `json:"pointer"`          // RFC 6901, in the record; "" is the whole row
-	Column  string `json:"column,omitempty"` // heading as it stands in the file; "" when none is meant
+	Column  string `json:"column,omitempty"` // heading as it stands in the file, or the place in somebody else's form; "" when none is meant
 	Rule    string `json:"rule"`             // one of the Rule constants, of strictjson's, or a JSON Schema keyword
 	Detail  string `json:"detail"`           // what is wrong, without the value
 	Fix     string `json:"fix,omitempty"`    // what to do about it
@@ -184,6 +189,7 @@ type Raw struct {
 	Line   int // line of the file where the row starts, from 1
 
 	text   []byte   // JSON: the bytes of the record
+	other  bool     // JSON: the text is in somebody else's form
 	cells  []string // CSV: one for each cell in the file
 	bad    *Problem // why it could not be taken apart
 	traits []trait  // XLSX, ODS: one for each cell
@@ -200,9 +206,10 @@ func (r Raw) Size() int {
 }
 
 // Text returns the bytes of a JSON record as they stand in the file, for whoever
-// reads it himself; nil of another row, and of one that could not be taken apart.
+// reads it himself; nil of another row, of one that could not be taken apart, and of
+// one in somebody else's form.
 func (r Raw) Text() []byte {
-	if r.bad != nil || r.cells != nil {
+	if r.bad != nil || r.cells != nil || r.other {
 		return nil
 	}
 	return r.text
@@ -295,6 +302,7 @@ func (r *Reader) Scan() (Raw, error) {
 	case r.plan != nil && len(r.plan.filled) > 0:
 		r.above.fill(r.plan, &raw)
 	}
+	raw.other = r.o.Translation != nil
 	return raw, err
 }
 
@@ -376,6 +384,9 @@ func (r *Reader) Explain(row Row, problems []standard.Problem) []Problem {
 			continue
 		}
 		q := Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix}
+		if t := r.o.Translation; t != nil {
+			q.Column = t.Theirs(p.Pointer)
+		}
 		if r.plan != nil {
 			r.plan.locate(&q, row)
 		} else if v, ok := lookup(row.Record, p.Pointer); ok {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/translation"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -23,6 +24,9 @@ func (r *Reader) openJSON(in io.Reader) error {
 		return err
 	}
 	r.in = src
+	if r.o.Translation != nil && r.o.At == "" {
+		r.o.At = name.Field(r.o.Translation.List)
+	}
 	if r.o.Format == NDJSON {
 		r.scan = (&lines{src: src}).next
 	} else {
@@ -43,7 +47,18 @@ func (r *Reader) readJSON(row *Row) {
 			Fix: "put each record in braces, with its members named"}}
 		return
 	}
+	if t := r.o.Translation; t != nil {
+		var problems []translation.Problem
+		rec, problems = t.In(v)
+		for _, p := range problems {
+			row.Problems = append(row.Problems, Problem{Pointer: p.Ours, Column: p.Theirs, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix})
+		}
+	}
 	row.Reference = reference(rec, r.o.Reference)
+	if len(row.Problems) > 0 {
+		row.Partial = rec
+		return
+	}
 	if p := ruined(rec, r.o.Reference); p != nil {
 		row.Problems = []Problem{*p}
 		return

@@ -29,6 +29,9 @@ type Description struct {
 	// Map is the title of a column of GSS codes, which are drawn on the map of councils: of
 	// those that stand in a record; "" for none.
 	Map string
+	// Form names the translation by which the register is also offered in the form of
+	// somebody else's data standard; "" for none.
+	Form string
 	// Goal is how many different values the first group is to have by a year; zero for none.
 	Goal Goal
 
@@ -71,10 +74,16 @@ func All() []Description {
 			Groups:  []Group{{Title: "By product: who else has it", Column: "Product"}, {Title: "Contracts that end within a year, by product", Column: "Product", Soon: "Contract ends"}, {Title: "By supplier", Column: "Supplier"}, {Title: "By function", Column: "Function"}, {Title: "By the year in which contracts end", Column: "Contract ends", Length: 4}, {Title: "By council"}},
 		},
 		{
-			ID: "contracts", Title: "Contracts compared", Standard: "contract", Chart: "Ends",
+			ID: "contracts", Title: "Contracts compared", Standard: "contract", Chart: "Ends", Form: "ocds",
 			Lead:    "Contracts that councils have published, side by side: the same supplier, the same kind, the same end.",
 			Columns: []Column{{"Title", "/title"}, {"Supplier", "/supplier/name"}, {"Kind", "/kind"}, {"CPV code", "/cpv"}, {"Starts", "/start_on"}, {"Ends", "/end_on"}, {"May be extended to", "/extension_to"}, {"Pounds", "/value"}},
 			Groups:  []Group{{Title: "By supplier", Column: "Supplier"}, {Title: "Contracts that end within a year, by supplier", Column: "Supplier", Soon: "Ends"}, {Title: "By CPV code", Column: "CPV code"}, {Title: "By the year in which they end", Column: "Ends", Length: 4}, {Title: "By council"}},
+		},
+		{
+			ID: "service-directory", Title: "Community services", Standard: "service-directory", Form: "open-referral-uk",
+			Lead:    "Services that somebody in need can be told of: what each is, who runs it, where and when.",
+			Columns: []Column{{"Service", "/name"}, {"Organisation", "/organisation/name"}, {"State", "/status"}, {"Topics", "/topics"}, {"Places", "/places/*/name"}, {"Postcodes", "/places/*/postcode"}, {"Hours", "/places/*/hours"}, {"Website", "/url"}, {"Assured on", "/assured_on"}},
+			Groups:  []Group{{Title: "By topic", Column: "Topics"}, {Title: "By state", Column: "State"}, {Title: "By council"}},
 		},
 		{
 			ID: "components", Title: "Common components", Standard: "component",

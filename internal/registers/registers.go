@@ -12,12 +12,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/internal/translation"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 	"github.com/stile-exchange/stile/schemas/councils"
 )
 
@@ -33,6 +36,10 @@ type Table struct {
 	Members []string
 	titles  map[string]string // of them by code, as the directory has them
 	Left    int               // records left out, since no proof of them holds or they cannot be read
+
+	form *translation.Translation // of Form; nil where there is none
+	// formed are the records in that form, in the order in which they were read.
+	formed []any
 }
 
 // A Row is a record, or a line that is made of several.
@@ -95,6 +102,19 @@ func Read(ctx context.Context, o node.Operations, d Description, now time.Time) 
 		return nil, err
 	}
 	t := &Table{Description: d, Made: now.UTC().Truncate(time.Second), Us: us.Council}
+	if d.Map != "" || d.Form != "" || slices.ContainsFunc(d.Groups, func(g Group) bool { return g.Every }) {
+		members, err := o.Councils().List(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t.titles = map[string]string{}
+		for _, m := range members {
+			if m.GSS != "" && m.Role == string(node.RoleCouncil) {
+				t.Members = append(t.Members, m.GSS)
+				t.titles[m.GSS] = m.Title
+			}
+		}
+	}
 	if d.made != nil {
 		if t.Rows, err = d.made(ctx, o, now); err != nil {
 			return nil, err
@@ -109,19 +129,6 @@ func Read(ctx context.Context, o node.Operations, d Description, now time.Time) 
 	slices.SortStableFunc(t.Rows, func(a, b Row) int {
 		return cmp.Or(strings.Compare(string(a.Council), string(b.Council)), slices.CompareFunc(a.Cells, b.Cells, slices.Compare), strings.Compare(string(a.Record), string(b.Record)))
 	})
-	if d.Map != "" || slices.ContainsFunc(d.Groups, func(g Group) bool { return g.Every }) {
-		members, err := o.Councils().List(ctx)
-		if err != nil {
-			return nil, err
-		}
-		t.titles = map[string]string{}
-		for _, m := range members {
-			if m.GSS != "" && m.Role == string(node.RoleCouncil) {
-				t.Members = append(t.Members, m.GSS)
-				t.titles[m.GSS] = m.Title
-			}
-		}
-	}
 	for _, g := range d.Groups {
 		t.Counts = append(t.Counts, t.count(g))
 	}
@@ -145,8 +152,18 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 			return false, fmt.Errorf("register %s: %s is not open in %s", t.ID, c.Pointer, t.Std)
 		}
 	}
+	if t.Form != "" {
+		if t.form, err = translation.Parse(schemas.Translation(t.Form)); err != nil {
+			return false, err
+		}
+		for _, p := range t.form.Ours() {
+			if std.Class(name.Field(p)) != standard.Open {
+				return false, fmt.Errorf("register %s: %s, which %s has, is not open in %s", t.ID, p, t.form.Title, t.Std)
+			}
+		}
+	}
 	seen := map[string]bool{}
-	take := func(c name.Council, r name.Record, log name.Council, entry uint64, body []byte, good bool) {
+	take := func(c name.Council, r name.Record, log name.Council, entry uint64, body []byte, good bool, version uint64, issued time.Time) {
 		key := string(c) + " " + string(r)
 		if seen[key] || len(body) == 0 {
 			return
@@ -159,6 +176,9 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 			return
 		}
 		seen[key] = true
+		if t.form != nil {
+			t.formed = append(t.formed, t.form.Out(v, t.known(v, version, issued)))
+		}
 		for _, row := range t.rows(c, r, v) {
 			row.Entry = fmt.Sprintf("%d of the log of %s", entry, log)
 			t.Rows = append(t.Rows, row)
@@ -184,7 +204,7 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 			t.Left += len(page.Damaged)
 			for _, r := range page.Records {
 				if r.Op != "delete" {
-					take(r.Council, r.Record, cmp.Or(r.PassedBy, r.Council), r.Index, r.Body, from == "" || r.Proof == "log" || r.Proof == "signature")
+					take(r.Council, r.Record, cmp.Or(r.PassedBy, r.Council), r.Index, r.Body, from == "" || r.Proof == "log" || r.Proof == "signature", r.Version, r.IssuedAt)
 				}
 			}
 			if in.Cursor = page.Cursor; in.Cursor == "" {
@@ -207,7 +227,7 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 			}
 			t.Left += len(page.Damaged)
 			for _, r := range page.Records {
-				take(r.Council, r.Record, f.Name, r.Entry, r.Body, true) // members let nothing in that its council did not sign
+				take(r.Council, r.Record, f.Name, r.Entry, r.Body, true, r.Version, r.IssuedAt) // members let nothing in that its council did not sign
 			}
 			if in.Cursor = page.Cursor; in.Cursor == "" {
 				break
@@ -215,6 +235,23 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// known is what a form may say of a record beside what stands in it.
+func (t *Table) known(record any, version uint64, issued time.Time) map[string]any {
+	known := map[string]any{"version": json.Number(strconv.FormatUint(version, 10)), "issued": issued.UTC().Format(time.RFC3339)}
+	m, _ := record.(map[string]any)
+	if gss, ok := m["council"].(string); ok {
+		known["council-name"] = t.called(gss)
+	}
+	return known
+}
+
+// called is the name of a council by its GSS code; "" where neither the list of England's
+// councils nor the directory has it.
+func (t *Table) called(gss string) string {
+	c, _ := councils.ByGSS(gss)
+	return cmp.Or(c.Name, t.titles[gss])
 }
 
 // rows are the lines that a record makes: one, or one for each item of a list.
@@ -313,8 +350,7 @@ func (t *Table) count(g Group) Count {
 		if lines[v] == nil {
 			lines[v] = &Line{Value: v}
 			if g.Every {
-				c, _ := councils.ByGSS(v)
-				lines[v].Name = cmp.Or(c.Name, t.titles[v])
+				lines[v].Name = t.called(v)
 			}
 		}
 		return lines[v]

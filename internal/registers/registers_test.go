@@ -152,7 +152,7 @@ func TestEach(t *testing.T) {
 // catalogue names is there.
 func TestFiles(t *testing.T) {
 	tab := table()
-	files := tab.Files()
+	files := tab.Files(Publication{})
 	if sheet := string(files["tools.csv"]); !strings.Contains(sheet, "'=Bay") {
 		t.Errorf("a formula: %s", sheet)
 	}
@@ -180,7 +180,7 @@ func TestFiles(t *testing.T) {
 			} `json:"dcat:distribution"`
 		} `json:"dcat:dataset"`
 	}
-	if err := json.Unmarshal(Catalogue("https://a.gov.uk/open", ".html", []*Table{tab}), &cat); err != nil || len(cat.Sets) != 1 || len(cat.Sets[0].Files) != 2 {
+	if err := json.Unmarshal(Catalogue(Publication{Base: "https://a.gov.uk/open"}, ".html", []*Table{tab}), &cat); err != nil || len(cat.Sets) != 1 || len(cat.Sets[0].Files) != 2 {
 		t.Fatalf("%+v, %v", cat, err)
 	}
 	for _, address := range []string{"dcat:downloadURL", "dcat:mediaType", "dct:conformsTo", "foaf:homepage"} {

@@ -12,10 +12,46 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
+// A Publication says where registers are to be found.
+type Publication struct {
+	Base string // address of the folder, without / at its end; "" where it is not known
+}
+
 // Files are the register as data, by file name: ID.csv, ID.csv-metadata.json (W3C CSV on
-// the Web) and ID.json.
-func (t *Table) Files() map[string][]byte {
-	return map[string][]byte{t.ID + ".csv": t.CSV(), t.ID + ".csv-metadata.json": t.Metadata(), t.ID + ".json": t.JSON()}
+// the Web), ID.json, and for one that has a form ID.FORM.json.
+func (t *Table) Files(p Publication) map[string][]byte {
+	files := map[string][]byte{t.ID + ".csv": t.CSV(), t.ID + ".csv-metadata.json": t.Metadata(), t.ID + ".json": t.JSON()}
+	if t.form != nil {
+		files[t.FormFile()] = t.Formed(p)
+	}
+	return files
+}
+
+// FormFile is the name of the file in the form of somebody else's standard; "" where there
+// is none.
+func (t *Table) FormFile() string {
+	if t.form == nil {
+		return ""
+	}
+	return t.ID + "." + t.Form + ".json"
+}
+
+// FormTitle is what that form is called; "" where there is none.
+func (t *Table) FormTitle() string {
+	if t.form == nil {
+		return ""
+	}
+	return t.form.Title
+}
+
+// Formed returns the records in that form. Only what its translation names of open fields is
+// in it.
+func (t *Table) Formed(p Publication) []byte {
+	known := map[string]any{"made": t.Made.Format(time.RFC3339), "publisher": string(t.Us), "home": "https://" + string(t.Us)}
+	if strings.Contains(p.Base, "://") {
+		known["address"] = p.Base + "/" + t.FormFile()
+	}
+	return t.form.File(t.formed, known)
 }
 
 // heads are the headings of the table in files.
@@ -189,21 +225,26 @@ func Distribution(title, at, media string, formats ...string) map[string]any {
 	return d
 }
 
-// Catalogue returns registers as a catalogue (W3C DCAT 3, JSON-LD). Their pages are at base
-// and ID and ending, their files beside them.
-func Catalogue(base, ending string, all []*Table) []byte {
+// Catalogue returns registers as a catalogue (W3C DCAT 3, JSON-LD). Their pages are in the
+// folder of the publication, called by ID and ending, their files beside them.
+func Catalogue(p Publication, ending string, all []*Table) []byte {
+	base := p.Base
 	catalogue := map[string]any{"@context": DCAT(), "@type": "dcat:Catalog", "@id": base + "/catalogue.jsonld", "dct:title": "Registers", "dct:description": "Registers of what councils have, made of records that they signed.", "dct:language": English}
 	sets := []any{}
 	for _, t := range all {
 		page := base + "/" + t.ID + ending
+		files := []any{
+			Distribution(t.Title+" (CSV)", base+"/"+t.ID+".csv", "text/csv", "http://www.w3.org/ns/csvw"),
+			Distribution(t.Title+" (JSON)", base+"/"+t.ID+".json", "application/json"),
+		}
+		if t.form != nil {
+			files = append(files, Distribution(t.Title+" ("+t.form.Title+")", base+"/"+t.FormFile(), "application/json", t.form.Schema))
+		}
 		set := map[string]any{
 			"@type": "dcat:Dataset", "@id": page, "dct:identifier": t.ID, "dct:title": t.Title, "dct:description": t.Lead, "dct:language": English,
 			"dcat:landingPage": page, "dct:publisher": Publisher(t.Us),
-			"dct:modified": map[string]any{"@type": "xsd:dateTime", "@value": t.Made.Format(time.RFC3339)},
-			"dcat:distribution": []any{
-				Distribution(t.Title+" (CSV)", base+"/"+t.ID+".csv", "text/csv", "http://www.w3.org/ns/csvw"),
-				Distribution(t.Title+" (JSON)", base+"/"+t.ID+".json", "application/json"),
-			},
+			"dct:modified":      map[string]any{"@type": "xsd:dateTime", "@value": t.Made.Format(time.RFC3339)},
+			"dcat:distribution": files,
 		}
 		if t.Standard != "" {
 			set["dct:conformsTo"] = "https://" + t.Std.String()

@@ -60,10 +60,11 @@ func (t *tongue) static(name string, p staticPage) ([]byte, error) {
 
 // ExportOpen writes registers of what councils have into a new folder, as files for any
 // web server: index.html and cy.html; of each a page in both languages, a table with its
-// description (W3C CSV on the Web) and JSON; and catalogue.jsonld (W3C DCAT), whose
-// addresses begin with base. styles is the path from the folder to a style sheet, "" for
+// description (W3C CSV on the Web), JSON and where there is one the form of somebody else's
+// standard; and catalogue.jsonld (W3C DCAT), whose addresses begin with the base of where it
+// will be published. styles is the path from the folder to a style sheet, "" for
 // none.
-func ExportOpen(dir, base, styles string, all []*registers.Table) error {
+func ExportOpen(dir, styles string, at registers.Publication, all []*registers.Table) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("write registers: %w", err)
 	}
@@ -71,7 +72,7 @@ func ExportOpen(dir, base, styles string, all []*registers.Table) error {
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{"catalogue.jsonld": registers.Catalogue(strings.TrimSuffix(base, "/"), ".html", all)}
+	files := map[string][]byte{"catalogue.jsonld": registers.Catalogue(at, ".html", all)}
 	for _, lang := range langs {
 		t := &tongue{lang, said, london()}
 		index, ending := "index.html", ".html"
@@ -90,7 +91,7 @@ func ExportOpen(dir, base, styles string, all []*registers.Table) error {
 			if files[r.ID+ending], err = t.static("open-static-one", p); err != nil {
 				return err
 			}
-			maps.Copy(files, r.Files())
+			maps.Copy(files, r.Files(at))
 		}
 	}
 	for file, b := range files {

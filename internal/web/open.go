@@ -139,7 +139,7 @@ func (q *request) openOne() error {
 		if err != nil {
 			return err
 		}
-		return q.download("application/ld+json", asked, registers.Catalogue(q.origin()+"/open", "", all))
+		return q.download("application/ld+json", asked, registers.Catalogue(q.publication(), "", all))
 	}
 	id, _, file := strings.Cut(asked, ".")
 	i := slices.IndexFunc(registers.All(), func(d registers.Description) bool { return d.ID == id })
@@ -160,7 +160,7 @@ func (q *request) openOne() error {
 		return &node.Error{Kind: node.NotFound, Message: q.say("open.not-adopted")}
 	}
 	if file {
-		b, ok := t.Files()[asked]
+		b, ok := t.Files(q.publication())[asked]
 		if !ok {
 			return &node.Error{Kind: node.NotFound, Message: q.say("open.none-such")}
 		}
@@ -174,6 +174,11 @@ func (q *request) openOne() error {
 	shown := openRows(t, q.form("q"), from, openPage)
 	shown.Hexes = q.mapOf(t)
 	return q.render("open-one", page{Title: q.english("open", t.Title), Public: true, Wide: true, Back: "/open", Data: shown})
+}
+
+// publication says where the node shows its registers.
+func (q *request) publication() registers.Publication {
+	return registers.Publication{Base: q.origin() + "/open"}
 }
 
 // openRows picks the lines in which a text stands, and of those at most so many.
@@ -199,6 +204,9 @@ func openRows(t *registers.Table, text string, from, most int) *openTable {
 	for _, file := range []string{t.ID + ".csv", t.ID + ".csv-metadata.json", t.ID + ".json"} {
 		_, ending, _ := strings.Cut(file, ".")
 		o.Files = append(o.Files, [2]string{file, map[string]string{"csv": "CSV", "csv-metadata.json": "CSVW", "json": "JSON"}[ending]})
+	}
+	if file := t.FormFile(); file != "" {
+		o.Files = append(o.Files, [2]string{file, t.FormTitle()})
 	}
 	return o
 }

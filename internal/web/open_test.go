@@ -142,7 +142,7 @@ func TestExportOpen(t *testing.T) {
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "open")
-	if err := web.ExportOpen(dir, "https://a.example/open", "", all); err != nil {
+	if err := web.ExportOpen(dir, "", registers.Publication{Base: "https://a.example/open"}, all); err != nil {
 		t.Fatal(err)
 	}
 	links := 0
@@ -164,7 +164,7 @@ func TestExportOpen(t *testing.T) {
 	if links < 20 {
 		t.Errorf("%d links were followed", links)
 	}
-	if err := web.ExportOpen(dir, "", "", nil); err == nil {
+	if err := web.ExportOpen(dir, "", registers.Publication{}, nil); err == nil {
 		t.Error("it writes over what is there")
 	}
 }
