@@ -15,14 +15,7 @@ import (
 // stay the least until the last is upgraded.
 func TestFootprintOfNeighbours(t *testing.T) {
 	t.Parallel()
-	old, skip := neighbourProgram()
-	if skip != "" {
-		t.Skip(skip)
-	}
-	now, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
+	old, now := bothPrograms(t)
 	var all []*process
 	for i, c := range []string{theCouncil, "saltby.gov.uk", "hexwell.gov.uk", "ironmoor.gov.uk"} {
 		p := newProcessOf(t, []string{old, now, old, now}[i], c, "")
@@ -99,14 +92,7 @@ func TestFootprintOfNeighbours(t *testing.T) {
 // this program, with its keys, and the node goes on with everything in it.
 func TestBackupOfTheNeighbour(t *testing.T) {
 	t.Parallel()
-	old, skip := neighbourProgram()
-	if skip != "" {
-		t.Skip(skip)
-	}
-	now, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
+	old, now := bothPrograms(t)
 	p, kept := newProcessOf(t, old, theCouncil, ""), t.TempDir()
 	partner := newProcessOf(t, now, "saltby.gov.uk", "")
 	know(t, p, partner)

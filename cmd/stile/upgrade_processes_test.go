@@ -57,6 +57,21 @@ var neighbourProgram = sync.OnceValues(func() (bin, skip string) {
 	return bin, ""
 })
 
+// bothPrograms returns the command of [neighbour] and this one, or skips the test, saying
+// why, where the history that the former is built from is not there.
+func bothPrograms(t *testing.T) (old, now string) {
+	t.Helper()
+	old, skip := neighbourProgram()
+	if skip != "" {
+		t.Skip(skip)
+	}
+	now, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return old, now
+}
+
 // A side of TestNeighbours sends under agreements of its own to the other.
 type side struct {
 	*process
@@ -128,14 +143,7 @@ func (s *side) held(n int, description string, with int) {
 // for the other's program. docs/versions.md promises it.
 func TestNeighbours(t *testing.T) {
 	t.Parallel()
-	old, skip := neighbourProgram()
-	if skip != "" {
-		t.Skip(skip)
-	}
-	now, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
+	old, now := bothPrograms(t)
 	n := &side{process: newProcessOf(t, old, theCouncil, "E07000998"), slug: "plans"}
 	s := &side{process: newProcessOf(t, now, "saltby.gov.uk", "E07000999"), slug: "works"}
 	n.other, s.other = s, n

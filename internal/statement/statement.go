@@ -1,6 +1,8 @@
 // Package statement makes a council's compliance statements, and gathers those of
 // others: it counts from the ledger what a statement says, issues it as a record of
 // the council's own, and puts together who complies with what from all that are held.
+// So it does with what a council states of its suppliers' products: how many of the
+// records that came by a product its node holds valid.
 //
 // What the figures mean and what they are worth is package measure's to say. All
 // figures of one call are counted at one state of the ledger.
