@@ -211,7 +211,7 @@ accuracy: Corrections follow as new versions at once.
 retention: P2Y
 disposal: Deleted by the node on withdrawal.
 security: Planning officers only; breaches are told within a day.
-review: 2027-11-01
+review: 2029-11-01
 starts: 2026-01-01
 ends: 2030-01-01
 exit: Either side ends it with a month's notice; copies are deleted.

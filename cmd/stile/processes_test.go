@@ -237,7 +237,7 @@ accuracy: Corrections follow as new versions.
 retention: P1Y
 disposal: Deleted when withdrawn.
 security: The test's folder.
-review: 2027-11-01
+review: 2034-11-01
 starts: 2026-01-01
 ends: 2035-01-01
 exit: At once.

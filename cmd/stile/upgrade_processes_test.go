@@ -89,7 +89,7 @@ func (s *side) text(kind, mode, match string) string {
 	}
 	text := agreementText(s.slug+kind, "standards.stile.example/planning-application@1", `record.district == "X"`, fields...)
 	// It is good for as long as anybody may try it: see keptPairs.
-	text = strings.NewReplacer("retention: P1Y", "retention: P900Y", "review: 2027-11-01", "review: 2999-01-01", "ends: 2035-01-01", "ends: 2999-01-01").Replace(text)
+	text = strings.NewReplacer("retention: P1Y", "retention: P900Y", "review: 2034-11-01", "review: 2999-01-01", "ends: 2035-01-01", "ends: 2999-01-01").Replace(text)
 	if s.name != theCouncil {
 		text = strings.NewReplacer(theCouncil, s.name, s.name, theCouncil).Replace(text)
 	}
