@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
-	"github.com/stile-exchange/stile/schemas"
 )
 
 // A chargeCase is a record at an engine.
@@ -40,11 +39,7 @@ func chargeCases(t testing.TB) (out []chargeCase) {
 			out = append(out, chargeCase{c.key, e, v})
 		}
 	}
-	for _, fsys := range schemas.All() {
-		s, err := Load(fsys)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, s := range shipped(t) {
 		valid, invalid := s.Examples()
 		for i, e := range append(valid, invalid...) {
 			for _, x := range append([]any{e.Record}, mutants(rand.New(rand.NewPCG(5, uint64(i))), e.Record, 5)...) {

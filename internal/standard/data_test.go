@@ -1,10 +1,14 @@
 package standard
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/fstest"
+
+	"github.com/stile-exchange/stile/schemas"
 )
 
 // data returns the folder of published standards and records that tests read,
@@ -32,6 +36,28 @@ func pack(schema string) fstest.MapFS {
 		"schema.json":   {Data: []byte(schema)},
 	}
 }
+
+// shipped returns the standards that come with Stile, in the order of [schemas.Names]. They
+// are loaded once for all tests: a standard does not change.
+func shipped(t testing.TB) []*Standard {
+	t.Helper()
+	all, err := loadShipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+var loadShipped = sync.OnceValues(func() (all []*Standard, err error) {
+	for _, n := range schemas.Names() {
+		s, err := Load(schemas.FS(n))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", n, err)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+})
 
 func mustLoad(t testing.TB, fsys fstest.MapFS) *Standard {
 	t.Helper()

@@ -9,7 +9,6 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
-	"github.com/stile-exchange/stile/schemas"
 )
 
 // The engine that compiles schemas judges too, each branch and each reference
@@ -50,11 +49,7 @@ func TestJudgesAsTheEngineDoes(t *testing.T) {
 		}
 		agree(c.key+" "+string(c.schema), e, g.root, v, 4, uint64(i))
 	}
-	for _, fsys := range schemas.All() {
-		s, err := Load(fsys)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, s := range shipped(t) {
 		g, err := s.engine.graph()
 		if err != nil {
 			t.Fatal(err)

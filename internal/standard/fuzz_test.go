@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
-	"github.com/stile-exchange/stile/schemas"
 )
 
 // A manifest, however odd, is read or refused; one that is read comes back
@@ -100,13 +99,8 @@ func FuzzValidate(f *testing.F) {
 
 // A hostile record at a shipped standard.
 func FuzzRecord(f *testing.F) {
-	var all []*Standard
-	for _, fsys := range schemas.All() {
-		s, err := Load(fsys)
-		if err != nil {
-			f.Fatal(err)
-		}
-		all = append(all, s)
+	all := shipped(f)
+	for _, s := range all {
 		valid, invalid := s.Examples()
 		for _, e := range append(valid, invalid...) {
 			f.Add(e.Text)

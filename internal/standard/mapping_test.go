@@ -18,18 +18,13 @@ import (
 // brownfield returns version 1.0.0 as it comes with Stile and the made-up 2.0.0.
 func brownfield(t testing.TB) (one, two *standard.Standard) {
 	t.Helper()
-	for _, f := range schemas.All() {
-		s, err := standard.Load(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Name().Name.Slug() == "brownfield-site" {
-			one = s
-		}
+	one, err := standard.Load(schemas.FS("brownfield-site/1.0.0"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	two, err := standard.Load(os.DirFS("testdata/mapped/brownfield-site-2.0.0"))
-	if err != nil || one == nil {
-		t.Fatal(one, err)
+	two, err = standard.Load(os.DirFS("testdata/mapped/brownfield-site-2.0.0"))
+	if err != nil {
+		t.Fatal(err)
 	}
 	return one, two
 }

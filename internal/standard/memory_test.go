@@ -9,17 +9,11 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-
-	"github.com/stile-exchange/stile/schemas"
 )
 
 // shippedDirs are the shipped standards as folders that can be changed.
 func shippedDirs(t testing.TB) (out []fstest.MapFS) {
-	for _, n := range schemas.Names() {
-		s, err := Load(schemas.FS(n))
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, s := range shipped(t) {
 		fsys := fstest.MapFS{}
 		for p, b := range s.files {
 			fsys[p] = &fstest.MapFile{Data: b}

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/strictjson"
-	"github.com/stile-exchange/stile/schemas"
 )
 
 // withhold returns v without some of its members and elements, as a partner
@@ -73,11 +72,7 @@ func TestVisibleNeverBlamesWithholding(t *testing.T) {
 
 func TestVisibleOfStandards(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, fsys := range schemas.All() {
-		s, err := Load(fsys)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, s := range shipped(t) {
 		valid, _ := s.Examples()
 		for _, e := range valid {
 			for range 200 {
