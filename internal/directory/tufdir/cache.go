@@ -145,6 +145,16 @@ func (c cache) has(p treePath, length int64) bool {
 	return err == nil && st.Mode().IsRegular() && st.Size() == length
 }
 
+// hasAll reports whether every one of an edition's files is there.
+func (c cache) hasAll(files map[string]bool) bool {
+	for f := range files {
+		if _, err := c.root.Lstat(mirrorDir + "/" + f); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
 func (c cache) read(p treePath) ([]byte, error) {
 	file := mirrorDir + "/" + p.String()
 	b, err := c.readFile(file, p.limit())

@@ -256,6 +256,9 @@ func (c *Client) refresh(ctx context.Context, from Fetcher, rep *Report) error {
 		return err
 	}
 	before := c.View()
+	if before.stands(w, c.now()) && c.cache.hasAll(before.files) {
+		return nil // nothing is newer: what was verified is not verified once more
+	}
 	a := &assembly{w: w, have: c.cache, older: c.cache.older(w), frozen: maps.Clone(c.frozen), before: before,
 		bring: func(ctx context.Context, p treePath, length int64) error {
 			b, err := fetch(ctx, p.String(), length)

@@ -79,6 +79,15 @@ func (v *View) Standard(n name.Standard) (Published, bool) {
 	return v.standards[i], true
 }
 
+// stands reports whether v is the edition whose top-level files a walk has verified, with
+// nothing refused or missing in it, and nothing that was believed then and has expired by now.
+func (v *View) stands(w *walk, now time.Time) bool {
+	over := func(e Expiry) bool { return !now.Before(e.At) }
+	return v.root == w.tm.Root.Signed.Version && v.stamp == w.tm.Timestamp.Signed.Version && len(v.refused) == 0 &&
+		!slices.ContainsFunc(v.expiry, over) && !slices.ContainsFunc(v.bodies, over) &&
+		!slices.ContainsFunc(v.standards, func(p Published) bool { return !p.Held })
+}
+
 // holding returns v with the archives marked that before already held.
 func (v *View) holding(before *View) *View {
 	h := *v
