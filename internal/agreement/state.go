@@ -432,6 +432,15 @@ func (s *State) Find(n name.Agreement, version int) (*Agreement, bool) {
 	return nil, false
 }
 
+// FindText returns the document that was proposed under a version, if it is the one that r
+// is about.
+func (s *State) FindText(r Ref) (*Agreement, bool) {
+	if v := s.agreements[r.Agreement][r.Version]; v != nil && v.ref == r {
+		return v.doc, true
+	}
+	return nil, false
+}
+
 // NextChange returns the first instant after now at which something may come
 // into force, end, be suspended or be resumed without another event; false when
 // there is none.

@@ -122,8 +122,8 @@ func (b *Book) proposed(ev *record.Event) bool {
 // look at all of them for each event is the square of what a council has said. b.mu is
 // held.
 func (b *Book) count(ref agreement.Ref) {
-	doc, ok := b.state.Find(ref.Agreement, ref.Version)
-	if !ok || doc.Ref() != ref {
+	doc, ok := b.state.FindText(ref)
+	if !ok {
 		return
 	}
 	for k, by := range b.votes[ref] {
@@ -261,8 +261,8 @@ func forFootprint(ev *record.Event) map[string]any {
 // suspending and resuming a document: one has it suspended, a majority that said
 // so since the last suspension has it resumed. b.mu is held.
 func (b *Book) halted(ref agreement.Ref) {
-	doc, ok := b.state.Find(ref.Agreement, ref.Version)
-	if !ok || doc.Ref() != ref {
+	doc, ok := b.state.FindText(ref)
+	if !ok {
 		return
 	}
 	for _, p := range doc.Parties() {

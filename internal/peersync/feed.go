@@ -92,6 +92,8 @@ type feedOf struct {
 	digest    agreement.Digest
 	suspended bool          // the agreement is: it gives withdrawals and nothing else
 	beat      time.Duration // how often an idle sender looks at the log and asks the agreement again
+
+	text *agreement.Agreement // found to have the digest; nil while none was looked at
 }
 
 // An ownFeed is a feed that our ledger keeps.

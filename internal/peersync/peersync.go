@@ -293,7 +293,7 @@ func (s *Syncer) Partners() []name.Council {
 	}
 	err := s.o.Ledger.View(func(v *ledger.View) error {
 		for _, f := range s.o.Ledger.Feeds() {
-			if f.Agreement != "" || len(f.To) != 1 {
+			if f.Agreement != "" || len(f.To) != 1 || set[f.To[0]] {
 				continue
 			}
 			p, err := v.Partner(f, f.To[0])

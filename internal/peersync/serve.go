@@ -311,7 +311,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 	due, live := true, true // live: the last page was
 	for {
 		changed, wanted, awake := f.changed(), f.countWanted(to), s.instances.awake()
-		if refusal := s.over(to, id, of); refusal != nil {
+		if refusal := s.over(to, id, &of); refusal != nil {
 			out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
 			return fmt.Errorf("%w: %s", errStopServing, refusal.GetReason())
 		}
@@ -353,7 +353,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 				return ctx.Err()
 			}
 			// It may have waited for answers to others.
-			if refusal := s.over(to, id, of); refusal != nil {
+			if refusal := s.over(to, id, &of); refusal != nil {
 				out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
 				return fmt.Errorf("%w: %s", errStopServing, refusal.GetReason())
 			}
@@ -431,7 +431,7 @@ func (l *lane) next(f feed) (*page, error) {
 
 // over returns the refusal that ends a stream, nil while it may go on. It is asked
 // before every batch: an agreement can end between two.
-func (s *Syncer) over(to name.Council, id Instance, of feedOf) *wirepb.Refuse {
+func (s *Syncer) over(to name.Council, id Instance, of *feedOf) *wirepb.Refuse {
 	if err := s.o.Directory.Exchange(s.o.Now()); err != nil {
 		return &wirepb.Refuse{Code: codeDirectory, Reason: err.Error()}
 	}
@@ -454,9 +454,10 @@ func (s *Syncer) over(to name.Council, id Instance, of feedOf) *wirepb.Refuse {
 		// copy is.
 		doc, why = s.o.Agreements.Suspended(of.agreement, s.o.Now()), "it is suspended no more"
 	}
-	if doc == nil || doc.Digest() != of.digest {
+	if doc == nil || doc != of.text && doc.Digest() != of.digest {
 		return &wirepb.Refuse{Code: codeNotNow, Reason: why}
 	}
+	of.text = doc
 	if stopped := s.stopped(doc); stopped && !of.suspended {
 		return &wirepb.Refuse{Code: codeNotNow, Reason: "the agreement that the records came under is not in force"}
 	}
