@@ -117,21 +117,34 @@ func (c *Country) publish(edit func(r *tufdir.Repository) error) {
 	c.look(h)
 }
 
-// look has a node ask for news of the directory, as its clock does every hour of the nights
-// that do not run.
-func (c *Country) look(x *Council) {
+// night is how often a node asks for news of the directory in a night that does not run: its
+// clock does so every hour.
+const night = 12
+
+// look has a node ask for news of the directory, and returns the version that it then believes.
+func (c *Country) look(x *Council) int64 {
 	c.t.Helper()
-	if _, err := x.node.Directory().Refresh(c.t.Context()); err != nil {
+	d, err := x.node.Directory().Refresh(c.t.Context())
+	if err != nil {
 		c.t.Errorf("day %d: %s: directory: %v", c.day, x.Name, err)
 	}
+	return d.Version
 }
 
 // lookAll has every node that is up ask, the host first, which vouches that there is no news.
+// News goes from mirror to mirror: while somebody has not got it they ask again, as often
+// as they would in a night.
 func (c *Country) lookAll() {
-	c.look(c.host())
-	for _, x := range c.all() {
-		if x.node != nil && x != c.host() {
-			c.look(x)
+	newest := c.look(c.host())
+	for range night {
+		late := false
+		for _, x := range c.all() {
+			if x.node != nil && x != c.host() && c.look(x) != newest {
+				late = true
+			}
+		}
+		if !late {
+			return
 		}
 	}
 }

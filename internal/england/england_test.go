@@ -26,7 +26,7 @@ func TestEngland(t *testing.T) {
 		return
 	}
 	// Most of the memory is tables that hold no pointers: to collect oftener costs little.
-	defer debug.SetGCPercent(debug.SetGCPercent(40))
+	defer debug.SetGCPercent(debug.SetGCPercent(75))
 	var costs []Cost
 	for _, s := range sizes {
 		n, err := strconv.Atoi(s)
