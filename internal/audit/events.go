@@ -62,15 +62,15 @@ type claimed struct {
 
 	agreement name.Agreement
 	version   uint64
-	to        name.Council // disclosure, agreement-checkpoint
+	to        name.Council // disclosure, agreement-checkpoint, onward-gone
 	from      name.Council // receipt; footprint-checkpoint: the footprint
 	signers   uint64       // footprint-checkpoint
 	record    name.Record  // withdrawal, erasure
-	entry     uint64       // withdrawal; agreement-checkpoint: how many records
+	entry     uint64       // withdrawal; agreement-checkpoint: how many records; onward-gone: how many versions
 	entries   []uint64     // disclosure; receipt: held; erasure
-	deleted   []uint64     // receipt
+	deleted   []uint64     // receipt, onward-deleted
 	refused   []uint64     // receipt
-	all       bool         // receipt: everything was deleted
+	all       bool         // receipt: everything was deleted; onward-gone: everything has to be
 	erases    bool         // withdrawal: it orders an erasure
 	size      uint64       // receipt, agreement-checkpoint
 	root      tlog.Hash    // of the log, in a receipt, zero when it names none; of the records, in an agreement-checkpoint
@@ -84,7 +84,7 @@ type claimed struct {
 	taken     *event.TakenOver // taken-over
 	word      *caseWord        // of a case
 	person    string           // agreement-signature: who had the council sign; "" where nobody is named
-	texts     []string         // onward: what the parties of earlier agreements signed
+	texts     []string         // onward: what the parties of earlier agreements signed; onward-deleted: by whose word
 	chain     uint64           // passed-on: the onward that proves that it may go
 	hash      tlog.Hash        // the entry
 
@@ -126,6 +126,16 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		p, err := event.ParsePassedOn(ev.Body)
 		s.under(p.Agreement)
 		s.version, s.record, s.chain = p.Version, name.Record(strings.Clone(string(p.Record))), p.Chain
+		return s, err
+	case event.KindOnwardGone:
+		o, err := event.ParseOnwardGone(ev.Body)
+		s.under(o.Agreement)
+		s.version, s.to, s.entry, s.all = o.Version, name.Council(strings.Clone(string(o.To))), uint64(len(o.Versions)), o.Over != ""
+		return s, err
+	case event.KindOnwardDeleted:
+		o, err := event.ParseOnwardDeleted(ev.Body)
+		s.under(o.Agreement)
+		s.from, s.deleted, s.texts = name.Council(strings.Clone(string(o.From))), o.Entries, []string{strings.Clone(o.Word)}
 		return s, err
 	case event.KindAgreementSucceeded:
 		w, err := event.ParseSucceeded(ev.Body)

@@ -55,6 +55,58 @@ func (v *verifier) judgeOnward() {
 	if passed > 0 {
 		v.say(CheckAgreements, "%s of other councils passed on. What each says is shown by who holds it.", was(passed, "record version"))
 	}
+	v.judgeGone()
+}
+
+// judgeGone looks at the words of a council that what others passed on has to be gone, and at
+// those of who deleted it for such a word: that it is signed, to whom, and about what.
+func (v *verifier) judgeGone() {
+	for i := range v.events {
+		switch e := &v.events[i]; e.kind {
+		case event.KindOnwardGone:
+			v.on(CheckAgreements).pass(1)
+			what := count(int(e.entry), "version")
+			if e.all {
+				what = "everything"
+			}
+			v.say(CheckAgreements, "Entry %d: by the word of %s %s that was passed on to %s under %s has to be gone there.", e.index, v.council, what, e.to, e.agreement)
+		case event.KindOnwardDeleted:
+			v.deletedByWord(e, func(rule string) { v.on(CheckAgreements).failEntry(e.index, rule, "") })
+		}
+	}
+	for i := range v.foreign {
+		if e := &v.foreign[i]; e.kind == event.KindOnwardDeleted {
+			v.deletedByWord(e, func(rule string) { v.on(CheckAgreements).fail(place(eventsPath(e.by), e.line), rule, "") })
+		}
+	}
+}
+
+// deletedByWord judges what a council says that it deleted by the word of another.
+func (v *verifier) deletedByWord(e *claimed, fail func(rule string)) {
+	of := e.agreement.Council()
+	t, ev, err := record.ParseEvent([]byte(e.texts[0]))
+	if err != nil || ev.Council != of || ev.Kind != event.KindOnwardGone {
+		fail("deleted something by what is no word of " + string(of))
+		return
+	}
+	key, rule := v.ring.record(of, t.KeyID(), directory.AnyPlace)
+	switch {
+	case rule == ruleNoKey:
+		v.on(CheckAgreements).skip(1)
+		v.say(CheckAgreements, "%s says that it deleted something by the word of %s, whose key is not here.", e.by, of)
+		return
+	case rule != "" || t.Verify(key) != nil:
+		fail("deleted something by a word that " + string(of) + " did not sign")
+		return
+	}
+	v.used[Key{of, UseRecord, t.KeyID()}] = true
+	said, err := event.ParseOnwardGone(ev.Body)
+	if err != nil || said.To != e.by || said.Agreement != e.agreement || said.Over == "" && len(said.Versions) < len(e.deleted) {
+		fail("deleted something by a word of " + string(of) + " that is about something else")
+		return
+	}
+	v.on(CheckAgreements).pass(1)
+	v.say(CheckAgreements, "%s deleted %s that %s had passed on, by the signed word of %s.", e.by, count(len(e.deleted), "version"), e.from, of)
 }
 
 func chainWords(c agreement.Chain) string {

@@ -226,7 +226,7 @@ func (b *bundler) underAgreement(st agreement.Status, covers audit.Covers) ([]ui
 		b.stds[std.Name()] = true // no record of ours names it
 	}
 	set, disclosed := map[uint64]bool{}, map[uint64]bool{}
-	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed, event.KindAgreementCheckpoint, event.KindReceiptByCall, event.KindOnward}, agreement.Kinds()...)
+	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed, event.KindAgreementCheckpoint, event.KindReceiptByCall, event.KindOnward, event.KindOnwardGone}, agreement.Kinds()...)
 	for _, kind := range kinds {
 		var failed error
 		b.v.Events(kind, 0, func(i uint64) bool {
@@ -553,6 +553,7 @@ func (b *bundler) fromOthers(st agreement.Status) error {
 			if err != nil || event.AgreementOf(ev.Body) != a {
 				return err
 			}
+			b.who[src.From] = true // no party, where it holds what a party passed on
 			return b.w.AddEvent(src.From, jws)
 		})
 		if err != nil {

@@ -110,6 +110,9 @@ const (
 	// What came from another council goes on under an agreement of one's own.
 	KindOnward   = "onward"
 	KindPassedOn = "passed-on"
+	// Its own council says that it may be kept no longer, and who was given it deletes it.
+	KindOnwardGone    = "onward-gone"
+	KindOnwardDeleted = "onward-deleted"
 
 	// What a person did at the pages, beside what an event says was done.
 	KindPersonRead = "person-read"
@@ -126,7 +129,7 @@ func Kinds() []string {
 		KindDirectoryJoined, KindRefused, KindOpinionsDiffer, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 		KindHandoverOffer, KindHandoverAnswer, KindHandoverWithdrawn, KindHandoverClosed,
 		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,
-		KindSealed, KindTakenOver, KindAgreementSucceeded, KindHoldingsKept, KindOnward, KindPassedOn,
+		KindSealed, KindTakenOver, KindAgreementSucceeded, KindHoldingsKept, KindOnward, KindPassedOn, KindOnwardGone, KindOnwardDeleted,
 	}
 }
 
