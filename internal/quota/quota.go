@@ -52,6 +52,7 @@ const (
 	Files       Kind = "directory files"
 	Brought     Kind = "contributions"
 	Proved      Kind = "entries proved"
+	PassedOn    Kind = "questions about passed on"
 	Lines       Kind = "log lines"
 )
 
@@ -88,6 +89,7 @@ var shares = []Share{
 	{Files, "KiB of the directory's files that it asks us for, 4 at least for each", 1 << 20, 64 << 10, time.Hour, "internal/directory/follow", "the stream is reset; another mirror has them, too"},
 	{Brought, "pages of records brought to a footprint", 60_000, 0, time.Hour, "internal/peersync", "refused with when it may bring more; a stranger has no agreement to bring under"},
 	{Proved, "entries of a log kept here that it asks us to prove", 2_000_000, 2_000, time.Hour, "internal/peersync", "refused with when it may ask again; its bundle of what it holds says that they are not proved"},
+	{PassedOn, "questions, of at most 1000 versions each, whether it may keep what others passed on to it", 1_000, 1_000, 24 * time.Hour, "internal/peersync", "refused with when it may ask again; it keeps what it holds until then"},
 	{Lines, "lines of the log that name it, below errors", 600, 60, time.Hour, "internal/quota", "left out, and counted in its next line"},
 }
 

@@ -9,4 +9,4 @@ set -e
 cd "$(dirname "$0")/../../.."
 out=${1:-.}
 plugin=$(go tool -n protoc-gen-go)
-protoc --plugin=protoc-gen-go="$plugin" --go_out="$out" --go_opt=paths=source_relative internal/wire/wirepb/sync.proto internal/wire/wirepb/directory.proto internal/wire/wirepb/lookup.proto internal/wire/wirepb/contribute.proto internal/wire/wirepb/log.proto internal/wire/wirepb/handover.proto
+protoc --plugin=protoc-gen-go="$plugin" --go_out="$out" --go_opt=paths=source_relative internal/wire/wirepb/sync.proto internal/wire/wirepb/directory.proto internal/wire/wirepb/lookup.proto internal/wire/wirepb/contribute.proto internal/wire/wirepb/log.proto internal/wire/wirepb/handover.proto internal/wire/wirepb/onward.proto
