@@ -54,6 +54,7 @@ const (
 	FactCountedEqual   = api.FactCountedEqual
 	FactCountedDiffers = api.FactCountedDiffers
 	FactUncounted      = api.FactUncounted
+	FactKeptQuiet      = api.FactKeptQuiet
 	FactWeRefusedIt    = api.FactWeRefusedIt
 	FactNotTaken       = api.FactNotTaken
 	FactAskedUs        = api.FactAskedUs

@@ -54,6 +54,7 @@ var factWords = map[string]string{
 	api.FactGivenUp: "agreements whose receipts were given up", api.FactReceipted: "withdrawals that it receipted", api.FactLate: "receipted more than a day after",
 	api.FactOutstanding: "withdrawals without a receipt", api.FactHeld: "records of it that are here", api.FactCountedEqual: "agreements: what came is what it committed to",
 	api.FactCountedDiffers: "agreements: what came is NOT what it committed to", api.FactUncounted: "agreements: not committed to for more than a day",
+	api.FactKeptQuiet:   "passed on, had to go, and it kept that quiet",
 	api.FactWeRefusedIt: "asked for and refused", api.FactNotTaken: "sent to us and not taken", api.FactAskedUs: "questions that it asked", api.FactWeAsked: "questions that we asked",
 	api.FactUnanswered: "of them without an answer that holds", api.FactLogSize: "entries of its log that were seen", api.FactWeCosigned: "its log as far as we cosigned it",
 	api.FactItCosigned: "our log as far as it cosigned it", api.FactStopped: "exchange was stopped", api.FactStoppedNow: "EXCHANGE IS STOPPED",

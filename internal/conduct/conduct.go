@@ -32,7 +32,7 @@ const (
 	// shown is how many entries of our log a fact names, the newest first.
 	shown = 5
 	// Late is the age from which a withdrawal without a receipt counts as late.
-	Late = 24 * time.Hour
+	Late = ledger.Late
 )
 
 // Options say what a Keeper works with. All are needed.
@@ -88,7 +88,7 @@ func (k *Keeper) Facts(ctx context.Context, in api.FactsRequest) (*api.FactsRepl
 	}
 	g.agreements()
 	err = k.o.Ledger.View(func(v *ledger.View) error {
-		for _, gather := range []func(context.Context, *ledger.View) error{g.sent, g.received, g.questions, g.log} {
+		for _, gather := range []func(context.Context, *ledger.View) error{g.sent, g.received, g.passedOn, g.questions, g.log} {
 			if err := gather(ctx, v); err != nil {
 				return err
 			}
@@ -338,6 +338,24 @@ func (g *gathering) received(context.Context, *ledger.View) error {
 	g.some(differs)
 	g.some(uncounted)
 	return nil
+}
+
+// passedOn says what it passed on to us and did not take back, so that we deleted it by the
+// word of the council that issued it: as much as it had known of for a day, by its own signature.
+func (g *gathering) passedOn(ctx context.Context, v *ledger.View) (err error) {
+	quiet := api.CouncilFact{Topic: api.FactReceived, Name: api.FactKeptQuiet}
+	quiet.Newest, err = g.back(ctx, v, event.KindOnwardDeleted, func(at uint64, ev *record.Event) error {
+		o, err := event.ParseOnwardDeleted(ev.Body)
+		if err != nil || o.From != g.council || o.Known == 0 {
+			return nil
+		}
+		quiet.Count += int(o.Known)
+		quiet.Entries = append(quiet.Entries, at)
+		quiet.Last = later(quiet.Last, time.Unix(ev.IssuedAt, 0))
+		return nil
+	})
+	g.some(quiet)
+	return err
 }
 
 // questions says how often each asked the other, and what of ours it left unanswered.

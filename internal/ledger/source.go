@@ -74,6 +74,10 @@ type Source struct {
 	GoneLost uint64    `json:"gone_lost,omitempty"` // the last entry by which more went than is remembered
 	Unproved time.Time `json:"unproved,omitzero"`   // since when something came that no comparison has covered
 
+	// Tracing is what came of asking the council that issued what was passed on; nil while that
+	// was not to be asked. See recall.go.
+	Tracing *Tracing `json:"tracing,omitempty"`
+
 	number uint32
 }
 

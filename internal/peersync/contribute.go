@@ -101,7 +101,7 @@ func (c *contributor) turn(ctx context.Context, j *job) (progress bool, err erro
 
 // text does what is to be done for one text of the agreement.
 func (c *contributor) text(ctx context.Context, f *ledger.Feed) error {
-	all := c.s.o.Book.Texts(f.Agreement, c.s.o.Now())
+	all := c.s.o.Agreements.Texts(f.Agreement, c.s.o.Now())
 	for _, st := range all {
 		if st.Digest != f.Digest {
 			continue

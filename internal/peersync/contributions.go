@@ -222,7 +222,7 @@ func outcomesAnswer(got footprint.Receipt) *wirepb.ContributionAnswer {
 // textFrom finds the text of an agreement by which a council may ask about a
 // footprint. It need not be in force: what is over is withdrawn.
 func (s *Syncer) textFrom(from name.Council, q *wirepb.Contribution, fp name.Council) *agreement.Agreement {
-	for _, st := range s.o.Book.Texts(name.Agreement(q.GetAgreement()), s.o.Now()) {
+	for _, st := range s.o.Agreements.Texts(name.Agreement(q.GetAgreement()), s.o.Now()) {
 		a := st.Agreement
 		if bytes.Equal(st.Digest[:], q.GetAgreementDigest()) && a.From == from && slices.Contains(a.To, fp) && a.Way().Copied {
 			return a

@@ -60,6 +60,7 @@ const (
 	contributing             // a feed of ours to a footprint
 	following                // what members of a footprint said of agreements
 	confirming               // what all members of a footprint have of ours
+	tracing                  // whether what was passed on to us may be kept
 )
 
 // reviewEvery is how often the set of jobs is looked at even if nothing happened:
@@ -171,6 +172,9 @@ func (s *Syncer) wanted(now time.Time) map[jobKey]turn {
 		return want // whatever came would have to be signed for
 	}
 	for _, a := range s.o.Agreements.Inbound(now) {
+		if k, t := s.tracer(a); t != nil {
+			want[k] = t.turn
+		}
 		if !a.Way().Copied || s.o.Ledger.Allowed(a.From) != nil { // status says why
 			continue
 		}

@@ -48,6 +48,8 @@ type Agreements interface {
 	// Inbound returns the agreements in force or suspended at now under which self
 	// receives.
 	Inbound(now time.Time) []*agreement.Agreement
+	// Texts returns where every text of an agreement stands, the newest first.
+	Texts(a name.Agreement, now time.Time) []agreement.Status
 	// Related returns the councils that any agreement, in force or proposed,
 	// is with.
 	Related() []name.Council
@@ -79,8 +81,6 @@ type Footprints interface {
 // Book is what peersync asks of whoever keeps the agreements about those that
 // footprints are party to.
 type Book interface {
-	// Texts returns where every text of an agreement stands, the newest first.
-	Texts(a name.Agreement, now time.Time) []agreement.Status
 	// Standing returns where every agreement stands, by name: the text in force
 	// or, if none is, the newest.
 	Standing(now time.Time) []agreement.Status
@@ -214,6 +214,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 	handle(wirepb.LogProtocol, s.serveProof)
 	handle(HeldProtocol, s.serveHeld)
 	handle(wirepb.ContributeProtocol, s.serveContribution)
+	handle(wirepb.OnwardProtocol, s.serveOnward)
 	s.o.Network.OnConnect(func(c name.Council) {
 		select {
 		case s.asking <- c:

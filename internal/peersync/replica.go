@@ -212,7 +212,7 @@ func (s *Syncer) statements(fp name.Council) (out [][]byte, err error) {
 			if !ok {
 				continue
 			}
-			if slices.ContainsFunc(s.o.Book.Texts(ref.Agreement, now), func(st agreement.Status) bool {
+			if slices.ContainsFunc(s.o.Agreements.Texts(ref.Agreement, now), func(st agreement.Status) bool {
 				return st.Digest == ref.Digest && st.Agreement.Party(fp)
 			}) {
 				out = append(out, slices.Clone(jws))

@@ -272,7 +272,7 @@ func (s *Syncer) party(a name.Agreement, c name.Council) bool {
 		}
 	}
 	for _, f := range s.o.Footprints.Open() {
-		for _, st := range s.o.Book.Texts(a, s.o.Now()) {
+		for _, st := range s.o.Agreements.Texts(a, s.o.Now()) {
 			if st.Agreement.From == f.Name() && slices.Contains(st.Agreement.To, c) {
 				return true
 			}

@@ -50,7 +50,9 @@ type town struct {
 	signed  bool                // councils that run from now on ask for signed tokens
 	hello   func(*wirepb.Hello) // changes the hellos of councils that run from now on; nil changes nothing
 	quota   *quota.Keeper       // of every house; nil is without bounds
-	ahead   atomic.Int64        // how far the clocks of ledgers are ahead of that of the bubble, whose days cost seconds
+	ahead   atomic.Int64        // how far the clocks of nodes are ahead of that of the bubble, whose days cost seconds
+
+	over func(name.Council, wire.Network) wire.Network // what stands between councils that run from now on and the network; nil for nothing
 }
 
 // warm makes what Badger makes once in a process and shares, an encoder and a
@@ -167,6 +169,8 @@ type book struct {
 	mu      sync.Mutex
 	force   map[name.Agreement]*agreement.Agreement
 	halted  map[name.Agreement]*agreement.Agreement
+	texts   map[name.Agreement][]*agreement.Agreement // all that were ever in force, the oldest first
+	ended   map[name.Agreement]time.Time
 	notices []string
 }
 
@@ -175,13 +179,37 @@ func (b *book) set(as ...*agreement.Agreement) {
 	defer b.mu.Unlock()
 	for _, a := range as {
 		b.force[a.Name] = a
+		if !slices.ContainsFunc(b.texts[a.Name], func(t *agreement.Agreement) bool { return t.Digest() == a.Digest() }) {
+			b.texts[a.Name] = append(b.texts[a.Name], a)
+		}
 	}
 }
 
-func (b *book) end(a name.Agreement) {
+// Texts says where the texts stand of an agreement that was set, each signed by all.
+func (b *book) Texts(a name.Agreement, now time.Time) (out []agreement.Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.force[a] = nil
+	for i, doc := range slices.Backward(b.texts[a]) {
+		st := agreement.Status{Agreement: doc, Digest: doc.Digest(), Phase: agreement.InForce}
+		switch {
+		case i < len(b.texts[a])-1:
+			st.Phase = agreement.Superseded
+		case b.halted[a] != nil:
+			st.Phase = agreement.Suspended
+		case b.force[a] == nil:
+			st.Phase, st.Endings = agreement.Ended, []agreement.Ending{{By: doc.From, At: b.ended[a], Reason: "over"}}
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+func (b *book) end(a name.Agreement) { b.endAt(a, time.Now()) }
+
+func (b *book) endAt(a name.Agreement, at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.force[a], b.ended[a] = nil, at
 }
 
 // suspend suspends an agreement as this council sees it, or resumes it.
@@ -288,7 +316,7 @@ func (w *town) runOn(net *wire.MemoryNode, c name.Council, std *standard.Standar
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	h := &house{w: w, self: c, ledger: l, net: net, book: &book{self: c, force: map[name.Agreement]*agreement.Agreement{}}}
+	h := &house{w: w, self: c, ledger: l, net: net, book: &book{self: c, force: map[name.Agreement]*agreement.Agreement{}, texts: map[name.Agreement][]*agreement.Agreement{}, ended: map[name.Agreement]time.Time{}}}
 	if err := l.Adopt(w.t.Context(), std); err != nil {
 		w.t.Fatal(err)
 	}
@@ -297,12 +325,15 @@ func (w *town) runOn(net *wire.MemoryNode, c name.Council, std *standard.Standar
 	if w.hello != nil {
 		over = wiretest.Hellos(over, w.hello)
 	}
+	if w.over != nil {
+		over = w.over(c, over)
+	}
 	h.Syncer = peersync.New(peersync.Options{
 		Self: c, Ledger: l, Keys: w.rings[c], Directory: w.dir, Judge: judge.New(judge.Options{
 			Directory: w.dir, Ledger: l, Standards: l.Standard, Now: now, Last: l.Last,
 			Stopped: func(name.Council) { h.Refresh() },
 			Prove:   func(log, member name.Council) ledger.Prover { return peersync.Prove(h.net, time.Now, log, member) },
-		}), Network: over, Agreements: h.book, Log: w.log(c), Signed: w.signed, Quota: w.quota,
+		}), Network: over, Agreements: h.book, Log: w.log(c), Signed: w.signed, Quota: w.quota, Now: w.now,
 		Instance: peersync.Instance{byte(w.started)},
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -57,6 +57,7 @@ const (
 	FactCountedEqual   = "counted-equal"         // agreements of which what came is what it committed to
 	FactCountedDiffers = "counted-differs"       // and of which it is not
 	FactUncounted      = "not-committed"         // agreements of which it has not committed to what it sent for more than a day
+	FactKeptQuiet      = "kept-quiet"            // versions that it passed on and did not take back, deleted here by the word of who issued them: it had known for a day
 	FactWeRefusedIt    = "asked-and-refused"     // by the rule Of
 	FactNotTaken       = "sent-and-not-taken"    // by the rule Of
 	FactAskedUs        = "asked-us"              // questions, by the outcome Of
@@ -77,7 +78,7 @@ const (
 func FactNames() []string {
 	return []string{
 		FactInForce, FactSuspendedByIt, FactAwaitsIt, FactSigned, FactHolds, FactItRefused, FactGivenUp, FactReceipted,
-		FactLate, FactOutstanding, FactHeld, FactCountedEqual, FactCountedDiffers, FactUncounted, FactWeRefusedIt, FactNotTaken,
+		FactLate, FactOutstanding, FactHeld, FactCountedEqual, FactCountedDiffers, FactUncounted, FactKeptQuiet, FactWeRefusedIt, FactNotTaken,
 		FactAskedUs, FactWeAsked, FactUnanswered, FactLogSize, FactWeCosigned, FactItCosigned, FactStopped, FactStoppedNow, FactForsworn, FactAccusesUs, FactStates, FactFirstOffers,
 	}
 }
