@@ -42,7 +42,7 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 	}
 	f.Clock = condition.ClockOf(n.cfg)
 	f.Counters = n.book.AllCounters()
-	f.NotPassing = n.notPassing(f.Now)
+	f.NotPassing, f.PassedOn = n.notPassing(f.Now), n.passedOn()
 	f.Ending, f.Rehearsed = n.partnersEnding(), lastRehearsed(n.cfg.Data)
 	f.Published, f.Partners, f.Agreements = n.logPublished(), partners, n.book.Current(now)
 	f.Nearing = each(n.terms.Nearing(), func(k retention.Nearing) condition.Nearing { return condition.Nearing(k) })
@@ -133,6 +133,22 @@ func (n *Node) notPassing(now time.Time) (out []condition.NotPassing) {
 		if why != "" {
 			out = append(out, condition.NotPassing{Agreement: a.Name, Origin: a.Origin, Why: why})
 		}
+	}
+	return out
+}
+
+// passedOn says how it stands with what others passed on to us.
+func (n *Node) passedOn() (out []condition.PassedOn) {
+	for _, s := range n.ledger.Sources() {
+		t := s.Tracing
+		if t == nil {
+			continue
+		}
+		p := condition.PassedOn{Agreement: s.Agreement, From: s.From, Of: t.Of, Records: s.Records, Unanswered: t.Since, Quiet: t.Quiet, QuietAt: t.QuietAt}
+		if !t.At.IsZero() {
+			p.Unanswered = t.At
+		}
+		out = append(out, p)
 	}
 	return out
 }

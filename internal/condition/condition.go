@@ -66,6 +66,7 @@ type Facts struct {
 	Hidden        []Hidden              // what others sent that is not shown, since this folder was set back
 	Disagreements []ledger.Disagreement // texts under which nothing leaves, since two evaluators differ
 	NotPassing    []NotPassing          // agreements in force under which nothing that we received goes on
+	PassedOn      []PassedOn            // what others passed on to us
 	Nearing       []Nearing
 	Retired       []Retired // standards in use here that their publishers retired
 
@@ -77,6 +78,17 @@ type Facts struct {
 type NotPassing struct {
 	Agreement, Origin name.Agreement
 	Why               string // in words
+}
+
+// PassedOn says how it stands with what a council passed on to us, of which the council that
+// issued it is asked whether we may keep it.
+type PassedOn struct {
+	Agreement  name.Agreement // under which we hold it
+	From, Of   name.Council   // who passed it on; who issued it
+	Records    int            // held
+	Unanswered time.Time      // since when its council has not answered of all of it; zero while it is not asked
+	Quiet      int            // versions that From had known for a day to have to go, and did not take back
+	QuietAt    time.Time      // when the last of them was deleted here
 }
 
 // Keys are how the private keys are kept.

@@ -175,6 +175,12 @@ func TestFind(t *testing.T) {
 		{"onward-nothing", func(f *Facts) {
 			f.NotPassing = []NotPassing{{"northmoor.gov.uk/on", "saltby.gov.uk/moves", "saltby.gov.uk/moves is not in force: it is suspended"}}
 		}, "speak with saltby.gov.uk: stile agreement show saltby.gov.uk/moves"},
+		{"onward-kept-quiet", func(f *Facts) {
+			f.PassedOn = []PassedOn{{Agreement: "saltby.gov.uk/on", From: saltby, Of: "hexwell.gov.uk", Quiet: 2, QuietAt: noon.Add(-29 * 24 * time.Hour)}, {Agreement: "saltby.gov.uk/past", From: saltby, Of: "hexwell.gov.uk", Quiet: 2, QuietAt: noon.Add(-31 * 24 * time.Hour)}}
+		}, "saltby.gov.uk kept quiet that 2 versions under saltby.gov.uk/on had to go: deleted by the word of hexwell.gov.uk"},
+		{"onward-unanswered", func(f *Facts) {
+			f.PassedOn = []PassedOn{{Agreement: "saltby.gov.uk/on", From: saltby, Of: "hexwell.gov.uk", Records: 2, Unanswered: noon.Add(-8 * 24 * time.Hour)}, {Agreement: "saltby.gov.uk/new", From: saltby, Of: "hexwell.gov.uk", Records: 2, Unanswered: noon.Add(-6 * 24 * time.Hour)}}
+		}, "hexwell.gov.uk has not said for 8 days whether we may keep what saltby.gov.uk passed on under saltby.gov.uk/on"},
 		{"exchange-suspended", under("", agreement.Suspended, func(st *agreement.Status) { st.Suspensions = []agreement.Suspension{{By: saltby, Since: noon}} }), "nothing is shared"},
 		{"agreement-waits-for-us", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{"northmoor.gov.uk"} }), "stile agreement sign northmoor.gov.uk/huts"},
 		{"agreement-waits-for-others", under("", agreement.Proposed, func(st *agreement.Status) { st.Awaiting = []name.Council{saltby} }), "signature of saltby.gov.uk"},

@@ -24,6 +24,11 @@ const (
 	soon = 30 * 24 * time.Hour
 	// near is how long before it that is said once more.
 	near = 7 * 24 * time.Hour
+	// unasked is how long the council that issued what was passed on may leave unanswered
+	// whether it may be kept.
+	unasked = 7 * 24 * time.Hour
+	// recalled is for how long it is told that who passed something on kept quiet.
+	recalled = 30 * 24 * time.Hour
 )
 
 // stopped reports whether all exchange with a council has stopped, which is said
@@ -312,6 +317,38 @@ var agreementKinds = []Kind{
 					Text:  fmt.Sprintf("nothing leaves under version %d of agreement %s: the second opinion on entry %d differs", d.Version, d.Agreement, d.Entry),
 					Cause: d.Rule + where + ", which the first evaluator let through: a fault of this program",
 					Try:   "report it with the agreement's text; stile agreement show " + string(d.Agreement),
+				})
+			}
+		},
+	},
+	{
+		Name: "onward-kept-quiet", Severity: api.Critical, Means: "a council that passes records on to us did not take back what their own council had taken back, though it had known for a day, by its own signature: our node deleted it by the word of that council; told for thirty days ([onward](onward.md))",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, p := range f.PassedOn {
+				if p.Quiet == 0 || f.Now.Sub(p.QuietAt) >= recalled {
+					continue
+				}
+				say(api.Condition{
+					Council: p.From, Agreement: p.Agreement, Since: p.QuietAt,
+					Text:  fmt.Sprintf("%s kept quiet that %s under %s had to go: deleted by the word of %s", p.From, count(p.Quiet, "version", "versions"), p.Agreement, p.Of),
+					Cause: fmt.Sprintf("%s had signed to %s more than a day before that it knew", p.From, p.Of),
+					Try:   fmt.Sprintf("ask %s and %s; stile council facts %s names the entries of our log", p.From, p.Of, p.From),
+				})
+			}
+		},
+	},
+	{
+		Name: "onward-unanswered", Severity: api.Notice, Means: "for a week or longer the council that issued what another passed on to us has not said whether we may keep it: its node cannot be reached or runs an earlier version, and nothing but the word of who passed it on says that it stands ([onward](onward.md))",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, p := range f.PassedOn {
+				if p.Unanswered.IsZero() || p.Records == 0 || f.Now.Sub(p.Unanswered) < unasked {
+					continue
+				}
+				say(api.Condition{
+					Council: p.Of, Agreement: p.Agreement, Since: p.Unanswered,
+					Text:  fmt.Sprintf("%s has not said for %s whether we may keep what %s passed on under %s", p.Of, age(f.Now.Sub(p.Unanswered)), p.From, p.Agreement),
+					Cause: "its node was not reached, did not know the question, or refused it",
+					Try:   fmt.Sprintf("ask %s whether its node runs, of a version that answers", p.Of),
 				})
 			}
 		},
