@@ -3,7 +3,9 @@ package node_test
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node"
@@ -96,15 +99,42 @@ func (e *ending) keeps() (n int) {
 	return n
 }
 
-// audited fails unless the file of what the partner holds of a council verifies.
-func (e *ending) audited(from name.Council, records int) {
+// audited fails unless the file of what the partner holds of a council verifies, and says
+// some words of the succession.
+func (e *ending) audited(from name.Council, records int, says ...string) {
 	e.t.Helper()
 	file := call(e.t, e.partner.Bundle, node.BundleRequest{Held: true, From: string(from)}).Bundle
-	trust := audit.Trust{Members: membersOf(e.t, e.old, e.partner, e.east, e.west)}
-	report, err := audit.Verify(bytes.NewReader(file), int64(len(file)), audit.Options{Trust: trust})
-	if err != nil || !report.OK() || report.Counts.Records != records {
-		e.t.Errorf("what is held of %s, %d records: %v %+v", from, report.Counts.Records, err, report.Checks)
+	if r := e.verified("what is held of "+string(from), file, says...); r.Counts.Records != records {
+		e.t.Errorf("%d records are held of %s, want %d", r.Counts.Records, from, records)
 	}
+}
+
+// verified fails unless a file verifies with the keys that a successor's directory has, and
+// says some words of the succession.
+func (e *ending) verified(what string, file []byte, says ...string) *audit.Report {
+	e.t.Helper()
+	var trust audit.Trust
+	for _, c := range []name.Council{northmoor, saltby, "east.gov.uk", "west.gov.uk"} {
+		m, err := directory.ParseMember([]byte(call(e.t, e.east.Councils().Show, node.MemberNameRequest{Council: string(c)}).Document))
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		trust.Members = append(trust.Members, m)
+	}
+	r, err := audit.Verify(bytes.NewReader(file), int64(len(file)), audit.Options{Trust: trust})
+	if err != nil {
+		e.t.Fatalf("%s: %v", what, err)
+	}
+	c, _ := r.Check(audit.CheckSuccession)
+	if !r.OK() {
+		e.t.Errorf("%s does not verify: %+v", what, r.Checks)
+	}
+	for _, s := range says {
+		if !strings.Contains(c.Detail, s) {
+			e.t.Errorf("%s does not say %q: %s", what, s, c.Detail)
+		}
+	}
+	return r
 }
 
 // TestNoGapForAPartner: a partner that has agreed with both successors of a council goes on
@@ -119,6 +149,12 @@ func TestNoGapForAPartner(t *testing.T) {
 		e.novated(text, e.east, "east.gov.uk")
 		e.novated(text, e.west, "west.gov.uk")
 		e.readable("before")
+		bundled := func() []byte {
+			return call(t, e.old.Bundle, node.BundleRequest{Agreement: "northmoor.gov.uk/planning"}).Bundle
+		}
+		if c, told := e.verified("the bundle from before", bundled()).Check(audit.CheckSuccession); told && c.Detail != "" {
+			t.Errorf("before the end the bundle says %+v", c)
+		}
 
 		s := e.seal()
 		await(t, "the partner has said that it keeps three", func() bool {
@@ -133,7 +169,20 @@ func TestNoGapForAPartner(t *testing.T) {
 		if len(list.Records) != 3 || list.Records[0].Kept != "kept until it comes from east.gov.uk and west.gov.uk, at the latest until 2000-02-01" {
 			t.Errorf("the list: %+v", list.Records)
 		}
-		e.audited(northmoor, 3)
+		// The council that ended shows by its own file how it ended, and what became of what went.
+		const (
+			ends  = "northmoor.gov.uk/planning, version 1, ends with northmoor.gov.uk on 2000-01-02, and that east.gov.uk and west.gov.uk take over some of what went under it."
+			last  = "is the last of northmoor.gov.uk: on 2000-01-02 it is succeeded by east.gov.uk"
+			keeps = "saltby.gov.uk says that it keeps 3 records of northmoor.gov.uk under northmoor.gov.uk/planning, version 1"
+		)
+		cosigned := func(r *audit.Report) bool {
+			return slices.ContainsFunc(r.Witnesses, func(w audit.Witnessed) bool { return w.Witness == saltby && w.Size == r.LogSize })
+		}
+		await(t, "the partner has cosigned the last entry", func() bool { return len(get(t, e.old.Successions().Show).Witnesses) > 0 })
+		if r := e.verified("the bundle from after", bundled(), ends, last, keeps); r.Counts.Records != 3 || !cosigned(r) {
+			t.Errorf("after the end the bundle has %+v, witnessed by %+v", r.Counts, r.Witnesses)
+		}
+		e.audited(northmoor, 3, ends, last, keeps)
 		why := call(t, e.partner.Why, node.WhyRequest{Partner: string(northmoor), Record: string(e.ids[0]), From: true})
 		if !strings.Contains(why.Answer, "which is over: it is kept until it comes from east.gov.uk and west.gov.uk") {
 			t.Errorf("why: %s", why.Answer)
@@ -154,8 +203,15 @@ func TestNoGapForAPartner(t *testing.T) {
 		if n := get(t, e.partner.Status).Holdings; n != 3 {
 			t.Errorf("it holds %d", n)
 		}
-		e.audited(northmoor, 1)
+		e.audited(northmoor, 1, ends, last, keeps)
 		e.audited("east.gov.uk", 2)
+		handed, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := e.verified("what is handed over", handed, last); !cosigned(r) {
+			t.Errorf("what is handed over is witnessed by %+v", r.Witnesses)
+		}
 		if r := call(t, e.west.Successions().TakeOver, node.TakeOverRequest{File: file, Unwitnessed: true}); r.Taken != 1 {
 			t.Fatalf("west took over %+v", r)
 		}
@@ -172,6 +228,11 @@ func TestNoGapForAPartner(t *testing.T) {
 		await(t, "nothing is held of the council that ended", func() bool {
 			return len(call(t, e.partner.Records().List, node.ListRequest{From: northmoor}).Records) == 0 && get(t, e.partner.Status).Holdings == 3
 		})
+		e.old.stop()
+		e.old = reopened(t, e.m, e.oldCfg) // by who has its folder now
+		if r := e.verified("the bundle that its heir makes", bundled(), ends, last, keeps); r.Counts.Records != 3 || !cosigned(r) {
+			t.Errorf("the bundle of the heir has %+v, witnessed by %+v", r.Counts, r.Witnesses)
+		}
 	})
 }
 

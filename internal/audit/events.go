@@ -81,6 +81,8 @@ type claimed struct {
 	review    agreement.Date   // agreement-renewal
 	lost      *part            // log-continued
 	sealed    *event.Sealed    // council-sealed
+	goesOn    *event.Succeeded // agreement-succeeded
+	keeps     *event.Kept      // holdings-kept
 	taken     *event.TakenOver // taken-over
 	word      *caseWord        // of a case
 	person    string           // agreement-signature: who had the council sign; "" where nobody is named
@@ -140,12 +142,17 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 	case event.KindAgreementSucceeded:
 		w, err := event.ParseSucceeded(ev.Body)
 		s.under(w.Agreement)
-		s.version = w.Version
+		w.Agreement, w.On, w.To = s.agreement, strings.Clone(w.On), cloned(w.To)
+		s.version, s.goesOn = w.Version, &w
 		return s, err
 	case event.KindHoldingsKept:
 		k, err := event.ParseKept(ev.Body)
 		s.under(k.Agreement)
-		s.version, s.from = k.Version, name.Council(strings.Clone(string(k.From)))
+		k.Agreement, k.From, k.Until = s.agreement, name.Council(strings.Clone(string(k.From))), strings.Clone(k.Until)
+		for i, g := range k.Under {
+			k.Under[i].Agreement, k.Under[i].Council = name.Agreement(strings.Clone(string(g.Agreement))), name.Council(strings.Clone(string(g.Council)))
+		}
+		s.version, s.from, s.keeps = k.Version, k.From, &k
 		return s, err
 	case event.KindErasure:
 		e, err := event.ParseErasure(ev.Body)
@@ -224,6 +231,14 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		return s, err // it binds nobody
 	}
 	return s, nil // unaudited, or of a later version
+}
+
+func cloned(cs []name.Council) []name.Council {
+	out := make([]name.Council, len(cs))
+	for i, c := range cs {
+		out[i] = name.Council(strings.Clone(string(c)))
+	}
+	return out
 }
 
 func (s *claimed) under(a name.Agreement) { s.agreement = name.Agreement(strings.Clone(string(a))) }

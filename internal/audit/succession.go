@@ -46,11 +46,25 @@ func (s *claimed) takes(ev *record.Event) error {
 	return nil
 }
 
-// judgeSealed judges that a log which is sealed has no entry after that.
+// judgeSealed judges that a log which is sealed has no entry after that, and tells what the
+// council said of its agreements as it ended, and what those who received say that they keep.
 func (v *verifier) judgeSealed() {
+	var seal *event.Sealed
+	for i := range v.events {
+		if v.events[i].sealed != nil {
+			seal = v.events[i].sealed
+		}
+	}
+	for i := range v.foreign {
+		if k := v.foreign[i].keeps; k != nil && k.From == v.council {
+			v.keptFor(v.foreign[i].by, k)
+		}
+	}
 	for i := range v.events {
 		s := &v.events[i]
 		switch {
+		case s.goesOn != nil:
+			v.judgeGoesOn(s, seal)
 		case s.sealed != nil && v.main.Origin == "":
 			v.on(CheckSuccession).skip(1)
 		case s.sealed != nil && s.index != v.main.Size-1:
@@ -66,6 +80,59 @@ func (v *verifier) judgeSealed() {
 			v.judgeTaken(s)
 		}
 	}
+}
+
+// judgeGoesOn judges what the council said of an agreement of its own that ended with it: it
+// speaks of the log before it, and of the day and of successors that the seal names, too. A
+// plan may have been mended before the log was sealed, so that the two may differ: that is said.
+func (v *verifier) judgeGoesOn(s *claimed, seal *event.Sealed) {
+	t, g := v.on(CheckSuccession), s.goesOn
+	if g.Agreement.Council() != v.council {
+		t.failEntry(s.index, "says of an agreement of another council that it ends with this one", "")
+		return
+	}
+	if g.End > s.index {
+		t.failEntry(s.index, "says that what went under the agreement ends with an entry that comes after it", "")
+		return
+	}
+	t.pass(1)
+	v.say(CheckSuccession, "Entry %d says that %s, version %d, ends with %s on %s, and that %s what went under it.", s.index, g.Agreement, g.Version, v.council, g.On, takeOver(g.To))
+	if seal == nil {
+		return
+	}
+	strangers := slices.DeleteFunc(slices.Clone(g.To), func(c name.Council) bool { _, ok := seal.To(c); return ok })
+	if g.On != seal.On || len(strangers) > 0 {
+		v.say(CheckSuccession, "The last entry says otherwise of the day, or of who takes over.")
+	}
+}
+
+func takeOver(to []name.Council) string {
+	switch len(to) {
+	case 0:
+		return "nobody takes over any of"
+	case 1:
+		return string(to[0]) + " takes over some of"
+	}
+	return listOf(to) + " take over some of"
+}
+
+func listOf(cs []name.Council) string {
+	out := make([]string, len(cs))
+	for i, c := range cs {
+		out[i] = string(c)
+	}
+	return strings.Join(out, " and ")
+}
+
+// keptFor tells what a receiver says that it keeps of a council that has ended.
+func (v *verifier) keptFor(by name.Council, k *event.Kept) {
+	var under []string
+	for _, g := range k.Under {
+		under = append(under, fmt.Sprintf("%s (version %d)", g.Agreement, g.Version))
+	}
+	v.on(CheckSuccession).pass(1)
+	v.say(CheckSuccession, "%s says that it keeps %s of %s under %s, version %d, as they were at entry %d, until they come under %s, and not beyond %s.",
+		by, count(int(min(k.Records, 1<<40)), "record"), v.council, k.Agreement, k.Version, k.Cursor, strings.Join(under, " and "), k.Until)
 }
 
 // judgeTaken judges what an event says of the records of this log that it names.

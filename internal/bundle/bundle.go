@@ -226,7 +226,7 @@ func (b *bundler) underAgreement(st agreement.Status, covers audit.Covers) ([]ui
 		b.stds[std.Name()] = true // no record of ours names it
 	}
 	set, disclosed := map[uint64]bool{}, map[uint64]bool{}
-	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed, event.KindAgreementCheckpoint, event.KindReceiptByCall, event.KindOnward, event.KindOnwardGone}, agreement.Kinds()...)
+	kinds := append([]string{event.KindWithdrawal, event.KindErasureOrder, event.KindDisclosure, event.KindAnswer, event.KindStandardAdopted, event.KindFootprintConfirmed, event.KindAgreementCheckpoint, event.KindReceiptByCall, event.KindOnward, event.KindOnwardGone, event.KindAgreementSucceeded}, agreement.Kinds()...)
 	for _, kind := range kinds {
 		var failed error
 		b.v.Events(kind, 0, func(i uint64) bool {
@@ -356,21 +356,24 @@ func letOut(ev *record.Event) (version uint64, entries []uint64, err error) {
 	return 0, nil, nil
 }
 
-// withContinued adds to ascending indexes the entries that say that our log was set back: who
-// holds an older checkpoint sees by them that it is no other log.
-func (b *bundler) withContinued(indices []uint64) []uint64 {
+// withTheLogsOwn adds to ascending indexes the entries that are about our log itself: those
+// that say that it was set back, by which who holds an older checkpoint sees that it is no
+// other log, and the one by which it was sealed, since the council has ended.
+func (b *bundler) withTheLogsOwn(indices []uint64) []uint64 {
 	out := slices.Clone(indices)
-	b.v.Events(event.KindContinued, 0, func(i uint64) bool {
-		out = append(out, i)
-		return true
-	})
+	for _, kind := range []string{event.KindContinued, event.KindSealed} {
+		b.v.Events(kind, 0, func(i uint64) bool {
+			out = append(out, i)
+			return true
+		})
+	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
 // entries writes entries in chunks, each with its proof at the view's checkpoint.
 func (b *bundler) entries(ctx context.Context, indices []uint64) error {
-	indices, err := b.withoutErased(b.withContinued(indices))
+	indices, err := b.withoutErased(b.withTheLogsOwn(indices))
 	if err != nil {
 		return err
 	}

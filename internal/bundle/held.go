@@ -263,7 +263,7 @@ func goneLine(g ledger.Gone) audit.Gone {
 	return out
 }
 
-// notices takes in what the sender said to us of the agreement. Of a footprint the
+// notices takes in what the sender said to us of the agreement, and that it has ended. Of a footprint the
 // members speak, each in its own log.
 func (b *heldBundler) notices() error {
 	shared := len(b.o.Keepers(b.src.From)) > 0
@@ -274,8 +274,11 @@ func (b *heldBundler) notices() error {
 		err := b.v.ReceivedEvents(s, func(index uint64, jws []byte) error {
 			t, ev, err := record.ParseEvent(jws)
 			switch {
-			case err != nil || event.AgreementOf(ev.Body) != b.src.Agreement:
+			case err != nil:
 				return err
+			case s.From == b.src.From && ev.Kind == event.KindSealed: // it is about all its agreements
+			case event.AgreementOf(ev.Body) != b.src.Agreement:
+				return nil
 			case s.From != b.src.From:
 				return b.w.AddEvent(s.From, jws)
 			}
@@ -345,7 +348,7 @@ func (b *heldBundler) said(receipts []uint64) error {
 	}
 	at := slices.Clone(receipts)
 	var failed error
-	for _, kind := range agreement.Kinds() {
+	for _, kind := range append([]string{event.KindHoldingsKept}, agreement.Kinds()...) {
 		b.v.Events(kind, 0, func(i uint64) bool {
 			var ev *record.Event
 			if ev, _, failed = b.v.Event(i); failed == nil && event.AgreementOf(ev.Body) == a {
