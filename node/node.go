@@ -416,7 +416,7 @@ func (n *Node) begin() (err error) {
 		Last: n.ledger.Last, Members: n.replicas.Members, Ask: n.follower.Ask,
 	})
 	n.book, err = book.Open(book.Options{
-		Self: n.cfg.Council, Ledger: n.ledger, Footprints: n.replicas, Log: n.log, Now: n.now, Changed: n.changed, Role: n.role, Ended: n.ended,
+		Self: n.cfg.Council, Ledger: n.ledger, Footprints: n.replicas, Log: n.log, Now: n.now, Changed: n.changed, Role: n.role, Ended: n.ended, Follows: n.follows,
 	})
 	if err != nil {
 		return err

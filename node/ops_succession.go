@@ -19,6 +19,7 @@ import (
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
 	"github.com/stile-exchange/stile/node/api"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas/councils"
 )
 
 // Successions are councils that end and councils that follow them.
@@ -183,6 +184,36 @@ func (n *Node) ended(c name.Council) book.Ended {
 		return book.Ended{}
 	}
 	return book.Ended{On: m.Ended, Successors: m.Successors, Sure: n.directory.Exchange(n.now()) == nil}
+}
+
+// follows reports whether one text is the name or the code of a council that has ended by a
+// day, and the other the same of one that took over from it: by the directory, or by the
+// reference list of England's councils.
+func (n *Node) follows(old, successor string, by time.Time) bool {
+	if followsByList(old, successor, by) {
+		return true
+	}
+	for _, m := range n.directory.Members() {
+		if m.Ended.IsZero() || m.Ended.After(by) || old != string(m.Council) && old != m.GSS {
+			continue
+		}
+		for _, s := range m.Successors {
+			to, ok := n.directory.Member(s)
+			switch {
+			case old == string(m.Council) && successor == string(s):
+				return true
+			case old == m.GSS && old != "" && ok && successor != "" && successor == to.GSS:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// followsByList is follows by the reference list alone.
+func followsByList(old, successor string, by time.Time) bool {
+	c, ok := councils.ByGSS(old)
+	return ok && c.GSS == old && c.Until != "" && c.Until < by.Format(time.DateOnly) && slices.Contains(c.Successors, successor)
 }
 
 // inFootprints returns the footprints that we are in, and what stands in the way of leaving

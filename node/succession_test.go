@@ -34,10 +34,13 @@ ends:
         values: {east.gov.uk: [X], west.gov.uk: [Y]}
 `
 
+// codeOf is the reference code of some councils.
+var codeOf = map[name.Council]string{northmoor: "E07000999", "east.gov.uk": "E06000998", "west.gov.uk": "E06000997"}
+
 // inBubble founds a council, and runs it on a network in memory.
 func inBubble(t *testing.T, m *wire.Memory, c name.Council) (*running, *config.Config) {
 	t.Helper()
-	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: filepath.Join(t.TempDir(), "data"), Council: c, Listen: []string{}})
+	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: filepath.Join(t.TempDir(), "data"), Council: c, GSS: codeOf[c], Listen: []string{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,3 +47,51 @@ func TestNovate(t *testing.T) {
 		t.Errorf("two receivers become one: %+v %v", b, err)
 	}
 }
+
+// TestSameRows: rows go on where nothing but names and codes of councils that ended have
+// become those of their successors, each in its place and in lists as sets. Whatever else
+// differs is another text.
+func TestSameRows(t *testing.T) {
+	after := map[string][]string{"E07000001": {"E06000001"}, "E07000002": {"E06000001", "E06000002"}, "old.gov.uk": {"east.gov.uk"}}
+	follows := func(old, successor string) bool { return slices.Contains(after[old], successor) }
+	for _, x := range []struct {
+		was, now string
+		same     bool
+	}{
+		{`record.to == "E07000001"`, `record.to == "E07000001"`, true},
+		{`record.to == "E07000001"`, `record.to == "E06000001"`, true},
+		{`record.to == 'E07000002' && record.by == "old.gov.uk"`, `record.to == 'E06000002' && record.by == "east.gov.uk"`, true},
+		{`record.to in ["E07000001", "E07000002"]`, `record.to in ["E06000001"]`, true},
+		{`record.to in ["E07000001","E07000002"] && record.open`, `record.to in ["E06000002", "E06000001", "E07000001"] && record.open`, true},
+		{`record.to in ["E07000001", "E07000009"]`, `record.to in ["E07000009", 'E06000001']`, true},
+		{`record.to == "E06000001"`, `record.to == "E07000001"`, false},                                     // the other way
+		{`record.to == "E07000001"`, `record.to == "E06000002"`, false},                                     // of another
+		{`record.to == "E07000001"`, `record.to == "east.gov.uk"`, false},                                   // a code by a name
+		{`record.to == "E07000001"`, `record.to != "E06000001"`, false},                                     // not outside of quotes
+		{`record.to == "E07000001"`, `record.to  == "E06000001"`, false},                                    // a space
+		{`record.to == "E07000001"`, `record.to == "E06000001" || true`, false},                             // more
+		{`record.to in ["E07000001"]`, `record.to in ["E06000001", "E06000009"]`, false},                    // one more in a list
+		{`record.to in ["E07000001", "E07000009"]`, `record.to in ["E06000001"]`, false},                    // one less
+		{`["E07000001", "E07000002"][0] == record.to`, `["E06000002", "E06000001"][0] == record.to`, false}, // a list that is no set
+		{`record.to in ["E07000001", record.x]`, `record.to in ["E06000001"]`, false},                       // not of texts alone
+		{`record.to == r"E07000001"`, `record.to == r"E06000001"`, false},                                   // other quotes
+		{`record.to == "\\x450"`, `record.to == "E06000001"`, false},                                        // an escape
+		{`record.to == "E07000001" // "`, `record.to == "E06000001" // "`, false},                           // a comment
+		{`record.to == "E07000001`, `record.to == "E06000001`, false},                                       // no end
+		{`record.to == """E07000001"""`, `record.to == """E06000001"""`, false},                             // three quotes
+		{`record.to == "the E07000001"`, `record.to == "the E06000001"`, false},                             // part of a text
+	} {
+		a, b := parsed(t), parsed(t)
+		b.Rows, a.Rows = x.was, x.now
+		if got := a.Holds(b, follows); got != x.same {
+			t.Errorf("%s, now %s: the same is %t", x.was, x.now, got)
+		}
+		if got := a.Holds(b, nil); got != (x.was == x.now) {
+			t.Errorf("%s, now %s: where nobody follows the same is %t", x.was, x.now, got)
+		}
+	}
+	a, b := parsed(t), parsed(t)
+	if a.Fields = a.Fields[1:]; a.Holds(b, follows) {
+		t.Error("fewer fields are the same")
+	}
+}

@@ -48,6 +48,9 @@ type Options struct {
 	// Ended returns what the directory says of the end of a council; nil where nothing is to
 	// follow from that.
 	Ended func(name.Council) Ended
+	// Follows reports whether a text is the name or the code of a council that has ended by a
+	// day, and another the same of one that took over from it; nil where nobody's is.
+	Follows func(old, successor string, by time.Time) bool
 	// Changed is called when something was said, with no lock held.
 	Changed func()
 }

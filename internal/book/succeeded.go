@@ -197,13 +197,21 @@ func (b *Book) novated(old *agreement.Agreement, successor name.Council, on, now
 		case st.Phase != agreement.InForce && st.Phase != agreement.Waiting && st.Phase != agreement.Suspended:
 		case slices.ContainsFunc(st.Suspensions, func(s agreement.Suspension) bool { return now.Sub(s.Since) > keptSuspended }):
 			why = fmt.Sprintf("%s is suspended", a.Name)
-		case a.From != successor || !slices.Contains(a.To, b.o.Self) || !a.Holds(want):
+		case a.From != successor || !slices.Contains(a.To, b.o.Self) || !a.Holds(want, b.follows(on)):
 			why = fmt.Sprintf("%s is not what %s was", a.Name, old.Name)
 		default:
 			return a, ""
 		}
 	}
 	return nil, why
+}
+
+// follows says whose codes stand for whose, of councils that have ended by a day.
+func (b *Book) follows(on time.Time) agreement.Follows {
+	if b.o.Follows == nil {
+		return nil
+	}
+	return func(old, successor string) bool { return b.o.Follows(old, successor, on) }
 }
 
 // keepOrEnd does with what a source holds under an agreement that is over what is to be
