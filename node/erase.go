@@ -117,6 +117,9 @@ func (n *Node) toErase(in EraseRequest) (ids []name.Record, out *EraseReply, err
 	out = &EraseReply{Try: in.Try, Records: []ErasedRecord{}}
 	if in.Person == "" {
 		id, err := n.recordID(in.Record, in.Standard)
+		if err == nil {
+			id, err = n.goesOnAs(id)
+		}
 		return []name.Record{id}, out, err
 	}
 	err = n.ledger.View(func(v *ledger.View) error {
@@ -129,6 +132,25 @@ func (n *Node) toErase(in EraseRequest) (ids []name.Record, out *EraseReply, err
 		return err
 	})
 	return ids, out, err
+}
+
+// goesOnAs returns the record of ours that is meant by an id: the one that it is of or, where
+// none is, the one that a council had which has ended.
+func (n *Node) goesOnAs(id name.Record) (now name.Record, err error) {
+	err = n.ledger.View(func(v *ledger.View) error {
+		now = id
+		err := v.Versions(id, func(ledger.Logged) bool { return false })
+		if !errors.Is(err, ledger.ErrNotFound) {
+			return err
+		}
+		r, err := v.Now(id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return nil // who erases it says that there is none
+		}
+		now = r
+		return err
+	})
+	return now, err
 }
 
 // eraseOne erases a record, after what a mapping made of it. source is that which it was

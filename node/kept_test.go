@@ -279,6 +279,56 @@ func TestKeptNoLonger(t *testing.T) {
 	})
 }
 
+// TestErasedWhileKept: what a successor erases before its first copy, or while the agreement is
+// suspended, a partner that keeps it until it comes deletes too: it receipts the order to the
+// successor, and keeps the rest. Who asks for the erasure may name the record as it was.
+func TestErasedWhileKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := theEnd(t)
+		text := e.text("planning")
+		agreed(t, text, e.old, e.partner)
+		await(t, "the partner holds three", func() bool { return get(t, e.partner.Status).Holdings == 3 })
+		e.novated(text, e.east, "east.gov.uk")
+		west := e.novated(text, e.west, "west.gov.uk")
+		e.seal()
+		await(t, "it keeps three", func() bool { return e.keeps() == 3 })
+		for _, s := range []*running{e.east, e.west} {
+			call(t, s.Successions().TakeOver, node.TakeOverRequest{From: northmoor, Unwitnessed: true})
+		}
+		erase := func(n *running, id name.Record) {
+			t.Helper()
+			r := call(t, n.Records().Erase, node.EraseRequest{Record: string(id), Reason: "request 2000-7"})
+			if len(r.Records) != 1 || r.Records[0].Versions != 1 || len(r.Records[0].Orders) != 1 || r.Records[0].Orders[0].To != saltby {
+				t.Errorf("erased: %+v", r)
+			}
+		}
+		receipted := func(n *running) bool {
+			p := get(t, n.Status).Partners
+			return len(p) == 1 && p[0].Council == saltby && p[0].Outstanding == 0 && p[0].InStep
+		}
+		gone := func(id name.Record) bool {
+			return is(try(t.Context(), e.partner.Records().Show, node.RecordRequest{Record: string(id), From: northmoor}, new(node.RecordReply)), node.NotFound)
+		}
+		erase(e.east, e.ids[0])
+		if n := e.keeps(); n != 3 {
+			t.Errorf("before the day it keeps %d", n)
+		}
+		call(t, e.west.Agreements().Suspend, node.AgreementRequest{Name: west, Reason: "we look into it"})
+		erase(e.west, e.ids[1])
+		time.Sleep(10 * time.Minute)
+		await(t, "one has come, one is gone by each order", func() bool {
+			return gone(e.ids[0]) && gone(e.ids[1]) && receipted(e.east) && get(t, e.partner.Status).Holdings == 1
+		})
+		if n := e.keeps(); n != 0 {
+			t.Errorf("it keeps %d", n)
+		}
+		p := call(t, e.west.Agreements().Show, node.AgreementRequest{Name: west}).Partners
+		if len(p) != 1 || p[0].Outstanding != 0 {
+			t.Errorf("the order under the agreement that is suspended: %+v", p)
+		}
+	})
+}
+
 // TestKeptByTheDirectoryAlone: a partner was away when the council ended, and comes back when
 // the directory lets nothing through any more. The agreement is over there without anybody
 // typing, and what it holds is kept until it comes from the successors.

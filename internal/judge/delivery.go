@@ -40,7 +40,9 @@ type Page struct {
 type Item struct {
 	Index         uint64
 	Event, Record []byte
-	Former        name.Record // what its sender says that the record was, at a council that has ended; "" for nothing
+	// Former is what its sender says that the record was which it is, or takes back, at a
+	// council that has ended; "" for nothing.
+	Former name.Record
 }
 
 // Delivery decides about a page that follows a source's cursor. The result holds
@@ -356,7 +358,7 @@ func (c *Case) sort(src *ledger.Source, d *ledger.Delivery, items []Item, found 
 		case f.View != nil:
 			d.Puts = append(d.Puts, ledger.Put{Index: index, Record: about, Version: f.View.Version, Entry: f.Entry, Hash: f.hash, Token: f.packed, Term: term, Counted: term.Counted(f.View.Body), Passed: c.word(items[i]), Former: items[i].Former})
 		case about != "":
-			w := ledger.Withdrawal{Index: index, Record: about}
+			w := ledger.Withdrawal{Index: index, Record: about, Former: items[i].Former}
 			if c.counted() {
 				w.Event = items[i].Event
 			}

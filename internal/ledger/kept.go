@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -18,7 +17,8 @@ import (
 // where agreements with all of them say so: who decides that is package book. It is as it
 // was when the agreement ended, and nothing is added to it. Where a record of a successor
 // is the same record, as the successor says, it takes the place of the one that is kept, in
-// one transaction, and what the old one has become is remembered:
+// one transaction; and where a successor takes such a record back, or has erased it, the one
+// that is kept goes. What the old one has become is remembered:
 //
 //	0 source4 0xfd record16   by source of the successor and former id: its id now, its council's
 //	                          log index and version as it was kept, and our event: record16
@@ -230,17 +230,7 @@ func (t *tx) takePlaces(c *Source, puts []*Put) error {
 			if !had || index != k.index {
 				continue
 			}
-			if err := t.remember(o, id, 0, false, false); err != nil {
-				return err
-			}
-			for _, key := range slots(o.number, id) {
-				if _, err := t.lookup(key); err == nil {
-					t.set(purgeKey(key), []byte{})
-				} else if !errors.Is(err, ErrNotFound) {
-					return err
-				}
-			}
-			if _, err := t.blank(o, k.record); err != nil {
+			if err := t.letGo(o, k.record); err != nil {
 				return err
 			}
 			gone = append(gone, k)
@@ -248,18 +238,14 @@ func (t *tx) takePlaces(c *Source, puts []*Put) error {
 		if len(gone) == 0 {
 			continue
 		}
-		slices.SortFunc(gone, func(a, b one) int { return cmp.Compare(a.index, b.index) })
-		known, err := t.known(o.From)
+		var at []uint64
+		for _, k := range gone {
+			at = append(at, k.index)
+		}
+		said, err := t.keptNoMore(o, at, fmt.Sprintf("goes on as a record of %s under %s", c.From, c.Agreement))
 		if err != nil {
 			return err
 		}
-		var out []Withdrawal
-		for _, k := range gone {
-			out = append(out, Withdrawal{Index: k.index})
-		}
-		r := receiptOf(o, &Delivery{Checkpoint: known.Checkpoint(), Cursor: o.Cursor, Withdrawn: out}, o.Cursor, nil)
-		r.Reason = fmt.Sprintf("goes on as a record of %s under %s", c.From, c.Agreement)
-		said := t.event(event.KindReceipt, r.Body()).index
 		for _, k := range gone {
 			id := k.now.Bytes()
 			b := binary.BigEndian.AppendUint32(slices.Clone(id[:]), o.number)
@@ -271,6 +257,98 @@ func (t *tx) takePlaces(c *Source, puts []*Put) error {
 		}
 	}
 	return nil
+}
+
+// letGo takes a record that is kept out of the store. Its bytes leave the files with the next
+// Purge.
+func (t *tx) letGo(o *Source, r name.Record) error {
+	id := r.Bytes()
+	if err := t.remember(o, id, 0, false, false); err != nil {
+		return err
+	}
+	for _, key := range slots(o.number, id) {
+		if _, err := t.lookup(key); err == nil {
+			t.set(purgeKey(key), []byte{})
+		} else if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	_, err := t.blank(o, r)
+	return err
+}
+
+// keptNoMore says in our log which entries of a source that is kept went, and why. It returns
+// where it stands there.
+func (t *tx) keptNoMore(o *Source, entries []uint64, why string) (uint64, error) {
+	known, err := t.known(o.From)
+	if err != nil {
+		return 0, err
+	}
+	var out []Withdrawal
+	for _, i := range slices.Sorted(slices.Values(entries)) {
+		out = append(out, Withdrawal{Index: i})
+	}
+	r := receiptOf(o, &Delivery{Checkpoint: known.Checkpoint(), Cursor: o.Cursor, Withdrawn: out}, o.Cursor, nil)
+	r.Reason = why
+	return t.event(event.KindReceipt, r.Body()).index, nil
+}
+
+// takenBackThere deletes what is kept of the records that a successor takes back under s, as it
+// says by the ids that they had. It is believed, since it can have all that is kept deleted by
+// ending the agreement.
+func (l *Ledger) takenBackThere(ctx context.Context, s *Source, ws []Withdrawal, waiting []*Source) error {
+	var was []name.Record
+	for _, w := range ws {
+		if w.Former != "" {
+			was = append(was, w.Former)
+		}
+	}
+	if len(was) == 0 {
+		return nil
+	}
+	for _, o := range waiting {
+		if err := l.eraseKept(ctx, o, was, fmt.Sprintf("taken back by %s under %s", s.From, s.Agreement)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eraseKept deletes records of a source that is kept, as far as they are there, says so in our
+// log, and returns when they are out of the files on disk, too.
+func (l *Ledger) eraseKept(ctx context.Context, s *Source, records []name.Record, why string) error {
+	err := l.do(ctx, false, func(t *tx) error {
+		c, err := t.current(s)
+		if err != nil || c.Kept == nil || c.Ended || c.Ending {
+			return err
+		}
+		var entries []uint64
+		for _, r := range records {
+			index, _, had, err := t.held(c, r.Bytes())
+			if err != nil && !errors.Is(err, ErrDamaged) {
+				return err
+			}
+			if !had {
+				continue // gone before, or named twice
+			}
+			if err := t.letGo(c, r); err != nil {
+				return err
+			}
+			entries = append(entries, index)
+		}
+		if len(entries) == 0 {
+			return nil
+		}
+		c.Withdrawn += len(entries)
+		if _, err := t.keptNoMore(c, entries, why); err != nil {
+			return err
+		}
+		return t.source(c)
+	})
+	if err != nil {
+		return err
+	}
+	return l.Purge(ctx)
 }
 
 // allCame notes in what is kept that a successor has sent all that comes under c.

@@ -89,6 +89,8 @@ type Withdrawal struct {
 	// Final: of what was passed on, its own council took this version back. It is not kept
 	// when it comes again.
 	Final bool
+	// Former is as in a Put: what is kept of the record goes too.
+	Former name.Record
 }
 
 // ErrStale: the delivery does not start where this node is, or what it was
@@ -135,6 +137,9 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 	}
 	if len(waiting) > 0 {
 		if err := l.takesPlace(d.Puts, waiting); err != nil {
+			return nil, fmt.Errorf("keep delivery from %s: %w", s.From, err)
+		}
+		if err := l.takenBackThere(ctx, s, d.Withdrawn, waiting); err != nil {
 			return nil, fmt.Errorf("keep delivery from %s: %w", s.From, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -206,24 +207,24 @@ func (v *View) HasTakenOver(c name.Council) (bool, error) {
 	return err == nil, err
 }
 
-// Formers returns for each item that is a record of ours which id it had at one of some
-// councils; "" for any other.
+// Formers returns for each item that is a record of ours, or takes one back, which id the
+// record had at one of some councils; "" for any other.
 func (v *View) Formers(items []PageItem, at []name.Council) ([]name.Record, error) {
 	out := make([]name.Record, len(items))
 	for i := range items {
-		if !items[i].IsRecord() || items[i].Passed != nil {
-			continue
-		}
-		g, err := v.Logged(items[i].Index)
+		r, err := v.about(&items[i])
 		if err != nil {
 			return nil, err
 		}
-		b, err := v.value(formerKey('w', g.Record.Bytes(), ""))
+		if r == "" {
+			continue
+		}
+		b, err := v.value(formerKey('w', r.Bytes(), ""))
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}
 		if err == nil && len(b) < 17 {
-			err = fmt.Errorf("%w: what record %s was: %d bytes", ErrDamaged, g.Record, len(b))
+			err = fmt.Errorf("%w: what record %s was: %d bytes", ErrDamaged, r, len(b))
 		}
 		if err != nil {
 			return nil, err
@@ -233,4 +234,21 @@ func (v *View) Formers(items []PageItem, at []name.Council) ([]name.Record, erro
 		}
 	}
 	return out, nil
+}
+
+// about returns the record of ours that an item is, or takes back; "" for any other item.
+func (v *View) about(it *PageItem) (name.Record, error) {
+	switch {
+	case it.Passed != nil:
+		return "", nil
+	case it.IsRecord():
+		g, err := v.Logged(it.Index)
+		return g.Record, err
+	}
+	_, ev, err := record.ParseEvent(it.Token)
+	if err != nil || !event.TakesBack(ev.Kind) {
+		return "", err
+	}
+	w, err := event.ParseTakenBack(ev.Kind, ev.Body)
+	return w.Record, err
 }

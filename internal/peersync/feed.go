@@ -200,7 +200,7 @@ func (o *ownFeed) withdrawals(cursor uint64) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &page{Page: *p}, nil
+	return o.formerly(&page{Page: *p})
 }
 
 func (o *ownFeed) sign(ctx context.Context, p *page) error {

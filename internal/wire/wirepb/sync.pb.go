@@ -663,8 +663,8 @@ type Item struct {
 	// digests of what is not. The reader writes the disclosures and the payload, hashes
 	// them, and compares with the leaf that the proof leads to.
 	Record []byte `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"`
-	// The id that the record had at a council of Hello.keeps, of which the sharer is a
-	// successor; empty for any other. A claim.
+	// The id that the record, or the one that the event takes back, had at a council of
+	// Hello.keeps, of which the sharer is a successor; empty for any other. A claim.
 	Former        string `protobuf:"bytes,4,opt,name=former,proto3" json:"former,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
