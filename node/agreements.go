@@ -442,7 +442,8 @@ func (n *Node) endAgreement(ctx context.Context, in AgreementRequest) (*Agreemen
 	return r, err
 }
 
-// giveUp stops waiting for the receipts of a council that is no member any more.
+// giveUp stops waiting for the receipts of a council that is no member any more, or settles
+// what a council has refused to erase.
 func (n *Node) giveUp(ctx context.Context, in GiveUpRequest) (*GiveUpReply, error) {
 	a, err := name.ParseAgreement(in.Agreement)
 	if err != nil {
@@ -459,12 +460,23 @@ func (n *Node) giveUp(ctx context.Context, in GiveUpRequest) (*GiveUpReply, erro
 	if err != nil {
 		return nil, err
 	}
-	g := event.GivenUp{Agreement: a, Council: c, Reason: in.Because}
+	g, refused := event.GivenUp{Agreement: a, Council: c, Reason: in.Because}, 0
 	for _, p := range partners {
+		if p.Agreement == a && p.Council == c && p.Direction == "to" {
+			refused += p.Refusals
+		}
 		if p.Agreement == a && p.Council == c && p.Direction == "to" && p.Outstanding > 0 {
 			g.Outstanding += uint64(p.Outstanding)
 			g.Held = max(g.Held, uint64(p.Held))
 		}
+	}
+	if g.Outstanding == 0 && refused > 0 {
+		g.Outstanding = uint64(refused)
+		entry, err := n.ledger.SettleRefused(ctx, g)
+		if err != nil {
+			return nil, err
+		}
+		return &GiveUpReply{Agreement: a, Council: c, Outstanding: refused, Entry: entry}, nil
 	}
 	if g.Outstanding == 0 {
 		return nil, fail(NotFound, "stile status", "nothing is waited for from %s under %s", c, a)

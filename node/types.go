@@ -138,6 +138,7 @@ type (
 	SuccessionRequest = api.SuccessionRequest
 	SuccessionReply   = api.SuccessionReply
 	KeptReply         = api.KeptReply
+	RefusedOrder      = api.RefusedOrder
 	SuccessorReply    = api.SuccessorReply
 	RehearsalReply    = api.RehearsalReply
 	RehearsedReply    = api.RehearsedReply

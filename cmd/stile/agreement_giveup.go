@@ -21,7 +21,10 @@ that nobody could say who receives it, and who signs that all was deleted.
 
 It proves no deletion. Ask the people of the council first, or of whoever took over, and
 say with --because what came of it: that is logged for good, with how many records they
-were. A council that is still a member can answer, and is waited for.`,
+were. A council that is still a member can answer, and is waited for.
+
+Where a council has refused orders to erase it has answered, and nothing waits: give-up then
+says that people have settled it with the council, and the refusals are shown no more.`,
 		Example: `  stile agreement give-up northmoor.gov.uk/moves saltby.gov.uk --because "disks destroyed, certificate 2026/88"`,
 		Args:    takes(2, 2, "the name of an agreement and a council"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,6 +54,9 @@ were. A council that is still a member can answer, and is waited for.`,
 // printOwed says of each partner what it was told to delete and has not said that it did.
 func (a *app) printOwed(ps []node.PartnerReply) {
 	for _, p := range ps {
+		for _, o := range p.RefusedOrders {
+			a.printf("%s has refused to erase record %s: %s\n", p.Council, o.Record, o.Rule)
+		}
 		if p.Outstanding == 0 || len(p.Unconfirmed) > 0 {
 			continue
 		}

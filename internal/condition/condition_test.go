@@ -153,6 +153,9 @@ func TestFind(t *testing.T) {
 		{"countings-running-out", func(f *Facts) { f.Partners[0].Spent, f.Partners[0].CountBudget = 135, 150 }, "135 of the 150 countings of this year under northmoor.gov.uk/huts are used"},
 		{"withdrawals-waiting", func(f *Facts) { f.Partners[0].Outstanding, f.Partners[0].OldestHours = 2, 75 }, "2 withdrawn records under northmoor.gov.uk/huts, the oldest withdrawn 3 days ago"},
 		{"withdrawals-overdue", func(f *Facts) { f.Partners[0].Outstanding, f.Partners[0].OldestHours = 1, 200 }, "8 days ago"},
+		{"erasure-refused", func(f *Facts) {
+			f.Partners[0].Refusals, f.Partners[0].RefusedOrders = 2, []api.RefusedOrder{{Record: "aaaaaaaaaaaaaaaaaaaaaaaaaa", Entry: 7, Rule: "not handed over", At: noon}}
+		}, "of record aaaaaaaaaaaaaaaaaaaaaaaaaa it says: not handed over"},
 		{"copy-differs", func(f *Facts) { f.Partners[0].Differs = &api.CountReply{Size: 9, Count: 3, Entry: 11, Came: 2} }, "entry 11 of its log says 3 records at 9 entries, and 2 records came"},
 		{"copy-differs", func(f *Facts) {
 			f.Partners[0].Differs = &api.CountReply{Size: 9, Count: 3, Entry: 11, By: "hexwell.gov.uk", Came: 2}

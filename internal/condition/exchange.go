@@ -176,6 +176,28 @@ var partnerKinds = []Kind{
 		find: func(f *Facts, say func(api.Condition)) { f.withdrawals(true, say) },
 	},
 	{
+		Name: "erasure-refused", Severity: api.Warning, Means: "a partner has refused to erase a record of ours, and said by which rule: whether it has it still only its people can say ([erasure](erasure.md))",
+		find: func(f *Facts, say func(api.Condition)) {
+			for _, p := range f.Partners {
+				if p.Refusals == 0 {
+					continue
+				}
+				o := p.RefusedOrders[0]
+				c := api.Condition{
+					Council: p.Council, Agreement: p.Agreement, Since: o.At,
+					Text:  fmt.Sprintf("%s has refused to erase %s under %s", p.Council, count(p.Refusals, "record", "records"), p.Agreement),
+					Cause: fmt.Sprintf("of record %s it says: %s", o.Record, o.Rule),
+					Try: fmt.Sprintf("ask the people of %s what they have of it; then order it again with stile record erase %s, or if nothing is there: stile agreement give-up %s %s",
+						p.Council, o.Record, p.Agreement, p.Council),
+				}
+				if o.Pointer != "" {
+					c.Cause += fmt.Sprintf(", at %q", o.Pointer)
+				}
+				say(c)
+			}
+		},
+	},
+	{
 		Name: "copy-differs", Severity: api.Critical, Means: "what a partner gave under an agreement is not what it committed to in its log: something was left out or added, or it committed to two things",
 		find: func(f *Facts, say func(api.Condition)) {
 			for _, p := range f.Partners {

@@ -51,13 +51,16 @@ func (x *Explainer) partners(standing []agreement.Status, withheld bool) ([]api.
 						if x.o.Footprints.Is(c) {
 							x.unconfirmed(&p)
 						}
+						if err := refused(v, f, c, &p); err != nil {
+							return err
+						}
 						if open && !st.InForce() {
 							p.InStep, p.Suspended = false, true
 							if !p.Over {
 								p.Behind = st.Why
 							}
 						}
-						if open || p.Outstanding > 0 || p.Kept != nil {
+						if open || p.Outstanding > 0 || p.Kept != nil || p.Refusals > 0 {
 							out = append(out, p)
 						}
 					}
@@ -125,7 +128,10 @@ func (x *Explainer) leftOut(v *ledger.View, now agreement.Status, connected []na
 				if err := x.taken(v, f, p, &r, fmt.Sprintf("version %d is over", f.Version)); err != nil {
 					return nil, err
 				}
-				if r.Outstanding > 0 {
+				if err := refused(v, f, c, &r); err != nil {
+					return nil, err
+				}
+				if r.Outstanding > 0 || r.Refusals > 0 {
 					out = append(out, r)
 				}
 				continue
@@ -237,7 +243,7 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 			r.Kept.For = append(r.Kept.For, g.Council)
 		}
 		r.Behind = keptWords(r.Kept)
-		return r, nil
+		return r, x.waiting(v, f, p, &r, true)
 	}
 	if !st.InForce() {
 		if st.Agreement.Way().Moves {
@@ -316,6 +322,19 @@ func (x *Explainer) waiting(v *ledger.View, f *ledger.Feed, p ledger.Partner, r 
 		r.OldestHours = x.o.Now().Sub(oldest).Hours()
 	}
 	return err
+}
+
+// mostRefused is how many orders that were refused are named of one receiver.
+const mostRefused = 20
+
+// refused says which orders to erase a council has refused.
+func refused(v *ledger.View, f *ledger.Feed, c name.Council, r *api.PartnerReply) error {
+	return v.RefusedOrders(f, c, func(o ledger.RefusedOrder) bool {
+		if r.Refusals++; len(r.RefusedOrders) < mostRefused {
+			r.RefusedOrders = append(r.RefusedOrders, api.RefusedOrder{Record: o.Record, Entry: o.Index, Rule: o.Rule, Pointer: o.Pointer, At: o.At})
+		}
+		return true
+	})
 }
 
 // keptFrom says what we keep of a council that has ended.

@@ -383,7 +383,7 @@ func (t *tx) orders(r name.Record, anew bool) (out []Order, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if given, err := t.ordered(m); err != nil {
+		if given, err := t.ordered(f, m); err != nil {
 			return nil, err
 		} else if given && !anew {
 			continue // and no version has come since
@@ -393,13 +393,18 @@ func (t *tx) orders(r name.Record, anew bool) (out []Order, err error) {
 	return out, nil
 }
 
-// ordered reports whether what stands of a record in a feed is an order to erase it.
-func (t *tx) ordered(m membership) (bool, error) {
+// ordered reports whether what stands of a record in a feed is an order to erase it, which no
+// receiver has refused.
+func (t *tx) ordered(f *Feed, m membership) (bool, error) {
 	if m.kind != itemWithdraw {
 		return false, nil
 	}
 	kind, _, err := t.takenBack(m.index)
-	return kind == event.KindErasureOrder, err
+	if err != nil || kind != event.KindErasureOrder {
+		return false, err
+	}
+	refused, err := t.isRefused(f, m.index)
+	return !refused, err
 }
 
 func (t *tx) member(f *Feed, r name.Record) (membership, error) {
@@ -440,6 +445,9 @@ func (t *tx) order(r name.Record, orders []Order, newest uint64) error {
 					return err
 				}
 				t.remove(feedItemKey(f.number, m.index))
+				if err := t.notRefused(f, m.index); err != nil {
+					return err
+				}
 			} else if !errors.Is(err, ErrNotFound) {
 				return err
 			}

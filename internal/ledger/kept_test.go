@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,8 @@ import (
 // successor that may be the same takes the place of one, and leaves nothing of it on the
 // disk; one that a lying successor says was another's, or was never held, takes none. Who
 // says nothing of what it took over has sent all when its copy is whole and holds something.
+// What a successor takes back, or erases, goes from the disk before it has a receipt, also
+// where its record never came; and by nobody else's word.
 func TestKept(t *testing.T) {
 	const east = name.Council("east.gov.uk")
 	ours, err := keys.Generate(saltby)
@@ -69,8 +72,8 @@ func TestKept(t *testing.T) {
 	}
 	asItIs := func(*ledger.Delivery) {}
 	var ids []name.Record
-	canaries := []string{newCanary(), newCanary(), newCanary()}
-	for i, x := range []string{"ref-0", "ref-1", "ref-2"} {
+	canaries := []string{newCanary(), newCanary(), newCanary(), newCanary(), newCanary()}
+	for i, x := range []string{"ref-0", "ref-1", "ref-2", "ref-3", "ref-4"} {
 		ids = append(ids, put(t, old, std, item(x, "X", canaries[i])).Record)
 	}
 	if err := send(old, asItIs); err != nil {
@@ -87,7 +90,7 @@ func TestKept(t *testing.T) {
 	}
 	err = to.View(func(v *ledger.View) error {
 		said, _, err := ledger.ReadEvent(v, kept.Event, event.KindHoldingsKept, event.ParseKept)
-		if err == nil && (said.Records != 3 || said.Until != "2027-05-01" || said.From != a.From || len(said.Under) != 1 || said.Under[0].Agreement != b.Name) {
+		if err == nil && (said.Records != 5 || said.Until != "2027-05-01" || said.From != a.From || len(said.Under) != 1 || said.Under[0].Agreement != b.Name) {
 			t.Errorf("the log says %+v", said)
 		}
 		return err
@@ -95,9 +98,13 @@ func TestKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, old, std, item("ref-3", "X", "late"))
+	late := put(t, old, std, item("ref-5", "X", "late")).Record
 	if err := send(old, asItIs); !errors.Is(err, ledger.ErrStale) {
 		t.Errorf("something more came of a council that has ended: %v", err)
+	}
+	orderedToo(t, old, to, feeds[old], append(slices.Clone(ids[3:]), late))
+	if found := onDisk(t, dir, canaries...); source(old).Records != 3 || len(found[canaries[3]])+len(found[canaries[4]]) > 0 || len(found[canaries[0]]) == 0 {
+		t.Errorf("after orders of the council that ends %d are kept, and on the disk is %v", source(old).Records, found)
 	}
 
 	was := map[name.Record]name.Record{} // what the successor says, by its own ids
@@ -151,6 +158,51 @@ func TestKept(t *testing.T) {
 		t.Errorf("on the disk: %v", found)
 	}
 
+	// The third is erased by the successor before it ever came from there.
+	erased := put(t, next, std, item("ref-2", "X", "f")).Record
+	if err := next.Write(t.Context(), next.OfferDelete(erased)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := next.Erase(t.Context(), erased, "request", false); err != nil {
+		t.Fatal(err)
+	}
+	was[erased] = ids[2]
+	back := func(d *ledger.Delivery) {
+		lie(d)
+		for i := range d.Withdrawn {
+			d.Withdrawn[i].Former = was[d.Withdrawn[i].Record]
+		}
+	}
+	if n := source(old).Records; n != 2 {
+		t.Fatalf("%d are kept", n)
+	}
+	if err := send(next, back); err != nil {
+		t.Fatal(err)
+	}
+	if found := onDisk(t, dir, canaries...); source(old).Records != 1 || len(found[canaries[2]]) > 0 || len(found[canaries[0]]) == 0 {
+		t.Errorf("after an order of the successor %d are kept, and on the disk is %v", source(old).Records, found)
+	}
+	err = to.View(func(v *ledger.View) error {
+		var last *event.Receipt
+		v.EventsBack(event.KindReceipt, func(i uint64) bool {
+			r, _, err := ledger.ReadEvent(v, i, event.KindReceipt, event.ParseReceipt)
+			if err != nil {
+				t.Error(err)
+			} else if r.From == a.From {
+				last = r
+			}
+			return err == nil && last == nil
+		})
+		if last == nil || len(last.Deleted) != 1 || last.Reason != "taken back by east.gov.uk under east.gov.uk/items" {
+			t.Errorf("the receipt: %+v", last)
+		}
+		_, err := v.Became(ids[2])
+		return err
+	})
+	if !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("what was taken back has become something: %v", err)
+	}
+
 	whole := func(of ...name.Council) func(*ledger.Delivery) {
 		return func(d *ledger.Delivery) { d.TookOver = of }
 	}
@@ -174,4 +226,128 @@ func TestKept(t *testing.T) {
 	if found := onDisk(t, dir, canaries...); len(found) > 0 {
 		t.Errorf("still on the disk: %v", found)
 	}
+}
+
+// orderedToo: until its ledger is sealed a council orders those who keep what it let go of to
+// erase it: the order is outstanding until they have receipted it. What they refuse is answered,
+// and named, until it is ordered again or settled.
+func orderedToo(t *testing.T, old, to *ledger.Ledger, f *ledger.Feed, ids []name.Record) {
+	t.Helper()
+	if _, err := old.OpenNotices(t.Context(), saltby); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(old.CloseFeed(t.Context(), f.Agreement, f.Digest), old.KeptThere(t.Context(), f, saltby, event.Kept{Records: 5})); err != nil {
+		t.Fatal(err)
+	}
+	erase := func(r name.Record, orders int) {
+		t.Helper()
+		did, err := old.Erase(t.Context(), r, "request", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(did.Orders) != orders || orders > 0 && !slices.Equal(did.Orders[0].To, []name.Council{saltby}) {
+			t.Errorf("ordered %+v, want %d", did.Orders, orders)
+		}
+	}
+	outstanding, refused := 0, []ledger.RefusedOrder{}
+	look := func() {
+		t.Helper()
+		outstanding, refused = 0, nil
+		err := old.View(func(v *ledger.View) error {
+			p, err := v.Partner(f, saltby)
+			if err != nil {
+				return err
+			}
+			err = v.Outstanding(f, p, func(uint64, name.Record) bool { outstanding++; return true })
+			return errors.Join(err, v.RefusedOrders(f, saltby, func(o ledger.RefusedOrder) bool { refused = append(refused, o); return true }))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// deliver has the notices read, those that no says are refused, and takes in the receipt.
+	deliver := func(no bool) *event.Receipt {
+		t.Helper()
+		src, err := to.OpenSource(t.Context(), old.Council(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		notices, err := old.Notices(saltby)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range readFeed(t, old, notices, src.Cursor) {
+			d := &ledger.Delivery{Checkpoint: p.Checkpoint, Cursor: p.Cursor, Live: p.Live}
+			for _, it := range p.Items {
+				under, may, live, err := to.MayOrder(old.Council(), it.Token)
+				if err != nil || !may || live || under != f.Agreement {
+					t.Errorf("it may not order that: %t %t %s %v", may, live, under, err)
+				}
+				if no {
+					d.Refused = append(d.Refused, ledger.Refusal{From: old.Council(), Agreement: under, Index: it.Index, Rule: "not so"})
+				} else {
+					d.Events = append(d.Events, it)
+				}
+			}
+			if err := meet(t.Context(), old, to, p); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := to.Receive(t.Context(), src, d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var r *event.Receipt
+		var jws []byte
+		err = to.View(func(v *ledger.View) (err error) {
+			v.EventsBack(event.KindReceipt, func(i uint64) bool {
+				r, jws, err = ledger.ReadEvent(v, i, event.KindReceipt, event.ParseReceipt)
+				return false
+			})
+			return err
+		})
+		if err == nil {
+			err = old.OrdersReceipted(t.Context(), f, saltby, r, jws)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		look()
+		return r
+	}
+
+	for _, r := range ids {
+		remove(t, old, r)
+	}
+	erase(ids[0], 1)
+	erase(ids[0], 0)
+	if look(); outstanding != 1 {
+		t.Errorf("%d orders are outstanding, want 1", outstanding)
+	}
+	if r := deliver(false); len(r.Deleted) != 1 || len(r.Refused) != 0 || outstanding != 0 {
+		t.Errorf("receipted %+v, %d outstanding", r, outstanding)
+	}
+
+	erase(ids[1], 1)
+	if r := deliver(true); len(r.Deleted) != 0 || len(r.Refused) != 1 || outstanding != 0 || len(refused) != 1 || refused[0].Record != ids[1] || refused[0].Rule != "not so" {
+		t.Errorf("refused by %+v: %+v, %d outstanding", r, refused, outstanding)
+	}
+	erase(ids[1], 1) // once more
+	if look(); outstanding != 1 || len(refused) != 0 {
+		t.Errorf("ordered again %d are outstanding, refused %+v", outstanding, refused)
+	}
+	if r := deliver(false); len(r.Deleted) != 1 || outstanding != 0 || len(refused) != 0 {
+		t.Errorf("receipted %+v, %d outstanding, refused %+v", r, outstanding, refused)
+	}
+
+	erase(ids[2], 1) // which it never had
+	if deliver(true); len(refused) != 1 {
+		t.Errorf("refused: %+v", refused)
+	}
+	if _, err := old.SettleRefused(t.Context(), event.GivenUp{Agreement: f.Agreement, Council: saltby, Outstanding: 1, Reason: "looked into"}); err != nil {
+		t.Fatal(err)
+	}
+	if look(); outstanding != 0 || len(refused) != 0 {
+		t.Errorf("once it is settled %d are outstanding, refused %+v", outstanding, refused)
+	}
+	erase(ids[2], 0)
 }

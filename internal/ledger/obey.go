@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/record"
@@ -18,7 +19,10 @@ import (
 // wait for it. It stands in the closed feed as well, so that it is outstanding there until the
 // receiver has receipted it, among its own notices.
 //
-// The receiver obeys an order only about what its sender handed over to it. What went is out
+// So it is with what a receiver keeps until it comes from the successors of a sender that has
+// ended: until that seals its ledger, it may still order it to be erased.
+//
+// The receiver obeys an order only about what its sender handed over to it, or let it copy. What went is out
 // of the files before the order and its receipt are kept, in one transaction. A crash in
 // between leaves the order to come again.
 
@@ -49,12 +53,18 @@ func (t *tx) takenBy(f *Feed, r name.Record) (name.Council, error) {
 // orderAfter returns the order that is to be given under a feed that is closed; nil for none.
 func (t *tx) orderAfter(f *Feed, r name.Record, anew bool) (*Order, error) {
 	to, err := t.takenBy(f, r)
-	if err != nil || to == "" || !t.l.isLastTo(f, to) {
+	if err != nil {
 		return nil, err
+	}
+	if to == "" {
+		return t.orderKept(f, r)
+	}
+	if !t.l.isLastTo(f, to) {
+		return nil, nil
 	}
 	m, err := t.member(f, r)
 	if err == nil && !anew {
-		if given, err := t.ordered(m); err != nil || given {
+		if given, err := t.ordered(f, m); err != nil || given {
 			return nil, err
 		}
 	}
@@ -62,6 +72,66 @@ func (t *tx) orderAfter(f *Feed, r name.Record, anew bool) (*Order, error) {
 		return nil, err
 	}
 	return &Order{Agreement: f.Agreement, To: []name.Council{to}, feed: f.number}, nil
+}
+
+// orderKept returns the order that is to be given under a feed that is closed to those who keep
+// what they hold of it, since we end, or may do so and have not said; nil for none.
+func (t *tx) orderKept(f *Feed, r name.Record) (*Order, error) {
+	m, err := t.member(f, r)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err == nil && m.kind != itemPut {
+		var refused bool
+		if refused, err = t.isRefused(f, m.index); !refused {
+			return nil, err // taken back before, or ordered
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := &Order{Agreement: f.Agreement, feed: f.number}
+	for _, c := range f.To {
+		p := Partner{Council: c}
+		b, err := t.lookup(partnerKey(f.number, c))
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			err = unmarshal(b, &p)
+		}
+		if err != nil {
+			return nil, err
+		}
+		may := p.Kept != nil
+		if !may && p.Held > 0 && !p.Done {
+			if may, err = t.l.succeeded(f); err != nil {
+				return nil, err
+			}
+		}
+		if may && p.Awaited() && t.l.isLastTo(f, c) {
+			o.To = append(o.To, c)
+		}
+	}
+	if len(o.To) == 0 {
+		return nil, nil
+	}
+	return o, nil
+}
+
+// succeeded reports whether we have said of the text of a feed that it ends since we do.
+func (l *Ledger) succeeded(f *Feed) (yes bool, err error) {
+	err = l.View(func(v *View) error {
+		var failed error
+		v.Events(event.KindAgreementSucceeded, 0, func(i uint64) bool {
+			var s event.Succeeded
+			s, _, failed = ReadEvent(v, i, event.KindAgreementSucceeded, event.ParseSucceeded)
+			yes = failed == nil && s.Agreement == f.Agreement && s.Version == uint64(f.Version)
+			return failed == nil && !yes
+		})
+		return failed
+	})
+	return yes, err
 }
 
 // isLastTo reports whether a feed is that by which orders about records of its agreement reach
@@ -154,7 +224,8 @@ func (l *Ledger) outstandingOrders(f *Feed, c name.Council) (out []order, err er
 }
 
 // OrdersReceipted takes in what a council receipted, among its notices, of the orders to erase
-// under a feed that is closed. It counts as far as the first that it says nothing of.
+// under a feed that is closed: which it carried out, and which it refused. It counts as far as
+// the first that it says nothing of.
 func (l *Ledger) OrdersReceipted(ctx context.Context, f *Feed, from name.Council, r *event.Receipt, jws []byte) error {
 	waiting, err := l.outstandingOrders(f, from)
 	if err != nil {
@@ -166,7 +237,12 @@ func (l *Ledger) OrdersReceipted(ctx context.Context, f *Feed, from name.Council
 	}
 	was := max(p.Cursor, p.TakenBack)
 	a := Ack{Since: was, Cursor: was, Held: p.Held, Receipt: jws, Suspended: true}
+	no := r.RefusedIndexes()
 	for _, o := range waiting {
+		if slices.Contains(no, o.index) {
+			a.Cursor, a.Refused = o.index+1, a.Refused+1
+			continue
+		}
 		if !slices.Contains(r.Deleted, o.index) {
 			break
 		}
@@ -179,7 +255,7 @@ func (l *Ledger) OrdersReceipted(ctx context.Context, f *Feed, from name.Council
 }
 
 // orderOf reads an event that a council addressed to us as an order to erase; false for any
-// other, and for one about what it did not hand over.
+// other, and for one about what it did not hand over and under which nothing of its ever came.
 func (l *Ledger) orderOf(from name.Council, index uint64, jws []byte) (o order, ok bool, err error) {
 	_, ev, err := record.ParseEvent(jws)
 	if err != nil || ev.Council != from || ev.Kind != event.KindErasureOrder {
@@ -190,14 +266,47 @@ func (l *Ledger) orderOf(from name.Council, index uint64, jws []byte) (o order, 
 		return o, false, nil
 	}
 	known, _, _, err := l.Let(w.Agreement, w.Record, true)
+	if err == nil && !known {
+		_, none := l.Source(from, w.Agreement)
+		known = none == nil
+	}
 	return order{index, w.Agreement, w.Record, jws}, known, err
 }
 
-// HandedOver reports whether an order to erase that a council addressed to us is about a
-// record that it handed over to us.
-func (l *Ledger) HandedOver(from name.Council, jws []byte) (bool, error) {
-	_, ok, err := l.orderOf(from, 0, jws)
-	return ok, err
+// MayOrder says under which agreement of its own a council gives an order to erase that it
+// addressed to us, "" for none, and whether it may: of what it handed over to us, and of what
+// came under an agreement that is over. live says that it is about a copy that is not, whose
+// feed gives such orders.
+func (l *Ledger) MayOrder(from name.Council, jws []byte) (under name.Agreement, may, live bool, err error) {
+	o, may, err := l.orderOf(from, 0, jws)
+	if err != nil || !may {
+		return o.agreement, false, false, err
+	}
+	known, _, _, err := l.Let(o.agreement, o.record, true)
+	if src, none := l.Source(from, o.agreement); err == nil && !known && none == nil {
+		live = src.Kept == nil && !src.Ended && !src.Ending
+	}
+	return o.agreement, true, live, err
+}
+
+// maxRefusedSaid is how many receipts a day tell one council which of its orders among the
+// notices were refused, each for a page of them: what nobody honest sends must not fill our log.
+const maxRefusedSaid = 20
+
+// refusedOrders returns what is to be said of the orders among notices that are refused.
+func (s *Source) refusedOrders(rs []Refusal, now time.Time) []Refusal {
+	out := slices.DeleteFunc(slices.Clone(rs), func(r Refusal) bool { return r.Agreement == "" || r.Agreement.Council() != s.From })
+	if s.Agreement != "" || len(out) == 0 {
+		return nil
+	}
+	if today := dayOf(now); s.CameDay != today {
+		s.Came, s.CameDay = 0, today
+	}
+	if s.Came == maxRefusedSaid {
+		return nil
+	}
+	s.Came++
+	return out
 }
 
 // obey erases what the orders among the notices of a council say, from the files on disk too,
@@ -242,6 +351,12 @@ func (l *Ledger) obey(ctx context.Context, from name.Council, events []PageItem,
 				break
 			}
 			// The copy may have moved on in that moment; not while everything is deleted.
+			if src.Kept != nil {
+				if err = l.eraseKept(ctx, src, recordsOf(held), "erased by order of "+string(from)); err != nil {
+					return nil, err
+				}
+				break
+			}
 			err = l.erase(ctx, src, held, false)
 			again = errors.Is(err, ErrStale) && !src.Ending && ctx.Err() == nil
 			if err != nil && !again {
@@ -252,19 +367,38 @@ func (l *Ledger) obey(ctx context.Context, from name.Council, events []PageItem,
 	return out, nil
 }
 
+func recordsOf(ws []Withdrawal) (out []name.Record) {
+	for _, w := range ws {
+		out = append(out, w.Record)
+	}
+	return out
+}
+
 // obeyed keeps orders that were obeyed and receipts them, by one event for each agreement,
-// addressed to who gave them. at is the checkpoint that they came with.
-func (t *tx) obeyed(from name.Council, orders []order, at tlog.Checkpoint) error {
+// addressed to who gave them; with those that were refused, which name their agreement. at is
+// the checkpoint that they came with.
+func (t *tx) obeyed(from name.Council, orders []order, refused []Refusal, at tlog.Checkpoint) error {
 	receipts := map[name.Agreement]*event.Receipt{}
 	var names []name.Agreement
+	about := func(a name.Agreement, index uint64) *event.Receipt {
+		r := receipts[a]
+		if r == nil {
+			r = &event.Receipt{Agreement: a, From: from, Size: at.Size, Root: at.Root, Since: index}
+			receipts[a], names = r, append(names, a)
+		}
+		r.Since, r.Cursor = min(r.Since, index), max(r.Cursor, index+1)
+		return r
+	}
 	for _, o := range orders {
 		t.set(orderKey(from, o.index), o.jws)
-		r := receipts[o.agreement]
-		if r == nil {
-			r = &event.Receipt{Agreement: o.agreement, From: from, Size: at.Size, Root: at.Root, Since: o.index}
-			receipts[o.agreement], names = r, append(names, o.agreement)
+		r := about(o.agreement, o.index)
+		r.Deleted = append(r.Deleted, o.index)
+	}
+	for _, f := range refused {
+		if f.Agreement.Council() == from {
+			r := about(f.Agreement, f.Index)
+			r.Refused = append(r.Refused, event.RefusedEntry{Entry: f.Index, Rule: f.Rule, Pointer: f.Pointer})
 		}
-		r.Deleted, r.Cursor = append(r.Deleted, o.index), o.index+1
 	}
 	for _, a := range names {
 		if err := t.address(t.event(event.KindReceipt, receipts[a].Body()).index, []name.Council{from}); err != nil {
@@ -303,7 +437,7 @@ func (l *Ledger) ObeyAgain(ctx context.Context, s *Source) error {
 				if err != nil {
 					return err
 				}
-				return t.obeyed(s.From, orders, k.Checkpoint())
+				return t.obeyed(s.From, orders, nil, k.Checkpoint())
 			})
 		}
 		if err != nil {

@@ -192,6 +192,13 @@ func (l *Ledger) Acknowledge(ctx context.Context, f *Feed, from name.Council, a 
 				return nil
 			}
 		}
+		if a.Refused > 0 && a.Receipt != nil {
+			if r := receiptIn(a.Receipt); r != nil {
+				if err := t.ordersRefused(f, from, r); err != nil {
+					return err
+				}
+			}
+		}
 		if a.Cosigned != nil {
 			if err := t.cosign(a.Cosigned); err != nil {
 				return err
@@ -284,15 +291,23 @@ func (l *Ledger) GiveUp(ctx context.Context, g event.GivenUp) (entry uint64, err
 // since returns from which cursor on a receipt covers a feed: as far as possible from
 // the beginning when it cannot be read.
 func since(jws []byte) uint64 {
+	if r := receiptIn(jws); r != nil {
+		return r.Since
+	}
+	return math.MaxUint64
+}
+
+// receiptIn reads a receipt; nil for anything else.
+func receiptIn(jws []byte) *event.Receipt {
 	_, ev, err := record.ParseEvent(jws)
 	if err != nil {
-		return math.MaxUint64
+		return nil
 	}
 	r, err := event.ParseReceipt(ev.Body)
 	if err != nil {
-		return math.MaxUint64
+		return nil
 	}
-	return r.Since
+	return r
 }
 
 // KeptThere keeps that a council says that it keeps what it holds under a feed that is over.

@@ -215,7 +215,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 				return err
 			}
 		}
-		if err := t.obeyed(c.From, orders, d.Checkpoint); err != nil {
+		if err := t.obeyed(c.From, orders, c.refusedOrders(d.Refused, l.o.Now()), d.Checkpoint); err != nil {
 			return err
 		}
 		if err := t.refusals(c, d.Refused); err != nil {

@@ -56,7 +56,8 @@ type Source struct {
 	Generation uint32 `json:"generation,omitempty"`
 
 	// Older is how many of Records came under an earlier text. Came is how many versions came
-	// on a day, of an agreement that bounds how many go: see most.go.
+	// on a day, of an agreement that bounds how many go: see most.go; and of notices how often
+	// it was said on a day that orders among them were refused, see obey.go.
 	Older   int   `json:"older,omitempty"`
 	Came    int   `json:"came,omitempty"`
 	CameDay int64 `json:"came_day,omitempty"` // since 1970

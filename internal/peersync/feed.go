@@ -267,7 +267,7 @@ func (o *ownFeed) late(ctx context.Context, to name.Council, r *event.Receipt, j
 	if err != nil || silent {
 		return err
 	}
-	ack := ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: jws, Late: true, Suspended: r.Suspended, AheadFrom: o.begun}
+	ack := ledger.Ack{Since: r.Since, Cursor: r.Cursor, Receipt: jws, Refused: len(r.Refused), Late: true, Suspended: r.Suspended, AheadFrom: o.begun}
 	ack.Ahead = !r.Suspended && o.begun > 0 && r.Since >= o.begun
 	return o.s.o.Ledger.Acknowledge(ctx, o.f, to, ack)
 }

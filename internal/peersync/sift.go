@@ -3,6 +3,7 @@ package peersync
 import (
 	"context"
 
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/judge"
 	"github.com/stile-exchange/stile/internal/ledger"
@@ -17,7 +18,8 @@ import (
 // what is kept of them, is bounded by its shares (package quota), and of agreements
 // nothing is kept that is not ours.
 
-// ruleOrder refuses an order to erase what its sender did not hand over.
+// ruleOrder refuses an order to erase what its sender did not hand over, among the notices:
+// what is copied it takes back in the feed of the agreement.
 const ruleOrder = "order to erase what was not handed over"
 
 // ruleProposals refuses a proposal beyond those that wait for our signature.
@@ -56,6 +58,7 @@ func (s *Syncer) sift(k jobKey, d *ledger.Delivery) {
 		return
 	}
 	waiting := -1 // not asked yet
+	over := map[name.Agreement]bool{}
 	kept := d.Events[:0]
 	for _, it := range d.Events {
 		_, ev, err := record.ParseEvent(it.Token)
@@ -63,9 +66,15 @@ func (s *Syncer) sift(k jobKey, d *ledger.Delivery) {
 			s.o.Quota.Refuse(k.council, quota.Others, 1)
 			continue
 		}
+		if ev.Kind == event.KindAgreementEnd {
+			if ref, ok := agreement.RefOf(ev.Kind, ev.Body); ok {
+				over[ref.Agreement] = true // as we are about to hear
+			}
+		}
 		if ev.Kind == event.KindErasureOrder {
-			if ok, err := s.o.Ledger.HandedOver(k.council, it.Token); err == nil && !ok {
-				d.Refused = append(d.Refused, ledger.Refusal{From: k.council, Index: it.Index, Rule: ruleOrder, At: s.o.Now().UTC()})
+			under, may, live, err := s.o.Ledger.MayOrder(k.council, it.Token)
+			if err == nil && (!may || live && !over[under] && s.stands(under)) {
+				d.Refused = append(d.Refused, ledger.Refusal{From: k.council, Agreement: under, Index: it.Index, Rule: ruleOrder, At: s.o.Now().UTC()})
 				continue
 			}
 		}
@@ -84,4 +93,11 @@ func (s *Syncer) sift(k jobKey, d *ledger.Delivery) {
 	}
 	clear(d.Events[len(kept):])
 	d.Events = kept
+}
+
+// stands reports whether an agreement is not over: records come under it, or would.
+func (s *Syncer) stands(a name.Agreement) bool {
+	now := s.o.Now()
+	doc, _ := s.o.Agreements.InForce(a, now)
+	return doc != nil || s.o.Agreements.Suspended(a, now) != nil
 }

@@ -134,8 +134,12 @@ type PartnerReply struct {
 	Refused     int            `json:"refused,omitempty"`
 	Outstanding int            `json:"outstanding,omitempty"` // withdrawals not receipted; of what is over, records held
 	Erasures    int            `json:"erasures,omitempty"`    // of the withdrawals, those that order an erasure
-	Over        bool           `json:"over,omitempty"`        // its version is over, or it has left the directory: all that it holds is outstanding
-	OldestHours float64        `json:"oldest_hours,omitempty"`
+	// RefusedOrders are the orders to erase that the receiver has refused, at most 20: nothing
+	// waits for them, and a person is to look. Refusals is how many there are.
+	RefusedOrders []RefusedOrder `json:"refused_orders,omitempty"`
+	Refusals      int            `json:"refusals,omitempty"`
+	Over          bool           `json:"over,omitempty"` // its version is over, or it has left the directory: all that it holds is outstanding
+	OldestHours   float64        `json:"oldest_hours,omitempty"`
 	// Kept: the agreement is over since its sender has ended, and what the receiver holds is
 	// kept, as it is, until it comes from the successors; nil for any other.
 	Kept *KeptReply `json:"kept,omitempty"`
@@ -168,6 +172,15 @@ type PartnerReply struct {
 	Counted        *CountReply `json:"counted,omitempty"`
 	Differs        *CountReply `json:"differs,omitempty"`
 	UncountedSince time.Time   `json:"uncounted_since,omitzero"`
+}
+
+// RefusedOrder is an order to erase that its receiver has refused.
+type RefusedOrder struct {
+	Record  name.Record `json:"record"`
+	Entry   uint64      `json:"entry"`             // of the order, in our log
+	Rule    string      `json:"rule"`              // by which it was refused, in the receiver's words
+	Pointer string      `json:"pointer,omitempty"` // the place, where it named one
+	At      time.Time   `json:"at"`
 }
 
 // A CountReply is a checkpoint of an agreement: so many records, with that root, were
