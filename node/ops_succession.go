@@ -118,6 +118,9 @@ func (n *Node) partnersEnding() (out []condition.Ending) {
 				b, _, err := a.Novate(c, s, agreement.Date(m.Ended.Format(time.DateOnly)))
 				return err != nil || !signed[b.Name]
 			})
+			if slices.Contains(a.To, c) && len(a.To) > 1 {
+				e.Shared = append(e.Shared, a.Name)
+			}
 			if e.Agreements = append(e.Agreements, a.Name); missing || len(m.Successors) == 0 {
 				e.Unsigned = append(e.Unsigned, a.Name)
 			}

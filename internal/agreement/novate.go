@@ -69,6 +69,26 @@ func (a *Agreement) Novate(old, successor name.Council, starts Date) (*Agreement
 	return &b, b.naming(old), nil
 }
 
+// LeaveOut returns the next version of the agreement, without one of several receivers, which
+// ends: among the parties, roles and contacts. The others go on by it once all of them have
+// signed. The headings in which its name still stands are returned for a person to look at. The
+// error wraps [ErrNovate].
+func (a *Agreement) LeaveOut(old name.Council) (*Agreement, []string, error) {
+	switch {
+	case !slices.Contains(a.To, old):
+		return nil, nil, fmt.Errorf("%w: %s does not receive under %s", ErrNovate, old, a.Name)
+	case len(a.To) == 1:
+		return nil, nil, fmt.Errorf("%w: nobody receives under %s but %s", ErrNovate, a.Name, old)
+	}
+	b := *a
+	b.Version++
+	b.To = slices.DeleteFunc(slices.Clone(a.To), func(c name.Council) bool { return c == old })
+	b.Roles, b.Contacts = maps.Clone(a.Roles), maps.Clone(a.Contacts)
+	delete(b.Roles, old)
+	delete(b.Contacts, old)
+	return &b, b.naming(old), nil
+}
+
 // naming returns the headings in which the name of a council stands.
 func (a *Agreement) naming(c name.Council) (out []string) {
 	for line := range strings.Lines(string(a.YAML())) {

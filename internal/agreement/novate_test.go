@@ -46,6 +46,18 @@ func TestNovate(t *testing.T) {
 	if b, _, err := two.Novate("fens.gov.uk", "east.gov.uk", "2027-04-01"); err != nil || len(b.To) != 2 {
 		t.Errorf("two receivers become one: %+v %v", b, err)
 	}
+	b, _, err := two.LeaveOut(to)
+	if err != nil || b.Version != a.Version+1 || b.Name != a.Name || b.Party(to) || len(b.To) != 2 || b.Roles[to] != "" || two.Roles[to] == "" {
+		t.Errorf("one receiver is left out: %+v %v", b, err)
+	}
+	for _, c := range []name.Council{from, "elsewhere.gov.uk"} {
+		if b, _, err := two.LeaveOut(c); !errors.Is(err, ErrNovate) {
+			t.Errorf("left out, and no receiver: %+v %v", b, err)
+		}
+	}
+	if b, _, err := a.LeaveOut(to); !errors.Is(err, ErrNovate) {
+		t.Errorf("nobody receives any more: %+v %v", b, err)
+	}
 }
 
 // TestSameRows: rows go on where nothing but names and codes of councils that ended have

@@ -176,6 +176,7 @@ type Ending struct {
 	Successors []name.Council // as the directory names them; may be none
 	Agreements []name.Agreement
 	Unsigned   []name.Agreement // of them, those that no successor of it has with us in a text that we signed
+	Shared     []name.Agreement // of them, those under which others receive besides the council
 }
 
 // Twice is a council with whose key two processes speak.

@@ -127,6 +127,9 @@ func TestFind(t *testing.T) {
 		{"partner-ending", func(f *Facts) {
 			f.Ending = []Ending{{Council: saltby, On: noon.AddDate(0, 0, -3), Agreements: []name.Agreement{"saltby.gov.uk/huts"}}}
 		}, "not over here: saltby.gov.uk/huts"},
+		{"partner-ending", func(f *Facts) {
+			f.Ending = []Ending{{Council: saltby, On: noon.AddDate(0, 0, -3), Agreements: []name.Agreement{"northmoor.gov.uk/huts"}, Shared: []name.Agreement{"northmoor.gov.uk/huts"}}}
+		}, "stile agreement novate northmoor.gov.uk/huts --old saltby.gov.uk --out FILE"},
 		{"council-ended", func(f *Facts) {
 			f.Sealed = &event.Sealed{On: "2026-11-01", Successors: []event.Successor{{Council: "east.gov.uk"}, {Council: "west.gov.uk"}}}
 			f.Self.Member = false // as it should be, from that day on

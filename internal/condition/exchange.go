@@ -67,6 +67,10 @@ var partnerKinds = []Kind{
 				}
 				if !f.Now.Before(e.On) { // it can tell us nothing any more
 					c.Cause, c.Try = "not over here: "+list(e.Agreements), "stile agreement end NAME, which deletes what is held under it"
+					if len(e.Shared) > 0 {
+						c.Cause += "; with others who receive: " + list(e.Shared)
+						c.Try = fmt.Sprintf("stile agreement novate %s --old %s --out FILE, which writes it for the others, then have them sign it", e.Shared[0], e.Council)
+					}
 				}
 				say(c)
 			}
