@@ -60,7 +60,11 @@ func (e *ending) text(slug string) string {
 
 // novated has the partner and a successor sign what an agreement of old goes on as.
 func (e *ending) novated(text string, s *running, c name.Council) (name string) {
-	text = strings.NewReplacer(string(northmoor), string(c), "starts: 2000-01-01", "starts: 2000-01-02").Replace(text)
+	return e.novatedFrom("2000-01-02", text, s, c)
+}
+
+func (e *ending) novatedFrom(day, text string, s *running, c name.Council) (name string) {
+	text = strings.NewReplacer(string(northmoor), string(c), "starts: 2000-01-01", "starts: "+day).Replace(text)
 	name = strings.TrimPrefix(strings.SplitN(strings.TrimSpace(text), "\n", 2)[0], "agreement: ")
 	call(e.t, s.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
 	await(e.t, "the proposal arrives", func() bool {

@@ -75,7 +75,8 @@ func (k *Keeping) names(from name.Council, a name.Agreement) int {
 // Keep keeps what is held under an agreement that is over, as it is, and says so in our log
 // by an event that is addressed to its council. version is that of the text that ended. It
 // does nothing where the copy has moved on from s. Nothing is compared any more with what
-// the council committed to, since that goes on elsewhere.
+// the council committed to, since that goes on elsewhere. What a successor has sent before is
+// read once more, so that it takes its place and what was taken back goes.
 func (l *Ledger) Keep(ctx context.Context, s *Source, version int, k Keeping) error {
 	if _, err := l.OpenNotices(ctx, s.From); err != nil {
 		return err
@@ -95,11 +96,22 @@ func (l *Ledger) Keep(ctx context.Context, s *Source, version int, k Keeping) er
 		said.Entries = event.EntriesDigest(entries)
 		return err
 	})
+	var early []*Source // of successors, that something has come from
+	for _, p := range k.Under {
+		if n, none := l.Source(p.Council, p.Agreement); none == nil && n.Cursor > 0 && !n.Ended && !n.Ending {
+			early = append(early, n)
+		}
+	}
 	if err == nil {
 		err = l.do(ctx, false, func(t *tx) error {
 			c, err := t.current(s)
 			if err != nil || !c.at(s) || c.Records != s.Records {
 				return err
+			}
+			for _, n := range early {
+				if err := t.rewind(n, n.Digest); err != nil {
+					return err
+				}
 			}
 			k.Event = t.event(event.KindHoldingsKept, said.Body()).index
 			had := c.commitments()
@@ -112,8 +124,10 @@ func (l *Ledger) Keep(ctx context.Context, s *Source, version int, k Keeping) er
 			return t.source(c)
 		})
 	}
-	if err == nil {
-		err = l.forgetGone(ctx, s)
+	for _, n := range append(early, s) {
+		if err == nil {
+			err = l.forgetGone(ctx, n)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("keep what %s shared: %w", s.From, err)

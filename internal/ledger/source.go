@@ -112,22 +112,23 @@ func (l *Ledger) Restart(ctx context.Context, s *Source, digest string) error {
 // gives more than it did. What is held stays, and nothing is erased for not being
 // given again.
 func (l *Ledger) Rewind(ctx context.Context, s *Source, digest string) error {
-	err := l.do(ctx, false, func(t *tx) error {
-		c, err := t.current(s)
-		if err != nil {
-			return err
-		}
-		c.Cursor, c.TakenBack, c.Digest, c.Receipts = 0, 0, digest, nil
-		c.AheadFrom, c.AheadTo = 0, 0
-		had := c.commitments()
-		c.forgetSums()
-		t.keepCommitments(c, had)
-		return t.source(c)
-	})
-	if err != nil {
+	if err := l.do(ctx, false, func(t *tx) error { return t.rewind(s, digest) }); err != nil {
 		return err
 	}
 	return l.forgetGone(ctx, s)
+}
+
+func (t *tx) rewind(s *Source, digest string) error {
+	c, err := t.current(s)
+	if err != nil {
+		return err
+	}
+	c.Cursor, c.TakenBack, c.Digest, c.Receipts = 0, 0, digest, nil
+	c.AheadFrom, c.AheadTo = 0, 0
+	had := c.commitments()
+	c.forgetSums()
+	t.keepCommitments(c, had)
+	return t.source(c)
 }
 
 func (s *Source) restart(digest string) {

@@ -50,6 +50,7 @@ type jobKey struct {
 	agreement name.Agreement       // "" for notices, and for work on a replica
 	text      string               // of a copy under an agreement: see Syncer.textOf
 	keeps     string               // of a copy: what is said of it in Hello.keeps
+	kept      int                  // of a copy: how many others are kept until it has come; it is read anew when one is
 	own       *footprint.Footprint // our replica, where the job works on it
 }
 
@@ -183,7 +184,7 @@ func (s *Syncer) wanted(now time.Time) map[jobKey]turn {
 			s.o.Log.Error("read who signed for a footprint", "footprint", a.From, "error", err.Error())
 			continue
 		}
-		want[jobKey{work: copying, council: a.From, agreement: a.Name, text: text, keeps: inKeeps(s.preceding(a))}] = s.pull
+		want[jobKey{work: copying, council: a.From, agreement: a.Name, text: text, keeps: inKeeps(s.preceding(a)), kept: len(s.o.Ledger.KeptUnder(a.From, a.Name))}] = s.pull
 	}
 	for _, c := range slices.Concat(s.Partners(), s.o.Network.Connected()) {
 		if _, ok := s.o.Directory.Member(c); ok && c != s.o.Self && s.o.Ledger.Allowed(c) == nil {
