@@ -58,7 +58,8 @@ func (e *ending) text(slug string) string {
 	return strings.NewReplacer("starts: 2026-01-01", "starts: 2000-01-01", "planning-for-saltby", slug, `record.district == "X"`, `record.district != "Z"`).Replace(planningAgreement)
 }
 
-// novated has the partner and a successor sign what an agreement of old goes on as.
+// novated has the partner and a successor sign what an agreement of old goes on as, from the
+// day on.
 func (e *ending) novated(text string, s *running, c name.Council) (name string) {
 	return e.novatedFrom("2000-01-02", text, s, c)
 }
@@ -330,6 +331,70 @@ func TestErasedWhileKept(t *testing.T) {
 		if len(p) != 1 || p[0].Outstanding != 0 {
 			t.Errorf("the order under the agreement that is suspended: %+v", p)
 		}
+	})
+}
+
+// TestFirstCopyBeforeTheEnd: the agreement with a successor starts before the day, and its first
+// copy is there before the partner hears that the council has ended. What it keeps then is only
+// what has not come yet; each record is read all the time, and none is there twice in the end.
+func TestFirstCopyBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := theEnd(t)
+		text := e.text("planning")
+		agreed(t, text, e.old, e.partner)
+		await(t, "the partner holds three", func() bool { return get(t, e.partner.Status).Holdings == 3 })
+		e.novatedFrom("2000-01-01", text, e.east, "east.gov.uk")
+		e.novated(text, e.west, "west.gov.uk")
+		e.m.Cut(northmoor, saltby)
+		e.seal()
+		call(t, e.east.Successions().TakeOver, node.TakeOverRequest{From: northmoor, Unwitnessed: true})
+		await(t, "two have come, beside those of the council that ended", func() bool { return get(t, e.partner.Status).Holdings == 5 })
+		e.readable("meanwhile")
+		call(t, e.east.Records().Erase, node.EraseRequest{Record: string(e.ids[0]), Reason: "request 2000-9"})
+		await(t, "one is erased", func() bool { return get(t, e.partner.Status).Holdings == 4 })
+		e.m.Heal(northmoor, saltby)
+		time.Sleep(5 * time.Minute)
+		await(t, "it keeps what has not come", func() bool { return e.keeps() == 1 && get(t, e.partner.Status).Holdings == 2 })
+		now := call(t, e.partner.Records().Show, node.RecordRequest{Record: string(e.ids[2])})
+		if now.Council != "east.gov.uk" || now.Former == nil || now.Former.Record != e.ids[2] {
+			t.Errorf("the third record is %+v", now)
+		}
+	})
+}
+
+// TestPassedOnWhileKept: what a partner passed on of a council that ends it takes back as it
+// begins to keep it, though the agreement it passes it on by is suspended; what a successor
+// erases meanwhile it orders there to be erased.
+func TestPassedOnWhileKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := theEnd(t)
+		third, _ := inBubble(t, e.m, castlebridge)
+		introduce(t, e.partner, third)
+		introduce(t, third, e.old)
+		const open = "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"
+		text := strings.Replace(e.text("planning"), "\npurpose:", "\nonward:\n  to: [castlebridge.gov.uk]\n  fields: ["+open+"]\npurpose:", 1)
+		agreed(t, text, e.old, e.partner)
+		agreed(t, strings.NewReplacer("northmoor.gov.uk/moving", "northmoor.gov.uk/planning", "starts: 2026-01-01", "starts: 2000-01-01").Replace(passing(1, open)), e.partner, third)
+		await(t, "the third has them", func() bool { return get(t, third.Status).Holdings == 3 })
+		e.novated(text, e.east, "east.gov.uk")
+		e.novated(text, e.west, "west.gov.uk")
+		call(t, third.Agreements().Suspend, node.AgreementRequest{Name: "saltby.gov.uk/on", Reason: "we look into it"})
+		await(t, "the partner knows", func() bool {
+			return !call(t, e.partner.Agreements().Show, node.AgreementRequest{Name: "saltby.gov.uk/on"}).InForce
+		})
+		e.seal()
+		await(t, "it keeps three, and the third has none", func() bool { return e.keeps() == 3 && get(t, third.Status).Holdings == 0 })
+		call(t, e.east.Successions().TakeOver, node.TakeOverRequest{From: northmoor, Unwitnessed: true})
+		call(t, e.east.Records().Erase, node.EraseRequest{Record: string(e.ids[0]), Reason: "request 2000-8"})
+		orders := func() (n int) {
+			for _, p := range call(t, e.partner.Agreements().Show, node.AgreementRequest{Name: "saltby.gov.uk/on"}).Partners {
+				n += p.Erasures
+			}
+			return n
+		}
+		third.stop()
+		time.Sleep(10 * time.Minute)
+		await(t, "one is gone, and ordered to be erased by the third", func() bool { return e.keeps() == 1 && orders() == 1 })
 	})
 }
 

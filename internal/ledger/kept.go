@@ -81,6 +81,11 @@ func (l *Ledger) Keep(ctx context.Context, s *Source, version int, k Keeping) er
 	if _, err := l.OpenNotices(ctx, s.From); err != nil {
 		return err
 	}
+	// What was passed on of it is taken back as at any end, also where that agreement is
+	// suspended now: it goes on by one that names the successor's as its origin.
+	if err := l.originOf(s, func(f *Feed) error { return l.takeBackAll(ctx, f, WithdrawnNoPassing) }); err != nil {
+		return fmt.Errorf("take back what was passed on of %s: %w", s.Agreement, err)
+	}
 	said := event.Kept{
 		Agreement: s.Agreement, Version: uint64(version), From: s.From, Cursor: s.Cursor, Records: uint64(s.Records), Until: k.Until.UTC().Format(time.DateOnly),
 	}
@@ -311,10 +316,10 @@ func (t *tx) keptNoMore(o *Source, entries []uint64, why string) (uint64, error)
 // says by the ids that they had. It is believed, since it can have all that is kept deleted by
 // ending the agreement.
 func (l *Ledger) takenBackThere(ctx context.Context, s *Source, ws []Withdrawal, waiting []*Source) error {
-	var was []name.Record
+	var was []Withdrawal
 	for _, w := range ws {
 		if w.Former != "" {
-			was = append(was, w.Former)
+			was = append(was, Withdrawal{Record: w.Former, Order: w.Order})
 		}
 	}
 	if len(was) == 0 {
@@ -329,23 +334,27 @@ func (l *Ledger) takenBackThere(ctx context.Context, s *Source, ws []Withdrawal,
 }
 
 // eraseKept deletes records of a source that is kept, as far as they are there, says so in our
-// log, and returns when they are out of the files on disk, too.
-func (l *Ledger) eraseKept(ctx context.Context, s *Source, records []name.Record, why string) error {
+// log, and returns when they are out of the files on disk, too. To whom they were passed on has
+// been told that they are taken back, and is told where they are to be erased.
+func (l *Ledger) eraseKept(ctx context.Context, s *Source, ws []Withdrawal, why string) error {
 	err := l.do(ctx, false, func(t *tx) error {
 		c, err := t.current(s)
 		if err != nil || c.Kept == nil || c.Ended || c.Ending {
 			return err
 		}
 		var entries []uint64
-		for _, r := range records {
-			index, _, had, err := t.held(c, r.Bytes())
+		for _, w := range ws {
+			if err := t.goesBack(c, w.Record, &w); err != nil {
+				return err
+			}
+			index, _, had, err := t.held(c, w.Record.Bytes())
 			if err != nil && !errors.Is(err, ErrDamaged) {
 				return err
 			}
 			if !had {
 				continue // gone before, or named twice
 			}
-			if err := t.letGo(c, r); err != nil {
+			if err := t.letGo(c, w.Record); err != nil {
 				return err
 			}
 			entries = append(entries, index)

@@ -329,8 +329,9 @@ func (l *Ledger) obey(ctx context.Context, from name.Council, events []PageItem,
 			return nil, fmt.Errorf("obey orders of %s: %w", from, err)
 		}
 	}
-	under := map[name.Agreement][]Withdrawal{}
+	under, orders := map[name.Agreement][]Withdrawal{}, map[uint64][]byte{}
 	for _, o := range out {
+		orders[o.index] = o.jws
 		under[o.agreement] = append(under[o.agreement], Withdrawal{Index: o.index, Record: o.record})
 	}
 	for a, all := range under {
@@ -352,7 +353,10 @@ func (l *Ledger) obey(ctx context.Context, from name.Council, events []PageItem,
 			}
 			// The copy may have moved on in that moment; not while everything is deleted.
 			if src.Kept != nil {
-				if err = l.eraseKept(ctx, src, recordsOf(held), "erased by order of "+string(from)); err != nil {
+				for i := range held {
+					held[i].Order = orders[held[i].Index]
+				}
+				if err = l.eraseKept(ctx, src, held, "erased by order of "+string(from)); err != nil {
 					return nil, err
 				}
 				break
@@ -365,13 +369,6 @@ func (l *Ledger) obey(ctx context.Context, from name.Council, events []PageItem,
 		}
 	}
 	return out, nil
-}
-
-func recordsOf(ws []Withdrawal) (out []name.Record) {
-	for _, w := range ws {
-		out = append(out, w.Record)
-	}
-	return out
 }
 
 // obeyed keeps orders that were obeyed and receipts them, by one event for each agreement,
