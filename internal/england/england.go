@@ -63,6 +63,10 @@ const memory = 32
 // keepers is how many members keep each footprint.
 const keepers = 3
 
+// least is how many councils there are at least, in one process: who keeps a replica does not
+// come back from a backup, and with one council beside the keepers that is the one that ends.
+const least = keepers + 2
+
 // A Size says how much of England is run, and for how long.
 type Size struct {
 	Councils   int // of the reference list; 0 for all
@@ -187,6 +191,9 @@ func found(t testing.TB, seed uint64, size Size, real *processes) *Country {
 			list[n-1] = rest[slices.IndexFunc(rest, ending)]
 		}
 		list = list[:n]
+	}
+	if n := len(list); real == nil && size.Footprints > 0 && n < least {
+		t.Fatalf("england: %d councils are too few, want %d: besides the %d that keep a footprint one ends, and another comes back from a backup", n, least, keepers)
 	}
 	slices.SortFunc(list, func(a, b councils.Council) int {
 		return strings.Compare(a.Region+a.GSS, b.Region+b.GSS)
