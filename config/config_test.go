@@ -168,6 +168,9 @@ func TestRefused(t *testing.T) {
 		{"notify by a program of no place", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, command: [mail, hunter2]}\n", "whole path"},
 		{"notify of a severity", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, command: [/bin/cat], severity: error}\n", "want one of critical, warning, notice"},
 		{"notify twice", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, command: [/bin/cat]}\n  - {name: dpo, command: [/bin/cat]}\n", "another target has it"},
+		{"a licence of no place", "version: 1\ncouncil: a.uk\nweb: {licence: hunter2hunter2}\n", "licence: want cc-by-4.0, cc0-1.0, ogl-uk-3.0, or the address of a licence"},
+		{"a licence with markup", "version: 1\ncouncil: a.uk\nweb: {licence: 'https://l.example/\"hunter2hunter2'}\n", "licence: want"},
+		{"a licence that is no page", "version: 1\ncouncil: a.uk\nweb: {licence: 'javascript:hunter2hunter2'}\n", "licence: want"},
 		{"binary", "\x00\xff", "not YAML"},
 	} {
 		_, err := Parse([]byte(c.in), "f", "/d")
@@ -259,4 +262,20 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("came back different:\n%+v\n%+v", c, back)
 		}
 	})
+}
+
+// TestLicence: a licence is named in short or by its address, and none is claimed unasked.
+func TestLicence(t *testing.T) {
+	const ogl = "http://www.nationalarchives.gov.uk/doc/open-government-licence/version/3/"
+	for _, c := range []struct{ named, address, title string }{
+		{"", "", ""}, {"ogl-uk-3.0", ogl, "Open Government Licence v3.0"}, {ogl, ogl, "Open Government Licence v3.0"}, {"https://l.example/1", "https://l.example/1", "https://l.example/1"},
+	} {
+		got, err := Parse([]byte("version: 1\ncouncil: a.uk\nweb: {licence: '"+c.named+"'}\n"), "f", "/d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, title := got.Web.LicenceAddress(), got.Web.LicenceTitle(); a != c.address || title != c.title {
+			t.Errorf("%q: %q, %q", c.named, a, title)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -75,6 +76,13 @@ type Web struct {
 	// all. Default none.
 	Registers []string `yaml:"registers"`
 
+	// Licence is the licence under which everybody may use what stands in the registers at
+	// /open and in their exported files: ogl-uk-3.0, cc-by-4.0, cc0-1.0, or the address of
+	// another, which begins with http:// or https://. It is printed on their pages and in
+	// each of their files that can say it. A register holds records of other councils,
+	// too: claim only what they have agreed to. Default none: none is claimed.
+	Licence string `yaml:"licence"`
+
 	// OIDC is the identity provider that signs people in. Default none: people sign in
 	// by one-time links ("stile person link").
 	OIDC OIDC `yaml:"oidc"`
@@ -118,6 +126,39 @@ func (w Web) Loopback() bool {
 	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
+// A licence that has a short name.
+type licence struct{ address, title string }
+
+// licences are those that can be named in short.
+var licences = map[string]licence{
+	"ogl-uk-3.0": {"http://www.nationalarchives.gov.uk/doc/open-government-licence/version/3/", "Open Government Licence v3.0"},
+	"cc-by-4.0":  {"https://creativecommons.org/licenses/by/4.0/", "Creative Commons Attribution 4.0"},
+	"cc0-1.0":    {"https://creativecommons.org/publicdomain/zero/1.0/", "Creative Commons Zero 1.0"},
+}
+
+// LicenceAddress returns where the text of the licence stands; "" where none is named.
+func (w Web) LicenceAddress() string {
+	if l, ok := licences[w.Licence]; ok {
+		return l.address
+	}
+	u, err := url.Parse(w.Licence)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(w.Licence, " \"<>\\") {
+		return ""
+	}
+	return w.Licence
+}
+
+// LicenceTitle returns what people call the licence; of one that has no short name its
+// address.
+func (w Web) LicenceTitle() string {
+	for short, l := range licences {
+		if w.Licence == short || w.Licence == l.address {
+			return l.title
+		}
+	}
+	return w.LicenceAddress()
+}
+
 // TLS reports whether the server itself ends TLS.
 func (w Web) TLS() bool { return w.CertificateFile != "" || w.Autocert != "" }
 
@@ -143,6 +184,9 @@ func (w Web) check(fail func(key, format string, args ...any)) {
 		if r == "" || strings.Trim(r, "abcdefghijklmnopqrstuvwxyz-") != "" {
 			fail("registers", "register %d: want a name such as city-tools, or all", i+1)
 		}
+	}
+	if w.Licence != "" && w.LicenceAddress() == "" {
+		fail("licence", "want %s, or the address of a licence, such as https://creativecommons.org/licenses/by/4.0/", strings.Join(slices.Sorted(maps.Keys(licences)), ", "))
 	}
 	if (w.CertificateFile == "") != (w.KeyFile == "") {
 		fail("certificate_file", "certificate_file and key_file belong together: want both")

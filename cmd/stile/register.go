@@ -40,7 +40,8 @@ footprints that we keep, with the fields that the standard calls open and no oth
 page with counts and a chart, CSV with its description (CSVW), JSON, and a catalogue
 (DCAT) of all. Contracts are there also as an OCDS release package
 (contracts.ocds.json), and community services as an Open Referral UK list
-(service-directory.open-referral-uk.json). A register of a standard that we have not adopted is left out.`,
+(service-directory.open-referral-uk.json). The licence that web.licence in stile.yaml
+names is printed in them; without one none is claimed. A register of a standard that we have not adopted is left out.`,
 		Example: `  stile register export --out public --base https://data.northmoor.gov.uk/sharing
   stile register export --out region --merge saltby.json --merge wetherholm.json`,
 		Args: takes(0, 0, "nothing"),
@@ -88,7 +89,7 @@ page with counts and a chart, CSV with its description (CSVW), JSON, and a catal
 				}
 				return err
 			}
-			open, err := a.exportOpen(ctx, o, filepath.Join(out, "open"), base)
+			open, err := a.exportOpen(ctx, o, filepath.Join(out, "open"), base, registers.Licence{Address: cfg.Web.LicenceAddress(), Title: cfg.Web.LicenceTitle()})
 			if err != nil {
 				return err
 			}
@@ -121,7 +122,7 @@ type openRegister struct {
 }
 
 // exportOpen writes the registers of what councils have, those with a line in them.
-func (a *app) exportOpen(ctx context.Context, o node.Operations, dir, base string) (written []openRegister, err error) {
+func (a *app) exportOpen(ctx context.Context, o node.Operations, dir, base string, licence registers.Licence) (written []openRegister, err error) {
 	var all []*registers.Table
 	for _, d := range registers.All() {
 		t, err := registers.Read(ctx, o, d, time.Now())
@@ -137,5 +138,5 @@ func (a *app) exportOpen(ctx context.Context, o node.Operations, dir, base strin
 	if _, err := os.Stat(filepath.Join(dir, "..", "stile.css")); err == nil {
 		styles = "../stile.css"
 	}
-	return written, web.ExportOpen(dir, styles, registers.Publication{Base: strings.TrimSuffix(base, "/") + "/open"}, all)
+	return written, web.ExportOpen(dir, styles, registers.Publication{Base: strings.TrimSuffix(base, "/") + "/open", Licence: licence}, all)
 }

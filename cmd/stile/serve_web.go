@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/api"
 	"github.com/stile-exchange/stile/internal/door"
 	"github.com/stile-exchange/stile/internal/people"
+	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/internal/release"
 	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
@@ -52,7 +53,7 @@ func (a *app) peoplesPages(cfg *config.Config, n *node.Node, log *slog.Logger, a
 	}
 	o := web.Options{
 		Node: n.Operations, Council: cfg.Council, Title: us.Title, Data: cfg.Data, People: people.Open(cfg.Data, rand.Reader, time.Now),
-		Version: release.Of().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, Registers: cfg.Web.Registers,
+		Version: release.Of().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, Registers: cfg.Web.Registers, Licence: registers.Licence{Address: cfg.Web.LicenceAddress(), Title: cfg.Web.LicenceTitle()},
 		MadeUp: a.madeUp, Feeds: cfg.Feeds, Log: log, Now: time.Now, Random: rand.Reader,
 	}
 	if c := cfg.Web.OIDC; c.Issuer != "" {

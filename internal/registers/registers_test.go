@@ -188,6 +188,19 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s is a text to who reads the catalogue as a graph: %v", address, cat.Context[address])
 		}
 	}
+	for _, licence := range []string{"", "https://l.example/1"} {
+		p := Publication{Base: "https://a.gov.uk/open", Licence: Licence{Address: licence}}
+		for file, said := range map[string]int{"tools.csv-metadata.json": 1, "tools.json": 1, "catalogue.jsonld": 4} { // the catalogue, a set, two files
+			text := tab.Files(p)[file]
+			if text == nil {
+				text = Catalogue(p, ".html", []*Table{tab})
+			}
+			n := strings.Count(string(text), `"https://l.example/1"`)
+			if licence == "" && (n > 0 || strings.Contains(string(text), "licen")) || licence != "" && n != said {
+				t.Errorf("%s with the licence %q says it %d times: %s", file, licence, n, text)
+			}
+		}
+	}
 	for _, f := range cat.Sets[0].Files {
 		if files[strings.TrimPrefix(f.URL, "https://a.gov.uk/open/")] == nil {
 			t.Errorf("the catalogue names %s", f.URL)
@@ -252,7 +265,7 @@ func TestSoon(t *testing.T) {
 		t.Errorf("%d of the goal are reached, want 2", n)
 	}
 	var told struct{ Goal map[string]any }
-	if err := json.Unmarshal(tab.JSON(), &told); err != nil || told.Goal["reached"] != 2.0 || told.Goal["of"] != 15.0 || told.Goal["by"] != "2030" {
+	if err := json.Unmarshal(tab.JSON(Licence{}), &told); err != nil || told.Goal["reached"] != 2.0 || told.Goal["of"] != 15.0 || told.Goal["by"] != "2030" {
 		t.Errorf("%v, %v", told, err)
 	}
 }

@@ -14,13 +14,24 @@ import (
 
 // A Publication says where registers are to be found.
 type Publication struct {
-	Base string // address of the folder, without / at its end; "" where it is not known
+	Base    string // address of the folder, without / at its end; "" where it is not known
+	Licence Licence
+}
+
+// A Licence is what everybody may do with registers. The zero Licence claims nothing.
+type Licence struct{ Address, Title string }
+
+// claim adds the licence to what describes data, under a term of Dublin Core.
+func (l Licence) claim(term string, of map[string]any) {
+	if l.Address != "" {
+		of[term] = map[string]string{"@id": l.Address}
+	}
 }
 
 // Files are the register as data, by file name: ID.csv, ID.csv-metadata.json (W3C CSV on
 // the Web), ID.json, and for one that has a form ID.FORM.json.
 func (t *Table) Files(p Publication) map[string][]byte {
-	files := map[string][]byte{t.ID + ".csv": t.CSV(), t.ID + ".csv-metadata.json": t.Metadata(), t.ID + ".json": t.JSON()}
+	files := map[string][]byte{t.ID + ".csv": t.CSV(), t.ID + ".csv-metadata.json": t.Metadata(p.Licence), t.ID + ".json": t.JSON(p.Licence)}
 	if t.form != nil {
 		files[t.FormFile()] = t.Formed(p)
 	}
@@ -47,7 +58,7 @@ func (t *Table) FormTitle() string {
 // Formed returns the records in that form. Only what its translation names of open fields is
 // in it.
 func (t *Table) Formed(p Publication) []byte {
-	known := map[string]any{"made": t.Made.Format(time.RFC3339), "publisher": string(t.Us), "home": "https://" + string(t.Us)}
+	known := map[string]any{"made": t.Made.Format(time.RFC3339), "publisher": string(t.Us), "home": "https://" + string(t.Us), "licence": p.Licence.Address}
 	if strings.Contains(p.Base, "://") {
 		known["address"] = p.Base + "/" + t.FormFile()
 	}
@@ -91,7 +102,7 @@ func (t *Table) CSV() []byte {
 }
 
 // Metadata returns what describes the CSV file (W3C CSV on the Web).
-func (t *Table) Metadata() []byte {
+func (t *Table) Metadata(l Licence) []byte {
 	var columns []any
 	heads := t.heads()
 	for i, h := range heads {
@@ -101,11 +112,13 @@ func (t *Table) Metadata() []byte {
 		}
 		columns = append(columns, c)
 	}
-	return indented(map[string]any{
+	described := map[string]any{
 		"@context": []any{"http://www.w3.org/ns/csvw", map[string]string{"@language": "en"}}, "url": t.ID + ".csv",
 		"dc:title": t.Title, "dc:description": t.Lead, "dc:publisher": string(t.Us), "dc:modified": map[string]string{"@value": t.Made.Format(time.RFC3339), "@type": "xsd:dateTime"},
 		"tableSchema": map[string]any{"columns": columns},
-	})
+	}
+	l.claim("dc:license", described)
+	return indented(described)
 }
 
 // describe says of a column what its cells are in the file as it stands: the kind of value
@@ -140,7 +153,7 @@ func (t *Table) describe(column int, c map[string]any) {
 }
 
 // JSON returns the register with its counts.
-func (t *Table) JSON() []byte {
+func (t *Table) JSON(l Licence) []byte {
 	rows := []any{}
 	for _, r := range t.Rows {
 		row := map[string]any{}
@@ -173,6 +186,9 @@ func (t *Table) JSON() []byte {
 	out := map[string]any{"register": t.ID, "title": t.Title, "council": t.Us, "made": t.Made, "rows": rows, "counts": counts, "left_out": t.Left}
 	if t.Standard != "" {
 		out["standard"] = t.Std
+	}
+	if l.Address != "" {
+		out["licence"] = l.Address
 	}
 	if t.Goal.Of > 0 {
 		out["goal"] = struct {
@@ -249,9 +265,14 @@ func Catalogue(p Publication, ending string, all []*Table) []byte {
 		if t.Standard != "" {
 			set["dct:conformsTo"] = "https://" + t.Std.String()
 		}
+		p.Licence.claim("dct:license", set)
+		for _, f := range files {
+			p.Licence.claim("dct:license", f.(map[string]any))
+		}
 		sets = append(sets, set)
 		catalogue["dct:publisher"], catalogue["dct:modified"] = set["dct:publisher"], set["dct:modified"]
 	}
+	p.Licence.claim("dct:license", catalogue)
 	catalogue["dcat:dataset"] = sets
 	return indented(catalogue)
 }

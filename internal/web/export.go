@@ -80,13 +80,13 @@ func ExportOpen(dir, styles string, at registers.Publication, all []*registers.T
 			index, ending = "cy.html", ".cy.html"
 		}
 		p := staticPage{Title: t.say("open.title"), Site: t.say("open.title"), Styles: styles, English: "index.html", Welsh: "cy.html",
-			Data: map[string]any{"Registers": all, "Ending": ending, "At": ""}}
+			Data: map[string]any{"Registers": all, "Ending": ending, "At": "", "Licence": at.Licence}}
 		if files[index], err = t.static("open-static-index", p); err != nil {
 			return err
 		}
 		for _, r := range all {
 			shown := openRows(r, "", 0, len(r.Rows))
-			shown.Static, shown.Hexes = true, t.mapOf(r)
+			shown.Static, shown.Hexes, shown.Licence = true, t.mapOf(r), at.Licence
 			p := staticPage{Title: t.english("open", r.Title), Site: p.Site, Styles: styles, English: r.ID + ".html", Welsh: r.ID + ".cy.html", Data: shown}
 			if files[r.ID+ending], err = t.static("open-static-one", p); err != nil {
 				return err

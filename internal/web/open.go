@@ -113,7 +113,7 @@ func (q *request) openList() error {
 	if err != nil {
 		return err
 	}
-	return q.render("open", page{Title: q.say("open.title"), Public: true, Data: map[string]any{"Registers": all, "Ending": "", "At": "/open/", "More": q.who == nil && !slices.Contains(q.Registers, AllRegisters)}})
+	return q.render("open", page{Title: q.say("open.title"), Public: true, Data: map[string]any{"Registers": all, "Ending": "", "At": "/open/", "Licence": q.Licence, "More": q.who == nil && !slices.Contains(q.Registers, AllRegisters)}})
 }
 
 // openPage is how many lines of a register stand on one page.
@@ -130,6 +130,7 @@ type openTable struct {
 	Hexes        *hexMap
 	Files        [][2]string // address and name
 	Static       bool
+	Licence      registers.Licence
 }
 
 func (q *request) openOne() error {
@@ -172,13 +173,13 @@ func (q *request) openOne() error {
 	}
 	from, _ := strconv.Atoi(q.form("from"))
 	shown := openRows(t, q.form("q"), from, openPage)
-	shown.Hexes = q.mapOf(t)
+	shown.Hexes, shown.Licence = q.mapOf(t), q.Licence
 	return q.render("open-one", page{Title: q.english("open", t.Title), Public: true, Wide: true, Back: "/open", Data: shown})
 }
 
 // publication says where the node shows its registers.
 func (q *request) publication() registers.Publication {
-	return registers.Publication{Base: q.origin() + "/open"}
+	return registers.Publication{Base: q.origin() + "/open", Licence: q.Licence}
 }
 
 // openRows picks the lines in which a text stands, and of those at most so many.

@@ -142,7 +142,7 @@ func TestExportOpen(t *testing.T) {
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "open")
-	if err := web.ExportOpen(dir, "", registers.Publication{Base: "https://a.example/open"}, all); err != nil {
+	if err := web.ExportOpen(dir, "", registers.Publication{Base: "https://a.example/open", Licence: registers.Licence{Address: "https://l.example/1", Title: "Open <1>"}}, all); err != nil {
 		t.Fatal(err)
 	}
 	links := 0
@@ -151,8 +151,11 @@ func TestExportOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if !strings.Contains(string(b), `rel="license" href="https://l.example/1">Open &lt;1&gt;</a>`) {
+			t.Errorf("%s does not say its licence", page)
+		}
 		for _, m := range regexp.MustCompile(`href="([^"#][^"]*)"`).FindAllStringSubmatch(string(b), -1) {
-			if _, err := os.Stat(filepath.Join(dir, m[1])); err != nil {
+			if _, err := os.Stat(filepath.Join(dir, m[1])); err != nil && m[1] != "https://l.example/1" {
 				t.Errorf("%s: %v", page, err)
 			}
 			links++

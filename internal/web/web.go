@@ -40,6 +40,7 @@ import (
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/access"
 	"github.com/stile-exchange/stile/internal/people"
+	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -73,6 +74,8 @@ type Options struct {
 	// Registers are those of what councils have that everybody is shown, by id, or
 	// [AllRegisters]. People who may list records are shown all.
 	Registers []string
+	// Licence is what everybody may do with them; zero: nothing is claimed.
+	Licence registers.Licence
 	// MadeUp says, on every page, that nothing is of a real person; of demonstrations.
 	MadeUp bool
 	// UploadBytes is the size of the largest file; default 64 MiB.
