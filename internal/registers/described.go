@@ -29,11 +29,17 @@ type Description struct {
 	// Map is the title of a column of GSS codes, which are drawn on the map of councils: of
 	// those that stand in a record; "" for none.
 	Map string
+	// MapWhere is a column of numbers: on the map count only lines where it is more than 0; ""
+	// for all.
+	MapWhere string
 	// Form names the translation by which the register is also offered in the form of
 	// somebody else's data standard; "" for none.
 	Form string
 	// Goal is how many different values the first group is to have by a year; zero for none.
 	Goal Goal
+
+	// ordered says that the rows stand in the order in which made returned them.
+	ordered bool
 
 	made func(context.Context, node.Operations, time.Time) ([]Row, error)
 	// also fills the columns that have no pointer, from what the node knows beside the
@@ -123,9 +129,15 @@ func All() []Description {
 		},
 		{
 			ID: "improvement", Title: "Improvement work", Standard: "improvement-activity", Map: "For",
-			Lead:    "Who has had what help, and who has had none: those come first.",
+			Lead:    "Who has had what help, and who has had none: those come first. Who states which needs is in the register of where help is needed.",
 			Columns: []Column{{"For", "/councils"}, {"Provider", "/provider"}, {"Kind", "/kind"}, {"Service", "/service"}, {"Begun", "/start_on"}, {"Ended", "/end_on"}, {"Result", "/result"}},
 			Groups:  []Group{{Title: "By council helped, those with least help first", Column: "For", Every: true}, {Title: "By kind", Column: "Kind"}, {Title: "By service", Column: "Service"}, {Title: "By provider", Column: "Provider"}},
+		},
+		{
+			ID: "needs", Title: "Where help is needed", made: needs, ordered: true, Map: "GSS code", MapWhere: needsStated,
+			Lead:    "Each council with the needs that are stated of it in signed records held here, and the help it had: most needs stated first, and of those with as many, least help first. A need stated is an open challenge of its own, or a problem that it says it shares, in a service in which it had no help, or a standard of which its own node counted no record. Nothing is weighed, and a council that states nothing has no need here.",
+			Columns: []Column{{Title: "Council"}, {Title: "GSS code"}, {Title: "Own challenges without help"}, {Title: "Shared problems without help"}, {Title: "Legal standards without records"}, {Title: "Other standards without records"}, {Title: needsStated}, {Title: "Help had"}},
+			Groups:  []Group{{Title: "Councils by how many needs are stated", Column: needsStated}},
 		},
 		{
 			ID: "charter", Title: "Suppliers' charter", Standard: "supplier-statement",

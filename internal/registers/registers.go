@@ -67,6 +67,9 @@ func (t *Table) Mapped() (all []string) {
 		return nil
 	}
 	for _, r := range t.Rows {
+		if t.MapWhere != "" && (len(r.Cells[t.at(t.MapWhere)]) == 0 || r.Cells[t.at(t.MapWhere)][0] == "0") {
+			continue
+		}
 		all = append(all, r.Cells[t.at(t.Map)]...)
 	}
 	return all
@@ -127,6 +130,9 @@ func Read(ctx context.Context, o node.Operations, d Description, now time.Time) 
 		}
 	}
 	slices.SortStableFunc(t.Rows, func(a, b Row) int {
+		if d.ordered {
+			return 0
+		}
 		return cmp.Or(strings.Compare(string(a.Council), string(b.Council)), slices.CompareFunc(a.Cells, b.Cells, slices.Compare), strings.Compare(string(a.Record), string(b.Record)))
 	})
 	for _, g := range d.Groups {

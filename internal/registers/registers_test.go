@@ -10,6 +10,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas/councils"
 )
@@ -267,5 +268,60 @@ func TestSoon(t *testing.T) {
 	var told struct{ Goal map[string]any }
 	if err := json.Unmarshal(tab.JSON(Licence{}), &told); err != nil || told.Goal["reached"] != 2.0 || told.Goal["of"] != 15.0 || told.Goal["by"] != "2030" {
 		t.Errorf("%v, %v", told, err)
+	}
+}
+
+// TestNeeds: what councils state is counted and nothing else. A challenge is no need where
+// there was help in its service, or when it is over; nor is a standard of which a record was
+// counted in any version. Most needs come first, then least help.
+func TestNeeds(t *testing.T) {
+	row := func(c name.Council, cells ...string) Row { return Row{Council: c, Cells: texts(cells...)} }
+	statement := func(gss, std string, records int) node.AdoptionRow {
+		s, err := name.ParseStandard(std)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return node.AdoptionRow{GSS: gss, Statement: node.Statement{Standard: s, Records: records}}
+	}
+	told := evidence{
+		help: []Row{{Cells: [][]string{{"E1", "E2"}, {"adult-social-care"}}}, row("r.gov.uk", "E1", "housing")},
+		challenges: []Row{
+			row("a.gov.uk", "E1", "Housing", "idea", "", "C-1"),           // helped
+			row("a.gov.uk", "E1", "planning", "beta", "", "C-2"),          // a need
+			row("b.gov.uk", "E2", "Adult social care", "alpha", "", "D1"), // helped
+			row("b.gov.uk", "E2", "", "discovery", "2026-12-24", "D2"),    // a need: it ends later
+			row("b.gov.uk", "E2", "waste", "idea", "2026-11-01", "D3"),    // over
+			row("b.gov.uk", "E2", "waste", "live", "", "D4"),              // over
+		},
+		assents: []Row{
+			row("c.gov.uk", "E3", "same-problem", "a.gov.uk", "C-1"), // a need
+			row("c.gov.uk", "E3", "takes-part", "b.gov.uk", "D9"),    // a need, of which more is not known
+			row("c.gov.uk", "E3", "not-here", "a.gov.uk", "C-2"),
+			row("c.gov.uk", "E3", "same-problem", "b.gov.uk", "D4"), // over
+			row("a.gov.uk", "E1", "same-problem", "b.gov.uk", "D1"), // helped
+		},
+		statements: []node.AdoptionRow{
+			statement("E2", "s.example/duty@1.0.0", 0), statement("E2", "s.example/duty@2.0.0", 5), statement("E3", "s.example/duty@1.0.0", 0), statement("E3", "s.example/habit@1.0.0", 0), statement("", "s.example/duty@1.0.0", 0),
+		},
+		legal: map[name.StandardName]bool{"s.example/duty": true},
+	}
+	var got []string
+	for _, r := range told.rows(map[string]string{"E1": "East", "E4": "North", "E0": "Up"}, "2026-11-29") {
+		var cells []string
+		for _, vs := range r.Cells {
+			cells = append(cells, one(vs))
+		}
+		got = append(got, strings.Join(cells, ","))
+	}
+	want := []string{"E3,E3,0,2,1,1,4,0", "E2,E2,1,0,0,0,1,1", "East,E1,1,0,0,0,1,2", "Up,E0,0,0,0,0,0,0", "North,E4,0,0,0,0,0,0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if rows := (&evidence{}).rows(map[string]string{"E1": "East"}, "2026-11-29"); rows != nil {
+		t.Errorf("of nothing: %v", rows)
+	}
+	tab := &Table{Description: described("needs"), Rows: told.rows(nil, "2026-11-29")}
+	if mapped := tab.Mapped(); !slices.Equal(mapped, []string{"E3", "E2", "E1"}) {
+		t.Errorf("the map has %v", mapped)
 	}
 }

@@ -26,6 +26,7 @@ type hexMap struct {
 	Rows    []hexRow // by region, then name
 	Keeps   int
 	Members int
+	Off     int // councils that would be marked and are not in the list of England's
 }
 
 type hexRow struct{ GSS, Name, Region, State string }

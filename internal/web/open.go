@@ -223,6 +223,17 @@ func openLineOf(o *openTable, c registers.Count, l registers.Line) openLine {
 	return openLine{l, o.Standard != "", !o.Static && c.And == "" && l.Value != registers.Unsaid}
 }
 
+// hexWords is what the keys of the messages on a register's map begin with.
+func hexWords(r *registers.Table) string {
+	if r.MapWhere != "" {
+		return "open.need"
+	}
+	return "open.hex"
+}
+
+// HexState is the message on a council of the map.
+func (o *openTable) HexState(state string) string { return hexWords(o.Table) + "." + state }
+
 // mapOf draws a register on the map of councils; nil where it has none.
 func (t *tongue) mapOf(r *registers.Table) *hexMap {
 	if r.Map == "" {
@@ -233,13 +244,17 @@ func (t *tongue) mapOf(r *registers.Table) *hexMap {
 		c, _ := councils.ByGSS(gss)
 		return c.GSS
 	}
+	off := map[string]bool{}
 	for _, gss := range r.Mapped() {
-		stands[code(gss)] = true
+		if stands[code(gss)] = true; code(gss) == "" {
+			off[gss] = true
+		}
 	}
 	for _, gss := range r.Members {
 		members[code(gss)] = true
 	}
-	m := t.hexes(r.Made, stands, members, "open.hex")
+	m := t.hexes(r.Made, stands, members, hexWords(r))
+	m.Off = len(off)
 	return &m
 }
 

@@ -49,6 +49,7 @@ func openly(t *testing.T, everybody ...string) *house {
 	}
 	put("digital-tool", tools...)
 	put("improvement-activity", `{"reference":"I-1","provider":"Region","kind":"training","service":"send","councils":["E10000030","E06000060"],"start_on":"2026-09-01"}`)
+	put("challenge", `{"reference":"CH-1","council":"E07000998","title":"Bins are missed","problem":"Nobody can say how often.","function":"waste","phase":"idea"}`)
 	put("supplier-statement", `{"supplier":"Acre Ltd","product":"Acre 1","council":"E07000998","on":"2026-11-01","standards":[{"standard":"standards.stile.example/planning-application@1","records":20,"valid":18,"measured":{"source":"acre","at":"2026-11-01T07:00:00Z","log_size":30,"held_valid":18,"held_back":2}},{"standard":"standards.stile.example/spend@1","records":20,"valid":20}],"open_interface":true,"export_free":true}`)
 	return h
 }
@@ -56,7 +57,7 @@ func openly(t *testing.T, everybody ...string) *house {
 // Registers are shown to everybody where the council says so, and to people who may list
 // records; what stands in them is text, counted, drawn, found, and in files.
 func TestOpenRegisters(t *testing.T) {
-	h := openly(t, "city-tools", "improvement")
+	h := openly(t, "city-tools", "improvement", "needs")
 	v := h.visitor()
 	status, page := v.get("/open")
 	if status != 200 || !strings.Contains(page, "Digital tools of councils") || !strings.Contains(page, "Improvement work") || strings.Contains(page, "Suppliers&#39; charter") {
@@ -83,6 +84,15 @@ func TestOpenRegisters(t *testing.T) {
 	v.get("/?lang=en")
 	if _, page = v.get("/open/improvement"); !strings.Contains(page, "<polygon") || !strings.Contains(page, "Surrey") || !strings.Contains(page, "Stands in a record of the register</span>") && !strings.Contains(page, "Stands in a record of the register (2)") {
 		t.Error("the map does not show the two councils that were helped")
+	}
+	_, page = v.get("/open/needs")
+	for _, want := range []string{"A need is stated (0)", "1 more council would be marked", "Own challenges without help", "northmoor.gov.uk. "} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the register of needs does not say %q", want)
+		}
+	}
+	if _, text := v.get("/open/needs.csv"); !strings.HasPrefix(text, "council,gss_code,own_challenges_without_help,shared_problems_without_help,legal_standards_without_records,other_standards_without_records,needs_stated,help_had\n") || !strings.Contains(text, "E07000998,1,0,0,0,1,0\n") {
+		t.Errorf("the file of needs: %s", text)
 	}
 	for file, want := range map[string]string{"city-tools.csv": "council,record,product", "city-tools.csv-metadata.json": `"city-tools.csv"`, "city-tools.json": `"register": "city-tools"`, "catalogue.jsonld": h.url + "/open/city-tools.csv"} {
 		if status, text := v.get("/open/" + file); status != 200 || !strings.Contains(text, want) {
