@@ -39,7 +39,11 @@ type flow struct {
 	Withheld  int               `json:"fields_withheld"`
 	// P50 is the median time from commit to receipt, see [pace]; nil where nothing that a
 	// receiver keeps was receipted.
-	P50     *int64 `json:"p50_ms,omitempty"`
+	P50 *int64 `json:"p50_ms,omitempty"`
+	// Keepers are the members of a footprint that receives whose cosignatures stand under a
+	// checkpoint of its ledger with all that went there: what stands for receipts. It is in no
+	// record. Only where an exchange is played.
+	Keepers int    `json:"keepers,omitempty"`
 	LogSize uint64 `json:"log_size"` // of the checkpoint up to which it was counted
 	LogRoot string `json:"log_root"` // of that checkpoint, base64
 }
@@ -321,6 +325,7 @@ func (p pace) median() *int64 {
 
 // putCase puts what flowed through the gate of the council that tells it, as a record.
 func putCase(ctx context.Context, o node.Operations, f flow) (*node.PutResult, error) {
+	f.Keepers = 0
 	b, err := json.Marshal(f)
 	if err != nil {
 		return nil, err

@@ -403,7 +403,7 @@ func (p *player) count(ctx context.Context) error {
 		return err
 	}
 	p.say("\nWhat an auditor finds, offline, in a bundle of each agreement\n\n")
-	t := newTable("AGREEMENT", "MODE", "TO", "#RECORDS", "#WITHDRAWN", "#RECEIPTS", "#FIELDS", "#STAY", "CHECKS")
+	t := newTable("AGREEMENT", "MODE", "TO", "#RECORDS", "#WITHDRAWN", "#RECEIPTS", "#COSIGNED", "#FIELDS", "#STAY", "CHECKS")
 	for i, a := range p.agreed {
 		f, report, err := p.flow(ctx, a, keys, i)
 		if err != nil {
@@ -417,10 +417,13 @@ func (p *player) count(ctx context.Context) error {
 			}
 		}
 		t.add(string(f.Agreement), f.Mode, plural(len(f.To), "council", "councils"), number(f.Records), number(f.Withdrawn), number(f.Receipts),
-			number(f.Fields), number(f.Withheld), fmt.Sprintf("%d in order", done))
+			number(f.Keepers), number(f.Fields), number(f.Withheld), fmt.Sprintf("%d in order", done))
 	}
 	if !p.json {
 		t.write(p.out, "   ")
+	}
+	for _, f := range p.e.Footprints {
+		p.say("\n   %s is kept by %s. A council that is none of them gets no receipt from it: the keepers cosign the ledger in\n   which its records stand, and that stands for receipts. COSIGNED counts the keepers whose cosignature covers all that it has there.\n", f.Name, plural(len(f.Members), "council", "councils"))
 	}
 	for _, f := range p.flows {
 		if _, err := putCase(ctx, p.at(f.From).Operations, f); err != nil {
@@ -470,7 +473,42 @@ func (p *player) flow(ctx context.Context, a *agreement.Agreement, keys audit.Tr
 	f, report, err := p.countFlow(ctx, n.Operations, show, took, b.Bundle, keys)
 	c := p.e.Councils[slices.IndexFunc(p.e.Councils, func(c exchange.Council) bool { return c.Name == a.From })]
 	f.Exchange, f.Council = p.e.ID, c.GSS
+	if err == nil {
+		f.Keepers, err = p.cosigned(ctx, a)
+	}
 	return f, report, err
+}
+
+// cosigned is how many keepers of a footprint that receives under an agreement cosigned a
+// ledger with all records that its sender has there; 0 where none receives.
+func (p *player) cosigned(ctx context.Context, a *agreement.Agreement) (int, error) {
+	for _, to := range a.To {
+		f, ok := p.e.Footprint(to)
+		if !ok {
+			continue
+		}
+		ledger := p.at(f.Members[0]).Footprints()
+		last, by := uint64(0), 0
+		for in := (node.FootprintListRequest{Name: string(f.Name), Of: string(a.From), Standard: a.Standard.String(), Limit: 1000}); ; {
+			page, err := ledger.Records(ctx, in)
+			if err != nil {
+				return 0, err
+			}
+			for _, r := range page.Records {
+				last = max(last, r.Entry)
+			}
+			if in.Cursor = page.Cursor; in.Cursor == "" {
+				break
+			}
+		}
+		err := p.await(ctx, fmt.Sprintf("the keepers of %s have cosigned what %s has there", f.Name, a.From), func() (bool, error) {
+			c, err := ledger.Checkpoint(ctx, node.FootprintRequest{Name: string(f.Name)})
+			by = len(c.CosignedBy)
+			return c.Size > last, err
+		})
+		return by, err
+	}
+	return 0, nil
 }
 
 // firstLabel is the first part of a council's domain.
