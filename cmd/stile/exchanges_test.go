@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -70,7 +69,12 @@ func TestExchanges(t *testing.T) {
 			})
 		}
 	})
-	if !t.Failed() && !slices.Contains(told, "") { // -run may choose some
+	if !t.Failed() {
+		for i, e := range all {
+			if told[i] == "" { // -run may choose some
+				told[i] = chapterAsItStands(t, e)
+			}
+		}
 		compare(t, filepath.Join("..", "..", "docs", "exchanges.md"), exchangesHead+strings.Join(told, "\n"))
 	}
 }
