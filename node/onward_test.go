@@ -153,4 +153,11 @@ func TestOnwardNarrowed(t *testing.T) {
 	call(t, n.Agreements().Suspend, node.AgreementRequest{Name: "northmoor.gov.uk/moving", Reason: "an audit"})
 	nothing("suspended")
 	has("what went stays meanwhile", map[string]bool{"26/0000001/PA": false, "26/0000002/PA": false})
+
+	// A new text, of which nobody can tell meanwhile whether it is permitted, takes the place
+	// of the one before all the same.
+	agreed(t, passing(3, open), s, c)
+	has("what went on by the text before comes back", map[string]bool{})
+	call(t, n.Agreements().Resume, node.AgreementRequest{Name: "northmoor.gov.uk/moving"})
+	has("and goes on again", map[string]bool{"26/0000001/PA": false, "26/0000002/PA": false})
 }

@@ -28,6 +28,8 @@ type Chain struct {
 	// of it ourselves is being logged.
 	Why   string
 	Waits bool
+	// Logging is set with Waits where it is the latter, so that a moment later it is over.
+	Logging bool
 }
 
 // sum names what is proved.
@@ -96,7 +98,7 @@ func (b *Book) Chain(doc *agreement.Agreement, now time.Time) (*Chain, error) {
 			if a == doc {
 				// We know that it is: what we said ourselves is taken in before it is logged,
 				// and this was gathered in between.
-				c.Waits = true
+				c.Waits, c.Logging = true, true
 				b.mu.Lock()
 				delete(b.proofs, origin.Ref())
 				b.mu.Unlock()
@@ -219,13 +221,16 @@ func (b *Book) pass(ctx context.Context, f *ledger.Feed, now time.Time) error {
 		return err
 	case c.Why == "":
 		return b.o.Ledger.PassOn(ctx, f, c.Agreements, c.Texts, c.sum(), c.Roles)
-	case c.Waits:
+	case c.Waits && (f.Ready || c.Logging):
 		return nil // nothing travels meanwhile, see package peersync
 	case passes != nil || f.Records > 0:
 		b.o.Log.Info("what was passed on is taken back", "agreement", f.Agreement, "because", c.Why)
-		return b.o.Ledger.StopPassing(ctx, f)
+	case f.Ready:
+		return nil
 	}
-	return nil
+	// A new text under which nothing may go on takes the place of the one before all the same,
+	// so that what went on under that comes back.
+	return b.o.Ledger.StopPassing(ctx, f)
 }
 
 // PassesNothing says in words why nothing is passed on under an agreement of ours whose origin

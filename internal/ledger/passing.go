@@ -193,14 +193,14 @@ func (l *Ledger) passHeld(ctx context.Context, number uint32) error {
 }
 
 // StopPassing takes back what was passed on under an agreement, since it may not go any
-// more, and passes on nothing from then on. What a crash interrupts is done when it is called
-// again.
+// more, and passes on nothing from then on. A feed that never passed anything on is ready
+// then, with nothing in it. What a crash interrupts is done when it is called again.
 func (l *Ledger) StopPassing(ctx context.Context, f *Feed) error {
 	err := l.do(ctx, true, func(t *tx) error {
-		if l.Feeds()[f.number].passing == nil {
+		if now := l.Feeds()[f.number]; now.passing == nil && now.Ready {
 			return nil
 		}
-		return t.changeFeed(f.number, func(g *Feed) { g.passing = nil })
+		return t.changeFeed(f.number, func(g *Feed) { g.passing, g.Ready = nil, true })
 	})
 	if err == nil {
 		err = l.takeBackAll(ctx, f, WithdrawnNoPassing)
