@@ -262,6 +262,18 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 		x.intoFootprint(&r, s, f, p)
 		return r, nil
 	}
+	if nothing, err := x.o.Agreements.PassesNothing(st.Agreement, x.o.Now()); err != nil {
+		return r, err
+	} else if nothing != "" && p.TakenBack >= f.End {
+		// Withdrawals alone travel, and all have: what is left of the feed waits, or is over.
+		if chain, _ := f.Onward(); chain == nil {
+			r.InStep, r.BehindEntries = true, 0
+		} else {
+			r.Behind = nothing
+		}
+		x.owes(&r, p)
+		return r, nil
+	}
 	switch {
 	case !f.Ready:
 		r.Behind, r.Moving = matching(f), s != nil
