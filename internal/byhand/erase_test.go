@@ -1,6 +1,8 @@
 package byhand_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -83,6 +85,48 @@ func TestErasureReachesWhoTookOver(t *testing.T) {
 			if d.Withdrawal == nil || d.Withdrawal.Deleted == nil {
 				t.Errorf("of %s the list says %+v", d.Record, d.Withdrawal)
 			}
+		}
+	})
+}
+
+// A new text that the receiver never signed is no reason to wait for it: what went was taken
+// over by the one before, and so was the order to erase it, when both have ended.
+func TestErasedWithATextThatNobodyTook(t *testing.T) {
+	if err := simtest.Warm(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		_, a, b := world(t)
+		first := text("handover", "moves", "P5Y")
+		call(a, a.Agreements().Sign, node.AgreementRequest{Document: []byte(first)})
+		in := node.AgreementRequest{Name: "northmoor.gov.uk/moves", Version: 1}
+		await(t, "the text has come", func() bool {
+			_, err := b.Agreements().Show(t.Context(), in)
+			return err == nil
+		})
+		call(b, b.Agreements().Sign, in)
+		await(t, "it is in force", func() bool { return call(a, a.Agreements().Show, in).InForce })
+		c := call(a, a.Handovers().Offer, node.CaseRequest{Partner: salt, Records: []string{write(a, "26/1", "X")}, Because: "moved", By: "Jo"})
+		await(t, "the offer has come", func() bool { return state(b, c.Case, false).State != "" })
+		call(b, b.Handovers().Accept, node.CaseRequest{Case: c.Case, By: "Sam"})
+		await(t, "saltby holds it", func() bool { return len(held(b)) == 1 && state(a, c.Case, false).State == "closed" })
+
+		call(a, a.Agreements().Sign, node.AgreementRequest{Document: []byte(strings.Replace(first, "version: 1", "version: 2", 1))})
+		call(a, a.Records().Erase, node.EraseRequest{Record: "26/1", Standard: std, Reason: "request 7"})
+		waits := func() bool {
+			s, err := a.Status(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.ContainsFunc(s.Partners, func(p node.PartnerReply) bool { return p.Outstanding > 0 })
+		}
+		await(t, "saltby has erased it and said so", func() bool { return len(held(b)) == 0 && !waits() })
+		for version := range 2 {
+			in.Version, in.Reason = version+1, "enough"
+			call(a, a.Agreements().End, in)
+		}
+		if waits() {
+			t.Error("an order is outstanding by a text that never was in force")
 		}
 	})
 }

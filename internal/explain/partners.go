@@ -246,6 +246,11 @@ func (x *Explainer) sendingTo(v *ledger.View, f *ledger.Feed, c name.Council, st
 		return r, x.waiting(v, f, p, &r, true)
 	}
 	if !st.InForce() {
+		if st.Agreement.Way().Moves && len(st.Awaiting) > 0 {
+			// It never was in force. What went by an earlier text is asked of by that.
+			r.Outstanding, r.Erasures, r.OldestHours = 0, 0, 0
+			return r, nil
+		}
 		if st.Agreement.Way().Moves {
 			return r, x.taken(v, f, p, &r, "the agreement is over ("+st.Why+")")
 		}
