@@ -29,17 +29,12 @@ func TestWhole(t *testing.T) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newWhole(t, seed, plant{})
-				for range 2 {
-					for range 45 {
-						l.step()
-						l.sound()
-					}
-					l.check()
-				}
+				l.live(45)
+				l.live(45)
 				l.succeed()
 				places := []string{"wire", "answers", "files", "backup"}
 				if seed == 6 { // in which every mode lets something out
-					places = append(places, "by replicate", "by lookup", "by private-lookup", "by aggregate", "by handover", "by break-glass")
+					places = append(places, "by replicate", "by lookup", "by private-lookup", "by aggregate", "by handover", "by break-glass", "by origin", "by onward")
 				}
 				for _, where := range places {
 					if l.seen[where] == 0 {
@@ -75,14 +70,17 @@ func TestWholeFails(t *testing.T) {
 			}
 		})
 	}
-	modes := []string{"replicate", "lookup", "private-lookup", "aggregate", "handover", "break-glass"}
+	modes := []string{"replicate", "lookup", "private-lookup", "aggregate", "handover", "break-glass", "onward"}
 	if os.Getenv("STILE_SEEDS") == "" {
 		notices(t, 100, plant{mode: everyMode}, modes, "answers", "wire", "backup", "files")
 		return
 	}
+	t.Run(byFirst, func(t *testing.T) {
+		notices(t, 110, plant{mode: byFirst}, []string{"onward"}, "answers", "wire", "backup", "files")
+	})
 	for i, mode := range modes { // each alone, so that the place is that of the mode
 		where := []string{"answers", "wire"}
-		if mode == "replicate" || mode == "handover" || mode == "break-glass" {
+		if mode == "replicate" || mode == "handover" || mode == "break-glass" || mode == "onward" {
 			where = append(where, "backup", "files")
 		}
 		for _, rows := range []bool{false, true} {

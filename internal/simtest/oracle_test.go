@@ -20,7 +20,13 @@ import (
 // councils take time, what the receiver of an agreement says, such as an end, closes it only
 // at rest; what its sender says closes it at once. At rest everything that is not permitted
 // any more is taken back, so that from then on it is a canary again.
+//
+// An item may go on from a council where the text it came under and the text it goes under
+// both let it: the rows of both, what of the first may go on, and the fields of the second,
+// all of which the first has to let go on.
 type oracle struct {
+	moment int // counts records that were written and texts that all have signed
+
 	items map[string]*item                   // by key, which is a canary as well
 	owner map[canary]name.Council            // who wrote the canaries of a number
 	pacts map[name.Agreement]*pact           // whatever became of them
@@ -35,6 +41,7 @@ type item struct {
 	key  string
 	body map[string]any
 	all  []canary // of all versions there were
+	at   int      // the moment when the newest was written
 
 	erased bool
 }
@@ -56,9 +63,13 @@ type clause struct {
 	version int
 	fields  []string
 	rule    filter
+	onward  []string // of the fields, those that may go on from who receives them
+	origin  *pact    // what goes came under this one; nil for the sender's own
 	signed  map[name.Council]bool
 	halted  map[name.Council]bool
+	paused  bool // it was halted once
 	shut    bool // nothing may leave by it
+	until   int  // the moment when all had signed the next; 0 before
 }
 
 // grants are the agreements by which a value may be somewhere.
@@ -69,6 +80,11 @@ func newOracle() *oracle {
 		items: map[string]*item{}, owner: map[canary]name.Council{}, pacts: map[name.Agreement]*pact{},
 		may: map[name.Council]map[canary]grants{}, kept: map[name.Council]map[canary]grants{},
 	}
+}
+
+// copied reports whether whoever receives under a pact keeps a copy of all that goes.
+func (p *pact) copied() bool {
+	return p.mode == "replicate" || p.mode == "origin" || p.mode == "onward"
 }
 
 // current returns the newest clause that all parties have signed; nil when there is none.
@@ -89,7 +105,7 @@ func (p *pact) open(c *clause) bool {
 // shows returns the values of an item that a clause lets be seen, none where it does not
 // pick the item.
 func (c *clause) shows(it *item) (out []canary) {
-	if it.body == nil || !c.rule.fn(it.kind, it.body) {
+	if !c.rule.picks(it.kind, it.body) {
 		return nil
 	}
 	for _, x := range canariesOf(it.body) {
@@ -98,6 +114,69 @@ func (c *clause) shows(it *item) (out []canary) {
 		}
 	}
 	return out
+}
+
+// within reports whether a clause lists nothing that the one before it does not let go on.
+func (c *clause) within(first *clause) bool {
+	return first != nil && !slices.ContainsFunc(c.fields, func(f string) bool { return !listed(first.onward, f) })
+}
+
+// passes returns the values of an item that go on by a clause, where they came by the first:
+// of what who passes them on was given, as its rows pick it there.
+func (c *clause) passes(first *clause, it *item) (out []canary) {
+	if !c.within(first) || !c.rule.picks(it.kind, it.kind.given(it.body, first.fields)) {
+		return nil
+	}
+	for _, x := range first.shows(it) {
+		if listed(first.onward, x.place) && listed(c.fields, x.place) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// lets returns the values of an item that a pact lets its receivers see at this moment.
+func (p *pact) lets(it *item) (out []canary) {
+	for _, c := range p.terms {
+		switch {
+		case !p.open(c):
+		case c.origin == nil && p.from == it.from:
+			out = append(out, c.shows(it)...)
+		case c.origin != nil && c.origin.from == it.from:
+			for _, first := range c.origin.terms {
+				// What who passes on says of the first it says as a sender as well.
+				if c.origin.open(first) && !first.halted[p.from] {
+					out = append(out, c.passes(first, it)...)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// holds returns the values of an item that the receivers of a pact have for certain, in a
+// world at rest.
+func (p *pact) holds(it *item) []canary {
+	c := p.current()
+	switch {
+	case c == nil || !p.open(c) || p.kind != it.kind || !p.copied():
+		return nil
+	case c.origin == nil && p.from == it.from:
+		return c.shows(it)
+	case c.origin != nil && c.origin.from == it.from:
+		first := c.origin.current()
+		if first == nil || !c.origin.open(first) || first.halted[p.from] {
+			return nil
+		}
+		// A version that its own council took back from who passes it on may not come again.
+		for _, was := range c.origin.terms {
+			if len(was.signed) == 1+len(c.origin.to) && (was.until == 0 || was.until > it.at) && !was.rule.picks(it.kind, it.body) {
+				return nil
+			}
+		}
+		return c.passes(first, it)
+	}
+	return nil
 }
 
 // listed reports whether a place is one of the fields or stands below one.
@@ -113,34 +192,24 @@ func listed(fields []string, place string) bool {
 // grant notes what an item now lets its partners have. Questions are granted by asked.
 func (o *oracle) grant(it *item) {
 	for _, p := range o.pacts {
-		if p.from != it.from || p.kind != it.kind {
+		if p.kind != it.kind {
 			continue
 		}
-		for _, c := range p.terms {
-			if !p.open(c) {
+		values := p.lets(it)
+		for _, to := range p.to {
+			if by := p.mode == "handover" || p.mode == "break-glass"; !p.copied() && !by || by && !p.out[to][it.key] {
 				continue
 			}
-			for _, to := range p.to {
-				switch p.mode {
-				case "replicate":
-				case "handover", "break-glass":
-					if !p.out[to][it.key] {
-						continue
+			for _, x := range values {
+				o.permit(to, x, p.name)
+				if p.mode == "handover" {
+					if o.kept[to] == nil {
+						o.kept[to] = map[canary]grants{}
 					}
-				default:
-					continue
-				}
-				for _, x := range c.shows(it) {
-					o.permit(to, x, p.name)
-					if p.mode == "handover" {
-						if o.kept[to] == nil {
-							o.kept[to] = map[canary]grants{}
-						}
-						if o.kept[to][x] == nil {
-							o.kept[to][x] = grants{}
-						}
-						o.kept[to][x][p.name] = true
+					if o.kept[to][x] == nil {
+						o.kept[to][x] = grants{}
 					}
+					o.kept[to][x][p.name] = true
 				}
 			}
 		}
@@ -155,6 +224,22 @@ func (o *oracle) permit(to name.Council, x canary, by name.Agreement) {
 		o.may[to][x] = grants{}
 	}
 	o.may[to][x][by] = true
+}
+
+// agreed notes that a party has signed the newest version of a pact.
+func (o *oracle) agreed(p *pact, by name.Council) {
+	newest := p.terms[len(p.terms)-1]
+	newest.signed[by] = true
+	if p.current() != newest {
+		return
+	}
+	o.moment++
+	for _, c := range p.terms[:len(p.terms)-1] {
+		if c.until == 0 {
+			c.until = o.moment
+		}
+	}
+	o.grantAll()
 }
 
 // grantAll grants what all items let their partners have.
@@ -241,7 +326,8 @@ func (o *oracle) copies() (may map[name.Council]map[canary]grants, kept map[name
 
 // write notes a version of a record; a nil body is its deletion.
 func (o *oracle) write(it *item, body map[string]any) {
-	it.body = body
+	o.moment++
+	it.body, it.at = body, o.moment
 	for _, x := range canariesOf(body) {
 		it.all = append(it.all, x)
 		o.owner[x] = it.from
@@ -298,14 +384,21 @@ func (o *oracle) rest() {
 func (o *oracle) must(to name.Council) map[canary]bool {
 	out := map[canary]bool{}
 	for _, p := range o.pacts {
-		if c := p.current(); c != nil && p.open(c) && p.mode == "replicate" && slices.Contains(p.to, to) {
-			for _, it := range o.items {
-				if it.from == p.from && it.kind == p.kind {
-					for _, x := range c.shows(it) {
-						out[x] = true
-					}
-				}
+		if slices.Contains(p.to, to) {
+			for x := range o.mustUnder(p) {
+				out[x] = true
 			}
+		}
+	}
+	return out
+}
+
+// mustUnder is must of one pact.
+func (o *oracle) mustUnder(p *pact) map[canary]bool {
+	out := map[canary]bool{}
+	for _, it := range o.items {
+		for _, x := range p.holds(it) {
+			out[x] = true
 		}
 	}
 	return out
@@ -344,22 +437,47 @@ func (k *kind) fields() []string {
 	return []string{"/town", "/level", "/ward", "/" + k.person + "/" + k.one, "/" + k.person + "/" + k.two, "/" + k.list + "/*", "/" + k.person}
 }
 
+// given returns what the filters read of a body, of which a receiver was given some fields.
+func (k *kind) given(body map[string]any, fields []string) map[string]any {
+	out := map[string]any{}
+	for at, place := range map[string]string{"ward": "/ward", "level": "/level", k.list: "/" + k.list + "/0"} {
+		if body[at] != nil && listed(fields, place) {
+			out[at] = body[at]
+		}
+	}
+	return out
+}
+
 // A filter picks rows, in CEL and in Go.
 type filter struct {
-	cel string
-	fn  func(*kind, map[string]any) bool
+	cel   string
+	reads []string // the members of a body that it reads
+	fn    func(*kind, map[string]any) bool
 }
+
+// all picks every row.
+var all = filter{cel: "true", fn: func(*kind, map[string]any) bool { return true }}
+
+// picks reports whether a filter picks a body: none of which it cannot read all it asks for.
+func (f filter) picks(k *kind, body map[string]any) bool {
+	return body != nil && !slices.ContainsFunc(f.reads, func(m string) bool { return body[m] == nil }) && f.fn(k, body)
+}
+
+func level(b map[string]any) int64         { n, _ := b["level"].(json.Number).Int64(); return n }
+func ward(b map[string]any, s string) bool { return strings.HasPrefix(b["ward"].(string), s) }
 
 // filters returns what filters are made of, for a kind.
 func (k *kind) filters() []filter {
-	level := func(b map[string]any) int64 { n, _ := b["level"].(json.Number).Int64(); return n }
-	starts := func(b map[string]any, s string) bool { return strings.HasPrefix(b["ward"].(string), s) }
+	return append(k.narrowing(), filter{`record.ward.startsWith("Y") || record.level == 0`, []string{"ward", "level"}, func(_ *kind, b map[string]any) bool { return ward(b, "Y") || level(b) == 0 }})
+}
+
+// narrowing returns those filters that pick nothing where a part of what they read is missing.
+func (k *kind) narrowing() []filter {
 	return []filter{
-		{`record.ward.startsWith("X")`, func(_ *kind, b map[string]any) bool { return starts(b, "X") }},
-		{`!record.ward.startsWith("Z")`, func(_ *kind, b map[string]any) bool { return !starts(b, "Z") }},
-		{`record.level > 1`, func(_ *kind, b map[string]any) bool { return level(b) > 1 }},
-		{`record.` + k.list + `.size() > 0`, func(k *kind, b map[string]any) bool { return len(b[k.list].([]any)) > 0 }},
-		{`record.ward.startsWith("Y") || record.level == 0`, func(_ *kind, b map[string]any) bool { return starts(b, "Y") || level(b) == 0 }},
-		{`!record.ward.startsWith("Y") && record.level < 3`, func(_ *kind, b map[string]any) bool { return !starts(b, "Y") && level(b) < 3 }},
+		{`record.ward.startsWith("X")`, []string{"ward"}, func(_ *kind, b map[string]any) bool { return ward(b, "X") }},
+		{`!record.ward.startsWith("Z")`, []string{"ward"}, func(_ *kind, b map[string]any) bool { return !ward(b, "Z") }},
+		{`record.level > 1`, []string{"level"}, func(_ *kind, b map[string]any) bool { return level(b) > 1 }},
+		{`record.` + k.list + `.size() > 0`, []string{k.list}, func(k *kind, b map[string]any) bool { return len(b[k.list].([]any)) > 0 }},
+		{`!record.ward.startsWith("Y") && record.level < 3`, []string{"ward", "level"}, func(_ *kind, b map[string]any) bool { return !ward(b, "Y") && level(b) < 3 }},
 	}
 }

@@ -46,8 +46,9 @@ func (l *Whole) change(what string) {
 	}
 	c := l.party(p)
 	if what == "propose" {
-		l.version(p)
-		l.deeds["amended"]++
+		if l.version(p) {
+			l.deeds["amended"]++
+		}
 		return
 	}
 	c.up()
@@ -72,7 +73,7 @@ func (l *Whole) change(what string) {
 		l.tell("%s suspends %s version %d", c.Name, p.name, now.version)
 		call(c, c.node.Agreements().Suspend, in)
 		l.mu.Lock()
-		now.halted[c.Name] = true
+		now.halted[c.Name], now.paused = true, true
 		l.mu.Unlock()
 	case "renew":
 		if !r.InForce {
@@ -98,10 +99,60 @@ func (l *Whole) change(what string) {
 			}
 		}
 		l.mu.Unlock()
-		defer l.conclude(p.mode, p.kind)
 		l.settle() // a new one can be signed when the old one is known to be over
+		switch {
+		case p.mode != "origin":
+			l.conclude(p.mode, p.kind)
+		case l.rng.IntN(2) == 0:
+			l.chain(p.kind)
+		default: // first it is looked whether all that went on has come back
+			l.owed = p.kind
+		}
 	}
 	l.deeds[what]++
+}
+
+// between does something to what is passed on, or to the council that does.
+func (l *Whole) between() {
+	l.t.Helper()
+	first := l.newest("origin")
+	if !l.further() || first == nil {
+		return
+	}
+	m := l.middle()
+	switch l.rng.IntN(6) {
+	case 0:
+		l.write(m, first.kind, l.own[:1+l.rng.IntN(len(l.own))])
+		l.deeds["the middle writes"]++
+	case 1, 2: // it is down while something goes on
+		l.put(first.kind, min(4, first.kind.keys))
+		time.Sleep(time.Duration(l.rng.IntN(1500)) * time.Millisecond)
+		if m.node != nil {
+			l.tell("%s is killed while it passes on", m.Name)
+			m.kill()
+		}
+		m.up()
+		l.deeds["the middle killed"]++
+	case 3: // what has gone on is taken back
+		if it := l.lives(first.kind); it != nil && first.current() != nil && len(first.current().shows(it)) > 0 {
+			l.removeItem(it, l.rng.IntN(2) == 0)
+			l.deeds["taken back from the last"]++
+		}
+	case 4, 5:
+		for _, p := range []*pact{first, l.newest("onward")} {
+			if p == nil {
+				continue
+			}
+			newest := p.terms[len(p.terms)-1]
+			switch c := l.council(p.to[0]); {
+			case p.current() != newest:
+				c.up()
+				l.signs(c, p)
+			case len(p.terms) < 5 && len(newest.halted) == 0 && l.version(p):
+				l.deeds["amended, to pass on"]++
+			}
+		}
+	}
 }
 
 // resumeAll takes every suspension back.

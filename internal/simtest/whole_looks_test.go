@@ -36,9 +36,19 @@ func (l *Whole) ask1(c *Council) {
 	if c.node == nil {
 		return
 	}
-	for _, r := range c.holdings(l.councils[0].Name) {
+	for _, r := range l.held(c) {
 		l.look(c, fmt.Sprintf("answers, version %d of %s under %s", r.Version, r.Record, r.Agreement), r, r.Agreement)
 	}
+}
+
+// held lists what a council holds from all others.
+func (l *Whole) held(c *Council) (out []node.RecordReply) {
+	for _, from := range l.councils {
+		if from != c {
+			out = append(out, c.holdings(from.Name)...)
+		}
+	}
+	return out
 }
 
 // look looks for values in anything that a council answers, of what came to it under an
@@ -74,9 +84,13 @@ func (l *Whole) judge(at name.Council, found map[canary]string, under ...name.Ag
 			l.wrong["by "+p.mode] += len(wrong)
 		}
 	}
+	whose := map[canary]name.Council{}
+	for _, x := range wrong {
+		whose[x] = l.o.owner[x]
+	}
 	l.mu.Unlock()
 	for _, x := range wrong {
-		l.breach("%s %s of %s is at %s, which may not have it: %s", x.place, x.number, l.councils[0].Name, at, found[x])
+		l.breach("%s %s of %s is at %s, which may not have it: %s", x.place, x.number, whose[x], at, found[x])
 	}
 }
 
@@ -99,6 +113,8 @@ func (l *Whole) press(mode string) {
 	switch mode {
 	case "replicate":
 		time.Sleep(10 * time.Second)
+	case "onward":
+		time.Sleep(time.Minute)
 	case "aggregate":
 		l.ask(p, to, "", false)
 	case "lookup", "private-lookup":
@@ -290,6 +306,22 @@ func (l *Whole) restless() string {
 			return fmt.Sprintf("case %s is %s and %s", x.id[:8], a, b)
 		}
 	}
+	for _, p := range l.pacts {
+		if p.mode != "onward" {
+			continue
+		}
+		l.mu.Lock()
+		missing := l.o.mustUnder(p)
+		l.mu.Unlock()
+		for _, r := range l.last().holdings(p.from) {
+			if r.Agreement == p.name {
+				scan(r.Body, func(x canary) { delete(missing, x) })
+			}
+		}
+		for x := range missing {
+			return fmt.Sprintf("%s %s has not come to %s under %s", x.place, x.number, p.to, p.name)
+		}
+	}
 	return ""
 }
 
@@ -351,6 +383,9 @@ func (l *Whole) succeed() {
 	l.tell("%s ends, and %s follows it", from.Name, l.heir.Name)
 	l.mu.Lock()
 	for _, p := range l.pacts {
+		if p.from != from.Name {
+			continue
+		}
 		p.over = true
 		for _, c := range p.terms {
 			c.shut = true
@@ -367,7 +402,7 @@ func (l *Whole) succeed() {
 	lives := 0
 	l.mu.Lock()
 	for _, it := range l.o.items {
-		if it.body != nil {
+		if it.body != nil && it.from == from.Name {
 			lives++
 			for _, x := range canariesOf(it.body) {
 				l.o.permit(l.heir.Name, x, "")
@@ -405,19 +440,26 @@ func (l *Whole) raw(dir, where string) map[canary]string {
 // replies looks through what a partner tells its own people.
 func (l *Whole) replies(c *Council) {
 	l.t.Helper()
-	from := l.councils[0].Name
 	s, err := c.node.Status(l.t.Context())
 	if err != nil {
 		l.fail("%v", err)
 	}
 	l.look(c, "answers", s)
-	for i, r := range c.holdings(from) {
+	shown := map[name.Council]int{}
+	for _, r := range l.held(c) {
 		l.look(c, "answers", r)
-		if i > 2 {
+		from := sender(r.Agreement)
+		if shown[from]++; shown[from] > 3 {
 			continue
 		}
 		l.look(c, "answers", call(c, c.node.Records().Show, node.RecordRequest{Record: string(r.Record), From: from}))
 		l.look(c, "answers", call(c, c.node.Why, node.WhyRequest{From: true, Partner: string(from), Record: string(r.Record)}))
+		if c == l.middle() && l.further() { // of what it passes on, to whom
+			got, err := try(c, c.node.Why, node.WhyRequest{Partner: string(l.last().Name), Record: string(r.Record)})
+			if err == nil {
+				l.look(c, "answers", got)
+			}
+		}
 	}
 	for _, do := range []func(context.Context) ([]node.CaseReply, error){c.node.Handovers().List, c.node.Urgent().List} {
 		list, err := do(l.t.Context())
@@ -449,16 +491,28 @@ func (l *Whole) bundlesOf(c *Council) {
 	l.t.Helper()
 	for _, p := range l.pacts {
 		got, err := try(c, c.node.Bundle, node.BundleRequest{Agreement: string(p.name)})
-		if err == nil && len(l.valuesIn(got.Bundle)) > 0 {
-			l.breach("%s makes a bundle of %s, which is not its own, with values", c.Name, p.name)
+		if err == nil && len(l.ofOthers(c, got.Bundle)) > 0 {
+			l.breach("%s makes a bundle of %s with values of another", c.Name, p.name)
 		}
 	}
 	for _, k := range kinds {
 		got, err := try(c, c.node.Bundle, node.BundleRequest{Standard: string(k.name) + "@1", Full: true})
-		if err == nil && len(l.valuesIn(got.Bundle)) > 0 {
+		if err == nil && len(l.ofOthers(c, got.Bundle)) > 0 {
 			l.breach("%s makes a bundle of its own records, with values of another", c.Name)
 		}
 	}
+}
+
+// ofOthers returns the values in a bundle of a council that are of others.
+func (l *Whole) ofOthers(c *Council, bundle []byte) (out []canary) {
+	for x := range l.valuesIn(bundle) {
+		l.mu.Lock()
+		if l.o.owner[x] != c.Name {
+			out = append(out, x)
+		}
+		l.mu.Unlock()
+	}
+	return out
 }
 
 // backup makes a backup of a council, and a folder of it.

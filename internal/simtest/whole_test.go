@@ -20,7 +20,9 @@ import (
 // in every mode at once, under random agreements, while all of them live: they write, let
 // rows leave a filter, correct, delete and erase, ask, offer, give and approve, narrow,
 // widen, suspend, renew and end, are stopped and killed, are away for a month, and have
-// clocks that jump. In the end the council that shares ends as well.
+// clocks that jump. In the end the council that shares ends as well. What it lets one of them
+// pass on goes on from there to the other, who is given none of the rest, nor of the records
+// of the one in the middle.
 //
 // An [oracle] says which values may be where. Every other value is looked for, as it comes,
 // in each frame on the wire, each line of a log and each error, and in what the partners
@@ -33,6 +35,8 @@ type Whole struct {
 	heir  *Council           // that succeeds the sender in the end, and is down before
 	pacts []*pact            // in order
 	slots map[*kind][]string // keys of records
+	own   []string           // of those of the middle
+	owed  *kind              // of which what may be passed on has ended, until after the next look; or nil
 	cases []*byHand
 	blind string // what is being asked for by a hidden value; w.mu guards it
 	id    *age.X25519Identity
@@ -49,14 +53,29 @@ type plant struct {
 	rows bool   // not a field, but every row; of everyMode some have the one, some the other
 }
 
-const everyMode = "every mode"
+const (
+	everyMode = "every mode"
+	byFirst   = "onward, by the first" // only what it came under withholds it
+)
 
 func (p plant) ofRows(mode string) bool {
 	return p.rows || p.mode == everyMode && (mode == "replicate" || mode == "private-lookup" || mode == "handover")
 }
 
 // planted reports whether the gate of a mode has a fault.
-func (l *Whole) planted(mode string) bool { return l.plant.mode == mode || l.plant.mode == everyMode }
+func (l *Whole) planted(mode string) bool {
+	return l.plant.mode == mode || l.plant.mode == everyMode && mode != "origin" && mode != byFirst
+}
+
+// further reports whether there is a council that passes on: where something else is planted
+// there is not, so that one way alone leads to the one who receives it.
+func (l *Whole) further() bool {
+	return l.plant.mode == "" || l.planted("onward") || l.planted(byFirst)
+}
+
+// middle is the council that passes on, and last the one to which.
+func (l *Whole) middle() *Council { return l.councils[2] }
+func (l *Whole) last() *Council   { return l.councils[1] }
 
 // A byHand is a case: an offer of a handover, or an urgent disclosure.
 type byHand struct {
@@ -141,6 +160,14 @@ func newWhole(t testing.TB, seed uint64, p plant) *Whole {
 			l.conclude(x.mode, k)
 		}
 	}
+	if l.further() {
+		for range 3 {
+			l.own = append(l.own, l.canary("/reference"))
+		}
+		k := kinds[l.rng.IntN(len(kinds))]
+		l.write(l.middle(), k, l.own)
+		l.chain(k)
+	}
 	l.settle()
 	return l
 }
@@ -151,9 +178,62 @@ func (l *Whole) canary(place string) string {
 	return fmt.Sprint(canaryWord, " ", place, " ", l.counter, ".")
 }
 
-// conclude has an agreement of a mode proposed, and signed by all.
+// chain has an agreement concluded by which something may be passed on, and one by which it
+// is; or one that is there made to follow it.
+func (l *Whole) chain(k *kind) {
+	l.t.Helper()
+	l.conclude("origin", k)
+	p := l.some(func(p *pact) bool { return p.mode == "onward" })
+	if p == nil {
+		l.conclude("onward", k)
+		return
+	}
+	all := func() { // have signed the newest
+		if p.current() != p.terms[len(p.terms)-1] {
+			l.last().up()
+			l.await("the text has come", func() bool { return l.signs(l.last(), p) })
+		}
+	}
+	all()
+	if l.version(p) {
+		all()
+	}
+}
+
+// live has the world live for a while, and looks at everything.
+func (l *Whole) live(steps int) {
+	l.t.Helper()
+	if k := l.owed; k != nil {
+		l.owed = nil
+		l.chain(k)
+	}
+	for range steps {
+		l.step()
+		l.sound()
+	}
+	l.check()
+}
+
+// newest returns the agreement of a mode that was concluded last; nil when it is over.
+func (l *Whole) newest(mode string) *pact {
+	for _, p := range slices.Backward(l.pacts) {
+		if p.mode == mode {
+			if p.over {
+				return nil
+			}
+			return p
+		}
+	}
+	return nil
+}
+
+// conclude has an agreement of a mode proposed, and signed by all. That of mode origin is one
+// to replicate whose receiver may pass on, and that of mode onward the one by which it does.
 func (l *Whole) conclude(mode string, k *kind) {
 	l.t.Helper()
+	if mode == "onward" && l.newest("origin") == nil {
+		return // chain does it
+	}
 	n := 1
 	for _, p := range l.pacts {
 		if p.mode == mode {
@@ -161,14 +241,19 @@ func (l *Whole) conclude(mode string, k *kind) {
 		}
 	}
 	from := l.councils[0].Name
+	if mode == "onward" {
+		from = l.middle().Name
+	}
 	p := &pact{name: name.Agreement(fmt.Sprintf("%s/%s-%d", from, mode, n)), from: from, mode: mode, kind: k}
 	for _, c := range l.councils[1:] {
 		if l.rng.IntN(2) == 0 {
 			p.to = append(p.to, c.Name)
 		}
 	}
-	if l.plant.mode != "" && !l.planted(mode) { // what is planted is the only way to the one
-		p.to = []name.Council{l.councils[2].Name}
+	if mode == "onward" {
+		p.to = []name.Council{l.last().Name}
+	} else if mode == "origin" || l.plant.mode != "" && !l.planted(mode) { // what is planted is the only way to the one
+		p.to = []name.Council{l.middle().Name}
 	} else if len(p.to) == 0 || mode == "handover" || mode == "break-glass" || l.planted(mode) {
 		p.to = []name.Council{l.councils[1].Name}
 	}
@@ -176,17 +261,29 @@ func (l *Whole) conclude(mode string, k *kind) {
 	l.mu.Lock()
 	l.o.pacts[p.name] = p
 	l.mu.Unlock()
-	l.version(p)
+	if !l.version(p) {
+		l.fail("%s cannot be signed", p.name)
+	}
 	for _, to := range p.to {
+		l.council(to).up()
 		l.await("the text has come", func() bool { return l.signs(l.council(to), p) })
 	}
 }
 
-// version has the next version of an agreement proposed: narrower, wider or other.
-func (l *Whole) version(p *pact) {
+// version has the next version of an agreement proposed: narrower, wider or other. It reports
+// false where its sender cannot sign it.
+func (l *Whole) version(p *pact) bool {
 	l.t.Helper()
 	c := &clause{version: len(p.terms) + 1, fields: []string{"/reference"}, signed: map[name.Council]bool{}, halted: map[name.Council]bool{}}
+	if p.mode == "onward" {
+		if c.origin = l.newest("origin"); c.origin == nil {
+			return false
+		}
+	}
 	for _, f := range p.kind.fields() {
+		if c.origin != nil && !listed(c.origin.current().onward, f) && (len(p.terms) == 0 || l.rng.IntN(12) > 0) {
+			continue // else it may not be signed
+		}
 		if l.rng.IntN(2) == 0 && (p.mode != "aggregate" || f == "/level" || f == "/town") {
 			c.fields = append(c.fields, f)
 		}
@@ -198,15 +295,25 @@ func (l *Whole) version(p *pact) {
 		}
 	}
 	filters := p.kind.filters()
+	if p.mode == "onward" {
+		filters = p.kind.narrowing()
+		if !l.planted(p.mode) {
+			filters = append(filters, all, all, all)
+		}
+	}
 	c.rule = filters[l.rng.IntN(len(filters))]
-	signed, rows := c.fields, c.rule.cel
+	signed, rows, further := c.fields, c.rule.cel, []string(nil)
+	if p.mode == "origin" {
+		c.onward, further = l.goesOn(p, c)
+		signed = c.fields
+	}
 	if p.mode == "aggregate" {
-		c.rule, rows = filter{"true", func(*kind, map[string]any) bool { return true }}, "true" // else no group is large
+		c.rule, rows = all, "true" // else no group is large
 	}
 	if l.planted(p.mode) && l.plant.ofRows(p.mode) {
 		rows = "true"
 		if p.mode == "aggregate" { // the oracle's rows leave too few for any group
-			c.rule, c.fields, signed = filter{"false", func(*kind, map[string]any) bool { return false }}, []string{"/town"}, []string{"/town"}
+			c.rule, c.fields, signed = filter{cel: "false", fn: func(*kind, map[string]any) bool { return false }}, []string{"/town"}, []string{"/town"}
 		}
 	} else if l.planted(p.mode) {
 		without := "/ward"
@@ -215,6 +322,9 @@ func (l *Whole) version(p *pact) {
 		}
 		c.fields = slices.DeleteFunc(slices.Clone(c.fields), func(f string) bool { return f == without })
 		signed = append(slices.Clone(c.fields), without)
+	} else if p.mode == "onward" && l.planted(byFirst) && !listed(c.fields, "/ward") {
+		c.fields = append(c.fields, "/ward")
+		signed = c.fields
 	}
 	parties := append([]name.Council{p.from}, p.to...)
 	var roles, contacts strings.Builder
@@ -224,6 +334,15 @@ func (l *Whole) version(p *pact) {
 	}
 	head := "mode: " + p.mode
 	kept := "P9Y"
+	if p.copied() {
+		head = "mode: replicate"
+	}
+	if c.origin != nil {
+		head += "\norigin: " + string(c.origin.name)
+	}
+	if len(further) > 0 {
+		head += fmt.Sprintf("\nonward:\n  to: [%s]\n  fields: [%s]", l.last().Name, strings.Join(further, ", "))
+	}
 	if p.mode == "lookup" || p.mode == "private-lookup" {
 		head += "\nmatch: [/reference]"
 	}
@@ -255,14 +374,60 @@ exit: At once.
 roles:
 %scontacts:
 %s`, p.name, c.version, p.from, joined(p.to), head, p.kind.name, rows, strings.Join(signed, ", "), kept, &roles, &contacts)
-	l.tell("%s proposes %s version %d to %v: %s of %v", p.from, p.name, c.version, p.to, c.rule.cel, c.fields)
+	l.tell("%s proposes %s version %d to %v: %s of %v, further %v", p.from, p.name, c.version, p.to, c.rule.cel, c.fields, c.onward)
 	from := l.council(p.from)
 	from.up()
 	l.mu.Lock()
-	c.signed[p.from] = true
 	p.terms = append(p.terms, c)
+	l.o.agreed(p, p.from)
 	l.mu.Unlock()
-	call(from, from.node.Agreements().Sign, node.AgreementRequest{Document: []byte(doc)})
+	in := node.AgreementRequest{Document: []byte(doc)}
+	if c.origin == nil || l.plant.mode != "" {
+		call(from, from.node.Agreements().Sign, in)
+		return true
+	}
+	// Its sender cannot sign what the first does not let go on. While that is suspended nobody
+	// asks, and nothing goes.
+	first := c.origin.current()
+	_, err := try(from, from.node.Agreements().Sign, in)
+	switch {
+	case err != nil:
+		l.mu.Lock()
+		p.terms = p.terms[:len(p.terms)-1]
+		l.mu.Unlock()
+		if c.within(first) {
+			l.fail("%s cannot sign %s version %d: %v", p.from, p.name, c.version, err)
+		}
+		l.tell("%s cannot sign that", p.from)
+		l.deeds["too wide to pass on"]++
+	case !c.within(first) && !first.paused:
+		l.breach("%s signs %s version %d, which lets more go on than may", p.from, p.name, c.version)
+	}
+	return err == nil
+}
+
+// goesOn returns which fields of a clause may be passed on, as the oracle has it and as it
+// is signed.
+func (l *Whole) goesOn(p *pact, c *clause) (onward, signed []string) {
+	if c.version > 1 && l.plant.mode == "" && l.rng.IntN(6) == 0 {
+		return nil, nil
+	}
+	for _, f := range c.fields {
+		switch {
+		case f == "/"+p.kind.person && l.rng.IntN(2) == 0:
+			onward = append(onward, f+"/"+p.kind.one)
+		case f == "/reference" || l.rng.IntN(3) > 0:
+			onward = append(onward, f)
+		}
+	}
+	if l.plant.mode == "" {
+		return onward, onward
+	}
+	if !listed(c.fields, "/ward") {
+		c.fields = append(c.fields, "/ward")
+	}
+	onward = slices.DeleteFunc(onward, func(f string) bool { return f == "/ward" })
+	return onward, append(slices.Clone(onward), "/ward")
 }
 
 func joined(list []name.Council) string {
@@ -283,8 +448,7 @@ func (l *Whole) signs(c *Council, p *pact) bool {
 	}
 	l.tell("%s signs %s version %d", c.Name, p.name, newest.version)
 	l.mu.Lock()
-	newest.signed[c.Name] = true
-	l.o.grantAll()
+	l.o.agreed(p, c.Name)
 	l.mu.Unlock()
 	call(c, c.node.Agreements().Sign, in)
 	return true
@@ -293,14 +457,20 @@ func (l *Whole) signs(c *Council, p *pact) bool {
 // put has the sender write records of a kind, new or changed.
 func (l *Whole) put(k *kind, n int) {
 	l.t.Helper()
-	from := l.councils[0]
+	first := l.rng.IntN(k.keys)
+	var keys []string
+	for i := range n {
+		keys = append(keys, l.slots[k][(first+i)%k.keys])
+	}
+	l.write(l.councils[0], k, keys)
+}
+
+// write has a council write records of a kind.
+func (l *Whole) write(from *Council, k *kind, keys []string) {
+	l.t.Helper()
 	from.up()
 	in := node.PutRequest{Standard: string(k.name) + "@1"}
-	first := l.rng.IntN(k.keys)
-	var written []string
-	for i := range n {
-		key := l.slots[k][(first+i)%k.keys]
-		written = append(written, key)
+	for i, key := range keys {
 		notes := []any{}
 		for i := range l.rng.IntN(3) {
 			notes = append(notes, l.canary(fmt.Sprintf("/%s/%d", k.list, i)))
@@ -311,6 +481,9 @@ func (l *Whole) put(k *kind, n int) {
 			"ward":   "XYZ"[l.rng.IntN(3):][:1] + " " + l.canary("/ward"),
 			k.person: map[string]any{k.one: l.canary("/" + k.person + "/" + k.one), k.two: l.canary("/" + k.person + "/" + k.two)},
 			k.list:   notes, k.last: l.canary("/" + k.last),
+		}
+		if from != l.councils[0] {
+			body["town"] = l.canary("/town") // which is nobody else's
 		}
 		b, err := json.Marshal(body)
 		if err != nil {
@@ -325,7 +498,7 @@ func (l *Whole) put(k *kind, n int) {
 		l.o.write(it, body)
 		l.mu.Unlock()
 	}
-	l.tell("%s writes %v of %s", from.Name, shorts(written), k.name)
+	l.tell("%s writes %v of %s", from.Name, shorts(keys), k.name)
 	for _, r := range call(from, from.node.Records().Put, in).Results {
 		if len(r.Problems) > 0 {
 			l.fail("%s wrote a record and was told %+v", from.Name, r)
@@ -362,12 +535,14 @@ func (l *Whole) lives(k *kind) *item {
 // remove has the sender delete or erase a record.
 func (l *Whole) remove(erase bool) {
 	l.t.Helper()
-	from := l.councils[0]
-	k := kinds[l.rng.IntN(len(kinds))]
-	it := l.lives(k)
-	if it == nil {
-		return
+	if it := l.lives(kinds[l.rng.IntN(len(kinds))]); it != nil {
+		l.removeItem(it, erase)
 	}
+}
+
+func (l *Whole) removeItem(it *item, erase bool) {
+	l.t.Helper()
+	from, k := l.councils[0], it.kind
 	from.up()
 	if !erase {
 		l.tell("%s deletes %s", from.Name, short(it.key))
@@ -407,6 +582,7 @@ func (l *Whole) step() {
 		{9, func() { l.offer(false) }},
 		{7, func() { l.offer(true) }},
 		{20, l.decide},
+		{7, l.between},
 		{4, func() { l.restart(c) }},
 		{4, func() { l.crash(c) }},
 		{6, func() { l.link(c) }},
