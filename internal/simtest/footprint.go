@@ -51,9 +51,9 @@ func (w *World) keeps(c name.Council) bool {
 // into reports whether records go into the footprint under the text.
 func (x *text) into() bool { return slices.Contains(x.doc.To, fens) }
 
-// form has the first three councils form a footprint, of which all others know from
-// their directory.
-func (w *World) form() {
+// form has the first three councils form a footprint that adopts some standards, of which
+// all others know from their directory.
+func (w *World) form(standards ...string) {
 	w.t.Helper()
 	w.fens = true
 	in := node.FootprintRequest{Name: string(fens)}
@@ -72,7 +72,9 @@ func (w *World) form() {
 	call(a, a.node.Footprints().Invite, of(in, c))
 	call(b, b.node.Footprints().Agree, of(in, c))
 	call(c, c.node.Footprints().Join, via(in, a))
-	call(a, a.node.Footprints().Adopt, node.FootprintAdoptRequest{Name: string(fens), Standard: string(caseName) + "@1"})
+	for _, s := range standards {
+		call(a, a.node.Footprints().Adopt, node.FootprintAdoptRequest{Name: string(fens), Standard: s})
+	}
 	w.await("all members vote", func() bool {
 		st := call(a, a.node.Footprints().Status, in)[0].Status
 		return !slices.ContainsFunc(st.Members, func(m node.FootprintMember) bool { return !m.Votes })

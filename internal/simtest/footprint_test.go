@@ -88,7 +88,7 @@ func TestFootprintScanFails(t *testing.T) {
 			}
 			return w.tap(wr)
 		})
-		w.form()
+		w.form(string(caseName) + "@1")
 		in := w.share(name.Agreement(string(d.Name)+"/cases-5"), d, d.Name, fens, a, b)
 		own := w.share(name.Agreement(string(a.Name)+"/cases-5"), a, a.Name, fens, b)
 		out := w.share(outName, a, fens, d.Name, b, d)

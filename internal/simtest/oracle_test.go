@@ -24,8 +24,12 @@ import (
 // An item may go on from a council where the text it came under and the text it goes under
 // both let it: the rows of both, what of the first may go on, and the fields of the second,
 // all of which the first has to let go on.
+//
+// What goes into a footprint may be at each of its members: in their replicas and in what
+// they say there, and nowhere else. That has signed when most of its members have.
 type oracle struct {
-	moment int // counts records that were written and texts that all have signed
+	moment  int            // counts records that were written and texts that all have signed
+	members []name.Council // of the footprint
 
 	items map[string]*item                   // by key, which is a canary as well
 	owner map[canary]name.Council            // who wrote the canaries of a number
@@ -66,6 +70,7 @@ type clause struct {
 	onward  []string // of the fields, those that may go on from who receives them
 	origin  *pact    // what goes came under this one; nil for the sender's own
 	signed  map[name.Council]bool
+	votes   map[name.Council]bool // whoever said that it signs, for itself or for a footprint
 	halted  map[name.Council]bool
 	paused  bool // it was halted once
 	shut    bool // nothing may leave by it
@@ -84,7 +89,18 @@ func newOracle() *oracle {
 
 // copied reports whether whoever receives under a pact keeps a copy of all that goes.
 func (p *pact) copied() bool {
-	return p.mode == "replicate" || p.mode == "origin" || p.mode == "onward"
+	return p.mode == "replicate" || p.mode == "origin" || p.mode == "onward" || p.pooled()
+}
+
+// pooled reports whether what goes by a pact goes into a footprint.
+func (p *pact) pooled() bool { return p.mode == "footprint" || p.mode == "contribute" }
+
+// receivers returns the councils that are given what goes by a pact.
+func (o *oracle) receivers(p *pact) []name.Council {
+	if !p.pooled() {
+		return p.to
+	}
+	return slices.DeleteFunc(slices.Clone(o.members), func(c name.Council) bool { return c == p.from })
 }
 
 // current returns the newest clause that all parties have signed; nil when there is none.
@@ -196,7 +212,7 @@ func (o *oracle) grant(it *item) {
 			continue
 		}
 		values := p.lets(it)
-		for _, to := range p.to {
+		for _, to := range o.receivers(p) {
 			if by := p.mode == "handover" || p.mode == "break-glass"; !p.copied() && !by || by && !p.out[to][it.key] {
 				continue
 			}
@@ -229,7 +245,13 @@ func (o *oracle) permit(to name.Council, x canary, by name.Agreement) {
 // agreed notes that a party has signed the newest version of a pact.
 func (o *oracle) agreed(p *pact, by name.Council) {
 	newest := p.terms[len(p.terms)-1]
-	newest.signed[by] = true
+	newest.votes[by] = true
+	if by == p.from || !p.pooled() {
+		newest.signed[by] = true
+	}
+	if p.pooled() && len(newest.votes) > len(o.members)/2 {
+		newest.signed[p.to[0]] = true
+	}
 	if p.current() != newest {
 		return
 	}
@@ -341,7 +363,8 @@ func (o *oracle) write(it *item, body map[string]any) {
 func (o *oracle) erase(it *item) { it.body, it.erased = nil, true }
 
 // rest takes back, in a world where every word has arrived, what is permitted no more: but
-// for what was taken over, and what a count has named.
+// for what was taken over, what a count has named, and what went into a footprint, whose
+// members keep what they said for a day. See standing for what is there still.
 func (o *oracle) rest() {
 	for _, p := range o.pacts {
 		now := p.current()
@@ -371,7 +394,7 @@ func (o *oracle) rest() {
 	for to, list := range before {
 		for x, all := range list {
 			for by := range all {
-				if o.kept[to][x][by] || o.pacts[by].mode == "aggregate" {
+				if o.kept[to][x][by] || o.pacts[by].mode == "aggregate" || o.pacts[by].pooled() {
 					o.permit(to, x, by)
 				}
 			}
@@ -380,7 +403,7 @@ func (o *oracle) rest() {
 	o.grantAll()
 }
 
-// must returns what a council holds for certain, in a world at rest.
+// must returns what a council holds for certain, in a world at rest, but in a footprint.
 func (o *oracle) must(to name.Council) map[canary]bool {
 	out := map[canary]bool{}
 	for _, p := range o.pacts {
@@ -404,17 +427,40 @@ func (o *oracle) mustUnder(p *pact) map[canary]bool {
 	return out
 }
 
+// standing returns, in a world at rest, what a member reads in the footprint, and what else
+// may be in its replica: former versions of the same records.
+func (o *oracle) standing(at name.Council) (now, before map[canary]bool) {
+	now, before = map[canary]bool{}, map[canary]bool{}
+	for _, p := range o.pacts {
+		if !p.pooled() || !slices.Contains(o.members, at) {
+			continue
+		}
+		for _, it := range o.items {
+			values := p.holds(it)
+			for _, x := range values {
+				now[x] = true
+			}
+			for _, x := range it.all {
+				if len(values) > 0 && (at == p.from || o.may[at][x][p.name]) {
+					before[x] = true
+				}
+			}
+		}
+	}
+	return now, before
+}
+
 // beyond returns which of the values that were found at a council may not be there, by
-// number; where agreements are named, not by those.
-func (o *oracle) beyond(at name.Council, found map[canary]string, under []name.Agreement) (out []canary) {
+// number, as far as only those pacts count that by takes.
+func (o *oracle) beyond(at name.Council, found map[canary]string, by func(*pact) bool) (out []canary) {
 	for x := range found {
 		from, known := o.owner[x]
 		if !known || from == at { // in compressed bytes parts of two may look like one
 			continue
 		}
-		may := len(o.may[at][x]) > 0
-		if len(under) > 0 {
-			may = slices.ContainsFunc(under, func(a name.Agreement) bool { return o.may[at][x][a] })
+		may := false
+		for a := range o.may[at][x] {
+			may = may || by(o.pacts[a])
 		}
 		if !may {
 			out = append(out, x)

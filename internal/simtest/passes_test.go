@@ -31,7 +31,7 @@ func TestOracleOnward(t *testing.T) {
 		body        map[string]any
 	}
 	sign := func(w *world, p *pact, x clause) {
-		x.version, x.signed, x.halted = len(p.terms)+1, map[name.Council]bool{}, map[name.Council]bool{}
+		x.version, x.signed, x.votes, x.halted = len(p.terms)+1, map[name.Council]bool{}, map[name.Council]bool{}, map[name.Council]bool{}
 		p.terms = append(p.terms, &x)
 		w.o.agreed(p, p.from)
 		w.o.agreed(p, p.to[0])
@@ -109,7 +109,7 @@ func TestOracleOnward(t *testing.T) {
 		for _, x := range canariesOf(w.body) {
 			found[x] = "here"
 		}
-		beyond := w.o.beyond(c, found, []name.Agreement{w.next.name})
+		beyond := w.o.beyond(c, found, func(p *pact) bool { return p == w.next })
 		said := func(list func(canary) bool) string {
 			var out []string
 			for x := range found {

@@ -31,7 +31,8 @@
 // written and not yet dropped, and looked through for canaries that it may not have.
 //
 // A Whole, in whole_test.go, is a world in which the agreements have every mode at once and the councils live as
-// councils do; an oracle written apart says which value may be where. See docs/faults.md.
+// councils do, pass on what they received and keep a footprint; an oracle written apart says which value may be
+// where. See docs/faults.md.
 //
 // A World lives in a bubble of package testing/synctest, where hours of it
 // pass at once. Its seed fixes what is tried and when, but not how goroutines

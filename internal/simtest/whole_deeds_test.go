@@ -25,8 +25,18 @@ func (l *Whole) some(f func(*pact) bool) *pact {
 }
 
 func (l *Whole) party(p *pact) *Council {
-	all := append([]name.Council{p.from}, p.to...)
-	return l.council(all[l.rng.IntN(len(all))])
+	all := l.parties(p)
+	return all[l.rng.IntN(len(all))]
+}
+
+// parties returns the councils that are party to an agreement, and the members of a footprint
+// that is, the sender first.
+func (l *Whole) parties(p *pact) []*Council {
+	out := []*Council{l.council(p.from)}
+	for _, c := range l.o.receivers(p) {
+		out = append(out, l.council(c))
+	}
+	return out
 }
 
 // change has somebody say something about an agreement.
@@ -53,12 +63,19 @@ func (l *Whole) change(what string) {
 	}
 	c.up()
 	if what == "sign" {
-		if c.Name != p.from && !p.terms[len(p.terms)-1].signed[c.Name] {
+		if c.Name != p.from && !p.terms[len(p.terms)-1].votes[c.Name] {
 			l.signs(c, p)
 		}
 		return
 	}
-	now := p.current()
+	if p.pooled() && what != "suspend" { // what one member says alone is no end, nor a review
+		c = l.council(p.from)
+		c.up()
+	}
+	now, by := p.current(), c.Name
+	if p.pooled() && c.Name != p.from {
+		by = fens
+	}
 	in := node.AgreementRequest{Name: string(p.name), Version: now.version, Reason: what}
 	r, err := try(c, c.node.Agreements().Show, in)
 	if err != nil {
@@ -66,14 +83,14 @@ func (l *Whole) change(what string) {
 	}
 	switch what {
 	case "suspend":
-		if !r.InForce || now.halted[c.Name] {
+		if !r.InForce || now.halted[by] {
 			return
 		}
 		time.Sleep(2 * time.Second) // what is said in one second has no order
 		l.tell("%s suspends %s version %d", c.Name, p.name, now.version)
 		call(c, c.node.Agreements().Suspend, in)
 		l.mu.Lock()
-		now.halted[c.Name], now.paused = true, true
+		now.halted[by], now.paused = true, true
 		l.mu.Unlock()
 	case "renew":
 		if !r.InForce {
@@ -104,9 +121,9 @@ func (l *Whole) change(what string) {
 		case p.mode != "origin":
 			l.conclude(p.mode, p.kind)
 		case l.rng.IntN(2) == 0:
-			l.chain(p.kind)
+			l.chain(l.kind)
 		default: // first it is looked whether all that went on has come back
-			l.owed = p.kind
+			l.owed = true
 		}
 	}
 	l.deeds[what]++
@@ -122,7 +139,7 @@ func (l *Whole) between() {
 	m := l.middle()
 	switch l.rng.IntN(6) {
 	case 0:
-		l.write(m, first.kind, l.own[:1+l.rng.IntN(len(l.own))])
+		l.write(m, l.kind, l.own[:1+l.rng.IntN(len(l.own))])
 		l.deeds["the middle writes"]++
 	case 1, 2: // it is down while something goes on
 		l.put(first.kind, min(4, first.kind.keys))
@@ -164,15 +181,20 @@ func (l *Whole) resumeAll() {
 			continue
 		}
 		for _, by := range slices.Sorted(maps.Keys(now.halted)) {
-			c := l.council(by)
-			c.up()
 			time.Sleep(2 * time.Second)
 			l.tell("%s resumes %s version %d", by, p.name, now.version)
 			l.mu.Lock()
 			delete(now.halted, by)
 			l.o.grantAll()
 			l.mu.Unlock()
-			call(c, c.node.Agreements().Resume, node.AgreementRequest{Name: string(p.name), Version: now.version})
+			who := l.parties(p)[1:] // most of the members, for a footprint
+			if by != fens {
+				who = []*Council{l.council(by)}
+			}
+			for _, c := range who {
+				c.up()
+				call(c, c.node.Agreements().Resume, node.AgreementRequest{Name: string(p.name), Version: now.version})
+			}
 		}
 	}
 }

@@ -67,9 +67,23 @@ func (l *Whole) look(c *Council, where string, v any, under ...name.Agreement) {
 // judge notes what is at a council and may not be, by any agreement or by those that are
 // named.
 func (l *Whole) judge(at name.Council, found map[canary]string, under ...name.Agreement) {
+	wrong := l.judgeBy(at, found, func(p *pact) bool { return len(under) == 0 || slices.Contains(under, p.name) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, nm := range under {
+		if p := l.o.pacts[nm]; p != nil && len(found) > 0 {
+			l.seen["by "+p.mode] += len(found)
+			l.wrong["by "+p.mode] += len(wrong)
+		}
+	}
+}
+
+// judgeBy notes what is at a council and may not be, by those agreements that by takes. It
+// returns that.
+func (l *Whole) judgeBy(at name.Council, found map[canary]string, by func(*pact) bool) (wrong []canary) {
 	kind := func(where string) string { return strings.TrimSuffix(strings.Fields(where)[0], ",") }
 	l.mu.Lock()
-	wrong := l.o.beyond(at, found, under)
+	wrong = l.o.beyond(at, found, by)
 	for x, where := range found {
 		if from := l.o.owner[x]; from != at && from != "" {
 			l.seen[kind(where)]++
@@ -77,12 +91,6 @@ func (l *Whole) judge(at name.Council, found map[canary]string, under ...name.Ag
 	}
 	for _, x := range wrong {
 		l.wrong[kind(found[x])]++
-	}
-	for _, nm := range under {
-		if p := l.o.pacts[nm]; p != nil && len(found) > 0 {
-			l.seen["by "+p.mode] += len(found)
-			l.wrong["by "+p.mode] += len(wrong)
-		}
 	}
 	whose := map[canary]name.Council{}
 	for _, x := range wrong {
@@ -92,6 +100,7 @@ func (l *Whole) judge(at name.Council, found map[canary]string, under ...name.Ag
 	for _, x := range wrong {
 		l.breach("%s %s of %s is at %s, which may not have it: %s", x.place, x.number, whose[x], at, found[x])
 	}
+	return wrong
 }
 
 // sound fails the test if anything was noted that may not be, but for what was planted.
@@ -109,12 +118,16 @@ func (l *Whole) press(mode string) {
 		l.put(k, k.keys)
 	}
 	p := l.some(func(p *pact) bool { return p.mode == mode })
-	to := l.council(p.to[0])
+	to := l.parties(p)[1]
 	switch mode {
 	case "replicate":
 		time.Sleep(10 * time.Second)
 	case "onward":
 		time.Sleep(time.Minute)
+	case "footprint":
+		time.Sleep(time.Minute)
+		l.reads(l.last())
+		return
 	case "aggregate":
 		l.ask(p, to, "", false)
 	case "lookup", "private-lookup":
@@ -169,6 +182,14 @@ func (l *Whole) tap(wr wire.Write) wire.Fault {
 			}
 			add(token)
 		}
+	case slices.Contains(shared, wr.Protocol):
+		under = l.pools()
+		l.mu.Lock()
+		key := fmt.Sprint(wr.Stream, wr.Opener)
+		b := append(l.tails[key], wr.Data...) // a value may stand in two writes
+		l.tails[key] = slices.Clone(b[max(0, len(b)-512):])
+		l.mu.Unlock()
+		add(b)
 	case wr.Protocol == wirepb.LookupProtocol && wr.Opener && wr.Serial == 0:
 		q, err := wirepb.ReadQuestion(bufio.NewReader(bytes.NewReader(wr.Data)))
 		if err == nil {
@@ -272,7 +293,7 @@ func (l *Whole) restless() string {
 			l.fail("%s: status: %v", c.Name, err)
 		}
 		for _, p := range s.Partners {
-			if p.Outstanding > 0 || !p.InStep {
+			if p.Outstanding > 0 || !p.InStep && (p.Footprint == "" || p.Direction != "to") {
 				return fmt.Sprintf("%s: %s %s under %s is %q, %d outstanding", c.Name, p.Direction, p.Council, p.Agreement, p.Behind, p.Outstanding)
 			}
 		}
@@ -282,10 +303,10 @@ func (l *Whole) restless() string {
 		if now == nil {
 			continue
 		}
-		for _, c := range append([]name.Council{p.from}, p.to...) {
-			r, err := try(l.council(c), l.council(c).node.Agreements().Show, node.AgreementRequest{Name: string(p.name), Version: now.version})
+		for _, c := range l.parties(p) {
+			r, err := try(c, c.node.Agreements().Show, node.AgreementRequest{Name: string(p.name), Version: now.version})
 			if err != nil || r.InForce == p.over {
-				return fmt.Sprintf("%s says of %s version %d that it is in force: %v, %q, %v", c, p.name, now.version, r.InForce, r.Why, err)
+				return fmt.Sprintf("%s says of %s version %d that it is in force: %v, %q, %v", c.Name, p.name, now.version, r.InForce, r.Why, err)
 			}
 		}
 	}
@@ -305,6 +326,9 @@ func (l *Whole) restless() string {
 		if a, b := show(from), show(to); a != b || a == "accepted" {
 			return fmt.Sprintf("case %s is %s and %s", x.id[:8], a, b)
 		}
+	}
+	if why := l.unshared(); why != "" {
+		return why
 	}
 	for _, p := range l.pacts {
 		if p.mode != "onward" {
@@ -349,7 +373,11 @@ func (l *Whole) check() {
 			l.fail("purge %s: %v", c.Name, err)
 		}
 	}
-	for _, c := range l.councils[1:] {
+	looked := l.councils[1:]
+	if l.fens {
+		looked = l.councils
+	}
+	for _, c := range looked {
 		l.replies(c)
 		l.metrics(c)
 		l.bundlesOf(c)
@@ -357,7 +385,8 @@ func (l *Whole) check() {
 		c.halt()
 		for where, dir := range map[string]string{"files": c.dir, "backup": copied} {
 			found := l.raw(dir, where)
-			l.judge(c.Name, found)
+			l.judgeBy(c.Name, found, func(p *pact) bool { return !p.pooled() })
+			l.replica(c, where, dir)
 			l.mu.Lock()
 			for x := range l.o.must(c.Name) {
 				if found[x] == "" {
@@ -394,6 +423,11 @@ func (l *Whole) succeed() {
 	l.mu.Unlock()
 	call(from, from.node.Successions().Seal, node.SuccessionRequest{Plan: fmt.Appendf(nil, "succession: end\non: %s\nbegins: [%s]\nends: [{council: %s, to: %s}]\n",
 		time.Now().AddDate(0, 0, 1).Format(time.DateOnly), l.heir.Name, from.Name, l.heir.Name)})
+	l.leave()
+	defer func() {
+		if l.t.Failed() {
+		}
+	}()
 	l.await("the last entry is cosigned, and the partners have deleted what they held", func() bool {
 		s, err := from.node.Successions().Show(l.t.Context())
 		return err == nil && len(s.Witnesses) > 0 && len(s.Unreceived) == 0
@@ -424,17 +458,31 @@ func (l *Whole) succeed() {
 	l.sound()
 }
 
-// raw returns the values in all files of a folder.
+// raw returns the values in all files of a folder, but for what is of a footprint.
 func (l *Whole) raw(dir, where string) map[canary]string {
 	l.t.Helper()
 	found := map[canary]string{}
-	err := ledgertest.Raw(dir, func(b []byte, file string) {
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		l.fail("%v", err)
+	}
+	for _, f := range all {
+		if !slices.Contains(poolFolders, f.Name()) {
+			l.rawInto(found, filepath.Join(dir, f.Name()), where)
+		}
+	}
+	return found
+}
+
+// rawInto adds the values in a file, or in all files of a folder.
+func (l *Whole) rawInto(found map[canary]string, path, where string) {
+	l.t.Helper()
+	err := ledgertest.Raw(path, func(b []byte, file string) {
 		scan(b, func(x canary) { found[x] = where + " " + file })
 	})
 	if err != nil {
 		l.fail("%v", err)
 	}
-	return found
 }
 
 // replies looks through what a partner tells its own people.
@@ -445,6 +493,7 @@ func (l *Whole) replies(c *Council) {
 		l.fail("%v", err)
 	}
 	l.look(c, "answers", s)
+	l.reads(c)
 	shown := map[name.Council]int{}
 	for _, r := range l.held(c) {
 		l.look(c, "answers", r)

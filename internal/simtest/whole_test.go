@@ -35,8 +35,9 @@ type Whole struct {
 	heir  *Council           // that succeeds the sender in the end, and is down before
 	pacts []*pact            // in order
 	slots map[*kind][]string // keys of records
-	own   []string           // of those of the middle
-	owed  *kind              // of which what may be passed on has ended, until after the next look; or nil
+	own   []string           // of those of the middle, which are
+	kind  *kind              // all of one kind
+	owed  bool               // what may be passed on has ended, and comes again after the next look
 	cases []*byHand
 	blind string // what is being asked for by a hidden value; w.mu guards it
 	id    *age.X25519Identity
@@ -148,6 +149,13 @@ func newWhole(t testing.TB, seed uint64, p plant) *Whole {
 		}
 	}
 	l.heir.halt() // nobody agrees anything with it
+	l.kind = kinds[l.rng.IntN(len(kinds))]
+	for range 3 {
+		l.own = append(l.own, l.canary("/reference"))
+	}
+	if seed%2 == 1 && p.mode == "" || l.planted("footprint") {
+		l.pool()
+	}
 	l.put(kinds[0], kinds[0].keys/2)
 	for _, x := range []struct {
 		mode string
@@ -160,13 +168,9 @@ func newWhole(t testing.TB, seed uint64, p plant) *Whole {
 			l.conclude(x.mode, k)
 		}
 	}
+	l.write(l.middle(), l.kind, l.own)
 	if l.further() {
-		for range 3 {
-			l.own = append(l.own, l.canary("/reference"))
-		}
-		k := kinds[l.rng.IntN(len(kinds))]
-		l.write(l.middle(), k, l.own)
-		l.chain(k)
+		l.chain(l.kind)
 	}
 	l.settle()
 	return l
@@ -203,9 +207,9 @@ func (l *Whole) chain(k *kind) {
 // live has the world live for a while, and looks at everything.
 func (l *Whole) live(steps int) {
 	l.t.Helper()
-	if k := l.owed; k != nil {
-		l.owed = nil
-		l.chain(k)
+	if l.owed {
+		l.owed = false
+		l.chain(l.kind)
 	}
 	for range steps {
 		l.step()
@@ -241,7 +245,7 @@ func (l *Whole) conclude(mode string, k *kind) {
 		}
 	}
 	from := l.councils[0].Name
-	if mode == "onward" {
+	if mode == "onward" || mode == "contribute" {
 		from = l.middle().Name
 	}
 	p := &pact{name: name.Agreement(fmt.Sprintf("%s/%s-%d", from, mode, n)), from: from, mode: mode, kind: k}
@@ -250,7 +254,9 @@ func (l *Whole) conclude(mode string, k *kind) {
 			p.to = append(p.to, c.Name)
 		}
 	}
-	if mode == "onward" {
+	if p.pooled() {
+		p.to = []name.Council{fens}
+	} else if mode == "onward" {
 		p.to = []name.Council{l.last().Name}
 	} else if mode == "origin" || l.plant.mode != "" && !l.planted(mode) { // what is planted is the only way to the one
 		p.to = []name.Council{l.middle().Name}
@@ -264,9 +270,10 @@ func (l *Whole) conclude(mode string, k *kind) {
 	if !l.version(p) {
 		l.fail("%s cannot be signed", p.name)
 	}
-	for _, to := range p.to {
-		l.council(to).up()
-		l.await("the text has come", func() bool { return l.signs(l.council(to), p) })
+	for _, to := range l.o.receivers(p) {
+		if l.council(to).up(); p.current() == nil { // of a footprint, most are enough
+			l.await("the text has come", func() bool { return l.signs(l.council(to), p) })
+		}
 	}
 }
 
@@ -274,7 +281,7 @@ func (l *Whole) conclude(mode string, k *kind) {
 // false where its sender cannot sign it.
 func (l *Whole) version(p *pact) bool {
 	l.t.Helper()
-	c := &clause{version: len(p.terms) + 1, fields: []string{"/reference"}, signed: map[name.Council]bool{}, halted: map[name.Council]bool{}}
+	c := &clause{version: len(p.terms) + 1, fields: []string{"/reference"}, signed: map[name.Council]bool{}, votes: map[name.Council]bool{}, halted: map[name.Council]bool{}}
 	if p.mode == "onward" {
 		if c.origin = l.newest("origin"); c.origin == nil {
 			return false
@@ -302,6 +309,13 @@ func (l *Whole) version(p *pact) bool {
 		}
 	}
 	c.rule = filters[l.rng.IntN(len(filters))]
+	if l.plant.mode != "" && p.mode == "origin" {
+		c.rule = filters[1] // which leaves enough to go on
+	} else if l.plant.mode != "" && p.mode == "onward" {
+		if c.rule = all; l.plant.rows {
+			c.rule = filters[0] // fewer than the first
+		}
+	}
 	signed, rows, further := c.fields, c.rule.cel, []string(nil)
 	if p.mode == "origin" {
 		c.onward, further = l.goesOn(p, c)
@@ -413,9 +427,9 @@ func (l *Whole) goesOn(p *pact, c *clause) (onward, signed []string) {
 		return nil, nil
 	}
 	for _, f := range c.fields {
-		switch {
-		case f == "/"+p.kind.person && l.rng.IntN(2) == 0:
-			onward = append(onward, f+"/"+p.kind.one)
+		switch one := f + "/" + p.kind.one; {
+		case f == "/"+p.kind.person && !slices.Contains(onward, one) && l.rng.IntN(2) == 0:
+			onward = append(onward, one) // a part of it
 		case f == "/reference" || l.rng.IntN(3) > 0:
 			onward = append(onward, f)
 		}
