@@ -187,6 +187,15 @@ func (l *Ledger) Feeds() []*Feed {
 	return slices.Clone(l.feeds)
 }
 
+// Idle reports whether nothing stands in a feed from a cursor on, as far as is known without
+// reading it: never while records are still being matched, nor of what is passed on.
+func (l *Ledger) Idle(f *Feed, cursor uint64) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	g := l.feeds[f.number]
+	return g.Ready && !g.onward() && g.End <= cursor
+}
+
 // FeedsOf returns the feeds of an agreement, those of all its texts, as they are now.
 func (l *Ledger) FeedsOf(a name.Agreement) (fs []*Feed) {
 	l.mu.RLock()

@@ -509,6 +509,10 @@ func (p *pairing) checkFeed(f *modelFeed) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	// What is said to be idle is empty, and a feed is idle from its end on.
+	if idle := p.l.Idle(got, cursor); idle && len(wants) > 0 || !p.l.Idle(got, got.End) {
+		p.t.Errorf("feed of %s: idle from %d is %v, with %d items; from its end, %d, %v", f.doc.Name, cursor, idle, len(wants), got.End, p.l.Idle(got, got.End))
+	}
 	if !page.Live || page.Cursor != p.size || len(page.Items) != len(wants) || len(page.Damaged) > 0 || page.Records != live {
 		p.t.Errorf("page from %d: %d items, live %v, cursor %d, %d records, damaged %v; want %d items", cursor, len(page.Items), page.Live, page.Cursor, page.Records, page.Damaged, len(wants))
 		return

@@ -23,6 +23,8 @@ type feed interface {
 	of() feedOf
 	// changed returns a channel that is closed when there may be more.
 	changed() <-chan struct{}
+	// idle reports whether it is known, without reading, that nothing stands from a cursor on.
+	idle(cursor uint64) bool
 	// page reads from a cursor on; an empty page is live.
 	page(cursor uint64) (*page, error)
 	// withdrawals reads from a cursor on what is taken back, and nothing else. It is asked
@@ -117,6 +119,10 @@ func (o *ownFeed) of() feedOf {
 }
 
 func (o *ownFeed) changed() <-chan struct{} { return o.s.o.Ledger.Changed() }
+
+func (o *ownFeed) idle(cursor uint64) bool {
+	return len(o.keeps) == 0 && o.s.o.Ledger.Idle(o.f, cursor)
+}
 
 func (o *ownFeed) page(cursor uint64) (*page, error) {
 	if o.suspended {

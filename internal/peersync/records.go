@@ -113,6 +113,9 @@ func (f *footprintFeed) withdrawals(uint64) (*page, error) {
 	panic("internal error: what a footprint sends is not bounded")
 }
 
+// idle reports false: its log tells as much as a page does.
+func (f *footprintFeed) idle(uint64) bool { return false }
+
 // split reports false: its log is given in order.
 func (f *footprintFeed) split(uint64) bool { return false }
 

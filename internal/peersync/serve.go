@@ -309,11 +309,36 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 	defer beat.Stop()
 	defer f.stop()
 	due, live := true, true // live: the last page was
+	grew := false           // nothing happened since but that the log did
+	rest := func(changed, wanted, awake <-chan struct{}) error {
+		grew = false
+		select {
+		case <-changed:
+			grew = true
+		case <-wanted:
+		case <-awake:
+		case <-beat.C:
+			due = f.size() > seen || s.o.Now().Sub(last) >= aliveEvery // counted sees whether it is to be counted
+			beat.Reset(of.beat)
+		case err := <-acks:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return nil
+	}
 	for {
 		changed, wanted, awake := f.changed(), f.countWanted(to), s.instances.awake()
 		if refusal := s.over(to, id, &of); refusal != nil {
 			out.Write(&wirepb.Frame{Kind: &wirepb.Frame_Refuse{Refuse: refusal}})
 			return fmt.Errorf("%w: %s", errStopServing, refusal.GetReason())
+		}
+		// The log grows for everybody, and mostly not for this feed.
+		if grew && live && first.from == 0 && f.idle(cursor) {
+			if err := rest(changed, wanted, awake); err != nil {
+				return err
+			}
+			continue
 		}
 		// What the partner has acknowledged on another stream is no longer than the
 		// log that the page is now read from.
@@ -394,17 +419,8 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		if page.Live {
 			f.follow(to)
 		}
-		select {
-		case <-changed:
-		case <-wanted:
-		case <-awake:
-		case <-beat.C:
-			due = f.size() > seen || s.o.Now().Sub(last) >= aliveEvery // counted sees whether it is to be counted
-			beat.Reset(of.beat)
-		case err := <-acks:
+		if err := rest(changed, wanted, awake); err != nil {
 			return err
-		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
 }
