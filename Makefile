@@ -5,6 +5,10 @@
 
 GO      ?= go
 TIMEOUT ?= 14m
+
+# Packages tested at the same time: one more than there are cores, since some wait for
+# processes, pages and clocks while others count.
+ATONCE  ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BENCH   ?= .
 
 SOAK    ?= 1h
@@ -103,7 +107,7 @@ exchanges:
 ## test: every check and every test, under the race detector; what go vet says has been said by then
 test: need assets check
 	@echo "test  (race detector on; at most $(TIMEOUT) a package)"
-	@CGO_ENABLED=1 $(GO) test -race -vet=off $(NORACE) -timeout $(TIMEOUT) ./...
+	@CGO_ENABLED=1 GOGC=200 $(GO) test -race -vet=off -p $(ATONCE) $(NORACE) -timeout $(TIMEOUT) ./...
 	@echo "test  all passed"
 
 ## check: gofmt, go vet, staticcheck
