@@ -2,9 +2,11 @@ package simtest
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -158,4 +160,81 @@ func (l *Whole) leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.o.members = slices.DeleteFunc(slices.Clone(l.o.members), func(c name.Council) bool { return c == l.councils[0].Name })
+}
+
+// poolFails plants values where a rule about the footprint forbids them, in a world in which
+// the council that shares has left it, and fails the test where that is not noticed.
+func (l *Whole) poolFails() {
+	l.t.Helper()
+	c, gone := l.last(), l.councils[0]
+	var pooled, never canary // at c by the footprint alone; and by nothing
+	l.mu.Lock()
+	for x, from := range l.o.owner {
+		byPool := func(a name.Agreement) bool { return l.o.pacts[a].pooled() }
+		switch by := slices.Collect(maps.Keys(l.o.may[c.Name][x])); {
+		case from == gone.Name && len(by) == 0:
+			never = x
+		case from == gone.Name && !slices.ContainsFunc(by, func(a name.Agreement) bool { return !byPool(a) }):
+			pooled = x
+		}
+	}
+	own := l.o.items[l.own[0]].all[0]
+	l.mu.Unlock()
+	if pooled == (canary{}) || never == (canary{}) {
+		l.fail("there is no value to plant")
+	}
+	says := func(what, want, got string) {
+		l.t.Helper()
+		if !strings.Contains(got, want) || want == "" && got != "" {
+			l.t.Errorf("%s: want %q, got %q", what, want, got)
+		}
+	}
+	planted := func(what string, at *Council, folder string, x canary, want string) {
+		l.t.Helper()
+		dirs, err := filepath.Glob(filepath.Join(at.dir, folder))
+		if err == nil && len(dirs) == 0 {
+			dirs = []string{filepath.Join(at.dir, folder)}
+			err = os.MkdirAll(dirs[0], 0o700)
+		}
+		file := filepath.Join(dirs[0], "planted")
+		if err == nil {
+			err = os.WriteFile(file, []byte(x.text()), 0o600)
+		}
+		if err != nil {
+			l.fail("%v", err)
+		}
+		l.replica(at, "files", at.dir)
+		l.judgeBy(at.Name, l.raw(at.dir, "files"), func(p *pact) bool { return !p.pooled() })
+		says(what, want, l.breaches())
+		if err := os.Remove(file); err != nil {
+			l.fail("%v", err)
+		}
+	}
+	says("as it is", "", l.unshared())
+	contribute := l.newest("contribute")
+	contribute.over = true
+	late := l.unshared()
+	contribute.over = false
+	if late != "" { // else nothing of it stands
+		says("what is taken back and still read", "still reads", late)
+	}
+	it, body := row(l.middle().Name, contribute.kind, 1<<30, "X", 1)
+	l.mu.Lock()
+	l.o.write(it, body)
+	rule := contribute.current().rule
+	contribute.current().rule = all
+	l.mu.Unlock()
+	says("what is let in and has not come", "does not read", l.unshared())
+	l.mu.Lock()
+	contribute.current().rule = rule
+	delete(l.o.items, it.key)
+	l.mu.Unlock()
+
+	c.halt()
+	gone.halt()
+	planted("what may stand there", c, "footprints/*", pooled, "")
+	planted("what may not", c, "footprints/*", never, "which may not have it: files of the footprint")
+	planted("what stands there no more", c, "footprints/*/replica-*", pooled, "stands in the footprint no more")
+	planted("what may be in the footprint alone", c, "ledger", pooled, "which may not have it: files planted")
+	planted("what is left with who has gone", gone, "footprints/"+string(fens), own, "which may not have it: files of the footprint")
 }
