@@ -267,8 +267,8 @@ func (m *Memory) arrival(r road, n int) (at time.Time, held bool) {
 
 // between returns a connection of a node with a council, nil if there is none.
 func (m *Memory) between(a *MemoryNode, b name.Council) *memoryConn {
-	for conn := range m.conns {
-		if conn.at(a) && conn.peer(a).council == b {
+	for conn := range a.conns {
+		if conn.peer(a).council == b {
 			return conn
 		}
 	}

@@ -21,6 +21,7 @@ type MemoryNode struct {
 
 	// Guarded by world.mu.
 	closed    bool
+	conns     map[*memoryConn]bool // those of the world's that end here
 	handlers  map[string]func(context.Context, name.Council, Stream)
 	onConnect []func(name.Council)
 }
@@ -28,7 +29,7 @@ type MemoryNode struct {
 func newMemoryNode(m *Memory, c name.Council) *MemoryNode {
 	n := &MemoryNode{
 		world: m, council: c, turn: newTurnstile(DefaultStreams),
-		handlers: make(map[string]func(context.Context, name.Council, Stream)),
+		handlers: make(map[string]func(context.Context, name.Council, Stream)), conns: make(map[*memoryConn]bool),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n
@@ -66,10 +67,8 @@ func (n *MemoryNode) Connected() []name.Council {
 
 func (n *MemoryNode) connected() []name.Council {
 	var list []name.Council
-	for conn := range n.world.conns {
-		if conn.at(n) {
-			list = append(list, conn.peer(n).council)
-		}
+	for conn := range n.conns {
+		list = append(list, conn.peer(n).council)
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -165,7 +164,7 @@ func (m *Memory) severed(a, b name.Council) bool {
 func (m *Memory) join(a, b *MemoryNode) *memoryConn {
 	c := &memoryConn{world: m, ends: [2]*MemoryNode{a, b}, streams: make(map[*memoryStream]bool)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	m.conns[c] = true
+	m.conns[c], a.conns[c], b.conns[c] = true, true, true
 	m.touch()
 	for i, n := range c.ends {
 		for _, f := range n.onConnect {
@@ -232,10 +231,8 @@ func (n *MemoryNode) Close() error {
 			delete(m.nodes, n.council)
 		}
 		m.touch()
-		for conn := range m.conns {
-			if conn.at(n) {
-				conn.fail(ErrReset)
-			}
+		for conn := range n.conns {
+			conn.fail(ErrReset)
 		}
 	}
 	m.mu.Unlock()

@@ -34,10 +34,7 @@ func (c *memoryConn) joins(n name.Council) bool {
 	return c.ends[0].council == n || c.ends[1].council == n
 }
 
-// at reports whether the connection ends at n, which may be one of two nodes of its council.
-func (c *memoryConn) at(n *MemoryNode) bool { return c.ends[0] == n || c.ends[1] == n }
-
-// peer returns the node at the other end from n.
+// peer returns the node at the other end from n, which may be one of two nodes of its council.
 func (c *memoryConn) peer(n *MemoryNode) *MemoryNode {
 	if c.ends[0] == n {
 		return c.ends[1]
@@ -69,6 +66,9 @@ func (c *memoryConn) fail(why error) {
 		return
 	}
 	delete(c.world.conns, c)
+	for _, n := range c.ends {
+		delete(n.conns, c)
+	}
 	c.world.touch()
 	c.cancel()
 	c.resetStreams(why)
