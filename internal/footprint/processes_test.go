@@ -182,7 +182,8 @@ func obey(q order, o Options, f **Footprint, a *answer) (err error) {
 			case <-(*f).fsm.current().Changed():
 			case <-time.After(100 * time.Millisecond): // votes and leaders change outside the replica
 			case <-ctx.Done():
-				return fmt.Errorf("waited in vain: %s", a.Status.Words)
+				g := (*f).Figures()
+				return fmt.Errorf("waited in vain for position %d and %d votes: %s; applied %d of %d committed, last in the log %d, leader %q, stopped %q", q.Position, q.Votes, a.Status.Words, a.Status.Position, g.Committed, (*f).raft.LastIndex(), a.Status.Leader, a.Status.Stopped)
 			}
 		}
 	case "digest":
