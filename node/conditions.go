@@ -8,6 +8,7 @@ import (
 	mathrand "math/rand/v2"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,8 +28,30 @@ import (
 // lookEvery is how often a running node looks at its conditions.
 const lookEvery = 15 * time.Second
 
+// walkEvery is how often a running node reads the times of all files of its folder: it
+// may have many.
+const walkEvery = 10 * time.Minute
+
+// A seenClock is what was last seen of the clock by walking through the folder.
+type seenClock struct {
+	mu    sync.Mutex
+	at    time.Time
+	clock condition.Clock
+}
+
+func (s *seenClock) of(cfg *config.Config) condition.Clock {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); s.at.IsZero() || now.Sub(s.at) >= walkEvery {
+		s.at, s.clock = now, condition.ClockOf(cfg)
+	}
+	c := s.clock
+	c.Unsynced = condition.ClockUnsynced()
+	return c
+}
+
 // facts gathers what conditions are found by. It asks no other node.
-func (n *Node) facts(partners []PartnerReply) *condition.Facts {
+func (n *Node) facts(partners []PartnerReply, clock condition.Clock) *condition.Facts {
 	f := n.ownFacts()
 	n.mu.Lock()
 	s := n.sync
@@ -40,7 +63,7 @@ func (n *Node) facts(partners []PartnerReply) *condition.Facts {
 	for _, r := range view.Refused() {
 		f.DirectoryDoubtful = append(f.DirectoryDoubtful, r.Error())
 	}
-	f.Clock = condition.ClockOf(n.cfg)
+	f.Clock = clock
 	f.Counters = n.book.AllCounters()
 	f.NotPassing, f.PassedOn = n.notPassing(f.Now), n.passedOn()
 	f.Ending, f.Rehearsed = n.partnersEnding(), lastRehearsed(n.cfg.Data)
@@ -234,7 +257,7 @@ func (n *Node) look() error {
 	if err != nil {
 		return err
 	}
-	f := n.facts(partners)
+	f := n.facts(partners, n.seenClock.of(n.cfg))
 	n.conditions.Keep(condition.Find(f, n.cfg.Accepted), f.Now)
 	n.notifier.Take(n.conditions.Last(), f.Now)
 	return nil

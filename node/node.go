@@ -273,6 +273,7 @@ type Node struct {
 	metrics       *metrics.Monitor
 	publisher     *publiclog.Publisher
 	conditions    *condition.Keeper
+	seenClock     seenClock
 	quota         *quota.Keeper
 	backups       *backup.Keeper
 	// restored marks a folder that came from a backup, until its log may grow; nil in

@@ -72,7 +72,7 @@ func (n *Node) status(ctx context.Context, _ Empty) (*StatusReply, error) {
 	}
 	h := n.follower.View().Health(now)
 	out.Directory = DirectoryHealth{State: string(h.State), Expires: h.Expires, Days: h.DaysLeft, Text: h.String()}
-	out.Conditions = n.conditions.Dated(condition.Find(n.facts(out.Partners), n.cfg.Accepted))
+	out.Conditions = n.conditions.Dated(condition.Find(n.facts(out.Partners, condition.ClockOf(n.cfg)), n.cfg.Accepted))
 	out.Backup = n.lastBackup()
 	out.DiskBytes, err = n.ledger.DiskBytes()
 	return out, err

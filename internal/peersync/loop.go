@@ -186,7 +186,10 @@ func (s *Syncer) wanted(now time.Time) map[jobKey]turn {
 		}
 		want[jobKey{work: copying, council: a.From, agreement: a.Name, text: text, keeps: inKeeps(s.preceding(a)), kept: len(s.o.Ledger.KeptUnder(a.From, a.Name))}] = s.pull
 	}
-	for _, c := range slices.Concat(s.Partners(), s.o.Network.Connected()) {
+	size := s.o.Ledger.Size()
+	found := s.findPartners()
+	s.partners.Store(&partners{size, found})
+	for _, c := range slices.Concat(found, s.o.Network.Connected()) {
 		if _, ok := s.o.Directory.Member(c); ok && c != s.o.Self && s.o.Ledger.Allowed(c) == nil {
 			want[jobKey{work: copying, council: c}] = s.pull
 		}
@@ -330,7 +333,7 @@ func (s *Syncer) links(w work) []Link {
 	out := make([]Link, 0, len(s.jobs))
 	for k, j := range s.jobs {
 		if k.work == w {
-			out = append(out, Link{k.council, k.agreement, j.connected, j.live, j.problem, j.since})
+			out = append(out, j.link())
 		}
 	}
 	slices.SortFunc(out, func(a, b Link) int {
@@ -342,22 +345,29 @@ func (s *Syncer) links(w work) []Link {
 // From returns how the copy of what a council, or a footprint, sends us under an
 // agreement stands; false when there is none.
 func (s *Syncer) From(c name.Council, a name.Agreement) (Link, bool) {
-	return find(s.links(copying), c, a)
+	return s.link(copying, c, a)
 }
 
 // Into returns how what we bring to a footprint under an agreement stands; false
 // when nothing is brought.
 func (s *Syncer) Into(fp name.Council, a name.Agreement) (Link, bool) {
-	return find(s.links(contributing), fp, a)
+	return s.link(contributing, fp, a)
 }
 
-func find(all []Link, c name.Council, a name.Agreement) (Link, bool) {
-	for _, l := range all {
-		if l.Council == c && l.Agreement == a {
-			return l, true
+func (s *Syncer) link(w work, c name.Council, a name.Agreement) (Link, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, j := range s.jobs {
+		if k.work == w && k.council == c && k.agreement == a {
+			return j.link(), true
 		}
 	}
 	return Link{}, false
+}
+
+// link says how a job stands. The caller holds Syncer.mu.
+func (j *job) link() Link {
+	return Link{j.key.council, j.key.agreement, j.connected, j.live, j.problem, j.since}
 }
 
 // partnerOf returns what is known of the receiver of a feed.

@@ -18,6 +18,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -146,6 +147,14 @@ type Syncer struct {
 	doubled chan name.Council // who says that another process speaks with our key
 
 	instances *instances // of others
+
+	partners atomic.Pointer[partners] // as last found while Run runs
+}
+
+// partners are the councils to keep a connection to, by a log of a size.
+type partners struct {
+	size     uint64
+	councils []name.Council
 }
 
 type serveKey struct {
@@ -227,6 +236,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 	})
 
 	defer s.leave()
+	defer s.partners.Store(nil)
 	s.settle(ctx)
 	close(s.settled)
 	wg.Go(func() { s.askOn(ctx) })
@@ -286,8 +296,23 @@ func (s *Syncer) again(which func(jobKey) bool) {
 }
 
 // Partners returns the councils a connection should be kept to: those an
-// agreement is with, and those for whom something waits.
+// agreement is with, and those for whom something waits. While Run runs they are
+// found anew at each review, and when the log has grown; else each time. The caller
+// changes nothing in what is returned.
 func (s *Syncer) Partners() []name.Council {
+	p := s.partners.Load()
+	if p == nil {
+		return s.findPartners()
+	}
+	size := s.o.Ledger.Size()
+	if p.size != size {
+		p = &partners{size, s.findPartners()}
+		s.partners.Store(p)
+	}
+	return p.councils
+}
+
+func (s *Syncer) findPartners() []name.Council {
 	set := map[name.Council]bool{}
 	for _, c := range s.o.Agreements.Related() {
 		set[c] = true
