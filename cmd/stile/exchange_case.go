@@ -37,8 +37,9 @@ type flow struct {
 	Receipts  int               `json:"receipts"`
 	Fields    int               `json:"fields,omitempty"`
 	Withheld  int               `json:"fields_withheld"`
-	// P50 is the median time from commit to receipt, see [pace]; nil where nothing that a
-	// receiver keeps was receipted.
+	// P50 is the median time from commit to receipt, see [pace], in milliseconds as the
+	// standard has it and always a multiple of 1000, since both ends are signed with whole
+	// seconds; nil where nothing that a receiver keeps was receipted.
 	P50 *int64 `json:"p50_ms,omitempty"`
 	// Keepers are the members of a footprint that receives whose cosignatures stand under a
 	// checkpoint of its ledger with all that went there: what stands for receipts. It is in no
@@ -71,8 +72,9 @@ of ("stile exchange list"). Its standard must be one of that exchange, whoever
 publishes it.
 
 A record that was there before its version of the agreement let anything out did not wait
-for the exchange: its time begins when it was let out. Logs and receipts tell whole
-seconds, and receipts by the receiver's clock.`,
+for the exchange: its time begins when it was let out. What is signed, in logs and in
+receipts, tells whole seconds, and receipts by the receiver's clock. So the time is right
+to a second either way, and p50_ms in the record is a multiple of 1000.`,
 		Example: `  stile exchange case northmoor.gov.uk/consultation-saltby --exchange 02
   stile exchange case northmoor.gov.uk/consultation-saltby --exchange 02 --yes`,
 		Args: takes(1, 1, "an agreement"),
@@ -114,7 +116,7 @@ func (a *app) signCase(ctx context.Context, e *exchange.Exchange, agreement stri
 	if !a.json {
 		a.printCase(out)
 	}
-	err = a.mayCase(ctx, c.Operations)
+	err = hasAdopted(ctx, c.Operations, caseStandard)
 	if err == nil {
 		err = a.sure(yes, "sign this as evidence that exchange %s works", e.ID)
 	}
@@ -132,11 +134,11 @@ func (a *app) signCase(ctx context.Context, e *exchange.Exchange, agreement stri
 	return err
 }
 
-// mayCase says how to adopt the standard of cases where it is not adopted.
-func (a *app) mayCase(ctx context.Context, o node.Operations) error {
-	_, err := o.Standards().Show(ctx, node.StandardRequest{Name: caseStandard})
+// hasAdopted says how to adopt a standard of which a record is to be signed, where it is not.
+func hasAdopted(ctx context.Context, o node.Operations, standard string) error {
+	_, err := o.Standards().Show(ctx, node.StandardRequest{Name: standard})
 	if isKind(err, node.NotFound) {
-		return failure(node.NotFound, "stile standard adopt "+caseStandard, "nothing was signed: this council has not adopted the standard %s", caseStandard)
+		return failure(node.NotFound, "stile standard adopt "+standard, "nothing was signed: this council has not adopted the standard %s", standard)
 	}
 	return err
 }
@@ -211,10 +213,19 @@ func (a *app) printCase(c counted) {
 	t.add("fields", number(f.Fields)+" travel, "+number(f.Withheld)+" stay")
 	t.add("days", c.FirstDay+" to "+c.LastDay)
 	if f.P50 != nil {
-		t.add("commit to receipt", number(*f.P50)+" ms, the median")
+		t.add("commit to receipt", inSeconds(*f.P50)+", the median")
 	}
 	t.add("log", plural(f.LogSize, "entry", "entries")+", root "+f.LogRoot)
 	t.write(a.out, "")
+}
+
+// inSeconds says how long something took whose beginning and end are known in whole seconds,
+// each cut down: up to a second less than their difference, or more.
+func inSeconds(ms int64) string {
+	if ms == 0 {
+		return "less than 1 s"
+	}
+	return number(ms/1000) + " s, give or take 1 s"
 }
 
 // countFlow counts what flowed under an agreement of the council whose node o is, from a bundle
@@ -326,17 +337,22 @@ func (p pace) median() *int64 {
 // putCase puts what flowed through the gate of the council that tells it, as a record.
 func putCase(ctx context.Context, o node.Operations, f flow) (*node.PutResult, error) {
 	f.Keepers = 0
-	b, err := json.Marshal(f)
+	return putOne(ctx, o, caseStandard, f)
+}
+
+// putOne puts a record of our own making, v, through the gate.
+func putOne(ctx context.Context, o node.Operations, standard string, v any) (*node.PutResult, error) {
+	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	r, err := o.Records().Put(ctx, node.PutRequest{Standard: caseStandard, Records: []node.Offered{{Record: b}}})
+	r, err := o.Records().Put(ctx, node.PutRequest{Standard: standard, Records: []node.Offered{{Record: b}}})
 	if err != nil {
 		return nil, err
 	}
 	one := r.Results[0]
 	if len(one.Problems) > 0 {
-		return nil, failure(node.Invalid, "", "the %s record of %s: %s at %q", caseStandard, f.Agreement, one.Problems[0].Detail, one.Problems[0].Pointer)
+		return nil, failure(node.Invalid, "", "the record of %s that was to be signed: %s at %q", standard, one.Problems[0].Detail, one.Problems[0].Pointer)
 	}
 	return &one, nil
 }

@@ -74,3 +74,12 @@ func TestPace(t *testing.T) {
 		}
 	}
 }
+
+// TestInSeconds: a time that is known to the second is not told as if it were known better.
+func TestInSeconds(t *testing.T) {
+	for ms, want := range map[int64]string{0: "less than 1 s", 1000: "1 s, give or take 1 s", 3_600_000: "3,600 s, give or take 1 s"} {
+		if got := inSeconds(ms); got != want {
+			t.Errorf("%d ms: %q, want %q", ms, got, want)
+		}
+	}
+}
