@@ -17,6 +17,7 @@ var files embed.FS
 var all = []string{
 	"admissions-application/1.0.0",
 	"admissions-offer/1.0.0",
+	"adoption-draw/1.0.0",
 	"algorithmic-transparency/1.0.0",
 	"blue-badge/1.0.0",
 	"brownfield-site/1.0.0",

@@ -81,6 +81,7 @@ var goes = map[string]string{
 	"webhook test":        "the message says that it is a test",
 	"agreement bring":     "whoever signed was asked",
 	"agreement novate":    "it writes a new file",
+	"audit draw":          "--publish says so by itself",
 	"audit run":           "it counts, and changes nothing",
 	"person add":          "nobody comes in by it alone; stile person remove takes it back",
 	"person link":         "it lets in who was added, once and for a while",

@@ -18,8 +18,21 @@ import (
 func (a *app) auditCommand() *cobra.Command {
 	return noun("audit", "Count again what a council says of itself", `An auditor needs no node: what a council states is counted again from a file
 that it hands over. "stile verify" checks such a file for what it is; "stile-audit"
-does both in a program of its own.`,
-		a.auditAdoptionCommand(), a.auditRunCommand())
+does both in a program of its own.
+
+The yearly audit of adoption, in the order in which it is done:
+
+  stile audit draw --size 12 --seed WORDS --publish
+      at the standards body: draws statements, and signs what was drawn
+  stile export bundle --standard STANDARD --statement STATEMENT --full --out FILE
+      at each council that was drawn: the records that its statement counts
+  stile audit adoption *.stile --drawn adoption.drawn.json --trust DIR
+      the auditor, without a node: counts each again. The file is on the page of adoption
+  stile audit draw
+      what was drawn, whether it is drawn so again, and when the next draw is due
+
+What an agreement permitted is counted again by "stile audit run".`,
+		a.auditDrawCommand(), a.auditAdoptionCommand(), a.auditRunCommand())
 }
 
 func (a *app) auditRunCommand() *cobra.Command {
@@ -210,13 +223,13 @@ filled, freshness, and the state of the log. It says of each figure whether it
 agrees, differs, or cannot be re-computed from records, and why.
 
 With --drawn it takes the bundles of all councils whose statements were drawn ("stile
-standard adoption --sample"), and says of each statement drawn whether it agrees,
-differs, or is missing.
+audit draw"), and says of each statement drawn whether it agrees, differs, or is
+missing.
 
 It exits with 6 when a figure differs or a bundle does not verify, and with 3 when one
 that was drawn is missing. Give the keys you trust with --trust, as for "stile verify".`,
 		Example: `  stile audit adoption northmoor.stile --trust northmoor.gov.uk.yaml
-  stile audit adoption bundles/*.stile --drawn drawn.json --trust directory`,
+  stile audit adoption bundles/*.stile --drawn adoption.drawn.json --trust directory`,
 		Args: takes(1, audit.MaxSample, "one or more bundles"),
 		RunE: func(cmd *cobra.Command, args []string) error { return v.adoption(args, drawn) },
 	}

@@ -70,6 +70,7 @@ var tasks = []struct {
 		{"Hand an auditor what was disclosed", "stile export bundle"},
 		{"Verify it, offline", "stile verify"},
 		{"Count again what a council says of itself", "stile audit adoption"},
+		{"Draw statements for the yearly audit, or see when that is due", "stile audit draw"},
 	}},
 	{"Keep one ledger with other councils", []task{
 		{"Found a footprint and join it", "stile footprint found, stile footprint invite, stile footprint agree, stile footprint join"},

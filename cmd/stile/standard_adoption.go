@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas/councils"
@@ -34,17 +35,14 @@ What a statement says is the word of the council that signed it. One that speaks
 for another council, or cannot be true in itself, is shown as refused and counts
 for nothing. An auditor can count again: stile audit adoption.
 
-With --sample it draws so many statements, for a yearly audit. The seed should be
-words that nobody could know when the statements were made, such as the minute of a
-meeting; whoever has the same statements draws the same. Keep what --json prints, and
-hold the bundles of the councils drawn against it: stile audit adoption --drawn.`,
+With --sample and --seed it draws so many statements, as "stile audit draw" does, which
+says more of it and signs what was drawn.`,
 		Example: `  stile standard adoption
   stile standard adoption brownfield-site --by region
   stile standard adoption --trend --csv > trend.csv
   stile standard adoption --sample 12 --seed "audit board, 14 January" --json > drawn.json`,
 		Args: takes(0, 1, "at most one standard"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req := node.AdoptionRequest{Standard: strings.Join(args, "")}
 			switch {
 			case v.by != "" && v.by != "region" && v.by != "type":
 				return misused("--by wants region or type")
@@ -52,26 +50,23 @@ hold the bundles of the councils drawn against it: stile audit adoption --drawn.
 				return misused("--by shows one day and --trend many: choose one")
 			case (v.sample.Size > 0) != (v.sample.Seed != ""):
 				return misused("--sample and --seed belong together")
-			case v.sample.Size < 0 || v.sample.Size > audit.MaxSample || len(v.sample.Seed) > audit.MaxSeed:
-				return misused("--sample wants a number up to %d, and --seed at most %d bytes", audit.MaxSample, audit.MaxSeed)
 			case v.sample.Size > 0 && (v.by != "" || v.trend || v.csv):
 				return misused("--sample draws statements: it goes with --at and --json alone")
 			case v.csv && v.json:
 				return misused("choose one of --csv and --json")
 			}
-			if v.at != "" {
-				day, err := time.Parse(time.DateOnly, v.at)
-				if err != nil {
-					return misused("--at wants a date such as 2026-11-22")
-				}
-				req.At = day
+			req, err := v.request(args)
+			if err != nil {
+				return err
 			}
 			r, err := a.node().Standards().Adoption(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
 			if v.sample.Size > 0 {
-				return v.draw(&r)
+				d := registers.DrawFrom(&r, v.sample)
+				d.Standard = req.Standard
+				return v.printDraw(d)
 			}
 			return v.print(&r)
 		},
@@ -91,6 +86,22 @@ type adoptionView struct {
 	trend, csv bool
 	by, at     string
 	sample     audit.Sample
+}
+
+// request is what the node is asked for, of a standard at most and as at the day of --at.
+func (v *adoptionView) request(args []string) (node.AdoptionRequest, error) {
+	req := node.AdoptionRequest{Standard: strings.Join(args, "")}
+	if v.sample.Size < 0 || v.sample.Size > audit.MaxSample || len(v.sample.Seed) > audit.MaxSeed {
+		return req, misused("a draw is of a number up to %d, by words of at most %d bytes", audit.MaxSample, audit.MaxSeed)
+	}
+	if v.at != "" {
+		day, err := time.Parse(time.DateOnly, v.at)
+		if err != nil {
+			return req, misused("--at wants a date such as 2026-11-22")
+		}
+		req.At = day
+	}
+	return req, nil
 }
 
 func (v *adoptionView) print(r *node.Adoption) error {

@@ -35,8 +35,19 @@ type Description struct {
 	// Form names the translation by which the register is also offered in the form of
 	// somebody else's data standard; "" for none.
 	Form string
+	// Under are titles of columns that a page shows below the others of the same line, since
+	// what stands in them is long.
+	Under []string
+	// Links is the title of a column of addresses that come with Stile, which pages lead to;
+	// "" for none. An address in a record is text.
+	Links string
+	// State is the title of a column whose words a page marks; "" for none.
+	State string
 	// Goal is how many different values the first group is to have by a year; zero for none.
 	Goal Goal
+
+	// audited says that what it counts is drawn from for audits.
+	audited bool
 
 	// ordered says that the rows stand in the order in which made returned them.
 	ordered bool
@@ -89,18 +100,21 @@ func All() []Description {
 			ID: "service-directory", Title: "Community services", Standard: "service-directory", Form: "open-referral-uk",
 			Lead:    "Services that somebody in need can be told of: what each is, who runs it, where and when.",
 			Columns: []Column{{"Service", "/name"}, {"Organisation", "/organisation/name"}, {"State", "/status"}, {"Topics", "/topics"}, {"Places", "/places/*/name"}, {"Postcodes", "/places/*/postcode"}, {"Hours", "/places/*/hours"}, {"Website", "/url"}, {"Assured on", "/assured_on"}},
+			Under:   []string{"Places", "Postcodes", "Hours", "Website"},
 			Groups:  []Group{{Title: "By topic", Column: "Topics"}, {Title: "By state", Column: "State"}, {Title: "By council"}},
 		},
 		{
 			ID: "components", Title: "Common components", Standard: "component",
 			Lead:    "What councils have built that others may use, and under which licence.",
 			Columns: []Column{{"Component", "/name"}, {"Reference", "/reference"}, {"Publisher", "/publisher"}, {"Kind", "/kind"}, {"State", "/status"}, {"Function", "/function"}, {"Licence", "/licence"}, {"Where", "/repository"}},
+			Under:   []string{"Where"},
 			Groups:  []Group{{Title: "By function", Column: "Function"}, {Title: "By licence", Column: "Licence"}, {Title: "By publisher", Column: "Publisher"}},
 		},
 		{
 			ID: "component-uses", Title: "Components in use", Standard: "component-use",
 			Lead:    "Who uses which component, by the word that each council has signed itself.",
 			Columns: []Column{{"Component", "/component"}, {"Publisher", "/publisher"}, {"Use", "/use"}, {"Since", "/since"}, {"Version", "/version"}, {"Experience", "/experience"}},
+			Under:   []string{"Experience"},
 			Groups:  []Group{{Title: "By component", Column: "Component"}, {Title: "By use", Column: "Use"}},
 		},
 		{
@@ -119,6 +133,7 @@ func All() []Description {
 			ID: "consultations", Title: "Positions in consultations", Standard: "consultation-position",
 			Lead:    "What councils say to what a body consults on, such as a new version of a standard, each signed by itself.",
 			Columns: []Column{{"Subject", "/subject"}, {"Asked by", "/asked_by"}, {"Position", "/position"}, {"On", "/on"}, {"Decided by", "/decided_by"}, {"Changes asked for", "/changes"}},
+			Under:   []string{"Changes asked for"},
 			Groups:  []Group{{Title: "By subject", Column: "Subject"}, {Title: "By position", Column: "Position"}},
 		},
 		{
@@ -131,6 +146,7 @@ func All() []Description {
 			ID: "improvement", Title: "Improvement work", Standard: "improvement-activity", Map: "For",
 			Lead:    "Who has had what help, and who has had none: those come first. Who states which needs is in the register of where help is needed.",
 			Columns: []Column{{"For", "/councils"}, {"Provider", "/provider"}, {"Kind", "/kind"}, {"Service", "/service"}, {"Begun", "/start_on"}, {"Ended", "/end_on"}, {"Result", "/result"}},
+			Under:   []string{"Result"},
 			Groups:  []Group{{Title: "By council helped, those with least help first", Column: "For", Every: true}, {Title: "By kind", Column: "Kind"}, {Title: "By service", Column: "Service"}, {Title: "By provider", Column: "Provider"}},
 		},
 		{
@@ -144,6 +160,7 @@ func All() []Description {
 			Each: "/standards", also: charter,
 			Lead:    "What councils state of their suppliers' products: standards that they speak, how many valid records a council's own node counted from them, and how data gets out. What nobody's node counted is listed and does not count.",
 			Columns: []Column{{"Product", "/product"}, {"Supplier", "/supplier"}, {"Standard", "/standards/*/standard"}, {"Valid records", "/standards/*/valid"}, {Title: counted}, {"Held valid", "/standards/*/measured/held_valid"}, {"Held back", "/standards/*/measured/held_back"}, {"Counted at", "/standards/*/measured/at"}, {Title: heldHere}, {Title: entry}, {"Open interface", "/open_interface"}, {"Export free", "/export_free"}, {"Stated on", "/on"}},
+			Under:   []string{"Counted at", entry, "Open interface", "Export free", "Stated on"},
 			Groups:  []Group{{Title: "By product and standard: councils that hold valid records from it", Column: "Product", And: "Standard", Where: "Held valid"}, {Title: "By supplier", Column: "Supplier"}, {Title: "By standard", Column: "Standard"}},
 		},
 		{
@@ -165,13 +182,14 @@ func All() []Description {
 			Groups:  []Group{{Title: "By exchange in which records flowed", Column: "Exchange", Where: "Records"}, {Title: "By council"}},
 		},
 		{
-			ID: "obligations", Title: "What is mandatory for us", made: obligations,
-			Lead:    "Standards that a law asks for, since when, whether this council has adopted them, and whether it keeps records of them.",
-			Columns: []Column{{Title: "Standard"}, {Title: "Law"}, {Title: "Since"}, {Title: "Adopted"}, {Title: "Our records"}, {Title: "Are we there"}, {Title: "Source"}, {Title: "What it says"}},
+			ID: "obligations", Title: "What is mandatory for us", made: obligations, Links: "Source", State: "Are we there",
+			Lead:    "What laws ask councils to record or send, since when, and whether we do: whether this council has adopted the standard for it, and keeps records in it. Below each stands what the law's page says of it.",
+			Columns: []Column{{Title: "Title"}, {Title: "Law"}, {Title: "Since"}, {Title: "Adopted"}, {Title: "Our records"}, {Title: "Are we there"}, {Title: "What it says"}, {Title: "Source"}, {Title: "Standard"}},
+			Under:   []string{"What it says", "Source", "Standard"},
 			Groups:  []Group{{Title: "Are we there", Column: "Are we there"}},
 		},
 		{
-			ID: "adoption", Title: "Adoption against 70%", made: adoption,
+			ID: "adoption", Title: "Adoption against 70%", made: adoption, audited: true,
 			Lead:    "Which share of councils keeps records in each standard, by the statements they signed, held against 70%.",
 			Columns: []Column{{Title: "Standard"}, {Title: "By"}, {Title: "Group"}, {Title: "Councils with records"}, {Title: "Councils of the group"}, {Title: "Share"}, {Title: "70% reached"}},
 			Groups:  []Group{{Title: "70% reached", Column: "70% reached"}},
@@ -188,7 +206,7 @@ func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []
 		return nil, err
 	}
 	seen := map[name.StandardName]bool{}
-	add := func(s name.Standard, says standard.Obligation, adopted string, records int) {
+	add := func(s name.Standard, title string, says standard.Obligation, adopted string, records int) {
 		for _, law := range catalogue.Laws(s.Name, says) {
 			there := "not yet"
 			switch {
@@ -197,7 +215,7 @@ func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []
 			case law.Pending || law.From > now.UTC().Format(time.DateOnly):
 				there = "not asked for yet"
 			}
-			rows = append(rows, Row{Cells: texts(s.String(), law.Statute, law.From, adopted, strconv.Itoa(records), there, law.Source, law.Says)})
+			rows = append(rows, Row{Cells: texts(title, law.Statute, law.From, adopted, strconv.Itoa(records), there, law.Says, law.Source, s.String())})
 		}
 	}
 	for _, s := range adopted {
@@ -206,7 +224,7 @@ func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []
 		if s.Obligation != nil {
 			says = standard.Obligation{Statute: s.Obligation.Statute, From: s.Obligation.From}
 		}
-		add(s.Name, says, "yes", s.Records)
+		add(s.Name, s.Title, says, "yes", s.Records)
 	}
 	all, err := catalogue.All()
 	if err != nil {
@@ -214,7 +232,7 @@ func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []
 	}
 	for _, s := range all {
 		if m := s.Manifest(); !seen[m.Name.Name] {
-			add(m.Name, m.Obligation, "no", 0)
+			add(m.Name, m.Title, m.Obligation, "no", 0)
 		}
 	}
 	return rows, nil

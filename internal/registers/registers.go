@@ -36,6 +36,8 @@ type Table struct {
 	Members []string
 	titles  map[string]string // of them by code, as the directory has them
 	Left    int               // records left out, since no proof of them holds or they cannot be read
+	// Audits are those of what the register counts; nil where it has none.
+	Audits *Audits
 
 	form *translation.Translation // of Form; nil where there is none
 	// formed are the records in that form, in the order in which they were read.
@@ -126,6 +128,11 @@ func Read(ctx context.Context, o node.Operations, d Description, now time.Time) 
 		return nil, err
 	} else if d.also != nil {
 		if err := d.also(ctx, o, t); err != nil {
+			return nil, err
+		}
+	}
+	if d.audited {
+		if t.Audits, err = ReadAudits(ctx, o, now); err != nil {
 			return nil, err
 		}
 	}
@@ -253,6 +260,10 @@ func (t *Table) known(record any, version uint64, issued time.Time) map[string]a
 	return known
 }
 
+// Named is a council's name with its GSS code, as the list of England's councils or the
+// directory has it; where neither does, the code.
+func (t *Table) Named(gss string) string { return Line{Value: gss, Name: t.called(gss)}.Title() }
+
 // called is the name of a council by its GSS code; "" where neither the list of England's
 // councils nor the directory has it.
 func (t *Table) called(gss string) string {
@@ -349,6 +360,17 @@ func (t *Table) Reached() int {
 
 // Unsaid stands for a value that a record does not have.
 const Unsaid = "not said"
+
+// Words are those that registers use of themselves, which no council wrote: a page says them
+// in its own language.
+func Words() []string {
+	words := []string{"yes", "no", Unsaid, "not yet", "not asked for yet", "all", "directory", "type", "region", "members", "England",
+		"councils of the directory", "all councils", "safeguarding authorities"}
+	for _, t := range councils.Types() {
+		words = append(words, string(t))
+	}
+	return words
+}
 
 func (t *Table) count(g Group) Count {
 	lines := map[string]*Line{}

@@ -32,8 +32,10 @@ func TestDescribed(t *testing.T) {
 				}
 			}
 		}
-		if d.Chart != "" && tab.at(d.Chart) < 0 {
-			t.Errorf("%s: no column is called %q", d.ID, d.Chart)
+		for _, shown := range append([]string{d.Chart, d.Map, d.Links, d.State}, d.Under...) {
+			if shown != "" && tab.at(shown) < 0 {
+				t.Errorf("%s: no column is called %q", d.ID, shown)
+			}
 		}
 		if d.made != nil {
 			continue

@@ -29,13 +29,26 @@ func (l Licence) claim(term string, of map[string]any) {
 }
 
 // Files are the register as data, by file name: ID.csv, ID.csv-metadata.json (W3C CSV on
-// the Web), ID.json, and for one that has a form ID.FORM.json.
+// the Web), ID.json, for one that has a form ID.FORM.json, and where statements were drawn for
+// an audit ID.drawn.json.
 func (t *Table) Files(p Publication) map[string][]byte {
 	files := map[string][]byte{t.ID + ".csv": t.CSV(), t.ID + ".csv-metadata.json": t.Metadata(p.Licence), t.ID + ".json": t.JSON(p.Licence)}
 	if t.form != nil {
 		files[t.FormFile()] = t.Formed(p)
 	}
+	if file := t.DrawnFile(); file != "" {
+		files[file] = indented(t.Audits.Newest().Draw)
+	}
 	return files
+}
+
+// DrawnFile is the name of the file that stile audit adoption --drawn takes, of the newest
+// draw; "" where nothing was drawn.
+func (t *Table) DrawnFile() string {
+	if t.Audits == nil || t.Audits.Newest() == nil {
+		return ""
+	}
+	return t.ID + ".drawn.json"
 }
 
 // FormFile is the name of the file in the form of somebody else's standard; "" where there
@@ -189,6 +202,9 @@ func (t *Table) JSON(l Licence) []byte {
 	}
 	if l.Address != "" {
 		out["licence"] = l.Address
+	}
+	if t.Audits != nil {
+		out["audits"] = t.Audits
 	}
 	if t.Goal.Of > 0 {
 		out["goal"] = struct {
