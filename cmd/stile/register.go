@@ -83,7 +83,7 @@ names is printed in them; without one none is claimed. A register of a standard 
 					return err
 				}
 			}
-			if err := web.ExportRegister(out, base, all, proofs); err != nil {
+			if err := web.ExportRegister(out, "open", base, all, proofs); err != nil {
 				if _, serr := os.Stat(out); serr == nil && errors.Is(err, os.ErrExist) {
 					return failure(node.Conflict, "name a new folder with --out", "%v", err)
 				}
@@ -134,9 +134,5 @@ func (a *app) exportOpen(ctx context.Context, o node.Operations, dir, base strin
 			written = append(written, openRegister{t.ID, t.Title, len(t.Rows)})
 		}
 	}
-	styles := ""
-	if _, err := os.Stat(filepath.Join(dir, "..", "stile.css")); err == nil {
-		styles = "../stile.css"
-	}
-	return written, web.ExportOpen(dir, styles, registers.Publication{Base: strings.TrimSuffix(base, "/") + "/open", Licence: licence}, all)
+	return written, web.ExportOpen(dir, "..", registers.Publication{Base: strings.TrimSuffix(base, "/") + "/open", Licence: licence}, all)
 }

@@ -45,6 +45,8 @@ type staticPage struct {
 	Title, Site    string
 	Styles         string // where the style sheet is; "" for none
 	English, Welsh string // the same page in each language
+	Home           string // the page of the register of agreements; "" for none
+	Open           string // that of the registers of what councils have; "" for none
 	Data           any
 }
 
@@ -62,9 +64,9 @@ func (t *tongue) static(name string, p staticPage) ([]byte, error) {
 // web server: index.html and cy.html; of each a page in both languages, a table with its
 // description (W3C CSV on the Web), JSON and where there is one the form of somebody else's
 // standard; and catalogue.jsonld (W3C DCAT), whose addresses begin with the base of where it
-// will be published. styles is the path from the folder to a style sheet, "" for
-// none.
-func ExportOpen(dir, styles string, at registers.Publication, all []*registers.Table) error {
+// will be published. home is the path from the folder to that of [ExportRegister], whose
+// pages lead here and whose style sheet is used, where it has one; "" for none.
+func ExportOpen(dir, home string, at registers.Publication, all []*registers.Table) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("write registers: %w", err)
 	}
@@ -73,6 +75,12 @@ func ExportOpen(dir, styles string, at registers.Publication, all []*registers.T
 		return err
 	}
 	files := map[string][]byte{"catalogue.jsonld": registers.Catalogue(at, ".html", all)}
+	styles := ""
+	if home != "" {
+		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(home), "stile.css")); err == nil {
+			styles = home + "/stile.css"
+		}
+	}
 	for _, lang := range langs {
 		t := &tongue{lang, said, london()}
 		index, ending := "index.html", ".html"
@@ -81,6 +89,9 @@ func ExportOpen(dir, styles string, at registers.Publication, all []*registers.T
 		}
 		p := staticPage{Title: t.say("open.title"), Site: t.say("open.title"), Styles: styles, English: "index.html", Welsh: "cy.html",
 			Data: map[string]any{"Registers": all, "Ending": ending, "At": "", "Licence": at.Licence}}
+		if home != "" {
+			p.Home = home + "/" + index
+		}
 		if files[index], err = t.static("open-static-index", p); err != nil {
 			return err
 		}
@@ -106,8 +117,9 @@ func ExportOpen(dir, styles string, at registers.Publication, all []*registers.T
 // new or empty, as files for any web server: index.html in English and cy.html in Welsh,
 // register.json, register.csv, register.jsonld (W3C DCAT), whose addresses begin with
 // base, and the proofs, by the name of their agreement. An agreement that two registers
-// have is shown once for each, since each council counts for itself.
-func ExportRegister(dir, base string, rs []*Register, proofs map[name.Agreement][]byte) error {
+// have is shown once for each, since each council counts for itself. open is the folder in it
+// that [ExportOpen] writes after; "" for none.
+func ExportRegister(dir, open, base string, rs []*Register, proofs map[name.Agreement][]byte) error {
 	if es, err := os.ReadDir(dir); err == nil && len(es) > 0 {
 		return fmt.Errorf("write register: %q is not empty", dir)
 	}
@@ -158,6 +170,9 @@ func ExportRegister(dir, base string, rs []*Register, proofs map[name.Agreement]
 	for file, lang := range map[string]Lang{"index.html": English, "cy.html": Welsh} {
 		t := &tongue{lang, all, london()}
 		p := staticPage{Title: t.say("register.title"), Site: t.say("register.title"), English: "index.html", Welsh: "cy.html", Data: rs}
+		if open != "" {
+			p.Open = open + "/" + file
+		}
 		if css != nil {
 			p.Styles = "stile.css"
 		}

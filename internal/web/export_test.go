@@ -46,7 +46,7 @@ func TestExportLinks(t *testing.T) {
 	const base = "https://data.example/sharing"
 	for _, rs := range [][]*web.Register{{own}, {own, other}} {
 		dir := filepath.Join(t.TempDir(), "out")
-		if err := web.ExportRegister(dir, base+"/", rs, proofs); err != nil {
+		if err := web.ExportRegister(dir, "", base+"/", rs, proofs); err != nil {
 			t.Fatal(err)
 		}
 		read := func(file string) string {

@@ -45,7 +45,7 @@ func (t *tongue) funcs() template.FuncMap {
 			return "?" + q.Encode()
 		},
 		"lines":   func(s string) []string { return strings.Split(strings.TrimRight(s, "\n"), "\n") },
-		"english": t.english, "cell": t.cell, "line": openLineOf,
+		"english": t.english, "cell": t.cell, "under": t.under, "line": t.openLine, "counted": t.counted, "audits": auditsOf, "breaks": func(v any) template.HTML { return breaks(fmt.Sprint(v)) },
 		"first":     func(n int, all []registers.Line) []registers.Line { return all[:min(n, len(all))] },
 		"add":       func(a, b int) int { return a + b },
 		"mode":      func(m any) string { return t.say("mode." + modeWord(m)) },

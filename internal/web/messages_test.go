@@ -119,6 +119,9 @@ func TestRegistersAreSaid(t *testing.T) {
 			t.Errorf("%s says %q, and the register %q", key, all[English][key], text)
 		}
 	}
+	for _, w := range registers.Words() {
+		say("open.word", w)
+	}
 	for _, d := range registers.All() {
 		say("open", d.Title)
 		say("open", d.Lead)

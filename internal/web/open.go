@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"fmt"
-	"html/template"
 	"slices"
 	"strconv"
 	"strings"
@@ -212,17 +211,6 @@ func openRows(t *registers.Table, text string, from, most int) *openTable {
 	return o
 }
 
-// An openLine is a value of a group as a page shows it.
-type openLine struct {
-	registers.Line
-	Of   bool // councils say so
-	Find bool // its lines can be looked for
-}
-
-func openLineOf(o *openTable, c registers.Count, l registers.Line) openLine {
-	return openLine{l, o.Standard != "", !o.Static && c.And == "" && l.Value != registers.Unsaid}
-}
-
 // hexWords is what the keys of the messages on a register's map begin with.
 func hexWords(r *registers.Table) string {
 	if r.MapWhere != "" {
@@ -256,16 +244,6 @@ func (t *tongue) mapOf(r *registers.Table) *hexMap {
 	m := t.hexes(r.Made, stands, members, hexWords(r))
 	m.Off = len(off)
 	return &m
-}
-
-// cell shows the values of a cell: a day as people write it, what a council says as it is.
-func (t *tongue) cell(vs []string) template.HTML {
-	if len(vs) == 1 {
-		if _, err := time.Parse(time.DateOnly, vs[0]); err == nil {
-			return `<span class="stile-nowrap">` + html(t.day(vs[0])) + `</span>`
-		}
-	}
-	return t.node(strings.Join(vs, "; "))
 }
 
 // english says a text of a register, by its English words, in the language of the page.

@@ -13,6 +13,7 @@ import (
 	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
+	"github.com/stile-exchange/stile/schemas"
 )
 
 // openly makes a node with records for three registers, one of them with more lines than
@@ -110,17 +111,24 @@ func TestOpenRegisters(t *testing.T) {
 		}
 	}
 	in := h.enter("Jo Smith", access.Viewer)
-	if _, page := in.get("/open/charter"); !strings.Contains(page, "Acre 1: standards.stile.example/planning-application@1") || strings.Contains(page, "Acre 1: standards.stile.example/spend@1") {
+	_, page = in.get("/open/charter")
+	if page = strings.ReplaceAll(page, "<wbr>", ""); !strings.Contains(page, "Acre 1: standards.stile.example/planning-application@1") || strings.Contains(page, "Acre 1: standards.stile.example/spend@1") {
 		t.Error("a viewer is not shown what was counted, or what was only stated counts")
 	}
 	if status, _ := in.get("/open/contracts"); status != 404 {
 		t.Errorf("a standard that is not adopted: %d", status)
 	}
 	_, page = in.get("/open/obligations")
-	for _, want := range []string{"not yet", "children-not-in-school", "Education Act 1996 section 436A", "Wellbeing and Schools Act 2026 section 38", "not asked for yet", "https://www.legislation.gov.uk/ukpga/2026/21/section/78/enacted"} {
+	for _, want := range []string{
+		`govuk-tag--red">not yet<`, "children-not-in-school", "Education Act 1996 section 436A", "Wellbeing and Schools Act 2026 section 38", `govuk-tag--grey">not asked for yet<`,
+		`<td role="cell" class="govuk-table__cell" colspan="6">`, `href="https://www.legislation.gov.uk/ukpga/2026/21/section/78/enacted"`,
+	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("of what laws ask for, and where they say so, %q is not listed", want)
 		}
+	}
+	if _, page = in.get("/open/obligations?lang=cy"); !strings.Contains(page, `govuk-tag--red">ddim eto<`) || strings.Contains(page, ">not yet<") {
+		t.Error("our own words are not in Welsh")
 	}
 }
 
@@ -151,11 +159,20 @@ func TestExportOpen(t *testing.T) {
 			all = append(all, r)
 		}
 	}
-	dir := filepath.Join(t.TempDir(), "open")
-	if err := web.ExportOpen(dir, "", registers.Publication{Base: "https://a.example/open", Licence: registers.Licence{Address: "https://l.example/1", Title: "Open <1>"}}, all); err != nil {
+	home := t.TempDir()
+	for _, page := range []string{"index.html", "cy.html"} {
+		if err := os.WriteFile(filepath.Join(home, page), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(home, "open")
+	if err := web.ExportOpen(dir, "..", registers.Publication{Base: "https://a.example/open", Licence: registers.Licence{Address: "https://l.example/1", Title: "Open <1>"}}, all); err != nil {
 		t.Fatal(err)
 	}
-	links := 0
+	links, away := 0, map[string]bool{"https://l.example/1": true}
+	for _, d := range schemas.Duties() {
+		away[d.Source] = true
+	}
 	for _, page := range []string{"index.html", "cy.html", "city-tools.html", "improvement.cy.html", "obligations.html"} {
 		b, err := os.ReadFile(filepath.Join(dir, page))
 		if err != nil {
@@ -165,7 +182,7 @@ func TestExportOpen(t *testing.T) {
 			t.Errorf("%s does not say its licence", page)
 		}
 		for _, m := range regexp.MustCompile(`href="([^"#][^"]*)"`).FindAllStringSubmatch(string(b), -1) {
-			if _, err := os.Stat(filepath.Join(dir, m[1])); err != nil && m[1] != "https://l.example/1" {
+			if _, err := os.Stat(filepath.Join(dir, m[1])); err != nil && !away[m[1]] {
 				t.Errorf("%s: %v", page, err)
 			}
 			links++
@@ -176,6 +193,9 @@ func TestExportOpen(t *testing.T) {
 	}
 	if links < 20 {
 		t.Errorf("%d links were followed", links)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "cy.html")); err != nil || !strings.Contains(string(b), `href="../cy.html"`) {
+		t.Errorf("the list does not lead to the register of agreements: %v", err)
 	}
 	if err := web.ExportOpen(dir, "", registers.Publication{}, nil); err == nil {
 		t.Error("it writes over what is there")

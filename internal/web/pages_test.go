@@ -732,7 +732,7 @@ func TestPages(t *testing.T) {
 			})...), nil},
 			{byHand.url, three, []string{"/home", "/urgent", urgent, "/handovers", offer, "/register/northmoor.gov.uk/urgent"}, nil},
 			{lists.url, five, []string{"/records?standard=standards.stile.example/digital-tool", "/open/city-tools", "/register"}, nil},
-			{registers.url, four, []string{"/open", "/open/city-tools", "/open/improvement", "/open/obligations"}, []string{"/open/none"}},
+			{registers.url, four, []string{"/open", "/open/city-tools", "/open/improvement", "/open/obligations", "/open/charter", "/open/adoption"}, []string{"/open/none"}},
 		},
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/intake"
+	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -205,9 +206,28 @@ func (q *request) adoption() error {
 	if err != nil {
 		return err
 	}
+	audits, err := q.audits()
+	if err != nil {
+		return err
+	}
 	return q.render("adoption", page{Title: q.say("adoption.title"), Public: true, Wide: true, Data: map[string]any{
-		"A": a, "In": in, "Options": options, "Trends": q.trends(a.Trend), "Matrix": matrixOf(a), "Hexes": hexes,
+		"A": a, "In": in, "Options": options, "Trends": q.trends(a.Trend), "Matrix": matrixOf(a), "Hexes": hexes, "Audits": audits,
 	}})
+}
+
+// audits are those of adoption, as old as the register of it is. Statements and draws are
+// shown to everybody, the register and its files to those whom the council shows them to.
+func (q *request) audits() (auditsShown, error) {
+	all := registers.All()
+	t, err := q.open.read(q.public(), all[slices.IndexFunc(all, func(d registers.Description) bool { return d.ID == "adoption" })])
+	if err != nil {
+		return auditsShown{}, err
+	}
+	file := t.DrawnFile()
+	if !q.sees(t.ID) {
+		file = ""
+	}
+	return auditsOf(t.Audits, file, false), nil
 }
 
 // A matrix says which council keeps which standard.
