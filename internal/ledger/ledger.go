@@ -403,6 +403,11 @@ func openBadger(o Options) (*badger.DB, error) {
 		WithLogger(badgerLog{o.Log, o.unwritten})
 	bo.TableSizeMultiplier = 1
 	bo = sized(bo, o.Memory).WithReadOnly(o.Reading)
+	if o.InMemory {
+		// Each compactor wakes twenty times a second, which is most of what a test costs
+		// in which hours pass at once. What a test writes never fills twelve tables.
+		bo = bo.WithNumCompactors(0)
+	}
 	if len(o.EncryptionKey) > 0 {
 		bo = bo.WithEncryptionKey(o.EncryptionKey)
 	}

@@ -73,21 +73,29 @@ func TestManyAgreements(t *testing.T) {
 	for i := range 40 {
 		openFeed(t, l, sharing(t, fmt.Sprint("items-", i), 1, `record.ward == "X"`, "/ward"))
 	}
-	for _, ward := range []string{"X", "Y"} { // enter, leave
+	const enter, leave = 1010, 350 // each more than one batch: of entries, and of keys
+	for _, c := range []struct {
+		ward    string
+		records int
+	}{{"X", enter}, {"Y", leave}} {
 		var offers []*ledger.Offer
-		for i := range 1010 { // more than one batch, of more keys than one takes
-			o, err := l.Offer(std, item(fmt.Sprint("ref-", i), ward, newCanary()))
+		for i := range c.records {
+			o, err := l.Offer(std, item(fmt.Sprint("ref-", i), c.ward, newCanary()))
 			if err != nil {
 				t.Fatal(err)
 			}
 			offers = append(offers, o)
 		}
+		before := l.Transactions()
 		if err := l.Write(t.Context(), offers...); err != nil {
 			t.Fatal(err)
 		}
+		if n := l.Transactions() - before; n < 2 {
+			t.Errorf("%d records of ward %s are written in %d transactions", c.records, c.ward, n)
+		}
 	}
 	for _, f := range l.Feeds() {
-		if f.Records != 0 {
+		if f.Records != enter-leave {
 			t.Errorf("feed of %s counts %d records", f.Agreement, f.Records)
 		}
 	}

@@ -41,7 +41,7 @@ func TestDamagedTableIsServedAround(t *testing.T) {
 	if err != nil || len(tables) == 0 {
 		t.Fatalf("%v, %v", tables, err)
 	}
-	trials := 6
+	trials := 3
 	if n, err := strconv.Atoi(os.Getenv("STILE_FLIPS")); err == nil {
 		trials = n
 	}
