@@ -120,7 +120,8 @@ func (w *Writer) addChunk(chunk []Entry) error {
 // cosignatures as it has. The largest added is the main one, at which entries
 // are proved; each other needs the consistency proof from itself to the main
 // one, which is not looked at for the main one. Of several notes at one size
-// the signatures are put together.
+// the signatures are put together, those of the first first, and no more than a note can
+// have: see [tlog.MaxSignatures].
 func (w *Writer) AddCheckpoint(signed []byte, consistency []tlog.Hash) error {
 	text, sigs, ok := bytes.Cut(signed, []byte("\n\n"))
 	lines := strings.Split(string(text), "\n")
@@ -132,17 +133,11 @@ func (w *Writer) AddCheckpoint(signed []byte, consistency []tlog.Hash) error {
 		return w.fail(fmt.Errorf("add checkpoint: %w", err))
 	}
 	if old, ok := w.notes[size]; ok {
-		if !bytes.HasPrefix(old, signed[:len(text)+2]) {
+		if signed, err = tlog.Join(old, signed); err != nil {
 			// Two truths at one size are the evidence of a fork, which a bundle,
 			// made by the council that forked, is not the place for.
 			return w.fail(fmt.Errorf("add checkpoint: another root at size %d", size))
 		}
-		for line := range bytes.Lines(sigs) {
-			if !bytes.Contains(old, line) {
-				old = append(old, line...)
-			}
-		}
-		signed = old
 	}
 	w.notes[size] = bytes.Clone(signed)
 	if len(consistency) > 0 {

@@ -483,6 +483,18 @@ func (b *bundler) context(st agreement.Status) error {
 	if err != nil {
 		return err
 	}
+	if st.Agreement != nil {
+		// A checkpoint can have no more than so many signatures: first those of who is concerned.
+		slices.SortStableFunc(cosigned, func(x, y ledger.Cosigned) int {
+			switch p, q := st.Agreement.Party(x.Witness), st.Agreement.Party(y.Witness); {
+			case p == q:
+				return 0
+			case p:
+				return -1
+			}
+			return 1
+		})
+	}
 	for _, c := range cosigned {
 		b.who[c.Witness] = true
 		var proof []tlog.Hash // of one size with the main one: the writer joins the signatures

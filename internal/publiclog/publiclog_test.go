@@ -2,6 +2,7 @@ package publiclog
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -324,6 +326,48 @@ func TestFewerCosignaturesAreAState(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// More partners cosign than a note has room for: it is published with as many as it can
+// have, and who the policy names is among them, although its name comes last.
+func TestMorePartnersThanANoteHasRoomFor(t *testing.T) {
+	w := newTown(t, northmoor)
+	rings := map[name.Council]*keys.Ring{northmoor: w.ring}
+	const last = name.Council("zennor.gov.uk")
+	for i := range tlog.MaxSignatures {
+		c := name.Council(fmt.Sprintf("council-%03d.gov.uk", i))
+		if i == 0 {
+			c = last
+		}
+		r, err := keys.Generate(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rings[c] = r
+	}
+	w.grow(t, 3)
+	cp, signed := w.newest(t)
+	for c, r := range rings {
+		if c == northmoor {
+			continue
+		}
+		line, _, err := tlog.Cosign(cp, r.Log.Cosigner())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.l.Cosign(t.Context(), c, cp, append(bytes.Clone(signed), line...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pol := policy(t, "witness zennor %s\nquorum zennor\n", rings[last].Log.CosignerVerifier())
+	p := w.publisher(t, pol, http.DefaultClient, members(t, rings))
+	if done, err := p.round(t.Context()); err != nil || !done {
+		t.Fatalf("done %v, %v", done, err)
+	}
+	// Beside the witnesses the council itself signs, with its log key and its record key.
+	if st := p.State(); !st.Met || len(st.Cosigned) != tlog.MaxSignatures-2 || !slices.Contains(st.Cosigned, string(last)) {
+		t.Errorf("met %v, cosigned by %d: %v", st.Met, len(st.Cosigned), st.Cosigned)
+	}
 }
 
 // Everything that the specification says of an answer, in the order of its sentences.

@@ -331,12 +331,33 @@ func (g *gathering) add(line []byte, w note.Verifier) error {
 	return nil
 }
 
-// partners adds what partners have cosigned in the exchange.
+// partners adds what partners have cosigned in the exchange: as many as the note has room
+// for, and whoever the policy names.
 func (g *gathering) partners() error {
 	var all []ledger.Cosigned
 	err := g.p.o.Ledger.View(func(v *ledger.View) (err error) { all, err = v.Cosigned(); return err })
 	if err != nil {
 		return err
+	}
+	type key struct {
+		name string
+		hash uint32
+	}
+	of := func(v note.Verifier) key { return key{v.Name(), v.KeyHash()} }
+	there, wanted := map[key]bool{}, map[key]bool{}
+	room := tlog.MaxSignatures
+	if n := g.p.open(g.current()); n != nil {
+		room -= len(n.Sigs) + len(n.UnverifiedSigs)
+		for _, s := range n.Sigs {
+			there[key{s.Name, s.Hash}] = true
+		}
+	}
+	if g.p.o.Policy != nil {
+		for _, w := range g.p.o.Policy.Verifiers() {
+			if wanted[of(w)] = true; !there[of(w)] {
+				room--
+			}
+		}
 	}
 	for _, c := range all {
 		m, ok := g.p.o.Directory.Member(c.Witness)
@@ -344,8 +365,14 @@ func (g *gathering) partners() error {
 			continue
 		}
 		w, err := m.WitnessVerifier()
-		if err != nil || g.has(w) {
+		if err != nil || there[of(w)] {
 			continue
+		}
+		if !wanted[of(w)] {
+			if room <= 0 {
+				continue
+			}
+			room--
 		}
 		_, n, err := tlog.OpenCheckpoint(c.Note, g.cp.Origin, g.p.o.LogKey, w)
 		if err != nil {

@@ -171,6 +171,40 @@ func TestFork(t *testing.T) {
 	}
 }
 
+// Notes of one text are joined up to what a note can have, and one that has so many is
+// still read; notes of two texts are not joined.
+func TestJoin(t *testing.T) {
+	s, v := logKey(t, testOrigin)
+	c := Checkpoint{testOrigin, 7, entry(1)}
+	signed, err := SignCheckpoint(c, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined := signed
+	for i := range MaxSignatures + 5 {
+		w, _ := witnessKey(t, fmt.Sprintf("council-%d.gov.uk", i))
+		line, _, err := Cosign(c, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // again does nothing
+			if joined, err = Join(joined, append(bytes.Clone(signed), line...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got, n, err := OpenCheckpoint(joined, testOrigin, v); err != nil || got != c || len(n.UnverifiedSigs) != MaxSignatures-1 {
+		t.Fatalf("joined of %d: %v", MaxSignatures+5, err)
+	}
+	other, err := SignCheckpoint(Checkpoint{testOrigin, 8, entry(1)}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Join(signed, other); !errors.Is(err, ErrCheckpoint) {
+		t.Errorf("two texts were joined: %v", err)
+	}
+}
+
 // Two witnesses cosign, each at its own time; their lines arrive in any order,
 // and twice; the log's key still opens the note for one who knows no witness.
 func TestCosignatures(t *testing.T) {
@@ -248,7 +282,7 @@ func TestCosignatures(t *testing.T) {
 			t.Errorf("by a plain signer: %v, want ErrSignature", err)
 		}
 		full := bytes.Clone(signed)
-		for i := range maxSignatures {
+		for i := range MaxSignatures {
 			full = fmt.Appendf(full, "— w%d.example AAAAAAAA\n", i)
 		}
 		if _, err := AddCosignature(full, line1, w1); err == nil {

@@ -219,14 +219,34 @@ func AddCosignature(signed, line []byte, witness note.Verifier) ([]byte, error) 
 	if bytes.Count(line, []byte("\n")) != 1 || len(Cosignatures(n, witness)) != 1 || !spelledOnce(n) {
 		return nil, fmt.Errorf("add cosignature: %w: want one cosignature/v1 line", ErrSignature)
 	}
-	if len(signed)+len(line) > MaxNote || len(unverified.Note.UnverifiedSigs) >= maxSignatures {
+	if len(signed)+len(line) > MaxNote || len(unverified.Note.UnverifiedSigs) >= MaxSignatures {
 		return nil, fmt.Errorf("add cosignature: %w: too many signatures", ErrCheckpoint)
 	}
 	return append(bytes.Clone(signed), line...), nil
 }
 
-// maxSignatures is what note.Open reads of one note.
-const maxSignatures = 100
+// MaxSignatures is how many signatures a note can have: who reads one with more takes it
+// for damaged (golang.org/x/mod/sumdb/note, Open). A log may well have more witnesses.
+const MaxSignatures = 100
+
+// Join returns the checkpoint note signed with those signature lines of another note of the
+// same text that it lacks, in their order, as far as [MaxSignatures] and [MaxNote] let it.
+// It verifies nothing. The error wraps [ErrCheckpoint] when the texts differ.
+func Join(signed, other []byte) ([]byte, error) {
+	text, has, ok := bytes.Cut(signed, []byte("\n\n"))
+	same, lines, also := bytes.Cut(other, []byte("\n\n"))
+	if !ok || !also || !bytes.Equal(text, same) {
+		return nil, fmt.Errorf("join signatures: %w", ErrCheckpoint)
+	}
+	out, n := bytes.Clone(signed), bytes.Count(has, []byte("\n"))
+	for line := range bytes.Lines(lines) {
+		if n < MaxSignatures && len(out)+len(line) <= MaxNote && !bytes.Contains(out, line) {
+			out = append(out, line...)
+			n++
+		}
+	}
+	return out, nil
+}
 
 // Cosignatures returns which of the witnesses have cosigned the checkpoint note
 // n, and when, in the order of their lines. n must come from [OpenCheckpoint],
