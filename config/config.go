@@ -20,6 +20,7 @@ import (
 	"runtime"
 
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 )
 
 // Version is the number of the format that this package writes.
@@ -310,6 +311,9 @@ func (c *Config) settle(dir string) {
 		f := &c.Feeds[i]
 		for _, p := range []*string{&f.Folder, &f.ConnectionFile, &f.Mapping} {
 			*p = from(dir, *p)
+		}
+		if schemas.Translation(f.Translation) == nil {
+			f.Translation = from(dir, f.Translation)
 		}
 		f.settle()
 	}

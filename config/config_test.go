@@ -86,12 +86,13 @@ func TestShortest(t *testing.T) {
 // A folder named in the file moves what stands in it, and a path of its own
 // stays its own.
 func TestPaths(t *testing.T) {
-	c, err := Parse([]byte("version: 1\ncouncil: saltby.gov.uk\ndata: ../data\npassphrase_file: secret\nadmin_socket: /run/stile.sock\n"), "f", "/etc/stile")
+	c, err := Parse([]byte("version: 1\ncouncil: saltby.gov.uk\ndata: ../data\npassphrase_file: secret\nadmin_socket: /run/stile.sock\n"+
+		"feeds:\n  - {name: a, folder: /a, translation: ocds}\n  - {name: b, folder: /b, translation: own.yaml, set: [/council=E07000998]}\n"), "f", "/etc/stile")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []string{c.Data, c.Directory, c.AdminSocket, c.PassphraseFile}
-	want := []string{"/etc/data", "/etc/data/directory", "/run/stile.sock", "/etc/stile/secret"}
+	got := []string{c.Data, c.Directory, c.AdminSocket, c.PassphraseFile, c.Feeds[0].Translation, c.Feeds[1].Translation}
+	want := []string{"/etc/data", "/etc/data/directory", "/run/stile.sock", "/etc/stile/secret", "ocds", "/etc/stile/own.yaml"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -168,6 +169,11 @@ func TestRefused(t *testing.T) {
 		{"notify by a program of no place", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, command: [mail, hunter2]}\n", "whole path"},
 		{"notify of a severity", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, command: [/bin/cat], severity: error}\n", "want one of critical, warning, notice"},
 		{"notify twice", "version: 1\ncouncil: a.uk\nnotify:\n  - {name: dpo, command: [/bin/cat]}\n  - {name: dpo, command: [/bin/cat]}\n", "another target has it"},
+		{"a feed of no standard", "version: 1\ncouncil: a.uk\nfeeds:\n  - {name: a, folder: /a}\n", "standard: must be given, or a mapping or a translation"},
+		{"a feed by both", "version: 1\ncouncil: a.uk\nfeeds:\n  - {name: a, folder: /a, mapping: m.yaml, translation: ocds}\n", "not both"},
+		{"a feed of a database by a translation", "version: 1\ncouncil: a.uk\nfeeds:\n  - {name: a, database: postgres, translation: ocds}\n", "translation: is for files"},
+		{"a feed that sets what is not translated", "version: 1\ncouncil: a.uk\nfeeds:\n  - {name: a, folder: /a, standard: x, set: [/a=hunter2]}\n", "set: goes with translation"},
+		{"a feed that sets no place", "version: 1\ncouncil: a.uk\nfeeds:\n  - {name: a, folder: /a, translation: ocds, set: [hunter2]}\n", "set: want places and texts"},
 		{"a licence of no place", "version: 1\ncouncil: a.uk\nweb: {licence: hunter2hunter2}\n", "licence: want cc-by-4.0, cc0-1.0, ogl-uk-3.0, or the address of a licence"},
 		{"a licence with markup", "version: 1\ncouncil: a.uk\nweb: {licence: 'https://l.example/\"hunter2hunter2'}\n", "licence: want"},
 		{"a licence that is no page", "version: 1\ncouncil: a.uk\nweb: {licence: 'javascript:hunter2hunter2'}\n", "licence: want"},

@@ -18,7 +18,7 @@ type Feed struct {
 	Name string `yaml:"name"`
 
 	// Standard of the records, such as standards.example/housing-need@1. Needed
-	// unless Mapping says it.
+	// unless Mapping or Translation says it.
 	Standard string `yaml:"standard"`
 
 	// Tool is the reference of the digital tool, among the council's records of
@@ -30,6 +30,15 @@ type Feed struct {
 	// Mapping is the file that says what the columns mean. Needed for a database
 	// and for files other than JSON.
 	Mapping string `yaml:"mapping"`
+
+	// Translation is what the files, JSON or NDJSON, are in instead of the standard:
+	// ocds, open-referral-uk, or the file of a translation. Default none. A node of an
+	// older Stile refuses a file that has this key.
+	Translation string `yaml:"translation"`
+
+	// Set is what files in that form do not say, each a place in the record and its text,
+	// such as /council=E07000998. Default none.
+	Set []string `yaml:"set"`
 
 	// Folder is where files are put: into in/ below it. A file is taken once it
 	// has not changed for five seconds, unless its name begins with a full stop or
@@ -113,8 +122,19 @@ func (f *Feed) check(bad func(key, format string, args ...any)) {
 	if !feedName.MatchString(f.Name) {
 		bad("name", "want letters of a to z, digits and hyphens, at most 64")
 	}
-	if f.Standard == "" && f.Mapping == "" {
-		bad("standard", "must be given, or a mapping that says it")
+	if f.Standard == "" && f.Mapping == "" && f.Translation == "" {
+		bad("standard", "must be given, or a mapping or a translation that says it")
+	}
+	if f.Translation != "" && f.Mapping != "" {
+		bad("translation", "want a mapping, of columns, or a translation, of JSON in another form, not both")
+	}
+	if len(f.Set) > 0 && f.Translation == "" {
+		bad("set", "goes with translation: what a file in that form does not say")
+	}
+	for _, set := range f.Set {
+		if place, text, _ := strings.Cut(set, "="); !strings.HasPrefix(place, "/") || text == "" {
+			bad("set", "want places and texts, such as /council=E07000998")
+		}
 	}
 	if f.KeepDays < 0 || f.KeepDays > 3660 {
 		bad("keep_days", "%s is out of range: want 0 to 3660", strconv.Itoa(f.KeepDays))
@@ -146,6 +166,9 @@ func (f *Feed) checkDatabase(bad func(key, format string, args ...any)) {
 		if x[1] == "" {
 			bad(x[0], "must be given for a database")
 		}
+	}
+	if f.Translation != "" {
+		bad("translation", "is for files: what a database answers are columns")
 	}
 	if (f.Cursor == "") != (f.CursorFrom == "") {
 		bad("cursor_from", "goes with cursor: what the first run is given")

@@ -245,14 +245,8 @@ func TestFieldTables(t *testing.T) {
 		fmt.Fprintf(&index, "| %s | %s | %s | %s |\n", named, cell(first), strings.Join(keys, ", "), cell(law))
 		fmt.Fprintf(&p.b, "# %s\n\n`%s`\n\n%s\n\nKey: %s.", m.Title, s.Name(), m.Description, strings.Join(keys, ", "))
 		fmt.Fprintf(&p.b, " Has to be held or sent by: %s.", law)
-		for _, id := range schemas.Translations() {
-			form, err := translation.Parse(schemas.Translation(id))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if form.Standard == s.Name().Line() {
-				fmt.Fprintf(&p.b, "\n\n`stile register export` also writes records of it as %s; `stile import FILE --translation %s` takes them in from that. Which field is which: [translations](../translations.md#%s).", form.Title, id, id)
-			}
+		for _, id := range translation.ShippedFor(s.Name().Line()) {
+			fmt.Fprintf(&p.b, "\n\n`stile register export` also writes records of it as %s; `stile import FILE --translation %s` takes them in from that. Which field is which: [translations](../translations.md#%s).", translation.Shipped(id).Title, id, id)
 		}
 		p.b.WriteString("\n\n| field | what it is | form | needed | class |\n|---|---|---|---|---|\n")
 		p.rows(root, "")

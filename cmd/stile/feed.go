@@ -65,7 +65,7 @@ func (a *app) loadFeed(ctx context.Context, connect func(context.Context) (*conn
 	quiet := &app{env: env{in: strings.NewReader(""), out: &told, err: io.Discard}, data: a.data, config: a.config}
 	im := &importer{
 		app:      quiet,
-		reading:  reading{standard: l.Feed.Standard, mapping: l.Feed.Mapping},
+		reading:  reading{standard: l.Feed.Standard, mapping: l.Feed.Mapping, form: l.Feed.Translation, sets: l.Feed.Set},
 		register: register{source: l.Feed.Name, complete: l.Feed.Complete, most: l.Feed.MostDeleted},
 		report:   l.Report,
 		door: func(ctx context.Context) (gate, error) {

@@ -75,29 +75,21 @@ func (a *app) translationOf(r *reading) (*translation.Translation, error) {
 	case r.mapping != "":
 		return nil, misused("--mapping says what columns mean and --translation what JSON in another form means: choose one")
 	}
-	b := schemas.Translation(r.form)
-	if b == nil {
+	t := translation.Shipped(r.form)
+	if t == nil {
 		if _, err := os.Stat(r.form); errors.Is(err, fs.ErrNotExist) {
 			return nil, failure(node.NotFound, "name "+strings.Join(schemas.Translations(), ", ")+" or the file of a translation; docs/translations.md tells of them", "there is no translation %q", r.form)
 		}
-		var err error
-		if b, err = a.readFile(r.form, 1<<20); err != nil {
+		b, err := a.readFile(r.form, 1<<20)
+		if err != nil {
 			return nil, err
 		}
-	}
-	t, err := translation.Parse(b)
-	if err != nil {
-		return nil, failure(node.Usage, "mend "+r.form+"; docs/translations.md says how one is written", "%v", err)
-	}
-	said := map[string]string{}
-	for _, set := range r.sets {
-		place, text, ok := strings.Cut(set, "=")
-		if !ok || text == "" {
-			return nil, misused("--set: want a place and a text, such as /council=E07000998")
+		if t, err = translation.Parse(b); err != nil {
+			return nil, failure(node.Usage, "mend "+r.form+"; docs/translations.md says how one is written", "%v", err)
 		}
-		said[place] = text
 	}
-	if t, err = t.Saying(said); err != nil {
+	t, err := t.Saying(r.sets)
+	if err != nil {
 		return nil, misused("--set: %v", err)
 	}
 	if r.standard == "" {

@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/stile-exchange/stile/internal/intake"
-	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -271,15 +267,9 @@ func (im *importer) prepareRow(r *intake.Reader, b *batch, i int, direct bool) {
 	}
 	row := r.Read(raw)
 	b.rows[i] = row
-	s := node.ImportRow{Row: row.Number, Reference: row.Reference, Record: row.Text}
-	switch {
-	case len(row.Problems) > 0:
-		// The node counts what came and could not be taken.
-		s.Record, s.Problems = unread(row)
-	case s.Record == nil || im.turned != nil:
-		s.Record = strictjson.Canonical(row.Record)
-	}
-	b.sent[i] = s
+	// The node counts what came and could not be taken, too.
+	rec, problems := r.Offered(row)
+	b.sent[i] = node.ImportRow{Row: row.Number, Reference: row.Reference, Record: rec, Problems: problems}
 	if !direct && row.Record != nil {
 		b.keys[i], _ = im.digest(row)
 	}
@@ -296,25 +286,6 @@ func (im *importer) digest(row intake.Row) (node.KeyDigest, bool) {
 		values = append(values, v)
 	}
 	return node.DigestKey(values), true
-}
-
-// unread is what the node is told of a row that no record could be made of:
-// what it would be known by, and what is wrong, without the values.
-func unread(row intake.Row) (json.RawMessage, []node.Problem) {
-	rec := json.RawMessage("null")
-	switch {
-	case row.Partial != nil:
-		rec = strictjson.Canonical(row.Partial)
-	case row.Reference == "":
-		// Told from others by its bytes alone, which need not be JSON.
-		text := append([]byte(strings.Join(row.Cells, "\x00")), row.Text...)
-		rec = fmt.Appendf(nil, "%q", fmt.Sprintf("sha256-%x", sha256.Sum256(text)))
-	}
-	var ps []node.Problem
-	for _, p := range row.Problems {
-		ps = append(ps, node.Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix})
-	}
-	return rec, ps
 }
 
 // fieldOf returns the scalar at a place; a key never goes through an array.

@@ -428,17 +428,7 @@ func TestIdempotency(t *testing.T) {
 func TestImport(t *testing.T) {
 	w := open(t, 0)
 	rows := referral("HN1", "E07000998") + "\n" + referral("HN2", "E07000998") + "\n{\"reference\":\"HN3\"}\nnot json\n" + referral("HN1", "E07000998") + "\n"
-	lines := func(a answer) (out []map[string]any) {
-		for s := bufio.NewScanner(bytes.NewReader(a.body)); s.Scan(); {
-			var l map[string]any
-			if err := json.Unmarshal(s.Bytes(), &l); err != nil {
-				t.Fatalf("%v: %s", err, s.Bytes())
-			}
-			out = append(out, l)
-		}
-		return out
-	}
-	dry := lines(w.want(w.do("POST", "/v1/imports?dry_run=true&standard="+need, rows, "Content-Type", "application/x-ndjson"), 200))
+	dry := w.want(w.do("POST", "/v1/imports?dry_run=true&standard="+need, rows, "Content-Type", "application/x-ndjson"), 200).lines(t)
 	if len(dry) != 6 || dry[0]["outcome"] != "valid" || dry[2]["errors"] == nil || dry[3]["errors"] == nil {
 		t.Errorf("%v", dry)
 	}
@@ -447,12 +437,12 @@ func TestImport(t *testing.T) {
 	if len(p.Items) != 0 {
 		t.Errorf("a dry run kept %d", len(p.Items))
 	}
-	wet := lines(w.want(w.do("POST", "/v1/imports?standard="+need, rows, "Content-Type", "application/x-ndjson"), 200))
+	wet := w.want(w.do("POST", "/v1/imports?standard="+need, rows, "Content-Type", "application/x-ndjson"), 200).lines(t)
 	sum, _ := wet[len(wet)-1]["summary"].(map[string]any)
 	if len(wet) != 6 || wet[0]["outcome"] != "created" || wet[4]["outcome"] != "unchanged" || sum["refused"] != 2.0 || sum["rows"] != 5.0 {
 		t.Errorf("%v", wet)
 	}
-	rest := lines(w.want(w.do("POST", "/v1/imports?after=4&standard="+need, rows, "Content-Type", "application/x-ndjson"), 200))
+	rest := w.want(w.do("POST", "/v1/imports?after=4&standard="+need, rows, "Content-Type", "application/x-ndjson"), 200).lines(t)
 	if len(rest) != 2 || rest[0]["row"] != 5.0 {
 		t.Errorf("%v", rest)
 	}

@@ -3,13 +3,13 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -20,15 +20,17 @@ import (
 	"github.com/stile-exchange/stile/internal/access"
 	"github.com/stile-exchange/stile/internal/intake"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/translation"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 )
 
 const (
 	importRows   = 1000
 	importBytes  = 4 << 20
 	importAhead  = 3
-	maxMapping   = 1 << 20
+	maxMapping   = 1 << 20  // of a mapping or a translation
 	maxWorkbook  = 64 << 20 // of an XLSX or ODS file, which has to be on disk whole
 	importStalls = time.Minute
 )
@@ -64,13 +66,14 @@ func (a *API) imports() {
 		Method: http.MethodPost, Path: "/v1/imports", OperationID: "import-records", Tags: []string{"records"},
 		Summary: "Import records from NDJSON, JSON, CSV, XLSX or ODS, row by row",
 		Parameters: []*huma.Param{
-			query("standard", "publisher/name@major; with a mapping it may be left out"), query("dry_run", "true: check everything and keep nothing"),
+			query("standard", "publisher/name@major; with a mapping or a translation it may be left out"), query("dry_run", "true: check everything and keep nothing"),
+			query("translation", "what JSON is in instead of the standard: "+strings.Join(schemas.Translations(), " or ")), query("set", "place=text in each record of which a translated file does not say it, such as /council=E07000998; may be given several times"),
 			query("after", "the last row that an import which broke off has told of: those up to it are passed over"), query("sheet", "of a workbook"),
 			query("source", "name of the register that this is a run of"), query("format", "csv, xlsx, ods, json or ndjson; absent: by the type of the body"),
 		},
-		RequestBody: &huma.RequestBody{Required: true, Description: "the file; CSV, XLSX and ODS as a form with a part mapping, then a part file", Content: map[string]*huma.MediaType{
+		RequestBody: &huma.RequestBody{Required: true, Description: "the file; CSV, XLSX and ODS as a form with a part mapping, then a part file; with a translation of one's own as a form with a part translation, then a part file", Content: map[string]*huma.MediaType{
 			"application/x-ndjson": a.ndjson(map[string]any{}), "application/json": {Schema: &huma.Schema{Description: "an array of records, or one record"}},
-			"multipart/form-data": {Schema: &huma.Schema{Type: "object", Properties: map[string]*huma.Schema{"mapping": {Type: "string"}, "file": {Type: "string", Format: "binary"}}}},
+			"multipart/form-data": {Schema: &huma.Schema{Type: "object", Properties: map[string]*huma.Schema{"mapping": {Type: "string"}, "translation": {Type: "string"}, "file": {Type: "string", Format: "binary"}}}},
 		}},
 		Responses: responses,
 	}, a.importRecords)
@@ -122,26 +125,19 @@ func (a *API) importRecords(w http.ResponseWriter, r *http.Request) error {
 			return misused("the form cannot be read")
 		}
 		part, err := form.NextPart()
-		if err == nil && part.FormName() == "mapping" {
-			b, err := io.ReadAll(io.LimitReader(part, maxMapping+1))
-			if err != nil || len(b) > maxMapping {
-				return misused("the mapping is longer than %d bytes, or broke off", maxMapping)
-			}
-			if o.Mapping, err = intake.ParseMapping(b); err != nil {
-				return &Problem{Status: http.StatusUnprocessableEntity, Kind: string(node.Invalid), Detail: "mapping: " + err.Error(), Try: "docs/mapping.md says what each setting wants"}
-			}
-			if standard == "" {
-				standard = o.Mapping.Standard.String()
-			}
-			part, err = form.NextPart()
-			if err != nil {
-				return misused("the form has no part named file after its mapping")
-			}
-		} else if err != nil {
+		if err != nil {
 			return misused("the form is empty")
 		}
+		if what := part.FormName(); what == "mapping" || what == "translation" {
+			if err := reading(what, part, &o); err != nil {
+				return err
+			}
+			if part, err = form.NextPart(); err != nil {
+				return misused("the form has no part named file after its %s", what)
+			}
+		}
 		if part.FormName() != "file" {
-			return misused("the form has a part that is neither mapping nor file")
+			return misused("the form has a part that is neither mapping, translation nor file")
 		}
 		o.Format, _ = intake.FormatOf(part.FileName())
 		file = part
@@ -156,8 +152,19 @@ func (a *API) importRecords(w http.ResponseWriter, r *http.Request) error {
 	if o.Format == "" {
 		return misused("say with format what the file is, or send it under a name that says so")
 	}
-	if o.Format.Tabular() && o.Mapping == nil {
+	if err := translated(q, &o); err != nil {
+		return err
+	}
+	switch {
+	case o.Format.Tabular() && o.Translation != nil:
+		return misused("a translation is for JSON and NDJSON")
+	case o.Format.Tabular() && o.Mapping == nil:
 		return misused("a mapping must say what the columns mean: send it as the part before the file")
+	case standard != "":
+	case o.Mapping != nil:
+		standard = o.Mapping.Standard.String()
+	case o.Translation != nil:
+		standard = o.Translation.Standard.String()
 	}
 	std, err := a.n.Standards().Show(access.With(r.Context(), nil), node.StandardRequest{Name: standard})
 	if err != nil {
@@ -165,6 +172,9 @@ func (a *API) importRecords(w http.ResponseWriter, r *http.Request) error {
 	}
 	if o.Mapping != nil && o.Mapping.Standard != std.Name.Line() {
 		return misused("the mapping is for another standard")
+	}
+	if o.Translation != nil && o.Translation.Standard != std.Name.Line() {
+		return misused("the translation is for another standard")
 	}
 	if err := may(r.Context(), "records/import", access.On{Standard: std.Name.String()}); err != nil {
 		return err
@@ -192,6 +202,50 @@ func (a *API) importRecords(w http.ResponseWriter, r *http.Request) error {
 		file = spooled
 	}
 	return im.run(file, o)
+}
+
+// reading takes the part of a form that says how its file is to be read.
+func reading(what string, part io.Reader, o *intake.Options) error {
+	b, err := io.ReadAll(io.LimitReader(part, maxMapping+1))
+	if err != nil || len(b) > maxMapping {
+		return misused("the %s is longer than %d bytes, or broke off", what, maxMapping)
+	}
+	try := "docs/mapping.md says what each setting wants"
+	if what == "mapping" {
+		o.Mapping, err = intake.ParseMapping(b)
+	} else {
+		o.Translation, err = translation.Parse(b)
+		try = "docs/translations.md says how one is written"
+	}
+	if err != nil {
+		return &Problem{Status: http.StatusUnprocessableEntity, Kind: string(node.Invalid), Detail: what + ": " + err.Error(), Try: try}
+	}
+	return nil
+}
+
+// translated takes from a query the translation that it names, and what the file does not say.
+func translated(q url.Values, o *intake.Options) error {
+	if id := q.Get("translation"); id != "" {
+		if o.Translation != nil || o.Mapping != nil {
+			return misused("translation names one, and the form has another, or a mapping: choose one")
+		}
+		if o.Translation = translation.Shipped(id); o.Translation == nil {
+			return &Problem{Status: http.StatusNotFound, Kind: string(node.NotFound), Detail: "no such translation comes with Stile",
+				Try: "name " + strings.Join(schemas.Translations(), " or ") + ", or send one as the part before the file; docs/translations.md tells of them"}
+		}
+	}
+	if o.Translation == nil {
+		if q.Has("set") {
+			return misused("set says what a translated file does not: name the form with translation")
+		}
+		return nil
+	}
+	t, err := o.Translation.Saying(q["set"])
+	if err != nil {
+		return misused("set: %v", err)
+	}
+	o.Translation = t
+	return nil
 }
 
 // A spooled file is on disk, without a name, until it is closed.
@@ -251,16 +305,16 @@ func (im *importing) run(file io.Reader, o intake.Options) error {
 	defer i.Close()
 	im.begin()
 	// One goroutine reads and sends, this one receives and answers.
-	sent := make(chan int, importAhead)
+	sent := make(chan []intake.Row, importAhead)
 	ended := make(chan error, 1)
 	go func() {
 		defer close(sent)
 		ended <- func() error {
 			for {
-				rows, err := im.fill(r)
+				rows, read, err := im.fill(r)
 				if len(rows) > 0 {
 					select {
-					case sent <- len(rows):
+					case sent <- read:
 					case <-ctx.Done():
 						return ctx.Err()
 					}
@@ -277,10 +331,10 @@ func (im *importing) run(file io.Reader, o intake.Options) error {
 			}
 		}()
 	}()
-	for range sent {
+	for read := range sent {
 		b, err := i.Receive()
 		if err == nil {
-			err = im.tell(b)
+			err = im.tell(b, r, read)
 		}
 		if err != nil {
 			cancel()
@@ -331,16 +385,20 @@ func (im *importing) line(l importLine) error {
 	return nil
 }
 
-// tell writes what became of a batch.
-func (im *importing) tell(b *node.ImportReply) error {
+// tell writes what became of a batch of rows.
+func (im *importing) tell(b *node.ImportReply, r *intake.Reader, read []intake.Row) error {
 	im.rc.SetWriteDeadline(time.Now().Add(importStalls))
-	for _, x := range b.Results {
+	for at, x := range b.Results {
 		im.sum.Rows++
 		l := importLine{Row: x.Row, Reference: x.Reference, Outcome: x.Outcome, Record: x.Record, Version: x.Version, Entry: x.Index}
 		if len(x.Problems) > 0 {
 			im.sum.Refused++
-			for _, y := range x.Problems {
-				l.Errors = append(l.Errors, ProblemDetail{y.Pointer, y.Rule, y.Detail, y.Fix})
+			problems := read[at].Problems
+			if len(problems) == 0 {
+				problems = r.Explain(read[at], x.Problems)
+			}
+			for _, y := range problems {
+				l.Errors = append(l.Errors, ProblemDetail{Pointer: y.Pointer, Column: y.Column, Rule: y.Rule, Detail: y.Detail, Fix: y.Fix})
 			}
 		} else {
 			im.sum.Outcomes[x.Outcome]++
@@ -355,47 +413,30 @@ func (im *importing) tell(b *node.ImportReply) error {
 	return im.rc.Flush()
 }
 
-// fill reads the next batch. The error is the end of the file; there may be rows even so.
-func (im *importing) fill(r *intake.Reader) (rows []node.ImportRow, err error) {
+// fill reads the next batch: what is sent, and the rows as they were read, those of JSON that
+// the node itself reads by their number alone. The error is the end of the file; there may be
+// rows even so.
+func (im *importing) fill(r *intake.Reader) (rows []node.ImportRow, read []intake.Row, err error) {
 	for size := 0; len(rows) < importRows && size < importBytes; {
 		raw, err := r.Scan()
 		if err != nil {
-			return rows, err
+			return rows, read, err
 		}
 		if raw.Number <= im.after {
 			im.sum.Passed++
 			continue
 		}
 		size += raw.Size()
+		row := intake.Row{Number: raw.Number}
+		one := node.ImportRow{Row: raw.Number}
 		if text := raw.Text(); text != nil {
-			rows = append(rows, node.ImportRow{Row: raw.Number, Record: bytes.Clone(text)})
-			continue
+			one.Record = bytes.Clone(text)
+		} else {
+			row = r.Read(raw)
+			one.Reference = row.Reference
+			one.Record, one.Problems = r.Offered(row)
 		}
-		rows = append(rows, rowOf(r.Read(raw)))
+		rows, read = append(rows, one), append(read, row)
 	}
-	return rows, nil
-}
-
-// rowOf makes of a row what the node takes, with what is wrong with one that no record
-// could be made of.
-func rowOf(row intake.Row) node.ImportRow {
-	s := node.ImportRow{Row: row.Number, Reference: row.Reference, Record: row.Text}
-	if len(row.Problems) == 0 {
-		if s.Record == nil {
-			s.Record = strictjson.Canonical(row.Record)
-		}
-		return s
-	}
-	for _, p := range row.Problems {
-		s.Problems = append(s.Problems, node.Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix})
-	}
-	s.Record = json.RawMessage("null")
-	switch {
-	case row.Partial != nil:
-		s.Record = strictjson.Canonical(row.Partial)
-	case row.Reference == "":
-		all := append([]byte(strings.Join(row.Cells, "\x00")), row.Text...)
-		s.Record = fmt.Appendf(nil, "%q", fmt.Sprintf("sha256-%x", sha256.Sum256(all)))
-	}
-	return s
+	return rows, read, nil
 }

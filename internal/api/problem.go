@@ -33,6 +33,7 @@ type Problem struct {
 // A ProblemDetail is one thing that is wrong with what was sent.
 type ProblemDetail struct {
 	Pointer string `json:"pointer,omitempty" doc:"the place, as a JSON Pointer (RFC 6901)"`
+	Column  string `json:"column,omitempty" doc:"of a file that is imported: the heading that the place came from, or the place in the form of another data standard"`
 	Rule    string `json:"rule,omitempty" doc:"the rule that was broken"`
 	Detail  string `json:"detail" doc:"what is wrong"`
 	Fix     string `json:"fix,omitempty" doc:"what to do about it"`
@@ -74,7 +75,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	}
 	p := &Problem{Status: statuses[e.Kind], Kind: string(e.Kind), Detail: e.Message, Try: e.Try}
 	for _, x := range e.Problems {
-		p.Errors = append(p.Errors, ProblemDetail{x.Pointer, x.Rule, x.Detail, x.Fix})
+		p.Errors = append(p.Errors, ProblemDetail{Pointer: x.Pointer, Rule: x.Rule, Detail: x.Detail, Fix: x.Fix})
 	}
 	if r, ok := ctx.Value(callKey{}).(*http.Request); ok {
 		p.forget(r)

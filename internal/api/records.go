@@ -294,7 +294,7 @@ func refusedAs(x node.PutResult) *Problem {
 		p.Detail = "no verdict was come to on the record"
 	}
 	for _, y := range x.Problems {
-		p.Errors = append(p.Errors, ProblemDetail{y.Pointer, y.Rule, y.Detail, y.Fix})
+		p.Errors = append(p.Errors, ProblemDetail{Pointer: y.Pointer, Rule: y.Rule, Detail: y.Detail, Fix: y.Fix})
 	}
 	return p
 }

@@ -10,8 +10,28 @@ import (
 
 	"github.com/stile-exchange/stile/internal/intake"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/translation"
 	"github.com/stile-exchange/stile/node/name"
 )
+
+// TestInForm: a text is in somebody else's form where its records stand where that has them.
+func TestInForm(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{"releases":[]}`: true, `{"uri":{"a":[1]},"releases":[{"ocid":"a"}]}`: true, ` {"releases" : [ {}, `: true,
+		`[]`: false, `[{"releases":[]}]`: false, `{"releases":{}}`: false, `{"contents":[]}`: false, `{}`: false, ``: false, `{"releases":`: false, `{"releases`: false,
+	} {
+		if got, err := intake.InForm(strings.NewReader(text), translation.Shipped("ocds")); err != nil || got != want {
+			t.Errorf("%s: %t, %v", text, got, err)
+		}
+	}
+	if _, err := intake.InForm(failing{}, translation.Shipped("ocds")); err == nil {
+		t.Error("a file that cannot be read is in no form, and nobody is told why")
+	}
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errors.New("the disk is gone") }
 
 func TestNDJSON(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{

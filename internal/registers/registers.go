@@ -20,7 +20,6 @@ import (
 	"github.com/stile-exchange/stile/internal/translation"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
-	"github.com/stile-exchange/stile/schemas"
 	"github.com/stile-exchange/stile/schemas/councils"
 )
 
@@ -166,9 +165,7 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 		}
 	}
 	if t.Form != "" {
-		if t.form, err = translation.Parse(schemas.Translation(t.Form)); err != nil {
-			return false, err
-		}
+		t.form = translation.Shipped(t.Form)
 		for _, p := range t.form.Ours() {
 			if std.Class(name.Field(p)) != standard.Open {
 				return false, fmt.Errorf("register %s: %s, which %s has, is not open in %s", t.ID, p, t.form.Title, t.Std)

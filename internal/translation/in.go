@@ -2,6 +2,7 @@ package translation
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,20 +12,26 @@ import (
 )
 
 // Saying returns the translation with texts for places of our record that a file in their
-// form may not say, such as /council; what it does say goes before.
-func (t *Translation) Saying(texts map[string]string) (*Translation, error) {
-	for place := range texts {
-		if f, err := name.ParseField(place); err != nil || f == "" || strings.Contains(place, "*") {
-			return nil, fmt.Errorf("want a place in the record, such as /council")
-		}
-	}
+// form may not say; what it does say goes before. Each set is a place and its text, such as
+// "/council=E07000998".
+func (t *Translation) Saying(sets []string) (*Translation, error) {
 	with := *t
-	with.said = texts
+	with.said = map[string]string{}
+	for _, set := range sets {
+		place, text, ok := strings.Cut(set, "=")
+		if !ok || text == "" {
+			return nil, errors.New("want a place and a text, such as /council=E07000998")
+		}
+		if f, err := name.ParseField(place); err != nil || f == "" || strings.Contains(place, "*") {
+			return nil, errors.New("want a place in the record, such as /council")
+		}
+		with.said[place] = text
+	}
 	return &with, nil
 }
 
 // In makes a record of our standard of one in their form, as it was decoded, and says what
-// could not be taken. The record is without those fields then.
+// could not be taken, at most 50 problems. The record is without those fields then.
 func (t *Translation) In(theirs any) (map[string]any, []Problem) {
 	var problems []Problem
 	rec, _ := read(t.Fields, theirs, "", &problems).(map[string]any)
@@ -52,13 +59,15 @@ func read(fields []Field, theirs any, at string, problems *[]Problem) any {
 			continue // a field above has it
 		}
 		bad := func(rule, detail, fix string) {
-			*problems = append(*problems, Problem{at + strings.TrimPrefix(f.Ours, "."), f.Theirs, rule, detail, fix})
+			if len(*problems) < maxProblems {
+				*problems = append(*problems, Problem{at + strings.TrimPrefix(f.Ours, "."), f.Theirs, rule, detail, fix})
+			}
 		}
 		v, several := find(theirs, f.theirs)
 		if several > 0 { // told once of each list
 			list := strings.Join(strings.Split(f.Theirs, "/")[:several+1], "/")
 			p := Problem{at + strings.TrimPrefix(f.Ours, "."), list, RuleSeveral, "there are several, and a record has place for one", "give each an entry of its own"}
-			if !slices.ContainsFunc(*problems, func(q Problem) bool { return q.Rule == p.Rule && q.Theirs == list }) {
+			if len(*problems) < maxProblems && !slices.ContainsFunc(*problems, func(q Problem) bool { return q.Rule == p.Rule && q.Theirs == list }) {
 				*problems = append(*problems, p)
 			}
 			continue

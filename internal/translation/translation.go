@@ -49,8 +49,12 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// maxFile is the size of the largest translation file, in bytes.
-const maxFile = 1 << 20
+// maxFile is the size of the largest translation file, in bytes, and maxFields how many fields
+// the longest has: what a record costs grows with them.
+const (
+	maxFile   = 1 << 20
+	maxFields = 1000
+)
 
 // The ways of a field that goes one way only.
 const (
@@ -118,6 +122,9 @@ const (
 	RuleValue    = "value"     // a value that the translation does not name
 )
 
+// maxProblems is how many problems of one record are told.
+const maxProblems = 50
+
 // Parse reads a translation. The error names every place that is wrong.
 func Parse(b []byte) (*Translation, error) {
 	if len(b) > maxFile {
@@ -145,6 +152,9 @@ func Parse(b []byte) (*Translation, error) {
 	if len(t.Fields) == 0 {
 		bad("fields", "is empty")
 	}
+	if count(t.Around)+count(t.Fields) > maxFields {
+		bad("fields", "want at most %d, with those around the list and under each", maxFields)
+	}
 	if _, err := name.ParseField(t.List); err != nil {
 		bad("list", "want a JSON Pointer: %v", err)
 	}
@@ -159,6 +169,15 @@ func Parse(b []byte) (*Translation, error) {
 		return nil, errors.Join(errs...)
 	}
 	return t, nil
+}
+
+// count counts fields with those under each.
+func count(fields []Field) int {
+	n := len(fields)
+	for _, f := range fields {
+		n += count(f.Each)
+	}
+	return n
 }
 
 // check holds fields against what a translation needs, and takes their places apart.

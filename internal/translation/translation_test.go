@@ -24,10 +24,7 @@ var update = flag.Bool("update", false, "write docs/translations.md anew")
 
 func shipped(t testing.TB, id string) (*translation.Translation, *standard.Standard) {
 	t.Helper()
-	tr, err := translation.Parse(schemas.Translation(id))
-	if err != nil {
-		t.Fatal(err)
-	}
+	tr := translation.Shipped(id)
 	s, err := standard.Load(schemas.FS(tr.Standard.Name.Slug() + "/1.0.0"))
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +82,7 @@ func TestThereAndBack(t *testing.T) {
 	}
 	for _, id := range schemas.Translations() {
 		tr, s := shipped(t, id)
-		tr, err := tr.Saying(map[string]string{"/council": "E06000998"})
+		tr, err := tr.Saying([]string{"/council=E06000998"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +174,8 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %v, want %q", body, err, want)
 		}
 	}
-	for _, body := range []string{"translation: 2\n", "", strings.Repeat("#", 2<<20)} {
+	many := head + strings.Repeat("  - {ours: /a, theirs: /a}\n", 1001)
+	for _, body := range []string{"translation: 2\n", "", strings.Repeat("#", 2<<20), many, strings.Replace(many, "fields:", "fields: [{ours: /a, theirs: /a}]\naround:", 1)} {
 		if _, err := translation.Parse([]byte(body)); err == nil {
 			t.Errorf("%.20q is taken", body)
 		}
@@ -224,9 +222,23 @@ suppliers is refused, since a contract here is one of each. ` + "`--set`" + ` sa
 place for the council that lists a service, and a release may name its buyer by another register than that of GSS
 codes. ` + "`stile check`" + ` takes the same flags and keeps nothing.
 
-A translation of one's own is a copy of one of these files, named instead of ocds; what may stand in it is told in
-package [internal/translation](../internal/translation/translation.go). Schemas of other publishers can be used as they
-are, too, for who keeps records in their form: [examples/ocds](../examples/ocds/README.md),
+The running node takes them in by itself, too, as a [feed](feeds.md):
+
+    feeds:
+      - name: services
+        folder: /srv/drop/services
+        translation: open-referral-uk
+        set: [/council=E07000998]
+
+A program sends them to the API with ` + "`?translation=ocds`" + `, and ` + "`&set=/council=E07000998`" + ` where that is needed ([api](api.md)).
+On the page Imports a JSON file of contracts or services is looked at, and where its records stand where those of one of
+these forms do, that form is chosen; the page says which, lets another be chosen, asks for what the file does not say,
+and shows what would happen before anything is kept.
+
+A translation of one's own is a copy of one of these files, named instead of ocds on the command line and in a feed, and
+sent before the file to the API; what may stand in it, at most 1000 fields, is told in package
+[internal/translation](../internal/translation/translation.go). Schemas of other publishers can be used as they are, too, for
+who keeps records in their form: [examples/ocds](../examples/ocds/README.md),
 [examples/open-referral-uk](../examples/open-referral-uk/README.md).
 `
 

@@ -20,6 +20,7 @@ import (
 	"github.com/stile-exchange/stile/internal/people"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/internal/translation"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -41,14 +42,18 @@ func newUploads(data string, random io.Reader) *uploads {
 
 // An upload is one such file.
 type upload struct {
-	ID       string    `json:"id"`
-	Person   string    `json:"person"`
-	Name     string    `json:"name"`
-	Standard string    `json:"standard"`
-	Mapping  string    `json:"mapping,omitempty"` // YAML
-	At       time.Time `json:"at"`
-	Size     int64     `json:"size"`
-	Result   *judged   `json:"result,omitempty"` // of the dry run; nil before it
+	ID       string `json:"id"`
+	Person   string `json:"person"`
+	Name     string `json:"name"`
+	Standard string `json:"standard"`
+	Mapping  string `json:"mapping,omitempty"` // YAML
+	// Form is the id of the translation by which a JSON file is read, "" of one that holds
+	// records of the standard, and Set what a file in that form does not say.
+	Form   string    `json:"form,omitempty"`
+	Set    []string  `json:"set,omitempty"`
+	At     time.Time `json:"at"`
+	Size   int64     `json:"size"`
+	Result *judged   `json:"result,omitempty"` // of the dry run; nil before it
 }
 
 // judged is what a dry run, or an import, came to. It holds no value.
@@ -65,6 +70,25 @@ type judged struct {
 	Fix       string   `json:"fix,omitempty"`
 	Notes     []string `json:"notes,omitempty"`
 	Taken     bool     `json:"taken,omitempty"`
+}
+
+// translation returns how the file is translated; nil where it is not.
+func (u *upload) translation() (*translation.Translation, error) {
+	t := translation.Shipped(u.Form)
+	if t == nil {
+		return nil, nil
+	}
+	return t.Saying(u.Set)
+}
+
+// Said is what the file does not say at a place of the record.
+func (u *upload) Said(at string) string {
+	for _, set := range u.Set {
+		if place, text, _ := strings.Cut(set, "="); place == at {
+			return text
+		}
+	}
+	return ""
 }
 
 func (u *uploads) file(id, ending string) (string, error) {
@@ -206,6 +230,8 @@ func (q *request) importUpload() error {
 			return err
 		}
 		one.Mapping = string(sample.Draft(std))
+	} else if err := q.guessForm(one, file, format); err != nil {
+		return err
 	}
 	if err := q.uploads.write(one); err != nil {
 		return err
@@ -226,6 +252,64 @@ func (q *request) format(one *upload, file string) (intake.Format, *intake.FileE
 		return "", foreign
 	}
 	return format, nil
+}
+
+// theCouncil is the place of a record that says whose it is.
+const theCouncil = name.Field("/council")
+
+// guessForm drafts how a JSON file is read: in the form of another data standard where its
+// records stand where those of that have them. Where that form has no place for the council,
+// it is ours.
+func (q *request) guessForm(one *upload, file string, format intake.Format) error {
+	line, err := name.ParseStandardLine(one.Standard)
+	if err != nil {
+		return err
+	}
+	for _, id := range translation.ShippedFor(line) {
+		t := translation.Shipped(id)
+		if t.Theirs(string(theCouncil)) == "" {
+			us, err := q.Node.Councils().Show(q.ctx(), node.MemberNameRequest{})
+			if err != nil {
+				return err
+			}
+			if us.GSS != "" {
+				one.Set = []string{string(theCouncil) + "=" + us.GSS}
+			}
+		}
+		if format != intake.JSON {
+			continue
+		}
+		in, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		is, err := intake.InForm(in, t)
+		if err = errors.Join(err, in.Close()); err != nil {
+			return err
+		}
+		if is {
+			one.Form = id
+			return nil
+		}
+	}
+	return nil
+}
+
+// unsaid are the places that every record needs and that a file in another form may not say:
+// those for which one of the forms has no place, and the council.
+func unsaid(std *standard.Standard) (places []name.Field) {
+	for _, p := range intake.Places(std) {
+		if !p.Required || p.List || p.Type != "string" {
+			continue
+		}
+		for _, id := range translation.ShippedFor(std.Name().Line()) {
+			if p.To == theCouncil || translation.Shipped(id).Theirs(string(p.To)) == "" {
+				places = append(places, p.To)
+				break
+			}
+		}
+	}
+	return places
 }
 
 // column is one heading of the file, on the page where it is mapped.
@@ -253,6 +337,10 @@ func (q *request) showUpload(one *upload, f faults) error {
 		return err
 	}
 	data := map[string]any{"U": one, "Path": path("imports", one.ID), "Standard": std.Manifest().Title}
+	status := http.StatusOK
+	if len(f) > 0 {
+		status = http.StatusUnprocessableEntity
+	}
 	if one.Mapping != "" {
 		in, err := os.Open(file)
 		if err != nil {
@@ -294,8 +382,19 @@ func (q *request) showUpload(one *upload, f faults) error {
 			data["MappingWrong"] = merr.Error()
 		}
 		if merr != nil {
-			return q.render("upload", page{Title: one.Name, Back: "/imports", Wide: true, Faults: f, Data: data})
+			return q.render("upload", page{Title: one.Name, Back: "/imports", Wide: true, Faults: f, Status: status, Data: data})
 		}
+	}
+	if ids := translation.ShippedFor(std.Name().Line()); one.Mapping == "" && len(ids) > 0 {
+		forms := []option{opt("", q.say("forms.own"))}
+		for _, id := range ids {
+			forms = append(forms, opt(id, translation.Shipped(id).Title))
+		}
+		var places []option
+		for _, at := range unsaid(std) {
+			places = append(places, opt(at, strings.TrimPrefix(string(at), "/")))
+		}
+		data["Forms"], data["Asked"] = forms, places
 	}
 	if one.Result == nil {
 		if one.Result, err = q.judge(q.ctx(), one, std, true, nil); err != nil {
@@ -306,7 +405,7 @@ func (q *request) showUpload(one *upload, f faults) error {
 		}
 	}
 	data["Result"] = one.Result
-	return q.render("upload", page{Title: one.Name, Back: "/imports", Wide: true, Faults: f, Data: data})
+	return q.render("upload", page{Title: one.Name, Back: "/imports", Wide: true, Faults: f, Status: status, Data: data})
 }
 
 func sameHeading(a, b string) bool {
@@ -389,6 +488,32 @@ func (q *request) importColumns() error {
 	return q.to(path("imports", one.ID))
 }
 
+// importAs takes in which form the page says that the file is, and what it does not say.
+func (q *request) importAs() error {
+	one, err := q.uploads.read(q.r.PathValue("id"), q.who.ID)
+	if err != nil {
+		return err
+	}
+	std, err := q.standard(one.Standard)
+	if err != nil {
+		return err
+	}
+	form := q.form("form")
+	if one.Mapping != "" || form != "" && !slices.Contains(translation.ShippedFor(std.Name().Line()), form) {
+		return q.showUpload(one, faults{{"form", q.say("forms.wrong")}})
+	}
+	one.Form, one.Set, one.Result = form, nil, nil
+	for i, at := range unsaid(std) {
+		if text := q.form(fmt.Sprintf("set-%d", i)); text != "" {
+			one.Set = append(one.Set, string(at)+"="+text)
+		}
+	}
+	if err := q.uploads.write(one); err != nil {
+		return err
+	}
+	return q.to(path("imports", one.ID))
+}
+
 // batch is how many rows are offered at a time.
 const batch = 1000
 
@@ -416,6 +541,10 @@ func (q *request) judge(ctx context.Context, one *upload, std *standard.Standard
 			return &judged{Broken: err.Error()}, nil
 		}
 	}
+	form, err := one.translation()
+	if err != nil {
+		return nil, err
+	}
 	out := &judged{Taken: !dry}
 	broken := func(err error) (*judged, error) {
 		fe, ok := errors.AsType[*intake.FileError](err)
@@ -428,7 +557,7 @@ func (q *request) judge(ctx context.Context, one *upload, std *standard.Standard
 		}
 		return out, nil
 	}
-	r, err := intake.Open(in, intake.Options{Format: format, Mapping: m, Reference: std.Manifest().Key, Limits: strictjson.DefaultLimits()})
+	r, err := intake.Open(in, intake.Options{Format: format, Mapping: m, Translation: form, Reference: std.Manifest().Key, Limits: strictjson.DefaultLimits()})
 	if err != nil {
 		return broken(err)
 	}
@@ -437,21 +566,8 @@ func (q *request) judge(ctx context.Context, one *upload, std *standard.Standard
 	offer := func() error {
 		put := node.PutRequest{Standard: std.Name().String(), DryRun: dry, Hold: !dry}
 		for _, row := range rows {
-			o := node.Offered{Row: row.Number, Reference: row.Reference, Record: row.Text}
-			if m != nil {
-				o.Record = []byte("null")
-				if row.Record != nil {
-					o.Record = strictjson.Canonical(row.Record)
-				} else if row.Partial != nil {
-					o.Record = strictjson.Canonical(row.Partial)
-				}
-			}
-			for _, p := range row.Problems {
-				o.Problems = append(o.Problems, node.Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix})
-			}
-			if len(row.Problems) > 0 && m == nil {
-				o.Record = []byte("null")
-			}
+			o := node.Offered{Row: row.Number, Reference: row.Reference}
+			o.Record, o.Problems = r.Offered(row)
 			put.Records = append(put.Records, o)
 		}
 		reply, err := q.Node.Records().Put(ctx, put)
@@ -475,25 +591,20 @@ func (q *request) judge(ctx context.Context, one *upload, std *standard.Standard
 				continue
 			}
 			out.Refused++
-			problems := slices.Clone(row.Problems)
-			own := map[node.Problem]bool{}
-			for _, p := range row.Problems {
-				own[node.Problem{Pointer: p.Pointer, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix}] = true
+			problems := row.Problems
+			if len(problems) == 0 {
+				problems = r.Explain(row, res.Problems)
 			}
-			var theirs []standard.Problem
-			for _, p := range res.Problems {
-				if !own[p] {
-					theirs = append(theirs, p)
-				}
-			}
-			problems = append(problems, r.Explain(row, theirs)...)
 			called := row.Reference
 			if called == "" {
 				called = q.say("import.row", row.Number)
 			}
 			for _, p := range problems {
 				place := p.Pointer
-				if p.Column != "" {
+				switch {
+				case p.Column != "" && form != nil:
+					place = p.Column + " (" + p.Pointer + ")"
+				case p.Column != "":
 					place = p.Column
 				}
 				groups.add(node.Problem{Pointer: place, Rule: p.Rule, Detail: p.Detail, Fix: p.Fix}, called)

@@ -62,6 +62,9 @@ func TestJourneys(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Addresses = south.node.Addresses()
+	if _, err := north.node.Standards().Adopt(t.Context(), node.AdoptRequest{Name: "service-directory"}); err != nil {
+		t.Fatal(err)
+	}
 
 	record := func(i int, reference, to string) []byte {
 		rec := generate.HousingNeed(3, i, "E07000998", []string{"E07000999"})
@@ -78,7 +81,7 @@ func TestJourneys(t *testing.T) {
 		"north": side{north.url, one}, "south": side{south.url, two}, "downloads": dir,
 		"files": map[string]string{
 			"bad": write("bad.yaml", []byte("council: nobody\n")), "saltby": write("saltby.yaml", m.YAML()),
-			"wrong": write("wrong.ndjson", lines(goes, stays, wrong)), "mended": write("mended.ndjson", lines(mended)), "forged": write("forged.stile", forged),
+			"wrong": write("wrong.ndjson", lines(goes, stays, wrong)), "mended": write("mended.ndjson", lines(mended)), "services": write("services.json", []byte(services)), "forged": write("forged.stile", forged),
 		},
 	})
 	if err != nil {

@@ -670,6 +670,7 @@ func TestImport(t *testing.T) {
 	if _, err := h.node.Records().Show(t.Context(), node.RecordRequest{Standard: "housing-need", Record: "HN-NEW-1"}); err != nil {
 		t.Error(err)
 	}
+	h.importTranslated(v)
 	// A table is mapped on the page.
 	_, page = v.upload("/imports", "t.csv", []byte("Ref;Where\nA1;x\nA2;y\n"), url.Values{"standard": {"standards.stile.example/housing-need@1"}})
 	if !strings.Contains(page, `name="column-1"`) || !strings.Contains(page, "A1 · A2") {
@@ -678,6 +679,72 @@ func TestImport(t *testing.T) {
 	at = "/imports/" + cut(t, page, `action="/imports/`, "/columns")
 	if _, page := v.post(at+"/columns", url.Values{"column-0": {"/reference"}, "column-1": {""}}); !strings.Contains(page, "would be refused") {
 		t.Errorf("the columns were not kept: %s", page[strings.Index(page, "<main"):][:900])
+	}
+}
+
+// services is a list of two services as Open Referral UK has it, the second of a state that
+// it does not know.
+const services = `{"contents":[{"id":"6f1b9e1e-5b0f-4b53-9a41-0e9a2f1c7d12","name":"Debt advice","status":"active","organization":{"name":"Moor Advice"}},` +
+	`{"id":"7f1b9e1e-5b0f-4b53-9a41-0e9a2f1c7d12","name":"Night school","status":"dormant","organization":{"name":"Moor Advice"}}]}`
+
+// importing brings a list of services for somebody who is signed in by a link, and returns the
+// page where it is looked at.
+func (h *house) importing(code string) string {
+	t := h.t
+	t.Helper()
+	v := h.visitor()
+	v.post("/sign-in/link", url.Values{"code": {code}})
+	const std = "standards.stile.example/service-directory@1"
+	if _, err := h.node.Standards().Adopt(t.Context(), node.AdoptRequest{Name: std}); err != nil {
+		t.Fatal(err)
+	}
+	_, page := v.upload("/imports", "services.json", []byte(services), url.Values{"standard": {std}})
+	return "/imports/" + cut(t, page, `action="/imports/`, "/")
+}
+
+// importTranslated: a list of services in somebody else's form is seen to be one, the page asks
+// for what it does not say, and shows what would happen before it is taken in.
+func (h *house) importTranslated(v *visitor) {
+	t := h.t
+	t.Helper()
+	const std = "standards.stile.example/service-directory@1"
+	if _, err := h.node.Standards().Adopt(t.Context(), node.AdoptRequest{Name: std}); err != nil {
+		t.Fatal(err)
+	}
+	_, page := v.upload("/imports", "services.json", []byte(services), url.Values{"standard": {std}})
+	at := "/imports/" + cut(t, page, `action="/imports/`, "/")
+	for _, want := range []string{`<option value="open-referral-uk" selected>`, "Check again in this form", "/council", "required", "/status (/status)", "a value that the translation does not name", "7f1b9e1e-5b0f-4b53-9a41-0e9a2f1c7d12"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page of a list of services does not say %q", want)
+		}
+	}
+	if strings.Contains(page, "dormant") {
+		t.Error("a value that was refused stands on the page")
+	}
+	// Records of the standard they are not.
+	_, page = v.post(at+"/form", url.Values{"form": {""}})
+	if !strings.Contains(page, "<strong>1</strong>rows") || strings.Contains(page, "/take") {
+		t.Errorf("the list as a record of ours: %s", page[strings.Index(page, "<main"):][:900])
+	}
+	_, page = v.post(at+"/form", url.Values{"form": {"open-referral-uk"}, "set-0": {"E07000998"}})
+	if !strings.Contains(page, "<strong>1</strong>good") || !strings.Contains(page, `value="E07000998"`) {
+		t.Errorf("the list with its council: %s", page[strings.Index(page, "<main"):][:900])
+	}
+	if _, err := h.node.Records().Show(t.Context(), node.RecordRequest{Standard: std, Record: "6f1b9e1e-5b0f-4b53-9a41-0e9a2f1c7d12"}); err == nil {
+		t.Error("it was taken in before anybody said so")
+	}
+	if status, _ := v.post(at+"/form", url.Values{"form": {"ocds"}}); status != 422 {
+		t.Errorf("a form of another standard: %d", status)
+	}
+	if _, page := v.post(at+"/take", url.Values{}); !strings.Contains(page, "The records are taken in") {
+		t.Error("nothing was taken in")
+	}
+	r, err := h.node.Records().Show(t.Context(), node.RecordRequest{Standard: std, Record: "6f1b9e1e-5b0f-4b53-9a41-0e9a2f1c7d12"})
+	if err != nil || !bytes.Contains(r.Body, []byte(`"council":"E07000998"`)) {
+		t.Errorf("the service came in as %s, %v", r.Body, err)
+	}
+	if _, mend := v.get(at + "/mend"); !strings.Contains(mend, "dormant") || strings.Contains(mend, "Debt advice") {
+		t.Errorf("the services to mend are %s", mend)
 	}
 }
 
@@ -709,6 +776,10 @@ func TestPages(t *testing.T) {
 		Pages, Fail []string
 	}
 	sam, one := full.person("Sam Example", access.Roles()...)
+	upload := full.importing(one)
+	if one, err = full.people.Link(sam.ID, time.Hour); err != nil {
+		t.Fatal(err)
+	}
 	other, _ := full.person(hostile, access.Viewer)
 	_, two := empty.person("Sam Example", access.Roles()...)
 	byHand := open(t, false, nil)
@@ -723,7 +794,7 @@ func TestPages(t *testing.T) {
 	in, err := json.Marshal(map[string]any{
 		"hostile": hostile, "record": record,
 		"sides": []side{
-			{full.url, one, append(append(append([]string{}, everybody...), inside...), record, "/records?standard=standards.stile.example/housing-need", agreement, agreement+"/check", agreement+"/counter", draft, draft+"/part/purpose", draft+"/part/data", draft+"/part/parties", draft+"/part/time", draft+"/preview",
+			{full.url, one, append(append(append([]string{}, everybody...), inside...), record, "/records?standard=standards.stile.example/housing-need", agreement, agreement+"/check", agreement+"/counter", draft, draft+"/part/purpose", draft+"/part/data", draft+"/part/parties", draft+"/part/time", draft+"/preview", upload,
 				"/admin/people/"+sam.ID, "/admin/people/"+other.ID, "/councils/saltby.gov.uk", "/standards/standards.stile.example/housing-need@1.0.0", "/standards/standards.stile.example/spend@1.0.0/adopt", "/register/"+moving, "/agreements/"+spoilt, "/standards/publisher.example/spend@1.0.0", "/why?partner=saltby.gov.uk&record="+filepath.Base(record)),
 				[]string{"/no-such-page", "/register/northmoor.gov.uk/none", "/standards/no/such", "/records?standard=&reference=x"}},
 			// Forms that look the same in an empty node are not looked at twice.

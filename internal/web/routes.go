@@ -76,6 +76,7 @@ func (s *site) routes() {
 	s.only("records/put", "POST /imports", (*request).importUpload)
 	s.only("records/put", "GET /imports/{id}", (*request).importOne)
 	s.only("records/put", "POST /imports/{id}/columns", (*request).importColumns)
+	s.only("records/put", "POST /imports/{id}/form", (*request).importAs)
 	s.only("records/put", "POST /imports/{id}/take", (*request).importTake)
 	s.only("records/put", "POST /imports/{id}/forget", (*request).importForget)
 	s.only("records/put", "GET /imports/{id}/mend", (*request).importMend)

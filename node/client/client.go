@@ -43,6 +43,7 @@ type Problem struct {
 // A ProblemDetail is one thing that is wrong.
 type ProblemDetail struct {
 	Pointer string `json:"pointer"` // RFC 6901
+	Column  string `json:"column"`  // of a file that is imported: the heading, or the place in somebody else's form
 	Rule    string `json:"rule"`
 	Detail  string `json:"detail"`
 	Fix     string `json:"fix"`
@@ -286,9 +287,22 @@ type Summary struct {
 // became of each, in order, while they are sent. After is the last row that an import of
 // the same file which broke off has told of; 0 for none. A dry run keeps nothing.
 func (c *Client) Import(ctx context.Context, standard string, ndjson io.Reader, after int, dryRun bool, f func(Row) error) (Summary, error) {
-	var sum Summary
 	q := url.Values{"standard": {standard}, "after": {strconv.Itoa(after)}, "dry_run": {strconv.FormatBool(dryRun)}}
-	resp, err := c.do(ctx, http.MethodPost, "/v1/imports?"+q.Encode(), ndjson, "Content-Type", "application/x-ndjson")
+	return c.send(ctx, q, "application/x-ndjson", ndjson, f)
+}
+
+// ImportTranslated is [Client.Import] of a JSON file in the form of another data standard, by
+// a translation that comes with the node, such as ocds. Set is what such a file does not say,
+// each a place in the record and its text, such as /council=E07000998.
+func (c *Client) ImportTranslated(ctx context.Context, translation string, set []string, file io.Reader, after int, dryRun bool, f func(Row) error) (Summary, error) {
+	q := url.Values{"translation": {translation}, "set": set, "after": {strconv.Itoa(after)}, "dry_run": {strconv.FormatBool(dryRun)}}
+	return c.send(ctx, q, "application/json", file, f)
+}
+
+// send sends a file to be imported.
+func (c *Client) send(ctx context.Context, q url.Values, kind string, file io.Reader, f func(Row) error) (Summary, error) {
+	var sum Summary
+	resp, err := c.do(ctx, http.MethodPost, "/v1/imports?"+q.Encode(), file, "Content-Type", kind)
 	if err != nil {
 		return sum, err
 	}

@@ -112,6 +112,19 @@ export default async function (first, input) {
   await n.send()
   if ((await n.main()).includes('HN-WRONG')) throw new Error('what was mended is refused still')
   await n.send('Take')
+  // A list of services in somebody else's form is seen to be one. Its council is asked for.
+  await n.menu('Imports')
+  await n.pick('standard', 'Service')
+  await n.file(files.services)
+  await n.send()
+  await n.want('Which form the file is in')
+  await n.want('/council')
+  await n.pick('form', 'Open')
+  await n.type('set-0', 'E07000998')
+  await n.send('Check again in this form')
+  await n.want('/status (/status)')
+  await n.send('Take')
+  await n.want('The records are taken in')
   said.push('import')
 
   // 3. An agreement is drafted, previewed and signed at one side, and signed at the other.
