@@ -89,7 +89,7 @@ names is printed in them; without one none is claimed. A register of a standard 
 				}
 				return err
 			}
-			open, err := a.exportOpen(ctx, o, filepath.Join(out, "open"), base, registers.Licence{Address: cfg.Web.LicenceAddress(), Title: cfg.Web.LicenceTitle()})
+			open, err := a.exportOpen(ctx, o, filepath.Join(out, "open"), registers.Publication{Us: cfg.Council, Base: strings.TrimSuffix(base, "/") + "/open", Licence: registers.Licence{Address: cfg.Web.LicenceAddress(), Title: cfg.Web.LicenceTitle()}})
 			if err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ type openRegister struct {
 }
 
 // exportOpen writes the registers of what councils have, those with a line in them.
-func (a *app) exportOpen(ctx context.Context, o node.Operations, dir, base string, licence registers.Licence) (written []openRegister, err error) {
+func (a *app) exportOpen(ctx context.Context, o node.Operations, dir string, at registers.Publication) (written []openRegister, err error) {
 	var all []*registers.Table
 	for _, d := range registers.All() {
 		t, err := registers.Read(ctx, o, d, time.Now())
@@ -134,5 +134,5 @@ func (a *app) exportOpen(ctx context.Context, o node.Operations, dir, base strin
 			written = append(written, openRegister{t.ID, t.Title, len(t.Rows)})
 		}
 	}
-	return written, web.ExportOpen(dir, "..", registers.Publication{Base: strings.TrimSuffix(base, "/") + "/open", Licence: licence}, all)
+	return written, web.ExportOpen(dir, "..", at, all)
 }

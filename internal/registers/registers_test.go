@@ -191,6 +191,35 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s is a text to who reads the catalogue as a graph: %v", address, cat.Context[address])
 		}
 	}
+	// Whatever it names by an address has a class beside it, as the shapes of DCAT-AP want.
+	var graph map[string]any
+	if err := json.Unmarshal(Catalogue(Publication{Us: "a.gov.uk", Base: "https://a.gov.uk/open", Licence: Licence{Address: "https://l.example/1"}}, ".html", []*Table{tab}), &graph); err != nil {
+		t.Fatal(err)
+	}
+	delete(graph, "@context")
+	named := 0
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, item := range v {
+				walk(item)
+			}
+		case map[string]any:
+			if v["@id"] != nil {
+				named++
+				if v["@type"] == nil {
+					t.Errorf("of what class is %v?", v["@id"])
+				}
+			}
+			for _, item := range v {
+				walk(item)
+			}
+		}
+	}
+	if walk(graph); named < 15 {
+		t.Errorf("%d things are named by an address", named)
+	}
 	for _, licence := range []string{"", "https://l.example/1"} {
 		p := Publication{Base: "https://a.gov.uk/open", Licence: Licence{Address: licence}}
 		for file, said := range map[string]int{"tools.csv-metadata.json": 1, "tools.json": 1, "catalogue.jsonld": 4} { // the catalogue, a set, two files

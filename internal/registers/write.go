@@ -12,8 +12,9 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// A Publication says where registers are to be found.
+// A Publication says where registers are to be found, and who publishes them.
 type Publication struct {
+	Us      name.Council
 	Base    string // address of the folder, without / at its end; "" where it is not known
 	Licence Licence
 }
@@ -21,10 +22,10 @@ type Publication struct {
 // A Licence is what everybody may do with registers. The zero Licence claims nothing.
 type Licence struct{ Address, Title string }
 
-// claim adds the licence to what describes data, under a term of Dublin Core.
-func (l Licence) claim(term string, of map[string]any) {
+// claim adds the licence to what a catalogue describes.
+func (l Licence) claim(of map[string]any) {
 	if l.Address != "" {
-		of[term] = map[string]string{"@id": l.Address}
+		of["dct:license"] = Typed("dct:LicenseDocument", l.Address)
 	}
 }
 
@@ -130,7 +131,9 @@ func (t *Table) Metadata(l Licence) []byte {
 		"dc:title": t.Title, "dc:description": t.Lead, "dc:publisher": string(t.Us), "dc:modified": map[string]string{"@value": t.Made.Format(time.RFC3339), "@type": "xsd:dateTime"},
 		"tableSchema": map[string]any{"columns": columns},
 	}
-	l.claim("dc:license", described)
+	if l.Address != "" {
+		described["dc:license"] = map[string]string{"@id": l.Address}
+	}
 	return indented(described)
 }
 
@@ -235,24 +238,44 @@ func DCAT() map[string]any {
 	return context
 }
 
-// English is the address of the language of what a catalogue says.
-const English = "http://publications.europa.eu/resource/authority/language/ENG"
+// authority is where the vocabularies of the Publications Office of the EU stand, which
+// DCAT-AP asks for.
+const authority = "http://publications.europa.eu/resource/authority/"
+
+// Typed names something in a catalogue by its address, with the class that it has to be of: who
+// holds the catalogue against the shapes of DCAT-AP need not fetch what it is.
+func Typed(class, address string) map[string]string {
+	return map[string]string{"@id": address, "@type": class}
+}
+
+// English is the language of what a catalogue says.
+func English() map[string]string { return Typed("dct:LinguisticSystem", authority+"language/ENG") }
+
+// Access says in a catalogue who is let see something: PUBLIC or NON_PUBLIC.
+func Access(right string) map[string]string {
+	return Typed("dct:RightsStatement", authority+"access-right/"+right)
+}
 
 // Publisher is a council in a catalogue.
 func Publisher(c name.Council) map[string]any {
 	home := "https://" + string(c)
-	return map[string]any{"@type": "foaf:Organization", "@id": home, "foaf:name": c, "foaf:homepage": home}
+	return map[string]any{"@type": []string{"foaf:Agent", "foaf:Organization"}, "@id": home + "/#council", "foaf:name": c, "foaf:homepage": Typed("foaf:Document", home)}
 }
 
-// Distribution is a file in a catalogue, of a media type such as text/csv. Formats are
-// addresses of what it conforms to.
+// Distribution is a file in a catalogue, of a media type: text/csv or application/json.
+// Formats are addresses of what it conforms to.
 func Distribution(title, at, media string, formats ...string) map[string]any {
 	d := map[string]any{
 		"@type": "dcat:Distribution", "dct:title": title, "dcat:downloadURL": at, "dcat:accessURL": at,
-		"dcat:mediaType": "https://www.iana.org/assignments/media-types/" + media,
+		"dcat:mediaType": Typed("dct:MediaType", "https://www.iana.org/assignments/media-types/"+media),
+		"dct:format":     Typed("dct:MediaTypeOrExtent", authority+"file-type/"+map[string]string{"text/csv": "CSV", "application/json": "JSON"}[media]),
 	}
 	if len(formats) > 0 {
-		d["dct:conformsTo"] = formats
+		var standards []any
+		for _, f := range formats {
+			standards = append(standards, Typed("dct:Standard", f))
+		}
+		d["dct:conformsTo"] = standards
 	}
 	return d
 }
@@ -261,7 +284,10 @@ func Distribution(title, at, media string, formats ...string) map[string]any {
 // folder of the publication, called by ID and ending, their files beside them.
 func Catalogue(p Publication, ending string, all []*Table) []byte {
 	base := p.Base
-	catalogue := map[string]any{"@context": DCAT(), "@type": "dcat:Catalog", "@id": base + "/catalogue.jsonld", "dct:title": "Registers", "dct:description": "Registers of what councils have, made of records that they signed.", "dct:language": English}
+	catalogue := map[string]any{
+		"@context": DCAT(), "@type": "dcat:Catalog", "@id": base + "/catalogue.jsonld", "dct:title": "Registers", "dct:description": "Registers of what councils have, made of records that they signed.",
+		"dct:language": English(), "dct:publisher": Publisher(p.Us),
+	}
 	sets := []any{}
 	for _, t := range all {
 		page := base + "/" + t.ID + ending
@@ -273,22 +299,22 @@ func Catalogue(p Publication, ending string, all []*Table) []byte {
 			files = append(files, Distribution(t.Title+" ("+t.form.Title+")", base+"/"+t.FormFile(), "application/json", t.form.Schema))
 		}
 		set := map[string]any{
-			"@type": "dcat:Dataset", "@id": page, "dct:identifier": t.ID, "dct:title": t.Title, "dct:description": t.Lead, "dct:language": English,
-			"dcat:landingPage": page, "dct:publisher": Publisher(t.Us),
+			"@type": "dcat:Dataset", "@id": page, "dct:identifier": t.ID, "dct:title": t.Title, "dct:description": t.Lead, "dct:language": English(),
+			"dcat:landingPage": Typed("foaf:Document", page), "dct:publisher": Publisher(t.Us), "dct:accessRights": Access("PUBLIC"),
 			"dct:modified":      map[string]any{"@type": "xsd:dateTime", "@value": t.Made.Format(time.RFC3339)},
 			"dcat:distribution": files,
 		}
 		if t.Standard != "" {
-			set["dct:conformsTo"] = "https://" + t.Std.String()
+			set["dct:conformsTo"] = Typed("dct:Standard", "https://"+t.Std.String())
 		}
-		p.Licence.claim("dct:license", set)
+		p.Licence.claim(set)
 		for _, f := range files {
-			p.Licence.claim("dct:license", f.(map[string]any))
+			p.Licence.claim(f.(map[string]any))
 		}
 		sets = append(sets, set)
-		catalogue["dct:publisher"], catalogue["dct:modified"] = set["dct:publisher"], set["dct:modified"]
+		catalogue["dct:modified"] = set["dct:modified"]
 	}
-	p.Licence.claim("dct:license", catalogue)
+	p.Licence.claim(catalogue)
 	catalogue["dcat:dataset"] = sets
 	return indented(catalogue)
 }

@@ -113,12 +113,12 @@ func ExportOpen(dir, home string, at registers.Publication, all []*registers.Tab
 	return nil
 }
 
-// ExportRegister writes registers of one or several councils into a folder, which must be
-// new or empty, as files for any web server: index.html in English and cy.html in Welsh,
-// register.json, register.csv, register.jsonld (W3C DCAT), whose addresses begin with
-// base, and the proofs, by the name of their agreement. An agreement that two registers
-// have is shown once for each, since each council counts for itself. open is the folder in it
-// that [ExportOpen] writes after; "" for none.
+// ExportRegister writes registers of one or several councils, of which the first publishes
+// them, into a folder, which must be new or empty, as files for any web server: index.html in
+// English and cy.html in Welsh, register.json, register.csv, register.jsonld (W3C DCAT), whose
+// addresses begin with base, and the proofs, by the name of their agreement. An agreement that
+// two registers have is shown once for each, since each council counts for itself. open is the
+// folder in it that [ExportOpen] writes after; "" for none.
 func ExportRegister(dir, open, base string, rs []*Register, proofs map[name.Agreement][]byte) error {
 	if es, err := os.ReadDir(dir); err == nil && len(es) > 0 {
 		return fmt.Errorf("write register: %q is not empty", dir)
@@ -130,6 +130,7 @@ func ExportRegister(dir, open, base string, rs []*Register, proofs map[name.Agre
 	if err != nil {
 		return err
 	}
+	us := rs[0].Council
 	rs = slices.Clone(rs)
 	slices.SortFunc(rs, func(a, b *Register) int { return strings.Compare(string(a.Council), string(b.Council)) })
 	proved := map[string]string{}
@@ -151,7 +152,7 @@ func ExportRegister(dir, open, base string, rs []*Register, proofs map[name.Agre
 	}
 	base = strings.TrimSuffix(base, "/")
 	files["register.csv"] = flowsCSV(rs...)
-	files["register.jsonld"] = catalogueOf(base, base+"/index.html", func(r *Register, f Flow) string { return base + "/index.html#" + anchor(r, f) }, rs...)
+	files["register.jsonld"] = catalogueOf(us, base, base+"/index.html", func(r *Register, f Flow) string { return base + "/index.html#" + anchor(r, f) }, rs...)
 	if len(rs) == 1 {
 		files["register.json"] = rs[0].JSON()
 	} else {

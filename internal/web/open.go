@@ -178,7 +178,7 @@ func (q *request) openOne() error {
 
 // publication says where the node shows its registers.
 func (q *request) publication() registers.Publication {
-	return registers.Publication{Base: q.origin() + "/open", Licence: q.Licence}
+	return registers.Publication{Us: q.Council, Base: q.origin() + "/open", Licence: q.Licence}
 }
 
 // openRows picks the lines in which a text stands, and of those at most so many.

@@ -200,12 +200,13 @@ func flowsCSV(rs ...*Register) []byte {
 // DCAT returns the register as a catalogue of data sharings (W3C DCAT 3, JSON-LD), whose
 // addresses begin with base.
 func (r *Register) DCAT(base string) []byte {
-	return catalogueOf(base, base+"/register", func(_ *Register, f Flow) string { return base + f.Path() }, r)
+	return catalogueOf(r.Council, base, base+"/register", func(_ *Register, f Flow) string { return base + f.Path() }, r)
 }
 
-// catalogueOf writes a catalogue whose page is at home and whose flows are at what page
-// returns.
-func catalogueOf(base, home string, page func(*Register, Flow) string, rs ...*Register) []byte {
+// catalogueOf writes a catalogue that a council publishes, whose page is at home and whose
+// flows are at what page returns.
+func catalogueOf(us name.Council, base, home string, page func(*Register, Flow) string, rs ...*Register) []byte {
+	typed := registers.Typed
 	var sets []any
 	var made time.Time
 	for _, r := range rs {
@@ -215,8 +216,8 @@ func catalogueOf(base, home string, page func(*Register, Flow) string, rs ...*Re
 		for _, f := range r.Flows {
 			sets = append(sets, map[string]any{
 				"@type": "dcat:Dataset", "@id": page(r, f), "dct:identifier": string(f.Agreement), "dct:title": f.DataItems, "dct:description": f.Purpose,
-				"dct:publisher": registers.Publisher(f.From), "dcat:landingPage": page(r, f), "dct:language": registers.English,
-				"dct:conformsTo": "https://" + f.Standard.String(), "dct:accessRights": "http://publications.europa.eu/resource/authority/access-right/NON_PUBLIC",
+				"dct:publisher": registers.Publisher(f.From), "dcat:landingPage": typed("foaf:Document", page(r, f)), "dct:language": registers.English(),
+				"dct:conformsTo": typed("dct:Standard", "https://"+f.Standard.String()), "dct:accessRights": registers.Access("NON_PUBLIC"),
 				"dct:issued":     map[string]any{"@type": "xsd:date", "@value": f.Starts},
 				"dct:provenance": map[string]any{"@type": "dct:ProvenanceStatement", "rdfs:label": f.Article6 + "; " + f.LegalPower},
 			})
@@ -225,8 +226,8 @@ func catalogueOf(base, home string, page func(*Register, Flow) string, rs ...*Re
 	// What can be read is the register itself: a set of data beside those that it tells of.
 	sets = append(sets, map[string]any{
 		"@type": "dcat:Dataset", "@id": base + "/register.json", "dct:identifier": "register", "dct:title": "Register of data sharing agreements",
-		"dct:description": "Who receives what, why, by what law and for how long, and what really flowed.", "dct:language": registers.English, "dcat:landingPage": home,
-		"dct:accessRights": "http://publications.europa.eu/resource/authority/access-right/PUBLIC",
+		"dct:description": "Who receives what, why, by what law and for how long, and what really flowed.", "dct:language": registers.English(), "dcat:landingPage": typed("foaf:Document", home),
+		"dct:accessRights": registers.Access("PUBLIC"), "dct:publisher": registers.Publisher(us),
 		"dcat:distribution": []any{
 			registers.Distribution("Register of agreements (JSON)", base+"/register.json", "application/json"),
 			registers.Distribution("Register of agreements (CSV)", base+"/register.csv", "text/csv"),
@@ -234,11 +235,8 @@ func catalogueOf(base, home string, page func(*Register, Flow) string, rs ...*Re
 	})
 	catalogue := map[string]any{
 		"@context": registers.DCAT(), "@type": "dcat:Catalog", "@id": home, "dct:title": "Register of data sharing agreements",
-		"dct:description": "Agreements by which councils let each other have records.", "dct:language": registers.English,
+		"dct:description": "Agreements by which councils let each other have records.", "dct:language": registers.English(), "dct:publisher": registers.Publisher(us),
 		"dct:modified": map[string]any{"@type": "xsd:dateTime", "@value": made.Format(time.RFC3339)}, "dcat:dataset": sets,
-	}
-	if len(rs) == 1 {
-		catalogue["dct:publisher"] = registers.Publisher(rs[0].Council)
 	}
 	b, _ := json.MarshalIndent(catalogue, "", "  ")
 	return append(b, '\n')
