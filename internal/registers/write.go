@@ -16,6 +16,7 @@ import (
 type Publication struct {
 	Us      name.Council
 	Base    string // address of the folder, without / at its end; "" where it is not known
+	Live    bool   // a node answers there, by the interface of Open Referral UK too
 	Licence Licence
 }
 
@@ -232,7 +233,7 @@ func DCAT() map[string]any {
 		"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "foaf": "http://xmlns.com/foaf/0.1/",
 		"xsd": "http://www.w3.org/2001/XMLSchema#", "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
 	}
-	for _, address := range []string{"dcat:downloadURL", "dcat:accessURL", "dcat:landingPage", "dcat:mediaType", "dct:conformsTo", "dct:accessRights", "dct:language", "foaf:homepage"} {
+	for _, address := range []string{"dcat:downloadURL", "dcat:accessURL", "dcat:accessService", "dcat:servesDataset", "dcat:endpointURL", "dcat:endpointDescription", "dcat:landingPage", "dcat:mediaType", "dct:conformsTo", "dct:accessRights", "dct:language", "foaf:homepage"} {
 		context[address] = map[string]string{"@id": address, "@type": "@id"}
 	}
 	return context
@@ -297,6 +298,16 @@ func Catalogue(p Publication, ending string, all []*Table) []byte {
 		}
 		if t.form != nil {
 			files = append(files, Distribution(t.Title+" ("+t.form.Title+")", base+"/"+t.FormFile(), "application/json", t.form.Schema))
+		}
+		if p.Live && t.HasInterface() {
+			at := base + "/" + InterfaceID
+			service := map[string]any{
+				"@type": "dcat:DataService", "@id": at, "dct:title": t.Title + ": " + InterfaceTitle, "dcat:endpointURL": at, "dcat:endpointDescription": openReferralCalls,
+				"dcat:servesDataset": page, "dct:conformsTo": Typed("dct:Standard", t.form.Schema), "dct:accessRights": Access("PUBLIC"), "dct:publisher": Publisher(t.Us),
+			}
+			p.Licence.claim(service)
+			catalogue["dcat:service"] = service
+			files[len(files)-1].(map[string]any)["dcat:accessService"] = at
 		}
 		set := map[string]any{
 			"@type": "dcat:Dataset", "@id": page, "dct:identifier": t.ID, "dct:title": t.Title, "dct:description": t.Lead, "dct:language": English(),

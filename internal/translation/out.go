@@ -165,9 +165,12 @@ func (w *writer) uuid(text string, here any, at string) string {
 }
 
 // File returns a file in their form with records that [Translation.Out] made. Known is as
-// there; count is how many there are.
+// there. Of a list that comes in several pages it says how many records and pages there are
+// (count, pages), and which this is (page, first, last); else the file is the whole list. How
+// many records the file has (size), and whether none (empty), is known here.
 func (t *Translation) File(theirs []any, known map[string]any) []byte {
-	all := map[string]any{"count": json.Number(strconv.Itoa(len(theirs))), "empty": len(theirs) == 0}
+	size := json.Number(strconv.Itoa(len(theirs)))
+	all := map[string]any{"count": size, "size": size, "empty": len(theirs) == 0, "pages": json.Number("1"), "page": json.Number("1"), "first": true, "last": true}
 	for k, v := range known {
 		all[k] = v
 	}

@@ -146,18 +146,12 @@ func (q *request) openOne() error {
 	if i < 0 {
 		return &node.Error{Kind: node.NotFound, Message: q.say("open.none-such")}
 	}
-	if !q.sees(id) {
-		if q.who == nil {
-			return q.to("/sign-in?next=" + path("open", id))
-		}
-		return &node.Error{Kind: node.Refused, Message: q.say("open.none-such")}
+	if !q.sees(id) && q.who == nil {
+		return q.to("/sign-in?next=" + path("open", id))
 	}
-	t, err := q.open.read(q.public(), registers.All()[i])
+	t, err := q.table(registers.All()[i])
 	if err != nil {
 		return err
-	}
-	if t == nil {
-		return &node.Error{Kind: node.NotFound, Message: q.say("open.not-adopted")}
 	}
 	if file {
 		b, ok := t.Files(q.publication())[asked]
@@ -173,12 +167,103 @@ func (q *request) openOne() error {
 	from, _ := strconv.Atoi(q.form("from"))
 	shown := openRows(t, q.form("q"), from, openPage)
 	shown.Hexes, shown.Licence = q.mapOf(t), q.Licence
+	if t.HasInterface() {
+		shown.Files = append(shown.Files, [2]string{registers.InterfaceID, registers.InterfaceTitle})
+	}
 	return q.render("open-one", page{Title: q.english("open", t.Title), Public: true, Wide: true, Back: "/open", Data: shown})
+}
+
+// table is a register that whoever asks is shown.
+func (q *request) table(d registers.Description) (*registers.Table, error) {
+	if !q.sees(d.ID) {
+		return nil, &node.Error{Kind: node.Refused, Message: q.say("open.none-such")}
+	}
+	t, err := q.open.read(q.public(), d)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return nil, &node.Error{Kind: node.NotFound, Message: q.say("open.not-adopted")}
+	}
+	return t, nil
 }
 
 // publication says where the node shows its registers.
 func (q *request) publication() registers.Publication {
-	return registers.Publication{Us: q.Council, Base: q.origin() + "/open", Licence: q.Licence}
+	return registers.Publication{Us: q.Council, Base: q.origin() + "/open", Live: true, Licence: q.Licence}
+}
+
+// services is the register that is offered by the interface of Open Referral UK.
+func (q *request) services() (*registers.Table, error) {
+	all := registers.All()
+	return q.table(all[slices.IndexFunc(all, func(d registers.Description) bool { return d.HasInterface() })])
+}
+
+// openInterface answers which interface it is.
+func (q *request) openInterface() error {
+	if _, err := q.services(); err != nil {
+		return err
+	}
+	return q.answer(registers.Interface())
+}
+
+// How many services a page has that says nothing, and at most.
+const (
+	servicesPage = 50
+	servicesMost = 1000
+)
+
+// openServices answers a page of services. A parameter of the interface that is not looked at
+// here is refused: who asked would take the answer for what was asked.
+func (q *request) openServices() error {
+	t, err := q.services()
+	if err != nil {
+		return err
+	}
+	s := registers.Search{Page: 1, Size: servicesPage}
+	for key := range q.r.URL.Query() {
+		value, number := q.form(key), 0
+		switch key {
+		case "search":
+			s.Text = value
+		case "taxonomy_term_id":
+			s.Term = value
+		case "page", "per_page":
+			if number, err = strconv.Atoi(value); err != nil || number < 1 {
+				return &node.Error{Kind: node.Usage, Message: key + " is a whole number from 1"}
+			}
+			if key == "page" {
+				s.Page = number
+			} else {
+				s.Size = min(number, servicesMost)
+			}
+		default:
+			return &node.Error{Kind: node.Usage, Message: "services are looked for by search and taxonomy_term_id, with page and per_page, and by nothing else"}
+		}
+	}
+	return q.answer(t.List(s))
+}
+
+// openService answers one service.
+func (q *request) openService() error {
+	t, err := q.services()
+	if err != nil {
+		return err
+	}
+	one := t.One(q.r.PathValue("id"))
+	if one == nil {
+		return &node.Error{Kind: node.NotFound, Message: "there is no such service"}
+	}
+	return q.answer(one)
+}
+
+// answer sends JSON to a program.
+func (q *request) answer(b []byte) error {
+	h := q.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	_, err := q.w.Write(b)
+	return err
 }
 
 // openRows picks the lines in which a text stands, and of those at most so many.

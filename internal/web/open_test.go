@@ -1,10 +1,12 @@
 package web_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -49,6 +51,11 @@ func openly(t *testing.T, everybody ...string) *house {
 		tools = append(tools, fmt.Sprintf(`{"reference":"T-%d","council":"E07000998","product":%q,"supplier":"Acre Ltd","function":"planning","status":"in-use","contract_ends_on":"20%d-06-30"}`, i, product, 27+i%4))
 	}
 	put("digital-tool", tools...)
+	var helps []string
+	for i, topic := range []string{"money", "money", "food"} {
+		helps = append(helps, fmt.Sprintf(`{"id":"6f1b9e1e-5b0f-4b53-9a41-0e9a2f1c7d1%d","council":"E07000998","name":"Help %d","status":"active","organisation":{"name":"Moor Advice"},"topics":[%q]}`, i, i, topic))
+	}
+	put("service-directory", helps...)
 	put("improvement-activity", `{"reference":"I-1","provider":"Region","kind":"training","service":"send","councils":["E10000030","E06000060"],"start_on":"2026-09-01"}`)
 	put("challenge", `{"reference":"CH-1","council":"E07000998","title":"Bins are missed","problem":"Nobody can say how often.","function":"waste","phase":"idea"}`)
 	put("supplier-statement", `{"supplier":"Acre Ltd","product":"Acre 1","council":"E07000998","on":"2026-11-01","standards":[{"standard":"standards.stile.example/planning-application@1","records":20,"valid":18,"measured":{"source":"acre","at":"2026-11-01T07:00:00Z","log_size":30,"held_valid":18,"held_back":2}},{"standard":"standards.stile.example/spend@1","records":20,"valid":20}],"open_interface":true,"export_free":true}`)
@@ -58,8 +65,9 @@ func openly(t *testing.T, everybody ...string) *house {
 // Registers are shown to everybody where the council says so, and to people who may list
 // records; what stands in them is text, counted, drawn, found, and in files.
 func TestOpenRegisters(t *testing.T) {
-	h := openly(t, "city-tools", "improvement", "needs")
+	h := openly(t, "city-tools", "improvement", "needs", "service-directory")
 	v := h.visitor()
+	h.openReferral(v)
 	status, page := v.get("/open")
 	if status != 200 || !strings.Contains(page, "Digital tools of councils") || !strings.Contains(page, "Improvement work") || strings.Contains(page, "Suppliers&#39; charter") {
 		t.Fatalf("the list: %d %s", status, page)
@@ -132,12 +140,76 @@ func TestOpenRegisters(t *testing.T) {
 	}
 }
 
+// openReferral: services are offered by the calls of Open Referral UK, and the catalogue says
+// where.
+func (h *house) openReferral(v *visitor) {
+	t := h.t
+	t.Helper()
+	at := h.url + "/open/open-referral-uk"
+	call := func(path string, want int) (m map[string]any) {
+		t.Helper()
+		status, text := v.get("/open/open-referral-uk" + path)
+		if status != want {
+			t.Fatalf("%s: %d: %.300s", path, status, text)
+		}
+		if want == 200 {
+			if err := json.Unmarshal([]byte(text), &m); err != nil {
+				t.Fatalf("%s: %v: %s", path, err, text)
+			}
+		}
+		return m
+	}
+	if m := call("", 200); m["version"] != "3.0" || m["openapi_url"] == "" {
+		t.Errorf("it says of itself: %v", m)
+	}
+	all := call("/services", 200)
+	if n := len(all["contents"].([]any)); n != 3 || all["total_items"] != 3.0 || all["total_pages"] != 1.0 || all["first_page"] != true || all["last_page"] != true || all["empty"] != false {
+		t.Errorf("%d services: %v", n, all)
+	}
+	one := all["contents"].([]any)[0].(map[string]any)
+	if m := call("/services/"+one["id"].(string), 200); !reflect.DeepEqual(m, one) {
+		t.Errorf("a service alone is %v, in the list %v", m, one)
+	}
+	last := call("/services?per_page=2&page=2", 200)
+	if n := len(last["contents"].([]any)); n != 1 || last["total_items"] != 3.0 || last["total_pages"] != 2.0 || last["page_number"] != 2.0 || last["size"] != 1.0 || last["first_page"] != false || last["last_page"] != true {
+		t.Errorf("the second page: %v", last)
+	}
+	if m := call("/services?page=9223372036854775807&per_page=9223372036854775807", 200); m["empty"] != true || m["total_items"] != 3.0 {
+		t.Errorf("a page that there is not: %v", m)
+	}
+	term := one["attributes"].([]any)[0].(map[string]any)["taxonomy_term"].(map[string]any)
+	same := 0
+	for _, s := range all["contents"].([]any) {
+		if reflect.DeepEqual(s.(map[string]any)["attributes"].([]any)[0].(map[string]any)["taxonomy_term"], term) {
+			same++
+		}
+	}
+	if m := call("/services?taxonomy_term_id="+term["id"].(string), 200); m["total_items"] != float64(same) || same == 3 {
+		t.Errorf("services of %v: %v", term["name"], m)
+	}
+	if m := call("/services?search=HELP+1", 200); m["total_items"] != 1.0 {
+		t.Errorf("services in which help 1 stands: %v", m)
+	}
+	for path, want := range map[string]int{"/services?minimum_age=5": 400, "/services?page=0": 400, "/services?per_page=all": 400, "/services/none": 404, "/taxonomies": 404} {
+		call(path, want)
+	}
+	if _, text := v.get("/open/catalogue.jsonld"); !strings.Contains(text, `"dcat:endpointURL": "`+at+`"`) || !strings.Contains(text, `"dcat:accessService": "`+at+`"`) {
+		t.Errorf("the catalogue does not say where services are asked for: %s", text)
+	}
+	if _, page := v.get("/open/service-directory"); !strings.Contains(page, `href="/open/open-referral-uk"`) {
+		t.Error("the page of services does not say where they are asked for")
+	}
+}
+
 // A register that is not there is refused when the node starts, and without any named
 // nobody is shown one without login.
 func TestOpenRegistersNamed(t *testing.T) {
 	h := openly(t)
 	if _, page := h.visitor().get("/open"); strings.Contains(page, "Digital tools") {
 		t.Error("a register is shown that nobody opened")
+	}
+	if status, _ := h.visitor().get("/open/open-referral-uk/services"); status != 403 {
+		t.Errorf("services that nobody opened are asked for: %d", status)
 	}
 	_, err := web.New(web.Options{Node: h.node.Operations, Council: h.council, Data: t.TempDir(), Now: h.clock, Registers: []string{"tols"}})
 	if err == nil || !strings.Contains(err.Error(), `"tols"`) {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	pathpkg "path"
 	"strings"
+
+	"github.com/stile-exchange/stile/internal/registers"
 )
 
 // routes is every page there is, and what a person must be let do to see it: the name of
@@ -25,6 +27,9 @@ func (s *site) routes() {
 	s.everybody("GET /register.jsonld", (*request).registerFile)
 	s.everybody("GET /open", (*request).openList)
 	s.everybody("GET /open/{register}", (*request).openOne)
+	s.everybody("GET /open/"+registers.InterfaceID, (*request).openInterface)
+	s.everybody("GET /open/"+registers.InterfaceID+"/services", (*request).openServices)
+	s.everybody("GET /open/"+registers.InterfaceID+"/services/{id}", (*request).openService)
 	s.everybody("GET /standards", (*request).standardList)
 	s.everybody("GET /standards/{publisher}/{name}", (*request).standardOne)
 	s.everybody("GET /standards/{publisher}/{name}/archive.zip", (*request).standardArchive)
