@@ -183,7 +183,7 @@ func TestFiles(t *testing.T) {
 			} `json:"dcat:distribution"`
 		} `json:"dcat:dataset"`
 	}
-	if err := json.Unmarshal(Catalogue(Publication{Base: "https://a.gov.uk/open"}, ".html", []*Table{tab}), &cat); err != nil || len(cat.Sets) != 1 || len(cat.Sets[0].Files) != 2 {
+	if err := json.Unmarshal(Catalogue(Publication{Us: "a.gov.uk", Base: "https://a.gov.uk/open"}, ".html", []*Table{tab}), &cat); err != nil || len(cat.Sets) != 1 || len(cat.Sets[0].Files) != 2 {
 		t.Fatalf("%+v, %v", cat, err)
 	}
 	for _, address := range []string{"dcat:downloadURL", "dcat:mediaType", "dct:conformsTo", "foaf:homepage"} {
@@ -237,6 +237,21 @@ func TestFiles(t *testing.T) {
 		if files[strings.TrimPrefix(f.URL, "https://a.gov.uk/open/")] == nil {
 			t.Errorf("the catalogue names %s", f.URL)
 		}
+	}
+}
+
+// TestNumbersStay: a whole number below nought is no formula, and its column is one of numbers.
+func TestNumbersStay(t *testing.T) {
+	tab := &Table{Description: Description{ID: "sums", Columns: []Column{{Title: "Sum"}}}, Rows: []Row{{Cells: texts("-5")}, {Cells: texts("7")}}}
+	if sheet := string(tab.CSV()); sheet != "sum\n-5\n7\n" {
+		t.Errorf("%q", sheet)
+	}
+	if m := string(tab.Metadata(Licence{})); !strings.Contains(m, `"datatype": "integer"`) {
+		t.Error(m)
+	}
+	tab.Rows = append(tab.Rows, Row{Cells: texts("-5+cmd")})
+	if sheet := string(tab.CSV()); !strings.HasSuffix(sheet, "'-5+cmd\n") {
+		t.Errorf("a formula: %q", sheet)
 	}
 }
 

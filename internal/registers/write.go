@@ -105,7 +105,7 @@ func (t *Table) CSV() []byte {
 		}
 		for _, vs := range r.Cells {
 			text := strings.Join(vs, "; ")
-			if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+			if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) && !whole(text) {
 				text = "'" + text
 			}
 			cells = append(cells, text)
@@ -138,6 +138,12 @@ func (t *Table) Metadata(l Licence) []byte {
 	return indented(described)
 }
 
+// whole reports whether a text is a whole number, as it is written: 017 is a reference.
+func whole(text string) bool {
+	n, err := strconv.Atoi(text)
+	return err == nil && strconv.Itoa(n) == text
+}
+
 // describe says of a column what its cells are in the file as it stands: the kind of value
 // that all of them have, where they are lists, and the field that they come from.
 func (t *Table) describe(column int, c map[string]any) {
@@ -149,8 +155,7 @@ func (t *Table) describe(column int, c map[string]any) {
 		for _, v := range r.Cells[column] {
 			_, err := time.Parse(time.DateOnly, v)
 			date = date && err == nil
-			n, err := strconv.Atoi(v)
-			number = number && err == nil && strconv.Itoa(n) == v // 017 is a reference
+			number = number && whole(v)
 			yes = yes && (v == "yes" || v == "no")
 			filled = true
 		}

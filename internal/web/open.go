@@ -159,8 +159,11 @@ func (q *request) openOne() error {
 			return &node.Error{Kind: node.NotFound, Message: q.say("open.none-such")}
 		}
 		kind := "application/json"
-		if strings.HasSuffix(asked, ".csv") {
+		switch {
+		case strings.HasSuffix(asked, ".csv"):
 			kind = "text/csv; charset=utf-8"
+		case strings.HasSuffix(asked, ".csv-metadata.json"):
+			kind = "application/csvm+json"
 		}
 		return q.download(kind, asked, b)
 	}
