@@ -15,6 +15,7 @@ import (
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
+	"github.com/stile-exchange/stile/internal/disclosure"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -331,6 +332,75 @@ func TestErasedWhileKept(t *testing.T) {
 		if len(p) != 1 || p[0].Outstanding != 0 {
 			t.Errorf("the order under the agreement that is suspended: %+v", p)
 		}
+	})
+}
+
+// TestSubjectWhileKept: a person who asks what is held about them is told by a partner what it keeps
+// of a council that has ended, for how long and for whom; by the successor, that the record was
+// another's; and by the ledger that was sealed, who had been given it. What the person has erased
+// is erased by the successor, and goes from what is kept though nothing new may go meanwhile.
+func TestSubjectWhileKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := theEnd(t)
+		put := offerHousing(t, e.old, housing("HN-1", "AB123456C", "E07000999"), housing("HN-2", "AB123457C", "E07000999"))
+		text := strings.Replace(peopleText("cases", "", saltby), "starts: 2020-01-01", "starts: 2000-01-01", 1)
+		agreed(t, text, e.old, e.partner)
+		await(t, "the partner holds two", func() bool { return get(t, e.partner.Status).Holdings == 2 })
+		cases := e.novated(text, e.east, "east.gov.uk")
+		plan := sharedOut + "      - {standard: standards.stile.example/housing-need, field: /district, values: {east.gov.uk: [E07000998]}}\n"
+		call(t, e.old.Successions().Seal, node.SuccessionRequest{Plan: []byte(plan)})
+		await(t, "it keeps two", func() bool { return e.keeps() == 2 })
+		call(t, e.east.Successions().TakeOver, node.TakeOverRequest{From: northmoor, Unwitnessed: true})
+		call(t, e.east.Agreements().Suspend, node.AgreementRequest{Name: cases, Reason: "we look into it"})
+
+		about := func(n *running, person string) node.SubjectReply {
+			t.Helper()
+			return call(t, n.Disclosures().Subject, node.SubjectRequest{Person: person})
+		}
+		const kept = "kept until it comes from east.gov.uk, at the latest until 2000-02-01"
+		keeps := func(person string, was node.PutResult) {
+			t.Helper()
+			r := about(e.partner, person)
+			if len(r.Records) != 0 || len(r.Received) != 1 {
+				t.Fatalf("%s: the partner says %+v", person, r)
+			}
+			h := r.Received[0]
+			if h.From != northmoor || h.Council != northmoor || h.Kept != kept || h.Received.IsZero() || h.Record != was.Record || h.Entry != was.Index {
+				t.Errorf("%s: the partner says %+v", person, h)
+			}
+			if len(r.Agreements) != 1 || r.Agreements[0].Stands == "in force" {
+				t.Errorf("%s: the agreement is %+v", person, r.Agreements)
+			}
+			var page bytes.Buffer
+			if err := disclosure.WriteHTML(&page, &r, ""); err != nil || !strings.Contains(page.String(), "This copy is "+kept) || !strings.Contains(page.String(), person) {
+				t.Errorf("%s: the page: %v", person, err)
+			}
+		}
+		keeps("AB123456C", put[0])
+		if r := about(e.old, "AB123456C"); len(r.Records) != 1 || len(r.Records[0].Disclosed) != 1 || r.Records[0].Disclosed[0].To != saltby || r.Records[0].Disclosed[0].Receipt == nil {
+			t.Errorf("the council that has ended says %+v", r.Records)
+		}
+		r := about(e.east, "AB123456C")
+		if len(r.Records) != 1 || len(r.Records[0].Disclosed) != 0 || r.Records[0].Former == nil || r.Records[0].Former.Council != northmoor || r.Records[0].Former.Record != put[0].Record || len(r.Records[0].Versions[0].Body) == 0 {
+			t.Errorf("the successor says %+v", r.Records)
+		}
+
+		gone := call(t, e.east.Records().Erase, node.EraseRequest{Person: "AB123456C", Reason: "request 2000-7"})
+		if len(gone.Records) != 1 || len(gone.Records[0].Orders) != 1 || gone.Records[0].Orders[0].To != saltby {
+			t.Errorf("erased: %+v", gone)
+		}
+		time.Sleep(10 * time.Minute)
+		await(t, "the successor's order has been carried out, and said so", func() bool {
+			p := call(t, e.east.Agreements().Show, node.AgreementRequest{Name: cases}).Partners
+			return e.keeps() == 1 && len(p) == 1 && p[0].Outstanding == 0
+		})
+		for n, c := range map[*running]name.Council{e.partner: saltby, e.east: "east.gov.uk"} {
+			var r node.SubjectReply
+			if err := try(t.Context(), n.Disclosures().Subject, node.SubjectRequest{Person: "AB123456C"}, &r); !is(err, node.NotFound) {
+				t.Errorf("%s still says %+v: %v", c, r, err)
+			}
+		}
+		keeps("AB123457C", put[1])
 	})
 }
 

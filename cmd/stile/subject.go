@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -134,21 +135,27 @@ func (a *app) subject(ctx context.Context, req node.SubjectRequest, out string) 
 func (a *app) printSubject(r *node.SubjectReply) {
 	given := 0
 	t := newTable("RECORD", "STANDARD", "FROM", "#VERSIONS", "#GIVEN", "")
-	remark := func(others, deleted bool) string {
+	remark := func(others, deleted bool, more string) string {
 		switch {
+		case others && more != "":
+			return "names other people too; " + more
 		case others:
 			return "names other people too"
 		case deleted:
 			return "deleted"
 		}
-		return ""
+		return more
 	}
 	for _, x := range r.Records {
 		given += len(x.Disclosed)
-		t.add(string(x.Record), x.Standard.String(), "ours", number(len(x.Versions)), number(len(x.Disclosed)), remark(x.Others, x.Deleted))
+		was := ""
+		if x.Former != nil {
+			was = fmt.Sprintf("was %s of %s", x.Former.Record, x.Former.Council)
+		}
+		t.add(string(x.Record), x.Standard.String(), "ours", number(len(x.Versions)), number(len(x.Disclosed)), remark(x.Others, x.Deleted, was))
 	}
 	for _, x := range r.Received {
-		t.add(string(x.Record), x.Standard.String(), string(x.From), "1", "-", remark(x.Others, false))
+		t.add(string(x.Record), x.Standard.String(), string(x.From), "1", "-", remark(x.Others, false, x.Kept))
 	}
 	t.write(a.out, "")
 	a.printf("\n%s of ours and %s from others name the person (%s); ours were given out %s under %s\n",

@@ -147,11 +147,11 @@ func TestPageIsSafe(t *testing.T) {
 	r := &api.SubjectReply{
 		Council: "northmoor.gov.uk", Title: evil, Person: evil, Scheme: "nino", Checkpoint: evil,
 		Records: []api.SubjectRecord{{
-			Record: "abc", Reference: evil, Title: evil, Others: true, Deleted: true,
+			Record: "abc", Reference: evil, Title: evil, Others: true, Deleted: true, Former: &api.FormerReply{Council: "ironmoor.gov.uk", Record: "def", Entry: 7},
 			Versions:  []api.SubjectVersion{{Version: 3, Deleted: true}, {Version: 2, Body: body}, {Version: 1, Body: []byte(`{"none":"` + "line one\\nline two" + `"}`)}},
 			Disclosed: []api.Disclosure{{To: "saltby.gov.uk", Agreement: "northmoor.gov.uk/a", Version: 1, Because: evil, Unread: evil, Fields: []name.Field{"/a/*/b_c"}, Withdrawal: &api.DisclosureWithdrawal{Reason: evil}}},
 		}},
-		Received:   []api.SubjectHolding{{From: "saltby.gov.uk", Council: "hexwell.gov.uk", Title: evil, Reference: evil, Body: body, Withheld: 2}},
+		Received:   []api.SubjectHolding{{From: "saltby.gov.uk", Council: "hexwell.gov.uk", Title: evil, Reference: evil, Body: body, Withheld: 2, Kept: evil}},
 		Agreements: []api.SubjectAgreement{{Name: "northmoor.gov.uk/a", Version: 1, Stands: evil, Headings: []api.SubjectHeading{{Heading: "What it is for", Text: evil}}}},
 		Councils:   []api.SubjectCouncil{{Council: "saltby.gov.uk", Title: evil}},
 	}
@@ -168,7 +168,8 @@ func TestPageIsSafe(t *testing.T) {
 	if n := strings.Count(page, "\u202e"); n != 0 {
 		t.Errorf("a mark that turns the direction of writing stands in the page %d times", n)
 	}
-	for _, want := range []string{"This record was deleted on", "As it was before", "What was different before (version 1", "line one\nline two", "a, each, b c", "list, 1, x y", "names other people too", "kept back 2 details", "not given"} {
+	for _, want := range []string{"This record was deleted on", "As it was before", "What was different before (version 1", "line one\nline two", "a, each, b c", "list, 1, x y", "names other people too", "kept back 2 details", "not given",
+		"this was a record of ironmoor.gov.uk, which has ended", "<code>def</code> of ironmoor.gov.uk, entry 7", " has ended. This copy is &#34;"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -107,6 +107,16 @@ func (g *gathering) record(ctx context.Context, a about) error {
 		out.Versions = append(out.Versions, ver)
 		g.proof.Entries = append(g.proof.Entries, l.Index)
 	}
+	switch was, err := g.v.Former(a.record); {
+	case err == nil:
+		// The event that says so names other persons' records too, so it is not in the proof.
+		out.Former = &api.FormerReply{Council: was.Council, Record: was.Record, Version: was.Version, Entry: was.Entry, Event: was.Event}
+		g.who[was.Council] = true
+	case errors.Is(err, ledger.ErrStorage):
+		return err
+	case !errors.Is(err, ledger.ErrNotFound):
+		g.out.Damaged = append(g.out.Damaged, err.Error())
+	}
 	ds, err := g.r.of(ctx, g.v, a.versions)
 	if err != nil {
 		return err
@@ -176,6 +186,9 @@ func (g *gathering) received(p standard.Person) error {
 			From: src.From, Council: c.Council, Agreement: src.Agreement, Record: c.Record, Standard: c.Standard, Title: g.title(c.Standard),
 			Reference: g.r.o.Reference(c.Standard, c.Body), Version: c.Version, Entry: h.Index, Issued: time.Unix(c.IssuedAt, 0).UTC(),
 			Withheld: c.Withheld, Body: strictjson.Canonical(c.Body), Token: string(h.Token.Bytes()), Log: string(g.r.o.Ledger.Known(src.From).Note),
+		}
+		if src.Kept != nil {
+			out.Kept = src.Kept.String()
 		}
 		if std, err := g.r.o.Ledger.Standard(c.Standard); err == nil {
 			_, out.Others = g.r.names(std, c.Body, p)

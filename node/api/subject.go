@@ -49,7 +49,10 @@ type SubjectRecord struct {
 	Title     string        `json:"title"` // of the standard
 	Deleted   bool          `json:"deleted,omitempty"`
 	// Others: it names other persons too, of whom their own rights have to be thought.
-	Others    bool             `json:"others,omitempty"`
+	Others bool `json:"others,omitempty"`
+	// Former says where the record was before, of one that was taken over from a council that
+	// has ended. To whom that council gave it stands in its own ledger, and not below.
+	Former    *FormerReply     `json:"former,omitempty"`
 	Versions  []SubjectVersion `json:"versions"` // the newest first
 	Disclosed []Disclosure     `json:"disclosed"`
 }
@@ -66,9 +69,12 @@ type SubjectVersion struct {
 
 // SubjectHolding is a record about the person that another council sent.
 type SubjectHolding struct {
-	From      name.Council    `json:"from"`    // whose ledger it came from
-	Council   name.Council    `json:"council"` // who issued it
-	Agreement name.Agreement  `json:"agreement"`
+	From      name.Council   `json:"from"`    // whose ledger it came from
+	Council   name.Council   `json:"council"` // who issued it
+	Agreement name.Agreement `json:"agreement"`
+	// Kept says in words for how long it is kept, and for whom, where its council has ended and
+	// its successors have not sent it yet.
+	Kept      string          `json:"kept,omitempty"`
 	Record    name.Record     `json:"record"`
 	Reference string          `json:"reference,omitempty"`
 	Standard  name.Standard   `json:"standard"`
