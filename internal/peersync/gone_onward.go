@@ -3,6 +3,7 @@ package peersync
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/quota"
+	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -128,15 +130,54 @@ func (s *Syncer) onwardAnswer(ctx context.Context, from name.Council, q *wirepb.
 		return a, nil
 	}
 	said.Version = uint64(doc.Version)
-	if _, a.Event, err = s.o.Ledger.AppendNotice(ctx, event.KindOnwardGone, said.Body()); err != nil {
+	if a.Event, err = s.word(ctx, said); err != nil {
 		return nil, err
 	}
-	s.o.Log.Info("told who holds what was passed on that it has to be gone", "to", from, "agreement", first, "under", under, "over", said.Over, "versions", len(said.Versions))
 	return a, nil
 }
 
-// codeOften: more questions than a council has in a day.
+// codeOften: more questions, or more words to be signed for them, than a council has in a day.
 const codeOften = "too-often"
+
+// A wordKey names what we signed to who holds what was passed on: the SHA-256 of the event's body,
+// which says to whom.
+type wordKey [sha256.Size]byte
+
+// maxWords is how many of our words are known again. When there are more all are forgotten, and
+// the next is logged anew.
+const maxWords = 4096
+
+// word returns what is said to who asked, as we signed it, once it stands in our log. The same is
+// not logged again for who asks again, as far as it was said since the start; how much else a
+// council can have us log in a day is bounded, and a *refused says when it may ask again.
+func (s *Syncer) word(ctx context.Context, said event.OnwardGone) (jws []byte, err error) {
+	body := said.Body()
+	key := wordKey(sha256.Sum256(strictjson.Canonical(body)))
+	s.mu.Lock()
+	at, known := s.words[key]
+	s.mu.Unlock()
+	if known {
+		err := s.o.Ledger.View(func(v *ledger.View) (err error) {
+			_, jws, err = v.Event(at)
+			return err
+		})
+		return jws, err
+	}
+	if err := s.o.Quota.Take(said.To, quota.Words, 1); err != nil {
+		return nil, &refused{codeOften, err.Error()}
+	}
+	if at, jws, err = s.o.Ledger.AppendNotice(ctx, event.KindOnwardGone, body); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	if len(s.words) >= maxWords {
+		clear(s.words)
+	}
+	s.words[key] = at
+	s.mu.Unlock()
+	s.o.Log.Info("told who holds what was passed on that it has to be gone", "to", said.To, "agreement", said.Agreement, "under", said.Under, "over", said.Over, "versions", len(said.Versions))
+	return jws, nil
+}
 
 func askedVersions(b []byte) (out []ledger.PassedVersion) {
 	for v := range slices.Chunk(b, wirepb.OnwardVersionSize) {

@@ -141,6 +141,7 @@ type Syncer struct {
 	full     map[name.Council]time.Time // who said last that it keeps nothing, and when
 	kicked   chan struct{}
 	counts   map[serveKey]*countAsk // what a person wants counted
+	words    map[wordKey]uint64     // where in our log stands what we said to who holds what was passed on
 
 	settled chan struct{} // closed once those who may know our log have been asked, or do not answer
 	asking  chan name.Council
@@ -194,6 +195,7 @@ func New(o Options) *Syncer {
 		serving:  map[serveKey]int{},
 		clocks:   map[name.Council]clock{},
 		full:     map[name.Council]time.Time{},
+		words:    map[wordKey]uint64{},
 		kicked:   make(chan struct{}, 1),
 		settled:  make(chan struct{}),
 		asking:   make(chan name.Council, 64),

@@ -39,6 +39,7 @@ type tracer struct {
 	s    *Syncer
 	doc  *agreement.Agreement
 	next time.Time // when to ask; zero until that is known
+	from uint64    // where to begin; beyond the first only after what was too much for one day
 }
 
 // tracer returns the job that asks about what is held under an agreement; nil where there is
@@ -105,7 +106,9 @@ func (r *tracer) trace(ctx context.Context) error {
 		return err
 	}
 	var of name.Council
-	for from := uint64(0); ; {
+	from := r.from
+	r.from = 0
+	for {
 		page, err := r.page(src, from)
 		if err != nil {
 			return err
@@ -114,19 +117,23 @@ func (r *tracer) trace(ctx context.Context) error {
 			break
 		}
 		// A record that stands under an agreement is of the agreement's sender: it was judged so.
-		if of = page[0].Under[0].Council(); from == 0 {
-			if err := r.s.o.Ledger.Traced(ctx, src, of, false); err != nil {
+		if of == "" {
+			if err := r.s.o.Ledger.Traced(ctx, src, page[0].Under[0].Council(), false); err != nil {
 				return err
 			}
 		}
+		of = page[0].Under[0].Council()
 		looked, err := r.ask(ctx, src, of, page)
+		if refusal, ok := errors.AsType[*refused](err); ok && refusal.code == codeOften {
+			r.from = from // what was asked about is not asked about again before the rest
+		}
 		if err != nil {
 			return fmt.Errorf("%s, which issued it: %w", of, err)
 		}
 		from = page[looked-1].Index + 1
 	}
 	if of == "" {
-		return nil // nothing is held
+		return nil // nothing is held, or nothing more
 	}
 	return r.s.o.Ledger.Traced(ctx, src, of, true)
 }

@@ -2,8 +2,10 @@ package peersync_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -379,6 +381,35 @@ func TestAskedAboutPassedOn(t *testing.T) {
 				t.Errorf("%s: %q, %+v", what, code, said)
 			}
 		}
+		n.book.suspend(all.a, true)
+		if code, said := ask(all.x.net, nil); code != "" || said == nil || said.Over != "" || len(said.Versions) != 1 {
+			t.Errorf("while the agreement is suspended: %q, %+v, want what is said at any time", code, said)
+		}
+		n.book.suspend(all.a, false)
+
+		// What was said is said again in the same words, and logged once; what would be said
+		// anew, here of agreements that nobody has, is bounded.
+		if logged := len(n.said(event.KindOnwardGone)); logged != 2 {
+			t.Errorf("%d words are logged of two that were said, each of them twice", logged)
+		}
+		of := func(i int) func(*wirepb.OnwardQuestion) {
+			return func(q *wirepb.OnwardQuestion) { q.Under = fmt.Sprintf("saltby.gov.uk/on-%d", i) }
+		}
+		most := quota.Of(quota.Words).Stranger
+		for i := range most - 2 {
+			if code, said := ask(all.x.net, of(i)); code != "" || said == nil {
+				t.Fatalf("word %d: %q, %+v", i+3, code, said)
+			}
+		}
+		if code, said := ask(all.x.net, of(most)); code != "too-often" || said != nil {
+			t.Errorf("one word more than there may be in a day: %q, %+v", code, said)
+		}
+		if code, said := ask(all.x.net, nil); code != "" || said == nil || len(said.Versions) != 1 {
+			t.Errorf("what was said before: %q, %+v", code, said)
+		}
+		if logged := len(n.said(event.KindOnwardGone)); logged != most {
+			t.Errorf("%d words are logged, want %d", logged, most)
+		}
 		w.quota.Use(hexwell, quota.PassedOn, 1_000)
 		if code, said := ask(all.x.net, nil); code != "too-often" || said != nil {
 			t.Errorf("too often: %q, %+v", code, said)
@@ -478,6 +509,23 @@ func TestWordOfIssuer(t *testing.T) {
 			if asked > before+1 {
 				t.Errorf("%s: asked %d times", c.what, asked-before)
 			}
+		}
+
+		// One that says so much in a day is asked about the rest on the next.
+		var about [][]byte
+		o.speak(func(q *wirepb.OnwardQuestion) *wirepb.OnwardAnswer {
+			if about = append(about, q.GetVersions()); len(about) == 2 {
+				return &wirepb.OnwardAnswer{Code: "too-often", Reason: "more tomorrow"}
+			}
+			return &wirepb.OnwardAnswer{Looked: 1}
+		})
+		all.day()
+		if len(about) != 2 || !all.tracing().At.IsZero() {
+			t.Fatalf("asked %d times, and it stands at %+v", len(about), all.tracing())
+		}
+		all.day()
+		if len(about) != 3 || !bytes.Equal(about[1], about[2]) || all.tracing().At.IsZero() {
+			t.Errorf("asked %d times, the last about other versions or in vain: %+v", len(about), all.tracing())
 		}
 		o.speak(truth)
 		all.day()

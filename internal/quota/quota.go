@@ -53,6 +53,7 @@ const (
 	Brought     Kind = "contributions"
 	Proved      Kind = "entries proved"
 	PassedOn    Kind = "questions about passed on"
+	Words       Kind = "words about passed on"
 	Lines       Kind = "log lines"
 )
 
@@ -90,6 +91,7 @@ var shares = []Share{
 	{Brought, "pages of records brought to a footprint", 60_000, 0, time.Hour, "internal/peersync", "refused with when it may bring more; a stranger has no agreement to bring under"},
 	{Proved, "entries of a log kept here that it asks us to prove", 2_000_000, 2_000, time.Hour, "internal/peersync", "refused with when it may ask again; its bundle of what it holds says that they are not proved"},
 	{PassedOn, "questions, of at most 1000 versions each, whether it may keep what others passed on to it", 1_000, 1_000, 24 * time.Hour, "internal/peersync", "refused with when it may ask again; it keeps what it holds until then"},
+	{Words, "signed words, of at most 400 versions each, that it has to delete what others passed on to it, for which it asked", 100, 100, 24 * time.Hour, "internal/peersync", "refused with when it may ask again; the same word is given again and is not counted"},
 	{Lines, "lines of the log that name it, below errors", 600, 60, time.Hour, "internal/quota", "left out, and counted in its next line"},
 }
 
