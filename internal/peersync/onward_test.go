@@ -499,18 +499,29 @@ func (h *house) orders(from name.Council) (n int) {
 // twoSteps are the three agreements by which records of northmoor go by saltby and hexwell to
 // fenwick.
 func twoSteps(t testing.TB, steps int) agreement.Chain {
-	a, b := passing(t, northmoor, saltby, hexwell, func(a, b *agreement.Agreement) {
-		if a != nil {
-			a.Onward.To, a.Onward.Steps = append(a.Onward.To, agreement.Reach(fenwick)), steps
-		} else {
-			b.Onward = agreement.Onward{To: []agreement.Reach{agreement.Reach(fenwick)}, Fields: []name.Field{"/reference", "/ward"}}
-		}
-	})
-	c := terms(t, hexwell, "further", 1, func(c *agreement.Agreement) {
-		complete(c)
-		c.Origin, c.Rows = b.Name, "true"
-	}, fenwick)
-	return agreement.Chain{a, b, c}
+	return stepsBy(t, steps, northmoor, saltby, hexwell, fenwick)
+}
+
+// stepsBy are the agreements by which records of the first of some councils go from each to
+// the next; the first of them lets them go so many further steps.
+func stepsBy(t testing.TB, steps int, councils ...name.Council) (all agreement.Chain) {
+	for i, to := range councils[1:] {
+		all = append(all, terms(t, councils[i], []string{"items", "on", "further", "beyond"}[i], 1, func(a *agreement.Agreement) {
+			complete(a)
+			if i == 0 {
+				a.Fields = append(a.Fields, "/phone")
+			} else {
+				a.Origin, a.Rows = all[i-1].Name, "true"
+			}
+			for _, c := range councils[i+2:] {
+				a.Onward.To = append(a.Onward.To, agreement.Reach(c))
+			}
+			if len(a.Onward.To) > 0 {
+				a.Onward.Fields, a.Onward.Steps = []name.Field{"/reference", "/ward"}, max(steps-i, 1)
+			}
+		}, to))
+	}
+	return all
 }
 
 // TestPassedOnTwice: what its council lets go two steps goes two steps, and what it erases is

@@ -216,50 +216,73 @@ func TestQuietMiddle(t *testing.T) {
 	})
 }
 
-// TestQuietMiddleOfTwo: what goes by the word of its council goes from those, too, to whom it went
-// on in its turn, of whom nobody is blamed by who is two steps away.
-func TestQuietMiddleOfTwo(t *testing.T) {
+// TestQuietMiddles: what goes by the word of its council goes from those, too, to whom it went on
+// in its turn. However many steps it is away, each asks that council itself, so that it goes where
+// everybody on the way keeps quiet; and nobody is blamed but by whom it was given by the second,
+// since of nobody else does that council know what it signed.
+func TestQuietMiddles(t *testing.T) {
+	const ashby = name.Council("ashby.gov.uk")
 	inTown(t, func(t *testing.T, w *town) {
-		steps := twoSteps(t, 2)
-		a, b, c := steps[0], steps[1], steps[2]
-		q := &quiet{to: hexwell}
+		all := stepsBy(t, 3, northmoor, saltby, hexwell, fenwick, ashby)
+		on := map[name.Council]*quiet{saltby: {to: hexwell}, hexwell: {to: fenwick}, fenwick: {to: ashby}}
 		w.over = func(c name.Council, net wire.Network) wire.Network {
-			if c != saltby {
-				return net
+			if q := on[c]; q != nil {
+				q.Network = net
+				return q
 			}
-			q.Network = net
-			return q
+			return net
 		}
-		n, s, x, d := w.run(northmoor, a), w.run(saltby, a), w.run(hexwell), w.run(fenwick)
-		n.put(item("one", "X"), item("two", "X"))
-		w.await("the second has them", func() bool { return s.source(a.Name).Records == 2 })
-		s.passOn(steps[:2], "first")
-		x.agree(b)
-		w.await("the third has them", func() bool { return len(x.goneOn(b.Name, northmoor)) == 2 })
-		x.passOn(steps, "second")
-		d.agree(c)
-		w.await("the fourth has them", func() bool { return len(d.goneOn(c.Name, northmoor)) == 2 })
-		q.muted.Store(true)
+		n, s := w.run(northmoor, all[0]), w.run(saltby, all[0])
+		further := []*house{w.run(hexwell), w.run(fenwick), w.run(ashby)} // the third and on
+		n.put(item("one", "X"), item("two", "X"), item("three", "X"))
+		w.await("the second has them", func() bool { return s.source(all[0].Name).Records == 3 })
+		for i, h := range further {
+			[]*house{s, further[0], further[1]}[i].passOn(all[:i+2], "shown")
+			h.agree(all[i+1])
+			w.await("the next has them", func() bool { return len(h.goneOn(all[i+1].Name, northmoor)) == 3 })
+		}
+		gone := func(what string, want map[string]uint64) {
+			t.Helper()
+			w.ahead.Add(int64(25 * time.Hour))
+			left := func() bool {
+				return !slices.ContainsFunc([]int{0, 1, 2}, func(i int) bool { return !maps.Equal(further[i].goneOn(all[i+1].Name, northmoor), want) })
+			}
+			for range 12 {
+				if time.Sleep(time.Minute); left() {
+					break
+				}
+			}
+			w.await(what, left)
+		}
+		stands := func(i int) ledger.Tracing {
+			t.Helper()
+			if got := further[i].source(all[i+1].Name).Tracing; got != nil {
+				return *got
+			}
+			return ledger.Tracing{}
+		}
+		on[saltby].muted.Store(true)
 		n.put(item("one", "Y"))
-		w.await("the second has deleted it", func() bool { return s.source(a.Name).Records == 1 })
-		w.ahead.Add(int64(25 * time.Hour))
-		want := map[string]uint64{"two": 1}
-		for range 12 {
-			time.Sleep(time.Minute)
-			if maps.Equal(x.goneOn(b.Name, northmoor), want) && maps.Equal(d.goneOn(c.Name, northmoor), want) {
-				break
-			}
-		}
-		w.await("it is gone from both", func() bool {
-			return maps.Equal(x.goneOn(b.Name, northmoor), want) && maps.Equal(d.goneOn(c.Name, northmoor), want)
-		})
-		if got := x.source(b.Name).Tracing; got == nil || got.Gone != 1 || got.Quiet != 1 {
+		w.await("the second has deleted it", func() bool { return s.source(all[0].Name).Records == 2 })
+		gone("it is gone from all", map[string]uint64{"two": 1, "three": 1})
+		if got := stands(0); got.Gone != 1 || got.Quiet != 1 {
 			t.Errorf("the third: %+v", got)
 		}
-		if got := d.source(c.Name).Tracing; got != nil && got.Quiet != 0 {
-			t.Errorf("the fourth blames who sent it: %+v", got)
+
+		for _, q := range on {
+			q.muted.Store(true)
 		}
-	}, fenwick)
+		before := []int{stands(0).Gone, stands(1).Gone, stands(2).Gone}
+		n.put(item("two", "Y"))
+		w.await("the second has deleted that", func() bool { return s.source(all[0].Name).Records == 1 })
+		gone("it is gone from all, though all keep quiet", map[string]uint64{"three": 1})
+		for i := range further {
+			got := stands(i)
+			if got.Of != northmoor || got.Gone != before[i]+1 || (got.Quiet > 0) != (i == 0) {
+				t.Errorf("step %d has asked, and that stands at %+v; before %d were gone", i+2, got, before[i])
+			}
+		}
+	}, fenwick, ashby)
 }
 
 // goneVersion returns the version in which a house holds a record under an agreement.
