@@ -531,3 +531,31 @@ func TestUnder(t *testing.T) {
 		t.Errorf("the feed is open: %s", fmt.Sprint(fs))
 	}
 }
+
+// Where who passes on to us gives withdrawals alone, an agreement before it is suspended: nothing
+// goes on from here either, and what went stays.
+func TestChainBehindASuspension(t *testing.T) {
+	s := newHouse(t)
+	second, ours := document(t, saltby, northmoor), document(t, northmoor, eastmere)
+	second.Origin, ours.Origin = "hexwell.gov.uk/moves", second.Name
+	b := s.open(known{})
+	s.tell(b, saltby, event.KindAgreementProposal, agreement.Proposal{Agreement: second}.Body(), 1)
+	s.tell(b, saltby, event.KindAgreementSignature, agreement.Signature{Ref: second.Ref()}.Body(), 2)
+	b.apply(s.parsed(northmoor, event.KindAgreementSignature, agreement.Signature{Ref: second.Ref()}.Body(), 3))
+	for _, alone := range []bool{false, true, false} {
+		src, err := s.ledger.OpenSource(t.Context(), saltby, second.Name)
+		if err == nil {
+			_, err = s.ledger.Receive(t.Context(), src, &ledger.Delivery{Live: true, Suspended: alone})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := b.Chain(ours, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is := strings.HasPrefix(c.Why, "saltby.gov.uk gives nothing new under "+string(second.Name)); is != alone || (c.Waits && !c.Logging) != alone {
+			t.Errorf("withdrawals alone come: %t; and nothing goes on since %q: %+v", alone, c.Why, c)
+		}
+	}
+}

@@ -68,8 +68,12 @@ func (b *Book) Chain(doc *agreement.Agreement, now time.Time) (*Chain, error) {
 	}
 	origin := st.Agreement
 	var earlier []string
-	if st.Agreement.Origin != "" {
-		var err error
+	if origin.Origin != "" {
+		src, err := b.o.Ledger.Source(origin.From, origin.Name)
+		if err == nil && src.Stopped {
+			c.Why, c.Waits = fmt.Sprintf("%s gives nothing new under %s: %s, or an agreement before it, is not in force", origin.From, origin.Name, origin.Origin), true
+			return c, nil
+		}
 		if earlier, err = b.shown(st.Agreement); err != nil {
 			return nil, err
 		}

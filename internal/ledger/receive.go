@@ -221,7 +221,7 @@ func (l *Ledger) Receive(ctx context.Context, s *Source, d *Delivery) ([]byte, e
 		if err := t.refusals(c, d.Refused); err != nil {
 			return err
 		}
-		c.LastAt, c.Bounded = l.o.Now().UTC(), d.Suspended && d.Most.Bounds()
+		c.LastAt, c.Bounded, c.Stopped = l.o.Now().UTC(), d.Suspended && d.Most.Bounds(), d.Suspended && !d.Most.Bounds()
 		if d.Live {
 			c.Unread = false
 		}

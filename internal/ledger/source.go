@@ -63,6 +63,9 @@ type Source struct {
 	CameDay int64 `json:"came_day,omitempty"` // since 1970
 	// Bounded: its sender gave withdrawals alone last, since the bound is reached.
 	Bounded bool `json:"bounded,omitempty"`
+	// Stopped: its sender gave withdrawals alone last, and no bound is the reason: the agreement
+	// is suspended or, of one that passes on, that under which it came to its sender.
+	Stopped bool `json:"stopped,omitempty"`
 
 	// Whether what came is all that its sender committed to, and nothing else: see
 	// copied.go.

@@ -574,6 +574,45 @@ func TestPassedOnTwice(t *testing.T) {
 	}, fenwick)
 }
 
+// TestSuspendedBeforeTheSecond: who was given what was passed on learns from who gives it that the
+// first agreement is suspended, since withdrawals alone come: it passes on nothing either while
+// that lasts, what is there stays, and what has to come back does.
+func TestSuspendedBeforeTheSecond(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		all := twoSteps(t, 2)
+		a, b, c := all[0], all[1], all[2]
+		n, s, x, d := w.run(northmoor, a), w.run(saltby, a), w.run(hexwell), w.run(fenwick)
+		n.put(item("one", "X"), item("two", "X"))
+		w.await("the second has them", func() bool { return s.source(a.Name).Records == 2 })
+		s.passOn(all[:2], "first")
+		x.agree(b)
+		w.await("the third has them", func() bool { return len(x.goneOn(b.Name, northmoor)) == 2 })
+
+		s.book.suspend(a, true)
+		s.Refresh()
+		w.await("withdrawals alone come to the third", func() bool { return x.source(b.Name).Stopped })
+		x.passOn(all, "second")
+		d.agree(c)
+		w.await("and to the fourth", func() bool { return d.source(c.Name).Stopped })
+		if third, fourth := x.goneOn(b.Name, northmoor), d.goneOn(c.Name, northmoor); len(third) != 2 || len(fourth) != 0 {
+			t.Errorf("while the first agreement is suspended the third holds %v, and %v went on", third, fourth)
+		}
+		n.put(item("two", "Y"))
+		n.book.suspend(a, true)
+		n.Refresh()
+		w.await("what has to come back does", func() bool { return maps.Equal(x.goneOn(b.Name, northmoor), map[string]uint64{"one": 1}) })
+
+		for _, h := range []*house{n, s} {
+			h.book.suspend(a, false)
+			h.Refresh()
+		}
+		w.await("once it is resumed the rest goes on", func() bool { return maps.Equal(d.goneOn(c.Name, northmoor), map[string]uint64{"one": 1}) })
+		if x.source(b.Name).Stopped || d.source(c.Name).Stopped {
+			t.Error("they are thought to give withdrawals alone still")
+		}
+	}, fenwick)
+}
+
 // TestTooManySteps: where its council lets a record go one step, the second goes by neither
 // the receiver, which judges the agreements that it is shown, nor the second opinion of who
 // would pass it on.

@@ -254,13 +254,18 @@ func (s *Syncer) permit(ctx context.Context, to name.Council, h *wirepb.Hello) (
 }
 
 // stopped reports whether an agreement is of records that came to us under another, and that
-// one is not in force now.
+// one is not in force now; or one before it is not, of which who passes on to us gives
+// withdrawals alone.
 func (s *Syncer) stopped(doc *agreement.Agreement) bool {
 	if doc == nil || doc.Origin == "" {
 		return false
 	}
 	origin, _ := s.o.Agreements.InForce(doc.Origin, s.o.Now())
-	return origin == nil
+	if origin == nil || origin.Origin == "" {
+		return origin == nil
+	}
+	src, err := s.o.Ledger.Source(origin.From, origin.Name)
+	return err == nil && src.Stopped
 }
 
 // party reports whether a council is named as receiver of an agreement that we, or
