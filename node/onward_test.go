@@ -163,7 +163,7 @@ func TestOnwardNarrowed(t *testing.T) {
 	has("and goes on again", map[string]bool{"26/0000001/PA": false, "26/0000002/PA": false})
 	call(t, n.Agreements().End, node.AgreementRequest{Name: "northmoor.gov.uk/moving", Reason: "it is over"})
 	has("with the first agreement it ends", map[string]bool{})
-	await(t, "and the middle says that nothing is on its way", func() bool {
+	awaitWithin(t, 50*time.Second, 20*time.Millisecond, "the middle says that nothing is on its way", func() bool {
 		i := slices.IndexFunc(get(t, s.Status).Partners, func(p node.PartnerReply) bool { return p.Council == castlebridge })
 		return i >= 0 && get(t, s.Status).Partners[i].InStep
 	})
