@@ -55,7 +55,7 @@ version; --version says which the first is to be.`,
 }
 
 func (a *app) agreementAcceptCommand() *cobra.Command {
-	var to string
+	var to, review string
 	var yes, all bool
 	var who speaker
 	c := &cobra.Command{
@@ -64,13 +64,18 @@ func (a *app) agreementAcceptCommand() *cobra.Command {
 		Long: `Accept signs the agreement that the publisher of a standard offers to every council
 in the same words, and that comes with the standard: through the directory, or with
 Stile. Our council is the sender; nothing is to be filled in. With --to another
-council receives than the one that the text names.
+council receives than the one that the text names, and with --review it is looked at
+again on another day, which a text needs whose own day has come.
 
 At the receiver, --all signs for it every such agreement that waits and says word
-for word what the standard offers. One that says anything else is left, and named:
-read it, and sign it by its name.`,
+for word what the standard offers, with --review those that name that day. One that
+says anything else is left, and named: read it, and sign it by its name.
+
+A version of the standard that was adopted before its publisher offered anything
+needs no newer one: what a later version of the same major offers is taken.`,
 		Example: `  stile agreement accept compliance-statement
-  stile agreement accept compliance-statement --all`,
+  stile agreement accept exchange-case
+  stile agreement accept exchange-case --all`,
 		Args: takes(1, 1, "a standard"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			std, err := a.offering(cmd.Context(), args[0])
@@ -81,15 +86,19 @@ read it, and sign it by its name.`,
 			if err != nil {
 				return err
 			}
+			day, err := a.reviewOf(std, review)
+			if err != nil {
+				return err
+			}
 			if all {
 				if to != "" {
 					return misused("--all signs as the receiver; --to is for the sender")
 				}
-				return a.acceptAll(cmd.Context(), std, cfg.Council, yes, who)
+				return a.acceptAll(cmd.Context(), std, cfg.Council, day, yes, who)
 			}
-			doc, err := blanket(std, cfg.Council, name.Council(strings.ToLower(to)))
+			doc, err := blanket(std, cfg.Council, name.Council(strings.ToLower(to)), day)
 			if err != nil {
-				return failure(node.Invalid, "ask its publisher", "the agreement that %s offers cannot be used: %v", std.Name(), err)
+				return unusable(std, err)
 			}
 			if err := a.sure(yes, "sign %s, by which %s receives what its %d fields say", doc.Name, list(doc.To), len(doc.Fields)); err != nil {
 				return err
@@ -112,40 +121,83 @@ read it, and sign it by its name.`,
 			a.printf("signed %s version %d, document %s\n", r.Name, r.Version, r.Digest)
 			a.printf("signed by %s; %s\n", list(r.Signed), force(r))
 			if len(r.Waiting) > 0 {
-				a.say("next, there: stile agreement accept %s --all", std.Name().Line())
+				again := ""
+				if review != "" {
+					again = " --review " + review
+				}
+				a.say("next, there: stile agreement accept %s --all%s", std.Name().Line(), again)
 			}
 			return nil
 		},
 	}
 	c.Flags().StringVar(&to, "to", "", "another `council` that receives")
+	c.Flags().StringVar(&review, "review", "", "another `date` of review than the text names, such as 2029-11-30")
 	who.flags(c)
 	c.Flags().BoolVar(&all, "all", false, "as the receiver: sign all that wait and say just that")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
 }
 
-// offering returns the standard, with the agreement that its publisher offers. A folder
-// that adopted a version before that was in it has the one that comes with Stile.
+// offering returns the standard, with the agreement that its publisher offers: that of the
+// version which is adopted or, where it has none, of the newest that comes with Stile and
+// has one. A major has one agreement, whichever of its versions is adopted.
 func (a *app) offering(ctx context.Context, named string) (*standard.Standard, error) {
 	std, err := a.standardFor(ctx, named)
+	if err != nil || std.Agreement() != nil {
+		return std, err
+	}
+	if shipped, err := offered(std.Name().Line().String()); shipped != nil || err != nil {
+		return shipped, err
+	}
+	return nil, failure(node.NotFound, "stile agreement draft --to COUNCIL --standard "+std.Name().Line().String(), "the publisher of %s offers no agreement with it", std.Name())
+}
+
+// offered returns the newest version of a standard that comes with Stile and offers an
+// agreement; nil for none.
+func offered(named string) (*standard.Standard, error) {
+	all, err := catalogue.Shipped(named)
 	if err != nil {
 		return nil, err
 	}
-	if std.Agreement() == nil {
-		shipped, err := catalogue.Shipped(std.Name().String())
-		if err == nil && len(shipped) > 0 && shipped[0].Integrity() == std.Integrity() {
-			std = shipped[0]
+	for _, std := range all {
+		if std.Agreement() != nil {
+			return std, nil
 		}
 	}
-	if std.Agreement() == nil {
-		return nil, failure(node.NotFound, "stile agreement draft --to COUNCIL --standard "+std.Name().Line().String(), "the publisher of %s offers no agreement with it", std.Name())
-	}
-	return std, nil
+	return nil, nil
 }
 
-// blanket returns what a standard offers, with a sender, and a receiver in the place of
-// its own when one is given.
-func blanket(std *standard.Standard, sender, receiver name.Council) (*agreement.Agreement, error) {
+// unusable says that the text which a publisher offers is no agreement that can be accepted.
+func unusable(std *standard.Standard, why error) error {
+	return failure(node.Invalid, "ask its publisher", "the agreement that %s offers cannot be used: %v", std.Name(), why)
+}
+
+// reviewOf is the date of review with which an offered agreement is accepted: the one that is
+// typed, or that of the text. Under one that has come nothing would travel.
+func (a *app) reviewOf(std *standard.Standard, typed string) (agreement.Date, error) {
+	own, err := agreement.Parse(std.Agreement())
+	if err != nil {
+		return "", unusable(std, err)
+	}
+	day := own.Review
+	if typed != "" {
+		if day, err = agreement.ParseDate(typed); err != nil {
+			return "", misused("--review: %v", err)
+		}
+	}
+	switch {
+	case day == "", a.clock().Before(day.Time()): // without one it cannot be signed, which is told there
+		return day, nil
+	case typed != "":
+		return "", failure(node.Usage, "name a later day", "the date of review, %s, has come: nothing would travel", day)
+	}
+	return "", failure(node.Invalid, "ask its publisher for a newer one; or agree on a day with the other council, and both name it with --review",
+		"the agreement that %s offers was due for review on %s: nothing would travel under it", std.Name(), day)
+}
+
+// blanket returns what a standard offers, with a sender, a date of review, and a receiver in
+// the place of its own when one is given.
+func blanket(std *standard.Standard, sender, receiver name.Council, review agreement.Date) (*agreement.Agreement, error) {
 	doc := std.Agreement()
 	own, err := agreement.Parse(doc)
 	if err != nil {
@@ -167,11 +219,16 @@ func blanket(std *standard.Standard, sender, receiver name.Council) (*agreement.
 	// The publisher of a standard is often its receiver: its name is no party's there.
 	doc = bytes.ReplaceAll(doc, []byte("standard: party-0.invalid"), append([]byte("standard: "), own.To[0]...))
 	doc = bytes.ReplaceAll(bytes.ReplaceAll(doc, []byte("party-0.invalid"), []byte(receiver)), []byte("party-1.invalid"), []byte(sender))
-	return agreement.Parse(doc)
+	out, err := agreement.Parse(doc)
+	if err == nil {
+		out.Review = review
+	}
+	return out, err
 }
 
-// acceptAll signs as receiver what waits for us and is word for word what is offered.
-func (a *app) acceptAll(ctx context.Context, std *standard.Standard, self name.Council, yes bool, who speaker) error {
+// acceptAll signs as receiver what waits for us and is word for word what is offered, with a
+// date of review.
+func (a *app) acceptAll(ctx context.Context, std *standard.Standard, self name.Council, review agreement.Date, yes bool, who speaker) error {
 	waiting, err := a.node().Agreements().List(ctx)
 	if err != nil {
 		return err
@@ -181,10 +238,16 @@ func (a *app) acceptAll(ctx context.Context, std *standard.Standard, self name.C
 	})
 	var same []node.AgreementReply
 	for _, r := range waiting {
-		want, err := blanket(std, r.From, self)
+		want, err := blanket(std, r.From, self, review)
 		if err == nil && want.Digest().String() == r.Digest {
 			same = append(same, r)
 			continue
+		}
+		if day, derr := agreement.ParseDate(r.Review); err == nil && derr == nil {
+			if want.Review = day; want.Digest().String() == r.Digest {
+				a.say("%s is to be reviewed on %s and not on %s, and is left: --review %s signs those of that day", r.Name, day, review, day)
+				continue
+			}
 		}
 		a.say("%s says something else than the standard offers, and is left: stile agreement show %s", r.Name, r.Name)
 	}

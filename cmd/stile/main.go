@@ -12,13 +12,23 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // env is the world that a command may touch besides the files it is told of.
 type env struct {
 	in       io.Reader
 	out, err io.Writer
-	exit     func(code int) // ends the process; nil in tests, where nothing may
+	exit     func(code int)   // ends the process; nil in tests, where nothing may
+	now      func() time.Time // nil: the clock of this machine
+}
+
+// clock is what the time is.
+func (e env) clock() time.Time {
+	if e.now == nil {
+		return time.Now()
+	}
+	return e.now()
 }
 
 func main() {
@@ -27,7 +37,7 @@ func main() {
 	// one ends the process the way the system does.
 	context.AfterFunc(ctx, stop)
 	closeToOthers(false)
-	code := Main(ctx, env{os.Stdin, os.Stdout, os.Stderr, os.Exit}, os.Args[1:])
+	code := Main(ctx, env{in: os.Stdin, out: os.Stdout, err: os.Stderr, exit: os.Exit}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			closeToOthers(false)
-			os.Exit(Main(ctx, env{os.Stdin, os.Stdout, os.Stderr, os.Exit}, os.Args[1:]))
+			os.Exit(Main(ctx, env{in: os.Stdin, out: os.Stdout, err: os.Stderr, exit: os.Exit}, os.Args[1:]))
 		},
 	})
 }

@@ -230,7 +230,8 @@ func Obligation(m standard.Manifest) standard.Obligation {
 	return standard.Obligation{Statute: laws[0].Statute, From: laws[0].From}
 }
 
-// Shipped returns those of the standards that come with Stile that a name means.
+// Shipped returns those of the standards that come with Stile that a name means, the newest
+// version first.
 func Shipped(want string) (out []*standard.Standard, err error) {
 	bare, _, _ := strings.Cut(want, "@")
 	slug := bare[strings.LastIndexByte(bare, '/')+1:]
@@ -246,6 +247,7 @@ func Shipped(want string) (out []*standard.Standard, err error) {
 			out = append(out, std)
 		}
 	}
+	slices.SortFunc(out, func(a, b *standard.Standard) int { return b.Name().Version.Compare(a.Name().Version) })
 	return out, nil
 }
 
