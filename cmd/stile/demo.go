@@ -30,7 +30,8 @@ agreement with Saltby, and what the agreement allows, and nothing else, crosses.
 
 Each step prints what happened and the command that shows it. The folder is
 deleted at the end unless --keep names one, so that the commands can be tried.
-No record is of a real person or place.`
+No record is of a real person or place. Where a date of an agreement is past or
+near, its dates are moved on by whole years, and that is said.`
 
 func (a *app) demoCommand() *cobra.Command {
 	var keep string
@@ -244,11 +245,15 @@ func (d *demo) agree(ctx context.Context) error {
 		{peopleAgreement, "people.agreement.yaml", people.Agreement()},
 		{planningAgreement, "planning.agreement.yaml", planning.Agreement()},
 	} {
-		path := filepath.Join(d.folder(northmoor), doc.file)
-		if err := os.WriteFile(path, doc.text, 0o600); err != nil {
+		text, moved, err := d.written(doc.text)
+		if err != nil {
 			return err
 		}
-		req := node.AgreementRequest{Document: doc.text}
+		path := filepath.Join(d.folder(northmoor), doc.file)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return err
+		}
+		req := node.AgreementRequest{Document: text}
 		p, err := d.at(northmoor).Agreements().Preview(ctx, req)
 		if err != nil {
 			return err
@@ -258,6 +263,9 @@ func (d *demo) agree(ctx context.Context) error {
 			if f.Sent {
 				sent++
 			}
+		}
+		if moved != "" {
+			d.say("%s: %s", doc.name, moved)
 		}
 		d.say("%s: %s of %s match; %d fields would travel, %d stay.", doc.name, number(p.Matched), plural(p.Records, "record", "records"), sent, len(p.Fields)-sent)
 		d.command("stile agreement preview %s --data %s", path, d.folder(northmoor))

@@ -93,6 +93,9 @@ They speak libp2p over loopback. It types each council's commands, shows what th
 error when something is not as the exchange says it should be. At the end an auditor verifies a bundle of each
 agreement offline, and each sender signs an exchange-case record with what really flowed.
 
+The agreements of an exchange were written on some day. Where a date of one is past or near by now, all its
+dates are moved on by whole years, and that is said: its parties are made up, and nobody renews it.
+
 The folder is deleted at the end unless --keep names one, so that the commands can be tried by hand.
 Then the registers of each council are written as pages into pages/ in it.`,
 		Example: `  stile exchange run 02

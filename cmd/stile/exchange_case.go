@@ -247,7 +247,7 @@ func (a *app) countFlow(ctx context.Context, o node.Operations, of node.Agreemen
 	sent, stay := fieldsOf(preview)
 	return flow{
 		Agreement: of.Name, Version: of.Version, Standard: of.Standard, Mode: of.Mode,
-		From: of.From, To: of.To, CountedOn: time.Now().UTC().Format(time.DateOnly),
+		From: of.From, To: of.To, CountedOn: a.clock().UTC().Format(time.DateOnly),
 		Records: report.Counts.Records, Withdrawn: report.Counts.Withdrawals, Receipts: report.Counts.Receipts,
 		Fields: sent, Withheld: stay, P50: p.median(), LogSize: report.LogSize, LogRoot: report.LogRoot,
 	}, report, nil

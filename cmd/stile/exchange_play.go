@@ -24,6 +24,7 @@ type player struct {
 	e         *exchange.Exchange
 	files     string            // folder with the files of the exchange
 	texts     map[string][]byte // the files by their names
+	moved     map[string]string // of agreements whose dates were moved, by file: what was done; see written
 	kept      map[string]string // what steps gave a name to
 	published string            // folder with files that real councils published; "" for none
 	agreed    []*agreement.Agreement
@@ -99,6 +100,21 @@ func (p *player) write() error {
 				return failure(node.NotFound, "name the folder with the files that the exchange's page lists", "read a published file: %v", err)
 			}
 			p.texts[f.File] = b
+		}
+	}
+	p.moved = map[string]string{}
+	for _, s := range p.e.Steps {
+		for _, one := range p.e.Turns(s) {
+			if one.Agree == "" {
+				continue
+			}
+			text, moved, err := p.written(p.texts[one.Agree])
+			if err != nil {
+				return fmt.Errorf("%s: %w", one.Agree, err)
+			}
+			if moved != "" {
+				p.texts[one.Agree], p.moved[one.Agree] = text, moved
+			}
 		}
 	}
 	p.files = filepath.Join(p.dir, "files")
@@ -224,7 +240,7 @@ func (p *player) bare(l string) string {
 // typed runs a command once and returns what it printed.
 func (p *player) typed(ctx context.Context, s exchange.Step, args []string, input string) (string, error) {
 	var out bytes.Buffer
-	code := Main(ctx, env{in: strings.NewReader(input), out: &out, err: &out}, append(args, "--data", p.folder(s.At)))
+	code := Main(ctx, env{in: strings.NewReader(input), out: &out, err: &out, now: p.now}, append(args, "--data", p.folder(s.At)))
 	text := out.String()
 	if code != s.Exit {
 		return text, fmt.Errorf("exit code %d, want %d:\n%s", code, s.Exit, name.Lines(text))
@@ -263,6 +279,9 @@ func (p *player) agree(ctx context.Context, file string) error {
 		return err
 	}
 	sent, stay := fieldsOf(v)
+	if p.moved[file] != "" {
+		p.say("   %s\n", p.moved[file])
+	}
 	p.say("   %s: %s of %s match; %s would travel, %d stay.\n", a.Name, number(v.Matched), plural(v.Records, "record", "records"), plural(sent, "field", "fields"), stay)
 	p.say("   %s$ stile agreement preview %s\n", firstLabel(a.From), file)
 	for _, problem := range v.Problems {
@@ -440,7 +459,7 @@ func (p *player) publish(ctx context.Context) error {
 	for _, c := range p.e.Councils {
 		var out bytes.Buffer
 		at := filepath.Join(p.dir, "pages", c.Label())
-		if code := Main(ctx, env{in: strings.NewReader(""), out: &out, err: &out}, []string{"register", "export", "--out", at, "--data", p.folder(c.Name)}); code != 0 {
+		if code := Main(ctx, env{in: strings.NewReader(""), out: &out, err: &out, now: p.now}, []string{"register", "export", "--out", at, "--data", p.folder(c.Name)}); code != 0 {
 			return fmt.Errorf("write the registers of %s: %s", c.Name, name.Lines(out.String()))
 		}
 		p.say("   %s\n", filepath.Join(at, "index.html"))

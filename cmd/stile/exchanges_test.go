@@ -21,7 +21,8 @@ Each is run end to end on one machine by one command, and by a test: the council
 their systems write them, and what each council types. An auditor verifies a bundle of each agreement offline, and the
 sender signs what flowed as a record of the standard *exchange-case*, so that an exchange counts by evidence and not by
 declaration. No council, person or place is real; how a real exchange comes to count is told in
-[registers.md](registers.md#how-a-real-exchange-comes-to-count).
+[registers.md](registers.md#how-a-real-exchange-comes-to-count). Where a date of an agreement is past or near on the day of
+a run, its dates are moved on by whole years, and the run says so: nobody reviews what made-up councils signed.
 
 This page is made by running all of them (` + "`make exchanges`" + `), and a test compares it. *Records* are
 versions of records that were disclosed, *fields* those of the standard that travel where they are filled, *stay* those

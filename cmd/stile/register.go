@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -58,7 +57,7 @@ names is printed in them; without one none is claimed. A register of a standard 
 			if err != nil {
 				return err
 			}
-			own, err := web.MakeRegister(ctx, o, cfg.Council, us.Title, time.Now())
+			own, err := web.MakeRegister(ctx, o, cfg.Council, us.Title, a.clock())
 			if err != nil {
 				return err
 			}
@@ -125,7 +124,7 @@ type openRegister struct {
 func (a *app) exportOpen(ctx context.Context, o node.Operations, dir string, at registers.Publication) (written []openRegister, err error) {
 	var all []*registers.Table
 	for _, d := range registers.All() {
-		t, err := registers.Read(ctx, o, d, time.Now())
+		t, err := registers.Read(ctx, o, d, a.clock())
 		if err != nil {
 			return nil, err
 		}

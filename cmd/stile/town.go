@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/config"
+	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/release"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -86,7 +87,7 @@ func (t *town) found(ctx context.Context, councils []node.InitOptions) error {
 		if err != nil {
 			return err
 		}
-		c.Dir, c.Listen, c.Addresses = t.folder(c.Council), []string{listen}, []string{listen}
+		c.Dir, c.Listen, c.Addresses, c.Now = t.folder(c.Council), []string{listen}, []string{listen}, t.now
 		if _, err := node.Init(ctx, c); err != nil {
 			return err
 		}
@@ -147,7 +148,7 @@ func (t *town) start(ctx context.Context, c name.Council) error {
 	}
 	// The demonstration writes some tens of megabytes; let it run on a small disk.
 	cfg.Limits.MinFreeMiB = 16
-	n, err := node.Open(cfg, node.Options{Version: release.Of().String()})
+	n, err := node.Open(cfg, node.Options{Version: release.Of().String(), Now: t.now})
 	if err != nil {
 		return err
 	}
@@ -169,6 +170,21 @@ func (t *town) start(ctx context.Context, c name.Council) error {
 func (n *townNode) close() error {
 	n.stop()
 	return errors.Join(<-n.ended, n.Close())
+}
+
+// written returns the text of an example's agreement, and in words how much later than its
+// file says it was written: its parties are made up, nobody reviews it, and what travels
+// stops with the day of review. See [agreement.Agreement.Later].
+func (t *town) written(doc []byte) (text []byte, moved string, err error) {
+	a, err := agreement.Parse(doc)
+	if err != nil {
+		return nil, "", err
+	}
+	later, years := a.Later(t.clock())
+	if years == 0 {
+		return doc, "", nil
+	}
+	return later.YAML(), fmt.Sprintf("Its dates are %s later than in the example, where it is to be reviewed on %s: it is now on %s.", plural(years, "year", "years"), a.Review, later.Review), nil
 }
 
 // close stops every node: all are told first, so that they say goodbye at the same time.
