@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-//go:embed */1.0.0 supplier-statement/1.1.0 translations/*.yaml
+//go:embed */1.0.0 exchange-case/1.0.1 supplier-statement/1.1.0 translations/*.yaml
 var files embed.FS
 
 var all = []string{
@@ -34,6 +34,7 @@ var all = []string{
 	"digital-tool/1.0.0",
 	"ehc-plan-transfer/1.0.0",
 	"exchange-case/1.0.0",
+	"exchange-case/1.0.1",
 	"fly-tipping/1.0.0",
 	"grant/1.0.0",
 	"housing-need/1.0.0",

@@ -245,6 +245,9 @@ func TestFieldTables(t *testing.T) {
 		fmt.Fprintf(&index, "| %s | %s | %s | %s |\n", named, cell(first), strings.Join(keys, ", "), cell(law))
 		fmt.Fprintf(&p.b, "# %s\n\n`%s`\n\n%s\n\nKey: %s.", m.Title, s.Name(), m.Description, strings.Join(keys, ", "))
 		fmt.Fprintf(&p.b, " Has to be held or sent by: %s.", law)
+		if s.Agreement() != nil {
+			fmt.Fprintf(&p.b, "\n\nIts publisher offers one agreement to all: `stile agreement accept %s` signs it for the council that sends, and with `--all` for the one that receives.", slug)
+		}
 		for _, id := range translation.ShippedFor(s.Name().Line()) {
 			fmt.Fprintf(&p.b, "\n\n`stile register export` also writes records of it as %s; `stile import FILE --translation %s` takes them in from that. Which field is which: [translations](../translations.md#%s).", translation.Shipped(id).Title, id, id)
 		}

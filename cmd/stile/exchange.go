@@ -76,6 +76,12 @@ func (a *app) exchangeShowCommand() *cobra.Command {
 				if s.Agree != "" {
 					a.printf("   agreement: %s\n", s.Agree)
 				}
+				if s.Accept != "" {
+					for _, c := range e.Group(s.Each) {
+						a.printf("   %s$ stile agreement accept %s --to %s\n", firstLabel(c.Name), s.Accept, s.To)
+					}
+					a.printf("   %s$ stile agreement accept %s --all\n", firstLabel(s.To), s.Accept)
+				}
 			}
 			return nil
 		},

@@ -65,7 +65,8 @@ same.
 Then it signs what it counted as a record of the standard exchange-case, which counts
 as evidence that the exchange works: see docs/registers.md. The standard must have been
 adopted ("stile standard adopt exchange-case"). A later count of the same agreement is
-the next version of the same record.
+the next version of the same record. The standards body gets it by the agreement that
+comes with that standard: "stile agreement accept exchange-case".
 
 --exchange says which of the exchanges that come with Stile the agreement is a real case
 of ("stile exchange list"). Its standard must be one of that exchange, whoever
@@ -130,8 +131,23 @@ func (a *app) signCase(ctx context.Context, e *exchange.Exchange, agreement stri
 	}
 	if err == nil && !a.json {
 		a.printf("signed as version %s of record %s: %s\n", number(out.Signed.Version), out.Signed.Record, out.Signed.Outcome)
+		return a.sendsCases(ctx, c.Operations, out.Case.From)
 	}
 	return err
+}
+
+// sendsCases says how the standards body gets a case, where we have offered nobody our cases.
+func (a *app) sendsCases(ctx context.Context, o node.Operations, self name.Council) error {
+	all, err := o.Agreements().List(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(all, func(r node.AgreementReply) bool {
+		return r.From == self && r.Standard.Name.Slug() == caseStandard && (r.InForce || len(r.Waiting) > 0)
+	}) {
+		a.say("it stands in our register, and nobody is sent it: stile agreement accept %s lets the standards body have it", caseStandard)
+	}
+	return nil
 }
 
 // hasAdopted says how to adopt a standard of which a record is to be signed, where it is not.

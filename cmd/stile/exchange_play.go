@@ -136,6 +136,8 @@ func (p *player) do(ctx context.Context, s exchange.Step) error {
 		return p.command(ctx, s)
 	case s.Agree != "":
 		return p.agree(ctx, s.Agree)
+	case s.Accept != "":
+		return p.accept(ctx, s)
 	}
 	return p.awaitFlow(ctx, s)
 }
@@ -291,25 +293,79 @@ func (p *player) agree(ctx context.Context, file string) error {
 	if _, err := p.at(a.From).Agreements().Sign(ctx, req); err != nil {
 		return err
 	}
-	show := node.AgreementRequest{Name: string(a.Name)}
-	parties := []name.Council{a.From}
 	for _, to := range p.signers(a) {
-		parties = append(parties, to)
-		err := p.await(ctx, fmt.Sprintf("%s has the proposal of %s", to, a.Name), func() (bool, error) {
-			got, err := p.at(to).Agreements().Show(ctx, show)
-			return err == nil && got.Version == a.Version, ignoreMissing(err)
-		})
-		if err != nil {
+		if err := p.proposed(ctx, a, to); err != nil {
 			return err
 		}
 		p.say("   %s$ stile agreement sign %s\n", firstLabel(to), a.Name)
-		if _, err := p.at(to).Agreements().Sign(ctx, show); err != nil {
+		if _, err := p.at(to).Agreements().Sign(ctx, node.AgreementRequest{Name: string(a.Name)}); err != nil {
 			return err
 		}
 	}
-	for _, party := range parties {
+	return p.begun(ctx, a)
+}
+
+// accept has each council of a group accept the agreement that a standard offers, with the
+// council that the step names as the receiver, which then signs all of them.
+func (p *player) accept(ctx context.Context, s exchange.Step) error {
+	std, err := offered(s.Accept)
+	if err != nil {
+		return err
+	}
+	if std == nil {
+		return fmt.Errorf("accept: no standard %q that comes with Stile offers an agreement", s.Accept)
+	}
+	own, err := agreement.Parse(std.Agreement())
+	if err != nil {
+		return err
+	}
+	later, years := own.Later(p.clock())
+	options := ""
+	if years > 0 {
+		p.say("   It offers a text that was to be reviewed on %s, and the councils agree on another day.\n", own.Review)
+		options = " --review " + string(later.Review)
+	}
+	var all []*agreement.Agreement
+	for _, c := range p.e.Group(s.Each) {
+		a, err := blanket(std, c.Name, s.To, later.Review)
+		if err != nil {
+			return err
+		}
+		if err := p.command(ctx, exchange.Step{At: c.Name, Run: "agreement accept " + s.Accept + " --to " + string(s.To) + " --yes" + options}); err != nil {
+			return err
+		}
+		all = append(all, a)
+	}
+	for _, a := range all {
+		if err := p.proposed(ctx, a, s.To); err != nil {
+			return err
+		}
+	}
+	if err := p.command(ctx, exchange.Step{At: s.To, Run: "agreement accept " + s.Accept + " --all --yes" + options}); err != nil {
+		return err
+	}
+	for _, a := range all {
+		if err := p.begun(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// proposed waits until a party has the text that another has signed.
+func (p *player) proposed(ctx context.Context, a *agreement.Agreement, to name.Council) error {
+	return p.await(ctx, fmt.Sprintf("%s has the proposal of %s", to, a.Name), func() (bool, error) {
+		got, err := p.at(to).Agreements().Show(ctx, node.AgreementRequest{Name: string(a.Name)})
+		return err == nil && got.Version == a.Version, ignoreMissing(err)
+	})
+}
+
+// begun waits until an agreement is in force at all who signed it, and counts it among those
+// of the exchange.
+func (p *player) begun(ctx context.Context, a *agreement.Agreement) error {
+	for _, party := range append([]name.Council{a.From}, p.signers(a)...) {
 		err := p.await(ctx, fmt.Sprintf("%s is in force at %s", a.Name, party), func() (bool, error) {
-			got, err := p.at(party).Agreements().Show(ctx, show)
+			got, err := p.at(party).Agreements().Show(ctx, node.AgreementRequest{Name: string(a.Name)})
 			return got.InForce && got.Version == a.Version, err
 		})
 		if err != nil {

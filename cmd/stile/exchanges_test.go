@@ -220,6 +220,22 @@ func rowsOf(t *testing.T, e *exchange.Exchange) map[string]string {
 			rows[string(a.Name)] = a.Rows
 		}
 	}
+	for _, s := range e.Steps {
+		if s.Accept == "" {
+			continue
+		}
+		std, err := offered(s.Accept)
+		if err != nil || std == nil {
+			t.Fatalf("%s: %s offers no agreement: %v", e.ID, s.Accept, err)
+		}
+		for _, c := range e.Group(s.Each) {
+			a, err := blanket(std, c.Name, s.To, "2999-01-01")
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows[string(a.Name)] = a.Rows
+		}
+	}
 	return rows
 }
 

@@ -116,6 +116,12 @@ type Step struct {
 
 	Agree string `yaml:"agree"` // a file: previewed by the sender, then signed by all parties
 
+	// Accept is a standard whose publisher offers an agreement, such as exchange-case: each
+	// council of the group accepts it, with To in the place of the receiver that its text
+	// names, and To then signs all of them.
+	Accept string       `yaml:"accept"`
+	To     name.Council `yaml:"to"`
+
 	Await     string         `yaml:"await"`     // an agreement: until all receivers are in step and have receipted
 	Holds     map[string]int `yaml:"holds"`     // with Await: how many records each receiver has to hold then
 	Withdrawn bool           `yaml:"withdrawn"` // with Await: and until nothing that was withdrawn is outstanding
@@ -218,14 +224,14 @@ func (e *Exchange) check() error {
 
 func (e *Exchange) checkStep(s Step) error {
 	kinds := 0
-	for _, text := range []string{s.Run, s.Agree, s.Await} {
+	for _, text := range []string{s.Run, s.Agree, s.Accept, s.Await} {
 		if text != "" {
 			kinds++
 		}
 	}
 	switch {
 	case kinds != 1:
-		return errors.New("want one of run, agree and await")
+		return errors.New("want one of run, agree, accept and await")
 	case strings.TrimSpace(s.Say) == "":
 		return errors.New("say is empty")
 	case s.Run == "" && s.Save != "":
@@ -234,6 +240,14 @@ func (e *Exchange) checkStep(s Step) error {
 		return errors.New("at is for a command")
 	case s.Each != "" && len(e.Group(s.Each)) == 0:
 		return fmt.Errorf("each: no council is in the group %q", s.Each)
+	case s.Accept == "" && s.To != "":
+		return errors.New("to is for accept")
+	case s.Accept != "" && s.Each == "":
+		return errors.New("accept: want each, the group of those who accept")
+	case s.Accept != "" && (!e.has(s.To) || slices.ContainsFunc(e.Group(s.Each), func(c Council) bool { return c.Name == s.To })):
+		return fmt.Errorf("to: %q is none of the councils, or one of those who accept", s.To)
+	case s.Accept != "":
+		return nil
 	case s.Each != "":
 		for _, one := range e.Turns(s) {
 			if err := e.checkStep(one); err != nil {
@@ -298,9 +312,10 @@ func (e *Exchange) Footprint(of name.Council) (Footprint, bool) {
 	return e.Footprints[i], true
 }
 
-// Turns returns the step for each council of its group, or the step itself.
+// Turns returns the step for each council of its group, or the step itself; accept is one step
+// of all, since one council signs at its end.
 func (e *Exchange) Turns(s Step) []Step {
-	if s.Each == "" {
+	if s.Each == "" || s.Accept != "" {
 		return []Step{s}
 	}
 	var turns []Step

@@ -129,6 +129,9 @@ func TestOpenErrors(t *testing.T) {
 		{"at: a.gov.uk", "at: d.gov.uk", `steps, 1: at: "d.gov.uk" is none of the councils`},
 		{"run: 'import in.csv", "agree: 'import in.csv", "steps, 1: at is for a command"},
 		{"say: It is read., at: a.gov.uk, run: ", "say: It is read., agree: ", `steps, 1: agree: there is no file`},
+		{`at: a.gov.uk, run: 'import in.csv --because "case {n}"'`, "accept: exchange-case, to: a.gov.uk", "steps, 1: accept: want each"},
+		{`at: a.gov.uk, run: 'import in.csv --because "case {n}"'`, "each: everyone, accept: exchange-case, to: a.gov.uk", `steps, 1: to: "a.gov.uk" is none of the councils, or one of those who accept`},
+		{`at: a.gov.uk, run: 'import in.csv --because "case {n}"'`, "each: everyone, run: record list, to: a.gov.uk", "steps, 1: to is for accept"},
 		{"steps:\n", "stepz:\n", "field stepz not found"},
 	} {
 		if !strings.Contains(small, c.old) {
