@@ -35,7 +35,7 @@ func (c *Catalogue) Named(s string) (*standard.Standard, error) {
 			nm = std.Name().Name
 		}
 		if nm == "" {
-			return nil, api.Fail(api.NotFound, try, "no adopted standard is named %q", s)
+			return nil, api.Fail(api.NotFound, c.adoptable(s), "no adopted standard is named %q", s)
 		}
 	}
 	full := string(nm) + "@" + version
@@ -47,7 +47,7 @@ func (c *Catalogue) Named(s string) (*standard.Standard, error) {
 		}
 		std, err := c.o.Ledger.Standard(v)
 		if err != nil {
-			return nil, api.Fail(api.NotFound, try, "%v", err)
+			return nil, api.Fail(api.NotFound, c.adoptable(s), "%v", err)
 		}
 		return std, nil
 	}
@@ -62,9 +62,24 @@ func (c *Catalogue) Named(s string) (*standard.Standard, error) {
 		}
 	}
 	if best == nil {
-		return nil, api.Fail(api.NotFound, try, "standard %s is not adopted here", strings.TrimSuffix(full, "@"))
+		return nil, api.Fail(api.NotFound, c.adoptable(s), "standard %s is not adopted here", strings.TrimSuffix(full, "@"))
 	}
 	return best, nil
+}
+
+// adoptable says what to do about a name that no adopted standard has: the command that
+// adopts what it means, where the directory has that or it comes with Stile. It is asked when
+// something has failed, and then reads the one standard that is meant.
+func (c *Catalogue) adoptable(typed string) string {
+	for _, p := range c.o.Directory.View().Standards() {
+		if p.Held && Means(typed, p.Name) {
+			return "stile standard adopt " + typed
+		}
+	}
+	if all, err := c.cache.shipped(typed); err == nil && len(all) > 0 {
+		return "stile standard adopt " + typed
+	}
+	return "stile standard list"
 }
 
 // A found is a version of a standard and where it was found.
