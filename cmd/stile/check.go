@@ -148,9 +148,13 @@ type standardGate struct{ std *standard.Standard }
 func (g standardGate) Close() error { return nil }
 
 func (g standardGate) Show(context.Context, node.StandardRequest) (node.StandardReply, error) {
-	reply := node.StandardReply{Name: g.std.Name()}
-	for _, k := range g.std.Manifest().Key {
+	m := g.std.Manifest()
+	reply := node.StandardReply{Name: g.std.Name(), Classes: map[string]string{}}
+	for _, k := range m.Key {
 		reply.Key = append(reply.Key, string(k))
+	}
+	for f, c := range m.Classes {
+		reply.Classes[string(f)] = string(c)
 	}
 	return reply, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stile-exchange/stile/internal/intake"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/translation"
 	"github.com/stile-exchange/stile/node"
@@ -128,8 +129,9 @@ row has no key that can be read; where more than --most-deleted would go it asks
 and a script without --yes is refused with exit code 4. Records that another
 source offers too, or that came without one, stay.
 
-A report never shows the refused values unless --values asks for them. They may
-be personal data: take care where the report goes.`
+A report never shows the refused values unless --values asks for them, nor does it
+name a row by a key that may be about a person: then its number is all. They may be
+personal data: take care where the report goes.`
 
 func (a *app) importCommand() *cobra.Command {
 	im := &importer{app: a, door: a.gateOfNode}
@@ -398,6 +400,11 @@ func (im *importer) prepare(ctx context.Context) error {
 	return nil
 }
 
+// private reports whether the values at a place may be about a person.
+func (im *importer) private(f name.Field) bool {
+	return standard.ClassIn(im.std.Classes, f).AboutPerson()
+}
+
 func (im *importer) open(ctx context.Context, file string) (io.Closer, *intake.Reader, error) {
 	at, err := name.ParseField(im.at)
 	if err != nil {
@@ -422,7 +429,7 @@ func (im *importer) open(ctx context.Context, file string) (io.Closer, *intake.R
 		in.Close()
 		return nil, nil, err
 	}
-	r, err := intake.Open(in, intake.Options{Format: format, Mapping: im.mapping, Translation: im.turned, Sheet: im.sheet, At: at, Reference: im.key, Limits: im.limits})
+	r, err := intake.Open(in, intake.Options{Format: format, Mapping: im.mapping, Translation: im.turned, Sheet: im.sheet, At: at, Reference: im.key, Private: im.private, Limits: im.limits})
 	if err != nil {
 		in.Close()
 		return nil, nil, err

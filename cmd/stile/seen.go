@@ -29,24 +29,27 @@ type place struct {
 type twice struct {
 	File      string `json:"file"`
 	Row       int    `json:"row"`
-	Reference string `json:"reference"`
+	Reference string `json:"reference,omitempty"`
 	OldFile   string `json:"earlier_file"`
 	OldRow    int    `json:"earlier_row"`
 	Differs   string `json:"differs,omitempty"` // "case" or "composition": two records; "": one
 }
 
 func (t twice) String() string {
-	old := fmt.Sprintf("row %d", t.OldRow)
+	old, called := fmt.Sprintf("row %d", t.OldRow), ""
 	if t.OldFile != t.File {
 		old += " of " + t.OldFile
 	}
+	if t.Reference != "" {
+		called = " (" + t.Reference + ")"
+	}
 	switch t.Differs {
 	case "case":
-		return fmt.Sprintf("%s: row %d has a key that differs from that of %s in letter case alone (%s): they are two records", t.File, t.Row, old, t.Reference)
+		return fmt.Sprintf("%s: row %d has a key that differs from that of %s in letter case alone%s: they are two records", t.File, t.Row, old, called)
 	case "composition":
-		return fmt.Sprintf("%s: row %d has a key that looks like that of %s (%s) and is composed of other characters (they are equal after Unicode normalisation NFC): they are two records", t.File, t.Row, old, t.Reference)
+		return fmt.Sprintf("%s: row %d has a key that looks like that of %s%s and is composed of other characters (they are equal after Unicode normalisation NFC): they are two records", t.File, t.Row, old, called)
 	}
-	return fmt.Sprintf("%s: row %d has the key of %s (%s): it counts as a later version", t.File, t.Row, old, t.Reference)
+	return fmt.Sprintf("%s: row %d has the key of %s%s: it counts as a later version", t.File, t.Row, old, called)
 }
 
 func newSeenKeys() *seenKeys {

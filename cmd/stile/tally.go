@@ -135,7 +135,7 @@ func (t *tally) take(file string, r *intake.Reader, b *batch) {
 	for i, row := range b.rows {
 		t.rows++
 		if k := b.reply.Keys[i]; k != (node.KeyDigest{}) {
-			t.seen.again(file, row.Number, k, func() string { return b.read(r, i).Reference })
+			t.seen.again(file, row.Number, k, func() string { return t.called(r, b.read(r, i)) })
 		}
 		if len(not) == 0 || not[0].At != i {
 			if t.rejects != nil {
@@ -160,8 +160,17 @@ func (t *tally) take(file string, r *intake.Reader, b *batch) {
 		if t.rejects != nil {
 			t.rejects.row(row, true)
 		}
-		t.refuse(file, row, problems)
+		t.refuse(file, row, t.called(r, row), problems)
 	}
+}
+
+// called is what the sender calls a row; "" where that may be about a person and nobody asked
+// for values.
+func (t *tally) called(r *intake.Reader, row intake.Row) string {
+	if t.im.values || r.Nameable() {
+		return row.Reference
+	}
+	return ""
 }
 
 // leave counts a row that no verdict came to: it was not taken, and is not wrong
@@ -176,9 +185,9 @@ func (t *tally) leave(file string, row intake.Row, res node.PutResult) {
 	}
 }
 
-func (t *tally) refuse(file string, row intake.Row, problems []intake.Problem) {
+func (t *tally) refuse(file string, row intake.Row, called string, problems []intake.Problem) {
 	t.refused++
-	x := refusedRow{File: file, Row: row.Number, Line: row.Line, Reference: row.Reference}
+	x := refusedRow{File: file, Row: row.Number, Line: row.Line, Reference: called}
 	for _, p := range problems {
 		t.count(wild(p.Pointer), p.Rule, p.Detail)
 		if t.im.ofMapping(p) {

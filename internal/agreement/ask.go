@@ -120,13 +120,12 @@ func (a *Agreement) Least(std *standard.Standard, by []name.Field) int {
 // private returns the class of a field, or of something below it, that is about
 // people.
 func private(std *standard.Standard, f name.Field) (standard.Class, bool) {
-	about := func(c standard.Class) bool { return c != standard.Open && c != standard.Internal }
-	if c := std.Class(f); about(c) {
+	if c := std.Class(f); c.AboutPerson() {
 		return c, true
 	}
 	named := std.Manifest().Classes
 	for _, g := range slices.Sorted(maps.Keys(named)) {
-		if g.Under(f) && about(named[g]) {
+		if g.Under(f) && named[g].AboutPerson() {
 			return named[g], true
 		}
 	}

@@ -429,7 +429,7 @@ func TestImport(t *testing.T) {
 	w := open(t, 0)
 	rows := referral("HN1", "E07000998") + "\n" + referral("HN2", "E07000998") + "\n{\"reference\":\"HN3\"}\nnot json\n" + referral("HN1", "E07000998") + "\n"
 	dry := w.want(w.do("POST", "/v1/imports?dry_run=true&standard="+need, rows, "Content-Type", "application/x-ndjson"), 200).lines(t)
-	if len(dry) != 6 || dry[0]["outcome"] != "valid" || dry[2]["errors"] == nil || dry[3]["errors"] == nil {
+	if len(dry) != 6 || dry[0]["outcome"] != "valid" || dry[2]["errors"] == nil || dry[2]["reference"] != "HN3" || dry[3]["errors"] == nil {
 		t.Errorf("%v", dry)
 	}
 	var p struct{ Items []node.RecordReply }
@@ -450,6 +450,12 @@ func TestImport(t *testing.T) {
 	w.want(w.do("GET", "/v1/held?standard="+need, ""), 200).into(t, &held)
 	if len(held.Items) != 1 || held.Items[0].Reference != "HN3" {
 		t.Errorf("%+v", held)
+	}
+	// A key that may be about a person, such as the number of a badge, is in no line.
+	must(t, w.n.Standards().Adopt, node.AdoptRequest{Name: "blue-badge"})
+	badge := w.want(w.do("POST", "/v1/imports?dry_run=true&standard="+url.QueryEscape("standards.stile.example/blue-badge@1"), `{"number":"K7L2N1"}`, "Content-Type", "application/x-ndjson"), 200).lines(t)
+	if len(badge) != 2 || badge[0]["row"] != 1.0 || badge[0]["errors"] == nil || badge[0]["reference"] != nil {
+		t.Errorf("%v", badge)
 	}
 	w.want(w.do("POST", "/v1/imports?standard="+need, rows, "Content-Type", "text/csv"), 415)
 	w.want(w.do("POST", "/v1/imports?standard="+need, rows, "Content-Type", "application/x-ndjson", "Content-Encoding", "gzip"), 415)

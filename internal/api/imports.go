@@ -19,6 +19,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/access"
 	"github.com/stile-exchange/stile/internal/intake"
+	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/translation"
 	"github.com/stile-exchange/stile/node"
@@ -39,7 +40,7 @@ const (
 // summary and says that the import came to its end.
 type importLine struct {
 	Row       int             `json:"row,omitempty"`
-	Reference string          `json:"reference,omitempty"`
+	Reference string          `json:"reference,omitempty" doc:"what the sender calls the row; absent where that may be about a person"`
 	Outcome   node.Outcome    `json:"outcome,omitempty" doc:"created, changed, unchanged or valid; absent of a row that was refused"`
 	Record    name.Record     `json:"record,omitempty"`
 	Version   uint64          `json:"version,omitempty"`
@@ -88,6 +89,7 @@ type importing struct {
 	out     *json.Encoder
 	request node.ImportRequest
 	after   int
+	named   bool // lines say what the sender calls a row
 	begun   bool
 	sum     importSummary
 }
@@ -182,6 +184,7 @@ func (a *API) importRecords(w http.ResponseWriter, r *http.Request) error {
 	for _, k := range std.Key {
 		o.Reference = append(o.Reference, name.Field(k))
 	}
+	o.Private = privateIn(std)
 	im.request.Standard, im.request.Hold, im.request.Each = std.Name.String(), !im.request.DryRun, true
 	if src := q.Get("source"); src != "" && !im.request.DryRun {
 		if len(src) > 64 {
@@ -248,6 +251,11 @@ func translated(q url.Values, o *intake.Options) error {
 	return nil
 }
 
+// privateIn tells the places of a standard whose values may be about a person.
+func privateIn(std node.StandardReply) func(name.Field) bool {
+	return func(f name.Field) bool { return standard.ClassIn(std.Classes, f).AboutPerson() }
+}
+
 // A spooled file is on disk, without a name, until it is closed.
 type spooled struct {
 	*os.File
@@ -303,6 +311,7 @@ func (im *importing) run(file io.Reader, o intake.Options) error {
 		return err
 	}
 	defer i.Close()
+	im.named = r.Nameable()
 	im.begin()
 	// One goroutine reads and sends, this one receives and answers.
 	sent := make(chan []intake.Row, importAhead)
@@ -390,7 +399,10 @@ func (im *importing) tell(b *node.ImportReply, r *intake.Reader, read []intake.R
 	im.rc.SetWriteDeadline(time.Now().Add(importStalls))
 	for at, x := range b.Results {
 		im.sum.Rows++
-		l := importLine{Row: x.Row, Reference: x.Reference, Outcome: x.Outcome, Record: x.Record, Version: x.Version, Entry: x.Index}
+		l := importLine{Row: x.Row, Outcome: x.Outcome, Record: x.Record, Version: x.Version, Entry: x.Index}
+		if im.named {
+			l.Reference = x.Reference
+		}
 		if len(x.Problems) > 0 {
 			im.sum.Refused++
 			problems := read[at].Problems

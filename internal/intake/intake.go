@@ -18,7 +18,9 @@
 // A problem names the row, the sender's own reference, the heading, the JSON
 // Pointer and the rule, and has the offending cell in a field of its own,
 // [Problem.Value], which is never marshalled. Only the importer's own report
-// prints it, to the person who brought the file.
+// prints it, to the person who brought the file. The reference is a value, too:
+// where it may be about a person, see [Reader.Nameable], a report tells the row
+// by its number alone.
 //
 // # JSON
 //
@@ -115,8 +117,11 @@ type Options struct {
 	// form; nil: they hold records of the standard. At is then the place of its list, where it
 	// is "".
 	Translation *translation.Translation
-	Reference   []name.Field      // what the sender knows a record by, for reports; the standard's key
-	Limits      strictjson.Limits // of one record; Bytes is also the longest row of a CSV file
+	Reference   []name.Field // what the sender knows a record by, for reports; the standard's key
+	// Private says of a place of the record that its values may be about a person, and so are
+	// no name for a row; nil: of none.
+	Private func(name.Field) bool
+	Limits  strictjson.Limits // of one record; Bytes is also the longest row of a CSV file
 }
 
 // A Problem says why a row could not be taken.
@@ -276,6 +281,19 @@ func Open(r io.Reader, o Options) (*Reader, error) {
 
 // Format returns what the file turned out to be.
 func (r *Reader) Format() Format { return r.o.Format }
+
+// Nameable reports whether a report may call rows by their references. It may not where a part
+// of the reference is a value that may be about a person: a row then has its number, and the
+// reference serves to tell offers of one record from those of another.
+func (r *Reader) Nameable() bool {
+	switch {
+	case r.o.Private == nil:
+		return true
+	case r.plan != nil:
+		return !r.plan.private
+	}
+	return !slices.ContainsFunc(r.o.Reference, r.o.Private)
+}
 
 // Sheet returns the name of the sheet that is read, and "" of other files.
 func (r *Reader) Sheet() string {

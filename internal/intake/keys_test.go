@@ -46,3 +46,42 @@ func TestKeysAreNotMendedInSilence(t *testing.T) {
 		t.Errorf("a ruined key in JSON: %v, %v", rows, err)
 	}
 }
+
+// A report may call a row what its sender calls it, unless a part of that is at a place whose
+// values may be about a person.
+func TestNameable(t *testing.T) {
+	private := func(f name.Field) bool { return f == "/who" }
+	both := head + "columns:\n  - {to: /a, from: A}\n  - {to: /who, from: Who}\nignore: [Entry]\n"
+	csv := "A,Who,Entry\n1,Ann,7\n"
+	for _, c := range []struct {
+		about, mapping string
+		key            []name.Field
+		private        func(name.Field) bool
+		want           bool
+	}{
+		{"JSON by a plain key", "", []name.Field{"/a"}, private, true},
+		{"JSON by a person", "", []name.Field{"/who"}, private, false},
+		{"JSON by a thing and a person", "", []name.Field{"/a", "/who"}, private, false},
+		{"JSON where nothing is private", "", []name.Field{"/who"}, nil, true},
+		{"a table by a plain key", both, []name.Field{"/a"}, private, true},
+		{"a table by a person", both, []name.Field{"/who"}, private, false},
+		{"a table where nothing is private", both, []name.Field{"/who"}, nil, true},
+		{"a column that goes nowhere", "reference: Entry\n" + both, []name.Field{"/who"}, private, true},
+		{"a column with persons", "reference: Who\n" + both, []name.Field{"/a"}, private, false},
+		{"a column that goes to a person with another", "reference: Entry\n" + strings.Replace(strings.Replace(both, "from: Who", "from: Who, also: [Entry], join: ' '", 1), "ignore: [Entry]\n", "", 1), []name.Field{"/a"}, private, false},
+	} {
+		o := intake.Options{Format: intake.NDJSON, Reference: c.key, Private: c.private}
+		in := `{"a":"1","who":"Ann"}`
+		if c.mapping != "" {
+			o.Format, o.Mapping, in = intake.CSV, mapping(t, c.mapping), csv
+		}
+		r, err := intake.Open(strings.NewReader(in), o)
+		if err != nil {
+			t.Fatalf("%s: %v", c.about, err)
+		}
+		row, err := r.Next()
+		if got := r.Nameable(); err != nil || got != c.want || row.Reference == "" {
+			t.Errorf("%s: %v, want %v; the row is %q, %v", c.about, got, c.want, row.Reference, err)
+		}
+	}
+}

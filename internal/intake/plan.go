@@ -17,11 +17,12 @@ import (
 // and may be used concurrently.
 type plan struct {
 	*compiled
-	limits strictjson.Limits
-	ref    []*column // what the sender calls a row
-	extra  int       // bytes that constants add to a record, at most
-	filled []*column // those with fill_down
-	stored []*dateFormat
+	limits  strictjson.Limits
+	ref     []*column // what the sender calls a row
+	private bool      // a part of ref may be about a person
+	extra   int       // bytes that constants add to a record, at most
+	filled  []*column // those with fill_down
+	stored  []*dateFormat
 }
 
 // onto finds the columns of a file. What the file has and the mapping does
@@ -160,6 +161,7 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 	for _, col := range c.columns {
 		col.key = slices.Contains(r.o.Reference, col.To)
 	}
+	private := r.o.Private
 	if ref := c.m.Reference; ref != "" {
 		is := at[fold(ref)]
 		if len(is) != 1 {
@@ -167,7 +169,13 @@ func (c *compiled) onto(headings []string, r *Reader) (*plan, error) {
 				Detail: fmt.Sprintf("the heading %q, which is to tell rows apart, stands there %d times", ref, len(is))}
 		}
 		p.ref = []*column{{index: is[0]}}
+		for _, col := range c.columns {
+			if private != nil && (col.index == is[0] || slices.Contains(col.also, is[0])) {
+				p.private = p.private || private(col.To)
+			}
+		}
 	} else {
+		p.private = private != nil && slices.ContainsFunc(r.o.Reference, private)
 		for _, f := range r.o.Reference {
 			for _, col := range c.columns {
 				if col.To == f && col.index >= 0 {

@@ -70,7 +70,7 @@ var fileSettings = []setting{
 			k.short(k.c.m.HeaderFind)
 		}},
 	{key: "reference", wants: "a heading", absent: "the standard's key",
-		doc:   "What the sender knows a row by, for reports. It need not be mapped.",
+		doc:   "What the sender knows a row by, for reports. It need not be mapped. Where it is mapped to a place that is about a person, reports name rows by number alone.",
 		shown: example{"reference: Ref\ncolumns:\n  - {to: /count, from: Name, type: integer}\nignore: [Ref]", abc, "row 2 (A1): /count: not a whole number"}},
 	{key: "decimal", wants: `"." or ","`, absent: `"."`,
 		doc:   "What stands before the decimals of every number of the file.",

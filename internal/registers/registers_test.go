@@ -44,7 +44,7 @@ func TestDescribed(t *testing.T) {
 		if err != nil || len(stds) == 0 {
 			t.Fatalf("%s: %v", d.ID, err)
 		}
-		std := stds[len(stds)-1] // the newest has every field
+		std := stds[0] // the newest, which has every field
 		for _, c := range d.Columns {
 			if c.Pointer == "" {
 				if d.also == nil {

@@ -56,7 +56,7 @@ func (m *Manifest) parsePersons(persons map[string]string, fault func(at string,
 		case err != nil:
 		case f == "" || f.Tokens()[0] == "*":
 			err = fmt.Errorf("persons %q: want a place in the record", clip(p))
-		case classOf(m.Classes, f) == Open || classOf(m.Classes, f) == Internal:
+		case !classOf(m.Classes, f).AboutPerson():
 			err = fmt.Errorf("persons %q: its class is %s, and a number that names a person is personal", clip(p), classOf(m.Classes, f))
 		}
 		fault(at, err)

@@ -46,6 +46,10 @@ const (
 	Criminal Class = "criminal"
 )
 
+// AboutPerson reports whether what has the class is, or may be, about a person: it is neither
+// open nor internal.
+func (c Class) AboutPerson() bool { return c != Open && c != Internal }
+
 func (c Class) valid() bool {
 	return c == Open || c == Internal || c == Personal || c == Special || c == Criminal
 }
@@ -197,6 +201,16 @@ func (s *Standard) Layout() *Layout { return s.layout }
 // Class returns the class of a place: the one the manifest sets there or at
 // its nearest named ancestor, else [Personal].
 func (s *Standard) Class(f name.Field) Class { return classOf(s.manifest.Classes, f) }
+
+// ClassIn returns the class of a place as [Standard.Class] does, by the classes that somebody
+// was told of a standard: pointers and the names of classes.
+func ClassIn(told map[string]string, f name.Field) Class {
+	classes := make(map[name.Field]Class, len(told))
+	for p, c := range told {
+		classes[name.Field(p)] = Class(c)
+	}
+	return classOf(classes, f)
+}
 
 // TypedKey returns what a person who typed a natural key means, as [Standard.Key]
 // spells it: a JSON array of the values at the key's pointers. Somebody who types

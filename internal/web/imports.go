@@ -557,7 +557,7 @@ func (q *request) judge(ctx context.Context, one *upload, std *standard.Standard
 		}
 		return out, nil
 	}
-	r, err := intake.Open(in, intake.Options{Format: format, Mapping: m, Translation: form, Reference: std.Manifest().Key, Limits: strictjson.DefaultLimits()})
+	r, err := intake.Open(in, intake.Options{Format: format, Mapping: m, Translation: form, Reference: std.Manifest().Key, Private: func(f name.Field) bool { return std.Class(f).AboutPerson() }, Limits: strictjson.DefaultLimits()})
 	if err != nil {
 		return broken(err)
 	}
@@ -596,7 +596,7 @@ func (q *request) judge(ctx context.Context, one *upload, std *standard.Standard
 				problems = r.Explain(row, res.Problems)
 			}
 			called := row.Reference
-			if called == "" {
+			if called == "" || !r.Nameable() {
 				called = q.say("import.row", row.Number)
 			}
 			for _, p := range problems {

@@ -671,6 +671,13 @@ func TestImport(t *testing.T) {
 		t.Error(err)
 	}
 	h.importTranslated(v)
+	// A row is not called by a key that may be about a person, such as the number of a badge.
+	if _, err := h.node.Standards().Adopt(t.Context(), node.AdoptRequest{Name: "blue-badge"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, page = v.upload("/imports", "badges.ndjson", []byte(`{"number":"K7L2N1"}`), url.Values{"standard": {"standards.stile.example/blue-badge@1"}}); strings.Contains(page, "K7L2N1") || !strings.Contains(page, "row 1") {
+		t.Errorf("a badge is not called by its row: %s", page[strings.Index(page, "<main"):][:900])
+	}
 	// A table is mapped on the page.
 	_, page = v.upload("/imports", "t.csv", []byte("Ref;Where\nA1;x\nA2;y\n"), url.Values{"standard": {"standards.stile.example/housing-need@1"}})
 	if !strings.Contains(page, `name="column-1"`) || !strings.Contains(page, "A1 · A2") {
