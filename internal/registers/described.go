@@ -94,6 +94,7 @@ func All() []Description {
 			ID: "contracts", Title: "Contracts compared", Standard: "contract", Chart: "Ends", Form: "ocds",
 			Lead:    "Contracts that councils have published, side by side: the same supplier, the same kind, the same end.",
 			Columns: []Column{{"Title", "/title"}, {"Supplier", "/supplier/name"}, {"Kind", "/kind"}, {"CPV code", "/cpv"}, {"Starts", "/start_on"}, {"Ends", "/end_on"}, {"May be extended to", "/extension_to"}, {"Pounds", "/value"}},
+			Under:   []string{"May be extended to"},
 			Groups:  []Group{{Title: "By supplier", Column: "Supplier"}, {Title: "Contracts that end within a year, by supplier", Column: "Supplier", Soon: "Ends"}, {Title: "By CPV code", Column: "CPV code"}, {Title: "By the year in which they end", Column: "Ends", Length: 4}, {Title: "By council"}},
 		},
 		{
@@ -179,6 +180,7 @@ func All() []Description {
 			ID: "exchanges", Title: "Exchanges that work", Standard: "exchange-case", Goal: Goal{15, "2030"},
 			Lead:    "Exchanges by evidence: what really flowed, counted from signed logs by those who sent it.",
 			Columns: []Column{{"Exchange", "/exchange"}, {"Agreement", "/agreement"}, {"Mode", "/mode"}, {"To", "/to"}, {"Records", "/records"}, {"Fields withheld", "/fields_withheld"}, {"Counted on", "/counted_on"}},
+			Under:   []string{"Mode"},
 			Groups:  []Group{{Title: "By exchange in which records flowed", Column: "Exchange", Where: "Records"}, {Title: "By council"}},
 		},
 		{
