@@ -100,6 +100,10 @@ func live(t *testing.T, size Size) (cost Cost) {
 		c := Found(t, 1, size)
 		c.Live()
 		cost = c.Cost(before)
+		cost.Took = time.Since(began)
+		if os.Getenv("STILE_ENGLAND") != "" {
+			t.Logf("before the auditor comes:\n%s", Table(cost)) // of a run that fails, too
+		}
 		verified := c.Audit(20)
 		if c.liar == nil {
 			t.Error("nobody lied, so nobody could be found")
