@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -88,7 +87,7 @@ out the same when it is drawn again, and when the next is due.`,
 
 // draws says which draws are known here, and when the next is due.
 func (v *adoptionView) draws(ctx context.Context) error {
-	all, err := registers.ReadAudits(ctx, v.node(), time.Now())
+	all, err := registers.ReadAudits(ctx, v.node(), v.clock())
 	if err != nil {
 		return err
 	}
