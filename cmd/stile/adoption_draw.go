@@ -87,6 +87,10 @@ out the same when it is drawn again, and when the next is due.`,
 
 // draws says which draws are known here, and when the next is due.
 func (v *adoptionView) draws(ctx context.Context) error {
+	// That no record of a draw is found must not mean that no node is.
+	if _, err := v.node().Log().Show(ctx); err != nil {
+		return err
+	}
 	all, err := registers.ReadAudits(ctx, v.node(), v.clock())
 	if err != nil {
 		return err
