@@ -488,13 +488,19 @@ func (q *request) importColumns() error {
 	return q.to(path("imports", one.ID))
 }
 
-// importAs takes in which form the page says that the file is, and what it does not say.
-func (q *request) importAs() error {
+// upload returns the file that the address names, of whoever asks, and its standard.
+func (q *request) upload() (*upload, *standard.Standard, error) {
 	one, err := q.uploads.read(q.r.PathValue("id"), q.who.ID)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	std, err := q.standard(one.Standard)
+	return one, std, err
+}
+
+// importAs takes in which form the page says that the file is, and what it does not say.
+func (q *request) importAs() error {
+	one, std, err := q.upload()
 	if err != nil {
 		return err
 	}
@@ -684,11 +690,7 @@ func (q *request) importForget() error {
 // importMend sends the rows that were refused, as they came, with what is wrong with
 // each: to whoever brought them, and to nobody else.
 func (q *request) importMend() error {
-	one, err := q.uploads.read(q.r.PathValue("id"), q.who.ID)
-	if err != nil {
-		return err
-	}
-	std, err := q.standard(one.Standard)
+	one, std, err := q.upload()
 	if err != nil {
 		return err
 	}
