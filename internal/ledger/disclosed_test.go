@@ -125,6 +125,7 @@ func (h *history) step() {
 		h.n++
 		q := question(lookupOfTwo(t), h.n, "/reference", fmt.Sprint("r", h.r.IntN(25)))
 		q.By = []name.Council{saltby, hexwell}[h.r.IntN(2)]
+		q.PerDay = 1000 // more than a walk has steps
 		if _, err := ask(t, l, h.asked, q); err != nil {
 			t.Fatal(err)
 		}
