@@ -29,6 +29,8 @@ WRITES  ?= 200
 COUNCILS ?= 32 317
 # In place of those: how many real processes, for a day.
 PROCESSES ?=
+# Where the folders are: in memory where there is room for 317 of them, 6 GiB.
+FOLDERS ?= $(shell test "$$(df -Pm /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')" -gt 6144 2>/dev/null && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
 
 # fuzz: how long each target, and which
 FOR     ?= 20s
@@ -146,7 +148,7 @@ worlds:
 
 ## england: a month in the life of 32 councils, then of all of England's, in one process; COUNCILS names other numbers. PROCESSES=20 runs a day of as many real processes in its place
 england:
-	@STILE_PROCESSES='$(PROCESSES)' STILE_ENGLAND='$(if $(PROCESSES),,$(COUNCILS))' $(GO) test -timeout 0 -count 1 -run '^TestEngland$(if $(PROCESSES),Processes)$$' -v ./internal/england
+	@TMPDIR='$(FOLDERS)' STILE_PROCESSES='$(PROCESSES)' STILE_ENGLAND='$(if $(PROCESSES),,$(COUNCILS))' $(GO) test -timeout 0 -count 1 -run '^TestEngland$(if $(PROCESSES),Processes)$$' -v ./internal/england
 
 ## faults: harm nodes in many ways, TRIALS kills and FLIPS flipped bits in each kind of file; FAULTS names some; the table goes into docs/faults.md
 faults: need

@@ -1,6 +1,9 @@
 package england
 
 import (
+	"sync"
+	"sync/atomic"
+
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/internal/directory/datadir"
@@ -133,17 +136,30 @@ func (c *Country) look(x *Council) int64 {
 
 // lookAll has every node that is up ask, the host first, which vouches that there is no news.
 // News goes from mirror to mirror: while somebody has not got it they ask again, as often
-// as they would in a night.
+// as they would in a night. Some ask at the same time.
 func (c *Country) lookAll() {
 	newest := c.look(c.host())
 	for range night {
-		late := false
+		var late atomic.Bool
+		var asking sync.WaitGroup
+		next := make(chan *Council)
+		for range 4 {
+			asking.Go(func() {
+				for x := range next {
+					if c.look(x) != newest {
+						late.Store(true)
+					}
+				}
+			})
+		}
 		for _, x := range c.all() {
-			if x.node != nil && x != c.host() && c.look(x) != newest {
-				late = true
+			if x.node != nil && x != c.host() {
+				next <- x
 			}
 		}
-		if !late {
+		close(next)
+		asking.Wait()
+		if !late.Load() {
 			return
 		}
 	}
