@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -31,6 +32,11 @@ func TestMain(m *testing.M) {
 		err := map[string]func(string) error{"write": childWrites, "share": childShares}[work](dir)
 		fmt.Fprintln(os.Stderr, "child:", err)
 		os.Exit(3)
+	}
+	// What a test does not say about memory is little: a store begins with a table in memory
+	// of which the race detector watches every byte. A benchmark has what a node has.
+	if flag.Parse(); flag.Lookup("test.bench").Value.String() == "" {
+		ledger.UsualMemory(32 << 20)
 	}
 	os.Exit(m.Run())
 }

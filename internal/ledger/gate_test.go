@@ -350,7 +350,7 @@ func TestGateFitsTransactions(t *testing.T) {
 	for i := range 290 {
 		props = append(props, fmt.Sprintf(`"%0440d":{}`, i))
 	}
-	l := open(t, "", ring(t))
+	l := open(t, "", ring(t), asANode)
 	var offers []*ledger.Offer
 	for v := range 30 {
 		std, err := standard.Load(fstest.MapFS{

@@ -67,7 +67,7 @@ func TestTransactions(t *testing.T) {
 // each record stands in. Seventeen agreements were once enough to end the
 // ledger.
 func TestManyAgreements(t *testing.T) {
-	l := open(t, "", ring(t))
+	l := open(t, "", ring(t), asANode)
 	std := parish(t, "1.0.0")
 	adopt(t, l, std)
 	for i := range 40 {
@@ -106,7 +106,7 @@ func TestManyAgreements(t *testing.T) {
 // the writer, a page and a receiver, among small ones; larger ones, and those
 // no token can be made of, are refused at the door, and the ledger goes on.
 func TestLargeRecords(t *testing.T) {
-	from, to := open(t, t.TempDir(), ring(t)), receiver(t, t.TempDir())
+	from, to := open(t, t.TempDir(), ring(t), asANode), receiver(t, t.TempDir(), asANode)
 	std := parish(t, "1.0.0")
 	adopt(t, from, std)
 	f := openFeed(t, from, sharing(t, "items", 1, `record.ward == "X"`, "/ward", "/name", "/scores/*"))

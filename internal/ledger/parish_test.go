@@ -176,13 +176,13 @@ func copyFeed(ctx context.Context, from, to *ledger.Ledger, f *ledger.Feed) erro
 }
 
 // receiver opens a ledger of saltby's.
-func receiver(t testing.TB, dir string) *ledger.Ledger {
+func receiver(t testing.TB, dir string, change ...func(*ledger.Options)) *ledger.Ledger {
 	t.Helper()
 	r, err := keys.Generate(saltby)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return open(t, dir, r, func(o *ledger.Options) { o.Council = saltby })
+	return open(t, dir, r, append(change, func(o *ledger.Options) { o.Council = saltby })...)
 }
 
 // holdings returns what is held from a source: the reference of each record to
