@@ -18,6 +18,7 @@ import (
 // confirmed, and the footprint's log proves what it proved. (That raft's log loses it
 // within a day is tried in package footprint.)
 func TestErasedFromFootprint(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	values := canaries(3)
 	record := func(i int) string {
@@ -111,6 +112,7 @@ func asTokens(value string) (out []string) {
 // TestErasedPutByHand: a record that was put into a footprint without an agreement is taken
 // back out of it when it is erased.
 func TestErasedPutByHand(t *testing.T) {
+	t.Parallel()
 	a, b, _ := formFens(t)
 	var ids []string
 	for _, r := range offerPlans(t, a, fmt.Sprintf(planDraft, "N/1", "one", "A"), fmt.Sprintf(planDraft, "N/2", "two", "A")) {
@@ -137,6 +139,7 @@ func TestErasedPutByHand(t *testing.T) {
 // TestErasedAtReceiverOfFootprint: a council outside a footprint, which copies from it, has nothing of an erased record
 // in any file once it has had the order.
 func TestErasedAtReceiverOfFootprint(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)

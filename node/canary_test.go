@@ -60,12 +60,13 @@ func canaryRecords(t *testing.T) int {
 // next purge, which a node does every hour. (Four of eight records are erased; of the others
 // half are corrected.)
 func TestNoCanaryInAnyFile(t *testing.T) {
+	t.Parallel()
 	m := wire.NewMemory()
 	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: t.TempDir() + "/data", Council: northmoor, GSS: "E07000998"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Limits.MinFreeMiB = 16
+	little(t, cfg)
 	open := func() *running {
 		n, err := node.Open(cfg, node.Options{Fatal: func(err error) { t.Error(err) }})
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 // what was made by it, and signs nothing more; once it is right the node works again by
 // itself. What was honestly signed meanwhile verifies, with a note.
 func TestClockAhead(t *testing.T) {
+	t.Parallel()
 	var ahead atomic.Int64
 	a := startAt(t, northmoor, "E07000998", func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 	a.Unsynced()

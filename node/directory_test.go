@@ -54,6 +54,7 @@ func enter(t testing.TB, host, n *running) {
 // logged, a third one joins by an invite that leads to the second, and when the
 // host is gone the two of them go on exchanging.
 func TestJoin(t *testing.T) {
+	t.Parallel()
 	n, s, h := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999"), start(t, hexwell, "E07000997")
 	offer(t, s, "planning-application", planning(1, "X"))
 	before := get(t, s.Status)
@@ -156,6 +157,7 @@ func TestRevokedFromAnEntryOn(t *testing.T) {
 
 // When councils merge the partner is told who has taken over.
 func TestSucceeded(t *testing.T) {
+	t.Parallel()
 	n, s, h := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999"), start(t, hexwell, "E07000997")
 	introduce(t, n, s, h)
 	offer(t, n, "planning-application", planning(1, "X"))
@@ -235,6 +237,7 @@ func publishAt(t testing.TB, r *running, now time.Time, edit func(*tufdir.Reposi
 // A node whose directory nobody vouches for any longer takes records in and
 // says what is the matter; a directory of one is signed anew by its node.
 func TestExpiredDirectory(t *testing.T) {
+	t.Parallel()
 	var days atomic.Int64
 	now := func() time.Time {
 		return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC).AddDate(0, 0, int(days.Load()))
@@ -356,6 +359,7 @@ func TestPlainMemberFiles(t *testing.T) {
 // An auditor who has nothing but the digest of the directory's root verifies a
 // bundle; with another digest, or with the directory in the file altered, not.
 func TestRootIsEnough(t *testing.T) {
+	t.Parallel()
 	n, s := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999")
 	introduce(t, n, s)
 	offer(t, n, "planning-application", planning(1, "X"))

@@ -13,6 +13,7 @@ import (
 // TestEraseByRule: what a rule of the configuration says is due, live or deleted before,
 // is erased here and at the partner; what is not due, or has no date, stays.
 func TestEraseByRule(t *testing.T) {
+	t.Parallel()
 	m := wire.NewMemory()
 	now := time.Now()
 	a, b := startIn(t, m, northmoor), startIn(t, m, saltby)

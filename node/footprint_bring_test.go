@@ -12,6 +12,7 @@ import (
 // several parts under way at one time, while the lead goes from hand to hand. Each
 // is there once, and none is refused.
 func TestFlowOfManyParts(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	for _, r := range lane(1300) {
 		for _, x := range call(t, a.Records().Put, r).Results {

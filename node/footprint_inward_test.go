@@ -17,6 +17,7 @@ import (
 // TestFlowFromOutside: what an agreement permits goes into a footprint from a
 // council that is no member, through whichever member answers, once, and out again.
 func TestFlowFromOutside(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)

@@ -98,6 +98,7 @@ func paged(t *testing.T, b *wirepb.Batch, edit func(tok *record.Token, p record.
 // TestLyingMember: what a member sends outside is believed only as far as it is
 // proved.
 func TestLyingMember(t *testing.T) {
+	t.Parallel()
 	a, _, _, d, honest := sendingFens(t)
 	judge := func(spoil func(*wirepb.Batch), seen bool) (*ledger.Delivery, error) {
 		x := proto.Clone(honest).(*wirepb.Batch)
@@ -234,6 +235,7 @@ func FuzzFootprintBatch(f *testing.F) {
 // TestKeyThatComesLater: a record that comes through a footprint, signed with a key
 // that our directory does not have yet, is waited for and then there.
 func TestKeyThatComesLater(t *testing.T) {
+	t.Parallel()
 	a, _, _, d, _ := sendingFens(t)
 	undo, err := d.OtherKeys(northmoor)
 	if err != nil {

@@ -48,6 +48,7 @@ func asking(text string) string {
 // TestFootprintLookup: a footprint asks, through any member that signed, and is
 // asked, and tells only of members that signed.
 func TestFootprintLookup(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)

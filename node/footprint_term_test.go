@@ -11,6 +11,7 @@ import (
 // TestTermInFootprint: a footprint that receives deletes at the end of the term, by what a majority of its members' nodes say,
 // also when the council that sent the records is gone; what has no such date stays.
 func TestTermInFootprint(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	const agreed = "northmoor.gov.uk/plans"
 	text := intoFens("plans", 1, fens, "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate")

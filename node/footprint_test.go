@@ -130,6 +130,7 @@ exit: At once.
 
 // TestFootprintOfNodes: formed, written at one and read at another, by position.
 func TestFootprintOfNodes(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	var ids []string
 	for _, r := range offerPlans(t, b, fmt.Sprintf(planDraft, "S/1", "CANARY", "A"), fmt.Sprintf(planDraft, "S/2", "CANARY", "B")) {
@@ -177,6 +178,7 @@ func TestFootprintOfNodes(t *testing.T) {
 // TestFlowIntoFootprint: what an agreement permits goes into the footprint by
 // itself and once, and out again likewise.
 func TestFlowIntoFootprint(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	offerPlans(t, a, fmt.Sprintf(planDraft, "N/1", "one", "A"), fmt.Sprintf(planDraft, "N/2", "two", "A"), fmt.Sprintf(planDraft, "N/3", "three", "B"))
 	sign := func(n *running, in node.AgreementRequest) node.AgreementReply {
@@ -376,6 +378,7 @@ func runIn(t testing.TB, ctx context.Context, n *node.Node) *running {
 // agreement beside a footprint, and knows from the directory whose signatures
 // count for it.
 func TestPartnerOutsideAFootprint(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)
@@ -415,6 +418,7 @@ func TestPartnerOutsideAFootprint(t *testing.T) {
 // footprint permits from its members, verified to each contributor and to a
 // checkpoint of a majority; and no record of a member that has not signed.
 func TestFootprintSends(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)
@@ -503,6 +507,7 @@ func TestFootprintSends(t *testing.T) {
 // TestLeavingAFootprint: the node of who leaves deletes what the others shared, with a
 // receipt in the footprint's log, and the others go on.
 func TestLeavingAFootprint(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	d := start(t, ironmoor, "E07000996")
 	introduce(t, a, b, c, d)

@@ -12,6 +12,7 @@ import (
 // A receiver whose disk is full is shown at the sender as what it is, and not as one that
 // has not asked; both say so in a condition or in words, and once there is room it goes on by itself.
 func TestReceiverFull(t *testing.T) {
+	t.Parallel()
 	m := wire.NewMemory()
 	a := startIn(t, m, northmoor)
 	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: t.TempDir() + "/data", Council: saltby})

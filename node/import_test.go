@@ -31,6 +31,7 @@ type importer interface {
 // order, though several are on their way; what is not taken is told row by row, by
 // the name that the node found in it, and held where that was asked.
 func TestImport(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"process", "socket"} {
 		t.Run(how, func(t *testing.T) {
 			n := start(t, northmoor, "E07000998")

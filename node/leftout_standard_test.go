@@ -12,6 +12,7 @@ import (
 // TestStandardRetired: a standard is retired, and the next version of an agreement is of the one that takes its place. What the
 // receiver holds of the old one is outstanding while it is away, and is withdrawn, receipted and gone once it is back.
 func TestStandardRetired(t *testing.T) {
+	t.Parallel()
 	m := wire.NewMemory()
 	a, b := startIn(t, m, northmoor), startIn(t, m, saltby)
 	introduce(t, a, b)

@@ -34,6 +34,7 @@ func textFor(version int, to ...name.Council) string {
 // out learns that its version is over, deletes what it holds, also of records that
 // change afterwards, and receipts it; until then it is listed at the sender.
 func TestReceiverLeftOut(t *testing.T) {
+	t.Parallel()
 	const hexwell = name.Council("hexwell.gov.uk")
 	m := wire.NewMemory()
 	a, b, c := startIn(t, m, northmoor), startIn(t, m, saltby), startIn(t, m, hexwell)
@@ -107,6 +108,7 @@ func owed(t *testing.T, n *running, c name.Council) (out []node.PartnerReply) {
 // and hold nothing. It is away when that comes into force: what it holds is outstanding
 // until it says that it deleted it.
 func TestModeChangedLeavesReceiverOut(t *testing.T) {
+	t.Parallel()
 	m := wire.NewMemory()
 	a, b := startIn(t, m, northmoor), startIn(t, m, saltby)
 	introduce(t, a, b)

@@ -95,6 +95,7 @@ func agreed(t testing.TB, doc string, who ...*running) {
 }
 
 func TestLookup(t *testing.T) {
+	t.Parallel()
 	a, b := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999")
 	introduce(t, a, b)
 	offerHousing(t, a, housing("HN-1", "AB123456C", "E07000999"), housing("HN-2", "AB123457C", "E07000997"), housing("HN-3", "", "E07000999"))
@@ -187,7 +188,7 @@ func startIn(t testing.TB, m *wire.Memory, c name.Council) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Limits.MinFreeMiB = 16
+	little(t, cfg)
 	n, err := node.Open(cfg, node.Options{Fatal: func(err error) { t.Errorf("%s: %v", c, err) }})
 	if err != nil {
 		t.Fatal(err)

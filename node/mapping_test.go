@@ -101,6 +101,7 @@ func refs(t testing.TB, n face, from name.Council, major int) map[string]string 
 // with an agreement over version 2 gets signed records of it, one over version 1
 // those of version 1, and neither anything of the other's.
 func TestServeNewerMajor(t *testing.T) {
+	t.Parallel()
 	a, b := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999")
 	introduce(t, a, b)
 	for _, n := range []face{a, b} {
@@ -216,6 +217,7 @@ func TestServeNewerMajor(t *testing.T) {
 // TestServeSurvivesRestart: what changed while the node was down is made when
 // it runs again, and nothing twice.
 func TestServeSurvivesRestart(t *testing.T) {
+	t.Parallel()
 	cfg, err := node.Init(t.Context(), node.InitOptions{
 		Dir: filepath.Join(t.TempDir(), "data"), Council: northmoor, Listen: []string{"/ip4/127.0.0.1/tcp/0"},
 	})

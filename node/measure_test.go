@@ -30,6 +30,7 @@ func measured(t testing.TB, n face, std string) node.Statement {
 // Two councils: what one counts of what it sent is what the other counts of
 // what came, and a record is used once somebody has looked at it.
 func TestMeasureAcrossABorder(t *testing.T) {
+	t.Parallel()
 	const std = "planning-application"
 	a, b := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999")
 	introduce(t, a, b)
@@ -136,6 +137,7 @@ func verdicts(r *audit.AdoptionReport, v audit.Verdict) (out []string) {
 // Every figure that records can show is counted again: an honest statement
 // agrees though the records changed since, and each lie is caught by itself.
 func TestStatementsAreCountedAgain(t *testing.T) {
+	t.Parallel()
 	n := start(t, northmoor, "E07000998")
 	var records []map[string]any
 	for i := range 20 {

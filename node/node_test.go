@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -40,6 +41,16 @@ func start(t testing.TB, c name.Council, gss string) *running {
 	return startAt(t, c, gss, time.Now)
 }
 
+// little has a node make do with little disk and, in a test, with little memory: each store
+// begins with a table in memory of the size that this allows, and the race detector watches
+// all of it.
+func little(t testing.TB, cfg *config.Config) {
+	cfg.Limits.MinFreeMiB = 16
+	if _, test := t.(*testing.T); test {
+		cfg.Limits.MemoryMiB = 32
+	}
+}
+
 // startAt is start with another clock.
 func startAt(t testing.TB, c name.Council, gss string, now func() time.Time) *running {
 	t.Helper()
@@ -50,7 +61,7 @@ func startAt(t testing.TB, c name.Council, gss string, now func() time.Time) *ru
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Limits.MinFreeMiB = 16
+	little(t, cfg)
 	var log *slog.Logger
 	if os.Getenv("STILE_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", c)
@@ -218,6 +229,7 @@ exit: Either side ends it with a month's notice; copies are deleted.
 `
 
 func TestExchange(t *testing.T) {
+	t.Parallel()
 	a, b := start(t, northmoor, "E07000998"), start(t, saltby, "E07000999")
 	introduce(t, a, b)
 	std := "planning-application"

@@ -86,6 +86,7 @@ func nothingOn(t testing.TB, n *running) string {
 // no more, leaves the council at the end, and the one in the middle is told why nothing goes on:
 // what it holds has no signatures, a field may not, nothing may, or it is suspended.
 func TestOnwardNarrowed(t *testing.T) {
+	t.Parallel()
 	const (
 		open    = "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"
 		address = open + ", /address"

@@ -10,6 +10,7 @@ import (
 
 // A program of another module can be built with what is public, and works.
 func TestOutsideModule(t *testing.T) {
+	t.Parallel()
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)

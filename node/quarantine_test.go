@@ -18,12 +18,13 @@ import (
 // tells two histories by its answers alone. The second is not shown, and all exchange
 // with it stops; after a restart, too.
 func TestTwoHistoriesByAnswers(t *testing.T) {
+	t.Parallel()
 	m := wire.NewMemory()
 	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: t.TempDir() + "/data", Council: northmoor, GSS: "E07000998"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Limits.MinFreeMiB = 16
+	little(t, cfg)
 	open := func() *running {
 		n, err := node.Open(cfg, node.Options{Fatal: func(err error) { t.Errorf("%v", err) }})
 		if err != nil {
@@ -117,7 +118,7 @@ func TestEmptyLedgerAsks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Limits.MinFreeMiB = 16
+	little(t, cfg)
 	open := func() *running {
 		n, err := node.Open(cfg, node.Options{Fatal: func(err error) { t.Errorf("%v", err) }})
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 // TestLogKeyOfFootprintMember: a member of a footprint replaces the key of its log, in the steps of docs/operating.md. At each
 // of them it writes into the footprint, cosigns with the others, who find nothing against it, and reads what they write.
 func TestLogKeyOfFootprintMember(t *testing.T) {
+	t.Parallel()
 	a, b, c := formFens(t)
 	dir, council := filepath.Join(b.Config().Data, "keys"), b.Config().Council
 	again := func() {

@@ -16,6 +16,7 @@ import (
 // also when all of it together is beyond a frame that we read of a stranger, and when one document is
 // as long as a document may be.
 func TestStrangersProposals(t *testing.T) {
+	t.Parallel()
 	m := wire.NewMemory()
 	a, b := startIn(t, m, northmoor), startIn(t, m, flooder)
 	propose := func(i, long int) {

@@ -26,6 +26,7 @@ func peopleText(short, term string, to ...name.Council) string {
 // agreed to it, of the records that went between the two, by ids alone. One that has not
 // agreed is not asked, and one that is away is named.
 func TestPartnersAreAsked(t *testing.T) {
+	t.Parallel()
 	const hexwell = name.Council("hexwell.gov.uk")
 	m := wire.NewMemory()
 	a, b, c := startIn(t, m, northmoor), startIn(t, m, saltby), startIn(t, m, hexwell)

@@ -45,7 +45,8 @@ func inBubble(t *testing.T, m *wire.Memory, c name.Council) (*running, *config.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Limits.MinFreeMiB, cfg.AdminSocket = 16, ""
+	little(t, cfg)
+	cfg.AdminSocket = ""
 	return reopened(t, m, cfg), cfg
 }
 

@@ -11,6 +11,7 @@ import (
 // Every template of an agreement that comes with Stile can be previewed and signed with
 // the standards that come with it, between the two councils that it speaks of.
 func TestTemplatesSign(t *testing.T) {
+	t.Parallel()
 	n, s := start(t, agreements.Sender, "E07000998"), start(t, agreements.Receiver, agreements.ReceiverGSS)
 	introduce(t, n, s)
 	for _, tpl := range agreements.Templates() {

@@ -15,6 +15,7 @@ import (
 // TestSetBackReceiverHides: a receiver whose folder was set back does not show what its partner had taken back meanwhile, nor
 // anything else that came from it, and says how much that is; once it has read the feed it shows what it may.
 func TestSetBackReceiverHides(t *testing.T) {
+	t.Parallel()
 	m := wire.NewMemory()
 	a, b := startIn(t, m, northmoor), startIn(t, m, saltby)
 	introduce(t, a, b)

@@ -13,6 +13,7 @@ import (
 // agreement: never sent, in force, suspended, the record deleted, amended to fewer
 // fields, ended.
 func TestWhyThenAndNow(t *testing.T) {
+	t.Parallel()
 	m := wire.NewMemory()
 	a, b := startIn(t, m, northmoor), startIn(t, m, saltby)
 	introduce(t, a, b)

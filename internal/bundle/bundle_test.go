@@ -83,7 +83,7 @@ func start(t *testing.T) *pair {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg.Limits.MinFreeMiB = 16
+		cfg.Limits.MinFreeMiB, cfg.Limits.MemoryMiB = 16, 32
 		return run(t, net, cfg)
 	}
 	p := &pair{t, open(northmoor, "E07000998"), open(saltby, "E07000999")}

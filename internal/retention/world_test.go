@@ -73,7 +73,7 @@ func world(t *testing.T) (from, to *town) {
 func (w *town) start() {
 	w.t.Helper()
 	cfg := config.Default(w.name, w.dir)
-	cfg.Limits.MinFreeMiB = 16
+	cfg.Limits.MinFreeMiB, cfg.Limits.MemoryMiB = 16, 32
 	cfg.AdminSocket = ""
 	if w.change != nil {
 		w.change(cfg)
