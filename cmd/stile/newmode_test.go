@@ -48,7 +48,7 @@ func TestANewModeIsOneRow(t *testing.T) {
 		}
 	}
 	bin := filepath.Join(dir, "stile")
-	build := exec.Command("go", "build", "-overlay", overlay, "-o", bin, ".")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as what it is made of has been compiled
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

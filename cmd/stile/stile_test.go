@@ -173,20 +173,29 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	if !untilYes(ctx, func() bool {
 		c, err := node.Dial(ctx, filepath.Join(ts.MkAbs(args[0]), "admin.sock"))
 		if err == nil {
 			c.Close()
-			return
 		}
+		return err == nil
+	}) {
+		ts.Fatalf("no node answered in %s", args[0])
+	}
+}
+
+// untilYes asks until the answer is yes, and reports false when ctx ends before. It pauses for
+// longer each time: a question takes a program that is started, and the processor is that of
+// the nodes which are waited for.
+func untilYes(ctx context.Context, f func() bool) bool {
+	for pause := 10 * time.Millisecond; !f(); pause = min(2*pause, 320*time.Millisecond) {
 		select {
 		case <-ctx.Done():
-			ts.Fatalf("no node answered in %s", args[0])
-		case <-tick.C:
+			return false
+		case <-time.After(pause):
 		}
 	}
+	return true
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
@@ -223,20 +232,14 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: waitfor [!]TEXT COMMAND…")
 	}
 	text, gone := strings.CutPrefix(args[0], "!")
-	deadline := time.NewTimer(3 * time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ts.Exec(args[1], args[2:]...)
-		if err == nil && strings.Contains(ts.ReadFile("stdout"), text) != gone {
-			return
-		}
-		select {
-		case <-deadline.C:
-			ts.Fatalf("waited in vain until %q is printed: %s; the last try: %v", text, map[bool]string{true: "no", false: "yes"}[gone], err)
-		case <-tick.C:
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	var err error
+	if !untilYes(ctx, func() bool {
+		err = ts.Exec(args[1], args[2:]...)
+		return err == nil && strings.Contains(ts.ReadFile("stdout"), text) != gone
+	}) {
+		ts.Fatalf("waited in vain until %q is printed: %s; the last try: %v", text, map[bool]string{true: "no", false: "yes"}[gone], err)
 	}
 }
 

@@ -44,7 +44,7 @@ var neighbourProgram = sync.OnceValues(func() (bin, skip string) {
 	archive.Dir = filepath.Join("..", "..") // of a folder below, git takes that folder alone
 	unpack := exec.Command("tar", "-xf", filepath.Join(dir, "source.tar"), "-C", source)
 	bin = filepath.Join(dir, "stile")
-	build := exec.Command("go", "build", "-o", bin, "./cmd/stile")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", bin, "./cmd/stile")
 	build.Dir, build.Env = source, append(os.Environ(), "CGO_ENABLED=0")
 	if err := os.Mkdir(source, 0o700); err != nil {
 		panic(err)

@@ -37,7 +37,7 @@ func newWorld(ctx context.Context, trials, flips int, seed uint64) (*world, erro
 		return nil, err
 	}
 	w := &world{bin: filepath.Join(dir, "stile"), dir: dir, base: filepath.Join(dir, "base"), trials: trials, flips: flips}
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", w.bin, "github.com/stile-exchange/stile/cmd/stile").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", w.bin, "github.com/stile-exchange/stile/cmd/stile").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	cfg, err := node.Init(ctx, node.InitOptions{Dir: w.base, Council: council, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
