@@ -177,27 +177,32 @@ func TestAuditorLinksLittle(t *testing.T) {
 // package that does not compile is another test's business (-e).
 func list(t *testing.T) []goPackage {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Imports,Deps", "./...")
+	all := golist[goPackage](t, "ImportPath,Imports,Deps", "./...")
+	if len(all) < 2 {
+		t.Fatalf("go list found %d packages", len(all))
+	}
+	return all
+}
+
+// golist returns what go list says of packages, in a type that has the fields.
+func golist[T any](t *testing.T, fields string, packages ...string) (all []T) {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-e", "-json=" + fields}, packages...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list: %v\n%s", err, &stderr)
 	}
-	var all []goPackage
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p goPackage
+		var p T
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			break
+			return all
 		} else if err != nil {
 			t.Fatalf("read go list: %v", err)
 		}
 		all = append(all, p)
 	}
-	if len(all) < 2 {
-		t.Fatalf("go list found %d packages", len(all))
-	}
-	return all
 }
 
 // local returns an import path of this module as the policy writes it.

@@ -139,7 +139,7 @@ func TestKeepAndExcess(t *testing.T) {
 	}
 }
 
-func TestTermsAreConcurrent(t *testing.T) {
+func TestTermsAtOnce(t *testing.T) {
 	terms := compile(t, parsed(t), loadStandard(t, "housing-need/1.0.0"))
 	var wg sync.WaitGroup
 	for i := range 8 {

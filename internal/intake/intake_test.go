@@ -22,7 +22,7 @@ columns:
 `
 
 // One goroutine takes the file apart while others read its rows.
-func TestReadConcurrently(t *testing.T) {
+func TestReadAtOnce(t *testing.T) {
 	const n = 2000
 	in := "Ref,Date of birth,Name,Tags\n" + strings.Repeat("a,03/04/1980,Ann,1;2\nb,never,Bo,x\n", n)
 	r, err := intake.Open(strings.NewReader(in), intake.Options{Format: intake.CSV, Mapping: mapping(t, people), Reference: []name.Field{"/ref"}})

@@ -320,9 +320,9 @@ func TestBodiesOfManyKinds(t *testing.T) {
 	}
 }
 
-// TestBuildIsDeterministic matters because a ledger keeps claims, body, seed
+// TestBuildIsDeterministicAtOnce matters because a ledger keeps claims, body, seed
 // and signature, and makes the token from them again each time it is read.
-func TestBuildIsDeterministic(t *testing.T) {
+func TestBuildIsDeterministicAtOnce(t *testing.T) {
 	key := testRing(t).Record
 	body := decodeBody(t, referral)
 	want := issue(t, key, testClaims(), referralLayout(), body, Seed{7})

@@ -294,7 +294,7 @@ func TestHostileRecordsEnd(t *testing.T) {
 }
 
 // Concurrent use: more callers than machines, with a runaway among them.
-func TestConcurrentValidation(t *testing.T) {
+func TestValidationAtOnce(t *testing.T) {
 	s := mustLoad(t, pack(`{"properties":{"n":{"type":"integer"},"a":{"pattern":"^(a*)*\\1b$"}}}`))
 	runaway := map[string]any{"a": strings.Repeat("a", 3000)}
 	done := make(chan string)
