@@ -59,7 +59,9 @@ type Web struct {
 	BodyMiB int `yaml:"body_mib"`
 
 	// Contact is an address of the council for whoever finds a page that does not work
-	// or a hole, such as digital@northmoor.gov.uk. Default: its home page.
+	// or a hole, or asks about what is published, such as digital@northmoor.gov.uk. It
+	// stands in the catalogues of the registers, which others harvest. Default: its home
+	// page.
 	Contact string `yaml:"contact"`
 
 	// Pseudonyms has what people do at the pages logged under their ids in the place of

@@ -159,6 +159,39 @@ func TestDuties(t *testing.T) {
 	}
 }
 
+// TestSubjects: each standard is filed under themes that there are, and words that a harvester
+// keeps as they are.
+func TestSubjects(t *testing.T) {
+	known := map[string]bool{}
+	for _, s := range schemas.Subjects() {
+		known[s] = true
+	}
+	for _, dir := range schemas.Names() {
+		standard := "standards.stile.example/" + path.Dir(dir)
+		s := schemas.SubjectOf(standard)
+		delete(known, standard)
+		if len(s.Themes) == 0 || len(s.Themes) > 2 || len(s.Keywords) < 2 || len(s.Keywords) > 5 {
+			t.Errorf("%s is about %q, %q", standard, s.Themes, s.Keywords)
+		}
+		for _, theme := range s.Themes {
+			if schemas.Themes()[theme] == "" {
+				t.Errorf("%s: there is no theme %q", standard, theme)
+			}
+		}
+		for _, word := range s.Keywords {
+			if word == "" || strings.TrimSpace(word) != word || strings.ContainsAny(word, ",;") {
+				t.Errorf("%s: the keyword %q", standard, word)
+			}
+		}
+	}
+	for s := range known {
+		t.Errorf("%s does not come with Stile", s)
+	}
+	if both := schemas.SubjectOf("standards.stile.example/challenge", "standards.stile.example/challenge-assent"); len(both.Themes) != 2 || len(both.Keywords) != 4 {
+		t.Errorf("of two standards: %q", both)
+	}
+}
+
 // TestHeadings: each heading and word that stands beside a standard is of a place that a
 // column can fill, names its source, and says what is not known without it.
 func TestHeadings(t *testing.T) {

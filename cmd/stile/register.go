@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
@@ -40,7 +41,8 @@ page with counts and a chart, CSV with its description (CSVW), JSON, and a catal
 (DCAT) of all. Contracts are there also as an OCDS release package
 (contracts.ocds.json), and community services as an Open Referral UK list
 (service-directory.open-referral-uk.json). The licence that web.licence in stile.yaml
-names is printed in them; without one none is claimed. A register of a standard that we have not adopted is left out.`,
+names is printed in them; without one none is claimed. Whom to ask, in the catalogues,
+is web.contact. A register of a standard that we have not adopted is left out.`,
 		Example: `  stile register export --out public --base https://data.northmoor.gov.uk/sharing
   stile register export --out region --merge saltby.json --merge wetherholm.json`,
 		Args: takes(0, 0, "nothing"),
@@ -57,7 +59,8 @@ names is printed in them; without one none is claimed. A register of a standard 
 			if err != nil {
 				return err
 			}
-			own, err := web.MakeRegister(ctx, o, cfg.Council, us.Title, a.clock())
+			agent := registers.AgentOf(us, cfg.Web.Contact)
+			own, err := web.MakeRegister(ctx, o, agent, a.clock())
 			if err != nil {
 				return err
 			}
@@ -88,7 +91,7 @@ names is printed in them; without one none is claimed. A register of a standard 
 				}
 				return err
 			}
-			open, err := a.exportOpen(ctx, o, filepath.Join(out, "open"), registers.Publication{Us: cfg.Council, Base: strings.TrimSuffix(base, "/") + "/open", Licence: registers.Licence{Address: cfg.Web.LicenceAddress(), Title: cfg.Web.LicenceTitle()}})
+			open, err := a.exportOpen(ctx, o, filepath.Join(out, "open"), registers.Publication{Us: agent, Base: strings.TrimSuffix(base, "/") + "/open", Licence: registers.Licence{Address: cfg.Web.LicenceAddress(), Title: cfg.Web.LicenceTitle()}})
 			if err != nil {
 				return err
 			}
@@ -100,6 +103,9 @@ names is printed in them; without one none is claimed. A register of a standard 
 				return a.emit(map[string]any{"out": out, "councils": len(all), "agreements": flows, "registers": open})
 			}
 			a.printf("%s of %s in %s\n", plural(flows, "agreement", "agreements"), plural(len(all), "council", "councils"), out)
+			for _, ask := range missing(cfg.Web, base) {
+				a.say("%s", ask)
+			}
 			for _, t := range open {
 				a.printf("%s: %s in %s\n", t.Title, plural(t.Lines, "line", "lines"), filepath.Join(out, "open", t.ID+".html"))
 			}
@@ -111,6 +117,20 @@ names is printed in them; without one none is claimed. A register of a standard 
 	f.StringVar(&base, "base", "", "`address` at which the folder will be published, for the catalogue")
 	f.StringArrayVar(&merge, "merge", nil, "register.json `file` of another council; may be given several times")
 	return c
+}
+
+// missing are what a data library asks of a catalogue and the configuration does not say.
+func missing(w config.Web, base string) (all []string) {
+	if w.Contact == "" {
+		all = append(all, "the catalogues name our home page as where to ask: say an e-mail address with web.contact in stile.yaml")
+	}
+	if w.LicenceAddress() == "" {
+		all = append(all, "no licence is claimed, and data.gov.uk takes no data without one: say it with web.licence in stile.yaml")
+	}
+	if !strings.Contains(base, "://") {
+		all = append(all, "the addresses in the catalogues lead nowhere from elsewhere: say with --base where the folder will be published")
+	}
+	return all
 }
 
 // openRegister is a register that was written.

@@ -45,6 +45,12 @@ type Description struct {
 	State string
 	// Goal is how many different values the first group is to have by a year; zero for none.
 	Goal Goal
+	// About are the names of the standards of whose records made makes the rows; nil for a
+	// register that lists the records of Standard.
+	About []string
+
+	// ours says that it tells of this council alone.
+	ours bool
 
 	// audited says that what it counts is drawn from for audits.
 	audited bool
@@ -138,7 +144,7 @@ func All() []Description {
 			Groups:  []Group{{Title: "By subject", Column: "Subject"}, {Title: "By position", Column: "Position"}},
 		},
 		{
-			ID: "positions", Title: "How many councils hold which position", made: positions,
+			ID: "positions", Title: "How many councils hold which position", made: positions, About: []string{"standards.stile.example/challenge-assent", "standards.stile.example/consultation-position"},
 			Lead:    "Positions in consultations and on shared challenges, each a record that its council signed, counted against all councils of a kind: whether more than half of them hold it.",
 			Columns: []Column{{Title: "Subject"}, {Title: "Asked by"}, {Title: "Position"}, {Title: "Of"}, {Title: "Councils that hold it"}, {Title: "Councils of the kind"}, {Title: "Share"}, {Title: "More than half"}},
 			Groups:  []Group{{Title: "More than half", Column: "More than half"}},
@@ -151,7 +157,7 @@ func All() []Description {
 			Groups:  []Group{{Title: "By council helped, those with least help first", Column: "For", Every: true}, {Title: "By kind", Column: "Kind"}, {Title: "By service", Column: "Service"}, {Title: "By provider", Column: "Provider"}},
 		},
 		{
-			ID: "needs", Title: "Where help is needed", made: needs, ordered: true, Map: "GSS code", MapWhere: needsStated,
+			ID: "needs", Title: "Where help is needed", made: needs, About: []string{"standards.stile.example/improvement-activity", "standards.stile.example/challenge", "standards.stile.example/compliance-statement"}, ordered: true, Map: "GSS code", MapWhere: needsStated,
 			Lead:    "Each council with the needs that are stated of it in signed records held here, and the help it had: most needs stated first, and of those with as many, least help first. A need stated is an open challenge of its own, or a problem that it says it shares, in a service in which it had no help, or a standard of which its own node counted no record. Nothing is weighed, and a council that states nothing has no need here.",
 			Columns: []Column{{Title: "Council"}, {Title: "GSS code"}, {Title: "Own challenges without help"}, {Title: "Shared problems without help"}, {Title: "Legal standards without records"}, {Title: "Other standards without records"}, {Title: needsStated}, {Title: "Help had"}},
 			Groups:  []Group{{Title: "Councils by how many needs are stated", Column: needsStated}},
@@ -171,7 +177,7 @@ func All() []Description {
 			Groups:  []Group{{Title: "Counts by characteristic", Column: "Characteristic"}, {Title: "Counts by council"}},
 		},
 		{
-			ID: "workforce-totals", Title: "Staff of councils in all", made: workforce,
+			ID: "workforce-totals", Title: "Staff of councils in all", made: workforce, About: []string{"standards.stile.example/workforce-headcount"},
 			Lead:    "Rounded counts of staff, added up over the councils that gave them. A group that a council suppressed is in no sum: how many did so stands beside it.",
 			Columns: []Column{{Title: "Year"}, {Title: "Characteristic"}, {Title: "Pay band"}, {Title: "Group"}, {Title: "Headcount"}, {Title: "Share"}, {Title: "Councils counted"}, {Title: "Councils that suppressed it"}},
 			Groups:  []Group{{Title: "Counts by characteristic", Column: "Characteristic"}},
@@ -184,14 +190,14 @@ func All() []Description {
 			Groups:  []Group{{Title: "By exchange in which records flowed", Column: "Exchange", Where: "Records"}, {Title: "By council"}},
 		},
 		{
-			ID: "obligations", Title: "What is mandatory for us", made: obligations, Links: "Source", State: "Are we there",
+			ID: "obligations", Title: "What is mandatory for us", made: obligations, About: []string{"standards.stile.example/compliance-statement"}, ours: true, Links: "Source", State: "Are we there",
 			Lead:    "What laws ask councils to record or send, since when, and whether we do: whether this council has adopted the standard for it, and keeps records in it. Below each stands what the law's page says of it.",
 			Columns: []Column{{Title: "Title"}, {Title: "Law"}, {Title: "Since"}, {Title: "Adopted"}, {Title: "Our records"}, {Title: "Are we there"}, {Title: "What it says"}, {Title: "Source"}, {Title: "Standard"}},
 			Under:   []string{"What it says", "Source", "Standard"},
 			Groups:  []Group{{Title: "Are we there", Column: "Are we there"}},
 		},
 		{
-			ID: "adoption", Title: "Adoption against 70%", made: adoption, audited: true,
+			ID: "adoption", Title: "Adoption against 70%", made: adoption, About: []string{"standards.stile.example/compliance-statement"}, audited: true,
 			Lead:    "Which share of councils keeps records in each standard, by the statements they signed, held against 70%.",
 			Columns: []Column{{Title: "Standard"}, {Title: "By"}, {Title: "Group"}, {Title: "Councils with records"}, {Title: "Councils of the group"}, {Title: "Share"}, {Title: "70% reached"}},
 			Groups:  []Group{{Title: "70% reached", Column: "70% reached"}},

@@ -33,8 +33,9 @@ type Table struct {
 	Counts []Count // one for each group
 	// Members are the GSS codes of the directory's councils, where a map or a group asks.
 	Members []string
-	titles  map[string]string // of them by code, as the directory has them
-	Left    int               // records left out, since no proof of them holds or they cannot be read
+	titles  map[string]string       // of them by code, as the directory has them
+	codes   map[name.Council]string // GSS codes of the directory's members that have one
+	Left    int                     // records left out, since no proof of them holds or they cannot be read
 	// Audits are those of what the register counts; nil where it has none.
 	Audits *Audits
 
@@ -106,17 +107,19 @@ func Read(ctx context.Context, o node.Operations, d Description, now time.Time) 
 		return nil, err
 	}
 	t := &Table{Description: d, Made: now.UTC().Truncate(time.Second), Us: us.Council}
-	if d.Map != "" || d.Form != "" || slices.ContainsFunc(d.Groups, func(g Group) bool { return g.Every }) {
-		members, err := o.Councils().List(ctx)
-		if err != nil {
-			return nil, err
+	members, err := o.Councils().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.titles, t.codes = map[string]string{}, map[name.Council]string{}
+	for _, m := range members {
+		if m.GSS == "" {
+			continue
 		}
-		t.titles = map[string]string{}
-		for _, m := range members {
-			if m.GSS != "" && m.Role == string(node.RoleCouncil) {
-				t.Members = append(t.Members, m.GSS)
-				t.titles[m.GSS] = m.Title
-			}
+		t.codes[m.Council] = m.GSS
+		if m.Role == string(node.RoleCouncil) {
+			t.Members = append(t.Members, m.GSS)
+			t.titles[m.GSS] = m.Title
 		}
 	}
 	if d.made != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 	"github.com/stile-exchange/stile/schemas/councils"
 )
 
@@ -183,7 +184,7 @@ func TestFiles(t *testing.T) {
 			} `json:"dcat:distribution"`
 		} `json:"dcat:dataset"`
 	}
-	if err := json.Unmarshal(Catalogue(Publication{Us: "a.gov.uk", Base: "https://a.gov.uk/open"}, ".html", []*Table{tab}), &cat); err != nil || len(cat.Sets) != 1 || len(cat.Sets[0].Files) != 2 {
+	if err := json.Unmarshal(Catalogue(Publication{Us: Agent{Council: "a.gov.uk"}, Base: "https://a.gov.uk/open"}, ".html", []*Table{tab}), &cat); err != nil || len(cat.Sets) != 1 || len(cat.Sets[0].Files) != 2 {
 		t.Fatalf("%+v, %v", cat, err)
 	}
 	for _, address := range []string{"dcat:downloadURL", "dcat:mediaType", "dct:conformsTo", "foaf:homepage"} {
@@ -193,7 +194,7 @@ func TestFiles(t *testing.T) {
 	}
 	// Whatever it names by an address has a class beside it, as the shapes of DCAT-AP want.
 	var graph map[string]any
-	if err := json.Unmarshal(Catalogue(Publication{Us: "a.gov.uk", Base: "https://a.gov.uk/open", Licence: Licence{Address: "https://l.example/1"}}, ".html", []*Table{tab}), &graph); err != nil {
+	if err := json.Unmarshal(Catalogue(Publication{Us: Agent{Council: "a.gov.uk"}, Base: "https://a.gov.uk/open", Licence: Licence{Address: "https://l.example/1"}}, ".html", []*Table{tab}), &graph); err != nil {
 		t.Fatal(err)
 	}
 	delete(graph, "@context")
@@ -369,5 +370,137 @@ func TestNeeds(t *testing.T) {
 	tab := &Table{Description: described("needs"), Rows: told.rows(nil, "2026-11-29")}
 	if mapped := tab.Mapped(); !slices.Equal(mapped, []string{"E3", "E2", "E1"}) {
 		t.Errorf("the map has %v", mapped)
+	}
+}
+
+// A set is what ckanext-dcat (profiles euro_dcat_ap_base and base) and data.gov.uk's guidance on
+// DCAT read of a set of data.
+type set struct {
+	ID         string `json:"@id"`
+	Identifier string `json:"dct:identifier"`
+	Title      string `json:"dct:title"`
+	Text       string `json:"dct:description"`
+	Publisher  struct {
+		Name string `json:"foaf:name"`
+		Box  string `json:"foaf:mbox"`
+		Home struct {
+			ID string `json:"@id"`
+		} `json:"foaf:homepage"`
+		Kind struct {
+			ID string `json:"@id"`
+		} `json:"dct:type"`
+	} `json:"dct:publisher"`
+	Contact struct {
+		Type []string `json:"@type"`
+		Name string   `json:"vcard:fn"`
+		Box  string   `json:"vcard:hasEmail"`
+		Page string   `json:"vcard:hasURL"`
+	} `json:"dcat:contactPoint"`
+	Keywords []string `json:"dcat:keyword"`
+	Themes   []struct {
+		ID     string `json:"@id"`
+		Label  string `json:"skos:prefLabel"`
+		Scheme string `json:"skos:inScheme"`
+	} `json:"dcat:theme"`
+	Areas []struct {
+		ID    string `json:"@id"`
+		Label string `json:"rdfs:label"`
+	} `json:"dct:spatial"`
+	Licence struct {
+		ID    string `json:"@id"`
+		Title string `json:"dct:title"`
+	} `json:"dct:license"`
+	Files []struct {
+		Format struct {
+			Type  []string `json:"@type"`
+			Label string   `json:"rdfs:label"`
+		} `json:"dct:format"`
+	} `json:"dcat:distribution"`
+}
+
+// TestHarvested: a catalogue tells a harvester, of each set of data, whom to ask, what it is
+// about, of which areas, and who publishes it, and an address is told as one.
+func TestHarvested(t *testing.T) {
+	tools := table()
+	tools.Lead = "Which tools there are."
+	tools.Std, tools.codes, tools.titles = name.Standard{Name: "standards.stile.example/digital-tool"}, map[name.Council]string{"a.gov.uk": "E07000998", "b.gov.uk": "no code/1"}, map[string]string{"E07000998": "Aston"}
+	duties := &Table{Description: described("obligations"), Us: "a.gov.uk", Rows: []Row{{Cells: texts("x")}}}
+	shares := &Table{Description: described("adoption"), Us: "a.gov.uk", Rows: []Row{{Cells: texts("x")}}}
+	read := func(contact string) (all []set) {
+		p := Publication{Base: "https://a.gov.uk/open", Licence: Licence{"https://l.example/1", "Licence 1"}, Us: Agent{Council: "a.gov.uk", Title: "Aston Council", GSS: "E07000998", Role: "council", Contact: contact}}
+		var c struct {
+			Context map[string]any `json:"@context"`
+			Sets    []set          `json:"dcat:dataset"`
+		}
+		if err := json.Unmarshal(Catalogue(p, ".html", []*Table{tools, duties, shares}), &c); err != nil || len(c.Sets) != 3 {
+			t.Fatalf("%d sets, %v", len(c.Sets), err)
+		}
+		for _, address := range []string{"vcard:hasEmail", "vcard:hasURL", "foaf:mbox", "skos:inScheme"} {
+			if term, _ := c.Context[address].(map[string]any); term["@type"] != "@id" {
+				t.Errorf("%s is a text to who reads the catalogue as a graph", address)
+			}
+		}
+		return c.Sets
+	}
+	sets := read("data@a.gov.uk")
+	for _, s := range sets {
+		if !strings.HasPrefix(s.Identifier, "https://a.gov.uk/open/") || s.Title == "" || s.Text == "" || s.Licence.ID == "" || s.Licence.Title != "Licence 1" {
+			t.Errorf("%s has not what data.gov.uk asks for: %+v", s.ID, s)
+		}
+		if p := s.Publisher; p.Name != "Aston Council" || p.Box != "mailto:data@a.gov.uk" || p.Home.ID != "https://a.gov.uk" || p.Kind.ID != "http://purl.org/adms/publishertype/LocalAuthority" {
+			t.Errorf("%s is published by %+v", s.ID, p)
+		}
+		if c := s.Contact; c.Name != "Aston Council" || c.Box != "mailto:data@a.gov.uk" || c.Page != "" || !slices.Contains(c.Type, "vcard:Kind") {
+			t.Errorf("%s: whom to ask is %+v", s.ID, c)
+		}
+		if len(s.Themes) == 0 || len(s.Keywords) == 0 || strings.Contains(strings.Join(s.Keywords, ""), ",") {
+			t.Errorf("%s is about %v, %q", s.ID, s.Themes, s.Keywords)
+		}
+		for _, theme := range s.Themes {
+			if theme.Label == "" || theme.ID != theme.Scheme+"/"+theme.ID[strings.LastIndexByte(theme.ID, '/')+1:] {
+				t.Errorf("%s: the theme %+v", s.ID, theme)
+			}
+		}
+		for i, f := range s.Files {
+			if f.Format.Label != []string{"CSV", "JSON"}[i] || !slices.Contains(f.Format.Type, "dct:IMT") {
+				t.Errorf("%s: CKAN would call a file %+v", s.ID, f.Format)
+			}
+		}
+	}
+	if got := sets[0].Themes[0].ID; got != "http://publications.europa.eu/resource/authority/data-theme/TECH" {
+		t.Errorf("tools are about %s", got)
+	}
+	// Of the tools only what one council has is told, since the other has no code; the duties
+	// are ours, and the shares are counted over all.
+	for i, want := range []string{"Aston", "Aston Council", ""} {
+		if got := sets[i].Areas; want == "" && len(got) > 0 || want != "" && (len(got) != 1 || got[0].ID != "http://statistics.data.gov.uk/id/statistical-geography/E07000998" || got[0].Label != want) {
+			t.Errorf("%s is of %+v, want %q", sets[i].ID, got, want)
+		}
+	}
+	for contact, want := range map[string]string{"": "https://a.gov.uk", "https://a.gov.uk/ask": "https://a.gov.uk/ask", "javascript://a": "https://a.gov.uk", "the digital team": "https://a.gov.uk", "Ann <ann@a.gov.uk>": "https://a.gov.uk"} {
+		if s := read(contact)[0]; s.Contact.Page != want || s.Contact.Box != "" || s.Publisher.Box != "" {
+			t.Errorf("with the contact %q one asks at %+v", contact, s.Contact)
+		}
+	}
+}
+
+// TestAbout: what each register is about is known.
+func TestAbout(t *testing.T) {
+	for _, d := range All() {
+		tab := &Table{Description: d}
+		if d.Standard != "" {
+			tab.Std.Name = name.StandardName("standards.stile.example/" + d.Standard)
+		}
+		if s := tab.Subject(); len(s.Themes) == 0 || len(s.Keywords) == 0 {
+			t.Errorf("%s is about nothing", d.ID)
+		}
+		for _, of := range d.About {
+			if !slices.Contains(schemas.Subjects(), of) {
+				t.Errorf("%s is made of records of %s, which does not come with Stile", d.ID, of)
+			}
+		}
+		if (d.made != nil) != (len(d.About) > 0) {
+			t.Errorf("%s: About is for registers that are made", d.ID)
+		}
 	}
 }

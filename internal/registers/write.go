@@ -8,27 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/stile-exchange/stile/node/name"
 )
-
-// A Publication says where registers are to be found, and who publishes them.
-type Publication struct {
-	Us      name.Council
-	Base    string // address of the folder, without / at its end; "" where it is not known
-	Live    bool   // a node answers there, by the interface of Open Referral UK too
-	Licence Licence
-}
-
-// A Licence is what everybody may do with registers. The zero Licence claims nothing.
-type Licence struct{ Address, Title string }
-
-// claim adds the licence to what a catalogue describes.
-func (l Licence) claim(of map[string]any) {
-	if l.Address != "" {
-		of["dct:license"] = Typed("dct:LicenseDocument", l.Address)
-	}
-}
 
 // Files are the register as data, by file name: ID.csv, ID.csv-metadata.json (W3C CSV on
 // the Web), ID.json, for one that has a form ID.FORM.json, and where statements were drawn for
@@ -229,110 +209,6 @@ func (l Line) names() (s []string) {
 		s = append(s, string(c))
 	}
 	return s
-}
-
-// DCAT is the context of catalogues (W3C DCAT 3, JSON-LD 1.1): what is an address is told as
-// one, so that who reads the catalogue as a graph can follow it.
-func DCAT() map[string]any {
-	context := map[string]any{
-		"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "foaf": "http://xmlns.com/foaf/0.1/",
-		"xsd": "http://www.w3.org/2001/XMLSchema#", "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
-	}
-	for _, address := range []string{"dcat:downloadURL", "dcat:accessURL", "dcat:accessService", "dcat:servesDataset", "dcat:endpointURL", "dcat:endpointDescription", "dcat:landingPage", "dcat:mediaType", "dct:conformsTo", "dct:accessRights", "dct:language", "foaf:homepage"} {
-		context[address] = map[string]string{"@id": address, "@type": "@id"}
-	}
-	return context
-}
-
-// authority is where the vocabularies of the Publications Office of the EU stand, which
-// DCAT-AP asks for.
-const authority = "http://publications.europa.eu/resource/authority/"
-
-// Typed names something in a catalogue by its address, with the class that it has to be of: who
-// holds the catalogue against the shapes of DCAT-AP need not fetch what it is.
-func Typed(class, address string) map[string]string {
-	return map[string]string{"@id": address, "@type": class}
-}
-
-// English is the language of what a catalogue says.
-func English() map[string]string { return Typed("dct:LinguisticSystem", authority+"language/ENG") }
-
-// Access says in a catalogue who is let see something: PUBLIC or NON_PUBLIC.
-func Access(right string) map[string]string {
-	return Typed("dct:RightsStatement", authority+"access-right/"+right)
-}
-
-// Publisher is a council in a catalogue.
-func Publisher(c name.Council) map[string]any {
-	home := "https://" + string(c)
-	return map[string]any{"@type": []string{"foaf:Agent", "foaf:Organization"}, "@id": home + "/#council", "foaf:name": c, "foaf:homepage": Typed("foaf:Document", home)}
-}
-
-// Distribution is a file in a catalogue, of a media type: text/csv or application/json.
-// Formats are addresses of what it conforms to.
-func Distribution(title, at, media string, formats ...string) map[string]any {
-	d := map[string]any{
-		"@type": "dcat:Distribution", "dct:title": title, "dcat:downloadURL": at, "dcat:accessURL": at,
-		"dcat:mediaType": Typed("dct:MediaType", "https://www.iana.org/assignments/media-types/"+media),
-		"dct:format":     Typed("dct:MediaTypeOrExtent", authority+"file-type/"+map[string]string{"text/csv": "CSV", "application/json": "JSON"}[media]),
-	}
-	if len(formats) > 0 {
-		var standards []any
-		for _, f := range formats {
-			standards = append(standards, Typed("dct:Standard", f))
-		}
-		d["dct:conformsTo"] = standards
-	}
-	return d
-}
-
-// Catalogue returns registers as a catalogue (W3C DCAT 3, JSON-LD). Their pages are in the
-// folder of the publication, called by ID and ending, their files beside them.
-func Catalogue(p Publication, ending string, all []*Table) []byte {
-	base := p.Base
-	catalogue := map[string]any{
-		"@context": DCAT(), "@type": "dcat:Catalog", "@id": base + "/catalogue.jsonld", "dct:title": "Registers", "dct:description": "Registers of what councils have, made of records that they signed.",
-		"dct:language": English(), "dct:publisher": Publisher(p.Us),
-	}
-	sets := []any{}
-	for _, t := range all {
-		page := base + "/" + t.ID + ending
-		files := []any{
-			Distribution(t.Title+" (CSV)", base+"/"+t.ID+".csv", "text/csv", "http://www.w3.org/ns/csvw"),
-			Distribution(t.Title+" (JSON)", base+"/"+t.ID+".json", "application/json"),
-		}
-		if t.form != nil {
-			files = append(files, Distribution(t.Title+" ("+t.form.Title+")", base+"/"+t.FormFile(), "application/json", t.form.Schema))
-		}
-		if p.Live && t.HasInterface() {
-			at := base + "/" + InterfaceID
-			service := map[string]any{
-				"@type": "dcat:DataService", "@id": at, "dct:title": t.Title + ": " + InterfaceTitle, "dcat:endpointURL": at, "dcat:endpointDescription": openReferralCalls,
-				"dcat:servesDataset": page, "dct:conformsTo": Typed("dct:Standard", t.form.Schema), "dct:accessRights": Access("PUBLIC"), "dct:publisher": Publisher(t.Us),
-			}
-			p.Licence.claim(service)
-			catalogue["dcat:service"] = service
-			files[len(files)-1].(map[string]any)["dcat:accessService"] = at
-		}
-		set := map[string]any{
-			"@type": "dcat:Dataset", "@id": page, "dct:identifier": t.ID, "dct:title": t.Title, "dct:description": t.Lead, "dct:language": English(),
-			"dcat:landingPage": Typed("foaf:Document", page), "dct:publisher": Publisher(t.Us), "dct:accessRights": Access("PUBLIC"),
-			"dct:modified":      map[string]any{"@type": "xsd:dateTime", "@value": t.Made.Format(time.RFC3339)},
-			"dcat:distribution": files,
-		}
-		if t.Standard != "" {
-			set["dct:conformsTo"] = Typed("dct:Standard", "https://"+t.Std.String())
-		}
-		p.Licence.claim(set)
-		for _, f := range files {
-			p.Licence.claim(f.(map[string]any))
-		}
-		sets = append(sets, set)
-		catalogue["dct:modified"] = set["dct:modified"]
-	}
-	p.Licence.claim(catalogue)
-	catalogue["dcat:dataset"] = sets
-	return indented(catalogue)
 }
 
 func indented(v any) []byte {

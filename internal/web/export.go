@@ -130,7 +130,7 @@ func ExportRegister(dir, open, base string, rs []*Register, proofs map[name.Agre
 	if err != nil {
 		return err
 	}
-	us := rs[0].Council
+	us := rs[0].agent()
 	rs = slices.Clone(rs)
 	slices.SortFunc(rs, func(a, b *Register) int { return strings.Compare(string(a.Council), string(b.Council)) })
 	proved := map[string]string{}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/stile-exchange/stile/internal/audit"
+	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -22,7 +23,7 @@ import (
 func TestExportLinks(t *testing.T) {
 	h := open(t, true, nil)
 	ctx := t.Context()
-	own, err := web.MakeRegister(ctx, h.node.Operations, northmoor, "Northmoor District Council", h.clock())
+	own, err := web.MakeRegister(ctx, h.node.Operations, registers.Agent{Council: northmoor, Title: "Northmoor District Council", GSS: "E07000998", Role: "council", Contact: "data@northmoor.gov.uk"}, h.clock())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +89,29 @@ func TestExportLinks(t *testing.T) {
 				Files []struct {
 					URL string `json:"dcat:downloadURL"`
 				} `json:"dcat:distribution"`
+				Publisher struct {
+					Name string `json:"foaf:name"`
+				} `json:"dct:publisher"`
+				Contact struct {
+					Name string `json:"vcard:fn"`
+					Box  string `json:"vcard:hasEmail"`
+				} `json:"dcat:contactPoint"`
+				Themes []any `json:"dcat:theme"`
+				Areas  []struct {
+					ID string `json:"@id"`
+				} `json:"dct:spatial"`
 			} `json:"dcat:dataset"`
 		}
 		if err := json.Unmarshal([]byte(read("register.jsonld")), &catalogue); err != nil {
 			t.Fatal(err)
+		}
+		for _, d := range catalogue.Datasets {
+			if d.Contact.Name == "" || d.Publisher.Name == "" || len(d.Themes) == 0 {
+				t.Errorf("%s: a data library reads whom to ask %+v, who publishes it %+v, what it is about %v", d.ID, d.Contact, d.Publisher, d.Themes)
+			}
+			if d.Publisher.Name == "Northmoor District Council" && (d.Contact.Box != "mailto:data@northmoor.gov.uk" || len(d.Areas) != 1 || d.Areas[0].ID != "http://statistics.data.gov.uk/id/statistical-geography/E07000998") {
+				t.Errorf("%s: whom to ask is %+v, its areas %v", d.ID, d.Contact, d.Areas)
+			}
 		}
 		addresses := []string{catalogue.ID}
 		for _, d := range catalogue.Datasets {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stile-exchange/stile/examples/people"
+	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -76,7 +77,7 @@ func BenchmarkMakeRegister(b *testing.B) {
 		agree(n)
 		b.Run(fmt.Sprintf("flows-%d", n), func(b *testing.B) {
 			for b.Loop() {
-				r, err := web.MakeRegister(ctx, h.node.Operations, northmoor, "Northmoor", time.Now())
+				r, err := web.MakeRegister(ctx, h.node.Operations, registers.Agent{Council: northmoor, Title: "Northmoor"}, time.Now())
 				if err != nil || len(r.Flows) != n {
 					b.Fatal(len(r.Flows), err)
 				}

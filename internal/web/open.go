@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -139,7 +140,11 @@ func (q *request) openOne() error {
 		if err != nil {
 			return err
 		}
-		return q.download("application/ld+json", asked, registers.Catalogue(q.publication(), "", all))
+		p, err := q.publication()
+		if err != nil {
+			return err
+		}
+		return q.download("application/ld+json", asked, registers.Catalogue(p, "", all))
 	}
 	id, _, file := strings.Cut(asked, ".")
 	i := slices.IndexFunc(registers.All(), func(d registers.Description) bool { return d.ID == id })
@@ -154,7 +159,11 @@ func (q *request) openOne() error {
 		return err
 	}
 	if file {
-		b, ok := t.Files(q.publication())[asked]
+		p, err := q.publication()
+		if err != nil {
+			return err
+		}
+		b, ok := t.Files(p)[asked]
 		if !ok {
 			return &node.Error{Kind: node.NotFound, Message: q.say("open.none-such")}
 		}
@@ -192,8 +201,17 @@ func (q *request) table(d registers.Description) (*registers.Table, error) {
 }
 
 // publication says where the node shows its registers.
-func (q *request) publication() registers.Publication {
-	return registers.Publication{Us: q.Council, Base: q.origin() + "/open", Live: true, Licence: q.Licence}
+func (q *request) publication() (registers.Publication, error) {
+	us, err := q.us()
+	return registers.Publication{Us: us, Base: q.origin() + "/open", Live: true, Licence: q.Licence}, err
+}
+
+// us is the council as its directory has it, with where anybody may ask it.
+func (q *request) us() (registers.Agent, error) {
+	m, err := q.Node.Councils().Show(q.public(), node.MemberNameRequest{})
+	us := registers.AgentOf(m, q.Contact)
+	us.Title = cmp.Or(q.Title, us.Title)
+	return us, err
 }
 
 // services is the register that is offered by the interface of Open Referral UK.

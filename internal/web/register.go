@@ -16,6 +16,7 @@ import (
 	"github.com/stile-exchange/stile/internal/registers"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 )
 
 // A Register is what a council tells the public of its agreements in force and of what
@@ -23,10 +24,18 @@ import (
 type Register struct {
 	Council name.Council `json:"council"`
 	Title   string       `json:"title"`
+	GSS     string       `json:"gss,omitempty"`     // its ONS code; "" where it has none
+	Role    string       `json:"role,omitempty"`    // in the directory
+	Contact string       `json:"contact,omitempty"` // an address that anybody may write to; "" where none is said
 	Made    time.Time    `json:"made"`
 	LogSize uint64       `json:"log_size"` // entries of the council's log, with LogRoot, that it is of
 	LogRoot string       `json:"log_root"`
 	Flows   []Flow       `json:"agreements"`
+}
+
+// agent is the council of the register as its catalogue names it.
+func (r *Register) agent() registers.Agent {
+	return registers.Agent{Council: r.Council, Title: r.Title, GSS: r.GSS, Role: r.Role, Contact: r.Contact}
 }
 
 // A Flow is one agreement in force.
@@ -76,13 +85,14 @@ func (f Flow) Urgently() []int {
 	return []int{*f.Urgent}
 }
 
-// MakeRegister reads a register from a node.
-func MakeRegister(ctx context.Context, o node.Operations, council name.Council, title string, now time.Time) (*Register, error) {
+// MakeRegister reads the register of a council from its node.
+func MakeRegister(ctx context.Context, o node.Operations, us registers.Agent, now time.Time) (*Register, error) {
+	council := us.Council
 	status, err := o.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := &Register{Council: council, Title: title, Made: now.UTC().Truncate(time.Second), LogSize: status.LogSize, LogRoot: status.LogRoot, Flows: []Flow{}}
+	r := &Register{Council: council, Title: us.Title, GSS: us.GSS, Role: us.Role, Contact: us.Contact, Made: now.UTC().Truncate(time.Second), LogSize: status.LogSize, LogRoot: status.LogRoot, Flows: []Flow{}}
 	all, err := o.Agreements().Flows(ctx)
 	if err != nil {
 		return nil, err
@@ -200,13 +210,19 @@ func flowsCSV(rs ...*Register) []byte {
 // DCAT returns the register as a catalogue of data sharings (W3C DCAT 3, JSON-LD), whose
 // addresses begin with base.
 func (r *Register) DCAT(base string) []byte {
-	return catalogueOf(r.Council, base, base+"/register", func(_ *Register, f Flow) string { return base + f.Path() }, r)
+	return catalogueOf(r.agent(), base, base+"/register", func(_ *Register, f Flow) string { return base + f.Path() }, r)
 }
 
 // catalogueOf writes a catalogue that a council publishes, whose page is at home and whose
-// flows are at what page returns.
-func catalogueOf(us name.Council, base, home string, page func(*Register, Flow) string, rs ...*Register) []byte {
+// flows are at what page returns. Each flow is the sender's data: who that is, and where it
+// may be asked, is told by its own register, where that is among them.
+func catalogueOf(us registers.Agent, base, home string, page func(*Register, Flow) string, rs ...*Register) []byte {
 	typed := registers.Typed
+	agents := map[name.Council]registers.Agent{}
+	for _, r := range rs {
+		agents[r.Council] = r.agent()
+	}
+	agents[us.Council] = us
 	var sets []any
 	var made time.Time
 	for _, r := range rs {
@@ -214,30 +230,42 @@ func catalogueOf(us name.Council, base, home string, page func(*Register, Flow) 
 			made = r.Made
 		}
 		for _, f := range r.Flows {
-			sets = append(sets, map[string]any{
-				"@type": "dcat:Dataset", "@id": page(r, f), "dct:identifier": string(f.Agreement), "dct:title": f.DataItems, "dct:description": f.Purpose,
-				"dct:publisher": registers.Publisher(f.From), "dcat:landingPage": typed("foaf:Document", page(r, f)), "dct:language": registers.English(),
+			from, ok := agents[f.From]
+			if !ok {
+				from = registers.Agent{Council: f.From}
+			}
+			set := map[string]any{
+				"@type": "dcat:Dataset", "@id": page(r, f), "dct:identifier": page(r, f), "dct:title": f.DataItems, "dct:description": f.Purpose,
+				"dct:publisher": from.Publisher(), "dcat:contactPoint": from.ContactPoint(), "dcat:landingPage": typed("foaf:Document", page(r, f)), "dct:language": registers.English(),
 				"dct:conformsTo": typed("dct:Standard", "https://"+f.Standard.String()), "dct:accessRights": registers.Access("NON_PUBLIC"),
 				"dct:issued":     map[string]any{"@type": "xsd:date", "@value": f.Starts},
 				"dct:provenance": map[string]any{"@type": "dct:ProvenanceStatement", "rdfs:label": f.Article6 + "; " + f.LegalPower},
-			})
+			}
+			registers.File(set, schemas.SubjectOf(string(f.Standard.Name)))
+			registers.Cover(set, map[string]string{from.GSS: from.Title})
+			sets = append(sets, set)
 		}
 	}
 	// What can be read is the register itself: a set of data beside those that it tells of.
-	sets = append(sets, map[string]any{
-		"@type": "dcat:Dataset", "@id": base + "/register.json", "dct:identifier": "register", "dct:title": "Register of data sharing agreements",
+	own := map[string]any{
+		"@type": "dcat:Dataset", "@id": base + "/register.json", "dct:identifier": base + "/register.json", "dct:title": "Register of data sharing agreements",
 		"dct:description": "Who receives what, why, by what law and for how long, and what really flowed.", "dct:language": registers.English(), "dcat:landingPage": typed("foaf:Document", home),
-		"dct:accessRights": registers.Access("PUBLIC"), "dct:publisher": registers.Publisher(us),
+		"dct:accessRights": registers.Access("PUBLIC"), "dct:publisher": us.Publisher(), "dcat:contactPoint": us.ContactPoint(), "dct:modified": registers.Moment(made),
 		"dcat:distribution": []any{
 			registers.Distribution("Register of agreements (JSON)", base+"/register.json", "application/json"),
 			registers.Distribution("Register of agreements (CSV)", base+"/register.csv", "text/csv"),
 		},
-	})
+	}
+	registers.File(own, schemas.Subject{Themes: []string{"GOVE"}, Keywords: []string{"data sharing", "agreements", "transparency"}})
 	catalogue := map[string]any{
 		"@context": registers.DCAT(), "@type": "dcat:Catalog", "@id": home, "dct:title": "Register of data sharing agreements",
-		"dct:description": "Agreements by which councils let each other have records.", "dct:language": registers.English(), "dct:publisher": registers.Publisher(us),
-		"dct:modified": map[string]any{"@type": "xsd:dateTime", "@value": made.Format(time.RFC3339)}, "dcat:dataset": sets,
+		"dct:description": "Agreements by which councils let each other have records.", "dct:language": registers.English(), "dct:publisher": us.Publisher(), "dcat:contactPoint": us.ContactPoint(),
+		"dcat:themeTaxonomy": registers.ThemeTaxonomy(), "foaf:homepage": typed("foaf:Document", home), "dct:modified": registers.Moment(made),
 	}
+	area := map[string]string{us.GSS: us.Title}
+	registers.Cover(own, area)
+	registers.Cover(catalogue, area)
+	catalogue["dcat:dataset"] = append(sets, own)
 	b, _ := json.MarshalIndent(catalogue, "", "  ")
 	return append(b, '\n')
 }
@@ -264,7 +292,11 @@ func newSnapshot(r *Register) *snapshot {
 func (q *request) snapshot() (*snapshot, error) {
 	now := q.Now()
 	return q.register.now(now, func() (*snapshot, error) {
-		r, err := MakeRegister(q.public(), q.Node, q.Council, q.Title, now)
+		us, err := q.us()
+		if err != nil {
+			return nil, err
+		}
+		r, err := MakeRegister(q.public(), q.Node, us, now)
 		if err != nil {
 			return nil, err
 		}
