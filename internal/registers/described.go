@@ -49,6 +49,10 @@ type Description struct {
 	// register that lists the records of Standard.
 	About []string
 
+	// Key are titles of columns by which lines are told apart: of a register that is made, and
+	// of one with Each beside the record; nil where the record alone does.
+	Key []string
+
 	// ours says that it tells of this council alone.
 	ours bool
 
@@ -144,7 +148,7 @@ func All() []Description {
 			Groups:  []Group{{Title: "By subject", Column: "Subject"}, {Title: "By position", Column: "Position"}},
 		},
 		{
-			ID: "positions", Title: "How many councils hold which position", made: positions, About: []string{"standards.stile.example/challenge-assent", "standards.stile.example/consultation-position"},
+			ID: "positions", Title: "How many councils hold which position", made: positions, About: []string{"standards.stile.example/challenge-assent", "standards.stile.example/consultation-position"}, Key: []string{"Subject", "Asked by", "Position", "Of"},
 			Lead:    "Positions in consultations and on shared challenges, each a record that its council signed, counted against all councils of a kind: whether more than half of them hold it.",
 			Columns: []Column{{Title: "Subject"}, {Title: "Asked by"}, {Title: "Position"}, {Title: "Of"}, {Title: "Councils that hold it"}, {Title: "Councils of the kind"}, {Title: "Share"}, {Title: "More than half"}},
 			Groups:  []Group{{Title: "More than half", Column: "More than half"}},
@@ -157,14 +161,14 @@ func All() []Description {
 			Groups:  []Group{{Title: "By council helped, those with least help first", Column: "For", Every: true}, {Title: "By kind", Column: "Kind"}, {Title: "By service", Column: "Service"}, {Title: "By provider", Column: "Provider"}},
 		},
 		{
-			ID: "needs", Title: "Where help is needed", made: needs, About: []string{"standards.stile.example/improvement-activity", "standards.stile.example/challenge", "standards.stile.example/compliance-statement"}, ordered: true, Map: "GSS code", MapWhere: needsStated,
+			ID: "needs", Title: "Where help is needed", made: needs, About: []string{"standards.stile.example/improvement-activity", "standards.stile.example/challenge", "standards.stile.example/compliance-statement"}, Key: []string{"Council", "GSS code"}, ordered: true, Map: "GSS code", MapWhere: needsStated,
 			Lead:    "Each council with the needs that are stated of it in signed records held here, and the help it had: most needs stated first, and of those with as many, least help first. A need stated is an open challenge of its own, or a problem that it says it shares, in a service in which it had no help, or a standard of which its own node counted no record. Nothing is weighed, and a council that states nothing has no need here.",
 			Columns: []Column{{Title: "Council"}, {Title: "GSS code"}, {Title: "Own challenges without help"}, {Title: "Shared problems without help"}, {Title: "Legal standards without records"}, {Title: "Other standards without records"}, {Title: needsStated}, {Title: "Help had"}},
 			Groups:  []Group{{Title: "Councils by how many needs are stated", Column: needsStated}},
 		},
 		{
 			ID: "charter", Title: "Suppliers' charter", Standard: "supplier-statement",
-			Each: "/standards", also: charter,
+			Each: "/standards", also: charter, Key: []string{"Standard"},
 			Lead:    "What councils state of their suppliers' products: standards that they speak, how many valid records a council's own node counted from them, and how data gets out. What nobody's node counted is listed and does not count.",
 			Columns: []Column{{"Product", "/product"}, {"Supplier", "/supplier"}, {"Standard", "/standards/*/standard"}, {"Valid records", "/standards/*/valid"}, {Title: counted}, {"Held valid", "/standards/*/measured/held_valid"}, {"Held back", "/standards/*/measured/held_back"}, {"Counted at", "/standards/*/measured/at"}, {Title: heldHere}, {Title: entry}, {"Open interface", "/open_interface"}, {"Export free", "/export_free"}, {"Stated on", "/on"}},
 			Under:   []string{"Counted at", entry, "Open interface", "Export free", "Stated on"},
@@ -177,7 +181,7 @@ func All() []Description {
 			Groups:  []Group{{Title: "Counts by characteristic", Column: "Characteristic"}, {Title: "Counts by council"}},
 		},
 		{
-			ID: "workforce-totals", Title: "Staff of councils in all", made: workforce, About: []string{"standards.stile.example/workforce-headcount"},
+			ID: "workforce-totals", Title: "Staff of councils in all", made: workforce, About: []string{"standards.stile.example/workforce-headcount"}, Key: []string{"Year", "Characteristic", "Pay band", "Group"},
 			Lead:    "Rounded counts of staff, added up over the councils that gave them. A group that a council suppressed is in no sum: how many did so stands beside it.",
 			Columns: []Column{{Title: "Year"}, {Title: "Characteristic"}, {Title: "Pay band"}, {Title: "Group"}, {Title: "Headcount"}, {Title: "Share"}, {Title: "Councils counted"}, {Title: "Councils that suppressed it"}},
 			Groups:  []Group{{Title: "Counts by characteristic", Column: "Characteristic"}},
@@ -190,14 +194,14 @@ func All() []Description {
 			Groups:  []Group{{Title: "By exchange in which records flowed", Column: "Exchange", Where: "Records"}, {Title: "By council"}},
 		},
 		{
-			ID: "obligations", Title: "What is mandatory for us", made: obligations, About: []string{"standards.stile.example/compliance-statement"}, ours: true, Links: "Source", State: "Are we there",
+			ID: "obligations", Title: "What is mandatory for us", made: obligations, About: []string{"standards.stile.example/compliance-statement"}, Key: []string{"Standard", "Law"}, ours: true, Links: "Source", State: "Are we there",
 			Lead:    "What laws ask councils to record or send, since when, and whether we do: whether this council has adopted the standard for it, and keeps records in it. Below each stands what the law's page says of it.",
 			Columns: []Column{{Title: "Title"}, {Title: "Law"}, {Title: "Since"}, {Title: "Adopted"}, {Title: "Our records"}, {Title: "Are we there"}, {Title: "What it says"}, {Title: "Source"}, {Title: "Standard"}},
 			Under:   []string{"What it says", "Source", "Standard"},
 			Groups:  []Group{{Title: "Are we there", Column: "Are we there"}},
 		},
 		{
-			ID: "adoption", Title: "Adoption against 70%", made: adoption, About: []string{"standards.stile.example/compliance-statement"}, audited: true,
+			ID: "adoption", Title: "Adoption against 70%", made: adoption, About: []string{"standards.stile.example/compliance-statement"}, Key: []string{"Standard", "By", "Group"}, audited: true,
 			Lead:    "Which share of councils keeps records in each standard, by the statements they signed, held against 70%.",
 			Columns: []Column{{Title: "Standard"}, {Title: "By"}, {Title: "Group"}, {Title: "Councils with records"}, {Title: "Councils of the group"}, {Title: "Share"}, {Title: "70% reached"}},
 			Groups:  []Group{{Title: "70% reached", Column: "70% reached"}},

@@ -33,7 +33,7 @@ func TestDescribed(t *testing.T) {
 				}
 			}
 		}
-		for _, shown := range append([]string{d.Chart, d.Map, d.Links, d.State}, d.Under...) {
+		for _, shown := range slices.Concat([]string{d.Chart, d.Map, d.Links, d.State}, d.Under, d.Key) {
 			if shown != "" && tab.at(shown) < 0 {
 				t.Errorf("%s: no column is called %q", d.ID, shown)
 			}

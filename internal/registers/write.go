@@ -5,7 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 )
@@ -60,18 +60,6 @@ func (t *Table) Formed(p Publication) []byte {
 	return t.form.File(t.formed, known)
 }
 
-// heads are the headings of the table in files.
-func (t *Table) heads() []string {
-	var heads []string
-	if t.Standard != "" {
-		heads = append(heads, "council", "record")
-	}
-	for _, c := range t.Columns {
-		heads = append(heads, strings.ToLower(strings.NewReplacer(" ", "_", "%", "_percent").Replace(c.Title)))
-	}
-	return heads
-}
-
 // CSV returns the rows as a table, with a heading. A text that a spreadsheet would take for
 // a formula has a ' before it.
 func (t *Table) CSV() []byte {
@@ -84,8 +72,8 @@ func (t *Table) CSV() []byte {
 			cells = append(cells, string(r.Council), string(r.Record))
 		}
 		for _, vs := range r.Cells {
-			text := strings.Join(vs, "; ")
-			if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) && !whole(text) {
+			text := strings.Join(vs, between)
+			if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) && slices.ContainsFunc(vs, func(v string) bool { return !whole(v) }) {
 				text = "'" + text
 			}
 			cells = append(cells, text)
@@ -94,64 +82,6 @@ func (t *Table) CSV() []byte {
 	}
 	w.Flush()
 	return b.Bytes()
-}
-
-// Metadata returns what describes the CSV file (W3C CSV on the Web).
-func (t *Table) Metadata(l Licence) []byte {
-	var columns []any
-	heads := t.heads()
-	for i, h := range heads {
-		c := map[string]any{"name": h, "titles": h, "datatype": "string"}
-		if j := i - (len(heads) - len(t.Columns)); j >= 0 {
-			t.describe(j, c)
-		}
-		columns = append(columns, c)
-	}
-	described := map[string]any{
-		"@context": []any{"http://www.w3.org/ns/csvw", map[string]string{"@language": "en"}}, "url": t.ID + ".csv",
-		"dc:title": t.Title, "dc:description": t.Lead, "dc:publisher": string(t.Us), "dc:modified": map[string]string{"@value": t.Made.Format(time.RFC3339), "@type": "xsd:dateTime"},
-		"tableSchema": map[string]any{"columns": columns},
-	}
-	if l.Address != "" {
-		described["dc:license"] = map[string]string{"@id": l.Address}
-	}
-	return indented(described)
-}
-
-// whole reports whether a text is a whole number, as it is written: 017 is a reference.
-func whole(text string) bool {
-	n, err := strconv.Atoi(text)
-	return err == nil && strconv.Itoa(n) == text
-}
-
-// describe says of a column what its cells are in the file as it stands: the kind of value
-// that all of them have, where they are lists, and the field that they come from.
-func (t *Table) describe(column int, c map[string]any) {
-	date, number, yes, filled := true, true, true, false
-	for _, r := range t.Rows {
-		if len(r.Cells[column]) > 1 {
-			c["separator"] = "; "
-		}
-		for _, v := range r.Cells[column] {
-			_, err := time.Parse(time.DateOnly, v)
-			date = date && err == nil
-			number = number && whole(v)
-			yes = yes && (v == "yes" || v == "no")
-			filled = true
-		}
-	}
-	switch {
-	case !filled:
-	case date:
-		c["datatype"] = "date"
-	case number:
-		c["datatype"] = "integer"
-	case yes:
-		c["datatype"] = map[string]string{"base": "boolean", "format": "yes|no"}
-	}
-	if t.Standard != "" && t.Columns[column].Pointer != "" {
-		c["propertyUrl"] = "https://" + t.Std.String() + "#" + t.Columns[column].Pointer
-	}
 }
 
 // JSON returns the register with its counts.
