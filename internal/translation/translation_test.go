@@ -215,9 +215,7 @@ which, both ways, in one file. Two come with Stile, in [schemas/translations](..
 Going out, only fields go that the standard classes as open, of the records that the register shows. The pages at
 /open have the same files, and the catalogue (DCAT) names them with what they conform to. Tests hold them against the
 schemas of their publishers, where those are at hand. Services are also offered there by the calls of Open Referral UK's
-own interface, which the catalogue names as a data service: ` + "`/open/open-referral-uk`" + `, ` + "`…/services`" + ` (by ` + "`search`" + ` and
-` + "`taxonomy_term_id`" + `, with ` + "`page`" + ` and ` + "`per_page`" + `) and ` + "`…/services/{id}`" + `. What else its description has is not there, and
-a parameter that is not looked at is refused.
+own interface, which the catalogue names as a data service; see [the interface](registers.md#the-interface-of-open-referral-uk).
 
 Coming in, each release or service is translated, and then judged by our standard as any record: what does not
 fit is held back, with both places named. Members that no field names are left out. A release that has several contracts or

@@ -228,59 +228,41 @@ func (q *request) openInterface() error {
 	return q.answer(registers.Interface())
 }
 
-// How many services a page has that says nothing, and at most.
-const (
-	servicesPage = 50
-	servicesMost = 1000
-)
-
-// openServices answers a page of services. A parameter of the interface that is not looked at
-// here is refused: who asked would take the answer for what was asked.
-func (q *request) openServices() error {
-	t, err := q.services()
-	if err != nil {
-		return err
-	}
-	s := registers.Search{Page: 1, Size: servicesPage}
-	for key := range q.r.URL.Query() {
-		value, number := q.form(key), 0
-		switch key {
-		case "search":
-			s.Text = value
-		case "taxonomy_term_id":
-			s.Term = value
-		case "page", "per_page":
-			if number, err = strconv.Atoi(value); err != nil || number < 1 {
-				return &node.Error{Kind: node.Usage, Message: key + " is a whole number from 1"}
-			}
-			if key == "page" {
-				s.Page = number
-			} else {
-				s.Size = min(number, servicesMost)
-			}
-		default:
-			return &node.Error{Kind: node.Usage, Message: "services are looked for by search and taxonomy_term_id, with page and per_page, and by nothing else"}
+// openReferrals answers a page of what the interface lists.
+func openReferrals(call string) func(*request) error {
+	return func(q *request) error {
+		t, err := q.services()
+		if err != nil {
+			return err
 		}
+		page, err := t.List(call, q.r.URL.Query())
+		if err != nil {
+			return err
+		}
+		return q.answer(page)
 	}
-	return q.answer(t.List(s))
 }
 
-// openService answers one service.
-func (q *request) openService() error {
-	t, err := q.services()
-	if err != nil {
-		return err
+// openReferralOne answers one of them.
+func openReferralOne(call string) func(*request) error {
+	return func(q *request) error {
+		t, err := q.services()
+		if err != nil {
+			return err
+		}
+		one := t.One(call, q.r.PathValue("id"))
+		if one == nil {
+			return &node.Error{Kind: node.NotFound, Message: "there is nothing by that id"}
+		}
+		return q.answer(one)
 	}
-	one := t.One(q.r.PathValue("id"))
-	if one == nil {
-		return &node.Error{Kind: node.NotFound, Message: "there is no such service"}
-	}
-	return q.answer(one)
 }
 
-// answer sends JSON to a program.
+// answer sends JSON to a program. A program in a page of somebody else may read it, as Open
+// Referral UK demands; a browser that is told so sends no cookie for it to be read with.
 func (q *request) answer(b []byte) error {
 	h := q.w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	_, err := q.w.Write(b)

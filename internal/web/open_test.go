@@ -190,8 +190,25 @@ func (h *house) openReferral(v *visitor) {
 	if m := call("/services?search=HELP+1", 200); m["total_items"] != 1.0 {
 		t.Errorf("services in which help 1 stands: %v", m)
 	}
-	for path, want := range map[string]int{"/services?minimum_age=5": 400, "/services?page=0": 400, "/services?per_page=all": 400, "/services/none": 404, "/taxonomies": 404} {
+	for path, want := range map[string]int{"/services?day=monday": 400, "/services?page=0": 400, "/services?per_page=all": 400, "/services/none": 404, "/taxonomies?search=x": 400, "/organizations": 404} {
 		call(path, want)
+	}
+	if m := call("/service_at_locations", 200); m["total_items"] != 0.0 {
+		t.Errorf("services without a place are at places: %v", m)
+	}
+	for _, list := range []string{"taxonomies", "taxonomy_terms"} {
+		first := call("/"+list+"?per_page=1", 200)["contents"].([]any)[0].(map[string]any)
+		if m := call("/"+list+"/"+first["id"].(string), 200); m["id"] != first["id"] {
+			t.Errorf("one of %s: %v", list, m)
+		}
+	}
+	answer, err := v.Client.Get(at + "/services")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if got := answer.Header.Get("Access-Control-Allow-Origin"); got != "*" {
+		t.Errorf("a page of somebody else may read it: %q", got)
 	}
 	if _, text := v.get("/open/catalogue.jsonld"); !strings.Contains(text, `"dcat:endpointURL": "`+at+`"`) || !strings.Contains(text, `"dcat:accessService": "`+at+`"`) {
 		t.Errorf("the catalogue does not say where services are asked for: %s", text)

@@ -28,8 +28,10 @@ func (s *site) routes() {
 	s.everybody("GET /open", (*request).openList)
 	s.everybody("GET /open/{register}", (*request).openOne)
 	s.everybody("GET /open/"+registers.InterfaceID, (*request).openInterface)
-	s.everybody("GET /open/"+registers.InterfaceID+"/services", (*request).openServices)
-	s.everybody("GET /open/"+registers.InterfaceID+"/services/{id}", (*request).openService)
+	for _, call := range registers.Lists() {
+		s.everybody("GET /open/"+registers.InterfaceID+"/"+call, openReferrals(call))
+		s.everybody("GET /open/"+registers.InterfaceID+"/"+call+"/{id}", openReferralOne(call))
+	}
 	s.everybody("GET /standards", (*request).standardList)
 	s.everybody("GET /standards/{publisher}/{name}", (*request).standardOne)
 	s.everybody("GET /standards/{publisher}/{name}/archive.zip", (*request).standardArchive)
