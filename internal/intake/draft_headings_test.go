@@ -84,6 +84,28 @@ func TestDraftOfPublishedForms(t *testing.T) {
 				"t1,northmoor-plan,gateway-1-self-assessment,2027-01-01,,2026-11-01,\nt2,northmoor-plan,adopted,2028-06-01,,2026-11-01,\n",
 			map[string]string{"/plan": "plan", "/event": "plan-event", "/planned_on": "event-date"},
 		},
+		{
+			"algorithmic transparency standard", "algorithmic-transparency/1.0.0",
+			"name,description,website,contact_email,organisation,senior_responsible_owner,external_supplier,algorithmic_transparency_record_phase,Appeals and review,Risks and mitigations\n" +
+				"Route finder,Plans the rounds of lorries,https://northmoor.gov.uk/routes,data@northmoor.gov.uk,Northmoor,Head of waste,Acre Ltd,Beta/Pilot,None is needed,Small\n",
+			map[string]string{"/summary": "description", "/url": "website", "/contact": "contact_email", "/responsibility": "senior_responsible_owner", "/supplier": "external_supplier", "/phase": "algorithmic_transparency_record_phase", "/appeal": "Appeals and review", "/risks": "Risks and mitigations"},
+		},
+		{
+			"fly-tipping as WasteDataFlow counts it", "fly-tipping/1.0.0",
+			"reference,found_on,land_type,waste_type,size\nFT/0001,13/06/2026,Footpath / Bridleway,Construction/demolition/excavation,Significant / Multi Loads\nFT/0002,14/06/2026,Back alleyway,\"Chemical drums, oil or fuel\",Car boot or less\n",
+			map[string]string{"/land": "land_type", "/waste": "waste_type", "/size": "size"},
+		},
+		{
+			"reasons of homelessness as cases are counted", "housing-need/1.0.0",
+			"reference,referred_on,reason\nHN/2026/000001,13/06/2026,Required to leave accommodation provided by Home Office as asylum support\nHN/2026/000002,14/06/2026,End of private rented tenancy - assured shorthold\n",
+			map[string]string{"/reason": "reason", "/referred_on": "referred_on"},
+		},
+		{
+			"what the register of taxi refusals records", "licence-refusal/1.0.0",
+			"Reference,Name,Date of birth,National insurance number,Driving licence number,Decision taken,Date of decision,Date decision effective\n" +
+				"NR/0001,Wren Adeyemi,13/02/1980,QQ123456C,ADEYE802130W99AB,revoked,14/05/2026,28/05/2026\n",
+			map[string]string{"/decision": "Decision taken", "/decided_on": "Date of decision", "/effective_on": "Date decision effective", "/driver/date_of_birth": "Date of birth", "/driving_licence": "Driving licence number"},
+		},
 	} {
 		t.Run(g.dir, func(t *testing.T) {
 			from, values := drafted(t, g.dir, g.file)
@@ -94,6 +116,7 @@ func TestDraftOfPublishedForms(t *testing.T) {
 			}
 			for to, words := range map[string]map[string]string{
 				"/child/sex": {"F": "female"}, "/plan/latest_category": {"Emotional abuse": "emotional"}, "/child/disabilities": {"MOB": "mobility"},
+				"/phase": {"Beta/Pilot": "beta"}, "/reason": {"End of private rented tenancy - assured shorthold": "private-tenancy-ended"}, "/land": {"Footpath / Bridleway": "footpath", "Back alleyway": "alley"}, "/waste": {"Construction/demolition/excavation": "construction", "Chemical drums, oil or fuel": "chemical"}, "/size": {"Car boot or less": "car-boot", "Significant / Multi Loads": "multiple-loads"},
 				"/event": {"adopted": "adoption", "gateway-1-self-assessment": "gateway-1"}, "/kind": {"Premises licence": "premises"}, "/placement/kind": {"K2": "children-home"}, "/placement/provider": {"PR4": "private"},
 			} {
 				for w, means := range words {
