@@ -292,7 +292,7 @@ func (c *Config) settle(dir string) {
 	for _, p := range []*string{&c.Directory, &c.AdminSocket, &c.PassphraseFile, &c.EncryptionKeyFile, &c.WitnessPolicy, &c.Backup.Folder} {
 		*p = from(dir, *p)
 	}
-	for _, p := range []*string{&c.Web.CertificateFile, &c.Web.KeyFile, &c.Web.Autocert, &c.Web.OIDC.SecretFile} {
+	for _, p := range []*string{&c.Web.CertificateFile, &c.Web.KeyFile, &c.Web.Autocert, &c.Web.Postcodes, &c.Web.OIDC.SecretFile} {
 		*p = from(dir, *p)
 	}
 	if c.Web.Hosts == nil {

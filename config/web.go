@@ -85,6 +85,13 @@ type Web struct {
 	// too: claim only what they have agreed to. Default none: none is claimed.
 	Licence string `yaml:"licence"`
 
+	// Postcodes is a CSV file that says where postcodes lie, for who asks for services near
+	// one at /open/open-referral-uk: with the headings pcds, lat and long, as the ONS Postcode
+	// Directory has them, or postcode, latitude and longitude. It is read when the node
+	// starts, in some ten seconds for all two million, which take 32 MB; rows of the council's
+	// own region do. Default none: a postcode is known where a listed place has it.
+	Postcodes string `yaml:"postcodes"`
+
 	// OIDC is the identity provider that signs people in. Default none: people sign in
 	// by one-time links ("stile person link").
 	OIDC OIDC `yaml:"oidc"`

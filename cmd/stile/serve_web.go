@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/stile-exchange/stile/config"
@@ -51,8 +53,12 @@ func (a *app) peoplesPages(cfg *config.Config, n *node.Node, log *slog.Logger, a
 	if err != nil {
 		return nil, err
 	}
+	postcodes, err := readPostcodes(cfg.Web.Postcodes)
+	if err != nil {
+		return nil, err
+	}
 	o := web.Options{
-		Node: n.Operations, Council: cfg.Council, Title: us.Title, Data: cfg.Data, People: people.Open(cfg.Data, rand.Reader, time.Now),
+		Node: n.Operations, Council: cfg.Council, Title: us.Title, Postcodes: postcodes, Data: cfg.Data, People: people.Open(cfg.Data, rand.Reader, time.Now),
 		Version: release.Of().String(), Secure: cfg.Web.Secure(), Contact: cfg.Web.Contact, Pseudonyms: cfg.Web.Pseudonyms, Registers: cfg.Web.Registers, Licence: registers.Licence{Address: cfg.Web.LicenceAddress(), Title: cfg.Web.LicenceTitle()},
 		MadeUp: a.madeUp, Feeds: cfg.Feeds, Log: log, Now: time.Now, Random: rand.Reader,
 	}
@@ -64,6 +70,23 @@ func (a *app) peoplesPages(cfg *config.Config, n *node.Node, log *slog.Logger, a
 		o.Provider = web.NewProvider(web.ProviderOptions{Issuer: c.Issuer, ClientID: c.ClientID, Secret: secret, Claim: c.Claim, Callback: at + "sign-in/callback"})
 	}
 	return web.New(o)
+}
+
+// readPostcodes reads the file of web.postcodes; nil where none is named.
+func readPostcodes(file string) (*registers.Postcodes, error) {
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("web.postcodes: %w", err)
+	}
+	defer f.Close()
+	p, err := registers.ReadPostcodes(f)
+	if err != nil {
+		return nil, fmt.Errorf("web.postcodes: %s: %w", file, err)
+	}
+	return p, nil
 }
 
 // url returns where the door is; "" for none.

@@ -72,10 +72,10 @@ type search struct {
 }
 
 // List answers a page of what is called by one of [Lists], asked with the parameters of a
-// query. The error is a *node.Error that names the parameter, of kind Usage where the interface
+// query; where says where postcodes lie, and may be nil. The error is a *node.Error that names the parameter, of kind Usage where the interface
 // has no such one or its value is none, or where no record here has what it asks for.
-func (t *Table) List(call string, asked url.Values) ([]byte, error) {
-	s, err := t.asked(call, asked)
+func (t *Table) List(call string, asked url.Values, where *Postcodes) ([]byte, error) {
+	s, err := t.asked(call, asked, where)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (t *Table) One(call, id string) []byte {
 }
 
 // asked reads the parameters of a query.
-func (t *Table) asked(call string, asked url.Values) (*search, error) {
+func (t *Table) asked(call string, asked url.Values, where *Postcodes) (*search, error) {
 	s := &search{full: true, page: 1, size: pageSize}
 	wrong := func(format string, args ...any) error {
 		return &node.Error{Kind: node.Usage, Message: fmt.Sprintf(format, args...)}
@@ -227,8 +227,8 @@ func (t *Table) asked(call string, asked url.Values) (*search, error) {
 	if (s.postcode == "") != (s.proximity == 0) {
 		return nil, wrong("postcode and proximity, in metres, are given together: no record here says which area a service covers")
 	}
-	if s.postcode != "" && !t.centre(s) {
-		return nil, wrong("nothing can be looked for near that postcode: no place that is listed here has it and says where it lies")
+	if s.postcode != "" && !t.centre(s, where) {
+		return nil, wrong("nothing can be looked for near that postcode: it is not in the list of postcodes here, where there is one, and no place that is listed has it and says where it lies")
 	}
 	return s, nil
 }
@@ -236,16 +236,20 @@ func (t *Table) asked(call string, asked url.Values) (*search, error) {
 // postcode is a postcode as it is compared: in capitals, without spaces.
 func postcode(s string) string { return strings.ToUpper(strings.ReplaceAll(s, " ", "")) }
 
-// centre finds where a postcode lies: in the middle of the places listed here that have it and
-// say where they are. A postcode is of some fifteen addresses, so that is near its centroid,
-// and there is no list of all postcodes here.
-func (t *Table) centre(s *search) bool {
+// centre finds where a postcode lies: where the list of postcodes says so, else in the middle of
+// the places listed here that have it and say where they are. A postcode is of some fifteen
+// addresses, so that is near its centroid.
+func (t *Table) centre(s *search, postcodes *Postcodes) bool {
+	if lat, lon, ok := postcodes.Lies(s.postcode); ok {
+		s.centreLatitude, s.centreLong = lat, lon
+		return true
+	}
 	var n, latitude, longitude float64
 	for _, one := range t.formed {
 		service, _ := one.(map[string]any)
 		for _, place := range list(service, atLocations) {
 			at, _ := member(place, "location").(map[string]any)
-			lat, lon, ok := where(at)
+			lat, lon, ok := position(at)
 			for _, a := range list(at, "addresses") {
 				if code, _ := member(a, "postal_code").(string); ok && postcode(code) == s.postcode {
 					n, latitude, longitude = n+1, latitude+lat, longitude+lon
@@ -260,7 +264,7 @@ func (t *Table) centre(s *search) bool {
 // near reports whether a place lies within the distance from the centre.
 func (s *search) near(place any) bool {
 	at, _ := member(place, "location").(map[string]any)
-	lat, lon, ok := where(at)
+	lat, lon, ok := position(at)
 	return ok && metres(s.centreLatitude, s.centreLong, lat, lon) <= s.proximity
 }
 
@@ -272,8 +276,8 @@ func metres(lat1, lon1, lat2, lon2 float64) float64 {
 	return 2 * radius * math.Asin(math.Min(1, math.Sqrt(a*a+math.Cos(lat1*rad)*math.Cos(lat2*rad)*b*b)))
 }
 
-// where is the point at which a location lies.
-func where(location map[string]any) (latitude, longitude float64, ok bool) {
+// position is the point at which a location lies.
+func position(location map[string]any) (latitude, longitude float64, ok bool) {
 	latitude, ok1 := float(location["latitude"])
 	longitude, ok2 := float(location["longitude"])
 	return latitude, longitude, ok1 && ok2

@@ -54,7 +54,7 @@ func (t *Table) lists(test *testing.T, call, query string) (p page) {
 	if err != nil {
 		test.Fatal(err)
 	}
-	b, err := t.List(call, asked)
+	b, err := t.List(call, asked, nil)
 	if err != nil {
 		test.Fatalf("%s?%s: %v", call, query, err)
 	}
@@ -107,7 +107,7 @@ func TestSearched(t *testing.T) {
 		"postcode=NM1+2AB": "proximity", "proximity=5": "postcode", "postcode=NM3+3CC&proximity=5": "postcode", "postcode=ZZ1+1ZZ&proximity=5": "postcode", "postcode=NM1+2AB&proximity=-5": "proximity", "page=0": "page", "per_page=x": "per_page",
 	} {
 		asked, _ := url.ParseQuery(query)
-		_, err := tab.List("services", asked)
+		_, err := tab.List("services", asked, nil)
 		if e, ok := errors.AsType[*node.Error](err); !ok || e.Kind != node.Usage || !strings.Contains(e.Message, names) || strings.Contains(e.Message, "ZZ1") {
 			t.Errorf("services?%s: %v", query, err)
 		}
@@ -221,6 +221,38 @@ func TestAsPublished(t *testing.T) {
 			}
 			held(listed, text)
 			held(shown, tab.One(c.call, one["id"].(string)))
+		}
+	}
+}
+
+// TestPostcodes: a list of postcodes says where those lie that no place here has, however they
+// are written; what is no such list is refused by line and column, without what stands there.
+func TestPostcodes(t *testing.T) {
+	p, err := ReadPostcodes(strings.NewReader("\ufeffpcd,pcds,doterm,lat,long\nNM9 9ZZ,NM9 9ZZ,,52.0,0.1\nNM1 2AB,NM1 2AB,199901,52.1,0.1\nZZ99 9ZZ,ZZ99 9ZZ,,99.999999,0.0\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, _ := url.ParseQuery("postcode=nm99zz&proximity=500")
+	b, err := offered(t).List("services", asked, p)
+	if err != nil || !strings.Contains(string(b), "Lunch club") || strings.Contains(string(b), "Youth club") {
+		t.Errorf("near a postcode of the list: %v, %s", err, b)
+	}
+	// The list is believed before the places.
+	asked, _ = url.ParseQuery("postcode=NM1+2AB&proximity=500")
+	if b, err = offered(t).List("services", asked, p); err != nil || !strings.Contains(string(b), "Youth club") || strings.Contains(string(b), "Lunch club") {
+		t.Errorf("near a postcode of both: %v, %s", err, b)
+	}
+	for _, code := range []string{"ZZ999ZZ", "", "NM1", "NM1 2AC", "\u00e9M12AB", "NM12ABCDEF"} {
+		if _, _, ok := p.Lies(code); ok {
+			t.Errorf("%q lies somewhere", code)
+		}
+	}
+	for text, want := range map[string]string{
+		"": "no CSV table", "a,b\n": "line 1", "postcode,latitude,longitude\nNM1 2AB,north,0\n": "line 2: column 2", "postcode,latitude,longitude\nNM1 2AB,52,200\n": "line 2: column 3",
+		"postcode,latitude,longitude\nSecret!,52,0\n": "line 2: column 1", "postcode,latitude,longitude\nNM1 2AB,52\n": "line 2",
+	} {
+		if _, err := ReadPostcodes(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Secret") || strings.Contains(err.Error(), "north") {
+			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
 }

@@ -235,7 +235,7 @@ func openReferrals(call string) func(*request) error {
 		if err != nil {
 			return err
 		}
-		page, err := t.List(call, q.r.URL.Query())
+		page, err := t.List(call, q.r.URL.Query(), q.Postcodes)
 		if err != nil {
 			return err
 		}

@@ -76,6 +76,8 @@ type Options struct {
 	Registers []string
 	// Licence is what everybody may do with them; zero: nothing is claimed.
 	Licence registers.Licence
+	// Postcodes say where postcodes lie near which services are asked for; nil for none.
+	Postcodes *registers.Postcodes
 	// MadeUp says, on every page, that nothing is of a real person; of demonstrations.
 	MadeUp bool
 	// UploadBytes is the size of the largest file; default 64 MiB.
