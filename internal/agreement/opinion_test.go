@@ -150,6 +150,26 @@ func TestSecondOpinionOfRows(t *testing.T) {
 	}
 }
 
+// TestSecondOpinionOfElements: where a macro goes through something that has no elements, both
+// say no: were one to say yes, one record would stop all that is shared under the agreement.
+func TestSecondOpinionOfElements(t *testing.T) {
+	for _, rows := range []string{
+		"record.a.all(c, false)", "!record.a.exists(c, true)", "record.a.filter(c, true) == []", "record.a.map(c, c) == []", "!record.a.exists_one(c, true)",
+	} {
+		f, err := ParseFilter(rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for a, want := range map[string]bool{`""`: false, `"x"`: false, "0": false, "null": false, "[]": true, "{}": true} {
+			body := decode(t, `{"a":`+a+`}`)
+			first, _ := f.Match(body)
+			if second := secondRows(t, rows).Picks(body); first != want || second != want {
+				t.Errorf("%s of %s: the first says %v, the second %v, want %v", rows, a, first, second, want)
+			}
+		}
+	}
+}
+
 func secondRows(t *testing.T, rows string) *opinion.Text {
 	t.Helper()
 	text, err := opinion.Read(strictjson.Canonical(map[string]any{"rows": rows, "standard": "standards.example/made@1", "starts": "2026-01-01"}))

@@ -22,7 +22,7 @@ func decode(t testing.TB, s string) map[string]any {
 
 const sample = `{"district":"E07000998","n":5,"big":9007199254740991,"half":0.5,"one":1.0,"exp":1e2,"neg":-0,
 	"flag":true,"gone":null,"name":"Anna Brown","date":"2026-11-02","when":"2026-11-02T10:00:00Z",
-	"items":[{"k":"a","n":1},{"k":"b","n":2}],"tags":["x","y"],"map":{"b":1,"a":2},"empty":[],"odd key":"v"}`
+	"items":[{"k":"a","n":1},{"k":"b","n":2}],"tags":["x","y"],"map":{"b":1,"a":2},"empty":[],"none":"","odd key":"v"}`
 
 func TestRowsMeaning(t *testing.T) {
 	rec := decode(t, sample)
@@ -83,6 +83,11 @@ func TestRowsMeaning(t *testing.T) {
 		{`record.items == [{"k": "a", "n": 1}, {"k": "b", "n": 2.0}]`, true},
 		{`int("7") == 7 && string(record.n) == "5" && double(record.n) == 5.0 && bool("true")`, true},
 		// errors
+		{`record.none.all(c, c == "x")`, false}, // a text has no elements, and an empty one is no empty list
+		{`!record.none.exists(c, true)`, false},
+		{`record.none.filter(c, true).size() == 0`, false},
+		{`record.none.map(c, c).size() == 0`, false},
+		{`record.items.all(i, record.none.all(c, true))`, false},
 		{`record.nothing == "x"`, false},
 		{`record.nothing != "x"`, false},
 		{`!(record.nothing == "x")`, false},
