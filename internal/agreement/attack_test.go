@@ -424,4 +424,105 @@ func TestSums(t *testing.T) {
 	}
 }
 
+// TestRecordsOfOnePerson: what one person has in many records is no group, and no sum of many.
+// Records that name nobody are each taken for somebody's.
+func TestRecordsOfOnePerson(t *testing.T) {
+	x := NewTally(mixed(3), CountThreshold, []name.Field{"/d"}, "/amount")
+	x.About(func(record map[string]any) string { s, _ := record["who"].(string); return s })
+	id := 0
+	add := func(d, who string, n int, amount float64) {
+		for range n {
+			id++
+			if err := x.Add(fmt.Sprint(id), map[string]any{"d": d, "who": who, "amount": amountOf(amount)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add("one", "Ann", 40, 10)
+	for i := range 9 {
+		add("nine", fmt.Sprint(i), 5, 10)
+	}
+	for i := range 30 {
+		add("many", fmt.Sprint(i), 2, 10)
+		add("most", fmt.Sprint(i), 1, 10) // and one has more than all others, in small sums
+		add("nobody", "", 1, 10)
+	}
+	add("most", "Ann", 40, 10)
+	c, err := x.Counts(everything(), "2026-11-23", Budget{1, 150})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, g := range c.Groups {
+		got[*g.Of[0]] = g.Sums[0] != nil
+	}
+	if want := map[string]bool{"many": true, "most": false, "nobody": true}; !maps.Equal(got, want) {
+		t.Errorf("groups, and whether their sums are shown: %v, want %v", got, want)
+	}
+}
+
+// TestOneValueChanges: the records of a group stay the same from week to week, and one of them has
+// another amount. Who subtracts the two sums does not know by how much it changed.
+func TestOneValueChanges(t *testing.T) {
+	const seeds, change = 300, 300.0
+	right := 0
+	for seed := range uint64(seeds) {
+		var shown []float64
+		for _, amount := range []float64{100, 100 + change} {
+			x := NewTally(mixed(seed), CountThreshold, nil, "/amount")
+			for i := range 62 {
+				a := 100.0
+				switch i {
+				case 0:
+					a = 1000 // the largest, which stays
+				case 7:
+					a = amount
+				}
+				if err := x.Add(fmt.Sprint(i), map[string]any{"amount": amountOf(a)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c, err := x.Counts(everything(), "2026-11-23", Budget{1, 150})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(c.Groups) != 1 || c.Groups[0].Sums[0] == nil {
+				t.Fatal("no sum is shown")
+			}
+			shown = append(shown, float64(*c.Groups[0].Sums[0]))
+		}
+		if d := shown[1] - shown[0] - change; d > -30 && d < 30 {
+			right++
+		}
+	}
+	t.Logf("within a tenth of the change %d times of %d", right, seeds)
+	if right > seeds/5 {
+		t.Errorf("who subtracts is within a tenth of the change %d times of %d", right, seeds)
+	}
+}
+
+// TestSumsBeyondNumbers: records whose numbers add up to more than a number can be have a count
+// and no sum, and what is counted is still within the rules of who asked.
+func TestSumsBeyondNumbers(t *testing.T) {
+	for _, amount := range []string{"1e308", "-1e308", "1e300"} {
+		x := NewTally(mixed(1), CountThreshold, nil, "/amount")
+		for i := range 30 {
+			if err := x.Add(fmt.Sprint(i), map[string]any{"amount": json.Number(amount)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := x.Counts(everything(), "2026-11-23", Budget{1, 150})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(c.Groups) != 1 || c.Groups[0].Sums[0] != nil {
+			t.Errorf("30 times %s: %d groups, and a sum is shown", amount, len(c.Groups))
+		}
+		c.Agreement, c.Version = "northmoor.gov.uk/plans", 1
+		if _, err := ParseCounts(c.Body()); err != nil {
+			t.Errorf("30 times %s: who asked cannot read it: %v", amount, err)
+		}
+	}
+}
+
 func amountOf(x float64) any { return json.Number(fmt.Sprint(x)) }

@@ -36,6 +36,9 @@ import (
 // record more or less moves it anew, so that nothing is gained by subtracting. And what was counted
 // first in a week is given again for the rest of it.
 //
+// Where the standard says which fields name a person, all records of one person count as one
+// towards those bounds: ten notices about one household are no group of ten.
+//
 // A total is made of the figures that are shown, and never counted by itself. A group
 // that is not shown is not named either, so that nobody sees that it is there.
 const (
@@ -100,22 +103,32 @@ type Tally struct {
 	by, sums []name.Field
 	mix      Mix
 	least    int
-	n        map[string]*cell // by the JSON of Group.Of
+	about    func(record map[string]any) string // see About; nil knows nobody
+	n        map[string]*cell                   // by the JSON of Group.Of
 }
 
 // A cell is one group as it is counted.
 type cell struct {
 	n      int
 	key    uint64 // of the records in it, whatever their order
+	people map[uint64]bool
+	nobody int // records that name nobody
 	sums   []summed
 	hidden bool
 }
 
-// summed is what a cell has at a field that is summed.
+// size is how many records there are in a cell, those of one person as one: as many as can
+// stand for it.
+func (c *cell) size() int { return len(c.people) + c.nobody }
+
+// summed is what a cell has at a field that is summed. What one person has in several records
+// is one value in all but the total.
 type summed struct {
 	n             int
-	total, all    float64 // all is without signs
-	first, second float64 // the two largest, without signs
+	key           uint64             // of the records and their values, whatever their order
+	total, all    float64            // all is without signs
+	first, second float64            // the two largest, without signs
+	people        map[uint64]float64 // of each person, without signs, until it is settled
 }
 
 // NewTally returns a tally by fields, at most MaxGroupFields, sorted and without
@@ -123,6 +136,10 @@ type summed struct {
 func NewTally(mix Mix, least int, by []name.Field, sums ...name.Field) *Tally {
 	return &Tally{by: by, sums: sums, mix: mix, least: max(least, CountThreshold), n: map[string]*cell{}}
 }
+
+// About sets what says whom a record is about: a text that is the same for one person and no
+// other, "" for nobody who is known. Ten records of one person are no group of ten.
+func (t *Tally) About(person func(record map[string]any) string) { t.about = person }
 
 // Add counts a record, whose id says which it is. It returns ErrGroups when the fields
 // are not fit to count by; the tally is then of no use any more.
@@ -141,7 +158,7 @@ func (t *Tally) Add(id string, record map[string]any) error {
 	k := string(strictjson.Canonical(list))
 	c := t.n[k]
 	if c == nil {
-		c = &cell{sums: make([]summed, len(t.sums))}
+		c = &cell{people: map[uint64]bool{}, sums: make([]summed, len(t.sums))}
 		if t.n[k] = c; len(t.n) > MaxGroups {
 			return ErrGroups
 		}
@@ -149,11 +166,25 @@ func (t *Tally) Add(id string, record map[string]any) error {
 	h := t.mix([]byte("record\x00" + id))
 	c.n++
 	c.key += binary.BigEndian.Uint64(h[:])
+	person, known := uint64(0), false
+	if t.about != nil {
+		if who := t.about(record); who != "" {
+			h := t.mix([]byte("person\x00" + who))
+			person, known = binary.BigEndian.Uint64(h[:]), true
+		}
+	}
+	if known {
+		c.people[person] = true
+	} else {
+		c.nobody++
+	}
 	for i, f := range t.sums {
 		valuesAt(record, f.Tokens(), func(v any) {
 			if n, ok := v.(json.Number); ok {
 				if x, err := n.Float64(); err == nil {
-					c.sums[i].add(x)
+					c.sums[i].add(x, person, known)
+					h := t.mix(fmt.Appendf(nil, "value\x00%s\x00%s\x00%x", id, f, x))
+					c.sums[i].key += binary.BigEndian.Uint64(h[:])
 				}
 			}
 		})
@@ -161,10 +192,29 @@ func (t *Tally) Add(id string, record map[string]any) error {
 	return nil
 }
 
-func (s *summed) add(x float64) {
-	s.n++
+func (s *summed) add(x float64, person uint64, known bool) {
 	s.total += x
-	x = math.Abs(x)
+	if x = math.Abs(x); !known {
+		s.weigh(x)
+		return
+	}
+	if s.people == nil {
+		s.people = map[uint64]float64{}
+	}
+	s.people[person] += x
+}
+
+// settle weighs what each person has in all.
+func (s *summed) settle() {
+	for _, k := range slices.Sorted(maps.Keys(s.people)) {
+		s.weigh(s.people[k])
+	}
+	s.people = nil
+}
+
+// weigh takes in what one of those has who make up the sum.
+func (s *summed) weigh(x float64) {
+	s.n++
 	s.all += x
 	switch {
 	case x > s.first:
@@ -186,7 +236,10 @@ func (t *Tally) Counts(a *Agreement, day Date, b Budget) (Counts, error) {
 		if err := json.Unmarshal([]byte(k), &of); err != nil {
 			return Counts{}, fmt.Errorf("internal error: %w", err)
 		}
-		ofs[k], x.hidden = of, x.n < t.least
+		ofs[k], x.hidden = of, x.size() < t.least
+		for i := range x.sums {
+			x.sums[i].settle()
+		}
 	}
 	t.complement(ofs)
 	for k, x := range t.n {
@@ -200,7 +253,10 @@ func (t *Tally) Counts(a *Agreement, day Date, b Budget) (Counts, error) {
 			continue
 		}
 		for i := range x.sums {
-			g.Sums = append(g.Sums, x.sums[i].shown(t.least, h[8+4*i:]))
+			// It hangs on the values, too: were it the same when one record of the cell changes its
+			// value, what it changed by could be had by subtracting.
+			hs := t.mix(fmt.Appendf(nil, "sum\x00%x\x00%d\x00%s", h, x.sums[i].key, t.sums[i]))
+			g.Sums = append(g.Sums, x.sums[i].shown(t.least, hs[:]))
 		}
 		c.Groups = append(c.Groups, g)
 		c.Total += g.Count
@@ -243,8 +299,8 @@ func (t *Tally) complement(ofs map[string][]*string) {
 				for _, k := range lines[i][line] {
 					switch x := t.n[k]; {
 					case x.hidden:
-						hidden, records = hidden+1, records+x.n
-					case least == "" || x.n < t.n[least].n:
+						hidden, records = hidden+1, records+x.size()
+					case least == "" || x.size() < t.n[least].size():
 						least = k
 					}
 				}
@@ -276,7 +332,7 @@ func (s *summed) shown(least int, h []byte) *int64 {
 	for math.Abs(x)/unit >= 1000 {
 		unit *= 10
 	}
-	if x = math.Round(x/unit) * unit; math.Abs(x) > maxSum {
+	if x = math.Round(x/unit) * unit; !(math.Abs(x) <= maxSum) { // nor is it infinite, or no number
 		return nil
 	}
 	n := int64(x)

@@ -238,7 +238,17 @@ func (l *Ledger) NewTally(a *agreement.Agreement, q *Question) (*agreement.Tally
 	if err != nil {
 		return nil, err
 	}
-	return agreement.NewTally(l.o.Keys.CountNoise, a.Least(std, q.Groups), q.Groups, q.Sums...), nil
+	t := agreement.NewTally(l.o.Keys.CountNoise, a.Least(std, q.Groups), q.Groups, q.Sums...)
+	if len(std.Persons()) > 0 {
+		t.About(func(record map[string]any) string {
+			// The first whom it names is whom it is about.
+			if in := std.PersonsIn(record); len(in) > 0 {
+				return in[0].Scheme + "\x00" + in[0].Folded()
+			}
+			return ""
+		})
+	}
+	return t, nil
 }
 
 // Whoever reads all records reads so many, of so many bytes, at a time.
