@@ -156,7 +156,7 @@ func ParseNotice(body any) (Notice, error) {
 	}
 	at, ok := m["at"].(json.Number)
 	sec, err := strconv.ParseInt(at.String(), 10, 64)
-	if !ok || err != nil || sec < 0 || sec > 1<<40 || strconv.FormatInt(sec, 10) != at.String() {
+	if !ok || err != nil || sec < 0 || sec > event.MaxSeconds || strconv.FormatInt(sec, 10) != at.String() {
 		return Notice{}, fmt.Errorf("%w: at: want seconds since 1970", ErrEvent)
 	}
 	n.At = time.Unix(sec, 0).UTC()

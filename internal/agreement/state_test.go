@@ -1,6 +1,7 @@
 package agreement
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -360,7 +361,7 @@ func TestEventBodies(t *testing.T) {
 		return m
 	}
 	for _, b := range []map[string]any{
-		edit(n.Body(), "at", nil), edit(n.Body(), "at", "1"), edit(n.Body(), "reason", ""), edit(n.Body(), "reason", "a\u202eb"),
+		edit(n.Body(), "at", nil), edit(n.Body(), "at", "1"), edit(n.Body(), "at", json.Number("253402300800")), edit(n.Body(), "reason", ""), edit(n.Body(), "reason", "a\u202eb"),
 		edit(n.Body(), "more", "x"), edit(n.Body(), "digest", "00"), edit(n.Body(), "digest", strings.ToUpper(a.Digest().String())),
 		edit(n.Body(), "version", "1"), edit(n.Body(), "agreement", "x"), nil,
 	} {

@@ -23,6 +23,9 @@ const (
 	MaxText    = 4096    // bytes of a text for people; Body cuts a longer one
 	MaxSigned  = 1 << 20 // bytes of what another council signed, kept whole
 	maxNumber  = 1<<53 - 1
+	// MaxSeconds is the end of the year 9999, in seconds since 1970: a later time has no form in
+	// RFC 3339, and nothing that shows it can be written as JSON.
+	MaxSeconds = 253_402_300_799
 )
 
 // Number returns a number as it stands in a body.
@@ -159,6 +162,7 @@ func (r *reader) number(member string, most uint64) uint64 {
 }
 
 func (r *reader) index(member string) uint64   { return r.number(member, maxNumber) }
+func (r *reader) seconds(member string) uint64 { return r.number(member, MaxSeconds) }
 func (r *reader) version(member string) uint64 { return r.number(member, MaxVersion) }
 
 func (r *reader) flag(member string) bool {

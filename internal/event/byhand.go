@@ -20,7 +20,6 @@ const (
 	MaxItems   = 200 // records of one case
 	maxPerson  = 256 // bytes of the name of a person
 	maxCaseRef = 100 // bytes of a reference of the case in other systems
-	maxUntil   = 1 << 40
 )
 
 // A CaseID is made by whoever begins a case, at random.
@@ -301,7 +300,7 @@ func ParseUrgentDecided(body map[string]any) (UrgentDecided, error) {
 	u := UrgentDecided{
 		Case: r.caseID(), To: r.council("to"), Ref: r.textOf("ref", 0, maxCaseRef), Because: r.because(),
 		By: r.textOf("by", 1, maxPerson), GivenBy: r.textOf("given_by", 0, maxPerson), Approved: r.flag("approved"),
-		Until: r.number("until", maxUntil), Items: r.items("items", 0),
+		Until: r.seconds("until"), Items: r.items("items", 0),
 	}
 	switch {
 	case u.Approved != (len(u.Items) > 0):

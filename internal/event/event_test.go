@@ -439,6 +439,7 @@ func TestBounds(t *testing.T) {
 		{event.KindFootprintChange, "number", "0"},
 		{event.KindFootprintChange, "number", "012"},
 		{event.KindFootprintDecided, "kind", event.KindReceipt},
+		{event.KindUrgentDecided, "until", event.Number(uint64(event.MaxSeconds + 1))}, // no JSON can say when that is
 	} {
 		i := slices.IndexFunc(samples(t), func(s sample) bool { return s.kind == c.kind })
 		body := decode(t, samples(t)[i].is.Body())

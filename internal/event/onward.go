@@ -145,14 +145,14 @@ func ParseOnwardGone(body map[string]any) (OnwardGone, error) {
 	r := read(KindOnwardGone, body)
 	o := OnwardGone{
 		Agreement: r.agreement("agreement"), Version: r.version("version"), To: r.council("to"), Under: r.agreement("under"),
-		Since: int64(r.index("since")), Known: r.flagIf("known"),
+		Since: int64(r.seconds("since")), Known: r.flagIf("known"),
 	}
 	if r.has("over") {
 		o.Over = r.oneOf("over", OverEnded, OverNarrower)
 	}
 	r.objects("versions", MaxGone, func(r *reader) {
 		o.Versions = append(o.Versions, GoneVersion{
-			Record: named(r, "record", "the id of a record", name.ParseRecord), Hash: r.hash("hash"), Since: int64(r.index("since")), Known: r.flagIf("known"),
+			Record: named(r, "record", "the id of a record", name.ParseRecord), Hash: r.hash("hash"), Since: int64(r.seconds("since")), Known: r.flagIf("known"),
 		})
 	})
 	switch {

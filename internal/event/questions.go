@@ -284,7 +284,7 @@ func (t Told) body() map[string]any {
 func (r *reader) told() Told {
 	t := Told{
 		Record: named(r, "record", "the id of a record", name.ParseRecord),
-		Says:   r.oneOf("says", ToldHolds, ToldNot, ToldGave, ToldTook, ToldGone), At: r.index("at"), Version: r.version("version"),
+		Says:   r.oneOf("says", ToldHolds, ToldNot, ToldGave, ToldTook, ToldGone), At: r.seconds("at"), Version: r.version("version"),
 	}
 	if r.has("agreement") {
 		t.Agreement = r.agreement("agreement")

@@ -47,7 +47,7 @@ func ParseRetention(body map[string]any) (Retention, error) {
 		}
 	}
 	for _, at := range out.Received {
-		if at > 1<<40 {
+		if at > MaxSeconds {
 			r.wrong("received", "is not seconds since 1970")
 		}
 	}

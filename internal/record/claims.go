@@ -58,7 +58,7 @@ func (c *Claims) check() error {
 		return fmt.Errorf("%w: %w", ErrClaims, err)
 	}
 	switch {
-	case c.IssuedAt < 0 || c.IssuedAt > maxInteger:
+	case c.IssuedAt < 0 || c.IssuedAt > maxIssued:
 		return fmt.Errorf("%w: issued at a time that cannot be written", ErrClaims)
 	case c.Version < 1 || c.Version > maxInteger:
 		return fmt.Errorf("%w: versions count from 1", ErrClaims)
@@ -145,8 +145,8 @@ func (c *Claims) set(f claimTexts) (err error) {
 		return claim("std#integrity", "is not sha256- and 32 bytes in base64")
 	}
 	iat, ok := natural(f.iat)
-	if !ok {
-		return claim("iat", "is not a whole number of seconds since 1970")
+	if !ok || iat > maxIssued {
+		return claim("iat", "is not a whole number of seconds since 1970, before the year 10000")
 	}
 	c.IssuedAt = int64(iat)
 	if c.Version, ok = natural(f.ver); !ok || c.Version == 0 {

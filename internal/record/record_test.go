@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/standard"
@@ -599,6 +600,23 @@ func TestEventRoundTrip(t *testing.T) {
 	}
 }
 
+// A time that can be claimed can be shown: as JSON has it.
+func TestIssuedHasAForm(t *testing.T) {
+	for at, want := range map[int64]bool{0: true, maxIssued: true, maxIssued + 1: false, maxInteger: false} {
+		c := testClaims()
+		c.IssuedAt = at
+		if err := c.check(); (err == nil) != want {
+			t.Errorf("a record of %d: %v", at, err)
+		}
+		if _, err := BuildEvent(Event{Council: "a.uk", IssuedAt: at, Kind: "x"}, testRing(t).Record.ID()); (err == nil) != want {
+			t.Errorf("an event of %d: %v", at, err)
+		}
+		if _, err := json.Marshal(time.Unix(at, 0).UTC()); (err == nil) != want {
+			t.Errorf("the time %d as JSON: %v", at, err)
+		}
+	}
+}
+
 func TestEventRefuses(t *testing.T) {
 	f := forger{testRing(t).Record}
 	header := `{"alg":"ES256","kid":"` + f.key.ID() + `","typ":"stile-event+jws"}`
@@ -617,6 +635,9 @@ func TestEventRefuses(t *testing.T) {
 		{"kind with a dash at the end", change(`receipt`, `receipt-`), RuleClaims},
 		{"no time", change(`1764547200`, `null`), RuleClaims},
 		{"before 1970", change(`1764547200`, `-1`), RuleClaims},
+		{"the last second of the year 9999", change(`1764547200`, `253402300799`), ""},
+		{"after the year 9999", change(`1764547200`, `253402300800`), RuleClaims},
+		{"so late that no JSON can say it", change(`1764547200`, `9007199254740991`), RuleClaims},
 		{"a fraction", change(`1764547200`, `1.5`), RuleClaims},
 		{"issuer over http", change(`https`, `http`), RuleClaims},
 		{"an array", `[]`, RuleClaims},
