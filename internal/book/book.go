@@ -146,8 +146,13 @@ func Open(o Options) (*Book, error) {
 // Concerns reports whether an event that another council addressed to us is about
 // something of ours. Of what is said of agreements that is a document of which we, or a
 // footprint that we keep, are a party, or what may become one: a word about a document
-// that is not known yet. Everything else of other kinds concerns us.
+// that is not known yet. Of what begins a case in which people let out records it is what is said
+// by a council with which we have signed that records go so, in that direction. Everything else of
+// other kinds concerns us.
 func (b *Book) Concerns(ev *record.Event) bool {
+	if event.BeginsCase(ev.Kind) {
+		return b.byHand(ev)
+	}
 	if !slices.Contains(agreement.Kinds(), ev.Kind) {
 		return true
 	}
@@ -163,6 +168,30 @@ func (b *Book) Concerns(ev *record.Event) bool {
 	defer b.mu.Unlock()
 	doc, known := b.state.Find(ref.Agreement, ref.Version)
 	return !known || b.ours(doc)
+}
+
+// byHand reports whether we have signed an agreement, which may be over, by which who says an
+// event that begins a case may say it to us.
+func (b *Book) byHand(ev *record.Event) bool {
+	from, to := ev.Council, b.o.Self
+	if ev.Kind == event.KindUrgentAsked {
+		from, to = to, from
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.state.Names() {
+		if a.Council() != from {
+			continue
+		}
+		for _, st := range b.state.Versions(a, b.o.Now()) {
+			way := st.Agreement.Way()
+			_, signed := st.Signed[b.o.Self]
+			if signed && way.ByHand && way.Moves == (ev.Kind == event.KindHandoverOffer) && slices.Contains(st.Agreement.To, to) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // ours reports whether we, or a footprint that we keep, are a party of a document.

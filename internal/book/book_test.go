@@ -222,6 +222,50 @@ func TestBookOfTwoCouncils(t *testing.T) {
 	}
 }
 
+// A case is begun by a council with which we have signed that records go by hand, in that
+// direction and of that sort; what anybody else says of one is nothing of ours.
+func TestWhoBeginsACase(t *testing.T) {
+	s := newHouse(t)
+	from, to := document(t, saltby, northmoor), document(t, northmoor, saltby)
+	from.Mode, to.Mode = agreement.Handover, agreement.BreakGlass
+	unsigned := document(t, hexwell, northmoor)
+	unsigned.Mode = agreement.Handover
+	b := s.open(known{})
+	begins := func(c name.Council, kind string) bool {
+		return b.Concerns(s.parsed(c, kind, map[string]any{}, 9))
+	}
+	said := func(when string, offers, asks bool) {
+		t.Helper()
+		for kind, want := range map[string]bool{event.KindHandoverOffer: offers, event.KindUrgentAsked: asks, event.KindUrgentDecided: false, event.KindHandoverAnswer: true} {
+			if got := begins(saltby, kind); got != want {
+				t.Errorf("%s: %s of saltby: %v, want %v", when, kind, got, want)
+			}
+		}
+		if begins(hexwell, event.KindHandoverOffer) || begins(hexwell, event.KindUrgentAsked) {
+			t.Errorf("%s: hexwell begins one", when)
+		}
+	}
+	said("nothing is signed", false, false)
+	for _, a := range []*agreement.Agreement{from, unsigned} {
+		s.tell(b, a.From, event.KindAgreementProposal, agreement.Proposal{Agreement: a}.Body(), 1)
+		s.tell(b, a.From, event.KindAgreementSignature, agreement.Signature{Ref: a.Ref()}.Body(), 2)
+	}
+	said("we have not signed", false, false)
+	for i, e := range []struct {
+		kind string
+		body map[string]any
+	}{
+		{event.KindAgreementSignature, agreement.Signature{Ref: from.Ref()}.Body()},
+		{event.KindAgreementProposal, agreement.Proposal{Agreement: to}.Body()},
+		{event.KindAgreementSignature, agreement.Signature{Ref: to.Ref()}.Body()},
+	} {
+		s.tell(b, northmoor, e.kind, e.body, 3+i)
+	}
+	said("we have signed both", true, true)
+	s.tell(b, saltby, event.KindAgreementEnd, notice(from, "over", day.Add(-time.Minute)), 8)
+	said("the first is over, and words of before may come", true, true)
+}
+
 // A receiver may hear of an end before the sender does, and say at once that it deleted all:
 // that counts as soon as the sender knows, unless something went between the two since.
 func TestReceiptBeforeTheEnd(t *testing.T) {

@@ -366,3 +366,9 @@ func CaseKinds() []string {
 		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,
 	}
 }
+
+// BeginsCase reports whether an event of a kind may be the first that is heard of a case, by
+// whom it is addressed to.
+func BeginsCase(kind string) bool {
+	return kind == KindHandoverOffer || kind == KindUrgentAsked || kind == KindUrgentDecided
+}

@@ -33,8 +33,10 @@ func (s *Syncer) roomFor(k jobKey, by name.Council) error {
 	if k.agreement != "" {
 		return nil
 	}
-	if err := s.o.Quota.Room(k.council, quota.Notices); err != nil {
-		return err
+	for _, of := range []quota.Kind{quota.Notices, quota.Cases} {
+		if err := s.o.Quota.Room(k.council, of); err != nil {
+			return err
+		}
 	}
 	return s.o.Quota.Room(k.council, quota.Kept)
 }
@@ -88,6 +90,9 @@ func (s *Syncer) sift(k jobKey, d *ledger.Delivery) {
 				continue
 			}
 			waiting++
+		}
+		if event.BeginsCase(ev.Kind) {
+			s.o.Quota.Use(k.council, quota.Cases, 1)
 		}
 		kept = append(kept, it)
 	}

@@ -85,6 +85,48 @@ func TestSift(t *testing.T) {
 	}
 }
 
+// A partner begins so many cases a day, and then nothing more of it is fetched until the next.
+func TestSiftCases(t *testing.T) {
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	const partner = name.Council("saltby.gov.uk")
+	ring, err := keys.Generate(partner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := quota.Open(quota.Options{Partner: func(name.Council) bool { return true }, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Syncer{o: Options{Quota: k, Agreements: about{}, Now: func() time.Time { return now }}}
+	d := &ledger.Delivery{}
+	for i, kind := range []string{event.KindHandoverOffer, event.KindUrgentAsked, event.KindUrgentDecided, event.KindHandoverAnswer, event.KindHandoverOffer} {
+		tok, err := record.BuildEvent(record.Event{Council: partner, IssuedAt: 1, Kind: kind, Body: map[string]any{"ours": i < 4}}, ring.Record.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig, err := ring.Record.Sign(tok.SigningInput())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Events = append(d.Events, ledger.PageItem{Index: uint64(i), Token: tok.Seal(sig).Bytes()})
+	}
+	s.sift(jobKey{council: partner}, d)
+	if used := k.Used(partner, quota.Cases); len(d.Events) != 4 || used != 3 {
+		t.Errorf("%d events are kept, and %d cases counted", len(d.Events), used)
+	}
+	k.Use(partner, quota.Cases, quota.Of(quota.Cases).Partner-4)
+	if err := s.roomFor(jobKey{council: partner}, partner); err != nil {
+		t.Errorf("one case is left: %v", err)
+	}
+	k.Use(partner, quota.Cases, 1)
+	if s.roomFor(jobKey{council: partner}, partner) == nil || s.roomFor(jobKey{council: partner, agreement: "saltby.gov.uk/x"}, partner) != nil {
+		t.Error("its cases of the day are used up, and its notices are fetched, or its records are not")
+	}
+	if now = now.Add(24 * time.Hour); s.roomFor(jobKey{council: partner}, partner) != nil {
+		t.Error("a day later nothing more is fetched")
+	}
+}
+
 // Once its notices of the day, or those that are kept at all, are used up, no more are
 // fetched of a stranger; of a partner they still are.
 func TestRoomFor(t *testing.T) {

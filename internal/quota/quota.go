@@ -43,6 +43,7 @@ const (
 	Notices     Kind = "notices"
 	Kept        Kind = "notices kept"
 	Proposals   Kind = "proposals"
+	Cases       Kind = "cases"
 	Others      Kind = "others' agreements"
 	Suspensions Kind = "suspensions"
 	Questions   Kind = "questions"
@@ -81,7 +82,8 @@ var shares = []Share{
 	{Notices, "events addressed to us that are fetched", 100_000, 400, 24 * time.Hour, "internal/peersync", "no more are fetched before the window ends"},
 	{Kept, "events of a stranger that are kept", 1_000_000, 1_000, 0, "internal/peersync", "no more are fetched; what is kept stays"},
 	{Proposals, "proposals to us that wait for our signature", 1_000, 50, 0, "internal/peersync", "the proposal is not kept, and stands among what was refused"},
-	{Others, "agreements and words about them, of which we are no party", 0, 0, 0, "internal/peersync", "not kept, and passed over"},
+	{Cases, "handovers and urgent disclosures that it begins here, under agreements that we have signed", 500, 500, 24 * time.Hour, "internal/peersync", "no more events are fetched before the window ends"},
+	{Others, "agreements and words about them, of which we are no party, and cases that it begins under no agreement of ours", 0, 0, 0, "internal/peersync", "not kept, and passed over"},
 	{Suspensions, "times that a party suspends or resumes one text", 500, 500, 0, "internal/agreement", "the text stays suspended by that party: a new version begins anew"},
 	{Questions, "questions under one agreement, unless limits.questions_per_day says another number", 200, 0, 24 * time.Hour, "internal/question", "refused with when it may ask again; a stranger has no agreement to ask under"},
 	{Cosignings, "checkpoints of its log that we are asked over HTTP to cosign", 3_600, 120, time.Hour, "internal/publiclog", "answered with 429"},
