@@ -62,7 +62,8 @@ type Options struct {
 type Keeper struct {
 	o Options
 
-	mu sync.Mutex // held while cases are settled
+	mu       sync.Mutex // held while cases are settled
+	offering sync.Mutex // held while records are offered
 }
 
 // New returns a Keeper.

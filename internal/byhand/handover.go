@@ -50,6 +50,11 @@ func (k *Keeper) OfferHandover(ctx context.Context, in api.CaseRequest) (*api.Ca
 		return nil, err
 	}
 	c := ledger.Case{ID: id, Partner: in.Partner, Sends: true}
+	k.offering.Lock() // what is looked at and what is logged are one step
+	defer k.offering.Unlock()
+	if err := k.nobodyElse(in.Partner, items); err != nil {
+		return nil, err
+	}
 	err = k.o.Ledger.ChangeCases(ctx, []name.Council{in.Partner}, func(x *ledger.CaseTx) error {
 		for _, it := range items {
 			other, err := x.LetBy(it.Agreement, it.Record)
@@ -71,6 +76,37 @@ func (k *Keeper) OfferHandover(ctx context.Context, in api.CaseRequest) (*api.Ca
 		r.Left = left
 	}
 	return r, err
+}
+
+// nobodyElse returns an error where an offer of ours to another council that is not settled has
+// one of the records: were both to accept, two councils would be responsible for one case.
+func (k *Keeper) nobodyElse(to name.Council, items []event.Item) error {
+	return k.o.Ledger.View(func(v *ledger.View) error {
+		all, err := v.Cases()
+		if err != nil {
+			return err
+		}
+		for _, c := range all {
+			if c.Urgent || !c.Sends || c.Partner == to || c.State != ledger.CaseOffered && c.State != ledger.CaseAccepted {
+				continue
+			}
+			offer, _, err := ledger.Said(v, c, event.KindHandoverOffer, event.ParseHandoverOffer)
+			if err != nil {
+				return err
+			}
+			for _, it := range items {
+				if !slices.ContainsFunc(offer.Items, func(o event.Item) bool { return o.Record == it.Record }) {
+					continue
+				}
+				id := c.ID.String()[:8]
+				if c.State == ledger.CaseAccepted {
+					return api.Fail(api.Conflict, "stile handover show "+id, "record %s is in the handover %s, which %s has accepted", it.Record, id, c.Partner)
+				}
+				return api.Fail(api.Conflict, "stile handover withdraw "+id, "record %s is offered to %s in the handover %s: were both to accept, two councils would be responsible", it.Record, c.Partner, id)
+			}
+		}
+		return nil
+	})
 }
 
 // sayable holds the short texts of a case to their bounds.

@@ -45,9 +45,14 @@ type town struct {
 
 func world(t *testing.T) (net *wire.Memory, from, to *town) {
 	t.Helper()
+	net, all := worldOf(t, north, salt)
+	return net, all[0], all[1]
+}
+
+func worldOf(t *testing.T, councils ...name.Council) (net *wire.Memory, towns []*town) {
+	t.Helper()
 	net = wire.NewMemory()
-	var towns []*town
-	for i, c := range []name.Council{north, salt} {
+	for i, c := range councils {
 		w := &town{t: t, net: net, name: c, dir: filepath.Join(t.TempDir(), "data")}
 		if _, err := node.Init(t.Context(), node.InitOptions{Dir: w.dir, Council: c, GSS: fmt.Sprintf("E0700099%d", i), Listen: []string{}}); err != nil {
 			t.Fatal(err)
@@ -62,7 +67,7 @@ func world(t *testing.T) (net *wire.Memory, from, to *town) {
 			call(a, a.Councils().Add, node.MemberRequest{Document: []byte(m.Document)})
 		}
 	}
-	return net, towns[0], towns[1]
+	return net, towns
 }
 
 func (w *town) start() {
