@@ -14,6 +14,7 @@ import (
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
+	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/succession"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -60,7 +61,7 @@ func (n *Node) openSuccession() *succession.Keeper {
 		Self: n.cfg.Council, Ledger: n.ledger, Bundles: n.bundles, Log: n.log, Now: n.now,
 		Member: n.standIn, Members: n.standIns, Rehearsal: n.o.stand != nil,
 		Ending: n.ending, End: n.endAll, Unreceived: n.unreceived, Put: n.gate.Put, RecordID: n.keys.RecordID,
-		Footprints: n.inFootprints, Leave: n.leaveFootprints, Dir: filepath.Join(n.cfg.Data, "handover"), Reach: n.reachEnded,
+		Footprints: n.inFootprints, Leave: n.leaveFootprints, Unfinished: n.unfinished, Dir: filepath.Join(n.cfg.Data, "handover"), Reach: n.reachEnded,
 	})
 }
 
@@ -172,12 +173,105 @@ func (n *Node) unreceived() (out []name.Council, kept []api.KeptReply, err error
 		case p.Direction != "to":
 		case p.Kept != nil:
 			kept = append(kept, *p.Kept)
-		case p.Outstanding > 0 || p.Held > 0:
+		case p.Outstanding > 0 || p.Held > 0 && !n.moves(p.Agreement): // what was taken over stays there
 			out = append(out, p.Council)
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out), kept, err
+}
+
+// moves reports whether what goes under an agreement is taken over by who receives it.
+func (n *Node) moves(a name.Agreement) bool {
+	return slices.ContainsFunc(n.book.Texts(a, n.now()), func(st agreement.Status) bool { return st.Agreement.Way().Moves })
+}
+
+// unfinished returns what ends with us and goes to no successor: cases in which people let out
+// single records and that are not closed, records that we took over so and that are none of our
+// own, and offers that are held back.
+func (n *Node) unfinished() (out []string, err error) {
+	handovers, err := n.byhand.ListHandovers(context.Background(), Empty{})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range handovers {
+		ours, id := r.Direction == "to", r.Case[:8]
+		switch {
+		case r.State == ledger.CaseOffered && ours:
+			out = append(out, fmt.Sprintf("the handover %s is offered to %s and not answered: the offer ends with the agreement, and its records go by the plan", id, r.Partner))
+		case r.State == ledger.CaseOffered:
+			out = append(out, fmt.Sprintf("%s offers us the handover %s, which nobody here has answered, and nobody can afterwards", r.Partner, id))
+		case r.State == ledger.CaseAccepted && ours:
+			out = append(out, fmt.Sprintf("%s has accepted the handover %s and is responsible for it, and its receipts have not all come: what it has not got does not reach it any more", r.Partner, id))
+		case r.State == ledger.CaseAccepted:
+			out = append(out, fmt.Sprintf("we have accepted the handover %s of %s and are responsible for it, and it is not closed", id, r.Partner))
+		}
+	}
+	urgent, err := n.byhand.ListUrgent(context.Background(), Empty{})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range urgent {
+		switch ours, id := r.Direction == "to", r.Case[:8]; {
+		case r.State == ledger.CaseOut && ours:
+			out = append(out, fmt.Sprintf("the urgent disclosure %s to %s is out: end it before (stile urgent end %s), since nobody can log its end afterwards", id, r.Partner, id))
+		case r.ToReview:
+			out = append(out, fmt.Sprintf("the urgent disclosure %s %s %s has not been reviewed here, and cannot be afterwards", id, r.Direction, r.Partner))
+		}
+	}
+	err = n.ledger.View(func(v *ledger.View) error {
+		if held := v.HeldCount(); held > 0 {
+			out = append(out, fmt.Sprintf("offers held back at the gate: %d. They are in no ledger and go to nobody: mend or drop them before (stile record held)", held))
+		}
+		for _, src := range n.ledger.Sources() {
+			if src.Agreement == "" || src.Ended || src.Records == 0 || !n.moves(src.Agreement) {
+				continue
+			}
+			alone, err := n.takenAlone(v, src)
+			if err != nil {
+				return err
+			}
+			if alone > 0 {
+				out = append(out, fmt.Sprintf("%d of the records that we took over from %s under %s are not among our own records, and go to no successor: put them in as ours before (stile record put), or have %s offer them to whom they belong", alone, src.From, src.Agreement, src.From))
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// takenAlone counts the records held from a source that are not also records of ours, by their
+// key.
+func (n *Node) takenAlone(v *ledger.View, src *ledger.Source) (alone int, err error) {
+	var failed error
+	err = v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
+		if errors.Is(err, ledger.ErrStorage) {
+			failed = err
+			return false
+		}
+		if err != nil { // damaged, which status says
+			alone++
+			return true
+		}
+		std, err := n.ledger.Standard(h.View.Standard)
+		key := ""
+		if err == nil {
+			key, err = std.Key(h.View.Body)
+		}
+		if err != nil {
+			alone++
+			return true
+		}
+		switch ver, err := v.Current(n.keys.RecordID(std.Name().Line(), key)); {
+		case errors.Is(err, ledger.ErrStorage):
+			failed = err
+			return false
+		case err != nil || ver.Claims.Op != record.Put:
+			alone++
+		}
+		return true
+	})
+	return alone, errors.Join(err, failed)
 }
 
 // ended returns what the directory says of the end of a council.

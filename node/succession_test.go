@@ -86,6 +86,9 @@ func TestACouncilIsSharedOut(t *testing.T) {
 		if len(p.Nobody) != 1 || p.Nobody[0].Records != 1 || len(p.Agreements) != 1 || p.Successors[0].Records != 2 || p.Successors[1].Records != 1 || p.Sealed {
 			t.Errorf("preview: %+v", p)
 		}
+		if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "the directory does not say yet that northmoor.gov.uk ends on 2000-01-02") {
+			t.Errorf("preview warns of %q", p.Warnings)
+		}
 		if _, err := old.Successions().Seal(t.Context(), plan); !is(err, node.Invalid) {
 			t.Errorf("sealed although a record goes to nobody: %v", err)
 		}

@@ -101,6 +101,9 @@ func (s *succeeding) run(cmd *cobra.Command, args []string) error {
 	}
 	if !s.json {
 		s.say("%s ends on %s; %s end, %s left, and nothing is signed after this", r.Council, r.On, plural(len(r.Agreements), "agreement", "agreements"), plural(len(r.Footprints), "footprint is", "footprints are"))
+		for _, x := range r.Warnings {
+			s.say("%s", x)
+		}
 	}
 	if err := s.sure(s.yes, "seal the ledger of %s for good", r.Council); err != nil {
 		return err
@@ -156,6 +159,9 @@ func (s *succeeding) print(r node.SuccessionReply) error {
 	}
 	for _, x := range r.Faults {
 		s.printf("IN THE WAY: %s\n", clean(x))
+	}
+	for _, x := range r.Warnings {
+		s.printf("BEFORE IT IS SEALED: %s\n", clean(x))
 	}
 	return nil
 }

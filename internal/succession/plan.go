@@ -270,6 +270,57 @@ type rows struct {
 	filter *agreement.Filter
 }
 
+// value returns the text at the rule's field of a record; false where there is none.
+func (r *rule) value(body map[string]any) (string, bool) {
+	var v any = body
+	for _, t := range r.field {
+		m, _ := v.(map[string]any)
+		v = m[t]
+	}
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case json.Number: // such as a UPRN
+		return string(v), true
+	}
+	return "", false
+}
+
+// An unused holds the values that a plan gives to councils and that no record has: a slip of the
+// pen there sends records to who has the rest, in silence.
+type unused map[name.StandardName]map[string]name.Council
+
+// unused returns all values that the plan names for records of the council that ends.
+func (s *Sharer) unused() unused {
+	u := unused{}
+	for std, r := range s.by {
+		u[std] = maps.Clone(r.values)
+	}
+	return u
+}
+
+// has notes that there is a record.
+func (u unused) has(s *Sharer, std name.StandardName, body map[string]any) {
+	if r := s.by[std]; r != nil && r.field != nil {
+		if v, ok := r.value(body); ok {
+			delete(u[std], v)
+		}
+	}
+}
+
+// words says so of each that is left, of the first twenty.
+func (u unused) words() (out []string) {
+	for _, std := range slices.Sorted(maps.Keys(u)) {
+		for _, v := range slices.Sorted(maps.Keys(u[std])) {
+			if len(out) == 20 {
+				return append(out, "more values that the plan names are in no record")
+			}
+			out = append(out, fmt.Sprintf("no record of %s has %q, which the plan gives to %s: look whether records have it spelt otherwise, since they go to who has the rest", std, v, u[std][v]))
+		}
+	}
+	return out
+}
+
 // Sharer returns who says what becomes of the records of a council that ends. The error
 // wraps [ErrPlan] for any other council.
 func (p *Plan) Sharer(c name.Council) (*Sharer, error) {
@@ -327,16 +378,8 @@ func (s *Sharer) To(std name.StandardName, body map[string]any) (to name.Council
 		return rest()
 	}
 	if r.field != nil {
-		var v any = body
-		for _, t := range r.field {
-			m, _ := v.(map[string]any)
-			v = m[t]
-		}
-		if n, ok := v.(json.Number); ok { // such as a UPRN
-			v = string(n)
-		}
-		if text, ok := v.(string); ok {
-			if c, ok := r.values[text]; ok {
+		if v, ok := r.value(body); ok {
+			if c, ok := r.values[v]; ok {
 				return c, ""
 			}
 		}

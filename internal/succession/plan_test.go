@@ -2,6 +2,7 @@ package succession
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -67,6 +68,20 @@ func TestSharer(t *testing.T) {
 			t.Errorf("%s of %s: %q %q, want %q %q", c.std, c.of, to, why, c.to, c.why)
 		}
 	}
+	s, err := p.Sharer("northshire.gov.uk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A value that no record has is told, and one that a record has is not.
+	u := s.unused()
+	for _, v := range []any{"E07000002", "E07000009", json.Number("100023336956"), nil, []any{"E07000003"}} {
+		u.has(s, need, at(v))
+		u.has(s, works, at(v))
+		u.has(s, other, at(v))
+	}
+	if got := u.words(); len(got) != 2 || !strings.Contains(got[0], `no record of standards.example/housing-need has "E07000001", which the plan gives to east.gov.uk`) || !strings.Contains(got[1], `"E07000003"`) {
+		t.Errorf("of values that no record has it says %q", got)
+	}
 	if _, err := p.Sharer("elsewhere.gov.uk"); !errors.Is(err, ErrPlan) {
 		t.Errorf("a council that does not end: %v", err)
 	}
@@ -74,7 +89,7 @@ func TestSharer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _ := strict.Sharer("northshire.gov.uk")
+	s, _ = strict.Sharer("northshire.gov.uk")
 	if to, why := s.To(need, at("E07000009")); to != "" || why != NoRule {
 		t.Errorf("without rest: %q %q", to, why)
 	}

@@ -51,6 +51,9 @@ type Options struct {
 	// was when it is called again.
 	Footprints func() (in []api.EndingFootprint, faults []string, err error)
 	Leave      func(ctx context.Context) error
+	// Unfinished returns what people have let out by hand, or taken over so, that goes to no
+	// successor, in words.
+	Unfinished func() ([]string, error)
 	// Dir is the folder of files that are on their way from or to another council.
 	Dir string
 	// Reach returns how to open streams of /stile/handover/1 to a council, which may have
@@ -139,7 +142,7 @@ func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
 		of  name.Standard
 		why string
 	}
-	nobody := map[group]*api.SharedToNobody{}
+	nobody, unused := map[group]*api.SharedToNobody{}, sharer.unused()
 	var feeds []*ledger.Feed
 	for _, f := range k.o.Ledger.Feeds() {
 		if f.Agreement != "" && !f.Closed() && f.Copied() {
@@ -167,6 +170,7 @@ func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
 					return true
 				}
 				to, why := sharer.To(of, ver.Body)
+				unused.has(sharer, of, ver.Body)
 				if to == "" {
 					key := group{ver.Claims.Standard, why}
 					x := nobody[key]
@@ -202,6 +206,10 @@ func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
 		return nil, err
 	}
 	k.describe(p, s, counts)
+	if s.reply.Warnings, err = k.o.Unfinished(); err != nil {
+		return nil, err
+	}
+	s.reply.Warnings = slices.Concat(s.reply.Warnings, unused.words(), k.apart(p, s.reply))
 	for _, x := range nobody {
 		s.reply.Nobody = append(s.reply.Nobody, *x)
 	}
@@ -254,6 +262,28 @@ func (k *Keeper) describe(p *Plan, s *shared, counts map[name.Council]map[name.S
 		}
 		s.reply.Successors = append(s.reply.Successors, r)
 	}
+}
+
+// apart returns where the directory says something else of our end than a plan. Partners go by
+// the directory: what they hold they would delete at the seal, and not keep for the successors.
+func (k *Keeper) apart(p *Plan, r *api.SuccessionReply) (out []string) {
+	if len(r.Agreements) == 0 {
+		return nil
+	}
+	const then = "partners delete what they hold of ours when the ledger is sealed, and keep nothing for the successors"
+	us, _ := k.o.Member(k.o.Self)
+	if us.Ended.IsZero() {
+		return []string{fmt.Sprintf("the directory does not say yet that %s ends on %s: while it does not, %s", k.o.Self, p.On, then)}
+	}
+	if on := us.Ended.UTC().Format(time.DateOnly); on != p.On {
+		out = append(out, fmt.Sprintf("the directory says that %s ends on %s, and the plan says %s: %s", k.o.Self, on, p.On, then))
+	}
+	for _, x := range r.Successors {
+		if x.Records > 0 && !slices.Contains(us.Successors, x.Council) {
+			out = append(out, fmt.Sprintf("the directory does not name %s as a successor of %s: while it does not, %s", x.Council, k.o.Self, then))
+		}
+	}
+	return out
 }
 
 func sharedStandards(counts map[name.Standard]int) []api.SharedStandard {

@@ -19,6 +19,7 @@ type SuccessionReply struct {
 	Agreements []EndingAgreement `json:"agreements,omitempty"`
 	Footprints []EndingFootprint `json:"footprints,omitempty"` // that it is in or brings records into, and leaves before it seals
 	Faults     []string          `json:"faults,omitempty"`     // what else stands in the way
+	Warnings   []string          `json:"warnings,omitempty"`   // what is lost, or deleted at partners, if it is sealed as things are; nothing of it stands in the way
 	Sealed     bool              `json:"sealed,omitempty"`
 	Entry      uint64            `json:"entry,omitempty"`      // the last of the log
 	Size       uint64            `json:"size,omitempty"`       // of the log then
