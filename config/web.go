@@ -69,8 +69,9 @@ type Web struct {
 	Pseudonyms bool `yaml:"pseudonyms"`
 
 	// TwoPersons asks two people of the role signer before the council signs, renews or
-	// proposes an agreement, at the pages and at the command line. Whoever may write the
-	// data folder can take it back. Default false.
+	// proposes an agreement, at the pages and at the command line. Who gives or approves an
+	// urgent disclosure at the command line shows by a passphrase who they are. Whoever may
+	// write the data folder can take it back. Default false.
 	TwoPersons bool `yaml:"two_persons"`
 
 	// Registers are the registers of what councils have that everybody is shown at /open,

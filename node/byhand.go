@@ -97,7 +97,7 @@ func (u Urgents) Show(ctx context.Context, in CaseRequest) (CaseReply, error) {
 
 func (n *Node) openByHand() *byhand.Keeper {
 	return byhand.New(byhand.Options{
-		Self: n.cfg.Council, Ledger: n.ledger, Agreements: n.book, RecordID: n.recordID, Log: n.log, Now: n.now,
+		Self: n.cfg.Council, Ledger: n.ledger, Agreements: n.book, RecordID: n.recordID, Log: n.log, Now: n.now, Enter: n.entered,
 		About: func(v *ledger.View, person, scheme string) (all, shared []name.Record, err error) {
 			return n.register.About(v, person, scheme)
 		},

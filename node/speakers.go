@@ -60,21 +60,14 @@ func (n *Node) agreed(ctx context.Context, in *AgreementRequest, a *agreement.Ag
 // speaker returns the id of the person who asks, "" for none, and sets what they are called
 // in the log: whoever signed in at the pages, or who shows a passphrase.
 func (n *Node) speaker(ctx context.Context, in *AgreementRequest) (id string, err error) {
-	p := access.From(ctx)
-	switch {
-	case p != nil && p.Kind == access.Person:
+	if p := access.From(ctx); p != nil && p.Kind == access.Person {
 		if in.By == "" {
 			in.By = p.Title
 		}
 		return p.ID, nil
-	case in.As == "":
-		return "", nil
-	case p != nil && p.Kind != access.Local:
-		return "", fail(Refused, "", "a key speaks for nobody else")
 	}
-	one, err := n.people.door.Enter(in.As, in.Passphrase)
-	clear(in.Passphrase)
-	if err != nil {
+	one, err := n.enter(ctx, in.As, in.Passphrase)
+	if err != nil || one == nil {
 		return "", err
 	}
 	if !one.Principal().Is(access.Signer) {
@@ -85,6 +78,37 @@ func (n *Node) speaker(ctx context.Context, in *AgreementRequest) (id string, er
 		in.By = one.ID
 	}
 	return one.ID, nil
+}
+
+// enter returns the person who says by a passphrase, which is cleared, who they are; nil where
+// nobody does.
+func (n *Node) enter(ctx context.Context, as string, pass []byte) (*people.Person, error) {
+	defer clear(pass)
+	switch p := access.From(ctx); {
+	case as == "":
+		return nil, nil
+	case p != nil && p.Kind != access.Local:
+		return nil, fail(Refused, "", "a key speaks for nobody else")
+	}
+	return n.people.door.Enter(as, pass)
+}
+
+// entered returns ctx with the person in it who gives or approves an urgent disclosure by a
+// passphrase. Where the configuration wants two persons, a name that is only typed is none: it
+// is refused to whoever is neither signed in nor a key, and shows no passphrase.
+func (n *Node) entered(ctx context.Context, in CaseRequest) (context.Context, error) {
+	one, err := n.enter(ctx, in.As, in.Passphrase)
+	switch p := access.From(ctx); {
+	case err != nil:
+		return nil, err
+	case one == nil && n.cfg.Web.TwoPersons && (p == nil || p.Kind == access.Local):
+		return nil, fail(Refused, `say who you are: --as "YOUR NAME"; stile person passphrase gives you what you are asked for; or use the pages`, "two persons must let out an urgent disclosure here, and nobody said who they are")
+	case one == nil:
+		return ctx, nil
+	case !one.Principal().Is(access.Steward, access.Governance):
+		return nil, fail(Refused, "ask whoever gives roles for steward or governance", "that person may not let out an urgent disclosure")
+	}
+	return access.With(ctx, one.Principal()), nil
 }
 
 func (n *Node) approvals(context.Context, Empty) ([]ApprovalReply, error) {

@@ -6,7 +6,8 @@ import (
 	"github.com/stile-exchange/stile/node"
 )
 
-// A speaker is who says something about an agreement at the command line, where they say it.
+// A speaker is who says something about an agreement, or lets out an urgent disclosure, at the
+// command line, where they say it.
 type speaker struct{ as, file string }
 
 func (s *speaker) flags(c *cobra.Command) {
@@ -15,16 +16,21 @@ func (s *speaker) flags(c *cobra.Command) {
 }
 
 // speaks puts into a request who makes it.
-func (a *app) speaks(s speaker, req *node.AgreementRequest) error {
+func (a *app) speaks(s speaker, req *node.AgreementRequest) (err error) {
+	req.As, req.Passphrase, err = a.shows(s)
+	return err
+}
+
+// shows returns who says so, and the passphrase by which they show it; "" for nobody.
+func (a *app) shows(s speaker) (as string, pass []byte, err error) {
 	if s.as == "" {
 		if s.file != "" {
-			return misused("--passphrase-file is of the person that --as names")
+			return "", nil, misused("--passphrase-file is of the person that --as names")
 		}
-		return nil
+		return "", nil, nil
 	}
-	pass, err := a.passphrase(s.file, "Passphrase of "+s.as)
-	req.As, req.Passphrase = s.as, pass
-	return err
+	pass, err = a.passphrase(s.file, "Passphrase of "+s.as)
+	return s.as, pass, err
 }
 
 // another says that a second person has to say what one has said, and what they type.

@@ -66,17 +66,25 @@ tell each other by telephone: it stands in no log. Status there says that we ask
 func (a *app) urgentGiveCommand() *cobra.Command {
 	var req node.CaseRequest
 	var answers string
+	var who speaker
 	c := &cobra.Command{
 		Use:   "give COUNCIL [RECORD...] --because TEXT --by NAME",
 		Short: "Say that records are to be disclosed urgently; another person has to approve",
 		Long: `Give is the first of two people's word. Records are named as for "stile handover offer".
 With --answers it answers what the council asked. Nothing travels before "stile urgent
-approve".`,
+approve".
+
+With --as a person says by their passphrase who they are, in the place of --by, and both
+councils log their id. Where web.two_persons is set somebody must.`,
 		Example: `  stile urgent give saltby.gov.uk --person 9434765919 --because "child in hospital" --by "Jo Smith"
   stile urgent give saltby.gov.uk --answers 7f3a1c22 --person 9434765919 --because "child in hospital" --by "Jo Smith"`,
 		Args: takes(1, -1, "a council and records"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Partner, req.Records, req.Case = name.Council(args[0]), args[1:], answers
+			var err error
+			if req.As, req.Passphrase, err = a.shows(who); err != nil {
+				return err
+			}
 			r, err := a.node().Urgent().Give(cmd.Context(), req)
 			if err != nil {
 				return err
@@ -86,6 +94,7 @@ approve".`,
 	}
 	a.chosen(c, &req)
 	told(c, &req, "the `reason`")
+	who.flags(c)
 	c.Flags().StringVar(&answers, "answers", "", "the `case` in which the council asked")
 	c.Flags().StringVar(&req.Ref, "case", "", "the case's `reference`, which both councils log")
 	return c
@@ -94,11 +103,12 @@ approve".`,
 func (a *app) urgentApproveCommand() *cobra.Command {
 	var req node.CaseRequest
 	var yes bool
+	var who speaker
 	c := &cobra.Command{
 		Use:   "approve CASE --by NAME",
 		Short: "Approve, as a second person, what one person gives",
 		Long: `Approve is the second person's word: the records travel at once. It is refused to the
-person who gave them.`,
+person who gave them. --as is as for "stile urgent give".`,
 		Example: `  stile urgent approve 7f3a1c22 --by "Ann Lee"`,
 		Args:    takes(1, 1, "the id of a case"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -106,6 +116,10 @@ person who gave them.`,
 				return err
 			}
 			req.Case = args[0]
+			var err error
+			if req.As, req.Passphrase, err = a.shows(who); err != nil {
+				return err
+			}
 			r, err := a.node().Urgent().Approve(cmd.Context(), req)
 			if err != nil {
 				return err
@@ -113,6 +127,7 @@ person who gave them.`,
 			return a.caseShown(r)
 		},
 	}
+	who.flags(c)
 	c.Flags().StringVar(&req.By, "by", "", "`name` or pseudonym of the person who approves; both councils log it")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c

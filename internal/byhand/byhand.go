@@ -54,6 +54,9 @@ type Options struct {
 	RecordID func(record, standard string) (name.Record, error)
 	// About returns our records that name a person.
 	About func(v *ledger.View, person, scheme string) (all, shared []name.Record, err error)
+	// Enter returns ctx with the person in it who gives or approves an urgent disclosure, where
+	// they show a passphrase, or an error where they have to and do not.
+	Enter func(ctx context.Context, in api.CaseRequest) (context.Context, error)
 	Log   *slog.Logger
 	Now   func() time.Time
 }

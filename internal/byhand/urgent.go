@@ -44,6 +44,10 @@ func (k *Keeper) GiveUrgent(ctx context.Context, in api.CaseRequest) (*api.CaseR
 	if err := words("why it is urgent", in.Because, true); err != nil {
 		return nil, err
 	}
+	ctx, err := k.o.Enter(ctx, in)
+	if err != nil {
+		return nil, err
+	}
 	who := by(ctx, in.By)
 	if who == "" {
 		return nil, api.Fail(api.Usage, "--by NAME", "say who gives it: another person has to approve")
@@ -52,7 +56,6 @@ func (k *Keeper) GiveUrgent(ctx context.Context, in api.CaseRequest) (*api.CaseR
 	ref := in.Ref
 	var states []string
 	if in.Case != "" {
-		var err error
 		if c, err = k.find(in.Case, true); err != nil {
 			return nil, err
 		}
@@ -108,6 +111,9 @@ func (k *Keeper) GiveUrgent(ctx context.Context, in api.CaseRequest) (*api.CaseR
 // ApproveUrgent says yes for a second person. The records travel at once.
 func (k *Keeper) ApproveUrgent(ctx context.Context, in api.CaseRequest) (*api.CaseReply, error) {
 	c, given, err := k.given(in)
+	if err == nil {
+		ctx, err = k.o.Enter(ctx, in)
+	}
 	if err != nil {
 		return nil, err
 	}

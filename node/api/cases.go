@@ -29,6 +29,10 @@ type CaseRequest struct {
 	Due    string `json:"due,omitempty"`
 	// Only, of an acceptance, are the records that are taken; none is all that may be.
 	Only []string `json:"only,omitempty"`
+	// As and Passphrase say who gives or approves an urgent disclosure, as in an AgreementRequest.
+	// What is logged of that person is their id.
+	As         string `json:"as,omitempty"`
+	Passphrase []byte `json:"passphrase,omitempty"`
 }
 
 // CaseReply is a case as far as it has come.
