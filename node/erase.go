@@ -162,7 +162,14 @@ func (n *Node) eraseOne(ctx context.Context, id, source name.Record, in EraseReq
 	seen[id] = true
 	var made []name.Record
 	live := false
+	r := ErasedRecord{Record: id, MadeFrom: source}
 	err := n.ledger.View(func(v *ledger.View) error {
+		switch f, err := v.Former(id); {
+		case err == nil:
+			r.Former = &api.FormerReply{Council: f.Council, Record: f.Record, Version: f.Version, Entry: f.Entry, Event: f.Event}
+		case errors.Is(err, ledger.ErrStorage):
+			return err
+		}
 		made = v.MadeOf(id)
 		return v.Versions(id, func(g ledger.Logged) bool { live = !g.Deleted && !g.Erased; return false })
 	})
@@ -174,7 +181,7 @@ func (n *Node) eraseOne(ctx context.Context, id, source name.Record, in EraseReq
 			return err
 		}
 	}
-	r := ErasedRecord{Record: id, MadeFrom: source, Live: live}
+	r.Live = live
 	if live && !in.Try {
 		o := n.ledger.OfferDelete(id)
 		if source != "" {

@@ -377,6 +377,10 @@ func TestSubjectWhileKept(t *testing.T) {
 			}
 		}
 		keeps("AB123456C", put[0])
+		asked := call(t, e.partner.Disclosures().Subject, node.SubjectRequest{Person: "AB123456C", AskPartners: true, Because: "request 2000-5"})
+		if len(asked.Partners) != 1 || asked.Partners[0].Says != node.PartnerEnded || !strings.Contains(asked.Partners[0].Why, "its successors") || !strings.HasSuffix(asked.Partners[0].Why, kept) {
+			t.Errorf("of whom can be asked the partner says %+v", asked.Partners)
+		}
 		if r := about(e.old, "AB123456C"); len(r.Records) != 1 || len(r.Records[0].Disclosed) != 1 || r.Records[0].Disclosed[0].To != saltby || r.Records[0].Disclosed[0].Receipt == nil {
 			t.Errorf("the council that has ended says %+v", r.Records)
 		}
@@ -388,6 +392,9 @@ func TestSubjectWhileKept(t *testing.T) {
 		gone := call(t, e.east.Records().Erase, node.EraseRequest{Person: "AB123456C", Reason: "request 2000-7"})
 		if len(gone.Records) != 1 || len(gone.Records[0].Orders) != 1 || gone.Records[0].Orders[0].To != saltby {
 			t.Errorf("erased: %+v", gone)
+		}
+		if f := gone.Records[0].Former; f == nil || f.Council != northmoor || f.Record != put[0].Record {
+			t.Errorf("of where it stays it says %+v", f)
 		}
 		time.Sleep(10 * time.Minute)
 		await(t, "the successor's order has been carried out, and said so", func() bool {

@@ -236,6 +236,7 @@ const (
 	PartnerRefused  = api.PartnerRefused
 	PartnerSilent   = api.PartnerSilent
 	PartnerFalse    = api.PartnerFalse
+	PartnerEnded    = api.PartnerEnded
 )
 
 // Of disclosures.

@@ -164,6 +164,9 @@ func (a *app) printErasure(r node.EraseReply) {
 		default:
 			a.printf("record %s: nothing is left here that could be erased\n", x.Record)
 		}
+		if x.Former != nil {
+			a.printf("  it was record %s of %s, which has ended: the sealed folder of that council, its backups and what it handed over (handover/ of the data folder, and files that were carried) hold it still: delete them once they are not needed as proof\n", x.Former.Record, x.Former.Council)
+		}
 		if x.MadeFrom != "" {
 			a.printf("  a mapping made it from record %s\n", x.MadeFrom)
 		}

@@ -148,10 +148,13 @@ func AskPartners(ctx context.Context, out *api.SubjectReply, because string, ask
 		partner name.Council
 		under   name.Agreement
 	}
-	records := map[of][]name.Record{}
+	records, kept := map[of][]name.Record{}, map[of]string{}
 	for _, h := range out.Received {
 		k := of{h.From, h.Agreement}
 		records[k] = append(records[k], h.Record)
+		if h.Kept != "" {
+			kept[k] = h.Kept
+		}
 	}
 	for _, x := range out.Records {
 		for _, d := range x.Disclosed {
@@ -173,6 +176,10 @@ func AskPartners(ctx context.Context, out *api.SubjectReply, because string, ask
 		list = slices.Compact(list)
 		p := &out.Partners[i]
 		*p = api.SubjectPartner{Council: k.partner, Agreement: k.under, Records: len(list), Told: []api.SubjectTold{}}
+		if until, ended := kept[k]; ended {
+			p.Says, p.Why = api.PartnerEnded, "to whom it gave the record stands in its sealed ledger, which its successors keep: ask them; our copy is "+until
+			continue
+		}
 		all.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()

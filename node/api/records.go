@@ -190,6 +190,10 @@ type ErasedRecord struct {
 	Entries  []uint64       `json:"entries,omitempty"`   // of the log, of those versions
 	Events   []uint64       `json:"events,omitempty"`    // of the log, which say so
 	Orders   []ErasureOrder `json:"orders,omitempty"`
+	// Former says where it was before, of one that was taken over from a council that has ended:
+	// that council's sealed folder, its backups and the files that were handed over hold it
+	// still, and nothing here reaches them.
+	Former *FormerReply `json:"former,omitempty"`
 }
 
 // ErasureOrder is an order to erase what was given of a record under an agreement.

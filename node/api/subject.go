@@ -121,6 +121,7 @@ const (
 	PartnerRefused  = "refused"      // or has not agreed to be asked
 	PartnerSilent   = "silent"       // it did not answer, or could not be reached
 	PartnerFalse    = "not believed" // its answer did not hold
+	PartnerEnded    = "has ended"    // the council is no more: who took over from it has its ledger
 )
 
 // SubjectPartner is what one partner said of the records about the person that went between
