@@ -293,6 +293,39 @@ func TestReadsWhatIsSeen(t *testing.T) {
 	}
 }
 
+// Word in the browser calls the main part document2.xml, and its styles likewise: the
+// relationships name both. A workbook has a main part, too, and is no document.
+func TestMainPartByItsRelationship(t *testing.T) {
+	const types, rels = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/", `<Relationships xmlns="x"><Relationship Id="a" Type="%" Target="https://example.org/x" TargetMode="External"/><Relationship Id="b" Type="%" Target="@"/></Relationships>`
+	rel := func(kind, target string) string {
+		return strings.NewReplacer("%", types+kind, "@", target).Replace(rels)
+	}
+	text := body + `<w:p><w:pPr><w:pStyle w:val="H"/></w:pPr><w:r><w:t>Purpose</w:t></w:r></w:p><w:p><w:pPr><w:rPr><w:vanish/></w:rPr></w:pPr><w:r><w:t>To house</w:t></w:r>` +
+		`<w:r><w:rPr><w:vanish/></w:rPr><w:t xml:space="preserve"> and to sell</w:t></w:r><w:r><w:rPr><w:vanish w:val="0"/></w:rPr><w:t xml:space="preserve"> people</w:t></w:r></w:p></w:body></w:document>`
+	styles := `<w:styles xmlns:w="x"><w:style w:styleId="H"><w:name w:val="heading 1"/></w:style></w:styles>`
+	for _, target := range []string{"word/document2.xml", "/word/document2.xml", "./word/x/../document2.xml"} {
+		d, err := document.Read(zipped(t, "_rels/.rels", rel("officeDocument", target), "word/_rels/document2.xml.rels", rel("styles", "styles2.xml"),
+			"word/styles2.xml", styles, "word/document2.xml", text))
+		if err != nil {
+			t.Errorf("%s: %v", target, err)
+			continue
+		}
+		if len(d.Blocks) != 2 || d.Blocks[0].Kind != document.Heading || d.Blocks[1].Text != "To house people" {
+			t.Errorf("%s: %+v", target, d.Blocks)
+		}
+	}
+	// One that names a part that is not there is read by the usual name.
+	if d, err := document.Read(zipped(t, "_rels/.rels", rel("officeDocument", "word/gone.xml"), "word/document.xml", text)); err != nil || len(d.Blocks) != 2 {
+		t.Errorf("the usual name: %v", err)
+	}
+	if _, err := document.Read(zipped(t, "_rels/.rels", rel("officeDocument", "xl/workbook.xml"), "xl/workbook.xml", "<x/>")); !errors.Is(err, document.ErrRead) {
+		t.Errorf("a workbook: %v", err)
+	}
+	if _, err := document.Read(zipped(t, "_rels/.rels", strings.Repeat("<a>", 300)+strings.Repeat("</a>", 300), "word/document.xml", text)); !errors.Is(err, document.ErrRead) {
+		t.Errorf("relationships nested too deep: %v", err)
+	}
+}
+
 // FuzzRead: no file makes the reader panic, and what it takes can be written in every
 // format and, from those that can be read, read again.
 func FuzzRead(f *testing.F) {

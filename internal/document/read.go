@@ -28,9 +28,9 @@ const (
 // UTF-8 as Markdown. It tells them by what they are, not by a name.
 //
 // It takes what stands there for people to read: not what was deleted and is kept to be
-// tracked, no remark in the margin, no header or footer of pages, no picture. Styles
-// decide what a heading is. An archive that unpacks to more than 32 MB, XML with a
-// document type or entities of its own, and nesting beyond 200 are refused. Every error
+// tracked, no hidden text of Word, no remark in the margin, no header or footer of pages, no
+// picture. Styles decide what a heading is. An archive that unpacks to more than 32 MB, XML
+// with a document type or entities of its own, and nesting beyond 200 are refused. Every error
 // wraps [ErrRead] and tells no text of the document.
 func Read(b []byte) (*Document, error) {
 	if len(b) > MaxFile {
@@ -49,9 +49,12 @@ func read(b []byte, unpacked int64) (*Document, error) {
 		if err != nil {
 			return nil, err
 		}
+		word, err := a.wordPart()
 		switch {
-		case a.parts["word/document.xml"] != nil:
-			return readDOCX(a)
+		case err != nil:
+			return nil, err
+		case word != "":
+			return readDOCX(a, word)
 		case a.parts["content.xml"] != nil:
 			return readODT(a)
 		}

@@ -2,19 +2,64 @@ package document
 
 import (
 	"encoding/xml"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 )
 
+// wordPart returns the path of the main part of a Word document, "" where the archive is none:
+// what its relationships name (ECMA-376 part 2, 9.3), which in the browser Word calls
+// document2.xml, or else the usual one.
+func (a *archive) wordPart() (string, error) {
+	p, err := a.related("", "officeDocument", "word/document.xml")
+	if err != nil || !strings.HasPrefix(p, "word/") { // a workbook's is xl/workbook.xml
+		return "", err
+	}
+	return p, nil
+}
+
+// related returns the path of the part that a part, "" for the archive itself, names as a
+// relationship of a kind; usual where it names none that is there, and "" where that is not
+// there either.
+func (a *archive) related(of, kind, usual string) (string, error) {
+	dir, file := path.Split(of)
+	rels, found := dir+"_rels/"+file+".rels", ""
+	if a.parts[rels] != nil {
+		err := a.walk(rels, walker{open: func(e xml.StartElement, _ []string) bool {
+			if e.Name.Local == "Relationship" && found == "" && strings.HasSuffix(attr(e, "Type"), "/"+kind) && attr(e, "TargetMode") != "External" {
+				target := attr(e, "Target")
+				if !strings.HasPrefix(target, "/") {
+					target = path.Join("/", dir, target)
+				}
+				if target = strings.TrimPrefix(path.Clean(target), "/"); a.parts[target] != nil {
+					found = target
+				}
+			}
+			return true
+		}})
+		if err != nil {
+			return "", err
+		}
+	}
+	if found == "" && a.parts[usual] != nil {
+		found = usual
+	}
+	return found, nil
+}
+
 // readDOCX reads the main part of a Word document (ECMA-376 part 1, 17.2) and, for what
 // is a heading, its styles: their identifiers go by the language of the program, their
 // names do not.
-func readDOCX(a *archive) (*Document, error) {
+func readDOCX(a *archive, main string) (*Document, error) {
 	levels := map[string]int{} // by style; -1 is the title
-	if a.parts["word/styles.xml"] != nil {
+	styles, err := a.related(main, "styles", "word/styles.xml")
+	if err != nil {
+		return nil, err
+	}
+	if styles != "" {
 		id := ""
-		err := a.walk("word/styles.xml", walker{open: func(e xml.StartElement, around []string) bool {
+		err := a.walk(styles, walker{open: func(e xml.StartElement, around []string) bool {
 			switch e.Name.Local {
 			case "style":
 				id = attr(e, "styleId")
@@ -35,7 +80,7 @@ func readDOCX(a *archive) (*Document, error) {
 	}
 	g := new(gatherer)
 	var p strings.Builder
-	level, item := 0, false
+	level, item, hidden := 0, false, false
 	end := func() {
 		b := Block{Text: cut(p.String())}
 		p.Reset()
@@ -50,7 +95,7 @@ func readDOCX(a *archive) (*Document, error) {
 		}
 		g.block(b)
 	}
-	err := a.walk("word/document.xml", walker{
+	err = a.walk(main, walker{
 		open: func(e xml.StartElement, around []string) bool {
 			switch e.Name.Local {
 			// What is not of the text as it stands; Fallback is the same once more.
@@ -58,6 +103,10 @@ func readDOCX(a *archive) (*Document, error) {
 				return false
 			case "p":
 				level, item = 0, false
+			case "r":
+				hidden = false
+			case "vanish": // text that Word shows to nobody
+				hidden = !slices.Contains([]string{"0", "false", "off"}, attr(e, "val"))
 			case "pStyle":
 				id := attr(e, "val")
 				if level = levels[id]; level == 0 {
@@ -88,7 +137,7 @@ func readDOCX(a *archive) (*Document, error) {
 			return true
 		},
 		text: func(s string, around []string) {
-			if len(around) > 0 && around[len(around)-1] == "t" && p.Len() <= maxBlock {
+			if len(around) > 0 && around[len(around)-1] == "t" && !hidden && p.Len() <= maxBlock {
 				p.WriteString(s)
 			}
 		},
