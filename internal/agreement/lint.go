@@ -38,6 +38,7 @@ const (
 	LintOnward      = "onward"       // what may be passed on, and to whom
 	LintBound       = "bound"        // what a bound on how much goes brings with it
 	LintNotPersonal = "not-personal" // a basis for personal data where there is none
+	LintNever       = "never"        // rows compare a field with what no record can hold there
 )
 
 var (
@@ -123,6 +124,18 @@ func (l *linter) data(t *Terms) {
 	a := l.a
 	if a.Rows == "true" && l.personal() && a.Way().Copied {
 		l.warn("rows", LintAllRows, "lets every record travel, and they are about people", "pick those that the receiver needs, such as record.moved_to == \"E07000999\", or say under necessity why all are needed and use a mode of less reach")
+	}
+	if t.rows != nil {
+		for _, c := range t.rows.never(l.std) {
+			fix := "take the value from the standard: as it stands the condition picks nothing or, where it is to leave out, leaves nothing out"
+			if words := newKnown(l.std, nil).allowed(c.field); words != "" {
+				fix += "; it has " + words
+			}
+			l.warn("rows", LintNever, fmt.Sprintf("compares %s with %s, which no record of the standard can hold there", c.field, c.text), fix)
+		}
+		for _, f := range t.rows.days(l.std) {
+			l.warn("rows", LintNever, fmt.Sprintf("reads %s as a time, and it holds a date alone: the condition has no answer", f), fmt.Sprintf(`compare the text of the date, such as record%s >= "2026-04-01"`, strings.ReplaceAll(string(f), "/", ".")))
+		}
 	}
 	if m := a.Most; m.All > 0 {
 		l.say(standard.SeverityNote, "most", LintBound, fmt.Sprintf("stops all but withdrawals once %d records have gone, corrections of these too", m.All), "set it well above what is expected, and watch the condition bound-reached")

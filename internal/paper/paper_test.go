@@ -92,7 +92,7 @@ func TestPaper(t *testing.T) {
 	for _, want := range []string{
 		`- /moved_to is "E07000999"`, `- /status is none of ["closed", "withdrawn"]`,
 		"| /applicant/name |", "| personal |", "Jo Smith", "2026-01-03 03:04:05", "entry 7 of its log", "SHA-256 of the signed event: bb",
-		a.Digest().String(), "9 entries, root ROOT", "is in force",
+		a.Digest().String(), "9 entries, root ROOT", "is in force", "the condition does not hold, whichever way it is put",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the paper lacks %q", want)

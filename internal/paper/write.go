@@ -125,6 +125,9 @@ func enforced(d *document.Document, a *agreement.Agreement, std *standard.Standa
 		for _, w := range words {
 			d.Item(w)
 		}
+		if a.Rows != "true" {
+			d.Add("Where a record lacks what a condition asks for, the condition does not hold, whichever way it is put: a record without a status is not one whose status is something else.")
+		}
 	}
 	if way.Shows() {
 		d.Add("Of such a record these fields travel, and no other:")
