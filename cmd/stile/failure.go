@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/stile-exchange/stile/config"
 	"github.com/stile-exchange/stile/internal/directory/tufdir"
@@ -27,6 +29,29 @@ func failure(k node.Kind, try, format string, args ...any) *node.Error {
 
 func misused(format string, args ...any) *node.Error {
 	return failure(node.Usage, "", format, args...)
+}
+
+// flagged says what is wrong with a flag. The library that reads flags tells, with what was
+// typed, which of its own functions could not read it: a person is told what the flag wants.
+func flagged(err error) *node.Error {
+	bad, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return misused("%v", err)
+	}
+	want := flagWants[bad.GetFlag().Value.Type()]
+	if errors.Is(err, strconv.ErrRange) {
+		want = "a smaller number"
+	}
+	return misused("--%s wants %s", bad.GetFlag().Name, want)
+}
+
+// flagWants says by the type of a flag what it wants, of each type that not every text is of.
+var flagWants = map[string]string{
+	"int":         "a whole number, such as 3",
+	"uint64":      "a whole number of 0 or more, such as 3",
+	"duration":    "a length of time, such as 15m or 2h",
+	"bool":        "true or false, or nothing after it",
+	"stringSlice": "a list with commas between, and no quotation mark in it",
 }
 
 func exitCode(k node.Kind) int {

@@ -140,7 +140,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.data, "data", "", "data `folder` of the node")
 	root.PersistentFlags().StringVar(&a.config, "config", "", "configuration `file`; default: stile.yaml in the data folder")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print results as JSON")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused("%v", err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagged(err) })
 	root.CompletionOptions.HiddenDefaultCmd = false
 
 	daily := &cobra.Group{ID: "daily", Title: "Every day:"}

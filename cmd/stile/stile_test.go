@@ -22,6 +22,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/stile-exchange/stile/node"
 )
@@ -302,8 +303,8 @@ func run(t *testing.T, in string, args ...string) (code int, out, err string) {
 	return code, o.String(), e.String()
 }
 
-// TestEveryCommandIsTold checks that there is help on everything, and a script
-// for every command.
+// TestEveryCommandIsTold checks that there is help on everything, a script for every
+// command, and words for what each flag wants that not every text is.
 func TestEveryCommandIsTold(t *testing.T) {
 	scripts, err := filepath.Glob(filepath.Join("testdata", "script", "*.txt"))
 	if err != nil || len(scripts) == 0 {
@@ -325,6 +326,11 @@ func TestEveryCommandIsTold(t *testing.T) {
 		if !c.HasSubCommands() && c.Name() != "demo" && !strings.Contains(all.String(), c.CommandPath()) {
 			t.Errorf("no script runs %q", c.CommandPath())
 		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if kind := f.Value.Type(); kind != "string" && kind != "stringArray" && flagWants[kind] == "" {
+				t.Errorf("%s --%s: nothing says what a flag of the type %s wants", c.CommandPath(), f.Name, kind)
+			}
+		})
 		for _, sub := range c.Commands() {
 			walk(sub)
 		}
