@@ -113,7 +113,8 @@ func (x *exporter) run(ctx context.Context) error {
 			return failure(node.Usage, "export as csv or ndjson", "%v", err)
 		}
 		for _, run.list.From = range run.sources {
-			if err := run.all(ctx); err != nil {
+			err := run.all(ctx)
+			if err != nil && !(x.from == "all" && isKind(err, node.NotFound)) { // of one that has sent nothing yet there are none
 				return err
 			}
 		}
@@ -149,7 +150,7 @@ func (x *exporter) sources(ctx context.Context) ([]name.Council, error) {
 	}
 	senders := []name.Council{""}
 	for _, p := range status.Partners {
-		if p.Direction == "from" && !slices.Contains(senders, p.Council) {
+		if p.Direction == "from" && p.Mode == "" && !slices.Contains(senders, p.Council) {
 			senders = append(senders, p.Council)
 		}
 	}

@@ -152,7 +152,7 @@ func Read(ctx context.Context, o node.Operations, d Description, now time.Time) 
 
 func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 	a, err := o.Standards().Archive(ctx, node.StandardRequest{Name: t.Standard})
-	if e, ok := errors.AsType[*node.Error](err); ok && e.Kind == node.NotFound {
+	if missing(err) {
 		return false, nil
 	} else if err != nil {
 		return false, err
@@ -203,7 +203,7 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 	}
 	sources := []name.Council{""}
 	for _, p := range status.Partners {
-		if p.Direction == "from" && !slices.Contains(sources, p.Council) {
+		if p.Direction == "from" && p.Mode == "" && !slices.Contains(sources, p.Council) {
 			sources = append(sources, p.Council)
 		}
 	}
@@ -211,6 +211,9 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 	for _, from := range sources {
 		for in := (node.ListRequest{Standard: line, From: from, Bodies: true, Limit: 1000}); ; {
 			page, err := o.Records().List(ctx, in)
+			if from != "" && missing(err) {
+				break // the agreement is in force, and nothing has come yet
+			}
 			if err != nil {
 				return false, err
 			}
@@ -248,6 +251,11 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+func missing(err error) bool {
+	e, ok := errors.AsType[*node.Error](err)
+	return ok && e.Kind == node.NotFound
 }
 
 // known is what a form may say of a record beside what stands in it.
