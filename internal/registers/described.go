@@ -115,6 +115,19 @@ func All() []Description {
 			Groups:  []Group{{Title: "By topic", Column: "Topics"}, {Title: "By state", Column: "State"}, {Title: "By council"}},
 		},
 		{
+			ID: "consultation-replies", Title: "Replies to planning consultations", Standard: "planning-consultation-reply",
+			Lead:    "What councils answer when a neighbour consults them on a planning application: the comment that each has written for the public, signed by itself.",
+			Columns: []Column{{"Application", "/application"}, {"Deciding authority", "/authority"}, {"Position", "/sentiment"}, {"Replied on", "/replied_on"}, {"Public comment", "/public_comment"}, {"Conditions", "/conditions"}},
+			Under:   []string{"Public comment", "Conditions"},
+			Groups:  []Group{{Title: "By position", Column: "Position"}, {Title: "By deciding authority", Column: "Deciding authority"}, {Title: "By council"}},
+		},
+		{
+			ID: "fly-tipping", Title: "Fly-tipping", Standard: "fly-tipping", Chart: "Found on",
+			Lead:    "What was tipped, on which land and at what cost. No vehicle, witness or place on the map is in it.",
+			Columns: []Column{{"Found on", "/found_on"}, {"Land", "/land"}, {"Waste", "/waste"}, {"Size", "/size"}, {"Pounds", "/cost"}, {"Cleared on", "/cleared_on"}, {"Area (LSOA)", "/lsoa"}},
+			Groups:  []Group{{Title: "By land", Column: "Land"}, {Title: "By waste", Column: "Waste"}, {Title: "By size", Column: "Size"}, {Title: "By council"}},
+		},
+		{
 			ID: "components", Title: "Common components", Standard: "component",
 			Lead:    "What councils have built that others may use, and under which licence.",
 			Columns: []Column{{"Component", "/name"}, {"Reference", "/reference"}, {"Publisher", "/publisher"}, {"Kind", "/kind"}, {"State", "/status"}, {"Function", "/function"}, {"Licence", "/licence"}, {"Where", "/repository"}},
