@@ -26,6 +26,7 @@ made_up:
       - {heading: Ref, cell: "R-{n 3}"}
       - {heading: Copy, cell: "of {cell Ref}"}
       - {heading: Half, cell: yes, chance: 0.5}
+      - {heading: Of another, cell: "{n 2 3 2}"}
     mistakes:
       - {row: 2, set: {Ref: ""}}
   - file: in.ndjson
@@ -67,7 +68,7 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	lines := strings.Split(string(one["in.csv"]), "\n")
-	if lines[0] != "Ref,Copy,Half" || !strings.HasPrefix(lines[1], "R-001,of R-001,") || !strings.HasPrefix(lines[2], ",of R-002,") {
+	if lines[0] != "Ref,Copy,Half,Of another" || !strings.HasPrefix(lines[1], "R-001,of R-001,") || !strings.HasPrefix(lines[2], ",of R-002,") || !strings.HasSuffix(lines[1], ",02") || !strings.HasSuffix(lines[2], ",05") {
 		t.Errorf("in.csv is %q", lines)
 	}
 	if string(one["other.txt"]) != "x" {
@@ -123,6 +124,7 @@ func TestOpenErrors(t *testing.T) {
 		{"form: Made up.", "form: ''", "made_up, 1: form: is empty"},
 		{"rows: 3", "rows: 0", "made_up, 1: rows: want 1 to"},
 		{"{n 3}", "{m 3}", `made_up, 1: column "Ref": {m 3}: nothing is called "m"`},
+		{"{n 2 3 2}", "{n 2 3 2 1}", "want at most digits, step and first number"},
 		{"{cell Ref}", "{cell Later}", `"Later" stands under no earlier heading`},
 		{"row: 2", "row: 4", "mistakes: there is no row 4"},
 		{`"={int 1 1}"`, `"=one"`, `"one" is no number`},

@@ -47,7 +47,7 @@ func (m MadeUp) of(c Council) MadeUp {
 //
 // A text is taken as it stands, but for what is in braces:
 //
-//	{n} {n 4}                       the number of the row, with so many digits
+//	{n} {n 4} {n 4 3 2}             the number of the row, with so many digits; 2, 5, 8 … as every third from the second
 //	{pick A|B|C}                    one of them
 //	{cycle A|B|C}                   one after the other, from row to row
 //	{until 40 A|B}                  A up to row 40, then B
@@ -306,11 +306,17 @@ func (g *maker) text(t string) (string, error) {
 // fills are the words that stand in braces.
 var fills = map[string]func(*maker, string) (string, error){
 	"n": func(g *maker, s string) (string, error) {
-		if s == "" {
-			s = "1"
+		of := [3]int{1, 1, 1} // digits, step, first
+		for i, f := range strings.Fields(s) {
+			if i == len(of) {
+				return "", errors.New("want at most digits, step and first number")
+			}
+			var err error
+			if of[i], err = strconv.Atoi(f); err != nil {
+				return "", err
+			}
 		}
-		digits, err := strconv.Atoi(s)
-		return fmt.Sprintf("%0*d", digits, g.n), err
+		return fmt.Sprintf("%0*d", of[0], of[2]+(g.n-1)*of[1]), nil
 	},
 	"pick": func(g *maker, s string) (string, error) { return g.pick(strings.Split(s, "|")), nil },
 	"cycle": func(g *maker, s string) (string, error) {
