@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/exchange"
+	"github.com/stile-exchange/stile/internal/workday"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -153,9 +155,7 @@ func (p *player) command(ctx context.Context, s exchange.Step) error {
 		if w, err = p.e.Fill(w); err != nil {
 			return err
 		}
-		for called, what := range p.kept {
-			w = strings.ReplaceAll(w, "{"+called+"}", what)
-		}
+		w = p.named(w)
 		w = strings.NewReplacer("{here}", p.files, "{trust}", p.trust()).Replace(w)
 		if file := s.File(w, p.texts); file != "" {
 			w = filepath.Join(p.files, filepath.FromSlash(file))
@@ -179,11 +179,7 @@ func (p *player) command(ctx context.Context, s exchange.Step) error {
 	} else {
 		out, err = run()
 	}
-	shown := typedBy(s)
-	for called, what := range p.kept {
-		shown = strings.ReplaceAll(shown, "{"+called+"}", what)
-	}
-	if shown, err2 := p.e.Fill(shown); err2 == nil {
+	if shown, err2 := p.e.Fill(p.named(typedBy(s))); err2 == nil {
 		p.say("   %s$ stile %s\n", firstLabel(s.At), shown)
 	}
 	if err != nil {
@@ -217,6 +213,19 @@ func (p *player) command(ctx context.Context, s exchange.Step) error {
 		p.say("      %s\n", p.bare(l))
 	}
 	return nil
+}
+
+var agoForm = regexp.MustCompile(`\{ago ([0-9]{1,3})\}`)
+
+// named puts in a command what earlier steps gave a name to, and days in the place of {ago N}.
+func (p *player) named(command string) string {
+	for called, what := range p.kept {
+		command = strings.ReplaceAll(command, "{"+called+"}", what)
+	}
+	return agoForm.ReplaceAllStringFunc(command, func(ago string) string {
+		days, _ := strconv.Atoi(agoForm.FindStringSubmatch(ago)[1])
+		return workday.Known(p.clock().AddDate(0, 0, -days)).Format(time.DateOnly)
+	})
 }
 
 // save makes a file of what a command printed.

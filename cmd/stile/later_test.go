@@ -101,6 +101,12 @@ func TestPlayedLater(t *testing.T) {
 			"Both are signed by both sides, and in force",
 			"none failed.",
 		},
+		// Its last day is counted in working days, whose bank holidays are not known for so long.
+		"exchange run 01": {
+			`--by "Jo Smith" --notice 2028-02-15`,
+			"LATE: was due 2028-03-07",
+			"saltby.gov.uk holds 1 record under northmoor.gov.uk/referrals, all proved by the log of northmoor.gov.uk; 2 fields withheld.",
+		},
 		"exchange run 11": {
 			"Its dates are 6 years later than in the example, where it is to be reviewed on 2027-11-30: it is now on 2033-11-30.",
 			"It offers a text that was to be reviewed on 2028-11-30, and the councils agree on another day.",

@@ -99,7 +99,9 @@ type Step struct {
 	// Run is the command without "stile" and without --data. A word that names a file
 	// of the exchange stands for that file, and {cell FILE ROW COLUMN} for a cell of a
 	// made-up file; {here} is the folder of the exchange's files and {trust} the one with
-	// all councils' public keys. A word with spaces stands in quotation marks.
+	// all councils' public keys. {ago 14} is the day a fortnight before the run; when the bank
+	// holidays that follow it are not known to the program, that day of an earlier year. A
+	// word with spaces stands in quotation marks.
 	Run    string   `yaml:"run"`
 	Input  string   `yaml:"input"`  // what is typed into it
 	Exit   int      `yaml:"exit"`   // the exit code it has to have

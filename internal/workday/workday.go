@@ -118,5 +118,15 @@ func Is(day time.Time) (bool, error) {
 	return !is, nil
 }
 
+// Known returns a day from which limits of up to half a year can be counted: the one that is
+// given or, where bank holidays after it are not known, that day of the last year in which it
+// can be done. It is for examples, whose days matter to nobody.
+func Known(day time.Time) time.Time {
+	for day.AddDate(0, 6, 0).Format(time.DateOnly) > Last {
+		day = day.AddDate(-1, 0, 0)
+	}
+	return day
+}
+
 // Midnight returns the beginning of a day, in UTC.
 func Midnight(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }

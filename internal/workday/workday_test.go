@@ -130,3 +130,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestKnown: an example's day is moved back by whole years when limits cannot be counted from it.
+func TestKnown(t *testing.T) {
+	for day, want := range map[string]string{"2026-11-16": "2026-11-16", "2028-06-30": "2028-06-30", "2028-07-02": "2027-07-02", "2033-03-01": "2028-03-01"} {
+		on, err := time.Parse(time.DateOnly, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := Known(on)
+		if got.Format(time.DateOnly) != want {
+			t.Errorf("%s: %s, want %s", day, got.Format(time.DateOnly), want)
+		}
+		if _, err := (Limit{Days: 100, Working: true}).From(got); err != nil {
+			t.Errorf("%s: %v", day, err)
+		}
+	}
+}
