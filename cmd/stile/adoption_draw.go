@@ -67,7 +67,10 @@ out the same when it is drawn again, and when the next is due.`,
 			}
 			d := registers.DrawFrom(&r, v.sample)
 			d.Standard = req.Standard
-			if err := v.printDraw(d); err != nil || !publish || d.Of == 0 {
+			if d.Of == 0 {
+				return failure(node.NotFound, "stile standard adoption", "no statement is held here to draw from; a council shares its own by an agreement on compliance-statement")
+			}
+			if err := v.printDraw(d); err != nil || !publish {
 				return err
 			}
 			put, err := putOne(ctx, c.Operations, registers.DrawStandard, d)

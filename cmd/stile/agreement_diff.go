@@ -96,7 +96,13 @@ needs no newer one: what a later version of the same major offers is taken.`,
 				}
 				return a.acceptAll(cmd.Context(), std, cfg.Council, day, yes, who)
 			}
-			doc, err := blanket(std, cfg.Council, name.Council(strings.ToLower(to)), day)
+			var receiver name.Council
+			if to != "" {
+				if receiver, err = name.ParseCouncil(strings.ToLower(to)); err != nil {
+					return misused("--to: %v", err)
+				}
+			}
+			doc, err := blanket(std, cfg.Council, receiver, day)
 			if err != nil {
 				return unusable(std, err)
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,9 @@ is web.contact. A register of a standard that we have not adopted is left out.`,
 			if out == "" {
 				return misused("name the folder with --out")
 			}
+			if at, err := url.Parse(base); base != "" && (err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http") {
+				return misused("--base wants the address at which the folder will be published, such as https://data.northmoor.gov.uk/sharing")
+			}
 			cfg, err := a.load()
 			if err != nil {
 				return err
@@ -86,7 +90,7 @@ is web.contact. A register of a standard that we have not adopted is left out.`,
 				}
 			}
 			if err := web.ExportRegister(out, "open", base, all, proofs); err != nil {
-				if _, serr := os.Stat(out); serr == nil && errors.Is(err, os.ErrExist) {
+				if errors.Is(err, web.ErrNotEmpty) || errors.Is(err, os.ErrExist) {
 					return failure(node.Conflict, "name a new folder with --out", "%v", err)
 				}
 				return err

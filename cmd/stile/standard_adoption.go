@@ -92,7 +92,7 @@ type adoptionView struct {
 func (v *adoptionView) request(args []string) (node.AdoptionRequest, error) {
 	req := node.AdoptionRequest{Standard: strings.Join(args, "")}
 	if v.sample.Size < 0 || v.sample.Size > audit.MaxSample || len(v.sample.Seed) > audit.MaxSeed {
-		return req, misused("a draw is of a number up to %d, by words of at most %d bytes", audit.MaxSample, audit.MaxSeed)
+		return req, misused("a draw is of 1 to %d statements, by words of at most %d bytes", audit.MaxSample, audit.MaxSeed)
 	}
 	if v.at != "" {
 		day, err := time.Parse(time.DateOnly, v.at)

@@ -113,6 +113,9 @@ func ExportOpen(dir, home string, at registers.Publication, all []*registers.Tab
 	return nil
 }
 
+// ErrNotEmpty: what [ExportRegister] is to write goes into a new or empty folder.
+var ErrNotEmpty = errors.New("the folder is not empty")
+
 // ExportRegister writes registers of one or several councils, of which the first publishes
 // them, into a folder, which must be new or empty, as files for any web server: index.html in
 // English and cy.html in Welsh, register.json, register.csv, register.jsonld (W3C DCAT), whose
@@ -121,7 +124,7 @@ func ExportOpen(dir, home string, at registers.Publication, all []*registers.Tab
 // folder in it that [ExportOpen] writes after; "" for none.
 func ExportRegister(dir, open, base string, rs []*Register, proofs map[name.Agreement][]byte) error {
 	if es, err := os.ReadDir(dir); err == nil && len(es) > 0 {
-		return fmt.Errorf("write register: %q is not empty", dir)
+		return fmt.Errorf("write register to %q: %w", dir, ErrNotEmpty)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "proofs"), 0o755); err != nil {
 		return fmt.Errorf("write register: %w", err)
