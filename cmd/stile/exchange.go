@@ -57,7 +57,7 @@ func (a *app) exchangeShowCommand() *cobra.Command {
 		Use:     "show EXCHANGE",
 		Short:   "Show what an exchange is for, who takes part, and its commands",
 		Example: `  stile exchange show 02`,
-		Args:    takes(1, 1, "an exchange, such as 02"),
+		Args:    takes(1, 1, "an exchange such as 02"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			e, err := exchangeOf(args[0])
 			if err != nil {
@@ -106,11 +106,17 @@ The folder is deleted at the end unless --keep names one, so that the commands c
 Then the registers of each council are written as pages into pages/ in it.`,
 		Example: `  stile exchange run 02
   stile exchange run 02 --keep /tmp/consultation`,
-		Args: takes(1, 1, "an exchange, such as 02"),
+		Args: takes(1, 1, "an exchange such as 02"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := exchangeOf(args[0])
 			if err != nil {
 				return err
+			}
+			if few < 0 {
+				return misused("--few wants a number of 0 or more")
+			}
+			if published != "" && len(e.Published) == 0 {
+				return misused("exchange %s takes in nothing that real councils have published: leave out --published", e.ID)
 			}
 			if few > 0 {
 				if e, err = e.Few(few); err != nil {
@@ -146,13 +152,20 @@ func (a *app) play(ctx context.Context, e *exchange.Exchange, keep, published st
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
 	if err := p.run(ctx); err != nil {
-		return err
+		switch {
+		case ctx.Err() == nil:
+			return err
+		case keep == "":
+			return failure(node.Failed, "stile exchange run "+e.ID, "stopped before it was done; nothing of it is kept")
+		}
+		return failure(node.Failed, "name a new folder with --keep", "stopped before it was done; what there is of it is in %s", p.dir)
 	}
 	if a.json {
 		return emitLines(a, p.flows)
 	}
 	if keep != "" {
 		p.say("\nKept in %s. A node runs again with stile serve --data %s\n", p.dir, p.folder(e.Councils[0].Name))
+		p.say("A bundle is verified again with stile verify %s --trust %s\n", p.bundle(0, p.agreed[0].From), p.trust())
 	}
 	return nil
 }

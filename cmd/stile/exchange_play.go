@@ -542,8 +542,7 @@ func (p *player) flow(ctx context.Context, a *agreement.Agreement, keys audit.Tr
 	if err != nil {
 		return flow{}, nil, err
 	}
-	path := filepath.Join(p.dir, "auditor", fmt.Sprintf("%02d-%s.stile", i+1, firstLabel(a.From)))
-	if err := os.WriteFile(path, b.Bundle, 0o600); err != nil {
+	if err := os.WriteFile(p.bundle(i, a.From), b.Bundle, 0o600); err != nil {
 		return flow{}, nil, err
 	}
 	show, err := n.Agreements().Show(ctx, node.AgreementRequest{Name: string(a.Name)})
@@ -561,6 +560,11 @@ func (p *player) flow(ctx context.Context, a *agreement.Agreement, keys audit.Tr
 		f.Keepers, err = p.cosigned(ctx, a)
 	}
 	return f, report, err
+}
+
+// bundle is the file of the bundle of an agreement, by its place among those of the exchange.
+func (p *player) bundle(i int, from name.Council) string {
+	return filepath.Join(p.dir, "auditor", fmt.Sprintf("%02d-%s.stile", i+1, firstLabel(from)))
 }
 
 // cosigned is how many keepers of a footprint that receives under an agreement cosigned a

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -66,7 +67,7 @@ func TestExchanges(t *testing.T) {
 				} else {
 					told[i] = chapter(t, e, flows)
 				}
-				compare(t, filepath.Join("..", "..", "examples", e.ID, "README.md"), readme(e))
+				compare(t, filepath.Join("..", "..", "examples", e.ID, "README.md"), readme(t, e))
 			})
 		}
 	})
@@ -122,11 +123,11 @@ func compare(t *testing.T, path, want string) {
 func numberOf(e *exchange.Exchange) string { return e.ID[:2] }
 
 // readme is the page in the folder of an exchange.
-func readme(e *exchange.Exchange) string {
+func readme(t *testing.T, e *exchange.Exchange) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s\n\n**What stays.** %s\n\n", e.Title, paragraph(e.Problem), paragraph(e.Stays))
 	fmt.Fprintf(&b, "    make build && ./bin/stile exchange run %s\n\n", numberOf(e))
-	fmt.Fprintf(&b, "Its pages: with `--keep DIR` the run leaves what each council could publish in `DIR/pages`, to be opened in a browser, and the bundles that the auditor has verified in `DIR/auditor`.\n\n")
+	fmt.Fprintf(&b, "Its pages: with `--keep DIR` the run leaves what each council could publish in `DIR/pages`, to be opened in a browser, and the bundles that the auditor has verified in `DIR/auditor`. One is verified again by\n\n    ./bin/stile verify DIR/auditor/%s --trust DIR/auditor/trust\n\n", firstBundle(t, e))
 	b.WriteString("| council | its part |\n|---|---|\n")
 	for _, c := range e.Councils {
 		fmt.Fprintf(&b, "| %s (%s) | %s |\n", c.Title, c.Name, c.Part)
@@ -146,6 +147,26 @@ func readme(e *exchange.Exchange) string {
 	}
 	b.WriteString("\nThe steps stand in [exchange.yaml](exchange.yaml). No council, person or place is real.\n")
 	return b.String()
+}
+
+// firstBundle is the file of the bundle of the first agreement.
+func firstBundle(t *testing.T, e *exchange.Exchange) string {
+	files, err := e.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range e.Steps {
+		if s.Agree == "" {
+			continue
+		}
+		a, err := agreement.Parse(files[e.Turns(s)[0].Agree])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("01-%s.stile", firstLabel(a.From))
+	}
+	t.Fatalf("%s has no agreement", e.ID)
+	return ""
 }
 
 // chapter tells of an exchange what flowed in it.
@@ -269,4 +290,40 @@ func played(t *testing.T, bin string, args ...string) []byte {
 		t.Fatalf("%v\n%s", err, &errs)
 	}
 	return out
+}
+
+// TestExchangeStopped: a run that is stopped in the middle says so and leaves nothing, or says
+// where what it has done is kept.
+func TestExchangeStopped(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	for keep, want := range map[string]string{
+		"":                                 "stile: stopped before it was done; nothing of it is kept\nTry: stile exchange run 16-children-not-in-school\n",
+		filepath.Join(t.TempDir(), "kept"): "stile: stopped before it was done; what there is of it is in ",
+	} {
+		ctx, stop := context.WithCancel(t.Context())
+		out := &stopping{at: "\n3. ", stop: stop}
+		var errs bytes.Buffer
+		code := Main(ctx, env{in: strings.NewReader(""), out: out, err: &errs}, []string{"exchange", "run", "16", "--keep", keep})
+		if code != 1 || !strings.HasPrefix(errs.String(), want) || strings.Contains(out.String(), "\n5. ") {
+			t.Errorf("exit code %d, want 1:\n%s\nwant %q; it had printed\n%s", code, &errs, want, out.String())
+		}
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("left in the folder for temporary files: %v, %v", left, err)
+	}
+}
+
+// A stopping writer calls stop once a text has been written to it.
+type stopping struct {
+	bytes.Buffer
+	at   string
+	stop func()
+}
+
+func (s *stopping) Write(p []byte) (int, error) {
+	n, err := s.Buffer.Write(p)
+	if strings.Contains(s.String(), s.at) {
+		s.stop()
+	}
+	return n, err
 }

@@ -22,6 +22,7 @@ func TestLeash(t *testing.T) {
 		{[]string{"import", "x.csv"}, time.Second / 2, 0},
 		{[]string{"serve"}, 10 * time.Second, 0},
 		{[]string{"serve"}, time.Hour, 20 * time.Second},
+		{[]string{"exchange", "run", "06"}, 10 * time.Second, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var talk bytes.Buffer

@@ -84,7 +84,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 // waits for ends within a second: whatever was acknowledged is on disk by then, so
 // nothing is lost by ending in the middle. A node says goodbye to its partners.
 func patience(root *cobra.Command, args []string) time.Duration {
-	if c, _, err := root.Find(args); err == nil && slices.Contains([]string{"serve", "demo"}, c.Name()) {
+	if c, _, err := root.Find(args); err == nil && (slices.Contains([]string{"serve", "demo"}, c.Name()) || c.CommandPath() == "stile exchange run") {
 		return 20 * time.Second
 	}
 	return time.Second

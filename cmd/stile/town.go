@@ -62,8 +62,8 @@ func (t *town) trust() string { return filepath.Join(t.dir, "auditor", "trust") 
 func (t *town) at(c name.Council) *node.Node { return t.nodes[c].Node }
 
 // await polls until f says true, or three minutes have gone by.
-func (t *town) await(ctx context.Context, what string, f func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+func (t *town) await(whole context.Context, what string, f func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(whole, 3*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -74,6 +74,9 @@ func (t *town) await(ctx context.Context, what string, f func() (bool, error)) e
 		}
 		select {
 		case <-ctx.Done():
+			if err := whole.Err(); err != nil {
+				return err
+			}
 			return fmt.Errorf("waited in vain until %s", what)
 		case <-tick.C:
 		}
