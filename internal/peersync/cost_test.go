@@ -77,7 +77,7 @@ func TestLiveSyncs(t *testing.T) {
 		a := terms(t, northmoor, "items", 1, nil, saltby)
 		n, s := w.run(northmoor, a), w.run(saltby, a)
 		n.put(item("first", "X"))
-		w.await("it is in step", func() bool { return len(s.held(planning)) == 1 })
+		w.await("it is in step", func() bool { return s.holds(planning, 1) })
 		synctest.Wait()
 		from, to := n.ledger.Transactions(), s.ledger.Transactions()
 		var left, acked atomic.Uint64

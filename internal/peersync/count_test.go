@@ -41,7 +41,7 @@ func TestCounted(t *testing.T) {
 		a := terms(t, northmoor, "items", 1, nil, saltby)
 		n, s := w.run(northmoor, a), w.run(saltby, a)
 		n.put(item("first", "X"), item("second", "X"), item("other", "Y"), item("third", "X"))
-		w.await("it is in step", func() bool { return len(s.held(planning)) == 3 })
+		w.await("it is in step", func() bool { return s.holds(planning, 3) })
 		if src := s.source(planning); src.Unproved.IsZero() || len(n.commitments(t)) > 0 {
 			t.Errorf("committed at once, or nothing waits for it: %v", n.commitments(t))
 		}

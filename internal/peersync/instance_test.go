@@ -105,7 +105,7 @@ func TestStartedAgain(t *testing.T) {
 			}
 		}
 		n.put(item("one", "X"))
-		w.await("exchange goes on", func() bool { return len(s.held(planning)) == 1 })
+		w.await("exchange goes on", func() bool { return s.holds(planning, 1) })
 	})
 }
 

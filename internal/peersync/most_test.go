@@ -45,7 +45,7 @@ func TestMostLeaves(t *testing.T) {
 		// At the start of a day, so that none turns on the way.
 		holds := func(want int, why string) {
 			t.Helper()
-			w.await(fmt.Sprintf("%d are held", want), func() bool { return len(s.held(planning)) == want })
+			w.await(fmt.Sprintf("%d are held", want), func() bool { return s.holds(planning, want) })
 			time.Sleep(time.Minute)
 			p, _ := partner()
 			if got := len(s.held(planning)); got != want || p.Waits(a.Most, w.now()) != why {
@@ -92,7 +92,7 @@ func TestMostLeaves(t *testing.T) {
 		}
 		n.agree(b)
 		s.agree(b)
-		w.await("all are held", func() bool { return len(s.held(planning)) == 28 && s.held(planning)["late"] == 1 })
+		w.await("all are held", func() bool { return s.holds(planning, 28) && s.held(planning)["late"] == 1 })
 		if got := s.refusals(northmoor, planning); len(got) > 0 {
 			t.Errorf("refused: %v", got)
 		}

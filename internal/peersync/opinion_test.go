@@ -48,7 +48,7 @@ func TestSecondOpinionStopsAStream(t *testing.T) {
 				a := terms(t, northmoor, "items", 1, unguarded, saltby)
 				n, s := w.run(northmoor, a), w.run(saltby, a)
 				n.put(item("first", "X"))
-				w.await("the first copy is there", func() bool { return len(s.held(planning)) == 1 })
+				w.await("the first copy is there", func() bool { return s.holds(planning, 1) })
 
 				f, err := n.ledger.Feed(planning, a.Digest())
 				if err != nil {
@@ -96,7 +96,7 @@ func TestSecondOpinionStopsAStream(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.await("under the next text it goes on", func() bool { return len(s.held(planning)) == 3 })
+				w.await("under the next text it goes on", func() bool { return s.holds(planning, 3) })
 			})
 		})
 	}

@@ -76,7 +76,7 @@ func TestProofsHaveAShare(t *testing.T) {
 		a := terms(t, northmoor, "items", 1, nil, saltby)
 		n, s := w.run(northmoor, a), w.run(saltby, a)
 		n.put(item("one", "X"), item("two", "Y"))
-		w.await("the record is there", func() bool { return len(s.held(planning)) == 1 })
+		w.await("the record is there", func() bool { return s.holds(planning, 1) })
 		k := s.ledger.Known(northmoor)
 		ask := func() error {
 			_, err := s.ProveEntries(t.Context(), northmoor, k.Checkpoint(), []tlog.Hash{{}}, []uint64{0})

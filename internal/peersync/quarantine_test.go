@@ -94,7 +94,7 @@ func TestFreshAgreement(t *testing.T) {
 		stage := w.perform(northmoor, func(x *exchange) {
 			x.send(f.batch(x.hello.GetTreeSize(), f.from(x.hello.GetCursor())...))
 		})
-		w.await("the first copy is there", func() bool { return len(s.held(planning)) == 4 })
+		w.await("the first copy is there", func() bool { return s.holds(planning, 4) })
 		rewritten := f.fork(2)
 		for i := range 374 {
 			rewritten.record(fmt.Sprint("new-", i), nil)
@@ -127,7 +127,7 @@ func TestFreshAgreement(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Refresh()
-		w.await("the new history is copied", func() bool { return len(s.held(housing)) == 376 && len(s.held(planning)) == 376 })
+		w.await("the new history is copied", func() bool { return s.holds(housing, 376) && s.holds(planning, 376) })
 		w.await("what it does not have is gone", func() bool { _, old := s.held(planning)["old-3"]; return !old })
 		if k := s.ledger.Known(northmoor); !k.Forsworn || k.CosignedSize != 4 || k.Size != 376 || len(k.Ended) != 1 || k.Ended[0].Because == "" {
 			t.Errorf("%+v", k)
@@ -176,7 +176,7 @@ func TestStreamsOvertake(t *testing.T) {
 			}
 		}
 		for _, a := range as {
-			w.await("all of "+string(a)+" is there", func() bool { return len(s.held(a)) == put })
+			w.await("all of "+string(a)+" is there", func() bool { return s.holds(a, put) })
 			if got := s.refusals(northmoor, a); len(got) > 0 {
 				t.Errorf("%s: refused %v", a, got)
 			}
@@ -205,7 +205,7 @@ func TestQuarantineStopsBoth(t *testing.T) {
 		n, s := w.run(northmoor, a, b), w.run(saltby, a, b)
 		n.put(item("theirs", "X"))
 		s.put(item("ours", "X"))
-		w.await("both have what the other lets them have", func() bool { return len(s.held(planning)) == 1 && len(n.held(b.Name)) == 1 })
+		w.await("both have what the other lets them have", func() bool { return s.holds(planning, 1) && len(n.held(b.Name)) == 1 })
 
 		// Another history of northmoor's, met by some way or other.
 		f := newForger(t, w.rings[northmoor])
@@ -244,10 +244,10 @@ func TestQuarantineStopsBoth(t *testing.T) {
 		}
 		s.Refresh()
 		n.Retry()
-		w.await("exchange goes on", func() bool { return len(s.held(planning)) == 2 && len(n.held(b.Name)) == 2 })
+		w.await("exchange goes on", func() bool { return s.holds(planning, 2) && len(n.held(b.Name)) == 2 })
 		w.await("the accused says so no more", func() bool { return n.ledger.Known(saltby).Accusation == nil })
 		n.put(item("signed again", "X"))
-		w.await("it signs again", func() bool { return len(s.held(planning)) == 3 })
+		w.await("it signs again", func() bool { return s.holds(planning, 3) })
 	})
 }
 

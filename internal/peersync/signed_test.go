@@ -23,7 +23,7 @@ func TestSignedTokens(t *testing.T) {
 					many = append(many, item(fmt.Sprintf("ref-%04d", i), "X"))
 				}
 				from.put(many...)
-				w.await("all are held", func() bool { return len(to.held(planning)) == n })
+				w.await("all are held", func() bool { return to.holds(planning, n) })
 				key, carry := w.rings[northmoor].Record.Public(), 0
 				err := to.ledger.View(func(v *ledger.View) error {
 					return v.Holdings(to.source(planning), 0, func(h *ledger.Holding, err error) bool {

@@ -32,7 +32,7 @@ func TestCopy(t *testing.T) {
 		}
 		n.put(many...)
 		n.put(item("other", "Y"))
-		w.await("the first copy is there", func() bool { return len(s.held(planning)) == 2500 })
+		w.await("the first copy is there", func() bool { return s.holds(planning, 2500) })
 
 		start := time.Now()
 		n.put(item("live", "X"))
@@ -41,7 +41,7 @@ func TestCopy(t *testing.T) {
 			t.Errorf("a live record took %v", d)
 		}
 		n.put(item("live", "Y"), item("first-0000", "Y"))
-		w.await("they are withdrawn", func() bool { return len(s.held(planning)) == 2499 })
+		w.await("they are withdrawn", func() bool { return s.holds(planning, 2499) })
 		n.put(item("live", "X"))
 		w.await("it is back", func() bool { return s.held(planning)["live"] == 3 })
 
@@ -81,7 +81,7 @@ func TestIdleStreamLives(t *testing.T) {
 		a := terms(t, northmoor, "items", 1, nil, saltby)
 		n, s := w.run(northmoor, a), w.run(saltby, a)
 		n.put(item("one", "X"))
-		w.await("it is there", func() bool { return len(s.held(planning)) == 1 })
+		w.await("it is there", func() bool { return s.holds(planning, 1) })
 		time.Sleep(2 * time.Minute) // all streams are open, and what is permitted is committed to
 		var opened atomic.Int64
 		w.world.OnWrite(func(wr wire.Write) wire.Fault {
@@ -196,7 +196,7 @@ func TestNewText(t *testing.T) {
 				}, saltby)
 				n, s := w.run(northmoor, wide), w.run(saltby, wide)
 				n.put(item("a", "X"), item("b", "Y"), item("c", "X"), item("d", "Y"))
-				w.await("the first copy is there", func() bool { return len(s.held(planning)) == 4 })
+				w.await("the first copy is there", func() bool { return s.holds(planning, 4) })
 				n.put(item("d", "X")) // its version under the old text may still be on its way
 
 				if err := errors.Join(n.ledger.OpenFeed(t.Context(), narrow), n.ledger.AwaitFeed(t.Context(), narrow)); err != nil {
@@ -260,7 +260,7 @@ func TestTwoVersionsOfAStandard(t *testing.T) {
 		a := terms(t, northmoor, "items", 1, nil, saltby)
 		n, s := w.run(northmoor, a), w.run(saltby, a)
 		n.put(item("a", "X"), item("b", "X"))
-		w.await("the first copy is there", func() bool { return len(s.held(planning)) == 2 })
+		w.await("the first copy is there", func() bool { return s.holds(planning, 2) })
 		next := parish(t, "parish-item", "1.1.0")
 		if err := n.ledger.Adopt(t.Context(), next); err != nil {
 			t.Fatal(err)
@@ -332,7 +332,7 @@ func TestExpiredDirectory(t *testing.T) {
 		a := terms(t, northmoor, "items", 1, nil, saltby)
 		n, s := w.run(northmoor, a), w.run(saltby, a)
 		n.put(item("before", "X"))
-		w.await("the first is there", func() bool { return len(s.held(planning)) == 1 })
+		w.await("the first is there", func() bool { return s.holds(planning, 1) })
 
 		end := time.Now().Add(time.Hour)
 		if err := w.dir.Replace(w.dir.Members(), func(now time.Time) error {
@@ -344,7 +344,7 @@ func TestExpiredDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		n.put(item("meanwhile", "X"))
-		w.await("the second is there", func() bool { return len(s.held(planning)) == 2 })
+		w.await("the second is there", func() bool { return s.holds(planning, 2) })
 		time.Sleep(time.Hour + time.Minute) // of the bubble
 		n.put(item("after", "X"))
 		w.await("both say why nothing comes", func() bool {
@@ -363,7 +363,7 @@ func TestExpiredDirectory(t *testing.T) {
 		if err := w.dir.Replace(w.dir.Members(), nil); err != nil {
 			t.Fatal(err)
 		}
-		w.await("it goes on", func() bool { return len(s.held(planning)) == 3 })
+		w.await("it goes on", func() bool { return s.holds(planning, 3) })
 	})
 }
 

@@ -438,6 +438,13 @@ func (h *house) held(a name.Agreement) map[string]uint64 {
 	return out
 }
 
+// holds reports whether so many records are held. To read them costs much more than to ask
+// how many there are, so that comes first.
+func (h *house) holds(a name.Agreement, n int) bool {
+	h.w.t.Helper()
+	return h.source(a).Records == n && len(h.held(a)) == n
+}
+
 // refusals returns the rules that a house refused something of an agreement by.
 func (h *house) refusals(from name.Council, a name.Agreement) (rules []string) {
 	h.w.t.Helper()
