@@ -7,8 +7,9 @@ GO      ?= go
 TIMEOUT ?= 14m
 
 # The packages that are longest in testing come first, so that no core waits for the last of
-# them; those whose tests wait for others stand between those that compute.
-LONG     = ./cmd/stile ./node ./internal/ledger ./internal/web ./internal/footprint ./internal/simtest ./internal/api ./internal/peersync ./internal/faults
+# them. The two whose tests run several nodes at a time, cmd/stile and node, come apart, each
+# beside packages that compute.
+LONG     = ./cmd/stile ./internal/ledger ./internal/footprint ./internal/simtest ./node ./internal/web ./internal/peersync ./internal/api ./internal/faults
 
 # Packages of which nothing runs beside anything else, neither their own code and tests nor
 # what they use of Stile: the race detector finds nothing there, and makes them some five
@@ -72,14 +73,15 @@ export GOFLAGS += -trimpath
 # Scrypt is arithmetic on memory of its own, made slow on purpose: the race detector finds
 # nothing in it, and makes each encrypted key of a test cost four seconds.
 #
-# The same holds of other arithmetic, and of parsers that turn a text into values of their own.
-# None of them uses sync/atomic, so the detector misses no order that one of them makes; what
-# they read and write of others they do through package reflect, which stays under it.
+# The same holds of other arithmetic, of codes and compression, and of parsers that turn a text
+# into values of their own. None of them uses sync/atomic, so the detector misses no order that
+# one of them makes. Of memory that is not theirs they read the text they are given, and write
+# where they are told to or through package reflect, which stays under the detector.
 NORACE = $(foreach p,$(PLAIN),-gcflags=$(p)=-race=false)
-PLAIN  = golang.org/x/crypto/scrypt golang.org/x/crypto/pbkdf2 \
+PLAIN  = golang.org/x/crypto/scrypt golang.org/x/crypto/pbkdf2 encoding/base32 encoding/base64 \
 	$(addprefix crypto/internal/fips140/,bigmod edwards25519 edwards25519/field nistec nistec/fiat) \
 	go.yaml.in/yaml/v3 gopkg.in/yaml.v3 regexp/syntax text/template/parse github.com/dlclark/regexp2/syntax \
-	github.com/klauspost/compress/fse github.com/klauspost/compress/huff0 github.com/secure-systems-lab/go-securesystemslib/cjson
+	$(addprefix github.com/klauspost/compress/,fse huff0 zstd) github.com/secure-systems-lab/go-securesystemslib/cjson
 
 # Garbage is collected half as often as elsewhere. What tests write goes where .ci/room says;
 # what is compiled goes where it always does.
