@@ -17,6 +17,7 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/internal/wire/wiretest"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -27,7 +28,7 @@ func smallPages(h *wirepb.Hello) { h.Frame = 64 << 10 }
 // reach a sender of v0.1.0, which does not read what it does not know.
 func inOrder(h *wirepb.Hello) {
 	smallPages(h)
-	h.Ahead, h.AheadFrom, h.AheadTo = false, 0, 0
+	wiretest.V010(h)
 }
 
 // long is an item of some 1,900 bytes, of which less than twenty make a small page.

@@ -16,6 +16,12 @@ func Hellos(net wire.Network, change func(*wirepb.Hello)) wire.Network {
 	return hellos{net, change}
 }
 
+// V010 makes a hello what a node of v0.1.0 says, and what it reads of a later one's: what it
+// does not know is not there.
+func V010(h *wirepb.Hello) {
+	h.Ahead, h.AheadFrom, h.AheadTo, h.Keeps = false, 0, 0, ""
+}
+
 type hellos struct {
 	wire.Network
 	change func(*wirepb.Hello)
