@@ -393,64 +393,140 @@ func TestAheadLies(t *testing.T) {
 	})
 }
 
-// BenchmarkChangeDuringFirstCopy tells how long a change takes to its receiver, made when a
-// tenth of a first copy is there, of STILE_RECORDS records, 20,000 unless it says so; and
-// how long the whole copy takes. Both ledgers are on disk and share the machine.
-func BenchmarkChangeDuringFirstCopy(b *testing.B) {
-	records := 20_000
+// A copyBench is a sender with STILE_RECORDS records, 20,000 unless it says so, of which
+// first copies are made. Both ledgers are on disk and share the machine.
+type copyBench struct {
+	*testing.B
+	w       *town
+	n       *house
+	a       *agreement.Agreement
+	records int
+}
+
+func newCopyBench(b *testing.B) *copyBench {
+	c := &copyBench{B: b, records: 20_000}
 	if n, err := strconv.Atoi(os.Getenv("STILE_RECORDS")); err == nil {
-		records = n
+		c.records = n
 	}
+	members, rings := people(b)
+	c.w = newTown(b, members, rings)
+	c.a = terms(b, northmoor, "items", 1, nil, saltby)
+	c.w.folder = b.TempDir()
+	c.n = c.w.run(northmoor, c.a)
+	var many []map[string]any
+	for i := range c.records {
+		many = append(many, item(fmt.Sprintf("item-%07d", i), "X"))
+	}
+	for chunk := range slices.Chunk(many, 10_000) {
+		c.n.put(chunk...)
+	}
+	return c
+}
+
+// begin has a receiver begin a copy, asking as hello says.
+func (c *copyBench) begin(hello func(*wirepb.Hello)) *house {
+	c.w.hello, c.w.folder = hello, c.TempDir()
+	return c.w.run(saltby, c.a)
+}
+
+// change writes a record anew.
+func (c *copyBench) change(what string) {
+	body := item("item-0000001", "X")
+	body["phone"] = what
+	c.n.put(body)
+}
+
+// until waits for something to be so of a receiver, and returns how long that took.
+func (c *copyBench) until(s *house, f func(*ledger.Source) bool) time.Duration {
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if f(s.source(planning)) {
+			return time.Since(began)
+		}
+		if c.Context().Err() != nil {
+			c.Fatal(c.Context().Err())
+		}
+	}
+}
+
+// BenchmarkChangeDuringFirstCopy tells how long a change takes to its receiver, made when a
+// tenth of a first copy is there, and how long the whole copy takes.
+func BenchmarkChangeDuringFirstCopy(b *testing.B) {
 	for _, way := range []struct {
 		name  string
 		hello func(*wirepb.Hello)
-	}{
-		{"ahead", nil},
-		{"inOrder", func(h *wirepb.Hello) { h.Ahead = false }},
-	} {
+	}{{"ahead", nil}, {"inOrder", wiretest.V010}} {
 		b.Run(way.name, func(b *testing.B) {
-			members, rings := people(b)
-			w := newTown(b, members, rings)
-			a := terms(b, northmoor, "items", 1, nil, saltby)
-			w.folder = b.TempDir()
-			n := w.run(northmoor, a)
-			var many []map[string]any
-			for i := range records {
-				many = append(many, item(fmt.Sprintf("item-%07d", i), "X"))
-			}
-			for chunk := range slices.Chunk(many, 10_000) {
-				n.put(chunk...)
-			}
-			until := func(s *house, f func(*ledger.Source) bool) time.Duration {
-				for began := time.Now(); ; time.Sleep(time.Millisecond) {
-					if f(s.source(planning)) {
-						return time.Since(began)
-					}
-					if b.Context().Err() != nil {
-						b.Fatal(b.Context().Err())
-					}
-				}
-			}
+			c := newCopyBench(b)
 			var change, whole time.Duration
 			for i := 0; b.Loop(); i++ {
-				w.hello, w.folder = way.hello, b.TempDir()
 				began := time.Now()
-				s := w.run(saltby, a)
-				until(s, func(src *ledger.Source) bool { return src.Records >= records/10 })
-				body := item("item-0000001", "X")
-				body["phone"] = fmt.Sprint(i)
-				n.put(body)
-				size := n.ledger.Size()
-				change += until(s, func(src *ledger.Source) bool { return max(src.Cursor, src.AheadTo) >= size })
-				until(s, func(src *ledger.Source) bool { return src.AheadFrom == 0 && src.Cursor >= size })
+				s := c.begin(way.hello)
+				c.until(s, func(src *ledger.Source) bool { return src.Records >= c.records/10 })
+				c.change(fmt.Sprint(i))
+				size := c.n.ledger.Size()
+				change += c.until(s, func(src *ledger.Source) bool { return max(src.Cursor, src.AheadTo) >= size })
+				c.until(s, func(src *ledger.Source) bool { return src.AheadFrom == 0 && src.Cursor >= size })
 				whole += time.Since(began)
-				if got := s.source(planning).Records; got != records {
-					b.Fatalf("%d records are there, want %d", got, records)
+				if got := s.source(planning).Records; got != c.records {
+					b.Fatalf("%d records are there, want %d", got, c.records)
 				}
 				s.stop()
 			}
 			b.ReportMetric(change.Seconds()/float64(b.N), "s/change")
 			b.ReportMetric(whole.Seconds()/float64(b.N), "s/copy")
+		})
+	}
+}
+
+// BenchmarkFirstCopyWhileWriting tells how long a first copy takes while a record is changed
+// every so often, and how many pages it is made of.
+func BenchmarkFirstCopyWhileWriting(b *testing.B) {
+	for _, way := range []struct {
+		name  string
+		hello func(*wirepb.Hello)
+		every time.Duration // between two changes; 0 for none
+	}{
+		{"quiet", nil, 0},
+		{"inOrder/every=20ms", wiretest.V010, 20 * time.Millisecond},
+		{"ahead/every=20ms", nil, 20 * time.Millisecond},
+		{"inOrder/every=200ms", wiretest.V010, 200 * time.Millisecond},
+		{"ahead/every=200ms", nil, 200 * time.Millisecond},
+	} {
+		b.Run(way.name, func(b *testing.B) {
+			c := newCopyBench(b)
+			var pages, changes atomic.Int64
+			c.w.world.OnWrite(func(x wire.Write) wire.Fault {
+				if x.From == northmoor && x.Protocol == wirepb.Protocol && x.Serial > 0 {
+					pages.Add(1)
+				}
+				return wire.None
+			})
+			var whole time.Duration
+			for b.Loop() {
+				size := c.n.ledger.Size()
+				began := time.Now()
+				s := c.begin(way.hello)
+				done, written := make(chan struct{}), make(chan struct{})
+				go func() {
+					defer close(written)
+					for way.every > 0 {
+						select {
+						case <-done:
+							return
+						case <-time.After(way.every):
+							c.change(fmt.Sprint(changes.Add(1)))
+						}
+					}
+				}()
+				c.until(s, func(src *ledger.Source) bool { return src.AheadFrom == 0 && src.Cursor >= size })
+				whole += time.Since(began)
+				close(done)
+				<-written
+				s.stop()
+			}
+			b.ReportMetric(whole.Seconds()/float64(b.N), "s/copy")
+			b.ReportMetric(float64(pages.Load())/float64(b.N), "pages/copy")
+			b.ReportMetric(float64(changes.Load())/float64(b.N), "changes/copy")
 		})
 	}
 }
