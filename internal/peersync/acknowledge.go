@@ -21,7 +21,7 @@ import (
 // acknowledgeAll reads the receiver's answers until the stream ends or one does
 // not hold: first the receipts that it repeats, of batches before those that its hello
 // asks for, then its answers to the pages sent, in their order.
-func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, f feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, sent chan *page) error {
+func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, f feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, under *underWay) error {
 	for late := 0; ; {
 		frame, err := in.Read()
 		if err != nil {
@@ -39,16 +39,15 @@ func (s *Syncer) acknowledgeAll(ctx context.Context, to name.Council, f feed, h 
 			continue
 		}
 		late = maxLate
-		select {
-		case page := <-sent:
-			if err := s.acknowledge(ctx, to, f, page, frame.GetAck()); err != nil {
-				return err
-			}
-			if len(sent) == 0 {
-				st.SetDeadline(time.Time{})
-			}
-		default:
+		page := under.acknowledged()
+		if page == nil {
 			return fmt.Errorf("acknowledgement: %w: of nothing that was sent", judge.ErrLied)
+		}
+		if err := s.acknowledge(ctx, to, f, page, frame.GetAck()); err != nil {
+			return err
+		}
+		if len(under.pages) == 0 {
+			st.SetDeadline(time.Time{})
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/agreement"
@@ -336,6 +337,69 @@ func TestAheadOfABound(t *testing.T) {
 		w.ahead.Add(int64(day))
 		c.ends()
 	})
+}
+
+// TestAheadHoldsNothingUp: over a long line a first copy takes no longer when records change
+// all the time, and what changes does not wait for it; to a receiver of v0.1.0 neither.
+func TestAheadHoldsNothingUp(t *testing.T) {
+	const (
+		there = time.Second // from one end of the line to the other
+		ilton = name.Council("ilton.gov.uk")
+	)
+	inTown(t, func(t *testing.T, w *town) {
+		a := terms(t, northmoor, "items", 1, nil, saltby, hexwell, ilton)
+		n := w.run(northmoor, a)
+		var many []map[string]any
+		for i := range manyRecords {
+			many = append(many, long(i, "X", "first"))
+		}
+		n.put(many...)
+		// copied has a receiver copy all that stands there, while every so often a record changes.
+		copied := func(c name.Council, hello func(*wirepb.Hello), every time.Duration) (whole, slowest time.Duration, ahead bool) {
+			t.Helper()
+			w.world.SetLink(northmoor, c, wire.Link{Delay: there})
+			w.world.SetLink(c, northmoor, wire.Link{Delay: there})
+			w.hello = hello
+			type change struct {
+				size uint64
+				at   time.Time
+			}
+			var open []change
+			end, began := n.ledger.Size(), time.Now()
+			s := w.run(c, a)
+			for next := began; ; time.Sleep(100 * time.Millisecond) {
+				synctest.Wait()
+				src := s.source(planning)
+				ahead = ahead || src.AheadFrom > 0
+				for len(open) > 0 && max(src.Cursor, src.AheadTo) >= open[0].size {
+					slowest = max(slowest, time.Since(open[0].at))
+					open = open[1:]
+				}
+				if src.AheadFrom == 0 && src.Cursor >= end {
+					return time.Since(began), slowest, ahead
+				}
+				if time.Since(began) > 5*time.Minute {
+					t.Fatalf("of the copy of %s %d entries of %d have come", c, src.Cursor, end)
+				}
+				if every > 0 && src.Cursor > 0 && time.Since(next) >= every {
+					next = time.Now()
+					n.put(long(len(many)/2, "X", next.String()))
+					open = append(open, change{n.ledger.Size(), next})
+				}
+			}
+		}
+		const often = 300 * time.Millisecond
+		alone, _, _ := copied(saltby, smallPages, 0)
+		whole, slowest, ahead := copied(hexwell, smallPages, often)
+		old, _, _ := copied(ilton, inOrder, often)
+		t.Logf("alone it took %s; while records changed %s, and a change %s at most; to a receiver of v0.1.0 %s", alone, whole, slowest, old)
+		if most := alone + 2*there; !ahead || whole > most || old > most {
+			t.Errorf("while records changed it took %s, and %s to a receiver of v0.1.0; alone it took %s; something went ahead: %v", whole, old, alone, ahead)
+		}
+		if slowest > 5*there {
+			t.Errorf("a change took %s", slowest)
+		}
+	}, "ilton.gov.uk")
 }
 
 // TestAheadLies: a sender cannot bring back what it withdrew ahead of a copy, nor say that

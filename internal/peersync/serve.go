@@ -25,7 +25,7 @@ const (
 	ackWithin   = 2 * time.Minute  // the answer to a batch; the receiver syncs it to disk first
 	beatEvery   = 20 * time.Second // an idle sender offers its newest checkpoint, and asks the agreement again
 	aliveEvery  = time.Minute      // it says something even if there is no news; well below silence
-	window      = 2                // batches sent and not yet acknowledged
+	window      = 2                // batches sent and not yet acknowledged, beside one that went ahead
 	leastFrame  = 64 << 10         // pages are made no smaller than this for any reader
 )
 
@@ -299,8 +299,8 @@ func startOf(of feedOf, h *wirepb.Hello) uint64 {
 // send sends a feed from where the receiver is, then what is new as it comes.
 func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.Hello, st wire.Stream, in *wirepb.Reader, out *wirepb.Writer) error {
 	acks := make(chan error, 1)
-	sent := make(chan *page, window) // sent and not yet acknowledged
-	go func() { acks <- s.acknowledgeAll(ctx, to, f, h, st, in, sent) }()
+	under := newUnderWay()
+	go func() { acks <- s.acknowledgeAll(ctx, to, f, h, st, in, under) }()
 
 	of, id := f.of(), instanceOf(h.GetInstance())
 	cursor, seen := startOf(of, h), h.GetTreeSize()
@@ -322,6 +322,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 			grew = true
 		case <-wanted:
 		case <-awake:
+		case <-under.passed:
 		case <-beat.C:
 			due = f.size() > seen || s.o.Now().Sub(last) >= aliveEvery // counted sees whether it is to be counted
 			beat.Reset(of.beat)
@@ -350,7 +351,7 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		s.mu.Lock()
 		from := max(seen, s.told[toldKey{to, of.log}])
 		s.mu.Unlock()
-		page, err := first.next(f)
+		page, err := first.next(f, under)
 		skipped := first.rest // what is new was not asked for, since the rest has its turn
 		if err == nil && page == nil {
 			first.rest = false
@@ -376,7 +377,8 @@ func (s *Syncer) send(ctx context.Context, to name.Council, f feed, h *wirepb.He
 		joins := !page.Suspended && first.from > 0 && page.Cursor == first.from
 		if !page.empty() || page.ahead || joins || (due || count || page.Live && !live) && page.Checkpoint.Size > 0 {
 			select {
-			case sent <- page:
+			case under.place(page) <- struct{}{}:
+				under.pages <- page
 			case err := <-acks:
 				return err
 			case <-ctx.Done():
@@ -437,10 +439,10 @@ type lane struct {
 	rest     bool   // it is the turn of the rest
 }
 
-// next returns the page of the lane that is to be sent next; nil when there is none, or it
-// is not its turn.
-func (l *lane) next(f feed) (*page, error) {
-	if l.from == 0 || l.rest {
+// next returns the page of the lane that is to be sent next; nil when there is none, it is
+// not its turn, or the one before is not yet acknowledged: what is new until then makes one page.
+func (l *lane) next(f feed, under *underWay) (*page, error) {
+	if l.from == 0 || l.rest || len(under.ahead) > 0 {
 		return nil, nil
 	}
 	p, err := f.ahead(l.to)
@@ -448,6 +450,49 @@ func (l *lane) next(f feed) (*page, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// An underWay is what was sent and not yet acknowledged. A page that goes ahead takes no
+// place of those that do not: over a long line, or while the sender makes the next page, the
+// copy would otherwise have one place in the place of two.
+type underWay struct {
+	pages  chan *page    // in their order; there is room for all that have a place
+	copied chan struct{} // a place for each page that does not go ahead
+	ahead  chan struct{} // and for the one that does
+	passed chan struct{} // tells that it was acknowledged
+}
+
+func newUnderWay() *underWay {
+	return &underWay{
+		pages: make(chan *page, window+1), copied: make(chan struct{}, window),
+		ahead: make(chan struct{}, 1), passed: make(chan struct{}, 1),
+	}
+}
+
+// place is where a page takes a place, before it is sent.
+func (u *underWay) place(p *page) chan struct{} {
+	if p.ahead {
+		return u.ahead
+	}
+	return u.copied
+}
+
+// acknowledged returns the page that the next acknowledgement is of, and gives its place
+// free; nil when nothing was sent.
+func (u *underWay) acknowledged() *page {
+	select {
+	case p := <-u.pages:
+		<-u.place(p)
+		if p.ahead {
+			select {
+			case u.passed <- struct{}{}:
+			default: // it is told already
+			}
+		}
+		return p
+	default:
+		return nil
+	}
 }
 
 // over returns the refusal that ends a stream, nil while it may go on. It is asked
