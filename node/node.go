@@ -410,6 +410,12 @@ func (n *Node) begin() (err error) {
 		SignedBy: func(ref agreement.Ref, members []name.Council) []name.Council { return n.book.SignedBy(ref, members) },
 		Under:    func(fp name.Council, line name.StandardLine) (name.Agreement, bool) { return n.book.Under(fp, line) },
 		Flows:    func(fp name.Council) []api.PartnerReply { return n.explain.Flows(fp) },
+		Relay: func(ctx context.Context, f *footprint.Footprint) error {
+			if s := n.exchange(); s != nil {
+				return s.Relay(ctx, f)
+			}
+			return nil // a footprint is left by a node that runs
+		},
 	})
 	n.judge = judge.New(judge.Options{
 		Let:       n.ledger.Let,

@@ -409,6 +409,33 @@ func TestACouncilLeavesItsFootprintsFirst(t *testing.T) {
 	})
 }
 
+// TestTheEndIsSaidBeforeLeaving: that an agreement with a footprint has ended stands in its
+// ledger before a council that ends leaves it, also when nothing of that council stands there,
+// so that there is nothing else to wait for.
+func TestTheEndIsSaidBeforeLeaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := wire.NewMemory()
+		old, _ := inBubble(t, m, northmoor)
+		b, _ := inBubble(t, m, saltby)
+		c, _ := inBubble(t, m, hexwell)
+		east, _ := inBubble(t, m, "east.gov.uk")
+		introduce(t, old, b, c, east)
+		joinFens(t, old, b, c)
+		text := strings.ReplaceAll(intoFens("plans", 1, fens, "/reference, /organisation, /district, /applicationType, /status, /decision, /decisionDate"), "2020-01-01", "2000-01-01")
+		call(t, old.Agreements().Sign, node.AgreementRequest{Document: []byte(text)})
+		into := node.AgreementRequest{Name: "northmoor.gov.uk/plans"}
+		await(t, "saltby has the text", func() bool { return try(t.Context(), b.Agreements().Show, into, nil) == nil })
+		call(t, b.Agreements().Sign, into)
+		await(t, "it is in force", func() bool { return call(t, c.Agreements().Show, into).InForce })
+		if s := call(t, old.Successions().Seal, node.SuccessionRequest{Plan: []byte(sharedOutOne)}); !s.Sealed {
+			t.Fatalf("not sealed: %+v", s)
+		}
+		for _, n := range []*running{b, c} {
+			await(t, "the others know that it has ended", func() bool { return !call(t, n.Agreements().Show, into).InForce })
+		}
+	})
+}
+
 // TestWhatIsBroughtFromOutsideIsWithdrawnFirst: a council that ends and is no member of a footprint
 // has it let go of what it brought there before its ledger is sealed, since a withdrawal is an
 // entry of that ledger. While no member answers it is not sealed, and said again it goes on.

@@ -206,7 +206,7 @@ func (s *Set) leave(ctx context.Context, c name.Council) error {
 			return again(why)
 		}
 		within, cancel := context.WithTimeout(ctx, patience)
-		_, err = r.f.Leave(within)
+		_, err = s.proposeLeaving(within, r.f)
 		cancel()
 		if err != nil && !r.f.Out() {
 			return explained(c, err)
@@ -239,6 +239,17 @@ func (s *Set) leave(ctx context.Context, c name.Council) error {
 		return again("its replica could not be deleted; the node's log says why")
 	}
 	return nil
+}
+
+// proposeLeaving proposes that we leave a footprint, once what we have said of agreements
+// stands there: that an agreement with it has ended its members read in its ledger alone, and
+// who has left brings nothing there. What the footprint refuses is not waited for.
+func (s *Set) proposeLeaving(ctx context.Context, f *footprint.Footprint) (footprint.Receipt, error) {
+	err := s.o.Relay(ctx, f)
+	if _, refused := errors.AsType[*footprint.Refusal](err); err != nil && !refused {
+		return footprint.Receipt{}, err
+	}
+	return f.Leave(ctx)
 }
 
 // until calls f until it has nothing to say any more or a time has passed, and returns what

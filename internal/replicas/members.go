@@ -158,7 +158,7 @@ func (s *Set) Agree(ctx context.Context, in api.FootprintRequest) (*api.Footprin
 func (s *Set) Remove(ctx context.Context, in api.FootprintRequest) (*api.FootprintReply, error) {
 	return s.propose(ctx, in, func(ctx context.Context, f *footprint.Footprint, c name.Council) (footprint.Receipt, error) {
 		if c == s.self {
-			return f.Leave(ctx)
+			return s.proposeLeaving(ctx, f)
 		}
 		return f.Remove(ctx, c)
 	})

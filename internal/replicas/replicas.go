@@ -60,6 +60,9 @@ type Options struct {
 	SignedBy func(ref agreement.Ref, members []name.Council) []name.Council
 	Under    func(fp name.Council, line name.StandardLine) (name.Agreement, bool)
 	Flows    func(fp name.Council) []api.PartnerReply
+
+	// Relay brings what we have said of agreements into a footprint's ledger.
+	Relay func(context.Context, *footprint.Footprint) error
 }
 
 // A Set is the replicas of one node. Its methods may be called concurrently.

@@ -95,6 +95,7 @@ func newHouse(t testing.TB) *house {
 		SignedBy: func(_ agreement.Ref, members []name.Council) []name.Council { return members[:1] },
 		Under:    func(name.Council, name.StandardLine) (name.Agreement, bool) { return h.under, h.under != "" },
 		Flows:    func(fp name.Council) []api.PartnerReply { return []api.PartnerReply{{Council: fp}} },
+		Relay:    func(context.Context, *footprint.Footprint) error { return nil },
 	})
 	return h
 }
