@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"github.com/stile-exchange/stile/internal/keys"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/strictjson"
+	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
 
@@ -137,6 +139,35 @@ func (s *side) held(n int, description string, with int) {
 	})
 }
 
+// handsOver has the other side take over a record, and returns what tells whether it holds
+// that still and how many orders to erase it are outstanding.
+func (s *side) handsOver(record string) (taken func() (held bool, orders int)) {
+	t := s.t
+	t.Helper()
+	under := s.agreement("-moved")
+	s.sign("-moved", "handover", "")
+	eventually(t, under+" is in force", func() bool { return strings.Contains(s.must("agreement", "show", under), "in force") })
+	var c node.CaseReply
+	if err := json.Unmarshal([]byte(s.must("handover", "offer", s.other.name, record, "--standard", "planning-application", "--because", "moved", "--by", "Jo", "--json")), &c); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the offer has come", func() bool { _, _, code := s.other.run("handover", "show", c.Case); return code == 0 })
+	s.other.must("handover", "accept", c.Case, "--yes", "--by", "Sam")
+	eventually(t, "the handover is closed", func() bool { return strings.Contains(s.must("handover", "show", c.Case), "handover-closed") })
+	taken = func() (held bool, orders int) {
+		for _, p := range s.status().Partners {
+			if p.Agreement == name.Agreement(under) {
+				orders += p.Outstanding
+			}
+		}
+		return strings.Contains(s.other.must("record", "list", "--from", s.name, "--all", "--json"), under), orders
+	}
+	if held, orders := taken(); !held || orders != 0 {
+		t.Fatalf("of what was handed over %s holds: %v, and %d orders are outstanding", s.other.name, held, orders)
+	}
+	return taken
+}
+
 // TestNeighbours: a council that runs the release before this one and a council that runs this
 // program exchange with each other, both ways, in all that the former knows; then the former is
 // upgraded where it stands, with its folder, and goes on. What either made before is valid
@@ -194,6 +225,15 @@ func TestNeighbours(t *testing.T) {
 		x.must("agreement", "resume", "--yes", x.agreement(""))
 		x.held(19, "third", 1)
 	}
+	// What the older one took over is erased after the agreement is over: it keeps the order,
+	// and obeys it when it is upgraded (docs/handover.md).
+	taken := s.handsOver("works/9")
+	s.must("agreement", "end", "--yes", s.agreement("-moved"), "--reason", "all have moved")
+	s.must("record", "erase", "--yes", "works/9", "--standard", "planning-application", "--reason", "request 7")
+	if held, orders := taken(); !held || orders != 1 {
+		t.Errorf("ordered to erase what it took over, %s holds it: %v, and %d orders are outstanding", neighbour, held, orders)
+	}
+
 	// Questions: about one record, and for counts.
 	ask := func() {
 		t.Helper()
@@ -212,6 +252,10 @@ func TestNeighbours(t *testing.T) {
 		x.sign("-counted", "aggregate", "")
 	}
 	ask()
+	// The order came before the texts of those agreements, so that it was read.
+	if held, orders := taken(); !held || orders != 1 {
+		t.Errorf("when it has the order %s holds what it took over: %v, and %d orders are outstanding; docs/handover.md says otherwise", neighbour, held, orders)
+	}
 
 	// The older one is upgraded where it stands, while the other goes on.
 	n.kill()
@@ -219,7 +263,8 @@ func TestNeighbours(t *testing.T) {
 	n.bin = now
 	n.ledgerIsWhole()
 	n.serve()
-	s.held(20, "fourth", 1)
+	eventually(t, "the order is obeyed", func() bool { held, orders := taken(); return !held && orders == 0 })
+	s.held(19, "fourth", 1)
 	n.put(21, 22, "fourth")
 	n.held(20, "fourth", 1)
 	ask()
