@@ -23,7 +23,8 @@ import (
 //
 // An item may go on from a council where the text it came under and the text it goes under
 // both let it: the rows of both, what of the first may go on, and the fields of the second,
-// all of which the first has to let go on.
+// all of which the first has to let go on. Until rest that council may have an older version
+// of it, which goes on as well.
 //
 // What goes into a footprint may be at each of its members: in their replicas and in what
 // they say there, and nowhere else. That has signed when most of its members have.
@@ -46,6 +47,10 @@ type item struct {
 	body map[string]any
 	all  []canary // of all versions there were
 	at   int      // the moment when the newest was written
+
+	// late is what it said since the world was last at rest: until every word has arrived, who
+	// passes it on may have that.
+	late []map[string]any
 
 	erased bool
 }
@@ -161,8 +166,13 @@ func (p *pact) lets(it *item) (out []canary) {
 		case c.origin != nil && c.origin.from == it.from:
 			for _, first := range c.origin.terms {
 				// What who passes on says of the first it says as a sender as well.
-				if c.origin.open(first) && !first.halted[p.from] {
-					out = append(out, c.passes(first, it)...)
+				if !c.origin.open(first) || first.halted[p.from] {
+					continue
+				}
+				for _, body := range append(it.late, it.body) {
+					was := *it
+					was.body = body
+					out = append(out, c.passes(first, &was)...)
 				}
 			}
 		}
@@ -349,7 +359,8 @@ func (o *oracle) copies() (may map[name.Council]map[canary]grants, kept map[name
 // write notes a version of a record; a nil body is its deletion.
 func (o *oracle) write(it *item, body map[string]any) {
 	o.moment++
-	it.body, it.at = body, o.moment
+	it.change(body)
+	it.at = o.moment
 	for _, x := range canariesOf(body) {
 		it.all = append(it.all, x)
 		o.owner[x] = it.from
@@ -360,7 +371,17 @@ func (o *oracle) write(it *item, body map[string]any) {
 
 // erase notes that a record is to be nowhere, whatever it said and whoever took it over: in
 // a world at rest it is, see rest.
-func (o *oracle) erase(it *item) { it.body, it.erased = nil, true }
+func (o *oracle) erase(it *item) {
+	it.change(nil)
+	it.erased = true
+}
+
+func (it *item) change(body map[string]any) {
+	if it.body != nil {
+		it.late = append(it.late, it.body)
+	}
+	it.body = body
+}
 
 // rest takes back, in a world where every word has arrived, what is permitted no more: but
 // for what was taken over, what a count has named, and what went into a footprint, whose
@@ -373,6 +394,9 @@ func (o *oracle) rest() {
 				c.shut = true
 			}
 		}
+	}
+	for _, it := range o.items {
+		it.late = nil
 	}
 	// What was taken over is erased by an order, which nobody asks for any more where the
 	// agreement is over.

@@ -75,6 +75,15 @@ func TestOracleOnward(t *testing.T) {
 			w.o.rest()
 		}, "/reference 1, /reference 2, /town 1, /town 2", "/reference 1, /town 1"},
 		{"it is corrected", first, next, func(w *world) { again(w); w.o.rest() }, "/reference 9, /town 9", "/reference 9, /town 9"},
+		{"it is corrected, and while that is on its way the second lists more", first, with(next, func(x *clause) { x.fields = []string{"/reference"} }), func(w *world) {
+			again(w)
+			sign(w, w.next, with(next, func(x *clause) { x.origin = w.first }))
+		}, "/reference 1, /reference 9, /town 1, /town 9", "/reference 9, /town 9"},
+		{"it is corrected, and when that has come the second lists more", first, with(next, func(x *clause) { x.fields = []string{"/reference"} }), func(w *world) {
+			again(w)
+			w.o.rest()
+			sign(w, w.next, with(next, func(x *clause) { x.origin = w.first }))
+		}, "/reference 9, /town 9", "/reference 9, /town 9"},
 		{"it leaves the rows", first, next, func(w *world) {
 			_, body := row(a, k, 9, "Y", 1)
 			w.o.write(w.in, body)
