@@ -22,7 +22,7 @@ import (
 // given a large job. One that is ends with an error, and loses nothing.
 func sized(o badger.Options, memory int64) badger.Options {
 	if memory == 0 {
-		memory = usualMemory
+		memory = 256 << 20
 	}
 	table := min(max(memory/16, 24<<20), 64<<20)
 	if memory < leastMemory {
@@ -34,10 +34,6 @@ func sized(o badger.Options, memory int64) badger.Options {
 		WithIndexCacheSize(min(memory/16, 1<<30)).
 		WithBlockCacheSize(min(memory/8, 4<<30))
 }
-
-// usualMemory is what a store takes whose options do not say, in bytes. Tests that open
-// hundreds of stores and write little lower it.
-var usualMemory int64 = 256 << 20
 
 // leastMemory is the least that package config lets a file name, in bytes.
 const leastMemory = 96 << 20

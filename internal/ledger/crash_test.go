@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -32,11 +31,6 @@ func TestMain(m *testing.M) {
 		err := map[string]func(string) error{"write": childWrites, "share": childShares}[work](dir)
 		fmt.Fprintln(os.Stderr, "child:", err)
 		os.Exit(3)
-	}
-	// What a test does not say about memory is little: a store begins with a table in memory
-	// of which the race detector watches every byte. A benchmark has what a node has.
-	if flag.Parse(); flag.Lookup("test.bench").Value.String() == "" {
-		ledger.UsualMemory(32 << 20)
 	}
 	os.Exit(m.Run())
 }
@@ -93,7 +87,7 @@ func openIn(dir string, c name.Council) (*ledger.Ledger, error) {
 		return nil, err
 	}
 	return ledger.Open(ledger.Options{
-		Dir: filepath.Join(dir, "ledger"), Council: c, Keys: r, MinFree: 1,
+		Dir: filepath.Join(dir, "ledger"), Council: c, Keys: r, MinFree: 1, Memory: small,
 		Fatal: func(err error) { fmt.Fprintln(os.Stderr, err); os.Exit(4) },
 	})
 }

@@ -88,7 +88,7 @@ func alterOne(t *testing.T, dir string, letter byte, rng *rand.Rand) (what strin
 // readAltered reads all there is in dir and compares it with what was written.
 func readAltered(t *testing.T, dir string, r *keys.Ring, bodies map[name.Record][]map[string]any, what string) {
 	t.Helper()
-	l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: r, MinFree: 1})
+	l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: r, MinFree: 1, Memory: small})
 	if err != nil {
 		return // refused as a whole
 	}

@@ -32,7 +32,7 @@ func writeFolder(t *testing.T, killed bool, key []byte) written {
 	t.Helper()
 	base, r, std := t.TempDir(), ring(t), parish(t, "1.0.0")
 	w := written{dir: filepath.Join(t.TempDir(), "copy"), ring: r, want: map[uint64]string{}, key: key}
-	l, err := ledger.Open(ledger.Options{Dir: base, Council: council, Keys: r, MinFree: 1, EncryptionKey: key})
+	l, err := ledger.Open(ledger.Options{Dir: base, Council: council, Keys: r, MinFree: 1, Memory: small, EncryptionKey: key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func writeFolder(t *testing.T, killed bool, key []byte) written {
 // entry that is not as it was written, or is not there, fails the test.
 func (w written) read(t *testing.T, dir, what string) (refused int, err error) {
 	t.Helper()
-	l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: w.ring, MinFree: 1, EncryptionKey: w.key})
+	l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: w.ring, MinFree: 1, Memory: small, EncryptionKey: w.key})
 	if err != nil {
 		return 0, err
 	}
@@ -304,7 +304,7 @@ func TestLargeDamageIsServedAround(t *testing.T) {
 // many are refused.
 func (w written) readNamed(t *testing.T, dir, what string) (lost int) {
 	t.Helper()
-	l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: w.ring, MinFree: 1, EncryptionKey: w.key})
+	l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: w.ring, MinFree: 1, Memory: small, EncryptionKey: w.key})
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 		return 0
@@ -427,7 +427,7 @@ func TestListOfTablesIsMadeAnew(t *testing.T) {
 	for _, key := range [][]byte{nil, bytes.Repeat([]byte{7}, 32)} {
 		for _, killed := range []bool{false, true} {
 			base, r, std := t.TempDir(), ring(t), parish(t, "1.0.0")
-			o := ledger.Options{Dir: base, Council: council, Keys: r, MinFree: 1, EncryptionKey: key}
+			o := ledger.Options{Dir: base, Council: council, Keys: r, MinFree: 1, Memory: small, EncryptionKey: key}
 			bodies := map[name.Record]string{}
 			var older []byte
 			var l *ledger.Ledger

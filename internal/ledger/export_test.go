@@ -9,9 +9,6 @@ import (
 	"github.com/stile-exchange/stile/node/name"
 )
 
-// UsualMemory sets what a store takes whose options do not say, in bytes.
-func UsualMemory(n int64) { usualMemory = n }
-
 // MatchInSteps makes a ledger match so many records in one go, and call f before each.
 func MatchInSteps(records int, f func()) func(*Options) {
 	return func(o *Options) { o.matchChunk, o.matching = records, f }

@@ -162,7 +162,7 @@ func TestQuarantineLasts(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func() *ledger.Ledger {
-		l, err := ledger.Open(ledger.Options{Dir: dir, Council: saltby, Keys: own, MinFree: 1})
+		l, err := ledger.Open(ledger.Options{Dir: dir, Council: saltby, Keys: own, MinFree: 1, Memory: small})
 		if err != nil {
 			t.Fatal(err)
 		}

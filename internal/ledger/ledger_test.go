@@ -45,6 +45,9 @@ func open(t testing.TB, dir string, ring *keys.Ring, change ...func(*ledger.Opti
 		Dir: dir, Council: council, Keys: ring, InMemory: dir == "", MinFree: 1,
 		Fatal: func(err error) { t.Errorf("fatal: %v", err) },
 	}
+	if _, test := t.(*testing.T); test {
+		o.Memory = small
+	}
 	for _, c := range change {
 		c(&o)
 	}
@@ -60,7 +63,11 @@ func open(t testing.TB, dir string, ring *keys.Ring, change ...func(*ledger.Opti
 	return l
 }
 
-// asANode has a ledger take the memory that a node gives it; see TestMain.
+// small is the memory of a store of which a test asks little. Each store begins with a table in
+// memory of a quarter of it, and the race detector watches every byte of that.
+const small = 32 << 20
+
+// asANode has a ledger take the memory that a node gives it.
 func asANode(o *ledger.Options) { o.Memory = 256 << 20 }
 
 func ring(t testing.TB) *keys.Ring {

@@ -233,7 +233,7 @@ func TestImpossibleBodies(t *testing.T) {
 func TestStorageFails(t *testing.T) {
 	fatal := make(chan error, 8)
 	l, err := ledger.Open(ledger.Options{
-		Dir: t.TempDir(), Council: council, Keys: ring(t), MinFree: 1, Fatal: func(err error) { fatal <- err },
+		Dir: t.TempDir(), Council: council, Keys: ring(t), MinFree: 1, Memory: small, Fatal: func(err error) { fatal <- err },
 	})
 	if err != nil {
 		t.Fatal(err)

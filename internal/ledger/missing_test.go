@@ -17,7 +17,7 @@ import (
 func TestEachTableMissing(t *testing.T) {
 	t.Parallel()
 	base, r, std := t.TempDir(), ring(t), parish(t, "1.0.0")
-	o := ledger.Options{Dir: base, Council: council, Keys: r, MinFree: 1}
+	o := ledger.Options{Dir: base, Council: council, Keys: r, MinFree: 1, Memory: small}
 	doc := sharing(t, "items", 1, `record.ward == "X"`, "/ward", "/name")
 	ids := map[name.Record]bool{}
 	for round := range 3 {

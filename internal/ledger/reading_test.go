@@ -24,7 +24,7 @@ func TestReading(t *testing.T) {
 		w := writeFolder(t, killed, key)
 		before := digests(t, w.dir)
 		open := func() (*ledger.Ledger, error) {
-			return ledger.Open(ledger.Options{Dir: w.dir, Council: council, Keys: w.ring, EncryptionKey: key, Copies: true, Reading: true})
+			return ledger.Open(ledger.Options{Dir: w.dir, Council: council, Keys: w.ring, EncryptionKey: key, Copies: true, Reading: true, Memory: small})
 		}
 		l, err := open()
 		if err != nil {
@@ -76,7 +76,7 @@ func TestReading(t *testing.T) {
 	}
 	change(t, tables[0], func(b []byte) []byte { b[40] ^= 1; return b })
 	before := digests(t, w.dir)
-	_, err = ledger.Open(ledger.Options{Dir: w.dir, Council: council, Keys: w.ring, Reading: true})
+	_, err = ledger.Open(ledger.Options{Dir: w.dir, Council: council, Keys: w.ring, Reading: true, Memory: small})
 	if _, ok := errors.AsType[*ledger.DamageError](err); !ok || digests(t, w.dir) != before {
 		t.Errorf("one flipped bit in a table: %v", err)
 	}

@@ -56,7 +56,7 @@ func TestDamagedTableIsServedAround(t *testing.T) {
 			return b
 		})
 		what := fmt.Sprintf("512 bytes at %d of %s", at, filepath.Base(path))
-		l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: r, MinFree: 1})
+		l, err := ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: r, MinFree: 1, Memory: small})
 		if errors.Is(err, ledger.ErrDamaged) {
 			t.Log(what, err)
 			continue
@@ -111,7 +111,7 @@ func TestDamagedTableIsServedAround(t *testing.T) {
 			t.Fatal(err)
 		}
 		// What was found stays known.
-		l, err = ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: r, MinFree: 1})
+		l, err = ledger.Open(ledger.Options{Dir: dir, Council: council, Keys: r, MinFree: 1, Memory: small})
 		if err != nil {
 			t.Fatalf("%s: the second time: %v", what, err)
 		}
@@ -146,7 +146,7 @@ func TestDamageWhileItRunsStopsTheLedger(t *testing.T) {
 	failed := make(chan error, 1)
 	var later atomic.Int64 // what was looked at on opening is believed for a few seconds
 	l, err := ledger.Open(ledger.Options{
-		Dir: dir, Council: council, Keys: r, MinFree: 1, Fatal: func(err error) { failed <- err },
+		Dir: dir, Council: council, Keys: r, MinFree: 1, Memory: small, Fatal: func(err error) { failed <- err },
 		Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) },
 	})
 	if err != nil {
