@@ -173,7 +173,7 @@ func (n *Node) unreceived() (out []name.Council, kept []api.KeptReply, err error
 		case p.Direction != "to":
 		case p.Kept != nil:
 			kept = append(kept, *p.Kept)
-		case p.Outstanding > 0 || p.Held > 0 && !n.moves(p.Agreement): // what was taken over stays there
+		case p.Outstanding > 0 || p.Held > 0:
 			out = append(out, p.Council)
 		}
 	}
