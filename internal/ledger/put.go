@@ -124,7 +124,7 @@ func (l *Ledger) OfferCanonical(std *standard.Standard, body map[string]any, can
 		// is made, so that nothing may go wrong with that: try it here, with
 		// the longest claims there can be.
 		_, err := record.Build(record.Claims{
-			Council: l.o.Council, IssuedAt: 1<<53 - 1, Standard: std.Name(), Integrity: std.Integrity(),
+			Council: l.o.Council, IssuedAt: record.MaxIssued, Standard: std.Name(), Integrity: std.Integrity(),
 			Record: name.RecordFrom(o.record), Version: 1<<53 - 1, Prev: tlog.Hash{1}, Op: record.Put,
 		}, l.key, std.Layout(), body, record.Seed{})
 		if err != nil {

@@ -58,7 +58,7 @@ func (c *Claims) check() error {
 		return fmt.Errorf("%w: %w", ErrClaims, err)
 	}
 	switch {
-	case c.IssuedAt < 0 || c.IssuedAt > maxIssued:
+	case c.IssuedAt < 0 || c.IssuedAt > MaxIssued:
 		return fmt.Errorf("%w: issued at a time that cannot be written", ErrClaims)
 	case c.Version < 1 || c.Version > maxInteger:
 		return fmt.Errorf("%w: versions count from 1", ErrClaims)
@@ -145,7 +145,7 @@ func (c *Claims) set(f claimTexts) (err error) {
 		return claim("std#integrity", "is not sha256- and 32 bytes in base64")
 	}
 	iat, ok := natural(f.iat)
-	if !ok || iat > maxIssued {
+	if !ok || iat > MaxIssued {
 		return claim("iat", "is not a whole number of seconds since 1970, before the year 10000")
 	}
 	c.IssuedAt = int64(iat)

@@ -28,7 +28,7 @@ func BuildEvent(e Event, kid string) (*Token, error) {
 	if _, err := name.ParseCouncil(string(e.Council)); err != nil {
 		return nil, fmt.Errorf("build event: %w: %w", ErrClaims, err)
 	}
-	if e.IssuedAt < 0 || e.IssuedAt > maxIssued {
+	if e.IssuedAt < 0 || e.IssuedAt > MaxIssued {
 		return nil, fmt.Errorf("build event: %w: issued at a time that cannot be written", ErrClaims)
 	}
 	if !isKind(e.Kind) {
@@ -101,7 +101,7 @@ func ParseEvent(b []byte) (*Token, *Event, error) {
 	}
 	n, _ := m["iat"].(json.Number)
 	iat, ok := natural(string(n))
-	if !ok || iat > maxIssued {
+	if !ok || iat > MaxIssued {
 		return nil, nil, claim("iat", "is not a whole number of seconds since 1970, before the year 10000")
 	}
 	e.IssuedAt = int64(iat)

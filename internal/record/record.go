@@ -191,10 +191,10 @@ type Claims struct {
 
 const maxInteger = 1<<53 - 1
 
-// maxIssued is the end of the year 9999, in seconds since 1970. A later time has no form in RFC
+// MaxIssued is the end of the year 9999, in seconds since 1970. A later time has no form in RFC
 // 3339, so that no reply which shows one can be written as JSON: one event of another council
 // would take a whole list from its readers.
-const maxIssued = 253_402_300_799
+const MaxIssued = 253_402_300_799
 
 // A Refusal says why a token, or a body that was to become one, was not
 // accepted. It holds names of fields but never a value, so its text may be sent

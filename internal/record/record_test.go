@@ -602,7 +602,7 @@ func TestEventRoundTrip(t *testing.T) {
 
 // A time that can be claimed can be shown: as JSON has it.
 func TestIssuedHasAForm(t *testing.T) {
-	for at, want := range map[int64]bool{0: true, maxIssued: true, maxIssued + 1: false, maxInteger: false} {
+	for at, want := range map[int64]bool{0: true, MaxIssued: true, MaxIssued + 1: false, maxInteger: false} {
 		c := testClaims()
 		c.IssuedAt = at
 		if err := c.check(); (err == nil) != want {
