@@ -124,7 +124,7 @@ func All() []Description {
 		{
 			ID: "fly-tipping", Title: "Fly-tipping", Standard: "fly-tipping", Chart: "Found on",
 			Lead:    "What was tipped, on which land and at what cost. No vehicle, witness or place on the map is in it.",
-			Columns: []Column{{"Found on", "/found_on"}, {"Land", "/land"}, {"Waste", "/waste"}, {"Size", "/size"}, {"Pounds", "/cost"}, {"Cleared on", "/cleared_on"}, {"Area (LSOA)", "/lsoa"}},
+			Columns: []Column{{"Found on", "/found_on"}, {"Land", "/land"}, {"Waste", "/waste"}, {"Size", "/size"}, {"Pounds", "/cost"}, {"Cleared on", "/cleared_on"}, {"Area", "/lsoa"}},
 			Groups:  []Group{{Title: "By land", Column: "Land"}, {Title: "By waste", Column: "Waste"}, {Title: "By size", Column: "Size"}, {Title: "By council"}},
 		},
 		{
@@ -313,7 +313,7 @@ func totals(counted []Row) (rows []Row) {
 				heads = strconv.Itoa(s.heads)
 			}
 			if whole && all > 0 {
-				share = strconv.Itoa(100*s.heads/all) + "%"
+				share = strconv.Itoa((100*s.heads+all/2)/all) + "%" // to the nearest
 			}
 			rows = append(rows, Row{Cells: texts(b.period, b.characteristic, b.pay, group, heads, share, strconv.Itoa(s.councils), strconv.Itoa(s.suppressed))})
 		}
