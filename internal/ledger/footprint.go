@@ -74,9 +74,9 @@ func (r *Replica) key(k []byte) []byte {
 }
 
 // MaxReplicaWrite is how many bytes of keys and values one Apply may write,
-// tiles and head not counted: with them it still fits Badger's transaction of
-// 4.8 MiB.
-const MaxReplicaWrite = 9 << 19
+// tiles and head not counted: with them it still fits Badger's transaction, which is
+// 15% of a table in memory, 3.6 MiB by default.
+const MaxReplicaWrite = 7 << 19
 
 const (
 	replicaLayout = 1

@@ -61,6 +61,20 @@ func TestReplica(t *testing.T) {
 			t.Errorf("position %d was applied again: %v", p, err)
 		}
 	}
+	// As much as may be written at once is taken, with the tiles of a full page of entries.
+	full := replica(t, t.TempDir())
+	defer full.Close()
+	if err := full.Apply(1, func(tx *ledger.ReplicaTx) error {
+		for i := range 2000 {
+			tx.Append(tlog.Hash{byte(i), byte(i >> 8)}, nil)
+		}
+		for i := 0; ledger.MaxReplicaWrite-tx.Bytes() > 1<<10; i++ {
+			tx.Set(fmt.Sprint("much", i), make([]byte, min(1<<16, ledger.MaxReplicaWrite-tx.Bytes()-1<<9)))
+		}
+		return nil
+	}); err != nil {
+		t.Error("the most that may be written at once:", err)
+	}
 	boom := errors.New("no")
 	if err := r.Apply(15, func(tx *ledger.ReplicaTx) error { tx.Append(tlog.Hash{9}, nil); return boom }); !errors.Is(err, boom) {
 		t.Error(err)
