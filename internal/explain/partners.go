@@ -374,6 +374,13 @@ func keptWords(k *api.KeptReply) string {
 
 func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *peersync.Syncer, connected, withheld bool) (api.PartnerReply, error) {
 	r := api.PartnerReply{Council: a.From, Agreement: a.Name, Direction: "from", Connected: connected}
+	// Asked first: of a copy that was in step then, the numbers that are read afterwards are
+	// of all that came.
+	var l peersync.Link
+	begun := false
+	if s != nil {
+		l, begun = s.From(a.From, a.Name)
+	}
 	src, err := x.o.Ledger.Source(a.From, a.Name)
 	if err == nil {
 		r.Offered, r.Held, r.Refused, r.LastAt, r.Proved = src.Offered, src.Records, src.Refused, src.LastAt, src.Records
@@ -406,7 +413,6 @@ func (x *Explainer) receivingFrom(v *ledger.View, a *agreement.Agreement, s *pee
 		r.Behind = "this node is not running"
 		return r, nil
 	}
-	l, begun := s.From(a.From, a.Name)
 	if x.o.Footprints.Is(a.From) {
 		r.Connected = l.Connected
 	}
