@@ -26,7 +26,7 @@ type machine struct {
 // copyOf copies a council's data folder as its operator would, to listen elsewhere.
 func copyOf(t *testing.T, p *process, listen string) *process {
 	t.Helper()
-	q := &process{t: t, bin: p.bin, dir: filepath.Join(t.TempDir(), "council"), name: p.name, errs: p.errs}
+	q := &process{t: t, bin: p.bin, dir: filepath.Join(beside(t), "council"), name: p.name, errs: p.errs}
 	if out, err := exec.Command("cp", "-r", p.dir, q.dir).CombinedOutput(); err != nil {
 		t.Fatalf("copy: %v: %s", err, out)
 	}
@@ -217,7 +217,7 @@ func TestCouncilOnMachines(t *testing.T) {
 	}
 
 	// A backup is made of the council, where it runs, and is of a node like any other.
-	kept := t.TempDir()
+	kept := beside(t)
 	identity, saved, savedKeys := filepath.Join(kept, "identity"), filepath.Join(kept, "saved"), filepath.Join(kept, "keys")
 	recipient := strings.TrimSpace(now.must("backup", "identity", identity))
 	now.council.must("backup", "--to", saved, "--keys-to", savedKeys, "--recipient", recipient)
@@ -280,4 +280,16 @@ func TestCouncilOnMachines(t *testing.T) {
 	four = here(four)
 	four.council.must("import", plans(t, "Z", 0, 3, nil), "--standard", "planning-application")
 	eventually(t, "saltby holds what the new machine took in", func() bool { return partner.status().Holdings == total+3 })
+}
+
+// beside makes a folder where the machines have theirs: a ledger moves between them in one
+// rename.
+func beside(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "st-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }

@@ -252,8 +252,7 @@ func GiveBack(o Options, to string) error {
 		return errors.New("give the ledger back: the members are no machines of one council")
 	}
 	if _, err := os.Stat(to); errors.Is(err, fs.ErrNotExist) {
-		err = os.Rename(filepath.Join(o.Dir, current), to)
-		if err = errors.Join(err, syncDir(o.Dir), syncDir(filepath.Dir(to))); err != nil {
+		if err := moveStore(filepath.Join(o.Dir, current), to); err != nil {
 			return fmt.Errorf("give the ledger back: %w", err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/raft"
 
@@ -213,10 +214,19 @@ func beginWith(o Options) error {
 		return err
 	}
 	// The last step, in one rename: before it the council's node is what it was.
-	if err := os.Rename(o.Ledger, filepath.Join(o.Dir, current)); err != nil {
+	if err := moveStore(o.Ledger, filepath.Join(o.Dir, current)); err != nil {
 		return fmt.Errorf("take the ledger: %w", err)
 	}
-	return errors.Join(syncDir(filepath.Dir(o.Ledger)), syncDir(o.Dir))
+	return nil
+}
+
+// moveStore moves a store, which is a folder, in one rename, durably.
+func moveStore(from, to string) error {
+	err := os.Rename(from, to)
+	if errors.Is(err, syscall.EXDEV) {
+		return fmt.Errorf("%s is on another file system than %s; the folder of the council and that of the machine have to be on one", from, filepath.Dir(to))
+	}
+	return errors.Join(err, syncDir(filepath.Dir(from)), syncDir(filepath.Dir(to)))
 }
 
 // SetAside moves the replica in a folder into a folder of its own in it, so that
