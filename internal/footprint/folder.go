@@ -336,6 +336,18 @@ func (s *snapshotStore) metas() ([]*snapshotMeta, error) {
 	return out, nil
 }
 
+// newest returns the position and term of the newest snapshot that was taken or
+// installed here; zeros when there is none.
+func (s *snapshotStore) newest() (position, term uint64, err error) {
+	ms, err := s.metas()
+	for _, m := range ms {
+		if m.Applied > 0 {
+			return m.Index, m.Term, nil
+		}
+	}
+	return 0, 0, err
+}
+
 // Open implements raft.SnapshotStore.
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	ms, err := s.metas()

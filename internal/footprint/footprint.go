@@ -356,6 +356,7 @@ func (f *Footprint) openLog() error {
 		return fmt.Errorf("open log: %w", err)
 	}
 	f.logs = logs
+	logs.noted = f.fsm.snaps.newest
 	mark, err := logs.Get(stableIncarnation)
 	_, berr := os.Stat(began)
 	switch {

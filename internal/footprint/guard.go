@@ -31,14 +31,11 @@ func (g *guard) run() {
 			return
 		case rpc := <-g.NetworkTransport.Consumer():
 			if err := g.check(rpc.Command); err != nil {
-				g.f.o.Log.Warn("a member's raft message is refused", "footprint", g.f.o.Name, "because", err.Error())
-				if rpc.Reader != nil {
-					// What follows stands between this message and the next.
-					if _, err := io.Copy(io.Discard, rpc.Reader); err != nil {
-						g.f.o.Log.Debug("the rest of it", "footprint", g.f.o.Name, "error", err.Error())
-					}
-				}
-				rpc.Respond(nil, err)
+				g.refuse(rpc, err)
+				continue
+			}
+			if c, ok := rpc.Command.(*raft.InstallSnapshotRequest); ok {
+				g.install(rpc, c)
 				continue
 			}
 			select {
@@ -49,6 +46,17 @@ func (g *guard) run() {
 			}
 		}
 	}
+}
+
+func (g *guard) refuse(rpc raft.RPC, because error) {
+	g.f.o.Log.Warn("a member's raft message is refused", "footprint", g.f.o.Name, "because", because.Error())
+	if rpc.Reader != nil {
+		// What follows stands between this message and the next.
+		if _, err := io.Copy(io.Discard, rpc.Reader); err != nil {
+			g.f.o.Log.Debug("the rest of it", "footprint", g.f.o.Name, "error", err.Error())
+		}
+	}
+	rpc.Respond(nil, because)
 }
 
 // Consumer implements raft.Transport.
@@ -149,7 +157,7 @@ func (g *guard) checkApplied(c *raft.AppendEntriesRequest) error {
 			continue // cut off long ago
 		}
 		if own.Term != l.Term {
-			return fmt.Errorf("another entry at position %d, which is applied here", l.Index)
+			return anotherAt(l.Index)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
@@ -22,7 +23,10 @@ import (
 // raft keeps of itself, terms, votes and positions, is in clear.
 type raftLog struct {
 	*wal.WAL
-	seal cipher.AEAD // nil: in clear
+	seal  cipher.AEAD                               // nil: in clear
+	noted func() (position, term uint64, err error) // the newest snapshot that is installed or noted; nil: none can be
+
+	lowering, installing atomic.Uint64 // see install
 }
 
 func openLog(dir string, segment int, key []byte) (*raftLog, error) {
@@ -66,8 +70,7 @@ func beside(l *raft.Log) []byte {
 // StoreLog implements raft.LogStore.
 func (l *raftLog) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }
 
-// StoreLogs implements raft.LogStore.
-func (l *raftLog) StoreLogs(logs []*raft.Log) error {
+func (l *raftLog) store(logs []*raft.Log) error {
 	if l.seal == nil {
 		return l.WAL.StoreLogs(logs)
 	}
@@ -80,8 +83,7 @@ func (l *raftLog) StoreLogs(logs []*raft.Log) error {
 	return l.WAL.StoreLogs(sealed)
 }
 
-// GetLog implements raft.LogStore.
-func (l *raftLog) GetLog(index uint64, log *raft.Log) error {
+func (l *raftLog) get(index uint64, log *raft.Log) error {
 	if err := l.WAL.GetLog(index, log); err != nil || l.seal == nil {
 		return err
 	}
