@@ -66,7 +66,7 @@ func (n *Node) bundle(ctx context.Context, in BundleRequest) (*BundleReply, erro
 	}
 	var ids []name.Record
 	for _, r := range in.Records {
-		id, err := n.recordID(r, in.Standard)
+		id, err := n.ownID(r, in.Standard)
 		if err != nil {
 			return nil, err
 		}

@@ -28,17 +28,7 @@ func TestACountyAndElevenDistrictsEnd(t *testing.T) {
 	clock := func() time.Time { return now }
 	dir := t.TempDir()
 	found := func(c name.Council) (*config.Config, *node.Node, directory.Member) {
-		cfg, err := node.Init(t.Context(), node.InitOptions{Dir: filepath.Join(dir, string(c)), Council: c, Listen: []string{}, NoStandards: true, Now: clock})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg.Limits.MinFreeMiB, cfg.AdminSocket = 16, ""
-		n, err := node.Open(cfg, node.Options{Now: clock, Fatal: func(err error) { t.Error(err) }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		call(t, n.Standards().Adopt, node.AdoptRequest{Archive: shippedArchive(t, "planning-application")})
-		return cfg, n, membersOf(t, &running{Node: n})[0]
+		return foundBelow(t, dir, c, clock)
 	}
 	east, west := name.Council("east.gov.uk"), name.Council("west.gov.uk")
 	plan := fmt.Sprintf("succession: shire-2027\non: 2027-04-01\nbegins: [%s, %s]\nends:\n", east, west)
@@ -160,6 +150,22 @@ func TestACountyAndElevenDistrictsEnd(t *testing.T) {
 	if _, err := begun[east].Records().Show(t.Context(), node.RecordRequest{Record: string(id)}); !is(err, node.NotFound) {
 		t.Errorf("east shows what went to west: %v", err)
 	}
+}
+
+// foundBelow founds a council that has one standard and serves nobody, in a folder below dir.
+func foundBelow(t *testing.T, dir string, c name.Council, clock func() time.Time) (*config.Config, *node.Node, directory.Member) {
+	t.Helper()
+	cfg, err := node.Init(t.Context(), node.InitOptions{Dir: filepath.Join(dir, string(c)), Council: c, Listen: []string{}, NoStandards: true, Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Limits.MinFreeMiB, cfg.AdminSocket = 16, ""
+	n, err := node.Open(cfg, node.Options{Now: clock, Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	call(t, n.Standards().Adopt, node.AdoptRequest{Archive: shippedArchive(t, "planning-application")})
+	return cfg, n, membersOf(t, &running{Node: n})[0]
 }
 
 // shippedArchive returns a standard that comes with Stile as an archive.

@@ -116,10 +116,7 @@ func (n *Node) eraseAgain(ctx context.Context) error {
 func (n *Node) toErase(in EraseRequest) (ids []name.Record, out *EraseReply, err error) {
 	out = &EraseReply{Try: in.Try, Records: []ErasedRecord{}}
 	if in.Person == "" {
-		id, err := n.recordID(in.Record, in.Standard)
-		if err == nil {
-			id, err = n.goesOnAs(id)
-		}
+		id, err := n.ownID(in.Record, in.Standard)
 		return []name.Record{id}, out, err
 	}
 	err = n.ledger.View(func(v *ledger.View) error {
@@ -143,7 +140,7 @@ func (n *Node) goesOnAs(id name.Record) (now name.Record, err error) {
 		if !errors.Is(err, ledger.ErrNotFound) {
 			return err
 		}
-		r, err := v.Now(id)
+		r, err := v.Now(id, "")
 		if errors.Is(err, ledger.ErrNotFound) {
 			return nil // who erases it says that there is none
 		}

@@ -331,15 +331,43 @@ func (n *Node) leaveFootprints(ctx context.Context) error {
 	return n.replicas.LeaveAll(ctx)
 }
 
+// maxFollowed bounds how many councils that have ended one after the other are told of.
+const maxFollowed = 16
+
+// endedSince returns, of a council and of those that followed it, which have ended since, by the
+// directory: each once, whatever the directory says, those that ended first before the rest.
+func (n *Node) endedSince(c name.Council) (out []api.EndedReply) {
+	now := n.now()
+	for todo, seen := []name.Council{c}, map[name.Council]bool{}; len(todo) > 0 && len(out) < maxFollowed; todo = todo[1:] {
+		m, ok := n.directory.Member(todo[0])
+		if !ok || seen[todo[0]] || m.Ended.IsZero() || now.Before(m.Ended) || len(m.Successors) == 0 {
+			continue
+		}
+		seen[todo[0]] = true
+		out = append(out, api.EndedReply{Council: m.Council, On: m.Ended.UTC().Format(time.DateOnly), Successors: m.Successors})
+		todo = append(todo, m.Successors...)
+	}
+	return out
+}
+
 // succeeded puts into a reply where a record of ours was before, and who goes on with it.
-func succeeded(v *ledger.View, ver *ledger.Version, r *RecordReply) (err error) {
+func (n *Node) succeeded(v *ledger.View, ver *ledger.Version, r *RecordReply) (err error) {
 	f, err := v.Former(ver.Claims.Record)
 	switch {
 	case err == nil:
 		r.Former = &api.FormerReply{Council: f.Council, Record: f.Record, Version: f.Version, Entry: f.Entry, Event: f.Event}
+		earlier, err := v.Earlier(ver.Claims.Record)
+		if err != nil {
+			return err
+		}
+		for _, f := range earlier {
+			r.Earlier = append(r.Earlier, api.FormerReply{Council: f.Council, Record: f.Record, Version: f.Version, Entry: f.Entry, Event: f.Event})
+		}
 	case !errors.Is(err, ledger.ErrNotFound):
 		return err
 	}
-	r.Succeeded, err = succession.Succeeded(v, ver)
+	if r.Succeeded, err = succession.Succeeded(v, ver); err == nil && r.Succeeded != nil && r.Succeeded.Council != "" {
+		r.Succeeded.Then = n.endedSince(r.Succeeded.Council)
+	}
 	return err
 }

@@ -48,6 +48,28 @@ func (n *Node) recordID(typed, std string) (name.Record, error) {
 	return id, err
 }
 
+// ownID is recordID, and follows an id that the record had at a council which has ended.
+func (n *Node) ownID(typed, std string) (name.Record, error) {
+	id, err := n.recordID(typed, std)
+	if err != nil {
+		return "", err
+	}
+	return n.goesOnAs(id)
+}
+
+// takenOverFrom returns the record of ours that a record of a council which has ended became.
+func (n *Node) takenOverFrom(in RecordRequest) (now name.Record, err error) {
+	was, err := name.ParseRecord(in.Record)
+	if err != nil {
+		return "", err
+	}
+	err = n.ledger.View(func(v *ledger.View) error {
+		now, err = v.Now(was, in.From)
+		return err
+	})
+	return now, err
+}
+
 // recordWithKey finds one of our own records by its natural key. Where two
 // majors of a standard have it, that of the newer one is meant, unless it was
 // deleted and the older was not.
@@ -103,6 +125,9 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 			if r, berr := n.became(in); berr == nil {
 				return r, nil
 			}
+			if id, oerr := n.takenOverFrom(in); oerr == nil {
+				return n.showRecord(ctx, RecordRequest{Record: string(id), Token: in.Token})
+			}
 		}
 		if err != nil {
 			return nil, err
@@ -110,25 +135,17 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 		n.uses.Note(src, nil, h)
 		return n.holdingReply(src, h, true), nil
 	}
-	id, err := n.recordID(in.Record, in.Standard)
+	id, err := n.ownID(in.Record, in.Standard)
 	if err != nil {
 		return nil, err
 	}
 	var ver *ledger.Version
 	err = n.ledger.View(func(v *ledger.View) (err error) {
-		ver, err = v.Current(id)
-		if errors.Is(err, ledger.ErrNotFound) {
-			// It may be the id that the record had at a council which has ended.
-			if now, nerr := v.Now(id); nerr == nil {
-				id = now
-				ver, err = v.Current(id)
-			}
-		}
-		if err != nil {
+		if ver, err = v.Current(id); err != nil {
 			return err
 		}
 		out = n.versionReply(ver, true)
-		if err := succeeded(v, ver, out); err != nil {
+		if err := n.succeeded(v, ver, out); err != nil {
 			return err
 		}
 		out.MadeFrom, _ = v.MadeFrom(ver.Standard, id)
@@ -501,7 +518,7 @@ func (n *Node) listHoldings(in ListRequest, pick *picker) (*ListReply, error) {
 }
 
 func (n *Node) recordHistory(ctx context.Context, in RecordRequest) (*HistoryReply, error) {
-	id, err := n.recordID(in.Record, in.Standard)
+	id, err := n.ownID(in.Record, in.Standard)
 	if err != nil {
 		return nil, err
 	}
@@ -529,7 +546,7 @@ func (n *Node) recordHistory(ctx context.Context, in RecordRequest) (*HistoryRep
 // recordProof proves the newest version of a record against the newest
 // cosigned checkpoint that covers it, or against our own when none does yet.
 func (n *Node) recordProof(ctx context.Context, in RecordRequest) (*ProofReply, error) {
-	id, err := n.recordID(in.Record, in.Standard)
+	id, err := n.ownID(in.Record, in.Standard)
 	if err != nil {
 		return nil, err
 	}
@@ -569,7 +586,7 @@ func (n *Node) recordProof(ctx context.Context, in RecordRequest) (*ProofReply, 
 }
 
 func (n *Node) deleteRecord(ctx context.Context, in RecordRequest) (*DeleteReply, error) {
-	id, err := n.recordID(in.Record, in.Standard)
+	id, err := n.ownID(in.Record, in.Standard)
 	if err != nil {
 		return nil, err
 	}

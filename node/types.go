@@ -151,6 +151,7 @@ type (
 	TakeOverReply     = api.TakeOverReply
 	LeftBehind        = api.LeftBehind
 	FormerReply       = api.FormerReply
+	EndedReply        = api.EndedReply
 	SucceededReply    = api.SucceededReply
 )
 

@@ -268,10 +268,16 @@ func (a *app) recordShowCommand() *cobra.Command {
 				t.add("goes on", r.Kept)
 			}
 			if f := r.Former; f != nil {
-				t.add("was before", fmt.Sprintf("record %s of %s, version %s, entry %s of its log; entry %s of ours says so", f.Record, f.Council, number(f.Version), number(f.Entry), number(f.Event)))
+				t.add("was before", wasBefore(*f))
+			}
+			for _, f := range r.Earlier {
+				t.add("and before that", wasBefore(f))
 			}
 			if s := r.Succeeded; s != nil && s.Council != "" {
 				t.add("is now", fmt.Sprintf("a record of %s, since %s; entry %s of the log is the last, and says so", s.Council, s.On, number(s.Entry)))
+				for _, e := range s.Then {
+					t.add("and since then", fmt.Sprintf("%s ended, and from %s on %s: ask there, by this id", e.Council, e.On, followedBy(e.Successors)))
+				}
 			} else if s != nil {
 				t.add("is now", "here alone: it went to no successor")
 			}
@@ -286,6 +292,19 @@ func (a *app) recordShowCommand() *cobra.Command {
 	n.flags(c, true)
 	c.Flags().BoolVar(&token, "token", false, "print the record as a signed token (SD-JWT) instead, for other verifiers")
 	return c
+}
+
+// followedBy says in words who takes over.
+func followedBy(cs []name.Council) string {
+	if len(cs) == 1 {
+		return string(cs[0]) + " follows it"
+	}
+	return list(cs) + " follow it"
+}
+
+// wasBefore says in words where a record was.
+func wasBefore(f node.FormerReply) string {
+	return fmt.Sprintf("record %s of %s, version %s, entry %s of its log; entry %s of ours says so", f.Record, f.Council, number(f.Version), number(f.Entry), number(f.Event))
 }
 
 // urgently marks, behind the name of its agreement, what was disclosed urgently.

@@ -46,6 +46,21 @@ func (s *claimed) takes(ev *record.Event) error {
 	return nil
 }
 
+func (s *claimed) takesEarlier(ev *record.Event) error {
+	e, err := event.ParseTakenEarlier(ev.Body)
+	if err != nil {
+		return err
+	}
+	e.From, e.By = name.Council(strings.Clone(string(e.From))), name.Council(strings.Clone(string(e.By)))
+	for _, list := range [][]name.Record{e.Of, e.Through, e.Records} {
+		for i, r := range list {
+			list[i] = name.Record(strings.Clone(string(r)))
+		}
+	}
+	s.earlier = &e
+	return nil
+}
+
 // judgeSealed judges that a log which is sealed has no entry after that, and tells what the
 // council said of its agreements as it ended, and what those who received say that they keep.
 func (v *verifier) judgeSealed() {
@@ -78,6 +93,8 @@ func (v *verifier) judgeSealed() {
 			v.say(CheckSuccession, "Entry %d is the last of %s: on %s it is succeeded by %s.", s.index, v.council, s.sealed.On, strings.Join(to, ", "))
 		case s.taken != nil:
 			v.judgeTaken(s)
+		case s.earlier != nil:
+			v.judgeEarlier(s)
 		}
 	}
 }
@@ -158,6 +175,52 @@ func (v *verifier) judgeTaken(s *claimed) {
 		s.index, count(len(s.taken.Of), "record"), s.taken.From, count(int(s.taken.Size), "entry"), number(here))
 }
 
+// A step is where a record of this log was, as an event says: one step before something.
+type step struct {
+	record name.Record // here
+	at     name.Council
+}
+
+// steps returns the id that records of this log had at councils, by all events but those from
+// one on.
+func (v *verifier) steps(until uint64) map[step]name.Record {
+	out := map[step]name.Record{}
+	for i := range v.events {
+		s := &v.events[i]
+		switch {
+		case s.index >= until:
+		case s.taken != nil:
+			for j, r := range s.taken.Records {
+				out[step{r, s.taken.From}] = s.taken.Of[j]
+			}
+		case s.earlier != nil:
+			for j, r := range s.earlier.Records {
+				out[step{r, s.earlier.From}] = s.earlier.Of[j]
+			}
+		}
+	}
+	return out
+}
+
+// judgeEarlier judges that what an event says of where records were still earlier goes on from
+// where other events, before it, say that they came from.
+func (v *verifier) judgeEarlier(s *claimed) {
+	t, here, had := v.on(CheckSuccession), 0, v.steps(s.index)
+	for i, r := range s.earlier.Records {
+		switch through, ok := had[step{r, s.earlier.By}]; {
+		case !ok: // the event that says so is not in this bundle, since its record is not
+		case through != s.earlier.Through[i]:
+			t.failEntry(s.index, fmt.Sprintf("says that a record was another record of %s than an entry before it says", s.earlier.By), "")
+			return
+		default:
+			here++
+		}
+	}
+	t.pass(here)
+	v.say(CheckSuccession, "Entry %d says that %s came to %s from %s, whose log was sealed at %s, by entry %d of the log of %s; of %s the way to there is in this bundle. A bundle of each council shows the steps (--origin).",
+		s.index, count(len(s.earlier.Of), "record"), s.earlier.By, s.earlier.From, count(int(s.earlier.Size), "entry"), s.earlier.Said, s.earlier.By, number(here))
+}
+
 // A Handed is a bundle of a log that is sealed, as its council hands it to a successor.
 type Handed struct {
 	Report *Report
@@ -226,6 +289,32 @@ func ReadHanded(r io.ReaderAt, size int64, o Options) (*Handed, error) {
 	return h, nil
 }
 
+// Earlier returns where records of the council were before it took them over, as events of its
+// log say that are in the bundle, in the order of the log.
+func (h *Handed) Earlier() (out []HandedEarlier) {
+	for i := range h.v.events {
+		switch s := &h.v.events[i]; {
+		case s.by != h.v.council:
+		case s.taken != nil:
+			e := s.taken
+			out = append(out, HandedEarlier{TakenEarlier: event.TakenEarlier{
+				From: e.From, Size: e.Size, Root: e.Root, By: h.v.council, Said: s.index, Of: e.Of, Versions: e.Versions, Entries: e.Entries, Through: e.Records,
+			}, Here: e.Records})
+		case s.earlier != nil:
+			e := *s.earlier
+			out = append(out, HandedEarlier{TakenEarlier: e, Here: e.Records})
+		}
+	}
+	return out
+}
+
+// A HandedEarlier is a step further back, of records that are Here[i] at the council which hands
+// over. Records is not for use: it is for the council that takes over to fill in.
+type HandedEarlier struct {
+	event.TakenEarlier
+	Here []name.Record
+}
+
 // Each calls f with every record in the bundle, in the order of the log, until f returns
 // an error, which it returns. A record of which a field is withheld, or that is a deletion,
 // is an error wrapping ErrBundle.
@@ -253,7 +342,7 @@ type OriginFile struct {
 }
 
 // judgeOrigins follows every record that the bundle says was taken over into the bundles of
-// councils that have ended which the auditor gave.
+// councils that have ended which the auditor gave, one behind the other.
 func (v *verifier) judgeOrigins(o Options) error {
 	if len(o.Origins) == 0 {
 		return nil
@@ -262,20 +351,35 @@ func (v *verifier) judgeOrigins(o Options) error {
 	if err := v.eachRecord(func(index uint64, _ *record.Token, view *record.View) { now[index] = view }); err != nil {
 		return err
 	}
+	var files []*verifier
 	for _, f := range o.Origins {
 		before, err := examine(f.File, f.Size, Options{Trust: o.Trust, Standards: o.Standards, Parallel: o.Parallel})
 		if err != nil {
 			return err
 		}
-		if err := v.follow(before, now); err != nil {
+		files = append(files, before)
+	}
+	for _, before := range files {
+		if err := v.follow(before, files, now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// follow follows what was taken over from one council.
-func (v *verifier) follow(before *verifier, now map[uint64]*record.View) error {
+// sealOf returns the entry by which the log of a bundle was sealed, nil where it is not in it.
+func (v *verifier) sealOf() *event.Sealed {
+	for i := range v.events {
+		if v.events[i].sealed != nil && v.main.Origin != "" && v.events[i].index == v.main.Size-1 {
+			return v.events[i].sealed
+		}
+	}
+	return nil
+}
+
+// follow follows what was taken over from one council, by us or by a council between of which
+// files has a bundle, too.
+func (v *verifier) follow(before *verifier, files []*verifier, now map[uint64]*record.View) error {
 	t, r := v.on(CheckSuccession), before.report()
 	for _, c := range r.Checks {
 		if c.Result == Failed {
@@ -292,17 +396,14 @@ func (v *verifier) follow(before *verifier, now map[uint64]*record.View) error {
 	if !r.OK() {
 		return nil
 	}
-	var seal *claimed
-	for i := range before.events {
-		if before.events[i].sealed != nil && before.main.Origin != "" && before.events[i].index == before.main.Size-1 {
-			seal = &before.events[i]
-		}
-	}
+	seal := before.sealOf()
 	if seal == nil {
 		t.fail("origin "+string(before.council), "does not hold the entry by which the log was sealed", "")
 		return nil
 	}
-	if _, ok := seal.sealed.To(v.council); !ok {
+	_, direct := seal.To(v.council)
+	further := slices.ContainsFunc(v.events, func(s claimed) bool { return s.earlier != nil && s.earlier.From == before.council })
+	if !direct && !further {
 		t.fail("origin "+string(before.council), "names other successors than "+string(v.council), "")
 		return nil
 	}
@@ -310,6 +411,105 @@ func (v *verifier) follow(before *verifier, now map[uint64]*record.View) error {
 	if err := before.eachRecord(func(index uint64, _ *record.Token, view *record.View) { then[index] = view }); err != nil {
 		return err
 	}
+	if direct {
+		v.followTaken(before, now, then)
+	}
+	if further {
+		return v.followEarlier(before, seal, files, now, then)
+	}
+	return nil
+}
+
+// followEarlier follows what came from one council through another.
+func (v *verifier) followEarlier(before *verifier, seal *event.Sealed, files []*verifier, now, then map[uint64]*record.View) error {
+	t := v.on(CheckSuccession)
+	here := map[name.Record]bool{}
+	for _, view := range now {
+		here[view.Record] = true
+	}
+	for i := range v.events {
+		s := &v.events[i]
+		e := s.earlier
+		if e == nil || e.From != before.council {
+			continue
+		}
+		j := slices.IndexFunc(files, func(f *verifier) bool { return f.council == e.By })
+		if j < 0 {
+			t.skip(1)
+			v.say(CheckSuccession, "What entry %d says of %s is followed only with the file of %s, too.", s.index, e.From, e.By)
+			continue
+		}
+		between := map[uint64]*record.View{}
+		if err := files[j].eachRecord(func(index uint64, _ *record.Token, view *record.View) { between[index] = view }); err != nil {
+			return err
+		}
+		v.followThrough(before, seal, files[j], s, here, then, between)
+	}
+	return nil
+}
+
+// followThrough follows what one event says of the way from one council through another.
+func (v *verifier) followThrough(before *verifier, seal *event.Sealed, by *verifier, s *claimed, here map[name.Record]bool, then, between map[uint64]*record.View) {
+	t, e := v.on(CheckSuccession), s.earlier
+	k := slices.IndexFunc(by.events, func(c claimed) bool { return c.index == e.Said && c.taken != nil && c.by == e.By })
+	switch _, named := seal.To(e.By); {
+	case !named:
+		t.fail("origin "+string(before.council), "names other successors than "+string(e.By), "")
+		return
+	case e.Size != before.main.Size || e.Root != before.main.Root:
+		t.failEntry(s.index, "names another state of the log of "+string(before.council)+" than the one under which it was sealed", "")
+		return
+	case k < 0 || by.events[k].taken.From != e.From || by.events[k].taken.Size != e.Size || by.events[k].taken.Root != e.Root:
+		t.failEntry(s.index, fmt.Sprintf("says what entry %d of the log of %s does not say in the file of it", e.Said, e.By), "")
+		return
+	}
+	followed, missing := v.followSteps(s, by.events[k].taken, here, then, between)
+	t.pass(followed)
+	t.skip(missing)
+	v.say(CheckSuccession, "%s followed on, by way of the log of %s, into the log of %s, which was sealed at %s for %s.", was(followed, "record"), e.By, before.council, count(int(before.main.Size), "entry"), e.By)
+	if missing > 0 {
+		v.say(CheckSuccession, "Of %s the file of %s does not show how it was.", count(missing, "record"), before.council)
+	}
+}
+
+// followSteps holds each record of an event about earlier steps against what the council between
+// says of it, and against the log that it was in. between has the records that the file of the
+// council between shows: a version that it took over and has changed since is not among them.
+func (v *verifier) followSteps(s *claimed, said *event.TakenOver, here map[name.Record]bool, then, between map[uint64]*record.View) (followed, missing int) {
+	t, e := v.on(CheckSuccession), s.earlier
+	for j, r := range e.Records {
+		if !here[r] {
+			continue // not what this bundle was asked to cover
+		}
+		k := slices.Index(said.Of, e.Of[j])
+		was := then[e.Entries[j]]
+		switch {
+		case k < 0 || said.Records[k] != e.Through[j] || said.Entries[k] != e.Entries[j] || said.Versions[k] != e.Versions[j]:
+			t.failEntry(s.index, fmt.Sprintf("says of a record what entry %d of the log of %s does not say of it", e.Said, e.By), "")
+		case was == nil:
+			missing++
+		case was.Record != e.Of[j] || was.Version != e.Versions[j]:
+			t.failEntry(s.index, fmt.Sprintf("says that a record stood at entry %d of the log of %s, and another stands there", e.Entries[j], e.From), "")
+		default:
+			is := between[said.At[k]]
+			switch {
+			case is == nil:
+				followed++
+			case is.Standard != was.Standard:
+				t.failEntry(s.index, fmt.Sprintf("speaks of a record that was of another standard at %s than at %s", e.From, e.By), "")
+			case !agree(was.Body, is.Body, was.Withheld+is.Withheld > 0):
+				t.failEntry(s.index, fmt.Sprintf("speaks of a record that %s took over as something else than it was at %s", e.By, e.From), "")
+			default:
+				followed++
+			}
+		}
+	}
+	return followed, missing
+}
+
+// followTaken follows what was taken over from one council by us.
+func (v *verifier) followTaken(before *verifier, now, then map[uint64]*record.View) {
+	t := v.on(CheckSuccession)
 	followed, missing := 0, 0
 	for i := range v.events {
 		s := &v.events[i]
@@ -344,7 +544,6 @@ func (v *verifier) follow(before *verifier, now map[uint64]*record.View) error {
 	if missing > 0 {
 		v.say(CheckSuccession, "Of %s the file of %s does not show how it was.", count(missing, "record"), before.council)
 	}
-	return nil
 }
 
 // agree reports whether two views of a record say the same wherever both show something.

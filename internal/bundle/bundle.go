@@ -81,13 +81,20 @@ func Records(ctx context.Context, o Options, v *ledger.View, w io.Writer, covers
 }
 
 // HandOver writes a bundle of chosen entries of ours, all of whose fields are in it: what a
-// council that has ended hands to one that follows it.
+// council that has ended hands to one that follows it. With them go the events that say where
+// the records were before we took them over.
 func HandOver(ctx context.Context, o Options, v *ledger.View, w io.Writer, indices []uint64) (entries int, err error) {
 	b, err := begin(o, v, w, audit.Covers{}, true)
 	if err != nil {
 		return 0, err
 	}
-	err = b.write(ctx, indices, agreement.Status{})
+	origins, err := b.origins(indices)
+	if err != nil {
+		return 0, err
+	}
+	indices = slices.Concat(indices, origins)
+	slices.Sort(indices)
+	err = b.write(ctx, slices.Compact(indices), agreement.Status{})
 	return b.count, err
 }
 
@@ -181,24 +188,22 @@ func (b *bundler) chosen(c audit.Covers) (out []uint64, err error) {
 	return slices.Compact(out), errors.Join(err, ferr)
 }
 
-// origins returns the events by which records at some entries were taken over from a council
-// that has ended.
+// origins returns the events that say where the records at some entries were before they were
+// taken over from councils that have ended.
 func (b *bundler) origins(indices []uint64) (out []uint64, err error) {
-	at := map[uint64]bool{}
 	for _, i := range indices {
-		at[i] = true
+		g, err := b.v.Logged(i)
+		if err == nil && g.Record != "" {
+			var said []uint64
+			said, err = b.v.CameBy(g.Record)
+			out = append(out, said...)
+		}
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			return nil, err
+		}
 	}
-	b.v.Events(event.KindTakenOver, 0, func(i uint64) bool {
-		var t event.TakenOver
-		if t, _, err = ledger.ReadEvent(b.v, i, event.KindTakenOver, event.ParseTakenOver); err != nil {
-			return false
-		}
-		if slices.ContainsFunc(t.At, func(x uint64) bool { return at[x] }) {
-			out = append(out, i)
-		}
-		return true
-	})
-	return out, err
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 // underAgreement returns the log indices of everything of ours that concerns

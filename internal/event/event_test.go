@@ -98,6 +98,7 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindOnwardGone:           reader(event.ParseOnwardGone),
 	event.KindOnwardDeleted:        reader(event.ParseOnwardDeleted),
 	event.KindTakenOver:            reader(event.ParseTakenOver),
+	event.KindTakenEarlier:         reader(event.ParseTakenEarlier),
 	event.KindAgreementSucceeded:   reader(event.ParseSucceeded),
 	event.KindHoldingsKept:         reader(event.ParseKept),
 
@@ -251,6 +252,7 @@ func samples(t testing.TB) []sample {
 		{event.KindPersonRead, event.PersonRead{Person: "Jo Smith", What: "record", Of: inc, Purpose: "a case"}},
 		{event.KindSealed, event.Sealed{On: "2027-04-01", Plan: "{}", Successors: []event.Successor{{Council: fens, KeyID: "k7", Records: 2, Entries: event.EntriesDigest([]uint64{3, 9})}, {Council: salt, KeyID: "k8", Entries: hash}}}},
 		{event.KindTakenOver, event.TakenOver{From: north, Size: 10, Root: hash, Of: []name.Record{rec, other}, Versions: []uint64{1, 4}, Entries: []uint64{3, 9}, Records: []name.Record{other, rec}, At: []uint64{5, 6}}},
+		{event.KindTakenEarlier, event.TakenEarlier{From: north, Size: 10, Root: hash, By: salt, Said: 7, Of: []name.Record{rec, other}, Versions: []uint64{1, 4}, Entries: []uint64{3, 9}, Through: []name.Record{other, rec}, Records: []name.Record{rec, other}}},
 		{event.KindAgreementSucceeded, event.Succeeded{Agreement: "northmoor.gov.uk/people", Version: 2, On: "2027-04-01", End: 9, To: []name.Council{fens, salt}}},
 		{event.KindAgreementSucceeded, event.Succeeded{Agreement: "northmoor.gov.uk/people", Version: 1, On: "2027-04-01"}},
 		{event.KindHoldingsKept, event.Kept{Agreement: "northmoor.gov.uk/people", Version: 2, From: north, Cursor: 9, Records: 3, Entries: hash, Until: "2027-05-01", Under: []event.GoesOn{{Council: fens, Agreement: "fens.gov.uk/people", Version: 1}}}},

@@ -103,6 +103,8 @@ const (
 	// A council ends, and others take over what it had.
 	KindSealed    = "council-sealed"
 	KindTakenOver = "taken-over"
+	// Where it was before it came to the council that it was taken over from.
+	KindTakenEarlier = "taken-over-earlier"
 	// What partners then hold: by whom it goes on, and that it is kept until then.
 	KindAgreementSucceeded = "agreement-succeeded"
 	KindHoldingsKept       = "holdings-kept"
@@ -129,7 +131,7 @@ func Kinds() []string {
 		KindDirectoryJoined, KindRefused, KindOpinionsDiffer, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 		KindHandoverOffer, KindHandoverAnswer, KindHandoverWithdrawn, KindHandoverClosed,
 		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,
-		KindSealed, KindTakenOver, KindAgreementSucceeded, KindHoldingsKept, KindOnward, KindPassedOn, KindOnwardGone, KindOnwardDeleted,
+		KindSealed, KindTakenOver, KindTakenEarlier, KindAgreementSucceeded, KindHoldingsKept, KindOnward, KindPassedOn, KindOnwardGone, KindOnwardDeleted,
 	}
 }
 

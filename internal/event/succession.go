@@ -139,6 +139,66 @@ func ParseTakenOver(body map[string]any) (TakenOver, error) {
 	return t, r.done()
 }
 
+// A TakenEarlier says of records that were taken over where they stood before they came to the
+// council that they were taken over from: a council that ended earlier, and that the other
+// followed. The log of By says so itself, in entry Said; this council took its word, and an
+// auditor who has the bundles of both goes the way step by step. Body:
+//
+//	{"by":"north.gov.uk","entries":[204],"from":"northmoor.gov.uk","of":["…"],"records":["…"],
+//	 "root":"…","said":88,"size":982,"through":["…"],"versions":[3]}
+//
+// The lists are of one length: the record that was of[i] in the log of From, in version
+// versions[i] at entry entries[i], became through[i] at By, and is records[i] here. size and
+// root are of the checkpoint under which the log of From was sealed, as By says.
+type TakenEarlier struct {
+	From     name.Council
+	Size     uint64
+	Root     tlog.Hash
+	By       name.Council
+	Said     uint64
+	Of       []name.Record
+	Versions []uint64
+	Entries  []uint64
+	Through  []name.Record
+	Records  []name.Record
+}
+
+// Body returns the body of a [KindTakenEarlier].
+func (t TakenEarlier) Body() map[string]any {
+	return map[string]any{
+		"from": string(t.From), "size": Number(t.Size), "root": t.Root.String(), "by": string(t.By), "said": Number(t.Said), "of": textList(t.Of),
+		"versions": indexList(t.Versions), "entries": indexList(t.Entries), "through": textList(t.Through), "records": textList(t.Records),
+	}
+}
+
+// ParseTakenEarlier reads the body of a [KindTakenEarlier]. The error wraps [ErrBody].
+func ParseTakenEarlier(body map[string]any) (TakenEarlier, error) {
+	r := read(KindTakenEarlier, body)
+	t := TakenEarlier{
+		From: r.council("from"), Size: r.index("size"), Root: r.hash("root"), By: r.council("by"), Said: r.index("said"),
+		Of:       namesOf(r, "of", "the id of a record", MaxTaken, name.ParseRecord),
+		Versions: r.indexes("versions"), Entries: r.indexes("entries"),
+		Through: namesOf(r, "through", "the id of a record", MaxTaken, name.ParseRecord), Records: namesOf(r, "records", "the id of a record", MaxTaken, name.ParseRecord),
+	}
+	for i, n := range []int{len(t.Versions), len(t.Entries), len(t.Through), len(t.Records)} {
+		if n != len(t.Of) {
+			r.wrong([]string{"versions", "entries", "through", "records"}[i], "has not as many elements as of")
+		}
+	}
+	if len(t.Of) == 0 {
+		r.wrong("of", "is empty")
+	}
+	if t.By == t.From {
+		r.wrong("by", "is the council that it was taken over from")
+	}
+	for i, e := range t.Entries {
+		if e >= t.Size {
+			r.wrong(fmt.Sprintf("entries/%d", i), "is beyond the size")
+		}
+	}
+	return t, r.done()
+}
+
 // A Succeeded says of an agreement, just before its sender ends it, that it ends because that
 // council does, and which of its successors take over what went under it. It is addressed to
 // the receivers. Body:

@@ -23,12 +23,64 @@ import (
 //	0 source4 0xfd record16   by source of the successor and former id: its id now, its council's
 //	                          log index and version as it was kept, and our event: record16
 //	                          source4 index8 version8 event8
+//	0 source4 0xfc record16   by its id now: the ids that it had, record16 each
+//
+// Where the successor ends in its turn and its record goes on as that of another, what is
+// remembered goes over to that one, so that the first id leads to the newest in one step.
 
 // becameMark stands where a commitment of a council has the first byte of its entry.
-const becameMark = 0xfd
+// wasMark stands there, too.
+const (
+	becameMark = 0xfd
+	wasMark    = 0xfc
+)
 
 func becameKey(source uint32, was [16]byte) []byte {
 	return append(append(numKey4('0', source), becameMark), was[:]...)
+}
+
+func wasKey(source uint32, now [16]byte) []byte {
+	return append(append(numKey4('0', source), wasMark), now[:]...)
+}
+
+// maxBecame bounds how many former ids a record is found by.
+const maxBecame = 16
+
+// became remembers what a record that was kept has become at a source, and what those have that
+// had become it.
+func (t *tx) became(c, o *Source, k kept, now name.Record, said uint64) error {
+	id, old := now.Bytes(), k.record.Bytes()
+	b := binary.BigEndian.AppendUint32(slices.Clone(id[:]), o.number)
+	b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, k.index), k.version)
+	t.set(becameKey(c.number, old), binary.BigEndian.AppendUint64(b, said))
+	all, err := t.lookup(wasKey(c.number, id))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	all = append(slices.Clone(all), old[:]...)
+	earlier, err := t.lookup(wasKey(o.number, old))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	for was := range slices.Chunk(earlier, 16) {
+		if len(was) != 16 || len(all) >= 16*maxBecame {
+			break
+		}
+		v, err := t.lookup(becameKey(o.number, [16]byte(was)))
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err == nil && len(v) != 44 {
+			err = fmt.Errorf("%w: what record %s has become", ErrDamaged, name.RecordFrom([16]byte(was)))
+		}
+		if err != nil {
+			return err
+		}
+		t.set(becameKey(c.number, [16]byte(was)), append(slices.Clone(id[:]), v[16:]...))
+		all = append(all, was...)
+	}
+	t.set(wasKey(c.number, id), all)
+	return nil
 }
 
 // A Keeping says for how long and for whom a source is kept. The zero value says nothing.
@@ -266,10 +318,9 @@ func (t *tx) takePlaces(c *Source, puts []*Put) error {
 			return err
 		}
 		for _, k := range gone {
-			id := k.now.Bytes()
-			b := binary.BigEndian.AppendUint32(slices.Clone(id[:]), o.number)
-			b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, k.index), k.version)
-			t.set(becameKey(c.number, k.record.Bytes()), binary.BigEndian.AppendUint64(b, said))
+			if err := t.became(c, o, k.kept, k.now, said); err != nil {
+				return err
+			}
 		}
 		if err := t.source(o); err != nil {
 			return err

@@ -351,3 +351,84 @@ func orderedToo(t *testing.T, old, to *ledger.Ledger, f *ledger.Feed, ids []name
 	}
 	erase(ids[2], 0)
 }
+
+// TestKeptTwice: where a successor ends in its turn, and its record goes on as that of another,
+// both ids that a record had lead to what it is now, also once nothing of the councils between
+// is left here.
+func TestKeptTwice(t *testing.T) {
+	councils := []name.Council{"northmoor.gov.uk", "east.gov.uk", "shire.gov.uk"}
+	ours, err := keys.Generate(saltby)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := open(t, "", ours, func(o *ledger.Options) { o.Council = saltby })
+	std := parish(t, "1.0.0")
+	adopt(t, to, std)
+	a := sharing(t, "items", 1, `record.ward == "X"`, "/ward", "/name")
+	var ids []name.Record
+	var last *ledger.Source
+	for i, c := range councils {
+		k, err := keys.Generate(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := open(t, "", k, func(o *ledger.Options) { o.Council = c })
+		adopt(t, l, std)
+		doc, err := agreement.Parse([]byte(strings.ReplaceAll(string(a.YAML()), string(a.From), string(c))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last != nil {
+			keep := ledger.Keeping{Until: time.Date(2027, 5, 1, 0, 0, 0, 0, time.UTC), Under: []ledger.KeptForPart{{Council: c, Agreement: doc.Name, Version: 1}}}
+			if err := to.Keep(t.Context(), last, 1, keep); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f := openFeed(t, l, doc)
+		ids = append(ids, put(t, l, std, item("ref-0", "X", "a")).Record)
+		source, err := to.OpenSource(t.Context(), c, doc.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range readFeed(t, l, f, 0) {
+			d, err := delivery(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for j := range d.Puts {
+				if i > 0 {
+					d.Puts[j].Former = ids[i-1]
+				}
+			}
+			if err := meet(t.Context(), l, to, p); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := to.Receive(t.Context(), source, d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if last != nil {
+			if last, err = to.OpenSource(t.Context(), councils[i-1], last.Agreement); err == nil {
+				err = to.End(t.Context(), last, "all has come")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if last, err = to.OpenSource(t.Context(), c, doc.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = to.View(func(v *ledger.View) error {
+		for i, id := range ids[:2] {
+			b, err := v.Became(id)
+			if err != nil || b.Source.From != councils[2] || b.Record != ids[2] || b.Was.Council != councils[i] || b.Was.Record != id {
+				t.Errorf("%s of %s became %+v %v", id, councils[i], b, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

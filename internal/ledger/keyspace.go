@@ -76,10 +76,13 @@ import (
 //	8 council … record16     that a receiver deleted a record of ours at the end of its term
 //	0 o record16 council     index8: the event by which a record of a council that has ended became one of ours
 //	0 r record16             index8: the same, by the record of ours: see seal.go
+//	0 e record16             index8 …: the events that say where a record of ours was earlier: see seal.go
+//	0 f record16 council     index8: the same, by the record of a council that had ended before
 //	0 w record16             record16 council: what a record of ours was, once it is there: see seal.go
 //	0 n feed4 index8 council an order of ours to erase that its receiver refused: JSON, see refusedorder.go
 //	0 d council              empty: all that is taken over of a council that has ended is
 //	0 source4 0xfd record16  what a record that was held of a council that has ended is now: see kept.go
+//	0 source4 0xfc record16  record16 …: the ids that it had, by the one that it has now
 //	0 g feed4 council 0 record16  empty: a record that has gone to a council under a bound: see most.go
 //	X path                   a file beside the ledger that machines keep alike: see shared.go
 const layoutVersion = 2

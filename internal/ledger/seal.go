@@ -134,29 +134,168 @@ func (v *View) Former(r name.Record) (o Former, err error) {
 	return Former{Council: t.From, Record: t.Of[i], Version: t.Versions[i], Entry: t.Entries[i], Event: at}, nil
 }
 
-// Now returns the record of ours that a record of a council that has ended has become;
-// of any such council that had one of that id. The error is ErrNotFound when there is none.
-func (v *View) Now(old name.Record) (name.Record, error) {
-	var found []byte
-	err := v.walk(formerKey('o', old.Bytes(), ""), func(_, value []byte) error {
-		found = slices.Clone(value)
+// maxEarlier bounds how many steps a record is followed back through councils that have ended
+// one after the other, beside the one that it was taken over from.
+const maxEarlier = 16
+
+// TakeEarlier logs where records of ours were before they came to the council that they were
+// taken over from. Each was taken over. Left out is what stands so already, what would make a
+// record pass through one council twice, or through us, and what goes further back than
+// maxEarlier steps; with nothing left nothing is logged, and logged is false.
+func (l *Ledger) TakeEarlier(ctx context.Context, t event.TakenEarlier) (index uint64, logged bool, err error) {
+	err = l.do(ctx, false, func(x *tx) error {
+		index, logged = 0, false
+		left := event.TakenEarlier{From: t.From, Size: t.Size, Root: t.Root, By: t.By, Said: t.Said}
+		if t.From == l.Council() {
+			return nil
+		}
+		for i, r := range t.Records {
+			if _, err := x.lookup(formerKey('r', r.Bytes(), "")); err != nil {
+				return fmt.Errorf("where record %s was: %w", r, err)
+			}
+			if _, err := x.lookup(formerKey('f', t.Of[i].Bytes(), t.From)); err == nil {
+				continue
+			} else if !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			steps, err := x.lookup(formerKey('e', r.Bytes(), ""))
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			if len(steps) >= 8*maxEarlier {
+				continue
+			}
+			left.Of, left.Versions, left.Entries = append(left.Of, t.Of[i]), append(left.Versions, t.Versions[i]), append(left.Entries, t.Entries[i])
+			left.Through, left.Records = append(left.Through, t.Through[i]), append(left.Records, r)
+		}
+		if len(left.Of) == 0 {
+			return nil
+		}
+		index, logged = x.event(event.KindTakenEarlier, left.Body()).index, true
+		at := binary.BigEndian.AppendUint64(nil, index)
+		for i, r := range left.Records {
+			x.set(formerKey('f', left.Of[i].Bytes(), t.From), at)
+			key := formerKey('e', r.Bytes(), "")
+			steps, err := x.lookup(key)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			x.set(key, append(slices.Clone(steps), at...))
+		}
 		return nil
 	})
 	if err != nil {
-		return "", err
+		return 0, false, fmt.Errorf("log where what was taken over was earlier: %w", err)
 	}
-	if found == nil {
-		return "", fmt.Errorf("what record %s has become: %w", old, ErrNotFound)
+	return index, logged, nil
+}
+
+// Earlier returns where a record of ours was before that: one step for each council that had
+// ended before the one of [View.Former], the last of them first.
+func (v *View) Earlier(r name.Record) (out []Former, err error) {
+	first, err := v.Former(r)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
 	}
-	t, at, err := v.takenOver(found)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	i := slices.Index(t.Of, old)
-	if i < 0 {
-		return "", fmt.Errorf("%w: entry %d does not speak of record %s", ErrDamaged, at, old)
+	steps, err := v.value(formerKey('e', r.Bytes(), ""))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
 	}
-	return t.Records[i], nil
+	by := map[name.Council]Former{} // by the council that the step leads to
+	for at := range slices.Chunk(steps, 8) {
+		t, said, err := v.takenEarlier(at)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.Index(t.Records, r)
+		if i < 0 {
+			return nil, fmt.Errorf("%w: entry %d does not speak of record %s", ErrDamaged, said, r)
+		}
+		by[t.By] = Former{Council: t.From, Record: t.Of[i], Version: t.Versions[i], Entry: t.Entries[i], Event: said}
+	}
+	for c := first.Council; ; {
+		f, ok := by[c]
+		if !ok {
+			break
+		}
+		delete(by, c) // so that it ends, whatever was said
+		out, c = append(out, f), f.Council
+	}
+	return out, nil
+}
+
+// CameBy returns the events of ours that say where a record of ours was before it was taken
+// over, in ascending order; none for one that began here.
+func (v *View) CameBy(r name.Record) (out []uint64, err error) {
+	for _, letter := range []byte("re") {
+		events, err := v.value(formerKey(letter, r.Bytes(), ""))
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, fmt.Errorf("where record %s was: %w", r, err)
+		}
+		for at := range slices.Chunk(events, 8) {
+			if len(at) != 8 {
+				return nil, fmt.Errorf("%w: where record %s was", ErrDamaged, r)
+			}
+			out = append(out, binary.BigEndian.Uint64(at))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// Now returns the record of ours that a record of a council that has ended has become; of any
+// such council that had one of that id, or of one where it is named. It may have passed through
+// other councils that have ended. The error is ErrNotFound when there is none.
+func (v *View) Now(old name.Record, at name.Council) (name.Record, error) {
+	for _, letter := range []byte("of") {
+		var found []byte
+		key := formerKey(letter, old.Bytes(), "")
+		err := v.walk(key, func(k, value []byte) error {
+			if at == "" || string(k[len(key):]) == string(at) {
+				found = slices.Clone(value)
+			}
+			return nil
+		})
+		if err != nil {
+			return "", err
+		}
+		if found == nil {
+			continue
+		}
+		var of, records []name.Record
+		var said uint64
+		if letter == 'o' {
+			t, index, err := v.takenOver(found)
+			if err != nil {
+				return "", err
+			}
+			of, records, said = t.Of, t.Records, index
+		} else {
+			t, index, err := v.takenEarlier(found)
+			if err != nil {
+				return "", err
+			}
+			of, records, said = t.Of, t.Records, index
+		}
+		i := slices.Index(of, old)
+		if i < 0 {
+			return "", fmt.Errorf("%w: entry %d does not speak of record %s", ErrDamaged, said, old)
+		}
+		return records[i], nil
+	}
+	return "", fmt.Errorf("what record %s has become: %w", old, ErrNotFound)
+}
+
+func (v *View) takenEarlier(at []byte) (t event.TakenEarlier, index uint64, err error) {
+	if len(at) != 8 {
+		return t, 0, fmt.Errorf("%w: where a record was: %d bytes", ErrDamaged, len(at))
+	}
+	index = binary.BigEndian.Uint64(at)
+	t, _, err = ReadEvent(v, index, event.KindTakenEarlier, event.ParseTakenEarlier)
+	return t, index, err
 }
 
 func (v *View) takenOver(at []byte) (t event.TakenOver, index uint64, err error) {

@@ -69,11 +69,14 @@ func (k *Keeper) TakeOver(ctx context.Context, in api.TakeOverRequest) (*api.Tak
 	if in.From != "" {
 		out.File = in.File
 	}
-	t := &taking{k: k, h: h, out: out, try: in.Try, standards: map[name.Standard]int{}}
+	t := &taking{k: k, h: h, out: out, try: in.Try, standards: map[name.Standard]int{}, became: map[name.Record]name.Record{}}
 	if err := h.Each(func(r audit.HandedRecord) error { return t.take(ctx, r) }); err != nil {
 		return nil, err
 	}
 	if err := t.flush(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.earlier(ctx); err != nil {
 		return nil, err
 	}
 	out.Standards = sharedStandards(t.standards)
@@ -154,6 +157,7 @@ type taking struct {
 	out       *api.TakeOverReply
 	try       bool
 	standards map[name.Standard]int
+	became    map[name.Record]name.Record // ids here of what was taken over, now or before, by those there
 
 	of      name.Standard // of what waits
 	waiting []api.Offered
@@ -195,6 +199,7 @@ func (t *taking) ours(std *standard.Standard, r audit.HandedRecord) (name.Record
 		if err == nil {
 			if done = true; was.Council == t.h.Report.Council && was.Record == r.View.Record {
 				t.out.Already++
+				t.became[r.View.Record] = id
 			} else {
 				t.left(r.View.Record, r.Entry, id, keyTaken)
 			}
@@ -249,6 +254,7 @@ func (t *taking) flush(ctx context.Context) error {
 		}
 		e.Of, e.Versions, e.Entries = append(e.Of, t.was.Of[i]), append(e.Versions, t.was.Versions[i]), append(e.Entries, t.was.Entries[i])
 		e.Records, e.At = append(e.Records, x.Record), append(e.At, x.Index)
+		t.became[t.was.Of[i]] = x.Record
 		t.standards[t.of]++
 		t.out.Taken++
 	}
@@ -261,4 +267,33 @@ func (t *taking) flush(ctx context.Context) error {
 		t.out.Events = append(t.out.Events, index)
 	}
 	return err
+}
+
+// earlier logs where what was taken over was still earlier: at councils that had ended before
+// the one that hands over. Its log says so, and it is taken at its word.
+func (t *taking) earlier(ctx context.Context) error {
+	if t.try {
+		return nil
+	}
+	for _, h := range t.h.Earlier() {
+		e := h.TakenEarlier
+		left := event.TakenEarlier{From: e.From, Size: e.Size, Root: e.Root, By: e.By, Said: e.Said}
+		for i, r := range h.Here {
+			if now, ok := t.became[r]; ok {
+				left.Of, left.Versions, left.Entries = append(left.Of, e.Of[i]), append(left.Versions, e.Versions[i]), append(left.Entries, e.Entries[i])
+				left.Through, left.Records = append(left.Through, e.Through[i]), append(left.Records, now)
+			}
+		}
+		if len(left.Of) == 0 {
+			continue
+		}
+		index, logged, err := t.k.o.Ledger.TakeEarlier(ctx, left)
+		if err != nil {
+			return err
+		}
+		if logged {
+			t.out.Events = append(t.out.Events, index)
+		}
+	}
+	return nil
 }

@@ -172,6 +172,14 @@ func (q *request) recordOne() error {
 	if err != nil {
 		return err
 	}
+	if was, err := name.ParseRecord(in.Record); err == nil && was != r.Record {
+		// The link is from before a council ended: it leads to what its record is now.
+		from := r.Council
+		if from == q.Council {
+			from = ""
+		}
+		return q.to(recordPath(q.Council, r.Record, from))
+	}
 	std, err := q.standard(r.Standard.String())
 	if err != nil {
 		return err

@@ -108,8 +108,10 @@ type RecordReply struct {
 	MadeFrom    name.Record      `json:"made_from,omitempty"` // record of ours that a mapping made it from; only where it is shown alone
 	// Former says where the record was before, of one that was taken over, by us or by who sent
 	// it in the place of what was held here; Succeeded, who goes
-	// on with it, where this council has ended. Only where it is shown alone.
+	// on with it, where this council has ended. Earlier are the councils, ended before that one,
+	// that it came through, the last first. Only where it is shown alone.
 	Former    *FormerReply    `json:"former,omitempty"`
+	Earlier   []FormerReply   `json:"earlier,omitempty"`
 	Succeeded *SucceededReply `json:"succeeded,omitempty"`
 	Proof     string          `json:"proof"` // "log": it stands in the log of the council that issued it, under a checkpoint that the council signed; "signature": it carries its council's own; or what is wrong
 }

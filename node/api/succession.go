@@ -133,6 +133,16 @@ type SucceededReply struct {
 	Council name.Council `json:"council"` // "" for nobody: it stays in this ledger alone
 	On      string       `json:"on"`
 	Entry   uint64       `json:"entry"` // of our log, that says so
+	// Then are the councils that have ended since, of those that the record may have gone to, and
+	// who followed each, by the directory.
+	Then []EndedReply `json:"then,omitempty"`
+}
+
+// EndedReply says of a council that it has ended, and who took over.
+type EndedReply struct {
+	Council    name.Council   `json:"council"`
+	On         string         `json:"on"`
+	Successors []name.Council `json:"successors"`
 }
 
 // RehearsalReply says what came of a succession that was tried on a copy.
