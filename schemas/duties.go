@@ -3,6 +3,7 @@ package schemas
 import (
 	_ "embed"
 	"encoding/csv"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,13 @@ type Duty struct {
 	Source   string // address of the page that was read
 	Says     string // what that page says of the law and its day, in our words
 	Checked  string // the day on which statute and day were compared with it, as 2006-01-02
+
+	NotOn []string // types of council, as package councils has them, of which the law does not ask it; none where it asks all
+	Who   string   // whom it asks, and by which words of law, in ours; "" where it asks all
 }
+
+// On reports whether the law asks councils of a type.
+func (d Duty) On(kind string) bool { return !slices.Contains(d.NotOn, kind) }
 
 // notAppointed stands in the list for the day of a law that waits for one.
 const notAppointed = "not appointed"
@@ -30,7 +37,7 @@ const notAppointed = "not appointed"
 // that asks for its records today. It panics where the list that is compiled in is damaged.
 func Duties() (all []Duty) {
 	for _, l := range table("duties.csv", duties) {
-		d := Duty{Standard: publisher + l[0], Statute: l[1], From: l[2], Source: l[3], Says: l[4], Checked: l[5]}
+		d := Duty{Standard: publisher + l[0], Statute: l[1], From: l[2], Source: l[3], Says: l[4], Checked: l[5], NotOn: strings.Fields(l[6]), Who: l[7]}
 		if d.From == notAppointed {
 			d.From, d.Pending = "", true
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
 	"github.com/stile-exchange/stile/schemas"
+	"github.com/stile-exchange/stile/schemas/councils"
 )
 
 // Every shipped standard loads, stands under its own name, and its examples do
@@ -140,6 +141,9 @@ func TestDuties(t *testing.T) {
 		}
 		if d.From != "" && !day(d.From) || !strings.HasPrefix(d.Source, "https://") || d.Says == "" || !day(d.Checked) {
 			t.Errorf("%s: no day or no source: %+v", d.Standard, d)
+		}
+		if len(d.NotOn) > 0 != (d.Who != "") || slices.ContainsFunc(d.NotOn, func(t string) bool { return !slices.Contains(councils.Types(), councils.Type(t)) }) {
+			t.Errorf("%s: asks not all kinds of council, and does not say whom; or one that there is not: %+v", d.Standard, d)
 		}
 		if d.Statute == "" {
 			none++

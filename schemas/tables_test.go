@@ -151,6 +151,9 @@ func asked(m standard.Manifest) (laws, found string) {
 	for _, d := range schemas.Duties() {
 		if d.Standard == string(m.Name.Name) {
 			found += fmt.Sprintf("- %s\n  %s (%s, read on %s)\n", cmp.Or(d.Statute, "No law"), d.Says, d.Source, d.Checked)
+			if d.Who != "" {
+				found += "  " + d.Who + "\n"
+			}
 		}
 	}
 	if found != "" {

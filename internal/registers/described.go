@@ -11,6 +11,7 @@ import (
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 	"github.com/stile-exchange/stile/schemas/councils"
 )
 
@@ -208,9 +209,9 @@ func All() []Description {
 		},
 		{
 			ID: "obligations", Title: "What is mandatory for us", made: obligations, About: []string{"standards.stile.example/compliance-statement"}, Key: []string{"Standard", "Law"}, ours: true, Links: "Source", State: "Are we there",
-			Lead:    "What laws ask councils to record or send, since when, and whether we do: whether this council has adopted the standard for it, and keeps records in it. Below each stands what the law's page says of it.",
-			Columns: []Column{{Title: "Title"}, {Title: "Law"}, {Title: "Since"}, {Title: "Adopted"}, {Title: "Our records"}, {Title: "Are we there"}, {Title: "What it says"}, {Title: "Source"}, {Title: "Standard"}},
-			Under:   []string{"What it says", "Source", "Standard"},
+			Lead:    "What laws ask councils to record or send, since when, and whether we do: whether this council has adopted the standard for it, and keeps records in it. Below each stands what the law's page says of it, and whom it asks where that is not every council.",
+			Columns: []Column{{Title: "Title"}, {Title: "Law"}, {Title: "Since"}, {Title: "Adopted"}, {Title: "Our records"}, {Title: "Are we there"}, {Title: "What it says"}, {Title: "Whom it asks"}, {Title: "Source"}, {Title: "Standard"}},
+			Under:   []string{"What it says", "Whom it asks", "Source", "Standard"},
 			Groups:  []Group{{Title: "Are we there", Column: "Are we there"}},
 		},
 		{
@@ -222,10 +223,19 @@ func All() []Description {
 	}
 }
 
+// otherKinds stands in the register of obligations for a law that asks other kinds of council
+// than ours.
+const otherKinds = "not of our kind of council"
+
 // obligations lists what laws ask for: of the standards that this node has adopted, and
 // of those that come with Stile and that it has not. A standard behind which more laws than
-// one stand has a row for each.
+// one stand has a row for each. A law that does not ask councils of our type says so.
 func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []Row, err error) {
+	us, err := o.Councils().Show(ctx, node.MemberNameRequest{})
+	if err != nil {
+		return nil, err
+	}
+	kind, _ := councils.TypeOf(us.GSS)
 	adopted, err := o.Standards().List(ctx)
 	if err != nil {
 		return nil, err
@@ -233,14 +243,8 @@ func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []
 	seen := map[name.StandardName]bool{}
 	add := func(s name.Standard, title string, says standard.Obligation, adopted string, records int) {
 		for _, law := range catalogue.Laws(s.Name, says) {
-			there := "not yet"
-			switch {
-			case records > 0:
-				there = "yes"
-			case law.Pending || law.From > now.UTC().Format(time.DateOnly):
-				there = "not asked for yet"
-			}
-			rows = append(rows, Row{Cells: texts(title, law.Statute, law.From, adopted, strconv.Itoa(records), there, law.Says, law.Source, s.String())})
+			there := met(law, records, kind, now.UTC().Format(time.DateOnly))
+			rows = append(rows, Row{Cells: texts(title, law.Statute, law.From, adopted, strconv.Itoa(records), there, law.Says, law.Who, law.Source, s.String())})
 		}
 	}
 	for _, s := range adopted {
@@ -261,6 +265,19 @@ func obligations(ctx context.Context, o node.Operations, now time.Time) (rows []
 		}
 	}
 	return rows, nil
+}
+
+// met says how a council of a kind that has so many records stands to a law on the day today.
+func met(law schemas.Duty, records int, kind councils.Type, today string) string {
+	switch {
+	case records > 0:
+		return "yes"
+	case !law.On(string(kind)):
+		return otherKinds
+	case law.Pending || law.From > today:
+		return "not asked for yet"
+	}
+	return "not yet"
 }
 
 // workforce adds up what councils have counted of their staff, by year, characteristic, pay

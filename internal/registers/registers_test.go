@@ -275,6 +275,30 @@ func TestTally(t *testing.T) {
 	}
 }
 
+// TestMet: a law asks for records from its day on, and only of the kinds of council that it
+// names; of a council whose kind is not known it asks them.
+func TestMet(t *testing.T) {
+	education := schemas.Duty{From: "2014-09-01", NotOn: []string{string(councils.District)}}
+	for _, c := range []struct {
+		law     schemas.Duty
+		records int
+		kind    councils.Type
+		today   string
+		want    string
+	}{
+		{education, 0, councils.Unitary, "2026-11-30", "not yet"},
+		{education, 0, "", "2026-11-30", "not yet"},
+		{education, 0, councils.District, "2026-11-30", "not of our kind of council"},
+		{education, 3, councils.District, "2026-11-30", "yes"},
+		{education, 0, councils.Unitary, "2014-08-31", "not asked for yet"},
+		{schemas.Duty{Pending: true}, 0, councils.Unitary, "2026-11-30", "not asked for yet"},
+	} {
+		if got := met(c.law, c.records, c.kind, c.today); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
 // TestTotals: counts are added up over councils, and what is suppressed is in no sum.
 func TestTotals(t *testing.T) {
 	said := func(c name.Council, group, heads, suppressed string) Row {

@@ -128,7 +128,7 @@ func (t *tongue) under(o *openTable, line registers.Row) (parts []part) {
 }
 
 // stateColours are the colours of the words in a column of states; of others none.
-var stateColours = map[string]string{"yes": "green", "not yet": "red", "not asked for yet": "grey"}
+var stateColours = map[string]string{"yes": "green", "not yet": "red", "not asked for yet": "grey", "not of our kind of council": "grey"}
 
 // ours says in the language of the page what stands in a register, where it is a word of our
 // own: in a register that we made, and for yes and no in each. What a council wrote stays.

@@ -128,7 +128,7 @@ func TestOpenRegisters(t *testing.T) {
 	}
 	_, page = in.get("/open/obligations")
 	for _, want := range []string{
-		`govuk-tag--red">not yet<`, "children-not-in-school", "Education Act 1996 section 436A", "Wellbeing and Schools Act 2026 section 38", `govuk-tag--grey">not asked for yet<`,
+		`govuk-tag--red">not yet<`, "children-not-in-school", "Education Act 1996 section 436A", "Wellbeing and Schools Act 2026 section 38", `govuk-tag--grey">not asked for yet<`, "which districts of a county have not (Education Act 1996 section 579(1))",
 		`<td role="cell" class="govuk-table__cell" colspan="6">`, `href="https://www.legislation.gov.uk/ukpga/2026/21/section/78/enacted"`,
 	} {
 		if !strings.Contains(page, want) {

@@ -170,6 +170,23 @@ func ByGSS(code string) (Council, bool) {
 	return t.all[i], true
 }
 
+// series are the first three letters of the codes of each type: ONS gives councils of a kind
+// codes of one series.
+var series = map[string]Type{"E06": Unitary, "E07": District, "E08": MetropolitanDistrict, "E09": LondonBorough, "E10": County}
+
+// TypeOf says what kind of council has a code: by the list, and of one that is not in it,
+// such as a council that is made up, by the series of its code.
+func TypeOf(code string) (Type, bool) {
+	if c, ok := ByGSS(code); ok {
+		return c.Type, true
+	}
+	if len(code) != len("E07000999") {
+		return "", false
+	}
+	t, ok := series[code[:3]]
+	return t, ok
+}
+
 // At returns the councils that were there on the day of t.
 func At(t time.Time) []Council {
 	return slices.DeleteFunc(All(), func(c Council) bool { return !c.At(t) })

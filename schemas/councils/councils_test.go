@@ -158,3 +158,21 @@ func TestBadList(t *testing.T) {
 		}
 	}
 }
+
+// TestTypeOf: the series of a code says the kind of a council as the list does, and of one that
+// is not in it.
+func TestTypeOf(t *testing.T) {
+	for _, c := range All() {
+		if c.GSS == "" {
+			continue
+		}
+		if by := series[c.GSS[:3]]; by != c.Type && c.Type != CityOfLondon && c.Type != IslesOfScilly {
+			t.Errorf("%s is a %s, and by its code a %s", c.Name, c.Type, by)
+		}
+	}
+	for code, want := range map[string]Type{"E07000998": District, "E10000999": County, "E09000001": CityOfLondon, "E06000053": IslesOfScilly, "E07": "", "": "", "S12000033": ""} {
+		if got, ok := TypeOf(code); got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v", code, got, ok)
+		}
+	}
+}
