@@ -7,6 +7,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/byhand"
 	"github.com/stile-exchange/stile/internal/condition"
+	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -153,7 +154,14 @@ func (n *Node) caseConditions(now time.Time) (out []Condition) {
 		case r.State == ledger.CaseGiven:
 			say(r, "urgent-given", "another person has to approve it", "stile urgent show "+id+"; then stile urgent approve "+id+", or refuse", "the urgent disclosure %s to %s waits for a second person", id, r.Partner)
 		case r.ToReview:
-			say(r, "urgent-review", "it is over since "+r.Until.Format(time.DateOnly)+", or was ended", "stile urgent review "+id+" --because TEXT", "the urgent disclosure %s %s %s has not been reviewed here", id, r.Direction, r.Partner)
+			over := r.Until
+			for _, e := range r.Events {
+				if e.Kind == event.KindUrgentEnded && e.At.Before(over) {
+					over = e.At
+				}
+			}
+			r.Began = over // of the condition: since when somebody has to review it
+			say(r, "urgent-review", "it is over since "+over.UTC().Format("2006-01-02 15:04 MST"), "stile urgent review "+id+" --because TEXT", "the urgent disclosure %s %s %s has not been reviewed here", id, r.Direction, r.Partner)
 		}
 	}
 	return out

@@ -3,13 +3,17 @@ package web_test
 import (
 	"html"
 	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stile-exchange/stile/examples/people"
 	"github.com/stile-exchange/stile/internal/access"
 	"github.com/stile-exchange/stile/internal/agreement"
+	"github.com/stile-exchange/stile/internal/registers"
+	"github.com/stile-exchange/stile/internal/web"
 	"github.com/stile-exchange/stile/node"
 )
 
@@ -123,8 +127,26 @@ func TestCasePages(t *testing.T) {
 	if _, page = h.visitor().get("/register/northmoor.gov.uk/moved"); strings.Contains(page, "urgent disclosures") || !strings.Contains(page, "Single records are handed over") {
 		t.Error("the register of a handover counts urgent disclosures")
 	}
+	register, err := web.MakeRegister(t.Context(), h.node.Operations, registers.Agent{Council: northmoor}, h.clock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "out")
+	if err := web.ExportRegister(dir, "", "", []*web.Register{register}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := os.ReadFile(filepath.Join(dir, "index.html")); err != nil || strings.Count(string(page), "urgent disclosures in 90 days") != 1 {
+		t.Errorf("the register as a file does not count it under its agreement, and there alone: %v", err)
+	}
 	if _, page := ann.post(at+"/end", url.Values{"because": {"the danger is over"}}); !strings.Contains(page, "Ended") {
 		t.Error("it was not ended")
+	}
+	status, err := h.node.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i := slices.IndexFunc(status.Conditions, func(c node.Condition) bool { return c.Name == "urgent-review" }); i < 0 || status.Conditions[i].Cause != "it is over since "+h.clock().UTC().Format("2006-01-02 15:04 MST") {
+		t.Errorf("that it waits for a review, and since when it is over, is not said: %+v", status.Conditions)
 	}
 	if _, page := ann.get("/home"); !strings.Contains(page, "Review the urgent disclosure") {
 		t.Error("nobody is told to review it")
