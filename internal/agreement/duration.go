@@ -2,6 +2,7 @@ package agreement
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/standard"
@@ -27,6 +28,30 @@ func (d Duration) After(t time.Time) time.Time { return d.parsed().After(t) }
 
 // Zero reports whether the duration is stated and is no time at all, as P0D.
 func (d Duration) Zero() bool { return d != "" && d.parsed().IsZero() }
+
+// Words returns the duration in words, such as "2 years" or "1 year and 6 months".
+func (d Duration) Words() string {
+	p := d.parsed()
+	var parts []string
+	for _, u := range []struct {
+		n    int
+		unit string
+	}{{p.Years, "year"}, {p.Months, "month"}, {p.Weeks, "week"}, {p.Days, "day"}} {
+		switch {
+		case u.n == 1:
+			parts = append(parts, "1 "+u.unit)
+		case u.n > 1:
+			parts = append(parts, fmt.Sprintf("%d %ss", u.n, u.unit))
+		}
+	}
+	switch last := len(parts) - 1; {
+	case last < 0:
+		return string(d)
+	case last > 0:
+		return strings.Join(parts[:last], ", ") + " and " + parts[last]
+	}
+	return parts[0]
+}
 
 func (d Duration) parsed() standard.Duration {
 	p, err := standard.ParseDuration(string(d))

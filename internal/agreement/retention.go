@@ -121,14 +121,17 @@ func (a *Agreement) Kept() string {
 	case a.Retention == "":
 		return ""
 	case !a.Way().Copied:
-		return "its node keeps no answer; people keep what they note for " + string(a.Retention)
+		if a.Retention.Zero() {
+			return "its node keeps no answer, and people keep nothing of it"
+		}
+		return "its node keeps no answer; people keep what they note for " + a.Retention.Words()
 	case a.RetentionFrom == FromEnd:
 		return "until the agreement ends"
 	}
 	if a.Way().Moves {
-		return fmt.Sprintf("%s from %s, also after the agreement has ended", a.Retention, a.countedFrom())
+		return fmt.Sprintf("%s from %s, also after the agreement has ended", a.Retention.Words(), a.countedFrom())
 	}
-	return fmt.Sprintf("%s from %s, or until the agreement ends", a.Retention, a.countedFrom())
+	return fmt.Sprintf("%s from %s, or until the agreement ends", a.Retention.Words(), a.countedFrom())
 }
 
 // ByPeople is what retention asks of people, since no node can do it.

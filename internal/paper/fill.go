@@ -39,7 +39,7 @@ func Fill(d *document.Document) Filled {
 	add := func(key, text, where string) {
 		text = agreement.Tidy(text)
 		switch {
-		case text == "" || text == "(not filled in yet)":
+		case text == "" || text == unfilled || text == nothing:
 			return
 		case f.Texts[key] == "":
 			f.Texts[key] = text

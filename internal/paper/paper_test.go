@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stile-exchange/stile/examples/agreements"
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/document"
 	"github.com/stile-exchange/stile/internal/paper"
@@ -49,24 +50,84 @@ func read(t testing.TB, d *document.Document, f document.Format) paper.Filled {
 // A paper that was printed from an agreement becomes the same agreement again: nothing
 // of it has no place, and the two have one digest.
 func TestThereAndBack(t *testing.T) {
-	a, std := housing(t)
-	for _, f := range []document.Format{document.DOCX, document.ODT, document.MD} {
-		got := read(t, paper.Write(a, std, paper.Evidence{}), f)
-		back := new(agreement.Agreement)
-		remarks, rest := got.Into(back)
-		if back.Digest() != a.Digest() {
-			t.Errorf("%s: another agreement came back:\n%s", f, back.YAML())
+	texts := map[string][]byte{}
+	for _, tpl := range agreements.Templates() {
+		texts[tpl.Name] = tpl.Document
+	}
+	housed, std := housing(t)
+	texts["people"] = housed.YAML()
+	// Headings that no example has together.
+	all := strings.Replace(string(texts["child-protection-plan-transfer"]), "\ndue:", "\nretention_from: receipt\nsubject_questions: answered\nmost: 500 in all, 50 a day\nends: 2031-01-01\ndue:", 1)
+	texts["all"] = []byte(all)
+	for named, text := range texts {
+		a, err := agreement.Parse(text)
+		if err != nil {
+			t.Fatalf("%s: %v", named, err)
 		}
-		for key, lines := range remarks {
-			for _, l := range lines {
-				if !strings.HasPrefix(l, "From ") {
-					t.Errorf("%s: %s: %s", f, key, l)
+		printed := paper.Write(a, nil, paper.Evidence{})
+		if named == "people" {
+			printed = paper.Write(a, std, paper.Evidence{})
+		}
+		for _, f := range []document.Format{document.DOCX, document.ODT, document.MD} {
+			got := read(t, printed, f)
+			back := new(agreement.Agreement)
+			remarks, rest := got.Into(back)
+			if back.Digest() != a.Digest() {
+				t.Errorf("%s, %s: another agreement came back:\n%s", named, f, back.YAML())
+			}
+			for key, lines := range remarks {
+				for _, l := range lines {
+					if !strings.HasPrefix(l, "From ") {
+						t.Errorf("%s, %s: %s: %s", named, f, key, l)
+					}
 				}
 			}
+			// The lines that Write puts before the first section are of no heading.
+			if len(rest) > 4 {
+				t.Errorf("%s, %s: left: %q", named, f, rest)
+			}
 		}
-		// The lines that Write puts before the first section are of no heading.
-		if len(rest) > 4 {
-			t.Errorf("%s: left: %q", f, rest)
+	}
+}
+
+// Each heading that an agreement may have has a place in the paper: what is signed is printed.
+func TestEveryHeadingHasAPlace(t *testing.T) {
+	for _, h := range agreement.Headings() {
+		d := &document.Document{}
+		d.Heading(2, h.Key)
+		d.Add("some text")
+		if filled := paper.Fill(d); filled.Texts[h.Key] == "" {
+			t.Errorf("%s is in no section", h.Key)
+		}
+	}
+}
+
+// What the nodes see to is said in words, of each mode what it has.
+func TestEnforcedInWords(t *testing.T) {
+	for name, want := range map[string][]string{
+		"child-protection-plan-transfer": {"Taken over: within 15 working days of the day of notice", "Kept: 25 years from receipt, also after the agreement has ended."},
+		"licence-refusals":               {"asked for by one of these, and by nothing else:", "- /driving_licence", "people keep what they note for 1 year."},
+		"fly-tipping":                    {"(nothing is agreed of this)"},
+	} {
+		tpl, ok := agreements.Find(name)
+		a, err := agreement.Parse(tpl.Document)
+		if !ok || err != nil {
+			t.Fatal(name, err)
+		}
+		a.Most.Day = 50
+		var b bytes.Buffer
+		if err := paper.Write(a, nil, paper.Evidence{}).Write(&b, document.MD); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(b.String(), `\`, "")
+		what := "records, to each receiver"
+		if !a.Way().Copied {
+			what = "questions, answered to each receiver"
+		}
+		for _, w := range append(want, "At most: 50 a day of "+what) {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: no %q in\n%s", name, w, text)
+			}
 		}
 	}
 }

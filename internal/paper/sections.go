@@ -52,6 +52,7 @@ var sections = []section{
 		{"rows", "Which records travel", []string{"rows", "selection", "cohort", "scope of records", "which records"}},
 		{"fields", "Fields that travel", []string{"fields"}},
 		{"match", "Fields that are asked by", nil},
+		{"due", "Within what time a case is taken over", nil},
 		{"most", "How many records go at most", []string{"volume", "volumes", "data volumes", "volume of data", "frequency and volume", "number of records"}},
 		{"onward/to", "To whom records may be passed on", []string{"onward sharing", "onward disclosure", "further sharing", "onward transfer", "sharing with third parties", "third party sharing", "further disclosure", "onward transfers"}},
 		{"onward/under", "Under which agreement", nil},

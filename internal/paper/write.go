@@ -10,6 +10,7 @@ import (
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/document"
 	"github.com/stile-exchange/stile/internal/standard"
+	"github.com/stile-exchange/stile/node/name"
 )
 
 // Evidence is what a node knows of an agreement beside its text. The zero Evidence is
@@ -54,8 +55,12 @@ func Write(a *agreement.Agreement, std *standard.Standard, ev Evidence) *documen
 	d.Add("The sections are those that the Information Commissioner's data sharing code asks for. What the nodes of the parties enforce by themselves is said under \"What the nodes enforce\".")
 	for i, s := range sections {
 		d.Heading(1, strconv.Itoa(i+1)+". "+s.title)
+		before := len(d.Blocks)
 		for _, l := range s.lines {
 			writeLine(d, a, std, l)
+		}
+		if len(d.Blocks) == before {
+			d.Add(nothing)
 		}
 	}
 	next := len(sections) + 1
@@ -67,6 +72,13 @@ func Write(a *agreement.Agreement, std *standard.Standard, ev Evidence) *documen
 	proof(d, a, ev)
 	return d
 }
+
+// nothing stands in a section of which the agreement says nothing, so that nobody takes it for
+// forgotten; and unfilled where it has to say something yet. Fill reads neither.
+const (
+	nothing  = "(nothing is agreed of this)"
+	unfilled = "(not filled in yet)"
+)
 
 func writeLine(d *document.Document, a *agreement.Agreement, std *standard.Standard, l line) {
 	text := a.Text(l.key)
@@ -110,7 +122,7 @@ func writeLine(d *document.Document, a *agreement.Agreement, std *standard.Stand
 		}
 		d.Table(rows...)
 	case text == "":
-		d.Add("(not filled in yet)")
+		d.Add(unfilled)
 	default:
 		d.Add(text)
 	}
@@ -131,20 +143,23 @@ func enforced(d *document.Document, a *agreement.Agreement, std *standard.Standa
 	}
 	if way.Shows() {
 		d.Add("Of such a record these fields travel, and no other:")
-		for _, f := range a.Fields {
-			item := string(f)
-			if f == "" {
-				item = "what the standard leaves open"
-			}
-			if std != nil {
-				if w := agreement.Tidy(agreement.FieldWords(std, f)); w != "" {
-					item += ": " + w
-				}
-			}
-			d.Item(item)
-		}
+		items(d, std, a.Fields)
 	} else {
 		d.Add("No record travels, only counts from which small groups are left out.")
+	}
+	if way.ByMatch {
+		d.Add("A record is asked for by one of these, and by nothing else:")
+		items(d, std, a.Match)
+	}
+	if a.Due != "" {
+		d.Add("Taken over: within " + a.Due + " of the day of notice. Both nodes show the last day and what is left of it, counted with England's bank holidays where it is of working days; nothing happens by itself when it passes.")
+	}
+	if a.Most.Bounds() {
+		what := "records, to each receiver"
+		if !way.Copied {
+			what = "questions, answered to each receiver"
+		}
+		d.Add("At most: " + a.Most.String() + " of " + what + ".")
 	}
 	if k := a.Kept(); k != "" {
 		d.Add("Kept: " + k + ".")
@@ -160,6 +175,22 @@ func enforced(d *document.Document, a *agreement.Agreement, std *standard.Standa
 		d.Add("What a receiver may pass on: " + s + ".")
 	}
 	d.Add("Nothing travels before every party has signed and the first day has come, from the date of review on unless every party has renewed it, while a party has suspended it, or after its end.")
+}
+
+// items lists fields, with what the standard says of them.
+func items(d *document.Document, std *standard.Standard, fields []name.Field) {
+	for _, f := range fields {
+		item := string(f)
+		if f == "" {
+			item = "what the standard leaves open"
+		}
+		if std != nil {
+			if w := agreement.Tidy(agreement.FieldWords(std, f)); w != "" {
+				item += ": " + w
+			}
+		}
+		d.Item(item)
+	}
 }
 
 func signatures(d *document.Document, a *agreement.Agreement, ev Evidence) {
