@@ -55,13 +55,16 @@ func (k *Keeper) OfferHandover(ctx context.Context, in api.CaseRequest) (*api.Ca
 	if err := k.nobodyElse(in.Partner, items); err != nil {
 		return nil, err
 	}
+	if err := k.notAgain(in.Ref, items); err != nil {
+		return nil, err
+	}
 	err = k.o.Ledger.ChangeCases(ctx, []name.Council{in.Partner}, func(x *ledger.CaseTx) error {
 		for _, it := range items {
-			other, err := x.LetBy(it.Agreement, it.Record)
+			other, taken, err := x.LetBy(it.Agreement, it.Record)
 			if err != nil {
 				return err
 			}
-			if other != (event.CaseID{}) {
+			if other != (event.CaseID{}) && !taken {
 				return api.Fail(api.Conflict, "stile handover show "+other.String()[:8], "record %s is in the handover %s, which the partner has accepted", it.Record, other.String()[:8])
 			}
 		}
@@ -103,6 +106,50 @@ func (k *Keeper) nobodyElse(to name.Council, items []event.Item) error {
 					return api.Fail(api.Conflict, "stile handover show "+id, "record %s is in the handover %s, which %s has accepted", it.Record, id, c.Partner)
 				}
 				return api.Fail(api.Conflict, "stile handover withdraw "+id, "record %s is offered to %s in the handover %s: were both to accept, two councils would be responsible", it.Record, c.Partner, id)
+			}
+		}
+		return nil
+	})
+}
+
+// notAgain returns an error where one of the records was taken over in a handover that is
+// closed, and the offer is of the same case by its reference: who took it over is responsible,
+// and a closed handover does not begin anew because its offer is repeated. A case with another
+// reference is a new one.
+func (k *Keeper) notAgain(ref string, items []event.Item) error {
+	var moves []name.Agreement // of ours, whether they last or not
+	for _, st := range k.o.Agreements.Current(k.o.Now()) {
+		if a := st.Agreement; a.From == k.o.Self && a.Way().ByHand && a.Way().Moves {
+			moves = append(moves, a.Name)
+		}
+	}
+	return k.o.Ledger.View(func(v *ledger.View) error {
+		for _, it := range items {
+			for _, a := range moves {
+				id, taken, err := v.LetBy(a, it.Record)
+				if err != nil {
+					return err
+				}
+				if !taken {
+					continue
+				}
+				c, err := v.Case(id)
+				if err != nil {
+					return err
+				}
+				offer, _, err := ledger.Said(v, c, event.KindHandoverOffer, event.ParseHandoverOffer)
+				if err != nil {
+					return err
+				}
+				if ref != "" && !same(ref, offer.Ref) {
+					continue
+				}
+				of := "with no reference of its own"
+				if offer.Ref != "" {
+					of = fmt.Sprintf("with the reference %q", offer.Ref)
+				}
+				return api.Fail(api.Conflict, "stile handover show "+id.String()[:8]+`; for a new case, offer it with --case and a reference of its own`,
+					"%s has taken record %s over in the handover %s, %s, which is closed, and is responsible for it: it is not opened again", c.Partner, it.Record, id.String()[:8], of)
 			}
 		}
 		return nil
@@ -223,9 +270,12 @@ func (k *Keeper) answer(ctx context.Context, in api.CaseRequest, accept bool) (*
 		state := ledger.CaseDeclined
 		for _, i := range out.Taken {
 			it := offer.Items[i]
-			other, err := x.LetBy(it.Agreement, it.Record)
+			other, taken, err := x.LetBy(it.Agreement, it.Record)
 			if err != nil {
 				return err
+			}
+			if taken { // in a case that is closed: it is here, and stays whatever comes of this one
+				continue
 			}
 			if other != (event.CaseID{}) {
 				return api.Fail(api.Conflict, "stile handover show "+other.String()[:8], "record %s was accepted already, in the handover %s", it.Record, other.String()[:8])

@@ -70,7 +70,7 @@ func (k *Keeper) pass(ctx context.Context, c ledger.Case) error {
 		// What the answer takes may travel from here on; what it leaves never.
 		err := k.change(ctx, c, []string{ledger.CaseAccepted}, func(x *ledger.CaseTx, now ledger.Case) error {
 			for i, it := range offer.Items {
-				other, err := x.LetBy(it.Agreement, it.Record)
+				other, _, err := x.LetBy(it.Agreement, it.Record)
 				if err != nil {
 					return err
 				}

@@ -12,6 +12,8 @@ import (
 
 // TestOneTaker: what is offered to one council is not offered to another before the first has
 // said no or the offer is withdrawn. Were both to accept, two would be responsible for one case.
+// What was taken over in a handover that is closed is offered to nobody by saying the same again;
+// as a new case, with a reference of its own, it is, and loses nothing if nothing comes of that.
 func TestOneTaker(t *testing.T) {
 	if err := simtest.Warm(); err != nil {
 		t.Fatal(err)
@@ -58,5 +60,41 @@ func TestOneTaker(t *testing.T) {
 		call(c, c.Handovers().Accept, node.CaseRequest{Case: second.Case, By: "Sam", Only: []string{one}})
 		await(t, "it is accepted", func() bool { return state(a, second.Case, false).State == "accepted" })
 		refused("while what was accepted is on its way", "which fensby.gov.uk has accepted", salt, one)
+
+		call(a, a.Agreements().Resume, node.AgreementRequest{Name: "northmoor.gov.uk/moves-east", Reason: "it is well"})
+		await(t, "it is closed", func() bool {
+			return state(a, second.Case, false).State == "closed" && state(c, second.Case, false).State == "closed"
+		})
+		refused("the same again", "is closed, and is responsible for it", fens, one)
+		refused("the same to another", "fensby.gov.uk has taken record", salt, one)
+		anew := func(to name.Council, ref string) (node.CaseReply, error) {
+			return a.Handovers().Offer(t.Context(), node.CaseRequest{Partner: to, Records: []string{one}, Because: "moved again", By: "Jo", Ref: ref})
+		}
+		third, err := anew(salt, "CP-8")
+		if err != nil {
+			t.Fatalf("a new case: %v", err)
+		}
+		call(a, a.Handovers().Withdraw, node.CaseRequest{Case: third.Case, Because: "they stay"})
+		for _, says := range []string{"declined", "closed"} {
+			fourth, err := anew(fens, "CP-9")
+			if err != nil {
+				t.Fatalf("a new case to who has it: %v", err)
+			}
+			await(t, "the offer has come", func() bool { return state(c, fourth.Case, false).State != "" })
+			if in := (node.CaseRequest{Case: fourth.Case, By: "Sam", Because: "it is ours"}); says == "closed" {
+				call(c, c.Handovers().Accept, in)
+			} else {
+				call(c, c.Handovers().Decline, in)
+			}
+			await(t, "it is "+says, func() bool {
+				return state(a, fourth.Case, false).State == says && state(c, fourth.Case, false).State == says
+			})
+			if got := held(c); len(got) != 1 {
+				t.Errorf("after it was %s fensby holds %v", says, got)
+			}
+		}
+		if _, err := anew(salt, "cp-9"); err == nil || !strings.Contains(err.Error(), `with the reference "CP-9", which is closed`) {
+			t.Errorf("the last case again, to another: %v", err)
+		}
 	})
 }

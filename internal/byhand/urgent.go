@@ -150,7 +150,7 @@ func (k *Keeper) ApproveUrgent(ctx context.Context, in api.CaseRequest) (*api.Ca
 	out.Until = uint64(until.Unix())
 	err = k.change(ctx, c, []string{ledger.CaseGiven}, func(x *ledger.CaseTx, now ledger.Case) error {
 		for _, it := range out.Items {
-			other, err := x.LetBy(it.Agreement, it.Record)
+			other, _, err := x.LetBy(it.Agreement, it.Record)
 			if err != nil {
 				return err
 			}

@@ -262,7 +262,8 @@ func (l *Ledger) CasesChanged() <-chan struct{} {
 	return l.said
 }
 
-// LetOutBy reports whether a case lets a record travel.
+// LetOutBy reports whether a case lets a record travel, or an earlier one in which the receiver
+// has taken it over.
 func (v *View) LetOutBy(a name.Agreement, r name.Record, id event.CaseID) (bool, error) {
 	b, err := v.value(letKey(a, r))
 	if errors.Is(err, ErrNotFound) {
@@ -275,23 +276,33 @@ func (v *View) LetOutBy(a name.Agreement, r name.Record, id event.CaseID) (bool,
 	if err != nil {
 		return false, err
 	}
-	return how != letOver && event.CaseID(b[1:]) == id, err
+	return how == letTaken || how != letOver && event.CaseID(b[1:]) == id, err
 }
 
-// LetBy returns the case that lets a record travel; the zero CaseID when none does.
-func (x *CaseTx) LetBy(a name.Agreement, r name.Record) (id event.CaseID, err error) {
-	b, err := x.t.lookup(letKey(a, r))
+// LetBy returns the case that lets a record travel, and whether the receiver has taken it over
+// in it; the zero CaseID when none does.
+func (x *CaseTx) LetBy(a name.Agreement, r name.Record) (id event.CaseID, taken bool, err error) {
+	return caseOf(x.t.lookup, a, r)
+}
+
+// LetBy is [CaseTx.LetBy].
+func (v *View) LetBy(a name.Agreement, r name.Record) (id event.CaseID, taken bool, err error) {
+	return caseOf(v.value, a, r)
+}
+
+func caseOf(lookup func([]byte) ([]byte, error), a name.Agreement, r name.Record) (id event.CaseID, taken bool, err error) {
+	b, err := lookup(letKey(a, r))
 	if errors.Is(err, ErrNotFound) {
-		return id, nil
+		return id, false, nil
 	}
 	if err != nil {
-		return id, err
+		return id, false, err
 	}
 	how, err := decodeLet(b)
 	if err != nil || how == letOver {
-		return id, err
+		return id, false, err
 	}
-	return event.CaseID(b[1:]), nil
+	return event.CaseID(b[1:]), how == letTaken, nil
 }
 
 // LetOut lets a record of a case travel. At the sender it enters the feed with its next
@@ -304,8 +315,15 @@ func (x *CaseTx) LetOut(c Case, a name.Agreement, r name.Record) {
 	}
 }
 
-// TakenOver says of a record that a case lets out that the receiver has taken it over.
+// TakenOver says of a record that a case lets out, or an earlier one in which it was taken over,
+// that the receiver has taken it over in this one.
 func (x *CaseTx) TakenOver(c Case, a name.Agreement, r name.Record) error {
+	if id, taken, err := x.LetBy(a, r); err != nil {
+		return err
+	} else if taken && id != c.ID {
+		x.t.let(letTaken, a, r, c.ID)
+		return nil
+	}
 	return x.t.letOn(letTaken, a, r, c.ID)
 }
 
