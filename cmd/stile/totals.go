@@ -120,7 +120,7 @@ func (a *app) printTotals(t *audit.Totals, of node.AggregateReply) {
 	} else {
 		a.printCounts(of)
 	}
-	a.say("%d councils answered, %d are missing; groups that fewer than %d of them show are left out", len(t.Answers), len(t.Missing), t.Least)
+	a.say("%s answered, %s missing; groups that fewer than %d of them show are left out", plural(len(t.Answers), "council", "councils"), plural(len(t.Missing), "is", "are"), t.Least)
 }
 
 // checkTotals checks a file of totals with the councils' keys.

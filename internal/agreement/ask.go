@@ -93,7 +93,11 @@ func (a *Agreement) groupable(std *standard.Standard, by []name.Field) (ps []Pro
 		if c, ok := private(std, f); ok && a.headcount(c) {
 			special = true
 		} else if ok {
-			say(RuleGrouping, fmt.Sprintf("is %s data, and counts by it would speak of single people", c), "list fields of class open or internal, or none")
+			fix := "list fields of class open or internal, or none"
+			if c == standard.Special {
+				fix += "; or name the article 9 condition, by which special category data is counted, in groups of " + strconv.Itoa(SpecialLeast) + " or more"
+			}
+			say(RuleGrouping, fmt.Sprintf("is %s data, and counts by it would speak of single people", c), fix)
 		}
 	}
 	return ps, special

@@ -96,7 +96,7 @@ func TestCountsSuppressed(t *testing.T) {
 	add(9, map[string]any{"d": "A", "s": "y"})
 	add(20, map[string]any{"d": "A", "s": "x"})
 	add(30, map[string]any{"d": "A"})
-	add(33, map[string]any{"d": "A", "s": []any{"no text"}})
+	add(33, map[string]any{"d": "A", "s": nil})
 	add(43, map[string]any{"d": json.Number("7"), "s": true})
 	add(43, map[string]any{"d": json.Number("8"), "s": true})
 	c, err := tally.Counts(a, "2026-11-22", Budget{1, 2})
@@ -127,6 +127,11 @@ func TestCountsSuppressed(t *testing.T) {
 	}
 	if err := NewTally(mixed(1), 0, by).Add("x", map[string]any{"d": strings.Repeat("x", MaxGroupText+1)}); !errors.Is(err, ErrGroups) {
 		t.Errorf("a long name: %v", err)
+	}
+	for _, v := range []any{[]any{"a"}, []any{}, map[string]any{}} {
+		if err := NewTally(mixed(1), 0, by).Add("x", map[string]any{"d": v}); !errors.Is(err, ErrGroups) {
+			t.Errorf("%v is counted as none: %v", v, err)
+		}
 	}
 	for i := range MaxGroups + 1 {
 		err = tally.Add("x", map[string]any{"d": fmt.Sprint(i)})

@@ -52,8 +52,9 @@ const (
 	MaxGroupText   = 200                  // bytes of one group's value in one field
 )
 
-// ErrGroups: the fields have too many values to count by, or too long ones.
-var ErrGroups = fmt.Errorf("records fall into more than %d groups, or into groups with long names: they are not fields to count by", MaxGroups)
+// ErrGroups: the fields have too many values to count by, or too long ones, or hold a list or
+// an object: counted as none, it would be told that nobody has any.
+var ErrGroups = fmt.Errorf("records fall into more than %d groups, or into groups with long names, or hold a list there: they are not fields to count by", MaxGroups)
 
 // ErrCounts is wrapped by every error of ParseCounts.
 var ErrCounts = errors.New("counts are malformed")
@@ -144,7 +145,10 @@ func (t *Tally) About(person func(record map[string]any) string) { t.about = per
 // Add counts a record, whose id says which it is. It returns ErrGroups when the fields
 // are not fit to count by; the tally is then of no use any more.
 func (t *Tally) Add(id string, record map[string]any) error {
-	of := textsAt(record, t.by)
+	of, ok := textsAt(record, t.by)
+	if !ok {
+		return ErrGroups
+	}
 	list := make([]any, len(of))
 	for i, s := range of {
 		if s == nil {
@@ -562,16 +566,18 @@ func (c *Counts) parseGroup(v any) (g Group, err error) {
 }
 
 // textsAt returns the texts of a record's values at fields, in their order; nil
-// where there is none, or one that is a list or an object. The fields name no
+// where there is none; false where one is a list or an object. The fields name no
 // elements of arrays.
-func textsAt(record map[string]any, by []name.Field) []*string {
-	out := make([]*string, len(by))
+func textsAt(record map[string]any, by []name.Field) (out []*string, ok bool) {
+	out, ok = make([]*string, len(by)), true
 	for i, f := range by {
 		valuesAt(record, f.Tokens(), func(v any) {
-			if s, ok := Text(v); ok {
+			if s, single := Text(v); single {
 				out[i] = &s
+			} else if v != nil {
+				ok = false
 			}
 		})
 	}
-	return out
+	return out, ok
 }

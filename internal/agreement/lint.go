@@ -38,6 +38,7 @@ const (
 	LintOnward      = "onward"       // what may be passed on, and to whom
 	LintBound       = "bound"        // what a bound on how much goes brings with it
 	LintNotPersonal = "not-personal" // a basis for personal data where there is none
+	LintList        = "list"         // records would be counted by a field that holds a list or an object
 	LintNever       = "never"        // rows compare a field with what no record can hold there
 )
 
@@ -137,6 +138,13 @@ func (l *linter) data(t *Terms) {
 			l.warn("rows", LintNever, fmt.Sprintf("reads %s as a time, and it holds a date alone: the condition has no answer", f), fmt.Sprintf(`compare the text of the date, such as record%s >= "2026-04-01"`, strings.ReplaceAll(string(f), "/", ".")))
 		}
 	}
+	if a.Way().Grouped {
+		for _, f := range a.Fields {
+			if l.holdsList(f) {
+				l.warn("fields", LintList, fmt.Sprintf("%s holds a list or an object, and nothing can be counted by it", f), "list a field with one value in each record")
+			}
+		}
+	}
 	if m := a.Most; m.All > 0 {
 		l.say(standard.SeverityNote, "most", LintBound, fmt.Sprintf("stops all but withdrawals once %d records have gone, corrections of these too", m.All), "set it well above what is expected, and watch the condition bound-reached")
 	} else if m.Day > 0 && a.Due != "" {
@@ -175,6 +183,20 @@ func (l *linter) data(t *Terms) {
 			l.say(standard.SeverityNote, "fields", LintPersonal, fmt.Sprintf("%s, a number that names one person, travels", p.Field), "say under necessity what it is needed for")
 		}
 	}
+}
+
+// holdsList reports whether the standard shows, by an example of its own, that a field holds a
+// list or an object.
+func (l *linter) holdsList(f name.Field) (list bool) {
+	valid, _ := l.std.Examples()
+	for _, e := range valid {
+		valuesAt(e.Record, f.Tokens(), func(v any) {
+			if _, single := Text(v); !single && v != nil {
+				list = true
+			}
+		})
+	}
+	return list
 }
 
 func classWords(c standard.Class) string {

@@ -98,6 +98,16 @@ func TestLint(t *testing.T) {
 			t.Errorf("%q in the place of %q: %q, want %q", c.new, c.old, said, want)
 		}
 	}
+	// Nothing is counted by a list, and special category data not without its condition.
+	counts := good[:strings.Index(good, "rows:")] + "rows: \"true\"\nfields: [/support_needs]\n" + good[strings.Index(good, "purpose:"):]
+	counts = strings.Replace(counts, "mode: replicate", "mode: aggregate", 1)
+	if found := lint(counts); len(found) == 0 || !strings.Contains(found[0].Fix, "name the article 9 condition") {
+		t.Errorf("without a condition: %+v", found)
+	}
+	counts = strings.Replace(counts, "dpia:", "  special_condition: 9(2)(j) statistics, Data Protection Act 2018 Schedule 1 paragraph 4\ndpia:", 1)
+	if found := lint(counts); len(found) != 1 || found[0].Rule != agreement.LintList || found[0].Pointer != "/fields" {
+		t.Errorf("a field that holds a list: %+v", found)
+	}
 	// A basis for personal data under a standard that has none is for a person to look at.
 	bare := &agreement.Agreement{Standard: std.Name().Line()}
 	if found := bare.Lint(std, today); len(found) < 10 || found[0].Severity != standard.SeverityError {
