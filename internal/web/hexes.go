@@ -52,8 +52,9 @@ var hexBlocks = []struct {
 
 // hexes draws the map of the day at. Keeps and members say of a council, by its code of
 // today, whether it has records and whether it is a member; the messages for both begin
-// with words.
-func (t *tongue) hexes(at time.Time, keeps, members map[string]bool, words string) hexMap {
+// with words. Others are councils that are not in the list: they stand in a block of their
+// own below, if there are any.
+func (t *tongue) hexes(at time.Time, keeps, members map[string]bool, others []councils.Council, words string) hexMap {
 	const (
 		r    = 17.0 // of a hexagon, from its middle to a corner
 		wide = r * 1.7320508
@@ -64,11 +65,18 @@ func (t *tongue) hexes(at time.Time, keeps, members map[string]bool, words strin
 	for _, c := range councils.At(at) {
 		byRegion[c.Region] = append(byRegion[c.Region], c)
 	}
+	bands, blocks := 4, hexBlocks
+	if len(others) > 0 {
+		b := hexBlocks[0]
+		b.region, b.column, b.band, b.width = t.say("hex.others"), 0, bands, 24
+		byRegion[b.region] = others
+		bands, blocks = bands+1, append(slices.Clip(hexBlocks), b)
+	}
 	tops, y := map[int]float64{}, 0.0
-	for band := range 4 {
+	for band := range bands {
 		tops[band] = y
 		rows := 0
-		for _, b := range hexBlocks {
+		for _, b := range blocks {
 			if b.band == band {
 				rows = max(rows, (len(byRegion[b.region])+b.width-1)/b.width)
 			}
@@ -78,7 +86,7 @@ func (t *tongue) hexes(at time.Time, keeps, members map[string]bool, words strin
 	var m hexMap
 	var cells strings.Builder
 	width := 0.0
-	for _, b := range hexBlocks {
+	for _, b := range blocks {
 		list := byRegion[b.region]
 		left, top := float64(b.column)*wide+wide, tops[b.band]+head+r
 		fmt.Fprintf(&cells, `<text x="%.0f" y="%.0f" font-size="15" font-weight="bold" fill="#0b0c0c">%s</text>`, left-wide/2, top-r-7, attr(b.region))
@@ -101,7 +109,7 @@ func (t *tongue) hexes(at time.Time, keeps, members map[string]bool, words strin
 			if c.GSS != "" && (keeps[c.GSS] || members[c.GSS]) {
 				m.Members++
 			}
-			m.Rows = append(m.Rows, hexRow{c.GSS, c.Name, c.Region, state})
+			m.Rows = append(m.Rows, hexRow{c.GSS, c.Name, b.region, state})
 			fill, ink, stroke := "#f3f2f1", "#484949", "#b1b4b6"
 			switch state {
 			case hexKeeps:
@@ -121,7 +129,8 @@ func (t *tongue) hexes(at time.Time, keeps, members map[string]bool, words strin
 	}
 	m.Drawing = template.HTML(fmt.Sprintf(`<svg class="stile-hexes" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" aria-label="%s">%s</svg>`,
 		width, y, width, y, attr(t.say(words+".label", m.Keeps, len(m.Rows))), cells.String()))
-	slices.SortStableFunc(m.Rows, func(a, b hexRow) int { return strings.Compare(a.Region, b.Region) })
+	english := m.Rows[:len(m.Rows)-len(others)] // the others stand last
+	slices.SortStableFunc(english, func(a, b hexRow) int { return strings.Compare(a.Region, b.Region) })
 	return m
 }
 
@@ -151,5 +160,5 @@ func (q *request) hexMap(a node.Adoption) (hexMap, error) {
 			members[code(m.GSS)] = true
 		}
 	}
-	return q.hexes(at, keeps, members, "hex"), nil
+	return q.hexes(at, keeps, members, nil, "hex"), nil
 }

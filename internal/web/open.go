@@ -315,21 +315,28 @@ func (t *tongue) mapOf(r *registers.Table) *hexMap {
 	if r.Map == "" {
 		return nil
 	}
-	stands, members := map[string]bool{}, map[string]bool{}
-	code := func(gss string) string { // the code that the list has it under
-		c, _ := councils.ByGSS(gss)
-		return c.GSS
-	}
-	off := map[string]bool{}
-	for _, gss := range r.Mapped() {
-		if stands[code(gss)] = true; code(gss) == "" {
-			off[gss] = true
+	stands, members, others := map[string]bool{}, map[string]bool{}, []councils.Council(nil)
+	code := func(gss string) string { // the code that the list has it under, or its own
+		if c, ok := councils.ByGSS(gss); ok {
+			return c.GSS
 		}
+		return gss
 	}
 	for _, gss := range r.Members {
 		members[code(gss)] = true
+		if _, ok := councils.ByGSS(gss); !ok {
+			others = append(others, councils.Council{GSS: gss, Name: r.Named(gss)})
+		}
 	}
-	m := t.hexes(r.Made, stands, members, hexWords(r))
+	slices.SortFunc(others, func(a, b councils.Council) int { return strings.Compare(a.Name, b.Name) })
+	off := map[string]bool{}
+	for _, gss := range r.Mapped() {
+		stands[code(gss)] = true
+		if _, ok := councils.ByGSS(gss); !ok && !members[gss] {
+			off[gss] = true
+		}
+	}
+	m := t.hexes(r.Made, stands, members, others, hexWords(r))
 	m.Off = len(off)
 	return &m
 }
