@@ -365,13 +365,13 @@ func positions(ctx context.Context, o node.Operations, now time.Time) ([]Row, er
 			kind[m.Council] = c.Type
 		}
 	}
-	of, here := map[councils.Type]int{}, map[name.Council]bool{}
+	of, here := map[councils.Type]int{}, map[name.Council]councils.Type{}
 	for _, c := range councils.At(now) {
 		of[c.Type]++
 	}
 	for _, m := range members {
 		if m.Role == string(node.RoleCouncil) {
-			here[m.Council] = true
+			here[m.Council], _ = councils.TypeOf(m.GSS)
 		}
 	}
 	return tally(taken, kind, of, here), nil
@@ -379,9 +379,9 @@ func positions(ctx context.Context, o node.Operations, now time.Time) ([]Row, er
 
 // tally counts positions: of rows that begin with subject, who asked, and position, by the
 // kind of each council, of as many as there are, and by whether it is one of here, the
-// councils of the directory. One that says the same twice counts once; who is neither of a
-// kind nor of the directory, for none.
-func tally(taken []Row, kind map[name.Council]councils.Type, of map[councils.Type]int, here map[name.Council]bool) (rows []Row) {
+// councils of the directory, whose type is "" where it is not known. One that says the same
+// twice counts once; who is neither of a kind nor of the directory, for none.
+func tally(taken []Row, kind map[name.Council]councils.Type, of map[councils.Type]int, here map[name.Council]councils.Type) (rows []Row) {
 	type held struct{ subject, by, position string }
 	holds := map[held]map[name.Council]bool{}
 	for _, r := range taken {
@@ -416,13 +416,20 @@ func tally(taken []Row, kind map[name.Council]councils.Type, of map[councils.Typ
 			}
 			add(title, n, all)
 		}
-		members := 0
-		for c := range who {
-			if here[c] {
-				members++
+		members := func(title string, counts func(councils.Type) bool) {
+			n, all := 0, 0
+			for c, t := range here {
+				if !counts(t) {
+					continue
+				}
+				if all++; who[c] {
+					n++
+				}
 			}
+			add(title, n, all)
 		}
-		add("councils of the directory", members, len(here))
+		members("councils of the directory", func(councils.Type) bool { return true })
+		members("safeguarding authorities of the directory", func(t councils.Type) bool { return t != "" && safeguards(t) })
 		count("all councils", func(councils.Type) bool { return true })
 		count("safeguarding authorities", safeguards)
 		for _, t := range councils.Types() {

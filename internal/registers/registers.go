@@ -373,7 +373,7 @@ const Unsaid = "not said"
 // in its own language.
 func Words() []string {
 	words := []string{"yes", "no", Unsaid, "not yet", "not asked for yet", otherKinds, "all", "directory", "type", "region", "members", "England",
-		"councils of the directory", "all councils", "safeguarding authorities"}
+		"councils of the directory", "all councils", "safeguarding authorities", "safeguarding authorities of the directory"}
 	for _, t := range councils.Types() {
 		words = append(words, string(t))
 	}

@@ -265,11 +265,11 @@ func TestTally(t *testing.T) {
 		return Row{Council: c, Cells: texts("v2", "body.example", position)}
 	}
 	got := map[string]string{}
-	for _, r := range tally([]Row{say("a.gov.uk", "support"), say("a.gov.uk", "support"), say("b.gov.uk", "support"), say("c.gov.uk", "support"), say("region.example", "oppose"), say("new.example", "oppose")}, kind, of, map[name.Council]bool{"a.gov.uk": true, "new.example": true}) {
+	for _, r := range tally([]Row{say("a.gov.uk", "support"), say("a.gov.uk", "support"), say("b.gov.uk", "support"), say("c.gov.uk", "support"), say("region.example", "oppose"), say("new.example", "oppose")}, kind, of, map[name.Council]councils.Type{"a.gov.uk": councils.Unitary, "c.gov.uk": councils.District, "new.example": ""}) {
 		got[one(r.Cells[2])+", "+one(r.Cells[3])] = one(r.Cells[4]) + "/" + one(r.Cells[5]) + " " + one(r.Cells[7])
 	}
 	want := map[string]string{"support, all councils": "3/7 no", "support, safeguarding authorities": "2/3 yes", "support, unitary": "2/3 yes", "support, district": "1/4 no",
-		"support, councils of the directory": "1/2 no", "oppose, councils of the directory": "1/2 no"}
+		"support, councils of the directory": "2/3 yes", "oppose, councils of the directory": "1/3 no", "support, safeguarding authorities of the directory": "1/1 yes"}
 	if !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
