@@ -160,7 +160,7 @@ no log.`,
 				}
 				switch {
 				case outcome == "":
-					outcome = "no answer came"
+					outcome = "not answered"
 				case !r.Receipt:
 					outcome += ", no receipt"
 				}

@@ -223,9 +223,12 @@ func All() []Description {
 	}
 }
 
-// otherKinds stands in the register of obligations for a law that asks other kinds of council
-// than ours.
-const otherKinds = "not of our kind of council"
+// What stands in the register of obligations of a law without records: it waits for ours, or it
+// asks other kinds of council than ours.
+const (
+	notYet     = "not yet"
+	otherKinds = "not of our kind of council"
+)
 
 // obligations lists what laws ask for: of the standards that this node has adopted, and
 // of those that come with Stile and that it has not. A standard behind which more laws than
@@ -277,7 +280,7 @@ func met(law schemas.Duty, records int, kind councils.Type, today string) string
 	case law.Pending || law.From > today:
 		return "not asked for yet"
 	}
-	return "not yet"
+	return notYet
 }
 
 // workforce adds up what councils have counted of their staff, by year, characteristic, pay

@@ -11,6 +11,7 @@ import (
 	"github.com/stile-exchange/stile/internal/catalogue"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas"
 	"github.com/stile-exchange/stile/schemas/councils"
 )
 
@@ -58,11 +59,9 @@ func needs(ctx context.Context, o node.Operations, now time.Time) ([]Row, error)
 		return nil, err
 	}
 	today := now.UTC().Format(time.DateOnly)
-	told.legal = map[name.StandardName]bool{}
+	told.laws = map[name.StandardName][]schemas.Duty{}
 	for _, s := range all {
-		if law := catalogue.Obligation(s.Manifest()); law.Statute != "" && law.From <= today {
-			told.legal[s.Name().Name] = true
-		}
+		told.laws[s.Name().Name] = catalogue.Laws(s.Name().Name, s.Manifest().Obligation)
 	}
 	members, err := o.Councils().List(ctx)
 	if err != nil {
@@ -82,7 +81,13 @@ func needs(ctx context.Context, o node.Operations, now time.Time) ([]Row, error)
 type evidence struct {
 	help, challenges, assents []Row
 	statements                []node.AdoptionRow
-	legal                     map[name.StandardName]bool // standards that a law asks for by now
+	laws                      map[name.StandardName][]schemas.Duty // behind each standard
+}
+
+// legal reports whether a law asks the council with a code for records of a standard by today.
+func (e *evidence) legal(s name.StandardName, gss, today string) bool {
+	kind, _ := councils.TypeOf(gss)
+	return slices.ContainsFunc(e.laws[s], func(d schemas.Duty) bool { return met(d, 0, kind, today) == notYet })
 }
 
 // rows counts the needs of councils, whose titles are by GSS code those of the directory. It
@@ -139,7 +144,7 @@ func (e *evidence) rows(titles map[string]string, today string) (rows []Row) {
 	for l, n := range records {
 		switch {
 		case n > 0:
-		case e.legal[l.std]:
+		case e.legal(l.std, l.gss, today):
 			at(l.gss).legal++
 		default:
 			at(l.gss).other++

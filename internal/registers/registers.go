@@ -372,7 +372,7 @@ const Unsaid = "not said"
 // Words are those that registers use of themselves, which no council wrote: a page says them
 // in its own language.
 func Words() []string {
-	words := []string{"yes", "no", Unsaid, "not yet", "not asked for yet", otherKinds, "all", "directory", "type", "region", "members", "England",
+	words := []string{"yes", "no", Unsaid, notYet, "not asked for yet", otherKinds, "all", "directory", "type", "region", "members", "England",
 		"councils of the directory", "all councils", "safeguarding authorities", "safeguarding authorities of the directory"}
 	for _, t := range councils.Types() {
 		words = append(words, string(t))

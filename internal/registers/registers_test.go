@@ -373,8 +373,9 @@ func TestNeeds(t *testing.T) {
 		},
 		statements: []node.AdoptionRow{
 			statement("E2", "s.example/duty@1.0.0", 0), statement("E2", "s.example/duty@2.0.0", 5), statement("E3", "s.example/duty@1.0.0", 0), statement("E3", "s.example/habit@1.0.0", 0), statement("", "s.example/duty@1.0.0", 0),
+			statement("E07000997", "s.example/duty@1.0.0", 0), // a district, which the law does not ask
 		},
-		legal: map[name.StandardName]bool{"s.example/duty": true},
+		laws: map[name.StandardName][]schemas.Duty{"s.example/duty": {{From: "2020-01-01", NotOn: []string{string(councils.District)}}}, "s.example/habit": {{Pending: true}}},
 	}
 	var got []string
 	for _, r := range told.rows(map[string]string{"E1": "East", "E4": "North", "E0": "Up"}, "2026-11-29") {
@@ -384,7 +385,7 @@ func TestNeeds(t *testing.T) {
 		}
 		got = append(got, strings.Join(cells, ","))
 	}
-	want := []string{"E3,E3,0,2,1,1,4,0", "E2,E2,1,0,0,0,1,1", "East,E1,1,0,0,0,1,2", "Up,E0,0,0,0,0,0,0", "North,E4,0,0,0,0,0,0"}
+	want := []string{"E3,E3,0,2,1,1,4,0", "E07000997,E07000997,0,0,0,1,1,0", "E2,E2,1,0,0,0,1,1", "East,E1,1,0,0,0,1,2", "Up,E0,0,0,0,0,0,0", "North,E4,0,0,0,0,0,0"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -392,7 +393,7 @@ func TestNeeds(t *testing.T) {
 		t.Errorf("of nothing: %v", rows)
 	}
 	tab := &Table{Description: described("needs"), Rows: told.rows(nil, "2026-11-29")}
-	if mapped := tab.Mapped(); !slices.Equal(mapped, []string{"E3", "E2", "E1"}) {
+	if mapped := tab.Mapped(); !slices.Equal(mapped, []string{"E3", "E07000997", "E2", "E1"}) {
 		t.Errorf("the map has %v", mapped)
 	}
 }
