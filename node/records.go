@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,7 +134,12 @@ func (n *Node) showRecord(ctx context.Context, in RecordRequest) (*RecordReply, 
 			return nil, err
 		}
 		n.uses.Note(src, nil, h)
-		return n.holdingReply(src, h, true), nil
+		out = n.holdingReply(src, h, true)
+		err = n.ledger.View(func(v *ledger.View) error {
+			out.Received, err = v.ReceivedAt(src, h.Index)
+			return err
+		})
+		return out, err
 	}
 	id, err := n.ownID(in.Record, in.Standard)
 	if err != nil {
@@ -471,6 +477,7 @@ func (n *Node) listHoldings(in ListRequest, pick *picker) (*ListReply, error) {
 			if i > first {
 				from = 0
 			}
+			var broken error
 			err := v.Holdings(src, from, func(h *ledger.Holding, err error) bool {
 				if errors.Is(err, ledger.ErrUnread) {
 					if in.Cursor == "" {
@@ -493,15 +500,18 @@ func (n *Node) listHoldings(in ListRequest, pick *picker) (*ListReply, error) {
 					return true
 				}
 				r := n.holdingReply(src, h, false)
+				if r.Received, broken = v.ReceivedAt(src, h.Index); broken != nil {
+					return false
+				}
 				if in.Bodies {
-					r.Body = strictjson.Canonical(h.View.Body)
+					r.Body, r.Reference = strictjson.Canonical(h.View.Body), n.reference(h.View.Standard, h.View.Body)
 					size += len(r.Body)
 					shown[src] = append(shown[src], h)
 				}
 				out.Records = append(out.Records, *r)
 				return true
 			})
-			if err != nil || out.Cursor != "" {
+			if err = cmp.Or(err, broken); err != nil || out.Cursor != "" {
 				return err
 			}
 		}

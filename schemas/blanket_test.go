@@ -40,7 +40,7 @@ func TestOfferedAgreements(t *testing.T) {
 			t.Errorf("%s: its archive holds another agreement: %v", n, err)
 		}
 	}
-	for _, n := range []string{"compliance-statement/1.0.0", "exchange-case/1.0.1"} {
+	for _, n := range []string{"compliance-statement/1.0.0", "exchange-case/1.0.1", "exchange-case/1.1.0"} {
 		if !offered[n] {
 			t.Errorf("%s offers no agreement", n)
 		}

@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-//go:embed */1.0.0 exchange-case/1.0.1 supplier-statement/1.1.0 translations/*.yaml
+//go:embed */1.0.0 exchange-case/1.0.1 exchange-case/1.1.0 supplier-statement/1.1.0 translations/*.yaml
 var files embed.FS
 
 var all = []string{
@@ -35,6 +35,7 @@ var all = []string{
 	"ehc-plan-transfer/1.0.0",
 	"exchange-case/1.0.0",
 	"exchange-case/1.0.1",
+	"exchange-case/1.1.0",
 	"fly-tipping/1.0.0",
 	"grant/1.0.0",
 	"housing-need/1.0.0",

@@ -39,6 +39,10 @@ FILE may be "-" for standard input.
                     else gave you, such as a witness; may be given again
   --origin FILE     with a bundle of a council that took records over: what the council that
                     ended handed to it; may be given again
+  --before FIELD    with a bundle: count the records that came before the day that stands in
+                    this field, such as /intention/move_on, by their receivers' receipts
+  --what FIELD      with --before: the field that had to have come by then, such as /plan;
+                    without it the record itself
   --proof FILE      with a token: the tlog-proof file that shows it in the log
   --json            one JSON document instead of text
 
@@ -79,6 +83,7 @@ type options struct {
 	trust, standards, held list
 	origins                list
 	proof                  string
+	before, what           string
 	json                   bool
 }
 
@@ -161,6 +166,8 @@ func (o *options) parse(args []string) (files []string, err error) {
 	f.Var(&o.held, "held", "")
 	f.Var(&o.origins, "origin", "")
 	f.StringVar(&o.proof, "proof", "", "")
+	f.StringVar(&o.before, "before", "", "")
+	f.StringVar(&o.what, "what", "", "")
 	f.BoolVar(&o.json, "json", false, "")
 	for {
 		if err := f.Parse(args); err != nil {
@@ -300,8 +307,13 @@ func verify(e env, in *source, o options) error {
 	if err != nil {
 		return err
 	}
+	if with.Needed, err = audit.ParseNeeded(o.what, o.before); err != nil {
+		return fail(misused, "stile-audit verify FILE --before /intention/move_on", "%w", err)
+	}
 	var r *audit.Report
 	switch {
+	case !in.bundle && with.Needed != nil:
+		return fail(misused, "stile-audit verify FILE", "--before goes with a bundle: a token has no receipts in it")
 	case in.bundle && o.proof != "":
 		return fail(misused, "stile-audit verify FILE", "--proof goes with a token; a bundle has its proofs in it")
 	case in.bundle:

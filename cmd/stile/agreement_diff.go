@@ -145,17 +145,36 @@ needs no newer one: what a later version of the same major offers is taken.`,
 }
 
 // offering returns the standard, with the agreement that its publisher offers: that of the
-// version which is adopted or, where it has none, of the newest that comes with Stile and
-// has one. A major has one agreement, whichever of its versions is adopted.
+// version which is adopted or, where it has none, of the first after it that comes with Stile
+// and has one: a later one may speak of fields that the adopted version does not have.
 func (a *app) offering(ctx context.Context, named string) (*standard.Standard, error) {
 	std, err := a.standardFor(ctx, named)
 	if err != nil || std.Agreement() != nil {
 		return std, err
 	}
-	if shipped, err := offered(std.Name().Line().String()); shipped != nil || err != nil {
-		return shipped, err
+	all, err := offers(std)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) > 0 {
+		return all[len(all)-1], nil
 	}
 	return nil, failure(node.NotFound, "stile agreement draft --to COUNCIL --standard "+std.Name().Line().String(), "the publisher of %s offers no agreement with it", std.Name())
+}
+
+// offers returns the versions of a standard's major that offer an agreement: std, where it
+// does, and those that come with Stile, newest first.
+func offers(std *standard.Standard) (out []*standard.Standard, err error) {
+	if std.Agreement() != nil {
+		out = append(out, std)
+	}
+	all, err := catalogue.Shipped(std.Name().Line().String())
+	for _, s := range all {
+		if s.Agreement() != nil && s.Name() != std.Name() {
+			out = append(out, s)
+		}
+	}
+	return out, err
 }
 
 // offered returns the newest version of a standard that comes with Stile and offers an
@@ -232,8 +251,8 @@ func blanket(std *standard.Standard, sender, receiver name.Council, review agree
 	return out, err
 }
 
-// acceptAll signs as receiver what waits for us and is word for word what is offered, with a
-// date of review.
+// acceptAll signs as receiver what waits for us and is word for word what a version of the
+// standard's major offers, with a date of review: its sender may have adopted another version.
 func (a *app) acceptAll(ctx context.Context, std *standard.Standard, self name.Council, review agreement.Date, yes bool, who speaker) error {
 	waiting, err := a.node().Agreements().List(ctx)
 	if err != nil {
@@ -242,18 +261,31 @@ func (a *app) acceptAll(ctx context.Context, std *standard.Standard, self name.C
 	waiting = slices.DeleteFunc(waiting, func(r node.AgreementReply) bool {
 		return r.Standard != std.Name().Line() || !slices.Contains(r.To, self) || !slices.Contains(r.Waiting, self)
 	})
+	texts, err := offers(std)
+	if err != nil {
+		return err
+	}
 	var same []node.AgreementReply
 	for _, r := range waiting {
-		want, err := blanket(std, r.From, self, review)
-		if err == nil && want.Digest().String() == r.Digest {
+		// says returns which version offers what is said, with a day of review; nil for none.
+		says := func(day agreement.Date) *standard.Standard {
+			for _, s := range texts {
+				if want, err := blanket(s, r.From, self, day); err == nil && want.Digest().String() == r.Digest {
+					return s
+				}
+			}
+			return nil
+		}
+		if s := says(review); s != nil && s.Name().Version.Compare(std.Name().Version) > 0 {
+			a.say("%s says what %s offers, which this council has not adopted, and is left: stile standard adopt %s", r.Name, s.Name(), s.Name())
+			continue
+		} else if s != nil {
 			same = append(same, r)
 			continue
 		}
-		if day, derr := agreement.ParseDate(r.Review); err == nil && derr == nil {
-			if want.Review = day; want.Digest().String() == r.Digest {
-				a.say("%s is to be reviewed on %s and not on %s, and is left: --review %s signs those of that day", r.Name, day, review, day)
-				continue
-			}
+		if day, err := agreement.ParseDate(r.Review); err == nil && says(day) != nil {
+			a.say("%s is to be reviewed on %s and not on %s, and is left: --review %s signs those of that day", r.Name, day, review, day)
+			continue
 		}
 		a.say("%s says something else than the standard offers, and is left: stile agreement show %s", r.Name, r.Name)
 	}

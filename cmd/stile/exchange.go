@@ -143,6 +143,7 @@ func exchangeOf(id string) (*exchange.Exchange, error) {
 
 // play runs an exchange in a folder and prints, with --json, what flowed.
 func (a *app) play(ctx context.Context, e *exchange.Exchange, keep, published string) (err error) {
+	e = e.On(a.clock())
 	p := &player{town: newTown(a), e: e, published: published, pages: keep != ""}
 	if p.dir, err = newFolder("exchange", keep); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,14 @@ type flow struct {
 	// standard has it and always a multiple of 1000, since both ends are signed with whole
 	// seconds; nil where nothing that a receiver keeps was receipted.
 	P50 *int64 `json:"p50_ms,omitempty"`
+	// Of an exchange that says what has to come before which day, of those records that say
+	// one; see [audit.Arrivals]. None of the others.
+	Needed  name.Field `json:"needed,omitempty"`
+	Before  name.Field `json:"needed_before,omitempty"`
+	InTime  *int       `json:"in_time,omitempty"`
+	Late    *int       `json:"late,omitempty"`
+	NotCome int        `json:"not_come,omitempty"`
+	NoDay   int        `json:"no_day,omitempty"`
 	// Keepers are the members of a footprint that receives whose cosignatures stand under a
 	// checkpoint of its ledger with all that went there: what stands for receipts. It is in no
 	// record. Only where an exchange is played.
@@ -60,7 +69,8 @@ council is the sender: versions of records that went out, withdrawals, receipts,
 fields that travel and those that stay, the first and the last day, and the median time
 from the commit of a record to its receipt. It makes the bundle that an auditor would be
 given, verifies it and counts from that, so that an auditor who is given one counts the
-same.
+same. Of an exchange in which something has to come before a day, such as a care plan
+before the day of the move (15), it counts by the receipts what did and what came late.
 
 Then it signs what it counted as a record of the standard exchange-case, which counts
 as evidence that the exchange works: see docs/registers.md. The standard must have been
@@ -190,7 +200,7 @@ func (a *app) countCase(ctx context.Context, o node.Operations, e *exchange.Exch
 		return out, err
 	}
 	// It is our own log: whoever is shown the case holds the bundle against keys of their own.
-	out.Case, _, err = a.countFlow(ctx, o, show, p, b.Bundle, audit.Trust{})
+	out.Case, _, err = a.countFlow(ctx, o, e, show, p, b.Bundle, audit.Trust{})
 	out.Case.Exchange, out.Case.Council = e.ID, self.GSS
 	out.FirstDay, out.LastDay = p.first.Format(time.DateOnly), p.last.Format(time.DateOnly)
 	return out, err
@@ -227,6 +237,9 @@ func (a *app) printCase(c counted) {
 	t.add("withdrawn", number(f.Withdrawn))
 	t.add("receipts", number(f.Receipts))
 	t.add("fields", number(f.Fields)+" travel, "+number(f.Withheld)+" stay")
+	if f.InTime != nil {
+		t.add("came in time", fmt.Sprintf("%s before the day at %s; %s LATE, on that day or after it", number(*f.InTime), f.Before, number(*f.Late)))
+	}
 	t.add("days", c.FirstDay+" to "+c.LastDay)
 	if f.P50 != nil {
 		t.add("commit to receipt", inSeconds(*f.P50)+", the median")
@@ -247,8 +260,12 @@ func inSeconds(ms int64) string {
 // countFlow counts what flowed under an agreement of the council whose node o is, from a bundle
 // of it that verifies with the keys trusted. What the case is of and who tells it the caller
 // fills in. A bundle that does not verify is node.Unverified, and its report is shown.
-func (a *app) countFlow(ctx context.Context, o node.Operations, of node.AgreementReply, p pace, bundle []byte, trusted audit.Trust) (flow, *audit.Report, error) {
-	report, err := audit.Verify(bytes.NewReader(bundle), int64(len(bundle)), audit.Options{Trust: trusted})
+func (a *app) countFlow(ctx context.Context, o node.Operations, e *exchange.Exchange, of node.AgreementReply, p pace, bundle []byte, trusted audit.Trust) (flow, *audit.Report, error) {
+	opts := audit.Options{Trust: trusted}
+	if n, ok := e.NeededOf(of.Standard.Name.Slug()); ok {
+		opts.Needed = &audit.Needed{What: n.What, Before: n.Before}
+	}
+	report, err := audit.Verify(bytes.NewReader(bundle), int64(len(bundle)), opts)
 	if err != nil {
 		return flow{}, nil, err
 	}
@@ -261,12 +278,16 @@ func (a *app) countFlow(ctx context.Context, o node.Operations, of node.Agreemen
 		return flow{}, nil, err
 	}
 	sent, stay := fieldsOf(preview)
-	return flow{
+	f := flow{
 		Agreement: of.Name, Version: of.Version, Standard: of.Standard, Mode: of.Mode,
 		From: of.From, To: of.To, CountedOn: a.clock().UTC().Format(time.DateOnly),
 		Records: report.Counts.Records, Withdrawn: report.Counts.Withdrawals, Receipts: report.Counts.Receipts,
 		Fields: sent, Withheld: stay, P50: p.median(), LogSize: report.LogSize, LogRoot: report.LogRoot,
-	}, report, nil
+	}
+	if c := report.Arrivals; c != nil && c.InTime+c.Late+c.Missing > 0 {
+		f.Needed, f.Before, f.InTime, f.Late, f.NotCome, f.NoDay = c.What, c.Before, &c.InTime, &c.Late, c.Missing, c.NoDay
+	}
+	return f, report, nil
 }
 
 // fieldsOf counts the fields of a preview that would travel, and those that stay.
@@ -353,6 +374,15 @@ func (p pace) median() *int64 {
 // putCase puts what flowed through the gate of the council that tells it, as a record.
 func putCase(ctx context.Context, o node.Operations, f flow) (*node.PutResult, error) {
 	f.Keepers = 0
+	if f.InTime != nil {
+		std, err := o.Standards().Show(ctx, node.StandardRequest{Name: caseStandard})
+		if err != nil {
+			return nil, err
+		}
+		if std.Classes["/in_time"] == "" { // adopted before it had a place for that
+			f.Needed, f.Before, f.InTime, f.Late, f.NotCome, f.NoDay = "", "", nil, nil, 0, 0
+		}
+	}
 	return putOne(ctx, o, caseStandard, f)
 }
 

@@ -506,6 +506,11 @@ func (p *player) count(ctx context.Context) error {
 	if !p.json {
 		t.write(p.out, "   ")
 	}
+	for _, f := range p.flows {
+		if f.InTime != nil {
+			p.say("\n   %s: %s came before the day at %s, and %s LATE, on that day or after it, by the receipts of who received.\n", f.Agreement, number(*f.InTime), f.Before, number(*f.Late))
+		}
+	}
 	for _, f := range p.e.Footprints {
 		p.say("\n   %s is kept by %s. A council that is none of them gets no receipt from it: the keepers cosign the ledger in\n   which its records stand, and that stands for receipts. COSIGNED counts the keepers whose cosignature covers all that it has there.\n", f.Name, plural(len(f.Members), "council", "councils"))
 	}
@@ -553,7 +558,7 @@ func (p *player) flow(ctx context.Context, a *agreement.Agreement, keys audit.Tr
 	if err != nil {
 		return flow{}, nil, err
 	}
-	f, report, err := p.countFlow(ctx, n.Operations, show, took, b.Bundle, keys)
+	f, report, err := p.countFlow(ctx, n.Operations, p.e, show, took, b.Bundle, keys)
 	c := p.e.Councils[slices.IndexFunc(p.e.Councils, func(c exchange.Council) bool { return c.Name == a.From })]
 	f.Exchange, f.Council = p.e.ID, c.GSS
 	if err == nil {

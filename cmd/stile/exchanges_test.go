@@ -189,6 +189,11 @@ func chapter(t *testing.T, e *exchange.Exchange, flows []flow) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | `%s` | %d | %d | %d | %d |\n", said, f.Standard, f.Mode, to, strings.ReplaceAll(rows[string(f.Agreement)], "|", "\\|"), f.Records, f.Withdrawn, f.Fields, f.Withheld)
 	}
+	for _, f := range flows {
+		if f.InTime != nil {
+			fmt.Fprintf(&b, "\nUnder %s `%s` came before the day at `%s` of %d records, and late of %d.\n", f.Agreement, f.Needed, f.Before, *f.InTime, *f.Late)
+		}
+	}
 	b.WriteString("\nSource files:")
 	for _, m := range e.MadeUp {
 		fmt.Fprintf(&b, " *%s*: %s", m.File, paragraph(m.Form))

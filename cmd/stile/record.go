@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stile-exchange/stile/internal/audit"
 	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
@@ -46,11 +47,22 @@ func (a *app) recordListCommand() *cobra.Command {
 	var from string
 	var show []string
 	var all bool
+	var before, what string
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List records: ours, or those a partner sent",
+		Long: `List shows our own records or, with --from, those that a partner sent.
+
+With --before it shows of each record that a partner sent whether it came before the
+day that stands in a field of it, and with --what whether that part of it did: a care
+plan before the day of the move. It tells the days to spare, and marks as LATE what
+came on the day or after it, or has not come by now. A day begins at midnight UTC.
+What counts is when the version that is here came first. A later version may be LATE
+where an earlier one had come in time: its sender, whose log has both, counts the
+first ("stile exchange case", "stile verify --before").`,
 		Example: `  stile record list --standard planning-application --limit 20
-  stile record list --from northmoor.gov.uk --show /reference,/status`,
+  stile record list --from northmoor.gov.uk --show /reference,/status
+  stile record list --from northmoor.gov.uk --standard continuity-of-care --what /plan --before /intention/move_on`,
 		Args: takes(0, 0, "nothing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Show = nil
@@ -66,7 +78,17 @@ func (a *app) recordListCommand() *cobra.Command {
 			if req.Limit < 1 {
 				return misused("--limit: want at least 1")
 			}
+			needed, err := audit.ParseNeeded(what, before)
+			if err != nil {
+				return misused("%v", err)
+			}
 			req.From, req.Bodies = name.Council(from), req.Bodies || len(show) > 0
+			if needed != nil {
+				if from == "" {
+					return misused("--before goes with --from: our own records did not come from anywhere")
+				}
+				return a.listInTime(cmd.Context(), req, *needed, show, all)
+			}
 			return a.listRecords(cmd.Context(), req, show, all)
 		},
 	}
@@ -76,6 +98,8 @@ func (a *app) recordListCommand() *cobra.Command {
 	f.IntVar(&req.Limit, "limit", 100, "list at most this `number`")
 	f.BoolVar(&all, "all", false, "list every record")
 	f.StringSliceVar(&show, "show", nil, "JSON `pointers` of fields to show the values of, with commas between")
+	f.StringVar(&before, "before", "", "with --from, say of each record whether it came before the day in this `field`, such as /intention/move_on")
+	f.StringVar(&what, "what", "", "with --before, the `field` that has to have come by then, such as /plan; default: the record itself")
 	f.BoolVar(&req.Bodies, "bodies", false, "with --json, the whole records too")
 	return c
 }
@@ -170,6 +194,11 @@ func (a *app) listRecords(ctx context.Context, req node.ListRequest, show []stri
 	if err != nil {
 		return err
 	}
+	return a.leftOut(damaged, more, n)
+}
+
+// leftOut says what a list of n records does not show.
+func (a *app) leftOut(damaged []string, more bool, n int) error {
 	for _, d := range damaged {
 		a.say("left out: %s", d)
 	}

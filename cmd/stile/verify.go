@@ -43,6 +43,7 @@ when the file cannot be read as a bundle or a token at all.`,
 		Example: `  stile verify audit.stile --trust northmoor.gov.uk.yaml
   stile verify audit.stile --trust root:4f0c…
   stile verify after.stile --origin northshire.gov.uk-to-east.gov.uk.stile --trust root:4f0c…
+  stile verify plans.stile --what /plan --before /intention/move_on
   stile verify decision.token --proof decision.tlog-proof --trust northmoor.gov.uk.yaml
   stile record show 26/0000001/PA --token | stile verify -`,
 		Args: takes(1, 1, "a file or a token"),
@@ -52,6 +53,8 @@ when the file cannot be read as a bundle or a token at all.`,
 	f.StringArrayVar(&v.trust, "trust", nil, "what to believe: root:DIGEST, a member `file`, a folder of them, or a list of keys; may be given again")
 	f.StringArrayVar(&v.standards, "standard", nil, "`folder` or archive of a standard as its publisher has it; may be given again")
 	f.StringArrayVar(&v.origins, "origin", nil, "with a bundle of a council that took records over, the `file` that the council which ended handed to it; may be given again")
+	f.StringVar(&v.before, "before", "", "with a bundle, count the records that came before the day that stands in this `field`, by their receivers' receipts")
+	f.StringVar(&v.what, "what", "", "with --before, the `field` that had to have come by then; default: the record itself")
 	f.StringVar(&v.proof, "proof", "", "tlog-proof `file` of a record: shows that it stands in the log")
 	return c
 }
@@ -60,6 +63,7 @@ type verifying struct {
 	*app
 	trust, standards, origins []string
 	proof                     string
+	before, what              string
 }
 
 // tokenForm is a compact SD-JWT or JWS: base64url parts with dots between.
@@ -67,6 +71,9 @@ var tokenForm = regexp.MustCompile(`^eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]+\.[A-Za-z0
 
 // options reads what the auditor brings along.
 func (v *verifying) options() (o audit.Options, err error) {
+	if o.Needed, err = audit.ParseNeeded(v.what, v.before); err != nil {
+		return o, misused("%v", err)
+	}
 	for _, path := range v.trust {
 		t, err := audit.ReadTrust(path)
 		if errors.Is(err, audit.ErrTrust) {
@@ -181,6 +188,9 @@ func (v *verifying) verify(named string, o audit.Options) (*audit.Report, error)
 }
 
 func (v *verifying) token(b []byte, o audit.Options) (*audit.Report, error) {
+	if o.Needed != nil {
+		return nil, misused("--before goes with a bundle: a token has no receipts in it")
+	}
 	var proof []byte
 	if v.proof != "" {
 		var err error

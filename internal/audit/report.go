@@ -123,6 +123,7 @@ type Report struct {
 	// What the council committed to under the agreement covered, in the order of its log,
 	// each counted again from what the file holds.
 	Commitments []api.AuditedCheckpoint `json:"commitments,omitempty"`
+	Arrivals    *Arrivals               `json:"arrivals,omitempty"` // where the auditor asked for it
 }
 
 // OK reports whether no check failed. It says nothing of checks that were not
@@ -258,6 +259,9 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "\nVERIFICATION FAILED: %s.\n", count(failed, "check"))
 	default:
 		fmt.Fprintf(&b, "\nNothing failed. %s not done, or only in part: see below.\n", count(undone, "check"))
+	}
+	if t := r.Arrivals; t != nil {
+		fmt.Fprintf(&b, "\n%s\n", name.Line(t.String()))
 	}
 	section := func(title string, want func(Check) bool) {
 		first := true

@@ -41,6 +41,9 @@ type Options struct {
 	// council as its successor, and had the record at that entry in that version; and what both
 	// bundles show of it is the same.
 	Origins []OriginFile
+	// Needed has the report count what came in time under the agreement that the bundle
+	// covers; nil for nothing.
+	Needed *Needed
 }
 
 // Verify checks a bundle against itself and against what the auditor brought,
@@ -54,7 +57,11 @@ func Verify(r io.ReaderAt, size int64, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.report(), nil
+	report := v.report()
+	if o.Needed != nil {
+		report.Arrivals = v.arrivals(*o.Needed)
+	}
+	return report, nil
 }
 
 // examine runs every check and leaves what it found in the verifier.

@@ -151,6 +151,7 @@ func TestFind(t *testing.T) {
 			f.Hidden = []Hidden{{From: "saltby.gov.uk", Agreement: "saltby.gov.uk/items", Records: 20}}
 		}, "20 records that saltby.gov.uk sent under saltby.gov.uk/items are not shown"},
 		{"partner-behind", behind("it is not connected", func(p *api.PartnerReply) {}), "it is not connected"},
+		{"partner-behind", behind("entry 5: cannot be checked yet: standard is not adopted here: s.example/trees@1.1.0", func(p *api.PartnerReply) {}), "stile standard adopt s.example/trees@1.1.0"},
 		{"partner-behind", behind("records are on their way", func(p *api.PartnerReply) { p.Moving = true }), "on their way"},
 		{"bound-reached", behind("the agreement lets 5 go in a day", func(p *api.PartnerReply) { p.Bounded = true }), "another bound"},
 		{"countings-running-out", func(f *Facts) { f.Partners[0].Spent, f.Partners[0].CountBudget = 135, 150 }, "135 of the 150 countings of this year under northmoor.gov.uk/huts are used"},

@@ -121,7 +121,11 @@ var partnerKinds = []Kind{
 					if p.Direction == "from" {
 						text = fmt.Sprintf("we are behind %s under %s", p.Council, p.Agreement)
 					}
-					say(api.Condition{Council: p.Council, Agreement: p.Agreement, Text: text, Cause: p.Behind, Since: p.LastAt, Try: "stile status, and stile agreement show " + string(p.Agreement)})
+					try := "stile status, and stile agreement show " + string(p.Agreement)
+					if _, std, ok := strings.Cut(p.Behind, "standard is not adopted here: "); ok { // judge.ErrStandardMissing
+						try = "stile standard adopt " + std
+					}
+					say(api.Condition{Council: p.Council, Agreement: p.Agreement, Text: text, Cause: p.Behind, Since: p.LastAt, Try: try})
 				}
 			}
 		},

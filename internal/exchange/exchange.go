@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -43,6 +44,8 @@ type Exchange struct {
 	// Published are files that councils have published, which do not come with Stile: a
 	// run that is told where they are takes the steps of them too.
 	Published []Published `yaml:"published"`
+	// Needed says what has to come before which day, of standards of the exchange.
+	Needed []Needed `yaml:"needed"`
 	// Footprints are the ledgers that some of the councils keep together, and that
 	// agreements name as receivers. The steps found them.
 	Footprints []Footprint `yaml:"footprints"`
@@ -55,6 +58,35 @@ type Exchange struct {
 type Footprint struct {
 	Name    name.Council   `yaml:"footprint"`
 	Members []name.Council `yaml:"members"`
+}
+
+// A Needed says of records of a standard that what stands in a field has to come before the day
+// in another: a care plan before the day of the move. A run counts what came in time and what
+// did not.
+type Needed struct {
+	Standard string     `yaml:"standard"` // one of the exchange's
+	What     name.Field `yaml:"what"`     // "" is the record itself
+	Before   name.Field `yaml:"before"`
+}
+
+// NeededOf returns what of a standard has to come in time; false where nothing has to.
+func (e *Exchange) NeededOf(slug string) (Needed, bool) {
+	i := slices.IndexFunc(e.Needed, func(n Needed) bool { return n.Standard == slug })
+	if i < 0 {
+		return Needed{}, false
+	}
+	return e.Needed[i], true
+}
+
+// On returns the exchange with its made-up files as they are on a day, from which the days in
+// them are counted that say so. Without it they are those of 30 November 2026.
+func (e *Exchange) On(day time.Time) *Exchange {
+	on := *e
+	on.MadeUp = slices.Clone(e.MadeUp)
+	for i := range on.MadeUp {
+		on.MadeUp[i].today = day
+	}
+	return &on
 }
 
 // Everyone is the group that every council is in.
@@ -204,6 +236,13 @@ func (e *Exchange) check() error {
 		}
 		if len(f.Members) < 3 || slices.ContainsFunc(f.Members, func(c name.Council) bool { return !e.has(c) }) {
 			bad(fmt.Sprintf("footprints, %d", i+1), "members: want three or more of the councils")
+		}
+	}
+	for i, n := range e.Needed {
+		_, err := name.ParseField(string(n.What))
+		_, err2 := name.ParseField(string(n.Before))
+		if err := errors.Join(err, err2); err != nil || n.Before == "" || !slices.Contains(e.Standards, n.Standard) {
+			bad(fmt.Sprintf("needed, %d", i+1), "want one of the standards, and in before the field with the day")
 		}
 	}
 	for i, m := range e.MadeUp {

@@ -32,6 +32,7 @@ type MadeUp struct {
 	Mistakes []Mistake `yaml:"mistakes"`
 
 	whose Council
+	today time.Time // see [Exchange.On]
 }
 
 // of is the file of one council of the group.
@@ -52,6 +53,7 @@ func (m MadeUp) of(c Council) MadeUp {
 //	{cycle A|B|C}                   one after the other, from row to row
 //	{until 40 A|B}                  A up to row 40, then B
 //	{date 2026-01-01 2026-06-30}    a day between them; what follows is its form, such as 02/01/2006 or 2 Jan 2006
+//	{in 5 30}                       a day so many days after that of the run, or before it where they are less than 0; a form may follow
 //	{int 1 500} {decimal 0.05 4 2}  a number between them, with so many decimals
 //	{forename} {surname} {street} {town} {postcode}
 //	{nino} {nhs} {upn} {uprn} {usrn} {urn} {company} {uuid}
@@ -167,7 +169,7 @@ type row struct {
 func (m MadeUp) rows(n int) ([]row, error) {
 	out := make([]row, 0, n)
 	for i := 1; i <= n; i++ {
-		g := &maker{r: rand.New(rand.NewPCG(m.Seed, uint64(i))), n: i, whose: m.whose, had: map[string]string{}}
+		g := &maker{r: rand.New(rand.NewPCG(m.Seed, uint64(i))), n: i, whose: m.whose, today: m.today, had: map[string]string{}}
 		var r row
 		for _, c := range m.Columns {
 			text := ""
@@ -221,6 +223,7 @@ type maker struct {
 	r     *rand.Rand
 	n     int
 	whose Council
+	today time.Time
 	had   map[string]string
 }
 
@@ -351,6 +354,26 @@ var fills = map[string]func(*maker, string) (string, error){
 		}
 		days := int(to.Sub(from).Hours() / 24)
 		return from.AddDate(0, 0, g.r.IntN(days+1)).Format(form), nil
+	},
+	"in": func(g *maker, s string) (string, error) {
+		f := strings.Fields(s)
+		if len(f) < 2 {
+			return "", errors.New("want two numbers of days")
+		}
+		low, err := strconv.Atoi(f[0])
+		high, err2 := strconv.Atoi(f[1])
+		if err := errors.Join(err, err2); err != nil || high < low {
+			return "", fmt.Errorf("want two numbers of days, the smaller first: %w", err)
+		}
+		form := time.DateOnly
+		if len(f) > 2 {
+			form = strings.Join(f[2:], " ")
+		}
+		today := g.today
+		if today.IsZero() {
+			today = time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+		}
+		return today.UTC().AddDate(0, 0, low+g.r.IntN(high-low+1)).Format(form), nil
 	},
 	"int": func(g *maker, s string) (string, error) {
 		var low, high int

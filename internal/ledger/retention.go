@@ -96,6 +96,20 @@ func (v *View) Kept(s *Source, f func(Kept) bool) error {
 	return nil
 }
 
+// ReceivedAt is when the version that a source holds at an entry came first; zero where it is
+// not held, and for what an older program kept.
+func (v *View) ReceivedAt(s *Source, entry uint64) (time.Time, error) {
+	b, err := valueOf(v.txn, positionKey('P', s.number, entry))
+	if errors.Is(err, ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("position %d: %w", entry, err)
+	}
+	received, _ := datesAt(b)
+	return received, nil
+}
+
 // position is what stands beside a holding; without hash where that is zero.
 func position(id [16]byte, generation uint32, hash tlog.Hash, received, counted time.Time) []byte {
 	b := binary.BigEndian.AppendUint32(id[:], generation)

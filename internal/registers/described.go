@@ -203,7 +203,7 @@ func All() []Description {
 		{
 			ID: "exchanges", Title: "Exchanges that work", Standard: "exchange-case", Goal: Goal{15, "2030"},
 			Lead:    "Exchanges by evidence: what really flowed, counted from signed logs by those who sent it.",
-			Columns: []Column{{"Exchange", "/exchange"}, {"Agreement", "/agreement"}, {"Mode", "/mode"}, {"To", "/to"}, {"Records", "/records"}, {"Fields withheld", "/fields_withheld"}, {"Counted on", "/counted_on"}},
+			Columns: []Column{{"Exchange", "/exchange"}, {"Agreement", "/agreement"}, {"Mode", "/mode"}, {"To", "/to"}, {"Records", "/records"}, {"Fields withheld", "/fields_withheld"}, {"In time", "/in_time"}, {"Late", "/late"}, {"Counted on", "/counted_on"}},
 			Under:   []string{"Mode"},
 			Groups:  []Group{{Title: "By exchange in which records flowed", Column: "Exchange", Where: "Records"}, {Title: "By council"}},
 		},

@@ -162,7 +162,12 @@ func (t *Table) read(ctx context.Context, o node.Operations) (bool, error) {
 		return false, err
 	}
 	t.Std = std.Name()
-	for _, c := range t.Columns {
+	t.Columns = slices.Clone(t.Columns)
+	for i, c := range t.Columns {
+		if c.Pointer != "" && !std.Classified(name.Field(c.Pointer)) {
+			t.Columns[i].Pointer = "" // a later version of the standard has it, and says its class
+			continue
+		}
 		if c.Pointer != "" && std.Class(name.Field(c.Pointer)) != standard.Open {
 			return false, fmt.Errorf("register %s: %s is not open in %s", t.ID, c.Pointer, t.Std)
 		}

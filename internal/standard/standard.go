@@ -202,6 +202,17 @@ func (s *Standard) Layout() *Layout { return s.layout }
 // its nearest named ancestor, else [Personal].
 func (s *Standard) Class(f name.Field) Class { return classOf(s.manifest.Classes, f) }
 
+// Classified reports whether the manifest says the class of a place, or of one above it. Of any
+// other nothing is known, such as of a field that a later version has.
+func (s *Standard) Classified(f name.Field) bool {
+	for ; f != ""; f = parent(f) {
+		if _, ok := s.manifest.Classes[f]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // ClassIn returns the class of a place as [Standard.Class] does, by the classes that somebody
 // was told of a standard: pointers and the names of classes.
 func ClassIn(told map[string]string, f name.Field) Class {

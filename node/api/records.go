@@ -91,6 +91,7 @@ type RecordReply struct {
 	Op        string         `json:"op"`
 	Index     uint64         `json:"entry"` // in the issuer's log
 	IssuedAt  time.Time      `json:"issued_at"`
+	Received  time.Time      `json:"received,omitzero"`   // of one that is held here: when this version came first, by our own clock; zero where that is not known
 	Agreement name.Agreement `json:"agreement,omitempty"` // under which it is held here; empty for our own
 	Urgent    bool           `json:"urgent,omitempty"`    // that agreement is for urgent disclosures: it is held for a short time
 	// Kept says in words for how long it is kept here, and for whom, where its council has
