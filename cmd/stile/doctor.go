@@ -372,7 +372,8 @@ func (d *doctor) ports(ctx context.Context, cfg *config.Config) {
 			}
 		}
 		if err != nil {
-			d.find(node.NewCondition("ports-taken", "cannot listen on "+addr, fmt.Sprint(errors.Unwrap(err)), "stop what uses the port, or name another address under listen in stile.yaml"))
+			why, _ := inPlainWords(err.Error())
+			d.find(node.NewCondition("ports-taken", "cannot listen on "+addr, why, "stop what uses the port, or name another address under listen in stile.yaml"))
 			continue
 		}
 		free = append(free, addr)

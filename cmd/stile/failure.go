@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -117,10 +119,52 @@ func explain(cmd *cobra.Command, err error) *node.Error {
 			}
 		}
 	}
-	if f.Try == "" {
-		f.Try = wayOn(cmd, f.Kind)
+	var try string
+	if f.Message, try = inPlainWords(f.Message); f.Try == "" {
+		f.Try = cmp.Or(try, wayOn(cmd, f.Kind))
 	}
 	return f
+}
+
+// What a system says of a file that cannot be had, and of an address that a program cannot
+// listen on, with what it is said of. It may stand in the middle of a message, and may have
+// come from a node, which only sends texts.
+var (
+	systemOfFile   = regexp.MustCompile(`(?:read file: )?\b(?:open|openat|stat|lstat|read|readlink|chdir|mkdir) ([^:\n]+): (no such file or directory|permission denied|is a directory|not a directory|read-only file system)`)
+	systemOfListen = regexp.MustCompile(`(?:open network: listen at \S+: failed to listen on any addresses: \[)?\blisten (?:tcp|udp)[46]? (\S+): bind: (address already in use|permission denied|cannot assign requested address)\]?`)
+)
+
+// inPlainWords puts what a system says into words for a person, and returns what to try; "" where
+// nothing of that kind is in a message.
+func inPlainWords(message string) (said, try string) {
+	said = systemOfListen.ReplaceAllStringFunc(message, func(s string) string {
+		m := systemOfListen.FindStringSubmatch(s)
+		switch try = "stop what has the address, or name another in stile.yaml; stile doctor tries them all"; m[2] {
+		case "address already in use":
+			return "another program listens on " + m[1] + " already"
+		case "permission denied":
+			try = "name an address with a port above 1023 in stile.yaml, or let the system give this user the port"
+			return "this user may not listen on " + m[1]
+		}
+		try = "name an address of this machine in stile.yaml, or 0.0.0.0 for all of them"
+		return m[1] + " is no address of this machine"
+	})
+	said = systemOfFile.ReplaceAllStringFunc(said, func(s string) string {
+		m := systemOfFile.FindStringSubmatch(s)
+		path := strconv.Quote(strings.Trim(m[1], `"`))
+		switch m[2] {
+		case "no such file or directory":
+			return "there is no file or folder " + path
+		case "permission denied":
+			return "this user may not open " + path
+		case "is a directory":
+			return path + " is a folder, and a file is wanted"
+		case "not a directory":
+			return path + " is not in a folder: a part of the path is a file"
+		}
+		return path + " is on a disk that cannot be written to"
+	})
+	return said, try
 }
 
 // wayOn is what to try when an error does not say it itself.
