@@ -133,8 +133,14 @@ func (n *Node) caseConditions(now time.Time) (out []Condition) {
 		if r.State == ledger.CaseAccepted {
 			who, try = "it is accepted, and the receipts have not all come", "stile handover show "+id
 		}
+		if r.State == ledger.CaseCarried {
+			who, try = fmt.Sprintf("%s has ended, and we carry it on; %s has to offer it to us", r.CarriedFrom, r.Partner), "speak to "+string(r.Partner)+"; stile handover show "+id
+			if r.Direction == "to" {
+				who, try = fmt.Sprintf("%s has ended, and we carry it on", r.CarriedFrom), fmt.Sprintf("stile handover offer %s --continues %s", r.Partner, id)
+			}
+		}
 		switch {
-		case r.State != ledger.CaseOffered && r.State != ledger.CaseAccepted:
+		case r.State != ledger.CaseOffered && r.State != ledger.CaseAccepted && r.State != ledger.CaseCarried:
 		case r.Overdue:
 			say(r, "handover-late", who, try, "the handover %s %s %s was to be taken over by %s", id, r.Direction, r.Partner, r.Due)
 		case r.DueUnknown != "":

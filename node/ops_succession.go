@@ -14,7 +14,6 @@ import (
 	"github.com/stile-exchange/stile/internal/condition"
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
-	"github.com/stile-exchange/stile/internal/record"
 	"github.com/stile-exchange/stile/internal/succession"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/internal/wire/wirepb"
@@ -61,7 +60,7 @@ func (n *Node) openSuccession() *succession.Keeper {
 		Self: n.cfg.Council, Ledger: n.ledger, Bundles: n.bundles, Log: n.log, Now: n.now,
 		Member: n.standIn, Members: n.standIns, Rehearsal: n.o.stand != nil,
 		Ending: n.ending, End: n.endAll, Unreceived: n.unreceived, Put: n.gate.Put, RecordID: n.keys.RecordID,
-		Footprints: n.inFootprints, Leave: n.leaveFootprints, Unfinished: n.unfinished, Dir: filepath.Join(n.cfg.Data, "handover"), Reach: n.reachEnded,
+		Footprints: n.inFootprints, Leave: n.leaveFootprints, Unfinished: n.unfinished, Handovers: n.carriedOn, WithdrawOffers: n.byhand.WithdrawAll, Own: n.ownTaken, Carry: n.byhand.Carry, Dir: filepath.Join(n.cfg.Data, "handover"), Reach: n.reachEnded,
 	})
 }
 
@@ -198,13 +197,13 @@ func (n *Node) unfinished() (out []string, err error) {
 		ours, id := r.Direction == "to", r.Case[:8]
 		switch {
 		case r.State == ledger.CaseOffered && ours:
-			out = append(out, fmt.Sprintf("the handover %s is offered to %s and not answered: the offer ends with the agreement, and its records go by the plan", id, r.Partner))
+			out = append(out, fmt.Sprintf("the handover %s is offered to %s and not answered: the offer is withdrawn, and who carries it on makes it anew", id, r.Partner))
 		case r.State == ledger.CaseOffered:
-			out = append(out, fmt.Sprintf("%s offers us the handover %s, which nobody here has answered, and nobody can afterwards", r.Partner, id))
+			out = append(out, fmt.Sprintf("%s offers us the handover %s, which nobody here has answered, and nobody can afterwards: %s makes it anew to who carries it on", r.Partner, id, r.Partner))
 		case r.State == ledger.CaseAccepted && ours:
-			out = append(out, fmt.Sprintf("%s has accepted the handover %s and is responsible for it, and its receipts have not all come: what it has not got does not reach it any more", r.Partner, id))
+			out = append(out, fmt.Sprintf("%s has accepted the handover %s and is responsible for it, and its receipts have not all come: what it has not got does not reach it any more, before who carries it on offers it anew", r.Partner, id))
 		case r.State == ledger.CaseAccepted:
-			out = append(out, fmt.Sprintf("we have accepted the handover %s of %s and are responsible for it, and it is not closed", id, r.Partner))
+			out = append(out, fmt.Sprintf("we have accepted the handover %s of %s and are responsible for it, and it is not closed: what has not come does not come any more, before %s offers it to who carries it on", id, r.Partner, r.Partner))
 		}
 	}
 	urgent, err := n.byhand.ListUrgent(context.Background(), Empty{})
@@ -223,55 +222,9 @@ func (n *Node) unfinished() (out []string, err error) {
 		if held := v.HeldCount(); held > 0 {
 			out = append(out, fmt.Sprintf("offers held back at the gate: %d. They are in no ledger and go to nobody: mend or drop them before (stile record held)", held))
 		}
-		for _, src := range n.ledger.Sources() {
-			if src.Agreement == "" || src.Ended || src.Records == 0 || !n.moves(src.Agreement) {
-				continue
-			}
-			alone, err := n.takenAlone(v, src)
-			if err != nil {
-				return err
-			}
-			if alone > 0 {
-				out = append(out, fmt.Sprintf("%d of the records that we took over from %s under %s are not among our own records, and go to no successor: put them in as ours before (stile record put), or have %s offer them to whom they belong", alone, src.From, src.Agreement, src.From))
-			}
-		}
 		return nil
 	})
 	return out, err
-}
-
-// takenAlone counts the records held from a source that are not also records of ours, by their
-// key.
-func (n *Node) takenAlone(v *ledger.View, src *ledger.Source) (alone int, err error) {
-	var failed error
-	err = v.Holdings(src, 0, func(h *ledger.Holding, err error) bool {
-		if errors.Is(err, ledger.ErrStorage) {
-			failed = err
-			return false
-		}
-		if err != nil { // damaged, which status says
-			alone++
-			return true
-		}
-		std, err := n.ledger.Standard(h.View.Standard)
-		key := ""
-		if err == nil {
-			key, err = std.Key(h.View.Body)
-		}
-		if err != nil {
-			alone++
-			return true
-		}
-		switch ver, err := v.Current(n.keys.RecordID(std.Name().Line(), key)); {
-		case errors.Is(err, ledger.ErrStorage):
-			failed = err
-			return false
-		case err != nil || ver.Claims.Op != record.Put:
-			alone++
-		}
-		return true
-	})
-	return alone, errors.Join(err, failed)
 }
 
 // ended returns what the directory says of the end of a council.

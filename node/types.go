@@ -152,6 +152,7 @@ type (
 	LeftBehind        = api.LeftBehind
 	FormerReply       = api.FormerReply
 	EndedReply        = api.EndedReply
+	EndingHandover    = api.EndingHandover
 	SucceededReply    = api.SucceededReply
 )
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -143,6 +144,24 @@ func (s *succeeding) print(r node.SuccessionReply) error {
 	for _, x := range r.Agreements {
 		s.printf("ends: %s version %d, from %s to %s\n", x.Agreement, x.Version, x.From, list(x.To))
 	}
+	for _, x := range r.Handovers {
+		way := fmt.Sprintf("handover %s %s %s, %s; %s is responsible", x.Case[:8], x.Direction, x.Partner, x.State, x.Responsible)
+		if x.Due != "" {
+			way += "; due " + x.Due
+		}
+		if len(x.To) == 1 {
+			s.printf("carried on by %s: %s\n", x.To[0], way)
+			continue
+		}
+		why := "the plan does not decide, since nothing of it is here"
+		if x.Records > 0 {
+			why = "its records go to more than one"
+		}
+		s.printf("FOR A PERSON TO DECIDE between %s: %s; %s\n", list(x.To), way, why)
+	}
+	if r.Own > 0 {
+		s.printf("taken over in handovers: %s put among our own before it is sealed, for the plan to share out\n", plural(r.Own, "record is", "records are"))
+	}
 	for _, x := range r.Footprints {
 		switch {
 		case x.Outside:
@@ -178,6 +197,9 @@ func (s *succeeding) rehearsed(r node.RehearsalReply) error {
 	}
 	for _, x := range r.Successors {
 		s.printf("\n%s takes over, as rehearsed: %s of %s, from %s, in %s\n", x.Council, number(x.Taken), number(x.Records), size(x.Bytes), time.Duration(x.Milliseconds)*time.Millisecond)
+		if x.Handovers > 0 {
+			s.printf("%s would be carried on\n", plural(x.Handovers, "handover", "handovers"))
+		}
 		s.left(x.Left)
 	}
 	s.say("this was a copy, and it is gone: nothing has changed")
@@ -295,6 +317,9 @@ again takes what was left, and nothing twice. With --try nothing is taken.`,
 			a.printf("\n")
 			for _, x := range r.Standards {
 				a.printf("  %s %s\n", x.Standard, number(x.Records))
+			}
+			if r.Handovers > 0 {
+				a.printf("%s to carry on: stile handover list\n", plural(r.Handovers, "handover", "handovers"))
 			}
 			a.left(r.Left)
 			if r.File != "" {

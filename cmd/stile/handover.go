@@ -69,7 +69,10 @@ func (a *app) handoverOfferCommand() *cobra.Command {
 		Long: `Offer gathers what the agreements of mode handover with a council let go of some
 records, named by id, or by reference with --standard; or of all that name one person, with
 --person. The list is signed and goes to the council; the records do not, before it
-accepts. What no agreement lets go is named and stays.`,
+accepts. What no agreement lets go is named and stays.
+
+With --continues it offers the records of a handover that a council which has ended left
+to us, with the reference and the days that it had.`,
 		Example: `  stile handover offer saltby.gov.uk --person 9434765919 --case CP-2026-7 --because "the family has moved"
   stile handover offer saltby.gov.uk CPP-7 --standard child-protection-plan --because "the family has moved" --notice 2026-11-27`,
 		Args: takes(1, -1, "a council and records"),
@@ -84,6 +87,7 @@ accepts. What no agreement lets go is named and stays.`,
 	}
 	a.chosen(c, &req)
 	told(c, &req, "the `reason`")
+	c.Flags().StringVar(&req.Case, "continues", "", "the `handover` of a council that has ended which we carry on: its records are offered, with its reference and its days")
 	c.Flags().StringVar(&req.Ref, "case", "", "the case's `reference`, which both councils log")
 	c.Flags().StringVar(&req.Notice, "notice", "", "the `date` that the time is counted from; default: today")
 	c.Flags().StringVar(&req.Due, "due", "", "the last `date` to take over by, when the agreement says none, or it cannot be told, or is to be earlier")
@@ -231,6 +235,19 @@ func (a *app) caseShown(r node.CaseReply) error {
 	row("because", r.Because)
 	row("by", r.By)
 	row("responsible", string(r.Responsible))
+	if r.CarriedFrom != "" {
+		row("carried on from", fmt.Sprintf("%s, which has ended; it was %s then", r.CarriedFrom, r.Was))
+		if len(r.CarriedToo) > 0 {
+			row("to be decided", "by the plan it is with "+list(r.CarriedToo)+", too: agree with them who has it")
+		}
+		if r.Next != "" {
+			row("goes on as", "handover "+r.Next)
+		} else if r.State == "carried" && r.Direction == "to" {
+			row("next", fmt.Sprintf("stile handover offer %s --continues %s", r.Partner, r.Case[:8]))
+		} else if r.State == "carried" && r.Was != "closed" {
+			row("next", string(r.Partner)+" has to offer it to us, under an agreement with us")
+		}
+	}
 	row("notice", r.Notice)
 	if r.Due != "" {
 		due := r.Due

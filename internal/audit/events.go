@@ -76,20 +76,21 @@ type claimed struct {
 	root      tlog.Hash    // of the log, in a receipt, zero when it names none; of the records, in an agreement-checkpoint
 	standard  name.Standard
 	integrity string
-	ref       agreement.Ref       // of an event about an agreement
-	notice    agreement.Notice    // agreement-suspend, -resume, -end
-	review    agreement.Date      // agreement-renewal
-	lost      *part               // log-continued
-	sealed    *event.Sealed       // council-sealed
-	goesOn    *event.Succeeded    // agreement-succeeded
-	keeps     *event.Kept         // holdings-kept
-	taken     *event.TakenOver    // taken-over
-	earlier   *event.TakenEarlier // taken-over-earlier
-	word      *caseWord           // of a case
-	person    string              // agreement-signature: who had the council sign; "" where nobody is named
-	texts     []string            // onward: what the parties of earlier agreements signed; onward-deleted: by whose word
-	chain     uint64              // passed-on: the onward that proves that it may go
-	hash      tlog.Hash           // the entry
+	ref       agreement.Ref            // of an event about an agreement
+	notice    agreement.Notice         // agreement-suspend, -resume, -end
+	review    agreement.Date           // agreement-renewal
+	lost      *part                    // log-continued
+	sealed    *event.Sealed            // council-sealed
+	goesOn    *event.Succeeded         // agreement-succeeded
+	keeps     *event.Kept              // holdings-kept
+	taken     *event.TakenOver         // taken-over
+	earlier   *event.TakenEarlier      // taken-over-earlier
+	left      *event.HandoverSucceeded // handover-succeeded
+	word      *caseWord                // of a case
+	person    string                   // agreement-signature: who had the council sign; "" where nobody is named
+	texts     []string                 // onward: what the parties of earlier agreements signed; onward-deleted: by whose word
+	chain     uint64                   // passed-on: the onward that proves that it may go
+	hash      tlog.Hash                // the entry
 
 	// of a footprint's receipt, see confirmed.go: to is the footprint, entries what
 	// it holds and deleted the withdrawals it took
@@ -198,6 +199,11 @@ func readSaid(ev *record.Event) (s claimed, err error) {
 		return s, s.takes(ev)
 	case event.KindTakenEarlier:
 		return s, s.takesEarlier(ev)
+	case event.KindHandoverSucceeded:
+		return s, s.leavesCase(ev)
+	case event.KindHandoverCarried:
+		_, err := event.ParseHandoverCarried(ev.Body)
+		return s, err
 	case event.KindStandardAdopted:
 		a, err := event.ParseStandardAdopted(ev.Body)
 		s.standard, s.integrity = a.Standard, strings.Clone(a.Integrity)

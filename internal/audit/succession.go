@@ -61,6 +61,62 @@ func (s *claimed) takesEarlier(ev *record.Event) error {
 	return nil
 }
 
+func (s *claimed) leavesCase(ev *record.Event) error {
+	h, err := event.ParseHandoverSucceeded(ev.Body)
+	if err != nil {
+		return err
+	}
+	h.Partner, h.Ref, h.Notice, h.Due = name.Council(strings.Clone(string(h.Partner))), strings.Clone(h.Ref), strings.Clone(h.Notice), strings.Clone(h.Due)
+	h.State = strings.Clone(h.State)
+	for i, x := range h.To {
+		h.To[i].Council = name.Council(strings.Clone(string(x.Council)))
+		for j, r := range x.Records {
+			h.To[i].Records[j] = name.Record(strings.Clone(string(r)))
+		}
+	}
+	s.left = &h
+	return nil
+}
+
+// judgeLeft judges what the council said of a handover of its as it ended: it goes on with
+// successors that the seal names.
+func (v *verifier) judgeLeft(s *claimed, seal *event.Sealed) {
+	t, h := v.on(CheckSuccession), s.left
+	var to []name.Council
+	for _, x := range h.To {
+		if _, ok := seal.To(x.Council); !ok {
+			t.failEntry(s.index, "says that a handover goes on with a council which is no successor", "")
+			return
+		}
+		to = append(to, x.Council)
+	}
+	t.pass(1)
+	v.say(CheckSuccession, "Entry %d says that the handover %s with %s, which was %s, goes on with %s.", s.index, h.Case.String()[:8], h.Partner, h.State, listOf(to))
+}
+
+// A HandedCase is a handover that the council leaves to successors, as entry Entry says.
+type HandedCase struct {
+	event.HandoverSucceeded
+	Entry uint64
+}
+
+// Handovers returns the handovers that the council leaves to its successors, of each what was
+// said last, in the order of the log.
+func (h *Handed) Handovers() (out []HandedCase) {
+	last := map[event.CaseID]uint64{}
+	for i := range h.v.events {
+		if s := &h.v.events[i]; s.left != nil && s.by == h.v.council {
+			last[s.left.Case] = s.index
+		}
+	}
+	for i := range h.v.events {
+		if s := &h.v.events[i]; s.left != nil && s.by == h.v.council && last[s.left.Case] == s.index {
+			out = append(out, HandedCase{*s.left, s.index})
+		}
+	}
+	return out
+}
+
 // judgeSealed judges that a log which is sealed has no entry after that, and tells what the
 // council said of its agreements as it ended, and what those who received say that they keep.
 func (v *verifier) judgeSealed() {
@@ -80,6 +136,8 @@ func (v *verifier) judgeSealed() {
 		switch {
 		case s.goesOn != nil:
 			v.judgeGoesOn(s, seal)
+		case s.left != nil && seal != nil:
+			v.judgeLeft(s, seal)
 		case s.sealed != nil && v.main.Origin == "":
 			v.on(CheckSuccession).skip(1)
 		case s.sealed != nil && s.index != v.main.Size-1:

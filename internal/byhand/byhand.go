@@ -157,6 +157,12 @@ func words(what, s string, needed bool) error {
 
 // moved: the case has gone on since somebody looked at it.
 func moved(c ledger.Case) error {
+	switch short := c.ID.String()[:8]; {
+	case c.State == ledger.CaseCarried && c.Sends:
+		return api.Fail(api.Conflict, "stile handover offer "+string(c.Partner)+" --continues "+short, "this case is of a council that has ended, and we carry it on: its records are offered anew")
+	case c.State == ledger.CaseCarried:
+		return api.Fail(api.Conflict, "ask "+string(c.Partner)+" to offer it to us", "this case is of a council that has ended, and we carry it on: %s sends its records under an agreement with us", c.Partner)
+	}
 	return api.Fail(api.Conflict, "stile "+noun(c)+" show "+c.ID.String()[:8], "this case is %s", c.State)
 }
 

@@ -16,7 +16,16 @@ import (
 )
 
 // OfferHandover offers records to a partner, to be taken over.
+// Where the request names a case it goes on from that, which a council that has ended left to us.
 func (k *Keeper) OfferHandover(ctx context.Context, in api.CaseRequest) (*api.CaseReply, error) {
+	var from ledger.Case
+	var was event.HandoverCarried
+	if in.Case != "" {
+		var err error
+		if in, from, was, err = k.continues(in); err != nil {
+			return nil, err
+		}
+	}
 	if err := words("why it is handed over", in.Because, true); err != nil {
 		return nil, err
 	}
@@ -37,6 +46,9 @@ func (k *Keeper) OfferHandover(ctx context.Context, in api.CaseRequest) (*api.Ca
 	due, err := dueOf(docs, notice, in.Due)
 	if err != nil {
 		return nil, err
+	}
+	if in.Due == "" {
+		due = earlier(due, was.Due)
 	}
 	id, err := newCase()
 	if err != nil {
@@ -66,6 +78,19 @@ func (k *Keeper) OfferHandover(ctx context.Context, in api.CaseRequest) (*api.Ca
 			}
 			if other != (event.CaseID{}) && !taken {
 				return api.Fail(api.Conflict, "stile handover show "+other.String()[:8], "record %s is in the handover %s, which the partner has accepted", it.Record, other.String()[:8])
+			}
+		}
+		if in.Case != "" {
+			now, err := x.Get(from.ID)
+			if err == nil && now.State != ledger.CaseCarried {
+				err = moved(now)
+			}
+			if err != nil {
+				return err
+			}
+			now.State, now.Next = ledger.CaseContinued, id.String()
+			if err := x.Keep(now); err != nil {
+				return err
 			}
 		}
 		_, err := x.Log(c, ledger.CaseOffered, event.KindHandoverOffer, offer.Body(), true)
@@ -220,6 +245,9 @@ func (k *Keeper) answer(ctx context.Context, in api.CaseRequest, accept bool) (*
 	c, err := k.find(in.Case, false)
 	if err != nil {
 		return nil, err
+	}
+	if c.State == ledger.CaseCarried {
+		return nil, moved(c)
 	}
 	if c.Sends {
 		return nil, api.Fail(api.Refused, "stile handover withdraw "+c.ID.String()[:8], "this is our own offer, which %s answers", c.Partner)

@@ -82,6 +82,9 @@ func (k *Keeper) show(v *ledger.View, c ledger.Case) (*api.CaseReply, error) {
 	if c.Urgent {
 		return r, k.showUrgent(v, c, r)
 	}
+	if _, ok := c.Ours[event.KindHandoverCarried]; ok {
+		return r, k.showCarried(v, c, r)
+	}
 	return r, k.showHandover(v, c, r)
 }
 
@@ -181,7 +184,7 @@ func (k *Keeper) showHandover(v *ledger.View, c ledger.Case, r *api.CaseReply) e
 // clock says how much time is left of an offer that is not answered, or whose receipts have
 // not come.
 func (k *Keeper) clock(c ledger.Case, offer event.HandoverOffer, r *api.CaseReply) {
-	if offer.Due == "" || c.State != ledger.CaseOffered && c.State != ledger.CaseAccepted {
+	if offer.Due == "" || c.State != ledger.CaseOffered && c.State != ledger.CaseAccepted && c.State != ledger.CaseCarried {
 		return
 	}
 	due, err := time.Parse(time.DateOnly, offer.Due)
@@ -189,6 +192,10 @@ func (k *Keeper) clock(c ledger.Case, offer event.HandoverOffer, r *api.CaseRepl
 		return
 	}
 	l := workday.Limit{Days: 1}
+	if c.State == ledger.CaseCarried { // what its agreement said is not here: as a statute counts, where that can be told
+		_, err := workday.Limit{Days: 1, Working: true}.Left(k.today(), due)
+		l.Working = err == nil
+	}
 	for _, it := range offer.Items {
 		if st, ok := k.o.Agreements.Status(it.Agreement, k.o.Now()); ok {
 			if d, err := workday.Parse(st.Agreement.Due); err == nil {

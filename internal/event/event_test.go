@@ -99,6 +99,8 @@ var reads = map[string]func(map[string]any) (content, error){
 	event.KindOnwardDeleted:        reader(event.ParseOnwardDeleted),
 	event.KindTakenOver:            reader(event.ParseTakenOver),
 	event.KindTakenEarlier:         reader(event.ParseTakenEarlier),
+	event.KindHandoverSucceeded:    reader(event.ParseHandoverSucceeded),
+	event.KindHandoverCarried:      reader(event.ParseHandoverCarried),
 	event.KindAgreementSucceeded:   reader(event.ParseSucceeded),
 	event.KindHoldingsKept:         reader(event.ParseKept),
 
@@ -253,6 +255,14 @@ func samples(t testing.TB) []sample {
 		{event.KindSealed, event.Sealed{On: "2027-04-01", Plan: "{}", Successors: []event.Successor{{Council: fens, KeyID: "k7", Records: 2, Entries: event.EntriesDigest([]uint64{3, 9})}, {Council: salt, KeyID: "k8", Entries: hash}}}},
 		{event.KindTakenOver, event.TakenOver{From: north, Size: 10, Root: hash, Of: []name.Record{rec, other}, Versions: []uint64{1, 4}, Entries: []uint64{3, 9}, Records: []name.Record{other, rec}, At: []uint64{5, 6}}},
 		{event.KindTakenEarlier, event.TakenEarlier{From: north, Size: 10, Root: hash, By: salt, Said: 7, Of: []name.Record{rec, other}, Versions: []uint64{1, 4}, Entries: []uint64{3, 9}, Through: []name.Record{other, rec}, Records: []name.Record{rec, other}}},
+		{event.KindHandoverSucceeded, event.HandoverSucceeded{
+			CarriedCase: event.CarriedCase{Case: event.CaseID{7}, Partner: salt, Sends: true, State: event.CarriedOffered, Ref: "CP-7", Notice: "2027-03-29", Due: "2027-04-20"},
+			To:          []event.CarriedTo{{Council: north, Records: []name.Record{rec}}, {Council: salt}},
+		}},
+		{event.KindHandoverCarried, event.HandoverCarried{
+			CarriedCase: event.CarriedCase{Case: event.CaseID{7}, Partner: salt, State: event.CarriedClosed, Ref: "CP-7", Notice: "2027-03-29"},
+			From:        north, Entry: 9, Records: []name.Record{rec, other}, Others: []name.Council{fens},
+		}},
 		{event.KindAgreementSucceeded, event.Succeeded{Agreement: "northmoor.gov.uk/people", Version: 2, On: "2027-04-01", End: 9, To: []name.Council{fens, salt}}},
 		{event.KindAgreementSucceeded, event.Succeeded{Agreement: "northmoor.gov.uk/people", Version: 1, On: "2027-04-01"}},
 		{event.KindHoldingsKept, event.Kept{Agreement: "northmoor.gov.uk/people", Version: 2, From: north, Cursor: 9, Records: 3, Entries: hash, Until: "2027-05-01", Under: []event.GoesOn{{Council: fens, Agreement: "fens.gov.uk/people", Version: 1}}}},

@@ -105,6 +105,9 @@ const (
 	KindTakenOver = "taken-over"
 	// Where it was before it came to the council that it was taken over from.
 	KindTakenEarlier = "taken-over-earlier"
+	// What becomes of its handovers: said by the council that ends, and by one that follows it.
+	KindHandoverSucceeded = "handover-succeeded"
+	KindHandoverCarried   = "handover-carried"
 	// What partners then hold: by whom it goes on, and that it is kept until then.
 	KindAgreementSucceeded = "agreement-succeeded"
 	KindHoldingsKept       = "holdings-kept"
@@ -131,7 +134,7 @@ func Kinds() []string {
 		KindDirectoryJoined, KindRefused, KindOpinionsDiffer, KindPersonRead, KindBackupMade, KindBackupVerified, KindAgreementCheckpoint,
 		KindHandoverOffer, KindHandoverAnswer, KindHandoverWithdrawn, KindHandoverClosed,
 		KindUrgentAsked, KindUrgentGiven, KindUrgentDecided, KindUrgentEnded, KindUrgentReviewed,
-		KindSealed, KindTakenOver, KindTakenEarlier, KindAgreementSucceeded, KindHoldingsKept, KindOnward, KindPassedOn, KindOnwardGone, KindOnwardDeleted,
+		KindSealed, KindTakenOver, KindTakenEarlier, KindHandoverSucceeded, KindHandoverCarried, KindAgreementSucceeded, KindHoldingsKept, KindOnward, KindPassedOn, KindOnwardGone, KindOnwardDeleted,
 	}
 }
 

@@ -199,6 +199,117 @@ func ParseTakenEarlier(body map[string]any) (TakenEarlier, error) {
 	return t, r.done()
 }
 
+// A CarriedCase is a handover as it stood when one of its two councils ended, as it stands in a
+// HandoverSucceeded and a HandoverCarried.
+type CarriedCase struct {
+	Case    CaseID
+	Partner name.Council // the other council of the two, which goes on
+	Sends   bool         // the council that ends offered it; else the partner
+	State   string       // one of CarriedOffered, CarriedAccepted and CarriedClosed
+	Ref     string       // as in the offer, as are Notice and Due
+	Notice  string
+	Due     string
+}
+
+// How a handover stands that is carried on. The sender is responsible for one that is offered,
+// and the receiver for any other.
+const (
+	CarriedOffered  = "offered"  // it was not answered
+	CarriedAccepted = "accepted" // its receipts had not all come
+	CarriedClosed   = "closed"   // the council that ends had taken it over
+)
+
+func (c CarriedCase) body() map[string]any {
+	return map[string]any{"case": c.Case.String(), "partner": string(c.Partner), "sends": c.Sends, "state": c.State, "ref": c.Ref, "notice": c.Notice, "due": c.Due}
+}
+
+func (r *reader) carriedCase() CarriedCase {
+	return CarriedCase{
+		Case: r.caseID(), Partner: r.council("partner"), Sends: r.flag("sends"), State: r.oneOf("state", CarriedOffered, CarriedAccepted, CarriedClosed),
+		Ref: r.textOf("ref", 0, maxCaseRef), Notice: r.dateIf("notice"), Due: r.dateIf("due"),
+	}
+}
+
+// A CarriedTo is one successor that carries a handover on, as it stands in a HandoverSucceeded:
+//
+//	{"council":"east.gov.uk","records":["…"]}
+type CarriedTo struct {
+	Council name.Council
+	Records []name.Record // of the council that ends, which that successor takes; none where it is not decided
+}
+
+// A HandoverSucceeded says in the log of a council that ends who carries a handover on, by the
+// plan, by which of its records go to whom. With more than one it is for people to decide
+// between them. Body:
+//
+//	{"case":"<32 hex>","due":"2027-04-20","notice":"2027-03-29","partner":"saltby.gov.uk",
+//	 "ref":"CP-7","sends":true,"state":"offered","to":[{…}]}
+type HandoverSucceeded struct {
+	CarriedCase
+	To []CarriedTo // by council, each once, at least one
+}
+
+// Body returns the body of a [KindHandoverSucceeded].
+func (h HandoverSucceeded) Body() map[string]any {
+	to := make([]any, len(h.To))
+	for i, x := range h.To {
+		to[i] = map[string]any{"council": string(x.Council), "records": textList(x.Records)}
+	}
+	b := h.CarriedCase.body()
+	b["to"] = to
+	return b
+}
+
+// ParseHandoverSucceeded reads the body of a [KindHandoverSucceeded]. The error wraps [ErrBody].
+func ParseHandoverSucceeded(body map[string]any) (HandoverSucceeded, error) {
+	r := read(KindHandoverSucceeded, body)
+	h := HandoverSucceeded{CarriedCase: r.carriedCase()}
+	r.objects("to", MaxSuccessors, func(r *reader) {
+		x := CarriedTo{Council: r.council("council"), Records: namesOf(r, "records", "the id of a record", MaxItems, name.ParseRecord)}
+		if n := len(h.To); n > 0 && h.To[n-1].Council >= x.Council {
+			r.wrong("council", "is not after the one before it")
+		}
+		h.To = append(h.To, x)
+	})
+	if len(h.To) == 0 {
+		r.wrong("to", "is empty")
+	}
+	return h, r.done()
+}
+
+// A HandoverCarried says in the log of a successor that it carries a handover on: it is in the
+// place of From, whose log says so in entry Entry. Body:
+//
+//	{"case":"<32 hex>","due":"2027-04-20","entry":88,"from":"northmoor.gov.uk","notice":"2027-03-29",
+//	 "others":[],"partner":"saltby.gov.uk","records":["…"],"ref":"CP-7","sends":true,"state":"offered"}
+type HandoverCarried struct {
+	CarriedCase
+	From    name.Council
+	Entry   uint64
+	Records []name.Record  // of this council, of the case
+	Others  []name.Council // successors that carry it, too: people decide between them
+}
+
+// Body returns the body of a [KindHandoverCarried].
+func (h HandoverCarried) Body() map[string]any {
+	b := h.CarriedCase.body()
+	b["from"], b["entry"], b["records"], b["others"] = string(h.From), Number(h.Entry), textList(h.Records), textList(h.Others)
+	return b
+}
+
+// ParseHandoverCarried reads the body of a [KindHandoverCarried]. The error wraps [ErrBody].
+func ParseHandoverCarried(body map[string]any) (HandoverCarried, error) {
+	r := read(KindHandoverCarried, body)
+	h := HandoverCarried{
+		CarriedCase: r.carriedCase(), From: r.council("from"), Entry: r.index("entry"),
+		Records: namesOf(r, "records", "the id of a record", MaxItems, name.ParseRecord), Others: namesOf(r, "others", "a council", MaxSuccessors, name.ParseCouncil),
+	}
+	if h.From == h.Partner {
+		r.wrong("from", "is the partner")
+	}
+	return h, r.done()
+}
+
 // A Succeeded says of an agreement, just before its sender ends it, that it ends because that
 // council does, and which of its successors take over what went under it. It is addressed to
 // the receivers. Body:

@@ -62,6 +62,8 @@ const (
 	CaseWithdrawn = "withdrawn" // handover: by the sender, before it was answered
 	CaseClosed    = "closed"    // handover: the receipts have come
 	CaseEnded     = "ended"     // urgent: everything was withdrawn
+	CaseCarried   = "carried"   // handover: of a council that has ended, in whose place we are
+	CaseContinued = "continued" // handover: the same, and its records have been offered anew
 )
 
 // A Case is one decision of people to let out records, as far as it has come. What was
@@ -79,6 +81,8 @@ type Case struct {
 	Theirs map[string][]byte `json:"theirs,omitempty"`
 	// Out says that what the answer or the decision lets out is let out in this ledger.
 	Out bool `json:"out,omitempty"`
+	// Next is the id of the case in which one that is continued goes on.
+	Next string `json:"next,omitempty"`
 }
 
 // with returns a copy that may be changed.

@@ -20,6 +20,7 @@ import (
 	"github.com/stile-exchange/stile/internal/event"
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/measure"
+	"github.com/stile-exchange/stile/internal/strictjson"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node/api"
@@ -51,6 +52,16 @@ type Options struct {
 	// was when it is called again.
 	Footprints func() (in []api.EndingFootprint, faults []string, err error)
 	Leave      func(ctx context.Context) error
+	// Handovers returns the handovers that somebody has to carry on when we end, of each to whom
+	// its records go by share, which says whose a record is; to nobody where it is not decided.
+	// WithdrawOffers takes back those of ours that were not answered. Own puts records that were
+	// taken over in handovers among our own, as far as share gives them to somebody, or only says
+	// how many; left says why others are not put.
+	Handovers      func(share Share) ([]event.HandoverSucceeded, error)
+	WithdrawOffers func(ctx context.Context, because, by string) error
+	Own            func(ctx context.Context, share Share, try bool) (put int, left []string, err error)
+	// Carry carries a handover on in the place of a council that has ended.
+	Carry func(context.Context, event.HandoverCarried) (entry uint64, logged bool, err error)
 	// Unfinished returns what people have let out by hand, or taken over so, that goes to no
 	// successor, in words.
 	Unfinished func() ([]string, error)
@@ -62,6 +73,9 @@ type Options struct {
 	// Rehearsal: it is a copy that is tried, so that the day does not matter.
 	Rehearsal bool
 }
+
+// A Share says by a plan which successor takes a record; "" for nobody.
+type Share func(of name.StandardName, body map[string]any) name.Council
 
 // An End is why our agreements end.
 type End struct {
@@ -94,6 +108,7 @@ type shared struct {
 	size    uint64
 	entries map[name.Council][]uint64
 	to      map[name.Agreement][]name.Council // who takes records that go under an agreement of ours
+	cases   []event.HandoverSucceeded         // handovers, and who carries them on
 	reply   *api.SuccessionReply
 }
 
@@ -206,10 +221,20 @@ func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
 		return nil, err
 	}
 	k.describe(p, s, counts)
-	if s.reply.Warnings, err = k.o.Unfinished(); err != nil {
+	share := func(of name.StandardName, body map[string]any) name.Council {
+		to, _ := sharer.To(of, body)
+		return to
+	}
+	if !k.o.Ledger.IsSealed() {
+		if err := k.handovers(ctx, s, share); err != nil {
+			return nil, err
+		}
+	}
+	unfinished, err := k.o.Unfinished()
+	if err != nil {
 		return nil, err
 	}
-	s.reply.Warnings = slices.Concat(s.reply.Warnings, unused.words(), k.apart(p, s.reply))
+	s.reply.Warnings = slices.Concat(unfinished, s.reply.Warnings, unused.words(), k.apart(p, s.reply))
 	for _, x := range nobody {
 		s.reply.Nobody = append(s.reply.Nobody, *x)
 	}
@@ -217,6 +242,75 @@ func (k *Keeper) share(ctx context.Context, p *Plan) (*shared, error) {
 		return strings.Compare(a.Standard.String()+" "+a.Why, b.Standard.String()+" "+b.Why)
 	})
 	return s, nil
+}
+
+// handovers finds who carries our handovers on.
+func (k *Keeper) handovers(ctx context.Context, s *shared, share Share) (err error) {
+	if s.cases, err = k.o.Handovers(share); err != nil {
+		return err
+	}
+	for i := range s.cases {
+		h := &s.cases[i]
+		if len(h.To) == 0 { // each has it, until people have decided
+			for _, x := range s.reply.Successors {
+				h.To = append(h.To, event.CarriedTo{Council: x.Council})
+			}
+		}
+		r := api.EndingHandover{Case: h.Case.String(), Direction: "from", Partner: h.Partner, State: h.State, Due: h.Due, Responsible: h.Partner}
+		if h.Sends {
+			r.Direction = "to"
+		}
+		if h.Sends == (h.State == event.CarriedOffered) {
+			r.Responsible = k.o.Self
+		}
+		for _, x := range h.To {
+			r.To, r.Records = append(r.To, x.Council), r.Records+len(x.Records)
+		}
+		s.reply.Handovers = append(s.reply.Handovers, r)
+	}
+	var left []string
+	if s.reply.Own, left, err = k.o.Own(ctx, share, true); err != nil {
+		return err
+	}
+	s.reply.Warnings = append(s.reply.Warnings, left...)
+	return nil
+}
+
+// sayHandovers logs who carries our handovers on, what stands there already left out.
+func (k *Keeper) sayHandovers(ctx context.Context, cases []event.HandoverSucceeded) error {
+	said := map[event.CaseID]string{}
+	err := k.o.Ledger.View(func(v *ledger.View) error {
+		all, err := eachHandover(v)
+		for _, x := range all {
+			said[x.is.Case] = string(strictjson.Canonical(x.is.Body()))
+		}
+		return err
+	})
+	for _, h := range cases {
+		if err == nil && said[h.Case] != string(strictjson.Canonical(h.Body())) {
+			_, _, err = k.o.Ledger.AppendNotice(ctx, event.KindHandoverSucceeded, h.Body())
+		}
+	}
+	return err
+}
+
+// A saidOf is a handover and the entry of our log that says who carries it on.
+type saidOf struct {
+	is    event.HandoverSucceeded
+	entry uint64
+}
+
+// eachHandover returns what our log says of who carries our handovers on: the last of each.
+func eachHandover(v *ledger.View) (out map[event.CaseID]saidOf, err error) {
+	out = map[event.CaseID]saidOf{}
+	v.Events(event.KindHandoverSucceeded, 0, func(i uint64) bool {
+		var h event.HandoverSucceeded
+		if h, _, err = ledger.ReadEvent(v, i, event.KindHandoverSucceeded, event.ParseHandoverSucceeded); err == nil {
+			out[h.Case] = saidOf{h, i}
+		}
+		return err == nil
+	})
+	return out, err
 }
 
 // goesUnder notes that a successor takes a record, at the agreements under which it goes.
@@ -320,10 +414,21 @@ func (k *Keeper) Seal(ctx context.Context, in api.SuccessionRequest) (*api.Succe
 		names = append(names, string(x.Council))
 	}
 	end := End{By: in.By, On: p.On, To: s.to, Because: fmt.Sprintf("%s ends, and on %s is succeeded by %s", k.o.Self, p.On, strings.Join(names, ", "))}
+	// Who carries a handover on is said before its offer is taken back, which forgets how it stood.
+	if err := k.sayHandovers(ctx, s.cases); err != nil {
+		return nil, err
+	}
+	if err := k.o.WithdrawOffers(ctx, end.Because, in.By); err != nil {
+		return nil, err
+	}
 	if err := k.o.End(ctx, end); err != nil {
 		return nil, err
 	}
 	if err := k.o.Leave(ctx); err != nil {
+		return nil, err
+	}
+	// Behind the end of our agreements, so that none of it goes out under one.
+	if err := k.own(ctx, p); err != nil {
 		return nil, err
 	}
 	for try := 0; ; try++ {
@@ -348,6 +453,19 @@ func (k *Keeper) Seal(ctx context.Context, in api.SuccessionRequest) (*api.Succe
 			return nil, api.Fail(api.Conflict, "stop what writes records, and seal again", "the ledger changed each time the records were shared out; the agreements have ended")
 		}
 	}
+}
+
+// own puts what we took over in handovers among our records.
+func (k *Keeper) own(ctx context.Context, p *Plan) error {
+	sharer, err := p.Sharer(k.o.Self)
+	if err != nil {
+		return err
+	}
+	_, _, err = k.o.Own(ctx, func(of name.StandardName, body map[string]any) name.Council {
+		to, _ := sharer.To(of, body)
+		return to
+	}, false)
+	return err
 }
 
 var errMoved = errors.New("the ledger has changed since the records were shared out")
@@ -481,7 +599,13 @@ func (k *Keeper) entriesFor(ctx context.Context, to name.Council) (indices []uin
 			return api.Fail(api.Unverified, "stile doctor", "the records for %s are not those that the last entry names", to)
 		}
 		indices = append(slices.Clone(indices), index)
-		return nil
+		cases, err := eachHandover(v)
+		for _, x := range cases {
+			if slices.ContainsFunc(x.is.To, func(c event.CarriedTo) bool { return c.Council == to }) {
+				indices = append(indices, x.entry)
+			}
+		}
+		return err
 	})
 	return indices, err
 }

@@ -79,6 +79,9 @@ func (k *Keeper) TakeOver(ctx context.Context, in api.TakeOverRequest) (*api.Tak
 	if err := t.earlier(ctx); err != nil {
 		return nil, err
 	}
+	if err := t.carry(ctx); err != nil {
+		return nil, err
+	}
 	out.Standards = sharedStandards(t.standards)
 	if !in.Try {
 		if err := k.o.Ledger.TookOver(ctx, out.From); err != nil {
@@ -293,6 +296,40 @@ func (t *taking) earlier(ctx context.Context) error {
 		}
 		if logged {
 			t.out.Events = append(t.out.Events, index)
+		}
+	}
+	return nil
+}
+
+// carry carries on the handovers that the council which ended leaves to us.
+func (t *taking) carry(ctx context.Context) error {
+	for _, h := range t.h.Handovers() {
+		c := event.HandoverCarried{CarriedCase: h.CarriedCase, From: t.h.Report.Council, Entry: h.Entry}
+		ours := false
+		for _, x := range h.To {
+			if x.Council != t.k.o.Self {
+				c.Others = append(c.Others, x.Council)
+				continue
+			}
+			ours = true
+			for _, r := range x.Records {
+				if now, ok := t.became[r]; ok {
+					c.Records = append(c.Records, now)
+				}
+			}
+		}
+		if !ours || c.Partner == t.k.o.Self { // of one with us, both sides of it are here
+			continue
+		}
+		if t.out.Handovers++; t.try {
+			continue
+		}
+		entry, logged, err := t.k.o.Carry(ctx, c)
+		if err != nil {
+			return err
+		}
+		if logged {
+			t.out.Events = append(t.out.Events, entry)
 		}
 	}
 	return nil

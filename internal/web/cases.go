@@ -36,7 +36,7 @@ func (q *request) caseKind() caseKind {
 
 // caseStates are the states of cases that the pages have words for.
 var caseStates = []string{
-	ledger.CaseOffered, ledger.CaseAccepted, ledger.CaseClosed, ledger.CaseDeclined, ledger.CaseWithdrawn,
+	ledger.CaseOffered, ledger.CaseAccepted, ledger.CaseClosed, ledger.CaseDeclined, ledger.CaseWithdrawn, ledger.CaseCarried, ledger.CaseContinued,
 	ledger.CaseAsked, ledger.CaseGiven, ledger.CaseOut, ledger.CaseRefused, ledger.CaseEnded,
 }
 

@@ -9,7 +9,7 @@ import (
 // CaseRequest names a case in which people let out single records, or begins one.
 type CaseRequest struct {
 	// Case is its id, or as many of the first digits as tell it from others; "" begins a
-	// new one.
+	// new one. Of an offer: the case of a council that has ended from which it goes on.
 	Case    string       `json:"case,omitempty"`
 	Partner name.Council `json:"partner,omitempty"`
 	// Records are ids, or references within Standard; Person, of Scheme where that is not
@@ -59,6 +59,13 @@ type CaseReply struct {
 	Answer      string       `json:"answer,omitempty"` // in the receiver's words
 	AnswerBy    string       `json:"answer_by,omitempty"`
 	Answered    time.Time    `json:"answered,omitzero"`
+	// Of a handover that we carry on for a council that has ended: CarriedFrom is that council,
+	// and Was how the case stood; CarriedToo are other successors that have it by the plan, so
+	// that people decide between them. Next is the case in which its records were offered anew.
+	CarriedFrom name.Council   `json:"carried_from,omitempty"`
+	Was         string         `json:"was,omitempty"`
+	CarriedToo  []name.Council `json:"carried_too,omitempty"`
+	Next        string         `json:"next,omitempty"`
 
 	// Of an urgent disclosure.
 	Decision  string       `json:"decision,omitempty"` // in the second person's words

@@ -17,6 +17,8 @@ type SuccessionReply struct {
 	Nobody     []SharedToNobody  `json:"nobody,omitempty"` // records that the plan gives to nobody: while there is one nothing is sealed
 	Stays      int               `json:"stays"`            // records that stay behind: compliance statements, and what a mapping made
 	Agreements []EndingAgreement `json:"agreements,omitempty"`
+	Handovers  []EndingHandover  `json:"handovers,omitempty"`  // that a successor carries on
+	Own        int               `json:"own,omitempty"`        // records taken over in handovers, which are put among our own before it is sealed
 	Footprints []EndingFootprint `json:"footprints,omitempty"` // that it is in or brings records into, and leaves before it seals
 	Faults     []string          `json:"faults,omitempty"`     // what else stands in the way
 	Warnings   []string          `json:"warnings,omitempty"`   // what is lost, or deleted at partners, if it is sealed as things are; nothing of it stands in the way
@@ -80,6 +82,18 @@ type EndingAgreement struct {
 	Standard  string         `json:"standard"` // as the agreement names it
 }
 
+// EndingHandover is a handover of the council that ends, which goes on with a successor.
+type EndingHandover struct {
+	Case        string         `json:"case"`
+	Direction   string         `json:"direction"` // to: the records are ours; from: the partner's
+	Partner     name.Council   `json:"partner"`
+	State       string         `json:"state"`       // offered, accepted, or closed, of one that we took over
+	Responsible name.Council   `json:"responsible"` // as things stand
+	Due         string         `json:"due,omitempty"`
+	To          []name.Council `json:"to"`      // with more than one people decide between them
+	Records     int            `json:"records"` // by which it was decided; 0 where nothing decides
+}
+
 // HandOverRequest asks for what one successor takes over, as a file.
 type HandOverRequest struct {
 	To   name.Council `json:"to"`
@@ -107,8 +121,9 @@ type TakeOverReply struct {
 	Already   int              `json:"already,omitempty"` // taken over before
 	Left      []LeftBehind     `json:"left,omitempty"`
 	Standards []SharedStandard `json:"standards"`
-	Events    []uint64         `json:"events,omitempty"` // of our log, which say so
-	File      string           `json:"file,omitempty"`   // where what was fetched is kept
+	Events    []uint64         `json:"events,omitempty"`    // of our log, which say so
+	Handovers int              `json:"handovers,omitempty"` // that we carry on
+	File      string           `json:"file,omitempty"`      // where what was fetched is kept
 }
 
 // LeftBehind is a record that was not taken over.
