@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stile-exchange/stile/internal/byhand"
@@ -105,6 +106,18 @@ func (n *Node) openByHand() *byhand.Keeper {
 	})
 }
 
+// followedIn says in words who follows a council that has ended.
+func followedIn(cs []name.Council) string {
+	if len(cs) == 1 {
+		return string(cs[0]) + " follows it"
+	}
+	var names []string
+	for _, c := range cs {
+		names = append(names, string(c))
+	}
+	return strings.Join(names, ", ") + " follow it"
+}
+
 // nearHandover is how many days of its kind before the last one a handover is near it.
 const nearHandover = 3
 
@@ -129,6 +142,10 @@ func (n *Node) caseConditions(now time.Time) (out []Condition) {
 		who, try := "we have not answered it", "stile handover show "+id+"; then stile handover accept "+id+", or decline"
 		if r.Direction == "to" {
 			who, try = string(r.Partner)+" has not answered it", "speak to "+string(r.Partner)+"; stile handover show "+id
+			if e := n.ended(r.Partner); !e.On.IsZero() && !now.Before(e.On) && len(e.Successors) > 0 {
+				who = fmt.Sprintf("%s has ended, and nobody there can answer; %s", r.Partner, followedIn(e.Successors))
+				try = fmt.Sprintf("stile handover withdraw %s --because TEXT; then stile handover offer %s, with its --case and --notice", id, e.Successors[0])
+			}
 		}
 		if r.State == ledger.CaseAccepted {
 			who, try = "it is accepted, and the receipts have not all come", "stile handover show "+id

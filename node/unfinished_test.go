@@ -92,7 +92,7 @@ func TestCasesGoOn(t *testing.T) {
 		agreed(t, back, e.partner, e.old)
 		offered := func(from, to *running, c name.Council, id name.Record, ref string) string {
 			t.Helper()
-			r := call(t, from.Handovers().Offer, node.CaseRequest{Partner: c, Records: []string{string(id)}, Because: "moved", By: "Jo", Ref: ref, Notice: "1999-12-29"})
+			r := call(t, from.Handovers().Offer, node.CaseRequest{Partner: c, Records: []string{string(id)}, Because: "moved", By: "Jo", Ref: ref, Notice: "1999-12-19"})
 			await(t, "the offer has come", func() bool {
 				return try(t.Context(), to.Handovers().Show, node.CaseRequest{Case: r.Case}, new(node.CaseReply)) == nil
 			})
@@ -157,17 +157,28 @@ func TestCasesGoOn(t *testing.T) {
 		if _, err := e.west.Handovers().Accept(t.Context(), node.CaseRequest{Case: asked}); !is(err, node.Conflict) || !strings.Contains(err.Error(), "saltby.gov.uk sends its records under an agreement with us") {
 			t.Errorf("accepted in the place of another: %v", err)
 		}
+		time.Sleep(time.Until(time.Date(2000, 1, 2, 0, 1, 0, 0, time.UTC)))
+		told := func(n *running, id, words string) {
+			t.Helper()
+			await(t, "the condition is there", func() bool {
+				return slices.ContainsFunc(get(t, n.Status).Conditions, func(c node.Condition) bool {
+					return c.Name == "handover-near" && strings.Contains(c.Text, id[:8]) && strings.Contains(c.Cause+"; "+c.Try, words)
+				})
+			})
+		}
+		told(e.east, open, "northmoor.gov.uk has ended, and we carry it on; stile handover offer saltby.gov.uk --continues "+open[:8])
+		told(e.west, asked, "saltby.gov.uk has to offer it to us")
+		told(e.partner, asked, "nobody there can answer; east.gov.uk, west.gov.uk follow it; stile handover withdraw "+asked[:8])
 		again := node.CaseRequest{Case: open, Partner: saltby, By: "Kim"}
 		if _, err := e.east.Handovers().Offer(t.Context(), again); !is(err, node.Refused) {
 			t.Errorf("offered under no agreement: %v", err)
 		}
 		e.novated(moves, e.east, "east.gov.uk")
-		time.Sleep(time.Until(time.Date(2000, 1, 2, 0, 1, 0, 0, time.UTC)))
 		await(t, "it is in force", func() bool {
 			return call(t, e.east.Agreements().Show, node.AgreementRequest{Name: "east.gov.uk/moves"}).InForce
 		})
 		anew := call(t, e.east.Handovers().Offer, again)
-		if anew.Ref != "CP-3" || anew.Notice != "1999-12-29" || anew.Due != due {
+		if anew.Ref != "CP-3" || anew.Notice != "1999-12-19" || anew.Due != due {
 			t.Errorf("offered anew as %+v", anew)
 		}
 		if r := call(t, e.east.Handovers().Show, node.CaseRequest{Case: open}); r.State != "continued" || r.Next != anew.Case {
