@@ -115,6 +115,10 @@ func TestEnforcedInWords(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		a.Most.Day = 50
+		a.Rows = strings.ReplaceAll(a.Rows, agreements.ReceiverGSS, "E06000066")
+		if strings.Contains(a.Rows, "E06000066") {
+			want = append(want, `"E06000066" (Somerset)`)
+		}
 		var b bytes.Buffer
 		if err := paper.Write(a, nil, paper.Evidence{}).Write(&b, document.MD); err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package paper
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/stile-exchange/stile/internal/document"
 	"github.com/stile-exchange/stile/internal/standard"
 	"github.com/stile-exchange/stile/node/name"
+	"github.com/stile-exchange/stile/schemas/councils"
 )
 
 // Evidence is what a node knows of an agreement beside its text. The zero Evidence is
@@ -135,7 +137,7 @@ func enforced(d *document.Document, a *agreement.Agreement, std *standard.Standa
 	if words := a.RowWords(); len(words) > 0 {
 		d.Add("A record is of this sharing when all of this holds of it:")
 		for _, w := range words {
-			d.Item(w)
+			d.Item(gssCode.ReplaceAllStringFunc(w, withName))
 		}
 		if a.Rows != "true" {
 			d.Add("Where a record lacks what a condition asks for, the condition does not hold, whichever way it is put: a record without a status is not one whose status is something else.")
@@ -175,6 +177,18 @@ func enforced(d *document.Document, a *agreement.Agreement, std *standard.Standa
 		d.Add("What a receiver may pass on: " + s + ".")
 	}
 	d.Add("Nothing travels before every party has signed and the first day has come, from the date of review on unless every party has renewed it, while a party has suspended it, or after its end.")
+}
+
+// gssCode is a council's code as it stands in the words of rows.
+var gssCode = regexp.MustCompile(`"E[0-9]{8}"`)
+
+// withName puts the name of the council that has a code behind it, where the list of
+// England's councils has it.
+func withName(quoted string) string {
+	if c, ok := councils.ByGSS(strings.Trim(quoted, `"`)); ok {
+		return quoted + " (" + c.Name + ")"
+	}
+	return quoted
 }
 
 // items lists fields, with what the standard says of them.
