@@ -49,6 +49,11 @@ func TestFactsAreOfTheLedger(t *testing.T) {
 		if f[api.FactInForce].Count != 1 || f[api.FactHolds].Count != 2 || f[api.FactSigned].Count != 1 || f[api.FactLate].Count != 0 || f[api.FactOutstanding].Count != 0 {
 			t.Errorf("while all is well: %+v", f)
 		}
+		for _, none := range []string{api.FactItRefused, api.FactLate, api.FactOutstanding, api.FactStopped} {
+			if said, ok := f[none]; !ok || said.Count != 0 {
+				t.Errorf("that there is none of %s is not said: %+v", none, said)
+			}
+		}
 		if f[api.FactItCosigned].Count == 0 || f[api.FactItCosigned].Out < f[api.FactItCosigned].Count || f[api.FactLogSize].Count == 0 {
 			t.Errorf("of the logs: %+v", f)
 		}

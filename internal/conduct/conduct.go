@@ -227,7 +227,7 @@ func (g *gathering) sent(ctx context.Context, v *ledger.View) error {
 		return nil
 	}
 	g.say(holds)
-	g.some(refused)
+	g.say(refused) // that it refused none is a fact, too
 	g.some(gaveUp)
 	late := api.CouncilFact{Topic: api.FactSent, Name: api.FactLate}
 	waiting := api.CouncilFact{Topic: api.FactSent, Name: api.FactOutstanding}
@@ -270,9 +270,11 @@ func (g *gathering) sent(ctx context.Context, v *ledger.View) error {
 	}
 	if f, ok := spread(api.CouncilFact{Topic: api.FactSent, Name: api.FactReceipted, Newest: more}, took); ok {
 		g.say(f)
+		late.Newest = more
+		g.say(late)
 	}
-	g.some(late)
-	g.some(waiting)
+	waiting.Newest = more
+	g.say(waiting)
 	return nil
 }
 
@@ -335,7 +337,9 @@ func (g *gathering) received(context.Context, *ledger.View) error {
 		g.say(held)
 	}
 	g.some(equal)
-	g.some(differs)
+	if equal.Count+differs.Count > 0 {
+		g.say(differs)
+	}
 	g.some(uncounted)
 	return nil
 }
@@ -414,8 +418,8 @@ func (g *gathering) questions(ctx context.Context, v *ledger.View) error {
 		return err
 	}
 	g.some(ours)
-	if !unread { // else an answer may be among the receipts that were not read
-		g.some(without)
+	if ours.Count > 0 && !unread { // else an answer may be among the receipts that were not read
+		g.say(without)
 	}
 	return nil
 }
@@ -449,6 +453,9 @@ func (g *gathering) log(_ context.Context, v *ledger.View) error {
 			f.Name = api.FactStoppedNow
 		}
 		g.say(f)
+	}
+	if len(all) == 0 && known.Size > 0 {
+		g.say(api.CouncilFact{Topic: api.FactLog, Name: api.FactStopped})
 	}
 	if known.Forsworn {
 		g.say(api.CouncilFact{Topic: api.FactLog, Name: api.FactForsworn, Count: 1})

@@ -83,7 +83,8 @@ func FactNames() []string {
 	}
 }
 
-// A CouncilFact is one thing that our ledger shows of another council.
+// A CouncilFact is one thing that our ledger shows of another council; where it could have done
+// otherwise, also that there is none.
 type CouncilFact struct {
 	Topic   string    `json:"topic"`
 	Name    string    `json:"name"`
