@@ -191,9 +191,15 @@ func (a *app) printPreview(p *node.AdoptPreview, records *node.AgainstReply) {
 	for _, ad := range p.Advice {
 		a.printf("  its publisher might mend: %s\n", clean(problemLine(ad)))
 	}
-	if p.Older == nil {
+	switch {
+	case p.Older == nil && p.Later == nil:
 		a.printf("\nIt is the first version of this standard here.\n")
-	} else {
+	case p.Older == nil:
+		a.printf("\nIt is an earlier version than %s, which is adopted here, and stands beside it: records that others send in it can be checked.\n", p.Later)
+		if len(p.Means) == 0 {
+			a.printf("What is imported into %s without a full version goes on as before.\n", p.Name.Line())
+		}
+	default:
 		a.printf("\nCompared with %s, which is adopted here. ", p.Older)
 		a.printVersions(p.Difference)
 		if p.Version != nil {
@@ -212,6 +218,9 @@ func (a *app) printPreview(p *node.AdoptPreview, records *node.AgainstReply) {
 				a.printf("No record changes: %s stays beside %s, and each record in its own.\n", p.Older.Line(), p.Name.Line())
 			}
 		}
+	}
+	if p.Older != nil && p.Later != nil {
+		a.printf("It is an earlier version than %s, which is adopted here, too, and goes on.\n", p.Later)
 	}
 	if len(p.Means) > 0 {
 		a.printf("Whoever imports into %s without a full version is held to %s from then on.\n", strings.Join(p.Means, ", or into "), p.Name.Version)

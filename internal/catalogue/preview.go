@@ -32,7 +32,11 @@ func (c *Catalogue) Preview(ctx context.Context, in api.AdoptRequest) (*api.Adop
 		out.History = follow.History(*f.pub)
 	}
 	for _, s := range c.o.Ledger.Standards() {
-		out.Adopted = out.Adopted || s.Name() == m.Name
+		nm := s.Name() // ascending versions
+		out.Adopted = out.Adopted || nm == m.Name
+		if out.Later == nil && nm.Name == m.Name.Name && nm.Version.Compare(m.Name.Version) > 0 {
+			out.Later = &nm
+		}
 	}
 	if !out.Adopted {
 		if out.Advice, err = sound(std, in.Waive); err != nil {

@@ -80,7 +80,9 @@ type AdoptPreview struct {
 
 	// Older is the version it is compared with: the newest adopted one before it
 	// in its line, else of its name; nil when none is.
-	Older      *name.Standard `json:"older,omitempty"`
+	Older *name.Standard `json:"older,omitempty"`
+	// Later is the first version of it that is adopted here and comes after it; nil for none.
+	Later      *name.Standard `json:"later,omitempty"`
 	Difference *Difference    `json:"difference,omitempty"`
 	Version    *Problem       `json:"version,omitempty"` // the number does not tell the difference
 	Records    int            `json:"records"`           // live records of ours in the line of Older
