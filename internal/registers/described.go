@@ -87,6 +87,8 @@ type Group struct {
 	Where  string // a column of numbers: a record without one, or with 0, does not count; "" for none
 	Soon   string // a column of days: a record counts whose day is less than a year ahead; "" for none
 	Length int    // so many characters of the value count, such as 4 of a date for its year; 0: all
+	// Councils says that its values are GSS codes, of which pages show the names as well.
+	Councils bool
 	// Every takes in each council of the directory by its GSS code, and those that have
 	// the fewest come first.
 	Every bool
@@ -116,11 +118,11 @@ func All() []Description {
 			Groups:  []Group{{Title: "By topic", Column: "Topics"}, {Title: "By state", Column: "State"}, {Title: "By council"}},
 		},
 		{
-			ID: "consultation-replies", Title: "Replies to planning consultations", Standard: "planning-consultation-reply",
+			ID: "consultation-replies", Title: "Replies to planning consultations", Standard: "planning-consultation-reply", also: authorities,
 			Lead:    "What councils answer when a neighbour consults them on a planning application: the comment that each has written for the public, signed by itself.",
-			Columns: []Column{{"Application", "/application"}, {"Deciding authority", "/authority"}, {"Position", "/sentiment"}, {"Replied on", "/replied_on"}, {"Public comment", "/public_comment"}, {"Conditions", "/conditions"}},
+			Columns: []Column{{"Application", "/application"}, {"Deciding authority", "/authority"}, {Title: "Name of deciding authority"}, {"Position", "/sentiment"}, {"Replied on", "/replied_on"}, {"Public comment", "/public_comment"}, {"Conditions", "/conditions"}},
 			Under:   []string{"Public comment", "Conditions"},
-			Groups:  []Group{{Title: "By position", Column: "Position"}, {Title: "By deciding authority", Column: "Deciding authority"}, {Title: "By council"}},
+			Groups:  []Group{{Title: "By position", Column: "Position"}, {Title: "By deciding authority", Column: "Deciding authority", Councils: true}, {Title: "By council"}},
 		},
 		{
 			ID: "fly-tipping", Title: "Fly-tipping", Standard: "fly-tipping", Chart: "Found on",

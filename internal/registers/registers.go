@@ -277,6 +277,19 @@ func (t *Table) known(record any, version uint64, issued time.Time) map[string]a
 // directory has it; where neither does, the code.
 func (t *Table) Named(gss string) string { return Line{Value: gss, Name: t.called(gss)}.Title() }
 
+// authorities puts beside the GSS code of each deciding authority its name, which no record has.
+func authorities(_ context.Context, _ node.Operations, t *Table) error {
+	code, called := t.at("Deciding authority"), t.at("Name of deciding authority")
+	for _, r := range t.Rows {
+		for _, gss := range r.Cells[code] {
+			if n := t.called(gss); n != "" {
+				r.Cells[called] = append(r.Cells[called], n)
+			}
+		}
+	}
+	return nil
+}
+
 // called is the name of a council by its GSS code; "" where neither the list of England's
 // councils nor the directory has it.
 func (t *Table) called(gss string) string {
@@ -390,7 +403,7 @@ func (t *Table) count(g Group) Count {
 	line := func(v string) *Line {
 		if lines[v] == nil {
 			lines[v] = &Line{Value: v}
-			if g.Every {
+			if g.Every || g.Councils {
 				lines[v].Name = t.called(v)
 			}
 		}
