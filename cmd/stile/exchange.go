@@ -92,8 +92,8 @@ func (a *app) exchangeRunCommand() *cobra.Command {
 	var keep, published string
 	var few int
 	c := &cobra.Command{
-		Use:   "run EXCHANGE",
-		Short: "Play an exchange on this machine and count what flowed",
+		Use:   "run EXCHANGE...",
+		Short: "Play an exchange on this machine, or all, and count what flowed",
 		Long: `Run starts the nodes of the exchange's councils on this machine, each with a data folder of its own.
 They speak libp2p over loopback. It types each council's commands, shows what they print, and stops with an
 error when something is not as the exchange says it should be. At the end an auditor verifies a bundle of each
@@ -102,18 +102,32 @@ agreement offline, and each sender signs an exchange-case record with what reall
 The agreements of an exchange were written on some day. Where a date of one is past or near by now, all its
 dates are moved on by whole years, and that is said: its parties are made up, and nobody renews it.
 
+With several exchanges, or "all", it plays one after the other in one folder, each by
+councils of its own, whose domains then say which exchange they belong to. Every council
+sends its cases to a standards body, by the agreement that comes with exchange-case. What
+the body's register of exchanges counts is shown, with each case, where it stands, and the
+bundle from which it was counted again. With --keep its page is in pages/open/exchanges.html.
+
 The folder is deleted at the end unless --keep names one, so that the commands can be tried by hand.
 Then the registers of each council are written as pages into pages/ in it.`,
 		Example: `  stile exchange run 02
-  stile exchange run 02 --keep /tmp/consultation`,
-		Args: takes(1, 1, "an exchange such as 02"),
+  stile exchange run 02 --keep /tmp/consultation
+  stile exchange run all --keep /tmp/fifteen`,
+		Args: takes(1, -1, "an exchange such as 02, or all"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := exchangeOf(args[0])
+			list, err := exchangesOf(args)
 			if err != nil {
 				return err
 			}
+			e := list[0]
 			if few < 0 {
 				return misused("--few wants a number of 0 or more")
+			}
+			if len(list) > 1 {
+				if published != "" {
+					return misused("--published is for one exchange")
+				}
+				return a.playAll(cmd.Context(), list, keep, few)
 			}
 			if published != "" && len(e.Published) == 0 {
 				return misused("exchange %s takes in nothing that real councils have published: leave out --published", e.ID)

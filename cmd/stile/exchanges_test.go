@@ -25,6 +25,14 @@ declaration. No council, person or place is real; how a real exchange comes to c
 [registers.md](registers.md#how-a-real-exchange-comes-to-count). Where a date of an agreement is past or near on the day of
 a run, its dates are moved on by whole years, and the run says so: nobody reviews what made-up councils signed.
 
+All of them at once, with the register that counts them, are played by
+
+    stile exchange run all --keep DIR
+
+Each exchange then has councils of its own. All send their cases to one standards body, whose register says how many work,
+of the fifteen that there are to be by 2030: ` + "`DIR/pages/open/exchanges.html`" + `. Each line has its case, where that stands, and a bundle from which the
+run counted it again.
+
 This page is made by running all of them (` + "`make exchanges`" + `), and a test compares it. *Records* are
 versions of records that were disclosed, *fields* those of the standard that travel where they are filled, *stay* those
 that are filled at the sender and do not. *Source files* are made up from a seed, each in the form that is told of it;

@@ -89,6 +89,29 @@ func (e *Exchange) On(day time.Time) *Exchange {
 	return &on
 }
 
+// Apart returns the exchange with the domain of each of its councils told apart from those of
+// other exchanges: northmoor.gov.uk is northmoor.exchange-02.gov.uk in all its texts.
+func (e *Exchange) Apart() (*Exchange, error) {
+	number, _, _ := strings.Cut(e.ID, "-")
+	var pairs []string
+	for _, c := range e.Councils {
+		pairs = append(pairs, string(c.Name), c.Label()+".exchange-"+number+strings.TrimPrefix(string(c.Name), c.Label()))
+	}
+	return Open(e.ID, replaced{e.folder, strings.NewReplacer(pairs...)})
+}
+
+// A replaced folder is one in whose files texts stand in the place of others.
+type replaced struct {
+	fs.FS
+	by *strings.Replacer
+}
+
+// ReadFile returns a file of the folder.
+func (r replaced) ReadFile(file string) ([]byte, error) {
+	b, err := fs.ReadFile(r.FS, file)
+	return []byte(r.by.Replace(string(b))), err
+}
+
 // Everyone is the group that every council is in.
 const Everyone = "everyone"
 

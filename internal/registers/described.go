@@ -205,9 +205,9 @@ func All() []Description {
 		{
 			ID: "exchanges", Title: "Exchanges that work", Standard: "exchange-case", Goal: Goal{15, "2030"},
 			Lead:    "Exchanges by evidence: what really flowed, counted from signed logs by those who sent it.",
-			Columns: []Column{{"Exchange", "/exchange"}, {"Agreement", "/agreement"}, {"Mode", "/mode"}, {"To", "/to"}, {"Records", "/records"}, {"Fields withheld", "/fields_withheld"}, {"In time", "/in_time"}, {"Late", "/late"}, {"Counted on", "/counted_on"}},
-			Under:   []string{"Mode"},
-			Groups:  []Group{{Title: "By exchange in which records flowed", Column: "Exchange", Where: "Records"}, {Title: "By council"}},
+			Columns: []Column{{"Exchange", "/exchange"}, {"Agreement", "/agreement"}, {"Mode", "/mode"}, {"To", "/to"}, {"Records", "/records"}, {"Fields withheld", "/fields_withheld"}, {"In time", "/in_time"}, {"Late", "/late"}, {"Counted on", "/counted_on"}, {Title: entry}, {"Log counted", "/log_size"}, {"Root of the log", "/log_root"}},
+			Under:   []string{"Mode", entry, "Log counted", "Root of the log"}, also: entries,
+			Groups: []Group{{Title: "By exchange in which records flowed", Column: "Exchange", Where: "Records"}, {Title: "By council"}},
 		},
 		{
 			ID: "obligations", Title: "What is mandatory for us", made: obligations, About: []string{"standards.stile.example/compliance-statement"}, Key: []string{"Standard", "Law"}, ours: true, Links: "Source", State: "Are we there",

@@ -277,6 +277,14 @@ func (t *Table) known(record any, version uint64, issued time.Time) map[string]a
 // directory has it; where neither does, the code.
 func (t *Table) Named(gss string) string { return Line{Value: gss, Name: t.called(gss)}.Title() }
 
+// entries says of each line where the record stands that it is made of.
+func entries(_ context.Context, _ node.Operations, t *Table) error {
+	for i := range t.Rows {
+		t.Rows[i].Cells[t.at(entry)] = []string{t.Rows[i].Entry}
+	}
+	return nil
+}
+
 // authorities puts beside the GSS code of each deciding authority its name, which no record has.
 func authorities(_ context.Context, _ node.Operations, t *Table) error {
 	code, called := t.at("Deciding authority"), t.at("Name of deciding authority")
