@@ -71,6 +71,9 @@ At the receiver, --all signs for it every such agreement that waits and says wor
 for word what the standard offers, with --review those that name that day. One that
 says anything else is left, and named: read it, and sign it by its name.
 
+What was accepted before is amended where it said something else: a newer version of
+the standard may have fields that an older text does not let through.
+
 A version of the standard that was adopted before its publisher offered anything
 needs no newer one: what a later version of the same major offers is taken.`,
 		Example: `  stile agreement accept compliance-statement
@@ -105,6 +108,15 @@ needs no newer one: what a later version of the same major offers is taken.`,
 			doc, err := blanket(std, cfg.Council, receiver, day)
 			if err != nil {
 				return unusable(std, err)
+			}
+			// What was accepted before and said something else is amended, such as after a newer
+			// version of the standard was adopted.
+			if now, err := a.node().Agreements().Show(cmd.Context(), node.AgreementRequest{Name: string(doc.Name)}); err == nil {
+				if doc.Version = now.Version; doc.Digest().String() != now.Digest {
+					doc.Version++
+				}
+			} else if !isKind(err, node.NotFound) {
+				return err
 			}
 			if err := a.sure(yes, "sign %s, by which %s receives what its %d fields say", doc.Name, list(doc.To), len(doc.Fields)); err != nil {
 				return err
@@ -270,7 +282,11 @@ func (a *app) acceptAll(ctx context.Context, std *standard.Standard, self name.C
 		// says returns which version offers what is said, with a day of review; nil for none.
 		says := func(day agreement.Date) *standard.Standard {
 			for _, s := range texts {
-				if want, err := blanket(s, r.From, self, day); err == nil && want.Digest().String() == r.Digest {
+				want, err := blanket(s, r.From, self, day)
+				if err != nil {
+					continue
+				}
+				if want.Version = r.Version; want.Digest().String() == r.Digest {
 					return s
 				}
 			}

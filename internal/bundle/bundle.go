@@ -219,12 +219,27 @@ func (b *bundler) underAgreement(st agreement.Status, covers audit.Covers) ([]ui
 	texts := map[uint64]*agreement.Terms{}
 	for _, t := range b.o.Texts(a.Name) {
 		of, err := b.o.Ledger.StandardOf(t.Agreement.Standard)
-		if err == nil {
-			texts[uint64(t.Agreement.Version)], err = t.Agreement.Compile(of)
+		if err != nil {
+			return nil, err
+		}
+		terms, err := t.Agreement.Compile(of)
+		if err != nil {
+			// A later version of the line may have open fields that a text made before does not
+			// list: nothing of that version went under it, and what went was of an earlier one.
+			for _, earlier := range slices.Backward(b.o.Ledger.Standards()) { // ascending versions
+				if earlier.Name().Line() != t.Agreement.Standard {
+					continue
+				}
+				if older, oerr := t.Agreement.Compile(earlier); oerr == nil {
+					terms, err = older, nil
+					break
+				}
+			}
 		}
 		if err != nil {
 			return nil, err
 		}
+		texts[uint64(t.Agreement.Version)] = terms
 	}
 	b.keep, b.under = nil, map[uint64][]*agreement.Terms{}
 	if a.Origin != "" {
