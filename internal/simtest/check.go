@@ -163,32 +163,8 @@ func (w *World) restless() string {
 			if from == c {
 				continue
 			}
-			got := map[name.Agreement]map[string]string{}
-			for _, r := range c.holdings(from.Name) {
-				var b map[string]any
-				if err := json.Unmarshal(r.Body, &b); err != nil {
-					w.fail("%v", err)
-				}
-				if got[r.Agreement] == nil {
-					got[r.Agreement] = map[string]string{}
-				}
-				version := fmt.Sprint(r.Version)
-				if r.Standard.Version.Major > 1 {
-					version = "made"
-				}
-				got[r.Agreement][b["reference"].(string)] = version + " " + string(r.Body)
-				if r.Proof != "log" {
-					return fmt.Sprintf("%s has no proof of %s of %s", c.Name, b["reference"], from.Name)
-				}
-			}
-			for _, nm := range w.agreements() {
-				if sender(nm) != from.Name {
-					continue
-				}
-				want := w.should(c, nm)
-				if len(got[nm])+len(want) > 0 && !reflect.DeepEqual(got[nm], want) {
-					return fmt.Sprintf("%s holds under %s%s", c.Name, nm, difference(got[nm], want))
-				}
+			if why := w.misheld(c, from.Name); why != "" {
+				return why
 			}
 		}
 		s, err := c.node.Status(w.t.Context())
@@ -219,6 +195,40 @@ func (w *World) restless() string {
 		}
 	}
 	return w.restlessFens()
+}
+
+// misheld returns how what a council holds from another differs from what it should hold; ""
+// where it does not.
+func (w *World) misheld(c *Council, from name.Council) string {
+	w.t.Helper()
+	got := map[name.Agreement]map[string]string{}
+	for _, r := range c.holdings(from) {
+		var b map[string]any
+		if err := json.Unmarshal(r.Body, &b); err != nil {
+			w.fail("%v", err)
+		}
+		if got[r.Agreement] == nil {
+			got[r.Agreement] = map[string]string{}
+		}
+		version := fmt.Sprint(r.Version)
+		if r.Standard.Version.Major > 1 {
+			version = "made"
+		}
+		got[r.Agreement][b["reference"].(string)] = version + " " + string(r.Body)
+		if r.Proof != "log" {
+			return fmt.Sprintf("%s has no proof of %s of %s", c.Name, b["reference"], from)
+		}
+	}
+	for _, nm := range w.agreements() {
+		if sender(nm) != from {
+			continue
+		}
+		want := w.should(c, nm)
+		if len(got[nm])+len(want) > 0 && !reflect.DeepEqual(got[nm], want) {
+			return fmt.Sprintf("%s holds under %s%s", c.Name, nm, difference(got[nm], want))
+		}
+	}
+	return ""
 }
 
 func difference(got, want map[string]string) string {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ func (w *World) Step() {
 	}
 	choices := []choice{
 		{30, func() { w.write(c, 1+w.rng.IntN(4)) }},
-		{5, func() { w.write(c, 70+w.rng.IntN(60)) }}, // more than is checked at once
+		{5, func() { w.slowly(c, 4); w.write(c, 70+w.rng.IntN(60)) }}, // more than is checked at once
 		{9, func() { w.remove(c) }},
 		{10, func() { w.propose(c) }},
 		{14, func() { w.sign(c) }},
@@ -93,6 +94,9 @@ func (w *World) write(c *Council, n int) {
 		body := f.now()
 		if body == nil || w.rng.IntN(8) > 0 {
 			body = w.body(ref)
+			if n > 10 && heavy {
+				body["secret"] = body["secret"].(string) + long
+			}
 			w.written[fmt.Sprint(w.counter)] = written{c.Name, body}
 		}
 		if !reflect.DeepEqual(body, f.now()) {
@@ -245,6 +249,9 @@ func (w *World) sign(c *Council) {
 			w.fail("%s signs version %d of %s, and knows that version %d was proposed: %v", c.Name, x.doc.Version, x.doc.Name, later, err)
 		}
 		return
+	}
+	if x.doc.From != fens {
+		w.slowly(w.council(x.doc.From), 2)
 	}
 	w.tell("%s signs %s version %d", c.Name, x.doc.Name, x.doc.Version)
 	w.signs(c, x)
@@ -440,6 +447,10 @@ func (w *World) link(c *Council) {
 // weather sets how many writes are lost, of which the writer is told though
 // they arrive, or of which a part arrives.
 func (w *World) weather() {
+	if heavy && w.ways != nil && w.ways.IntN(3) == 0 {
+		w.tell("no line is slow")
+		w.lines(wire.Link{})
+	}
 	rate := []int{0, 0, 30, 8}[w.rng.IntN(4)]
 	w.tell("one write in %d fails", rate)
 	w.mu.Lock()
@@ -474,22 +485,58 @@ func (w *World) Fair() {
 	w.mu.Lock()
 	w.fault = nil
 	w.mu.Unlock()
-	for i, c := range w.councils {
-		for _, other := range w.councils[:i] {
-			w.net.Heal(c.Name, other.Name)
-			w.net.SetLink(c.Name, other.Name, wire.Link{})
-			w.net.SetLink(other.Name, c.Name, wire.Link{})
-		}
-		c.up()
-	}
+	w.heal()
 	// What is suspended at rest holds what it held, which no text says.
 	for _, c := range w.councils {
 		w.resume(c)
 	}
 }
 
+// heal mends all lines, has them carry all at once, and brings every node up.
+func (w *World) heal() {
+	w.t.Helper()
+	w.lines(wire.Link{})
+	for i, c := range w.councils {
+		for _, other := range w.councils[:i] {
+			w.net.Heal(c.Name, other.Name)
+		}
+		c.up()
+	}
+}
+
+// lines sets how all lines carry from now on.
+func (w *World) lines(l wire.Link) {
+	for _, c := range w.councils {
+		w.linesFrom(c, l)
+	}
+}
+
+func (w *World) linesFrom(c *Council, l wire.Link) {
+	for _, other := range w.councils {
+		if other != c {
+			w.net.SetLink(c.Name, other.Name, l)
+		}
+	}
+}
+
+// heavy: records are large and lines slow, so that copies are long, which costs some tenths more.
+var heavy = os.Getenv("STILE_SEEDS") != ""
+
+// slowLine takes some seconds for a small page.
+var slowLine = wire.Link{Bandwidth: 4000}
+
+// slowly has all lines from a council be slow, but for one time in n: what comes next comes
+// while a copy is under way.
+func (w *World) slowly(c *Council, n int) {
+	if heavy && w.ways != nil && w.ways.IntN(n) > 0 {
+		w.tell("the lines from %s are slow", c.Name)
+		w.linesFrom(c, slowLine)
+	}
+}
+
 // glance looks at what every running council holds from the others: nothing
-// that no text allows, and nothing twice (I2, I3 at every moment).
+// that no text allows, nothing twice, and no record in an older version than before (I2, I3
+// at every moment).
 func (w *World) glance() {
 	w.t.Helper()
 	for _, c := range w.councils {
@@ -507,6 +554,10 @@ func (w *World) glance() {
 					w.breach("%s holds %s twice", c.Name, key)
 				}
 				seen[key] = true
+				if had := c.newest[key]; r.Version < had {
+					w.breach("%s holds version %d of %s, and had version %d", c.Name, r.Version, key, had)
+				}
+				c.newest[key] = r.Version
 				allowed := false
 				places := canaries(r.Body)
 				w.mu.Lock()

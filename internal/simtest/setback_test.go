@@ -109,6 +109,7 @@ func (w *World) setBack(c *Council, old string) string {
 	c.halt()
 	newest := c.dir
 	c.dir = old
+	clear(c.newest)
 	c.start()
 	return newest
 }

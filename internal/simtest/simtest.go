@@ -23,6 +23,9 @@
 // Under an agreement on counts no record leaves, and no group that is small; what is
 // told is what there was to tell when somebody first asked on that day.
 //
+// Lines are slow at times and pages small, so that much is done while a copy is under way,
+// and what is new goes ahead of it; some nodes are of v0.1.0, with which all comes in order.
+//
 // Every council makes records of a second major of the standard by its mapping, and
 // some agreements are over those.
 //
@@ -61,6 +64,8 @@ import (
 	"github.com/stile-exchange/stile/internal/ledger"
 	"github.com/stile-exchange/stile/internal/tlog"
 	"github.com/stile-exchange/stile/internal/wire"
+	"github.com/stile-exchange/stile/internal/wire/wirepb"
+	"github.com/stile-exchange/stile/internal/wire/wiretest"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -70,6 +75,7 @@ import (
 type World struct {
 	t        testing.TB
 	rng      *rand.Rand
+	ways     *rand.Rand // what releases run, and which lines are slow; nil for none but this one
 	net      *wire.Memory
 	dir      string
 	councils []*Council
@@ -92,6 +98,8 @@ type World struct {
 	halted   map[agreement.Digest]bool                           // suspended by the sender itself: nothing but withdrawals may leave
 	tallies  map[tallied][]map[string]int                        // what was there to be counted whenever somebody asked
 	made     int                                                 // records made by the mapping that left
+	first    int                                                 // pages that went ahead of a copy
+	asks     map[name.Council]asking                             // how each node asks for records
 	jump     atomic.Int64                                        // by how much every clock is ahead
 	feeds    map[uint64]string                                   // feed that a stream asked for
 	sent     map[name.Council]map[name.Agreement]map[canary]bool // in batches, by receiver
@@ -113,11 +121,19 @@ type Council struct {
 	skew  atomic.Int64     // by how much its clock is ahead of all others
 
 	bundled map[name.Agreement]map[canary]bool // what stands in a bundle of each of its agreements
+	newest  map[string]uint64                  // of what it held, by agreement and record, the version
 
 	node  *node.Node // nil while it is down
 	net   *wire.MemoryNode
 	stop  context.CancelFunc
 	ended chan error
+}
+
+// An asking is how a node asks for records.
+type asking struct {
+	old   bool                // it is of v0.1.0, whose pages come and go in order
+	whole bool                // it does not ask for small pages
+	wrong func(*wirepb.Hello) // a fault that is planted; nil for none
 }
 
 // A fact is a record as its council wrote it: the body of every version, nil
@@ -144,8 +160,8 @@ func New(t testing.TB, seed uint64, n int) *World {
 func found(t testing.TB, seed uint64, n int, edit func(*config.Config)) *World {
 	t.Helper()
 	w := &World{
-		t: t, rng: rand.New(rand.NewPCG(seed, 0)), net: wire.NewMemory(), dir: t.TempDir(),
-		last: map[name.Council]tlog.Checkpoint{}, state: agreement.NewState(), texts: map[name.Agreement][]*text{},
+		t: t, rng: rand.New(rand.NewPCG(seed, 0)), ways: rand.New(rand.NewPCG(seed, 1)), net: wire.NewMemory(), dir: t.TempDir(),
+		asks: map[name.Council]asking{}, last: map[name.Council]tlog.Checkpoint{}, state: agreement.NewState(), texts: map[name.Agreement][]*text{},
 		overFrom: map[name.Agreement]bool{}, halted: map[agreement.Digest]bool{}, feeds: map[uint64]string{}, tallies: map[tallied][]map[string]int{},
 		sent:  map[name.Council]map[name.Agreement]map[canary]bool{},
 		votes: map[agreement.Digest]map[name.Council]bool{}, written: map[string]written{}, entered: map[canary]bool{}, tails: map[string][]byte{},
@@ -153,7 +169,7 @@ func found(t testing.TB, seed uint64, n int, edit func(*config.Config)) *World {
 	w.net.OnWrite(w.tap)
 	one, two := caseStandards(t)
 	for i, nm := range towns[:n] {
-		c := &Council{w: w, Name: nm, dir: filepath.Join(w.dir, fmt.Sprint(nm, "-0")), facts: map[string]*fact{}}
+		c := &Council{w: w, Name: nm, dir: filepath.Join(w.dir, fmt.Sprint(nm, "-0")), facts: map[string]*fact{}, newest: map[string]uint64{}}
 		var err error
 		c.cfg, err = node.Init(t.Context(), node.InitOptions{
 			Dir: c.dir, Council: nm, GSS: fmt.Sprintf("E0700099%d", i), Listen: []string{}, NoStandards: true,
@@ -214,11 +230,40 @@ func (c *Council) start() {
 	if err != nil {
 		w.t.Fatalf("start %s: %v", c.Name, err)
 	}
-	ctx, cancel := context.WithCancel(wire.With(context.Background(), c.net))
+	if w.ways != nil {
+		w.mu.Lock()
+		w.asks[c.Name] = asking{old: w.ways.IntN(6) == 0, whole: w.ways.IntN(4) == 0}
+		w.mu.Unlock()
+	}
+	ctx, cancel := context.WithCancel(wire.With(context.Background(), wiretest.Hellos(c.net, c.hello)))
 	c.node, c.stop, c.ended = n, cancel, make(chan error, 1)
 	go func() { c.ended <- n.Run(ctx) }()
 	<-n.Ready()
 }
+
+// hello changes how the node asks for records. Mostly it asks for small pages, so that a copy
+// is of several and what is new goes ahead of it; where it or the sender is of v0.1.0 all
+// comes in order.
+func (c *Council) hello(h *wirepb.Hello) {
+	c.w.mu.Lock()
+	how, old := c.w.asks[c.Name], false
+	if strings.Contains(h.Feed, "/") { // records, not notices
+		old = c.w.asks[sender(name.Agreement(h.Feed))].old
+	}
+	c.w.mu.Unlock()
+	if !how.whole && (h.Frame == 0 || h.Frame > smallPage) {
+		h.Frame = smallPage
+	}
+	if how.old || old {
+		wiretest.V010(h)
+	}
+	if how.wrong != nil {
+		how.wrong(h)
+	}
+}
+
+// smallPage is the smallest page that a node makes for whoever asks, in bytes.
+const smallPage = 64 << 10
 
 // halt stops the node in good order.
 func (c *Council) halt() {
@@ -282,7 +327,7 @@ func call[In, Out any](c *Council, f func(context.Context, In) (Out, error), in 
 func (w *World) breach(format string, a ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.broken) < 20 {
+	if len(w.broken) < 40 { // more than a small page holds
 		w.broken = append(w.broken, fmt.Sprintf(format, a...))
 	}
 }
@@ -308,7 +353,7 @@ func (w *World) count() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%v, %d questions answered, %d groups counted, %d records made by the mapping sent, %d values found in files, %d seen on their way into the footprint", n, w.answered, w.counted, w.made, w.scanned, len(w.entered))
+	return fmt.Sprintf("%v, %d questions answered, %d groups counted, %d records made by the mapping sent, %d values found in files, %d seen on their way into the footprint, %d pages went ahead of a copy", n, w.answered, w.counted, w.made, w.scanned, len(w.entered), w.first)
 }
 
 func (w *World) fail(format string, a ...any) {

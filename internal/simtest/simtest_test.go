@@ -10,6 +10,7 @@ import (
 
 	"github.com/stile-exchange/stile/internal/agreement"
 	"github.com/stile-exchange/stile/internal/event"
+	"github.com/stile-exchange/stile/internal/wire"
 	"github.com/stile-exchange/stile/node"
 	"github.com/stile-exchange/stile/node/name"
 )
@@ -107,5 +108,6 @@ func (w *World) agree(from, to *Council, slug string, fields int) *text {
 	call(from, from.node.Agreements().Sign, node.AgreementRequest{Document: x.doc.YAML()})
 	time.Sleep(time.Minute)
 	w.sign(to)
+	w.lines(wire.Link{}) // what a test has planned does not wait
 	return x
 }

@@ -109,6 +109,13 @@ func (w *World) tapBatch(from, to name.Council, feed string, b *wirepb.Batch) {
 	if len(canaries(b.GetTable())) > 0 {
 		w.breach("%s sends a table with values to %s", from, to)
 	}
+	ahead := ""
+	if b.GetAhead() {
+		ahead = " ahead of a copy"
+		w.mu.Lock()
+		w.first++
+		w.mu.Unlock()
+	}
 	for _, it := range b.GetItems() {
 		if len(it.GetRecord()) == 0 {
 			if places := canaries(it.GetEvent()); len(places) > 0 {
@@ -122,7 +129,7 @@ func (w *World) tapBatch(from, to name.Council, feed string, b *wirepb.Batch) {
 			continue
 		}
 		if why := w.tapRecord(from, to, feed, token); why != "" {
-			w.breach("%s sends entry %d to %s under %s: %s", from, it.GetIndex(), to, feed, why)
+			w.breach("%s sends entry %d to %s%s under %s: %s", from, it.GetIndex(), to, ahead, feed, why)
 		}
 		w.mu.Lock()
 		by := w.sent[to]

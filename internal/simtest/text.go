@@ -62,6 +62,10 @@ const caseName = name.StandardName("standards.example/case")
 // canaryWord begins every text value of a record, and nothing else.
 const canaryWord = "CANARY"
 
+// long makes a record a large part of a small page, though it leaves with nobody: all that
+// stands behind a secret.
+var long = strings.Repeat("x", 1600)
+
 // body makes a record, every text of which names its place and the body.
 func (w *World) body(ref string) map[string]any {
 	w.counter++

@@ -114,14 +114,32 @@ func (l *Whole) sound() {
 // press has a mode let out what it does, of all records that there are.
 func (l *Whole) press(mode string) {
 	l.t.Helper()
-	for _, k := range kinds {
-		l.put(k, k.keys)
+	long := heavy && mode == "replicate" // and while it is copied, a part of it again
+	if long {
+		l.linesFrom(l.councils[0], slowLine)
+	}
+	put := func() {
+		for _, k := range kinds {
+			l.put(k, k.keys)
+		}
+	}
+	if long {
+		l.large(put)
+	} else {
+		put()
 	}
 	p := l.some(func(p *pact) bool { return p.mode == mode })
 	to := l.parties(p)[1]
 	switch mode {
 	case "replicate":
-		time.Sleep(10 * time.Second)
+		if !long {
+			time.Sleep(10 * time.Second)
+			break
+		}
+		time.Sleep(time.Second / 2)
+		l.put(kinds[0], 9)
+		time.Sleep(time.Minute)
+		l.lines(wire.Link{})
 	case "onward":
 		time.Sleep(time.Minute)
 	case "footprint":
@@ -149,8 +167,8 @@ func (l *Whole) press(mode string) {
 
 // tap looks for values in every frame, taken apart as far as it is packed.
 func (l *Whole) tap(wr wire.Write) wire.Fault {
-	found := map[canary]string{}
-	add := func(b []byte) { scan(b, func(x canary) { found[x] = "wire " + string(wr.Protocol) }) }
+	found, where := map[canary]string{}, "wire"
+	add := func(b []byte) { scan(b, func(x canary) { found[x] = where + " " + string(wr.Protocol) }) }
 	add(wr.Data)
 	var under []name.Agreement // that the stream is about
 	switch {
@@ -170,6 +188,9 @@ func (l *Whole) tap(wr wire.Write) wire.Fault {
 			break
 		}
 		under = append(under, name.Agreement(feed))
+		if f.GetBatch().GetAhead() {
+			where = "ahead"
+		}
 		add(f.GetBatch().GetTable())
 		for _, it := range f.GetBatch().GetItems() {
 			add(it.GetEvent())
@@ -239,14 +260,7 @@ func (l *Whole) settle() {
 	l.mu.Lock()
 	l.fault = nil
 	l.mu.Unlock()
-	for i, c := range l.councils {
-		for _, other := range l.councils[:i] {
-			l.net.Heal(c.Name, other.Name)
-			l.net.SetLink(c.Name, other.Name, wire.Link{})
-			l.net.SetLink(other.Name, c.Name, wire.Link{})
-		}
-		c.up()
-	}
+	l.heal()
 	l.resumeAll()
 	why := ""
 	start := time.Now()

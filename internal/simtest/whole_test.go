@@ -41,6 +41,7 @@ type Whole struct {
 	cases []*byHand
 	blind string // what is being asked for by a hidden value; w.mu guards it
 	id    *age.X25519Identity
+	more  string         // that stands behind a value, so that a record is large
 	seen  map[string]int // values of the sender that were found, by the kind of place
 	wrong map[string]int // of them, those that may not be there
 	deeds map[string]int // what was done, for the summary
@@ -136,6 +137,12 @@ func newWhole(t testing.TB, seed uint64, p plant) *Whole {
 		t.Fatal(err)
 	}
 	l := &Whole{World: New(t, seed, 4), o: newOracle(), plant: p, slots: map[*kind][]string{}, id: id, seen: map[string]int{}, wrong: map[string]int{}, deeds: map[string]int{}}
+	if p.mode != "" { // what is planted is to go every way
+		l.mu.Lock()
+		l.ways = nil
+		clear(l.asks)
+		l.mu.Unlock()
+	}
 	l.net.OnWrite(l.tap)
 	l.heir, l.councils = l.councils[3], l.councils[:3]
 	t.Cleanup(l.heir.halt)
@@ -211,6 +218,9 @@ func (l *Whole) live(steps int) {
 		l.owed = false
 		l.chain(l.kind)
 	}
+	if heavy {
+		l.busy()
+	}
 	for range steps {
 		l.step()
 		l.sound()
@@ -267,6 +277,7 @@ func (l *Whole) conclude(mode string, k *kind) {
 	l.mu.Lock()
 	l.o.pacts[p.name] = p
 	l.mu.Unlock()
+	l.copying(p)
 	if !l.version(p) {
 		l.fail("%s cannot be signed", p.name)
 	}
@@ -452,6 +463,13 @@ func joined(list []name.Council) string {
 	return strings.Join(out, ", ")
 }
 
+// copying has the lines over which records are copied under an agreement be slow, mostly.
+func (l *Whole) copying(p *pact) {
+	if p.copied() && !p.pooled() {
+		l.slowly(l.council(p.from), 4)
+	}
+}
+
 // signs has a council sign the newest version of an agreement, if it has come.
 func (l *Whole) signs(c *Council, p *pact) bool {
 	l.t.Helper()
@@ -460,6 +478,7 @@ func (l *Whole) signs(c *Council, p *pact) bool {
 	if _, err := try(c, c.node.Agreements().Show, in); err != nil {
 		return false
 	}
+	l.copying(p)
 	l.tell("%s signs %s version %d", c.Name, p.name, newest.version)
 	l.mu.Lock()
 	l.o.agreed(p, c.Name)
@@ -479,6 +498,31 @@ func (l *Whole) put(k *kind, n int) {
 	l.write(l.councils[0], k, keys)
 }
 
+// large has what f writes be of several small pages.
+func (l *Whole) large(f func()) {
+	l.more = strings.Repeat(long, 3) // six make a page
+	f()
+	l.more = ""
+}
+
+// busy has the sender write all that there may be of a kind over slow lines, and some of it
+// again while that is copied; where nothing is heavy it writes all there may be.
+func (l *Whole) busy() {
+	l.t.Helper()
+	k := kinds[0]
+	if !heavy {
+		l.put(k, k.keys)
+		return
+	}
+	l.tell("the lines from %s are slow", l.councils[0].Name)
+	l.linesFrom(l.councils[0], slowLine)
+	l.large(func() { l.put(k, k.keys) })
+	for range 2 {
+		time.Sleep(time.Duration(500+l.rng.IntN(1500)) * time.Millisecond)
+		l.put(k, 1+l.rng.IntN(4))
+	}
+}
+
 // write has a council write records of a kind.
 func (l *Whole) write(from *Council, k *kind, keys []string) {
 	l.t.Helper()
@@ -494,7 +538,7 @@ func (l *Whole) write(from *Council, k *kind, keys []string) {
 			"reference": key, "town": fmt.Sprint(canaryWord, " /town ", town, "."), "level": json.Number(fmt.Sprint(l.rng.IntN(4))),
 			"ward":   "XYZ"[l.rng.IntN(3):][:1] + " " + l.canary("/ward"),
 			k.person: map[string]any{k.one: l.canary("/" + k.person + "/" + k.one), k.two: l.canary("/" + k.person + "/" + k.two)},
-			k.list:   notes, k.last: l.canary("/" + k.last),
+			k.list:   notes, k.last: l.canary("/"+k.last) + l.more,
 		}
 		if from != l.councils[0] {
 			body["town"] = l.canary("/town") // which is nobody else's
@@ -583,7 +627,7 @@ func (l *Whole) step() {
 		do     func()
 	}{
 		{30, func() { k := kinds[l.rng.IntN(2)]; l.put(k, 1+l.rng.IntN(min(6, k.keys))) }},
-		{2, func() { l.put(kinds[0], kinds[0].keys) }},
+		{2, l.busy},
 		{6, func() { l.remove(false) }},
 		{6, func() { l.remove(true) }},
 		{9, func() { l.change("propose") }},
