@@ -102,26 +102,35 @@ func (s *schema) rejects(f name.Field, v Scalar) bool {
 
 // certain returns the schema objects that hold of whatever stands at a field.
 func (s *schema) certain(f name.Field) (out []map[string]any) {
-	at := []any{s.root}
-	for _, tok := range f.Tokens() {
-		var next []any
-		for _, n := range at {
+	for _, b := range s.at(f, true) {
+		out = append(out, b.node)
+	}
+	return out
+}
+
+// at returns the branches of the schema at a field; with always those alone that hold in every case.
+func (s *schema) at(f name.Field, always bool) []branch {
+	applies := func(nodes []any) (out []branch) {
+		for _, n := range nodes { // each holds by itself
 			for _, b := range s.expand([]any{n}) {
-				if props, ok := b.node["properties"].(map[string]any); ok && b.always && props[tok] != nil {
-					next = append(next, props[tok])
+				if b.always || !always {
+					out = append(out, b)
 				}
 			}
 		}
-		at = next
+		return out
 	}
-	for _, n := range at {
-		for _, b := range s.expand([]any{n}) {
-			if b.always {
-				out = append(out, b.node)
+	at := applies([]any{s.root})
+	for _, tok := range f.Tokens() {
+		var next []any
+		for _, b := range at {
+			if props, ok := b.node["properties"].(map[string]any); ok && props[tok] != nil {
+				next = append(next, props[tok])
 			}
 		}
+		at = applies(next)
 	}
-	return out
+	return at
 }
 
 // takes reports whether one schema object, by what it says itself of types and values, lets a
@@ -159,17 +168,7 @@ func takes(node map[string]any, v Scalar) bool {
 // allowed says in words what a field may hold where the standard lists it; "" where it does not.
 func (k *known) allowed(f name.Field) string {
 	s := schema{root: k.root}
-	at := []any{k.root}
-	for _, tok := range f.Tokens() {
-		var next []any
-		for _, b := range s.expand(at) {
-			if props, ok := b.node["properties"].(map[string]any); ok && props[tok] != nil {
-				next = append(next, props[tok])
-			}
-		}
-		at = next
-	}
-	for _, b := range s.expand(at) {
+	for _, b := range s.at(f, false) {
 		list, ok := b.node["enum"].([]any)
 		if !ok {
 			continue
