@@ -294,7 +294,7 @@ func (s *setting) tell(ctx context.Context, played int, pages bool) error {
 		s.table()
 	}
 	reached := register.Reached()
-	s.say("\n%s of %d that there are to be by %s: by cases that councils signed, each counted again from a bundle that verifies.\n", plural(reached, "exchange works,", "exchanges work,"), d.Goal.Of, d.Goal.By)
+	s.say("\n%s; there are to be %d by %s. By cases that councils signed, each counted again from a bundle that verifies.\n", plural(reached, "exchange works", "exchanges work"), d.Goal.Of, d.Goal.By)
 	for _, c := range s.cases {
 		if !c.Same {
 			return failure(node.Unverified, "stile verify "+c.Bundle+" --trust "+s.trust(), "the bundle of %s does not say what its case says", c.Agreement)
