@@ -64,7 +64,7 @@ func (g *guard) endBefore(c *raft.InstallSnapshotRequest) error {
 	}
 	g.f.logs.lower(at - 1)
 	defer g.f.logs.lower(0)
-	r, err := g.ask(&raft.AppendEntriesRequest{RPCHeader: c.RPCHeader, Term: c.Term, Leader: c.Leader, Entries: []*raft.Log{&before}}, nil)
+	r, err := g.ask(&raft.AppendEntriesRequest{RPCHeader: c.RPCHeader, Term: c.Term, Entries: []*raft.Log{&before}}, nil)
 	if err != nil {
 		return err
 	}
