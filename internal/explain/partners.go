@@ -146,7 +146,7 @@ func (x *Explainer) leftOut(v *ledger.View, now agreement.Status, connected []na
 			case stands:
 				why = fmt.Sprintf("version %d lets nothing be copied", a.Version)
 			}
-			if left, _ := x.left(c); left != "" {
+			if left, _ := x.left(c); left != "" && !x.o.Footprints.Is(c) {
 				why += ", " + left
 			}
 			r := api.PartnerReply{

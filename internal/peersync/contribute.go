@@ -114,8 +114,8 @@ func (c *contributor) text(ctx context.Context, f *ledger.Feed) error {
 		case st.Phase == agreement.Ended && f.Closed():
 			return c.retract(ctx, f)
 		case st.Phase == agreement.Superseded && f.Closed():
-			// The newer text's feed sees to it, unless it is for others.
-			if now := standing(all); !slices.Contains(now.Agreement.To, c.footprint) || !now.Agreement.Way().Copied {
+			// The newer text's feed sees to it, unless that is over before it brought anything, or for others.
+			if now := standing(all); now.Phase == agreement.Ended || !slices.Contains(now.Agreement.To, c.footprint) || !now.Agreement.Way().Copied {
 				return c.retract(ctx, f)
 			}
 		}
