@@ -123,20 +123,30 @@ func ParseTakenOver(body map[string]any) (TakenOver, error) {
 		Versions: r.indexes("versions"), Entries: r.indexes("entries"),
 		Records: namesOf(r, "records", "the id of a record", MaxTaken, name.ParseRecord), At: r.indexes("at"),
 	}
-	for i, n := range []int{len(t.Versions), len(t.Entries), len(t.Records), len(t.At)} {
-		if n != len(t.Of) {
-			r.wrong([]string{"versions", "entries", "records", "at"}[i], "has not as many elements as of")
+	r.asMany(len(t.Of), []string{"versions", "entries", "records", "at"}, len(t.Versions), len(t.Entries), len(t.Records), len(t.At))
+	r.within(t.Entries, t.Size)
+	return t, r.done()
+}
+
+// asMany checks that lists are as long as the list of what they tell something of, which is not empty.
+func (r *reader) asMany(of int, fields []string, lengths ...int) {
+	for i, n := range lengths {
+		if n != of {
+			r.wrong(fields[i], "has not as many elements as of")
 		}
 	}
-	if len(t.Of) == 0 {
+	if of == 0 {
 		r.wrong("of", "is empty")
 	}
-	for i, e := range t.Entries {
-		if e >= t.Size {
+}
+
+// within checks that entries are of a log of a size.
+func (r *reader) within(entries []uint64, size uint64) {
+	for i, e := range entries {
+		if e >= size {
 			r.wrong(fmt.Sprintf("entries/%d", i), "is beyond the size")
 		}
 	}
-	return t, r.done()
 }
 
 // A TakenEarlier says of records that were taken over where they stood before they came to the
@@ -180,22 +190,11 @@ func ParseTakenEarlier(body map[string]any) (TakenEarlier, error) {
 		Versions: r.indexes("versions"), Entries: r.indexes("entries"),
 		Through: namesOf(r, "through", "the id of a record", MaxTaken, name.ParseRecord), Records: namesOf(r, "records", "the id of a record", MaxTaken, name.ParseRecord),
 	}
-	for i, n := range []int{len(t.Versions), len(t.Entries), len(t.Through), len(t.Records)} {
-		if n != len(t.Of) {
-			r.wrong([]string{"versions", "entries", "through", "records"}[i], "has not as many elements as of")
-		}
-	}
-	if len(t.Of) == 0 {
-		r.wrong("of", "is empty")
-	}
+	r.asMany(len(t.Of), []string{"versions", "entries", "through", "records"}, len(t.Versions), len(t.Entries), len(t.Through), len(t.Records))
 	if t.By == t.From {
 		r.wrong("by", "is the council that it was taken over from")
 	}
-	for i, e := range t.Entries {
-		if e >= t.Size {
-			r.wrong(fmt.Sprintf("entries/%d", i), "is beyond the size")
-		}
-	}
+	r.within(t.Entries, t.Size)
 	return t, r.done()
 }
 
